@@ -1,4 +1,9 @@
 //! What Backscroll talks about, and the arithmetic over it. Pure: no I/O, no async, no clock but [`clock`].
 
+pub mod body;
 pub mod clock;
+pub mod identity;
+pub mod message;
+pub mod retry;
 pub mod time;
+pub mod window;

@@ -1,0 +1,225 @@
+//! Windows: half-open time ranges on whole seconds, the unit of everything.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::time::{Millis, Second};
+
+/// The half-open time range `[from, to)` on whole seconds. Never empty.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Window {
+    from: Second,
+    to: Second,
+}
+
+impl Window {
+    /// `[from, to)`, or nothing where that holds no second.
+    #[must_use]
+    pub fn new(from: Second, to: Second) -> Option<Self> {
+        (from < to).then_some(Self { from, to })
+    }
+
+    pub fn from(self) -> Second {
+        self.from
+    }
+
+    pub fn to(self) -> Second {
+        self.to
+    }
+
+    /// How long the window is, in seconds; at least one.
+    pub fn seconds(self) -> u64 {
+        self.from.0.abs_diff(self.to.0)
+    }
+
+    /// Whether a message sent at this moment belongs to the window.
+    pub fn contains(self, at: Millis) -> bool {
+        self.from.start() <= at && at < self.to.start()
+    }
+
+    /// The part of this window that lies in `other`.
+    #[must_use]
+    pub fn intersect(self, other: Self) -> Option<Self> {
+        Self::new(self.from.max(other.from), self.to.min(other.to))
+    }
+
+    /// The part before `end`.
+    #[must_use]
+    pub fn before(self, end: Second) -> Option<Self> {
+        Self::new(self.from, self.to.min(end))
+    }
+
+    /// The part from `start` on.
+    #[must_use]
+    pub fn starting(self, start: Second) -> Option<Self> {
+        Self::new(self.from.max(start), self.to)
+    }
+
+    /// The window grown by `margin` at both ends: what is asked of a provider whose bounds may be inclusive or not.
+    #[must_use]
+    pub fn padded(self, margin: Duration) -> Self {
+        let margin = i64::try_from(margin.as_secs()).unwrap_or(i64::MAX);
+        Self { from: self.from.plus(-margin), to: self.to.plus(margin) }
+    }
+
+    /// Cuts the window at the given moments. Those outside of it, doubled or out of order, cut nothing; the pieces
+    /// always make up the window again.
+    #[must_use]
+    pub fn cut_at(self, cuts: &[Second]) -> Vec<Self> {
+        let mut rest = self;
+        let mut pieces = Vec::with_capacity(cuts.len() + 1);
+        for &cut in cuts {
+            if let (Some(piece), Some(after)) = (rest.before(cut), rest.starting(cut))
+                && piece != rest
+            {
+                pieces.push(piece);
+                rest = after;
+            }
+        }
+        pieces.push(rest);
+        pieces
+    }
+
+    /// The moments that cut the window into `pieces` equally long parts (fewer where it has fewer seconds).
+    #[must_use]
+    pub fn even_cuts(self, pieces: u64) -> Vec<Second> {
+        let pieces = pieces.clamp(1, self.seconds());
+        (1..pieces)
+            .map(|i| {
+                let offset = u128::from(self.seconds()) * u128::from(i) / u128::from(pieces);
+                self.from.plus(i64::try_from(offset).unwrap_or(i64::MAX))
+            })
+            .collect()
+    }
+}
+
+impl fmt::Debug for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}, {})", self.from, self.to)
+    }
+}
+
+/// A set of seconds, kept as its unbroken runs in order: what of a stream is sealed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Runs(Vec<Window>);
+
+impl Runs {
+    /// Adds a window; runs that touch become one.
+    pub fn insert(&mut self, window: Window) {
+        let first = self.0.partition_point(|run| run.to < window.from);
+        let last = self.0.partition_point(|run| run.from <= window.to);
+        let merged = self.0[first..last]
+            .iter()
+            .fold(window, |sum, run| Window { from: sum.from.min(run.from), to: sum.to.max(run.to) });
+        self.0.splice(first..last, [merged]);
+    }
+
+    /// What of `wanted` is not in the set, in order.
+    pub fn missing_from(&self, wanted: Window) -> Vec<Window> {
+        let mut missing = Vec::new();
+        let mut from = wanted.from;
+        for run in &self.0[self.0.partition_point(|run| run.to <= wanted.from)..] {
+            if run.from >= wanted.to {
+                break;
+            }
+            missing.extend(Window::new(from, run.from));
+            from = run.to;
+        }
+        missing.extend(Window::new(from, wanted.to));
+        missing
+    }
+
+    /// The end of the unbroken run that begins at (or covers) `start`; `start` itself where there is none.
+    pub fn watermark(&self, start: Second) -> Second {
+        let covering = self.0.iter().find(|run| run.from <= start && start < run.to);
+        covering.map_or(start, |run| run.to)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Window> + '_ {
+        self.0.iter().copied()
+    }
+}
+
+impl FromIterator<Window> for Runs {
+    fn from_iter<I: IntoIterator<Item = Window>>(windows: I) -> Self {
+        let mut runs = Self::default();
+        windows.into_iter().for_each(|w| runs.insert(w));
+        runs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn window(from: i64, to: i64) -> Window {
+        Window::new(Second(from), Second(to)).unwrap()
+    }
+
+    fn windows() -> impl Strategy<Value = Window> {
+        (-20i64..60, 1i64..20).prop_map(|(from, len)| window(from, from + len))
+    }
+
+    fn seconds(windows: impl IntoIterator<Item = Window>) -> BTreeSet<i64> {
+        windows.into_iter().flat_map(|w| w.from.0..w.to.0).collect()
+    }
+
+    #[test]
+    fn the_end_of_a_window_belongs_to_the_next() {
+        let w = window(10, 20);
+        assert!(w.contains(Millis(10_000)) && w.contains(Millis(19_999)));
+        assert!(!w.contains(Millis(9_999)) && !w.contains(Millis(20_000)));
+        assert_eq!(Window::new(Second(5), Second(5)), None);
+    }
+
+    #[test]
+    fn a_window_shorter_than_the_pieces_wanted_is_cut_to_seconds() {
+        assert_eq!(window(0, 3).even_cuts(100), [Second(1), Second(2)]);
+        assert_eq!(window(0, 1).even_cuts(2), []);
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_make_up_the_window_again(w in windows(), cuts in prop::collection::vec(-30i64..90, 0..8)) {
+            let pieces = w.cut_at(&cuts.into_iter().map(Second).collect::<Vec<_>>());
+            prop_assert_eq!(pieces.first().unwrap().from, w.from);
+            prop_assert_eq!(pieces.last().unwrap().to, w.to);
+            prop_assert!(pieces.windows(2).all(|p| p[0].to == p[1].from));
+        }
+
+        #[test]
+        fn even_cuts_give_as_many_pieces_as_asked(w in windows(), pieces in 1u64..30) {
+            let cut = w.cut_at(&w.even_cuts(pieces));
+            prop_assert_eq!(cut.len() as u64, pieces.min(w.seconds()));
+            let (short, long) = (cut.iter().map(|p| p.seconds()).min().unwrap(), cut.iter().map(|p| p.seconds()).max().unwrap());
+            prop_assert!(long - short <= 1);
+        }
+
+        #[test]
+        fn runs_are_a_set_of_seconds(sealed in prop::collection::vec(windows(), 0..12), wanted in windows()) {
+            let runs: Runs = sealed.iter().copied().collect();
+            let set = seconds(sealed);
+            prop_assert_eq!(&seconds(runs.iter()), &set);
+            prop_assert!(runs.0.windows(2).all(|r| r[0].to < r[1].from), "runs that touch are one");
+            let missing = seconds(runs.missing_from(wanted));
+            prop_assert_eq!(missing, &seconds([wanted]) - &set);
+        }
+
+        #[test]
+        fn the_watermark_is_the_first_second_not_sealed(sealed in prop::collection::vec(windows(), 0..12), start in -20i64..60) {
+            let set = seconds(sealed.iter().copied());
+            let expected = (start..).find(|s| !set.contains(s)).unwrap();
+            prop_assert_eq!(sealed.into_iter().collect::<Runs>().watermark(Second(start)), Second(expected));
+        }
+    }
+}
