@@ -1,0 +1,136 @@
+//! Who we are, to Agora: Basic with the project's customer id and secret, or an RTM token.
+
+use std::sync::{Mutex, PoisonError};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::provider::error::ProviderError;
+
+const TOKEN: HeaderName = HeaderName::from_static("x-agora-token");
+const UID: HeaderName = HeaderName::from_static("x-agora-uid");
+
+/// One of the ways in.
+#[derive(Debug)]
+pub enum Credentials {
+    /// Customer ID and secret, for the whole project (contract, "Basic Authentication").
+    Basic { customer_id: String, customer_secret: SecretString },
+    /// An RTM token and the uid for which it was made (contract, "Token Authentication").
+    Token { token: Token, uid: String },
+    /// An AccessToken2, which names its user itself (newer Signaling documents).
+    Bearer { token: Token },
+}
+
+/// A token that lives for a day at most: whoever renews it leaves the new one where this one came from.
+pub struct Token {
+    current: Mutex<SecretString>,
+    reread: Box<dyn Fn() -> Option<SecretString> + Send + Sync>,
+}
+
+impl Token {
+    /// `reread` looks where the token came from, and says what is there now.
+    pub fn new(token: SecretString, reread: impl Fn() -> Option<SecretString> + Send + Sync + 'static) -> Self {
+        Self { current: Mutex::new(token), reread: Box::new(reread) }
+    }
+
+    fn current(&self) -> SecretString {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether there is a new token now.
+    fn renew(&self) -> bool {
+        let Some(found) = (self.reread)() else { return false };
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = found.expose_secret() != current.expose_secret();
+        *current = found;
+        is_new
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token([REDACTED])")
+    }
+}
+
+impl Credentials {
+    /// The headers that say who we are.
+    pub(super) fn headers(&self) -> Result<HeaderMap, ProviderError> {
+        let mut headers = HeaderMap::new();
+        match self {
+            Self::Basic { customer_id, customer_secret } => {
+                let pair = STANDARD.encode(format!("{customer_id}:{}", customer_secret.expose_secret()));
+                headers.insert(AUTHORIZATION, secret(&format!("Basic {pair}"))?);
+            }
+            Self::Token { token, uid } => {
+                headers.insert(TOKEN, secret(token.current().expose_secret())?);
+                headers.insert(UID, secret(uid)?);
+            }
+            Self::Bearer { token } => {
+                let value = format!("agora token={}", token.current().expose_secret());
+                headers.insert(AUTHORIZATION, secret(&value)?);
+            }
+        }
+        Ok(headers)
+    }
+
+    /// After a 401: whether other credentials than those refused are at hand now.
+    pub(super) fn renew(&self) -> bool {
+        match self {
+            Self::Basic { .. } => false,
+            Self::Token { token, .. } | Self::Bearer { token } => token.renew(),
+        }
+    }
+}
+
+fn secret(text: &str) -> Result<HeaderValue, ProviderError> {
+    let mut value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| ProviderError::Credentials {
+        what: "credentials",
+        status: 401,
+        said: Some("a token or uid holds characters that no HTTP header can".to_owned()),
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_way_in_sends_its_documented_headers() {
+        let token = || Token::new("tok".into(), || None);
+        let shown = |credentials: Credentials| {
+            let mut headers: Vec<_> =
+                credentials.headers().unwrap().iter().map(|(k, v)| format!("{k}: {}", v.to_str().unwrap())).collect();
+            headers.sort();
+            headers
+        };
+        let basic = Credentials::Basic { customer_id: "id".into(), customer_secret: "secret".into() };
+        assert_eq!(shown(basic), ["authorization: Basic aWQ6c2VjcmV0"]);
+        let rtm = Credentials::Token { token: token(), uid: "me".into() };
+        assert_eq!(shown(rtm), ["x-agora-token: tok", "x-agora-uid: me"]);
+        assert_eq!(shown(Credentials::Bearer { token: token() }), ["authorization: agora token=tok"]);
+    }
+
+    #[test]
+    fn a_token_is_new_only_once() {
+        let credentials =
+            Credentials::Token { token: Token::new("old".into(), || Some("new".into())), uid: "me".into() };
+        assert!(credentials.renew());
+        assert!(!credentials.renew());
+        assert_eq!(credentials.headers().unwrap()["x-agora-token"], "new");
+    }
+
+    #[test]
+    fn no_debug_output_shows_a_secret() {
+        let basic = Credentials::Basic { customer_id: "id".into(), customer_secret: "hush".into() };
+        let rtm = Credentials::Token { token: Token::new("hush".into(), || None), uid: "me".into() };
+        let headers = rtm.headers().unwrap();
+        for shown in [format!("{basic:?}"), format!("{rtm:?}"), format!("{headers:?}")] {
+            assert!(!shown.contains("hush"), "{shown}");
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! Agora RTM message history. Per page a POST makes a handle and a GET reads it, once; a count is a GET by itself.
+
+mod auth;
+mod pages;
+mod readiness;
+mod wire;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, StatusCode, Url};
+use tokio::time::{Instant, sleep};
+
+use super::error::ProviderError;
+use super::http::{Answer, Http, Request};
+use super::{Account, Fetched, Provider, Survey, pieces};
+use crate::domain::message::{Conversation, ConversationKind, Message};
+use crate::domain::time::Millis;
+use crate::domain::window::Window;
+pub use auth::{Credentials, Token};
+use readiness::Readiness;
+use wire::{Filter, Item, Query, Reading, Sent};
+
+/// The largest page (contract: 20, 50 or 100).
+const PAGE: u64 = 100;
+/// "Please wait at least two seconds to send a second GET request", and a little for the network.
+const AFTER_IN_PROGRESS: Duration = Duration::from_millis(2050);
+/// How often a handle or a count is asked for before it is given up.
+const POLLS: u32 = 20;
+/// How often a page's handle may die, and how often a window may fail to add up.
+const TRIES: u32 = 4;
+/// What is asked beyond a window at both ends, since neither inclusive nor exclusive bounds are promised.
+const MARGIN: Duration = Duration::from_secs(1);
+/// Pages of one window under way at once.
+const PAGES_AT_ONCE: usize = 24;
+
+/// A filter of the history API: at least one of the two is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    pub source: Option<String>,
+    pub destination: Option<String>,
+}
+
+impl Stream {
+    /// The name of the stream in the archive: `source=alice&destination=bob`.
+    pub fn key(&self) -> String {
+        let part = |name: &str, value: &Option<String>| value.as_ref().map(|v| format!("{name}={v}"));
+        let parts = [part("source", &self.source), part("destination", &self.destination)];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("&")
+    }
+}
+
+/// An Agora project.
+#[derive(Debug)]
+pub struct Agora {
+    account: Account,
+    http: Http,
+    credentials: Credentials,
+    /// `https://api.agora.io/dev/v2/project/<appid>`: what `~` stands for.
+    project: Url,
+    streams: Vec<Stream>,
+    keys: Vec<String>,
+    /// What the configuration says of names whose messages do not say it themselves.
+    kinds: HashMap<String, ConversationKind>,
+    readiness: Readiness,
+}
+
+impl Agora {
+    /// `base` is the host (`https://api.agora.io`), `kinds` says which destinations are channels and which are users
+    /// where the operator has said so.
+    pub fn new(
+        account: Account,
+        http: Http,
+        base: &Url,
+        app_id: &str,
+        credentials: Credentials,
+        streams: Vec<Stream>,
+        kinds: HashMap<String, ConversationKind>,
+    ) -> Self {
+        let mut project = base.clone();
+        if let Ok(mut path) = project.path_segments_mut() {
+            path.pop_if_empty().extend(["dev", "v2", "project", app_id]);
+        }
+        let keys = streams.iter().map(Stream::key).collect();
+        Self { account, http, credentials, project, streams, keys, kinds, readiness: Readiness::new() }
+    }
+
+    /// Sends a request, and once more if the credentials were refused and new ones have been left for us.
+    async fn send(
+        &self,
+        what: &'static str,
+        request: impl Fn() -> (Method, Url, Option<String>),
+    ) -> Result<Answer, ProviderError> {
+        let signed = || {
+            let (method, url, body) = request();
+            let mut headers = self.credentials.headers()?;
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json;charset=utf-8"));
+            Ok(Request { method, url, headers, body })
+        };
+        match self.http.send(what, signed).await {
+            Err(ProviderError::Credentials { .. }) if self.credentials.renew() => {
+                tracing::info!(account = self.account.name, "credentials refused; trying the renewed token");
+                self.http.send(what, signed).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// An endpoint below the project: `["count"]`, say.
+    fn history(&self, last: &str) -> Url {
+        let mut url = self.project.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.extend(["rtm", "message", "history", last]);
+        }
+        url
+    }
+
+    /// How many messages the provider has between the bounds of a padded window.
+    async fn count(&self, stream: &Stream, padded: Window) -> Result<u64, ProviderError> {
+        const WHAT: &str = "count";
+        let mut url = self.history("count");
+        for (name, value) in [("source", &stream.source), ("destination", &stream.destination)] {
+            append(&mut url, name, value.as_deref());
+        }
+        append(&mut url, "start_time", Some(&padded.from().to_string()));
+        append(&mut url, "end_time", Some(&padded.to().to_string()));
+        for _ in 0..POLLS {
+            let answer = self.send(WHAT, || (Method::GET, url.clone(), None)).await?;
+            if let Some(count) = ready(WHAT, &answer, wire::count)? {
+                return Ok(count);
+            }
+            sleep(AFTER_IN_PROGRESS).await;
+        }
+        Err(never_ready(WHAT))
+    }
+
+    /// One page; where its handle dies, by a new one.
+    async fn page(&self, stream: &Stream, padded: Window, offset: u64) -> Result<Vec<Item>, ProviderError> {
+        for _ in 0..TRIES {
+            let (handle, made) = self.query(stream, padded, offset).await?;
+            if let Some(items) = self.read(&handle, made).await? {
+                return Ok(items);
+            }
+            tracing::debug!(account = self.account.name, "a handle died; making a new one");
+        }
+        Err(ProviderError::Malformed { what: "read", fault: format!("{TRIES} handles in a row died unread") })
+    }
+
+    /// Makes a handle; answers with its place and when it was made.
+    async fn query(&self, stream: &Stream, padded: Window, offset: u64) -> Result<(Url, Instant), ProviderError> {
+        const WHAT: &str = "query";
+        let filter = Filter {
+            source: stream.source.as_deref(),
+            destination: stream.destination.as_deref(),
+            start_time: padded.from(),
+            end_time: padded.to(),
+        };
+        let query = Query { filter, offset, limit: PAGE, order: "asc" };
+        let body =
+            serde_json::to_string(&query).map_err(|e| ProviderError::Malformed { what: WHAT, fault: e.to_string() })?;
+        let url = self.history("query");
+        let answer = self.send(WHAT, || (Method::POST, url.clone(), Some(body.clone()))).await?;
+        let made = Instant::now();
+        let Some(location) = ready(WHAT, &answer, wire::location)? else {
+            return Err(ProviderError::Malformed { what: WHAT, fault: "in progress, without a handle".to_owned() });
+        };
+        Ok((self.resolve(&location)?, made))
+    }
+
+    /// The place that a `location` names, on the host where the handle was made and nowhere else.
+    fn resolve(&self, location: &str) -> Result<Url, ProviderError> {
+        const WHAT: &str = "query";
+        let unreadable = || ProviderError::Malformed { what: WHAT, fault: "the `location` is no address".to_owned() };
+        let place = match location.strip_prefix('~') {
+            Some(rest) => format!("{}/{}", self.project.as_str().trim_end_matches('/'), rest.trim_start_matches('/')),
+            None => self.project.join(location).map_err(|_| unreadable())?.to_string(),
+        };
+        let place = Url::parse(&place).map_err(|_| unreadable())?;
+        if place.origin() != self.project.origin() {
+            let host = place.host_str().unwrap_or("none").to_owned();
+            return Err(ProviderError::ForeignLocation { what: WHAT, host });
+        }
+        Ok(place)
+    }
+
+    /// Reads a handle once it is ready; nothing where it is dead.
+    async fn read(&self, handle: &Url, made: Instant) -> Result<Option<Vec<Item>>, ProviderError> {
+        const WHAT: &str = "read";
+        let wait = self.readiness.wait();
+        tokio::time::sleep_until(made + wait).await;
+        let waited = made.elapsed();
+        for poll in 0..POLLS {
+            let answer = self.send(WHAT, || (Method::GET, handle.clone(), None)).await?;
+            // 404, too: the documents leave open what a handle that is gone is answered with.
+            if matches!(answer.status, StatusCode::GONE | StatusCode::NOT_FOUND) {
+                return Ok(None);
+            }
+            let items = ready(WHAT, &answer, wire::page)?;
+            if poll == 0 {
+                self.readiness.learn(waited, items.is_some());
+            }
+            if items.is_some() {
+                return Ok(items);
+            }
+            sleep(AFTER_IN_PROGRESS).await;
+        }
+        tracing::debug!(account = self.account.name, polls = POLLS, "a handle never became ready");
+        Ok(None)
+    }
+
+    /// All pages of a padded window that is said to hold so many messages.
+    async fn pages(&self, stream: &Stream, padded: Window, count: u64) -> Result<Vec<Vec<Item>>, ProviderError> {
+        let offsets = (0..count.max(1).div_ceil(PAGE)).map(|page| page * PAGE);
+        let pages = stream::iter(offsets).map(|offset| self.page(stream, padded, offset));
+        pages.buffered(PAGES_AT_ONCE).try_collect().await
+    }
+
+    fn message(&self, sent: Sent) -> Message {
+        let kind = sent.kind().or_else(|| self.kinds.get(&sent.destination).copied());
+        let conversation = match kind.unwrap_or(ConversationKind::Unknown) {
+            ConversationKind::Peer => Conversation::between(&sent.source, &sent.destination),
+            kind => Conversation::named(kind, &sent.destination),
+        };
+        Message {
+            sender: sent.source,
+            recipient: sent.destination,
+            sent_at: sent.at,
+            payload: sent.payload,
+            conversation,
+            provider_id: None,
+            message_type: sent.message_type,
+            payload_type: None,
+            cipher_suite: None,
+            status: None,
+            extra: sent.extra,
+        }
+    }
+
+    /// What lies inside the window, as messages; with what could not be read, wherever it lies.
+    fn fetched(&self, window: Window, pages: Vec<Vec<Item>>, as_of: Millis, doubt: Option<String>) -> Fetched {
+        let mut fetched = Fetched { messages: Vec::new(), unreadable: Vec::new(), provider_count: None, as_of, doubt };
+        for item in pages.into_iter().flatten() {
+            match item {
+                Ok(sent) if window.contains(sent.at) => fetched.messages.push(self.message(sent)),
+                Ok(_) => {}
+                Err(unreadable) => fetched.unreadable.push(unreadable),
+            }
+        }
+        fetched
+    }
+}
+
+#[async_trait]
+impl Provider for Agora {
+    fn account(&self) -> &Account {
+        &self.account
+    }
+
+    fn streams(&self) -> &[String] {
+        &self.keys
+    }
+
+    async fn survey(&self, stream: usize, range: Window, target: u64) -> Result<Survey, ProviderError> {
+        let asked = Instant::now();
+        let count = self.count(&self.streams[stream], range.padded(MARGIN)).await?;
+        if count == 0 {
+            let as_of = self.http.clock().at(asked);
+            return Ok(Survey::Done(Fetched { provider_count: Some(0), ..self.fetched(range, vec![], as_of, None) }));
+        }
+        match range.even_cuts(pieces(count, target)) {
+            cuts if cuts.is_empty() => Ok(Survey::Sized(count)),
+            cuts => Ok(Survey::Split { count, cuts }),
+        }
+    }
+
+    async fn fetch(&self, stream: usize, window: Window, expected: u64) -> Result<Fetched, ProviderError> {
+        let stream = &self.streams[stream];
+        let padded = window.padded(MARGIN);
+        let mut count = expected;
+        let mut tries = 1;
+        loop {
+            let asked = Instant::now();
+            let pages = self.pages(stream, padded, count).await?;
+            let as_of = self.http.clock().at(asked);
+            let fault = pages::fault(&pages, count);
+            if let Some(fault) = fault.as_ref().filter(|_| tries < TRIES) {
+                tracing::debug!(account = self.account.name, %window, fault, "a window does not add up; reading it again");
+                tries += 1;
+                count = self.count(stream, padded).await?;
+                continue;
+            }
+            let pages = if fault.is_some() { pages::without_invented(pages) } else { pages };
+            let outside = pages.iter().flatten().flatten().filter(|sent| !window.contains(sent.at)).count() as u64;
+            let provider_count = Some(count.saturating_sub(outside));
+            return Ok(Fetched { provider_count, ..self.fetched(window, pages, as_of, fault) });
+        }
+    }
+
+    async fn check(&self) -> Result<(), ProviderError> {
+        let now = self.now().second();
+        let Some(window) = Window::new(now.minus(Duration::from_secs(1)), now) else { return Ok(()) };
+        let anyone = Stream { source: None, destination: Some("backscroll".to_owned()) };
+        self.count(self.streams.first().unwrap_or(&anyone), window).await.map(|_| ())
+    }
+
+    fn now(&self) -> Millis {
+        self.http.clock().now()
+    }
+
+    fn requests(&self) -> u64 {
+        self.http.requests()
+    }
+
+    fn paused_for(&self) -> Option<Duration> {
+        self.http.budget().paused_for()
+    }
+
+    fn pause_for(&self, left: Duration) {
+        self.http.budget().pause_until(Instant::now() + left);
+    }
+}
+
+/// Adds a parameter, percent-encoded; nothing where there is no value. A space is `%20`: the form encoding's `+`
+/// would be taken for a plus sign by a server that decodes by the letter.
+fn append(url: &mut Url, name: &str, value: Option<&str>) {
+    let Some(value) = value else { return };
+    let value = percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC);
+    let query = match url.query() {
+        Some(query) => format!("{query}&{name}={value}"),
+        None => format!("{name}={value}"),
+    };
+    url.set_query(Some(&query));
+}
+
+/// What a successful answer holds, or nothing where it is not ready yet.
+fn ready<T>(what: &'static str, answer: &Answer, read: fn(&[u8]) -> Reading<T>) -> Result<Option<T>, ProviderError> {
+    if !answer.status.is_success() {
+        return Err(answer.refused(what));
+    }
+    match read(&answer.body) {
+        Reading::Ready(value) => Ok(Some(value)),
+        Reading::InProgress => Ok(None),
+        Reading::Failed { code, said } => Err(ProviderError::Refused { what, code, said }),
+        Reading::Fault(fault) => Err(ProviderError::Malformed { what, fault }),
+    }
+}
+
+fn never_ready(what: &'static str) -> ProviderError {
+    ProviderError::Malformed { what, fault: format!("still in progress after {POLLS} polls") }
+}

@@ -1,0 +1,75 @@
+//! Whether the pages of a window make up the window: they were read one by one, and the history may have moved
+//! beneath them.
+
+use std::collections::HashSet;
+
+use super::wire::Item;
+
+/// What is wrong with the pages of a window of which the provider counted `count` messages; nothing if they add up.
+pub(super) fn fault(pages: &[Vec<Item>], count: u64) -> Option<String> {
+    let served: u64 = pages.iter().map(|page| page.len() as u64).sum();
+    (served != count).then(|| format!("the provider counts {count} messages and serves {served}"))
+}
+
+/// The pages without what a moving history may have doubled: the message at the end of a page is served again at the
+/// start of the next when something was put in before it, so where pages do not add up, equals on both sides of a
+/// page's end count once. Where they truly were several, a later and steady reading adds what is missing here.
+pub(super) fn without_invented(pages: Vec<Vec<Item>>) -> Vec<Vec<Item>> {
+    let doubtful: HashSet<(usize, usize)> = (1..pages.len())
+        .flat_map(|page| doubled(&pages[page - 1], &pages[page]).map(move |item| (page, item)))
+        .collect();
+    let keep = |(number, page): (usize, Vec<Item>)| {
+        let items = page.into_iter().enumerate().filter(|(item, _)| !doubtful.contains(&(number, *item)));
+        items.map(|(_, item)| item).collect()
+    };
+    pages.into_iter().enumerate().map(keep).collect()
+}
+
+/// The positions in `page` of what shares the first millisecond and stands in the page before it, too.
+fn doubled<'a>(before: &'a [Item], page: &'a [Item]) -> impl Iterator<Item = usize> + 'a {
+    let boundary = page.first().and_then(|item| item.as_ref().ok()).map(|sent| sent.at);
+    let at_boundary = move |item: &Item| item.as_ref().is_ok_and(|sent| Some(sent.at) == boundary);
+    let positions = page.iter().enumerate().take_while(move |(_, item)| at_boundary(item));
+    positions.filter(|(_, item)| before.contains(item)).map(|(position, _)| position)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::message::{Encoding, Payload};
+    use crate::domain::time::Millis;
+    use crate::provider::agora::wire::Sent;
+
+    fn page(items: &[(i64, &str)]) -> Vec<Item> {
+        let sent = |&(at, text): &(i64, &str)| {
+            Ok(Sent {
+                source: "a".into(),
+                destination: "b".into(),
+                at: Millis(at),
+                payload: Payload { bytes: text.into(), encoding: Encoding::Utf8 },
+                message_type: None,
+                extra: None,
+            })
+        };
+        items.iter().map(sent).collect()
+    }
+
+    #[test]
+    fn pages_add_up_or_say_why_not() {
+        let pages = [page(&[(1, "x"), (2, "y")]), page(&[(3, "z")])];
+        assert_eq!(fault(&pages, 3), None);
+        assert_eq!(fault(&pages, 4).unwrap(), "the provider counts 4 messages and serves 3");
+    }
+
+    #[test]
+    fn a_message_served_on_both_sides_of_a_page_end_counts_once() {
+        let pages = vec![page(&[(1, "x"), (2, "y"), (2, "y")]), page(&[(2, "y"), (2, "new"), (3, "x")])];
+        assert_eq!(without_invented(pages)[1], page(&[(2, "new"), (3, "x")]));
+    }
+
+    #[test]
+    fn equals_within_a_page_stay() {
+        let pages = vec![page(&[(1, "x"), (1, "x")]), page(&[(2, "x"), (2, "x")])];
+        assert_eq!(without_invented(pages.clone()), pages);
+    }
+}

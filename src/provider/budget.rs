@@ -1,0 +1,148 @@
+//! The request budget of an account: never more requests in any second than the provider allows.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep_until};
+
+/// How much longer than a second the provider's second is taken to be: what the network may squeeze two requests
+/// together by without the provider counting both into one second.
+const SLACK: f64 = 0.015;
+
+/// Lets requests go, in the order they came, so that no sliding second holds more than the rate, and evenly spaced,
+/// so that no shorter stretch holds a burst.
+#[derive(Debug)]
+pub struct Budget {
+    /// Nothing where the account has no limit.
+    pace: Option<Pace>,
+    /// When the last requests were let go, newest last. The lock is handed over in order of arrival and held while
+    /// waiting: whoever holds it goes next.
+    released: Mutex<VecDeque<Instant>>,
+    paused_until: std::sync::Mutex<Option<Instant>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// Between one request and the next.
+    spacing: Duration,
+    /// How many requests the provider counts together …
+    burst: usize,
+    /// … over how long.
+    period: Duration,
+}
+
+impl Budget {
+    /// A budget of so many requests a second; 0 or less means without limit.
+    pub fn per_second(rate: f64) -> Self {
+        let pace = (rate > 0.0 && rate.is_finite()).then(|| {
+            let spacing = Duration::from_secs_f64((1.0 + SLACK) / rate.max(1e-6));
+            let burst = (rate.floor() as usize).max(1);
+            Pace { spacing, burst, period: spacing.mul_f64(burst as f64) }
+        });
+        Self { pace, released: Mutex::default(), paused_until: std::sync::Mutex::default() }
+    }
+
+    /// Waits until the next request may go. Cancel-safe: a wait given up costs no request.
+    pub async fn acquire(&self) {
+        let mut released = self.released.lock().await;
+        while let Some(slot) = self.next_slot(&released) {
+            sleep_until(slot).await;
+        }
+        if let Some(pace) = self.pace {
+            if released.len() == pace.burst {
+                released.pop_front();
+            }
+            released.push_back(Instant::now());
+        }
+    }
+
+    /// When the next request may go; nothing if now.
+    fn next_slot(&self, released: &VecDeque<Instant>) -> Option<Instant> {
+        let paused = *lock(&self.paused_until);
+        let spaced = self.pace.and_then(|pace| {
+            let after_last = released.back().map(|&last| last + pace.spacing);
+            let full = released.len() == pace.burst;
+            let after_burst = released.front().filter(|_| full).map(|&first| first + pace.period);
+            after_last.max(after_burst)
+        });
+        paused.max(spaced).filter(|&slot| slot > Instant::now())
+    }
+
+    /// Lets nothing go before `until`. An earlier pause that lasts longer stays.
+    pub fn pause_until(&self, until: Instant) {
+        let mut paused = lock(&self.paused_until);
+        *paused = (*paused).max(Some(until));
+    }
+
+    /// How long nothing will be let go because of a pause.
+    pub fn paused_for(&self) -> Option<Duration> {
+        let left = lock(&self.paused_until).map(|until| until.saturating_duration_since(Instant::now()));
+        left.filter(|left| !left.is_zero())
+    }
+}
+
+/// The guarded values are plain data that no panic can leave half-written.
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn releases(budget: &Budget, n: usize) -> Vec<Instant> {
+        let mut at = Vec::new();
+        for _ in 0..n {
+            budget.acquire().await;
+            at.push(Instant::now());
+        }
+        at
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_sliding_second_holds_more_than_the_rate() {
+        for rate in [1.0, 2.5, 10.0, 100.0] {
+            let at = releases(&Budget::per_second(rate), 300).await;
+            let burst = rate.floor() as usize;
+            assert!(at.windows(burst + 1).all(|w| w[burst] - w[0] > Duration::from_secs_f64(burst as f64 / rate)));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rate_is_used_up_to_two_percent() {
+        let at = releases(&Budget::per_second(10.0), 1001).await;
+        let rate = 1000.0 / (at[1000] - at[0]).as_secs_f64();
+        assert!((9.8..10.0).contains(&rate), "{rate}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_holds_everybody_and_ends_by_itself() {
+        let budget = Budget::per_second(10.0);
+        let start = Instant::now();
+        budget.pause_until(start + Duration::from_secs(30));
+        budget.pause_until(start + Duration::from_secs(5));
+        budget.acquire().await;
+        assert!(Instant::now() - start >= Duration::from_secs(30));
+        assert_eq!(budget.paused_for(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_given_up_costs_no_request() {
+        let budget = Budget::per_second(1.0);
+        budget.acquire().await;
+        let start = Instant::now();
+        for _ in 0..5 {
+            let _ = tokio::time::timeout(Duration::from_millis(10), budget.acquire()).await;
+        }
+        budget.acquire().await;
+        assert!(start.elapsed() < Duration::from_millis(1100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_limit_nothing_waits() {
+        let start = Instant::now();
+        releases(&Budget::per_second(0.0), 1000).await;
+        assert!(start.elapsed().is_zero());
+    }
+}

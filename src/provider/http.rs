@@ -1,0 +1,266 @@
+//! The one HTTP client: spends the budget, bounds everything, retries what may pass, and never follows a redirect.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use reqwest::{Method, StatusCode, Url};
+use tokio::time::Instant;
+
+use super::budget::Budget;
+use super::clock::{ProviderClock, parse_http_date};
+use super::error::ProviderError;
+use crate::domain::clock::Clock;
+use crate::domain::retry::Backoff;
+
+/// The largest body that is read. A page of Agora's is at most 100 messages of 32 KiB, each byte of which JSON may
+/// write as six (`\u00XX`): 20 MB.
+const MAX_BODY: usize = 24 << 20;
+/// From the request to the last byte of its answer.
+const TIMEOUT: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest that a `Retry-After` is believed.
+const LONGEST_PENALTY: Duration = Duration::from_secs(3600);
+/// The pause after a 429 that does not say how long; it grows while the 429s go on.
+const PENALTY: Backoff = Backoff { first: Duration::from_secs(2), most: Duration::from_secs(60), tries: u32::MAX };
+
+/// How a request is tried.
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(500), most: Duration::from_secs(20), tries: 6 };
+
+/// The way to one account's provider.
+#[derive(Debug)]
+pub struct Http {
+    client: reqwest::Client,
+    account: String,
+    budget: Budget,
+    clock: ProviderClock,
+    requests: AtomicU64,
+    /// Whether the last try failed: trouble is logged once when it begins and once when it is over.
+    troubled: AtomicBool,
+}
+
+/// A request, made anew for every try.
+#[derive(Debug)]
+pub struct Request {
+    pub method: Method,
+    pub url: Url,
+    pub headers: HeaderMap,
+    pub body: Option<String>,
+}
+
+/// An answer that is neither a refusal of the credentials nor a passing failure.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub body: Vec<u8>,
+}
+
+/// A try that may succeed later.
+struct Passing {
+    cause: String,
+    /// What the provider asked us to wait.
+    wait: Option<Duration>,
+}
+
+impl Http {
+    /// `base` is only looked at to decide whether plain HTTP may ever be spoken: to loopback, nowhere else.
+    pub fn new(account: &str, base: &Url, requests_per_second: f64, clock: Arc<dyn Clock>) -> Result<Self, BadClient> {
+        let plain = base.scheme() == "http";
+        let mut builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .https_only(!plain)
+            .user_agent(concat!("backscroll/", env!("CARGO_PKG_VERSION")));
+        if plain {
+            builder = builder.no_proxy();
+        }
+        Ok(Self {
+            client: builder.build().map_err(|e| BadClient(chain(&e)))?,
+            account: account.to_owned(),
+            budget: Budget::per_second(requests_per_second),
+            clock: ProviderClock::new(clock),
+            requests: AtomicU64::new(0),
+            troubled: AtomicBool::new(false),
+        })
+    }
+
+    pub fn clock(&self) -> &ProviderClock {
+        &self.clock
+    }
+
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Sends what `request` makes, afresh for every try, until there is an answer that trying again would not change.
+    /// `what` names the request in errors.
+    pub async fn send(
+        &self,
+        what: &'static str,
+        request: impl Fn() -> Result<Request, ProviderError>,
+    ) -> Result<Answer, ProviderError> {
+        let mut failures = 0;
+        loop {
+            self.budget.acquire().await;
+            let passing = match self.attempt(what, request()?).await? {
+                Ok(answer) => {
+                    self.well();
+                    return Ok(answer);
+                }
+                Err(passing) => passing,
+            };
+            failures += 1;
+            self.trouble(what, &passing.cause);
+            let Some(wait) = BACKOFF.after(failures, fastrand::f64()) else {
+                return Err(ProviderError::Unreachable { what, cause: passing.cause, tries: failures });
+            };
+            match passing.wait {
+                // Everything of the account waits, this request with it.
+                Some(asked) => {
+                    let grown = PENALTY.after(failures, fastrand::f64()).unwrap_or(asked);
+                    self.budget.pause_until(Instant::now() + asked.max(grown));
+                }
+                None => tokio::time::sleep(wait).await,
+            }
+        }
+    }
+
+    /// One try: an answer, a passing failure, or an error that is final.
+    async fn attempt(&self, what: &'static str, request: Request) -> Result<Result<Answer, Passing>, ProviderError> {
+        let Request { method, url, headers, body } = request;
+        let mut builder = self.client.request(method, url).headers(headers);
+        if let Some(body) = body {
+            builder = builder.body(body);
+        }
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let sent = Instant::now();
+        let response = match builder.send().await {
+            Ok(response) => response,
+            Err(error) => return Ok(Err(Passing::network(&error))),
+        };
+        if let Some(date) = response.headers().get(DATE).and_then(|d| d.to_str().ok()) {
+            self.clock.observe(date, sent, Instant::now());
+        }
+        let status = response.status();
+        let retry_after = self.retry_after(response.headers());
+        let body = match read_bounded(response).await {
+            Ok(Some(body)) => body,
+            Ok(None) => {
+                let fault = format!("the answer is larger than {MAX_BODY} bytes");
+                return Err(ProviderError::Malformed { what, fault });
+            }
+            Err(error) => return Ok(Err(Passing::network(&error))),
+        };
+        match status.as_u16() {
+            401 | 403 => Err(ProviderError::Credentials { what, status: status.as_u16(), said: said(&body) }),
+            429 => Ok(Err(Passing { cause: label(status, &body), wait: Some(retry_after.unwrap_or_default()) })),
+            408 | 500..=599 => Ok(Err(Passing { cause: label(status, &body), wait: retry_after })),
+            300..=399 => {
+                let fault = format!("answered with a redirect ({status}), which is never followed");
+                Err(ProviderError::Malformed { what, fault })
+            }
+            _ => Ok(Ok(Answer { status, body })),
+        }
+    }
+
+    /// `Retry-After` in either of its forms, as far as it is believed.
+    fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {
+        let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+        let asked = match text.parse() {
+            Ok(seconds) => Duration::from_secs(seconds),
+            Err(_) => parse_http_date(text)?.since(self.clock.now()),
+        };
+        Some(asked.min(LONGEST_PENALTY))
+    }
+
+    fn trouble(&self, what: &'static str, cause: &str) {
+        if self.troubled.swap(true, Ordering::Relaxed) {
+            tracing::debug!(account = self.account, what, cause, "still failing");
+        } else {
+            tracing::warn!(account = self.account, what, cause, "the provider fails; trying again");
+        }
+    }
+
+    fn well(&self) {
+        if self.troubled.load(Ordering::Relaxed) && self.troubled.swap(false, Ordering::Relaxed) {
+            tracing::info!(account = self.account, "the provider answers again");
+        }
+    }
+}
+
+impl Answer {
+    /// The error for an answer that a caller has no use for.
+    pub fn refused(&self, what: &'static str) -> ProviderError {
+        ProviderError::Refused { what, code: format!("status {}", self.status), said: said(&self.body) }
+    }
+}
+
+impl Passing {
+    fn network(error: &reqwest::Error) -> Self {
+        Self { cause: chain(error), wait: None }
+    }
+}
+
+/// An HTTP client could not be set up on this machine.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client cannot be set up: {0}")]
+pub struct BadClient(String);
+
+impl BadClient {
+    pub(super) fn header(name: &str) -> Self {
+        Self(format!("the value for the header `{name}` holds characters that no header can"))
+    }
+}
+
+/// The body, or nothing where it is too large.
+async fn read_bounded(mut response: reqwest::Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let announced = response.content_length().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+    if announced > MAX_BODY {
+        return Ok(None);
+    }
+    let mut body = Vec::with_capacity(announced);
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > MAX_BODY {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body))
+}
+
+/// An error with its causes, in one line. reqwest's own text would name the URL, and a URL may hold a signature.
+fn chain(error: &reqwest::Error) -> String {
+    use std::error::Error;
+    let mut text = match (error.is_timeout(), error.is_connect()) {
+        (true, _) => "timed out".to_owned(),
+        (_, true) => "cannot connect".to_owned(),
+        _ => "the connection failed".to_owned(),
+    };
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+fn label(status: StatusCode, body: &[u8]) -> String {
+    match said(body) {
+        Some(said) => format!("status {status}: {said}"),
+        None => format!("status {status}"),
+    }
+}
+
+/// What an error body says for itself: the `reason`, `message`, `msg` or `code` of a JSON object. Gateways also
+/// answer with pages of HTML; of those, and of anything else, nothing is shown.
+pub fn said(body: &[u8]) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let text = ["reason", "message", "msg", "code"].iter().find_map(|key| value.get(key)?.as_str())?;
+    Some(text.chars().filter(|c| !c.is_control()).take(200).collect())
+}

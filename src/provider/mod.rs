@@ -1,0 +1,106 @@
+//! What the engine asks of a provider, and the two that answer.
+//!
+//! The engine knows windows and counts; handles, pages, signatures and shapes stay behind [`Provider`]. Both
+//! adapters share one HTTP client ([`http`]), which spends the account's [`budget`] and reads the provider's
+//! [`clock`].
+
+pub mod agora;
+pub mod budget;
+pub mod clock;
+pub mod error;
+pub mod http;
+pub mod web3mq;
+mod wire;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::domain::message::{Message, Unreadable};
+use crate::domain::time::{Millis, Second};
+use crate::domain::window::Window;
+pub use error::{Advice, ProviderError};
+
+/// One account at a provider.
+///
+/// Streams are named by their position in [`Provider::streams`]. Every method may be called concurrently; the budget
+/// orders the requests. All are cancel-safe: dropping a call costs at most the requests under way.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    fn account(&self) -> &Account;
+
+    /// The streams of the account, each by the key under which the archive knows it (`destination=lobby`).
+    fn streams(&self) -> &[String];
+
+    /// Finds out how much the provider has in `range`, as cheaply as it can.
+    async fn survey(&self, stream: usize, range: Window, target: u64) -> Result<Survey, ProviderError>;
+
+    /// All messages of a window that a survey has sized.
+    async fn fetch(&self, stream: usize, window: Window, expected: u64) -> Result<Fetched, ProviderError>;
+
+    /// Makes sure that the credentials are accepted, at the price of one request.
+    async fn check(&self) -> Result<(), ProviderError>;
+
+    /// Provider-now.
+    fn now(&self) -> Millis;
+
+    /// How many requests have been sent so far, answered or not.
+    fn requests(&self) -> u64;
+
+    /// For how long the provider will not hear from us because it told us to be quiet.
+    fn paused_for(&self) -> Option<Duration>;
+
+    /// Keeps quiet for so long: a penalty that an earlier process was given.
+    fn pause_for(&self, left: Duration);
+}
+
+/// What the engine must know of an account.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Unique in the configuration; what SQL calls the account.
+    pub name: String,
+    /// `agora` or `web3mq`.
+    pub provider: &'static str,
+    /// The age at which the provider is trusted to show everything.
+    pub settle: Duration,
+    /// How long the provider keeps messages; nothing where it is not known to forget.
+    pub retention: Option<Duration>,
+    /// From when on history is wanted; nothing: all there is.
+    pub since: Option<Millis>,
+}
+
+/// What a survey found.
+#[derive(Debug)]
+pub enum Survey {
+    /// It saw the whole range on its way: nothing, or little enough.
+    Done(Fetched),
+    /// The range can be fetched as one window of about so many messages.
+    Sized(u64),
+    /// The range is too large for one window: it holds about `count` messages. Each of the pieces that the cuts make
+    /// is to be surveyed by itself.
+    Split { count: u64, cuts: Vec<Second> },
+}
+
+/// The messages of a window.
+#[derive(Debug)]
+pub struct Fetched {
+    /// In the provider's order, oldest first. Some may lie outside of the window; they are as welcome.
+    pub messages: Vec<Message>,
+    pub unreadable: Vec<Unreadable>,
+    /// How many messages the window holds by the provider's own count, where it counts.
+    pub provider_count: Option<u64>,
+    /// What the provider's clock showed, at the latest, before it was asked.
+    pub as_of: Millis,
+    /// Why this may not be all, after several tries. Nothing where all is well.
+    pub doubt: Option<String>,
+}
+
+/// How many messages a window may hold before it is cut, as a multiple of the target: cutting a window that is only
+/// a little too large costs more requests than it saves memory.
+const TOLERANCE: u64 = 2;
+
+/// Into how many pieces a range of `count` messages is to be cut; 1: not at all.
+fn pieces(count: u64, target: u64) -> u64 {
+    let target = target.max(1);
+    if count <= target * TOLERANCE { 1 } else { count.div_ceil(target) }
+}

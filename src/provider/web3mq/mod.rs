@@ -1,0 +1,261 @@
+//! Web3MQ message history: pages from the newest message back, signed one by one, with no time ranges.
+
+mod auth;
+mod positions;
+mod topic;
+mod wire;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Url};
+use tokio::time::Instant;
+
+use super::error::ProviderError;
+use super::http::{BadClient, Http, Request};
+use super::{Account, Fetched, Provider, Survey, pieces};
+use crate::domain::message::{Conversation, ConversationKind, Message};
+use crate::domain::time::{Millis, Second};
+use crate::domain::window::Window;
+pub use auth::Key;
+use topic::{Reading, Span, Topic};
+use wire::{NoPage, Page, Row, Sent};
+
+const PUBLIC_KEY: HeaderName = HeaderName::from_static("web3mq-request-pubkey");
+const DID_KEY: HeaderName = HeaderName::from_static("didkey");
+/// How often a window is read before its doubts are written down.
+const TRIES: u32 = 4;
+/// Into how many pieces a range is cut at once: each cut costs a look at the page where it falls.
+const CUTS_AT_ONCE: u64 = 16;
+/// How long what was learned of positions is relied upon.
+const MEMORY: Duration = Duration::from_secs(600);
+
+/// A Web3MQ user.
+#[derive(Debug)]
+pub struct Web3mq {
+    account: Account,
+    http: Http,
+    base: Url,
+    user: String,
+    key: Key,
+    headers: HeaderMap,
+    /// What is asked for a page, and no more than the provider has shown to serve.
+    page_size: AtomicU64,
+    topics: Vec<Topic>,
+    keys: Vec<String>,
+}
+
+/// How an account presents itself.
+#[derive(Debug)]
+pub struct Identity {
+    /// `user:…`
+    pub user: String,
+    pub key: Key,
+    /// `eth:0x…`: sent as `didkey`.
+    pub did_key: Option<String>,
+    /// Whether the public key is sent as `web3mq-request-pubkey`.
+    pub send_public_key: bool,
+}
+
+impl Web3mq {
+    /// `topics` are topic ids: a group's, a topic's, or for a chat with one peer that peer's user id. `page_size` is
+    /// what is asked for; a provider that serves less is followed.
+    pub fn new(
+        account: Account,
+        http: Http,
+        base: &Url,
+        identity: Identity,
+        page_size: u32,
+        topics: Vec<String>,
+    ) -> Result<Self, BadClient> {
+        let Identity { user, key, did_key, send_public_key } = identity;
+        let mut headers = HeaderMap::new();
+        let public_key = send_public_key.then(|| key.public_hex());
+        for (name, value) in [(PUBLIC_KEY, public_key), (DID_KEY, did_key)] {
+            if let Some(value) = value {
+                let value = HeaderValue::from_str(&value).map_err(|_| BadClient::header(name.as_str()))?;
+                headers.insert(name, value);
+            }
+        }
+        let keys = topics.iter().map(|topic| format!("topic={topic}")).collect();
+        let topics = topics.into_iter().map(Topic::new).collect();
+        let page_size = AtomicU64::new(u64::from(page_size.max(1)));
+        Ok(Self { account, http, base: base.clone(), user, key, headers, page_size, topics, keys })
+    }
+
+    fn page_size(&self) -> u64 {
+        self.page_size.load(Ordering::Relaxed)
+    }
+
+    fn shrink_pages(&self, served: u64) {
+        let asked = self.page_size.fetch_min(served.max(1), Ordering::Relaxed);
+        if served < asked {
+            tracing::info!(
+                account = self.account.name,
+                asked,
+                served,
+                "the provider serves smaller pages than asked for"
+            );
+        }
+    }
+
+    /// A page of a topic, newest first, signed afresh for every try.
+    async fn page(&self, topic: &str, page: u64, size: u64) -> Result<Page, ProviderError> {
+        const WHAT: &str = "history";
+        let signed = || {
+            let at = self.http.clock().unique_now();
+            let url = wire::history_url(&self.base, &self.key, &self.user, topic, at, page, size);
+            Ok(Request { method: Method::GET, url, headers: self.headers.clone(), body: None })
+        };
+        let answer = self.http.send(WHAT, signed).await?;
+        if !answer.status.is_success() {
+            return Err(answer.refused(WHAT));
+        }
+        wire::page(&answer.body).map_err(|error| match error {
+            NoPage::Refused { code, said } => ProviderError::Refused { what: WHAT, code: format!("code {code}"), said },
+            NoPage::Fault(fault) => ProviderError::Malformed { what: WHAT, fault },
+        })
+    }
+
+    /// When what is known of the topic was learned; now, where nothing is known or it is too old to rely on.
+    async fn vantage(&self, topic: &Topic) -> Instant {
+        match topic.known_since().await {
+            Some(since) if since.elapsed() < MEMORY => since,
+            Some(_) => {
+                topic.forget().await;
+                Instant::now()
+            }
+            None => Instant::now(),
+        }
+    }
+
+    /// Cuts a span into windows of about `target` messages, exactly where they lie.
+    async fn cuts(&self, topic: &Topic, span: Span, target: u64) -> Result<Vec<Second>, ProviderError> {
+        let stride = span.len().div_ceil(pieces(span.len(), target).min(CUTS_AT_ONCE)).max(1);
+        let positions: Vec<u64> = (1..).map(|i| span.from + i * stride).take_while(|&p| p < span.to).collect();
+        let times = topic.times_at(self, &positions).await?;
+        Ok(times.into_iter().map(Millis::second).collect())
+    }
+
+    fn message(&self, topic: &Topic, sent: Sent) -> Message {
+        // A row's topic is its addressee, which in a chat of two is one's own id for what comes in.
+        let recipient = sent.topic.unwrap_or_else(|| topic.name.clone());
+        let conversation = match kind(&topic.name) {
+            ConversationKind::Peer if kind(&recipient) == ConversationKind::Peer => {
+                Conversation::between(&sent.from, &recipient)
+            }
+            ConversationKind::Peer => Conversation::between(&self.user, &topic.name),
+            kind => Conversation::named(kind, &topic.name),
+        };
+        Message {
+            sender: sent.from,
+            recipient,
+            sent_at: sent.at,
+            payload: sent.payload,
+            conversation,
+            provider_id: sent.id,
+            message_type: None,
+            payload_type: sent.payload_type,
+            cipher_suite: sent.cipher_suite,
+            status: sent.status,
+            extra: sent.extra,
+        }
+    }
+
+    fn fetched(&self, topic: &Topic, rows: Vec<Row>, as_of: Millis, doubt: Option<String>) -> Fetched {
+        let provider_count = Some(rows.len() as u64);
+        let mut fetched = Fetched { messages: vec![], unreadable: vec![], provider_count, as_of, doubt };
+        for row in rows {
+            match row {
+                Ok(sent) => fetched.messages.push(self.message(topic, sent)),
+                Err(unreadable) => fetched.unreadable.push(unreadable),
+            }
+        }
+        fetched
+    }
+}
+
+/// What a topic id names, by its prefix.
+fn kind(topic: &str) -> ConversationKind {
+    match topic.split_once(':') {
+        Some(("user", _)) => ConversationKind::Peer,
+        Some(("group", _)) => ConversationKind::Group,
+        _ => ConversationKind::Topic,
+    }
+}
+
+#[async_trait]
+impl Provider for Web3mq {
+    fn account(&self) -> &Account {
+        &self.account
+    }
+
+    fn streams(&self) -> &[String] {
+        &self.keys
+    }
+
+    async fn survey(&self, stream: usize, range: Window, target: u64) -> Result<Survey, ProviderError> {
+        let topic = &self.topics[stream];
+        let vantage = self.vantage(topic).await;
+        let (span, seen) = topic.locate(self, range).await?;
+        let as_of = self.http.clock().at(vantage);
+        if span.len() == 0 {
+            return Ok(Survey::Done(self.fetched(topic, vec![], as_of, None)));
+        }
+        if let Some(rows) = seen.and_then(|view| view.whole(range, span)) {
+            return Ok(Survey::Done(self.fetched(topic, rows, as_of, None)));
+        }
+        if pieces(span.len(), target) == 1 || range.seconds() == 1 {
+            return Ok(Survey::Sized(span.len()));
+        }
+        match self.cuts(topic, span, target).await? {
+            cuts if range.cut_at(&cuts).len() > 1 => Ok(Survey::Split { count: span.len(), cuts }),
+            // So many messages in so few seconds that every cut falls on the range's own start.
+            _ => Ok(Survey::Sized(span.len())),
+        }
+    }
+
+    async fn fetch(&self, stream: usize, window: Window, _expected: u64) -> Result<Fetched, ProviderError> {
+        let topic = &self.topics[stream];
+        for attempt in 1..=TRIES {
+            let vantage = self.vantage(topic).await;
+            let (span, _) = topic.locate(self, window).await?;
+            let as_of = self.http.clock().at(vantage);
+            let doubt = "the provider does not serve this history in order of time";
+            match topic.read(self, window, span).await? {
+                Reading::Whole(rows) => return Ok(self.fetched(topic, rows, as_of, None)),
+                Reading::Disordered(rows) if attempt == TRIES => {
+                    return Ok(self.fetched(topic, rows, as_of, Some(doubt.to_owned())));
+                }
+                Reading::Disordered(_) | Reading::Moved => {
+                    tracing::debug!(account = self.account.name, %window, attempt, "the history moved; reading again");
+                    topic.forget().await;
+                }
+            }
+        }
+        Err(ProviderError::Unsteady { tries: TRIES })
+    }
+
+    async fn check(&self) -> Result<(), ProviderError> {
+        let topic = self.topics.first().map_or(self.user.as_str(), |topic| &topic.name);
+        self.page(topic, 1, 1).await.map(|_| ())
+    }
+
+    fn now(&self) -> Millis {
+        self.http.clock().now()
+    }
+
+    fn requests(&self) -> u64 {
+        self.http.requests()
+    }
+
+    fn paused_for(&self) -> Option<Duration> {
+        self.http.budget().paused_for()
+    }
+
+    fn pause_for(&self, left: Duration) {
+        self.http.budget().pause_until(Instant::now() + left);
+    }
+}
