@@ -1,0 +1,45 @@
+//! What can go wrong with the database.
+
+use std::path::PathBuf;
+
+/// The archive could not be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the archive {} cannot be opened: {source}", .path.display())]
+    Open { path: PathBuf, source: sqlx::Error },
+
+    /// A later Backscroll has changed the tables.
+    #[error("the archive was written by a newer Backscroll: it has schema {found}, and this one knows up to {known}")]
+    Newer { found: i64, known: i64 },
+
+    /// The record of schema changes is not the one that this program would have written.
+    #[error("the archive's schema is not one of Backscroll's: {0}")]
+    Schema(sqlx::migrate::MigrateError),
+
+    #[error("the database failed at `{what}`: {source}")]
+    Database { what: &'static str, source: sqlx::Error },
+
+    /// What the database holds contradicts what was just written or read.
+    #[error("the archive contradicts itself at `{what}`: {fault}")]
+    Inconsistent { what: &'static str, fault: String },
+}
+
+impl StoreError {
+    /// What the operator can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Open { .. } => {
+                "see whether the folder exists and may be written, and whether the file is an SQLite database"
+            }
+            Self::Newer { .. } => "install the newer Backscroll; the archive is unharmed",
+            Self::Schema(_) => "see whether database.url names the right file; the archive is unharmed",
+            Self::Database { .. } => "nothing is lost; what was not committed is fetched again",
+            Self::Inconsistent { .. } => "this is a bug; please report it with this message",
+        }
+    }
+
+    /// For `map_err`: a failure of the driver at a named step.
+    pub(super) fn at(what: &'static str) -> impl Fn(sqlx::Error) -> Self {
+        move |source| Self::Database { what, source }
+    }
+}

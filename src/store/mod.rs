@@ -1,0 +1,184 @@
+//! Where the archive lies: messages, and the ledger of what is complete.
+
+mod error;
+mod rows;
+mod sqlite;
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+
+use crate::domain::identity::Identified;
+use crate::domain::message::Unreadable;
+use crate::domain::time::{Millis, Second};
+use crate::domain::window::{Runs, Window};
+pub use error::StoreError;
+pub use sqlite::{Missing, SqliteStore};
+
+/// An account's number in the archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccountId(pub i64);
+
+/// A stream's number in the archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId(pub i64);
+
+/// A run's number in the archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunId(pub i64);
+
+/// An archive.
+///
+/// Every method is one transaction, or one read. Time comes in as an argument; the database's own clock is never
+/// asked. None is cancelled half-way: a future that is dropped leaves either all of its effect or none.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Makes an account and its streams known. Streams that are no longer listed stay, inactive, with all they hold.
+    /// A stream's history is wanted from `since`, else from `horizon` as it stood when the stream was first seen,
+    /// else from the beginning.
+    async fn register(&self, account: &NewAccount<'_>) -> Result<Registered, StoreError>;
+
+    /// What is sealed of an account's active streams.
+    async fn sealed(&self, account: AccountId) -> Result<HashMap<StreamId, Runs>, StoreError>;
+
+    /// Notes where an account stands now. Nothing of it ever moves back.
+    async fn stands(&self, account: AccountId, standing: Standing) -> Result<(), StoreError>;
+
+    /// Lays down windows with their messages: all of them or, on an error, none.
+    async fn commit(&self, batch: &[Commit], now: Millis) -> Result<Vec<Written>, StoreError>;
+
+    /// Notes what is wrong with a stream; `None`: nothing any more.
+    async fn trouble(&self, stream: StreamId, trouble: Option<&Trouble>, now: Millis) -> Result<(), StoreError>;
+
+    /// Nothing is to be asked of the account before `until`. `None` lifts the pause.
+    async fn pause(&self, account: AccountId, pause: Option<&Pause>) -> Result<(), StoreError>;
+
+    /// Begins a row of `runs`.
+    async fn begin_run(&self, account: AccountId, why: &str, now: Millis) -> Result<RunId, StoreError>;
+
+    /// Completes it.
+    async fn end_run(&self, run: RunId, tally: &Tally, now: Millis) -> Result<(), StoreError>;
+
+    /// Every active stream, in the order of accounts and keys.
+    async fn status(&self) -> Result<Vec<StreamStatus>, StoreError>;
+
+    /// Answers once the database does.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Closes the database; what was committed is on disk.
+    async fn close(&self);
+}
+
+/// An account as the configuration has it.
+#[derive(Debug)]
+pub struct NewAccount<'a> {
+    pub name: &'a str,
+    pub provider: &'a str,
+    pub streams: &'a [String],
+    pub since: Option<Second>,
+    pub horizon: Option<Second>,
+}
+
+/// What [`Store::register`] answers.
+#[derive(Debug)]
+pub struct Registered {
+    pub account: AccountId,
+    /// In the order of the streams given: number, and from when on its history is wanted.
+    pub streams: Vec<(StreamId, Second)>,
+    /// The pause that an earlier process was given.
+    pub pause: Option<Pause>,
+}
+
+/// A time before which an account is left alone, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pause {
+    pub until: Millis,
+    pub reason: String,
+}
+
+/// Where an account stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The provider's retention edge, where it has one.
+    pub horizon: Option<Second>,
+    /// Up to here the provider is trusted to show everything.
+    pub settled: Second,
+    /// Up to here history is wanted.
+    pub wanted_to: Second,
+}
+
+/// One window on its way into the archive.
+#[derive(Debug)]
+pub struct Commit {
+    pub account: AccountId,
+    pub stream: StreamId,
+    /// What was fetched.
+    pub window: Window,
+    /// The part of it that is now complete: its ledger row.
+    pub seal: Option<Seal>,
+    pub messages: Vec<Identified>,
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A ledger row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seal {
+    pub window: Window,
+    /// How many messages lie in it, unreadable ones included where their time cannot be told.
+    pub messages: u64,
+    pub provider_count: Option<u64>,
+    /// Why it may not be complete.
+    pub doubt: Option<String>,
+}
+
+/// What a commit changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Messages that were not in the archive.
+    pub new: u64,
+    /// Messages of which something was learned: a further status, the kind of their conversation.
+    pub changed: u64,
+}
+
+/// Something wrong with a stream, and what the operator can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    pub error: String,
+    pub hint: String,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub requests: u64,
+    pub new: u64,
+    pub changed: u64,
+    pub windows: u64,
+    pub errors: u64,
+    pub last_error: Option<String>,
+}
+
+/// How a stream is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamStatus {
+    pub account: String,
+    pub provider: String,
+    pub stream: String,
+    /// The end of the unbroken run of sealed windows from where history is wanted; nothing where nothing is sealed.
+    pub watermark: Option<Second>,
+    /// Provider-now when the account was last looked at.
+    pub as_of: Second,
+    /// Messages in sealed windows.
+    pub messages: u64,
+    pub suspect: u64,
+    pub quarantined: u64,
+    /// Seconds of history that are settled, wanted and not sealed, but can still be had.
+    pub missing_seconds: u64,
+    /// Seconds of history that fell behind the horizon unsealed.
+    pub lost_seconds: u64,
+    pub trouble: Option<Trouble>,
+    pub pause: Option<Pause>,
+}
+
+/// Short ledger rows are joined to their neighbour as long as both together hold no more than this.
+const JOINED_MESSAGES: u64 = 1000;

@@ -1,0 +1,111 @@
+//! What becomes of a window's messages on their way into the tables: numbers for names, and the difference to what is
+//! there already. Pure, and the same for every database.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::StoreError;
+use crate::domain::body::Body;
+use crate::domain::identity::Identified;
+use crate::domain::message::{ConversationKind, Delivery};
+
+/// The numbers of the names that a batch mentions.
+#[derive(Debug, Default)]
+pub(super) struct Numbers {
+    pub(super) names: HashMap<String, i64>,
+    pub(super) conversations: HashMap<(i64, String), (i64, u8)>,
+}
+
+/// Where a message lies: recipient, millisecond, hash, occurrence. The account goes with the recipient.
+pub(super) type Key = (i64, i64, [u8; 16], i64);
+
+/// A message as a row.
+#[derive(Debug)]
+pub(super) struct Row<'a> {
+    pub(super) key: Key,
+    pub(super) conversation: i64,
+    pub(super) sender: i64,
+    pub(super) encoding: i64,
+    pub(super) status: Option<Delivery>,
+    pub(super) message_type: Option<i64>,
+    pub(super) payload_type: Option<i64>,
+    pub(super) cipher_suite: Option<i64>,
+    pub(super) provider_id: Option<&'a str>,
+    pub(super) payload: &'a [u8],
+    pub(super) body: Body,
+    pub(super) extra: Option<&'a str>,
+    /// Whether `conversation` was derived from knowing what the recipient is.
+    kind_known: bool,
+}
+
+/// What can change in a row that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mutable {
+    pub(super) conversation: i64,
+    /// Whether the conversation it is filed under is one whose kind is unknown.
+    pub(super) kind_unknown: bool,
+    pub(super) message_type: Option<i64>,
+    pub(super) status: Option<Delivery>,
+}
+
+/// All names that the messages mention, each once.
+pub(super) fn names<'a>(messages: impl Iterator<Item = &'a Identified>) -> BTreeSet<&'a str> {
+    let mentioned = messages.map(|m| &m.message).flat_map(|m| {
+        let words = [&m.message_type, &m.payload_type, &m.cipher_suite];
+        [&m.sender, &m.recipient].into_iter().chain(words.into_iter().flatten()).map(String::as_str)
+    });
+    mentioned.collect()
+}
+
+impl<'a> Row<'a> {
+    pub(super) fn of(account: i64, identified: &'a Identified, numbers: &Numbers) -> Result<Self, StoreError> {
+        let Identified { message, fingerprint, occurrence } = identified;
+        let name = |name: &str| numbers.names.get(name).copied().ok_or_else(|| unnumbered("name"));
+        let word = |word: &Option<String>| word.as_deref().map(name).transpose();
+        let filed = numbers.conversations.get(&(account, message.conversation.name.clone()));
+        Ok(Self {
+            key: (name(&message.recipient)?, message.sent_at.0, fingerprint.0, i64::from(*occurrence)),
+            conversation: filed.ok_or_else(|| unnumbered("conversation"))?.0,
+            sender: name(&message.sender)?,
+            encoding: message.payload.encoding as i64,
+            status: message.status,
+            message_type: word(&message.message_type)?,
+            payload_type: word(&message.payload_type)?,
+            cipher_suite: word(&message.cipher_suite)?,
+            provider_id: message.provider_id.as_deref(),
+            payload: &message.payload.bytes,
+            body: Body::of(message),
+            extra: message.extra.as_deref(),
+            kind_known: message.conversation.kind != ConversationKind::Unknown,
+        })
+    }
+
+    /// What the row that is there should become, if anything was learned: a status only moves forward, and a kind
+    /// that is known replaces one that is not.
+    pub(super) fn learned(&self, there: Mutable) -> Option<Mutable> {
+        let learns_kind = there.kind_unknown && self.kind_known;
+        let now = Mutable {
+            conversation: if learns_kind { self.conversation } else { there.conversation },
+            kind_unknown: there.kind_unknown && !learns_kind,
+            message_type: there.message_type.or(self.message_type),
+            status: there.status.max(self.status),
+        };
+        let same =
+            (now.conversation, now.message_type, now.status) == (there.conversation, there.message_type, there.status);
+        (!same).then_some(now)
+    }
+
+    pub(super) fn is_text(&self) -> bool {
+        self.body != Body::None
+    }
+
+    pub(super) fn readable(&self) -> Option<&str> {
+        match &self.body {
+            Body::Readable(text) => Some(text),
+            Body::None | Body::Exact => None,
+        }
+    }
+}
+
+fn unnumbered(what: &str) -> StoreError {
+    StoreError::Inconsistent { what: "numbers", fault: format!("a {what} that was just written has no number") }
+}

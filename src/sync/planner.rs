@@ -1,0 +1,166 @@
+//! What is to be done next: wanted − sealed, the most urgent first. Pure.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use crate::domain::time::Second;
+use crate::domain::window::{Runs, Window};
+
+/// A range of a stream that is wanted and not sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// The stream's position in its account.
+    pub stream: usize,
+    pub range: Window,
+    /// Whether it came from cutting a job that has been counted as a whole.
+    pub is_piece: bool,
+}
+
+/// The edges by which urgency is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Edges {
+    /// Behind it the provider has forgotten; nothing where it never does.
+    pub horizon: Option<Second>,
+    /// How much the horizon will have moved before long: ranges that begin within it go first.
+    pub danger: Duration,
+    /// Up to here history is wanted.
+    pub wanted_to: Second,
+}
+
+/// The work of a pass, in order.
+#[derive(Debug)]
+pub struct Plan {
+    edges: Edges,
+    queue: BinaryHeap<Reverse<(Urgency, Second, Second, usize, bool)>>,
+}
+
+/// Why a job comes before another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Urgency {
+    /// It soon falls behind the horizon.
+    Dying,
+    /// It brings what has just been said.
+    Live,
+    /// It can wait.
+    Backfill,
+}
+
+impl Plan {
+    /// All that is missing of streams, each with the start of its wanted history and what of it is sealed.
+    pub fn new<'a>(edges: Edges, streams: impl IntoIterator<Item = (usize, Second, &'a Runs)>) -> Self {
+        let mut plan = Self { edges, queue: BinaryHeap::new() };
+        for (stream, wanted_from, sealed) in streams {
+            let from = edges.horizon.map_or(wanted_from, |horizon| wanted_from.max(horizon));
+            let wanted = Window::new(from, edges.wanted_to);
+            for range in wanted.map(|wanted| sealed.missing_from(wanted)).unwrap_or_default() {
+                plan.push(Job { stream, range, is_piece: false });
+            }
+        }
+        plan
+    }
+
+    pub fn push(&mut self, job: Job) {
+        let Job { stream, range, is_piece } = job;
+        let urgency = self.urgency(range);
+        // Of ranges that begin together the shorter goes first: a cut range is finished before the next is cut.
+        self.queue.push(Reverse((urgency, range.from(), range.to(), stream, is_piece)));
+    }
+
+    pub fn pop(&mut self) -> Option<Job> {
+        let Reverse((_, from, to, stream, is_piece)) = self.queue.pop()?;
+        Window::new(from, to).map(|range| Job { stream, range, is_piece })
+    }
+
+    /// Leaves a stream's work for another pass.
+    pub fn drop_stream(&mut self, stream: usize) {
+        self.queue.retain(|Reverse((_, _, _, of, _))| *of != stream);
+    }
+
+    /// Leaves all work for another pass.
+    pub fn clear(&mut self) {
+        self.queue.clear();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    fn urgency(&self, range: Window) -> Urgency {
+        let danger = i64::try_from(self.edges.danger.as_secs()).unwrap_or(i64::MAX);
+        let dying = self.edges.horizon.is_some_and(|horizon| range.from() < horizon.plus(danger));
+        match (dying, range.to() == self.edges.wanted_to) {
+            (true, _) => Urgency::Dying,
+            (_, true) => Urgency::Live,
+            _ => Urgency::Backfill,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn edges(horizon: Option<i64>, wanted_to: i64) -> Edges {
+        Edges { horizon: horizon.map(Second), danger: Duration::from_secs(10), wanted_to: Second(wanted_to) }
+    }
+
+    fn drain(mut plan: Plan) -> Vec<Job> {
+        std::iter::from_fn(|| plan.pop()).collect()
+    }
+
+    fn runs(windows: &[(i64, i64)]) -> Runs {
+        windows.iter().filter_map(|&(from, to)| Window::new(Second(from), Second(to))).collect()
+    }
+
+    #[test]
+    fn what_dies_first_goes_first_then_the_tail_then_the_rest() {
+        let sealed = runs(&[(105, 120), (200, 300), (400, 500)]);
+        let order: Vec<_> = drain(Plan::new(edges(Some(100), 600), [(0, Second(0), &sealed)]))
+            .into_iter()
+            .map(|job| (job.range.from().0, job.range.to().0))
+            .collect();
+        assert_eq!(order, [(100, 105), (500, 600), (120, 200), (300, 400)]);
+    }
+
+    #[test]
+    fn a_stream_with_nothing_missing_is_no_work() {
+        let sealed = runs(&[(0, 600)]);
+        assert!(Plan::new(edges(None, 600), [(0, Second(0), &sealed)]).is_empty());
+        assert!(Plan::new(edges(Some(700), 600), [(0, Second(0), &Runs::default())]).is_empty());
+    }
+
+    #[test]
+    fn a_cut_range_is_finished_before_the_next_is_cut() {
+        let none = Runs::default();
+        let mut plan = Plan::new(edges(None, 600), [(0, Second(0), &none), (1, Second(0), &none)]);
+        let first = plan.pop().unwrap();
+        for range in first.range.cut_at(&[Second(100)]) {
+            plan.push(Job { range, is_piece: true, ..first });
+        }
+        // The piece that ends now is as live as the whole was.
+        assert_eq!(plan.pop().unwrap().stream, 1);
+    }
+
+    proptest! {
+        #[test]
+        fn the_work_is_exactly_what_is_wanted_and_not_sealed(
+            sealed in prop::collection::vec((0i64..200, 1i64..30), 0..10),
+            wanted_from in 0i64..100, horizon in prop::option::of(0i64..150), wanted_to in 50i64..220,
+        ) {
+            let sealed: Vec<_> = sealed.into_iter().map(|(from, len)| (from, from + len)).collect();
+            let runs = runs(&sealed);
+            let jobs = drain(Plan::new(edges(horizon, wanted_to), [(0, Second(wanted_from), &runs)]));
+            let work: Vec<i64> = jobs.iter().flat_map(|j| j.range.from().0..j.range.to().0).collect();
+            let done: BTreeSet<i64> = sealed.iter().flat_map(|&(from, to)| from..to).collect();
+            let from = wanted_from.max(horizon.unwrap_or(0));
+            let expected: BTreeSet<i64> = (from..wanted_to).filter(|s| !done.contains(s)).collect();
+            prop_assert_eq!(work.len(), expected.len(), "no second twice");
+            prop_assert_eq!(work.into_iter().collect::<BTreeSet<_>>(), expected);
+        }
+    }
+}
