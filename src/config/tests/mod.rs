@@ -1,5 +1,6 @@
 //! What the configuration takes, what it refuses, and in which words.
 
+mod manual;
 mod refused;
 mod taken;
 
