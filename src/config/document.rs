@@ -85,7 +85,7 @@ impl<'a> Table<'a> {
         let Some((key, value)) = unknown.min_by_key(|(key, _)| key.span().start) else { return Ok(()) };
         let name = key.get_ref();
         let what = if is_headed(value.get_ref()) { "table" } else { "key" };
-        let nearest = nearest(&name, known);
+        let nearest = nearest(name, known);
         // A quoted key may hold line breaks; a message is one line.
         let name = name.escape_debug().to_string();
         let problem = Problem::Unknown { what, nearest, name, table: self.shape.name, known };
