@@ -1,0 +1,160 @@
+//! The configuration: what is archived, from where, into what, and when.
+//!
+//! [`Config::load`] reads `config.toml`, whose shipped copy is the manual of all settings. Whatever is wrong is
+//! answered with the first [`ConfigError`]; what comes back without one needs no further check.
+//!
+//! The file is read in two steps. `document` turns the text into tables and values that know where they stand, and
+//! refuses unknown keys (`shape` lists the known ones). `value` says what a value means; `agora` and `web3mq` put an
+//! account together and check what concerns several keys at once.
+
+mod agora;
+mod cron;
+mod document;
+mod error;
+mod fault;
+mod secret;
+mod shape;
+#[cfg(test)]
+mod tests;
+mod value;
+mod web3mq;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use agora::{AgoraAccount, AgoraAuth, AgoraStream, DestinationKind};
+pub use cron::Cron;
+pub use error::{ConfigError, Place, Problem};
+pub use fault::Fault;
+pub use secret::Secret;
+pub use web3mq::{Web3mqAccount, Web3mqStream};
+
+use document::{Document, Table, place, refuse_repeated};
+use secret::{Environment, process_environment};
+
+/// Requests a second that Agora documents for an account; `Web3MQ` documents none.
+const REQUESTS_PER_SECOND: f64 = 10.0;
+/// The age at which a provider is trusted to show everything. No provider promises one: two minutes are cautious.
+const SETTLE: Duration = Duration::from_mins(2);
+
+/// All settings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub database: Database,
+    pub schedule: Schedule,
+    pub status_page: StatusPage,
+    /// With `web3mq`: at least one account, and no two of the same name.
+    pub agora: Vec<AgoraAccount>,
+    pub web3mq: Vec<Web3mqAccount>,
+}
+
+/// Where the archive is kept.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// Default: `sqlite://archive.db`.
+    pub url: DatabaseUrl,
+}
+
+/// A kind of database, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// A file of `SQLite`. A relative path starts at the working directory, as it does for sqlx.
+    Sqlite(PathBuf),
+}
+
+/// When the daemon does what.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    /// New messages are fetched. Default: every minute.
+    pub sync: Cron,
+    /// Counts are compared with the provider's. Default: in the 17th minute of every hour.
+    pub reconcile: Cron,
+    /// Messages whose status can still change are read again. Default: every ten minutes.
+    pub refresh: Cron,
+}
+
+/// The page for people, and the paths for Prometheus and health checks.
+#[derive(Clone, Debug)]
+pub struct StatusPage {
+    /// None if it is turned off. Default: `127.0.0.1:9464`.
+    pub listen: Option<SocketAddr>,
+}
+
+impl Config {
+    /// Reads the file at `path`, and whatever it points to: environment variables, other files, systemd credentials.
+    ///
+    /// Errors if any of them cannot be read, or at the first thing in the file that cannot be meant.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let bytes = std::fs::read(path).map_err(|cause| match cause.kind() {
+            std::io::ErrorKind::NotFound => ConfigError::Absent { path: path.to_owned() },
+            _ => ConfigError::Unreadable { path: path.to_owned(), cause },
+        })?;
+        Self::parse(utf8(&bytes, path)?, path)
+    }
+
+    /// Reads the text of a configuration. `origin` names it in errors; `{ file = … }` starts at its folder.
+    ///
+    /// Errors as [`Config::load`] does.
+    pub fn parse(text: &str, origin: &Path) -> Result<Self, ConfigError> {
+        Self::parse_in(text, origin, &process_environment)
+    }
+
+    fn parse_in(text: &str, origin: &Path, environment: Environment<'_>) -> Result<Self, ConfigError> {
+        let document = Document { text, origin, environment };
+        let parsed = document.parse()?;
+        let file = Table::root(&document, &parsed, &shape::FILE)?;
+        let database = database(&file.table("database", &shape::DATABASE)?)?;
+        let schedule = schedule(&file.table("schedule", &shape::SCHEDULE)?)?;
+        let status_page = status_page(&file.table("status_page", &shape::STATUS_PAGE)?)?;
+        let agora = file.tables("agora", &shape::AGORA)?;
+        let web3mq = file.tables("web3mq", &shape::WEB3MQ)?;
+        if agora.is_empty() && web3mq.is_empty() {
+            return Err(file.refuse(Problem::NoAccount));
+        }
+        refuse_taken_names(&agora, &web3mq)?;
+        Ok(Self {
+            database,
+            schedule,
+            status_page,
+            agora: agora.iter().map(agora::account).collect::<Result<_, _>>()?,
+            web3mq: web3mq.iter().map(web3mq::account).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn utf8<'a>(bytes: &'a [u8], origin: &Path) -> Result<&'a str, ConfigError> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let good = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+        ConfigError::Invalid { place: place(origin, &good, good.len()), problem: Box::new(Problem::NotUtf8) }
+    })
+}
+
+fn database(table: &Table<'_>) -> Result<Database, ConfigError> {
+    let default = DatabaseUrl::Sqlite(PathBuf::from("archive.db"));
+    Ok(Database { url: table.or("url", default, value::database_url)? })
+}
+
+fn schedule(table: &Table<'_>) -> Result<Schedule, ConfigError> {
+    let cron = |key, default| table.or_text(key, default, Cron::parse);
+    Ok(Schedule {
+        sync: cron("sync", "0 * * * * *")?,
+        reconcile: cron("reconcile", "0 17 * * * *")?,
+        refresh: cron("refresh", "0 */10 * * * *")?,
+    })
+}
+
+fn status_page(table: &Table<'_>) -> Result<StatusPage, ConfigError> {
+    let default = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)));
+    Ok(StatusPage { listen: table.or("listen", default, value::listen)? })
+}
+
+/// A name stands for one account in SQL and on the command line, whatever its provider.
+fn refuse_taken_names(agora: &[Table<'_>], web3mq: &[Table<'_>]) -> Result<(), ConfigError> {
+    let accounts = || agora.iter().chain(web3mq);
+    let names = accounts().map(|account| account.required("name", value::account_name));
+    let names = names.collect::<Result<Vec<String>, _>>()?;
+    refuse_repeated(accounts().zip(names), |account, first_line| {
+        account.refuse_at(&["name"], Problem::NameTaken { first_line })
+    })
+}

@@ -1,0 +1,72 @@
+//! The shipped `config.toml` against the code.
+
+use super::*;
+use crate::config::shape;
+
+const MANUAL: &str = include_str!("../../../config.toml");
+
+#[test]
+fn the_manual_loads_with_only_its_placeholders_filled_in() {
+    let config = parse_good(MANUAL);
+    assert_eq!((config.agora.len(), config.web3mq.len()), (1, 1));
+}
+
+#[test]
+fn the_manual_has_every_key() {
+    let tables = [
+        (&shape::DATABASE, "[database]"),
+        (&shape::SCHEDULE, "[schedule]"),
+        (&shape::STATUS_PAGE, "[status_page]"),
+        (&shape::AGORA, "[[agora]]"),
+        (&shape::WEB3MQ, "[[web3mq]]"),
+    ];
+    assert_eq!(tables.len(), shape::FILE.keys.len());
+    for (shape, header) in tables {
+        let (_, after) = MANUAL.split_once(&format!("\n{header}\n")).unwrap();
+        let section = after.split("\n[").next().unwrap();
+        let has = |key: &str| section.lines().any(|l| l.trim_start_matches("# ").starts_with(&format!("{key} = ")));
+        for key in shape.keys {
+            assert!(has(key), "{header} {key}");
+        }
+    }
+    for key in shape::AGORA_STREAM.keys.iter().chain(shape::WEB3MQ_STREAM.keys) {
+        assert!(MANUAL.contains(&format!("{key} = ")), "{key}");
+    }
+}
+
+#[test]
+fn the_manual_shows_the_defaults() {
+    let required = r#"
+        [[agora]]
+        name = "shop"
+        app_id = { env = "AGORA_APP_ID" }
+        customer_id = { env = "AGORA_CUSTOMER_ID" }
+        customer_secret = { env = "AGORA_CUSTOMER_SECRET" }
+        streams = [
+            { destination = "lobby" },
+            { source = "alice" },
+            { source = "alice", destination = "bob" },
+        ]
+        [[web3mq]]
+        name = "alice"
+        base_url = "https://testnet-us-west-1-1.web3mq.com"
+        user_id = { env = "WEB3MQ_USER_ID" }
+        private_key = { env = "WEB3MQ_PRIVATE_KEY" }
+        streams = [ { topic = "group:0000000000000000000000000000000000000000" } ]
+    "#;
+    assert_eq!(format!("{:#?}", parse_good(MANUAL)), format!("{:#?}", parse_good(required)));
+}
+
+#[test]
+fn what_the_manual_comments_out_can_be_put_in() {
+    let optional = ["since", "did_key", "retention", "discover"];
+    let uncomment = |line: &str| {
+        let bare = line.trim_start_matches("# ");
+        let chosen = optional.iter().any(|key| bare.starts_with(&format!("{key} = ")));
+        if chosen { bare.to_owned() } else { line.to_owned() }
+    };
+    let text = MANUAL.lines().map(uncomment).collect::<Vec<_>>().join("\n");
+    let config = parse_good(&text);
+    assert!(config.agora[0].since.is_some() && config.web3mq[0].since.is_some());
+    assert!(config.web3mq[0].did_key.is_some() && config.web3mq[0].retention.is_some());
+}

@@ -1,0 +1,52 @@
+//! What the configuration takes, what it refuses, and in which words.
+
+mod manual;
+mod refused;
+mod taken;
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::{Config, ConfigError};
+
+/// The seed of the first test of RFC 8032.
+const SEED: &str = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+
+const AGORA: &str = r#"[[agora]]
+name = "shop"
+app_id = "app"
+customer_id = "id"
+customer_secret = "hunter2"
+streams = [ { destination = "lobby" } ]
+"#;
+
+const WEB3MQ: &str = r#"[[web3mq]]
+name = "alice"
+base_url = "https://node.example"
+user_id = "user:1"
+private_key = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"
+streams = [ { topic = "group:1" } ]
+"#;
+
+/// A few variables, and no others.
+fn variable(name: &str) -> Option<OsString> {
+    let value = match name {
+        "AGORA_APP_ID" => "0123456789abcdef",
+        "AGORA_CUSTOMER_ID" => "customer",
+        "AGORA_CUSTOMER_SECRET" => "hunter2",
+        "WEB3MQ_USER_ID" => "user:1",
+        "WEB3MQ_PRIVATE_KEY" => SEED,
+        "EMPTY" => "",
+        "TWO_LINES" => "one\ntwo",
+        _ => return None,
+    };
+    Some(value.into())
+}
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse_in(text, Path::new("config.toml"), &variable)
+}
+
+fn parse_good(text: &str) -> Config {
+    parse(text).unwrap_or_else(|error| panic!("{error}"))
+}

@@ -1,0 +1,184 @@
+//! Schedules, addresses, numbers, durations, times.
+
+use super::*;
+
+#[test]
+fn a_schedule_has_six_fields_that_mean_something() {
+    assert_eq!(
+        refusal("[schedule]\nsync = \"*/5 * * * *\""),
+        r#"2:8: `sync` has five fields: seconds come first, so write "0 */5 * * * *" for that schedule (second, minute, hour, day, month, weekday)"#
+    );
+    assert_eq!(
+        refusal("[schedule]\nsync = \"@hourly\""),
+        r#"2:8: `sync` has to have six fields and has 1: write second, minute, hour, day, month, weekday, like "0 * * * * *""#
+    );
+    assert_eq!(
+        refusal("[schedule]\nreconcile = \"0 0 0 1 1 * 2027\""),
+        r#"2:13: `reconcile` has to have six fields and has 7: write second, minute, hour, day, month, weekday, like "0 * * * * *""#
+    );
+    assert_eq!(
+        refusal("[schedule]\nrefresh = \"0 99 * * * *\""),
+        "2:11: `refresh` is not a schedule (Number out of bounds): correct it; the fields are second, minute, hour, day, month, weekday"
+    );
+    assert_eq!(
+        refusal("[schedule]\nrefresh = \"0 0 0 30 2 *\""),
+        "2:11: `refresh` names a moment that never comes: correct day and month"
+    );
+    assert_eq!(
+        refusal("[schedule]\nsync = \"x y z a b c\""),
+        "2:8: `sync` is not a schedule (CronPattern contains illegal character 'X' in part 'X'): correct it; the fields are second, minute, hour, day, month, weekday"
+    );
+    assert_eq!(
+        refusal("[schedule]\nsync = \"\""),
+        r#"2:8: `sync` has to have six fields and has 0: write second, minute, hour, day, month, weekday, like "0 * * * * *""#
+    );
+}
+
+#[test]
+fn a_url_keeps_credentials_safe() {
+    assert_eq!(
+        agora("", r#"base_url = "api.agora.io""#),
+        r#"7:12: `base_url` is not a URL: write it like "https://api.agora.io""#
+    );
+    assert_eq!(
+        agora("", r#"base_url = "ftp://api.agora.io""#),
+        r#"7:12: `base_url` must begin with https:// and name a host: write it like "https://api.agora.io""#
+    );
+    assert_eq!(
+        agora("", r#"base_url = "http://api.agora.io""#),
+        "7:12: `base_url` would send credentials unencrypted: write https://; http:// is only for 127.0.0.0/8, ::1 and localhost"
+    );
+    assert_eq!(
+        agora("", r#"base_url = "http://localhost.example""#),
+        "7:12: `base_url` would send credentials unencrypted: write https://; http:// is only for 127.0.0.0/8, ::1 and localhost"
+    );
+    assert_eq!(
+        agora("", r#"base_url = "https://u:hunter2@api.agora.io""#),
+        "7:12: `base_url` holds a user or password: remove it; credentials have keys of their own"
+    );
+    assert_eq!(
+        agora("", r#"base_url = "https://api.agora.io?key=hunter2""#),
+        "7:12: `base_url` holds a query (`?`) or a fragment (`#`): remove it; only scheme, host, port and path belong here"
+    );
+    assert_eq!(
+        web3mq("base_url", r#"base_url = "https://node.example/#a""#),
+        "6:12: `base_url` holds a query (`?`) or a fragment (`#`): remove it; only scheme, host, port and path belong here"
+    );
+}
+
+#[test]
+fn the_database_is_a_file() {
+    assert_eq!(
+        refusal("[database]\nurl = \"postgres://user:hunter2@host/db\""),
+        r#"2:7: `url` asks for Postgres, and Postgres arrives in a later release: write "sqlite://archive.db" or another path"#
+    );
+    assert_eq!(
+        refusal("[database]\nurl = \"mysql://user:hunter2@host/db\""),
+        r#"2:7: `url` is not a database that Backscroll knows: write "sqlite://archive.db" or another path"#
+    );
+    assert_eq!(
+        refusal("[database]\nurl = \"archive.db\""),
+        r#"2:7: `url` is not a database that Backscroll knows: write "sqlite://archive.db" or another path"#
+    );
+    assert_eq!(
+        refusal("[database]\nurl = \"sqlite::memory:\""),
+        r#"2:7: `url` names no file: write "sqlite://archive.db" or another path; an archive in memory would not outlive a stop"#
+    );
+    assert_eq!(
+        refusal("[database]\nurl = \"sqlite://\""),
+        r#"2:7: `url` names no file: write "sqlite://archive.db" or another path; an archive in memory would not outlive a stop"#
+    );
+    assert_eq!(
+        refusal("[database]\nurl = \"sqlite://a.db?mode=ro\""),
+        "2:7: `url` holds parameters (`?`): remove them; Backscroll opens its archive in its own way"
+    );
+}
+
+#[test]
+fn the_page_listens_on_an_address() {
+    assert_eq!(
+        refusal("[status_page]\nlisten = \"localhost:9464\""),
+        r#"2:10: `listen` is not an address to listen on: write IP and port, like "127.0.0.1:9464", or "" to turn the page off"#
+    );
+    assert_eq!(
+        refusal("[status_page]\nlisten = \":9464\""),
+        r#"2:10: `listen` is not an address to listen on: write IP and port, like "127.0.0.1:9464", or "" to turn the page off"#
+    );
+}
+
+#[test]
+fn a_number_lies_in_its_range() {
+    assert_eq!(agora("", "requests_per_second = 0"), "7:23: `requests_per_second` must be from 0.001 to 1000");
+    assert_eq!(agora("", "requests_per_second = -1.5"), "7:23: `requests_per_second` must be from 0.001 to 1000");
+    assert_eq!(agora("", "requests_per_second = nan"), "7:23: `requests_per_second` must be from 0.001 to 1000");
+    assert_eq!(agora("", "requests_per_second = inf"), "7:23: `requests_per_second` must be from 0.001 to 1000");
+    assert_eq!(
+        agora("", "requests_per_second = 99999999999"),
+        "7:23: `requests_per_second` must be from 0.001 to 1000"
+    );
+    assert_eq!(web3mq("", "page_size = 0"), "7:13: `page_size` must be from 1 to 1000");
+    assert_eq!(web3mq("", "page_size = -1"), "7:13: `page_size` must be from 1 to 1000");
+    assert_eq!(web3mq("", "page_size = 1001"), "7:13: `page_size` must be from 1 to 1000");
+}
+
+#[test]
+fn a_duration_has_a_unit_and_an_end() {
+    assert_eq!(
+        agora("", r#"settle = "-5s""#),
+        r#"7:10: `settle` is not a duration: write a whole number and its unit (ms, s, m, h, d or w), like "90s", "7d" or "1h30m""#
+    );
+    assert_eq!(
+        agora("", r#"settle = "5""#),
+        r#"7:10: `settle` is not a duration: write a whole number and its unit (ms, s, m, h, d or w), like "90s", "7d" or "1h30m""#
+    );
+    assert_eq!(
+        agora("", r#"settle = "5 s""#),
+        r#"7:10: `settle` is not a duration: write a whole number and its unit (ms, s, m, h, d or w), like "90s", "7d" or "1h30m""#
+    );
+    assert_eq!(
+        agora("", r#"settle = "5y""#),
+        r#"7:10: `settle` is not a duration: write a whole number and its unit (ms, s, m, h, d or w), like "90s", "7d" or "1h30m""#
+    );
+    assert_eq!(
+        agora("", r#"settle = "1.5h""#),
+        r#"7:10: `settle` is not a duration: write a whole number and its unit (ms, s, m, h, d or w), like "90s", "7d" or "1h30m""#
+    );
+    assert_eq!(
+        agora("", r#"settle = """#),
+        r#"7:10: `settle` is not a duration: write a whole number and its unit (ms, s, m, h, d or w), like "90s", "7d" or "1h30m""#
+    );
+    assert_eq!(agora("", r#"settle = "0s""#), "7:10: `settle` is no time at all: write a duration longer than zero");
+    assert_eq!(agora("", r#"retention = "36501d""#), "7:13: `retention` is longer than 100 years (36500d): shorten it");
+    assert_eq!(
+        agora("", r#"retention = "99999999999999999999999d""#),
+        "7:13: `retention` is longer than 100 years (36500d): shorten it"
+    );
+    assert_eq!(
+        agora("", r#"retention = "1m""#),
+        "7:13: `retention` is shorter than `settle`: a message would leave the provider before it is trusted to be complete; lengthen `retention` or shorten `settle`"
+    );
+    assert_eq!(
+        agora("", r#"settle = "8d""#),
+        "7:10: `retention` is shorter than `settle`: a message would leave the provider before it is trusted to be complete; lengthen `retention` or shorten `settle`"
+    );
+    assert_eq!(
+        web3mq("", r#"retention = "1m""#),
+        "7:13: `retention` is shorter than `settle`: a message would leave the provider before it is trusted to be complete; lengthen `retention` or shorten `settle`"
+    );
+}
+
+#[test]
+fn a_time_is_a_moment() {
+    assert_eq!(
+        agora("", r#"since = "yesterday""#),
+        "7:9: `since` is wrong: `yesterday` is not a time: write it as RFC 3339, like 2026-11-01T00:00:00Z"
+    );
+    assert_eq!(
+        agora("", "since = 2026-11-01"),
+        "7:9: `since` is wrong: `2026-11-01` is not a time: write it as RFC 3339, like 2026-11-01T00:00:00Z"
+    );
+    assert_eq!(
+        agora("", "since = 2026-11-01T00:00:00"),
+        "7:9: `since` is wrong: `2026-11-01T00:00:00` is not a time: write it as RFC 3339, like 2026-11-01T00:00:00Z"
+    );
+}

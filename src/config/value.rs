@@ -1,0 +1,241 @@
+//! How a value in the file becomes what it means.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+use reqwest::Url;
+use toml::de::DeValue;
+
+use super::document::Value;
+use super::error::ConfigError;
+use super::fault::Fault;
+use super::secret::{Secret, printable};
+use super::{DatabaseUrl, DestinationKind};
+use crate::domain::time::Millis;
+
+/// Text of any kind, but not none of it.
+pub(super) fn text(value: &Value<'_>) -> Result<String, ConfigError> {
+    check(value, |text| match text {
+        "" => Err(Fault::Empty),
+        text if text.chars().any(char::is_control) => Err(Fault::ControlCharacter),
+        _ => Ok(()),
+    })
+}
+
+/// Text that travels in a header.
+pub(super) fn header(value: &Value<'_>) -> Result<String, ConfigError> {
+    check(value, printable)
+}
+
+/// The name of an account. It appears in SQL, in metrics and on the command line.
+pub(super) fn account_name(value: &Value<'_>) -> Result<String, ConfigError> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    check(value, |text| match text.len() {
+        1..=64 if text.bytes().all(allowed) => Ok(()),
+        _ => Err(Fault::AccountName),
+    })
+}
+
+/// An Agora App ID, which is a segment of the URL's path.
+pub(super) fn app_id(value: &Value<'_>) -> Result<String, ConfigError> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    check(value, |text| match text {
+        "" => Err(Fault::Empty),
+        text if text.bytes().all(allowed) => Ok(()),
+        _ => Err(Fault::AppId),
+    })
+}
+
+/// A credential that travels in a header.
+pub(super) fn secret(value: &Value<'_>) -> Result<Secret, ConfigError> {
+    let text = header(value)?;
+    Ok(match value.reference()? {
+        Some(reference) => Secret::fetched(text, reference, value.place(), value.key()),
+        None => Secret::plain(text),
+    })
+}
+
+/// The seed of an ed25519 key. The message never quotes it.
+pub(super) fn private_key(value: &Value<'_>) -> Result<Secret, ConfigError> {
+    let key = secret(value)?;
+    seed(key.expose()).map_err(|fault| value.refuse(fault))?;
+    Ok(key)
+}
+
+/// `Web3MQ`'s own SDK refuses the same: a prefix, and a secret that carries its public key.
+fn seed(text: &str) -> Result<(), Fault> {
+    let hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match text.len() {
+        _ if text.starts_with("0x") || text.starts_with("0X") => Err(Fault::KeyPrefixed),
+        64 if hex => Ok(()),
+        64 => Err(Fault::KeyNotHex),
+        128 if hex => Err(Fault::KeyPair),
+        length => Err(Fault::KeyLength { length }),
+    }
+}
+
+pub(super) fn flag(value: &Value<'_>) -> Result<bool, ConfigError> {
+    value.content().as_bool().ok_or_else(|| value.wrong_type("true or false"))
+}
+
+/// Following what is not listed belongs to a later release. Asking for it must not pass in silence: whoever asks
+/// relies on messages that would not be fetched.
+pub(super) fn no_discovery(value: &Value<'_>) -> Result<(), ConfigError> {
+    match value.content() {
+        DeValue::Boolean(false) => Ok(()),
+        _ => Err(value.refuse(Fault::DiscoverLater)),
+    }
+}
+
+pub(super) fn kind(value: &Value<'_>) -> Result<DestinationKind, ConfigError> {
+    value.parse(|text| match text {
+        "channel" => Ok(DestinationKind::Channel),
+        "user" => Ok(DestinationKind::User),
+        _ => Err(Fault::Kind),
+    })
+}
+
+/// Requests a second. The bounds keep the pause between two requests within what a timer can do.
+pub(super) fn rate(value: &Value<'_>) -> Result<f64, ConfigError> {
+    number(value, 0.001, 1000.0)
+}
+
+/// Messages on a page.
+pub(super) fn page_size(value: &Value<'_>) -> Result<u32, ConfigError> {
+    let (low, high) = (1, 1000);
+    let DeValue::Integer(integer) = value.content() else { return Err(value.wrong_type("a whole number")) };
+    match u32::from_str_radix(integer.as_str(), integer.radix()) {
+        Ok(size) if (low..=high).contains(&size) => Ok(size),
+        _ => Err(value.refuse(Fault::OutOfRange { low: low.into(), high: high.into() })),
+    }
+}
+
+fn number(value: &Value<'_>, low: f64, high: f64) -> Result<f64, ConfigError> {
+    let number = match value.content() {
+        DeValue::Float(float) => float.as_str().parse().ok(),
+        DeValue::Integer(integer) => i32::from_str_radix(integer.as_str(), integer.radix()).ok().map(f64::from),
+        _ => return Err(value.wrong_type("a number")),
+    };
+    // An integer that does not fit is out of range as well; NaN lies in no range.
+    number.filter(|n| (low..=high).contains(n)).ok_or_else(|| value.refuse(Fault::OutOfRange { low, high }))
+}
+
+/// A moment: RFC 3339 as text, or TOML's own date and time with its offset.
+pub(super) fn moment(value: &Value<'_>) -> Result<Millis, ConfigError> {
+    let parse = |text: &str| text.parse().map_err(Fault::Time);
+    match value.content() {
+        DeValue::Datetime(datetime) => parse(&datetime.to_string()).map_err(|fault| value.refuse(fault)),
+        DeValue::String(_) | DeValue::Table(_) => value.parse(parse),
+        _ => Err(value.wrong_type("a time, like 2026-11-01T00:00:00Z")),
+    }
+}
+
+/// A span of time longer than zero.
+pub(super) fn duration(value: &Value<'_>) -> Result<Duration, ConfigError> {
+    if value.content().is_integer() || value.content().is_float() {
+        return Err(value.wrong_type("a number and its unit in quotes, like \"90s\""));
+    }
+    value.parse(|text| match milliseconds(text) {
+        None => Err(Fault::NotADuration),
+        Some(0) => Err(Fault::ZeroDuration),
+        Some(length) if length > LONGEST_MILLIS => Err(Fault::LongDuration),
+        Some(length) => Ok(Duration::from_millis(length)),
+    })
+}
+
+/// 100 years: beyond any archive, and far from where arithmetic over moments would overflow.
+const LONGEST_MILLIS: u64 = 36_500 * 86_400_000;
+
+/// The sum of numbers with their units, such as `1h30m`. What does not fit is as long as can be.
+fn milliseconds(text: &str) -> Option<u64> {
+    let mut total = 0_u64;
+    let mut rest = text;
+    loop {
+        let unit_at = rest.find(|c: char| !c.is_ascii_digit()).filter(|at| *at > 0)?;
+        let (number, tail) = rest.split_at(unit_at);
+        let (unit, next) = tail.split_at(tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len()));
+        total = total.saturating_add(number.parse().unwrap_or(u64::MAX).saturating_mul(unit_millis(unit)?));
+        if next.is_empty() {
+            return Some(total);
+        }
+        rest = next;
+    }
+}
+
+fn unit_millis(unit: &str) -> Option<u64> {
+    match unit {
+        "ms" => Some(1),
+        "s" => Some(1000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        "d" => Some(86_400_000),
+        "w" => Some(604_800_000),
+        _ => None,
+    }
+}
+
+/// Where a provider's API stands. The path always ends in `/`, so that joining adds to it and replaces nothing.
+pub(super) fn base_url(value: &Value<'_>) -> Result<Url, ConfigError> {
+    value.parse(url)
+}
+
+/// What [`base_url`] reads, from text.
+pub(super) fn url(text: &str) -> Result<Url, Fault> {
+    let mut url = Url::parse(text).map_err(|_| Fault::NotAUrl)?;
+    match (url.scheme(), url.host_str()) {
+        ("https", Some(_)) => {}
+        ("http", Some(host)) if is_loopback(host) => {}
+        ("http", Some(_)) => return Err(Fault::UrlUnencrypted),
+        _ => return Err(Fault::UrlScheme),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Fault::UrlCredentials);
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(Fault::UrlQuery);
+    }
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
+    }
+    Ok(url)
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+/// The address of the status page; none if it is turned off with `""`.
+pub(super) fn listen(value: &Value<'_>) -> Result<Option<SocketAddr>, ConfigError> {
+    value.parse(|text| match text {
+        "" => Ok(None),
+        address => address.parse().map(Some).map_err(|_| Fault::ListenAddress),
+    })
+}
+
+/// The database. Its message never quotes the URL, which may hold a password.
+pub(super) fn database_url(value: &Value<'_>) -> Result<DatabaseUrl, ConfigError> {
+    value.parse(|url| match url.split_once(':') {
+        Some(("sqlite", rest)) => sqlite_path(rest).map(DatabaseUrl::Sqlite),
+        Some(("postgres" | "postgresql", _)) => Err(Fault::PostgresLater),
+        _ => Err(Fault::DatabaseScheme),
+    })
+}
+
+/// The path in `sqlite:PATH` or `sqlite://PATH`, in which `%` escapes a byte as in any URL.
+fn sqlite_path(rest: &str) -> Result<PathBuf, Fault> {
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    if path.contains('?') {
+        return Err(Fault::DatabaseParameters);
+    }
+    match percent_decode_str(path).decode_utf8() {
+        Ok(path) if !matches!(path.as_ref(), "" | ":memory:") => Ok(PathBuf::from(path.into_owned())),
+        _ => Err(Fault::DatabaseWithoutFile),
+    }
+}
+
+fn check(value: &Value<'_>, rule: impl Fn(&str) -> Result<(), Fault>) -> Result<String, ConfigError> {
+    value.parse(|text| rule(text).map(|()| text.to_owned()))
+}

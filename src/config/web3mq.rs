@@ -1,0 +1,77 @@
+//! Accounts at `Web3MQ`.
+
+use std::time::Duration;
+
+use reqwest::Url;
+
+use super::document::Table;
+use super::error::{ConfigError, Problem};
+use super::secret::Secret;
+use super::{REQUESTS_PER_SECOND, SETTLE, shape, value};
+use crate::domain::time::Millis;
+
+/// Messages on a page: the most that the provider's own software has been seen to ask for.
+const PAGE_SIZE: u32 = 100;
+
+/// One `Web3MQ` user, with its own request budget.
+#[derive(Clone, Debug)]
+pub struct Web3mqAccount {
+    /// 1 to 64 ASCII letters, digits, `_`, `-` and `.`; unique across providers.
+    pub name: String,
+    /// The node, with a path that ends in `/`. Histories of several nodes may differ: name one and stay with it.
+    pub base_url: Url,
+    /// The user whose chats are read, such as `user:…`.
+    pub user_id: String,
+    /// The ed25519 seed of the session key that signs requests: 64 hex digits of either case.
+    pub private_key: Secret,
+    /// The `didkey` header, such as `eth:0x…`. Default: none is sent.
+    pub did_key: Option<String>,
+    /// Whether requests carry the public key in `web3mq-request-pubkey`. Default: true.
+    pub send_public_key: bool,
+    /// 0.001 to 1000. Default: 10; `Web3MQ` documents no limit.
+    pub requests_per_second: f64,
+    /// 1 to 1000 messages. Default: 100.
+    pub page_size: u32,
+    /// How long the provider keeps a message; never shorter than `settle`. Default: none, for ever.
+    pub retention: Option<Duration>,
+    /// Nothing older is wanted. Default: everything is.
+    pub since: Option<Millis>,
+    /// The age from which the provider is trusted to show everything. Default: 2 minutes.
+    pub settle: Duration,
+    /// At least one, and no two alike.
+    pub streams: Vec<Web3mqStream>,
+}
+
+/// One chat's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Web3mqStream {
+    /// A group, a topic, or the peer's user ID, exactly as the provider writes it.
+    pub topic: String,
+}
+
+/// Reads one `[[web3mq]]` table.
+pub(super) fn account(table: &Table<'_>) -> Result<Web3mqAccount, ConfigError> {
+    table.optional("discover", value::no_discovery)?;
+    let account = Web3mqAccount {
+        name: table.required("name", value::account_name)?,
+        base_url: table.required("base_url", value::base_url)?,
+        user_id: table.required("user_id", value::text)?,
+        private_key: table.required("private_key", value::private_key)?,
+        did_key: table.optional("did_key", value::header)?,
+        send_public_key: table.or("send_public_key", true, value::flag)?,
+        requests_per_second: table.or("requests_per_second", REQUESTS_PER_SECOND, value::rate)?,
+        page_size: table.or("page_size", PAGE_SIZE, value::page_size)?,
+        retention: table.optional("retention", value::duration)?,
+        since: table.optional("since", value::moment)?,
+        settle: table.or("settle", SETTLE, value::duration)?,
+        streams: table.streams(&shape::WEB3MQ_STREAM, stream, |stream| stream.topic.clone())?,
+    };
+    if account.retention.is_some_and(|retention| retention < account.settle) {
+        return Err(table.refuse_at(&["retention", "settle"], Problem::RetentionWithinSettle));
+    }
+    Ok(account)
+}
+
+fn stream(table: &Table<'_>) -> Result<Web3mqStream, ConfigError> {
+    Ok(Web3mqStream { topic: table.required("topic", value::text)? })
+}
