@@ -44,6 +44,9 @@ pub trait Provider: Send + Sync {
     /// Provider-now.
     fn now(&self) -> Millis;
 
+    /// How far this machine's clock is from the provider's, if it is off at all.
+    fn skew(&self) -> Option<Duration>;
+
     /// How many requests have been sent so far, answered or not.
     fn requests(&self) -> u64;
 

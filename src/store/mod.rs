@@ -74,7 +74,8 @@ pub trait Store: Send + Sync {
 pub struct NewAccount<'a> {
     pub name: &'a str,
     pub provider: &'a str,
-    pub streams: &'a [String],
+    /// Its streams by key; nothing: they stay as they are.
+    pub streams: Option<&'a [String]>,
     pub since: Option<Second>,
     pub horizon: Option<Second>,
 }

@@ -310,6 +310,10 @@ impl Provider for Agora {
         self.http.clock().now()
     }
 
+    fn skew(&self) -> Option<Duration> {
+        self.http.clock().skew()
+    }
+
     fn requests(&self) -> u64 {
         self.http.requests()
     }

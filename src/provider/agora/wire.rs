@@ -77,7 +77,7 @@ pub(super) enum Reading<T> {
 pub(super) type Item = Result<Sent, Unreadable>;
 
 /// A message as Agora tells it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sent {
     pub(super) source: String,
     pub(super) destination: String,

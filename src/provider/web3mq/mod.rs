@@ -247,6 +247,10 @@ impl Provider for Web3mq {
         self.http.clock().now()
     }
 
+    fn skew(&self) -> Option<Duration> {
+        self.http.clock().skew()
+    }
+
     fn requests(&self) -> u64 {
         self.http.requests()
     }

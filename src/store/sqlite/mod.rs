@@ -97,11 +97,14 @@ impl Store for SqliteStore {
             until: Millis(until),
             reason: row.get::<Option<String>, _>("paused_reason").unwrap_or_default(),
         });
-        sqlx::query(sql::DEACTIVATE_STREAMS).bind(id).execute(&mut *tx).await.map_err(StoreError::at(WHAT))?;
+        if account.streams.is_some() {
+            let all = sqlx::query(sql::DEACTIVATE_STREAMS).bind(id);
+            all.execute(&mut *tx).await.map_err(StoreError::at(WHAT))?;
+        }
         let since = account.since.map(|s| s.0);
         let first = account.since.or(account.horizon).unwrap_or(Second::EPOCH).0;
-        let mut streams = Vec::with_capacity(account.streams.len());
-        for key in account.streams {
+        let mut streams = Vec::new();
+        for key in account.streams.unwrap_or_default() {
             let query = sqlx::query(sql::REGISTER_STREAM).bind(id).bind(key).bind(first).bind(since);
             let row = query.fetch_one(&mut *tx).await.map_err(StoreError::at(WHAT))?;
             streams.push((StreamId(row.get("id")), Second(row.get("wanted_from_s"))));

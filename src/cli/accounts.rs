@@ -1,0 +1,106 @@
+//! From the configuration's accounts to the engine's providers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use super::Failure;
+use crate::config::{AgoraAccount, AgoraAuth, Config, DestinationKind, Secret, Web3mqAccount};
+use crate::domain::clock::Clock;
+use crate::domain::message::ConversationKind;
+use crate::provider::agora::{self, Agora, Credentials, Token};
+use crate::provider::http::Http;
+use crate::provider::web3mq::{Identity, Key, Web3mq};
+use crate::provider::{Account, Provider};
+
+/// Every account, or the one that is named.
+pub(super) fn providers(
+    config: &Config,
+    only: Option<&str>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<Arc<dyn Provider>>, Failure> {
+    let wanted = |name: &str| only.is_none_or(|only| only == name);
+    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+    for account in config.agora.iter().filter(|account| wanted(&account.name)) {
+        providers.push(Arc::new(agora(account, clock)?));
+    }
+    for account in config.web3mq.iter().filter(|account| wanted(&account.name)) {
+        providers.push(Arc::new(web3mq(account, clock)?));
+    }
+    match only {
+        Some(name) if providers.is_empty() => Err(Failure::Usage(format!("the configuration has no account `{name}`"))),
+        _ => Ok(providers),
+    }
+}
+
+fn agora(config: &AgoraAccount, clock: &Arc<dyn Clock>) -> Result<Agora, Failure> {
+    let account = Account {
+        name: config.name.clone(),
+        provider: "agora",
+        settle: config.settle,
+        retention: Some(config.retention),
+        since: config.since,
+    };
+    let credentials = match &config.auth {
+        AgoraAuth::Basic { customer_id, customer_secret } => {
+            Credentials::Basic { customer_id: customer_id.clone(), customer_secret: exposed(customer_secret) }
+        }
+        AgoraAuth::Token { token, uid } => Credentials::Token { token: renewable(token), uid: uid.clone() },
+        AgoraAuth::BearerToken { token } => Credentials::Bearer { token: renewable(token) },
+    };
+    let streams: Vec<agora::Stream> = config
+        .streams
+        .iter()
+        .map(|stream| agora::Stream { source: stream.source.clone(), destination: stream.destination.clone() })
+        .collect();
+    let kinds = config.streams.iter().filter_map(|stream| {
+        let kind = match stream.kind? {
+            DestinationKind::Channel => ConversationKind::Channel,
+            DestinationKind::User => ConversationKind::Peer,
+        };
+        Some((stream.destination.clone()?, kind))
+    });
+    let http = Http::new(&config.name, &config.base_url, config.requests_per_second, clock.clone())?;
+    let kinds: HashMap<String, ConversationKind> = kinds.collect();
+    Ok(Agora::new(account, http, &config.base_url, &config.app_id, credentials, streams, kinds))
+}
+
+fn web3mq(config: &Web3mqAccount, clock: &Arc<dyn Clock>) -> Result<Web3mq, Failure> {
+    let account = Account {
+        name: config.name.clone(),
+        provider: "web3mq",
+        settle: config.settle,
+        retention: config.retention,
+        since: config.since,
+    };
+    let mut seed = [0; 32];
+    hex::decode_to_slice(config.private_key.expose(), &mut seed)
+        .map_err(|_| Failure::Usage(format!("account `{}`: private_key is not 64 hex digits", config.name)))?;
+    let identity = Identity {
+        user: config.user_id.clone(),
+        key: Key::from_seed(&seed),
+        did_key: config.did_key.clone(),
+        send_public_key: config.send_public_key,
+    };
+    let http = Http::new(&config.name, &config.base_url, config.requests_per_second, clock.clone())?;
+    let topics = config.streams.iter().map(|stream| stream.topic.clone()).collect();
+    Ok(Web3mq::new(account, http, &config.base_url, identity, config.page_size, topics)?)
+}
+
+fn exposed(secret: &Secret) -> SecretString {
+    SecretString::from(secret.expose())
+}
+
+/// A token that is read again, where it came from, when it is refused.
+fn renewable(secret: &Secret) -> Token {
+    let source = secret.clone();
+    let reread = move || match source.reread() {
+        Ok(secret) => Some(exposed(&secret)),
+        Err(error) => {
+            tracing::warn!(%error, "the token cannot be read again");
+            None
+        }
+    };
+    Token::new(exposed(secret), reread)
+}

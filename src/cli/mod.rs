@@ -1,0 +1,169 @@
+//! The command line: one file a command.
+
+mod accounts;
+mod check;
+mod demo;
+mod logging;
+mod migrate;
+mod progress;
+mod run;
+mod sandbox;
+mod status;
+mod summary;
+mod sync;
+mod table;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, ConfigError, DatabaseUrl};
+use crate::daemon::ScheduleError;
+use crate::domain::clock::{Clock, SystemClock};
+use crate::provider::http::BadClient;
+use crate::sandbox::SandboxError;
+use crate::store::{Missing, SqliteStore, StoreError};
+
+/// Keeps your chat history: lays the messages that Agora RTM and Web3MQ keep only for a while down in a SQL database of
+/// your own.
+#[derive(Debug, Parser)]
+#[command(name = "backscroll", version, max_term_width = 110)]
+pub struct Cli {
+    /// The configuration; the file that ships with Backscroll explains every key
+    #[arg(long, global = true, default_value = "config.toml", value_name = "FILE", env = "BACKSCROLL_CONFIG")]
+    config: PathBuf,
+
+    /// What to log: a level, or levels by module (`info,backscroll::sync=debug`)
+    #[arg(long, global = true, value_name = "LEVELS", env = "BACKSCROLL_LOG")]
+    log: Option<String>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs as a service: archives at every tick of the schedule, until it is told to stop
+    Run,
+    /// Archives until everything wanted is sealed, then says what the archive holds
+    Sync(sync::Args),
+    /// Says how each stream is: how far it is complete, what is missing, what is wrong
+    Status(status::Args),
+    /// Tries configuration, database and each account's credentials, and lifts pauses
+    Check,
+    /// Serves both providers' APIs on this machine, with a made-up history: for trying things out
+    Sandbox(sandbox::Args),
+    /// Archives a made-up history into a new database and shows what can be asked of it
+    Demo(demo::Args),
+    /// Creates the archive, or brings its tables up to date
+    Migrate,
+}
+
+/// Why a command did not do what it should.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("{0}")]
+    Usage(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Client(#[from] BadClient),
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    #[error("{0}")]
+    System(#[from] std::io::Error),
+}
+
+/// How a command that did its work ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Good,
+    /// It says by its exit status that not all is well.
+    Lacking,
+}
+
+impl Failure {
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Store(error) => Some(error.hint()),
+            Self::Config(_) | Self::Usage(_) | Self::Client(_) | Self::Schedule(_) => None,
+            Self::Sandbox(_) | Self::System(_) => None,
+        }
+    }
+
+    fn status(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Usage(_) => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// Carries out a command; the exit status is 0 when all is well, 1 when something is not, 2 when the configuration or
+/// the command line is wrong.
+pub fn main(cli: Cli) -> ExitCode {
+    if let Err(error) = logging::start(cli.log.as_deref(), cli.command.is_service()) {
+        return fail(&Failure::Usage(error));
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&Failure::System(error)),
+    };
+    match runtime.block_on(cli.carry_out()) {
+        Ok(Outcome::Good) => ExitCode::SUCCESS,
+        Ok(Outcome::Lacking) => ExitCode::FAILURE,
+        Err(failure) => fail(&failure),
+    }
+}
+
+fn fail(failure: &Failure) -> ExitCode {
+    // Where even stderr is gone there is nobody left to tell.
+    let _ = writeln!(std::io::stderr(), "error: {failure}");
+    if let Some(hint) = failure.hint() {
+        let _ = writeln!(std::io::stderr(), "  hint: {hint}");
+    }
+    ExitCode::from(failure.status())
+}
+
+impl Command {
+    fn is_service(&self) -> bool {
+        matches!(self, Self::Run | Self::Sandbox(_))
+    }
+}
+
+impl Cli {
+    async fn carry_out(self) -> Result<Outcome, Failure> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        match self.command {
+            Command::Sandbox(args) => sandbox::carry_out(args, clock).await,
+            Command::Demo(args) => demo::carry_out(args, clock).await,
+            Command::Run => run::carry_out(&Config::load(&self.config)?, clock).await,
+            Command::Sync(args) => sync::carry_out(args, &Config::load(&self.config)?, clock).await,
+            Command::Status(args) => status::carry_out(&args, &Config::load(&self.config)?).await,
+            Command::Check => check::carry_out(&Config::load(&self.config)?, clock).await,
+            Command::Migrate => migrate::carry_out(&Config::load(&self.config)?).await,
+        }
+    }
+}
+
+/// Opens the archive that the configuration names.
+async fn open(config: &Config, missing: Missing) -> Result<SqliteStore, Failure> {
+    let DatabaseUrl::Sqlite(path) = &config.database.url;
+    if missing == Missing::Refuse && !path.exists() {
+        let fault = format!("there is no archive at {}: `backscroll sync` or `backscroll migrate` makes it", path.display());
+        return Err(Failure::Usage(fault));
+    }
+    Ok(SqliteStore::open(path, missing).await?)
+}
+
+/// Writes a line to standard output. A reader that has gone away (`| head`) is no error.
+fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}

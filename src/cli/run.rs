@@ -1,0 +1,30 @@
+//! `backscroll run`
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Failure, Missing, Outcome, accounts, open};
+use crate::config::Config;
+use crate::daemon;
+use crate::domain::clock::Clock;
+use crate::sync::Engine;
+
+pub(super) async fn carry_out(config: &Config, clock: Arc<dyn Clock>) -> Result<Outcome, Failure> {
+    let stop = CancellationToken::new();
+    daemon::signals::listen(stop.clone())?;
+    let store = Arc::new(open(config, Missing::Create).await?);
+    let providers = accounts::providers(config, None, &clock)?;
+    let streams: usize = providers.iter().map(|provider| provider.streams().len()).sum();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        accounts = providers.len(),
+        streams,
+        schedule = config.schedule.sync.expression,
+        "running"
+    );
+    let engine = Engine::new(providers, store, clock.clone());
+    daemon::run(engine, &config.schedule, clock, &stop).await?;
+    tracing::info!("stopped");
+    Ok(Outcome::Good)
+}

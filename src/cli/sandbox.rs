@@ -1,0 +1,45 @@
+//! `backscroll sandbox`
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Failure, Outcome, say};
+use crate::daemon::signals;
+use crate::domain::clock::Clock;
+use crate::sandbox::{Options, Sandbox};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Where to listen, on loopback; port 0 takes any
+    #[arg(long, default_value = "127.0.0.1:8787", value_name = "ADDR")]
+    listen: SocketAddr,
+
+    /// Writes a configuration that archives everything in the sandbox
+    #[arg(long, value_name = "FILE")]
+    write_config: Option<PathBuf>,
+
+    /// The archive that this configuration names
+    #[arg(long, default_value = "sqlite://sandbox.db", value_name = "URL")]
+    database: String,
+
+    #[command(flatten)]
+    options: Options,
+}
+
+pub(super) async fn carry_out(args: Args, clock: Arc<dyn Clock>) -> Result<Outcome, Failure> {
+    let stop = CancellationToken::new();
+    signals::listen(stop.clone())?;
+    let sandbox = Sandbox::start(args.options, args.listen, clock).await?;
+    say(format_args!("Both providers are at {}", sandbox.base_url()));
+    if let Some(path) = &args.write_config {
+        std::fs::write(path, sandbox.sample_config(&args.database))?;
+        say(format_args!("To archive them:  backscroll sync --config {}", path.display()));
+    }
+    say(format_args!("Rules kept and broken: curl {}/sandbox/rules", sandbox.base_url()));
+    stop.cancelled().await;
+    sandbox.stop().await;
+    Ok(Outcome::Good)
+}

@@ -1,0 +1,78 @@
+//! Ticks of the cron schedule.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, watch};
+use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
+
+use crate::config::Cron;
+use crate::domain::clock::Clock;
+
+/// A tick that is this late will not come: the scheduler is known to stop for good when it misses a beat.
+const OVERDUE: Duration = Duration::from_secs(5);
+/// How often the wall clock is looked at while waiting: it may be set, and the machine may sleep.
+const LOOK: Duration = Duration::from_secs(20);
+
+/// The scheduler could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("the scheduler cannot be started: {0}")]
+pub struct ScheduleError(#[from] JobSchedulerError);
+
+/// The ticks of a cron expression. Each clone waits for itself.
+#[derive(Clone)]
+pub struct Ticks {
+    ticks: watch::Receiver<u64>,
+    cron: Cron,
+    clock: Arc<dyn Clock>,
+    scheduler: Arc<Mutex<JobScheduler>>,
+}
+
+impl std::fmt::Debug for Ticks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ticks").field("cron", &self.cron.expression).finish_non_exhaustive()
+    }
+}
+
+impl Ticks {
+    /// Starts the scheduler.
+    pub async fn start(cron: &Cron, clock: Arc<dyn Clock>) -> Result<Self, ScheduleError> {
+        let (tick, ticks) = watch::channel(0);
+        let scheduler = JobScheduler::new().await?;
+        // A tick does nothing but wake: the scheduler does not know whether the last pass is over.
+        let wake = move |_, _| tick.send_modify(|ticks| *ticks += 1);
+        scheduler.add(Job::new(cron.expression.as_str(), wake)?).await?;
+        scheduler.start().await?;
+        Ok(Self { ticks, cron: cron.clone(), clock, scheduler: Arc::new(Mutex::new(scheduler)) })
+    }
+
+    /// Forgets ticks that have come already.
+    pub fn skip(&mut self) {
+        self.ticks.mark_unchanged();
+    }
+
+    /// Waits for the next tick; where it does not come, for the time when it should have.
+    pub async fn next(&mut self) {
+        let due = self.cron.next_after(self.clock.now());
+        loop {
+            tokio::select! {
+                changed = self.ticks.changed() => match changed {
+                    Ok(()) => return,
+                    Err(_) => tokio::time::sleep(LOOK).await,
+                },
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            if due.is_some_and(|due| self.clock.now() >= due.plus(OVERDUE)) {
+                tracing::warn!(schedule = self.cron.expression, "the scheduler missed a tick; going by the clock");
+                return;
+            }
+        }
+    }
+
+    /// Stops the scheduler.
+    pub async fn stop(&self) {
+        if let Err(error) = self.scheduler.lock().await.shutdown().await {
+            tracing::debug!(%error, "the scheduler did not stop in order");
+        }
+    }
+}

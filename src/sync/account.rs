@@ -1,0 +1,260 @@
+//! One account between passes: its place in the archive, and its pauses.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::pass::Pass;
+use super::planner::{Edges, Plan};
+use super::progress::Progress;
+use super::{Bounds, PARKED, PassReport};
+use crate::domain::clock::Clock;
+use crate::domain::time::{Millis, Second};
+use crate::domain::window::{Runs, Window};
+use crate::provider::{Advice, Provider, ProviderError};
+use crate::store::{AccountId, NewAccount, Pause, Standing, Store, StoreError, StreamId, Tally, Trouble};
+
+/// Ranges that fall behind the horizon within this share of the retention go first.
+const DANGER: u32 = 8;
+/// Shorter pauses are waited out, and not worth remembering.
+const MEMORABLE: Duration = Duration::from_secs(10);
+
+/// An account, its provider and its place in the archive.
+pub struct AccountSync {
+    pub(super) provider: Arc<dyn Provider>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) progress: Arc<Progress>,
+    /// Nothing before the first pass.
+    place: Option<Place>,
+    /// The mean size of payloads seen lately, in bytes.
+    pub(super) payload_size: u64,
+}
+
+/// Where the archive keeps the account.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) account: AccountId,
+    /// By position: the stream's number, and from when on its history is wanted.
+    pub(super) streams: Vec<(StreamId, Second)>,
+    /// Streams that are known to have no trouble on record.
+    pub(super) well: HashSet<StreamId>,
+    /// Whether a pause is on record.
+    paused: bool,
+}
+
+impl std::fmt::Debug for AccountSync {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AccountSync").field("account", &self.provider.account().name).finish_non_exhaustive()
+    }
+}
+
+impl AccountSync {
+    pub(super) fn new(
+        provider: Arc<dyn Provider>,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        progress: Arc<Progress>,
+    ) -> Self {
+        Self { provider, store, clock, progress, place: None, payload_size: 0 }
+    }
+
+    /// The account's name.
+    pub fn name(&self) -> &str {
+        &self.provider.account().name
+    }
+
+    /// One round over the account's streams. Ends early, with the windows in hand, once `stop` is given.
+    ///
+    /// Dropping the future is safe at any point: what was not committed is fetched again.
+    pub async fn pass(
+        &mut self,
+        why: &str,
+        bounds: Bounds,
+        stop: &CancellationToken,
+    ) -> Result<PassReport, StoreError> {
+        let mut place = match self.place.take() {
+            Some(place) => place,
+            None => match self.introduce().await? {
+                Ok(place) => place,
+                Err(failure) => return Ok(self.report(Tally::default(), u64::MAX, Some(failure))),
+            },
+        };
+        let report = self.round(&mut place, why, bounds, stop).await;
+        self.place = Some(place);
+        report
+    }
+
+    /// Finds the account's place in the archive, and learns what time it is at the provider: a history that is wanted
+    /// "from now on" or "as far as it reaches" must not be judged by a wrong clock.
+    async fn introduce(&self) -> Result<Result<Place, ProviderError>, StoreError> {
+        let account = self.provider.account();
+        let new = |horizon| NewAccount {
+            name: &account.name,
+            provider: account.provider,
+            streams: None,
+            since: account.since.map(Millis::second),
+            horizon,
+        };
+        let known = self.store.register(&new(None)).await?;
+        if let Some(pause) = &known.pause {
+            self.provider.pause_for(pause.until.since(self.clock.now()));
+        }
+        if let Some(left) = self.provider.paused_for().filter(|left| *left > MEMORABLE) {
+            return Ok(Err(ProviderError::Blocked { left }));
+        }
+        if let Err(failure) = self.provider.check().await {
+            self.note_failure(known.account, &failure).await?;
+            return Ok(Err(failure));
+        }
+        if let Some(skew) = self.provider.skew() {
+            tracing::warn!(
+                account = account.name,
+                skew_s = skew.as_secs(),
+                "this machine's clock is off; going by the provider's"
+            );
+        }
+        let horizon = account.retention.map(|retention| self.provider.now().second().minus(retention));
+        let streams = Some(self.provider.streams());
+        let known = self.store.register(&NewAccount { streams, ..new(horizon) }).await?;
+        let paused = known.pause.is_some();
+        Ok(Ok(Place { account: known.account, streams: known.streams, well: HashSet::new(), paused }))
+    }
+
+    async fn round(
+        &mut self,
+        place: &mut Place,
+        why: &str,
+        bounds: Bounds,
+        stop: &CancellationToken,
+    ) -> Result<PassReport, StoreError> {
+        if let Some(left) = self.provider.paused_for().filter(|left| *left > MEMORABLE) {
+            return Ok(self.report(Tally::default(), u64::MAX, Some(ProviderError::Blocked { left })));
+        }
+        let run = self.store.begin_run(place.account, why, self.clock.now()).await?;
+        let requests_before = self.provider.requests();
+        let edges = self.edges(bounds);
+        let sealed = self.store.sealed(place.account).await?;
+        let none = Runs::default();
+        let streams = place.streams.iter().enumerate().map(|(position, &(id, wanted_from))| {
+            (
+                position,
+                bounds.since.map_or(wanted_from, |since| wanted_from.max(since)),
+                sealed.get(&id).unwrap_or(&none),
+            )
+        });
+        let plan = Plan::new(edges, streams);
+        let (mut tally, failure) = Pass::new(self, place, plan).run(stop).await?;
+        tally.requests = self.provider.requests() - requests_before;
+        match &failure {
+            Some(failure) => {
+                self.note_failure(place.account, failure).await?;
+                place.paused |= self.provider.paused_for().is_some();
+            }
+            None => self.note_no_pause(place).await?,
+        }
+        if tally.windows > 0 {
+            self.store.stands(place.account, self.standing(edges)).await?;
+        }
+        let missing = self.missing(place, edges, bounds).await?;
+        self.store.end_run(run, &tally, self.clock.now()).await?;
+        Ok(self.report(tally, missing, failure))
+    }
+
+    fn edges(&self, bounds: Bounds) -> Edges {
+        let account = self.provider.account();
+        let now = self.provider.now().second();
+        // The last second is still being written; and the padding must not reach into it, or counts never agree.
+        let wanted_to = bounds.until.unwrap_or(now).min(now.plus(-1));
+        Edges {
+            horizon: account.retention.map(|retention| now.minus(retention)),
+            danger: account.retention.map_or(Duration::ZERO, |retention| retention / DANGER),
+            wanted_to,
+        }
+    }
+
+    /// Where the account stands. The clock may have been corrected during the pass: nothing that is still to come is
+    /// put on record.
+    fn standing(&self, edges: Edges) -> Standing {
+        let now = self.provider.now().second();
+        let settled = now.minus(self.provider.account().settle);
+        let wanted_to = edges.wanted_to.min(now);
+        Standing { horizon: edges.horizon.map(|horizon| horizon.min(now)), settled: settled.min(wanted_to), wanted_to }
+    }
+
+    /// How many seconds of wanted history should be sealed by now and are not.
+    async fn missing(&self, place: &Place, edges: Edges, bounds: Bounds) -> Result<u64, StoreError> {
+        let settled = self.standing(edges).settled;
+        let sealed = self.store.sealed(place.account).await?;
+        let none = Runs::default();
+        let missing = place.streams.iter().map(|(id, wanted_from)| {
+            let from = [edges.horizon, bounds.since].into_iter().flatten().fold(*wanted_from, Second::max);
+            let runs = sealed.get(id).unwrap_or(&none);
+            let missing = Window::new(from, settled).map(|wanted| runs.missing_from(wanted)).unwrap_or_default();
+            missing.into_iter().map(Window::seconds).sum::<u64>()
+        });
+        Ok(missing.sum())
+    }
+
+    /// Puts a pause on record, if the failure asks for one or the provider did.
+    async fn note_failure(&self, account: AccountId, failure: &ProviderError) -> Result<(), StoreError> {
+        let name = &self.provider.account().name;
+        if failure.advice() == Advice::Park {
+            tracing::error!(account = name, error = %failure, hint = failure.hint(), "account parked");
+            self.provider.pause_for(PARKED);
+        }
+        if let Some(left) = self.provider.paused_for().filter(|left| *left > MEMORABLE) {
+            let pause = Pause { until: self.clock.now().plus(left), reason: failure.to_string() };
+            self.store.pause(account, Some(&pause)).await?;
+        }
+        Ok(())
+    }
+
+    /// If the provider has told us to be quiet for a while, puts that on record and says for how long.
+    pub(super) async fn remember_pause(&self, place: &mut Place) -> Result<Option<Duration>, StoreError> {
+        let Some(left) = self.provider.paused_for().filter(|left| *left > MEMORABLE) else { return Ok(None) };
+        if !std::mem::replace(&mut place.paused, true) {
+            let reason = "the provider asked for a pause".to_owned();
+            let pause = Pause { until: self.clock.now().plus(left), reason };
+            self.store.pause(place.account, Some(&pause)).await?;
+        }
+        Ok(Some(left))
+    }
+
+    async fn note_no_pause(&self, place: &mut Place) -> Result<(), StoreError> {
+        if std::mem::take(&mut place.paused) {
+            self.store.pause(place.account, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts a stream's failure on record.
+    pub(super) async fn note_trouble(
+        &self,
+        place: &mut Place,
+        stream: usize,
+        failure: &ProviderError,
+    ) -> Result<(), StoreError> {
+        let id = place.streams[stream].0;
+        let (account, stream) = (&self.provider.account().name, &self.provider.streams()[stream]);
+        tracing::warn!(account, stream, error = %failure, hint = failure.hint(), "left for the next pass");
+        place.well.remove(&id);
+        let trouble = Trouble { error: failure.to_string(), hint: failure.hint().to_owned() };
+        self.store.trouble(id, Some(&trouble), self.clock.now()).await
+    }
+
+    /// Takes a stream's failure off the record.
+    pub(super) async fn note_well(&self, place: &mut Place, stream: usize) -> Result<(), StoreError> {
+        let id = place.streams[stream].0;
+        if place.well.insert(id) {
+            self.store.trouble(id, None, self.clock.now()).await?;
+        }
+        Ok(())
+    }
+
+    fn report(&self, tally: Tally, missing_seconds: u64, failure: Option<ProviderError>) -> PassReport {
+        PassReport { account: self.provider.account().name.clone(), tally, missing_seconds, failure }
+    }
+}

@@ -1,0 +1,111 @@
+//! The engine: what is wanted and not sealed is surveyed, fetched and committed, window by window.
+//!
+//! A [`Pass`] is one round over the streams of one account. It asks the [`planner`] what is missing, keeps a handful
+//! of windows in flight (the account's budget orders their requests), and commits whatever has arrived while the
+//! commit before it was under way. Nothing is remembered from one pass to the next but what the archive holds, so the
+//! plan after a crash is the plan before it.
+
+mod account;
+mod pass;
+pub mod planner;
+pub mod progress;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::clock::Clock;
+use crate::domain::time::Second;
+use crate::provider::{Provider, ProviderError};
+use crate::store::{Store, StoreError, Tally};
+pub use account::AccountSync;
+use progress::Progress;
+
+/// Windows of an account under way at once: enough that neither latency nor "in progress" leaves the budget idle.
+const IN_FLIGHT: usize = 8;
+/// Messages to a window: small enough to lose, large enough that ledger and transaction cost nothing.
+const TARGET: u64 = 1000;
+/// Bytes of payload to a window; where messages are large, windows are smaller.
+const TARGET_BYTES: u64 = 4 << 20;
+/// After so long a pass begins no more windows: what has arrived since it was planned comes before what it has left.
+const PASS: Duration = Duration::from_secs(60);
+/// How long windows in hand may take after the word to stop.
+const GRACE: Duration = Duration::from_secs(5);
+/// How often a pass looks whether the provider has told it to be quiet.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How long an account is left alone after its credentials were refused.
+const PARKED: Duration = Duration::from_secs(15 * 60);
+
+/// All accounts, and the archive that they share.
+pub struct Engine {
+    accounts: Vec<AccountSync>,
+    store: Arc<dyn Store>,
+    progress: Arc<Progress>,
+}
+
+/// What of the history is wanted, beyond what the configuration says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bounds {
+    /// Nothing older than this, this time.
+    pub since: Option<Second>,
+    /// Nothing from this on.
+    pub until: Option<Second>,
+}
+
+/// What a pass came to, for one account.
+#[derive(Debug)]
+pub struct PassReport {
+    pub account: String,
+    pub tally: Tally,
+    /// How many seconds of wanted and settled history are not sealed yet, over all streams.
+    pub missing_seconds: u64,
+    /// What stopped the account or some of its streams.
+    pub failure: Option<ProviderError>,
+}
+
+impl PassReport {
+    /// Whether everything wanted that the provider is trusted to show is sealed.
+    pub fn is_complete(&self) -> bool {
+        self.missing_seconds == 0 && self.failure.is_none()
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("accounts", &self.accounts).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    pub fn new(providers: Vec<Arc<dyn Provider>>, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
+        let progress = Arc::new(Progress::default());
+        let account = |provider| AccountSync::new(provider, store.clone(), clock.clone(), progress.clone());
+        Self { accounts: providers.into_iter().map(account).collect(), store, progress }
+    }
+
+    pub fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The accounts, each to be driven by itself: none waits for another.
+    pub fn accounts(&mut self) -> impl Iterator<Item = &mut AccountSync> {
+        self.accounts.iter_mut()
+    }
+
+    /// One pass over every account, side by side. See [`AccountSync::pass`].
+    pub async fn pass(
+        &mut self,
+        why: &str,
+        bounds: Bounds,
+        stop: &CancellationToken,
+    ) -> Result<Vec<PassReport>, StoreError> {
+        let passes = self.accounts.iter_mut().map(|account| account.pass(why, bounds, stop));
+        join_all(passes).await.into_iter().collect()
+    }
+}
