@@ -27,7 +27,7 @@ pub(super) struct Desk {
 #[derive(Debug)]
 pub(super) enum Turned {
     /// A scripted answer took its place.
-    Scripted(Response),
+    Scripted(Box<Response>),
     Unauthorised,
     OverQuota,
 }
@@ -51,7 +51,7 @@ impl Desk {
             sleep(latency).await;
         }
         if let Some(canned) = self.world.script().next(call) {
-            return Err(Turned::Scripted(canned.play(&self.stopping).await));
+            return Err(Turned::Scripted(Box::new(canned.play(&self.stopping).await)));
         }
         match (authorised, allowed) {
             (false, _) => Err(Turned::Unauthorised),

@@ -18,6 +18,8 @@
 //! Agora takes Basic authentication as [`CUSTOMER_ID`] and [`CUSTOMER_SECRET`], or the token in [`Options::token`]
 //! for [`TOKEN_UID`]. Web3MQ's users and keys follow from the seed: see [`Web3mqAccount`].
 
+#![allow(clippy::doc_markdown, reason = "Web3MQ is a name, and comments on flags are what --help shows")]
+
 mod admin;
 mod agora;
 mod corpus;

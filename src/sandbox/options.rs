@@ -11,7 +11,7 @@ use super::shape::{
 };
 use super::span::{Skew, Span, duration};
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 /// What history the sandbox has, how its two providers behave, and in which shapes they answer.
 #[derive(Args, Clone, Debug, PartialEq)]
@@ -57,7 +57,7 @@ pub struct Options {
     /// The status of a second reading of an Agora handle
     #[arg(long, value_enum, default_value_t)]
     pub dead_handle: DeadHandle,
-    /// After this, a handle that was never read is gone (410)
+    /// How long a handle waits to be read once it is ready; then it is gone (410)
     #[arg(long, default_value = "60s", value_parser = duration, value_name = "DURATION")]
     pub handle_ttl: Duration,
     /// When the messages behind a handle are chosen
@@ -165,7 +165,7 @@ impl Default for Options {
             token: "sandbox-token".to_owned(),
             ready_after: Span::exactly(Duration::from_millis(300)),
             dead_handle: DeadHandle::default(),
-            handle_ttl: Duration::from_secs(60),
+            handle_ttl: Duration::from_mins(1),
             snapshot: Snapshot::default(),
             count_progress_every: 0,
             retention: None,

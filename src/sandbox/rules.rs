@@ -193,13 +193,17 @@ impl Rules {
         let accounts: BTreeMap<_, _> =
             locked(&self.accounts).iter().map(|(name, account)| (name.clone(), account.counts)).collect();
         let mut total = Counts::default();
-        accounts.values().for_each(|counts| total.add(counts));
+        for counts in accounts.values() {
+            total.add(counts);
+        }
         RulesReport { total, accounts }
     }
 
     /// Begins the record anew. What the quota and the pauses are measured by stays.
     pub fn reset(&self) {
-        locked(&self.accounts).values_mut().for_each(|account| account.counts = Counts::default());
+        for account in locked(&self.accounts).values_mut() {
+            account.counts = Counts::default();
+        }
     }
 
     fn with<T>(&self, account: &str, change: impl FnOnce(&mut Account) -> T) -> T {

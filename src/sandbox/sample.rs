@@ -7,8 +7,8 @@ use super::world::World;
 
 /// Longer than any history that the sandbox makes up, and than any corpus worth serving.
 const RETENTION: &str = "4000d";
-/// What a configuration says for "no limit".
-const UNLIMITED: u32 = 10_000;
+/// The most that a configuration may say: for a sandbox without a limit.
+const UNLIMITED: u32 = 1000;
 
 /// `config.toml` for a sandbox at `base_url`.
 pub(super) struct Sample<'a> {

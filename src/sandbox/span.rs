@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn durations_and_ranges_are_read_as_written() {
         assert_eq!(duration("300ms"), Ok(Duration::from_millis(300)));
-        assert_eq!(duration("7d"), Ok(Duration::from_secs(7 * 86_400)));
+        assert_eq!(duration("7d"), Ok(Duration::from_hours(7 * 24)));
         assert_eq!(
             "20ms..1s".parse(),
             Ok(Span { shortest: Duration::from_millis(20), longest: Duration::from_secs(1) })

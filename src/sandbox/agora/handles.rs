@@ -76,10 +76,7 @@ impl Handles {
         let number = self.next;
         self.next += 1;
         let ready_at = now + ready_after;
-        self.live.insert(
-            number,
-            Handle { app_id: app_id.to_owned(), ready_at, expires_at: ready_at.max(now + ttl), content },
-        );
+        self.live.insert(number, Handle { app_id: app_id.to_owned(), ready_at, expires_at: ready_at + ttl, content });
         STANDARD.encode(format!("{}:{number}", self.mark))
     }
 
@@ -96,6 +93,9 @@ impl Handles {
         if now < live.ready_at {
             return Reading::InProgress;
         }
+        if now >= live.expires_at {
+            return Reading::Expired;
+        }
         self.live.remove(&number).map_or(Reading::Consumed, |handle| Reading::Ready(handle.content))
     }
 
@@ -106,7 +106,8 @@ impl Handles {
         (mark == self.mark.to_string() && (self.first..self.next).contains(&number)).then_some(number)
     }
 
-    /// Lets go of what expired. Handles expire nearly in the order of their making, so looking at the oldest is enough.
+    /// Lets go of what expired. Handles expire nearly in the order of their making, so looking at the oldest is enough
+    /// to keep memory bounded.
     fn sweep(&mut self, now: Instant) {
         while let Some(oldest) = self.live.first_entry().filter(|entry| entry.get().expires_at <= now) {
             self.expired.insert(*oldest.key());
@@ -123,7 +124,7 @@ mod tests {
     use super::*;
 
     const READY: Duration = Duration::from_millis(300);
-    const TTL: Duration = Duration::from_secs(60);
+    const TTL: Duration = Duration::from_mins(1);
 
     fn handles() -> Handles {
         Handles::new(&mut fastrand::Rng::with_seed(7))
@@ -144,8 +145,8 @@ mod tests {
     fn an_unread_handle_expires_and_an_invented_one_is_unknown() {
         let (mut handles, now) = (handles(), Instant::now());
         let handle = handles.issue("app", Content::Chosen(Series::new()), now, READY, TTL);
-        assert!(matches!(handles.read("app", &handle, now + TTL), Reading::Expired));
-        assert!(matches!(handles.read("app", &handle, now + TTL), Reading::Expired));
+        assert!(matches!(handles.read("app", &handle, now + READY + TTL), Reading::Expired));
+        assert!(matches!(handles.read("app", &handle, now + READY + TTL), Reading::Expired));
         assert!(handles.live.is_empty(), "nothing is kept of it");
         for invented in ["MjIzMDA3OjEyODA5MzkyOQ==", "123456123456", "", "*"] {
             assert!(matches!(handles.read("app", invented, now), Reading::Unknown), "{invented}");

@@ -81,7 +81,9 @@ impl AgoraHistory {
     pub fn new(mut messages: Vec<AgoraMessage>) -> Self {
         messages.sort_by_key(|m| m.ms);
         let mut history = Self::default();
-        messages.into_iter().for_each(|m| history.insert(m));
+        for message in messages {
+            history.insert(message);
+        }
         history
     }
 

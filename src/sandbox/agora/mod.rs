@@ -203,7 +203,7 @@ fn in_progress(desk: &FrontDesk, app_id: &str, what: &str) -> Response {
 fn refuse(desk: &FrontDesk, app_id: &str, refusal: Refusal) -> Response {
     let rules = desk.world.rules();
     match refusal {
-        Refusal::Turned(Turned::Scripted(answer)) => answer,
+        Refusal::Turned(Turned::Scripted(answer)) => *answer,
         Refusal::Turned(Turned::Unauthorised) => {
             message(StatusCode::UNAUTHORIZED, "Invalid authentication credentials")
         }

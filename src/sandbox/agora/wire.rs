@@ -1,5 +1,6 @@
 //! What Agora's requests and answers look like, in every shape they have been seen in.
 
+use std::fmt::{self, Write};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -240,14 +241,21 @@ impl Serialize for Shown<'_> {
     }
 }
 
+/// Why a payload cannot become JSON.
+#[derive(Debug, thiserror::Error)]
+enum Unwritable {
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Text(#[from] fmt::Error),
+}
+
 /// Generalised UTF-8 as a JSON string; a lone surrogate becomes the escape that JSON has for it.
-fn json_text(bytes: &[u8]) -> Result<Box<RawValue>, serde_json::Error> {
+fn json_text(bytes: &[u8]) -> Result<Box<RawValue>, Unwritable> {
     let mut json = String::with_capacity(bytes.len() + 2);
     json.push('"');
     let mut rest = bytes;
-    loop {
-        let valid = rest.utf8_chunks().next();
-        let Some(chunk) = valid else { break };
+    while let Some(chunk) = rest.utf8_chunks().next() {
         let quoted = serde_json::to_string(chunk.valid())?;
         json.push_str(quoted.get(1..quoted.len() - 1).unwrap_or_default());
         rest = rest.get(chunk.valid().len()..).unwrap_or_default();
@@ -255,7 +263,7 @@ fn json_text(bytes: &[u8]) -> Result<Box<RawValue>, serde_json::Error> {
             [] => break,
             [0xED, b @ 0xA0..=0xBF, c @ 0x80..=0xBF, ..] => {
                 let unit = 0xD000 | (u16::from(b) & 0x3F) << 6 | u16::from(c) & 0x3F;
-                json.push_str(&format!("\\u{unit:04x}"));
+                write!(json, "\\u{unit:04x}")?;
                 rest = rest.get(3..).unwrap_or_default();
             }
             _ => {
@@ -265,7 +273,7 @@ fn json_text(bytes: &[u8]) -> Result<Box<RawValue>, serde_json::Error> {
         }
     }
     json.push('"');
-    RawValue::from_string(json)
+    Ok(RawValue::from_string(json)?)
 }
 
 #[cfg(test)]

@@ -49,7 +49,9 @@ pub(in crate::sandbox) fn agora_projects(
         let count = share(options.messages, options.projects, index);
         let mut messages = messages(rng, count, Stretch::before(now, options.span), options.plain);
         if options.time_form.whole_seconds() {
-            messages.iter_mut().for_each(|m| m.ms = Millis(m.ms).second().start().0);
+            for message in &mut messages {
+                message.ms = Millis(message.ms).second().start().0;
+            }
         }
         let mut history = AgoraHistory::new(messages);
         history.open(SILENT_CHANNEL, Kind::Channel);

@@ -57,7 +57,7 @@ fn pause(rng: &mut fastrand::Rng) -> u32 {
 
 /// How many of `total` things the part number `index` of `parts` gets.
 fn share(total: usize, parts: usize, index: usize) -> usize {
-    if parts == 0 { 0 } else { total / parts + usize::from(index < total % parts) }
+    total.checked_div(parts).map_or(0, |each| each + usize::from(index < total - each * parts))
 }
 
 #[cfg(test)]

@@ -48,9 +48,13 @@ pub(in crate::sandbox) fn web3mq_accounts(
         rows.extend(moments.into_iter().map(|ms| random_message(rng, &account, &topics, ms, options.plain)));
         age(rng, &mut rows, now);
         rows.sort_by_key(|row| row.ms);
-        topics.iter().for_each(|topic| account.open(topic));
+        for topic in &topics {
+            account.open(topic);
+        }
         account.open(&group_id(&format!("{}/nobody here", account.user_id())));
-        rows.into_iter().for_each(|row| account.insert(row));
+        for row in rows {
+            account.insert(row);
+        }
         account
     };
     (0..options.users).map(account).collect()
@@ -139,8 +143,8 @@ fn random_message(
         row.row_topic = own();
     }
     if topic.starts_with("SwapChat") {
-        row.cipher_suite = "X25519/AES-GCM_SHA384".to_owned();
-        row.payload_type = "application/json".to_owned();
+        "X25519/AES-GCM_SHA384".clone_into(&mut row.cipher_suite);
+        "application/json".clone_into(&mut row.payload_type);
     }
     if !plain {
         make_odd(rng, &mut row);
@@ -154,9 +158,9 @@ fn make_odd(rng: &mut fastrand::Rng, row: &mut Web3mqMessage) {
         0..=2 => row.messageid.clear(),
         // Some SDKs write the id as a number, without its leading zeros.
         3..=9 => row.messageid = row.messageid.trim_start_matches('0').to_owned(),
-        10..=12 => row.payload_text = pick(rng, ODD_PAYLOADS).to_owned(),
+        10..=12 => pick(rng, ODD_PAYLOADS).clone_into(&mut row.payload_text),
         13..=15 => row.payload_text = STANDARD.encode(oddity(rng.usize(0..ODDITIES))),
-        16 => row.payload_type = "applicaton/json; charset=utf-8".to_owned(),
+        16 => "applicaton/json; charset=utf-8".clone_into(&mut row.payload_type),
         17 => row.payload_type.clear(),
         18 => row.from_sign.clear(),
         19 => row.status = None,

@@ -90,3 +90,14 @@ async fn answers_are_dated_by_the_providers_clock() {
     assert!(date.starts_with("Sat, 21 Nov 2026 10:26:4") && date.ends_with(" GMT"), "{date}");
     assert_eq!(response.headers().get_all("date").iter().count(), 1);
 }
+
+#[tokio::test]
+async fn the_world_goes_on_by_itself() {
+    let trial = Trial::new(&["--messages", "0", "--append-rate", "2000", "--advance-every", "1ms"]).await;
+    let world = trial.sandbox.world();
+    let user = world.users().remove(0);
+    let read = || world.web3mq(&user).into_values().flatten().any(|row| row.status == Some(super::Status::Read));
+    while world.agora("sandbox").is_empty() || !read() {
+        tokio::task::yield_now().await;
+    }
+}

@@ -69,7 +69,7 @@ async fn history(
     }
     let authorised = matches!(checked, Ok(_) | Err(Refusal::Malformed(_)));
     match desk.admit(account, Call::History, authorised).await {
-        Err(Turned::Scripted(answer)) => return answer,
+        Err(Turned::Scripted(answer)) => return *answer,
         Err(Turned::OverQuota) => {
             let body = Json(json!({ "code": 429, "msg": "too many requests" }));
             return desk.slow_down((StatusCode::TOO_MANY_REQUESTS, body));
