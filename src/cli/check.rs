@@ -18,7 +18,8 @@ pub(super) async fn carry_out(config: &Config, clock: Arc<dyn Clock>) -> Result<
         match provider.check().await {
             Ok(()) => {
                 lift_pause(&store, name, provider.account().provider).await?;
-                let skew = provider.skew().map(|skew| format!(", but this machine's clock is {} s off", skew.as_secs()));
+                let skew =
+                    provider.skew().map(|skew| format!(", but this machine's clock is {} s off", skew.as_secs()));
                 say(format_args!("account {name}  ok{}", skew.unwrap_or_default()));
             }
             Err(error) => {

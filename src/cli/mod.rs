@@ -157,7 +157,8 @@ impl Cli {
 async fn open(config: &Config, missing: Missing) -> Result<SqliteStore, Failure> {
     let DatabaseUrl::Sqlite(path) = &config.database.url;
     if missing == Missing::Refuse && !path.exists() {
-        let fault = format!("there is no archive at {}: `backscroll sync` or `backscroll migrate` makes it", path.display());
+        let fault =
+            format!("there is no archive at {}: `backscroll sync` or `backscroll migrate` makes it", path.display());
         return Err(Failure::Usage(fault));
     }
     Ok(SqliteStore::open(path, missing).await?)

@@ -1,5 +1,6 @@
 //! Where the archive lies: messages, and the ledger of what is complete.
 
+mod answer;
 mod error;
 mod rows;
 mod sqlite;
@@ -12,6 +13,7 @@ use crate::domain::identity::Identified;
 use crate::domain::message::Unreadable;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
+pub use answer::Answer;
 pub use error::StoreError;
 pub use sqlite::{Missing, SqliteStore};
 
@@ -157,6 +159,20 @@ pub struct Tally {
     pub windows: u64,
     pub errors: u64,
     pub last_error: Option<String>,
+}
+
+impl Tally {
+    /// Adds what another run of the same account came to; its last error is kept unless there is a later one.
+    pub fn add(&mut self, earlier: &Self) {
+        self.requests += earlier.requests;
+        self.new += earlier.new;
+        self.changed += earlier.changed;
+        self.windows += earlier.windows;
+        self.errors += earlier.errors;
+        if self.last_error.is_none() {
+            self.last_error.clone_from(&earlier.last_error);
+        }
+    }
 }
 
 /// How a stream is.

@@ -18,6 +18,8 @@ use crate::store::{AccountId, NewAccount, Pause, Standing, Store, StoreError, St
 
 /// Ranges that fall behind the horizon within this share of the retention go first.
 const DANGER: u32 = 8;
+/// How far two readings of the provider's clock may lie apart, in seconds: `Date` says no more than the second.
+const CLOCK_DOUBT_S: i64 = 2;
 /// Shorter pauses are waited out, and not worth remembering.
 const MEMORABLE: Duration = Duration::from_secs(10);
 
@@ -172,6 +174,7 @@ impl AccountSync {
             horizon: account.retention.map(|retention| now.minus(retention)),
             danger: account.retention.map_or(Duration::ZERO, |retention| retention / DANGER),
             wanted_to,
+            settled: now.minus(account.settle).min(wanted_to),
         }
     }
 
@@ -179,9 +182,9 @@ impl AccountSync {
     /// put on record.
     fn standing(&self, edges: Edges) -> Standing {
         let now = self.provider.now().second();
-        let settled = now.minus(self.provider.account().settle);
-        let wanted_to = edges.wanted_to.min(now);
-        Standing { horizon: edges.horizon.map(|horizon| horizon.min(now)), settled: settled.min(wanted_to), wanted_to }
+        let settled = edges.settled.min(now.minus(self.provider.account().settle)).plus(-CLOCK_DOUBT_S);
+        let horizon = edges.horizon.map(|horizon| horizon.min(now));
+        Standing { horizon, settled, wanted_to: edges.wanted_to.min(now) }
     }
 
     /// How many seconds of wanted history should be sealed by now and are not.

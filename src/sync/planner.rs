@@ -26,6 +26,8 @@ pub struct Edges {
     pub danger: Duration,
     /// Up to here history is wanted.
     pub wanted_to: Second,
+    /// Up to here the provider is trusted to show everything.
+    pub settled: Second,
 }
 
 /// The work of a pass, in order.
@@ -106,7 +108,12 @@ mod tests {
     use super::*;
 
     fn edges(horizon: Option<i64>, wanted_to: i64) -> Edges {
-        Edges { horizon: horizon.map(Second), danger: Duration::from_secs(10), wanted_to: Second(wanted_to) }
+        Edges {
+            horizon: horizon.map(Second),
+            danger: Duration::from_secs(10),
+            wanted_to: Second(wanted_to),
+            settled: Second(wanted_to),
+        }
     }
 
     fn drain(mut plan: Plan) -> Vec<Job> {

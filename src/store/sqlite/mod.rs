@@ -8,13 +8,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Executor, Row};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{Column, Executor, Row};
 use tokio::sync::Mutex;
 
 use super::{
-    AccountId, Commit, NewAccount, Pause, Registered, RunId, Standing, Store, StoreError, StreamId, StreamStatus,
-    Tally, Trouble, Written,
+    AccountId, Answer, Commit, NewAccount, Pause, Registered, RunId, Standing, Store, StoreError, StreamId,
+    StreamStatus, Tally, Trouble, Written,
 };
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
@@ -70,6 +72,23 @@ impl SqliteStore {
     /// The newest schema that this program knows.
     pub fn schema() -> i64 {
         MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+    }
+}
+
+impl SqliteStore {
+    /// Puts a question to the archive, as anyone with an SQLite tool might.
+    pub async fn query(&self, sql: &'static str) -> Result<Answer, StoreError> {
+        let rows = sqlx::query(sql).fetch_all(&self.read).await.map_err(StoreError::at("query"))?;
+        let columns = rows.first().map(|row| row.columns().iter().map(|column| column.name().to_owned()).collect());
+        let text = |row: &SqliteRow, index| {
+            let number = || row.try_get::<i64, _>(index).map(|n| n.to_string());
+            row.try_get::<Option<String>, _>(index)
+                .map(Option::unwrap_or_default)
+                .or_else(|_| number())
+                .unwrap_or_default()
+        };
+        let rows = rows.iter().map(|row| (0..row.columns().len()).map(|index| text(row, index)).collect());
+        Ok(Answer { columns: columns.unwrap_or_default(), rows: rows.collect() })
     }
 }
 
@@ -193,7 +212,7 @@ impl Store for SqliteStore {
     }
 }
 
-fn status_of(row: &sqlx::sqlite::SqliteRow, runs: &Runs) -> StreamStatus {
+fn status_of(row: &SqliteRow, runs: &Runs) -> StreamStatus {
     let (from, settled) = (Second(row.get("wanted_from_s")), Second(row.get("settled_s")));
     let horizon = row.get::<Option<i64>, _>("horizon_s").map_or(from, Second);
     let missing =

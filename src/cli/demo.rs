@@ -1,0 +1,127 @@
+//! `backscroll demo`
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::sync::to_the_end;
+use super::table::{grouped, shown};
+use super::{Failure, Missing, Outcome, accounts, say, summary};
+use crate::config::Config;
+use crate::daemon::signals;
+use crate::domain::clock::Clock;
+use crate::sandbox::{Options, Sandbox};
+use crate::store::{SqliteStore, Store};
+use crate::sync::{Bounds, Engine, PassReport};
+
+/// What a demo's accounts are called: an archive that holds no others is one that a demo wrote.
+const ACCOUNTS: [&str; 2] = ["sandbox", "web3mq-1"];
+/// Ten times what Agora grants: nobody wants to wait a minute and a half for a demo.
+const REQUESTS_PER_SECOND: u32 = 100;
+
+const QUERIES: [(&str, &str); 3] = [
+    (
+        "Which conversations are there?",
+        "SELECT account, conversation, messages, participants, substr(last_at, 1, 16) AS last
+FROM conversations ORDER BY messages DESC LIMIT 6",
+    ),
+    (
+        "Who said \"coffee\" lately?",
+        "SELECT substr(sent_at, 1, 16) AS sent, sender, substr(body, 1, 56) AS body
+FROM archive WHERE body LIKE '%coffee%' ORDER BY sent_at_ms DESC LIMIT 5",
+    ),
+    (
+        "Is it all there? Each stream is complete from … to …, and the provider's own count agrees:",
+        "SELECT stream, from_at, to_at, messages, provider_count, state
+FROM coverage WHERE messages > 0 ORDER BY messages DESC LIMIT 6",
+    ),
+];
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The archive to make. One that an earlier demo made is replaced
+    #[arg(long, default_value = "demo.db", value_name = "FILE")]
+    out: PathBuf,
+
+    /// Agora messages to make up; a third as many again for Web3MQ
+    #[arg(long, default_value_t = 30_000, value_name = "N")]
+    messages: usize,
+}
+
+pub(super) async fn carry_out(args: Args, clock: Arc<dyn Clock>) -> Result<Outcome, Failure> {
+    let stop = CancellationToken::new();
+    signals::listen(stop.clone())?;
+    make_way(&args.out).await?;
+    let options = Options {
+        messages: args.messages,
+        topic_messages: args.messages / 3,
+        requests_per_second: REQUESTS_PER_SECOND,
+        ready_after: "50ms".parse().map_err(|_| Failure::Usage("a span".to_owned()))?,
+        ..Options::default()
+    };
+    let sandbox = Sandbox::start(options, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), clock.clone()).await?;
+    say("A sandbox plays Agora RTM and Web3MQ on this machine, with a history made up for the occasion.");
+    say(format_args!("Archiving it into {}, at {REQUESTS_PER_SECOND} requests a second:\n", args.out.display()));
+    let database = format!("sqlite://{}", args.out.display());
+    let config = Config::parse(&sandbox.sample_config(&database), Path::new("the sandbox's config.toml"))?;
+    let store = Arc::new(SqliteStore::open(&args.out, Missing::Create).await?);
+    let providers = accounts::providers(&config, None, &clock)?;
+    let mut engine = Engine::new(providers, store.clone(), clock);
+    let begun = tokio::time::Instant::now();
+    let reports = to_the_end(&mut engine, Bounds::default(), &stop).await?;
+    let took = begun.elapsed();
+    summary::after_sync(&reports, store.status().await?);
+    say_speed(&reports, took, &sandbox);
+    for (question, sql) in QUERIES {
+        say(format_args!("\n{question}\n\n  {}\n", sql.replace('\n', "\n  ")));
+        say(store.query(sql).await?.to_string());
+    }
+    store.close().await;
+    sandbox.stop().await;
+    say_what_next(&args.out);
+    Ok(if reports.iter().all(PassReport::is_complete) { Outcome::Good } else { Outcome::Lacking })
+}
+
+/// Removes what an earlier demo made, and nothing else.
+async fn make_way(path: &Path) -> Result<(), Failure> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let refused = || {
+        Failure::Usage(format!("{0} exists and was not made by a demo: name another file with --out", path.display()))
+    };
+    let store = SqliteStore::open(path, Missing::Refuse).await.map_err(|_| refused())?;
+    let streams = store.status().await?;
+    store.close().await;
+    if streams.is_empty() || !streams.iter().all(|stream| ACCOUNTS.contains(&stream.account.as_str())) {
+        return Err(refused());
+    }
+    Ok(std::fs::remove_file(path)?)
+}
+
+fn say_speed(reports: &[PassReport], took: Duration, sandbox: &Sandbox) {
+    let new: u64 = reports.iter().map(|report| report.tally.new).sum();
+    let requests: u64 = reports.iter().map(|report| report.tally.requests).sum();
+    let broken = sandbox.rules().total.broken();
+    say(format_args!(
+        "\n{} messages in {:.1} s with {} requests; rules of the providers broken: {broken}.",
+        grouped(new),
+        took.as_secs_f64(),
+        grouped(requests)
+    ));
+}
+
+fn say_what_next(path: &Path) {
+    let path = shown(&path.display().to_string());
+    say(format_args!(
+        "\nWhat next?
+  sqlite3 {path}                      ask it something: archive, conversations, coverage, gaps, runs
+  backscroll sandbox --write-config sandbox.toml
+                                       a sandbox that stays, with a configuration to try `sync`, `run`, `status` on
+  $EDITOR config.toml; backscroll check
+                                       your own accounts"
+    ));
+}

@@ -1,0 +1,45 @@
+//! `backscroll status`
+
+use serde_json::json;
+
+use super::{Failure, Missing, Outcome, open, say, summary};
+use crate::config::Config;
+use crate::store::{Store, StreamStatus};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// As JSON, for programs
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn carry_out(args: &Args, config: &Config) -> Result<Outcome, Failure> {
+    let store = open(config, Missing::Refuse).await?;
+    let streams = store.status().await?;
+    store.close().await;
+    match (args.json, streams.is_empty()) {
+        (true, _) => say(serde_json::Value::from_iter(streams.iter().map(as_json))),
+        (false, true) => say("The archive knows no stream yet: `backscroll sync` makes the first pass."),
+        (false, false) => summary::say_streams(&streams),
+    }
+    Ok(Outcome::Good)
+}
+
+fn as_json(stream: &StreamStatus) -> serde_json::Value {
+    json!({
+        "account": stream.account,
+        "provider": stream.provider,
+        "stream": stream.stream,
+        "complete_to": stream.watermark.map(|mark| mark.to_string()),
+        "lag_seconds": stream.watermark.map(|mark| stream.as_of.0 - mark.0),
+        "messages": stream.messages,
+        "suspect_windows": stream.suspect,
+        "quarantined": stream.quarantined,
+        "missing_seconds": stream.missing_seconds,
+        "lost_seconds": stream.lost_seconds,
+        "error": stream.trouble.as_ref().map(|trouble| &trouble.error),
+        "hint": stream.trouble.as_ref().map(|trouble| &trouble.hint),
+        "paused_until": stream.pause.as_ref().map(|pause| pause.until.to_string()),
+        "pause_reason": stream.pause.as_ref().map(|pause| &pause.reason),
+    })
+}

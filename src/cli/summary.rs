@@ -1,0 +1,100 @@
+//! What a sync says when it is over, and the table of streams.
+
+use super::say;
+use super::table::{grouped, shown, span, table};
+use crate::store::StreamStatus;
+use crate::sync::PassReport;
+
+/// More streams than this are summed up.
+const LISTED: usize = 24;
+
+/// The end of a sync: what each account brought, how the streams are, and what is wrong.
+pub(super) fn after_sync(reports: &[PassReport], streams: Vec<StreamStatus>) {
+    say(table(
+        ["ACCOUNT", "NEW#", "CHANGED#", "REQUESTS#", "STATE"],
+        reports.iter().map(|report| {
+            let state = if report.is_complete() { "complete" } else { "NOT COMPLETE" };
+            let tally = &report.tally;
+            let figures = [tally.new, tally.changed, tally.requests].map(grouped);
+            let [new, changed, requests] = figures;
+            [report.account.clone(), new, changed, requests, state.to_owned()]
+        }),
+    ));
+    let ours = |stream: &StreamStatus| reports.iter().any(|report| report.account == stream.account);
+    let streams: Vec<StreamStatus> = streams.into_iter().filter(ours).collect();
+    say("");
+    if streams.len() <= LISTED {
+        say_streams(&streams);
+    } else {
+        let of_note: Vec<_> = streams.iter().filter(|stream| !is_well(stream)).take(LISTED).cloned().collect();
+        say(format_args!("{} streams, {} of them well; `backscroll status` lists all", streams.len(), well(&streams)));
+        say_streams(&of_note);
+    }
+    for report in reports {
+        if let Some(failure) = &report.failure {
+            say(format_args!("\n{}: {failure}\n  hint: {}", report.account, failure.hint()));
+        }
+    }
+}
+
+/// A row a stream, and below what is wrong with them.
+pub(super) fn say_streams(streams: &[StreamStatus]) {
+    if streams.is_empty() {
+        return;
+    }
+    say(table(
+        ["ACCOUNT", "STREAM", "COMPLETE TO", "LAG#", "MESSAGES#", "MISSING#", "LOST#", "STATE"],
+        streams.iter().map(|stream| {
+            let behind = |mark: crate::domain::time::Second| span(stream.as_of.0.abs_diff(mark.0));
+            [
+                stream.account.clone(),
+                stream.stream.clone(),
+                stream.watermark.map_or("-".to_owned(), |mark| mark.to_string()),
+                stream.watermark.map_or("-".to_owned(), behind),
+                grouped(stream.messages),
+                span_or_dash(stream.missing_seconds),
+                span_or_dash(stream.lost_seconds),
+                state(stream),
+            ]
+        }),
+    ));
+    for stream in streams {
+        let name = format!("{} {}", stream.account, shown(&stream.stream));
+        if let Some(trouble) = &stream.trouble {
+            say(format_args!("\n{name}: {}\n  hint: {}", trouble.error, trouble.hint));
+        }
+    }
+    let pauses: std::collections::BTreeMap<_, _> =
+        streams.iter().filter_map(|stream| Some((&stream.account, stream.pause.as_ref()?))).collect();
+    for (account, pause) in pauses {
+        say(format_args!(
+            "\n{account}: left alone until {}: {}\n  hint: `backscroll check` tries it at once and lifts the pause",
+            pause.until, pause.reason
+        ));
+    }
+}
+
+fn is_well(stream: &StreamStatus) -> bool {
+    state(stream) == "ok"
+}
+
+fn well(streams: &[StreamStatus]) -> usize {
+    streams.iter().filter(|stream| is_well(stream)).count()
+}
+
+/// What stands first on the list of worries.
+fn state(stream: &StreamStatus) -> String {
+    match stream {
+        StreamStatus { pause: Some(_), .. } => "paused".to_owned(),
+        StreamStatus { trouble: Some(_), .. } => "failing".to_owned(),
+        StreamStatus { suspect: 1.., .. } => format!("{} suspect", stream.suspect),
+        StreamStatus { quarantined: 1.., .. } => format!("{} in quarantine", stream.quarantined),
+        StreamStatus { missing_seconds: 1.., .. } => "behind".to_owned(),
+        StreamStatus { watermark: None, .. } => "not begun".to_owned(),
+        _ => "ok".to_owned(),
+    }
+}
+
+fn span_or_dash(seconds: u64) -> String {
+    if seconds == 0 { "-".to_owned() } else { span(seconds) }
+}

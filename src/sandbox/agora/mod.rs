@@ -1,0 +1,242 @@
+//! Agora RTM's message history: POST makes a handle, GET reads it once, GET counts.
+
+mod handles;
+mod history;
+mod wire;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::Json;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, Query as Parameters, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+use tokio::time::Instant;
+
+pub use history::{AgoraHistory, AgoraMessage, AgoraStream, Kind, Selection};
+
+use self::handles::{Content, Handles, Reading};
+use self::wire::{CountAnswer, Filter, Malformed, Page, Query, QueryAnswer, Status};
+use super::desk::{Desk as FrontDesk, STRANGER, Turned};
+use super::rules::Call;
+use super::shape::{DeadHandle, Snapshot};
+use super::world::{World, locked};
+
+/// The customer id of Basic authentication.
+pub const CUSTOMER_ID: &str = "sandbox-id";
+/// The customer secret of Basic authentication.
+pub const CUSTOMER_SECRET: &str = "sandbox-secret";
+/// The uid that the token was made for.
+pub const TOKEN_UID: &str = "sandbox-uid";
+
+/// What Agora's handlers remember between requests.
+#[derive(Debug)]
+pub(super) struct Desk {
+    handles: Mutex<Handles>,
+    counts: AtomicU64,
+}
+
+impl Desk {
+    pub(super) fn new(rng: &mut fastrand::Rng) -> Self {
+        Self { handles: Mutex::new(Handles::new(rng)), counts: AtomicU64::new(0) }
+    }
+}
+
+/// Why a request gets no answer of success.
+#[derive(Debug)]
+enum Refusal {
+    Turned(Turned),
+    NoSuchProject,
+    Malformed(Malformed),
+    DeadHandle(StatusCode),
+    NoSuchHandle,
+}
+
+impl From<Turned> for Refusal {
+    fn from(turned: Turned) -> Self {
+        Self::Turned(turned)
+    }
+}
+
+impl From<Malformed> for Refusal {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+type Shared = State<Arc<FrontDesk>>;
+
+/// The three endpoints.
+pub(super) fn routes() -> Router<Arc<FrontDesk>> {
+    const BASE: &str = "/dev/v2/project/{app_id}/rtm/message/history";
+    Router::new()
+        .route(&format!("{BASE}/query"), post(query))
+        .route(&format!("{BASE}/query/{{handle}}"), get(read))
+        .route(&format!("{BASE}/count"), get(count))
+}
+
+async fn query(State(desk): Shared, Path(app_id): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
+    let outcome = match admit(&desk, &app_id, Call::Query, &headers).await {
+        Ok(()) => make_handle(&desk, &app_id, &headers, &body),
+        Err(refusal) => Err(refusal),
+    };
+    outcome.unwrap_or_else(|refusal| refuse(&desk, &app_id, refusal))
+}
+
+async fn read(State(desk): Shared, Path((app_id, handle)): Path<(String, String)>, headers: HeaderMap) -> Response {
+    desk.world.rules().poll(account(&desk.world, &app_id), &handle, Instant::now());
+    let outcome = match admit(&desk, &app_id, Call::Read, &headers).await {
+        Ok(()) => read_handle(&desk, &app_id, &handle),
+        Err(refusal) => Err(refusal),
+    };
+    outcome.unwrap_or_else(|refusal| refuse(&desk, &app_id, refusal))
+}
+
+async fn count(
+    State(desk): Shared,
+    Path(app_id): Path<String>,
+    RawQuery(raw): RawQuery,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    let asked = raw.unwrap_or_default();
+    desk.world.rules().poll(account(&desk.world, &app_id), &asked, Instant::now());
+    let outcome = match admit(&desk, &app_id, Call::Count, &headers).await {
+        Ok(()) => count_messages(&desk, &app_id, &uri, &asked),
+        Err(refusal) => Err(refusal),
+    };
+    outcome.unwrap_or_else(|refusal| refuse(&desk, &app_id, refusal))
+}
+
+async fn admit(desk: &FrontDesk, app_id: &str, call: Call, headers: &HeaderMap) -> Result<(), Refusal> {
+    desk.admit(account(&desk.world, app_id), call, authorised(&desk.world, headers)).await?;
+    if desk.world.has_project(app_id) { Ok(()) } else { Err(Refusal::NoSuchProject) }
+}
+
+fn account<'a>(world: &World, app_id: &'a str) -> &'a str {
+    if world.has_project(app_id) { app_id } else { STRANGER }
+}
+
+/// Basic authentication, or a token in its own two headers, or a token of the second kind.
+fn authorised(world: &World, headers: &HeaderMap) -> bool {
+    let value = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+    if let Some(credential) = value(header::AUTHORIZATION.as_str()) {
+        let basic = STANDARD.encode(format!("{CUSTOMER_ID}:{CUSTOMER_SECRET}"));
+        return credential == format!("Basic {basic}") || credential == format!("agora token={}", world.token());
+    }
+    value("x-agora-token") == Some(world.token().as_str()) && value("x-agora-uid") == Some(TOKEN_UID)
+}
+
+fn make_handle(desk: &FrontDesk, app_id: &str, headers: &HeaderMap, body: &[u8]) -> Result<Response, Refusal> {
+    let options = desk.world.options();
+    if !is_json(headers) {
+        return Err(Malformed::ContentType.into());
+    }
+    let query = Query::read(body, options)?;
+    let (offset, limit, order) = (query.offset, query.limit, query.order);
+    let content = match options.snapshot {
+        Snapshot::Post => Content::Chosen(page(&desk.world, app_id, &query)),
+        Snapshot::Get => Content::Open(query),
+    };
+    let ready_after = desk.draw(options.ready_after);
+    let handle = locked(&desk.agora.handles).issue(app_id, content, Instant::now(), ready_after, options.handle_ttl);
+    let location = format!("~/rtm/message/history/query/{handle}");
+    Ok(Json(QueryAnswer { result: "success", offset, limit, order, location, request_id: request_id() })
+        .into_response())
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()) else { return false };
+    let mut parts = value.split(';').map(|part| part.trim().to_ascii_lowercase());
+    parts.next().as_deref() == Some("application/json") && parts.all(|part| part == "charset=utf-8")
+}
+
+fn read_handle(desk: &FrontDesk, app_id: &str, handle: &str) -> Result<Response, Refusal> {
+    let options = desk.world.options();
+    let now = Instant::now();
+    let reading = locked(&desk.agora.handles).read(app_id, handle, now);
+    let messages = match reading {
+        Reading::Ready(Content::Chosen(messages)) => messages,
+        Reading::Ready(Content::Open(query)) => page(&desk.world, app_id, &query),
+        Reading::InProgress => return Ok(in_progress(desk, app_id, handle)),
+        Reading::Expired => return Err(Refusal::DeadHandle(StatusCode::GONE)),
+        Reading::Consumed => {
+            return Err(Refusal::DeadHandle(match options.dead_handle {
+                DeadHandle::Gone => StatusCode::GONE,
+                DeadHandle::NotFound => StatusCode::NOT_FOUND,
+            }));
+        }
+        Reading::Unknown => return Err(Refusal::NoSuchHandle),
+    };
+    Ok(Json(Page { messages: &messages, options, request_id: request_id() }).into_response())
+}
+
+fn count_messages(desk: &FrontDesk, app_id: &str, uri: &Uri, asked: &str) -> Result<Response, Refusal> {
+    let options = desk.world.options();
+    let Parameters(filter) =
+        Parameters::<Filter>::try_from_uri(uri).map_err(|e| Malformed::Parameters(e.body_text()))?;
+    let selection = filter.resolve(options)?;
+    let nth = desk.agora.counts.fetch_add(1, Ordering::Relaxed) + 1;
+    if options.count_progress_every > 0 && nth.is_multiple_of(options.count_progress_every) {
+        return Ok(in_progress(desk, app_id, asked));
+    }
+    let count = desk.world.with_selected(app_id, &selection, <[_]>::len);
+    Ok(Json(CountAnswer { result: "success", code: "ok", count, request_id: request_id() }).into_response())
+}
+
+fn page(world: &World, app_id: &str, query: &Query) -> Vec<Arc<AgoraMessage>> {
+    world.with_selected(app_id, &query.selection, |matching| query.cut(matching))
+}
+
+fn in_progress(desk: &FrontDesk, app_id: &str, what: &str) -> Response {
+    desk.world.rules().in_progress(app_id, what, Instant::now());
+    Json(Status { result: "success", code: "in progress", reason: None, request_id: request_id() }).into_response()
+}
+
+/// Answers a request that is refused, and records it if it broke a rule.
+fn refuse(desk: &FrontDesk, app_id: &str, refusal: Refusal) -> Response {
+    let rules = desk.world.rules();
+    match refusal {
+        Refusal::Turned(Turned::Scripted(answer)) => *answer,
+        Refusal::Turned(Turned::Unauthorised) => {
+            message(StatusCode::UNAUTHORIZED, "Invalid authentication credentials")
+        }
+        Refusal::Turned(Turned::OverQuota) => {
+            desk.slow_down(message(StatusCode::TOO_MANY_REQUESTS, "API rate limit exceeded"))
+        }
+        Refusal::NoSuchProject => {
+            rules.bad_request(STRANGER);
+            failed(StatusCode::NOT_FOUND, "not_found", "no such project")
+        }
+        Refusal::Malformed(malformed) => {
+            rules.bad_request(app_id);
+            failed(StatusCode::BAD_REQUEST, "bad_request", &malformed.to_string())
+        }
+        Refusal::DeadHandle(status) => {
+            rules.dead_handle_read(app_id);
+            failed(status, "resource_expired", "the resource is gone, create a new query")
+        }
+        Refusal::NoSuchHandle => failed(StatusCode::NOT_FOUND, "not_found", "no such resource"),
+    }
+}
+
+/// What the gateway before the service answers: it knows nothing of the service's own form.
+fn message(status: StatusCode, text: &str) -> Response {
+    (status, Json(json!({ "message": text }))).into_response()
+}
+
+fn failed(status: StatusCode, code: &str, reason: &str) -> Response {
+    let body = Status { result: "failed", code, reason: Some(reason.to_owned()), request_id: request_id() };
+    (status, Json::<Status<'_>>(body)).into_response()
+}
+
+/// An id such as real answers carry. It says nothing, so it need not follow from the seed.
+fn request_id() -> String {
+    format!("{}_{}", fastrand::u32(100_000..1_000_000), fastrand::u64(1..u64::MAX >> 1))
+}

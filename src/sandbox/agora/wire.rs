@@ -1,0 +1,348 @@
+//! What Agora's requests and answers look like, in every shape they have been seen in.
+
+use std::fmt::{self, Write};
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde::ser::{Error as _, SerializeMap};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::history::{AgoraMessage, Kind, Selection};
+use crate::domain::time::{Millis, Second};
+use crate::sandbox::options::Options;
+use crate::sandbox::shape::{Bound, EmptyList, ListField, MessageType, ReceiverField, TimeField, TimeForm};
+
+/// The page sizes of the contract.
+const LIMITS: [usize; 3] = [20, 50, 100];
+
+/// Why a request is not what the contract allows.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Malformed {
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    #[error("{0}")]
+    Parameters(String),
+    #[error("the content type must be application/json;charset=utf-8")]
+    ContentType,
+    #[error("{name} `{value}` is not of the form yyyy-mm-ddThh:mm:ssZ")]
+    Time { name: &'static str, value: String },
+    #[error("start_time is after end_time")]
+    Backwards,
+    #[error("source and destination cannot both be null")]
+    NoTarget,
+    #[error("limit {0} is none of 20, 50, 100")]
+    Limit(usize),
+}
+
+/// The order of a page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Order {
+    Asc,
+    #[default]
+    Desc,
+}
+
+/// A filter as it is sent.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filter {
+    #[serde(default)]
+    source: Option<String>,
+    #[serde(default)]
+    destination: Option<String>,
+    start_time: String,
+    end_time: String,
+}
+
+impl Filter {
+    /// Checks the filter and applies the rules for bounds.
+    pub(super) fn resolve(self, options: &Options) -> Result<Selection, Malformed> {
+        let start = second("start_time", self.start_time)?;
+        let end = second("end_time", self.end_time)?;
+        if start > end {
+            return Err(Malformed::Backwards);
+        }
+        let source = self.source.filter(|name| !name.is_empty());
+        let destination = self.destination.filter(|name| !name.is_empty());
+        if source.is_none() && destination.is_none() {
+            return Err(Malformed::NoTarget);
+        }
+        Ok(Selection { source, destination, range: range(start, end, options) })
+    }
+}
+
+/// The milliseconds between two bounds, half-open.
+fn range(start: Second, end: Second, options: &Options) -> Range<i64> {
+    // What a bound covers: one millisecond, or its whole second.
+    let width = if options.seconds { 1000 } else { 1 };
+    let from = start.start().0 + if options.start == Bound::Inclusive { 0 } else { width };
+    let to = end.start().0 + if options.end == Bound::Inclusive { width } else { 0 };
+    from..to.max(from)
+}
+
+fn second(name: &'static str, value: String) -> Result<Second, Malformed> {
+    match value.parse::<Millis>() {
+        // Only the documented form is what the second itself is shown as.
+        Ok(moment) if moment.second().to_string() == value => Ok(moment.second()),
+        _ => Err(Malformed::Time { name, value }),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QueryBody {
+    filter: Filter,
+    #[serde(default)]
+    offset: usize,
+    #[serde(default = "default_limit")]
+    limit: usize,
+    #[serde(default)]
+    order: Order,
+}
+
+fn default_limit() -> usize {
+    LIMITS[0]
+}
+
+/// A query for one page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Query {
+    pub(super) selection: Selection,
+    pub(super) offset: usize,
+    pub(super) limit: usize,
+    pub(super) order: Order,
+}
+
+impl Query {
+    /// Reads the body of a POST.
+    pub(super) fn read(body: &[u8], options: &Options) -> Result<Self, Malformed> {
+        let QueryBody { filter, offset, limit, order } = serde_json::from_slice(body)?;
+        if !LIMITS.contains(&limit) {
+            return Err(Malformed::Limit(limit));
+        }
+        Ok(Self { selection: filter.resolve(options)?, offset, limit, order })
+    }
+
+    /// Cuts the page out of all messages that match.
+    pub(super) fn cut(&self, matching: &[Arc<AgoraMessage>]) -> Vec<Arc<AgoraMessage>> {
+        match self.order {
+            Order::Asc => matching.iter().skip(self.offset).take(self.limit).cloned().collect(),
+            Order::Desc => matching.iter().rev().skip(self.offset).take(self.limit).cloned().collect(),
+        }
+    }
+}
+
+/// The answer to a query.
+#[derive(Debug, Serialize)]
+pub(super) struct QueryAnswer {
+    pub(super) result: &'static str,
+    pub(super) offset: usize,
+    pub(super) limit: usize,
+    pub(super) order: Order,
+    pub(super) location: String,
+    pub(super) request_id: String,
+}
+
+/// The answer to a request that is not ready, or failed.
+#[derive(Debug, Serialize)]
+pub(super) struct Status<'a> {
+    pub(super) result: &'static str,
+    pub(super) code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
+    pub(super) request_id: String,
+}
+
+/// The answer to a count.
+#[derive(Debug, Serialize)]
+pub(super) struct CountAnswer {
+    pub(super) result: &'static str,
+    pub(super) code: &'static str,
+    pub(super) count: usize,
+    pub(super) request_id: String,
+}
+
+/// The answer to a reading: a page.
+#[derive(Debug)]
+pub(super) struct Page<'a> {
+    pub(super) messages: &'a [Arc<AgoraMessage>],
+    pub(super) options: &'a Options,
+    pub(super) request_id: String,
+}
+
+impl Serialize for Page<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let list = match self.options.list_field {
+            ListField::Messages => "messages",
+            ListField::Message => "message",
+        };
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("result", "success")?;
+        map.serialize_entry("code", "ok")?;
+        let shown: Vec<_> = self.messages.iter().map(|m| Shown { message: m, options: self.options }).collect();
+        match self.options.empty_list {
+            EmptyList::Null if shown.is_empty() => map.serialize_entry(list, &())?,
+            EmptyList::Absent if shown.is_empty() => {}
+            _ => map.serialize_entry(list, &shown)?,
+        }
+        map.serialize_entry("request_id", &self.request_id)?;
+        map.end()
+    }
+}
+
+/// One message in the shape that the options ask for.
+struct Shown<'a> {
+    message: &'a AgoraMessage,
+    options: &'a Options,
+}
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (message, options) = (self.message, self.options);
+        let receiver = match options.receiver_field {
+            ReceiverField::Dst => "dst",
+            ReceiverField::Dest => "dest",
+        };
+        let time = match options.time_field {
+            TimeField::Ms => "ms",
+            TimeField::Ts => "ts",
+        };
+        let kind = match (options.message_type, message.kind) {
+            (MessageType::Absent, _) => None,
+            (_, Kind::Peer) => Some("peer_message"),
+            (MessageType::Group, Kind::Channel) => Some("group_message"),
+            (MessageType::Channel, Kind::Channel) => Some("channel_message"),
+        };
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("src", &message.src)?;
+        map.serialize_entry(receiver, &message.dst)?;
+        if let Some(kind) = kind {
+            map.serialize_entry("message_type", kind)?;
+        }
+        map.serialize_entry("payload", &json_text(&message.payload).map_err(S::Error::custom)?)?;
+        let seconds = Millis(message.ms).second().0;
+        match options.time_form {
+            TimeForm::Millis => map.serialize_entry(time, &message.ms)?,
+            TimeForm::MillisText => map.serialize_entry(time, &message.ms.to_string())?,
+            TimeForm::Seconds => map.serialize_entry(time, &seconds)?,
+            TimeForm::SecondsText => map.serialize_entry(time, &seconds.to_string())?,
+            TimeForm::Iso => map.serialize_entry(time, &Millis(message.ms).to_string())?,
+        }
+        if options.extra_fields {
+            map.serialize_entry("region", "eu-1")?;
+            map.serialize_entry(
+                "delivery",
+                &serde_json::json!({ "attempts": 1, "acks": ["sdk", null], "ratio": 0.5 }),
+            )?;
+        }
+        map.end()
+    }
+}
+
+/// Why a payload cannot become JSON.
+#[derive(Debug, thiserror::Error)]
+enum Unwritable {
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Text(#[from] fmt::Error),
+}
+
+/// Generalised UTF-8 as a JSON string; a lone surrogate becomes the escape that JSON has for it.
+fn json_text(bytes: &[u8]) -> Result<Box<RawValue>, Unwritable> {
+    let mut json = String::with_capacity(bytes.len() + 2);
+    json.push('"');
+    let mut rest = bytes;
+    while let Some(chunk) = rest.utf8_chunks().next() {
+        let quoted = serde_json::to_string(chunk.valid())?;
+        json.push_str(quoted.get(1..quoted.len() - 1).unwrap_or_default());
+        rest = rest.get(chunk.valid().len()..).unwrap_or_default();
+        match *rest {
+            [] => break,
+            [0xED, b @ 0xA0..=0xBF, c @ 0x80..=0xBF, ..] => {
+                let unit = 0xD000 | (u16::from(b) & 0x3F) << 6 | u16::from(c) & 0x3F;
+                write!(json, "\\u{unit:04x}")?;
+                rest = rest.get(3..).unwrap_or_default();
+            }
+            _ => {
+                json.push(char::REPLACEMENT_CHARACTER);
+                rest = rest.get(chunk.invalid().len()..).unwrap_or_default();
+            }
+        }
+    }
+    json.push('"');
+    Ok(RawValue::from_string(json)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(start: &str, end: &str) -> Filter {
+        Filter { source: Some("a".into()), destination: None, start_time: start.into(), end_time: end.into() }
+    }
+
+    fn milliseconds(flags: &[&str]) -> Range<i64> {
+        let options = Options::from_flags(flags).unwrap();
+        filter("1970-01-01T00:00:10Z", "1970-01-01T00:00:20Z").resolve(&options).unwrap().range
+    }
+
+    #[test]
+    fn bounds_are_what_the_flags_say() {
+        assert_eq!(milliseconds(&[]), 10_000..20_001);
+        assert_eq!(milliseconds(&["--end", "exclusive"]), 10_000..20_000);
+        assert_eq!(milliseconds(&["--start", "exclusive"]), 10_001..20_001);
+        assert_eq!(milliseconds(&["--seconds"]), 10_000..21_000);
+        assert_eq!(milliseconds(&["--seconds", "--start", "exclusive", "--end", "exclusive"]), 11_000..20_000);
+    }
+
+    #[test]
+    fn only_the_documented_form_of_a_time_is_taken() {
+        let options = Options::default();
+        let ok = "2019-08-01T01:22:10Z";
+        assert!(filter(ok, ok).resolve(&options).is_ok());
+        for wrong in [
+            "2019-08-01T01:22:10",
+            "2019-08-01 01:22:10Z",
+            "2019-08-01T01:22:10.000Z",
+            "2019-08-01T01:22:10+00:00",
+            "2019-8-1T01:22:10Z",
+            "",
+            "1564622530",
+        ] {
+            assert!(matches!(filter(wrong, ok).resolve(&options), Err(Malformed::Time { .. })), "{wrong}");
+        }
+        assert!(matches!(filter(ok, "2019-08-01T01:22:09Z").resolve(&options), Err(Malformed::Backwards)));
+    }
+
+    #[test]
+    fn a_query_must_be_as_the_contract_has_it() {
+        let read = |text: &str| Query::read(text.as_bytes(), &Options::default());
+        let times = r#""start_time":"2019-08-01T01:22:10Z","end_time":"2019-08-01T01:32:10Z""#;
+        let query = read(&format!(r#"{{"filter":{{"source":"a","destination":null,{times}}}}}"#)).unwrap();
+        assert_eq!((query.offset, query.limit, query.order), (0, 20, Order::Desc));
+        for wrong in [
+            format!(r#"{{"filter":{{"source":"a",{times}}},"limit":10}}"#),
+            format!(r#"{{"filter":{{"source":"a",{times}}},"offSet":10}}"#),
+            format!(r#"{{"filter":{{"source":"a",{times}}},"order":"ASC"}}"#),
+            format!(r#"{{"filter":{{"source":"a",{times}}},"offset":-1}}"#),
+            format!(r#"{{"filter":{{"source":null,"destination":"",{times}}}}}"#),
+            format!(r#"{{"filter":{{"src":"a",{times}}}}}"#),
+            r#"{"filter":{"source":"a"}}"#.to_owned(),
+            "[]".to_owned(),
+        ] {
+            assert!(read(&wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn payloads_are_escaped_without_loss() {
+        let json = |bytes: &[u8]| json_text(bytes).unwrap().get().to_owned();
+        assert_eq!(json(b"a\xED\xA0\xBDb\xED\xBF\xBF"), r#""a\ud83db\udfff""#);
+        assert_eq!(json("\0\"\\\n😀é".as_bytes()), "\"\\u0000\\\"\\\\\\n😀é\"");
+        assert_eq!(json(b""), r#""""#);
+        assert_eq!(json(b"x\xFFy"), "\"x\u{FFFD}y\"");
+    }
+}

@@ -1,0 +1,120 @@
+//! A history from a file: JSON lines of `ts_ms`, `from`, `to` and `text`.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::agora::{AgoraHistory, AgoraMessage, Kind};
+use super::generate;
+use super::options::Options;
+use super::web3mq::Web3mqAccount;
+use crate::domain::time::Millis;
+
+/// Why a corpus cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum CorpusError {
+    /// It cannot be read.
+    #[error("{}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// A line is not a message.
+    #[error("{}:{line}: {source}", path.display())]
+    BadLine {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
+
+/// One line.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Line {
+    ts_ms: i64,
+    from: String,
+    to: String,
+    text: String,
+}
+
+/// Reads a whole corpus. Blank lines are skipped.
+pub(super) fn read(path: &Path) -> Result<Vec<Line>, CorpusError> {
+    let unreadable = |source| CorpusError::Unreadable { path: path.to_owned(), source };
+    let file = BufReader::new(File::open(path).map_err(unreadable)?);
+    let mut lines = Vec::new();
+    for (index, text) in file.lines().enumerate() {
+        let text = text.map_err(unreadable)?;
+        if text.trim().is_empty() {
+            continue;
+        }
+        let bad = |source| CorpusError::BadLine { path: path.to_owned(), line: index + 1, source };
+        lines.push(serde_json::from_str(&text).map_err(bad)?);
+    }
+    Ok(lines)
+}
+
+/// The corpus as the channels of an Agora project.
+pub(super) fn project(lines: Vec<Line>, options: &Options) -> AgoraHistory {
+    let whole_seconds = options.time_form.whole_seconds();
+    let message = |line: Line| AgoraMessage {
+        src: line.from,
+        dst: line.to,
+        kind: Kind::Channel,
+        ms: if whole_seconds { Millis(line.ts_ms).second().start().0 } else { line.ts_ms },
+        payload: line.text.into_bytes(),
+    };
+    AgoraHistory::new(lines.into_iter().map(message).collect())
+}
+
+/// The corpus as one group of a Web3MQ account.
+pub(super) fn open_topic(lines: &[Line], account: &mut Web3mqAccount) {
+    let topic = generate::group_id("corpus");
+    account.open(&topic);
+    for line in lines {
+        let from = generate::user_id(&line.from);
+        account.insert(generate::text_message(&topic, from, line.ts_ms, line.text.as_bytes()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    #[test]
+    fn lines_become_channel_messages() {
+        let file = file(
+            "{\"ts_ms\":5,\"from\":\"a\",\"to\":\"#c\",\"text\":\"hi\"}\n\n{\"ts_ms\":4,\"from\":\"b\",\"to\":\"#c\",\"text\":\"ho\"}\n",
+        );
+        let lines = read(file.path()).unwrap();
+        let mut account = Web3mqAccount::derive(1, 0);
+        open_topic(&lines, &mut account);
+        assert_eq!(account.topics().values().map(Vec::len).sum::<usize>(), 2);
+        let history = project(lines, &Options::default());
+        assert_eq!(history.all().iter().map(|m| m.src.as_str()).collect::<Vec<_>>(), ["b", "a"]);
+        assert!(history.all().iter().all(|m| m.kind == Kind::Channel));
+    }
+
+    #[test]
+    fn a_bad_line_is_named_with_its_file() {
+        let file = file("{\"ts_ms\":5,\"from\":\"a\",\"to\":\"#c\",\"text\":\"hi\"}\n{\"ts_ms\":\"five\"}\n");
+        let error = read(file.path()).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{}:2: ", file.path().display())), "{error}");
+        assert!(read(Path::new("no such file")).unwrap_err().to_string().starts_with("no such file: "));
+    }
+}

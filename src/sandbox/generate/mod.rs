@@ -1,0 +1,93 @@
+//! Histories out of nothing but a seed, a moment and the options.
+
+mod agora;
+mod text;
+mod web3mq;
+
+use std::time::Duration;
+
+pub(super) use self::agora::{agora_message, agora_projects, app_id};
+pub(super) use self::web3mq::{group_id, text_message, user_id, web3mq_accounts, web3mq_message};
+use crate::domain::time::Millis;
+
+/// A stretch of time to fill, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    start: i64,
+    length: i64,
+}
+
+impl Stretch {
+    fn before(now: Millis, length: Duration) -> Self {
+        let start = now.minus(length).0;
+        Self { start, length: now.0.saturating_sub(start) }
+    }
+
+    /// `count` moments in it, in order: evenly spread, or with bursts and silences as people write.
+    fn moments(self, rng: &mut fastrand::Rng, count: usize, even: bool) -> Vec<i64> {
+        let mut elapsed: i128 = 0;
+        let steps: Vec<i128> = (0..count)
+            .map(|_| {
+                elapsed += if even { 1 } else { i128::from(pause(rng)) };
+                elapsed
+            })
+            .collect();
+        // Scaled so that the last one is just before the end.
+        let whole = elapsed + 1;
+        let scale = |step: i128| i64::try_from(step * i128::from(self.length) / whole).unwrap_or(self.length);
+        steps.into_iter().map(|step| self.start + scale(step)).collect()
+    }
+
+    /// A moment in the middle that lies exactly on a multiple of `unit` milliseconds, `n` units along.
+    fn round(self, unit: i64, n: i64) -> i64 {
+        let at = (self.start + self.length / 2).div_euclid(unit) * unit + n * unit;
+        if (self.start..self.start + self.length).contains(&at) { at } else { self.start }
+    }
+}
+
+/// The time until somebody writes again, in no particular unit: mostly soon, sometimes later, rarely for very long.
+fn pause(rng: &mut fastrand::Rng) -> u32 {
+    match rng.u16(0..1000) {
+        0..=599 => rng.u32(0..6),
+        600..=979 => rng.u32(20..200),
+        980..=998 => rng.u32(1000..5000),
+        _ => rng.u32(50_000..100_000),
+    }
+}
+
+/// How many of `total` things the part number `index` of `parts` gets.
+fn share(total: usize, parts: usize, index: usize) -> usize {
+    total.checked_div(parts).map_or(0, |each| each + usize::from(index < total - each * parts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Stretch = Stretch { start: 1_700_000_000_000, length: 86_400_000 };
+
+    #[test]
+    fn moments_lie_in_the_stretch_in_order() {
+        for even in [true, false] {
+            let moments = DAY.moments(&mut fastrand::Rng::with_seed(3), 5000, even);
+            assert_eq!(moments.len(), 5000);
+            assert!(moments.is_sorted());
+            assert!(moments[0] >= DAY.start && moments[4999] < DAY.start + DAY.length);
+        }
+    }
+
+    #[test]
+    fn people_write_in_bursts_and_fall_silent() {
+        let moments = DAY.moments(&mut fastrand::Rng::with_seed(3), 5000, false);
+        let gaps: Vec<i64> = moments.windows(2).map(|w| w[1] - w[0]).collect();
+        let average = DAY.length / 5000;
+        assert!(gaps.iter().filter(|&&gap| gap < average / 10).count() > 2000, "bursts");
+        assert!(gaps.iter().any(|&gap| gap > 200 * average), "silences");
+    }
+
+    #[test]
+    fn shares_add_up() {
+        assert_eq!((0..3).map(|i| share(10, 3, i)).collect::<Vec<_>>(), [4, 3, 3]);
+        assert_eq!(share(10, 0, 0), 0);
+    }
+}

@@ -1,0 +1,265 @@
+//! Web3MQ accounts: groups, chats of two, topics and dApps, written to by clients of uneven quality.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::text::{ODDITIES, oddity, pick, sentence};
+use super::{Stretch, share};
+use crate::domain::time::Millis;
+use crate::sandbox::options::Options;
+use crate::sandbox::web3mq::{Status, Web3mqAccount, Web3mqMessage};
+
+const CHAT_TYPE: &str = "text/plain; charset=utf-8";
+const MEMBERS: &[&str] = &["ada", "grace", "linus", "margaret", "edsger"];
+/// More than two of the largest pages in one millisecond.
+const PILE: usize = 250;
+
+/// What clients have sent for a payload that is not the one base64 of a text.
+const ODD_PAYLOADS: &[&str] = &[
+    "",
+    "not base64 at all!",
+    "aGVsbG8",      // padding left out
+    "aGVsbG9=",     // bits that should be zero
+    "aGVsbG8=\n",   // a line break
+    "_-8_",         // the alphabet for URLs
+    "8J+YgA==aGk=", // two in a row
+    "////",         // good base64, but not UTF-8
+    "7aC9",         // good base64 of a lone surrogate
+    "AA==",         // NUL
+    "\u{0}😀",      // no base64 alphabet at all
+    "=",
+];
+
+/// All accounts with their histories.
+pub(in crate::sandbox) fn web3mq_accounts(
+    options: &Options,
+    rng: &mut fastrand::Rng,
+    now: Millis,
+) -> Vec<Web3mqAccount> {
+    let account = |index| {
+        let mut account = Web3mqAccount::derive(options.seed, index);
+        let topics = busy_topics(&account, options.plain);
+        let count = share(options.topic_messages, options.users, index);
+        let stretch = Stretch::before(now, options.topic_span);
+        let mut rows = if options.plain { Vec::new() } else { specials(rng, &account, &topics[0], stretch) };
+        rows.truncate(count);
+        let rest = count - rows.len();
+        let moments = stretch.moments(rng, rest, options.plain);
+        rows.extend(moments.into_iter().map(|ms| random_message(rng, &account, &topics, ms, options.plain)));
+        age(rng, &mut rows, now);
+        rows.sort_by_key(|row| row.ms);
+        for topic in &topics {
+            account.open(topic);
+        }
+        account.open(&group_id(&format!("{}/nobody here", account.user_id())));
+        for row in rows {
+            account.insert(row);
+        }
+        account
+    };
+    (0..options.users).map(account).collect()
+}
+
+/// A message to one of an account's conversations.
+pub(in crate::sandbox) fn web3mq_message(
+    rng: &mut fastrand::Rng,
+    account: &Web3mqAccount,
+    ms: i64,
+    plain: bool,
+) -> Web3mqMessage {
+    let busy: Vec<String> =
+        account.topics().iter().filter(|(_, rows)| !rows.is_empty()).map(|(topic, _)| topic.clone()).collect();
+    let topics = if busy.is_empty() { busy_topics(account, plain) } else { busy };
+    random_message(rng, account, &topics, ms, plain)
+}
+
+/// The user id of somebody who is only a name here.
+pub(in crate::sandbox) fn user_id(name: &str) -> String {
+    format!("user:{}", digits(name, 56))
+}
+
+/// The id of a group that is only a name here.
+pub(in crate::sandbox) fn group_id(name: &str) -> String {
+    format!("group:{}", digits(name, 40))
+}
+
+/// A message as a good client sends it.
+pub(in crate::sandbox) fn text_message(topic: &str, from: String, ms: i64, payload: &[u8]) -> Web3mqMessage {
+    let mut identity = blake3::Hasher::new();
+    identity.update(from.as_bytes()).update(topic.as_bytes()).update(&ms.to_be_bytes()).update(payload);
+    let mut signature = [0; 64];
+    identity.finalize_xof().fill(&mut signature);
+    Web3mqMessage {
+        topic: topic.to_owned(),
+        row_topic: topic.to_owned(),
+        messageid: identity.finalize().to_hex().get(..56).unwrap_or_default().to_owned(),
+        from,
+        ms,
+        payload_text: STANDARD.encode(payload),
+        payload_type: CHAT_TYPE.to_owned(),
+        cipher_suite: "NONE".to_owned(),
+        from_sign: STANDARD.encode(signature),
+        status: Some(Status::Received),
+        status_ms: ms,
+        version: 1,
+    }
+}
+
+fn digits(name: &str, length: usize) -> String {
+    blake3::hash(name.as_bytes()).to_hex().get(..length).unwrap_or_default().to_owned()
+}
+
+/// The conversations in which something is written; the first one is a group.
+fn busy_topics(account: &Web3mqAccount, plain: bool) -> Vec<String> {
+    let own = account.user_id();
+    let mut topics: Vec<String> = ["team", "family", "trading"].map(|g| group_id(&format!("{own}/{g}"))).into();
+    topics.extend(MEMBERS.iter().take(3).map(|name| user_id(name)));
+    if !plain {
+        topics.push(format!("SwapChat:im@{}", digits(own, 56)));
+        topics.push(format!("topic:news & views +{}", digits(own, 12)));
+    }
+    topics
+}
+
+fn random_message(
+    rng: &mut fastrand::Rng,
+    account: &Web3mqAccount,
+    topics: &[String],
+    ms: i64,
+    plain: bool,
+) -> Web3mqMessage {
+    let topic = rng.choice(topics).cloned().unwrap_or_default();
+    let own = || account.user_id().to_owned();
+    let chat_of_two = topic.starts_with("user:");
+    let mine = rng.u8(0..3) == 0;
+    let from = match (mine, chat_of_two) {
+        (true, _) => own(),
+        (false, true) => topic.clone(),
+        (false, false) => user_id(pick(rng, MEMBERS)),
+    };
+    let text = sentence(rng);
+    let mut row = text_message(&topic, from, ms, text.as_bytes());
+    if chat_of_two && !mine {
+        row.row_topic = own();
+    }
+    if topic.starts_with("SwapChat") {
+        "X25519/AES-GCM_SHA384".clone_into(&mut row.cipher_suite);
+        "application/json".clone_into(&mut row.payload_type);
+    }
+    if !plain {
+        make_odd(rng, &mut row);
+    }
+    row
+}
+
+/// What clients of uneven quality do to a message now and then.
+fn make_odd(rng: &mut fastrand::Rng, row: &mut Web3mqMessage) {
+    match rng.u8(0..100) {
+        0..=2 => row.messageid.clear(),
+        // Some SDKs write the id as a number, without its leading zeros.
+        3..=9 => row.messageid = row.messageid.trim_start_matches('0').to_owned(),
+        10..=12 => pick(rng, ODD_PAYLOADS).clone_into(&mut row.payload_text),
+        13..=15 => row.payload_text = STANDARD.encode(oddity(rng.usize(0..ODDITIES))),
+        16 => "applicaton/json; charset=utf-8".clone_into(&mut row.payload_type),
+        17 => row.payload_type.clear(),
+        18 => row.from_sign.clear(),
+        19 => row.status = None,
+        _ => {}
+    }
+}
+
+/// What must not be left to chance, in one conversation: odd payloads, ids and types, duplicates without an id, and
+/// one millisecond so full that it takes several pages.
+fn specials(rng: &mut fastrand::Rng, account: &Web3mqAccount, topic: &str, stretch: Stretch) -> Vec<Web3mqMessage> {
+    let somewhere = |rng: &mut fastrand::Rng| stretch.start + rng.i64(0..stretch.length.max(1));
+    let from = || user_id(MEMBERS[0]);
+    let mut rows = Vec::new();
+    for odd in ODD_PAYLOADS {
+        let row = text_message(topic, from(), somewhere(rng), odd.as_bytes());
+        rows.push(Web3mqMessage { payload_text: (*odd).to_owned(), ..row });
+    }
+    rows.extend((0..ODDITIES).map(|n| text_message(topic, from(), somewhere(rng), &oddity(n))));
+    for alike in [2, 3] {
+        let row = text_message(topic, from(), somewhere(rng), b"ok");
+        rows.extend(std::iter::repeat_n(Web3mqMessage { messageid: String::new(), ..row }, alike));
+    }
+    for unit in [1000, 60_000, 3_600_000, 86_400_000] {
+        rows.push(text_message(topic, account.user_id().to_owned(), stretch.round(unit, 1), b"right on time"));
+    }
+    let row = text_message(topic, from(), somewhere(rng), b"typo");
+    rows.push(Web3mqMessage { payload_type: "applicaton/json; charset=utf-8".to_owned(), ..row.clone() });
+    let row = text_message(topic, from(), row.ms + 1, b"short id");
+    rows.push(Web3mqMessage { messageid: row.messageid[1..].to_owned(), status: None, ..row });
+    let ms = stretch.round(1000, 90);
+    rows.extend((0..PILE).map(|n| text_message(topic, from(), ms, format!("all at once, number {n}").as_bytes())));
+    rows
+}
+
+/// Gives messages the status that their age makes likely: old ones are read.
+fn age(rng: &mut fastrand::Rng, rows: &mut [Web3mqMessage], now: Millis) {
+    const HOUR: i64 = 3_600_000;
+    for row in rows.iter_mut().filter(|row| row.status.is_some()) {
+        let age = now.0 - row.ms;
+        let status = match rng.u8(0..10) {
+            0..=7 if age > 24 * HOUR => Status::Read,
+            0..=8 if age > HOUR => Status::Delivered,
+            _ => Status::Received,
+        };
+        row.status = Some(status);
+        row.status_ms = row.ms + if status == Status::Received { 0 } else { rng.i64(0..=age.clamp(0, HOUR)) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    const NOW: Millis = Millis(1_795_300_000_123);
+
+    fn accounts(flags: &[&str]) -> Vec<Web3mqAccount> {
+        let options = Options::from_flags(flags).unwrap();
+        web3mq_accounts(&options, &mut fastrand::Rng::with_seed(options.seed), NOW)
+    }
+
+    #[test]
+    fn the_seed_decides() {
+        assert_eq!(accounts(&[])[0].topics(), accounts(&[])[0].topics());
+        assert_ne!(accounts(&[])[0].user_id(), accounts(&["--seed", "2"])[0].user_id());
+    }
+
+    #[test]
+    fn the_edges_are_there() {
+        let account = accounts(&[]).remove(0);
+        let rows: Vec<_> = account.topics().values().flatten().collect();
+        assert_eq!(rows.len(), 10_000);
+        assert!(account.topics().values().any(Vec::is_empty));
+        for odd in ODD_PAYLOADS {
+            assert!(rows.iter().any(|row| row.payload_text == *odd), "{odd:?}");
+        }
+        let mut alike = HashMap::<_, usize>::new();
+        let mut by_ms = HashMap::<_, usize>::new();
+        for row in &rows {
+            *alike.entry((&row.from, &row.topic, row.ms, &row.payload_text, &row.messageid)).or_default() += 1;
+            *by_ms.entry((&row.topic, row.ms)).or_default() += 1;
+        }
+        assert!(alike.values().any(|&n| n == 2) && alike.values().any(|&n| n == 3));
+        assert!(alike.iter().all(|(key, &n)| n == 1 || key.4.is_empty()), "only rows without an id are duplicates");
+        assert!(by_ms.values().any(|&n| n >= PILE));
+        assert!(rows.iter().any(|row| row.messageid.len() == 55));
+        assert!(rows.iter().any(|row| row.cipher_suite.contains("SHA384")));
+        assert!(rows.iter().any(|row| row.payload_type.starts_with("applicaton")));
+        assert!(rows.iter().any(|row| row.topic != row.row_topic));
+        for status in [None, Some(Status::Received), Some(Status::Delivered), Some(Status::Read)] {
+            assert!(rows.iter().any(|row| row.status == status), "{status:?}");
+        }
+    }
+
+    #[test]
+    fn accounts_share_the_messages() {
+        let accounts = accounts(&["--users", "3", "--topic-messages", "100", "--plain"]);
+        let sizes: Vec<usize> = accounts.iter().map(|a| a.topics().values().map(Vec::len).sum()).collect();
+        assert_eq!(sizes, [34, 33, 33]);
+    }
+}

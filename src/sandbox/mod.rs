@@ -1,0 +1,215 @@
+//! Both providers' HTTP APIs as one strict server on loopback: for trying things out, and for tests.
+//!
+//! The sandbox keeps to the providers' contracts to the letter, and keeps a record of whoever does not. Every doubt
+//! that the contracts leave (bounds, field names, forms of time, what happens to a handle read twice) is a flag in
+//! [`Options`]; every fault can be scripted ([`Scripted`]). What it serves is a [`World`] made from a seed or a file.
+//!
+//! | path | what it is |
+//! |---|---|
+//! | `POST /dev/v2/project/{appid}/rtm/message/history/query` | Agora: make a handle |
+//! | `GET …/query/{handle}` | Agora: read it, once |
+//! | `GET …/count` | Agora: count |
+//! | `GET /api/messages/history/` | Web3MQ: a page |
+//! | `GET /sandbox/rules`, `POST /sandbox/rules/reset` | who broke which rule |
+//! | `GET /sandbox/truth` | every message, as JSON lines |
+//! | `POST /sandbox/append`, `/sandbox/advance`, `/sandbox/token` | change the world |
+//! | `POST`, `DELETE /sandbox/script` | scripted answers |
+//!
+//! Agora takes Basic authentication as [`CUSTOMER_ID`] and [`CUSTOMER_SECRET`], or the token in [`Options::token`]
+//! for [`TOKEN_UID`]. Web3MQ's users and keys follow from the seed: see [`Web3mqAccount`].
+
+#![allow(clippy::doc_markdown, reason = "Web3MQ is a name, and comments on flags are what --help shows")]
+
+mod admin;
+mod agora;
+mod corpus;
+mod desk;
+mod generate;
+mod options;
+mod rules;
+mod sample;
+mod script;
+mod shape;
+mod span;
+mod web3mq;
+mod world;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::middleware::map_response_with_state;
+use axum::response::Response;
+use axum::serve::ListenerExt;
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub use agora::{AgoraHistory, AgoraMessage, AgoraStream, CUSTOMER_ID, CUSTOMER_SECRET, Kind, Selection, TOKEN_UID};
+pub use corpus::CorpusError;
+pub use options::Options;
+pub use rules::{Call, Counts, Rules, RulesReport};
+pub use script::{On, Script, ScriptError, Scripted};
+pub use shape::{
+    Bound, DeadHandle, EmptyList, Envelope, FromSign, ListField, MessageType, PayloadField, ReceiverField, Snapshot,
+    TimeField, TimeForm, Total,
+};
+pub use span::{NotADuration, Skew, Span};
+pub use web3mq::{Rows, Status, Web3mqAccount, Web3mqMessage};
+pub use world::{NoSuchAccount, World};
+
+use self::desk::Desk;
+use self::sample::Sample;
+use crate::domain::clock::Clock;
+
+/// How long a stopping sandbox waits for answers that are on their way.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Why there is no sandbox.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// It has no secrets worth the name, so nobody else may reach it.
+    #[error("the sandbox listens on loopback only, and {0} is not")]
+    NotLoopback(SocketAddr),
+    /// The address cannot be had.
+    #[error("cannot listen on {addr}: {source}")]
+    Listen {
+        /// The address asked for.
+        addr: SocketAddr,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// The history cannot be read.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    /// The making of the history was broken off.
+    #[error("the history could not be made: {0}")]
+    Interrupted(#[from] tokio::task::JoinError),
+}
+
+/// A running sandbox. It stops when it is dropped.
+#[derive(Debug)]
+pub struct Sandbox {
+    addr: SocketAddr,
+    world: Arc<World>,
+    tasks: JoinSet<()>,
+    stopping: DropGuard,
+}
+
+impl Sandbox {
+    /// Makes the world that the options describe, binds `listen` (on loopback; port 0 takes any) and serves until
+    /// stopped or dropped.
+    pub async fn start(options: Options, listen: SocketAddr, clock: Arc<dyn Clock>) -> Result<Self, SandboxError> {
+        if !listen.ip().is_loopback() {
+            return Err(SandboxError::NotLoopback(listen));
+        }
+        let refused = |source| SandboxError::Listen { addr: listen, source };
+        let listener = TcpListener::bind(listen).await.map_err(refused)?;
+        let addr = listener.local_addr().map_err(refused)?;
+        let world = Arc::new(tokio::task::spawn_blocking(move || World::create(options, clock)).await??);
+        let stopping = CancellationToken::new();
+        let router = router(Arc::new(Desk::new(Arc::clone(&world), stopping.clone())));
+        // Answers are small and waited for: held back by Nagle's algorithm, they would be late for nothing.
+        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+        let mut tasks = JoinSet::new();
+        let server = axum::serve(listener, router).with_graceful_shutdown(stopping.clone().cancelled_owned());
+        tasks.spawn(async move { drop(server.await) });
+        keep_alive(&world, &stopping, &mut tasks);
+        Ok(Self { addr, world, tasks, stopping: stopping.drop_guard() })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Where both providers are: `http://127.0.0.1:PORT`.
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// What the providers know: to read the truth, to write, and to script answers while it serves.
+    pub fn world(&self) -> &Arc<World> {
+        &self.world
+    }
+
+    /// Who kept to which rule so far.
+    pub fn rules(&self) -> RulesReport {
+        self.world.rules().report()
+    }
+
+    /// Scripts an answer behind those that wait.
+    pub fn script(&self, answer: Scripted) -> Result<(), ScriptError> {
+        self.world.script().push(answer)
+    }
+
+    /// A complete `config.toml` for this sandbox: every account with its credentials, and every stream.
+    pub fn sample_config(&self, database_url: &str) -> String {
+        Sample { world: &self.world, base_url: &self.base_url(), database_url }.to_string()
+    }
+
+    /// Stops serving: lets answers on their way arrive, for a moment.
+    pub async fn stop(mut self) {
+        drop(self.stopping);
+        let all_ended = async { while self.tasks.join_next().await.is_some() {} };
+        // What has not ended by then is aborted when the tasks are dropped.
+        let _ = timeout(FAREWELL, all_ended).await;
+    }
+}
+
+fn router(desk: Arc<Desk>) -> Router {
+    Router::new()
+        .merge(agora::routes())
+        .merge(web3mq::routes())
+        .merge(admin::routes())
+        .layer(map_response_with_state(Arc::clone(&desk), dated))
+        .with_state(desk)
+}
+
+/// Dates an answer by the providers' clock; otherwise the HTTP library would, by the machine's.
+async fn dated(State(desk): State<Arc<Desk>>, mut response: Response) -> Response {
+    let date = Timestamp::from_millisecond(desk.world.now().0)
+        .ok()
+        .and_then(|now| jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&now).ok())
+        .and_then(|date| HeaderValue::try_from(date).ok());
+    if let Some(date) = date {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    response
+}
+
+/// Starts what goes on in the world by itself.
+fn keep_alive(world: &Arc<World>, stopping: &CancellationToken, tasks: &mut JoinSet<()>) {
+    let options = world.options();
+    if let Ok(pause) = Duration::try_from_secs_f64(1.0 / options.append_rate) {
+        tasks.spawn(every(pause, Arc::clone(world), stopping.clone(), World::append_random));
+    }
+    if let Some(pause) = options.advance_every {
+        tasks.spawn(every(pause, Arc::clone(world), stopping.clone(), |world| {
+            world.advance_statuses();
+        }));
+    }
+}
+
+async fn every(pause: Duration, world: Arc<World>, stopping: CancellationToken, act: fn(&World)) {
+    // A timer of zero length is refused by tokio; nothing needs to happen more often than this.
+    let mut ticks = interval(pause.max(Duration::from_micros(100)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    // The first tick comes at once.
+    ticks.tick().await;
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            _ = ticks.tick() => act(&world),
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The providers' rules: the quota, and the record of who kept to which rule.
+//!
+//! Nothing here waits or reads a clock: every call says when it happens.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::world::locked;
+
+/// Both contracts count requests over one second.
+const QUOTA_WINDOW: Duration = Duration::from_secs(1);
+/// Agora's contract: "wait at least two seconds" after "in progress".
+const POLL_PAUSE: Duration = Duration::from_secs(2);
+/// How many signatures of an account are remembered to notice a replay: far more than can be made while one is valid.
+const SIGNATURES_KEPT: usize = 50_000;
+
+/// A request that a provider counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Call {
+    /// Agora: make a handle.
+    Query,
+    /// Agora: read a handle.
+    Read,
+    /// Agora: count.
+    Count,
+    /// Web3MQ: read a page.
+    History,
+}
+
+/// What one account did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Handles asked for.
+    pub query: u64,
+    /// Handles read.
+    pub read: u64,
+    /// Counts asked for.
+    pub count: u64,
+    /// Pages of Web3MQ read.
+    pub history: u64,
+    /// Answers of "in progress": no rule broken, but a request that brought nothing.
+    pub in_progress: u64,
+    /// Requests beyond the quota.
+    pub quota_exceeded: u64,
+    /// Repeated less than two seconds after "in progress".
+    pub polled_too_soon: u64,
+    /// Read a handle again that was consumed or had expired.
+    pub dead_handle_read: u64,
+    /// Used a Web3MQ signature for a second request.
+    pub stale_signature: u64,
+    /// Requests that the contract does not allow.
+    pub bad_request: u64,
+    /// Requests without a good credential.
+    pub unauthorised: u64,
+}
+
+impl Counts {
+    /// All requests.
+    pub fn requests(&self) -> u64 {
+        self.query + self.read + self.count + self.history
+    }
+
+    /// How often a rule was broken.
+    pub fn broken(&self) -> u64 {
+        self.quota_exceeded
+            + self.polled_too_soon
+            + self.dead_handle_read
+            + self.stale_signature
+            + self.bad_request
+            + self.unauthorised
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.query += other.query;
+        self.read += other.read;
+        self.count += other.count;
+        self.history += other.history;
+        self.in_progress += other.in_progress;
+        self.quota_exceeded += other.quota_exceeded;
+        self.polled_too_soon += other.polled_too_soon;
+        self.dead_handle_read += other.dead_handle_read;
+        self.stale_signature += other.stale_signature;
+        self.bad_request += other.bad_request;
+        self.unauthorised += other.unauthorised;
+    }
+}
+
+/// What everybody did since the start or the last reset.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RulesReport {
+    /// All accounts together.
+    pub total: Counts,
+    /// By Agora app id or Web3MQ user id; whoever named no known account is `unknown`.
+    pub accounts: BTreeMap<String, Counts>,
+}
+
+/// Keeps the quota and the record.
+#[derive(Debug, Default)]
+pub struct Rules {
+    accounts: Mutex<BTreeMap<String, Account>>,
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    counts: Counts,
+    /// Requests inside the quota during the last second, oldest first.
+    arrivals: VecDeque<Instant>,
+    /// What was answered "in progress" lately, and when.
+    pending: HashMap<String, Instant>,
+    signatures: HashSet<String>,
+    signatures_by_age: VecDeque<String>,
+}
+
+impl Rules {
+    /// Records a request, and tells whether the quota (0: none) allows it. A refused one takes no room in the quota.
+    pub fn arrive(&self, account: &str, call: Call, now: Instant, quota: u32) -> bool {
+        self.with(account, |a| {
+            match call {
+                Call::Query => a.counts.query += 1,
+                Call::Read => a.counts.read += 1,
+                Call::Count => a.counts.count += 1,
+                Call::History => a.counts.history += 1,
+            }
+            while a.arrivals.front().is_some_and(|&t| now.saturating_duration_since(t) >= QUOTA_WINDOW) {
+                a.arrivals.pop_front();
+            }
+            let allowed = quota == 0 || a.arrivals.len() < quota as usize;
+            if !allowed {
+                a.counts.quota_exceeded += 1;
+            } else if quota > 0 {
+                a.arrivals.push_back(now);
+            }
+            allowed
+        })
+    }
+
+    /// Records that the account asks for `what`, which it may have been told to wait for.
+    pub fn poll(&self, account: &str, what: &str, now: Instant) {
+        self.with(account, |a| {
+            if a.pending.get(what).is_some_and(|&told| now.saturating_duration_since(told) < POLL_PAUSE) {
+                a.counts.polled_too_soon += 1;
+            }
+        });
+    }
+
+    /// Records that the account is told that `what` is in progress.
+    pub fn in_progress(&self, account: &str, what: &str, now: Instant) {
+        self.with(account, |a| {
+            a.counts.in_progress += 1;
+            a.pending.retain(|_, &mut told| now.saturating_duration_since(told) < POLL_PAUSE);
+            a.pending.insert(what.to_owned(), now);
+        });
+    }
+
+    /// Records that the account used `signature`; each is good for one request.
+    pub fn signed(&self, account: &str, signature: &str) {
+        self.with(account, |a| {
+            if !a.signatures.insert(signature.to_owned()) {
+                a.counts.stale_signature += 1;
+                return;
+            }
+            a.signatures_by_age.push_back(signature.to_owned());
+            if a.signatures_by_age.len() > SIGNATURES_KEPT
+                && let Some(oldest) = a.signatures_by_age.pop_front()
+            {
+                a.signatures.remove(&oldest);
+            }
+        });
+    }
+
+    /// Records that the account read a handle that was consumed or had expired.
+    pub fn dead_handle_read(&self, account: &str) {
+        self.with(account, |a| a.counts.dead_handle_read += 1);
+    }
+
+    /// Records a request that the contract does not allow.
+    pub fn bad_request(&self, account: &str) {
+        self.with(account, |a| a.counts.bad_request += 1);
+    }
+
+    /// Records a request without a good credential.
+    pub fn unauthorised(&self, account: &str) {
+        self.with(account, |a| a.counts.unauthorised += 1);
+    }
+
+    /// The record so far.
+    pub fn report(&self) -> RulesReport {
+        let accounts: BTreeMap<_, _> =
+            locked(&self.accounts).iter().map(|(name, account)| (name.clone(), account.counts)).collect();
+        let mut total = Counts::default();
+        for counts in accounts.values() {
+            total.add(counts);
+        }
+        RulesReport { total, accounts }
+    }
+
+    /// Begins the record anew. What the quota and the pauses are measured by stays.
+    pub fn reset(&self) {
+        for account in locked(&self.accounts).values_mut() {
+            account.counts = Counts::default();
+        }
+    }
+
+    fn with<T>(&self, account: &str, change: impl FnOnce(&mut Account) -> T) -> T {
+        let mut accounts = locked(&self.accounts);
+        if let Some(known) = accounts.get_mut(account) {
+            return change(known);
+        }
+        change(accounts.entry(account.to_owned()).or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quota_slides() {
+        let rules = Rules::default();
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        assert!(rules.arrive("a", Call::Query, at(0), 2));
+        assert!(rules.arrive("a", Call::Read, at(900), 2));
+        assert!(!rules.arrive("a", Call::Read, at(999), 2), "a third within the second");
+        assert!(rules.arrive("b", Call::Read, at(999), 2), "another account has its own");
+        assert!(rules.arrive("a", Call::Read, at(1000), 2), "the first has left the window, the refused never entered");
+        assert!(!rules.arrive("a", Call::Read, at(1800), 2), "a fixed window would have begun anew");
+        let report = rules.report();
+        assert_eq!(report.accounts["a"].quota_exceeded, 2);
+        assert_eq!((report.total.query, report.total.read), (1, 5));
+        assert_eq!(report.total.requests(), 6);
+    }
+
+    #[test]
+    fn polling_within_two_seconds_of_in_progress_is_noticed() {
+        let rules = Rules::default();
+        let told = Instant::now();
+        rules.poll("a", "handle", told);
+        rules.in_progress("a", "handle", told);
+        rules.poll("a", "other", told + Duration::from_millis(10));
+        rules.poll("a", "handle", told + Duration::from_millis(1999));
+        rules.poll("a", "handle", told + Duration::from_secs(2));
+        assert_eq!(rules.report().total.polled_too_soon, 1);
+    }
+
+    #[test]
+    fn a_signature_is_good_once_and_a_reset_forgets_the_record_only() {
+        let rules = Rules::default();
+        rules.signed("a", "s");
+        rules.signed("a", "t");
+        rules.signed("b", "s");
+        assert_eq!(rules.report().total.broken(), 0);
+        rules.reset();
+        rules.signed("a", "s");
+        assert_eq!(rules.report().total, Counts { stale_signature: 1, ..Counts::default() });
+    }
+}

@@ -1,0 +1,76 @@
+//! A configuration of Backscroll with which everything in a sandbox gets archived.
+
+use std::fmt::{self, Display, Formatter};
+
+use super::agora::{AgoraStream, CUSTOMER_ID, CUSTOMER_SECRET, Kind};
+use super::world::World;
+
+/// Longer than any history that the sandbox makes up, and than any corpus worth serving.
+const RETENTION: &str = "4000d";
+/// The most that a configuration may say: for a sandbox without a limit.
+const UNLIMITED: u32 = 1000;
+
+/// `config.toml` for a sandbox at `base_url`.
+pub(super) struct Sample<'a> {
+    pub(super) world: &'a World,
+    pub(super) base_url: &'a str,
+    pub(super) database_url: &'a str,
+}
+
+impl Display for Sample<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "[database]\nurl = {}\n", Text(self.database_url))?;
+        writeln!(f, "[status_page]\nlisten = \"\"")?;
+        self.world.projects().iter().try_for_each(|app_id| self.agora(f, app_id))?;
+        self.world.users().iter().enumerate().try_for_each(|(index, user_id)| self.web3mq(f, index, user_id))
+    }
+}
+
+impl Sample<'_> {
+    fn agora(&self, f: &mut Formatter<'_>, app_id: &str) -> fmt::Result {
+        writeln!(f, "\n[[agora]]\nname = {0}\nbase_url = {1}\napp_id = {0}", Text(app_id), Text(self.base_url))?;
+        writeln!(f, "customer_id = \"{CUSTOMER_ID}\"\ncustomer_secret = \"{CUSTOMER_SECRET}\"")?;
+        writeln!(f, "requests_per_second = {}\nretention = \"{RETENTION}\"", self.requests_per_second())?;
+        writeln!(f, "discover = false\nstreams = [")?;
+        for AgoraStream { source, destination, kind } in self.world.agora_streams(app_id) {
+            let name = |key, value: Option<String>| value.map(|value| format!("{key} = {}", Text(&value)));
+            let kind = match (&source, kind) {
+                (None, Some(Kind::Channel)) => Some("kind = \"channel\"".to_owned()),
+                (None, Some(Kind::Peer)) => Some("kind = \"user\"".to_owned()),
+                _ => None,
+            };
+            let keys = [name("source", source), name("destination", destination), kind];
+            writeln!(f, "  {{ {} }},", keys.into_iter().flatten().collect::<Vec<_>>().join(", "))?;
+        }
+        writeln!(f, "]")
+    }
+
+    fn web3mq(&self, f: &mut Formatter<'_>, index: usize, user_id: &str) -> fmt::Result {
+        let Some((key, topics)) = self.world.with_user(user_id, |account| {
+            (account.private_key(), account.topics().keys().cloned().collect::<Vec<_>>())
+        }) else {
+            return Ok(());
+        };
+        writeln!(f, "\n[[web3mq]]\nname = \"web3mq-{}\"\nbase_url = {}", index + 1, Text(self.base_url))?;
+        writeln!(f, "user_id = {}\nprivate_key = \"{key}\"", Text(user_id))?;
+        writeln!(f, "requests_per_second = {}\ndiscover = false\nstreams = [", self.requests_per_second())?;
+        topics.iter().try_for_each(|topic| writeln!(f, "  {{ topic = {} }},", Text(topic)))?;
+        writeln!(f, "]")
+    }
+
+    fn requests_per_second(&self) -> u32 {
+        match self.world.options().requests_per_second {
+            0 => UNLIMITED,
+            limit => limit,
+        }
+    }
+}
+
+/// A text as TOML writes it.
+struct Text<'a>(&'a str);
+
+impl Display for Text<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        toml::Value::String(self.0.to_owned()).fmt(f)
+    }
+}

@@ -1,0 +1,225 @@
+//! Scripted answers: what a test wants a provider to say instead of the truth.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::Mutex;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use futures_util::stream;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::rules::Call;
+use super::world::locked;
+
+/// Which requests a scripted answer is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum On {
+    /// Agora: making a handle.
+    Query,
+    /// Agora: reading a handle.
+    Read,
+    /// Agora: counting.
+    Count,
+    /// Web3MQ: reading a page.
+    History,
+    /// All of them.
+    #[default]
+    Any,
+}
+
+impl On {
+    fn covers(self, call: Call) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Query => call == Call::Query,
+            Self::Read => call == Call::Read,
+            Self::Count => call == Call::Count,
+            Self::History => call == Call::History,
+        }
+    }
+}
+
+/// One scripted answer. It is given after the request was counted against quota and rules, and changes no state of the
+/// provider: a handle that was to be read stays unread.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scripted {
+    /// The requests it is for.
+    pub on: On,
+    /// The status it has.
+    pub status: u16,
+    /// The headers it has, besides `Date`.
+    pub headers: BTreeMap<String, String>,
+    /// Its body, sent as it is.
+    pub body: String,
+    /// How many requests it answers.
+    pub times: u32,
+    /// How many matching requests pass by before it begins.
+    pub after: u32,
+    /// Close the connection instead of answering.
+    pub drop_connection: bool,
+    /// Never answer.
+    pub hang: bool,
+}
+
+impl Default for Scripted {
+    fn default() -> Self {
+        Self {
+            on: On::Any,
+            status: 200,
+            headers: BTreeMap::new(),
+            body: String::new(),
+            times: 1,
+            after: 0,
+            drop_connection: false,
+            hang: false,
+        }
+    }
+}
+
+/// Why an answer cannot be given.
+#[derive(Debug, thiserror::Error)]
+pub enum ScriptError {
+    /// HTTP has no such status.
+    #[error("{0} is not an HTTP status")]
+    Status(u16),
+    /// HTTP has no such header.
+    #[error("`{0}` cannot be an HTTP header")]
+    Header(String),
+}
+
+/// The scripted answers still to give, the first one first.
+#[derive(Debug, Default)]
+pub struct Script {
+    queue: Mutex<VecDeque<(Scripted, Canned)>>,
+}
+
+impl Script {
+    /// Adds an answer behind those that wait.
+    pub fn push(&self, scripted: Scripted) -> Result<(), ScriptError> {
+        let canned = Canned::prepare(&scripted)?;
+        if scripted.times > 0 {
+            locked(&self.queue).push_back((scripted, canned));
+        }
+        Ok(())
+    }
+
+    /// Forgets all answers that wait.
+    pub fn clear(&self) {
+        locked(&self.queue).clear();
+    }
+
+    /// How many answers wait for a request.
+    pub fn waiting(&self) -> usize {
+        locked(&self.queue).len()
+    }
+
+    /// The answer to `call`, if there is one for it.
+    pub(super) fn next(&self, call: Call) -> Option<Canned> {
+        let mut queue = locked(&self.queue);
+        let mut found = None;
+        for (index, (scripted, _)) in queue.iter_mut().enumerate().filter(|(_, (s, _))| s.on.covers(call)) {
+            if scripted.after == 0 {
+                scripted.times -= 1;
+                found = Some(index);
+                break;
+            }
+            scripted.after -= 1;
+        }
+        let index = found?;
+        let spent = queue.get(index).is_some_and(|(scripted, _)| scripted.times == 0);
+        if spent { queue.remove(index).map(|(_, canned)| canned) } else { queue.get(index).map(|(_, c)| c.clone()) }
+    }
+}
+
+/// A scripted answer that HTTP can carry.
+#[derive(Clone, Debug)]
+pub(super) enum Canned {
+    Answer { status: StatusCode, headers: HeaderMap, body: String },
+    Drop,
+    Hang,
+}
+
+impl Canned {
+    fn prepare(scripted: &Scripted) -> Result<Self, ScriptError> {
+        if scripted.hang {
+            return Ok(Self::Hang);
+        }
+        if scripted.drop_connection {
+            return Ok(Self::Drop);
+        }
+        let status = StatusCode::from_u16(scripted.status).map_err(|_| ScriptError::Status(scripted.status))?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in &scripted.headers {
+            let wrong = || ScriptError::Header(format!("{name}: {value}"));
+            let key: HeaderName = name.parse().map_err(|_| wrong())?;
+            headers.append(key, HeaderValue::from_str(value).map_err(|_| wrong())?);
+        }
+        Ok(Self::Answer { status, headers, body: scripted.body.clone() })
+    }
+
+    /// Gives the answer. One that hangs ends with the server only.
+    pub(super) async fn play(self, stopping: &CancellationToken) -> Response {
+        match self {
+            Self::Answer { status, headers, body } => {
+                let mut response = Response::new(Body::from(body));
+                *response.status_mut() = status;
+                *response.headers_mut() = headers;
+                response
+            }
+            Self::Drop => cut(),
+            Self::Hang => {
+                stopping.cancelled().await;
+                cut()
+            }
+        }
+    }
+}
+
+/// A response whose body breaks at once: the server can only close the connection.
+fn cut() -> Response {
+    let broken = stream::iter([Err::<Bytes, _>(io::Error::from(io::ErrorKind::ConnectionAborted))]);
+    Response::new(Body::from_stream(broken))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(canned: Option<Canned>) -> Option<String> {
+        match canned? {
+            Canned::Answer { body, .. } => Some(body),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn answers_come_in_turn_to_the_requests_they_are_for() {
+        let script = Script::default();
+        let say = |on, text: &str, times, after| {
+            script.push(Scripted { on, body: text.to_owned(), times, after, ..Scripted::default() }).unwrap();
+        };
+        say(On::Read, "later", 1, 1);
+        say(On::Read, "twice", 2, 0);
+        say(On::Any, "anybody", 1, 0);
+        assert_eq!(body(script.next(Call::Read)).as_deref(), Some("twice"));
+        assert_eq!(body(script.next(Call::Query)).as_deref(), Some("anybody"));
+        assert_eq!(body(script.next(Call::Query)), None);
+        assert_eq!(body(script.next(Call::Read)).as_deref(), Some("later"));
+        assert_eq!(body(script.next(Call::Read)).as_deref(), Some("twice"));
+        assert_eq!(body(script.next(Call::Read)), None);
+        assert_eq!(script.waiting(), 0);
+    }
+
+    #[test]
+    fn what_http_cannot_say_is_refused() {
+        let script = Script::default();
+        assert!(script.push(Scripted { status: 99, ..Scripted::default() }).is_err());
+        let headers = BTreeMap::from([("X-Y".to_owned(), "a\nb".to_owned())]);
+        assert!(script.push(Scripted { headers, ..Scripted::default() }).is_err());
+    }
+}

@@ -1,0 +1,82 @@
+use std::collections::HashSet;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::Trial;
+use crate::sandbox::{RulesReport, Status};
+
+#[tokio::test]
+async fn the_truth_is_all_there_is() {
+    let trial = Trial::new(&["--projects", "2", "--users", "2"]).await;
+    let text = trial.request(Method::GET, "/sandbox/truth").send().await.unwrap().text().await.unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |provider: &str| lines.iter().filter(|line| line["provider"] == provider).count();
+    assert_eq!((of("agora"), of("web3mq")), (1500, 800));
+    let accounts: HashSet<&str> = lines.iter().map(|line| line["account"].as_str().unwrap()).collect();
+    assert_eq!(accounts.len(), 4);
+}
+
+#[tokio::test]
+async fn the_world_can_be_changed() {
+    let trial = Trial::new(&["--messages", "0", "--topic-messages", "0"]).await;
+    let world = trial.sandbox.world();
+    let agora = json!({ "agora": {
+        "account": "sandbox", "src": "a", "dst": "b", "kind": "peer", "ms": 5, "payload_base64": "7aC9"
+    }});
+    assert_eq!(trial.post("/sandbox/append", agora).await.0, 204);
+    assert_eq!(world.agora("sandbox")[0].payload, b"\xED\xA0\xBD");
+    assert_eq!(trial.post("/sandbox/append", json!({ "generate": 20 })).await.0, 204);
+    assert_eq!(world.agora("sandbox").len(), 21);
+
+    let user = world.users().remove(0);
+    let rows = || world.web3mq(&user).into_values().flatten().collect::<Vec<_>>();
+    assert_eq!(rows().len(), 20);
+    let mut message = serde_json::to_value(&*rows()[0]).unwrap();
+    message["account"] = json!(user);
+    message["status"] = json!("received");
+    assert_eq!(trial.post("/sandbox/append", json!({ "web3mq": message })).await.0, 204);
+    let unread = rows().iter().filter(|row| row.status.is_some()).count();
+    assert_eq!(trial.post("/sandbox/advance", json!(null)).await.1["moved"], unread);
+    world.advance_statuses();
+    assert!(rows().iter().all(|row| matches!(row.status, Some(Status::Read) | None)));
+
+    message["account"] = json!("user:nobody");
+    let (status, body) = trial.post("/sandbox/append", json!({ "web3mq": message })).await;
+    assert_eq!((status.as_u16(), body), (400, json!({ "error": "the sandbox has no account `user:nobody`" })));
+    assert_eq!(trial.post("/sandbox/token", json!({ "token": "new" })).await.0, 204);
+    assert_eq!(world.token(), "new");
+}
+
+#[tokio::test]
+async fn the_rules_are_reported_and_reset() {
+    let trial = Trial::new(&[]).await;
+    trial.get("/dev/v2/project/sandbox/rtm/message/history/count").await;
+    let (_, body) = trial.get("/sandbox/rules").await;
+    let report: RulesReport = serde_json::from_value(body).unwrap();
+    assert_eq!(report, trial.sandbox.rules());
+    assert_eq!((report.total.count, report.total.unauthorised), (1, 1));
+    assert_eq!(trial.post("/sandbox/rules/reset", Value::Null).await.0, 204);
+    assert_eq!(trial.sandbox.rules().total.requests(), 0);
+}
+
+#[tokio::test]
+async fn the_sample_configuration_names_every_stream() {
+    let trial = Trial::new(&["--projects", "2", "--users", "2"]).await;
+    let config: toml::Table = trial.sandbox.sample_config("sqlite://demo.db").parse().unwrap();
+    assert_eq!(config["database"]["url"].as_str(), Some("sqlite://demo.db"));
+    let (projects, users) = (config["agora"].as_array().unwrap(), config["web3mq"].as_array().unwrap());
+    assert_eq!((projects.len(), users.len()), (2, 2));
+    for project in projects {
+        let app_id = project["app_id"].as_str().unwrap();
+        let streams = project["streams"].as_array().unwrap();
+        let names: HashSet<&str> = streams.iter().filter_map(|s| s.get("destination")?.as_str()).collect();
+        assert!(trial.sandbox.world().agora(app_id).iter().all(|m| names.contains(m.dst.as_str())));
+        assert!(names.contains("it's \"quoted\"") && names.contains("silent room"));
+    }
+    for user in users {
+        let topics = trial.sandbox.world().web3mq(user["user_id"].as_str().unwrap());
+        assert_eq!(user["streams"].as_array().unwrap().len(), topics.len());
+        assert_eq!(user["private_key"].as_str().unwrap().len(), 64);
+    }
+}

@@ -1,0 +1,149 @@
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::{NOW, Trial, answer};
+
+const PATH: &str = "/api/messages/history/";
+
+impl Trial {
+    fn user(&self) -> String {
+        self.sandbox.world().users().remove(0)
+    }
+
+    /// The busiest conversation of the first account.
+    fn topic(&self) -> String {
+        let topics = self.sandbox.world().web3mq(&self.user());
+        topics.into_iter().max_by_key(|(_, rows)| rows.len()).unwrap().0
+    }
+
+    /// A signed request's parameters.
+    fn signed(&self, topic: &str, page: usize, size: usize, timestamp: i64) -> Vec<(&'static str, String)> {
+        let signature = self.sandbox.world().with_user(&self.user(), |a| a.sign(topic, timestamp)).unwrap();
+        vec![
+            ("userid", self.user()),
+            ("topic", topic.to_owned()),
+            ("page", page.to_string()),
+            ("size", size.to_string()),
+            ("timestamp", timestamp.to_string()),
+            ("web3mq_signature", signature),
+        ]
+    }
+
+    async fn ask(&self, parameters: &[(&'static str, String)], headers: &[(&str, &str)]) -> Value {
+        let encode =
+            |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+        let query: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+        let request = self.request(Method::GET, &format!("{PATH}?{}", query.join("&")));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let (status, body) = answer(request.send().await.unwrap()).await;
+        assert_eq!(status, StatusCode::OK);
+        body
+    }
+
+    async fn page(&self, topic: &str, page: usize, size: usize) -> Value {
+        let moment = i64::try_from(page * 1000 + size).unwrap();
+        self.ask(&self.signed(topic, page, size, NOW.0 + moment), &[]).await
+    }
+}
+
+#[tokio::test]
+async fn paging_shows_the_truth_newest_first() {
+    let trial = Trial::new(&[]).await;
+    let topic = trial.topic();
+    let truth = trial.sandbox.world().web3mq(&trial.user()).remove(&topic).unwrap();
+    let mut shown: Vec<Value> = Vec::new();
+    for page in 1.. {
+        let answer = trial.page(&topic, page, 70).await;
+        assert_eq!((&answer["code"], &answer["data"]["total"]), (&json!(0), &json!(truth.len())));
+        let rows = answer["data"]["result"].as_array().unwrap().clone();
+        if rows.is_empty() {
+            break;
+        }
+        shown.extend(rows);
+    }
+    assert_eq!(shown.len(), truth.len());
+    for (row, message) in shown.iter().rev().zip(&truth) {
+        assert_eq!(row["messageid"], message.messageid);
+        assert_eq!(row["payload"], message.payload_text);
+        assert_eq!(row["timestamp"], message.ms);
+        assert_eq!(row["topic"], message.row_topic);
+        assert_eq!(row["message_status"]["status"], json!(message.status));
+        assert_eq!(row["version"], 1);
+    }
+    assert_eq!(trial.sandbox.rules().total.broken(), 0);
+}
+
+#[tokio::test]
+async fn sizes_are_cut_and_unknown_topics_are_empty() {
+    let trial = Trial::new(&["--max-size", "30"]).await;
+    let answer = trial.page(&trial.topic(), 1, 500).await;
+    assert_eq!(answer["data"]["result"].as_array().unwrap().len(), 30);
+    let answer = trial.page("group:nowhere", 1, 20).await;
+    assert_eq!(answer, json!({ "code": 0, "msg": "ok", "data": { "total": 0, "result": [] } }));
+}
+
+#[tokio::test]
+async fn only_a_fresh_signature_of_the_account_will_do() {
+    let trial = Trial::new(&[]).await;
+    let topic = trial.topic();
+    let good = trial.signed(&topic, 1, 20, NOW.0);
+    let with = |name: &str, value: &str| {
+        let mut parameters = good.clone();
+        parameters.iter_mut().find(|(n, _)| *n == name).unwrap().1 = value.to_owned();
+        parameters
+    };
+    assert_eq!(trial.ask(&good, &[]).await["code"], 0);
+    assert_eq!(trial.sandbox.rules().total.stale_signature, 0);
+    assert_eq!(trial.ask(&good, &[("didkey", "eth:0x0")]).await["code"], 0);
+    assert_eq!(trial.sandbox.rules().total.stale_signature, 1, "a second use is recorded");
+
+    assert_eq!(trial.ask(&with("topic", "group:other"), &[]).await["code"], 1000);
+    assert_eq!(trial.ask(&with("userid", "user:nobody"), &[]).await["code"], 404);
+    assert_eq!(trial.ask(&with("page", "0"), &[]).await["code"], 1001);
+    assert_eq!(trial.ask(&good[..5], &[]).await["code"], 1001);
+    let late = trial.signed(&topic, 1, 20, NOW.0 - 300_001);
+    assert_eq!(trial.ask(&late, &[]).await["code"], 3001);
+    assert_eq!(trial.ask(&good, &[("web3mq-request-pubkey", "00")]).await["code"], 1000);
+    assert_eq!(trial.ask(&good, &[("didkey", "eth")]).await["code"], 1001);
+    let key = trial.sandbox.world().with_user(&trial.user(), super::super::Web3mqAccount::public_key).unwrap();
+    assert_eq!(trial.ask(&good, &[("web3mq-request-pubkey", &key)]).await["code"], 0);
+    let total = trial.sandbox.rules().total;
+    assert_eq!((total.unauthorised, total.bad_request), (4, 3));
+}
+
+#[tokio::test]
+async fn a_plus_must_be_encoded_and_the_path_ends_in_a_slash() {
+    let trial = Trial::new(&[]).await;
+    let topic = trial.topic();
+    let signed = |timestamp| trial.signed(&topic, 1, 20, timestamp);
+    let parameters = (NOW.0..NOW.0 + 1000).map(signed).find(|p| p[5].1.contains('+')).unwrap();
+    assert_eq!(trial.ask(&parameters, &[]).await["code"], 0);
+    let raw: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(trial.get(&format!("{PATH}?{}", raw.join("&"))).await.1["code"], 1000);
+    assert_eq!(trial.get(&format!("/api/messages/history?{}", raw.join("&"))).await.0, 404);
+}
+
+#[tokio::test]
+async fn rows_come_in_every_shape() {
+    let flags = ["--envelope", "v2", "--payload-field", "pyaload", "--from-sign", "number", "--extra-fields"];
+    let trial = Trial::new(&flags).await;
+    let answer = trial.page(&trial.topic(), 1, 20).await;
+    let row = &answer["data"]["data_list"][0];
+    assert!(answer["data"]["total_count"].is_number() && row["pyaload"].is_string(), "{answer}");
+    assert!(row["from_sign"].is_number() && row["extra_data"].is_object(), "{answer}");
+
+    let trial = Trial::new(&["--total", "absent", "--empty-list", "absent"]).await;
+    assert_eq!(trial.page("group:nowhere", 1, 20).await["data"], json!({}));
+}
+
+#[tokio::test]
+async fn some_rows_say_no_status() {
+    let trial = Trial::new(&["--topic-messages", "5000"]).await;
+    let topic = trial.topic();
+    let mut rows = Vec::new();
+    for page in 1..10 {
+        rows.extend(trial.page(&topic, page, 100).await["data"]["result"].as_array().unwrap().clone());
+    }
+    assert!(rows.iter().any(|row| row.get("message_status") == Some(&Value::Null)));
+    assert!(rows.iter().any(|row| row.get("message_status").is_none()));
+}

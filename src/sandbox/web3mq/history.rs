@@ -1,0 +1,187 @@
+//! The messages of one Web3MQ account, by the conversation they are asked for under.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::{Signature, SigningKey};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::time::Millis;
+
+/// How far a message has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// The node has it.
+    Received,
+    /// Its receiver has it.
+    Delivered,
+    /// Its receiver has read it.
+    Read,
+}
+
+/// A message as Web3MQ keeps it, in the words of the contract.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Web3mqMessage {
+    /// The conversation that it is asked for under.
+    pub topic: String,
+    /// The topic that it names itself: in a chat of two it is the receiver.
+    pub row_topic: String,
+    /// The user who sent it.
+    pub from: String,
+    /// Chosen by the sender's client; may be empty.
+    pub messageid: String,
+    /// When, in milliseconds since 1970.
+    pub ms: i64,
+    /// The payload exactly as it is sent: base64, or what some client took for it.
+    pub payload_text: String,
+    /// Its media type, or what some client took for it.
+    pub payload_type: String,
+    /// How it is encrypted.
+    pub cipher_suite: String,
+    /// The sender's signature.
+    pub from_sign: String,
+    /// How far it has come; `None` is sent as null, or on odd milliseconds left out.
+    pub status: Option<Status>,
+    /// Since when.
+    pub status_ms: i64,
+    /// Of the format: always 1.
+    pub version: i64,
+}
+
+/// Messages in order of time; those of one millisecond in the order they came in.
+pub type Rows = Vec<Arc<Web3mqMessage>>;
+
+/// One user: a key and conversations.
+#[derive(Clone, Debug)]
+pub struct Web3mqAccount {
+    user_id: String,
+    key: SigningKey,
+    topics: BTreeMap<String, Rows>,
+}
+
+impl Web3mqAccount {
+    /// The account number `index` of a sandbox with this seed: always the same one.
+    pub fn derive(seed: u64, index: usize) -> Self {
+        let secret = blake3::derive_key("backscroll sandbox web3mq key", format!("{seed}/{index}").as_bytes());
+        let key = SigningKey::from_bytes(&secret);
+        let id = blake3::hash(key.verifying_key().as_bytes()).to_hex();
+        Self { user_id: format!("user:{}", id.get(..56).unwrap_or_default()), key, topics: BTreeMap::new() }
+    }
+
+    /// `user:` and 56 hexadecimal digits.
+    pub fn user_id(&self) -> &str {
+        &self.user_id
+    }
+
+    /// The Ed25519 seed that signs requests, in hexadecimal: what a configuration calls `private_key`.
+    pub fn private_key(&self) -> String {
+        hex::encode(self.key.to_bytes())
+    }
+
+    /// The public key that a request's header may name, in hexadecimal.
+    pub fn public_key(&self) -> String {
+        hex::encode(self.key.verifying_key().to_bytes())
+    }
+
+    /// Signs a request as the contract has it.
+    pub fn sign(&self, topic: &str, timestamp: i64) -> String {
+        use ed25519_dalek::Signer;
+        STANDARD.encode(self.key.sign(format!("{}{topic}{timestamp}", self.user_id).as_bytes()).to_bytes())
+    }
+
+    /// Whether `signature` is the standard base64 of a good one.
+    pub fn verifies(&self, topic: &str, timestamp: i64, signature: &str) -> bool {
+        let Ok(bytes) = STANDARD.decode(signature) else { return false };
+        let Ok(signature) = Signature::from_slice(&bytes) else { return false };
+        let signed = format!("{}{topic}{timestamp}", self.user_id);
+        self.key.verifying_key().verify_strict(signed.as_bytes(), &signature).is_ok()
+    }
+
+    /// All conversations, those without a message included.
+    pub fn topics(&self) -> &BTreeMap<String, Rows> {
+        &self.topics
+    }
+
+    /// Makes a conversation known that may have no message at all.
+    pub fn open(&mut self, topic: &str) {
+        self.topics.entry(topic.to_owned()).or_default();
+    }
+
+    /// Adds a message to its conversation at its time, behind those of the same millisecond.
+    pub fn insert(&mut self, message: Web3mqMessage) {
+        let rows = self.topics.entry(message.topic.clone()).or_default();
+        let at = rows.partition_point(|m| m.ms <= message.ms);
+        rows.insert(at, Arc::new(message));
+    }
+
+    /// A page counted from 1, newest first, and the size of the whole conversation.
+    pub fn page(&self, topic: &str, page: usize, size: usize) -> (Rows, usize) {
+        let Some(rows) = self.topics.get(topic) else { return (Rows::new(), 0) };
+        let skip = page.saturating_sub(1).saturating_mul(size);
+        (rows.iter().rev().skip(skip).take(size).cloned().collect(), rows.len())
+    }
+
+    /// Moves every message one step on, from received to delivered to read. Returns how many moved.
+    pub fn advance(&mut self, now: Millis) -> usize {
+        let mut moved = 0;
+        for row in self.topics.values_mut().flatten() {
+            let next = match row.status {
+                Some(Status::Received) => Status::Delivered,
+                Some(Status::Delivered) => Status::Read,
+                Some(Status::Read) | None => continue,
+            };
+            let row = Arc::make_mut(row);
+            (row.status, row.status_ms) = (Some(next), now.0);
+            moved += 1;
+        }
+        moved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_follow_from_the_seed() {
+        let account = Web3mqAccount::derive(1, 0);
+        assert_eq!(account.user_id(), Web3mqAccount::derive(1, 0).user_id());
+        assert_ne!(account.user_id(), Web3mqAccount::derive(1, 1).user_id());
+        assert_ne!(account.user_id(), Web3mqAccount::derive(2, 0).user_id());
+        assert_eq!(account.user_id().len(), 5 + 56);
+    }
+
+    /// The first two vectors were recorded from the provider's own SDK, under the keys A and B of RFC 8032.
+    #[test]
+    fn signatures_of_the_real_sdk_are_taken_and_others_refused() {
+        let user = "user:1ac51cff3495beac8f47927ddc719c2de3d08ee3b30f97c7ecd27b77";
+        let vectors = [
+            (
+                "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+                "group:dc6dfb6cb100c52499319e79de0429ddf90fb4db",
+                1_656_991_509_327,
+                "omaQf5dbi7Rj5g0YoSzxyb8P5/Dfflx/zaEn3J7GjqjRxRgZ2poP94w0ht0uCiiTgKv56MqC4V8nJCCt8VMPDg==",
+            ),
+            (
+                "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
+                "user:850b1e20abfce1e514659650834380f584e21c0b03fac89847fa86c6",
+                1_700_000_000_000,
+                "WPZKe/mnAkgUbUtvZwsCMQo5QUBdisFnbHoRaeYRPJEUXif85jqVOdWoItkBL6A1PO/WhTpPbGFmRw/OP/7LCA==",
+            ),
+        ];
+        for (seed, topic, timestamp, signature) in vectors {
+            let secret: [u8; 32] = hex::decode(seed).unwrap().try_into().unwrap();
+            let key = SigningKey::from_bytes(&secret);
+            let account = Web3mqAccount { user_id: user.to_owned(), key, topics: BTreeMap::new() };
+            assert!(account.verifies(topic, timestamp, signature));
+            assert_eq!(account.sign(topic, timestamp), signature);
+            assert!(!account.verifies(topic, timestamp + 1, signature));
+            assert!(!account.verifies("group:other", timestamp, signature));
+            assert!(!account.verifies(topic, timestamp, &signature.replace('/', " ")));
+            assert!(!account.verifies(topic, timestamp, signature.trim_end_matches('=')));
+        }
+    }
+}

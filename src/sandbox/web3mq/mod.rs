@@ -1,0 +1,121 @@
+//! Web3MQ's message history: signed GETs, numbered pages from the newest back.
+
+mod history;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+
+pub use history::{Rows, Status, Web3mqAccount, Web3mqMessage};
+
+use self::wire::{Malformed, Page, Request};
+use super::desk::{Desk, STRANGER, Turned};
+use super::rules::Call;
+use super::world::World;
+use crate::domain::time::Millis;
+
+/// How far a request's timestamp may be from the provider's clock.
+const FRESH_MS: u64 = 5 * 60 * 1000;
+
+/// Why a request gets no page. The providers' documents list no codes: 404 is the one they show, 1000 and 3001 are
+/// those that its SDKs have special cases for.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("{0}")]
+    Malformed(#[from] Malformed),
+    #[error("User not found")]
+    NoSuchUser,
+    #[error("signature verification failed")]
+    BadSignature,
+    #[error("public key does not belong to the user")]
+    WrongKey,
+    #[error("timestamp expired")]
+    StaleTimestamp,
+}
+
+impl Refusal {
+    fn code(&self) -> u16 {
+        match self {
+            Self::Malformed(_) => 1001,
+            Self::NoSuchUser => 404,
+            Self::BadSignature | Self::WrongKey => 1000,
+            Self::StaleTimestamp => 3001,
+        }
+    }
+}
+
+/// The one endpoint. Its path ends in a slash; without it there is nothing.
+pub(super) fn routes() -> Router<Arc<Desk>> {
+    Router::new().route("/api/messages/history/", get(history))
+}
+
+async fn history(
+    State(desk): State<Arc<Desk>>,
+    Query(parameters): Query<BTreeMap<String, String>>,
+    headers: HeaderMap,
+) -> Response {
+    let checked = check(&desk.world, &parameters, &headers);
+    let named = parameters.get("userid").map_or(STRANGER, String::as_str);
+    let account = desk.world.with_user(named, |_| named).unwrap_or(STRANGER);
+    if let Ok(request) = &checked {
+        desk.world.rules().signed(account, &request.signature);
+    }
+    let authorised = matches!(checked, Ok(_) | Err(Refusal::Malformed(_)));
+    match desk.admit(account, Call::History, authorised).await {
+        Err(Turned::Scripted(answer)) => return *answer,
+        Err(Turned::OverQuota) => {
+            let body = Json(json!({ "code": 429, "msg": "too many requests" }));
+            return desk.slow_down((StatusCode::TOO_MANY_REQUESTS, body));
+        }
+        // Which credential was wrong, `checked` says.
+        Err(Turned::Unauthorised) | Ok(()) => {}
+    }
+    match checked {
+        Ok(request) => {
+            let options = desk.world.options();
+            let size = request.size.min(options.max_size.max(1));
+            let page = desk.world.with_user(named, |account| account.page(&request.topic, request.page, size));
+            let (rows, total) = page.unwrap_or_default();
+            Json(Page { rows: &rows, total, options }).into_response()
+        }
+        Err(refusal) => {
+            if matches!(refusal, Refusal::Malformed(_)) {
+                desk.world.rules().bad_request(account);
+            }
+            Json(json!({ "code": refusal.code(), "msg": refusal.to_string() })).into_response()
+        }
+    }
+}
+
+/// Checks everything about a request that does not depend on the messages.
+fn check(world: &World, parameters: &BTreeMap<String, String>, headers: &HeaderMap) -> Result<Request, Refusal> {
+    let request = Request::read(parameters)?;
+    world
+        .with_user(&request.userid, |account| signed_by(account, &request, headers, world.now()))
+        .unwrap_or(Err(Refusal::NoSuchUser))?;
+    Ok(request)
+}
+
+fn signed_by(account: &Web3mqAccount, request: &Request, headers: &HeaderMap, now: Millis) -> Result<(), Refusal> {
+    if request.timestamp.abs_diff(now.0) > FRESH_MS {
+        return Err(Refusal::StaleTimestamp);
+    }
+    if !account.verifies(&request.topic, request.timestamp, &request.signature) {
+        return Err(Refusal::BadSignature);
+    }
+    let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    if header("web3mq-request-pubkey").is_some_and(|key| key != account.public_key()) {
+        return Err(Refusal::WrongKey);
+    }
+    if header("didkey").is_some_and(|did| !did.contains(':')) {
+        return Err(Malformed::DidKey.into());
+    }
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! What Web3MQ's requests and answers look like, in every shape they have been seen in.
+
+use std::collections::BTreeMap;
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::json;
+
+use super::history::{Rows, Web3mqMessage};
+use crate::sandbox::options::Options;
+use crate::sandbox::shape::{EmptyList, Envelope, FromSign, PayloadField, Total};
+
+/// The parameters of a request for a page.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Request {
+    pub(super) userid: String,
+    pub(super) topic: String,
+    pub(super) page: usize,
+    pub(super) size: usize,
+    pub(super) timestamp: i64,
+    pub(super) signature: String,
+}
+
+/// Why parameters are not what the contract allows.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub(super) enum Malformed {
+    #[error("missing parameter {0}")]
+    Missing(&'static str),
+    #[error("{0} must be a whole number from 1 up")]
+    NotANumber(&'static str),
+    #[error("didkey must be a type and a value with a colon between")]
+    DidKey,
+}
+
+impl Request {
+    /// Reads the decoded parameters.
+    pub(super) fn read(parameters: &BTreeMap<String, String>) -> Result<Self, Malformed> {
+        let text = |name: &'static str| {
+            parameters.get(name).filter(|value| !value.is_empty()).cloned().ok_or(Malformed::Missing(name))
+        };
+        let positive = |name: &'static str| match text(name)?.parse::<usize>() {
+            Ok(number) if number >= 1 => Ok(number),
+            _ => Err(Malformed::NotANumber(name)),
+        };
+        Ok(Self {
+            userid: text("userid")?,
+            topic: text("topic")?,
+            page: positive("page")?,
+            size: positive("size")?,
+            // What is signed is the text, so only the one text that the number has will do.
+            timestamp: text("timestamp")?
+                .parse()
+                .ok()
+                .filter(|t: &i64| parameters.get("timestamp").is_some_and(|text| *text == t.to_string()))
+                .ok_or(Malformed::NotANumber("timestamp"))?,
+            signature: text("web3mq_signature")?,
+        })
+    }
+}
+
+/// The answer of success: a page in its envelope.
+#[derive(Debug)]
+pub(super) struct Page<'a> {
+    pub(super) rows: &'a Rows,
+    pub(super) total: usize,
+    pub(super) options: &'a Options,
+}
+
+impl Serialize for Page<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(3))?;
+        map.serialize_entry("code", &0)?;
+        map.serialize_entry("msg", "ok")?;
+        map.serialize_entry("data", &Data(self))?;
+        map.end()
+    }
+}
+
+struct Data<'a>(&'a Page<'a>);
+
+impl Serialize for Data<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Page { rows, total, options } = self.0;
+        let (total_name, list_name) = match options.envelope {
+            Envelope::V1 => ("total", "result"),
+            Envelope::V2 => ("total_count", "data_list"),
+        };
+        let mut map = serializer.serialize_map(None)?;
+        if options.total == Total::Whole {
+            map.serialize_entry(total_name, total)?;
+        }
+        let shown: Vec<_> = rows.iter().map(|message| Shown { message, options }).collect();
+        match options.empty_list {
+            EmptyList::Null if shown.is_empty() => map.serialize_entry(list_name, &())?,
+            EmptyList::Absent if shown.is_empty() => {}
+            _ => map.serialize_entry(list_name, &shown)?,
+        }
+        map.end()
+    }
+}
+
+/// One row in the shape that the options ask for.
+struct Shown<'a> {
+    message: &'a Web3mqMessage,
+    options: &'a Options,
+}
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (message, options) = (self.message, self.options);
+        let payload = match options.payload_field {
+            PayloadField::Payload => "payload",
+            PayloadField::Pyaload => "pyaload",
+        };
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("cipher_suite", &message.cipher_suite)?;
+        map.serialize_entry("from", &message.from)?;
+        map.serialize_entry("topic", &message.row_topic)?;
+        match options.from_sign {
+            FromSign::Text => map.serialize_entry("from_sign", &message.from_sign)?,
+            FromSign::Number => map.serialize_entry("from_sign", &number_of(&message.from_sign))?,
+        }
+        map.serialize_entry("messageid", &message.messageid)?;
+        map.serialize_entry("payload_type", &message.payload_type)?;
+        map.serialize_entry("timestamp", &message.ms)?;
+        match message.status {
+            Some(status) => {
+                map.serialize_entry("message_status", &json!({ "status": status, "timestamp": message.status_ms }))?;
+            }
+            None if message.ms % 2 == 0 => map.serialize_entry("message_status", &())?,
+            None => {}
+        }
+        map.serialize_entry(payload, &message.payload_text)?;
+        map.serialize_entry("version", &message.version)?;
+        if options.extra_fields {
+            map.serialize_entry("threadid", "")?;
+            map.serialize_entry("message_type", "Web3MQ/thread")?;
+            map.serialize_entry("extra_data", &json!({ "client": "sandbox", "tags": [1, null, "two"] }))?;
+        }
+        map.end()
+    }
+}
+
+/// The contract's table calls `from_sign` an int and does not say which: the first four bytes of its hash will do.
+fn number_of(from_sign: &str) -> u32 {
+    let [a, b, c, d, ..] = *blake3::hash(from_sign.as_bytes()).as_bytes();
+    u32::from_be_bytes([a, b, c, d])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parameters() -> BTreeMap<String, String> {
+        let pairs = [
+            ("userid", "user:1"),
+            ("topic", "group:1"),
+            ("page", "1"),
+            ("size", "20"),
+            ("timestamp", "1656991509327"),
+            ("web3mq_signature", "c2ln"),
+        ];
+        pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    #[test]
+    fn every_parameter_is_required_and_numbers_are_numbers() {
+        assert!(Request::read(&parameters()).is_ok());
+        for name in ["userid", "topic", "page", "size", "timestamp", "web3mq_signature"] {
+            let mut without = parameters();
+            without.remove(name);
+            assert_eq!(Request::read(&without), Err(Malformed::Missing(name)));
+        }
+        for (name, wrong) in [("page", "0"), ("page", "-1"), ("size", "x"), ("timestamp", "01656991509327")] {
+            let mut parameters = parameters();
+            parameters.insert(name.to_owned(), wrong.to_owned());
+            assert_eq!(Request::read(&parameters), Err(Malformed::NotANumber(name)));
+        }
+    }
+}
