@@ -8,7 +8,7 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use tokio::time::Instant;
 
-use super::budget::Budget;
+use super::budget::{Budget, Turn};
 use super::clock::{ProviderClock, parse_http_date};
 use super::error::ProviderError;
 use crate::domain::clock::Clock;
@@ -103,11 +103,12 @@ impl Http {
     pub async fn send(
         &self,
         what: &'static str,
+        turn: Turn,
         request: impl Fn() -> Result<Request, ProviderError>,
     ) -> Result<Answer, ProviderError> {
         let mut failures = 0;
         loop {
-            self.budget.acquire().await;
+            self.budget.acquire(turn).await;
             let passing = match self.attempt(what, request()?).await? {
                 Ok(answer) => {
                     self.well();

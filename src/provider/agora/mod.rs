@@ -14,6 +14,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 use tokio::time::{Instant, sleep};
 
+use super::budget::Turn;
 use super::error::ProviderError;
 use super::http::{Answer, Http, Request};
 use super::{Account, Fetched, Provider, Survey, pieces};
@@ -92,6 +93,7 @@ impl Agora {
     async fn send(
         &self,
         what: &'static str,
+        turn: Turn,
         request: impl Fn() -> (Method, Url, Option<String>),
     ) -> Result<Answer, ProviderError> {
         let signed = || {
@@ -100,10 +102,10 @@ impl Agora {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json;charset=utf-8"));
             Ok(Request { method, url, headers, body })
         };
-        match self.http.send(what, signed).await {
+        match self.http.send(what, turn, signed).await {
             Err(ProviderError::Credentials { .. }) if self.credentials.renew() => {
                 tracing::info!(account = self.account.name, "credentials refused; trying the renewed token");
-                self.http.send(what, signed).await
+                self.http.send(what, turn, signed).await
             }
             answer => answer,
         }
@@ -128,7 +130,7 @@ impl Agora {
         append(&mut url, "start_time", Some(&padded.from().to_string()));
         append(&mut url, "end_time", Some(&padded.to().to_string()));
         for _ in 0..POLLS {
-            let answer = self.send(WHAT, || (Method::GET, url.clone(), None)).await?;
+            let answer = self.send(WHAT, Turn::Begin, || (Method::GET, url.clone(), None)).await?;
             if let Some(count) = ready(WHAT, &answer, wire::count)? {
                 return Ok(count);
             }
@@ -162,7 +164,7 @@ impl Agora {
         let body =
             serde_json::to_string(&query).map_err(|e| ProviderError::Malformed { what: WHAT, fault: e.to_string() })?;
         let url = self.history("query");
-        let answer = self.send(WHAT, || (Method::POST, url.clone(), Some(body.clone()))).await?;
+        let answer = self.send(WHAT, Turn::Begin, || (Method::POST, url.clone(), Some(body.clone()))).await?;
         let made = Instant::now();
         let Some(location) = ready(WHAT, &answer, wire::location)? else {
             return Err(ProviderError::Malformed { what: WHAT, fault: "in progress, without a handle".to_owned() });
@@ -193,7 +195,7 @@ impl Agora {
         tokio::time::sleep_until(made + wait).await;
         let waited = made.elapsed();
         for poll in 0..POLLS {
-            let answer = self.send(WHAT, || (Method::GET, handle.clone(), None)).await?;
+            let answer = self.send(WHAT, Turn::Finish, || (Method::GET, handle.clone(), None)).await?;
             // 404, too: the documents leave open what a handle that is gone is answered with.
             if matches!(answer.status, StatusCode::GONE | StatusCode::NOT_FOUND) {
                 return Ok(None);

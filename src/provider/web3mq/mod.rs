@@ -13,6 +13,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use tokio::time::Instant;
 
+use super::budget::Turn;
 use super::error::ProviderError;
 use super::http::{BadClient, Http, Request};
 use super::{Account, Fetched, Provider, Survey, pieces};
@@ -109,7 +110,7 @@ impl Web3mq {
             let url = wire::history_url(&self.base, &self.key, &self.user, topic, at, page, size);
             Ok(Request { method: Method::GET, url, headers: self.headers.clone(), body: None })
         };
-        let answer = self.http.send(WHAT, signed).await?;
+        let answer = self.http.send(WHAT, Turn::Begin, signed).await?;
         if !answer.status.is_success() {
             return Err(answer.refused(WHAT));
         }
