@@ -19,7 +19,7 @@ use super::error::ProviderError;
 use super::http::{Answer, Http, Request};
 use super::{Account, Fetched, Provider, Survey, pieces};
 use crate::domain::message::{Conversation, ConversationKind, Message};
-use crate::domain::time::Millis;
+use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 pub use auth::{Credentials, Token};
 use readiness::Readiness;
@@ -27,6 +27,8 @@ use wire::{Filter, Item, Query, Reading, Sent};
 
 /// The largest page (contract: 20, 50 or 100).
 const PAGE: u64 = 100;
+/// The smallest, for a look at the first message.
+const GLANCE: u64 = 20;
 /// "Please wait at least two seconds to send a second GET request", and a little for the network.
 const AFTER_IN_PROGRESS: Duration = Duration::from_millis(2050);
 /// How often a handle or a count is asked for before it is given up.
@@ -140,9 +142,9 @@ impl Agora {
     }
 
     /// One page; where its handle dies, by a new one.
-    async fn page(&self, stream: &Stream, padded: Window, offset: u64) -> Result<Vec<Item>, ProviderError> {
+    async fn page(&self, stream: &Stream, padded: Window, offset: u64, limit: u64) -> Result<Vec<Item>, ProviderError> {
         for _ in 0..TRIES {
-            let (handle, made) = self.query(stream, padded, offset).await?;
+            let (handle, made) = self.query(stream, padded, offset, limit).await?;
             if let Some(items) = self.read(&handle, made).await? {
                 return Ok(items);
             }
@@ -152,7 +154,13 @@ impl Agora {
     }
 
     /// Makes a handle; answers with its place and when it was made.
-    async fn query(&self, stream: &Stream, padded: Window, offset: u64) -> Result<(Url, Instant), ProviderError> {
+    async fn query(
+        &self,
+        stream: &Stream,
+        padded: Window,
+        offset: u64,
+        limit: u64,
+    ) -> Result<(Url, Instant), ProviderError> {
         const WHAT: &str = "query";
         let filter = Filter {
             source: stream.source.as_deref(),
@@ -160,7 +168,7 @@ impl Agora {
             start_time: padded.from(),
             end_time: padded.to(),
         };
-        let query = Query { filter, offset, limit: PAGE, order: "asc" };
+        let query = Query { filter, offset, limit, order: "asc" };
         let body =
             serde_json::to_string(&query).map_err(|e| ProviderError::Malformed { what: WHAT, fault: e.to_string() })?;
         let url = self.history("query");
@@ -216,8 +224,30 @@ impl Agora {
     /// All pages of a padded window that is said to hold so many messages.
     async fn pages(&self, stream: &Stream, padded: Window, count: u64) -> Result<Vec<Vec<Item>>, ProviderError> {
         let offsets = (0..count.max(1).div_ceil(PAGE)).map(|page| page * PAGE);
-        let pages = stream::iter(offsets).map(|offset| self.page(stream, padded, offset));
+        let pages = stream::iter(offsets).map(|offset| self.page(stream, padded, offset, PAGE));
         pages.buffered(PAGES_AT_ONCE).try_collect().await
+    }
+
+    /// Cuts a range into windows of about `target` messages of the `count` in it: evenly in time, from the first
+    /// message on. A silence before it, which may be most of the range, becomes a piece of its own.
+    async fn cuts(
+        &self,
+        stream: &Stream,
+        range: Window,
+        count: u64,
+        target: u64,
+    ) -> Result<Vec<Second>, ProviderError> {
+        let pieces = pieces(count, target);
+        if pieces == 1 || range.seconds() == 1 {
+            return Ok(vec![]);
+        }
+        let glance = self.page(stream, range.padded(MARGIN), 0, GLANCE).await?;
+        let first = glance.iter().flatten().map(|sent| sent.at.second()).find(|at| *at > range.from());
+        let silence = first.and_then(|first| range.before(first));
+        let is_long = |silence: &Window| silence.seconds() > range.seconds() / pieces;
+        let Some(silence) = silence.filter(is_long) else { return Ok(range.even_cuts(pieces)) };
+        let spoken = range.starting(silence.to()).unwrap_or(range);
+        Ok([vec![silence.to()], spoken.even_cuts(pieces)].concat())
     }
 
     fn message(&self, sent: Sent) -> Message {
@@ -272,7 +302,7 @@ impl Provider for Agora {
             let as_of = self.http.clock().at(asked);
             return Ok(Survey::Done(Fetched { provider_count: Some(0), ..self.fetched(range, vec![], as_of, None) }));
         }
-        match range.even_cuts(pieces(count, target)) {
+        match self.cuts(&self.streams[stream], range, count, target).await? {
             cuts if cuts.is_empty() => Ok(Survey::Sized(count)),
             cuts => Ok(Survey::Split { count, cuts }),
         }
