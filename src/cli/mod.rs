@@ -25,7 +25,7 @@ use crate::daemon::ScheduleError;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::provider::http::BadClient;
 use crate::sandbox::SandboxError;
-use crate::store::{Missing, SqliteStore, StoreError};
+use crate::store::{Missing, PostgresStore, SqliteStore, Store, StoreError};
 
 /// Keeps your chat history: lays the messages that Agora RTM and Web3MQ keep only for a while down in a SQL database of
 /// your own.
@@ -153,15 +153,12 @@ impl Cli {
     }
 }
 
-/// Opens the archive that the configuration names.
-async fn open(config: &Config, missing: Missing) -> Result<SqliteStore, Failure> {
-    let DatabaseUrl::Sqlite(path) = &config.database.url;
-    if missing == Missing::Refuse && !path.exists() {
-        let fault =
-            format!("there is no archive at {}: `backscroll sync` or `backscroll migrate` makes it", path.display());
-        return Err(Failure::Usage(fault));
-    }
-    Ok(SqliteStore::open(path, missing).await?)
+/// Opens the archive at a URL.
+async fn open(url: &DatabaseUrl, missing: Missing) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match url {
+        DatabaseUrl::Sqlite(path) => Arc::new(SqliteStore::open(path, missing).await?),
+        DatabaseUrl::Postgres(server) => Arc::new(PostgresStore::connect(server.options(), missing).await?),
+    })
 }
 
 /// Writes a line to standard output. A reader that has gone away (`| head`) is no error.

@@ -12,7 +12,7 @@ use crate::daemon::signals;
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
 use crate::provider::ProviderError;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 use crate::sync::{Bounds, Engine, PassReport};
 
 /// Passes in a row that bring nothing before it is given up.
@@ -42,7 +42,7 @@ pub(super) async fn carry_out(args: Args, config: &Config, clock: Arc<dyn Clock>
     signals::listen(stop.clone())?;
     let bounds = Bounds { since: args.since.map(Millis::second), until: args.until.map(Millis::second) };
     let providers = accounts::providers(config, args.account.as_deref(), &clock)?;
-    let store = Arc::new(open(config, Missing::Create).await?);
+    let store = open(&config.database.url, Missing::Create).await?;
     let mut engine = Engine::new(providers, store.clone(), clock);
     let reports = to_the_end(&mut engine, bounds, &stop).await?;
     summary::after_sync(&reports, store.status().await?);

@@ -1,12 +1,13 @@
 //! What can go wrong with the database.
 
-use std::path::PathBuf;
-
 /// The archive could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("the archive {} cannot be opened: {source}", .path.display())]
-    Open { path: PathBuf, source: sqlx::Error },
+    #[error("the archive {place} cannot be opened: {source}")]
+    Open { place: String, source: sqlx::Error },
+
+    #[error("there is no archive in {place}")]
+    Absent { place: String },
 
     /// A later Backscroll has changed the tables.
     #[error("the archive was written by a newer Backscroll: it has schema {found}, and this one knows up to {known}")]
@@ -29,8 +30,9 @@ impl StoreError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Open { .. } => {
-                "see whether the folder exists and may be written, and whether the file is an SQLite database"
+                "see whether database.url is right: a file in a folder that may be written, or a server that answers"
             }
+            Self::Absent { .. } => "`backscroll sync` or `backscroll migrate` makes it",
             Self::Newer { .. } => "install the newer Backscroll; the archive is unharmed",
             Self::Schema(_) => "see whether database.url names the right file; the archive is unharmed",
             Self::Database { .. } => "nothing is lost; what was not committed is fetched again",

@@ -1,9 +1,16 @@
 //! Where the archive lies: messages, and the ledger of what is complete.
 
 mod answer;
+mod dialect;
 mod error;
+mod numbering;
+mod postgres;
+mod readable;
 mod rows;
+mod sql;
+mod sql_store;
 mod sqlite;
+mod write;
 
 use std::collections::HashMap;
 
@@ -15,7 +22,16 @@ use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 pub use answer::Answer;
 pub use error::StoreError;
-pub use sqlite::{Missing, SqliteStore};
+pub use postgres::PostgresStore;
+pub use sql_store::SqlStore;
+pub use sqlite::SqliteStore;
+
+/// Whether an archive that is not there is made or is an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    Create,
+    Refuse,
+}
 
 /// An account's number in the archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,6 +79,12 @@ pub trait Store: Send + Sync {
 
     /// Every active stream, in the order of accounts and keys.
     async fn status(&self) -> Result<Vec<StreamStatus>, StoreError>;
+
+    /// Where the archive is, for people.
+    fn place(&self) -> &str;
+
+    /// The schema of its tables.
+    fn schema(&self) -> i64;
 
     /// Answers once the database does.
     async fn ping(&self) -> Result<(), StoreError>;
@@ -195,6 +217,22 @@ pub struct StreamStatus {
     pub lost_seconds: u64,
     pub trouble: Option<Trouble>,
     pub pause: Option<Pause>,
+}
+
+/// The newest of the schemas that this program knows.
+fn newest(migrations: &sqlx::migrate::Migrator) -> i64 {
+    migrations.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// What a failed migration means.
+fn newer(error: sqlx::migrate::MigrateError, migrations: &sqlx::migrate::Migrator) -> StoreError {
+    use sqlx::migrate::MigrateError;
+    let known = newest(migrations);
+    match error {
+        MigrateError::VersionMissing(found) if found > known => StoreError::Newer { found, known },
+        MigrateError::Execute(source) => StoreError::Database { what: "migrate", source },
+        other => StoreError::Schema(other),
+    }
 }
 
 /// Short ledger rows are joined to their neighbour as long as both together hold no more than this.

@@ -6,7 +6,8 @@ use std::collections::{BTreeSet, HashMap};
 use super::StoreError;
 use crate::domain::body::Body;
 use crate::domain::identity::Identified;
-use crate::domain::message::{ConversationKind, Delivery};
+use crate::domain::message::{ConversationKind, Delivery, Status};
+use crate::domain::time::Millis;
 
 /// The numbers of the names that a batch mentions.
 #[derive(Debug, Default)]
@@ -45,6 +46,26 @@ pub(super) struct Mutable {
     pub(super) kind_unknown: bool,
     pub(super) message_type: Option<i64>,
     pub(super) status: Option<Delivery>,
+}
+
+impl Mutable {
+    /// From the columns of a row.
+    pub(super) fn of(
+        conversation: i64,
+        kind_unknown: bool,
+        message_type: Option<i64>,
+        status: Option<i64>,
+        status_at: Option<i64>,
+    ) -> Self {
+        let status = match status {
+            Some(1) => Some(Status::Received),
+            Some(2) => Some(Status::Delivered),
+            Some(3) => Some(Status::Read),
+            _ => None,
+        };
+        let at = status_at.map(Millis);
+        Self { conversation, kind_unknown, message_type, status: status.map(|status| Delivery { status, at }) }
+    }
 }
 
 /// All names that the messages mention, each once.
