@@ -43,6 +43,8 @@ pub(super) trait Dialect: sqlx::Database {
 
     fn text(row: &Self::Row, column: &'static str) -> Driver<Option<String>>;
 
+    fn bytes(row: &Self::Row, column: &'static str) -> Driver<Vec<u8>>;
+
     /// Makes room for messages of these moments, where a database needs that.
     fn make_room(
         connection: &mut Self::Connection,

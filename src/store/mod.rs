@@ -1,10 +1,13 @@
 //! Where the archive lies: messages, and the ledger of what is complete.
 
 mod answer;
+pub mod copy;
 mod dialect;
 mod error;
+mod ledger;
 mod numbering;
 mod postgres;
+mod read;
 mod readable;
 mod rows;
 mod sql;
@@ -22,7 +25,9 @@ use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 pub use answer::Answer;
 pub use error::StoreError;
+pub use ledger::{Ledger, Quarantined, StreamLedger};
 pub use postgres::PostgresStore;
+pub use read::{Archived, Cursor};
 pub use sql_store::SqlStore;
 pub use sqlite::SqliteStore;
 
@@ -79,6 +84,15 @@ pub trait Store: Send + Sync {
 
     /// Every active stream, in the order of accounts and keys.
     async fn status(&self) -> Result<Vec<StreamStatus>, StoreError>;
+
+    /// Up to `limit` messages behind the cursor and before `to`, in order of time.
+    async fn messages(&self, after: &Cursor, to: Millis, limit: u64) -> Result<Vec<Archived>, StoreError>;
+
+    /// All that the archive says of its accounts, apart from their messages.
+    async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError>;
+
+    /// Makes an account's ledger the one given. Its messages must be in the archive already.
+    async fn restore(&self, ledger: &Ledger) -> Result<(), StoreError>;
 
     /// Where the archive is, for people.
     fn place(&self) -> &str;

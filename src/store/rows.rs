@@ -4,10 +4,10 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::StoreError;
+use super::read::delivery;
 use crate::domain::body::Body;
 use crate::domain::identity::Identified;
-use crate::domain::message::{ConversationKind, Delivery, Status};
-use crate::domain::time::Millis;
+use crate::domain::message::{ConversationKind, Delivery};
 
 /// The numbers of the names that a batch mentions.
 #[derive(Debug, Default)]
@@ -57,14 +57,7 @@ impl Mutable {
         status: Option<i64>,
         status_at: Option<i64>,
     ) -> Self {
-        let status = match status {
-            Some(1) => Some(Status::Received),
-            Some(2) => Some(Status::Delivered),
-            Some(3) => Some(Status::Read),
-            _ => None,
-        };
-        let at = status_at.map(Millis);
-        Self { conversation, kind_unknown, message_type, status: status.map(|status| Delivery { status, at }) }
+        Self { conversation, kind_unknown, message_type, status: delivery(status, status_at) }
     }
 }
 

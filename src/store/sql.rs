@@ -82,3 +82,44 @@ pub(super) const QUARANTINE: &str = "
     INSERT INTO quarantine (account_id, hash, stream_id, from_s, to_s, found_at_ms, reason, raw)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
     ON CONFLICT DO NOTHING";
+
+/// The cursor's five parts are compared as one, in the order in which the rows are answered.
+pub(super) const MESSAGES: &str = "
+    SELECT a.name AS account, c.name AS conversation, c.kind, s.value AS sender, r.value AS recipient,
+           m.sent_at_ms, m.hash, CAST(m.occurrence AS BIGINT) AS occurrence, CAST(m.encoding AS BIGINT) AS encoding,
+           CAST(m.status AS BIGINT) AS status, m.status_at_ms, mt.value AS message_type, pt.value AS payload_type,
+           cs.value AS cipher_suite, m.archived_at_ms, m.provider_id, m.payload, m.extra,
+           CAST(m.account_id AS BIGINT) AS account_id, CAST(m.recipient_id AS BIGINT) AS recipient_id
+    FROM message m
+         JOIN account a ON a.id = m.account_id
+         JOIN conversation c ON c.id = m.conversation_id
+         JOIN name s ON s.id = m.sender_id
+         JOIN name r ON r.id = m.recipient_id
+         LEFT JOIN name mt ON mt.id = m.message_type_id
+         LEFT JOIN name pt ON pt.id = m.payload_type_id
+         LEFT JOIN name cs ON cs.id = m.cipher_suite_id
+    WHERE m.sent_at_ms >= $1 AND m.sent_at_ms < $2
+      AND (m.sent_at_ms, m.hash, m.account_id, m.recipient_id, m.occurrence) > ($1, $3, $4, $5, $6)
+    ORDER BY m.sent_at_ms, m.hash, m.account_id, m.recipient_id, m.occurrence
+    LIMIT $7";
+
+pub(super) const LEDGER_ACCOUNTS: &str = "
+    SELECT id, name, provider, horizon_s, settled_s, wanted_to_s FROM account ORDER BY name";
+
+pub(super) const LEDGER_STREAMS: &str = "
+    SELECT id, account_id, key, wanted_from_s, active FROM stream ORDER BY account_id, key";
+
+pub(super) const LEDGER_WINDOWS: &str = "
+    SELECT stream_id, from_s, to_s, messages, provider_count, doubt, sealed_at_ms
+    FROM sealed_window
+    ORDER BY stream_id, from_s";
+
+pub(super) const LEDGER_QUARANTINE: &str = "
+    SELECT stream_id, from_s, to_s, found_at_ms, reason, raw FROM quarantine ORDER BY stream_id, found_at_ms, hash";
+
+pub(super) const RESTORE_STREAM: &str = "
+    INSERT INTO stream (account_id, key, wanted_from_s, active) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (account_id, key) DO UPDATE SET wanted_from_s = excluded.wanted_from_s, active = excluded.active
+    RETURNING id";
+
+pub(super) const FORGET_WINDOWS: &str = "DELETE FROM sealed_window WHERE stream_id = $1";

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use sqlx::{Acquire, Pool, Transaction};
 
 use super::dialect::{Arg, Dialect};
+use super::ledger::{self, Ledger, window_of};
 use super::numbering::Numbering;
+use super::read::{self, Archived, Cursor};
 use super::{
     AccountId, Commit, NewAccount, Pause, Registered, RunId, Standing, Store, StoreError, StreamId, StreamStatus,
     Tally, Trouble, Written, sql, write,
@@ -144,6 +146,23 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         rows.iter().map(|row| status_of::<DB>(row, &runs_of(row)?)).collect()
     }
 
+    async fn messages(&self, after: &Cursor, to: Millis, limit: u64) -> Result<Vec<Archived>, StoreError> {
+        let mut connection = self.read.acquire().await.map_err(StoreError::at("messages"))?;
+        read::messages::<DB>(&mut connection, after, to, limit).await
+    }
+
+    async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError> {
+        let mut snapshot = self.read.begin().await.map_err(StoreError::at("ledgers"))?;
+        ledger::read::<DB>(&mut snapshot).await
+    }
+
+    async fn restore(&self, ledger: &Ledger) -> Result<(), StoreError> {
+        const WHAT: &str = "restore";
+        let mut tx = self.begin(WHAT).await?;
+        ledger::write::<DB>(&mut tx, ledger).await?;
+        tx.commit().await.map_err(StoreError::at(WHAT))
+    }
+
     fn place(&self) -> &str {
         &self.place
     }
@@ -193,16 +212,8 @@ fn pause_of<DB: Dialect>(row: &DB::Row) -> Result<Option<Pause>, StoreError> {
     Ok(maybe_int::<DB>(row, "paused_until_ms")?.map(|until| Pause { until: Millis(until), reason }))
 }
 
-fn window_of<DB: Dialect>(row: &DB::Row) -> Result<Window, StoreError> {
-    let (from, to) = (int::<DB>(row, "from_s")?, int::<DB>(row, "to_s")?);
-    Window::new(Second(from), Second(to)).ok_or_else(|| StoreError::Inconsistent {
-        what: "sealed_window",
-        fault: format!("a window from {from} to {to} is empty"),
-    })
-}
-
 /// The one row that a statement answers with.
-async fn one<DB: Dialect>(
+pub(super) async fn one<DB: Dialect>(
     connection: &mut DB::Connection,
     what: &'static str,
     sql: &'static str,

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::dialect::Dialect;
+use super::dialect::{Arg, Dialect, Driver};
 use super::rows::{Key, Mutable, Numbers, Row};
 use super::sql_store::{int, maybe_int, text};
-use super::{Commit, JOINED_MESSAGES, Seal, StoreError, StreamId, Written, sql};
+use super::{Commit, JOINED_MESSAGES, Quarantined, Seal, StoreError, StreamId, Written, sql};
 use crate::domain::time::Millis;
 
 /// Messages added, unreadable ones quarantined, the window sealed.
@@ -57,15 +57,29 @@ fn expect(what: &'static str, affected: u64, wanted: usize) -> Result<(), StoreE
 
 async fn quarantine<DB: Dialect>(tx: &mut DB::Connection, commit: &Commit, now: Millis) -> Result<(), StoreError> {
     let distinct: BTreeSet<_> = commit.unreadable.iter().map(|u| (&u.raw, &u.reason)).collect();
-    let (from, to) = (commit.window.from().0, commit.window.to().0);
     for (raw, reason) in distinct {
-        let hash = blake3::hash(raw.as_bytes());
-        let hash: &[u8] = &hash.as_bytes()[..16];
-        let [account, stream] = [commit.account.0, commit.stream.0].map(Into::into);
-        let args = [account, hash.into(), stream, from.into(), to.into(), now.0.into(), reason.into(), raw.into()];
-        DB::execute(tx, sql::QUARANTINE, &args).await.map_err(StoreError::at("quarantine"))?;
+        let (raw, reason) = (raw.clone(), reason.clone());
+        let row = Quarantined { window: commit.window, found_at: now, reason, raw };
+        quarantine_row::<DB>(tx, commit.account.0, commit.stream.0, &row)
+            .await
+            .map_err(StoreError::at("quarantine"))?;
     }
     Ok(())
+}
+
+/// A message that is in quarantine already stays as it is.
+pub(super) async fn quarantine_row<DB: Dialect>(
+    tx: &mut DB::Connection,
+    account: i64,
+    stream: i64,
+    row: &Quarantined,
+) -> Driver<u64> {
+    let hash = blake3::hash(row.raw.as_bytes());
+    let hash: &[u8] = &hash.as_bytes()[..16];
+    let [from, to, found_at] = [row.window.from().0, row.window.to().0, row.found_at.0].map(Into::into);
+    let (reason, raw) = ((&row.reason).into(), (&row.raw).into());
+    DB::execute(tx, sql::QUARANTINE, &[account.into(), hash.into(), stream.into(), from, to, found_at, reason, raw])
+        .await
 }
 
 /// Writes the ledger row, or lengthens the one before it. A window of which another process has sealed a part in the
@@ -86,21 +100,34 @@ async fn seal<DB: Dialect>(
         tracing::debug!(window = %seal.window, "sealed by another process meanwhile");
         return Ok(());
     }
-    let counted = seal.provider_count.map(|count| i64::try_from(count).unwrap_or(i64::MAX));
     let joined = match &before {
         Some(before) if joins::<DB>(before, seal)? => Some(int::<DB>(before, "from_s")?),
         _ => None,
     };
     let affected = if let Some(first) = joined {
-        let args = [stream.0.into(), first.into(), to.into(), seal.messages.into(), counted.into(), now.0.into()];
+        let (messages, counted) = (seal.messages.into(), counted(seal));
+        let args = [stream.0.into(), first.into(), to.into(), messages, counted, now.0.into()];
         DB::execute(tx, sql::SEAL_ON, &args).await
     } else {
-        let doubt = seal.doubt.as_deref().into();
-        let messages = seal.messages.into();
-        let args = [stream.0.into(), from.into(), to.into(), messages, counted.into(), doubt, now.0.into()];
-        DB::execute(tx, sql::SEAL, &args).await
+        seal_row::<DB>(tx, stream.0, seal, now).await
     };
     expect(WHAT, affected.map_err(StoreError::at(WHAT))?, 1)
+}
+
+/// A ledger row by itself.
+pub(super) async fn seal_row<DB: Dialect>(
+    tx: &mut DB::Connection,
+    stream: i64,
+    seal: &Seal,
+    sealed_at: Millis,
+) -> Driver<u64> {
+    let [from, to] = [seal.window.from().0, seal.window.to().0].map(Into::into);
+    let (messages, doubt) = (seal.messages.into(), seal.doubt.as_deref().into());
+    DB::execute(tx, sql::SEAL, &[stream.into(), from, to, messages, counted(seal), doubt, sealed_at.0.into()]).await
+}
+
+fn counted(seal: &Seal) -> Arg<'static> {
+    Arg::Int(seal.provider_count.map(|count| i64::try_from(count).unwrap_or(i64::MAX)))
 }
 
 /// Whether a new window is short enough to be kept as one row with the window before it.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPoolOptions, PgRow, Postgres};
 use sqlx::query::Query;
-use sqlx::{Executor, Row as _};
+use sqlx::{AssertSqlSafe, Connection, Executor, Row as _};
 
 use super::dialect::{Arg, Dialect, Driver};
 use super::readable::readable_json;
@@ -38,6 +38,8 @@ impl PostgresStore {
         let at = |source| StoreError::Open { place: place.clone(), source };
         let options =
             options.application_name("backscroll").options([("timezone", "UTC")]).statement_cache_capacity(64);
+        // A pool only says that it has waited in vain; a single connection says why.
+        PgConnection::connect_with(&options).await.map_err(at)?.close().await.map_err(at)?;
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(PATIENCE)
@@ -50,6 +52,19 @@ impl PostgresStore {
         }
         MIGRATIONS.run(&pool).await.map_err(|error| newer(error, &MIGRATIONS))?;
         Ok(Self::new(pool.clone(), pool, place, newest(&MIGRATIONS)))
+    }
+
+    /// Lets a role read the views, and nothing else.
+    pub async fn grant(&self, role: &str) -> Result<(), StoreError> {
+        const WHAT: &str = "grant";
+        let mut tx = self.write.begin().await.map_err(StoreError::at(WHAT))?;
+        // The server itself quotes the name.
+        for statement in sql::GRANTS {
+            let row = sqlx::query(statement).bind(role).fetch_one(&mut *tx).await.map_err(StoreError::at(WHAT))?;
+            let grant: String = row.try_get("statement").map_err(StoreError::at(WHAT))?;
+            tx.execute(AssertSqlSafe(grant)).await.map_err(StoreError::at(WHAT))?;
+        }
+        tx.commit().await.map_err(StoreError::at(WHAT))
     }
 }
 
@@ -80,6 +95,10 @@ impl Dialect for Postgres {
     }
 
     fn text(row: &PgRow, column: &'static str) -> Driver<Option<String>> {
+        row.try_get(column)
+    }
+
+    fn bytes(row: &PgRow, column: &'static str) -> Driver<Vec<u8>> {
         row.try_get(column)
     }
 

@@ -33,3 +33,9 @@ pub(super) const LEARN: &str = "
          AS k (recipient_id, sent_at_ms, hash, occurrence, conversation_id, message_type_id, status, status_at_ms)
     WHERE m.account_id = $1 AND m.recipient_id = k.recipient_id AND m.sent_at_ms = k.sent_at_ms AND m.hash = k.hash
       AND m.occurrence = k.occurrence AND m.sent_at_ms BETWEEN $2 AND $3";
+
+/// Each answers with a statement, in which the server has quoted the role's name.
+pub(super) const GRANTS: [&str; 2] = [
+    "SELECT format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), $1::TEXT) AS statement",
+    "SELECT format('GRANT SELECT ON archive, conversations, coverage, gaps, runs TO %I', $1::TEXT) AS statement",
+];

@@ -94,6 +94,10 @@ impl Dialect for Sqlite {
         row.try_get(column)
     }
 
+    fn bytes(row: &SqliteRow, column: &'static str) -> Driver<Vec<u8>> {
+        row.try_get(column)
+    }
+
     async fn make_room(_: &mut SqliteConnection, _: impl Iterator<Item = Millis> + Send) -> Driver<()> {
         Ok(())
     }
