@@ -110,14 +110,21 @@ impl Web3mq {
             let url = wire::history_url(&self.base, &self.key, &self.user, topic, at, page, size);
             Ok(Request { method: Method::GET, url, headers: self.headers.clone(), body: None })
         };
-        let answer = self.http.send(WHAT, Turn::Begin, signed).await?;
-        if !answer.status.is_success() {
-            return Err(answer.refused(WHAT));
+        let mut patience = self.http.patience();
+        loop {
+            let answer = self.http.send(WHAT, Turn::Begin, signed).await?;
+            if !answer.status.is_success() {
+                return Err(answer.refused(WHAT));
+            }
+            let error = match wire::page(&answer.body) {
+                Ok(page) => return Ok(page),
+                Err(NoPage::Refused { code, said }) => {
+                    ProviderError::Failed { what: WHAT, code: format!("code {code}"), said }
+                }
+                Err(NoPage::Fault(fault)) => ProviderError::Malformed { what: WHAT, fault },
+            };
+            patience.bear(error).await?;
         }
-        wire::page(&answer.body).map_err(|error| match error {
-            NoPage::Refused { code, said } => ProviderError::Refused { what: WHAT, code: format!("code {code}"), said },
-            NoPage::Fault(fault) => ProviderError::Malformed { what: WHAT, fault },
-        })
     }
 
     /// When what is known of the topic was learned; now, where nothing is known or it is too old to rely on.
