@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::pass::Pass;
 use super::planner::{Edges, Plan};
 use super::progress::Progress;
-use super::{Bounds, PARKED, PassReport};
+use super::{Bounds, HEARTBEAT, PARKED, PassReport};
 use crate::domain::clock::Clock;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
@@ -77,21 +77,25 @@ impl AccountSync {
         bounds: Bounds,
         stop: &CancellationToken,
     ) -> Result<PassReport, StoreError> {
+        let requests_before = self.provider.requests();
         let mut place = match self.place.take() {
             Some(place) => place,
-            None => match self.introduce().await? {
+            None => match self.introduce(stop).await? {
                 Ok(place) => place,
-                Err(failure) => return Ok(self.report(Tally::default(), u64::MAX, Some(failure))),
+                Err(failure) => {
+                    let tally = Tally { requests: self.provider.requests() - requests_before, ..Tally::default() };
+                    return Ok(self.report(tally, u64::MAX, Some(failure)));
+                }
             },
         };
-        let report = self.round(&mut place, why, bounds, stop).await;
+        let report = self.round(&mut place, requests_before, why, bounds, stop).await;
         self.place = Some(place);
         report
     }
 
     /// Finds the account's place in the archive, and learns what time it is at the provider: a history that is wanted
     /// "from now on" or "as far as it reaches" must not be judged by a wrong clock.
-    async fn introduce(&self) -> Result<Result<Place, ProviderError>, StoreError> {
+    async fn introduce(&self, stop: &CancellationToken) -> Result<Result<Place, ProviderError>, StoreError> {
         let account = self.provider.account();
         let new = |horizon| NewAccount {
             name: &account.name,
@@ -107,7 +111,7 @@ impl AccountSync {
         if let Some(left) = self.provider.paused_for().filter(|left| *left > MEMORABLE) {
             return Ok(Err(ProviderError::Blocked { left }));
         }
-        if let Err(failure) = self.provider.check().await {
+        if let Err(failure) = self.try_credentials(stop).await {
             self.note_failure(known.account, &failure).await?;
             return Ok(Err(failure));
         }
@@ -125,9 +129,25 @@ impl AccountSync {
         Ok(Ok(Place { account: known.account, streams: known.streams, well: HashSet::new(), paused }))
     }
 
+    /// Makes sure that the credentials are accepted; gives up when told to stop, or to be quiet for a while.
+    async fn try_credentials(&self, stop: &CancellationToken) -> Result<(), ProviderError> {
+        let mut check = self.provider.check();
+        let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        loop {
+            tokio::select! {
+                outcome = &mut check => return outcome,
+                () = stop.cancelled() => return Err(ProviderError::Stopped),
+                _ = heartbeat.tick() => if let Some(left) = self.provider.paused_for().filter(|left| *left > MEMORABLE) {
+                    return Err(ProviderError::Blocked { left });
+                },
+            }
+        }
+    }
+
     async fn round(
         &mut self,
         place: &mut Place,
+        requests_before: u64,
         why: &str,
         bounds: Bounds,
         stop: &CancellationToken,
@@ -136,7 +156,6 @@ impl AccountSync {
             return Ok(self.report(Tally::default(), u64::MAX, Some(ProviderError::Blocked { left })));
         }
         let run = self.store.begin_run(place.account, why, self.clock.now()).await?;
-        let requests_before = self.provider.requests();
         let edges = self.edges(bounds);
         let sealed = self.store.sealed(place.account).await?;
         let none = Runs::default();
