@@ -38,6 +38,10 @@ pub enum ProviderError {
     /// The account is still serving an earlier penalty.
     #[error("the account waits out a penalty for another {} s", .left.as_secs())]
     Blocked { left: Duration },
+
+    /// We were told to stop before there was an answer.
+    #[error("stopped before the provider answered")]
+    Stopped,
 }
 
 fn colon(said: &Option<String>) -> String {
@@ -63,7 +67,7 @@ impl ProviderError {
             | Self::Malformed { .. }
             | Self::ForeignLocation { .. }
             | Self::Unsteady { .. } => Advice::SkipStream,
-            Self::Unreachable { .. } | Self::Blocked { .. } => Advice::SkipAccount,
+            Self::Unreachable { .. } | Self::Blocked { .. } | Self::Stopped => Advice::SkipAccount,
             Self::Credentials { .. } => Advice::Park,
         }
     }
@@ -89,7 +93,7 @@ impl ProviderError {
                 "see whether base_url leads to the provider itself; a proxy or a captive portal answers like this"
             }
             Self::ForeignLocation { .. } => "set base_url to the host that the provider names, if you trust it",
-            Self::Unsteady { .. } => "nothing is lost; the next pass tries again",
+            Self::Unsteady { .. } | Self::Stopped => "nothing is lost; the next pass tries again",
             Self::Blocked { .. } => "nothing is lost; `backscroll check` tries the account at once and lifts the pause",
         }
     }
