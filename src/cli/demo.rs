@@ -29,9 +29,9 @@ const QUERIES: [(&str, &str); 3] = [
 FROM conversations ORDER BY messages DESC LIMIT 6",
     ),
     (
-        "Who said \"coffee\" lately?",
+        "Who spoke of \"lunch\" lately?",
         "SELECT substr(sent_at, 1, 16) AS sent, sender, substr(body, 1, 56) AS body
-FROM archive WHERE body LIKE '%coffee%' ORDER BY sent_at_ms DESC LIMIT 5",
+FROM archive WHERE body LIKE '%lunch%' ORDER BY sent_at_ms DESC LIMIT 5",
     ),
     (
         "Is it all there? Each stream is complete from … to …, and the provider's own count agrees:",

@@ -12,7 +12,7 @@ use crate::daemon::signals;
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
 use crate::provider::ProviderError;
-use crate::store::StoreError;
+use crate::store::{StoreError, Tally};
 use crate::sync::{Bounds, Engine, PassReport};
 
 /// Passes in a row that bring nothing before it is given up.
@@ -60,6 +60,7 @@ pub(super) async fn to_the_end(
     let watch = Watch::start(engine.progress().clone());
     let mut fruitless = 0;
     let mut reports = engine.pass("sync", bounds, stop).await?;
+    let mut sums: Vec<Tally> = reports.iter().map(|report| report.tally.clone()).collect();
     loop {
         if stop.is_cancelled() || reports.iter().all(PassReport::is_complete) {
             break;
@@ -74,13 +75,17 @@ pub(super) async fn to_the_end(
         } else {
             fruitless = 0;
         }
-        let earlier = reports;
         reports = engine.pass("sync", bounds, stop).await?;
-        for (report, earlier) in reports.iter_mut().zip(earlier) {
-            report.tally.add(&earlier.tally);
+        for (sum, report) in sums.iter_mut().zip(&reports) {
+            let mut tally = report.tally.clone();
+            tally.add(sum);
+            *sum = tally;
         }
     }
     watch.finish().await;
+    for (report, sum) in reports.iter_mut().zip(sums) {
+        report.tally = sum;
+    }
     Ok(reports)
 }
 

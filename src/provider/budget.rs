@@ -11,6 +11,11 @@ use tokio::time::{Instant, sleep_until};
 /// together by without the provider counting both into one second.
 const SLACK: f64 = 0.015;
 
+/// Pauses up to this long are waited out.
+const BEARABLE: Duration = Duration::from_secs(10);
+/// The longest that a waiting request sleeps before it looks around.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Which of the waiting requests goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
@@ -64,7 +69,9 @@ impl Budget {
     }
 
     /// Waits until this request may go. Cancel-safe: a wait given up costs no request.
-    pub async fn acquire(&self, turn: Turn) {
+    ///
+    /// Errors, with how much is left of it, once a pause is too long to wait for.
+    pub async fn acquire(&self, turn: Turn) -> Result<(), Duration> {
         let _waiting = (turn == Turn::Finish).then(|| Finisher::of(self));
         let mut released = loop {
             let finisher_gone = self.finisher_gone.notified();
@@ -72,7 +79,11 @@ impl Budget {
             let gives_way = || turn == Turn::Begin && self.finishing.load(Ordering::SeqCst) > 0;
             // Looked at again after the wait: a finishing request may have come meanwhile.
             while let Some(slot) = self.next_slot(&released).filter(|_| !gives_way()) {
-                sleep_until(slot).await;
+                if let Some(left) = self.long_pause() {
+                    return Err(left);
+                }
+                // A pause may come while it is slept; whoever is told to wait for long is told soon.
+                sleep_until(slot.min(Instant::now() + LOOK)).await;
             }
             if !gives_way() {
                 break released;
@@ -86,6 +97,7 @@ impl Budget {
             }
             released.push_back(Instant::now());
         }
+        Ok(())
     }
 
     /// When the next request may go; nothing if now.
@@ -104,6 +116,11 @@ impl Budget {
     pub fn pause_until(&self, until: Instant) {
         let mut paused = lock(&self.paused_until);
         *paused = (*paused).max(Some(until));
+    }
+
+    /// How long a pause will last that is too long to wait for.
+    pub fn long_pause(&self) -> Option<Duration> {
+        self.paused_for().filter(|left| *left > BEARABLE)
     }
 
     /// How long nothing will be let go because of a pause.
@@ -142,7 +159,7 @@ mod tests {
     async fn releases(budget: &Budget, n: usize) -> Vec<Instant> {
         let mut at = Vec::new();
         for _ in 0..n {
-            budget.acquire(Turn::Begin).await;
+            budget.acquire(Turn::Begin).await.unwrap();
             at.push(Instant::now());
         }
         at
@@ -168,22 +185,34 @@ mod tests {
     async fn a_pause_holds_everybody_and_ends_by_itself() {
         let budget = Budget::per_second(10.0);
         let start = Instant::now();
-        budget.pause_until(start + Duration::from_secs(30));
+        budget.pause_until(start + Duration::from_secs(8));
         budget.pause_until(start + Duration::from_secs(5));
-        budget.acquire(Turn::Begin).await;
-        assert!(Instant::now() - start >= Duration::from_secs(30));
+        budget.acquire(Turn::Begin).await.unwrap();
+        assert!(Instant::now() - start >= Duration::from_secs(8));
         assert_eq!(budget.paused_for(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_pause_is_not_waited_for() {
+        let budget = Budget::per_second(1.0);
+        budget.acquire(Turn::Begin).await.unwrap();
+        let start = Instant::now();
+        let waits = budget.acquire(Turn::Begin);
+        let pause = async { budget.pause_until(start + Duration::from_secs(3600)) };
+        let (waited, ()) = tokio::join!(waits, pause);
+        assert!(waited.unwrap_err() > Duration::from_secs(3590));
+        assert!(start.elapsed() <= Duration::from_secs(2));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_wait_given_up_costs_no_request() {
         let budget = Budget::per_second(1.0);
-        budget.acquire(Turn::Begin).await;
+        budget.acquire(Turn::Begin).await.unwrap();
         let start = Instant::now();
         for _ in 0..5 {
             let _ = tokio::time::timeout(Duration::from_millis(10), budget.acquire(Turn::Begin)).await;
         }
-        budget.acquire(Turn::Begin).await;
+        budget.acquire(Turn::Begin).await.unwrap();
         assert!(start.elapsed() < Duration::from_millis(1100));
     }
 
@@ -192,7 +221,7 @@ mod tests {
         let budget = Budget::per_second(1.0);
         let order = std::sync::Mutex::new(Vec::new());
         let request = async |name: &'static str, turn| {
-            budget.acquire(turn).await;
+            budget.acquire(turn).await.unwrap();
             order.lock().unwrap().push(name);
         };
         tokio::join!(

@@ -14,6 +14,8 @@ use crate::domain::time::Millis;
 
 /// `Date` names whole seconds: the provider's clock stood somewhere in the second it names.
 const DATE_STEP_MS: i64 = 1000;
+/// How far unique timestamps may run ahead of the clock: no account makes so many requests that they need more.
+const MOST_AHEAD_MS: i64 = 10_000;
 
 /// An estimate of the provider's clock. Until a first answer has been seen it is the machine's own.
 #[derive(Debug)]
@@ -67,7 +69,9 @@ impl ProviderClock {
     pub fn unique_now(&self) -> Millis {
         let now = self.now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.last_unique = now.0.max(state.last_unique + 1);
+        // One that lies far ahead was given out by a clock that has been corrected since: it holds nobody back.
+        let ahead = state.last_unique - now.0 > MOST_AHEAD_MS;
+        state.last_unique = if ahead { now.0 } else { now.0.max(state.last_unique + 1) };
         Millis(state.last_unique)
     }
 
@@ -128,5 +132,14 @@ mod tests {
     async fn no_two_timestamps_are_alike() {
         let clock = ProviderClock::new(Arc::new(TimerClock::starting_at(Millis(DATE_MS))));
         assert!(clock.unique_now() < clock.unique_now());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timestamp_of_a_clock_that_was_ahead_does_not_stick() {
+        let clock = ProviderClock::new(Arc::new(TimerClock::starting_at(Millis(DATE_MS + 86_400_000))));
+        assert_eq!(clock.unique_now(), Millis(DATE_MS + 86_400_000));
+        clock.observe(DATE, Instant::now(), Instant::now());
+        let first = clock.unique_now();
+        assert!((DATE_MS..=DATE_MS + 1000).contains(&first.0) && first < clock.unique_now());
     }
 }

@@ -15,9 +15,13 @@ pub enum ProviderError {
     #[error("{what}: credentials refused with status {status}{}", colon(.said))]
     Credentials { what: &'static str, status: u16, said: Option<String> },
 
-    /// The provider understood and said no: another 4xx, or its own word for failure under 200.
+    /// The provider understood and said no: another 4xx.
     #[error("{what}: refused with {code}{}", colon(.said))]
     Refused { what: &'static str, code: String, said: Option<String> },
+
+    /// The provider reports a failure of its own, under 200.
+    #[error("{what}: failed with {code}{}", colon(.said))]
+    Failed { what: &'static str, code: String, said: Option<String> },
 
     /// The answer is not what the contract says.
     #[error("{what}: {fault}")]
@@ -34,6 +38,10 @@ pub enum ProviderError {
     /// The account is still serving an earlier penalty.
     #[error("the account waits out a penalty for another {} s", .left.as_secs())]
     Blocked { left: Duration },
+
+    /// We were told to stop before there was an answer.
+    #[error("stopped before the provider answered")]
+    Stopped,
 }
 
 fn colon(said: &Option<String>) -> String {
@@ -54,12 +62,19 @@ pub enum Advice {
 impl ProviderError {
     pub fn advice(&self) -> Advice {
         match self {
-            Self::Refused { .. } | Self::Malformed { .. } | Self::ForeignLocation { .. } | Self::Unsteady { .. } => {
-                Advice::SkipStream
-            }
-            Self::Unreachable { .. } | Self::Blocked { .. } => Advice::SkipAccount,
+            Self::Refused { .. }
+            | Self::Failed { .. }
+            | Self::Malformed { .. }
+            | Self::ForeignLocation { .. }
+            | Self::Unsteady { .. } => Advice::SkipStream,
+            Self::Unreachable { .. } | Self::Blocked { .. } | Self::Stopped => Advice::SkipAccount,
             Self::Credentials { .. } => Advice::Park,
         }
+    }
+
+    /// Whether the same thing may succeed when it is done again right away.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Failed { .. } | Self::Malformed { .. })
     }
 
     /// What the operator can do about it.
@@ -71,14 +86,14 @@ impl ProviderError {
             Self::Credentials { .. } => {
                 "renew the account's credentials, then run `backscroll check`, which lifts the pause"
             }
-            Self::Refused { .. } => {
+            Self::Refused { .. } | Self::Failed { .. } => {
                 "see the provider's word for it; a stream that names no user, channel or topic is refused"
             }
             Self::Malformed { .. } => {
                 "see whether base_url leads to the provider itself; a proxy or a captive portal answers like this"
             }
             Self::ForeignLocation { .. } => "set base_url to the host that the provider names, if you trust it",
-            Self::Unsteady { .. } => "nothing is lost; the next pass tries again",
+            Self::Unsteady { .. } | Self::Stopped => "nothing is lost; the next pass tries again",
             Self::Blocked { .. } => "nothing is lost; `backscroll check` tries the account at once and lifts the pause",
         }
     }

@@ -77,21 +77,25 @@ impl AccountSync {
         bounds: Bounds,
         stop: &CancellationToken,
     ) -> Result<PassReport, StoreError> {
+        let requests_before = self.provider.requests();
         let mut place = match self.place.take() {
             Some(place) => place,
-            None => match self.introduce().await? {
+            None => match self.introduce(stop).await? {
                 Ok(place) => place,
-                Err(failure) => return Ok(self.report(Tally::default(), u64::MAX, Some(failure))),
+                Err(failure) => {
+                    let tally = Tally { requests: self.provider.requests() - requests_before, ..Tally::default() };
+                    return Ok(self.report(tally, u64::MAX, Some(failure)));
+                }
             },
         };
-        let report = self.round(&mut place, why, bounds, stop).await;
+        let report = self.round(&mut place, requests_before, why, bounds, stop).await;
         self.place = Some(place);
         report
     }
 
     /// Finds the account's place in the archive, and learns what time it is at the provider: a history that is wanted
     /// "from now on" or "as far as it reaches" must not be judged by a wrong clock.
-    async fn introduce(&self) -> Result<Result<Place, ProviderError>, StoreError> {
+    async fn introduce(&self, stop: &CancellationToken) -> Result<Result<Place, ProviderError>, StoreError> {
         let account = self.provider.account();
         let new = |horizon| NewAccount {
             name: &account.name,
@@ -107,7 +111,7 @@ impl AccountSync {
         if let Some(left) = self.provider.paused_for().filter(|left| *left > MEMORABLE) {
             return Ok(Err(ProviderError::Blocked { left }));
         }
-        if let Err(failure) = self.provider.check().await {
+        if let Err(failure) = self.try_credentials(stop).await {
             self.note_failure(known.account, &failure).await?;
             return Ok(Err(failure));
         }
@@ -125,9 +129,18 @@ impl AccountSync {
         Ok(Ok(Place { account: known.account, streams: known.streams, well: HashSet::new(), paused }))
     }
 
+    /// Makes sure that the credentials are accepted; gives up when told to stop.
+    async fn try_credentials(&self, stop: &CancellationToken) -> Result<(), ProviderError> {
+        tokio::select! {
+            outcome = self.provider.check() => outcome,
+            () = stop.cancelled() => Err(ProviderError::Stopped),
+        }
+    }
+
     async fn round(
         &mut self,
         place: &mut Place,
+        requests_before: u64,
         why: &str,
         bounds: Bounds,
         stop: &CancellationToken,
@@ -136,7 +149,6 @@ impl AccountSync {
             return Ok(self.report(Tally::default(), u64::MAX, Some(ProviderError::Blocked { left })));
         }
         let run = self.store.begin_run(place.account, why, self.clock.now()).await?;
-        let requests_before = self.provider.requests();
         let edges = self.edges(bounds);
         let sealed = self.store.sealed(place.account).await?;
         let none = Runs::default();
@@ -213,17 +225,6 @@ impl AccountSync {
             self.store.pause(account, Some(&pause)).await?;
         }
         Ok(())
-    }
-
-    /// If the provider has told us to be quiet for a while, puts that on record and says for how long.
-    pub(super) async fn remember_pause(&self, place: &mut Place) -> Result<Option<Duration>, StoreError> {
-        let Some(left) = self.provider.paused_for().filter(|left| *left > MEMORABLE) else { return Ok(None) };
-        if !std::mem::replace(&mut place.paused, true) {
-            let reason = "the provider asked for a pause".to_owned();
-            let pause = Pause { until: self.clock.now().plus(left), reason };
-            self.store.pause(place.account, Some(&pause)).await?;
-        }
-        Ok(Some(left))
     }
 
     async fn note_no_pause(&self, place: &mut Place) -> Result<(), StoreError> {

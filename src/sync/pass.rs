@@ -1,5 +1,7 @@
 //! One round over an account's streams: windows in flight on one side, commits on the other.
 
+use std::collections::HashSet;
+
 use futures_util::future::{BoxFuture, FutureExt, OptionFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
@@ -7,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::account::{AccountSync, Place};
 use super::planner::{Job, Plan};
-use super::{GRACE, HEARTBEAT, IN_FLIGHT, PASS, TARGET, TARGET_BYTES};
+use super::{GRACE, IN_FLIGHT, PASS, TARGET, TARGET_BYTES};
 use crate::domain::identity::identify;
 use crate::provider::{Advice, Fetched, Provider, ProviderError, Survey};
 use crate::store::{Commit, Seal, StoreError, Tally, Written};
@@ -30,11 +32,17 @@ pub(super) struct Pass<'a> {
     failure: Option<ProviderError>,
     /// Fetched, identified and waiting for the commit under way.
     ready: Vec<(Job, Commit)>,
+    /// Failures of streams that are not on record yet. While a commit is under way, nothing but its completion may be
+    /// waited for: it may hold the very connection that whatever else is to be written would wait for.
+    troubles: Vec<(usize, ProviderError)>,
+    /// Streams that failed in this pass. What else of them is committed does not mean that they are well.
+    ill: HashSet<usize>,
 }
 
 impl<'a> Pass<'a> {
     pub(super) fn new(account: &'a mut AccountSync, place: &'a mut Place, plan: Plan) -> Self {
-        Self { account, place, plan, tally: Tally::default(), failure: None, ready: Vec::new() }
+        let (ready, troubles, ill) = (Vec::new(), Vec::new(), HashSet::new());
+        Self { account, place, plan, tally: Tally::default(), failure: None, ready, troubles, ill }
     }
 
     /// Works off the plan. Ends when it is empty, when time is up, or, with the windows in hand, after `stop`.
@@ -46,7 +54,6 @@ impl<'a> Pass<'a> {
         let mut committing: OptionFuture<Committing> = None.into();
         let mut committing_now = false;
         let time_up = Instant::now() + PASS;
-        let mut heartbeat = tokio::time::interval(HEARTBEAT);
         // Never, unless the word to stop comes.
         let mut deadline: Option<Instant> = None;
         loop {
@@ -54,6 +61,9 @@ impl<'a> Pass<'a> {
             while may_begin && working.len() + self.ready.len() < IN_FLIGHT {
                 let Some(job) = self.plan.pop() else { break };
                 working.push(work(provider, job, self.target()).boxed());
+            }
+            if !committing_now {
+                self.note_troubles().await?;
             }
             if !committing_now && !self.ready.is_empty() {
                 let (batch, now) = (std::mem::take(&mut self.ready), clock.now());
@@ -64,17 +74,11 @@ impl<'a> Pass<'a> {
                 return Ok((self.tally, self.failure));
             }
             tokio::select! {
-                Some((job, outcome)) = working.next(), if !working.is_empty() => self.done(job, outcome).await?,
+                Some((job, outcome)) = working.next(), if !working.is_empty() => self.done(job, outcome),
                 Some((batch, written)) = &mut committing, if committing_now => {
                     committing_now = false;
                     self.committed(batch, written?).await?;
                 }
-                _ = heartbeat.tick() => if let Some(left) = self.account.remember_pause(self.place).await? {
-                    // Whatever waits for the provider would wait that long; the next pass takes it up.
-                    working.clear();
-                    self.plan.clear();
-                    self.failure.get_or_insert(ProviderError::Blocked { left });
-                },
                 () = stop.cancelled(), if deadline.is_none() => deadline = Some(Instant::now() + GRACE),
                 () = sleep_until(deadline), if deadline.is_some() && !working.is_empty() => working.clear(),
             }
@@ -86,7 +90,7 @@ impl<'a> Pass<'a> {
         (TARGET_BYTES / self.account.payload_size.max(1)).clamp(TARGET / 10, TARGET)
     }
 
-    async fn done(&mut self, job: Job, outcome: Result<Outcome, ProviderError>) -> Result<(), StoreError> {
+    fn done(&mut self, job: Job, outcome: Result<Outcome, ProviderError>) {
         match outcome {
             Ok(Outcome::Split { count, pieces }) => {
                 self.expect(job, count);
@@ -97,9 +101,8 @@ impl<'a> Pass<'a> {
                 let commit = self.commit_of(job, fetched);
                 self.ready.push((job, commit));
             }
-            Err(failure) => self.failed(job, failure).await?,
+            Err(failure) => self.failed(job, failure),
         }
-        Ok(())
     }
 
     fn expect(&self, job: Job, count: u64) {
@@ -108,17 +111,25 @@ impl<'a> Pass<'a> {
         }
     }
 
-    async fn failed(&mut self, job: Job, failure: ProviderError) -> Result<(), StoreError> {
+    fn failed(&mut self, job: Job, failure: ProviderError) {
         self.tally.errors += 1;
         self.tally.last_error = Some(failure.to_string());
         match failure.advice() {
             Advice::SkipStream => self.plan.drop_stream(job.stream),
             Advice::SkipAccount | Advice::Park => self.plan.clear(),
         }
-        self.account.note_trouble(self.place, job.stream, &failure).await?;
-        let graver = self.failure.as_ref().is_none_or(|known| known.advice() != Advice::Park);
-        if graver {
-            self.failure = Some(failure);
+        self.ill.insert(job.stream);
+        self.troubles.push((job.stream, failure));
+    }
+
+    /// Puts on record what failed, and keeps the gravest failure for the report.
+    async fn note_troubles(&mut self) -> Result<(), StoreError> {
+        for (stream, failure) in std::mem::take(&mut self.troubles) {
+            self.account.note_trouble(self.place, stream, &failure).await?;
+            let graver = self.failure.as_ref().is_none_or(|known| known.advice() != Advice::Park);
+            if graver {
+                self.failure = Some(failure);
+            }
         }
         Ok(())
     }
@@ -161,7 +172,9 @@ impl<'a> Pass<'a> {
             self.tally.windows += u64::from(commit.seal.is_some());
             self.account.progress.committed(commit.messages.len() as u64, written.new);
             self.report(job, &commit, written);
-            self.account.note_well(self.place, job.stream).await?;
+            if !self.ill.contains(&job.stream) {
+                self.account.note_well(self.place, job.stream).await?;
+            }
         }
         Ok(())
     }

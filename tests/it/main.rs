@@ -1,1 +1,19 @@
+//! Backscroll as people meet it: the command, the wire, the views. One module a topic; [`bed`] is what they share.
 
+mod again;
+mod bed;
+mod bounds;
+mod command;
+mod corpus;
+mod daemon;
+mod faults;
+mod growing;
+mod hosts;
+mod kill;
+mod middleman;
+mod quota;
+mod refusals;
+mod secrets;
+mod shapes;
+mod store;
+mod truth;

@@ -131,24 +131,33 @@ impl Agora {
         }
         append(&mut url, "start_time", Some(&padded.from().to_string()));
         append(&mut url, "end_time", Some(&padded.to().to_string()));
+        let mut patience = self.http.patience();
         for _ in 0..POLLS {
             let answer = self.send(WHAT, Turn::Begin, || (Method::GET, url.clone(), None)).await?;
-            if let Some(count) = ready(WHAT, &answer, wire::count)? {
-                return Ok(count);
+            match ready(WHAT, &answer, wire::count) {
+                Ok(Some(count)) => return Ok(count),
+                Ok(None) => sleep(AFTER_IN_PROGRESS).await,
+                Err(error) => patience.bear(error).await?,
             }
-            sleep(AFTER_IN_PROGRESS).await;
         }
         Err(never_ready(WHAT))
     }
 
     /// One page; where its handle dies, by a new one.
     async fn page(&self, stream: &Stream, padded: Window, offset: u64, limit: u64) -> Result<Vec<Item>, ProviderError> {
-        for _ in 0..TRIES {
-            let (handle, made) = self.query(stream, padded, offset, limit).await?;
-            if let Some(items) = self.read(&handle, made).await? {
-                return Ok(items);
+        let mut patience = self.http.patience();
+        let mut died = 0;
+        while died < TRIES {
+            // A handle can be read once: whatever comes of that, the next try makes another.
+            let read = match self.query(stream, padded, offset, limit).await {
+                Ok((handle, made)) => self.read(&handle, made).await,
+                Err(error) => Err(error),
+            };
+            match read {
+                Ok(Some(items)) => return Ok(items),
+                Ok(None) => died += 1,
+                Err(error) => patience.bear(error).await?,
             }
-            tracing::debug!(account = self.account.name, "a handle died; making a new one");
         }
         Err(ProviderError::Malformed { what: "read", fault: format!("{TRIES} handles in a row died unread") })
     }
@@ -379,7 +388,7 @@ fn ready<T>(what: &'static str, answer: &Answer, read: fn(&[u8]) -> Reading<T>) 
     match read(&answer.body) {
         Reading::Ready(value) => Ok(Some(value)),
         Reading::InProgress => Ok(None),
-        Reading::Failed { code, said } => Err(ProviderError::Refused { what, code, said }),
+        Reading::Failed { code, said } => Err(ProviderError::Failed { what, code, said }),
         Reading::Fault(fault) => Err(ProviderError::Malformed { what, fault }),
     }
 }

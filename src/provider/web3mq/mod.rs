@@ -110,25 +110,20 @@ impl Web3mq {
             let url = wire::history_url(&self.base, &self.key, &self.user, topic, at, page, size);
             Ok(Request { method: Method::GET, url, headers: self.headers.clone(), body: None })
         };
-        let answer = self.http.send(WHAT, Turn::Begin, signed).await?;
-        if !answer.status.is_success() {
-            return Err(answer.refused(WHAT));
-        }
-        wire::page(&answer.body).map_err(|error| match error {
-            NoPage::Refused { code, said } => ProviderError::Refused { what: WHAT, code: format!("code {code}"), said },
-            NoPage::Fault(fault) => ProviderError::Malformed { what: WHAT, fault },
-        })
-    }
-
-    /// When what is known of the topic was learned; now, where nothing is known or it is too old to rely on.
-    async fn vantage(&self, topic: &Topic) -> Instant {
-        match topic.known_since().await {
-            Some(since) if since.elapsed() < MEMORY => since,
-            Some(_) => {
-                topic.forget().await;
-                Instant::now()
+        let mut patience = self.http.patience();
+        loop {
+            let answer = self.http.send(WHAT, Turn::Begin, signed).await?;
+            if !answer.status.is_success() {
+                return Err(answer.refused(WHAT));
             }
-            None => Instant::now(),
+            let error = match wire::page(&answer.body) {
+                Ok(page) => return Ok(page),
+                Err(NoPage::Refused { code, said }) => {
+                    ProviderError::Failed { what: WHAT, code: format!("code {code}"), said }
+                }
+                Err(NoPage::Fault(fault)) => ProviderError::Malformed { what: WHAT, fault },
+            };
+            patience.bear(error).await?;
         }
     }
 
@@ -199,8 +194,8 @@ impl Provider for Web3mq {
 
     async fn survey(&self, stream: usize, range: Window, target: u64) -> Result<Survey, ProviderError> {
         let topic = &self.topics[stream];
-        let vantage = self.vantage(topic).await;
-        let (span, seen) = topic.locate(self, range).await?;
+        topic.forget_older(MEMORY).await;
+        let (span, seen, vantage) = topic.locate(self, range).await?;
         let as_of = self.http.clock().at(vantage);
         if span.len() == 0 {
             return Ok(Survey::Done(self.fetched(topic, vec![], as_of, None)));
@@ -221,8 +216,8 @@ impl Provider for Web3mq {
     async fn fetch(&self, stream: usize, window: Window, _expected: u64) -> Result<Fetched, ProviderError> {
         let topic = &self.topics[stream];
         for attempt in 1..=TRIES {
-            let vantage = self.vantage(topic).await;
-            let (span, _) = topic.locate(self, window).await?;
+            topic.forget_older(MEMORY).await;
+            let (span, _, vantage) = topic.locate(self, window).await?;
             let as_of = self.http.clock().at(vantage);
             let doubt = "the provider does not serve this history in order of time";
             match topic.read(self, window, span).await? {
@@ -241,7 +236,11 @@ impl Provider for Web3mq {
 
     async fn check(&self) -> Result<(), ProviderError> {
         let topic = self.topics.first().map_or(self.user.as_str(), |topic| &topic.name);
-        self.page(topic, 1, 1).await.map(|_| ())
+        match self.page(topic, 1, 1).await {
+            // Signed by a clock that this very answer has shown to be wrong.
+            Err(ProviderError::Refused { .. }) if self.skew().is_some() => self.page(topic, 1, 1).await.map(|_| ()),
+            answer => answer.map(|_| ()),
+        }
     }
 
     fn now(&self) -> Millis {

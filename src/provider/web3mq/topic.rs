@@ -1,6 +1,7 @@
 //! One topic's history: pages looked at, positions known, ranges found and read.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::Mutex;
@@ -28,7 +29,7 @@ pub(super) struct Topic {
 #[derive(Debug, Default)]
 struct Known {
     positions: Positions,
-    /// When the oldest of what is known was learned.
+    /// When the oldest of what is known was asked for, or last confirmed.
     since: Option<Instant>,
     /// Where the provider does not say how many messages there are: the newest one, when they were counted.
     newest: Option<Row>,
@@ -94,9 +95,12 @@ impl Topic {
         Self { name, known: Mutex::default() }
     }
 
-    /// When the oldest of what is known about positions was learned; nothing where nothing is known.
-    pub(super) async fn known_since(&self) -> Option<Instant> {
-        self.known.lock().await.since
+    /// Forgets what was learned or confirmed longer ago than this.
+    pub(super) async fn forget_older(&self, age: Duration) {
+        let mut known = self.known.lock().await;
+        if known.since.is_some_and(|since| since.elapsed() >= age) {
+            *known = Known::default();
+        }
     }
 
     pub(super) async fn forget(&self) {
@@ -104,10 +108,15 @@ impl Topic {
     }
 
     /// Finds where the window lies, looking at as many pages as it takes; the last of them is handed out, too, since
-    /// it often holds all of a short window.
-    pub(super) async fn locate(&self, account: &Web3mq, window: Window) -> Result<(Span, Option<View>), ProviderError> {
+    /// it often holds all of a short window. The instant is the one at which this held at the latest.
+    pub(super) async fn locate(
+        &self,
+        account: &Web3mq,
+        window: Window,
+    ) -> Result<(Span, Option<View>, Instant), ProviderError> {
         let (start, end) = (window.from().start(), window.to().start());
         let mut known = self.known.lock().await;
+        let begun = Instant::now();
         // What is newer than all that was seen can only be seen by looking.
         let mut seen = None;
         if known.positions.newest().is_none_or(|newest| newest < end) {
@@ -115,11 +124,12 @@ impl Topic {
         }
         let to = self.find(account, &mut known, end, &[start, end], &mut seen).await?;
         let from = self.find(account, &mut known, start, &[start, end], &mut seen).await?;
-        Ok((Span { from: from.min(to), to }, seen))
+        Ok((Span { from: from.min(to), to }, seen, known.since.unwrap_or(begun)))
     }
 
     /// The times at the given positions, each looked at unless it is known.
     pub(super) async fn times_at(&self, account: &Web3mq, positions: &[u64]) -> Result<Vec<Millis>, ProviderError> {
+        let asked = Instant::now();
         let total = self.known.lock().await.positions.total();
         let looks = stream::iter(positions.iter().copied()).map(|position| self.look(account, position, total));
         let views: Vec<View> = looks.buffered(PAGES_AT_ONCE).try_collect().await?;
@@ -129,7 +139,7 @@ impl Topic {
             let times = view.times();
             let index = position.saturating_sub(view.first) as usize;
             let Some(&time) = times.get(index.min(times.len().saturating_sub(1))) else { continue };
-            self.learn(&mut known, view, &[time.second().start()]);
+            learn(&mut known, view, &[time.second().start()], asked);
             found.push(time);
         }
         Ok(found)
@@ -147,22 +157,15 @@ impl Topic {
             match known.positions.find(moment, probes) {
                 Found::At(position) => return Ok(position),
                 Found::Probe(position) => {
+                    let asked = Instant::now();
                     let view = self.look(account, position, known.positions.total()).await?;
-                    self.learn(known, &view, interest);
+                    learn(known, &view, interest, asked);
                     *seen = Some(view);
                 }
             }
         }
         *known = Known::default();
         Err(ProviderError::Unsteady { tries: PROBES })
-    }
-
-    fn learn(&self, known: &mut Known, view: &View, interest: &[Millis]) {
-        if !known.positions.set_total(view.total) {
-            known.since = None;
-        }
-        known.since.get_or_insert_with(Instant::now);
-        known.positions.note(view.first, &view.times(), interest);
     }
 
     /// The page with the message in this position, given how many there are.
@@ -181,6 +184,7 @@ impl Topic {
         interest: &[Millis],
     ) -> Result<View, ProviderError> {
         let size = account.page_size();
+        let asked = Instant::now();
         let page = account.page(&self.name, 1, size).await?;
         let rows = page.rows.len() as u64;
         let total = match page.total.filter(|&total| total >= rows) {
@@ -189,16 +193,28 @@ impl Topic {
                     // The provider serves smaller pages than were asked for.
                     account.shrink_pages(rows);
                 }
+                if total == known.positions.total() {
+                    // Nothing came and nothing went: what was known of positions is known as of now.
+                    known.since = known.since.map(|_| asked);
+                } else {
+                    // What came need not have come last.
+                    *known = Known::default();
+                }
                 total
             }
-            None if known.newest.is_some() && known.newest.as_ref() == page.rows.first() => known.positions.total(),
+            None if known.newest.is_some() && known.newest.as_ref() == page.rows.first() => {
+                // Nothing came last, which is all that can be told.
+                let total = known.positions.total();
+                *known = Known { newest: known.newest.take(), ..Known::default() };
+                total
+            }
             None => {
                 *known = Known { newest: page.rows.first().cloned(), ..Known::default() };
                 self.count(account, rows, size).await?
             }
         };
         let view = view(page, 1, size, total);
-        self.learn(known, &view, interest);
+        learn(known, &view, interest, asked);
         Ok(view)
     }
 
@@ -259,6 +275,15 @@ impl Topic {
         let page = account.page(&self.name, 1, account.page_size()).await?;
         Ok(page.rows.first() != Some(&newest))
     }
+}
+
+/// Takes note of what a page shows that was asked for at this instant.
+fn learn(known: &mut Known, view: &View, interest: &[Millis], asked: Instant) {
+    if !known.positions.set_total(view.total) {
+        known.since = None;
+    }
+    known.since.get_or_insert(asked);
+    known.positions.note(view.first, &view.times(), interest);
 }
 
 /// Puts a page's rows in their positions. Where the provider does not tell the total, it is what it was.

@@ -1,0 +1,298 @@
+//! A sandbox in this process, a folder of its own, and the real command to archive the one into the other.
+//!
+//! What was written within the last seconds before a sync may be fetched by a later one: the engine leaves alone the
+//! second that is still being written, and knows the provider's clock to the second only. So a comparison demands
+//! everything up to [`EDGE`] before the sync began, and of what is younger only that it is nothing but the truth.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use assert_cmd::Command;
+use backscroll::domain::clock::SystemClock;
+use backscroll::domain::time::Millis;
+use backscroll::sandbox::{AgoraMessage, Counts, Kind, Options, Sandbox, Scripted, World};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, ConnectOptions, FromRow};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::middleman::{Asked, Middleman, Verdict};
+use crate::truth;
+
+/// See above.
+const EDGE: Duration = Duration::from_secs(5);
+/// Longer than anything here takes; a command that hangs fails its test instead of holding up all others.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The command under test.
+pub(crate) const BACKSCROLL: &str = env!("CARGO_BIN_EXE_backscroll");
+
+/// What is archived from, into, and how.
+pub(crate) struct Bed {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) dir: TempDir,
+    config: String,
+    /// Serves the sandbox; dropped last.
+    runtime: Runtime,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Ran {
+    /// Everything wanted was sealed.
+    #[track_caller]
+    pub(crate) fn good(self) -> Self {
+        assert_eq!(self.code, Some(0), "{self:#?}");
+        self
+    }
+
+    /// Something is not complete, and says so.
+    #[track_caller]
+    pub(crate) fn lacking(self) -> Self {
+        assert_eq!(self.code, Some(1), "{self:#?}");
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn says(self, text: &str) -> Self {
+        assert!(self.out.contains(text) || self.err.contains(text), "no `{text}` in {self:#?}");
+        self
+    }
+}
+
+impl Bed {
+    /// A sandbox that answers at once and without limit, with a small history, unless the flags say otherwise.
+    pub(crate) fn new(flags: &[&str]) -> Self {
+        const UNLESS_SAID: [[&str; 2]; 4] = [
+            ["--requests-per-second", "0"],
+            ["--ready-after", "0ms"],
+            ["--messages", "500"],
+            ["--topic-messages", "400"],
+        ];
+        let unsaid = UNLESS_SAID.iter().filter(|pair| !flags.contains(&pair[0])).flatten();
+        let options = Options::from_flags(unsaid.chain(flags).copied()).expect("flags of the sandbox");
+        let runtime = runtime();
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let sandbox = runtime.block_on(Sandbox::start(options, listen, Arc::new(SystemClock))).expect("a sandbox");
+        let dir = TempDir::new().expect("a folder");
+        let config = sandbox.sample_config("sqlite://archive.db");
+        Self { sandbox, dir, config, runtime }
+    }
+
+    /// A sandbox in which nobody has written yet.
+    pub(crate) fn silent(flags: &[&str]) -> Self {
+        Self::new(&[&["--messages", "0", "--topic-messages", "0"], flags].concat())
+    }
+
+    /// With a configuration in which `what` reads `instead`.
+    #[track_caller]
+    pub(crate) fn with(mut self, what: &str, instead: &str) -> Self {
+        assert!(self.config.contains(what), "no `{what}` in:\n{}", self.config);
+        self.config = self.config.replace(what, instead);
+        self
+    }
+
+    /// With this settle for every account.
+    pub(crate) fn settling(self, settle: &str) -> Self {
+        self.with("discover = false", &format!("settle = \"{settle}\""))
+    }
+
+    /// With these Agora streams and none else.
+    pub(crate) fn following(mut self, streams: &str) -> Self {
+        let (before, rest) = self.config.split_once("streams = [").expect("streams");
+        let (_, after) = rest.split_once("\n]").expect("the end of the streams");
+        self.config = format!("{before}streams = [{streams}]{after}");
+        self
+    }
+
+    /// With the accounts of one provider only: `agora` or `web3mq`.
+    pub(crate) fn only(mut self, provider: &str) -> Self {
+        let mut sections = self.config.split("\n[[").map(str::to_owned);
+        let head = sections.next().unwrap_or_default();
+        let kept: Vec<_> = sections.filter(|section| section.starts_with(provider)).collect();
+        self.config = kept.iter().fold(head, |all, section| format!("{all}\n[[{section}"));
+        self
+    }
+
+    /// Puts somebody between the command and the sandbox.
+    pub(crate) fn meddled(
+        mut self,
+        rule: impl Fn(&World, &Asked) -> Verdict + Send + Sync + 'static,
+    ) -> (Self, Middleman) {
+        let world = self.sandbox.world().clone();
+        let url = self.sandbox.base_url();
+        let middleman = self.runtime.block_on(Middleman::start(url.clone(), move |asked| rule(&world, asked)));
+        self.config = self.config.replace(&url, &middleman.url);
+        (self, middleman)
+    }
+
+    pub(crate) fn world(&self) -> &World {
+        self.sandbox.world()
+    }
+
+    pub(crate) fn config(&self) -> &str {
+        &self.config
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn archive(&self) -> PathBuf {
+        self.path("archive.db")
+    }
+
+    pub(crate) fn write_config(&self) -> PathBuf {
+        let path = self.path("config.toml");
+        std::fs::write(&path, &self.config).expect("a configuration");
+        path
+    }
+
+    /// Has the sandbox answer so.
+    pub(crate) fn script(&self, answer: Scripted) {
+        self.sandbox.script(answer).expect("an answer that HTTP can carry");
+    }
+
+    /// Writes to a channel of the first Agora project, this long ago.
+    pub(crate) fn say(&self, channel: &str, text: &str, ago: Duration) {
+        let ms = self.world().now().minus(ago).0;
+        self.say_at(channel, text, ms);
+    }
+
+    pub(crate) fn say_at(&self, channel: &str, text: &str, ms: i64) {
+        let (src, dst) = ("alice".to_owned(), channel.to_owned());
+        let message = AgoraMessage { src, dst, kind: Kind::Channel, ms, payload: text.into() };
+        self.world().append_agora("sandbox", message).expect("the first project");
+    }
+
+    /// Runs the command to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        self.write_config();
+        run_in(self.dir.path(), args)
+    }
+
+    pub(crate) fn sync(&self) -> Ran {
+        self.run(&["sync"])
+    }
+
+    /// Syncs, and compares the archive with the truth.
+    #[track_caller]
+    pub(crate) fn archives_the_truth(&self) {
+        let edge = self.edge();
+        self.sync().good();
+        self.assert_equal_to_truth(edge);
+    }
+
+    /// The moment up to which a sync that begins now must have everything.
+    pub(crate) fn edge(&self) -> Millis {
+        self.world().now().minus(EDGE)
+    }
+
+    /// The archive is what the sandbox has, message by message and byte by byte, up to `edge`; after it, it has
+    /// nothing that the sandbox has not.
+    #[track_caller]
+    pub(crate) fn assert_equal_to_truth(&self, edge: Millis) {
+        let names = self.config.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
+        let accounts: Vec<&str> = names.collect();
+        assert!(!accounts.is_empty());
+        truth::assert_equal(self.world(), &accounts, self.rows(truth::ARCHIVED), edge);
+        self.assert_conversations_add_up();
+    }
+
+    #[track_caller]
+    fn assert_conversations_add_up(&self) {
+        let (messages, conversations): (i64, i64) =
+            self.row("SELECT (SELECT count(*) FROM archive), (SELECT coalesce(sum(messages), 0) FROM conversations)");
+        assert_eq!(messages, conversations, "messages in `archive` and over all `conversations`");
+    }
+
+    /// What the rules' record says after a sync that the providers have nothing to complain of.
+    #[track_caller]
+    pub(crate) fn assert_no_rule_broken(&self) -> Counts {
+        let total = self.sandbox.rules().total;
+        assert_eq!(total.broken(), 0, "{total:?}");
+        total
+    }
+
+    /// Asks the archive, as any reader would.
+    pub(crate) fn rows<T>(&self, sql: &str) -> Vec<T>
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        self.block_on(async {
+            let mut reader = reader(&self.archive()).await;
+            sqlx::query_as(AssertSqlSafe(sql.to_owned())).fetch_all(&mut reader).await.expect(sql)
+        })
+    }
+
+    /// Asks for one row.
+    #[track_caller]
+    pub(crate) fn row<T>(&self, sql: &str) -> T
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        let mut rows = self.rows(sql);
+        assert_eq!(rows.len(), 1, "{sql}");
+        rows.remove(0)
+    }
+
+    /// Asks for one number.
+    #[track_caller]
+    pub(crate) fn number(&self, sql: &str) -> i64 {
+        self.row::<(i64,)>(sql).0
+    }
+
+    /// Puts a statement to the archive that Backscroll would not.
+    pub(crate) fn tamper(&self, sql: &str) {
+        self.block_on(async {
+            let options = SqliteConnectOptions::new().filename(self.archive());
+            let mut writer = options.connect().await.expect("the archive");
+            sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut writer).await.expect(sql);
+        });
+    }
+
+    pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+}
+
+/// Runs the command in a folder.
+pub(crate) fn run_in(dir: &Path, args: &[&str]) -> Ran {
+    let mut command = Command::new(BACKSCROLL);
+    command.current_dir(dir).env_remove("BACKSCROLL_CONFIG").env_remove("BACKSCROLL_LOG").args(args).timeout(PATIENCE);
+    let output = command.output().expect("the command can be started");
+    Ran {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).expect("text"),
+        err: String::from_utf8(output.stderr).expect("text"),
+    }
+}
+
+/// One connection for reading.
+pub(crate) async fn reader(path: &Path) -> SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(PATIENCE);
+    options.connect().await.expect("the archive can be read")
+}
+
+/// Waits for something that a child process brings about.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn runtime() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).enable_all().build().expect("a runtime")
+}

@@ -1,0 +1,180 @@
+//! Somebody between the command and the sandbox, who sees every request and spoils some answers.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, Method, header};
+use axum::response::Response;
+use futures_util::stream;
+use reqwest::Url;
+use reqwest::redirect::Policy;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// A request on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) at: Instant,
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Asked {
+    /// `query`, `read`, `count` or `history`.
+    pub(crate) fn call(&self) -> &'static str {
+        match (&self.method, self.url.path()) {
+            (&Method::POST, _) => "query",
+            (_, path) if path.ends_with("/count") => "count",
+            (_, path) if path.starts_with("/api/messages/history") => "history",
+            _ => "read",
+        }
+    }
+
+    pub(crate) fn is_agora(&self) -> bool {
+        self.call() != "history"
+    }
+
+    /// A parameter of the URL, or of the filter of a query.
+    pub(crate) fn parameter(&self, name: &str) -> Option<String> {
+        let filter = || serde_json::from_str::<Value>(&self.body).ok()?["filter"][name].as_str().map(str::to_owned);
+        self.url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned()).or_else(filter)
+    }
+
+    /// Whether it is about what was sent to this name.
+    pub(crate) fn is_to(&self, destination: &str) -> bool {
+        self.parameter("destination").as_deref() == Some(destination) && self.parameter("source").is_none()
+    }
+}
+
+/// What becomes of a request.
+pub(crate) enum Verdict {
+    /// It goes on to the sandbox.
+    Pass,
+    /// It is answered so instead.
+    Say(u16, &'static [(&'static str, &'static str)], Vec<u8>),
+    /// It is answered with a body that breaks off after this.
+    Cut(&'static str),
+    /// It goes on to the sandbox, and what comes back is changed.
+    Alter(Box<dyn FnOnce(Vec<u8>) -> Vec<u8> + Send>),
+}
+
+impl Verdict {
+    /// An answer without headers.
+    pub(crate) fn say(status: u16, body: &str) -> Self {
+        Self::Say(status, &[], body.as_bytes().to_vec())
+    }
+
+    /// Changes the JSON of an answer.
+    pub(crate) fn alter_json(change: impl FnOnce(&mut Value) + Send + 'static) -> Self {
+        Self::Alter(Box::new(|body| {
+            let mut json = serde_json::from_slice(&body).expect("the sandbox answers in JSON");
+            change(&mut json);
+            serde_json::to_vec(&json).expect("JSON")
+        }))
+    }
+}
+
+/// See above. Gone when it is dropped.
+pub(crate) struct Middleman {
+    pub(crate) url: String,
+    desk: Arc<Desk>,
+    task: JoinHandle<()>,
+}
+
+struct Desk {
+    upstream: String,
+    rule: Box<dyn Fn(&Asked) -> Verdict + Send + Sync>,
+    seen: Mutex<Vec<Asked>>,
+    client: reqwest::Client,
+}
+
+impl Middleman {
+    pub(crate) async fn start(upstream: String, rule: impl Fn(&Asked) -> Verdict + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let client =
+            reqwest::Client::builder().redirect(Policy::none()).no_proxy().no_gzip().build().expect("a client");
+        let desk = Arc::new(Desk { upstream, rule: Box::new(rule), seen: Mutex::default(), client });
+        let router = Router::new().fallback(hand_on).with_state(desk.clone());
+        let task = tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
+        Self { url, desk, task }
+    }
+
+    /// Every request so far, in the order they came.
+    pub(crate) fn seen(&self) -> Vec<Asked> {
+        self.desk.seen.lock().expect("no panic while it is held").clone()
+    }
+
+    /// How many of them pass the test.
+    pub(crate) fn count(&self, test: impl Fn(&Asked) -> bool) -> usize {
+        self.seen().iter().filter(|asked| test(asked)).count()
+    }
+}
+
+impl Drop for Middleman {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl fmt::Debug for Middleman {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Middleman").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+async fn hand_on(State(desk): State<Arc<Desk>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, 1 << 20).await.expect("requests are small");
+    let url = Url::parse(&format!("{}{}", desk.upstream, parts.uri)).expect("a URL");
+    let asked = Asked {
+        at: Instant::now(),
+        method: parts.method,
+        url,
+        headers: parts.headers,
+        body: String::from_utf8(body.to_vec()).expect("requests are text"),
+    };
+    let verdict = (desk.rule)(&asked);
+    desk.seen.lock().expect("no panic while it is held").push(asked.clone());
+    match verdict {
+        Verdict::Say(status, headers, body) => {
+            let mut builder = Response::builder().status(status);
+            for (name, value) in headers {
+                builder = builder.header(*name, *value);
+            }
+            builder.body(Body::from(body)).expect("an answer")
+        }
+        Verdict::Cut(start) => {
+            let broken = std::io::Error::from(std::io::ErrorKind::ConnectionAborted);
+            Response::new(Body::from_stream(stream::iter([Ok(Bytes::from(start)), Err(broken)])))
+        }
+        Verdict::Pass => desk.fetch(&asked, |body| body).await,
+        Verdict::Alter(change) => desk.fetch(&asked, change).await,
+    }
+}
+
+impl Desk {
+    async fn fetch(&self, asked: &Asked, change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Response {
+        const PASSED_ON: [HeaderName; 3] = [header::CONTENT_TYPE, header::DATE, header::RETRY_AFTER];
+        let mut headers = asked.headers.clone();
+        headers.remove(header::HOST);
+        let request = self.client.request(asked.method.clone(), asked.url.clone()).headers(headers);
+        let answer = request.body(asked.body.clone()).send().await.expect("the sandbox answers");
+        let mut builder = Response::builder().status(answer.status());
+        for name in PASSED_ON {
+            if let Some(value) = answer.headers().get(&name) {
+                builder = builder.header(name, value);
+            }
+        }
+        let body = answer.bytes().await.expect("a body").to_vec();
+        builder.body(Body::from(change(body))).expect("an answer")
+    }
+}

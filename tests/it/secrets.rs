@@ -1,0 +1,72 @@
+//! Secrets stay secret: in what is printed, in what is logged, and in the database.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, On, Scripted, TOKEN_UID};
+
+use crate::bed::Bed;
+use crate::middleman::Verdict;
+
+#[test]
+fn no_secret_is_printed_logged_or_stored() {
+    let bed =
+        Bed::new(&["--messages", "60", "--topic-messages", "60", "--projects", "2", "--token", "a-token-to-keep"]);
+    let second = bed.config().rfind("customer_id").unwrap();
+    let basic = format!("customer_id = \"{CUSTOMER_ID}\"\ncustomer_secret = \"{CUSTOMER_SECRET}\"");
+    let token = format!("token = \"a-token-to-keep\"\nuid = \"{TOKEN_UID}\"");
+    let config = format!("{}{}", &bed.config()[..second], bed.config()[second..].replacen(&basic, &token, 1));
+    let whole = bed.config().to_owned();
+    let bed = bed.with(&whole, &config);
+    let key = bed.world().with_user(&bed.world().users()[0], |account| account.private_key()).unwrap();
+    let (bed, middleman) = bed.meddled(|_, _| Verdict::Pass);
+    // Trouble of every kind, for that is when people log too much.
+    for on in [On::Query, On::Read, On::Count, On::History] {
+        for status in [400, 500, 302] {
+            bed.script(Scripted { on, status, after: 3, ..Scripted::default() });
+        }
+        bed.script(Scripted { on, drop_connection: true, after: 5, ..Scripted::default() });
+    }
+    let level = "warn,backscroll=trace";
+    let mut printed = String::new();
+    for args in [&["sync"][..], &["check"], &["status"], &["status", "--json"], &["migrate"], &["sync"]] {
+        let ran = bed.run(&[args, &["--log", level]].concat());
+        printed += &format!("{}{}", ran.out, ran.err);
+    }
+    bed.script(Scripted { on: On::Any, status: 401, times: 99, ..Scripted::default() });
+    let refused = bed.run(&["check", "--log", level]).lacking();
+    printed += &format!("{}{}", refused.out, refused.err);
+    assert!(
+        printed.contains("DEBUG") && printed.contains("the provider fails"),
+        "it was logged, and there was trouble"
+    );
+    assert!(middleman.count(|asked| asked.headers.contains_key("x-agora-token")) > 3, "the token was used");
+
+    let mut secrets = vec![
+        CUSTOMER_SECRET.to_owned(),
+        STANDARD.encode(format!("{CUSTOMER_ID}:{CUSTOMER_SECRET}")),
+        "a-token-to-keep".to_owned(),
+        key.to_uppercase(),
+        key,
+    ];
+    for asked in middleman.seen() {
+        if let Some(signature) = asked.parameter("web3mq_signature") {
+            let encoded = asked.url.query().unwrap().split('&').find_map(|pair| pair.strip_prefix("web3mq_signature="));
+            secrets.extend(encoded.map(str::to_owned));
+            secrets.push(signature);
+        }
+    }
+    assert!(secrets.len() > 20);
+    let mut stored = Vec::new();
+    for entry in std::fs::read_dir(bed.dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap() != "config.toml" {
+            stored.extend(std::fs::read(path).unwrap());
+        }
+    }
+    assert!(stored.len() > 100_000, "the archive was looked at");
+    for secret in secrets {
+        assert!(!printed.contains(&secret), "printed: {secret}");
+        assert!(!stored.windows(secret.len()).any(|window| window == secret.as_bytes()), "stored: {secret}");
+    }
+}
