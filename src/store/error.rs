@@ -40,6 +40,22 @@ impl StoreError {
         }
     }
 
+    /// Whether the same may succeed a little later: the server restarts, a connection was cut, a statement took too
+    /// long, another process holds the file.
+    pub fn may_pass(&self) -> bool {
+        use sqlx::Error::{Database, Io, PoolTimedOut, Protocol, WorkerCrashed};
+        let (Self::Database { source, .. } | Self::Open { source, .. }) = self else { return false };
+        match source {
+            Io(_) | PoolTimedOut | Protocol(_) | WorkerCrashed => true,
+            // Postgres: connections, resources, interventions of the operator, deadlocks. SQLite: busy, locked.
+            Database(error) => error.code().is_some_and(|code| {
+                ["08", "53", "57", "40"].iter().any(|class| code.len() == 5 && code.starts_with(class))
+                    || matches!(code.parse::<u32>().map(|code| code & 0xFF), Ok(5 | 6) if code.len() < 5)
+            }),
+            _ => false,
+        }
+    }
+
     /// For `map_err`: a failure of the driver at a named step.
     pub(super) fn at(what: &'static str) -> impl Fn(sqlx::Error) -> Self {
         move |source| Self::Database { what, source }

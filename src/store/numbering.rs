@@ -19,6 +19,11 @@ const UNKNOWN: u8 = ConversationKind::Unknown as u8;
 pub(super) struct Numbering(Mutex<Numbers>);
 
 impl Numbering {
+    /// Forgets all numbers: a server that took over from another may not have heard of the last of them.
+    pub(super) async fn forget(&self) {
+        *self.0.lock().await = Numbers::default();
+    }
+
     /// The numbers that a batch needs, found or given; and room for its messages.
     pub(super) async fn number<DB: Dialect>(&self, pool: &Pool<DB>, batch: &[Commit]) -> Result<Numbers, StoreError> {
         const WHAT: &str = "numbers";

@@ -40,6 +40,19 @@ impl<DB: Dialect> SqlStore<DB> {
         self.write.begin_with(DB::BEGIN).await.map_err(StoreError::at(what))
     }
 
+    async fn commit_all(&self, batch: &[Commit], now: Millis) -> Result<Vec<Written>, StoreError> {
+        const WHAT: &str = "commit";
+        // Names and room outlive a commit that fails: they say nothing by themselves, and the next one needs them.
+        let numbers = self.numbering.number::<DB>(&self.write, batch).await?;
+        let mut tx = self.begin(WHAT).await?;
+        let mut written = Vec::with_capacity(batch.len());
+        for commit in batch {
+            written.push(write::window::<DB>(&mut tx, commit, &numbers, now).await?);
+        }
+        tx.commit().await.map_err(StoreError::at(WHAT))?;
+        Ok(written)
+    }
+
     /// Carries out one statement by itself.
     async fn execute(&self, what: &'static str, sql: &'static str, args: &[Arg<'_>]) -> Result<(), StoreError> {
         let mut connection = self.write.acquire().await.map_err(StoreError::at(what))?;
@@ -91,16 +104,11 @@ impl<DB: Dialect> Store for SqlStore<DB> {
     }
 
     async fn commit(&self, batch: &[Commit], now: Millis) -> Result<Vec<Written>, StoreError> {
-        const WHAT: &str = "commit";
-        // Names and room outlive a commit that fails: they say nothing by themselves, and the next one needs them.
-        let numbers = self.numbering.number::<DB>(&self.write, batch).await?;
-        let mut tx = self.begin(WHAT).await?;
-        let mut written = Vec::with_capacity(batch.len());
-        for commit in batch {
-            written.push(write::window::<DB>(&mut tx, commit, &numbers, now).await?);
+        let written = self.commit_all(batch, now).await;
+        if written.is_err() {
+            self.numbering.forget().await;
         }
-        tx.commit().await.map_err(StoreError::at(WHAT))?;
-        Ok(written)
+        written
     }
 
     async fn trouble(&self, stream: StreamId, trouble: Option<&Trouble>, now: Millis) -> Result<(), StoreError> {

@@ -88,9 +88,11 @@ impl AccountSync {
                 }
             },
         };
-        let report = self.round(&mut place, requests_before, why, bounds, stop).await;
+        let report = self.round(&mut place, requests_before, why, bounds, stop).await?;
+        // After a failure of the database the place is looked up anew: a server that took over from another may not
+        // have heard of it.
         self.place = Some(place);
-        report
+        Ok(report)
     }
 
     /// Finds the account's place in the archive, and learns what time it is at the provider: a history that is wanted
