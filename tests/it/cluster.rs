@@ -121,7 +121,8 @@ impl Drop for Cluster {
 
 /// Where the server's programs are: Debian keeps them out of the path, a folder for each version.
 fn bin() -> PathBuf {
-    let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|dir| dir.path().join("bin"));
+    let debian =
+        std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|dir| dir.path().join("bin"));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let all = debian.chain(std::env::split_paths(&path)).filter(|dir| dir.join("initdb").is_file());
     // The newest, by the number that its folder is called by.

@@ -3,6 +3,7 @@
 mod again;
 mod bed;
 mod bounds;
+mod cluster;
 mod command;
 mod corpus;
 mod daemon;
@@ -11,6 +12,7 @@ mod growing;
 mod hosts;
 mod kill;
 mod middleman;
+mod postgres;
 mod quota;
 mod refusals;
 mod secrets;
