@@ -227,8 +227,16 @@ impl Bed {
     where
         T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
     {
+        self.rows_of(&self.archive(), sql)
+    }
+
+    /// Asks another archive.
+    pub(crate) fn rows_of<T>(&self, archive: &Path, sql: &str) -> Vec<T>
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
         self.block_on(async {
-            let mut reader = reader(&self.archive()).await;
+            let mut reader = reader(archive).await;
             sqlx::query_as(AssertSqlSafe(sql.to_owned())).fetch_all(&mut reader).await.expect(sql)
         })
     }
