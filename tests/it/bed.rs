@@ -24,7 +24,7 @@ use crate::truth;
 /// See above.
 const EDGE: Duration = Duration::from_secs(5);
 /// Longer than anything here takes; a command that hangs fails its test instead of holding up all others.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The command under test.
 pub(crate) const BACKSCROLL: &str = env!("CARGO_BIN_EXE_backscroll");

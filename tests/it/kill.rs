@@ -39,7 +39,8 @@ fn providers(bed: &Bed) -> Vec<Arc<dyn Provider>> {
         Credentials::Basic { customer_id: CUSTOMER_ID.to_owned(), customer_secret: CUSTOMER_SECRET.into() };
     let streams = bed.world().agora_streams("sandbox").into_iter();
     let streams = streams.map(|stream| Stream { source: stream.source, destination: stream.destination }).collect();
-    let account_of_agora = Account { since: Some(SystemClock.now().minus(Duration::from_hours(200))), ..account("sandbox", "agora") };
+    let account_of_agora =
+        Account { since: Some(SystemClock.now().minus(Duration::from_hours(200))), ..account("sandbox", "agora") };
     let agora = Agora::new(account_of_agora, http("sandbox"), &base, "sandbox", credentials, streams, [].into());
 
     let user = bed.world().users().remove(0);
@@ -130,7 +131,14 @@ impl Drop for Daemon {
 fn a_kill_at_any_moment_loses_nothing() {
     const KILLS: u32 = 15;
     let bed = Bed::new(&[
-        "--requests-per-second", "150", "--messages", "2500", "--topic-messages", "2500", "--ready-after", "20ms",
+        "--requests-per-second",
+        "150",
+        "--messages",
+        "2500",
+        "--topic-messages",
+        "2500",
+        "--ready-after",
+        "20ms",
     ]);
     let edge = bed.edge();
     let config = bed.write_config();
@@ -163,5 +171,9 @@ fn a_kill_at_any_moment_loses_nothing() {
     let (check,): (String,) = bed.row("PRAGMA integrity_check");
     assert_eq!(check, "ok");
     let total = bed.sandbox.rules().total;
-    assert_eq!(total.polled_too_soon + total.dead_handle_read + total.bad_request + total.stale_signature, 0, "{total:?}");
+    assert_eq!(
+        total.polled_too_soon + total.dead_handle_read + total.bad_request + total.stale_signature,
+        0,
+        "{total:?}"
+    );
 }
