@@ -9,7 +9,7 @@ use crate::store::{NewAccount, Store};
 
 pub(super) async fn carry_out(config: &Config, clock: Arc<dyn Clock>) -> Result<Outcome, Failure> {
     say("configuration  ok");
-    let store = open(config, Missing::Create).await?;
+    let store = open(&config.database.url, Missing::Create).await?;
     store.ping().await?;
     say("database       ok");
     let mut outcome = Outcome::Good;
@@ -17,7 +17,7 @@ pub(super) async fn carry_out(config: &Config, clock: Arc<dyn Clock>) -> Result<
         let name = &provider.account().name;
         match provider.check().await {
             Ok(()) => {
-                lift_pause(&store, name, provider.account().provider).await?;
+                lift_pause(&*store, name, provider.account().provider).await?;
                 let skew =
                     provider.skew().map(|skew| format!(", but this machine's clock is {} s off", skew.as_secs()));
                 say(format_args!("account {name}  ok{}", skew.unwrap_or_default()));

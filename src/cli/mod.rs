@@ -2,6 +2,7 @@
 
 mod accounts;
 mod check;
+mod copy;
 mod demo;
 mod logging;
 mod migrate;
@@ -25,7 +26,8 @@ use crate::daemon::ScheduleError;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::provider::http::BadClient;
 use crate::sandbox::SandboxError;
-use crate::store::{Missing, SqliteStore, StoreError};
+use crate::store::copy::CopyError;
+use crate::store::{Missing, PostgresStore, SqliteStore, Store, StoreError};
 
 /// Keeps your chat history: lays the messages that Agora RTM and Web3MQ keep only for a while down in a SQL database of
 /// your own.
@@ -58,8 +60,10 @@ enum Command {
     Sandbox(sandbox::Args),
     /// Archives a made-up history into a new database and shows what can be asked of it
     Demo(demo::Args),
+    /// Copies the archive, with its coverage, into another database; may be broken off and begun again
+    Copy(copy::Args),
     /// Creates the archive, or brings its tables up to date
-    Migrate,
+    Migrate(migrate::Args),
 }
 
 /// Why a command did not do what it should.
@@ -71,6 +75,8 @@ enum Failure {
     Usage(String),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Copy(#[from] CopyError),
     #[error(transparent)]
     Client(#[from] BadClient),
     #[error(transparent)]
@@ -93,6 +99,7 @@ impl Failure {
     fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Store(error) => Some(error.hint()),
+            Self::Copy(error) => Some(error.hint()),
             Self::Config(_) | Self::Usage(_) | Self::Client(_) | Self::Schedule(_) => None,
             Self::Sandbox(_) | Self::System(_) => None,
         }
@@ -148,20 +155,18 @@ impl Cli {
             Command::Sync(args) => sync::carry_out(args, &Config::load(&self.config)?, clock).await,
             Command::Status(args) => status::carry_out(&args, &Config::load(&self.config)?).await,
             Command::Check => check::carry_out(&Config::load(&self.config)?, clock).await,
-            Command::Migrate => migrate::carry_out(&Config::load(&self.config)?).await,
+            Command::Copy(args) => copy::carry_out(&args, &Config::load(&self.config)?).await,
+            Command::Migrate(args) => migrate::carry_out(&args, &Config::load(&self.config)?).await,
         }
     }
 }
 
-/// Opens the archive that the configuration names.
-async fn open(config: &Config, missing: Missing) -> Result<SqliteStore, Failure> {
-    let DatabaseUrl::Sqlite(path) = &config.database.url;
-    if missing == Missing::Refuse && !path.exists() {
-        let fault =
-            format!("there is no archive at {}: `backscroll sync` or `backscroll migrate` makes it", path.display());
-        return Err(Failure::Usage(fault));
-    }
-    Ok(SqliteStore::open(path, missing).await?)
+/// Opens the archive at a URL.
+async fn open(url: &DatabaseUrl, missing: Missing) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match url {
+        DatabaseUrl::Sqlite(path) => Arc::new(SqliteStore::open(path, missing).await?),
+        DatabaseUrl::Postgres(server) => Arc::new(PostgresStore::connect(server.options(), missing).await?),
+    })
 }
 
 /// Writes a line to standard output. A reader that has gone away (`| head`) is no error.

@@ -13,7 +13,7 @@ use crate::sync::Engine;
 pub(super) async fn carry_out(config: &Config, clock: Arc<dyn Clock>) -> Result<Outcome, Failure> {
     let stop = CancellationToken::new();
     daemon::signals::listen(stop.clone())?;
-    let store = Arc::new(open(config, Missing::Create).await?);
+    let store = open(&config.database.url, Missing::Create).await?;
     let providers = accounts::providers(config, None, &clock)?;
     let streams: usize = providers.iter().map(|provider| provider.streams().len()).sum();
     tracing::info!(

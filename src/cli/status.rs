@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Failure, Missing, Outcome, open, say, summary};
 use crate::config::Config;
-use crate::store::{Store, StreamStatus};
+use crate::store::StreamStatus;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -14,7 +14,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn carry_out(args: &Args, config: &Config) -> Result<Outcome, Failure> {
-    let store = open(config, Missing::Refuse).await?;
+    let store = open(&config.database.url, Missing::Refuse).await?;
     let streams = store.status().await?;
     store.close().await;
     match (args.json, streams.is_empty()) {

@@ -12,13 +12,15 @@ use crate::daemon::signals;
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
 use crate::provider::ProviderError;
-use crate::store::{Store, StoreError, Tally};
+use crate::store::{StoreError, Tally};
 use crate::sync::{Bounds, Engine, PassReport};
 
 /// Passes in a row that bring nothing before it is given up.
 const FRUITLESS: u32 = 3;
 /// The wait after such a pass.
 const WAIT: Duration = Duration::from_secs(2);
+/// Failures of the database in a row, each followed by such a wait: a server that restarts is back within that time.
+const OUTAGES: u32 = 15;
 /// Pauses up to this long are waited out.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -42,7 +44,7 @@ pub(super) async fn carry_out(args: Args, config: &Config, clock: Arc<dyn Clock>
     signals::listen(stop.clone())?;
     let bounds = Bounds { since: args.since.map(Millis::second), until: args.until.map(Millis::second) };
     let providers = accounts::providers(config, args.account.as_deref(), &clock)?;
-    let store = Arc::new(open(config, Missing::Create).await?);
+    let store = open(&config.database.url, Missing::Create).await?;
     let mut engine = Engine::new(providers, store.clone(), clock);
     let reports = to_the_end(&mut engine, bounds, &stop).await?;
     summary::after_sync(&reports, store.status().await?);
@@ -58,35 +60,52 @@ pub(super) async fn to_the_end(
     stop: &CancellationToken,
 ) -> Result<Vec<PassReport>, StoreError> {
     let watch = Watch::start(engine.progress().clone());
-    let mut fruitless = 0;
-    let mut reports = engine.pass("sync", bounds, stop).await?;
-    let mut sums: Vec<Tally> = reports.iter().map(|report| report.tally.clone()).collect();
-    loop {
-        if stop.is_cancelled() || reports.iter().all(PassReport::is_complete) {
-            break;
-        }
-        if reports.iter().all(|report| report.is_complete() || report.tally.windows == 0 || report.failure.is_some()) {
-            fruitless += 1;
-            let Some(wait) = worth_waiting(&reports).filter(|_| fruitless < FRUITLESS) else { break };
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = stop.cancelled() => {}
-            }
-        } else {
-            fruitless = 0;
-        }
-        reports = engine.pass("sync", bounds, stop).await?;
-        for (sum, report) in sums.iter_mut().zip(&reports) {
-            let mut tally = report.tally.clone();
-            tally.add(sum);
-            *sum = tally;
-        }
-    }
+    let reports = passes(engine, bounds, stop).await;
     watch.finish().await;
-    for (report, sum) in reports.iter_mut().zip(sums) {
-        report.tally = sum;
+    reports
+}
+
+async fn passes(engine: &mut Engine, bounds: Bounds, stop: &CancellationToken) -> Result<Vec<PassReport>, StoreError> {
+    let mut sums: Vec<Tally> = Vec::new();
+    let mut fruitless = 0;
+    loop {
+        let mut reports = pass(engine, bounds, stop).await?;
+        let is_over = stop.is_cancelled() || reports.iter().all(PassReport::is_complete);
+        let bore_fruit =
+            |report: &PassReport| !report.is_complete() && report.tally.windows > 0 && report.failure.is_none();
+        fruitless = if reports.iter().any(bore_fruit) { 0 } else { fruitless + 1 };
+        let wait = worth_waiting(&reports).filter(|_| fruitless < FRUITLESS);
+        sums.resize_with(reports.len(), Tally::default);
+        for (report, sum) in reports.iter_mut().zip(&mut sums) {
+            report.tally.add(sum);
+            sum.clone_from(&report.tally);
+        }
+        match (is_over, fruitless, wait) {
+            (true, ..) | (_, 1.., None) => return Ok(reports),
+            (_, 1.., Some(wait)) => rest(wait, stop).await,
+            (_, 0, _) => {}
+        }
     }
-    Ok(reports)
+}
+
+/// A pass; after a while another, where the database fails in a way that passes.
+async fn pass(engine: &mut Engine, bounds: Bounds, stop: &CancellationToken) -> Result<Vec<PassReport>, StoreError> {
+    let mut outages = 0;
+    loop {
+        match engine.pass("sync", bounds, stop).await {
+            Err(error) if error.may_pass() && outages < OUTAGES && !stop.is_cancelled() => {
+                outages += 1;
+                tracing::warn!(%error, "the database fails; trying again");
+                rest(WAIT, stop).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn rest(time: Duration, stop: &CancellationToken) {
+    // Either end of the wait is as good as the other.
+    let _ = tokio::time::timeout(time, stop.cancelled()).await;
 }
 
 /// How long to wait before the next pass; nothing where another would meet the same refusal.

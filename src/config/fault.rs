@@ -67,11 +67,12 @@ pub enum Fault {
     #[error("is not an address to listen on: write IP and port, like \"127.0.0.1:9464\", or \"\" to turn the page off")]
     ListenAddress,
 
+    #[error("is not a URL of a Postgres database: write it like \"postgres://user@host/database?sslmode=verify-full\"")]
+    PostgresUrl,
     #[error(
-        "asks for Postgres, and Postgres arrives in a later release: write \"sqlite://archive.db\" or another path"
+        "is not a database that Backscroll knows: write \"sqlite://archive.db\" or another path, or \
+         \"postgres://user@host/database\""
     )]
-    PostgresLater,
-    #[error("is not a database that Backscroll knows: write \"sqlite://archive.db\" or another path")]
     DatabaseScheme,
     #[error(
         "names no file: write \"sqlite://archive.db\" or another path; an archive in memory would not outlive a stop"

@@ -19,9 +19,12 @@ mod tests;
 mod value;
 mod web3mq;
 
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
 
 pub use agora::{AgoraAccount, AgoraAuth, AgoraStream, DestinationKind};
 pub use cron::Cron;
@@ -57,10 +60,30 @@ pub struct Database {
 }
 
 /// A kind of database, and where it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum DatabaseUrl {
-    /// A file of `SQLite`. A relative path starts at the working directory, as it does for sqlx.
+    /// A file of SQLite. A relative path starts at the working directory, as it does for sqlx.
     Sqlite(PathBuf),
+    /// A database of a Postgres server, 13 or newer. What the URL leaves open, `PGPASSWORD`, `~/.pgpass` and the other
+    /// variables of libpq say.
+    Postgres(Server),
+}
+
+/// How to reach a Postgres server. Debug shows nothing of it: a password is part of it.
+#[derive(Clone)]
+pub struct Server(Box<PgConnectOptions>);
+
+impl Server {
+    /// For sqlx.
+    pub fn options(&self) -> PgConnectOptions {
+        (*self.0).clone()
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Server([REDACTED])")
+    }
 }
 
 /// When the daemon does what.

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
@@ -12,7 +13,7 @@ use super::document::Value;
 use super::error::ConfigError;
 use super::fault::Fault;
 use super::secret::{Secret, printable};
-use super::{DatabaseUrl, DestinationKind};
+use super::{DatabaseUrl, DestinationKind, Server};
 use crate::domain::time::Millis;
 
 /// Text of any kind, but not none of it.
@@ -217,11 +218,21 @@ pub(super) fn listen(value: &Value<'_>) -> Result<Option<SocketAddr>, ConfigErro
 
 /// The database. Its message never quotes the URL, which may hold a password.
 pub(super) fn database_url(value: &Value<'_>) -> Result<DatabaseUrl, ConfigError> {
-    value.parse(|url| match url.split_once(':') {
-        Some(("sqlite", rest)) => sqlite_path(rest).map(DatabaseUrl::Sqlite),
-        Some(("postgres" | "postgresql", _)) => Err(Fault::PostgresLater),
-        _ => Err(Fault::DatabaseScheme),
-    })
+    value.parse(|url| url.parse())
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = Fault;
+
+    fn from_str(url: &str) -> Result<Self, Fault> {
+        match url.split_once(':') {
+            Some(("sqlite", rest)) => sqlite_path(rest).map(Self::Sqlite),
+            Some(("postgres" | "postgresql", _)) => {
+                url.parse().map(|options| Self::Postgres(Server(Box::new(options)))).map_err(|_| Fault::PostgresUrl)
+            }
+            _ => Err(Fault::DatabaseScheme),
+        }
+    }
 }
 
 /// The path in `sqlite:PATH` or `sqlite://PATH`, in which `%` escapes a byte as in any URL.

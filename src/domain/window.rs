@@ -19,6 +19,14 @@ impl Window {
         (from < to).then_some(Self { from, to })
     }
 
+    /// The window that begins at `from` and lasts so many seconds, at least one.
+    #[must_use]
+    pub fn lasting(from: Second, seconds: u64) -> Self {
+        let last = i64::MAX - 1;
+        let from = Second(from.0.min(last));
+        Self { from, to: from.plus(i64::try_from(seconds.max(1)).unwrap_or(last)) }
+    }
+
     pub fn from(self) -> Second {
         self.from
     }

@@ -1,16 +1,32 @@
 //! The request budget of an account: never more requests in any second than the provider allows.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep_until};
 
 /// How much longer than a second the provider's second is taken to be: what the network may squeeze two requests
 /// together by without the provider counting both into one second.
 const SLACK: f64 = 0.015;
 
-/// Lets requests go, in the order they came, so that no sliding second holds more than the rate, and evenly spaced,
+/// Pauses up to this long are waited out.
+const BEARABLE: Duration = Duration::from_secs(10);
+/// The longest that a waiting request sleeps before it looks around.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Which of the waiting requests goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It finishes what an earlier request began: a handle that is ready does not wait for ever, and what it holds
+    /// is already paid for by half.
+    Finish,
+    /// It begins something.
+    Begin,
+}
+
+/// Lets requests go, finishing ones first and otherwise in the order they came, so that no sliding second holds more than the rate, and evenly spaced,
 /// so that no shorter stretch holds a burst.
 #[derive(Debug)]
 pub struct Budget {
@@ -19,6 +35,9 @@ pub struct Budget {
     /// When the last requests were let go, newest last. The lock is handed over in order of arrival and held while
     /// waiting: whoever holds it goes next.
     released: Mutex<VecDeque<Instant>>,
+    /// Requests of [`Turn::Finish`] that wait, and the word that one of them has gone.
+    finishing: AtomicUsize,
+    finisher_gone: Notify,
     paused_until: std::sync::Mutex<Option<Instant>>,
 }
 
@@ -40,21 +59,45 @@ impl Budget {
             let burst = (rate.floor() as usize).max(1);
             Pace { spacing, burst, period: spacing.mul_f64(burst as f64) }
         });
-        Self { pace, released: Mutex::default(), paused_until: std::sync::Mutex::default() }
+        Self {
+            pace,
+            released: Mutex::default(),
+            finishing: AtomicUsize::new(0),
+            finisher_gone: Notify::new(),
+            paused_until: std::sync::Mutex::default(),
+        }
     }
 
-    /// Waits until the next request may go. Cancel-safe: a wait given up costs no request.
-    pub async fn acquire(&self) {
-        let mut released = self.released.lock().await;
-        while let Some(slot) = self.next_slot(&released) {
-            sleep_until(slot).await;
-        }
+    /// Waits until this request may go. Cancel-safe: a wait given up costs no request.
+    ///
+    /// Errors, with how much is left of it, once a pause is too long to wait for.
+    pub async fn acquire(&self, turn: Turn) -> Result<(), Duration> {
+        let _waiting = (turn == Turn::Finish).then(|| Finisher::of(self));
+        let mut released = loop {
+            let finisher_gone = self.finisher_gone.notified();
+            let released = self.released.lock().await;
+            let gives_way = || turn == Turn::Begin && self.finishing.load(Ordering::SeqCst) > 0;
+            // Looked at again after the wait: a finishing request may have come meanwhile.
+            while let Some(slot) = self.next_slot(&released).filter(|_| !gives_way()) {
+                if let Some(left) = self.long_pause() {
+                    return Err(left);
+                }
+                // A pause may come while it is slept; whoever is told to wait for long is told soon.
+                sleep_until(slot.min(Instant::now() + LOOK)).await;
+            }
+            if !gives_way() {
+                break released;
+            }
+            drop(released);
+            finisher_gone.await;
+        };
         if let Some(pace) = self.pace {
             if released.len() == pace.burst {
                 released.pop_front();
             }
             released.push_back(Instant::now());
         }
+        Ok(())
     }
 
     /// When the next request may go; nothing if now.
@@ -75,10 +118,32 @@ impl Budget {
         *paused = (*paused).max(Some(until));
     }
 
+    /// How long a pause will last that is too long to wait for.
+    pub fn long_pause(&self) -> Option<Duration> {
+        self.paused_for().filter(|left| *left > BEARABLE)
+    }
+
     /// How long nothing will be let go because of a pause.
     pub fn paused_for(&self) -> Option<Duration> {
         let left = lock(&self.paused_until).map(|until| until.saturating_duration_since(Instant::now()));
         left.filter(|left| !left.is_zero())
+    }
+}
+
+/// A request of [`Turn::Finish`] that waits.
+struct Finisher<'a>(&'a Budget);
+
+impl<'a> Finisher<'a> {
+    fn of(budget: &'a Budget) -> Self {
+        budget.finishing.fetch_add(1, Ordering::SeqCst);
+        Self(budget)
+    }
+}
+
+impl Drop for Finisher<'_> {
+    fn drop(&mut self) {
+        self.0.finishing.fetch_sub(1, Ordering::SeqCst);
+        self.0.finisher_gone.notify_waiters();
     }
 }
 
@@ -94,7 +159,7 @@ mod tests {
     async fn releases(budget: &Budget, n: usize) -> Vec<Instant> {
         let mut at = Vec::new();
         for _ in 0..n {
-            budget.acquire().await;
+            budget.acquire(Turn::Begin).await.unwrap();
             at.push(Instant::now());
         }
         at
@@ -120,23 +185,54 @@ mod tests {
     async fn a_pause_holds_everybody_and_ends_by_itself() {
         let budget = Budget::per_second(10.0);
         let start = Instant::now();
-        budget.pause_until(start + Duration::from_secs(30));
+        budget.pause_until(start + Duration::from_secs(8));
         budget.pause_until(start + Duration::from_secs(5));
-        budget.acquire().await;
-        assert!(Instant::now() - start >= Duration::from_secs(30));
+        budget.acquire(Turn::Begin).await.unwrap();
+        assert!(Instant::now() - start >= Duration::from_secs(8));
         assert_eq!(budget.paused_for(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_pause_is_not_waited_for() {
+        let budget = Budget::per_second(1.0);
+        budget.acquire(Turn::Begin).await.unwrap();
+        let start = Instant::now();
+        let waits = budget.acquire(Turn::Begin);
+        let pause = async { budget.pause_until(start + Duration::from_secs(3600)) };
+        let (waited, ()) = tokio::join!(waits, pause);
+        assert!(waited.unwrap_err() > Duration::from_secs(3590));
+        assert!(start.elapsed() <= Duration::from_secs(2));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_wait_given_up_costs_no_request() {
         let budget = Budget::per_second(1.0);
-        budget.acquire().await;
+        budget.acquire(Turn::Begin).await.unwrap();
         let start = Instant::now();
         for _ in 0..5 {
-            let _ = tokio::time::timeout(Duration::from_millis(10), budget.acquire()).await;
+            let _ = tokio::time::timeout(Duration::from_millis(10), budget.acquire(Turn::Begin)).await;
         }
-        budget.acquire().await;
+        budget.acquire(Turn::Begin).await.unwrap();
         assert!(start.elapsed() < Duration::from_millis(1100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_finishes_goes_before_what_begins() {
+        let budget = Budget::per_second(1.0);
+        let order = std::sync::Mutex::new(Vec::new());
+        let request = async |name: &'static str, turn| {
+            budget.acquire(turn).await.unwrap();
+            order.lock().unwrap().push(name);
+        };
+        tokio::join!(
+            request("first come", Turn::Begin),
+            request("begins", Turn::Begin),
+            request("begins too", Turn::Begin),
+            request("finishes", Turn::Finish),
+        );
+        let order = order.into_inner().unwrap();
+        assert_eq!(order[..2], ["first come", "finishes"]);
+        assert_eq!(order.len(), 4, "nobody waits for ever");
     }
 
     #[tokio::test(start_paused = true)]

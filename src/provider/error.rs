@@ -15,9 +15,13 @@ pub enum ProviderError {
     #[error("{what}: credentials refused with status {status}{}", colon(.said))]
     Credentials { what: &'static str, status: u16, said: Option<String> },
 
-    /// The provider understood and said no: another 4xx, or its own word for failure under 200.
+    /// The provider understood and said no: another 4xx.
     #[error("{what}: refused with {code}{}", colon(.said))]
     Refused { what: &'static str, code: String, said: Option<String> },
+
+    /// The provider reports a failure of its own, under 200.
+    #[error("{what}: failed with {code}{}", colon(.said))]
+    Failed { what: &'static str, code: String, said: Option<String> },
 
     /// The answer is not what the contract says.
     #[error("{what}: {fault}")]
@@ -58,12 +62,19 @@ pub enum Advice {
 impl ProviderError {
     pub fn advice(&self) -> Advice {
         match self {
-            Self::Refused { .. } | Self::Malformed { .. } | Self::ForeignLocation { .. } | Self::Unsteady { .. } => {
-                Advice::SkipStream
-            }
+            Self::Refused { .. }
+            | Self::Failed { .. }
+            | Self::Malformed { .. }
+            | Self::ForeignLocation { .. }
+            | Self::Unsteady { .. } => Advice::SkipStream,
             Self::Unreachable { .. } | Self::Blocked { .. } | Self::Stopped => Advice::SkipAccount,
             Self::Credentials { .. } => Advice::Park,
         }
+    }
+
+    /// Whether the same thing may succeed when it is done again right away.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Failed { .. } | Self::Malformed { .. })
     }
 
     /// What the operator can do about it.
@@ -75,7 +86,7 @@ impl ProviderError {
             Self::Credentials { .. } => {
                 "renew the account's credentials, then run `backscroll check`, which lifts the pause"
             }
-            Self::Refused { .. } => {
+            Self::Refused { .. } | Self::Failed { .. } => {
                 "see the provider's word for it; a stream that names no user, channel or topic is refused"
             }
             Self::Malformed { .. } => {

@@ -8,7 +8,7 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use tokio::time::Instant;
 
-use super::budget::Budget;
+use super::budget::{Budget, Turn};
 use super::clock::{ProviderClock, parse_http_date};
 use super::error::ProviderError;
 use crate::domain::clock::Clock;
@@ -27,6 +27,9 @@ const PENALTY: Backoff = Backoff { first: Duration::from_secs(2), most: Duration
 
 /// How a request is tried.
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(500), most: Duration::from_secs(20), tries: 6 };
+
+/// How something is tried whose answer was garbled.
+const GARBLED: Backoff = Backoff { first: Duration::from_millis(500), most: Duration::from_secs(5), tries: 4 };
 
 /// The way to one account's provider.
 #[derive(Debug)]
@@ -103,11 +106,12 @@ impl Http {
     pub async fn send(
         &self,
         what: &'static str,
+        turn: Turn,
         request: impl Fn() -> Result<Request, ProviderError>,
     ) -> Result<Answer, ProviderError> {
         let mut failures = 0;
         loop {
-            self.budget.acquire().await;
+            self.budget.acquire(turn).await.map_err(|left| ProviderError::Blocked { left })?;
             let passing = match self.attempt(what, request()?).await? {
                 Ok(answer) => {
                     self.well();
@@ -179,6 +183,13 @@ impl Http {
         Some(asked.min(LONGEST_PENALTY))
     }
 
+    /// To do something again that came to nothing because an answer was garbled: a page of a gateway's, JSON that
+    /// breaks off, a failure that the provider reports under 200. Such things pass, like the failures that
+    /// [`Http::send`] deals with itself; but which request is then to be sent, only the caller knows.
+    pub fn patience(&self) -> Patience<'_> {
+        Patience { http: self, failures: 0 }
+    }
+
     fn trouble(&self, what: &'static str, cause: &str) {
         if self.troubled.swap(true, Ordering::Relaxed) {
             tracing::debug!(account = self.account, what, cause, "still failing");
@@ -190,6 +201,28 @@ impl Http {
     fn well(&self) {
         if self.troubled.load(Ordering::Relaxed) && self.troubled.swap(false, Ordering::Relaxed) {
             tracing::info!(account = self.account, "the provider answers again");
+        }
+    }
+}
+
+/// The tries of something whose answers may be garbled.
+#[derive(Debug)]
+pub struct Patience<'a> {
+    http: &'a Http,
+    failures: u32,
+}
+
+impl Patience<'_> {
+    /// Waits before the next try; errors with what went wrong if there is to be none.
+    pub async fn bear(&mut self, error: ProviderError) -> Result<(), ProviderError> {
+        self.failures += 1;
+        match GARBLED.after(self.failures, fastrand::f64()) {
+            Some(wait) if error.may_pass() => {
+                self.http.trouble("answer", &error.to_string());
+                tokio::time::sleep(wait).await;
+                Ok(())
+            }
+            _ => Err(error),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! What can go wrong with the database.
 
-use std::path::PathBuf;
-
 /// The archive could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("the archive {} cannot be opened: {source}", .path.display())]
-    Open { path: PathBuf, source: sqlx::Error },
+    #[error("the archive {place} cannot be opened: {source}")]
+    Open { place: String, source: sqlx::Error },
+
+    #[error("there is no archive in {place}")]
+    Absent { place: String },
 
     /// A later Backscroll has changed the tables.
     #[error("the archive was written by a newer Backscroll: it has schema {found}, and this one knows up to {known}")]
@@ -29,12 +30,29 @@ impl StoreError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Open { .. } => {
-                "see whether the folder exists and may be written, and whether the file is an SQLite database"
+                "see whether database.url is right: a file in a folder that may be written, or a server that answers"
             }
+            Self::Absent { .. } => "`backscroll sync` or `backscroll migrate` makes it",
             Self::Newer { .. } => "install the newer Backscroll; the archive is unharmed",
             Self::Schema(_) => "see whether database.url names the right file; the archive is unharmed",
             Self::Database { .. } => "nothing is lost; what was not committed is fetched again",
             Self::Inconsistent { .. } => "this is a bug; please report it with this message",
+        }
+    }
+
+    /// Whether the same may succeed a little later: the server restarts, a connection was cut, a statement took too
+    /// long, another process holds the file.
+    pub fn may_pass(&self) -> bool {
+        use sqlx::Error::{Database, Io, PoolTimedOut, Protocol, WorkerCrashed};
+        let (Self::Database { source, .. } | Self::Open { source, .. }) = self else { return false };
+        match source {
+            Io(_) | PoolTimedOut | Protocol(_) | WorkerCrashed => true,
+            // Postgres: connections, resources, interventions of the operator, deadlocks. SQLite: busy, locked.
+            Database(error) => error.code().is_some_and(|code| {
+                ["08", "53", "57", "40"].iter().any(|class| code.len() == 5 && code.starts_with(class))
+                    || matches!(code.parse::<u32>().map(|code| code & 0xFF), Ok(5 | 6) if code.len() < 5)
+            }),
+            _ => false,
         }
     }
 

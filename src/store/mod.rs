@@ -1,9 +1,19 @@
 //! Where the archive lies: messages, and the ledger of what is complete.
 
 mod answer;
+pub mod copy;
+mod dialect;
 mod error;
+mod ledger;
+mod numbering;
+mod postgres;
+mod read;
+mod readable;
 mod rows;
+mod sql;
+mod sql_store;
 mod sqlite;
+mod write;
 
 use std::collections::HashMap;
 
@@ -15,7 +25,18 @@ use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 pub use answer::Answer;
 pub use error::StoreError;
-pub use sqlite::{Missing, SqliteStore};
+pub use ledger::{Ledger, Quarantined, StreamLedger};
+pub use postgres::PostgresStore;
+pub use read::{Archived, Cursor};
+pub use sql_store::SqlStore;
+pub use sqlite::SqliteStore;
+
+/// Whether an archive that is not there is made or is an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    Create,
+    Refuse,
+}
 
 /// An account's number in the archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,6 +84,21 @@ pub trait Store: Send + Sync {
 
     /// Every active stream, in the order of accounts and keys.
     async fn status(&self) -> Result<Vec<StreamStatus>, StoreError>;
+
+    /// Up to `limit` messages behind the cursor and before `to`, in order of time.
+    async fn messages(&self, after: &Cursor, to: Millis, limit: u64) -> Result<Vec<Archived>, StoreError>;
+
+    /// All that the archive says of its accounts, apart from their messages.
+    async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError>;
+
+    /// Makes an account's ledger the one given. Its messages must be in the archive already.
+    async fn restore(&self, ledger: &Ledger) -> Result<(), StoreError>;
+
+    /// Where the archive is, for people.
+    fn place(&self) -> &str;
+
+    /// The schema of its tables.
+    fn schema(&self) -> i64;
 
     /// Answers once the database does.
     async fn ping(&self) -> Result<(), StoreError>;
@@ -195,6 +231,22 @@ pub struct StreamStatus {
     pub lost_seconds: u64,
     pub trouble: Option<Trouble>,
     pub pause: Option<Pause>,
+}
+
+/// The newest of the schemas that this program knows.
+fn newest(migrations: &sqlx::migrate::Migrator) -> i64 {
+    migrations.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// What a failed migration means.
+fn newer(error: sqlx::migrate::MigrateError, migrations: &sqlx::migrate::Migrator) -> StoreError {
+    use sqlx::migrate::MigrateError;
+    let known = newest(migrations);
+    match error {
+        MigrateError::VersionMissing(found) if found > known => StoreError::Newer { found, known },
+        MigrateError::Execute(source) => StoreError::Database { what: "migrate", source },
+        other => StoreError::Schema(other),
+    }
 }
 
 /// Short ledger rows are joined to their neighbour as long as both together hold no more than this.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::StoreError;
+use super::read::delivery;
 use crate::domain::body::Body;
 use crate::domain::identity::Identified;
 use crate::domain::message::{ConversationKind, Delivery};
@@ -45,6 +46,19 @@ pub(super) struct Mutable {
     pub(super) kind_unknown: bool,
     pub(super) message_type: Option<i64>,
     pub(super) status: Option<Delivery>,
+}
+
+impl Mutable {
+    /// From the columns of a row.
+    pub(super) fn of(
+        conversation: i64,
+        kind_unknown: bool,
+        message_type: Option<i64>,
+        status: Option<i64>,
+        status_at: Option<i64>,
+    ) -> Self {
+        Self { conversation, kind_unknown, message_type, status: delivery(status, status_at) }
+    }
 }
 
 /// All names that the messages mention, each once.

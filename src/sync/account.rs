@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::pass::Pass;
 use super::planner::{Edges, Plan};
 use super::progress::Progress;
-use super::{Bounds, HEARTBEAT, PARKED, PassReport};
+use super::{Bounds, PARKED, PassReport};
 use crate::domain::clock::Clock;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
@@ -88,9 +88,11 @@ impl AccountSync {
                 }
             },
         };
-        let report = self.round(&mut place, requests_before, why, bounds, stop).await;
+        let report = self.round(&mut place, requests_before, why, bounds, stop).await?;
+        // After a failure of the database the place is looked up anew: a server that took over from another may not
+        // have heard of it.
         self.place = Some(place);
-        report
+        Ok(report)
     }
 
     /// Finds the account's place in the archive, and learns what time it is at the provider: a history that is wanted
@@ -129,18 +131,11 @@ impl AccountSync {
         Ok(Ok(Place { account: known.account, streams: known.streams, well: HashSet::new(), paused }))
     }
 
-    /// Makes sure that the credentials are accepted; gives up when told to stop, or to be quiet for a while.
+    /// Makes sure that the credentials are accepted; gives up when told to stop.
     async fn try_credentials(&self, stop: &CancellationToken) -> Result<(), ProviderError> {
-        let mut check = self.provider.check();
-        let mut heartbeat = tokio::time::interval(HEARTBEAT);
-        loop {
-            tokio::select! {
-                outcome = &mut check => return outcome,
-                () = stop.cancelled() => return Err(ProviderError::Stopped),
-                _ = heartbeat.tick() => if let Some(left) = self.provider.paused_for().filter(|left| *left > MEMORABLE) {
-                    return Err(ProviderError::Blocked { left });
-                },
-            }
+        tokio::select! {
+            outcome = self.provider.check() => outcome,
+            () = stop.cancelled() => Err(ProviderError::Stopped),
         }
     }
 
@@ -232,17 +227,6 @@ impl AccountSync {
             self.store.pause(account, Some(&pause)).await?;
         }
         Ok(())
-    }
-
-    /// If the provider has told us to be quiet for a while, puts that on record and says for how long.
-    pub(super) async fn remember_pause(&self, place: &mut Place) -> Result<Option<Duration>, StoreError> {
-        let Some(left) = self.provider.paused_for().filter(|left| *left > MEMORABLE) else { return Ok(None) };
-        if !std::mem::replace(&mut place.paused, true) {
-            let reason = "the provider asked for a pause".to_owned();
-            let pause = Pause { until: self.clock.now().plus(left), reason };
-            self.store.pause(place.account, Some(&pause)).await?;
-        }
-        Ok(Some(left))
     }
 
     async fn note_no_pause(&self, place: &mut Place) -> Result<(), StoreError> {

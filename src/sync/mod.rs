@@ -33,8 +33,6 @@ const TARGET_BYTES: u64 = 4 << 20;
 const PASS: Duration = Duration::from_secs(60);
 /// How long windows in hand may take after the word to stop.
 const GRACE: Duration = Duration::from_secs(5);
-/// How often a pass looks whether the provider has told it to be quiet.
-const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How long an account is left alone after its credentials were refused.
 const PARKED: Duration = Duration::from_secs(15 * 60);
 

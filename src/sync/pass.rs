@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::account::{AccountSync, Place};
 use super::planner::{Job, Plan};
-use super::{GRACE, HEARTBEAT, IN_FLIGHT, PASS, TARGET, TARGET_BYTES};
+use super::{GRACE, IN_FLIGHT, PASS, TARGET, TARGET_BYTES};
 use crate::domain::identity::identify;
 use crate::provider::{Advice, Fetched, Provider, ProviderError, Survey};
 use crate::store::{Commit, Seal, StoreError, Tally, Written};
@@ -54,7 +54,6 @@ impl<'a> Pass<'a> {
         let mut committing: OptionFuture<Committing> = None.into();
         let mut committing_now = false;
         let time_up = Instant::now() + PASS;
-        let mut heartbeat = tokio::time::interval(HEARTBEAT);
         // Never, unless the word to stop comes.
         let mut deadline: Option<Instant> = None;
         loop {
@@ -80,12 +79,6 @@ impl<'a> Pass<'a> {
                     committing_now = false;
                     self.committed(batch, written?).await?;
                 }
-                _ = heartbeat.tick(), if !committing_now => if let Some(left) = self.account.remember_pause(self.place).await? {
-                    // Whatever waits for the provider would wait that long; the next pass takes it up.
-                    working.clear();
-                    self.plan.clear();
-                    self.failure.get_or_insert(ProviderError::Blocked { left });
-                },
                 () = stop.cancelled(), if deadline.is_none() => deadline = Some(Instant::now() + GRACE),
                 () = sleep_until(deadline), if deadline.is_some() && !working.is_empty() => working.clear(),
             }

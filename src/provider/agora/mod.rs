@@ -14,11 +14,12 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 use tokio::time::{Instant, sleep};
 
+use super::budget::Turn;
 use super::error::ProviderError;
 use super::http::{Answer, Http, Request};
 use super::{Account, Fetched, Provider, Survey, pieces};
 use crate::domain::message::{Conversation, ConversationKind, Message};
-use crate::domain::time::Millis;
+use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 pub use auth::{Credentials, Token};
 use readiness::Readiness;
@@ -26,6 +27,8 @@ use wire::{Filter, Item, Query, Reading, Sent};
 
 /// The largest page (contract: 20, 50 or 100).
 const PAGE: u64 = 100;
+/// The smallest, for a look at the first message.
+const GLANCE: u64 = 20;
 /// "Please wait at least two seconds to send a second GET request", and a little for the network.
 const AFTER_IN_PROGRESS: Duration = Duration::from_millis(2050);
 /// How often a handle or a count is asked for before it is given up.
@@ -92,6 +95,7 @@ impl Agora {
     async fn send(
         &self,
         what: &'static str,
+        turn: Turn,
         request: impl Fn() -> (Method, Url, Option<String>),
     ) -> Result<Answer, ProviderError> {
         let signed = || {
@@ -100,10 +104,10 @@ impl Agora {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json;charset=utf-8"));
             Ok(Request { method, url, headers, body })
         };
-        match self.http.send(what, signed).await {
+        match self.http.send(what, turn, signed).await {
             Err(ProviderError::Credentials { .. }) if self.credentials.renew() => {
                 tracing::info!(account = self.account.name, "credentials refused; trying the renewed token");
-                self.http.send(what, signed).await
+                self.http.send(what, turn, signed).await
             }
             answer => answer,
         }
@@ -127,30 +131,45 @@ impl Agora {
         }
         append(&mut url, "start_time", Some(&padded.from().to_string()));
         append(&mut url, "end_time", Some(&padded.to().to_string()));
+        let mut patience = self.http.patience();
         for _ in 0..POLLS {
-            let answer = self.send(WHAT, || (Method::GET, url.clone(), None)).await?;
-            if let Some(count) = ready(WHAT, &answer, wire::count)? {
-                return Ok(count);
+            let answer = self.send(WHAT, Turn::Begin, || (Method::GET, url.clone(), None)).await?;
+            match ready(WHAT, &answer, wire::count) {
+                Ok(Some(count)) => return Ok(count),
+                Ok(None) => sleep(AFTER_IN_PROGRESS).await,
+                Err(error) => patience.bear(error).await?,
             }
-            sleep(AFTER_IN_PROGRESS).await;
         }
         Err(never_ready(WHAT))
     }
 
     /// One page; where its handle dies, by a new one.
-    async fn page(&self, stream: &Stream, padded: Window, offset: u64) -> Result<Vec<Item>, ProviderError> {
-        for _ in 0..TRIES {
-            let (handle, made) = self.query(stream, padded, offset).await?;
-            if let Some(items) = self.read(&handle, made).await? {
-                return Ok(items);
+    async fn page(&self, stream: &Stream, padded: Window, offset: u64, limit: u64) -> Result<Vec<Item>, ProviderError> {
+        let mut patience = self.http.patience();
+        let mut died = 0;
+        while died < TRIES {
+            // A handle can be read once: whatever comes of that, the next try makes another.
+            let read = match self.query(stream, padded, offset, limit).await {
+                Ok((handle, made)) => self.read(&handle, made).await,
+                Err(error) => Err(error),
+            };
+            match read {
+                Ok(Some(items)) => return Ok(items),
+                Ok(None) => died += 1,
+                Err(error) => patience.bear(error).await?,
             }
-            tracing::debug!(account = self.account.name, "a handle died; making a new one");
         }
         Err(ProviderError::Malformed { what: "read", fault: format!("{TRIES} handles in a row died unread") })
     }
 
     /// Makes a handle; answers with its place and when it was made.
-    async fn query(&self, stream: &Stream, padded: Window, offset: u64) -> Result<(Url, Instant), ProviderError> {
+    async fn query(
+        &self,
+        stream: &Stream,
+        padded: Window,
+        offset: u64,
+        limit: u64,
+    ) -> Result<(Url, Instant), ProviderError> {
         const WHAT: &str = "query";
         let filter = Filter {
             source: stream.source.as_deref(),
@@ -158,11 +177,11 @@ impl Agora {
             start_time: padded.from(),
             end_time: padded.to(),
         };
-        let query = Query { filter, offset, limit: PAGE, order: "asc" };
+        let query = Query { filter, offset, limit, order: "asc" };
         let body =
             serde_json::to_string(&query).map_err(|e| ProviderError::Malformed { what: WHAT, fault: e.to_string() })?;
         let url = self.history("query");
-        let answer = self.send(WHAT, || (Method::POST, url.clone(), Some(body.clone()))).await?;
+        let answer = self.send(WHAT, Turn::Begin, || (Method::POST, url.clone(), Some(body.clone()))).await?;
         let made = Instant::now();
         let Some(location) = ready(WHAT, &answer, wire::location)? else {
             return Err(ProviderError::Malformed { what: WHAT, fault: "in progress, without a handle".to_owned() });
@@ -193,7 +212,7 @@ impl Agora {
         tokio::time::sleep_until(made + wait).await;
         let waited = made.elapsed();
         for poll in 0..POLLS {
-            let answer = self.send(WHAT, || (Method::GET, handle.clone(), None)).await?;
+            let answer = self.send(WHAT, Turn::Finish, || (Method::GET, handle.clone(), None)).await?;
             // 404, too: the documents leave open what a handle that is gone is answered with.
             if matches!(answer.status, StatusCode::GONE | StatusCode::NOT_FOUND) {
                 return Ok(None);
@@ -214,8 +233,30 @@ impl Agora {
     /// All pages of a padded window that is said to hold so many messages.
     async fn pages(&self, stream: &Stream, padded: Window, count: u64) -> Result<Vec<Vec<Item>>, ProviderError> {
         let offsets = (0..count.max(1).div_ceil(PAGE)).map(|page| page * PAGE);
-        let pages = stream::iter(offsets).map(|offset| self.page(stream, padded, offset));
+        let pages = stream::iter(offsets).map(|offset| self.page(stream, padded, offset, PAGE));
         pages.buffered(PAGES_AT_ONCE).try_collect().await
+    }
+
+    /// Cuts a range into windows of about `target` messages of the `count` in it: evenly in time, from the first
+    /// message on. A silence before it, which may be most of the range, becomes a piece of its own.
+    async fn cuts(
+        &self,
+        stream: &Stream,
+        range: Window,
+        count: u64,
+        target: u64,
+    ) -> Result<Vec<Second>, ProviderError> {
+        let pieces = pieces(count, target);
+        if pieces == 1 || range.seconds() == 1 {
+            return Ok(vec![]);
+        }
+        let glance = self.page(stream, range.padded(MARGIN), 0, GLANCE).await?;
+        let first = glance.iter().flatten().map(|sent| sent.at.second()).find(|at| *at > range.from());
+        let silence = first.and_then(|first| range.before(first));
+        let is_long = |silence: &Window| silence.seconds() > range.seconds() / pieces;
+        let Some(silence) = silence.filter(is_long) else { return Ok(range.even_cuts(pieces)) };
+        let spoken = range.starting(silence.to()).unwrap_or(range);
+        Ok([vec![silence.to()], spoken.even_cuts(pieces)].concat())
     }
 
     fn message(&self, sent: Sent) -> Message {
@@ -270,7 +311,7 @@ impl Provider for Agora {
             let as_of = self.http.clock().at(asked);
             return Ok(Survey::Done(Fetched { provider_count: Some(0), ..self.fetched(range, vec![], as_of, None) }));
         }
-        match range.even_cuts(pieces(count, target)) {
+        match self.cuts(&self.streams[stream], range, count, target).await? {
             cuts if cuts.is_empty() => Ok(Survey::Sized(count)),
             cuts => Ok(Survey::Split { count, cuts }),
         }
@@ -347,7 +388,7 @@ fn ready<T>(what: &'static str, answer: &Answer, read: fn(&[u8]) -> Reading<T>) 
     match read(&answer.body) {
         Reading::Ready(value) => Ok(Some(value)),
         Reading::InProgress => Ok(None),
-        Reading::Failed { code, said } => Err(ProviderError::Refused { what, code, said }),
+        Reading::Failed { code, said } => Err(ProviderError::Failed { what, code, said }),
         Reading::Fault(fault) => Err(ProviderError::Malformed { what, fault }),
     }
 }

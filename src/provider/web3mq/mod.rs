@@ -13,6 +13,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use tokio::time::Instant;
 
+use super::budget::Turn;
 use super::error::ProviderError;
 use super::http::{BadClient, Http, Request};
 use super::{Account, Fetched, Provider, Survey, pieces};
@@ -109,14 +110,21 @@ impl Web3mq {
             let url = wire::history_url(&self.base, &self.key, &self.user, topic, at, page, size);
             Ok(Request { method: Method::GET, url, headers: self.headers.clone(), body: None })
         };
-        let answer = self.http.send(WHAT, signed).await?;
-        if !answer.status.is_success() {
-            return Err(answer.refused(WHAT));
+        let mut patience = self.http.patience();
+        loop {
+            let answer = self.http.send(WHAT, Turn::Begin, signed).await?;
+            if !answer.status.is_success() {
+                return Err(answer.refused(WHAT));
+            }
+            let error = match wire::page(&answer.body) {
+                Ok(page) => return Ok(page),
+                Err(NoPage::Refused { code, said }) => {
+                    ProviderError::Failed { what: WHAT, code: format!("code {code}"), said }
+                }
+                Err(NoPage::Fault(fault)) => ProviderError::Malformed { what: WHAT, fault },
+            };
+            patience.bear(error).await?;
         }
-        wire::page(&answer.body).map_err(|error| match error {
-            NoPage::Refused { code, said } => ProviderError::Refused { what: WHAT, code: format!("code {code}"), said },
-            NoPage::Fault(fault) => ProviderError::Malformed { what: WHAT, fault },
-        })
     }
 
     /// Cuts a span into windows of about `target` messages, exactly where they lie.

@@ -67,18 +67,18 @@ fn a_url_keeps_credentials_safe() {
 }
 
 #[test]
-fn the_database_is_a_file() {
+fn the_database_is_a_file_or_a_server() {
     assert_eq!(
-        refusal("[database]\nurl = \"postgres://user:hunter2@host/db\""),
-        r#"2:7: `url` asks for Postgres, and Postgres arrives in a later release: write "sqlite://archive.db" or another path"#
+        refusal("[database]\nurl = \"postgres://user:hunter2@host:port/db\""),
+        r#"2:7: `url` is not a URL of a Postgres database: write it like "postgres://user@host/database?sslmode=verify-full""#
     );
     assert_eq!(
         refusal("[database]\nurl = \"mysql://user:hunter2@host/db\""),
-        r#"2:7: `url` is not a database that Backscroll knows: write "sqlite://archive.db" or another path"#
+        r#"2:7: `url` is not a database that Backscroll knows: write "sqlite://archive.db" or another path, or "postgres://user@host/database""#
     );
     assert_eq!(
         refusal("[database]\nurl = \"archive.db\""),
-        r#"2:7: `url` is not a database that Backscroll knows: write "sqlite://archive.db" or another path"#
+        r#"2:7: `url` is not a database that Backscroll knows: write "sqlite://archive.db" or another path, or "postgres://user@host/database""#
     );
     assert_eq!(
         refusal("[database]\nurl = \"sqlite::memory:\""),

@@ -1,0 +1,260 @@
+//! From one archive into another: whatever the one has and the other has not, and the proof that both agree.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use super::read::{Archived, Cursor};
+use super::{AccountId, Commit, Ledger, NewAccount, Store, StoreError, StreamId};
+use crate::domain::identity::{Fingerprint, Identified};
+use crate::domain::time::Millis;
+use crate::domain::window::Window;
+
+/// Messages that are held at once.
+const CHUNK: u64 = 1000;
+const DAY_S: u64 = 86_400;
+const DAY_MS: i64 = 86_400_000;
+
+/// Why an archive could not be copied.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    #[error("reading {place}: {source}")]
+    From { place: String, source: StoreError },
+
+    #[error("writing {place}: {source}")]
+    To { place: String, source: StoreError },
+
+    /// A message is not what its hash says.
+    #[error("in {place} a message of {at} does not match its hash: it was changed after it was archived")]
+    Damaged { place: String, at: Millis },
+
+    /// What was written reads back differently.
+    #[error("after copying, the messages of {day} differ between the two archives")]
+    Differs { day: String },
+
+    /// The target holds coverage of its own, which a copied ledger would belie.
+    #[error("{place} has coverage of `{stream}` that the source has not")]
+    Foreign { place: String, stream: String },
+}
+
+impl CopyError {
+    /// What the operator can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::From { source, .. } | Self::To { source, .. } => source.hint(),
+            Self::Damaged { .. } => "restore the archive from a backup, or delete the message and fetch its day again",
+            Self::Differs { .. } => "see that no other process writes to the target, and run the copy again",
+            Self::Foreign { .. } => "copy into an empty database",
+        }
+    }
+}
+
+/// What a copy came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// Days that hold messages.
+    pub days: u64,
+    /// Days that were the same in both archives already.
+    pub same: u64,
+    pub messages: u64,
+    /// Messages that the target did not have.
+    pub new: u64,
+    /// A digest over all messages of the source: the same over those in the target.
+    pub digest: [u8; 32],
+}
+
+/// A digest over messages in whatever order, with their number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Digest {
+    sum: [u8; 32],
+    messages: u64,
+}
+
+impl Digest {
+    fn take(&mut self, message: &Archived) {
+        add(&mut self.sum, content_hash(message).as_bytes());
+        self.messages += 1;
+    }
+}
+
+/// Adds up hashes as the large numbers that they are: the order does not matter, and no two cancel each other out.
+fn add(sum: &mut [u8; 32], hash: &[u8; 32]) {
+    let mut carry = 0;
+    for (sum, byte) in sum.iter_mut().zip(hash) {
+        let total = u16::from(*sum) + u16::from(*byte) + carry;
+        [*sum, _] = total.to_le_bytes();
+        carry = total >> 8;
+    }
+}
+
+/// A hash over all that an archive keeps of a message, but for when it came in.
+fn content_hash(archived: &Archived) -> blake3::Hash {
+    let message = &archived.identified.message;
+    let delivery = message.status.map(|d| (d.status as u8, d.at.map(|at| at.0)));
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&archived.identified.fingerprint.0);
+    hasher.update(&archived.identified.occurrence.to_le_bytes());
+    hasher.update(&[message.conversation.kind as u8]);
+    let fixed = format!("{delivery:?}");
+    let optional = [&message.message_type, &message.payload_type, &message.cipher_suite, &message.extra];
+    let texts = [&archived.account, &message.conversation.name, &fixed].into_iter().map(Some);
+    for text in texts.chain(optional.into_iter().map(Option::as_ref)) {
+        // A missing text is not an empty one.
+        let length = text.map_or(u64::MAX, |text| text.len() as u64);
+        hasher.update(&length.to_le_bytes());
+        hasher.update(text.map_or(&[], |text| text.as_bytes()));
+    }
+    hasher.finalize()
+}
+
+/// Copies all that `from` holds into `to`. It may be broken off and begun again at any time: days that agree already
+/// are only compared. Coverage is copied last, so that the target never claims what it has not. `progress` is told
+/// after every day.
+pub async fn copy(from: &dyn Store, to: &dyn Store, mut progress: impl FnMut(&Copied)) -> Result<Copied, CopyError> {
+    let (source, target) = (Archive { store: from, is_source: true }, Archive { store: to, is_source: false });
+    let ledgers = from.ledgers().await.map_err(|error| source.fault(error))?;
+    let accounts = target.introduce(&ledgers).await?;
+    let mut copied = Copied::default();
+    let mut next = Some(Cursor::at(Millis(i64::MIN)));
+    while let Some(after) = next {
+        let first = from.messages(&after, Millis(i64::MAX), 1).await.map_err(|error| source.fault(error))?;
+        let Some(day) = first.first().map(|message| Day::of(message.identified.message.sent_at)) else { break };
+        let wanted = source.digest(day).await?;
+        copied.days += 1;
+        if target.digest(day).await? == wanted {
+            copied.same += 1;
+        } else {
+            copied.new += fill(&source, &target, day, &accounts).await?;
+            if target.digest(day).await? != wanted {
+                return Err(CopyError::Differs { day: day.to_string() });
+            }
+        }
+        copied.messages += wanted.messages;
+        add(&mut copied.digest, &wanted.sum);
+        progress(&copied);
+        next = day.end().map(Cursor::at);
+    }
+    target.take_over(&ledgers).await?;
+    Ok(copied)
+}
+
+/// One of the two archives.
+struct Archive<'a> {
+    store: &'a dyn Store,
+    is_source: bool,
+}
+
+impl Archive<'_> {
+    fn fault(&self, source: StoreError) -> CopyError {
+        let place = self.store.place().to_owned();
+        if self.is_source { CopyError::From { place, source } } else { CopyError::To { place, source } }
+    }
+
+    /// The numbers of the source's accounts in this archive.
+    async fn introduce(&self, ledgers: &[Ledger]) -> Result<HashMap<String, AccountId>, CopyError> {
+        let mut accounts = HashMap::new();
+        for Ledger { account, provider, .. } in ledgers {
+            let known = NewAccount { name: account, provider, streams: None, since: None, horizon: None };
+            let known = self.store.register(&known).await.map_err(|error| self.fault(error))?;
+            accounts.insert(account.clone(), known.account);
+        }
+        Ok(accounts)
+    }
+
+    async fn chunk(&self, after: &Cursor, day: Day) -> Result<Vec<Archived>, CopyError> {
+        let to = day.end().unwrap_or(Millis(i64::MAX));
+        self.store.messages(after, to, CHUNK).await.map_err(|error| self.fault(error))
+    }
+
+    async fn digest(&self, day: Day) -> Result<Digest, CopyError> {
+        let mut digest = Digest::default();
+        let mut after = Cursor::at(day.start());
+        loop {
+            let chunk = self.chunk(&after, day).await?;
+            let Some(last) = chunk.last() else { return Ok(digest) };
+            after = last.cursor();
+            for message in &chunk {
+                let Identified { message: content, fingerprint, .. } = &message.identified;
+                if Fingerprint::of(content) != *fingerprint {
+                    return Err(CopyError::Damaged { place: self.store.place().to_owned(), at: content.sent_at });
+                }
+                digest.take(message);
+            }
+        }
+    }
+
+    /// Writes the source's coverage.
+    async fn take_over(&self, ledgers: &[Ledger]) -> Result<(), CopyError> {
+        let theirs = self.store.ledgers().await.map_err(|error| self.fault(error))?;
+        for (account, stream, runs) in theirs.iter().flat_map(Ledger::runs) {
+            let ours = ledgers.iter().flat_map(Ledger::runs).find(|(a, s, _)| (*a, *s) == (account, stream));
+            let ours = ours.map(|(_, _, runs)| runs).unwrap_or_default();
+            if runs.iter().any(|run| !ours.missing_from(run).is_empty()) {
+                return Err(CopyError::Foreign { place: self.store.place().to_owned(), stream: stream.to_owned() });
+            }
+        }
+        for ledger in ledgers {
+            self.store.restore(ledger).await.map_err(|error| self.fault(error))?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes a day's messages; answers with how many the target did not have.
+async fn fill(
+    source: &Archive<'_>,
+    target: &Archive<'_>,
+    day: Day,
+    accounts: &HashMap<String, AccountId>,
+) -> Result<u64, CopyError> {
+    let mut new = 0;
+    let mut after = Cursor::at(day.start());
+    loop {
+        let chunk = source.chunk(&after, day).await?;
+        let Some(last) = chunk.last() else { return Ok(new) };
+        after = last.cursor();
+        // What came in together was dated together.
+        let mut dated: BTreeMap<(Millis, String), Vec<Identified>> = BTreeMap::new();
+        for Archived { account, identified, archived_at, .. } in chunk {
+            dated.entry((archived_at, account)).or_default().push(identified);
+        }
+        for ((archived_at, account), messages) in dated {
+            let Some(&account) = accounts.get(&account) else { continue };
+            // No window is sealed, and nothing goes into quarantine: stream and window say nothing here.
+            let (stream, window) = (StreamId(0), day.window());
+            let lay = Commit { account, stream, window, seal: None, messages, unreadable: vec![] };
+            let written = target.store.commit(&[lay], archived_at).await.map_err(|error| target.fault(error))?;
+            new += written.iter().map(|written| written.new).sum::<u64>();
+        }
+    }
+}
+
+/// A day in UTC, by its number since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Day(i64);
+
+impl Day {
+    fn of(moment: Millis) -> Self {
+        Self(moment.0.div_euclid(DAY_MS))
+    }
+
+    fn start(self) -> Millis {
+        Millis(self.0.saturating_mul(DAY_MS))
+    }
+
+    /// Nothing for the last day that there is.
+    fn end(self) -> Option<Millis> {
+        self.0.checked_add(1)?.checked_mul(DAY_MS).map(Millis)
+    }
+
+    fn window(self) -> Window {
+        Window::lasting(self.start().second(), DAY_S)
+    }
+}
+
+/// As RFC 3339 has it: `2026-11-21`.
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let midnight = self.start().second().to_string();
+        f.write_str(midnight.split('T').next().unwrap_or_default())
+    }
+}

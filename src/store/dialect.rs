@@ -1,0 +1,131 @@
+//! What a database must be able to do for an archive to lie in it.
+//!
+//! The archive's statements are written once, for all databases, and put through [`Dialect::execute`] and
+//! [`Dialect::fetch`]. What must be fast, and what no two databases do alike, each does in its own way behind the
+//! same method.
+
+use std::collections::HashMap;
+
+use super::rows::{Key, Mutable, Row};
+use crate::domain::time::Millis;
+
+/// A value on its way into a statement. Integers, text and bytes are all that every database has in common.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Arg<'a> {
+    Int(Option<i64>),
+    Text(Option<&'a str>),
+    Bytes(&'a [u8]),
+}
+
+/// What a driver answers.
+pub(super) type Driver<T> = Result<T, sqlx::Error>;
+
+/// A database.
+pub(super) trait Dialect: sqlx::Database {
+    /// What begins a transaction that will write.
+    const BEGIN: &'static str;
+
+    /// Carries out a statement; answers with how many rows it affected.
+    fn execute(
+        connection: &mut Self::Connection,
+        sql: &'static str,
+        args: &[Arg<'_>],
+    ) -> impl Future<Output = Driver<u64>> + Send;
+
+    /// Carries out a statement that answers with rows.
+    fn fetch(
+        connection: &mut Self::Connection,
+        sql: &'static str,
+        args: &[Arg<'_>],
+    ) -> impl Future<Output = Driver<Vec<Self::Row>>> + Send;
+
+    fn int(row: &Self::Row, column: &'static str) -> Driver<Option<i64>>;
+
+    fn text(row: &Self::Row, column: &'static str) -> Driver<Option<String>>;
+
+    fn bytes(row: &Self::Row, column: &'static str) -> Driver<Vec<u8>>;
+
+    /// Makes room for messages of these moments, where a database needs that.
+    fn make_room(
+        connection: &mut Self::Connection,
+        moments: impl Iterator<Item = Millis> + Send,
+    ) -> impl Future<Output = Driver<()>> + Send;
+
+    /// Which of the names are known, and by what numbers.
+    fn names(
+        connection: &mut Self::Connection,
+        names: &[&str],
+    ) -> impl Future<Output = Driver<Vec<(String, i64)>>> + Send;
+
+    /// Which of an account's conversations are known: name, number and kind.
+    fn conversations(
+        connection: &mut Self::Connection,
+        account: i64,
+        names: &[&str],
+    ) -> impl Future<Output = Driver<Vec<(String, i64, u8)>>> + Send;
+
+    /// Which of an account's messages are in the archive, and how.
+    fn there(
+        connection: &mut Self::Connection,
+        account: i64,
+        rows: &[Row<'_>],
+    ) -> impl Future<Output = Driver<HashMap<Key, Mutable>>> + Send;
+
+    /// Adds messages; answers with how many were added.
+    fn add(
+        connection: &mut Self::Connection,
+        account: i64,
+        rows: &[&Row<'_>],
+        now: Millis,
+    ) -> impl Future<Output = Driver<u64>> + Send;
+
+    /// Changes messages that are there.
+    fn learn(
+        connection: &mut Self::Connection,
+        account: i64,
+        learned: &[(Key, Mutable)],
+    ) -> impl Future<Output = Driver<u64>> + Send;
+}
+
+impl From<i64> for Arg<'_> {
+    fn from(value: i64) -> Self {
+        Self::Int(Some(value))
+    }
+}
+
+impl From<Option<i64>> for Arg<'_> {
+    fn from(value: Option<i64>) -> Self {
+        Self::Int(value)
+    }
+}
+
+/// SQL counts in signed numbers; so many of anything there never are.
+impl From<u64> for Arg<'_> {
+    fn from(value: u64) -> Self {
+        Self::Int(Some(i64::try_from(value).unwrap_or(i64::MAX)))
+    }
+}
+
+impl<'a> From<&'a str> for Arg<'a> {
+    fn from(value: &'a str) -> Self {
+        Self::Text(Some(value))
+    }
+}
+
+impl<'a> From<&'a String> for Arg<'a> {
+    fn from(value: &'a String) -> Self {
+        Self::Text(Some(value))
+    }
+}
+
+impl<'a> From<Option<&'a str>> for Arg<'a> {
+    fn from(value: Option<&'a str>) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl<'a> From<&'a [u8]> for Arg<'a> {
+    fn from(value: &'a [u8]) -> Self {
+        Self::Bytes(value)
+    }
+}

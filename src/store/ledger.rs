@@ -1,0 +1,140 @@
+//! The ledger as a whole: out of one archive, into another.
+
+use std::collections::HashMap;
+
+use super::dialect::Dialect;
+use super::sql_store::{int, maybe_int, text};
+use super::{Seal, StoreError, sql};
+use crate::domain::time::{Millis, Second};
+use crate::domain::window::{Runs, Window};
+
+/// What an archive says of an account, apart from its messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    pub account: String,
+    pub provider: String,
+    /// The provider's retention edge, up to where it is trusted, and up to where history is wanted, when last looked at.
+    pub horizon: Option<Second>,
+    pub settled: Second,
+    pub wanted_to: Second,
+    pub streams: Vec<StreamLedger>,
+}
+
+/// What an archive says of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamLedger {
+    pub key: String,
+    pub wanted_from: Second,
+    pub active: bool,
+    /// The sealed windows, and when each was sealed.
+    pub windows: Vec<(Seal, Millis)>,
+    pub quarantine: Vec<Quarantined>,
+}
+
+/// A message that could not be understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    pub window: Window,
+    pub found_at: Millis,
+    pub reason: String,
+    pub raw: String,
+}
+
+impl Ledger {
+    /// What of each stream is sealed, by account and key.
+    pub fn runs(&self) -> impl Iterator<Item = (&str, &str, Runs)> {
+        self.streams.iter().map(|stream| {
+            let runs = stream.windows.iter().map(|(seal, _)| seal.window).collect();
+            (self.account.as_str(), stream.key.as_str(), runs)
+        })
+    }
+}
+
+/// The ledgers of all accounts, in the order of their names.
+pub(super) async fn read<DB: Dialect>(connection: &mut DB::Connection) -> Result<Vec<Ledger>, StoreError> {
+    const WHAT: &str = "ledgers";
+    let failed = StoreError::at(WHAT);
+    let mut windows: HashMap<i64, Vec<(Seal, Millis)>> = HashMap::new();
+    for row in DB::fetch(connection, sql::LEDGER_WINDOWS, &[]).await.map_err(&failed)? {
+        let seal = Seal {
+            window: window_of::<DB>(&row)?,
+            messages: u64::try_from(int::<DB>(&row, "messages")?).unwrap_or(0),
+            provider_count: maybe_int::<DB>(&row, "provider_count")?.and_then(|count| u64::try_from(count).ok()),
+            doubt: text::<DB>(&row, "doubt")?,
+        };
+        let sealed_at = Millis(int::<DB>(&row, "sealed_at_ms")?);
+        windows.entry(int::<DB>(&row, "stream_id")?).or_default().push((seal, sealed_at));
+    }
+    let mut quarantine: HashMap<i64, Vec<Quarantined>> = HashMap::new();
+    for row in DB::fetch(connection, sql::LEDGER_QUARANTINE, &[]).await.map_err(&failed)? {
+        let quarantined = Quarantined {
+            window: window_of::<DB>(&row)?,
+            found_at: Millis(int::<DB>(&row, "found_at_ms")?),
+            reason: text::<DB>(&row, "reason")?.unwrap_or_default(),
+            raw: text::<DB>(&row, "raw")?.unwrap_or_default(),
+        };
+        quarantine.entry(int::<DB>(&row, "stream_id")?).or_default().push(quarantined);
+    }
+    let mut streams: HashMap<i64, Vec<StreamLedger>> = HashMap::new();
+    for row in DB::fetch(connection, sql::LEDGER_STREAMS, &[]).await.map_err(&failed)? {
+        let id = int::<DB>(&row, "id")?;
+        let stream = StreamLedger {
+            key: text::<DB>(&row, "key")?.unwrap_or_default(),
+            wanted_from: Second(int::<DB>(&row, "wanted_from_s")?),
+            active: int::<DB>(&row, "active")? == 1,
+            windows: windows.remove(&id).unwrap_or_default(),
+            quarantine: quarantine.remove(&id).unwrap_or_default(),
+        };
+        streams.entry(int::<DB>(&row, "account_id")?).or_default().push(stream);
+    }
+    let accounts = DB::fetch(connection, sql::LEDGER_ACCOUNTS, &[]).await.map_err(&failed)?;
+    let ledger = |row| {
+        Ok(Ledger {
+            account: text::<DB>(row, "name")?.unwrap_or_default(),
+            provider: text::<DB>(row, "provider")?.unwrap_or_default(),
+            horizon: maybe_int::<DB>(row, "horizon_s")?.map(Second),
+            settled: Second(int::<DB>(row, "settled_s")?),
+            wanted_to: Second(int::<DB>(row, "wanted_to_s")?),
+            streams: streams.remove(&int::<DB>(row, "id")?).unwrap_or_default(),
+        })
+    };
+    accounts.iter().map(ledger).collect()
+}
+
+/// Makes an account's ledger the one given. Its messages must be in the archive already.
+pub(super) async fn write<DB: Dialect>(tx: &mut DB::Connection, ledger: &Ledger) -> Result<(), StoreError> {
+    const WHAT: &str = "restore";
+    let failed = StoreError::at(WHAT);
+    let account = super::sql_store::one::<DB>(
+        tx,
+        WHAT,
+        sql::REGISTER_ACCOUNT,
+        &[(&ledger.account).into(), (&ledger.provider).into()],
+    )
+    .await?;
+    let account = int::<DB>(&account, "id")?;
+    let standing = [ledger.horizon.map(|h| h.0).into(), ledger.settled.0.into(), ledger.wanted_to.0.into()];
+    let [horizon, settled, wanted_to] = standing;
+    DB::execute(tx, sql::STANDS, &[account.into(), horizon, settled, wanted_to]).await.map_err(&failed)?;
+    for stream in &ledger.streams {
+        let args = [account.into(), (&stream.key).into(), stream.wanted_from.0.into(), i64::from(stream.active).into()];
+        let id = super::sql_store::one::<DB>(tx, WHAT, sql::RESTORE_STREAM, &args).await?;
+        let id = int::<DB>(&id, "id")?;
+        DB::execute(tx, sql::FORGET_WINDOWS, &[id.into()]).await.map_err(&failed)?;
+        for (seal, sealed_at) in &stream.windows {
+            super::write::seal_row::<DB>(tx, id, seal, *sealed_at).await.map_err(&failed)?;
+        }
+        for quarantined in &stream.quarantine {
+            super::write::quarantine_row::<DB>(tx, account, id, quarantined).await.map_err(&failed)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn window_of<DB: Dialect>(row: &DB::Row) -> Result<Window, StoreError> {
+    let (from, to) = (int::<DB>(row, "from_s")?, int::<DB>(row, "to_s")?);
+    Window::new(Second(from), Second(to)).ok_or_else(|| StoreError::Inconsistent {
+        what: "sealed_window",
+        fault: format!("a window from {from} to {to} is empty"),
+    })
+}

@@ -1,0 +1,204 @@
+//! The archive in Postgres: arrays in, a partition a month.
+
+mod months;
+mod sql;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPoolOptions, PgRow, Postgres};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Connection, Executor, Row as _};
+
+use super::dialect::{Arg, Dialect, Driver};
+use super::readable::readable_json;
+use super::rows::{Key, Mutable, Row};
+use super::sql_store::SqlStore;
+use super::{Missing, StoreError, newer, newest};
+use crate::domain::time::Millis;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
+
+/// Connections at the most: a few that write, a few that read.
+const CONNECTIONS: u32 = 6;
+/// How long a connection is waited for: a server that restarts is back within that time.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A connection that nobody needs is given back.
+const IDLE: Duration = Duration::from_secs(300);
+
+/// An archive in Postgres.
+pub type PostgresStore = SqlStore<Postgres>;
+
+type Bound<'q> = Query<'q, Postgres, PgArguments>;
+
+impl PostgresStore {
+    /// Connects to the database and brings its schema up to date. TLS is as the URL's `sslmode` asks.
+    pub async fn connect(options: PgConnectOptions, missing: Missing) -> Result<Self, StoreError> {
+        let place = place(&options);
+        let at = |source| StoreError::Open { place: place.clone(), source };
+        let options =
+            options.application_name("backscroll").options([("timezone", "UTC")]).statement_cache_capacity(64);
+        // A pool only says that it has waited in vain; a single connection says why.
+        PgConnection::connect_with(&options).await.map_err(at)?.close().await.map_err(at)?;
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(PATIENCE)
+            .idle_timeout(IDLE)
+            // A connection that a restart, a failover or a firewall has cut is noticed before it is used.
+            .test_before_acquire(true);
+        let pool = pool.connect_with(options).await.map_err(at)?;
+        if missing == Missing::Refuse && !is_archive(&pool).await.map_err(at)? {
+            return Err(StoreError::Absent { place });
+        }
+        MIGRATIONS.run(&pool).await.map_err(|error| newer(error, &MIGRATIONS))?;
+        Ok(Self::new(pool.clone(), pool, place, newest(&MIGRATIONS)))
+    }
+
+    /// Lets a role read the views, and nothing else.
+    pub async fn grant(&self, role: &str) -> Result<(), StoreError> {
+        const WHAT: &str = "grant";
+        let mut tx = self.write.begin().await.map_err(StoreError::at(WHAT))?;
+        // The server itself quotes the name.
+        for statement in sql::GRANTS {
+            let row = sqlx::query(statement).bind(role).fetch_one(&mut *tx).await.map_err(StoreError::at(WHAT))?;
+            let grant: String = row.try_get("statement").map_err(StoreError::at(WHAT))?;
+            tx.execute(AssertSqlSafe(grant)).await.map_err(StoreError::at(WHAT))?;
+        }
+        tx.commit().await.map_err(StoreError::at(WHAT))
+    }
+}
+
+/// Where the database is, without who asks.
+fn place(options: &PgConnectOptions) -> String {
+    let host = options.get_socket().map_or_else(|| options.get_host().to_owned(), |path| path.display().to_string());
+    format!("{} at {host}:{}", options.get_database().unwrap_or("(default)"), options.get_port())
+}
+
+async fn is_archive(pool: &sqlx::PgPool) -> Driver<bool> {
+    let row = pool.fetch_one("SELECT to_regclass('sealed_window') IS NOT NULL AS found").await?;
+    row.try_get("found")
+}
+
+impl Dialect for Postgres {
+    const BEGIN: &'static str = "BEGIN";
+
+    async fn execute(connection: &mut PgConnection, sql: &'static str, args: &[Arg<'_>]) -> Driver<u64> {
+        Ok(bound(sql, args).execute(connection).await?.rows_affected())
+    }
+
+    async fn fetch(connection: &mut PgConnection, sql: &'static str, args: &[Arg<'_>]) -> Driver<Vec<PgRow>> {
+        bound(sql, args).fetch_all(connection).await
+    }
+
+    fn int(row: &PgRow, column: &'static str) -> Driver<Option<i64>> {
+        row.try_get(column)
+    }
+
+    fn text(row: &PgRow, column: &'static str) -> Driver<Option<String>> {
+        row.try_get(column)
+    }
+
+    fn bytes(row: &PgRow, column: &'static str) -> Driver<Vec<u8>> {
+        row.try_get(column)
+    }
+
+    async fn make_room(connection: &mut PgConnection, moments: impl Iterator<Item = Millis> + Send) -> Driver<()> {
+        months::make_room(connection, moments).await
+    }
+
+    async fn names(connection: &mut PgConnection, names: &[&str]) -> Driver<Vec<(String, i64)>> {
+        let rows = sqlx::query(sql::NAMES).bind(names).fetch_all(connection).await?;
+        rows.iter().map(|row| Ok((row.try_get("value")?, row.try_get("id")?))).collect()
+    }
+
+    async fn conversations(
+        connection: &mut PgConnection,
+        account: i64,
+        names: &[&str],
+    ) -> Driver<Vec<(String, i64, u8)>> {
+        let rows = sqlx::query(sql::CONVERSATIONS).bind(account).bind(names).fetch_all(connection).await?;
+        let kind = |row: &PgRow| row.try_get::<i64, _>("kind").map(|kind| u8::try_from(kind).unwrap_or(0));
+        rows.iter().map(|row| Ok((row.try_get("name")?, row.try_get("id")?, kind(row)?))).collect()
+    }
+
+    async fn there(connection: &mut PgConnection, account: i64, rows: &[Row<'_>]) -> Driver<HashMap<Key, Mutable>> {
+        let times = || rows.iter().map(|row| row.key.1);
+        let keys = rows.iter().map(|row| &row.key);
+        let query = sqlx::query(sql::THERE).bind(account).bind(times().min()).bind(times().max());
+        let rows = bind_keys(query, keys).fetch_all(connection).await?;
+        rows.iter().map(known).collect()
+    }
+
+    async fn add(connection: &mut PgConnection, account: i64, rows: &[&Row<'_>], now: Millis) -> Driver<u64> {
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        let query = sqlx::query(sql::ADD).bind(account).bind(now.0);
+        let query = bind_keys(query, rows.iter().map(|row| &row.key))
+            .bind(column(rows, |row| row.conversation))
+            .bind(column(rows, |row| row.sender))
+            .bind(column(rows, |row| row.encoding))
+            .bind(column(rows, |row| row.is_text()))
+            .bind(column(rows, |row| row.status.map(|d| d.status as i64)))
+            .bind(column(rows, |row| row.status.and_then(|d| d.at).map(|at| at.0)))
+            .bind(column(rows, |row| row.message_type))
+            .bind(column(rows, |row| row.payload_type))
+            .bind(column(rows, |row| row.cipher_suite))
+            .bind(column(rows, |row| row.payload))
+            .bind(column(rows, |row| row.provider_id))
+            .bind(column(rows, |row| row.readable()))
+            .bind(column(rows, |row| row.extra))
+            .bind(column(rows, |row| row.extra.and_then(readable_json)));
+        Ok(query.execute(connection).await?.rows_affected())
+    }
+
+    async fn learn(connection: &mut PgConnection, account: i64, learned: &[(Key, Mutable)]) -> Driver<u64> {
+        if learned.is_empty() {
+            return Ok(0);
+        }
+        let times = || learned.iter().map(|(key, _)| key.1);
+        let query = sqlx::query(sql::LEARN).bind(account).bind(times().min()).bind(times().max());
+        let query = bind_keys(query, learned.iter().map(|(key, _)| key))
+            .bind(column(learned, |(_, now)| now.conversation))
+            .bind(column(learned, |(_, now)| now.message_type))
+            .bind(column(learned, |(_, now)| now.status.map(|d| d.status as i64)))
+            .bind(column(learned, |(_, now)| now.status.and_then(|d| d.at).map(|at| at.0)));
+        Ok(query.execute(connection).await?.rows_affected())
+    }
+}
+
+fn bound<'q>(sql: &'static str, args: &[Arg<'q>]) -> Bound<'q> {
+    args.iter().fold(sqlx::query(sql), |query, arg| match *arg {
+        Arg::Int(value) => query.bind(value),
+        Arg::Text(value) => query.bind(value),
+        Arg::Bytes(value) => query.bind(value),
+    })
+}
+
+/// One column of many rows, as an array.
+fn column<'r, R, T>(rows: &'r [R], value: impl Fn(&'r R) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
+}
+
+/// Recipients, milliseconds, hashes and occurrences, an array each.
+fn bind_keys<'q, 'k>(query: Bound<'q>, keys: impl Iterator<Item = &'k Key> + Clone) -> Bound<'q> {
+    query
+        .bind(keys.clone().map(|key| key.0).collect::<Vec<_>>())
+        .bind(keys.clone().map(|key| key.1).collect::<Vec<_>>())
+        .bind(keys.clone().map(|key| key.2.to_vec()).collect::<Vec<_>>())
+        .bind(keys.map(|key| key.3).collect::<Vec<_>>())
+}
+
+fn known(row: &PgRow) -> Driver<(Key, Mutable)> {
+    let hash: &[u8] = row.try_get("hash")?;
+    let hash = hash.try_into().map_err(|_| sqlx::Error::Decode("a hash that is not 16 bytes long".into()))?;
+    let key = (row.try_get("recipient_id")?, row.try_get("sent_at_ms")?, hash, row.try_get("occurrence")?);
+    let mutable = Mutable::of(
+        row.try_get("conversation_id")?,
+        row.try_get("kind_unknown")?,
+        row.try_get("message_type_id")?,
+        row.try_get("status")?,
+        row.try_get("status_at_ms")?,
+    );
+    Ok((key, mutable))
+}

@@ -1,0 +1,91 @@
+//! A partition for every month that holds a message.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection, Executor, Row};
+
+use crate::domain::time::Millis;
+use crate::store::dialect::Driver;
+
+/// Only one at a time makes partitions, whichever process it is in: `bscrmnth` in ASCII.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(7093283411366213736)";
+
+/// A calendar month in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Month(Date);
+
+impl Month {
+    /// Messages beyond the years that a calendar can say have no month.
+    fn of(moment: Millis) -> Option<Self> {
+        let date = Timestamp::from_millisecond(moment.0).ok()?.to_zoned(TimeZone::UTC).date();
+        Some(Self(date.first_of_month()))
+    }
+
+    fn next(self) -> Option<Self> {
+        self.0.checked_add(jiff::Span::new().months(1)).ok().map(Self)
+    }
+
+    fn start_ms(self) -> Option<i64> {
+        self.0.to_zoned(TimeZone::UTC).ok().map(|start| start.timestamp().as_millisecond())
+    }
+
+    fn table(self) -> String {
+        format!("message_{:04}_{:02}", self.0.year(), self.0.month())
+    }
+}
+
+/// Makes the partitions for these moments, where they are missing. The one after the newest is made ahead of time.
+pub(super) async fn make_room(
+    connection: &mut PgConnection,
+    moments: impl Iterator<Item = Millis> + Send,
+) -> Driver<()> {
+    let mut months: BTreeSet<Month> = moments.filter_map(Month::of).collect();
+    months.extend(months.last().copied().and_then(Month::next));
+    if months.is_empty() {
+        return Ok(());
+    }
+    let missing = missing(connection, &months).await?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut tx = connection.begin().await?;
+    tx.execute(LOCK).await?;
+    for month in self::missing(&mut tx, &months).await? {
+        let (Some(from), Some(to)) = (month.start_ms(), month.next().and_then(Month::start_ms)) else { continue };
+        let table = month.table();
+        tracing::debug!(table, "making a partition");
+        // Attached rather than made as a partition: that would lock out every reader of the table.
+        let make = format!("CREATE TABLE {table} (LIKE message INCLUDING DEFAULTS INCLUDING CONSTRAINTS)");
+        let attach = format!("ALTER TABLE message ATTACH PARTITION {table} FOR VALUES FROM ({from}) TO ({to})");
+        tx.execute(AssertSqlSafe(make)).await?;
+        tx.execute(AssertSqlSafe(attach)).await?;
+    }
+    tx.commit().await
+}
+
+async fn missing(connection: &mut PgConnection, months: &BTreeSet<Month>) -> Driver<Vec<Month>> {
+    let tables: Vec<String> = months.iter().map(|month| month.table()).collect();
+    let rows = sqlx::query("SELECT t FROM UNNEST($1::TEXT[]) AS t WHERE to_regclass(t) IS NULL").bind(&tables);
+    let rows = rows.fetch_all(connection).await?;
+    let missing = rows.iter().map(|row| row.try_get("t")).collect::<Driver<Vec<String>>>()?;
+    Ok(months.iter().copied().filter(|month| missing.contains(&month.table())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_month_begins_at_midnight_in_utc_and_ends_where_the_next_begins() {
+        let december = Month::of("2026-12-31T23:59:59.999Z".parse().unwrap()).unwrap();
+        assert_eq!(december.table(), "message_2026_12");
+        assert_eq!(december.start_ms(), Some("2026-12-01T00:00:00Z".parse::<Millis>().unwrap().0));
+        assert_eq!(december.next().unwrap().table(), "message_2027_01");
+        assert_eq!(Month::of(Millis(-1)).unwrap().table(), "message_1969_12");
+        assert_eq!(Month::of(Millis(i64::MAX)), None);
+    }
+}

@@ -1,0 +1,137 @@
+//! Messages out of the archive again, as they went in.
+
+use super::dialect::{Arg, Dialect};
+use super::sql_store::{int, maybe_int, text};
+use super::{StoreError, sql};
+use crate::domain::identity::{Fingerprint, Identified};
+use crate::domain::message::{Conversation, ConversationKind, Delivery, Encoding, Message, Payload, Status};
+use crate::domain::time::Millis;
+
+/// A message with its place in the archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archived {
+    /// The account's name.
+    pub account: String,
+    pub identified: Identified,
+    /// When it first came into the archive.
+    pub archived_at: Millis,
+    cursor: Cursor,
+}
+
+/// A place between two messages, in the order in which [`super::Store::messages`] hands them out. It means nothing in
+/// another archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    sent_at_ms: i64,
+    hash: [u8; 16],
+    account: i64,
+    recipient: i64,
+    occurrence: i64,
+}
+
+impl Cursor {
+    /// Before the first message of this moment.
+    pub fn at(moment: Millis) -> Self {
+        Self { sent_at_ms: moment.0, hash: [0; 16], account: 0, recipient: 0, occurrence: -1 }
+    }
+
+    /// The moment at or after which it stands.
+    pub fn moment(&self) -> Millis {
+        Millis(self.sent_at_ms)
+    }
+}
+
+impl Archived {
+    /// Behind this message.
+    pub fn cursor(&self) -> Cursor {
+        self.cursor
+    }
+}
+
+/// Up to `limit` messages behind the cursor and before `to`, in order of time.
+pub(super) async fn messages<DB: Dialect>(
+    connection: &mut DB::Connection,
+    after: &Cursor,
+    to: Millis,
+    limit: u64,
+) -> Result<Vec<Archived>, StoreError> {
+    let hash: &[u8] = &after.hash;
+    let place: [Arg<'_>; 4] = [hash.into(), after.account.into(), after.recipient.into(), after.occurrence.into()];
+    let [hash, account, recipient, occurrence] = place;
+    let args = [after.sent_at_ms.into(), to.0.into(), hash, account, recipient, occurrence, limit.into()];
+    let rows = DB::fetch(connection, sql::MESSAGES, &args).await.map_err(StoreError::at("messages"))?;
+    rows.iter().map(archived::<DB>).collect()
+}
+
+fn archived<DB: Dialect>(row: &DB::Row) -> Result<Archived, StoreError> {
+    let hash = bytes::<DB>(row, "hash")?;
+    let hash: [u8; 16] = hash.try_into().map_err(|_| strange("hash"))?;
+    let sent_at_ms = int::<DB>(row, "sent_at_ms")?;
+    let occurrence = int::<DB>(row, "occurrence")?;
+    let message = Message {
+        sender: must(text::<DB>(row, "sender")?, "sender")?,
+        recipient: must(text::<DB>(row, "recipient")?, "recipient")?,
+        sent_at: Millis(sent_at_ms),
+        payload: Payload { bytes: bytes::<DB>(row, "payload")?, encoding: encoding(int::<DB>(row, "encoding")?)? },
+        conversation: Conversation {
+            kind: kind(int::<DB>(row, "kind")?)?,
+            name: must(text::<DB>(row, "conversation")?, "conversation")?,
+        },
+        provider_id: text::<DB>(row, "provider_id")?,
+        message_type: text::<DB>(row, "message_type")?,
+        payload_type: text::<DB>(row, "payload_type")?,
+        cipher_suite: text::<DB>(row, "cipher_suite")?,
+        status: delivery(maybe_int::<DB>(row, "status")?, maybe_int::<DB>(row, "status_at_ms")?),
+        extra: text::<DB>(row, "extra")?,
+    };
+    Ok(Archived {
+        account: must(text::<DB>(row, "account")?, "account")?,
+        identified: Identified {
+            message,
+            fingerprint: Fingerprint(hash),
+            occurrence: u32::try_from(occurrence).map_err(|_| strange("occurrence"))?,
+        },
+        archived_at: Millis(int::<DB>(row, "archived_at_ms")?),
+        cursor: Cursor {
+            sent_at_ms,
+            hash,
+            account: int::<DB>(row, "account_id")?,
+            recipient: int::<DB>(row, "recipient_id")?,
+            occurrence,
+        },
+    })
+}
+
+/// What the columns of a row say about its status.
+pub(super) fn delivery(status: Option<i64>, at: Option<i64>) -> Option<Delivery> {
+    let status = match status {
+        Some(1) => Some(Status::Received),
+        Some(2) => Some(Status::Delivered),
+        Some(3) => Some(Status::Read),
+        _ => None,
+    };
+    status.map(|status| Delivery { status, at: at.map(Millis) })
+}
+
+fn encoding(code: i64) -> Result<Encoding, StoreError> {
+    let known = [Encoding::Utf8, Encoding::Base64, Encoding::Raw];
+    known.into_iter().find(|encoding| *encoding as i64 == code).ok_or_else(|| strange("encoding"))
+}
+
+fn kind(code: i64) -> Result<ConversationKind, StoreError> {
+    use ConversationKind::{Channel, Group, Peer, Topic, Unknown};
+    let known = [Unknown, Peer, Channel, Group, Topic];
+    known.into_iter().find(|kind| *kind as i64 == code).ok_or_else(|| strange("kind"))
+}
+
+fn bytes<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<Vec<u8>, StoreError> {
+    DB::bytes(row, column).map_err(StoreError::at(column))
+}
+
+fn must(value: Option<String>, column: &'static str) -> Result<String, StoreError> {
+    value.ok_or_else(|| strange(column))
+}
+
+fn strange(column: &'static str) -> StoreError {
+    StoreError::Inconsistent { what: "message", fault: format!("a `{column}` that was never written") }
+}

@@ -1,0 +1,125 @@
+//! The statements that every database understands. What must be fast is in each database's own folder.
+
+pub(super) const REGISTER_ACCOUNT: &str = "
+    INSERT INTO account (name, provider) VALUES ($1, $2)
+    ON CONFLICT (name) DO UPDATE SET provider = excluded.provider
+    RETURNING id, paused_until_ms, paused_reason";
+
+pub(super) const DEACTIVATE_STREAMS: &str = "UPDATE stream SET active = 0 WHERE account_id = $1";
+
+pub(super) const REGISTER_STREAM: &str = "
+    INSERT INTO stream (account_id, key, wanted_from_s) VALUES ($1, $2, $3)
+    ON CONFLICT (account_id, key) DO UPDATE SET active = 1, wanted_from_s = coalesce($4, stream.wanted_from_s)
+    RETURNING id, wanted_from_s";
+
+pub(super) const SEALED: &str = "
+    SELECT w.stream_id, w.from_s, w.to_s
+    FROM sealed_window w JOIN stream s ON s.id = w.stream_id
+    WHERE s.account_id = $1 AND s.active = 1
+    ORDER BY w.stream_id, w.from_s";
+
+pub(super) const ALL_SEALED: &str = "
+    SELECT w.stream_id, w.from_s, w.to_s
+    FROM sealed_window w JOIN stream s ON s.id = w.stream_id
+    WHERE s.active = 1
+    ORDER BY w.stream_id, w.from_s";
+
+pub(super) const STANDS: &str = "
+    UPDATE account
+    SET horizon_s = CASE WHEN $2 IS NULL OR horizon_s > $2 THEN horizon_s ELSE $2 END,
+        settled_s = CASE WHEN settled_s > $3 THEN settled_s ELSE $3 END,
+        wanted_to_s = CASE WHEN wanted_to_s > $4 THEN wanted_to_s ELSE $4 END
+    WHERE id = $1";
+
+pub(super) const TROUBLE: &str = "
+    UPDATE stream SET error = $2, hint = $3, error_at_ms = $4 WHERE id = $1 AND error IS DISTINCT FROM $2";
+
+pub(super) const PAUSE: &str = "UPDATE account SET paused_until_ms = $2, paused_reason = $3 WHERE id = $1";
+
+pub(super) const FORGET_RUNS: &str = "DELETE FROM run WHERE started_at_ms < $1";
+
+pub(super) const BEGIN_RUN: &str = "INSERT INTO run (account_id, why, started_at_ms) VALUES ($1, $2, $3) RETURNING id";
+
+pub(super) const END_RUN: &str = "
+    UPDATE run
+    SET finished_at_ms = $2, requests = $3, new = $4, changed = $5, windows = $6, errors = $7, last_error = $8
+    WHERE id = $1";
+
+pub(super) const STATUS: &str = "
+    SELECT s.id, a.name AS account, a.provider, s.key, s.wanted_from_s, a.settled_s, a.wanted_to_s, a.horizon_s,
+           s.error, s.hint, a.paused_until_ms, a.paused_reason,
+           (SELECT CAST(coalesce(sum(messages), 0) AS BIGINT) FROM sealed_window w WHERE w.stream_id = s.id) AS messages,
+           (SELECT count(*) FROM sealed_window w WHERE w.stream_id = s.id AND doubt IS NOT NULL) AS suspect,
+           (SELECT count(*) FROM quarantine q WHERE q.stream_id = s.id) AS quarantined
+    FROM stream s JOIN account a ON a.id = s.account_id
+    WHERE s.active = 1
+    ORDER BY a.name, s.key";
+
+/// The window before, or around, the start of a new one.
+pub(super) const NEIGHBOUR: &str = "
+    SELECT from_s, to_s, messages, provider_count, doubt
+    FROM sealed_window
+    WHERE stream_id = $1 AND from_s < $2
+    ORDER BY from_s DESC
+    LIMIT 1";
+
+pub(super) const SEAL: &str = "
+    INSERT INTO sealed_window (stream_id, from_s, to_s, messages, provider_count, doubt, sealed_at_ms)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+
+pub(super) const SEAL_ON: &str = "
+    UPDATE sealed_window
+    SET to_s = $3, messages = messages + $4, provider_count = provider_count + $5, sealed_at_ms = $6
+    WHERE stream_id = $1 AND from_s = $2";
+
+pub(super) const NEW_NAME: &str = "INSERT INTO name (value) VALUES ($1) ON CONFLICT (value) DO NOTHING";
+
+pub(super) const NEW_CONVERSATION: &str = "
+    INSERT INTO conversation (account_id, name, kind) VALUES ($1, $2, $3)
+    ON CONFLICT (account_id, name) DO UPDATE SET kind = excluded.kind WHERE conversation.kind = 0";
+
+pub(super) const QUARANTINE: &str = "
+    INSERT INTO quarantine (account_id, hash, stream_id, from_s, to_s, found_at_ms, reason, raw)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    ON CONFLICT DO NOTHING";
+
+/// The cursor's five parts are compared as one, in the order in which the rows are answered.
+pub(super) const MESSAGES: &str = "
+    SELECT a.name AS account, c.name AS conversation, c.kind, s.value AS sender, r.value AS recipient,
+           m.sent_at_ms, m.hash, CAST(m.occurrence AS BIGINT) AS occurrence, CAST(m.encoding AS BIGINT) AS encoding,
+           CAST(m.status AS BIGINT) AS status, m.status_at_ms, mt.value AS message_type, pt.value AS payload_type,
+           cs.value AS cipher_suite, m.archived_at_ms, m.provider_id, m.payload, m.extra,
+           CAST(m.account_id AS BIGINT) AS account_id, CAST(m.recipient_id AS BIGINT) AS recipient_id
+    FROM message m
+         JOIN account a ON a.id = m.account_id
+         JOIN conversation c ON c.id = m.conversation_id
+         JOIN name s ON s.id = m.sender_id
+         JOIN name r ON r.id = m.recipient_id
+         LEFT JOIN name mt ON mt.id = m.message_type_id
+         LEFT JOIN name pt ON pt.id = m.payload_type_id
+         LEFT JOIN name cs ON cs.id = m.cipher_suite_id
+    WHERE m.sent_at_ms >= $1 AND m.sent_at_ms < $2
+      AND (m.sent_at_ms, m.hash, m.account_id, m.recipient_id, m.occurrence) > ($1, $3, $4, $5, $6)
+    ORDER BY m.sent_at_ms, m.hash, m.account_id, m.recipient_id, m.occurrence
+    LIMIT $7";
+
+pub(super) const LEDGER_ACCOUNTS: &str = "
+    SELECT id, name, provider, horizon_s, settled_s, wanted_to_s FROM account ORDER BY name";
+
+pub(super) const LEDGER_STREAMS: &str = "
+    SELECT id, account_id, key, wanted_from_s, active FROM stream ORDER BY account_id, key";
+
+pub(super) const LEDGER_WINDOWS: &str = "
+    SELECT stream_id, from_s, to_s, messages, provider_count, doubt, sealed_at_ms
+    FROM sealed_window
+    ORDER BY stream_id, from_s";
+
+pub(super) const LEDGER_QUARANTINE: &str = "
+    SELECT stream_id, from_s, to_s, found_at_ms, reason, raw FROM quarantine ORDER BY stream_id, found_at_ms, hash";
+
+pub(super) const RESTORE_STREAM: &str = "
+    INSERT INTO stream (account_id, key, wanted_from_s, active) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (account_id, key) DO UPDATE SET wanted_from_s = excluded.wanted_from_s, active = excluded.active
+    RETURNING id";
+
+pub(super) const FORGET_WINDOWS: &str = "DELETE FROM sealed_window WHERE stream_id = $1";

@@ -1,0 +1,245 @@
+//! The archive in a SQL database, whichever it is.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::{Acquire, Pool, Transaction};
+
+use super::dialect::{Arg, Dialect};
+use super::ledger::{self, Ledger, window_of};
+use super::numbering::Numbering;
+use super::read::{self, Archived, Cursor};
+use super::{
+    AccountId, Commit, NewAccount, Pause, Registered, RunId, Standing, Store, StoreError, StreamId, StreamStatus,
+    Tally, Trouble, Written, sql, write,
+};
+use crate::domain::time::{Millis, Second};
+use crate::domain::window::{Runs, Window};
+
+/// Runs are kept for so long.
+const RUNS_KEPT: Duration = Duration::from_secs(90 * 86_400);
+
+/// An archive in a SQL database.
+#[derive(Debug)]
+pub struct SqlStore<DB: sqlx::Database> {
+    pub(super) write: Pool<DB>,
+    pub(super) read: Pool<DB>,
+    numbering: Numbering,
+    place: String,
+    schema: i64,
+}
+
+#[expect(private_bounds, reason = "which databases there are is decided here, not by whoever uses them")]
+impl<DB: Dialect> SqlStore<DB> {
+    pub(super) fn new(write: Pool<DB>, read: Pool<DB>, place: String, schema: i64) -> Self {
+        Self { write, read, numbering: Numbering::default(), place, schema }
+    }
+
+    async fn begin(&self, what: &'static str) -> Result<Transaction<'_, DB>, StoreError> {
+        self.write.begin_with(DB::BEGIN).await.map_err(StoreError::at(what))
+    }
+
+    async fn commit_all(&self, batch: &[Commit], now: Millis) -> Result<Vec<Written>, StoreError> {
+        const WHAT: &str = "commit";
+        // Names and room outlive a commit that fails: they say nothing by themselves, and the next one needs them.
+        let numbers = self.numbering.number::<DB>(&self.write, batch).await?;
+        let mut tx = self.begin(WHAT).await?;
+        let mut written = Vec::with_capacity(batch.len());
+        for commit in batch {
+            written.push(write::window::<DB>(&mut tx, commit, &numbers, now).await?);
+        }
+        tx.commit().await.map_err(StoreError::at(WHAT))?;
+        Ok(written)
+    }
+
+    /// Carries out one statement by itself.
+    async fn execute(&self, what: &'static str, sql: &'static str, args: &[Arg<'_>]) -> Result<(), StoreError> {
+        let mut connection = self.write.acquire().await.map_err(StoreError::at(what))?;
+        let connection = connection.acquire().await.map_err(StoreError::at(what))?;
+        DB::execute(connection, sql, args).await.map_err(StoreError::at(what))?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl<DB: Dialect> Store for SqlStore<DB> {
+    async fn register(&self, account: &NewAccount<'_>) -> Result<Registered, StoreError> {
+        const WHAT: &str = "register";
+        let mut tx = self.begin(WHAT).await?;
+        let args = [account.name.into(), account.provider.into()];
+        let row = one::<DB>(&mut tx, WHAT, sql::REGISTER_ACCOUNT, &args).await?;
+        let id = int::<DB>(&row, "id")?;
+        let pause = pause_of::<DB>(&row)?;
+        if account.streams.is_some() {
+            DB::execute(&mut tx, sql::DEACTIVATE_STREAMS, &[id.into()]).await.map_err(StoreError::at(WHAT))?;
+        }
+        let since = account.since.map(|s| s.0);
+        let first = account.since.or(account.horizon).unwrap_or(Second::EPOCH).0;
+        let mut streams = Vec::new();
+        for key in account.streams.unwrap_or_default() {
+            let args = [id.into(), key.into(), first.into(), since.into()];
+            let row = one::<DB>(&mut tx, WHAT, sql::REGISTER_STREAM, &args).await?;
+            streams.push((StreamId(int::<DB>(&row, "id")?), Second(int::<DB>(&row, "wanted_from_s")?)));
+        }
+        tx.commit().await.map_err(StoreError::at(WHAT))?;
+        Ok(Registered { account: AccountId(id), streams, pause })
+    }
+
+    async fn sealed(&self, account: AccountId) -> Result<HashMap<StreamId, Runs>, StoreError> {
+        const WHAT: &str = "sealed";
+        let mut connection = self.read.acquire().await.map_err(StoreError::at(WHAT))?;
+        let rows = DB::fetch(&mut connection, sql::SEALED, &[account.0.into()]).await.map_err(StoreError::at(WHAT))?;
+        let mut sealed: HashMap<StreamId, Runs> = HashMap::new();
+        for row in rows {
+            sealed.entry(StreamId(int::<DB>(&row, "stream_id")?)).or_default().insert(window_of::<DB>(&row)?);
+        }
+        Ok(sealed)
+    }
+
+    async fn stands(&self, account: AccountId, standing: Standing) -> Result<(), StoreError> {
+        let horizon = standing.horizon.map(|h| h.0);
+        let args = [account.0.into(), horizon.into(), standing.settled.0.into(), standing.wanted_to.0.into()];
+        self.execute("stands", sql::STANDS, &args).await
+    }
+
+    async fn commit(&self, batch: &[Commit], now: Millis) -> Result<Vec<Written>, StoreError> {
+        let written = self.commit_all(batch, now).await;
+        if written.is_err() {
+            self.numbering.forget().await;
+        }
+        written
+    }
+
+    async fn trouble(&self, stream: StreamId, trouble: Option<&Trouble>, now: Millis) -> Result<(), StoreError> {
+        let (error, hint) = (trouble.map(|t| t.error.as_str()), trouble.map(|t| t.hint.as_str()));
+        let args = [stream.0.into(), error.into(), hint.into(), trouble.map(|_| now.0).into()];
+        self.execute("trouble", sql::TROUBLE, &args).await
+    }
+
+    async fn pause(&self, account: AccountId, pause: Option<&Pause>) -> Result<(), StoreError> {
+        let (until, reason) = (pause.map(|p| p.until.0), pause.map(|p| p.reason.as_str()));
+        self.execute("pause", sql::PAUSE, &[account.0.into(), until.into(), reason.into()]).await
+    }
+
+    async fn begin_run(&self, account: AccountId, why: &str, now: Millis) -> Result<RunId, StoreError> {
+        const WHAT: &str = "begin run";
+        let mut tx = self.begin(WHAT).await?;
+        let old = now.minus(RUNS_KEPT).0;
+        DB::execute(&mut tx, sql::FORGET_RUNS, &[old.into()]).await.map_err(StoreError::at(WHAT))?;
+        let row = one::<DB>(&mut tx, WHAT, sql::BEGIN_RUN, &[account.0.into(), why.into(), now.0.into()]).await?;
+        tx.commit().await.map_err(StoreError::at(WHAT))?;
+        Ok(RunId(int::<DB>(&row, "id")?))
+    }
+
+    async fn end_run(&self, run: RunId, tally: &Tally, now: Millis) -> Result<(), StoreError> {
+        let Tally { requests, new, changed, windows, errors, last_error } = tally;
+        let figures = [*requests, *new, *changed, *windows, *errors].map(Arg::from);
+        let [requests, new, changed, windows, errors] = figures;
+        let last_error = last_error.as_deref().into();
+        let args = [run.0.into(), now.0.into(), requests, new, changed, windows, errors, last_error];
+        self.execute("end run", sql::END_RUN, &args).await
+    }
+
+    async fn status(&self) -> Result<Vec<StreamStatus>, StoreError> {
+        const WHAT: &str = "status";
+        let mut snapshot = self.read.begin().await.map_err(StoreError::at(WHAT))?;
+        let windows = DB::fetch(&mut snapshot, sql::ALL_SEALED, &[]).await.map_err(StoreError::at(WHAT))?;
+        let mut runs: BTreeMap<i64, Runs> = BTreeMap::new();
+        for row in windows {
+            runs.entry(int::<DB>(&row, "stream_id")?).or_default().insert(window_of::<DB>(&row)?);
+        }
+        let rows = DB::fetch(&mut snapshot, sql::STATUS, &[]).await.map_err(StoreError::at(WHAT))?;
+        let runs_of = |row| Ok(runs.get(&int::<DB>(row, "id")?).cloned().unwrap_or_default());
+        rows.iter().map(|row| status_of::<DB>(row, &runs_of(row)?)).collect()
+    }
+
+    async fn messages(&self, after: &Cursor, to: Millis, limit: u64) -> Result<Vec<Archived>, StoreError> {
+        let mut connection = self.read.acquire().await.map_err(StoreError::at("messages"))?;
+        read::messages::<DB>(&mut connection, after, to, limit).await
+    }
+
+    async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError> {
+        let mut snapshot = self.read.begin().await.map_err(StoreError::at("ledgers"))?;
+        ledger::read::<DB>(&mut snapshot).await
+    }
+
+    async fn restore(&self, ledger: &Ledger) -> Result<(), StoreError> {
+        const WHAT: &str = "restore";
+        let mut tx = self.begin(WHAT).await?;
+        ledger::write::<DB>(&mut tx, ledger).await?;
+        tx.commit().await.map_err(StoreError::at(WHAT))
+    }
+
+    fn place(&self) -> &str {
+        &self.place
+    }
+
+    fn schema(&self) -> i64 {
+        self.schema
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        let mut connection = self.read.acquire().await.map_err(StoreError::at("ping"))?;
+        DB::fetch(&mut connection, "SELECT 1", &[]).await.map_err(StoreError::at("ping"))?;
+        Ok(())
+    }
+
+    async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+}
+
+fn status_of<DB: Dialect>(row: &DB::Row, runs: &Runs) -> Result<StreamStatus, StoreError> {
+    let count = |column| Ok::<_, StoreError>(u64::try_from(int::<DB>(row, column)?).unwrap_or(0));
+    let (from, settled) = (Second(int::<DB>(row, "wanted_from_s")?), Second(int::<DB>(row, "settled_s")?));
+    let horizon = maybe_int::<DB>(row, "horizon_s")?.map_or(from, Second);
+    let missing =
+        |part: Option<Window>| part.map_or(0, |part| runs.missing_from(part).into_iter().map(Window::seconds).sum());
+    let hint = text::<DB>(row, "hint")?.unwrap_or_default();
+    let watermark = runs.watermark(from);
+    Ok(StreamStatus {
+        account: text::<DB>(row, "account")?.unwrap_or_default(),
+        provider: text::<DB>(row, "provider")?.unwrap_or_default(),
+        stream: text::<DB>(row, "key")?.unwrap_or_default(),
+        watermark: (watermark > from).then_some(watermark),
+        as_of: Second(int::<DB>(row, "wanted_to_s")?),
+        messages: count("messages")?,
+        suspect: count("suspect")?,
+        quarantined: count("quarantined")?,
+        missing_seconds: missing(Window::new(from.max(horizon), settled)),
+        lost_seconds: missing(Window::new(from, horizon.min(settled))),
+        trouble: text::<DB>(row, "error")?.map(|error| Trouble { error, hint }),
+        pause: pause_of::<DB>(row)?,
+    })
+}
+
+fn pause_of<DB: Dialect>(row: &DB::Row) -> Result<Option<Pause>, StoreError> {
+    let reason = text::<DB>(row, "paused_reason")?.unwrap_or_default();
+    Ok(maybe_int::<DB>(row, "paused_until_ms")?.map(|until| Pause { until: Millis(until), reason }))
+}
+
+/// The one row that a statement answers with.
+pub(super) async fn one<DB: Dialect>(
+    connection: &mut DB::Connection,
+    what: &'static str,
+    sql: &'static str,
+    args: &[Arg<'_>],
+) -> Result<DB::Row, StoreError> {
+    let rows = DB::fetch(connection, sql, args).await.map_err(StoreError::at(what))?;
+    rows.into_iter().next().ok_or_else(|| StoreError::at(what)(sqlx::Error::RowNotFound))
+}
+
+pub(super) fn int<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<i64, StoreError> {
+    maybe_int::<DB>(row, column)?
+        .ok_or_else(|| StoreError::Inconsistent { what: column, fault: "NULL where a number must be".to_owned() })
+}
+
+pub(super) fn maybe_int<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<Option<i64>, StoreError> {
+    DB::int(row, column).map_err(StoreError::at(column))
+}
+
+pub(super) fn text<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<Option<String>, StoreError> {
+    DB::text(row, column).map_err(StoreError::at(column))
+}

@@ -1,0 +1,145 @@
+//! A Postgres server of the tests' own, made from the installed binaries: one for all tests of a process, a database
+//! for each test. It ends when the process does, however that ends.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Starts the server, and stops it at once when whoever holds the other end of stdin lets go of it.
+const UNTIL_LET_GO: &str = r#""$0" "$@" & server=$!; cat >/dev/null; kill -QUIT $server; wait $server"#;
+/// Nothing here outlives a power failure anyway.
+const SETTINGS: [&str; 5] =
+    ["fsync=off", "listen_addresses=", "max_connections=60", "log_min_messages=fatal", "shared_buffers=64MB"];
+
+/// A server that a test may stop and start again.
+pub(crate) struct Cluster {
+    dir: TempDir,
+    bin: PathBuf,
+    server: Mutex<Option<Child>>,
+}
+
+/// A database of the shared server, empty.
+pub(crate) fn database() -> String {
+    static SHARED: OnceLock<Cluster> = OnceLock::new();
+    SHARED.get_or_init(Cluster::start).database()
+}
+
+impl Cluster {
+    /// Panics where Postgres is not installed: a test that is passed over proves nothing.
+    pub(crate) fn start() -> Self {
+        let dir = TempDir::new().expect("a folder");
+        let bin = bin();
+        if is_root() {
+            let owned = Command::new("chown").arg("postgres").arg(dir.path()).status();
+            assert!(owned.is_ok_and(|status| status.success()), "the user `postgres` owns the server's folder");
+        }
+        let data = dir.path().join("data");
+        let made = as_nobody_special(&bin.join("initdb"))
+            .args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync", "--pgdata"])
+            .arg(&data)
+            .output()
+            .expect("initdb runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let cluster = Self { dir, bin, server: Mutex::new(None) };
+        cluster.go_on();
+        cluster
+    }
+
+    /// Starts the server again.
+    pub(crate) fn go_on(&self) {
+        let mut server = as_nobody_special(Path::new("sh"));
+        server.args(["-c", UNTIL_LET_GO]).arg(self.bin.join("postgres")).arg("-D").arg(self.dir.path().join("data"));
+        let sockets = format!("unix_socket_directories={}", self.dir.path().display());
+        for setting in SETTINGS.into_iter().chain([sockets.as_str()]) {
+            server.args(["-c", setting]);
+        }
+        let mut server = server.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("postgres runs");
+        let begun = Instant::now();
+        while !self.answers() {
+            if let Ok(Some(status)) = server.try_wait() {
+                let mut said = String::new();
+                let _ = server.stderr.take().map(|mut stderr| stderr.read_to_string(&mut said));
+                panic!("postgres ended with {status}: {said}");
+            }
+            assert!(begun.elapsed() < PATIENCE, "postgres does not answer");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        *self.server.lock().expect("a server") = Some(server);
+    }
+
+    /// Stops the server at once: every connection is cut, and what was not committed is gone.
+    pub(crate) fn stop(&self) {
+        if let Some(mut server) = self.server.lock().expect("a server").take() {
+            drop(server.stdin.take());
+            server.wait().expect("postgres ends");
+        }
+    }
+
+    /// Makes an empty database; answers with its URL.
+    pub(crate) fn database(&self) -> String {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("archive_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        self.psql("postgres", &format!("CREATE DATABASE {name}"));
+        self.url(&name)
+    }
+
+    pub(crate) fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@localhost/{database}?host={}", self.dir.path().display())
+    }
+
+    /// Puts a statement to a database; answers with what psql prints.
+    #[track_caller]
+    pub(crate) fn psql(&self, database: &str, sql: &str) -> String {
+        let output = self.client("psql").args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", sql]).output();
+        let output = output.expect("psql runs");
+        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text").trim_end().to_owned()
+    }
+
+    fn answers(&self) -> bool {
+        self.client("pg_isready").arg("-q").status().is_ok_and(|status| status.success())
+    }
+
+    fn client(&self, name: &str) -> Command {
+        let mut client = Command::new(self.bin.join(name));
+        client.args(["-U", "postgres", "-h"]).arg(self.dir.path());
+        client
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Where the server's programs are: Debian keeps them out of the path, a folder for each version.
+fn bin() -> PathBuf {
+    let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|dir| dir.path().join("bin"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let all = debian.chain(std::env::split_paths(&path)).filter(|dir| dir.join("initdb").is_file());
+    // The newest, by the number that its folder is called by.
+    all.max_by_key(|dir| dir.parent().and_then(|dir| dir.file_name()?.to_str()?.parse::<u32>().ok()))
+        .expect("Postgres is installed: `tests/run` installs it")
+}
+
+/// Postgres refuses to be run by root.
+fn as_nobody_special(program: &Path) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("runuser");
+    command.args(["-u", "postgres", "--"]).arg(program).current_dir("/");
+    command
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output().expect("id runs");
+    id.stdout.trim_ascii() == b"0"
+}
