@@ -11,6 +11,9 @@ const EVERYTHING: &str = "
            hex(payload) || '|' || coalesce(status, '-') || '|' || occurrence || '|' || archived_at
     FROM archive ORDER BY 1";
 
+/// Account, stream, end, messages, the provider's count, state and reason.
+type Run = (String, String, String, i64, i64, String, Option<String>);
+
 #[test]
 fn a_second_sync_changes_nothing_and_costs_a_request_a_stream() {
     let bed = Bed::new(&["--users", "2"]).settling("1s");
@@ -41,7 +44,7 @@ fn the_record_of_a_run_counts_every_request() {
 fn coverage_is_one_unbroken_run_a_stream_and_counts_the_truth() {
     let bed = Bed::new(&["--messages", "900"]);
     bed.archives_the_truth();
-    let runs: Vec<(String, String, String, i64, i64, String, Option<String>)> =
+    let runs: Vec<Run> =
         bed.rows("SELECT account, stream, to_at, messages, provider_count, state, reason FROM coverage");
     let (streams, of_agora) = (runs.len(), bed.world().agora_streams("sandbox").len());
     assert_eq!(bed.number("SELECT count(DISTINCT account || stream) FROM coverage"), i64::try_from(streams).unwrap());

@@ -24,7 +24,7 @@ use crate::truth;
 /// See above.
 const EDGE: Duration = Duration::from_secs(5);
 /// Longer than anything here takes; a command that hangs fails its test instead of holding up all others.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The command under test.
 pub(crate) const BACKSCROLL: &str = env!("CARGO_BIN_EXE_backscroll");
@@ -227,8 +227,16 @@ impl Bed {
     where
         T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
     {
+        self.rows_of(&self.archive(), sql)
+    }
+
+    /// Asks another archive.
+    pub(crate) fn rows_of<T>(&self, archive: &Path, sql: &str) -> Vec<T>
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
         self.block_on(async {
-            let mut reader = reader(&self.archive()).await;
+            let mut reader = reader(archive).await;
             sqlx::query_as(AssertSqlSafe(sql.to_owned())).fetch_all(&mut reader).await.expect(sql)
         })
     }

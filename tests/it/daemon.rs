@@ -1,1 +1,149 @@
+//! The service: it archives at every tick, can be read from meanwhile, and ends in order.
 
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use backscroll::sandbox::{On, Scripted};
+
+use crate::bed::{BACKSCROLL, Bed, wait_until};
+
+/// What a person would call at once, on a machine that is busy with tests.
+const SECONDS: Duration = Duration::from_secs(9);
+
+/// `backscroll run`, which dies with the test.
+struct Daemon(Child);
+
+impl Daemon {
+    /// Starts it, with a tick every second.
+    fn start(bed: &Bed) -> Self {
+        let command = Command::new(BACKSCROLL)
+            .args(["run", "--config"])
+            .arg(bed.write_config())
+            .current_dir(bed.dir.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        Self(command.unwrap())
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.0.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for its end; answers with its status, and what it said.
+    #[track_caller]
+    fn end(&mut self) -> (Option<i32>, String) {
+        let begun = Instant::now();
+        let mut status = None;
+        wait_until("the end", || {
+            status = self.0.try_wait().unwrap();
+            status.is_some()
+        });
+        assert!(begun.elapsed() < SECONDS, "it took {:?} to end", begun.elapsed());
+        let mut said = String::new();
+        self.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (status.unwrap().code(), said)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn ticking(flags: &[&str]) -> Bed {
+    Bed::new(flags).with("[status_page]", "[schedule]\nsync = \"* * * * * *\"\n\n[status_page]")
+}
+
+#[test]
+fn it_archives_at_every_tick_and_ends_in_order() {
+    let bed = ticking(&["--messages", "400", "--topic-messages", "300", "--append-rate", "20"]);
+    let edge = bed.edge();
+    let mut daemon = Daemon::start(&bed);
+    // Reading goes on while it writes, and never sees half a message.
+    let has = |bed: &Bed| if ready(bed) { bed.number("SELECT count(*) FROM archive") } else { 0 };
+    wait_until("the first messages", || has(&bed) > 0);
+    let first = has(&bed);
+    wait_until("what is said meanwhile", || has(&bed) > first.max(700) + 20);
+    wait_until("ticks", || bed.number("SELECT count(*) FROM runs WHERE finished_at IS NOT NULL") >= 6);
+    daemon.signal("-TERM");
+    let (code, said) = daemon.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("running") && said.contains("stopped"), "{said}");
+    assert!(!said.contains("ERROR"), "{said}");
+    bed.assert_equal_to_truth(edge);
+    bed.assert_no_rule_broken();
+    assert_eq!(bed.number("SELECT count(*) FROM runs WHERE finished_at IS NULL"), 0, "every run was finished");
+}
+
+#[test]
+fn windows_in_hand_are_finished_after_the_word_to_stop() {
+    let bed = ticking(&["--messages", "3000", "--topic-messages", "0", "--latency", "40ms", "--plain"]).only("agora");
+    let mut daemon = Daemon::start(&bed);
+    wait_until("windows under way", || bed.sandbox.rules().total.read > 0);
+    let before = bed.sandbox.rules().total.requests();
+    daemon.signal("-INT");
+    let (code, said) = daemon.end();
+    assert_eq!(code, Some(0), "{said}");
+    let (archived, sealed, unfinished): (i64, i64, i64) = bed.row(
+        "SELECT (SELECT count(*) FROM archive), (SELECT count(*) FROM coverage),
+                (SELECT count(*) FROM runs WHERE finished_at IS NULL)",
+    );
+    assert!(archived > 0 && sealed > 0, "what was in hand was laid down: {archived} messages, {sealed} windows");
+    assert_eq!(unfinished, 0);
+    assert!(bed.sandbox.rules().total.requests() > before, "it went on for as long as they took");
+    bed.archives_the_truth();
+}
+
+#[test]
+fn a_provider_that_never_answers_does_not_hold_up_the_end() {
+    let bed = ticking(&["--messages", "200", "--topic-messages", "100"]);
+    bed.script(Scripted { on: On::Read, hang: true, times: 9999, ..Scripted::default() });
+    bed.script(Scripted { on: On::History, hang: true, times: 9999, ..Scripted::default() });
+    let mut daemon = Daemon::start(&bed);
+    wait_until("a read that hangs", || bed.sandbox.rules().total.read > 0 && bed.sandbox.rules().total.history > 0);
+    daemon.signal("-TERM");
+    let (code, said) = daemon.end();
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let bed = ticking(&["--messages", "200", "--topic-messages", "0"]).only("agora");
+    bed.script(Scripted { on: On::Read, hang: true, times: 9999, ..Scripted::default() });
+    let mut daemon = Daemon::start(&bed);
+    wait_until("a read that hangs", || bed.sandbox.rules().total.read > 0);
+    let begun = Instant::now();
+    daemon.signal("-TERM");
+    // Two signals that nobody has looked at yet are one: repeated until one of them is the second.
+    while daemon.0.try_wait().unwrap().is_none() && begun.elapsed() < Duration::from_secs(4) {
+        daemon.signal("-TERM");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let (code, said) = daemon.end();
+    assert_eq!(code, Some(130), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(4), "the windows in hand would have been given five seconds");
+}
+
+#[test]
+fn an_account_that_fails_is_taken_up_again_at_a_later_tick() {
+    let bed = ticking(&["--messages", "200", "--topic-messages", "100", "--plain"]);
+    bed.script(Scripted { on: On::Any, status: 200, body: "<html>".to_owned(), times: 6, ..Scripted::default() });
+    let edge = bed.edge();
+    let mut daemon = Daemon::start(&bed);
+    wait_until("all of it", || ready(&bed) && bed.number("SELECT count(*) FROM archive") >= 300);
+    daemon.signal("-TERM");
+    let (code, said) = daemon.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("pass ended early"), "{said}");
+    bed.assert_equal_to_truth(edge);
+}
+
+/// Whether the archive has its tables yet.
+fn ready(bed: &Bed) -> bool {
+    bed.archive().exists() && bed.number("SELECT count(*) FROM sqlite_schema WHERE name = 'runs'") == 1
+}

@@ -1,1 +1,179 @@
+//! Killed at any moment, it loses nothing and doubles nothing.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use backscroll::domain::clock::{Clock, SystemClock};
+use backscroll::provider::agora::{Agora, Credentials, Stream};
+use backscroll::provider::http::Http;
+use backscroll::provider::web3mq::{Identity, Key, Web3mq};
+use backscroll::provider::{Account, Provider};
+use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET};
+use backscroll::store::{Missing, SqliteStore, Store};
+use backscroll::sync::{Bounds, Engine, PassReport};
+use reqwest::Url;
+use tokio_util::sync::CancellationToken;
+
+use crate::bed::{BACKSCROLL, Bed, run_in, wait_until};
+use crate::truth;
+
+/// The providers of a sandbox's first project and first user, as the configuration would have them.
+fn providers(bed: &Bed) -> Vec<Arc<dyn Provider>> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let base = Url::parse(&bed.sandbox.base_url()).unwrap();
+    let account = |name: &str, provider| Account {
+        name: name.to_owned(),
+        provider,
+        settle: Duration::from_secs(1),
+        retention: None,
+        since: None,
+    };
+    let http = |name| Http::new(name, &base, 0.0, clock.clone()).unwrap();
+
+    let credentials =
+        Credentials::Basic { customer_id: CUSTOMER_ID.to_owned(), customer_secret: CUSTOMER_SECRET.into() };
+    let streams = bed.world().agora_streams("sandbox").into_iter();
+    let streams = streams.map(|stream| Stream { source: stream.source, destination: stream.destination }).collect();
+    let account_of_agora =
+        Account { since: Some(SystemClock.now().minus(Duration::from_hours(200))), ..account("sandbox", "agora") };
+    let agora = Agora::new(account_of_agora, http("sandbox"), &base, "sandbox", credentials, streams, [].into());
+
+    let user = bed.world().users().remove(0);
+    let (seed, topics) = bed
+        .world()
+        .with_user(&user, |account| (account.private_key(), account.topics().keys().cloned().collect()))
+        .unwrap();
+    let key = Key::from_seed(&hex::decode(seed).unwrap().try_into().unwrap());
+    let identity = Identity { user, key, did_key: None, send_public_key: true };
+    let web3mq = Web3mq::new(account("web3mq-1", "web3mq"), http("web3mq-1"), &base, identity, 20, topics).unwrap();
+    vec![Arc::new(agora), Arc::new(web3mq)]
+}
+
+/// Begins a pass over an archive and lets go of it after so many polls; answers whether it was over by then.
+async fn pass(bed: &Bed, archive: &std::path::Path, polls: u32) -> Option<Vec<PassReport>> {
+    let store = Arc::new(SqliteStore::open(archive, Missing::Create).await.unwrap());
+    let mut engine = Engine::new(providers(bed), store.clone(), Arc::new(SystemClock));
+    let stop = CancellationToken::new();
+    let mut left = polls;
+    let ended = {
+        let mut pass = pin!(engine.pass("sync", Bounds::default(), &stop));
+        poll_fn(|context| {
+            if left == 0 {
+                return Poll::Ready(None);
+            }
+            left -= 1;
+            pass.as_mut().poll(context).map(|reports| Some(reports.unwrap()))
+        })
+        .await
+    };
+    store.close().await;
+    ended
+}
+
+/// Lets a pass go after `polls` polls, finishes what it began, and compares. False once it was not cut short any more.
+fn cut_short(bed: &Bed, polls: u32) -> bool {
+    let archive = bed.path(&format!("cut-{polls}.db"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let edge = bed.edge();
+    let was_cut = runtime.block_on(async {
+        let cut = pass(bed, &archive, polls).await.is_none();
+        let reports = pass(bed, &archive, u32::MAX).await.expect("the second pass is not cut short");
+        assert!(reports.iter().all(PassReport::is_complete), "after {polls} polls: {reports:?}");
+        cut
+    });
+    truth::assert_equal(bed.world(), &["sandbox", "web3mq-1"], bed.rows_of(&archive, truth::ARCHIVED), edge);
+    let (check,): (String,) = bed.rows_of(&archive, "PRAGMA integrity_check").remove(0);
+    assert_eq!(check, "ok");
+    was_cut
+}
+
+#[test]
+fn a_pass_that_is_dropped_at_any_await_loses_nothing() {
+    const AT_ONCE: u32 = 8;
+    let bed = Bed::new(&["--plain", "--messages", "45", "--topic-messages", "60"]);
+    // Each of these begins with polls of its own; one that runs to the end uncut ends them all.
+    let (next, longest) = (AtomicU32::new(0), AtomicU32::new(u32::MAX));
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let polls = next.fetch_add(1, Ordering::Relaxed);
+                    if polls >= longest.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    if !cut_short(&bed, polls) {
+                        longest.fetch_min(polls, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    let longest = longest.into_inner();
+    assert!((40..5000).contains(&longest), "a pass took {longest} polls");
+}
+
+/// The real command, which dies with the test.
+struct Daemon(Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_kill_at_any_moment_loses_nothing() {
+    const KILLS: u32 = 15;
+    let bed = Bed::new(&[
+        "--requests-per-second",
+        "150",
+        "--messages",
+        "2500",
+        "--topic-messages",
+        "2500",
+        "--ready-after",
+        "20ms",
+    ]);
+    let edge = bed.edge();
+    let config = bed.write_config();
+    let mut dice = fastrand::Rng::with_seed(5);
+    let mut killed = 0;
+    for _ in 0..KILLS {
+        let command = Command::new(BACKSCROLL)
+            .args(["sync", "--config"])
+            .arg(&config)
+            .current_dir(bed.dir.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut child = Daemon(command.unwrap());
+        let until = bed.sandbox.rules().total.requests() + dice.u64(1..60);
+        let mut over = false;
+        wait_until("requests", || {
+            over = child.0.try_wait().unwrap().is_some();
+            over || bed.sandbox.rules().total.requests() >= until
+        });
+        child.0.kill().unwrap();
+        child.0.wait().unwrap();
+        killed += u32::from(!over);
+    }
+    assert!(killed >= 5, "{killed} were killed before they were done");
+    let unfinished = bed.number("SELECT count(*) FROM runs WHERE finished_at IS NULL");
+    assert!(unfinished > 0, "a killed run says that it never finished");
+    run_in(bed.dir.path(), &["sync"]).good();
+    bed.assert_equal_to_truth(edge);
+    let (check,): (String,) = bed.row("PRAGMA integrity_check");
+    assert_eq!(check, "ok");
+    let total = bed.sandbox.rules().total;
+    assert_eq!(
+        total.polled_too_soon + total.dead_handle_read + total.bad_request + total.stale_signature,
+        0,
+        "{total:?}"
+    );
+}

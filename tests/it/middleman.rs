@@ -38,10 +38,6 @@ impl Asked {
         }
     }
 
-    pub(crate) fn is_agora(&self) -> bool {
-        self.call() != "history"
-    }
-
     /// A parameter of the URL, or of the filter of a query.
     pub(crate) fn parameter(&self, name: &str) -> Option<String> {
         let filter = || serde_json::from_str::<Value>(&self.body).ok()?["filter"][name].as_str().map(str::to_owned);

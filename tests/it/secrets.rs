@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, On, Scripted, TOKEN_UID};
+use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, On, Scripted, TOKEN_UID, Web3mqAccount};
 
 use crate::bed::Bed;
 use crate::middleman::Verdict;
@@ -18,7 +18,7 @@ fn no_secret_is_printed_logged_or_stored() {
     let config = format!("{}{}", &bed.config()[..second], bed.config()[second..].replacen(&basic, &token, 1));
     let whole = bed.config().to_owned();
     let bed = bed.with(&whole, &config);
-    let key = bed.world().with_user(&bed.world().users()[0], |account| account.private_key()).unwrap();
+    let key = bed.world().with_user(&bed.world().users()[0], Web3mqAccount::private_key).unwrap();
     let (bed, middleman) = bed.meddled(|_, _| Verdict::Pass);
     // Trouble of every kind, for that is when people log too much.
     for on in [On::Query, On::Read, On::Count, On::History] {
@@ -31,11 +31,11 @@ fn no_secret_is_printed_logged_or_stored() {
     let mut printed = String::new();
     for args in [&["sync"][..], &["check"], &["status"], &["status", "--json"], &["migrate"], &["sync"]] {
         let ran = bed.run(&[args, &["--log", level]].concat());
-        printed += &format!("{}{}", ran.out, ran.err);
+        printed += &(ran.out + &ran.err);
     }
     bed.script(Scripted { on: On::Any, status: 401, times: 99, ..Scripted::default() });
     let refused = bed.run(&["check", "--log", level]).lacking();
-    printed += &format!("{}{}", refused.out, refused.err);
+    printed += &(refused.out + &refused.err);
     assert!(
         printed.contains("DEBUG") && printed.contains("the provider fails"),
         "it was logged, and there was trouble"

@@ -77,7 +77,7 @@ fn archive_in_each(part: usize) {
     assert!(shapes.len() < 32, "{} shapes take long", shapes.len());
     for shape in shapes.iter().skip(part).step_by(4) {
         let flags = flags(shape);
-        println!("{flags:?}");
+        eprintln!("{flags:?}");
         let bed = Bed::new(&[&["--messages", "420", "--topic-messages", "420"], flags.as_slice()].concat());
         bed.archives_the_truth();
         bed.assert_no_rule_broken();

@@ -1,1 +1,420 @@
+//! What a store must be, by way of the trait; and what the views say of ledgers made by hand.
 
+use std::path::Path;
+
+use backscroll::domain::identity::identify;
+use backscroll::domain::message::{
+    Conversation, ConversationKind, Delivery, Encoding, Message, Payload, Status, Unreadable,
+};
+use backscroll::domain::time::{Millis, Second};
+use backscroll::domain::window::Window;
+use backscroll::store::{
+    AccountId, Commit, Missing, NewAccount, Pause, Registered, Seal, SqliteStore, Standing, Store, StoreError,
+    StreamId, Tally, Trouble, Written,
+};
+use tempfile::TempDir;
+
+const NOW: Millis = Millis(1_795_343_200_123);
+
+/// A store with one account of two streams.
+struct Shelf {
+    store: SqliteStore,
+    account: AccountId,
+    streams: Vec<StreamId>,
+    _dir: TempDir,
+}
+
+impl Shelf {
+    async fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        let store = open(&dir.path().join("archive.db")).await;
+        let Registered { account, streams, pause } =
+            register(&store, &["destination=lobby", "source=alice"], None, None).await;
+        assert_eq!(pause, None);
+        Self { store, account, streams: streams.into_iter().map(|(id, _)| id).collect(), _dir: dir }
+    }
+
+    fn window(&self, from: i64, to: i64, messages: Vec<Message>) -> Commit {
+        let window = window(from, to);
+        let seal =
+            Seal { window, messages: messages.len() as u64, provider_count: Some(messages.len() as u64), doubt: None };
+        let messages = identify(messages);
+        Commit {
+            account: self.account,
+            stream: self.streams[0],
+            window,
+            seal: Some(seal),
+            messages,
+            unreadable: vec![],
+        }
+    }
+
+    async fn commit(&self, batch: &[Commit]) -> Vec<Written> {
+        self.store.commit(batch, NOW).await.unwrap()
+    }
+
+    async fn ask(&self, sql: &'static str) -> Vec<Vec<String>> {
+        self.store.query(sql).await.unwrap().rows
+    }
+
+    async fn number(&self, sql: &'static str) -> i64 {
+        self.ask(sql).await[0][0].parse().unwrap()
+    }
+
+    async fn stands(&self, horizon: Option<i64>, settled: i64, wanted_to: i64) {
+        let standing =
+            Standing { horizon: horizon.map(Second), settled: Second(settled), wanted_to: Second(wanted_to) };
+        self.store.stands(self.account, standing).await.unwrap();
+    }
+}
+
+async fn open(path: &Path) -> SqliteStore {
+    SqliteStore::open(path, Missing::Create).await.unwrap()
+}
+
+async fn register(store: &SqliteStore, streams: &[&str], since: Option<i64>, horizon: Option<i64>) -> Registered {
+    let streams: Vec<String> = streams.iter().map(|&key| key.to_owned()).collect();
+    let (since, horizon) = (since.map(Second), horizon.map(Second));
+    let account = NewAccount { name: "shop", provider: "agora", streams: Some(&streams), since, horizon };
+    store.register(&account).await.unwrap()
+}
+
+fn window(from: i64, to: i64) -> Window {
+    Window::new(Second(from), Second(to)).unwrap()
+}
+
+fn message(ms: i64, text: &str) -> Message {
+    Message {
+        sender: "alice".into(),
+        recipient: "lobby".into(),
+        sent_at: Millis(ms),
+        payload: Payload { bytes: text.into(), encoding: Encoding::Utf8 },
+        conversation: Conversation::named(ConversationKind::Channel, "lobby"),
+        provider_id: None,
+        message_type: None,
+        payload_type: None,
+        cipher_suite: None,
+        status: None,
+        extra: None,
+    }
+}
+
+fn with_status(status: Status, at: i64) -> Message {
+    let status = Some(Delivery { status, at: Some(Millis(at)) });
+    Message { provider_id: Some("id".into()), status, ..message(10_000, "hi") }
+}
+
+fn texts<const N: usize>(row: [&str; N]) -> Vec<String> {
+    row.map(str::to_owned).to_vec()
+}
+
+#[tokio::test]
+async fn a_commit_is_all_or_nothing() {
+    let shelf = Shelf::new().await;
+    let good = || shelf.window(0, 100, vec![message(10_000, "hi"), message(20_000, "a name new to it")]);
+    // No such stream: its ledger row cannot be written, at the very end of the transaction.
+    let bad = Commit { stream: StreamId(4711), ..shelf.window(100, 200, vec![message(110_000, "ho")]) };
+    shelf.store.commit(&[good(), bad], NOW).await.unwrap_err();
+    let held = "SELECT (SELECT count(*) FROM archive) + (SELECT count(*) FROM coverage) + (SELECT count(*) FROM conversations)";
+    assert_eq!(shelf.number(held).await, 0);
+    // Nor does the store remember names that were never written.
+    assert_eq!(shelf.commit(&[good()]).await, [Written { new: 2, changed: 0 }]);
+    assert_eq!(shelf.ask("SELECT DISTINCT sender, recipient FROM archive").await, [texts(["alice", "lobby"])]);
+}
+
+#[tokio::test]
+async fn committing_again_changes_nothing() {
+    let shelf = Shelf::new().await;
+    let same = || shelf.window(0, 100, vec![message(10_000, "hi"), message(10_000, "hi"), message(20_000, "")]);
+    assert_eq!(shelf.commit(&[same()]).await, [Written { new: 3, changed: 0 }]);
+    let all = "SELECT sender, sent_at_ms, hex(payload), occurrence, archived_at, status FROM archive ORDER BY 2, 4";
+    let before = shelf.ask(all).await;
+    let later = shelf.store.commit(&[same(), same()], Millis(NOW.0 + 60_000)).await.unwrap();
+    assert_eq!(later, [Written::default(); 2]);
+    assert_eq!(shelf.ask(all).await, before);
+    let elsewhere = Commit { stream: shelf.streams[1], ..same() };
+    assert_eq!(shelf.commit(&[elsewhere]).await, [Written::default()], "by another stream it is the same message");
+    assert_eq!(shelf.number("SELECT count(*) FROM coverage").await, 2);
+}
+
+#[tokio::test]
+async fn equals_in_one_batch_are_as_many_as_one_window_has() {
+    let shelf = Shelf::new().await;
+    let two = || vec![message(10_000, "ok"), message(10_000, "ok")];
+    let other = Commit { stream: shelf.streams[1], ..shelf.window(0, 100, [two(), two()[..1].to_vec()].concat()) };
+    let written = shelf.commit(&[shelf.window(0, 100, two()), other]).await;
+    assert_eq!(written, [Written { new: 2, changed: 0 }, Written { new: 1, changed: 0 }]);
+}
+
+#[tokio::test]
+async fn a_status_moves_forward_only() {
+    let shelf = Shelf::new().await;
+    let says = async |message| {
+        let written = shelf.commit(&[shelf.window(0, 100, vec![message])]).await;
+        (written[0].changed, shelf.ask("SELECT status, status_at FROM archive").await.remove(0))
+    };
+    assert_eq!(
+        says(with_status(Status::Delivered, 11_000)).await,
+        (0, texts(["delivered", "1970-01-01T00:00:11.000Z"]))
+    );
+    assert_eq!(
+        says(with_status(Status::Received, 12_000)).await,
+        (0, texts(["delivered", "1970-01-01T00:00:11.000Z"]))
+    );
+    assert_eq!(says(Message { status: None, ..with_status(Status::Read, 0) }).await.0, 0);
+    assert_eq!(says(with_status(Status::Read, 13_000)).await, (1, texts(["read", "1970-01-01T00:00:13.000Z"])));
+    assert_eq!(says(with_status(Status::Delivered, 14_000)).await, (0, texts(["read", "1970-01-01T00:00:13.000Z"])));
+    assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 1);
+}
+
+#[tokio::test]
+async fn a_message_is_filed_anew_once_it_is_known_to_be_for_a_peer() {
+    let shelf = Shelf::new().await;
+    let to_bob = |conversation| Message { recipient: "bob".into(), conversation, ..message(10_000, "hi") };
+    shelf.commit(&[shelf.window(0, 100, vec![to_bob(Conversation::named(ConversationKind::Unknown, "bob"))])]).await;
+    let filed = "SELECT conversation, conversation_kind FROM archive";
+    assert_eq!(shelf.ask(filed).await, [texts(["bob", "unknown"])]);
+
+    let known = || Commit {
+        stream: shelf.streams[1],
+        ..shelf.window(0, 100, vec![to_bob(Conversation::between("alice", "bob"))])
+    };
+    assert_eq!(shelf.commit(&[known()]).await, [Written { new: 0, changed: 1 }]);
+    assert_eq!(shelf.ask(filed).await, [texts(["alice/bob", "peer"])]);
+    // What is known is not unlearned by who knows less.
+    let unknown = shelf.window(0, 100, vec![to_bob(Conversation::named(ConversationKind::Unknown, "bob"))]);
+    assert_eq!(shelf.commit(&[unknown]).await, [Written::default()]);
+    assert_eq!(shelf.ask(filed).await, [texts(["alice/bob", "peer"])]);
+    assert_eq!(shelf.ask("SELECT conversation, messages FROM conversations").await, [texts(["alice/bob", "1"])]);
+}
+
+#[tokio::test]
+async fn a_conversation_becomes_a_channel_once_it_is_known_to_be_one() {
+    let shelf = Shelf::new().await;
+    let unknown =
+        Message { conversation: Conversation::named(ConversationKind::Unknown, "lobby"), ..message(10_000, "hi") };
+    shelf.commit(&[shelf.window(0, 100, vec![unknown])]).await;
+    let typed = Message { message_type: Some("group_message".into()), ..message(10_000, "hi") };
+    shelf.commit(&[shelf.window(0, 100, vec![typed, message(20_000, "ho")])]).await;
+    let rows =
+        shelf.ask("SELECT conversation_kind, message_type, conversation_id FROM archive ORDER BY sent_at_ms").await;
+    assert_eq!(rows, [texts(["channel", "group_message", "1"]), texts(["channel", "", "1"])]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_put_aside_once() {
+    let shelf = Shelf::new().await;
+    let unreadable = || vec![Unreadable { raw: "{\"x\":1}".into(), reason: "no `src`".into() }; 2];
+    for stream in [0, 1, 0] {
+        let commit = Commit { stream: shelf.streams[stream], unreadable: unreadable(), ..shelf.window(0, 100, vec![]) };
+        shelf.commit(&[commit]).await;
+    }
+    assert_eq!(
+        shelf.ask("SELECT raw, reason, from_s, to_s FROM quarantine").await,
+        [texts(["{\"x\":1}", "no `src`", "0", "100"])]
+    );
+    assert_eq!(shelf.store.status().await.unwrap().iter().map(|s| s.quarantined).sum::<u64>(), 1);
+}
+
+#[tokio::test]
+async fn what_another_process_sealed_meanwhile_is_left_as_it_is() {
+    let shelf = Shelf::new().await;
+    shelf.commit(&[shelf.window(100, 200, vec![message(110_000, "first")])]).await;
+    for (from, to) in [(150, 250), (50, 150), (120, 130), (100, 200), (0, 300)] {
+        let late = shelf.window(from, to, vec![message(125_000, "late")]);
+        shelf.commit(&[late]).await;
+    }
+    assert_eq!(shelf.ask("SELECT from_s, to_s, messages FROM sealed_window").await, [texts(["100", "200", "1"])]);
+    assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 2, "the messages were taken all the same");
+}
+
+#[tokio::test]
+async fn short_neighbours_share_a_ledger_row_and_others_do_not() {
+    let shelf = Shelf::new().await;
+    let seal = |from, to, messages, provider_count, doubt: Option<&str>| {
+        let seal = Seal { window: window(from, to), messages, provider_count, doubt: doubt.map(str::to_owned) };
+        Commit { seal: Some(seal), ..shelf.window(from, to, vec![]) }
+    };
+    shelf
+        .commit(&[
+            seal(0, 10, 400, Some(400), None),
+            seal(10, 20, 600, Some(600), None), // joins: a thousand together
+            seal(20, 30, 1, Some(1), None),     // one too many
+            seal(30, 40, 0, None, None),        // not counted
+            seal(40, 50, 0, None, Some("why")), // in doubt
+            seal(50, 60, 0, None, None),        // after one in doubt
+            seal(70, 80, 0, None, None),        // not a neighbour
+        ])
+        .await;
+    let rows = shelf.ask("SELECT from_s, to_s, messages FROM sealed_window").await;
+    let ends: Vec<_> = rows.iter().map(|row| row.join(" ")).collect();
+    assert_eq!(ends, ["0 20 1000", "20 30 1", "30 40 0", "40 50 0", "50 60 0", "70 80 0"]);
+    let coverage = "SELECT substr(from_at, 15, 5), substr(to_at, 15, 5), messages, provider_count, state, reason, windows FROM coverage ORDER BY 1";
+    let rows: Vec<_> = shelf.ask(coverage).await.iter().map(|row| row.join(" ")).collect();
+    let expected = [
+        "00:00 00:40 1001  sealed  3",
+        "00:40 00:50 0  suspect why 1",
+        "00:50 01:00 0  sealed  1",
+        "01:10 01:20 0  sealed  1",
+    ];
+    assert_eq!(rows, expected);
+    assert_eq!(
+        shelf.store.sealed(shelf.account).await.unwrap()[&shelf.streams[0]].iter().collect::<Vec<_>>(),
+        [window(0, 60), window(70, 80)]
+    );
+}
+
+#[tokio::test]
+async fn gaps_say_what_is_missing_why_and_whether_it_is_lost() {
+    let shelf = Shelf::new().await;
+    register(&shelf.store, &["destination=lobby"], Some(100), None).await;
+    shelf.stands(Some(250), 900, 1000).await;
+    for (from, to) in [(150, 200), (300, 400), (600, 900)] {
+        shelf.commit(&[shelf.window(from, to, vec![])]).await;
+    }
+    let trouble = Trouble { error: "refused".into(), hint: "ask".into() };
+    shelf.store.trouble(shelf.streams[0], Some(&trouble), NOW).await.unwrap();
+    let gaps = "SELECT unixepoch(from_at), unixepoch(to_at), reason, lost FROM gaps ORDER BY 1";
+    let lost = "behind the provider's retention edge before it was fetched";
+    assert_eq!(
+        shelf.ask(gaps).await,
+        [
+            texts(["100", "150", lost, "1"]),
+            texts(["200", "250", lost, "1"]),
+            texts(["250", "300", "refused", "0"]),
+            texts(["400", "600", "refused", "0"]),
+            texts(["900", "1000", "fetched, but too young to be final", "0"]),
+        ]
+    );
+    let status = shelf.store.status().await.unwrap().remove(0);
+    assert_eq!((status.missing_seconds, status.lost_seconds, status.watermark), (250, 100, None));
+    assert_eq!(status.trouble, Some(trouble));
+
+    shelf.store.trouble(shelf.streams[0], None, NOW).await.unwrap();
+    let reasons = shelf.ask("SELECT DISTINCT reason FROM gaps WHERE reason LIKE 'not%'").await;
+    assert_eq!(reasons, [texts(["not fetched yet"])]);
+}
+
+#[tokio::test]
+async fn a_stream_of_which_nothing_is_sealed_is_one_gap() {
+    let shelf = Shelf::new().await;
+    register(&shelf.store, &["destination=lobby"], Some(100), None).await;
+    shelf.stands(None, 900, 1000).await;
+    let gaps = shelf.ask("SELECT stream, unixepoch(from_at), unixepoch(to_at), lost FROM gaps").await;
+    assert_eq!(gaps, [texts(["destination=lobby", "100", "1000", "0"])]);
+}
+
+#[tokio::test]
+async fn where_an_account_stands_never_moves_back() {
+    let shelf = Shelf::new().await;
+    shelf.stands(Some(200), 900, 1000).await;
+    shelf.stands(Some(100), 800, 900).await;
+    let stands = "SELECT horizon_s, settled_s, wanted_to_s FROM account";
+    assert_eq!(shelf.ask(stands).await, [texts(["200", "900", "1000"])]);
+    // Unless the provider is not said to forget any more: then nothing is behind a horizon.
+    shelf.stands(None, 900, 1000).await;
+    assert_eq!(shelf.ask(stands).await, [texts(["", "900", "1000"])]);
+}
+
+#[tokio::test]
+async fn runs_tell_what_each_pass_came_to() {
+    let shelf = Shelf::new().await;
+    let first = shelf.store.begin_run(shelf.account, "sync", Millis(5_000)).await.unwrap();
+    let tally = Tally { requests: 7, new: 5, changed: 1, windows: 2, errors: 1, last_error: Some("oh".into()) };
+    shelf.store.end_run(first, &tally, Millis(6_500)).await.unwrap();
+    shelf.store.begin_run(shelf.account, "sync", Millis(9_000)).await.unwrap();
+    let rows = shelf.ask("SELECT account, why, started_at, finished_at, requests, new, changed, windows, errors, last_error FROM runs").await;
+    assert_eq!(rows[0].join(" "), "shop sync 1970-01-01T00:00:05.000Z 1970-01-01T00:00:06.500Z 7 5 1 2 1 oh");
+    assert_eq!(rows[1].join(" "), "shop sync 1970-01-01T00:00:09.000Z  0 0 0 0 0 ");
+}
+
+#[tokio::test]
+async fn a_history_stays_wanted_from_where_it_first_was() {
+    let shelf = Shelf::new().await;
+    let from = async |since, horizon| register(&shelf.store, &["source=carol"], since, horizon).await.streams[0].1;
+    assert_eq!(from(None, Some(500)).await, Second(500), "as far back as the provider remembered");
+    assert_eq!(from(None, Some(900)).await, Second(500), "what it has forgotten since is still missed");
+    assert_eq!(from(Some(700), Some(900)).await, Second(700), "unless the operator says otherwise");
+    assert_eq!(from(None, Some(900)).await, Second(700));
+    assert_eq!(register(&shelf.store, &["source=dave"], None, None).await.streams[0].1, Second(0));
+}
+
+#[tokio::test]
+async fn a_stream_that_is_no_longer_followed_keeps_what_it_has_and_has_no_gaps() {
+    let shelf = Shelf::new().await;
+    shelf.stands(None, 900, 1000).await;
+    shelf.commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])]).await;
+    let known = register(&shelf.store, &["source=alice"], None, None).await;
+    assert_eq!(known.streams[0].0, shelf.streams[1], "a stream keeps its number");
+    let streams = |rows: Vec<Vec<String>>| rows.concat();
+    assert_eq!(streams(shelf.ask("SELECT DISTINCT stream FROM gaps").await), ["source=alice"]);
+    assert_eq!(streams(shelf.ask("SELECT stream FROM coverage").await), ["destination=lobby"]);
+    assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 1);
+    let status = shelf.store.status().await.unwrap();
+    assert_eq!(status.iter().map(|s| s.stream.as_str()).collect::<Vec<_>>(), ["source=alice"]);
+    assert!(shelf.store.sealed(shelf.account).await.unwrap().is_empty());
+    register(&shelf.store, &["destination=lobby"], None, None).await;
+    assert_eq!(shelf.store.sealed(shelf.account).await.unwrap().len(), 1, "followed again, it goes on where it was");
+}
+
+#[tokio::test]
+async fn a_pause_outlives_the_process_until_it_is_lifted() {
+    let shelf = Shelf::new().await;
+    let pause = Pause { until: Millis(NOW.0 + 900_000), reason: "refused".into() };
+    shelf.store.pause(shelf.account, Some(&pause)).await.unwrap();
+    let known = async || {
+        let account = NewAccount { name: "shop", provider: "agora", streams: None, since: None, horizon: None };
+        shelf.store.register(&account).await.unwrap()
+    };
+    assert_eq!(known().await.pause, Some(pause.clone()));
+    assert!(shelf.store.status().await.unwrap().iter().all(|stream| stream.pause.as_ref() == Some(&pause)));
+    shelf.store.pause(shelf.account, None).await.unwrap();
+    assert_eq!(known().await.pause, None);
+    assert_eq!(shelf.store.status().await.unwrap().len(), 2, "asking without streams leaves them as they are");
+}
+
+#[tokio::test]
+async fn an_archive_is_made_from_nothing_and_opened_again_as_it_is() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("archive.db");
+    let missing = SqliteStore::open(&path, Missing::Refuse).await.unwrap_err();
+    assert!(matches!(missing, StoreError::Open { .. }), "{missing}");
+    std::fs::write(&path, "").unwrap();
+    for _ in 0..2 {
+        let store = open(&path).await;
+        store.ping().await.unwrap();
+        for view in ["archive", "conversations", "coverage", "gaps", "runs"] {
+            let found = store.query("SELECT name FROM sqlite_schema WHERE type = 'view' ORDER BY name").await.unwrap();
+            assert!(found.rows.concat().contains(&view.to_owned()), "{view}");
+        }
+        assert_eq!(
+            store.query("SELECT max(version) FROM _sqlx_migrations").await.unwrap().rows.concat(),
+            [SqliteStore::schema().to_string()]
+        );
+        assert_eq!(store.query("PRAGMA journal_mode").await.unwrap().rows.concat(), ["wal"]);
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn two_stores_of_one_file_take_turns() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("archive.db");
+    let (one, other) = (open(&path).await, open(&path).await);
+    let known = register(&one, &["source=alice"], None, None).await;
+    let batch = |n: i64| {
+        let window = window(n * 10, n * 10 + 10);
+        let seal = Some(Seal { window, messages: 1, provider_count: Some(1), doubt: None });
+        let from = Message { sender: format!("user {n}"), ..message(n * 10_000, "hi") };
+        let messages = identify(vec![from]);
+        [Commit { account: known.account, stream: known.streams[0].0, window, seal, messages, unreadable: vec![] }]
+    };
+    let write = async |store: &SqliteStore, parity: i64| {
+        for n in (0..40).filter(|n| n % 2 == parity) {
+            store.commit(&batch(n), NOW).await.unwrap();
+        }
+    };
+    tokio::join!(write(&one, 0), write(&other, 1));
+    let rows = one.query("SELECT count(*), count(DISTINCT sender) FROM archive").await.unwrap().rows.concat();
+    assert_eq!(rows, ["40", "40"]);
+}
