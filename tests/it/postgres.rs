@@ -254,7 +254,7 @@ fn a_reader_may_read_the_views_and_nothing_else() {
     let cluster = Cluster::start();
     let served = Served::at(cluster.database(), &["--messages", "50", "--topic-messages", "0"]);
     served.bed.sync().good();
-    let database = served.url.split(['/', '?']).nth(3).expect("a database").to_owned();
+    let database = served.url.split(['/', '?']).nth(3).expect("a URL names a database").to_owned();
     served.bed.run(&["migrate", "--reader", "no\"body"]).lacking().says("does not exist");
     cluster.psql(&database, "CREATE ROLE \"rea\"\"der\" LOGIN");
     served.bed.run(&["migrate", "--reader", "rea\"der"]).good();
