@@ -7,6 +7,7 @@ mod bed;
 mod bounds;
 mod cluster;
 mod command;
+mod cookbook;
 mod corpus;
 mod daemon;
 mod faults;

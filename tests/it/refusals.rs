@@ -61,7 +61,7 @@ fn a_code_of_web3mq_other_than_0_is_a_refusal() {
     bed.sync().lacking();
     let (troubled, _) = troubled(&bed);
     assert_eq!(troubled.len(), 3);
-    assert_eq!(troubled[0]["error"], "history: refused with code 3002: no permission");
+    assert_eq!(troubled[0]["error"], "history: failed with code 3002: no permission");
     assert_eq!(bed.number("SELECT count(*) FROM coverage WHERE stream LIKE 'topic=user:%'"), 0);
 }
 
