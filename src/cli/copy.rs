@@ -7,7 +7,7 @@ use crate::store::copy::copy;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Into which database: sqlite://PATH or postgres://…
+    /// Into which database: <sqlite://PATH> or postgres://…
     #[arg(long, value_name = "URL", env = "BACKSCROLL_COPY_TO", hide_env_values = true)]
     to: String,
 }

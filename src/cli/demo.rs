@@ -69,7 +69,7 @@ pub(super) async fn carry_out(args: Args, clock: Arc<dyn Clock>) -> Result<Outco
     let config = Config::parse(&sandbox.sample_config(&database), Path::new("the sandbox's config.toml"))?;
     let store = Arc::new(SqliteStore::open(&args.out, Missing::Create).await?);
     let providers = accounts::providers(&config, None, &clock)?;
-    let mut engine = Engine::new(providers, store.clone(), clock);
+    let mut engine = Engine::new(providers, store.clone(), &clock);
     let begun = tokio::time::Instant::now();
     let reports = to_the_end(&mut engine, Bounds::default(), &stop).await?;
     let took = begun.elapsed();

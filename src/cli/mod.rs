@@ -57,7 +57,7 @@ enum Command {
     /// Tries configuration, database and each account's credentials, and lifts pauses
     Check,
     /// Serves both providers' APIs on this machine, with a made-up history: for trying things out
-    Sandbox(sandbox::Args),
+    Sandbox(Box<sandbox::Args>),
     /// Archives a made-up history into a new database and shows what can be asked of it
     Demo(demo::Args),
     /// Copies the archive, with its coverage, into another database; may be broken off and begun again
@@ -100,8 +100,13 @@ impl Failure {
         match self {
             Self::Store(error) => Some(error.hint()),
             Self::Copy(error) => Some(error.hint()),
-            Self::Config(_) | Self::Usage(_) | Self::Client(_) | Self::Schedule(_) => None,
-            Self::Sandbox(_) | Self::System(_) => None,
+            // Each of these says its remedy itself, or has none.
+            Self::Config(_)
+            | Self::Usage(_)
+            | Self::Client(_)
+            | Self::Schedule(_)
+            | Self::Sandbox(_)
+            | Self::System(_) => None,
         }
     }
 
@@ -149,7 +154,7 @@ impl Cli {
     async fn carry_out(self) -> Result<Outcome, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         match self.command {
-            Command::Sandbox(args) => sandbox::carry_out(args, clock).await,
+            Command::Sandbox(args) => sandbox::carry_out(*args, clock).await,
             Command::Demo(args) => demo::carry_out(args, clock).await,
             Command::Run => run::carry_out(&Config::load(&self.config)?, clock).await,
             Command::Sync(args) => sync::carry_out(args, &Config::load(&self.config)?, clock).await,

@@ -23,7 +23,7 @@ pub(super) async fn carry_out(config: &Config, clock: Arc<dyn Clock>) -> Result<
         schedule = config.schedule.sync.expression,
         "running"
     );
-    let engine = Engine::new(providers, store, clock.clone());
+    let engine = Engine::new(providers, store, &clock);
     daemon::run(engine, &config.schedule, clock, &stop).await?;
     tracing::info!("stopped");
     Ok(Outcome::Good)

@@ -18,7 +18,7 @@ pub(super) async fn carry_out(args: &Args, config: &Config) -> Result<Outcome, F
     let streams = store.status().await?;
     store.close().await;
     match (args.json, streams.is_empty()) {
-        (true, _) => say(serde_json::Value::from_iter(streams.iter().map(as_json))),
+        (true, _) => say(streams.iter().map(as_json).collect::<serde_json::Value>()),
         (false, true) => say("The archive knows no stream yet: `backscroll sync` makes the first pass."),
         (false, false) => summary::say_streams(&streams),
     }

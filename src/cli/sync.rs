@@ -45,7 +45,7 @@ pub(super) async fn carry_out(args: Args, config: &Config, clock: Arc<dyn Clock>
     let bounds = Bounds { since: args.since.map(Millis::second), until: args.until.map(Millis::second) };
     let providers = accounts::providers(config, args.account.as_deref(), &clock)?;
     let store = open(&config.database.url, Missing::Create).await?;
-    let mut engine = Engine::new(providers, store.clone(), clock);
+    let mut engine = Engine::new(providers, store.clone(), &clock);
     let reports = to_the_end(&mut engine, bounds, &stop).await?;
     summary::after_sync(&reports, store.status().await?);
     store.close().await;

@@ -218,7 +218,7 @@ pub(super) fn listen(value: &Value<'_>) -> Result<Option<SocketAddr>, ConfigErro
 
 /// The database. Its message never quotes the URL, which may hold a password.
 pub(super) fn database_url(value: &Value<'_>) -> Result<DatabaseUrl, ConfigError> {
-    value.parse(|url| url.parse())
+    value.parse(str::parse)
 }
 
 impl FromStr for DatabaseUrl {

@@ -198,7 +198,7 @@ mod tests {
         budget.acquire(Turn::Begin).await.unwrap();
         let start = Instant::now();
         let waits = budget.acquire(Turn::Begin);
-        let pause = async { budget.pause_until(start + Duration::from_secs(3600)) };
+        let pause = async { budget.pause_until(start + Duration::from_hours(1)) };
         let (waited, ()) = tokio::join!(waits, pause);
         assert!(waited.unwrap_err() > Duration::from_secs(3590));
         assert!(start.elapsed() <= Duration::from_secs(2));

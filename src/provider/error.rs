@@ -12,15 +12,15 @@ pub enum ProviderError {
     Unreachable { what: &'static str, cause: String, tries: u32 },
 
     /// 401 or 403.
-    #[error("{what}: credentials refused with status {status}{}", colon(.said))]
+    #[error("{what}: credentials refused with status {status}{}", colon(.said.as_deref()))]
     Credentials { what: &'static str, status: u16, said: Option<String> },
 
     /// The provider understood and said no: another 4xx.
-    #[error("{what}: refused with {code}{}", colon(.said))]
+    #[error("{what}: refused with {code}{}", colon(.said.as_deref()))]
     Refused { what: &'static str, code: String, said: Option<String> },
 
     /// The provider reports a failure of its own, under 200.
-    #[error("{what}: failed with {code}{}", colon(.said))]
+    #[error("{what}: failed with {code}{}", colon(.said.as_deref()))]
     Failed { what: &'static str, code: String, said: Option<String> },
 
     /// The answer is not what the contract says.
@@ -44,8 +44,8 @@ pub enum ProviderError {
     Stopped,
 }
 
-fn colon(said: &Option<String>) -> String {
-    said.as_ref().map(|s| format!(": {s}")).unwrap_or_default()
+fn colon(said: Option<&str>) -> String {
+    said.map(|said| format!(": {said}")).unwrap_or_default()
 }
 
 /// What the engine does about a [`ProviderError`]. The decision is made here; the engine obeys.

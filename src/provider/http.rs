@@ -21,9 +21,9 @@ const MAX_BODY: usize = 24 << 20;
 const TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that a `Retry-After` is believed.
-const LONGEST_PENALTY: Duration = Duration::from_secs(3600);
+const LONGEST_PENALTY: Duration = Duration::from_hours(1);
 /// The pause after a 429 that does not say how long; it grows while the 429s go on.
-const PENALTY: Backoff = Backoff { first: Duration::from_secs(2), most: Duration::from_secs(60), tries: u32::MAX };
+const PENALTY: Backoff = Backoff { first: Duration::from_secs(2), most: Duration::from_mins(1), tries: u32::MAX };
 
 /// How a request is tried.
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(500), most: Duration::from_secs(20), tries: 6 };

@@ -162,7 +162,7 @@ pub(super) fn name(name: Option<String>, field: &str) -> Result<String, String> 
     }
 }
 
-/// serde_json's complaint without the position and without the value it complains of, which may be message text.
+/// `serde_json`'s complaint without the position and without the value it complains of, which may be message text.
 pub(super) fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.split(" at line ").next().unwrap_or_default();

@@ -18,7 +18,7 @@ use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 
 /// Runs are kept for so long.
-const RUNS_KEPT: Duration = Duration::from_secs(90 * 86_400);
+const RUNS_KEPT: Duration = Duration::from_hours(2160);
 
 /// An archive in a SQL database.
 #[derive(Debug)]

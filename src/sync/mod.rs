@@ -30,11 +30,11 @@ const TARGET: u64 = 1000;
 /// Bytes of payload to a window; where messages are large, windows are smaller.
 const TARGET_BYTES: u64 = 4 << 20;
 /// After so long a pass begins no more windows: what has arrived since it was planned comes before what it has left.
-const PASS: Duration = Duration::from_secs(60);
+const PASS: Duration = Duration::from_mins(1);
 /// How long windows in hand may take after the word to stop.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long an account is left alone after its credentials were refused.
-const PARKED: Duration = Duration::from_secs(15 * 60);
+const PARKED: Duration = Duration::from_mins(15);
 
 /// All accounts, and the archive that they share.
 pub struct Engine {
@@ -77,7 +77,7 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    pub fn new(providers: Vec<Arc<dyn Provider>>, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(providers: Vec<Arc<dyn Provider>>, store: Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Self {
         let progress = Arc::new(Progress::default());
         let account = |provider| AccountSync::new(provider, store.clone(), clock.clone(), progress.clone());
         Self { accounts: providers.into_iter().map(account).collect(), store, progress }

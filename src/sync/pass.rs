@@ -94,7 +94,9 @@ impl<'a> Pass<'a> {
         match outcome {
             Ok(Outcome::Split { count, pieces }) => {
                 self.expect(job, count);
-                pieces.into_iter().for_each(|piece| self.plan.push(piece));
+                for piece in pieces {
+                    self.plan.push(piece);
+                }
             }
             Ok(Outcome::Fetched(fetched)) => {
                 self.expect(job, fetched.messages.len() as u64);

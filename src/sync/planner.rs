@@ -34,7 +34,18 @@ pub struct Edges {
 #[derive(Debug)]
 pub struct Plan {
     edges: Edges,
-    queue: BinaryHeap<Reverse<(Urgency, Second, Second, usize, bool)>>,
+    queue: BinaryHeap<Reverse<Queued>>,
+}
+
+/// A job in the queue. The order of the fields is the order of the queue.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Queued {
+    urgency: Urgency,
+    from: Second,
+    /// Of ranges that begin together the shorter goes first: a cut range is finished before the next is cut.
+    to: Second,
+    stream: usize,
+    is_piece: bool,
 }
 
 /// Why a job comes before another.
@@ -64,19 +75,18 @@ impl Plan {
 
     pub fn push(&mut self, job: Job) {
         let Job { stream, range, is_piece } = job;
-        let urgency = self.urgency(range);
-        // Of ranges that begin together the shorter goes first: a cut range is finished before the next is cut.
-        self.queue.push(Reverse((urgency, range.from(), range.to(), stream, is_piece)));
+        let (from, to) = (range.from(), range.to());
+        self.queue.push(Reverse(Queued { urgency: self.urgency(range), from, to, stream, is_piece }));
     }
 
     pub fn pop(&mut self) -> Option<Job> {
-        let Reverse((_, from, to, stream, is_piece)) = self.queue.pop()?;
+        let Reverse(Queued { from, to, stream, is_piece, .. }) = self.queue.pop()?;
         Window::new(from, to).map(|range| Job { stream, range, is_piece })
     }
 
     /// Leaves a stream's work for another pass.
     pub fn drop_stream(&mut self, stream: usize) {
-        self.queue.retain(|Reverse((_, _, _, of, _))| *of != stream);
+        self.queue.retain(|Reverse(queued)| queued.stream != stream);
     }
 
     /// Leaves all work for another pass.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Starts the server, and stops it at once when whoever holds the other end of stdin lets go of it.
 const UNTIL_LET_GO: &str = r#""$0" "$@" & server=$!; cat >/dev/null; kill -QUIT $server; wait $server"#;
 /// Nothing here outlives a power failure anyway.

@@ -57,7 +57,7 @@ fn providers(bed: &Bed) -> Vec<Arc<dyn Provider>> {
 /// Begins a pass over an archive and lets go of it after so many polls; answers whether it was over by then.
 async fn pass(bed: &Bed, archive: &std::path::Path, polls: u32) -> Option<Vec<PassReport>> {
     let store = Arc::new(SqliteStore::open(archive, Missing::Create).await.unwrap());
-    let mut engine = Engine::new(providers(bed), store.clone(), Arc::new(SystemClock));
+    let mut engine = Engine::new(providers(bed), store.clone(), &(Arc::new(SystemClock) as Arc<dyn Clock>));
     let stop = CancellationToken::new();
     let mut left = polls;
     let ended = {

@@ -104,7 +104,9 @@ fn the_archive_is_the_truth_and_a_second_sync_changes_nothing() {
 fn the_views_are_the_same_in_both_databases() {
     let columns = |names: Vec<(String, String)>| {
         let mut views: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        names.into_iter().for_each(|(view, column)| views.entry(view).or_default().push(column));
+        for (view, column) in names {
+            views.entry(view).or_default().push(column);
+        }
         views
     };
     let bed = Bed::new(&["--messages", "0", "--topic-messages", "0"]);

@@ -23,7 +23,7 @@ use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 pub use auth::{Credentials, Token};
 use readiness::Readiness;
-use wire::{Filter, Item, Query, Reading, Sent};
+use wire::{Filter, Item, Query, Reading, Sent, Time};
 
 /// The largest page (contract: 20, 50 or 100).
 const PAGE: u64 = 100;
@@ -174,8 +174,8 @@ impl Agora {
         let filter = Filter {
             source: stream.source.as_deref(),
             destination: stream.destination.as_deref(),
-            start_time: padded.from(),
-            end_time: padded.to(),
+            start_time: Time(padded.from()),
+            end_time: Time(padded.to()),
         };
         let query = Query { filter, offset, limit, order: "asc" };
         let body =

@@ -30,14 +30,18 @@ pub(super) struct Filter<'a> {
     pub(super) source: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) destination: Option<&'a str>,
-    #[serde(serialize_with = "rfc3339")]
-    pub(super) start_time: Second,
-    #[serde(serialize_with = "rfc3339")]
-    pub(super) end_time: Second,
+    pub(super) start_time: Time,
+    pub(super) end_time: Time,
 }
 
-fn rfc3339<S: serde::Serializer>(second: &Second, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(second)
+/// A second as `yyyy-mm-ddThh:mm:ssZ`.
+#[derive(Debug)]
+pub(super) struct Time(pub(super) Second);
+
+impl Serialize for Time {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
 }
 
 /// Any answer of the history API. Unknown fields are of no use here.
@@ -353,7 +357,7 @@ mod tests {
     /// The documents' own example of a query.
     #[test]
     fn a_query_is_written_as_documented() {
-        let at = |text: &str| text.parse::<Millis>().unwrap().second();
+        let at = |text: &str| Time(text.parse::<Millis>().unwrap().second());
         let query = Query {
             filter: Filter {
                 source: Some("src_account"),

@@ -31,7 +31,7 @@ const TRIES: u32 = 4;
 /// Into how many pieces a range is cut at once: each cut costs a look at the page where it falls.
 const CUTS_AT_ONCE: u64 = 16;
 /// How long what was learned of positions is relied upon.
-const MEMORY: Duration = Duration::from_secs(600);
+const MEMORY: Duration = Duration::from_mins(10);
 
 /// A Web3MQ user.
 #[derive(Debug)]
@@ -130,7 +130,8 @@ impl Web3mq {
     /// Cuts a span into windows of about `target` messages, exactly where they lie.
     async fn cuts(&self, topic: &Topic, span: Span, target: u64) -> Result<Vec<Second>, ProviderError> {
         let stride = span.len().div_ceil(pieces(span.len(), target).min(CUTS_AT_ONCE)).max(1);
-        let positions: Vec<u64> = (1..).map(|i| span.from + i * stride).take_while(|&p| p < span.to).collect();
+        let stride = usize::try_from(stride).unwrap_or(usize::MAX);
+        let positions: Vec<u64> = (span.from..span.to).step_by(stride).skip(1).collect();
         let times = topic.times_at(self, &positions).await?;
         Ok(times.into_iter().map(Millis::second).collect())
     }

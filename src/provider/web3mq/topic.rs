@@ -315,7 +315,7 @@ impl Shelf {
     fn missing(&self, wanted: Span) -> Option<(u64, u64)> {
         let mut missing = (wanted.from..wanted.to).filter(|position| !self.0.contains_key(position));
         let first = missing.next()?;
-        Some((first, missing.last().unwrap_or(first)))
+        Some((first, missing.next_back().unwrap_or(first)))
     }
 
     /// The rows of the window, if they are all there, in order, and their neighbours show that there are no more.

@@ -24,7 +24,7 @@ const CONNECTIONS: u32 = 6;
 /// How long a connection is waited for: a server that restarts is back within that time.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A connection that nobody needs is given back.
-const IDLE: Duration = Duration::from_secs(300);
+const IDLE: Duration = Duration::from_mins(5);
 
 /// An archive in Postgres.
 pub type PostgresStore = SqlStore<Postgres>;
