@@ -1,6 +1,6 @@
 //! The engine: what is wanted and not sealed is surveyed, fetched and committed, window by window.
 //!
-//! A [`Pass`] is one round over the streams of one account. It asks the [`planner`] what is missing, keeps a handful
+//! A pass is one round over the streams of one account. It asks the [`planner`] what is missing, keeps a handful
 //! of windows in flight (the account's budget orders their requests), and commits whatever has arrived while the
 //! commit before it was under way. Nothing is remembered from one pass to the next but what the archive holds, so the
 //! plan after a crash is the plan before it.
