@@ -92,9 +92,7 @@ fn quoted(text: &Value) -> String {
 #[test]
 fn status_without_an_archive_says_how_to_make_one() {
     let bed = Bed::new(&FEW);
-    let ran = bed.run(&["status"]);
-    assert_eq!(ran.code, Some(2), "{ran:?}");
-    ran.says("`backscroll sync` or `backscroll migrate` makes it");
+    bed.run(&["status"]).lacking().says("`backscroll sync` or `backscroll migrate` makes it");
     assert!(!bed.archive().exists());
 }
 
@@ -130,7 +128,7 @@ fn a_file_that_is_no_archive_is_left_alone() {
     let bed = Bed::new(&FEW);
     let letter = "Dear diary,\n".repeat(1000);
     std::fs::write(bed.archive(), &letter).unwrap();
-    bed.sync().lacking().says("archive.db cannot be opened").says("whether the file is an SQLite database");
+    bed.sync().lacking().says("archive.db cannot be opened").says("hint: ");
     assert_eq!(std::fs::read_to_string(bed.archive()).unwrap(), letter);
 }
 

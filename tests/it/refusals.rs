@@ -61,7 +61,7 @@ fn a_code_of_web3mq_other_than_0_is_a_refusal() {
     bed.sync().lacking();
     let (troubled, _) = troubled(&bed);
     assert_eq!(troubled.len(), 3);
-    assert_eq!(troubled[0]["error"], "history: refused with code 3002: no permission");
+    assert_eq!(troubled[0]["error"], "history: failed with code 3002: no permission");
     assert_eq!(bed.number("SELECT count(*) FROM coverage WHERE stream LIKE 'topic=user:%'"), 0);
 }
 
@@ -128,8 +128,8 @@ fn a_token_that_was_renewed_in_its_file_is_taken_up_in_the_midst_of_a_sync() {
     let (count, renewed) = (AtomicU32::new(0), file.clone());
     let (bed, middleman) = bed.meddled(move |world, _| {
         if count.fetch_add(1, Ordering::Relaxed) == 12 {
-            world.set_token("the next token");
             std::fs::write(&renewed, "the next token\n").unwrap();
+            world.set_token("the next token");
         }
         Verdict::Pass
     });

@@ -9,8 +9,8 @@ use backscroll::domain::message::{
 use backscroll::domain::time::{Millis, Second};
 use backscroll::domain::window::Window;
 use backscroll::store::{
-    AccountId, Commit, Missing, NewAccount, Pause, Registered, Seal, SqliteStore, Standing, Store, StoreError,
-    StreamId, Tally, Trouble, Written,
+    AccountId, Commit, Missing, NewAccount, Pause, Registered, Seal, SqliteStore, Standing, Store, StreamId, Tally,
+    Trouble, Written,
 };
 use tempfile::TempDir;
 
@@ -309,11 +309,9 @@ async fn where_an_account_stands_never_moves_back() {
     let shelf = Shelf::new().await;
     shelf.stands(Some(200), 900, 1000).await;
     shelf.stands(Some(100), 800, 900).await;
+    shelf.stands(None, 0, 0).await;
     let stands = "SELECT horizon_s, settled_s, wanted_to_s FROM account";
     assert_eq!(shelf.ask(stands).await, [texts(["200", "900", "1000"])]);
-    // Unless the provider is not said to forget any more: then nothing is behind a horizon.
-    shelf.stands(None, 900, 1000).await;
-    assert_eq!(shelf.ask(stands).await, [texts(["", "900", "1000"])]);
 }
 
 #[tokio::test]
@@ -378,7 +376,7 @@ async fn an_archive_is_made_from_nothing_and_opened_again_as_it_is() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("archive.db");
     let missing = SqliteStore::open(&path, Missing::Refuse).await.unwrap_err();
-    assert!(matches!(missing, StoreError::Open { .. }), "{missing}");
+    assert!(missing.to_string().contains("archive.db") && !path.exists(), "{missing}");
     std::fs::write(&path, "").unwrap();
     for _ in 0..2 {
         let store = open(&path).await;
@@ -389,7 +387,7 @@ async fn an_archive_is_made_from_nothing_and_opened_again_as_it_is() {
         }
         assert_eq!(
             store.query("SELECT max(version) FROM _sqlx_migrations").await.unwrap().rows.concat(),
-            [SqliteStore::schema().to_string()]
+            [store.schema().to_string()]
         );
         assert_eq!(store.query("PRAGMA journal_mode").await.unwrap().rows.concat(), ["wal"]);
         store.close().await;
