@@ -218,7 +218,7 @@ impl Patience<'_> {
         self.failures += 1;
         match GARBLED.after(self.failures, fastrand::f64()) {
             Some(wait) if error.may_pass() => {
-                self.http.trouble("answer", &error.to_string());
+                tracing::debug!(account = self.http.account, %error, "garbled; trying again");
                 tokio::time::sleep(wait).await;
                 Ok(())
             }

@@ -30,7 +30,7 @@ impl StoreError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Open { .. } => {
-                "see whether database.url is right: a file in a folder that may be written, or a server that answers"
+                "see whether database.url is right: an SQLite file in a folder that may be written, or a server that answers"
             }
             Self::Absent { .. } => "`backscroll sync` or `backscroll migrate` makes it",
             Self::Newer { .. } => "install the newer Backscroll; the archive is unharmed",

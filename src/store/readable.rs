@@ -7,32 +7,38 @@ use serde_json::Value;
 /// What it does not take: U+0000, lone surrogates, numbers beyond all bounds. U+FFFD stands for the first two; an
 /// object with any of the others becomes one text.
 pub(super) fn readable_json(text: &str) -> Option<String> {
-    // Everything that it might refuse is written with an escape, an exponent, or at great depth.
-    let is_plain = !text.contains("\\u") && !text.contains(['e', 'E']);
-    if is_plain && text.len() < 100_000 && text.matches(['[', '{']).count() < 100 {
+    // Everything that it might refuse is written with an escape or an exponent, or nested deeply.
+    let has_exponent =
+        text.as_bytes().windows(2).any(|pair| pair[0].is_ascii_digit() && matches!(pair[1], b'e' | b'E'));
+    let is_deep = text.matches(['[', '{']).count() > 100;
+    if !(text.contains("\\u") || has_exponent || is_deep) {
         return None;
     }
-    let value: Value = match serde_json::from_str(text) {
-        Ok(value) => value,
-        Err(_) => Value::from_iter([("raw", without_surrogates(text))]),
-    };
-    let readable = mended(value).to_string();
-    (readable != text).then_some(readable)
+    match serde_json::from_str::<Value>(text) {
+        Ok(value) if holds_nul(&value) => Some(without_nul(value).to_string()),
+        Ok(_) => None,
+        // Escapes stay as they were written, and within a string they do no harm.
+        Err(_) => Some(Value::from_iter([("raw", text)]).to_string()),
+    }
 }
 
-fn mended(value: Value) -> Value {
+fn holds_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(holds_nul),
+        Value::Object(fields) => fields.iter().any(|(key, value)| key.contains('\0') || holds_nul(value)),
+        _ => false,
+    }
+}
+
+fn without_nul(value: Value) -> Value {
     let mend = |text: String| text.replace('\0', "\u{FFFD}");
     match value {
         Value::String(text) => Value::String(mend(text)),
-        Value::Array(items) => items.into_iter().map(mended).collect(),
-        Value::Object(fields) => fields.into_iter().map(|(key, value)| (mend(key), mended(value))).collect(),
+        Value::Array(items) => items.into_iter().map(without_nul).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(key, value)| (mend(key), without_nul(value))).collect(),
         other => other,
     }
-}
-
-/// The text as a string: escapes stay as they were written, and so do no harm.
-fn without_surrogates(text: &str) -> Value {
-    Value::from(text.replace('\0', "\u{FFFD}"))
 }
 
 #[cfg(test)]
@@ -45,6 +51,6 @@ mod tests {
         assert_eq!(readable_json(r#"{"a":"x\u0000y"}"#).unwrap(), "{\"a\":\"x\u{FFFD}y\"}");
         assert_eq!(readable_json(r#"{"a":"\ud800"}"#).unwrap(), r#"{"raw":"{\"a\":\"\\ud800\"}"}"#);
         assert_eq!(readable_json(r#"{"a":1e999999}"#).unwrap(), r#"{"raw":"{\"a\":1e999999}"}"#);
-        assert_eq!(readable_json(r#"{"e":true}"#), None);
+        assert_eq!(readable_json(r#"{"z":"3e5","a":1e5,"e":"\u00e9"}"#), None);
     }
 }

@@ -26,7 +26,7 @@ pub(super) const ALL_SEALED: &str = "
 
 pub(super) const STANDS: &str = "
     UPDATE account
-    SET horizon_s = CASE WHEN $2 IS NULL OR horizon_s > $2 THEN horizon_s ELSE $2 END,
+    SET horizon_s = CASE WHEN horizon_s > $2 THEN horizon_s ELSE $2 END,
         settled_s = CASE WHEN settled_s > $3 THEN settled_s ELSE $3 END,
         wanted_to_s = CASE WHEN wanted_to_s > $4 THEN wanted_to_s ELSE $4 END
     WHERE id = $1";

@@ -24,10 +24,22 @@ pub(crate) struct Cluster {
     server: Mutex<Option<Child>>,
 }
 
-/// A database of the shared server, empty.
-pub(crate) fn database() -> String {
+/// The server that all tests share.
+pub(crate) fn shared() -> &'static Cluster {
     static SHARED: OnceLock<Cluster> = OnceLock::new();
-    SHARED.get_or_init(Cluster::start).database()
+    SHARED.get_or_init(Cluster::start)
+}
+
+/// The URL of an empty database of the shared server.
+pub(crate) fn database() -> String {
+    database_and_name().0
+}
+
+/// The same, and what the database is called.
+pub(crate) fn database_and_name() -> (String, String) {
+    let url = shared().database();
+    let name = url.split(['/', '?']).nth(3).expect("a URL names a database").to_owned();
+    (url, name)
 }
 
 impl Cluster {
@@ -96,10 +108,26 @@ impl Cluster {
     /// Puts a statement to a database; answers with what psql prints.
     #[track_caller]
     pub(crate) fn psql(&self, database: &str, sql: &str) -> String {
-        let output = self.client("psql").args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", sql]).output();
+        self.psql_with(&[], database, sql)
+    }
+
+    #[track_caller]
+    fn psql_with(&self, form: &[&str], database: &str, sql: &str) -> String {
+        let mut psql = self.client("psql");
+        psql.args(["-qAtX", "-v", "ON_ERROR_STOP=1"]).args(form).args(["-d", database, "-c", sql]);
+        let output = psql.output();
         let output = output.expect("psql runs");
         assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("text").trim_end().to_owned()
+    }
+
+    /// Asks a database; answers with its rows as text, NULL as none of it.
+    #[track_caller]
+    pub(crate) fn rows(&self, database: &str, sql: &str) -> Vec<Vec<String>> {
+        let asked = format!("SET TIME ZONE 'UTC'; SET DATESTYLE TO ISO; {sql}");
+        let answer = self.psql_with(&["-F", "\x1f", "-R", "\x1e"], database, &asked);
+        let rows = answer.split('\x1e').filter(|row| !row.is_empty());
+        rows.map(|row| row.split('\x1f').map(str::to_owned).collect()).collect()
     }
 
     fn answers(&self) -> bool {
@@ -121,7 +149,8 @@ impl Drop for Cluster {
 
 /// Where the server's programs are: Debian keeps them out of the path, a folder for each version.
 fn bin() -> PathBuf {
-    let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|dir| dir.path().join("bin"));
+    let debian =
+        std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|dir| dir.path().join("bin"));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let all = debian.chain(std::env::split_paths(&path)).filter(|dir| dir.join("initdb").is_file());
     // The newest, by the number that its folder is called by.

@@ -128,7 +128,7 @@ fn a_file_that_is_no_archive_is_left_alone() {
     let bed = Bed::new(&FEW);
     let letter = "Dear diary,\n".repeat(1000);
     std::fs::write(bed.archive(), &letter).unwrap();
-    bed.sync().lacking().says("archive.db cannot be opened").says("hint: ");
+    bed.sync().lacking().says("archive.db cannot be opened").says("file is not a database");
     assert_eq!(std::fs::read_to_string(bed.archive()).unwrap(), letter);
 }
 

@@ -132,7 +132,7 @@ fn a_second_signal_ends_it_at_once() {
 #[test]
 fn an_account_that_fails_is_taken_up_again_at_a_later_tick() {
     let bed = ticking(&["--messages", "200", "--topic-messages", "100", "--plain"]);
-    bed.script(Scripted { on: On::Any, status: 400, body: "{}".to_owned(), times: 6, ..Scripted::default() });
+    bed.script(Scripted { on: On::Any, status: 200, body: "<html>".to_owned(), times: 8, ..Scripted::default() });
     let edge = bed.edge();
     let mut daemon = Daemon::start(&bed);
     wait_until("all of it", || ready(&bed) && bed.number("SELECT count(*) FROM archive") >= 300);

@@ -5,7 +5,9 @@
 mod again;
 mod bed;
 mod bounds;
+mod cluster;
 mod command;
+mod cookbook;
 mod corpus;
 mod daemon;
 mod faults;
@@ -13,6 +15,7 @@ mod growing;
 mod hosts;
 mod kill;
 mod middleman;
+mod postgres;
 mod quota;
 mod refusals;
 mod secrets;

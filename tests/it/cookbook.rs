@@ -1,0 +1,49 @@
+//! The queries that the documents show, asked of an archive.
+
+use sqlx::Executor;
+
+use crate::bed::{Bed, reader};
+
+/// The SQL blocks of a document.
+fn queries(document: &str) -> Vec<&str> {
+    document.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+#[test]
+fn every_query_of_the_documents_is_answered() {
+    let cookbook = queries(include_str!("../../docs/SQL.md"));
+    assert!(cookbook.len() >= 8, "{} queries in the cookbook", cookbook.len());
+    let readme = queries(include_str!("../../README.md"));
+    assert!(!readme.is_empty());
+    let bed = Bed::new(&["--messages", "400", "--topic-messages", "200"]).with("name = \"sandbox\"", "name = \"shop\"");
+    bed.sync().good();
+    for query in cookbook.into_iter().chain(readme) {
+        let rows = bed.block_on(async {
+            let mut reader = reader(&bed.archive()).await;
+            reader
+                .fetch_all(sqlx::AssertSqlSafe(query))
+                .await
+                .unwrap_or_else(|error| panic!("{error} in:\n{query}"))
+                .len()
+        });
+        let may_be_empty = ["WHERE lost", "json_valid", "FROM gaps"].iter().any(|part| query.contains(part));
+        assert!(rows > 0 || may_be_empty, "nothing was answered to:\n{query}");
+    }
+}
+
+#[test]
+fn the_documents_name_every_column_of_every_view() {
+    let bed = Bed::new(&["--messages", "0", "--topic-messages", "0"]);
+    bed.sync().good();
+    let columns: Vec<(String, String)> = bed.rows(
+        "SELECT m.name, c.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE m.type = 'view' ORDER BY 1, c.cid",
+    );
+    assert!(columns.len() > 40);
+    let document = include_str!("../../docs/SQL.md");
+    for (view, column) in columns {
+        let (_, after) = document.split_once(&format!("\n## `{view}`")).expect(&view);
+        let section = after.split("\n#").next().unwrap_or_default();
+        let words = section.split(|c: char| !c.is_alphanumeric() && c != '_');
+        assert!(words.into_iter().any(|word| word == column), "{view}.{column}");
+    }
+}
