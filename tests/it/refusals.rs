@@ -128,8 +128,8 @@ fn a_token_that_was_renewed_in_its_file_is_taken_up_in_the_midst_of_a_sync() {
     let (count, renewed) = (AtomicU32::new(0), file.clone());
     let (bed, middleman) = bed.meddled(move |world, _| {
         if count.fetch_add(1, Ordering::Relaxed) == 12 {
-            world.set_token("the next token");
             std::fs::write(&renewed, "the next token\n").unwrap();
+            world.set_token("the next token");
         }
         Verdict::Pass
     });

@@ -25,27 +25,37 @@ pub enum Credentials {
 
 /// A token that lives for a day at most: whoever renews it leaves the new one where this one came from.
 pub struct Token {
-    current: Mutex<SecretString>,
+    /// With how often it was renewed.
+    current: Mutex<(SecretString, u64)>,
     reread: Box<dyn Fn() -> Option<SecretString> + Send + Sync>,
 }
 
 impl Token {
     /// `reread` looks where the token came from, and says what is there now.
     pub fn new(token: SecretString, reread: impl Fn() -> Option<SecretString> + Send + Sync + 'static) -> Self {
-        Self { current: Mutex::new(token), reread: Box::new(reread) }
+        Self { current: Mutex::new((token, 0)), reread: Box::new(reread) }
     }
 
     fn current(&self) -> SecretString {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
-    /// Whether there is a new token now.
-    fn renew(&self) -> bool {
+    fn renewals(&self) -> u64 {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).1
+    }
+
+    /// Whether there is another token now than the one that had been renewed so often: of many requests that are
+    /// refused together, the first brings the new token, and the others are to use it.
+    fn renew(&self, known: u64) -> bool {
+        if self.renewals() > known {
+            return true;
+        }
         let Some(found) = (self.reread)() else { return false };
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_new = found.expose_secret() != current.expose_secret();
-        *current = found;
-        is_new
+        if found.expose_secret() != current.0.expose_secret() {
+            *current = (found, current.1 + 1);
+        }
+        current.1 > known
     }
 }
 
@@ -76,11 +86,19 @@ impl Credentials {
         Ok(headers)
     }
 
-    /// After a 401: whether other credentials than those refused are at hand now.
-    pub(super) fn renew(&self) -> bool {
+    /// How often they were renewed.
+    pub(super) fn renewals(&self) -> u64 {
+        match self {
+            Self::Basic { .. } => 0,
+            Self::Token { token, .. } | Self::Bearer { token } => token.renewals(),
+        }
+    }
+
+    /// After a 401 to credentials that had been renewed so often: whether others are at hand now.
+    pub(super) fn renew(&self, known: u64) -> bool {
         match self {
             Self::Basic { .. } => false,
-            Self::Token { token, .. } | Self::Bearer { token } => token.renew(),
+            Self::Token { token, .. } | Self::Bearer { token } => token.renew(known),
         }
     }
 }
@@ -116,11 +134,11 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_new_only_once() {
+    fn a_renewed_token_is_for_all_that_were_refused_with_the_old_one() {
         let credentials =
             Credentials::Token { token: Token::new("old".into(), || Some("new".into())), uid: "me".into() };
-        assert!(credentials.renew());
-        assert!(!credentials.renew());
+        assert!(credentials.renew(0) && credentials.renew(0));
+        assert!(!credentials.renew(1), "the new one was refused as well");
         assert_eq!(credentials.headers().unwrap()["x-agora-token"], "new");
     }
 

@@ -104,8 +104,9 @@ impl Agora {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json;charset=utf-8"));
             Ok(Request { method, url, headers, body })
         };
+        let known = self.credentials.renewals();
         match self.http.send(what, turn, signed).await {
-            Err(ProviderError::Credentials { .. }) if self.credentials.renew() => {
+            Err(ProviderError::Credentials { .. }) if self.credentials.renew(known) => {
                 tracing::info!(account = self.account.name, "credentials refused; trying the renewed token");
                 self.http.send(what, turn, signed).await
             }
