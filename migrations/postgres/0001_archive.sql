@@ -71,15 +71,15 @@ CREATE TABLE message (
     recipient_id    INTEGER NOT NULL,
     sender_id       INTEGER NOT NULL,
     conversation_id INTEGER NOT NULL,
-    occurrence      INTEGER NOT NULL,
+    occurrence      INTEGER NOT NULL DEFAULT 0,
     message_type_id INTEGER,
     payload_type_id INTEGER,
     cipher_suite_id INTEGER,
     -- 0 utf8, 1 base64, 2 raw
-    encoding        SMALLINT NOT NULL,
+    encoding        SMALLINT NOT NULL DEFAULT 0,
     status          SMALLINT,
     -- Whether the payload is text; where its bytes are not quite, `body` says them readably.
-    is_text         BOOLEAN NOT NULL,
+    is_text         BOOLEAN NOT NULL DEFAULT TRUE,
     hash            BYTEA NOT NULL,
     payload         BYTEA NOT NULL,
     provider_id     TEXT COLLATE "C",
@@ -89,12 +89,12 @@ CREATE TABLE message (
     extra_readable  TEXT COLLATE "C"
 ) PARTITION BY RANGE (sent_at_ms);
 
--- The identity of a message. It begins with what is fetched together and with time, and ends with the hash: entries
--- that are written together lie together.
-CREATE UNIQUE INDEX message_identity ON message (account_id, recipient_id, sent_at_ms, hash, occurrence);
+-- The identity of a message. It begins with time and ends with the hash: entries that are written together lie
+-- together, and a day is a range of it. Every index costs each message as much as the table does: there is none for
+-- time alone.
+CREATE UNIQUE INDEX message_identity ON message (sent_at_ms, account_id, recipient_id, hash, occurrence);
 CREATE INDEX message_by_conversation ON message (conversation_id, sent_at_ms, sender_id);
 CREATE INDEX message_by_sender ON message (sender_id, sent_at_ms);
-CREATE INDEX message_by_time ON message (sent_at_ms);
 
 -- What could not be understood, as it came.
 CREATE TABLE quarantine (

@@ -64,13 +64,13 @@ CREATE TABLE message (
     recipient_id    INTEGER NOT NULL,
     sent_at_ms      INTEGER NOT NULL,
     hash            BLOB NOT NULL,
-    occurrence      INTEGER NOT NULL,
+    occurrence      INTEGER NOT NULL DEFAULT 0,
     conversation_id INTEGER NOT NULL,
     sender_id       INTEGER NOT NULL,
     -- 0 utf8, 1 base64, 2 raw
-    encoding        INTEGER NOT NULL,
+    encoding        INTEGER NOT NULL DEFAULT 0,
     -- Whether the payload is text; where its bytes are not quite, `body` says them readably.
-    is_text         INTEGER NOT NULL,
+    is_text         INTEGER NOT NULL DEFAULT 1,
     status          INTEGER,
     status_at_ms    INTEGER,
     message_type_id INTEGER,
@@ -83,12 +83,12 @@ CREATE TABLE message (
     extra           TEXT
 ) STRICT;
 
--- The identity of a message. It begins with what is fetched together and with time, and ends with the hash: entries
--- that are written together lie together.
-CREATE UNIQUE INDEX message_identity ON message (account_id, recipient_id, sent_at_ms, hash, occurrence);
+-- The identity of a message. It begins with time and ends with the hash: entries that are written together lie
+-- together, and a day is a range of it. Every index costs each message as much as the table does: there is none for
+-- time alone.
+CREATE UNIQUE INDEX message_identity ON message (sent_at_ms, account_id, recipient_id, hash, occurrence);
 CREATE INDEX message_by_conversation ON message (conversation_id, sent_at_ms, sender_id);
 CREATE INDEX message_by_sender ON message (sender_id, sent_at_ms);
-CREATE INDEX message_by_time ON message (sent_at_ms);
 
 -- What could not be understood, as it came.
 CREATE TABLE quarantine (

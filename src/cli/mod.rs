@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod accounts;
+mod bench;
 mod check;
 mod copy;
 mod demo;
@@ -64,6 +65,9 @@ enum Command {
     Copy(copy::Args),
     /// Creates the archive, or brings its tables up to date
     Migrate(migrate::Args),
+    /// Measures how fast this machine archives, beside what its database could do at best
+    #[command(hide = true)]
+    Bench(bench::Args),
 }
 
 /// Why a command did not do what it should.
@@ -156,6 +160,7 @@ impl Cli {
         match self.command {
             Command::Sandbox(args) => sandbox::carry_out(*args, clock).await,
             Command::Demo(args) => demo::carry_out(args, clock).await,
+            Command::Bench(args) => bench::carry_out(args, clock).await,
             Command::Run => run::carry_out(&Config::load(&self.config)?, clock).await,
             Command::Sync(args) => sync::carry_out(args, &Config::load(&self.config)?, clock).await,
             Command::Status(args) => status::carry_out(&args, &Config::load(&self.config)?).await,

@@ -23,7 +23,7 @@ pub struct AgoraAccount {
     /// The project. ASCII letters, digits, `_` and `-`, so that it can stand in a path as it is.
     pub app_id: String,
     pub auth: AgoraAuth,
-    /// 0.001 to 1000. Default: 10, which Agora documents as its limit.
+    /// 0.001 to 100000. Default: 10, which Agora documents as its limit.
     pub requests_per_second: f64,
     /// How long the provider keeps a message; never shorter than `settle`. Default: 7 days.
     pub retention: Duration,

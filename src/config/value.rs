@@ -98,9 +98,10 @@ pub(super) fn kind(value: &Value<'_>) -> Result<DestinationKind, ConfigError> {
     })
 }
 
-/// Requests a second. The bounds keep the pause between two requests within what a timer can do.
+/// Requests a second. The lower bound keeps the pause between two requests within what a timer can do; the upper one is
+/// as good as no limit.
 pub(super) fn rate(value: &Value<'_>) -> Result<f64, ConfigError> {
-    number(value, 0.001, 1000.0)
+    number(value, 0.001, 100_000.0)
 }
 
 /// Messages on a page.

@@ -28,7 +28,7 @@ pub struct Web3mqAccount {
     pub did_key: Option<String>,
     /// Whether requests carry the public key in `web3mq-request-pubkey`. Default: true.
     pub send_public_key: bool,
-    /// 0.001 to 1000. Default: 10; `Web3MQ` documents no limit.
+    /// 0.001 to 100000. Default: 10; `Web3MQ` documents no limit.
     pub requests_per_second: f64,
     /// 1 to 1000 messages. Default: 100.
     pub page_size: u32,

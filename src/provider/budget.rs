@@ -15,6 +15,8 @@ const SLACK: f64 = 0.015;
 const BEARABLE: Duration = Duration::from_secs(10);
 /// The longest that a waiting request sleeps before it looks around.
 const LOOK: Duration = Duration::from_secs(1);
+/// The shortest wait that the timer can do. Where requests may follow each other faster, only the second counts.
+const TICK: Duration = Duration::from_millis(1);
 
 /// Which of the waiting requests goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +45,8 @@ pub struct Budget {
 
 #[derive(Clone, Copy, Debug)]
 struct Pace {
-    /// Between one request and the next.
-    spacing: Duration,
+    /// Between one request and the next; nothing where that is shorter than the timer can wait.
+    spacing: Option<Duration>,
     /// How many requests the provider counts together …
     burst: usize,
     /// … over how long.
@@ -57,7 +59,8 @@ impl Budget {
         let pace = (rate > 0.0 && rate.is_finite()).then(|| {
             let spacing = Duration::from_secs_f64((1.0 + SLACK) / rate.max(1e-6));
             let burst = (rate.floor() as usize).max(1);
-            Pace { spacing, burst, period: spacing.mul_f64(burst as f64) }
+            let period = spacing.mul_f64(burst as f64);
+            Pace { spacing: Some(spacing).filter(|spacing| *spacing >= TICK), burst, period }
         });
         Self {
             pace,
@@ -104,7 +107,7 @@ impl Budget {
     fn next_slot(&self, released: &VecDeque<Instant>) -> Option<Instant> {
         let paused = *lock(&self.paused_until);
         let spaced = self.pace.and_then(|pace| {
-            let after_last = released.back().map(|&last| last + pace.spacing);
+            let after_last = pace.spacing.and_then(|spacing| released.back().map(|&last| last + spacing));
             let full = released.len() == pace.burst;
             let after_burst = released.front().filter(|_| full).map(|&first| first + pace.period);
             after_last.max(after_burst)
@@ -167,8 +170,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_sliding_second_holds_more_than_the_rate() {
-        for rate in [1.0, 2.5, 10.0, 100.0] {
-            let at = releases(&Budget::per_second(rate), 300).await;
+        for (rate, requests) in [(1.0, 300), (2.5, 300), (10.0, 300), (100.0, 300), (3000.0, 9000)] {
+            let at = releases(&Budget::per_second(rate), requests).await;
             let burst = rate.floor() as usize;
             assert!(at.windows(burst + 1).all(|w| w[burst] - w[0] > Duration::from_secs_f64(burst as f64 / rate)));
         }

@@ -8,7 +8,7 @@ use super::world::World;
 /// Longer than any history that the sandbox makes up, and than any corpus worth serving.
 const RETENTION: &str = "4000d";
 /// The most that a configuration may say: for a sandbox without a limit.
-const UNLIMITED: u32 = 1000;
+const UNLIMITED: u32 = 100_000;
 
 /// `config.toml` for a sandbox at `base_url`.
 pub(super) struct Sample<'a> {

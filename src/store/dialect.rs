@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::rows::{Key, Mutable, Row};
+use super::rows::{Familiar, Key, Mutable, Row};
 use crate::domain::time::Millis;
 
 /// A value on its way into a statement. Integers, text and bytes are all that every database has in common.
@@ -64,14 +64,22 @@ pub(super) trait Dialect: sqlx::Database {
         names: &[&str],
     ) -> impl Future<Output = Driver<Vec<(String, i64, u8)>>> + Send;
 
+    /// How many of an account's messages are in the archive, and whether one of those might learn something. It may
+    /// say so of one that will not; it never overlooks one that will.
+    fn familiar(
+        connection: &mut Self::Connection,
+        account: i64,
+        rows: &[&Row<'_>],
+    ) -> impl Future<Output = Driver<Familiar>> + Send;
+
     /// Which of an account's messages are in the archive, and how.
     fn there(
         connection: &mut Self::Connection,
         account: i64,
-        rows: &[Row<'_>],
+        rows: &[&Row<'_>],
     ) -> impl Future<Output = Driver<HashMap<Key, Mutable>>> + Send;
 
-    /// Adds messages; answers with how many were added.
+    /// Adds messages, passing over those that are there; answers with how many were added.
     fn add(
         connection: &mut Self::Connection,
         account: i64,

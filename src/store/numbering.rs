@@ -31,7 +31,7 @@ impl Numbering {
         let mentioned = names(batch.iter().flat_map(|commit| &commit.messages));
         let unknown: Vec<&str> = mentioned.iter().copied().filter(|name| !known.names.contains_key(*name)).collect();
         let conversations = conversations(batch);
-        let vague: Vec<_> = conversations.iter().filter(|(key, kind)| is_vague(&known, key, **kind)).collect();
+        let vague: Vec<_> = conversations.iter().filter(|(key, kind)| is_vague(&known, **key, **kind)).collect();
         let moments = batch.iter().flat_map(|commit| &commit.messages).map(|identified| identified.message.sent_at);
         let mut connection = pool.acquire().await.map_err(StoreError::at(WHAT))?;
         let connection = connection.acquire().await.map_err(StoreError::at(WHAT))?;
@@ -39,31 +39,39 @@ impl Numbering {
         if known.names.len() + unknown.len() > REMEMBERED {
             known.names.clear();
         }
-        if known.conversations.len() + vague.len() > REMEMBERED {
+        if known.conversations.values().map(HashMap::len).sum::<usize>() + vague.len() > REMEMBERED {
             known.conversations.clear();
         }
         // After a clearing, what was known a moment ago has to be found again.
         let unknown: Vec<&str> = mentioned.iter().copied().filter(|name| !known.names.contains_key(*name)).collect();
         number_names::<DB>(connection, &unknown, &mut known).await?;
-        let vague: Vec<_> = conversations.iter().filter(|(key, kind)| is_vague(&known, key, **kind)).collect();
+        let vague: Vec<_> = conversations.iter().filter(|(key, kind)| is_vague(&known, **key, **kind)).collect();
         number_conversations::<DB>(connection, &vague, &mut known).await?;
         Ok(Numbers {
             names: mentioned.into_iter().filter_map(|name| Some((name.to_owned(), *known.names.get(name)?))).collect(),
-            conversations: conversations
-                .into_keys()
-                .filter_map(|key| known.conversations.get(&key).copied().map(|number| (key, number)))
-                .collect(),
+            conversations: numbered(&conversations, &known),
         })
     }
 }
 
+/// Those of the conversations that have a number, with it.
+fn numbered(conversations: &HashMap<(i64, &str), u8>, known: &Numbers) -> HashMap<i64, HashMap<String, (i64, u8)>> {
+    let mut numbered: HashMap<i64, HashMap<String, (i64, u8)>> = HashMap::new();
+    for &(account, name) in conversations.keys() {
+        if let Some(number) = known.conversation(account, name) {
+            numbered.entry(account).or_default().insert(name.to_owned(), number);
+        }
+    }
+    numbered
+}
+
 /// The conversations that a batch mentions, by account and name, with what is known of their kind.
-fn conversations(batch: &[Commit]) -> HashMap<(i64, String), u8> {
+fn conversations(batch: &[Commit]) -> HashMap<(i64, &str), u8> {
     let mut mentioned = HashMap::new();
     for commit in batch {
         for identified in &commit.messages {
             let conversation = &identified.message.conversation;
-            let kind = mentioned.entry((commit.account.0, conversation.name.clone())).or_insert(UNKNOWN);
+            let kind = mentioned.entry((commit.account.0, conversation.name.as_str())).or_insert(UNKNOWN);
             *kind = (*kind).max(conversation.kind as u8);
         }
     }
@@ -71,8 +79,8 @@ fn conversations(batch: &[Commit]) -> HashMap<(i64, String), u8> {
 }
 
 /// Whether a conversation has no number yet, or a kind now where it had none.
-fn is_vague(known: &Numbers, key: &(i64, String), kind: u8) -> bool {
-    known.conversations.get(key).is_none_or(|known| known.1 == UNKNOWN && kind != UNKNOWN)
+fn is_vague(known: &Numbers, (account, name): (i64, &str), kind: u8) -> bool {
+    known.conversation(account, name).is_none_or(|known| known.1 == UNKNOWN && kind != UNKNOWN)
 }
 
 async fn number_names<DB: Dialect>(
@@ -97,23 +105,24 @@ async fn number_names<DB: Dialect>(
 
 async fn number_conversations<DB: Dialect>(
     connection: &mut DB::Connection,
-    vague: &[(&(i64, String), &u8)],
+    vague: &[(&(i64, &str), &u8)],
     known: &mut Numbers,
 ) -> Result<(), StoreError> {
     const WHAT: &str = "conversations";
     let mut accounts: HashMap<i64, Vec<(&str, u8)>> = HashMap::new();
     for (key, kind) in vague {
-        accounts.entry(key.0).or_default().push((&key.1, **kind));
+        accounts.entry(key.0).or_default().push((key.1, **kind));
     }
     for (account, mut wanted) in accounts {
         // Always in the same order, so that two writers never wait for each other.
         wanted.sort_unstable();
         let names: Vec<&str> = wanted.iter().map(|(name, _)| *name).collect();
         let remember = |known: &mut Numbers, found: Vec<(String, i64, u8)>| {
-            known.conversations.extend(found.into_iter().map(|(name, id, kind)| ((account, name), (id, kind))));
+            let numbers = found.into_iter().map(|(name, id, kind)| (name, (id, kind)));
+            known.conversations.entry(account).or_default().extend(numbers);
         };
         remember(known, DB::conversations(connection, account, &names).await.map_err(StoreError::at(WHAT))?);
-        wanted.retain(|(name, kind)| is_vague(known, &(account, (*name).to_owned()), *kind));
+        wanted.retain(|(name, kind)| is_vague(known, (account, name), *kind));
         for (name, kind) in &wanted {
             let args = [account.into(), (*name).into(), i64::from(*kind).into()];
             DB::execute(connection, sql::NEW_CONVERSATION, &args).await.map_err(StoreError::at(WHAT))?;

@@ -1,19 +1,27 @@
 //! What becomes of a window's messages on their way into the tables: numbers for names, and the difference to what is
 //! there already. Pure, and the same for every database.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 
 use super::StoreError;
 use super::read::delivery;
 use crate::domain::body::Body;
 use crate::domain::identity::Identified;
-use crate::domain::message::{ConversationKind, Delivery};
+use crate::domain::message::{ConversationKind, Delivery, Encoding};
 
 /// The numbers of the names that a batch mentions.
 #[derive(Debug, Default)]
 pub(super) struct Numbers {
     pub(super) names: HashMap<String, i64>,
-    pub(super) conversations: HashMap<(i64, String), (i64, u8)>,
+    /// By account and name: number and kind.
+    pub(super) conversations: HashMap<i64, HashMap<String, (i64, u8)>>,
+}
+
+impl Numbers {
+    /// The number and the kind of an account's conversation.
+    pub(super) fn conversation(&self, account: i64, name: &str) -> Option<(i64, u8)> {
+        self.conversations.get(&account)?.get(name).copied()
+    }
 }
 
 /// Where a message lies: recipient, millisecond, hash, occurrence. The account goes with the recipient.
@@ -36,6 +44,23 @@ pub(super) struct Row<'a> {
     pub(super) extra: Option<&'a str>,
     /// Whether `conversation` was derived from knowing what the recipient is.
     kind_known: bool,
+}
+
+/// What a row could teach the one that is there. A database compares it with what it has, and need not answer with the
+/// rows that learn nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lesson {
+    /// How far it has come; 0 where that is not known.
+    pub(super) status: i64,
+    pub(super) kind: bool,
+    pub(super) message_type: bool,
+}
+
+/// How many of a window's messages are there, and whether one of those might learn something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Familiar {
+    pub(super) there: u64,
+    pub(super) teachable: bool,
 }
 
 /// What can change in a row that is there.
@@ -62,7 +87,7 @@ impl Mutable {
 }
 
 /// All names that the messages mention, each once.
-pub(super) fn names<'a>(messages: impl Iterator<Item = &'a Identified>) -> BTreeSet<&'a str> {
+pub(super) fn names<'a>(messages: impl Iterator<Item = &'a Identified>) -> HashSet<&'a str> {
     let mentioned = messages.map(|m| &m.message).flat_map(|m| {
         let words = [&m.message_type, &m.payload_type, &m.cipher_suite];
         [&m.sender, &m.recipient].into_iter().chain(words.into_iter().flatten()).map(String::as_str)
@@ -75,7 +100,7 @@ impl<'a> Row<'a> {
         let Identified { message, fingerprint, occurrence } = identified;
         let name = |name: &str| numbers.names.get(name).copied().ok_or_else(|| unnumbered("name"));
         let word = |word: &Option<String>| word.as_deref().map(name).transpose();
-        let filed = numbers.conversations.get(&(account, message.conversation.name.clone()));
+        let filed = numbers.conversation(account, &message.conversation.name);
         Ok(Self {
             key: (name(&message.recipient)?, message.sent_at.0, fingerprint.0, i64::from(*occurrence)),
             conversation: filed.ok_or_else(|| unnumbered("conversation"))?.0,
@@ -106,6 +131,20 @@ impl<'a> Row<'a> {
         let same =
             (now.conversation, now.message_type, now.status) == (there.conversation, there.message_type, there.status);
         (!same).then_some(now)
+    }
+
+    /// Whether it is what nearly every message of Agora is: the first of its kind, plain text, and nothing else said of
+    /// it. Such rows leave most columns to their defaults.
+    pub(super) fn is_plain(&self) -> bool {
+        let Self { key, encoding, status, payload_type, cipher_suite, provider_id, body, extra, .. } = self;
+        let said = status.is_some() || payload_type.is_some() || cipher_suite.is_some() || provider_id.is_some();
+        key.3 == 0 && *encoding == Encoding::Utf8 as i64 && *body == Body::Exact && extra.is_none() && !said
+    }
+
+    /// Whether a row that is there could learn its kind or its type from this one.
+    pub(super) fn teaches(&self) -> Lesson {
+        let status = self.status.map_or(0, |delivery| delivery.status as i64);
+        Lesson { status, kind: self.kind_known, message_type: self.message_type.is_some() }
     }
 
     pub(super) fn is_text(&self) -> bool {

@@ -44,10 +44,12 @@ impl<DB: Dialect> SqlStore<DB> {
         const WHAT: &str = "commit";
         // Names and room outlive a commit that fails: they say nothing by themselves, and the next one needs them.
         let numbers = self.numbering.number::<DB>(&self.write, batch).await?;
+        // While another commit is under way.
+        let rows = batch.iter().map(|commit| write::rows(commit, &numbers)).collect::<Result<Vec<_>, _>>()?;
         let mut tx = self.begin(WHAT).await?;
         let mut written = Vec::with_capacity(batch.len());
-        for commit in batch {
-            written.push(write::window::<DB>(&mut tx, commit, &numbers, now).await?);
+        for (commit, rows) in batch.iter().zip(&rows) {
+            written.push(write::window::<DB>(&mut tx, commit, rows, now).await?);
         }
         tx.commit().await.map_err(StoreError::at(WHAT))?;
         Ok(written)

@@ -3,19 +3,24 @@
 use std::collections::BTreeSet;
 
 use super::dialect::{Arg, Dialect, Driver};
-use super::rows::{Key, Mutable, Numbers, Row};
+use super::rows::{Familiar, Key, Mutable, Numbers, Row};
 use super::sql_store::{int, maybe_int, text};
 use super::{Commit, JOINED_MESSAGES, Quarantined, Seal, StoreError, StreamId, Written, sql};
 use crate::domain::time::Millis;
+
+/// A window's messages as rows.
+pub(super) fn rows<'a>(commit: &'a Commit, numbers: &Numbers) -> Result<Vec<Row<'a>>, StoreError> {
+    commit.messages.iter().map(|identified| Row::of(commit.account.0, identified, numbers)).collect()
+}
 
 /// Messages added, unreadable ones quarantined, the window sealed.
 pub(super) async fn window<DB: Dialect>(
     tx: &mut DB::Connection,
     commit: &Commit,
-    numbers: &Numbers,
+    rows: &[Row<'_>],
     now: Millis,
 ) -> Result<Written, StoreError> {
-    let written = messages::<DB>(tx, commit, numbers, now).await?;
+    let written = messages::<DB>(tx, commit.account.0, rows, now).await?;
     quarantine::<DB>(tx, commit, now).await?;
     if let Some(window) = &commit.seal {
         seal::<DB>(tx, commit.stream, window, now).await?;
@@ -23,29 +28,47 @@ pub(super) async fn window<DB: Dialect>(
     Ok(written)
 }
 
+/// So many of a window's messages are looked for before it is decided how the window is written.
+const GLANCE: usize = 4;
+
 /// Adds what is not there, teaches what is there what was learned, and touches nothing else.
+///
+/// Nearly every window is either all new or all there. Whether it is shows in a few of its messages; should the rest
+/// be otherwise, that costs time and nothing else.
 async fn messages<DB: Dialect>(
     tx: &mut DB::Connection,
-    commit: &Commit,
-    numbers: &Numbers,
+    account: i64,
+    rows: &[Row<'_>],
     now: Millis,
 ) -> Result<Written, StoreError> {
     const WHAT: &str = "messages";
-    let account = commit.account.0;
-    let rows = commit.messages.iter().map(|identified| Row::of(account, identified, numbers));
-    let rows = rows.collect::<Result<Vec<_>, _>>()?;
     if rows.is_empty() {
         return Ok(Written::default());
     }
-    let there = DB::there(tx, account, &rows).await.map_err(StoreError::at(WHAT))?;
-    let (old, new): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| there.contains_key(&row.key));
-    let added = DB::add(tx, account, &new, now).await.map_err(StoreError::at(WHAT))?;
-    expect(WHAT, added, new.len())?;
+    let at = StoreError::at(WHAT);
+    let rows: Vec<&Row> = rows.iter().collect();
+    let glance: Vec<&Row> = (0..GLANCE).map(|n| rows[(rows.len() - 1) * n / (GLANCE - 1)]).collect();
+    let mut new = 0;
+    if DB::familiar(tx, account, &glance).await.map_err(&at)?.there == 0 {
+        new = DB::add(tx, account, &rows, now).await.map_err(&at)?;
+        if new == rows.len() as u64 {
+            return Ok(Written { new, changed: 0 });
+        }
+    } else {
+        let familiar = DB::familiar(tx, account, &rows).await.map_err(&at)?;
+        if familiar == (Familiar { there: rows.len() as u64, teachable: false }) {
+            return Ok(Written::default());
+        }
+    }
+    let there = DB::there(tx, account, &rows).await.map_err(&at)?;
+    let (old, missing): (Vec<&Row>, Vec<&Row>) = rows.into_iter().partition(|row| there.contains_key(&row.key));
+    let added = DB::add(tx, account, &missing, now).await.map_err(&at)?;
+    expect(WHAT, added, missing.len())?;
     let learned = old.iter().filter_map(|row| Some((row.key, row.learned(*there.get(&row.key)?)?)));
     let learned: Vec<(Key, Mutable)> = learned.collect();
-    let changed = DB::learn(tx, account, &learned).await.map_err(StoreError::at(WHAT))?;
+    let changed = DB::learn(tx, account, &learned).await.map_err(&at)?;
     expect(WHAT, changed, learned.len())?;
-    Ok(Written { new: added, changed })
+    Ok(Written { new: new + added, changed })
 }
 
 fn expect(what: &'static str, affected: u64, wanted: usize) -> Result<(), StoreError> {

@@ -12,29 +12,40 @@ const MOST: Duration = Duration::from_secs(20);
 const GROW: f64 = 1.4;
 /// After a read that came in time: down by little, so that reads that come too early stay rare.
 const SHRINK: f64 = 0.98;
+/// The same as long as none has come too early: the first guess may be far off.
+const SHRINK_AT_FIRST: f64 = 0.7;
 
 /// The account's estimate.
 #[derive(Debug)]
-pub(super) struct Readiness(Mutex<Duration>);
+pub(super) struct Readiness(Mutex<Estimate>);
+
+#[derive(Clone, Copy, Debug)]
+struct Estimate {
+    wait: Duration,
+    /// Whether a read has ever come too early.
+    is_tried: bool,
+}
 
 impl Readiness {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(FIRST_GUESS))
+        Self(Mutex::new(Estimate { wait: FIRST_GUESS, is_tried: false }))
     }
 
     /// How long to wait after making a handle.
     pub(super) fn wait(&self) -> Duration {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).wait
     }
 
     /// A read `waited` so long, and the handle was ready or not. Many reads are under way at once and learn the
     /// same thing, so what counts is the wait that each tried, not how many tried it.
     pub(super) fn learn(&self, waited: Duration, ready: bool) {
-        let mut wait = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *wait = if ready {
-            (*wait).min(waited.mul_f64(SHRINK).max(LEAST))
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.is_tried |= !ready;
+        known.wait = if ready {
+            let shrink = if known.is_tried { SHRINK } else { SHRINK_AT_FIRST };
+            known.wait.min(waited.mul_f64(shrink).max(LEAST))
         } else {
-            (*wait).max(waited.mul_f64(GROW)).min(MOST)
+            known.wait.max(waited.mul_f64(GROW)).min(MOST)
         };
     }
 }

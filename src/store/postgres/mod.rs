@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, Row as _};
 
 use super::dialect::{Arg, Dialect, Driver};
 use super::readable::readable_json;
-use super::rows::{Key, Mutable, Row};
+use super::rows::{Familiar, Key, Mutable, Row};
 use super::sql_store::SqlStore;
 use super::{Missing, StoreError, newer, newest};
 use crate::domain::time::Millis;
@@ -121,7 +121,20 @@ impl Dialect for Postgres {
         rows.iter().map(|row| Ok((row.try_get("name")?, row.try_get("id")?, kind(row)?))).collect()
     }
 
-    async fn there(connection: &mut PgConnection, account: i64, rows: &[Row<'_>]) -> Driver<HashMap<Key, Mutable>> {
+    async fn familiar(connection: &mut PgConnection, account: i64, rows: &[&Row<'_>]) -> Driver<Familiar> {
+        let times = || rows.iter().map(|row| row.key.1);
+        let query = sqlx::query(sql::FAMILIAR).bind(account).bind(times().min()).bind(times().max());
+        let row = bind_keys(query, rows.iter().map(|row| &row.key))
+            .bind(column(rows, |row| row.teaches().status))
+            .bind(column(rows, |row| row.teaches().kind))
+            .bind(column(rows, |row| row.teaches().message_type))
+            .fetch_one(connection)
+            .await?;
+        let there = u64::try_from(row.try_get::<i64, _>("there")?).unwrap_or(0);
+        Ok(Familiar { there, teachable: row.try_get("teachable")? })
+    }
+
+    async fn there(connection: &mut PgConnection, account: i64, rows: &[&Row<'_>]) -> Driver<HashMap<Key, Mutable>> {
         let times = || rows.iter().map(|row| row.key.1);
         let keys = rows.iter().map(|row| &row.key);
         let query = sqlx::query(sql::THERE).bind(account).bind(times().min()).bind(times().max());
@@ -130,26 +143,29 @@ impl Dialect for Postgres {
     }
 
     async fn add(connection: &mut PgConnection, account: i64, rows: &[&Row<'_>], now: Millis) -> Driver<u64> {
-        if rows.is_empty() {
-            return Ok(0);
+        let (plain, special): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.is_plain());
+        let mut added = 0;
+        if !plain.is_empty() {
+            let query = bind_plain(sqlx::query(sql::ADD_PLAIN), account, &plain, now);
+            added += query.execute(&mut *connection).await?.rows_affected();
         }
-        let query = sqlx::query(sql::ADD).bind(account).bind(now.0);
-        let query = bind_keys(query, rows.iter().map(|row| &row.key))
-            .bind(column(rows, |row| row.conversation))
-            .bind(column(rows, |row| row.sender))
-            .bind(column(rows, |row| row.encoding))
-            .bind(column(rows, |row| row.is_text()))
-            .bind(column(rows, |row| row.status.map(|d| d.status as i64)))
-            .bind(column(rows, |row| row.status.and_then(|d| d.at).map(|at| at.0)))
-            .bind(column(rows, |row| row.message_type))
-            .bind(column(rows, |row| row.payload_type))
-            .bind(column(rows, |row| row.cipher_suite))
-            .bind(column(rows, |row| row.payload))
-            .bind(column(rows, |row| row.provider_id))
-            .bind(column(rows, |row| row.readable()))
-            .bind(column(rows, |row| row.extra))
-            .bind(column(rows, |row| row.extra.and_then(readable_json)));
-        Ok(query.execute(connection).await?.rows_affected())
+        if !special.is_empty() {
+            let rows = special.as_slice();
+            let query = bind_plain(sqlx::query(sql::ADD), account, rows, now)
+                .bind(column(rows, |row| id(row.key.3)))
+                .bind(column(rows, |row| small(row.encoding)))
+                .bind(column(rows, |row| row.is_text()))
+                .bind(column(rows, |row| row.status.map(|d| d.status as i16)))
+                .bind(column(rows, |row| row.status.and_then(|d| d.at).map(|at| at.0)))
+                .bind(column(rows, |row| row.payload_type.map(id)))
+                .bind(column(rows, |row| row.cipher_suite.map(id)))
+                .bind(column(rows, |row| row.provider_id))
+                .bind(column(rows, |row| row.readable()))
+                .bind(column(rows, |row| row.extra))
+                .bind(column(rows, |row| row.extra.and_then(readable_json)));
+            added += query.execute(connection).await?.rows_affected();
+        }
+        Ok(added)
     }
 
     async fn learn(connection: &mut PgConnection, account: i64, learned: &[(Key, Mutable)]) -> Driver<u64> {
@@ -159,9 +175,9 @@ impl Dialect for Postgres {
         let times = || learned.iter().map(|(key, _)| key.1);
         let query = sqlx::query(sql::LEARN).bind(account).bind(times().min()).bind(times().max());
         let query = bind_keys(query, learned.iter().map(|(key, _)| key))
-            .bind(column(learned, |(_, now)| now.conversation))
-            .bind(column(learned, |(_, now)| now.message_type))
-            .bind(column(learned, |(_, now)| now.status.map(|d| d.status as i64)))
+            .bind(column(learned, |(_, now)| id(now.conversation)))
+            .bind(column(learned, |(_, now)| now.message_type.map(id)))
+            .bind(column(learned, |(_, now)| now.status.map(|d| d.status as i16)))
             .bind(column(learned, |(_, now)| now.status.and_then(|d| d.at).map(|at| at.0)));
         Ok(query.execute(connection).await?.rows_affected())
     }
@@ -180,13 +196,36 @@ fn column<'r, R, T>(rows: &'r [R], value: impl Fn(&'r R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
 }
 
+/// The columns that every message has.
+fn bind_plain<'q>(query: Bound<'q>, account: i64, rows: &[&Row<'_>], now: Millis) -> Bound<'q> {
+    query
+        .bind(account)
+        .bind(now.0)
+        .bind(column(rows, |row| id(row.key.0)))
+        .bind(column(rows, |row| row.key.1))
+        .bind(column(rows, |row| &row.key.2[..]))
+        .bind(column(rows, |row| id(row.conversation)))
+        .bind(column(rows, |row| id(row.sender)))
+        .bind(column(rows, |row| row.message_type.map(id)))
+        .bind(column(rows, |row| row.payload))
+}
+
 /// Recipients, milliseconds, hashes and occurrences, an array each.
 fn bind_keys<'q, 'k>(query: Bound<'q>, keys: impl Iterator<Item = &'k Key> + Clone) -> Bound<'q> {
     query
-        .bind(keys.clone().map(|key| key.0).collect::<Vec<_>>())
+        .bind(keys.clone().map(|key| id(key.0)).collect::<Vec<_>>())
         .bind(keys.clone().map(|key| key.1).collect::<Vec<_>>())
-        .bind(keys.clone().map(|key| key.2.to_vec()).collect::<Vec<_>>())
-        .bind(keys.map(|key| key.3).collect::<Vec<_>>())
+        .bind(keys.clone().map(|key| &key.2[..]).collect::<Vec<_>>())
+        .bind(keys.map(|key| id(key.3)).collect::<Vec<_>>())
+}
+
+/// A number as wide as the columns that hold it. The tables that give such numbers give none that is wider.
+fn id(number: i64) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn small(number: i64) -> i16 {
+    i16::try_from(number).unwrap_or(i16::MAX)
 }
 
 fn known(row: &PgRow) -> Driver<(Key, Mutable)> {

@@ -6,15 +6,16 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::join;
 use sqlx::query::Query;
 use sqlx::sqlite::{
     Sqlite, SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
     SqliteSynchronous,
 };
-use sqlx::{Column, Row as _};
+use sqlx::{Arguments, Column, Row as _};
 
 use super::dialect::{Arg, Dialect, Driver};
-use super::rows::{Key, Mutable, Row};
+use super::rows::{Familiar, Key, Lesson, Mutable, Row};
 use super::sql_store::SqlStore;
 use super::{Answer, Missing, StoreError, newer, newest};
 use crate::domain::time::Millis;
@@ -28,6 +29,13 @@ const READERS: u32 = 3;
 
 /// An archive in an SQLite file.
 pub type SqliteStore = SqlStore<Sqlite>;
+
+/// Adds values to arguments, one after the other.
+macro_rules! all {
+    ($arguments:expr, $($value:expr),+) => {
+        Ok(()) $(.and_then(|()| $arguments.add($value).map_err(sqlx::Error::Encode)))+
+    };
+}
 
 type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;
 
@@ -126,23 +134,57 @@ impl Dialect for Sqlite {
         Ok(known)
     }
 
-    async fn there(connection: &mut SqliteConnection, account: i64, rows: &[Row<'_>]) -> Driver<HashMap<Key, Mutable>> {
-        let mut there = HashMap::new();
-        for (text, rows) in bulk::THERE.pieces(rows) {
-            let query = rows.iter().fold(sqlx::query(text), |query, row| bind_key(query, account, &row.key));
-            for row in query.fetch_all(&mut *connection).await? {
-                let (key, mutable) = known(&row)?;
-                there.insert(key, mutable);
-            }
+    async fn familiar(connection: &mut SqliteConnection, account: i64, rows: &[&Row<'_>]) -> Driver<Familiar> {
+        let pieces = bulk::FAMILIAR.pieces(rows).map(|(text, rows)| {
+            let lessons = |arguments: &mut SqliteArguments, row: &&Row<'_>| {
+                let Lesson { status, kind, message_type } = row.teaches();
+                add_key(arguments, &row.key)?;
+                all!(arguments, status, kind, message_type)
+            };
+            arguments(rows, 7, lessons, Some(account)).map(|arguments| (text, arguments))
+        });
+        let mut familiar = Familiar::default();
+        for row in fetched(connection, pieces).await? {
+            familiar.there += u64::try_from(row.try_get::<i64, _>("there")?).unwrap_or(0);
+            familiar.teachable |= row.try_get::<bool, _>("teachable")?;
         }
-        Ok(there)
+        Ok(familiar)
+    }
+
+    async fn there(
+        connection: &mut SqliteConnection,
+        account: i64,
+        rows: &[&Row<'_>],
+    ) -> Driver<HashMap<Key, Mutable>> {
+        let pieces = bulk::THERE.pieces(rows).map(|(text, rows)| {
+            let key = |arguments: &mut SqliteArguments, row: &&Row<'_>| add_key(arguments, &row.key);
+            arguments(rows, 4, key, Some(account)).map(|arguments| (text, arguments))
+        });
+        fetched(connection, pieces).await?.iter().map(known).collect()
     }
 
     async fn add(connection: &mut SqliteConnection, account: i64, rows: &[&Row<'_>], now: Millis) -> Driver<u64> {
+        let (plain, special): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.is_plain());
+        let plain = bulk::PLAIN.pieces(&plain).map(|(text, rows)| {
+            let row = |arguments: &mut SqliteArguments, row: &&Row<'_>| add_plain(arguments, account, row, now);
+            arguments(rows, 9, row, None).map(|arguments| (text, arguments))
+        });
+        let special = bulk::MESSAGES.pieces(&special).map(|(text, rows)| {
+            let row = |arguments: &mut SqliteArguments, row: &&Row<'_>| {
+                add_plain(arguments, account, row, now)?;
+                add_special(arguments, row)
+            };
+            arguments(rows, 19, row, None).map(|arguments| (text, arguments))
+        });
+        let mut pieces = plain.chain(special);
         let mut added = 0;
-        for (text, rows) in bulk::MESSAGES.pieces(rows) {
-            let query = rows.iter().fold(sqlx::query(text), |query, row| bind_message(query, account, row, now));
-            added += query.execute(&mut *connection).await?.rows_affected();
+        let mut next = pieces.next().transpose()?;
+        while let Some((text, arguments)) = next {
+            // SQLite works on a piece in a thread of its own; meanwhile the next is made ready in this one.
+            let execute = sqlx::query_with(text, arguments).execute(&mut *connection);
+            let (done, following) = join!(execute, async { pieces.next().transpose() });
+            added += done?.rows_affected();
+            next = following?;
         }
         Ok(added)
     }
@@ -150,7 +192,13 @@ impl Dialect for Sqlite {
     async fn learn(connection: &mut SqliteConnection, account: i64, learned: &[(Key, Mutable)]) -> Driver<u64> {
         let mut changed = 0;
         for (key, now) in learned {
-            let query = bind_key(sqlx::query(bulk::LEARN), account, key)
+            let (recipient, sent_at, hash, occurrence) = key;
+            let query = sqlx::query(bulk::LEARN)
+                .bind(account)
+                .bind(recipient)
+                .bind(sent_at)
+                .bind(&hash[..])
+                .bind(occurrence)
                 .bind(now.conversation)
                 .bind(now.message_type)
                 .bind(now.status.map(|d| d.status as i64))
@@ -183,24 +231,68 @@ fn known(row: &SqliteRow) -> Driver<(Key, Mutable)> {
     Ok((key, mutable))
 }
 
-fn bind_key<'q>(query: Bound<'q>, account: i64, key: &Key) -> Bound<'q> {
-    query.bind(account).bind(key.0).bind(key.1).bind(key.2.to_vec()).bind(key.3)
+/// The rows that all pieces of a question answer with.
+async fn fetched(
+    connection: &mut SqliteConnection,
+    mut pieces: impl Iterator<Item = Driver<(&'static str, SqliteArguments)>>,
+) -> Driver<Vec<SqliteRow>> {
+    let mut rows = Vec::new();
+    let mut next = pieces.next().transpose()?;
+    while let Some((text, arguments)) = next {
+        let fetch = sqlx::query_with(text, arguments).fetch_all(&mut *connection);
+        let (found, following) = join!(fetch, async { pieces.next().transpose() });
+        rows.append(&mut found?);
+        next = following?;
+    }
+    Ok(rows)
 }
 
-fn bind_message<'q>(query: Bound<'q>, account: i64, row: &'q Row<'_>, now: Millis) -> Bound<'q> {
-    bind_key(query, account, &row.key)
-        .bind(row.conversation)
-        .bind(row.sender)
-        .bind(row.encoding)
-        .bind(row.is_text())
-        .bind(row.status.map(|d| d.status as i64))
-        .bind(row.status.and_then(|d| d.at).map(|at| at.0))
-        .bind(row.message_type)
-        .bind(row.payload_type)
-        .bind(row.cipher_suite)
-        .bind(now.0)
-        .bind(row.provider_id)
-        .bind(row.payload)
-        .bind(row.readable())
-        .bind(row.extra)
+/// The values of a piece's rows, `width` each, and what comes after them.
+fn arguments<R>(
+    rows: &[R],
+    width: usize,
+    add: impl Fn(&mut SqliteArguments, &R) -> Driver<()>,
+    last: Option<i64>,
+) -> Driver<SqliteArguments> {
+    let mut arguments = SqliteArguments::default();
+    arguments.reserve(rows.len() * width + 1, 0);
+    rows.iter().try_for_each(|row| add(&mut arguments, row))?;
+    last.map_or(Ok(()), |last| all!(arguments, last))?;
+    Ok(arguments)
+}
+
+fn add_key(arguments: &mut SqliteArguments, (recipient, sent_at, hash, occurrence): &Key) -> Driver<()> {
+    all!(arguments, *sent_at, *recipient, &hash[..], *occurrence)
+}
+
+fn add_plain(arguments: &mut SqliteArguments, account: i64, row: &Row<'_>, now: Millis) -> Driver<()> {
+    let (recipient, sent_at, hash, _) = &row.key;
+    all!(
+        arguments,
+        *sent_at,
+        *recipient,
+        &hash[..],
+        account,
+        row.conversation,
+        row.sender,
+        row.message_type,
+        now.0,
+        row.payload
+    )
+}
+
+fn add_special(arguments: &mut SqliteArguments, row: &Row<'_>) -> Driver<()> {
+    all!(
+        arguments,
+        row.key.3,
+        row.encoding,
+        row.is_text(),
+        row.status.map(|d| d.status as i64),
+        row.status.and_then(|d| d.at).map(|at| at.0),
+        row.payload_type,
+        row.cipher_suite,
+        row.provider_id,
+        row.readable(),
+        row.extra
+    )
 }

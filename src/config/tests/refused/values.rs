@@ -108,13 +108,13 @@ fn the_page_listens_on_an_address() {
 
 #[test]
 fn a_number_lies_in_its_range() {
-    assert_eq!(agora("", "requests_per_second = 0"), "7:23: `requests_per_second` must be from 0.001 to 1000");
-    assert_eq!(agora("", "requests_per_second = -1.5"), "7:23: `requests_per_second` must be from 0.001 to 1000");
-    assert_eq!(agora("", "requests_per_second = nan"), "7:23: `requests_per_second` must be from 0.001 to 1000");
-    assert_eq!(agora("", "requests_per_second = inf"), "7:23: `requests_per_second` must be from 0.001 to 1000");
+    assert_eq!(agora("", "requests_per_second = 0"), "7:23: `requests_per_second` must be from 0.001 to 100000");
+    assert_eq!(agora("", "requests_per_second = -1.5"), "7:23: `requests_per_second` must be from 0.001 to 100000");
+    assert_eq!(agora("", "requests_per_second = nan"), "7:23: `requests_per_second` must be from 0.001 to 100000");
+    assert_eq!(agora("", "requests_per_second = inf"), "7:23: `requests_per_second` must be from 0.001 to 100000");
     assert_eq!(
         agora("", "requests_per_second = 99999999999"),
-        "7:23: `requests_per_second` must be from 0.001 to 1000"
+        "7:23: `requests_per_second` must be from 0.001 to 100000"
     );
     assert_eq!(web3mq("", "page_size = 0"), "7:13: `page_size` must be from 1 to 1000");
     assert_eq!(web3mq("", "page_size = -1"), "7:13: `page_size` must be from 1 to 1000");

@@ -1,0 +1,79 @@
+//! The history that is measured with: made up as it is needed, the same every time.
+
+use crate::domain::identity::identify;
+use crate::domain::message::{Conversation, ConversationKind, Encoding, Message, Payload};
+use crate::domain::time::{Millis, Second};
+use crate::domain::window::Window;
+use crate::store::{AccountId, Commit, Seal, StreamId};
+
+/// Messages to a window.
+pub(super) const WINDOW: usize = 1000;
+/// Who speaks, and where. Each conversation is a stream.
+pub(super) const SENDERS: usize = 50;
+pub(super) const CONVERSATIONS: usize = 4;
+/// 2026-01-05T00:00:00Z.
+pub(super) const START: Second = Second(1_767_571_200);
+/// Between a message and the next of the same conversation.
+const PAUSE_S: i64 = 8;
+const WINDOW_S: i64 = WINDOW as i64 * PAUSE_S;
+/// Payloads are this long.
+const SHORTEST: usize = 100;
+const LONGEST: usize = 200;
+
+const WORDS: [&str; 16] = [
+    "the", "build", "is", "broken", "again", "after", "lunch", "could", "someone", "look", "at", "staging", "thanks",
+    "größer", "than", "before",
+];
+
+/// A conversation's name.
+pub(super) fn conversation(number: usize) -> String {
+    format!("channel-{number}")
+}
+
+/// A sender's name.
+pub(super) fn sender(number: usize) -> String {
+    format!("user-{number:02}")
+}
+
+/// The key of the stream that follows a conversation, and of another that brings the same messages again.
+pub(super) fn streams() -> Vec<String> {
+    let keys = |prefix: &str| (0..CONVERSATIONS).map(|n| format!("{prefix}={}", conversation(n))).collect::<Vec<_>>();
+    [keys("destination"), keys("again")].concat()
+}
+
+/// Window number `n`, and all that was said in it: the conversations take turns.
+pub(super) fn window(n: usize, account: AccountId, stream: StreamId) -> Commit {
+    let messages: Vec<Message> = (0..WINDOW).map(|i| message(n, i)).collect();
+    let from = START.plus((n / CONVERSATIONS) as i64 * WINDOW_S);
+    // From and to differ.
+    let window = Window::new(from, from.plus(WINDOW_S)).unwrap_or_else(|| unreachable!("windows have a length"));
+    let count = messages.len() as u64;
+    let seal = Seal { window, messages: count, provider_count: Some(count), doubt: None };
+    Commit { account, stream, window, seal: Some(seal), messages: identify(messages), unreadable: Vec::new() }
+}
+
+/// Message number `i` of window number `n`.
+pub(super) fn message(n: usize, i: usize) -> Message {
+    let mut dice = fastrand::Rng::with_seed((n * WINDOW + i) as u64);
+    let second = (n / CONVERSATIONS) as i64 * WINDOW_S + i as i64 * PAUSE_S;
+    let recipient = conversation(n % CONVERSATIONS);
+    let length = dice.usize(SHORTEST..LONGEST);
+    let mut text = String::with_capacity(LONGEST + 8);
+    while text.len() < length {
+        text.push_str(dice.choice(WORDS).unwrap_or_default());
+        text.push(' ');
+    }
+    Message {
+        sender: sender(dice.usize(0..SENDERS)),
+        conversation: Conversation::named(ConversationKind::Channel, &recipient),
+        recipient,
+        sent_at: Millis(START.plus(second).start().0 + dice.i64(0..1000)),
+        payload: Payload { bytes: text.into_bytes(), encoding: Encoding::Utf8 },
+        provider_id: None,
+        message_type: Some("group_message".to_owned()),
+        payload_type: None,
+        cipher_suite: None,
+        status: None,
+        extra: None,
+    }
+}

@@ -1,0 +1,199 @@
+//! What is measured, each in one run.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use tokio::time::{Instant, sleep};
+
+use super::super::Failure;
+use super::history::{self, CONVERSATIONS, SENDERS, START, WINDOW};
+use super::place::Place;
+use super::usage::Usage;
+use crate::domain::clock::Clock;
+use crate::store::{NewAccount, Registered, Store, StoreError, Written};
+
+/// Windows that are made up at a time, before their commits are timed.
+const CHUNK: usize = 20;
+/// How often a child's memory is looked at.
+const LOOK: Duration = Duration::from_millis(5);
+/// How often each question is asked.
+const QUESTIONS: usize = 25;
+
+/// What writing came to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Speed {
+    /// Messages a second.
+    pub(super) rate: f64,
+    /// Seconds of processor time, the database server's not included.
+    pub(super) cpu: f64,
+    /// Bytes resident at the most.
+    pub(super) peak: u64,
+}
+
+/// Commits every window, timing nothing else. With `again`, by other streams, to which the same messages belong.
+pub(super) async fn store(
+    place: &Place,
+    store: &Arc<dyn Store>,
+    messages: usize,
+    again: bool,
+    clock: &dyn Clock,
+) -> Result<Speed, Failure> {
+    let streams = history::streams();
+    let account =
+        NewAccount { name: "bench", provider: "agora", streams: Some(&streams), since: Some(START), horizon: None };
+    let Registered { account, streams, .. } = store.register(&account).await?;
+    let streams = &streams[if again { CONVERSATIONS } else { 0 }..];
+    let windows = messages.div_ceil(WINDOW);
+    let (mut took, mut cpu, mut new) = (Duration::ZERO, Duration::ZERO, 0);
+    for first in (0..windows).step_by(CHUNK) {
+        let chunk = first..(first + CHUNK).min(windows);
+        let chunk: Vec<_> = chunk.map(|n| [history::window(n, account, streams[n % CONVERSATIONS].0)]).collect();
+        let (begun, used) = (Instant::now(), Usage::own().cpu);
+        let commits = chunk.iter().map(|window| store.commit(window, clock.now()));
+        let written: Vec<Vec<Written>> = stream::iter(commits).buffered(place.lanes()).try_collect().await?;
+        took += begun.elapsed();
+        cpu += Usage::own().cpu.saturating_sub(used);
+        new += written.iter().flatten().map(|written| written.new).sum::<u64>();
+    }
+    let expected = if again { 0 } else { (windows * WINDOW) as u64 };
+    if new != expected {
+        let fault = format!("{new} messages were new, not {expected}");
+        return Err(StoreError::Inconsistent { what: "bench", fault }.into());
+    }
+    let rate = (windows * WINDOW) as f64 / took.as_secs_f64();
+    Ok(Speed { rate, cpu: cpu.as_secs_f64(), peak: Usage::own().peak })
+}
+
+/// The bytes of all payloads.
+pub(super) fn payload_bytes(messages: usize) -> usize {
+    (0..messages).map(|n| history::message(n / WINDOW, n % WINDOW).payload.bytes.len()).sum()
+}
+
+/// How long a reader waits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading {
+    pub(super) conversation: Duration,
+    pub(super) sender: Duration,
+    pub(super) day: Duration,
+}
+
+/// Asks what readers ask, through the `archive` view.
+pub(super) async fn reading(place: &Place, messages: usize) -> Result<Reading, Failure> {
+    let direct = place.direct().await?;
+    let mut times = [const { Vec::new() }; 3];
+    let days = (messages / CONVERSATIONS * 8 / 86_400).max(1) as i64;
+    for n in 0..QUESTIONS {
+        let day_ms = START.start().0 + (n as i64 % days) * 86_400_000;
+        let questions = [
+            format!(
+                "SELECT sent_at, sender, body FROM archive WHERE conversation_id = (SELECT id FROM conversation \
+                 WHERE name = '{}') ORDER BY sent_at_ms DESC LIMIT 100",
+                history::conversation(n % CONVERSATIONS)
+            ),
+            format!(
+                "SELECT sent_at, conversation, body FROM archive WHERE sender_id = (SELECT id FROM name \
+                 WHERE value = '{}') ORDER BY sent_at_ms DESC LIMIT 100",
+                history::sender(n % SENDERS)
+            ),
+            format!(
+                "SELECT count(*) FROM archive WHERE sent_at_ms >= {day_ms} AND sent_at_ms < {}",
+                day_ms + 86_400_000
+            ),
+        ];
+        for (times, question) in times.iter_mut().zip(&questions) {
+            let begun = Instant::now();
+            direct.rows(question).await?;
+            times.push(begun.elapsed());
+        }
+    }
+    direct.close().await;
+    let [conversation, sender, day] = times.map(|mut times| {
+        times.sort_unstable();
+        times[QUESTIONS / 2]
+    });
+    Ok(Reading { conversation, sender, day })
+}
+
+/// The sandbox without limits and `backscroll sync`, each a process of its own; then the same once more, after the
+/// ledger has been forgotten. The processor time and the memory are those of `sync`.
+pub(super) async fn end_to_end(place: &Place, scratch: &Path, messages: usize) -> Result<[Speed; 2], Failure> {
+    place.create().await?.close().await;
+    let config = scratch.join("config.toml");
+    let _sandbox = sandbox(place, &config, messages).await?;
+    let first = sync(&config, messages).await?;
+    let direct = place.direct().await?;
+    let archived = direct.number("SELECT count(*) FROM message").await?;
+    if archived != messages as i64 {
+        let fault = format!("{archived} messages were archived, not {messages}");
+        return Err(StoreError::Inconsistent { what: "bench", fault }.into());
+    }
+    direct.execute("DELETE FROM sealed_window").await?;
+    direct.close().await;
+    Ok([first, sync(&config, messages).await?])
+}
+
+/// A child that ends with us.
+struct Child(std::process::Child);
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts a sandbox; it serves, and has written the configuration, when this returns.
+async fn sandbox(place: &Place, config: &Path, messages: usize) -> Result<Child, Failure> {
+    let mut sandbox = Child(
+        Command::new(std::env::current_exe()?)
+            .args(["sandbox", "--listen", "127.0.0.1:0", "--plain", "--users", "0", "--ready-after", "0ms"])
+            .args(["--requests-per-second", "0", "--messages", &messages.to_string()])
+            .args(["--database", &place.url, "--log", "warn", "--write-config"])
+            .arg(config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()?,
+    );
+    let stdout = sandbox.0.stdout.take();
+    let started = tokio::task::spawn_blocking(move || {
+        let lines = stdout.into_iter().flat_map(|stdout| BufReader::new(stdout).lines());
+        lines.map_while(Result::ok).any(|line| line.starts_with("Rules"))
+    });
+    match started.await {
+        Ok(true) => Ok(sandbox),
+        _ => Err(Failure::Usage("the sandbox did not start".to_owned())),
+    }
+}
+
+async fn sync(config: &Path, messages: usize) -> Result<Speed, Failure> {
+    let begun = Instant::now();
+    let sync = Command::new(std::env::current_exe()?)
+        .arg("sync")
+        .arg("--config")
+        .arg(config)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()?;
+    let mut sync = Child(sync);
+    let mut used = Usage::default();
+    let status = loop {
+        if let Some(status) = sync.0.try_wait()? {
+            break status;
+        }
+        if let Some(now) = Usage::of(sync.0.id()) {
+            used = now;
+        }
+        sleep(LOOK).await;
+    };
+    // Exit 1 says that something is not sealed: the last minutes never are.
+    if !matches!(status.code(), Some(0 | 1)) {
+        return Err(Failure::Usage(format!("`backscroll sync` ended with {status}")));
+    }
+    let rate = messages as f64 / begun.elapsed().as_secs_f64();
+    Ok(Speed { rate, cpu: used.cpu.as_secs_f64(), peak: used.peak })
+}
