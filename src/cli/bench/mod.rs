@@ -51,6 +51,9 @@ enum Measure {
     Read,
 }
 
+/// Which of the answers' times is meant.
+type Question = fn(&Reading) -> std::time::Duration;
+
 /// All runs' figures.
 #[derive(Debug, Default)]
 struct Figures {
@@ -150,7 +153,7 @@ fn report(args: &Args, place: &Place, figures: &Figures) -> impl std::fmt::Displ
         let bytes = median(&figures.bytes);
         rows.push(plain("bytes a message on disk", format!("{bytes:.0}"), format!("{:.2}", bytes / payload), goal));
     }
-    let questions: [(&str, fn(&Reading) -> std::time::Duration); 3] = [
+    let questions: [(&str, Question); 3] = [
         ("a conversation's latest 100, ms", |reading| reading.conversation),
         ("a sender's latest 100, ms", |reading| reading.sender),
         ("a day's count, ms", |reading| reading.day),
