@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use super::StoreError;
 use super::rows::{Familiar, Key, Mutable, Row};
 use crate::domain::time::Millis;
 
@@ -136,4 +137,28 @@ impl<'a> From<&'a [u8]> for Arg<'a> {
     fn from(value: &'a [u8]) -> Self {
         Self::Bytes(value)
     }
+}
+
+/// The one row that a statement answers with.
+pub(super) async fn one<DB: Dialect>(
+    connection: &mut DB::Connection,
+    what: &'static str,
+    sql: &'static str,
+    args: &[Arg<'_>],
+) -> Result<DB::Row, StoreError> {
+    let rows = DB::fetch(connection, sql, args).await.map_err(StoreError::at(what))?;
+    rows.into_iter().next().ok_or_else(|| StoreError::at(what)(sqlx::Error::RowNotFound))
+}
+
+pub(super) fn int<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<i64, StoreError> {
+    maybe_int::<DB>(row, column)?
+        .ok_or_else(|| StoreError::Inconsistent { what: column, fault: "NULL where a number must be".to_owned() })
+}
+
+pub(super) fn maybe_int<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<Option<i64>, StoreError> {
+    DB::int(row, column).map_err(StoreError::at(column))
+}
+
+pub(super) fn text<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<Option<String>, StoreError> {
+    DB::text(row, column).map_err(StoreError::at(column))
 }

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::dialect::Dialect;
-use super::sql_store::{int, maybe_int, text};
+use super::dialect::{Dialect, int, maybe_int, one, text};
 use super::{Seal, StoreError, sql};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
@@ -105,20 +104,15 @@ pub(super) async fn read<DB: Dialect>(connection: &mut DB::Connection) -> Result
 pub(super) async fn write<DB: Dialect>(tx: &mut DB::Connection, ledger: &Ledger) -> Result<(), StoreError> {
     const WHAT: &str = "restore";
     let failed = StoreError::at(WHAT);
-    let account = super::sql_store::one::<DB>(
-        tx,
-        WHAT,
-        sql::REGISTER_ACCOUNT,
-        &[(&ledger.account).into(), (&ledger.provider).into()],
-    )
-    .await?;
+    let account =
+        one::<DB>(tx, WHAT, sql::REGISTER_ACCOUNT, &[(&ledger.account).into(), (&ledger.provider).into()]).await?;
     let account = int::<DB>(&account, "id")?;
     let standing = [ledger.horizon.map(|h| h.0).into(), ledger.settled.0.into(), ledger.wanted_to.0.into()];
     let [horizon, settled, wanted_to] = standing;
     DB::execute(tx, sql::STANDS, &[account.into(), horizon, settled, wanted_to]).await.map_err(&failed)?;
     for stream in &ledger.streams {
         let args = [account.into(), (&stream.key).into(), stream.wanted_from.0.into(), i64::from(stream.active).into()];
-        let id = super::sql_store::one::<DB>(tx, WHAT, sql::RESTORE_STREAM, &args).await?;
+        let id = one::<DB>(tx, WHAT, sql::RESTORE_STREAM, &args).await?;
         let id = int::<DB>(&id, "id")?;
         DB::execute(tx, sql::FORGET_WINDOWS, &[id.into()]).await.map_err(&failed)?;
         for (seal, sealed_at) in &stream.windows {

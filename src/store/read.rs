@@ -1,10 +1,10 @@
 //! Messages out of the archive again, as they went in.
 
-use super::dialect::{Arg, Dialect};
-use super::sql_store::{int, maybe_int, text};
+use super::dialect::{Arg, Dialect, int, maybe_int, text};
+use super::rows::delivery;
 use super::{StoreError, sql};
 use crate::domain::identity::{Fingerprint, Identified};
-use crate::domain::message::{Conversation, ConversationKind, Delivery, Encoding, Message, Payload, Status};
+use crate::domain::message::{Conversation, ConversationKind, Encoding, Message, Payload};
 use crate::domain::time::Millis;
 
 /// A message with its place in the archive.
@@ -100,17 +100,6 @@ fn archived<DB: Dialect>(row: &DB::Row) -> Result<Archived, StoreError> {
             occurrence,
         },
     })
-}
-
-/// What the columns of a row say about its status.
-pub(super) fn delivery(status: Option<i64>, at: Option<i64>) -> Option<Delivery> {
-    let status = match status {
-        Some(1) => Some(Status::Received),
-        Some(2) => Some(Status::Delivered),
-        Some(3) => Some(Status::Read),
-        _ => None,
-    };
-    status.map(|status| Delivery { status, at: at.map(Millis) })
 }
 
 fn encoding(code: i64) -> Result<Encoding, StoreError> {

@@ -4,10 +4,10 @@
 use std::collections::{HashMap, HashSet};
 
 use super::StoreError;
-use super::read::delivery;
 use crate::domain::body::Body;
 use crate::domain::identity::Identified;
-use crate::domain::message::{ConversationKind, Delivery, Encoding};
+use crate::domain::message::{ConversationKind, Delivery, Encoding, Status};
+use crate::domain::time::Millis;
 
 /// The numbers of the names that a batch mentions.
 #[derive(Debug, Default)]
@@ -84,6 +84,17 @@ impl Mutable {
     ) -> Self {
         Self { conversation, kind_unknown, message_type, status: delivery(status, status_at) }
     }
+}
+
+/// What the columns of a row say about its status.
+pub(super) fn delivery(status: Option<i64>, at: Option<i64>) -> Option<Delivery> {
+    let status = match status {
+        Some(1) => Some(Status::Received),
+        Some(2) => Some(Status::Delivered),
+        Some(3) => Some(Status::Read),
+        _ => None,
+    };
+    status.map(|status| Delivery { status, at: at.map(Millis) })
 }
 
 /// All names that the messages mention, each once.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::{Acquire, Pool, Transaction};
 
-use super::dialect::{Arg, Dialect};
+use super::dialect::{Arg, Dialect, int, maybe_int, one, text};
 use super::ledger::{self, Ledger, window_of};
 use super::numbering::Numbering;
 use super::read::{self, Archived, Cursor};
@@ -220,28 +220,4 @@ fn status_of<DB: Dialect>(row: &DB::Row, runs: &Runs) -> Result<StreamStatus, St
 fn pause_of<DB: Dialect>(row: &DB::Row) -> Result<Option<Pause>, StoreError> {
     let reason = text::<DB>(row, "paused_reason")?.unwrap_or_default();
     Ok(maybe_int::<DB>(row, "paused_until_ms")?.map(|until| Pause { until: Millis(until), reason }))
-}
-
-/// The one row that a statement answers with.
-pub(super) async fn one<DB: Dialect>(
-    connection: &mut DB::Connection,
-    what: &'static str,
-    sql: &'static str,
-    args: &[Arg<'_>],
-) -> Result<DB::Row, StoreError> {
-    let rows = DB::fetch(connection, sql, args).await.map_err(StoreError::at(what))?;
-    rows.into_iter().next().ok_or_else(|| StoreError::at(what)(sqlx::Error::RowNotFound))
-}
-
-pub(super) fn int<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<i64, StoreError> {
-    maybe_int::<DB>(row, column)?
-        .ok_or_else(|| StoreError::Inconsistent { what: column, fault: "NULL where a number must be".to_owned() })
-}
-
-pub(super) fn maybe_int<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<Option<i64>, StoreError> {
-    DB::int(row, column).map_err(StoreError::at(column))
-}
-
-pub(super) fn text<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<Option<String>, StoreError> {
-    DB::text(row, column).map_err(StoreError::at(column))
 }

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::dialect::{Arg, Dialect, Driver};
+use super::dialect::{Arg, Dialect, Driver, int, maybe_int, text};
 use super::rows::{Familiar, Key, Mutable, Numbers, Row};
-use super::sql_store::{int, maybe_int, text};
 use super::{Commit, JOINED_MESSAGES, Quarantined, Seal, StoreError, StreamId, Written, sql};
 use crate::domain::time::Millis;
 

@@ -82,7 +82,8 @@ fn it_archives_at_every_tick_and_ends_in_order() {
 
 #[test]
 fn windows_in_hand_are_finished_after_the_word_to_stop() {
-    let bed = ticking(&["--messages", "3000", "--topic-messages", "0", "--latency", "40ms", "--plain"]).only("agora");
+    let flags = ["--messages", "3000", "--topic-messages", "0", "--requests-per-second", "50", "--plain"];
+    let bed = ticking(&flags).only("agora");
     let mut daemon = Daemon::start(&bed);
     wait_until("windows under way", || bed.sandbox.rules().total.read > 0);
     let before = bed.sandbox.rules().total.requests();
