@@ -82,7 +82,8 @@ pub trait Store: Send + Sync {
     /// Completes it.
     async fn end_run(&self, run: RunId, tally: &Tally, now: Millis) -> Result<(), StoreError>;
 
-    /// Every active stream, in the order of accounts and keys.
+    /// Every active stream, in the order of accounts and keys; and of an account that is paused before any of its
+    /// streams was looked at, a row in their place.
     async fn status(&self) -> Result<Vec<StreamStatus>, StoreError>;
 
     /// Up to `limit` messages behind the cursor and before `to`, in order of time.

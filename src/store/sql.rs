@@ -45,14 +45,16 @@ pub(super) const END_RUN: &str = "
     SET finished_at_ms = $2, requests = $3, new = $4, changed = $5, windows = $6, errors = $7, last_error = $8
     WHERE id = $1";
 
+/// An account whose credentials were refused at once has no stream yet, but a pause that somebody must know of.
 pub(super) const STATUS: &str = "
-    SELECT s.id, a.name AS account, a.provider, s.key, s.wanted_from_s, a.settled_s, a.wanted_to_s, a.horizon_s,
+    SELECT coalesce(s.id, 0) AS id, a.name AS account, a.provider, coalesce(s.key, '(none yet)') AS key,
+           coalesce(s.wanted_from_s, a.settled_s) AS wanted_from_s, a.settled_s, a.wanted_to_s, a.horizon_s,
            s.error, s.hint, a.paused_until_ms, a.paused_reason,
            (SELECT CAST(coalesce(sum(messages), 0) AS BIGINT) FROM sealed_window w WHERE w.stream_id = s.id) AS messages,
            (SELECT count(*) FROM sealed_window w WHERE w.stream_id = s.id AND doubt IS NOT NULL) AS suspect,
            (SELECT count(*) FROM quarantine q WHERE q.stream_id = s.id) AS quarantined
-    FROM stream s JOIN account a ON a.id = s.account_id
-    WHERE s.active = 1
+    FROM account a LEFT JOIN stream s ON s.account_id = a.id AND s.active = 1
+    WHERE s.id IS NOT NULL OR a.paused_until_ms IS NOT NULL
     ORDER BY a.name, s.key";
 
 /// The window before, or around, the start of a new one.

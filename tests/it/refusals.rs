@@ -111,6 +111,7 @@ fn wrong_credentials_are_noticed_before_anything_is_planned() {
     assert!(bed.number("SELECT count(*) FROM archive") > 50);
     bed.sync().lacking();
     assert_eq!(bed.sandbox.rules().accounts["sandbox"].requests(), 2);
+    bed.run(&["status"]).good().says("(none yet)").says("paused").says("status 401");
 
     let bed = bed.with("mistyped", CUSTOMER_SECRET);
     bed.run(&["check"]).good();
