@@ -15,11 +15,13 @@ mod wire;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use crate::domain::message::{Message, Unreadable};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 pub use error::{Advice, ProviderError};
+use http::Http;
 
 /// One account at a provider.
 ///
@@ -41,20 +43,33 @@ pub trait Provider: Send + Sync {
     /// Makes sure that the credentials are accepted, at the price of one request.
     async fn check(&self) -> Result<(), ProviderError>;
 
+    /// The way to the provider: its clock, the account's budget.
+    fn http(&self) -> &Http;
+
     /// Provider-now.
-    fn now(&self) -> Millis;
+    fn now(&self) -> Millis {
+        self.http().clock().now()
+    }
 
     /// How far this machine's clock is from the provider's, if it is off at all.
-    fn skew(&self) -> Option<Duration>;
+    fn skew(&self) -> Option<Duration> {
+        self.http().clock().skew()
+    }
 
     /// How many requests have been sent so far, answered or not.
-    fn requests(&self) -> u64;
+    fn requests(&self) -> u64 {
+        self.http().requests()
+    }
 
     /// For how long the provider will not hear from us because it told us to be quiet.
-    fn paused_for(&self) -> Option<Duration>;
+    fn paused_for(&self) -> Option<Duration> {
+        self.http().budget().paused_for()
+    }
 
     /// Keeps quiet for so long: a penalty that an earlier process was given.
-    fn pause_for(&self, left: Duration);
+    fn pause_for(&self, left: Duration) {
+        self.http().budget().pause_until(Instant::now() + left);
+    }
 }
 
 /// What the engine must know of an account.

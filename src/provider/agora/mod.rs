@@ -348,24 +348,8 @@ impl Provider for Agora {
         self.count(self.streams.first().unwrap_or(&anyone), window).await.map(|_| ())
     }
 
-    fn now(&self) -> Millis {
-        self.http.clock().now()
-    }
-
-    fn skew(&self) -> Option<Duration> {
-        self.http.clock().skew()
-    }
-
-    fn requests(&self) -> u64 {
-        self.http.requests()
-    }
-
-    fn paused_for(&self) -> Option<Duration> {
-        self.http.budget().paused_for()
-    }
-
-    fn pause_for(&self, left: Duration) {
-        self.http.budget().pause_until(Instant::now() + left);
+    fn http(&self) -> &Http {
+        &self.http
     }
 }
 

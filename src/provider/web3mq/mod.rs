@@ -11,7 +11,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
-use tokio::time::Instant;
 
 use super::budget::Turn;
 use super::error::ProviderError;
@@ -244,23 +243,7 @@ impl Provider for Web3mq {
         }
     }
 
-    fn now(&self) -> Millis {
-        self.http.clock().now()
-    }
-
-    fn skew(&self) -> Option<Duration> {
-        self.http.clock().skew()
-    }
-
-    fn requests(&self) -> u64 {
-        self.http.requests()
-    }
-
-    fn paused_for(&self) -> Option<Duration> {
-        self.http.budget().paused_for()
-    }
-
-    fn pause_for(&self, left: Duration) {
-        self.http.budget().pause_until(Instant::now() + left);
+    fn http(&self) -> &Http {
+        &self.http
     }
 }
