@@ -34,9 +34,8 @@ pub enum Turn {
 pub struct Budget {
     /// Nothing where the account has no limit.
     pace: Option<Pace>,
-    /// When the last requests were let go, newest last. The lock is handed over in order of arrival and held while
-    /// waiting: whoever holds it goes next.
-    released: Mutex<VecDeque<Instant>>,
+    /// The lock is handed over in order of arrival and held while waiting: whoever holds it goes next.
+    released: Mutex<Released>,
     /// Requests of [`Turn::Finish`] that wait, and the word that one of them has gone.
     finishing: AtomicUsize,
     finisher_gone: Notify,
@@ -51,6 +50,28 @@ struct Pace {
     burst: usize,
     /// … over how long.
     period: Duration,
+}
+
+/// What has been let go.
+#[derive(Debug, Default)]
+struct Released {
+    /// When the last requests went, newest last: as many as the provider counts together.
+    last: VecDeque<Instant>,
+    /// When the next is due by the spacing. It follows the schedule, not the moments at which a timer that is always
+    /// a little late let the requests go: else every request would lose that little.
+    due: Option<Instant>,
+}
+
+impl Released {
+    fn note(&mut self, now: Instant, pace: Pace) {
+        if self.last.len() == pace.burst {
+            self.last.pop_front();
+        }
+        self.last.push_back(now);
+        // One that comes late does not let the next follow on its heels.
+        let base = |spacing: Duration| self.due.unwrap_or(now).max(now - spacing.min(pace.period) / 2);
+        self.due = pace.spacing.map(|spacing| base(spacing) + spacing);
+    }
 }
 
 impl Budget {
@@ -95,22 +116,18 @@ impl Budget {
             finisher_gone.await;
         };
         if let Some(pace) = self.pace {
-            if released.len() == pace.burst {
-                released.pop_front();
-            }
-            released.push_back(Instant::now());
+            released.note(Instant::now(), pace);
         }
         Ok(())
     }
 
     /// When the next request may go; nothing if now.
-    fn next_slot(&self, released: &VecDeque<Instant>) -> Option<Instant> {
+    fn next_slot(&self, released: &Released) -> Option<Instant> {
         let paused = *lock(&self.paused_until);
         let spaced = self.pace.and_then(|pace| {
-            let after_last = pace.spacing.and_then(|spacing| released.back().map(|&last| last + spacing));
-            let full = released.len() == pace.burst;
-            let after_burst = released.front().filter(|_| full).map(|&first| first + pace.period);
-            after_last.max(after_burst)
+            let full = released.last.len() == pace.burst;
+            let after_burst = released.last.front().filter(|_| full).map(|&first| first + pace.period);
+            released.due.max(after_burst)
         });
         paused.max(spaced).filter(|&slot| slot > Instant::now())
     }
@@ -182,6 +199,24 @@ mod tests {
         let at = releases(&Budget::per_second(10.0), 1001).await;
         let rate = 1000.0 / (at[1000] - at[0]).as_secs_f64();
         assert!((9.8..10.0).contains(&rate), "{rate}");
+    }
+
+    #[test]
+    fn a_timer_that_is_always_late_costs_nothing_in_the_long_run() {
+        let spacing = Duration::from_millis(100);
+        let pace = Pace { spacing: Some(spacing), burst: 10, period: spacing * 10 };
+        let (start, late) = (Instant::now(), Duration::from_millis(3));
+        let mut released = Released::default();
+        let mut now = start;
+        for _ in 0..1000 {
+            released.note(now, pace);
+            now = released.due.unwrap() + late;
+        }
+        assert_eq!(now - start, spacing * 1000 + late);
+        // But nothing is made up for that was not used.
+        let much_later = now + Duration::from_secs(60);
+        released.note(much_later, pace);
+        assert!(released.due.unwrap() >= much_later + spacing / 2);
     }
 
     #[tokio::test(start_paused = true)]
