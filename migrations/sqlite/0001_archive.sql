@@ -180,8 +180,8 @@ numbered AS (
 )
 SELECT a.name                                                AS account,
        s.key                                                 AS stream,
-       strftime('%Y-%m-%dT%H:%M:%SZ', min(from_s), 'unixepoch') AS from_at,
-       strftime('%Y-%m-%dT%H:%M:%SZ', max(to_s), 'unixepoch') AS to_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', min(from_s), 'unixepoch') AS from_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', max(to_s), 'unixepoch') AS to_at,
        sum(messages)                                         AS messages,
        CASE WHEN count(*) = count(provider_count) THEN sum(provider_count) END AS provider_count,
        CASE WHEN max(doubt) IS NULL THEN 'sealed' ELSE 'suspect' END AS state,
@@ -219,8 +219,8 @@ cut AS (
 )
 SELECT a.name                                          AS account,
        s.key                                           AS stream,
-       strftime('%Y-%m-%dT%H:%M:%SZ', h.from_s, 'unixepoch') AS from_at,
-       strftime('%Y-%m-%dT%H:%M:%SZ', h.to_s, 'unixepoch') AS to_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', h.from_s, 'unixepoch') AS from_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', h.to_s, 'unixepoch') AS to_at,
        CASE WHEN h.lost THEN 'behind the provider''s retention edge before it was fetched'
             WHEN h.from_s >= a.settled_s THEN 'fetched, but too young to be final'
             ELSE coalesce(s.error, a.paused_reason, 'not fetched yet') END AS reason,

@@ -8,10 +8,10 @@ use crate::domain::clock::Clock;
 use crate::store::{NewAccount, Store};
 
 pub(super) async fn carry_out(config: &Config, clock: Arc<dyn Clock>) -> Result<Outcome, Failure> {
-    say("configuration  ok");
+    say("configuration: ok");
     let store = open(&config.database.url, Missing::Create).await?;
     store.ping().await?;
-    say("database       ok");
+    say("database: ok");
     let mut outcome = Outcome::Good;
     for provider in accounts::providers(config, None, &clock)? {
         let name = &provider.account().name;
@@ -20,11 +20,11 @@ pub(super) async fn carry_out(config: &Config, clock: Arc<dyn Clock>) -> Result<
                 lift_pause(&*store, name, provider.account().provider).await?;
                 let skew =
                     provider.skew().map(|skew| format!(", but this machine's clock is {} s off", skew.as_secs()));
-                say(format_args!("account {name}  ok{}", skew.unwrap_or_default()));
+                say(format_args!("account {name}: ok{}", skew.unwrap_or_default()));
             }
             Err(error) => {
                 outcome = Outcome::Lacking;
-                say(format_args!("account {name}  FAILED: {error}\n  hint: {}", error.hint()));
+                say(format_args!("account {name}: FAILED: {error}\n  hint: {}", error.hint()));
             }
         }
     }

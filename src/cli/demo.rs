@@ -73,7 +73,7 @@ pub(super) async fn carry_out(args: Args, clock: Arc<dyn Clock>) -> Result<Outco
     let begun = tokio::time::Instant::now();
     let reports = to_the_end(&mut engine, Bounds::default(), &stop).await?;
     let took = begun.elapsed();
-    summary::after_sync(&reports, store.status().await?);
+    summary::after_sync(&reports, store.status().await?, clock.now().second());
     say_speed(&reports, took, &sandbox);
     for (question, sql) in QUERIES {
         say(format_args!("\n{question}\n\n  {}\n", sql.replace('\n', "\n  ")));

@@ -163,7 +163,7 @@ impl Cli {
             Command::Bench(args) => bench::carry_out(args, clock).await,
             Command::Run => run::carry_out(&Config::load(&self.config)?, clock).await,
             Command::Sync(args) => sync::carry_out(args, &Config::load(&self.config)?, clock).await,
-            Command::Status(args) => status::carry_out(&args, &Config::load(&self.config)?).await,
+            Command::Status(args) => status::carry_out(&args, &Config::load(&self.config)?, &*clock).await,
             Command::Check => check::carry_out(&Config::load(&self.config)?, clock).await,
             Command::Copy(args) => copy::carry_out(&args, &Config::load(&self.config)?).await,
             Command::Migrate(args) => migrate::carry_out(&args, &Config::load(&self.config)?).await,

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -45,7 +45,8 @@ async fn watch(progress: Arc<Progress>, shown: Box<dyn Show>, finished: Cancella
     let mut last = None;
     while tokio::time::timeout(shown.every(), finished.cancelled()).await.is_err() {
         let reading = progress.read();
-        if last.replace(reading) != Some(reading) {
+        // Before the first survey is back there is nothing to show.
+        if reading.expected > 0 && last.replace(reading) != Some(reading) {
             shown.show(reading);
         }
     }
@@ -69,9 +70,13 @@ impl Show for Lines {
 
 fn bar() -> ProgressBar {
     let bar = ProgressBar::new(0);
-    let style = "{bar:32} {human_pos} of {human_len} messages  {per_sec}  {eta} left";
+    let style = "{bar:32} {human_pos} of {human_len} messages  {speed}  {eta} left";
     if let Ok(style) = ProgressStyle::with_template(style) {
-        bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
+        let speed = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            // The bar has no place for an error.
+            let _ = write!(out, "{:.0}/s", state.per_sec());
+        };
+        bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ ").with_key("speed", speed));
     }
     bar
 }

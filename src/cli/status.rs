@@ -4,6 +4,8 @@ use serde_json::json;
 
 use super::{Failure, Missing, Outcome, open, say, summary};
 use crate::config::Config;
+use crate::domain::clock::Clock;
+use crate::domain::time::Second;
 use crate::store::StreamStatus;
 
 #[derive(Debug, clap::Args)]
@@ -13,25 +15,27 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn carry_out(args: &Args, config: &Config) -> Result<Outcome, Failure> {
+pub(super) async fn carry_out(args: &Args, config: &Config, clock: &dyn Clock) -> Result<Outcome, Failure> {
+    let now = clock.now().second();
     let store = open(&config.database.url, Missing::Refuse).await?;
     let streams = store.status().await?;
     store.close().await;
     match (args.json, streams.is_empty()) {
-        (true, _) => say(streams.iter().map(as_json).collect::<serde_json::Value>()),
+        (true, _) => say(streams.iter().map(|stream| as_json(stream, now)).collect::<serde_json::Value>()),
         (false, true) => say("The archive knows no stream yet: `backscroll sync` makes the first pass."),
-        (false, false) => summary::say_streams(&streams),
+        (false, false) => summary::say_streams(&streams, now),
     }
     Ok(Outcome::Good)
 }
 
-fn as_json(stream: &StreamStatus) -> serde_json::Value {
+fn as_json(stream: &StreamStatus, now: Second) -> serde_json::Value {
     json!({
         "account": stream.account,
         "provider": stream.provider,
         "stream": stream.stream,
         "complete_to": stream.watermark.map(|mark| mark.to_string()),
-        "lag_seconds": stream.watermark.map(|mark| stream.as_of.0 - mark.0),
+        "lag_seconds": stream.watermark.map(|mark| now.0 - mark.0),
+        "looked_at": stream.as_of.to_string(),
         "messages": stream.messages,
         "suspect_windows": stream.suspect,
         "quarantined": stream.quarantined,

@@ -2,6 +2,7 @@
 
 use super::say;
 use super::table::{grouped, shown, span, table};
+use crate::domain::time::Second;
 use crate::store::StreamStatus;
 use crate::sync::PassReport;
 
@@ -9,7 +10,7 @@ use crate::sync::PassReport;
 const LISTED: usize = 24;
 
 /// The end of a sync: what each account brought, how the streams are, and what is wrong.
-pub(super) fn after_sync(reports: &[PassReport], streams: Vec<StreamStatus>) {
+pub(super) fn after_sync(reports: &[PassReport], streams: Vec<StreamStatus>, now: Second) {
     say(table(
         ["ACCOUNT", "NEW#", "CHANGED#", "REQUESTS#", "STATE"],
         reports.iter().map(|report| {
@@ -24,11 +25,11 @@ pub(super) fn after_sync(reports: &[PassReport], streams: Vec<StreamStatus>) {
     let streams: Vec<StreamStatus> = streams.into_iter().filter(ours).collect();
     say("");
     if streams.len() <= LISTED {
-        say_streams(&streams);
+        say_streams(&streams, now);
     } else {
         let of_note: Vec<_> = streams.iter().filter(|stream| !is_well(stream)).take(LISTED).cloned().collect();
         say(format_args!("{} streams, {} of them well; `backscroll status` lists all", streams.len(), well(&streams)));
-        say_streams(&of_note);
+        say_streams(&of_note, now);
     }
     for report in reports {
         if let Some(failure) = &report.failure {
@@ -38,14 +39,14 @@ pub(super) fn after_sync(reports: &[PassReport], streams: Vec<StreamStatus>) {
 }
 
 /// A row a stream, and below what is wrong with them.
-pub(super) fn say_streams(streams: &[StreamStatus]) {
+pub(super) fn say_streams(streams: &[StreamStatus], now: Second) {
     if streams.is_empty() {
         return;
     }
     say(table(
         ["ACCOUNT", "STREAM", "COMPLETE TO", "LAG#", "MESSAGES#", "MISSING#", "LOST#", "STATE"],
         streams.iter().map(|stream| {
-            let behind = |mark: crate::domain::time::Second| span(stream.as_of.0.abs_diff(mark.0));
+            let behind = |mark: Second| span(now.0.abs_diff(mark.0));
             [
                 stream.account.clone(),
                 stream.stream.clone(),
@@ -91,6 +92,7 @@ fn state(stream: &StreamStatus) -> String {
         StreamStatus { quarantined: 1.., .. } => format!("{} in quarantine", stream.quarantined),
         StreamStatus { missing_seconds: 1.., .. } => "behind".to_owned(),
         StreamStatus { watermark: None, .. } => "not begun".to_owned(),
+        StreamStatus { lost_seconds: 1.., .. } => "some lost".to_owned(),
         _ => "ok".to_owned(),
     }
 }

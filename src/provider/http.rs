@@ -25,6 +25,9 @@ const LONGEST_PENALTY: Duration = Duration::from_hours(1);
 /// The pause after a 429 that does not say how long; it grows while the 429s go on.
 const PENALTY: Backoff = Backoff { first: Duration::from_secs(2), most: Duration::from_mins(1), tries: u32::MAX };
 
+/// Above so many requests a second a limit is none that a provider of today has.
+const NOTICEABLE: f64 = 1000.0;
+
 /// How a request is tried.
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(500), most: Duration::from_secs(20), tries: 6 };
 
@@ -79,10 +82,15 @@ impl Http {
         if plain {
             builder = builder.no_proxy();
         }
+        let budget = Budget::per_second(requests_per_second);
+        if requests_per_second <= NOTICEABLE {
+            // Another process may have spent the second that is running.
+            budget.pause_until(Instant::now() + Duration::from_secs(1));
+        }
         Ok(Self {
             client: builder.build().map_err(|e| BadClient(chain(&e)))?,
             account: account.to_owned(),
-            budget: Budget::per_second(requests_per_second),
+            budget,
             clock: ProviderClock::new(clock),
             requests: AtomicU64::new(0),
             troubled: AtomicBool::new(false),

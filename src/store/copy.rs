@@ -42,7 +42,9 @@ impl CopyError {
         match self {
             Self::From { source, .. } | Self::To { source, .. } => source.hint(),
             Self::Damaged { .. } => "restore the archive from a backup, or delete the message and fetch its day again",
-            Self::Differs { .. } => "see that no other process writes to the target, and run the copy again",
+            Self::Differs { .. } => {
+                "see that no other process writes to either archive, and run the copy again: it goes on where it is"
+            }
             Self::Foreign { .. } => "copy into an empty database",
         }
     }

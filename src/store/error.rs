@@ -9,6 +9,9 @@ pub enum StoreError {
     #[error("there is no archive in {place}")]
     Absent { place: String },
 
+    #[error("{place} is a database of something else: it has tables, and none of them is Backscroll's")]
+    Foreign { place: String },
+
     /// A later Backscroll has changed the tables.
     #[error("the archive was written by a newer Backscroll: it has schema {found}, and this one knows up to {known}")]
     Newer { found: i64, known: i64 },
@@ -35,6 +38,11 @@ impl StoreError {
             Self::Absent { .. } => "`backscroll sync` or `backscroll migrate` makes it",
             Self::Newer { .. } => "install the newer Backscroll; the archive is unharmed",
             Self::Schema(_) => "see whether database.url names the right file; the archive is unharmed",
+            Self::Database { source, .. } if is_damage(source) => {
+                "the file is damaged: keep a copy, restore a backup or save what can be read (`sqlite3 archive.db .recover`); \
+                 what the providers still have is fetched again"
+            }
+            Self::Foreign { .. } => "name another file in database.url; this one is left as it was",
             Self::Database { .. } => "nothing is lost; what was not committed is fetched again",
             Self::Inconsistent { .. } => "this is a bug; please report it with this message",
         }
@@ -60,4 +68,11 @@ impl StoreError {
     pub(super) fn at(what: &'static str) -> impl Fn(sqlx::Error) -> Self {
         move |source| Self::Database { what, source }
     }
+}
+
+/// Whether SQLite says that the file itself is broken.
+fn is_damage(error: &sqlx::Error) -> bool {
+    const CORRUPT: u32 = 11;
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
+    code.is_some_and(|code| code & 0xFF == CORRUPT)
 }

@@ -218,7 +218,8 @@ pub struct StreamStatus {
     pub account: String,
     pub provider: String,
     pub stream: String,
-    /// The end of the unbroken run of sealed windows from where history is wanted; nothing where nothing is sealed.
+    /// The end of the unbroken run of sealed windows from where history is wanted and can still be had; nothing where
+    /// nothing is sealed.
     pub watermark: Option<Second>,
     /// Provider-now when the account was last looked at.
     pub as_of: Second,

@@ -200,12 +200,14 @@ fn status_of<DB: Dialect>(row: &DB::Row, runs: &Runs) -> Result<StreamStatus, St
     let missing =
         |part: Option<Window>| part.map_or(0, |part| runs.missing_from(part).into_iter().map(Window::seconds).sum());
     let hint = text::<DB>(row, "hint")?.unwrap_or_default();
-    let watermark = runs.watermark(from);
+    // What is lost behind the horizon does not make the rest any less complete.
+    let start = from.max(horizon);
+    let watermark = runs.watermark(start);
     Ok(StreamStatus {
         account: text::<DB>(row, "account")?.unwrap_or_default(),
         provider: text::<DB>(row, "provider")?.unwrap_or_default(),
         stream: text::<DB>(row, "key")?.unwrap_or_default(),
-        watermark: (watermark > from).then_some(watermark),
+        watermark: (watermark > start).then_some(watermark),
         as_of: Second(int::<DB>(row, "wanted_to_s")?),
         messages: count("messages")?,
         suspect: count("suspect")?,

@@ -125,6 +125,7 @@ impl AccountSync {
             );
         }
         let horizon = account.retention.map(|retention| self.provider.now().second().minus(retention));
+        let horizon = horizon.map(|horizon| horizon.plus(-CLOCK_DOUBT_S));
         let streams = Some(self.provider.streams());
         let known = self.store.register(&NewAccount { streams, ..new(horizon) }).await?;
         let paused = known.pause.is_some();
@@ -152,6 +153,8 @@ impl AccountSync {
         }
         let run = self.store.begin_run(place.account, why, self.clock.now()).await?;
         let edges = self.edges(bounds);
+        // Before anything is fetched: should this pass not come to its end, the archive knows what is missing.
+        self.store.stands(place.account, self.standing(edges)).await?;
         let sealed = self.store.sealed(place.account).await?;
         let none = Runs::default();
         let streams = place.streams.iter().enumerate().map(|(position, &(id, wanted_from))| {
@@ -185,7 +188,7 @@ impl AccountSync {
         // The last second is still being written; and the padding must not reach into it, or counts never agree.
         let wanted_to = bounds.until.unwrap_or(now).min(now.plus(-1));
         Edges {
-            horizon: account.retention.map(|retention| now.minus(retention)),
+            horizon: account.retention.map(|retention| now.minus(retention).plus(-CLOCK_DOUBT_S)),
             danger: account.retention.map_or(Duration::ZERO, |retention| retention / DANGER),
             wanted_to,
             settled: now.minus(account.settle).min(wanted_to),

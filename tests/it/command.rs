@@ -100,7 +100,7 @@ fn status_without_an_archive_says_how_to_make_one() {
 fn check_says_of_each_account_whether_it_answers() {
     let bed = Bed::new(&FEW);
     let ran = bed.run(&["check"]).good();
-    for line in ["configuration  ok", "database       ok", "account sandbox  ok", "account web3mq-1  ok"] {
+    for line in ["configuration: ok", "database: ok", "account sandbox: ok", "account web3mq-1: ok"] {
         assert!(ran.out.contains(line), "{ran:?}");
     }
     assert_eq!(bed.assert_no_rule_broken().requests(), 2);
@@ -190,4 +190,21 @@ fn the_sandbox_listens_to_nobody_but_this_machine() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = taken.local_addr().unwrap().to_string();
     run_in(dir.path(), &["sandbox", "--listen", &address]).lacking().says(&format!("cannot listen on {address}"));
+}
+
+#[test]
+fn a_database_of_something_else_is_left_alone() {
+    let bed = Bed::new(&FEW);
+    bed.sync().good();
+    // An archive whose own record of changes is gone is as foreign as any.
+    bed.tamper("DROP TABLE _sqlx_migrations");
+    bed.sync().lacking().says("is a database of something else").says("left as it was");
+}
+
+#[test]
+fn a_stretch_of_time_that_ends_before_it_begins_is_refused() {
+    let bed = Bed::new(&FEW);
+    let ran = bed.run(&["sync", "--since", "2026-11-22T00:00:00Z", "--until", "2026-11-21T00:00:00Z"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    ran.says("--since is not before --until");
 }

@@ -13,7 +13,7 @@ use backscroll::provider::agora::{Agora, Credentials, Stream};
 use backscroll::provider::http::Http;
 use backscroll::provider::web3mq::{Identity, Key, Web3mq};
 use backscroll::provider::{Account, Provider};
-use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET};
+use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, On, Scripted};
 use backscroll::store::{Missing, SqliteStore, Store};
 use backscroll::sync::{Bounds, Engine, PassReport};
 use reqwest::Url;
@@ -176,4 +176,21 @@ fn a_kill_at_any_moment_loses_nothing() {
         0,
         "{total:?}"
     );
+}
+
+#[test]
+fn a_first_sync_that_is_killed_leaves_an_archive_that_knows_what_it_is_missing() {
+    let bed = Bed::new(&["--messages", "200", "--topic-messages", "0"]).only("agora");
+    bed.script(Scripted { on: On::Count, hang: true, after: 1, times: 9999, ..Scripted::default() });
+    bed.write_config();
+    let mut child = Command::new(BACKSCROLL).current_dir(bed.dir.path()).arg("sync").spawn().unwrap();
+    wait_until("counts that hang", || bed.sandbox.rules().total.count > 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (streams, missing): (i64, i64) = bed.row(
+        "SELECT (SELECT count(*) FROM stream), (SELECT count(*) FROM gaps WHERE reason = 'not fetched yet' AND NOT lost)",
+    );
+    assert!(streams > 5);
+    assert_eq!(missing, streams);
+    bed.run(&["status"]).good().says("behind");
 }

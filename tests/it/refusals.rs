@@ -85,7 +85,7 @@ fn parks(status: u16) {
     assert_eq!(bed.sandbox.rules().accounts["sandbox"].requests(), before, "nothing is asked of a parked account");
 
     bed.world().script().clear();
-    bed.run(&["check"]).good().says("account sandbox  ok");
+    bed.run(&["check"]).good().says("account sandbox: ok");
     bed.archives_the_truth();
     let status = bed.run(&["status"]).good();
     assert!(!status.out.contains("left alone"), "{status:?}");
@@ -104,7 +104,7 @@ fn a_403_parks_the_account_until_check_lifts_it() {
 #[test]
 fn wrong_credentials_are_noticed_before_anything_is_planned() {
     let bed = Bed::new(&FEW).with(CUSTOMER_SECRET, "mistyped");
-    bed.run(&["check"]).lacking().says("account sandbox  FAILED: count: credentials refused with status 401");
+    bed.run(&["check"]).lacking().says("account sandbox: FAILED: count: credentials refused with status 401");
     bed.sync().lacking().says("Invalid authentication credentials");
     let agora = bed.sandbox.rules().accounts["sandbox"];
     assert_eq!((agora.requests(), agora.unauthorised), (2, 2), "one for each command");

@@ -62,6 +62,7 @@ on_every_database! {
     what_another_process_sealed_meanwhile_is_left_as_it_is,
     short_neighbours_share_a_ledger_row_and_others_do_not,
     gaps_say_what_is_missing_why_and_whether_it_is_lost,
+    what_is_lost_does_not_make_the_rest_any_less_complete,
     a_stream_of_which_nothing_is_sealed_is_one_gap,
     where_an_account_stands_never_moves_back,
     runs_tell_what_each_pass_came_to,
@@ -335,6 +336,14 @@ async fn gaps_say_what_is_missing_why_and_whether_it_is_lost(shelf: Shelf) {
     shelf.store.trouble(shelf.streams[0], None, NOW).await.unwrap();
     let reasons = shelf.ask("SELECT DISTINCT reason FROM gaps WHERE reason LIKE 'not%'").await;
     assert_eq!(reasons, [texts(["not fetched yet"])]);
+}
+
+async fn what_is_lost_does_not_make_the_rest_any_less_complete(shelf: Shelf) {
+    register(&*shelf.store, &["destination=lobby"], Some(100), None).await;
+    shelf.stands(Some(250), 900, 1000).await;
+    shelf.commit(&[shelf.window(250, 900, vec![])]).await;
+    let status = shelf.store.status().await.unwrap().remove(0);
+    assert_eq!((status.watermark, status.missing_seconds, status.lost_seconds), (Some(Second(900)), 0, 150));
 }
 
 async fn a_stream_of_which_nothing_is_sealed_is_one_gap(shelf: Shelf) {

@@ -60,6 +60,11 @@ impl SqliteStore {
             .statement_cache_capacity(64);
         let one = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
         let write = one.connect_with(options.clone()).await.map_err(at)?;
+        let foreign =
+            "SELECT count(*) > 0 AND sum(name = '_sqlx_migrations') = 0 FROM sqlite_schema WHERE type = 'table'";
+        if sqlx::query_scalar(foreign).fetch_one(&write).await.map_err(at)? {
+            return Err(StoreError::Foreign { place });
+        }
         MIGRATIONS.run(&write).await.map_err(|error| newer(error, &MIGRATIONS))?;
         let some = SqlitePoolOptions::new().max_connections(READERS).min_connections(0);
         let read = some.connect_lazy_with(options.read_only(true));
