@@ -8,6 +8,7 @@ use sqlx::{Acquire, Pool, Transaction};
 
 use super::dialect::{Arg, Dialect};
 use super::numbering::Numbering;
+use super::rows::Row;
 use super::{
     AccountId, Commit, NewAccount, Pause, Registered, RunId, Standing, Store, StoreError, StreamId, StreamStatus,
     Tally, Trouble, Written, sql, write,
@@ -17,6 +18,9 @@ use crate::domain::window::{Runs, Window};
 
 /// Runs are kept for so long.
 const RUNS_KEPT: Duration = Duration::from_secs(90 * 86_400);
+
+/// How often a commit is tried that the database ends because it would wait for ever.
+const TRIES: u32 = 5;
 
 /// An archive in a SQL database.
 #[derive(Debug)]
@@ -36,6 +40,18 @@ impl<DB: Dialect> SqlStore<DB> {
 
     async fn begin(&self, what: &'static str) -> Result<Transaction<'_, DB>, StoreError> {
         self.write.begin_with(DB::BEGIN).await.map_err(StoreError::at(what))
+    }
+
+    /// One try at a commit.
+    async fn lay_down(&self, batch: &[Commit], rows: &[Vec<Row<'_>>], now: Millis) -> Result<Vec<Written>, StoreError> {
+        const WHAT: &str = "commit";
+        let mut tx = self.begin(WHAT).await?;
+        let mut written = Vec::with_capacity(batch.len());
+        for (commit, rows) in batch.iter().zip(rows) {
+            written.push(write::window::<DB>(&mut tx, commit, rows, now).await?);
+        }
+        tx.commit().await.map_err(StoreError::at(WHAT))?;
+        Ok(written)
     }
 
     /// Carries out one statement by itself.
@@ -89,18 +105,18 @@ impl<DB: Dialect> Store for SqlStore<DB> {
     }
 
     async fn commit(&self, batch: &[Commit], now: Millis) -> Result<Vec<Written>, StoreError> {
-        const WHAT: &str = "commit";
         // Names and room outlive a commit that fails: they say nothing by themselves, and the next one needs them.
         let numbers = self.numbering.number::<DB>(&self.write, batch).await?;
         // While another commit is under way.
         let rows = batch.iter().map(|commit| write::rows(commit, &numbers)).collect::<Result<Vec<_>, _>>()?;
-        let mut tx = self.begin(WHAT).await?;
-        let mut written = Vec::with_capacity(batch.len());
-        for (commit, rows) in batch.iter().zip(&rows) {
-            written.push(write::window::<DB>(&mut tx, commit, rows, now).await?);
+        let mut tries = 1;
+        loop {
+            match self.lay_down(batch, &rows, now).await {
+                // Two commits of streams that overlap may wait for each other; the database has ended this one.
+                Err(StoreError::Database { source, .. }) if is_deadlock(&source) && tries < TRIES => tries += 1,
+                written => return written,
+            }
         }
-        tx.commit().await.map_err(StoreError::at(WHAT))?;
-        Ok(written)
     }
 
     async fn trouble(&self, stream: StreamId, trouble: Option<&Trouble>, now: Millis) -> Result<(), StoreError> {
@@ -164,6 +180,11 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         self.read.close().await;
         self.write.close().await;
     }
+}
+
+/// Whether a transaction was chosen to be ended because it and others waited for each other.
+fn is_deadlock(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "40P01")
 }
 
 fn status_of<DB: Dialect>(row: &DB::Row, runs: &Runs) -> Result<StreamStatus, StoreError> {

@@ -2,10 +2,11 @@
 //!
 //! A [`Pass`] is one round over the streams of one account. It asks the [`planner`] what is missing, keeps a handful
 //! of windows in flight (the account's budget orders their requests), and commits whatever has arrived while the
-//! commit before it was under way. Nothing is remembered from one pass to the next but what the archive holds, so the
+//! commits before it were under way. Nothing is remembered from one pass to the next but what the archive holds, so the
 //! plan after a crash is the plan before it.
 
 mod account;
+mod footprint;
 mod pass;
 pub mod planner;
 pub mod progress;
@@ -25,6 +26,8 @@ use progress::Progress;
 
 /// Windows of an account under way at once: enough that neither latency nor "in progress" leaves the budget idle.
 const IN_FLIGHT: usize = 8;
+/// Commits under way at once: a database server works on two at a time, and SQLite on one while the next is prepared.
+const COMMITS: usize = 2;
 /// Messages to a window: small enough to lose, large enough that ledger and transaction cost nothing.
 const TARGET: u64 = 1000;
 /// Bytes of payload to a window; where messages are large, windows are smaller.

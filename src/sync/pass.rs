@@ -1,16 +1,22 @@
 //! One round over an account's streams: windows in flight on one side, commits on the other.
 
-use futures_util::future::{BoxFuture, FutureExt, OptionFuture};
+use std::collections::HashMap;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::account::{AccountSync, Place};
+use super::footprint::Footprint;
 use super::planner::{Job, Plan};
-use super::{GRACE, HEARTBEAT, IN_FLIGHT, PASS, TARGET, TARGET_BYTES};
+use super::{COMMITS, GRACE, HEARTBEAT, IN_FLIGHT, PASS, TARGET, TARGET_BYTES};
 use crate::domain::identity::identify;
 use crate::provider::{Advice, Fetched, Provider, ProviderError, Survey};
-use crate::store::{Commit, Seal, StoreError, Tally, Written};
+use crate::store::{Commit, Seal, Store, StoreError, Tally, Written};
 
 /// What became of a job.
 enum Outcome {
@@ -19,7 +25,7 @@ enum Outcome {
 }
 
 type Working<'a> = FuturesUnordered<BoxFuture<'a, (Job, Result<Outcome, ProviderError>)>>;
-type Committing<'a> = BoxFuture<'a, (Vec<(Job, Commit)>, Result<Vec<Written>, StoreError>)>;
+type Committed = (Vec<(Job, Commit)>, Result<Vec<Written>, StoreError>);
 
 /// A pass under way.
 pub(super) struct Pass<'a> {
@@ -28,23 +34,34 @@ pub(super) struct Pass<'a> {
     plan: Plan,
     tally: Tally,
     failure: Option<ProviderError>,
-    /// Fetched, identified and waiting for the commit under way.
+    /// Fetched, identified and waiting for a commit under way.
     ready: Vec<(Job, Commit)>,
+    /// Where the commits under way are writing.
+    under_way: HashMap<tokio::task::Id, Vec<Footprint>>,
 }
 
 impl<'a> Pass<'a> {
     pub(super) fn new(account: &'a mut AccountSync, place: &'a mut Place, plan: Plan) -> Self {
-        Self { account, place, plan, tally: Tally::default(), failure: None, ready: Vec::new() }
+        Self {
+            account,
+            place,
+            plan,
+            tally: Tally::default(),
+            failure: None,
+            ready: Vec::new(),
+            under_way: HashMap::new(),
+        }
     }
 
     /// Works off the plan. Ends when it is empty, when time is up, or, with the windows in hand, after `stop`.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<(Tally, Option<ProviderError>), StoreError> {
         let (provider, store, clock) =
             (self.account.provider.clone(), self.account.store.clone(), self.account.clock.clone());
-        let (provider, store) = (&*provider, &*store);
+        let provider = &*provider;
         let mut working: Working = FuturesUnordered::new();
-        let mut committing: OptionFuture<Committing> = None.into();
-        let mut committing_now = false;
+        // Tasks of their own: one that waited for this one to go on, while this one waits for the archive, would keep it
+        // from everybody.
+        let mut committing: JoinSet<Committed> = JoinSet::new();
         let time_up = Instant::now() + PASS;
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
         // Never, unless the word to stop comes.
@@ -55,18 +72,23 @@ impl<'a> Pass<'a> {
                 let Some(job) = self.plan.pop() else { break };
                 working.push(work(provider, job, self.target()).boxed());
             }
-            if !committing_now && !self.ready.is_empty() {
-                let (batch, now) = (std::mem::take(&mut self.ready), clock.now());
-                committing = Some(commit(store, batch, now).boxed()).into();
-                committing_now = true;
+            if committing.len() < COMMITS {
+                let batch = self.apart();
+                if !batch.is_empty() {
+                    let footprints = batch.iter().map(|ready| Footprint::of(&ready.1.messages)).collect();
+                    let task = committing.spawn(commit(store.clone(), batch, clock.now()));
+                    self.under_way.insert(task.id(), footprints);
+                }
             }
-            if working.is_empty() && !committing_now {
+            if working.is_empty() && committing.is_empty() {
                 return Ok((self.tally, self.failure));
             }
             tokio::select! {
                 Some((job, outcome)) = working.next(), if !working.is_empty() => self.done(job, outcome).await?,
-                Some((batch, written)) = &mut committing, if committing_now => {
-                    committing_now = false;
+                Some(ended) = committing.join_next_with_id(), if !committing.is_empty() => {
+                    // A commit is never aborted while it is waited for: what has no result has panicked.
+                    let (task, (batch, written)) = ended.unwrap_or_else(|panic| resume_unwind(panic.into_panic()));
+                    self.under_way.remove(&task);
                     self.committed(batch, written?).await?;
                 }
                 _ = heartbeat.tick() => if let Some(left) = self.account.remember_pause(self.place).await? {
@@ -79,6 +101,19 @@ impl<'a> Pass<'a> {
                 () = sleep_until(deadline), if deadline.is_some() && !working.is_empty() => working.clear(),
             }
         }
+    }
+
+    /// Takes what is ready and cannot meet what is being committed.
+    fn apart(&mut self) -> Vec<(Job, Commit)> {
+        if self.under_way.is_empty() {
+            return std::mem::take(&mut self.ready);
+        }
+        let (met, apart) = std::mem::take(&mut self.ready).into_iter().partition(|(_, commit)| {
+            let footprint = Footprint::of(&commit.messages);
+            self.under_way.values().flatten().any(|other| other.meets(&footprint))
+        });
+        self.ready = met;
+        apart
     }
 
     /// How many messages a window should hold.
@@ -196,11 +231,7 @@ async fn work(provider: &dyn Provider, job: Job, target: u64) -> (Job, Result<Ou
     (job, outcome.await)
 }
 
-async fn commit(
-    store: &dyn crate::store::Store,
-    batch: Vec<(Job, Commit)>,
-    now: crate::domain::time::Millis,
-) -> (Vec<(Job, Commit)>, Result<Vec<Written>, StoreError>) {
+async fn commit(store: Arc<dyn Store>, batch: Vec<(Job, Commit)>, now: crate::domain::time::Millis) -> Committed {
     let (jobs, commits): (Vec<Job>, Vec<Commit>) = batch.into_iter().unzip();
     let written = store.commit(&commits, now).await;
     (jobs.into_iter().zip(commits).collect(), written)

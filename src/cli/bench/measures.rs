@@ -18,6 +18,8 @@ use crate::store::{NewAccount, Registered, Store, StoreError, Written};
 
 /// Windows that are made up at a time, before their commits are timed.
 const CHUNK: usize = 20;
+/// Commits under way at once, as many as in a pass of the engine.
+const LANES: usize = 2;
 /// How often a child's memory is looked at.
 const LOOK: Duration = Duration::from_millis(5);
 /// How often each question is asked.
@@ -36,7 +38,6 @@ pub(super) struct Speed {
 
 /// Commits every window, timing nothing else. With `again`, by other streams, to which the same messages belong.
 pub(super) async fn store(
-    place: &Place,
     store: &Arc<dyn Store>,
     messages: usize,
     again: bool,
@@ -54,7 +55,7 @@ pub(super) async fn store(
         let chunk: Vec<_> = chunk.map(|n| [history::window(n, account, streams[n % CONVERSATIONS].0)]).collect();
         let (begun, used) = (Instant::now(), Usage::own().cpu);
         let commits = chunk.iter().map(|window| store.commit(window, clock.now()));
-        let written: Vec<Vec<Written>> = stream::iter(commits).buffered(place.lanes()).try_collect().await?;
+        let written: Vec<Vec<Written>> = stream::iter(commits).buffered(LANES).try_collect().await?;
         took += begun.elapsed();
         cpu += Usage::own().cpu.saturating_sub(used);
         new += written.iter().flatten().map(|written| written.new).sum::<u64>();
