@@ -119,6 +119,8 @@ CREATE TABLE run (
 
 CREATE INDEX run_by_time ON run (started_at_ms);
 
+-- What is searched for is joined. The rest is looked up only where it is asked for: SQLite carries out every join of
+-- an aggregate, wanted or not.
 CREATE VIEW archive AS
 SELECT a.name                                                            AS account,
        a.provider                                                        AS provider,
@@ -132,25 +134,22 @@ SELECT a.name                                                            AS acco
        CASE WHEN m.is_text THEN coalesce(m.body, CAST(m.payload AS TEXT)) END AS body,
        m.payload                                                         AS payload,
        CASE m.encoding WHEN 0 THEN 'utf8' WHEN 1 THEN 'base64' ELSE 'raw' END AS payload_encoding,
-       pt.value                                                          AS payload_type,
-       cs.value                                                          AS cipher_suite,
+       (SELECT value FROM name WHERE id = m.payload_type_id)             AS payload_type,
+       (SELECT value FROM name WHERE id = m.cipher_suite_id)             AS cipher_suite,
        CASE m.status WHEN 1 THEN 'received' WHEN 2 THEN 'delivered' WHEN 3 THEN 'read' END AS status,
        strftime('%Y-%m-%dT%H:%M:%fZ', m.status_at_ms / 1000.0, 'unixepoch') AS status_at,
        m.provider_id                                                     AS provider_message_id,
        m.occurrence                                                      AS occurrence,
        strftime('%Y-%m-%dT%H:%M:%fZ', m.archived_at_ms / 1000.0, 'unixepoch') AS archived_at,
        m.extra                                                           AS extra,
-       mt.value                                                          AS message_type,
+       (SELECT value FROM name WHERE id = m.message_type_id)             AS message_type,
        m.conversation_id                                                 AS conversation_id,
        m.sender_id                                                       AS sender_id
 FROM message m
      LEFT JOIN account a ON a.id = m.account_id
      LEFT JOIN conversation c ON c.id = m.conversation_id
      LEFT JOIN name s ON s.id = m.sender_id
-     LEFT JOIN name r ON r.id = m.recipient_id
-     LEFT JOIN name pt ON pt.id = m.payload_type_id
-     LEFT JOIN name cs ON cs.id = m.cipher_suite_id
-     LEFT JOIN name mt ON mt.id = m.message_type_id;
+     LEFT JOIN name r ON r.id = m.recipient_id;
 
 CREATE VIEW conversations AS
 SELECT a.name                                                            AS account,

@@ -1,6 +1,6 @@
 //! Numbers for names: what repeats in every message is written once, and referred to.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sqlx::{Acquire, Pool};
 use tokio::sync::Mutex;
@@ -9,19 +9,29 @@ use super::dialect::Dialect;
 use super::rows::{Numbers, names};
 use super::{Commit, StoreError, sql};
 use crate::domain::message::ConversationKind;
+use crate::domain::time::Millis;
 
 /// So many numbers are remembered; beyond it the memory starts anew.
 const REMEMBERED: usize = 20_000;
 const UNKNOWN: u8 = ConversationKind::Unknown as u8;
 
+const DAY_MS: i64 = 86_400_000;
+
 /// The numbers that are certainly in the database: they are given in transactions of their own.
 #[derive(Debug, Default)]
-pub(super) struct Numbering(Mutex<Numbers>);
+pub(super) struct Numbering(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    numbers: Numbers,
+    /// Days since 1970 for whose messages there is room.
+    days: BTreeSet<i64>,
+}
 
 impl Numbering {
     /// Forgets all numbers: a server that took over from another may not have heard of the last of them.
     pub(super) async fn forget(&self) {
-        *self.0.lock().await = Numbers::default();
+        *self.0.lock().await = Known::default();
     }
 
     /// The numbers that a batch needs, found or given; and room for its messages.
@@ -29,40 +39,54 @@ impl Numbering {
         const WHAT: &str = "numbers";
         let mut known = self.0.lock().await;
         let mentioned = names(batch.iter().flat_map(|commit| &commit.messages));
-        let unknown: Vec<&str> = mentioned.iter().copied().filter(|name| !known.names.contains_key(*name)).collect();
+        let unknown: Vec<&str> =
+            mentioned.iter().copied().filter(|name| !known.numbers.names.contains_key(*name)).collect();
         let conversations = conversations(batch);
-        let vague: Vec<_> = conversations.iter().filter(|(key, kind)| is_vague(&known, **key, **kind)).collect();
+        let vague: Vec<_> =
+            conversations.iter().filter(|(key, kind)| is_vague(&known.numbers, **key, **kind)).collect();
         let moments = batch.iter().flat_map(|commit| &commit.messages).map(|identified| identified.message.sent_at);
+        let days: BTreeSet<i64> = moments.map(|at| at.0.div_euclid(DAY_MS)).collect();
+        if unknown.is_empty() && vague.is_empty() && known.days.is_superset(&days) {
+            return Ok(known.of(mentioned, &conversations));
+        }
         let mut connection = pool.acquire().await.map_err(StoreError::at(WHAT))?;
         let connection = connection.acquire().await.map_err(StoreError::at(WHAT))?;
-        DB::make_room(connection, moments).await.map_err(StoreError::at(WHAT))?;
-        if known.names.len() + unknown.len() > REMEMBERED {
-            known.names.clear();
+        let starts = days.iter().map(|day| Millis(day.saturating_mul(DAY_MS)));
+        DB::make_room(connection, starts).await.map_err(StoreError::at(WHAT))?;
+        if known.days.len() + days.len() > REMEMBERED {
+            known.days.clear();
         }
-        if known.conversations.values().map(HashMap::len).sum::<usize>() + vague.len() > REMEMBERED {
-            known.conversations.clear();
+        known.days.extend(days);
+        if known.numbers.names.len() + unknown.len() > REMEMBERED {
+            known.numbers.names.clear();
+        }
+        if known.numbers.conversations.values().map(HashMap::len).sum::<usize>() + vague.len() > REMEMBERED {
+            known.numbers.conversations.clear();
         }
         // After a clearing, what was known a moment ago has to be found again.
-        let unknown: Vec<&str> = mentioned.iter().copied().filter(|name| !known.names.contains_key(*name)).collect();
-        number_names::<DB>(connection, &unknown, &mut known).await?;
-        let vague: Vec<_> = conversations.iter().filter(|(key, kind)| is_vague(&known, **key, **kind)).collect();
-        number_conversations::<DB>(connection, &vague, &mut known).await?;
-        Ok(Numbers {
-            names: mentioned.into_iter().filter_map(|name| Some((name.to_owned(), *known.names.get(name)?))).collect(),
-            conversations: numbered(&conversations, &known),
-        })
+        let unknown: Vec<&str> =
+            mentioned.iter().copied().filter(|name| !known.numbers.names.contains_key(*name)).collect();
+        number_names::<DB>(connection, &unknown, &mut known.numbers).await?;
+        let vague: Vec<_> =
+            conversations.iter().filter(|(key, kind)| is_vague(&known.numbers, **key, **kind)).collect();
+        number_conversations::<DB>(connection, &vague, &mut known.numbers).await?;
+        Ok(known.of(mentioned, &conversations))
     }
 }
 
-/// Those of the conversations that have a number, with it.
-fn numbered(conversations: &HashMap<(i64, &str), u8>, known: &Numbers) -> HashMap<i64, HashMap<String, (i64, u8)>> {
-    let mut numbered: HashMap<i64, HashMap<String, (i64, u8)>> = HashMap::new();
-    for &(account, name) in conversations.keys() {
-        if let Some(number) = known.conversation(account, name) {
-            numbered.entry(account).or_default().insert(name.to_owned(), number);
+impl Known {
+    /// The numbers of those names and conversations that have one.
+    fn of(&self, names: HashSet<&str>, conversations: &HashMap<(i64, &str), u8>) -> Numbers {
+        let names =
+            names.into_iter().filter_map(|name| Some((name.to_owned(), *self.numbers.names.get(name)?))).collect();
+        let mut numbers = Numbers { names, conversations: HashMap::new() };
+        for &(account, name) in conversations.keys() {
+            if let Some(number) = self.numbers.conversation(account, name) {
+                numbers.conversations.entry(account).or_default().insert(name.to_owned(), number);
+            }
         }
+        numbers
     }
-    numbered
 }
 
 /// The conversations that a batch mentions, by account and name, with what is known of their kind.

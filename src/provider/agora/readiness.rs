@@ -13,7 +13,7 @@ const GROW: f64 = 1.4;
 /// After a read that came in time: down by little, so that reads that come too early stay rare.
 const SHRINK: f64 = 0.98;
 /// The same as long as none has come too early: the first guess may be far off.
-const SHRINK_AT_FIRST: f64 = 0.7;
+const SHRINK_AT_FIRST: f64 = 0.5;
 
 /// The account's estimate.
 #[derive(Debug)]

@@ -23,6 +23,8 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres
 const CONNECTIONS: u32 = 6;
 /// How long a connection is waited for: a server that restarts is back within that time.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A connection that has been idle for so long is tried before it is used.
+const FRESH: Duration = Duration::from_secs(1);
 /// A connection that nobody needs is given back.
 const IDLE: Duration = Duration::from_mins(5);
 
@@ -44,8 +46,12 @@ impl PostgresStore {
             .max_connections(CONNECTIONS)
             .acquire_timeout(PATIENCE)
             .idle_timeout(IDLE)
-            // A connection that a restart, a failover or a firewall has cut is noticed before it is used.
-            .test_before_acquire(true);
+            // A connection that a restart, a failover or a firewall has cut is noticed before it is used. One that was
+            // used a moment ago is taken as it is.
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move { Ok(meta.idle_for < FRESH || connection.ping().await.is_ok()) })
+            });
         let pool = pool.connect_with(options).await.map_err(at)?;
         if missing == Missing::Refuse && !is_archive(&pool).await.map_err(at)? {
             return Err(StoreError::Absent { place });
@@ -122,9 +128,8 @@ impl Dialect for Postgres {
     }
 
     async fn familiar(connection: &mut PgConnection, account: i64, rows: &[&Row<'_>]) -> Driver<Familiar> {
-        let times = || rows.iter().map(|row| row.key.1);
-        let query = sqlx::query(sql::FAMILIAR).bind(account).bind(times().min()).bind(times().max());
-        let row = bind_keys(query, rows.iter().map(|row| &row.key))
+        let keys = rows.iter().map(|row| &row.key);
+        let row = bind_keys(sqlx::query(sql::FAMILIAR).bind(account), keys)
             .bind(column(rows, |row| row.teaches().status))
             .bind(column(rows, |row| row.teaches().kind))
             .bind(column(rows, |row| row.teaches().message_type))
@@ -135,10 +140,9 @@ impl Dialect for Postgres {
     }
 
     async fn there(connection: &mut PgConnection, account: i64, rows: &[&Row<'_>]) -> Driver<HashMap<Key, Mutable>> {
-        let times = || rows.iter().map(|row| row.key.1);
         let keys = rows.iter().map(|row| &row.key);
-        let query = sqlx::query(sql::THERE).bind(account).bind(times().min()).bind(times().max());
-        let rows = bind_keys(query, keys).fetch_all(connection).await?;
+        let query = bind_keys(sqlx::query(sql::THERE).bind(account), keys);
+        let rows = query.fetch_all(connection).await?;
         rows.iter().map(known).collect()
     }
 

@@ -5,28 +5,36 @@ pub(super) const NAMES: &str = "SELECT value, id::BIGINT FROM name WHERE value =
 pub(super) const CONVERSATIONS: &str =
     "SELECT name, id::BIGINT, kind FROM conversation WHERE account_id = $1 AND name = ANY ($2)";
 
-/// See [`THERE`].
+/// How many are there, and whether one of those might learn something. Each is looked up by itself (`LIMIT 1` keeps it
+/// so): in a range of time there may be any number of other streams' messages, and a planner that has no figures yet
+/// might read them all.
 pub(super) const FAMILIAR: &str = "
     SELECT count(*) AS there,
            coalesce(bool_or(k.status > 0 AND k.status >= coalesce(m.status, 0)
                             OR k.has_type AND m.message_type_id IS NULL
-                            OR k.has_kind AND c.kind = 0), FALSE) AS teachable
-    FROM UNNEST($4::INTEGER[], $5::BIGINT[], $6::BYTEA[], $7::INTEGER[], $8::BIGINT[], $9::BOOLEAN[], $10::BOOLEAN[])
+                            OR k.has_kind AND (SELECT kind FROM conversation c WHERE c.id = m.conversation_id) = 0),
+                    FALSE) AS teachable
+    FROM UNNEST($2::INTEGER[], $3::BIGINT[], $4::BYTEA[], $5::INTEGER[], $6::BIGINT[], $7::BOOLEAN[], $8::BOOLEAN[])
          AS k (recipient_id, sent_at_ms, hash, occurrence, status, has_kind, has_type)
-         JOIN message m ON m.account_id = $1 AND m.recipient_id = k.recipient_id AND m.sent_at_ms = k.sent_at_ms
-                       AND m.hash = k.hash AND m.occurrence = k.occurrence
-         JOIN conversation c ON c.id = m.conversation_id
-    WHERE m.sent_at_ms BETWEEN $2 AND $3";
+         CROSS JOIN LATERAL (
+             SELECT * FROM message m
+             WHERE m.sent_at_ms = k.sent_at_ms AND m.account_id = $1 AND m.recipient_id = k.recipient_id
+               AND m.hash = k.hash AND m.occurrence = k.occurrence
+             LIMIT 1
+         ) AS m";
 
-/// The bounds in time let the planner pass over the months that cannot hold any of them.
+/// See [`FAMILIAR`].
 pub(super) const THERE: &str = "
     SELECT m.recipient_id::BIGINT, m.sent_at_ms, m.hash, m.occurrence::BIGINT, m.conversation_id::BIGINT,
            m.message_type_id::BIGINT, m.status::BIGINT, m.status_at_ms, c.kind = 0 AS kind_unknown
-    FROM UNNEST($4::INTEGER[], $5::BIGINT[], $6::BYTEA[], $7::INTEGER[]) AS k (recipient_id, sent_at_ms, hash, occurrence)
-         JOIN message m ON m.account_id = $1 AND m.recipient_id = k.recipient_id AND m.sent_at_ms = k.sent_at_ms
-                       AND m.hash = k.hash AND m.occurrence = k.occurrence
-         JOIN conversation c ON c.id = m.conversation_id
-    WHERE m.sent_at_ms BETWEEN $2 AND $3";
+    FROM UNNEST($2::INTEGER[], $3::BIGINT[], $4::BYTEA[], $5::INTEGER[]) AS k (recipient_id, sent_at_ms, hash, occurrence)
+         CROSS JOIN LATERAL (
+             SELECT * FROM message m
+             WHERE m.sent_at_ms = k.sent_at_ms AND m.account_id = $1 AND m.recipient_id = k.recipient_id
+               AND m.hash = k.hash AND m.occurrence = k.occurrence
+             LIMIT 1
+         ) AS m
+         JOIN conversation c ON c.id = m.conversation_id";
 
 /// Messages that leave most columns to their defaults.
 pub(super) const ADD_PLAIN: &str = "
