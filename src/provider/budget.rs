@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// How much longer than a second the provider's second is taken to be: what the network may squeeze two requests
 /// together by without the provider counting both into one second.
-const SLACK: f64 = 0.02;
+const SLACK: f64 = 0.015;
 
 /// Pauses up to this long are waited out.
 const BEARABLE: Duration = Duration::from_secs(10);

@@ -120,5 +120,6 @@ const TOLERANCE: u64 = 2;
 /// Into how many pieces a range of `count` messages is to be cut; 1: not at all.
 fn pieces(count: u64, target: u64) -> u64 {
     let target = target.max(1);
-    if count <= target * TOLERANCE { 1 } else { count.div_ceil(target) }
+    // Pieces are rather too large than too small: each costs a count, and a last page that is half empty.
+    if count <= target * TOLERANCE { 1 } else { count.div_ceil(target + target / 2) }
 }

@@ -11,9 +11,9 @@ const MOST: Duration = Duration::from_secs(20);
 /// After a read that came too early.
 const GROW: f64 = 1.4;
 /// After a read that came in time: down by little, so that reads that come too early stay rare.
-const SHRINK: f64 = 0.98;
+const SHRINK: f64 = 0.995;
 /// The same as long as none has come too early: the first guess may be far off.
-const SHRINK_AT_FIRST: f64 = 0.5;
+const SHRINK_AT_FIRST: f64 = 0.85;
 
 /// The account's estimate.
 #[derive(Debug)]
