@@ -43,11 +43,11 @@ pub(super) async fn carry_out(args: Args, config: &Config, clock: Arc<dyn Clock>
     let stop = CancellationToken::new();
     signals::listen(stop.clone())?;
     let bounds = Bounds { since: args.since.map(Millis::second), until: args.until.map(Millis::second) };
-    let providers = accounts::providers(config, args.account.as_deref(), &clock)?;
-    let store = open(&config.database.url, Missing::Create).await?;
     if bounds.since.zip(bounds.until).is_some_and(|(since, until)| since >= until) {
         return Err(Failure::Usage("--since is not before --until: nothing lies between them".to_owned()));
     }
+    let providers = accounts::providers(config, args.account.as_deref(), &clock)?;
+    let store = open(&config.database.url, Missing::Create).await?;
     let mut engine = Engine::new(providers, store.clone(), &clock);
     let reports = to_the_end(&mut engine, bounds, &stop).await?;
     summary::after_sync(&reports, store.status().await?, clock.now().second());

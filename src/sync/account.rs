@@ -124,10 +124,8 @@ impl AccountSync {
                 "this machine's clock is off; going by the provider's"
             );
         }
-        let horizon = account.retention.map(|retention| self.provider.now().second().minus(retention));
-        let horizon = horizon.map(|horizon| horizon.plus(-CLOCK_DOUBT_S));
         let streams = Some(self.provider.streams());
-        let known = self.store.register(&NewAccount { streams, ..new(horizon) }).await?;
+        let known = self.store.register(&NewAccount { streams, ..new(self.horizon()) }).await?;
         let paused = known.pause.is_some();
         Ok(Ok(Place { account: known.account, streams: known.streams, well: HashSet::new(), paused }))
     }
@@ -174,12 +172,15 @@ impl AccountSync {
             }
             None => self.note_no_pause(place).await?,
         }
-        if tally.windows > 0 {
-            self.store.stands(place.account, self.standing(edges)).await?;
-        }
         let missing = self.missing(place, edges, bounds).await?;
         self.store.end_run(run, &tally, self.clock.now()).await?;
         Ok(self.report(tally, missing, failure))
+    }
+
+    /// The provider's retention edge, where it has one.
+    fn horizon(&self) -> Option<Second> {
+        let retention = self.provider.account().retention?;
+        Some(self.provider.now().second().minus(retention).plus(-CLOCK_DOUBT_S))
     }
 
     fn edges(&self, bounds: Bounds) -> Edges {
@@ -188,7 +189,7 @@ impl AccountSync {
         // The last second is still being written; and the padding must not reach into it, or counts never agree.
         let wanted_to = bounds.until.unwrap_or(now).min(now.plus(-1));
         Edges {
-            horizon: account.retention.map(|retention| now.minus(retention).plus(-CLOCK_DOUBT_S)),
+            horizon: self.horizon(),
             danger: account.retention.map_or(Duration::ZERO, |retention| retention / DANGER),
             wanted_to,
             settled: now.minus(account.settle).min(wanted_to),
