@@ -26,6 +26,10 @@ pub(super) trait Dialect: sqlx::Database {
     /// What begins a transaction that will write.
     const BEGIN: &'static str;
 
+    /// Reads messages in order of time. Binds a place (millisecond, the end, hash, account, recipient, occurrence) and
+    /// a limit; the place's five parts are compared as one, in the order in which the rows are answered.
+    const MESSAGES: &'static str;
+
     /// Carries out a statement; answers with how many rows it affected.
     fn execute(
         connection: &mut Self::Connection,
@@ -73,17 +77,23 @@ pub(super) trait Dialect: sqlx::Database {
         rows: &[&Row<'_>],
     ) -> impl Future<Output = Driver<Familiar>> + Send;
 
-    /// Which of an account's messages are in the archive, and how.
+    /// Which of an account's messages lie where they belong in the archive, and how.
     fn there(
         connection: &mut Self::Connection,
         account: i64,
         rows: &[&Row<'_>],
     ) -> impl Future<Output = Driver<HashMap<Key, Mutable>>> + Send;
 
-    /// Adds messages, passing over those that are there; answers with how many were added.
+    /// All messages of a recipient's millisecond, whosever: account, key, and how they lie there.
+    fn crowd(
+        connection: &mut Self::Connection,
+        recipient: i64,
+        sent_at_ms: i64,
+    ) -> impl Future<Output = Driver<Vec<(i64, Key, Mutable)>>> + Send;
+
+    /// Adds messages, passing over those whose slot is taken; answers with how many were added.
     fn add(
         connection: &mut Self::Connection,
-        account: i64,
         rows: &[&Row<'_>],
         now: Millis,
     ) -> impl Future<Output = Driver<u64>> + Send;
@@ -91,7 +101,6 @@ pub(super) trait Dialect: sqlx::Database {
     /// Changes messages that are there.
     fn learn(
         connection: &mut Self::Connection,
-        account: i64,
         learned: &[(Key, Mutable)],
     ) -> impl Future<Output = Driver<u64>> + Send;
 }

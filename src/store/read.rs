@@ -2,10 +2,10 @@
 
 use super::dialect::{Arg, Dialect, int, maybe_int, text};
 use super::rows::delivery;
-use super::{StoreError, sql};
+use super::StoreError;
 use crate::domain::identity::{Fingerprint, Identified};
 use crate::domain::message::{Conversation, ConversationKind, Encoding, Message, Payload};
-use crate::domain::time::Millis;
+use crate::domain::time::{Millis, Second};
 
 /// A message with its place in the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Archived {
     /// The account's name.
     pub account: String,
     pub identified: Identified,
-    /// When it first came into the archive.
+    /// When it first came into the archive, to the second.
     pub archived_at: Millis,
     cursor: Cursor,
 }
@@ -59,7 +59,7 @@ pub(super) async fn messages<DB: Dialect>(
     let place: [Arg<'_>; 4] = [hash.into(), after.account.into(), after.recipient.into(), after.occurrence.into()];
     let [hash, account, recipient, occurrence] = place;
     let args = [after.sent_at_ms.into(), to.0.into(), hash, account, recipient, occurrence, limit.into()];
-    let rows = DB::fetch(connection, sql::MESSAGES, &args).await.map_err(StoreError::at("messages"))?;
+    let rows = DB::fetch(connection, DB::MESSAGES, &args).await.map_err(StoreError::at("messages"))?;
     rows.iter().map(archived::<DB>).collect()
 }
 
@@ -91,7 +91,7 @@ fn archived<DB: Dialect>(row: &DB::Row) -> Result<Archived, StoreError> {
             fingerprint: Fingerprint(hash),
             occurrence: u32::try_from(occurrence).map_err(|_| strange("occurrence"))?,
         },
-        archived_at: Millis(int::<DB>(row, "archived_at_ms")?),
+        archived_at: Second(int::<DB>(row, "archived_at_s")?).start(),
         cursor: Cursor {
             sent_at_ms,
             hash,

@@ -85,26 +85,6 @@ pub(super) const QUARANTINE: &str = "
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
     ON CONFLICT DO NOTHING";
 
-/// The cursor's five parts are compared as one, in the order in which the rows are answered.
-pub(super) const MESSAGES: &str = "
-    SELECT a.name AS account, c.name AS conversation, c.kind, s.value AS sender, r.value AS recipient,
-           m.sent_at_ms, m.hash, CAST(m.occurrence AS BIGINT) AS occurrence, CAST(m.encoding AS BIGINT) AS encoding,
-           CAST(m.status AS BIGINT) AS status, m.status_at_ms, mt.value AS message_type, pt.value AS payload_type,
-           cs.value AS cipher_suite, m.archived_at_ms, m.provider_id, m.payload, m.extra,
-           CAST(m.account_id AS BIGINT) AS account_id, CAST(m.recipient_id AS BIGINT) AS recipient_id
-    FROM message m
-         JOIN account a ON a.id = m.account_id
-         JOIN conversation c ON c.id = m.conversation_id
-         JOIN name s ON s.id = m.sender_id
-         JOIN name r ON r.id = m.recipient_id
-         LEFT JOIN name mt ON mt.id = m.message_type_id
-         LEFT JOIN name pt ON pt.id = m.payload_type_id
-         LEFT JOIN name cs ON cs.id = m.cipher_suite_id
-    WHERE m.sent_at_ms >= $1 AND m.sent_at_ms < $2
-      AND (m.sent_at_ms, m.hash, m.account_id, m.recipient_id, m.occurrence) > ($1, $3, $4, $5, $6)
-    ORDER BY m.sent_at_ms, m.hash, m.account_id, m.recipient_id, m.occurrence
-    LIMIT $7";
-
 pub(super) const LEDGER_ACCOUNTS: &str = "
     SELECT id, name, provider, horizon_s, settled_s, wanted_to_s FROM account ORDER BY name";
 

@@ -1,27 +1,30 @@
 //! One round over an account's streams: windows in flight on one side, commits on the other.
 
 use std::collections::HashSet;
+use std::panic::resume_unwind;
+use std::sync::Arc;
 
-use futures_util::future::{BoxFuture, FutureExt, OptionFuture};
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::account::{AccountSync, Place};
 use super::planner::{Job, Plan};
 use super::{GRACE, IN_FLIGHT, PASS, TARGET, TARGET_BYTES};
-use crate::domain::identity::identify;
+use crate::domain::identity::{Identified, identify};
+use crate::domain::time::Millis;
 use crate::provider::{Advice, Fetched, Provider, ProviderError, Survey};
-use crate::store::{Commit, Seal, StoreError, Tally, Written};
+use crate::store::{Commit, Seal, Store, StoreError, Tally, Written};
 
 /// What became of a job.
 enum Outcome {
-    Fetched(Fetched),
+    /// The messages have been taken out, and are what they were identified as.
+    Fetched(Fetched, Vec<Identified>),
     Split { count: u64, pieces: Vec<Job> },
 }
 
-type Working<'a> = FuturesUnordered<BoxFuture<'a, (Job, Result<Outcome, ProviderError>)>>;
-type Committing<'a> = BoxFuture<'a, (Vec<(Job, Commit)>, Result<Vec<Written>, StoreError>)>;
+type Worked = (Job, Result<Outcome, ProviderError>);
+type Committed = (Vec<(Job, Commit)>, Result<Vec<Written>, StoreError>);
 
 /// A pass under way.
 pub(super) struct Pass<'a> {
@@ -49,10 +52,10 @@ impl<'a> Pass<'a> {
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<(Tally, Option<ProviderError>), StoreError> {
         let (provider, store, clock) =
             (self.account.provider.clone(), self.account.store.clone(), self.account.clock.clone());
-        let (provider, store) = (&*provider, &*store);
-        let mut working: Working = FuturesUnordered::new();
-        let mut committing: OptionFuture<Committing> = None.into();
-        let mut committing_now = false;
+        // Tasks of their own, so that answers are read on one core while windows are written on another. All end with
+        // this pass, however that ends.
+        let mut working: JoinSet<Worked> = JoinSet::new();
+        let mut committing: JoinSet<Committed> = JoinSet::new();
         let time_up = Instant::now() + PASS;
         // Never, unless the word to stop comes.
         let mut deadline: Option<Instant> = None;
@@ -60,27 +63,28 @@ impl<'a> Pass<'a> {
             let may_begin = deadline.is_none() && Instant::now() < time_up;
             while may_begin && working.len() + self.ready.len() < IN_FLIGHT {
                 let Some(job) = self.plan.pop() else { break };
-                working.push(work(provider, job, self.target()).boxed());
+                working.spawn(work(provider.clone(), job, self.target()));
             }
-            if !committing_now {
+            if committing.is_empty() {
                 self.note_troubles().await?;
+                if !self.ready.is_empty() {
+                    committing.spawn(commit(store.clone(), std::mem::take(&mut self.ready), clock.now()));
+                }
             }
-            if !committing_now && !self.ready.is_empty() {
-                let (batch, now) = (std::mem::take(&mut self.ready), clock.now());
-                committing = Some(commit(store, batch, now).boxed()).into();
-                committing_now = true;
-            }
-            if working.is_empty() && !committing_now {
+            if working.is_empty() && committing.is_empty() {
                 return Ok((self.tally, self.failure));
             }
             tokio::select! {
-                Some((job, outcome)) = working.next(), if !working.is_empty() => self.done(job, outcome),
-                Some((batch, written)) = &mut committing, if committing_now => {
-                    committing_now = false;
+                Some(worked) = working.join_next() => {
+                    let (job, outcome) = ended(worked);
+                    self.done(job, outcome);
+                }
+                Some(committed) = committing.join_next() => {
+                    let (batch, written) = ended(committed);
                     self.committed(batch, written?).await?;
                 }
                 () = stop.cancelled(), if deadline.is_none() => deadline = Some(Instant::now() + GRACE),
-                () = sleep_until(deadline), if deadline.is_some() && !working.is_empty() => working.clear(),
+                () = sleep_until(deadline), if deadline.is_some() && !working.is_empty() => working.shutdown().await,
             }
         }
     }
@@ -98,9 +102,9 @@ impl<'a> Pass<'a> {
                     self.plan.push(piece);
                 }
             }
-            Ok(Outcome::Fetched(fetched)) => {
-                self.expect(job, fetched.messages.len() as u64);
-                let commit = self.commit_of(job, fetched);
+            Ok(Outcome::Fetched(fetched, messages)) => {
+                self.expect(job, messages.len() as u64);
+                let commit = self.commit_of(job, fetched, messages);
                 self.ready.push((job, commit));
             }
             Err(failure) => self.failed(job, failure),
@@ -138,8 +142,8 @@ impl<'a> Pass<'a> {
 
     /// The window as it goes into the archive. Only what is settled is sealed; and where the provider contradicts
     /// itself about a window that is not all settled, its settled part is read again by itself.
-    fn commit_of(&mut self, job: Job, fetched: Fetched) -> Commit {
-        let Fetched { messages, unreadable, provider_count, as_of, doubt } = fetched;
+    fn commit_of(&mut self, job: Job, fetched: Fetched, messages: Vec<Identified>) -> Commit {
+        let Fetched { unreadable, provider_count, as_of, doubt, .. } = fetched;
         self.learn_size(&messages);
         let settled = job.range.before(as_of.second().minus(self.account.provider.account().settle));
         let seal = match settled {
@@ -150,17 +154,17 @@ impl<'a> Pass<'a> {
             settled => settled,
         };
         let seal = seal.map(|window| {
-            let inside = messages.iter().filter(|message| window.contains(message.sent_at)).count() as u64;
+            let inside = messages.iter().filter(|known| window.contains(known.message.sent_at)).count() as u64;
             // The pages added up: what lies in the settled part is what the provider counted there.
             let provider_count = if window == job.range { provider_count } else { provider_count.map(|_| inside) };
             Seal { window, messages: inside, provider_count, doubt }
         });
         let (stream, account) = (self.place.streams[job.stream].0, self.place.account);
-        Commit { account, stream, window: job.range, seal, messages: identify(messages), unreadable }
+        Commit { account, stream, window: job.range, seal, messages, unreadable }
     }
 
-    fn learn_size(&mut self, messages: &[crate::domain::message::Message]) {
-        let bytes: u64 = messages.iter().map(|message| message.payload.bytes.len() as u64).sum();
+    fn learn_size(&mut self, messages: &[Identified]) {
+        let bytes: u64 = messages.iter().map(|known| known.message.payload.bytes.len() as u64).sum();
         if let Some(mean) = bytes.checked_div(messages.len() as u64) {
             let known = &mut self.account.payload_size;
             *known = if mean > *known { mean } else { (*known * 7 + mean) / 8 };
@@ -197,28 +201,32 @@ impl<'a> Pass<'a> {
 }
 
 /// Surveys a range, and fetches it if it is one window's worth.
-async fn work(provider: &dyn Provider, job: Job, target: u64) -> (Job, Result<Outcome, ProviderError>) {
+async fn work(provider: Arc<dyn Provider>, job: Job, target: u64) -> Worked {
     let outcome = async {
-        match provider.survey(job.stream, job.range, target).await? {
-            Survey::Done(fetched) => Ok(Outcome::Fetched(fetched)),
-            Survey::Sized(count) => provider.fetch(job.stream, job.range, count).await.map(Outcome::Fetched),
+        let mut fetched = match provider.survey(job.stream, job.range, target).await? {
+            Survey::Done(fetched) => fetched,
+            Survey::Sized(count) => provider.fetch(job.stream, job.range, count).await?,
             Survey::Split { count, cuts } => {
                 let pieces = job.range.cut_at(&cuts).into_iter();
-                Ok(Outcome::Split { count, pieces: pieces.map(|range| Job { range, is_piece: true, ..job }).collect() })
+                let pieces = pieces.map(|range| Job { range, is_piece: true, ..job }).collect();
+                return Ok(Outcome::Split { count, pieces });
             }
-        }
+        };
+        let messages = identify(std::mem::take(&mut fetched.messages));
+        Ok(Outcome::Fetched(fetched, messages))
     };
     (job, outcome.await)
 }
 
-async fn commit(
-    store: &dyn crate::store::Store,
-    batch: Vec<(Job, Commit)>,
-    now: crate::domain::time::Millis,
-) -> (Vec<(Job, Commit)>, Result<Vec<Written>, StoreError>) {
+async fn commit(store: Arc<dyn Store>, batch: Vec<(Job, Commit)>, now: Millis) -> Committed {
     let (jobs, commits): (Vec<Job>, Vec<Commit>) = batch.into_iter().unzip();
     let written = store.commit(&commits, now).await;
     (jobs.into_iter().zip(commits).collect(), written)
+}
+
+/// What a task came to. None is aborted while it is waited for: one without a result has panicked.
+fn ended<T>(task: Result<T, JoinError>) -> T {
+    task.unwrap_or_else(|panic| resume_unwind(panic.into_panic()))
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

@@ -90,13 +90,13 @@ pub(super) async fn reading(place: &Place, messages: usize) -> Result<Reading, F
         let day_ms = START.start().0 + (n as i64 % days) * 86_400_000;
         let questions = [
             format!(
-                "SELECT sent_at, sender, body FROM archive WHERE conversation_id = (SELECT id FROM conversation \
-                 WHERE name = '{}') ORDER BY sent_at_ms DESC LIMIT 100",
+                "SELECT sent_at, sender, body FROM archive WHERE conversation_id = (SELECT conversation_id \
+                 FROM conversations WHERE account = 'bench' AND conversation = '{}') ORDER BY sent_at_ms DESC LIMIT 100",
                 history::conversation(n % CONVERSATIONS)
             ),
             format!(
-                "SELECT sent_at, conversation, body FROM archive WHERE sender_id = (SELECT id FROM name \
-                 WHERE value = '{}') ORDER BY sent_at_ms DESC LIMIT 100",
+                "SELECT sent_at, conversation, body FROM archive WHERE sender_id = (SELECT sender_id \
+                 FROM senders WHERE sender = '{}') ORDER BY sent_at_ms DESC LIMIT 100",
                 history::sender(n % SENDERS)
             ),
             format!(
