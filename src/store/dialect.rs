@@ -99,10 +99,8 @@ pub(super) trait Dialect: sqlx::Database {
     ) -> impl Future<Output = Driver<u64>> + Send;
 
     /// Changes messages that are there.
-    fn learn(
-        connection: &mut Self::Connection,
-        learned: &[(Key, Mutable)],
-    ) -> impl Future<Output = Driver<u64>> + Send;
+    fn learn(connection: &mut Self::Connection, learned: &[(Key, Mutable)])
+    -> impl Future<Output = Driver<u64>> + Send;
 }
 
 impl From<i64> for Arg<'_> {

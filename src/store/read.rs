@@ -1,8 +1,8 @@
 //! Messages out of the archive again, as they went in.
 
+use super::StoreError;
 use super::dialect::{Arg, Dialect, int, maybe_int, text};
 use super::rows::delivery;
-use super::StoreError;
 use crate::domain::identity::{Fingerprint, Identified};
 use crate::domain::message::{Conversation, ConversationKind, Encoding, Message, Payload};
 use crate::domain::time::{Millis, Second};

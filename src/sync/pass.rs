@@ -20,7 +20,10 @@ use crate::store::{Commit, Seal, Store, StoreError, Tally, Written};
 enum Outcome {
     /// The messages have been taken out, and are what they were identified as.
     Fetched(Fetched, Vec<Identified>),
-    Split { count: u64, pieces: Vec<Job> },
+    Split {
+        count: u64,
+        pieces: Vec<Job>,
+    },
 }
 
 type Worked = (Job, Result<Outcome, ProviderError>);

@@ -1,5 +1,6 @@
-//! The archive in Postgres: arrays in, a partition a month.
+//! The archive in Postgres: bulk in, a partition a month.
 
+mod bulk;
 mod months;
 mod sql;
 
@@ -26,6 +27,8 @@ const CONNECTIONS: u32 = 6;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A connection that has been idle for so long is tried before it is used.
 const FRESH: Duration = Duration::from_secs(1);
+/// From so many messages on it is worth the while to try whether they can be copied in.
+const MANY: usize = 32;
 /// A connection that nobody needs is given back.
 const IDLE: Duration = Duration::from_mins(5);
 
@@ -146,11 +149,7 @@ impl Dialect for Postgres {
         rows.iter().map(known).collect()
     }
 
-    async fn crowd(
-        connection: &mut PgConnection,
-        recipient: i64,
-        sent_at_ms: i64,
-    ) -> Driver<Vec<(i64, Key, Mutable)>> {
+    async fn crowd(connection: &mut PgConnection, recipient: i64, sent_at_ms: i64) -> Driver<Vec<(i64, Key, Mutable)>> {
         let query = sqlx::query(sql::CROWD).bind(id(recipient)).bind(sent_at_ms);
         let rows = query.fetch_all(connection).await?;
         let owned = |row: &PgRow| known(row).and_then(|(key, known)| Ok((row.try_get("account_id")?, key, known)));
@@ -158,29 +157,34 @@ impl Dialect for Postgres {
     }
 
     async fn add(connection: &mut PgConnection, rows: &[&Row<'_>], now: Millis) -> Driver<u64> {
-        let (plain, special): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.is_plain());
-        let mut added = 0;
-        if !plain.is_empty() {
-            let query = bind_plain(sqlx::query(sql::ADD_PLAIN), &plain, now);
-            added += query.execute(&mut *connection).await?.rows_affected();
+        if rows.len() >= MANY && bulk::copy(connection, rows, now).await? {
+            return Ok(rows.len() as u64);
         }
-        if !special.is_empty() {
-            let rows = special.as_slice();
-            let query = bind_plain(sqlx::query(sql::ADD), rows, now)
-                .bind(column(rows, |row| Some(id(row.key.3)).filter(|occurrence| *occurrence != 0)))
-                .bind(column(rows, |row| Some(small(row.encoding)).filter(|encoding| *encoding != 0)))
-                .bind(column(rows, |row| Some(row.is_text()).filter(|is_text| !is_text)))
-                .bind(column(rows, |row| row.status.map(|d| d.status as i16)))
-                .bind(column(rows, |row| row.status.and_then(|d| d.at).map(|at| at.0)))
-                .bind(column(rows, |row| row.payload_type.map(id)))
-                .bind(column(rows, |row| row.cipher_suite.map(id)))
-                .bind(column(rows, |row| row.provider_id))
-                .bind(column(rows, |row| row.readable()))
-                .bind(column(rows, |row| row.extra))
-                .bind(column(rows, |row| row.extra.and_then(readable_json)));
-            added += query.execute(connection).await?.rows_affected();
+        if rows.is_empty() {
+            return Ok(0);
         }
-        Ok(added)
+        let query = sqlx::query(sql::ADD)
+            .bind(archived(now))
+            .bind(column(rows, |row| id(row.key.0)))
+            .bind(column(rows, |row| row.key.1))
+            .bind(column(rows, |row| row.slot))
+            .bind(column(rows, |row| Uuid::from_bytes(row.key.2)))
+            .bind(column(rows, |row| id(row.conversation)))
+            .bind(column(rows, |row| id(row.sender)))
+            .bind(column(rows, |row| row.message_type.map(id)))
+            .bind(column(rows, |row| row.payload))
+            .bind(column(rows, |row| Some(id(row.key.3)).filter(|occurrence| *occurrence != 0)))
+            .bind(column(rows, |row| Some(small(row.encoding)).filter(|encoding| *encoding != 0)))
+            .bind(column(rows, |row| Some(row.is_text()).filter(|is_text| !is_text)))
+            .bind(column(rows, |row| row.status.map(|d| d.status as i16)))
+            .bind(column(rows, |row| row.status.and_then(|d| d.at).map(|at| at.0)))
+            .bind(column(rows, |row| row.payload_type.map(id)))
+            .bind(column(rows, |row| row.cipher_suite.map(id)))
+            .bind(column(rows, |row| row.provider_id))
+            .bind(column(rows, |row| row.readable()))
+            .bind(column(rows, |row| row.extra))
+            .bind(column(rows, |row| row.extra.and_then(readable_json)));
+        Ok(query.execute(connection).await?.rows_affected())
     }
 
     async fn learn(connection: &mut PgConnection, learned: &[(Key, Mutable)]) -> Driver<u64> {
@@ -213,20 +217,6 @@ fn bound<'q>(sql: &'static str, args: &[Arg<'q>]) -> Bound<'q> {
 /// One column of many rows, as an array.
 fn column<'r, R, T>(rows: &'r [R], value: impl Fn(&'r R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
-}
-
-/// The columns that every message has.
-fn bind_plain<'q>(query: Bound<'q>, rows: &[&Row<'_>], now: Millis) -> Bound<'q> {
-    query
-        .bind(archived(now))
-        .bind(column(rows, |row| id(row.key.0)))
-        .bind(column(rows, |row| row.key.1))
-        .bind(column(rows, |row| row.slot))
-        .bind(column(rows, |row| Uuid::from_bytes(row.key.2)))
-        .bind(column(rows, |row| id(row.conversation)))
-        .bind(column(rows, |row| id(row.sender)))
-        .bind(column(rows, |row| row.message_type.map(id)))
-        .bind(column(rows, |row| row.payload))
 }
 
 /// Recipients, milliseconds, slots, hashes and occurrences, an array each.

@@ -1,4 +1,4 @@
-//! Statements as only Postgres takes them: arrays in, rows out.
+//! Statements as only Postgres takes them.
 
 pub(super) const NAMES: &str = "SELECT value, id::BIGINT FROM name WHERE value = ANY ($1)";
 
@@ -67,15 +67,6 @@ pub(super) const CROWD: &str = "
            m.status::BIGINT, m.status_at_ms, c.kind = 0 AS kind_unknown
     FROM message m JOIN conversation c ON c.id = m.conversation_id
     WHERE m.recipient_id = $1 AND m.sent_at_ms = $2";
-
-/// Messages that leave most columns to their defaults.
-pub(super) const ADD_PLAIN: &str = "
-    INSERT INTO message (archived_at_s, recipient_id, sent_at_ms, slot, hash, conversation_id, sender_id,
-                         message_type_id, payload)
-    SELECT $1, k.*
-    FROM UNNEST($2::INTEGER[], $3::BIGINT[], $4::INTEGER[], $5::UUID[], $6::INTEGER[], $7::INTEGER[], $8::INTEGER[],
-                $9::BYTEA[]) AS k
-    ON CONFLICT DO NOTHING";
 
 pub(super) const ADD: &str = "
     INSERT INTO message (archived_at_s, recipient_id, sent_at_ms, slot, hash, conversation_id, sender_id,
