@@ -26,6 +26,9 @@ pub(super) trait Dialect: sqlx::Database {
     /// What begins a transaction that will write.
     const BEGIN: &'static str;
 
+    /// How many transactions at once it gains by.
+    const LANES: usize;
+
     /// Reads messages in order of time. Binds a place (millisecond, the end, hash, account, recipient, occurrence) and
     /// a limit; the place's five parts are compared as one, in the order in which the rows are answered.
     const MESSAGES: &'static str;

@@ -95,6 +95,9 @@ pub trait Store: Send + Sync {
     /// Makes an account's ledger the one given. Its messages must be in the archive already.
     async fn restore(&self, ledger: &Ledger) -> Result<(), StoreError>;
 
+    /// How many commits at once it gains by.
+    fn lanes(&self) -> usize;
+
     /// Where the archive is, for people.
     fn place(&self) -> &str;
 

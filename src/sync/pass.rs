@@ -1,10 +1,10 @@
 //! One round over an account's streams: windows in flight on one side, commits on the other.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +13,7 @@ use super::planner::{Job, Plan};
 use super::{GRACE, IN_FLIGHT, PASS, TARGET, TARGET_BYTES};
 use crate::domain::identity::{Identified, identify};
 use crate::domain::time::Millis;
+use crate::domain::window::Window;
 use crate::provider::{Advice, Fetched, Provider, ProviderError, Survey};
 use crate::store::{Commit, Seal, Store, StoreError, Tally, Written};
 
@@ -36,10 +37,11 @@ pub(super) struct Pass<'a> {
     plan: Plan,
     tally: Tally,
     failure: Option<ProviderError>,
-    /// Fetched, identified and waiting for the commit under way.
+    /// Fetched, identified and waiting for a commit under way.
     ready: Vec<(Job, Commit)>,
-    /// Failures of streams that are not on record yet. While a commit is under way, nothing but its completion may be
-    /// waited for: it may hold the very connection that whatever else is to be written would wait for.
+    /// The times within which each of the commits under way writes.
+    under_way: HashMap<task::Id, Vec<Window>>,
+    /// Failures of streams that are not on record yet.
     troubles: Vec<(usize, ProviderError)>,
     /// Streams that failed in this pass. What else of them is committed does not mean that they are well.
     ill: HashSet<usize>,
@@ -47,8 +49,8 @@ pub(super) struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     pub(super) fn new(account: &'a mut AccountSync, place: &'a mut Place, plan: Plan) -> Self {
-        let (ready, troubles, ill) = (Vec::new(), Vec::new(), HashSet::new());
-        Self { account, place, plan, tally: Tally::default(), failure: None, ready, troubles, ill }
+        let (ready, under_way, troubles, ill) = (Vec::new(), HashMap::new(), Vec::new(), HashSet::new());
+        Self { account, place, plan, tally: Tally::default(), failure: None, ready, under_way, troubles, ill }
     }
 
     /// Works off the plan. Ends when it is empty, when time is up, or, with the windows in hand, after `stop`.
@@ -68,10 +70,13 @@ impl<'a> Pass<'a> {
                 let Some(job) = self.plan.pop() else { break };
                 working.spawn(work(provider.clone(), job, self.target()));
             }
-            if committing.is_empty() {
-                self.note_troubles().await?;
-                if !self.ready.is_empty() {
-                    committing.spawn(commit(store.clone(), std::mem::take(&mut self.ready), clock.now()));
+            self.note_troubles().await?;
+            if committing.len() < store.lanes() {
+                let batch = self.apart();
+                if !batch.is_empty() {
+                    let reach = batch.iter().map(|(_, commit)| reach(commit)).collect();
+                    let task = committing.spawn(commit(store.clone(), batch, clock.now()));
+                    self.under_way.insert(task.id(), reach);
                 }
             }
             if working.is_empty() && committing.is_empty() {
@@ -82,14 +87,28 @@ impl<'a> Pass<'a> {
                     let (job, outcome) = ended(worked);
                     self.done(job, outcome);
                 }
-                Some(committed) = committing.join_next() => {
-                    let (batch, written) = ended(committed);
+                Some(committed) = committing.join_next_with_id() => {
+                    let (task, (batch, written)) = ended(committed);
+                    self.under_way.remove(&task);
                     self.committed(batch, written?).await?;
                 }
                 () = stop.cancelled(), if deadline.is_none() => deadline = Some(Instant::now() + GRACE),
                 () = sleep_until(deadline), if deadline.is_some() && !working.is_empty() => working.shutdown().await,
             }
         }
+    }
+
+    /// Takes what is ready and cannot meet what is being committed: two transactions that add the same messages, of
+    /// streams that overlap, would wait for each other.
+    fn apart(&mut self) -> Vec<(Job, Commit)> {
+        let busy: Vec<Window> = self.under_way.values().flatten().copied().collect();
+        let meets = |(_, commit): &(Job, Commit)| {
+            let reach = reach(commit);
+            busy.iter().any(|busy| busy.intersect(reach).is_some())
+        };
+        let (met, apart) = std::mem::take(&mut self.ready).into_iter().partition(meets);
+        self.ready = met;
+        apart
     }
 
     /// How many messages a window should hold.
@@ -225,6 +244,14 @@ async fn commit(store: Arc<dyn Store>, batch: Vec<(Job, Commit)>, now: Millis) -
     let (jobs, commits): (Vec<Job>, Vec<Commit>) = batch.into_iter().unzip();
     let written = store.commit(&commits, now).await;
     (jobs.into_iter().zip(commits).collect(), written)
+}
+
+/// The time within which a commit writes: its window, and messages that came with it from elsewhere.
+fn reach(commit: &Commit) -> Window {
+    let times = || commit.messages.iter().map(|known| known.message.sent_at.second());
+    let from = times().min().map_or(commit.window.from(), |first| first.min(commit.window.from()));
+    let to = times().max().map_or(commit.window.to(), |last| last.plus(1).max(commit.window.to()));
+    Window::new(from, to).unwrap_or(commit.window)
 }
 
 /// What a task came to. None is aborted while it is waited for: one without a result has panicked.

@@ -36,7 +36,6 @@ pub(super) struct Speed {
 
 /// Commits every window, timing nothing else. With `again`, by other streams, to which the same messages belong.
 pub(super) async fn store(
-    place: &Place,
     store: &Arc<dyn Store>,
     messages: usize,
     again: bool,
@@ -54,7 +53,7 @@ pub(super) async fn store(
         let chunk: Vec<_> = chunk.map(|n| [history::window(n, account, streams[n % CONVERSATIONS].0)]).collect();
         let (begun, used) = (Instant::now(), Usage::own().cpu);
         let commits = chunk.iter().map(|window| store.commit(window, clock.now()));
-        let written: Vec<Vec<Written>> = stream::iter(commits).buffered(place.lanes()).try_collect().await?;
+        let written: Vec<Vec<Written>> = stream::iter(commits).buffered(store.lanes()).try_collect().await?;
         took += begun.elapsed();
         cpu += Usage::own().cpu.saturating_sub(used);
         new += written.iter().flatten().map(|written| written.new).sum::<u64>();

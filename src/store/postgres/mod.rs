@@ -91,6 +91,7 @@ async fn is_archive(pool: &sqlx::PgPool) -> Driver<bool> {
 
 impl Dialect for Postgres {
     const BEGIN: &'static str = "BEGIN";
+    const LANES: usize = 2;
     const MESSAGES: &'static str = sql::MESSAGES;
 
     async fn execute(connection: &mut PgConnection, sql: &'static str, args: &[Arg<'_>]) -> Driver<u64> {

@@ -90,6 +90,7 @@ impl SqliteStore {
 impl Dialect for Sqlite {
     /// A transaction that reads first and writes later fails at once when another has written in between.
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
+    const LANES: usize = 1;
     const MESSAGES: &'static str = bulk::MESSAGES;
 
     async fn execute(connection: &mut SqliteConnection, sql: &'static str, args: &[Arg<'_>]) -> Driver<u64> {
