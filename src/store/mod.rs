@@ -1,6 +1,7 @@
 //! Where the archive lies: messages, and the ledger of what is complete.
 
 mod answer;
+mod aside;
 pub mod copy;
 mod dialect;
 mod error;
@@ -27,8 +28,9 @@ use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 pub use answer::Answer;
+pub use aside::Aside;
 pub use error::StoreError;
-pub use ledger::{Ledger, Quarantined, StreamLedger};
+pub use ledger::{KnownStream, Ledger, Quarantined, StreamLedger};
 pub use postgres::PostgresStore;
 pub use read::{Archived, Cursor};
 pub use sql_store::SqlStore;
@@ -92,9 +94,18 @@ pub trait Store: Send + Sync {
     /// Up to `limit` messages behind the cursor and before `to`, in order of time.
     async fn messages(&self, after: &Cursor, to: Millis, limit: u64) -> Result<Vec<Archived>, StoreError>;
 
+    /// Every stream that there ever was, in the order of accounts and keys.
+    async fn streams(&self) -> Result<Vec<KnownStream>, StoreError>;
+
     /// The first `limit` ledger rows of a stream that have a part in `window`, in order. Whoever means to replace some
     /// reads again exactly what they span.
     async fn ledger_rows(&self, stream: StreamId, window: Window, limit: u64) -> Result<Vec<Sealed>, StoreError>;
+
+    /// Gives a digest to ledger rows that have none, and are otherwise as given still.
+    async fn stamp(&self, stamps: &[Stamp]) -> Result<(), StoreError>;
+
+    /// Moves messages that were changed or added behind the archive's back into quarantine, under this stream.
+    async fn set_aside(&self, stream: StreamId, aside: &[Aside<'_>], now: Millis) -> Result<(), StoreError>;
 
     /// All that the archive says of its accounts, apart from their messages.
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError>;
@@ -193,6 +204,15 @@ pub struct Sealed {
     /// Why it may not be complete.
     pub doubt: Option<String>,
     pub sealed_at: Millis,
+}
+
+/// The digest of a ledger row that has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub stream: StreamId,
+    pub window: Window,
+    pub messages: u64,
+    pub digest: Digest,
 }
 
 /// What a commit changed.

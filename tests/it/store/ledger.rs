@@ -34,10 +34,11 @@ impl Shelf {
     }
 }
 
-fn digest(messages: &[Message]) -> Option<Digest> {
+/// A row that holds these messages.
+fn row(from: i64, to: i64, messages: &[Message]) -> (Window, u64, Option<Digest>) {
     let mut links: Vec<Link> = identify(messages.to_vec()).iter().map(Link::of).collect();
     links.sort_unstable();
-    Some(Digest::default().through(&links))
+    (window(from, to), links.len() as u64, Some(Digest::default().through(&links)))
 }
 
 fn said(rows: &[Sealed]) -> Vec<(Window, u64, Option<Digest>)> {
@@ -48,12 +49,12 @@ async fn a_digest_is_that_of_the_messages_whatever_order_they_came_in(shelf: She
     let messages = [message(10_000, "b"), message(20_000, "c"), message(10_000, "a"), message(10_000, "a")];
     let reversed = messages.iter().rev().cloned().collect();
     shelf.commit(&[shelf.window(0, 100, reversed)]).await;
-    assert_eq!(said(&shelf.rows(0).await), [(window(0, 100), 4, digest(&messages))]);
+    assert_eq!(said(&shelf.rows(0).await), [row(0, 100, &messages)]);
     // A window that is asked for beyond its sealed part: what lies beyond is archived, and no part of the row.
     let more = [message(100_000, "d"), message(150_000, "e")];
     let part = Seal { doubt: Some("why".into()), ..seal(window(100, 150), None) };
     shelf.commit(&[Commit { seal: Some(part), ..shelf.window(100, 200, more.to_vec()) }]).await;
-    assert_eq!(said(&shelf.rows(0).await)[1], (window(100, 150), 1, digest(&more[..1])));
+    assert_eq!(said(&shelf.rows(0).await)[1], row(100, 150, &more[..1]));
     assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 6);
 }
 
@@ -65,7 +66,7 @@ async fn a_row_is_lengthened_without_losing_its_proof(shelf: Shelf) {
     }
     shelf.commit(&[shelf.window(60, 100, vec![])]).await;
     let rows = shelf.rows(0).await;
-    assert_eq!(said(&rows), [(window(0, 100), 6, digest(&messages))]);
+    assert_eq!(said(&rows), [row(0, 100, &messages)]);
     assert_eq!(rows[0].provider_count, Some(6));
 }
 
@@ -78,7 +79,7 @@ async fn a_row_without_a_digest_is_left_as_it_is(shelf: Shelf) {
     shelf.store.restore(&ledger).await.unwrap();
     let next = [message(110_000, "ho")];
     shelf.commit(&[shelf.window(100, 200, next.to_vec())]).await;
-    assert_eq!(said(&shelf.rows(0).await), [(window(0, 100), 1, None), (window(100, 200), 1, digest(&next))]);
+    assert_eq!(said(&shelf.rows(0).await), [(window(0, 100), 1, None), row(100, 200, &next)]);
 }
 
 async fn a_replacement_takes_the_place_of_the_rows_that_it_covers(shelf: Shelf) {
@@ -95,12 +96,12 @@ async fn a_replacement_takes_the_place_of_the_rows_that_it_covers(shelf: Shelf) 
     shelf.store.commit(&[shelf.replacement(100, 200, again.to_vec())], later).await.unwrap();
     let all = [vec![old(10)], again.to_vec()].concat();
     let rows = shelf.rows(0).await;
-    assert_eq!(said(&rows), [(window(0, 200), 3, digest(&all)), (window(300, 400), 1, digest(&[old(310)]))]);
+    assert_eq!(said(&rows), [row(0, 200, &all), row(300, 400, &[old(310)])]);
     assert_eq!((rows[0].doubt.as_deref(), rows[0].sealed_at), (None, later));
 
     let all = [all, vec![message(250_000, "between"), old(310)]].concat();
     assert_eq!(shelf.commit(&[shelf.replacement(-50, 400, all.clone())]).await, [Written { new: 1, changed: 0 }]);
-    assert_eq!(said(&shelf.rows(0).await), [(window(-50, 400), 5, digest(&all))]);
+    assert_eq!(said(&shelf.rows(0).await), [row(-50, 400, &all)]);
     // Where nothing is sealed there is nothing to replace.
     shelf.commit(&[shelf.replacement(500, 600, vec![])]).await;
     assert_eq!(shelf.rows(0).await.len(), 2);
@@ -128,7 +129,7 @@ async fn what_was_archived_before_and_is_not_shown_any_more_counts(shelf: Shelf)
     for (n, scope) in [scope("destination=lobby"), scope("source=alice"), scope(pair), both].into_iter().enumerate() {
         let seal = Seal { scope, replaces: true, ..seal(window(0, 100), Some(2)) };
         shelf.commit(&[Commit { seal: Some(seal), ..shelf.window(0, 100, shown.clone()) }]).await;
-        assert_eq!(said(&shelf.rows(0).await), [(window(0, 100), 3, digest(&messages))], "{n}");
+        assert_eq!(said(&shelf.rows(0).await), [row(0, 100, &messages)], "{n}");
     }
 }
 
@@ -138,7 +139,7 @@ async fn what_does_not_belong_to_the_stream_is_archived_and_is_a_doubt(shelf: Sh
     let messages = vec![message(10_000, "hi"), stray];
     shelf.commit(&[Commit { unreadable, ..shelf.window(0, 100, messages.clone()) }]).await;
     let rows = shelf.rows(0).await;
-    assert_eq!(said(&rows), [(window(0, 100), 1, digest(&messages[..1]))]);
+    assert_eq!(said(&rows), [row(0, 100, &messages[..1])]);
     assert!(rows[0].doubt.as_ref().unwrap().contains("1 messages that do not belong"), "{rows:?}");
     assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 2);
 }
