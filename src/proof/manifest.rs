@@ -331,9 +331,7 @@ impl Lines<'_> {
             let signer = manifest.public_key.clone();
             return Err(ManifestError::Signature { path: self.path.into(), signer });
         }
-        match self.lines.next() {
-            None => Ok(()),
-            Some(_) => Err(self.fault("there is more behind the signature")),
-        }
+        self.number += 1;
+        self.lines.next().map_or(Ok(()), |_| Err(self.fault("there is more behind the signature")))
     }
 }

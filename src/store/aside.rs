@@ -5,12 +5,12 @@ use serde_json::json;
 use super::dialect::Dialect;
 use super::ledger::Quarantined;
 use super::read::Archived;
-use super::write::{expect, quarantine_row};
+use super::write::quarantine_row;
 use super::{StoreError, StreamId, sql};
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 
-/// A message that is to leave the archive, and why.
+/// A message that is to leave the archive, and why. One that has left it already is passed over.
 #[derive(Debug)]
 pub struct Aside<'a> {
     pub message: &'a Archived,
@@ -22,20 +22,22 @@ pub(super) async fn set_aside<DB: Dialect>(
     stream: StreamId,
     aside: &[Aside<'_>],
     now: Millis,
-) -> Result<(), StoreError> {
-    const WHAT: &str = "set aside";
-    let failed = StoreError::at(WHAT);
+) -> Result<u64, StoreError> {
+    let failed = StoreError::at("set aside");
+    let mut set_aside = 0;
     for Aside { message, reason } in aside {
+        let (account, (recipient, sent_at, hash, occurrence)) = message.cursor().key();
+        let args = [account.into(), recipient.into(), sent_at.into(), (&hash[..]).into(), occurrence.into()];
+        if DB::execute(tx, sql::REMOVE, &args).await.map_err(&failed)? == 0 {
+            continue;
+        }
+        set_aside += 1;
         let second = message.identified.message.sent_at.second();
         let (window, reason, raw) = (Window::lasting(second, 1), (*reason).to_owned(), raw(message));
         let row = Quarantined { window, found_at: now, reason, raw };
-        let (account, key) = message.cursor().key();
         quarantine_row::<DB>(tx, account, stream.0, &row).await.map_err(&failed)?;
-        let (recipient, sent_at, hash, occurrence) = key;
-        let args = [account.into(), recipient.into(), sent_at.into(), (&hash[..]).into(), occurrence.into()];
-        expect(WHAT, DB::execute(tx, sql::REMOVE, &args).await.map_err(&failed)?, 1)?;
     }
-    Ok(())
+    Ok(set_aside)
 }
 
 /// All that the archive held of a message, in a form that no provider's answer has.

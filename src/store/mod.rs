@@ -104,8 +104,9 @@ pub trait Store: Send + Sync {
     /// Gives a digest to ledger rows that have none, and are otherwise as given still.
     async fn stamp(&self, stamps: &[Stamp]) -> Result<(), StoreError>;
 
-    /// Moves messages that were changed or added behind the archive's back into quarantine, under this stream.
-    async fn set_aside(&self, stream: StreamId, aside: &[Aside<'_>], now: Millis) -> Result<(), StoreError>;
+    /// Moves messages that were changed or added behind the archive's back into quarantine, under this stream; answers
+    /// with how many.
+    async fn set_aside(&self, stream: StreamId, aside: &[Aside<'_>], now: Millis) -> Result<u64, StoreError>;
 
     /// All that the archive says of its accounts, apart from their messages.
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError>;

@@ -176,11 +176,12 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         tx.commit().await.map_err(StoreError::at(WHAT))
     }
 
-    async fn set_aside(&self, stream: StreamId, aside: &[Aside<'_>], now: Millis) -> Result<(), StoreError> {
+    async fn set_aside(&self, stream: StreamId, aside: &[Aside<'_>], now: Millis) -> Result<u64, StoreError> {
         const WHAT: &str = "set aside";
         let mut tx = self.begin(WHAT).await?;
-        aside::set_aside::<DB>(&mut tx, stream, aside, now).await?;
-        tx.commit().await.map_err(StoreError::at(WHAT))
+        let set_aside = aside::set_aside::<DB>(&mut tx, stream, aside, now).await?;
+        tx.commit().await.map_err(StoreError::at(WHAT))?;
+        Ok(set_aside)
     }
 
     async fn ledger_rows(&self, stream: StreamId, window: Window, limit: u64) -> Result<Vec<Sealed>, StoreError> {

@@ -57,17 +57,18 @@ impl Evidence<'_> {
         self.is_whole && self.rows.iter().map(Claim::of_row).chain([*self.claim]).all(lacks_nothing)
     }
 
-    /// Whether what the ledger claims is there by its digest: just so, or but for what came in later and is shown by
-    /// the provider.
-    pub(super) fn is_proven(&self) -> bool {
+    /// Whether what the ledger claims is there by its digest: just so, but for what came in later and is shown by the
+    /// provider, or but for what somebody had added before it was sealed and is gone now.
+    pub(super) fn is_proven(&self, gone: &BTreeSet<Link>) -> bool {
         let held = self.held();
+        let held_before = held.union(gone).copied().collect();
         self.rows.iter().all(|row| {
             let claim = Claim::of_row(row);
             let (later, sealed): (Vec<_>, Vec<_>) =
                 self.there.iter().partition(|(_, archived_at)| *archived_at > row.sealed_at);
             let sealed = sealed.into_iter().map(|(link, _)| link).collect();
             let is_shown = later.iter().all(|(link, _)| self.shown.contains(link));
-            meets(&claim, &held) || is_shown && meets(&claim, &sealed)
+            meets(&claim, &held) || meets(&claim, &held_before) || is_shown && meets(&claim, &sealed)
         })
     }
 
@@ -125,7 +126,7 @@ mod tests {
         let shown = shown.iter().map(|n| link(*n)).collect();
         let evidence = Evidence { claim: &claim, rows: &rows, shown, is_whole: true, there };
         let added = evidence.added().iter().map(|link| link.fingerprint.0[0]).collect();
-        (added, evidence.lacks_nothing(), evidence.is_proven())
+        (added, evidence.lacks_nothing(), evidence.is_proven(&BTreeSet::new()))
     }
 
     #[test]

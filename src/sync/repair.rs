@@ -46,6 +46,8 @@ struct Repair<'a> {
     place: &'a Place,
     verdict: &'a Verdict,
     mended: Mended,
+    /// What was set aside because somebody had added it: other streams' ledger rows may claim it still.
+    added: Vec<Identified>,
 }
 
 /// What else came with it.
@@ -82,7 +84,7 @@ impl AccountSync {
             }
         };
         let run = self.store.begin_run(place.account, "repair", self.clock.now()).await?;
-        let repair = Repair { account: self, place: &place, verdict, mended: Mended::default() };
+        let repair = Repair { account: self, place: &place, verdict, mended: Mended::default(), added: Vec::new() };
         let mended = repair.run(stop).await?;
         let (requests, new) = (self.provider.requests() - requests, mended.restored);
         let tally = Tally { requests, new, windows: mended.windows, ..Tally::default() };
@@ -178,20 +180,21 @@ impl<'a> Repair<'a> {
         let there = self.there(&read).await?;
         let mut aside = self.changed(&read, &there);
         let stays = without(&there, &aside);
-        let mut evidence = read.evidence(&stays);
-        for link in evidence.added() {
-            let added = stays.iter().find(|m| Link::of(&m.identified) == link).copied();
-            let Some(message) = added else { continue };
+        for link in read.evidence(&stays).added() {
+            let message = stays.iter().find(|m| Link::of(&m.identified) == link).copied();
+            let Some(message) = message else { continue };
             if !self.is_vouched_for(message, read.stream).await? {
                 aside.push(Aside { message, reason: ADDED });
+                self.added.push(message.identified.clone());
             }
         }
-        evidence = read.evidence(&without(&there, &aside));
+        let evidence = read.evidence(&without(&there, &aside));
+        let added = self.added.iter().filter(|m| read.scope.holds(&m.message)).map(Link::of).collect();
         let whole = evidence.lacks_nothing() && self.is_explained(&evidence, &stays, read.stream).await?;
-        let (replaces, is_met) = (whole || evidence.is_proven(), evidence.meets_claim());
+        let (replaces, is_met) = (whole || evidence.is_proven(&added), evidence.meets_claim());
         let (store, now) = (&self.account.store, self.account.clock.now());
         if !aside.is_empty() {
-            store.set_aside(read.stream, &aside, now).await?;
+            self.mended.set_aside += store.set_aside(read.stream, &aside, now).await?;
         }
         let Rest { provider_count, unreadable } = rest;
         let Reread { stream, scope, span: window, rows, messages, .. } = read;
@@ -202,7 +205,6 @@ impl<'a> Repair<'a> {
         let (account, seal) = (self.place.account, replaces.then_some(seal));
         let written = store.commit(&[Commit { account, stream, window, seal, messages, unreadable }], now).await?;
         self.mended.windows += 1;
-        self.mended.set_aside += aside.len() as u64;
         self.mended.restored += written.iter().map(|written| written.new).sum::<u64>();
         Ok(replaces || is_met)
     }
@@ -211,20 +213,23 @@ impl<'a> Repair<'a> {
         message.account == self.account.name()
     }
 
-    /// What the archive holds of the stream in the span.
+    /// What the archive holds of the stream in the span; and what the provider shows of it that is filed elsewhere.
     async fn there(&self, read: &Reread<'_>) -> Result<Vec<Archived>, StoreError> {
+        let ours = read.messages.iter().filter(|m| read.scope.holds(&m.message));
+        let shown: HashSet<Link> = ours.map(Link::of).collect();
+        let wanted = |m: &Archived| read.scope.holds(&m.identified.message) || shown.contains(&Link::of(&m.identified));
         let mut there = Vec::new();
         let mut after = Cursor::at(read.span.from().start());
         loop {
             let chunk = self.account.store.messages(&after, read.span.to().start(), CHUNK).await?;
             let Some(last) = chunk.last() else { return Ok(there) };
             after = last.cursor();
-            there.extend(chunk.into_iter().filter(|m| self.is_ours(m) && read.scope.holds(&m.identified.message)));
+            there.extend(chunk.into_iter().filter(|m| self.is_ours(m) && wanted(m)));
         }
     }
 
-    /// Messages that were changed: wherever they are by now, once their original is in hand; and in the window, once
-    /// certainly all of it is.
+    /// Messages that were changed: wherever they are by now, once their original is in hand; those that are filed
+    /// elsewhere; and in the window, once certainly all of it is in hand.
     fn changed<'m>(&self, read: &Reread<'_>, there: &'m [Archived]) -> Vec<Aside<'m>>
     where
         'a: 'm,
@@ -233,7 +238,8 @@ impl<'a> Repair<'a> {
         let originals: HashSet<(Fingerprint, u32)> = read.messages.iter().map(original).collect();
         let damaged = self.verdict.damaged.named.iter().map(|damage| &damage.message);
         let elsewhere = damaged.filter(|m| self.is_ours(m) && originals.contains(&original(&m.identified)));
-        let here = there.iter().filter(|m| read.is_whole && m.fault().is_some());
+        let is_elsewhere = |m: &Archived| !read.scope.holds(&m.identified.message);
+        let here = there.iter().filter(|m| is_elsewhere(m) || read.is_whole && m.fault().is_some());
         let mut seen = HashSet::new();
         let changed = elsewhere.chain(here).filter(|m| seen.insert(m.cursor()));
         changed.map(|message| Aside { message, reason: CHANGED }).collect()
@@ -262,16 +268,17 @@ impl<'a> Repair<'a> {
 
     /// Whether another stream's ledger row, which agrees with what is there, is about this message, too.
     async fn is_vouched_for(&self, message: &Archived, except: StreamId) -> Result<bool, StoreError> {
-        let second = Window::lasting(message.identified.message.sent_at.second(), 1);
-        let differing: HashSet<(Option<StreamId>, Window)> =
-            self.verdict.differences.named.iter().map(|d| (d.subject.id, d.claim.window)).collect();
+        let at = message.identified.message.sent_at;
         for stream in self.account.store.streams().await? {
             let holds = stream.scope.is_some_and(|scope| scope.holds(&message.identified.message));
             if stream.account != message.account || stream.id == except || !holds {
                 continue;
             }
-            let rows = self.account.store.ledger_rows(stream.id, second, 1).await?;
-            if rows.iter().any(|row| !differing.contains(&(Some(stream.id), row.window))) {
+            let differs = self.verdict.differences.named.iter().any(|d| {
+                d.subject.account == stream.account && d.subject.key == stream.key && d.claim.window.contains(at)
+            });
+            let rows = self.account.store.ledger_rows(stream.id, Window::lasting(at.second(), 1), 1).await?;
+            if !rows.is_empty() && !differs {
                 return Ok(true);
             }
         }

@@ -16,6 +16,7 @@ mod hosts;
 mod kill;
 mod middleman;
 mod postgres;
+mod proof;
 mod quota;
 mod refusals;
 mod secrets;

@@ -2,11 +2,11 @@
 
 use backscroll::domain::digest::{Digest, Link};
 use backscroll::domain::identity::identify;
-use backscroll::domain::message::{Conversation, Message, Unreadable};
+use backscroll::domain::message::{Conversation, Encoding, Message, Payload, Unreadable};
 use backscroll::domain::stream::Scope;
 use backscroll::domain::time::Millis;
 use backscroll::domain::window::Window;
-use backscroll::store::{Commit, Seal, Sealed, Written};
+use backscroll::store::{Archived, Aside, Commit, Cursor, Seal, Sealed, Stamp, Written};
 
 use super::{NOW, Shelf, message, scope, seal, window};
 
@@ -20,6 +20,9 @@ on_every_database! {
     what_does_not_belong_to_the_stream_is_archived_and_is_a_doubt,
     the_rows_of_a_window_are_those_that_have_a_part_in_it,
     a_restored_ledger_is_the_one_that_was_read,
+    a_digest_is_given_once_to_the_row_it_was_made_of,
+    what_is_set_aside_is_in_quarantine_and_not_in_the_archive,
+    a_row_knows_whether_it_was_changed,
 }
 
 impl Shelf {
@@ -166,4 +169,42 @@ async fn a_restored_ledger_is_the_one_that_was_read(shelf: Shelf) {
     assert_eq!(before[0].streams[0].scope, Some(scope("destination=lobby")));
     shelf.store.restore(&before[0]).await.unwrap();
     assert_eq!(shelf.store.ledgers().await.unwrap(), before);
+}
+
+async fn a_digest_is_given_once_to_the_row_it_was_made_of(shelf: Shelf) {
+    shelf.commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])]).await;
+    let mut ledger = shelf.store.ledgers().await.unwrap().remove(0);
+    ledger.streams[0].windows[0].digest = None;
+    shelf.store.restore(&ledger).await.unwrap();
+    let stream = shelf.streams[0];
+    let stamp = |to, messages, byte| Stamp { stream, window: window(0, to), messages, digest: Digest([byte; 32]) };
+    shelf.store.stamp(&[stamp(99, 1, 1), stamp(100, 2, 2)]).await.unwrap();
+    assert_eq!(shelf.rows(0).await[0].digest, None, "of another row");
+    shelf.store.stamp(&[stamp(100, 1, 3), stamp(100, 1, 4)]).await.unwrap();
+    assert_eq!(shelf.rows(0).await[0].digest, Some(Digest([3; 32])));
+}
+
+async fn archived(shelf: &Shelf) -> Vec<Archived> {
+    shelf.store.messages(&Cursor::at(Millis(0)), Millis(i64::MAX), 100).await.unwrap()
+}
+
+async fn what_is_set_aside_is_in_quarantine_and_not_in_the_archive(shelf: Shelf) {
+    shelf.commit(&[shelf.window(0, 100, vec![message(10_000, "hi"), message(20_000, "ho")])]).await;
+    let all = archived(&shelf).await;
+    let aside = || [Aside { message: &all[0], reason: "because" }];
+    assert_eq!(shelf.store.set_aside(shelf.streams[0], &aside(), NOW).await.unwrap(), 1);
+    assert_eq!(shelf.store.set_aside(shelf.streams[0], &aside(), NOW).await.unwrap(), 0, "it is gone already");
+    assert_eq!(archived(&shelf).await, all[1..]);
+    let rows = shelf.ask("SELECT reason, from_s, to_s, raw FROM quarantine").await;
+    assert_eq!(rows[0][..3], ["because", "10", "11"]);
+    assert!(rows[0][3].contains("\"payload_hex\":\"6869\""), "{rows:?}");
+    // It comes back like any other.
+    shelf.commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])]).await;
+    assert_eq!(archived(&shelf).await.len(), 2);
+}
+
+async fn a_row_knows_whether_it_was_changed(shelf: Shelf) {
+    let faithful = Message { payload: Payload { bytes: b"a\0b".to_vec(), encoding: Encoding::Utf8 }, ..message(1, "") };
+    shelf.commit(&[shelf.window(0, 100, vec![faithful, message(20_000, "ho")])]).await;
+    assert!(archived(&shelf).await.iter().all(|message| message.fault().is_none()));
 }
