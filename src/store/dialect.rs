@@ -15,11 +15,20 @@ use crate::domain::time::Millis;
 pub(super) enum Arg<'a> {
     Int(Option<i64>),
     Text(Option<&'a str>),
-    Bytes(&'a [u8]),
+    Bytes(Option<&'a [u8]>),
 }
 
 /// What a driver answers.
 pub(super) type Driver<T> = Result<T, sqlx::Error>;
+
+/// The same question by each of the indexes that may lead to its answer. Binds the range in ms, the account, and the
+/// names of sender, recipient and conversation, NULL for any.
+#[derive(Debug)]
+pub(super) struct Links {
+    pub(super) by_conversation: &'static str,
+    pub(super) by_sender: &'static str,
+    pub(super) by_recipient: &'static str,
+}
 
 /// A database.
 pub(super) trait Dialect: sqlx::Database {
@@ -29,9 +38,17 @@ pub(super) trait Dialect: sqlx::Database {
     /// How many transactions at once it gains by.
     const LANES: usize;
 
-    /// Reads messages in order of time. Binds a place (millisecond, the end, hash, account, recipient, occurrence) and
-    /// a limit; the place's five parts are compared as one, in the order in which the rows are answered.
+    /// Reads messages in order of time. Binds a place (millisecond, the end, hash, occurrence, recipient, slot) and a
+    /// limit; the place's five parts are compared as one, in the order in which the rows are answered. A message that
+    /// refers to what is not there is answered all the same.
     const MESSAGES: &'static str;
+
+    /// How many messages to a recipient there may be in a range of time: no fewer than there are, and NULL where there
+    /// are too many to look at. Binds the range in ms, the recipient's name, and how many may be looked at.
+    const COUNT_BY_RECIPIENT: &'static str;
+
+    /// Reads what identifies the messages of a stream's window.
+    const LINKS: Links;
 
     /// Carries out a statement; answers with how many rows it affected.
     fn execute(
@@ -51,7 +68,7 @@ pub(super) trait Dialect: sqlx::Database {
 
     fn text(row: &Self::Row, column: &'static str) -> Driver<Option<String>>;
 
-    fn bytes(row: &Self::Row, column: &'static str) -> Driver<Vec<u8>>;
+    fn bytes(row: &Self::Row, column: &'static str) -> Driver<Option<Vec<u8>>>;
 
     /// Makes room for messages of these moments, where a database needs that.
     fn make_room(
@@ -145,6 +162,12 @@ impl<'a> From<Option<&'a str>> for Arg<'a> {
 
 impl<'a> From<&'a [u8]> for Arg<'a> {
     fn from(value: &'a [u8]) -> Self {
+        Self::Bytes(Some(value))
+    }
+}
+
+impl<'a> From<Option<&'a [u8]>> for Arg<'a> {
+    fn from(value: Option<&'a [u8]>) -> Self {
         Self::Bytes(value)
     }
 }
@@ -171,4 +194,8 @@ pub(super) fn maybe_int<DB: Dialect>(row: &DB::Row, column: &'static str) -> Res
 
 pub(super) fn text<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<Option<String>, StoreError> {
     DB::text(row, column).map_err(StoreError::at(column))
+}
+
+pub(super) fn bytes<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<Option<Vec<u8>>, StoreError> {
+    DB::bytes(row, column).map_err(StoreError::at(column))
 }

@@ -17,6 +17,7 @@ mod kill;
 mod middleman;
 mod plans;
 mod postgres;
+mod proof;
 mod quota;
 mod refusals;
 mod secrets;

@@ -12,9 +12,10 @@ use sqlx::query::Query;
 use sqlx::types::Uuid;
 use sqlx::{AssertSqlSafe, Connection, Executor, Row as _};
 
-use super::dialect::{Arg, Dialect, Driver};
+use super::dialect::{Arg, Dialect, Driver, Links};
 use super::readable::readable_json;
 use super::rows::{Familiar, Key, Mutable, Row};
+use super::sql::links;
 use super::sql_store::SqlStore;
 use super::{Missing, StoreError, newer, newest};
 use crate::domain::time::Millis;
@@ -93,6 +94,8 @@ impl Dialect for Postgres {
     const BEGIN: &'static str = "BEGIN";
     const LANES: usize = 2;
     const MESSAGES: &'static str = sql::MESSAGES;
+    const COUNT_BY_RECIPIENT: &'static str = sql::COUNT_BY_RECIPIENT;
+    const LINKS: Links = links!("uuid_send(m.hash)");
 
     async fn execute(connection: &mut PgConnection, sql: &'static str, args: &[Arg<'_>]) -> Driver<u64> {
         Ok(bound(sql, args).execute(connection).await?.rows_affected())
@@ -110,7 +113,7 @@ impl Dialect for Postgres {
         row.try_get(column)
     }
 
-    fn bytes(row: &PgRow, column: &'static str) -> Driver<Vec<u8>> {
+    fn bytes(row: &PgRow, column: &'static str) -> Driver<Option<Vec<u8>>> {
         row.try_get(column)
     }
 

@@ -5,27 +5,34 @@ pub(super) const NAMES: &str = "SELECT value, id::BIGINT FROM name WHERE value =
 pub(super) const CONVERSATIONS: &str =
     "SELECT name, id::BIGINT, kind FROM conversation WHERE account_id = $1 AND name = ANY ($2)";
 
-/// See [`super::Dialect::MESSAGES`](crate::store::dialect::Dialect::MESSAGES).
+/// See [`Dialect::MESSAGES`](crate::store::dialect::Dialect::MESSAGES).
 pub(super) const MESSAGES: &str = "
-    SELECT a.name AS account, c.name AS conversation, c.kind, s.value AS sender, r.value AS recipient,
-           m.sent_at_ms, uuid_send(m.hash) AS hash, coalesce(m.occurrence, 0)::BIGINT AS occurrence,
-           coalesce(m.encoding, 0)::BIGINT AS encoding, m.status::BIGINT AS status, m.status_at_ms,
-           mt.value AS message_type, pt.value AS payload_type, cs.value AS cipher_suite,
-           m.archived_at_s + 2147483648 AS archived_at_s, m.provider_id, m.payload, m.extra,
-           c.account_id, m.recipient_id::BIGINT AS recipient_id
+    SELECT coalesce(a.name, '') AS account, coalesce(c.name, '') AS conversation, coalesce(c.kind, 0) AS kind,
+           coalesce(s.value, '') AS sender, coalesce(r.value, '') AS recipient, m.sent_at_ms,
+           uuid_send(m.hash) AS hash, coalesce(m.occurrence, 0)::BIGINT AS occurrence,
+           coalesce(m.encoding, 0)::BIGINT AS encoding, coalesce(m.is_text, TRUE)::INTEGER::BIGINT AS is_text, m.body,
+           m.status::BIGINT AS status, m.status_at_ms, mt.value AS message_type, pt.value AS payload_type,
+           cs.value AS cipher_suite, m.archived_at_s + 2147483648 AS archived_at_s, m.provider_id, m.payload,
+           m.extra, m.recipient_id::BIGINT AS recipient_id, m.slot::BIGINT AS slot
     FROM message m
-         JOIN conversation c ON c.id = m.conversation_id
-         JOIN account a ON a.id = c.account_id
-         JOIN name s ON s.id = m.sender_id
-         JOIN name r ON r.id = m.recipient_id
+         LEFT JOIN conversation c ON c.id = m.conversation_id
+         LEFT JOIN account a ON a.id = c.account_id
+         LEFT JOIN name s ON s.id = m.sender_id
+         LEFT JOIN name r ON r.id = m.recipient_id
          LEFT JOIN name mt ON mt.id = m.message_type_id
          LEFT JOIN name pt ON pt.id = m.payload_type_id
          LEFT JOIN name cs ON cs.id = m.cipher_suite_id
     WHERE m.sent_at_ms >= $1 AND m.sent_at_ms < $2
-      AND (m.sent_at_ms, m.hash, c.account_id, m.recipient_id, coalesce(m.occurrence, 0))
+      AND (m.sent_at_ms, m.hash, coalesce(m.occurrence, 0), m.recipient_id, m.slot)
           > ($1, encode($3, 'hex')::UUID, $4, $5, $6)
-    ORDER BY m.sent_at_ms, m.hash, c.account_id, m.recipient_id, coalesce(m.occurrence, 0)
+    ORDER BY m.sent_at_ms, m.hash, coalesce(m.occurrence, 0), m.recipient_id, m.slot
     LIMIT $7";
+
+/// The unique index begins with time: nothing but it is read.
+pub(super) const COUNT_BY_RECIPIENT: &str = "
+    SELECT CASE WHEN count(*) < $4 THEN count(CASE WHEN recipient_id = r.id THEN 1 END) END AS there
+    FROM (SELECT recipient_id FROM message WHERE sent_at_ms >= $1 AND sent_at_ms < $2 LIMIT $4) m
+         LEFT JOIN (SELECT id FROM name WHERE value = $3) r ON TRUE";
 
 /// How many are there, and whether one of those might learn something. Each is looked up by itself (`LIMIT 1` keeps it
 /// so): in a range of time there may be any number of other streams' messages, and a planner that has no figures yet

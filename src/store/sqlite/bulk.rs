@@ -15,22 +15,28 @@ pub(super) const CROWD: &str = "
 
 /// See [`Dialect::MESSAGES`](crate::store::dialect::Dialect::MESSAGES).
 pub(super) const MESSAGES: &str = "
-    SELECT a.name AS account, c.name AS conversation, c.kind, s.value AS sender, r.value AS recipient,
-           m.sent_at_ms, m.hash, m.occurrence, m.encoding, m.status, m.status_at_ms, mt.value AS message_type,
+    SELECT coalesce(a.name, '') AS account, coalesce(c.name, '') AS conversation, coalesce(c.kind, 0) AS kind,
+           coalesce(s.value, '') AS sender, coalesce(r.value, '') AS recipient, m.sent_at_ms, m.hash, m.occurrence,
+           m.encoding, m.is_text <> 0 AS is_text, m.body, m.status, m.status_at_ms, mt.value AS message_type,
            pt.value AS payload_type, cs.value AS cipher_suite, m.archived_at_s, m.provider_id, m.payload, m.extra,
-           c.account_id, m.recipient_id
+           m.recipient_id, m.slot
     FROM message m
-         CROSS JOIN conversation c ON c.id = m.conversation_id
-         CROSS JOIN account a ON a.id = c.account_id
-         CROSS JOIN name s ON s.id = m.sender_id
-         CROSS JOIN name r ON r.id = m.recipient_id
+         LEFT JOIN conversation c ON c.id = m.conversation_id
+         LEFT JOIN account a ON a.id = c.account_id
+         LEFT JOIN name s ON s.id = m.sender_id
+         LEFT JOIN name r ON r.id = m.recipient_id
          LEFT JOIN name mt ON mt.id = m.message_type_id
          LEFT JOIN name pt ON pt.id = m.payload_type_id
          LEFT JOIN name cs ON cs.id = m.cipher_suite_id
     WHERE m.sent_at_ms >= ?1 AND m.sent_at_ms < ?2
-      AND (m.sent_at_ms, m.hash, c.account_id, m.recipient_id, m.occurrence) > (?1, ?3, ?4, ?5, ?6)
-    ORDER BY m.sent_at_ms, m.hash, c.account_id, m.recipient_id, m.occurrence
+      AND (m.sent_at_ms, m.hash, m.occurrence, m.recipient_id, m.slot) > (?1, ?3, ?4, ?5, ?6)
+    ORDER BY m.sent_at_ms, m.hash, m.occurrence, m.recipient_id, m.slot
     LIMIT ?7";
+
+pub(super) const COUNT_BY_RECIPIENT: &str = "
+    SELECT CASE WHEN count(*) < ?4 THEN count(*) END AS there
+    FROM (SELECT 1 FROM message WHERE recipient_id = (SELECT id FROM name WHERE value = ?3)
+          AND sent_at_ms >= ?1 AND sent_at_ms < ?2 LIMIT ?4)";
 
 /// A statement for many rows at once. It exists for a few numbers of rows, so that each is prepared once.
 pub(super) struct Bulk {

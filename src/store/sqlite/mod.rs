@@ -14,8 +14,9 @@ use sqlx::sqlite::{
 };
 use sqlx::{Arguments, Column, Row as _};
 
-use super::dialect::{Arg, Dialect, Driver};
+use super::dialect::{Arg, Dialect, Driver, Links};
 use super::rows::{Familiar, Key, Lesson, Mutable, Row};
+use super::sql::links;
 use super::sql_store::SqlStore;
 use super::{Answer, Missing, StoreError, newer, newest};
 use crate::domain::time::Millis;
@@ -92,6 +93,8 @@ impl Dialect for Sqlite {
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
     const LANES: usize = 1;
     const MESSAGES: &'static str = bulk::MESSAGES;
+    const COUNT_BY_RECIPIENT: &'static str = bulk::COUNT_BY_RECIPIENT;
+    const LINKS: Links = links!("m.hash");
 
     async fn execute(connection: &mut SqliteConnection, sql: &'static str, args: &[Arg<'_>]) -> Driver<u64> {
         Ok(bound(sql, args).execute(connection).await?.rows_affected())
@@ -109,7 +112,7 @@ impl Dialect for Sqlite {
         row.try_get(column)
     }
 
-    fn bytes(row: &SqliteRow, column: &'static str) -> Driver<Vec<u8>> {
+    fn bytes(row: &SqliteRow, column: &'static str) -> Driver<Option<Vec<u8>>> {
         row.try_get(column)
     }
 
