@@ -4,10 +4,10 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use crate::domain::time::Second;
+use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 
-/// A range of a stream that is wanted and not sealed.
+/// A range of a stream that is wanted and not sealed, or to be read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Job {
     /// The stream's position in its account.
@@ -15,6 +15,18 @@ pub struct Job {
     pub range: Window,
     /// Whether it came from cutting a job that has been counted as a whole.
     pub is_piece: bool,
+    /// The ledger row that is to be replaced, where the range is sealed already.
+    pub again: Option<Again>,
+}
+
+/// The ledger row around a range that is read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Again {
+    pub row: Window,
+    /// How many messages of the row the archive holds outside of the range.
+    pub outside: u64,
+    /// When the row was written.
+    pub sealed_at: Millis,
 }
 
 /// The edges by which urgency is judged.
@@ -46,6 +58,7 @@ struct Queued {
     to: Second,
     stream: usize,
     is_piece: bool,
+    again: Option<Again>,
 }
 
 /// Why a job comes before another.
@@ -67,21 +80,28 @@ impl Plan {
             let from = edges.horizon.map_or(wanted_from, |horizon| wanted_from.max(horizon));
             let wanted = Window::new(from, edges.wanted_to);
             for range in wanted.map(|wanted| sealed.missing_from(wanted)).unwrap_or_default() {
-                plan.push(Job { stream, range, is_piece: false });
+                plan.push(Job { stream, range, is_piece: false, again: None });
             }
         }
         plan
     }
 
+    /// What is to be read again, from the oldest on: it is the first to be forgotten.
+    pub fn again(edges: Edges, jobs: impl IntoIterator<Item = Job>) -> Self {
+        let mut plan = Self { edges, queue: BinaryHeap::new() };
+        jobs.into_iter().for_each(|job| plan.push(job));
+        plan
+    }
+
     pub fn push(&mut self, job: Job) {
-        let Job { stream, range, is_piece } = job;
+        let Job { stream, range, is_piece, again } = job;
         let (from, to) = (range.from(), range.to());
-        self.queue.push(Reverse(Queued { urgency: self.urgency(range), from, to, stream, is_piece }));
+        self.queue.push(Reverse(Queued { urgency: self.urgency(range), from, to, stream, is_piece, again }));
     }
 
     pub fn pop(&mut self) -> Option<Job> {
-        let Reverse(Queued { from, to, stream, is_piece, .. }) = self.queue.pop()?;
-        Window::new(from, to).map(|range| Job { stream, range, is_piece })
+        let Reverse(Queued { from, to, stream, is_piece, again, .. }) = self.queue.pop()?;
+        Window::new(from, to).map(|range| Job { stream, range, is_piece, again })
     }
 
     /// Leaves a stream's work for another pass.
