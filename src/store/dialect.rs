@@ -15,7 +15,7 @@ use crate::domain::time::Millis;
 pub(super) enum Arg<'a> {
     Int(Option<i64>),
     Text(Option<&'a str>),
-    Bytes(&'a [u8]),
+    Bytes(Option<&'a [u8]>),
 }
 
 /// What a driver answers.
@@ -44,7 +44,7 @@ pub(super) trait Dialect: sqlx::Database {
 
     fn text(row: &Self::Row, column: &'static str) -> Driver<Option<String>>;
 
-    fn bytes(row: &Self::Row, column: &'static str) -> Driver<Vec<u8>>;
+    fn bytes(row: &Self::Row, column: &'static str) -> Driver<Option<Vec<u8>>>;
 
     /// Makes room for messages of these moments, where a database needs that.
     fn make_room(
@@ -135,6 +135,12 @@ impl<'a> From<Option<&'a str>> for Arg<'a> {
 
 impl<'a> From<&'a [u8]> for Arg<'a> {
     fn from(value: &'a [u8]) -> Self {
+        Self::Bytes(Some(value))
+    }
+}
+
+impl<'a> From<Option<&'a [u8]>> for Arg<'a> {
+    fn from(value: Option<&'a [u8]>) -> Self {
         Self::Bytes(value)
     }
 }
@@ -161,4 +167,8 @@ pub(super) fn maybe_int<DB: Dialect>(row: &DB::Row, column: &'static str) -> Res
 
 pub(super) fn text<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<Option<String>, StoreError> {
     DB::text(row, column).map_err(StoreError::at(column))
+}
+
+pub(super) fn bytes<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<Option<Vec<u8>>, StoreError> {
+    DB::bytes(row, column).map_err(StoreError::at(column))
 }

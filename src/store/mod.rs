@@ -10,6 +10,7 @@ mod postgres;
 mod read;
 mod readable;
 mod rows;
+mod seal;
 mod sql;
 mod sql_store;
 mod sqlite;
@@ -19,8 +20,10 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 
+use crate::domain::digest::Digest;
 use crate::domain::identity::Identified;
 use crate::domain::message::Unreadable;
+use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 pub use answer::Answer;
@@ -89,6 +92,10 @@ pub trait Store: Send + Sync {
     /// Up to `limit` messages behind the cursor and before `to`, in order of time.
     async fn messages(&self, after: &Cursor, to: Millis, limit: u64) -> Result<Vec<Archived>, StoreError>;
 
+    /// The first `limit` ledger rows of a stream that have a part in `window`, in order. Whoever means to replace some
+    /// reads again exactly what they span.
+    async fn ledger_rows(&self, stream: StreamId, window: Window, limit: u64) -> Result<Vec<Sealed>, StoreError>;
+
     /// All that the archive says of its accounts, apart from their messages.
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError>;
 
@@ -113,8 +120,8 @@ pub trait Store: Send + Sync {
 pub struct NewAccount<'a> {
     pub name: &'a str,
     pub provider: &'a str,
-    /// Its streams by key; nothing: they stay as they are.
-    pub streams: Option<&'a [String]>,
+    /// Its streams; nothing: they stay as they are.
+    pub streams: Option<&'a [Stream]>,
     pub since: Option<Second>,
     pub horizon: Option<Second>,
 }
@@ -154,21 +161,38 @@ pub struct Commit {
     pub stream: StreamId,
     /// What was fetched.
     pub window: Window,
-    /// The part of it that is now complete: its ledger row.
+    /// The part of it that is now complete: what makes its ledger row.
     pub seal: Option<Seal>,
     pub messages: Vec<Identified>,
     pub unreadable: Vec<Unreadable>,
 }
 
-/// A ledger row.
+/// The claim that all of a stream's messages in a window are in the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seal {
     pub window: Window,
-    /// How many messages lie in it, unreadable ones included where their time cannot be told.
-    pub messages: u64,
+    /// Which messages it is about. Others that the provider served are archived, but are no part of the window.
+    pub scope: Scope,
     pub provider_count: Option<u64>,
     /// Why it may not be complete.
     pub doubt: Option<String>,
+    /// Whether it takes the place of the ledger rows that lie in the window. Else, and where one of them reaches beyond
+    /// it, a window of which a part is sealed already is left as it is.
+    pub replaces: bool,
+}
+
+/// A ledger row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    pub window: Window,
+    /// How many of the stream's messages the archive held in it. What could not be read is not among them.
+    pub messages: u64,
+    /// Over these messages; nothing where the row was sealed before there were digests.
+    pub digest: Option<Digest>,
+    pub provider_count: Option<u64>,
+    /// Why it may not be complete.
+    pub doubt: Option<String>,
+    pub sealed_at: Millis,
 }
 
 /// What a commit changed.

@@ -1,6 +1,6 @@
 //! Messages out of the archive again, as they went in.
 
-use super::dialect::{Arg, Dialect, int, maybe_int, text};
+use super::dialect::{Arg, Dialect, bytes, int, maybe_int, text};
 use super::rows::delivery;
 use super::{StoreError, sql};
 use crate::domain::identity::{Fingerprint, Identified};
@@ -64,7 +64,7 @@ pub(super) async fn messages<DB: Dialect>(
 }
 
 fn archived<DB: Dialect>(row: &DB::Row) -> Result<Archived, StoreError> {
-    let hash = bytes::<DB>(row, "hash")?;
+    let hash = must(bytes::<DB>(row, "hash")?, "hash")?;
     let hash: [u8; 16] = hash.try_into().map_err(|_| strange("hash"))?;
     let sent_at_ms = int::<DB>(row, "sent_at_ms")?;
     let occurrence = int::<DB>(row, "occurrence")?;
@@ -72,7 +72,10 @@ fn archived<DB: Dialect>(row: &DB::Row) -> Result<Archived, StoreError> {
         sender: must(text::<DB>(row, "sender")?, "sender")?,
         recipient: must(text::<DB>(row, "recipient")?, "recipient")?,
         sent_at: Millis(sent_at_ms),
-        payload: Payload { bytes: bytes::<DB>(row, "payload")?, encoding: encoding(int::<DB>(row, "encoding")?)? },
+        payload: Payload {
+            bytes: must(bytes::<DB>(row, "payload")?, "payload")?,
+            encoding: encoding(int::<DB>(row, "encoding")?)?,
+        },
         conversation: Conversation {
             kind: kind(int::<DB>(row, "kind")?)?,
             name: must(text::<DB>(row, "conversation")?, "conversation")?,
@@ -113,11 +116,7 @@ fn kind(code: i64) -> Result<ConversationKind, StoreError> {
     known.into_iter().find(|kind| *kind as i64 == code).ok_or_else(|| strange("kind"))
 }
 
-fn bytes<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<Vec<u8>, StoreError> {
-    DB::bytes(row, column).map_err(StoreError::at(column))
-}
-
-fn must(value: Option<String>, column: &'static str) -> Result<String, StoreError> {
+fn must<T>(value: Option<T>, column: &'static str) -> Result<T, StoreError> {
     value.ok_or_else(|| strange(column))
 }
 

@@ -8,8 +8,11 @@ pub(super) const REGISTER_ACCOUNT: &str = "
 pub(super) const DEACTIVATE_STREAMS: &str = "UPDATE stream SET active = 0 WHERE account_id = $1";
 
 pub(super) const REGISTER_STREAM: &str = "
-    INSERT INTO stream (account_id, key, wanted_from_s) VALUES ($1, $2, $3)
-    ON CONFLICT (account_id, key) DO UPDATE SET active = 1, wanted_from_s = coalesce($4, stream.wanted_from_s)
+    INSERT INTO stream (account_id, key, wanted_from_s, sender, recipient, conversation)
+    VALUES ($1, $2, $3, $5, $6, $7)
+    ON CONFLICT (account_id, key) DO UPDATE
+    SET active = 1, wanted_from_s = coalesce($4, stream.wanted_from_s), sender = excluded.sender,
+        recipient = excluded.recipient, conversation = excluded.conversation
     RETURNING id, wanted_from_s";
 
 pub(super) const SEALED: &str = "
@@ -57,22 +60,65 @@ pub(super) const STATUS: &str = "
     WHERE s.id IS NOT NULL OR a.paused_until_ms IS NOT NULL
     ORDER BY a.name, s.key";
 
-/// The window before, or around, the start of a new one.
-pub(super) const NEIGHBOUR: &str = "
-    SELECT from_s, to_s, messages, provider_count, doubt
+/// Rows do not overlap: the first that has a part in the window is the last that begins at its start or before.
+pub(super) const SEALED_IN: &str = "
+    SELECT stream_id, from_s, to_s, messages, provider_count, doubt, sealed_at_ms, digest
     FROM sealed_window
-    WHERE stream_id = $1 AND from_s < $2
-    ORDER BY from_s DESC
-    LIMIT 1";
+    WHERE stream_id = $1 AND from_s < $3 AND to_s > $2
+      AND from_s >= coalesce((SELECT max(from_s) FROM sealed_window WHERE stream_id = $1 AND from_s <= $2), $2)
+    ORDER BY from_s
+    LIMIT $4";
+
+pub(super) const UNSEAL: &str = "DELETE FROM sealed_window WHERE stream_id = $1 AND from_s >= $2 AND to_s <= $3";
 
 pub(super) const SEAL: &str = "
-    INSERT INTO sealed_window (stream_id, from_s, to_s, messages, provider_count, doubt, sealed_at_ms)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    INSERT INTO sealed_window (stream_id, from_s, to_s, messages, provider_count, doubt, sealed_at_ms, digest)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 
 pub(super) const SEAL_ON: &str = "
     UPDATE sealed_window
-    SET to_s = $3, messages = messages + $4, provider_count = provider_count + $5, sealed_at_ms = $6
+    SET to_s = $3, messages = $4, provider_count = $5, sealed_at_ms = $6, digest = $7
     WHERE stream_id = $1 AND from_s = $2";
+
+/// How many messages there may be in a stream's window: no fewer than there are. Read from an index alone.
+pub(super) const COUNT_BY_CONVERSATION: &str = "
+    SELECT count(*) AS there
+    FROM message
+    WHERE conversation_id = (SELECT id FROM conversation WHERE account_id = $4 AND name = $3)
+      AND sent_at_ms >= $1 AND sent_at_ms < $2";
+
+/// See [`COUNT_BY_CONVERSATION`].
+pub(super) const COUNT_BY_SENDER: &str = "
+    SELECT count(*) AS there
+    FROM message
+    WHERE sender_id = (SELECT id FROM name WHERE value = $3) AND sent_at_ms >= $1 AND sent_at_ms < $2";
+
+/// See [`COUNT_BY_CONVERSATION`]. NULL where too many others lie in between.
+pub(super) const COUNT_BY_TIME: &str = "
+    SELECT CASE WHEN count(*) < $5 THEN count(CASE WHEN account_id = $4 AND recipient_id = r.id THEN 1 END) END AS there
+    FROM (SELECT account_id, recipient_id FROM message WHERE sent_at_ms >= $1 AND sent_at_ms < $2 LIMIT $5) m
+         LEFT JOIN (SELECT id FROM name WHERE value = $3) r ON 1 = 1";
+
+/// The messages of a stream's window, by whichever index leads to them.
+macro_rules! links {
+    ($path:literal) => {
+        concat!(
+            "SELECT m.sent_at_ms, m.hash, CAST(m.occurrence AS BIGINT) AS occurrence FROM message m WHERE ",
+            $path,
+            " AND m.sent_at_ms >= $1 AND m.sent_at_ms < $2 AND m.account_id = $3",
+            " AND ($4 IS NULL OR m.sender_id + 0 = (SELECT id FROM name WHERE value = $4))",
+            " AND ($5 IS NULL OR m.recipient_id + 0 = (SELECT id FROM name WHERE value = $5))",
+            " AND ($6 IS NULL OR m.conversation_id + 0 = ",
+            "(SELECT id FROM conversation WHERE account_id = $3 AND name = $6))",
+            " ORDER BY m.sent_at_ms, m.hash, m.occurrence"
+        )
+    };
+}
+
+pub(super) const LINKS_BY_CONVERSATION: &str =
+    links!("m.conversation_id = (SELECT id FROM conversation WHERE account_id = $3 AND name = $6)");
+pub(super) const LINKS_BY_SENDER: &str = links!("m.sender_id = (SELECT id FROM name WHERE value = $4)");
+pub(super) const LINKS_BY_TIME: &str = links!("1 = 1");
 
 pub(super) const NEW_NAME: &str = "INSERT INTO name (value) VALUES ($1) ON CONFLICT (value) DO NOTHING";
 
@@ -109,10 +155,12 @@ pub(super) const LEDGER_ACCOUNTS: &str = "
     SELECT id, name, provider, horizon_s, settled_s, wanted_to_s FROM account ORDER BY name";
 
 pub(super) const LEDGER_STREAMS: &str = "
-    SELECT id, account_id, key, wanted_from_s, active FROM stream ORDER BY account_id, key";
+    SELECT id, account_id, key, wanted_from_s, active, sender, recipient, conversation
+    FROM stream
+    ORDER BY account_id, key";
 
 pub(super) const LEDGER_WINDOWS: &str = "
-    SELECT stream_id, from_s, to_s, messages, provider_count, doubt, sealed_at_ms
+    SELECT stream_id, from_s, to_s, messages, provider_count, doubt, sealed_at_ms, digest
     FROM sealed_window
     ORDER BY stream_id, from_s";
 
@@ -120,8 +168,11 @@ pub(super) const LEDGER_QUARANTINE: &str = "
     SELECT stream_id, from_s, to_s, found_at_ms, reason, raw FROM quarantine ORDER BY stream_id, found_at_ms, hash";
 
 pub(super) const RESTORE_STREAM: &str = "
-    INSERT INTO stream (account_id, key, wanted_from_s, active) VALUES ($1, $2, $3, $4)
-    ON CONFLICT (account_id, key) DO UPDATE SET wanted_from_s = excluded.wanted_from_s, active = excluded.active
+    INSERT INTO stream (account_id, key, wanted_from_s, active, sender, recipient, conversation)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
+    ON CONFLICT (account_id, key) DO UPDATE
+    SET wanted_from_s = excluded.wanted_from_s, active = excluded.active, sender = excluded.sender,
+        recipient = excluded.recipient, conversation = excluded.conversation
     RETURNING id";
 
 pub(super) const FORGET_WINDOWS: &str = "DELETE FROM sealed_window WHERE stream_id = $1";

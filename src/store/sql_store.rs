@@ -11,9 +11,10 @@ use super::ledger::{self, Ledger, window_of};
 use super::numbering::Numbering;
 use super::read::{self, Archived, Cursor};
 use super::{
-    AccountId, Commit, NewAccount, Pause, Registered, RunId, Standing, Store, StoreError, StreamId, StreamStatus,
-    Tally, Trouble, Written, sql, write,
+    AccountId, Commit, NewAccount, Pause, Registered, RunId, Sealed, Standing, Store, StoreError, StreamId,
+    StreamStatus, Tally, Trouble, Written, seal, sql, write,
 };
+use crate::domain::stream::Stream;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 
@@ -79,8 +80,9 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         let since = account.since.map(|s| s.0);
         let first = account.since.or(account.horizon).unwrap_or(Second::EPOCH).0;
         let mut streams = Vec::new();
-        for key in account.streams.unwrap_or_default() {
-            let args = [id.into(), key.into(), first.into(), since.into()];
+        for Stream { key, scope } in account.streams.unwrap_or_default() {
+            let [sender, recipient, conversation] = ledger::parts(Some(scope));
+            let args = [id.into(), key.into(), first.into(), since.into(), sender, recipient, conversation];
             let row = one::<DB>(&mut tx, WHAT, sql::REGISTER_STREAM, &args).await?;
             streams.push((StreamId(int::<DB>(&row, "id")?), Second(int::<DB>(&row, "wanted_from_s")?)));
         }
@@ -159,6 +161,11 @@ impl<DB: Dialect> Store for SqlStore<DB> {
     async fn messages(&self, after: &Cursor, to: Millis, limit: u64) -> Result<Vec<Archived>, StoreError> {
         let mut connection = self.read.acquire().await.map_err(StoreError::at("messages"))?;
         read::messages::<DB>(&mut connection, after, to, limit).await
+    }
+
+    async fn ledger_rows(&self, stream: StreamId, window: Window, limit: u64) -> Result<Vec<Sealed>, StoreError> {
+        let mut connection = self.read.acquire().await.map_err(StoreError::at("ledger rows"))?;
+        seal::rows::<DB>(&mut connection, stream, window, limit).await
     }
 
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError> {

@@ -248,7 +248,7 @@ impl AccountSync {
         failure: &ProviderError,
     ) -> Result<(), StoreError> {
         let id = place.streams[stream].0;
-        let (account, stream) = (&self.provider.account().name, &self.provider.streams()[stream]);
+        let (account, stream) = (&self.provider.account().name, &self.provider.streams()[stream].key);
         tracing::warn!(account, stream, error = %failure, hint = failure.hint(), "left for the next pass");
         place.well.remove(&id);
         let trouble = Trouble { error: failure.to_string(), hint: failure.hint().to_owned() };

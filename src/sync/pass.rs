@@ -153,7 +153,8 @@ impl<'a> Pass<'a> {
             let inside = messages.iter().filter(|message| window.contains(message.sent_at)).count() as u64;
             // The pages added up: what lies in the settled part is what the provider counted there.
             let provider_count = if window == job.range { provider_count } else { provider_count.map(|_| inside) };
-            Seal { window, messages: inside, provider_count, doubt }
+            let scope = self.account.provider.streams()[job.stream].scope.clone();
+            Seal { window, scope, provider_count, doubt, replaces: false }
         });
         let (stream, account) = (self.place.streams[job.stream].0, self.place.account);
         Commit { account, stream, window: job.range, seal, messages: identify(messages), unreadable }
@@ -183,7 +184,7 @@ impl<'a> Pass<'a> {
 
     fn report(&self, job: Job, commit: &Commit, written: Written) {
         let account = &self.account.provider.account().name;
-        let stream = &self.account.provider.streams()[job.stream];
+        let stream = &self.account.provider.streams()[job.stream].key;
         let window = commit.window;
         if let Some(doubt) = commit.seal.as_ref().and_then(|seal| seal.doubt.as_ref()) {
             tracing::warn!(account, stream, %window, doubt, "sealed as suspect");

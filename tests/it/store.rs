@@ -7,6 +7,7 @@ use backscroll::domain::identity::identify;
 use backscroll::domain::message::{
     Conversation, ConversationKind, Delivery, Encoding, Message, Payload, Status, Unreadable,
 };
+use backscroll::domain::stream::{Scope, Stream};
 use backscroll::domain::time::{Millis, Second};
 use backscroll::domain::window::Window;
 use backscroll::store::{
@@ -51,6 +52,8 @@ macro_rules! on_every_database {
     };
 }
 
+mod ledger;
+
 on_every_database! {
     a_commit_is_all_or_nothing,
     committing_again_changes_nothing,
@@ -93,8 +96,7 @@ impl Shelf {
 
     fn window(&self, from: i64, to: i64, messages: Vec<Message>) -> Commit {
         let window = window(from, to);
-        let seal =
-            Seal { window, messages: messages.len() as u64, provider_count: Some(messages.len() as u64), doubt: None };
+        let seal = seal(window, Some(messages.len() as u64));
         let messages = identify(messages);
         Commit {
             account: self.account,
@@ -139,7 +141,7 @@ async fn open(path: &Path) -> SqliteStore {
 }
 
 async fn register(store: &dyn Store, streams: &[&str], since: Option<i64>, horizon: Option<i64>) -> Registered {
-    let streams: Vec<String> = streams.iter().map(|&key| key.to_owned()).collect();
+    let streams: Vec<Stream> = streams.iter().map(|&key| Stream { key: key.to_owned(), scope: scope(key) }).collect();
     let (since, horizon) = (since.map(Second), horizon.map(Second));
     let account = NewAccount { name: "shop", provider: "agora", streams: Some(&streams), since, horizon };
     store.register(&account).await.unwrap()
@@ -147,6 +149,21 @@ async fn register(store: &dyn Store, streams: &[&str], since: Option<i64>, horiz
 
 fn window(from: i64, to: i64) -> Window {
     Window::new(Second(from), Second(to)).unwrap()
+}
+
+/// What `destination=lobby` is about.
+fn scope(key: &str) -> Scope {
+    let (part, name) = key.split_once('=').unwrap();
+    let name = Some(name.to_owned());
+    match part {
+        "destination" => Scope { recipient: name, ..Scope::default() },
+        "source" => Scope { sender: name, ..Scope::default() },
+        _ => Scope { conversation: name, ..Scope::default() },
+    }
+}
+
+fn seal(window: Window, provider_count: Option<u64>) -> Seal {
+    Seal { window, scope: scope("destination=lobby"), provider_count, doubt: None, replaces: false }
 }
 
 fn message(ms: i64, text: &str) -> Message {
@@ -276,9 +293,10 @@ async fn what_another_process_sealed_meanwhile_is_left_as_it_is(shelf: Shelf) {
 }
 
 async fn short_neighbours_share_a_ledger_row_and_others_do_not(shelf: Shelf) {
-    let seal = |from, to, messages, provider_count, doubt: Option<&str>| {
-        let seal = Seal { window: window(from, to), messages, provider_count, doubt: doubt.map(str::to_owned) };
-        Commit { seal: Some(seal), ..shelf.window(from, to, vec![]) }
+    let seal = |from: i64, to, messages: i64, provider_count, doubt: Option<&str>| {
+        let messages = (0..messages).map(|n| message(from * 1000 + n, "hi")).collect();
+        let seal = Seal { doubt: doubt.map(str::to_owned), ..seal(window(from, to), provider_count) };
+        Commit { seal: Some(seal), ..shelf.window(from, to, messages) }
     };
     shelf
         .commit(&[
@@ -443,7 +461,7 @@ async fn two_stores_of_one_file_take_turns() {
     let known = register(&one, &["source=alice"], None, None).await;
     let batch = |n: i64| {
         let window = window(n * 10, n * 10 + 10);
-        let seal = Some(Seal { window, messages: 1, provider_count: Some(1), doubt: None });
+        let seal = Some(seal(window, Some(1)));
         let from = Message { sender: format!("user {n}"), ..message(n * 10_000, "hi") };
         let messages = identify(vec![from]);
         [Commit { account: known.account, stream: known.streams[0].0, window, seal, messages, unreadable: vec![] }]

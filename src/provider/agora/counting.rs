@@ -3,7 +3,8 @@
 use reqwest::Method;
 use tokio::time::sleep;
 
-use super::{AFTER_IN_PROGRESS, Agora, MARGIN, PAGE, POLLS, Stream, append, never_ready, ready, wire};
+use super::{AFTER_IN_PROGRESS, Agora, MARGIN, PAGE, POLLS, append, never_ready, ready, wire};
+use crate::domain::stream::Stream;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use crate::provider::budget::Turn;
@@ -14,7 +15,7 @@ impl Agora {
     pub(super) async fn count_between(&self, stream: &Stream, bounds: Window) -> Result<u64, ProviderError> {
         const WHAT: &str = "count";
         let mut url = self.history("count");
-        for (name, value) in [("source", &stream.source), ("destination", &stream.destination)] {
+        for (name, value) in [("source", &stream.scope.sender), ("destination", &stream.scope.recipient)] {
             append(&mut url, name, value.as_deref());
         }
         append(&mut url, "start_time", Some(&bounds.from().to_string()));

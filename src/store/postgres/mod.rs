@@ -104,7 +104,7 @@ impl Dialect for Postgres {
         row.try_get(column)
     }
 
-    fn bytes(row: &PgRow, column: &'static str) -> Driver<Vec<u8>> {
+    fn bytes(row: &PgRow, column: &'static str) -> Driver<Option<Vec<u8>>> {
         row.try_get(column)
     }
 

@@ -107,7 +107,7 @@ impl Dialect for Sqlite {
         row.try_get(column)
     }
 
-    fn bytes(row: &SqliteRow, column: &'static str) -> Driver<Vec<u8>> {
+    fn bytes(row: &SqliteRow, column: &'static str) -> Driver<Option<Vec<u8>>> {
         row.try_get(column)
     }
 

@@ -1,0 +1,32 @@
+//! Streams: the series that a provider can be asked for, and which messages each is made of.
+
+use super::message::Message;
+
+/// A stream of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// What the archive calls it: `destination=lobby`. Unique within the account.
+    pub key: String,
+    pub scope: Scope,
+}
+
+/// Which of an account's messages belong to a stream: those of which every part that is given here is so. At least
+/// one is given.
+///
+/// A key cannot be read back into this, for names may hold whatever separates its parts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Scope {
+    pub sender: Option<String>,
+    pub recipient: Option<String>,
+    /// The conversation's name.
+    pub conversation: Option<String>,
+}
+
+impl Scope {
+    pub fn holds(&self, message: &Message) -> bool {
+        let is = |wanted: &Option<String>, name: &str| wanted.as_deref().is_none_or(|wanted| wanted == name);
+        is(&self.sender, &message.sender)
+            && is(&self.recipient, &message.recipient)
+            && is(&self.conversation, &message.conversation.name)
+    }
+}
