@@ -1,5 +1,6 @@
 //! Where the archive lies: messages, and the ledger of what is complete.
 
+mod again;
 mod answer;
 pub mod copy;
 mod dialect;
@@ -17,6 +18,7 @@ mod sqlite;
 mod write;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -26,6 +28,7 @@ use crate::domain::message::Unreadable;
 use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
+pub use again::{Held, HeldId, Unread};
 pub use answer::Answer;
 pub use error::StoreError;
 pub use ledger::{Ledger, Quarantined, StreamLedger};
@@ -96,6 +99,49 @@ pub trait Store: Send + Sync {
     /// reads again exactly what they span.
     async fn ledger_rows(&self, stream: StreamId, window: Window, limit: u64) -> Result<Vec<Sealed>, StoreError>;
 
+    /// The ledger rows of an account's active streams that are in doubt.
+    async fn in_doubt(&self, account: AccountId) -> Result<Vec<(StreamId, Sealed)>, StoreError>;
+
+    /// When the messages were sent that the archive holds of a stream from one moment up to another, in order.
+    async fn times(
+        &self,
+        account: AccountId,
+        scope: &Scope,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<Millis>, StoreError>;
+
+    /// Where an account's messages since a moment are that are known not to have been read, the newest first.
+    async fn unread(&self, account: AccountId, since: Millis, limit: u64) -> Result<Vec<Unread>, StoreError>;
+
+    /// When the newest message of a window was sent that came into the archive at this moment.
+    async fn newest_of_commit(
+        &self,
+        account: AccountId,
+        window: Window,
+        archived_at: Millis,
+    ) -> Result<Option<Millis>, StoreError>;
+
+    /// Opens the ledger rows that lie within a window: they are missing again.
+    async fn unseal(&self, stream: StreamId, window: Window) -> Result<(), StoreError>;
+
+    /// Adds to the count of an account's stragglers; answers with how many there are by now.
+    async fn stragglers(&self, account: AccountId, more: u64) -> Result<u64, StoreError>;
+
+    /// Makes the settle age another than the configuration has it, and counts stragglers anew.
+    async fn settle(&self, account: AccountId, settle: Duration) -> Result<(), StoreError>;
+
+    /// Up to `limit` of an account's messages in quarantine, behind the one given.
+    async fn quarantined(
+        &self,
+        account: AccountId,
+        after: HeldId,
+        limit: u64,
+    ) -> Result<Vec<Held>, StoreError>;
+
+    /// Lets a message out of quarantine, or says anew why it stays.
+    async fn reconsider(&self, account: AccountId, held: HeldId, reason: Option<&str>) -> Result<(), StoreError>;
+
     /// All that the archive says of its accounts, apart from their messages.
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError>;
 
@@ -134,6 +180,8 @@ pub struct Registered {
     pub streams: Vec<(StreamId, Second)>,
     /// The pause that an earlier process was given.
     pub pause: Option<Pause>,
+    /// The settle age, where late messages have made it another than the configuration has it.
+    pub settle: Option<Duration>,
 }
 
 /// A time before which an account is left alone, and why.
@@ -192,6 +240,8 @@ pub struct Sealed {
     pub provider_count: Option<u64>,
     /// Why it may not be complete.
     pub doubt: Option<String>,
+    /// Since when there has been a doubt.
+    pub doubted_at: Option<Millis>,
     pub sealed_at: Millis,
 }
 
@@ -257,6 +307,8 @@ pub struct StreamStatus {
     pub lost_seconds: u64,
     pub trouble: Option<Trouble>,
     pub pause: Option<Pause>,
+    /// The account's settle age, where late messages have made it another than the configuration has it.
+    pub settle: Option<Duration>,
 }
 
 /// The newest of the schemas that this program knows.
