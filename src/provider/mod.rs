@@ -92,6 +92,8 @@ pub struct Account {
     pub retention: Option<Duration>,
     /// From when on history is wanted; nothing: all there is.
     pub since: Option<Millis>,
+    /// Up to which age messages are looked at again until they have been read; nothing where they have no status.
+    pub refresh_for: Option<Duration>,
 }
 
 /// What a survey found.

@@ -55,7 +55,8 @@ pub(super) async fn seal<DB: Dialect>(
     };
     let doubted_before = inside.iter().filter_map(|row| row.doubted_at).min();
     let row = Sealed { doubted_at: row.doubt.is_some().then(|| doubted_before.unwrap_or(now)), ..row };
-    let affected = match before.and_then(|before| joined(before, &row, &links)) {
+    // What replaces a row keeps to it: others may be about to replace its neighbour.
+    let affected = match before.filter(|_| inside.is_empty()).and_then(|before| joined(before, &row, &links)) {
         Some(row) => {
             let Sealed { window, messages, digest, .. } = &row;
             let (first, messages) = (window.from().0.into(), (*messages).into());

@@ -25,8 +25,8 @@ pub struct Again {
     pub row: Window,
     /// How many messages of the row the archive holds outside of the range.
     pub outside: u64,
-    /// When the row was written.
-    pub sealed_at: Millis,
+    /// When the row was written; nothing where it is in doubt, so that what is missing in it is no surprise.
+    pub sealed_at: Option<Millis>,
 }
 
 /// The edges by which urgency is judged.
@@ -53,6 +53,8 @@ pub struct Plan {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Queued {
     urgency: Urgency,
+    /// Among those that are read again: in which order they were given.
+    rank: usize,
     from: Second,
     /// Of ranges that begin together the shorter goes first: a cut range is finished before the next is cut.
     to: Second,
@@ -64,6 +66,8 @@ struct Queued {
 /// Why a job comes before another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Urgency {
+    /// It is what the pass is for.
+    Again,
     /// It soon falls behind the horizon.
     Dying,
     /// It brings what has just been said.
@@ -86,17 +90,21 @@ impl Plan {
         plan
     }
 
-    /// What is to be read again, from the oldest on: it is the first to be forgotten.
+    /// What is to be read again, in the order given.
     pub fn again(edges: Edges, jobs: impl IntoIterator<Item = Job>) -> Self {
         let mut plan = Self { edges, queue: BinaryHeap::new() };
-        jobs.into_iter().for_each(|job| plan.push(job));
+        jobs.into_iter().enumerate().for_each(|(rank, job)| plan.queue(Urgency::Again, rank, job));
         plan
     }
 
     pub fn push(&mut self, job: Job) {
+        self.queue(self.urgency(job.range), 0, job);
+    }
+
+    fn queue(&mut self, urgency: Urgency, rank: usize, job: Job) {
         let Job { stream, range, is_piece, again } = job;
         let (from, to) = (range.from(), range.to());
-        self.queue.push(Reverse(Queued { urgency: self.urgency(range), from, to, stream, is_piece, again }));
+        self.queue.push(Reverse(Queued { urgency, rank, from, to, stream, is_piece, again }));
     }
 
     pub fn pop(&mut self) -> Option<Job> {

@@ -61,7 +61,7 @@ async fn pass(bed: &Bed, archive: &std::path::Path, polls: u32) -> Option<Vec<Pa
     let stop = CancellationToken::new();
     let mut left = polls;
     let ended = {
-        let mut pass = pin!(engine.pass("sync", Bounds::default(), &stop));
+        let mut pass = pin!(engine.pass(Purpose::Sync(Bounds::default()), &stop));
         poll_fn(|context| {
             if left == 0 {
                 return Poll::Ready(None);
