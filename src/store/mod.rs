@@ -67,7 +67,7 @@ pub trait Store: Send + Sync {
     /// else from the beginning.
     async fn register(&self, account: &NewAccount<'_>) -> Result<Registered, StoreError>;
 
-    /// What is sealed of an account's active streams.
+    /// What is sealed of an account's active streams, as far back as the provider remembers.
     async fn sealed(&self, account: AccountId) -> Result<HashMap<StreamId, Runs>, StoreError>;
 
     /// Notes where an account stands now. Nothing of it ever moves back.
@@ -110,6 +110,15 @@ pub trait Store: Send + Sync {
         from: Millis,
         to: Millis,
     ) -> Result<Vec<Millis>, StoreError>;
+
+    /// How many they are; nothing where that is costly to tell.
+    async fn count(
+        &self,
+        account: AccountId,
+        scope: &Scope,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Option<u64>, StoreError>;
 
     /// Where an account's messages since a moment are that are known not to have been read, the newest first.
     async fn unread(&self, account: AccountId, since: Millis, limit: u64) -> Result<Vec<Unread>, StoreError>;

@@ -16,6 +16,7 @@ use crate::domain::window::Window;
 /// Where only time leads to a stream's messages, so many of all are looked at. Beyond it, what is in the archive and
 /// is not shown any more is overlooked here; `verify` names it.
 const LOOKED_AT: u64 = 5000;
+const DAY_S: u64 = 86_400;
 
 /// Writes the ledger row of a commit whose messages are written, or lengthens the one before it.
 ///
@@ -56,7 +57,8 @@ pub(super) async fn seal<DB: Dialect>(
     let doubted_before = inside.iter().filter_map(|row| row.doubted_at).min();
     let row = Sealed { doubted_at: row.doubt.is_some().then(|| doubted_before.unwrap_or(now)), ..row };
     // What replaces a row keeps to it: others may be about to replace its neighbour.
-    let affected = match before.filter(|_| inside.is_empty()).and_then(|before| joined(before, &row, &links)) {
+    let joined = before.filter(|_| inside.is_empty()).and_then(|before| joined(before, &row, &links));
+    let affected = match may_grow::<DB>(tx, commit.account, joined).await? {
         Some(row) => {
             let Sealed { window, messages, digest, .. } = &row;
             let (first, messages) = (window.from().0.into(), (*messages).into());
@@ -131,6 +133,21 @@ fn joined(before: Sealed, row: &Sealed, links: &[Link]) -> Option<Sealed> {
     })
 }
 
+/// The row, unless it has become so long that it would hardly ever lie within the provider's memory as a whole: what
+/// is partly forgotten cannot be counted or read again.
+async fn may_grow<DB: Dialect>(
+    tx: &mut DB::Connection,
+    account: AccountId,
+    row: Option<Sealed>,
+) -> Result<Option<Sealed>, StoreError> {
+    let Some(seconds) = row.as_ref().map(|row| row.window.seconds()).filter(|seconds| *seconds > DAY_S) else {
+        return Ok(row);
+    };
+    let reach = DB::fetch(tx, sql::REACH, &[account.0.into()]).await.map_err(StoreError::at("reach"))?;
+    let reach = reach.first().map(|row| maybe_int::<DB>(row, "reach")).transpose()?.flatten();
+    Ok(row.filter(|_| reach.is_none_or(|reach| seconds.saturating_mul(2) <= reach.unsigned_abs())))
+}
+
 /// Why a window is in doubt in which the provider served what was not asked for.
 fn stray(commit: &Commit, window: &Window, scope: &Scope) -> Option<String> {
     let inside = commit.messages.iter().map(|identified| &identified.message).filter(|m| window.contains(m.sent_at));
@@ -176,6 +193,23 @@ async fn there<DB: Dialect>(
     };
     let there = there.map_err(StoreError::at("count"))?;
     Ok(there.first().map(|row| maybe_int::<DB>(row, "there")).transpose()?.flatten())
+}
+
+/// How many messages the archive holds of a stream between two moments. Nothing where that is costly to tell.
+pub(super) async fn count<DB: Dialect>(
+    connection: &mut DB::Connection,
+    account: AccountId,
+    scope: &Scope,
+    from: Millis,
+    to: Millis,
+) -> Result<Option<u64>, StoreError> {
+    match Path::of(scope) {
+        Path::Time(_) => {
+            let there = there::<DB>(connection, account, scope, from, to).await?;
+            Ok(there.and_then(|there| u64::try_from(there).ok()))
+        }
+        _ => Ok(Some(archived::<DB>(connection, account, scope, from, to).await?.len() as u64)),
+    }
 }
 
 /// What the archive holds of a stream between two moments, in canonical order.

@@ -17,8 +17,8 @@ pub(super) const REGISTER_STREAM: &str = "
 
 pub(super) const SEALED: &str = "
     SELECT w.stream_id, w.from_s, w.to_s
-    FROM sealed_window w JOIN stream s ON s.id = w.stream_id
-    WHERE s.account_id = $1 AND s.active = 1
+    FROM sealed_window w JOIN stream s ON s.id = w.stream_id JOIN account a ON a.id = s.account_id
+    WHERE s.account_id = $1 AND s.active = 1 AND (a.horizon_s IS NULL OR w.to_s > a.horizon_s)
     ORDER BY w.stream_id, w.from_s";
 
 pub(super) const ALL_SEALED: &str = "
@@ -80,6 +80,9 @@ pub(super) const SEAL_ON: &str = "
     UPDATE sealed_window
     SET to_s = $3, messages = $4, provider_count = $5, sealed_at_ms = $6, digest = $7
     WHERE stream_id = $1 AND from_s = $2";
+
+/// How far the provider's memory reaches, where it forgets.
+pub(super) const REACH: &str = "SELECT settled_s - horizon_s AS reach FROM account WHERE id = $1";
 
 /// How many messages there may be in a stream's window: no fewer than there are. Read from an index alone.
 pub(super) const COUNT_BY_CONVERSATION: &str = "

@@ -190,6 +190,17 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         Ok(links.into_iter().map(|link| link.sent_at).collect())
     }
 
+    async fn count(
+        &self,
+        account: AccountId,
+        scope: &Scope,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Option<u64>, StoreError> {
+        let mut connection = self.reader("count").await?;
+        seal::count::<DB>(&mut connection, account, scope, from, to).await
+    }
+
     async fn unread(&self, account: AccountId, since: Millis, limit: u64) -> Result<Vec<Unread>, StoreError> {
         let mut connection = self.reader("unread").await?;
         again::unread::<DB>(&mut connection, account, since, limit).await

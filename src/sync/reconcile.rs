@@ -65,11 +65,14 @@ impl Counting<'_> {
         &self.provider.streams()[self.position].scope
     }
 
-    /// Compares all rows that lie within a range, apart from those in doubt: of these nothing is known for sure.
+    /// Compares what is sealed within a range, apart from what is in doubt: of that nothing is known for sure.
     pub async fn differences(&self, within: Window) -> Result<Vec<Difference>, Obstacle> {
-        let rows = self.store.ledger_rows(self.id, within, u64::MAX).await?;
-        let whole = |row: &Sealed| within.from() <= row.window.from() && row.window.to() <= within.to();
-        let certain: Vec<Sealed> = rows.into_iter().filter(|row| whole(row) && row.doubt.is_none()).collect();
+        let mut certain = Vec::new();
+        for row in self.store.ledger_rows(self.id, within, u64::MAX).await? {
+            if row.doubt.is_none() {
+                certain.extend(self.part_within(row, within).await?);
+            }
+        }
         let mut found = Vec::new();
         for run in certain.chunk_by(|row, next| row.window.to() == next.window.from()) {
             let mut parts: Vec<Part> = self.compare(run).await?.into_iter().collect();
@@ -81,6 +84,22 @@ impl Counting<'_> {
             }
         }
         Ok(found)
+    }
+
+    /// What is known of the part of a row that lies within a range; nothing where that is costly to tell. It is what
+    /// the archive holds, unless that is not what the provider had.
+    async fn part_within(&self, row: Sealed, within: Window) -> Result<Option<Sealed>, StoreError> {
+        let part = row.window.intersect(within);
+        match part {
+            Some(part) if part == row.window => Ok(Some(row)),
+            Some(part) if known(&row) == row.messages => {
+                let (from, to) = (part.from().start(), part.to().start());
+                let messages = self.store.count(self.account, self.scope(), from, to).await?;
+                let part = |messages| Sealed { window: part, messages, provider_count: Some(messages), ..row };
+                Ok(messages.map(part))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Counts an unbroken run of rows; nothing where it is as it is known to be.

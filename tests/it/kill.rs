@@ -15,7 +15,7 @@ use backscroll::provider::web3mq::{Identity, Key, Web3mq};
 use backscroll::provider::{Account, Provider};
 use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, On, Scripted};
 use backscroll::store::{Missing, SqliteStore, Store};
-use backscroll::sync::{Bounds, Engine, PassReport};
+use backscroll::sync::{Bounds, Engine, PassReport, Purpose};
 use reqwest::Url;
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +32,7 @@ fn providers(bed: &Bed) -> Vec<Arc<dyn Provider>> {
         settle: Duration::from_secs(1),
         retention: None,
         since: None,
+        refresh_for: None,
     };
     let http = |name| Http::new(name, &base, 0.0, clock.clone()).unwrap();
 

@@ -5,6 +5,7 @@
 mod again;
 mod bed;
 mod bounds;
+mod changing;
 mod cluster;
 mod command;
 mod cookbook;
@@ -15,6 +16,7 @@ mod growing;
 mod hosts;
 mod kill;
 mod middleman;
+mod model;
 mod postgres;
 mod quota;
 mod refusals;
