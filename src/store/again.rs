@@ -25,6 +25,8 @@ pub struct HeldId(pub(super) [u8; 16]);
 pub struct Held {
     pub id: HeldId,
     pub stream: StreamId,
+    /// What the archive calls the stream.
+    pub key: String,
     pub quarantined: Quarantined,
 }
 
@@ -74,7 +76,8 @@ pub(super) async fn quarantined<DB: Dialect>(
             reason: text::<DB>(row, "reason")?.unwrap_or_default(),
             raw: text::<DB>(row, "raw")?.unwrap_or_default(),
         };
-        Ok(Held { id: HeldId(hash), stream: StreamId(int::<DB>(row, "stream_id")?), quarantined })
+        let key = text::<DB>(row, "key")?.unwrap_or_default();
+        Ok(Held { id: HeldId(hash), stream: StreamId(int::<DB>(row, "stream_id")?), key, quarantined })
     };
     rows.iter().map(held).collect()
 }

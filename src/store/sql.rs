@@ -211,10 +211,10 @@ pub(super) const STRAGGLERS: &str = "
 pub(super) const SETTLE: &str = "UPDATE account SET settle_s = $2, stragglers = 0 WHERE id = $1";
 
 pub(super) const QUARANTINED: &str = "
-    SELECT stream_id, hash, from_s, to_s, found_at_ms, reason, raw
-    FROM quarantine
-    WHERE account_id = $1 AND hash > $2
-    ORDER BY hash
+    SELECT q.stream_id, s.key, q.hash, q.from_s, q.to_s, q.found_at_ms, q.reason, q.raw
+    FROM quarantine q JOIN stream s ON s.id = q.stream_id
+    WHERE q.account_id = $1 AND q.hash > $2
+    ORDER BY q.hash
     LIMIT $3";
 
 pub(super) const UNQUARANTINE: &str = "DELETE FROM quarantine WHERE account_id = $1 AND hash = $2";

@@ -15,6 +15,7 @@ mod pass;
 pub mod planner;
 pub mod progress;
 pub mod reconcile;
+pub mod requeue;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -171,7 +171,7 @@ async fn whatever_happens(shifts: (i64, i64), retention: Option<Duration>, event
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_a_history_does_nothing_is_lost_and_nothing_doubled(
@@ -182,4 +182,26 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(whatever_happens(shifts, retention, events));
     }
+}
+
+/// A channel in which something is said every 86 ms, a day long: a million messages.
+#[tokio::test]
+async fn a_day_of_a_million_messages_with_three_stragglers_takes_a_few_dozen_requests() {
+    const MESSAGES: u64 = 1_000_000;
+    let provider = ChangingProvider::new(NOW, SETTLE, Some(Duration::from_hours(72)));
+    let begin = NOW.0 - 26 * 3_600_000;
+    provider.history().messages.extend((0..MESSAGES).map(|n| (begin + n as i64 * 86, n)));
+    let mut place = Place::of(provider).await;
+    place.pass(SYNC).await;
+    let before = place.provider.requests();
+    for (number, share) in [(1, 7), (2, 13), (3, 80)] {
+        let at = begin + (MESSAGES * share / 100) as i64 * 86 + 41;
+        place.provider.history().messages.insert((at, MESSAGES + number));
+    }
+    let report = place.pass(Purpose::Reconcile).await;
+    assert_eq!((report.tally.new, report.failure.is_none()), (3, true));
+    let requests = place.provider.requests() - before;
+    assert!(requests <= 60, "{requests} requests");
+    assert_eq!(place.ask("SELECT requests || ' ' || new FROM runs WHERE why = 'reconcile'").await, [format!("{requests} 3")]);
+    assert_eq!(place.archived().await.len() as u64, MESSAGES + 3);
 }
