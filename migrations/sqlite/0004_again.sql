@@ -8,4 +8,4 @@ ALTER TABLE account ADD COLUMN settle_s INTEGER;
 ALTER TABLE account ADD COLUMN stragglers INTEGER NOT NULL DEFAULT 0;
 
 -- Messages whose status can still change. Others are no part of it.
-CREATE INDEX message_unread ON message (account_id, sent_at_ms) WHERE status < 3;
+CREATE INDEX message_unread ON message (sent_at_ms, conversation_id) WHERE status < 3;

@@ -114,7 +114,9 @@ fn log(purpose: Purpose, report: &PassReport) {
     let PassReport { account, tally, missing_seconds, failure } = report;
     let (new, changed, requests) = (tally.new, tally.changed, tally.requests);
     match failure {
-        Some(error) => tracing::warn!(account, why, new, changed, requests, missing_seconds, %error, "pass ended early"),
+        Some(error) => {
+            tracing::warn!(account, why, new, changed, requests, missing_seconds, %error, "pass ended early")
+        }
         None if new + changed > 0 => tracing::info!(account, why, new, changed, requests, "pass done"),
         None => tracing::debug!(account, why, requests, "pass done, nothing new"),
     }

@@ -68,7 +68,8 @@ pub(super) async fn quarantined<DB: Dialect>(
     let args = [account.0.into(), after.into(), limit.into()];
     let rows = DB::fetch(connection, sql::QUARANTINED, &args).await.map_err(StoreError::at("quarantine"))?;
     let held = |row| {
-        let strange = || StoreError::Inconsistent { what: "quarantine", fault: "a hash that is not 16 bytes long".into() };
+        let strange =
+            || StoreError::Inconsistent { what: "quarantine", fault: "a hash that is not 16 bytes long".into() };
         let hash = bytes::<DB>(row, "hash")?.and_then(|hash| hash.try_into().ok()).ok_or_else(strange)?;
         let quarantined = Quarantined {
             window: window_of::<DB>(row)?,

@@ -123,14 +123,6 @@ pub trait Store: Send + Sync {
     /// Where an account's messages since a moment are that are known not to have been read, the newest first.
     async fn unread(&self, account: AccountId, since: Millis, limit: u64) -> Result<Vec<Unread>, StoreError>;
 
-    /// When the newest message of a window was sent that came into the archive at this moment.
-    async fn newest_of_commit(
-        &self,
-        account: AccountId,
-        window: Window,
-        archived_at: Millis,
-    ) -> Result<Option<Millis>, StoreError>;
-
     /// Opens the ledger rows that lie within a window: they are missing again.
     async fn unseal(&self, stream: StreamId, window: Window) -> Result<(), StoreError>;
 
@@ -141,12 +133,7 @@ pub trait Store: Send + Sync {
     async fn settle(&self, account: AccountId, settle: Duration) -> Result<(), StoreError>;
 
     /// Up to `limit` of an account's messages in quarantine, behind the one given.
-    async fn quarantined(
-        &self,
-        account: AccountId,
-        after: HeldId,
-        limit: u64,
-    ) -> Result<Vec<Held>, StoreError>;
+    async fn quarantined(&self, account: AccountId, after: HeldId, limit: u64) -> Result<Vec<Held>, StoreError>;
 
     /// Lets a message out of quarantine, or says anew why it stays.
     async fn reconsider(&self, account: AccountId, held: HeldId, reason: Option<&str>) -> Result<(), StoreError>;

@@ -195,15 +195,10 @@ pub(super) const UNREAD: &str = "
          JOIN conversation c ON c.id = m.conversation_id
          JOIN name s ON s.id = m.sender_id
          JOIN name r ON r.id = m.recipient_id
-    WHERE m.account_id = $1 AND m.status < 3 AND m.sent_at_ms >= $2
+    WHERE c.account_id = $1 AND m.status < 3 AND m.sent_at_ms >= $2
     GROUP BY s.value, r.value, c.name, m.sent_at_ms / 60000
     ORDER BY last_ms DESC
     LIMIT $3";
-
-pub(super) const NEWEST_OF_COMMIT: &str = "
-    SELECT max(sent_at_ms) AS newest
-    FROM message
-    WHERE account_id = $1 AND sent_at_ms >= $2 AND sent_at_ms < $3 AND archived_at_ms = $4";
 
 pub(super) const STRAGGLERS: &str = "
     UPDATE account SET stragglers = stragglers + $2 WHERE id = $1 RETURNING stragglers";

@@ -12,8 +12,8 @@ use super::ledger::{self, Ledger, window_of};
 use super::numbering::Numbering;
 use super::read::{self, Archived, Cursor};
 use super::{
-    AccountId, Commit, Held, HeldId, NewAccount, Pause, Registered, RunId, Sealed, Standing, Store, StoreError, StreamId,
-    StreamStatus, Tally, Trouble, Unread, Written, again, seal, sql, write,
+    AccountId, Commit, Held, HeldId, NewAccount, Pause, Registered, RunId, Sealed, Standing, Store, StoreError,
+    StreamId, StreamStatus, Tally, Trouble, Unread, Written, again, seal, sql, write,
 };
 use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
@@ -204,20 +204,6 @@ impl<DB: Dialect> Store for SqlStore<DB> {
     async fn unread(&self, account: AccountId, since: Millis, limit: u64) -> Result<Vec<Unread>, StoreError> {
         let mut connection = self.reader("unread").await?;
         again::unread::<DB>(&mut connection, account, since, limit).await
-    }
-
-    async fn newest_of_commit(
-        &self,
-        account: AccountId,
-        window: Window,
-        archived_at: Millis,
-    ) -> Result<Option<Millis>, StoreError> {
-        const WHAT: &str = "newest";
-        let mut connection = self.reader(WHAT).await?;
-        let (from, to) = (window.from().start().0.into(), window.to().start().0.into());
-        let args = [account.0.into(), from, to, archived_at.0.into()];
-        let row = one::<DB>(&mut connection, WHAT, sql::NEWEST_OF_COMMIT, &args).await?;
-        Ok(maybe_int::<DB>(&row, "newest")?.map(Millis))
     }
 
     async fn unseal(&self, stream: StreamId, window: Window) -> Result<(), StoreError> {

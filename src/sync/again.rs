@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::account::{AccountSync, Place};
-use super::pass::{Done, Pass};
+use super::pass::{Done, Known, Pass};
 use super::planner::{Again, Edges, Job, Plan};
 use super::reconcile::{Counting, Difference, Obstacle};
 use crate::domain::time::Second;
@@ -37,12 +37,12 @@ impl AccountSync {
         edges: Edges,
         stop: &CancellationToken,
     ) -> Result<Done, StoreError> {
-        let mut jobs = self.doubtful(place, edges).await?;
+        let mut again = self.doubtful(place, edges).await?;
         let (differences, failures) = self.compare(place, edges, stop).await?;
-        jobs.extend(differences);
+        again.jobs.extend(differences.jobs);
         let is_over = failures.iter().any(|(_, failure)| failure.advice() != Advice::SkipStream);
-        let plan = Plan::again(edges, jobs.into_iter().filter(|_| !is_over));
-        let mut done = Pass::new(self, place, plan).run(stop).await?;
+        let plan = Plan::again(edges, again.jobs.into_iter().filter(|_| !is_over));
+        let mut done = Pass::new(self, place, plan).knowing(differences.known).run(stop).await?;
         for (stream, failure) in failures {
             self.note_trouble(place, stream, &failure).await?;
             done.tally.errors += 1;
@@ -55,20 +55,21 @@ impl AccountSync {
     }
 
     /// The windows in doubt whose turn it is: each is left alone for as long as it has been in doubt before.
-    async fn doubtful(&self, place: &Place, edges: Edges) -> Result<Vec<Job>, StoreError> {
+    async fn doubtful(&self, place: &Place, edges: Edges) -> Result<Reread, StoreError> {
         let now = self.clock.now();
-        let is_due = |row: &Sealed| now.since(row.sealed_at) >= row.sealed_at.since(row.doubted_at.unwrap_or(row.sealed_at));
+        let is_due =
+            |row: &Sealed| now.since(row.sealed_at) >= row.sealed_at.since(row.doubted_at.unwrap_or(row.sealed_at));
         let positions: HashMap<StreamId, usize> =
             place.streams.iter().enumerate().map(|(position, (id, _))| (*id, position)).collect();
         let rows = self.store.in_doubt(place.account).await?;
         let jobs = rows.into_iter().filter(|(_, row)| is_due(row)).filter_map(|(id, row)| {
             let stream = *positions.get(&id)?;
             let reach = reach(edges, Second(i64::MIN))?;
-            let again = Again { row: row.window, outside: 0, sealed_at: None };
+            let again = Again { row: row.window, outside: 0, sealed_at: row.sealed_at };
             let job = Job { stream, range: row.window, is_piece: false, again: Some(again) };
             (reach.intersect(row.window) == Some(row.window)).then_some(job)
         });
-        Ok(jobs.collect())
+        Ok(Reread { jobs: jobs.collect(), known: Known::default() })
     }
 
     /// Compares streams in turn, until time is up, with what the provider counts. Answers also with what went wrong.
@@ -77,7 +78,7 @@ impl AccountSync {
         place: &Place,
         edges: Edges,
         stop: &CancellationToken,
-    ) -> Result<(Vec<Job>, Vec<(usize, ProviderError)>), StoreError> {
+    ) -> Result<(Reread, Vec<(usize, ProviderError)>), StoreError> {
         let (provider, store) = (self.provider.clone(), self.store.clone());
         let count = place.streams.len();
         let time_up = Instant::now() + COMPARING;
@@ -94,7 +95,7 @@ impl AccountSync {
             }
         });
         let mut compared = compared.buffer_unordered(COMPARED_AT_ONCE);
-        let (mut jobs, mut failures) = (Vec::new(), Vec::new());
+        let (mut reread, mut failures) = (Reread::default(), Vec::new());
         loop {
             let next = tokio::select! {
                 next = compared.next() => next,
@@ -102,7 +103,7 @@ impl AccountSync {
             };
             let Some((position, outcome)) = next else { break };
             match outcome {
-                Ok(differences) => jobs.extend(jobs_of(position, differences)),
+                Ok(differences) => reread.add(position, differences),
                 Err(Obstacle::Store(error)) => return Err(error),
                 Err(Obstacle::Provider(failure)) => {
                     let goes_on = failure.advice() == Advice::SkipStream;
@@ -114,7 +115,7 @@ impl AccountSync {
             }
             self.compared = self.compared.wrapping_add(1);
         }
-        Ok((jobs, failures))
+        Ok((reread, failures))
     }
 
     /// Reads again what had not been read by its addressees.
@@ -136,14 +137,15 @@ impl AccountSync {
         // What was said last changes soonest.
         rows.sort_by_key(|(_, _, stretch)| std::cmp::Reverse(stretch.to()));
         rows.truncate(REFRESHED);
-        let mut jobs = Vec::new();
+        let mut reread = Reread::default();
         for (position, row, stretch) in rows {
             let id = place.streams[position].0;
             let (provider, store) = (&*self.provider, &*self.store);
             let counting = Counting { provider, store, account: place.account, position, id };
-            jobs.extend(jobs_of(position, vec![counting.difference(row, stretch, 0).await?]));
+            reread.add(position, vec![counting.difference(row, stretch, 0).await?]);
         }
-        let done = Pass::new(self, place, Plan::again(edges, jobs)).run(stop).await?;
+        let plan = Plan::again(edges, reread.jobs);
+        let done = Pass::new(self, place, plan).knowing(reread.known).run(stop).await?;
         if done.failure.is_none() {
             self.refreshed = Some(now.second());
         }
@@ -161,7 +163,8 @@ impl AccountSync {
         let mut stretches: BTreeMap<usize, Vec<Window>> = BTreeMap::new();
         for Unread { sender, recipient, conversation, first, last } in unread {
             let Some(stretch) = Window::new(first.second(), last.second().plus(1)) else { continue };
-            let candidates = [&conversation, &recipient, &sender].into_iter().filter_map(|name| streams.get(name.as_str()));
+            let candidates =
+                [&conversation, &recipient, &sender].into_iter().filter_map(|name| streams.get(name.as_str()));
             for &position in candidates.flatten() {
                 if self.provider.streams()[position].scope.admits(&sender, &recipient, &conversation) {
                     stretches.entry(position).or_default().push(stretch);
@@ -180,12 +183,12 @@ impl AccountSync {
         stretches: Vec<Window>,
     ) -> Result<Vec<(usize, Sealed, Window)>, StoreError> {
         let (id, wanted_from) = place.streams[position];
-        let all = stretches.iter().copied().reduce(hull);
+        let all = stretches.iter().copied().reduce(Window::hull);
         let Some((all, reach)) = all.zip(reach(edges, wanted_from)) else { return Ok(vec![]) };
         let rows = self.store.ledger_rows(id, all, u64::MAX).await?;
         let around = rows.into_iter().filter(|row| row.doubt.is_none()).filter_map(|row| {
             let inside = stretches.iter().filter_map(|stretch| stretch.intersect(row.window)?.intersect(reach));
-            let stretch = inside.reduce(hull)?;
+            let stretch = inside.reduce(Window::hull)?;
             Some((position, row, stretch))
         });
         Ok(around.collect())
@@ -198,25 +201,21 @@ fn reach(edges: Edges, wanted_from: Second) -> Option<Window> {
     Window::new(from, edges.settled)
 }
 
-/// The stretches of each row as one: what lies outside of it must hold still while it is read.
-fn jobs_of(stream: usize, differences: Vec<Difference>) -> Vec<Job> {
-    let mut rows: BTreeMap<Window, Vec<Difference>> = BTreeMap::new();
-    for difference in differences {
-        rows.entry(difference.row.window).or_default().push(difference);
-    }
-    let job = |(row, differences): (Window, Vec<Difference>)| {
-        let sealed_at = differences.first().map(|difference| difference.row.sealed_at);
-        let (range, outside) = match differences.as_slice() {
-            [one] => (one.range, one.outside),
-            _ => (row, 0),
-        };
-        Job { stream, range, is_piece: false, again: Some(Again { row, outside, sealed_at }) }
-    };
-    rows.into_iter().map(job).collect()
+/// What is to be read again.
+#[derive(Debug, Default)]
+struct Reread {
+    jobs: Vec<Job>,
+    known: Known,
 }
 
-fn hull(one: Window, other: Window) -> Window {
-    Window::new(one.from().min(other.from()), one.to().max(other.to())).unwrap_or(one)
+impl Reread {
+    fn add(&mut self, stream: usize, differences: Vec<Difference>) {
+        for Difference { row: Sealed { window: row, sealed_at, .. }, range, outside, times, .. } in differences {
+            let again = Some(Again { row, outside, sealed_at });
+            self.jobs.push(Job { stream, range, is_piece: false, again });
+            self.known.insert((stream, row), times);
+        }
+    }
 }
 
 /// Whether a message is to be looked at again that was looked at last with all others. The older it is, the rarer.

@@ -132,11 +132,7 @@ impl Engine {
     }
 
     /// One pass over every account, side by side. See [`AccountSync::pass`].
-    pub async fn pass(
-        &mut self,
-        purpose: Purpose,
-        stop: &CancellationToken,
-    ) -> Result<Vec<PassReport>, StoreError> {
+    pub async fn pass(&mut self, purpose: Purpose, stop: &CancellationToken) -> Result<Vec<PassReport>, StoreError> {
         let passes = self.accounts.iter_mut().map(|account| account.pass(purpose, stop));
         join_all(passes).await.into_iter().collect()
     }

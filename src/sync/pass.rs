@@ -1,6 +1,6 @@
 //! One round over an account's streams: windows in flight on one side, commits on the other.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::future::{BoxFuture, FutureExt, OptionFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -11,6 +11,7 @@ use super::account::{AccountSync, Place};
 use super::planner::{Again, Job, Plan};
 use super::{GRACE, IN_FLIGHT, PASS, REREAD, TARGET, TARGET_BYTES};
 use crate::domain::identity::identify;
+use crate::domain::message::Message;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use crate::provider::{Advice, Fetched, Provider, ProviderError, Survey};
@@ -27,13 +28,7 @@ enum Outcome {
 }
 
 type Working<'a> = FuturesUnordered<BoxFuture<'a, (Job, Result<Outcome, ProviderError>)>>;
-type Committing<'a> = BoxFuture<'a, (Batch, Result<Vec<Written>, StoreError>)>;
-
-/// What is committed together, and when.
-struct Batch {
-    windows: Vec<(Job, Commit)>,
-    now: Millis,
-}
+type Committing<'a> = BoxFuture<'a, (Vec<(Job, Commit)>, Result<Vec<Written>, StoreError>)>;
 
 /// A pass under way.
 pub(super) struct Pass<'a> {
@@ -51,9 +46,14 @@ pub(super) struct Pass<'a> {
     outgrown: Vec<(StreamId, Window)>,
     /// Streams that failed in this pass. What else of them is committed does not mean that they are well.
     ill: HashSet<usize>,
+    /// What the archive held of the rows that are read again, before that.
+    known: Known,
     /// Messages that came so soon after their window was sealed that it was sealed too early.
     stragglers: u64,
 }
+
+/// When the messages were sent that the archive holds of a stretch that is read again, by stream and row.
+pub(super) type Known = HashMap<(usize, Window), Vec<Millis>>;
 
 /// What a pass came to.
 pub(super) struct Done {
@@ -74,8 +74,14 @@ impl<'a> Pass<'a> {
             troubles: Vec::new(),
             outgrown: Vec::new(),
             ill: HashSet::new(),
+            known: Known::default(),
             stragglers: 0,
         }
+    }
+
+    /// Told what the archive holds of what is read again, it tells how late came what it finds.
+    pub(super) fn knowing(self, known: Known) -> Self {
+        Self { known, ..self }
     }
 
     /// Works off the plan. Ends when it is empty, when time is up, or, with the windows in hand, after `stop`.
@@ -100,8 +106,8 @@ impl<'a> Pass<'a> {
                 self.open_outgrown().await?;
             }
             if !committing_now && !self.ready.is_empty() {
-                let batch = Batch { windows: std::mem::take(&mut self.ready), now: clock.now() };
-                committing = Some(commit(store, batch).boxed()).into();
+                let (batch, now) = (std::mem::take(&mut self.ready), clock.now());
+                committing = Some(commit(store, batch, now).boxed()).into();
                 committing_now = true;
             }
             if working.is_empty() && !committing_now {
@@ -186,6 +192,7 @@ impl<'a> Pass<'a> {
     fn commit_of(&mut self, job: Job, fetched: Fetched) -> Commit {
         let Fetched { messages, unreadable, provider_count, as_of, doubt } = fetched;
         self.learn_size(&messages);
+        self.stragglers += u64::from(self.is_telling(job, &messages));
         let settled = job.range.before(as_of.second().minus(self.place.settle));
         let seal = match settled {
             _ if job.again.is_some() => Some(job.range),
@@ -212,7 +219,17 @@ impl<'a> Pass<'a> {
         Commit { account, stream, window: job.range, seal, messages: identify(messages), unreadable }
     }
 
-    fn learn_size(&mut self, messages: &[crate::domain::message::Message]) {
+    /// Whether what was read again holds a message that a longer settle age would have caught. Those that came even
+    /// later say nothing of it.
+    fn is_telling(&mut self, job: Job, messages: &[Message]) -> bool {
+        let Some(Again { row, sealed_at, .. }) = job.again else { return false };
+        let Some(known) = self.known.remove(&(job.stream, row)) else { return false };
+        let times = messages.iter().map(|message| message.sent_at);
+        let newest = times.filter(|at| known.binary_search(at).is_err()).max();
+        newest.is_some_and(|newest| sealed_at.since(newest) < self.place.settle * TELLING)
+    }
+
+    fn learn_size(&mut self, messages: &[Message]) {
         let bytes: u64 = messages.iter().map(|message| message.payload.bytes.len() as u64).sum();
         if let Some(mean) = bytes.checked_div(messages.len() as u64) {
             let known = &mut self.account.payload_size;
@@ -220,11 +237,8 @@ impl<'a> Pass<'a> {
         }
     }
 
-    async fn committed(&mut self, batch: Batch, written: Vec<Written>) -> Result<(), StoreError> {
-        for ((job, commit), written) in batch.windows.into_iter().zip(written) {
-            if let Some(again) = job.again.filter(|_| written.new > 0) {
-                self.note_stragglers(&commit, again, batch.now).await?;
-            }
+    async fn committed(&mut self, batch: Vec<(Job, Commit)>, written: Vec<Written>) -> Result<(), StoreError> {
+        for ((job, commit), written) in batch.into_iter().zip(written) {
             self.tally.new += written.new;
             self.tally.changed += written.changed;
             self.tally.windows += u64::from(commit.seal.is_some());
@@ -233,17 +247,6 @@ impl<'a> Pass<'a> {
             if !self.ill.contains(&job.stream) {
                 self.account.note_well(self.place, job.stream).await?;
             }
-        }
-        Ok(())
-    }
-
-    /// Takes note of messages that came late. Those that came so late that no settle age would have caught them say
-    /// nothing of it.
-    async fn note_stragglers(&mut self, commit: &Commit, again: Again, now: Millis) -> Result<(), StoreError> {
-        let Some(sealed_at) = again.sealed_at else { return Ok(()) };
-        let newest = self.account.store.newest_of_commit(commit.account, commit.window, now).await?;
-        if newest.is_some_and(|newest| sealed_at.since(newest) < self.place.settle * TELLING) {
-            self.stragglers += 1;
         }
         Ok(())
     }
@@ -284,11 +287,12 @@ async fn work(provider: &dyn Provider, job: Job, target: u64) -> (Job, Result<Ou
 
 async fn commit(
     store: &dyn crate::store::Store,
-    Batch { windows, now }: Batch,
-) -> (Batch, Result<Vec<Written>, StoreError>) {
-    let (jobs, commits): (Vec<Job>, Vec<Commit>) = windows.into_iter().unzip();
+    batch: Vec<(Job, Commit)>,
+    now: Millis,
+) -> (Vec<(Job, Commit)>, Result<Vec<Written>, StoreError>) {
+    let (jobs, commits): (Vec<Job>, Vec<Commit>) = batch.into_iter().unzip();
     let written = store.commit(&commits, now).await;
-    (Batch { windows: jobs.into_iter().zip(commits).collect(), now }, written)
+    (jobs.into_iter().zip(commits).collect(), written)
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

@@ -25,8 +25,8 @@ pub struct Again {
     pub row: Window,
     /// How many messages of the row the archive holds outside of the range.
     pub outside: u64,
-    /// When the row was written; nothing where it is in doubt, so that what is missing in it is no surprise.
-    pub sealed_at: Option<Millis>,
+    /// When the row was written.
+    pub sealed_at: Millis,
 }
 
 /// The edges by which urgency is judged.

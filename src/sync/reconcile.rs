@@ -25,6 +25,8 @@ pub struct Difference {
     pub range: Window,
     /// How many messages of the row the archive holds outside of the stretch.
     pub outside: u64,
+    /// When the messages were sent that the archive holds of the stretch, in order.
+    pub times: Vec<Millis>,
     /// By how many messages the provider's count exceeds what is known; negative where it falls short.
     pub excess: i64,
 }
@@ -83,7 +85,22 @@ impl Counting<'_> {
                 }
             }
         }
-        Ok(found)
+        found.sort_by_key(|difference: &Difference| difference.range);
+        let mut merged = Vec::new();
+        for of_row in found.chunk_by(|one, next| one.row.window == next.row.window) {
+            merged.extend(self.merged(of_row).await?);
+        }
+        Ok(merged)
+    }
+
+    /// The stretches of one row as one: while a stretch is read, what lies outside of it must hold still.
+    async fn merged(&self, of_row: &[Difference]) -> Result<Option<Difference>, StoreError> {
+        let (Some(first), Some(last)) = (of_row.first(), of_row.last()) else { return Ok(None) };
+        if of_row.len() == 1 {
+            return Ok(Some(first.clone()));
+        }
+        let excess = of_row.iter().map(|difference| difference.excess).sum();
+        self.difference(first.row.clone(), first.range.hull(last.range), excess).await.map(Some)
     }
 
     /// What is known of the part of a row that lies within a range; nothing where that is costly to tell. It is what
@@ -139,8 +156,7 @@ impl Counting<'_> {
         if known(row) != row.messages || row.messages <= FEW {
             return Ok(None);
         }
-        let (from, to) = (stretch.from().start(), stretch.to().start());
-        let times = self.store.times(self.account, self.scope(), from, to).await?;
+        let times = self.times(stretch).await?;
         let middle = times.get(times.len() / 2).map(|at| at.second());
         let cut = middle.and_then(|at| Some((stretch.before(at)?, stretch.starting(at)?)));
         match cut {
@@ -188,21 +204,18 @@ impl Counting<'_> {
 
     /// A stretch of a row, to be read again. Of a row of which the archive has kept what the provider has not, all is
     /// read: the provider's count of its parts is not known.
-    pub(super) async fn difference(
-        &self,
-        row: Sealed,
-        range: Window,
-        excess: i64,
-    ) -> Result<Difference, StoreError> {
-        if range == row.window || known(&row) != row.messages {
-            return Ok(Difference { range: row.window, row, outside: 0, excess });
-        }
-        let count = async |window: Window| {
-            let (from, to) = (window.from().start(), window.to().start());
-            Ok::<_, StoreError>(self.store.times(self.account, self.scope(), from, to).await?.len() as u64)
+    pub(super) async fn difference(&self, row: Sealed, range: Window, excess: i64) -> Result<Difference, StoreError> {
+        let range = if known(&row) == row.messages { range } else { row.window };
+        let times = self.times(range).await?;
+        let outside = match range == row.window {
+            true => 0,
+            false => self.times(row.window).await?.len().saturating_sub(times.len()) as u64,
         };
-        let outside = count(row.window).await?.saturating_sub(count(range).await?);
-        Ok(Difference { row, range, outside, excess })
+        Ok(Difference { row, range, outside, times, excess })
+    }
+
+    async fn times(&self, range: Window) -> Result<Vec<Millis>, StoreError> {
+        self.store.times(self.account, self.scope(), range.from().start(), range.to().start()).await
     }
 }
 
