@@ -15,6 +15,7 @@ mod faults;
 mod growing;
 mod hosts;
 mod kill;
+mod late;
 mod middleman;
 mod model;
 mod postgres;

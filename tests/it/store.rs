@@ -52,6 +52,7 @@ macro_rules! on_every_database {
     };
 }
 
+mod again;
 mod ledger;
 
 on_every_database! {
