@@ -1,6 +1,6 @@
 //! One round over an account's streams: windows in flight on one side, commits on the other.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::future::{BoxFuture, FutureExt, OptionFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -8,11 +8,18 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::account::{AccountSync, Place};
-use super::planner::{Job, Plan};
-use super::{GRACE, IN_FLIGHT, PASS, TARGET, TARGET_BYTES};
+use super::planner::{Again, Job, Plan};
+use super::{GRACE, IN_FLIGHT, PASS, REREAD, TARGET, TARGET_BYTES};
 use crate::domain::identity::identify;
+use crate::domain::message::Message;
+use crate::domain::time::Millis;
+use crate::domain::window::Window;
 use crate::provider::{Advice, Fetched, Provider, ProviderError, Survey};
-use crate::store::{Commit, Seal, StoreError, Tally, Written};
+use crate::store::{Commit, Seal, StoreError, StreamId, Tally, Written};
+
+/// A message that came within so many times the settle age, seen from when its window was sealed, is a reason to wait
+/// longer: it might have been caught.
+const TELLING: u32 = 8;
 
 /// What became of a job.
 enum Outcome {
@@ -35,18 +42,50 @@ pub(super) struct Pass<'a> {
     /// Failures of streams that are not on record yet. While a commit is under way, nothing but its completion may be
     /// waited for: it may hold the very connection that whatever else is to be written would wait for.
     troubles: Vec<(usize, ProviderError)>,
+    /// Ledger rows that hold too much by now to be read again as one, and are not opened yet.
+    outgrown: Vec<(StreamId, Window)>,
     /// Streams that failed in this pass. What else of them is committed does not mean that they are well.
     ill: HashSet<usize>,
+    /// What the archive held of the rows that are read again, before that.
+    known: Known,
+    /// Messages that came so soon after their window was sealed that it was sealed too early.
+    stragglers: u64,
+}
+
+/// When the messages were sent that the archive holds of a stretch that is read again, by stream and row.
+pub(super) type Known = HashMap<(usize, Window), Vec<Millis>>;
+
+/// What a pass came to.
+pub(super) struct Done {
+    pub(super) tally: Tally,
+    pub(super) failure: Option<ProviderError>,
+    pub(super) stragglers: u64,
 }
 
 impl<'a> Pass<'a> {
     pub(super) fn new(account: &'a mut AccountSync, place: &'a mut Place, plan: Plan) -> Self {
-        let (ready, troubles, ill) = (Vec::new(), Vec::new(), HashSet::new());
-        Self { account, place, plan, tally: Tally::default(), failure: None, ready, troubles, ill }
+        Self {
+            account,
+            place,
+            plan,
+            tally: Tally::default(),
+            failure: None,
+            ready: Vec::new(),
+            troubles: Vec::new(),
+            outgrown: Vec::new(),
+            ill: HashSet::new(),
+            known: Known::default(),
+            stragglers: 0,
+        }
+    }
+
+    /// Told what the archive holds of what is read again, it tells how late came what it finds.
+    pub(super) fn knowing(self, known: Known) -> Self {
+        Self { known, ..self }
     }
 
     /// Works off the plan. Ends when it is empty, when time is up, or, with the windows in hand, after `stop`.
-    pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<(Tally, Option<ProviderError>), StoreError> {
+    pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Done, StoreError> {
         let (provider, store, clock) =
             (self.account.provider.clone(), self.account.store.clone(), self.account.clock.clone());
         let (provider, store) = (&*provider, &*store);
@@ -64,6 +103,7 @@ impl<'a> Pass<'a> {
             }
             if !committing_now {
                 self.note_troubles().await?;
+                self.open_outgrown().await?;
             }
             if !committing_now && !self.ready.is_empty() {
                 let (batch, now) = (std::mem::take(&mut self.ready), clock.now());
@@ -71,7 +111,7 @@ impl<'a> Pass<'a> {
                 committing_now = true;
             }
             if working.is_empty() && !committing_now {
-                return Ok((self.tally, self.failure));
+                return Ok(Done { tally: self.tally, failure: self.failure, stragglers: self.stragglers });
             }
             tokio::select! {
                 Some((job, outcome)) = working.next(), if !working.is_empty() => self.done(job, outcome),
@@ -94,6 +134,9 @@ impl<'a> Pass<'a> {
         match outcome {
             Ok(Outcome::Split { count, pieces }) => {
                 self.expect(job, count);
+                if let Some(again) = job.again {
+                    self.outgrown.push((self.place.streams[job.stream].0, again.row));
+                }
                 for piece in pieces {
                     self.plan.push(piece);
                 }
@@ -136,13 +179,23 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
+    /// Opens the rows whose pieces are fetched like anything else that is missing.
+    async fn open_outgrown(&mut self) -> Result<(), StoreError> {
+        for (stream, row) in std::mem::take(&mut self.outgrown) {
+            self.account.store.unseal(stream, row).await?;
+        }
+        Ok(())
+    }
+
     /// The window as it goes into the archive. Only what is settled is sealed; and where the provider contradicts
     /// itself about a window that is not all settled, its settled part is read again by itself.
     fn commit_of(&mut self, job: Job, fetched: Fetched) -> Commit {
         let Fetched { messages, unreadable, provider_count, as_of, doubt } = fetched;
         self.learn_size(&messages);
-        let settled = job.range.before(as_of.second().minus(self.account.provider.account().settle));
+        self.stragglers += u64::from(self.is_telling(job, &messages));
+        let settled = job.range.before(as_of.second().minus(self.place.settle));
         let seal = match settled {
+            _ if job.again.is_some() => Some(job.range),
             Some(part) if part != job.range && doubt.is_some() => {
                 self.plan.push(Job { range: part, is_piece: true, ..job });
                 None
@@ -154,13 +207,29 @@ impl<'a> Pass<'a> {
             // The pages added up: what lies in the settled part is what the provider counted there.
             let provider_count = if window == job.range { provider_count } else { provider_count.map(|_| inside) };
             let scope = self.account.provider.streams()[job.stream].scope.clone();
-            Seal { window, scope, provider_count, doubt, replaces: false }
+            match job.again {
+                None => Seal { window, scope, provider_count, doubt, replaces: false },
+                Some(Again { row, outside, .. }) => {
+                    let provider_count = provider_count.map(|count| count + outside);
+                    Seal { window: row, scope, provider_count, doubt, replaces: true }
+                }
+            }
         });
         let (stream, account) = (self.place.streams[job.stream].0, self.place.account);
         Commit { account, stream, window: job.range, seal, messages: identify(messages), unreadable }
     }
 
-    fn learn_size(&mut self, messages: &[crate::domain::message::Message]) {
+    /// Whether what was read again holds a message that a longer settle age would have caught. Those that came even
+    /// later say nothing of it.
+    fn is_telling(&mut self, job: Job, messages: &[Message]) -> bool {
+        let Some(Again { row, sealed_at, .. }) = job.again else { return false };
+        let Some(known) = self.known.remove(&(job.stream, row)) else { return false };
+        let times = messages.iter().map(|message| message.sent_at);
+        let newest = times.filter(|at| known.binary_search(at).is_err()).max();
+        newest.is_some_and(|newest| sealed_at.since(newest) < self.place.settle * TELLING)
+    }
+
+    fn learn_size(&mut self, messages: &[Message]) {
         let bytes: u64 = messages.iter().map(|message| message.payload.bytes.len() as u64).sum();
         if let Some(mean) = bytes.checked_div(messages.len() as u64) {
             let known = &mut self.account.payload_size;
@@ -200,12 +269,16 @@ impl<'a> Pass<'a> {
 /// Surveys a range, and fetches it if it is one window's worth.
 async fn work(provider: &dyn Provider, job: Job, target: u64) -> (Job, Result<Outcome, ProviderError>) {
     let outcome = async {
+        // A row that is read again has been one window before.
+        let target = if job.again.is_some() { REREAD } else { target };
         match provider.survey(job.stream, job.range, target).await? {
             Survey::Done(fetched) => Ok(Outcome::Fetched(fetched)),
             Survey::Sized(count) => provider.fetch(job.stream, job.range, count).await.map(Outcome::Fetched),
             Survey::Split { count, cuts } => {
-                let pieces = job.range.cut_at(&cuts).into_iter();
-                Ok(Outcome::Split { count, pieces: pieces.map(|range| Job { range, is_piece: true, ..job }).collect() })
+                // All of a row is missing that holds too much to be read again as it was.
+                let pieces = job.again.map_or(job.range, |again| again.row).cut_at(&cuts).into_iter();
+                let piece = |range| Job { stream: job.stream, range, is_piece: true, again: None };
+                Ok(Outcome::Split { count, pieces: pieces.map(piece).collect() })
             }
         }
     };
@@ -215,7 +288,7 @@ async fn work(provider: &dyn Provider, job: Job, target: u64) -> (Job, Result<Ou
 async fn commit(
     store: &dyn crate::store::Store,
     batch: Vec<(Job, Commit)>,
-    now: crate::domain::time::Millis,
+    now: Millis,
 ) -> (Vec<(Job, Commit)>, Result<Vec<Written>, StoreError>) {
     let (jobs, commits): (Vec<Job>, Vec<Commit>) = batch.into_iter().unzip();
     let written = store.commit(&commits, now).await;
