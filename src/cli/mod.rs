@@ -8,6 +8,7 @@ mod demo;
 mod logging;
 mod migrate;
 mod progress;
+mod requeue;
 mod run;
 mod sandbox;
 mod status;
@@ -69,6 +70,8 @@ enum Command {
     Copy(copy::Args),
     /// Creates the archive, or brings its tables up to date
     Migrate(migrate::Args),
+    /// Reads again what could not be understood, after an upgrade, and archives what now can be
+    Requeue,
     /// Measures how fast this machine archives, beside what its database could do at best
     #[command(hide = true)]
     Bench(bench::Args),
@@ -174,6 +177,7 @@ impl Cli {
             Command::Check => check::carry_out(&Config::load(&self.config)?, clock).await,
             Command::Verify(args) => verify::carry_out(&args, &Config::load(&self.config)?, clock).await,
             Command::Copy(args) => copy::carry_out(&args, &Config::load(&self.config)?).await,
+            Command::Requeue => requeue::carry_out(&Config::load(&self.config)?, clock).await,
             Command::Migrate(args) => migrate::carry_out(&args, &Config::load(&self.config)?).await,
         }
     }

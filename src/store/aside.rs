@@ -41,6 +41,13 @@ pub(super) async fn set_aside<DB: Dialect>(
     Ok(set_aside)
 }
 
+impl Quarantined {
+    /// Whether it was in the archive once.
+    pub fn is_set_aside(&self) -> bool {
+        self.raw.starts_with("{\"set_aside\":")
+    }
+}
+
 /// All that the archive held of a message, in a form that no provider's answer has.
 fn raw(archived: &Archived) -> String {
     let message = &archived.identified.message;

@@ -1,5 +1,6 @@
 //! Where the archive lies: messages, and the ledger of what is complete.
 
+mod again;
 mod answer;
 mod aside;
 pub mod copy;
@@ -18,6 +19,7 @@ mod sqlite;
 mod write;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -27,6 +29,7 @@ use crate::domain::message::Unreadable;
 use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
+pub use again::{Held, HeldId, Unread};
 pub use answer::Answer;
 pub use aside::Aside;
 pub use error::StoreError;
@@ -66,7 +69,7 @@ pub trait Store: Send + Sync {
     /// else from the beginning.
     async fn register(&self, account: &NewAccount<'_>) -> Result<Registered, StoreError>;
 
-    /// What is sealed of an account's active streams.
+    /// What is sealed of an account's active streams, as far back as the provider remembers.
     async fn sealed(&self, account: AccountId) -> Result<HashMap<StreamId, Runs>, StoreError>;
 
     /// Notes where an account stands now. Nothing of it ever moves back.
@@ -107,6 +110,45 @@ pub trait Store: Send + Sync {
     /// Moves messages that were changed or added behind the archive's back into quarantine, under this stream; answers
     /// with how many.
     async fn set_aside(&self, stream: StreamId, aside: &[Aside<'_>], now: Millis) -> Result<u64, StoreError>;
+
+    /// The ledger rows of an account's active streams that are in doubt.
+    async fn in_doubt(&self, account: AccountId) -> Result<Vec<(StreamId, Sealed)>, StoreError>;
+
+    /// When the messages were sent that the archive holds of a stream from one moment up to another, in order.
+    async fn times(
+        &self,
+        account: AccountId,
+        scope: &Scope,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<Millis>, StoreError>;
+
+    /// How many they are; nothing where that is costly to tell.
+    async fn count(
+        &self,
+        account: AccountId,
+        scope: &Scope,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Option<u64>, StoreError>;
+
+    /// Where an account's messages since a moment are that are known not to have been read, the newest first.
+    async fn unread(&self, account: AccountId, since: Millis, limit: u64) -> Result<Vec<Unread>, StoreError>;
+
+    /// Opens the ledger rows that lie within a window: they are missing again.
+    async fn unseal(&self, stream: StreamId, window: Window) -> Result<(), StoreError>;
+
+    /// Adds to the count of an account's stragglers; answers with how many there are by now.
+    async fn stragglers(&self, account: AccountId, more: u64) -> Result<u64, StoreError>;
+
+    /// Makes the settle age another than the configuration has it, and counts stragglers anew.
+    async fn settle(&self, account: AccountId, settle: Duration) -> Result<(), StoreError>;
+
+    /// Up to `limit` of an account's messages in quarantine, behind the one given.
+    async fn quarantined(&self, account: AccountId, after: HeldId, limit: u64) -> Result<Vec<Held>, StoreError>;
+
+    /// Lets a message out of quarantine, or says anew why it stays.
+    async fn reconsider(&self, account: AccountId, held: HeldId, reason: Option<&str>) -> Result<(), StoreError>;
 
     /// All that the archive says of its accounts, apart from their messages.
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError>;
@@ -149,6 +191,8 @@ pub struct Registered {
     pub streams: Vec<(StreamId, Second)>,
     /// The pause that an earlier process was given.
     pub pause: Option<Pause>,
+    /// The settle age, where late messages have made it another than the configuration has it.
+    pub settle: Option<Duration>,
 }
 
 /// A time before which an account is left alone, and why.
@@ -207,6 +251,8 @@ pub struct Sealed {
     pub provider_count: Option<u64>,
     /// Why it may not be complete.
     pub doubt: Option<String>,
+    /// Since when there has been a doubt.
+    pub doubted_at: Option<Millis>,
     pub sealed_at: Millis,
 }
 
@@ -281,6 +327,8 @@ pub struct StreamStatus {
     pub lost_seconds: u64,
     pub trouble: Option<Trouble>,
     pub pause: Option<Pause>,
+    /// The account's settle age, where late messages have made it another than the configuration has it.
+    pub settle: Option<Duration>,
 }
 
 /// The newest of the schemas that this program knows.

@@ -113,6 +113,7 @@ mod tests {
             digest: Some(Digest::default().through(&sealed.iter().map(|n| link(*n)).collect::<Vec<_>>())),
             provider_count: None,
             doubt: None,
+            doubted_at: None,
             sealed_at: SEALED_AT,
         }
     }

@@ -5,6 +5,7 @@
 mod again;
 mod bed;
 mod bounds;
+mod changing;
 mod cluster;
 mod command;
 mod cookbook;
@@ -14,7 +15,9 @@ mod faults;
 mod growing;
 mod hosts;
 mod kill;
+mod late;
 mod middleman;
+mod model;
 mod plans;
 mod postgres;
 mod proof;

@@ -52,6 +52,7 @@ macro_rules! on_every_database {
     };
 }
 
+mod again;
 mod ledger;
 
 on_every_database! {
@@ -90,9 +91,9 @@ impl Shelf {
     }
 
     async fn with(store: Arc<dyn Store>, reader: Reader) -> Self {
-        let Registered { account, streams, pause } =
+        let Registered { account, streams, pause, settle } =
             register(&*store, &["destination=lobby", "source=alice"], None, None).await;
-        assert_eq!(pause, None);
+        assert_eq!((pause, settle), (None, None));
         Self { store, reader, account, streams: streams.into_iter().map(|(id, _)| id).collect() }
     }
 
