@@ -33,3 +33,43 @@ impl Scope {
         is(&self.sender, sender) && is(&self.recipient, recipient) && is(&self.conversation, conversation)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::message::{Conversation, Encoding, Payload};
+    use crate::domain::time::Millis;
+
+    #[test]
+    fn a_message_belongs_where_every_part_that_is_given_agrees() {
+        let message = Message {
+            sender: "alice".into(),
+            recipient: "bob".into(),
+            sent_at: Millis(0),
+            payload: Payload { bytes: vec![], encoding: Encoding::Utf8 },
+            conversation: Conversation::between("alice", "bob"),
+            provider_id: None,
+            message_type: None,
+            payload_type: None,
+            cipher_suite: None,
+            status: None,
+            extra: None,
+        };
+        let scope = |sender: &str, recipient: &str, conversation: &str| {
+            let part = |name: &str| (!name.is_empty()).then(|| name.to_owned());
+            Scope { sender: part(sender), recipient: part(recipient), conversation: part(conversation) }
+        };
+        for (parts, holds) in [
+            (["alice", "", ""], true),
+            (["bob", "", ""], false),
+            (["", "bob", ""], true),
+            (["alice", "bob", ""], true),
+            (["alice", "carol", ""], false),
+            (["", "", "alice/bob"], true),
+            (["", "", "bob"], false),
+        ] {
+            let [sender, recipient, conversation] = parts;
+            assert_eq!(scope(sender, recipient, conversation).holds(&message), holds, "{parts:?}");
+        }
+    }
+}

@@ -41,6 +41,18 @@ pub struct Quarantined {
     pub raw: String,
 }
 
+/// A stream that the archive knows, followed or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownStream {
+    pub id: StreamId,
+    /// The account's name.
+    pub account: String,
+    pub provider: String,
+    pub key: String,
+    /// Which messages belong to it; nothing where it was last followed before this was written down.
+    pub scope: Option<Scope>,
+}
+
 impl Ledger {
     /// What of each stream is sealed, by account and key.
     pub fn runs(&self) -> impl Iterator<Item = (&str, &str, Runs)> {
@@ -94,6 +106,21 @@ pub(super) async fn read<DB: Dialect>(connection: &mut DB::Connection) -> Result
         })
     };
     accounts.iter().map(ledger).collect()
+}
+
+/// All streams, in the order of accounts and keys.
+pub(super) async fn streams<DB: Dialect>(connection: &mut DB::Connection) -> Result<Vec<KnownStream>, StoreError> {
+    let rows = DB::fetch(connection, sql::STREAMS, &[]).await.map_err(StoreError::at("streams"))?;
+    let known = |row| {
+        Ok(KnownStream {
+            id: StreamId(int::<DB>(row, "id")?),
+            account: text::<DB>(row, "account")?.unwrap_or_default(),
+            provider: text::<DB>(row, "provider")?.unwrap_or_default(),
+            key: text::<DB>(row, "key")?.unwrap_or_default(),
+            scope: scope::<DB>(row)?,
+        })
+    };
+    rows.iter().map(known).collect()
 }
 
 /// Makes an account's ledger the one given. Its messages must be in the archive already.

@@ -2,6 +2,7 @@
 
 mod again;
 mod answer;
+mod aside;
 pub mod copy;
 mod dialect;
 mod error;
@@ -30,8 +31,9 @@ use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 pub use again::{Held, HeldId, Unread};
 pub use answer::Answer;
+pub use aside::{Aside, is_set_aside};
 pub use error::StoreError;
-pub use ledger::{Ledger, Quarantined, StreamLedger};
+pub use ledger::{KnownStream, Ledger, Quarantined, StreamLedger};
 pub use postgres::PostgresStore;
 pub use read::{Archived, Cursor};
 pub use sql_store::SqlStore;
@@ -95,6 +97,9 @@ pub trait Store: Send + Sync {
     /// Up to `limit` messages behind the cursor and before `to`, in order of time.
     async fn messages(&self, after: &Cursor, to: Millis, limit: u64) -> Result<Vec<Archived>, StoreError>;
 
+    /// Every stream that there ever was, in the order of accounts and keys.
+    async fn streams(&self) -> Result<Vec<KnownStream>, StoreError>;
+
     /// The first `limit` ledger rows of a stream that have a part in `window`, in order. Whoever means to replace some
     /// reads again exactly what they span.
     async fn ledger_rows(&self, stream: StreamId, window: Window, limit: u64) -> Result<Vec<Sealed>, StoreError>;
@@ -137,6 +142,13 @@ pub trait Store: Send + Sync {
 
     /// Lets a message out of quarantine, or says anew why it stays.
     async fn reconsider(&self, account: AccountId, held: HeldId, reason: Option<&str>) -> Result<(), StoreError>;
+
+    /// Gives a digest to ledger rows that have none, and are otherwise as given still.
+    async fn stamp(&self, stamps: &[Stamp]) -> Result<(), StoreError>;
+
+    /// Moves messages that were changed or added behind the archive's back into quarantine, under this stream; answers
+    /// with how many.
+    async fn set_aside(&self, stream: StreamId, aside: &[Aside<'_>], now: Millis) -> Result<u64, StoreError>;
 
     /// All that the archive says of its accounts, apart from their messages.
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError>;
@@ -239,6 +251,15 @@ pub struct Sealed {
     /// Since when there has been a doubt.
     pub doubted_at: Option<Millis>,
     pub sealed_at: Millis,
+}
+
+/// The digest of a ledger row that has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub stream: StreamId,
+    pub window: Window,
+    pub messages: u64,
+    pub digest: Digest,
 }
 
 /// What a commit changed.

@@ -1,8 +1,9 @@
 //! Messages out of the archive again, as they went in.
 
 use super::dialect::{Arg, Dialect, bytes, int, maybe_int, text};
-use super::rows::delivery;
+use super::rows::{Key, delivery};
 use super::{StoreError, sql};
+use crate::domain::body::Body;
 use crate::domain::identity::{Fingerprint, Identified};
 use crate::domain::message::{Conversation, ConversationKind, Encoding, Message, Payload};
 use crate::domain::time::Millis;
@@ -15,12 +16,21 @@ pub struct Archived {
     pub identified: Identified,
     /// When it first came into the archive.
     pub archived_at: Millis,
+    /// What readers are shown of the payload, where that is not the payload itself.
+    shown: Shown,
     cursor: Cursor,
+}
+
+/// What the archive keeps beside a payload for those who read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Shown {
+    is_text: bool,
+    body: Option<String>,
 }
 
 /// A place between two messages, in the order in which [`super::Store::messages`] hands them out. It means nothing in
 /// another archive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cursor {
     sent_at_ms: i64,
     hash: [u8; 16],
@@ -39,12 +49,31 @@ impl Cursor {
     pub fn moment(&self) -> Millis {
         Millis(self.sent_at_ms)
     }
+
+    /// The account and the key of the message behind which it stands.
+    pub(super) fn key(&self) -> (i64, Key) {
+        (self.account, (self.recipient, self.sent_at_ms, self.hash, self.occurrence))
+    }
 }
 
 impl Archived {
     /// Behind this message.
     pub fn cursor(&self) -> Cursor {
         self.cursor
+    }
+
+    /// What in the row is not as it was archived, as far as the row itself can tell.
+    pub fn fault(&self) -> Option<&'static str> {
+        let Identified { message, fingerprint, .. } = &self.identified;
+        if Fingerprint::of(message) != *fingerprint {
+            return Some("does not match its own hash");
+        }
+        let (is_text, body) = match Body::of(message) {
+            Body::None => (false, None),
+            Body::Exact => (true, None),
+            Body::Readable(text) => (true, Some(text)),
+        };
+        (self.shown != Shown { is_text, body }).then_some("has a body that is not its payload's")
     }
 }
 
@@ -74,10 +103,10 @@ fn archived<DB: Dialect>(row: &DB::Row) -> Result<Archived, StoreError> {
         sent_at: Millis(sent_at_ms),
         payload: Payload {
             bytes: must(bytes::<DB>(row, "payload")?, "payload")?,
-            encoding: encoding(int::<DB>(row, "encoding")?)?,
+            encoding: encoding(int::<DB>(row, "encoding")?),
         },
         conversation: Conversation {
-            kind: kind(int::<DB>(row, "kind")?)?,
+            kind: kind(int::<DB>(row, "kind")?),
             name: must(text::<DB>(row, "conversation")?, "conversation")?,
         },
         provider_id: text::<DB>(row, "provider_id")?,
@@ -95,6 +124,7 @@ fn archived<DB: Dialect>(row: &DB::Row) -> Result<Archived, StoreError> {
             occurrence: u32::try_from(occurrence).map_err(|_| strange("occurrence"))?,
         },
         archived_at: Millis(int::<DB>(row, "archived_at_ms")?),
+        shown: Shown { is_text: int::<DB>(row, "is_text")? == 1, body: text::<DB>(row, "body")? },
         cursor: Cursor {
             sent_at_ms,
             hash,
@@ -105,15 +135,16 @@ fn archived<DB: Dialect>(row: &DB::Row) -> Result<Archived, StoreError> {
     })
 }
 
-fn encoding(code: i64) -> Result<Encoding, StoreError> {
-    let known = [Encoding::Utf8, Encoding::Base64, Encoding::Raw];
-    known.into_iter().find(|encoding| *encoding as i64 == code).ok_or_else(|| strange("encoding"))
+/// A code that was never written is read as the view reads it.
+fn encoding(code: i64) -> Encoding {
+    let known = [Encoding::Utf8, Encoding::Base64];
+    known.into_iter().find(|encoding| *encoding as i64 == code).unwrap_or(Encoding::Raw)
 }
 
-fn kind(code: i64) -> Result<ConversationKind, StoreError> {
+/// See [`encoding`].
+fn kind(code: i64) -> ConversationKind {
     use ConversationKind::{Channel, Group, Peer, Topic, Unknown};
-    let known = [Unknown, Peer, Channel, Group, Topic];
-    known.into_iter().find(|kind| *kind as i64 == code).ok_or_else(|| strange("kind"))
+    [Peer, Channel, Group, Topic].into_iter().find(|kind| *kind as i64 == code).unwrap_or(Unknown)
 }
 
 fn must<T>(value: Option<T>, column: &'static str) -> Result<T, StoreError> {

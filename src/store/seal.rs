@@ -6,7 +6,7 @@
 use super::dialect::{Arg, Dialect, Driver, bytes, int, maybe_int, text};
 use super::ledger::window_of;
 use super::write::expect;
-use super::{AccountId, Commit, JOINED_MESSAGES, Seal, Sealed, StoreError, StreamId, sql};
+use super::{AccountId, Commit, JOINED_MESSAGES, Seal, Sealed, Stamp, StoreError, StreamId, sql};
 use crate::domain::digest::{Digest, Link};
 use crate::domain::identity::Fingerprint;
 use crate::domain::stream::Scope;
@@ -113,6 +113,16 @@ pub(super) fn row<DB: Dialect>(row: &DB::Row) -> Result<Sealed, StoreError> {
         doubted_at: maybe_int::<DB>(row, "doubted_at_ms")?.map(Millis),
         sealed_at: Millis(int::<DB>(row, "sealed_at_ms")?),
     })
+}
+
+/// Gives a digest to rows that have none and are otherwise as given.
+pub(super) async fn stamp<DB: Dialect>(tx: &mut DB::Connection, stamps: &[Stamp]) -> Result<(), StoreError> {
+    for Stamp { stream, window, messages, digest } in stamps {
+        let [from, to] = [window.from().0, window.to().0].map(Into::into);
+        let args = [stream.0.into(), from, to, (*messages).into(), (&digest.0[..]).into()];
+        DB::execute(tx, sql::STAMP, &args).await.map_err(StoreError::at("stamp"))?;
+    }
+    Ok(())
 }
 
 /// The row before with the new one, where both are short enough to be kept as one.

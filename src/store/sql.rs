@@ -135,18 +135,20 @@ pub(super) const QUARANTINE: &str = "
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
     ON CONFLICT DO NOTHING";
 
-/// The cursor's five parts are compared as one, in the order in which the rows are answered.
+/// The cursor's five parts are compared as one, in the order in which the rows are answered. A message that refers to
+/// what is not there is answered all the same.
 pub(super) const MESSAGES: &str = "
-    SELECT a.name AS account, c.name AS conversation, c.kind, s.value AS sender, r.value AS recipient,
-           m.sent_at_ms, m.hash, CAST(m.occurrence AS BIGINT) AS occurrence, CAST(m.encoding AS BIGINT) AS encoding,
-           CAST(m.status AS BIGINT) AS status, m.status_at_ms, mt.value AS message_type, pt.value AS payload_type,
+    SELECT coalesce(a.name, '') AS account, coalesce(c.name, '') AS conversation, coalesce(c.kind, 0) AS kind,
+           coalesce(s.value, '') AS sender, coalesce(r.value, '') AS recipient, m.sent_at_ms, m.hash,
+           CAST(m.occurrence AS BIGINT) AS occurrence, CAST(m.encoding AS BIGINT) AS encoding,
+           CAST(CASE WHEN m.is_text THEN 1 ELSE 0 END AS BIGINT) AS is_text, m.body, CAST(m.status AS BIGINT) AS status, m.status_at_ms, mt.value AS message_type, pt.value AS payload_type,
            cs.value AS cipher_suite, m.archived_at_ms, m.provider_id, m.payload, m.extra,
            CAST(m.account_id AS BIGINT) AS account_id, CAST(m.recipient_id AS BIGINT) AS recipient_id
     FROM message m
-         JOIN account a ON a.id = m.account_id
-         JOIN conversation c ON c.id = m.conversation_id
-         JOIN name s ON s.id = m.sender_id
-         JOIN name r ON r.id = m.recipient_id
+         LEFT JOIN account a ON a.id = m.account_id
+         LEFT JOIN conversation c ON c.id = m.conversation_id
+         LEFT JOIN name s ON s.id = m.sender_id
+         LEFT JOIN name r ON r.id = m.recipient_id
          LEFT JOIN name mt ON mt.id = m.message_type_id
          LEFT JOIN name pt ON pt.id = m.payload_type_id
          LEFT JOIN name cs ON cs.id = m.cipher_suite_id
@@ -154,6 +156,19 @@ pub(super) const MESSAGES: &str = "
       AND (m.sent_at_ms, m.hash, m.account_id, m.recipient_id, m.occurrence) > ($1, $3, $4, $5, $6)
     ORDER BY m.sent_at_ms, m.hash, m.account_id, m.recipient_id, m.occurrence
     LIMIT $7";
+
+pub(super) const REMOVE: &str = "
+    DELETE FROM message
+    WHERE account_id = $1 AND recipient_id = $2 AND sent_at_ms = $3 AND hash = $4 AND occurrence = $5";
+
+pub(super) const STAMP: &str = "
+    UPDATE sealed_window SET digest = $5
+    WHERE stream_id = $1 AND from_s = $2 AND to_s = $3 AND messages = $4 AND digest IS NULL";
+
+pub(super) const STREAMS: &str = "
+    SELECT s.id, a.name AS account, a.provider, s.key, s.sender, s.recipient, s.conversation
+    FROM stream s JOIN account a ON a.id = s.account_id
+    ORDER BY a.name, s.key";
 
 pub(super) const LEDGER_ACCOUNTS: &str = "
     SELECT id, name, provider, horizon_s, settled_s, wanted_to_s FROM account ORDER BY name";

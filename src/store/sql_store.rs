@@ -7,12 +7,13 @@ use async_trait::async_trait;
 use sqlx::pool::PoolConnection;
 use sqlx::{Acquire, Pool, Transaction};
 
+use super::aside::{self, Aside};
 use super::dialect::{Arg, Dialect, int, maybe_int, one, text};
-use super::ledger::{self, Ledger, window_of};
+use super::ledger::{self, KnownStream, Ledger, window_of};
 use super::numbering::Numbering;
 use super::read::{self, Archived, Cursor};
 use super::{
-    AccountId, Commit, Held, HeldId, NewAccount, Pause, Registered, RunId, Sealed, Standing, Store, StoreError,
+    AccountId, Commit, Held, HeldId, NewAccount, Pause, Registered, RunId, Sealed, Stamp, Standing, Store, StoreError,
     StreamId, StreamStatus, Tally, Trouble, Unread, Written, again, seal, sql, write,
 };
 use crate::domain::stream::{Scope, Stream};
@@ -166,6 +167,26 @@ impl<DB: Dialect> Store for SqlStore<DB> {
     async fn messages(&self, after: &Cursor, to: Millis, limit: u64) -> Result<Vec<Archived>, StoreError> {
         let mut connection = self.read.acquire().await.map_err(StoreError::at("messages"))?;
         read::messages::<DB>(&mut connection, after, to, limit).await
+    }
+
+    async fn streams(&self) -> Result<Vec<KnownStream>, StoreError> {
+        let mut connection = self.read.acquire().await.map_err(StoreError::at("streams"))?;
+        ledger::streams::<DB>(&mut connection).await
+    }
+
+    async fn stamp(&self, stamps: &[Stamp]) -> Result<(), StoreError> {
+        const WHAT: &str = "stamp";
+        let mut tx = self.begin(WHAT).await?;
+        seal::stamp::<DB>(&mut tx, stamps).await?;
+        tx.commit().await.map_err(StoreError::at(WHAT))
+    }
+
+    async fn set_aside(&self, stream: StreamId, aside: &[Aside<'_>], now: Millis) -> Result<u64, StoreError> {
+        const WHAT: &str = "set aside";
+        let mut tx = self.begin(WHAT).await?;
+        let set_aside = aside::set_aside::<DB>(&mut tx, stream, aside, now).await?;
+        tx.commit().await.map_err(StoreError::at(WHAT))?;
+        Ok(set_aside)
     }
 
     async fn ledger_rows(&self, stream: StreamId, window: Window, limit: u64) -> Result<Vec<Sealed>, StoreError> {

@@ -91,21 +91,30 @@ impl AccountSync {
     /// Dropping the future is safe at any point: what was not committed is fetched again.
     pub async fn pass(&mut self, purpose: Purpose, stop: &CancellationToken) -> Result<PassReport, StoreError> {
         let requests_before = self.provider.requests();
-        let mut place = match self.place.take() {
-            Some(place) => place,
-            None => match self.introduce(stop).await? {
-                Ok(place) => place,
-                Err(failure) => {
-                    let tally = Tally { requests: self.provider.requests() - requests_before, ..Tally::default() };
-                    return Ok(self.report(tally, u64::MAX, Some(failure)));
-                }
-            },
+        let mut place = match self.place(stop).await? {
+            Ok(place) => place,
+            Err(failure) => {
+                let tally = Tally { requests: self.provider.requests() - requests_before, ..Tally::default() };
+                return Ok(self.report(tally, u64::MAX, Some(failure)));
+            }
         };
         let report = self.round(&mut place, requests_before, purpose, stop).await?;
         // After a failure of the database the place is looked up anew: a server that took over from another may not
         // have heard of it.
-        self.place = Some(place);
+        self.keep(place);
         Ok(report)
+    }
+
+    /// The account's place in the archive, to be given back with [`Self::keep`].
+    pub(super) async fn place(&mut self, stop: &CancellationToken) -> Result<Result<Place, ProviderError>, StoreError> {
+        match self.place.take() {
+            Some(place) => Ok(Ok(place)),
+            None => self.introduce(stop).await,
+        }
+    }
+
+    pub(super) fn keep(&mut self, place: Place) {
+        self.place = Some(place);
     }
 
     /// Finds the account's place in the archive, and learns what time it is at the provider: a history that is wanted
@@ -208,7 +217,7 @@ impl AccountSync {
     }
 
     /// The provider's retention edge, where it has one.
-    fn horizon(&self) -> Option<Second> {
+    pub(super) fn horizon(&self) -> Option<Second> {
         let retention = self.provider.account().retention?;
         Some(self.provider.now().second().minus(retention).plus(-CLOCK_DOUBT_S))
     }
@@ -250,7 +259,7 @@ impl AccountSync {
     }
 
     /// Puts a pause on record, if the failure asks for one or the provider did.
-    async fn note_failure(&self, account: AccountId, failure: &ProviderError) -> Result<(), StoreError> {
+    pub(super) async fn note_failure(&self, account: AccountId, failure: &ProviderError) -> Result<(), StoreError> {
         let name = &self.provider.account().name;
         if failure.advice() == Advice::Park {
             tracing::error!(account = name, error = %failure, hint = failure.hint(), "account parked");

@@ -11,10 +11,12 @@
 
 mod account;
 mod again;
+mod evidence;
 mod pass;
 pub mod planner;
 pub mod progress;
 pub mod reconcile;
+mod repair;
 pub mod requeue;
 
 use std::sync::Arc;
@@ -29,6 +31,7 @@ use crate::provider::{Provider, ProviderError};
 use crate::store::{Store, StoreError, Tally};
 pub use account::AccountSync;
 use progress::Progress;
+pub use repair::Mended;
 
 /// Windows of an account under way at once: enough that neither latency nor "in progress" leaves the budget idle.
 const IN_FLIGHT: usize = 8;

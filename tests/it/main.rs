@@ -19,6 +19,7 @@ mod late;
 mod middleman;
 mod model;
 mod postgres;
+mod proof;
 mod quota;
 mod refusals;
 mod secrets;
