@@ -40,11 +40,9 @@ pub(super) async fn set_aside<DB: Dialect>(
     Ok(set_aside)
 }
 
-impl Quarantined {
-    /// Whether it was in the archive once.
-    pub fn is_set_aside(&self) -> bool {
-        self.raw.starts_with("{\"set_aside\":")
-    }
+/// Whether what is in quarantine was set aside, and is no provider's message.
+pub fn is_set_aside(raw: &str) -> bool {
+    raw.starts_with("{\"set_aside\":")
 }
 
 /// All that the archive held of a message, in a form that no provider's answer has.
