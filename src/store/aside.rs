@@ -44,11 +44,9 @@ pub(super) async fn set_aside<DB: Dialect>(
     Ok(set_aside)
 }
 
-impl Quarantined {
-    /// Whether it was in the archive once.
-    pub fn is_set_aside(&self) -> bool {
-        self.raw.starts_with("{\"set_aside\":")
-    }
+/// Whether what is in quarantine was set aside, and is no provider's message.
+pub fn is_set_aside(raw: &str) -> bool {
+    raw.starts_with("{\"set_aside\":")
 }
 
 /// Lets whoever had to make way for the message in this slot have it. Nobody looks for a message beyond the slot where

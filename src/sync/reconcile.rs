@@ -2,15 +2,17 @@
 //!
 //! What is known stands in the ledger: each row says how many messages the provider had in it when it was last read.
 //! One count over many rows tells whether all of them are still so; where it is not, halves are counted, down to a
-//! stretch that costs less to read than to count on. Only ever one half is asked for: counts of ranges that touch add
-//! up, so the other follows.
+//! stretch that costs less to read than to count on. Each cut is one count, from the first of the rows up to it: the
+//! differences of such counts add up.
 //!
 //! Two changes within one range that cancel out, a message gone and another come, are not seen by a count.
+
+use std::ops::Range;
 
 use crate::domain::stream::Scope;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
-use crate::provider::{Provider, ProviderError};
+use crate::provider::{Counted, Provider, ProviderError};
 use crate::store::{AccountId, Sealed, Store, StoreError, StreamId};
 
 /// So many messages are sooner read than narrowed down any further.
@@ -52,14 +54,41 @@ pub struct Counting<'a> {
     pub id: StreamId,
 }
 
-/// Rows or a stretch of one row, with what was found of them.
-struct Part<'a> {
-    rows: &'a [Sealed],
-    /// The stretch, where it is less than the one row that is left.
-    stretch: Option<Window>,
-    /// Up to where was counted: a provider may take bounds for something else than we do.
+/// A second up to which was counted, from the start of a run of rows on. Always counted from there, parts of the run
+/// add up, whatever the provider takes bounds to mean.
+#[derive(Clone, Copy)]
+struct Mark {
+    at: Second,
+    /// Up to where the provider counted in truth.
     to: Millis,
+    /// By how many messages the count exceeds what is known.
     excess: i64,
+}
+
+/// Some rows of a run, or a stretch of one.
+struct Part {
+    rows: Range<usize>,
+    from: Mark,
+    to: Mark,
+}
+
+/// Where a part is cut in two.
+struct Cut {
+    at: Second,
+    /// What is known of the run up to there.
+    known: u64,
+    /// The rows of the two halves.
+    rows: [Range<usize>; 2],
+}
+
+impl Part {
+    fn excess(&self) -> i64 {
+        self.to.excess - self.from.excess
+    }
+
+    fn stretch(&self) -> Option<Window> {
+        Window::new(self.from.at, self.to.at)
+    }
 }
 
 impl Counting<'_> {
@@ -79,9 +108,9 @@ impl Counting<'_> {
         for run in certain.chunk_by(|row, next| row.window.to() == next.window.from()) {
             let mut parts: Vec<Part> = self.compare(run).await?.into_iter().collect();
             while let Some(part) = parts.pop() {
-                match self.halves(&part).await? {
-                    Some(halves) => parts.extend(halves.into_iter().filter(|half| half.excess != 0)),
-                    None => found.extend(self.found(&part).await?),
+                match self.cut(run, &part).await? {
+                    Some(cut) => parts.extend(self.halves(run, part, cut).await?),
+                    None => found.extend(self.found(run, &part).await?),
                 }
             }
         }
@@ -120,83 +149,74 @@ impl Counting<'_> {
     }
 
     /// Counts an unbroken run of rows; nothing where it is as it is known to be.
-    async fn compare<'a>(&self, run: &'a [Sealed]) -> Result<Option<Part<'a>>, Obstacle> {
-        let Some(range) = span(run) else { return Ok(None) };
-        let counted = self.provider.count(self.position, range).await?;
-        let known = run.iter().map(known).sum::<u64>() as i64 + self.shift(range, counted.from, counted.to).await?;
-        let excess = counted.messages as i64 - known;
-        let part = Part { rows: run, stretch: None, to: counted.to, excess };
-        Ok((excess != 0).then_some(part))
+    async fn compare(&self, run: &[Sealed]) -> Result<Option<Part>, Obstacle> {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(None) };
+        let start = first.window.from();
+        let from = Mark { at: start, to: start.start(), excess: 0 };
+        let to = self.mark(run, last.window.to(), run.iter().map(known).sum()).await?;
+        let part = Part { rows: 0..run.len(), from, to };
+        Ok((part.excess() != 0).then_some(part))
     }
 
-    /// How many messages more the archive holds between the moments than between the bounds that they go with.
-    async fn shift(&self, range: Window, from: Millis, to: Millis) -> Result<i64, StoreError> {
-        let (start, end) = (range.from().start(), range.to().start());
-        let mut shift = 0;
-        for (edge, bound, sign) in [(from, start, -1), (to, end, 1)] {
-            if bound < edge {
-                shift += sign * self.store.times(self.account, self.scope(), bound, edge).await?.len() as i64;
-            }
-        }
-        Ok(shift)
+    /// Counts a run up to a second.
+    async fn mark(&self, run: &[Sealed], at: Second, known: u64) -> Result<Mark, Obstacle> {
+        let start = run.first().map_or(at, |row| row.window.from());
+        let Some(range) = Window::new(start, at) else { return Ok(Mark { at, to: at.start(), excess: 0 }) };
+        let Counted { messages, from, to } = self.provider.count(self.position, range).await?;
+        let before = self.archived(start.start(), from).await?;
+        let behind = self.archived(at.start(), to).await?;
+        Ok(Mark { at, to, excess: messages as i64 - (known + behind) as i64 + before as i64 })
     }
 
-    /// The two halves of a part, the first of them counted; nothing where the part is to be read.
-    async fn halves<'a>(&self, part: &Part<'a>) -> Result<Option<[Part<'a>; 2]>, Obstacle> {
-        if let [_, _, ..] = part.rows {
-            let (first, second) = part.rows.split_at(middle(part.rows));
-            let Some(range) = span(first) else { return Ok(None) };
-            let known = first.iter().map(known).sum();
-            return Ok(Some(self.halve(part, range, known, [first, second], [None, None]).await?));
+    /// How many messages the archive holds between two moments that are close together.
+    async fn archived(&self, from: Millis, to: Millis) -> Result<u64, StoreError> {
+        if from >= to {
+            return Ok(0);
         }
-        let Some((row, stretch)) = part.rows.first().map(|row| (row, part.stretch.unwrap_or(row.window))) else {
+        Ok(self.store.times(self.account, self.scope(), from, to).await?.len() as u64)
+    }
+
+    /// Where to cut a part; nothing where it is to be read.
+    async fn cut(&self, run: &[Sealed], part: &Part) -> Result<Option<Cut>, StoreError> {
+        let Range { start, end } = part.rows;
+        let known_before = |row: usize| run.iter().take(row).map(known).sum::<u64>();
+        if end - start > 1 {
+            let middle = start + middle(run.get(start..end).unwrap_or_default());
+            let at = run.get(middle).map(|row| row.window.from());
+            return Ok(at.map(|at| Cut { at, known: known_before(middle), rows: [start..middle, middle..end] }));
+        }
+        // Where the archive has kept what the provider has not, the archive does not tell what to expect of a half.
+        let Some(row) = run.get(start).filter(|row| known(row) == row.messages && row.messages > FEW) else {
             return Ok(None);
         };
-        // Where the archive has kept what the provider has not, the archive does not tell what to expect of a half.
-        if known(row) != row.messages || row.messages <= FEW {
-            return Ok(None);
-        }
-        let times = self.times(stretch).await?;
-        let middle = times.get(times.len() / 2).map(|at| at.second());
-        let cut = middle.and_then(|at| Some((stretch.before(at)?, stretch.starting(at)?)));
-        match cut {
-            Some((first, second)) if times.len() as u64 > FEW && first != stretch => {
-                let known = times.partition_point(|at| *at < first.to().start()) as u64;
-                Ok(Some(self.halve(part, first, known, [part.rows; 2], [Some(first), Some(second)]).await?))
-            }
-            _ => Ok(None),
-        }
+        let times = self.times(row.window).await?;
+        let before = |second: Second| times.partition_point(|at| *at < second.start());
+        let (first, last) = (before(part.from.at), before(part.to.at));
+        let at = times.get(first + (last - first) / 2).map(|at| at.second());
+        let at = at.filter(|at| part.from.at < *at && (last - first) as u64 > FEW);
+        let cut = |at| Cut { at, known: known_before(start) + before(at) as u64, rows: [start..end, start..end] };
+        Ok(at.map(cut))
     }
 
-    /// Counts the first half; the second follows.
-    async fn halve<'a>(
-        &self,
-        part: &Part<'a>,
-        first: Window,
-        known: u64,
-        rows: [&'a [Sealed]; 2],
-        stretches: [Option<Window>; 2],
-    ) -> Result<[Part<'a>; 2], Obstacle> {
-        let counted = self.provider.count(self.position, first).await?;
-        let known = known as i64 + self.shift(first, counted.from, counted.to).await?;
-        let excess = counted.messages as i64 - known;
-        let ([rows, other_rows], [stretch, other_stretch]) = (rows, stretches);
-        let first = Part { rows, stretch, to: counted.to, excess };
-        let rest = part.excess - excess;
-        Ok([first, Part { rows: other_rows, stretch: other_stretch, to: part.to, excess: rest }])
+    /// The halves of a part in which something differs.
+    async fn halves(&self, run: &[Sealed], part: Part, cut: Cut) -> Result<Vec<Part>, Obstacle> {
+        let mark = self.mark(run, cut.at, cut.known).await?;
+        let [first, second] = cut.rows;
+        let halves = [Part { rows: first, from: part.from, to: mark }, Part { rows: second, from: mark, to: part.to }];
+        Ok(halves.into_iter().filter(|half| half.excess() != 0).collect())
     }
 
     /// What of a row is to be read. Where the provider counts on beyond the stretch, the next row's first second is
     /// part of it.
-    async fn found(&self, part: &Part<'_>) -> Result<Vec<Difference>, StoreError> {
-        let Some(row) = part.rows.first() else { return Ok(vec![]) };
-        let stretch = part.stretch.unwrap_or(row.window);
-        let end = Second(part.to.0.div_euclid(1000) + i64::from(part.to.0.rem_euclid(1000) > 0));
+    async fn found(&self, run: &[Sealed], part: &Part) -> Result<Vec<Difference>, StoreError> {
+        let Some(stretch) = part.stretch() else { return Ok(vec![]) };
+        let end = Second(part.to.to.0.div_euclid(1000) + i64::from(part.to.to.0.rem_euclid(1000) > 0));
+        let end = run.last().map_or(end, |row| end.min(row.window.to()));
         let read = Window::new(stretch.from(), stretch.to().max(end)).unwrap_or(stretch);
         let mut found = Vec::new();
         for row in self.store.ledger_rows(self.id, read, 2).await? {
             if let Some(range) = row.window.intersect(read).filter(|_| row.doubt.is_none()) {
-                found.push(self.difference(row, range, part.excess).await?);
+                found.push(self.difference(row, range, part.excess()).await?);
             }
         }
         Ok(found)
@@ -228,11 +248,6 @@ impl std::fmt::Debug for Counting<'_> {
 /// How many messages the provider had in a row when it was last read.
 fn known(row: &Sealed) -> u64 {
     row.provider_count.unwrap_or(row.messages)
-}
-
-/// The range of an unbroken run of rows.
-fn span(run: &[Sealed]) -> Option<Window> {
-    Window::new(run.first()?.window.from(), run.last()?.window.to())
 }
 
 /// Where rows are halved by what they hold: behind how many of them. There are at least two.

@@ -98,7 +98,7 @@ impl ChangingProvider {
         if to <= from { vec![] } else { self.history().messages.range((from, 0)..(to, 0)).copied().collect() }
     }
 
-    fn window(&self, window: Window) -> Vec<(i64, u64)> {
+    pub(crate) fn window(&self, window: Window) -> Vec<(i64, u64)> {
         self.shown(window.from().start().0, window.to().start().0)
     }
 

@@ -232,3 +232,59 @@ async fn a_day_of_a_million_messages_with_three_stragglers_takes_a_few_dozen_req
     assert_eq!(run, [format!("{requests} 3")]);
     assert_eq!(place.archived().await.len(), 3003);
 }
+
+#[tokio::test]
+async fn where_messages_keep_coming_late_ranges_are_sealed_later() {
+    let mut place = Place::of(ChangingProvider::new(NOW, SETTLE, None)).await;
+    let mut number = 0;
+    for (ago, known) in [(130, None), (3000, None), (300, None), (200, Some(240))] {
+        place.provider.clock.pass(Duration::from_secs(7200));
+        place.pass(SYNC).await;
+        number += 1;
+        let at = place.provider.clock.now().0 - ago * 1000;
+        place.provider.history().messages.insert((at, number));
+        assert_eq!(place.pass(Purpose::Reconcile).await.tally.new, 1, "{ago}");
+        let settle = place.store.status().await.unwrap()[0].settle;
+        assert_eq!(settle.map(|settle| settle.as_secs()), known, "the one that came an hour late says nothing of it");
+    }
+    place.provider.clock.pass(Duration::from_secs(7200));
+    place.pass(SYNC).await;
+    let sealed_to: Millis = place.ask("SELECT max(to_at) FROM coverage").await[0].parse().unwrap();
+    assert_eq!(sealed_to.second(), place.provider.clock.now().second().plus(-240));
+    assert!(place.pass(SYNC).await.is_complete(), "what is not settled is not missing");
+}
+
+#[tokio::test]
+async fn a_row_into_which_a_flood_has_come_is_cut_like_any_other_history() {
+    let mut place = Place::of(ChangingProvider::new(NOW, SETTLE, None)).await;
+    place.provider.history().messages.insert((NOW.0 - 9_000_000, 0));
+    place.pass(SYNC).await;
+    place.provider.history().readings.clear();
+    place.provider.history().messages.extend((1..9000).map(|n| (NOW.0 - 9_000_000 + n as i64 * 500, n)));
+    let report = place.pass(Purpose::Reconcile).await;
+    assert_eq!((report.tally.new, report.is_complete()), (8999, true));
+    let readings = std::mem::take(&mut place.provider.history().readings);
+    let size = |window: &Window| place.provider.window(*window).len();
+    let longest = readings.iter().map(size).max().unwrap();
+    assert!(longest <= 4000, "{longest} messages in one reading");
+    place.assert_ledger_agrees().await;
+}
+
+#[tokio::test]
+async fn a_doubt_that_does_not_end_costs_less_and_less() {
+    let mut place = Place::of(ChangingProvider::new(NOW, SETTLE, None)).await;
+    place.provider.history().messages.insert((NOW.0 - 9_000_000, 0));
+    place.provider.history().lacking = u32::MAX;
+    place.pass(SYNC).await;
+    let before = place.provider.history().readings.len();
+    for _ in 0..24 * 14 {
+        place.provider.clock.pass(Duration::from_hours(1));
+        place.pass(Purpose::Reconcile).await;
+    }
+    let readings = place.provider.history().readings.len() - before;
+    assert!((5..=12).contains(&readings), "{readings} readings in two weeks of hours");
+    place.provider.history().lacking = 0;
+    place.provider.clock.pass(Duration::from_hours(24 * 30));
+    place.pass(Purpose::Reconcile).await;
+    assert_eq!(place.ask("SELECT DISTINCT state FROM coverage").await, ["sealed"]);
+}
