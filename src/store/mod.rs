@@ -31,7 +31,7 @@ use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 pub use again::{Held, HeldId, Unread};
 pub use answer::Answer;
-pub use aside::{Aside, is_set_aside};
+pub use aside::Aside;
 pub use error::StoreError;
 pub use ledger::{KnownStream, Ledger, Quarantined, StreamLedger};
 pub use postgres::PostgresStore;
