@@ -19,6 +19,7 @@ use super::agora::{AgoraMessage, Kind};
 use super::desk::Desk;
 use super::rules::RulesReport;
 use super::script::Scripted;
+use super::span::NotADuration;
 use super::web3mq::Web3mqMessage;
 use super::world::{NoSuchAccount, World};
 
@@ -31,6 +32,7 @@ pub(super) fn routes() -> Router<Arc<Desk>> {
         .route("/sandbox/append", post(append))
         .route("/sandbox/advance", post(advance))
         .route("/sandbox/token", post(token))
+        .route("/sandbox/clock", post(clock))
         .route("/sandbox/script", post(script).delete(forget_script))
 }
 
@@ -88,6 +90,13 @@ struct NewWeb3mq {
 #[serde(deny_unknown_fields)]
 struct NewToken {
     token: String,
+}
+
+/// How far the clock is to leap: `90s`, or `-90s` back.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewClock {
+    leap: String,
 }
 
 /// One scripted answer or several.
@@ -163,6 +172,11 @@ async fn advance(State(desk): State<Arc<Desk>>) -> Json<Value> {
 async fn token(State(desk): State<Arc<Desk>>, Json(new): Json<NewToken>) -> StatusCode {
     desk.world.set_token(new.token);
     StatusCode::NO_CONTENT
+}
+
+async fn clock(State(desk): State<Arc<Desk>>, Json(new): Json<NewClock>) -> Result<StatusCode, Rejected> {
+    desk.world.leap(new.leap.parse().map_err(|e: NotADuration| Rejected(e.to_string()))?);
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn script(State(desk): State<Arc<Desk>>, Json(new): Json<NewScript>) -> Result<StatusCode, Rejected> {

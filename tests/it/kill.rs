@@ -13,7 +13,7 @@ use backscroll::provider::agora::{Agora, Credentials, Stream};
 use backscroll::provider::http::Http;
 use backscroll::provider::web3mq::{Identity, Key, Web3mq};
 use backscroll::provider::{Account, Provider};
-use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, On, Scripted};
+use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, Fault, On, Scripted};
 use backscroll::store::{Missing, SqliteStore, Store};
 use backscroll::sync::{Bounds, Engine, PassReport};
 use reqwest::Url;
@@ -181,7 +181,7 @@ fn a_kill_at_any_moment_loses_nothing() {
 #[test]
 fn a_first_sync_that_is_killed_leaves_an_archive_that_knows_what_it_is_missing() {
     let bed = Bed::new(&["--messages", "200", "--topic-messages", "0"]).only("agora");
-    bed.script(Scripted { on: On::Count, hang: true, after: 1, times: 9999, ..Scripted::default() });
+    bed.script(Scripted { on: On::Count, fault: Some(Fault::Hang), after: 1, times: 9999, ..Scripted::default() });
     bed.write_config();
     let mut child = Command::new(BACKSCROLL).current_dir(bed.dir.path()).arg("sync").spawn().unwrap();
     wait_until("counts that hang", || bed.sandbox.rules().total.count > 1);

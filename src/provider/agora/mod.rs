@@ -1,6 +1,9 @@
 //! Agora RTM message history. Per page a POST makes a handle and a GET reads it, once; a count is a GET by itself.
 
 mod auth;
+#[cfg(fuzzing)]
+pub mod fuzzing;
+mod location;
 mod pages;
 mod readiness;
 mod wire;
@@ -134,8 +137,8 @@ impl Agora {
         append(&mut url, "end_time", Some(&padded.to().to_string()));
         let mut patience = self.http.patience();
         for _ in 0..POLLS {
-            let answer = self.send(WHAT, Turn::Begin, || (Method::GET, url.clone(), None)).await?;
-            match ready(WHAT, &answer, wire::count) {
+            let answer = self.send(WHAT, Turn::Begin, || (Method::GET, url.clone(), None)).await;
+            match answer.and_then(|answer| ready(WHAT, &answer, wire::count)) {
                 Ok(Some(count)) => return Ok(count),
                 Ok(None) => sleep(AFTER_IN_PROGRESS).await,
                 Err(error) => patience.bear(error).await?,
@@ -155,7 +158,11 @@ impl Agora {
                 Err(error) => Err(error),
             };
             match read {
-                Ok(Some(items)) => return Ok(items),
+                Ok(Some(items)) if pages::belong(&items, stream, padded.padded(MARGIN)) => return Ok(items),
+                Ok(Some(_)) => {
+                    let fault = "the answer holds messages that were not asked for".to_owned();
+                    patience.bear(ProviderError::Malformed { what: "read", fault }).await?;
+                }
                 Ok(None) => died += 1,
                 Err(error) => patience.bear(error).await?,
             }
@@ -187,23 +194,7 @@ impl Agora {
         let Some(location) = ready(WHAT, &answer, wire::location)? else {
             return Err(ProviderError::Malformed { what: WHAT, fault: "in progress, without a handle".to_owned() });
         };
-        Ok((self.resolve(&location)?, made))
-    }
-
-    /// The place that a `location` names, on the host where the handle was made and nowhere else.
-    fn resolve(&self, location: &str) -> Result<Url, ProviderError> {
-        const WHAT: &str = "query";
-        let unreadable = || ProviderError::Malformed { what: WHAT, fault: "the `location` is no address".to_owned() };
-        let place = match location.strip_prefix('~') {
-            Some(rest) => format!("{}/{}", self.project.as_str().trim_end_matches('/'), rest.trim_start_matches('/')),
-            None => self.project.join(location).map_err(|_| unreadable())?.to_string(),
-        };
-        let place = Url::parse(&place).map_err(|_| unreadable())?;
-        if place.origin() != self.project.origin() {
-            let host = place.host_str().unwrap_or("none").to_owned();
-            return Err(ProviderError::ForeignLocation { what: WHAT, host });
-        }
-        Ok(place)
+        Ok((location::resolve(&self.project, &location)?, made))
     }
 
     /// Reads a handle once it is ready; nothing where it is dead.

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::Trial;
-use crate::sandbox::{On, Scripted};
+use crate::sandbox::{Fault, On, Scripted};
 
 const READ: &str = "/dev/v2/project/sandbox/rtm/message/history/query/x";
 
@@ -38,7 +38,7 @@ async fn a_script_can_wait_and_be_forgotten() {
 #[tokio::test]
 async fn a_connection_can_be_dropped() {
     let trial = Trial::new(&[]).await;
-    trial.sandbox.script(Scripted { on: On::Any, drop_connection: true, ..Scripted::default() }).unwrap();
+    trial.sandbox.script(Scripted { on: On::Any, fault: Some(Fault::Cut), ..Scripted::default() }).unwrap();
     let outcome = trial.request(reqwest::Method::GET, READ).send().await;
     assert!(outcome.is_err(), "{outcome:?}");
     assert_eq!(trial.get(READ).await.0, 401);
@@ -47,7 +47,7 @@ async fn a_connection_can_be_dropped() {
 #[tokio::test]
 async fn an_answer_can_never_come() {
     let Trial { sandbox, client } = Trial::new(&[]).await;
-    sandbox.script(Scripted { hang: true, ..Scripted::default() }).unwrap();
+    sandbox.script(Scripted { fault: Some(Fault::Hang), ..Scripted::default() }).unwrap();
     let waiting = tokio::spawn(client.get(format!("{}{READ}", sandbox.base_url())).send());
     while sandbox.rules().total.read == 0 {
         tokio::task::yield_now().await;
