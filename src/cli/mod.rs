@@ -28,7 +28,7 @@ use crate::domain::clock::{Clock, SystemClock};
 use crate::provider::http::BadClient;
 use crate::sandbox::SandboxError;
 use crate::store::copy::CopyError;
-use crate::store::{Missing, PostgresStore, SqliteStore, Store, StoreError};
+use crate::store::{Missing, PostgresStore, SqliteStore, Store, StoreError, this_process};
 
 /// Keeps your chat history: lays the messages that Agora RTM and Web3MQ keep only for a while down in a SQL database of
 /// your own.
@@ -165,8 +165,8 @@ impl Cli {
             Command::Sync(args) => sync::carry_out(args, &Config::load(&self.config)?, clock).await,
             Command::Status(args) => status::carry_out(&args, &Config::load(&self.config)?, &*clock).await,
             Command::Check => check::carry_out(&Config::load(&self.config)?, clock).await,
-            Command::Copy(args) => copy::carry_out(&args, &Config::load(&self.config)?).await,
-            Command::Migrate(args) => migrate::carry_out(&args, &Config::load(&self.config)?).await,
+            Command::Copy(args) => copy::carry_out(&args, &Config::load(&self.config)?, &*clock).await,
+            Command::Migrate(args) => migrate::carry_out(&args, &Config::load(&self.config)?, &*clock).await,
         }
     }
 }
@@ -177,6 +177,16 @@ async fn open(url: &DatabaseUrl, missing: Missing) -> Result<Arc<dyn Store>, Sto
         DatabaseUrl::Sqlite(path) => Arc::new(SqliteStore::open(path, missing).await?),
         DatabaseUrl::Postgres(server) => Arc::new(PostgresStore::connect(server.options(), missing).await?),
     })
+}
+
+/// Opens the archive at a URL to write to it: of an SQLite file, which one process at a time may do.
+async fn open_to_write(url: &DatabaseUrl, clock: &dyn Clock) -> Result<Arc<dyn Store>, StoreError> {
+    match url {
+        DatabaseUrl::Sqlite(path) => {
+            Ok(Arc::new(SqliteStore::open_to_write(path, Missing::Create, &this_process(clock.now())).await?))
+        }
+        DatabaseUrl::Postgres(_) => open(url, Missing::Create).await,
+    }
 }
 
 /// Writes a line to standard output. A reader that has gone away (`| head`) is no error.

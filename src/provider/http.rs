@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::budget::{Budget, Turn};
@@ -17,6 +18,8 @@ use crate::domain::retry::Backoff;
 /// The largest body that is read. A page of Agora's is at most 100 messages of 32 KiB, each byte of which JSON may
 /// write as six (`\u00XX`): 20 MB.
 const MAX_BODY: usize = 24 << 20;
+/// Of bodies that are larger than this, one at a time is read: whatever is in flight, memory is bounded.
+const SMALL_BODY: usize = 256 << 10;
 /// From the request to the last byte of its answer, unless the account says otherwise. Nothing else needs a limit of
 /// its own: an answer that hangs and one that drips end alike.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
@@ -46,6 +49,7 @@ pub struct Http {
     budget: Budget,
     clock: ProviderClock,
     timeout: Duration,
+    large_body: Semaphore,
     requests: AtomicU64,
     /// Whether the provider has let us in since this process began.
     let_in: AtomicBool,
@@ -100,6 +104,7 @@ impl Http {
             budget,
             clock: ProviderClock::new(clock),
             timeout: TIMEOUT,
+            large_body: Semaphore::new(1),
             requests: AtomicU64::new(0),
             let_in: AtomicBool::new(false),
             trouble: Mutex::default(),
@@ -175,7 +180,7 @@ impl Http {
         }
         let status = response.status();
         let retry_after = self.retry_after(response.headers());
-        let body = match read_bounded(response).await {
+        let body = match read_bounded(response, &self.large_body).await {
             Ok(Some(body)) => body,
             Ok(None) => {
                 let fault = format!("the answer is larger than {MAX_BODY} bytes");
@@ -293,15 +298,28 @@ impl BadClient {
 }
 
 /// The body, or nothing where it is too large.
-async fn read_bounded(mut response: reqwest::Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
+async fn read_bounded(
+    mut response: reqwest::Response,
+    large_body: &Semaphore,
+) -> Result<Option<Vec<u8>>, reqwest::Error> {
     let announced = response.content_length().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
     if announced > MAX_BODY {
         return Ok(None);
     }
-    let mut body = Vec::with_capacity(announced);
+    let mut turn = None;
+    let mut body = Vec::with_capacity(announced.min(SMALL_BODY));
     while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > MAX_BODY {
+        let size = body.len() + chunk.len();
+        if size > MAX_BODY {
             return Ok(None);
+        }
+        if size > SMALL_BODY && turn.is_none() {
+            // It is never closed.
+            turn = large_body.acquire().await.ok();
+        }
+        if size > body.capacity() {
+            // By so much at a time, and not by doubling: a body that is too large takes no more than the largest.
+            body.reserve_exact(chunk.len().max(SMALL_BODY));
         }
         body.extend_from_slice(&chunk);
     }

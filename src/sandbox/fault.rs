@@ -173,7 +173,9 @@ static BOMB: LazyLock<Bytes> = LazyLock::new(|| {
 /// The body as UTF-16, or with a byte of Latin-1 in it.
 fn recoded(body: &Bytes, luck: usize) -> Response {
     let bytes = if luck.is_multiple_of(2) {
-        String::from_utf8_lossy(body).encode_utf16().flat_map(u16::to_le_bytes).collect()
+        // Behind the mark that says so.
+        let text = String::from_utf8_lossy(body);
+        std::iter::once(0xFEFF).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
     } else {
         let (start, end) = body.split_at(body.len() / 2);
         [start, b"\xE9", end].concat()

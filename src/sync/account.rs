@@ -14,12 +14,14 @@ use crate::domain::clock::Clock;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 use crate::provider::{Advice, Provider, ProviderError};
-use crate::store::{AccountId, NewAccount, Pause, Standing, Store, StoreError, StreamId, Tally, Trouble};
+use crate::store::{AccountId, Lease, NewAccount, Pause, Standing, Store, StoreError, StreamId, Tally, Trouble};
 
 /// Ranges that fall behind the horizon within this share of the retention go first.
 const DANGER: u32 = 8;
 /// How far two readings of the provider's clock may lie apart, in seconds: `Date` says no more than the second.
 const CLOCK_DOUBT_S: i64 = 2;
+/// After an account has changed hands: what its last holder has asked for within a second counts against its quota.
+const HANDOVER: Duration = Duration::from_secs(1);
 /// Shorter pauses are waited out, and not worth remembering.
 const MEMORABLE: Duration = Duration::from_secs(10);
 
@@ -29,6 +31,10 @@ pub struct AccountSync {
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) progress: Arc<Progress>,
+    /// What others are told who ask for the account meanwhile.
+    holder: Arc<str>,
+    /// Whether another process was found to work on it.
+    standing_by: bool,
     /// Nothing before the first pass.
     place: Option<Place>,
     /// The mean size of payloads seen lately, in bytes.
@@ -59,8 +65,9 @@ impl AccountSync {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         progress: Arc<Progress>,
+        holder: Arc<str>,
     ) -> Self {
-        Self { provider, store, clock, progress, place: None, payload_size: 0 }
+        Self { provider, store, clock, progress, holder, standing_by: false, place: None, payload_size: 0 }
     }
 
     /// The account's name.
@@ -78,9 +85,11 @@ impl AccountSync {
         stop: &CancellationToken,
     ) -> Result<PassReport, StoreError> {
         let requests_before = self.provider.requests();
-        let mut place = match self.place.take() {
-            Some(place) => place,
-            None => match self.introduce(stop).await? {
+        let known = self.place.take();
+        let mut place = match known {
+            // Where another may have worked on it in between, nothing that was known is relied upon.
+            Some(place) if self.lease(place.account).await? == Lease::Kept => place,
+            _ => match self.introduce(stop).await? {
                 Ok(place) => place,
                 Err(failure) => {
                     let tally = Tally { requests: self.provider.requests() - requests_before, ..Tally::default() };
@@ -97,8 +106,9 @@ impl AccountSync {
 
     /// Finds the account's place in the archive, and learns what time it is at the provider: a history that is wanted
     /// "from now on" or "as far as it reaches" must not be judged by a wrong clock.
-    async fn introduce(&self, stop: &CancellationToken) -> Result<Result<Place, ProviderError>, StoreError> {
-        let account = self.provider.account();
+    async fn introduce(&mut self, stop: &CancellationToken) -> Result<Result<Place, ProviderError>, StoreError> {
+        let provider = self.provider.clone();
+        let account = provider.account();
         let new = |horizon| NewAccount {
             name: &account.name,
             provider: account.provider,
@@ -106,6 +116,9 @@ impl AccountSync {
             since: account.since.map(Millis::second),
             horizon,
         };
+        let id = self.store.register(&new(None)).await?.account;
+        self.lease(id).await?;
+        // Only now: whoever had the account before may have been given a pause.
         let known = self.store.register(&new(None)).await?;
         if let Some(pause) = &known.pause {
             self.provider.pause_for(pause.until.since(self.clock.now()));
@@ -128,6 +141,25 @@ impl AccountSync {
         let known = self.store.register(&NewAccount { streams, ..new(self.horizon()) }).await?;
         let paused = known.pause.is_some();
         Ok(Ok(Place { account: known.account, streams: known.streams, well: HashSet::new(), paused }))
+    }
+
+    /// Makes sure that no other process works on the account.
+    async fn lease(&mut self, account: AccountId) -> Result<Lease, StoreError> {
+        let name = &self.provider.account().name;
+        let lease = self.store.lease(account, &self.holder).await;
+        match &lease {
+            Ok(_) if self.standing_by => {
+                self.standing_by = false;
+                self.provider.pause_for(HANDOVER);
+                tracing::info!(account = name, "taken over");
+            }
+            Err(StoreError::Held { holder, .. }) if !self.standing_by => {
+                self.standing_by = true;
+                tracing::info!(account = name, holder, "another process works on this account; standing by");
+            }
+            _ => {}
+        }
+        lease
     }
 
     /// Makes sure that the credentials are accepted; gives up when told to stop.

@@ -5,6 +5,7 @@
 mod again;
 mod bed;
 mod bounds;
+mod chance;
 mod cluster;
 mod command;
 mod cookbook;
@@ -22,3 +23,4 @@ mod secrets;
 mod shapes;
 mod store;
 mod truth;
+mod two;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use backscroll::domain::time::Millis;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, FromRow};
 
@@ -21,13 +22,13 @@ const ARCHIVED: &str = r#"
 const VIEWS: [&str; 5] = ["archive", "conversations", "coverage", "gaps", "runs"];
 
 /// A bed whose archive is a Postgres database.
-struct Served {
-    bed: Bed,
+pub(crate) struct Served {
+    pub(crate) bed: Bed,
     url: String,
 }
 
 impl Served {
-    fn new(flags: &[&str]) -> Self {
+    pub(crate) fn new(flags: &[&str]) -> Self {
         Self::at(cluster::database(), flags)
     }
 
@@ -44,15 +45,25 @@ impl Served {
     }
 
     #[track_caller]
-    fn number(&self, sql: &str) -> i64 {
+    pub(crate) fn number(&self, sql: &str) -> i64 {
         let rows: Vec<(i64,)> = self.rows(sql);
         assert_eq!(rows.len(), 1, "{sql}");
         rows[0].0
     }
 
+    /// Whether the archive has its tables yet.
+    pub(crate) fn has_archive(&self) -> bool {
+        self.number("SELECT CASE WHEN to_regclass('archive') IS NULL THEN 0 ELSE 1 END::BIGINT") == 1
+    }
+
     #[track_caller]
     fn assert_equal_to_truth(&self) {
-        truth::assert_equal(self.bed.world(), &["sandbox", "web3mq-1"], self.rows(ARCHIVED), self.bed.edge());
+        self.assert_equal_up_to(self.bed.edge());
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_equal_up_to(&self, edge: Millis) {
+        truth::assert_equal(self.bed.world(), &["sandbox", "web3mq-1"], self.rows(ARCHIVED), edge);
         let (messages, filed) = (
             self.number("SELECT count(*) FROM archive"),
             self.number("SELECT sum(messages)::BIGINT FROM conversations"),
@@ -70,8 +81,7 @@ impl Served {
     /// Begins a sync, and lets something happen to it once it has archived that many messages.
     fn disturbed(&self, messages: i64, disturb: impl FnOnce()) -> Ran {
         let child = self.begin();
-        let has = "SELECT CASE WHEN to_regclass('archive') IS NULL THEN 0 ELSE 1 END::BIGINT";
-        wait_until("the archive is made", || self.number(has) == 1);
+        wait_until("the archive is made", || self.has_archive());
         wait_until("messages come in", || self.number("SELECT count(*) FROM message") >= messages);
         disturb();
         let output = child.wait_with_output().expect("the command ends");

@@ -1,6 +1,7 @@
 //! The archive in an SQLite file: one writer, any number of readers, write-ahead logging.
 
 mod bulk;
+mod lock;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -19,6 +20,8 @@ use super::rows::{Familiar, Key, Lesson, Mutable, Row};
 use super::sql_store::SqlStore;
 use super::{Answer, Missing, StoreError, newer, newest};
 use crate::domain::time::Millis;
+
+pub(super) use lock::WriteLock;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -71,6 +74,12 @@ impl SqliteStore {
         Ok(Self::new(write, read, path.display().to_string(), newest(&MIGRATIONS)))
     }
 
+    /// Opens the archive for the one process that writes to it: errors if another does, before anything is touched.
+    pub async fn open_to_write(path: &Path, missing: Missing, holder: &str) -> Result<Self, StoreError> {
+        let lock = WriteLock::take(path, holder)?;
+        Ok(Self::open(path, missing).await?.under(lock))
+    }
+
     /// Puts a question to the archive, as anyone with an SQLite tool might.
     pub async fn query(&self, sql: &'static str) -> Result<Answer, StoreError> {
         let rows = sqlx::query(sql).fetch_all(&self.read).await.map_err(StoreError::at("query"))?;
@@ -90,6 +99,16 @@ impl SqliteStore {
 impl Dialect for Sqlite {
     /// A transaction that reads first and writes later fails at once when another has written in between.
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
+    /// Whoever writes has locked the file.
+    const SHARED: bool = false;
+
+    async fn lock(_: &mut SqliteConnection, _: i64) -> Driver<bool> {
+        Ok(true)
+    }
+
+    async fn lease(_: &mut SqliteConnection, _: i64) -> Driver<Option<i64>> {
+        Ok(None)
+    }
 
     async fn execute(connection: &mut SqliteConnection, sql: &'static str, args: &[Arg<'_>]) -> Driver<u64> {
         Ok(bound(sql, args).execute(connection).await?.rows_affected())
