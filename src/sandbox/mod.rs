@@ -33,6 +33,7 @@ mod sample;
 mod script;
 mod shape;
 mod span;
+mod truth;
 mod web3mq;
 mod world;
 
@@ -68,6 +69,7 @@ pub use shape::{
     TimeField, TimeForm, Total,
 };
 pub use span::{NotADuration, Skew, Span};
+pub use truth::{Difference, ENTRIES_IN_POSTGRES, ENTRIES_IN_SQLITE, Entry};
 pub use web3mq::{Rows, Status, Web3mqAccount, Web3mqMessage};
 pub use world::{NoSuchAccount, World};
 

@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use backscroll::domain::time::Millis;
+use backscroll::sandbox::ENTRIES_IN_POSTGRES;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, FromRow};
 
@@ -12,13 +13,6 @@ use crate::bed::{BACKSCROLL, Bed, Ran, run_in, wait_until};
 use crate::cluster::{self, Cluster};
 use crate::truth;
 
-const ARCHIVED: &str = r#"
-    SELECT account, provider, conversation, conversation_kind, sender, recipient,
-           to_char(sent_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS sent_at, sent_at_ms, payload,
-           payload_encoding, payload_type, cipher_suite, status,
-           to_char(status_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS status_at, provider_message_id,
-           message_type, extra::TEXT AS extra, body
-    FROM archive"#;
 const VIEWS: [&str; 5] = ["archive", "conversations", "coverage", "gaps", "runs"];
 
 /// A bed whose archive is a Postgres database.
@@ -63,7 +57,7 @@ impl Served {
 
     #[track_caller]
     pub(crate) fn assert_equal_up_to(&self, edge: Millis) {
-        truth::assert_equal(self.bed.world(), &["sandbox", "web3mq-1"], self.rows(ARCHIVED), edge);
+        truth::assert_equal(self.bed.world(), &["sandbox", "web3mq-1"], self.rows(ENTRIES_IN_POSTGRES), edge);
         let (messages, filed) = (
             self.number("SELECT count(*) FROM archive"),
             self.number("SELECT sum(messages)::BIGINT FROM conversations"),
