@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod copy;
 mod demo;
+mod drill;
 mod logging;
 mod migrate;
 mod progress;
@@ -65,6 +66,8 @@ enum Command {
     Copy(copy::Args),
     /// Creates the archive, or brings its tables up to date
     Migrate(migrate::Args),
+    /// Proves it on this machine: faults and kills in a throwaway archive, and then the count of what is missing
+    Drill(drill::Args),
     /// Measures how fast this machine archives, beside what its database could do at best
     #[command(hide = true)]
     Bench(bench::Args),
@@ -160,6 +163,7 @@ impl Cli {
         match self.command {
             Command::Sandbox(args) => sandbox::carry_out(*args, clock).await,
             Command::Demo(args) => demo::carry_out(args, clock).await,
+            Command::Drill(args) => drill::carry_out(args, clock).await,
             Command::Bench(args) => bench::carry_out(args, clock).await,
             Command::Run => run::carry_out(&Config::load(&self.config)?, clock).await,
             Command::Sync(args) => sync::carry_out(args, &Config::load(&self.config)?, clock).await,

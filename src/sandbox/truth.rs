@@ -65,6 +65,14 @@ impl std::fmt::Debug for Entry {
     }
 }
 
+impl Entry {
+    /// Which message it is, without what it says.
+    pub fn whereabouts(&self) -> String {
+        let Self { account, conversation, sent_at, .. } = self;
+        format!("{account}, {conversation}, {sent_at} ({} bytes)", self.payload.len())
+    }
+}
+
 /// In what an archive differs from the truth.
 #[derive(Debug, Default)]
 pub struct Difference {

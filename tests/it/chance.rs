@@ -15,7 +15,7 @@ const TRIES: usize = 8;
 #[track_caller]
 fn weathers(share: &str, kinds: &str) -> (Bed, Vec<Ran>) {
     let bed = Bed::new(&[&FEW[..], &["--faults", share, "--fault-kinds", kinds]].concat())
-        .with("discover = false", "timeout = \"1s\"");
+        .with("timeout = \"2s\"", "timeout = \"1s\"");
     let edge = bed.edge();
     let mut ran = Vec::new();
     while ran.last().is_none_or(|last: &Ran| last.code != Some(0)) {
