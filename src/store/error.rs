@@ -45,8 +45,9 @@ impl StoreError {
             Self::Absent { .. } => "`backscroll sync` or `backscroll migrate` makes it",
             Self::Newer { .. } => "install the newer Backscroll; the archive is unharmed",
             Self::Schema(_) => "see whether database.url names the right file; the archive is unharmed",
-            Self::Database { source, .. } if is_full(source) => {
-                "make room on the disk; nothing is lost: what was not committed is fetched again when there is some"
+            Self::Database { source, .. } if is_unwritable(source) => {
+                "see whether the disk is full, or failing; nothing is lost: what was not committed is fetched again once \
+                 it can be written"
             }
             Self::Database { source, .. } if is_damage(source) => {
                 "the file is damaged: keep a copy, restore a backup or save what can be read (`sqlite3 archive.db .recover`); \
@@ -88,12 +89,13 @@ fn is_damage(error: &sqlx::Error) -> bool {
     sqlite_code(error).is_some_and(|code| code & 0xFF == CORRUPT)
 }
 
-/// Whether the database has no room left, by the codes of either kind.
-fn is_full(error: &sqlx::Error) -> bool {
+/// Whether the database has no room left or cannot write for another reason, by the codes of either kind.
+fn is_unwritable(error: &sqlx::Error) -> bool {
+    const IO: u32 = 10;
     const FULL: u32 = 13;
     const DISK_FULL: &str = "53100";
     let code = error.as_database_error().and_then(|error| error.code());
-    code.as_deref() == Some(DISK_FULL) || sqlite_code(error).is_some_and(|code| code == FULL)
+    code.as_deref() == Some(DISK_FULL) || sqlite_code(error).is_some_and(|code| [IO, FULL].contains(&(code & 0xFF)))
 }
 
 fn sqlite_code(error: &sqlx::Error) -> Option<u32> {

@@ -23,16 +23,10 @@ use crate::bed::{BACKSCROLL, Bed, run_in, wait_until};
 use crate::truth;
 
 /// The providers of a sandbox's first project and first user, as the configuration would have them.
-fn providers(bed: &Bed) -> Vec<Arc<dyn Provider>> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+pub(crate) fn providers(bed: &Bed, clock: &Arc<dyn Clock>, settle: Duration) -> Vec<Arc<dyn Provider>> {
     let base = Url::parse(&bed.sandbox.base_url()).unwrap();
-    let account = |name: &str, provider| Account {
-        name: name.to_owned(),
-        provider,
-        settle: Duration::from_secs(1),
-        retention: None,
-        since: None,
-    };
+    let account =
+        |name: &str, provider| Account { name: name.to_owned(), provider, settle, retention: None, since: None };
     let http = |name| Http::new(name, &base, 0.0, clock.clone()).unwrap();
 
     let credentials =
@@ -57,7 +51,8 @@ fn providers(bed: &Bed) -> Vec<Arc<dyn Provider>> {
 /// Begins a pass over an archive and lets go of it after so many polls; answers whether it was over by then.
 async fn pass(bed: &Bed, archive: &std::path::Path, polls: u32) -> Option<Vec<PassReport>> {
     let store = Arc::new(SqliteStore::open(archive, Missing::Create).await.unwrap());
-    let mut engine = Engine::new(providers(bed), store.clone(), &(Arc::new(SystemClock) as Arc<dyn Clock>));
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let mut engine = Engine::new(providers(bed, &clock, Duration::from_secs(1)), store.clone(), &clock);
     let stop = CancellationToken::new();
     let mut left = polls;
     let ended = {

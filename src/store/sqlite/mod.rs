@@ -13,7 +13,7 @@ use sqlx::sqlite::{
     Sqlite, SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
     SqliteSynchronous,
 };
-use sqlx::{Arguments, Column, Row as _};
+use sqlx::{Arguments, Column, Connection as _, Row as _};
 
 use super::dialect::{Arg, Dialect, Driver};
 use super::rows::{Familiar, Key, Lesson, Mutable, Row};
@@ -62,6 +62,8 @@ impl SqliteStore {
             .busy_timeout(PATIENCE)
             .statement_cache_capacity(64);
         let one = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+        // A write that fails ends SQLite's transaction by itself (disk full), and the driver goes on believing in it.
+        let one = one.before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }));
         let write = one.connect_with(options.clone()).await.map_err(at)?;
         let foreign =
             "SELECT count(*) > 0 AND sum(name = '_sqlx_migrations') = 0 FROM sqlite_schema WHERE type = 'table'";
