@@ -175,7 +175,7 @@ mod tests {
     fn body(canned: Option<Canned>) -> Option<String> {
         match canned? {
             Canned::Answer { body, .. } => Some(body),
-            other => panic!("{other:?}"),
+            other @ Canned::Fault(_) => panic!("{other:?}"),
         }
     }
 

@@ -94,7 +94,7 @@ fn is_unwritable(error: &sqlx::Error) -> bool {
     const IO: u32 = 10;
     const FULL: u32 = 13;
     const DISK_FULL: &str = "53100";
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.as_deref() == Some(DISK_FULL) || sqlite_code(error).is_some_and(|code| [IO, FULL].contains(&(code & 0xFF)))
 }
 

@@ -28,7 +28,7 @@ const HOUR_MS: i64 = 3_600_000;
 
 /// Passes of one engine over the first project, before which a clock may be set and something is said.
 fn passes(set: impl Fn(&Bed, &Leaping, usize)) -> Bed {
-    let bed = Bed::new(&["--messages", "300", "--topic-messages", "200", "--append-rate", "30"]);
+    let bed = Bed::new(&["--messages", "300", "--topic-messages", "200"]);
     let machine = Arc::new(Leaping::default());
     let clock: Arc<dyn Clock> = machine.clone();
     bed.block_on(async {

@@ -26,7 +26,7 @@ impl Daemon {
         let (lines, said) = (BufReader::new(child.stderr.take().unwrap()).lines(), Arc::new(Mutex::default()));
         let heard: Arc<Mutex<String>> = Arc::clone(&said);
         std::thread::spawn(move || {
-            lines.map_while(Result::ok).for_each(|line| *heard.lock().unwrap() += &(line + "\n"))
+            lines.map_while(Result::ok).for_each(|line| *heard.lock().unwrap() += &(line + "\n"));
         });
         Self { child, said }
     }

@@ -79,7 +79,7 @@ impl<'a> Lives<'a> {
     }
 
     /// Lets it come to its end; answers with the moment up to which everything must be there.
-    pub(super) async fn to_the_end(&mut self, stop: &CancellationToken) -> Result<Millis, Failure> {
+    pub(super) async fn unharmed(&mut self, stop: &CancellationToken) -> Result<Millis, Failure> {
         let mut edge = self.edge();
         for _ in 0..ENDINGS {
             edge = self.edge();

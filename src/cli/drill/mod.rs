@@ -83,7 +83,7 @@ async fn drill(
     ));
     let mut lives = Lives::new(&sandbox, &config, &scratch.0, args.seed)?;
     lives.killed(args.kills, stop).await?;
-    let edge = lives.to_the_end(stop).await?;
+    let edge = lives.unharmed(stop).await?;
     let toll = lives.toll();
     let proof = Proof::of(place, &sandbox, edge).await?;
     let rules = sandbox.rules();
