@@ -26,14 +26,15 @@
 //!
 //! # Rooms
 //!
-//! Knowledge points one way: [`cli`] ─▶ [`daemon`] ─▶ [`sync`] ─▶ {[`provider`], [`store`]} ─▶ [`domain`]. The
-//! [`sandbox`] plays both providers and knows only the domain; [`config`] knows nobody, and only [`cli`] and
+//! Knowledge points one way: [`cli`] ─▶ [`daemon`] ─▶ [`sync`] ─▶ {[`provider`], [`proof`] ─▶ [`store`]} ─▶ [`domain`].
+//! The [`sandbox`] plays both providers and knows only the domain; [`config`] knows nobody, and only [`cli`] and
 //! [`daemon`] know it.
 
 pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod domain;
+pub mod proof;
 pub mod provider;
 pub mod sandbox;
 pub mod store;

@@ -49,11 +49,8 @@ fn agora(config: &AgoraAccount, clock: &Arc<dyn Clock>) -> Result<Agora, Failure
         AgoraAuth::Token { token, uid } => Credentials::Token { token: renewable(token), uid: uid.clone() },
         AgoraAuth::BearerToken { token } => Credentials::Bearer { token: renewable(token) },
     };
-    let streams: Vec<agora::Stream> = config
-        .streams
-        .iter()
-        .map(|stream| agora::Stream { source: stream.source.clone(), destination: stream.destination.clone() })
-        .collect();
+    let streams =
+        config.streams.iter().map(|stream| agora::stream(stream.source.clone(), stream.destination.clone())).collect();
     let kinds = config.streams.iter().filter_map(|stream| {
         let kind = match stream.kind? {
             DestinationKind::Channel => ConversationKind::Channel,

@@ -16,7 +16,7 @@ pub(super) struct Args {
 pub(super) async fn carry_out(args: &Args, config: &Config, clock: &dyn Clock) -> Result<Outcome, Failure> {
     let url: DatabaseUrl = args.to.parse().map_err(|fault| Failure::Usage(format!("--to {fault}")))?;
     let source = open(&config.database.url, Missing::Refuse).await?;
-    let target = open_to_write(&url, clock).await?;
+    let target = open_to_write(&url, Missing::Create, clock).await?;
     if source.place() == target.place() {
         return Err(Failure::Usage("--to names the archive that is to be copied".to_owned()));
     }

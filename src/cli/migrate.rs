@@ -21,7 +21,7 @@ pub(super) async fn carry_out(args: &Args, config: &Config, clock: &dyn Clock) -
             path.display()
         )));
     }
-    let store = open_to_write(url, clock).await?;
+    let store = open_to_write(url, Missing::Create, clock).await?;
     say(format_args!("{} is at schema {}", store.place(), store.schema()));
     store.close().await;
     if let (Some(role), DatabaseUrl::Postgres(server)) = (&args.reader, url) {

@@ -15,6 +15,7 @@ mod status;
 mod summary;
 mod sync;
 mod table;
+mod verify;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{Config, ConfigError, DatabaseUrl};
 use crate::daemon::ScheduleError;
 use crate::domain::clock::{Clock, SystemClock};
+use crate::proof::manifest::ManifestError;
 use crate::provider::http::BadClient;
 use crate::sandbox::SandboxError;
 use crate::store::copy::CopyError;
@@ -62,6 +64,8 @@ enum Command {
     Sandbox(Box<sandbox::Args>),
     /// Archives a made-up history into a new database and shows what can be asked of it
     Demo(demo::Args),
+    /// Compares the archive with what its ledger says it was given, and puts right what differs
+    Verify(verify::Args),
     /// Copies the archive, with its coverage, into another database; may be broken off and begun again
     Copy(copy::Args),
     /// Creates the archive, or brings its tables up to date
@@ -85,6 +89,8 @@ enum Failure {
     #[error(transparent)]
     Copy(#[from] CopyError),
     #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error(transparent)]
     Client(#[from] BadClient),
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
@@ -107,6 +113,7 @@ impl Failure {
         match self {
             Self::Store(error) => Some(error.hint()),
             Self::Copy(error) => Some(error.hint()),
+            Self::Manifest(error) => Some(error.hint()),
             // Each of these says its remedy itself, or has none.
             Self::Config(_)
             | Self::Usage(_)
@@ -169,6 +176,7 @@ impl Cli {
             Command::Sync(args) => sync::carry_out(args, &Config::load(&self.config)?, clock).await,
             Command::Status(args) => status::carry_out(&args, &Config::load(&self.config)?, &*clock).await,
             Command::Check => check::carry_out(&Config::load(&self.config)?, clock).await,
+            Command::Verify(args) => verify::carry_out(&args, &Config::load(&self.config)?, clock).await,
             Command::Copy(args) => copy::carry_out(&args, &Config::load(&self.config)?, &*clock).await,
             Command::Migrate(args) => migrate::carry_out(&args, &Config::load(&self.config)?, &*clock).await,
         }
@@ -184,12 +192,12 @@ async fn open(url: &DatabaseUrl, missing: Missing) -> Result<Arc<dyn Store>, Sto
 }
 
 /// Opens the archive at a URL to write to it: of an SQLite file, which one process at a time may do.
-async fn open_to_write(url: &DatabaseUrl, clock: &dyn Clock) -> Result<Arc<dyn Store>, StoreError> {
+async fn open_to_write(url: &DatabaseUrl, missing: Missing, clock: &dyn Clock) -> Result<Arc<dyn Store>, StoreError> {
     match url {
         DatabaseUrl::Sqlite(path) => {
-            Ok(Arc::new(SqliteStore::open_to_write(path, Missing::Create, &this_process(clock.now())).await?))
+            Ok(Arc::new(SqliteStore::open_to_write(path, missing, &this_process(clock.now())).await?))
         }
-        DatabaseUrl::Postgres(_) => open(url, Missing::Create).await,
+        DatabaseUrl::Postgres(_) => open(url, missing).await,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::Watch;
-use super::{Failure, Outcome, accounts, open_to_write, summary};
+use super::{Failure, Missing, Outcome, accounts, open_to_write, summary};
 use crate::config::Config;
 use crate::daemon::signals;
 use crate::domain::clock::Clock;
@@ -49,7 +49,7 @@ pub(super) async fn carry_out(args: Args, config: &Config, clock: Arc<dyn Clock>
         return Err(Failure::Usage("--since is not before --until: nothing lies between them".to_owned()));
     }
     let providers = accounts::providers(config, args.account.as_deref(), &clock)?;
-    let store = open_to_write(&config.database.url, &*clock).await?;
+    let store = open_to_write(&config.database.url, Missing::Create, &*clock).await?;
     let mut engine = Engine::new(providers, store.clone(), &clock);
     let reports = to_the_end(&mut engine, bounds, &stop).await?;
     summary::after_sync(&reports, store.status().await?, clock.now().second());

@@ -25,6 +25,14 @@ pub struct Message {
     pub extra: Option<String>,
 }
 
+impl Message {
+    /// Whether its conversation is that of its recipient, or of the two.
+    pub fn is_filed_by_its_names(&self) -> bool {
+        let Self { sender, recipient, conversation, .. } = self;
+        conversation.name == escaped(recipient) || *conversation == Conversation::between(sender, recipient)
+    }
+}
+
 impl std::fmt::Debug for Message {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Message")

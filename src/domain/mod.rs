@@ -2,8 +2,10 @@
 
 pub mod body;
 pub mod clock;
+pub mod digest;
 pub mod identity;
 pub mod message;
 pub mod retry;
+pub mod stream;
 pub mod time;
 pub mod window;

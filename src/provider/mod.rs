@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use crate::domain::message::{Message, Unreadable};
+use crate::domain::stream::Stream;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 pub use error::{Advice, ProviderError};
@@ -31,8 +32,7 @@ use http::Http;
 pub trait Provider: Send + Sync {
     fn account(&self) -> &Account;
 
-    /// The streams of the account, each by the key under which the archive knows it (`destination=lobby`).
-    fn streams(&self) -> &[String];
+    fn streams(&self) -> &[Stream];
 
     /// Finds out how much the provider has in `range`, as cheaply as it can.
     async fn survey(&self, stream: usize, range: Window, target: u64) -> Result<Survey, ProviderError>;

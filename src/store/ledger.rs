@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::dialect::{Dialect, int, maybe_int, one, text};
-use super::{Seal, StoreError, sql};
+use super::dialect::{Arg, Dialect, int, maybe_int, one, text};
+use super::{Sealed, StoreError, StreamId, seal, sql};
+use crate::domain::stream::Scope;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 
@@ -23,10 +24,11 @@ pub struct Ledger {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamLedger {
     pub key: String,
+    /// Which messages belong to it; nothing where it was last followed before this was written down.
+    pub scope: Option<Scope>,
     pub wanted_from: Second,
     pub active: bool,
-    /// The sealed windows, and when each was sealed.
-    pub windows: Vec<(Seal, Millis)>,
+    pub windows: Vec<Sealed>,
     pub quarantine: Vec<Quarantined>,
 }
 
@@ -39,11 +41,23 @@ pub struct Quarantined {
     pub raw: String,
 }
 
+/// A stream that the archive knows, followed or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownStream {
+    pub id: StreamId,
+    /// The account's name.
+    pub account: String,
+    pub provider: String,
+    pub key: String,
+    /// Which messages belong to it; nothing where it was last followed before this was written down.
+    pub scope: Option<Scope>,
+}
+
 impl Ledger {
     /// What of each stream is sealed, by account and key.
     pub fn runs(&self) -> impl Iterator<Item = (&str, &str, Runs)> {
         self.streams.iter().map(|stream| {
-            let runs = stream.windows.iter().map(|(seal, _)| seal.window).collect();
+            let runs = stream.windows.iter().map(|row| row.window).collect();
             (self.account.as_str(), stream.key.as_str(), runs)
         })
     }
@@ -53,16 +67,9 @@ impl Ledger {
 pub(super) async fn read<DB: Dialect>(connection: &mut DB::Connection) -> Result<Vec<Ledger>, StoreError> {
     const WHAT: &str = "ledgers";
     let failed = StoreError::at(WHAT);
-    let mut windows: HashMap<i64, Vec<(Seal, Millis)>> = HashMap::new();
+    let mut windows: HashMap<i64, Vec<Sealed>> = HashMap::new();
     for row in DB::fetch(connection, sql::LEDGER_WINDOWS, &[]).await.map_err(&failed)? {
-        let seal = Seal {
-            window: window_of::<DB>(&row)?,
-            messages: u64::try_from(int::<DB>(&row, "messages")?).unwrap_or(0),
-            provider_count: maybe_int::<DB>(&row, "provider_count")?.and_then(|count| u64::try_from(count).ok()),
-            doubt: text::<DB>(&row, "doubt")?,
-        };
-        let sealed_at = Millis(int::<DB>(&row, "sealed_at_ms")?);
-        windows.entry(int::<DB>(&row, "stream_id")?).or_default().push((seal, sealed_at));
+        windows.entry(int::<DB>(&row, "stream_id")?).or_default().push(seal::row::<DB>(&row)?);
     }
     let mut quarantine: HashMap<i64, Vec<Quarantined>> = HashMap::new();
     for row in DB::fetch(connection, sql::LEDGER_QUARANTINE, &[]).await.map_err(&failed)? {
@@ -79,6 +86,7 @@ pub(super) async fn read<DB: Dialect>(connection: &mut DB::Connection) -> Result
         let id = int::<DB>(&row, "id")?;
         let stream = StreamLedger {
             key: text::<DB>(&row, "key")?.unwrap_or_default(),
+            scope: scope::<DB>(&row)?,
             wanted_from: Second(int::<DB>(&row, "wanted_from_s")?),
             active: int::<DB>(&row, "active")? == 1,
             windows: windows.remove(&id).unwrap_or_default(),
@@ -100,6 +108,21 @@ pub(super) async fn read<DB: Dialect>(connection: &mut DB::Connection) -> Result
     accounts.iter().map(ledger).collect()
 }
 
+/// All streams, in the order of accounts and keys.
+pub(super) async fn streams<DB: Dialect>(connection: &mut DB::Connection) -> Result<Vec<KnownStream>, StoreError> {
+    let rows = DB::fetch(connection, sql::STREAMS, &[]).await.map_err(StoreError::at("streams"))?;
+    let known = |row| {
+        Ok(KnownStream {
+            id: StreamId(int::<DB>(row, "id")?),
+            account: text::<DB>(row, "account")?.unwrap_or_default(),
+            provider: text::<DB>(row, "provider")?.unwrap_or_default(),
+            key: text::<DB>(row, "key")?.unwrap_or_default(),
+            scope: scope::<DB>(row)?,
+        })
+    };
+    rows.iter().map(known).collect()
+}
+
 /// Makes an account's ledger the one given. Its messages must be in the archive already.
 pub(super) async fn write<DB: Dialect>(tx: &mut DB::Connection, ledger: &Ledger) -> Result<(), StoreError> {
     const WHAT: &str = "restore";
@@ -111,18 +134,33 @@ pub(super) async fn write<DB: Dialect>(tx: &mut DB::Connection, ledger: &Ledger)
     let [horizon, settled, wanted_to] = standing;
     DB::execute(tx, sql::STANDS, &[account.into(), horizon, settled, wanted_to]).await.map_err(&failed)?;
     for stream in &ledger.streams {
-        let args = [account.into(), (&stream.key).into(), stream.wanted_from.0.into(), i64::from(stream.active).into()];
+        let [sender, recipient, conversation] = parts(stream.scope.as_ref());
+        let (wanted_from, active) = (stream.wanted_from.0.into(), i64::from(stream.active).into());
+        let args = [account.into(), (&stream.key).into(), wanted_from, active, sender, recipient, conversation];
         let id = one::<DB>(tx, WHAT, sql::RESTORE_STREAM, &args).await?;
         let id = int::<DB>(&id, "id")?;
         DB::execute(tx, sql::FORGET_WINDOWS, &[id.into()]).await.map_err(&failed)?;
-        for (seal, sealed_at) in &stream.windows {
-            super::write::seal_row::<DB>(tx, id, seal, *sealed_at).await.map_err(&failed)?;
+        for row in &stream.windows {
+            seal::write::<DB>(tx, StreamId(id), row).await.map_err(&failed)?;
         }
         for quarantined in &stream.quarantine {
             super::write::quarantine_row::<DB>(tx, account, id, quarantined).await.map_err(&failed)?;
         }
     }
     Ok(())
+}
+
+/// A scope on its way into the columns of a stream.
+pub(super) fn parts(scope: Option<&Scope>) -> [Arg<'_>; 3] {
+    let part = |part: fn(&Scope) -> &Option<String>| Arg::Text(scope.and_then(|scope| part(scope).as_deref()));
+    [part(|scope| &scope.sender), part(|scope| &scope.recipient), part(|scope| &scope.conversation)]
+}
+
+/// And out of them again.
+fn scope<DB: Dialect>(row: &DB::Row) -> Result<Option<Scope>, StoreError> {
+    let [sender, recipient, conversation] = ["sender", "recipient", "conversation"].map(|part| text::<DB>(row, part));
+    let scope = Scope { sender: sender?, recipient: recipient?, conversation: conversation? };
+    Ok((scope != Scope::default()).then_some(scope))
 }
 
 pub(super) fn window_of<DB: Dialect>(row: &DB::Row) -> Result<Window, StoreError> {

@@ -1,6 +1,7 @@
 //! Where the archive lies: messages, and the ledger of what is complete.
 
 mod answer;
+mod aside;
 pub mod copy;
 mod dialect;
 mod error;
@@ -12,6 +13,7 @@ mod postgres;
 mod read;
 mod readable;
 mod rows;
+mod seal;
 mod sql;
 mod sql_store;
 mod sqlite;
@@ -21,15 +23,18 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 
+use crate::domain::digest::Digest;
 use crate::domain::identity::Identified;
 use crate::domain::message::Unreadable;
+use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 pub use answer::Answer;
+pub use aside::Aside;
 pub use error::StoreError;
 pub use holder::this_process;
 pub use lease::Lease;
-pub use ledger::{Ledger, Quarantined, StreamLedger};
+pub use ledger::{KnownStream, Ledger, Quarantined, StreamLedger};
 pub use postgres::PostgresStore;
 pub use read::{Archived, Cursor};
 pub use sql_store::SqlStore;
@@ -97,11 +102,28 @@ pub trait Store: Send + Sync {
     /// Up to `limit` messages behind the cursor and before `to`, in order of time.
     async fn messages(&self, after: &Cursor, to: Millis, limit: u64) -> Result<Vec<Archived>, StoreError>;
 
+    /// Every stream that there ever was, in the order of accounts and keys.
+    async fn streams(&self) -> Result<Vec<KnownStream>, StoreError>;
+
+    /// The first `limit` ledger rows of a stream that have a part in `window`, in order. Whoever means to replace some
+    /// reads again exactly what they span.
+    async fn ledger_rows(&self, stream: StreamId, window: Window, limit: u64) -> Result<Vec<Sealed>, StoreError>;
+
+    /// Gives a digest to ledger rows that have none, and are otherwise as given still.
+    async fn stamp(&self, stamps: &[Stamp]) -> Result<(), StoreError>;
+
+    /// Moves messages that were changed or added behind the archive's back into quarantine, under this stream; answers
+    /// with how many.
+    async fn set_aside(&self, stream: StreamId, aside: &[Aside<'_>], now: Millis) -> Result<u64, StoreError>;
+
     /// All that the archive says of its accounts, apart from their messages.
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError>;
 
     /// Makes an account's ledger the one given. Its messages must be in the archive already.
     async fn restore(&self, ledger: &Ledger) -> Result<(), StoreError>;
+
+    /// How many commits at once it gains by.
+    fn lanes(&self) -> usize;
 
     /// Where the archive is, for people.
     fn place(&self) -> &str;
@@ -121,8 +143,8 @@ pub trait Store: Send + Sync {
 pub struct NewAccount<'a> {
     pub name: &'a str,
     pub provider: &'a str,
-    /// Its streams by key; nothing: they stay as they are.
-    pub streams: Option<&'a [String]>,
+    /// Its streams; nothing: they stay as they are.
+    pub streams: Option<&'a [Stream]>,
     pub since: Option<Second>,
     pub horizon: Option<Second>,
 }
@@ -162,21 +184,47 @@ pub struct Commit {
     pub stream: StreamId,
     /// What was fetched.
     pub window: Window,
-    /// The part of it that is now complete: its ledger row.
+    /// The part of it that is now complete: what makes its ledger row.
     pub seal: Option<Seal>,
     pub messages: Vec<Identified>,
     pub unreadable: Vec<Unreadable>,
 }
 
-/// A ledger row.
+/// The claim that all of a stream's messages in a window are in the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seal {
     pub window: Window,
-    /// How many messages lie in it, unreadable ones included where their time cannot be told.
-    pub messages: u64,
+    /// Which messages it is about. Others that the provider served are archived, but are no part of the window.
+    pub scope: Scope,
     pub provider_count: Option<u64>,
     /// Why it may not be complete.
     pub doubt: Option<String>,
+    /// Whether it takes the place of the ledger rows that lie in the window. Else, and where one of them reaches beyond
+    /// it, a window of which a part is sealed already is left as it is.
+    pub replaces: bool,
+}
+
+/// A ledger row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    pub window: Window,
+    /// How many of the stream's messages the archive held in it. What could not be read is not among them.
+    pub messages: u64,
+    /// Over these messages; nothing where the row was sealed before there were digests.
+    pub digest: Option<Digest>,
+    pub provider_count: Option<u64>,
+    /// Why it may not be complete.
+    pub doubt: Option<String>,
+    pub sealed_at: Millis,
+}
+
+/// The digest of a ledger row that has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub stream: StreamId,
+    pub window: Window,
+    pub messages: u64,
+    pub digest: Digest,
 }
 
 /// What a commit changed.

@@ -1,11 +1,12 @@
 //! Messages out of the archive again, as they went in.
 
-use super::dialect::{Arg, Dialect, int, maybe_int, text};
+use super::StoreError;
+use super::dialect::{Arg, Dialect, bytes, int, maybe_int, text};
 use super::rows::delivery;
-use super::{StoreError, sql};
+use crate::domain::body::Body;
 use crate::domain::identity::{Fingerprint, Identified};
 use crate::domain::message::{Conversation, ConversationKind, Encoding, Message, Payload};
-use crate::domain::time::Millis;
+use crate::domain::time::{Millis, Second};
 
 /// A message with its place in the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,31 +14,45 @@ pub struct Archived {
     /// The account's name.
     pub account: String,
     pub identified: Identified,
-    /// When it first came into the archive.
+    /// When it first came into the archive, to the second.
     pub archived_at: Millis,
+    /// What readers are shown of the payload, where that is not the payload itself.
+    shown: Shown,
     cursor: Cursor,
+}
+
+/// What the archive keeps beside a payload for those who read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Shown {
+    is_text: bool,
+    body: Option<String>,
 }
 
 /// A place between two messages, in the order in which [`super::Store::messages`] hands them out. It means nothing in
 /// another archive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cursor {
     sent_at_ms: i64,
     hash: [u8; 16],
-    account: i64,
-    recipient: i64,
     occurrence: i64,
+    recipient: i64,
+    slot: i64,
 }
 
 impl Cursor {
     /// Before the first message of this moment.
     pub fn at(moment: Millis) -> Self {
-        Self { sent_at_ms: moment.0, hash: [0; 16], account: 0, recipient: 0, occurrence: -1 }
+        Self { sent_at_ms: moment.0, hash: [0; 16], occurrence: -1, recipient: 0, slot: 0 }
     }
 
     /// The moment at or after which it stands.
     pub fn moment(&self) -> Millis {
         Millis(self.sent_at_ms)
+    }
+
+    /// Where the message lies behind which it stands: recipient, millisecond, slot.
+    pub(super) fn place(&self) -> [i64; 3] {
+        [self.recipient, self.sent_at_ms, self.slot]
     }
 }
 
@@ -45,6 +60,20 @@ impl Archived {
     /// Behind this message.
     pub fn cursor(&self) -> Cursor {
         self.cursor
+    }
+
+    /// What in the row is not as it was archived, as far as the row itself can tell.
+    pub fn fault(&self) -> Option<&'static str> {
+        let Identified { message, fingerprint, .. } = &self.identified;
+        if Fingerprint::of(message) != *fingerprint {
+            return Some("does not match its own hash");
+        }
+        let (is_text, body) = match Body::of(message) {
+            Body::None => (false, None),
+            Body::Exact => (true, None),
+            Body::Readable(text) => (true, Some(text)),
+        };
+        (self.shown != Shown { is_text, body }).then_some("has a body that is not its payload's")
     }
 }
 
@@ -56,15 +85,15 @@ pub(super) async fn messages<DB: Dialect>(
     limit: u64,
 ) -> Result<Vec<Archived>, StoreError> {
     let hash: &[u8] = &after.hash;
-    let place: [Arg<'_>; 4] = [hash.into(), after.account.into(), after.recipient.into(), after.occurrence.into()];
-    let [hash, account, recipient, occurrence] = place;
-    let args = [after.sent_at_ms.into(), to.0.into(), hash, account, recipient, occurrence, limit.into()];
-    let rows = DB::fetch(connection, sql::MESSAGES, &args).await.map_err(StoreError::at("messages"))?;
+    let [sent_at, occurrence, recipient, slot]: [Arg<'_>; 4] =
+        [after.sent_at_ms, after.occurrence, after.recipient, after.slot].map(Into::into);
+    let args = [sent_at, to.0.into(), hash.into(), occurrence, recipient, slot, limit.into()];
+    let rows = DB::fetch(connection, DB::MESSAGES, &args).await.map_err(StoreError::at("messages"))?;
     rows.iter().map(archived::<DB>).collect()
 }
 
 fn archived<DB: Dialect>(row: &DB::Row) -> Result<Archived, StoreError> {
-    let hash = bytes::<DB>(row, "hash")?;
+    let hash = must(bytes::<DB>(row, "hash")?, "hash")?;
     let hash: [u8; 16] = hash.try_into().map_err(|_| strange("hash"))?;
     let sent_at_ms = int::<DB>(row, "sent_at_ms")?;
     let occurrence = int::<DB>(row, "occurrence")?;
@@ -72,9 +101,12 @@ fn archived<DB: Dialect>(row: &DB::Row) -> Result<Archived, StoreError> {
         sender: must(text::<DB>(row, "sender")?, "sender")?,
         recipient: must(text::<DB>(row, "recipient")?, "recipient")?,
         sent_at: Millis(sent_at_ms),
-        payload: Payload { bytes: bytes::<DB>(row, "payload")?, encoding: encoding(int::<DB>(row, "encoding")?)? },
+        payload: Payload {
+            bytes: must(bytes::<DB>(row, "payload")?, "payload")?,
+            encoding: encoding(int::<DB>(row, "encoding")?),
+        },
         conversation: Conversation {
-            kind: kind(int::<DB>(row, "kind")?)?,
+            kind: kind(int::<DB>(row, "kind")?),
             name: must(text::<DB>(row, "conversation")?, "conversation")?,
         },
         provider_id: text::<DB>(row, "provider_id")?,
@@ -91,33 +123,31 @@ fn archived<DB: Dialect>(row: &DB::Row) -> Result<Archived, StoreError> {
             fingerprint: Fingerprint(hash),
             occurrence: u32::try_from(occurrence).map_err(|_| strange("occurrence"))?,
         },
-        archived_at: Millis(int::<DB>(row, "archived_at_ms")?),
+        archived_at: Second(int::<DB>(row, "archived_at_s")?).start(),
+        shown: Shown { is_text: int::<DB>(row, "is_text")? == 1, body: text::<DB>(row, "body")? },
         cursor: Cursor {
             sent_at_ms,
             hash,
-            account: int::<DB>(row, "account_id")?,
-            recipient: int::<DB>(row, "recipient_id")?,
             occurrence,
+            recipient: int::<DB>(row, "recipient_id")?,
+            slot: int::<DB>(row, "slot")?,
         },
     })
 }
 
-fn encoding(code: i64) -> Result<Encoding, StoreError> {
-    let known = [Encoding::Utf8, Encoding::Base64, Encoding::Raw];
-    known.into_iter().find(|encoding| *encoding as i64 == code).ok_or_else(|| strange("encoding"))
+/// A code that was never written is read as the view reads it.
+fn encoding(code: i64) -> Encoding {
+    let known = [Encoding::Utf8, Encoding::Base64];
+    known.into_iter().find(|encoding| *encoding as i64 == code).unwrap_or(Encoding::Raw)
 }
 
-fn kind(code: i64) -> Result<ConversationKind, StoreError> {
+/// See [`encoding`].
+fn kind(code: i64) -> ConversationKind {
     use ConversationKind::{Channel, Group, Peer, Topic, Unknown};
-    let known = [Unknown, Peer, Channel, Group, Topic];
-    known.into_iter().find(|kind| *kind as i64 == code).ok_or_else(|| strange("kind"))
+    [Peer, Channel, Group, Topic].into_iter().find(|kind| *kind as i64 == code).unwrap_or(Unknown)
 }
 
-fn bytes<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<Vec<u8>, StoreError> {
-    DB::bytes(row, column).map_err(StoreError::at(column))
-}
-
-fn must(value: Option<String>, column: &'static str) -> Result<String, StoreError> {
+fn must<T>(value: Option<T>, column: &'static str) -> Result<T, StoreError> {
     value.ok_or_else(|| strange(column))
 }
 

@@ -8,8 +8,11 @@ pub(super) const REGISTER_ACCOUNT: &str = "
 pub(super) const DEACTIVATE_STREAMS: &str = "UPDATE stream SET active = 0 WHERE account_id = $1";
 
 pub(super) const REGISTER_STREAM: &str = "
-    INSERT INTO stream (account_id, key, wanted_from_s) VALUES ($1, $2, $3)
-    ON CONFLICT (account_id, key) DO UPDATE SET active = 1, wanted_from_s = coalesce($4, stream.wanted_from_s)
+    INSERT INTO stream (account_id, key, wanted_from_s, sender, recipient, conversation)
+    VALUES ($1, $2, $3, $5, $6, $7)
+    ON CONFLICT (account_id, key) DO UPDATE
+    SET active = 1, wanted_from_s = coalesce($4, stream.wanted_from_s), sender = excluded.sender,
+        recipient = excluded.recipient, conversation = excluded.conversation
     RETURNING id, wanted_from_s";
 
 pub(super) const SEALED: &str = "
@@ -61,22 +64,69 @@ pub(super) const STATUS: &str = "
     WHERE s.id IS NOT NULL OR a.paused_until_ms IS NOT NULL
     ORDER BY a.name, s.key";
 
-/// The window before, or around, the start of a new one.
-pub(super) const NEIGHBOUR: &str = "
-    SELECT from_s, to_s, messages, provider_count, doubt
+/// Rows do not overlap: the first that has a part in the window is the last that begins at its start or before.
+pub(super) const SEALED_IN: &str = "
+    SELECT stream_id, from_s, to_s, messages, provider_count, doubt, sealed_at_ms, digest
     FROM sealed_window
-    WHERE stream_id = $1 AND from_s < $2
-    ORDER BY from_s DESC
-    LIMIT 1";
+    WHERE stream_id = $1 AND from_s < $3 AND to_s > $2
+      AND from_s >= coalesce((SELECT max(from_s) FROM sealed_window WHERE stream_id = $1 AND from_s <= $2), $2)
+    ORDER BY from_s
+    LIMIT $4";
+
+pub(super) const UNSEAL: &str = "DELETE FROM sealed_window WHERE stream_id = $1 AND from_s >= $2 AND to_s <= $3";
 
 pub(super) const SEAL: &str = "
-    INSERT INTO sealed_window (stream_id, from_s, to_s, messages, provider_count, doubt, sealed_at_ms)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    INSERT INTO sealed_window (stream_id, from_s, to_s, messages, provider_count, doubt, sealed_at_ms, digest)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 
 pub(super) const SEAL_ON: &str = "
     UPDATE sealed_window
-    SET to_s = $3, messages = messages + $4, provider_count = provider_count + $5, sealed_at_ms = $6
+    SET to_s = $3, messages = $4, provider_count = $5, sealed_at_ms = $6, digest = $7
     WHERE stream_id = $1 AND from_s = $2";
+
+/// How many messages there may be in a stream's window: no fewer than there are. Read from an index alone.
+pub(super) const COUNT_BY_CONVERSATION: &str = "
+    SELECT count(*) AS there
+    FROM message
+    WHERE conversation_id = (SELECT id FROM conversation WHERE account_id = $4 AND name = $3)
+      AND sent_at_ms >= $1 AND sent_at_ms < $2";
+
+/// See [`COUNT_BY_CONVERSATION`].
+pub(super) const COUNT_BY_SENDER: &str = "
+    SELECT count(*) AS there
+    FROM message
+    WHERE sender_id = (SELECT id FROM name WHERE value = $3) AND sent_at_ms >= $1 AND sent_at_ms < $2";
+
+/// The messages of a stream's window, by whichever index leads to them. `hash` says how the database answers with the
+/// bytes of one.
+macro_rules! links {
+    ($hash:literal, $path:literal) => {
+        concat!(
+            "SELECT m.sent_at_ms, ",
+            $hash,
+            " AS hash, CAST(coalesce(m.occurrence, 0) AS BIGINT) AS occurrence",
+            " FROM message m JOIN conversation c ON c.id = m.conversation_id WHERE ",
+            $path,
+            " AND m.sent_at_ms >= $1 AND m.sent_at_ms < $2 AND c.account_id = $3",
+            " AND ($4 IS NULL OR m.sender_id + 0 = (SELECT id FROM name WHERE value = $4))",
+            " AND ($5 IS NULL OR m.recipient_id + 0 = (SELECT id FROM name WHERE value = $5))",
+            " AND ($6 IS NULL OR m.conversation_id + 0 = ",
+            "(SELECT id FROM conversation WHERE account_id = $3 AND name = $6))",
+            " ORDER BY m.sent_at_ms, m.hash, coalesce(m.occurrence, 0)"
+        )
+    };
+    ($hash:literal) => {
+        $crate::store::dialect::Links {
+            by_conversation: $crate::store::sql::links!(
+                $hash,
+                "m.conversation_id = (SELECT id FROM conversation WHERE account_id = $3 AND name = $6)"
+            ),
+            by_sender: $crate::store::sql::links!($hash, "m.sender_id = (SELECT id FROM name WHERE value = $4)"),
+            by_recipient: $crate::store::sql::links!($hash, "m.recipient_id = (SELECT id FROM name WHERE value = $5)"),
+        }
+    };
+}
+pub(super) use links;
 
 pub(super) const NEW_NAME: &str = "INSERT INTO name (value) VALUES ($1) ON CONFLICT (value) DO NOTHING";
 
@@ -89,34 +139,31 @@ pub(super) const QUARANTINE: &str = "
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
     ON CONFLICT DO NOTHING";
 
-/// The cursor's five parts are compared as one, in the order in which the rows are answered.
-pub(super) const MESSAGES: &str = "
-    SELECT a.name AS account, c.name AS conversation, c.kind, s.value AS sender, r.value AS recipient,
-           m.sent_at_ms, m.hash, CAST(m.occurrence AS BIGINT) AS occurrence, CAST(m.encoding AS BIGINT) AS encoding,
-           CAST(m.status AS BIGINT) AS status, m.status_at_ms, mt.value AS message_type, pt.value AS payload_type,
-           cs.value AS cipher_suite, m.archived_at_ms, m.provider_id, m.payload, m.extra,
-           CAST(m.account_id AS BIGINT) AS account_id, CAST(m.recipient_id AS BIGINT) AS recipient_id
-    FROM message m
-         JOIN account a ON a.id = m.account_id
-         JOIN conversation c ON c.id = m.conversation_id
-         JOIN name s ON s.id = m.sender_id
-         JOIN name r ON r.id = m.recipient_id
-         LEFT JOIN name mt ON mt.id = m.message_type_id
-         LEFT JOIN name pt ON pt.id = m.payload_type_id
-         LEFT JOIN name cs ON cs.id = m.cipher_suite_id
-    WHERE m.sent_at_ms >= $1 AND m.sent_at_ms < $2
-      AND (m.sent_at_ms, m.hash, m.account_id, m.recipient_id, m.occurrence) > ($1, $3, $4, $5, $6)
-    ORDER BY m.sent_at_ms, m.hash, m.account_id, m.recipient_id, m.occurrence
-    LIMIT $7";
+pub(super) const REMOVE: &str = "
+    DELETE FROM message
+    WHERE recipient_id = $1 AND sent_at_ms = $2 AND slot = $3";
+
+pub(super) const ACCOUNT_OF: &str = "SELECT account_id FROM stream WHERE id = $1";
+
+pub(super) const STAMP: &str = "
+    UPDATE sealed_window SET digest = $5
+    WHERE stream_id = $1 AND from_s = $2 AND to_s = $3 AND messages = $4 AND digest IS NULL";
+
+pub(super) const STREAMS: &str = "
+    SELECT s.id, a.name AS account, a.provider, s.key, s.sender, s.recipient, s.conversation
+    FROM stream s JOIN account a ON a.id = s.account_id
+    ORDER BY a.name, s.key";
 
 pub(super) const LEDGER_ACCOUNTS: &str = "
     SELECT id, name, provider, horizon_s, settled_s, wanted_to_s FROM account ORDER BY name";
 
 pub(super) const LEDGER_STREAMS: &str = "
-    SELECT id, account_id, key, wanted_from_s, active FROM stream ORDER BY account_id, key";
+    SELECT id, account_id, key, wanted_from_s, active, sender, recipient, conversation
+    FROM stream
+    ORDER BY account_id, key";
 
 pub(super) const LEDGER_WINDOWS: &str = "
-    SELECT stream_id, from_s, to_s, messages, provider_count, doubt, sealed_at_ms
+    SELECT stream_id, from_s, to_s, messages, provider_count, doubt, sealed_at_ms, digest
     FROM sealed_window
     ORDER BY stream_id, from_s";
 
@@ -124,8 +171,11 @@ pub(super) const LEDGER_QUARANTINE: &str = "
     SELECT stream_id, from_s, to_s, found_at_ms, reason, raw FROM quarantine ORDER BY stream_id, found_at_ms, hash";
 
 pub(super) const RESTORE_STREAM: &str = "
-    INSERT INTO stream (account_id, key, wanted_from_s, active) VALUES ($1, $2, $3, $4)
-    ON CONFLICT (account_id, key) DO UPDATE SET wanted_from_s = excluded.wanted_from_s, active = excluded.active
+    INSERT INTO stream (account_id, key, wanted_from_s, active, sender, recipient, conversation)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
+    ON CONFLICT (account_id, key) DO UPDATE
+    SET wanted_from_s = excluded.wanted_from_s, active = excluded.active, sender = excluded.sender,
+        recipient = excluded.recipient, conversation = excluded.conversation
     RETURNING id";
 
 pub(super) const FORGET_WINDOWS: &str = "DELETE FROM sealed_window WHERE stream_id = $1";

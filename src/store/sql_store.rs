@@ -6,16 +6,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::{Acquire, Pool, Transaction};
 
+use super::aside::{self, Aside};
 use super::dialect::{Arg, Dialect, int, maybe_int, one, text};
 use super::lease::{Lease, Leases};
-use super::ledger::{self, Ledger, window_of};
+use super::ledger::{self, KnownStream, Ledger, window_of};
 use super::numbering::Numbering;
 use super::read::{self, Archived, Cursor};
 use super::sqlite::WriteLock;
 use super::{
-    AccountId, Commit, NewAccount, Pause, Registered, RunId, Standing, Store, StoreError, StreamId, StreamStatus,
-    Tally, Trouble, Written, sql, write,
+    AccountId, Commit, NewAccount, Pause, Registered, RunId, Sealed, Stamp, Standing, Store, StoreError, StreamId,
+    StreamStatus, Tally, Trouble, Written, seal, sql, write,
 };
+use crate::domain::stream::Stream;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 
@@ -92,8 +94,9 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         let since = account.since.map(|s| s.0);
         let first = account.since.or(account.horizon).unwrap_or(Second::EPOCH).0;
         let mut streams = Vec::new();
-        for key in account.streams.unwrap_or_default() {
-            let args = [id.into(), key.into(), first.into(), since.into()];
+        for Stream { key, scope } in account.streams.unwrap_or_default() {
+            let [sender, recipient, conversation] = ledger::parts(Some(scope));
+            let args = [id.into(), key.into(), first.into(), since.into(), sender, recipient, conversation];
             let row = one::<DB>(&mut tx, WHAT, sql::REGISTER_STREAM, &args).await?;
             streams.push((StreamId(int::<DB>(&row, "id")?), Second(int::<DB>(&row, "wanted_from_s")?)));
         }
@@ -178,6 +181,31 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         read::messages::<DB>(&mut connection, after, to, limit).await
     }
 
+    async fn streams(&self) -> Result<Vec<KnownStream>, StoreError> {
+        let mut connection = self.read.acquire().await.map_err(StoreError::at("streams"))?;
+        ledger::streams::<DB>(&mut connection).await
+    }
+
+    async fn stamp(&self, stamps: &[Stamp]) -> Result<(), StoreError> {
+        const WHAT: &str = "stamp";
+        let mut tx = self.begin(WHAT).await?;
+        seal::stamp::<DB>(&mut tx, stamps).await?;
+        tx.commit().await.map_err(StoreError::at(WHAT))
+    }
+
+    async fn set_aside(&self, stream: StreamId, aside: &[Aside<'_>], now: Millis) -> Result<u64, StoreError> {
+        const WHAT: &str = "set aside";
+        let mut tx = self.begin(WHAT).await?;
+        let set_aside = aside::set_aside::<DB>(&mut tx, stream, aside, now).await?;
+        tx.commit().await.map_err(StoreError::at(WHAT))?;
+        Ok(set_aside)
+    }
+
+    async fn ledger_rows(&self, stream: StreamId, window: Window, limit: u64) -> Result<Vec<Sealed>, StoreError> {
+        let mut connection = self.read.acquire().await.map_err(StoreError::at("ledger rows"))?;
+        seal::rows::<DB>(&mut connection, stream, window, limit).await
+    }
+
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError> {
         let mut snapshot = self.read.begin().await.map_err(StoreError::at("ledgers"))?;
         ledger::read::<DB>(&mut snapshot).await
@@ -188,6 +216,10 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         let mut tx = self.begin(WHAT).await?;
         ledger::write::<DB>(&mut tx, ledger).await?;
         tx.commit().await.map_err(StoreError::at(WHAT))
+    }
+
+    fn lanes(&self) -> usize {
+        DB::LANES
     }
 
     fn place(&self) -> &str {

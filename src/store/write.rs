@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::dialect::{Arg, Dialect, Driver, int, maybe_int, text};
+use super::dialect::{Dialect, Driver};
 use super::rows::{Familiar, Key, Mutable, Numbers, Row};
-use super::{Commit, JOINED_MESSAGES, Quarantined, Seal, StoreError, StreamId, Written, sql};
+use super::{Commit, Quarantined, StoreError, Written, seal, sql};
 use crate::domain::time::Millis;
 
 /// A window's messages as rows.
@@ -21,8 +21,8 @@ pub(super) async fn window<DB: Dialect>(
 ) -> Result<Written, StoreError> {
     let written = messages::<DB>(tx, commit.account.0, rows, now).await?;
     quarantine::<DB>(tx, commit, now).await?;
-    if let Some(window) = &commit.seal {
-        seal::<DB>(tx, commit.stream, window, now).await?;
+    if let Some(seal) = &commit.seal {
+        seal::seal::<DB>(tx, commit, seal, now).await?;
     }
     Ok(written)
 }
@@ -49,7 +49,7 @@ async fn messages<DB: Dialect>(
     let glance: Vec<&Row> = (0..GLANCE).map(|n| rows[(rows.len() - 1) * n / (GLANCE - 1)]).collect();
     let mut new = 0;
     if DB::familiar(tx, account, &glance).await.map_err(&at)?.there == 0 {
-        new = DB::add(tx, account, &rows, now).await.map_err(&at)?;
+        new = DB::add(tx, &rows, now).await.map_err(&at)?;
         if new == rows.len() as u64 {
             return Ok(Written { new, changed: 0 });
         }
@@ -61,21 +61,55 @@ async fn messages<DB: Dialect>(
     }
     let mut there = DB::there(tx, account, &rows).await.map_err(&at)?;
     let missing: Vec<&Row> = rows.iter().copied().filter(|row| !there.contains_key(&row.key)).collect();
-    let added = DB::add(tx, account, &missing, now).await.map_err(&at)?;
+    let mut added = DB::add(tx, &missing, now).await.map_err(&at)?;
     if added < missing.len() as u64 {
         // Another commit, of a stream that overlaps with this one, has added some of them since they were looked for.
-        let since = DB::there(tx, account, &missing).await.map_err(&at)?;
-        expect(WHAT, since.len() as u64, missing.len())?;
-        there.extend(since);
+        there.extend(DB::there(tx, account, &missing).await.map_err(&at)?);
+        for row in missing.into_iter().filter(|row| !there.contains_key(&row.key)).collect::<Vec<_>>() {
+            match squeeze_in::<DB>(tx, account, row, now).await? {
+                Some(known) => drop(there.insert(row.key, known)),
+                None => added += 1,
+            }
+        }
     }
     let learned = rows.iter().filter_map(|row| Some((row.key, row.learned(*there.get(&row.key)?)?)));
     let learned: Vec<(Key, Mutable)> = learned.collect();
-    let changed = DB::learn(tx, account, &learned).await.map_err(&at)?;
+    let changed = DB::learn(tx, &learned).await.map_err(&at)?;
     expect(WHAT, changed, learned.len())?;
     Ok(Written { new: new + added, changed })
 }
 
-fn expect(what: &'static str, affected: u64, wanted: usize) -> Result<(), StoreError> {
+/// How often a free slot may be snatched away by another commit before that is a fault.
+const SNATCHES: u32 = 16;
+
+/// Adds a message in whose slot another lies, in the next free one; answers with how it is there if it is already. That
+/// two messages of a recipient's millisecond share 32 bits of their hashes is rare, or somebody's mischief.
+async fn squeeze_in<DB: Dialect>(
+    tx: &mut DB::Connection,
+    account: i64,
+    row: &Row<'_>,
+    now: Millis,
+) -> Result<Option<Mutable>, StoreError> {
+    const WHAT: &str = "crowded messages";
+    let at = StoreError::at(WHAT);
+    for _ in 0..SNATCHES {
+        let crowd = DB::crowd(tx, row.key.0, row.key.1).await.map_err(&at)?;
+        if let Some((.., known)) = crowd.iter().find(|(owner, key, _)| (*owner, *key) == (account, row.key)) {
+            return Ok(Some(*known));
+        }
+        let taken: BTreeSet<i32> = crowd.iter().map(|(.., known)| known.slot).collect();
+        let mut row = row.clone();
+        while taken.contains(&row.slot) {
+            row.slot = row.slot.wrapping_add(1);
+        }
+        if DB::add(tx, &[&row], now).await.map_err(&at)? == 1 {
+            return Ok(None);
+        }
+    }
+    Err(StoreError::Inconsistent { what: WHAT, fault: "no slot stays free".to_owned() })
+}
+
+pub(super) fn expect(what: &'static str, affected: u64, wanted: usize) -> Result<(), StoreError> {
     if affected == wanted as u64 {
         return Ok(());
     }
@@ -107,61 +141,4 @@ pub(super) async fn quarantine_row<DB: Dialect>(
     let (reason, raw) = ((&row.reason).into(), (&row.raw).into());
     DB::execute(tx, sql::QUARANTINE, &[account.into(), hash.into(), stream.into(), from, to, found_at, reason, raw])
         .await
-}
-
-/// Writes the ledger row, or lengthens the one before it. A window of which another process has sealed a part in the
-/// meantime is left alone: its messages are in the archive, and the plan of the next pass sees what is left.
-async fn seal<DB: Dialect>(
-    tx: &mut DB::Connection,
-    stream: StreamId,
-    seal: &Seal,
-    now: Millis,
-) -> Result<(), StoreError> {
-    const WHAT: &str = "seal";
-    let (from, to) = (seal.window.from().0, seal.window.to().0);
-    let before = DB::fetch(tx, sql::NEIGHBOUR, &[stream.0.into(), to.into()]).await.map_err(StoreError::at(WHAT))?;
-    let before = before.into_iter().next();
-    if let Some(before) = &before
-        && int::<DB>(before, "to_s")? > from
-    {
-        tracing::debug!(window = %seal.window, "sealed by another process meanwhile");
-        return Ok(());
-    }
-    let joined = match &before {
-        Some(before) if joins::<DB>(before, seal)? => Some(int::<DB>(before, "from_s")?),
-        _ => None,
-    };
-    let affected = if let Some(first) = joined {
-        let (messages, counted) = (seal.messages.into(), counted(seal));
-        let args = [stream.0.into(), first.into(), to.into(), messages, counted, now.0.into()];
-        DB::execute(tx, sql::SEAL_ON, &args).await
-    } else {
-        seal_row::<DB>(tx, stream.0, seal, now).await
-    };
-    expect(WHAT, affected.map_err(StoreError::at(WHAT))?, 1)
-}
-
-/// A ledger row by itself.
-pub(super) async fn seal_row<DB: Dialect>(
-    tx: &mut DB::Connection,
-    stream: i64,
-    seal: &Seal,
-    sealed_at: Millis,
-) -> Driver<u64> {
-    let [from, to] = [seal.window.from().0, seal.window.to().0].map(Into::into);
-    let (messages, doubt) = (seal.messages.into(), seal.doubt.as_deref().into());
-    DB::execute(tx, sql::SEAL, &[stream.into(), from, to, messages, counted(seal), doubt, sealed_at.0.into()]).await
-}
-
-fn counted(seal: &Seal) -> Arg<'static> {
-    Arg::Int(seal.provider_count.map(|count| i64::try_from(count).unwrap_or(i64::MAX)))
-}
-
-/// Whether a new window is short enough to be kept as one row with the window before it.
-fn joins<DB: Dialect>(before: &DB::Row, seal: &Seal) -> Result<bool, StoreError> {
-    let touches = int::<DB>(before, "to_s")? == seal.window.from().0;
-    let certain = text::<DB>(before, "doubt")?.is_none() && seal.doubt.is_none();
-    let counted = maybe_int::<DB>(before, "provider_count")?.is_some() == seal.provider_count.is_some();
-    let messages = u64::try_from(int::<DB>(before, "messages")?).unwrap_or(0) + seal.messages;
-    Ok(touches && certain && counted && messages <= JOINED_MESSAGES)
 }

@@ -85,23 +85,31 @@ impl AccountSync {
         stop: &CancellationToken,
     ) -> Result<PassReport, StoreError> {
         let requests_before = self.provider.requests();
-        let known = self.place.take();
-        let mut place = match known {
-            // Where another may have worked on it in between, nothing that was known is relied upon.
-            Some(place) if self.lease(place.account).await? == Lease::Kept => place,
-            _ => match self.introduce(stop).await? {
-                Ok(place) => place,
-                Err(failure) => {
-                    let tally = Tally { requests: self.provider.requests() - requests_before, ..Tally::default() };
-                    return Ok(self.report(tally, u64::MAX, Some(failure)));
-                }
-            },
+        let mut place = match self.place(stop).await? {
+            Ok(place) => place,
+            Err(failure) => {
+                let tally = Tally { requests: self.provider.requests() - requests_before, ..Tally::default() };
+                return Ok(self.report(tally, u64::MAX, Some(failure)));
+            }
         };
         let report = self.round(&mut place, requests_before, why, bounds, stop).await?;
         // After a failure of the database the place is looked up anew: a server that took over from another may not
         // have heard of it.
-        self.place = Some(place);
+        self.keep(place);
         Ok(report)
+    }
+
+    /// The account's place in the archive, to be given back with [`Self::keep`].
+    pub(super) async fn place(&mut self, stop: &CancellationToken) -> Result<Result<Place, ProviderError>, StoreError> {
+        match self.place.take() {
+            // Where another may have worked on it in between, nothing that was known is relied upon.
+            Some(place) if self.lease(place.account).await? == Lease::Kept => Ok(Ok(place)),
+            _ => self.introduce(stop).await,
+        }
+    }
+
+    pub(super) fn keep(&mut self, place: Place) {
+        self.place = Some(place);
     }
 
     /// Finds the account's place in the archive, and learns what time it is at the provider: a history that is wanted
@@ -210,7 +218,7 @@ impl AccountSync {
     }
 
     /// The provider's retention edge, where it has one.
-    fn horizon(&self) -> Option<Second> {
+    pub(super) fn horizon(&self) -> Option<Second> {
         let retention = self.provider.account().retention?;
         Some(self.provider.now().second().minus(retention).plus(-CLOCK_DOUBT_S))
     }
@@ -252,7 +260,7 @@ impl AccountSync {
     }
 
     /// Puts a pause on record, if the failure asks for one or the provider did.
-    async fn note_failure(&self, account: AccountId, failure: &ProviderError) -> Result<(), StoreError> {
+    pub(super) async fn note_failure(&self, account: AccountId, failure: &ProviderError) -> Result<(), StoreError> {
         let name = &self.provider.account().name;
         if failure.advice() == Advice::Park {
             tracing::error!(account = name, error = %failure, hint = failure.hint(), "account parked");
@@ -280,7 +288,7 @@ impl AccountSync {
         failure: &ProviderError,
     ) -> Result<(), StoreError> {
         let id = place.streams[stream].0;
-        let (account, stream) = (&self.provider.account().name, &self.provider.streams()[stream]);
+        let (account, stream) = (&self.provider.account().name, &self.provider.streams()[stream].key);
         tracing::warn!(account, stream, error = %failure, hint = failure.hint(), "left for the next pass");
         place.well.remove(&id);
         let trouble = Trouble { error: failure.to_string(), hint: failure.hint().to_owned() };

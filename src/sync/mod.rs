@@ -6,9 +6,11 @@
 //! plan after a crash is the plan before it.
 
 mod account;
+mod evidence;
 mod pass;
 pub mod planner;
 pub mod progress;
+mod repair;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +24,7 @@ use crate::provider::{Provider, ProviderError};
 use crate::store::{Store, StoreError, Tally, this_process};
 pub use account::AccountSync;
 use progress::Progress;
+pub use repair::Mended;
 
 /// Windows of an account under way at once: enough that neither latency nor "in progress" leaves the budget idle.
 const IN_FLIGHT: usize = 8;

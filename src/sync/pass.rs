@@ -1,27 +1,34 @@
 //! One round over an account's streams: windows in flight on one side, commits on the other.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::panic::resume_unwind;
+use std::sync::Arc;
 
-use futures_util::future::{BoxFuture, FutureExt, OptionFuture};
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::account::{AccountSync, Place};
 use super::planner::{Job, Plan};
 use super::{GRACE, IN_FLIGHT, PASS, TARGET, TARGET_BYTES};
-use crate::domain::identity::identify;
+use crate::domain::identity::{Identified, identify};
+use crate::domain::time::Millis;
+use crate::domain::window::Window;
 use crate::provider::{Advice, Fetched, Provider, ProviderError, Survey};
-use crate::store::{Commit, Seal, StoreError, Tally, Written};
+use crate::store::{Commit, Seal, Store, StoreError, Tally, Written};
 
 /// What became of a job.
 enum Outcome {
-    Fetched(Fetched),
-    Split { count: u64, pieces: Vec<Job> },
+    /// The messages have been taken out, and are what they were identified as.
+    Fetched(Fetched, Vec<Identified>),
+    Split {
+        count: u64,
+        pieces: Vec<Job>,
+    },
 }
 
-type Working<'a> = FuturesUnordered<BoxFuture<'a, (Job, Result<Outcome, ProviderError>)>>;
-type Committing<'a> = BoxFuture<'a, (Vec<(Job, Commit)>, Result<Vec<Written>, StoreError>)>;
+type Worked = (Job, Result<Outcome, ProviderError>);
+type Committed = (Vec<(Job, Commit)>, Result<Vec<Written>, StoreError>);
 
 /// A pass under way.
 pub(super) struct Pass<'a> {
@@ -30,10 +37,11 @@ pub(super) struct Pass<'a> {
     plan: Plan,
     tally: Tally,
     failure: Option<ProviderError>,
-    /// Fetched, identified and waiting for the commit under way.
+    /// Fetched, identified and waiting for a commit under way.
     ready: Vec<(Job, Commit)>,
-    /// Failures of streams that are not on record yet. While a commit is under way, nothing but its completion may be
-    /// waited for: it may hold the very connection that whatever else is to be written would wait for.
+    /// The times within which each of the commits under way writes.
+    under_way: HashMap<task::Id, Vec<Window>>,
+    /// Failures of streams that are not on record yet.
     troubles: Vec<(usize, ProviderError)>,
     /// Streams that failed in this pass. What else of them is committed does not mean that they are well.
     ill: HashSet<usize>,
@@ -41,18 +49,18 @@ pub(super) struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     pub(super) fn new(account: &'a mut AccountSync, place: &'a mut Place, plan: Plan) -> Self {
-        let (ready, troubles, ill) = (Vec::new(), Vec::new(), HashSet::new());
-        Self { account, place, plan, tally: Tally::default(), failure: None, ready, troubles, ill }
+        let (ready, under_way, troubles, ill) = (Vec::new(), HashMap::new(), Vec::new(), HashSet::new());
+        Self { account, place, plan, tally: Tally::default(), failure: None, ready, under_way, troubles, ill }
     }
 
     /// Works off the plan. Ends when it is empty, when time is up, or, with the windows in hand, after `stop`.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<(Tally, Option<ProviderError>), StoreError> {
         let (provider, store, clock) =
             (self.account.provider.clone(), self.account.store.clone(), self.account.clock.clone());
-        let (provider, store) = (&*provider, &*store);
-        let mut working: Working = FuturesUnordered::new();
-        let mut committing: OptionFuture<Committing> = None.into();
-        let mut committing_now = false;
+        // Tasks of their own, so that answers are read on one core while windows are written on another. All end with
+        // this pass, however that ends.
+        let mut working: JoinSet<Worked> = JoinSet::new();
+        let mut committing: JoinSet<Committed> = JoinSet::new();
         let time_up = Instant::now() + PASS;
         // Never, unless the word to stop comes.
         let mut deadline: Option<Instant> = None;
@@ -60,29 +68,47 @@ impl<'a> Pass<'a> {
             let may_begin = deadline.is_none() && Instant::now() < time_up;
             while may_begin && working.len() + self.ready.len() < IN_FLIGHT {
                 let Some(job) = self.plan.pop() else { break };
-                working.push(work(provider, job, self.target()).boxed());
+                working.spawn(work(provider.clone(), job, self.target()));
             }
-            if !committing_now {
-                self.note_troubles().await?;
+            self.note_troubles().await?;
+            if committing.len() < store.lanes() {
+                let batch = self.apart();
+                if !batch.is_empty() {
+                    let reach = batch.iter().map(|(_, commit)| reach(commit)).collect();
+                    let task = committing.spawn(commit(store.clone(), batch, clock.now()));
+                    self.under_way.insert(task.id(), reach);
+                }
             }
-            if !committing_now && !self.ready.is_empty() {
-                let (batch, now) = (std::mem::take(&mut self.ready), clock.now());
-                committing = Some(commit(store, batch, now).boxed()).into();
-                committing_now = true;
-            }
-            if working.is_empty() && !committing_now {
+            if working.is_empty() && committing.is_empty() {
                 return Ok((self.tally, self.failure));
             }
             tokio::select! {
-                Some((job, outcome)) = working.next(), if !working.is_empty() => self.done(job, outcome),
-                Some((batch, written)) = &mut committing, if committing_now => {
-                    committing_now = false;
+                Some(worked) = working.join_next() => {
+                    let (job, outcome) = ended(worked);
+                    self.done(job, outcome);
+                }
+                Some(committed) = committing.join_next_with_id() => {
+                    let (task, (batch, written)) = ended(committed);
+                    self.under_way.remove(&task);
                     self.committed(batch, written?).await?;
                 }
                 () = stop.cancelled(), if deadline.is_none() => deadline = Some(Instant::now() + GRACE),
-                () = sleep_until(deadline), if deadline.is_some() && !working.is_empty() => working.clear(),
+                () = sleep_until(deadline), if deadline.is_some() && !working.is_empty() => working.shutdown().await,
             }
         }
+    }
+
+    /// Takes what is ready and cannot meet what is being committed: two transactions that add the same messages, of
+    /// streams that overlap, would wait for each other.
+    fn apart(&mut self) -> Vec<(Job, Commit)> {
+        let busy: Vec<Window> = self.under_way.values().flatten().copied().collect();
+        let meets = |(_, commit): &(Job, Commit)| {
+            let reach = reach(commit);
+            busy.iter().any(|busy| busy.intersect(reach).is_some())
+        };
+        let (met, apart) = std::mem::take(&mut self.ready).into_iter().partition(meets);
+        self.ready = met;
+        apart
     }
 
     /// How many messages a window should hold.
@@ -98,9 +124,9 @@ impl<'a> Pass<'a> {
                     self.plan.push(piece);
                 }
             }
-            Ok(Outcome::Fetched(fetched)) => {
-                self.expect(job, fetched.messages.len() as u64);
-                let commit = self.commit_of(job, fetched);
+            Ok(Outcome::Fetched(fetched, messages)) => {
+                self.expect(job, messages.len() as u64);
+                let commit = self.commit_of(job, fetched, messages);
                 self.ready.push((job, commit));
             }
             Err(failure) => self.failed(job, failure),
@@ -138,8 +164,8 @@ impl<'a> Pass<'a> {
 
     /// The window as it goes into the archive. Only what is settled is sealed; and where the provider contradicts
     /// itself about a window that is not all settled, its settled part is read again by itself.
-    fn commit_of(&mut self, job: Job, fetched: Fetched) -> Commit {
-        let Fetched { messages, unreadable, provider_count, as_of, doubt } = fetched;
+    fn commit_of(&mut self, job: Job, fetched: Fetched, messages: Vec<Identified>) -> Commit {
+        let Fetched { unreadable, provider_count, as_of, doubt, .. } = fetched;
         self.learn_size(&messages);
         let settled = job.range.before(as_of.second().minus(self.account.provider.account().settle));
         let seal = match settled {
@@ -150,17 +176,18 @@ impl<'a> Pass<'a> {
             settled => settled,
         };
         let seal = seal.map(|window| {
-            let inside = messages.iter().filter(|message| window.contains(message.sent_at)).count() as u64;
+            let inside = messages.iter().filter(|known| window.contains(known.message.sent_at)).count() as u64;
             // The pages added up: what lies in the settled part is what the provider counted there.
             let provider_count = if window == job.range { provider_count } else { provider_count.map(|_| inside) };
-            Seal { window, messages: inside, provider_count, doubt }
+            let scope = self.account.provider.streams()[job.stream].scope.clone();
+            Seal { window, scope, provider_count, doubt, replaces: false }
         });
         let (stream, account) = (self.place.streams[job.stream].0, self.place.account);
-        Commit { account, stream, window: job.range, seal, messages: identify(messages), unreadable }
+        Commit { account, stream, window: job.range, seal, messages, unreadable }
     }
 
-    fn learn_size(&mut self, messages: &[crate::domain::message::Message]) {
-        let bytes: u64 = messages.iter().map(|message| message.payload.bytes.len() as u64).sum();
+    fn learn_size(&mut self, messages: &[Identified]) {
+        let bytes: u64 = messages.iter().map(|known| known.message.payload.bytes.len() as u64).sum();
         if let Some(mean) = bytes.checked_div(messages.len() as u64) {
             let known = &mut self.account.payload_size;
             *known = if mean > *known { mean } else { (*known * 7 + mean) / 8 };
@@ -183,7 +210,7 @@ impl<'a> Pass<'a> {
 
     fn report(&self, job: Job, commit: &Commit, written: Written) {
         let account = &self.account.provider.account().name;
-        let stream = &self.account.provider.streams()[job.stream];
+        let stream = &self.account.provider.streams()[job.stream].key;
         let window = commit.window;
         if let Some(doubt) = commit.seal.as_ref().and_then(|seal| seal.doubt.as_ref()) {
             tracing::warn!(account, stream, %window, doubt, "sealed as suspect");
@@ -197,28 +224,40 @@ impl<'a> Pass<'a> {
 }
 
 /// Surveys a range, and fetches it if it is one window's worth.
-async fn work(provider: &dyn Provider, job: Job, target: u64) -> (Job, Result<Outcome, ProviderError>) {
+async fn work(provider: Arc<dyn Provider>, job: Job, target: u64) -> Worked {
     let outcome = async {
-        match provider.survey(job.stream, job.range, target).await? {
-            Survey::Done(fetched) => Ok(Outcome::Fetched(fetched)),
-            Survey::Sized(count) => provider.fetch(job.stream, job.range, count).await.map(Outcome::Fetched),
+        let mut fetched = match provider.survey(job.stream, job.range, target).await? {
+            Survey::Done(fetched) => fetched,
+            Survey::Sized(count) => provider.fetch(job.stream, job.range, count).await?,
             Survey::Split { count, cuts } => {
                 let pieces = job.range.cut_at(&cuts).into_iter();
-                Ok(Outcome::Split { count, pieces: pieces.map(|range| Job { range, is_piece: true, ..job }).collect() })
+                let pieces = pieces.map(|range| Job { range, is_piece: true, ..job }).collect();
+                return Ok(Outcome::Split { count, pieces });
             }
-        }
+        };
+        let messages = identify(std::mem::take(&mut fetched.messages));
+        Ok(Outcome::Fetched(fetched, messages))
     };
     (job, outcome.await)
 }
 
-async fn commit(
-    store: &dyn crate::store::Store,
-    batch: Vec<(Job, Commit)>,
-    now: crate::domain::time::Millis,
-) -> (Vec<(Job, Commit)>, Result<Vec<Written>, StoreError>) {
+async fn commit(store: Arc<dyn Store>, batch: Vec<(Job, Commit)>, now: Millis) -> Committed {
     let (jobs, commits): (Vec<Job>, Vec<Commit>) = batch.into_iter().unzip();
     let written = store.commit(&commits, now).await;
     (jobs.into_iter().zip(commits).collect(), written)
+}
+
+/// The time within which a commit writes: its window, and messages that came with it from elsewhere.
+fn reach(commit: &Commit) -> Window {
+    let times = || commit.messages.iter().map(|known| known.message.sent_at.second());
+    let from = times().min().map_or(commit.window.from(), |first| first.min(commit.window.from()));
+    let to = times().max().map_or(commit.window.to(), |last| last.plus(1).max(commit.window.to()));
+    Window::new(from, to).unwrap_or(commit.window)
+}
+
+/// What a task came to. None is aborted while it is waited for: one without a result has panicked.
+fn ended<T>(task: Result<T, JoinError>) -> T {
+    task.unwrap_or_else(|panic| resume_unwind(panic.into_panic()))
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

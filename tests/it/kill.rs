@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use backscroll::domain::clock::{Clock, SystemClock};
-use backscroll::provider::agora::{Agora, Credentials, Stream};
+use backscroll::provider::agora::{self, Agora, Credentials};
 use backscroll::provider::http::Http;
 use backscroll::provider::web3mq::{Identity, Key, Web3mq};
 use backscroll::provider::{Account, Provider};
@@ -32,7 +32,7 @@ pub(crate) fn providers(bed: &Bed, clock: &Arc<dyn Clock>, settle: Duration) -> 
     let credentials =
         Credentials::Basic { customer_id: CUSTOMER_ID.to_owned(), customer_secret: CUSTOMER_SECRET.into() };
     let streams = bed.world().agora_streams("sandbox").into_iter();
-    let streams = streams.map(|stream| Stream { source: stream.source, destination: stream.destination }).collect();
+    let streams = streams.map(|stream| agora::stream(stream.source, stream.destination)).collect();
     let account_of_agora =
         Account { since: Some(SystemClock.now().minus(Duration::from_hours(200))), ..account("sandbox", "agora") };
     let agora = Agora::new(account_of_agora, http("sandbox"), &base, "sandbox", credentials, streams, [].into());

@@ -7,6 +7,7 @@ use backscroll::domain::identity::identify;
 use backscroll::domain::message::{
     Conversation, ConversationKind, Delivery, Encoding, Message, Payload, Status, Unreadable,
 };
+use backscroll::domain::stream::{Scope, Stream};
 use backscroll::domain::time::{Millis, Second};
 use backscroll::domain::window::Window;
 use backscroll::store::{
@@ -51,10 +52,14 @@ macro_rules! on_every_database {
     };
 }
 
+mod ledger;
+
 on_every_database! {
     a_commit_is_all_or_nothing,
     committing_again_changes_nothing,
     equals_in_one_batch_are_as_many_as_one_window_has,
+    messages_whose_places_in_the_index_meet_are_all_kept,
+    a_window_of_which_a_part_is_there_is_completed,
     a_status_moves_forward_only,
     a_message_is_filed_anew_once_it_is_known_to_be_for_a_peer,
     a_conversation_becomes_a_channel_once_it_is_known_to_be_one,
@@ -93,8 +98,7 @@ impl Shelf {
 
     fn window(&self, from: i64, to: i64, messages: Vec<Message>) -> Commit {
         let window = window(from, to);
-        let seal =
-            Seal { window, messages: messages.len() as u64, provider_count: Some(messages.len() as u64), doubt: None };
+        let seal = seal(window, Some(messages.len() as u64));
         let messages = identify(messages);
         Commit {
             account: self.account,
@@ -139,7 +143,7 @@ async fn open(path: &Path) -> SqliteStore {
 }
 
 async fn register(store: &dyn Store, streams: &[&str], since: Option<i64>, horizon: Option<i64>) -> Registered {
-    let streams: Vec<String> = streams.iter().map(|&key| key.to_owned()).collect();
+    let streams: Vec<Stream> = streams.iter().map(|&key| Stream { key: key.to_owned(), scope: scope(key) }).collect();
     let (since, horizon) = (since.map(Second), horizon.map(Second));
     let account = NewAccount { name: "shop", provider: "agora", streams: Some(&streams), since, horizon };
     store.register(&account).await.unwrap()
@@ -147,6 +151,21 @@ async fn register(store: &dyn Store, streams: &[&str], since: Option<i64>, horiz
 
 fn window(from: i64, to: i64) -> Window {
     Window::new(Second(from), Second(to)).unwrap()
+}
+
+/// What `destination=lobby` is about.
+fn scope(key: &str) -> Scope {
+    let (part, name) = key.split_once('=').unwrap();
+    let name = Some(name.to_owned());
+    match part {
+        "destination" => Scope { recipient: name, ..Scope::default() },
+        "source" => Scope { sender: name, ..Scope::default() },
+        _ => Scope { conversation: name, ..Scope::default() },
+    }
+}
+
+fn seal(window: Window, provider_count: Option<u64>) -> Seal {
+    Seal { window, scope: scope("destination=lobby"), provider_count, doubt: None, replaces: false }
 }
 
 fn message(ms: i64, text: &str) -> Message {
@@ -204,6 +223,45 @@ async fn equals_in_one_batch_are_as_many_as_one_window_has(shelf: Shelf) {
     let other = Commit { stream: shelf.streams[1], ..shelf.window(0, 100, [two(), two()[..1].to_vec()].concat()) };
     let written = shelf.commit(&[shelf.window(0, 100, two()), other]).await;
     assert_eq!(written, [Written { new: 2, changed: 0 }, Written { new: 1, changed: 0 }]);
+}
+
+/// Somebody may take pains to find messages whose hashes begin alike.
+async fn messages_whose_places_in_the_index_meet_are_all_kept(shelf: Shelf) {
+    let meeting = |texts: &[&str], status: Option<Status>| {
+        let status = status.map(|status| Delivery { status, at: None });
+        let messages = texts.iter().map(|text| Message { status, ..message(10_000, text) }).collect();
+        let mut window = shelf.window(0, 100, messages);
+        for known in &mut window.messages {
+            known.fingerprint.0[..4].copy_from_slice(&[1, 2, 3, 4]);
+        }
+        window
+    };
+    let many: Vec<String> = (0..80).map(|n| n.to_string()).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert_eq!(shelf.commit(&[meeting(&many[..2], None)]).await, [Written { new: 2, changed: 0 }]);
+    assert_eq!(shelf.commit(&[meeting(&many, None)]).await, [Written { new: 78, changed: 0 }]);
+    assert_eq!(shelf.commit(&[meeting(&many, None)]).await, [Written::default()]);
+    assert_eq!(shelf.commit(&[meeting(&many, Some(Status::Read))]).await, [Written { new: 0, changed: 80 }]);
+    let distinct = "SELECT count(DISTINCT body) FROM archive WHERE status = 'read'";
+    assert_eq!((shelf.number(distinct).await, shelf.number("SELECT count(*) FROM archive").await), (80, 80));
+}
+
+/// Whatever part of it is there: the first glance may see only what is there, or only what is not.
+async fn a_window_of_which_a_part_is_there_is_completed(shelf: Shelf) {
+    let all: Vec<Message> = (0..100).map(|n| message(10_000 + n * 100, &n.to_string())).collect();
+    let part = |keep: fn(i64) -> bool, base: i64| {
+        let messages = (0..).zip(&all).filter(|(n, _)| keep(*n));
+        let messages = messages.map(|(_, m)| Message { sent_at: Millis(m.sent_at.0 + base), ..m.clone() }).collect();
+        shelf.window(base / 1000, base / 1000 + 100, messages)
+    };
+    let parts: [fn(i64) -> bool; 4] = [|n| n < 50, |n| n == 57, |n| n % 33 == 0, |n| n % 33 != 0];
+    for (base, keep) in (0..).step_by(1_000_000).zip(parts) {
+        let first = shelf.commit(&[part(keep, base)]).await[0].new;
+        assert!(first > 0 && first < 100);
+        let rest = shelf.commit(&[part(|_| true, base)]).await;
+        assert_eq!(rest, [Written { new: 100 - first, changed: 0 }]);
+    }
+    assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 400);
 }
 
 async fn a_status_moves_forward_only(shelf: Shelf) {
@@ -276,9 +334,10 @@ async fn what_another_process_sealed_meanwhile_is_left_as_it_is(shelf: Shelf) {
 }
 
 async fn short_neighbours_share_a_ledger_row_and_others_do_not(shelf: Shelf) {
-    let seal = |from, to, messages, provider_count, doubt: Option<&str>| {
-        let seal = Seal { window: window(from, to), messages, provider_count, doubt: doubt.map(str::to_owned) };
-        Commit { seal: Some(seal), ..shelf.window(from, to, vec![]) }
+    let seal = |from: i64, to, messages: i64, provider_count, doubt: Option<&str>| {
+        let messages = (0..messages).map(|n| message(from * 1000 + n, "hi")).collect();
+        let seal = Seal { doubt: doubt.map(str::to_owned), ..seal(window(from, to), provider_count) };
+        Commit { seal: Some(seal), ..shelf.window(from, to, messages) }
     };
     shelf
         .commit(&[
@@ -443,7 +502,7 @@ async fn two_stores_of_one_file_take_turns() {
     let known = register(&one, &["source=alice"], None, None).await;
     let batch = |n: i64| {
         let window = window(n * 10, n * 10 + 10);
-        let seal = Some(Seal { window, messages: 1, provider_count: Some(1), doubt: None });
+        let seal = Some(seal(window, Some(1)));
         let from = Message { sender: format!("user {n}"), ..message(n * 10_000, "hi") };
         let messages = identify(vec![from]);
         [Commit { account: known.account, stream: known.streams[0].0, window, seal, messages, unreadable: vec![] }]

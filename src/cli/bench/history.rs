@@ -2,6 +2,7 @@
 
 use crate::domain::identity::identify;
 use crate::domain::message::{Conversation, ConversationKind, Encoding, Message, Payload};
+use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 use crate::store::{AccountId, Commit, Seal, StreamId};
@@ -35,10 +36,16 @@ pub(super) fn sender(number: usize) -> String {
     format!("user-{number:02}")
 }
 
-/// The key of the stream that follows a conversation, and of another that brings the same messages again.
-pub(super) fn streams() -> Vec<String> {
-    let keys = |prefix: &str| (0..CONVERSATIONS).map(|n| format!("{prefix}={}", conversation(n))).collect::<Vec<_>>();
-    [keys("destination"), keys("again")].concat()
+/// The streams that follow the conversations, and others that bring the same messages again.
+pub(super) fn streams() -> Vec<Stream> {
+    let streams = |prefix: &'static str| {
+        (0..CONVERSATIONS).map(move |n| Stream { key: format!("{prefix}={}", conversation(n)), scope: scope(n) })
+    };
+    streams("destination").chain(streams("again")).collect()
+}
+
+fn scope(number: usize) -> Scope {
+    Scope { recipient: Some(conversation(number)), ..Scope::default() }
 }
 
 /// Window number `n`, and all that was said in it: the conversations take turns.
@@ -48,7 +55,8 @@ pub(super) fn window(n: usize, account: AccountId, stream: StreamId) -> Commit {
     // From and to differ.
     let window = Window::new(from, from.plus(WINDOW_S)).unwrap_or_else(|| unreachable!("windows have a length"));
     let count = messages.len() as u64;
-    let seal = Seal { window, messages: count, provider_count: Some(count), doubt: None };
+    let scope = scope(n % CONVERSATIONS);
+    let seal = Seal { window, scope, provider_count: Some(count), doubt: None, replaces: false };
     Commit { account, stream, window, seal: Some(seal), messages: identify(messages), unreadable: Vec::new() }
 }
 

@@ -22,6 +22,7 @@ use super::error::ProviderError;
 use super::http::{Answer, Http, Request};
 use super::{Account, Fetched, Provider, Survey, pieces};
 use crate::domain::message::{Conversation, ConversationKind, Message};
+use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 pub use auth::{Credentials, Token};
@@ -43,20 +44,13 @@ const MARGIN: Duration = Duration::from_secs(1);
 /// Pages of one window under way at once.
 const PAGES_AT_ONCE: usize = 24;
 
-/// A filter of the history API: at least one of the two is given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stream {
-    pub source: Option<String>,
-    pub destination: Option<String>,
-}
-
-impl Stream {
-    /// The name of the stream in the archive: `source=alice&destination=bob`.
-    pub fn key(&self) -> String {
-        let part = |name: &str, value: &Option<String>| value.as_ref().map(|v| format!("{name}={v}"));
-        let parts = [part("source", &self.source), part("destination", &self.destination)];
-        parts.into_iter().flatten().collect::<Vec<_>>().join("&")
-    }
+/// The stream of a filter of the history API, by the name that the archive has for it: `source=alice&destination=bob`.
+/// At least one of the two is given.
+pub fn stream(source: Option<String>, destination: Option<String>) -> Stream {
+    let part = |name: &str, value: &Option<String>| value.as_ref().map(|v| format!("{name}={v}"));
+    let parts = [part("source", &source), part("destination", &destination)];
+    let key = parts.into_iter().flatten().collect::<Vec<_>>().join("&");
+    Stream { key, scope: Scope { sender: source, recipient: destination, conversation: None } }
 }
 
 /// An Agora project.
@@ -68,7 +62,6 @@ pub struct Agora {
     /// `https://api.agora.io/dev/v2/project/<appid>`: what `~` stands for.
     project: Url,
     streams: Vec<Stream>,
-    keys: Vec<String>,
     /// What the configuration says of names whose messages do not say it themselves.
     kinds: HashMap<String, ConversationKind>,
     readiness: Readiness,
@@ -90,8 +83,7 @@ impl Agora {
         if let Ok(mut path) = project.path_segments_mut() {
             path.pop_if_empty().extend(["dev", "v2", "project", app_id]);
         }
-        let keys = streams.iter().map(Stream::key).collect();
-        Self { account, http, credentials, project, streams, keys, kinds, readiness: Readiness::new() }
+        Self { account, http, credentials, project, streams, kinds, readiness: Readiness::new() }
     }
 
     /// Sends a request, and once more if the credentials were refused and new ones have been left for us.
@@ -130,7 +122,7 @@ impl Agora {
     async fn count(&self, stream: &Stream, padded: Window) -> Result<u64, ProviderError> {
         const WHAT: &str = "count";
         let mut url = self.history("count");
-        for (name, value) in [("source", &stream.source), ("destination", &stream.destination)] {
+        for (name, value) in [("source", &stream.scope.sender), ("destination", &stream.scope.recipient)] {
             append(&mut url, name, value.as_deref());
         }
         append(&mut url, "start_time", Some(&padded.from().to_string()));
@@ -180,8 +172,8 @@ impl Agora {
     ) -> Result<(Url, Instant), ProviderError> {
         const WHAT: &str = "query";
         let filter = Filter {
-            source: stream.source.as_deref(),
-            destination: stream.destination.as_deref(),
+            source: stream.scope.sender.as_deref(),
+            destination: stream.scope.recipient.as_deref(),
             start_time: Time(padded.from()),
             end_time: Time(padded.to()),
         };
@@ -292,8 +284,8 @@ impl Provider for Agora {
         &self.account
     }
 
-    fn streams(&self) -> &[String] {
-        &self.keys
+    fn streams(&self) -> &[Stream] {
+        &self.streams
     }
 
     async fn survey(&self, stream: usize, range: Window, target: u64) -> Result<Survey, ProviderError> {
@@ -335,7 +327,7 @@ impl Provider for Agora {
     async fn check(&self) -> Result<(), ProviderError> {
         let now = self.now().second();
         let Some(window) = Window::new(now.minus(Duration::from_secs(1)), now) else { return Ok(()) };
-        let anyone = Stream { source: None, destination: Some("backscroll".to_owned()) };
+        let anyone = self::stream(None, Some("backscroll".to_owned()));
         self.count(self.streams.first().unwrap_or(&anyone), window).await.map(|_| ())
     }
 

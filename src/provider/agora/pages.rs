@@ -3,8 +3,8 @@
 
 use std::collections::HashSet;
 
-use super::Stream;
 use super::wire::Item;
+use crate::domain::stream::Stream;
 use crate::domain::window::Window;
 
 /// What is wrong with the pages of a window of which the provider counted `count` messages; nothing if they add up,
@@ -24,7 +24,9 @@ pub(super) fn fault(pages: &[Vec<Item>], count: u64) -> Option<String> {
 pub(super) fn belong(page: &[Item], stream: &Stream, bounds: Window) -> bool {
     let is = |wanted: &Option<String>, name: &str| wanted.as_ref().is_none_or(|wanted| wanted == name);
     page.iter().flatten().all(|sent| {
-        is(&stream.source, &sent.source) && is(&stream.destination, &sent.destination) && bounds.contains(sent.at)
+        is(&stream.scope.sender, &sent.source)
+            && is(&stream.scope.recipient, &sent.destination)
+            && bounds.contains(sent.at)
     })
 }
 
@@ -89,9 +91,8 @@ mod tests {
     #[test]
     fn the_answer_to_another_request_is_told_by_its_names_and_times() {
         let bounds = Window::new(Second(0), Second(10)).unwrap();
-        let stream = |source: Option<&str>, destination: Option<&str>| Stream {
-            source: source.map(str::to_owned),
-            destination: destination.map(str::to_owned),
+        let stream = |source: Option<&str>, destination: Option<&str>| {
+            crate::provider::agora::stream(source.map(str::to_owned), destination.map(str::to_owned))
         };
         let page = page(&[(0, "x"), (9999, "y")]);
         assert!(belong(&page, &stream(Some("a"), None), bounds));

@@ -19,6 +19,7 @@ use super::error::ProviderError;
 use super::http::{Answer, BadClient, Http, Request};
 use super::{Account, Fetched, Provider, Survey, pieces};
 use crate::domain::message::{Conversation, ConversationKind, Message};
+use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 pub use auth::Key;
@@ -46,7 +47,7 @@ pub struct Web3mq {
     /// What is asked for a page, and no more than the provider has shown to serve.
     page_size: AtomicU64,
     topics: Vec<Topic>,
-    keys: Vec<String>,
+    streams: Vec<Stream>,
 }
 
 /// How an account presents itself.
@@ -81,10 +82,10 @@ impl Web3mq {
                 headers.insert(name, value);
             }
         }
-        let keys = topics.iter().map(|topic| format!("topic={topic}")).collect();
+        let streams = topics.iter().map(|topic| stream(&user, topic)).collect();
         let topics = topics.into_iter().map(Topic::new).collect();
         let page_size = AtomicU64::new(u64::from(page_size.max(1)));
-        Ok(Self { account, http, base: base.clone(), user, key, headers, page_size, topics, keys })
+        Ok(Self { account, http, base: base.clone(), user, key, headers, page_size, topics, streams })
     }
 
     fn page_size(&self) -> u64 {
@@ -157,13 +158,8 @@ impl Web3mq {
     fn message(&self, topic: &Topic, sent: Sent) -> Message {
         // A row's topic is its addressee, which in a chat of two is one's own id for what comes in.
         let recipient = sent.topic.unwrap_or_else(|| topic.name.clone());
-        let conversation = match kind(&topic.name) {
-            ConversationKind::Peer if kind(&recipient) == ConversationKind::Peer => {
-                Conversation::between(&sent.from, &recipient)
-            }
-            ConversationKind::Peer => Conversation::between(&self.user, &topic.name),
-            kind => Conversation::named(kind, &topic.name),
-        };
+        let conversation =
+            conversation(&self.user, &topic.name).unwrap_or_else(|| Conversation::between(&sent.from, &recipient));
         Message {
             sender: sent.from,
             recipient,
@@ -192,6 +188,22 @@ impl Web3mq {
     }
 }
 
+/// The conversation that all of a topic's messages belong to, whatever their rows say. Under the account's own id lies
+/// what came from anybody: there is none.
+fn conversation(user: &str, topic: &str) -> Option<Conversation> {
+    match kind(topic) {
+        ConversationKind::Peer if topic == user => None,
+        ConversationKind::Peer => Some(Conversation::between(user, topic)),
+        kind => Some(Conversation::named(kind, topic)),
+    }
+}
+
+fn stream(user: &str, topic: &str) -> Stream {
+    let conversation = conversation(user, topic).map(|conversation| conversation.name);
+    let recipient = conversation.is_none().then(|| topic.to_owned());
+    Stream { key: format!("topic={topic}"), scope: Scope { conversation, recipient, sender: None } }
+}
+
 /// What a topic id names, by its prefix.
 fn kind(topic: &str) -> ConversationKind {
     match topic.split_once(':') {
@@ -207,8 +219,8 @@ impl Provider for Web3mq {
         &self.account
     }
 
-    fn streams(&self) -> &[String] {
-        &self.keys
+    fn streams(&self) -> &[Stream] {
+        &self.streams
     }
 
     async fn survey(&self, stream: usize, range: Window, target: u64) -> Result<Survey, ProviderError> {

@@ -1,0 +1,171 @@
+//! `backscroll verify`
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::table::{grouped, shown};
+use super::{Failure, Missing, Outcome, accounts, open, open_to_write, say};
+use crate::config::Config;
+use crate::daemon::signals;
+use crate::domain::clock::Clock;
+use crate::proof::manifest::{self, Key, Manifest};
+use crate::proof::{Question, Several, Verdict, verify};
+use crate::store::Store;
+use crate::sync::{Engine, Mended};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Only this account
+    #[arg(long, value_name = "NAME")]
+    account: Option<String>,
+
+    /// Fetches again what differs, as far as the providers still have it
+    #[arg(long)]
+    repair: bool,
+
+    /// Writes what all windows hold to this file, chained and signed, if all agrees
+    #[arg(long, value_name = "FILE", requires = "key")]
+    manifest: Option<PathBuf>,
+
+    /// The key that signs the manifest: a file with the seed of an ed25519 key as 64 hex digits
+    #[arg(long, value_name = "FILE", requires = "manifest")]
+    key: Option<PathBuf>,
+
+    /// Compares the archive with this manifest as well
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+
+    /// Whose signature the manifest must carry, in hex; whoever changed it could have signed it anew
+    #[arg(long, value_name = "HEX", requires = "against")]
+    public_key: Option<String>,
+}
+
+pub(super) async fn carry_out(args: &Args, config: &Config, clock: Arc<dyn Clock>) -> Result<Outcome, Failure> {
+    let account = args.account.as_deref();
+    let key = args.key.as_deref().map(Key::read).transpose()?;
+    let against = args.against.as_deref().map(|path| Manifest::read(path, args.public_key.as_deref())).transpose()?;
+    let store = if args.repair {
+        open_to_write(&config.database.url, Missing::Refuse, &*clock).await?
+    } else {
+        open(&config.database.url, Missing::Refuse).await?
+    };
+    if let Some(wanted) = account
+        && !store.streams().await?.iter().any(|stream| stream.account == wanted)
+    {
+        return Err(Failure::Usage(format!("the archive has no account `{wanted}`")));
+    }
+    if let Some(manifest) = &against {
+        say(format_args!(
+            "The manifest of {} is as {} signed it: {} windows.",
+            manifest.created,
+            manifest.public_key,
+            grouped(manifest.rows)
+        ));
+    }
+    let question = Question { account, manifest: against.as_ref(), stamp: args.repair };
+    let mut verdict = verify(&*store, question).await?;
+    if args.repair && verdict.faults() > 0 {
+        verdict = repair(verdict, question, config, &store, &clock).await?;
+    }
+    say_verdict(&verdict, args.repair);
+    let mut outcome = if verdict.agrees() { Outcome::Good } else { Outcome::Lacking };
+    if let (Some(path), Some(key)) = (&args.manifest, &key) {
+        if verdict.agrees() && verdict.undigested == 0 {
+            let rows = manifest::write(&*store, account, key, clock.now(), path).await?;
+            say(format_args!("{} windows written to {} and signed.", grouped(rows), path.display()));
+        } else {
+            say(format_args!("No manifest was written: it would vouch for what is not proven."));
+            outcome = Outcome::Lacking;
+        }
+    }
+    store.close().await;
+    Ok(outcome)
+}
+
+/// Puts right what differs and looks again, for as long as that makes less of it.
+async fn repair(
+    mut verdict: Verdict,
+    question: Question<'_>,
+    config: &Config,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Verdict, Failure> {
+    let stop = CancellationToken::new();
+    signals::listen(stop.clone())?;
+    let providers = accounts::providers(config, question.account, clock)?;
+    let mut engine = Engine::new(providers, store.clone(), clock);
+    loop {
+        say_findings(&verdict);
+        let mut left = Vec::new();
+        for account in engine.accounts() {
+            let name = account.name().to_owned();
+            let Mended { windows, restored, set_aside, left: here } = account.repair(&verdict, &stop).await?;
+            left.extend(here);
+            if windows > 0 {
+                say(format_args!(
+                    "{name}: {} windows fetched again, {} messages restored, {} set aside in quarantine",
+                    grouped(windows),
+                    grouped(restored),
+                    grouped(set_aside)
+                ));
+            }
+        }
+        let before = verdict.faults();
+        verdict = verify(&**store, question).await?;
+        if verdict.faults() == 0 || verdict.faults() >= before || stop.is_cancelled() {
+            for left in &left {
+                say_lines(left);
+            }
+            return Ok(verdict);
+        }
+    }
+}
+
+fn say_verdict(verdict: &Verdict, repaired: bool) {
+    say_findings(verdict);
+    for (account, stream) in &verdict.unknown {
+        say(format_args!(
+            "{account} {}: was last followed by an earlier version of Backscroll, which did not say which messages are \
+             its own\n  hint: follow it once more",
+            shown(stream)
+        ));
+    }
+    if verdict.undigested > 0 {
+        say(format_args!(
+            "{} windows were sealed by an earlier version of Backscroll: only their counts could be compared\n  hint: \
+             `backscroll verify --repair` gives them a digest",
+            grouped(verdict.undigested)
+        ));
+    }
+    let (messages, windows) = (grouped(verdict.messages), grouped(verdict.windows));
+    if verdict.agrees() {
+        say(format_args!("All agrees: {messages} messages, {windows} windows."));
+        return;
+    }
+    let (differ, changed) = (grouped(verdict.differences.count), grouped(verdict.damaged.count));
+    say(format_args!(
+        "NOT all agrees: of {windows} windows {differ} differ, of {messages} messages {changed} were changed."
+    ));
+    if !repaired {
+        say("  hint: `backscroll verify --repair` fetches again what the providers still have");
+    }
+}
+
+fn say_findings(verdict: &Verdict) {
+    say_several(&verdict.differences);
+    say_several(&verdict.damaged);
+}
+
+fn say_several<T: std::fmt::Display>(several: &Several<T>) {
+    several.named.iter().for_each(|one| say_lines(&one.to_string()));
+    if several.unnamed() > 0 {
+        say(format_args!("… and {} more", grouped(several.unnamed())));
+    }
+}
+
+/// Names may hold anything; the lines are ours.
+fn say_lines(text: &str) {
+    text.lines().for_each(|line| say(shown(line)));
+}

@@ -1,0 +1,72 @@
+//! Streams: the series that a provider can be asked for, and which messages each is made of.
+
+use super::message::Message;
+
+/// A stream of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// What the archive calls it: `destination=lobby`. Unique within the account.
+    pub key: String,
+    pub scope: Scope,
+}
+
+/// Which of an account's messages belong to a stream: those of which every part that is given here is so. At least
+/// one is given.
+///
+/// A key cannot be read back into this, for names may hold whatever separates its parts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Scope {
+    pub sender: Option<String>,
+    pub recipient: Option<String>,
+    /// The conversation's name.
+    pub conversation: Option<String>,
+}
+
+impl Scope {
+    pub fn holds(&self, message: &Message) -> bool {
+        let is = |wanted: &Option<String>, name: &str| wanted.as_deref().is_none_or(|wanted| wanted == name);
+        is(&self.sender, &message.sender)
+            && is(&self.recipient, &message.recipient)
+            && is(&self.conversation, &message.conversation.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::message::{Conversation, Encoding, Payload};
+    use crate::domain::time::Millis;
+
+    #[test]
+    fn a_message_belongs_where_every_part_that_is_given_agrees() {
+        let message = Message {
+            sender: "alice".into(),
+            recipient: "bob".into(),
+            sent_at: Millis(0),
+            payload: Payload { bytes: vec![], encoding: Encoding::Utf8 },
+            conversation: Conversation::between("alice", "bob"),
+            provider_id: None,
+            message_type: None,
+            payload_type: None,
+            cipher_suite: None,
+            status: None,
+            extra: None,
+        };
+        let scope = |sender: &str, recipient: &str, conversation: &str| {
+            let part = |name: &str| (!name.is_empty()).then(|| name.to_owned());
+            Scope { sender: part(sender), recipient: part(recipient), conversation: part(conversation) }
+        };
+        for (parts, holds) in [
+            (["alice", "", ""], true),
+            (["bob", "", ""], false),
+            (["", "bob", ""], true),
+            (["alice", "bob", ""], true),
+            (["alice", "carol", ""], false),
+            (["", "", "alice/bob"], true),
+            (["", "", "bob"], false),
+        ] {
+            let [sender, recipient, conversation] = parts;
+            assert_eq!(scope(sender, recipient, conversation).holds(&message), holds, "{parts:?}");
+        }
+    }
+}
