@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sqlx::postgres::PgPoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, SqliteConnection, SqlitePool};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool, SqliteConnection, SqlitePool};
 
 use super::super::{Failure, open};
 use crate::config::{DatabaseUrl, Fault};
@@ -101,12 +101,13 @@ impl Place {
     pub(in crate::cli) async fn direct(&self) -> Result<Direct, Failure> {
         Ok(match &self.database {
             DatabaseUrl::Sqlite(path) => {
-                let options = SqliteConnectOptions::new().filename(path);
+                let options = SqliteConnectOptions::new().filename(path).disable_statement_logging();
                 let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options);
                 Direct::Sqlite(pool.await.map_err(driver)?)
             }
             DatabaseUrl::Postgres(server) => {
-                let pool = PgPoolOptions::new().max_connections(1).connect_with(server.options());
+                let pool =
+                    PgPoolOptions::new().max_connections(1).connect_with(server.options().disable_statement_logging());
                 Direct::Postgres(pool.await.map_err(driver)?)
             }
         })
