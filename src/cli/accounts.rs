@@ -41,6 +41,7 @@ fn agora(config: &AgoraAccount, clock: &Arc<dyn Clock>) -> Result<Agora, Failure
         settle: config.settle,
         retention: Some(config.retention),
         since: config.since,
+        refresh_for: None,
     };
     let credentials = match &config.auth {
         AgoraAuth::Basic { customer_id, customer_secret } => {
@@ -71,6 +72,7 @@ fn web3mq(config: &Web3mqAccount, clock: &Arc<dyn Clock>) -> Result<Web3mq, Fail
         settle: config.settle,
         retention: config.retention,
         since: config.since,
+        refresh_for: Some(config.refresh_for),
     };
     let mut seed = [0; 32];
     hex::decode_to_slice(config.private_key.expose(), &mut seed)

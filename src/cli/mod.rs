@@ -9,6 +9,7 @@ mod drill;
 mod logging;
 mod migrate;
 mod progress;
+mod requeue;
 mod run;
 mod sandbox;
 mod status;
@@ -70,6 +71,8 @@ enum Command {
     Copy(copy::Args),
     /// Creates the archive, or brings its tables up to date
     Migrate(migrate::Args),
+    /// Reads again what could not be understood, after an upgrade, and archives what now can be
+    Requeue,
     /// Proves it on this machine: faults and kills in a throwaway archive, and then the count of what is missing
     Drill(drill::Args),
     /// Measures how fast this machine archives, beside what its database could do at best
@@ -178,6 +181,7 @@ impl Cli {
             Command::Check => check::carry_out(&Config::load(&self.config)?, clock).await,
             Command::Verify(args) => verify::carry_out(&args, &Config::load(&self.config)?, clock).await,
             Command::Copy(args) => copy::carry_out(&args, &Config::load(&self.config)?, &*clock).await,
+            Command::Requeue => requeue::carry_out(&Config::load(&self.config)?, clock).await,
             Command::Migrate(args) => migrate::carry_out(&args, &Config::load(&self.config)?, &*clock).await,
         }
     }

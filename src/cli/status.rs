@@ -44,6 +44,7 @@ fn as_json(stream: &StreamStatus, now: Second) -> serde_json::Value {
         "error": stream.trouble.as_ref().map(|trouble| &trouble.error),
         "hint": stream.trouble.as_ref().map(|trouble| &trouble.hint),
         "paused_until": stream.pause.as_ref().map(|pause| pause.until.to_string()),
+        "settle_widened_to_seconds": stream.settle.map(|settle| settle.as_secs()),
         "pause_reason": stream.pause.as_ref().map(|pause| &pause.reason),
     })
 }

@@ -65,6 +65,12 @@ pub(super) fn say_streams(streams: &[StreamStatus], now: Second) {
             say(format_args!("\n{name}: {}\n  hint: {}", trouble.error, trouble.hint));
         }
     }
+    let settles: std::collections::BTreeMap<_, _> =
+        streams.iter().filter_map(|stream| Some((&stream.account, stream.settle?))).collect();
+    for (account, settle) in settles {
+        let age = span(settle.as_secs());
+        say(format_args!("\n{account}: messages kept coming late, so ranges are sealed at the age of {age}"));
+    }
     let pauses: std::collections::BTreeMap<_, _> =
         streams.iter().filter_map(|stream| Some((&stream.account, stream.pause.as_ref()?))).collect();
     for (account, pause) in pauses {

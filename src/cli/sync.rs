@@ -13,7 +13,7 @@ use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
 use crate::provider::ProviderError;
 use crate::store::{StoreError, Tally};
-use crate::sync::{Bounds, Engine, PassReport};
+use crate::sync::{Bounds, Engine, PassReport, Purpose};
 
 /// Passes in a row that bring nothing before it is given up.
 const FRUITLESS: u32 = 3;
@@ -97,7 +97,7 @@ async fn passes(engine: &mut Engine, bounds: Bounds, stop: &CancellationToken) -
 async fn pass(engine: &mut Engine, bounds: Bounds, stop: &CancellationToken) -> Result<Vec<PassReport>, StoreError> {
     let mut outages = 0;
     loop {
-        match engine.pass("sync", bounds, stop).await {
+        match engine.pass(Purpose::Sync(bounds), stop).await {
             Err(error) if error.may_pass() && outages < patience(&error) && !stop.is_cancelled() => {
                 outages += 1;
                 // Of an account that another process has, the account itself has said so.

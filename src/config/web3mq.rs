@@ -12,6 +12,8 @@ use crate::domain::time::Millis;
 
 /// Messages on a page: the most that the provider's own software has been seen to ask for.
 const PAGE_SIZE: u32 = 100;
+/// What was not read within a week will hardly be.
+const REFRESH_FOR: Duration = Duration::from_hours(7 * 24);
 
 /// One `Web3MQ` user, with its own request budget.
 #[derive(Clone, Debug)]
@@ -40,6 +42,8 @@ pub struct Web3mqAccount {
     pub since: Option<Millis>,
     /// The age from which the provider is trusted to show everything. Default: 2 minutes.
     pub settle: Duration,
+    /// Up to which age messages are looked at again until they have been read. Default: 7 days.
+    pub refresh_for: Duration,
     /// At least one, and no two alike.
     pub streams: Vec<Web3mqStream>,
 }
@@ -67,6 +71,7 @@ pub(super) fn account(table: &Table<'_>) -> Result<Web3mqAccount, ConfigError> {
         retention: table.optional("retention", value::duration)?,
         since: table.optional("since", value::moment)?,
         settle: table.or("settle", SETTLE, value::duration)?,
+        refresh_for: table.or("refresh_for", REFRESH_FOR, value::duration)?,
         streams: table.streams(&shape::WEB3MQ_STREAM, stream, |stream| stream.topic.clone())?,
     };
     if account.retention.is_some_and(|retention| retention < account.settle) {

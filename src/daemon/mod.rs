@@ -1,4 +1,7 @@
-//! The background service: passes at the tick of a schedule, until told to stop.
+//! The background service: passes at the ticks of three schedules, until told to stop.
+//!
+//! An account makes one pass at a time. What is missing goes first, but whatever else is due comes after the pass that
+//! is under way: a pass is bounded in time, so neither waits for long.
 
 mod schedule;
 pub mod signals;
@@ -12,46 +15,100 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Schedule;
 use crate::domain::clock::Clock;
 use crate::store::StoreError;
-use crate::sync::{AccountSync, Bounds, Engine, PassReport};
+use crate::sync::{AccountSync, Bounds, Engine, PassReport, Purpose};
 pub use schedule::{ScheduleError, Ticks};
 
-/// Runs passes until `stop` is given: the first at once, the others at the ticks of the schedule. No account waits for
-/// another, and a tick during an account's pass is not a second pass.
+/// Runs passes until `stop` is given: the first at once, the others at the ticks of their schedules. No account waits
+/// for another, and however many ticks come during an account's pass, they are good for one pass each.
 pub async fn run(
     mut engine: Engine,
     schedule: &Schedule,
     clock: Arc<dyn Clock>,
     stop: &CancellationToken,
 ) -> Result<(), ScheduleError> {
-    let ticks = Ticks::start(&schedule.sync, clock).await?;
-    let drives = engine.accounts().map(|account| drive(account, ticks.clone(), stop));
+    let due = Due {
+        sync: Ticks::start(&schedule.sync, clock.clone()).await?,
+        reconcile: Ticks::start(&schedule.reconcile, clock.clone()).await?,
+        refresh: Ticks::start(&schedule.refresh, clock).await?,
+    };
+    let drives = engine.accounts().map(|account| drive(account, due.clone(), stop));
     join_all(drives).await;
     engine.store().close().await;
-    ticks.stop().await;
+    for ticks in [due.sync, due.reconcile, due.refresh] {
+        ticks.stop().await;
+    }
     Ok(())
 }
 
 /// How often an account that another process works on is asked for: when that process dies, no tick is waited for.
 const STANDBY: Duration = Duration::from_secs(3);
 
+/// The ticks of one account.
+#[derive(Clone)]
+struct Due {
+    sync: Ticks,
+    reconcile: Ticks,
+    refresh: Ticks,
+}
+
+impl Due {
+    /// What is due besides fetching what is missing.
+    fn besides(&self, has_statuses: bool) -> Option<Purpose> {
+        let refresh = (has_statuses && self.refresh.has_come()).then_some(Purpose::Refresh);
+        refresh.or_else(|| self.reconcile.has_come().then_some(Purpose::Reconcile))
+    }
+
+    /// Forgets the ticks that came before a pass was over: they asked for what it has just done.
+    fn skip(&mut self, purpose: Purpose) {
+        match purpose {
+            Purpose::Sync(_) => self.sync.skip(),
+            Purpose::Reconcile => self.reconcile.skip(),
+            Purpose::Refresh => self.refresh.skip(),
+        }
+    }
+
+    /// Waits until anything is due; answers with what.
+    async fn next(&mut self, has_statuses: bool) -> Purpose {
+        tokio::select! {
+            () = self.sync.next() => Purpose::Sync(Bounds { since: None, until: None }),
+            () = self.reconcile.next() => Purpose::Reconcile,
+            () = self.refresh.next(), if has_statuses => Purpose::Refresh,
+        }
+    }
+}
+
 /// Drives one account.
-async fn drive(account: &mut AccountSync, mut ticks: Ticks, stop: &CancellationToken) {
+async fn drive(account: &mut AccountSync, mut due: Due, stop: &CancellationToken) {
+    const SYNC: Purpose = Purpose::Sync(Bounds { since: None, until: None });
+    let has_statuses = account.has_statuses();
+    let mut next = Some(SYNC);
+    // Whether time was up before the last such pass was done: there is no reason to wait for the next tick.
+    let mut is_behind = false;
     let mut failing = false;
     while !stop.is_cancelled() {
-        let outcome = account.pass("sync", Bounds::default(), stop).await;
+        let purpose = if let Some(purpose) = next.take() {
+            purpose
+        } else {
+            tokio::select! {
+                purpose = due.next(has_statuses) => purpose,
+                () = stop.cancelled() => return,
+            }
+        };
+        let outcome = account.pass(purpose, stop).await;
+        if let Err(StoreError::Held { .. }) = &outcome {
+            // The account itself has said so, once.
+            let _ = tokio::time::timeout(STANDBY, stop.cancelled()).await;
+            next = Some(purpose);
+            continue;
+        }
+        due.skip(purpose);
         let goes_on = match &outcome {
             Ok(report) => {
                 if std::mem::take(&mut failing) {
                     tracing::info!(account = account.name(), "the archive works again");
                 }
-                log(report);
-                // Time was up before the work was: there is no reason to wait for the next tick.
+                log(purpose, report);
                 report.failure.is_none() && report.missing_seconds > 0 && report.tally.windows > 0
-            }
-            // The account itself has said so, once.
-            Err(StoreError::Held { .. }) => {
-                let _ = tokio::time::timeout(STANDBY, stop.cancelled()).await;
-                true
             }
             Err(error) if std::mem::replace(&mut failing, true) => {
                 tracing::debug!(account = account.name(), %error, "the archive still fails");
@@ -62,23 +119,25 @@ async fn drive(account: &mut AccountSync, mut ticks: Ticks, stop: &CancellationT
                 false
             }
         };
-        if !goes_on {
-            ticks.skip();
-            tokio::select! {
-                () = ticks.next() => {}
-                () = stop.cancelled() => {}
-            }
-        }
+        next = if let Purpose::Sync(_) = purpose {
+            is_behind = goes_on;
+            due.besides(has_statuses).or(is_behind.then_some(SYNC))
+        } else {
+            (is_behind || due.sync.has_come()).then_some(SYNC)
+        };
     }
 }
 
 /// At `info` a pass that brought nothing new says nothing.
-fn log(report: &PassReport) {
+fn log(purpose: Purpose, report: &PassReport) {
+    let why = purpose.why();
     let PassReport { account, tally, missing_seconds, failure } = report;
     let (new, changed, requests) = (tally.new, tally.changed, tally.requests);
     match failure {
-        Some(error) => tracing::warn!(account, new, changed, requests, missing_seconds, %error, "pass ended early"),
-        None if new + changed > 0 => tracing::info!(account, new, changed, requests, "pass done"),
-        None => tracing::debug!(account, requests, "pass done, nothing new"),
+        Some(error) => {
+            tracing::warn!(account, why, new, changed, requests, missing_seconds, %error, "pass ended early");
+        }
+        None if new + changed > 0 => tracing::info!(account, why, new, changed, requests, "pass done"),
+        None => tracing::debug!(account, why, requests, "pass done, nothing new"),
     }
 }

@@ -8,6 +8,7 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
 use crate::config::Cron;
 use crate::domain::clock::Clock;
+use crate::domain::time::Millis;
 
 /// A tick that is this late will not come: the scheduler is known to stop for good when it misses a beat.
 const OVERDUE: Duration = Duration::from_secs(5);
@@ -23,6 +24,8 @@ pub struct ScheduleError(#[from] JobSchedulerError);
 #[derive(Clone)]
 pub struct Ticks {
     ticks: watch::Receiver<u64>,
+    /// When the next one should come.
+    due: Option<Millis>,
     cron: Cron,
     clock: Arc<dyn Clock>,
     scheduler: Arc<Mutex<JobScheduler>>,
@@ -43,17 +46,32 @@ impl Ticks {
         let wake = move |_, _| tick.send_modify(|ticks| *ticks += 1);
         scheduler.add(Job::new(cron.expression.as_str(), wake)?).await?;
         scheduler.start().await?;
-        Ok(Self { ticks, cron: cron.clone(), clock, scheduler: Arc::new(Mutex::new(scheduler)) })
+        let due = cron.next_after(clock.now());
+        Ok(Self { ticks, due, cron: cron.clone(), clock, scheduler: Arc::new(Mutex::new(scheduler)) })
     }
 
     /// Forgets ticks that have come already.
     pub fn skip(&mut self) {
         self.ticks.mark_unchanged();
+        self.due = self.cron.next_after(self.clock.now());
     }
 
-    /// Waits for the next tick; where it does not come, for the time when it should have.
+    /// Whether a tick has come that is not forgotten, or should have.
+    pub fn has_come(&self) -> bool {
+        self.ticks.has_changed().unwrap_or(false) || self.is_overdue()
+    }
+
+    fn is_overdue(&self) -> bool {
+        let overdue = self.due.is_some_and(|due| self.clock.now() >= due.plus(OVERDUE));
+        if overdue {
+            tracing::warn!(schedule = self.cron.expression, "the scheduler missed a tick; going by the clock");
+        }
+        overdue
+    }
+
+    /// Waits for the next tick; where it does not come, for the time when it should have. It may be broken off and
+    /// begun again.
     pub async fn next(&mut self) {
-        let due = self.cron.next_after(self.clock.now());
         loop {
             tokio::select! {
                 changed = self.ticks.changed() => match changed {
@@ -62,8 +80,7 @@ impl Ticks {
                 },
                 () = tokio::time::sleep(LOOK) => {}
             }
-            if due.is_some_and(|due| self.clock.now() >= due.plus(OVERDUE)) {
-                tracing::warn!(schedule = self.cron.expression, "the scheduler missed a tick; going by the clock");
+            if self.is_overdue() {
                 return;
             }
         }

@@ -24,10 +24,13 @@ pub struct Scope {
 
 impl Scope {
     pub fn holds(&self, message: &Message) -> bool {
+        self.admits(&message.sender, &message.recipient, &message.conversation.name)
+    }
+
+    /// Whether messages of this sender to this recipient in this conversation belong to the stream.
+    pub fn admits(&self, sender: &str, recipient: &str, conversation: &str) -> bool {
         let is = |wanted: &Option<String>, name: &str| wanted.as_deref().is_none_or(|wanted| wanted == name);
-        is(&self.sender, &message.sender)
-            && is(&self.recipient, &message.recipient)
-            && is(&self.conversation, &message.conversation.name)
+        is(&self.sender, sender) && is(&self.recipient, recipient) && is(&self.conversation, conversation)
     }
 }
 

@@ -51,6 +51,12 @@ impl Window {
         Self::new(self.from.max(other.from), self.to.min(other.to))
     }
 
+    /// The shortest window that holds both.
+    #[must_use]
+    pub fn hull(self, other: Self) -> Self {
+        Self { from: self.from.min(other.from), to: self.to.max(other.to) }
+    }
+
     /// The part before `end`.
     #[must_use]
     pub fn before(self, end: Second) -> Option<Self> {

@@ -40,6 +40,13 @@ pub trait Provider: Send + Sync {
     /// All messages of a window that a survey has sized.
     async fn fetch(&self, stream: usize, window: Window, expected: u64) -> Result<Fetched, ProviderError>;
 
+    /// Counts what the provider has in `range` without reading it, as cheaply as it can. Counts of ranges that touch
+    /// add up.
+    async fn count(&self, stream: usize, range: Window) -> Result<Counted, ProviderError>;
+
+    /// Reads a message that was put aside raw, by what is known today. Asks nobody.
+    fn understand(&self, stream: usize, raw: &str) -> Result<Message, Unreadable>;
+
     /// Makes sure that the credentials are accepted, at the price of one request.
     async fn check(&self) -> Result<(), ProviderError>;
 
@@ -85,6 +92,8 @@ pub struct Account {
     pub retention: Option<Duration>,
     /// From when on history is wanted; nothing: all there is.
     pub since: Option<Millis>,
+    /// Up to which age messages are looked at again until they have been read; nothing where they have no status.
+    pub refresh_for: Option<Duration>,
 }
 
 /// What a survey found.
@@ -111,6 +120,17 @@ pub struct Fetched {
     pub as_of: Millis,
     /// Why this may not be all, after several tries. Nothing where all is well.
     pub doubt: Option<String>,
+}
+
+/// A count, and of what: a provider may take the bounds of a range for something else than we do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    pub messages: u64,
+    /// The first moment that counted …
+    pub from: Millis,
+    /// … and the first behind it that did not. Neither is before the bound that was named, nor more than a second
+    /// behind it.
+    pub to: Millis,
 }
 
 /// How many messages a window may hold before it is cut, as a multiple of the target: cutting a window that is only

@@ -146,11 +146,16 @@ pub(super) fn items<'a, W: Deserialize<'a>, T>(
 ) -> Result<Vec<Result<T, Unreadable>>, serde_json::Error> {
     let Some(list) = list else { return Ok(Vec::new()) };
     let raw: Option<Vec<&'a RawValue>> = serde_json::from_str(list.get())?;
-    let read = |raw: &'a RawValue| {
-        let parsed = serde_json::from_str(raw.get()).map_err(|e| reason(&e));
-        parsed.and_then(&understand).map_err(|reason| Unreadable { raw: raw.get().to_owned(), reason })
-    };
-    Ok(raw.unwrap_or_default().into_iter().map(read).collect())
+    Ok(raw.unwrap_or_default().into_iter().map(|raw| item(raw.get(), &understand)).collect())
+}
+
+/// One item of a list, understood or kept raw.
+pub(super) fn item<'a, W: Deserialize<'a>, T>(
+    raw: &'a str,
+    understand: impl Fn(W) -> Result<T, String>,
+) -> Result<T, Unreadable> {
+    let parsed = serde_json::from_str(raw).map_err(|e| reason(&e));
+    parsed.and_then(understand).map_err(|reason| Unreadable { raw: raw.to_owned(), reason })
 }
 
 /// A name that must be there and must be one.

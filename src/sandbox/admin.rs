@@ -22,6 +22,7 @@ use super::script::Scripted;
 use super::span::NotADuration;
 use super::web3mq::Web3mqMessage;
 use super::world::{NoSuchAccount, World};
+use crate::domain::time::Millis;
 
 /// What there is to administer.
 pub(super) fn routes() -> Router<Arc<Desk>> {
@@ -31,6 +32,8 @@ pub(super) fn routes() -> Router<Arc<Desk>> {
         .route("/sandbox/truth", get(truth))
         .route("/sandbox/append", post(append))
         .route("/sandbox/advance", post(advance))
+        .route("/sandbox/remove", post(remove))
+        .route("/sandbox/forget", post(forget))
         .route("/sandbox/token", post(token))
         .route("/sandbox/clock", post(clock))
         .route("/sandbox/script", post(script).delete(forget_script))
@@ -84,6 +87,22 @@ struct NewWeb3mq {
     account: String,
     #[serde(flatten)]
     message: Web3mqMessage,
+}
+
+/// Web3MQ messages to take away.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Remove {
+    account: String,
+    topic: String,
+    messageid: String,
+}
+
+/// The millisecond before which everything is forgotten.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Forget {
+    before_ms: i64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -167,6 +186,16 @@ fn write_agora(world: &World, new: NewAgora) -> Result<(), Rejected> {
 
 async fn advance(State(desk): State<Arc<Desk>>) -> Json<Value> {
     Json(json!({ "moved": desk.world.advance_statuses() }))
+}
+
+async fn remove(State(desk): State<Arc<Desk>>, Json(gone): Json<Remove>) -> Result<Json<Value>, Rejected> {
+    let removed = desk.world.remove_web3mq(&gone.account, &gone.topic, &gone.messageid)?;
+    Ok(Json(json!({ "removed": removed })))
+}
+
+async fn forget(State(desk): State<Arc<Desk>>, Json(forget): Json<Forget>) -> StatusCode {
+    desk.world.forget(Millis(forget.before_ms));
+    StatusCode::NO_CONTENT
 }
 
 async fn token(State(desk): State<Arc<Desk>>, Json(new): Json<NewToken>) -> StatusCode {

@@ -12,7 +12,7 @@
 //! | `GET /api/messages/history/` | Web3MQ: a page |
 //! | `GET /sandbox/rules`, `POST /sandbox/rules/reset` | who broke which rule |
 //! | `GET /sandbox/truth` | every message, as JSON lines |
-//! | `POST /sandbox/append`, `/sandbox/advance`, `/sandbox/token`, `/sandbox/clock` | change the world |
+//! | `POST /sandbox/append`, `/sandbox/advance`, `/sandbox/remove`, `/sandbox/forget`, `/sandbox/token`, `/sandbox/clock` | change the world |
 //! | `POST`, `DELETE /sandbox/script` | scripted answers |
 //!
 //! Agora takes Basic authentication as [`CUSTOMER_ID`] and [`CUSTOMER_SECRET`], or the token in [`Options::token`]

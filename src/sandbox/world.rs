@@ -26,6 +26,8 @@ pub struct World {
     projects: RwLock<BTreeMap<String, AgoraHistory>>,
     users: RwLock<BTreeMap<String, Web3mqAccount>>,
     token: RwLock<String>,
+    /// Agora shows nothing that was sent before this millisecond.
+    forgotten: AtomicI64,
     /// How far the clock has leapt since the start, in ms.
     leapt: AtomicI64,
     dice: Mutex<fastrand::Rng>,
@@ -56,6 +58,7 @@ impl World {
         };
         Ok(Self {
             token: RwLock::new(options.token.clone()),
+            forgotten: AtomicI64::new(i64::MIN),
             options,
             clock,
             projects: RwLock::new(projects.into_iter().collect()),
@@ -140,6 +143,7 @@ impl World {
     fn shown(&self) -> Range<i64> {
         let now = self.now();
         let oldest = self.options.retention.map_or(i64::MIN, |retention| now.minus(retention).0);
+        let oldest = oldest.max(self.forgotten.load(Ordering::Relaxed));
         oldest..now.minus(self.options.visibility_lag).0.saturating_add(1)
     }
 
@@ -175,6 +179,24 @@ impl World {
         let account = users.get_mut(user_id).ok_or_else(|| NoSuchAccount(user_id.to_owned()))?;
         account.insert(message);
         Ok(())
+    }
+
+    /// Takes messages away from a conversation of a Web3MQ account: those of this id. Returns how many there were.
+    pub fn remove_web3mq(&self, user_id: &str, topic: &str, messageid: &str) -> Result<usize, NoSuchAccount> {
+        let mut users = write(&self.users);
+        let account = users.get_mut(user_id).ok_or_else(|| NoSuchAccount(user_id.to_owned()))?;
+        Ok(account.remove(topic, |row| row.messageid == messageid))
+    }
+
+    /// Makes both providers forget what was sent before this moment; what they forgot they do not learn again.
+    pub fn forget(&self, before: Millis) {
+        self.forgotten.fetch_max(before.0, Ordering::Relaxed);
+        for account in write(&self.users).values_mut() {
+            let topics: Vec<String> = account.topics().keys().cloned().collect();
+            for topic in topics {
+                account.remove(&topic, |row| row.ms < before.0);
+            }
+        }
     }
 
     /// Writes one random message, dated now, to each provider.

@@ -5,8 +5,10 @@ use serde_json::json;
 use super::dialect::{Dialect, int, one};
 use super::ledger::Quarantined;
 use super::read::Archived;
+use super::rows::home;
 use super::write::quarantine_row;
 use super::{StoreError, StreamId, sql};
+use crate::domain::identity::Fingerprint;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 
@@ -32,6 +34,7 @@ pub(super) async fn set_aside<DB: Dialect>(
         if DB::execute(tx, sql::REMOVE, &place).await.map_err(&failed)? == 0 {
             continue;
         }
+        close_up::<DB>(tx, message.cursor().place()).await?;
         set_aside += 1;
         let second = message.identified.message.sent_at.second();
         let (window, reason, raw) = (Window::lasting(second, 1), (*reason).to_owned(), raw(message));
@@ -39,6 +42,34 @@ pub(super) async fn set_aside<DB: Dialect>(
         quarantine_row::<DB>(tx, account, stream.0, &row).await.map_err(&failed)?;
     }
     Ok(set_aside)
+}
+
+/// Whether what is in quarantine was set aside, and is no provider's message.
+pub fn is_set_aside(raw: &str) -> bool {
+    raw.starts_with("{\"set_aside\":")
+}
+
+/// Lets whoever had to make way for the message in this slot have it. Nobody looks for a message beyond the slot where
+/// it belongs while that one is free.
+async fn close_up<DB: Dialect>(
+    tx: &mut DB::Connection,
+    [recipient, sent_at, freed]: [i64; 3],
+) -> Result<(), StoreError> {
+    let failed = StoreError::at("close up");
+    let mut freed = freed;
+    loop {
+        let crowd = DB::crowd(tx, recipient, sent_at).await.map_err(&failed)?;
+        let displaced = crowd.iter().find(|(account, (.., hash, occurrence), known)| {
+            let occurrence = u32::try_from(*occurrence).unwrap_or(0);
+            let home = i64::from(home(*account, Fingerprint(*hash), occurrence));
+            home == freed && i64::from(known.slot) != freed
+        });
+        let Some((.., known)) = displaced else { return Ok(()) };
+        let slot = i64::from(known.slot);
+        let args = [recipient, sent_at, slot, freed].map(Into::into);
+        DB::execute(tx, sql::MOVE_OVER, &args).await.map_err(&failed)?;
+        freed = slot;
+    }
 }
 
 /// All that the archive held of a message, in a form that no provider's answer has.

@@ -1,5 +1,6 @@
 //! Where the archive lies: messages, and the ledger of what is complete.
 
+mod again;
 mod answer;
 mod aside;
 pub mod copy;
@@ -20,6 +21,7 @@ mod sqlite;
 mod write;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -29,8 +31,9 @@ use crate::domain::message::Unreadable;
 use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
+pub use again::{Held, HeldId, Unread};
 pub use answer::Answer;
-pub use aside::Aside;
+pub use aside::{Aside, is_set_aside};
 pub use error::StoreError;
 pub use holder::this_process;
 pub use lease::Lease;
@@ -74,7 +77,7 @@ pub trait Store: Send + Sync {
     /// what others are told who ask. It is given back when the archive is closed, or the process ends.
     async fn lease(&self, account: AccountId, holder: &str) -> Result<Lease, StoreError>;
 
-    /// What is sealed of an account's active streams.
+    /// What is sealed of an account's active streams, as far back as the provider remembers.
     async fn sealed(&self, account: AccountId) -> Result<HashMap<StreamId, Runs>, StoreError>;
 
     /// Notes where an account stands now. Nothing of it ever moves back.
@@ -108,6 +111,45 @@ pub trait Store: Send + Sync {
     /// The first `limit` ledger rows of a stream that have a part in `window`, in order. Whoever means to replace some
     /// reads again exactly what they span.
     async fn ledger_rows(&self, stream: StreamId, window: Window, limit: u64) -> Result<Vec<Sealed>, StoreError>;
+
+    /// The ledger rows of an account's active streams that are in doubt.
+    async fn in_doubt(&self, account: AccountId) -> Result<Vec<(StreamId, Sealed)>, StoreError>;
+
+    /// When the messages were sent that the archive holds of a stream from one moment up to another, in order.
+    async fn times(
+        &self,
+        account: AccountId,
+        scope: &Scope,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<Millis>, StoreError>;
+
+    /// How many they are; nothing where that is costly to tell.
+    async fn count(
+        &self,
+        account: AccountId,
+        scope: &Scope,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Option<u64>, StoreError>;
+
+    /// Where an account's messages since a moment are that are known not to have been read, the newest first.
+    async fn unread(&self, account: AccountId, since: Millis, limit: u64) -> Result<Vec<Unread>, StoreError>;
+
+    /// Opens the ledger rows that lie within a window: they are missing again.
+    async fn unseal(&self, stream: StreamId, window: Window) -> Result<(), StoreError>;
+
+    /// Adds to the count of an account's stragglers; answers with how many there are by now.
+    async fn stragglers(&self, account: AccountId, more: u64) -> Result<u64, StoreError>;
+
+    /// Makes the settle age another than the configuration has it, and counts stragglers anew.
+    async fn settle(&self, account: AccountId, settle: Duration) -> Result<(), StoreError>;
+
+    /// Up to `limit` of an account's messages in quarantine, behind the one given.
+    async fn quarantined(&self, account: AccountId, after: HeldId, limit: u64) -> Result<Vec<Held>, StoreError>;
+
+    /// Lets a message out of quarantine, or says anew why it stays.
+    async fn reconsider(&self, account: AccountId, held: HeldId, reason: Option<&str>) -> Result<(), StoreError>;
 
     /// Gives a digest to ledger rows that have none, and are otherwise as given still.
     async fn stamp(&self, stamps: &[Stamp]) -> Result<(), StoreError>;
@@ -157,6 +199,8 @@ pub struct Registered {
     pub streams: Vec<(StreamId, Second)>,
     /// The pause that an earlier process was given.
     pub pause: Option<Pause>,
+    /// The settle age, where late messages have made it another than the configuration has it.
+    pub settle: Option<Duration>,
 }
 
 /// A time before which an account is left alone, and why.
@@ -215,6 +259,8 @@ pub struct Sealed {
     pub provider_count: Option<u64>,
     /// Why it may not be complete.
     pub doubt: Option<String>,
+    /// Since when there has been a doubt.
+    pub doubted_at: Option<Millis>,
     pub sealed_at: Millis,
 }
 
@@ -289,6 +335,8 @@ pub struct StreamStatus {
     pub lost_seconds: u64,
     pub trouble: Option<Trouble>,
     pub pause: Option<Pause>,
+    /// The account's settle age, where late messages have made it another than the configuration has it.
+    pub settle: Option<Duration>,
 }
 
 /// The newest of the schemas that this program knows.

@@ -6,7 +6,7 @@
 use super::dialect::{Arg, Dialect, Driver, bytes, int, maybe_int, text};
 use super::ledger::window_of;
 use super::write::expect;
-use super::{Commit, JOINED_MESSAGES, Seal, Sealed, Stamp, StoreError, StreamId, sql};
+use super::{AccountId, Commit, JOINED_MESSAGES, Seal, Sealed, Stamp, StoreError, StreamId, sql};
 use crate::domain::digest::{Digest, Link};
 use crate::domain::identity::Fingerprint;
 use crate::domain::stream::Scope;
@@ -16,6 +16,7 @@ use crate::domain::window::Window;
 /// Where only time leads to a recipient's messages, so many of all are looked at. Beyond it, what is in the archive and
 /// is not shown any more is overlooked here; `verify` names it.
 const LOOKED_AT: u64 = 5000;
+const DAY_S: u64 = 86_400;
 
 /// Writes the ledger row of a commit whose messages are written, or lengthens the one before it.
 ///
@@ -50,9 +51,14 @@ pub(super) async fn seal<DB: Dialect>(
         digest: Some(Digest::default().through(&links)),
         provider_count: *provider_count,
         doubt: doubt.clone().or_else(|| stray(commit, window, scope)),
+        doubted_at: None,
         sealed_at: now,
     };
-    let affected = match before.and_then(|before| joined(before, &row, &links)) {
+    let doubted_before = inside.iter().filter_map(|row| row.doubted_at).min();
+    let row = Sealed { doubted_at: row.doubt.is_some().then(|| doubted_before.unwrap_or(now)), ..row };
+    // What replaces a row keeps to it: others may be about to replace its neighbour.
+    let joined = before.filter(|_| inside.is_empty()).and_then(|before| joined(before, &row, &links));
+    let affected = match may_grow::<DB>(tx, commit.account, joined).await? {
         Some(row) => {
             let Sealed { window, messages, digest, .. } = &row;
             let (first, messages) = (window.from().0.into(), (*messages).into());
@@ -71,7 +77,9 @@ pub(super) async fn write<DB: Dialect>(tx: &mut DB::Connection, stream: StreamId
     let [from, to] = [row.window.from().0, row.window.to().0].map(Into::into);
     let (messages, doubt, sealed_at) = (row.messages.into(), row.doubt.as_deref().into(), row.sealed_at.0.into());
     let digest = row.digest.as_ref().map(|digest| &digest.0[..]).into();
-    DB::execute(tx, sql::SEAL, &[stream.0.into(), from, to, messages, counted(row), doubt, sealed_at, digest]).await
+    let doubted_at = row.doubted_at.map(|at| at.0).into();
+    let args = [stream.0.into(), from, to, messages, counted(row), doubt, sealed_at, digest, doubted_at];
+    DB::execute(tx, sql::SEAL, &args).await
 }
 
 fn counted(row: &Sealed) -> Arg<'static> {
@@ -102,6 +110,7 @@ pub(super) fn row<DB: Dialect>(row: &DB::Row) -> Result<Sealed, StoreError> {
         digest: digest.map(Digest),
         provider_count: maybe_int::<DB>(row, "provider_count")?.and_then(|count| u64::try_from(count).ok()),
         doubt: text::<DB>(row, "doubt")?,
+        doubted_at: maybe_int::<DB>(row, "doubted_at_ms")?.map(Millis),
         sealed_at: Millis(int::<DB>(row, "sealed_at_ms")?),
     })
 }
@@ -134,6 +143,21 @@ fn joined(before: Sealed, row: &Sealed, links: &[Link]) -> Option<Sealed> {
     })
 }
 
+/// The row, unless it has become so long that it would hardly ever lie within the provider's memory as a whole: what
+/// is partly forgotten cannot be counted or read again.
+async fn may_grow<DB: Dialect>(
+    tx: &mut DB::Connection,
+    account: AccountId,
+    row: Option<Sealed>,
+) -> Result<Option<Sealed>, StoreError> {
+    let Some(seconds) = row.as_ref().map(|row| row.window.seconds()).filter(|seconds| *seconds > DAY_S) else {
+        return Ok(row);
+    };
+    let reach = DB::fetch(tx, sql::REACH, &[account.0.into()]).await.map_err(StoreError::at("reach"))?;
+    let reach = reach.first().map(|row| maybe_int::<DB>(row, "reach")).transpose()?.flatten();
+    Ok(row.filter(|_| reach.is_none_or(|reach| seconds.saturating_mul(2) <= reach.unsigned_abs())))
+}
+
 /// Why a window is in doubt in which the provider served what was not asked for.
 fn stray(commit: &Commit, window: &Window, scope: &Scope) -> Option<String> {
     let inside = commit.messages.iter().map(|identified| &identified.message).filter(|m| window.contains(m.sent_at));
@@ -152,10 +176,25 @@ async fn links<DB: Dialect>(
     let mut ours: Vec<Link> = ours.map(Link::of).collect();
     ours.sort_unstable();
     ours.dedup();
-    let (from, to) = (window.from().start().0.into(), window.to().start().0.into());
-    let account = commit.account.0.into();
-    let path = Path::of(scope);
-    let there = match path {
+    let (from, to) = (window.from().start(), window.to().start());
+    // A reading of a part of the window says nothing of the rest.
+    let whole = commit.window.intersect(*window) == Some(*window);
+    if whole && there::<DB>(tx, commit.account, scope, from, to).await?.is_none_or(|there| there == ours.len() as i64) {
+        return Ok(ours);
+    }
+    archived::<DB>(tx, commit.account, scope, from, to).await
+}
+
+/// How many messages there may be between two moments: no fewer than there are. Nothing where that is costly to tell.
+async fn there<DB: Dialect>(
+    tx: &mut DB::Connection,
+    account: AccountId,
+    scope: &Scope,
+    from: Millis,
+    to: Millis,
+) -> Result<Option<i64>, StoreError> {
+    let [from, to, account] = [from.0, to.0, account.0].map(Arg::from);
+    let there = match Path::of(scope) {
         Path::Conversation(name) => DB::fetch(tx, sql::COUNT_BY_CONVERSATION, &[from, to, name.into(), account]).await,
         Path::Sender(name) => DB::fetch(tx, sql::COUNT_BY_SENDER, &[from, to, name.into()]).await,
         Path::Recipient(name) => {
@@ -163,18 +202,43 @@ async fn links<DB: Dialect>(
         }
     };
     let there = there.map_err(StoreError::at("count"))?;
-    let there = there.first().map(|row| maybe_int::<DB>(row, "there")).transpose()?.flatten();
-    if there.is_none_or(|there| there == ours.len() as i64) {
-        return Ok(ours);
+    Ok(there.first().map(|row| maybe_int::<DB>(row, "there")).transpose()?.flatten())
+}
+
+/// How many messages the archive holds of a stream between two moments. Nothing where that is costly to tell.
+pub(super) async fn count<DB: Dialect>(
+    connection: &mut DB::Connection,
+    account: AccountId,
+    scope: &Scope,
+    from: Millis,
+    to: Millis,
+) -> Result<Option<u64>, StoreError> {
+    match Path::of(scope) {
+        Path::Recipient(_) => {
+            let there = there::<DB>(connection, account, scope, from, to).await?;
+            Ok(there.and_then(|there| u64::try_from(there).ok()))
+        }
+        _ => Ok(Some(archived::<DB>(connection, account, scope, from, to).await?.len() as u64)),
     }
+}
+
+/// What the archive holds of a stream between two moments, in canonical order.
+pub(super) async fn archived<DB: Dialect>(
+    connection: &mut DB::Connection,
+    account: AccountId,
+    scope: &Scope,
+    from: Millis,
+    to: Millis,
+) -> Result<Vec<Link>, StoreError> {
+    let [from, to, account] = [from.0, to.0, account.0].map(Arg::from);
     let names = [&scope.sender, &scope.recipient, &scope.conversation].map(|name| Arg::Text(name.as_deref()));
     let [sender, recipient, conversation] = names;
-    let sql = match path {
+    let sql = match Path::of(scope) {
         Path::Conversation(_) => DB::LINKS.by_conversation,
         Path::Sender(_) => DB::LINKS.by_sender,
         Path::Recipient(_) => DB::LINKS.by_recipient,
     };
-    let rows = DB::fetch(tx, sql, &[from, to, account, sender, recipient, conversation]).await;
+    let rows = DB::fetch(connection, sql, &[from, to, account, sender, recipient, conversation]).await;
     rows.map_err(StoreError::at("links"))?.iter().map(link::<DB>).collect()
 }
 

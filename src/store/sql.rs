@@ -3,7 +3,7 @@
 pub(super) const REGISTER_ACCOUNT: &str = "
     INSERT INTO account (name, provider) VALUES ($1, $2)
     ON CONFLICT (name) DO UPDATE SET provider = excluded.provider
-    RETURNING id, paused_until_ms, paused_reason";
+    RETURNING id, paused_until_ms, paused_reason, settle_s";
 
 pub(super) const DEACTIVATE_STREAMS: &str = "UPDATE stream SET active = 0 WHERE account_id = $1";
 
@@ -17,8 +17,8 @@ pub(super) const REGISTER_STREAM: &str = "
 
 pub(super) const SEALED: &str = "
     SELECT w.stream_id, w.from_s, w.to_s
-    FROM sealed_window w JOIN stream s ON s.id = w.stream_id
-    WHERE s.account_id = $1 AND s.active = 1
+    FROM sealed_window w JOIN stream s ON s.id = w.stream_id JOIN account a ON a.id = s.account_id
+    WHERE s.account_id = $1 AND s.active = 1 AND (a.horizon_s IS NULL OR w.to_s > a.horizon_s)
     ORDER BY w.stream_id, w.from_s";
 
 pub(super) const ALL_SEALED: &str = "
@@ -56,7 +56,7 @@ pub(super) const END_RUN: &str = "
 pub(super) const STATUS: &str = "
     SELECT coalesce(s.id, 0) AS id, a.name AS account, a.provider, coalesce(s.key, '(none yet)') AS key,
            coalesce(s.wanted_from_s, a.settled_s) AS wanted_from_s, a.settled_s, a.wanted_to_s, a.horizon_s,
-           s.error, s.hint, a.paused_until_ms, a.paused_reason,
+           s.error, s.hint, a.paused_until_ms, a.paused_reason, a.settle_s,
            (SELECT CAST(coalesce(sum(messages), 0) AS BIGINT) FROM sealed_window w WHERE w.stream_id = s.id) AS messages,
            (SELECT count(*) FROM sealed_window w WHERE w.stream_id = s.id AND doubt IS NOT NULL) AS suspect,
            (SELECT count(*) FROM quarantine q WHERE q.stream_id = s.id) AS quarantined
@@ -66,7 +66,7 @@ pub(super) const STATUS: &str = "
 
 /// Rows do not overlap: the first that has a part in the window is the last that begins at its start or before.
 pub(super) const SEALED_IN: &str = "
-    SELECT stream_id, from_s, to_s, messages, provider_count, doubt, sealed_at_ms, digest
+    SELECT stream_id, from_s, to_s, messages, provider_count, doubt, doubted_at_ms, sealed_at_ms, digest
     FROM sealed_window
     WHERE stream_id = $1 AND from_s < $3 AND to_s > $2
       AND from_s >= coalesce((SELECT max(from_s) FROM sealed_window WHERE stream_id = $1 AND from_s <= $2), $2)
@@ -76,13 +76,17 @@ pub(super) const SEALED_IN: &str = "
 pub(super) const UNSEAL: &str = "DELETE FROM sealed_window WHERE stream_id = $1 AND from_s >= $2 AND to_s <= $3";
 
 pub(super) const SEAL: &str = "
-    INSERT INTO sealed_window (stream_id, from_s, to_s, messages, provider_count, doubt, sealed_at_ms, digest)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    INSERT INTO sealed_window (stream_id, from_s, to_s, messages, provider_count, doubt, sealed_at_ms, digest,
+                               doubted_at_ms)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 
 pub(super) const SEAL_ON: &str = "
     UPDATE sealed_window
     SET to_s = $3, messages = $4, provider_count = $5, sealed_at_ms = $6, digest = $7
     WHERE stream_id = $1 AND from_s = $2";
+
+/// How far the provider's memory reaches, where it forgets.
+pub(super) const REACH: &str = "SELECT settled_s - horizon_s AS reach FROM account WHERE id = $1";
 
 /// How many messages there may be in a stream's window: no fewer than there are. Read from an index alone.
 pub(super) const COUNT_BY_CONVERSATION: &str = "
@@ -143,6 +147,9 @@ pub(super) const REMOVE: &str = "
     DELETE FROM message
     WHERE recipient_id = $1 AND sent_at_ms = $2 AND slot = $3";
 
+pub(super) const MOVE_OVER: &str = "
+    UPDATE message SET slot = $4 WHERE recipient_id = $1 AND sent_at_ms = $2 AND slot = $3";
+
 pub(super) const ACCOUNT_OF: &str = "SELECT account_id FROM stream WHERE id = $1";
 
 pub(super) const STAMP: &str = "
@@ -163,7 +170,7 @@ pub(super) const LEDGER_STREAMS: &str = "
     ORDER BY account_id, key";
 
 pub(super) const LEDGER_WINDOWS: &str = "
-    SELECT stream_id, from_s, to_s, messages, provider_count, doubt, sealed_at_ms, digest
+    SELECT stream_id, from_s, to_s, messages, provider_count, doubt, doubted_at_ms, sealed_at_ms, digest
     FROM sealed_window
     ORDER BY stream_id, from_s";
 
@@ -179,3 +186,38 @@ pub(super) const RESTORE_STREAM: &str = "
     RETURNING id";
 
 pub(super) const FORGET_WINDOWS: &str = "DELETE FROM sealed_window WHERE stream_id = $1";
+
+pub(super) const IN_DOUBT: &str = "
+    SELECT w.stream_id, w.from_s, w.to_s, w.messages, w.provider_count, w.doubt, w.doubted_at_ms, w.sealed_at_ms, w.digest
+    FROM sealed_window w JOIN stream s ON s.id = w.stream_id
+    WHERE s.account_id = $1 AND s.active = 1 AND w.doubt IS NOT NULL
+    ORDER BY w.stream_id, w.from_s";
+
+/// By the minute, the newest first.
+pub(super) const UNREAD: &str = "
+    SELECT s.value AS sender, r.value AS recipient, c.name AS conversation,
+           min(m.sent_at_ms) AS first_ms, max(m.sent_at_ms) AS last_ms
+    FROM message m
+         JOIN conversation c ON c.id = m.conversation_id
+         JOIN name s ON s.id = m.sender_id
+         JOIN name r ON r.id = m.recipient_id
+    WHERE c.account_id = $1 AND m.status < 3 AND m.sent_at_ms >= $2
+    GROUP BY s.value, r.value, c.name, m.sent_at_ms / 60000
+    ORDER BY last_ms DESC
+    LIMIT $3";
+
+pub(super) const STRAGGLERS: &str = "
+    UPDATE account SET stragglers = stragglers + $2 WHERE id = $1 RETURNING stragglers";
+
+pub(super) const SETTLE: &str = "UPDATE account SET settle_s = $2, stragglers = 0 WHERE id = $1";
+
+pub(super) const QUARANTINED: &str = "
+    SELECT q.stream_id, s.key, q.hash, q.from_s, q.to_s, q.found_at_ms, q.reason, q.raw
+    FROM quarantine q JOIN stream s ON s.id = q.stream_id
+    WHERE q.account_id = $1 AND q.hash > $2
+    ORDER BY q.hash
+    LIMIT $3";
+
+pub(super) const UNQUARANTINE: &str = "DELETE FROM quarantine WHERE account_id = $1 AND hash = $2";
+
+pub(super) const STILL_UNREADABLE: &str = "UPDATE quarantine SET reason = $3 WHERE account_id = $1 AND hash = $2";

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::pool::PoolConnection;
 use sqlx::{Acquire, Pool, Transaction};
 
 use super::aside::{self, Aside};
@@ -14,10 +15,10 @@ use super::numbering::Numbering;
 use super::read::{self, Archived, Cursor};
 use super::sqlite::WriteLock;
 use super::{
-    AccountId, Commit, NewAccount, Pause, Registered, RunId, Sealed, Stamp, Standing, Store, StoreError, StreamId,
-    StreamStatus, Tally, Trouble, Written, seal, sql, write,
+    AccountId, Commit, Held, HeldId, NewAccount, Pause, Registered, RunId, Sealed, Stamp, Standing, Store, StoreError,
+    StreamId, StreamStatus, Tally, Trouble, Unread, Written, again, seal, sql, write,
 };
-use crate::domain::stream::Stream;
+use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 
@@ -70,6 +71,10 @@ impl<DB: Dialect> SqlStore<DB> {
         Ok(written)
     }
 
+    async fn reader(&self, what: &'static str) -> Result<PoolConnection<DB>, StoreError> {
+        self.read.acquire().await.map_err(StoreError::at(what))
+    }
+
     /// Carries out one statement by itself.
     async fn execute(&self, what: &'static str, sql: &'static str, args: &[Arg<'_>]) -> Result<(), StoreError> {
         let mut connection = self.write.acquire().await.map_err(StoreError::at(what))?;
@@ -101,7 +106,7 @@ impl<DB: Dialect> Store for SqlStore<DB> {
             streams.push((StreamId(int::<DB>(&row, "id")?), Second(int::<DB>(&row, "wanted_from_s")?)));
         }
         tx.commit().await.map_err(StoreError::at(WHAT))?;
-        Ok(Registered { account: AccountId(id), streams, pause })
+        Ok(Registered { account: AccountId(id), streams, pause, settle: settle_of::<DB>(&row)? })
     }
 
     async fn lease(&self, account: AccountId, holder: &str) -> Result<Lease, StoreError> {
@@ -206,6 +211,72 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         seal::rows::<DB>(&mut connection, stream, window, limit).await
     }
 
+    async fn in_doubt(&self, account: AccountId) -> Result<Vec<(StreamId, Sealed)>, StoreError> {
+        let mut connection = self.reader("in doubt").await?;
+        again::in_doubt::<DB>(&mut connection, account).await
+    }
+
+    async fn times(
+        &self,
+        account: AccountId,
+        scope: &Scope,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<Millis>, StoreError> {
+        let mut connection = self.reader("times").await?;
+        let links = seal::archived::<DB>(&mut connection, account, scope, from, to).await?;
+        Ok(links.into_iter().map(|link| link.sent_at).collect())
+    }
+
+    async fn count(
+        &self,
+        account: AccountId,
+        scope: &Scope,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Option<u64>, StoreError> {
+        let mut connection = self.reader("count").await?;
+        seal::count::<DB>(&mut connection, account, scope, from, to).await
+    }
+
+    async fn unread(&self, account: AccountId, since: Millis, limit: u64) -> Result<Vec<Unread>, StoreError> {
+        let mut connection = self.reader("unread").await?;
+        again::unread::<DB>(&mut connection, account, since, limit).await
+    }
+
+    async fn unseal(&self, stream: StreamId, window: Window) -> Result<(), StoreError> {
+        let args = [stream.0.into(), window.from().0.into(), window.to().0.into()];
+        self.execute("unseal", sql::UNSEAL, &args).await
+    }
+
+    async fn stragglers(&self, account: AccountId, more: u64) -> Result<u64, StoreError> {
+        const WHAT: &str = "stragglers";
+        let mut connection = self.write.acquire().await.map_err(StoreError::at(WHAT))?;
+        let connection = connection.acquire().await.map_err(StoreError::at(WHAT))?;
+        let row = one::<DB>(connection, WHAT, sql::STRAGGLERS, &[account.0.into(), more.into()]).await?;
+        Ok(u64::try_from(int::<DB>(&row, "stragglers")?).unwrap_or(0))
+    }
+
+    async fn settle(&self, account: AccountId, settle: Duration) -> Result<(), StoreError> {
+        self.execute("settle", sql::SETTLE, &[account.0.into(), settle.as_secs().into()]).await
+    }
+
+    async fn quarantined(&self, account: AccountId, after: HeldId, limit: u64) -> Result<Vec<Held>, StoreError> {
+        let mut connection = self.reader("quarantine").await?;
+        again::quarantined::<DB>(&mut connection, account, after, limit).await
+    }
+
+    async fn reconsider(&self, account: AccountId, held: HeldId, reason: Option<&str>) -> Result<(), StoreError> {
+        let hash: &[u8] = &held.0;
+        match reason {
+            None => self.execute("quarantine", sql::UNQUARANTINE, &[account.0.into(), hash.into()]).await,
+            Some(reason) => {
+                let args = [account.0.into(), hash.into(), reason.into()];
+                self.execute("quarantine", sql::STILL_UNREADABLE, &args).await
+            }
+        }
+    }
+
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError> {
         let mut snapshot = self.read.begin().await.map_err(StoreError::at("ledgers"))?;
         ledger::read::<DB>(&mut snapshot).await
@@ -266,7 +337,13 @@ fn status_of<DB: Dialect>(row: &DB::Row, runs: &Runs) -> Result<StreamStatus, St
         lost_seconds: missing(Window::new(from, horizon.min(settled))),
         trouble: text::<DB>(row, "error")?.map(|error| Trouble { error, hint }),
         pause: pause_of::<DB>(row)?,
+        settle: settle_of::<DB>(row)?,
     })
+}
+
+fn settle_of<DB: Dialect>(row: &DB::Row) -> Result<Option<Duration>, StoreError> {
+    let seconds = maybe_int::<DB>(row, "settle_s")?.and_then(|seconds| u64::try_from(seconds).ok());
+    Ok(seconds.map(Duration::from_secs))
 }
 
 fn pause_of<DB: Dialect>(row: &DB::Row) -> Result<Option<Pause>, StoreError> {

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::pass::Pass;
+use super::pass::{Done, Pass};
 use super::planner::{Edges, Plan};
 use super::progress::Progress;
-use super::{Bounds, PARKED, PassReport};
+use super::{Bounds, PARKED, PassReport, Purpose};
 use crate::domain::clock::Clock;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
-use crate::provider::{Advice, Provider, ProviderError};
+use crate::provider::{Account, Advice, Provider, ProviderError};
 use crate::store::{AccountId, Lease, NewAccount, Pause, Standing, Store, StoreError, StreamId, Tally, Trouble};
 
 /// Ranges that fall behind the horizon within this share of the retention go first.
@@ -24,6 +24,11 @@ const CLOCK_DOUBT_S: i64 = 2;
 const HANDOVER: Duration = Duration::from_secs(1);
 /// Shorter pauses are waited out, and not worth remembering.
 const MEMORABLE: Duration = Duration::from_secs(10);
+/// So many stragglers are no accident any more: the settle age is doubled.
+const STRAGGLERS: u64 = 3;
+/// As many times as it was configured it may become at the most: while it has not passed, a range is fetched at every
+/// pass, and what comes even later is found by counting.
+const WIDEST: u32 = 8;
 
 /// An account, its provider and its place in the archive.
 pub struct AccountSync {
@@ -37,6 +42,11 @@ pub struct AccountSync {
     standing_by: bool,
     /// Nothing before the first pass.
     place: Option<Place>,
+    /// How many streams were compared with the provider's counts so far, round and round. It begins anywhere, so that
+    /// a process that is started often gets round as well.
+    pub(super) compared: usize,
+    /// Up to when messages were refreshed.
+    pub(super) refreshed: Option<Second>,
     /// The mean size of payloads seen lately, in bytes.
     pub(super) payload_size: u64,
 }
@@ -49,6 +59,8 @@ pub(super) struct Place {
     pub(super) streams: Vec<(StreamId, Second)>,
     /// Streams that are known to have no trouble on record.
     pub(super) well: HashSet<StreamId>,
+    /// The age at which the provider is trusted to show everything, by what it has shown so far.
+    pub(super) settle: Duration,
     /// Whether a pause is on record.
     paused: bool,
 }
@@ -67,7 +79,19 @@ impl AccountSync {
         progress: Arc<Progress>,
         holder: Arc<str>,
     ) -> Self {
-        Self { provider, store, clock, progress, holder, standing_by: false, place: None, payload_size: 0 }
+        let compared = fastrand::usize(..=u16::MAX as usize);
+        Self {
+            provider,
+            store,
+            clock,
+            progress,
+            holder,
+            standing_by: false,
+            place: None,
+            compared,
+            refreshed: None,
+            payload_size: 0,
+        }
     }
 
     /// The account's name.
@@ -75,15 +99,15 @@ impl AccountSync {
         &self.provider.account().name
     }
 
+    /// Whether its messages have a status that is followed.
+    pub fn has_statuses(&self) -> bool {
+        self.provider.account().refresh_for.is_some()
+    }
+
     /// One round over the account's streams. Ends early, with the windows in hand, once `stop` is given.
     ///
     /// Dropping the future is safe at any point: what was not committed is fetched again.
-    pub async fn pass(
-        &mut self,
-        why: &str,
-        bounds: Bounds,
-        stop: &CancellationToken,
-    ) -> Result<PassReport, StoreError> {
+    pub async fn pass(&mut self, purpose: Purpose, stop: &CancellationToken) -> Result<PassReport, StoreError> {
         let requests_before = self.provider.requests();
         let mut place = match self.place(stop).await? {
             Ok(place) => place,
@@ -92,7 +116,7 @@ impl AccountSync {
                 return Ok(self.report(tally, u64::MAX, Some(failure)));
             }
         };
-        let report = self.round(&mut place, requests_before, why, bounds, stop).await?;
+        let report = self.round(&mut place, requests_before, purpose, stop).await?;
         // After a failure of the database the place is looked up anew: a server that took over from another may not
         // have heard of it.
         self.keep(place);
@@ -148,7 +172,8 @@ impl AccountSync {
         let streams = Some(self.provider.streams());
         let known = self.store.register(&NewAccount { streams, ..new(self.horizon()) }).await?;
         let paused = known.pause.is_some();
-        Ok(Ok(Place { account: known.account, streams: known.streams, well: HashSet::new(), paused }))
+        let settle = known.settle.map_or(account.settle, |known| known.max(account.settle));
+        Ok(Ok(Place { account: known.account, streams: known.streams, well: HashSet::new(), settle, paused }))
     }
 
     /// Makes sure that no other process works on the account.
@@ -182,17 +207,44 @@ impl AccountSync {
         &mut self,
         place: &mut Place,
         requests_before: u64,
-        why: &str,
-        bounds: Bounds,
+        purpose: Purpose,
         stop: &CancellationToken,
     ) -> Result<PassReport, StoreError> {
         if let Some(left) = self.provider.paused_for().filter(|left| *left > MEMORABLE) {
             return Ok(self.report(Tally::default(), u64::MAX, Some(ProviderError::Blocked { left })));
         }
-        let run = self.store.begin_run(place.account, why, self.clock.now()).await?;
-        let edges = self.edges(bounds);
+        let bounds = purpose.bounds();
+        let run = self.store.begin_run(place.account, purpose.why(), self.clock.now()).await?;
+        let edges = self.edges(place, bounds);
         // Before anything is fetched: should this pass not come to its end, the archive knows what is missing.
-        self.store.stands(place.account, self.standing(edges)).await?;
+        self.store.stands(place.account, self.standing(place, edges)).await?;
+        let Done { mut tally, failure, stragglers } = match purpose {
+            Purpose::Sync(_) => self.sync(place, edges, bounds, stop).await?,
+            Purpose::Reconcile => self.reconcile(place, edges, stop).await?,
+            Purpose::Refresh => self.refresh(place, edges, stop).await?,
+        };
+        tally.requests = self.provider.requests() - requests_before;
+        match &failure {
+            Some(failure) => {
+                self.note_failure(place.account, failure).await?;
+                place.paused |= self.provider.paused_for().is_some();
+            }
+            None => self.note_no_pause(place).await?,
+        }
+        self.note_stragglers(place, stragglers).await?;
+        let missing = self.missing(place, edges, bounds).await?;
+        self.store.end_run(run, &tally, self.clock.now()).await?;
+        Ok(self.report(tally, missing, failure))
+    }
+
+    /// Fetches what is missing.
+    async fn sync(
+        &mut self,
+        place: &mut Place,
+        edges: Edges,
+        bounds: Bounds,
+        stop: &CancellationToken,
+    ) -> Result<Done, StoreError> {
         let sealed = self.store.sealed(place.account).await?;
         let none = Runs::default();
         let streams = place.streams.iter().enumerate().map(|(position, &(id, wanted_from))| {
@@ -203,18 +255,7 @@ impl AccountSync {
             )
         });
         let plan = Plan::new(edges, streams);
-        let (mut tally, failure) = Pass::new(self, place, plan).run(stop).await?;
-        tally.requests = self.provider.requests() - requests_before;
-        match &failure {
-            Some(failure) => {
-                self.note_failure(place.account, failure).await?;
-                place.paused |= self.provider.paused_for().is_some();
-            }
-            None => self.note_no_pause(place).await?,
-        }
-        let missing = self.missing(place, edges, bounds).await?;
-        self.store.end_run(run, &tally, self.clock.now()).await?;
-        Ok(self.report(tally, missing, failure))
+        Pass::new(self, place, plan).run(stop).await
     }
 
     /// The provider's retention edge, where it has one.
@@ -223,7 +264,7 @@ impl AccountSync {
         Some(self.provider.now().second().minus(retention).plus(-CLOCK_DOUBT_S))
     }
 
-    fn edges(&self, bounds: Bounds) -> Edges {
+    pub(super) fn edges(&self, place: &Place, bounds: Bounds) -> Edges {
         let account = self.provider.account();
         let now = self.provider.now().second();
         // The last second is still being written; and the padding must not reach into it, or counts never agree.
@@ -232,22 +273,22 @@ impl AccountSync {
             horizon: self.horizon(),
             danger: account.retention.map_or(Duration::ZERO, |retention| retention / DANGER),
             wanted_to,
-            settled: now.minus(account.settle).min(wanted_to),
+            settled: now.minus(place.settle).min(wanted_to),
         }
     }
 
     /// Where the account stands. The clock may have been corrected during the pass: nothing that is still to come is
     /// put on record.
-    fn standing(&self, edges: Edges) -> Standing {
+    fn standing(&self, place: &Place, edges: Edges) -> Standing {
         let now = self.provider.now().second();
-        let settled = edges.settled.min(now.minus(self.provider.account().settle)).plus(-CLOCK_DOUBT_S);
+        let settled = edges.settled.min(now.minus(place.settle)).plus(-CLOCK_DOUBT_S);
         let horizon = edges.horizon.map(|horizon| horizon.min(now));
         Standing { horizon, settled, wanted_to: edges.wanted_to.min(now) }
     }
 
     /// How many seconds of wanted history should be sealed by now and are not.
     async fn missing(&self, place: &Place, edges: Edges, bounds: Bounds) -> Result<u64, StoreError> {
-        let settled = self.standing(edges).settled;
+        let settled = self.standing(place, edges).settled;
         let sealed = self.store.sealed(place.account).await?;
         let none = Runs::default();
         let missing = place.streams.iter().map(|(id, wanted_from)| {
@@ -269,6 +310,24 @@ impl AccountSync {
         if let Some(left) = self.provider.paused_for().filter(|left| *left > MEMORABLE) {
             let pause = Pause { until: self.clock.now().plus(left), reason: failure.to_string() };
             self.store.pause(account, Some(&pause)).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits longer from now on before it seals, where messages keep coming late.
+    async fn note_stragglers(&self, place: &mut Place, stragglers: u64) -> Result<(), StoreError> {
+        if stragglers == 0 {
+            return Ok(());
+        }
+        let Account { name, settle, retention, .. } = self.provider.account();
+        let widest = (*settle * WIDEST).min(retention.map_or(Duration::MAX, |retention| retention / DANGER));
+        let wider = Duration::from_secs((place.settle * 2).as_secs().max(1)).min(widest);
+        let count = self.store.stragglers(place.account, stragglers).await?;
+        if count >= STRAGGLERS && wider > place.settle {
+            self.store.settle(place.account, wider).await?;
+            place.settle = wider;
+            let settle_s = wider.as_secs();
+            tracing::warn!(account = name, settle_s, "messages keep coming late; ranges are sealed later from now on");
         }
         Ok(())
     }

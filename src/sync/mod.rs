@@ -4,13 +4,21 @@
 //! of windows in flight (the account's budget orders their requests), and commits whatever has arrived while the
 //! commit before it was under way. Nothing is remembered from one pass to the next but what the archive holds, so the
 //! plan after a crash is the plan before it.
+//!
+//! What is sealed is not done with. A pass that reconciles reads again the windows that are in doubt and those of which
+//! the provider counts more than is known ([`mod@reconcile`]); one that refreshes, those with messages that were not
+//! read yet. Both replace ledger rows whole, and for the rest are passes like any other.
 
 mod account;
+mod again;
 mod evidence;
 mod pass;
 pub mod planner;
 pub mod progress;
+pub mod reconcile;
+mod remote;
 mod repair;
+pub mod requeue;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,12 +32,15 @@ use crate::provider::{Provider, ProviderError};
 use crate::store::{Store, StoreError, Tally, this_process};
 pub use account::AccountSync;
 use progress::Progress;
+pub use remote::{Counts, Excess};
 pub use repair::Mended;
 
 /// Windows of an account under way at once: enough that neither latency nor "in progress" leaves the budget idle.
 const IN_FLIGHT: usize = 8;
 /// Messages to a window: small enough to lose, large enough that ledger and transaction cost nothing.
 const TARGET: u64 = 1000;
+/// Messages to a ledger row that is read again as one window: it has been one before, or several that were joined.
+const REREAD: u64 = 2 * TARGET;
 /// Bytes of payload to a window; where messages are large, windows are smaller.
 const TARGET_BYTES: u64 = 4 << 20;
 /// After so long a pass begins no more windows: what has arrived since it was planned comes before what it has left.
@@ -53,6 +64,32 @@ pub struct Bounds {
     pub since: Option<Second>,
     /// Nothing from this on.
     pub until: Option<Second>,
+}
+
+/// What a pass is for.
+#[derive(Clone, Copy, Debug)]
+pub enum Purpose {
+    /// What is wanted and missing is fetched.
+    Sync(Bounds),
+    /// What is in doubt is read again, and what the provider counts is compared with what is known.
+    Reconcile,
+    /// Messages are fetched again that had not been read by their addressee when they were fetched.
+    Refresh,
+}
+
+impl Purpose {
+    /// What `runs` calls it.
+    pub fn why(self) -> &'static str {
+        match self {
+            Self::Sync(_) => "sync",
+            Self::Reconcile => "reconcile",
+            Self::Refresh => "refresh",
+        }
+    }
+
+    fn bounds(self) -> Bounds {
+        if let Self::Sync(bounds) = self { bounds } else { Bounds::default() }
+    }
 }
 
 /// What a pass came to, for one account.
@@ -102,13 +139,8 @@ impl Engine {
     }
 
     /// One pass over every account, side by side. See [`AccountSync::pass`].
-    pub async fn pass(
-        &mut self,
-        why: &str,
-        bounds: Bounds,
-        stop: &CancellationToken,
-    ) -> Result<Vec<PassReport>, StoreError> {
-        let passes = self.accounts.iter_mut().map(|account| account.pass(why, bounds, stop));
+    pub async fn pass(&mut self, purpose: Purpose, stop: &CancellationToken) -> Result<Vec<PassReport>, StoreError> {
+        let passes = self.accounts.iter_mut().map(|account| account.pass(purpose, stop));
         join_all(passes).await.into_iter().collect()
     }
 }

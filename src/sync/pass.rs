@@ -9,13 +9,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::account::{AccountSync, Place};
-use super::planner::{Job, Plan};
-use super::{GRACE, IN_FLIGHT, PASS, TARGET, TARGET_BYTES};
+use super::planner::{Again, Job, Plan};
+use super::{GRACE, IN_FLIGHT, PASS, REREAD, TARGET, TARGET_BYTES};
 use crate::domain::identity::{Identified, identify};
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use crate::provider::{Advice, Fetched, Provider, ProviderError, Survey};
-use crate::store::{Commit, Seal, Store, StoreError, Tally, Written};
+use crate::store::{Commit, Seal, Store, StoreError, StreamId, Tally, Written};
+
+/// A message that came within so many times the settle age, seen from when its window was sealed, is a reason to wait
+/// longer: it might have been caught.
+const TELLING: u32 = 8;
 
 /// What became of a job.
 enum Outcome {
@@ -43,18 +47,51 @@ pub(super) struct Pass<'a> {
     under_way: HashMap<task::Id, Vec<Window>>,
     /// Failures of streams that are not on record yet.
     troubles: Vec<(usize, ProviderError)>,
+    /// Ledger rows that hold too much by now to be read again as one, and are not opened yet.
+    outgrown: Vec<(StreamId, Window)>,
     /// Streams that failed in this pass. What else of them is committed does not mean that they are well.
     ill: HashSet<usize>,
+    /// What the archive held of the rows that are read again, before that.
+    known: Known,
+    /// Messages that came so soon after their window was sealed that it was sealed too early.
+    stragglers: u64,
+}
+
+/// When the messages were sent that the archive holds of a stretch that is read again, by stream and row.
+pub(super) type Known = HashMap<(usize, Window), Vec<Millis>>;
+
+/// What a pass came to.
+pub(super) struct Done {
+    pub(super) tally: Tally,
+    pub(super) failure: Option<ProviderError>,
+    pub(super) stragglers: u64,
 }
 
 impl<'a> Pass<'a> {
     pub(super) fn new(account: &'a mut AccountSync, place: &'a mut Place, plan: Plan) -> Self {
-        let (ready, under_way, troubles, ill) = (Vec::new(), HashMap::new(), Vec::new(), HashSet::new());
-        Self { account, place, plan, tally: Tally::default(), failure: None, ready, under_way, troubles, ill }
+        Self {
+            account,
+            place,
+            plan,
+            tally: Tally::default(),
+            failure: None,
+            ready: Vec::new(),
+            under_way: HashMap::new(),
+            troubles: Vec::new(),
+            outgrown: Vec::new(),
+            ill: HashSet::new(),
+            known: Known::default(),
+            stragglers: 0,
+        }
+    }
+
+    /// Told what the archive holds of what is read again, it tells how late came what it finds.
+    pub(super) fn knowing(self, known: Known) -> Self {
+        Self { known, ..self }
     }
 
     /// Works off the plan. Ends when it is empty, when time is up, or, with the windows in hand, after `stop`.
-    pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<(Tally, Option<ProviderError>), StoreError> {
+    pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Done, StoreError> {
         let (provider, store, clock) =
             (self.account.provider.clone(), self.account.store.clone(), self.account.clock.clone());
         // Tasks of their own, so that answers are read on one core while windows are written on another. All end with
@@ -71,6 +108,7 @@ impl<'a> Pass<'a> {
                 working.spawn(work(provider.clone(), job, self.target()));
             }
             self.note_troubles().await?;
+            self.open_outgrown().await?;
             if committing.len() < store.lanes() {
                 let batch = self.apart();
                 if !batch.is_empty() {
@@ -80,7 +118,7 @@ impl<'a> Pass<'a> {
                 }
             }
             if working.is_empty() && committing.is_empty() {
-                return Ok((self.tally, self.failure));
+                return Ok(Done { tally: self.tally, failure: self.failure, stragglers: self.stragglers });
             }
             tokio::select! {
                 Some(worked) = working.join_next() => {
@@ -120,6 +158,9 @@ impl<'a> Pass<'a> {
         match outcome {
             Ok(Outcome::Split { count, pieces }) => {
                 self.expect(job, count);
+                if let Some(again) = job.again {
+                    self.outgrown.push((self.place.streams[job.stream].0, again.row));
+                }
                 for piece in pieces {
                     self.plan.push(piece);
                 }
@@ -162,13 +203,23 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
+    /// Opens the rows whose pieces are fetched like anything else that is missing.
+    async fn open_outgrown(&mut self) -> Result<(), StoreError> {
+        for (stream, row) in std::mem::take(&mut self.outgrown) {
+            self.account.store.unseal(stream, row).await?;
+        }
+        Ok(())
+    }
+
     /// The window as it goes into the archive. Only what is settled is sealed; and where the provider contradicts
     /// itself about a window that is not all settled, its settled part is read again by itself.
     fn commit_of(&mut self, job: Job, fetched: Fetched, messages: Vec<Identified>) -> Commit {
         let Fetched { unreadable, provider_count, as_of, doubt, .. } = fetched;
         self.learn_size(&messages);
-        let settled = job.range.before(as_of.second().minus(self.account.provider.account().settle));
+        self.stragglers += u64::from(self.is_telling(job, &messages));
+        let settled = job.range.before(as_of.second().minus(self.place.settle));
         let seal = match settled {
+            _ if job.again.is_some() => Some(job.range),
             Some(part) if part != job.range && doubt.is_some() => {
                 self.plan.push(Job { range: part, is_piece: true, ..job });
                 None
@@ -180,10 +231,26 @@ impl<'a> Pass<'a> {
             // The pages added up: what lies in the settled part is what the provider counted there.
             let provider_count = if window == job.range { provider_count } else { provider_count.map(|_| inside) };
             let scope = self.account.provider.streams()[job.stream].scope.clone();
-            Seal { window, scope, provider_count, doubt, replaces: false }
+            match job.again {
+                None => Seal { window, scope, provider_count, doubt, replaces: false },
+                Some(Again { row, outside, .. }) => {
+                    let provider_count = provider_count.map(|count| count + outside);
+                    Seal { window: row, scope, provider_count, doubt, replaces: true }
+                }
+            }
         });
         let (stream, account) = (self.place.streams[job.stream].0, self.place.account);
         Commit { account, stream, window: job.range, seal, messages, unreadable }
+    }
+
+    /// Whether what was read again holds a message that a longer settle age would have caught. Those that came even
+    /// later say nothing of it.
+    fn is_telling(&mut self, job: Job, messages: &[Identified]) -> bool {
+        let Some(Again { row, sealed_at, .. }) = job.again else { return false };
+        let Some(known) = self.known.remove(&(job.stream, row)) else { return false };
+        let times = messages.iter().map(|identified| identified.message.sent_at);
+        let newest = times.filter(|at| known.binary_search(at).is_err()).max();
+        newest.is_some_and(|newest| sealed_at.since(newest) < self.place.settle * TELLING)
     }
 
     fn learn_size(&mut self, messages: &[Identified]) {
@@ -226,13 +293,16 @@ impl<'a> Pass<'a> {
 /// Surveys a range, and fetches it if it is one window's worth.
 async fn work(provider: Arc<dyn Provider>, job: Job, target: u64) -> Worked {
     let outcome = async {
+        // A row that is read again has been one window before.
+        let target = if job.again.is_some() { REREAD } else { target };
         let mut fetched = match provider.survey(job.stream, job.range, target).await? {
             Survey::Done(fetched) => fetched,
             Survey::Sized(count) => provider.fetch(job.stream, job.range, count).await?,
             Survey::Split { count, cuts } => {
-                let pieces = job.range.cut_at(&cuts).into_iter();
-                let pieces = pieces.map(|range| Job { range, is_piece: true, ..job }).collect();
-                return Ok(Outcome::Split { count, pieces });
+                // All of a row is missing that holds too much to be read again as it was.
+                let pieces = job.again.map_or(job.range, |again| again.row).cut_at(&cuts).into_iter();
+                let piece = |range| Job { stream: job.stream, range, is_piece: true, again: None };
+                return Ok(Outcome::Split { count, pieces: pieces.map(piece).collect() });
             }
         };
         let messages = identify(std::mem::take(&mut fetched.messages));

@@ -4,10 +4,10 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use crate::domain::time::Second;
+use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 
-/// A range of a stream that is wanted and not sealed.
+/// A range of a stream that is wanted and not sealed, or to be read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Job {
     /// The stream's position in its account.
@@ -15,6 +15,18 @@ pub struct Job {
     pub range: Window,
     /// Whether it came from cutting a job that has been counted as a whole.
     pub is_piece: bool,
+    /// The ledger row that is to be replaced, where the range is sealed already.
+    pub again: Option<Again>,
+}
+
+/// The ledger row around a range that is read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Again {
+    pub row: Window,
+    /// How many messages of the row the archive holds outside of the range.
+    pub outside: u64,
+    /// When the row was written.
+    pub sealed_at: Millis,
 }
 
 /// The edges by which urgency is judged.
@@ -41,16 +53,21 @@ pub struct Plan {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Queued {
     urgency: Urgency,
+    /// Among those that are read again: in which order they were given.
+    rank: usize,
     from: Second,
     /// Of ranges that begin together the shorter goes first: a cut range is finished before the next is cut.
     to: Second,
     stream: usize,
     is_piece: bool,
+    again: Option<Again>,
 }
 
 /// Why a job comes before another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Urgency {
+    /// It is what the pass is for.
+    Again,
     /// It soon falls behind the horizon.
     Dying,
     /// It brings what has just been said.
@@ -67,21 +84,32 @@ impl Plan {
             let from = edges.horizon.map_or(wanted_from, |horizon| wanted_from.max(horizon));
             let wanted = Window::new(from, edges.wanted_to);
             for range in wanted.map(|wanted| sealed.missing_from(wanted)).unwrap_or_default() {
-                plan.push(Job { stream, range, is_piece: false });
+                plan.push(Job { stream, range, is_piece: false, again: None });
             }
         }
         plan
     }
 
+    /// What is to be read again, in the order given.
+    pub fn again(edges: Edges, jobs: impl IntoIterator<Item = Job>) -> Self {
+        let mut plan = Self { edges, queue: BinaryHeap::new() };
+        jobs.into_iter().enumerate().for_each(|(rank, job)| plan.queue(Urgency::Again, rank, job));
+        plan
+    }
+
     pub fn push(&mut self, job: Job) {
-        let Job { stream, range, is_piece } = job;
+        self.queue(self.urgency(job.range), 0, job);
+    }
+
+    fn queue(&mut self, urgency: Urgency, rank: usize, job: Job) {
+        let Job { stream, range, is_piece, again } = job;
         let (from, to) = (range.from(), range.to());
-        self.queue.push(Reverse(Queued { urgency: self.urgency(range), from, to, stream, is_piece }));
+        self.queue.push(Reverse(Queued { urgency, rank, from, to, stream, is_piece, again }));
     }
 
     pub fn pop(&mut self) -> Option<Job> {
-        let Reverse(Queued { from, to, stream, is_piece, .. }) = self.queue.pop()?;
-        Window::new(from, to).map(|range| Job { stream, range, is_piece })
+        let Reverse(Queued { from, to, stream, is_piece, again, .. }) = self.queue.pop()?;
+        Window::new(from, to).map(|range| Job { stream, range, is_piece, again })
     }
 
     /// Leaves a stream's work for another pass.

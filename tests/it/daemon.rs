@@ -12,11 +12,11 @@ use crate::bed::{BACKSCROLL, Bed, wait_until};
 const SECONDS: Duration = Duration::from_secs(9);
 
 /// `backscroll run`, which dies with the test.
-struct Daemon(Child);
+pub(crate) struct Daemon(Child);
 
 impl Daemon {
     /// Starts it, with a tick every second.
-    fn start(bed: &Bed) -> Self {
+    pub(crate) fn start(bed: &Bed) -> Self {
         let command = Command::new(BACKSCROLL)
             .args(["run", "--config"])
             .arg(bed.write_config())
@@ -27,14 +27,14 @@ impl Daemon {
         Self(command.unwrap())
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args([name, &self.0.id().to_string()]).status().unwrap();
         assert!(status.success());
     }
 
     /// Waits for its end; answers with its status, and what it said.
     #[track_caller]
-    fn end(&mut self) -> (Option<i32>, String) {
+    pub(crate) fn end(&mut self) -> (Option<i32>, String) {
         let begun = Instant::now();
         let mut status = None;
         wait_until("the end", || {
@@ -145,6 +145,6 @@ fn an_account_that_fails_is_taken_up_again_at_a_later_tick() {
 }
 
 /// Whether the archive has its tables yet.
-fn ready(bed: &Bed) -> bool {
+pub(crate) fn ready(bed: &Bed) -> bool {
     bed.archive().exists() && bed.number("SELECT count(*) FROM sqlite_schema WHERE name = 'runs'") == 1
 }

@@ -60,7 +60,7 @@ fn a_message_like_one_that_is_there_becomes_the_second_of_its_kind() {
     assert_eq!(occurrences, [(0,), (1,)]);
 }
 
-fn topic_message(topic: &str, ms: i64, status: Option<Status>) -> Web3mqMessage {
+pub(crate) fn topic_message(topic: &str, ms: i64, status: Option<Status>) -> Web3mqMessage {
     Web3mqMessage {
         topic: topic.to_owned(),
         row_topic: topic.to_owned(),

@@ -15,7 +15,7 @@ use backscroll::provider::web3mq::{Identity, Key, Web3mq};
 use backscroll::provider::{Account, Provider};
 use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, Fault, On, Scripted};
 use backscroll::store::{Missing, SqliteStore, Store};
-use backscroll::sync::{Bounds, Engine, PassReport};
+use backscroll::sync::{Bounds, Engine, PassReport, Purpose};
 use reqwest::Url;
 use tokio_util::sync::CancellationToken;
 
@@ -23,10 +23,22 @@ use crate::bed::{BACKSCROLL, Bed, run_in, wait_until};
 use crate::truth;
 
 /// The providers of a sandbox's first project and first user, as the configuration would have them.
-pub(crate) fn providers(bed: &Bed, clock: &Arc<dyn Clock>, settle: Duration) -> Vec<Arc<dyn Provider>> {
+pub(crate) fn providers(bed: &Bed) -> Vec<Arc<dyn Provider>> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    providers_by(bed, &clock, Duration::from_secs(1))
+}
+
+/// The same, by another clock.
+pub(crate) fn providers_by(bed: &Bed, clock: &Arc<dyn Clock>, settle: Duration) -> Vec<Arc<dyn Provider>> {
     let base = Url::parse(&bed.sandbox.base_url()).unwrap();
-    let account =
-        |name: &str, provider| Account { name: name.to_owned(), provider, settle, retention: None, since: None };
+    let account = |name: &str, provider| Account {
+        name: name.to_owned(),
+        provider,
+        settle,
+        retention: None,
+        since: None,
+        refresh_for: None,
+    };
     let http = |name| Http::new(name, &base, 0.0, clock.clone()).unwrap();
 
     let credentials =
@@ -43,20 +55,20 @@ pub(crate) fn providers(bed: &Bed, clock: &Arc<dyn Clock>, settle: Duration) -> 
         .with_user(&user, |account| (account.private_key(), account.topics().keys().cloned().collect()))
         .unwrap();
     let key = Key::from_seed(&hex::decode(seed).unwrap().try_into().unwrap());
+    let account_of_web3mq = Account { refresh_for: Some(Duration::from_hours(24)), ..account("web3mq-1", "web3mq") };
     let identity = Identity { user, key, did_key: None, send_public_key: true };
-    let web3mq = Web3mq::new(account("web3mq-1", "web3mq"), http("web3mq-1"), &base, identity, 20, topics).unwrap();
+    let web3mq = Web3mq::new(account_of_web3mq, http("web3mq-1"), &base, identity, 20, topics).unwrap();
     vec![Arc::new(agora), Arc::new(web3mq)]
 }
 
 /// Begins a pass over an archive and lets go of it after so many polls; answers whether it was over by then.
 async fn pass(bed: &Bed, archive: &std::path::Path, polls: u32) -> Option<Vec<PassReport>> {
     let store = Arc::new(SqliteStore::open(archive, Missing::Create).await.unwrap());
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let mut engine = Engine::new(providers(bed, &clock, Duration::from_secs(1)), store.clone(), &clock);
+    let mut engine = Engine::new(providers(bed), store.clone(), &(Arc::new(SystemClock) as Arc<dyn Clock>));
     let stop = CancellationToken::new();
     let mut left = polls;
     let ended = {
-        let mut pass = pin!(engine.pass("sync", Bounds::default(), &stop));
+        let mut pass = pin!(engine.pass(Purpose::Sync(Bounds::default()), &stop));
         poll_fn(|context| {
             if left == 0 {
                 return Poll::Ready(None);

@@ -8,11 +8,11 @@ use backscroll::domain::clock::{Clock, SystemClock};
 use backscroll::domain::time::Millis;
 use backscroll::sandbox::Skew;
 use backscroll::store::{Missing, SqliteStore, Store};
-use backscroll::sync::{Bounds, Engine};
+use backscroll::sync::{Bounds, Engine, Purpose};
 use tokio_util::sync::CancellationToken;
 
 use crate::bed::{Bed, wait_until};
-use crate::kill::providers;
+use crate::kill::providers_by;
 
 /// This machine's clock, which somebody sets.
 #[derive(Debug, Default)]
@@ -33,11 +33,11 @@ fn passes(set: impl Fn(&Bed, &Leaping, usize)) -> Bed {
     let clock: Arc<dyn Clock> = machine.clone();
     bed.block_on(async {
         let store = Arc::new(SqliteStore::open(&bed.archive(), Missing::Create).await.unwrap());
-        let mut engine = Engine::new(providers(&bed, &clock, Duration::from_mins(2)), store.clone(), &clock);
+        let mut engine = Engine::new(providers_by(&bed, &clock, Duration::from_mins(2)), store.clone(), &clock);
         for round in 0..6 {
             set(&bed, &machine, round);
             bed.say("lobby", &format!("in round {round}"), Duration::ZERO);
-            engine.pass("sync", Bounds::default(), &CancellationToken::new()).await.unwrap();
+            engine.pass(Purpose::Sync(Bounds::default()), &CancellationToken::new()).await.unwrap();
         }
         store.close().await;
     });

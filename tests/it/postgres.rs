@@ -307,9 +307,12 @@ fn a_copy_of_a_damaged_archive_is_refused() {
 #[test]
 fn a_copy_into_an_archive_that_has_more_is_refused() {
     let bed = Bed::new(&["--messages", "100", "--topic-messages", "0"]);
+    let streams = bed.config().to_owned();
+    let bed = bed.following("{ destination = \"lobby\" }");
     bed.sync().good();
     bed.run(&["copy", "--to", "sqlite://other.db"]).good();
-    bed.sync().good();
+    std::fs::write(bed.path("more.toml"), streams).expect("a configuration");
+    bed.run(&["sync", "--config", "more.toml"]).good();
     let bed = bed.with("sqlite://archive.db", "sqlite://other.db");
     bed.run(&["copy", "--to", "sqlite://archive.db"]).lacking().says("has coverage of").says("empty database");
 }

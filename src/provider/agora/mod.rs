@@ -1,6 +1,8 @@
 //! Agora RTM message history. Per page a POST makes a handle and a GET reads it, once; a count is a GET by itself.
 
 mod auth;
+mod bounds;
+mod counting;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod location;
@@ -20,12 +22,13 @@ use tokio::time::{Instant, sleep};
 use super::budget::Turn;
 use super::error::ProviderError;
 use super::http::{Answer, Http, Request};
-use super::{Account, Fetched, Provider, Survey, pieces};
-use crate::domain::message::{Conversation, ConversationKind, Message};
+use super::{Account, Counted, Fetched, Provider, Survey, pieces};
+use crate::domain::message::{Conversation, ConversationKind, Message, Unreadable};
 use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 pub use auth::{Credentials, Token};
+use bounds::Bounds;
 use readiness::Readiness;
 use wire::{Filter, Item, Query, Reading, Sent, Time};
 
@@ -65,6 +68,7 @@ pub struct Agora {
     /// What the configuration says of names whose messages do not say it themselves.
     kinds: HashMap<String, ConversationKind>,
     readiness: Readiness,
+    bounds: tokio::sync::Mutex<Bounds>,
 }
 
 impl Agora {
@@ -83,7 +87,8 @@ impl Agora {
         if let Ok(mut path) = project.path_segments_mut() {
             path.pop_if_empty().extend(["dev", "v2", "project", app_id]);
         }
-        Self { account, http, credentials, project, streams, kinds, readiness: Readiness::new() }
+        let (readiness, bounds) = (Readiness::new(), tokio::sync::Mutex::new(Bounds::new()));
+        Self { account, http, credentials, project, streams, kinds, readiness, bounds }
     }
 
     /// Sends a request, and once more if the credentials were refused and new ones have been left for us.
@@ -116,27 +121,6 @@ impl Agora {
             path.extend(["rtm", "message", "history", last]);
         }
         url
-    }
-
-    /// How many messages the provider has between the bounds of a padded window.
-    async fn count(&self, stream: &Stream, padded: Window) -> Result<u64, ProviderError> {
-        const WHAT: &str = "count";
-        let mut url = self.history("count");
-        for (name, value) in [("source", &stream.scope.sender), ("destination", &stream.scope.recipient)] {
-            append(&mut url, name, value.as_deref());
-        }
-        append(&mut url, "start_time", Some(&padded.from().to_string()));
-        append(&mut url, "end_time", Some(&padded.to().to_string()));
-        let mut patience = self.http.patience();
-        for _ in 0..POLLS {
-            let answer = self.send(WHAT, Turn::Begin, || (Method::GET, url.clone(), None)).await;
-            match answer.and_then(|answer| ready(WHAT, &answer, wire::count)) {
-                Ok(Some(count)) => return Ok(count),
-                Ok(None) => sleep(AFTER_IN_PROGRESS).await,
-                Err(error) => patience.bear(error).await?,
-            }
-        }
-        Err(never_ready(WHAT))
     }
 
     /// One page; where its handle dies, by a new one.
@@ -290,7 +274,7 @@ impl Provider for Agora {
 
     async fn survey(&self, stream: usize, range: Window, target: u64) -> Result<Survey, ProviderError> {
         let asked = Instant::now();
-        let count = self.count(&self.streams[stream], range.padded(MARGIN)).await?;
+        let count = self.count_between(&self.streams[stream], range.padded(MARGIN)).await?;
         if count == 0 {
             let as_of = self.http.clock().at(asked);
             return Ok(Survey::Done(Fetched { provider_count: Some(0), ..self.fetched(range, vec![], as_of, None) }));
@@ -314,7 +298,7 @@ impl Provider for Agora {
             if let Some(fault) = fault.as_ref().filter(|_| tries < TRIES) {
                 tracing::debug!(account = self.account.name, %window, fault, "a window does not add up; reading it again");
                 tries += 1;
-                count = self.count(stream, padded).await?;
+                count = self.count_between(stream, padded).await?;
                 continue;
             }
             let pages = if fault.is_some() { pages::without_invented(pages) } else { pages };
@@ -324,11 +308,26 @@ impl Provider for Agora {
         }
     }
 
+    async fn count(&self, stream: usize, range: Window) -> Result<Counted, ProviderError> {
+        let stream = &self.streams[stream];
+        let messages = self.count_between(stream, range).await?;
+        // Of nothing nothing can be learned.
+        if messages > 0 {
+            self.learn_bounds(stream, range).await?;
+        }
+        let (from, to) = self.bounds.lock().await.reach(range);
+        Ok(Counted { messages, from, to })
+    }
+
+    fn understand(&self, _stream: usize, raw: &str) -> Result<Message, Unreadable> {
+        wire::message(raw).map(|sent| self.message(sent))
+    }
+
     async fn check(&self) -> Result<(), ProviderError> {
         let now = self.now().second();
         let Some(window) = Window::new(now.minus(Duration::from_secs(1)), now) else { return Ok(()) };
         let anyone = self::stream(None, Some("backscroll".to_owned()));
-        self.count(self.streams.first().unwrap_or(&anyone), window).await.map(|_| ())
+        self.count_between(self.streams.first().unwrap_or(&anyone), window).await.map(|_| ())
     }
 
     fn http(&self) -> &Http {

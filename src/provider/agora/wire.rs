@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::domain::message::{ConversationKind, Encoding, Payload, Unreadable};
 use crate::domain::time::{Millis, Second};
-use crate::provider::wire::{self, Extra, Fields, Moment, Wtf8, items, object};
+use crate::provider::wire::{self, Extra, Fields, Moment, Wtf8, item, items, object};
 
 /// The body of `POST query`.
 #[derive(Debug, Serialize)]
@@ -123,6 +123,11 @@ pub(super) fn page(body: &[u8]) -> Reading<Vec<Item>> {
         let list = envelope.messages.or(envelope.message.filter(is_list));
         items(list, sent).map_err(|e| format!("`messages` is not a list: {}", wire::reason(&e)))
     })
+}
+
+/// One message by itself.
+pub(super) fn message(raw: &str) -> Item {
+    item(raw, sent)
 }
 
 fn read<T>(body: &[u8], take: impl FnOnce(&Envelope) -> Result<T, String>) -> Reading<T> {

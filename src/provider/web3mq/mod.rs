@@ -17,8 +17,8 @@ use reqwest::{Method, Url};
 use super::budget::Turn;
 use super::error::ProviderError;
 use super::http::{Answer, BadClient, Http, Request};
-use super::{Account, Fetched, Provider, Survey, pieces};
-use crate::domain::message::{Conversation, ConversationKind, Message};
+use super::{Account, Counted, Fetched, Provider, Survey, pieces};
+use crate::domain::message::{Conversation, ConversationKind, Message, Unreadable};
 use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
@@ -34,6 +34,8 @@ const TRIES: u32 = 4;
 const CUTS_AT_ONCE: u64 = 16;
 /// How long what was learned of positions is relied upon.
 const MEMORY: Duration = Duration::from_mins(10);
+/// The same for counts, which are to find what has come since.
+const MEMORY_OF_TOTAL: Duration = Duration::from_secs(5);
 
 /// A Web3MQ user.
 #[derive(Debug)]
@@ -263,6 +265,18 @@ impl Provider for Web3mq {
             }
         }
         Err(ProviderError::Unsteady { tries: TRIES })
+    }
+
+    async fn count(&self, stream: usize, range: Window) -> Result<Counted, ProviderError> {
+        let topic = &self.topics[stream];
+        topic.forget_older(MEMORY).await;
+        topic.confirm(self, MEMORY_OF_TOTAL).await?;
+        let (span, ..) = topic.locate(self, range).await?;
+        Ok(Counted { messages: span.len(), from: range.from().start(), to: range.to().start() })
+    }
+
+    fn understand(&self, stream: usize, raw: &str) -> Result<Message, Unreadable> {
+        wire::message(raw).map(|sent| self.message(&self.topics[stream], sent))
     }
 
     async fn check(&self) -> Result<(), ProviderError> {

@@ -4,7 +4,7 @@
 //! does not shift is a message's position counted from the oldest: `total − 1 − (rows before it, newest first)`. This
 //! is the record of positions whose times have been seen, and the search for the position of a moment between them.
 
-use crate::domain::time::Millis;
+use crate::domain::time::{Millis, Second};
 
 /// So many marks are kept for a topic; beyond it the record starts anew, at the price of a few probes.
 const MOST: usize = 4096;
@@ -73,6 +73,9 @@ impl Positions {
     /// How many messages were sent before `moment`, or where to look next. `probes` is how often this search has
     /// looked already: every third look halves what is left, so that no history, however lopsided, takes many.
     pub(super) fn find(&self, moment: Millis, probes: u32) -> Found {
+        if moment <= Second::EPOCH.start() {
+            return Found::At(0);
+        }
         let next = self.marks.partition_point(|mark| mark.1 < moment);
         let low = next.checked_sub(1).map(|i| self.marks[i]);
         let high = self.marks.get(next).copied();

@@ -107,6 +107,15 @@ impl Topic {
         *self.known.lock().await = Known::default();
     }
 
+    /// Makes sure that nothing came or went since what is known was learned, unless that was this short a time ago.
+    pub(super) async fn confirm(&self, account: &Web3mq, age: Duration) -> Result<(), ProviderError> {
+        let mut known = self.known.lock().await;
+        if known.since.is_some_and(|since| since.elapsed() >= age) {
+            self.look_at_newest(account, &mut known, &[]).await?;
+        }
+        Ok(())
+    }
+
     /// Finds where the window lies, looking at as many pages as it takes; the last of them is handed out, too, since
     /// it often holds all of a short window. The instant is the one at which this held at the latest.
     pub(super) async fn locate(

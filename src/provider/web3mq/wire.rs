@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::auth::Key;
 use crate::domain::message::{Delivery, Encoding, Payload, Status, Unreadable};
 use crate::domain::time::Millis;
-use crate::provider::wire::{self, Extra, Fields, Moment, Wtf8, items, object};
+use crate::provider::wire::{self, Extra, Fields, Moment, Wtf8, item, items, object};
 
 /// What the official SDK leaves as it is in a query; all else is percent-encoded, a space as `%20`.
 const LEFT_ALONE: &AsciiSet = &NON_ALPHANUMERIC
@@ -118,6 +118,11 @@ pub(super) fn page(body: &[u8]) -> Result<Page, NoPage> {
     let data = data.unwrap_or_default();
     let rows = items(data.result, sent).map_err(|e| NoPage::Fault(format!("the rows: {}", wire::reason(&e))))?;
     Ok(Page { total: data.total, rows })
+}
+
+/// One message by itself.
+pub(super) fn message(raw: &str) -> Row {
+    item(raw, sent)
 }
 
 #[derive(Debug, Default)]

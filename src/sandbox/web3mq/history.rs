@@ -117,6 +117,14 @@ impl Web3mqAccount {
         rows.insert(at, Arc::new(message));
     }
 
+    /// Takes away a conversation's messages that match. Returns how many there were.
+    pub fn remove(&mut self, topic: &str, gone: impl Fn(&Web3mqMessage) -> bool) -> usize {
+        let Some(rows) = self.topics.get_mut(topic) else { return 0 };
+        let before = rows.len();
+        rows.retain(|row| !gone(row));
+        before - rows.len()
+    }
+
     /// A page counted from 1, newest first, and the size of the whole conversation.
     pub fn page(&self, topic: &str, page: usize, size: usize) -> (Rows, usize) {
         let Some(rows) = self.topics.get(topic) else { return (Rows::new(), 0) };

@@ -1,0 +1,59 @@
+//! Counts: how many messages a range holds, and what the range is that was counted.
+
+use reqwest::Method;
+use tokio::time::sleep;
+
+use super::{AFTER_IN_PROGRESS, Agora, MARGIN, PAGE, POLLS, append, never_ready, ready, wire};
+use crate::domain::stream::Stream;
+use crate::domain::time::Millis;
+use crate::domain::window::Window;
+use crate::provider::budget::Turn;
+use crate::provider::error::ProviderError;
+
+impl Agora {
+    /// How many messages the provider has between two bounds, whatever it takes bounds to mean.
+    pub(super) async fn count_between(&self, stream: &Stream, bounds: Window) -> Result<u64, ProviderError> {
+        const WHAT: &str = "count";
+        let mut url = self.history("count");
+        for (name, value) in [("source", &stream.scope.sender), ("destination", &stream.scope.recipient)] {
+            append(&mut url, name, value.as_deref());
+        }
+        append(&mut url, "start_time", Some(&bounds.from().to_string()));
+        append(&mut url, "end_time", Some(&bounds.to().to_string()));
+        let mut patience = self.http.patience();
+        for _ in 0..POLLS {
+            let answer = self.send(WHAT, Turn::Begin, || (Method::GET, url.clone(), None)).await;
+            match answer.and_then(|answer| ready(WHAT, &answer, wire::count)) {
+                Ok(Some(count)) => return Ok(count),
+                Ok(None) => sleep(AFTER_IN_PROGRESS).await,
+                Err(error) => patience.bear(error).await?,
+            }
+        }
+        Err(never_ready(WHAT))
+    }
+
+    /// Finds out what bounds mean, as far as the messages of a range can tell.
+    pub(super) async fn learn_bounds(&self, stream: &Stream, range: Window) -> Result<(), ProviderError> {
+        // Held while asking: one finds out for all.
+        let mut bounds = self.bounds.lock().await;
+        if !bounds.is_open() {
+            return Ok(());
+        }
+        bounds.tried();
+        let page = self.page(stream, range.padded(MARGIN), 0, PAGE).await?;
+        let times: Vec<Millis> = page.iter().flatten().map(|sent| sent.at).collect();
+        // A page that is full may end among messages of one second, of which it then shows only some.
+        let end = times.last().filter(|_| page.len() as u64 >= PAGE).map_or(range.to(), |last| last.second());
+        let Some(known) = range.before(end) else { return Ok(()) };
+        if page.iter().any(Result::is_err) || !times.is_sorted() {
+            return Ok(());
+        }
+        while let Some(question) = bounds.question(&times, known) {
+            let count = self.count_between(stream, question).await?;
+            if !bounds.hear(&times, question, count) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
