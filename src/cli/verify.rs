@@ -12,14 +12,17 @@ use crate::daemon::signals;
 use crate::domain::clock::Clock;
 use crate::proof::manifest::{self, Key, Manifest};
 use crate::proof::{Question, Several, Verdict, verify};
-use crate::store::Store;
-use crate::sync::{Engine, Mended};
+use crate::sync::{Counts, Engine, Mended, Purpose};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Only this account
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
+
+    /// Compares what is sealed with what the providers count today as well
+    #[arg(long)]
+    remote: bool,
 
     /// Fetches again what differs, as far as the providers still have it
     #[arg(long)]
@@ -62,13 +65,25 @@ pub(super) async fn carry_out(args: &Args, config: &Config, clock: Arc<dyn Clock
     }
     let question = Question { account, manifest: against.as_ref(), stamp: args.repair };
     let mut verdict = verify(&*store, question).await?;
-    if args.repair && verdict.faults() > 0 {
-        verdict = repair(verdict, question, config, &store, &clock).await?;
+    let mut outcome = Outcome::Good;
+    if args.remote || args.repair && verdict.faults() > 0 {
+        let stop = CancellationToken::new();
+        signals::listen(stop.clone())?;
+        let mut engine = Engine::new(accounts::providers(config, account, &clock)?, store.clone(), &clock);
+        if args.repair && verdict.faults() > 0 {
+            verdict = repair(verdict, question, &mut engine, &stop).await?;
+        }
+        if args.remote {
+            outcome = compare_counts(args.repair, &mut engine, &stop).await?;
+            verdict = if args.repair { verify(&*store, question).await? } else { verdict };
+        }
     }
     say_verdict(&verdict, args.repair);
-    let mut outcome = if verdict.agrees() { Outcome::Good } else { Outcome::Lacking };
+    if !verdict.agrees() {
+        outcome = Outcome::Lacking;
+    }
     if let (Some(path), Some(key)) = (&args.manifest, &key) {
-        if verdict.agrees() && verdict.undigested == 0 {
+        if outcome == Outcome::Good && verdict.undigested == 0 {
             let rows = manifest::write(&*store, account, key, clock.now(), path).await?;
             say(format_args!("{} windows written to {} and signed.", grouped(rows), path.display()));
         } else {
@@ -84,20 +99,15 @@ pub(super) async fn carry_out(args: &Args, config: &Config, clock: Arc<dyn Clock
 async fn repair(
     mut verdict: Verdict,
     question: Question<'_>,
-    config: &Config,
-    store: &Arc<dyn Store>,
-    clock: &Arc<dyn Clock>,
+    engine: &mut Engine,
+    stop: &CancellationToken,
 ) -> Result<Verdict, Failure> {
-    let stop = CancellationToken::new();
-    signals::listen(stop.clone())?;
-    let providers = accounts::providers(config, question.account, clock)?;
-    let mut engine = Engine::new(providers, store.clone(), clock);
     loop {
         say_findings(&verdict);
         let mut left = Vec::new();
         for account in engine.accounts() {
             let name = account.name().to_owned();
-            let Mended { windows, restored, set_aside, left: here } = account.repair(&verdict, &stop).await?;
+            let Mended { windows, restored, set_aside, left: here } = account.repair(&verdict, stop).await?;
             left.extend(here);
             if windows > 0 {
                 say(format_args!(
@@ -109,13 +119,45 @@ async fn repair(
             }
         }
         let before = verdict.faults();
-        verdict = verify(&**store, question).await?;
+        verdict = verify(&**engine.store(), question).await?;
         if verdict.faults() == 0 || verdict.faults() >= before || stop.is_cancelled() {
             for left in &left {
                 say_lines(left);
             }
             return Ok(verdict);
         }
+    }
+}
+
+/// Compares with the providers' counts; where they differ and it is wanted, what differs is read again, for as long as
+/// that makes less of it.
+async fn compare_counts(repair: bool, engine: &mut Engine, stop: &CancellationToken) -> Result<Outcome, Failure> {
+    let mut before = usize::MAX;
+    loop {
+        let mut counts = Counts::default();
+        for account in engine.accounts() {
+            let Counts { streams, excesses, left } = account.compare_counts(stop).await?;
+            counts.streams += streams;
+            counts.excesses.extend(excesses);
+            counts.left.extend(left);
+        }
+        for excess in &counts.excesses {
+            say_lines(&excess.to_string());
+        }
+        let fewer = counts.excesses.len() < before && !counts.excesses.is_empty();
+        if repair && fewer && !stop.is_cancelled() {
+            before = counts.excesses.len();
+            say("Reading these again …");
+            engine.pass(Purpose::Reconcile, stop).await?;
+            continue;
+        }
+        for left in &counts.left {
+            say_lines(left);
+        }
+        let agrees = counts.excesses.is_empty() && counts.left.is_empty();
+        let found = if agrees { "as many as were read" } else { "NOT what was read" };
+        say(format_args!("The providers count {found}: {} streams, as far as they still have them.", counts.streams));
+        return Ok(if agrees { Outcome::Good } else { Outcome::Lacking });
     }
 }
 

@@ -222,7 +222,7 @@ impl AccountSync {
         Some(self.provider.now().second().minus(retention).plus(-CLOCK_DOUBT_S))
     }
 
-    fn edges(&self, place: &Place, bounds: Bounds) -> Edges {
+    pub(super) fn edges(&self, place: &Place, bounds: Bounds) -> Edges {
         let account = self.provider.account();
         let now = self.provider.now().second();
         // The last second is still being written; and the padding must not reach into it, or counts never agree.

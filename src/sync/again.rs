@@ -19,7 +19,7 @@ use crate::store::{Sealed, StoreError, StreamId, Unread};
 /// After so long no more streams are compared in this pass: their turn comes in the next.
 const COMPARING: Duration = Duration::from_secs(30);
 /// Streams that are compared at once: enough that latency does not leave the budget idle.
-const COMPARED_AT_ONCE: usize = 8;
+pub(super) const COMPARED_AT_ONCE: usize = 8;
 /// What may fall behind the horizon while a pass goes on is left alone, in seconds: its counts do not hold still.
 const CRUMBLING_S: i64 = 300;
 /// Minutes with unread messages that a refresh looks at.
@@ -196,7 +196,7 @@ impl AccountSync {
 }
 
 /// What of a stream can be had and holds still.
-fn reach(edges: Edges, wanted_from: Second) -> Option<Window> {
+pub(super) fn reach(edges: Edges, wanted_from: Second) -> Option<Window> {
     let from = edges.horizon.map_or(wanted_from, |horizon| wanted_from.max(horizon.plus(CRUMBLING_S)));
     Window::new(from, edges.settled)
 }

@@ -16,6 +16,7 @@ mod pass;
 pub mod planner;
 pub mod progress;
 pub mod reconcile;
+mod remote;
 mod repair;
 pub mod requeue;
 
@@ -31,6 +32,7 @@ use crate::provider::{Provider, ProviderError};
 use crate::store::{Store, StoreError, Tally};
 pub use account::AccountSync;
 use progress::Progress;
+pub use remote::{Counts, Excess};
 pub use repair::Mended;
 
 /// Windows of an account under way at once: enough that neither latency nor "in progress" leaves the budget idle.
