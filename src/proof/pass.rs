@@ -1,12 +1,15 @@
 //! One reading of the archive, in order of time.
 
 use super::tracks::{Compared, Index, Track};
-use super::{Claim, Damage, Difference, Question, Verdict};
+use super::{Claim, Damage, Difference, MISFILED, Question, Verdict};
 use crate::domain::time::Millis;
 use crate::store::{Archived, Cursor, Stamp, Store, StoreError};
 
-/// Messages that are held at once.
+/// Messages that are held at once; where they are large, fewer.
 const CHUNK: u64 = 1000;
+const CHUNK_BYTES: u64 = 4 << 20;
+/// How many are read at first, before it is known how large they are.
+const GLANCE: u64 = 20;
 /// Rows that are given their digest at once.
 const STAMPED: usize = 500;
 
@@ -28,11 +31,12 @@ impl<'a> Pass<'a> {
 
     /// Compares all claims with the messages of this range, which must be all that the claims are about.
     pub(super) async fn run(mut self, (from, to): (Millis, Millis)) -> Result<Verdict, StoreError> {
-        let mut after = Cursor::at(from);
+        let (mut after, mut limit) = (Cursor::at(from), GLANCE);
         loop {
-            let chunk = self.store.messages(&after, to, CHUNK).await?;
+            let chunk = self.store.messages(&after, to, limit).await?;
             let Some(last) = chunk.last() else { break };
             after = last.cursor();
+            limit = next_limit(&chunk);
             for message in chunk {
                 if self.question.wants(&message.account) {
                     self.take(message).await?;
@@ -53,7 +57,7 @@ impl<'a> Pass<'a> {
         let identified = &archived.identified;
         let misfiled = || {
             let is_misfiled = self.index.knows_filing(&archived.account) && !identified.message.is_filed_by_its_names();
-            is_misfiled.then_some("is filed under a conversation that is not its own")
+            is_misfiled.then_some(MISFILED)
         };
         let fault = archived.fault().or_else(misfiled);
         let candidates: Vec<usize> = self.index.candidates(&archived.account, &identified.message).collect();
@@ -95,4 +99,12 @@ impl<'a> Pass<'a> {
         }
         Ok(())
     }
+}
+
+/// How many messages to read next, by how large the last ones were. A few large ones among many small ones surprise
+/// nobody for long: the number grows by steps.
+fn next_limit(chunk: &[Archived]) -> u64 {
+    let bytes: u64 = chunk.iter().map(|archived| archived.identified.message.payload.bytes.len() as u64).sum();
+    let mean = (bytes / chunk.len().max(1) as u64).max(1);
+    (CHUNK_BYTES / mean).min(chunk.len() as u64 * 4).clamp(1, CHUNK)
 }

@@ -143,6 +143,9 @@ pub(super) const REMOVE: &str = "
     DELETE FROM message
     WHERE recipient_id = $1 AND sent_at_ms = $2 AND slot = $3";
 
+pub(super) const MOVE_OVER: &str = "
+    UPDATE message SET slot = $4 WHERE recipient_id = $1 AND sent_at_ms = $2 AND slot = $3";
+
 pub(super) const ACCOUNT_OF: &str = "SELECT account_id FROM stream WHERE id = $1";
 
 pub(super) const STAMP: &str = "

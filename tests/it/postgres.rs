@@ -302,10 +302,14 @@ fn a_copy_of_a_damaged_archive_is_refused() {
 
 #[test]
 fn a_copy_into_an_archive_that_has_more_is_refused() {
-    let bed = Bed::new(&["--messages", "100", "--topic-messages", "0"]);
+    let lobby = "{ destination = \"lobby\" }";
+    let bed = Bed::new(&["--messages", "100", "--topic-messages", "0"]).only("agora").following(lobby);
     bed.sync().good();
     bed.run(&["copy", "--to", "sqlite://other.db"]).good();
-    bed.sync().good();
+    // Of a stream in which nobody has said anything: the messages stay the same.
+    let more = bed.config().replace(lobby, &format!("{lobby}, {{ destination = \"silent room\" }}"));
+    std::fs::write(bed.path("more.toml"), more).expect("a configuration");
+    bed.run(&["sync", "--config", "more.toml"]).good();
     let bed = bed.with("sqlite://archive.db", "sqlite://other.db");
     bed.run(&["copy", "--to", "sqlite://archive.db"]).lacking().says("has coverage of").says("empty database");
 }
