@@ -62,6 +62,7 @@ pub(super) const WEB3MQ: Shape = Shape {
         "retention",
         "since",
         "settle",
+        "refresh_for",
         "streams",
         "discover",
     ],

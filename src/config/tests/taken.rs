@@ -45,6 +45,7 @@ fn every_key_reaches_its_field() {
         retention = "1w"
         since = "2026-11-01T00:00:00Z"
         settle = "300ms"
+        refresh_for = "2d"
         streams = [ { topic = "group:1" }, { topic = "user:2" } ]
     "#;
     let config = parse_good(text);
@@ -69,6 +70,7 @@ fn every_key_reaches_its_field() {
     assert!(!web3mq.send_public_key);
     assert_eq!((agora.timeout, web3mq.timeout), (Duration::from_secs(30), Duration::from_secs(2)));
     assert_eq!((web3mq.page_size, web3mq.settle), (50, Duration::from_millis(300)));
+    assert_eq!(web3mq.refresh_for, Duration::from_hours(48));
     assert_eq!((web3mq.retention, web3mq.since), (Some(Duration::from_hours(7 * 24)), agora.since));
     assert_eq!(web3mq.streams[1].topic, "user:2");
 }
