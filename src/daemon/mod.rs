@@ -80,12 +80,13 @@ async fn drive(account: &mut AccountSync, mut due: Due, stop: &CancellationToken
     // Whether time was up before the last such pass was done: there is no reason to wait for the next tick.
     let mut is_behind = false;
     while !stop.is_cancelled() {
-        let purpose = match next.take() {
-            Some(purpose) => purpose,
-            None => tokio::select! {
+        let purpose = if let Some(purpose) = next.take() {
+            purpose
+        } else {
+            tokio::select! {
                 purpose = due.next(has_statuses) => purpose,
                 () = stop.cancelled() => return,
-            },
+            }
         };
         let outcome = account.pass(purpose, stop).await;
         due.skip(purpose);
@@ -115,7 +116,7 @@ fn log(purpose: Purpose, report: &PassReport) {
     let (new, changed, requests) = (tally.new, tally.changed, tally.requests);
     match failure {
         Some(error) => {
-            tracing::warn!(account, why, new, changed, requests, missing_seconds, %error, "pass ended early")
+            tracing::warn!(account, why, new, changed, requests, missing_seconds, %error, "pass ended early");
         }
         None if new + changed > 0 => tracing::info!(account, why, new, changed, requests, "pass done"),
         None => tracing::debug!(account, why, requests, "pass done, nothing new"),

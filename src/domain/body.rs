@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::message::{Encoding, Message};
 
 /// A payload as text.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
     /// It is no text.
     None,

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::dialect::Dialect;
+use super::dialect::{Dialect, int, one};
 use super::ledger::Quarantined;
 use super::read::Archived;
 use super::write::quarantine_row;
@@ -24,11 +24,12 @@ pub(super) async fn set_aside<DB: Dialect>(
     now: Millis,
 ) -> Result<u64, StoreError> {
     let failed = StoreError::at("set aside");
+    let account = one::<DB>(tx, "set aside", sql::ACCOUNT_OF, &[stream.0.into()]).await?;
+    let account = int::<DB>(&account, "account_id")?;
     let mut set_aside = 0;
     for Aside { message, reason } in aside {
-        let (account, (recipient, sent_at, hash, occurrence)) = message.cursor().key();
-        let args = [account.into(), recipient.into(), sent_at.into(), (&hash[..]).into(), occurrence.into()];
-        if DB::execute(tx, sql::REMOVE, &args).await.map_err(&failed)? == 0 {
+        let place = message.cursor().place().map(Into::into);
+        if DB::execute(tx, sql::REMOVE, &place).await.map_err(&failed)? == 0 {
             continue;
         }
         set_aside += 1;
@@ -40,9 +41,11 @@ pub(super) async fn set_aside<DB: Dialect>(
     Ok(set_aside)
 }
 
-/// Whether what is in quarantine was set aside, and is no provider's message.
-pub fn is_set_aside(raw: &str) -> bool {
-    raw.starts_with("{\"set_aside\":")
+impl Quarantined {
+    /// Whether it was in the archive once.
+    pub fn is_set_aside(&self) -> bool {
+        self.raw.starts_with("{\"set_aside\":")
+    }
 }
 
 /// All that the archive held of a message, in a form that no provider's answer has.

@@ -21,10 +21,34 @@ pub(super) enum Arg<'a> {
 /// What a driver answers.
 pub(super) type Driver<T> = Result<T, sqlx::Error>;
 
+/// The same question by each of the indexes that may lead to its answer. Binds the range in ms, the account, and the
+/// names of sender, recipient and conversation, NULL for any.
+#[derive(Debug)]
+pub(super) struct Links {
+    pub(super) by_conversation: &'static str,
+    pub(super) by_sender: &'static str,
+    pub(super) by_recipient: &'static str,
+}
+
 /// A database.
 pub(super) trait Dialect: sqlx::Database {
     /// What begins a transaction that will write.
     const BEGIN: &'static str;
+
+    /// How many transactions at once it gains by.
+    const LANES: usize;
+
+    /// Reads messages in order of time. Binds a place (millisecond, the end, hash, occurrence, recipient, slot) and a
+    /// limit; the place's five parts are compared as one, in the order in which the rows are answered. A message that
+    /// refers to what is not there is answered all the same.
+    const MESSAGES: &'static str;
+
+    /// How many messages to a recipient there may be in a range of time: no fewer than there are, and NULL where there
+    /// are too many to look at. Binds the range in ms, the recipient's name, and how many may be looked at.
+    const COUNT_BY_RECIPIENT: &'static str;
+
+    /// Reads what identifies the messages of a stream's window.
+    const LINKS: Links;
 
     /// Carries out a statement; answers with how many rows it affected.
     fn execute(
@@ -73,27 +97,30 @@ pub(super) trait Dialect: sqlx::Database {
         rows: &[&Row<'_>],
     ) -> impl Future<Output = Driver<Familiar>> + Send;
 
-    /// Which of an account's messages are in the archive, and how.
+    /// Which of an account's messages lie where they belong in the archive, and how.
     fn there(
         connection: &mut Self::Connection,
         account: i64,
         rows: &[&Row<'_>],
     ) -> impl Future<Output = Driver<HashMap<Key, Mutable>>> + Send;
 
-    /// Adds messages, passing over those that are there; answers with how many were added.
+    /// All messages of a recipient's millisecond, whosever: account, key, and how they lie there.
+    fn crowd(
+        connection: &mut Self::Connection,
+        recipient: i64,
+        sent_at_ms: i64,
+    ) -> impl Future<Output = Driver<Vec<(i64, Key, Mutable)>>> + Send;
+
+    /// Adds messages, passing over those whose slot is taken; answers with how many were added.
     fn add(
         connection: &mut Self::Connection,
-        account: i64,
         rows: &[&Row<'_>],
         now: Millis,
     ) -> impl Future<Output = Driver<u64>> + Send;
 
     /// Changes messages that are there.
-    fn learn(
-        connection: &mut Self::Connection,
-        account: i64,
-        learned: &[(Key, Mutable)],
-    ) -> impl Future<Output = Driver<u64>> + Send;
+    fn learn(connection: &mut Self::Connection, learned: &[(Key, Mutable)])
+    -> impl Future<Output = Driver<u64>> + Send;
 }
 
 impl From<i64> for Arg<'_> {

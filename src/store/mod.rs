@@ -31,7 +31,7 @@ use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 pub use again::{Held, HeldId, Unread};
 pub use answer::Answer;
-pub use aside::{Aside, is_set_aside};
+pub use aside::Aside;
 pub use error::StoreError;
 pub use ledger::{KnownStream, Ledger, Quarantined, StreamLedger};
 pub use postgres::PostgresStore;
@@ -104,6 +104,13 @@ pub trait Store: Send + Sync {
     /// reads again exactly what they span.
     async fn ledger_rows(&self, stream: StreamId, window: Window, limit: u64) -> Result<Vec<Sealed>, StoreError>;
 
+    /// Gives a digest to ledger rows that have none, and are otherwise as given still.
+    async fn stamp(&self, stamps: &[Stamp]) -> Result<(), StoreError>;
+
+    /// Moves messages that were changed or added behind the archive's back into quarantine, under this stream; answers
+    /// with how many.
+    async fn set_aside(&self, stream: StreamId, aside: &[Aside<'_>], now: Millis) -> Result<u64, StoreError>;
+
     /// The ledger rows of an account's active streams that are in doubt.
     async fn in_doubt(&self, account: AccountId) -> Result<Vec<(StreamId, Sealed)>, StoreError>;
 
@@ -143,18 +150,14 @@ pub trait Store: Send + Sync {
     /// Lets a message out of quarantine, or says anew why it stays.
     async fn reconsider(&self, account: AccountId, held: HeldId, reason: Option<&str>) -> Result<(), StoreError>;
 
-    /// Gives a digest to ledger rows that have none, and are otherwise as given still.
-    async fn stamp(&self, stamps: &[Stamp]) -> Result<(), StoreError>;
-
-    /// Moves messages that were changed or added behind the archive's back into quarantine, under this stream; answers
-    /// with how many.
-    async fn set_aside(&self, stream: StreamId, aside: &[Aside<'_>], now: Millis) -> Result<u64, StoreError>;
-
     /// All that the archive says of its accounts, apart from their messages.
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError>;
 
     /// Makes an account's ledger the one given. Its messages must be in the archive already.
     async fn restore(&self, ledger: &Ledger) -> Result<(), StoreError>;
+
+    /// How many commits at once it gains by.
+    fn lanes(&self) -> usize;
 
     /// Where the archive is, for people.
     fn place(&self) -> &str;

@@ -1,12 +1,12 @@
 //! Messages out of the archive again, as they went in.
 
+use super::StoreError;
 use super::dialect::{Arg, Dialect, bytes, int, maybe_int, text};
-use super::rows::{Key, delivery};
-use super::{StoreError, sql};
+use super::rows::delivery;
 use crate::domain::body::Body;
 use crate::domain::identity::{Fingerprint, Identified};
 use crate::domain::message::{Conversation, ConversationKind, Encoding, Message, Payload};
-use crate::domain::time::Millis;
+use crate::domain::time::{Millis, Second};
 
 /// A message with its place in the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Archived {
     /// The account's name.
     pub account: String,
     pub identified: Identified,
-    /// When it first came into the archive.
+    /// When it first came into the archive, to the second.
     pub archived_at: Millis,
     /// What readers are shown of the payload, where that is not the payload itself.
     shown: Shown,
@@ -34,15 +34,15 @@ struct Shown {
 pub struct Cursor {
     sent_at_ms: i64,
     hash: [u8; 16],
-    account: i64,
-    recipient: i64,
     occurrence: i64,
+    recipient: i64,
+    slot: i64,
 }
 
 impl Cursor {
     /// Before the first message of this moment.
     pub fn at(moment: Millis) -> Self {
-        Self { sent_at_ms: moment.0, hash: [0; 16], account: 0, recipient: 0, occurrence: -1 }
+        Self { sent_at_ms: moment.0, hash: [0; 16], occurrence: -1, recipient: 0, slot: 0 }
     }
 
     /// The moment at or after which it stands.
@@ -50,9 +50,9 @@ impl Cursor {
         Millis(self.sent_at_ms)
     }
 
-    /// The account and the key of the message behind which it stands.
-    pub(super) fn key(&self) -> (i64, Key) {
-        (self.account, (self.recipient, self.sent_at_ms, self.hash, self.occurrence))
+    /// Where the message lies behind which it stands: recipient, millisecond, slot.
+    pub(super) fn place(&self) -> [i64; 3] {
+        [self.recipient, self.sent_at_ms, self.slot]
     }
 }
 
@@ -85,10 +85,10 @@ pub(super) async fn messages<DB: Dialect>(
     limit: u64,
 ) -> Result<Vec<Archived>, StoreError> {
     let hash: &[u8] = &after.hash;
-    let place: [Arg<'_>; 4] = [hash.into(), after.account.into(), after.recipient.into(), after.occurrence.into()];
-    let [hash, account, recipient, occurrence] = place;
-    let args = [after.sent_at_ms.into(), to.0.into(), hash, account, recipient, occurrence, limit.into()];
-    let rows = DB::fetch(connection, sql::MESSAGES, &args).await.map_err(StoreError::at("messages"))?;
+    let [sent_at, occurrence, recipient, slot]: [Arg<'_>; 4] =
+        [after.sent_at_ms, after.occurrence, after.recipient, after.slot].map(Into::into);
+    let args = [sent_at, to.0.into(), hash.into(), occurrence, recipient, slot, limit.into()];
+    let rows = DB::fetch(connection, DB::MESSAGES, &args).await.map_err(StoreError::at("messages"))?;
     rows.iter().map(archived::<DB>).collect()
 }
 
@@ -123,14 +123,14 @@ fn archived<DB: Dialect>(row: &DB::Row) -> Result<Archived, StoreError> {
             fingerprint: Fingerprint(hash),
             occurrence: u32::try_from(occurrence).map_err(|_| strange("occurrence"))?,
         },
-        archived_at: Millis(int::<DB>(row, "archived_at_ms")?),
+        archived_at: Second(int::<DB>(row, "archived_at_s")?).start(),
         shown: Shown { is_text: int::<DB>(row, "is_text")? == 1, body: text::<DB>(row, "body")? },
         cursor: Cursor {
             sent_at_ms,
             hash,
-            account: int::<DB>(row, "account_id")?,
-            recipient: int::<DB>(row, "recipient_id")?,
             occurrence,
+            recipient: int::<DB>(row, "recipient_id")?,
+            slot: int::<DB>(row, "slot")?,
         },
     })
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::StoreError;
 use crate::domain::body::Body;
-use crate::domain::identity::Identified;
+use crate::domain::identity::{Fingerprint, Identified};
 use crate::domain::message::{ConversationKind, Delivery, Encoding, Status};
 use crate::domain::time::Millis;
 
@@ -24,13 +24,15 @@ impl Numbers {
     }
 }
 
-/// Where a message lies: recipient, millisecond, hash, occurrence. The account goes with the recipient.
+/// What a message is, within its account: recipient, millisecond, hash, occurrence.
 pub(super) type Key = (i64, i64, [u8; 16], i64);
 
 /// A message as a row.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Row<'a> {
     pub(super) key: Key,
+    /// Where it lies, or is to lie, among the messages of its recipient and millisecond. See [`home`].
+    pub(super) slot: i32,
     pub(super) conversation: i64,
     pub(super) sender: i64,
     pub(super) encoding: i64,
@@ -63,9 +65,10 @@ pub(super) struct Familiar {
     pub(super) teachable: bool,
 }
 
-/// What can change in a row that is there.
+/// A row that is there: where it lies, and what can change in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mutable {
+    pub(super) slot: i32,
     pub(super) conversation: i64,
     /// Whether the conversation it is filed under is one whose kind is unknown.
     pub(super) kind_unknown: bool,
@@ -76,13 +79,14 @@ pub(super) struct Mutable {
 impl Mutable {
     /// From the columns of a row.
     pub(super) fn of(
+        slot: i32,
         conversation: i64,
         kind_unknown: bool,
         message_type: Option<i64>,
         status: Option<i64>,
         status_at: Option<i64>,
     ) -> Self {
-        Self { conversation, kind_unknown, message_type, status: delivery(status, status_at) }
+        Self { slot, conversation, kind_unknown, message_type, status: delivery(status, status_at) }
     }
 }
 
@@ -114,6 +118,7 @@ impl<'a> Row<'a> {
         let filed = numbers.conversation(account, &message.conversation.name);
         Ok(Self {
             key: (name(&message.recipient)?, message.sent_at.0, fingerprint.0, i64::from(*occurrence)),
+            slot: home(account, *fingerprint, *occurrence),
             conversation: filed.ok_or_else(|| unnumbered("conversation"))?.0,
             sender: name(&message.sender)?,
             encoding: message.payload.encoding as i64,
@@ -134,6 +139,7 @@ impl<'a> Row<'a> {
     pub(super) fn learned(&self, there: Mutable) -> Option<Mutable> {
         let learns_kind = there.kind_unknown && self.kind_known;
         let now = Mutable {
+            slot: there.slot,
             conversation: if learns_kind { self.conversation } else { there.conversation },
             kind_unknown: there.kind_unknown && !learns_kind,
             message_type: there.message_type.or(self.message_type),
@@ -168,6 +174,15 @@ impl<'a> Row<'a> {
             Body::None | Body::Exact => None,
         }
     }
+}
+
+/// The slot in which a message lies unless another had it first: 32 bits of its hash, with occurrences side by side and
+/// accounts far apart. It makes the unique index a narrow one; whether two messages in one slot are the same, only
+/// account, hash and occurrence tell. The schema's migration says the same in SQL.
+pub(super) fn home(account: i64, fingerprint: Fingerprint, occurrence: u32) -> i32 {
+    let [a, b, c, d, ..] = fingerprint.0;
+    let spread = (account as i32).wrapping_shl(16).wrapping_add(occurrence as i32);
+    i32::from_be_bytes([a, b, c, d]).wrapping_add(spread)
 }
 
 fn unnumbered(what: &str) -> StoreError {

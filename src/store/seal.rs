@@ -13,7 +13,7 @@ use crate::domain::stream::Scope;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 
-/// Where only time leads to a stream's messages, so many of all are looked at. Beyond it, what is in the archive and
+/// Where only time leads to a recipient's messages, so many of all are looked at. Beyond it, what is in the archive and
 /// is not shown any more is overlooked here; `verify` names it.
 const LOOKED_AT: u64 = 5000;
 const DAY_S: u64 = 86_400;
@@ -197,8 +197,8 @@ async fn there<DB: Dialect>(
     let there = match Path::of(scope) {
         Path::Conversation(name) => DB::fetch(tx, sql::COUNT_BY_CONVERSATION, &[from, to, name.into(), account]).await,
         Path::Sender(name) => DB::fetch(tx, sql::COUNT_BY_SENDER, &[from, to, name.into()]).await,
-        Path::Time(name) => {
-            DB::fetch(tx, sql::COUNT_BY_TIME, &[from, to, name.into(), account, LOOKED_AT.into()]).await
+        Path::Recipient(name) => {
+            DB::fetch(tx, DB::COUNT_BY_RECIPIENT, &[from, to, name.into(), LOOKED_AT.into()]).await
         }
     };
     let there = there.map_err(StoreError::at("count"))?;
@@ -214,7 +214,7 @@ pub(super) async fn count<DB: Dialect>(
     to: Millis,
 ) -> Result<Option<u64>, StoreError> {
     match Path::of(scope) {
-        Path::Time(_) => {
+        Path::Recipient(_) => {
             let there = there::<DB>(connection, account, scope, from, to).await?;
             Ok(there.and_then(|there| u64::try_from(there).ok()))
         }
@@ -234,9 +234,9 @@ pub(super) async fn archived<DB: Dialect>(
     let names = [&scope.sender, &scope.recipient, &scope.conversation].map(|name| Arg::Text(name.as_deref()));
     let [sender, recipient, conversation] = names;
     let sql = match Path::of(scope) {
-        Path::Conversation(_) => sql::LINKS_BY_CONVERSATION,
-        Path::Sender(_) => sql::LINKS_BY_SENDER,
-        Path::Time(_) => sql::LINKS_BY_TIME,
+        Path::Conversation(_) => DB::LINKS.by_conversation,
+        Path::Sender(_) => DB::LINKS.by_sender,
+        Path::Recipient(_) => DB::LINKS.by_recipient,
     };
     let rows = DB::fetch(connection, sql, &[from, to, account, sender, recipient, conversation]).await;
     rows.map_err(StoreError::at("links"))?.iter().map(link::<DB>).collect()
@@ -247,8 +247,7 @@ pub(super) async fn archived<DB: Dialect>(
 enum Path<'a> {
     Conversation(&'a str),
     Sender(&'a str),
-    /// There is no index by recipient: each index costs every message as much as the table does.
-    Time(&'a str),
+    Recipient(&'a str),
 }
 
 impl<'a> Path<'a> {
@@ -256,7 +255,7 @@ impl<'a> Path<'a> {
         match (&scope.conversation, &scope.sender, &scope.recipient) {
             (Some(name), ..) => Self::Conversation(name),
             (None, Some(name), _) => Self::Sender(name),
-            (None, None, name) => Self::Time(name.as_deref().unwrap_or_default()),
+            (None, None, name) => Self::Recipient(name.as_deref().unwrap_or_default()),
         }
     }
 }

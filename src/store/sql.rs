@@ -97,32 +97,36 @@ pub(super) const COUNT_BY_SENDER: &str = "
     FROM message
     WHERE sender_id = (SELECT id FROM name WHERE value = $3) AND sent_at_ms >= $1 AND sent_at_ms < $2";
 
-/// See [`COUNT_BY_CONVERSATION`]. NULL where too many others lie in between.
-pub(super) const COUNT_BY_TIME: &str = "
-    SELECT CASE WHEN count(*) < $5 THEN count(CASE WHEN account_id = $4 AND recipient_id = r.id THEN 1 END) END AS there
-    FROM (SELECT account_id, recipient_id FROM message WHERE sent_at_ms >= $1 AND sent_at_ms < $2 LIMIT $5) m
-         LEFT JOIN (SELECT id FROM name WHERE value = $3) r ON 1 = 1";
-
-/// The messages of a stream's window, by whichever index leads to them.
+/// The messages of a stream's window, by whichever index leads to them. `hash` says how the database answers with the
+/// bytes of one.
 macro_rules! links {
-    ($path:literal) => {
+    ($hash:literal, $path:literal) => {
         concat!(
-            "SELECT m.sent_at_ms, m.hash, CAST(m.occurrence AS BIGINT) AS occurrence FROM message m WHERE ",
+            "SELECT m.sent_at_ms, ",
+            $hash,
+            " AS hash, CAST(coalesce(m.occurrence, 0) AS BIGINT) AS occurrence",
+            " FROM message m JOIN conversation c ON c.id = m.conversation_id WHERE ",
             $path,
-            " AND m.sent_at_ms >= $1 AND m.sent_at_ms < $2 AND m.account_id = $3",
+            " AND m.sent_at_ms >= $1 AND m.sent_at_ms < $2 AND c.account_id = $3",
             " AND ($4 IS NULL OR m.sender_id + 0 = (SELECT id FROM name WHERE value = $4))",
             " AND ($5 IS NULL OR m.recipient_id + 0 = (SELECT id FROM name WHERE value = $5))",
             " AND ($6 IS NULL OR m.conversation_id + 0 = ",
             "(SELECT id FROM conversation WHERE account_id = $3 AND name = $6))",
-            " ORDER BY m.sent_at_ms, m.hash, m.occurrence"
+            " ORDER BY m.sent_at_ms, m.hash, coalesce(m.occurrence, 0)"
         )
     };
+    ($hash:literal) => {
+        $crate::store::dialect::Links {
+            by_conversation: $crate::store::sql::links!(
+                $hash,
+                "m.conversation_id = (SELECT id FROM conversation WHERE account_id = $3 AND name = $6)"
+            ),
+            by_sender: $crate::store::sql::links!($hash, "m.sender_id = (SELECT id FROM name WHERE value = $4)"),
+            by_recipient: $crate::store::sql::links!($hash, "m.recipient_id = (SELECT id FROM name WHERE value = $5)"),
+        }
+    };
 }
-
-pub(super) const LINKS_BY_CONVERSATION: &str =
-    links!("m.conversation_id = (SELECT id FROM conversation WHERE account_id = $3 AND name = $6)");
-pub(super) const LINKS_BY_SENDER: &str = links!("m.sender_id = (SELECT id FROM name WHERE value = $4)");
-pub(super) const LINKS_BY_TIME: &str = links!("1 = 1");
+pub(super) use links;
 
 pub(super) const NEW_NAME: &str = "INSERT INTO name (value) VALUES ($1) ON CONFLICT (value) DO NOTHING";
 
@@ -135,31 +139,11 @@ pub(super) const QUARANTINE: &str = "
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
     ON CONFLICT DO NOTHING";
 
-/// The cursor's five parts are compared as one, in the order in which the rows are answered. A message that refers to
-/// what is not there is answered all the same.
-pub(super) const MESSAGES: &str = "
-    SELECT coalesce(a.name, '') AS account, coalesce(c.name, '') AS conversation, coalesce(c.kind, 0) AS kind,
-           coalesce(s.value, '') AS sender, coalesce(r.value, '') AS recipient, m.sent_at_ms, m.hash,
-           CAST(m.occurrence AS BIGINT) AS occurrence, CAST(m.encoding AS BIGINT) AS encoding,
-           CAST(CASE WHEN m.is_text THEN 1 ELSE 0 END AS BIGINT) AS is_text, m.body, CAST(m.status AS BIGINT) AS status, m.status_at_ms, mt.value AS message_type, pt.value AS payload_type,
-           cs.value AS cipher_suite, m.archived_at_ms, m.provider_id, m.payload, m.extra,
-           CAST(m.account_id AS BIGINT) AS account_id, CAST(m.recipient_id AS BIGINT) AS recipient_id
-    FROM message m
-         LEFT JOIN account a ON a.id = m.account_id
-         LEFT JOIN conversation c ON c.id = m.conversation_id
-         LEFT JOIN name s ON s.id = m.sender_id
-         LEFT JOIN name r ON r.id = m.recipient_id
-         LEFT JOIN name mt ON mt.id = m.message_type_id
-         LEFT JOIN name pt ON pt.id = m.payload_type_id
-         LEFT JOIN name cs ON cs.id = m.cipher_suite_id
-    WHERE m.sent_at_ms >= $1 AND m.sent_at_ms < $2
-      AND (m.sent_at_ms, m.hash, m.account_id, m.recipient_id, m.occurrence) > ($1, $3, $4, $5, $6)
-    ORDER BY m.sent_at_ms, m.hash, m.account_id, m.recipient_id, m.occurrence
-    LIMIT $7";
-
 pub(super) const REMOVE: &str = "
     DELETE FROM message
-    WHERE account_id = $1 AND recipient_id = $2 AND sent_at_ms = $3 AND hash = $4 AND occurrence = $5";
+    WHERE recipient_id = $1 AND sent_at_ms = $2 AND slot = $3";
+
+pub(super) const ACCOUNT_OF: &str = "SELECT account_id FROM stream WHERE id = $1";
 
 pub(super) const STAMP: &str = "
     UPDATE sealed_window SET digest = $5

@@ -272,6 +272,10 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         tx.commit().await.map_err(StoreError::at(WHAT))
     }
 
+    fn lanes(&self) -> usize {
+        DB::LANES
+    }
+
     fn place(&self) -> &str {
         &self.place
     }

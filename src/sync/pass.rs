@@ -1,21 +1,21 @@
 //! One round over an account's streams: windows in flight on one side, commits on the other.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::resume_unwind;
+use std::sync::Arc;
 
-use futures_util::future::{BoxFuture, FutureExt, OptionFuture};
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::account::{AccountSync, Place};
 use super::planner::{Again, Job, Plan};
 use super::{GRACE, IN_FLIGHT, PASS, REREAD, TARGET, TARGET_BYTES};
-use crate::domain::identity::identify;
-use crate::domain::message::Message;
+use crate::domain::identity::{Identified, identify};
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use crate::provider::{Advice, Fetched, Provider, ProviderError, Survey};
-use crate::store::{Commit, Seal, StoreError, StreamId, Tally, Written};
+use crate::store::{Commit, Seal, Store, StoreError, StreamId, Tally, Written};
 
 /// A message that came within so many times the settle age, seen from when its window was sealed, is a reason to wait
 /// longer: it might have been caught.
@@ -23,12 +23,16 @@ const TELLING: u32 = 8;
 
 /// What became of a job.
 enum Outcome {
-    Fetched(Fetched),
-    Split { count: u64, pieces: Vec<Job> },
+    /// The messages have been taken out, and are what they were identified as.
+    Fetched(Fetched, Vec<Identified>),
+    Split {
+        count: u64,
+        pieces: Vec<Job>,
+    },
 }
 
-type Working<'a> = FuturesUnordered<BoxFuture<'a, (Job, Result<Outcome, ProviderError>)>>;
-type Committing<'a> = BoxFuture<'a, (Vec<(Job, Commit)>, Result<Vec<Written>, StoreError>)>;
+type Worked = (Job, Result<Outcome, ProviderError>);
+type Committed = (Vec<(Job, Commit)>, Result<Vec<Written>, StoreError>);
 
 /// A pass under way.
 pub(super) struct Pass<'a> {
@@ -37,10 +41,11 @@ pub(super) struct Pass<'a> {
     plan: Plan,
     tally: Tally,
     failure: Option<ProviderError>,
-    /// Fetched, identified and waiting for the commit under way.
+    /// Fetched, identified and waiting for a commit under way.
     ready: Vec<(Job, Commit)>,
-    /// Failures of streams that are not on record yet. While a commit is under way, nothing but its completion may be
-    /// waited for: it may hold the very connection that whatever else is to be written would wait for.
+    /// The times within which each of the commits under way writes.
+    under_way: HashMap<task::Id, Vec<Window>>,
+    /// Failures of streams that are not on record yet.
     troubles: Vec<(usize, ProviderError)>,
     /// Ledger rows that hold too much by now to be read again as one, and are not opened yet.
     outgrown: Vec<(StreamId, Window)>,
@@ -71,6 +76,7 @@ impl<'a> Pass<'a> {
             tally: Tally::default(),
             failure: None,
             ready: Vec::new(),
+            under_way: HashMap::new(),
             troubles: Vec::new(),
             outgrown: Vec::new(),
             ill: HashSet::new(),
@@ -88,10 +94,10 @@ impl<'a> Pass<'a> {
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Done, StoreError> {
         let (provider, store, clock) =
             (self.account.provider.clone(), self.account.store.clone(), self.account.clock.clone());
-        let (provider, store) = (&*provider, &*store);
-        let mut working: Working = FuturesUnordered::new();
-        let mut committing: OptionFuture<Committing> = None.into();
-        let mut committing_now = false;
+        // Tasks of their own, so that answers are read on one core while windows are written on another. All end with
+        // this pass, however that ends.
+        let mut working: JoinSet<Worked> = JoinSet::new();
+        let mut committing: JoinSet<Committed> = JoinSet::new();
         let time_up = Instant::now() + PASS;
         // Never, unless the word to stop comes.
         let mut deadline: Option<Instant> = None;
@@ -99,30 +105,48 @@ impl<'a> Pass<'a> {
             let may_begin = deadline.is_none() && Instant::now() < time_up;
             while may_begin && working.len() + self.ready.len() < IN_FLIGHT {
                 let Some(job) = self.plan.pop() else { break };
-                working.push(work(provider, job, self.target()).boxed());
+                working.spawn(work(provider.clone(), job, self.target()));
             }
-            if !committing_now {
-                self.note_troubles().await?;
-                self.open_outgrown().await?;
+            self.note_troubles().await?;
+            self.open_outgrown().await?;
+            if committing.len() < store.lanes() {
+                let batch = self.apart();
+                if !batch.is_empty() {
+                    let reach = batch.iter().map(|(_, commit)| reach(commit)).collect();
+                    let task = committing.spawn(commit(store.clone(), batch, clock.now()));
+                    self.under_way.insert(task.id(), reach);
+                }
             }
-            if !committing_now && !self.ready.is_empty() {
-                let (batch, now) = (std::mem::take(&mut self.ready), clock.now());
-                committing = Some(commit(store, batch, now).boxed()).into();
-                committing_now = true;
-            }
-            if working.is_empty() && !committing_now {
+            if working.is_empty() && committing.is_empty() {
                 return Ok(Done { tally: self.tally, failure: self.failure, stragglers: self.stragglers });
             }
             tokio::select! {
-                Some((job, outcome)) = working.next(), if !working.is_empty() => self.done(job, outcome),
-                Some((batch, written)) = &mut committing, if committing_now => {
-                    committing_now = false;
+                Some(worked) = working.join_next() => {
+                    let (job, outcome) = ended(worked);
+                    self.done(job, outcome);
+                }
+                Some(committed) = committing.join_next_with_id() => {
+                    let (task, (batch, written)) = ended(committed);
+                    self.under_way.remove(&task);
                     self.committed(batch, written?).await?;
                 }
                 () = stop.cancelled(), if deadline.is_none() => deadline = Some(Instant::now() + GRACE),
-                () = sleep_until(deadline), if deadline.is_some() && !working.is_empty() => working.clear(),
+                () = sleep_until(deadline), if deadline.is_some() && !working.is_empty() => working.shutdown().await,
             }
         }
+    }
+
+    /// Takes what is ready and cannot meet what is being committed: two transactions that add the same messages, of
+    /// streams that overlap, would wait for each other.
+    fn apart(&mut self) -> Vec<(Job, Commit)> {
+        let busy: Vec<Window> = self.under_way.values().flatten().copied().collect();
+        let meets = |(_, commit): &(Job, Commit)| {
+            let reach = reach(commit);
+            busy.iter().any(|busy| busy.intersect(reach).is_some())
+        };
+        let (met, apart) = std::mem::take(&mut self.ready).into_iter().partition(meets);
+        self.ready = met;
+        apart
     }
 
     /// How many messages a window should hold.
@@ -141,9 +165,9 @@ impl<'a> Pass<'a> {
                     self.plan.push(piece);
                 }
             }
-            Ok(Outcome::Fetched(fetched)) => {
-                self.expect(job, fetched.messages.len() as u64);
-                let commit = self.commit_of(job, fetched);
+            Ok(Outcome::Fetched(fetched, messages)) => {
+                self.expect(job, messages.len() as u64);
+                let commit = self.commit_of(job, fetched, messages);
                 self.ready.push((job, commit));
             }
             Err(failure) => self.failed(job, failure),
@@ -189,8 +213,8 @@ impl<'a> Pass<'a> {
 
     /// The window as it goes into the archive. Only what is settled is sealed; and where the provider contradicts
     /// itself about a window that is not all settled, its settled part is read again by itself.
-    fn commit_of(&mut self, job: Job, fetched: Fetched) -> Commit {
-        let Fetched { messages, unreadable, provider_count, as_of, doubt } = fetched;
+    fn commit_of(&mut self, job: Job, fetched: Fetched, messages: Vec<Identified>) -> Commit {
+        let Fetched { unreadable, provider_count, as_of, doubt, .. } = fetched;
         self.learn_size(&messages);
         self.stragglers += u64::from(self.is_telling(job, &messages));
         let settled = job.range.before(as_of.second().minus(self.place.settle));
@@ -203,7 +227,7 @@ impl<'a> Pass<'a> {
             settled => settled,
         };
         let seal = seal.map(|window| {
-            let inside = messages.iter().filter(|message| window.contains(message.sent_at)).count() as u64;
+            let inside = messages.iter().filter(|known| window.contains(known.message.sent_at)).count() as u64;
             // The pages added up: what lies in the settled part is what the provider counted there.
             let provider_count = if window == job.range { provider_count } else { provider_count.map(|_| inside) };
             let scope = self.account.provider.streams()[job.stream].scope.clone();
@@ -216,21 +240,21 @@ impl<'a> Pass<'a> {
             }
         });
         let (stream, account) = (self.place.streams[job.stream].0, self.place.account);
-        Commit { account, stream, window: job.range, seal, messages: identify(messages), unreadable }
+        Commit { account, stream, window: job.range, seal, messages, unreadable }
     }
 
     /// Whether what was read again holds a message that a longer settle age would have caught. Those that came even
     /// later say nothing of it.
-    fn is_telling(&mut self, job: Job, messages: &[Message]) -> bool {
+    fn is_telling(&mut self, job: Job, messages: &[Identified]) -> bool {
         let Some(Again { row, sealed_at, .. }) = job.again else { return false };
         let Some(known) = self.known.remove(&(job.stream, row)) else { return false };
-        let times = messages.iter().map(|message| message.sent_at);
+        let times = messages.iter().map(|identified| identified.message.sent_at);
         let newest = times.filter(|at| known.binary_search(at).is_err()).max();
         newest.is_some_and(|newest| sealed_at.since(newest) < self.place.settle * TELLING)
     }
 
-    fn learn_size(&mut self, messages: &[Message]) {
-        let bytes: u64 = messages.iter().map(|message| message.payload.bytes.len() as u64).sum();
+    fn learn_size(&mut self, messages: &[Identified]) {
+        let bytes: u64 = messages.iter().map(|known| known.message.payload.bytes.len() as u64).sum();
         if let Some(mean) = bytes.checked_div(messages.len() as u64) {
             let known = &mut self.account.payload_size;
             *known = if mean > *known { mean } else { (*known * 7 + mean) / 8 };
@@ -267,32 +291,43 @@ impl<'a> Pass<'a> {
 }
 
 /// Surveys a range, and fetches it if it is one window's worth.
-async fn work(provider: &dyn Provider, job: Job, target: u64) -> (Job, Result<Outcome, ProviderError>) {
+async fn work(provider: Arc<dyn Provider>, job: Job, target: u64) -> Worked {
     let outcome = async {
         // A row that is read again has been one window before.
         let target = if job.again.is_some() { REREAD } else { target };
-        match provider.survey(job.stream, job.range, target).await? {
-            Survey::Done(fetched) => Ok(Outcome::Fetched(fetched)),
-            Survey::Sized(count) => provider.fetch(job.stream, job.range, count).await.map(Outcome::Fetched),
+        let mut fetched = match provider.survey(job.stream, job.range, target).await? {
+            Survey::Done(fetched) => fetched,
+            Survey::Sized(count) => provider.fetch(job.stream, job.range, count).await?,
             Survey::Split { count, cuts } => {
                 // All of a row is missing that holds too much to be read again as it was.
                 let pieces = job.again.map_or(job.range, |again| again.row).cut_at(&cuts).into_iter();
                 let piece = |range| Job { stream: job.stream, range, is_piece: true, again: None };
-                Ok(Outcome::Split { count, pieces: pieces.map(piece).collect() })
+                return Ok(Outcome::Split { count, pieces: pieces.map(piece).collect() });
             }
-        }
+        };
+        let messages = identify(std::mem::take(&mut fetched.messages));
+        Ok(Outcome::Fetched(fetched, messages))
     };
     (job, outcome.await)
 }
 
-async fn commit(
-    store: &dyn crate::store::Store,
-    batch: Vec<(Job, Commit)>,
-    now: Millis,
-) -> (Vec<(Job, Commit)>, Result<Vec<Written>, StoreError>) {
+async fn commit(store: Arc<dyn Store>, batch: Vec<(Job, Commit)>, now: Millis) -> Committed {
     let (jobs, commits): (Vec<Job>, Vec<Commit>) = batch.into_iter().unzip();
     let written = store.commit(&commits, now).await;
     (jobs.into_iter().zip(commits).collect(), written)
+}
+
+/// The time within which a commit writes: its window, and messages that came with it from elsewhere.
+fn reach(commit: &Commit) -> Window {
+    let times = || commit.messages.iter().map(|known| known.message.sent_at.second());
+    let from = times().min().map_or(commit.window.from(), |first| first.min(commit.window.from()));
+    let to = times().max().map_or(commit.window.to(), |last| last.plus(1).max(commit.window.to()));
+    Window::new(from, to).unwrap_or(commit.window)
+}
+
+/// What a task came to. None is aborted while it is waited for: one without a result has panicked.
+fn ended<T>(task: Result<T, JoinError>) -> T {
+    task.unwrap_or_else(|panic| resume_unwind(panic.into_panic()))
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

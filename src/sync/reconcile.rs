@@ -227,10 +227,10 @@ impl Counting<'_> {
     pub(super) async fn difference(&self, row: Sealed, range: Window, excess: i64) -> Result<Difference, StoreError> {
         let range = if known(&row) == row.messages { range } else { row.window };
         let times = self.times(range).await?;
-        let outside = match range == row.window {
-            true => 0,
-            false => self.times(row.window).await?.len().saturating_sub(times.len()) as u64,
-        };
+        let mut outside = 0;
+        if range != row.window {
+            outside = self.times(row.window).await?.len().saturating_sub(times.len()) as u64;
+        }
         Ok(Difference { row, range, outside, times, excess })
     }
 

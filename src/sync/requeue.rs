@@ -2,11 +2,10 @@
 
 use crate::domain::identity::identify;
 use crate::domain::message::Message;
-use crate::domain::stream::Stream;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use crate::provider::Provider;
-use crate::store::{AccountId, Commit, Held, HeldId, NewAccount, Seal, Store, StoreError, is_set_aside};
+use crate::store::{AccountId, Commit, Held, HeldId, NewAccount, Seal, Store, StoreError};
 
 /// Messages that are held at once.
 const CHUNK: u64 = 200;
@@ -33,10 +32,10 @@ pub async fn requeue(provider: &dyn Provider, store: &dyn Store, now: Millis) ->
         let Some(last) = chunk.last() else { return Ok(requeued) };
         after = last.id;
         for held in chunk {
-            // A stream that is not followed any more keeps what it has; and what was taken out of the archive is no
-            // provider's message.
-            let is_ours = |stream: &Stream| stream.key == held.key && !is_set_aside(&held.quarantined.raw);
-            let position = provider.streams().iter().position(is_ours);
+            // A stream that is not followed any more keeps what it has.
+            let position = provider.streams().iter().position(|stream| stream.key == held.key);
+            // What the archive itself has set aside is no answer of the provider's.
+            let position = position.filter(|_| !held.quarantined.is_set_aside());
             let read = position.map(|position| (position, provider.understand(position, &held.quarantined.raw)));
             match read {
                 Some((position, Ok(message))) => {

@@ -1,9 +1,9 @@
 //! A Postgres server of the tests' own, made from the installed binaries: one for all tests of a process, a database
 //! for each test. It ends when the process does, however that ends.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -21,6 +21,8 @@ const SETTINGS: [&str; 5] =
 pub(crate) struct Cluster {
     dir: TempDir,
     bin: PathBuf,
+    /// Beyond what all servers of the tests have.
+    settings: Vec<String>,
     server: Mutex<Option<Child>>,
 }
 
@@ -45,6 +47,11 @@ pub(crate) fn database_and_name() -> (String, String) {
 impl Cluster {
     /// Panics where Postgres is not installed: a test that is passed over proves nothing.
     pub(crate) fn start() -> Self {
+        Self::with(|_| Vec::new())
+    }
+
+    /// A server with settings of its own, given the folder that is the server's.
+    pub(crate) fn with(settings: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let dir = TempDir::new().expect("a folder");
         let bin = bin();
         if is_root() {
@@ -58,9 +65,15 @@ impl Cluster {
             .output()
             .expect("initdb runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let cluster = Self { dir, bin, server: Mutex::new(None) };
+        let settings = settings(dir.path());
+        let cluster = Self { dir, bin, settings, server: Mutex::new(None) };
         cluster.go_on();
         cluster
+    }
+
+    /// Where the server keeps everything.
+    pub(crate) fn folder(&self) -> &Path {
+        self.dir.path()
     }
 
     /// Starts the server again.
@@ -68,7 +81,8 @@ impl Cluster {
         let mut server = as_nobody_special(Path::new("sh"));
         server.args(["-c", UNTIL_LET_GO]).arg(self.bin.join("postgres")).arg("-D").arg(self.dir.path().join("data"));
         let sockets = format!("unix_socket_directories={}", self.dir.path().display());
-        for setting in SETTINGS.into_iter().chain([sockets.as_str()]) {
+        let own = self.settings.iter().map(String::as_str);
+        for setting in SETTINGS.into_iter().chain([sockets.as_str()]).chain(own) {
             server.args(["-c", setting]);
         }
         let mut server = server.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("postgres runs");
@@ -121,6 +135,19 @@ impl Cluster {
         String::from_utf8(output.stdout).expect("text").trim_end().to_owned()
     }
 
+    /// Carries out a statement in a transaction that stays open until the answer is dropped.
+    pub(crate) fn hold(&self, database: &str, sql: &str) -> Held {
+        let mut psql = self.client("psql");
+        psql.args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-d", database]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut psql = psql.spawn().expect("psql runs");
+        let mut stdin = psql.stdin.take().expect("a pipe");
+        writeln!(stdin, "SET statement_timeout = 0; BEGIN; {sql}; SELECT 'held';").expect("psql listens");
+        let mut answer = [0; 4];
+        psql.stdout.take().expect("a pipe").read_exact(&mut answer).expect("an answer");
+        assert_eq!(&answer, b"held");
+        Held { psql, stdin: Some(stdin) }
+    }
+
     /// Asks a database; answers with its rows as text, NULL as none of it.
     #[track_caller]
     pub(crate) fn rows(&self, database: &str, sql: &str) -> Vec<Vec<String>> {
@@ -137,7 +164,23 @@ impl Cluster {
     fn client(&self, name: &str) -> Command {
         let mut client = Command::new(self.bin.join(name));
         client.args(["-U", "postgres", "-h"]).arg(self.dir.path());
+        if let Some(port) = self.settings.iter().find_map(|setting| setting.strip_prefix("port=")) {
+            client.args(["-p", port]);
+        }
         client
+    }
+}
+
+/// A transaction under way.
+pub(crate) struct Held {
+    psql: Child,
+    stdin: Option<ChildStdin>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        let _ = self.psql.wait();
     }
 }
 
@@ -168,7 +211,7 @@ fn as_nobody_special(program: &Path) -> Command {
     command
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let id = Command::new("id").arg("-u").output().expect("id runs");
     id.stdout.trim_ascii() == b"0"
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use backscroll::domain::clock::{Clock, SystemClock};
 use backscroll::domain::time::Millis;
 use backscroll::sandbox::{AgoraMessage, Kind, Status, Web3mqMessage};
-use backscroll::store::{Missing, SqliteStore, Store};
+use backscroll::store::{Missing, SqliteStore, Store, Tally};
 use backscroll::sync::{Bounds, Engine, Purpose};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -29,14 +29,11 @@ fn pass(bed: &Bed, purpose: Purpose) -> (u64, u64, u64) {
         let mut engine = Engine::new(providers(bed), store.clone(), &clock);
         let reports = engine.pass(purpose, &CancellationToken::new()).await.unwrap();
         store.close().await;
-        let sum = reports.iter().inspect(|report| assert!(report.failure.is_none(), "{report:?}")).fold(
-            (0, 0, 0),
-            |(requests, new, changed), report| {
-                let tally = &report.tally;
-                (requests + tally.requests, new + tally.new, changed + tally.changed)
-            },
-        );
-        sum
+        for report in &reports {
+            assert!(report.failure.is_none(), "{report:?}");
+        }
+        let sum = |figure: fn(&Tally) -> u64| reports.iter().map(|report| figure(&report.tally)).sum();
+        (sum(|tally| tally.requests), sum(|tally| tally.new), sum(|tally| tally.changed))
     })
 }
 

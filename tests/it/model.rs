@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::changing::ChangingProvider;
 
 const NOW: Millis = Millis(1_795_343_200_123);
-const SETTLE: Duration = Duration::from_secs(120);
+const SETTLE: Duration = Duration::from_mins(2);
 const SYNC: Purpose = Purpose::Sync(Bounds { since: None, until: None });
 
 /// A provider, and an archive of it.
@@ -238,7 +238,7 @@ async fn where_messages_keep_coming_late_ranges_are_sealed_later() {
     let mut place = Place::of(ChangingProvider::new(NOW, SETTLE, None)).await;
     let mut number = 0;
     for (ago, known) in [(130, None), (3000, None), (300, None), (200, Some(240))] {
-        place.provider.clock.pass(Duration::from_secs(7200));
+        place.provider.clock.pass(Duration::from_hours(2));
         place.pass(SYNC).await;
         number += 1;
         let at = place.provider.clock.now().0 - ago * 1000;
@@ -247,7 +247,7 @@ async fn where_messages_keep_coming_late_ranges_are_sealed_later() {
         let settle = place.store.status().await.unwrap()[0].settle;
         assert_eq!(settle.map(|settle| settle.as_secs()), known, "the one that came an hour late says nothing of it");
     }
-    place.provider.clock.pass(Duration::from_secs(7200));
+    place.provider.clock.pass(Duration::from_hours(2));
     place.pass(SYNC).await;
     let sealed_to: Millis = place.ask("SELECT max(to_at) FROM coverage").await[0].parse().unwrap();
     assert_eq!(sealed_to.second(), place.provider.clock.now().second().plus(-240));

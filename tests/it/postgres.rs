@@ -1,7 +1,9 @@
 //! The archive in Postgres: the same truth, the same views, and a server that comes and goes.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnection, PgRow};
@@ -18,7 +20,7 @@ const ARCHIVED: &str = r#"
            to_char(status_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS status_at, provider_message_id,
            message_type, extra::TEXT AS extra, body
     FROM archive"#;
-const VIEWS: [&str; 5] = ["archive", "conversations", "coverage", "gaps", "runs"];
+const VIEWS: [&str; 6] = ["archive", "conversations", "coverage", "gaps", "runs", "senders"];
 
 /// A bed whose archive is a Postgres database.
 struct Served {
@@ -80,6 +82,29 @@ impl Served {
             out: String::from_utf8(output.stdout).expect("text"),
             err: String::from_utf8(output.stderr).expect("text"),
         }
+    }
+}
+
+/// What a child says on its standard error, as it says it.
+struct Said(Arc<Mutex<String>>);
+
+impl Said {
+    fn by(child: &mut Child) -> Self {
+        let said = Self(Arc::default());
+        let lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        let heard = said.0.clone();
+        std::thread::spawn(move || {
+            lines.map_while(Result::ok).for_each(|line| *heard.lock().unwrap() += &(line + "\n"))
+        });
+        said
+    }
+
+    fn all(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
+
+    fn wait_for(&self, text: &str) {
+        wait_until(text, || self.all().contains(text));
     }
 }
 
@@ -190,6 +215,40 @@ fn connections_that_are_cut_again_and_again_lose_nothing() {
     });
     ran.good();
     served.assert_equal_to_truth();
+}
+
+#[test]
+fn a_statement_that_the_server_ends_for_taking_too_long_is_tried_again() {
+    let flags =
+        ["--requests-per-second", "100", "--messages", "2000", "--topic-messages", "500", "--ready-after", "20ms"];
+    let (url, database) = cluster::database_and_name();
+    let cluster = cluster::shared();
+    cluster.psql("postgres", &format!("ALTER DATABASE {database} SET statement_timeout = '1s'"));
+    let served = Served::at(url, &flags);
+    let mut child = served.begin();
+    let said = Said::by(&mut child);
+    let has = "SELECT CASE WHEN to_regclass('archive') IS NULL THEN 0 ELSE 1 END::BIGINT";
+    wait_until("the archive is made", || served.number(has) == 1);
+    wait_until("messages come in", || served.number("SELECT count(*) FROM message") >= 100);
+    let held = cluster.hold(&database, "LOCK TABLE sealed_window IN SHARE MODE");
+    said.wait_for("the database fails");
+    drop(held);
+    assert_eq!(child.wait().expect("the command ends").code(), Some(0), "{}", said.all());
+    served.assert_equal_to_truth();
+    assert!(said.all().contains("statement timeout"), "{}", said.all());
+}
+
+#[test]
+fn connections_that_the_server_cuts_for_being_idle_are_not_even_noticed() {
+    let flags = ["--requests-per-second", "1", "--messages", "40", "--topic-messages", "0", "--ready-after", "0ms"];
+    let (url, database) = cluster::database_and_name();
+    let cut_off = format!("ALTER DATABASE {database} SET idle_session_timeout = '1200ms'");
+    cluster::shared().psql("postgres", &cut_off);
+    let mut served = Served::at(url, &flags);
+    served.bed = served.bed.only("agora").following("{ destination = \"lobby\" }");
+    let ran = served.bed.sync().good();
+    assert!(!ran.err.contains("fails"), "{}", ran.err);
+    assert!(served.number("SELECT count(*) FROM archive") > 0);
 }
 
 #[test]

@@ -160,7 +160,8 @@ impl Kept {
 fn nth(provider: &str, n: usize) -> String {
     format!(
         "(sent_at_ms, hash, recipient_id) = (SELECT m.sent_at_ms, m.hash, m.recipient_id FROM message m
-          JOIN account a ON a.id = m.account_id WHERE a.provider = '{provider}' AND m.occurrence = 0
+          JOIN conversation c ON c.id = m.conversation_id JOIN account a ON a.id = c.account_id
+          WHERE a.provider = '{provider}' AND coalesce(m.occurrence, 0) = 0
           ORDER BY m.sent_at_ms, m.hash LIMIT 1 OFFSET {n})"
     )
 }
@@ -169,7 +170,7 @@ fn what_was_changed_is_named_and_put_right(kept: Kept) {
     let before = kept.content();
     let hash = "does not match its own hash";
     let changes = [
-        ("payload = hash", hash),
+        ("payload = substr(payload, 2)", hash),
         ("sender_id = recipient_id", hash),
         ("sender_id = 4711000", hash),
         ("recipient_id = sender_id", hash),

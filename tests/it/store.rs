@@ -59,6 +59,8 @@ on_every_database! {
     a_commit_is_all_or_nothing,
     committing_again_changes_nothing,
     equals_in_one_batch_are_as_many_as_one_window_has,
+    messages_whose_places_in_the_index_meet_are_all_kept,
+    a_window_of_which_a_part_is_there_is_completed,
     a_status_moves_forward_only,
     a_message_is_filed_anew_once_it_is_known_to_be_for_a_peer,
     a_conversation_becomes_a_channel_once_it_is_known_to_be_one,
@@ -222,6 +224,45 @@ async fn equals_in_one_batch_are_as_many_as_one_window_has(shelf: Shelf) {
     let other = Commit { stream: shelf.streams[1], ..shelf.window(0, 100, [two(), two()[..1].to_vec()].concat()) };
     let written = shelf.commit(&[shelf.window(0, 100, two()), other]).await;
     assert_eq!(written, [Written { new: 2, changed: 0 }, Written { new: 1, changed: 0 }]);
+}
+
+/// Somebody may take pains to find messages whose hashes begin alike.
+async fn messages_whose_places_in_the_index_meet_are_all_kept(shelf: Shelf) {
+    let meeting = |texts: &[&str], status: Option<Status>| {
+        let status = status.map(|status| Delivery { status, at: None });
+        let messages = texts.iter().map(|text| Message { status, ..message(10_000, text) }).collect();
+        let mut window = shelf.window(0, 100, messages);
+        for known in &mut window.messages {
+            known.fingerprint.0[..4].copy_from_slice(&[1, 2, 3, 4]);
+        }
+        window
+    };
+    let many: Vec<String> = (0..80).map(|n| n.to_string()).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert_eq!(shelf.commit(&[meeting(&many[..2], None)]).await, [Written { new: 2, changed: 0 }]);
+    assert_eq!(shelf.commit(&[meeting(&many, None)]).await, [Written { new: 78, changed: 0 }]);
+    assert_eq!(shelf.commit(&[meeting(&many, None)]).await, [Written::default()]);
+    assert_eq!(shelf.commit(&[meeting(&many, Some(Status::Read))]).await, [Written { new: 0, changed: 80 }]);
+    let distinct = "SELECT count(DISTINCT body) FROM archive WHERE status = 'read'";
+    assert_eq!((shelf.number(distinct).await, shelf.number("SELECT count(*) FROM archive").await), (80, 80));
+}
+
+/// Whatever part of it is there: the first glance may see only what is there, or only what is not.
+async fn a_window_of_which_a_part_is_there_is_completed(shelf: Shelf) {
+    let all: Vec<Message> = (0..100).map(|n| message(10_000 + n * 100, &n.to_string())).collect();
+    let part = |keep: fn(i64) -> bool, base: i64| {
+        let messages = (0..).zip(&all).filter(|(n, _)| keep(*n));
+        let messages = messages.map(|(_, m)| Message { sent_at: Millis(m.sent_at.0 + base), ..m.clone() }).collect();
+        shelf.window(base / 1000, base / 1000 + 100, messages)
+    };
+    let parts: [fn(i64) -> bool; 4] = [|n| n < 50, |n| n == 57, |n| n % 33 == 0, |n| n % 33 != 0];
+    for (base, keep) in (0..).step_by(1_000_000).zip(parts) {
+        let first = shelf.commit(&[part(keep, base)]).await[0].new;
+        assert!(first > 0 && first < 100);
+        let rest = shelf.commit(&[part(|_| true, base)]).await;
+        assert_eq!(rest, [Written { new: 100 - first, changed: 0 }]);
+    }
+    assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 400);
 }
 
 async fn a_status_moves_forward_only(shelf: Shelf) {

@@ -36,7 +36,6 @@ pub(super) struct Speed {
 
 /// Commits every window, timing nothing else. With `again`, by other streams, to which the same messages belong.
 pub(super) async fn store(
-    place: &Place,
     store: &Arc<dyn Store>,
     messages: usize,
     again: bool,
@@ -54,7 +53,7 @@ pub(super) async fn store(
         let chunk: Vec<_> = chunk.map(|n| [history::window(n, account, streams[n % CONVERSATIONS].0)]).collect();
         let (begun, used) = (Instant::now(), Usage::own().cpu);
         let commits = chunk.iter().map(|window| store.commit(window, clock.now()));
-        let written: Vec<Vec<Written>> = stream::iter(commits).buffered(place.lanes()).try_collect().await?;
+        let written: Vec<Vec<Written>> = stream::iter(commits).buffered(store.lanes()).try_collect().await?;
         took += begun.elapsed();
         cpu += Usage::own().cpu.saturating_sub(used);
         new += written.iter().flatten().map(|written| written.new).sum::<u64>();
@@ -90,13 +89,13 @@ pub(super) async fn reading(place: &Place, messages: usize) -> Result<Reading, F
         let day_ms = START.start().0 + (n as i64 % days) * 86_400_000;
         let questions = [
             format!(
-                "SELECT sent_at, sender, body FROM archive WHERE conversation_id = (SELECT id FROM conversation \
-                 WHERE name = '{}') ORDER BY sent_at_ms DESC LIMIT 100",
+                "SELECT sent_at, sender, body FROM archive WHERE conversation_id = (SELECT conversation_id \
+                 FROM conversations WHERE account = 'bench' AND conversation = '{}') ORDER BY sent_at_ms DESC LIMIT 100",
                 history::conversation(n % CONVERSATIONS)
             ),
             format!(
-                "SELECT sent_at, conversation, body FROM archive WHERE sender_id = (SELECT id FROM name \
-                 WHERE value = '{}') ORDER BY sent_at_ms DESC LIMIT 100",
+                "SELECT sent_at, conversation, body FROM archive WHERE sender_id = (SELECT sender_id \
+                 FROM senders WHERE sender = '{}') ORDER BY sent_at_ms DESC LIMIT 100",
                 history::sender(n % SENDERS)
             ),
             format!(

@@ -94,10 +94,10 @@ async fn run(
     figures.ceiling.push(if place.is_postgres() { raw::postgres(place, args.messages).await? } else { sqlite });
     if args.only != Some(Measure::EndToEnd) {
         let store = place.create().await?;
-        figures.store.push(measures::store(place, &store, args.messages, false, clock).await?);
+        figures.store.push(measures::store(&store, args.messages, false, clock).await?);
         figures.bytes.push(place.bytes().await? as f64 / args.messages as f64);
         if wanted(Measure::Again) {
-            figures.again.push(measures::store(place, &store, args.messages, true, clock).await?);
+            figures.again.push(measures::store(&store, args.messages, true, clock).await?);
         }
         store.close().await;
         if wanted(Measure::Read) {

@@ -60,11 +60,6 @@ impl Place {
         matches!(self.database, DatabaseUrl::Postgres(_))
     }
 
-    /// How many commits a pass keeps under way at once in such a database.
-    pub(super) fn lanes(&self) -> usize {
-        if self.is_postgres() { 2 } else { 1 }
-    }
-
     /// Removes whatever an earlier run has left.
     pub(super) async fn clear(&self) -> Result<(), Failure> {
         match &self.database {

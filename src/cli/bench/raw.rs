@@ -1,5 +1,6 @@
-//! The raw ceiling: how fast the database takes the same columns into a table without any index, unsafely and in
-//! large transactions. Nothing that keeps an archive can be as fast; how near it comes can be compared between machines.
+//! The raw ceiling: how fast the database takes the same messages, as plainly as they can be written (their names in
+//! full), into a table without any index, unsafely and in large transactions. Nothing that keeps an archive can be as
+//! fast; how near it comes can be compared between machines.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,13 +10,16 @@ use sqlx::{Arguments, AssertSqlSafe, Connection};
 use tokio::time::Instant;
 
 use super::super::Failure;
-use super::history::{CONVERSATIONS, SENDERS, WINDOW, message};
+use super::history::{WINDOW, message};
 use super::place::{Direct, Place, careless, driver, remove};
 use crate::domain::identity::Fingerprint;
 use crate::domain::message::Message;
 
 /// Rows to a transaction.
 const BATCH: usize = 10_000;
+/// What is the same in every message.
+const ACCOUNT: &str = "bench";
+const KIND: &str = "channel";
 /// Rows to a statement of SQLite's.
 const STATEMENT: usize = 250;
 
@@ -25,12 +29,10 @@ pub(super) async fn sqlite(scratch: &Path, messages: usize) -> Result<f64, Failu
     let path = scratch.join("ceiling.db");
     remove(&path)?;
     let mut connection = careless(&path).await?;
-    let create = "CREATE TABLE ceiling (account_id INTEGER, recipient_id INTEGER, sent_at_ms INTEGER, hash BLOB, \
-                  occurrence INTEGER, conversation_id INTEGER, sender_id INTEGER, encoding INTEGER, is_text INTEGER, \
-                  status INTEGER, status_at_ms INTEGER, message_type_id INTEGER, payload_type_id INTEGER, \
-                  cipher_suite_id INTEGER, archived_at_ms INTEGER, provider_id TEXT, payload BLOB, body TEXT, extra TEXT)";
+    let create = "CREATE TABLE ceiling (account TEXT, conversation TEXT, kind TEXT, sender TEXT, recipient TEXT, \
+                  sent_at_ms INTEGER, payload BLOB, encoding TEXT, message_type TEXT, hash BLOB, archived_at_ms INTEGER)";
     sqlx::query(create).execute(&mut connection).await.map_err(driver)?;
-    let rows = vec!["(1,?,?,?,0,?,?,0,1,NULL,NULL,1,NULL,NULL,?,NULL,?,NULL,NULL)"; STATEMENT].join(",");
+    let rows = vec!["(?,?,?,?,?,?,?,?,?,?,?)"; STATEMENT].join(",");
     let insert = format!("INSERT INTO ceiling VALUES {rows}");
     let mut took = Duration::ZERO;
     for batch in batches(messages) {
@@ -55,15 +57,16 @@ fn bound(numbers: &[usize]) -> Result<SqliteArguments, Failure> {
     for &n in numbers {
         let message = message(n / WINDOW, n % WINDOW);
         let hash = Fingerprint::of(&message).0;
-        let place = (n / WINDOW % CONVERSATIONS) as i64;
         let mut add = || {
-            arguments.add(place)?;
+            for text in [ACCOUNT, &message.conversation.name, KIND, &message.sender, &message.recipient] {
+                arguments.add(text)?;
+            }
             arguments.add(message.sent_at.0)?;
+            arguments.add(&message.payload.bytes[..])?;
+            arguments.add(message.payload.encoding.as_str())?;
+            arguments.add(message.message_type.as_deref())?;
             arguments.add(&hash[..])?;
-            arguments.add(place)?;
-            arguments.add((n % SENDERS) as i64)?;
-            arguments.add(message.sent_at.0)?;
-            arguments.add(&message.payload.bytes[..])
+            arguments.add(message.sent_at.0)
         };
         add().map_err(|error| driver(sqlx::Error::Encode(error)))?;
     }
@@ -77,20 +80,15 @@ pub(super) async fn postgres(place: &Place, messages: usize) -> Result<f64, Fail
         return Err(Failure::Usage("that is no Postgres".to_owned()));
     };
     let mut connection = pool.acquire().await.map_err(driver)?;
-    sqlx::query("CREATE TABLE ceiling (LIKE message)").execute(&mut *connection).await.map_err(driver)?;
+    let create = "CREATE TABLE ceiling (account TEXT, conversation TEXT, kind TEXT, sender TEXT, recipient TEXT, \
+                  sent_at_ms BIGINT, payload BYTEA, encoding TEXT, message_type TEXT, hash BYTEA, archived_at_ms BIGINT)";
+    sqlx::query(create).execute(&mut *connection).await.map_err(driver)?;
     let mut took = Duration::ZERO;
     for batch in batches(messages) {
         let data = copied(batch);
         let begun = Instant::now();
         let mut tx = connection.begin().await.map_err(driver)?;
-        let mut copy = tx
-            .copy_in_raw(
-                "COPY ceiling (account_id, recipient_id, sent_at_ms, hash, occurrence, conversation_id, sender_id, \
-                 encoding, is_text, status, status_at_ms, message_type_id, payload_type_id, cipher_suite_id, \
-                 archived_at_ms, provider_id, payload, body, extra, extra_readable) FROM STDIN (FORMAT BINARY)",
-            )
-            .await
-            .map_err(driver)?;
+        let mut copy = tx.copy_in_raw("COPY ceiling FROM STDIN (FORMAT BINARY)").await.map_err(driver)?;
         copy.send(data).await.map_err(driver)?;
         copy.finish().await.map_err(driver)?;
         tx.commit().await.map_err(driver)?;
@@ -111,35 +109,23 @@ fn copied(batch: std::ops::Range<usize>) -> Vec<u8> {
     let mut data = b"PGCOPY\n\xFF\r\n\0".to_vec();
     data.extend([0; 8]);
     for n in batch {
-        let Message { sent_at, payload, .. } = &message(n / WINDOW, n % WINDOW);
-        let hash = Fingerprint::of(&message(n / WINDOW, n % WINDOW)).0;
-        let small = |n: usize| i32::try_from(n).unwrap_or(0).to_be_bytes();
-        let place = small(n / WINDOW % CONVERSATIONS);
+        let message = message(n / WINDOW, n % WINDOW);
+        let Message { sent_at, payload, conversation, sender, recipient, .. } = &message;
         let moment = sent_at.0.to_be_bytes();
-        let one = small(1);
-        let fields: [Option<&[u8]>; 20] = [
-            Some(&one),
-            Some(&place),
+        let fields: [Option<&[u8]>; 11] = [
+            Some(ACCOUNT.as_bytes()),
+            Some(conversation.name.as_bytes()),
+            Some(KIND.as_bytes()),
+            Some(sender.as_bytes()),
+            Some(recipient.as_bytes()),
             Some(&moment),
-            Some(&hash),
-            Some(&[0; 4]),
-            Some(&place),
-            Some(&small(n % SENDERS)),
-            Some(&[0; 2]),
-            Some(&[1]),
-            None,
-            None,
-            Some(&one),
-            None,
-            None,
-            Some(&moment),
-            None,
             Some(&payload.bytes),
-            None,
-            None,
-            None,
+            Some(payload.encoding.as_str().as_bytes()),
+            message.message_type.as_deref().map(str::as_bytes),
+            Some(&Fingerprint::of(&message).0),
+            Some(&moment),
         ];
-        data.extend(20_i16.to_be_bytes());
+        data.extend(11_i16.to_be_bytes());
         for field in fields {
             let length = field.map_or(-1, |bytes| i32::try_from(bytes.len()).unwrap_or(0));
             data.extend(length.to_be_bytes());

@@ -120,9 +120,9 @@ mod tests {
         fn what_is_left_of_the_meanings_counts_everything_alike(
             mut times in prop::collection::vec(0i64..12_000, 0..60), on_seconds in any::<bool>(), truth in 0usize..9,
         ) {
-            times.iter_mut().for_each(|at| *at = if on_seconds { *at / 1000 * 1000 } else { *at });
             times.sort_unstable();
-            let times: Vec<Millis> = times.into_iter().map(Millis).collect();
+            let moment = |at: i64| Millis(if on_seconds { at / 1000 * 1000 } else { at });
+            let times: Vec<Millis> = times.into_iter().map(moment).collect();
             let known = Window::new(Second(0), Second(12)).unwrap();
             let truth = meanings().nth(truth).unwrap();
             let (bounds, questions) = learn(truth, &times, known);

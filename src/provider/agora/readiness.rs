@@ -12,8 +12,8 @@ const MOST: Duration = Duration::from_secs(20);
 const GROW: f64 = 1.4;
 /// After a read that came in time: down by little, so that reads that come too early stay rare.
 const SHRINK: f64 = 0.995;
-/// The same as long as none has come too early: the first guess may be far off.
-const SHRINK_AT_FIRST: f64 = 0.85;
+/// As long as none has come too early the guess may be far off: one read at a time, the scout, waits only so much of it.
+const SCOUT: f64 = 0.5;
 
 /// The account's estimate.
 #[derive(Debug)]
@@ -24,16 +24,24 @@ struct Estimate {
     wait: Duration,
     /// Whether a read has ever come too early.
     is_tried: bool,
+    /// The wait that a scout is trying.
+    scout: Option<Duration>,
 }
 
 impl Readiness {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(Estimate { wait: FIRST_GUESS, is_tried: false }))
+        Self(Mutex::new(Estimate { wait: FIRST_GUESS, is_tried: false, scout: None }))
     }
 
     /// How long to wait after making a handle.
     pub(super) fn wait(&self) -> Duration {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).wait
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_tried || known.scout.is_some() || known.wait <= LEAST {
+            return known.wait;
+        }
+        let shorter = known.wait.mul_f64(SCOUT).max(LEAST);
+        known.scout = Some(shorter);
+        shorter
     }
 
     /// A read `waited` so long, and the handle was ready or not. Many reads are under way at once and learn the
@@ -41,9 +49,10 @@ impl Readiness {
     pub(super) fn learn(&self, waited: Duration, ready: bool) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.is_tried |= !ready;
+        // Whoever waited as long as the scout has seen what it was sent to see.
+        known.scout = known.scout.filter(|scout| waited < *scout);
         known.wait = if ready {
-            let shrink = if known.is_tried { SHRINK } else { SHRINK_AT_FIRST };
-            known.wait.min(waited.mul_f64(shrink).max(LEAST))
+            known.wait.min(waited.mul_f64(SHRINK).max(LEAST))
         } else {
             known.wait.max(waited.mul_f64(GROW)).min(MOST)
         };
@@ -53,6 +62,29 @@ impl Readiness {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn handles_that_are_ready_at_once_are_found_out_by_few_reads() {
+        let readiness = Readiness::new();
+        let waited: Duration = std::iter::repeat_with(|| {
+            let wait = readiness.wait();
+            readiness.learn(wait, true);
+            wait
+        })
+        .take(8)
+        .sum();
+        assert!(waited < FIRST_GUESS.mul_f64(1.1), "{waited:?}");
+        assert_eq!(readiness.wait(), LEAST);
+    }
+
+    #[test]
+    fn only_one_read_at_a_time_is_a_scout() {
+        let readiness = Readiness::new();
+        assert_eq!(readiness.wait(), FIRST_GUESS / 2);
+        assert_eq!(readiness.wait(), FIRST_GUESS);
+        readiness.learn(FIRST_GUESS / 2, false);
+        assert_eq!(readiness.wait(), FIRST_GUESS, "what came too early is not tried again");
+    }
 
     #[test]
     fn the_guess_settles_just_above_what_handles_take() {

@@ -41,6 +41,13 @@ async fn the_world_can_be_changed() {
     world.advance_statuses();
     assert!(rows().iter().all(|row| matches!(row.status, Some(Status::Read) | None)));
 
+    let topic = message["topic"].clone();
+    let gone = json!({ "account": user, "topic": topic, "messageid": message["messageid"] });
+    assert_eq!(trial.post("/sandbox/remove", gone).await.1["removed"], 2);
+    assert_eq!(rows().len(), 19);
+    assert_eq!(trial.post("/sandbox/forget", json!({ "before_ms": i64::MAX })).await.0, 204);
+    assert_eq!((rows().len(), world.agora("sandbox").len()), (0, 21), "Agora shows no more what it has forgotten");
+
     message["account"] = json!("user:nobody");
     let (status, body) = trial.post("/sandbox/append", json!({ "web3mq": message })).await;
     assert_eq!((status.as_u16(), body), (400, json!({ "error": "the sandbox has no account `user:nobody`" })));

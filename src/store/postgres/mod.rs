@@ -1,5 +1,6 @@
-//! The archive in Postgres: arrays in, a partition a month.
+//! The archive in Postgres: bulk in, a partition a month.
 
+mod bulk;
 mod months;
 mod sql;
 
@@ -8,11 +9,13 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPoolOptions, PgRow, Postgres};
 use sqlx::query::Query;
+use sqlx::types::Uuid;
 use sqlx::{AssertSqlSafe, Connection, Executor, Row as _};
 
-use super::dialect::{Arg, Dialect, Driver};
+use super::dialect::{Arg, Dialect, Driver, Links};
 use super::readable::readable_json;
 use super::rows::{Familiar, Key, Mutable, Row};
+use super::sql::links;
 use super::sql_store::SqlStore;
 use super::{Missing, StoreError, newer, newest};
 use crate::domain::time::Millis;
@@ -25,6 +28,8 @@ const CONNECTIONS: u32 = 6;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A connection that has been idle for so long is tried before it is used.
 const FRESH: Duration = Duration::from_secs(1);
+/// From so many messages on it is worth the while to try whether they can be copied in.
+const MANY: usize = 32;
 /// A connection that nobody needs is given back.
 const IDLE: Duration = Duration::from_mins(5);
 
@@ -87,6 +92,10 @@ async fn is_archive(pool: &sqlx::PgPool) -> Driver<bool> {
 
 impl Dialect for Postgres {
     const BEGIN: &'static str = "BEGIN";
+    const LANES: usize = 2;
+    const MESSAGES: &'static str = sql::MESSAGES;
+    const COUNT_BY_RECIPIENT: &'static str = sql::COUNT_BY_RECIPIENT;
+    const LINKS: Links = links!("uuid_send(m.hash)");
 
     async fn execute(connection: &mut PgConnection, sql: &'static str, args: &[Arg<'_>]) -> Driver<u64> {
         Ok(bound(sql, args).execute(connection).await?.rows_affected())
@@ -128,8 +137,7 @@ impl Dialect for Postgres {
     }
 
     async fn familiar(connection: &mut PgConnection, account: i64, rows: &[&Row<'_>]) -> Driver<Familiar> {
-        let keys = rows.iter().map(|row| &row.key);
-        let row = bind_keys(sqlx::query(sql::FAMILIAR).bind(account), keys)
+        let row = bind_keys(sqlx::query(sql::FAMILIAR).bind(account), rows)
             .bind(column(rows, |row| row.teaches().status))
             .bind(column(rows, |row| row.teaches().kind))
             .bind(column(rows, |row| row.teaches().message_type))
@@ -140,45 +148,60 @@ impl Dialect for Postgres {
     }
 
     async fn there(connection: &mut PgConnection, account: i64, rows: &[&Row<'_>]) -> Driver<HashMap<Key, Mutable>> {
-        let keys = rows.iter().map(|row| &row.key);
-        let query = bind_keys(sqlx::query(sql::THERE).bind(account), keys);
+        let query = bind_keys(sqlx::query(sql::THERE).bind(account), rows);
         let rows = query.fetch_all(connection).await?;
         rows.iter().map(known).collect()
     }
 
-    async fn add(connection: &mut PgConnection, account: i64, rows: &[&Row<'_>], now: Millis) -> Driver<u64> {
-        let (plain, special): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.is_plain());
-        let mut added = 0;
-        if !plain.is_empty() {
-            let query = bind_plain(sqlx::query(sql::ADD_PLAIN), account, &plain, now);
-            added += query.execute(&mut *connection).await?.rows_affected();
-        }
-        if !special.is_empty() {
-            let rows = special.as_slice();
-            let query = bind_plain(sqlx::query(sql::ADD), account, rows, now)
-                .bind(column(rows, |row| id(row.key.3)))
-                .bind(column(rows, |row| small(row.encoding)))
-                .bind(column(rows, |row| row.is_text()))
-                .bind(column(rows, |row| row.status.map(|d| d.status as i16)))
-                .bind(column(rows, |row| row.status.and_then(|d| d.at).map(|at| at.0)))
-                .bind(column(rows, |row| row.payload_type.map(id)))
-                .bind(column(rows, |row| row.cipher_suite.map(id)))
-                .bind(column(rows, |row| row.provider_id))
-                .bind(column(rows, |row| row.readable()))
-                .bind(column(rows, |row| row.extra))
-                .bind(column(rows, |row| row.extra.and_then(readable_json)));
-            added += query.execute(connection).await?.rows_affected();
-        }
-        Ok(added)
+    async fn crowd(connection: &mut PgConnection, recipient: i64, sent_at_ms: i64) -> Driver<Vec<(i64, Key, Mutable)>> {
+        let query = sqlx::query(sql::CROWD).bind(id(recipient)).bind(sent_at_ms);
+        let rows = query.fetch_all(connection).await?;
+        let owned = |row: &PgRow| known(row).and_then(|(key, known)| Ok((row.try_get("account_id")?, key, known)));
+        rows.iter().map(owned).collect()
     }
 
-    async fn learn(connection: &mut PgConnection, account: i64, learned: &[(Key, Mutable)]) -> Driver<u64> {
+    async fn add(connection: &mut PgConnection, rows: &[&Row<'_>], now: Millis) -> Driver<u64> {
+        if rows.len() >= MANY && bulk::copy(connection, rows, now).await? {
+            return Ok(rows.len() as u64);
+        }
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        let query = sqlx::query(sql::ADD)
+            .bind(archived(now))
+            .bind(column(rows, |row| id(row.key.0)))
+            .bind(column(rows, |row| row.key.1))
+            .bind(column(rows, |row| row.slot))
+            .bind(column(rows, |row| Uuid::from_bytes(row.key.2)))
+            .bind(column(rows, |row| id(row.conversation)))
+            .bind(column(rows, |row| id(row.sender)))
+            .bind(column(rows, |row| row.message_type.map(id)))
+            .bind(column(rows, |row| row.payload))
+            .bind(column(rows, |row| Some(id(row.key.3)).filter(|occurrence| *occurrence != 0)))
+            .bind(column(rows, |row| Some(small(row.encoding)).filter(|encoding| *encoding != 0)))
+            .bind(column(rows, |row| Some(row.is_text()).filter(|is_text| !is_text)))
+            .bind(column(rows, |row| row.status.map(|d| d.status as i16)))
+            .bind(column(rows, |row| row.status.and_then(|d| d.at).map(|at| at.0)))
+            .bind(column(rows, |row| row.payload_type.map(id)))
+            .bind(column(rows, |row| row.cipher_suite.map(id)))
+            .bind(column(rows, |row| row.provider_id))
+            .bind(column(rows, |row| row.readable()))
+            .bind(column(rows, |row| row.extra))
+            .bind(column(rows, |row| row.extra.and_then(readable_json)));
+        Ok(query.execute(connection).await?.rows_affected())
+    }
+
+    async fn learn(connection: &mut PgConnection, learned: &[(Key, Mutable)]) -> Driver<u64> {
         if learned.is_empty() {
             return Ok(0);
         }
         let times = || learned.iter().map(|(key, _)| key.1);
-        let query = sqlx::query(sql::LEARN).bind(account).bind(times().min()).bind(times().max());
-        let query = bind_keys(query, learned.iter().map(|(key, _)| key))
+        let query = sqlx::query(sql::LEARN)
+            .bind(times().min())
+            .bind(times().max())
+            .bind(column(learned, |(key, _)| id(key.0)))
+            .bind(column(learned, |(key, _)| key.1))
+            .bind(column(learned, |(_, now)| now.slot))
             .bind(column(learned, |(_, now)| id(now.conversation)))
             .bind(column(learned, |(_, now)| now.message_type.map(id)))
             .bind(column(learned, |(_, now)| now.status.map(|d| d.status as i16)))
@@ -200,27 +223,20 @@ fn column<'r, R, T>(rows: &'r [R], value: impl Fn(&'r R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
 }
 
-/// The columns that every message has.
-fn bind_plain<'q>(query: Bound<'q>, account: i64, rows: &[&Row<'_>], now: Millis) -> Bound<'q> {
+/// Recipients, milliseconds, slots, hashes and occurrences, an array each.
+fn bind_keys<'q>(query: Bound<'q>, rows: &[&Row<'_>]) -> Bound<'q> {
     query
-        .bind(account)
-        .bind(now.0)
         .bind(column(rows, |row| id(row.key.0)))
         .bind(column(rows, |row| row.key.1))
-        .bind(column(rows, |row| &row.key.2[..]))
-        .bind(column(rows, |row| id(row.conversation)))
-        .bind(column(rows, |row| id(row.sender)))
-        .bind(column(rows, |row| row.message_type.map(id)))
-        .bind(column(rows, |row| row.payload))
+        .bind(column(rows, |row| row.slot))
+        .bind(column(rows, |row| Uuid::from_bytes(row.key.2)))
+        .bind(column(rows, |row| id(row.key.3)))
 }
 
-/// Recipients, milliseconds, hashes and occurrences, an array each.
-fn bind_keys<'q, 'k>(query: Bound<'q>, keys: impl Iterator<Item = &'k Key> + Clone) -> Bound<'q> {
-    query
-        .bind(keys.clone().map(|key| id(key.0)).collect::<Vec<_>>())
-        .bind(keys.clone().map(|key| key.1).collect::<Vec<_>>())
-        .bind(keys.clone().map(|key| &key.2[..]).collect::<Vec<_>>())
-        .bind(keys.map(|key| id(key.3)).collect::<Vec<_>>())
+/// As the column counts: from 2^31 seconds after 1970, which four bytes reach from 1970 to 2106.
+fn archived(now: Millis) -> i32 {
+    let seconds = now.second().0 - (1 << 31);
+    i32::try_from(seconds).unwrap_or(if seconds < 0 { i32::MIN } else { i32::MAX })
 }
 
 /// A number as wide as the columns that hold it. The tables that give such numbers give none that is wider.
@@ -237,6 +253,7 @@ fn known(row: &PgRow) -> Driver<(Key, Mutable)> {
     let hash = hash.try_into().map_err(|_| sqlx::Error::Decode("a hash that is not 16 bytes long".into()))?;
     let key = (row.try_get("recipient_id")?, row.try_get("sent_at_ms")?, hash, row.try_get("occurrence")?);
     let mutable = Mutable::of(
+        row.try_get("slot")?,
         row.try_get("conversation_id")?,
         row.try_get("kind_unknown")?,
         row.try_get("message_type_id")?,

@@ -1,9 +1,38 @@
-//! Statements as only Postgres takes them: arrays in, rows out.
+//! Statements as only Postgres takes them.
 
 pub(super) const NAMES: &str = "SELECT value, id::BIGINT FROM name WHERE value = ANY ($1)";
 
 pub(super) const CONVERSATIONS: &str =
     "SELECT name, id::BIGINT, kind FROM conversation WHERE account_id = $1 AND name = ANY ($2)";
+
+/// See [`Dialect::MESSAGES`](crate::store::dialect::Dialect::MESSAGES).
+pub(super) const MESSAGES: &str = "
+    SELECT coalesce(a.name, '') AS account, coalesce(c.name, '') AS conversation, coalesce(c.kind, 0) AS kind,
+           coalesce(s.value, '') AS sender, coalesce(r.value, '') AS recipient, m.sent_at_ms,
+           uuid_send(m.hash) AS hash, coalesce(m.occurrence, 0)::BIGINT AS occurrence,
+           coalesce(m.encoding, 0)::BIGINT AS encoding, coalesce(m.is_text, TRUE)::INTEGER::BIGINT AS is_text, m.body,
+           m.status::BIGINT AS status, m.status_at_ms, mt.value AS message_type, pt.value AS payload_type,
+           cs.value AS cipher_suite, m.archived_at_s + 2147483648 AS archived_at_s, m.provider_id, m.payload,
+           m.extra, m.recipient_id::BIGINT AS recipient_id, m.slot::BIGINT AS slot
+    FROM message m
+         LEFT JOIN conversation c ON c.id = m.conversation_id
+         LEFT JOIN account a ON a.id = c.account_id
+         LEFT JOIN name s ON s.id = m.sender_id
+         LEFT JOIN name r ON r.id = m.recipient_id
+         LEFT JOIN name mt ON mt.id = m.message_type_id
+         LEFT JOIN name pt ON pt.id = m.payload_type_id
+         LEFT JOIN name cs ON cs.id = m.cipher_suite_id
+    WHERE m.sent_at_ms >= $1 AND m.sent_at_ms < $2
+      AND (m.sent_at_ms, m.hash, coalesce(m.occurrence, 0), m.recipient_id, m.slot)
+          > ($1, encode($3, 'hex')::UUID, $4, $5, $6)
+    ORDER BY m.sent_at_ms, m.hash, coalesce(m.occurrence, 0), m.recipient_id, m.slot
+    LIMIT $7";
+
+/// The unique index begins with time: nothing but it is read.
+pub(super) const COUNT_BY_RECIPIENT: &str = "
+    SELECT CASE WHEN count(*) < $4 THEN count(CASE WHEN recipient_id = r.id THEN 1 END) END AS there
+    FROM (SELECT recipient_id FROM message WHERE sent_at_ms >= $1 AND sent_at_ms < $2 LIMIT $4) m
+         LEFT JOIN (SELECT id FROM name WHERE value = $3) r ON TRUE";
 
 /// How many are there, and whether one of those might learn something. Each is looked up by itself (`LIMIT 1` keeps it
 /// so): in a range of time there may be any number of other streams' messages, and a planner that has no figures yet
@@ -11,61 +40,62 @@ pub(super) const CONVERSATIONS: &str =
 pub(super) const FAMILIAR: &str = "
     SELECT count(*) AS there,
            coalesce(bool_or(k.status > 0 AND k.status >= coalesce(m.status, 0)
-                            OR k.has_type AND m.message_type_id IS NULL
-                            OR k.has_kind AND (SELECT kind FROM conversation c WHERE c.id = m.conversation_id) = 0),
+                            OR k.has_type AND m.message_type_id IS NULL OR k.has_kind AND c.kind = 0),
                     FALSE) AS teachable
-    FROM UNNEST($2::INTEGER[], $3::BIGINT[], $4::BYTEA[], $5::INTEGER[], $6::BIGINT[], $7::BOOLEAN[], $8::BOOLEAN[])
-         AS k (recipient_id, sent_at_ms, hash, occurrence, status, has_kind, has_type)
+    FROM UNNEST($2::INTEGER[], $3::BIGINT[], $4::INTEGER[], $5::UUID[], $6::INTEGER[], $7::BIGINT[], $8::BOOLEAN[],
+                $9::BOOLEAN[])
+         AS k (recipient_id, sent_at_ms, slot, hash, occurrence, status, has_kind, has_type)
          CROSS JOIN LATERAL (
              SELECT * FROM message m
-             WHERE m.sent_at_ms = k.sent_at_ms AND m.account_id = $1 AND m.recipient_id = k.recipient_id
-               AND m.hash = k.hash AND m.occurrence = k.occurrence
+             WHERE m.sent_at_ms = k.sent_at_ms AND m.recipient_id = k.recipient_id AND m.slot = k.slot
+               AND m.hash = k.hash AND coalesce(m.occurrence, 0) = k.occurrence
              LIMIT 1
-         ) AS m";
+         ) AS m
+         JOIN conversation c ON c.id = m.conversation_id AND c.account_id = $1";
 
 /// See [`FAMILIAR`].
 pub(super) const THERE: &str = "
-    SELECT m.recipient_id::BIGINT, m.sent_at_ms, m.hash, m.occurrence::BIGINT, m.conversation_id::BIGINT,
-           m.message_type_id::BIGINT, m.status::BIGINT, m.status_at_ms, c.kind = 0 AS kind_unknown
-    FROM UNNEST($2::INTEGER[], $3::BIGINT[], $4::BYTEA[], $5::INTEGER[]) AS k (recipient_id, sent_at_ms, hash, occurrence)
+    SELECT m.recipient_id::BIGINT, m.sent_at_ms, m.slot, uuid_send(m.hash) AS hash,
+           coalesce(m.occurrence, 0)::BIGINT AS occurrence, m.conversation_id::BIGINT, m.message_type_id::BIGINT,
+           m.status::BIGINT, m.status_at_ms, c.kind = 0 AS kind_unknown
+    FROM UNNEST($2::INTEGER[], $3::BIGINT[], $4::INTEGER[], $5::UUID[], $6::INTEGER[])
+         AS k (recipient_id, sent_at_ms, slot, hash, occurrence)
          CROSS JOIN LATERAL (
              SELECT * FROM message m
-             WHERE m.sent_at_ms = k.sent_at_ms AND m.account_id = $1 AND m.recipient_id = k.recipient_id
-               AND m.hash = k.hash AND m.occurrence = k.occurrence
+             WHERE m.sent_at_ms = k.sent_at_ms AND m.recipient_id = k.recipient_id AND m.slot = k.slot
+               AND m.hash = k.hash AND coalesce(m.occurrence, 0) = k.occurrence
              LIMIT 1
          ) AS m
-         JOIN conversation c ON c.id = m.conversation_id";
+         JOIN conversation c ON c.id = m.conversation_id AND c.account_id = $1";
 
-/// Messages that leave most columns to their defaults.
-pub(super) const ADD_PLAIN: &str = "
-    INSERT INTO message (account_id, archived_at_ms, recipient_id, sent_at_ms, hash, conversation_id, sender_id,
-                         message_type_id, payload)
-    SELECT $1, $2, k.*
-    FROM UNNEST($3::INTEGER[], $4::BIGINT[], $5::BYTEA[], $6::INTEGER[], $7::INTEGER[], $8::INTEGER[], $9::BYTEA[]) AS k
-    ON CONFLICT DO NOTHING";
+pub(super) const CROWD: &str = "
+    SELECT c.account_id, m.recipient_id::BIGINT, m.sent_at_ms, m.slot, uuid_send(m.hash) AS hash,
+           coalesce(m.occurrence, 0)::BIGINT AS occurrence, m.conversation_id::BIGINT, m.message_type_id::BIGINT,
+           m.status::BIGINT, m.status_at_ms, c.kind = 0 AS kind_unknown
+    FROM message m JOIN conversation c ON c.id = m.conversation_id
+    WHERE m.recipient_id = $1 AND m.sent_at_ms = $2";
 
 pub(super) const ADD: &str = "
-    INSERT INTO message (account_id, archived_at_ms, recipient_id, sent_at_ms, hash, conversation_id, sender_id,
+    INSERT INTO message (archived_at_s, recipient_id, sent_at_ms, slot, hash, conversation_id, sender_id,
                          message_type_id, payload, occurrence, encoding, is_text, status, status_at_ms,
                          payload_type_id, cipher_suite_id, provider_id, body, extra, extra_readable)
-    SELECT $1, $2, k.*
-    FROM UNNEST($3::INTEGER[], $4::BIGINT[], $5::BYTEA[], $6::INTEGER[], $7::INTEGER[], $8::INTEGER[], $9::BYTEA[],
-                $10::INTEGER[], $11::SMALLINT[], $12::BOOLEAN[], $13::SMALLINT[], $14::BIGINT[], $15::INTEGER[],
-                $16::INTEGER[], $17::TEXT[], $18::TEXT[], $19::TEXT[], $20::TEXT[]) AS k
+    SELECT $1, k.*
+    FROM UNNEST($2::INTEGER[], $3::BIGINT[], $4::INTEGER[], $5::UUID[], $6::INTEGER[], $7::INTEGER[], $8::INTEGER[],
+                $9::BYTEA[], $10::INTEGER[], $11::SMALLINT[], $12::BOOLEAN[], $13::SMALLINT[], $14::BIGINT[],
+                $15::INTEGER[], $16::INTEGER[], $17::TEXT[], $18::TEXT[], $19::TEXT[], $20::TEXT[]) AS k
     ON CONFLICT DO NOTHING";
 
 pub(super) const LEARN: &str = "
     UPDATE message m
     SET conversation_id = k.conversation_id, message_type_id = k.message_type_id, status = k.status,
         status_at_ms = k.status_at_ms
-    FROM UNNEST($4::INTEGER[], $5::BIGINT[], $6::BYTEA[], $7::INTEGER[], $8::INTEGER[], $9::INTEGER[], $10::SMALLINT[],
-                $11::BIGINT[])
-         AS k (recipient_id, sent_at_ms, hash, occurrence, conversation_id, message_type_id, status, status_at_ms)
-    WHERE m.account_id = $1 AND m.recipient_id = k.recipient_id AND m.sent_at_ms = k.sent_at_ms AND m.hash = k.hash
-      AND m.occurrence = k.occurrence AND m.sent_at_ms BETWEEN $2 AND $3";
+    FROM UNNEST($3::INTEGER[], $4::BIGINT[], $5::INTEGER[], $6::INTEGER[], $7::INTEGER[], $8::SMALLINT[], $9::BIGINT[])
+         AS k (recipient_id, sent_at_ms, slot, conversation_id, message_type_id, status, status_at_ms)
+    WHERE m.recipient_id = k.recipient_id AND m.sent_at_ms = k.sent_at_ms AND m.slot = k.slot
+      AND m.sent_at_ms BETWEEN $1 AND $2";
 
 /// Each answers with a statement, in which the server has quoted the role's name.
 pub(super) const GRANTS: [&str; 2] = [
     "SELECT format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), $1::TEXT) AS statement",
-    "SELECT format('GRANT SELECT ON archive, conversations, coverage, gaps, runs TO %I', $1::TEXT) AS statement",
+    "SELECT format('GRANT SELECT ON archive, conversations, senders, coverage, gaps, runs TO %I', $1::TEXT) AS statement",
 ];

@@ -4,8 +4,39 @@ use std::sync::LazyLock;
 
 pub(super) const LEARN: &str = "
     UPDATE message
-    SET conversation_id = ?6, message_type_id = ?7, status = ?8, status_at_ms = ?9
-    WHERE account_id = ?1 AND recipient_id = ?2 AND sent_at_ms = ?3 AND hash = ?4 AND occurrence = ?5";
+    SET conversation_id = ?4, message_type_id = ?5, status = ?6, status_at_ms = ?7
+    WHERE recipient_id = ?1 AND sent_at_ms = ?2 AND slot = ?3";
+
+pub(super) const CROWD: &str = "
+    SELECT c.account_id, m.recipient_id, m.sent_at_ms, m.slot, m.hash, m.occurrence, m.conversation_id,
+           m.message_type_id, m.status, m.status_at_ms, c.kind = 0 AS kind_unknown
+    FROM message m JOIN conversation c ON c.id = m.conversation_id
+    WHERE m.recipient_id = ?1 AND m.sent_at_ms = ?2";
+
+/// See [`Dialect::MESSAGES`](crate::store::dialect::Dialect::MESSAGES).
+pub(super) const MESSAGES: &str = "
+    SELECT coalesce(a.name, '') AS account, coalesce(c.name, '') AS conversation, coalesce(c.kind, 0) AS kind,
+           coalesce(s.value, '') AS sender, coalesce(r.value, '') AS recipient, m.sent_at_ms, m.hash, m.occurrence,
+           m.encoding, m.is_text <> 0 AS is_text, m.body, m.status, m.status_at_ms, mt.value AS message_type,
+           pt.value AS payload_type, cs.value AS cipher_suite, m.archived_at_s, m.provider_id, m.payload, m.extra,
+           m.recipient_id, m.slot
+    FROM message m
+         LEFT JOIN conversation c ON c.id = m.conversation_id
+         LEFT JOIN account a ON a.id = c.account_id
+         LEFT JOIN name s ON s.id = m.sender_id
+         LEFT JOIN name r ON r.id = m.recipient_id
+         LEFT JOIN name mt ON mt.id = m.message_type_id
+         LEFT JOIN name pt ON pt.id = m.payload_type_id
+         LEFT JOIN name cs ON cs.id = m.cipher_suite_id
+    WHERE m.sent_at_ms >= ?1 AND m.sent_at_ms < ?2
+      AND (m.sent_at_ms, m.hash, m.occurrence, m.recipient_id, m.slot) > (?1, ?3, ?4, ?5, ?6)
+    ORDER BY m.sent_at_ms, m.hash, m.occurrence, m.recipient_id, m.slot
+    LIMIT ?7";
+
+pub(super) const COUNT_BY_RECIPIENT: &str = "
+    SELECT CASE WHEN count(*) < ?4 THEN count(*) END AS there
+    FROM (SELECT 1 FROM message WHERE recipient_id = (SELECT id FROM name WHERE value = ?3)
+          AND sent_at_ms >= ?1 AND sent_at_ms < ?2 LIMIT ?4)";
 
 /// A statement for many rows at once. It exists for a few numbers of rows, so that each is prepared once.
 pub(super) struct Bulk {
@@ -40,50 +71,48 @@ pub(super) static NAMES: LazyLock<Bulk> =
 pub(super) static CONVERSATIONS: LazyLock<Bulk> =
     LazyLock::new(|| Bulk::new("SELECT name, id, kind FROM conversation WHERE account_id = ? AND name IN (", "?", ")"));
 
-/// Binds milliseconds, recipient, hash, occurrence and what a row teaches: status, kind, message type; then the account.
+/// Binds milliseconds, recipient, slot, hash, occurrence and what a row teaches: status, kind, message type; then the
+/// account.
 pub(super) static FAMILIAR: LazyLock<Bulk> = LazyLock::new(|| {
     Bulk::new(
-        "WITH k (t, r, h, o, status, kind, type) AS (VALUES ",
-        "(?,?,?,?,?,?,?)",
+        "WITH k (t, r, p, h, o, status, kind, type) AS (VALUES ",
+        "(?,?,?,?,?,?,?,?)",
         ") SELECT count(*) AS there, coalesce(max(k.status > 0 AND k.status >= coalesce(m.status, 0) \
-         OR k.type AND m.message_type_id IS NULL \
-         OR k.kind AND (SELECT kind FROM conversation c WHERE c.id = m.conversation_id) = 0), 0) AS teachable \
-         FROM k CROSS JOIN message m ON m.sent_at_ms = k.t AND m.account_id = ? AND m.recipient_id = k.r \
-         AND m.hash = k.h AND m.occurrence = k.o",
+         OR k.type AND m.message_type_id IS NULL OR k.kind AND c.kind = 0), 0) AS teachable \
+         FROM k CROSS JOIN message m ON m.recipient_id = k.r AND m.sent_at_ms = k.t AND m.slot = k.p \
+         AND m.hash = k.h AND m.occurrence = k.o \
+         CROSS JOIN conversation c ON c.id = m.conversation_id AND c.account_id = ?",
     )
 });
 
-/// Binds milliseconds, recipient, hash and occurrence a row; then the account.
+/// Binds milliseconds, recipient, slot, hash and occurrence a row; then the account.
 pub(super) static THERE: LazyLock<Bulk> = LazyLock::new(|| {
     Bulk::new(
-        "WITH k (t, r, h, o) AS (VALUES ",
-        "(?,?,?,?)",
-        ") SELECT m.recipient_id, m.sent_at_ms, m.hash, m.occurrence, m.conversation_id, m.message_type_id, m.status, \
-         m.status_at_ms, c.kind = 0 AS kind_unknown \
-         FROM k CROSS JOIN message m ON m.sent_at_ms = k.t AND m.account_id = ? AND m.recipient_id = k.r \
-         AND m.hash = k.h AND m.occurrence = k.o CROSS JOIN conversation c ON c.id = m.conversation_id",
+        "WITH k (t, r, p, h, o) AS (VALUES ",
+        "(?,?,?,?,?)",
+        ") SELECT m.recipient_id, m.sent_at_ms, m.slot, m.hash, m.occurrence, m.conversation_id, m.message_type_id, \
+         m.status, m.status_at_ms, c.kind = 0 AS kind_unknown \
+         FROM k CROSS JOIN message m ON m.recipient_id = k.r AND m.sent_at_ms = k.t AND m.slot = k.p \
+         AND m.hash = k.h AND m.occurrence = k.o \
+         CROSS JOIN conversation c ON c.id = m.conversation_id AND c.account_id = ?",
     )
 });
+
+/// What fails, fails the transaction: without `OR FAIL` SQLite would keep a journal of every statement, to be able to
+/// take back its first rows for the sake of the last.
+const INTO: &str = "INSERT OR FAIL INTO message (sent_at_ms, recipient_id, slot, hash, conversation_id, sender_id, \
+                    message_type_id, archived_at_s, payload";
 
 /// Binds a plain message a row, in the order of the columns named here.
-pub(super) static PLAIN: LazyLock<Bulk> = LazyLock::new(|| {
-    Bulk::new(
-        "INSERT INTO message (sent_at_ms, recipient_id, hash, account_id, conversation_id, sender_id, \
-         message_type_id, archived_at_ms, payload) VALUES ",
-        "(?,?,?,?,?,?,?,?,?)",
-        " ON CONFLICT DO NOTHING",
-    )
-});
+pub(super) static PLAIN: LazyLock<Bulk> =
+    LazyLock::new(|| Bulk::new(&format!("{INTO}) VALUES "), "(?,?,?,?,?,?,?,?,?)", " ON CONFLICT DO NOTHING"));
 
 /// Binds a message a row, in the order of the columns named here.
-pub(super) static MESSAGES: LazyLock<Bulk> = LazyLock::new(|| {
-    Bulk::new(
-        "INSERT INTO message (sent_at_ms, recipient_id, hash, account_id, conversation_id, sender_id, \
-         message_type_id, archived_at_ms, payload, occurrence, encoding, is_text, status, status_at_ms, \
-         payload_type_id, cipher_suite_id, provider_id, body, extra) VALUES ",
-        "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-        " ON CONFLICT DO NOTHING",
-    )
+pub(super) static MESSAGES_OF_ANY_KIND: LazyLock<Bulk> = LazyLock::new(|| {
+    let rare = "occurrence, encoding, is_text, status, status_at_ms, payload_type_id, cipher_suite_id, provider_id, \
+                body, extra";
+    let row = "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+    Bulk::new(&format!("{INTO}, {rare}) VALUES "), row, " ON CONFLICT DO NOTHING")
 });
 
 #[cfg(test)]

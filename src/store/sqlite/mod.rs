@@ -14,8 +14,9 @@ use sqlx::sqlite::{
 };
 use sqlx::{Arguments, Column, Row as _};
 
-use super::dialect::{Arg, Dialect, Driver};
+use super::dialect::{Arg, Dialect, Driver, Links};
 use super::rows::{Familiar, Key, Lesson, Mutable, Row};
+use super::sql::links;
 use super::sql_store::SqlStore;
 use super::{Answer, Missing, StoreError, newer, newest};
 use crate::domain::time::Millis;
@@ -90,6 +91,10 @@ impl SqliteStore {
 impl Dialect for Sqlite {
     /// A transaction that reads first and writes later fails at once when another has written in between.
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
+    const LANES: usize = 1;
+    const MESSAGES: &'static str = bulk::MESSAGES;
+    const COUNT_BY_RECIPIENT: &'static str = bulk::COUNT_BY_RECIPIENT;
+    const LINKS: Links = links!("m.hash");
 
     async fn execute(connection: &mut SqliteConnection, sql: &'static str, args: &[Arg<'_>]) -> Driver<u64> {
         Ok(bound(sql, args).execute(connection).await?.rows_affected())
@@ -143,10 +148,10 @@ impl Dialect for Sqlite {
         let pieces = bulk::FAMILIAR.pieces(rows).map(|(text, rows)| {
             let lessons = |arguments: &mut SqliteArguments, row: &&Row<'_>| {
                 let Lesson { status, kind, message_type } = row.teaches();
-                add_key(arguments, &row.key)?;
+                add_key(arguments, row)?;
                 all!(arguments, status, kind, message_type)
             };
-            arguments(rows, 7, lessons, Some(account)).map(|arguments| (text, arguments))
+            arguments(rows, 8, lessons, Some(account)).map(|arguments| (text, arguments))
         });
         let mut familiar = Familiar::default();
         for row in fetched(connection, pieces).await? {
@@ -162,21 +167,32 @@ impl Dialect for Sqlite {
         rows: &[&Row<'_>],
     ) -> Driver<HashMap<Key, Mutable>> {
         let pieces = bulk::THERE.pieces(rows).map(|(text, rows)| {
-            let key = |arguments: &mut SqliteArguments, row: &&Row<'_>| add_key(arguments, &row.key);
-            arguments(rows, 4, key, Some(account)).map(|arguments| (text, arguments))
+            let key = |arguments: &mut SqliteArguments, row: &&Row<'_>| add_key(arguments, row);
+            arguments(rows, 5, key, Some(account)).map(|arguments| (text, arguments))
         });
         fetched(connection, pieces).await?.iter().map(known).collect()
     }
 
-    async fn add(connection: &mut SqliteConnection, account: i64, rows: &[&Row<'_>], now: Millis) -> Driver<u64> {
+    async fn crowd(
+        connection: &mut SqliteConnection,
+        recipient: i64,
+        sent_at_ms: i64,
+    ) -> Driver<Vec<(i64, Key, Mutable)>> {
+        let query = sqlx::query(bulk::CROWD).bind(recipient).bind(sent_at_ms);
+        let rows = query.fetch_all(connection).await?;
+        let owned = |row: &SqliteRow| known(row).and_then(|(key, known)| Ok((row.try_get("account_id")?, key, known)));
+        rows.iter().map(owned).collect()
+    }
+
+    async fn add(connection: &mut SqliteConnection, rows: &[&Row<'_>], now: Millis) -> Driver<u64> {
         let (plain, special): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.is_plain());
         let plain = bulk::PLAIN.pieces(&plain).map(|(text, rows)| {
-            let row = |arguments: &mut SqliteArguments, row: &&Row<'_>| add_plain(arguments, account, row, now);
+            let row = |arguments: &mut SqliteArguments, row: &&Row<'_>| add_plain(arguments, row, now);
             arguments(rows, 9, row, None).map(|arguments| (text, arguments))
         });
-        let special = bulk::MESSAGES.pieces(&special).map(|(text, rows)| {
+        let special = bulk::MESSAGES_OF_ANY_KIND.pieces(&special).map(|(text, rows)| {
             let row = |arguments: &mut SqliteArguments, row: &&Row<'_>| {
-                add_plain(arguments, account, row, now)?;
+                add_plain(arguments, row, now)?;
                 add_special(arguments, row)
             };
             arguments(rows, 19, row, None).map(|arguments| (text, arguments))
@@ -194,16 +210,13 @@ impl Dialect for Sqlite {
         Ok(added)
     }
 
-    async fn learn(connection: &mut SqliteConnection, account: i64, learned: &[(Key, Mutable)]) -> Driver<u64> {
+    async fn learn(connection: &mut SqliteConnection, learned: &[(Key, Mutable)]) -> Driver<u64> {
         let mut changed = 0;
-        for (key, now) in learned {
-            let (recipient, sent_at, hash, occurrence) = key;
+        for ((recipient, sent_at, ..), now) in learned {
             let query = sqlx::query(bulk::LEARN)
-                .bind(account)
                 .bind(recipient)
                 .bind(sent_at)
-                .bind(&hash[..])
-                .bind(occurrence)
+                .bind(now.slot)
                 .bind(now.conversation)
                 .bind(now.message_type)
                 .bind(now.status.map(|d| d.status as i64))
@@ -227,6 +240,7 @@ fn known(row: &SqliteRow) -> Driver<(Key, Mutable)> {
     let hash = hash.try_into().map_err(|_| sqlx::Error::Decode("a hash that is not 16 bytes long".into()))?;
     let key = (row.try_get("recipient_id")?, row.try_get("sent_at_ms")?, hash, row.try_get("occurrence")?);
     let mutable = Mutable::of(
+        row.try_get("slot")?,
         row.try_get("conversation_id")?,
         row.try_get("kind_unknown")?,
         row.try_get("message_type_id")?,
@@ -266,22 +280,23 @@ fn arguments<R>(
     Ok(arguments)
 }
 
-fn add_key(arguments: &mut SqliteArguments, (recipient, sent_at, hash, occurrence): &Key) -> Driver<()> {
-    all!(arguments, *sent_at, *recipient, &hash[..], *occurrence)
+fn add_key(arguments: &mut SqliteArguments, row: &Row<'_>) -> Driver<()> {
+    let (recipient, sent_at, hash, occurrence) = &row.key;
+    all!(arguments, *sent_at, *recipient, row.slot, &hash[..], *occurrence)
 }
 
-fn add_plain(arguments: &mut SqliteArguments, account: i64, row: &Row<'_>, now: Millis) -> Driver<()> {
+fn add_plain(arguments: &mut SqliteArguments, row: &Row<'_>, now: Millis) -> Driver<()> {
     let (recipient, sent_at, hash, _) = &row.key;
     all!(
         arguments,
         *sent_at,
         *recipient,
+        row.slot,
         &hash[..],
-        account,
         row.conversation,
         row.sender,
         row.message_type,
-        now.0,
+        now.second().0,
         row.payload
     )
 }

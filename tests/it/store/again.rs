@@ -110,7 +110,7 @@ async fn unread_messages_are_found_by_the_minute_and_the_newest_first(shelf: She
 async fn stragglers_add_up_until_the_settle_age_has_grown(shelf: Shelf) {
     let count = async |more| shelf.store.stragglers(shelf.account, more).await.unwrap();
     assert_eq!((count(2).await, count(3).await), (2, 5));
-    let wider = Duration::from_secs(240);
+    let wider = Duration::from_mins(4);
     shelf.store.settle(shelf.account, wider).await.unwrap();
     assert_eq!(count(1).await, 1);
     assert!(shelf.store.status().await.unwrap().iter().all(|stream| stream.settle == Some(wider)));
