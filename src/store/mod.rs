@@ -6,6 +6,8 @@ mod aside;
 pub mod copy;
 mod dialect;
 mod error;
+mod holder;
+mod lease;
 mod ledger;
 mod numbering;
 mod postgres;
@@ -33,6 +35,8 @@ pub use again::{Held, HeldId, Unread};
 pub use answer::Answer;
 pub use aside::Aside;
 pub use error::StoreError;
+pub use holder::this_process;
+pub use lease::Lease;
 pub use ledger::{KnownStream, Ledger, Quarantined, StreamLedger};
 pub use postgres::PostgresStore;
 pub use read::{Archived, Cursor};
@@ -68,6 +72,10 @@ pub trait Store: Send + Sync {
     /// A stream's history is wanted from `since`, else from `horizon` as it stood when the stream was first seen,
     /// else from the beginning.
     async fn register(&self, account: &NewAccount<'_>) -> Result<Registered, StoreError>;
+
+    /// Makes sure that nobody but this process works on the account, or errors with [`StoreError::Held`]. `holder` is
+    /// what others are told who ask. It is given back when the archive is closed, or the process ends.
+    async fn lease(&self, account: AccountId, holder: &str) -> Result<Lease, StoreError>;
 
     /// What is sealed of an account's active streams, as far back as the provider remembers.
     async fn sealed(&self, account: AccountId) -> Result<HashMap<StreamId, Runs>, StoreError>;

@@ -37,6 +37,10 @@ pub(super) const STANDS: &str = "
 pub(super) const TROUBLE: &str = "
     UPDATE stream SET error = $2, hint = $3, error_at_ms = $4 WHERE id = $1 AND error IS DISTINCT FROM $2";
 
+pub(super) const LEASE: &str = "UPDATE account SET lease = lease + 1, held_by = $2 WHERE id = $1 RETURNING lease";
+
+pub(super) const HELD_BY: &str = "SELECT name, held_by FROM account WHERE id = $1";
+
 pub(super) const PAUSE: &str = "UPDATE account SET paused_until_ms = $2, paused_reason = $3 WHERE id = $1";
 
 pub(super) const FORGET_RUNS: &str = "DELETE FROM run WHERE started_at_ms < $1";

@@ -48,6 +48,8 @@ struct Repair<'a> {
     mended: Mended,
     /// What was set aside because somebody had added it: other streams' ledger rows may claim it still.
     added: Vec<Identified>,
+    /// All that was set aside: where it was, its original may be by now.
+    gone: HashSet<Cursor>,
 }
 
 /// What else came with it.
@@ -84,7 +86,14 @@ impl AccountSync {
             }
         };
         let run = self.store.begin_run(place.account, "repair", self.clock.now()).await?;
-        let repair = Repair { account: self, place: &place, verdict, mended: Mended::default(), added: Vec::new() };
+        let repair = Repair {
+            account: self,
+            place: &place,
+            verdict,
+            mended: Mended::default(),
+            added: Vec::new(),
+            gone: HashSet::new(),
+        };
         let mended = repair.run(stop).await?;
         let (requests, new) = (self.provider.requests() - requests, mended.restored);
         let tally = Tally { requests, new, windows: mended.windows, ..Tally::default() };
@@ -194,6 +203,7 @@ impl<'a> Repair<'a> {
         let (replaces, is_met) = (whole || evidence.is_proven(&added), evidence.meets_claim());
         let (store, now) = (&self.account.store, self.account.clock.now());
         if !aside.is_empty() {
+            self.gone.extend(aside.iter().map(|aside| aside.message.cursor()));
             self.mended.set_aside += store.set_aside(read.stream, &aside, now).await?;
         }
         let Rest { provider_count, unreadable } = rest;
@@ -242,6 +252,7 @@ impl<'a> Repair<'a> {
         let elsewhere = damaged.filter(|m| originals.contains(&original(&m.identified)));
         let is_elsewhere = |m: &Archived| !read.scope.holds(&m.identified.message);
         let here = there.iter().filter(|m| is_elsewhere(m) || read.is_whole && m.fault().is_some());
+        let elsewhere = elsewhere.filter(|m| !self.gone.contains(&m.cursor()));
         let mut seen = HashSet::new();
         let changed = elsewhere.chain(here).filter(|m| seen.insert(m.cursor()));
         changed.map(|message| Aside { message, reason: CHANGED }).collect()
