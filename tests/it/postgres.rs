@@ -94,7 +94,7 @@ impl Said {
         let lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
         let heard = said.0.clone();
         std::thread::spawn(move || {
-            lines.map_while(Result::ok).for_each(|line| *heard.lock().unwrap() += &(line + "\n"))
+            lines.map_while(Result::ok).for_each(|line| *heard.lock().unwrap() += &(line + "\n"));
         });
         said
     }

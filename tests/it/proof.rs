@@ -159,7 +159,7 @@ impl Kept {
 /// The key of the nth message of a provider's account, as a condition.
 fn nth(provider: &str, n: usize) -> String {
     format!(
-        "(sent_at_ms, hash, recipient_id) = (SELECT m.sent_at_ms, m.hash, m.recipient_id FROM message m
+        "coalesce(occurrence, 0) = 0 AND (sent_at_ms, hash, recipient_id) = (SELECT m.sent_at_ms, m.hash, m.recipient_id FROM message m
           JOIN conversation c ON c.id = m.conversation_id JOIN account a ON a.id = c.account_id
           WHERE a.provider = '{provider}' AND coalesce(m.occurrence, 0) = 0
           ORDER BY m.sent_at_ms, m.hash LIMIT 1 OFFSET {n})"
@@ -193,7 +193,9 @@ fn what_was_changed_is_named_and_put_right(kept: Kept) {
         kept.assert_holds(&before, "");
     }
     // The conversation follows from the names at the one provider, and is the stream's own at the other.
-    let other = "conversation_id = (SELECT max(c.id) FROM conversation c WHERE c.id <> message.conversation_id)";
+    kept.tamper("INSERT INTO conversation (account_id, name, kind) SELECT id, 'elsewhere', 4 FROM account");
+    let other = "conversation_id = (SELECT e.id FROM conversation e JOIN conversation c ON e.account_id = c.account_id
+                 WHERE e.name = 'elsewhere' AND c.id = message.conversation_id)";
     for (provider, said) in [("agora", "is filed under a conversation that is not its own"), ("web3mq", "1 fewer")] {
         kept.tamper(&format!("UPDATE message SET {other} WHERE {}", nth(provider, 60)));
         kept.verify(&["--repair"]).good().says(said);
