@@ -368,6 +368,10 @@ fn a_manifest_is_good_until_something_is_changed(kept: Kept) {
         std::fs::write(kept.bed.path("spoilt.jsonl"), what).unwrap();
         kept.verify(&["--against", "spoilt.jsonl"]).lacking().says(&line);
     }
+    // A copy of the archive is as good, in the other kind of database, too.
+    kept.bed.run(&["copy", "--to", "sqlite://copy.db"]).good();
+    let url = kept.bed.config().lines().find_map(|line| line.strip_prefix("url = ")).unwrap().to_owned();
+    kept.saying(&url, "\"sqlite://copy.db\"").verify(&["--against", "m.jsonl"]).good().says("All agrees");
 }
 
 /// A manifest changed in many ways, and what is said of each.
