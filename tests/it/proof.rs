@@ -219,6 +219,15 @@ fn what_was_changed_in_the_ledger_is_named_and_put_right(kept: Kept) {
         kept.assert_holds(&before, set);
         assert_eq!(kept.number(ledger), sum, "{set}");
     }
+    // A window that reaches into what is yet to come is not sealed as such.
+    let ahead = "UPDATE sealed_window SET to_s = to_s + 8640000, messages = messages + 1";
+    let last = "(stream_id, from_s) = (SELECT stream_id, max(from_s) FROM sealed_window
+                WHERE stream_id = (SELECT stream_id FROM sealed_window ORDER BY messages DESC LIMIT 1) GROUP BY stream_id)";
+    kept.tamper(&format!("{ahead} WHERE {last}"));
+    kept.verify(&["--repair"]);
+    kept.tamper(&format!("UPDATE sealed_window SET to_s = to_s - 8640000 WHERE {last}"));
+    kept.verify(&["--repair"]).good();
+    kept.assert_holds(&before, "");
     // A window that ends before its messages: nobody can tell whether there were others that are lost.
     kept.tamper(&format!("UPDATE sealed_window SET to_s = to_s - 864000 WHERE {one}"));
     kept.verify(&["--repair"]).lacking().says("does not have all of it any more");
@@ -286,6 +295,8 @@ fn what_cannot_be_had_any_more_stays_a_fault(kept: Kept) {
         kept.verify(&["--repair"]).lacking().says("1 fewer").says("does not have all of it any more");
     }
     let kept = kept.saying("retention = \"2d\"", "retention = \"1s\"");
+    let end = kept.number("SELECT max(to_s) FROM sealed_window");
+    wait_until("all is behind the edge", || kept.bed.world().now().second().0 > end + 5);
     kept.verify(&["--repair"]).lacking().says("behind the provider's retention edge");
     let kept = Kept { bed: kept.bed.following("{ destination = \"elsewhere\" }"), ..kept };
     kept.verify(&["--repair"]).lacking().says("the configuration does not follow the stream");
