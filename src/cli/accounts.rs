@@ -59,7 +59,8 @@ fn agora(config: &AgoraAccount, clock: &Arc<dyn Clock>) -> Result<Agora, Failure
         };
         Some((stream.destination.clone()?, kind))
     });
-    let http = Http::new(&config.name, &config.base_url, config.requests_per_second, clock.clone())?;
+    let http = Http::new(&config.name, &config.base_url, config.requests_per_second, clock.clone())?
+        .with_timeout(config.timeout);
     let kinds: HashMap<String, ConversationKind> = kinds.collect();
     Ok(Agora::new(account, http, &config.base_url, &config.app_id, credentials, streams, kinds))
 }
@@ -82,7 +83,8 @@ fn web3mq(config: &Web3mqAccount, clock: &Arc<dyn Clock>) -> Result<Web3mq, Fail
         did_key: config.did_key.clone(),
         send_public_key: config.send_public_key,
     };
-    let http = Http::new(&config.name, &config.base_url, config.requests_per_second, clock.clone())?;
+    let http = Http::new(&config.name, &config.base_url, config.requests_per_second, clock.clone())?
+        .with_timeout(config.timeout);
     let topics = config.streams.iter().map(|stream| stream.topic.clone()).collect();
     Ok(Web3mq::new(account, http, &config.base_url, identity, config.page_size, topics)?)
 }

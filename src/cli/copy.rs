@@ -1,8 +1,9 @@
 //! `backscroll copy`
 
 use super::table::grouped;
-use super::{Failure, Missing, Outcome, open, say};
+use super::{Failure, Missing, Outcome, open, open_to_write, say};
 use crate::config::{Config, DatabaseUrl};
+use crate::domain::clock::Clock;
 use crate::store::copy::copy;
 
 #[derive(Debug, clap::Args)]
@@ -12,10 +13,10 @@ pub(super) struct Args {
     to: String,
 }
 
-pub(super) async fn carry_out(args: &Args, config: &Config) -> Result<Outcome, Failure> {
+pub(super) async fn carry_out(args: &Args, config: &Config, clock: &dyn Clock) -> Result<Outcome, Failure> {
     let url: DatabaseUrl = args.to.parse().map_err(|fault| Failure::Usage(format!("--to {fault}")))?;
     let source = open(&config.database.url, Missing::Refuse).await?;
-    let target = open(&url, Missing::Create).await?;
+    let target = open_to_write(&url, Missing::Create, clock).await?;
     if source.place() == target.place() {
         return Err(Failure::Usage("--to names the archive that is to be copied".to_owned()));
     }

@@ -1,7 +1,8 @@
 //! `backscroll migrate`
 
-use super::{Failure, Missing, Outcome, open, say};
+use super::{Failure, Missing, Outcome, open_to_write, say};
 use crate::config::{Config, DatabaseUrl};
+use crate::domain::clock::Clock;
 use crate::store::{PostgresStore, Store};
 
 #[derive(Debug, clap::Args)]
@@ -11,7 +12,7 @@ pub(super) struct Args {
     reader: Option<String>,
 }
 
-pub(super) async fn carry_out(args: &Args, config: &Config) -> Result<Outcome, Failure> {
+pub(super) async fn carry_out(args: &Args, config: &Config, clock: &dyn Clock) -> Result<Outcome, Failure> {
     let url = &config.database.url;
     if let (Some(_), DatabaseUrl::Sqlite(path)) = (&args.reader, url) {
         let remedy = "whoever may read the file may read the archive";
@@ -20,7 +21,7 @@ pub(super) async fn carry_out(args: &Args, config: &Config) -> Result<Outcome, F
             path.display()
         )));
     }
-    let store = open(url, Missing::Create).await?;
+    let store = open_to_write(url, Missing::Create, clock).await?;
     say(format_args!("{} is at schema {}", store.place(), store.schema()));
     store.close().await;
     if let (Some(role), DatabaseUrl::Postgres(server)) = (&args.reader, url) {

@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod copy;
 mod demo;
+mod drill;
 mod logging;
 mod migrate;
 mod progress;
@@ -31,7 +32,7 @@ use crate::proof::manifest::ManifestError;
 use crate::provider::http::BadClient;
 use crate::sandbox::SandboxError;
 use crate::store::copy::CopyError;
-use crate::store::{Missing, PostgresStore, SqliteStore, Store, StoreError};
+use crate::store::{Missing, PostgresStore, SqliteStore, Store, StoreError, this_process};
 
 /// Keeps your chat history: lays the messages that Agora RTM and Web3MQ keep only for a while down in a SQL database of
 /// your own.
@@ -72,6 +73,8 @@ enum Command {
     Migrate(migrate::Args),
     /// Reads again what could not be understood, after an upgrade, and archives what now can be
     Requeue,
+    /// Proves it on this machine: faults and kills in a throwaway archive, and then the count of what is missing
+    Drill(drill::Args),
     /// Measures how fast this machine archives, beside what its database could do at best
     #[command(hide = true)]
     Bench(bench::Args),
@@ -170,15 +173,16 @@ impl Cli {
         match self.command {
             Command::Sandbox(args) => sandbox::carry_out(*args, clock).await,
             Command::Demo(args) => demo::carry_out(args, clock).await,
+            Command::Drill(args) => drill::carry_out(args, clock).await,
             Command::Bench(args) => bench::carry_out(args, clock).await,
             Command::Run => run::carry_out(&Config::load(&self.config)?, clock).await,
             Command::Sync(args) => sync::carry_out(args, &Config::load(&self.config)?, clock).await,
             Command::Status(args) => status::carry_out(&args, &Config::load(&self.config)?, &*clock).await,
             Command::Check => check::carry_out(&Config::load(&self.config)?, clock).await,
             Command::Verify(args) => verify::carry_out(&args, &Config::load(&self.config)?, clock).await,
-            Command::Copy(args) => copy::carry_out(&args, &Config::load(&self.config)?).await,
+            Command::Copy(args) => copy::carry_out(&args, &Config::load(&self.config)?, &*clock).await,
             Command::Requeue => requeue::carry_out(&Config::load(&self.config)?, clock).await,
-            Command::Migrate(args) => migrate::carry_out(&args, &Config::load(&self.config)?).await,
+            Command::Migrate(args) => migrate::carry_out(&args, &Config::load(&self.config)?, &*clock).await,
         }
     }
 }
@@ -189,6 +193,16 @@ async fn open(url: &DatabaseUrl, missing: Missing) -> Result<Arc<dyn Store>, Sto
         DatabaseUrl::Sqlite(path) => Arc::new(SqliteStore::open(path, missing).await?),
         DatabaseUrl::Postgres(server) => Arc::new(PostgresStore::connect(server.options(), missing).await?),
     })
+}
+
+/// Opens the archive at a URL to write to it: of an SQLite file, which one process at a time may do.
+async fn open_to_write(url: &DatabaseUrl, missing: Missing, clock: &dyn Clock) -> Result<Arc<dyn Store>, StoreError> {
+    match url {
+        DatabaseUrl::Sqlite(path) => {
+            Ok(Arc::new(SqliteStore::open_to_write(path, missing, &this_process(clock.now())).await?))
+        }
+        DatabaseUrl::Postgres(_) => open(url, missing).await,
+    }
 }
 
 /// Writes a line to standard output. A reader that has gone away (`| head`) is no error.

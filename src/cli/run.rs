@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, Missing, Outcome, accounts, open};
+use super::{Failure, Missing, Outcome, accounts, open_to_write};
 use crate::config::Config;
 use crate::daemon;
 use crate::domain::clock::Clock;
@@ -13,7 +13,7 @@ use crate::sync::Engine;
 pub(super) async fn carry_out(config: &Config, clock: Arc<dyn Clock>) -> Result<Outcome, Failure> {
     let stop = CancellationToken::new();
     daemon::signals::listen(stop.clone())?;
-    let store = open(&config.database.url, Missing::Create).await?;
+    let store = open_to_write(&config.database.url, Missing::Create, &*clock).await?;
     let providers = accounts::providers(config, None, &clock)?;
     let streams: usize = providers.iter().map(|provider| provider.streams().len()).sum();
     tracing::info!(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::Watch;
-use super::{Failure, Missing, Outcome, accounts, open, summary};
+use super::{Failure, Missing, Outcome, accounts, open_to_write, summary};
 use crate::config::Config;
 use crate::daemon::signals;
 use crate::domain::clock::Clock;
@@ -21,6 +21,8 @@ const FRUITLESS: u32 = 3;
 const WAIT: Duration = Duration::from_secs(2);
 /// Failures of the database in a row, each followed by such a wait: a server that restarts is back within that time.
 const OUTAGES: u32 = 15;
+/// The same, where another process has the account: one that was killed has let go of it by then.
+const HANDOVERS: u32 = 3;
 /// Pauses up to this long are waited out.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -47,7 +49,7 @@ pub(super) async fn carry_out(args: Args, config: &Config, clock: Arc<dyn Clock>
         return Err(Failure::Usage("--since is not before --until: nothing lies between them".to_owned()));
     }
     let providers = accounts::providers(config, args.account.as_deref(), &clock)?;
-    let store = open(&config.database.url, Missing::Create).await?;
+    let store = open_to_write(&config.database.url, Missing::Create, &*clock).await?;
     let mut engine = Engine::new(providers, store.clone(), &clock);
     let reports = to_the_end(&mut engine, bounds, &stop).await?;
     summary::after_sync(&reports, store.status().await?, clock.now().second());
@@ -96,14 +98,21 @@ async fn pass(engine: &mut Engine, bounds: Bounds, stop: &CancellationToken) -> 
     let mut outages = 0;
     loop {
         match engine.pass(Purpose::Sync(bounds), stop).await {
-            Err(error) if error.may_pass() && outages < OUTAGES && !stop.is_cancelled() => {
+            Err(error) if error.may_pass() && outages < patience(&error) && !stop.is_cancelled() => {
                 outages += 1;
-                tracing::warn!(%error, "the database fails; trying again");
+                // Of an account that another process has, the account itself has said so.
+                if outages == 1 && !matches!(error, StoreError::Held { .. }) {
+                    tracing::warn!(%error, "the database fails; trying again");
+                }
                 rest(WAIT, stop).await;
             }
             outcome => return outcome,
         }
     }
+}
+
+fn patience(error: &StoreError) -> u32 {
+    if matches!(error, StoreError::Held { .. }) { HANDOVERS } else { OUTAGES }
 }
 
 async fn rest(time: Duration, stop: &CancellationToken) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::table::{grouped, shown};
-use super::{Failure, Missing, Outcome, accounts, open, say};
+use super::{Failure, Missing, Outcome, accounts, open, open_to_write, say};
 use crate::config::Config;
 use crate::daemon::signals;
 use crate::domain::clock::Clock;
@@ -49,7 +49,11 @@ pub(super) async fn carry_out(args: &Args, config: &Config, clock: Arc<dyn Clock
     let account = args.account.as_deref();
     let key = args.key.as_deref().map(Key::read).transpose()?;
     let against = args.against.as_deref().map(|path| Manifest::read(path, args.public_key.as_deref())).transpose()?;
-    let store = open(&config.database.url, Missing::Refuse).await?;
+    let store = if args.repair {
+        open_to_write(&config.database.url, Missing::Refuse, &*clock).await?
+    } else {
+        open(&config.database.url, Missing::Refuse).await?
+    };
     if let Some(wanted) = account
         && !store.streams().await?.iter().any(|stream| stream.account == wanted)
     {

@@ -7,7 +7,7 @@ use reqwest::Url;
 use super::document::Table;
 use super::error::{ConfigError, Problem};
 use super::secret::Secret;
-use super::{REQUESTS_PER_SECOND, SETTLE, shape, value};
+use super::{REQUESTS_PER_SECOND, SETTLE, TIMEOUT, shape, value};
 use crate::domain::time::Millis;
 
 /// How long Agora keeps messages unless its support agreed to more.
@@ -25,6 +25,8 @@ pub struct AgoraAccount {
     pub auth: AgoraAuth,
     /// 0.001 to 100000. Default: 10, which Agora documents as its limit.
     pub requests_per_second: f64,
+    /// From a request to the last byte of its answer: 1 second to 10 minutes. Default: 30 seconds.
+    pub timeout: Duration,
     /// How long the provider keeps a message; never shorter than `settle`. Default: 7 days.
     pub retention: Duration,
     /// Nothing older is wanted. Default: as far back as `retention` reaches.
@@ -75,6 +77,7 @@ pub(super) fn account(table: &Table<'_>) -> Result<AgoraAccount, ConfigError> {
         app_id: table.required("app_id", value::app_id)?,
         auth: auth(table)?,
         requests_per_second: table.or("requests_per_second", REQUESTS_PER_SECOND, value::rate)?,
+        timeout: table.or("timeout", TIMEOUT, value::timeout)?,
         retention: table.or("retention", RETENTION, value::duration)?,
         since: table.optional("since", value::moment)?,
         settle: table.or("settle", SETTLE, value::duration)?,

@@ -37,6 +37,8 @@ pub enum Fault {
     ZeroDuration,
     #[error("is longer than 100 years (36500d): shorten it")]
     LongDuration,
+    #[error("must be from 1s to 10m: less cuts off good answers, more lets a bad one hold everything up")]
+    Timeout,
     #[error("is wrong: {0}")]
     Time(#[from] NotATime),
 

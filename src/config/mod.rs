@@ -40,6 +40,8 @@ use secret::{Environment, process_environment};
 const REQUESTS_PER_SECOND: f64 = 10.0;
 /// The age at which a provider is trusted to show everything. No provider promises one: two minutes are cautious.
 const SETTLE: Duration = Duration::from_mins(2);
+/// From a request to the last byte of its answer.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// All settings.
 #[derive(Clone, Debug)]

@@ -147,6 +147,13 @@ pub(super) fn duration(value: &Value<'_>) -> Result<Duration, ConfigError> {
     })
 }
 
+/// How long an answer is waited for.
+pub(super) fn timeout(value: &Value<'_>) -> Result<Duration, ConfigError> {
+    let bounds = Duration::from_secs(1)..=Duration::from_mins(10);
+    let length = duration(value)?;
+    if bounds.contains(&length) { Ok(length) } else { Err(value.refuse(Fault::Timeout)) }
+}
+
 /// 100 years: beyond any archive, and far from where arithmetic over moments would overflow.
 const LONGEST_MILLIS: u64 = 36_500 * 86_400_000;
 

@@ -7,7 +7,7 @@ use reqwest::Url;
 use super::document::Table;
 use super::error::{ConfigError, Problem};
 use super::secret::Secret;
-use super::{REQUESTS_PER_SECOND, SETTLE, shape, value};
+use super::{REQUESTS_PER_SECOND, SETTLE, TIMEOUT, shape, value};
 use crate::domain::time::Millis;
 
 /// Messages on a page: the most that the provider's own software has been seen to ask for.
@@ -32,6 +32,8 @@ pub struct Web3mqAccount {
     pub send_public_key: bool,
     /// 0.001 to 100000. Default: 10; `Web3MQ` documents no limit.
     pub requests_per_second: f64,
+    /// From a request to the last byte of its answer: 1 second to 10 minutes. Default: 30 seconds.
+    pub timeout: Duration,
     /// 1 to 1000 messages. Default: 100.
     pub page_size: u32,
     /// How long the provider keeps a message; never shorter than `settle`. Default: none, for ever.
@@ -64,6 +66,7 @@ pub(super) fn account(table: &Table<'_>) -> Result<Web3mqAccount, ConfigError> {
         did_key: table.optional("did_key", value::header)?,
         send_public_key: table.or("send_public_key", true, value::flag)?,
         requests_per_second: table.or("requests_per_second", REQUESTS_PER_SECOND, value::rate)?,
+        timeout: table.or("timeout", TIMEOUT, value::timeout)?,
         page_size: table.or("page_size", PAGE_SIZE, value::page_size)?,
         retention: table.optional("retention", value::duration)?,
         since: table.optional("since", value::moment)?,

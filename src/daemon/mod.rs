@@ -7,12 +7,14 @@ mod schedule;
 pub mod signals;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Schedule;
 use crate::domain::clock::Clock;
+use crate::store::StoreError;
 use crate::sync::{AccountSync, Bounds, Engine, PassReport, Purpose};
 pub use schedule::{ScheduleError, Ticks};
 
@@ -37,6 +39,9 @@ pub async fn run(
     }
     Ok(())
 }
+
+/// How often an account that another process works on is asked for: when that process dies, no tick is waited for.
+const STANDBY: Duration = Duration::from_secs(3);
 
 /// The ticks of one account.
 #[derive(Clone)]
@@ -79,6 +84,7 @@ async fn drive(account: &mut AccountSync, mut due: Due, stop: &CancellationToken
     let mut next = Some(SYNC);
     // Whether time was up before the last such pass was done: there is no reason to wait for the next tick.
     let mut is_behind = false;
+    let mut failing = false;
     while !stop.is_cancelled() {
         let purpose = if let Some(purpose) = next.take() {
             purpose
@@ -89,11 +95,24 @@ async fn drive(account: &mut AccountSync, mut due: Due, stop: &CancellationToken
             }
         };
         let outcome = account.pass(purpose, stop).await;
+        if let Err(StoreError::Held { .. }) = &outcome {
+            // The account itself has said so, once.
+            let _ = tokio::time::timeout(STANDBY, stop.cancelled()).await;
+            next = Some(purpose);
+            continue;
+        }
         due.skip(purpose);
         let goes_on = match &outcome {
             Ok(report) => {
+                if std::mem::take(&mut failing) {
+                    tracing::info!(account = account.name(), "the archive works again");
+                }
                 log(purpose, report);
                 report.failure.is_none() && report.missing_seconds > 0 && report.tally.windows > 0
+            }
+            Err(error) if std::mem::replace(&mut failing, true) => {
+                tracing::debug!(account = account.name(), %error, "the archive still fails");
+                false
             }
             Err(error) => {
                 tracing::error!(account = account.name(), %error, hint = error.hint(), "the archive fails; trying again at the next tick");

@@ -91,6 +91,9 @@ pub struct Claim {
     pub line: Option<u64>,
 }
 
+/// The fault of a message whose conversation is not the one that its names say.
+pub const MISFILED: &str = "is filed under a conversation that is not its own";
+
 /// A message that is not as it was archived.
 #[derive(Debug)]
 pub struct Damage {

@@ -1,7 +1,7 @@
 //! One reading of the archive, in order of time.
 
 use super::tracks::{Compared, Index, Track};
-use super::{Claim, Damage, Difference, Question, Verdict};
+use super::{Claim, Damage, Difference, MISFILED, Question, Verdict};
 use crate::domain::time::Millis;
 use crate::store::{Archived, Cursor, Stamp, Store, StoreError};
 
@@ -57,7 +57,7 @@ impl<'a> Pass<'a> {
         let identified = &archived.identified;
         let misfiled = || {
             let is_misfiled = self.index.knows_filing(&archived.account) && !identified.message.is_filed_by_its_names();
-            is_misfiled.then_some("is filed under a conversation that is not its own")
+            is_misfiled.then_some(MISFILED)
         };
         let fault = archived.fault().or_else(misfiled);
         let candidates: Vec<usize> = self.index.candidates(&archived.account, &identified.message).collect();

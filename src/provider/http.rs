@@ -1,11 +1,12 @@
 //! The one HTTP client: spends the budget, bounds everything, retries what may pass, and never follows a redirect.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::budget::{Budget, Turn};
@@ -17,13 +18,19 @@ use crate::domain::retry::Backoff;
 /// The largest body that is read. A page of Agora's is at most 100 messages of 32 KiB, each byte of which JSON may
 /// write as six (`\u00XX`): 20 MB.
 const MAX_BODY: usize = 24 << 20;
-/// From the request to the last byte of its answer.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// Of bodies that are larger than this, one at a time is read: whatever is in flight, memory is bounded.
+const SMALL_BODY: usize = 256 << 10;
+/// From the request to the last byte of its answer, unless the account says otherwise. Nothing else needs a limit of
+/// its own: an answer that hangs and one that drips end alike.
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that a `Retry-After` is believed.
 const LONGEST_PENALTY: Duration = Duration::from_hours(1);
 /// The pause after a 429 that does not say how long; it grows while the 429s go on.
 const PENALTY: Backoff = Backoff { first: Duration::from_secs(2), most: Duration::from_mins(1), tries: u32::MAX };
+
+/// Trouble is over once nothing has failed for so long: while it lasts, some requests may well succeed.
+const CALM: Duration = Duration::from_secs(10);
 
 /// Above so many requests a second a limit is none that a provider of today has.
 const NOTICEABLE: f64 = 1000.0;
@@ -41,9 +48,14 @@ pub struct Http {
     account: String,
     budget: Budget,
     clock: ProviderClock,
+    timeout: Duration,
+    large_body: Semaphore,
     requests: AtomicU64,
-    /// Whether the last try failed: trouble is logged once when it begins and once when it is over.
-    troubled: AtomicBool,
+    /// Whether the provider has let us in since this process began.
+    let_in: AtomicBool,
+    /// When something failed last, in trouble that is not over: it is logged once when it begins and once when it is
+    /// over.
+    trouble: Mutex<Option<Instant>>,
 }
 
 /// A request, made anew for every try.
@@ -75,7 +87,6 @@ impl Http {
         let plain = base.scheme() == "http";
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
-            .timeout(TIMEOUT)
             .connect_timeout(CONNECT_TIMEOUT)
             .https_only(!plain)
             .user_agent(concat!("backscroll/", env!("CARGO_PKG_VERSION")));
@@ -92,9 +103,17 @@ impl Http {
             account: account.to_owned(),
             budget,
             clock: ProviderClock::new(clock),
+            timeout: TIMEOUT,
+            large_body: Semaphore::new(1),
             requests: AtomicU64::new(0),
-            troubled: AtomicBool::new(false),
+            let_in: AtomicBool::new(false),
+            trouble: Mutex::default(),
         })
+    }
+
+    /// With another limit on the time from a request to the last byte of its answer.
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
     }
 
     pub fn clock(&self) -> &ProviderClock {
@@ -146,7 +165,7 @@ impl Http {
     /// One try: an answer, a passing failure, or an error that is final.
     async fn attempt(&self, what: &'static str, request: Request) -> Result<Result<Answer, Passing>, ProviderError> {
         let Request { method, url, headers, body } = request;
-        let mut builder = self.client.request(method, url).headers(headers);
+        let mut builder = self.client.request(method, url).headers(headers).timeout(self.timeout);
         if let Some(body) = body {
             builder = builder.body(body);
         }
@@ -161,7 +180,7 @@ impl Http {
         }
         let status = response.status();
         let retry_after = self.retry_after(response.headers());
-        let body = match read_bounded(response).await {
+        let body = match read_bounded(response, &self.large_body).await {
             Ok(Some(body)) => body,
             Ok(None) => {
                 let fault = format!("the answer is larger than {MAX_BODY} bytes");
@@ -177,7 +196,10 @@ impl Http {
                 let fault = format!("answered with a redirect ({status}), which is never followed");
                 Err(ProviderError::Malformed { what, fault })
             }
-            _ => Ok(Ok(Answer { status, body })),
+            _ => {
+                self.let_in.fetch_or(status.is_success(), Ordering::Relaxed);
+                Ok(Ok(Answer { status, body }))
+            }
         }
     }
 
@@ -192,14 +214,15 @@ impl Http {
     }
 
     /// To do something again that came to nothing because an answer was garbled: a page of a gateway's, JSON that
-    /// breaks off, a failure that the provider reports under 200. Such things pass, like the failures that
-    /// [`Http::send`] deals with itself; but which request is then to be sent, only the caller knows.
+    /// breaks off, a failure that the provider reports under 200; or because credentials were refused that were good
+    /// a while ago. Such things pass, like the failures that [`Http::send`] deals with itself; but which request is
+    /// then to be sent, only the caller knows.
     pub fn patience(&self) -> Patience<'_> {
         Patience { http: self, failures: 0 }
     }
 
     fn trouble(&self, what: &'static str, cause: &str) {
-        if self.troubled.swap(true, Ordering::Relaxed) {
+        if self.troubled().replace(Instant::now()).is_some() {
             tracing::debug!(account = self.account, what, cause, "still failing");
         } else {
             tracing::warn!(account = self.account, what, cause, "the provider fails; trying again");
@@ -207,8 +230,23 @@ impl Http {
     }
 
     fn well(&self) {
-        if self.troubled.load(Ordering::Relaxed) && self.troubled.swap(false, Ordering::Relaxed) {
+        let mut trouble = self.troubled();
+        if trouble.is_some_and(|last| last.elapsed() >= CALM) {
+            *trouble = None;
             tracing::info!(account = self.account, "the provider answers again");
+        }
+    }
+
+    /// A moment is plain data that no panic can leave half-written.
+    fn troubled(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether what failed may succeed when it is done again in a moment.
+    fn may_pass(&self, error: &ProviderError) -> bool {
+        match error {
+            ProviderError::Credentials { .. } => self.let_in.load(Ordering::Relaxed),
+            error => error.may_pass(),
         }
     }
 }
@@ -225,8 +263,8 @@ impl Patience<'_> {
     pub async fn bear(&mut self, error: ProviderError) -> Result<(), ProviderError> {
         self.failures += 1;
         match GARBLED.after(self.failures, fastrand::f64()) {
-            Some(wait) if error.may_pass() => {
-                tracing::debug!(account = self.http.account, %error, "garbled; trying again");
+            Some(wait) if self.http.may_pass(&error) => {
+                self.http.trouble("answer", &error.to_string());
                 tokio::time::sleep(wait).await;
                 Ok(())
             }
@@ -260,15 +298,28 @@ impl BadClient {
 }
 
 /// The body, or nothing where it is too large.
-async fn read_bounded(mut response: reqwest::Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
+async fn read_bounded(
+    mut response: reqwest::Response,
+    large_body: &Semaphore,
+) -> Result<Option<Vec<u8>>, reqwest::Error> {
     let announced = response.content_length().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
     if announced > MAX_BODY {
         return Ok(None);
     }
-    let mut body = Vec::with_capacity(announced);
+    let mut turn = None;
+    let mut body = Vec::with_capacity(announced.min(SMALL_BODY));
     while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > MAX_BODY {
+        let size = body.len() + chunk.len();
+        if size > MAX_BODY {
             return Ok(None);
+        }
+        if size > SMALL_BODY && turn.is_none() {
+            // It is never closed.
+            turn = large_body.acquire().await.ok();
+        }
+        if size > body.capacity() {
+            // By so much at a time, and not by doubling: a body that is too large takes no more than the largest.
+            body.reserve_exact(chunk.len().max(SMALL_BODY));
         }
         body.extend_from_slice(&chunk);
     }

@@ -19,6 +19,7 @@ use super::agora::{AgoraMessage, Kind};
 use super::desk::Desk;
 use super::rules::RulesReport;
 use super::script::Scripted;
+use super::span::NotADuration;
 use super::web3mq::Web3mqMessage;
 use super::world::{NoSuchAccount, World};
 use crate::domain::time::Millis;
@@ -34,6 +35,7 @@ pub(super) fn routes() -> Router<Arc<Desk>> {
         .route("/sandbox/remove", post(remove))
         .route("/sandbox/forget", post(forget))
         .route("/sandbox/token", post(token))
+        .route("/sandbox/clock", post(clock))
         .route("/sandbox/script", post(script).delete(forget_script))
 }
 
@@ -107,6 +109,13 @@ struct Forget {
 #[serde(deny_unknown_fields)]
 struct NewToken {
     token: String,
+}
+
+/// How far the clock is to leap: `90s`, or `-90s` back.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewClock {
+    leap: String,
 }
 
 /// One scripted answer or several.
@@ -192,6 +201,11 @@ async fn forget(State(desk): State<Arc<Desk>>, Json(forget): Json<Forget>) -> St
 async fn token(State(desk): State<Arc<Desk>>, Json(new): Json<NewToken>) -> StatusCode {
     desk.world.set_token(new.token);
     StatusCode::NO_CONTENT
+}
+
+async fn clock(State(desk): State<Arc<Desk>>, Json(new): Json<NewClock>) -> Result<StatusCode, Rejected> {
+    desk.world.leap(new.leap.parse().map_err(|e: NotADuration| Rejected(e.to_string()))?);
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn script(State(desk): State<Arc<Desk>>, Json(new): Json<NewScript>) -> Result<StatusCode, Rejected> {

@@ -2,7 +2,7 @@
 //!
 //! The sandbox keeps to the providers' contracts to the letter, and keeps a record of whoever does not. Every doubt
 //! that the contracts leave (bounds, field names, forms of time, what happens to a handle read twice) is a flag in
-//! [`Options`]; every fault can be scripted ([`Scripted`]). What it serves is a [`World`] made from a seed or a file.
+//! [`Options`]; every fault ([`Fault`]) can be scripted ([`Scripted`]) or left to chance. What it serves is a [`World`] made from a seed or a file.
 //!
 //! | path | what it is |
 //! |---|---|
@@ -12,7 +12,7 @@
 //! | `GET /api/messages/history/` | Web3MQ: a page |
 //! | `GET /sandbox/rules`, `POST /sandbox/rules/reset` | who broke which rule |
 //! | `GET /sandbox/truth` | every message, as JSON lines |
-//! | `POST /sandbox/append`, `/sandbox/advance`, `/sandbox/remove`, `/sandbox/forget`, `/sandbox/token` | change the world |
+//! | `POST /sandbox/append`, `/sandbox/advance`, `/sandbox/remove`, `/sandbox/forget`, `/sandbox/token`, `/sandbox/clock` | change the world |
 //! | `POST`, `DELETE /sandbox/script` | scripted answers |
 //!
 //! Agora takes Basic authentication as [`CUSTOMER_ID`] and [`CUSTOMER_SECRET`], or the token in [`Options::token`]
@@ -22,8 +22,10 @@
 
 mod admin;
 mod agora;
+mod chance;
 mod corpus;
 mod desk;
+mod fault;
 mod generate;
 mod options;
 mod rules;
@@ -31,6 +33,7 @@ mod sample;
 mod script;
 mod shape;
 mod span;
+mod truth;
 mod web3mq;
 mod world;
 
@@ -55,7 +58,9 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use agora::{AgoraHistory, AgoraMessage, AgoraStream, CUSTOMER_ID, CUSTOMER_SECRET, Kind, Selection, TOKEN_UID};
+pub use chance::{NotAShare, Share};
 pub use corpus::CorpusError;
+pub use fault::Fault;
 pub use options::Options;
 pub use rules::{Call, Counts, Rules, RulesReport};
 pub use script::{On, Script, ScriptError, Scripted};
@@ -64,6 +69,7 @@ pub use shape::{
     TimeField, TimeForm, Total,
 };
 pub use span::{NotADuration, Skew, Span};
+pub use truth::{Difference, ENTRIES_IN_POSTGRES, ENTRIES_IN_SQLITE, Entry};
 pub use web3mq::{Rows, Status, Web3mqAccount, Web3mqMessage};
 pub use world::{NoSuchAccount, World};
 

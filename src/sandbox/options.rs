@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Command, FromArgMatches};
 
+use super::chance::Share;
+use super::fault::Fault;
 use super::shape::{
     Bound, DeadHandle, EmptyList, Envelope, FromSign, ListField, MessageType, PayloadField, ReceiverField, Snapshot,
     TimeField, TimeForm, Total,
@@ -129,6 +131,12 @@ pub struct Options {
     /// Send `Retry-After: 1` with a 429
     #[arg(long)]
     pub retry_after: bool,
+    /// How many of the requests are met by a fault, drawn by the seed
+    #[arg(long, default_value = "0%", value_name = "SHARE")]
+    pub faults: Share,
+    /// The kinds of faults to draw from; without it, all
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "KINDS")]
+    pub fault_kinds: Vec<Fault>,
     /// How far the providers' clock is off, like 90s or -90s
     #[arg(long, default_value = "0ms", allow_hyphen_values = true, value_name = "SKEW")]
     pub clock_skew: Skew,
@@ -188,6 +196,8 @@ impl Default for Options {
             latency: Span::default(),
             requests_per_second: 10,
             retry_after: false,
+            faults: Share::default(),
+            fault_kinds: Vec::new(),
             clock_skew: Skew::default(),
             append_rate: 0.0,
             advance_every: None,

@@ -9,12 +9,15 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::fault::Fault;
 use super::world::locked;
 
 /// Both contracts count requests over one second.
 const QUOTA_WINDOW: Duration = Duration::from_secs(1);
 /// Agora's contract: "wait at least two seconds" after "in progress".
 const POLL_PAUSE: Duration = Duration::from_secs(2);
+/// How many handles of an account are remembered whose answer never arrived: far more than are ever in use.
+const UNHEARD_KEPT: usize = 10_000;
 /// How many signatures of an account are remembered to notice a replay: far more than can be made while one is valid.
 const SIGNATURES_KEPT: usize = 50_000;
 
@@ -97,12 +100,15 @@ pub struct RulesReport {
     pub total: Counts,
     /// By Agora app id or Web3MQ user id; whoever named no known account is `unknown`.
     pub accounts: BTreeMap<String, Counts>,
+    /// How many requests were met by a fault that was drawn, by kind.
+    pub faults: BTreeMap<Fault, u64>,
 }
 
 /// Keeps the quota and the record.
 #[derive(Debug, Default)]
 pub struct Rules {
     accounts: Mutex<BTreeMap<String, Account>>,
+    faults: Mutex<BTreeMap<Fault, u64>>,
 }
 
 #[derive(Debug, Default)]
@@ -112,6 +118,8 @@ struct Account {
     arrivals: VecDeque<Instant>,
     /// What was answered "in progress" lately, and when.
     pending: HashMap<String, Instant>,
+    /// What was answered with a fault: whoever asks again cannot know what became of it.
+    unheard: HashSet<String>,
     signatures: HashSet<String>,
     signatures_by_age: VecDeque<String>,
 }
@@ -174,8 +182,25 @@ impl Rules {
     }
 
     /// Records that the account read a handle that was consumed or had expired.
-    pub fn dead_handle_read(&self, account: &str) {
-        self.with(account, |a| a.counts.dead_handle_read += 1);
+    pub fn dead_handle_read(&self, account: &str, handle: &str) {
+        self.with(account, |a| a.counts.dead_handle_read += u64::from(!a.unheard.contains(handle)));
+    }
+
+    /// Records that a request about `what` was met by a fault. Whoever made it has not heard whether `what` is in
+    /// progress, or spent.
+    pub fn unheard(&self, account: &str, what: &str, fault: Fault) {
+        *locked(&self.faults).entry(fault).or_default() += 1;
+        self.with(account, |a| {
+            if a.unheard.len() >= UNHEARD_KEPT {
+                a.unheard.clear();
+            }
+            a.unheard.insert(what.to_owned());
+        });
+    }
+
+    /// Records that the account has not heard that `what` is in progress.
+    pub fn forget_progress(&self, account: &str, what: &str) {
+        self.with(account, |a| a.pending.remove(what));
     }
 
     /// Records a request that the contract does not allow.
@@ -196,7 +221,7 @@ impl Rules {
         for counts in accounts.values() {
             total.add(counts);
         }
-        RulesReport { total, accounts }
+        RulesReport { total, accounts, faults: locked(&self.faults).clone() }
     }
 
     /// Begins the record anew. What the quota and the pauses are measured by stays.
@@ -204,6 +229,7 @@ impl Rules {
         for account in locked(&self.accounts).values_mut() {
             account.counts = Counts::default();
         }
+        locked(&self.faults).clear();
     }
 
     fn with<T>(&self, account: &str, change: impl FnOnce(&mut Account) -> T) -> T {

@@ -31,6 +31,7 @@ impl Sample<'_> {
         writeln!(f, "\n[[agora]]\nname = {0}\nbase_url = {1}\napp_id = {0}", Text(app_id), Text(self.base_url))?;
         writeln!(f, "customer_id = \"{CUSTOMER_ID}\"\ncustomer_secret = \"{CUSTOMER_SECRET}\"")?;
         writeln!(f, "requests_per_second = {}\nretention = \"{RETENTION}\"", self.requests_per_second())?;
+        self.timeout(f)?;
         writeln!(f, "discover = false\nstreams = [")?;
         for AgoraStream { source, destination, kind } in self.world.agora_streams(app_id) {
             let name = |key, value: Option<String>| value.map(|value| format!("{key} = {}", Text(&value)));
@@ -53,9 +54,16 @@ impl Sample<'_> {
         };
         writeln!(f, "\n[[web3mq]]\nname = \"web3mq-{}\"\nbase_url = {}", index + 1, Text(self.base_url))?;
         writeln!(f, "user_id = {}\nprivate_key = \"{key}\"", Text(user_id))?;
-        writeln!(f, "requests_per_second = {}\ndiscover = false\nstreams = [", self.requests_per_second())?;
+        writeln!(f, "requests_per_second = {}", self.requests_per_second())?;
+        self.timeout(f)?;
+        writeln!(f, "discover = false\nstreams = [")?;
         topics.iter().try_for_each(|topic| writeln!(f, "  {{ topic = {} }},", Text(topic)))?;
         writeln!(f, "]")
+    }
+
+    /// Where answers hang on purpose, nobody wants to wait for them.
+    fn timeout(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.world.options().faults.0 > 0.0 { writeln!(f, "timeout = \"2s\"") } else { Ok(()) }
     }
 
     fn requests_per_second(&self) -> u32 {

@@ -1,16 +1,15 @@
 //! Scripted answers: what a test wants a provider to say instead of the truth.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::sync::Mutex;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
-use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use super::fault::{Fault, Material};
 use super::rules::Call;
 use super::world::locked;
 
@@ -60,10 +59,8 @@ pub struct Scripted {
     pub times: u32,
     /// How many matching requests pass by before it begins.
     pub after: u32,
-    /// Close the connection instead of answering.
-    pub drop_connection: bool,
-    /// Never answer.
-    pub hang: bool,
+    /// The fault that takes the place of all that.
+    pub fault: Option<Fault>,
 }
 
 impl Default for Scripted {
@@ -75,8 +72,7 @@ impl Default for Scripted {
             body: String::new(),
             times: 1,
             after: 0,
-            drop_connection: false,
-            hang: false,
+            fault: None,
         }
     }
 }
@@ -140,17 +136,13 @@ impl Script {
 #[derive(Clone, Debug)]
 pub(super) enum Canned {
     Answer { status: StatusCode, headers: HeaderMap, body: String },
-    Drop,
-    Hang,
+    Fault(Fault),
 }
 
 impl Canned {
     fn prepare(scripted: &Scripted) -> Result<Self, ScriptError> {
-        if scripted.hang {
-            return Ok(Self::Hang);
-        }
-        if scripted.drop_connection {
-            return Ok(Self::Drop);
+        if let Some(fault) = scripted.fault {
+            return Ok(Self::Fault(fault));
         }
         let status = StatusCode::from_u16(scripted.status).map_err(|_| ScriptError::Status(scripted.status))?;
         let mut headers = HeaderMap::new();
@@ -162,8 +154,8 @@ impl Canned {
         Ok(Self::Answer { status, headers, body: scripted.body.clone() })
     }
 
-    /// Gives the answer. One that hangs ends with the server only.
-    pub(super) async fn play(self, stopping: &CancellationToken) -> Response {
+    /// Gives the answer.
+    pub(super) async fn play(self, material: Material, stopping: &CancellationToken) -> Response {
         match self {
             Self::Answer { status, headers, body } => {
                 let mut response = Response::new(Body::from(body));
@@ -171,19 +163,9 @@ impl Canned {
                 *response.headers_mut() = headers;
                 response
             }
-            Self::Drop => cut(),
-            Self::Hang => {
-                stopping.cancelled().await;
-                cut()
-            }
+            Self::Fault(fault) => fault.play(material, stopping).await,
         }
     }
-}
-
-/// A response whose body breaks at once: the server can only close the connection.
-fn cut() -> Response {
-    let broken = stream::iter([Err::<Bytes, _>(io::Error::from(io::ErrorKind::ConnectionAborted))]);
-    Response::new(Body::from_stream(broken))
 }
 
 #[cfg(test)]
@@ -193,7 +175,7 @@ mod tests {
     fn body(canned: Option<Canned>) -> Option<String> {
         match canned? {
             Canned::Answer { body, .. } => Some(body),
-            other => panic!("{other:?}"),
+            other @ Canned::Fault(_) => panic!("{other:?}"),
         }
     }
 

@@ -14,6 +14,7 @@ use super::generate;
 use super::options::Options;
 use super::rules::Rules;
 use super::script::Script;
+use super::span::Skew;
 use super::web3mq::{Rows, Web3mqAccount, Web3mqMessage};
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
@@ -27,6 +28,8 @@ pub struct World {
     token: RwLock<String>,
     /// Agora shows nothing that was sent before this millisecond.
     forgotten: AtomicI64,
+    /// How far the clock has leapt since the start, in ms.
+    leapt: AtomicI64,
     dice: Mutex<fastrand::Rng>,
     rules: Rules,
     script: Script,
@@ -60,6 +63,7 @@ impl World {
             clock,
             projects: RwLock::new(projects.into_iter().collect()),
             users: RwLock::new(users.into_iter().map(|user| (user.user_id().to_owned(), user)).collect()),
+            leapt: AtomicI64::new(0),
             dice: Mutex::new(dice),
             rules: Rules::default(),
             script: Script::default(),
@@ -73,7 +77,13 @@ impl World {
 
     /// What time the providers think it is.
     pub fn now(&self) -> Millis {
-        self.options.clock_skew.shift(self.clock.now())
+        let leapt = Skew { millis: self.leapt.load(Ordering::Relaxed) };
+        leapt.shift(self.options.clock_skew.shift(self.clock.now()))
+    }
+
+    /// Sets the providers' clock forward or back.
+    pub fn leap(&self, by: Skew) {
+        self.leapt.fetch_add(by.millis, Ordering::Relaxed);
     }
 
     /// The record of who kept to which rule.

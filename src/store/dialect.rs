@@ -50,6 +50,15 @@ pub(super) trait Dialect: sqlx::Database {
     /// Reads what identifies the messages of a stream's window.
     const LINKS: Links;
 
+    /// Whether several processes may share an archive, each with accounts of its own.
+    const SHARED: bool;
+
+    /// Tries to keep an account for this session, until it ends.
+    fn lock(connection: &mut Self::Connection, account: i64) -> impl Future<Output = Driver<bool>> + Send;
+
+    /// The number of an account's lease, which stays what it is until the transaction ends.
+    fn lease(connection: &mut Self::Connection, account: i64) -> impl Future<Output = Driver<Option<i64>>> + Send;
+
     /// Carries out a statement; answers with how many rows it affected.
     fn execute(
         connection: &mut Self::Connection,

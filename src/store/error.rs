@@ -12,6 +12,10 @@ pub enum StoreError {
     #[error("{place} is a database of something else: it has tables, and none of them is Backscroll's")]
     Foreign { place: String },
 
+    /// One process at a time works on it.
+    #[error("{what} is in the hands of another Backscroll: {holder}")]
+    Held { what: String, holder: String },
+
     /// A later Backscroll has changed the tables.
     #[error("the archive was written by a newer Backscroll: it has schema {found}, and this one knows up to {known}")]
     Newer { found: i64, known: i64 },
@@ -35,9 +39,16 @@ impl StoreError {
             Self::Open { .. } => {
                 "see whether database.url is right: an SQLite file in a folder that may be written, or a server that answers"
             }
+            Self::Held { .. } => {
+                "wait until it is done, or stop it; whatever it has is let go when it ends, however it ends"
+            }
             Self::Absent { .. } => "`backscroll sync` or `backscroll migrate` makes it",
             Self::Newer { .. } => "install the newer Backscroll; the archive is unharmed",
             Self::Schema(_) => "see whether database.url names the right file; the archive is unharmed",
+            Self::Database { source, .. } if is_unwritable(source) => {
+                "see whether the disk is full, or failing; nothing is lost: what was not committed is fetched again once \
+                 it can be written"
+            }
             Self::Database { source, .. } if is_damage(source) => {
                 "the file is damaged: keep a copy, restore a backup or save what can be read (`sqlite3 archive.db .recover`); \
                  what the providers still have is fetched again"
@@ -52,7 +63,9 @@ impl StoreError {
     /// long, another process holds the file.
     pub fn may_pass(&self) -> bool {
         use sqlx::Error::{Database, Io, PoolTimedOut, Protocol, WorkerCrashed};
-        let (Self::Database { source, .. } | Self::Open { source, .. }) = self else { return false };
+        let (Self::Database { source, .. } | Self::Open { source, .. }) = self else {
+            return matches!(self, Self::Held { .. });
+        };
         match source {
             Io(_) | PoolTimedOut | Protocol(_) | WorkerCrashed => true,
             // Postgres: connections, resources, interventions of the operator, deadlocks. SQLite: busy, locked.
@@ -73,6 +86,18 @@ impl StoreError {
 /// Whether SQLite says that the file itself is broken.
 fn is_damage(error: &sqlx::Error) -> bool {
     const CORRUPT: u32 = 11;
-    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
-    code.is_some_and(|code| code & 0xFF == CORRUPT)
+    sqlite_code(error).is_some_and(|code| code & 0xFF == CORRUPT)
+}
+
+/// Whether the database has no room left or cannot write for another reason, by the codes of either kind.
+fn is_unwritable(error: &sqlx::Error) -> bool {
+    const IO: u32 = 10;
+    const FULL: u32 = 13;
+    const DISK_FULL: &str = "53100";
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.as_deref() == Some(DISK_FULL) || sqlite_code(error).is_some_and(|code| [IO, FULL].contains(&(code & 0xFF)))
+}
+
+fn sqlite_code(error: &sqlx::Error) -> Option<u32> {
+    error.as_database_error().and_then(|error| error.code()?.parse().ok())
 }

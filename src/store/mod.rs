@@ -6,6 +6,8 @@ mod aside;
 pub mod copy;
 mod dialect;
 mod error;
+mod holder;
+mod lease;
 mod ledger;
 mod numbering;
 mod postgres;
@@ -33,6 +35,8 @@ pub use again::{Held, HeldId, Unread};
 pub use answer::Answer;
 pub use aside::Aside;
 pub use error::StoreError;
+pub use holder::this_process;
+pub use lease::Lease;
 pub use ledger::{KnownStream, Ledger, Quarantined, StreamLedger};
 pub use postgres::PostgresStore;
 pub use read::{Archived, Cursor};
@@ -69,6 +73,10 @@ pub trait Store: Send + Sync {
     /// else from the beginning.
     async fn register(&self, account: &NewAccount<'_>) -> Result<Registered, StoreError>;
 
+    /// Makes sure that nobody but this process works on the account, or errors with [`StoreError::Held`]. `holder` is
+    /// what others are told who ask. It is given back when the archive is closed, or the process ends.
+    async fn lease(&self, account: AccountId, holder: &str) -> Result<Lease, StoreError>;
+
     /// What is sealed of an account's active streams, as far back as the provider remembers.
     async fn sealed(&self, account: AccountId) -> Result<HashMap<StreamId, Runs>, StoreError>;
 
@@ -103,13 +111,6 @@ pub trait Store: Send + Sync {
     /// The first `limit` ledger rows of a stream that have a part in `window`, in order. Whoever means to replace some
     /// reads again exactly what they span.
     async fn ledger_rows(&self, stream: StreamId, window: Window, limit: u64) -> Result<Vec<Sealed>, StoreError>;
-
-    /// Gives a digest to ledger rows that have none, and are otherwise as given still.
-    async fn stamp(&self, stamps: &[Stamp]) -> Result<(), StoreError>;
-
-    /// Moves messages that were changed or added behind the archive's back into quarantine, under this stream; answers
-    /// with how many.
-    async fn set_aside(&self, stream: StreamId, aside: &[Aside<'_>], now: Millis) -> Result<u64, StoreError>;
 
     /// The ledger rows of an account's active streams that are in doubt.
     async fn in_doubt(&self, account: AccountId) -> Result<Vec<(StreamId, Sealed)>, StoreError>;
@@ -149,6 +150,13 @@ pub trait Store: Send + Sync {
 
     /// Lets a message out of quarantine, or says anew why it stays.
     async fn reconsider(&self, account: AccountId, held: HeldId, reason: Option<&str>) -> Result<(), StoreError>;
+
+    /// Gives a digest to ledger rows that have none, and are otherwise as given still.
+    async fn stamp(&self, stamps: &[Stamp]) -> Result<(), StoreError>;
+
+    /// Moves messages that were changed or added behind the archive's back into quarantine, under this stream; answers
+    /// with how many.
+    async fn set_aside(&self, stream: StreamId, aside: &[Aside<'_>], now: Millis) -> Result<u64, StoreError>;
 
     /// All that the archive says of its accounts, apart from their messages.
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError>;

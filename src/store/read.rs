@@ -37,17 +37,24 @@ pub struct Cursor {
     occurrence: i64,
     recipient: i64,
     slot: i64,
+    /// Says nothing about the order.
+    account: i64,
 }
 
 impl Cursor {
     /// Before the first message of this moment.
     pub fn at(moment: Millis) -> Self {
-        Self { sent_at_ms: moment.0, hash: [0; 16], occurrence: -1, recipient: 0, slot: 0 }
+        Self { sent_at_ms: moment.0, hash: [0; 16], occurrence: -1, recipient: 0, slot: 0, account: 0 }
     }
 
     /// The moment at or after which it stands.
     pub fn moment(&self) -> Millis {
         Millis(self.sent_at_ms)
+    }
+
+    /// The number of the account whose message it is behind which it stands; 0 where that cannot be told.
+    pub(super) fn account(&self) -> i64 {
+        self.account
     }
 
     /// Where the message lies behind which it stands: recipient, millisecond, slot.
@@ -131,6 +138,7 @@ fn archived<DB: Dialect>(row: &DB::Row) -> Result<Archived, StoreError> {
             occurrence,
             recipient: int::<DB>(row, "recipient_id")?,
             slot: int::<DB>(row, "slot")?,
+            account: int::<DB>(row, "account_id")?,
         },
     })
 }

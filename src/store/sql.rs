@@ -37,6 +37,10 @@ pub(super) const STANDS: &str = "
 pub(super) const TROUBLE: &str = "
     UPDATE stream SET error = $2, hint = $3, error_at_ms = $4 WHERE id = $1 AND error IS DISTINCT FROM $2";
 
+pub(super) const LEASE: &str = "UPDATE account SET lease = lease + 1, held_by = $2 WHERE id = $1 RETURNING lease";
+
+pub(super) const HELD_BY: &str = "SELECT name, held_by FROM account WHERE id = $1";
+
 pub(super) const PAUSE: &str = "UPDATE account SET paused_until_ms = $2, paused_reason = $3 WHERE id = $1";
 
 pub(super) const FORGET_RUNS: &str = "DELETE FROM run WHERE started_at_ms < $1";
@@ -142,6 +146,9 @@ pub(super) const QUARANTINE: &str = "
 pub(super) const REMOVE: &str = "
     DELETE FROM message
     WHERE recipient_id = $1 AND sent_at_ms = $2 AND slot = $3";
+
+pub(super) const MOVE_OVER: &str = "
+    UPDATE message SET slot = $4 WHERE recipient_id = $1 AND sent_at_ms = $2 AND slot = $3";
 
 pub(super) const ACCOUNT_OF: &str = "SELECT account_id FROM stream WHERE id = $1";
 

@@ -1,6 +1,6 @@
 //! The archive in a SQL database, whichever it is.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,9 +9,11 @@ use sqlx::{Acquire, Pool, Transaction};
 
 use super::aside::{self, Aside};
 use super::dialect::{Arg, Dialect, int, maybe_int, one, text};
+use super::lease::{Lease, Leases};
 use super::ledger::{self, KnownStream, Ledger, window_of};
 use super::numbering::Numbering;
 use super::read::{self, Archived, Cursor};
+use super::sqlite::WriteLock;
 use super::{
     AccountId, Commit, Held, HeldId, NewAccount, Pause, Registered, RunId, Sealed, Stamp, Standing, Store, StoreError,
     StreamId, StreamStatus, Tally, Trouble, Unread, Written, again, seal, sql, write,
@@ -29,6 +31,9 @@ pub struct SqlStore<DB: sqlx::Database> {
     pub(super) write: Pool<DB>,
     pub(super) read: Pool<DB>,
     numbering: Numbering,
+    leases: Leases<DB>,
+    #[expect(dead_code, reason = "it keeps other processes out for as long as it is held")]
+    lock: Option<WriteLock>,
     place: String,
     schema: i64,
 }
@@ -36,7 +41,12 @@ pub struct SqlStore<DB: sqlx::Database> {
 #[expect(private_bounds, reason = "which databases there are is decided here, not by whoever uses them")]
 impl<DB: Dialect> SqlStore<DB> {
     pub(super) fn new(write: Pool<DB>, read: Pool<DB>, place: String, schema: i64) -> Self {
-        Self { write, read, numbering: Numbering::default(), place, schema }
+        Self { write, read, numbering: Numbering::default(), leases: Leases::none(), lock: None, place, schema }
+    }
+
+    /// Under a lock that keeps other processes out.
+    pub(super) fn under(self, lock: WriteLock) -> Self {
+        Self { lock: Some(lock), ..self }
     }
 
     async fn begin(&self, what: &'static str) -> Result<Transaction<'_, DB>, StoreError> {
@@ -50,6 +60,9 @@ impl<DB: Dialect> SqlStore<DB> {
         // While another commit is under way.
         let rows = batch.iter().map(|commit| write::rows(commit, &numbers)).collect::<Result<Vec<_>, _>>()?;
         let mut tx = self.begin(WHAT).await?;
+        for account in batch.iter().map(|commit| commit.account).collect::<BTreeSet<_>>() {
+            self.leases.enforce(&mut tx, account).await?;
+        }
         let mut written = Vec::with_capacity(batch.len());
         for (commit, rows) in batch.iter().zip(&rows) {
             written.push(write::window::<DB>(&mut tx, commit, rows, now).await?);
@@ -94,6 +107,10 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         }
         tx.commit().await.map_err(StoreError::at(WHAT))?;
         Ok(Registered { account: AccountId(id), streams, pause, settle: settle_of::<DB>(&row)? })
+    }
+
+    async fn lease(&self, account: AccountId, holder: &str) -> Result<Lease, StoreError> {
+        if DB::SHARED { self.leases.take(&self.write, account, holder).await } else { Ok(Lease::Kept) }
     }
 
     async fn sealed(&self, account: AccountId) -> Result<HashMap<StreamId, Runs>, StoreError> {
@@ -291,6 +308,7 @@ impl<DB: Dialect> Store for SqlStore<DB> {
     }
 
     async fn close(&self) {
+        self.leases.end().await;
         self.read.close().await;
         self.write.close().await;
     }

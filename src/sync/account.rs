@@ -14,12 +14,14 @@ use crate::domain::clock::Clock;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 use crate::provider::{Account, Advice, Provider, ProviderError};
-use crate::store::{AccountId, NewAccount, Pause, Standing, Store, StoreError, StreamId, Tally, Trouble};
+use crate::store::{AccountId, Lease, NewAccount, Pause, Standing, Store, StoreError, StreamId, Tally, Trouble};
 
 /// Ranges that fall behind the horizon within this share of the retention go first.
 const DANGER: u32 = 8;
 /// How far two readings of the provider's clock may lie apart, in seconds: `Date` says no more than the second.
 const CLOCK_DOUBT_S: i64 = 2;
+/// After an account has changed hands: what its last holder has asked for within a second counts against its quota.
+const HANDOVER: Duration = Duration::from_secs(1);
 /// Shorter pauses are waited out, and not worth remembering.
 const MEMORABLE: Duration = Duration::from_secs(10);
 /// So many stragglers are no accident any more: the settle age is doubled.
@@ -34,6 +36,10 @@ pub struct AccountSync {
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) progress: Arc<Progress>,
+    /// What others are told who ask for the account meanwhile.
+    holder: Arc<str>,
+    /// Whether another process was found to work on it.
+    standing_by: bool,
     /// Nothing before the first pass.
     place: Option<Place>,
     /// How many streams were compared with the provider's counts so far, round and round. It begins anywhere, so that
@@ -71,9 +77,21 @@ impl AccountSync {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         progress: Arc<Progress>,
+        holder: Arc<str>,
     ) -> Self {
         let compared = fastrand::usize(..=u16::MAX as usize);
-        Self { provider, store, clock, progress, place: None, compared, refreshed: None, payload_size: 0 }
+        Self {
+            provider,
+            store,
+            clock,
+            progress,
+            holder,
+            standing_by: false,
+            place: None,
+            compared,
+            refreshed: None,
+            payload_size: 0,
+        }
     }
 
     /// The account's name.
@@ -108,8 +126,9 @@ impl AccountSync {
     /// The account's place in the archive, to be given back with [`Self::keep`].
     pub(super) async fn place(&mut self, stop: &CancellationToken) -> Result<Result<Place, ProviderError>, StoreError> {
         match self.place.take() {
-            Some(place) => Ok(Ok(place)),
-            None => self.introduce(stop).await,
+            // Where another may have worked on it in between, nothing that was known is relied upon.
+            Some(place) if self.lease(place.account).await? == Lease::Kept => Ok(Ok(place)),
+            _ => self.introduce(stop).await,
         }
     }
 
@@ -119,8 +138,9 @@ impl AccountSync {
 
     /// Finds the account's place in the archive, and learns what time it is at the provider: a history that is wanted
     /// "from now on" or "as far as it reaches" must not be judged by a wrong clock.
-    async fn introduce(&self, stop: &CancellationToken) -> Result<Result<Place, ProviderError>, StoreError> {
-        let account = self.provider.account();
+    async fn introduce(&mut self, stop: &CancellationToken) -> Result<Result<Place, ProviderError>, StoreError> {
+        let provider = self.provider.clone();
+        let account = provider.account();
         let new = |horizon| NewAccount {
             name: &account.name,
             provider: account.provider,
@@ -128,6 +148,9 @@ impl AccountSync {
             since: account.since.map(Millis::second),
             horizon,
         };
+        let id = self.store.register(&new(None)).await?.account;
+        self.lease(id).await?;
+        // Only now: whoever had the account before may have been given a pause.
         let known = self.store.register(&new(None)).await?;
         if let Some(pause) = &known.pause {
             self.provider.pause_for(pause.until.since(self.clock.now()));
@@ -151,6 +174,25 @@ impl AccountSync {
         let paused = known.pause.is_some();
         let settle = known.settle.map_or(account.settle, |known| known.max(account.settle));
         Ok(Ok(Place { account: known.account, streams: known.streams, well: HashSet::new(), settle, paused }))
+    }
+
+    /// Makes sure that no other process works on the account.
+    async fn lease(&mut self, account: AccountId) -> Result<Lease, StoreError> {
+        let name = &self.provider.account().name;
+        let lease = self.store.lease(account, &self.holder).await;
+        match &lease {
+            Ok(_) if self.standing_by => {
+                self.standing_by = false;
+                self.provider.pause_for(HANDOVER);
+                tracing::info!(account = name, "taken over");
+            }
+            Err(StoreError::Held { holder, .. }) if !self.standing_by => {
+                self.standing_by = true;
+                tracing::info!(account = name, holder, "another process works on this account; standing by");
+            }
+            _ => {}
+        }
+        lease
     }
 
     /// Makes sure that the credentials are accepted; gives up when told to stop.

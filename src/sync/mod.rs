@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::clock::Clock;
 use crate::domain::time::Second;
 use crate::provider::{Provider, ProviderError};
-use crate::store::{Store, StoreError, Tally};
+use crate::store::{Store, StoreError, Tally, this_process};
 pub use account::AccountSync;
 use progress::Progress;
 pub use remote::{Counts, Excess};
@@ -119,7 +119,9 @@ impl std::fmt::Debug for Engine {
 impl Engine {
     pub fn new(providers: Vec<Arc<dyn Provider>>, store: Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Self {
         let progress = Arc::new(Progress::default());
-        let account = |provider| AccountSync::new(provider, store.clone(), clock.clone(), progress.clone());
+        let holder: Arc<str> = this_process(clock.now()).into();
+        let account =
+            |provider| AccountSync::new(provider, store.clone(), clock.clone(), progress.clone(), holder.clone());
         Self { accounts: providers.into_iter().map(account).collect(), store, progress }
     }
 

@@ -317,12 +317,14 @@ async fn commit(store: Arc<dyn Store>, batch: Vec<(Job, Commit)>, now: Millis) -
     (jobs.into_iter().zip(commits).collect(), written)
 }
 
-/// The time within which a commit writes: its window, and messages that came with it from elsewhere.
+/// The time within which a commit writes, or counts what is there: its window, the ledger row that it replaces, and
+/// messages that came with it from elsewhere.
 fn reach(commit: &Commit) -> Window {
+    let window = commit.seal.as_ref().map_or(commit.window, |seal| seal.window.hull(commit.window));
     let times = || commit.messages.iter().map(|known| known.message.sent_at.second());
-    let from = times().min().map_or(commit.window.from(), |first| first.min(commit.window.from()));
-    let to = times().max().map_or(commit.window.to(), |last| last.plus(1).max(commit.window.to()));
-    Window::new(from, to).unwrap_or(commit.window)
+    let from = times().min().map_or(window.from(), |first| first.min(window.from()));
+    let to = times().max().map_or(window.to(), |last| last.plus(1).max(window.to()));
+    Window::new(from, to).unwrap_or(window)
 }
 
 /// What a task came to. None is aborted while it is waited for: one without a result has panicked.

@@ -16,7 +16,7 @@ use crate::domain::identity::{Fingerprint, Identified, identify};
 use crate::domain::message::Unreadable;
 use crate::domain::stream::Scope;
 use crate::domain::window::Window;
-use crate::proof::{Claim, Difference, Verdict};
+use crate::proof::{Claim, Difference, MISFILED, Verdict};
 use crate::provider::{Advice, Fetched, ProviderError, Survey};
 use crate::store::{Archived, Aside, Commit, Cursor, Seal, Sealed, StoreError, StreamId, Tally};
 
@@ -252,8 +252,10 @@ impl<'a> Repair<'a> {
     {
         let original = |m: &Identified| (m.fingerprint, m.occurrence);
         let originals: HashSet<(Fingerprint, u32)> = read.messages.iter().map(original).collect();
-        let damaged = self.verdict.damaged.named.iter().map(|damage| &damage.message);
-        let elsewhere = damaged.filter(|m| self.is_ours(m) && originals.contains(&original(&m.identified)));
+        // One that is filed under a conversation of another account looks like that account's.
+        let damaged = self.verdict.damaged.named.iter();
+        let damaged = damaged.filter(|d| self.is_ours(&d.message) || d.fault == MISFILED).map(|damage| &damage.message);
+        let elsewhere = damaged.filter(|m| originals.contains(&original(&m.identified)));
         let is_elsewhere = |m: &Archived| !read.scope.holds(&m.identified.message);
         let here = there.iter().filter(|m| is_elsewhere(m) || read.is_whole && m.fault().is_some());
         let elsewhere = elsewhere.filter(|m| !self.gone.contains(&m.cursor()));

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use backscroll::sandbox::{On, Scripted};
+use backscroll::sandbox::{Fault, On, Scripted};
 
 use crate::bed::{BACKSCROLL, Bed, wait_until};
 
@@ -103,8 +103,8 @@ fn windows_in_hand_are_finished_after_the_word_to_stop() {
 #[test]
 fn a_provider_that_never_answers_does_not_hold_up_the_end() {
     let bed = ticking(&["--messages", "200", "--topic-messages", "100"]);
-    bed.script(Scripted { on: On::Read, hang: true, times: 9999, ..Scripted::default() });
-    bed.script(Scripted { on: On::History, hang: true, times: 9999, ..Scripted::default() });
+    bed.script(Scripted { on: On::Read, fault: Some(Fault::Hang), times: 9999, ..Scripted::default() });
+    bed.script(Scripted { on: On::History, fault: Some(Fault::Hang), times: 9999, ..Scripted::default() });
     let mut daemon = Daemon::start(&bed);
     wait_until("a read that hangs", || bed.sandbox.rules().total.read > 0 && bed.sandbox.rules().total.history > 0);
     daemon.signal("-TERM");
@@ -115,7 +115,7 @@ fn a_provider_that_never_answers_does_not_hold_up_the_end() {
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let bed = ticking(&["--messages", "200", "--topic-messages", "0"]).only("agora");
-    bed.script(Scripted { on: On::Read, hang: true, times: 9999, ..Scripted::default() });
+    bed.script(Scripted { on: On::Read, fault: Some(Fault::Hang), times: 9999, ..Scripted::default() });
     let mut daemon = Daemon::start(&bed);
     wait_until("a read that hangs", || bed.sandbox.rules().total.read > 0);
     let begun = Instant::now();

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use backscroll::sandbox::{On, Scripted};
+use backscroll::sandbox::{Fault, On, Scripted};
 
 use crate::bed::Bed;
 use crate::middleman::{Asked, Middleman, Verdict};
@@ -93,7 +93,7 @@ fn a_count_in_progress_is_asked_for_again_and_a_query_in_progress_made_again() {
 fn a_connection_that_drops_is_made_again() {
     let bed = Bed::new(&FEW);
     for on in EVERY_CALL {
-        bed.script(Scripted { on, drop_connection: true, after: 1, times: 2, ..Scripted::default() });
+        bed.script(Scripted { on, fault: Some(Fault::Cut), after: 1, times: 2, ..Scripted::default() });
     }
     bed.archives_the_truth();
 }

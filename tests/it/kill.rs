@@ -13,7 +13,7 @@ use backscroll::provider::agora::{self, Agora, Credentials};
 use backscroll::provider::http::Http;
 use backscroll::provider::web3mq::{Identity, Key, Web3mq};
 use backscroll::provider::{Account, Provider};
-use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, On, Scripted};
+use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, Fault, On, Scripted};
 use backscroll::store::{Missing, SqliteStore, Store};
 use backscroll::sync::{Bounds, Engine, PassReport, Purpose};
 use reqwest::Url;
@@ -25,11 +25,16 @@ use crate::truth;
 /// The providers of a sandbox's first project and first user, as the configuration would have them.
 pub(crate) fn providers(bed: &Bed) -> Vec<Arc<dyn Provider>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    providers_by(bed, &clock, Duration::from_secs(1))
+}
+
+/// The same, by another clock.
+pub(crate) fn providers_by(bed: &Bed, clock: &Arc<dyn Clock>, settle: Duration) -> Vec<Arc<dyn Provider>> {
     let base = Url::parse(&bed.sandbox.base_url()).unwrap();
     let account = |name: &str, provider| Account {
         name: name.to_owned(),
         provider,
-        settle: Duration::from_secs(1),
+        settle,
         retention: None,
         since: None,
         refresh_for: None,
@@ -183,7 +188,7 @@ fn a_kill_at_any_moment_loses_nothing() {
 #[test]
 fn a_first_sync_that_is_killed_leaves_an_archive_that_knows_what_it_is_missing() {
     let bed = Bed::new(&["--messages", "200", "--topic-messages", "0"]).only("agora");
-    bed.script(Scripted { on: On::Count, hang: true, after: 1, times: 9999, ..Scripted::default() });
+    bed.script(Scripted { on: On::Count, fault: Some(Fault::Hang), after: 1, times: 9999, ..Scripted::default() });
     bed.write_config();
     let mut child = Command::new(BACKSCROLL).current_dir(bed.dir.path()).arg("sync").spawn().unwrap();
     wait_until("counts that hang", || bed.sandbox.rules().total.count > 1);

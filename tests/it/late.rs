@@ -326,12 +326,13 @@ fn the_daemon_reconciles_and_refreshes_at_their_ticks() {
     wait_until("what came late", || bed.number("SELECT count(*) FROM archive") == 53);
     wait_until("what was delivered", || bed.number("SELECT count(*) FROM archive WHERE status = 'delivered'") == 50);
     let runs = "SELECT CAST(coalesce(sum(new), 0) AS INTEGER), CAST(coalesce(sum(changed), 0) AS INTEGER) FROM runs";
-    // Whichever of the two came first has found the late one of the group.
+    // Whichever of the two came first has found the late one of the group, and how far the others have come.
     wait_until("the record", || {
-        let refreshed: (i64, i64) = bed.row(&format!("{runs} WHERE why = 'refresh'"));
+        let refreshed: (i64, i64) = bed.row(&format!("{runs} WHERE why = 'refresh' AND finished_at IS NOT NULL"));
         let reconciled: (i64, i64) = bed.row(&format!("{runs} WHERE why = 'reconcile'"));
-        refreshed.0 + reconciled.0 == 2 && reconciled.0 >= 1 && refreshed.1 == 50
+        (refreshed.0 + reconciled.0, refreshed.1 + reconciled.1) == (2, 50) && reconciled.0 >= 1
     });
+    wait_until("a refresh", || bed.number("SELECT count(*) FROM runs WHERE why = 'refresh' AND finished_at > ''") > 0);
     daemon.signal("-TERM");
     let (code, said) = daemon.end();
     assert_eq!(code, Some(0), "{said}");

@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use backscroll::domain::time::Millis;
+use backscroll::sandbox::ENTRIES_IN_POSTGRES;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, FromRow};
 
@@ -13,23 +15,16 @@ use crate::bed::{BACKSCROLL, Bed, Ran, run_in, wait_until};
 use crate::cluster::{self, Cluster};
 use crate::truth;
 
-const ARCHIVED: &str = r#"
-    SELECT account, provider, conversation, conversation_kind, sender, recipient,
-           to_char(sent_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS sent_at, sent_at_ms, payload,
-           payload_encoding, payload_type, cipher_suite, status,
-           to_char(status_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS status_at, provider_message_id,
-           message_type, extra::TEXT AS extra, body
-    FROM archive"#;
 const VIEWS: [&str; 6] = ["archive", "conversations", "coverage", "gaps", "runs", "senders"];
 
 /// A bed whose archive is a Postgres database.
-struct Served {
-    bed: Bed,
+pub(crate) struct Served {
+    pub(crate) bed: Bed,
     url: String,
 }
 
 impl Served {
-    fn new(flags: &[&str]) -> Self {
+    pub(crate) fn new(flags: &[&str]) -> Self {
         Self::at(cluster::database(), flags)
     }
 
@@ -46,15 +41,25 @@ impl Served {
     }
 
     #[track_caller]
-    fn number(&self, sql: &str) -> i64 {
+    pub(crate) fn number(&self, sql: &str) -> i64 {
         let rows: Vec<(i64,)> = self.rows(sql);
         assert_eq!(rows.len(), 1, "{sql}");
         rows[0].0
     }
 
+    /// Whether the archive has its tables yet.
+    pub(crate) fn has_archive(&self) -> bool {
+        self.number("SELECT CASE WHEN to_regclass('archive') IS NULL THEN 0 ELSE 1 END::BIGINT") == 1
+    }
+
     #[track_caller]
     fn assert_equal_to_truth(&self) {
-        truth::assert_equal(self.bed.world(), &["sandbox", "web3mq-1"], self.rows(ARCHIVED), self.bed.edge());
+        self.assert_equal_up_to(self.bed.edge());
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_equal_up_to(&self, edge: Millis) {
+        truth::assert_equal(self.bed.world(), &["sandbox", "web3mq-1"], self.rows(ENTRIES_IN_POSTGRES), edge);
         let (messages, filed) = (
             self.number("SELECT count(*) FROM archive"),
             self.number("SELECT sum(messages)::BIGINT FROM conversations"),
@@ -72,8 +77,7 @@ impl Served {
     /// Begins a sync, and lets something happen to it once it has archived that many messages.
     fn disturbed(&self, messages: i64, disturb: impl FnOnce()) -> Ran {
         let child = self.begin();
-        let has = "SELECT CASE WHEN to_regclass('archive') IS NULL THEN 0 ELSE 1 END::BIGINT";
-        wait_until("the archive is made", || self.number(has) == 1);
+        wait_until("the archive is made", || self.has_archive());
         wait_until("messages come in", || self.number("SELECT count(*) FROM message") >= messages);
         disturb();
         let output = child.wait_with_output().expect("the command ends");
@@ -302,10 +306,14 @@ fn a_copy_of_a_damaged_archive_is_refused() {
 
 #[test]
 fn a_copy_into_an_archive_that_has_more_is_refused() {
-    let bed = Bed::new(&["--messages", "100", "--topic-messages", "0"]);
+    let lobby = "{ destination = \"lobby\" }";
+    let bed = Bed::new(&["--messages", "100", "--topic-messages", "0"]).only("agora").following(lobby);
     bed.sync().good();
     bed.run(&["copy", "--to", "sqlite://other.db"]).good();
-    bed.sync().good();
+    // Of a stream in which nobody has said anything: the messages stay the same.
+    let more = bed.config().replace(lobby, &format!("{lobby}, {{ destination = \"silent room\" }}"));
+    std::fs::write(bed.path("more.toml"), more).expect("a configuration");
+    bed.run(&["sync", "--config", "more.toml"]).good();
     let bed = bed.with("sqlite://archive.db", "sqlite://other.db");
     bed.run(&["copy", "--to", "sqlite://archive.db"]).lacking().says("has coverage of").says("empty database");
 }

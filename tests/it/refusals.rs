@@ -7,7 +7,8 @@ use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, On, Scripted, TOKEN_UID}
 use serde_json::Value;
 
 use crate::bed::{Bed, Ran};
-use crate::middleman::{Asked, Verdict};
+use crate::middleman::{Asked, Middleman, Verdict};
+use crate::postgres::Served;
 
 const FEW: [&str; 5] = ["--messages", "200", "--topic-messages", "60", "--plain"];
 
@@ -198,4 +199,45 @@ fn a_message_that_makes_no_sense_is_kept_aside_and_blocks_no_other() {
     let aside: Vec<(String, String)> = bed.rows("SELECT raw, reason FROM quarantine");
     assert_eq!(aside, [(r#"{"src":"alice","surprise":[1,2]}"#.to_owned(), "no `dst`".to_owned())]);
     bed.run(&["status"]).good().says("in quarantine");
+}
+
+/// Three messages, of which one nests its payload and one a field of its own ten thousand deep.
+fn deep(bed: Bed) -> (Bed, Middleman) {
+    for (n, text) in ["plain", "deep payload", "deep field"].iter().enumerate() {
+        bed.say("lobby", text, Duration::from_hours(1 + n as u64));
+    }
+    bed.meddled(|_, asked| match asked.call() {
+        "read" => Verdict::Alter(Box::new(|body| {
+            let nested = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+            let body = String::from_utf8(body).unwrap();
+            let body = body.replace(r#""payload":"deep payload""#, &format!(r#""payload":{nested}"#));
+            let field = format!(r#""payload":"deep field","nested":{nested}"#);
+            body.replace(r#""payload":"deep field""#, &field).into_bytes()
+        })),
+        _ => Verdict::Pass,
+    })
+}
+
+#[test]
+fn a_message_that_is_nested_deeply_costs_no_other_in_sqlite() {
+    let bed = Bed::silent(&[]).only("agora").following(r#"{ destination = "lobby" }"#);
+    let (bed, _middleman) = deep(bed);
+    bed.sync().good();
+    let bodies: Vec<(String,)> = bed.rows("SELECT body FROM archive ORDER BY body");
+    assert_eq!(bodies, [("deep field".to_owned(),), ("plain".to_owned(),)]);
+    assert_eq!(bed.number("SELECT length(extra) FROM archive WHERE body = 'deep field'"), 20_011);
+    let (raw, reason): (i64, String) = bed.row("SELECT length(raw), reason FROM quarantine");
+    assert!(raw > 20_000, "{raw}");
+    assert_eq!(reason, "found sequence where a string was expected");
+}
+
+#[test]
+fn a_message_that_is_nested_deeply_costs_no_other_in_postgres() {
+    let mut served = Served::new(&["--messages", "0", "--topic-messages", "0"]);
+    let (bed, _middleman) = deep(served.bed.only("agora").following(r#"{ destination = "lobby" }"#));
+    served.bed = bed;
+    served.bed.sync().good();
+    assert_eq!(served.number("SELECT count(*) FROM archive"), 2);
+    assert_eq!(served.number("SELECT count(*) FROM archive WHERE length(extra ->> 'raw') = 20011"), 1);
+    assert_eq!(served.number("SELECT count(*) FROM quarantine WHERE length(raw) > 20000"), 1);
 }

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, On, Scripted, TOKEN_UID, Web3mqAccount};
+use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, Fault, On, Scripted, TOKEN_UID, Web3mqAccount};
 
 use crate::bed::Bed;
 use crate::middleman::Verdict;
@@ -25,7 +25,7 @@ fn no_secret_is_printed_logged_or_stored() {
         for status in [400, 500, 302] {
             bed.script(Scripted { on, status, after: 3, ..Scripted::default() });
         }
-        bed.script(Scripted { on, drop_connection: true, after: 5, ..Scripted::default() });
+        bed.script(Scripted { on, fault: Some(Fault::Cut), after: 5, ..Scripted::default() });
     }
     let level = "warn,backscroll=trace";
     let mut printed = String::new();

@@ -11,8 +11,8 @@ use backscroll::domain::stream::{Scope, Stream};
 use backscroll::domain::time::{Millis, Second};
 use backscroll::domain::window::Window;
 use backscroll::store::{
-    AccountId, Commit, Missing, NewAccount, Pause, PostgresStore, Registered, Seal, SqliteStore, Standing, Store,
-    StoreError, StreamId, Tally, Trouble, Written,
+    AccountId, Archived, Aside, Commit, Cursor, Missing, NewAccount, Pause, PostgresStore, Registered, Seal,
+    SqliteStore, Standing, Store, StoreError, StreamId, Tally, Trouble, Written,
 };
 use tempfile::TempDir;
 
@@ -245,6 +245,16 @@ async fn messages_whose_places_in_the_index_meet_are_all_kept(shelf: Shelf) {
     assert_eq!(shelf.commit(&[meeting(&many, Some(Status::Read))]).await, [Written { new: 0, changed: 80 }]);
     let distinct = "SELECT count(DISTINCT body) FROM archive WHERE status = 'read'";
     assert_eq!((shelf.number(distinct).await, shelf.number("SELECT count(*) FROM archive").await), (80, 80));
+    // One that leaves does not hide those that had to make way for it.
+    let there = shelf.store.messages(&Cursor::at(Millis(0)), Millis(i64::MAX), 100).await.unwrap();
+    for gone in 0..79 {
+        let is_gone = |m: &&Archived| m.identified.message.payload.bytes == many[gone].as_bytes();
+        let message = there.iter().find(is_gone).unwrap();
+        let aside = [Aside { message, reason: "a test" }];
+        assert_eq!(shelf.store.set_aside(shelf.streams[0], &aside, NOW).await.unwrap(), 1);
+        assert_eq!(shelf.commit(&[meeting(&many[gone + 1..], None)]).await, [Written::default()]);
+    }
+    assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 1);
 }
 
 /// Whatever part of it is there: the first glance may see only what is there, or only what is not.

@@ -3,9 +3,9 @@
 
 mod history;
 mod measures;
-mod place;
+pub(super) mod place;
 mod raw;
-mod usage;
+pub(super) mod usage;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -178,11 +178,11 @@ fn median(figures: &[f64]) -> f64 {
 
 /// A folder for this process alone, removed in the end.
 #[derive(Debug)]
-struct Scratch(PathBuf);
+pub(super) struct Scratch(pub(super) PathBuf);
 
 impl Scratch {
-    fn new() -> Result<Self, Failure> {
-        let path = std::env::temp_dir().join(format!("backscroll-bench-{}", std::process::id()));
+    pub(super) fn new() -> Result<Self, Failure> {
+        let path = std::env::temp_dir().join(format!("backscroll-{}", std::process::id()));
         std::fs::create_dir_all(&path)?;
         Ok(Self(path))
     }

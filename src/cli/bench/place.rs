@@ -1,41 +1,41 @@
-//! The database that is measured: an archive of the bench's own in it, and whatever the store has no method for.
+//! A database to try things out in: an archive of its own in it, and whatever the store has no method for.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sqlx::postgres::PgPoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, SqliteConnection, SqlitePool};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool, SqliteConnection, SqlitePool};
 
 use super::super::{Failure, open};
 use crate::config::{DatabaseUrl, Fault};
 use crate::store::{Missing, Store, StoreError};
 
 /// Everything in Postgres is made in a schema of this name, which is removed in the end.
-const SCHEMA: &str = "backscroll_bench";
+const SCHEMA: &str = "backscroll_scratch";
 
 /// Where the archive is made.
 #[derive(Debug)]
-pub(super) struct Place {
-    pub(super) url: String,
+pub(in crate::cli) struct Place {
+    pub(in crate::cli) url: String,
     database: DatabaseUrl,
 }
 
 /// A way to ask the database itself.
 #[derive(Debug)]
-pub(super) enum Direct {
+pub(in crate::cli) enum Direct {
     Sqlite(SqlitePool),
     Postgres(PgPool),
 }
 
 /// A failure of the driver while measuring.
-pub(super) fn driver(source: sqlx::Error) -> Failure {
+pub(in crate::cli) fn driver(source: sqlx::Error) -> Failure {
     StoreError::Database { what: "bench", source }.into()
 }
 
 impl Place {
     /// The database at `url`, if there is no archive in it yet; by default a file in `scratch`.
-    pub(super) async fn at(url: Option<&str>, scratch: &Path) -> Result<Self, Failure> {
+    pub(in crate::cli) async fn at(url: Option<&str>, scratch: &Path) -> Result<Self, Failure> {
         let default = || format!("sqlite://{}", scratch.join("archive.db").display());
         let url = url.map_or_else(default, str::to_owned);
         match parsed(&url)? {
@@ -61,10 +61,10 @@ impl Place {
     }
 
     /// Removes whatever an earlier run has left.
-    pub(super) async fn clear(&self) -> Result<(), Failure> {
+    pub(in crate::cli) async fn clear(&self) -> Result<(), Failure> {
         match &self.database {
             DatabaseUrl::Sqlite(path) => {
-                for suffix in ["", "-wal", "-shm"] {
+                for suffix in ["", "-wal", "-shm", ".lock"] {
                     remove(&suffixed(path, suffix))?;
                 }
             }
@@ -77,13 +77,19 @@ impl Place {
         Ok(())
     }
 
-    /// Makes an empty archive.
-    pub(super) async fn create(&self) -> Result<Arc<dyn Store>, Failure> {
+    /// Makes room for an archive, and none.
+    pub(in crate::cli) async fn prepare(&self) -> Result<(), Failure> {
         self.clear().await?;
         if let DatabaseUrl::Postgres(server) = &self.database {
             let mut connection = PgConnection::connect_with(&server.options()).await.map_err(driver)?;
             connection.execute(AssertSqlSafe(format!("CREATE SCHEMA {SCHEMA}"))).await.map_err(driver)?;
         }
+        Ok(())
+    }
+
+    /// Makes an empty archive.
+    pub(super) async fn create(&self) -> Result<Arc<dyn Store>, Failure> {
+        self.prepare().await?;
         self.open().await
     }
 
@@ -92,15 +98,16 @@ impl Place {
     }
 
     /// Connects to the archive by other ways than the store's.
-    pub(super) async fn direct(&self) -> Result<Direct, Failure> {
+    pub(in crate::cli) async fn direct(&self) -> Result<Direct, Failure> {
         Ok(match &self.database {
             DatabaseUrl::Sqlite(path) => {
-                let options = SqliteConnectOptions::new().filename(path);
+                let options = SqliteConnectOptions::new().filename(path).disable_statement_logging();
                 let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options);
                 Direct::Sqlite(pool.await.map_err(driver)?)
             }
             DatabaseUrl::Postgres(server) => {
-                let pool = PgPoolOptions::new().max_connections(1).connect_with(server.options());
+                let pool =
+                    PgPoolOptions::new().max_connections(1).connect_with(server.options().disable_statement_logging());
                 Direct::Postgres(pool.await.map_err(driver)?)
             }
         })
@@ -125,7 +132,7 @@ impl Place {
 
 impl Direct {
     /// The number that a query answers with.
-    pub(super) async fn number(&self, sql: &'static str) -> Result<i64, Failure> {
+    pub(in crate::cli) async fn number(&self, sql: &'static str) -> Result<i64, Failure> {
         match self {
             Self::Sqlite(pool) => sqlx::query_scalar(sql).fetch_one(pool).await.map_err(driver),
             Self::Postgres(pool) => sqlx::query_scalar(sql).fetch_one(pool).await.map_err(driver),
@@ -149,7 +156,7 @@ impl Direct {
         }
     }
 
-    pub(super) async fn close(self) {
+    pub(in crate::cli) async fn close(self) {
         match self {
             Self::Sqlite(pool) => pool.close().await,
             Self::Postgres(pool) => pool.close().await,

@@ -7,21 +7,21 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// What a process has used so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Usage {
+pub(in crate::cli) struct Usage {
     /// Time on a processor, its own and the kernel's for it.
-    pub(super) cpu: Duration,
+    pub(in crate::cli) cpu: Duration,
     /// The most memory that was ever resident, in bytes.
-    pub(super) peak: u64,
+    pub(in crate::cli) peak: u64,
 }
 
 impl Usage {
     /// Of this process.
-    pub(super) fn own() -> Self {
+    pub(in crate::cli) fn own() -> Self {
         Self::of("self").unwrap_or_default()
     }
 
     /// Of a process by its number, or `self`. Nothing once it has ended.
-    pub(super) fn of(process: impl std::fmt::Display) -> Option<Self> {
+    pub(in crate::cli) fn of(process: impl std::fmt::Display) -> Option<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
         let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
         // The name in parentheses may hold spaces; what follows it is counted from the third field on.

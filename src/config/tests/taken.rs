@@ -40,10 +40,12 @@ fn every_key_reaches_its_field() {
         did_key = "eth:0x1"
         send_public_key = false
         requests_per_second = 3
+        timeout = "2s"
         page_size = 50
         retention = "1w"
         since = "2026-11-01T00:00:00Z"
         settle = "300ms"
+        refresh_for = "2d"
         streams = [ { topic = "group:1" }, { topic = "user:2" } ]
     "#;
     let config = parse_good(text);
@@ -66,7 +68,9 @@ fn every_key_reaches_its_field() {
     assert_eq!((web3mq.user_id.as_str(), web3mq.did_key.as_deref()), ("user:1", Some("eth:0x1")));
     assert!(web3mq.private_key.expose().eq_ignore_ascii_case(SEED));
     assert!(!web3mq.send_public_key);
+    assert_eq!((agora.timeout, web3mq.timeout), (Duration::from_secs(30), Duration::from_secs(2)));
     assert_eq!((web3mq.page_size, web3mq.settle), (50, Duration::from_millis(300)));
+    assert_eq!(web3mq.refresh_for, Duration::from_hours(48));
     assert_eq!((web3mq.retention, web3mq.since), (Some(Duration::from_hours(7 * 24)), agora.since));
     assert_eq!(web3mq.streams[1].topic, "user:2");
 }

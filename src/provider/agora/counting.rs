@@ -22,8 +22,8 @@ impl Agora {
         append(&mut url, "end_time", Some(&bounds.to().to_string()));
         let mut patience = self.http.patience();
         for _ in 0..POLLS {
-            let answer = self.send(WHAT, Turn::Begin, || (Method::GET, url.clone(), None)).await?;
-            match ready(WHAT, &answer, wire::count) {
+            let answer = self.send(WHAT, Turn::Begin, || (Method::GET, url.clone(), None)).await;
+            match answer.and_then(|answer| ready(WHAT, &answer, wire::count)) {
                 Ok(Some(count)) => return Ok(count),
                 Ok(None) => sleep(AFTER_IN_PROGRESS).await,
                 Err(error) => patience.bear(error).await?,

@@ -3,6 +3,9 @@
 mod auth;
 mod bounds;
 mod counting;
+#[cfg(fuzzing)]
+pub mod fuzzing;
+mod location;
 mod pages;
 mod readiness;
 mod wire;
@@ -131,7 +134,11 @@ impl Agora {
                 Err(error) => Err(error),
             };
             match read {
-                Ok(Some(items)) => return Ok(items),
+                Ok(Some(items)) if pages::belong(&items, stream, padded.padded(MARGIN)) => return Ok(items),
+                Ok(Some(_)) => {
+                    let fault = "the answer holds messages that were not asked for".to_owned();
+                    patience.bear(ProviderError::Malformed { what: "read", fault }).await?;
+                }
                 Ok(None) => died += 1,
                 Err(error) => patience.bear(error).await?,
             }
@@ -163,23 +170,7 @@ impl Agora {
         let Some(location) = ready(WHAT, &answer, wire::location)? else {
             return Err(ProviderError::Malformed { what: WHAT, fault: "in progress, without a handle".to_owned() });
         };
-        Ok((self.resolve(&location)?, made))
-    }
-
-    /// The place that a `location` names, on the host where the handle was made and nowhere else.
-    fn resolve(&self, location: &str) -> Result<Url, ProviderError> {
-        const WHAT: &str = "query";
-        let unreadable = || ProviderError::Malformed { what: WHAT, fault: "the `location` is no address".to_owned() };
-        let place = match location.strip_prefix('~') {
-            Some(rest) => format!("{}/{}", self.project.as_str().trim_end_matches('/'), rest.trim_start_matches('/')),
-            None => self.project.join(location).map_err(|_| unreadable())?.to_string(),
-        };
-        let place = Url::parse(&place).map_err(|_| unreadable())?;
-        if place.origin() != self.project.origin() {
-            let host = place.host_str().unwrap_or("none").to_owned();
-            return Err(ProviderError::ForeignLocation { what: WHAT, host });
-        }
-        Ok(place)
+        Ok((location::resolve(&self.project, &location)?, made))
     }
 
     /// Reads a handle once it is ready; nothing where it is dead.

@@ -4,11 +4,30 @@
 use std::collections::HashSet;
 
 use super::wire::Item;
+use crate::domain::stream::Stream;
+use crate::domain::window::Window;
 
-/// What is wrong with the pages of a window of which the provider counted `count` messages; nothing if they add up.
+/// What is wrong with the pages of a window of which the provider counted `count` messages; nothing if they add up,
+/// and each goes on where the one before it ends.
 pub(super) fn fault(pages: &[Vec<Item>], count: u64) -> Option<String> {
     let served: u64 = pages.iter().map(|page| page.len() as u64).sum();
-    (served != count).then(|| format!("the provider counts {count} messages and serves {served}"))
+    if served != count {
+        return Some(format!("the provider counts {count} messages and serves {served}"));
+    }
+    let times = || pages.iter().flatten().flatten().map(|sent| sent.at);
+    let goes_back = times().zip(times().skip(1)).any(|(before, after)| after < before);
+    goes_back.then(|| "the provider does not serve this history in order of time".to_owned())
+}
+
+/// Whether these are messages that the stream was asked for between these bounds, and not the answer to another
+/// request. The bounds must allow for a provider that takes its own more liberally.
+pub(super) fn belong(page: &[Item], stream: &Stream, bounds: Window) -> bool {
+    let is = |wanted: &Option<String>, name: &str| wanted.as_ref().is_none_or(|wanted| wanted == name);
+    page.iter().flatten().all(|sent| {
+        is(&stream.scope.sender, &sent.source)
+            && is(&stream.scope.recipient, &sent.destination)
+            && bounds.contains(sent.at)
+    })
 }
 
 /// The pages without what a moving history may have doubled: the message at the end of a page is served again at the
@@ -37,7 +56,7 @@ fn doubled<'a>(before: &'a [Item], page: &'a [Item]) -> impl Iterator<Item = usi
 mod tests {
     use super::*;
     use crate::domain::message::{Encoding, Payload};
-    use crate::domain::time::Millis;
+    use crate::domain::time::{Millis, Second};
     use crate::provider::agora::wire::Sent;
 
     fn page(items: &[(i64, &str)]) -> Vec<Item> {
@@ -59,6 +78,28 @@ mod tests {
         let pages = [page(&[(1, "x"), (2, "y")]), page(&[(3, "z")])];
         assert_eq!(fault(&pages, 3), None);
         assert_eq!(fault(&pages, 4).unwrap(), "the provider counts 4 messages and serves 3");
+    }
+
+    #[test]
+    fn a_page_in_the_place_of_another_is_noticed() {
+        let (one, two) = (page(&[(1, "x"), (2, "y")]), page(&[(2, "y"), (3, "z")]));
+        assert_eq!(fault(&[one.clone(), two.clone()], 4), None);
+        assert!(fault(&[two.clone(), two.clone()], 4).unwrap().contains("in order of time"));
+        assert!(fault(&[two, one], 4).unwrap().contains("in order of time"));
+    }
+
+    #[test]
+    fn the_answer_to_another_request_is_told_by_its_names_and_times() {
+        let bounds = Window::new(Second(0), Second(10)).unwrap();
+        let stream = |source: Option<&str>, destination: Option<&str>| {
+            crate::provider::agora::stream(source.map(str::to_owned), destination.map(str::to_owned))
+        };
+        let page = page(&[(0, "x"), (9999, "y")]);
+        assert!(belong(&page, &stream(Some("a"), None), bounds));
+        assert!(belong(&page, &stream(Some("a"), Some("b")), bounds));
+        assert!(!belong(&page, &stream(None, Some("c")), bounds));
+        assert!(!belong(&page, &stream(Some("b"), Some("b")), bounds));
+        assert!(!belong(&page, &stream(None, Some("b")), Window::new(Second(0), Second(9)).unwrap()));
     }
 
     #[test]

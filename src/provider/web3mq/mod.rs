@@ -1,6 +1,8 @@
 //! Web3MQ message history: pages from the newest message back, signed one by one, with no time ranges.
 
 mod auth;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod positions;
 mod topic;
 mod wire;
@@ -14,7 +16,7 @@ use reqwest::{Method, Url};
 
 use super::budget::Turn;
 use super::error::ProviderError;
-use super::http::{BadClient, Http, Request};
+use super::http::{Answer, BadClient, Http, Request};
 use super::{Account, Counted, Fetched, Provider, Survey, pieces};
 use crate::domain::message::{Conversation, ConversationKind, Message, Unreadable};
 use crate::domain::stream::{Scope, Stream};
@@ -114,19 +116,36 @@ impl Web3mq {
         };
         let mut patience = self.http.patience();
         loop {
-            let answer = self.http.send(WHAT, Turn::Begin, signed).await?;
-            if !answer.status.is_success() {
-                return Err(answer.refused(WHAT));
-            }
-            let error = match wire::page(&answer.body) {
+            let answer = self.http.send(WHAT, Turn::Begin, signed).await;
+            match answer.and_then(|answer| self.understood(topic, &answer)) {
                 Ok(page) => return Ok(page),
-                Err(NoPage::Refused { code, said }) => {
-                    ProviderError::Failed { what: WHAT, code: format!("code {code}"), said }
-                }
-                Err(NoPage::Fault(fault)) => ProviderError::Malformed { what: WHAT, fault },
-            };
-            patience.bear(error).await?;
+                Err(error) => patience.bear(error).await?,
+            }
         }
+    }
+
+    /// The page that an answer is, if it is one of this topic.
+    fn understood(&self, topic: &str, answer: &Answer) -> Result<Page, ProviderError> {
+        const WHAT: &str = "history";
+        if !answer.status.is_success() {
+            return Err(answer.refused(WHAT));
+        }
+        let malformed = |fault| ProviderError::Malformed { what: WHAT, fault };
+        match wire::page(&answer.body) {
+            Ok(page) if page.rows.iter().flatten().all(|sent| self.belongs(topic, sent)) => Ok(page),
+            Ok(_) => Err(malformed("the answer holds messages of another topic".to_owned())),
+            Err(NoPage::Refused { code, said }) => {
+                Err(ProviderError::Failed { what: WHAT, code: format!("code {code}"), said })
+            }
+            Err(NoPage::Fault(fault)) => Err(malformed(fault)),
+        }
+    }
+
+    /// Whether a topic's page may hold this message. In a chat of two either of them is the addressee.
+    fn belongs(&self, topic: &str, sent: &Sent) -> bool {
+        sent.topic
+            .as_deref()
+            .is_none_or(|named| named == topic || (kind(topic) == ConversationKind::Peer && named == self.user))
     }
 
     /// Cuts a span into windows of about `target` messages, exactly where they lie.

@@ -23,7 +23,7 @@ pub use history::{AgoraHistory, AgoraMessage, AgoraStream, Kind, Selection};
 
 use self::handles::{Content, Handles, Reading};
 use self::wire::{CountAnswer, Filter, Malformed, Page, Query, QueryAnswer, Status};
-use super::desk::{Desk as FrontDesk, STRANGER, Turned};
+use super::desk::{Asked, Desk as FrontDesk, STRANGER, Turned};
 use super::rules::Call;
 use super::shape::{DeadHandle, Snapshot};
 use super::world::{World, locked};
@@ -54,7 +54,7 @@ enum Refusal {
     Turned(Turned),
     NoSuchProject,
     Malformed(Malformed),
-    DeadHandle(StatusCode),
+    DeadHandle(String, StatusCode),
     NoSuchHandle,
 }
 
@@ -82,20 +82,12 @@ pub(super) fn routes() -> Router<Arc<FrontDesk>> {
 }
 
 async fn query(State(desk): Shared, Path(app_id): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
-    let outcome = match admit(&desk, &app_id, Call::Query, &headers).await {
-        Ok(()) => make_handle(&desk, &app_id, &headers, &body),
-        Err(refusal) => Err(refusal),
-    };
-    outcome.unwrap_or_else(|refusal| refuse(&desk, &app_id, refusal))
+    answer(&desk, &app_id, Call::Query, "", &headers, || make_handle(&desk, &app_id, &headers, &body)).await
 }
 
 async fn read(State(desk): Shared, Path((app_id, handle)): Path<(String, String)>, headers: HeaderMap) -> Response {
     desk.world.rules().poll(account(&desk.world, &app_id), &handle, Instant::now());
-    let outcome = match admit(&desk, &app_id, Call::Read, &headers).await {
-        Ok(()) => read_handle(&desk, &app_id, &handle),
-        Err(refusal) => Err(refusal),
-    };
-    outcome.unwrap_or_else(|refusal| refuse(&desk, &app_id, refusal))
+    answer(&desk, &app_id, Call::Read, &handle, &headers, || read_handle(&desk, &app_id, &handle)).await
 }
 
 async fn count(
@@ -107,16 +99,26 @@ async fn count(
 ) -> Response {
     let asked = raw.unwrap_or_default();
     desk.world.rules().poll(account(&desk.world, &app_id), &asked, Instant::now());
-    let outcome = match admit(&desk, &app_id, Call::Count, &headers).await {
-        Ok(()) => count_messages(&desk, &app_id, &uri, &asked),
-        Err(refusal) => Err(refusal),
-    };
-    outcome.unwrap_or_else(|refusal| refuse(&desk, &app_id, refusal))
+    answer(&desk, &app_id, Call::Count, &asked, &headers, || count_messages(&desk, &app_id, &uri, &asked)).await
 }
 
-async fn admit(desk: &FrontDesk, app_id: &str, call: Call, headers: &HeaderMap) -> Result<(), Refusal> {
-    desk.admit(account(&desk.world, app_id), call, authorised(&desk.world, headers)).await?;
-    if desk.world.has_project(app_id) { Ok(()) } else { Err(Refusal::NoSuchProject) }
+/// Does what is asked, if whoever asks is let in.
+async fn answer(
+    desk: &FrontDesk,
+    app_id: &str,
+    call: Call,
+    subject: &str,
+    headers: &HeaderMap,
+    act: impl FnOnce() -> Result<Response, Refusal>,
+) -> Response {
+    let asked = Asked { account: account(&desk.world, app_id), call, subject };
+    let way = match desk.admit(asked, authorised(&desk.world, headers)).await {
+        Ok(way) => way,
+        Err(turned) => return refuse(desk, app_id, turned.into()),
+    };
+    let outcome = if desk.world.has_project(app_id) { act() } else { Err(Refusal::NoSuchProject) };
+    let answer = outcome.unwrap_or_else(|refusal| refuse(desk, app_id, refusal));
+    desk.send(asked, way, answer).await
 }
 
 fn account<'a>(world: &World, app_id: &'a str) -> &'a str {
@@ -165,12 +167,13 @@ fn read_handle(desk: &FrontDesk, app_id: &str, handle: &str) -> Result<Response,
         Reading::Ready(Content::Chosen(messages)) => messages,
         Reading::Ready(Content::Open(query)) => page(&desk.world, app_id, &query),
         Reading::InProgress => return Ok(in_progress(desk, app_id, handle)),
-        Reading::Expired => return Err(Refusal::DeadHandle(StatusCode::GONE)),
+        Reading::Expired => return Err(Refusal::DeadHandle(handle.to_owned(), StatusCode::GONE)),
         Reading::Consumed => {
-            return Err(Refusal::DeadHandle(match options.dead_handle {
+            let status = match options.dead_handle {
                 DeadHandle::Gone => StatusCode::GONE,
                 DeadHandle::NotFound => StatusCode::NOT_FOUND,
-            }));
+            };
+            return Err(Refusal::DeadHandle(handle.to_owned(), status));
         }
         Reading::Unknown => return Err(Refusal::NoSuchHandle),
     };
@@ -203,7 +206,7 @@ fn in_progress(desk: &FrontDesk, app_id: &str, what: &str) -> Response {
 fn refuse(desk: &FrontDesk, app_id: &str, refusal: Refusal) -> Response {
     let rules = desk.world.rules();
     match refusal {
-        Refusal::Turned(Turned::Scripted(answer)) => *answer,
+        Refusal::Turned(Turned::Instead(answer)) => *answer,
         Refusal::Turned(Turned::Unauthorised) => {
             message(StatusCode::UNAUTHORIZED, "Invalid authentication credentials")
         }
@@ -218,8 +221,8 @@ fn refuse(desk: &FrontDesk, app_id: &str, refusal: Refusal) -> Response {
             rules.bad_request(app_id);
             failed(StatusCode::BAD_REQUEST, "bad_request", &malformed.to_string())
         }
-        Refusal::DeadHandle(status) => {
-            rules.dead_handle_read(app_id);
+        Refusal::DeadHandle(handle, status) => {
+            rules.dead_handle_read(app_id, &handle);
             failed(status, "resource_expired", "the resource is gone, create a new query")
         }
         Refusal::NoSuchHandle => failed(StatusCode::NOT_FOUND, "not_found", "no such resource"),

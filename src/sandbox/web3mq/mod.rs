@@ -16,7 +16,7 @@ use serde_json::json;
 pub use history::{Rows, Status, Web3mqAccount, Web3mqMessage};
 
 use self::wire::{Malformed, Page, Request};
-use super::desk::{Desk, STRANGER, Turned};
+use super::desk::{Asked, Desk, STRANGER, Turned, Way};
 use super::rules::Call;
 use super::world::World;
 use crate::domain::time::Millis;
@@ -68,16 +68,19 @@ async fn history(
         desk.world.rules().signed(account, &request.signature);
     }
     let authorised = matches!(checked, Ok(_) | Err(Refusal::Malformed(_)));
-    match desk.admit(account, Call::History, authorised).await {
-        Err(Turned::Scripted(answer)) => return *answer,
+    let topic = parameters.get("topic").map_or("", String::as_str);
+    let asked = Asked { account, call: Call::History, subject: topic };
+    let way = match desk.admit(asked, authorised).await {
+        Err(Turned::Instead(answer)) => return *answer,
         Err(Turned::OverQuota) => {
             let body = Json(json!({ "code": 429, "msg": "too many requests" }));
             return desk.slow_down((StatusCode::TOO_MANY_REQUESTS, body));
         }
         // Which credential was wrong, `checked` says.
-        Err(Turned::Unauthorised) | Ok(()) => {}
-    }
-    match checked {
+        Err(Turned::Unauthorised) => Way::clear(),
+        Ok(way) => way,
+    };
+    let answer = match checked {
         Ok(request) => {
             let options = desk.world.options();
             let size = request.size.min(options.max_size.max(1));
@@ -91,7 +94,8 @@ async fn history(
             }
             Json(json!({ "code": refusal.code(), "msg": refusal.to_string() })).into_response()
         }
-    }
+    };
+    desk.send(asked, way, answer).await
 }
 
 /// Checks everything about a request that does not depend on the messages.

@@ -96,6 +96,15 @@ impl Dialect for Postgres {
     const MESSAGES: &'static str = sql::MESSAGES;
     const COUNT_BY_RECIPIENT: &'static str = sql::COUNT_BY_RECIPIENT;
     const LINKS: Links = links!("uuid_send(m.hash)");
+    const SHARED: bool = true;
+
+    async fn lock(connection: &mut PgConnection, account: i64) -> Driver<bool> {
+        sqlx::query(sql::LOCK).bind(account).fetch_one(connection).await?.try_get("locked")
+    }
+
+    async fn lease(connection: &mut PgConnection, account: i64) -> Driver<Option<i64>> {
+        sqlx::query_scalar(sql::LEASED).bind(account).fetch_optional(connection).await
+    }
 
     async fn execute(connection: &mut PgConnection, sql: &'static str, args: &[Arg<'_>]) -> Driver<u64> {
         Ok(bound(sql, args).execute(connection).await?.rows_affected())

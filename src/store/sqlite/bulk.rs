@@ -8,9 +8,9 @@ pub(super) const LEARN: &str = "
     WHERE recipient_id = ?1 AND sent_at_ms = ?2 AND slot = ?3";
 
 pub(super) const CROWD: &str = "
-    SELECT c.account_id, m.recipient_id, m.sent_at_ms, m.slot, m.hash, m.occurrence, m.conversation_id,
-           m.message_type_id, m.status, m.status_at_ms, c.kind = 0 AS kind_unknown
-    FROM message m JOIN conversation c ON c.id = m.conversation_id
+    SELECT coalesce(c.account_id, 0) AS account_id, m.recipient_id, m.sent_at_ms, m.slot, m.hash, m.occurrence,
+           m.conversation_id, m.message_type_id, m.status, m.status_at_ms, coalesce(c.kind, 0) = 0 AS kind_unknown
+    FROM message m LEFT JOIN conversation c ON c.id = m.conversation_id
     WHERE m.recipient_id = ?1 AND m.sent_at_ms = ?2";
 
 /// See [`Dialect::MESSAGES`](crate::store::dialect::Dialect::MESSAGES).
@@ -19,7 +19,7 @@ pub(super) const MESSAGES: &str = "
            coalesce(s.value, '') AS sender, coalesce(r.value, '') AS recipient, m.sent_at_ms, m.hash, m.occurrence,
            m.encoding, m.is_text <> 0 AS is_text, m.body, m.status, m.status_at_ms, mt.value AS message_type,
            pt.value AS payload_type, cs.value AS cipher_suite, m.archived_at_s, m.provider_id, m.payload, m.extra,
-           m.recipient_id, m.slot
+           m.recipient_id, m.slot, coalesce(c.account_id, 0) AS account_id
     FROM message m
          LEFT JOIN conversation c ON c.id = m.conversation_id
          LEFT JOIN account a ON a.id = c.account_id

@@ -1,6 +1,7 @@
 //! The archive in an SQLite file: one writer, any number of readers, write-ahead logging.
 
 mod bulk;
+mod lock;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,7 +13,7 @@ use sqlx::sqlite::{
     Sqlite, SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
     SqliteSynchronous,
 };
-use sqlx::{Arguments, Column, Row as _};
+use sqlx::{Arguments, Column, Connection as _, Row as _};
 
 use super::dialect::{Arg, Dialect, Driver, Links};
 use super::rows::{Familiar, Key, Lesson, Mutable, Row};
@@ -20,6 +21,8 @@ use super::sql::links;
 use super::sql_store::SqlStore;
 use super::{Answer, Missing, StoreError, newer, newest};
 use crate::domain::time::Millis;
+
+pub(super) use lock::WriteLock;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -60,6 +63,8 @@ impl SqliteStore {
             .busy_timeout(PATIENCE)
             .statement_cache_capacity(64);
         let one = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+        // A write that fails ends SQLite's transaction by itself (disk full), and the driver goes on believing in it.
+        let one = one.before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }));
         let write = one.connect_with(options.clone()).await.map_err(at)?;
         let foreign =
             "SELECT count(*) > 0 AND sum(name = '_sqlx_migrations') = 0 FROM sqlite_schema WHERE type = 'table'";
@@ -70,6 +75,15 @@ impl SqliteStore {
         let some = SqlitePoolOptions::new().max_connections(READERS).min_connections(0);
         let read = some.connect_lazy_with(options.read_only(true));
         Ok(Self::new(write, read, path.display().to_string(), newest(&MIGRATIONS)))
+    }
+
+    /// Opens the archive for the one process that writes to it: errors if another does, before anything is touched.
+    pub async fn open_to_write(path: &Path, missing: Missing, holder: &str) -> Result<Self, StoreError> {
+        if missing == Missing::Refuse && !path.exists() {
+            return Err(StoreError::Absent { place: path.display().to_string() });
+        }
+        let lock = WriteLock::take(path, holder)?;
+        Ok(Self::open(path, missing).await?.under(lock))
     }
 
     /// Puts a question to the archive, as anyone with an SQLite tool might.
@@ -95,6 +109,16 @@ impl Dialect for Sqlite {
     const MESSAGES: &'static str = bulk::MESSAGES;
     const COUNT_BY_RECIPIENT: &'static str = bulk::COUNT_BY_RECIPIENT;
     const LINKS: Links = links!("m.hash");
+    /// Whoever writes has locked the file.
+    const SHARED: bool = false;
+
+    async fn lock(_: &mut SqliteConnection, _: i64) -> Driver<bool> {
+        Ok(true)
+    }
+
+    async fn lease(_: &mut SqliteConnection, _: i64) -> Driver<Option<i64>> {
+        Ok(None)
+    }
 
     async fn execute(connection: &mut SqliteConnection, sql: &'static str, args: &[Arg<'_>]) -> Driver<u64> {
         Ok(bound(sql, args).execute(connection).await?.rows_affected())

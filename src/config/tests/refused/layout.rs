@@ -42,7 +42,7 @@ fn an_unknown_key_is_named_with_the_nearest_known_one() {
     assert_eq!(refusal("[status_page]\nport = 1"), "2:1: unknown key `port` in [status_page]; known here: listen");
     assert_eq!(
         agora("", "custmer_id = 1"),
-        "7:1: unknown key `custmer_id` in [[agora]]: did you mean `customer_id`? Known here: name, base_url, app_id, customer_id, customer_secret, token, uid, requests_per_second, retention, since, settle, streams, discover"
+        "7:1: unknown key `custmer_id` in [[agora]]: did you mean `customer_id`? Known here: name, base_url, app_id, customer_id, customer_secret, token, uid, requests_per_second, timeout, retention, since, settle, streams, discover"
     );
     assert_eq!(
         agora("streams", "streams = [\n  { destination = \"a\" },\n  { destnation = \"b\" } ]"),
@@ -50,7 +50,7 @@ fn an_unknown_key_is_named_with_the_nearest_known_one() {
     );
     assert_eq!(
         web3mq("", "pagesize = 1"),
-        "7:1: unknown key `pagesize` in [[web3mq]]: did you mean `page_size`? Known here: name, base_url, user_id, private_key, did_key, send_public_key, requests_per_second, page_size, retention, since, settle, streams, discover"
+        "7:1: unknown key `pagesize` in [[web3mq]]: did you mean `page_size`? Known here: name, base_url, user_id, private_key, did_key, send_public_key, requests_per_second, timeout, page_size, retention, since, settle, streams, discover"
     );
     assert_eq!(
         web3mq("streams", r#"streams = [ { topics = "a" } ]"#),

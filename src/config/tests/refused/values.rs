@@ -148,6 +148,12 @@ fn a_duration_has_a_unit_and_an_end() {
         r#"7:10: `settle` is not a duration: write a whole number and its unit (ms, s, m, h, d or w), like "90s", "7d" or "1h30m""#
     );
     assert_eq!(agora("", r#"settle = "0s""#), "7:10: `settle` is no time at all: write a duration longer than zero");
+    for out_of_bounds in ["999ms", "11m"] {
+        assert_eq!(
+            agora("", &format!("timeout = \"{out_of_bounds}\"")),
+            "7:11: `timeout` must be from 1s to 10m: less cuts off good answers, more lets a bad one hold everything up"
+        );
+    }
     assert_eq!(agora("", r#"retention = "36501d""#), "7:13: `retention` is longer than 100 years (36500d): shorten it");
     assert_eq!(
         agora("", r#"retention = "99999999999999999999999d""#),

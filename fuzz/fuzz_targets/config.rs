@@ -1,0 +1,16 @@
+#![no_main]
+
+use std::path::Path;
+
+use backscroll::config::Config;
+
+libfuzzer_sys::fuzz_target!(|text: &str| {
+    // Files and variables that a text may name are none of its business here.
+    if text.contains("file") || text.contains("env") || text.contains("credential") {
+        return;
+    }
+    match Config::parse(text, Path::new("config.toml")) {
+        Ok(config) => assert!(!config.agora.is_empty() || !config.web3mq.is_empty()),
+        Err(error) => assert!(error.to_string().contains("config.toml")),
+    }
+});

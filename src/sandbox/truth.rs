@@ -1,0 +1,292 @@
+//! What an archive of the sandbox must hold, worked out from its world without any of the code that archives it.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashSet};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use super::agora::{AgoraMessage, Kind};
+use super::options::Options;
+use super::shape::{FromSign, MessageType};
+use super::web3mq::{Status, Web3mqMessage};
+use super::world::World;
+use crate::domain::time::Millis;
+
+/// Reads every [`Entry`] out of an SQLite archive.
+pub const ENTRIES_IN_SQLITE: &str = "
+    SELECT account, provider, conversation, conversation_kind, sender, recipient, sent_at, sent_at_ms, payload,
+           payload_encoding, payload_type, cipher_suite, status, status_at, provider_message_id, message_type, extra, body
+    FROM archive";
+
+/// Reads every [`Entry`] out of a Postgres archive.
+pub const ENTRIES_IN_POSTGRES: &str = r#"
+    SELECT account, provider, conversation, conversation_kind, sender, recipient,
+           to_char(sent_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS sent_at, sent_at_ms, payload,
+           payload_encoding, payload_type, cipher_suite, status,
+           to_char(status_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS status_at, provider_message_id,
+           message_type, extra::TEXT AS extra, body
+    FROM archive"#;
+
+/// A row of the view `archive`, without what only the archive knows.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, sqlx::FromRow)]
+pub struct Entry {
+    sent_at_ms: i64,
+    account: String,
+    provider: String,
+    conversation: String,
+    conversation_kind: String,
+    sender: String,
+    recipient: String,
+    sent_at: String,
+    payload: Vec<u8>,
+    payload_encoding: String,
+    payload_type: Option<String>,
+    cipher_suite: Option<String>,
+    status: Option<String>,
+    status_at: Option<String>,
+    provider_message_id: Option<String>,
+    message_type: Option<String>,
+    extra: Option<String>,
+    /// Nothing, once it was found to be what the payload says.
+    body: Option<String>,
+}
+
+/// Shows no more than the start of a payload: it may be 32 KiB.
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let start = String::from_utf8_lossy(self.payload.get(..40).unwrap_or(&self.payload)).into_owned();
+        write!(f, "{} {} {}", self.account, self.conversation_kind, self.conversation)?;
+        write!(f, " {} -> {} {} ({})", self.sender, self.recipient, self.sent_at, self.sent_at_ms)?;
+        write!(f, " {}×{} {start:?}", self.payload.len(), self.payload_encoding)?;
+        write!(f, " {:?} {:?} {:?} {:?}", self.payload_type, self.cipher_suite, self.status, self.status_at)?;
+        write!(f, " id {:?} {:?} {:?} {:?}", self.provider_message_id, self.message_type, self.extra, self.body)
+    }
+}
+
+impl Entry {
+    /// Which message it is, without what it says.
+    pub fn whereabouts(&self) -> String {
+        let Self { account, conversation, sent_at, .. } = self;
+        format!("{account}, {conversation}, {sent_at} ({} bytes)", self.payload.len())
+    }
+}
+
+/// In what an archive differs from the truth.
+#[derive(Debug, Default)]
+pub struct Difference {
+    /// How many messages there are in truth.
+    pub messages: usize,
+    /// What should be in the archive and is not.
+    pub missing: Vec<Entry>,
+    /// What is in the archive more often than in truth.
+    pub twice: Vec<Entry>,
+    /// What is in the archive and not in the truth at all.
+    pub untrue: Vec<Entry>,
+}
+
+impl Difference {
+    /// Whether there is none.
+    pub fn is_none(&self) -> bool {
+        self.missing.is_empty() && self.twice.is_empty() && self.untrue.is_empty()
+    }
+}
+
+impl World {
+    /// Compares an archive of these accounts with the truth: it must have everything up to `edge`, and of what is
+    /// younger nothing but the truth. The same thing twice is two things.
+    pub fn compare(&self, accounts: &[&str], archived: Vec<Entry>, edge: Millis) -> Difference {
+        let mut archived: Vec<_> = archived.into_iter().map(normal).collect();
+        archived.sort_unstable();
+        let mut truth: Vec<_> =
+            truth(self).into_iter().filter(|row| accounts.contains(&row.account.as_str())).collect();
+        truth.sort_unstable();
+        let (missing, invented) = difference(&truth, &archived);
+        let (twice, untrue) = invented.into_iter().partition(|entry| truth.binary_search(entry).is_ok());
+        let missing = missing.into_iter().filter(|row| row.sent_at_ms < edge.0).collect();
+        Difference { messages: truth.len(), missing, twice, untrue }
+    }
+}
+
+/// What is in only one of two sorted lists.
+fn difference(left: &[Entry], right: &[Entry]) -> (Vec<Entry>, Vec<Entry>) {
+    let (mut l, mut r) = (left.iter().peekable(), right.iter().peekable());
+    let (mut only_left, mut only_right) = (Vec::new(), Vec::new());
+    loop {
+        match (l.peek(), r.peek()) {
+            (Some(a), Some(b)) if a == b => drop((l.next(), r.next())),
+            (Some(a), Some(b)) if a < b => only_left.extend(l.next().cloned()),
+            (_, Some(_)) => only_right.extend(r.next().cloned()),
+            (Some(_), None) => only_left.extend(l.next().cloned()),
+            (None, None) => return (only_left, only_right),
+        }
+    }
+}
+
+/// `extra` is JSON: its spaces and the order of its keys say nothing. `body` is checked here, where the payload is
+/// text beyond doubt, and left out unless it is wrong.
+fn normal(mut row: Entry) -> Entry {
+    row.extra = row.extra.map(|text| match serde_json::from_str(&text) {
+        Ok(object) => sorted(&object),
+        Err(_) => text,
+    });
+    let text = str::from_utf8(&row.payload).ok().filter(|text| !text.contains('\0') && row.payload_encoding == "utf8");
+    if text.is_none() || row.body.as_deref() == text {
+        row.body = None;
+    } else {
+        row.body.get_or_insert_default();
+    }
+    row
+}
+
+fn sorted(object: &Value) -> String {
+    let fields: BTreeMap<&String, &Value> = object.as_object().into_iter().flatten().collect();
+    serde_json::to_string(&fields).unwrap_or_default()
+}
+
+/// Every message of every account.
+fn truth(world: &World) -> Vec<Entry> {
+    let options = world.options();
+    let agora = world
+        .projects()
+        .into_iter()
+        .flat_map(|app_id| world.agora(&app_id).into_iter().map(move |message| of_agora(&app_id, &message, options)));
+    let web3mq = world.users().into_iter().enumerate().flat_map(|(index, user_id)| {
+        let account = format!("web3mq-{}", index + 1);
+        let mut rows: Vec<_> = world.web3mq(&user_id).into_values().flatten().collect();
+        // What bears the same id and is the same is the same, and as far as either has come.
+        rows.sort_by_key(|row| Reverse((row.status, row.status_ms)));
+        let mut seen = HashSet::new();
+        let distinct = rows.into_iter().filter(move |row| {
+            let identity = (&row.row_topic, &row.from, row.ms, &row.messageid, &row.payload_text);
+            row.messageid.is_empty() || seen.insert(blake3::hash(format!("{identity:?}").as_bytes()))
+        });
+        distinct.map(move |row| of_web3mq(&account, &row, options)).collect::<Vec<_>>()
+    });
+    agora.chain(web3mq).collect()
+}
+
+fn of_agora(app_id: &str, message: &AgoraMessage, options: &Options) -> Entry {
+    let (kind, conversation) = match message.kind {
+        Kind::Channel => ("channel", message.dst.clone()),
+        Kind::Peer => ("peer", pair(&message.src, &message.dst)),
+    };
+    let message_type = match (options.message_type, message.kind) {
+        (MessageType::Absent, _) => None,
+        (_, Kind::Peer) => Some("peer_message"),
+        (MessageType::Group, Kind::Channel) => Some("group_message"),
+        (MessageType::Channel, Kind::Channel) => Some("channel_message"),
+    };
+    let extra = options.extra_fields.then(|| {
+        sorted(&json!({ "region": "eu-1", "delivery": { "attempts": 1, "acks": ["sdk", null], "ratio": 0.5 } }))
+    });
+    Entry {
+        account: app_id.to_owned(),
+        provider: "agora".to_owned(),
+        conversation,
+        conversation_kind: kind.to_owned(),
+        sender: message.src.clone(),
+        recipient: message.dst.clone(),
+        sent_at: Millis(message.ms).to_string(),
+        sent_at_ms: message.ms,
+        payload: message.payload.clone(),
+        payload_encoding: "utf8".to_owned(),
+        payload_type: None,
+        cipher_suite: None,
+        status: None,
+        status_at: None,
+        provider_message_id: None,
+        message_type: message_type.map(str::to_owned),
+        extra,
+        body: None,
+    }
+}
+
+fn of_web3mq(account: &str, row: &Web3mqMessage, options: &Options) -> Entry {
+    let (kind, conversation) = match row.topic.split_once(':') {
+        Some(("user", _)) => ("peer", pair(&row.from, &row.row_topic)),
+        Some(("group", _)) => ("group", row.topic.clone()),
+        _ => ("topic", row.topic.clone()),
+    };
+    // Canonical is what comes out again when what was read is written.
+    let canonical = STANDARD.decode(&row.payload_text).ok().filter(|bytes| STANDARD.encode(bytes) == row.payload_text);
+    let (payload, encoding) = match canonical {
+        Some(bytes) => (bytes, "base64"),
+        None => (row.payload_text.clone().into_bytes(), "raw"),
+    };
+    let status = row.status.map(|status| match status {
+        Status::Received => "received",
+        Status::Delivered => "delivered",
+        Status::Read => "read",
+    });
+    Entry {
+        account: account.to_owned(),
+        provider: "web3mq".to_owned(),
+        conversation,
+        conversation_kind: kind.to_owned(),
+        sender: row.from.clone(),
+        recipient: row.row_topic.clone(),
+        sent_at: Millis(row.ms).to_string(),
+        sent_at_ms: row.ms,
+        payload,
+        payload_encoding: encoding.to_owned(),
+        payload_type: Some(row.payload_type.clone()),
+        cipher_suite: Some(row.cipher_suite.clone()),
+        status: status.map(str::to_owned),
+        status_at: status.map(|_| Millis(row.status_ms).to_string()),
+        provider_message_id: Some(row.messageid.clone()).filter(|id| !id.is_empty()),
+        message_type: None,
+        extra: Some(sorted(&Value::Object(more(row, options)))),
+        body: None,
+    }
+}
+
+/// The fields of a Web3MQ row that have no column.
+fn more(row: &Web3mqMessage, options: &Options) -> Map<String, Value> {
+    let digest = blake3::hash(row.from_sign.as_bytes());
+    let [a, b, c, d, ..] = *digest.as_bytes();
+    let from_sign = match options.from_sign {
+        FromSign::Text => json!(row.from_sign),
+        FromSign::Number => json!(u32::from_be_bytes([a, b, c, d])),
+    };
+    let mut more = Map::from_iter([("from_sign".to_owned(), from_sign), ("version".to_owned(), json!(row.version))]);
+    if options.extra_fields {
+        more.insert("threadid".to_owned(), json!(""));
+        more.insert("message_type".to_owned(), json!("Web3MQ/thread"));
+        more.insert("extra_data".to_owned(), json!({ "client": "sandbox", "tags": [1, null, "two"] }));
+    }
+    more
+}
+
+/// Two peers, whoever of them wrote.
+fn pair(one: &str, other: &str) -> String {
+    let mut names = [one, other];
+    names.sort_unstable();
+    names.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(ms: i64, text: &str) -> Entry {
+        let message = AgoraMessage { src: "a".into(), dst: "b".into(), kind: Kind::Channel, ms, payload: text.into() };
+        Entry { body: Some(text.to_owned()), ..of_agora("app", &message, &Options::default()) }
+    }
+
+    #[test]
+    fn the_same_thing_twice_is_two_things() {
+        let one = [entry(1, "x"), entry(2, "x"), entry(2, "x")].map(normal);
+        let other = [entry(1, "x"), entry(2, "x"), entry(3, "y")].map(normal);
+        let (only_one, only_other) = difference(&one, &other);
+        assert_eq!((only_one, only_other), (vec![normal(entry(2, "x"))], vec![normal(entry(3, "y"))]));
+    }
+
+    #[test]
+    fn a_body_that_is_not_its_payload_makes_a_difference() {
+        let wrong = Entry { body: Some("y".to_owned()), ..entry(1, "x") };
+        let absent = Entry { body: None, ..entry(1, "x") };
+        assert!([wrong, absent].into_iter().all(|row| normal(row) != normal(entry(1, "x"))));
+    }
+}

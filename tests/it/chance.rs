@@ -1,0 +1,116 @@
+//! Faults of every kind, at random: whatever becomes of an answer, nothing is lost, nothing is twice, memory is
+//! bounded, and the log says once what is wrong.
+
+use std::process::{Command, Stdio};
+
+use backscroll::sandbox::Fault;
+
+use crate::bed::{BACKSCROLL, Bed, Ran, wait_until};
+
+const FEW: [&str; 4] = ["--messages", "400", "--topic-messages", "300"];
+/// So often is a sync begun anew: a refusal that comes first parks an account, which `check` sets free.
+const TRIES: usize = 8;
+
+/// Archives what a provider has that meets a share of the requests with these faults.
+#[track_caller]
+fn weathers(share: &str, kinds: &str) -> (Bed, Vec<Ran>) {
+    let bed = Bed::new(&[&FEW[..], &["--faults", share, "--fault-kinds", kinds]].concat())
+        .with("timeout = \"2s\"", "timeout = \"1s\"");
+    let edge = bed.edge();
+    let mut ran = Vec::new();
+    while ran.last().is_none_or(|last: &Ran| last.code != Some(0)) {
+        assert!(ran.len() < TRIES, "{ran:#?}");
+        if !ran.is_empty() {
+            bed.run(&["check"]);
+        }
+        ran.push(bed.sync());
+    }
+    bed.assert_equal_to_truth(edge);
+    let report = bed.sandbox.rules();
+    assert_eq!(report.total.broken(), 0, "{report:?}");
+    assert_eq!(report.faults.len(), kinds.split(',').count(), "each kind came up: {report:?}");
+    assert_eq!(bed.number("SELECT count(*) FROM quarantine"), 0);
+    (bed, ran)
+}
+
+#[test]
+fn answers_that_break_off_lose_nothing() {
+    weathers("15%", "cut,truncated");
+}
+
+#[test]
+fn answers_that_are_none_lose_nothing() {
+    weathers("15%", "html,server-error,redirect,deep,charset");
+}
+
+#[test]
+fn an_answer_to_another_request_is_not_taken_for_the_right_one() {
+    weathers("15%", "other");
+}
+
+#[test]
+fn handles_that_die_unread_lose_nothing() {
+    weathers("15%", "dead-handle");
+}
+
+#[test]
+fn answers_that_never_end_hold_nothing_up() {
+    weathers("5%", "hang,drip");
+}
+
+#[test]
+fn being_told_to_slow_down_loses_nothing() {
+    weathers("3%", "too-many,retry-after");
+}
+
+#[test]
+fn refusals_in_bursts_park_no_account_that_was_let_in() {
+    let (bed, _) = weathers("5%", "unauthorised");
+    bed.run(&["status"]).good();
+    assert_eq!(bed.number("SELECT count(*) FROM account WHERE paused_until_ms IS NOT NULL"), 0);
+}
+
+#[test]
+fn trouble_is_logged_once_however_long_it_lasts() {
+    let (_, ran) = weathers("20%", "server-error");
+    for Ran { err, .. } in ran {
+        // Once an account.
+        assert!(err.matches("the provider fails").count() <= 2, "{err}");
+    }
+}
+
+#[test]
+fn bodies_of_200_mib_and_bombs_cost_no_memory() {
+    const MOST: u64 = 90 << 20;
+    let bed = Bed::new(&[&FEW[..], &["--faults", "20%", "--fault-kinds", "oversized"]].concat());
+    let edge = bed.edge();
+    let mut peak = 0;
+    for _ in 0..TRIES {
+        let command = Command::new(BACKSCROLL)
+            .args(["sync", "--config"])
+            .arg(bed.write_config())
+            .current_dir(bed.dir.path())
+            .stdout(Stdio::null())
+            .spawn();
+        let mut child = command.unwrap();
+        let mut status = None;
+        wait_until("the end", || {
+            peak = peak.max(resident(child.id()));
+            status = child.try_wait().unwrap();
+            status.is_some()
+        });
+        if status.unwrap().success() {
+            break;
+        }
+    }
+    bed.assert_equal_to_truth(edge);
+    assert!(bed.sandbox.rules().faults[&Fault::Oversized] > 10);
+    assert!(peak < MOST, "{} MiB", peak >> 20);
+}
+
+/// The most memory that a process has had resident, in bytes; 0 where the system does not tell.
+fn resident(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) * 1024
+}

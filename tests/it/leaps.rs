@@ -1,0 +1,93 @@
+//! Clocks that leap, this machine's and the provider's, either way, while it runs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use backscroll::domain::clock::{Clock, SystemClock};
+use backscroll::domain::time::Millis;
+use backscroll::sandbox::Skew;
+use backscroll::store::{Missing, SqliteStore, Store};
+use backscroll::sync::{Bounds, Engine, Purpose};
+use tokio_util::sync::CancellationToken;
+
+use crate::bed::{Bed, wait_until};
+use crate::kill::providers_by;
+
+/// This machine's clock, which somebody sets.
+#[derive(Debug, Default)]
+struct Leaping(AtomicI64);
+
+impl Clock for Leaping {
+    fn now(&self) -> Millis {
+        Millis(SystemClock.now().0 + self.0.load(Ordering::Relaxed))
+    }
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// Passes of one engine over the first project, before which a clock may be set and something is said.
+fn passes(set: impl Fn(&Bed, &Leaping, usize)) -> Bed {
+    let bed = Bed::new(&["--messages", "300", "--topic-messages", "200"]);
+    let machine = Arc::new(Leaping::default());
+    let clock: Arc<dyn Clock> = machine.clone();
+    bed.block_on(async {
+        let store = Arc::new(SqliteStore::open(&bed.archive(), Missing::Create).await.unwrap());
+        let mut engine = Engine::new(providers_by(&bed, &clock, Duration::from_mins(2)), store.clone(), &clock);
+        for round in 0..6 {
+            set(&bed, &machine, round);
+            bed.say("lobby", &format!("in round {round}"), Duration::ZERO);
+            engine.pass(Purpose::Sync(Bounds::default()), &CancellationToken::new()).await.unwrap();
+        }
+        store.close().await;
+    });
+    bed
+}
+
+/// What was said in these rounds is archived once its time has come; and nothing was sealed that had not come yet.
+#[track_caller]
+fn assert_nothing_lost(bed: &Bed, settled_to: Millis, rounds: &[usize]) {
+    let future = bed.number(&format!("SELECT count(*) FROM sealed_window WHERE to_s > {}", settled_to.second().0));
+    assert_eq!(future, 0, "windows that are sealed and had not come yet");
+    let said: Vec<String> = rounds.iter().map(|round| format!("'in round {round}'")).collect();
+    let said = format!("SELECT count(*) FROM archive WHERE body IN ({})", said.join(", "));
+    let edge = bed.edge();
+    wait_until("the last second has passed", || {
+        bed.sync().good();
+        bed.number(&said) == i64::try_from(rounds.len()).unwrap()
+    });
+    bed.assert_equal_to_truth(edge);
+}
+
+#[test]
+fn this_machines_clock_may_leap_either_way() {
+    let bed = passes(|_, machine, round| {
+        let leaps = [0, 24, -24, 0, -1, 1];
+        machine.0.store(leaps[round] * HOUR_MS, Ordering::Relaxed);
+    });
+    let now = bed.world().now();
+    assert_nothing_lost(&bed, now, &[0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn a_providers_clock_that_runs_ahead_for_a_while_loses_nothing() {
+    let bed = passes(|bed, _, round| match round {
+        2 => bed.world().leap(Skew { millis: HOUR_MS }),
+        4 => bed.world().leap(Skew { millis: -HOUR_MS }),
+        _ => {}
+    });
+    // What was said in the meantime bears a time that is still to come.
+    let now = bed.world().now();
+    assert_nothing_lost(&bed, now, &[0, 1, 4, 5]);
+}
+
+#[test]
+fn a_providers_clock_that_is_set_back_loses_nothing() {
+    let bed = passes(|bed, _, round| {
+        if round == 2 {
+            bed.world().leap(Skew { millis: -20_000 });
+        }
+    });
+    let now = bed.world().now();
+    assert_nothing_lost(&bed, now, &[2, 3, 4, 5]);
+}
