@@ -102,6 +102,13 @@ impl AccountSync {
         Ok(mended)
     }
 
+    /// The part that the provider still has and is trusted to show already. Ledger rows that claim more have been
+    /// changed.
+    fn to_be_had(&self, span: Window) -> Option<Window> {
+        let settled = self.provider.now().second().minus(self.provider.account().settle);
+        span.starting(self.horizon().unwrap_or(span.from()))?.before(settled)
+    }
+
     /// A window that was sealed as one is fetched as one.
     async fn fetch_again(
         &self,
@@ -139,8 +146,7 @@ impl<'a> Repair<'a> {
             if !done.insert((position, span)) {
                 continue;
             }
-            let horizon = self.account.horizon().unwrap_or(span.from());
-            let Some(to_be_had) = span.starting(horizon) else {
+            let Some(to_be_had) = self.account.to_be_had(span) else {
                 self.leave(difference, &"behind the provider's retention edge nothing can be had any more");
                 continue;
             };

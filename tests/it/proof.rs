@@ -159,7 +159,7 @@ impl Kept {
 /// The key of the nth message of a provider's account, as a condition.
 fn nth(provider: &str, n: usize) -> String {
     format!(
-        "(sent_at_ms, hash, recipient_id) = (SELECT m.sent_at_ms, m.hash, m.recipient_id FROM message m
+        "coalesce(occurrence, 0) = 0 AND (sent_at_ms, hash, recipient_id) = (SELECT m.sent_at_ms, m.hash, m.recipient_id FROM message m
           JOIN conversation c ON c.id = m.conversation_id JOIN account a ON a.id = c.account_id
           WHERE a.provider = '{provider}' AND coalesce(m.occurrence, 0) = 0
           ORDER BY m.sent_at_ms, m.hash LIMIT 1 OFFSET {n})"
@@ -193,7 +193,9 @@ fn what_was_changed_is_named_and_put_right(kept: Kept) {
         kept.assert_holds(&before, "");
     }
     // The conversation follows from the names at the one provider, and is the stream's own at the other.
-    let other = "conversation_id = (SELECT max(c.id) FROM conversation c WHERE c.id <> message.conversation_id)";
+    kept.tamper("INSERT INTO conversation (account_id, name, kind) SELECT id, 'elsewhere', 4 FROM account");
+    let other = "conversation_id = (SELECT e.id FROM conversation e JOIN conversation c ON e.account_id = c.account_id
+                 WHERE e.name = 'elsewhere' AND c.id = message.conversation_id)";
     for (provider, said) in [("agora", "is filed under a conversation that is not its own"), ("web3mq", "1 fewer")] {
         kept.tamper(&format!("UPDATE message SET {other} WHERE {}", nth(provider, 60)));
         kept.verify(&["--repair"]).good().says(said);
@@ -217,6 +219,15 @@ fn what_was_changed_in_the_ledger_is_named_and_put_right(kept: Kept) {
         kept.assert_holds(&before, set);
         assert_eq!(kept.number(ledger), sum, "{set}");
     }
+    // A window that reaches into what is yet to come is not sealed as such.
+    let ahead = "UPDATE sealed_window SET to_s = to_s + 8640000, messages = messages + 1";
+    let last = "(stream_id, from_s) = (SELECT stream_id, max(from_s) FROM sealed_window
+                WHERE stream_id = (SELECT stream_id FROM sealed_window ORDER BY messages DESC LIMIT 1) GROUP BY stream_id)";
+    kept.tamper(&format!("{ahead} WHERE {last}"));
+    kept.verify(&["--repair"]);
+    kept.tamper(&format!("UPDATE sealed_window SET to_s = to_s - 8640000 WHERE {last}"));
+    kept.verify(&["--repair"]).good();
+    kept.assert_holds(&before, "");
     // A window that ends before its messages: nobody can tell whether there were others that are lost.
     kept.tamper(&format!("UPDATE sealed_window SET to_s = to_s - 864000 WHERE {one}"));
     kept.verify(&["--repair"]).lacking().says("does not have all of it any more");
@@ -284,6 +295,8 @@ fn what_cannot_be_had_any_more_stays_a_fault(kept: Kept) {
         kept.verify(&["--repair"]).lacking().says("1 fewer").says("does not have all of it any more");
     }
     let kept = kept.saying("retention = \"2d\"", "retention = \"1s\"");
+    let end = kept.number("SELECT max(to_s) FROM sealed_window");
+    wait_until("all is behind the edge", || kept.bed.world().now().second().0 > end + 5);
     kept.verify(&["--repair"]).lacking().says("behind the provider's retention edge");
     let kept = Kept { bed: kept.bed.following("{ destination = \"elsewhere\" }"), ..kept };
     kept.verify(&["--repair"]).lacking().says("the configuration does not follow the stream");
@@ -366,6 +379,10 @@ fn a_manifest_is_good_until_something_is_changed(kept: Kept) {
         std::fs::write(kept.bed.path("spoilt.jsonl"), what).unwrap();
         kept.verify(&["--against", "spoilt.jsonl"]).lacking().says(&line);
     }
+    // A copy of the archive is as good, in the other kind of database, too.
+    kept.bed.run(&["copy", "--to", "sqlite://copy.db"]).good();
+    let url = kept.bed.config().lines().find_map(|line| line.strip_prefix("url = ")).unwrap().to_owned();
+    kept.saying(&url, "\"sqlite://copy.db\"").verify(&["--against", "m.jsonl"]).good().says("All agrees");
 }
 
 /// A manifest changed in many ways, and what is said of each.
