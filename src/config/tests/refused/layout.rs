@@ -50,7 +50,7 @@ fn an_unknown_key_is_named_with_the_nearest_known_one() {
     );
     assert_eq!(
         web3mq("", "pagesize = 1"),
-        "7:1: unknown key `pagesize` in [[web3mq]]: did you mean `page_size`? Known here: name, base_url, user_id, private_key, did_key, send_public_key, requests_per_second, timeout, page_size, retention, since, settle, streams, discover"
+        "7:1: unknown key `pagesize` in [[web3mq]]: did you mean `page_size`? Known here: name, base_url, user_id, private_key, did_key, send_public_key, requests_per_second, timeout, page_size, retention, since, settle, refresh_for, streams, discover"
     );
     assert_eq!(
         web3mq("streams", r#"streams = [ { topics = "a" } ]"#),
