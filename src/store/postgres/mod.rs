@@ -1,12 +1,12 @@
-//! The archive in Postgres: bulk in, a partition a month.
+//! The archive in Postgres: arrays in, a partition a month.
 
-mod bulk;
 mod months;
 mod sql;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPoolOptions, PgRow, Postgres};
 use sqlx::query::Query;
 use sqlx::types::Uuid;
@@ -28,7 +28,7 @@ const CONNECTIONS: u32 = 6;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A connection that has been idle for so long is tried before it is used.
 const FRESH: Duration = Duration::from_secs(1);
-/// From so many messages on it is worth the while to try whether they can be copied in.
+/// From so many messages on it is worth the while to try whether none of them is there.
 const MANY: usize = 32;
 /// A connection that nobody needs is given back.
 const IDLE: Duration = Duration::from_mins(5);
@@ -170,34 +170,24 @@ impl Dialect for Postgres {
     }
 
     async fn add(connection: &mut PgConnection, rows: &[&Row<'_>], now: Millis) -> Driver<u64> {
-        if rows.len() >= MANY && bulk::copy(connection, rows, now).await? {
-            return Ok(rows.len() as u64);
-        }
-        if rows.is_empty() {
-            return Ok(0);
-        }
-        let query = sqlx::query(sql::ADD)
-            .bind(archived(now))
-            .bind(column(rows, |row| id(row.key.0)))
-            .bind(column(rows, |row| row.key.1))
-            .bind(column(rows, |row| row.slot))
-            .bind(column(rows, |row| Uuid::from_bytes(row.key.2)))
-            .bind(column(rows, |row| id(row.conversation)))
-            .bind(column(rows, |row| id(row.sender)))
-            .bind(column(rows, |row| row.message_type.map(id)))
-            .bind(column(rows, |row| row.payload))
-            .bind(column(rows, |row| Some(id(row.key.3)).filter(|occurrence| *occurrence != 0)))
-            .bind(column(rows, |row| Some(small(row.encoding)).filter(|encoding| *encoding != 0)))
-            .bind(column(rows, |row| Some(row.is_text()).filter(|is_text| !is_text)))
-            .bind(column(rows, |row| row.status.map(|d| d.status as i16)))
-            .bind(column(rows, |row| row.status.and_then(|d| d.at).map(|at| at.0)))
-            .bind(column(rows, |row| row.payload_type.map(id)))
-            .bind(column(rows, |row| row.cipher_suite.map(id)))
-            .bind(column(rows, |row| row.provider_id))
-            .bind(column(rows, |row| row.readable()))
-            .bind(column(rows, |row| row.extra))
-            .bind(column(rows, |row| row.extra.and_then(readable_json)));
-        Ok(query.execute(connection).await?.rows_affected())
+        let (plain, special): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.is_plain());
+        let added = insert(connection, &sql::ADD_PLAIN, &plain, |query| bind_plain(query, &plain, now)).await?;
+        let rows = special.as_slice();
+        let special = insert(connection, &sql::ADD, rows, |query| {
+            bind_plain(query, rows, now)
+                .bind(column(rows, |row| Some(id(row.key.3)).filter(|occurrence| *occurrence != 0)))
+                .bind(column(rows, |row| Some(small(row.encoding)).filter(|encoding| *encoding != 0)))
+                .bind(column(rows, |row| Some(row.is_text()).filter(|is_text| !is_text)))
+                .bind(column(rows, |row| row.status.map(|d| d.status as i16)))
+                .bind(column(rows, |row| row.status.and_then(|d| d.at).map(|at| at.0)))
+                .bind(column(rows, |row| row.payload_type.map(id)))
+                .bind(column(rows, |row| row.cipher_suite.map(id)))
+                .bind(column(rows, |row| row.provider_id))
+                .bind(column(rows, |row| row.readable()))
+                .bind(column(rows, |row| row.extra))
+                .bind(column(rows, |row| row.extra.and_then(readable_json)))
+        });
+        Ok(added + special.await?)
     }
 
     async fn learn(connection: &mut PgConnection, learned: &[(Key, Mutable)]) -> Driver<u64> {
@@ -227,9 +217,50 @@ fn bound<'q>(sql: &'static str, args: &[Arg<'q>]) -> Bound<'q> {
     })
 }
 
+/// Inserts rows: in good faith where they are many, for a statement that has to expect conflicts writes every row twice
+/// to the log; and only if that fails by one that passes over what is there.
+///
+/// By arrays rather than by `COPY`, which ends with a small message of its own: over TCP that waits for the other side
+/// to acknowledge what came before, which costs more than all the rest.
+async fn insert<'q>(
+    connection: &mut PgConnection,
+    add: &sql::Add,
+    rows: &[&Row<'_>],
+    bind: impl Fn(Bound<'q>) -> Bound<'q>,
+) -> Driver<u64> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    if rows.len() >= MANY {
+        let mut savepoint = connection.begin().await?;
+        match bind(sqlx::query(add.in_good_faith)).execute(&mut *savepoint).await {
+            Ok(done) => return savepoint.commit().await.map(|()| done.rows_affected()),
+            Err(error) if error.as_database_error().is_some_and(DatabaseError::is_unique_violation) => {
+                savepoint.rollback().await?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(bind(sqlx::query(add.in_doubt)).execute(connection).await?.rows_affected())
+}
+
 /// One column of many rows, as an array.
 fn column<'r, R, T>(rows: &'r [R], value: impl Fn(&'r R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
+}
+
+/// The columns that every message has.
+fn bind_plain<'q>(query: Bound<'q>, rows: &[&Row<'_>], now: Millis) -> Bound<'q> {
+    query
+        .bind(archived(now))
+        .bind(column(rows, |row| id(row.key.0)))
+        .bind(column(rows, |row| row.key.1))
+        .bind(column(rows, |row| row.slot))
+        .bind(column(rows, |row| Uuid::from_bytes(row.key.2)))
+        .bind(column(rows, |row| id(row.conversation)))
+        .bind(column(rows, |row| id(row.sender)))
+        .bind(column(rows, |row| row.message_type.map(id)))
+        .bind(column(rows, |row| row.payload))
 }
 
 /// Recipients, milliseconds, slots, hashes and occurrences, an array each.

@@ -76,15 +76,40 @@ pub(super) const CROWD: &str = "
     FROM message m LEFT JOIN conversation c ON c.id = m.conversation_id
     WHERE m.recipient_id = $1 AND m.sent_at_ms = $2";
 
-pub(super) const ADD: &str = "
+/// A statement that adds messages, in two forms.
+pub(super) struct Add {
+    /// Fails if one of them is there.
+    pub(super) in_good_faith: &'static str,
+    /// Passes over those that are there.
+    pub(super) in_doubt: &'static str,
+}
+
+macro_rules! add {
+    ($text:literal) => {
+        Add { in_good_faith: $text, in_doubt: concat!($text, " ON CONFLICT DO NOTHING") }
+    };
+}
+
+/// Messages that leave most columns to their defaults.
+pub(super) const ADD_PLAIN: Add = add!(
+    "
+    INSERT INTO message (archived_at_s, recipient_id, sent_at_ms, slot, hash, conversation_id, sender_id,
+                         message_type_id, payload)
+    SELECT $1, k.*
+    FROM UNNEST($2::INTEGER[], $3::BIGINT[], $4::INTEGER[], $5::UUID[], $6::INTEGER[], $7::INTEGER[], $8::INTEGER[],
+                $9::BYTEA[]) AS k"
+);
+
+pub(super) const ADD: Add = add!(
+    "
     INSERT INTO message (archived_at_s, recipient_id, sent_at_ms, slot, hash, conversation_id, sender_id,
                          message_type_id, payload, occurrence, encoding, is_text, status, status_at_ms,
                          payload_type_id, cipher_suite_id, provider_id, body, extra, extra_readable)
     SELECT $1, k.*
     FROM UNNEST($2::INTEGER[], $3::BIGINT[], $4::INTEGER[], $5::UUID[], $6::INTEGER[], $7::INTEGER[], $8::INTEGER[],
                 $9::BYTEA[], $10::INTEGER[], $11::SMALLINT[], $12::BOOLEAN[], $13::SMALLINT[], $14::BIGINT[],
-                $15::INTEGER[], $16::INTEGER[], $17::TEXT[], $18::TEXT[], $19::TEXT[], $20::TEXT[]) AS k
-    ON CONFLICT DO NOTHING";
+                $15::INTEGER[], $16::INTEGER[], $17::TEXT[], $18::TEXT[], $19::TEXT[], $20::TEXT[]) AS k"
+);
 
 pub(super) const LEARN: &str = "
     UPDATE message m
