@@ -1,7 +1,7 @@
 //! A provider without a wire, whose history changes: messages come late, go, are forgotten; readings lack some. Its
 //! clock stands still until it is moved, and every request is counted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -49,6 +49,25 @@ pub(crate) struct History {
     pub(crate) lacking: u32,
     /// The ranges that were read.
     pub(crate) readings: Vec<Window>,
+    /// How many calls succeed before each of the next that fail.
+    pub(crate) failing: VecDeque<u32>,
+}
+
+impl History {
+    /// Whether this call fails, and how: for the stream, or for the whole account.
+    fn fault(&mut self) -> Option<ProviderError> {
+        let left = self.failing.front_mut()?;
+        if *left > 0 {
+            *left -= 1;
+            return None;
+        }
+        self.failing.pop_front();
+        Some(if self.failing.len() % 2 == 0 {
+            ProviderError::Malformed { what: "call", fault: "garbled".to_owned() }
+        } else {
+            ProviderError::Unreachable { what: "call", cause: "reset".to_owned(), tries: 6 }
+        })
+    }
 }
 
 impl Clock for StandingClock {
@@ -102,8 +121,9 @@ impl ChangingProvider {
         self.shown(window.from().start().0, window.to().start().0)
     }
 
-    fn ask(&self, requests: u64) {
+    fn ask(&self, requests: u64) -> Result<(), ProviderError> {
         self.requests.fetch_add(requests, Ordering::Relaxed);
+        self.history().fault().map_or(Ok(()), Err)
     }
 
     fn message(&self, (ms, number): (i64, u64)) -> Message {
@@ -139,7 +159,7 @@ impl Provider for ChangingProvider {
     }
 
     async fn survey(&self, _: usize, range: Window, target: u64) -> Result<Survey, ProviderError> {
-        self.ask(1);
+        self.ask(1)?;
         let count = self.window(range).len() as u64;
         let cuts = range.even_cuts(count.div_ceil(target));
         Ok(if count <= 2 * target || cuts.is_empty() { Survey::Sized(count) } else { Survey::Split { count, cuts } })
@@ -147,7 +167,7 @@ impl Provider for ChangingProvider {
 
     async fn fetch(&self, _: usize, window: Window, _: u64) -> Result<Fetched, ProviderError> {
         let mut found = self.window(window);
-        self.ask(2 * (found.len() as u64).div_ceil(PAGE).max(1));
+        self.ask(2 * (found.len() as u64).div_ceil(PAGE).max(1))?;
         let mut history = self.history();
         history.readings.push(window);
         let provider_count = Some(found.len() as u64);
@@ -165,7 +185,7 @@ impl Provider for ChangingProvider {
     }
 
     async fn count(&self, _: usize, range: Window) -> Result<Counted, ProviderError> {
-        self.ask(1);
+        self.ask(1)?;
         let shifted = |second: Second, shift| second.start().0 + shift;
         let (from, to) = (shifted(range.from(), self.shifts.0), shifted(range.to(), self.shifts.1));
         Ok(Counted { messages: self.shown(from, to).len() as u64, from: Millis(from), to: Millis(to) })
@@ -176,7 +196,7 @@ impl Provider for ChangingProvider {
     }
 
     async fn check(&self) -> Result<(), ProviderError> {
-        Ok(())
+        self.history().fault().map_or(Ok(()), Err)
     }
 
     fn http(&self) -> &Http {

@@ -1,7 +1,10 @@
 //! Engine and store against a history that changes in any way, in any order.
 
 use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use backscroll::domain::clock::Clock;
@@ -42,6 +45,23 @@ impl Place {
     pub(crate) async fn pass(&mut self, purpose: Purpose) -> PassReport {
         let mut reports = self.engine.pass(purpose, &CancellationToken::new()).await.unwrap();
         reports.remove(0)
+    }
+
+    /// Begins a pass, and lets go of it after so many polls.
+    async fn begin(&mut self, mut polls: u32) {
+        let shown = self.provider.history().shown.clone();
+        let stop = CancellationToken::new();
+        let mut pass = pin!(self.engine.pass(SYNC, &stop));
+        poll_fn(|context| {
+            if polls == 0 {
+                return Poll::Ready(());
+            }
+            polls -= 1;
+            pass.as_mut().poll(context).map(drop)
+        })
+        .await;
+        // What was under way when it ended may be gone before it is asked for again.
+        self.provider.history().shown = shown;
     }
 
     /// What the archive holds, by time and number, in order of time. The same message twice is in it twice.
@@ -93,6 +113,10 @@ enum Event {
     Sync,
     Reconcile,
     Refresh,
+    /// Of the calls to come some fail: after so many that succeed, each.
+    Fail(Vec<u32>),
+    /// A pass that is let go of after so many polls, as a process is that is killed.
+    Break(u32),
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
@@ -106,6 +130,8 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         4 => Just(Event::Sync),
         2 => Just(Event::Reconcile),
         1 => Just(Event::Refresh),
+        3 => prop::collection::vec(0u32..6, 1..5).prop_map(Event::Fail),
+        2 => (1u32..60).prop_map(Event::Break),
     ];
     prop::collection::vec(event, 1..24)
 }
@@ -122,6 +148,7 @@ async fn happen(place: &mut Place, event: Event, number: &mut u64) {
         }
         Event::Wait(seconds) => place.provider.clock.pass(Duration::from_secs(seconds)),
         Event::Vanish(nth) => {
+            place.provider.history().failing.clear();
             place.pass(Purpose::Reconcile).await;
             {
                 let mut history = place.provider.history();
@@ -141,6 +168,8 @@ async fn happen(place: &mut Place, event: Event, number: &mut u64) {
         Event::Sync => drop(place.pass(SYNC).await),
         Event::Reconcile => drop(place.pass(Purpose::Reconcile).await),
         Event::Refresh => drop(place.pass(Purpose::Refresh).await),
+        Event::Fail(calls) => place.provider.history().failing.extend(calls),
+        Event::Break(polls) => place.begin(polls).await,
     }
 }
 
@@ -158,6 +187,7 @@ async fn whatever_happens(shifts: (i64, i64), retention: Option<Duration>, event
     }
     // Doubts are looked at again after a while, twice as long each time; then nothing more is known to be missing.
     place.provider.history().lacking = 0;
+    place.provider.history().failing.clear();
     place.provider.clock.pass(Duration::from_hours(if retention.is_some() { 1 } else { 400 }));
     place.pass(SYNC).await;
     place.pass(Purpose::Reconcile).await;
@@ -186,8 +216,13 @@ async fn whatever_happens(shifts: (i64, i64), retention: Option<Duration>, event
     assert!(place.provider.requests() - requests <= 3, "{} requests", place.provider.requests() - requests);
 }
 
+/// As many as `PROPTEST_CASES` says.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(100)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_a_history_does_nothing_is_lost_and_nothing_doubled(
@@ -284,6 +319,7 @@ async fn a_doubt_that_does_not_end_costs_less_and_less() {
     let readings = place.provider.history().readings.len() - before;
     assert!((5..=12).contains(&readings), "{readings} readings in two weeks of hours");
     place.provider.history().lacking = 0;
+    place.provider.history().failing.clear();
     place.provider.clock.pass(Duration::from_hours(24 * 30));
     place.pass(Purpose::Reconcile).await;
     assert_eq!(place.ask("SELECT DISTINCT state FROM coverage").await, ["sealed"]);
