@@ -62,7 +62,7 @@ impl History {
             return None;
         }
         self.failing.pop_front();
-        Some(if self.failing.len() % 2 == 0 {
+        Some(if self.failing.len().is_multiple_of(2) {
             ProviderError::Malformed { what: "call", fault: "garbled".to_owned() }
         } else {
             ProviderError::Unreachable { what: "call", cause: "reset".to_owned(), tries: 6 }
