@@ -11,14 +11,20 @@ use crate::bed::{BACKSCROLL, Bed, wait_until};
 /// What a person would call at once, on a machine that is busy with tests.
 const SECONDS: Duration = Duration::from_secs(9);
 
-/// `backscroll run`, which dies with the test.
-pub(crate) struct Daemon(Child);
+/// The real command, mostly `run`, which dies with the test.
+pub(crate) struct Daemon(pub(crate) Child);
 
 impl Daemon {
-    /// Starts it, with a tick every second.
+    /// Starts it as a daemon.
     pub(crate) fn start(bed: &Bed) -> Self {
+        Self::with(bed, &["run"])
+    }
+
+    /// Starts it with these arguments and the configuration.
+    pub(crate) fn with(bed: &Bed, args: &[&str]) -> Self {
         let command = Command::new(BACKSCROLL)
-            .args(["run", "--config"])
+            .args(args)
+            .arg("--config")
             .arg(bed.write_config())
             .current_dir(bed.dir.path())
             .stdout(Stdio::null())
@@ -30,6 +36,12 @@ impl Daemon {
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args([name, &self.0.id().to_string()]).status().unwrap();
         assert!(status.success());
+    }
+
+    /// Kills it, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
     }
 
     /// Waits for its end; answers with its status, and what it said.

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::Read;
-use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use backscroll::domain::time::{Millis, Second};
@@ -11,46 +10,15 @@ use backscroll::sandbox::{Fault, On, Scripted};
 use backscroll::store::{Commit, Lease, Missing, NewAccount, PostgresStore, Store, StoreError, StreamId};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::bed::{BACKSCROLL, Bed, PATIENCE, wait_until};
+use crate::bed::{Bed, PATIENCE, wait_until};
 use crate::cluster;
+use crate::daemon::Daemon;
 use crate::postgres::Served;
 
-/// The real command, which dies with the test.
-struct Running(Child);
-
-impl Running {
-    fn start(bed: &Bed, args: &[&str]) -> Self {
-        let command = Command::new(BACKSCROLL)
-            .args(args)
-            .arg("--config")
-            .arg(bed.write_config())
-            .current_dir(bed.dir.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn();
-        Self(command.unwrap())
-    }
-
-    fn kill(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-
-    /// Ends it in order; answers with what it said.
-    fn end(&mut self) -> String {
-        Command::new("kill").arg("-TERM").arg(self.0.id().to_string()).status().unwrap();
-        let mut said = String::new();
-        self.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        self.0.wait().unwrap();
-        said
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Ends it in order; answers with what it said.
+fn end(daemon: &mut Daemon) -> String {
+    daemon.signal("-TERM");
+    daemon.end().1
 }
 
 #[test]
@@ -59,7 +27,7 @@ fn a_second_writer_of_a_file_is_refused_and_told_of_the_first() {
     bed.archives_the_truth();
     bed.script(Scripted { on: On::Any, fault: Some(Fault::Hang), times: 9999, ..Scripted::default() });
     let requests = bed.sandbox.rules().total.requests();
-    let mut first = Running::start(&bed, &["sync"]);
+    let mut first = Daemon::with(&bed, &["sync"]);
     let name = format!("process {} on ", first.0.id());
     wait_until("the first is at work", || bed.sandbox.rules().total.requests() > requests);
     assert!(fs::read_to_string(bed.path("archive.db.lock")).unwrap().starts_with(&name));
@@ -101,10 +69,10 @@ fn of_two_daemons_one_works_and_the_other_takes_over_when_it_is_killed() {
         ["--requests-per-second", "40", "--messages", "3000", "--topic-messages", "2000", "--ready-after", "20ms"];
     let served = shared(&flags);
     let edge = served.bed.edge();
-    let mut first = Running::start(&served.bed, &["run"]);
+    let mut first = Daemon::with(&served.bed, &["run"]);
     wait_until("the archive is made", || is_made(&served));
     wait_until("the first has both accounts", || served.number("SELECT count(held_by) FROM account") == 2);
-    let mut second = Running::start(&served.bed, &["run"]);
+    let mut second = Daemon::with(&served.bed, &["run"]);
     let has = |enough| served.number("SELECT count(*) FROM message") >= enough;
     wait_until("the first archives", || has(600));
     let owner = served.number("SELECT count(*) FROM account WHERE held_by LIKE 'process %' AND lease = 1");
@@ -115,7 +83,7 @@ fn of_two_daemons_one_works_and_the_other_takes_over_when_it_is_killed() {
     wait_until("the second takes over", || served.number("SELECT count(*) FROM account WHERE lease = 2") == 2);
     assert!(killed.elapsed() < PATIENCE / 6, "after {:?}", killed.elapsed());
     wait_until("it archives on", || has(900));
-    let said = second.end();
+    let said = end(&mut second);
     assert_eq!(said.matches("standing by").count(), 2, "{said}");
     assert_eq!(said.matches("taken over").count(), 2, "{said}");
     served.bed.sync().good();
@@ -126,16 +94,16 @@ fn of_two_daemons_one_works_and_the_other_takes_over_when_it_is_killed() {
 #[test]
 fn a_sync_beside_a_daemon_says_who_has_the_account() {
     let served = shared(&["--messages", "50", "--topic-messages", "0"]);
-    let mut daemon = Running::start(&served.bed, &["run"]);
+    let mut daemon = Daemon::with(&served.bed, &["run"]);
     wait_until("the archive is made", || is_made(&served));
     wait_until("the daemon has both accounts", || served.number("SELECT count(held_by) FROM account") == 2);
-    let mut beside = Running::start(&served.bed, &["sync"]);
+    let mut beside = Daemon::with(&served.bed, &["sync"]);
     let mut said = String::new();
     // It waits a while for the other to end.
     beside.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!(beside.0.wait().unwrap().code(), Some(1));
     assert!(said.contains(&format!("in the hands of another Backscroll: process {} on", daemon.0.id())), "{said}");
-    daemon.end();
+    end(&mut daemon);
 }
 
 /// Two stores, as two processes have them.
