@@ -8,10 +8,12 @@ pub mod agora;
 pub mod budget;
 pub mod clock;
 pub mod error;
+mod followed;
 pub mod http;
 pub mod web3mq;
 mod wire;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,13 +28,23 @@ use http::Http;
 
 /// One account at a provider.
 ///
-/// Streams are named by their position in [`Provider::streams`]. Every method may be called concurrently; the budget
+/// Streams are named by their position in [`Provider::streams`], which grows and never changes otherwise. Every method may be called concurrently; the budget
 /// orders the requests. All are cancel-safe: dropping a call costs at most the requests under way.
 #[async_trait]
 pub trait Provider: Send + Sync {
     fn account(&self) -> &Account;
 
-    fn streams(&self) -> &[Stream];
+    /// All streams, by position.
+    fn streams(&self) -> Vec<Arc<Stream>>;
+
+    /// The stream at a position.
+    fn stream(&self, position: usize) -> Arc<Stream>;
+
+    /// Where the stream is that the archive calls by this key, if it is followed.
+    fn position(&self, key: &str) -> Option<usize>;
+
+    /// Follows one more stream, in the position behind all others; false where it is followed already, or cannot be.
+    fn follow(&self, stream: &Stream) -> bool;
 
     /// Finds out how much the provider has in `range`, as cheaply as it can.
     async fn survey(&self, stream: usize, range: Window, target: u64) -> Result<Survey, ProviderError>;

@@ -21,6 +21,7 @@ mod sqlite;
 mod write;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -186,7 +187,7 @@ pub struct NewAccount<'a> {
     pub name: &'a str,
     pub provider: &'a str,
     /// Its streams; nothing: they stay as they are.
-    pub streams: Option<&'a [Stream]>,
+    pub streams: Option<&'a [Arc<Stream>]>,
     pub since: Option<Second>,
     pub horizon: Option<Second>,
 }

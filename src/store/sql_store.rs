@@ -99,7 +99,8 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         let since = account.since.map(|s| s.0);
         let first = account.since.or(account.horizon).unwrap_or(Second::EPOCH).0;
         let mut streams = Vec::new();
-        for Stream { key, scope } in account.streams.unwrap_or_default() {
+        for stream in account.streams.unwrap_or_default() {
+            let Stream { key, scope } = &**stream;
             let [sender, recipient, conversation] = ledger::parts(Some(scope));
             let args = [id.into(), key.into(), first.into(), since.into(), sender, recipient, conversation];
             let row = one::<DB>(&mut tx, WHAT, sql::REGISTER_STREAM, &args).await?;

@@ -169,8 +169,8 @@ impl AccountSync {
                 "this machine's clock is off; going by the provider's"
             );
         }
-        let streams = Some(self.provider.streams());
-        let known = self.store.register(&NewAccount { streams, ..new(self.horizon()) }).await?;
+        let streams = self.provider.streams();
+        let known = self.store.register(&NewAccount { streams: Some(&streams), ..new(self.horizon()) }).await?;
         let paused = known.pause.is_some();
         let settle = known.settle.map_or(account.settle, |known| known.max(account.settle));
         Ok(Ok(Place { account: known.account, streams: known.streams, well: HashSet::new(), settle, paused }))
@@ -347,7 +347,7 @@ impl AccountSync {
         failure: &ProviderError,
     ) -> Result<(), StoreError> {
         let id = place.streams[stream].0;
-        let (account, stream) = (&self.provider.account().name, &self.provider.streams()[stream].key);
+        let (account, stream) = (&self.provider.account().name, &self.provider.stream(stream).key);
         tracing::warn!(account, stream, error = %failure, hint = failure.hint(), "left for the next pass");
         place.well.remove(&id);
         let trouble = Trouble { error: failure.to_string(), hint: failure.hint().to_owned() };

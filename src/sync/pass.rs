@@ -230,7 +230,7 @@ impl<'a> Pass<'a> {
             let inside = messages.iter().filter(|known| window.contains(known.message.sent_at)).count() as u64;
             // The pages added up: what lies in the settled part is what the provider counted there.
             let provider_count = if window == job.range { provider_count } else { provider_count.map(|_| inside) };
-            let scope = self.account.provider.streams()[job.stream].scope.clone();
+            let scope = self.account.provider.stream(job.stream).scope.clone();
             match job.again {
                 None => Seal { window, scope, provider_count, doubt, replaces: false },
                 Some(Again { row, outside, .. }) => {
@@ -277,7 +277,7 @@ impl<'a> Pass<'a> {
 
     fn report(&self, job: Job, commit: &Commit, written: Written) {
         let account = &self.account.provider.account().name;
-        let stream = &self.account.provider.streams()[job.stream].key;
+        let stream = &self.account.provider.stream(job.stream).key;
         let window = commit.window;
         if let Some(doubt) = commit.seal.as_ref().and_then(|seal| seal.doubt.as_ref()) {
             tracing::warn!(account, stream, %window, doubt, "sealed as suspect");

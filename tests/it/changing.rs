@@ -25,7 +25,7 @@ const PAGE: u64 = 100;
 #[derive(Debug)]
 pub(crate) struct ChangingProvider {
     account: Account,
-    streams: Vec<Stream>,
+    stream: Arc<Stream>,
     http: Http,
     pub(crate) clock: Arc<StandingClock>,
     requests: AtomicU64,
@@ -96,7 +96,7 @@ impl ChangingProvider {
         };
         Self {
             account,
-            streams: vec![Stream { key: "destination=lobby".to_owned(), scope }],
+            stream: Arc::new(Stream { key: "destination=lobby".to_owned(), scope }),
             http: Http::new("shop", &url, 0.0, Arc::new(SystemClock)).expect("a client"),
             clock: Arc::new(StandingClock(AtomicI64::new(now.0))),
             requests: AtomicU64::new(0),
@@ -154,8 +154,20 @@ impl Provider for ChangingProvider {
         &self.account
     }
 
-    fn streams(&self) -> &[Stream] {
-        &self.streams
+    fn streams(&self) -> Vec<Arc<Stream>> {
+        vec![self.stream.clone()]
+    }
+
+    fn stream(&self, _: usize) -> Arc<Stream> {
+        self.stream.clone()
+    }
+
+    fn position(&self, key: &str) -> Option<usize> {
+        (self.stream.key == key).then_some(0)
+    }
+
+    fn follow(&self, _: &Stream) -> bool {
+        false
     }
 
     async fn survey(&self, _: usize, range: Window, target: u64) -> Result<Survey, ProviderError> {

@@ -11,6 +11,7 @@ mod readiness;
 mod wire;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,6 +22,7 @@ use tokio::time::{Instant, sleep};
 
 use super::budget::Turn;
 use super::error::ProviderError;
+use super::followed::Followed;
 use super::http::{Answer, Http, Request};
 use super::{Account, Counted, Fetched, Provider, Survey, pieces};
 use crate::domain::message::{Conversation, ConversationKind, Message, Unreadable};
@@ -64,7 +66,7 @@ pub struct Agora {
     credentials: Credentials,
     /// `https://api.agora.io/dev/v2/project/<appid>`: what `~` stands for.
     project: Url,
-    streams: Vec<Stream>,
+    streams: Followed<Stream>,
     /// What the configuration says of names whose messages do not say it themselves.
     kinds: HashMap<String, ConversationKind>,
     readiness: Readiness,
@@ -87,8 +89,12 @@ impl Agora {
         if let Ok(mut path) = project.path_segments_mut() {
             path.pop_if_empty().extend(["dev", "v2", "project", app_id]);
         }
+        let followed = Followed::nothing();
+        for stream in streams {
+            followed.add(stream.key.clone(), stream);
+        }
         let (readiness, bounds) = (Readiness::new(), tokio::sync::Mutex::new(Bounds::new()));
-        Self { account, http, credentials, project, streams, kinds, readiness, bounds }
+        Self { account, http, credentials, project, streams: followed, kinds, readiness, bounds }
     }
 
     /// Sends a request, and once more if the credentials were refused and new ones have been left for us.
@@ -268,25 +274,38 @@ impl Provider for Agora {
         &self.account
     }
 
-    fn streams(&self) -> &[Stream] {
-        &self.streams
+    fn streams(&self) -> Vec<Arc<Stream>> {
+        self.streams.all()
+    }
+
+    fn stream(&self, position: usize) -> Arc<Stream> {
+        self.streams.at(position)
+    }
+
+    fn position(&self, key: &str) -> Option<usize> {
+        self.streams.position(key)
+    }
+
+    fn follow(&self, stream: &Stream) -> bool {
+        self.streams.add(stream.key.clone(), stream.clone())
     }
 
     async fn survey(&self, stream: usize, range: Window, target: u64) -> Result<Survey, ProviderError> {
         let asked = Instant::now();
-        let count = self.count_between(&self.streams[stream], range.padded(MARGIN)).await?;
+        let stream = &self.streams.at(stream);
+        let count = self.count_between(stream, range.padded(MARGIN)).await?;
         if count == 0 {
             let as_of = self.http.clock().at(asked);
             return Ok(Survey::Done(Fetched { provider_count: Some(0), ..self.fetched(range, vec![], as_of, None) }));
         }
-        match self.cuts(&self.streams[stream], range, count, target).await? {
+        match self.cuts(stream, range, count, target).await? {
             cuts if cuts.is_empty() => Ok(Survey::Sized(count)),
             cuts => Ok(Survey::Split { count, cuts }),
         }
     }
 
     async fn fetch(&self, stream: usize, window: Window, expected: u64) -> Result<Fetched, ProviderError> {
-        let stream = &self.streams[stream];
+        let stream = &self.streams.at(stream);
         let padded = window.padded(MARGIN);
         let mut count = expected;
         let mut tries = 1;
@@ -309,7 +328,7 @@ impl Provider for Agora {
     }
 
     async fn count(&self, stream: usize, range: Window) -> Result<Counted, ProviderError> {
-        let stream = &self.streams[stream];
+        let stream = &self.streams.at(stream);
         let messages = self.count_between(stream, range).await?;
         // Of nothing nothing can be learned.
         if messages > 0 {
@@ -326,8 +345,8 @@ impl Provider for Agora {
     async fn check(&self) -> Result<(), ProviderError> {
         let now = self.now().second();
         let Some(window) = Window::new(now.minus(Duration::from_secs(1)), now) else { return Ok(()) };
-        let anyone = self::stream(None, Some("backscroll".to_owned()));
-        self.count_between(self.streams.first().unwrap_or(&anyone), window).await.map(|_| ())
+        let anyone = || Arc::new(self::stream(None, Some("backscroll".to_owned())));
+        self.count_between(&self.streams.first().unwrap_or_else(anyone), window).await.map(|_| ())
     }
 
     fn http(&self) -> &Http {

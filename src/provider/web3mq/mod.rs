@@ -7,6 +7,7 @@ mod positions;
 mod topic;
 mod wire;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use reqwest::{Method, Url};
 
 use super::budget::Turn;
 use super::error::ProviderError;
+use super::followed::Followed;
 use super::http::{Answer, BadClient, Http, Request};
 use super::{Account, Counted, Fetched, Provider, Survey, pieces};
 use crate::domain::message::{Conversation, ConversationKind, Message, Unreadable};
@@ -48,8 +50,7 @@ pub struct Web3mq {
     headers: HeaderMap,
     /// What is asked for a page, and no more than the provider has shown to serve.
     page_size: AtomicU64,
-    topics: Vec<Topic>,
-    streams: Vec<Stream>,
+    topics: Followed<Topic>,
 }
 
 /// How an account presents itself.
@@ -84,10 +85,13 @@ impl Web3mq {
                 headers.insert(name, value);
             }
         }
-        let streams = topics.iter().map(|topic| stream(&user, topic)).collect();
-        let topics = topics.into_iter().map(Topic::new).collect();
         let page_size = AtomicU64::new(u64::from(page_size.max(1)));
-        Ok(Self { account, http, base: base.clone(), user, key, headers, page_size, topics, streams })
+        let followed = Followed::nothing();
+        let account = Self { account, http, base: base.clone(), user, key, headers, page_size, topics: followed };
+        for topic in topics {
+            account.follow(&stream(&account.user, &topic));
+        }
+        Ok(account)
     }
 
     fn page_size(&self) -> u64 {
@@ -203,7 +207,7 @@ fn conversation(user: &str, topic: &str) -> Option<Conversation> {
 fn stream(user: &str, topic: &str) -> Stream {
     let conversation = conversation(user, topic).map(|conversation| conversation.name);
     let recipient = conversation.is_none().then(|| topic.to_owned());
-    Stream { key: format!("topic={topic}"), scope: Scope { conversation, recipient, sender: None } }
+    Stream { key: format!("{}{topic}", topic::KEY), scope: Scope { conversation, recipient, sender: None } }
 }
 
 /// What a topic id names, by its prefix.
@@ -221,12 +225,24 @@ impl Provider for Web3mq {
         &self.account
     }
 
-    fn streams(&self) -> &[Stream] {
-        &self.streams
+    fn streams(&self) -> Vec<Arc<Stream>> {
+        self.topics.all().into_iter().map(|topic| topic.stream.clone()).collect()
+    }
+
+    fn stream(&self, position: usize) -> Arc<Stream> {
+        self.topics.at(position).stream.clone()
+    }
+
+    fn position(&self, key: &str) -> Option<usize> {
+        self.topics.position(key)
+    }
+
+    fn follow(&self, stream: &Stream) -> bool {
+        Topic::of(stream).is_some_and(|topic| self.topics.add(stream.key.clone(), topic))
     }
 
     async fn survey(&self, stream: usize, range: Window, target: u64) -> Result<Survey, ProviderError> {
-        let topic = &self.topics[stream];
+        let topic = &self.topics.at(stream);
         topic.forget_older(MEMORY).await;
         let (span, seen, vantage) = topic.locate(self, range).await?;
         let as_of = self.http.clock().at(vantage);
@@ -247,7 +263,7 @@ impl Provider for Web3mq {
     }
 
     async fn fetch(&self, stream: usize, window: Window, _expected: u64) -> Result<Fetched, ProviderError> {
-        let topic = &self.topics[stream];
+        let topic = &self.topics.at(stream);
         for attempt in 1..=TRIES {
             topic.forget_older(MEMORY).await;
             let (span, _, vantage) = topic.locate(self, window).await?;
@@ -268,7 +284,7 @@ impl Provider for Web3mq {
     }
 
     async fn count(&self, stream: usize, range: Window) -> Result<Counted, ProviderError> {
-        let topic = &self.topics[stream];
+        let topic = &self.topics.at(stream);
         topic.forget_older(MEMORY).await;
         topic.confirm(self, MEMORY_OF_TOTAL).await?;
         let (span, ..) = topic.locate(self, range).await?;
@@ -276,11 +292,12 @@ impl Provider for Web3mq {
     }
 
     fn understand(&self, stream: usize, raw: &str) -> Result<Message, Unreadable> {
-        wire::message(raw).map(|sent| self.message(&self.topics[stream], sent))
+        wire::message(raw).map(|sent| self.message(&self.topics.at(stream), sent))
     }
 
     async fn check(&self) -> Result<(), ProviderError> {
-        let topic = self.topics.first().map_or(self.user.as_str(), |topic| &topic.name);
+        let first = self.topics.first();
+        let topic = first.as_ref().map_or(self.user.as_str(), |topic| &topic.name);
         match self.page(topic, 1, 1).await {
             // Signed by a clock that this very answer has shown to be wrong.
             Err(ProviderError::Refused { .. }) if self.skew().is_some() => self.page(topic, 1, 1).await.map(|_| ()),
