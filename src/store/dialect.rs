@@ -50,6 +50,11 @@ pub(super) trait Dialect: sqlx::Database {
     /// Reads what identifies the messages of a stream's window.
     const LINKS: Links;
 
+    /// Writes streams down as active, those that are known already like those that are not. Binds the account, from when
+    /// on the history of a new one is wanted, from when on that of every one is where that is said, and the streams: a
+    /// list of objects in JSON. Answers with number, key and the start of what is wanted, in any order.
+    const FOLLOW: &'static str;
+
     /// Whether several processes may share an archive, each with accounts of its own.
     const SHARED: bool;
 

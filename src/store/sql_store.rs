@@ -1,6 +1,7 @@
 //! The archive in a SQL database, whichever it is.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,8 +17,9 @@ use super::read::{self, Archived, Cursor};
 use super::sqlite::WriteLock;
 use super::{
     AccountId, Commit, Held, HeldId, NewAccount, Pause, Registered, RunId, Sealed, Stamp, Standing, Store, StoreError,
-    StreamId, StreamStatus, Tally, Trouble, Unread, Written, again, seal, sql, write,
+    StreamId, StreamStatus, Tally, Trouble, Unread, Written, again, discovery, seal, sql, write,
 };
+use crate::domain::party::Party;
 use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
@@ -93,21 +95,42 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         let row = one::<DB>(&mut tx, WHAT, sql::REGISTER_ACCOUNT, &args).await?;
         let id = int::<DB>(&row, "id")?;
         let pause = pause_of::<DB>(&row)?;
-        if account.streams.is_some() {
-            DB::execute(&mut tx, sql::DEACTIVATE_STREAMS, &[id.into()]).await.map_err(StoreError::at(WHAT))?;
-        }
-        let since = account.since.map(|s| s.0);
-        let first = account.since.or(account.horizon).unwrap_or(Second::EPOCH).0;
         let mut streams = Vec::new();
-        for stream in account.streams.unwrap_or_default() {
-            let Stream { key, scope } = &**stream;
-            let [sender, recipient, conversation] = ledger::parts(Some(scope));
-            let args = [id.into(), key.into(), first.into(), since.into(), sender, recipient, conversation];
-            let row = one::<DB>(&mut tx, WHAT, sql::REGISTER_STREAM, &args).await?;
-            streams.push((StreamId(int::<DB>(&row, "id")?), Second(int::<DB>(&row, "wanted_from_s")?)));
+        if let Some(listed) = account.streams {
+            DB::execute(&mut tx, sql::DEACTIVATE_STREAMS, &[id.into()]).await.map_err(StoreError::at(WHAT))?;
+            let first = account.since.or(account.horizon).unwrap_or(Second::EPOCH);
+            streams = discovery::follow::<DB>(&mut tx, id, listed, first, account.since).await?;
         }
         tx.commit().await.map_err(StoreError::at(WHAT))?;
         Ok(Registered { account: AccountId(id), streams, pause, settle: settle_of::<DB>(&row)? })
+    }
+
+    async fn follow(
+        &self,
+        account: AccountId,
+        streams: &[Arc<Stream>],
+        from: Second,
+    ) -> Result<Vec<StreamId>, StoreError> {
+        const WHAT: &str = "follow";
+        let mut tx = self.begin(WHAT).await?;
+        let known = discovery::follow::<DB>(&mut tx, account.0, streams, from, Some(from)).await?;
+        tx.commit().await.map_err(StoreError::at(WHAT))?;
+        Ok(known.into_iter().map(|(id, _)| id).collect())
+    }
+
+    async fn discovered(&self, account: AccountId) -> Result<Vec<Stream>, StoreError> {
+        let mut connection = self.reader("discovered").await?;
+        discovery::discovered::<DB>(&mut connection, account).await
+    }
+
+    async fn parties(&self, account: AccountId) -> Result<Vec<Party<'static>>, StoreError> {
+        let mut connection = self.reader("parties").await?;
+        discovery::parties::<DB>(&mut connection, account).await
+    }
+
+    async fn unlisted(&self, account: AccountId, trouble: Option<&Trouble>) -> Result<(), StoreError> {
+        let (error, hint) = (trouble.map(|t| t.error.as_str()), trouble.map(|t| t.hint.as_str()));
+        self.execute("unlisted", sql::UNLISTED, &[account.0.into(), error.into(), hint.into()]).await
     }
 
     async fn lease(&self, account: AccountId, holder: &str) -> Result<Lease, StoreError> {
@@ -321,7 +344,6 @@ fn status_of<DB: Dialect>(row: &DB::Row, runs: &Runs) -> Result<StreamStatus, St
     let horizon = maybe_int::<DB>(row, "horizon_s")?.map_or(from, Second);
     let missing =
         |part: Option<Window>| part.map_or(0, |part| runs.missing_from(part).into_iter().map(Window::seconds).sum());
-    let hint = text::<DB>(row, "hint")?.unwrap_or_default();
     // What is lost behind the horizon does not make the rest any less complete.
     let start = from.max(horizon);
     let watermark = runs.watermark(start);
@@ -336,10 +358,17 @@ fn status_of<DB: Dialect>(row: &DB::Row, runs: &Runs) -> Result<StreamStatus, St
         quarantined: count("quarantined")?,
         missing_seconds: missing(Window::new(from.max(horizon), settled)),
         lost_seconds: missing(Window::new(from, horizon.min(settled))),
-        trouble: text::<DB>(row, "error")?.map(|error| Trouble { error, hint }),
+        trouble: trouble_of::<DB>(row, ["error", "hint"])?,
+        unlisted: trouble_of::<DB>(row, ["unlisted_error", "unlisted_hint"])?,
+        discovered: int::<DB>(row, "discovered")? == 1,
         pause: pause_of::<DB>(row)?,
         settle: settle_of::<DB>(row)?,
     })
+}
+
+fn trouble_of<DB: Dialect>(row: &DB::Row, [error, hint]: [&'static str; 2]) -> Result<Option<Trouble>, StoreError> {
+    let hint = text::<DB>(row, hint)?.unwrap_or_default();
+    Ok(text::<DB>(row, error)?.map(|error| Trouble { error, hint }))
 }
 
 fn settle_of<DB: Dialect>(row: &DB::Row) -> Result<Option<Duration>, StoreError> {

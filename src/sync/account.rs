@@ -4,8 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::discovery::{Found, read};
 use super::pass::{Done, Pass};
 use super::planner::{Edges, Plan};
 use super::progress::Progress;
@@ -47,6 +49,12 @@ pub struct AccountSync {
     pub(super) compared: usize,
     /// Up to when messages were refreshed.
     pub(super) refreshed: Option<Second>,
+    /// What was found and is followed from the next pass on.
+    pub(super) found: Found,
+    /// When the provider was last asked for its lists.
+    pub(super) listed: Option<Instant>,
+    /// Whether they could not be had.
+    pub(super) unlisted: bool,
     /// The mean size of payloads seen lately, in bytes.
     pub(super) payload_size: u64,
 }
@@ -90,6 +98,9 @@ impl AccountSync {
             place: None,
             compared,
             refreshed: None,
+            found: Found::new(),
+            listed: None,
+            unlisted: false,
             payload_size: 0,
         }
     }
@@ -169,10 +180,12 @@ impl AccountSync {
                 "this machine's clock is off; going by the provider's"
             );
         }
+        self.recall(known.account).await?;
         let streams = self.provider.streams();
         let known = self.store.register(&NewAccount { streams: Some(&streams), ..new(self.horizon()) }).await?;
         let paused = known.pause.is_some();
         let settle = known.settle.map_or(account.settle, |known| known.max(account.settle));
+        self.look_up(known.account).await?;
         Ok(Ok(Place { account: known.account, streams: known.streams, well: HashSet::new(), settle, paused }))
     }
 
@@ -216,13 +229,21 @@ impl AccountSync {
         let bounds = purpose.bounds();
         let run = self.store.begin_run(place.account, purpose.why(), self.clock.now()).await?;
         let edges = self.edges(place, bounds);
+        self.follow_found(place, edges).await?;
         // Before anything is fetched: should this pass not come to its end, the archive knows what is missing.
         self.store.stands(place.account, self.standing(place, edges)).await?;
-        let Done { mut tally, failure, stragglers } = match purpose {
-            Purpose::Sync(_) => self.sync(place, edges, bounds, stop).await?,
-            Purpose::Reconcile => self.reconcile(place, edges, stop).await?,
-            Purpose::Refresh => self.refresh(place, edges, stop).await?,
+        let listing = if let Purpose::Sync(_) = purpose { self.listing(place) } else { None };
+        let pass = async {
+            match purpose {
+                Purpose::Sync(_) => self.sync(place, edges, bounds, stop).await,
+                Purpose::Reconcile => self.reconcile(place, edges, stop).await,
+                Purpose::Refresh => self.refresh(place, edges, stop).await,
+            }
         };
+        let (done, listed) = tokio::join!(pass, read(listing, stop));
+        let Done { mut tally, failure, stragglers, found } = done?;
+        self.found.extend(found);
+        self.note_lists(listed?);
         tally.requests = self.provider.requests() - requests_before;
         match &failure {
             Some(failure) => {
@@ -234,7 +255,7 @@ impl AccountSync {
         self.note_stragglers(place, stragglers).await?;
         let missing = self.missing(place, edges, bounds).await?;
         self.store.end_run(run, &tally, self.clock.now()).await?;
-        Ok(self.report(tally, missing, failure))
+        Ok(PassReport { found: self.found.len() as u64, ..self.report(tally, missing, failure) })
     }
 
     /// Fetches what is missing.
@@ -364,6 +385,7 @@ impl AccountSync {
     }
 
     fn report(&self, tally: Tally, missing_seconds: u64, failure: Option<ProviderError>) -> PassReport {
-        PassReport { account: self.provider.account().name.clone(), tally, missing_seconds, failure }
+        let account = self.provider.account().name.clone();
+        PassReport { account, tally, missing_seconds, found: 0, unlisted: self.unlisted, failure }
     }
 }

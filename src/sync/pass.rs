@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::account::{AccountSync, Place};
+use super::discovery::{Found, look_at};
 use super::planner::{Again, Job, Plan};
 use super::{GRACE, IN_FLIGHT, PASS, REREAD, TARGET, TARGET_BYTES};
 use crate::domain::identity::{Identified, identify};
@@ -55,6 +56,8 @@ pub(super) struct Pass<'a> {
     known: Known,
     /// Messages that came so soon after their window was sealed that it was sealed too early.
     stragglers: u64,
+    /// Streams that messages of this pass lead to.
+    found: Found,
 }
 
 /// When the messages were sent that the archive holds of a stretch that is read again, by stream and row.
@@ -65,6 +68,7 @@ pub(super) struct Done {
     pub(super) tally: Tally,
     pub(super) failure: Option<ProviderError>,
     pub(super) stragglers: u64,
+    pub(super) found: Found,
 }
 
 impl<'a> Pass<'a> {
@@ -82,6 +86,7 @@ impl<'a> Pass<'a> {
             ill: HashSet::new(),
             known: Known::default(),
             stragglers: 0,
+            found: Found::new(),
         }
     }
 
@@ -118,7 +123,8 @@ impl<'a> Pass<'a> {
                 }
             }
             if working.is_empty() && committing.is_empty() {
-                return Ok(Done { tally: self.tally, failure: self.failure, stragglers: self.stragglers });
+                let Self { tally, failure, stragglers, found, .. } = self;
+                return Ok(Done { tally, failure, stragglers, found });
             }
             tokio::select! {
                 Some(worked) = working.join_next() => {
@@ -266,6 +272,7 @@ impl<'a> Pass<'a> {
             self.tally.new += written.new;
             self.tally.changed += written.changed;
             self.tally.windows += u64::from(commit.seal.is_some());
+            look_at(&*self.account.provider, &commit.messages, &mut self.found);
             self.account.progress.committed(commit.messages.len() as u64, written.new);
             self.report(job, &commit, written);
             if !self.ill.contains(&job.stream) {

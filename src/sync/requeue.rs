@@ -25,6 +25,11 @@ pub async fn requeue(provider: &dyn Provider, store: &dyn Store, now: Millis) ->
     let name = &provider.account().name;
     let known = NewAccount { name, provider: provider.account().provider, streams: None, since: None, horizon: None };
     let account = store.register(&known).await?.account;
+    if provider.account().discovers {
+        for stream in store.discovered(account).await? {
+            provider.follow(&stream);
+        }
+    }
     let mut requeued = Requeued::default();
     let mut after = HeldId::default();
     loop {

@@ -93,10 +93,11 @@ impl ChangingProvider {
             retention,
             since: None,
             refresh_for: Some(Duration::from_hours(24)),
+            discovers: false,
         };
         Self {
             account,
-            stream: Arc::new(Stream { key: "destination=lobby".to_owned(), scope }),
+            stream: Arc::new(Stream { key: "destination=lobby".to_owned(), scope, discovered: false }),
             http: Http::new("shop", &url, 0.0, Arc::new(SystemClock)).expect("a client"),
             clock: Arc::new(StandingClock(AtomicI64::new(now.0))),
             requests: AtomicU64::new(0),

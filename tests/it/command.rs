@@ -61,7 +61,7 @@ fn help_lists_every_command() {
 #[test]
 fn status_says_how_each_stream_is() {
     let bed = Bed::new(&FEW);
-    bed.run(&["migrate"]).good().says("archive.db is at schema 5");
+    bed.run(&["migrate"]).good().says("archive.db is at schema 6");
     bed.run(&["status"]).good().says("knows no stream yet");
     bed.sync().good();
     let table = bed.run(&["status"]).good();

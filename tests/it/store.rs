@@ -144,7 +144,7 @@ async fn open(path: &Path) -> SqliteStore {
 }
 
 async fn register(store: &dyn Store, streams: &[&str], since: Option<i64>, horizon: Option<i64>) -> Registered {
-    let stream = |&key: &&str| Arc::new(Stream { key: key.to_owned(), scope: scope(key) });
+    let stream = |&key: &&str| Arc::new(Stream { key: key.to_owned(), scope: scope(key), discovered: false });
     let streams: Vec<Arc<Stream>> = streams.iter().map(stream).collect();
     let (since, horizon) = (since.map(Second), horizon.map(Second));
     let account = NewAccount { name: "shop", provider: "agora", streams: Some(&streams), since, horizon };

@@ -41,8 +41,10 @@ pub(super) fn sender(number: usize) -> String {
 /// The streams that follow the conversations, and others that bring the same messages again.
 pub(super) fn streams() -> Vec<Arc<Stream>> {
     let streams = |prefix: &'static str| {
-        (0..CONVERSATIONS)
-            .map(move |n| Arc::new(Stream { key: format!("{prefix}={}", conversation(n)), scope: scope(n) }))
+        (0..CONVERSATIONS).map(move |n| {
+            let key = format!("{prefix}={}", conversation(n));
+            Arc::new(Stream { key, scope: scope(n), discovered: false })
+        })
     };
     streams("destination").chain(streams("again")).collect()
 }

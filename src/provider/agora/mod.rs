@@ -3,6 +3,9 @@
 mod auth;
 mod bounds;
 mod counting;
+mod discovery;
+mod events;
+mod filter;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod location;
@@ -24,13 +27,17 @@ use super::budget::Turn;
 use super::error::ProviderError;
 use super::followed::Followed;
 use super::http::{Answer, Http, Request};
-use super::{Account, Counted, Fetched, Provider, Survey, pieces};
+use super::{Account, Counted, Fetched, Listed, Lists, Provider, Survey, pieces};
 use crate::domain::message::{Conversation, ConversationKind, Message, Unreadable};
-use crate::domain::stream::{Scope, Stream};
+use crate::domain::party::Party;
+use crate::domain::stream::Stream;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 pub use auth::{Credentials, Token};
 use bounds::Bounds;
+pub use discovery::Discovery;
+use discovery::Familiar;
+pub use filter::stream;
 use readiness::Readiness;
 use wire::{Filter, Item, Query, Reading, Sent, Time};
 
@@ -49,15 +56,6 @@ const MARGIN: Duration = Duration::from_secs(1);
 /// Pages of one window under way at once.
 const PAGES_AT_ONCE: usize = 24;
 
-/// The stream of a filter of the history API, by the name that the archive has for it: `source=alice&destination=bob`.
-/// At least one of the two is given.
-pub fn stream(source: Option<String>, destination: Option<String>) -> Stream {
-    let part = |name: &str, value: &Option<String>| value.as_ref().map(|v| format!("{name}={v}"));
-    let parts = [part("source", &source), part("destination", &destination)];
-    let key = parts.into_iter().flatten().collect::<Vec<_>>().join("&");
-    Stream { key, scope: Scope { sender: source, recipient: destination, conversation: None } }
-}
-
 /// An Agora project.
 #[derive(Debug)]
 pub struct Agora {
@@ -67,6 +65,8 @@ pub struct Agora {
     /// `https://api.agora.io/dev/v2/project/<appid>`: what `~` stands for.
     project: Url,
     streams: Followed<Stream>,
+    discovery: Option<Discovery>,
+    familiar: Familiar,
     /// What the configuration says of names whose messages do not say it themselves.
     kinds: HashMap<String, ConversationKind>,
     readiness: Readiness,
@@ -94,7 +94,23 @@ impl Agora {
             followed.add(stream.key.clone(), stream);
         }
         let (readiness, bounds) = (Readiness::new(), tokio::sync::Mutex::new(Bounds::new()));
-        Self { account, http, credentials, project, streams: followed, kinds, readiness, bounds }
+        Self {
+            account,
+            http,
+            credentials,
+            project,
+            streams: followed,
+            discovery: None,
+            familiar: Familiar::default(),
+            kinds,
+            readiness,
+            bounds,
+        }
+    }
+
+    /// Which also follows what is not listed, in this way.
+    pub fn discovering(self, discovery: Option<Discovery>) -> Self {
+        Self { discovery, ..self }
     }
 
     /// Sends a request, and once more if the credentials were refused and new ones have been left for us.
@@ -286,6 +302,18 @@ impl Provider for Agora {
         self.streams.position(key)
     }
 
+    fn unfollowed(&self, party: &Party<'_>) -> Vec<Stream> {
+        self.leads(party)
+    }
+
+    fn lists(&self) -> Lists {
+        self.feeds()
+    }
+
+    async fn list(&self, list: usize) -> Listed {
+        self.feed(list).await
+    }
+
     fn follow(&self, stream: &Stream) -> bool {
         self.streams.add(stream.key.clone(), stream.clone())
     }
@@ -354,18 +382,6 @@ impl Provider for Agora {
     }
 }
 
-/// Adds a parameter, percent-encoded; nothing where there is no value. A space is `%20`: the form encoding's `+`
-/// would be taken for a plus sign by a server that decodes by the letter.
-fn append(url: &mut Url, name: &str, value: Option<&str>) {
-    let Some(value) = value else { return };
-    let value = percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC);
-    let query = match url.query() {
-        Some(query) => format!("{query}&{name}={value}"),
-        None => format!("{name}={value}"),
-    };
-    url.set_query(Some(&query));
-}
-
 /// What a successful answer holds, or nothing where it is not ready yet.
 fn ready<T>(what: &'static str, answer: &Answer, read: fn(&[u8]) -> Reading<T>) -> Result<Option<T>, ProviderError> {
     if !answer.status.is_success() {
@@ -377,8 +393,4 @@ fn ready<T>(what: &'static str, answer: &Answer, read: fn(&[u8]) -> Reading<T>) 
         Reading::Failed { code, said } => Err(ProviderError::Failed { what, code, said }),
         Reading::Fault(fault) => Err(ProviderError::Malformed { what, fault }),
     }
-}
-
-fn never_ready(what: &'static str) -> ProviderError {
-    ProviderError::Malformed { what, fault: format!("still in progress after {POLLS} polls") }
 }

@@ -3,6 +3,7 @@
 mod auth;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod lists;
 mod positions;
 mod topic;
 mod wire;
@@ -19,14 +20,14 @@ use super::budget::Turn;
 use super::error::ProviderError;
 use super::followed::Followed;
 use super::http::{Answer, BadClient, Http, Request};
-use super::{Account, Counted, Fetched, Provider, Survey, pieces};
+use super::{Account, Counted, Fetched, Listed, Lists, Provider, Survey, pieces};
 use crate::domain::message::{Conversation, ConversationKind, Message, Unreadable};
 use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 pub use auth::Key;
 use topic::{Reading, Span, Topic};
-use wire::{NoPage, Page, Row, Sent};
+use wire::{Page, Row, Sent};
 
 const PUBLIC_KEY: HeaderName = HeaderName::from_static("web3mq-request-pubkey");
 const DID_KEY: HeaderName = HeaderName::from_static("didkey");
@@ -112,17 +113,26 @@ impl Web3mq {
 
     /// A page of a topic, newest first, signed afresh for every try.
     async fn page(&self, topic: &str, page: u64, size: u64) -> Result<Page, ProviderError> {
-        const WHAT: &str = "history";
+        let url = |at| wire::history_url(&self.base, &self.key, &self.user, topic, at, page, size);
+        self.ask("history", url, |answer| self.understood(topic, answer)).await
+    }
+
+    /// Asks, signed afresh for every try, until there is an answer that can be read.
+    async fn ask<T>(
+        &self,
+        what: &'static str,
+        url: impl Fn(Millis) -> Url,
+        read: impl Fn(&Answer) -> Result<T, ProviderError>,
+    ) -> Result<T, ProviderError> {
         let signed = || {
-            let at = self.http.clock().unique_now();
-            let url = wire::history_url(&self.base, &self.key, &self.user, topic, at, page, size);
+            let url = url(self.http.clock().unique_now());
             Ok(Request { method: Method::GET, url, headers: self.headers.clone(), body: None })
         };
         let mut patience = self.http.patience();
         loop {
-            let answer = self.http.send(WHAT, Turn::Begin, signed).await;
-            match answer.and_then(|answer| self.understood(topic, &answer)) {
-                Ok(page) => return Ok(page),
+            let answer = self.http.send(what, Turn::Begin, signed).await;
+            match answer.and_then(|answer| read(&answer)) {
+                Ok(read) => return Ok(read),
                 Err(error) => patience.bear(error).await?,
             }
         }
@@ -134,14 +144,20 @@ impl Web3mq {
         if !answer.status.is_success() {
             return Err(answer.refused(WHAT));
         }
-        let malformed = |fault| ProviderError::Malformed { what: WHAT, fault };
-        match wire::page(&answer.body) {
-            Ok(page) if page.rows.iter().flatten().all(|sent| self.belongs(topic, sent)) => Ok(page),
-            Ok(_) => Err(malformed("the answer holds messages of another topic".to_owned())),
-            Err(NoPage::Refused { code, said }) => {
-                Err(ProviderError::Failed { what: WHAT, code: format!("code {code}"), said })
+        match wire::page(&answer.body).map_err(|no_page| no_page.error(WHAT))? {
+            page if page.rows.iter().all(|row| self.may_belong(topic, row)) => Ok(page),
+            _ => {
+                let fault = "the answer holds what was not asked for".to_owned();
+                Err(ProviderError::Malformed { what: WHAT, fault })
             }
-            Err(NoPage::Fault(fault)) => Err(malformed(fault)),
+        }
+    }
+
+    /// Whether a topic's page may hold this row, understood or not.
+    fn may_belong(&self, topic: &str, row: &Row) -> bool {
+        match row {
+            Ok(sent) => self.belongs(topic, sent),
+            Err(unreadable) => !lists::is_entry(&unreadable.raw),
         }
     }
 
@@ -207,7 +223,11 @@ fn conversation(user: &str, topic: &str) -> Option<Conversation> {
 fn stream(user: &str, topic: &str) -> Stream {
     let conversation = conversation(user, topic).map(|conversation| conversation.name);
     let recipient = conversation.is_none().then(|| topic.to_owned());
-    Stream { key: format!("{}{topic}", topic::KEY), scope: Scope { conversation, recipient, sender: None } }
+    Stream {
+        key: format!("{}{topic}", topic::KEY),
+        scope: Scope { conversation, recipient, sender: None },
+        discovered: false,
+    }
 }
 
 /// What a topic id names, by its prefix.
@@ -235,6 +255,14 @@ impl Provider for Web3mq {
 
     fn position(&self, key: &str) -> Option<usize> {
         self.topics.position(key)
+    }
+
+    fn lists(&self) -> Lists {
+        self.conversations()
+    }
+
+    async fn list(&self, list: usize) -> Listed {
+        self.conversations_on(list).await
     }
 
     fn follow(&self, stream: &Stream) -> bool {

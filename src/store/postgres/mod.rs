@@ -96,6 +96,7 @@ impl Dialect for Postgres {
     const MESSAGES: &'static str = sql::MESSAGES;
     const COUNT_BY_RECIPIENT: &'static str = sql::COUNT_BY_RECIPIENT;
     const LINKS: Links = links!("uuid_send(m.hash)");
+    const FOLLOW: &'static str = sql::FOLLOW;
     const SHARED: bool = true;
 
     async fn lock(connection: &mut PgConnection, account: i64) -> Driver<bool> {

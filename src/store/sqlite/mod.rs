@@ -109,6 +109,7 @@ impl Dialect for Sqlite {
     const MESSAGES: &'static str = bulk::MESSAGES;
     const COUNT_BY_RECIPIENT: &'static str = bulk::COUNT_BY_RECIPIENT;
     const LINKS: Links = links!("m.hash");
+    const FOLLOW: &'static str = bulk::FOLLOW;
     /// Whoever writes has locked the file.
     const SHARED: bool = false;
 
