@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::PASS;
 use super::account::{AccountSync, Place};
 use super::planner::Edges;
 use crate::domain::identity::Identified;
@@ -20,8 +21,8 @@ use crate::domain::time::{Millis, Second};
 use crate::provider::{Account, Listed, Provider, ProviderError};
 use crate::store::{AccountId, Store, StoreError, Trouble};
 
-/// So long a list may take: the pass beside which it is read waits for it.
-const LISTING: Duration = Duration::from_secs(20);
+/// So long all lists together may take, as long as the pass beside which they are read.
+const LISTING: Duration = PASS;
 /// Requests for one list, where it is told piece by piece.
 const PIECES: u32 = 16;
 /// So many found streams are named in the log at once.
@@ -147,10 +148,11 @@ impl Listing {
     async fn read(self, stop: &CancellationToken) -> Result<Read, StoreError> {
         let mut read = Read::default();
         let mut trouble = None;
+        let time_up = Instant::now() + LISTING;
         for list in 0..self.provider.lists().count {
             for _ in 0..PIECES {
                 let Listed { streams, goes_on, failure } = tokio::select! {
-                    listed = timeout(LISTING, self.provider.list(list)) => listed.unwrap_or_else(|_| too_slow()),
+                    listed = timeout_at(time_up, self.provider.list(list)) => listed.unwrap_or_else(|_| too_slow()),
                     () = stop.cancelled() => return Ok(read),
                 };
                 read.found.extend(self.write_down(streams).await?);
@@ -181,7 +183,7 @@ impl Listing {
 }
 
 fn too_slow() -> Listed {
-    let cause = format!("no answer within {} s", LISTING.as_secs());
-    let failure = Some(ProviderError::Unreachable { what: "list", cause, tries: 1 });
+    let cause = format!("the lists are not read within {} s", LISTING.as_secs());
+    let failure = Some(ProviderError::Unreachable { what: "lists", cause, tries: 1 });
     Listed { failure, ..Listed::default() }
 }

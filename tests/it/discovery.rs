@@ -52,6 +52,7 @@ fn from_one_channel_all_that_is_said_is_found() {
     }
     assert!(!found.iter().any(|(stream, _)| stream.starts_with("source=lobby")), "a channel says nothing");
     bed.run(&["status"]).good().says("destination=alice *").says("* discovered");
+    assert_eq!(bed.number("SELECT count(*) FROM gaps WHERE lost AND stream <> 'destination=lobby'"), 0);
     bed.run(&["verify", "--remote"]).good();
 
     // A later process follows the same, and finds nothing.
@@ -273,4 +274,12 @@ fn all_is_found_however_answers_go_wrong() {
     }
     bed.assert_equal_to_truth(edge);
     assert!(bed.sandbox.rules().faults.keys().any(|fault| *fault == Fault::Other));
+}
+
+#[test]
+fn a_list_that_hangs_is_asked_for_again_and_holds_nothing_up() {
+    let bed = web3mq(&["--topic-messages", "60"]).with("discover = true", "timeout = \"2s\"\ndiscover = true");
+    bed.script(Scripted { on: On::List, fault: Some(Fault::Hang), ..Scripted::default() });
+    bed.archives_the_truth();
+    assert_eq!(bed.sandbox.rules().total.list, 5, "and the one list that knows no end a second time");
 }

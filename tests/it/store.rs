@@ -53,6 +53,7 @@ macro_rules! on_every_database {
 }
 
 mod again;
+mod discovery;
 mod ledger;
 
 on_every_database! {

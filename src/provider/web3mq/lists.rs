@@ -11,6 +11,7 @@ use super::wire::{self, NoPage};
 use super::{Web3mq, stream};
 use crate::domain::message::name_fault;
 use crate::domain::stream::Stream;
+use crate::provider::budget::Turn;
 use crate::provider::error::ProviderError;
 use crate::provider::http::Answer;
 use crate::provider::wire::reason;
@@ -45,7 +46,8 @@ impl Web3mq {
         let size = self.page_size();
         for page in 1..=PAGES {
             let url = |at| wire::list_url(&self.base, list, &self.key, &self.user, at, page, size);
-            let Page { ids, total } = self.ask(list, url, |answer| page_of(list, answer)).await?;
+            // Its few requests go first: they are made one by one, and a backfill has hundreds waiting.
+            let Page { ids, total } = self.ask(list, Turn::Finish, url, |answer| page_of(list, answer)).await?;
             let before = seen.len();
             seen.extend(ids);
             let is_all = total.is_some_and(|total| seen.len() as u64 >= total);

@@ -114,13 +114,14 @@ impl Web3mq {
     /// A page of a topic, newest first, signed afresh for every try.
     async fn page(&self, topic: &str, page: u64, size: u64) -> Result<Page, ProviderError> {
         let url = |at| wire::history_url(&self.base, &self.key, &self.user, topic, at, page, size);
-        self.ask("history", url, |answer| self.understood(topic, answer)).await
+        self.ask("history", Turn::Begin, url, |answer| self.understood(topic, answer)).await
     }
 
     /// Asks, signed afresh for every try, until there is an answer that can be read.
     async fn ask<T>(
         &self,
         what: &'static str,
+        turn: Turn,
         url: impl Fn(Millis) -> Url,
         read: impl Fn(&Answer) -> Result<T, ProviderError>,
     ) -> Result<T, ProviderError> {
@@ -130,7 +131,7 @@ impl Web3mq {
         };
         let mut patience = self.http.patience();
         loop {
-            let answer = self.http.send(what, Turn::Begin, signed).await;
+            let answer = self.http.send(what, turn, signed).await;
             match answer.and_then(|answer| read(&answer)) {
                 Ok(read) => return Ok(read),
                 Err(error) => patience.bear(error).await?,

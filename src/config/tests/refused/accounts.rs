@@ -155,7 +155,7 @@ fn what_discover_can_be_depends_on_the_provider() {
 fn who_appears_in_messages_is_found_only_where_there_are_messages() {
     assert_eq!(
         agora("streams", "discover = true"),
-        "2:1: this account follows no stream: make `streams` a list with at least one stream, like [ { destination = \"lobby\" } ]"
+        "1:1: this account follows no stream: make `streams` a list with at least one stream, like [ { destination = \"lobby\" } ]"
     );
 }
 
