@@ -5,6 +5,7 @@
 //! same method.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::StoreError;
 use super::rows::{Familiar, Key, Mutable, Row};
@@ -49,6 +50,9 @@ pub(super) trait Dialect: sqlx::Database {
 
     /// Reads what identifies the messages of a stream's window.
     const LINKS: Links;
+
+    /// The bytes that the archive takes on disk.
+    const BYTES: &'static str;
 
     /// Whether several processes may share an archive, each with accounts of its own.
     const SHARED: bool;
@@ -199,6 +203,11 @@ pub(super) fn int<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<i6
 
 pub(super) fn maybe_int<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<Option<i64>, StoreError> {
     DB::int(row, column).map_err(StoreError::at(column))
+}
+
+/// A length of time in whole seconds.
+pub(super) fn seconds<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<Option<Duration>, StoreError> {
+    Ok(maybe_int::<DB>(row, column)?.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs))
 }
 
 pub(super) fn text<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<Option<String>, StoreError> {

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::pass::{Done, Pass};
 use super::planner::{Edges, Plan};
-use super::progress::Progress;
+use super::progress::Course;
 use super::{Bounds, PARKED, PassReport, Purpose};
 use crate::domain::clock::Clock;
 use crate::domain::time::{Millis, Second};
@@ -30,12 +30,22 @@ const STRAGGLERS: u64 = 3;
 /// pass, and what comes even later is found by counting.
 const WIDEST: u32 = 8;
 
+/// The provider's retention edge, where it has one.
+pub(super) fn horizon(provider: &dyn Provider) -> Option<Second> {
+    Some(provider.now().second().minus(kept(provider.account().retention?)))
+}
+
+/// How long what a provider keeps for so long is to be had, as far as its clock is known.
+pub(super) fn kept(retention: Duration) -> Duration {
+    retention + Duration::from_secs(CLOCK_DOUBT_S.unsigned_abs())
+}
+
 /// An account, its provider and its place in the archive.
 pub struct AccountSync {
     pub(super) provider: Arc<dyn Provider>,
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) progress: Arc<Progress>,
+    pub(super) progress: Arc<Course>,
     /// What others are told who ask for the account meanwhile.
     holder: Arc<str>,
     /// Whether another process was found to work on it.
@@ -76,10 +86,10 @@ impl AccountSync {
         provider: Arc<dyn Provider>,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
-        progress: Arc<Progress>,
         holder: Arc<str>,
     ) -> Self {
         let compared = fastrand::usize(..=u16::MAX as usize);
+        let progress = Arc::new(Course::new(provider.clone()));
         Self {
             provider,
             store,
@@ -260,8 +270,7 @@ impl AccountSync {
 
     /// The provider's retention edge, where it has one.
     pub(super) fn horizon(&self) -> Option<Second> {
-        let retention = self.provider.account().retention?;
-        Some(self.provider.now().second().minus(retention).plus(-CLOCK_DOUBT_S))
+        horizon(&*self.provider)
     }
 
     pub(super) fn edges(&self, place: &Place, bounds: Bounds) -> Edges {
@@ -283,7 +292,8 @@ impl AccountSync {
         let now = self.provider.now().second();
         let settled = edges.settled.min(now.minus(place.settle)).plus(-CLOCK_DOUBT_S);
         let horizon = edges.horizon.map(|horizon| horizon.min(now));
-        Standing { horizon, settled, wanted_to: edges.wanted_to.min(now) }
+        let retention = self.provider.account().retention;
+        Standing { horizon, settled, wanted_to: edges.wanted_to.min(now), retention }
     }
 
     /// How many seconds of wanted history should be sealed by now and are not.

@@ -11,9 +11,12 @@
 
 mod account;
 mod again;
+pub mod estimate;
 mod evidence;
+pub mod forecast;
 mod pass;
 pub mod planner;
+pub mod preview;
 pub mod progress;
 pub mod reconcile;
 mod remote;
@@ -118,11 +121,11 @@ impl std::fmt::Debug for Engine {
 
 impl Engine {
     pub fn new(providers: Vec<Arc<dyn Provider>>, store: Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Self {
-        let progress = Arc::new(Progress::default());
         let holder: Arc<str> = this_process(clock.now()).into();
-        let account =
-            |provider| AccountSync::new(provider, store.clone(), clock.clone(), progress.clone(), holder.clone());
-        Self { accounts: providers.into_iter().map(account).collect(), store, progress }
+        let account = |provider| AccountSync::new(provider, store.clone(), clock.clone(), holder.clone());
+        let accounts: Vec<AccountSync> = providers.into_iter().map(account).collect();
+        let progress = Progress::of(accounts.iter().map(|account| account.progress.clone()));
+        Self { accounts, store, progress: Arc::new(progress) }
     }
 
     pub fn progress(&self) -> &Arc<Progress> {

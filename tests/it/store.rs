@@ -133,8 +133,12 @@ impl Shelf {
     }
 
     async fn stands(&self, horizon: Option<i64>, settled: i64, wanted_to: i64) {
-        let standing =
-            Standing { horizon: horizon.map(Second), settled: Second(settled), wanted_to: Second(wanted_to) };
+        let standing = Standing {
+            horizon: horizon.map(Second),
+            settled: Second(settled),
+            wanted_to: Second(wanted_to),
+            retention: horizon.map(|horizon| Duration::from_secs(wanted_to.abs_diff(horizon))),
+        };
         self.store.stands(self.account, standing).await.unwrap();
     }
 }

@@ -2,6 +2,7 @@
 
 mod auth;
 mod bounds;
+mod cost;
 mod counting;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -317,6 +318,14 @@ impl Provider for Agora {
         }
         let (from, to) = self.bounds.lock().await.reach(range);
         Ok(Counted { messages, from, to })
+    }
+
+    async fn gauge(&self, stream: usize, range: Window) -> Result<u64, ProviderError> {
+        self.count_between(&self.streams[stream], range).await
+    }
+
+    fn cost(&self, messages: u64, target: u64) -> u64 {
+        cost::cost(messages, target)
     }
 
     fn understand(&self, _stream: usize, raw: &str) -> Result<Message, Unreadable> {
