@@ -18,11 +18,14 @@ use crate::sync::preview::{Preview, Terms, preview};
 
 /// Bytes that a message takes, with its part of all indexes, as `backscroll bench` measures them for texts of 100 to 200
 /// bytes: in an SQLite file, and in Postgres.
-const TYPICAL: [f64; 2] = [330.0, 360.0];
+const TYPICAL: [f64; 2] = [305.0, 370.0];
 /// An archive of fewer messages does not tell what one takes.
 const TELLING: u64 = 10_000;
 /// Whoever has made a pass this short a time ago is at work.
 const AT_WORK: Duration = Duration::from_mins(2);
+
+/// What reaches back further than this, in seconds, reaches back to the beginning of time.
+const EVER_S: u64 = 30 * 365 * 86_400;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -153,7 +156,7 @@ impl Total {
         [
             name.to_owned(),
             grouped(self.streams as u64),
-            span(self.longest),
+            if self.longest > EVER_S { "all".to_owned() } else { span(self.longest) },
             grouped(self.messages),
             grouped(self.requests),
             span(self.takes.as_secs()),
@@ -195,7 +198,7 @@ fn say_of(plan: &Planned<'_>, preview: &Preview) {
         say("  a message that belongs to several streams is expected of each: fewer will be new");
     }
     for (stream, error) in troubles {
-        let stream = plan.provider.streams().get(*stream).map_or("", |stream| &stream.key);
+        let stream = preview.streams.get(*stream).map_or("", String::as_str);
         say(format_args!("  {}: not counted: {error}\n  hint: {}", shown(stream), error.hint()));
     }
     if let Some(loss) = loss::ahead(name, plan.rate(), outlook) {
@@ -248,14 +251,14 @@ fn account_as_json(plan: &Planned<'_>, weight: Weight) -> Value {
         "ranges": preview.stretches.len(),
         "ranges_counted": preview.asked,
         "requests_spent": preview.spent,
-        "ranges_missing": ranges_as_json(plan.provider, preview),
+        "ranges_missing": ranges_as_json(preview),
     })
 }
 
-fn ranges_as_json(provider: &dyn Provider, preview: &Preview) -> Value {
+fn ranges_as_json(preview: &Preview) -> Value {
     let ranges = preview.stretches.iter().zip(&preview.outlook.losses).map(|(stretch, loss)| {
         json!({
-            "stream": provider.streams().get(stretch.stream).map(|stream| &stream.key),
+            "stream": preview.streams.get(stretch.stream),
             "from_at": stretch.range.from().to_string(),
             "to_at": stretch.range.to().to_string(),
             "messages": stretch.messages,

@@ -1,6 +1,6 @@
 //! What a sync of an account will take, from the provider's counts, before anything is fetched.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
@@ -10,6 +10,7 @@ use super::account::horizon;
 use super::estimate::{Circumstances, Outlook, Stretch, filled, sample, time};
 use super::planner::{Edges, Job, Plan};
 use super::{Bounds, TARGET};
+use crate::domain::stream::Scope;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 use crate::provider::{Advice, Provider, ProviderError};
@@ -35,6 +36,8 @@ pub struct Terms {
 pub struct Preview {
     pub account: String,
     pub provider: &'static str,
+    /// What the archive calls the account's streams, by position.
+    pub streams: Vec<String>,
     pub outlook: Outlook,
     /// The requests of the outlook, and the one that makes sure of the credentials.
     pub requests: u64,
@@ -46,7 +49,7 @@ pub struct Preview {
     pub asked: usize,
     /// How many requests that took.
     pub spent: u64,
-    /// Why a stream could not be counted; it is taken to be like the others.
+    /// Why a stream could not be counted, by its position; it is taken to be like the others.
     pub troubles: Vec<(usize, ProviderError)>,
 }
 
@@ -100,6 +103,7 @@ pub async fn preview(
     Ok(Preview {
         account: account.name.clone(),
         provider: account.provider,
+        streams: provider.streams().iter().map(|stream| stream.key.clone()).collect(),
         requests: outlook.requests + 1,
         outlook,
         stretches,
@@ -147,10 +151,7 @@ fn missing(provider: &dyn Provider, known: &[&StreamStatus], bounds: Bounds) -> 
 /// Whether a message may belong to several of the streams. Those that name the same parts of it do not meet: else they
 /// would be the same stream.
 fn overlaps(provider: &dyn Provider) -> bool {
-    let shape = |stream: &crate::domain::stream::Stream| {
-        let scope = &stream.scope;
-        (scope.sender.is_some(), scope.recipient.is_some(), scope.conversation.is_some())
-    };
-    let mut shapes = provider.streams().iter().map(shape);
-    shapes.next().is_some_and(|first| shapes.any(|other| other != first))
+    let parts = |scope: &Scope| (scope.sender.is_some(), scope.recipient.is_some(), scope.conversation.is_some());
+    let named: BTreeSet<_> = provider.streams().iter().map(|stream| parts(&stream.scope)).collect();
+    named.len() > 1
 }

@@ -21,6 +21,7 @@ mod late;
 mod leaps;
 mod middleman;
 mod model;
+mod plan;
 mod plans;
 mod postgres;
 mod proof;

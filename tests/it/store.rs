@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use backscroll::domain::identity::identify;
 use backscroll::domain::message::{
