@@ -115,15 +115,17 @@ impl Show for ProgressBar {
     }
 }
 
-/// How many messages are expected: at least, while nobody knows yet what some of the ranges hold.
+/// How many messages are expected: about so many, while nobody knows yet what some of the ranges hold.
 fn expected(reading: Reading) -> String {
-    let expected = grouped(reading.expected);
-    if reading.is_open { format!("{expected}+") } else { expected }
+    about(reading, grouped(reading.expected))
 }
 
 fn left(reading: Reading) -> String {
-    let left = span(reading.left.as_secs());
-    if reading.is_open { format!("{left}+") } else { left }
+    about(reading, span(reading.left.as_secs()))
+}
+
+fn about(reading: Reading, figure: String) -> String {
+    if reading.is_guess { format!("~{figure}") } else { figure }
 }
 
 #[cfg(test)]
@@ -131,10 +133,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_known_yet_is_said_to_be_more() {
+    fn a_guess_is_said_to_be_one() {
         let reading = Reading { expected: 12_400, left: Duration::from_secs(83), ..Reading::default() };
         assert_eq!((expected(reading), left(reading)), ("12,400".to_owned(), "1m 23s".to_owned()));
-        let open = Reading { is_open: true, ..reading };
-        assert_eq!((expected(open), left(open)), ("12,400+".to_owned(), "1m 23s+".to_owned()));
+        let guess = Reading { is_guess: true, ..reading };
+        assert_eq!((expected(guess), left(guess)), ("~12,400".to_owned(), "~1m 23s".to_owned()));
     }
 }

@@ -5,6 +5,10 @@
 //! commit before it was under way. Nothing is remembered from one pass to the next but what the archive holds, so the
 //! plan after a crash is the plan before it.
 //!
+//! What a pass will take can be told beforehand, from the provider's counts ([`mod@preview`]); and what of the missing
+//! history will be lost at the present rate, from what the archive says alone ([`mod@forecast`]). Both reckon alike
+//! ([`estimate`]).
+//!
 //! What is sealed is not done with. A pass that reconciles reads again the windows that are in doubt and those of which
 //! the provider counts more than is known ([`mod@reconcile`]); one that refreshes, those with messages that were not
 //! read yet. Both replace ledger rows whole, and for the rest are passes like any other.

@@ -36,17 +36,18 @@ struct Counts {
     brought: u64,
     /// What the pass before has left of those that it had announced.
     left_over: u64,
-    /// Ranges that wait for their survey in this pass.
+    /// Ranges that were surveyed in this pass, and that wait for it.
+    seen: u64,
     unseen: u64,
 }
 
 /// A reading of [`Progress`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// Messages fetched and to be fetched, as far as is known.
+    /// Messages fetched and to be fetched.
     pub expected: u64,
-    /// Whether there are ranges of which nobody knows yet what they hold.
-    pub is_open: bool,
+    /// Whether that is a guess: of some ranges nobody knows yet what they hold.
+    pub is_guess: bool,
     pub fetched: u64,
     pub new: u64,
     pub windows: u64,
@@ -65,13 +66,14 @@ impl Course {
         let mut counts = self.counts();
         counts.begun.get_or_insert((Instant::now(), self.provider.requests()));
         counts.left_over = counts.left();
-        (counts.announced, counts.brought, counts.unseen) = (0, 0, ranges as u64);
+        (counts.announced, counts.brought, counts.seen, counts.unseen) = (0, 0, 0, ranges as u64);
     }
 
     /// A range has been surveyed.
     pub(super) fn expect(&self, messages: u64) {
         let mut counts = self.counts();
         counts.announced += messages;
+        counts.seen += 1;
         counts.unseen = counts.unseen.saturating_sub(1);
     }
 
@@ -93,7 +95,7 @@ impl Course {
         let to_come = unseen + if left > 0 { self.provider.cost(left, TARGET) } else { 0 };
         Reading {
             expected: fetched + left,
-            is_open: unseen > 0,
+            is_guess: unseen > 0,
             fetched,
             new,
             windows,
@@ -116,10 +118,12 @@ impl Course {
 }
 
 impl Counts {
-    /// Messages that are still to be fetched. While ranges wait for their survey, what the pass before knew of them
-    /// holds.
+    /// Messages that are still to be fetched. Ranges that wait for their survey are taken to be like those that have
+    /// had it, and to hold together no less than the pass before knew of.
     fn left(&self) -> u64 {
-        let known = if self.unseen > 0 { self.announced.max(self.left_over) } else { self.announced };
+        let like_others = self.announced.saturating_mul(self.unseen).checked_div(self.seen).unwrap_or(0);
+        let known = self.announced + like_others;
+        let known = if self.unseen > 0 { known.max(self.left_over) } else { known };
         known.saturating_sub(self.brought)
     }
 }
@@ -145,7 +149,7 @@ impl Reading {
     fn and(self, other: Self) -> Self {
         Self {
             expected: self.expected + other.expected,
-            is_open: self.is_open || other.is_open,
+            is_guess: self.is_guess || other.is_guess,
             fetched: self.fetched + other.fetched,
             new: self.new + other.new,
             windows: self.windows + other.windows,
@@ -159,18 +163,19 @@ impl Reading {
 mod tests {
     use super::*;
 
-    fn counts(announced: u64, brought: u64, left_over: u64, unseen: u64) -> Counts {
-        Counts { announced, brought, left_over, unseen, ..Counts::default() }
+    fn counts(announced: u64, brought: u64, left_over: u64, seen: u64, unseen: u64) -> Counts {
+        Counts { announced, brought, left_over, seen, unseen, ..Counts::default() }
     }
 
     #[test]
-    fn what_a_pass_has_left_is_expected_of_the_next_until_it_knows_better() {
-        assert_eq!(counts(1000, 300, 0, 0).left(), 700);
-        // The next has begun, and not looked at anything yet; then at some, and at all.
-        assert_eq!(counts(0, 0, 700, 5).left(), 700);
-        assert_eq!(counts(400, 100, 700, 2).left(), 600);
-        assert_eq!(counts(710, 100, 700, 0).left(), 610);
+    fn what_nobody_has_looked_at_is_like_the_rest_and_no_less_than_was_left() {
+        assert_eq!(counts(1000, 300, 0, 4, 0).left(), 700);
+        assert_eq!(counts(1000, 300, 0, 4, 8).left(), 2700);
+        // A pass has begun after one that was not done: it knows nothing yet, then something, then all.
+        assert_eq!(counts(0, 0, 700, 0, 5).left(), 700);
+        assert_eq!(counts(400, 100, 700, 3, 2).left(), 600);
+        assert_eq!(counts(710, 100, 900, 5, 0).left(), 610);
         // More came than was announced.
-        assert_eq!(counts(10, 12, 0, 0).left(), 0);
+        assert_eq!(counts(10, 12, 0, 1, 0).left(), 0);
     }
 }

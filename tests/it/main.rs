@@ -14,6 +14,7 @@ mod corpus;
 mod daemon;
 mod drill;
 mod faults;
+mod forecast;
 mod growing;
 mod hosts;
 mod kill;

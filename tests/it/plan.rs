@@ -4,10 +4,17 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use backscroll::domain::time::{Millis, Second};
+use backscroll::provider::Provider;
+use backscroll::sync::progress::Reading;
+use backscroll::sync::{Bounds, Purpose};
 use serde_json::Value;
 
 use crate::bed::Bed;
+use crate::changing::ChangingProvider;
+use crate::model::Place;
 use crate::postgres::Served;
+
+const NOW: Millis = Millis(1_795_343_200_123);
 
 /// The accounts of a plan that was made as JSON.
 fn plan(bed: &Bed, args: &[&str]) -> (Vec<Value>, Value) {
@@ -251,4 +258,22 @@ fn a_sync_that_nobody_watches_says_in_the_end_what_it_came_to() {
     let ran = bed.sync().good();
     let line = ran.err.lines().last().unwrap_or_default();
     assert!(line.contains("archived") && line.contains("new=200") && line.contains("requests="), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_sync_knows_how_far_it_has_come_and_what_is_left_of_one_that_was_broken_off() {
+    let provider = ChangingProvider::new(NOW, Duration::from_mins(2), Some(Duration::from_hours(1)));
+    // Four windows' worth, of which one cannot be read at first: after the credentials and five surveys.
+    provider.history().messages.extend((0..4000).map(|n| (NOW.0 - 3_590_000 + n as i64 * 800, n)));
+    let mut place = Place::of(provider).await;
+    assert_eq!(place.progress(), Reading::default());
+    place.provider.history().failing.extend([7]);
+    place.pass(Purpose::Sync(Bounds::default())).await;
+    let broken_off = place.progress();
+    assert!(0 < broken_off.fetched && broken_off.fetched < broken_off.expected, "{broken_off:?}");
+    assert_eq!((broken_off.expected, broken_off.is_guess), (4000, false));
+    place.pass(Purpose::Sync(Bounds::default())).await;
+    let done = place.progress();
+    assert_eq!((done.expected, done.fetched, done.new), (done.fetched, done.fetched, 4000), "{done:?}");
+    assert_eq!((done.is_guess, done.left, done.requests), (false, Duration::ZERO, place.provider.requests()));
 }
