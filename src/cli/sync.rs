@@ -26,11 +26,13 @@ const HANDOVERS: u32 = 3;
 /// Pauses up to this long are waited out.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// What is wanted.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(super) struct Args {
     /// Only this account
     #[arg(long, value_name = "NAME")]
-    account: Option<String>,
+    pub(super) account: Option<String>,
 
     /// Nothing older than this (RFC 3339)
     #[arg(long, value_name = "TIME")]
@@ -41,13 +43,20 @@ pub(super) struct Args {
     until: Option<Millis>,
 }
 
+impl Args {
+    pub(super) fn bounds(&self) -> Result<Bounds, Failure> {
+        let bounds = Bounds { since: self.since.map(Millis::second), until: self.until.map(Millis::second) };
+        if bounds.since.zip(bounds.until).is_some_and(|(since, until)| since >= until) {
+            return Err(Failure::Usage("--since is not before --until: nothing lies between them".to_owned()));
+        }
+        Ok(bounds)
+    }
+}
+
 pub(super) async fn carry_out(args: Args, config: &Config, clock: Arc<dyn Clock>) -> Result<Outcome, Failure> {
     let stop = CancellationToken::new();
     signals::listen(stop.clone())?;
-    let bounds = Bounds { since: args.since.map(Millis::second), until: args.until.map(Millis::second) };
-    if bounds.since.zip(bounds.until).is_some_and(|(since, until)| since >= until) {
-        return Err(Failure::Usage("--since is not before --until: nothing lies between them".to_owned()));
-    }
+    let bounds = args.bounds()?;
     let providers = accounts::providers(config, args.account.as_deref(), &clock)?;
     accounts::caution(config, args.account.as_deref());
     let store = open_to_write(&config.database.url, Missing::Create, &*clock).await?;

@@ -75,6 +75,16 @@ pub trait Provider: Send + Sync {
     /// add up.
     async fn count(&self, stream: usize, range: Window) -> Result<Counted, ProviderError>;
 
+    /// About how many messages the provider has in `range`, at the least price: those on its very bounds may or may not
+    /// be among them.
+    async fn gauge(&self, stream: usize, range: Window) -> Result<u64, ProviderError> {
+        Ok(self.count(stream, range).await?.messages)
+    }
+
+    /// How many requests it takes, when nothing goes wrong, to fetch a range of so many messages in windows of about
+    /// `target`. Asks nobody.
+    fn cost(&self, messages: u64, target: u64) -> u64;
+
     /// Reads a message that was put aside raw, by what is known today. Asks nobody.
     fn understand(&self, stream: usize, raw: &str) -> Result<Message, Unreadable>;
 

@@ -1,9 +1,10 @@
 //! The ledger as a whole: out of one archive, into another.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use super::dialect::{Arg, Dialect, int, maybe_int, one, text};
-use super::{Sealed, StoreError, StreamId, seal, sql};
+use super::dialect::{Arg, Dialect, int, maybe_int, one, seconds, text};
+use super::{Sealed, Standing, StoreError, StreamId, seal, sql};
 use crate::domain::stream::Scope;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
@@ -17,6 +18,8 @@ pub struct Ledger {
     pub horizon: Option<Second>,
     pub settled: Second,
     pub wanted_to: Second,
+    /// How long the provider keeps a message, where it is known to forget.
+    pub retention: Option<Duration>,
     pub streams: Vec<StreamLedger>,
 }
 
@@ -105,6 +108,7 @@ pub(super) async fn read<DB: Dialect>(connection: &mut DB::Connection) -> Result
             horizon: maybe_int::<DB>(row, "horizon_s")?.map(Second),
             settled: Second(int::<DB>(row, "settled_s")?),
             wanted_to: Second(int::<DB>(row, "wanted_to_s")?),
+            retention: seconds::<DB>(row, "retention_s")?,
             streams: streams.remove(&int::<DB>(row, "id")?).unwrap_or_default(),
         })
     };
@@ -133,9 +137,13 @@ pub(super) async fn write<DB: Dialect>(tx: &mut DB::Connection, ledger: &Ledger)
     let account =
         one::<DB>(tx, WHAT, sql::REGISTER_ACCOUNT, &[(&ledger.account).into(), (&ledger.provider).into()]).await?;
     let account = int::<DB>(&account, "id")?;
-    let standing = [ledger.horizon.map(|h| h.0).into(), ledger.settled.0.into(), ledger.wanted_to.0.into()];
-    let [horizon, settled, wanted_to] = standing;
-    DB::execute(tx, sql::STANDS, &[account.into(), horizon, settled, wanted_to]).await.map_err(&failed)?;
+    let standing = Standing {
+        horizon: ledger.horizon,
+        settled: ledger.settled,
+        wanted_to: ledger.wanted_to,
+        retention: ledger.retention,
+    };
+    DB::execute(tx, sql::STANDS, &standing.args(account)).await.map_err(&failed)?;
     for stream in &ledger.streams {
         let [sender, recipient, conversation] = parts(stream.scope.as_ref());
         let wanted_from = stream.wanted_from.0.into();
@@ -153,6 +161,15 @@ pub(super) async fn write<DB: Dialect>(tx: &mut DB::Connection, ledger: &Ledger)
         }
     }
     Ok(())
+}
+
+impl Standing {
+    /// What [`sql::STANDS`] binds.
+    pub(super) fn args(self, account: i64) -> [Arg<'static>; 5] {
+        let retention = self.retention.map(|retention| i64::try_from(retention.as_secs()).unwrap_or(i64::MAX));
+        let horizon = self.horizon.map(|horizon| horizon.0);
+        [account.into(), horizon.into(), self.settled.0.into(), self.wanted_to.0.into(), retention.into()]
+    }
 }
 
 /// A scope on its way into the columns of a stream.

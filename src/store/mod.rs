@@ -19,8 +19,10 @@ mod seal;
 mod sql;
 mod sql_store;
 mod sqlite;
+mod status;
 mod write;
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +47,7 @@ pub use postgres::PostgresStore;
 pub use read::{Archived, Cursor};
 pub use sql_store::SqlStore;
 pub use sqlite::SqliteStore;
+pub use status::{Pace, StreamStatus};
 
 /// Whether an archive that is not there is made or is an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +125,13 @@ pub trait Store: Send + Sync {
     /// Every active stream, in the order of accounts and keys; and of an account that is paused before any of its
     /// streams was looked at, a row in their place.
     async fn status(&self) -> Result<Vec<StreamStatus>, StoreError>;
+
+    /// How fast every account has worked since a moment: over its passes that lasted at least `lasting`. Shorter ones had
+    /// nothing to hurry for.
+    async fn paces(&self, since: Millis, lasting: Duration) -> Result<Vec<Pace>, StoreError>;
+
+    /// The bytes that the archive takes on disk.
+    async fn bytes(&self) -> Result<u64, StoreError>;
 
     /// Up to `limit` messages behind the cursor and before `to`, in order of time.
     async fn messages(&self, after: &Cursor, to: Millis, limit: u64) -> Result<Vec<Archived>, StoreError>;
@@ -240,6 +250,8 @@ pub struct Standing {
     pub settled: Second,
     /// Up to here history is wanted.
     pub wanted_to: Second,
+    /// How long the provider keeps a message, where it is known to forget.
+    pub retention: Option<Duration>,
 }
 
 /// One window on its way into the archive.
@@ -335,38 +347,19 @@ impl Tally {
     }
 }
 
-/// How a stream is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StreamStatus {
-    pub account: String,
-    pub provider: String,
-    pub stream: String,
-    /// The end of the unbroken run of sealed windows from where history is wanted and can still be had; nothing where
-    /// nothing is sealed.
-    pub watermark: Option<Second>,
-    /// Provider-now when the account was last looked at.
-    pub as_of: Second,
-    /// Messages in sealed windows.
-    pub messages: u64,
-    pub suspect: u64,
-    pub quarantined: u64,
-    /// Seconds of history that are settled, wanted and not sealed, but can still be had.
-    pub missing_seconds: u64,
-    /// Seconds of history that fell behind the horizon unsealed.
-    pub lost_seconds: u64,
-    pub trouble: Option<Trouble>,
-    /// Why the account's provider could not be asked what there is to follow.
-    pub unlisted: Option<Trouble>,
-    /// Whether it was found, and not listed in the configuration.
-    pub discovered: bool,
-    pub pause: Option<Pause>,
-    /// The account's settle age, where late messages have made it another than the configuration has it.
-    pub settle: Option<Duration>,
-}
-
 /// The newest of the schemas that this program knows.
 fn newest(migrations: &sqlx::migrate::Migrator) -> i64 {
     migrations.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// Makes sure that whoever only reads an archive understands it.
+fn of_this_schema(found: i64, migrations: &sqlx::migrate::Migrator) -> Result<(), StoreError> {
+    let known = newest(migrations);
+    match found.cmp(&known) {
+        Ordering::Less => Err(StoreError::Older { found, known }),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(StoreError::Newer { found, known }),
+    }
 }
 
 /// What a failed migration means.

@@ -49,7 +49,7 @@ pub(super) const SEALED: &str = "
     ORDER BY w.stream_id, w.from_s";
 
 pub(super) const ALL_SEALED: &str = "
-    SELECT w.stream_id, w.from_s, w.to_s
+    SELECT w.stream_id, w.from_s, w.to_s, w.messages
     FROM sealed_window w JOIN stream s ON s.id = w.stream_id
     WHERE s.active = 1
     ORDER BY w.stream_id, w.from_s";
@@ -58,7 +58,8 @@ pub(super) const STANDS: &str = "
     UPDATE account
     SET horizon_s = CASE WHEN horizon_s > $2 THEN horizon_s ELSE $2 END,
         settled_s = CASE WHEN settled_s > $3 THEN settled_s ELSE $3 END,
-        wanted_to_s = CASE WHEN wanted_to_s > $4 THEN wanted_to_s ELSE $4 END
+        wanted_to_s = CASE WHEN wanted_to_s > $4 THEN wanted_to_s ELSE $4 END,
+        retention_s = $5
     WHERE id = $1";
 
 pub(super) const TROUBLE: &str = "
@@ -79,13 +80,24 @@ pub(super) const END_RUN: &str = "
     SET finished_at_ms = $2, requests = $3, new = $4, changed = $5, windows = $6, errors = $7, last_error = $8
     WHERE id = $1";
 
+/// What passes of some length have spent since a moment, and when the last of all began or ended. Binds that moment and
+/// that length, in ms.
+pub(super) const PACE: &str = "
+    SELECT a.name AS account, CAST(coalesce(sum(r.requests), 0) AS BIGINT) AS requests,
+           CAST(coalesce(sum(r.finished_at_ms - r.started_at_ms), 0) AS BIGINT) AS busy_ms,
+           (SELECT max(coalesce(finished_at_ms, started_at_ms)) FROM run WHERE account_id = a.id) AS last_ms
+    FROM account a
+         LEFT JOIN run r ON r.account_id = a.id AND r.started_at_ms >= $1 AND r.finished_at_ms - r.started_at_ms >= $2
+    GROUP BY a.id, a.name
+    ORDER BY a.name";
+
 /// An account whose credentials were refused at once has no stream yet, but a pause that somebody must know of.
 pub(super) const STATUS: &str = "
     SELECT coalesce(s.id, 0) AS id, a.name AS account, a.provider, coalesce(s.key, '(none yet)') AS key,
            coalesce(s.wanted_from_s, a.settled_s) AS wanted_from_s, a.settled_s, a.wanted_to_s, a.horizon_s,
-           s.error, s.hint, a.paused_until_ms, a.paused_reason, a.settle_s,
+           a.retention_s, s.error, s.hint, a.paused_until_ms, a.paused_reason, a.settle_s,
            a.unlisted_error, a.unlisted_hint, coalesce(s.discovered, 0) AS discovered,
-           (SELECT CAST(coalesce(sum(messages), 0) AS BIGINT) FROM sealed_window w WHERE w.stream_id = s.id) AS messages,
+           s.sender, s.recipient, s.conversation,
            (SELECT count(*) FROM sealed_window w WHERE w.stream_id = s.id AND doubt IS NOT NULL) AS suspect,
            (SELECT count(*) FROM quarantine q WHERE q.stream_id = s.id) AS quarantined
     FROM account a LEFT JOIN stream s ON s.account_id = a.id AND s.active = 1
@@ -190,7 +202,7 @@ pub(super) const STREAMS: &str = "
     ORDER BY a.name, s.key";
 
 pub(super) const LEDGER_ACCOUNTS: &str = "
-    SELECT id, name, provider, horizon_s, settled_s, wanted_to_s FROM account ORDER BY name";
+    SELECT id, name, provider, horizon_s, settled_s, wanted_to_s, retention_s FROM account ORDER BY name";
 
 pub(super) const LEDGER_STREAMS: &str = "
     SELECT id, account_id, key, wanted_from_s, active, discovered, sender, recipient, conversation

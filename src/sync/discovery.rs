@@ -11,9 +11,9 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::PASS;
 use super::account::{AccountSync, Place};
 use super::planner::Edges;
+use super::{PASS, Purpose};
 use crate::domain::identity::Identified;
 use crate::domain::party::Party;
 use crate::domain::stream::Stream;
@@ -30,6 +30,36 @@ const NAMED: usize = 20;
 
 /// Streams that were found, by key: each once.
 pub(super) type Found = BTreeMap<String, Arc<Stream>>;
+
+/// What an account has found, between passes.
+#[derive(Default)]
+pub(super) struct Discovery {
+    /// What is followed from the next pass on.
+    found: Found,
+    /// When the provider was last asked for its lists.
+    listed: Option<Instant>,
+    /// Whether they could not be had.
+    unlisted: bool,
+}
+
+impl Discovery {
+    /// Takes note of what a pass has found, and the lists beside it.
+    pub(super) fn note(&mut self, found: Found, read: Read) {
+        self.found.extend(found);
+        self.found.extend(read.found);
+        self.unlisted = read.failed.unwrap_or(self.unlisted);
+    }
+
+    /// How many streams are followed from the next pass on.
+    pub(super) fn pending(&self) -> u64 {
+        self.found.len() as u64
+    }
+
+    /// Whether the provider's lists could not be had when they were last asked for.
+    pub(super) fn is_unlisted(&self) -> bool {
+        self.unlisted
+    }
+}
 
 /// The provider's lists, to be read beside a pass.
 pub(super) struct Listing {
@@ -86,7 +116,7 @@ impl AccountSync {
     pub(super) async fn look_up(&mut self, account: AccountId) -> Result<(), StoreError> {
         if self.provider.account().discovers {
             for party in self.store.parties(account).await? {
-                add(&mut self.found, self.provider.unfollowed(&party));
+                add(&mut self.discovery.found, self.provider.unfollowed(&party));
             }
         }
         Ok(())
@@ -95,7 +125,7 @@ impl AccountSync {
     /// Follows what was found, as the pass that begins sees it: nothing of it has been forgotten in the meantime.
     pub(super) async fn follow_found(&mut self, place: &mut Place, edges: Edges) -> Result<(), StoreError> {
         let name = &self.provider.account().name;
-        let streams: Vec<_> = std::mem::take(&mut self.found).into_values().collect();
+        let streams: Vec<_> = std::mem::take(&mut self.discovery.found).into_values().collect();
         if streams.is_empty() {
             return Ok(());
         }
@@ -117,20 +147,16 @@ impl AccountSync {
     }
 
     /// The provider's lists, if it is time to ask for them.
-    pub(super) fn listing(&mut self, place: &Place) -> Option<Listing> {
+    pub(super) fn listing(&mut self, place: &Place, purpose: Purpose) -> Option<Listing> {
         let lists = self.provider.lists();
-        let is_due = lists.count > 0 && self.listed.is_none_or(|last| last.elapsed() >= lists.every);
+        let is_wanted = lists.count > 0 && matches!(purpose, Purpose::Sync(_));
+        let is_due = is_wanted && self.discovery.listed.is_none_or(|last| last.elapsed() >= lists.every);
         if !is_due {
             return None;
         }
-        self.listed = Some(Instant::now());
+        self.discovery.listed = Some(Instant::now());
         let from = wanted_from(self.provider.account(), self.horizon());
         Some(Listing { provider: self.provider.clone(), store: self.store.clone(), account: place.account, from })
-    }
-
-    pub(super) fn note_lists(&mut self, Read { found, failed }: Read) {
-        self.found.extend(found);
-        self.unlisted = failed.unwrap_or(self.unlisted);
     }
 }
 

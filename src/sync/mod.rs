@@ -5,6 +5,10 @@
 //! commit before it was under way. Nothing is remembered from one pass to the next but what the archive holds, so the
 //! plan after a crash is the plan before it.
 //!
+//! What a pass will take can be told beforehand, from the provider's counts ([`mod@preview`]); and what of the missing
+//! history will be lost at the present rate, from what the archive says alone ([`mod@forecast`]). Both reckon alike
+//! ([`estimate`]).
+//!
 //! What is sealed is not done with. A pass that reconciles reads again the windows that are in doubt and those of which
 //! the provider counts more than is known ([`mod@reconcile`]); one that refreshes, those with messages that were not
 //! read yet. Both replace ledger rows whole, and for the rest are passes like any other.
@@ -12,9 +16,12 @@
 mod account;
 mod again;
 mod discovery;
+pub mod estimate;
 mod evidence;
+pub mod forecast;
 mod pass;
 pub mod planner;
+pub mod preview;
 pub mod progress;
 pub mod reconcile;
 mod remote;
@@ -128,11 +135,11 @@ impl std::fmt::Debug for Engine {
 
 impl Engine {
     pub fn new(providers: Vec<Arc<dyn Provider>>, store: Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Self {
-        let progress = Arc::new(Progress::default());
         let holder: Arc<str> = this_process(clock.now()).into();
-        let account =
-            |provider| AccountSync::new(provider, store.clone(), clock.clone(), progress.clone(), holder.clone());
-        Self { accounts: providers.into_iter().map(account).collect(), store, progress }
+        let account = |provider| AccountSync::new(provider, store.clone(), clock.clone(), holder.clone());
+        let accounts: Vec<AccountSync> = providers.into_iter().map(account).collect();
+        let progress = Progress::of(accounts.iter().map(|account| account.progress.clone()));
+        Self { accounts, store, progress: Arc::new(progress) }
     }
 
     pub fn progress(&self) -> &Arc<Progress> {

@@ -97,6 +97,7 @@ impl<'a> Pass<'a> {
 
     /// Works off the plan. Ends when it is empty, when time is up, or, with the windows in hand, after `stop`.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Done, StoreError> {
+        self.account.progress.begin(self.plan.len());
         let (provider, store, clock) =
             (self.account.provider.clone(), self.account.store.clone(), self.account.clock.clone());
         // Tasks of their own, so that answers are read on one core while windows are written on another. All end with

@@ -204,6 +204,10 @@ impl Provider for ChangingProvider {
         Ok(Counted { messages: self.shown(from, to).len() as u64, from: Millis(from), to: Millis(to) })
     }
 
+    fn cost(&self, messages: u64, _: u64) -> u64 {
+        1 + 2 * messages.div_ceil(PAGE).max(1)
+    }
+
     fn understand(&self, _: usize, raw: &str) -> Result<Message, Unreadable> {
         Err(Unreadable { raw: raw.to_owned(), reason: "nothing is".to_owned() })
     }

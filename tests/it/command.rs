@@ -51,7 +51,7 @@ fn a_configuration_that_is_not_there_is_an_error_of_the_configuration() {
 fn help_lists_every_command() {
     let dir = tempfile::TempDir::new().unwrap();
     let ran = run_in(dir.path(), &["--help"]).good();
-    for command in ["run", "sync", "status", "check", "verify", "sandbox", "demo", "migrate"] {
+    for command in ["run", "sync", "plan", "status", "check", "verify", "sandbox", "demo", "migrate"] {
         assert!(ran.out.lines().any(|line| line.trim_start().starts_with(command)), "{command} in {ran:?}");
         run_in(dir.path(), &[command, "--help"]).good().says("--config <FILE>");
     }

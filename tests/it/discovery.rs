@@ -154,6 +154,19 @@ fn an_archive_that_is_there_tells_whom_to_follow() {
 }
 
 #[test]
+fn a_plan_counts_what_was_discovered() {
+    let bed = agora(&["--messages", "200", "--plain"], "true");
+    bed.archives_the_truth();
+    says(&bed, "bob", "carol", Kind::Peer, "since then");
+    let Ran { out, .. } = bed.run(&["plan", "--json"]).good();
+    let plan: Value = serde_json::from_str(&out).expect("JSON");
+    let ranges = plan["accounts"][0]["ranges_missing"].as_array().expect("ranges");
+    let of_bob = ranges.iter().filter(|range| range["stream"] == "source=bob");
+    assert_eq!(of_bob.map(|range| range["messages"].as_u64().unwrap()).sum::<u64>(), 1, "{plan:#}");
+    bed.run(&["plan"]).good().says("what is still to be discovered comes on top");
+}
+
+#[test]
 fn a_stream_that_is_listed_and_discovered_is_one() {
     let bed = agora(&["--messages", "200", "--plain"], "true");
     bed.archives_the_truth();

@@ -2,6 +2,7 @@
 
 mod auth;
 mod bounds;
+mod cost;
 mod counting;
 mod discovery;
 mod events;
@@ -106,11 +107,6 @@ impl Agora {
             readiness,
             bounds,
         }
-    }
-
-    /// Which also follows what is not listed, in this way.
-    pub fn discovering(self, discovery: Option<Discovery>) -> Self {
-        Self { discovery, ..self }
     }
 
     /// Sends a request, and once more if the credentials were refused and new ones have been left for us.
@@ -364,6 +360,14 @@ impl Provider for Agora {
         }
         let (from, to) = self.bounds.lock().await.reach(range);
         Ok(Counted { messages, from, to })
+    }
+
+    async fn gauge(&self, stream: usize, range: Window) -> Result<u64, ProviderError> {
+        self.count_between(&self.streams.at(stream), range).await
+    }
+
+    fn cost(&self, messages: u64, target: u64) -> u64 {
+        cost::cost(messages, target)
     }
 
     fn understand(&self, _stream: usize, raw: &str) -> Result<Message, Unreadable> {

@@ -1,6 +1,7 @@
 //! Web3MQ message history: pages from the newest message back, signed one by one, with no time ranges.
 
 mod auth;
+mod cost;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod lists;
@@ -318,6 +319,10 @@ impl Provider for Web3mq {
         topic.confirm(self, MEMORY_OF_TOTAL).await?;
         let (span, ..) = topic.locate(self, range).await?;
         Ok(Counted { messages: span.len(), from: range.from().start(), to: range.to().start() })
+    }
+
+    fn cost(&self, messages: u64, target: u64) -> u64 {
+        cost::cost(messages, target, self.page_size())
     }
 
     fn understand(&self, stream: usize, raw: &str) -> Result<Message, Unreadable> {

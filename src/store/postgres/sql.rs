@@ -128,6 +128,11 @@ pub(super) const LEARN: &str = "
     WHERE m.recipient_id = k.recipient_id AND m.sent_at_ms = k.sent_at_ms AND m.slot = k.slot
       AND m.sent_at_ms BETWEEN $1 AND $2";
 
+pub(super) const BYTES: &str = "
+    SELECT CAST(coalesce(sum(pg_total_relation_size(oid)), 0) AS BIGINT) AS bytes
+    FROM pg_class
+    WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace";
+
 /// Each answers with a statement, in which the server has quoted the role's name.
 pub(super) const GRANTS: [&str; 2] = [
     "SELECT format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), $1::TEXT) AS statement",
