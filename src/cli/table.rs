@@ -36,7 +36,7 @@ pub(super) fn size(bytes: u64) -> String {
     let mut units = ["B", "kB", "MB", "GB", "TB", "PB"].iter().peekable();
     while let Some(unit) = units.next() {
         if size < 999.5 || units.peek().is_none() {
-            let digits = if size < 9.995 && *unit != "B" { 1 } else { 0 };
+            let digits = usize::from(size < 9.95 && *unit != "B");
             return format!("{size:.digits$} {unit}");
         }
         size /= 1000.0;

@@ -48,7 +48,7 @@ pub struct Outlook {
     pub takes: Duration,
     /// When the oldest of it falls behind the provider's edge, unless it is fetched before.
     pub expires_at: Option<Second>,
-    /// From when on some of it will be lost.
+    /// From when on messages will be lost; nothing where none will be.
     pub loss_begins: Option<Second>,
     /// What will be lost of it, over all streams.
     pub loss: Loss,
@@ -59,7 +59,7 @@ pub struct Outlook {
 /// What will be lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Loss {
-    /// Seconds of history; where several streams lose the same time, as often.
+    /// Seconds of history, silent ones, too; where several streams lose the same time, as often.
     pub seconds: u64,
     pub messages: u64,
 }
@@ -77,7 +77,9 @@ impl Outlook {
         let pursuit = Pursuit::of(stretches, circumstances);
         let losses: Vec<Loss> = stretches.iter().map(|stretch| pursuit.loss(stretch, now)).collect();
         let mut loss = Loss::default();
-        losses.iter().for_each(|of_stretch| loss += *of_stretch);
+        for of_stretch in &losses {
+            loss += *of_stretch;
+        }
         let requests = stretches.iter().map(|stretch| stretch.requests).sum();
         let mut missing: BTreeMap<usize, u64> = BTreeMap::new();
         for stretch in stretches {
@@ -92,7 +94,7 @@ impl Outlook {
             requests,
             takes: if retention.is_some() { pursuit.took() } else { circumstances.pause + time(requests, rate) },
             expires_at: first.zip(kept).map(|(first, kept)| first.plus(kept)),
-            loss_begins: pursuit.meets.map(|at| now.plus(at as i64)).filter(|_| loss != Loss::default()),
+            loss_begins: pursuit.meets.map(|at| now.plus(at as i64)).filter(|_| loss.messages > 0),
             loss,
             losses,
         }
@@ -257,7 +259,7 @@ mod tests {
         let found = outlook(&[stretch(0, 1000, 0, 50_000, 1000), stretch(1, 1000, 500, 10, 500)], 1000, 3.0);
         assert_eq!((found.loss, found.loss_begins), (Loss::default(), None));
         assert_eq!((found.streams, found.longest, found.messages, found.requests), (2, 1000, 50_010, 1500));
-        assert_eq!(found.takes, Duration::from_millis(500_000));
+        assert_eq!(found.takes, Duration::from_secs(500));
         assert_eq!(found.expires_at, Some(NOW));
     }
 

@@ -73,22 +73,11 @@ pub async fn preview(
     }
     // By its answer it is known what time it is at the provider.
     provider.check().await?;
+    let (now, edge) = (provider.now().second(), horizon(provider));
     let jobs = missing(provider, &known, terms.bounds);
     let ranges: Vec<Window> = jobs.iter().map(|job| job.range).collect();
-    let mut counted = vec![None; jobs.len()];
     let asked = sample(jobs.len(), terms.most);
-    let mut troubles = Vec::new();
-    let mut counts = stream::iter(asked.iter().copied())
-        .map(|position| ask(provider, &jobs, position, terms.beside))
-        .buffer_unordered(if terms.beside { 1 } else { AT_ONCE });
-    while let Some((position, count)) = counts.next().await {
-        match count {
-            Ok(messages) => counted[position] = Some(messages),
-            Err(error) if error.advice() == Advice::SkipStream => troubles.push((jobs[position].stream, error)),
-            Err(error) => return Err(error),
-        }
-    }
-    drop(counts);
+    let Counts { counted, troubles } = counts(provider, &jobs, &asked, terms.beside).await?;
     let stretch = |(job, messages): (&Job, u64)| Stretch {
         stream: job.stream,
         range: job.range,
@@ -96,7 +85,6 @@ pub async fn preview(
         requests: provider.cost(messages, TARGET),
     };
     let stretches: Vec<Stretch> = jobs.iter().zip(filled(&ranges, &counted)).map(stretch).collect();
-    let (now, edge) = (provider.now().second(), horizon(provider));
     let circumstances = Circumstances {
         now,
         retention: edge.map(|edge| Duration::from_secs(now.0.abs_diff(edge.0))),
@@ -118,19 +106,35 @@ pub async fn preview(
     })
 }
 
-async fn ask(
-    provider: &dyn Provider,
-    jobs: &[Job],
-    position: usize,
-    beside: bool,
-) -> (usize, Result<u64, ProviderError>) {
-    let before = provider.requests();
-    let job = jobs[position];
-    let count = provider.gauge(job.stream, job.range).await;
-    if beside {
-        sleep(time((provider.requests() - before) * BESIDE, provider.http().budget().rate())).await;
+/// What the provider said of some of the jobs.
+struct Counts {
+    /// By job; nothing where it was not asked, or did not say.
+    counted: Vec<Option<u64>>,
+    /// By stream.
+    troubles: Vec<(usize, ProviderError)>,
+}
+
+async fn counts(provider: &dyn Provider, jobs: &[Job], asked: &[usize], beside: bool) -> Result<Counts, ProviderError> {
+    let (wait, at_once) =
+        if beside { (time(BESIDE, provider.http().budget().rate()), 1) } else { (Duration::ZERO, AT_ONCE) };
+    let ask = |(nth, position): (usize, usize)| async move {
+        if nth > 0 {
+            sleep(wait).await;
+        }
+        (position, provider.gauge(jobs[position].stream, jobs[position].range).await)
+    };
+    let mut answers = stream::iter(asked.iter().copied().enumerate()).map(ask).buffer_unordered(at_once);
+    let mut counts = Counts { counted: vec![None; jobs.len()], troubles: Vec::new() };
+    while let Some((position, answer)) = answers.next().await {
+        match answer {
+            Ok(messages) => counts.counted[position] = Some(messages),
+            Err(error) if error.advice() == Advice::SkipStream => {
+                counts.troubles.push((jobs[position].stream, error));
+            }
+            Err(error) => return Err(error),
+        }
     }
-    (position, count)
+    Ok(counts)
 }
 
 /// What a first pass would set out to fetch.

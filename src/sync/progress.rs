@@ -10,7 +10,7 @@ use super::TARGET;
 use super::estimate::time;
 use crate::provider::Provider;
 
-/// A sync that is younger than this has not shown yet how fast it is.
+/// A pass that is younger than this has not shown yet how fast it is.
 const SHOWN: Duration = Duration::from_secs(5);
 
 /// The courses of all accounts.
@@ -25,7 +25,9 @@ pub(super) struct Course {
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// When the first pass began, and how many requests had been sent by then.
+    /// How many requests had been sent when the first pass began.
+    before: Option<u64>,
+    /// When this pass began, and how many had been sent by then.
     begun: Option<(Instant, u64)>,
     /// Messages that were fetched and committed, new or not.
     fetched: u64,
@@ -64,7 +66,9 @@ impl Course {
     /// A pass begins, over so many ranges. What the one before has not come to is among them, and announced anew.
     pub(super) fn begin(&self, ranges: usize) {
         let mut counts = self.counts();
-        counts.begun.get_or_insert((Instant::now(), self.provider.requests()));
+        let requests = self.provider.requests();
+        counts.before.get_or_insert(requests);
+        counts.begun = Some((Instant::now(), requests));
         counts.left_over = counts.left();
         (counts.announced, counts.brought, counts.seen, counts.unseen) = (0, 0, 0, ranges as u64);
     }
@@ -87,11 +91,11 @@ impl Course {
     }
 
     fn read(&self) -> Reading {
-        let requests = self.provider.requests();
         let counts = self.counts();
+        // Only now: else a pass might begin in between, with more than these.
+        let requests = self.provider.requests();
         let Counts { fetched, new, windows, unseen, .. } = *counts;
         let left = counts.left();
-        let (begun, before) = counts.begun.unwrap_or_else(|| (Instant::now(), requests));
         let to_come = unseen + if left > 0 { self.provider.cost(left, TARGET) } else { 0 };
         Reading {
             expected: fetched + left,
@@ -99,16 +103,19 @@ impl Course {
             fetched,
             new,
             windows,
-            requests: requests - before,
-            left: time(to_come, self.rate(begun.elapsed(), requests - before)),
+            requests: counts.before.map_or(0, |before| requests - before),
+            left: time(to_come, self.rate(counts.begun, requests)),
         }
     }
 
-    /// Requests a second: those of the quota, or fewer where something else has kept it from spending them.
-    fn rate(&self, elapsed: Duration, requests: u64) -> Option<f64> {
-        let quota = self.provider.http().budget().rate();
-        let shown = (elapsed >= SHOWN && requests > 0).then(|| requests as f64 / elapsed.as_secs_f64());
-        quota.into_iter().chain(shown).reduce(f64::min)
+    /// Requests a second: those of the quota, or as many as there have been in this pass, where something has kept it
+    /// from spending more.
+    fn rate(&self, begun: Option<(Instant, u64)>, requests: u64) -> Option<f64> {
+        let shown = begun.and_then(|(begun, before)| {
+            let (elapsed, sent) = (begun.elapsed(), requests - before);
+            (elapsed >= SHOWN && sent > 0).then(|| sent as f64 / elapsed.as_secs_f64())
+        });
+        self.provider.http().budget().rate().into_iter().chain(shown).reduce(f64::min)
     }
 
     /// Plain numbers, which no panic can leave half-written.
@@ -122,7 +129,7 @@ impl Counts {
     /// had it, and to hold together no less than the pass before knew of.
     fn left(&self) -> u64 {
         let like_others = self.announced.saturating_mul(self.unseen).checked_div(self.seen).unwrap_or(0);
-        let known = self.announced + like_others;
+        let known = self.announced.saturating_add(like_others);
         let known = if self.unseen > 0 { known.max(self.left_over) } else { known };
         known.saturating_sub(self.brought)
     }

@@ -465,7 +465,7 @@ async fn how_fast_an_account_is_its_longer_passes_tell(shelf: Shelf) {
         shelf.store.end_run(run, &tally, Millis(begun + took)).await.unwrap();
     };
     let none = Pace { account: "shop".into(), requests: 0, busy: Duration::ZERO, last_pass: None };
-    assert_eq!(paces(0).await, [none.clone()]);
+    assert_eq!(paces(0).await, std::slice::from_ref(&none));
     assert_eq!(none.rate(), None);
     run(1_000, 20_000, 999).await;
     run(50_000, 10_000, 80).await;
