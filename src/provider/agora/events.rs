@@ -76,7 +76,7 @@ struct Event {
 
 /// Whom the events name, and whether there may be more of them. An event that makes no sense costs no other: it will not
 /// be told again.
-fn parties(body: &[u8]) -> Result<(Vec<Party<'static>>, bool), String> {
+pub(super) fn parties(body: &[u8]) -> Result<(Vec<Party<'static>>, bool), String> {
     let envelope: Envelope = serde_json::from_str(text(body)?).map_err(|error| reason(&error))?;
     match envelope.result.as_deref() {
         Some("success") => {}

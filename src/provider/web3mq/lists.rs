@@ -62,8 +62,8 @@ impl Web3mq {
 
 /// A page of a list.
 #[derive(Debug, PartialEq, Eq)]
-struct Page {
-    ids: Vec<String>,
+pub(super) struct Page {
+    pub(super) ids: Vec<String>,
     /// How long the list is, where it says so.
     total: Option<u64>,
 }
@@ -102,7 +102,7 @@ fn page_of(list: &'static str, answer: &Answer) -> Result<Page, ProviderError> {
 }
 
 /// Reads a page. An entry that makes no sense costs no other.
-fn page(body: &[u8]) -> Result<Page, NoPage> {
+pub(super) fn page(body: &[u8]) -> Result<Page, NoPage> {
     let fault = |e: serde_json::Error| NoPage::Fault(format!("the list: {}", reason(&e)));
     let Data { total, result } = match wire::data(body)?.map(RawValue::get) {
         None => Data::default(),
