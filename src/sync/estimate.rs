@@ -272,7 +272,7 @@ mod tests {
         // A history that is young yet lives longer, and the work has a start of some minutes.
         let found = outlook(&[stretch(0, 500, 0, 80_000, 2000)], 1000, 1.0);
         assert_eq!(found.loss, Loss { seconds: 250, messages: 40_000 });
-        assert_eq!((found.takes.as_secs(), found.loss_begins), (1000, Some(NOW.plus(667))));
+        assert_eq!((found.takes.as_secs(), found.loss_begins), (1000, Some(NOW.plus(666))));
     }
 
     #[test]

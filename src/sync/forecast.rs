@@ -20,8 +20,8 @@ const LASTING: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forecast {
     pub account: String,
-    /// Requests a second that are reckoned with: as many as it has lately made, else its quota; nothing where it has
-    /// none.
+    /// Requests a second that are reckoned with: as many as it has lately made, and no more than its quota; nothing where
+    /// neither is known.
     pub rate: Option<f64>,
     /// Whether anything is sealed by which to tell how dense the history is. Else no loss can be foreseen.
     pub is_informed: bool,
@@ -35,15 +35,16 @@ pub async fn paces(store: &dyn Store, now: Millis) -> Result<Vec<Pace>, StoreErr
     store.paces(now.minus(LATELY), LASTING).await
 }
 
-/// How it looks for an account's missing history. What has been lost since it was last looked at is part of it. Nothing where its provider is not known to forget, or where it lacks
-/// nothing that is settled. `streams` may hold other accounts' streams, too, and so may `paces`.
+/// How it looks for an account's missing history, of which what was lost since it was last looked at is still a part.
+/// Nothing where its provider is not known to forget, or where it lacks nothing that is settled. `streams` may hold other
+/// accounts' streams, too, and so may `paces`.
 pub fn forecast(provider: &dyn Provider, streams: &[StreamStatus], paces: &[Pace], now: Millis) -> Option<Forecast> {
     let account = &provider.account().name;
     let ours: Vec<&StreamStatus> = streams.iter().filter(|stream| stream.account == *account).collect();
     let first = ours.first()?;
     let retention = kept(first.retention?);
     let measured = paces.iter().find(|pace| pace.account == *account).and_then(Pace::rate);
-    let rate = measured.or_else(|| provider.http().budget().rate());
+    let rate = measured.into_iter().chain(provider.http().budget().rate()).reduce(f64::min);
     let pause = first.pause.as_ref().map_or(Duration::ZERO, |pause| pause.until.since(now));
     let usual = density(&ours);
     let mut stretches = Vec::new();
