@@ -29,8 +29,9 @@ use http::Http;
 
 /// One account at a provider.
 ///
-/// Streams are named by their position in [`Provider::streams`], which grows and never changes otherwise. Every method may be called concurrently; the budget
-/// orders the requests. All are cancel-safe: dropping a call costs at most the requests under way.
+/// Streams are named by their position in [`Provider::streams`], which grows and never changes otherwise. Every method
+/// may be called concurrently; the budget orders the requests. All are cancel-safe: dropping a call costs at most the
+/// requests under way, and what a list has taken away with them.
 #[async_trait]
 pub trait Provider: Send + Sync {
     fn account(&self) -> &Account;

@@ -50,11 +50,12 @@ impl Familiar {
 }
 
 impl Agora {
-    /// Which also follows what is not listed, in this way.
+    /// An account that also finds what to follow, in this way.
     pub fn discovering(self, discovery: Option<Discovery>) -> Self {
         Self { discovery, ..self }
     }
 
+    /// See [`crate::provider::Provider::unfollowed`].
     pub(super) fn leads(&self, party: &Party<'_>) -> Vec<Stream> {
         let name = || Some(party.name().to_owned());
         // A filter without a name would be none.

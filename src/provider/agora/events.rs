@@ -20,8 +20,9 @@ use crate::provider::{Listed, Lists};
 const FEEDS: [&str; 2] = ["user_events", "channel_events"];
 /// No more events are told at once: an answer of so many is not the last.
 const FULL: usize = 1000;
-/// A feed keeps two answers' worth and loses its oldest: a project with thirty events a second is too much for it.
-const OFTEN: Duration = Duration::from_mins(1);
+/// At every pass of the usual schedule. A feed keeps two answers' worth and loses its oldest: thirty events a second are
+/// too many for it.
+const OFTEN: Duration = Duration::from_secs(30);
 
 impl Agora {
     pub(super) fn feeds(&self) -> Lists {
