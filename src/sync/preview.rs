@@ -142,7 +142,8 @@ fn missing(provider: &dyn Provider, known: &[&StreamStatus], bounds: Bounds) -> 
     let edges = Edges { horizon: edge, danger: Duration::ZERO, wanted_to, settled: wanted_to };
     let known: HashMap<&str, &&StreamStatus> = known.iter().map(|stream| (stream.stream.as_str(), stream)).collect();
     let none = Runs::default();
-    let streams = provider.streams().iter().enumerate().map(|(position, stream)| {
+    let followed = provider.streams();
+    let streams = followed.iter().enumerate().map(|(position, stream)| {
         let known = known.get(stream.key.as_str());
         let since = account.since.map(Millis::second).or_else(|| known.map(|known| known.wanted_from));
         let from = since.or(edge).unwrap_or(Second::EPOCH);
