@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::StoreError;
 use super::rows::{Familiar, Key, Mutable, Row};
+use crate::domain::stream::Scope;
 use crate::domain::time::Millis;
 
 /// A value on its way into a statement. Integers, text and bytes are all that every database has in common.
@@ -22,13 +23,48 @@ pub(super) enum Arg<'a> {
 /// What a driver answers.
 pub(super) type Driver<T> = Result<T, sqlx::Error>;
 
-/// The same question by each of the indexes that may lead to its answer. Binds the range in ms, the account, and the
-/// names of sender, recipient and conversation, NULL for any.
+/// The index that leads to a stream's messages with the fewest others among them, and the name by which it does.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Way<'a> {
+    Conversation(&'a str),
+    Sender(&'a str),
+    Recipient(&'a str),
+}
+
+impl<'a> Way<'a> {
+    pub(super) fn of(scope: &'a Scope) -> Self {
+        match (&scope.conversation, &scope.sender, &scope.recipient) {
+            (Some(name), ..) => Self::Conversation(name),
+            (None, Some(name), _) => Self::Sender(name),
+            (None, None, name) => Self::Recipient(name.as_deref().unwrap_or_default()),
+        }
+    }
+}
+
+/// The same question by each of the ways that may lead to its answer.
 #[derive(Debug)]
-pub(super) struct Links {
+pub(super) struct EachWay {
     pub(super) by_conversation: &'static str,
     pub(super) by_sender: &'static str,
     pub(super) by_recipient: &'static str,
+}
+
+impl EachWay {
+    pub(super) fn by(&self, way: Way<'_>) -> &'static str {
+        match way {
+            Way::Conversation(_) => self.by_conversation,
+            Way::Sender(_) => self.by_sender,
+            Way::Recipient(_) => self.by_recipient,
+        }
+    }
+}
+
+/// Whether messages are expected not to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Faith {
+    /// They are not: should one be there, the transaction fails, and is done again in doubt.
+    Good,
+    Doubt,
 }
 
 /// A database.
@@ -48,8 +84,9 @@ pub(super) trait Dialect: sqlx::Database {
     /// are too many to look at. Binds the range in ms, the recipient's name, and how many may be looked at.
     const COUNT_BY_RECIPIENT: &'static str;
 
-    /// Reads what identifies the messages of a stream's window.
-    const LINKS: Links;
+    /// Reads what identifies the messages of a stream's window. Binds the range in ms, the account, and the names of
+    /// sender, recipient and conversation, NULL for any.
+    const LINKS: EachWay;
 
     /// The bytes that the archive takes on disk.
     const BYTES: &'static str;
@@ -102,12 +139,13 @@ pub(super) trait Dialect: sqlx::Database {
         names: &[&str],
     ) -> impl Future<Output = Driver<Vec<(String, i64, u8)>>> + Send;
 
-    /// How many of an account's messages are in the archive, and whether one of those might learn something. It may
-    /// say so of one that will not; it never overlooks one that will.
+    /// How many messages are in the archive, filed under the same conversations, and whether one of those might learn
+    /// something. It may say so of one that will not; it never overlooks one that will. A way is given if it leads to
+    /// few others between the first and the last of them.
     fn familiar(
         connection: &mut Self::Connection,
-        account: i64,
         rows: &[&Row<'_>],
+        among: Option<Way<'_>>,
     ) -> impl Future<Output = Driver<Familiar>> + Send;
 
     /// Which of an account's messages lie where they belong in the archive, and how.
@@ -124,10 +162,12 @@ pub(super) trait Dialect: sqlx::Database {
         sent_at_ms: i64,
     ) -> impl Future<Output = Driver<Vec<(i64, Key, Mutable)>>> + Send;
 
-    /// Adds messages, passing over those whose slot is taken; answers with how many were added.
+    /// Adds messages, passing over those whose slot is taken; answers with how many were added. In good faith it may fail
+    /// instead where one is taken.
     fn add(
         connection: &mut Self::Connection,
         rows: &[&Row<'_>],
+        faith: Faith,
         now: Millis,
     ) -> impl Future<Output = Driver<u64>> + Send;
 

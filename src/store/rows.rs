@@ -52,11 +52,15 @@ pub(super) struct Row<'a> {
 /// rows that learn nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lesson {
-    /// How far it has come; 0 where that is not known.
+    /// How far it has come; 0 where that is not known …
     pub(super) status: i64,
-    pub(super) kind: bool,
+    /// … and since when, in ms; [`NEVER`] where that is not known.
+    pub(super) status_at: i64,
     pub(super) message_type: bool,
 }
+
+/// Before any moment that a message tells. The statements say the same.
+pub(super) const NEVER: i64 = -i64::MAX;
 
 /// How many of a window's messages are there, and whether one of those might learn something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -158,10 +162,11 @@ impl<'a> Row<'a> {
         key.3 == 0 && *encoding == Encoding::Utf8 as i64 && *body == Body::Exact && extra.is_none() && !said
     }
 
-    /// Whether a row that is there could learn its kind or its type from this one.
+    /// What a row that is there, filed as this one, could learn from it.
     pub(super) fn teaches(&self) -> Lesson {
         let status = self.status.map_or(0, |delivery| delivery.status as i64);
-        Lesson { status, kind: self.kind_known, message_type: self.message_type.is_some() }
+        let status_at = self.status.and_then(|delivery| delivery.at).map_or(NEVER, |at| at.0);
+        Lesson { status, status_at, message_type: self.message_type.is_some() }
     }
 
     pub(super) fn is_text(&self) -> bool {

@@ -3,7 +3,7 @@
 //! A row's count and digest are those of what the archive holds in the window and in the stream's scope at that moment:
 //! what was just fetched, and what was archived before and is not shown any more.
 
-use super::dialect::{Arg, Dialect, Driver, bytes, int, maybe_int, text};
+use super::dialect::{Arg, Dialect, Driver, Way, bytes, int, maybe_int, text};
 use super::ledger::window_of;
 use super::write::expect;
 use super::{AccountId, Commit, JOINED_MESSAGES, Seal, Sealed, Stamp, StoreError, StreamId, sql};
@@ -18,7 +18,9 @@ use crate::domain::window::Window;
 const LOOKED_AT: u64 = 5000;
 const DAY_S: u64 = 86_400;
 
-/// Writes the ledger row of a commit whose messages are written, or lengthens the one before it.
+/// Writes the ledger row of a commit whose messages are written, or lengthens the one before it. `there` is how many
+/// messages of the stream there may be in the window by now: no fewer than there are, and nothing where that is costly
+/// to tell.
 ///
 /// A window of which another process has sealed a part in the meantime is left alone: its messages are in the archive,
 /// and the plan of the next pass sees what is left. A replacement that would cut a row is left alone likewise, for
@@ -27,6 +29,7 @@ pub(super) async fn seal<DB: Dialect>(
     tx: &mut DB::Connection,
     commit: &Commit,
     seal: &Seal,
+    there: Option<u64>,
     now: Millis,
 ) -> Result<(), StoreError> {
     const WHAT: &str = "seal";
@@ -44,7 +47,7 @@ pub(super) async fn seal<DB: Dialect>(
         let args = [commit.stream.0.into(), from.0.into(), to.0.into()];
         DB::execute(tx, sql::UNSEAL, &args).await.map_err(StoreError::at(WHAT))?;
     }
-    let links = links::<DB>(tx, commit, window, scope).await?;
+    let links = links::<DB>(tx, commit, window, scope, there).await?;
     let row = Sealed {
         window: *window,
         messages: links.len() as u64,
@@ -171,6 +174,7 @@ async fn links<DB: Dialect>(
     commit: &Commit,
     window: &Window,
     scope: &Scope,
+    there: Option<u64>,
 ) -> Result<Vec<Link>, StoreError> {
     let ours = commit.messages.iter().filter(|m| window.contains(m.message.sent_at) && scope.holds(&m.message));
     let mut ours: Vec<Link> = ours.map(Link::of).collect();
@@ -179,30 +183,29 @@ async fn links<DB: Dialect>(
     let (from, to) = (window.from().start(), window.to().start());
     // A reading of a part of the window says nothing of the rest.
     let whole = commit.window.intersect(*window) == Some(*window);
-    if whole && there::<DB>(tx, commit.account, scope, from, to).await?.is_none_or(|there| there == ours.len() as i64) {
+    if whole && there.is_none_or(|there| there == ours.len() as u64) {
         return Ok(ours);
     }
     archived::<DB>(tx, commit.account, scope, from, to).await
 }
 
 /// How many messages there may be between two moments: no fewer than there are. Nothing where that is costly to tell.
-async fn there<DB: Dialect>(
+pub(super) async fn there<DB: Dialect>(
     tx: &mut DB::Connection,
     account: AccountId,
     scope: &Scope,
     from: Millis,
     to: Millis,
-) -> Result<Option<i64>, StoreError> {
+) -> Result<Option<u64>, StoreError> {
     let [from, to, account] = [from.0, to.0, account.0].map(Arg::from);
-    let there = match Path::of(scope) {
-        Path::Conversation(name) => DB::fetch(tx, sql::COUNT_BY_CONVERSATION, &[from, to, name.into(), account]).await,
-        Path::Sender(name) => DB::fetch(tx, sql::COUNT_BY_SENDER, &[from, to, name.into()]).await,
-        Path::Recipient(name) => {
-            DB::fetch(tx, DB::COUNT_BY_RECIPIENT, &[from, to, name.into(), LOOKED_AT.into()]).await
-        }
+    let there = match Way::of(scope) {
+        Way::Conversation(name) => DB::fetch(tx, sql::COUNT_BY_CONVERSATION, &[from, to, name.into(), account]).await,
+        Way::Sender(name) => DB::fetch(tx, sql::COUNT_BY_SENDER, &[from, to, name.into()]).await,
+        Way::Recipient(name) => DB::fetch(tx, DB::COUNT_BY_RECIPIENT, &[from, to, name.into(), LOOKED_AT.into()]).await,
     };
     let there = there.map_err(StoreError::at("count"))?;
-    Ok(there.first().map(|row| maybe_int::<DB>(row, "there")).transpose()?.flatten())
+    let there = there.first().map(|row| maybe_int::<DB>(row, "there")).transpose()?.flatten();
+    Ok(there.and_then(|there| u64::try_from(there).ok()))
 }
 
 /// How many messages the archive holds of a stream between two moments. Nothing where that is costly to tell.
@@ -213,11 +216,8 @@ pub(super) async fn count<DB: Dialect>(
     from: Millis,
     to: Millis,
 ) -> Result<Option<u64>, StoreError> {
-    match Path::of(scope) {
-        Path::Recipient(_) => {
-            let there = there::<DB>(connection, account, scope, from, to).await?;
-            Ok(there.and_then(|there| u64::try_from(there).ok()))
-        }
+    match Way::of(scope) {
+        Way::Recipient(_) => there::<DB>(connection, account, scope, from, to).await,
         _ => Ok(Some(archived::<DB>(connection, account, scope, from, to).await?.len() as u64)),
     }
 }
@@ -233,31 +233,10 @@ pub(super) async fn archived<DB: Dialect>(
     let [from, to, account] = [from.0, to.0, account.0].map(Arg::from);
     let names = [&scope.sender, &scope.recipient, &scope.conversation].map(|name| Arg::Text(name.as_deref()));
     let [sender, recipient, conversation] = names;
-    let sql = match Path::of(scope) {
-        Path::Conversation(_) => DB::LINKS.by_conversation,
-        Path::Sender(_) => DB::LINKS.by_sender,
-        Path::Recipient(_) => DB::LINKS.by_recipient,
-    };
-    let rows = DB::fetch(connection, sql, &[from, to, account, sender, recipient, conversation]).await;
+    let rows =
+        DB::fetch(connection, DB::LINKS.by(Way::of(scope)), &[from, to, account, sender, recipient, conversation])
+            .await;
     rows.map_err(StoreError::at("links"))?.iter().map(link::<DB>).collect()
-}
-
-/// The index that leads to a stream's messages with the fewest others among them.
-#[derive(Clone, Copy)]
-enum Path<'a> {
-    Conversation(&'a str),
-    Sender(&'a str),
-    Recipient(&'a str),
-}
-
-impl<'a> Path<'a> {
-    fn of(scope: &'a Scope) -> Self {
-        match (&scope.conversation, &scope.sender, &scope.recipient) {
-            (Some(name), ..) => Self::Conversation(name),
-            (None, Some(name), _) => Self::Sender(name),
-            (None, None, name) => Self::Recipient(name.as_deref().unwrap_or_default()),
-        }
-    }
 }
 
 fn link<DB: Dialect>(row: &DB::Row) -> Result<Link, StoreError> {

@@ -131,7 +131,7 @@ macro_rules! links {
         )
     };
     ($hash:literal) => {
-        $crate::store::dialect::Links {
+        $crate::store::dialect::EachWay {
             by_conversation: $crate::store::sql::links!(
                 $hash,
                 "m.conversation_id = (SELECT id FROM conversation WHERE account_id = $3 AND name = $6)"

@@ -8,11 +8,12 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Acquire, Pool, Transaction};
 
 use super::aside::{self, Aside};
-use super::dialect::{Arg, Dialect, int, maybe_int, one, seconds, text};
+use super::dialect::{Arg, Dialect, Faith, int, maybe_int, one, seconds, text};
 use super::lease::{Lease, Leases};
 use super::ledger::{self, KnownStream, Ledger, window_of};
 use super::numbering::Numbering;
 use super::read::{self, Archived, Cursor};
+use super::rows::Row;
 use super::sqlite::WriteLock;
 use super::status::{self, Pace, StreamStatus};
 use super::{
@@ -55,18 +56,33 @@ impl<DB: Dialect> SqlStore<DB> {
     }
 
     async fn commit_all(&self, batch: &[Commit], now: Millis) -> Result<Vec<Written>, StoreError> {
-        const WHAT: &str = "commit";
         // Names and room outlive a commit that fails: they say nothing by themselves, and the next one needs them.
         let numbers = self.numbering.number::<DB>(&self.write, batch).await?;
         // While another commit is under way.
         let rows = batch.iter().map(|commit| write::rows(commit, &numbers)).collect::<Result<Vec<_>, _>>()?;
+        match self.commit_rows(batch, &rows, Faith::Good, now).await {
+            Err(StoreError::Database { source, .. }) if is_taken(&source) => {
+                self.commit_rows(batch, &rows, Faith::Doubt, now).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn commit_rows(
+        &self,
+        batch: &[Commit],
+        rows: &[Vec<Row<'_>>],
+        faith: Faith,
+        now: Millis,
+    ) -> Result<Vec<Written>, StoreError> {
+        const WHAT: &str = "commit";
         let mut tx = self.begin(WHAT).await?;
         for account in batch.iter().map(|commit| commit.account).collect::<BTreeSet<_>>() {
             self.leases.enforce(&mut tx, account).await?;
         }
         let mut written = Vec::with_capacity(batch.len());
-        for (commit, rows) in batch.iter().zip(&rows) {
-            written.push(write::window::<DB>(&mut tx, commit, rows, now).await?);
+        for (commit, rows) in batch.iter().zip(rows) {
+            written.push(write::window::<DB>(&mut tx, commit, rows, faith, now).await?);
         }
         tx.commit().await.map_err(StoreError::at(WHAT))?;
         Ok(written)
@@ -315,6 +331,11 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         self.read.close().await;
         self.write.close().await;
     }
+}
+
+/// Whether a row was in the way of another.
+fn is_taken(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.is_unique_violation())
 }
 
 pub(super) fn pause_of<DB: Dialect>(row: &DB::Row) -> Result<Option<Pause>, StoreError> {

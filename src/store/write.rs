@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::dialect::{Dialect, Driver};
+use super::dialect::{Dialect, Driver, Faith, Way};
 use super::rows::{Familiar, Key, Mutable, Numbers, Row};
-use super::{Commit, Quarantined, StoreError, Written, seal, sql};
+use super::{Commit, Quarantined, Seal, StoreError, Written, seal, sql};
 use crate::domain::time::Millis;
 
 /// A window's messages as rows.
@@ -17,27 +17,69 @@ pub(super) async fn window<DB: Dialect>(
     tx: &mut DB::Connection,
     commit: &Commit,
     rows: &[Row<'_>],
+    faith: Faith,
     now: Millis,
 ) -> Result<Written, StoreError> {
-    let written = messages::<DB>(tx, commit.account.0, rows, now).await?;
+    // Counted beforehand, where that is as good: it tells as well how the messages are to be written.
+    let whole = commit.seal.as_ref().filter(|seal| seal.window == commit.window);
+    let before = match whole {
+        Some(seal) => there::<DB>(tx, commit, seal).await?.map(|there| Before { there, seal }),
+        None => None,
+    };
+    // What came from beyond the window's edges its neighbours may have brought already, however new all the rest is.
+    let is_inside = |row: &&Row<'_>| commit.window.contains(Millis(row.key.1));
+    let (inside, outside): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(is_inside);
+    let inside = messages::<DB>(tx, commit.account.0, &inside, before, faith, now).await?;
+    let outside = messages::<DB>(tx, commit.account.0, &outside, None, faith, now).await?;
+    let written = Written { new: inside.new + outside.new, changed: inside.changed + outside.changed };
     quarantine::<DB>(tx, commit, now).await?;
     if let Some(seal) = &commit.seal {
-        seal::seal::<DB>(tx, commit, seal, now).await?;
+        let there = match whole {
+            Some(_) => before.map(|before| before.there + inside.new),
+            None => there::<DB>(tx, commit, seal).await?,
+        };
+        seal::seal::<DB>(tx, commit, seal, there, now).await?;
     }
     Ok(written)
 }
 
-/// So many of a window's messages are looked for before it is decided how the window is written.
+async fn there<DB: Dialect>(tx: &mut DB::Connection, commit: &Commit, seal: &Seal) -> Result<Option<u64>, StoreError> {
+    let (from, to) = (seal.window.from().start(), seal.window.to().start());
+    seal::there::<DB>(tx, commit.account, &seal.scope, from, to).await
+}
+
+/// What is known of a window before its messages are written.
+#[derive(Clone, Copy)]
+struct Before<'a> {
+    seal: &'a Seal,
+    /// How many of the stream's messages there may be in it.
+    there: u64,
+}
+
+impl<'a> Before<'a> {
+    /// The way to the messages that are looked for, if it leads to few others.
+    fn among(self, rows: &[&Row<'_>]) -> Option<Way<'a>> {
+        (self.there <= FEW * rows.len() as u64).then(|| Way::of(&self.seal.scope))
+    }
+}
+
+/// Reading so many messages in order takes as long as finding one of them by itself.
+const FEW: u64 = 3;
+/// Where nothing has been counted, so many of a window's messages are looked for before it is decided how it is written.
 const GLANCE: usize = 4;
+/// From so many messages on good faith is worth its risk.
+const MANY: usize = 32;
 
 /// Adds what is not there, teaches what is there what was learned, and touches nothing else.
 ///
-/// Nearly every window is either all new or all there. Whether it is shows in a few of its messages; should the rest
-/// be otherwise, that costs time and nothing else.
+/// Nearly every window is either all new or all there. Which of the two is told by what was there `before`, or shows in
+/// a few of its messages; should the rest be otherwise, that costs time and nothing else.
 async fn messages<DB: Dialect>(
     tx: &mut DB::Connection,
     account: i64,
-    rows: &[Row<'_>],
+    rows: &[&Row<'_>],
+    before: Option<Before<'_>>,
+    faith: Faith,
     now: Millis,
 ) -> Result<Written, StoreError> {
     const WHAT: &str = "messages";
@@ -45,23 +87,30 @@ async fn messages<DB: Dialect>(
         return Ok(Written::default());
     }
     let at = StoreError::at(WHAT);
-    let rows: Vec<&Row> = rows.iter().collect();
-    let glance: Vec<&Row> = (0..GLANCE).map(|n| rows[(rows.len() - 1) * n / (GLANCE - 1)]).collect();
+    let there = match before {
+        Some(before) => before.there,
+        None => {
+            let glance: Vec<&Row> = (0..GLANCE).map(|n| rows[(rows.len() - 1) * n / (GLANCE - 1)]).collect();
+            DB::familiar(tx, &glance, None).await.map_err(&at)?.there
+        }
+    };
     let mut new = 0;
-    if DB::familiar(tx, account, &glance).await.map_err(&at)?.there == 0 {
-        new = DB::add(tx, &rows, now).await.map_err(&at)?;
+    if there == 0 {
+        let faith = if rows.len() < MANY { Faith::Doubt } else { faith };
+        new = DB::add(tx, rows, faith, now).await.map_err(&at)?;
         if new == rows.len() as u64 {
             return Ok(Written { new, changed: 0 });
         }
     } else {
-        let familiar = DB::familiar(tx, account, &rows).await.map_err(&at)?;
+        let among = before.and_then(|before| before.among(rows));
+        let familiar = DB::familiar(tx, rows, among).await.map_err(&at)?;
         if familiar == (Familiar { there: rows.len() as u64, teachable: false }) {
             return Ok(Written::default());
         }
     }
-    let mut there = DB::there(tx, account, &rows).await.map_err(&at)?;
+    let mut there = DB::there(tx, account, rows).await.map_err(&at)?;
     let missing: Vec<&Row> = rows.iter().copied().filter(|row| !there.contains_key(&row.key)).collect();
-    let mut added = DB::add(tx, &missing, now).await.map_err(&at)?;
+    let mut added = DB::add(tx, &missing, Faith::Doubt, now).await.map_err(&at)?;
     if added < missing.len() as u64 {
         // Another commit, of a stream that overlaps with this one, has added some of them since they were looked for.
         there.extend(DB::there(tx, account, &missing).await.map_err(&at)?);
@@ -102,7 +151,7 @@ async fn squeeze_in<DB: Dialect>(
         while taken.contains(&row.slot) {
             row.slot = row.slot.wrapping_add(1);
         }
-        if DB::add(tx, &[&row], now).await.map_err(&at)? == 1 {
+        if DB::add(tx, &[&row], Faith::Doubt, now).await.map_err(&at)? == 1 {
             return Ok(None);
         }
     }

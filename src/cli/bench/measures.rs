@@ -16,8 +16,8 @@ use super::usage::Usage;
 use crate::domain::clock::Clock;
 use crate::store::{NewAccount, Registered, Store, StoreError, Written};
 
-/// Windows that are made up at a time, before their commits are timed.
-const CHUNK: usize = 20;
+/// Windows that are made up at a time, before their commits are timed: so many that it hardly counts how the last ends.
+const CHUNK: usize = 50;
 /// How often a child's memory is looked at.
 const LOOK: Duration = Duration::from_millis(5);
 /// How often each question is asked.

@@ -6,15 +6,14 @@ mod sql;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPoolOptions, PgRow, Postgres};
 use sqlx::query::Query;
 use sqlx::types::Uuid;
 use sqlx::{AssertSqlSafe, Connection, Executor, Row as _};
 
-use super::dialect::{Arg, Dialect, Driver, Links};
+use super::dialect::{Arg, Dialect, Driver, EachWay, Faith, Way};
 use super::readable::readable_json;
-use super::rows::{Familiar, Key, Mutable, Row};
+use super::rows::{Familiar, Key, Mutable, NEVER, Row};
 use super::sql::links;
 use super::sql_store::SqlStore;
 use super::{Missing, StoreError, newer, newest, of_this_schema};
@@ -28,8 +27,6 @@ const CONNECTIONS: u32 = 6;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A connection that has been idle for so long is tried before it is used.
 const FRESH: Duration = Duration::from_secs(1);
-/// From so many messages on it is worth the while to try whether none of them is there.
-const MANY: usize = 32;
 /// A connection that nobody needs is given back.
 const IDLE: Duration = Duration::from_mins(5);
 
@@ -110,10 +107,10 @@ async fn is_archive(pool: &sqlx::PgPool) -> Driver<bool> {
 
 impl Dialect for Postgres {
     const BEGIN: &'static str = "BEGIN";
-    const LANES: usize = 2;
+    const LANES: usize = 3;
     const MESSAGES: &'static str = sql::MESSAGES;
     const COUNT_BY_RECIPIENT: &'static str = sql::COUNT_BY_RECIPIENT;
-    const LINKS: Links = links!("uuid_send(m.hash)");
+    const LINKS: EachWay = links!("uuid_send(m.hash)");
     const BYTES: &'static str = sql::BYTES;
     const SHARED: bool = true;
 
@@ -164,13 +161,34 @@ impl Dialect for Postgres {
         rows.iter().map(|row| Ok((row.try_get("name")?, row.try_get("id")?, kind(row)?))).collect()
     }
 
-    async fn familiar(connection: &mut PgConnection, account: i64, rows: &[&Row<'_>]) -> Driver<Familiar> {
-        let row = bind_keys(sqlx::query(sql::FAMILIAR).bind(account), rows)
-            .bind(column(rows, |row| row.teaches().status))
-            .bind(column(rows, |row| row.teaches().kind))
-            .bind(column(rows, |row| row.teaches().message_type))
-            .fetch_one(connection)
-            .await?;
+    async fn familiar(connection: &mut PgConnection, rows: &[&Row<'_>], among: Option<Way<'_>>) -> Driver<Familiar> {
+        let query = match among {
+            None => bind_keys(sqlx::query(sql::FAMILIAR), rows),
+            Some(way) => sqlx::query(sql::FAMILIAR_AMONG.by(way))
+                .bind(Vec::<i32>::new())
+                .bind(column(rows, |row| row.key.1))
+                .bind(Vec::<i32>::new())
+                .bind(column(rows, |row| Uuid::from_bytes(row.key.2)))
+                .bind(unusual(rows, 0, |row| id(row.key.3))),
+        };
+        let query = query
+            .bind(column(rows, |row| id(row.conversation)))
+            .bind(unusual(rows, 0, |row| row.teaches().status))
+            .bind(unusual(rows, NEVER, |row| row.teaches().status_at))
+            .bind(rows.iter().any(|row| row.teaches().message_type));
+        let query = match (among, rows.first()) {
+            (Some(way), Some(any)) => {
+                let times = || rows.iter().map(|row| row.key.1);
+                let number = match way {
+                    Way::Conversation(_) => any.conversation,
+                    Way::Sender(_) => any.sender,
+                    Way::Recipient(_) => any.key.0,
+                };
+                query.bind(times().min()).bind(times().max()).bind(id(number))
+            }
+            _ => query,
+        };
+        let row = query.fetch_one(connection).await?;
         let there = u64::try_from(row.try_get::<i64, _>("there")?).unwrap_or(0);
         Ok(Familiar { there, teachable: row.try_get("teachable")? })
     }
@@ -188,11 +206,12 @@ impl Dialect for Postgres {
         rows.iter().map(owned).collect()
     }
 
-    async fn add(connection: &mut PgConnection, rows: &[&Row<'_>], now: Millis) -> Driver<u64> {
+    async fn add(connection: &mut PgConnection, rows: &[&Row<'_>], faith: Faith, now: Millis) -> Driver<u64> {
         let (plain, special): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.is_plain());
-        let added = insert(connection, &sql::ADD_PLAIN, &plain, |query| bind_plain(query, &plain, now)).await?;
+        let added =
+            insert(connection, sql::ADD_PLAIN.with(faith), &plain, |query| bind_plain(query, &plain, now)).await?;
         let rows = special.as_slice();
-        let special = insert(connection, &sql::ADD, rows, |query| {
+        let special = insert(connection, sql::ADD.with(faith), rows, |query| {
             bind_plain(query, rows, now)
                 .bind(column(rows, |row| Some(id(row.key.3)).filter(|occurrence| *occurrence != 0)))
                 .bind(column(rows, |row| Some(small(row.encoding)).filter(|encoding| *encoding != 0)))
@@ -236,36 +255,29 @@ fn bound<'q>(sql: &'static str, args: &[Arg<'q>]) -> Bound<'q> {
     })
 }
 
-/// Inserts rows: in good faith where they are many, for a statement that has to expect conflicts writes every row twice
-/// to the log; and only if that fails by one that passes over what is there.
-///
-/// By arrays rather than by `COPY`, which ends with a small message of its own: over TCP that waits for the other side
-/// to acknowledge what came before, which costs more than all the rest.
+/// By arrays: measured, `COPY` is no faster where there are indexes, and ends with a small message of its own, which over
+/// TCP waits for the other side to acknowledge what came before.
 async fn insert<'q>(
     connection: &mut PgConnection,
-    add: &sql::Add,
+    sql: &'static str,
     rows: &[&Row<'_>],
-    bind: impl Fn(Bound<'q>) -> Bound<'q>,
+    bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
 ) -> Driver<u64> {
     if rows.is_empty() {
         return Ok(0);
     }
-    if rows.len() >= MANY {
-        let mut savepoint = connection.begin().await?;
-        match bind(sqlx::query(add.in_good_faith)).execute(&mut *savepoint).await {
-            Ok(done) => return savepoint.commit().await.map(|()| done.rows_affected()),
-            Err(error) if error.as_database_error().is_some_and(DatabaseError::is_unique_violation) => {
-                savepoint.rollback().await?;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(bind(sqlx::query(add.in_doubt)).execute(connection).await?.rows_affected())
+    Ok(bind(sqlx::query(sql)).execute(connection).await?.rows_affected())
 }
 
 /// One column of many rows, as an array.
 fn column<'r, R, T>(rows: &'r [R], value: impl Fn(&'r R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
+}
+
+/// A column in which all values may be as usual: then it is empty.
+fn unusual<'r, R, T: PartialEq>(rows: &'r [R], usual: T, value: impl Fn(&'r R) -> T) -> Vec<T> {
+    let column = column(rows, value);
+    if column.iter().all(|value| *value == usual) { Vec::new() } else { column }
 }
 
 /// The columns that every message has.
@@ -282,14 +294,14 @@ fn bind_plain<'q>(query: Bound<'q>, rows: &[&Row<'_>], now: Millis) -> Bound<'q>
         .bind(column(rows, |row| row.payload))
 }
 
-/// Recipients, milliseconds, slots, hashes and occurrences, an array each.
+/// Recipients, milliseconds, slots, hashes and occurrences, an array each; the last is empty if all are 0.
 fn bind_keys<'q>(query: Bound<'q>, rows: &[&Row<'_>]) -> Bound<'q> {
     query
         .bind(column(rows, |row| id(row.key.0)))
         .bind(column(rows, |row| row.key.1))
         .bind(column(rows, |row| row.slot))
         .bind(column(rows, |row| Uuid::from_bytes(row.key.2)))
-        .bind(column(rows, |row| id(row.key.3)))
+        .bind(unusual(rows, 0, |row| id(row.key.3)))
 }
 
 /// As the column counts: from 2^31 seconds after 1970, which four bytes reach from 1970 to 2106.

@@ -1,5 +1,7 @@
 //! Statements as only Postgres takes them.
 
+use crate::store::dialect::{EachWay, Faith};
+
 pub(super) const NAMES: &str = "SELECT value, id::BIGINT FROM name WHERE value = ANY ($1)";
 
 pub(super) const CONVERSATIONS: &str =
@@ -35,26 +37,56 @@ pub(super) const COUNT_BY_RECIPIENT: &str = "
     FROM (SELECT recipient_id FROM message WHERE sent_at_ms >= $1 AND sent_at_ms < $2 LIMIT $4) m
          LEFT JOIN (SELECT id FROM name WHERE value = $3) r ON TRUE";
 
-/// How many are there, and whether one of those might learn something. Each is looked up by itself (`LIMIT 1` keeps it
-/// so): in a range of time there may be any number of other streams' messages, and a planner that has no figures yet
-/// might read them all.
-pub(super) const FAMILIAR: &str = "
-    SELECT count(*) AS there,
-           coalesce(bool_or(k.status > 0 AND k.status >= coalesce(m.status, 0)
-                            OR k.has_type AND m.message_type_id IS NULL OR k.has_kind AND c.kind = 0),
-                    FALSE) AS teachable
-    FROM UNNEST($2::INTEGER[], $3::BIGINT[], $4::INTEGER[], $5::UUID[], $6::INTEGER[], $7::BIGINT[], $8::BOOLEAN[],
-                $9::BOOLEAN[])
-         AS k (recipient_id, sent_at_ms, slot, hash, occurrence, status, has_kind, has_type)
-         CROSS JOIN LATERAL (
-             SELECT * FROM message m
-             WHERE m.sent_at_ms = k.sent_at_ms AND m.recipient_id = k.recipient_id AND m.slot = k.slot
-               AND m.hash = k.hash AND coalesce(m.occurrence, 0) = k.occurrence
-             LIMIT 1
-         ) AS m
-         JOIN conversation c ON c.id = m.conversation_id AND c.account_id = $1";
+/// How many are there, filed as those that are looked for, and whether one of those might learn something. An array in
+/// which all is as usual may be empty (`UNNEST` makes up NULLs); whether any has a type is said once for all. `$there`
+/// leads from what is looked for, `k`, to what is there, `m`.
+macro_rules! familiar {
+    ($there:expr) => {
+        concat!(
+            "SELECT count(m.slot) FILTER (WHERE k.hash IS NOT NULL) AS there, ",
+            "coalesce(bool_or(m.slot IS NOT NULL AND (k.status > 0 AND (k.status, k.since) > ",
+            "(coalesce(m.status, 0), coalesce(m.status_at_ms, -9223372036854775807)) ",
+            "OR $9 AND m.message_type_id IS NULL)), FALSE) AS teachable ",
+            "FROM UNNEST($1::INTEGER[], $2::BIGINT[], $3::INTEGER[], $4::UUID[], $5::INTEGER[], $6::INTEGER[], ",
+            "$7::BIGINT[], $8::BIGINT[]) ",
+            "AS k (recipient_id, sent_at_ms, slot, hash, occurrence, conversation_id, status, since) ",
+            $there
+        )
+    };
+    (among $way:literal) => {
+        familiar!(concat!(
+            "FULL JOIN (SELECT * FROM message m WHERE m.sent_at_ms BETWEEN $10 AND $11 AND ",
+            $way,
+            ") AS m ON m.hash = k.hash AND m.sent_at_ms = k.sent_at_ms ",
+            "AND coalesce(m.occurrence, 0) = coalesce(k.occurrence, 0) ",
+            "AND m.conversation_id = k.conversation_id"
+        ))
+    };
+}
 
-/// See [`FAMILIAR`].
+/// Each is looked up by itself (`LIMIT 1` keeps it so): in a range of time there may be any number of other streams'
+/// messages, and a planner that has no figures yet might read them all.
+pub(super) const FAMILIAR: &str = familiar!(
+    "CROSS JOIN LATERAL (
+         SELECT * FROM message m
+         WHERE m.sent_at_ms = k.sent_at_ms AND m.recipient_id = k.recipient_id AND m.slot = k.slot
+           AND m.hash = k.hash AND coalesce(m.occurrence, 0) = coalesce(k.occurrence, 0)
+           AND m.conversation_id = k.conversation_id
+         LIMIT 1
+     ) AS m"
+);
+
+/// All of a stream's messages in a range of time are read, where they are known to be few others than those looked for,
+/// and met with them all at once: a `FULL` join is never done by going through the one for each of the other, which a
+/// planner that has no figures yet might prefer. The hash covers the recipient, and no index is asked for the slot. Binds
+/// as [`FAMILIAR`], with recipients and slots left empty, then the range in ms and a number.
+pub(super) const FAMILIAR_AMONG: EachWay = EachWay {
+    by_conversation: familiar!(among "m.conversation_id = $12"),
+    by_sender: familiar!(among "m.sender_id = $12"),
+    by_recipient: familiar!(among "m.recipient_id = $12"),
+};
+
+/// Each is looked up by itself. See [`FAMILIAR`].
 pub(super) const THERE: &str = "
     SELECT m.recipient_id::BIGINT, m.sent_at_ms, m.slot, uuid_send(m.hash) AS hash,
            coalesce(m.occurrence, 0)::BIGINT AS occurrence, m.conversation_id::BIGINT, m.message_type_id::BIGINT,
@@ -64,7 +96,7 @@ pub(super) const THERE: &str = "
          CROSS JOIN LATERAL (
              SELECT * FROM message m
              WHERE m.sent_at_ms = k.sent_at_ms AND m.recipient_id = k.recipient_id AND m.slot = k.slot
-               AND m.hash = k.hash AND coalesce(m.occurrence, 0) = k.occurrence
+               AND m.hash = k.hash AND coalesce(m.occurrence, 0) = coalesce(k.occurrence, 0)
              LIMIT 1
          ) AS m
          JOIN conversation c ON c.id = m.conversation_id AND c.account_id = $1";
@@ -78,10 +110,18 @@ pub(super) const CROWD: &str = "
 
 /// A statement that adds messages, in two forms.
 pub(super) struct Add {
-    /// Fails if one of them is there.
-    pub(super) in_good_faith: &'static str,
-    /// Passes over those that are there.
-    pub(super) in_doubt: &'static str,
+    in_good_faith: &'static str,
+    /// It writes every row twice to the log.
+    in_doubt: &'static str,
+}
+
+impl Add {
+    pub(super) fn with(&self, faith: Faith) -> &'static str {
+        match faith {
+            Faith::Good => self.in_good_faith,
+            Faith::Doubt => self.in_doubt,
+        }
+    }
 }
 
 macro_rules! add {

@@ -71,17 +71,17 @@ pub(super) static NAMES: LazyLock<Bulk> =
 pub(super) static CONVERSATIONS: LazyLock<Bulk> =
     LazyLock::new(|| Bulk::new("SELECT name, id, kind FROM conversation WHERE account_id = ? AND name IN (", "?", ")"));
 
-/// Binds milliseconds, recipient, slot, hash, occurrence and what a row teaches: status, kind, message type; then the
-/// account.
+/// Binds milliseconds, recipient, slot, hash, occurrence, conversation and what a row teaches: status, since when, message
+/// type.
 pub(super) static FAMILIAR: LazyLock<Bulk> = LazyLock::new(|| {
     Bulk::new(
-        "WITH k (t, r, p, h, o, status, kind, type) AS (VALUES ",
-        "(?,?,?,?,?,?,?,?)",
-        ") SELECT count(*) AS there, coalesce(max(k.status > 0 AND k.status >= coalesce(m.status, 0) \
-         OR k.type AND m.message_type_id IS NULL OR k.kind AND c.kind = 0), 0) AS teachable \
+        "WITH k (t, r, p, h, o, c, status, since, type) AS (VALUES ",
+        "(?,?,?,?,?,?,?,?,?)",
+        ") SELECT count(*) AS there, coalesce(max((k.status, k.since) > \
+         (coalesce(m.status, 0), coalesce(m.status_at_ms, -9223372036854775807)) \
+         OR k.type AND m.message_type_id IS NULL), 0) AS teachable \
          FROM k CROSS JOIN message m ON m.recipient_id = k.r AND m.sent_at_ms = k.t AND m.slot = k.p \
-         AND m.hash = k.h AND m.occurrence = k.o \
-         CROSS JOIN conversation c ON c.id = m.conversation_id AND c.account_id = ?",
+         AND m.hash = k.h AND m.occurrence = k.o AND m.conversation_id = k.c",
     )
 });
 

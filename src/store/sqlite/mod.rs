@@ -15,7 +15,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Arguments, Column, Connection as _, Row as _};
 
-use super::dialect::{Arg, Dialect, Driver, Links};
+use super::dialect::{Arg, Dialect, Driver, EachWay, Faith, Way};
 use super::rows::{Familiar, Key, Lesson, Mutable, Row};
 use super::sql::links;
 use super::sql_store::SqlStore;
@@ -127,7 +127,7 @@ impl Dialect for Sqlite {
     const LANES: usize = 1;
     const MESSAGES: &'static str = bulk::MESSAGES;
     const COUNT_BY_RECIPIENT: &'static str = bulk::COUNT_BY_RECIPIENT;
-    const LINKS: Links = links!("m.hash");
+    const LINKS: EachWay = links!("m.hash");
     const BYTES: &'static str = "SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size";
     /// Whoever writes has locked the file.
     const SHARED: bool = false;
@@ -188,14 +188,19 @@ impl Dialect for Sqlite {
         Ok(known)
     }
 
-    async fn familiar(connection: &mut SqliteConnection, account: i64, rows: &[&Row<'_>]) -> Driver<Familiar> {
+    /// One by one: nothing is faster here.
+    async fn familiar(
+        connection: &mut SqliteConnection,
+        rows: &[&Row<'_>],
+        _among: Option<Way<'_>>,
+    ) -> Driver<Familiar> {
         let pieces = bulk::FAMILIAR.pieces(rows).map(|(text, rows)| {
             let lessons = |arguments: &mut SqliteArguments, row: &&Row<'_>| {
-                let Lesson { status, kind, message_type } = row.teaches();
+                let Lesson { status, status_at, message_type } = row.teaches();
                 add_key(arguments, row)?;
-                all!(arguments, status, kind, message_type)
+                all!(arguments, row.conversation, status, status_at, message_type)
             };
-            arguments(rows, 8, lessons, Some(account)).map(|arguments| (text, arguments))
+            arguments(rows, 9, lessons, None).map(|arguments| (text, arguments))
         });
         let mut familiar = Familiar::default();
         for row in fetched(connection, pieces).await? {
@@ -228,7 +233,8 @@ impl Dialect for Sqlite {
         rows.iter().map(owned).collect()
     }
 
-    async fn add(connection: &mut SqliteConnection, rows: &[&Row<'_>], now: Millis) -> Driver<u64> {
+    /// Passing over what is there costs nothing here.
+    async fn add(connection: &mut SqliteConnection, rows: &[&Row<'_>], _faith: Faith, now: Millis) -> Driver<u64> {
         let (plain, special): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.is_plain());
         let plain = bulk::PLAIN.pieces(&plain).map(|(text, rows)| {
             let row = |arguments: &mut SqliteArguments, row: &&Row<'_>| add_plain(arguments, row, now);
