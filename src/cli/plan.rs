@@ -197,6 +197,9 @@ fn say_of(plan: &Planned<'_>, preview: &Preview) {
     if *overlaps {
         say("  a message that belongs to several streams is expected of each: fewer will be new");
     }
+    if plan.provider.account().discovers {
+        say("  what is still to be discovered comes on top");
+    }
     for (stream, error) in troubles {
         let stream = preview.streams.get(*stream).map_or("", String::as_str);
         say(format_args!("  {}: not counted: {error}\n  hint: {}", shown(stream), error.hint()));

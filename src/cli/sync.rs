@@ -58,6 +58,7 @@ pub(super) async fn carry_out(args: Args, config: &Config, clock: Arc<dyn Clock>
     signals::listen(stop.clone())?;
     let bounds = args.bounds()?;
     let providers = accounts::providers(config, args.account.as_deref(), &clock)?;
+    accounts::caution(config, args.account.as_deref());
     let store = open_to_write(&config.database.url, Missing::Create, &*clock).await?;
     let mut engine = Engine::new(providers, store.clone(), &clock);
     let reports = to_the_end(&mut engine, bounds, &stop).await?;
@@ -85,9 +86,7 @@ async fn passes(engine: &mut Engine, bounds: Bounds, stop: &CancellationToken) -
     loop {
         let mut reports = pass(engine, bounds, stop).await?;
         let is_over = stop.is_cancelled() || reports.iter().all(PassReport::is_complete);
-        let bore_fruit =
-            |report: &PassReport| !report.is_complete() && report.tally.windows > 0 && report.failure.is_none();
-        fruitless = if reports.iter().any(bore_fruit) { 0 } else { fruitless + 1 };
+        fruitless = if reports.iter().any(PassReport::leads_on) { 0 } else { fruitless + 1 };
         let wait = worth_waiting(&reports).filter(|_| fruitless < FRUITLESS);
         sums.resize_with(reports.len(), Tally::default);
         for (report, sum) in reports.iter_mut().zip(&mut sums) {

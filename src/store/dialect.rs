@@ -88,6 +88,11 @@ pub(super) trait Dialect: sqlx::Database {
     /// sender, recipient and conversation, NULL for any.
     const LINKS: EachWay;
 
+    /// Writes streams down as active, those that are known already like those that are not. Binds the account, from when
+    /// on the history of a new one is wanted, from when on that of every one is where that is said, and the streams: a
+    /// list of objects in JSON. Answers with number, key and the start of what is wanted, in any order.
+    const FOLLOW: &'static str;
+
     /// The bytes that the archive takes on disk.
     const BYTES: &'static str;
 

@@ -31,6 +31,8 @@ pub struct StreamLedger {
     pub scope: Option<Scope>,
     pub wanted_from: Second,
     pub active: bool,
+    /// Whether it was found, and not listed.
+    pub discovered: bool,
     pub windows: Vec<Sealed>,
     pub quarantine: Vec<Quarantined>,
 }
@@ -92,6 +94,7 @@ pub(super) async fn read<DB: Dialect>(connection: &mut DB::Connection) -> Result
             scope: scope::<DB>(&row)?,
             wanted_from: Second(int::<DB>(&row, "wanted_from_s")?),
             active: int::<DB>(&row, "active")? == 1,
+            discovered: int::<DB>(&row, "discovered")? == 1,
             windows: windows.remove(&id).unwrap_or_default(),
             quarantine: quarantine.remove(&id).unwrap_or_default(),
         };
@@ -143,8 +146,10 @@ pub(super) async fn write<DB: Dialect>(tx: &mut DB::Connection, ledger: &Ledger)
     DB::execute(tx, sql::STANDS, &standing.args(account)).await.map_err(&failed)?;
     for stream in &ledger.streams {
         let [sender, recipient, conversation] = parts(stream.scope.as_ref());
-        let (wanted_from, active) = (stream.wanted_from.0.into(), i64::from(stream.active).into());
-        let args = [account.into(), (&stream.key).into(), wanted_from, active, sender, recipient, conversation];
+        let wanted_from = stream.wanted_from.0.into();
+        let [active, discovered] = [stream.active, stream.discovered].map(|flag| i64::from(flag).into());
+        let key = (&stream.key).into();
+        let args = [account.into(), key, wanted_from, active, sender, recipient, conversation, discovered];
         let id = one::<DB>(tx, WHAT, sql::RESTORE_STREAM, &args).await?;
         let id = int::<DB>(&id, "id")?;
         DB::execute(tx, sql::FORGET_WINDOWS, &[id.into()]).await.map_err(&failed)?;
@@ -168,13 +173,13 @@ impl Standing {
 }
 
 /// A scope on its way into the columns of a stream.
-pub(super) fn parts(scope: Option<&Scope>) -> [Arg<'_>; 3] {
+fn parts(scope: Option<&Scope>) -> [Arg<'_>; 3] {
     let part = |part: fn(&Scope) -> &Option<String>| Arg::Text(scope.and_then(|scope| part(scope).as_deref()));
     [part(|scope| &scope.sender), part(|scope| &scope.recipient), part(|scope| &scope.conversation)]
 }
 
 /// And out of them again.
-fn scope<DB: Dialect>(row: &DB::Row) -> Result<Option<Scope>, StoreError> {
+pub(super) fn scope<DB: Dialect>(row: &DB::Row) -> Result<Option<Scope>, StoreError> {
     let [sender, recipient, conversation] = ["sender", "recipient", "conversation"].map(|part| text::<DB>(row, part));
     let scope = Scope { sender: sender?, recipient: recipient?, conversation: conversation? };
     Ok((scope != Scope::default()).then_some(scope))

@@ -5,6 +5,7 @@ mod answer;
 mod aside;
 pub mod copy;
 mod dialect;
+mod discovery;
 mod error;
 mod holder;
 mod lease;
@@ -23,6 +24,7 @@ mod write;
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -30,6 +32,7 @@ use async_trait::async_trait;
 use crate::domain::digest::Digest;
 use crate::domain::identity::Identified;
 use crate::domain::message::Unreadable;
+use crate::domain::party::Party;
 use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
@@ -71,10 +74,28 @@ pub struct RunId(pub i64);
 /// asked. None is cancelled half-way: a future that is dropped leaves either all of its effect or none.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Makes an account and its streams known. Streams that are no longer listed stay, inactive, with all they hold.
+    /// Makes an account and its streams known. Streams that are no longer among them stay, inactive, with all they hold.
     /// A stream's history is wanted from `since`, else from `horizon` as it stood when the stream was first seen,
     /// else from the beginning.
     async fn register(&self, account: &NewAccount<'_>) -> Result<Registered, StoreError>;
+
+    /// Adds streams, each of them once, to those of an account; their history is wanted from `from` on. Answers with
+    /// their numbers, in their order.
+    async fn follow(
+        &self,
+        account: AccountId,
+        streams: &[Arc<Stream>],
+        from: Second,
+    ) -> Result<Vec<StreamId>, StoreError>;
+
+    /// The streams of an account, active or not, that were found and not listed, in the order in which they were found.
+    async fn discovered(&self, account: AccountId) -> Result<Vec<Stream>, StoreError>;
+
+    /// Who appears in an account's messages, some of them more than once. As many lookups as there are names.
+    async fn parties(&self, account: AccountId) -> Result<Vec<Party<'static>>, StoreError>;
+
+    /// Notes why the provider could not be asked what there is to follow; `None`: it could, or is not asked.
+    async fn unlisted(&self, account: AccountId, trouble: Option<&Trouble>) -> Result<(), StoreError>;
 
     /// Makes sure that nobody but this process works on the account, or errors with [`StoreError::Held`]. `holder` is
     /// what others are told who ask. It is given back when the archive is closed, or the process ends.
@@ -196,7 +217,7 @@ pub struct NewAccount<'a> {
     pub name: &'a str,
     pub provider: &'a str,
     /// Its streams; nothing: they stay as they are.
-    pub streams: Option<&'a [Stream]>,
+    pub streams: Option<&'a [Arc<Stream>]>,
     pub since: Option<Second>,
     pub horizon: Option<Second>,
 }

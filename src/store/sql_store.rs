@@ -1,6 +1,7 @@
 //! The archive in a SQL database, whichever it is.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,8 +19,9 @@ use super::sqlite::WriteLock;
 use super::status::{self, Pace, StreamStatus};
 use super::{
     AccountId, Commit, Held, HeldId, NewAccount, Pause, Registered, RunId, Sealed, Stamp, Standing, Store, StoreError,
-    StreamId, Tally, Trouble, Unread, Written, again, seal, sql, write,
+    StreamId, Tally, Trouble, Unread, Written, again, discovery, seal, sql, write,
 };
+use crate::domain::party::Party;
 use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
@@ -110,20 +112,42 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         let row = one::<DB>(&mut tx, WHAT, sql::REGISTER_ACCOUNT, &args).await?;
         let id = int::<DB>(&row, "id")?;
         let pause = pause_of::<DB>(&row)?;
-        if account.streams.is_some() {
-            DB::execute(&mut tx, sql::DEACTIVATE_STREAMS, &[id.into()]).await.map_err(StoreError::at(WHAT))?;
-        }
-        let since = account.since.map(|s| s.0);
-        let first = account.since.or(account.horizon).unwrap_or(Second::EPOCH).0;
         let mut streams = Vec::new();
-        for Stream { key, scope } in account.streams.unwrap_or_default() {
-            let [sender, recipient, conversation] = ledger::parts(Some(scope));
-            let args = [id.into(), key.into(), first.into(), since.into(), sender, recipient, conversation];
-            let row = one::<DB>(&mut tx, WHAT, sql::REGISTER_STREAM, &args).await?;
-            streams.push((StreamId(int::<DB>(&row, "id")?), Second(int::<DB>(&row, "wanted_from_s")?)));
+        if let Some(listed) = account.streams {
+            DB::execute(&mut tx, sql::DEACTIVATE_STREAMS, &[id.into()]).await.map_err(StoreError::at(WHAT))?;
+            let first = account.since.or(account.horizon).unwrap_or(Second::EPOCH);
+            streams = discovery::follow::<DB>(&mut tx, id, listed, first, account.since).await?;
         }
         tx.commit().await.map_err(StoreError::at(WHAT))?;
         Ok(Registered { account: AccountId(id), streams, pause, settle: seconds::<DB>(&row, "settle_s")? })
+    }
+
+    async fn follow(
+        &self,
+        account: AccountId,
+        streams: &[Arc<Stream>],
+        from: Second,
+    ) -> Result<Vec<StreamId>, StoreError> {
+        const WHAT: &str = "follow";
+        let mut tx = self.begin(WHAT).await?;
+        let known = discovery::follow::<DB>(&mut tx, account.0, streams, from, Some(from)).await?;
+        tx.commit().await.map_err(StoreError::at(WHAT))?;
+        Ok(known.into_iter().map(|(id, _)| id).collect())
+    }
+
+    async fn discovered(&self, account: AccountId) -> Result<Vec<Stream>, StoreError> {
+        let mut connection = self.reader("discovered").await?;
+        discovery::discovered::<DB>(&mut connection, account).await
+    }
+
+    async fn parties(&self, account: AccountId) -> Result<Vec<Party<'static>>, StoreError> {
+        let mut connection = self.reader("parties").await?;
+        discovery::parties::<DB>(&mut connection, account).await
+    }
+
+    async fn unlisted(&self, account: AccountId, trouble: Option<&Trouble>) -> Result<(), StoreError> {
+        let (error, hint) = (trouble.map(|t| t.error.as_str()), trouble.map(|t| t.hint.as_str()));
+        self.execute("unlisted", sql::UNLISTED, &[account.0.into(), error.into(), hint.into()]).await
     }
 
     async fn lease(&self, account: AccountId, holder: &str) -> Result<Lease, StoreError> {

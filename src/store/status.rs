@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::dialect::{Dialect, int, maybe_int, seconds, text};
-use super::ledger::window_of;
+use super::ledger::{self, window_of};
 use super::sql_store::pause_of;
 use super::{Pause, StoreError, Trouble, sql};
+use crate::domain::stream::Scope;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 
@@ -16,6 +17,8 @@ pub struct StreamStatus {
     pub account: String,
     pub provider: String,
     pub stream: String,
+    /// Which messages belong to it; nothing where it was last followed before this was written down.
+    pub scope: Option<Scope>,
     /// From when on its history is wanted.
     pub wanted_from: Second,
     /// What of it is sealed.
@@ -42,6 +45,10 @@ pub struct StreamStatus {
     /// Seconds of history that fell behind the horizon unsealed.
     pub lost_seconds: u64,
     pub trouble: Option<Trouble>,
+    /// Why the account's provider could not be asked what there is to follow.
+    pub unlisted: Option<Trouble>,
+    /// Whether it was found, and not listed in the configuration.
+    pub discovered: bool,
     pub pause: Option<Pause>,
     /// The account's settle age, where late messages have made it another than the configuration has it.
     pub settle: Option<Duration>,
@@ -92,7 +99,6 @@ fn status<DB: Dialect>(row: &DB::Row, Rows { runs, windows }: Rows) -> Result<St
     let horizon = maybe_int::<DB>(row, "horizon_s")?.map_or(from, Second);
     let missing = |part: Option<Window>| part.map(|part| runs.missing_from(part)).unwrap_or_default();
     let seconds_of = |missing: &[Window]| missing.iter().map(|range| range.seconds()).sum();
-    let hint = text::<DB>(row, "hint")?.unwrap_or_default();
     // What is lost behind the horizon does not make the rest any less complete.
     let start = from.max(horizon);
     let watermark = runs.watermark(start);
@@ -102,6 +108,7 @@ fn status<DB: Dialect>(row: &DB::Row, Rows { runs, windows }: Rows) -> Result<St
         account: text::<DB>(row, "account")?.unwrap_or_default(),
         provider: text::<DB>(row, "provider")?.unwrap_or_default(),
         stream: text::<DB>(row, "key")?.unwrap_or_default(),
+        scope: ledger::scope::<DB>(row)?,
         wanted_from: from,
         watermark: (watermark > start).then_some(watermark),
         as_of: Second(int::<DB>(row, "wanted_to_s")?),
@@ -114,11 +121,18 @@ fn status<DB: Dialect>(row: &DB::Row, Rows { runs, windows }: Rows) -> Result<St
         missing_seconds: seconds_of(&ahead),
         missing: ahead,
         lost_seconds: seconds_of(&missing(Window::new(from, horizon.min(settled)))),
-        trouble: text::<DB>(row, "error")?.map(|error| Trouble { error, hint }),
+        trouble: trouble::<DB>(row, ["error", "hint"])?,
+        unlisted: trouble::<DB>(row, ["unlisted_error", "unlisted_hint"])?,
+        discovered: int::<DB>(row, "discovered")? == 1,
         pause: pause_of::<DB>(row)?,
         settle: seconds::<DB>(row, "settle_s")?,
         sealed: runs,
     })
+}
+
+fn trouble<DB: Dialect>(row: &DB::Row, [error, hint]: [&'static str; 2]) -> Result<Option<Trouble>, StoreError> {
+    let hint = text::<DB>(row, hint)?.unwrap_or_default();
+    Ok(text::<DB>(row, error)?.map(|error| Trouble { error, hint }))
 }
 
 pub(super) async fn paces<DB: Dialect>(

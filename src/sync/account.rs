@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::discovery::{Discovery, read};
 use super::pass::{Done, Pass};
 use super::planner::{Edges, Plan};
 use super::progress::Course;
@@ -57,6 +58,7 @@ pub struct AccountSync {
     pub(super) compared: usize,
     /// Up to when messages were refreshed.
     pub(super) refreshed: Option<Second>,
+    pub(super) discovery: Discovery,
     /// The mean size of payloads seen lately, in bytes.
     pub(super) payload_size: u64,
 }
@@ -100,6 +102,7 @@ impl AccountSync {
             place: None,
             compared,
             refreshed: None,
+            discovery: Discovery::default(),
             payload_size: 0,
         }
     }
@@ -179,10 +182,12 @@ impl AccountSync {
                 "this machine's clock is off; going by the provider's"
             );
         }
-        let streams = Some(self.provider.streams());
-        let known = self.store.register(&NewAccount { streams, ..new(self.horizon()) }).await?;
+        self.recall(known.account).await?;
+        let streams = self.provider.streams();
+        let known = self.store.register(&NewAccount { streams: Some(&streams), ..new(self.horizon()) }).await?;
         let paused = known.pause.is_some();
         let settle = known.settle.map_or(account.settle, |known| known.max(account.settle));
+        self.look_up(known.account).await?;
         Ok(Ok(Place { account: known.account, streams: known.streams, well: HashSet::new(), settle, paused }))
     }
 
@@ -226,13 +231,20 @@ impl AccountSync {
         let bounds = purpose.bounds();
         let run = self.store.begin_run(place.account, purpose.why(), self.clock.now()).await?;
         let edges = self.edges(place, bounds);
+        self.follow_found(place, edges).await?;
         // Before anything is fetched: should this pass not come to its end, the archive knows what is missing.
         self.store.stands(place.account, self.standing(place, edges)).await?;
-        let Done { mut tally, failure, stragglers } = match purpose {
-            Purpose::Sync(_) => self.sync(place, edges, bounds, stop).await?,
-            Purpose::Reconcile => self.reconcile(place, edges, stop).await?,
-            Purpose::Refresh => self.refresh(place, edges, stop).await?,
+        let listing = self.listing(place, purpose);
+        let pass = async {
+            match purpose {
+                Purpose::Sync(_) => self.sync(place, edges, bounds, stop).await,
+                Purpose::Reconcile => self.reconcile(place, edges, stop).await,
+                Purpose::Refresh => self.refresh(place, edges, stop).await,
+            }
         };
+        let (done, listed) = tokio::join!(pass, read(listing, stop));
+        let Done { mut tally, failure, stragglers, found } = done?;
+        self.discovery.note(found, listed?);
         tally.requests = self.provider.requests() - requests_before;
         match &failure {
             Some(failure) => {
@@ -244,7 +256,7 @@ impl AccountSync {
         self.note_stragglers(place, stragglers).await?;
         let missing = self.missing(place, edges, bounds).await?;
         self.store.end_run(run, &tally, self.clock.now()).await?;
-        Ok(self.report(tally, missing, failure))
+        Ok(PassReport { found: self.discovery.pending(), ..self.report(tally, missing, failure) })
     }
 
     /// Fetches what is missing.
@@ -357,7 +369,7 @@ impl AccountSync {
         failure: &ProviderError,
     ) -> Result<(), StoreError> {
         let id = place.streams[stream].0;
-        let (account, stream) = (&self.provider.account().name, &self.provider.streams()[stream].key);
+        let (account, stream) = (&self.provider.account().name, &self.provider.stream(stream).key);
         tracing::warn!(account, stream, error = %failure, hint = failure.hint(), "left for the next pass");
         place.well.remove(&id);
         let trouble = Trouble { error: failure.to_string(), hint: failure.hint().to_owned() };
@@ -374,6 +386,7 @@ impl AccountSync {
     }
 
     fn report(&self, tally: Tally, missing_seconds: u64, failure: Option<ProviderError>) -> PassReport {
-        PassReport { account: self.provider.account().name.clone(), tally, missing_seconds, failure }
+        let (account, unlisted) = (self.name().to_owned(), self.discovery.is_unlisted());
+        PassReport { account, tally, missing_seconds, found: 0, unlisted, failure }
     }
 }

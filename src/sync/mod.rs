@@ -15,6 +15,7 @@
 
 mod account;
 mod again;
+mod discovery;
 pub mod estimate;
 mod evidence;
 pub mod forecast;
@@ -106,14 +107,23 @@ pub struct PassReport {
     pub tally: Tally,
     /// How many seconds of wanted and settled history are not sealed yet, over all streams.
     pub missing_seconds: u64,
+    /// Streams that were found and are followed from the next pass on.
+    pub found: u64,
+    /// Whether the provider's lists of what there is to follow could not be had when they were last asked for.
+    pub unlisted: bool,
     /// What stopped the account or some of its streams.
     pub failure: Option<ProviderError>,
 }
 
 impl PassReport {
-    /// Whether everything wanted that the provider is trusted to show is sealed.
+    /// Whether everything wanted that the provider is trusted to show is sealed, and all that is wanted is known.
     pub fn is_complete(&self) -> bool {
-        self.missing_seconds == 0 && self.failure.is_none()
+        self.missing_seconds == 0 && self.failure.is_none() && self.found == 0 && !self.unlisted
+    }
+
+    /// Whether another pass right away has more to do, by what this one came to.
+    pub fn leads_on(&self) -> bool {
+        self.found > 0 || self.missing_seconds > 0 && self.failure.is_none() && self.tally.windows > 0
     }
 }
 

@@ -10,7 +10,7 @@ use super::account::horizon;
 use super::estimate::{Circumstances, Outlook, Stretch, filled, sample, time};
 use super::planner::{Edges, Job, Plan};
 use super::{Bounds, TARGET};
-use crate::domain::stream::Scope;
+use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 use crate::provider::{Advice, Provider, ProviderError};
@@ -64,6 +64,10 @@ pub async fn preview(
     let account = provider.account();
     let known: Vec<&StreamStatus> = known.iter().filter(|stream| stream.account == account.name).collect();
     let before = provider.requests();
+    for found in known.iter().filter(|stream| account.discovers && stream.discovered) {
+        let (key, scope) = (found.stream.clone(), found.scope.clone().unwrap_or_default());
+        provider.follow(&Stream { key, scope, discovered: true });
+    }
     if let Some(pause) = known.first().and_then(|stream| stream.pause.as_ref()) {
         provider.pause_for(pause.until.since(now));
     }

@@ -25,7 +25,7 @@ const PAGE: u64 = 100;
 #[derive(Debug)]
 pub(crate) struct ChangingProvider {
     account: Account,
-    streams: Vec<Stream>,
+    stream: Arc<Stream>,
     http: Http,
     pub(crate) clock: Arc<StandingClock>,
     requests: AtomicU64,
@@ -93,10 +93,11 @@ impl ChangingProvider {
             retention,
             since: None,
             refresh_for: Some(Duration::from_hours(24)),
+            discovers: false,
         };
         Self {
             account,
-            streams: vec![Stream { key: "destination=lobby".to_owned(), scope }],
+            stream: Arc::new(Stream { key: "destination=lobby".to_owned(), scope, discovered: false }),
             http: Http::new("shop", &url, 0.0, Arc::new(SystemClock)).expect("a client"),
             clock: Arc::new(StandingClock(AtomicI64::new(now.0))),
             requests: AtomicU64::new(0),
@@ -154,8 +155,20 @@ impl Provider for ChangingProvider {
         &self.account
     }
 
-    fn streams(&self) -> &[Stream] {
-        &self.streams
+    fn streams(&self) -> Vec<Arc<Stream>> {
+        vec![self.stream.clone()]
+    }
+
+    fn stream(&self, _: usize) -> Arc<Stream> {
+        self.stream.clone()
+    }
+
+    fn position(&self, key: &str) -> Option<usize> {
+        (self.stream.key == key).then_some(0)
+    }
+
+    fn follow(&self, _: &Stream) -> bool {
+        false
     }
 
     async fn survey(&self, _: usize, range: Window, target: u64) -> Result<Survey, ProviderError> {

@@ -54,6 +54,7 @@ macro_rules! on_every_database {
 }
 
 mod again;
+mod discovery;
 mod ledger;
 
 on_every_database! {
@@ -152,7 +153,8 @@ async fn open(path: &Path) -> SqliteStore {
 }
 
 async fn register(store: &dyn Store, streams: &[&str], since: Option<i64>, horizon: Option<i64>) -> Registered {
-    let streams: Vec<Stream> = streams.iter().map(|&key| Stream { key: key.to_owned(), scope: scope(key) }).collect();
+    let stream = |&key: &&str| Arc::new(Stream { key: key.to_owned(), scope: scope(key), discovered: false });
+    let streams: Vec<Arc<Stream>> = streams.iter().map(stream).collect();
     let (since, horizon) = (since.map(Second), horizon.map(Second));
     let account = NewAccount { name: "shop", provider: "agora", streams: Some(&streams), since, horizon };
     store.register(&account).await.unwrap()

@@ -111,6 +111,7 @@ impl Dialect for Postgres {
     const MESSAGES: &'static str = sql::MESSAGES;
     const COUNT_BY_RECIPIENT: &'static str = sql::COUNT_BY_RECIPIENT;
     const LINKS: EachWay = links!("uuid_send(m.hash)");
+    const FOLLOW: &'static str = sql::FOLLOW;
     const BYTES: &'static str = sql::BYTES;
     const SHARED: bool = true;
 

@@ -1,11 +1,18 @@
 //! Statements as only Postgres takes them.
 
 use crate::store::dialect::{EachWay, Faith};
+use crate::store::sql::follow;
 
 pub(super) const NAMES: &str = "SELECT value, id::BIGINT FROM name WHERE value = ANY ($1)";
 
 pub(super) const CONVERSATIONS: &str =
     "SELECT name, id::BIGINT, kind FROM conversation WHERE account_id = $1 AND name = ANY ($2)";
+
+/// See [`Dialect::FOLLOW`](crate::store::dialect::Dialect::FOLLOW).
+pub(super) const FOLLOW: &str = follow!(
+    "json_to_recordset($4::JSON)
+         AS new (key TEXT, discovered BIGINT, sender TEXT, recipient TEXT, conversation TEXT)"
+);
 
 /// See [`Dialect::MESSAGES`](crate::store::dialect::Dialect::MESSAGES).
 pub(super) const MESSAGES: &str = "

@@ -128,6 +128,7 @@ impl Dialect for Sqlite {
     const MESSAGES: &'static str = bulk::MESSAGES;
     const COUNT_BY_RECIPIENT: &'static str = bulk::COUNT_BY_RECIPIENT;
     const LINKS: EachWay = links!("m.hash");
+    const FOLLOW: &'static str = bulk::FOLLOW;
     const BYTES: &'static str = "SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size";
     /// Whoever writes has locked the file.
     const SHARED: bool = false;
