@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::error::DatabaseError;
 use sqlx::pool::PoolConnection;
 use sqlx::{Acquire, Pool, Transaction};
 
@@ -359,7 +360,7 @@ impl<DB: Dialect> Store for SqlStore<DB> {
 
 /// Whether a row was in the way of another.
 fn is_taken(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|error| error.is_unique_violation())
+    error.as_database_error().is_some_and(DatabaseError::is_unique_violation)
 }
 
 pub(super) fn pause_of<DB: Dialect>(row: &DB::Row) -> Result<Option<Pause>, StoreError> {

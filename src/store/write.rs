@@ -23,7 +23,7 @@ pub(super) async fn window<DB: Dialect>(
     // Counted beforehand, where that is as good: it tells as well how the messages are to be written.
     let whole = commit.seal.as_ref().filter(|seal| seal.window == commit.window);
     let before = match whole {
-        Some(seal) => there::<DB>(tx, commit, seal).await?.map(|there| Before { there, seal }),
+        Some(seal) => there::<DB>(tx, commit, seal).await?.map(|there| Before { seal, there }),
         None => None,
     };
     // What came from beyond the window's edges its neighbours may have brought already, however new all the rest is.
@@ -87,12 +87,11 @@ async fn messages<DB: Dialect>(
         return Ok(Written::default());
     }
     let at = StoreError::at(WHAT);
-    let there = match before {
-        Some(before) => before.there,
-        None => {
-            let glance: Vec<&Row> = (0..GLANCE).map(|n| rows[(rows.len() - 1) * n / (GLANCE - 1)]).collect();
-            DB::familiar(tx, &glance, None).await.map_err(&at)?.there
-        }
+    let there = if let Some(before) = before {
+        before.there
+    } else {
+        let glance: Vec<&Row> = (0..GLANCE).map(|n| rows[(rows.len() - 1) * n / (GLANCE - 1)]).collect();
+        DB::familiar(tx, &glance, None).await.map_err(&at)?.there
     };
     let mut new = 0;
     if there == 0 {

@@ -276,7 +276,7 @@ fn column<'r, R, T>(rows: &'r [R], value: impl Fn(&'r R) -> T) -> Vec<T> {
 }
 
 /// A column in which all values may be as usual: then it is empty.
-fn unusual<'r, R, T: PartialEq>(rows: &'r [R], usual: T, value: impl Fn(&'r R) -> T) -> Vec<T> {
+fn unusual<'r, R, T: PartialEq + Copy>(rows: &'r [R], usual: T, value: impl Fn(&'r R) -> T) -> Vec<T> {
     let column = column(rows, value);
     if column.iter().all(|value| *value == usual) { Vec::new() } else { column }
 }
