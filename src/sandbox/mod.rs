@@ -11,6 +11,7 @@
 //! | `GET …/count` | Agora: count |
 //! | `GET /api/messages/history/` | Web3MQ: a page |
 //! | `GET /sandbox/rules`, `POST /sandbox/rules/reset` | who broke which rule |
+//! | `GET /sandbox/arrivals` | when which request came |
 //! | `GET /sandbox/truth` | every message, as JSON lines |
 //! | `POST /sandbox/append`, `/sandbox/advance`, `/sandbox/remove`, `/sandbox/forget`, `/sandbox/token`, `/sandbox/clock` | change the world |
 //! | `POST`, `DELETE /sandbox/script` | scripted answers |
@@ -22,6 +23,7 @@
 
 mod admin;
 mod agora;
+mod arrivals;
 mod chance;
 mod corpus;
 mod desk;
@@ -58,6 +60,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use agora::{AgoraHistory, AgoraMessage, AgoraStream, CUSTOMER_ID, CUSTOMER_SECRET, Kind, Selection, TOKEN_UID};
+pub use arrivals::{Arrival, Arrivals};
 pub use chance::{NotAShare, Share};
 pub use corpus::CorpusError;
 pub use fault::Fault;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::agora::{AgoraHistory, AgoraMessage, AgoraStream, Selection};
+use super::arrivals::Arrivals;
 use super::corpus::{self, CorpusError};
 use super::generate;
 use super::options::Options;
@@ -32,6 +33,7 @@ pub struct World {
     leapt: AtomicI64,
     dice: Mutex<fastrand::Rng>,
     rules: Rules,
+    arrivals: Arrivals,
     script: Script,
 }
 
@@ -66,6 +68,7 @@ impl World {
             leapt: AtomicI64::new(0),
             dice: Mutex::new(dice),
             rules: Rules::default(),
+            arrivals: Arrivals::default(),
             script: Script::default(),
         })
     }
@@ -89,6 +92,11 @@ impl World {
     /// The record of who kept to which rule.
     pub fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// When which request came.
+    pub fn arrivals(&self) -> &Arrivals {
+        &self.arrivals
     }
 
     /// The scripted answers still to give.
