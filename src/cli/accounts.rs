@@ -6,10 +6,10 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use super::Failure;
-use crate::config::{AgoraAccount, AgoraAuth, Config, DestinationKind, Secret, Web3mqAccount};
+use crate::config::{AgoraAccount, AgoraAuth, Config, DestinationKind, Discover, Secret, Web3mqAccount};
 use crate::domain::clock::Clock;
 use crate::domain::message::ConversationKind;
-use crate::provider::agora::{self, Agora, Credentials, Token};
+use crate::provider::agora::{self, Agora, Credentials, Discovery, Token};
 use crate::provider::http::Http;
 use crate::provider::web3mq::{Identity, Key, Web3mq};
 use crate::provider::{Account, Provider};
@@ -34,6 +34,24 @@ pub(super) fn providers(
     }
 }
 
+/// What whoever starts to archive must know of accounts that take something away from others.
+pub(super) fn cautions<'a>(config: &'a Config, only: Option<&'a str>) -> impl Iterator<Item = (&'a str, &'static str)> {
+    let wanted = move |account: &&AgoraAccount| only.is_none_or(|only| only == account.name);
+    let takes = |account: &&AgoraAccount| account.discover == Discover::Events;
+    config.agora.iter().filter(wanted).filter(takes).map(|account| {
+        let caution = "discover = \"events\" empties Agora's feeds of events, user_events and channel_events: whoever \
+                       else reads them never sees what this account was told";
+        (account.name.as_str(), caution)
+    })
+}
+
+/// Says so in the log.
+pub(super) fn caution(config: &Config, only: Option<&str>) {
+    for (account, caution) in cautions(config, only) {
+        tracing::warn!(account, "{caution}");
+    }
+}
+
 fn agora(config: &AgoraAccount, clock: &Arc<dyn Clock>) -> Result<Agora, Failure> {
     let account = Account {
         name: config.name.clone(),
@@ -42,6 +60,7 @@ fn agora(config: &AgoraAccount, clock: &Arc<dyn Clock>) -> Result<Agora, Failure
         retention: Some(config.retention),
         since: config.since,
         refresh_for: None,
+        discovers: config.discover != Discover::Nothing,
     };
     let credentials = match &config.auth {
         AgoraAuth::Basic { customer_id, customer_secret } => {
@@ -62,7 +81,13 @@ fn agora(config: &AgoraAccount, clock: &Arc<dyn Clock>) -> Result<Agora, Failure
     let http = Http::new(&config.name, &config.base_url, config.requests_per_second, clock.clone())?
         .with_timeout(config.timeout);
     let kinds: HashMap<String, ConversationKind> = kinds.collect();
-    Ok(Agora::new(account, http, &config.base_url, &config.app_id, credentials, streams, kinds))
+    let discovery = match config.discover {
+        Discover::Nothing => None,
+        Discover::Messages => Some(Discovery::Messages),
+        Discover::Events => Some(Discovery::Events),
+    };
+    let account = Agora::new(account, http, &config.base_url, &config.app_id, credentials, streams, kinds);
+    Ok(account.discovering(discovery))
 }
 
 fn web3mq(config: &Web3mqAccount, clock: &Arc<dyn Clock>) -> Result<Web3mq, Failure> {
@@ -73,6 +98,7 @@ fn web3mq(config: &Web3mqAccount, clock: &Arc<dyn Clock>) -> Result<Web3mq, Fail
         retention: config.retention,
         since: config.since,
         refresh_for: Some(config.refresh_for),
+        discovers: config.discover,
     };
     let mut seed = [0; 32];
     hex::decode_to_slice(config.private_key.expose(), &mut seed)

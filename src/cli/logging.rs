@@ -7,7 +7,7 @@ use tracing_subscriber::fmt::time::SystemTime;
 
 /// What a service says, and what a command says that talks to a person anyway. The libraries speak only of trouble.
 const SERVICE: &str = "warn,backscroll=info";
-const COMMAND: &str = "warn";
+const COMMAND: &str = "warn,backscroll::cli::progress=info";
 
 /// Starts logging. Errors if `levels` cannot be read.
 pub(super) fn start(levels: Option<&str>, is_service: bool) -> Result<(), String> {

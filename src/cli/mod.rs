@@ -7,7 +7,9 @@ mod copy;
 mod demo;
 mod drill;
 mod logging;
+mod loss;
 mod migrate;
+mod plan;
 mod progress;
 mod requeue;
 mod run;
@@ -57,6 +59,8 @@ enum Command {
     Run,
     /// Archives until everything wanted is sealed, then says what the archive holds
     Sync(sync::Args),
+    /// Says what a sync would take, before anything is fetched: requests, time, messages, disk, and what will be lost
+    Plan(plan::Args),
     /// Says how each stream is: how far it is complete, what is missing, what is wrong
     Status(status::Args),
     /// Tries configuration, database and each account's credentials, and lifts pauses
@@ -177,7 +181,8 @@ impl Cli {
             Command::Bench(args) => bench::carry_out(args, clock).await,
             Command::Run => run::carry_out(&Config::load(&self.config)?, clock).await,
             Command::Sync(args) => sync::carry_out(args, &Config::load(&self.config)?, clock).await,
-            Command::Status(args) => status::carry_out(&args, &Config::load(&self.config)?, &*clock).await,
+            Command::Plan(args) => plan::carry_out(&args, &Config::load(&self.config)?, clock).await,
+            Command::Status(args) => status::carry_out(&args, &Config::load(&self.config)?, clock).await,
             Command::Check => check::carry_out(&Config::load(&self.config)?, clock).await,
             Command::Verify(args) => verify::carry_out(&args, &Config::load(&self.config)?, clock).await,
             Command::Copy(args) => copy::carry_out(&args, &Config::load(&self.config)?, &*clock).await,
@@ -192,6 +197,14 @@ async fn open(url: &DatabaseUrl, missing: Missing) -> Result<Arc<dyn Store>, Sto
     Ok(match url {
         DatabaseUrl::Sqlite(path) => Arc::new(SqliteStore::open(path, missing).await?),
         DatabaseUrl::Postgres(server) => Arc::new(PostgresStore::connect(server.options(), missing).await?),
+    })
+}
+
+/// Opens the archive at a URL to read it and nothing else.
+async fn open_to_read(url: &DatabaseUrl) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match url {
+        DatabaseUrl::Sqlite(path) => Arc::new(SqliteStore::open_to_read(path).await?),
+        DatabaseUrl::Postgres(server) => Arc::new(PostgresStore::connect_to_read(server.options()).await?),
     })
 }
 

@@ -1,6 +1,6 @@
 //! What a person sees while a sync goes on: a bar on a terminal, now and then a line elsewhere.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +8,11 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::table::{grouped, span};
 use crate::sync::progress::{Progress, Reading};
 
 const ON_TERMINAL: Duration = Duration::from_millis(100);
-const ELSEWHERE: Duration = Duration::from_secs(10);
+const ELSEWHERE: Duration = Duration::from_secs(30);
 
 /// Shows progress until it is finished.
 #[derive(Debug)]
@@ -38,21 +39,25 @@ impl Watch {
 trait Show: Send {
     fn every(&self) -> Duration;
     fn show(&self, reading: Reading);
-    fn end(&self);
+    /// Shows the last reading, if there was anything to show.
+    fn end(&self, last: Option<Reading>);
 }
 
 async fn watch(progress: Arc<Progress>, shown: Box<dyn Show>, finished: CancellationToken) {
+    // Before the first survey is back there is nothing to show.
+    let read = || Some(progress.read()).filter(|reading| reading.expected > 0);
     let mut last = None;
     while tokio::time::timeout(shown.every(), finished.cancelled()).await.is_err() {
-        let reading = progress.read();
-        // Before the first survey is back there is nothing to show.
-        if reading.expected > 0 && last.replace(reading) != Some(reading) {
+        let reading = read();
+        if let Some(reading) = reading.filter(|_| last != reading) {
             shown.show(reading);
         }
+        last = reading;
     }
-    shown.end();
+    shown.end(read());
 }
 
+/// Lines of the log.
 struct Lines;
 
 impl Show for Lines {
@@ -60,18 +65,29 @@ impl Show for Lines {
         ELSEWHERE
     }
 
-    fn show(&self, Reading { expected, fetched, new, windows }: Reading) {
-        let line = format!("{fetched} of about {expected} messages in {windows} windows, {new} of them new");
-        let _ = writeln!(std::io::stderr(), "{line}");
+    fn show(&self, reading: Reading) {
+        let Reading { fetched, new, windows, requests, .. } = reading;
+        tracing::info!(
+            messages = fetched,
+            expected = expected(reading),
+            new,
+            windows,
+            requests,
+            left = left(reading),
+            "archiving"
+        );
     }
 
-    fn end(&self) {}
+    fn end(&self, last: Option<Reading>) {
+        if let Some(Reading { fetched, new, windows, requests, .. }) = last {
+            tracing::info!(messages = fetched, new, windows, requests, "archived");
+        }
+    }
 }
 
 fn bar() -> ProgressBar {
     let bar = ProgressBar::new(0);
-    let style = "{bar:32} {human_pos} of {human_len} messages  {speed}  {eta} left";
-    if let Ok(style) = ProgressStyle::with_template(style) {
+    if let Ok(style) = ProgressStyle::with_template("{bar:32} {msg}  {speed}") {
         let speed = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
             // The bar has no place for an error.
             let _ = write!(out, "{:.0}/s", state.per_sec());
@@ -87,11 +103,40 @@ impl Show for ProgressBar {
     }
 
     fn show(&self, reading: Reading) {
-        self.set_length(reading.expected.max(reading.fetched));
+        self.set_length(reading.expected);
         self.set_position(reading.fetched);
+        let (fetched, requests) = (grouped(reading.fetched), grouped(reading.requests));
+        let (expected, left) = (expected(reading), left(reading));
+        self.set_message(format!("{fetched} of {expected} messages  {requests} requests  {left} left"));
     }
 
-    fn end(&self) {
+    fn end(&self, _: Option<Reading>) {
         self.finish_and_clear();
+    }
+}
+
+/// How many messages are expected: about so many, while nobody knows yet what some of the ranges hold.
+fn expected(reading: Reading) -> String {
+    about(reading, grouped(reading.expected))
+}
+
+fn left(reading: Reading) -> String {
+    about(reading, span(reading.left.as_secs()))
+}
+
+fn about(reading: Reading, figure: String) -> String {
+    if reading.is_guess { format!("~{figure}") } else { figure }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guess_is_said_to_be_one() {
+        let reading = Reading { expected: 12_400, left: Duration::from_secs(83), ..Reading::default() };
+        assert_eq!((expected(reading), left(reading)), ("12,400".to_owned(), "1m 23s".to_owned()));
+        let guess = Reading { is_guess: true, ..reading };
+        assert_eq!((expected(guess), left(guess)), ("~12,400".to_owned(), "~1m 23s".to_owned()));
     }
 }

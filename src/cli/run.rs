@@ -15,6 +15,7 @@ pub(super) async fn carry_out(config: &Config, clock: Arc<dyn Clock>) -> Result<
     daemon::signals::listen(stop.clone())?;
     let store = open_to_write(&config.database.url, Missing::Create, &*clock).await?;
     let providers = accounts::providers(config, None, &clock)?;
+    accounts::caution(config, None);
     let streams: usize = providers.iter().map(|provider| provider.streams().len()).sum();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),

@@ -3,7 +3,7 @@
 use super::say;
 use super::table::{grouped, shown, span, table};
 use crate::domain::time::Second;
-use crate::store::StreamStatus;
+use crate::store::{StreamStatus, Trouble};
 use crate::sync::PassReport;
 
 /// More streams than this are summed up.
@@ -49,7 +49,7 @@ pub(super) fn say_streams(streams: &[StreamStatus], now: Second) {
             let behind = |mark: Second| span(now.0.abs_diff(mark.0));
             [
                 stream.account.clone(),
-                stream.stream.clone(),
+                if stream.discovered { format!("{} *", stream.stream) } else { stream.stream.clone() },
                 stream.watermark.map_or("-".to_owned(), |mark| mark.to_string()),
                 stream.watermark.map_or("-".to_owned(), behind),
                 grouped(stream.messages),
@@ -59,11 +59,22 @@ pub(super) fn say_streams(streams: &[StreamStatus], now: Second) {
             ]
         }),
     ));
+    if streams.iter().any(|stream| stream.discovered) {
+        say("* discovered: the configuration does not list it");
+    }
     for stream in streams {
         let name = format!("{} {}", stream.account, shown(&stream.stream));
         if let Some(trouble) = &stream.trouble {
             say(format_args!("\n{name}: {}\n  hint: {}", trouble.error, trouble.hint));
         }
+    }
+    let unlisted: std::collections::BTreeMap<_, _> =
+        streams.iter().filter_map(|stream| Some((&stream.account, stream.unlisted.as_ref()?))).collect();
+    for (account, Trouble { error, hint }) in unlisted {
+        say(format_args!(
+            "\n{account}: what else there is to follow cannot be found out: {error}\n  hint: what is followed already is \
+             archived all the same; {hint}"
+        ));
     }
     let settles: std::collections::BTreeMap<_, _> =
         streams.iter().filter_map(|stream| Some((&stream.account, stream.settle?))).collect();

@@ -26,11 +26,13 @@ const HANDOVERS: u32 = 3;
 /// Pauses up to this long are waited out.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// What is wanted.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(super) struct Args {
     /// Only this account
     #[arg(long, value_name = "NAME")]
-    account: Option<String>,
+    pub(super) account: Option<String>,
 
     /// Nothing older than this (RFC 3339)
     #[arg(long, value_name = "TIME")]
@@ -41,14 +43,22 @@ pub(super) struct Args {
     until: Option<Millis>,
 }
 
+impl Args {
+    pub(super) fn bounds(&self) -> Result<Bounds, Failure> {
+        let bounds = Bounds { since: self.since.map(Millis::second), until: self.until.map(Millis::second) };
+        if bounds.since.zip(bounds.until).is_some_and(|(since, until)| since >= until) {
+            return Err(Failure::Usage("--since is not before --until: nothing lies between them".to_owned()));
+        }
+        Ok(bounds)
+    }
+}
+
 pub(super) async fn carry_out(args: Args, config: &Config, clock: Arc<dyn Clock>) -> Result<Outcome, Failure> {
     let stop = CancellationToken::new();
     signals::listen(stop.clone())?;
-    let bounds = Bounds { since: args.since.map(Millis::second), until: args.until.map(Millis::second) };
-    if bounds.since.zip(bounds.until).is_some_and(|(since, until)| since >= until) {
-        return Err(Failure::Usage("--since is not before --until: nothing lies between them".to_owned()));
-    }
+    let bounds = args.bounds()?;
     let providers = accounts::providers(config, args.account.as_deref(), &clock)?;
+    accounts::caution(config, args.account.as_deref());
     let store = open_to_write(&config.database.url, Missing::Create, &*clock).await?;
     let mut engine = Engine::new(providers, store.clone(), &clock);
     let reports = to_the_end(&mut engine, bounds, &stop).await?;
@@ -76,9 +86,7 @@ async fn passes(engine: &mut Engine, bounds: Bounds, stop: &CancellationToken) -
     loop {
         let mut reports = pass(engine, bounds, stop).await?;
         let is_over = stop.is_cancelled() || reports.iter().all(PassReport::is_complete);
-        let bore_fruit =
-            |report: &PassReport| !report.is_complete() && report.tally.windows > 0 && report.failure.is_none();
-        fruitless = if reports.iter().any(bore_fruit) { 0 } else { fruitless + 1 };
+        fruitless = if reports.iter().any(PassReport::leads_on) { 0 } else { fruitless + 1 };
         let wait = worth_waiting(&reports).filter(|_| fruitless < FRUITLESS);
         sums.resize_with(reports.len(), Tally::default);
         for (report, sum) in reports.iter_mut().zip(&mut sums) {

@@ -33,8 +33,20 @@ pub struct AgoraAccount {
     pub since: Option<Millis>,
     /// The age from which the provider is trusted to show everything. Default: 2 minutes.
     pub settle: Duration,
-    /// At least one, and no two alike.
+    /// At least one unless events are followed, and no two alike.
     pub streams: Vec<AgoraStream>,
+    /// What is followed besides. Default: nothing.
+    pub discover: Discover,
+}
+
+/// What an account follows that is not listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discover {
+    Nothing,
+    /// Users and channels that appear in messages.
+    Messages,
+    /// The same, and those that appear in Agora's feeds of events, which are emptied by that.
+    Events,
 }
 
 /// How requests prove that they may read.
@@ -70,7 +82,7 @@ pub enum DestinationKind {
 
 /// Reads one `[[agora]]` table.
 pub(super) fn account(table: &Table<'_>) -> Result<AgoraAccount, ConfigError> {
-    table.optional("discover", value::no_discovery)?;
+    let discover = table.or("discover", Discover::Nothing, value::discover)?;
     let account = AgoraAccount {
         name: table.required("name", value::account_name)?,
         base_url: table.or_text("base_url", "https://api.agora.io", value::url)?,
@@ -81,7 +93,8 @@ pub(super) fn account(table: &Table<'_>) -> Result<AgoraAccount, ConfigError> {
         retention: table.or("retention", RETENTION, value::duration)?,
         since: table.optional("since", value::moment)?,
         settle: table.or("settle", SETTLE, value::duration)?,
-        streams: streams(table)?,
+        streams: streams(table, discover)?,
+        discover,
     };
     if account.retention < account.settle {
         return Err(table.refuse_at(&["retention", "settle"], Problem::RetentionWithinSettle));
@@ -109,10 +122,11 @@ fn auth(table: &Table<'_>) -> Result<AgoraAuth, ConfigError> {
     }
 }
 
-fn streams(account: &Table<'_>) -> Result<Vec<AgoraStream>, ConfigError> {
+/// Who appears in messages can only be found where there are messages; events begin with nothing.
+fn streams(account: &Table<'_>, discover: Discover) -> Result<Vec<AgoraStream>, ConfigError> {
     // `kind` is a label: with and without it, the same messages are asked for.
     let identity = |stream: &AgoraStream| (stream.source.clone(), stream.destination.clone());
-    account.streams(&shape::AGORA_STREAM, stream, identity)
+    account.streams(&shape::AGORA_STREAM, stream, identity, discover == Discover::Events)
 }
 
 fn stream(table: &Table<'_>) -> Result<AgoraStream, ConfigError> {

@@ -140,15 +140,16 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The streams of an account: at least one, and no two of the same `identity`.
+    /// The streams of an account: at least one unless there `may_be_none`, and no two of the same `identity`.
     pub(super) fn streams<T, I: Eq + Hash>(
         &self,
         shape: &'static Shape,
         read: fn(&Table<'_>) -> Result<T, ConfigError>,
         identity: fn(&T) -> I,
+        may_be_none: bool,
     ) -> Result<Vec<T>, ConfigError> {
         let tables = self.tables("streams", shape)?;
-        if tables.is_empty() {
+        if tables.is_empty() && !may_be_none {
             return Err(self.refuse_at(&["streams"], Problem::NoStreams { form: shape.form }));
         }
         let streams = tables.iter().map(read).collect::<Result<Vec<T>, _>>()?;

@@ -24,10 +24,12 @@ pub enum Fault {
     OutOfRange { low: f64, high: f64 },
     #[error("must be \"channel\" or \"user\"")]
     Kind,
+    #[error("must be true, false or \"events\"")]
+    Discover,
     #[error(
-        "is not yet possible: this version follows only the listed streams; write `discover = false`, or remove it"
+        "cannot be \"events\": only Agora has feeds of events; write true, which asks Web3MQ for its lists of chats"
     )]
-    DiscoverLater,
+    DiscoverEvents,
 
     #[error(
         "is not a duration: write a whole number and its unit (ms, s, m, h, d or w), like \"90s\", \"7d\" or \"1h30m\""

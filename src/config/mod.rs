@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 
-pub use agora::{AgoraAccount, AgoraAuth, AgoraStream, DestinationKind};
+pub use agora::{AgoraAccount, AgoraAuth, AgoraStream, DestinationKind, Discover};
 pub use cron::Cron;
 pub use error::{ConfigError, Place, Problem};
 pub use fault::Fault;

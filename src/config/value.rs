@@ -13,7 +13,7 @@ use super::document::Value;
 use super::error::ConfigError;
 use super::fault::Fault;
 use super::secret::{Secret, printable};
-use super::{DatabaseUrl, DestinationKind, Server};
+use super::{DatabaseUrl, DestinationKind, Discover, Server};
 use crate::domain::time::Millis;
 
 /// Text of any kind, but not none of it.
@@ -81,12 +81,21 @@ pub(super) fn flag(value: &Value<'_>) -> Result<bool, ConfigError> {
     value.content().as_bool().ok_or_else(|| value.wrong_type("true or false"))
 }
 
-/// Following what is not listed belongs to a later release. Asking for it must not pass in silence: whoever asks
-/// relies on messages that would not be fetched.
-pub(super) fn no_discovery(value: &Value<'_>) -> Result<(), ConfigError> {
+/// What an Agora account follows that is not listed.
+pub(super) fn discover(value: &Value<'_>) -> Result<Discover, ConfigError> {
     match value.content() {
-        DeValue::Boolean(false) => Ok(()),
-        _ => Err(value.refuse(Fault::DiscoverLater)),
+        DeValue::Boolean(false) => Ok(Discover::Nothing),
+        DeValue::Boolean(true) => Ok(Discover::Messages),
+        DeValue::String(text) if text == "events" => Ok(Discover::Events),
+        _ => Err(value.refuse(Fault::Discover)),
+    }
+}
+
+/// Whether a `Web3MQ` account follows what is not listed.
+pub(super) fn discover_chats(value: &Value<'_>) -> Result<bool, ConfigError> {
+    match value.content() {
+        DeValue::String(text) if text == "events" => Err(value.refuse(Fault::DiscoverEvents)),
+        _ => flag(value),
     }
 }
 

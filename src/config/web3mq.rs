@@ -44,8 +44,10 @@ pub struct Web3mqAccount {
     pub settle: Duration,
     /// Up to which age messages are looked at again until they have been read. Default: 7 days.
     pub refresh_for: Duration,
-    /// At least one, and no two alike.
+    /// At least one unless others are discovered, and no two alike.
     pub streams: Vec<Web3mqStream>,
+    /// Whether every chat, group and topic is followed that the user takes part in. Default: false.
+    pub discover: bool,
 }
 
 /// One chat's history.
@@ -57,7 +59,7 @@ pub struct Web3mqStream {
 
 /// Reads one `[[web3mq]]` table.
 pub(super) fn account(table: &Table<'_>) -> Result<Web3mqAccount, ConfigError> {
-    table.optional("discover", value::no_discovery)?;
+    let discover = table.or("discover", false, value::discover_chats)?;
     let account = Web3mqAccount {
         name: table.required("name", value::account_name)?,
         base_url: table.required("base_url", value::base_url)?,
@@ -72,7 +74,8 @@ pub(super) fn account(table: &Table<'_>) -> Result<Web3mqAccount, ConfigError> {
         since: table.optional("since", value::moment)?,
         settle: table.or("settle", SETTLE, value::duration)?,
         refresh_for: table.or("refresh_for", REFRESH_FOR, value::duration)?,
-        streams: table.streams(&shape::WEB3MQ_STREAM, stream, |stream| stream.topic.clone())?,
+        streams: table.streams(&shape::WEB3MQ_STREAM, stream, |stream| stream.topic.clone(), discover)?,
+        discover,
     };
     if account.retention.is_some_and(|retention| retention < account.settle) {
         return Err(table.refuse_at(&["retention", "settle"], Problem::RetentionWithinSettle));

@@ -108,7 +108,7 @@ async fn drive(account: &mut AccountSync, mut due: Due, stop: &CancellationToken
                     tracing::info!(account = account.name(), "the archive works again");
                 }
                 log(purpose, report);
-                report.failure.is_none() && report.missing_seconds > 0 && report.tally.windows > 0
+                report.leads_on()
             }
             Err(error) if std::mem::replace(&mut failing, true) => {
                 tracing::debug!(account = account.name(), %error, "the archive still fails");
@@ -131,7 +131,7 @@ async fn drive(account: &mut AccountSync, mut due: Due, stop: &CancellationToken
 /// At `info` a pass that brought nothing new says nothing.
 fn log(purpose: Purpose, report: &PassReport) {
     let why = purpose.why();
-    let PassReport { account, tally, missing_seconds, failure } = report;
+    let PassReport { account, tally, missing_seconds, failure, .. } = report;
     let (new, changed, requests) = (tally.new, tally.changed, tally.requests);
     match failure {
         Some(error) => {

@@ -141,6 +141,26 @@ impl Conversation {
         let (first, second) = if one <= other { (one, other) } else { (other, one) };
         Self { kind: ConversationKind::Peer, name: format!("{}/{}", escaped(first), escaped(second)) }
     }
+
+    /// The names that its own is made of: two of a pair, else one.
+    pub fn names(&self) -> Vec<String> {
+        let mut names = vec![String::new()];
+        let mut letters = self.name.chars();
+        while let Some(letter) = letters.next() {
+            let letter = match letter {
+                '/' => {
+                    names.push(String::new());
+                    continue;
+                }
+                '\\' => letters.next(),
+                letter => Some(letter),
+            };
+            if let Some(name) = names.last_mut() {
+                name.extend(letter);
+            }
+        }
+        names
+    }
 }
 
 fn escaped(name: &str) -> std::borrow::Cow<'_, str> {

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod digest;
 pub mod identity;
 pub mod message;
+pub mod party;
 pub mod retry;
 pub mod stream;
 pub mod time;

@@ -8,6 +8,8 @@ pub struct Stream {
     /// What the archive calls it: `destination=lobby`. Unique within the account.
     pub key: String,
     pub scope: Scope,
+    /// Whether it is followed because it was found, and not because the configuration lists it.
+    pub discovered: bool,
 }
 
 /// Which of an account's messages belong to a stream: those of which every part that is given here is so. At least

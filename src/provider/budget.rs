@@ -92,6 +92,11 @@ impl Budget {
         }
     }
 
+    /// How many requests a second it lets go at the most; nothing where it has no limit.
+    pub fn rate(&self) -> Option<f64> {
+        self.pace.map(|pace| pace.burst as f64 / pace.period.as_secs_f64())
+    }
+
     /// Waits until this request may go. Cancel-safe: a wait given up costs no request.
     ///
     /// Errors, with how much is left of it, once a pause is too long to wait for.
@@ -199,6 +204,9 @@ mod tests {
         let at = releases(&Budget::per_second(10.0), 1001).await;
         let rate = 1000.0 / (at[1000] - at[0]).as_secs_f64();
         assert!((9.8..10.0).contains(&rate), "{rate}");
+        let said = Budget::per_second(10.0).rate().unwrap();
+        assert!((said - rate).abs() < 0.01, "{said}");
+        assert_eq!(Budget::per_second(0.0).rate(), None);
     }
 
     #[test]

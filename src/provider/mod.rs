@@ -8,16 +8,19 @@ pub mod agora;
 pub mod budget;
 pub mod clock;
 pub mod error;
+mod followed;
 pub mod http;
 pub mod web3mq;
 mod wire;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
 
 use crate::domain::message::{Message, Unreadable};
+use crate::domain::party::Party;
 use crate::domain::stream::Stream;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
@@ -26,13 +29,42 @@ use http::Http;
 
 /// One account at a provider.
 ///
-/// Streams are named by their position in [`Provider::streams`]. Every method may be called concurrently; the budget
-/// orders the requests. All are cancel-safe: dropping a call costs at most the requests under way.
+/// Streams are named by their position in [`Provider::streams`], which grows and never changes otherwise. Every method
+/// may be called concurrently; the budget orders the requests. All are cancel-safe: dropping a call costs at most the
+/// requests under way, and what a list has taken away with them.
 #[async_trait]
 pub trait Provider: Send + Sync {
     fn account(&self) -> &Account;
 
-    fn streams(&self) -> &[Stream];
+    /// All streams, by position.
+    fn streams(&self) -> Vec<Arc<Stream>>;
+
+    /// The stream at a position.
+    fn stream(&self, position: usize) -> Arc<Stream>;
+
+    /// Where the stream is that the archive calls by this key, if it is followed.
+    fn position(&self, key: &str) -> Option<usize>;
+
+    /// The streams that reach what a party says and what is said to it, as far as they are not followed yet. None where
+    /// the account does not follow who appears in its messages.
+    fn unfollowed(&self, party: &Party<'_>) -> Vec<Stream> {
+        let _ = party;
+        vec![]
+    }
+
+    /// Which lists of what there is to follow the provider is asked for.
+    fn lists(&self) -> Lists {
+        Lists::default()
+    }
+
+    /// Asks for one of them, or for as much of it as one request brings where asking takes away what is answered.
+    async fn list(&self, list: usize) -> Listed {
+        let _ = list;
+        Listed::default()
+    }
+
+    /// Follows one more stream, in the position behind all others; false where it is followed already, or cannot be.
+    fn follow(&self, stream: &Stream) -> bool;
 
     /// Finds out how much the provider has in `range`, as cheaply as it can.
     async fn survey(&self, stream: usize, range: Window, target: u64) -> Result<Survey, ProviderError>;
@@ -43,6 +75,16 @@ pub trait Provider: Send + Sync {
     /// Counts what the provider has in `range` without reading it, as cheaply as it can. Counts of ranges that touch
     /// add up.
     async fn count(&self, stream: usize, range: Window) -> Result<Counted, ProviderError>;
+
+    /// About how many messages the provider has in `range`, at the least price: those on its very bounds may or may not
+    /// be among them.
+    async fn gauge(&self, stream: usize, range: Window) -> Result<u64, ProviderError> {
+        Ok(self.count(stream, range).await?.messages)
+    }
+
+    /// How many requests it takes, when nothing goes wrong, to fetch a range of so many messages in windows of about
+    /// `target`. Asks nobody.
+    fn cost(&self, messages: u64, target: u64) -> u64;
 
     /// Reads a message that was put aside raw, by what is known today. Asks nobody.
     fn understand(&self, stream: usize, raw: &str) -> Result<Message, Unreadable>;
@@ -94,6 +136,27 @@ pub struct Account {
     pub since: Option<Millis>,
     /// Up to which age messages are looked at again until they have been read; nothing where they have no status.
     pub refresh_for: Option<Duration>,
+    /// Whether streams are followed that the configuration does not list.
+    pub discovers: bool,
+}
+
+/// The lists that a provider is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lists {
+    pub count: usize,
+    /// How often.
+    pub every: Duration,
+}
+
+/// What a list holds.
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// Some of them may be followed already.
+    pub streams: Vec<Stream>,
+    /// Whether there is more on it.
+    pub goes_on: bool,
+    /// Why this may not be all.
+    pub failure: Option<ProviderError>,
 }
 
 /// What a survey found.

@@ -15,7 +15,7 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::agora::{AgoraMessage, Kind};
+use super::agora::{AgoraEvent, AgoraMessage, Kind};
 use super::arrivals::Arrival;
 use super::desk::Desk;
 use super::rules::RulesReport;
@@ -33,6 +33,7 @@ pub(super) fn routes() -> Router<Arc<Desk>> {
         .route("/sandbox/arrivals", get(arrivals))
         .route("/sandbox/truth", get(truth))
         .route("/sandbox/append", post(append))
+        .route("/sandbox/event", post(event))
         .route("/sandbox/advance", post(advance))
         .route("/sandbox/remove", post(remove))
         .route("/sandbox/forget", post(forget))
@@ -82,6 +83,13 @@ struct NewAgora {
     #[serde(default)]
     text: String,
     payload_base64: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct NewEvent {
+    account: String,
+    #[serde(flatten)]
+    event: AgoraEvent,
 }
 
 #[derive(Debug, Deserialize)]
@@ -188,6 +196,11 @@ fn write_agora(world: &World, new: NewAgora) -> Result<(), Rejected> {
     let ms = new.ms.unwrap_or_else(|| world.now().0);
     let message = AgoraMessage { src: new.src, dst: new.dst, kind: new.kind, ms, payload };
     Ok(world.append_agora(&new.account, message)?)
+}
+
+async fn event(State(desk): State<Arc<Desk>>, Json(new): Json<NewEvent>) -> Result<StatusCode, Rejected> {
+    desk.world.happen(&new.account, new.event)?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn advance(State(desk): State<Arc<Desk>>) -> Json<Value> {

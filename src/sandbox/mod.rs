@@ -9,11 +9,13 @@
 //! | `POST /dev/v2/project/{appid}/rtm/message/history/query` | Agora: make a handle |
 //! | `GET …/query/{handle}` | Agora: read it, once |
 //! | `GET …/count` | Agora: count |
+//! | `GET …/rtm/vendor/user_events`, `…/channel_events` | Agora: the oldest events, which are gone then |
 //! | `GET /api/messages/history/` | Web3MQ: a page |
+//! | `GET /api/chats/`, `/api/groups/`, `/api/my_subscribe_topic_list/` | Web3MQ: a page of a list |
 //! | `GET /sandbox/rules`, `POST /sandbox/rules/reset` | who broke which rule |
 //! | `GET /sandbox/arrivals` | when which request came |
 //! | `GET /sandbox/truth` | every message, as JSON lines |
-//! | `POST /sandbox/append`, `/sandbox/advance`, `/sandbox/remove`, `/sandbox/forget`, `/sandbox/token`, `/sandbox/clock` | change the world |
+//! | `POST /sandbox/append`, `/sandbox/event`, `/sandbox/advance`, `/sandbox/remove`, `/sandbox/forget`, `/sandbox/token`, `/sandbox/clock` | change the world |
 //! | `POST`, `DELETE /sandbox/script` | scripted answers |
 //!
 //! Agora takes Basic authentication as [`CUSTOMER_ID`] and [`CUSTOMER_SECRET`], or the token in [`Options::token`]
@@ -59,7 +61,9 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use agora::{AgoraHistory, AgoraMessage, AgoraStream, CUSTOMER_ID, CUSTOMER_SECRET, Kind, Selection, TOKEN_UID};
+pub use agora::{
+    AgoraEvent, AgoraHistory, AgoraMessage, AgoraStream, CUSTOMER_ID, CUSTOMER_SECRET, Kind, Selection, TOKEN_UID,
+};
 pub use arrivals::{Arrival, Arrivals};
 pub use chance::{NotAShare, Share};
 pub use corpus::CorpusError;

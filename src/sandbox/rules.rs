@@ -31,8 +31,12 @@ pub enum Call {
     Read,
     /// Agora: count.
     Count,
+    /// Agora: take events from a feed.
+    Events,
     /// Web3MQ: read a page.
     History,
+    /// Web3MQ: read a page of a list of conversations.
+    List,
 }
 
 /// What one account did.
@@ -44,8 +48,12 @@ pub struct Counts {
     pub read: u64,
     /// Counts asked for.
     pub count: u64,
+    /// Feeds asked for events.
+    pub events: u64,
     /// Pages of Web3MQ read.
     pub history: u64,
+    /// Pages of Web3MQ's lists read.
+    pub list: u64,
     /// Answers of "in progress": no rule broken, but a request that brought nothing.
     pub in_progress: u64,
     /// Requests beyond the quota.
@@ -65,7 +73,7 @@ pub struct Counts {
 impl Counts {
     /// All requests.
     pub fn requests(&self) -> u64 {
-        self.query + self.read + self.count + self.history
+        self.query + self.read + self.count + self.events + self.history + self.list
     }
 
     /// How often a rule was broken.
@@ -82,7 +90,9 @@ impl Counts {
         self.query += other.query;
         self.read += other.read;
         self.count += other.count;
+        self.events += other.events;
         self.history += other.history;
+        self.list += other.list;
         self.in_progress += other.in_progress;
         self.quota_exceeded += other.quota_exceeded;
         self.polled_too_soon += other.polled_too_soon;
@@ -132,7 +142,9 @@ impl Rules {
                 Call::Query => a.counts.query += 1,
                 Call::Read => a.counts.read += 1,
                 Call::Count => a.counts.count += 1,
+                Call::Events => a.counts.events += 1,
                 Call::History => a.counts.history += 1,
+                Call::List => a.counts.list += 1,
             }
             while a.arrivals.front().is_some_and(|&t| now.saturating_duration_since(t) >= QUOTA_WINDOW) {
                 a.arrivals.pop_front();

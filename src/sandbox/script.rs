@@ -23,8 +23,12 @@ pub enum On {
     Read,
     /// Agora: counting.
     Count,
+    /// Agora: taking events from a feed.
+    Events,
     /// Web3MQ: reading a page.
     History,
+    /// Web3MQ: reading a page of a list of conversations.
+    List,
     /// All of them.
     #[default]
     Any,
@@ -37,7 +41,9 @@ impl On {
             Self::Query => call == Call::Query,
             Self::Read => call == Call::Read,
             Self::Count => call == Call::Count,
+            Self::Events => call == Call::Events,
             Self::History => call == Call::History,
+            Self::List => call == Call::List,
         }
     }
 }

@@ -8,7 +8,9 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::agora::{AgoraHistory, AgoraMessage, AgoraStream, Selection};
+use serde_json::Value;
+
+use super::agora::{AgoraEvent, AgoraHistory, AgoraMessage, AgoraStream, Feed, Feeds, Selection};
 use super::arrivals::Arrivals;
 use super::corpus::{self, CorpusError};
 use super::generate;
@@ -25,6 +27,7 @@ pub struct World {
     options: Options,
     clock: Arc<dyn Clock>,
     projects: RwLock<BTreeMap<String, AgoraHistory>>,
+    feeds: Mutex<BTreeMap<String, Feeds>>,
     users: RwLock<BTreeMap<String, Web3mqAccount>>,
     token: RwLock<String>,
     /// Agora shows nothing that was sent before this millisecond.
@@ -58,7 +61,9 @@ impl World {
             Some(corpus) => vec![(generate::app_id(0), corpus::project(corpus, &options))],
             None => generate::agora_projects(&options, &mut dice.fork(), now),
         };
+        let feeds = projects.iter().map(|(app_id, history)| (app_id.clone(), Feeds::of(history, now.0)));
         Ok(Self {
+            feeds: Mutex::new(feeds.collect()),
             token: RwLock::new(options.token.clone()),
             forgotten: AtomicI64::new(i64::MIN),
             options,
@@ -187,6 +192,18 @@ impl World {
         let account = users.get_mut(user_id).ok_or_else(|| NoSuchAccount(user_id.to_owned()))?;
         account.insert(message);
         Ok(())
+    }
+
+    /// Lets something happen in an Agora project; its feeds tell of it.
+    pub fn happen(&self, app_id: &str, event: AgoraEvent) -> Result<(), NoSuchAccount> {
+        let mut feeds = locked(&self.feeds);
+        feeds.get_mut(app_id).ok_or_else(|| NoSuchAccount(app_id.to_owned()))?.happen(event);
+        Ok(())
+    }
+
+    /// The oldest events of a feed, which are gone then.
+    pub(super) fn take_events(&self, app_id: &str, feed: Feed) -> Vec<Value> {
+        locked(&self.feeds).get_mut(app_id).map(|feeds| feeds.take(feed)).unwrap_or_default()
     }
 
     /// Takes messages away from a conversation of a Web3MQ account: those of this id. Returns how many there were.

@@ -5,6 +5,7 @@
 //! same method.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::StoreError;
 use super::rows::{Familiar, Key, Mutable, Row};
@@ -86,6 +87,14 @@ pub(super) trait Dialect: sqlx::Database {
     /// Reads what identifies the messages of a stream's window. Binds the range in ms, the account, and the names of
     /// sender, recipient and conversation, NULL for any.
     const LINKS: EachWay;
+
+    /// Writes streams down as active, those that are known already like those that are not. Binds the account, from when
+    /// on the history of a new one is wanted, from when on that of every one is where that is said, and the streams: a
+    /// list of objects in JSON. Answers with number, key and the start of what is wanted, in any order.
+    const FOLLOW: &'static str;
+
+    /// The bytes that the archive takes on disk.
+    const BYTES: &'static str;
 
     /// Whether several processes may share an archive, each with accounts of its own.
     const SHARED: bool;
@@ -239,6 +248,11 @@ pub(super) fn int<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<i6
 
 pub(super) fn maybe_int<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<Option<i64>, StoreError> {
     DB::int(row, column).map_err(StoreError::at(column))
+}
+
+/// A length of time in whole seconds.
+pub(super) fn seconds<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<Option<Duration>, StoreError> {
+    Ok(maybe_int::<DB>(row, column)?.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs))
 }
 
 pub(super) fn text<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<Option<String>, StoreError> {

@@ -20,6 +20,10 @@ pub enum StoreError {
     #[error("the archive was written by a newer Backscroll: it has schema {found}, and this one knows up to {known}")]
     Newer { found: i64, known: i64 },
 
+    /// Whoever only reads brings no tables up to date.
+    #[error("the archive was written by an older Backscroll: it has schema {found}, and this one reads {known}")]
+    Older { found: i64, known: i64 },
+
     /// The record of schema changes is not the one that this program would have written.
     #[error("the archive's schema is not one of Backscroll's: {0}")]
     Schema(sqlx::migrate::MigrateError),
@@ -44,6 +48,7 @@ impl StoreError {
             }
             Self::Absent { .. } => "`backscroll sync` or `backscroll migrate` makes it",
             Self::Newer { .. } => "install the newer Backscroll; the archive is unharmed",
+            Self::Older { .. } => "`backscroll migrate` brings it up to date",
             Self::Schema(_) => "see whether database.url names the right file; the archive is unharmed",
             Self::Database { source, .. } if is_unwritable(source) => {
                 "see whether the disk is full, or failing; nothing is lost: what was not committed is fetched again once \

@@ -1,9 +1,10 @@
 //! The ledger as a whole: out of one archive, into another.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use super::dialect::{Arg, Dialect, int, maybe_int, one, text};
-use super::{Sealed, StoreError, StreamId, seal, sql};
+use super::dialect::{Arg, Dialect, int, maybe_int, one, seconds, text};
+use super::{Sealed, Standing, StoreError, StreamId, seal, sql};
 use crate::domain::stream::Scope;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
@@ -17,6 +18,8 @@ pub struct Ledger {
     pub horizon: Option<Second>,
     pub settled: Second,
     pub wanted_to: Second,
+    /// How long the provider keeps a message, where it is known to forget.
+    pub retention: Option<Duration>,
     pub streams: Vec<StreamLedger>,
 }
 
@@ -28,6 +31,8 @@ pub struct StreamLedger {
     pub scope: Option<Scope>,
     pub wanted_from: Second,
     pub active: bool,
+    /// Whether it was found, and not listed.
+    pub discovered: bool,
     pub windows: Vec<Sealed>,
     pub quarantine: Vec<Quarantined>,
 }
@@ -89,6 +94,7 @@ pub(super) async fn read<DB: Dialect>(connection: &mut DB::Connection) -> Result
             scope: scope::<DB>(&row)?,
             wanted_from: Second(int::<DB>(&row, "wanted_from_s")?),
             active: int::<DB>(&row, "active")? == 1,
+            discovered: int::<DB>(&row, "discovered")? == 1,
             windows: windows.remove(&id).unwrap_or_default(),
             quarantine: quarantine.remove(&id).unwrap_or_default(),
         };
@@ -102,6 +108,7 @@ pub(super) async fn read<DB: Dialect>(connection: &mut DB::Connection) -> Result
             horizon: maybe_int::<DB>(row, "horizon_s")?.map(Second),
             settled: Second(int::<DB>(row, "settled_s")?),
             wanted_to: Second(int::<DB>(row, "wanted_to_s")?),
+            retention: seconds::<DB>(row, "retention_s")?,
             streams: streams.remove(&int::<DB>(row, "id")?).unwrap_or_default(),
         })
     };
@@ -130,13 +137,19 @@ pub(super) async fn write<DB: Dialect>(tx: &mut DB::Connection, ledger: &Ledger)
     let account =
         one::<DB>(tx, WHAT, sql::REGISTER_ACCOUNT, &[(&ledger.account).into(), (&ledger.provider).into()]).await?;
     let account = int::<DB>(&account, "id")?;
-    let standing = [ledger.horizon.map(|h| h.0).into(), ledger.settled.0.into(), ledger.wanted_to.0.into()];
-    let [horizon, settled, wanted_to] = standing;
-    DB::execute(tx, sql::STANDS, &[account.into(), horizon, settled, wanted_to]).await.map_err(&failed)?;
+    let standing = Standing {
+        horizon: ledger.horizon,
+        settled: ledger.settled,
+        wanted_to: ledger.wanted_to,
+        retention: ledger.retention,
+    };
+    DB::execute(tx, sql::STANDS, &standing.args(account)).await.map_err(&failed)?;
     for stream in &ledger.streams {
         let [sender, recipient, conversation] = parts(stream.scope.as_ref());
-        let (wanted_from, active) = (stream.wanted_from.0.into(), i64::from(stream.active).into());
-        let args = [account.into(), (&stream.key).into(), wanted_from, active, sender, recipient, conversation];
+        let wanted_from = stream.wanted_from.0.into();
+        let [active, discovered] = [stream.active, stream.discovered].map(|flag| i64::from(flag).into());
+        let key = (&stream.key).into();
+        let args = [account.into(), key, wanted_from, active, sender, recipient, conversation, discovered];
         let id = one::<DB>(tx, WHAT, sql::RESTORE_STREAM, &args).await?;
         let id = int::<DB>(&id, "id")?;
         DB::execute(tx, sql::FORGET_WINDOWS, &[id.into()]).await.map_err(&failed)?;
@@ -150,14 +163,23 @@ pub(super) async fn write<DB: Dialect>(tx: &mut DB::Connection, ledger: &Ledger)
     Ok(())
 }
 
+impl Standing {
+    /// What [`sql::STANDS`] binds.
+    pub(super) fn args(self, account: i64) -> [Arg<'static>; 5] {
+        let retention = self.retention.map(|retention| i64::try_from(retention.as_secs()).unwrap_or(i64::MAX));
+        let horizon = self.horizon.map(|horizon| horizon.0);
+        [account.into(), horizon.into(), self.settled.0.into(), self.wanted_to.0.into(), retention.into()]
+    }
+}
+
 /// A scope on its way into the columns of a stream.
-pub(super) fn parts(scope: Option<&Scope>) -> [Arg<'_>; 3] {
+fn parts(scope: Option<&Scope>) -> [Arg<'_>; 3] {
     let part = |part: fn(&Scope) -> &Option<String>| Arg::Text(scope.and_then(|scope| part(scope).as_deref()));
     [part(|scope| &scope.sender), part(|scope| &scope.recipient), part(|scope| &scope.conversation)]
 }
 
 /// And out of them again.
-fn scope<DB: Dialect>(row: &DB::Row) -> Result<Option<Scope>, StoreError> {
+pub(super) fn scope<DB: Dialect>(row: &DB::Row) -> Result<Option<Scope>, StoreError> {
     let [sender, recipient, conversation] = ["sender", "recipient", "conversation"].map(|part| text::<DB>(row, part));
     let scope = Scope { sender: sender?, recipient: recipient?, conversation: conversation? };
     Ok((scope != Scope::default()).then_some(scope))

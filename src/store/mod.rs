@@ -5,6 +5,7 @@ mod answer;
 mod aside;
 pub mod copy;
 mod dialect;
+mod discovery;
 mod error;
 mod holder;
 mod lease;
@@ -18,9 +19,12 @@ mod seal;
 mod sql;
 mod sql_store;
 mod sqlite;
+mod status;
 mod write;
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,6 +32,7 @@ use async_trait::async_trait;
 use crate::domain::digest::Digest;
 use crate::domain::identity::Identified;
 use crate::domain::message::Unreadable;
+use crate::domain::party::Party;
 use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
@@ -42,6 +47,7 @@ pub use postgres::PostgresStore;
 pub use read::{Archived, Cursor};
 pub use sql_store::SqlStore;
 pub use sqlite::SqliteStore;
+pub use status::{Pace, StreamStatus};
 
 /// Whether an archive that is not there is made or is an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,10 +74,28 @@ pub struct RunId(pub i64);
 /// asked. None is cancelled half-way: a future that is dropped leaves either all of its effect or none.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Makes an account and its streams known. Streams that are no longer listed stay, inactive, with all they hold.
+    /// Makes an account and its streams known. Streams that are no longer among them stay, inactive, with all they hold.
     /// A stream's history is wanted from `since`, else from `horizon` as it stood when the stream was first seen,
     /// else from the beginning.
     async fn register(&self, account: &NewAccount<'_>) -> Result<Registered, StoreError>;
+
+    /// Adds streams, each of them once, to those of an account; their history is wanted from `from` on. Answers with
+    /// their numbers, in their order.
+    async fn follow(
+        &self,
+        account: AccountId,
+        streams: &[Arc<Stream>],
+        from: Second,
+    ) -> Result<Vec<StreamId>, StoreError>;
+
+    /// The streams of an account, active or not, that were found and not listed, in the order in which they were found.
+    async fn discovered(&self, account: AccountId) -> Result<Vec<Stream>, StoreError>;
+
+    /// Who appears in an account's messages, some of them more than once. As many lookups as there are names.
+    async fn parties(&self, account: AccountId) -> Result<Vec<Party<'static>>, StoreError>;
+
+    /// Notes why the provider could not be asked what there is to follow; `None`: it could, or is not asked.
+    async fn unlisted(&self, account: AccountId, trouble: Option<&Trouble>) -> Result<(), StoreError>;
 
     /// Makes sure that nobody but this process works on the account, or errors with [`StoreError::Held`]. `holder` is
     /// what others are told who ask. It is given back when the archive is closed, or the process ends.
@@ -101,6 +125,13 @@ pub trait Store: Send + Sync {
     /// Every active stream, in the order of accounts and keys; and of an account that is paused before any of its
     /// streams was looked at, a row in their place.
     async fn status(&self) -> Result<Vec<StreamStatus>, StoreError>;
+
+    /// How fast every account has worked since a moment: over its passes that lasted at least `lasting`. Shorter ones had
+    /// nothing to hurry for.
+    async fn paces(&self, since: Millis, lasting: Duration) -> Result<Vec<Pace>, StoreError>;
+
+    /// The bytes that the archive takes on disk.
+    async fn bytes(&self) -> Result<u64, StoreError>;
 
     /// Up to `limit` messages behind the cursor and before `to`, in order of time.
     async fn messages(&self, after: &Cursor, to: Millis, limit: u64) -> Result<Vec<Archived>, StoreError>;
@@ -186,7 +217,7 @@ pub struct NewAccount<'a> {
     pub name: &'a str,
     pub provider: &'a str,
     /// Its streams; nothing: they stay as they are.
-    pub streams: Option<&'a [Stream]>,
+    pub streams: Option<&'a [Arc<Stream>]>,
     pub since: Option<Second>,
     pub horizon: Option<Second>,
 }
@@ -219,6 +250,8 @@ pub struct Standing {
     pub settled: Second,
     /// Up to here history is wanted.
     pub wanted_to: Second,
+    /// How long the provider keeps a message, where it is known to forget.
+    pub retention: Option<Duration>,
 }
 
 /// One window on its way into the archive.
@@ -314,34 +347,19 @@ impl Tally {
     }
 }
 
-/// How a stream is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StreamStatus {
-    pub account: String,
-    pub provider: String,
-    pub stream: String,
-    /// The end of the unbroken run of sealed windows from where history is wanted and can still be had; nothing where
-    /// nothing is sealed.
-    pub watermark: Option<Second>,
-    /// Provider-now when the account was last looked at.
-    pub as_of: Second,
-    /// Messages in sealed windows.
-    pub messages: u64,
-    pub suspect: u64,
-    pub quarantined: u64,
-    /// Seconds of history that are settled, wanted and not sealed, but can still be had.
-    pub missing_seconds: u64,
-    /// Seconds of history that fell behind the horizon unsealed.
-    pub lost_seconds: u64,
-    pub trouble: Option<Trouble>,
-    pub pause: Option<Pause>,
-    /// The account's settle age, where late messages have made it another than the configuration has it.
-    pub settle: Option<Duration>,
-}
-
 /// The newest of the schemas that this program knows.
 fn newest(migrations: &sqlx::migrate::Migrator) -> i64 {
     migrations.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// Makes sure that whoever only reads an archive understands it.
+fn of_this_schema(found: i64, migrations: &sqlx::migrate::Migrator) -> Result<(), StoreError> {
+    let known = newest(migrations);
+    match found.cmp(&known) {
+        Ordering::Less => Err(StoreError::Older { found, known }),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(StoreError::Newer { found, known }),
+    }
 }
 
 /// What a failed migration means.

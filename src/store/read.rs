@@ -150,7 +150,7 @@ fn encoding(code: i64) -> Encoding {
 }
 
 /// See [`encoding`].
-fn kind(code: i64) -> ConversationKind {
+pub(super) fn kind(code: i64) -> ConversationKind {
     use ConversationKind::{Channel, Group, Peer, Topic, Unknown};
     [Peer, Channel, Group, Topic].into_iter().find(|kind| *kind as i64 == code).unwrap_or(Unknown)
 }

@@ -7,13 +7,40 @@ pub(super) const REGISTER_ACCOUNT: &str = "
 
 pub(super) const DEACTIVATE_STREAMS: &str = "UPDATE stream SET active = 0 WHERE account_id = $1";
 
-pub(super) const REGISTER_STREAM: &str = "
-    INSERT INTO stream (account_id, key, wanted_from_s, sender, recipient, conversation)
-    VALUES ($1, $2, $3, $5, $6, $7)
-    ON CONFLICT (account_id, key) DO UPDATE
-    SET active = 1, wanted_from_s = coalesce($4, stream.wanted_from_s), sender = excluded.sender,
-        recipient = excluded.recipient, conversation = excluded.conversation
-    RETURNING id, wanted_from_s";
+/// Writes streams down as active. `new` is how the database reads them as a table out of the JSON in `$4`.
+macro_rules! follow {
+    ($new:literal) => {
+        concat!(
+            "INSERT INTO stream (account_id, key, wanted_from_s, discovered, sender, recipient, conversation)",
+            " SELECT $1, key, $2, discovered, sender, recipient, conversation FROM ",
+            $new,
+            " WHERE TRUE ON CONFLICT (account_id, key) DO UPDATE",
+            " SET active = 1, wanted_from_s = coalesce($3, stream.wanted_from_s), discovered = excluded.discovered,",
+            " sender = excluded.sender, recipient = excluded.recipient, conversation = excluded.conversation",
+            " RETURNING id, key, wanted_from_s"
+        )
+    };
+}
+pub(super) use follow;
+
+pub(super) const DISCOVERED: &str = "
+    SELECT key, sender, recipient, conversation FROM stream WHERE account_id = $1 AND discovered = 1 ORDER BY id";
+
+pub(super) const PARTIES: &str = "SELECT name, kind FROM conversation WHERE account_id = $1";
+
+/// Who has lately spoken in a conversation of the account. Of each sender only a few messages are looked at, so that
+/// one who speaks a great deal elsewhere costs no more than others.
+pub(super) const SENDERS: &str = "
+    SELECT n.value
+    FROM name n
+    WHERE EXISTS (
+        SELECT 1
+        FROM (SELECT conversation_id FROM message WHERE sender_id = n.id ORDER BY sent_at_ms DESC LIMIT 100) m
+             JOIN conversation c ON c.id = m.conversation_id
+        WHERE c.account_id = $1)";
+
+pub(super) const UNLISTED: &str = "
+    UPDATE account SET unlisted_error = $2, unlisted_hint = $3 WHERE id = $1 AND unlisted_error IS DISTINCT FROM $2";
 
 pub(super) const SEALED: &str = "
     SELECT w.stream_id, w.from_s, w.to_s
@@ -22,7 +49,7 @@ pub(super) const SEALED: &str = "
     ORDER BY w.stream_id, w.from_s";
 
 pub(super) const ALL_SEALED: &str = "
-    SELECT w.stream_id, w.from_s, w.to_s
+    SELECT w.stream_id, w.from_s, w.to_s, w.messages
     FROM sealed_window w JOIN stream s ON s.id = w.stream_id
     WHERE s.active = 1
     ORDER BY w.stream_id, w.from_s";
@@ -31,7 +58,8 @@ pub(super) const STANDS: &str = "
     UPDATE account
     SET horizon_s = CASE WHEN horizon_s > $2 THEN horizon_s ELSE $2 END,
         settled_s = CASE WHEN settled_s > $3 THEN settled_s ELSE $3 END,
-        wanted_to_s = CASE WHEN wanted_to_s > $4 THEN wanted_to_s ELSE $4 END
+        wanted_to_s = CASE WHEN wanted_to_s > $4 THEN wanted_to_s ELSE $4 END,
+        retention_s = $5
     WHERE id = $1";
 
 pub(super) const TROUBLE: &str = "
@@ -52,16 +80,28 @@ pub(super) const END_RUN: &str = "
     SET finished_at_ms = $2, requests = $3, new = $4, changed = $5, windows = $6, errors = $7, last_error = $8
     WHERE id = $1";
 
+/// What passes of some length have spent since a moment, and when the last of all began or ended. Binds that moment and
+/// that length, in ms.
+pub(super) const PACE: &str = "
+    SELECT a.name AS account, CAST(coalesce(sum(r.requests), 0) AS BIGINT) AS requests,
+           CAST(coalesce(sum(r.finished_at_ms - r.started_at_ms), 0) AS BIGINT) AS busy_ms,
+           (SELECT max(coalesce(finished_at_ms, started_at_ms)) FROM run WHERE account_id = a.id) AS last_ms
+    FROM account a
+         LEFT JOIN run r ON r.account_id = a.id AND r.started_at_ms >= $1 AND r.finished_at_ms - r.started_at_ms >= $2
+    GROUP BY a.id, a.name
+    ORDER BY a.name";
+
 /// An account whose credentials were refused at once has no stream yet, but a pause that somebody must know of.
 pub(super) const STATUS: &str = "
     SELECT coalesce(s.id, 0) AS id, a.name AS account, a.provider, coalesce(s.key, '(none yet)') AS key,
            coalesce(s.wanted_from_s, a.settled_s) AS wanted_from_s, a.settled_s, a.wanted_to_s, a.horizon_s,
-           s.error, s.hint, a.paused_until_ms, a.paused_reason, a.settle_s,
-           (SELECT CAST(coalesce(sum(messages), 0) AS BIGINT) FROM sealed_window w WHERE w.stream_id = s.id) AS messages,
+           a.retention_s, s.error, s.hint, a.paused_until_ms, a.paused_reason, a.settle_s,
+           a.unlisted_error, a.unlisted_hint, coalesce(s.discovered, 0) AS discovered,
+           s.sender, s.recipient, s.conversation,
            (SELECT count(*) FROM sealed_window w WHERE w.stream_id = s.id AND doubt IS NOT NULL) AS suspect,
            (SELECT count(*) FROM quarantine q WHERE q.stream_id = s.id) AS quarantined
     FROM account a LEFT JOIN stream s ON s.account_id = a.id AND s.active = 1
-    WHERE s.id IS NOT NULL OR a.paused_until_ms IS NOT NULL
+    WHERE s.id IS NOT NULL OR a.paused_until_ms IS NOT NULL OR a.unlisted_error IS NOT NULL
     ORDER BY a.name, s.key";
 
 /// Rows do not overlap: the first that has a part in the window is the last that begins at its start or before.
@@ -162,10 +202,10 @@ pub(super) const STREAMS: &str = "
     ORDER BY a.name, s.key";
 
 pub(super) const LEDGER_ACCOUNTS: &str = "
-    SELECT id, name, provider, horizon_s, settled_s, wanted_to_s FROM account ORDER BY name";
+    SELECT id, name, provider, horizon_s, settled_s, wanted_to_s, retention_s FROM account ORDER BY name";
 
 pub(super) const LEDGER_STREAMS: &str = "
-    SELECT id, account_id, key, wanted_from_s, active, sender, recipient, conversation
+    SELECT id, account_id, key, wanted_from_s, active, discovered, sender, recipient, conversation
     FROM stream
     ORDER BY account_id, key";
 
@@ -178,11 +218,11 @@ pub(super) const LEDGER_QUARANTINE: &str = "
     SELECT stream_id, from_s, to_s, found_at_ms, reason, raw FROM quarantine ORDER BY stream_id, found_at_ms, hash";
 
 pub(super) const RESTORE_STREAM: &str = "
-    INSERT INTO stream (account_id, key, wanted_from_s, active, sender, recipient, conversation)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)
+    INSERT INTO stream (account_id, key, wanted_from_s, active, sender, recipient, conversation, discovered)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
     ON CONFLICT (account_id, key) DO UPDATE
-    SET wanted_from_s = excluded.wanted_from_s, active = excluded.active, sender = excluded.sender,
-        recipient = excluded.recipient, conversation = excluded.conversation
+    SET wanted_from_s = excluded.wanted_from_s, active = excluded.active, discovered = excluded.discovered,
+        sender = excluded.sender, recipient = excluded.recipient, conversation = excluded.conversation
     RETURNING id";
 
 pub(super) const FORGET_WINDOWS: &str = "DELETE FROM sealed_window WHERE stream_id = $1";

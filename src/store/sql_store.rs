@@ -1,6 +1,7 @@
 //! The archive in a SQL database, whichever it is.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,17 +9,19 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Acquire, Pool, Transaction};
 
 use super::aside::{self, Aside};
-use super::dialect::{Arg, Dialect, Faith, int, maybe_int, one, text};
+use super::dialect::{Arg, Dialect, Faith, int, maybe_int, one, seconds, text};
 use super::lease::{Lease, Leases};
 use super::ledger::{self, KnownStream, Ledger, window_of};
 use super::numbering::Numbering;
 use super::read::{self, Archived, Cursor};
 use super::rows::Row;
 use super::sqlite::WriteLock;
+use super::status::{self, Pace, StreamStatus};
 use super::{
     AccountId, Commit, Held, HeldId, NewAccount, Pause, Registered, RunId, Sealed, Stamp, Standing, Store, StoreError,
-    StreamId, StreamStatus, Tally, Trouble, Unread, Written, again, seal, sql, write,
+    StreamId, Tally, Trouble, Unread, Written, again, discovery, seal, sql, write,
 };
+use crate::domain::party::Party;
 use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
@@ -109,20 +112,42 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         let row = one::<DB>(&mut tx, WHAT, sql::REGISTER_ACCOUNT, &args).await?;
         let id = int::<DB>(&row, "id")?;
         let pause = pause_of::<DB>(&row)?;
-        if account.streams.is_some() {
-            DB::execute(&mut tx, sql::DEACTIVATE_STREAMS, &[id.into()]).await.map_err(StoreError::at(WHAT))?;
-        }
-        let since = account.since.map(|s| s.0);
-        let first = account.since.or(account.horizon).unwrap_or(Second::EPOCH).0;
         let mut streams = Vec::new();
-        for Stream { key, scope } in account.streams.unwrap_or_default() {
-            let [sender, recipient, conversation] = ledger::parts(Some(scope));
-            let args = [id.into(), key.into(), first.into(), since.into(), sender, recipient, conversation];
-            let row = one::<DB>(&mut tx, WHAT, sql::REGISTER_STREAM, &args).await?;
-            streams.push((StreamId(int::<DB>(&row, "id")?), Second(int::<DB>(&row, "wanted_from_s")?)));
+        if let Some(listed) = account.streams {
+            DB::execute(&mut tx, sql::DEACTIVATE_STREAMS, &[id.into()]).await.map_err(StoreError::at(WHAT))?;
+            let first = account.since.or(account.horizon).unwrap_or(Second::EPOCH);
+            streams = discovery::follow::<DB>(&mut tx, id, listed, first, account.since).await?;
         }
         tx.commit().await.map_err(StoreError::at(WHAT))?;
-        Ok(Registered { account: AccountId(id), streams, pause, settle: settle_of::<DB>(&row)? })
+        Ok(Registered { account: AccountId(id), streams, pause, settle: seconds::<DB>(&row, "settle_s")? })
+    }
+
+    async fn follow(
+        &self,
+        account: AccountId,
+        streams: &[Arc<Stream>],
+        from: Second,
+    ) -> Result<Vec<StreamId>, StoreError> {
+        const WHAT: &str = "follow";
+        let mut tx = self.begin(WHAT).await?;
+        let known = discovery::follow::<DB>(&mut tx, account.0, streams, from, Some(from)).await?;
+        tx.commit().await.map_err(StoreError::at(WHAT))?;
+        Ok(known.into_iter().map(|(id, _)| id).collect())
+    }
+
+    async fn discovered(&self, account: AccountId) -> Result<Vec<Stream>, StoreError> {
+        let mut connection = self.reader("discovered").await?;
+        discovery::discovered::<DB>(&mut connection, account).await
+    }
+
+    async fn parties(&self, account: AccountId) -> Result<Vec<Party<'static>>, StoreError> {
+        let mut connection = self.reader("parties").await?;
+        discovery::parties::<DB>(&mut connection, account).await
+    }
+
+    async fn unlisted(&self, account: AccountId, trouble: Option<&Trouble>) -> Result<(), StoreError> {
+        let (error, hint) = (trouble.map(|t| t.error.as_str()), trouble.map(|t| t.hint.as_str()));
+        self.execute("unlisted", sql::UNLISTED, &[account.0.into(), error.into(), hint.into()]).await
     }
 
     async fn lease(&self, account: AccountId, holder: &str) -> Result<Lease, StoreError> {
@@ -141,9 +166,7 @@ impl<DB: Dialect> Store for SqlStore<DB> {
     }
 
     async fn stands(&self, account: AccountId, standing: Standing) -> Result<(), StoreError> {
-        let horizon = standing.horizon.map(|h| h.0);
-        let args = [account.0.into(), horizon.into(), standing.settled.0.into(), standing.wanted_to.0.into()];
-        self.execute("stands", sql::STANDS, &args).await
+        self.execute("stands", sql::STANDS, &standing.args(account.0)).await
     }
 
     async fn commit(&self, batch: &[Commit], now: Millis) -> Result<Vec<Written>, StoreError> {
@@ -185,16 +208,20 @@ impl<DB: Dialect> Store for SqlStore<DB> {
     }
 
     async fn status(&self) -> Result<Vec<StreamStatus>, StoreError> {
-        const WHAT: &str = "status";
-        let mut snapshot = self.read.begin().await.map_err(StoreError::at(WHAT))?;
-        let windows = DB::fetch(&mut snapshot, sql::ALL_SEALED, &[]).await.map_err(StoreError::at(WHAT))?;
-        let mut runs: BTreeMap<i64, Runs> = BTreeMap::new();
-        for row in windows {
-            runs.entry(int::<DB>(&row, "stream_id")?).or_default().insert(window_of::<DB>(&row)?);
-        }
-        let rows = DB::fetch(&mut snapshot, sql::STATUS, &[]).await.map_err(StoreError::at(WHAT))?;
-        let runs_of = |row| Ok(runs.get(&int::<DB>(row, "id")?).cloned().unwrap_or_default());
-        rows.iter().map(|row| status_of::<DB>(row, &runs_of(row)?)).collect()
+        let mut snapshot = self.read.begin().await.map_err(StoreError::at("status"))?;
+        status::read::<DB>(&mut snapshot).await
+    }
+
+    async fn paces(&self, since: Millis, lasting: Duration) -> Result<Vec<Pace>, StoreError> {
+        let mut connection = self.reader("paces").await?;
+        status::paces::<DB>(&mut connection, since, lasting).await
+    }
+
+    async fn bytes(&self) -> Result<u64, StoreError> {
+        const WHAT: &str = "bytes";
+        let mut connection = self.reader(WHAT).await?;
+        let row = one::<DB>(&mut connection, WHAT, DB::BYTES, &[]).await?;
+        Ok(u64::try_from(int::<DB>(&row, WHAT)?).unwrap_or(0))
     }
 
     async fn messages(&self, after: &Cursor, to: Millis, limit: u64) -> Result<Vec<Archived>, StoreError> {
@@ -335,39 +362,7 @@ fn is_taken(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.is_unique_violation())
 }
 
-fn status_of<DB: Dialect>(row: &DB::Row, runs: &Runs) -> Result<StreamStatus, StoreError> {
-    let count = |column| Ok::<_, StoreError>(u64::try_from(int::<DB>(row, column)?).unwrap_or(0));
-    let (from, settled) = (Second(int::<DB>(row, "wanted_from_s")?), Second(int::<DB>(row, "settled_s")?));
-    let horizon = maybe_int::<DB>(row, "horizon_s")?.map_or(from, Second);
-    let missing =
-        |part: Option<Window>| part.map_or(0, |part| runs.missing_from(part).into_iter().map(Window::seconds).sum());
-    let hint = text::<DB>(row, "hint")?.unwrap_or_default();
-    // What is lost behind the horizon does not make the rest any less complete.
-    let start = from.max(horizon);
-    let watermark = runs.watermark(start);
-    Ok(StreamStatus {
-        account: text::<DB>(row, "account")?.unwrap_or_default(),
-        provider: text::<DB>(row, "provider")?.unwrap_or_default(),
-        stream: text::<DB>(row, "key")?.unwrap_or_default(),
-        watermark: (watermark > start).then_some(watermark),
-        as_of: Second(int::<DB>(row, "wanted_to_s")?),
-        messages: count("messages")?,
-        suspect: count("suspect")?,
-        quarantined: count("quarantined")?,
-        missing_seconds: missing(Window::new(from.max(horizon), settled)),
-        lost_seconds: missing(Window::new(from, horizon.min(settled))),
-        trouble: text::<DB>(row, "error")?.map(|error| Trouble { error, hint }),
-        pause: pause_of::<DB>(row)?,
-        settle: settle_of::<DB>(row)?,
-    })
-}
-
-fn settle_of<DB: Dialect>(row: &DB::Row) -> Result<Option<Duration>, StoreError> {
-    let seconds = maybe_int::<DB>(row, "settle_s")?.and_then(|seconds| u64::try_from(seconds).ok());
-    Ok(seconds.map(Duration::from_secs))
-}
-
-fn pause_of<DB: Dialect>(row: &DB::Row) -> Result<Option<Pause>, StoreError> {
+pub(super) fn pause_of<DB: Dialect>(row: &DB::Row) -> Result<Option<Pause>, StoreError> {
     let reason = text::<DB>(row, "paused_reason")?.unwrap_or_default();
     Ok(maybe_int::<DB>(row, "paused_until_ms")?.map(|until| Pause { until: Millis(until), reason }))
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::discovery::{Discovery, read};
 use super::pass::{Done, Pass};
 use super::planner::{Edges, Plan};
-use super::progress::Progress;
+use super::progress::Course;
 use super::{Bounds, PARKED, PassReport, Purpose};
 use crate::domain::clock::Clock;
 use crate::domain::time::{Millis, Second};
@@ -30,12 +31,22 @@ const STRAGGLERS: u64 = 3;
 /// pass, and what comes even later is found by counting.
 const WIDEST: u32 = 8;
 
+/// The provider's retention edge, where it has one.
+pub(super) fn horizon(provider: &dyn Provider) -> Option<Second> {
+    Some(provider.now().second().minus(kept(provider.account().retention?)))
+}
+
+/// How long what a provider keeps for so long is to be had, as far as its clock is known.
+pub(super) fn kept(retention: Duration) -> Duration {
+    retention + Duration::from_secs(CLOCK_DOUBT_S.unsigned_abs())
+}
+
 /// An account, its provider and its place in the archive.
 pub struct AccountSync {
     pub(super) provider: Arc<dyn Provider>,
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) progress: Arc<Progress>,
+    pub(super) progress: Arc<Course>,
     /// What others are told who ask for the account meanwhile.
     holder: Arc<str>,
     /// Whether another process was found to work on it.
@@ -47,6 +58,7 @@ pub struct AccountSync {
     pub(super) compared: usize,
     /// Up to when messages were refreshed.
     pub(super) refreshed: Option<Second>,
+    pub(super) discovery: Discovery,
     /// The mean size of payloads seen lately, in bytes.
     pub(super) payload_size: u64,
 }
@@ -76,10 +88,10 @@ impl AccountSync {
         provider: Arc<dyn Provider>,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
-        progress: Arc<Progress>,
         holder: Arc<str>,
     ) -> Self {
         let compared = fastrand::usize(..=u16::MAX as usize);
+        let progress = Arc::new(Course::new(provider.clone()));
         Self {
             provider,
             store,
@@ -90,6 +102,7 @@ impl AccountSync {
             place: None,
             compared,
             refreshed: None,
+            discovery: Discovery::default(),
             payload_size: 0,
         }
     }
@@ -169,10 +182,12 @@ impl AccountSync {
                 "this machine's clock is off; going by the provider's"
             );
         }
-        let streams = Some(self.provider.streams());
-        let known = self.store.register(&NewAccount { streams, ..new(self.horizon()) }).await?;
+        self.recall(known.account).await?;
+        let streams = self.provider.streams();
+        let known = self.store.register(&NewAccount { streams: Some(&streams), ..new(self.horizon()) }).await?;
         let paused = known.pause.is_some();
         let settle = known.settle.map_or(account.settle, |known| known.max(account.settle));
+        self.look_up(known.account).await?;
         Ok(Ok(Place { account: known.account, streams: known.streams, well: HashSet::new(), settle, paused }))
     }
 
@@ -216,13 +231,20 @@ impl AccountSync {
         let bounds = purpose.bounds();
         let run = self.store.begin_run(place.account, purpose.why(), self.clock.now()).await?;
         let edges = self.edges(place, bounds);
+        self.follow_found(place, edges).await?;
         // Before anything is fetched: should this pass not come to its end, the archive knows what is missing.
         self.store.stands(place.account, self.standing(place, edges)).await?;
-        let Done { mut tally, failure, stragglers } = match purpose {
-            Purpose::Sync(_) => self.sync(place, edges, bounds, stop).await?,
-            Purpose::Reconcile => self.reconcile(place, edges, stop).await?,
-            Purpose::Refresh => self.refresh(place, edges, stop).await?,
+        let listing = self.listing(place, purpose);
+        let pass = async {
+            match purpose {
+                Purpose::Sync(_) => self.sync(place, edges, bounds, stop).await,
+                Purpose::Reconcile => self.reconcile(place, edges, stop).await,
+                Purpose::Refresh => self.refresh(place, edges, stop).await,
+            }
         };
+        let (done, listed) = tokio::join!(pass, read(listing, stop));
+        let Done { mut tally, failure, stragglers, found } = done?;
+        self.discovery.note(found, listed?);
         tally.requests = self.provider.requests() - requests_before;
         match &failure {
             Some(failure) => {
@@ -234,7 +256,7 @@ impl AccountSync {
         self.note_stragglers(place, stragglers).await?;
         let missing = self.missing(place, edges, bounds).await?;
         self.store.end_run(run, &tally, self.clock.now()).await?;
-        Ok(self.report(tally, missing, failure))
+        Ok(PassReport { found: self.discovery.pending(), ..self.report(tally, missing, failure) })
     }
 
     /// Fetches what is missing.
@@ -260,8 +282,7 @@ impl AccountSync {
 
     /// The provider's retention edge, where it has one.
     pub(super) fn horizon(&self) -> Option<Second> {
-        let retention = self.provider.account().retention?;
-        Some(self.provider.now().second().minus(retention).plus(-CLOCK_DOUBT_S))
+        horizon(&*self.provider)
     }
 
     pub(super) fn edges(&self, place: &Place, bounds: Bounds) -> Edges {
@@ -283,7 +304,8 @@ impl AccountSync {
         let now = self.provider.now().second();
         let settled = edges.settled.min(now.minus(place.settle)).plus(-CLOCK_DOUBT_S);
         let horizon = edges.horizon.map(|horizon| horizon.min(now));
-        Standing { horizon, settled, wanted_to: edges.wanted_to.min(now) }
+        let retention = self.provider.account().retention;
+        Standing { horizon, settled, wanted_to: edges.wanted_to.min(now), retention }
     }
 
     /// How many seconds of wanted history should be sealed by now and are not.
@@ -347,7 +369,7 @@ impl AccountSync {
         failure: &ProviderError,
     ) -> Result<(), StoreError> {
         let id = place.streams[stream].0;
-        let (account, stream) = (&self.provider.account().name, &self.provider.streams()[stream].key);
+        let (account, stream) = (&self.provider.account().name, &self.provider.stream(stream).key);
         tracing::warn!(account, stream, error = %failure, hint = failure.hint(), "left for the next pass");
         place.well.remove(&id);
         let trouble = Trouble { error: failure.to_string(), hint: failure.hint().to_owned() };
@@ -364,6 +386,7 @@ impl AccountSync {
     }
 
     fn report(&self, tally: Tally, missing_seconds: u64, failure: Option<ProviderError>) -> PassReport {
-        PassReport { account: self.provider.account().name.clone(), tally, missing_seconds, failure }
+        let (account, unlisted) = (self.name().to_owned(), self.discovery.is_unlisted());
+        PassReport { account, tally, missing_seconds, found: 0, unlisted, failure }
     }
 }

@@ -154,8 +154,9 @@ impl AccountSync {
 
     /// The seconds from the first to the last of each group, by the streams they belong to.
     fn by_stream(&self, unread: impl Iterator<Item = Unread>) -> BTreeMap<usize, Vec<Window>> {
+        let followed = self.provider.streams();
         let mut streams: HashMap<&str, Vec<usize>> = HashMap::new();
-        for (position, stream) in self.provider.streams().iter().enumerate() {
+        for (position, stream) in followed.iter().enumerate() {
             let scope = &stream.scope;
             let most_telling = scope.conversation.as_ref().or(scope.recipient.as_ref()).or(scope.sender.as_ref());
             streams.entry(most_telling.map_or("", String::as_str)).or_default().push(position);
@@ -166,7 +167,7 @@ impl AccountSync {
             let candidates =
                 [&conversation, &recipient, &sender].into_iter().filter_map(|name| streams.get(name.as_str()));
             for &position in candidates.flatten() {
-                if self.provider.streams()[position].scope.admits(&sender, &recipient, &conversation) {
+                if followed[position].scope.admits(&sender, &recipient, &conversation) {
                     stretches.entry(position).or_default().push(stretch);
                 }
             }

@@ -5,15 +5,23 @@
 //! commit before it was under way. Nothing is remembered from one pass to the next but what the archive holds, so the
 //! plan after a crash is the plan before it.
 //!
+//! What a pass will take can be told beforehand, from the provider's counts ([`mod@preview`]); and what of the missing
+//! history will be lost at the present rate, from what the archive says alone ([`mod@forecast`]). Both reckon alike
+//! ([`estimate`]).
+//!
 //! What is sealed is not done with. A pass that reconciles reads again the windows that are in doubt and those of which
 //! the provider counts more than is known ([`mod@reconcile`]); one that refreshes, those with messages that were not
 //! read yet. Both replace ledger rows whole, and for the rest are passes like any other.
 
 mod account;
 mod again;
+mod discovery;
+pub mod estimate;
 mod evidence;
+pub mod forecast;
 mod pass;
 pub mod planner;
+pub mod preview;
 pub mod progress;
 pub mod reconcile;
 mod remote;
@@ -99,14 +107,23 @@ pub struct PassReport {
     pub tally: Tally,
     /// How many seconds of wanted and settled history are not sealed yet, over all streams.
     pub missing_seconds: u64,
+    /// Streams that were found and are followed from the next pass on.
+    pub found: u64,
+    /// Whether the provider's lists of what there is to follow could not be had when they were last asked for.
+    pub unlisted: bool,
     /// What stopped the account or some of its streams.
     pub failure: Option<ProviderError>,
 }
 
 impl PassReport {
-    /// Whether everything wanted that the provider is trusted to show is sealed.
+    /// Whether everything wanted that the provider is trusted to show is sealed, and all that is wanted is known.
     pub fn is_complete(&self) -> bool {
-        self.missing_seconds == 0 && self.failure.is_none()
+        self.missing_seconds == 0 && self.failure.is_none() && self.found == 0 && !self.unlisted
+    }
+
+    /// Whether another pass right away has more to do, by what this one came to.
+    pub fn leads_on(&self) -> bool {
+        self.found > 0 || self.missing_seconds > 0 && self.failure.is_none() && self.tally.windows > 0
     }
 }
 
@@ -118,11 +135,11 @@ impl std::fmt::Debug for Engine {
 
 impl Engine {
     pub fn new(providers: Vec<Arc<dyn Provider>>, store: Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Self {
-        let progress = Arc::new(Progress::default());
         let holder: Arc<str> = this_process(clock.now()).into();
-        let account =
-            |provider| AccountSync::new(provider, store.clone(), clock.clone(), progress.clone(), holder.clone());
-        Self { accounts: providers.into_iter().map(account).collect(), store, progress }
+        let account = |provider| AccountSync::new(provider, store.clone(), clock.clone(), holder.clone());
+        let accounts: Vec<AccountSync> = providers.into_iter().map(account).collect();
+        let progress = Progress::of(accounts.iter().map(|account| account.progress.clone()));
+        Self { accounts, store, progress: Arc::new(progress) }
     }
 
     pub fn progress(&self) -> &Arc<Progress> {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::account::{AccountSync, Place};
+use super::discovery::{Found, look_at};
 use super::planner::{Again, Job, Plan};
 use super::{GRACE, IN_FLIGHT, PASS, REREAD, TARGET, TARGET_BYTES};
 use crate::domain::identity::{Identified, identify};
@@ -55,6 +56,8 @@ pub(super) struct Pass<'a> {
     known: Known,
     /// Messages that came so soon after their window was sealed that it was sealed too early.
     stragglers: u64,
+    /// Streams that messages of this pass lead to.
+    found: Found,
 }
 
 /// When the messages were sent that the archive holds of a stretch that is read again, by stream and row.
@@ -65,6 +68,7 @@ pub(super) struct Done {
     pub(super) tally: Tally,
     pub(super) failure: Option<ProviderError>,
     pub(super) stragglers: u64,
+    pub(super) found: Found,
 }
 
 impl<'a> Pass<'a> {
@@ -82,6 +86,7 @@ impl<'a> Pass<'a> {
             ill: HashSet::new(),
             known: Known::default(),
             stragglers: 0,
+            found: Found::new(),
         }
     }
 
@@ -92,6 +97,7 @@ impl<'a> Pass<'a> {
 
     /// Works off the plan. Ends when it is empty, when time is up, or, with the windows in hand, after `stop`.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Done, StoreError> {
+        self.account.progress.begin(self.plan.len());
         let (provider, store, clock) =
             (self.account.provider.clone(), self.account.store.clone(), self.account.clock.clone());
         // Tasks of their own, so that answers are read on one core while windows are written on another. All end with
@@ -118,7 +124,8 @@ impl<'a> Pass<'a> {
                 }
             }
             if working.is_empty() && committing.is_empty() {
-                return Ok(Done { tally: self.tally, failure: self.failure, stragglers: self.stragglers });
+                let Self { tally, failure, stragglers, found, .. } = self;
+                return Ok(Done { tally, failure, stragglers, found });
             }
             tokio::select! {
                 Some(worked) = working.join_next() => {
@@ -230,7 +237,7 @@ impl<'a> Pass<'a> {
             let inside = messages.iter().filter(|known| window.contains(known.message.sent_at)).count() as u64;
             // The pages added up: what lies in the settled part is what the provider counted there.
             let provider_count = if window == job.range { provider_count } else { provider_count.map(|_| inside) };
-            let scope = self.account.provider.streams()[job.stream].scope.clone();
+            let scope = self.account.provider.stream(job.stream).scope.clone();
             match job.again {
                 None => Seal { window, scope, provider_count, doubt, replaces: false },
                 Some(Again { row, outside, .. }) => {
@@ -266,6 +273,7 @@ impl<'a> Pass<'a> {
             self.tally.new += written.new;
             self.tally.changed += written.changed;
             self.tally.windows += u64::from(commit.seal.is_some());
+            look_at(&*self.account.provider, &commit.messages, &mut self.found);
             self.account.progress.committed(commit.messages.len() as u64, written.new);
             self.report(job, &commit, written);
             if !self.ill.contains(&job.stream) {
@@ -277,7 +285,7 @@ impl<'a> Pass<'a> {
 
     fn report(&self, job: Job, commit: &Commit, written: Written) {
         let account = &self.account.provider.account().name;
-        let stream = &self.account.provider.streams()[job.stream].key;
+        let stream = &self.account.provider.stream(job.stream).key;
         let window = commit.window;
         if let Some(doubt) = commit.seal.as_ref().and_then(|seal| seal.doubt.as_ref()) {
             tracing::warn!(account, stream, %window, doubt, "sealed as suspect");

@@ -122,6 +122,11 @@ impl Plan {
         self.queue.clear();
     }
 
+    /// How many jobs are waiting.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

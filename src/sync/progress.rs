@@ -1,45 +1,188 @@
-//! How far a sync has come, for whoever watches.
+//! How far a sync has come, and how long it will go on, for whoever watches.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-/// Counters that only grow, shared by all accounts of a sync.
+use tokio::time::Instant;
+
+use super::TARGET;
+use super::estimate::time;
+use crate::provider::Provider;
+
+/// A pass that is younger than this has not shown yet how fast it is.
+const SHOWN: Duration = Duration::from_secs(5);
+
+/// The courses of all accounts.
+#[derive(Debug)]
+pub struct Progress(Vec<Arc<Course>>);
+
+/// How far an account has come.
+pub(super) struct Course {
+    provider: Arc<dyn Provider>,
+    counts: Mutex<Counts>,
+}
+
 #[derive(Debug, Default)]
-pub struct Progress {
-    /// Messages that surveys have announced.
-    expected: AtomicU64,
+struct Counts {
+    /// How many requests had been sent when the first pass began.
+    before: Option<u64>,
+    /// When this pass began, and how many had been sent by then.
+    begun: Option<(Instant, u64)>,
     /// Messages that were fetched and committed, new or not.
-    fetched: AtomicU64,
-    new: AtomicU64,
-    windows: AtomicU64,
+    fetched: u64,
+    new: u64,
+    windows: u64,
+    /// Messages that surveys have announced in this pass, and that were fetched in it.
+    announced: u64,
+    brought: u64,
+    /// What the pass before has left of those that it had announced.
+    left_over: u64,
+    /// Ranges that were surveyed in this pass, and that wait for it.
+    seen: u64,
+    unseen: u64,
 }
 
 /// A reading of [`Progress`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
+    /// Messages fetched and to be fetched.
     pub expected: u64,
+    /// Whether that is a guess: of some ranges nobody knows yet what they hold.
+    pub is_guess: bool,
     pub fetched: u64,
     pub new: u64,
     pub windows: u64,
+    pub requests: u64,
+    /// How long the account that takes longest will go on, by the requests that it needs.
+    pub left: Duration,
+}
+
+impl Course {
+    pub(super) fn new(provider: Arc<dyn Provider>) -> Self {
+        Self { provider, counts: Mutex::default() }
+    }
+
+    /// A pass begins, over so many ranges. What the one before has not come to is among them, and announced anew.
+    pub(super) fn begin(&self, ranges: usize) {
+        let mut counts = self.counts();
+        let requests = self.provider.requests();
+        counts.before.get_or_insert(requests);
+        counts.begun = Some((Instant::now(), requests));
+        counts.left_over = counts.left();
+        (counts.announced, counts.brought, counts.seen, counts.unseen) = (0, 0, 0, ranges as u64);
+    }
+
+    /// A range has been surveyed.
+    pub(super) fn expect(&self, messages: u64) {
+        let mut counts = self.counts();
+        counts.announced += messages;
+        counts.seen += 1;
+        counts.unseen = counts.unseen.saturating_sub(1);
+    }
+
+    /// A window has been committed.
+    pub(super) fn committed(&self, fetched: u64, new: u64) {
+        let mut counts = self.counts();
+        counts.fetched += fetched;
+        counts.brought += fetched;
+        counts.new += new;
+        counts.windows += 1;
+    }
+
+    fn read(&self) -> Reading {
+        let counts = self.counts();
+        // Only now: else a pass might begin in between, with more than these.
+        let requests = self.provider.requests();
+        let Counts { fetched, new, windows, unseen, .. } = *counts;
+        let left = counts.left();
+        let to_come = unseen + if left > 0 { self.provider.cost(left, TARGET) } else { 0 };
+        Reading {
+            expected: fetched + left,
+            is_guess: unseen > 0,
+            fetched,
+            new,
+            windows,
+            requests: counts.before.map_or(0, |before| requests - before),
+            left: time(to_come, self.rate(counts.begun, requests)),
+        }
+    }
+
+    /// Requests a second: those of the quota, or as many as there have been in this pass, where something has kept it
+    /// from spending more.
+    fn rate(&self, begun: Option<(Instant, u64)>, requests: u64) -> Option<f64> {
+        let shown = begun.and_then(|(begun, before)| {
+            let (elapsed, sent) = (begun.elapsed(), requests - before);
+            (elapsed >= SHOWN && sent > 0).then(|| sent as f64 / elapsed.as_secs_f64())
+        });
+        self.provider.http().budget().rate().into_iter().chain(shown).reduce(f64::min)
+    }
+
+    /// Plain numbers, which no panic can leave half-written.
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counts {
+    /// Messages that are still to be fetched. Ranges that wait for their survey are taken to be like those that have
+    /// had it, and to hold together no less than the pass before knew of.
+    fn left(&self) -> u64 {
+        let like_others = self.announced.saturating_mul(self.unseen).checked_div(self.seen).unwrap_or(0);
+        let known = self.announced.saturating_add(like_others);
+        let known = if self.unseen > 0 { known.max(self.left_over) } else { known };
+        known.saturating_sub(self.brought)
+    }
+}
+
+impl fmt::Debug for Course {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Course").field("counts", &self.counts).finish_non_exhaustive()
+    }
 }
 
 impl Progress {
-    pub(super) fn expect(&self, messages: u64) {
-        self.expected.fetch_add(messages, Ordering::Relaxed);
-    }
-
-    pub(super) fn committed(&self, fetched: u64, new: u64) {
-        self.fetched.fetch_add(fetched, Ordering::Relaxed);
-        self.new.fetch_add(new, Ordering::Relaxed);
-        self.windows.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn of(courses: impl Iterator<Item = Arc<Course>>) -> Self {
+        Self(courses.collect())
     }
 
     pub fn read(&self) -> Reading {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Reading {
-            expected: read(&self.expected),
-            fetched: read(&self.fetched),
-            new: read(&self.new),
-            windows: read(&self.windows),
+        self.0.iter().map(|course| course.read()).fold(Reading::default(), Reading::and)
+    }
+}
+
+impl Reading {
+    /// Both together.
+    fn and(self, other: Self) -> Self {
+        Self {
+            expected: self.expected + other.expected,
+            is_guess: self.is_guess || other.is_guess,
+            fetched: self.fetched + other.fetched,
+            new: self.new + other.new,
+            windows: self.windows + other.windows,
+            requests: self.requests + other.requests,
+            left: self.left.max(other.left),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(announced: u64, brought: u64, left_over: u64, seen: u64, unseen: u64) -> Counts {
+        Counts { announced, brought, left_over, seen, unseen, ..Counts::default() }
+    }
+
+    #[test]
+    fn what_nobody_has_looked_at_is_like_the_rest_and_no_less_than_was_left() {
+        assert_eq!(counts(1000, 300, 0, 4, 0).left(), 700);
+        assert_eq!(counts(1000, 300, 0, 4, 8).left(), 2700);
+        // A pass has begun after one that was not done: it knows nothing yet, then something, then all.
+        assert_eq!(counts(0, 0, 700, 0, 5).left(), 700);
+        assert_eq!(counts(400, 100, 700, 3, 2).left(), 600);
+        assert_eq!(counts(710, 100, 900, 5, 0).left(), 610);
+        // More came than was announced.
+        assert_eq!(counts(10, 12, 0, 1, 0).left(), 0);
     }
 }

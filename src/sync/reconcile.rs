@@ -8,8 +8,9 @@
 //! Two changes within one range that cancel out, a message gone and another come, are not seen by a count.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use crate::domain::stream::Scope;
+use crate::domain::stream::Stream;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 use crate::provider::{Counted, Provider, ProviderError};
@@ -92,8 +93,8 @@ impl Part {
 }
 
 impl Counting<'_> {
-    fn scope(&self) -> &Scope {
-        &self.provider.streams()[self.position].scope
+    fn stream(&self) -> Arc<Stream> {
+        self.provider.stream(self.position)
     }
 
     /// Compares what is sealed within a range, apart from what is in doubt: of that nothing is known for sure.
@@ -140,7 +141,7 @@ impl Counting<'_> {
             Some(part) if part == row.window => Ok(Some(row)),
             Some(part) if known(&row) == row.messages => {
                 let (from, to) = (part.from().start(), part.to().start());
-                let messages = self.store.count(self.account, self.scope(), from, to).await?;
+                let messages = self.store.count(self.account, &self.stream().scope, from, to).await?;
                 let part = |messages| Sealed { window: part, messages, provider_count: Some(messages), ..row };
                 Ok(messages.map(part))
             }
@@ -173,7 +174,7 @@ impl Counting<'_> {
         if from >= to {
             return Ok(0);
         }
-        Ok(self.store.times(self.account, self.scope(), from, to).await?.len() as u64)
+        Ok(self.store.times(self.account, &self.stream().scope, from, to).await?.len() as u64)
     }
 
     /// Where to cut a part; nothing where it is to be read.
@@ -235,7 +236,7 @@ impl Counting<'_> {
     }
 
     async fn times(&self, range: Window) -> Result<Vec<Millis>, StoreError> {
-        self.store.times(self.account, self.scope(), range.from().start(), range.to().start()).await
+        self.store.times(self.account, &self.stream().scope, range.from().start(), range.to().start()).await
     }
 }
 

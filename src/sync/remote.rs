@@ -71,7 +71,7 @@ impl AccountSync {
                 }
             };
             let Some((position, differences)) = next else { break };
-            let key = &self.provider.streams()[position].key;
+            let key = &self.provider.stream(position).key;
             match differences {
                 Ok(differences) => counts.add(&name, key, differences),
                 Err(Obstacle::Store(error)) => return Err(error),

@@ -62,7 +62,7 @@ struct Rest {
 struct Reread<'a> {
     claim: &'a Claim,
     stream: StreamId,
-    scope: &'a Scope,
+    scope: Scope,
     /// Whole ledger rows: these.
     span: Window,
     rows: Vec<Sealed>,
@@ -138,7 +138,7 @@ impl<'a> Repair<'a> {
             if difference.subject.account != self.account.name() {
                 continue;
             }
-            let Some(position) = self.account.provider.streams().iter().position(|stream| stream.key == *key) else {
+            let Some(position) = self.account.provider.position(key) else {
                 self.leave(difference, &"the configuration does not follow the stream");
                 continue;
             };
@@ -152,7 +152,8 @@ impl<'a> Repair<'a> {
             };
             match self.account.fetch_again(position, to_be_had, stop).await {
                 Ok(fetched) => {
-                    let (stream, scope) = self.stream(position);
+                    let stream = self.place.streams[position].0;
+                    let scope = self.account.provider.stream(position).scope.clone();
                     let is_whole = to_be_had == span && fetched.doubt.is_none() && fetched.unreadable.is_empty();
                     let messages = identify(fetched.messages);
                     let read = Reread { claim: &difference.claim, stream, scope, span, rows, messages, is_whole };
@@ -175,10 +176,6 @@ impl<'a> Repair<'a> {
 
     fn leave(&mut self, difference: &Difference, why: &dyn std::fmt::Display) {
         self.mended.left.push(format!("{difference}\n  not put right: {why}"));
-    }
-
-    fn stream(&self, position: usize) -> (StreamId, &'a Scope) {
-        (self.place.streams[position].0, &self.account.provider.streams()[position].scope)
     }
 
     /// The window, grown to whole ledger rows; and the rows.
@@ -217,7 +214,7 @@ impl<'a> Repair<'a> {
         // What was said of a window of which not all can be had any more is said still.
         let doubt = rows.iter().find_map(|row| row.doubt.clone()).filter(|_| !whole);
         let provider_count = if whole { provider_count } else { rows.iter().map(|row| row.provider_count).sum() };
-        let seal = Seal { window, scope: scope.clone(), provider_count, doubt, replaces };
+        let seal = Seal { window, scope, provider_count, doubt, replaces };
         let (account, seal) = (self.place.account, replaces.then_some(seal));
         let written = store.commit(&[Commit { account, stream, window, seal, messages, unreadable }], now).await?;
         self.mended.windows += 1;

@@ -25,6 +25,11 @@ pub async fn requeue(provider: &dyn Provider, store: &dyn Store, now: Millis) ->
     let name = &provider.account().name;
     let known = NewAccount { name, provider: provider.account().provider, streams: None, since: None, horizon: None };
     let account = store.register(&known).await?.account;
+    if provider.account().discovers {
+        for stream in store.discovered(account).await? {
+            provider.follow(&stream);
+        }
+    }
     let mut requeued = Requeued::default();
     let mut after = HeldId::default();
     loop {
@@ -33,7 +38,7 @@ pub async fn requeue(provider: &dyn Provider, store: &dyn Store, now: Millis) ->
         after = last.id;
         for held in chunk {
             // A stream that is not followed any more keeps what it has.
-            let position = provider.streams().iter().position(|stream| stream.key == held.key);
+            let position = provider.position(&held.key);
             // What the archive itself has set aside is no answer of the provider's.
             let position = position.filter(|_| !held.quarantined.is_set_aside());
             let read = position.map(|position| (position, provider.understand(position, &held.quarantined.raw)));
@@ -66,7 +71,7 @@ async fn commit(
 ) -> Result<Commit, StoreError> {
     let window = Window::lasting(message.sent_at.second(), 1);
     let row = store.ledger_rows(held.stream, window, 1).await?.pop();
-    let scope = provider.streams()[position].scope.clone();
+    let scope = provider.stream(position).scope.clone();
     let seal = row.map(|row| Seal {
         window: row.window,
         scope,

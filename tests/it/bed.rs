@@ -113,6 +113,22 @@ impl Bed {
         self
     }
 
+    /// With these streams of Agora and of Web3MQ and none else.
+    pub(crate) fn listing_only(mut self, agora: &str, web3mq: &str) -> Self {
+        let sections = self.config.split("\n[[").map(|section| {
+            let streams = if section.starts_with("agora") { agora } else { web3mq };
+            match section.split_once("streams = [") {
+                Some((before, rest)) => {
+                    let (_, after) = rest.split_once("]\n").expect("the end of the streams");
+                    format!("{before}streams = [{streams}]\n{after}")
+                }
+                None => section.to_owned(),
+            }
+        });
+        self.config = sections.collect::<Vec<_>>().join("\n[[");
+        self
+    }
+
     /// With the accounts of one provider only: `agora` or `web3mq`.
     pub(crate) fn only(mut self, provider: &str) -> Self {
         let mut sections = self.config.split("\n[[").map(str::to_owned);

@@ -25,7 +25,7 @@ const PAGE: u64 = 100;
 #[derive(Debug)]
 pub(crate) struct ChangingProvider {
     account: Account,
-    streams: Vec<Stream>,
+    stream: Arc<Stream>,
     http: Http,
     pub(crate) clock: Arc<StandingClock>,
     requests: AtomicU64,
@@ -93,10 +93,11 @@ impl ChangingProvider {
             retention,
             since: None,
             refresh_for: Some(Duration::from_hours(24)),
+            discovers: false,
         };
         Self {
             account,
-            streams: vec![Stream { key: "destination=lobby".to_owned(), scope }],
+            stream: Arc::new(Stream { key: "destination=lobby".to_owned(), scope, discovered: false }),
             http: Http::new("shop", &url, 0.0, Arc::new(SystemClock)).expect("a client"),
             clock: Arc::new(StandingClock(AtomicI64::new(now.0))),
             requests: AtomicU64::new(0),
@@ -154,8 +155,20 @@ impl Provider for ChangingProvider {
         &self.account
     }
 
-    fn streams(&self) -> &[Stream] {
-        &self.streams
+    fn streams(&self) -> Vec<Arc<Stream>> {
+        vec![self.stream.clone()]
+    }
+
+    fn stream(&self, _: usize) -> Arc<Stream> {
+        self.stream.clone()
+    }
+
+    fn position(&self, key: &str) -> Option<usize> {
+        (self.stream.key == key).then_some(0)
+    }
+
+    fn follow(&self, _: &Stream) -> bool {
+        false
     }
 
     async fn survey(&self, _: usize, range: Window, target: u64) -> Result<Survey, ProviderError> {
@@ -189,6 +202,10 @@ impl Provider for ChangingProvider {
         let shifted = |second: Second, shift| second.start().0 + shift;
         let (from, to) = (shifted(range.from(), self.shifts.0), shifted(range.to(), self.shifts.1));
         Ok(Counted { messages: self.shown(from, to).len() as u64, from: Millis(from), to: Millis(to) })
+    }
+
+    fn cost(&self, messages: u64, _: u64) -> u64 {
+        1 + 2 * messages.div_ceil(PAGE).max(1)
     }
 
     fn understand(&self, _: usize, raw: &str) -> Result<Message, Unreadable> {

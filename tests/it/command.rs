@@ -51,7 +51,7 @@ fn a_configuration_that_is_not_there_is_an_error_of_the_configuration() {
 fn help_lists_every_command() {
     let dir = tempfile::TempDir::new().unwrap();
     let ran = run_in(dir.path(), &["--help"]).good();
-    for command in ["run", "sync", "status", "check", "verify", "sandbox", "demo", "migrate"] {
+    for command in ["run", "sync", "plan", "status", "check", "verify", "sandbox", "demo", "migrate"] {
         assert!(ran.out.lines().any(|line| line.trim_start().starts_with(command)), "{command} in {ran:?}");
         run_in(dir.path(), &[command, "--help"]).good().says("--config <FILE>");
     }
@@ -61,7 +61,7 @@ fn help_lists_every_command() {
 #[test]
 fn status_says_how_each_stream_is() {
     let bed = Bed::new(&FEW);
-    bed.run(&["migrate"]).good().says("archive.db is at schema 5");
+    bed.run(&["migrate"]).good().says("archive.db is at schema 7");
     bed.run(&["status"]).good().says("knows no stream yet");
     bed.sync().good();
     let table = bed.run(&["status"]).good();
@@ -118,7 +118,7 @@ fn an_archive_of_a_newer_backscroll_is_left_alone() {
     for command in ["sync", "run", "status", "check", "migrate"] {
         bed.run(&[command])
             .lacking()
-            .says("written by a newer Backscroll: it has schema 4711, and this one knows up to 5");
+            .says("written by a newer Backscroll: it has schema 4711, and this one knows up to 7");
     }
     assert_eq!(bed.number("SELECT count(*) FROM runs"), before);
 }

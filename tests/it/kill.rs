@@ -38,6 +38,7 @@ pub(crate) fn providers_by(bed: &Bed, clock: &Arc<dyn Clock>, settle: Duration) 
         retention: None,
         since: None,
         refresh_for: None,
+        discovers: false,
     };
     let http = |name| Http::new(name, &base, 0.0, clock.clone()).unwrap();
 

@@ -28,12 +28,14 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// `query`, `read`, `count` or `history`.
+    /// `query`, `read`, `count`, `events`, `history` or `list`.
     pub(crate) fn call(&self) -> &'static str {
         match (&self.method, self.url.path()) {
             (&Method::POST, _) => "query",
             (_, path) if path.ends_with("/count") => "count",
+            (_, path) if path.ends_with("_events") => "events",
             (_, path) if path.starts_with("/api/messages/history") => "history",
+            (_, path) if path.starts_with("/api/") => "list",
             _ => "read",
         }
     }

@@ -13,6 +13,7 @@ use backscroll::domain::time::Millis;
 use backscroll::domain::window::Window;
 use backscroll::provider::Provider;
 use backscroll::store::{Commit, Cursor, Missing, NewAccount, Sealed, SqliteStore, Store, StreamId};
+use backscroll::sync::progress::Reading;
 use backscroll::sync::{Bounds, Engine, PassReport, Purpose};
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -45,6 +46,10 @@ impl Place {
     pub(crate) async fn pass(&mut self, purpose: Purpose) -> PassReport {
         let mut reports = self.engine.pass(purpose, &CancellationToken::new()).await.unwrap();
         reports.remove(0)
+    }
+
+    pub(crate) fn progress(&self) -> Reading {
+        self.engine.progress().read()
     }
 
     /// Begins a pass, and lets go of it after so many polls.

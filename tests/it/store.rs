@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use backscroll::domain::identity::identify;
 use backscroll::domain::message::{
@@ -11,7 +12,7 @@ use backscroll::domain::stream::{Scope, Stream};
 use backscroll::domain::time::{Millis, Second};
 use backscroll::domain::window::Window;
 use backscroll::store::{
-    AccountId, Archived, Aside, Commit, Cursor, Missing, NewAccount, Pause, PostgresStore, Registered, Seal,
+    AccountId, Archived, Aside, Commit, Cursor, Missing, NewAccount, Pace, Pause, PostgresStore, Registered, Seal,
     SqliteStore, Standing, Store, StoreError, StreamId, Tally, Trouble, Written,
 };
 use tempfile::TempDir;
@@ -53,6 +54,7 @@ macro_rules! on_every_database {
 }
 
 mod again;
+mod discovery;
 mod ledger;
 
 on_every_database! {
@@ -72,6 +74,9 @@ on_every_database! {
     a_stream_of_which_nothing_is_sealed_is_one_gap,
     where_an_account_stands_never_moves_back,
     runs_tell_what_each_pass_came_to,
+    how_fast_an_account_is_its_longer_passes_tell,
+    what_is_sealed_tells_how_dense_a_history_is_that_the_provider_still_has,
+    an_archive_knows_what_it_takes_on_disk,
     a_history_stays_wanted_from_where_it_first_was,
     a_stream_that_is_no_longer_followed_keeps_what_it_has_and_has_no_gaps,
     a_pause_outlives_the_process_until_it_is_lifted,
@@ -133,8 +138,12 @@ impl Shelf {
     }
 
     async fn stands(&self, horizon: Option<i64>, settled: i64, wanted_to: i64) {
-        let standing =
-            Standing { horizon: horizon.map(Second), settled: Second(settled), wanted_to: Second(wanted_to) };
+        let standing = Standing {
+            horizon: horizon.map(Second),
+            settled: Second(settled),
+            wanted_to: Second(wanted_to),
+            retention: horizon.map(|horizon| Duration::from_secs(wanted_to.abs_diff(horizon))),
+        };
         self.store.stands(self.account, standing).await.unwrap();
     }
 }
@@ -144,7 +153,8 @@ async fn open(path: &Path) -> SqliteStore {
 }
 
 async fn register(store: &dyn Store, streams: &[&str], since: Option<i64>, horizon: Option<i64>) -> Registered {
-    let streams: Vec<Stream> = streams.iter().map(|&key| Stream { key: key.to_owned(), scope: scope(key) }).collect();
+    let stream = |&key: &&str| Arc::new(Stream { key: key.to_owned(), scope: scope(key), discovered: false });
+    let streams: Vec<Arc<Stream>> = streams.iter().map(stream).collect();
     let (since, horizon) = (since.map(Second), horizon.map(Second));
     let account = NewAccount { name: "shop", provider: "agora", streams: Some(&streams), since, horizon };
     store.register(&account).await.unwrap()
@@ -387,21 +397,25 @@ async fn gaps_say_what_is_missing_why_and_whether_it_is_lost(shelf: Shelf) {
     }
     let trouble = Trouble { error: "refused".into(), hint: "ask".into() };
     shelf.store.trouble(shelf.streams[0], Some(&trouble), NOW).await.unwrap();
-    let gaps = "SELECT from_at, to_at, reason, lost FROM gaps ORDER BY 1";
+    let gaps = "SELECT from_at, to_at, reason, lost, expires_at FROM gaps ORDER BY 1";
     let lost = "behind the provider's retention edge before it was fetched";
     assert_eq!(
         shelf.ask(gaps).await,
         [
-            texts(["100000", "150000", lost, "1"]),
-            texts(["200000", "250000", lost, "1"]),
-            texts(["250000", "300000", "refused", "0"]),
-            texts(["400000", "600000", "refused", "0"]),
-            texts(["900000", "1000000", "fetched, but too young to be final", "0"]),
+            texts(["100000", "150000", lost, "1", "850000"]),
+            texts(["200000", "250000", lost, "1", "950000"]),
+            texts(["250000", "300000", "refused", "0", "1000000"]),
+            texts(["400000", "600000", "refused", "0", "1150000"]),
+            texts(["900000", "1000000", "fetched, but too young to be final", "0", "1650000"]),
         ]
     );
     let status = shelf.store.status().await.unwrap().remove(0);
     assert_eq!((status.missing_seconds, status.lost_seconds, status.watermark), (250, 100, None));
+    assert_eq!(status.missing, [window(250, 300), window(400, 600)]);
     assert_eq!(status.trouble, Some(trouble));
+    // Where a provider is not known to forget, nothing expires.
+    shelf.stands(None, 900, 1000).await;
+    assert_eq!(shelf.ask("SELECT DISTINCT coalesce(CAST(expires_at AS TEXT), 'never') FROM gaps").await, [["never"]]);
 
     shelf.store.trouble(shelf.streams[0], None, NOW).await.unwrap();
     let reasons = shelf.ask("SELECT DISTINCT reason FROM gaps WHERE reason LIKE 'not%'").await;
@@ -441,6 +455,47 @@ async fn runs_tell_what_each_pass_came_to(shelf: Shelf) {
     let rows = shelf.ask("SELECT account, why, started_at, finished_at, requests, new, changed, windows, errors, last_error FROM runs ORDER BY 3").await;
     assert_eq!(rows[0].join(" "), "shop sync 5000 6500 7 5 1 2 1 oh");
     assert_eq!(rows[1].join(" "), "shop sync 9000  0 0 0 0 0 ");
+}
+
+async fn how_fast_an_account_is_its_longer_passes_tell(shelf: Shelf) {
+    let paces = async |since| shelf.store.paces(Millis(since), Duration::from_secs(10)).await.unwrap();
+    let run = async |begun: i64, took: i64, requests| {
+        let run = shelf.store.begin_run(shelf.account, "sync", Millis(begun)).await.unwrap();
+        let tally = Tally { requests, ..Tally::default() };
+        shelf.store.end_run(run, &tally, Millis(begun + took)).await.unwrap();
+    };
+    let none = Pace { account: "shop".into(), requests: 0, busy: Duration::ZERO, last_pass: None };
+    assert_eq!(paces(0).await, std::slice::from_ref(&none));
+    assert_eq!(none.rate(), None);
+    run(1_000, 20_000, 999).await;
+    run(50_000, 10_000, 80).await;
+    run(70_000, 30_000, 240).await;
+    run(200_000, 9_999, 1).await;
+    shelf.store.begin_run(shelf.account, "sync", Millis(300_000)).await.unwrap();
+    let found = paces(40_000).await.remove(0);
+    let last_pass = Some(Millis(300_000));
+    assert_eq!(found, Pace { requests: 320, busy: Duration::from_secs(40), last_pass, ..none });
+    assert_eq!(found.rate(), Some(8.0));
+}
+
+async fn what_is_sealed_tells_how_dense_a_history_is_that_the_provider_still_has(shelf: Shelf) {
+    register(&*shelf.store, &["destination=lobby"], Some(0), None).await;
+    shelf.commit(&[shelf.window(0, 100, (0..90).map(|n| message(n * 1000, &n.to_string())).collect())]).await;
+    shelf.commit(&[shelf.window(200, 250, vec![message(210_000, "a")])]).await;
+    shelf.commit(&[shelf.window(300, 400, vec![message(310_000, "b"), message(320_000, "c")])]).await;
+    shelf.stands(Some(240), 900, 1000).await;
+    let status = shelf.store.status().await.unwrap().remove(0);
+    assert_eq!((status.messages, status.recent_messages, status.recent_seconds), (93, 3, 150));
+    assert_eq!((status.wanted_from, status.retention), (Second(0), Some(Duration::from_secs(760))));
+    assert_eq!(status.sealed.iter().collect::<Vec<_>>(), [window(0, 100), window(200, 250), window(300, 400)]);
+}
+
+async fn an_archive_knows_what_it_takes_on_disk(shelf: Shelf) {
+    let before = shelf.store.bytes().await.unwrap();
+    let messages = (0..2000).map(|n| message(n * 10, &"long".repeat(100))).collect();
+    shelf.commit(&[shelf.window(0, 100, messages)]).await;
+    let taken = shelf.store.bytes().await.unwrap() - before;
+    assert!((800_000..2_000_000).contains(&taken), "{taken}");
 }
 
 async fn a_history_stays_wanted_from_where_it_first_was(shelf: Shelf) {

@@ -52,7 +52,7 @@ fn a_second_writer_of_a_file_is_refused_and_told_of_the_first() {
 /// Whether the archive has the last of its tables' columns.
 fn is_made(served: &Served) -> bool {
     served.number(
-        "SELECT count(*) FROM information_schema.columns WHERE table_name = 'account' AND column_name = 'held_by'",
+        "SELECT count(*) FROM information_schema.columns WHERE table_name = 'account' AND column_name = 'retention_s'",
     ) == 1
 }
 

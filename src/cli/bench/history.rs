@@ -1,5 +1,7 @@
 //! The history that is measured with: made up as it is needed, the same every time.
 
+use std::sync::Arc;
+
 use crate::domain::identity::identify;
 use crate::domain::message::{Conversation, ConversationKind, Encoding, Message, Payload};
 use crate::domain::stream::{Scope, Stream};
@@ -37,9 +39,12 @@ pub(super) fn sender(number: usize) -> String {
 }
 
 /// The streams that follow the conversations, and others that bring the same messages again.
-pub(super) fn streams() -> Vec<Stream> {
+pub(super) fn streams() -> Vec<Arc<Stream>> {
     let streams = |prefix: &'static str| {
-        (0..CONVERSATIONS).map(move |n| Stream { key: format!("{prefix}={}", conversation(n)), scope: scope(n) })
+        (0..CONVERSATIONS).map(move |n| {
+            let key = format!("{prefix}={}", conversation(n));
+            Arc::new(Stream { key, scope: scope(n), discovered: false })
+        })
     };
     streams("destination").chain(streams("again")).collect()
 }

@@ -112,7 +112,7 @@ async fn run(
     if args.only != Some(Measure::EndToEnd) {
         let store = place.create().await?;
         figures.store.push(measures::store(&store, args.messages, false, clock).await?);
-        figures.bytes.push(place.bytes().await? as f64 / args.messages as f64);
+        figures.bytes.push(store.bytes().await? as f64 / args.messages as f64);
         if wanted(Measure::Again) {
             figures.again.push(measures::store(&store, args.messages, true, clock).await?);
         }

@@ -112,22 +112,6 @@ impl Place {
             }
         })
     }
-
-    /// The bytes that the archive takes on disk.
-    pub(super) async fn bytes(&self) -> Result<u64, Failure> {
-        match (&self.database, self.direct().await?) {
-            (DatabaseUrl::Sqlite(path), Direct::Sqlite(pool)) => {
-                pool.execute("PRAGMA wal_checkpoint(TRUNCATE)").await.map_err(driver)?;
-                pool.close().await;
-                Ok(std::fs::metadata(path)?.len())
-            }
-            (_, direct) => {
-                let tables = "SELECT CAST(sum(pg_total_relation_size(oid)) AS BIGINT) FROM pg_class \
-                              WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace";
-                Ok(u64::try_from(direct.number(tables).await?).unwrap_or(0))
-            }
-        }
-    }
 }
 
 impl Direct {

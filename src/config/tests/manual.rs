@@ -59,7 +59,7 @@ fn the_manual_shows_the_defaults() {
 
 #[test]
 fn what_the_manual_comments_out_can_be_put_in() {
-    let optional = ["since", "did_key", "retention", "discover"];
+    let optional = ["since", "did_key", "retention"];
     let uncomment = |line: &str| {
         let bare = line.trim_start_matches("# ");
         let chosen = optional.iter().any(|key| bare.starts_with(&format!("{key} = ")));

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use super::*;
-use crate::config::{AgoraAuth, DatabaseUrl, DestinationKind, Secret};
+use crate::config::{AgoraAuth, DatabaseUrl, DestinationKind, Discover, Secret};
 use crate::domain::time::Millis;
 
 fn agora(lines: &str) -> crate::config::AgoraAccount {
@@ -31,7 +31,7 @@ fn every_key_reaches_its_field() {
         since = 2026-11-01T02:00:00+02:00
         settle = "1h30m"
         streams = [ { source = "alice", destination = "bob", kind = "user" }, { destination = "bob", kind = "channel" } ]
-        discover = false
+        discover = "events"
         [[web3mq]]
         name = "w"
         base_url = "http://[::1]:1/"
@@ -47,6 +47,7 @@ fn every_key_reaches_its_field() {
         settle = "300ms"
         refresh_for = "2d"
         streams = [ { topic = "group:1" }, { topic = "user:2" } ]
+        discover = true
     "#;
     let config = parse_good(text);
     assert!(
@@ -62,9 +63,11 @@ fn every_key_reaches_its_field() {
     assert_eq!((agora.retention, agora.settle), (Duration::from_hours(90 * 24), Duration::from_mins(90)));
     assert_eq!(agora.since, Some(Millis(1_793_491_200_000)));
     assert_eq!(agora.streams[0].source.as_deref(), Some("alice"));
+    assert_eq!(agora.discover, Discover::Events);
     assert_eq!(agora.streams[1].kind, Some(DestinationKind::Channel));
 
     let web3mq = &config.web3mq[0];
+    assert!(web3mq.discover);
     assert_eq!((web3mq.user_id.as_str(), web3mq.did_key.as_deref()), ("user:1", Some("eth:0x1")));
     assert!(web3mq.private_key.expose().eq_ignore_ascii_case(SEED));
     assert!(!web3mq.send_public_key);
@@ -145,4 +148,17 @@ fn ten_thousand_streams_are_no_burden() {
     let streams: Vec<_> = (0..10_000).map(|n| format!("{{ destination = \"channel-{n}\" }}")).collect();
     let text = AGORA.replace("{ destination = \"lobby\" }", &streams.join(",\n"));
     assert_eq!(parse_good(&text).agora[0].streams.len(), 10_000);
+}
+
+#[test]
+fn where_all_is_discovered_nothing_need_be_listed() {
+    let without = |account: &str| {
+        account.lines().filter(|line| !line.starts_with("streams")).fold(String::new(), |all, line| all + line + "\n")
+    };
+    let config = parse_good(&format!("{}discover = \"events\"\n", without(AGORA)));
+    assert_eq!((config.agora[0].streams.len(), config.agora[0].discover), (0, Discover::Events));
+    let config = parse_good(&format!("{}streams = []\ndiscover = true\n", without(WEB3MQ)));
+    assert!(config.web3mq[0].streams.is_empty() && config.web3mq[0].discover);
+    assert_eq!(agora("discover = true").discover, Discover::Messages);
+    assert_eq!(agora("discover = false").discover, Discover::Nothing);
 }

@@ -1,9 +1,9 @@
 //! Counts: how many messages a range holds, and what the range is that was counted.
 
-use reqwest::Method;
+use reqwest::{Method, Url};
 use tokio::time::sleep;
 
-use super::{AFTER_IN_PROGRESS, Agora, MARGIN, PAGE, POLLS, append, never_ready, ready, wire};
+use super::{AFTER_IN_PROGRESS, Agora, MARGIN, PAGE, POLLS, ready, wire};
 use crate::domain::stream::Stream;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
@@ -56,4 +56,20 @@ impl Agora {
         }
         Ok(())
     }
+}
+
+/// Adds a parameter, percent-encoded; nothing where there is no value. A space is `%20`: the form encoding's `+`
+/// would be taken for a plus sign by a server that decodes by the letter.
+fn append(url: &mut Url, name: &str, value: Option<&str>) {
+    let Some(value) = value else { return };
+    let value = percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC);
+    let query = match url.query() {
+        Some(query) => format!("{query}&{name}={value}"),
+        None => format!("{name}={value}"),
+    };
+    url.set_query(Some(&query));
+}
+
+fn never_ready(what: &'static str) -> ProviderError {
+    ProviderError::Malformed { what, fault: format!("still in progress after {POLLS} polls") }
 }

@@ -2,6 +2,7 @@
 
 use reqwest::Url;
 
+use super::events;
 use super::location;
 use super::pages;
 use super::wire::{self, Item, Reading};
@@ -11,6 +12,9 @@ use crate::domain::message::name_fault;
 pub fn answer(body: &[u8]) {
     let _ = wire::location(body);
     let _ = wire::count(body);
+    if let Ok((parties, _)) = events::parties(body) {
+        assert!(parties.iter().all(|party| name_fault(party.name()).is_none()));
+    }
     if let Reading::Ready(items) = wire::page(body) {
         items.iter().for_each(check);
         let size = items.len();

@@ -2,7 +2,11 @@
 
 mod auth;
 mod bounds;
+mod cost;
 mod counting;
+mod discovery;
+mod events;
+mod filter;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod location;
@@ -11,6 +15,7 @@ mod readiness;
 mod wire;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,14 +26,19 @@ use tokio::time::{Instant, sleep};
 
 use super::budget::Turn;
 use super::error::ProviderError;
+use super::followed::Followed;
 use super::http::{Answer, Http, Request};
-use super::{Account, Counted, Fetched, Provider, Survey, pieces};
+use super::{Account, Counted, Fetched, Listed, Lists, Provider, Survey, pieces};
 use crate::domain::message::{Conversation, ConversationKind, Message, Unreadable};
-use crate::domain::stream::{Scope, Stream};
+use crate::domain::party::Party;
+use crate::domain::stream::Stream;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 pub use auth::{Credentials, Token};
 use bounds::Bounds;
+pub use discovery::Discovery;
+use discovery::Familiar;
+pub use filter::stream;
 use readiness::Readiness;
 use wire::{Filter, Item, Query, Reading, Sent, Time};
 
@@ -47,15 +57,6 @@ const MARGIN: Duration = Duration::from_secs(1);
 /// Pages of one window under way at once.
 const PAGES_AT_ONCE: usize = 24;
 
-/// The stream of a filter of the history API, by the name that the archive has for it: `source=alice&destination=bob`.
-/// At least one of the two is given.
-pub fn stream(source: Option<String>, destination: Option<String>) -> Stream {
-    let part = |name: &str, value: &Option<String>| value.as_ref().map(|v| format!("{name}={v}"));
-    let parts = [part("source", &source), part("destination", &destination)];
-    let key = parts.into_iter().flatten().collect::<Vec<_>>().join("&");
-    Stream { key, scope: Scope { sender: source, recipient: destination, conversation: None } }
-}
-
 /// An Agora project.
 #[derive(Debug)]
 pub struct Agora {
@@ -64,7 +65,9 @@ pub struct Agora {
     credentials: Credentials,
     /// `https://api.agora.io/dev/v2/project/<appid>`: what `~` stands for.
     project: Url,
-    streams: Vec<Stream>,
+    streams: Followed<Stream>,
+    discovery: Option<Discovery>,
+    familiar: Familiar,
     /// What the configuration says of names whose messages do not say it themselves.
     kinds: HashMap<String, ConversationKind>,
     readiness: Readiness,
@@ -87,8 +90,23 @@ impl Agora {
         if let Ok(mut path) = project.path_segments_mut() {
             path.pop_if_empty().extend(["dev", "v2", "project", app_id]);
         }
+        let followed = Followed::nothing();
+        for stream in streams {
+            followed.add(stream.key.clone(), stream);
+        }
         let (readiness, bounds) = (Readiness::new(), tokio::sync::Mutex::new(Bounds::new()));
-        Self { account, http, credentials, project, streams, kinds, readiness, bounds }
+        Self {
+            account,
+            http,
+            credentials,
+            project,
+            streams: followed,
+            discovery: None,
+            familiar: Familiar::default(),
+            kinds,
+            readiness,
+            bounds,
+        }
     }
 
     /// Sends a request, and once more if the credentials were refused and new ones have been left for us.
@@ -268,25 +286,50 @@ impl Provider for Agora {
         &self.account
     }
 
-    fn streams(&self) -> &[Stream] {
-        &self.streams
+    fn streams(&self) -> Vec<Arc<Stream>> {
+        self.streams.all()
+    }
+
+    fn stream(&self, position: usize) -> Arc<Stream> {
+        self.streams.at(position)
+    }
+
+    fn position(&self, key: &str) -> Option<usize> {
+        self.streams.position(key)
+    }
+
+    fn unfollowed(&self, party: &Party<'_>) -> Vec<Stream> {
+        self.leads(party)
+    }
+
+    fn lists(&self) -> Lists {
+        self.feeds()
+    }
+
+    async fn list(&self, list: usize) -> Listed {
+        self.feed(list).await
+    }
+
+    fn follow(&self, stream: &Stream) -> bool {
+        self.streams.add(stream.key.clone(), stream.clone())
     }
 
     async fn survey(&self, stream: usize, range: Window, target: u64) -> Result<Survey, ProviderError> {
         let asked = Instant::now();
-        let count = self.count_between(&self.streams[stream], range.padded(MARGIN)).await?;
+        let stream = &self.streams.at(stream);
+        let count = self.count_between(stream, range.padded(MARGIN)).await?;
         if count == 0 {
             let as_of = self.http.clock().at(asked);
             return Ok(Survey::Done(Fetched { provider_count: Some(0), ..self.fetched(range, vec![], as_of, None) }));
         }
-        match self.cuts(&self.streams[stream], range, count, target).await? {
+        match self.cuts(stream, range, count, target).await? {
             cuts if cuts.is_empty() => Ok(Survey::Sized(count)),
             cuts => Ok(Survey::Split { count, cuts }),
         }
     }
 
     async fn fetch(&self, stream: usize, window: Window, expected: u64) -> Result<Fetched, ProviderError> {
-        let stream = &self.streams[stream];
+        let stream = &self.streams.at(stream);
         let padded = window.padded(MARGIN);
         let mut count = expected;
         let mut tries = 1;
@@ -309,7 +352,7 @@ impl Provider for Agora {
     }
 
     async fn count(&self, stream: usize, range: Window) -> Result<Counted, ProviderError> {
-        let stream = &self.streams[stream];
+        let stream = &self.streams.at(stream);
         let messages = self.count_between(stream, range).await?;
         // Of nothing nothing can be learned.
         if messages > 0 {
@@ -319,6 +362,14 @@ impl Provider for Agora {
         Ok(Counted { messages, from, to })
     }
 
+    async fn gauge(&self, stream: usize, range: Window) -> Result<u64, ProviderError> {
+        self.count_between(&self.streams.at(stream), range).await
+    }
+
+    fn cost(&self, messages: u64, target: u64) -> u64 {
+        cost::cost(messages, target)
+    }
+
     fn understand(&self, _stream: usize, raw: &str) -> Result<Message, Unreadable> {
         wire::message(raw).map(|sent| self.message(sent))
     }
@@ -326,25 +377,13 @@ impl Provider for Agora {
     async fn check(&self) -> Result<(), ProviderError> {
         let now = self.now().second();
         let Some(window) = Window::new(now.minus(Duration::from_secs(1)), now) else { return Ok(()) };
-        let anyone = self::stream(None, Some("backscroll".to_owned()));
-        self.count_between(self.streams.first().unwrap_or(&anyone), window).await.map(|_| ())
+        let anyone = || Arc::new(self::stream(None, Some("backscroll".to_owned())));
+        self.count_between(&self.streams.first().unwrap_or_else(anyone), window).await.map(|_| ())
     }
 
     fn http(&self) -> &Http {
         &self.http
     }
-}
-
-/// Adds a parameter, percent-encoded; nothing where there is no value. A space is `%20`: the form encoding's `+`
-/// would be taken for a plus sign by a server that decodes by the letter.
-fn append(url: &mut Url, name: &str, value: Option<&str>) {
-    let Some(value) = value else { return };
-    let value = percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC);
-    let query = match url.query() {
-        Some(query) => format!("{query}&{name}={value}"),
-        None => format!("{name}={value}"),
-    };
-    url.set_query(Some(&query));
 }
 
 /// What a successful answer holds, or nothing where it is not ready yet.
@@ -358,8 +397,4 @@ fn ready<T>(what: &'static str, answer: &Answer, read: fn(&[u8]) -> Reading<T>) 
         Reading::Failed { code, said } => Err(ProviderError::Failed { what, code, said }),
         Reading::Fault(fault) => Err(ProviderError::Malformed { what, fault }),
     }
-}
-
-fn never_ready(what: &'static str) -> ProviderError {
-    ProviderError::Malformed { what, fault: format!("still in progress after {POLLS} polls") }
 }

@@ -3,11 +3,15 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::lists;
 use super::wire::{self, Row};
 use crate::domain::message::{Encoding, name_fault};
 
-/// Reads a body as a page.
+/// Reads a body as a page, and as one of a list.
 pub fn answer(body: &[u8]) {
+    if let Ok(page) = lists::page(body) {
+        assert!(page.ids.iter().all(|id| !id.is_empty() && name_fault(id).is_none()));
+    }
     if let Ok(page) = wire::page(body) {
         page.rows.iter().for_each(check);
     }

@@ -1,12 +1,15 @@
 //! Web3MQ message history: pages from the newest message back, signed one by one, with no time ranges.
 
 mod auth;
+mod cost;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod lists;
 mod positions;
 mod topic;
 mod wire;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -16,15 +19,16 @@ use reqwest::{Method, Url};
 
 use super::budget::Turn;
 use super::error::ProviderError;
+use super::followed::Followed;
 use super::http::{Answer, BadClient, Http, Request};
-use super::{Account, Counted, Fetched, Provider, Survey, pieces};
+use super::{Account, Counted, Fetched, Listed, Lists, Provider, Survey, pieces};
 use crate::domain::message::{Conversation, ConversationKind, Message, Unreadable};
 use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 pub use auth::Key;
 use topic::{Reading, Span, Topic};
-use wire::{NoPage, Page, Row, Sent};
+use wire::{Page, Row, Sent};
 
 const PUBLIC_KEY: HeaderName = HeaderName::from_static("web3mq-request-pubkey");
 const DID_KEY: HeaderName = HeaderName::from_static("didkey");
@@ -48,8 +52,7 @@ pub struct Web3mq {
     headers: HeaderMap,
     /// What is asked for a page, and no more than the provider has shown to serve.
     page_size: AtomicU64,
-    topics: Vec<Topic>,
-    streams: Vec<Stream>,
+    topics: Followed<Topic>,
 }
 
 /// How an account presents itself.
@@ -84,10 +87,13 @@ impl Web3mq {
                 headers.insert(name, value);
             }
         }
-        let streams = topics.iter().map(|topic| stream(&user, topic)).collect();
-        let topics = topics.into_iter().map(Topic::new).collect();
         let page_size = AtomicU64::new(u64::from(page_size.max(1)));
-        Ok(Self { account, http, base: base.clone(), user, key, headers, page_size, topics, streams })
+        let followed = Followed::nothing();
+        let account = Self { account, http, base: base.clone(), user, key, headers, page_size, topics: followed };
+        for topic in topics {
+            account.follow(&stream(&account.user, &topic));
+        }
+        Ok(account)
     }
 
     fn page_size(&self) -> u64 {
@@ -108,17 +114,27 @@ impl Web3mq {
 
     /// A page of a topic, newest first, signed afresh for every try.
     async fn page(&self, topic: &str, page: u64, size: u64) -> Result<Page, ProviderError> {
-        const WHAT: &str = "history";
+        let url = |at| wire::history_url(&self.base, &self.key, &self.user, topic, at, page, size);
+        self.ask("history", Turn::Begin, url, |answer| self.understood(topic, answer)).await
+    }
+
+    /// Asks, signed afresh for every try, until there is an answer that can be read.
+    async fn ask<T>(
+        &self,
+        what: &'static str,
+        turn: Turn,
+        url: impl Fn(Millis) -> Url,
+        read: impl Fn(&Answer) -> Result<T, ProviderError>,
+    ) -> Result<T, ProviderError> {
         let signed = || {
-            let at = self.http.clock().unique_now();
-            let url = wire::history_url(&self.base, &self.key, &self.user, topic, at, page, size);
+            let url = url(self.http.clock().unique_now());
             Ok(Request { method: Method::GET, url, headers: self.headers.clone(), body: None })
         };
         let mut patience = self.http.patience();
         loop {
-            let answer = self.http.send(WHAT, Turn::Begin, signed).await;
-            match answer.and_then(|answer| self.understood(topic, &answer)) {
-                Ok(page) => return Ok(page),
+            let answer = self.http.send(what, turn, signed).await;
+            match answer.and_then(|answer| read(&answer)) {
+                Ok(read) => return Ok(read),
                 Err(error) => patience.bear(error).await?,
             }
         }
@@ -130,14 +146,20 @@ impl Web3mq {
         if !answer.status.is_success() {
             return Err(answer.refused(WHAT));
         }
-        let malformed = |fault| ProviderError::Malformed { what: WHAT, fault };
-        match wire::page(&answer.body) {
-            Ok(page) if page.rows.iter().flatten().all(|sent| self.belongs(topic, sent)) => Ok(page),
-            Ok(_) => Err(malformed("the answer holds messages of another topic".to_owned())),
-            Err(NoPage::Refused { code, said }) => {
-                Err(ProviderError::Failed { what: WHAT, code: format!("code {code}"), said })
+        match wire::page(&answer.body).map_err(|no_page| no_page.error(WHAT))? {
+            page if page.rows.iter().all(|row| self.may_belong(topic, row)) => Ok(page),
+            _ => {
+                let fault = "the answer holds what was not asked for".to_owned();
+                Err(ProviderError::Malformed { what: WHAT, fault })
             }
-            Err(NoPage::Fault(fault)) => Err(malformed(fault)),
+        }
+    }
+
+    /// Whether a topic's page may hold this row, understood or not.
+    fn may_belong(&self, topic: &str, row: &Row) -> bool {
+        match row {
+            Ok(sent) => self.belongs(topic, sent),
+            Err(unreadable) => !lists::is_entry(&unreadable.raw),
         }
     }
 
@@ -203,7 +225,11 @@ fn conversation(user: &str, topic: &str) -> Option<Conversation> {
 fn stream(user: &str, topic: &str) -> Stream {
     let conversation = conversation(user, topic).map(|conversation| conversation.name);
     let recipient = conversation.is_none().then(|| topic.to_owned());
-    Stream { key: format!("topic={topic}"), scope: Scope { conversation, recipient, sender: None } }
+    Stream {
+        key: format!("{}{topic}", topic::KEY),
+        scope: Scope { conversation, recipient, sender: None },
+        discovered: false,
+    }
 }
 
 /// What a topic id names, by its prefix.
@@ -221,12 +247,32 @@ impl Provider for Web3mq {
         &self.account
     }
 
-    fn streams(&self) -> &[Stream] {
-        &self.streams
+    fn streams(&self) -> Vec<Arc<Stream>> {
+        self.topics.all().into_iter().map(|topic| topic.stream.clone()).collect()
+    }
+
+    fn stream(&self, position: usize) -> Arc<Stream> {
+        self.topics.at(position).stream.clone()
+    }
+
+    fn position(&self, key: &str) -> Option<usize> {
+        self.topics.position(key)
+    }
+
+    fn lists(&self) -> Lists {
+        self.conversations()
+    }
+
+    async fn list(&self, list: usize) -> Listed {
+        self.conversations_on(list).await
+    }
+
+    fn follow(&self, stream: &Stream) -> bool {
+        Topic::of(stream).is_some_and(|topic| self.topics.add(stream.key.clone(), topic))
     }
 
     async fn survey(&self, stream: usize, range: Window, target: u64) -> Result<Survey, ProviderError> {
-        let topic = &self.topics[stream];
+        let topic = &self.topics.at(stream);
         topic.forget_older(MEMORY).await;
         let (span, seen, vantage) = topic.locate(self, range).await?;
         let as_of = self.http.clock().at(vantage);
@@ -247,7 +293,7 @@ impl Provider for Web3mq {
     }
 
     async fn fetch(&self, stream: usize, window: Window, _expected: u64) -> Result<Fetched, ProviderError> {
-        let topic = &self.topics[stream];
+        let topic = &self.topics.at(stream);
         for attempt in 1..=TRIES {
             topic.forget_older(MEMORY).await;
             let (span, _, vantage) = topic.locate(self, window).await?;
@@ -268,19 +314,24 @@ impl Provider for Web3mq {
     }
 
     async fn count(&self, stream: usize, range: Window) -> Result<Counted, ProviderError> {
-        let topic = &self.topics[stream];
+        let topic = &self.topics.at(stream);
         topic.forget_older(MEMORY).await;
         topic.confirm(self, MEMORY_OF_TOTAL).await?;
         let (span, ..) = topic.locate(self, range).await?;
         Ok(Counted { messages: span.len(), from: range.from().start(), to: range.to().start() })
     }
 
+    fn cost(&self, messages: u64, target: u64) -> u64 {
+        cost::cost(messages, target, self.page_size())
+    }
+
     fn understand(&self, stream: usize, raw: &str) -> Result<Message, Unreadable> {
-        wire::message(raw).map(|sent| self.message(&self.topics[stream], sent))
+        wire::message(raw).map(|sent| self.message(&self.topics.at(stream), sent))
     }
 
     async fn check(&self) -> Result<(), ProviderError> {
-        let topic = self.topics.first().map_or(self.user.as_str(), |topic| &topic.name);
+        let first = self.topics.first();
+        let topic = first.as_ref().map_or(self.user.as_str(), |topic| &topic.name);
         match self.page(topic, 1, 1).await {
             // Signed by a clock that this very answer has shown to be wrong.
             Err(ProviderError::Refused { .. }) if self.skew().is_some() => self.page(topic, 1, 1).await.map(|_| ()),

@@ -1,6 +1,7 @@
 //! One topic's history: pages looked at, positions known, ranges found and read.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -10,10 +11,13 @@ use tokio::time::Instant;
 use super::Web3mq;
 use super::positions::{Found, Positions};
 use super::wire::{Page, Row};
+use crate::domain::stream::Stream;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use crate::provider::error::ProviderError;
 
+/// What the key of a stream begins with; the rest is the topic's name.
+pub(super) const KEY: &str = "topic=";
 /// Pages of one window under way at once.
 const PAGES_AT_ONCE: usize = 16;
 /// How many pages one search may look at: far more than any takes, and an end to those that a provider leads astray.
@@ -22,6 +26,7 @@ const PROBES: u32 = 64;
 /// A topic, and what is known of it.
 #[derive(Debug)]
 pub(super) struct Topic {
+    pub(super) stream: Arc<Stream>,
     pub(super) name: String,
     known: Mutex<Known>,
 }
@@ -91,8 +96,10 @@ impl Span {
 }
 
 impl Topic {
-    pub(super) fn new(name: String) -> Self {
-        Self { name, known: Mutex::default() }
+    /// The topic of a stream whose key names one.
+    pub(super) fn of(stream: &Stream) -> Option<Self> {
+        let name = stream.key.strip_prefix(KEY)?.to_owned();
+        Some(Self { stream: Arc::new(stream.clone()), name, known: Mutex::default() })
     }
 
     /// Forgets what was learned or confirmed longer ago than this.

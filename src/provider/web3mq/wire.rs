@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use reqwest::Url;
 use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer};
@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use super::auth::Key;
 use crate::domain::message::{Delivery, Encoding, Payload, Status, Unreadable};
 use crate::domain::time::Millis;
+use crate::provider::error::ProviderError;
 use crate::provider::wire::{self, Extra, Fields, Moment, Wtf8, item, items, object};
 
 /// What the official SDK leaves as it is in a query; all else is percent-encoded, a space as `%20`.
@@ -32,20 +33,34 @@ const LEFT_ALONE: &AsciiSet = &NON_ALPHANUMERIC
 
 /// The URL of a page of a topic's history, signed at `at`. Pages are numbered from 1, newest first.
 pub(super) fn history_url(base: &Url, key: &Key, user: &str, topic: &str, at: Millis, page: u64, size: u64) -> Url {
-    let encode = |text| utf8_percent_encode(text, LEFT_ALONE).to_string();
-    let signature = key.sign(user, topic, at);
+    let signed = signed(key, user, topic, at);
+    let query = format!("{signed}&topic={}&page={page}&size={size}", encode(topic));
+    url(base, &["messages", "history"], &query)
+}
+
+/// The URL of a page of one of the lists of what a user takes part in, signed at `at`.
+pub(super) fn list_url(base: &Url, list: &str, key: &Key, user: &str, at: Millis, page: u64, size: u64) -> Url {
+    url(base, &[list], &format!("{}&page={page}&size={size}", signed(key, user, "", at)))
+}
+
+/// Who asks, when, and the proof of it. What is asked about is signed where it is named.
+fn signed(key: &Key, user: &str, about: &str, at: Millis) -> String {
+    let signature = key.sign(user, about, at);
+    format!("userid={}&timestamp={}&web3mq_signature={}", encode(user), at.0, encode(&signature))
+}
+
+/// Every path ends in a slash.
+fn url(base: &Url, place: &[&str], query: &str) -> Url {
     let mut url = base.clone();
     if let Ok(mut path) = url.path_segments_mut() {
-        path.pop_if_empty().extend(["api", "messages", "history", ""]);
+        path.pop_if_empty().push("api").extend(place).push("");
     }
-    url.set_query(Some(&format!(
-        "userid={}&timestamp={}&web3mq_signature={}&topic={}&page={page}&size={size}",
-        encode(user),
-        at.0,
-        encode(&signature),
-        encode(topic),
-    )));
+    url.set_query(Some(query));
     url
+}
+
+fn encode(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, LEFT_ALONE)
 }
 
 /// A page of a topic's history.
@@ -102,8 +117,27 @@ struct Data<'a> {
     result: Option<&'a RawValue>,
 }
 
+impl NoPage {
+    /// As the answer to what was asked.
+    pub(super) fn error(self, what: &'static str) -> ProviderError {
+        match self {
+            Self::Refused { code, said } => ProviderError::Failed { what, code: format!("code {code}"), said },
+            Self::Fault(fault) => ProviderError::Malformed { what, fault },
+        }
+    }
+}
+
 /// Reads the answer to a history request.
 pub(super) fn page(body: &[u8]) -> Result<Page, NoPage> {
+    let fault = |e: serde_json::Error| NoPage::Fault(wire::reason(&e));
+    let data: Option<Data> = data(body)?.map_or(Ok(None), |raw| serde_json::from_str(raw.get())).map_err(fault)?;
+    let data = data.unwrap_or_default();
+    let rows = items(data.result, sent).map_err(|e| NoPage::Fault(format!("the rows: {}", wire::reason(&e))))?;
+    Ok(Page { total: data.total, rows })
+}
+
+/// What the envelope of a successful answer holds.
+pub(super) fn data(body: &[u8]) -> Result<Option<&RawValue>, NoPage> {
     let fault = |e: serde_json::Error| NoPage::Fault(wire::reason(&e));
     let envelope: Envelope = serde_json::from_str(wire::text(body).map_err(NoPage::Fault)?).map_err(fault)?;
     match envelope.code {
@@ -114,10 +148,7 @@ pub(super) fn page(body: &[u8]) -> Result<Page, NoPage> {
         }
         None => return Err(NoPage::Fault("the answer holds no `code`".to_owned())),
     }
-    let data: Option<Data> = envelope.data.map_or(Ok(None), |raw| serde_json::from_str(raw.get())).map_err(fault)?;
-    let data = data.unwrap_or_default();
-    let rows = items(data.result, sent).map_err(|e| NoPage::Fault(format!("the rows: {}", wire::reason(&e))))?;
-    Ok(Page { total: data.total, rows })
+    Ok(envelope.data)
 }
 
 /// One message by itself.
@@ -248,6 +279,16 @@ mod tests {
                 50
             ),
             "/api/messages/history/?userid=user:daeb1886610c47430790cf1f20cba93936d418adba5857e678210c40&timestamp=1795300000124&web3mq_signature=MTKs1ZVczU1X2sRR%2BYVqzJS8N%2FAdCBOzdE3Gz9GzpasWCbPa6Yt2LxPzOXxMMNXT4EXVQxObEEFsBUrBOaAjAw%3D%3D&topic=SwapChat:im%40850b1e20abfce1e514659650834380f584e21c0b03fac89847fa86c6&page=1&size=50"
+        );
+    }
+
+    #[test]
+    fn a_list_is_asked_for_as_the_real_sdk_does() {
+        let base = Url::parse("https://testnet-us-west-1-1.web3mq.com").unwrap();
+        let url = list_url(&base, "chats", &key(SEED_A), U1, Millis(1_656_991_509_327), 1, 20);
+        assert_eq!(
+            url.as_str(),
+            "https://testnet-us-west-1-1.web3mq.com/api/chats/?userid=user:1ac51cff3495beac8f47927ddc719c2de3d08ee3b30f97c7ecd27b77&timestamp=1656991509327&web3mq_signature=%2Fw5eCji9sfMtNzCC6sGE4KjqeYipaYtChfUikJNUoER5%2FvROa4PIx%2BkgQFMwMQ1%2FTvwL%2FuduuZMjrYmdASaQAQ%3D%3D&page=1&size=20"
         );
     }
 

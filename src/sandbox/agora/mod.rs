@@ -1,5 +1,6 @@
-//! Agora RTM's message history: POST makes a handle, GET reads it once, GET counts.
+//! Agora RTM's message history: POST makes a handle, GET reads it once, GET counts. And its feeds of events.
 
+mod events;
 mod handles;
 mod history;
 mod wire;
@@ -19,6 +20,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use tokio::time::Instant;
 
+pub use events::AgoraEvent;
+pub(super) use events::{Feed, Feeds};
 pub use history::{AgoraHistory, AgoraMessage, AgoraStream, Kind, Selection};
 
 use self::handles::{Content, Handles, Reading};
@@ -72,13 +75,16 @@ impl From<Malformed> for Refusal {
 
 type Shared = State<Arc<FrontDesk>>;
 
-/// The three endpoints.
+/// The endpoints.
 pub(super) fn routes() -> Router<Arc<FrontDesk>> {
     const BASE: &str = "/dev/v2/project/{app_id}/rtm/message/history";
+    const FEEDS: &str = "/dev/v2/project/{app_id}/rtm/vendor";
     Router::new()
         .route(&format!("{BASE}/query"), post(query))
         .route(&format!("{BASE}/query/{{handle}}"), get(read))
         .route(&format!("{BASE}/count"), get(count))
+        .route(&format!("{FEEDS}/user_events"), get(user_events))
+        .route(&format!("{FEEDS}/channel_events"), get(channel_events))
 }
 
 async fn query(State(desk): Shared, Path(app_id): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
@@ -100,6 +106,31 @@ async fn count(
     let asked = raw.unwrap_or_default();
     desk.world.rules().poll(account(&desk.world, &app_id), &asked, Instant::now());
     answer(&desk, &app_id, Call::Count, &asked, &headers, || count_messages(&desk, &app_id, &uri, &asked)).await
+}
+
+async fn user_events(desk: Shared, app_id: Path<String>, asked: RawQuery, headers: HeaderMap) -> Response {
+    events(desk, app_id, asked, headers, Feed::Users).await
+}
+
+async fn channel_events(desk: Shared, app_id: Path<String>, asked: RawQuery, headers: HeaderMap) -> Response {
+    events(desk, app_id, asked, headers, Feed::Channels).await
+}
+
+async fn events(
+    State(desk): Shared,
+    Path(app_id): Path<String>,
+    RawQuery(asked): RawQuery,
+    headers: HeaderMap,
+    feed: Feed,
+) -> Response {
+    let act = || {
+        if asked.is_some() {
+            return Err(Malformed::Parameters("a feed takes no parameters".to_owned()).into());
+        }
+        let events = desk.world.take_events(&app_id, feed);
+        Ok(Json(json!({ "result": "success", "request_id": request_id(), "events": events })).into_response())
+    };
+    answer(&desk, &app_id, Call::Events, "", &headers, act).await
 }
 
 /// Does what is asked, if whoever asks is let in.

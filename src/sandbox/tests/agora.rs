@@ -298,3 +298,33 @@ fn append(trial: &Trial, ms: i64) {
     let message = AgoraMessage { src, dst, kind: Kind::Channel, ms, payload: b"hi".to_vec() };
     trial.sandbox.world().append_agora("sandbox", message).unwrap();
 }
+
+#[tokio::test]
+async fn events_are_told_once_a_thousand_at_a_time_to_whoever_is_let_in() {
+    let trial = Trial::new(&["--messages", "0"]).await;
+    let feeds = "/dev/v2/project/sandbox/rtm/vendor";
+    let told = async |feed: &str| {
+        let request = trial.request(Method::GET, &format!("{feeds}/{feed}"));
+        answer(request.basic_auth(CUSTOMER_ID, Some(CUSTOMER_SECRET)).send().await.unwrap()).await
+    };
+    for n in 0..2500 {
+        let event = json!({ "account": "sandbox", "user": format!("user-{n}"), "ms": n });
+        assert_eq!(trial.post("/sandbox/event", event).await.0, StatusCode::NO_CONTENT);
+    }
+    let (status, stranger) = trial.get(&format!("{feeds}/user_events")).await;
+    assert_eq!((status, stranger["message"].is_string()), (StatusCode::UNAUTHORIZED, true));
+    assert_eq!(told("user_events?limit=1").await.0, StatusCode::BAD_REQUEST, "nothing is taken away by either");
+    let mut users = Vec::new();
+    for expected in [1000, 1000, 0] {
+        let (status, events) = told("user_events").await;
+        assert_eq!((status, &events["result"]), (StatusCode::OK, &json!("success")));
+        let events = events["events"].as_array().unwrap().clone();
+        assert_eq!(events.len(), expected);
+        users.extend(events);
+    }
+    assert_eq!(users[0], json!({ "user_id": "user-500", "type": "Login", "ms": 500 }), "the oldest were lost");
+    let channels = told("channel_events").await.1;
+    assert_eq!(channels["events"][0]["group_id"], "silent room");
+    assert_eq!(told("nothing_events").await.0, StatusCode::NOT_FOUND);
+    assert_eq!(trial.sandbox.rules().total.events, 6);
+}

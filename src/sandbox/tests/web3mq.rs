@@ -147,3 +147,72 @@ async fn some_rows_say_no_status() {
     assert!(rows.iter().any(|row| row.get("message_status") == Some(&Value::Null)));
     assert!(rows.iter().any(|row| row.get("message_status").is_none()));
 }
+
+impl Trial {
+    /// A page of a list, signed as the parameters say.
+    async fn list(&self, list: &str, page: usize, size: usize, also: &[(&'static str, &str)]) -> Value {
+        let timestamp = NOW.0 + i64::try_from(page * 1000 + size + list.len()).unwrap();
+        let signed = self.signed("", page, size, timestamp).into_iter().filter(|(name, _)| *name != "topic");
+        let query: Vec<String> = signed
+            .chain(also.iter().map(|(name, value)| (*name, (*value).to_owned())))
+            .map(|(name, value)| {
+                format!("{name}={}", percent_encoding::utf8_percent_encode(&value, percent_encoding::NON_ALPHANUMERIC))
+            })
+            .collect();
+        self.get(&format!("/api/{list}/?{}", query.join("&"))).await.1
+    }
+}
+
+#[tokio::test]
+async fn the_lists_together_name_every_conversation() {
+    let trial = Trial::new(&["--max-size", "3"]).await;
+    let mut named = std::collections::BTreeSet::new();
+    for (list, id) in [("chats", "chatid"), ("groups", "groupid")] {
+        for page in 1.. {
+            let answer = trial.list(list, page, 100, &[]).await;
+            let rows = answer["data"]["result"].as_array().unwrap();
+            assert!(rows.len() <= 3);
+            if rows.is_empty() {
+                break;
+            }
+            named.extend(rows.iter().map(|row| row[id].as_str().unwrap().to_owned()));
+        }
+    }
+    let topics = trial.list("my_subscribe_topic_list", 1, 100, &[]).await;
+    let topics = topics["data"].as_array().unwrap();
+    named.extend(topics.iter().map(|row| row["topicid"].as_str().unwrap().to_owned()));
+    assert_eq!(named, trial.sandbox.world().web3mq(&trial.user()).into_keys().collect());
+    assert_eq!(trial.sandbox.rules().total.broken(), 0);
+}
+
+#[tokio::test]
+async fn a_list_is_signed_without_a_topic_and_asked_for_by_get() {
+    let trial = Trial::new(&[]).await;
+    let topic = trial.topic();
+    let signed: Vec<String> = trial
+        .signed(&topic, 1, 20, NOW.0)
+        .into_iter()
+        .filter(|(name, _)| *name != "topic")
+        .map(|(name, value)| {
+            format!("{name}={}", percent_encoding::utf8_percent_encode(&value, percent_encoding::NON_ALPHANUMERIC))
+        })
+        .collect();
+    let answer = trial.get(&format!("/api/chats/?{}", signed.join("&"))).await.1;
+    assert_eq!(answer, json!({ "code": 1000, "msg": "signature verification failed" }));
+    let answer = trial.list("chats", 1, 20, &[("topic", "x")]).await;
+    assert_eq!(answer, json!({ "code": 1001, "msg": "a list is about no topic" }));
+    let posted = trial.request(Method::POST, "/api/groups/").send().await.unwrap();
+    assert_eq!(posted.status(), StatusCode::METHOD_NOT_ALLOWED);
+    let counts = trial.sandbox.rules().total;
+    assert_eq!((counts.list, counts.unauthorised, counts.bad_request), (2, 1, 1));
+}
+
+#[tokio::test]
+async fn lists_come_in_every_shape() {
+    let trial = Trial::new(&["--envelope", "v2", "--empty-list", "absent", "--total", "absent"]).await;
+    let full = trial.list("groups", 1, 100, &[]).await;
+    assert_eq!(full["data"]["data_list"].as_array().unwrap().len(), 4);
+    assert!(full["data"].get("total_count").is_none());
+    assert_eq!(trial.list("groups", 2, 100, &[]).await["data"], json!({}));
+    assert_eq!(trial.list("my_subscribe_topic_list", 2, 100, &[]).await["data"], Value::Null);
+}

@@ -1,6 +1,8 @@
-//! Web3MQ's message history: signed GETs, numbered pages from the newest back.
+//! Web3MQ's message history: signed GETs, numbered pages from the newest back. And the lists of what a user takes part
+//! in.
 
 mod history;
+mod lists;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -15,6 +17,7 @@ use serde_json::json;
 
 pub use history::{Rows, Status, Web3mqAccount, Web3mqMessage};
 
+use self::lists::List;
 use self::wire::{Malformed, Page, Request};
 use super::desk::{Asked, Desk, STRANGER, Turned, Way};
 use super::rules::Call;
@@ -51,17 +54,34 @@ impl Refusal {
     }
 }
 
-/// The one endpoint. Its path ends in a slash; without it there is nothing.
-pub(super) fn routes() -> Router<Arc<Desk>> {
-    Router::new().route("/api/messages/history/", get(history))
+/// What a request is for: a page of a topic's history, or of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    History,
+    List(List),
 }
 
-async fn history(
+/// The endpoints. Their paths end in a slash; without it there is nothing.
+pub(super) fn routes() -> Router<Arc<Desk>> {
+    let asked_for = |wanted: Wanted| {
+        get(move |desk: State<Arc<Desk>>, parameters: Query<BTreeMap<String, String>>, headers: HeaderMap| {
+            respond(desk, parameters, headers, wanted)
+        })
+    };
+    let lists = [List::Chats, List::Groups, List::Topics];
+    let router = Router::new().route("/api/messages/history/", asked_for(Wanted::History));
+    lists
+        .into_iter()
+        .fold(router, |router, list| router.route(&format!("/api/{}/", list.name()), asked_for(Wanted::List(list))))
+}
+
+async fn respond(
     State(desk): State<Arc<Desk>>,
     Query(parameters): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
+    wanted: Wanted,
 ) -> Response {
-    let checked = check(&desk.world, &parameters, &headers);
+    let checked = check(&desk.world, &parameters, &headers, wanted);
     let named = parameters.get("userid").map_or(STRANGER, String::as_str);
     let account = desk.world.with_user(named, |_| named).unwrap_or(STRANGER);
     if let Ok(request) = &checked {
@@ -69,7 +89,10 @@ async fn history(
     }
     let authorised = matches!(checked, Ok(_) | Err(Refusal::Malformed(_)));
     let topic = parameters.get("topic").map_or("", String::as_str);
-    let asked = Asked { account, call: Call::History, subject: topic };
+    let asked = match wanted {
+        Wanted::History => Asked { account, call: Call::History, subject: topic },
+        Wanted::List(list) => Asked { account, call: Call::List, subject: list.name() },
+    };
     let way = match desk.admit(asked, authorised).await {
         Err(Turned::Instead(answer)) => return *answer,
         Err(Turned::OverQuota) => {
@@ -81,13 +104,7 @@ async fn history(
         Ok(way) => way,
     };
     let answer = match checked {
-        Ok(request) => {
-            let options = desk.world.options();
-            let size = request.size.min(options.max_size.max(1));
-            let page = desk.world.with_user(named, |account| account.page(&request.topic, request.page, size));
-            let (rows, total) = page.unwrap_or_default();
-            Json(Page { rows: &rows, total, options }).into_response()
-        }
+        Ok(request) => page(&desk.world, named, &request, wanted),
         Err(refusal) => {
             if matches!(refusal, Refusal::Malformed(_)) {
                 desk.world.rules().bad_request(account);
@@ -98,9 +115,29 @@ async fn history(
     desk.send(asked, way, answer).await
 }
 
-/// Checks everything about a request that does not depend on the messages.
-fn check(world: &World, parameters: &BTreeMap<String, String>, headers: &HeaderMap) -> Result<Request, Refusal> {
-    let request = Request::read(parameters)?;
+fn page(world: &World, user: &str, request: &Request, wanted: Wanted) -> Response {
+    let options = world.options();
+    let size = request.size.min(options.max_size.max(1));
+    match wanted {
+        Wanted::History => {
+            let page = world.with_user(user, |account| account.page(&request.topic, request.page, size));
+            let (rows, total) = page.unwrap_or_default();
+            Json(Page { rows: &rows, total, options }).into_response()
+        }
+        Wanted::List(list) => {
+            Json(world.with_user(user, |account| list.page(account, request.page, size, options))).into_response()
+        }
+    }
+}
+
+/// Checks everything about a request that does not depend on the messages. A list is about no topic, and none is signed.
+fn check(
+    world: &World,
+    parameters: &BTreeMap<String, String>,
+    headers: &HeaderMap,
+    wanted: Wanted,
+) -> Result<Request, Refusal> {
+    let request = Request::read(parameters, wanted == Wanted::History)?;
     world
         .with_user(&request.userid, |account| signed_by(account, &request, headers, world.now()))
         .unwrap_or(Err(Refusal::NoSuchUser))?;

@@ -28,13 +28,15 @@ pub(super) enum Malformed {
     Missing(&'static str),
     #[error("{0} must be a whole number from 1 up")]
     NotANumber(&'static str),
+    #[error("a list is about no topic")]
+    Topic,
     #[error("didkey must be a type and a value with a colon between")]
     DidKey,
 }
 
 impl Request {
-    /// Reads the decoded parameters.
-    pub(super) fn read(parameters: &BTreeMap<String, String>) -> Result<Self, Malformed> {
+    /// Reads the decoded parameters. What is about no topic must not name one.
+    pub(super) fn read(parameters: &BTreeMap<String, String>, has_topic: bool) -> Result<Self, Malformed> {
         let text = |name: &'static str| {
             parameters.get(name).filter(|value| !value.is_empty()).cloned().ok_or(Malformed::Missing(name))
         };
@@ -44,7 +46,11 @@ impl Request {
         };
         Ok(Self {
             userid: text("userid")?,
-            topic: text("topic")?,
+            topic: match (has_topic, parameters.contains_key("topic")) {
+                (true, _) => text("topic")?,
+                (false, true) => return Err(Malformed::Topic),
+                (false, false) => String::new(),
+            },
             page: positive("page")?,
             size: positive("size")?,
             // What is signed is the text, so only the one text that the number has will do.
@@ -165,16 +171,17 @@ mod tests {
 
     #[test]
     fn every_parameter_is_required_and_numbers_are_numbers() {
-        assert!(Request::read(&parameters()).is_ok());
+        assert!(Request::read(&parameters(), true).is_ok());
+        assert_eq!(Request::read(&parameters(), false), Err(Malformed::Topic));
         for name in ["userid", "topic", "page", "size", "timestamp", "web3mq_signature"] {
             let mut without = parameters();
             without.remove(name);
-            assert_eq!(Request::read(&without), Err(Malformed::Missing(name)));
+            assert_eq!(Request::read(&without, true), Err(Malformed::Missing(name)));
         }
         for (name, wrong) in [("page", "0"), ("page", "-1"), ("size", "x"), ("timestamp", "01656991509327")] {
             let mut parameters = parameters();
             parameters.insert(name.to_owned(), wrong.to_owned());
-            assert_eq!(Request::read(&parameters), Err(Malformed::NotANumber(name)));
+            assert_eq!(Request::read(&parameters, true), Err(Malformed::NotANumber(name)));
         }
     }
 }

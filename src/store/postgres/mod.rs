@@ -16,7 +16,7 @@ use super::readable::readable_json;
 use super::rows::{Familiar, Key, Mutable, NEVER, Row};
 use super::sql::links;
 use super::sql_store::SqlStore;
-use super::{Missing, StoreError, newer, newest};
+use super::{Missing, StoreError, newer, newest, of_this_schema};
 use crate::domain::time::Millis;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
@@ -62,6 +62,24 @@ impl PostgresStore {
         Ok(Self::new(pool.clone(), pool, place, newest(&MIGRATIONS)))
     }
 
+    /// Connects to read the archive and nothing else: whatever is asked of it, the server changes nothing.
+    pub async fn connect_to_read(options: PgConnectOptions) -> Result<Self, StoreError> {
+        let place = place(&options);
+        let at = |source| StoreError::Open { place: place.clone(), source };
+        let options = options
+            .application_name("backscroll")
+            .options([("timezone", "UTC"), ("default_transaction_read_only", "on")]);
+        PgConnection::connect_with(&options).await.map_err(at)?.close().await.map_err(at)?;
+        let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE);
+        let pool = pool.connect_with(options).await.map_err(at)?;
+        if !is_archive(&pool).await.map_err(at)? {
+            return Err(StoreError::Absent { place });
+        }
+        let found = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations";
+        of_this_schema(sqlx::query_scalar(found).fetch_one(&pool).await.map_err(at)?, &MIGRATIONS)?;
+        Ok(Self::new(pool.clone(), pool, place, newest(&MIGRATIONS)))
+    }
+
     /// Lets a role read the views, and nothing else.
     pub async fn grant(&self, role: &str) -> Result<(), StoreError> {
         const WHAT: &str = "grant";
@@ -93,6 +111,8 @@ impl Dialect for Postgres {
     const MESSAGES: &'static str = sql::MESSAGES;
     const COUNT_BY_RECIPIENT: &'static str = sql::COUNT_BY_RECIPIENT;
     const LINKS: EachWay = links!("uuid_send(m.hash)");
+    const FOLLOW: &'static str = sql::FOLLOW;
+    const BYTES: &'static str = sql::BYTES;
     const SHARED: bool = true;
 
     async fn lock(connection: &mut PgConnection, account: i64) -> Driver<bool> {

@@ -1,11 +1,18 @@
 //! Statements as only Postgres takes them.
 
 use crate::store::dialect::{EachWay, Faith};
+use crate::store::sql::follow;
 
 pub(super) const NAMES: &str = "SELECT value, id::BIGINT FROM name WHERE value = ANY ($1)";
 
 pub(super) const CONVERSATIONS: &str =
     "SELECT name, id::BIGINT, kind FROM conversation WHERE account_id = $1 AND name = ANY ($2)";
+
+/// See [`Dialect::FOLLOW`](crate::store::dialect::Dialect::FOLLOW).
+pub(super) const FOLLOW: &str = follow!(
+    "json_to_recordset($4::JSON)
+         AS new (key TEXT, discovered BIGINT, sender TEXT, recipient TEXT, conversation TEXT)"
+);
 
 /// See [`Dialect::MESSAGES`](crate::store::dialect::Dialect::MESSAGES).
 pub(super) const MESSAGES: &str = "
@@ -159,6 +166,11 @@ pub(super) const LEARN: &str = "
          AS k (recipient_id, sent_at_ms, slot, conversation_id, message_type_id, status, status_at_ms)
     WHERE m.recipient_id = k.recipient_id AND m.sent_at_ms = k.sent_at_ms AND m.slot = k.slot
       AND m.sent_at_ms BETWEEN $1 AND $2";
+
+pub(super) const BYTES: &str = "
+    SELECT CAST(coalesce(sum(pg_total_relation_size(oid)), 0) AS BIGINT) AS bytes
+    FROM pg_class
+    WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace";
 
 /// Each answers with a statement, in which the server has quoted the role's name.
 pub(super) const GRANTS: [&str; 2] = [

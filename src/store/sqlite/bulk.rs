@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use crate::store::sql::follow;
+
 pub(super) const LEARN: &str = "
     UPDATE message
     SET conversation_id = ?4, message_type_id = ?5, status = ?6, status_at_ms = ?7
@@ -37,6 +39,13 @@ pub(super) const COUNT_BY_RECIPIENT: &str = "
     SELECT CASE WHEN count(*) < ?4 THEN count(*) END AS there
     FROM (SELECT 1 FROM message WHERE recipient_id = (SELECT id FROM name WHERE value = ?3)
           AND sent_at_ms >= ?1 AND sent_at_ms < ?2 LIMIT ?4)";
+
+/// See [`Dialect::FOLLOW`](crate::store::dialect::Dialect::FOLLOW).
+pub(super) const FOLLOW: &str = follow!(
+    "(SELECT value ->> 'key' AS key, value ->> 'discovered' AS discovered, value ->> 'sender' AS sender,
+             value ->> 'recipient' AS recipient, value ->> 'conversation' AS conversation
+      FROM json_each($4)) AS new"
+);
 
 /// A statement for many rows at once. It exists for a few numbers of rows, so that each is prepared once.
 pub(super) struct Bulk {

@@ -19,7 +19,7 @@ use super::dialect::{Arg, Dialect, Driver, EachWay, Faith, Way};
 use super::rows::{Familiar, Key, Lesson, Mutable, Row};
 use super::sql::links;
 use super::sql_store::SqlStore;
-use super::{Answer, Missing, StoreError, newer, newest};
+use super::{Answer, Missing, StoreError, newer, newest, of_this_schema};
 use crate::domain::time::Millis;
 
 pub(super) use lock::WriteLock;
@@ -77,6 +77,25 @@ impl SqliteStore {
         Ok(Self::new(write, read, path.display().to_string(), newest(&MIGRATIONS)))
     }
 
+    /// Opens the archive to read it and nothing else: whatever is asked of it, no byte of it changes.
+    pub async fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        let place = path.display().to_string();
+        if !path.exists() {
+            return Err(StoreError::Absent { place });
+        }
+        let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(PATIENCE);
+        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options).await;
+        let readers = readers.map_err(|source| StoreError::Open { place: place.clone(), source })?;
+        let at = |source| StoreError::Open { place: place.clone(), source };
+        let record = "SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'";
+        if sqlx::query_scalar::<_, i64>(record).fetch_one(&readers).await.map_err(at)? == 0 {
+            return Err(StoreError::Foreign { place });
+        }
+        let found = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations";
+        of_this_schema(sqlx::query_scalar(found).fetch_one(&readers).await.map_err(at)?, &MIGRATIONS)?;
+        Ok(Self::new(readers.clone(), readers, place, newest(&MIGRATIONS)))
+    }
+
     /// Opens the archive for the one process that writes to it: errors if another does, before anything is touched.
     pub async fn open_to_write(path: &Path, missing: Missing, holder: &str) -> Result<Self, StoreError> {
         if missing == Missing::Refuse && !path.exists() {
@@ -109,6 +128,8 @@ impl Dialect for Sqlite {
     const MESSAGES: &'static str = bulk::MESSAGES;
     const COUNT_BY_RECIPIENT: &'static str = bulk::COUNT_BY_RECIPIENT;
     const LINKS: EachWay = links!("m.hash");
+    const FOLLOW: &'static str = bulk::FOLLOW;
+    const BYTES: &'static str = "SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size";
     /// Whoever writes has locked the file.
     const SHARED: bool = false;
 

@@ -1,5 +1,7 @@
 //! What ledger rows say: counts and digests of what the archive holds, joined, replaced, and never cut.
 
+use std::time::Duration;
+
 use backscroll::domain::digest::{Digest, Link};
 use backscroll::domain::identity::identify;
 use backscroll::domain::message::{Conversation, Encoding, Message, Payload, Unreadable};
@@ -166,8 +168,10 @@ async fn the_rows_of_a_window_are_those_that_have_a_part_in_it(shelf: Shelf) {
 
 async fn a_restored_ledger_is_the_one_that_was_read(shelf: Shelf) {
     shelf.commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])]).await;
+    shelf.stands(Some(50), 900, 1000).await;
     let before = shelf.store.ledgers().await.unwrap();
     assert_eq!(before[0].streams[0].scope, Some(scope("destination=lobby")));
+    assert_eq!(before[0].retention, Some(Duration::from_secs(950)));
     shelf.store.restore(&before[0]).await.unwrap();
     assert_eq!(shelf.store.ledgers().await.unwrap(), before);
 }

@@ -141,18 +141,21 @@ fn a_stream_says_what_to_follow_once() {
 }
 
 #[test]
-fn only_listed_streams_are_followed() {
+fn what_discover_can_be_depends_on_the_provider() {
+    assert_eq!(agora("", r#"discover = "all""#), "7:12: `discover` must be true, false or \"events\"");
+    assert_eq!(agora("", "discover = 1"), "7:12: `discover` must be true, false or \"events\"");
     assert_eq!(
-        agora("", "discover = true"),
-        "7:12: `discover` is not yet possible: this version follows only the listed streams; write `discover = false`, or remove it"
+        web3mq("", r#"discover = "events""#),
+        "7:12: `discover` cannot be \"events\": only Agora has feeds of events; write true, which asks Web3MQ for its lists of chats"
     );
+    assert_eq!(web3mq("", "discover = 1"), "7:12: `discover` must be true or false, but is a whole number");
+}
+
+#[test]
+fn who_appears_in_messages_is_found_only_where_there_are_messages() {
     assert_eq!(
-        agora("", r#"discover = "events""#),
-        "7:12: `discover` is not yet possible: this version follows only the listed streams; write `discover = false`, or remove it"
-    );
-    assert_eq!(
-        web3mq("", "discover = true"),
-        "7:12: `discover` is not yet possible: this version follows only the listed streams; write `discover = false`, or remove it"
+        agora("streams", "discover = true"),
+        "1:1: this account follows no stream: make `streams` a list with at least one stream, like [ { destination = \"lobby\" } ]"
     );
 }
 

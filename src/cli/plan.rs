@@ -1,0 +1,274 @@
+//! `backscroll plan`
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use super::table::{grouped, shown, size, span, table};
+use super::{Failure, Outcome, accounts, loss, open_to_read, say, sync};
+use crate::config::{Config, DatabaseUrl};
+use crate::domain::clock::Clock;
+use crate::domain::time::Millis;
+use crate::provider::{Provider, ProviderError};
+use crate::store::{Pace, StoreError, StreamStatus};
+use crate::sync::forecast::paces;
+use crate::sync::preview::{Preview, Terms, preview};
+
+/// Bytes that a message takes, with its part of all indexes, as `backscroll bench` measures them for texts of 100 to 200
+/// bytes: in an SQLite file, and in Postgres.
+const TYPICAL: [f64; 2] = [305.0, 370.0];
+/// An archive of fewer messages does not tell what one takes.
+const TELLING: u64 = 10_000;
+/// Whoever has made a pass this short a time ago is at work.
+const AT_WORK: Duration = Duration::from_mins(2);
+
+/// What reaches back further than this, in seconds, reaches back to the beginning of time.
+const EVER_S: u64 = 30 * 365 * 86_400;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    wanted: sync::Args,
+
+    /// Ask about so many ranges of an account at the most, a request or few each; the others are taken to be like them
+    #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    ranges: u32,
+
+    /// As JSON, for programs, with every stream
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the archive says, if there is one.
+#[derive(Debug, Default)]
+struct Known {
+    streams: Vec<StreamStatus>,
+    paces: Vec<Pace>,
+    bytes: u64,
+}
+
+/// What a message takes on disk.
+#[derive(Clone, Copy, Debug)]
+struct Weight {
+    bytes: f64,
+    /// Whether it does so in this very archive.
+    is_measured: bool,
+}
+
+/// An account's plan, or why there is none.
+struct Planned<'a> {
+    provider: &'a dyn Provider,
+    beside: bool,
+    preview: Result<Preview, ProviderError>,
+}
+
+pub(super) async fn carry_out(args: &Args, config: &Config, clock: Arc<dyn Clock>) -> Result<Outcome, Failure> {
+    let bounds = args.wanted.bounds()?;
+    let providers = accounts::providers(config, args.wanted.account.as_deref(), &clock)?;
+    let known = known(&config.database.url, clock.now()).await?;
+    let weight = known.weight(&config.database.url);
+    let plans = providers.iter().map(async |provider| {
+        let beside = known.is_at_work(&provider.account().name, clock.now());
+        let terms = Terms { bounds, most: args.ranges as usize, beside };
+        let preview = preview(&**provider, &known.streams, terms, clock.now()).await;
+        Planned { provider: &**provider, beside, preview }
+    });
+    let plans: Vec<Planned<'_>> = join_all(plans).await;
+    if args.json {
+        say(as_json(&plans, weight));
+    } else {
+        say_plans(&plans, weight);
+    }
+    Ok(if plans.iter().all(|plan| plan.preview.is_ok()) { Outcome::Good } else { Outcome::Lacking })
+}
+
+async fn known(url: &DatabaseUrl, now: Millis) -> Result<Known, Failure> {
+    let store = match open_to_read(url).await {
+        Err(StoreError::Absent { .. }) => return Ok(Known::default()),
+        store => store?,
+    };
+    let known =
+        Known { streams: store.status().await?, paces: paces(&*store, now).await?, bytes: store.bytes().await? };
+    store.close().await;
+    Ok(known)
+}
+
+impl Known {
+    fn weight(&self, url: &DatabaseUrl) -> Weight {
+        let messages: u64 = self.streams.iter().map(|stream| stream.messages).sum();
+        let [sqlite, postgres] = TYPICAL;
+        match url {
+            _ if messages >= TELLING => Weight { bytes: self.bytes as f64 / messages as f64, is_measured: true },
+            DatabaseUrl::Sqlite(_) => Weight { bytes: sqlite, is_measured: false },
+            DatabaseUrl::Postgres(_) => Weight { bytes: postgres, is_measured: false },
+        }
+    }
+
+    fn is_at_work(&self, account: &str, now: Millis) -> bool {
+        let pace = self.paces.iter().find(|pace| pace.account == account);
+        pace.and_then(|pace| pace.last_pass).is_some_and(|last| now.since(last) < AT_WORK)
+    }
+}
+
+impl Weight {
+    fn of(self, messages: u64) -> u64 {
+        (messages as f64 * self.bytes) as u64
+    }
+}
+
+impl Planned<'_> {
+    fn rate(&self) -> Option<f64> {
+        self.provider.http().budget().rate()
+    }
+
+    fn name(&self) -> &str {
+        &self.provider.account().name
+    }
+}
+
+/// What all of it comes to.
+#[derive(Default)]
+struct Total {
+    streams: usize,
+    longest: u64,
+    messages: u64,
+    requests: u64,
+    takes: Duration,
+    lost: u64,
+}
+
+impl Total {
+    fn of<'a>(previews: impl Iterator<Item = &'a Preview>) -> Self {
+        previews.fold(Self::default(), |sum, Preview { outlook, requests, .. }| Self {
+            streams: sum.streams + outlook.streams,
+            longest: sum.longest.max(outlook.longest),
+            messages: sum.messages + outlook.messages,
+            requests: sum.requests + requests,
+            // No account waits for another.
+            takes: sum.takes.max(outlook.takes),
+            lost: sum.lost + outlook.loss.messages,
+        })
+    }
+
+    fn row(&self, name: &str, weight: Weight) -> [String; 8] {
+        [
+            name.to_owned(),
+            grouped(self.streams as u64),
+            if self.longest > EVER_S { "all".to_owned() } else { span(self.longest) },
+            grouped(self.messages),
+            grouped(self.requests),
+            span(self.takes.as_secs()),
+            size(weight.of(self.messages)),
+            if self.lost == 0 { "-".to_owned() } else { grouped(self.lost) },
+        ]
+    }
+}
+
+fn say_plans(plans: &[Planned<'_>], weight: Weight) {
+    let previews: Vec<&Preview> = plans.iter().filter_map(|plan| plan.preview.as_ref().ok()).collect();
+    let total = (previews.len() > 1).then(|| Total::of(previews.iter().copied()).row("all", weight));
+    let rows = previews.iter().map(|preview| Total::of(std::iter::once(*preview)).row(&preview.account, weight));
+    let headings = ["ACCOUNT", "STREAMS#", "MISSING#", "MESSAGES#", "REQUESTS#", "TIME#", "DISK#", "LOST#"];
+    say(table(headings, rows.chain(total)));
+    for plan in plans {
+        let name = plan.name();
+        match &plan.preview {
+            Ok(preview) => say_of(plan, preview),
+            Err(error) => say(format_args!("\n{name}: not planned: {error}\n  hint: {}", error.hint())),
+        }
+    }
+    let whose = if weight.is_measured { "in this archive so far" } else { "of ordinary texts" };
+    say(format_args!("\nDisk at {:.0} bytes a message, as {whose}; time at each account's quota.", weight.bytes));
+}
+
+fn say_of(plan: &Planned<'_>, preview: &Preview) {
+    let name = plan.name();
+    let Preview { stretches, asked, spent, overlaps, troubles, outlook, .. } = preview;
+    let (spent, asked, ranges) = (grouped(*spent), grouped(*asked as u64), grouped(stretches.len() as u64));
+    say(format_args!("\n{name}: counted {asked} of {ranges} ranges, with {spent} requests of its quota"));
+    if plan.beside {
+        say("  slowly, since somebody has just worked on it, or is about to");
+    }
+    if asked != ranges {
+        say("  the others are taken to be like these; --ranges N has more of them counted");
+    }
+    if *overlaps {
+        say("  a message that belongs to several streams is expected of each: fewer will be new");
+    }
+    if plan.provider.account().discovers {
+        say("  what is still to be discovered comes on top");
+    }
+    for (stream, error) in troubles {
+        let stream = preview.streams.get(*stream).map_or("", String::as_str);
+        say(format_args!("  {}: not counted: {error}\n  hint: {}", shown(stream), error.hint()));
+    }
+    if let Some(loss) = loss::ahead(name, plan.rate(), outlook) {
+        say(format_args!("\n{loss}"));
+    }
+}
+
+fn as_json(plans: &[Planned<'_>], weight: Weight) -> Value {
+    let previews = || plans.iter().filter_map(|plan| plan.preview.as_ref().ok());
+    let total = Total::of(previews());
+    json!({
+        "accounts": plans.iter().map(|plan| account_as_json(plan, weight)).collect::<Value>(),
+        "total": {
+            "streams": total.streams,
+            "messages": total.messages,
+            "requests": total.requests,
+            "seconds": total.takes.as_secs_f64(),
+            "disk_bytes": weight.of(total.messages),
+            "lost_messages": total.lost,
+            "requests_spent": previews().map(|preview| preview.spent).sum::<u64>(),
+        },
+        "bytes_per_message": weight.bytes,
+        "bytes_are_measured": weight.is_measured,
+    })
+}
+
+fn account_as_json(plan: &Planned<'_>, weight: Weight) -> Value {
+    let preview = match &plan.preview {
+        Ok(preview) => preview,
+        Err(error) => return json!({ "account": plan.name(), "error": error.to_string(), "hint": error.hint() }),
+    };
+    let outlook = &preview.outlook;
+    json!({
+        "account": plan.name(),
+        "provider": preview.provider,
+        "error": null,
+        "hint": null,
+        "streams_missing": outlook.streams,
+        "missing_seconds": outlook.longest,
+        "messages": outlook.messages,
+        "requests": preview.requests,
+        "requests_per_second": plan.rate(),
+        "seconds": outlook.takes.as_secs_f64(),
+        "disk_bytes": weight.of(outlook.messages),
+        "streams_overlap": preview.overlaps,
+        "expires_at": outlook.expires_at.map(|at| at.to_string()),
+        "loss_begins_at": outlook.loss_begins.map(|at| at.to_string()),
+        "lost_messages": outlook.loss.messages,
+        "lost_seconds": outlook.loss.seconds,
+        "ranges": preview.stretches.len(),
+        "ranges_counted": preview.asked,
+        "requests_spent": preview.spent,
+        "ranges_missing": ranges_as_json(preview),
+    })
+}
+
+fn ranges_as_json(preview: &Preview) -> Value {
+    let ranges = preview.stretches.iter().zip(&preview.outlook.losses).map(|(stretch, loss)| {
+        json!({
+            "stream": preview.streams.get(stretch.stream),
+            "from_at": stretch.range.from().to_string(),
+            "to_at": stretch.range.to().to_string(),
+            "messages": stretch.messages,
+            "requests": stretch.requests,
+            "lost_messages": loss.messages,
+            "lost_seconds": loss.seconds,
+        })
+    });
+    ranges.collect()
+}

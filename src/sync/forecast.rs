@@ -1,0 +1,80 @@
+//! What of the missing history will be lost at the present rate, by what the archive says alone.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::TARGET;
+use super::account::kept;
+use super::estimate::{Circumstances, Loss, Outlook, Stretch};
+use crate::domain::time::{Millis, Second};
+use crate::domain::window::Window;
+use crate::provider::Provider;
+use crate::store::{Pace, Store, StoreError, StreamStatus};
+
+/// What an account has lately done is what it has done within this time.
+const LATELY: Duration = Duration::from_hours(1);
+/// Passes that are shorter were over before the quota was what held them up.
+const LASTING: Duration = Duration::from_secs(10);
+
+/// How it looks for an account's missing history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forecast {
+    pub account: String,
+    /// Requests a second that are reckoned with: as many as it has lately made, and no more than its quota; nothing where
+    /// neither is known.
+    pub rate: Option<f64>,
+    /// Whether anything is sealed by which to tell how dense the history is. Else no loss can be foreseen.
+    pub is_informed: bool,
+    pub outlook: Outlook,
+    /// By stream: when the oldest that it lacks falls behind the provider's edge, and what will be lost of it.
+    pub streams: BTreeMap<String, (Second, Loss)>,
+}
+
+/// How every account has lately worked, for [`forecast`].
+pub async fn paces(store: &dyn Store, now: Millis) -> Result<Vec<Pace>, StoreError> {
+    store.paces(now.minus(LATELY), LASTING).await
+}
+
+/// How it looks for an account's missing history, of which what was lost since it was last looked at is still a part.
+/// Nothing where its provider is not known to forget, or where it lacks nothing that is settled. `streams` may hold other
+/// accounts' streams, too, and so may `paces`.
+pub fn forecast(provider: &dyn Provider, streams: &[StreamStatus], paces: &[Pace], now: Millis) -> Option<Forecast> {
+    let account = &provider.account().name;
+    let ours: Vec<&StreamStatus> = streams.iter().filter(|stream| stream.account == *account).collect();
+    let first = ours.first()?;
+    let retention = kept(first.retention?);
+    let measured = paces.iter().find(|pace| pace.account == *account).and_then(Pace::rate);
+    let rate = measured.into_iter().chain(provider.http().budget().rate()).reduce(f64::min);
+    let pause = first.pause.as_ref().map_or(Duration::ZERO, |pause| pause.until.since(now));
+    let usual = density(&ours);
+    let mut stretches = Vec::new();
+    for (stream, status) in ours.iter().enumerate() {
+        let density = density(&[status]).or(usual).unwrap_or(0.0);
+        stretches.extend(status.missing.iter().map(|range| stretch(provider, stream, *range, density)));
+    }
+    if stretches.is_empty() {
+        return None;
+    }
+    let circumstances = Circumstances { now: now.second(), retention: Some(retention), rate, pause };
+    let outlook = Outlook::of(&stretches, circumstances);
+    let mut by_stream: BTreeMap<String, (Second, Loss)> = BTreeMap::new();
+    for (Stretch { stream, range, .. }, loss) in stretches.iter().zip(&outlook.losses) {
+        let falls = range.from().plus(i64::try_from(retention.as_secs()).unwrap_or(i64::MAX));
+        let known = by_stream.entry(ours[*stream].stream.clone()).or_insert((falls, Loss::default()));
+        known.1 += *loss;
+    }
+    Some(Forecast { account: account.clone(), rate, is_informed: usual.is_some(), outlook, streams: by_stream })
+}
+
+/// What is expected of a range in which so many messages a second were sent.
+fn stretch(provider: &dyn Provider, stream: usize, range: Window, density: f64) -> Stretch {
+    let messages = (range.seconds() as f64 * density).round() as u64;
+    Stretch { stream, range, messages, requests: provider.cost(messages, TARGET) }
+}
+
+/// Messages a second, by what is sealed of streams and the provider has not forgotten long since.
+fn density(streams: &[&StreamStatus]) -> Option<f64> {
+    let seconds: u64 = streams.iter().map(|stream| stream.recent_seconds).sum();
+    let messages: u64 = streams.iter().map(|stream| stream.recent_messages).sum();
+    (seconds > 0).then(|| messages as f64 / seconds as f64)
+}

@@ -1,0 +1,166 @@
+//! What a sync of an account will take, from the provider's counts, before anything is fetched.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt};
+use tokio::time::sleep;
+
+use super::account::horizon;
+use super::estimate::{Circumstances, Outlook, Stretch, filled, sample, time};
+use super::planner::{Edges, Job, Plan};
+use super::{Bounds, TARGET};
+use crate::domain::stream::{Scope, Stream};
+use crate::domain::time::{Millis, Second};
+use crate::domain::window::{Runs, Window};
+use crate::provider::{Advice, Provider, ProviderError};
+use crate::store::StreamStatus;
+
+/// Ranges that are asked about at once: enough that latency does not leave the budget idle.
+const AT_ONCE: usize = 8;
+/// Beside somebody else who works on the account, one in so many of its requests is ours.
+const BESIDE: u64 = 5;
+
+/// On which terms the provider is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    pub bounds: Bounds,
+    /// About how many ranges it is asked, at the most. The others are taken to be like them.
+    pub most: usize,
+    /// Whether somebody else is working on the account.
+    pub beside: bool,
+}
+
+/// What a sync of an account will take.
+#[derive(Debug)]
+pub struct Preview {
+    pub account: String,
+    pub provider: &'static str,
+    /// What the archive calls the account's streams, by position.
+    pub streams: Vec<String>,
+    pub outlook: Outlook,
+    /// The requests of the outlook, and the one that makes sure of the credentials.
+    pub requests: u64,
+    /// What is missing, the most urgent first, as in the outlook's losses.
+    pub stretches: Vec<Stretch>,
+    /// Whether the same message may have been expected of several streams.
+    pub overlaps: bool,
+    /// How many of the ranges the provider was asked about.
+    pub asked: usize,
+    /// How many requests that took.
+    pub spent: u64,
+    /// Why a stream could not be counted, by its position; it is taken to be like the others.
+    pub troubles: Vec<(usize, ProviderError)>,
+}
+
+/// Asks the provider what is missing of an account of which the archive says so much; of others' streams nothing is
+/// heard. The archive is not touched.
+pub async fn preview(
+    provider: &dyn Provider,
+    known: &[StreamStatus],
+    terms: Terms,
+    now: Millis,
+) -> Result<Preview, ProviderError> {
+    let account = provider.account();
+    let known: Vec<&StreamStatus> = known.iter().filter(|stream| stream.account == account.name).collect();
+    let before = provider.requests();
+    for found in known.iter().filter(|stream| account.discovers && stream.discovered) {
+        let (key, scope) = (found.stream.clone(), found.scope.clone().unwrap_or_default());
+        provider.follow(&Stream { key, scope, discovered: true });
+    }
+    if let Some(pause) = known.first().and_then(|stream| stream.pause.as_ref()) {
+        provider.pause_for(pause.until.since(now));
+    }
+    // By its answer it is known what time it is at the provider.
+    provider.check().await?;
+    let (now, edge) = (provider.now().second(), horizon(provider));
+    let jobs = missing(provider, &known, terms.bounds);
+    let ranges: Vec<Window> = jobs.iter().map(|job| job.range).collect();
+    let asked = sample(jobs.len(), terms.most);
+    let Counts { counted, troubles } = counts(provider, &jobs, &asked, terms.beside).await?;
+    let stretch = |(job, messages): (&Job, u64)| Stretch {
+        stream: job.stream,
+        range: job.range,
+        messages,
+        requests: provider.cost(messages, TARGET),
+    };
+    let stretches: Vec<Stretch> = jobs.iter().zip(filled(&ranges, &counted)).map(stretch).collect();
+    let circumstances = Circumstances {
+        now,
+        retention: edge.map(|edge| Duration::from_secs(now.0.abs_diff(edge.0))),
+        rate: provider.http().budget().rate(),
+        pause: Duration::ZERO,
+    };
+    let outlook = Outlook::of(&stretches, circumstances);
+    Ok(Preview {
+        account: account.name.clone(),
+        provider: account.provider,
+        streams: provider.streams().iter().map(|stream| stream.key.clone()).collect(),
+        requests: outlook.requests + 1,
+        outlook,
+        stretches,
+        overlaps: overlaps(provider),
+        asked: asked.len() - troubles.len(),
+        spent: provider.requests() - before,
+        troubles,
+    })
+}
+
+/// What the provider said of some of the jobs.
+struct Counts {
+    /// By job; nothing where it was not asked, or did not say.
+    counted: Vec<Option<u64>>,
+    /// By stream.
+    troubles: Vec<(usize, ProviderError)>,
+}
+
+async fn counts(provider: &dyn Provider, jobs: &[Job], asked: &[usize], beside: bool) -> Result<Counts, ProviderError> {
+    let (wait, at_once) =
+        if beside { (time(BESIDE, provider.http().budget().rate()), 1) } else { (Duration::ZERO, AT_ONCE) };
+    let ask = |(nth, position): (usize, usize)| async move {
+        if nth > 0 {
+            sleep(wait).await;
+        }
+        (position, provider.gauge(jobs[position].stream, jobs[position].range).await)
+    };
+    let mut answers = stream::iter(asked.iter().copied().enumerate()).map(ask).buffer_unordered(at_once);
+    let mut counts = Counts { counted: vec![None; jobs.len()], troubles: Vec::new() };
+    while let Some((position, answer)) = answers.next().await {
+        match answer {
+            Ok(messages) => counts.counted[position] = Some(messages),
+            Err(error) if error.advice() == Advice::SkipStream => {
+                counts.troubles.push((jobs[position].stream, error));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(counts)
+}
+
+/// What a first pass would set out to fetch.
+fn missing(provider: &dyn Provider, known: &[&StreamStatus], bounds: Bounds) -> Vec<Job> {
+    let account = provider.account();
+    let now = provider.now().second();
+    let wanted_to = bounds.until.unwrap_or(now).min(now.plus(-1));
+    let edge = horizon(provider);
+    let edges = Edges { horizon: edge, danger: Duration::ZERO, wanted_to, settled: wanted_to };
+    let known: HashMap<&str, &&StreamStatus> = known.iter().map(|stream| (stream.stream.as_str(), stream)).collect();
+    let none = Runs::default();
+    let followed = provider.streams();
+    let streams = followed.iter().enumerate().map(|(position, stream)| {
+        let known = known.get(stream.key.as_str());
+        let since = account.since.map(Millis::second).or_else(|| known.map(|known| known.wanted_from));
+        let from = since.or(edge).unwrap_or(Second::EPOCH);
+        (position, bounds.since.map_or(from, |since| from.max(since)), known.map_or(&none, |known| &known.sealed))
+    });
+    let mut plan = Plan::new(edges, streams);
+    std::iter::from_fn(|| plan.pop()).collect()
+}
+
+/// Whether a message may belong to several of the streams. Those that name the same parts of it do not meet: else they
+/// would be the same stream.
+fn overlaps(provider: &dyn Provider) -> bool {
+    let parts = |scope: &Scope| (scope.sender.is_some(), scope.recipient.is_some(), scope.conversation.is_some());
+    let named: BTreeSet<_> = provider.streams().iter().map(|stream| parts(&stream.scope)).collect();
+    named.len() > 1
+}

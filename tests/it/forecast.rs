@@ -1,0 +1,86 @@
+//! What is foreseen of a missing history, by what the archive says alone.
+
+use std::time::Duration;
+
+use backscroll::domain::time::Millis;
+use backscroll::provider::Provider;
+use backscroll::store::{Pace, Pause, Store, StreamStatus};
+use backscroll::sync::estimate::Loss;
+use backscroll::sync::forecast::{Forecast, forecast};
+use backscroll::sync::{Bounds, Purpose};
+
+use crate::changing::ChangingProvider;
+use crate::model::Place;
+
+const NOW: Millis = Millis(1_795_343_200_123);
+const HOUR: Duration = Duration::from_hours(1);
+
+/// An account of which this much of the calls has succeeded: the credentials, surveys, and readings of four windows, of
+/// which the last two hold two thousand messages each.
+async fn after(calls: u32) -> Place {
+    let provider = ChangingProvider::new(NOW, Duration::from_mins(2), Some(HOUR));
+    provider.history().messages.extend((0..4000).map(|n| (NOW.0 - 1_790_000 + n as i64 * 400, n)));
+    let mut place = Place::of(provider).await;
+    place.provider.history().failing.push_back(calls);
+    place.pass(Purpose::Sync(Bounds::default())).await;
+    place
+}
+
+async fn status(place: &Place) -> Vec<StreamStatus> {
+    place.store.status().await.unwrap()
+}
+
+/// With so many requests in an hour.
+fn foreseen(place: &Place, streams: &[StreamStatus], requests: u64) -> Option<Forecast> {
+    let pace = Pace { account: "shop".to_owned(), requests, busy: HOUR, last_pass: None };
+    forecast(&*place.provider, streams, &[pace], NOW)
+}
+
+#[tokio::test]
+async fn where_nothing_is_sealed_only_the_time_is_known() {
+    let place = after(1).await;
+    let streams = status(&place).await;
+    let found = foreseen(&place, &streams, 1).unwrap();
+    assert!(!found.is_informed);
+    assert_eq!(found.outlook.loss.messages, 0);
+    let expires_at = found.outlook.expires_at.unwrap();
+    assert!(
+        (NOW.second().0 - expires_at.0).abs() < 5,
+        "it reaches back as far as the provider remembers: {expires_at}"
+    );
+    let named: Vec<&str> = found.streams.keys().map(String::as_str).collect();
+    assert_eq!(named, [streams[0].stream.as_str()]);
+}
+
+#[tokio::test]
+async fn the_rate_and_the_pauses_of_late_decide_how_much_is_lost() {
+    let place = after(7).await;
+    let mut streams = status(&place).await;
+    let missing = streams[0].missing_seconds;
+    assert!(missing > 800, "{streams:#?}");
+    let found = foreseen(&place, &streams, 36_000).unwrap();
+    assert!(found.is_informed);
+    assert_eq!((found.rate, found.outlook.loss, found.outlook.loss_begins), (Some(10.0), Loss::default(), None));
+
+    let few = foreseen(&place, &streams, 20).unwrap().outlook;
+    assert!(few.loss.seconds > 0 && few.loss.seconds < missing, "{few:?}");
+    let none = foreseen(&place, &streams, 1).unwrap().outlook;
+    assert!(none.loss.seconds > few.loss.seconds && none.loss_begins >= few.expires_at, "{none:?}");
+
+    // Until the pause is over all of it is gone.
+    streams[0].pause = Some(Pause { until: NOW.plus(HOUR), reason: "told to".to_owned() });
+    let found = foreseen(&place, &streams, 36_000).unwrap();
+    assert_eq!(found.outlook.loss.seconds, missing);
+    assert_eq!(found.outlook.loss.messages, found.outlook.messages);
+    assert_eq!(found.streams[&streams[0].stream].1, found.outlook.loss);
+}
+
+#[tokio::test]
+async fn where_nothing_is_missing_nothing_is_foreseen() {
+    let mut place = after(7).await;
+    place.pass(Purpose::Sync(Bounds::default())).await;
+    let streams = status(&place).await;
+    assert_eq!((streams[0].missing_seconds, foreseen(&place, &streams, 1)), (0, None));
+    assert_eq!(foreseen(&place, &[], 1), None);
+    assert_eq!(place.provider.account().retention, Some(HOUR));
+}
