@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::agora::{AgoraEvent, AgoraMessage, Kind};
+use super::arrivals::Arrival;
 use super::desk::Desk;
 use super::rules::RulesReport;
 use super::script::Scripted;
@@ -29,6 +30,7 @@ pub(super) fn routes() -> Router<Arc<Desk>> {
     Router::new()
         .route("/sandbox/rules", get(rules))
         .route("/sandbox/rules/reset", post(reset))
+        .route("/sandbox/arrivals", get(arrivals))
         .route("/sandbox/truth", get(truth))
         .route("/sandbox/append", post(append))
         .route("/sandbox/event", post(event))
@@ -141,6 +143,10 @@ async fn rules(State(desk): State<Arc<Desk>>) -> Json<RulesReport> {
 async fn reset(State(desk): State<Arc<Desk>>) -> StatusCode {
     desk.world.rules().reset();
     StatusCode::NO_CONTENT
+}
+
+async fn arrivals(State(desk): State<Arc<Desk>>) -> Json<Vec<Arrival>> {
+    Json(desk.world.arrivals().report())
 }
 
 async fn truth(State(desk): State<Arc<Desk>>) -> Response {

@@ -68,6 +68,7 @@ impl Desk {
         let Asked { account, call, subject } = asked;
         let options = self.world.options();
         let rules = self.world.rules();
+        self.world.arrivals().note(account, call, self.world.now());
         let allowed = rules.arrive(account, call, Instant::now(), options.requests_per_second);
         if !authorised {
             rules.unauthorised(account);

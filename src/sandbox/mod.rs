@@ -13,6 +13,7 @@
 //! | `GET /api/messages/history/` | Web3MQ: a page |
 //! | `GET /api/chats/`, `/api/groups/`, `/api/my_subscribe_topic_list/` | Web3MQ: a page of a list |
 //! | `GET /sandbox/rules`, `POST /sandbox/rules/reset` | who broke which rule |
+//! | `GET /sandbox/arrivals` | when which request came |
 //! | `GET /sandbox/truth` | every message, as JSON lines |
 //! | `POST /sandbox/append`, `/sandbox/event`, `/sandbox/advance`, `/sandbox/remove`, `/sandbox/forget`, `/sandbox/token`, `/sandbox/clock` | change the world |
 //! | `POST`, `DELETE /sandbox/script` | scripted answers |
@@ -24,6 +25,7 @@
 
 mod admin;
 mod agora;
+mod arrivals;
 mod chance;
 mod corpus;
 mod desk;
@@ -62,6 +64,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 pub use agora::{
     AgoraEvent, AgoraHistory, AgoraMessage, AgoraStream, CUSTOMER_ID, CUSTOMER_SECRET, Kind, Selection, TOKEN_UID,
 };
+pub use arrivals::{Arrival, Arrivals};
 pub use chance::{NotAShare, Share};
 pub use corpus::CorpusError;
 pub use fault::Fault;

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use serde_json::Value;
 
 use super::agora::{AgoraEvent, AgoraHistory, AgoraMessage, AgoraStream, Feed, Feeds, Selection};
+use super::arrivals::Arrivals;
 use super::corpus::{self, CorpusError};
 use super::generate;
 use super::options::Options;
@@ -35,6 +36,7 @@ pub struct World {
     leapt: AtomicI64,
     dice: Mutex<fastrand::Rng>,
     rules: Rules,
+    arrivals: Arrivals,
     script: Script,
 }
 
@@ -71,6 +73,7 @@ impl World {
             leapt: AtomicI64::new(0),
             dice: Mutex::new(dice),
             rules: Rules::default(),
+            arrivals: Arrivals::default(),
             script: Script::default(),
         })
     }
@@ -94,6 +97,11 @@ impl World {
     /// The record of who kept to which rule.
     pub fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// When which request came.
+    pub fn arrivals(&self) -> &Arrivals {
+        &self.arrivals
     }
 
     /// The scripted answers still to give.

@@ -1,15 +1,14 @@
 //! What is measured, each in one run.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::super::Failure;
+use super::children::{self, Took};
 use super::history::{self, CONVERSATIONS, SENDERS, START, WINDOW};
 use super::place::Place;
 use super::usage::Usage;
@@ -18,8 +17,6 @@ use crate::store::{NewAccount, Registered, Store, StoreError, Written};
 
 /// Windows that are made up at a time, before their commits are timed: so many that it hardly counts how the last ends.
 const CHUNK: usize = 50;
-/// How often a child's memory is looked at.
-const LOOK: Duration = Duration::from_millis(5);
 /// How often each question is asked.
 const QUESTIONS: usize = 25;
 
@@ -122,8 +119,10 @@ pub(super) async fn reading(place: &Place, messages: usize) -> Result<Reading, F
 pub(super) async fn end_to_end(place: &Place, scratch: &Path, messages: usize) -> Result<[Speed; 2], Failure> {
     place.create().await?.close().await;
     let config = scratch.join("config.toml");
-    let _sandbox = sandbox(place, &config, messages).await?;
-    let first = sync(&config, messages).await?;
+    let count = messages.to_string();
+    let unlimited = ["--plain", "--ready-after", "0ms", "--requests-per-second", "0", "--messages", &count];
+    let _sandbox = children::sandbox(place, &config, &unlimited).await?;
+    let first = speed(messages, children::sync(&config, &[]).await?);
     let direct = place.direct().await?;
     let archived = direct.number("SELECT count(*) FROM message").await?;
     if archived != messages as i64 {
@@ -132,67 +131,10 @@ pub(super) async fn end_to_end(place: &Place, scratch: &Path, messages: usize) -
     }
     direct.execute("DELETE FROM sealed_window").await?;
     direct.close().await;
-    Ok([first, sync(&config, messages).await?])
+    Ok([first, speed(messages, children::sync(&config, &[]).await?)])
 }
 
-/// A child that ends with us.
-struct Child(std::process::Child);
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Starts a sandbox; it serves, and has written the configuration, when this returns.
-async fn sandbox(place: &Place, config: &Path, messages: usize) -> Result<Child, Failure> {
-    let mut sandbox = Child(
-        Command::new(std::env::current_exe()?)
-            .args(["sandbox", "--listen", "127.0.0.1:0", "--plain", "--users", "0", "--ready-after", "0ms"])
-            .args(["--requests-per-second", "0", "--messages", &messages.to_string()])
-            .args(["--database", &place.url, "--log", "warn", "--write-config"])
-            .arg(config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?,
-    );
-    let stdout = sandbox.0.stdout.take();
-    let started = tokio::task::spawn_blocking(move || {
-        let lines = stdout.into_iter().flat_map(|stdout| BufReader::new(stdout).lines());
-        lines.map_while(Result::ok).any(|line| line.starts_with("Rules"))
-    });
-    match started.await {
-        Ok(true) => Ok(sandbox),
-        _ => Err(Failure::Usage("the sandbox did not start".to_owned())),
-    }
-}
-
-async fn sync(config: &Path, messages: usize) -> Result<Speed, Failure> {
-    let begun = Instant::now();
-    let sync = Command::new(std::env::current_exe()?)
-        .arg("sync")
-        .arg("--config")
-        .arg(config)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()?;
-    let mut sync = Child(sync);
-    let mut used = Usage::default();
-    let status = loop {
-        if let Some(status) = sync.0.try_wait()? {
-            break status;
-        }
-        if let Some(now) = Usage::of(sync.0.id()) {
-            used = now;
-        }
-        sleep(LOOK).await;
-    };
-    // Exit 1 says that something is not sealed: the last minutes never are.
-    if !matches!(status.code(), Some(0 | 1)) {
-        return Err(Failure::Usage(format!("`backscroll sync` ended with {status}")));
-    }
-    let rate = messages as f64 / begun.elapsed().as_secs_f64();
-    Ok(Speed { rate, cpu: used.cpu.as_secs_f64(), peak: used.peak })
+fn speed(messages: usize, took: Took) -> Speed {
+    let Took { time, used } = took;
+    Speed { rate: messages as f64 / time.as_secs_f64(), cpu: used.cpu.as_secs_f64(), peak: used.peak }
 }

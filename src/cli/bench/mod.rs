@@ -1,9 +1,12 @@
 //! `backscroll bench`: how fast the store and the whole daemon are, beside what the database could do at best on the
 //! same machine in the same run. Figures in messages a second say nothing across machines; the ratios do.
+//! `backscroll bench quota` measures what is made of a provider's quota instead.
 
+mod children;
 mod history;
 mod measures;
 pub(super) mod place;
+mod quota;
 mod raw;
 pub(super) mod usage;
 
@@ -20,7 +23,11 @@ use crate::domain::clock::Clock;
 const REFERENCE: f64 = 600_000.0;
 
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    subject: Option<Subject>,
+
     /// The database to measure: an SQLite file that does not exist yet, or a Postgres database without an archive.
     /// Without it, a file among the temporary ones
     #[arg(long, value_name = "URL")]
@@ -37,6 +44,13 @@ pub(super) struct Args {
     /// Only one of the measures
     #[arg(long, value_enum, value_name = "MEASURE")]
     only: Option<Measure>,
+}
+
+/// What is measured instead of the speed of this machine.
+#[derive(Debug, clap::Subcommand)]
+enum Subject {
+    /// Measures what is made of a provider's quota: against a sandbox with the documented limits
+    Quota(quota::Args),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -70,6 +84,9 @@ struct Figures {
 }
 
 pub(super) async fn carry_out(args: Args, clock: Arc<dyn Clock>) -> Result<Outcome, Failure> {
+    if let Some(Subject::Quota(args)) = args.subject {
+        return quota::carry_out(&args, &*clock).await;
+    }
     let scratch = Scratch::new()?;
     let place = Place::at(args.database.as_deref(), &scratch.0).await?;
     let mut figures = Figures::default();

@@ -3,8 +3,8 @@ use std::collections::HashSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::Trial;
-use crate::sandbox::{RulesReport, Status};
+use super::{NOW, Trial};
+use crate::sandbox::{Arrival, Call, RulesReport, Status};
 
 #[tokio::test]
 async fn the_truth_is_all_there_is() {
@@ -63,6 +63,10 @@ async fn the_rules_are_reported_and_reset() {
     let report: RulesReport = serde_json::from_value(body).unwrap();
     assert_eq!(report, trial.sandbox.rules());
     assert_eq!((report.total.count, report.total.unauthorised), (1, 1));
+    let (_, body) = trial.get("/sandbox/arrivals").await;
+    let arrivals: Vec<Arrival> = serde_json::from_value(body).unwrap();
+    assert_eq!(arrivals, [Arrival { account: "sandbox".to_owned(), call: Call::Count, at_ms: arrivals[0].at_ms }]);
+    assert!((NOW.0..NOW.0 + 60_000).contains(&arrivals[0].at_ms));
     assert_eq!(trial.post("/sandbox/rules/reset", Value::Null).await.0, 204);
     assert_eq!(trial.sandbox.rules().total.requests(), 0);
 }

@@ -1,0 +1,109 @@
+//! The figures of all runs, as a table.
+
+use std::fmt::Display;
+
+use super::super::super::table::{grouped, table};
+use super::super::median;
+
+/// What a figure is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    /// The share that gives a measure its name.
+    Share,
+    /// The requests that there had to be as a share of those that there were.
+    Frugality,
+    /// Messages a second.
+    Pace,
+    /// Seconds of processor time a second.
+    Processor,
+    /// Rules that were broken. Here the runs are added up.
+    Broken,
+}
+
+#[derive(Debug)]
+struct Row {
+    what: String,
+    unit: Unit,
+    goal: Option<f64>,
+    /// One of each run.
+    figures: Vec<f64>,
+    /// Where the requests of the last run went.
+    requests: String,
+}
+
+/// The rows, in the order in which they were first noted.
+#[derive(Debug, Default)]
+pub(super) struct Sheet {
+    rows: Vec<Row>,
+}
+
+impl Sheet {
+    /// Adds a run's figure to those of the same measure and unit.
+    pub(super) fn note(&mut self, what: &str, unit: Unit, goal: Option<f64>, figure: f64, requests: String) {
+        if let Some(row) = self.rows.iter_mut().find(|row| row.what == what && row.unit == unit) {
+            row.figures.push(figure);
+            row.requests = requests;
+        } else {
+            self.rows.push(Row { what: what.to_owned(), unit, goal, figures: vec![figure], requests });
+        }
+    }
+
+    /// Whether no rule was broken.
+    pub(super) fn is_kept(&self) -> bool {
+        self.rows.iter().filter(|row| row.unit == Unit::Broken).all(|row| row.figure() <= 0.0)
+    }
+
+    pub(super) fn table(&self) -> impl Display {
+        let cells = |row: &Row| {
+            let goal = row.goal.map_or_else(String::new, |goal| row.unit.shown(goal));
+            let what = row.unit.rest().map_or_else(|| row.what.clone(), |unit| format!("… {unit}"));
+            [what, row.unit.shown(row.figure()), goal, row.requests.clone()]
+        };
+        table(["MEASURE", "MEDIAN#", "GOAL#", "REQUESTS"], self.rows.iter().map(cells))
+    }
+}
+
+impl Row {
+    fn figure(&self) -> f64 {
+        if self.unit == Unit::Broken { self.figures.iter().sum() } else { median(&self.figures) }
+    }
+}
+
+impl Unit {
+    /// What a row is called that does not begin a measure.
+    fn rest(self) -> Option<&'static str> {
+        match self {
+            Self::Share => None,
+            Self::Frugality => Some("two requests a hundred messages, to those made"),
+            Self::Pace => Some("messages a second"),
+            Self::Processor => Some("processor seconds a second"),
+            Self::Broken => Some("rules broken"),
+        }
+    }
+
+    fn shown(self, figure: f64) -> String {
+        match self {
+            Self::Share | Self::Frugality | Self::Processor => format!("{figure:.3}"),
+            Self::Pace | Self::Broken => grouped(figure as u64),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_medians_and_broken_rules_add_up() {
+        let mut sheet = Sheet::default();
+        for (share, broken) in [(0.9, 0.0), (0.5, 0.0), (0.8, 1.0)] {
+            assert!(sheet.is_kept());
+            sheet.note("a", Unit::Share, Some(0.95), share, format!("{broken}"));
+            sheet.note("a", Unit::Broken, Some(0.0), broken, String::new());
+        }
+        assert!(!sheet.is_kept());
+        let table = sheet.table().to_string();
+        let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[1..], [vec!["a", "0.800", "0.950", "1"], vec!["…", "rules", "broken", "1", "0"]]);
+    }
+}
