@@ -184,7 +184,9 @@ fn specials(rng: &mut fastrand::Rng, account: &Web3mqAccount, topic: &str, stret
         rows.extend(std::iter::repeat_n(Web3mqMessage { messageid: String::new(), ..row }, alike));
     }
     for unit in [1000, 60_000, 3_600_000, 86_400_000] {
-        rows.push(text_message(topic, account.user_id().to_owned(), stretch.round(unit, 1), b"right on time"));
+        // In the last hour of a day the next full hour is the next day: but for the text it would be the same message.
+        let text = format!("right on time, to {unit} ms");
+        rows.push(text_message(topic, account.user_id().to_owned(), stretch.round(unit, 1), text.as_bytes()));
     }
     let row = text_message(topic, from(), somewhere(rng), b"typo");
     rows.push(Web3mqMessage { payload_type: "applicaton/json; charset=utf-8".to_owned(), ..row.clone() });
