@@ -81,7 +81,7 @@ fn trouble_is_logged_once_however_long_it_lasts() {
 
 #[test]
 fn bodies_of_200_mib_and_bombs_cost_no_memory() {
-    const MOST: u64 = 128 << 20;
+    const MOST: u64 = 224 << 20;
     let bed = Bed::new(&[&FEW[..], &["--faults", "20%", "--fault-kinds", "oversized"]].concat());
     let edge = bed.edge();
     let mut peak = 0;
