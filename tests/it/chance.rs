@@ -25,6 +25,12 @@ fn weathers(share: &str, kinds: &str) -> (Bed, Vec<Ran>) {
         }
         ran.push(bed.sync());
     }
+    if kinds == "other" {
+        // A count does not say of what it is one: what another stream's has hidden is found by counting again.
+        for _ in 0..4 {
+            bed.run(&["verify", "--remote", "--repair"]);
+        }
+    }
     bed.assert_equal_to_truth(edge);
     let report = bed.sandbox.rules();
     assert_eq!(report.total.broken(), 0, "{report:?}");
