@@ -28,17 +28,18 @@ pub enum Turn {
     Begin,
 }
 
-/// Lets requests go, finishing ones first and otherwise in the order they came, so that no sliding second holds more than the rate, and evenly spaced,
-/// so that no shorter stretch holds a burst.
+/// Lets requests go, finishing ones first and otherwise in the order they came, so that no sliding second holds more
+/// than the rate, and evenly spaced, so that no shorter stretch holds a burst.
 #[derive(Debug)]
 pub struct Budget {
     /// Nothing where the account has no limit.
     pace: Option<Pace>,
     /// The lock is handed over in order of arrival and held while waiting: whoever holds it goes next.
     released: Mutex<Released>,
-    /// Requests of [`Turn::Finish`] that wait, and the word that one of them has gone.
+    /// Requests that wait, those of [`Turn::Finish`] among them, and the word that one of them has gone.
+    waiting: AtomicUsize,
     finishing: AtomicUsize,
-    finisher_gone: Notify,
+    gone: Notify,
     paused_until: std::sync::Mutex<Option<Instant>>,
 }
 
@@ -86,8 +87,9 @@ impl Budget {
         Self {
             pace,
             released: Mutex::default(),
+            waiting: AtomicUsize::new(0),
             finishing: AtomicUsize::new(0),
-            finisher_gone: Notify::new(),
+            gone: Notify::new(),
             paused_until: std::sync::Mutex::default(),
         }
     }
@@ -101,9 +103,9 @@ impl Budget {
     ///
     /// Errors, with how much is left of it, once a pause is too long to wait for.
     pub async fn acquire(&self, turn: Turn) -> Result<(), Duration> {
-        let _waiting = (turn == Turn::Finish).then(|| Finisher::of(self));
+        let _waiting = Waiting::of(self, turn);
         let mut released = loop {
-            let finisher_gone = self.finisher_gone.notified();
+            let gone = self.gone.notified();
             let released = self.released.lock().await;
             let gives_way = || turn == Turn::Begin && self.finishing.load(Ordering::SeqCst) > 0;
             // Looked at again after the wait: a finishing request may have come meanwhile.
@@ -118,12 +120,33 @@ impl Budget {
                 break released;
             }
             drop(released);
-            finisher_gone.await;
+            gone.await;
         };
         if let Some(pace) = self.pace {
             released.note(Instant::now(), pace);
         }
         Ok(())
+    }
+
+    /// Waits until a request could go at once and none waits. Never, where there is no limit that could be left unused.
+    pub async fn idle(&self) {
+        if self.pace.is_none() {
+            return std::future::pending().await;
+        }
+        loop {
+            let mut gone = std::pin::pin!(self.gone.notified());
+            // From here on it hears of every request that goes.
+            gone.as_mut().enable();
+            if self.waiting.load(Ordering::SeqCst) > 0 {
+                gone.await;
+                continue;
+            }
+            let slot = self.next_slot(&*self.released.lock().await);
+            match slot {
+                Some(slot) => sleep_until(slot.min(Instant::now() + LOOK)).await,
+                None => return,
+            }
+        }
     }
 
     /// When the next request may go; nothing if now.
@@ -155,20 +178,29 @@ impl Budget {
     }
 }
 
-/// A request of [`Turn::Finish`] that waits.
-struct Finisher<'a>(&'a Budget);
+/// A request that waits.
+struct Waiting<'a> {
+    budget: &'a Budget,
+    turn: Turn,
+}
 
-impl<'a> Finisher<'a> {
-    fn of(budget: &'a Budget) -> Self {
-        budget.finishing.fetch_add(1, Ordering::SeqCst);
-        Self(budget)
+impl<'a> Waiting<'a> {
+    fn of(budget: &'a Budget, turn: Turn) -> Self {
+        budget.waiting.fetch_add(1, Ordering::SeqCst);
+        if turn == Turn::Finish {
+            budget.finishing.fetch_add(1, Ordering::SeqCst);
+        }
+        Self { budget, turn }
     }
 }
 
-impl Drop for Finisher<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.finishing.fetch_sub(1, Ordering::SeqCst);
-        self.0.finisher_gone.notify_waiters();
+        self.budget.waiting.fetch_sub(1, Ordering::SeqCst);
+        if self.turn == Turn::Finish {
+            self.budget.finishing.fetch_sub(1, Ordering::SeqCst);
+        }
+        self.budget.gone.notify_waiters();
     }
 }
 
@@ -225,6 +257,20 @@ mod tests {
         let much_later = now + Duration::from_mins(1);
         released.note(much_later, pace);
         assert!(released.due.unwrap() >= much_later + spacing / 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_idle_when_nobody_waits_and_the_next_slot_has_come() {
+        let budget = std::sync::Arc::new(Budget::per_second(1.0));
+        budget.acquire(Turn::Begin).await.unwrap();
+        let (start, waits) = (Instant::now(), budget.clone());
+        let waiting = tokio::spawn(async move { waits.acquire(Turn::Begin).await });
+        tokio::task::yield_now().await;
+        budget.idle().await;
+        assert!(waiting.await.unwrap().is_ok());
+        assert!(start.elapsed() >= Duration::from_secs(2), "one second for the one who waited, one for the next slot");
+        let unlimited = Budget::per_second(0.0);
+        assert!(tokio::time::timeout(Duration::from_mins(1), unlimited.idle()).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]

@@ -69,6 +69,12 @@ pub trait Provider: Send + Sync {
     /// Finds out how much the provider has in `range`, as cheaply as it can.
     async fn survey(&self, stream: usize, range: Window, target: u64) -> Result<Survey, ProviderError>;
 
+    /// What is new in a range that is not to be sealed, where there is likely to be something, but not much. It may be
+    /// less than all.
+    async fn peek(&self, stream: usize, range: Window, target: u64) -> Result<Survey, ProviderError> {
+        self.survey(stream, range, target).await
+    }
+
     /// All messages of a window that a survey has sized.
     async fn fetch(&self, stream: usize, window: Window, expected: u64) -> Result<Fetched, ProviderError>;
 
@@ -113,6 +119,11 @@ pub trait Provider: Send + Sync {
     /// For how long the provider will not hear from us because it told us to be quiet.
     fn paused_for(&self) -> Option<Duration> {
         self.http().budget().paused_for()
+    }
+
+    /// Waits until a request could go at once and none wants to. Never, where there is no limit.
+    async fn idle(&self) {
+        self.http().budget().idle().await;
     }
 
     /// Keeps quiet for so long: a penalty that an earlier process was given.
@@ -196,13 +207,8 @@ pub struct Counted {
     pub to: Millis,
 }
 
-/// How many messages a window may hold before it is cut, as a multiple of the target: cutting a window that is only
-/// a little too large costs more requests than it saves memory.
-const TOLERANCE: u64 = 2;
-
-/// Into how many pieces a range of `count` messages is to be cut; 1: not at all.
-fn pieces(count: u64, target: u64) -> u64 {
-    let target = target.max(1);
-    // Pieces are rather too large than too small: each costs a count, and a last page that is half empty.
-    if count <= target * TOLERANCE { 1 } else { count.div_ceil(target + target / 2) }
+/// Into how many pieces a range of `count` messages is to be cut; 1: not at all. One window may hold up to `most`: cutting
+/// one that is only a little too large costs more requests than it saves memory. Else the pieces hold about `size`.
+fn pieces(count: u64, most: u64, size: u64) -> u64 {
+    if count <= most { 1 } else { count.div_ceil(size.max(1)) }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::discovery::{Discovery, read};
+use super::live::Live;
 use super::pass::{Done, Pass};
 use super::planner::{Edges, Plan};
 use super::progress::Course;
@@ -59,6 +60,8 @@ pub struct AccountSync {
     /// Up to when messages were refreshed.
     pub(super) refreshed: Option<Second>,
     pub(super) discovery: Discovery,
+    /// What is known of the streams' rhythm, while no pass has it.
+    pub(super) live: Live,
     /// The mean size of payloads seen lately, in bytes.
     pub(super) payload_size: u64,
 }
@@ -103,6 +106,7 @@ impl AccountSync {
             compared,
             refreshed: None,
             discovery: Discovery::default(),
+            live: Live::default(),
             payload_size: 0,
         }
     }
@@ -243,7 +247,7 @@ impl AccountSync {
             }
         };
         let (done, listed) = tokio::join!(pass, read(listing, stop));
-        let Done { mut tally, failure, stragglers, found } = done?;
+        let Done { mut tally, failure, stragglers, found, .. } = done?;
         self.discovery.note(found, listed?);
         tally.requests = self.provider.requests() - requests_before;
         match &failure {
@@ -276,8 +280,10 @@ impl AccountSync {
                 sealed.get(&id).unwrap_or(&none),
             )
         });
-        let plan = Plan::new(edges, streams);
-        Pass::new(self, place, plan).run(stop).await
+        let plan = Plan::new(edges, std::mem::take(&mut self.live), streams);
+        let mut done = Pass::new(self, place, plan).run(stop).await?;
+        self.live = std::mem::take(&mut done.live);
+        Ok(done)
     }
 
     /// The provider's retention edge, where it has one.
@@ -294,8 +300,15 @@ impl AccountSync {
             horizon: self.horizon(),
             danger: account.retention.map_or(Duration::ZERO, |retention| retention / DANGER),
             wanted_to,
+            goes_on: bounds.until.is_none(),
             settled: now.minus(place.settle).min(wanted_to),
         }
+    }
+
+    /// Tells the archive where the account stands by now.
+    pub(super) async fn stand(&self, place: &Place, until: Option<Second>) -> Result<(), StoreError> {
+        let edges = self.edges(place, Bounds { until, ..Bounds::default() });
+        self.store.stands(place.account, self.standing(place, edges)).await
     }
 
     /// Where the account stands. The clock may have been corrected during the pass: nothing that is still to come is

@@ -66,7 +66,7 @@ impl AccountSync {
             let stream = *positions.get(&id)?;
             let reach = reach(edges, Second(i64::MIN))?;
             let again = Again { row: row.window, outside: 0, sealed_at: row.sealed_at };
-            let job = Job { stream, range: row.window, is_piece: false, again: Some(again) };
+            let job = Job { stream, range: row.window, is_piece: false, again: Some(again), look: None };
             (reach.intersect(row.window) == Some(row.window)).then_some(job)
         });
         Ok(Reread { jobs: jobs.collect(), known: Known::default() })
@@ -213,7 +213,7 @@ impl Reread {
     fn add(&mut self, stream: usize, differences: Vec<Difference>) {
         for Difference { row: Sealed { window: row, sealed_at, .. }, range, outside, times, .. } in differences {
             let again = Some(Again { row, outside, sealed_at });
-            self.jobs.push(Job { stream, range, is_piece: false, again });
+            self.jobs.push(Job { stream, range, is_piece: false, again, look: None });
             self.known.insert((stream, row), times);
         }
     }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::account::{AccountSync, Place};
 use super::planner::Edges;
-use super::{PASS, Purpose};
+use super::{Purpose, SHORT_PASS};
 use crate::domain::identity::Identified;
 use crate::domain::party::Party;
 use crate::domain::stream::Stream;
@@ -22,7 +22,7 @@ use crate::provider::{Account, Listed, Provider, ProviderError};
 use crate::store::{AccountId, Store, StoreError, Trouble};
 
 /// So long all lists together may take, as long as the pass beside which they are read.
-const LISTING: Duration = PASS;
+const LISTING: Duration = SHORT_PASS;
 /// Requests for one list, where it is told piece by piece.
 const PIECES: u32 = 16;
 /// So many found streams are named in the log at once.

@@ -19,6 +19,7 @@ mod discovery;
 pub mod estimate;
 mod evidence;
 pub mod forecast;
+pub mod live;
 mod pass;
 pub mod planner;
 pub mod preview;
@@ -43,16 +44,25 @@ use progress::Progress;
 pub use remote::{Counts, Excess};
 pub use repair::Mended;
 
-/// Windows of an account under way at once: enough that neither latency nor "in progress" leaves the budget idle.
+/// Windows of an account under way at once, where there is no limit to its requests, or where messages are large. Where
+/// there is a limit, another is begun whenever a request could go and none wants to.
 const IN_FLIGHT: usize = 8;
+/// Windows under way at once at the most, however long answers take.
+const MOST_IN_FLIGHT: usize = 64;
+/// Bytes of payload in hand at once, about.
+const IN_HAND: u64 = 16 << 20;
 /// Messages to a window: small enough to lose, large enough that ledger and transaction cost nothing.
 const TARGET: u64 = 1000;
 /// Messages to a ledger row that is read again as one window: it has been one before, or several that were joined.
-const REREAD: u64 = 2 * TARGET;
+const REREAD: u64 = 4 * TARGET;
 /// Bytes of payload to a window; where messages are large, windows are smaller.
-const TARGET_BYTES: u64 = 4 << 20;
-/// After so long a pass begins no more windows: what has arrived since it was planned comes before what it has left.
-const PASS: Duration = Duration::from_mins(1);
+const TARGET_BYTES: u64 = 2 << 20;
+/// After so long a pass begins no more windows: what else is due has its turn.
+const PASS: Duration = Duration::from_mins(10);
+/// A pass that reads again what was read before is shorter, and so is one that has found streams to follow.
+const SHORT_PASS: Duration = Duration::from_mins(1);
+/// How often the archive is told where the account stands while a pass is under way.
+const STANDING: Duration = Duration::from_mins(1);
 /// How long windows in hand may take after the word to stop.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long an account is left alone after its credentials were refused.

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -10,10 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::account::{AccountSync, Place};
 use super::discovery::{Found, look_at};
-use super::planner::{Again, Job, Plan};
-use super::{GRACE, IN_FLIGHT, PASS, REREAD, TARGET, TARGET_BYTES};
+use super::live::Live;
+use super::planner::{Again, Job, Look, Plan};
+use super::{GRACE, IN_FLIGHT, IN_HAND, MOST_IN_FLIGHT, PASS, REREAD, SHORT_PASS, STANDING, TARGET, TARGET_BYTES};
 use crate::domain::identity::{Identified, identify};
-use crate::domain::time::Millis;
+use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 use crate::provider::{Advice, Fetched, Provider, ProviderError, Survey};
 use crate::store::{Commit, Seal, Store, StoreError, StreamId, Tally, Written};
@@ -21,6 +23,9 @@ use crate::store::{Commit, Seal, Store, StoreError, StreamId, Tally, Written};
 /// A message that came within so many times the settle age, seen from when its window was sealed, is a reason to wait
 /// longer: it might have been caught.
 const TELLING: u32 = 8;
+
+/// By so many seconds a range may fall behind the horizon while it is fetched, as any does that begins at the horizon.
+const HARDLY_S: i64 = 5;
 
 /// What became of a job.
 enum Outcome {
@@ -32,7 +37,8 @@ enum Outcome {
     },
 }
 
-type Worked = (Job, Result<Outcome, ProviderError>);
+/// With how long it took.
+type Worked = (Job, Duration, Result<Outcome, ProviderError>);
 type Committed = (Vec<(Job, Commit)>, Result<Vec<Written>, StoreError>);
 
 /// A pass under way.
@@ -54,6 +60,8 @@ pub(super) struct Pass<'a> {
     ill: HashSet<usize>,
     /// What the archive held of the rows that are read again, before that.
     known: Known,
+    /// Whether it reads again what was read before.
+    is_again: bool,
     /// Messages that came so soon after their window was sealed that it was sealed too early.
     stragglers: u64,
     /// Streams that messages of this pass lead to.
@@ -69,6 +77,8 @@ pub(super) struct Done {
     pub(super) failure: Option<ProviderError>,
     pub(super) stragglers: u64,
     pub(super) found: Found,
+    /// What is known of the streams' rhythm.
+    pub(super) live: Live,
 }
 
 impl<'a> Pass<'a> {
@@ -85,6 +95,7 @@ impl<'a> Pass<'a> {
             outgrown: Vec::new(),
             ill: HashSet::new(),
             known: Known::default(),
+            is_again: false,
             stragglers: 0,
             found: Found::new(),
         }
@@ -92,7 +103,7 @@ impl<'a> Pass<'a> {
 
     /// Told what the archive holds of what is read again, it tells how late came what it finds.
     pub(super) fn knowing(self, known: Known) -> Self {
-        Self { known, ..self }
+        Self { known, is_again: true, ..self }
     }
 
     /// Works off the plan. Ends when it is empty, when time is up, or, with the windows in hand, after `stop`.
@@ -104,14 +115,19 @@ impl<'a> Pass<'a> {
         // this pass, however that ends.
         let mut working: JoinSet<Worked> = JoinSet::new();
         let mut committing: JoinSet<Committed> = JoinSet::new();
-        let time_up = Instant::now() + PASS;
+        let begun = Instant::now();
+        let mut stood = begun;
         // Never, unless the word to stop comes.
         let mut deadline: Option<Instant> = None;
         loop {
-            let may_begin = deadline.is_none() && Instant::now() < time_up;
-            while may_begin && working.len() + self.ready.len() < IN_FLIGHT {
-                let Some(job) = self.plan.pop() else { break };
+            let may_begin = deadline.is_none() && begun.elapsed() < self.lasts();
+            while may_begin && working.len() + self.ready.len() < self.eagerly() {
+                let Some(job) = self.next() else { break };
                 working.spawn(work(provider.clone(), job, self.target()));
+            }
+            if stood.elapsed() >= STANDING {
+                stood = Instant::now();
+                self.stand().await?;
             }
             self.note_troubles().await?;
             self.open_outgrown().await?;
@@ -124,23 +140,55 @@ impl<'a> Pass<'a> {
                 }
             }
             if working.is_empty() && committing.is_empty() {
-                let Self { tally, failure, stragglers, found, .. } = self;
-                return Ok(Done { tally, failure, stragglers, found });
+                let Self { tally, failure, stragglers, found, plan, .. } = self;
+                return Ok(Done { tally, failure, stragglers, found, live: plan.into_live() });
             }
             tokio::select! {
                 Some(worked) = working.join_next() => {
-                    let (job, outcome) = ended(worked);
-                    self.done(job, outcome);
+                    let (job, took, outcome) = ended(worked);
+                    self.done(job, took, outcome);
                 }
                 Some(committed) = committing.join_next_with_id() => {
                     let (task, (batch, written)) = ended(committed);
                     self.under_way.remove(&task);
                     self.committed(batch, written?).await?;
                 }
+                () = provider.idle(), if may_begin && !self.plan.is_empty() && working.len() + self.ready.len() < self.most() => {
+                    if let Some(job) = self.next() {
+                        working.spawn(work(provider.clone(), job, self.target()));
+                    }
+                }
                 () = stop.cancelled(), if deadline.is_none() => deadline = Some(Instant::now() + GRACE),
                 () = sleep_until(deadline), if deadline.is_some() && !working.is_empty() => working.shutdown().await,
             }
         }
+    }
+
+    fn next(&mut self) -> Option<Job> {
+        let now = self.account.provider.now().second();
+        // The last second is still being written.
+        self.plan.pop(now.plus(-1))
+    }
+
+    /// How long the pass may begin windows.
+    fn lasts(&self) -> Duration {
+        if self.is_again || !self.found.is_empty() { SHORT_PASS } else { PASS }
+    }
+
+    /// How many windows are begun without being asked for by an idle budget.
+    fn eagerly(&self) -> usize {
+        if self.account.provider.http().budget().rate().is_some() { 1 } else { IN_FLIGHT }
+    }
+
+    /// How many windows may be under way: as many as there is room for in memory.
+    fn most(&self) -> usize {
+        let window = self.account.payload_size.max(1) * self.target();
+        usize::try_from(IN_HAND / window).unwrap_or(MOST_IN_FLIGHT).clamp(IN_FLIGHT, MOST_IN_FLIGHT)
+    }
+
+    async fn stand(&self) -> Result<(), StoreError> {
+        let edges = self.plan.edges();
+        self.account.stand(self.place, Some(edges.wanted_to).filter(|_| !edges.goes_on)).await
     }
 
     /// Takes what is ready and cannot meet what is being committed: two transactions that add the same messages, of
@@ -161,8 +209,9 @@ impl<'a> Pass<'a> {
         (TARGET_BYTES / self.account.payload_size.max(1)).clamp(TARGET / 10, TARGET)
     }
 
-    fn done(&mut self, job: Job, outcome: Result<Outcome, ProviderError>) {
+    fn done(&mut self, job: Job, took: Duration, outcome: Result<Outcome, ProviderError>) {
         match outcome {
+            Ok(Outcome::Split { .. }) if job.look == Some(Look::Peek) => self.plan.live().overwhelmed(job.stream),
             Ok(Outcome::Split { count, pieces }) => {
                 self.expect(job, count);
                 if let Some(again) = job.again {
@@ -174,11 +223,27 @@ impl<'a> Pass<'a> {
             }
             Ok(Outcome::Fetched(fetched, messages)) => {
                 self.expect(job, messages.len() as u64);
-                let commit = self.commit_of(job, fetched, messages);
+                if job.look.is_none() {
+                    self.plan.spent(self.account.provider.cost(messages.len() as u64, TARGET));
+                }
+                let edge = self.caught_up(job);
+                if self.plan.is_dying(job.range) {
+                    self.plan.learn_lead(took.as_secs_f64(), edge.is_some());
+                }
+                let commit = self.commit_of(job, edge, fetched, messages);
                 self.ready.push((job, commit));
             }
             Err(failure) => self.failed(job, failure),
         }
+    }
+
+    /// Up to where a range has fallen behind the horizon while it was fetched; nothing where that is hardly any of it.
+    /// Where its stream's history begins nothing is missed: it reaches as far as it does.
+    fn caught_up(&self, job: Job) -> Option<Second> {
+        let begins = self.place.streams[job.stream].1;
+        let edge = self.account.horizon()?;
+        let is_late = begins < job.range.from() && job.range.from().plus(HARDLY_S) < edge;
+        (job.again.is_none() && is_late).then_some(edge)
     }
 
     fn expect(&self, job: Job, count: u64) {
@@ -219,20 +284,23 @@ impl<'a> Pass<'a> {
     }
 
     /// The window as it goes into the archive. Only what is settled is sealed; and where the provider contradicts
-    /// itself about a window that is not all settled, its settled part is read again by itself.
-    fn commit_of(&mut self, job: Job, fetched: Fetched, messages: Vec<Identified>) -> Commit {
+    /// itself about a window that is not all settled, its settled part is read again by itself. Nor is sealed what lies
+    /// before the `edge` with which the horizon has caught up.
+    fn commit_of(&mut self, job: Job, edge: Option<Second>, fetched: Fetched, messages: Vec<Identified>) -> Commit {
         let Fetched { unreadable, provider_count, as_of, doubt, .. } = fetched;
         self.learn_size(&messages);
         self.stragglers += u64::from(self.is_telling(job, &messages));
         let settled = job.range.before(as_of.second().minus(self.place.settle));
         let seal = match settled {
             _ if job.again.is_some() => Some(job.range),
+            _ if job.look == Some(Look::Peek) => None,
             Some(part) if part != job.range && doubt.is_some() => {
-                self.plan.push(Job { range: part, is_piece: true, ..job });
+                self.plan.push(Job { range: part, is_piece: true, look: None, ..job });
                 None
             }
             settled => settled,
         };
+        let seal = seal.and_then(|window| edge.map_or(Some(window), |edge| window.starting(edge)));
         let seal = seal.map(|window| {
             let inside = messages.iter().filter(|known| window.contains(known.message.sent_at)).count() as u64;
             // The pages added up: what lies in the settled part is what the provider counted there.
@@ -273,6 +341,11 @@ impl<'a> Pass<'a> {
             self.tally.new += written.new;
             self.tally.changed += written.changed;
             self.tally.windows += u64::from(commit.seal.is_some());
+            if let Some(look) = job.look {
+                let sealed_to = commit.seal.as_ref().map(|seal| seal.window.to());
+                let from = sealed_to.or((look == Look::Full).then(|| job.range.from()));
+                self.plan.live().looked_at(job, from, written.new);
+            }
             look_at(&*self.account.provider, &commit.messages, &mut self.found);
             self.account.progress.committed(commit.messages.len() as u64, written.new);
             self.report(job, &commit, written);
@@ -300,23 +373,32 @@ impl<'a> Pass<'a> {
 
 /// Surveys a range, and fetches it if it is one window's worth.
 async fn work(provider: Arc<dyn Provider>, job: Job, target: u64) -> Worked {
+    let begun = Instant::now();
     let outcome = async {
         // A row that is read again has been one window before.
         let target = if job.again.is_some() { REREAD } else { target };
-        let mut fetched = match provider.survey(job.stream, job.range, target).await? {
+        let survey = match job.look {
+            Some(Look::Peek) => provider.peek(job.stream, job.range, target).await?,
+            _ => provider.survey(job.stream, job.range, target).await?,
+        };
+        let mut fetched = match survey {
             Survey::Done(fetched) => fetched,
             Survey::Sized(count) => provider.fetch(job.stream, job.range, count).await?,
             Survey::Split { count, cuts } => {
                 // All of a row is missing that holds too much to be read again as it was.
                 let pieces = job.again.map_or(job.range, |again| again.row).cut_at(&cuts).into_iter();
-                let piece = |range| Job { stream: job.stream, range, is_piece: true, again: None };
+                let piece = |range: Window| {
+                    let look = job.look.filter(|_| range.to() == job.range.to());
+                    Job { stream: job.stream, range, is_piece: true, again: None, look }
+                };
                 return Ok(Outcome::Split { count, pieces: pieces.map(piece).collect() });
             }
         };
         let messages = identify(std::mem::take(&mut fetched.messages));
         Ok(Outcome::Fetched(fetched, messages))
     };
-    (job, outcome.await)
+    let outcome = outcome.await;
+    (job, begun.elapsed(), outcome)
 }
 
 async fn commit(store: Arc<dyn Store>, batch: Vec<(Job, Commit)>, now: Millis) -> Committed {

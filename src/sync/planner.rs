@@ -4,8 +4,18 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
+use super::live::Live;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
+
+/// What a look costs in requests, about.
+const PRICE: f64 = 2.0;
+/// How much longer than the last job the next may take.
+const CAUTION: f64 = 1.5;
+/// What is left of the lead after a job that the horizon has not caught up with.
+const RELIEF: f64 = 0.95;
+/// However much backfill there was while there was nothing to look at: no more is made up for.
+const MOST_OWED: f64 = 100.0;
 
 /// A range of a stream that is wanted and not sealed, or to be read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +27,17 @@ pub struct Job {
     pub is_piece: bool,
     /// The ledger row that is to be replaced, where the range is sealed already.
     pub again: Option<Again>,
+    /// How it looks at the live end of its stream, if it does.
+    pub look: Option<Look>,
+}
+
+/// A look at the live end of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Look {
+    /// At all that is not sealed: what has settled of it is sealed.
+    Full,
+    /// At what is new, without asking how much that is. It seals nothing.
+    Peek,
 }
 
 /// The ledger row around a range that is read again.
@@ -36,8 +57,10 @@ pub struct Edges {
     pub horizon: Option<Second>,
     /// How much the horizon will have moved before long: ranges that begin within it go first.
     pub danger: Duration,
-    /// Up to here history is wanted.
+    /// Up to here history is wanted …
     pub wanted_to: Second,
+    /// … or, if this is so, up to the present, which moves on.
+    pub goes_on: bool,
     /// Up to here the provider is trusted to show everything.
     pub settled: Second,
 }
@@ -47,6 +70,11 @@ pub struct Edges {
 pub struct Plan {
     edges: Edges,
     queue: BinaryHeap<Reverse<Queued>>,
+    live: Live,
+    /// Requests that backfill has cost so far beyond those of looks, about: while both have work, neither gets more.
+    owed: f64,
+    /// How far ahead of the horizon work begins, in seconds: what would fall behind it while it is fetched is left to it.
+    lead_s: f64,
 }
 
 /// A job in the queue. The order of the fields is the order of the queue.
@@ -61,6 +89,7 @@ struct Queued {
     stream: usize,
     is_piece: bool,
     again: Option<Again>,
+    look: Option<Look>,
 }
 
 /// Why a job comes before another.
@@ -78,13 +107,14 @@ enum Urgency {
 
 impl Plan {
     /// All that is missing of streams, each with the start of its wanted history and what of it is sealed.
-    pub fn new<'a>(edges: Edges, streams: impl IntoIterator<Item = (usize, Second, &'a Runs)>) -> Self {
-        let mut plan = Self { edges, queue: BinaryHeap::new() };
+    pub fn new<'a>(edges: Edges, mut live: Live, streams: impl IntoIterator<Item = (usize, Second, &'a Runs)>) -> Self {
+        live.begin(edges.wanted_to.0 - edges.settled.0);
+        let mut plan = Self { edges, queue: BinaryHeap::new(), live, owed: 0.0, lead_s: 0.0 };
         for (stream, wanted_from, sealed) in streams {
             let from = edges.horizon.map_or(wanted_from, |horizon| wanted_from.max(horizon));
             let wanted = Window::new(from, edges.wanted_to);
             for range in wanted.map(|wanted| sealed.missing_from(wanted)).unwrap_or_default() {
-                plan.push(Job { stream, range, is_piece: false, again: None });
+                plan.add(stream, range);
             }
         }
         plan
@@ -92,51 +122,123 @@ impl Plan {
 
     /// What is to be read again, in the order given.
     pub fn again(edges: Edges, jobs: impl IntoIterator<Item = Job>) -> Self {
-        let mut plan = Self { edges, queue: BinaryHeap::new() };
+        let mut plan = Self { edges, queue: BinaryHeap::new(), live: Live::default(), owed: 0.0, lead_s: 0.0 };
         jobs.into_iter().enumerate().for_each(|(rank, job)| plan.queue(Urgency::Again, rank, job));
         plan
     }
 
+    fn add(&mut self, stream: usize, range: Window) {
+        let is_end = range.to() == self.edges.wanted_to;
+        let is_dying = self.is_dying(range);
+        if is_end {
+            self.live.follow(stream, range.from());
+        }
+        if is_end && is_dying {
+            self.live.is_under_way(stream);
+        }
+        if !is_end || is_dying {
+            self.push(Job { stream, range, is_piece: false, again: None, look: is_end.then_some(Look::Full) });
+        }
+    }
+
     pub fn push(&mut self, job: Job) {
-        self.queue(self.urgency(job.range), 0, job);
+        self.queue(self.urgency(job), 0, job);
     }
 
     fn queue(&mut self, urgency: Urgency, rank: usize, job: Job) {
-        let Job { stream, range, is_piece, again } = job;
+        let Job { stream, range, is_piece, again, look } = job;
         let (from, to) = (range.from(), range.to());
-        self.queue.push(Reverse(Queued { urgency, rank, from, to, stream, is_piece, again }));
+        self.queue.push(Reverse(Queued { urgency, rank, from, to, stream, is_piece, again, look }));
     }
 
-    pub fn pop(&mut self) -> Option<Job> {
-        let Reverse(Queued { from, to, stream, is_piece, again, .. }) = self.queue.pop()?;
-        Window::new(from, to).map(|range| Job { stream, range, is_piece, again })
+    /// The most urgent job, at this moment of the provider's.
+    pub fn pop(&mut self, now: Second) -> Option<Job> {
+        let is_urgent = self.queue.peek().is_some_and(|Reverse(queued)| queued.urgency < Urgency::Backfill);
+        let to = if self.edges.goes_on { now.max(self.edges.wanted_to) } else { self.edges.wanted_to };
+        let backfill_first = self.owed < 0.0 && !self.queue.is_empty();
+        if is_urgent || backfill_first {
+            return self.take(now);
+        }
+        let Some(job) = self.live.next(to) else { return self.take(now) };
+        if !self.queue.is_empty() {
+            self.owed -= PRICE;
+        }
+        Some(job)
+    }
+
+    fn take(&mut self, now: Second) -> Option<Job> {
+        while let Some(Reverse(queued)) = self.queue.pop() {
+            let Queued { from, to, stream, is_piece, again, look, .. } = queued;
+            let from = from.max(self.out_of_reach(now));
+            match Window::new(from, to) {
+                Some(range) => return Some(Job { stream, range, is_piece, again, look }),
+                None => self.live.leave_if(stream, look),
+            }
+        }
+        None
+    }
+
+    /// Up to here nothing is worth beginning with, for it would be gone before it is fetched.
+    fn out_of_reach(&self, now: Second) -> Second {
+        let Some(horizon) = self.edges.horizon.filter(|_| self.lead_s > 0.0) else { return Second(i64::MIN) };
+        horizon.plus((now.0 - self.edges.wanted_to.0).max(0) + self.lead_s as i64)
+    }
+
+    /// A job near the horizon has taken so many seconds, and the horizon has caught up with it or not.
+    pub fn learn_lead(&mut self, took_s: f64, caught_up: bool) {
+        self.lead_s = if caught_up { self.lead_s.max(took_s * CAUTION).max(1.0) } else { self.lead_s * RELIEF };
+    }
+
+    /// A job that was no look has cost so many requests.
+    pub fn spent(&mut self, requests: u64) {
+        self.owed = (self.owed + requests as f64).min(MOST_OWED);
+    }
+
+    pub fn edges(&self) -> Edges {
+        self.edges
+    }
+
+    /// The live ends of the streams.
+    pub fn live(&mut self) -> &mut Live {
+        &mut self.live
+    }
+
+    /// What is known of the streams' rhythm, for the next plan.
+    pub fn into_live(self) -> Live {
+        self.live
     }
 
     /// Leaves a stream's work for another pass.
     pub fn drop_stream(&mut self, stream: usize) {
         self.queue.retain(|Reverse(queued)| queued.stream != stream);
+        self.live.leave(stream);
     }
 
     /// Leaves all work for another pass.
     pub fn clear(&mut self) {
         self.queue.clear();
+        self.live.leave_all();
     }
 
-    /// How many jobs are waiting.
+    /// How many jobs are waiting. Looks at streams that have been looked at do not count: they alone keep no pass going.
     pub fn len(&self) -> usize {
-        self.queue.len()
+        self.queue.len() + self.live.waiting()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.len() == 0
     }
 
-    fn urgency(&self, range: Window) -> Urgency {
+    /// Whether a range soon falls behind the horizon.
+    pub fn is_dying(&self, range: Window) -> bool {
         let danger = i64::try_from(self.edges.danger.as_secs()).unwrap_or(i64::MAX);
-        let dying = self.edges.horizon.is_some_and(|horizon| range.from() < horizon.plus(danger));
-        match (dying, range.to() == self.edges.wanted_to) {
+        self.edges.horizon.is_some_and(|horizon| range.from() < horizon.plus(danger))
+    }
+
+    fn urgency(&self, job: Job) -> Urgency {
+        match (self.is_dying(job.range), job.look) {
             (true, _) => Urgency::Dying,
-            (_, true) => Urgency::Live,
+            (_, Some(_)) => Urgency::Live,
             _ => Urgency::Backfill,
         }
     }
@@ -155,12 +257,13 @@ mod tests {
             horizon: horizon.map(Second),
             danger: Duration::from_secs(10),
             wanted_to: Second(wanted_to),
+            goes_on: false,
             settled: Second(wanted_to),
         }
     }
 
     fn drain(mut plan: Plan) -> Vec<Job> {
-        std::iter::from_fn(|| plan.pop()).collect()
+        std::iter::from_fn(|| plan.pop(Second(0))).collect()
     }
 
     fn runs(windows: &[(i64, i64)]) -> Runs {
@@ -170,7 +273,7 @@ mod tests {
     #[test]
     fn what_dies_first_goes_first_then_the_tail_then_the_rest() {
         let sealed = runs(&[(105, 120), (200, 300), (400, 500)]);
-        let order: Vec<_> = drain(Plan::new(edges(Some(100), 600), [(0, Second(0), &sealed)]))
+        let order: Vec<_> = drain(Plan::new(edges(Some(100), 600), Live::default(), [(0, Second(0), &sealed)]))
             .into_iter()
             .map(|job| (job.range.from().0, job.range.to().0))
             .collect();
@@ -180,20 +283,56 @@ mod tests {
     #[test]
     fn a_stream_with_nothing_missing_is_no_work() {
         let sealed = runs(&[(0, 600)]);
-        assert!(Plan::new(edges(None, 600), [(0, Second(0), &sealed)]).is_empty());
-        assert!(Plan::new(edges(Some(700), 600), [(0, Second(0), &Runs::default())]).is_empty());
+        assert!(Plan::new(edges(None, 600), Live::default(), [(0, Second(0), &sealed)]).is_empty());
+        assert!(Plan::new(edges(Some(700), 600), Live::default(), [(0, Second(0), &Runs::default())]).is_empty());
     }
 
     #[test]
-    fn a_cut_range_is_finished_before_the_next_is_cut() {
+    fn the_piece_that_ends_now_is_as_live_as_the_whole_was() {
         let none = Runs::default();
-        let mut plan = Plan::new(edges(None, 600), [(0, Second(0), &none), (1, Second(0), &none)]);
-        let first = plan.pop().unwrap();
+        let mut plan = Plan::new(edges(None, 600), Live::default(), [(0, Second(0), &none), (1, Second(0), &none)]);
+        let first = plan.pop(Second(600)).unwrap();
         for range in first.range.cut_at(&[Second(100)]) {
-            plan.push(Job { range, is_piece: true, ..first });
+            let look = first.look.filter(|_| range.to() == first.range.to());
+            plan.push(Job { range, is_piece: true, look, ..first });
         }
-        // The piece that ends now is as live as the whole was.
-        assert_eq!(plan.pop().unwrap().stream, 1);
+        let order: Vec<_> = drain(plan).iter().map(|job| (job.stream == first.stream, job.range.from().0)).collect();
+        assert_eq!(order, [(true, 100), (false, 0), (true, 0)]);
+    }
+
+    #[test]
+    fn neither_looks_nor_backfill_take_more_than_their_half() {
+        let sealed = runs(&[(5000, 5100)]);
+        let streams: Vec<_> = (0..40).map(|stream| (stream, Second(0), &sealed)).collect();
+        let mut plan = Plan::new(edges(None, 5200), Live::default(), streams);
+        let mut order = Vec::new();
+        while let Some(job) = plan.pop(Second(5200)) {
+            order.push(job.look.is_some());
+            if job.look.is_none() {
+                plan.spent(10);
+            }
+        }
+        assert_eq!(
+            order[..8],
+            [true, false, true, true, true, true, true, false],
+            "a window of ten requests for five looks"
+        );
+        assert_eq!(order.iter().filter(|look| **look).count(), 40);
+    }
+
+    #[test]
+    fn what_would_fall_behind_the_horizon_while_it_is_fetched_is_left_to_it() {
+        let none = Runs::default();
+        let mut plan = Plan::new(edges(Some(100), 600), Live::default(), [(0, Second(0), &none)]);
+        let first = plan.pop(Second(600)).unwrap();
+        assert_eq!(first.range.from(), Second(100), "as far as it reaches");
+        plan.learn_lead(4.0, true);
+        for range in first.range.cut_at(&[Second(110), Second(120)]) {
+            plan.push(Job { range, is_piece: true, look: None, ..first });
+        }
+        let from = |plan: &mut Plan, now| plan.pop(Second(now)).map(|job| (job.range.from().0, job.range.to().0));
+        assert_eq!(from(&mut plan, 608), Some((114, 120)), "the horizon is at 108, and a job takes 6 s");
+        assert_eq!(from(&mut plan, 608), Some((120, 600)));
     }
 
     proptest! {
@@ -204,7 +343,7 @@ mod tests {
         ) {
             let sealed: Vec<_> = sealed.into_iter().map(|(from, len)| (from, from + len)).collect();
             let runs = runs(&sealed);
-            let jobs = drain(Plan::new(edges(horizon, wanted_to), [(0, Second(wanted_from), &runs)]));
+            let jobs = drain(Plan::new(edges(horizon, wanted_to), Live::default(), [(0, Second(wanted_from), &runs)]));
             let work: Vec<i64> = jobs.iter().flat_map(|j| j.range.from().0..j.range.to().0).collect();
             let done: BTreeSet<i64> = sealed.iter().flat_map(|&(from, to)| from..to).collect();
             let from = wanted_from.max(horizon.unwrap_or(0));

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use super::account::horizon;
 use super::estimate::{Circumstances, Outlook, Stretch, filled, sample, time};
+use super::live::Live;
 use super::planner::{Edges, Job, Plan};
 use super::{Bounds, TARGET};
 use crate::domain::stream::{Scope, Stream};
@@ -143,7 +144,7 @@ fn missing(provider: &dyn Provider, known: &[&StreamStatus], bounds: Bounds) -> 
     let now = provider.now().second();
     let wanted_to = bounds.until.unwrap_or(now).min(now.plus(-1));
     let edge = horizon(provider);
-    let edges = Edges { horizon: edge, danger: Duration::ZERO, wanted_to, settled: wanted_to };
+    let edges = Edges { horizon: edge, danger: Duration::ZERO, wanted_to, goes_on: false, settled: wanted_to };
     let known: HashMap<&str, &&StreamStatus> = known.iter().map(|stream| (stream.stream.as_str(), stream)).collect();
     let none = Runs::default();
     let followed = provider.streams();
@@ -153,8 +154,8 @@ fn missing(provider: &dyn Provider, known: &[&StreamStatus], bounds: Bounds) -> 
         let from = since.or(edge).unwrap_or(Second::EPOCH);
         (position, bounds.since.map_or(from, |since| from.max(since)), known.map_or(&none, |known| &known.sealed))
     });
-    let mut plan = Plan::new(edges, streams);
-    std::iter::from_fn(|| plan.pop()).collect()
+    let mut plan = Plan::new(edges, Live::default(), streams);
+    std::iter::from_fn(|| plan.pop(wanted_to)).collect()
 }
 
 /// Whether a message may belong to several of the streams. Those that name the same parts of it do not meet: else they

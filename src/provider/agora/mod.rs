@@ -28,7 +28,7 @@ use super::budget::Turn;
 use super::error::ProviderError;
 use super::followed::Followed;
 use super::http::{Answer, Http, Request};
-use super::{Account, Counted, Fetched, Listed, Lists, Provider, Survey, pieces};
+use super::{Account, Counted, Fetched, Listed, Lists, Provider, Survey};
 use crate::domain::message::{Conversation, ConversationKind, Message, Unreadable};
 use crate::domain::party::Party;
 use crate::domain::stream::Stream;
@@ -232,7 +232,7 @@ impl Agora {
         count: u64,
         target: u64,
     ) -> Result<Vec<Second>, ProviderError> {
-        let pieces = pieces(count, target);
+        let pieces = cost::pieces(count, target);
         if pieces == 1 || range.seconds() == 1 {
             return Ok(vec![]);
         }
@@ -326,6 +326,16 @@ impl Provider for Agora {
             cuts if cuts.is_empty() => Ok(Survey::Sized(count)),
             cuts => Ok(Survey::Split { count, cuts }),
         }
+    }
+
+    /// One page, unless it is full.
+    async fn peek(&self, stream: usize, range: Window, target: u64) -> Result<Survey, ProviderError> {
+        let asked = Instant::now();
+        let page = self.page(&self.streams.at(stream), range.padded(MARGIN), 0, PAGE).await?;
+        if page.len() as u64 >= PAGE {
+            return self.survey(stream, range, target).await;
+        }
+        Ok(Survey::Done(self.fetched(range, vec![page], self.http.clock().at(asked), None)))
     }
 
     async fn fetch(&self, stream: usize, window: Window, expected: u64) -> Result<Fetched, ProviderError> {

@@ -1,6 +1,12 @@
 //! What reading a history costs here, in requests: a page at a time, and a look at the newest to find the pages.
 
-use crate::provider::pieces;
+use crate::provider;
+
+/// Into how many windows a range of so many messages is cut. A page costs the same in whichever window it is, and what
+/// came late is found by reading one window again: they are rather small.
+pub(super) fn pieces(count: u64, target: u64) -> u64 {
+    provider::pieces(count, target * 2, target + target / 2)
+}
 
 /// How many requests a range of so many messages takes that reaches up to now, in pages of `page` messages.
 pub(super) fn cost(messages: u64, target: u64, page: u64) -> u64 {

@@ -21,7 +21,7 @@ use super::budget::Turn;
 use super::error::ProviderError;
 use super::followed::Followed;
 use super::http::{Answer, BadClient, Http, Request};
-use super::{Account, Counted, Fetched, Listed, Lists, Provider, Survey, pieces};
+use super::{Account, Counted, Fetched, Listed, Lists, Provider, Survey};
 use crate::domain::message::{Conversation, ConversationKind, Message, Unreadable};
 use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
@@ -172,7 +172,7 @@ impl Web3mq {
 
     /// Cuts a span into windows of about `target` messages, exactly where they lie.
     async fn cuts(&self, topic: &Topic, span: Span, target: u64) -> Result<Vec<Second>, ProviderError> {
-        let stride = span.len().div_ceil(pieces(span.len(), target).min(CUTS_AT_ONCE)).max(1);
+        let stride = span.len().div_ceil(cost::pieces(span.len(), target).min(CUTS_AT_ONCE)).max(1);
         let stride = usize::try_from(stride).unwrap_or(usize::MAX);
         let positions: Vec<u64> = (span.from..span.to).step_by(stride).skip(1).collect();
         let times = topic.times_at(self, &positions).await?;
@@ -282,7 +282,7 @@ impl Provider for Web3mq {
         if let Some(rows) = seen.and_then(|view| view.whole(range, span)) {
             return Ok(Survey::Done(self.fetched(topic, rows, as_of, None)));
         }
-        if pieces(span.len(), target) == 1 || range.seconds() == 1 {
+        if cost::pieces(span.len(), target) == 1 || range.seconds() == 1 {
             return Ok(Survey::Sized(span.len()));
         }
         match self.cuts(topic, span, target).await? {
