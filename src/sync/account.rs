@@ -20,6 +20,8 @@ use crate::store::{AccountId, Lease, NewAccount, Pause, Standing, Store, StoreEr
 
 /// Ranges that fall behind the horizon within this share of the retention go first.
 const DANGER: u32 = 8;
+/// So long before it is forgotten a message is given up.
+const LEAD: Duration = Duration::from_secs(15);
 /// How far two readings of the provider's clock may lie apart, in seconds: `Date` says no more than the second.
 const CLOCK_DOUBT_S: i64 = 2;
 /// After an account has changed hands: what its last holder has asked for within a second counts against its quota.
@@ -32,14 +34,15 @@ const STRAGGLERS: u64 = 3;
 /// pass, and what comes even later is found by counting.
 const WIDEST: u32 = 8;
 
-/// The provider's retention edge, where it has one.
+/// The edge from which on history can be fetched, where the provider forgets.
 pub(super) fn horizon(provider: &dyn Provider) -> Option<Second> {
     Some(provider.now().second().minus(kept(provider.account().retention?)))
 }
 
-/// How long what a provider keeps for so long is to be had, as far as its clock is known.
+/// How long what a provider keeps for so long is to be had. What is asked for must still be there when it is answered, or
+/// the pages of a window never add up: so nothing is asked for that the provider is about to forget.
 pub(super) fn kept(retention: Duration) -> Duration {
-    retention + Duration::from_secs(CLOCK_DOUBT_S.unsigned_abs())
+    retention - LEAD.min(retention / DANGER)
 }
 
 /// An account, its provider and its place in the archive.

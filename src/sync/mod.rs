@@ -48,7 +48,7 @@ pub use repair::Mended;
 /// there is a limit, another is begun whenever a request could go and none wants to.
 const IN_FLIGHT: usize = 8;
 /// Windows under way at once at the most, however long answers take.
-const MOST_IN_FLIGHT: usize = 64;
+const MOST_IN_FLIGHT: usize = 32;
 /// Bytes of payload in hand at once, about.
 const IN_HAND: u64 = 16 << 20;
 /// Messages to a window: small enough to lose, large enough that ledger and transaction cost nothing.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::account::{AccountSync, Place};
 use super::discovery::{Found, look_at};
 use super::live::Live;
-use super::planner::{Again, Job, Look, Plan};
+use super::planner::{Again, HARDLY_S, Job, Look, Plan};
 use super::{GRACE, IN_FLIGHT, IN_HAND, MOST_IN_FLIGHT, PASS, REREAD, SHORT_PASS, STANDING, TARGET, TARGET_BYTES};
 use crate::domain::identity::{Identified, identify};
 use crate::domain::time::{Millis, Second};
@@ -24,8 +24,8 @@ use crate::store::{Commit, Seal, Store, StoreError, StreamId, Tally, Written};
 /// longer: it might have been caught.
 const TELLING: u32 = 8;
 
-/// By so many seconds a range may fall behind the horizon while it is fetched, as any does that begins at the horizon.
-const HARDLY_S: i64 = 5;
+/// Windows under way at once while the horizon catches up with them: the more there are, the longer each takes.
+const PRESSED: usize = 3;
 
 /// What became of a job.
 enum Outcome {
@@ -182,6 +182,9 @@ impl<'a> Pass<'a> {
 
     /// How many windows may be under way: as many as there is room for in memory.
     fn most(&self) -> usize {
+        if self.plan.is_pressed() {
+            return PRESSED;
+        }
         let window = self.account.payload_size.max(1) * self.target();
         usize::try_from(IN_HAND / window).unwrap_or(MOST_IN_FLIGHT).clamp(IN_FLIGHT, MOST_IN_FLIGHT)
     }

@@ -10,6 +10,8 @@ use crate::domain::window::{Runs, Window};
 
 /// What a look costs in requests, about.
 const PRICE: f64 = 2.0;
+/// By so many seconds a range may fall behind the horizon while it is fetched.
+pub(super) const HARDLY_S: i64 = 5;
 /// How much longer than the last job the next may take.
 const CAUTION: f64 = 1.5;
 /// What is left of the lead after a job that the horizon has not caught up with.
@@ -178,10 +180,17 @@ impl Plan {
         None
     }
 
-    /// Up to here nothing is worth beginning with, for it would be gone before it is fetched.
+    /// Up to here nothing is worth beginning with, for it would be gone before it is fetched. What has fallen behind the
+    /// horizon by little since the pass began is still there.
     fn out_of_reach(&self, now: Second) -> Second {
-        let Some(horizon) = self.edges.horizon.filter(|_| self.lead_s > 0.0) else { return Second(i64::MIN) };
-        horizon.plus((now.0 - self.edges.wanted_to.0).max(0) + self.lead_s as i64)
+        let since_s = (now.0 - self.edges.wanted_to.0).max(0);
+        let ahead_s = since_s.max(HARDLY_S) - HARDLY_S + self.lead_s as i64;
+        self.edges.horizon.filter(|_| ahead_s > 0).map_or(Second(i64::MIN), |horizon| horizon.plus(ahead_s))
+    }
+
+    /// Whether the horizon has lately caught up with work.
+    pub fn is_pressed(&self) -> bool {
+        self.lead_s >= 1.0
     }
 
     /// A job near the horizon has taken so many seconds, and the horizon has caught up with it or not.
@@ -331,8 +340,8 @@ mod tests {
             plan.push(Job { range, is_piece: true, look: None, ..first });
         }
         let from = |plan: &mut Plan, now| plan.pop(Second(now)).map(|job| (job.range.from().0, job.range.to().0));
-        assert_eq!(from(&mut plan, 608), Some((114, 120)), "the horizon is at 108, and a job takes 6 s");
-        assert_eq!(from(&mut plan, 608), Some((120, 600)));
+        assert_eq!(from(&mut plan, 613), Some((114, 120)), "the horizon is at 113, 5 s may pass, and a job takes 6 s");
+        assert_eq!(from(&mut plan, 613), Some((120, 600)));
     }
 
     proptest! {

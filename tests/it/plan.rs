@@ -263,7 +263,7 @@ fn a_sync_that_nobody_watches_says_in_the_end_what_it_came_to() {
 async fn a_sync_knows_how_far_it_has_come_and_what_is_left_of_one_that_was_broken_off() {
     let provider = ChangingProvider::new(NOW, Duration::from_mins(2), Some(Duration::from_hours(1)));
     // Four windows' worth, of which one cannot be read at first: after the credentials and five surveys.
-    provider.history().messages.extend((0..4000).map(|n| (NOW.0 - 3_590_000 + n as i64 * 800, n)));
+    provider.history().messages.extend((0..4000).map(|n| (NOW.0 - 3_570_000 + n as i64 * 800, n)));
     let mut place = Place::of(provider).await;
     assert_eq!(place.progress(), Reading::default());
     place.provider.history().failing.extend([7]);

@@ -194,8 +194,12 @@ impl Agora {
     /// Reads a handle once it is ready; nothing where it is dead.
     async fn read(&self, handle: &Url, made: Instant) -> Result<Option<Vec<Item>>, ProviderError> {
         const WHAT: &str = "read";
-        let wait = self.readiness.wait();
-        tokio::time::sleep_until(made + wait).await;
+        let mut wait = self.readiness.wait();
+        // While it waits, others may find out that this is too short.
+        while made.elapsed() < wait {
+            tokio::time::sleep_until(made + wait).await;
+            wait = self.readiness.longer(wait);
+        }
         let waited = made.elapsed();
         for poll in 0..POLLS {
             let answer = self.send(WHAT, Turn::Finish, || (Method::GET, handle.clone(), None)).await?;
@@ -243,6 +247,12 @@ impl Agora {
         let Some(silence) = silence.filter(is_long) else { return Ok(range.even_cuts(pieces)) };
         let spoken = range.starting(silence.to()).unwrap_or(range);
         Ok([vec![silence.to()], spoken.even_cuts(pieces)].concat())
+    }
+
+    /// What of a window is not forgotten by now, so far as it is known how long that takes.
+    fn remembered(&self, window: Window) -> Option<Window> {
+        let edge = self.account.retention.map(|retention| self.now().second().minus(retention));
+        edge.map_or(Some(window), |edge| window.starting(edge.plus(1)))
     }
 
     fn message(&self, sent: Sent) -> Message {
@@ -340,23 +350,26 @@ impl Provider for Agora {
 
     async fn fetch(&self, stream: usize, window: Window, expected: u64) -> Result<Fetched, ProviderError> {
         let stream = &self.streams.at(stream);
-        let padded = window.padded(MARGIN);
+        let mut padded = window.padded(MARGIN);
         let mut count = expected;
-        let mut tries = 1;
+        let mut earlier = Vec::new();
         loop {
             let asked = Instant::now();
             let pages = self.pages(stream, padded, count).await?;
             let as_of = self.http.clock().at(asked);
-            let fault = pages::fault(&pages, count);
-            if let Some(fault) = fault.as_ref().filter(|_| tries < TRIES) {
+            let fault = pages::fault(&pages, count).or_else(|| pages::repeated(&pages, earlier.last()));
+            let again = fault.as_ref().filter(|_| earlier.len() + 1 < TRIES as usize);
+            if let Some((fault, left)) = again.and_then(|fault| Some((fault, self.remembered(window)?))) {
                 tracing::debug!(account = self.account.name, %window, fault, "a window does not add up; reading it again");
-                tries += 1;
+                earlier.push(pages);
+                padded = left.padded(MARGIN);
                 count = self.count_between(stream, padded).await?;
                 continue;
             }
             let pages = if fault.is_some() { pages::without_invented(pages) } else { pages };
             let outside = pages.iter().flatten().flatten().filter(|sent| !window.contains(sent.at)).count() as u64;
             let provider_count = Some(count.saturating_sub(outside));
+            let pages = pages::with_what_was_served(pages, earlier);
             return Ok(Fetched { provider_count, ..self.fetched(window, pages, as_of, fault) });
         }
     }

@@ -3,8 +3,9 @@
 
 use std::collections::HashSet;
 
-use super::wire::Item;
+use super::wire::{Item, Sent};
 use crate::domain::stream::Stream;
+use crate::domain::time::Millis;
 use crate::domain::window::Window;
 
 /// What is wrong with the pages of a window of which the provider counted `count` messages; nothing if they add up,
@@ -17,6 +18,14 @@ pub(super) fn fault(pages: &[Vec<Item>], count: u64) -> Option<String> {
     let times = || pages.iter().flatten().flatten().map(|sent| sent.at);
     let goes_back = times().zip(times().skip(1)).any(|(before, after)| after < before);
     goes_back.then(|| "the provider does not serve this history in order of time".to_owned())
+}
+
+/// Why pages that add up may do so by accident: a message stands on both sides of a page's end, as one does when another was
+/// put in before it, which would then be missed. Where the reading before says the very same, they are two.
+pub(super) fn repeated(pages: &[Vec<Item>], before: Option<&Vec<Vec<Item>>>) -> Option<String> {
+    let is_repeated = pages.windows(2).any(|pair| doubled(&pair[0], &pair[1]).next().is_some());
+    let is_known = before.is_some_and(|before| before == pages);
+    (is_repeated && !is_known).then(|| "a message is served on both sides of a page's end".to_owned())
 }
 
 /// Whether these are messages that the stream was asked for between these bounds, and not the answer to another
@@ -44,6 +53,23 @@ pub(super) fn without_invented(pages: Vec<Vec<Item>>) -> Vec<Vec<Item>> {
     pages.into_iter().enumerate().map(keep).collect()
 }
 
+/// The pages of the last reading of a window, with what only earlier ones have shown: the provider has served it, and may
+/// have forgotten it since. Of equals one is kept, for a history that moves may show one message twice.
+pub(super) fn with_what_was_served(last: Vec<Vec<Item>>, earlier: Vec<Vec<Vec<Item>>>) -> Vec<Vec<Item>> {
+    fn key(sent: &Sent) -> (Millis, &str, &str, &[u8]) {
+        (sent.at, &sent.source, &sent.destination, &sent.payload.bytes)
+    }
+    let mut known: HashSet<_> = last.iter().flatten().flatten().map(key).collect();
+    let mut forgotten: Vec<Item> = Vec::new();
+    for item in earlier.iter().flatten().flatten() {
+        if item.as_ref().map_or(true, |sent| known.insert(key(sent))) {
+            forgotten.push(item.clone());
+        }
+    }
+    forgotten.sort_by_key(|item| item.as_ref().map(|sent| sent.at).ok());
+    if forgotten.is_empty() { last } else { [vec![forgotten], last].concat() }
+}
+
 /// The positions in `page` of what shares the first millisecond and stands in the page before it, too.
 fn doubled<'a>(before: &'a [Item], page: &'a [Item]) -> impl Iterator<Item = usize> + 'a {
     let boundary = page.first().and_then(|item| item.as_ref().ok()).map(|sent| sent.at);
@@ -56,8 +82,7 @@ fn doubled<'a>(before: &'a [Item], page: &'a [Item]) -> impl Iterator<Item = usi
 mod tests {
     use super::*;
     use crate::domain::message::{Encoding, Payload};
-    use crate::domain::time::{Millis, Second};
-    use crate::provider::agora::wire::Sent;
+    use crate::domain::time::Second;
 
     fn page(items: &[(i64, &str)]) -> Vec<Item> {
         let sent = |&(at, text): &(i64, &str)| {
@@ -78,6 +103,23 @@ mod tests {
         let pages = [page(&[(1, "x"), (2, "y")]), page(&[(3, "z")])];
         assert_eq!(fault(&pages, 3), None);
         assert_eq!(fault(&pages, 4).unwrap(), "the provider counts 4 messages and serves 3");
+    }
+
+    #[test]
+    fn what_was_served_is_kept_though_it_is_forgotten_and_nothing_is_kept_twice() {
+        let (one, two) = (page(&[(1, "x"), (2, "y")]), page(&[(3, "z"), (3, "z")]));
+        let earlier = vec![vec![one.clone(), one.clone()], vec![two.clone(), two.clone()]];
+        let kept = with_what_was_served(vec![two.clone()], earlier);
+        assert_eq!(kept, [one, two]);
+    }
+
+    #[test]
+    fn equals_on_both_sides_of_a_pages_end_are_believed_when_they_are_read_again() {
+        let pages = vec![page(&[(1, "x"), (2, "y")]), page(&[(2, "y"), (3, "z")])];
+        assert!(repeated(&pages, None).is_some_and(|fault| fault.contains("both sides")));
+        assert_eq!(repeated(&pages, Some(&pages)), None);
+        assert!(repeated(&pages, Some(&vec![page(&[(1, "x")])])).is_some());
+        assert_eq!(repeated(&[page(&[(2, "y"), (2, "y")]), page(&[(3, "z")])], None), None);
     }
 
     #[test]

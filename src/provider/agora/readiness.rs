@@ -11,7 +11,7 @@ const MOST: Duration = Duration::from_secs(20);
 /// After a read that came too early.
 const GROW: f64 = 1.4;
 /// After a read that came in time: down by little, so that reads that come too early stay rare.
-const SHRINK: f64 = 0.995;
+const SHRINK: f64 = 0.999;
 /// As long as none has come too early the guess may be far off: one read at a time, the scout, waits only so much of it.
 const SCOUT: f64 = 0.5;
 
@@ -26,11 +26,13 @@ struct Estimate {
     is_tried: bool,
     /// The wait that a scout is trying.
     scout: Option<Duration>,
+    /// The longest of the waits that came too early lately: no read since has been in time with less.
+    too_short: Option<Duration>,
 }
 
 impl Readiness {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(Estimate { wait: FIRST_GUESS, is_tried: false, scout: None }))
+        Self(Mutex::new(Estimate { wait: FIRST_GUESS, is_tried: false, scout: None, too_short: None }))
     }
 
     /// How long to wait after making a handle.
@@ -44,6 +46,12 @@ impl Readiness {
         shorter
     }
 
+    /// The wait that was begun, or a longer one if it has turned out meanwhile that it is too short.
+    pub(super) fn longer(&self, begun: Duration) -> Duration {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.too_short.is_some_and(|too_short| begun <= too_short) { begun.max(known.wait) } else { begun }
+    }
+
     /// A read `waited` so long, and the handle was ready or not. Many reads are under way at once and learn the
     /// same thing, so what counts is the wait that each tried, not how many tried it.
     pub(super) fn learn(&self, waited: Duration, ready: bool) {
@@ -51,6 +59,11 @@ impl Readiness {
         known.is_tried |= !ready;
         // Whoever waited as long as the scout has seen what it was sent to see.
         known.scout = known.scout.filter(|scout| waited < *scout);
+        known.too_short = if ready {
+            known.too_short.filter(|too_short| *too_short < waited)
+        } else {
+            known.too_short.max(Some(waited))
+        };
         known.wait = if ready {
             known.wait.min(waited.mul_f64(SHRINK).max(LEAST))
         } else {
@@ -84,6 +97,19 @@ mod tests {
         assert_eq!(readiness.wait(), FIRST_GUESS);
         readiness.learn(FIRST_GUESS / 2, false);
         assert_eq!(readiness.wait(), FIRST_GUESS, "what came too early is not tried again");
+    }
+
+    #[test]
+    fn who_waits_already_learns_from_who_came_too_early() {
+        let readiness = Readiness::new();
+        let (scout, other) = (readiness.wait(), readiness.wait());
+        readiness.learn(scout, false);
+        assert_eq!(readiness.longer(other), other, "it waits longer than what came too early");
+        readiness.learn(other, false);
+        let longer = readiness.longer(other);
+        assert!(longer > other);
+        readiness.learn(longer, true);
+        assert_eq!(readiness.longer(longer), longer);
     }
 
     #[test]
