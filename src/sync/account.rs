@@ -42,7 +42,7 @@ pub(super) fn horizon(provider: &dyn Provider) -> Option<Second> {
 /// How long what a provider keeps for so long is to be had. What is asked for must still be there when it is answered, or
 /// the pages of a window never add up: so nothing is asked for that the provider is about to forget.
 pub(super) fn kept(retention: Duration) -> Duration {
-    retention - LEAD.min(retention / DANGER)
+    retention.saturating_sub(LEAD.min(retention / DANGER))
 }
 
 /// An account, its provider and its place in the archive.

@@ -369,7 +369,7 @@ impl Provider for Agora {
             let pages = if fault.is_some() { pages::without_invented(pages) } else { pages };
             let outside = pages.iter().flatten().flatten().filter(|sent| !window.contains(sent.at)).count() as u64;
             let provider_count = Some(count.saturating_sub(outside));
-            let pages = pages::with_what_was_served(pages, earlier);
+            let pages = pages::with_what_was_served(pages, &earlier);
             return Ok(Fetched { provider_count, ..self.fetched(window, pages, as_of, fault) });
         }
     }

@@ -55,7 +55,7 @@ pub(super) fn without_invented(pages: Vec<Vec<Item>>) -> Vec<Vec<Item>> {
 
 /// The pages of the last reading of a window, with what only earlier ones have shown: the provider has served it, and may
 /// have forgotten it since. Of equals one is kept, for a history that moves may show one message twice.
-pub(super) fn with_what_was_served(last: Vec<Vec<Item>>, earlier: Vec<Vec<Vec<Item>>>) -> Vec<Vec<Item>> {
+pub(super) fn with_what_was_served(last: Vec<Vec<Item>>, earlier: &[Vec<Vec<Item>>]) -> Vec<Vec<Item>> {
     fn key(sent: &Sent) -> (Millis, &str, &str, &[u8]) {
         (sent.at, &sent.source, &sent.destination, &sent.payload.bytes)
     }
@@ -109,7 +109,7 @@ mod tests {
     fn what_was_served_is_kept_though_it_is_forgotten_and_nothing_is_kept_twice() {
         let (one, two) = (page(&[(1, "x"), (2, "y")]), page(&[(3, "z"), (3, "z")]));
         let earlier = vec![vec![one.clone(), one.clone()], vec![two.clone(), two.clone()]];
-        let kept = with_what_was_served(vec![two.clone()], earlier);
+        let kept = with_what_was_served(vec![two.clone()], &earlier);
         assert_eq!(kept, [one, two]);
     }
 
