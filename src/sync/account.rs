@@ -128,6 +128,13 @@ impl AccountSync {
     ///
     /// Dropping the future is safe at any point: what was not committed is fetched again.
     pub async fn pass(&mut self, purpose: Purpose, stop: &CancellationToken) -> Result<PassReport, StoreError> {
+        self.progress.pass_begins();
+        let outcome = self.carry_out(purpose, stop).await;
+        self.progress.pass_ended(purpose, &outcome, self.clock.now());
+        outcome
+    }
+
+    async fn carry_out(&mut self, purpose: Purpose, stop: &CancellationToken) -> Result<PassReport, StoreError> {
         let requests_before = self.provider.requests();
         let mut place = match self.place(stop).await? {
             Ok(place) => place,

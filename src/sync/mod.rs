@@ -15,6 +15,7 @@
 
 mod account;
 mod again;
+pub mod deeds;
 mod discovery;
 pub mod estimate;
 mod evidence;

@@ -13,6 +13,7 @@ use super::account::{AccountSync, Place};
 use super::discovery::{Found, look_at};
 use super::live::Live;
 use super::planner::{Again, HARDLY_S, Job, Look, Plan};
+use super::progress::Course;
 use super::{GRACE, IN_FLIGHT, IN_HAND, MOST_IN_FLIGHT, PASS, REREAD, SHORT_PASS, STANDING, TARGET, TARGET_BYTES};
 use crate::domain::identity::{Identified, identify};
 use crate::domain::time::{Millis, Second};
@@ -135,7 +136,8 @@ impl<'a> Pass<'a> {
                 let batch = self.apart();
                 if !batch.is_empty() {
                     let reach = batch.iter().map(|(_, commit)| reach(commit)).collect();
-                    let task = committing.spawn(commit(store.clone(), batch, clock.now()));
+                    let task =
+                        committing.spawn(commit(store.clone(), self.account.progress.clone(), batch, clock.now()));
                     self.under_way.insert(task.id(), reach);
                 }
             }
@@ -350,7 +352,7 @@ impl<'a> Pass<'a> {
                 self.plan.live().looked_at(job, from, written.new);
             }
             look_at(&*self.account.provider, &commit.messages, &mut self.found);
-            self.account.progress.committed(commit.messages.len() as u64, written.new);
+            self.account.progress.committed(&commit, written, self.is_again);
             self.report(job, &commit, written);
             if !self.ill.contains(&job.stream) {
                 self.account.note_well(self.place, job.stream).await?;
@@ -404,9 +406,11 @@ async fn work(provider: Arc<dyn Provider>, job: Job, target: u64) -> Worked {
     (job, begun.elapsed(), outcome)
 }
 
-async fn commit(store: Arc<dyn Store>, batch: Vec<(Job, Commit)>, now: Millis) -> Committed {
+async fn commit(store: Arc<dyn Store>, course: Arc<Course>, batch: Vec<(Job, Commit)>, now: Millis) -> Committed {
     let (jobs, commits): (Vec<Job>, Vec<Commit>) = batch.into_iter().unzip();
+    let begun = Instant::now();
     let written = store.commit(&commits, now).await;
+    course.commit_took(begun.elapsed());
     (jobs.into_iter().zip(commits).collect(), written)
 }
 
