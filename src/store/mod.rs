@@ -7,6 +7,7 @@ pub mod copy;
 mod dialect;
 mod discovery;
 mod error;
+mod figures;
 mod holder;
 mod lease;
 mod ledger;
@@ -40,6 +41,7 @@ pub use again::{Held, HeldId, Unread};
 pub use answer::Answer;
 pub use aside::Aside;
 pub use error::StoreError;
+pub use figures::Figures;
 pub use holder::this_process;
 pub use lease::Lease;
 pub use ledger::{KnownStream, Ledger, Quarantined, StreamLedger};
@@ -125,6 +127,9 @@ pub trait Store: Send + Sync {
     /// Every active stream, in the order of accounts and keys; and of an account that is paused before any of its
     /// streams was looked at, a row in their place.
     async fn status(&self) -> Result<Vec<StreamStatus>, StoreError>;
+
+    /// How every account stands, in the order of their names. It costs little, however much is archived.
+    async fn figures(&self) -> Result<Vec<Figures>, StoreError>;
 
     /// How fast every account has worked since a moment: over its passes that lasted at least `lasting`. Shorter ones had
     /// nothing to hurry for.

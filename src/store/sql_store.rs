@@ -11,6 +11,7 @@ use sqlx::{Acquire, Pool, Transaction};
 
 use super::aside::{self, Aside};
 use super::dialect::{Arg, Dialect, Faith, int, maybe_int, one, seconds, text};
+use super::figures::{self, Figures};
 use super::lease::{Lease, Leases};
 use super::ledger::{self, KnownStream, Ledger, window_of};
 use super::numbering::Numbering;
@@ -211,6 +212,11 @@ impl<DB: Dialect> Store for SqlStore<DB> {
     async fn status(&self) -> Result<Vec<StreamStatus>, StoreError> {
         let mut snapshot = self.read.begin().await.map_err(StoreError::at("status"))?;
         status::read::<DB>(&mut snapshot).await
+    }
+
+    async fn figures(&self) -> Result<Vec<Figures>, StoreError> {
+        let mut snapshot = self.read.begin().await.map_err(StoreError::at("figures"))?;
+        figures::read::<DB>(&mut snapshot).await
     }
 
     async fn paces(&self, since: Millis, lasting: Duration) -> Result<Vec<Pace>, StoreError> {
