@@ -51,6 +51,7 @@ pub struct Http {
     timeout: Duration,
     large_body: Semaphore,
     requests: AtomicU64,
+    ended: AtomicU64,
     /// Whether the provider has let us in since this process began.
     let_in: AtomicBool,
     /// When something failed last, in trouble that is not over: it is logged once when it begins and once when it is
@@ -106,6 +107,7 @@ impl Http {
             timeout: TIMEOUT,
             large_body: Semaphore::new(1),
             requests: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
             let_in: AtomicBool::new(false),
             trouble: Mutex::default(),
         })
@@ -128,6 +130,16 @@ impl Http {
         self.requests.load(Ordering::Relaxed)
     }
 
+    /// How many requests have come to their end, in an answer or a failure.
+    pub fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// How long an answer may take.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Sends what `request` makes, afresh for every try, until there is an answer that trying again would not change.
     /// `what` names the request in errors.
     pub async fn send(
@@ -139,7 +151,9 @@ impl Http {
         let mut failures = 0;
         loop {
             self.budget.acquire(turn).await.map_err(|left| ProviderError::Blocked { left })?;
-            let passing = match self.attempt(what, request()?).await? {
+            let attempt = self.attempt(what, request()?).await;
+            self.ended.fetch_add(1, Ordering::Relaxed);
+            let passing = match attempt? {
                 Ok(answer) => {
                     self.well();
                     return Ok(answer);

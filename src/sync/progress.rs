@@ -12,13 +12,16 @@ use crate::provider::Provider;
 
 /// A pass that is younger than this has not shown yet how fast it is.
 const SHOWN: Duration = Duration::from_secs(5);
+/// What the archive may take for one thing, or for several that nothing else comes in between: a large one that is read
+/// from end to end, a commit behind a slow disk.
+const ARCHIVE: Duration = Duration::from_mins(3);
 
 /// The courses of all accounts.
 #[derive(Debug)]
 pub struct Progress(Vec<Arc<Course>>);
 
 /// How far an account has come.
-pub(super) struct Course {
+pub struct Course {
     provider: Arc<dyn Provider>,
     counts: Mutex<Counts>,
 }
@@ -88,6 +91,19 @@ impl Course {
         counts.brought += fetched;
         counts.new += new;
         counts.windows += 1;
+    }
+
+    /// How many signs of life the account's work has given: requests that came to their end, and windows committed.
+    pub fn signs(&self) -> u64 {
+        self.provider.http().ended() + self.counts().windows
+    }
+
+    /// The longest that may pass from one of them to the next while nothing is stuck: an answer that is waited for, a
+    /// turn at the budget, and what the archive takes in between.
+    pub fn silence(&self) -> Duration {
+        let http = self.provider.http();
+        let turn = http.budget().rate().map_or(Duration::ZERO, |rate| Duration::from_secs_f64(1.0 / rate));
+        http.timeout() + turn + ARCHIVE
     }
 
     fn read(&self) -> Reading {
