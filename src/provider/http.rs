@@ -140,7 +140,7 @@ impl Http {
         self.let_in.load(Ordering::Relaxed)
     }
 
-    /// The longest that an answer may take.
+    /// How long an answer may take.
     pub fn timeout(&self) -> Duration {
         self.timeout
     }

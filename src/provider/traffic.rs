@@ -67,8 +67,6 @@ struct Recent {
     weight: f64,
     /// When they were weighed.
     at: Instant,
-    /// When the last request was sent or ended.
-    stirred: Instant,
 }
 
 impl Recent {
@@ -79,8 +77,7 @@ impl Recent {
 
 impl Default for Traffic {
     fn default() -> Self {
-        let now = Instant::now();
-        let recent = Mutex::new(Recent { weight: 0.0, at: now, stirred: now });
+        let recent = Mutex::new(Recent { weight: 0.0, at: Instant::now() });
         Self { sent: AtomicU64::new(0), ended: Default::default(), recent }
     }
 }
@@ -96,25 +93,24 @@ impl Traffic {
         self.ended[outcome as usize].load(Ordering::Relaxed)
     }
 
+    /// How many have ended, in whatever way.
+    pub fn all_ended(&self) -> u64 {
+        Outcome::ALL.into_iter().map(|outcome| self.ended(outcome)).sum()
+    }
+
     /// Requests a second, of late.
     pub fn rate(&self) -> f64 {
         self.recent().weight(Instant::now()) / MEMORY.as_secs_f64()
     }
 
-    /// When the last request was sent or ended; before the first, when this began.
-    pub fn stirred(&self) -> Instant {
-        self.recent().stirred
-    }
-
     pub(super) fn note_sent(&self) {
         self.sent.fetch_add(1, Ordering::Relaxed);
         let (mut recent, now) = (self.recent(), Instant::now());
-        *recent = Recent { weight: recent.weight(now) + 1.0, at: now, stirred: now };
+        *recent = Recent { weight: recent.weight(now) + 1.0, at: now };
     }
 
     pub(super) fn note_ended(&self, outcome: Outcome) {
         self.ended[outcome as usize].fetch_add(1, Ordering::Relaxed);
-        self.recent().stirred = Instant::now();
     }
 
     /// Plain numbers, which no panic can leave half-written.

@@ -100,8 +100,11 @@ pub trait Store: Send + Sync {
     async fn unlisted(&self, account: AccountId, trouble: Option<&Trouble>) -> Result<(), StoreError>;
 
     /// Makes sure that nobody but this process works on the account, or errors with [`StoreError::Held`]. `holder` is
-    /// what others are told who ask. It is given back when the archive is closed, or the process ends.
+    /// what others are told who ask. It is given back with [`Self::release`], or when the process ends.
     async fn lease(&self, account: AccountId, holder: &str) -> Result<Lease, StoreError>;
+
+    /// Gives back all accounts.
+    async fn release(&self);
 
     /// What is sealed of an account's active streams, as far back as the provider remembers.
     async fn sealed(&self, account: AccountId) -> Result<HashMap<StreamId, Runs>, StoreError>;
@@ -212,7 +215,7 @@ pub trait Store: Send + Sync {
     /// Answers once the database does.
     async fn ping(&self) -> Result<(), StoreError>;
 
-    /// Closes the database; what was committed is on disk.
+    /// Gives back all accounts and closes the database; what was committed is on disk.
     async fn close(&self);
 }
 

@@ -357,8 +357,12 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         Ok(())
     }
 
-    async fn close(&self) {
+    async fn release(&self) {
         self.leases.end().await;
+    }
+
+    async fn close(&self) {
+        self.release().await;
         self.read.close().await;
         self.write.close().await;
     }

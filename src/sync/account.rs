@@ -67,6 +67,8 @@ pub struct AccountSync {
     pub(super) live: Live,
     /// The mean size of payloads seen lately, in bytes.
     pub(super) payload_size: u64,
+    /// The word to leave even the windows in hand.
+    pub(super) hurry: CancellationToken,
 }
 
 /// Where the archive keeps the account.
@@ -111,12 +113,18 @@ impl AccountSync {
             discovery: Discovery::default(),
             live: Live::default(),
             payload_size: 0,
+            hurry: CancellationToken::new(),
         }
     }
 
     /// The account's name.
     pub fn name(&self) -> &str {
         &self.provider.account().name
+    }
+
+    /// How far it has come.
+    pub fn course(&self) -> &Arc<Course> {
+        &self.progress
     }
 
     /// Whether its messages have a status that is followed.
@@ -128,7 +136,6 @@ impl AccountSync {
     ///
     /// Dropping the future is safe at any point: what was not committed is fetched again.
     pub async fn pass(&mut self, purpose: Purpose, stop: &CancellationToken) -> Result<PassReport, StoreError> {
-        self.progress.pass_begins();
         let outcome = self.carry_out(purpose, stop).await;
         self.progress.pass_ended(purpose, &outcome, self.clock.now());
         outcome

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::{PassReport, Purpose};
 use crate::domain::time::Millis;
 use crate::store::{Commit, StoreError, Written};
@@ -57,17 +55,11 @@ pub struct Deeds {
     pub last_good: Option<Millis>,
     /// Whether another process works on the account.
     pub is_held: bool,
-    /// When the pass began that is under way.
-    pub under_way: Option<Instant>,
-    /// When something was last committed.
-    pub committed_at: Option<Instant>,
+    /// For how long there has been no sign of life of it, where that is too long.
+    pub silent: Option<Duration>,
 }
 
 impl Deeds {
-    pub(super) fn begin(&mut self) {
-        self.under_way = Some(Instant::now());
-    }
-
     pub(super) fn committed(&mut self, commit: &Commit, written: Written, is_again: bool) {
         self.new += written.new;
         self.late += if is_again { written.new } else { 0 };
@@ -75,11 +67,9 @@ impl Deeds {
         self.unreadable += commit.unreadable.len() as u64;
         self.sealed += u64::from(commit.seal.is_some());
         self.suspect += u64::from(commit.seal.as_ref().is_some_and(|seal| seal.doubt.is_some()));
-        self.committed_at = Some(Instant::now());
     }
 
     pub(super) fn end(&mut self, purpose: Purpose, outcome: &Result<PassReport, StoreError>, now: Millis) {
-        self.under_way = None;
         self.is_held = matches!(outcome, Err(StoreError::Held { .. }));
         if self.is_held {
             return;

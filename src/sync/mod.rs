@@ -153,6 +153,14 @@ impl Engine {
         Self { accounts, store, progress: Arc::new(progress) }
     }
 
+    /// Leaves even the windows in hand at the word of `hurry`: nothing is lost, but they are fetched again.
+    pub fn hurried_by(mut self, hurry: &CancellationToken) -> Self {
+        for account in &mut self.accounts {
+            account.hurry = hurry.clone();
+        }
+        self
+    }
+
     pub fn progress(&self) -> &Arc<Progress> {
         &self.progress
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::{self, JoinError, JoinSet};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::account::{AccountSync, Place};
@@ -112,6 +112,7 @@ impl<'a> Pass<'a> {
         self.account.progress.begin(self.plan.len());
         let (provider, store, clock) =
             (self.account.provider.clone(), self.account.store.clone(), self.account.clock.clone());
+        let hurry = self.account.hurry.clone();
         // Tasks of their own, so that answers are read on one core while windows are written on another. All end with
         // this pass, however that ends.
         let mut working: JoinSet<Worked> = JoinSet::new();
@@ -161,7 +162,7 @@ impl<'a> Pass<'a> {
                     }
                 }
                 () = stop.cancelled(), if deadline.is_none() => deadline = Some(Instant::now() + GRACE),
-                () = sleep_until(deadline), if deadline.is_some() && !working.is_empty() => working.shutdown().await,
+                () = grace(deadline, &hurry), if deadline.is_some() && !working.is_empty() => working.shutdown().await,
             }
         }
     }
@@ -429,9 +430,12 @@ fn ended<T>(task: Result<T, JoinError>) -> T {
     task.unwrap_or_else(|panic| resume_unwind(panic.into_panic()))
 }
 
-async fn sleep_until(deadline: Option<Instant>) {
+/// How long the windows in hand have.
+async fn grace(deadline: Option<Instant>, hurry: &CancellationToken) {
     match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        Some(deadline) => {
+            let _ = timeout_at(deadline, hurry.cancelled()).await;
+        }
         None => std::future::pending().await,
     }
 }

@@ -15,13 +15,16 @@ use crate::store::{Commit, StoreError, Written};
 
 /// A pass that is younger than this has not shown yet how fast it is.
 const SHOWN: Duration = Duration::from_secs(5);
+/// What the archive may take for one thing, or for several that nothing else comes in between: a large one that is read
+/// from end to end, a commit behind a slow disk.
+const ARCHIVE: Duration = Duration::from_mins(3);
 
 /// The courses of all accounts.
 #[derive(Debug)]
 pub struct Progress(Vec<Arc<Course>>);
 
 /// How far an account has come.
-pub(super) struct Course {
+pub struct Course {
     provider: Arc<dyn Provider>,
     counts: Mutex<Counts>,
 }
@@ -94,11 +97,6 @@ impl Course {
         counts.deeds.committed(commit, written, is_again);
     }
 
-    /// A pass begins, which may come to nothing before it has any range.
-    pub(super) fn pass_begins(&self) {
-        self.counts().deeds.begin();
-    }
-
     pub(super) fn pass_ended(&self, purpose: Purpose, outcome: &Result<PassReport, StoreError>, now: Millis) {
         self.counts().deeds.end(purpose, outcome, now);
     }
@@ -106,6 +104,19 @@ impl Course {
     /// The archive has taken so long for a commit.
     pub(super) fn commit_took(&self, took: Duration) {
         self.counts().deeds.commits.note(took);
+    }
+
+    /// How many signs of life the account's work has given: requests that came to their end, and windows committed.
+    pub fn signs(&self) -> u64 {
+        self.provider.http().traffic().all_ended() + self.counts().windows
+    }
+
+    /// The longest that may pass from one of them to the next while nothing is stuck: an answer that is waited for, a
+    /// turn at the budget, and what the archive takes in between.
+    pub fn silence(&self) -> Duration {
+        let http = self.provider.http();
+        let turn = http.budget().rate().map_or(Duration::ZERO, |rate| Duration::from_secs_f64(1.0 / rate));
+        http.timeout() + turn + ARCHIVE
     }
 
     fn read(&self) -> Reading {
@@ -167,6 +178,14 @@ impl Progress {
     /// What every account has done, in the order of the engine's accounts.
     pub fn deeds(&self) -> Vec<(Arc<dyn Provider>, Deeds)> {
         self.0.iter().map(|course| (course.provider.clone(), course.counts().deeds.clone())).collect()
+    }
+
+    /// Puts down which of the accounts are stuck, by their positions, and for how long. The others are not.
+    pub fn note_stuck(&self, stuck: &[(usize, Duration)]) {
+        for (position, course) in self.0.iter().enumerate() {
+            let silent = stuck.iter().find(|(stuck, _)| *stuck == position).map(|(_, silent)| *silent);
+            course.counts().deeds.silent = silent;
+        }
     }
 
     pub fn read(&self) -> Reading {

@@ -52,39 +52,37 @@ impl Desk {
     }
 }
 
-/// The server.
-#[derive(Debug)]
+/// The server, once there is something to show.
+#[derive(Debug, Default)]
 pub struct Web {
-    shown: watch::Sender<Arc<Shown>>,
-    /// Where it should listen; nothing where it is turned off.
-    listen: Option<SocketAddr>,
-    server: Option<Server>,
+    shown: Option<watch::Sender<Arc<Shown>>>,
+    /// Where it listens; nothing where it is turned off.
+    server: Option<(SocketAddr, Server)>,
 }
 
 impl Web {
-    /// Listens from now on, in tasks of its own.
-    pub fn start(listen: Option<SocketAddr>, shown: Shown) -> Self {
-        let shown = watch::Sender::new(Arc::new(shown));
-        let server = listen.map(|listen| Server::start(listen, router(listen, Desk(shown.subscribe()))));
-        Self { shown, listen, server }
-    }
-
-    /// Shows something else from now on, and elsewhere where that is asked for.
+    /// Shows this from now on, to whoever asks at `listen`; nothing: to nobody.
     pub async fn show(&mut self, listen: Option<SocketAddr>, shown: Shown) {
-        self.shown.send_replace(Arc::new(shown));
-        if listen == self.listen {
-            return;
+        let shown = Arc::new(shown);
+        let shown = match self.shown.take() {
+            Some(sender) => {
+                sender.send_replace(shown);
+                sender
+            }
+            None => watch::Sender::new(shown),
+        };
+        if listen != self.server.as_ref().map(|(address, _)| *address) {
+            if let Some((_, server)) = self.server.take() {
+                server.stop().await;
+            }
+            self.server = listen.map(|listen| (listen, Server::start(listen, router(listen, Desk(shown.subscribe())))));
         }
-        if let Some(server) = self.server.take() {
-            server.stop().await;
-        }
-        self.listen = listen;
-        self.server = listen.map(|listen| Server::start(listen, router(listen, Desk(self.shown.subscribe()))));
+        self.shown = Some(shown);
     }
 
     /// Stops: answers on their way arrive, if they do so in a moment.
     pub async fn stop(self) {
-        if let Some(server) = self.server {
+        if let Some((_, server)) = self.server {
             server.stop().await;
         }
     }
