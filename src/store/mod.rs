@@ -1,6 +1,7 @@
 //! Where the archive lies: messages, and the ledger of what is complete.
 
 mod again;
+mod alarms;
 mod answer;
 mod aside;
 pub mod copy;
@@ -30,6 +31,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::domain::alarm::Alarm;
 use crate::domain::digest::Digest;
 use crate::domain::identity::Identified;
 use crate::domain::message::Unreadable;
@@ -38,6 +40,7 @@ use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 pub use again::{Held, HeldId, Unread};
+pub use alarms::Room;
 pub use answer::Answer;
 pub use aside::Aside;
 pub use error::StoreError;
@@ -202,6 +205,26 @@ pub trait Store: Send + Sync {
 
     /// Makes an account's ledger the one given. Its messages must be in the archive already.
     async fn restore(&self, ledger: &Ledger) -> Result<(), StoreError>;
+
+    /// The alarms that stand, and those that are over since a moment; and some that are over longer: those of which the
+    /// webhook has not been told all, and of each harm that does not go away again the last that told how far it has come.
+    async fn alarms(&self, ended_since: Millis) -> Result<Vec<Alarm>, StoreError>;
+
+    /// Writes alarms down as they are by now, new ones and known ones, and forgets those that were over before `forget`.
+    async fn note_alarms(&self, alarms: &[Alarm], forget: Millis) -> Result<(), StoreError>;
+
+    /// The hours since 1970 in which messages of a stream of the account of this name were sent, in order: of those that
+    /// begin at `from` or later, and by messages before `to`.
+    async fn active_hours(
+        &self,
+        account: &str,
+        scope: &Scope,
+        from: Second,
+        to: Second,
+    ) -> Result<Vec<i64>, StoreError>;
+
+    /// The space that there is for the archive; nothing where only the database's own machine knows.
+    async fn room(&self) -> Option<Room>;
 
     /// How many commits at once it gains by.
     fn lanes(&self) -> usize;

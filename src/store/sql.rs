@@ -1,5 +1,7 @@
 //! The statements that every database understands. What must be fast is in each database's own folder.
 
+use super::dialect::EachWay;
+
 pub(super) const REGISTER_ACCOUNT: &str = "
     INSERT INTO account (name, provider) VALUES ($1, $2)
     ON CONFLICT (name) DO UPDATE SET provider = excluded.provider
@@ -328,3 +330,55 @@ pub(super) const QUARANTINED: &str = "
 pub(super) const UNQUARANTINE: &str = "DELETE FROM quarantine WHERE account_id = $1 AND hash = $2";
 
 pub(super) const STILL_UNREADABLE: &str = "UPDATE quarantine SET reason = $3 WHERE account_id = $1 AND hash = $2";
+
+/// Besides what stands and what is over since a moment, what the webhook has not been told all of, and the harm that is
+/// done for good.
+pub(super) const ALARMS: &str = "
+    SELECT account, stream, kind, since_ms, until_ms, text, hint, level, told
+    FROM alarm
+    WHERE until_ms IS NULL OR until_ms >= $1 OR told < 2 OR level IS NOT NULL
+    ORDER BY since_ms, account, stream, kind";
+
+pub(super) const NOTE_ALARM: &str = "
+    INSERT INTO alarm (account, stream, kind, since_ms, until_ms, text, hint, level, told)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    ON CONFLICT (account, stream, kind, since_ms) DO UPDATE
+    SET until_ms = excluded.until_ms, text = excluded.text, hint = excluded.hint, level = excluded.level,
+        told = CASE WHEN alarm.told > excluded.told THEN alarm.told ELSE excluded.told END";
+
+/// How far harm had come is remembered for as long as no later alarm says that it has come further.
+pub(super) const FORGET_ALARMS: &str = "
+    DELETE FROM alarm
+    WHERE until_ms < $1
+      AND (level IS NULL
+           OR EXISTS (SELECT 1 FROM alarm later
+                      WHERE later.account = alarm.account AND later.stream = alarm.stream
+                        AND later.kind = alarm.kind AND later.since_ms > alarm.since_ms))";
+
+/// The hours in which messages of a stream were sent: after one, the first message behind its end tells the next. `$1` is
+/// the hour before the first that is asked for, `$2` an end in ms.
+macro_rules! active_hours {
+    ($path:literal) => {
+        concat!(
+            "WITH RECURSIVE active (hour) AS (SELECT CAST($1 AS BIGINT) UNION ALL SELECT (",
+            "SELECT m.sent_at_ms / 3600000 FROM message m JOIN conversation c ON c.id = m.conversation_id WHERE ",
+            $path,
+            " AND m.sent_at_ms >= (active.hour + 1) * 3600000 AND m.sent_at_ms < $2",
+            " AND c.account_id = (SELECT id FROM account WHERE name = $3)",
+            " AND ($4 IS NULL OR m.sender_id + 0 = (SELECT id FROM name WHERE value = $4))",
+            " AND ($5 IS NULL OR m.recipient_id + 0 = (SELECT id FROM name WHERE value = $5))",
+            " AND ($6 IS NULL OR c.name = $6)",
+            " ORDER BY m.sent_at_ms LIMIT 1) FROM active WHERE active.hour IS NOT NULL)",
+            " SELECT hour FROM active WHERE hour > $1 ORDER BY hour"
+        )
+    };
+}
+
+pub(super) const ACTIVE_HOURS: EachWay = EachWay {
+    by_conversation: active_hours!(
+        "m.conversation_id = (SELECT c.id FROM conversation c JOIN account a ON a.id = c.account_id \
+         WHERE a.name = $3 AND c.name = $6)"
+    ),
+    by_sender: active_hours!("m.sender_id = (SELECT id FROM name WHERE value = $4)"),
+    by_recipient: active_hours!("m.recipient_id = (SELECT id FROM name WHERE value = $5)"),
+};

@@ -20,9 +20,10 @@ use super::rows::Row;
 use super::sqlite::WriteLock;
 use super::status::{self, Pace, StreamStatus};
 use super::{
-    AccountId, Commit, Held, HeldId, NewAccount, Pause, Registered, RunId, Sealed, Stamp, Standing, Store, StoreError,
-    StreamId, Tally, Trouble, Unread, Written, again, discovery, seal, sql, write,
+    AccountId, Commit, Held, HeldId, NewAccount, Pause, Registered, Room, RunId, Sealed, Stamp, Standing, Store,
+    StoreError, StreamId, Tally, Trouble, Unread, Written, again, alarms, discovery, seal, sql, write,
 };
+use crate::domain::alarm::Alarm;
 use crate::domain::party::Party;
 use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
@@ -337,6 +338,33 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         let mut tx = self.begin(WHAT).await?;
         ledger::write::<DB>(&mut tx, ledger).await?;
         tx.commit().await.map_err(StoreError::at(WHAT))
+    }
+
+    async fn alarms(&self, ended_since: Millis) -> Result<Vec<Alarm>, StoreError> {
+        let mut connection = self.reader("alarms").await?;
+        alarms::read::<DB>(&mut connection, ended_since).await
+    }
+
+    async fn note_alarms(&self, alarms: &[Alarm], forget: Millis) -> Result<(), StoreError> {
+        const WHAT: &str = "alarms";
+        let mut tx = self.begin(WHAT).await?;
+        alarms::write::<DB>(&mut tx, alarms, forget).await?;
+        tx.commit().await.map_err(StoreError::at(WHAT))
+    }
+
+    async fn active_hours(
+        &self,
+        account: &str,
+        scope: &Scope,
+        from: Second,
+        to: Second,
+    ) -> Result<Vec<i64>, StoreError> {
+        let mut connection = self.reader("active hours").await?;
+        alarms::active_hours::<DB>(&mut connection, account, scope, from, to).await
+    }
+
+    async fn room(&self) -> Option<Room> {
+        alarms::room(DB::folder(&self.place)?).await
     }
 
     fn lanes(&self) -> usize {
