@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use backscroll::sandbox::{On, Scripted};
 use prometheus_parse::{Sample, Scrape, Value as Measured};
 use serde_json::Value;
 
@@ -145,6 +146,24 @@ fn what_it_says_is_what_the_archive_says() {
     let resident = resident.parse::<f64>().unwrap() * 1024.0;
     let said = scraped.sum("process_resident_memory_bytes", &[]);
     assert!((said / resident - 1.0).abs() < 0.2, "{said} and {resident}");
+    visited.end();
+}
+
+#[test]
+fn a_penalty_and_the_use_of_the_quota_are_told() {
+    let flags = ["--messages", "300", "--topic-messages", "0", "--requests-per-second", "20", "--plain"];
+    let bed = once(Bed::new(&flags).only("agora"), ANYWHERE);
+    let told = Scripted { on: On::Count, status: 429, after: 8, ..Scripted::default() };
+    bed.script(Scripted { headers: [("retry-after".to_owned(), "300".to_owned())].into(), ..told });
+    let visited = Visited::start(&bed);
+    wait_until("the penalty", || Scraped::of(&visited).sum("backscroll_pause_seconds", &[]) > 200.0);
+    let scraped = Scraped::of(&visited);
+    assert_eq!(scraped.under("backscroll_requests_total", &[("outcome", "throttled")]), [1.0]);
+    let quota = scraped.sum("backscroll_quota_requests_per_second", &[]);
+    assert!((19.0..20.0).contains(&quota), "{quota}");
+    let (used, sent) = (scraped.sum("backscroll_quota_used_ratio", &[]), bed.sandbox.rules().total.requests() as f64);
+    let over_a_minute = sent / (quota * 60.0);
+    assert!(used > 0.0 && used <= over_a_minute && used > over_a_minute / 2.0, "{used} of {over_a_minute}");
     visited.end();
 }
 

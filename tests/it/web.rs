@@ -1,15 +1,23 @@
 //! Who is answered by a running daemon, how, and what it says of its health.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use base64::Engine;
+use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use backscroll::daemon::web::{Shown, Web};
+use backscroll::domain::clock::{Clock, SystemClock};
+use backscroll::provider::Provider;
 use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, Web3mqAccount};
+use backscroll::store::{Missing, SqliteStore};
+use backscroll::sync::Engine;
+use tempfile::TempDir;
 
 use crate::bed::{Bed, wait_until};
+use crate::changing::ChangingProvider;
 use crate::cluster::Cluster;
 use crate::middleman::Verdict;
 use crate::visit::{ANYWHERE, Answer, Visited, ask, once};
@@ -19,6 +27,11 @@ const PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
 fn small() -> Bed {
     Bed::new(&["--messages", "200", "--topic-messages", "100", "--plain"])
+}
+
+/// An address that nobody has at present.
+fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// Whether it says so.
@@ -65,7 +78,7 @@ fn many_who_ask_at_once_are_all_answered() {
     let visited = Visited::start(&bed);
     let address = visited.address();
     // Some connect and say nothing.
-    let silent: Vec<_> = (0..20).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+    let silent: Vec<_> = (0..20).map(|_| TcpStream::connect(address).unwrap()).collect();
     let ask = || ask(address, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").status;
     let statuses: Vec<u16> = thread::scope(|scope| {
         let asking: Vec<_> = (0..100).map(|_| scope.spawn(ask)).collect();
@@ -100,14 +113,14 @@ fn when_the_configuration_is_read_again_it_moves_to_where_it_is_told() {
     let visited = Visited::start(&bed);
     let before = visited.address();
     wait_until("the account", || visited.get("/readyz").status == 200);
-    let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let elsewhere = free();
     let bed = bed.with(ANYWHERE, &elsewhere.to_string());
     bed.write_config();
     visited.daemon.signal("-HUP");
     wait_until("the other address", || visited.address() == elsewhere);
     says(&visited.get("/healthz"), 200, "alive");
     wait_until("the account again", || visited.get("/readyz").status == 200);
-    assert!(std::net::TcpStream::connect(before).is_err(), "the old address was given back");
+    assert!(TcpStream::connect(before).is_err(), "the old address was given back");
     visited.end();
 }
 
@@ -175,4 +188,30 @@ fn nothing_secret_is_shown() {
         }
     }
     visited.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_account_that_is_stuck_is_enough_to_be_started_anew() {
+    let dir = TempDir::new().unwrap();
+    let store = Arc::new(SqliteStore::open(&dir.path().join("archive.db"), Missing::Create).await.unwrap());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let provider: Arc<dyn Provider> = Arc::new(ChangingProvider::new(clock.now(), Duration::from_mins(2), None));
+    let engine = Engine::new(vec![provider.clone()], store.clone(), &clock);
+    let progress = engine.progress().clone();
+    let (address, mut web) = (free(), Web::default());
+    web.show(Some(address), Shown::new(store, vec![provider], progress.clone(), clock)).await;
+    let looked_at = tokio::task::spawn_blocking(move || {
+        wait_until("the server", || TcpStream::connect(address).is_ok());
+        let get = |path| ask(address, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        says(&get("/healthz"), 200, "alive");
+        says(&get("/readyz"), 503, "shop: the provider has not answered yet");
+        progress.note_stuck(&[(0, Duration::from_secs(400))]);
+        says(&get("/healthz"), 503, "shop: stuck: nothing has come to its end for 400 s");
+        says(&get("/metrics"), 200, "\nbackscroll_stuck{account=\"shop\",provider=\"changing\"} 1");
+        progress.note_stuck(&[]);
+        says(&get("/healthz"), 200, "alive");
+    });
+    looked_at.await.unwrap();
+    web.stop().await;
+    assert!(TcpStream::connect(address).is_err());
 }
