@@ -28,6 +28,7 @@ pub mod reconcile;
 mod remote;
 mod repair;
 pub mod requeue;
+mod tasks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,8 +45,7 @@ use progress::Progress;
 pub use remote::{Counts, Excess};
 pub use repair::Mended;
 
-/// Windows of an account under way at once, where there is no limit to its requests, or where messages are large. Where
-/// there is a limit, another is begun whenever a request could go and none wants to.
+/// Windows of an account under way at once. Another is begun whenever a request could go and none wants to.
 const IN_FLIGHT: usize = 8;
 /// Windows under way at once at the most, however long answers take.
 const MOST_IN_FLIGHT: usize = 32;
