@@ -45,7 +45,8 @@ use progress::Progress;
 pub use remote::{Counts, Excess};
 pub use repair::Mended;
 
-/// Windows of an account under way at once. Another is begun whenever a request could go and none wants to.
+/// Windows of an account under way at once, where there is no limit to its requests, or where messages are large. Where
+/// there is a limit, another is begun whenever a request could go and none wants to.
 const IN_FLIGHT: usize = 8;
 /// Windows under way at once at the most, however long answers take.
 const MOST_IN_FLIGHT: usize = 32;
@@ -54,7 +55,7 @@ const IN_HAND: u64 = 16 << 20;
 /// Messages to a window: small enough to lose, large enough that ledger and transaction cost nothing.
 const TARGET: u64 = 1000;
 /// Messages to a ledger row that is read again as one window: it has been one before, or several that were joined.
-const REREAD: u64 = 4 * TARGET;
+const REREAD: u64 = 5 * TARGET;
 /// Bytes of payload to a window; where messages are large, windows are smaller.
 const TARGET_BYTES: u64 = 2 << 20;
 /// After so long a pass begins no more windows: what else is due has its turn.

@@ -106,7 +106,7 @@ impl<'a> Pass<'a> {
         let mut deadline: Option<Instant> = None;
         loop {
             let may_begin = deadline.is_none() && begun.elapsed() < self.lasts();
-            while may_begin && working.len() + self.ready.len() < self.most().min(IN_FLIGHT) {
+            while may_begin && working.len() + self.ready.len() < self.eagerly() {
                 let Some(job) = self.next() else { break };
                 working.spawn(work(provider.clone(), job, self.target()));
             }
@@ -158,6 +158,11 @@ impl<'a> Pass<'a> {
     /// How long the pass may begin windows.
     fn lasts(&self) -> Duration {
         if self.is_again || !self.found.is_empty() { SHORT_PASS } else { PASS }
+    }
+
+    /// How many windows are begun without being asked for by an idle budget.
+    fn eagerly(&self) -> usize {
+        if self.account.provider.http().budget().rate().is_some() { 1 } else { IN_FLIGHT }
     }
 
     /// How many windows may be under way: as many as there is room for in memory.
