@@ -150,13 +150,11 @@ impl Budget {
             let slot = self.next_slot(&*self.released.lock().await);
             let now = Instant::now();
             let claimed = lock(&self.claimed_until).filter(|until| *until > now);
-            match slot.max(claimed) {
-                Some(slot) => sleep_until(slot.min(now + LOOK)).await,
-                None => {
-                    *lock(&self.claimed_until) = Some(now + CLAIM);
-                    return;
-                }
-            }
+            let Some(slot) = slot.max(claimed) else {
+                *lock(&self.claimed_until) = Some(now + CLAIM);
+                return;
+            };
+            sleep_until(slot.min(now + LOOK)).await;
         }
     }
 
@@ -283,6 +281,19 @@ mod tests {
         assert!(start.elapsed() >= Duration::from_secs(2), "one second for the one who waited, one for the next slot");
         let unlimited = Budget::per_second(0.0);
         assert!(tokio::time::timeout(Duration::from_mins(1), unlimited.idle()).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn room_for_one_request_is_told_to_one() {
+        let budget = Budget::per_second(1.0);
+        budget.idle().await;
+        let told = Instant::now();
+        budget.idle().await;
+        assert_eq!(told.elapsed(), CLAIM, "the first has not asked for anything");
+        budget.acquire(Turn::Begin).await.unwrap();
+        let asked = Instant::now();
+        budget.idle().await;
+        assert!(asked.elapsed() >= Duration::from_secs(1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -23,9 +23,6 @@ use crate::store::{Commit, Seal, StoreError, StreamId, Tally, Written};
 /// longer: it might have been caught.
 const TELLING: u32 = 8;
 
-/// Windows under way at once while the horizon catches up with them: the more there are, the longer each takes.
-const PRESSED: usize = 3;
-
 /// A pass under way.
 pub(super) struct Pass<'a> {
     account: &'a mut AccountSync,
@@ -167,9 +164,6 @@ impl<'a> Pass<'a> {
 
     /// How many windows may be under way: as many as there is room for in memory.
     fn most(&self) -> usize {
-        if self.plan.is_pressed() {
-            return PRESSED;
-        }
         let window = self.account.payload_size.max(1) * self.target();
         usize::try_from(IN_HAND / window).unwrap_or(MOST_IN_FLIGHT).clamp(IN_FLIGHT, MOST_IN_FLIGHT)
     }

@@ -34,7 +34,7 @@ pub(super) async fn work(provider: Arc<dyn Provider>, job: Job, target: u64) -> 
     let begun = Instant::now();
     let outcome = async {
         // A row that is read again has been one window before.
-        let target = if job.again.is_some() { REREAD } else { target };
+        let target = if job.again.is_some() { target * REREAD } else { target };
         let survey = match job.look {
             Some(Look::Peek) => provider.peek(job.stream, job.range, target).await?,
             _ => provider.survey(job.stream, job.range, target).await?,

@@ -149,22 +149,26 @@ impl Agora {
             let mut fault = pages::fault(&pages, count).or_else(|| pages::repeated(&pages, earlier.last()));
             let again = fault.as_ref().filter(|_| earlier.len() + 1 < TRIES as usize);
             if let Some((why, left)) = again.and_then(|why| Some((why, self.remembered(window)?))) {
+                let padded = left.padded(MARGIN);
                 // Before the edge moves on.
-                count = self.count_in_turn(stream, left.padded(MARGIN), Turn::Finish).await?;
-                if left == window || !self.hold(&pages, left.padded(MARGIN), count).await {
+                count = self.count_in_turn(stream, padded, Turn::Finish).await?;
+                if left == window || !self.hold(&pages, padded, count).await {
                     tracing::debug!(account = self.account.name, %window, fault = why, "a window does not add up; reading it again");
                     earlier.push(pages);
-                    series = Series { padded: left.padded(MARGIN), ..series };
+                    series = Series { padded, ..series };
                     continue;
                 }
                 // Nothing is missing but what the provider has forgotten meanwhile.
                 fault = None;
-                count = pages.iter().map(|page| page.len() as u64).sum();
+                series = Series { padded, ..series };
             }
             let pages = if fault.is_some() { pages::without_invented(pages) } else { pages };
-            let outside = pages.iter().flatten().flatten().filter(|sent| !window.contains(sent.at)).count() as u64;
-            let provider_count = Some(count.saturating_sub(outside));
+            // What lies in the margin was counted, and what had been served before it was forgotten was not.
+            let begin = series.padded.from().start();
+            let beside = number_of(&pages, |at| begin <= at && !window.contains(at));
             let pages = pages::with_what_was_served(pages, &earlier);
+            let before = number_of(&pages, |at| at < begin && window.contains(at));
+            let provider_count = Some(count.saturating_sub(beside) + before);
             return Ok(Fetched { provider_count, ..self.fetched(window, pages, as_of, fault) });
         }
     }
@@ -183,9 +187,17 @@ impl Agora {
         is_readable && times.is_sorted() && self.bounds.lock().await.fit(&times, range, count)
     }
 
-    /// What of a window is not forgotten by the time that is asked for it, so far as it is known how long that takes.
+    /// What of a window is not forgotten, so far as it is known how long that takes; where some of it is, what will not be
+    /// by the time that is asked for it.
     fn remembered(&self, window: Window) -> Option<Window> {
         let edge = self.account.retention.map(|retention| self.now().second().minus(retention));
-        edge.map_or(Some(window), |edge| window.starting(edge.plus(AHEAD_S)))
+        match edge {
+            Some(edge) if edge.plus(1) > window.from() => window.starting(edge.plus(AHEAD_S)),
+            _ => Some(window),
+        }
     }
+}
+
+fn number_of(pages: &[Vec<Item>], is: impl Fn(Millis) -> bool) -> u64 {
+    pages.iter().flatten().flatten().filter(|sent| is(sent.at)).count() as u64
 }
