@@ -1,11 +1,12 @@
 //! What the daemon shows of itself over HTTP: the page for people, `/metrics`, `/healthz`, `/readyz`.
 //!
-//! It only reads, and answers nobody else's questions: see [`guard`]. What it reads is [`Shown`], which another takes the
+//! It only reads, and answers nobody else's questions: see `guard`. What it reads is [`Shown`], which another takes the
 //! place of when the configuration is read again. That nobody can be shown anything is no reason not to archive: an
 //! address that is taken is said in the log, and asked for again.
 
 mod guard;
 mod health;
+mod metrics;
 mod serve;
 
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use tokio::sync::watch;
 
+use self::metrics::Looks;
 use self::serve::Server;
 use crate::domain::clock::Clock;
 use crate::provider::Provider;
@@ -24,7 +26,6 @@ use crate::store::Store;
 use crate::sync::progress::Progress;
 
 /// What may be read by whoever asks.
-#[derive(Clone)]
 pub struct Shown {
     /// The archive.
     pub store: Arc<dyn Store>,
@@ -33,6 +34,20 @@ pub struct Shown {
     /// What the engine remembers of what it has done.
     pub progress: Arc<Progress>,
     pub clock: Arc<dyn Clock>,
+    /// What `/metrics` says of the archive.
+    figures: Looks,
+}
+
+impl Shown {
+    pub fn new(
+        store: Arc<dyn Store>,
+        providers: Vec<Arc<dyn Provider>>,
+        progress: Arc<Progress>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let figures = Looks::new(store.clone(), clock.clone());
+        Self { store, providers, progress, clock, figures }
+    }
 }
 
 impl std::fmt::Debug for Shown {
@@ -92,6 +107,7 @@ fn router(listen: SocketAddr, desk: Desk) -> Router {
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::metrics))
         .layer(from_fn_with_state(listen, guard::guard))
         .with_state(desk)
 }
