@@ -15,6 +15,7 @@
 
 mod account;
 mod again;
+pub mod alarms;
 mod discovery;
 pub mod estimate;
 mod evidence;
