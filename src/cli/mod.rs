@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod accounts;
+mod alarms;
 mod bench;
 mod check;
 mod copy;
@@ -29,6 +30,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, DatabaseUrl};
 use crate::daemon::ScheduleError;
+use crate::daemon::alarms::WebhookError;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::proof::manifest::ManifestError;
 use crate::provider::http::BadClient;
@@ -102,6 +104,8 @@ enum Failure {
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
     #[error(transparent)]
+    Webhook(#[from] WebhookError),
+    #[error(transparent)]
     Sandbox(#[from] SandboxError),
     #[error("{0}")]
     System(#[from] std::io::Error),
@@ -126,6 +130,7 @@ impl Failure {
             | Self::Usage(_)
             | Self::Client(_)
             | Self::Schedule(_)
+            | Self::Webhook(_)
             | Self::Sandbox(_)
             | Self::System(_) => None,
         }

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Failure, Missing, Outcome, accounts, open_to_write};
 use crate::config::Config;
-use crate::daemon;
+use crate::daemon::{self, Watch};
 use crate::domain::clock::Clock;
 use crate::sync::Engine;
 
@@ -24,8 +24,9 @@ pub(super) async fn carry_out(config: &Config, clock: Arc<dyn Clock>) -> Result<
         schedule = config.schedule.sync.expression,
         "running"
     );
+    let watch = Watch::new(store.clone(), providers.clone(), clock.clone(), &config.alerts)?;
     let engine = Engine::new(providers, store, &clock);
-    daemon::run(engine, &config.schedule, clock, &stop).await?;
+    daemon::run(engine, &config.schedule, clock, watch, &stop).await?;
     tracing::info!("stopped");
     Ok(Outcome::Good)
 }

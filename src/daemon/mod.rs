@@ -3,6 +3,7 @@
 //! An account makes one pass at a time. What is missing goes first, but whatever else is due comes after the pass that
 //! is under way: a pass is bounded in time, so neither waits for long.
 
+pub mod alarms;
 mod schedule;
 pub mod signals;
 
@@ -16,14 +17,16 @@ use crate::config::Schedule;
 use crate::domain::clock::Clock;
 use crate::store::StoreError;
 use crate::sync::{AccountSync, Bounds, Engine, PassReport, Purpose};
+pub use alarms::Watch;
 pub use schedule::{ScheduleError, Ticks};
 
-/// Runs passes until `stop` is given: the first at once, the others at the ticks of their schedules. No account waits
+/// Runs passes, and the watch over them, until `stop` is given: the first at once, the others at the ticks of their schedules. No account waits
 /// for another, and however many ticks come during an account's pass, they are good for one pass each.
 pub async fn run(
     mut engine: Engine,
     schedule: &Schedule,
     clock: Arc<dyn Clock>,
+    watch: Watch,
     stop: &CancellationToken,
 ) -> Result<(), ScheduleError> {
     let due = Due {
@@ -31,8 +34,15 @@ pub async fn run(
         reconcile: Ticks::start(&schedule.reconcile, clock.clone()).await?,
         refresh: Ticks::start(&schedule.refresh, clock).await?,
     };
-    let drives = engine.accounts().map(|account| drive(account, due.clone(), stop));
+    let watch = Arc::new(watch);
+    let watching = {
+        let (watch, stop) = (watch.clone(), stop.clone());
+        tokio::spawn(async move { watch.run(&stop).await })
+    };
+    let drives = engine.accounts().map(|account| drive(account, due.clone(), &watch, stop));
     join_all(drives).await;
+    // It ends with the drives, at the word to stop, unless it has panicked: that must not keep the archive from closing.
+    let _ = watching.await;
     engine.store().close().await;
     for ticks in [due.sync, due.reconcile, due.refresh] {
         ticks.stop().await;
@@ -78,7 +88,7 @@ impl Due {
 }
 
 /// Drives one account.
-async fn drive(account: &mut AccountSync, mut due: Due, stop: &CancellationToken) {
+async fn drive(account: &mut AccountSync, mut due: Due, watch: &Watch, stop: &CancellationToken) {
     const SYNC: Purpose = Purpose::Sync(Bounds { since: None, until: None });
     let has_statuses = account.has_statuses();
     let mut next = Some(SYNC);
@@ -94,7 +104,9 @@ async fn drive(account: &mut AccountSync, mut due: Due, stop: &CancellationToken
                 () = stop.cancelled() => return,
             }
         };
+        watch.begins(account.name());
         let outcome = account.pass(purpose, stop).await;
+        watch.ends(account.name(), &outcome);
         if let Err(StoreError::Held { .. }) = &outcome {
             // The account itself has said so, once.
             let _ = tokio::time::timeout(STANDBY, stop.cancelled()).await;

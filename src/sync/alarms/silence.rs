@@ -52,11 +52,12 @@ impl Silences {
             let before = std::mem::replace(&mut known.messages, stream.messages);
             let subject = Subject { account: Some(account.to_owned()), stream: Some(key()), kind: Kind::Silent };
             let hour = stream.watermark.map(|mark| mark.0.div_euclid(HOUR_S));
-            if before != stream.messages && before > 0 && !stands(&subject) {
+            let has_brought = before > 0 && before != stream.messages;
+            if has_brought && !stands(&subject) {
                 *known = Known { messages: stream.messages, judged: hour, silent_since: None };
             } else if hour.is_none() {
                 known.judged = None;
-            } else if known.judged < hour && left > 0 {
+            } else if (known.judged < hour || has_brought) && left > 0 {
                 left -= 1;
                 known.silent_since = judge(store, account, stream, now).await?;
                 known.judged = hour;
