@@ -8,6 +8,7 @@ pub mod copy;
 mod dialect;
 mod discovery;
 mod error;
+mod figures;
 mod holder;
 mod lease;
 mod ledger;
@@ -43,6 +44,7 @@ pub use alarms::Room;
 pub use answer::Answer;
 pub use aside::Aside;
 pub use error::StoreError;
+pub use figures::Figures;
 pub use holder::this_process;
 pub use lease::Lease;
 pub use ledger::{KnownStream, Ledger, Quarantined, StreamLedger};
@@ -101,8 +103,11 @@ pub trait Store: Send + Sync {
     async fn unlisted(&self, account: AccountId, trouble: Option<&Trouble>) -> Result<(), StoreError>;
 
     /// Makes sure that nobody but this process works on the account, or errors with [`StoreError::Held`]. `holder` is
-    /// what others are told who ask. It is given back when the archive is closed, or the process ends.
+    /// what others are told who ask. It is given back with [`Self::release`], or when the process ends.
     async fn lease(&self, account: AccountId, holder: &str) -> Result<Lease, StoreError>;
+
+    /// Gives back all accounts.
+    async fn release(&self);
 
     /// What is sealed of an account's active streams, as far back as the provider remembers.
     async fn sealed(&self, account: AccountId) -> Result<HashMap<StreamId, Runs>, StoreError>;
@@ -128,6 +133,9 @@ pub trait Store: Send + Sync {
     /// Every active stream, in the order of accounts and keys; and of an account that is paused before any of its
     /// streams was looked at, a row in their place.
     async fn status(&self) -> Result<Vec<StreamStatus>, StoreError>;
+
+    /// How every account stands, in the order of their names. It costs little, however much is archived.
+    async fn figures(&self) -> Result<Vec<Figures>, StoreError>;
 
     /// How fast every account has worked since a moment: over its passes that lasted at least `lasting`. Shorter ones had
     /// nothing to hurry for.
@@ -230,7 +238,7 @@ pub trait Store: Send + Sync {
     /// Answers once the database does.
     async fn ping(&self) -> Result<(), StoreError>;
 
-    /// Closes the database; what was committed is on disk.
+    /// Gives back all accounts and closes the database; what was committed is on disk.
     async fn close(&self);
 }
 

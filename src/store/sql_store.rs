@@ -11,6 +11,7 @@ use sqlx::{Acquire, Pool, Transaction};
 
 use super::aside::{self, Aside};
 use super::dialect::{Arg, Dialect, Faith, int, maybe_int, one, seconds, text};
+use super::figures::{self, Figures};
 use super::lease::{Lease, Leases};
 use super::ledger::{self, KnownStream, Ledger, window_of};
 use super::numbering::Numbering;
@@ -214,6 +215,11 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         status::read::<DB>(&mut snapshot).await
     }
 
+    async fn figures(&self) -> Result<Vec<Figures>, StoreError> {
+        let mut snapshot = self.read.begin().await.map_err(StoreError::at("figures"))?;
+        figures::read::<DB>(&mut snapshot).await
+    }
+
     async fn paces(&self, since: Millis, lasting: Duration) -> Result<Vec<Pace>, StoreError> {
         let mut connection = self.reader("paces").await?;
         status::paces::<DB>(&mut connection, since, lasting).await
@@ -379,8 +385,12 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         Ok(())
     }
 
-    async fn close(&self) {
+    async fn release(&self) {
         self.leases.end().await;
+    }
+
+    async fn close(&self) {
+        self.release().await;
         self.read.close().await;
         self.write.close().await;
     }

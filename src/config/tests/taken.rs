@@ -60,7 +60,7 @@ fn every_key_reaches_its_field() {
 
     let webhook = config.alerts.webhook.as_ref().unwrap();
     assert_eq!(webhook.expose(), "https://hooks.example/a/token?and=another");
-    assert!(!format!("{config:?}").contains("token?"));
+    assert!(!format!("{webhook:?}").contains("token"));
 
     let agora = &config.agora[0];
     assert_eq!((agora.name.as_str(), agora.base_url.as_str()), ("a.B_c-1", "http://127.0.0.1:8080/agora/"));

@@ -1,8 +1,8 @@
-//! The watch over everything: it looks at what passes come to, and now and then at the archive itself, and tells of what is
+//! The lookout: it looks at what passes come to, and now and then at the archive itself, and tells of what is
 //! wrong, once when it begins and once when it is over: the log, the archive, and the webhook.
 //!
 //! What stands is on record in the archive, and so is what the webhook has been told: neither a restart nor another
-//! process tells it again. While the archive cannot be written the record is kept in memory. The watch works in a task of
+//! process tells it again. While the archive cannot be written the record is kept in memory. The lookout works in a task of
 //! its own, and no pass waits for it.
 
 mod records;
@@ -43,7 +43,7 @@ const WEBHOOK_HINT: &str =
     "it is tried again for a day; see whether [alerts] webhook is right, and answers from this machine";
 
 /// See above.
-pub struct Watch {
+pub struct Lookout {
     store: Arc<dyn Store>,
     providers: Vec<Arc<dyn Provider>>,
     clock: Arc<dyn Clock>,
@@ -63,13 +63,13 @@ struct Heard {
     archive: Health,
 }
 
-impl std::fmt::Debug for Watch {
+impl std::fmt::Debug for Lookout {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watch").field("webhook", &self.webhook).finish_non_exhaustive()
+        f.debug_struct("Lookout").field("webhook", &self.webhook).finish_non_exhaustive()
     }
 }
 
-impl Watch {
+impl Lookout {
     /// Over these accounts and their archive.
     pub fn new(
         store: Arc<dyn Store>,
@@ -116,7 +116,7 @@ impl Watch {
         self.ended.notify_one();
     }
 
-    /// Watches, and tells, until `stop`.
+    /// Looks, and tells, until `stop`.
     pub(super) async fn run(&self, stop: &CancellationToken) {
         tokio::join!(self.watch(stop), self.post(stop));
     }
