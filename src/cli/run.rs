@@ -82,7 +82,7 @@ impl Setup {
     /// What of it may be looked at.
     fn shown(&self, clock: &Arc<dyn Clock>) -> Shown {
         let (store, progress) = (self.archive.store.clone(), self.engine.progress().clone());
-        Shown { store, providers: self.providers.clone(), progress, clock: clock.clone() }
+        Shown::new(store, self.providers.clone(), progress, clock.clone())
     }
 }
 

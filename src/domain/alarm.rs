@@ -57,6 +57,11 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
+    /// Whether it concerns the archive itself, and no account.
+    pub fn is_of_archive(self) -> bool {
+        matches!(self, Self::Disk | Self::Archive)
+    }
+
     /// How long it must have been so before anybody is told: what passes by itself wakes nobody.
     pub fn patience(self) -> Duration {
         match self {

@@ -98,6 +98,9 @@ pub enum Purpose {
 }
 
 impl Purpose {
+    /// What all of them are called.
+    pub const NAMES: [&str; 3] = ["sync", "reconcile", "refresh"];
+
     /// What `runs` calls it.
     pub fn why(self) -> &'static str {
         match self {

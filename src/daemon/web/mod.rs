@@ -6,6 +6,7 @@
 
 mod guard;
 mod health;
+mod metrics;
 mod serve;
 
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use tokio::sync::watch;
 
+use self::metrics::Looks;
 use self::serve::Server;
 use crate::domain::clock::Clock;
 use crate::provider::Provider;
@@ -24,7 +26,6 @@ use crate::store::Store;
 use crate::sync::progress::Progress;
 
 /// What may be read by whoever asks.
-#[derive(Clone)]
 pub struct Shown {
     /// The archive.
     pub store: Arc<dyn Store>,
@@ -33,6 +34,20 @@ pub struct Shown {
     /// What the engine remembers of what it has done.
     pub progress: Arc<Progress>,
     pub clock: Arc<dyn Clock>,
+    /// What `/metrics` says of the archive.
+    figures: Looks,
+}
+
+impl Shown {
+    pub fn new(
+        store: Arc<dyn Store>,
+        providers: Vec<Arc<dyn Provider>>,
+        progress: Arc<Progress>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let figures = Looks::new(store.clone(), clock.clone());
+        Self { store, providers, progress, clock, figures }
+    }
 }
 
 impl std::fmt::Debug for Shown {
@@ -92,6 +107,7 @@ fn router(listen: SocketAddr, desk: Desk) -> Router {
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::metrics))
         .layer(from_fn_with_state(listen, guard::guard))
         .with_state(desk)
 }
