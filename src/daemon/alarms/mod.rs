@@ -103,7 +103,7 @@ impl Lookout {
             let passes = passes.entry(account.to_owned()).or_default();
             match outcome {
                 Ok(report) => {
-                    passes.ends(report.failure.as_ref());
+                    passes.ends(report.failure.as_ref(), report.tally.requests);
                     archive.works();
                 }
                 Err(StoreError::Held { .. }) => passes.belongs_to_another(),

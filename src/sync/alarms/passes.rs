@@ -62,9 +62,13 @@ impl Passes {
         (self.is_ours, self.under_way) = (true, None);
     }
 
-    /// One ended, having met this failure at the provider.
-    pub fn ends(&mut self, failure: Option<&ProviderError>) {
+    /// One ended, having met this failure at the provider, and having made so many requests of it. Where there was nothing
+    /// to ask, nothing was learned.
+    pub fn ends(&mut self, failure: Option<&ProviderError>, requests: u64) {
         (self.is_ours, self.under_way) = (true, None);
+        if failure.is_none() && requests == 0 {
+            return;
+        }
         let hint = failure.map_or("", ProviderError::hint);
         let state = std::mem::take(&mut self.state);
         self.state = match (failure, state) {
@@ -159,7 +163,7 @@ mod tests {
         let mut passes = Passes::default();
         for failure in failures {
             passes.begins(NOW);
-            passes.ends(failure.as_ref());
+            passes.ends(failure.as_ref(), 1);
         }
         passes.looks("shop", NOW).iter().map(|look| (look.kind.name(), !look.wrong.is_empty())).collect()
     }
@@ -171,6 +175,16 @@ mod tests {
         assert_eq!(known(&[None, Some(unreachable()), Some(unreachable())]), []);
         assert_eq!(known(&[Some(unreachable()), None, Some(unreachable()), Some(unreachable())]), []);
         assert_eq!(known(&[Some(unreachable()), Some(unreachable()), Some(blocked())]), [("failing", true)]);
+    }
+
+    #[test]
+    fn a_pass_that_asked_nothing_says_nothing() {
+        let mut passes = Passes::default();
+        for _ in 0..3 {
+            passes.ends(Some(&unreachable()), 6);
+            passes.ends(None, 0);
+        }
+        assert_eq!(passes.looks("shop", NOW)[0].wrong.len(), 1);
     }
 
     #[test]
@@ -196,7 +210,7 @@ mod tests {
     #[test]
     fn a_pass_that_hangs_is_noticed() {
         let mut passes = Passes::default();
-        passes.ends(None);
+        passes.ends(None, 1);
         passes.begins(NOW);
         assert!(passes.looks("shop", NOW.plus(Duration::from_mins(59))).iter().all(|look| look.wrong.is_empty()));
         let looks = passes.looks("shop", NOW.plus(HANGS));
