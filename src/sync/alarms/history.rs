@@ -5,8 +5,8 @@ use crate::domain::alarm::Kind;
 use crate::store::StreamStatus;
 use crate::sync::forecast::Forecast;
 
-/// What is lost at the edge itself while a range is fetched, in seconds over all streams, is not worth a word.
-const HARDLY_S: i64 = 60;
+/// What a stream has lost at the edge itself, in seconds, while its first range was fetched, is not worth a word.
+const HARDLY_S: u64 = 60;
 
 /// What can be done where the provider forgets sooner than its history is fetched.
 pub const LOSS_HINT: &str = "raise requests_per_second if the provider grants more; follow fewer streams, or set `since`; \
@@ -33,11 +33,10 @@ pub fn loss_ahead(account: &str, forecast: Option<&Forecast>) -> Option<Look> {
 
 /// Whether more history is lost than was known. `known` is how many seconds had been lost when that was last told of.
 pub fn lost(account: &str, streams: &[&StreamStatus], known: i64) -> Look {
-    let lost: u64 = streams.iter().map(|stream| stream.lost_seconds).sum();
-    let lost = i64::try_from(lost).unwrap_or(i64::MAX);
-    let is_more = lost > known.saturating_add(HARDLY_S);
-    let wrong = is_more.then(|| {
-        let of = streams.iter().filter(|stream| stream.lost_seconds > 0).count();
+    let losses = || streams.iter().map(|stream| stream.lost_seconds).filter(|lost| *lost > HARDLY_S);
+    let lost = i64::try_from(losses().sum::<u64>()).unwrap_or(i64::MAX);
+    let wrong = (lost > known).then(|| {
+        let of = losses().count();
         let text = format!(
             "history has fallen behind the provider's edge before it was fetched: {lost} seconds in all by now, of {of} \
              streams; {} seconds more than was known",
