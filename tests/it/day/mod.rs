@@ -33,15 +33,15 @@ const FLATTER: u64 = 3 << 20;
 type Expected = (&'static str, &'static str, &'static str, [f64; 2], [f64; 2]);
 
 const OUTAGES: [Expected; 6] = [
-    (AGORA, "", "failing", [3.1, 3.4], [4.0, 4.1]),
-    (WEB3MQ, "", "failing", [3.1, 3.4], [4.0, 4.1]),
-    (AGORA, "", "parked", [6.0, 6.1], [7.0, 7.3]),
-    (WEB3MQ, "", "failing", [9.15, 9.6], [10.0, 10.1]),
-    (AGORA, "destination=lobby", "silent", [20.0, 20.4], [22.0, 22.3]),
-    (AGORA, "", "failing", [22.6, 22.9], [23.2, 23.4]),
+    (AGORA, "", "failing", [3.1, 3.6], [4.0, 4.3]),
+    (WEB3MQ, "", "failing", [3.1, 3.6], [4.0, 4.3]),
+    (AGORA, "", "parked", [6.0, 6.1], [7.0, 7.35]),
+    (WEB3MQ, "", "failing", [9.15, 9.7], [10.0, 10.3]),
+    (AGORA, "destination=lobby", "silent", [20.0, 20.6], [22.0, 22.4]),
+    (AGORA, "", "failing", [22.6, 23.0], [23.2, 23.5]),
 ];
-const NO_ROOM: Expected = ("", "", "disk", [12.0, 12.05], [12.5, 12.6]);
-const NO_SERVER: Expected = ("", "", "archive", [12.03, 12.2], [12.5, 12.6]);
+const NO_ROOM: Expected = ("", "", "disk", [12.0, 12.1], [12.5, 12.7]);
+const NO_SERVER: Expected = ("", "", "archive", [12.03, 12.3], [12.5, 12.7]);
 
 /// Bytes of memory that this process has.
 fn memory() -> u64 {
