@@ -179,7 +179,8 @@ impl Lookout {
                 looks.extend(passes.stuck(account, streams));
             }
             looks.extend(history::loss_ahead(account, forecast(&**provider, &status, &paces, now).as_ref()));
-            looks.push(history::lost(account, streams, records.known_loss(account)));
+            let lost = history::lost_seconds(streams);
+            looks.push(history::lost(account, streams, records.known_loss(account, lost)));
             looks.push(records.silent(&*self.store, account, streams, now).await?);
         }
         Ok(looks)

@@ -31,16 +31,23 @@ pub fn loss_ahead(account: &str, forecast: Option<&Forecast>) -> Option<Look> {
     look(Some(Wrong { stream: None, text, hint: LOSS_HINT.to_owned(), level: None }))
 }
 
+/// How many seconds of history are lost for good.
+pub fn lost_seconds(streams: &[&StreamStatus]) -> i64 {
+    i64::try_from(losses(streams).sum::<u64>()).unwrap_or(i64::MAX)
+}
+
+fn losses(streams: &[&StreamStatus]) -> impl Iterator<Item = u64> {
+    streams.iter().map(|stream| stream.lost_seconds).filter(|lost| *lost > HARDLY_S)
+}
+
 /// Whether more history is lost than was known. `known` is how many seconds had been lost when that was last told of.
 pub fn lost(account: &str, streams: &[&StreamStatus], known: i64) -> Look {
-    let losses = || streams.iter().map(|stream| stream.lost_seconds).filter(|lost| *lost > HARDLY_S);
-    let lost = i64::try_from(losses().sum::<u64>()).unwrap_or(i64::MAX);
+    let lost = lost_seconds(streams);
     let wrong = (lost > known).then(|| {
-        let of = losses().count();
+        let (of, more) = (losses(streams).count(), lost - known);
         let text = format!(
             "history has fallen behind the provider's edge before it was fetched: {lost} seconds in all by now, of {of} \
-             streams; {} seconds more than was known",
-            lost - known
+             streams; {more} seconds more than was known"
         );
         Wrong { stream: None, text, hint: LOST_HINT.to_owned(), level: Some(lost) }
     });

@@ -90,9 +90,9 @@ async fn live_through(place: &mut Place) -> [u64; 4] {
     // What comes and goes is one alarm.
     for (at, is_down) in [(22.75, true), (22.78, false), (23.0, true), (23.03, false), (23.25, true)] {
         if is_down {
-            place.break_down(&[On::Count, On::Query], 500, None)
+            place.break_down(&[On::Count, On::Query], 500, None);
         } else {
-            place.mend()
+            place.mend();
         }
         place.until(at, true).await;
     }
@@ -113,7 +113,7 @@ fn assert_alarms_belong(place: &Place, stood: &[Alarm], outage: Expected) {
         (whose, subject.kind.name(), in_hours(alarm.since), alarm.until.map(in_hours))
     };
     let stood: Vec<_> = stood.iter().map(read).collect();
-    println!("{stood:#?}");
+    eprintln!("{stood:#?}");
     for (account, stream, kind, since, until) in OUTAGES.into_iter().chain([outage]) {
         let within = |at: f64, [earliest, latest]: [f64; 2]| earliest <= at && at <= latest;
         let found = stood.iter().filter(|(whose, found, begun, over)| {
@@ -143,7 +143,7 @@ async fn day(archive: Archive, outage: Expected) {
     let memory = live_through(&mut place).await;
     let edge = place.clock.now().minus(Duration::from_mins(2));
     place.stop().await;
-    println!("KiB of memory in the hours 2, 14, 22, 24: {:?}", memory.map(|bytes| bytes >> 10));
+    eprintln!("KiB of memory in the hours 2, 14, 22, 24: {:?}", memory.map(|bytes| bytes >> 10));
 
     let _still = stillness();
     let store = place.archive.open().await;
@@ -169,7 +169,7 @@ fn live(day: &str) {
     let this = std::env::current_exe().unwrap();
     let output = Command::new("sh").args(["-c", ALONE]).arg(this).arg(day).env("RUST_BACKTRACE", "0").output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    println!("{said}");
+    eprintln!("{said}");
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
 

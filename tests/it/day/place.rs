@@ -181,7 +181,7 @@ impl Place {
         let (word, archive) = (stop.clone(), store.clone());
         let running = tokio::spawn(async move {
             let notify = Notify::from_environment();
-            daemon::run(engine, &config.schedule, clock, notify, lookout, &word).await.unwrap();
+            daemon::run(engine, &config.schedule, clock, notify, Arc::new(lookout), &word).await.unwrap();
             archive.close().await;
         });
         self.running = Some((running, stop, store));
