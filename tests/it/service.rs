@@ -164,6 +164,7 @@ fn a_configuration_that_is_wrong_is_refused_and_the_one_before_stays_in_force() 
         daemon.signal("-HUP");
         manager.waits_for("RELOADING=1");
         manager.waits_for("READY=1");
+        manager.waits_for("STATUS=configuration refused, the one before stays in force: ");
     }
     fs::remove_file(bed.path("config.toml")).unwrap();
     daemon.signal("-HUP");
