@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod again;
+mod alarms;
 mod bed;
 mod bounds;
 mod chance;
@@ -12,6 +13,7 @@ mod command;
 mod cookbook;
 mod corpus;
 mod daemon;
+mod day;
 mod discovery;
 mod drill;
 mod faults;
