@@ -61,7 +61,7 @@ fn help_lists_every_command() {
 #[test]
 fn status_says_how_each_stream_is() {
     let bed = Bed::new(&FEW);
-    bed.run(&["migrate"]).good().says("archive.db is at schema 7");
+    bed.run(&["migrate"]).good().says("archive.db is at schema 8");
     bed.run(&["status"]).good().says("knows no stream yet");
     bed.sync().good();
     let table = bed.run(&["status"]).good();
@@ -82,6 +82,7 @@ fn status_says_how_each_stream_is() {
         assert_eq!((&stream["missing_seconds"], &stream["lost_seconds"]), (&0.into(), &0.into()), "{stream}");
         assert!((115..=130).contains(&stream["lag_seconds"].as_i64().unwrap()), "{stream}");
         assert!(stream["error"].is_null() && stream["paused_until"].is_null(), "{stream}");
+        assert_eq!(stream["alarms"], Value::Array(vec![]));
     }
 }
 
@@ -118,7 +119,7 @@ fn an_archive_of_a_newer_backscroll_is_left_alone() {
     for command in ["sync", "run", "status", "check", "migrate"] {
         bed.run(&[command])
             .lacking()
-            .says("written by a newer Backscroll: it has schema 4711, and this one knows up to 7");
+            .says("written by a newer Backscroll: it has schema 4711, and this one knows up to 8");
     }
     assert_eq!(bed.number("SELECT count(*) FROM runs"), before);
 }
