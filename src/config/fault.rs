@@ -64,12 +64,24 @@ pub enum Fault {
     UrlScheme,
     #[error("would send credentials unencrypted: write https://; http:// is only for 127.0.0.0/8, ::1 and localhost")]
     UrlUnencrypted,
+    #[error(
+        "is not a URL that can be posted to: it must begin with https:// and name a host; http:// is only for \
+         127.0.0.0/8, ::1 and localhost"
+    )]
+    Webhook,
     #[error("holds a user or password: remove it; credentials have keys of their own")]
     UrlCredentials,
     #[error("holds a query (`?`) or a fragment (`#`): remove it; only scheme, host, port and path belong here")]
     UrlQuery,
     #[error("is not an address to listen on: write IP and port, like \"127.0.0.1:9464\", or \"\" to turn the page off")]
     ListenAddress,
+
+    #[error(
+        "cannot be read ({0}): write a level (error, warn, info, debug, trace), or levels by module, like \"info,backscroll::sync=debug\""
+    )]
+    LogLevels(String),
+    #[error("must be \"auto\", \"human\", \"json\" or \"journal\"")]
+    LogFormat,
 
     #[error("is not a URL of a Postgres database: write it like \"postgres://user@host/database?sslmode=verify-full\"")]
     PostgresUrl,

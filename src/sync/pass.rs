@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::task::{self, JoinSet};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::account::{AccountSync, Place};
@@ -93,6 +93,7 @@ impl<'a> Pass<'a> {
         self.account.progress.begin(self.plan.len());
         let (provider, store, clock) =
             (self.account.provider.clone(), self.account.store.clone(), self.account.clock.clone());
+        let hurry = self.account.hurry.clone();
         // Tasks of their own, so that answers are read on one core while windows are written on another. All end with
         // this pass, however that ends.
         let mut working: JoinSet<Worked> = JoinSet::new();
@@ -117,7 +118,8 @@ impl<'a> Pass<'a> {
                 let batch = self.apart();
                 if !batch.is_empty() {
                     let reach = batch.iter().map(|(_, commit)| reach(commit)).collect();
-                    let task = committing.spawn(commit(store.clone(), batch, clock.now()));
+                    let task =
+                        committing.spawn(commit(store.clone(), self.account.progress.clone(), batch, clock.now()));
                     self.under_way.insert(task.id(), reach);
                 }
             }
@@ -141,7 +143,7 @@ impl<'a> Pass<'a> {
                     }
                 }
                 () = stop.cancelled(), if deadline.is_none() => deadline = Some(Instant::now() + GRACE),
-                () = sleep_until(deadline), if deadline.is_some() && !working.is_empty() => working.shutdown().await,
+                () = grace(deadline, &hurry), if deadline.is_some() && !working.is_empty() => working.shutdown().await,
             }
         }
     }
@@ -329,7 +331,7 @@ impl<'a> Pass<'a> {
                 self.plan.live().looked_at(job, from, written.new);
             }
             look_at(&*self.account.provider, &commit.messages, &mut self.found);
-            self.account.progress.committed(commit.messages.len() as u64, written.new);
+            self.account.progress.committed(&commit, written, self.is_again);
             self.report(job, &commit, written);
             if !self.ill.contains(&job.stream) {
                 self.account.note_well(self.place, job.stream).await?;
@@ -353,9 +355,12 @@ impl<'a> Pass<'a> {
     }
 }
 
-async fn sleep_until(deadline: Option<Instant>) {
+/// How long the windows in hand have.
+async fn grace(deadline: Option<Instant>, hurry: &CancellationToken) {
     match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        Some(deadline) => {
+            let _ = timeout_at(deadline, hurry.cancelled()).await;
+        }
         None => std::future::pending().await,
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::REREAD;
 use super::planner::{Job, Look};
+use super::progress::Course;
 use crate::domain::identity::{Identified, identify};
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
@@ -59,9 +60,16 @@ pub(super) async fn work(provider: Arc<dyn Provider>, job: Job, target: u64) -> 
     (job, begun.elapsed(), outcome)
 }
 
-pub(super) async fn commit(store: Arc<dyn Store>, batch: Vec<(Job, Commit)>, now: Millis) -> Committed {
+pub(super) async fn commit(
+    store: Arc<dyn Store>,
+    course: Arc<Course>,
+    batch: Vec<(Job, Commit)>,
+    now: Millis,
+) -> Committed {
     let (jobs, commits): (Vec<Job>, Vec<Commit>) = batch.into_iter().unzip();
+    let begun = Instant::now();
     let written = store.commit(&commits, now).await;
+    course.commit_took(begun.elapsed());
     (jobs.into_iter().zip(commits).collect(), written)
 }
 

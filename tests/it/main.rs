@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod again;
+mod alarms;
 mod bed;
 mod bounds;
 mod chance;
@@ -12,6 +13,7 @@ mod command;
 mod cookbook;
 mod corpus;
 mod daemon;
+mod day;
 mod discovery;
 mod drill;
 mod faults;
@@ -21,6 +23,8 @@ mod hosts;
 mod kill;
 mod late;
 mod leaps;
+mod logs;
+mod metrics;
 mod middleman;
 mod model;
 mod plan;
@@ -31,9 +35,12 @@ mod quota;
 mod refusals;
 mod room;
 mod secrets;
+mod service;
 mod shapes;
 mod store;
 mod tls;
 mod truth;
 mod two;
 mod upgrade;
+mod visit;
+mod web;

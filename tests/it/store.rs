@@ -54,7 +54,9 @@ macro_rules! on_every_database {
 }
 
 mod again;
+mod alarms;
 mod discovery;
+mod figures;
 mod ledger;
 
 on_every_database! {

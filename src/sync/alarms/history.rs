@@ -1,0 +1,55 @@
+//! What of an account's history is lost, and what will be. Pure.
+
+use super::board::{Look, Wrong};
+use crate::domain::alarm::Kind;
+use crate::store::StreamStatus;
+use crate::sync::forecast::Forecast;
+
+/// What a stream has lost at the edge itself, in seconds, while its first range was fetched, is not worth a word.
+const HARDLY_S: u64 = 60;
+
+/// What can be done where the provider forgets sooner than its history is fetched.
+pub const LOSS_HINT: &str = "raise requests_per_second if the provider grants more; follow fewer streams, or set `since`; \
+                             have the provider keep messages for longer";
+const LOST_HINT: &str = "what the provider has forgotten cannot be had any more; `gaps` in SQL says which ranges of which \
+                         streams (WHERE lost = 1). See which alarms stood before it: the cause may be there";
+
+/// Whether messages will be gone before they can be fetched. Nothing where that cannot be told.
+pub fn loss_ahead(account: &str, forecast: Option<&Forecast>) -> Option<Look> {
+    let look = |wrong| Some(Look::at(Some(account), Kind::LossAhead, wrong));
+    let Some(Forecast { is_informed, outlook, rate, .. }) = forecast else { return look(None) };
+    if !is_informed {
+        return None;
+    }
+    let Some(begins) = outlook.loss_begins else { return look(None) };
+    let rate = rate.map_or_else(String::new, |rate| format!("at {rate:.3} requests a second "));
+    let (messages, seconds) = (outlook.loss.messages, outlook.loss.seconds);
+    let text = format!(
+        "{rate}about {messages} messages will have fallen behind the provider's edge before they can be fetched, from \
+         {begins} on: {seconds} seconds of history, over all streams"
+    );
+    look(Some(Wrong { stream: None, text, hint: LOSS_HINT.to_owned(), level: None }))
+}
+
+/// How many seconds of history are lost for good.
+pub fn lost_seconds(streams: &[&StreamStatus]) -> i64 {
+    i64::try_from(losses(streams).sum::<u64>()).unwrap_or(i64::MAX)
+}
+
+fn losses(streams: &[&StreamStatus]) -> impl Iterator<Item = u64> {
+    streams.iter().map(|stream| stream.lost_seconds).filter(|lost| *lost > HARDLY_S)
+}
+
+/// Whether more history is lost than was known. `known` is how many seconds had been lost when that was last told of.
+pub fn lost(account: &str, streams: &[&StreamStatus], known: i64) -> Look {
+    let lost = lost_seconds(streams);
+    let wrong = (lost > known).then(|| {
+        let (of, more) = (losses(streams).count(), lost - known);
+        let text = format!(
+            "history has fallen behind the provider's edge before it was fetched: {lost} seconds in all by now, of {of} \
+             streams; {more} seconds more than was known"
+        );
+        Wrong { stream: None, text, hint: LOST_HINT.to_owned(), level: Some(lost) }
+    });
+    Look::at(Some(account), Kind::Lost, wrong)
+}
