@@ -48,12 +48,6 @@ pub(super) const SEALED: &str = "
     WHERE s.account_id = $1 AND s.active = 1 AND (a.horizon_s IS NULL OR w.to_s > a.horizon_s)
     ORDER BY w.stream_id, w.from_s";
 
-pub(super) const ALL_SEALED: &str = "
-    SELECT w.stream_id, w.from_s, w.to_s, w.messages
-    FROM sealed_window w JOIN stream s ON s.id = w.stream_id
-    WHERE s.active = 1
-    ORDER BY w.stream_id, w.from_s";
-
 pub(super) const STANDS: &str = "
     UPDATE account
     SET horizon_s = CASE WHEN horizon_s > $2 THEN horizon_s ELSE $2 END,
@@ -91,18 +85,69 @@ pub(super) const PACE: &str = "
     GROUP BY a.id, a.name
     ORDER BY a.name";
 
-/// An account whose credentials were refused at once has no stream yet, but a pause that somebody must know of.
-pub(super) const STATUS: &str = "
+/// Where the ledger rows of each active stream begin that reach beyond the horizon. Rows do not overlap: no row before
+/// the last that begins at the horizon or before does so.
+macro_rules! with_reach {
+    ($($statement:literal),+ $(,)?) => {
+        concat!(
+            "WITH reach AS MATERIALIZED (",
+            " SELECT s.id AS stream_id, coalesce(a.horizon_s, -9223372036854775807) AS horizon_s,",
+            " coalesce((SELECT max(from_s) FROM sealed_window WHERE stream_id = s.id AND from_s <= a.horizon_s),",
+            " a.horizon_s, -9223372036854775807) AS start_s",
+            " FROM stream s JOIN account a ON a.id = s.account_id WHERE s.active = 1)",
+            $($statement),+
+        )
+    };
+}
+
+/// An account whose credentials were refused at once has no stream yet, but a pause that somebody must know of. Of the
+/// ledger only sums are read, and what reaches beyond the horizon: a long history costs little more than a short one.
+pub(super) const STATUS: &str = with_reach!(
+    ", totals AS (
+        SELECT stream_id, CAST(sum(messages) AS BIGINT) AS messages, CAST(sum(to_s - from_s) AS BIGINT) AS seconds
+        FROM sealed_window GROUP BY stream_id),
+    aside AS (SELECT stream_id, count(*) AS quarantined FROM quarantine GROUP BY stream_id)
     SELECT coalesce(s.id, 0) AS id, a.name AS account, a.provider, coalesce(s.key, '(none yet)') AS key,
            coalesce(s.wanted_from_s, a.settled_s) AS wanted_from_s, a.settled_s, a.wanted_to_s, a.horizon_s,
            a.retention_s, s.error, s.hint, a.paused_until_ms, a.paused_reason, a.settle_s,
            a.unlisted_error, a.unlisted_hint, coalesce(s.discovered, 0) AS discovered,
            s.sender, s.recipient, s.conversation,
+           coalesce(t.messages, 0) AS messages, coalesce(t.seconds, 0) AS sealed_seconds,
+           coalesce(q.quarantined, 0) AS quarantined,
            (SELECT count(*) FROM sealed_window w WHERE w.stream_id = s.id AND doubt IS NOT NULL) AS suspect,
-           (SELECT count(*) FROM quarantine q WHERE q.stream_id = s.id) AS quarantined
-    FROM account a LEFT JOIN stream s ON s.account_id = a.id AND s.active = 1
+           (SELECT CAST(sum(CASE WHEN to_s > s.wanted_from_s THEN s.wanted_from_s ELSE to_s END - from_s) AS BIGINT)
+            FROM sealed_window w WHERE w.stream_id = s.id AND from_s < s.wanted_from_s) AS unwanted_seconds,
+           (SELECT CAST(sum(messages) AS BIGINT) FROM sealed_window w
+            WHERE w.stream_id = s.id AND from_s >= r.start_s AND to_s > r.horizon_s) AS recent_messages,
+           (SELECT from_s FROM sealed_window w
+            WHERE w.stream_id = s.id AND from_s >= r.start_s AND to_s > r.horizon_s ORDER BY from_s LIMIT 1) AS first_s
+    FROM account a
+         LEFT JOIN stream s ON s.account_id = a.id AND s.active = 1
+         LEFT JOIN reach r ON r.stream_id = s.id
+         LEFT JOIN totals t ON t.stream_id = s.id
+         LEFT JOIN aside q ON q.stream_id = s.id
     WHERE s.id IS NOT NULL OR a.paused_until_ms IS NOT NULL OR a.unlisted_error IS NOT NULL
-    ORDER BY a.name, s.key";
+    ORDER BY a.name, s.key"
+);
+
+/// Where each unbroken run of ledger rows ends of those that reach beyond the horizon, and where the next one begins.
+pub(super) const RUN_ENDS: &str = with_reach!(
+    " SELECT w.stream_id, w.to_s,
+           (SELECT min(from_s) FROM sealed_window n WHERE n.stream_id = w.stream_id AND n.from_s > w.to_s) AS next_s
+    FROM reach r JOIN sealed_window w ON w.stream_id = r.stream_id AND w.from_s >= r.start_s AND w.to_s > r.horizon_s
+    WHERE NOT EXISTS (SELECT 1 FROM sealed_window n WHERE n.stream_id = w.stream_id AND n.from_s = w.to_s)
+    ORDER BY w.stream_id, w.from_s"
+);
+
+/// The same of all rows of one stream.
+pub(super) const RUN_ENDS_OF: &str = "
+    SELECT w.stream_id, w.to_s,
+           (SELECT min(from_s) FROM sealed_window n WHERE n.stream_id = w.stream_id AND n.from_s > w.to_s) AS next_s,
+           (SELECT min(from_s) FROM sealed_window n WHERE n.stream_id = w.stream_id) AS first_s
+    FROM sealed_window w
+    WHERE w.stream_id = $1
+      AND NOT EXISTS (SELECT 1 FROM sealed_window n WHERE n.stream_id = w.stream_id AND n.from_s = w.to_s)
+    ORDER BY w.from_s";
 
 /// Rows do not overlap: the first that has a part in the window is the last that begins at its start or before.
 pub(super) const SEALED_IN: &str = "
