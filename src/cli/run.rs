@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Failure, Missing, Outcome, accounts, open_to_write};
 use crate::config::Config;
 use crate::daemon;
+use crate::daemon::web::{Shown, Web};
 use crate::domain::clock::Clock;
 use crate::sync::Engine;
 
@@ -24,8 +25,12 @@ pub(super) async fn carry_out(config: &Config, clock: Arc<dyn Clock>) -> Result<
         schedule = config.schedule.sync.expression,
         "running"
     );
-    let engine = Engine::new(providers, store, &clock);
-    daemon::run(engine, &config.schedule, clock, &stop).await?;
+    let engine = Engine::new(providers.clone(), store.clone(), &clock);
+    let shown = Shown { store, providers, progress: engine.progress().clone(), clock: clock.clone() };
+    let web = Web::start(config.status_page.listen, shown);
+    let outcome = daemon::run(engine, &config.schedule, clock, &stop).await;
+    web.stop().await;
+    outcome?;
     tracing::info!("stopped");
     Ok(Outcome::Good)
 }

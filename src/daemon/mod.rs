@@ -5,6 +5,7 @@
 
 mod schedule;
 pub mod signals;
+pub mod web;
 
 use std::sync::Arc;
 use std::time::Duration;
