@@ -71,8 +71,37 @@ pub(super) const BEGIN_RUN: &str = "INSERT INTO run (account_id, why, started_at
 
 pub(super) const END_RUN: &str = "
     UPDATE run
-    SET finished_at_ms = $2, requests = $3, new = $4, changed = $5, windows = $6, errors = $7, last_error = $8
+    SET finished_at_ms = $2, requests = $3, new = $4, changed = $5, windows = $6, errors = $7, last_error = $8,
+        lag_s = $9
     WHERE id = $1";
+
+pub(super) const PASSES: &str = "
+    SELECT a.name AS account, r.why, r.started_at_ms, r.finished_at_ms, r.requests, r.new, r.changed, r.windows, r.errors,
+           r.last_error, r.lag_s
+    FROM run r JOIN account a ON a.id = r.account_id
+    ORDER BY r.started_at_ms DESC, r.id DESC
+    LIMIT $1";
+
+/// Binds a moment and a length, in ms.
+pub(super) const PULSE: &str = "
+    SELECT a.name AS account, r.nth, r.requests, r.new, r.errors, r.lag_s
+    FROM (SELECT account_id, started_at_ms / $2 AS nth, CAST(sum(requests) AS BIGINT) AS requests,
+                 CAST(sum(new) AS BIGINT) AS new, CAST(sum(errors) AS BIGINT) AS errors, max(lag_s) AS lag_s
+          FROM run WHERE started_at_ms >= $1 GROUP BY account_id, started_at_ms / $2) r
+         JOIN account a ON a.id = r.account_id
+    ORDER BY r.nth, a.name";
+
+/// Of the days on which rows of a stream begin and end, what these come to. Binds the stream and a window.
+pub(super) const DAYS: &str = "
+    SELECT min(from_s) AS from_s, max(to_s) AS to_s, CAST(sum(messages) AS BIGINT) AS messages,
+           CAST(sum(to_s - from_s) AS BIGINT) AS seconds, CAST(suspect AS BIGINT) AS suspect
+    FROM (SELECT from_s, to_s, messages, CASE WHEN doubt IS NULL THEN 0 ELSE 1 END AS suspect,
+                 from_s / 86400 AS first, (to_s - 1) / 86400 AS last
+          FROM sealed_window
+          WHERE stream_id = $1 AND from_s < $3 AND to_s > $2
+            AND from_s >= coalesce((SELECT max(from_s) FROM sealed_window WHERE stream_id = $1 AND from_s <= $2), $2)) w
+    GROUP BY first, last, w.suspect
+    ORDER BY first, last, w.suspect";
 
 /// What passes of some length have spent since a moment, and when the last of all began or ended. Binds that moment and
 /// that length, in ms.

@@ -172,6 +172,6 @@ pub(super) async fn paces<DB: Dialect>(
 }
 
 /// A number; none is 0.
-fn count<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<u64, StoreError> {
+pub(super) fn count<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<u64, StoreError> {
     Ok(maybe_int::<DB>(row, column)?.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
 }
