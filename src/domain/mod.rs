@@ -3,6 +3,7 @@
 pub mod body;
 pub mod clock;
 pub mod digest;
+pub mod figures;
 pub mod identity;
 pub mod message;
 pub mod party;

@@ -28,6 +28,9 @@ pub struct StreamStatus {
     /// The end of the unbroken run of sealed windows from where history is wanted and can still be had; nothing where
     /// nothing is sealed.
     pub watermark: Option<Second>,
+    /// The provider's retention edge, where it has one, and up to where it was trusted to show everything, then.
+    pub horizon: Option<Second>,
+    pub settled: Second,
     /// Provider-now when the account was last looked at.
     pub as_of: Second,
     /// How long the provider keeps a message, where it is known to forget.
@@ -112,7 +115,8 @@ fn runs(first: Option<i64>, ends: &[End]) -> Runs {
 
 fn status<DB: Dialect>(row: &DB::Row, ends: &[End]) -> Result<StreamStatus, StoreError> {
     let (from, settled) = (Second(int::<DB>(row, "wanted_from_s")?), Second(int::<DB>(row, "settled_s")?));
-    let horizon = maybe_int::<DB>(row, "horizon_s")?.map_or(from, Second);
+    let edge = maybe_int::<DB>(row, "horizon_s")?.map(Second);
+    let horizon = edge.unwrap_or(from);
     let sealed = runs(maybe_int::<DB>(row, "first_s")?, ends);
     // What is lost behind the horizon does not make the rest any less complete.
     let start = from.max(horizon);
@@ -129,6 +133,8 @@ fn status<DB: Dialect>(row: &DB::Row, ends: &[End]) -> Result<StreamStatus, Stor
         scope: ledger::scope::<DB>(row)?,
         wanted_from: from,
         watermark: (watermark > start).then_some(watermark),
+        horizon: edge,
+        settled,
         as_of: Second(int::<DB>(row, "wanted_to_s")?),
         retention: seconds::<DB>(row, "retention_s")?,
         messages: count::<DB>(row, "messages")?,

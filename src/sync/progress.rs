@@ -146,6 +146,11 @@ impl Progress {
         Self(courses.collect())
     }
 
+    /// How far one account has come, if there is one of this name.
+    pub fn of_account(&self, name: &str) -> Option<Reading> {
+        self.0.iter().find(|course| course.provider.account().name == name).map(|course| course.read())
+    }
+
     pub fn read(&self) -> Reading {
         self.0.iter().map(|course| course.read()).fold(Reading::default(), Reading::and)
     }

@@ -6,6 +6,7 @@
 
 mod guard;
 mod health;
+mod page;
 mod serve;
 
 use std::net::SocketAddr;
@@ -43,12 +44,20 @@ impl std::fmt::Debug for Shown {
 
 /// What the answers are made of: handed to every one of them.
 #[derive(Clone, Debug)]
-struct Desk(watch::Receiver<Arc<Shown>>);
+struct Desk {
+    shown: watch::Receiver<Arc<Shown>>,
+    /// What the page was made of last.
+    looks: Arc<page::Looks>,
+}
 
 impl Desk {
+    fn new(shown: watch::Receiver<Arc<Shown>>) -> Self {
+        Self { shown, looks: Arc::default() }
+    }
+
     /// What is shown now.
     fn shown(&self) -> Arc<Shown> {
-        self.0.borrow().clone()
+        self.shown.borrow().clone()
     }
 }
 
@@ -65,7 +74,7 @@ impl Web {
     /// Listens from now on, in tasks of its own.
     pub fn start(listen: Option<SocketAddr>, shown: Shown) -> Self {
         let shown = watch::Sender::new(Arc::new(shown));
-        let server = listen.map(|listen| Server::start(listen, router(listen, Desk(shown.subscribe()))));
+        let server = listen.map(|listen| Server::start(listen, router(listen, Desk::new(shown.subscribe()))));
         Self { shown, listen, server }
     }
 
@@ -79,7 +88,7 @@ impl Web {
             server.stop().await;
         }
         self.listen = listen;
-        self.server = listen.map(|listen| Server::start(listen, router(listen, Desk(self.shown.subscribe()))));
+        self.server = listen.map(|listen| Server::start(listen, router(listen, Desk::new(self.shown.subscribe()))));
     }
 
     /// Stops: answers on their way arrive, if they do so in a moment.
@@ -94,6 +103,7 @@ fn router(listen: SocketAddr, desk: Desk) -> Router {
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .merge(page::routes())
         .layer(from_fn_with_state(listen, guard::guard))
         .with_state(desk)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backscroll::domain::time::{Millis, Second};
 use backscroll::domain::window::{Runs, Window};
-use backscroll::store::{Ledger, Pulse, Sealed, Stretch, StreamLedger, Tally};
+use backscroll::store::{Ledger, Pulse, Sealed, StreamLedger, Stretch, Tally};
 
 use super::{NOW, Shelf, scope, window};
 
