@@ -45,8 +45,11 @@ pub(super) fn cautions<'a>(config: &'a Config, only: Option<&'a str>) -> impl It
     })
 }
 
-/// Says so in the log.
+/// Says so in the log, and which secrets are none.
 pub(super) fn caution(config: &Config, only: Option<&str>) {
+    for exposed in &config.exposed {
+        tracing::warn!("{exposed}");
+    }
     for (account, caution) in cautions(config, only) {
         tracing::warn!(account, "{caution}");
     }

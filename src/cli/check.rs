@@ -28,6 +28,9 @@ pub(super) async fn carry_out(config: &Config, clock: Arc<dyn Clock>) -> Result<
             }
         }
     }
+    for exposed in &config.exposed {
+        say(format_args!("note: {exposed}"));
+    }
     for (account, caution) in accounts::cautions(config, None) {
         say(format_args!("account {account}: note: {caution}"));
     }

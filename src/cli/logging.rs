@@ -1,23 +1,142 @@
-//! Logs go to standard error: coloured on a terminal, plain lines elsewhere.
+//! Logs go to standard error: for people on a terminal, for machines elsewhere, and with priorities to the journal.
 
+use std::fmt;
 use std::io::IsTerminal;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 
-use tracing_subscriber::EnvFilter;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::FmtContext;
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Full, Writer};
 use tracing_subscriber::fmt::time::SystemTime;
+use tracing_subscriber::layer::{Layered, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
+
+use crate::config::{Log, LogFormat};
 
 /// What a service says, and what a command says that talks to a person anyway. The libraries speak only of trouble.
 const SERVICE: &str = "warn,backscroll=info";
 const COMMAND: &str = "warn,backscroll::cli::progress=info";
 
-/// Starts logging. Errors if `levels` cannot be read.
-pub(super) fn start(levels: Option<&str>, is_service: bool) -> Result<(), String> {
-    let levels = levels.unwrap_or(if is_service { SERVICE } else { COMMAND });
+/// What the command line says of the log. It goes before the configuration.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Wish {
+    /// What to log: a level, or levels by module (`info,backscroll::sync=debug`)
+    #[arg(long = "log", global = true, value_name = "LEVELS", env = "BACKSCROLL_LOG")]
+    levels: Option<String>,
+
+    /// How: human, json or journal; auto chooses by where the log goes
+    #[arg(long = "log-format", global = true, value_name = "FORMAT", env = "BACKSCROLL_LOG_FORMAT")]
+    format: Option<LogFormat>,
+}
+
+/// Whose log it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speaker {
+    /// The daemon: nobody may be there to read it.
+    Daemon,
+    /// Something else that goes on until it is stopped.
+    Service,
+    /// A command that talks to a person.
+    Command,
+}
+
+type Filtered = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
+type Writing = Box<dyn Layer<Filtered> + Send + Sync>;
+
+/// The log that has been started.
+pub(super) struct Logging {
+    wish: Wish,
+    filter: reload::Handle<EnvFilter, Registry>,
+    writing: reload::Handle<Writing, Filtered>,
+}
+
+/// Starts logging. Errors if the levels of the command line cannot be read.
+pub(super) fn start(wish: Wish, speaker: Speaker) -> Result<Logging, String> {
+    let usual = if speaker == Speaker::Command { COMMAND } else { SERVICE };
+    let levels = wish.levels.as_deref().unwrap_or(usual);
     let filter = EnvFilter::try_new(levels).map_err(|error| format!("--log `{levels}`: {error}"))?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_timer(SystemTime)
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    log.try_init().map_err(|error| format!("logging cannot be started: {error}"))
+    let usual = if speaker == Speaker::Daemon { LogFormat::Auto } else { LogFormat::Human };
+    let (filter, filter_handle) = reload::Layer::new(filter);
+    let (writing, writing_handle) = reload::Layer::new(writing(wish.format.unwrap_or(usual)));
+    let log = tracing_subscriber::registry().with(filter).with(writing);
+    log.try_init().map_err(|error| format!("logging cannot be started: {error}"))?;
+    Ok(Logging { wish, filter: filter_handle, writing: writing_handle })
+}
+
+impl Logging {
+    /// Logs as the configuration asks for, where the command line does not ask for something else.
+    pub(super) fn configure(&self, log: &Log) {
+        let levels = self.wish.levels.as_deref().or(log.levels.as_deref()).unwrap_or(SERVICE);
+        // It has been read before, or else there would be no configuration.
+        if let Ok(filter) = EnvFilter::try_new(levels) {
+            note(self.filter.reload(filter));
+        }
+        if self.wish.format.is_none() {
+            note(self.writing.reload(writing(log.format)));
+        }
+    }
+}
+
+fn note(outcome: Result<(), reload::Error>) {
+    if let Err(error) = outcome {
+        tracing::warn!(%error, "the log goes on as before");
+    }
+}
+
+fn writing(format: LogFormat) -> Writing {
+    let stderr = std::io::stderr();
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_timer(SystemTime);
+    match format {
+        LogFormat::Auto if is_journal() => writing(LogFormat::Journal),
+        LogFormat::Auto if stderr.is_terminal() => writing(LogFormat::Human),
+        LogFormat::Auto => writing(LogFormat::Json),
+        LogFormat::Human => layer.with_target(false).with_ansi(stderr.is_terminal()).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+        LogFormat::Journal => layer.with_ansi(false).event_format(Journal::default()).boxed(),
+    }
+}
+
+/// Whether standard error is the journal: it says so by the number of the socket (`systemd.exec(5)`).
+fn is_journal() -> bool {
+    let Some(stream) = std::env::var_os("JOURNAL_STREAM") else { return false };
+    let Ok(stderr) = std::io::stderr().as_fd().try_clone_to_owned() else { return false };
+    let metadata = std::fs::File::from(stderr).metadata();
+    metadata.is_ok_and(|stderr| *format!("{}:{}", stderr.dev(), stderr.ino()) == *stream)
+}
+
+/// Lines with the priority that the journal takes off them (`sd-daemon(3)`). It has the time by itself.
+struct Journal(tracing_subscriber::fmt::format::Format<Full, ()>);
+
+impl Default for Journal {
+    fn default() -> Self {
+        let format = tracing_subscriber::fmt::format().without_time().with_level(false).with_target(false);
+        Self(format.with_ansi(false))
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Journal
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut text = String::new();
+        self.0.format_event(context, Writer::new(&mut text), event)?;
+        // A second line would be an entry of its own, of another priority.
+        let text = text.trim_end().replace('\n', " ");
+        writeln!(line, "<{}>{text}", priority(*event.metadata().level()))
+    }
+}
+
+/// As `syslog(3)` counts them.
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        Level::DEBUG | Level::TRACE => 7,
+    }
 }

@@ -3,11 +3,13 @@
 mod accounts;
 mod bench;
 mod check;
+mod completions;
 mod copy;
 mod demo;
 mod drill;
 mod logging;
 mod loss;
+mod man;
 mod migrate;
 mod plan;
 mod progress;
@@ -26,6 +28,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use logging::{Logging, Speaker};
 
 use crate::config::{Config, ConfigError, DatabaseUrl};
 use crate::daemon::ScheduleError;
@@ -45,9 +48,8 @@ pub struct Cli {
     #[arg(long, global = true, default_value = "config.toml", value_name = "FILE", env = "BACKSCROLL_CONFIG")]
     config: PathBuf,
 
-    /// What to log: a level, or levels by module (`info,backscroll::sync=debug`)
-    #[arg(long, global = true, value_name = "LEVELS", env = "BACKSCROLL_LOG")]
-    log: Option<String>,
+    #[command(flatten)]
+    log: logging::Wish,
 
     #[command(subcommand)]
     command: Command,
@@ -79,6 +81,10 @@ enum Command {
     Requeue,
     /// Proves it on this machine: faults and kills in a throwaway archive, and then the count of what is missing
     Drill(drill::Args),
+    /// Prints the completions of a shell
+    Completions(completions::Args),
+    /// Prints the manual page, in which every command stands
+    Man,
     /// Measures how fast this machine archives, beside what its database could do at best
     #[command(hide = true)]
     Bench(bench::Args),
@@ -142,18 +148,41 @@ impl Failure {
 /// Carries out a command; the exit status is 0 when all is well, 1 when something is not, 2 when the configuration or
 /// the command line is wrong.
 pub fn main(cli: Cli) -> ExitCode {
-    if let Err(error) = logging::start(cli.log.as_deref(), cli.command.is_service()) {
-        return fail(&Failure::Usage(error));
+    if std::env::args_os().filter_map(|argument| argument.into_string().ok()).any(|argument| shows_password(&argument))
+    {
+        return fail(&Failure::Usage(PASSWORD_SHOWN.to_owned()));
     }
+    let speaker = cli.command.speaker();
+    let logging = match logging::start(cli.log.clone(), speaker) {
+        Ok(logging) => logging,
+        Err(error) => return fail(&Failure::Usage(error)),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&Failure::System(error)),
     };
-    match runtime.block_on(cli.carry_out()) {
+    let outcome = runtime.block_on(cli.carry_out(&logging));
+    // What still hangs there, a name that nobody resolves, holds up nothing any more.
+    runtime.shutdown_background();
+    match outcome {
         Ok(Outcome::Good) => ExitCode::SUCCESS,
         Ok(Outcome::Lacking) => ExitCode::FAILURE,
+        Err(failure) if speaker == Speaker::Daemon => {
+            tracing::error!(hint = failure.hint(), "{failure}");
+            ExitCode::from(failure.status())
+        }
         Err(failure) => fail(&failure),
     }
+}
+
+const PASSWORD_SHOWN: &str = "a URL on the command line holds a password, and everybody on this machine can read it \
+                              there: leave it to PGPASSWORD or ~/.pgpass, or put the URL into the environment \
+                              variable that --help names";
+
+/// Whether an argument is a URL with a password, or ends in one.
+fn shows_password(argument: &str) -> bool {
+    let url = argument.split_once('=').filter(|(flag, _)| flag.starts_with("--")).map_or(argument, |(_, url)| url);
+    crate::config::has_password(url)
 }
 
 fn fail(failure: &Failure) -> ExitCode {
@@ -166,20 +195,26 @@ fn fail(failure: &Failure) -> ExitCode {
 }
 
 impl Command {
-    fn is_service(&self) -> bool {
-        matches!(self, Self::Run | Self::Sandbox(_))
+    fn speaker(&self) -> Speaker {
+        match self {
+            Self::Run => Speaker::Daemon,
+            Self::Sandbox(_) => Speaker::Service,
+            _ => Speaker::Command,
+        }
     }
 }
 
 impl Cli {
-    async fn carry_out(self) -> Result<Outcome, Failure> {
+    async fn carry_out(self, logging: &Logging) -> Result<Outcome, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         match self.command {
             Command::Sandbox(args) => sandbox::carry_out(*args, clock).await,
             Command::Demo(args) => demo::carry_out(args, clock).await,
             Command::Drill(args) => drill::carry_out(args, clock).await,
             Command::Bench(args) => bench::carry_out(args, clock).await,
-            Command::Run => run::carry_out(&Config::load(&self.config)?, clock).await,
+            Command::Completions(args) => Ok(completions::carry_out(&args)),
+            Command::Man => man::carry_out(),
+            Command::Run => Box::pin(run::carry_out(&self.config, logging, clock)).await,
             Command::Sync(args) => sync::carry_out(args, &Config::load(&self.config)?, clock).await,
             Command::Plan(args) => plan::carry_out(&args, &Config::load(&self.config)?, clock).await,
             Command::Status(args) => status::carry_out(&args, &Config::load(&self.config)?, clock).await,

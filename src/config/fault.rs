@@ -71,6 +71,13 @@ pub enum Fault {
     #[error("is not an address to listen on: write IP and port, like \"127.0.0.1:9464\", or \"\" to turn the page off")]
     ListenAddress,
 
+    #[error(
+        "cannot be read ({0}): write a level (error, warn, info, debug, trace), or levels by module, like \"info,backscroll::sync=debug\""
+    )]
+    LogLevels(String),
+    #[error("must be \"auto\", \"human\", \"json\" or \"journal\"")]
+    LogFormat,
+
     #[error("is not a URL of a Postgres database: write it like \"postgres://user@host/database?sslmode=verify-full\"")]
     PostgresUrl,
     #[error(

@@ -11,7 +11,9 @@ mod agora;
 mod cron;
 mod document;
 mod error;
+mod exposed;
 mod fault;
+mod log;
 mod secret;
 mod shape;
 #[cfg(test)]
@@ -29,7 +31,9 @@ use sqlx::postgres::PgConnectOptions;
 pub use agora::{AgoraAccount, AgoraAuth, AgoraStream, DestinationKind, Discover};
 pub use cron::Cron;
 pub use error::{ConfigError, Place, Problem};
+pub use exposed::Exposed;
 pub use fault::Fault;
+pub use log::{Log, LogFormat};
 pub use secret::Secret;
 pub use web3mq::{Web3mqAccount, Web3mqStream};
 
@@ -49,9 +53,12 @@ pub struct Config {
     pub database: Database,
     pub schedule: Schedule,
     pub status_page: StatusPage,
+    pub log: Log,
     /// With `web3mq`: at least one account, and no two of the same name.
     pub agora: Vec<AgoraAccount>,
     pub web3mq: Vec<Web3mqAccount>,
+    /// Secrets that stand in the file itself, where every user of the machine can read it.
+    pub exposed: Vec<Exposed>,
 }
 
 /// Where the archive is kept.
@@ -59,10 +66,12 @@ pub struct Config {
 pub struct Database {
     /// Default: `sqlite://archive.db`.
     pub url: DatabaseUrl,
+    /// Whether the configuration itself holds its password.
+    shows_password: bool,
 }
 
 /// A kind of database, and where it is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DatabaseUrl {
     /// A file of SQLite. A relative path starts at the working directory, as it does for sqlx.
     Sqlite(PathBuf),
@@ -73,14 +82,31 @@ pub enum DatabaseUrl {
 
 /// How to reach a Postgres server. Debug shows nothing of it: a password is part of it.
 #[derive(Clone)]
-pub struct Server(Box<PgConnectOptions>);
+pub struct Server {
+    options: Box<PgConnectOptions>,
+    /// Of the URL, by which two are told apart.
+    hash: blake3::Hash,
+}
 
 impl Server {
+    fn parse(url: &str) -> Result<Self, Fault> {
+        let options = url.parse().map_err(|_| Fault::PostgresUrl)?;
+        Ok(Self { options: Box::new(options), hash: blake3::hash(url.as_bytes()) })
+    }
+
     /// For sqlx.
     pub fn options(&self) -> PgConnectOptions {
-        (*self.0).clone()
+        (*self.options).clone()
     }
 }
+
+impl PartialEq for Server {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash
+    }
+}
+
+impl Eq for Server {}
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -115,7 +141,8 @@ impl Config {
             std::io::ErrorKind::NotFound => ConfigError::Absent { path: path.to_owned() },
             _ => ConfigError::Unreadable { path: path.to_owned(), cause },
         })?;
-        Self::parse(utf8(&bytes, path)?, path)
+        let config = Self::parse(utf8(&bytes, path)?, path)?;
+        Ok(Self { exposed: exposed::find(&config, path), ..config })
     }
 
     /// Reads the text of a configuration. `origin` names it in errors; `{ file = … }` starts at its folder.
@@ -132,6 +159,7 @@ impl Config {
         let database = database(&file.table("database", &shape::DATABASE)?)?;
         let schedule = schedule(&file.table("schedule", &shape::SCHEDULE)?)?;
         let status_page = status_page(&file.table("status_page", &shape::STATUS_PAGE)?)?;
+        let log = log::read(&file.table("log", &shape::LOG)?)?;
         let agora = file.tables("agora", &shape::AGORA)?;
         let web3mq = file.tables("web3mq", &shape::WEB3MQ)?;
         if agora.is_empty() && web3mq.is_empty() {
@@ -142,8 +170,10 @@ impl Config {
             database,
             schedule,
             status_page,
+            log,
             agora: agora.iter().map(agora::account).collect::<Result<_, _>>()?,
             web3mq: web3mq.iter().map(web3mq::account).collect::<Result<_, _>>()?,
+            exposed: Vec::new(),
         })
     }
 }
@@ -157,7 +187,17 @@ fn utf8<'a>(bytes: &'a [u8], origin: &Path) -> Result<&'a str, ConfigError> {
 
 fn database(table: &Table<'_>) -> Result<Database, ConfigError> {
     let default = DatabaseUrl::Sqlite(PathBuf::from("archive.db"));
-    Ok(Database { url: table.or("url", default, value::database_url)? })
+    let shows_password = match table.get("url") {
+        Some(value) => value.reference()?.is_none() && has_password(&value.text()?),
+        None => false,
+    };
+    Ok(Database { url: table.or("url", default, value::database_url)?, shows_password })
+}
+
+/// Whether a URL holds a password, in either of the places where Postgres takes it from.
+pub(crate) fn has_password(url: &str) -> bool {
+    reqwest::Url::parse(url)
+        .is_ok_and(|url| url.password().is_some() || url.query_pairs().any(|(key, _)| key == "password"))
 }
 
 fn schedule(table: &Table<'_>) -> Result<Schedule, ConfigError> {

@@ -45,6 +45,11 @@ impl Secret {
         Self { origin: Some(Origin { reference, place, key }), value: SecretString::from(value) }
     }
 
+    /// Whether the value stands in the configuration itself.
+    pub(super) fn is_written_out(&self) -> bool {
+        self.origin.is_none()
+    }
+
     /// The value itself: for a header or a signature, and for nothing that is kept or shown.
     pub fn expose(&self) -> &str {
         self.value.expose_secret()

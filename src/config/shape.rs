@@ -8,8 +8,11 @@ pub(super) struct Shape {
     pub(super) keys: &'static [&'static str],
 }
 
-pub(super) const FILE: Shape =
-    Shape { name: "this file", form: "tables", keys: &["database", "schedule", "status_page", "agora", "web3mq"] };
+pub(super) const FILE: Shape = Shape {
+    name: "this file",
+    form: "tables",
+    keys: &["database", "schedule", "status_page", "log", "agora", "web3mq"],
+};
 
 pub(super) const DATABASE: Shape = Shape { name: "[database]", form: "one table, headed [database]", keys: &["url"] };
 
@@ -18,6 +21,8 @@ pub(super) const SCHEDULE: Shape =
 
 pub(super) const STATUS_PAGE: Shape =
     Shape { name: "[status_page]", form: "one table, headed [status_page]", keys: &["listen"] };
+
+pub(super) const LOG: Shape = Shape { name: "[log]", form: "one table, headed [log]", keys: &["levels", "format"] };
 
 pub(super) const AGORA: Shape = Shape {
     name: "[[agora]]",

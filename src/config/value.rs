@@ -244,9 +244,7 @@ impl FromStr for DatabaseUrl {
     fn from_str(url: &str) -> Result<Self, Fault> {
         match url.split_once(':') {
             Some(("sqlite", rest)) => sqlite_path(rest).map(Self::Sqlite),
-            Some(("postgres" | "postgresql", _)) => {
-                url.parse().map(|options| Self::Postgres(Server(Box::new(options)))).map_err(|_| Fault::PostgresUrl)
-            }
+            Some(("postgres" | "postgresql", _)) => Server::parse(url).map(Self::Postgres),
             _ => Err(Fault::DatabaseScheme),
         }
     }

@@ -3,8 +3,11 @@
 //! An account makes one pass at a time. What is missing goes first, but whatever else is due comes after the pass that
 //! is under way: a pass is bounded in time, so neither waits for long.
 
+pub mod notify;
+mod pulse;
 mod schedule;
 pub mod signals;
+mod watchdog;
 pub mod web;
 
 use std::sync::Arc;
@@ -17,24 +20,37 @@ use crate::config::Schedule;
 use crate::domain::clock::Clock;
 use crate::store::StoreError;
 use crate::sync::{AccountSync, Bounds, Engine, PassReport, Purpose};
+use notify::Notify;
+use pulse::{Doing, Pulse};
 pub use schedule::{ScheduleError, Ticks};
+use signals::Stop;
 
 /// Runs passes until `stop` is given: the first at once, the others at the ticks of their schedules. No account waits
-/// for another, and however many ticks come during an account's pass, they are good for one pass each.
+/// for another, and however many ticks come during an account's pass, they are good for one pass each. The archive
+/// stays open.
 pub async fn run(
     mut engine: Engine,
     schedule: &Schedule,
     clock: Arc<dyn Clock>,
-    stop: &CancellationToken,
+    notify: Notify,
+    stop: &Stop,
 ) -> Result<(), ScheduleError> {
     let due = Due {
         sync: Ticks::start(&schedule.sync, clock.clone()).await?,
         reconcile: Ticks::start(&schedule.reconcile, clock.clone()).await?,
         refresh: Ticks::start(&schedule.refresh, clock).await?,
     };
-    let drives = engine.accounts().map(|account| drive(account, due.clone(), stop));
-    join_all(drives).await;
-    engine.store().close().await;
+    let progress = engine.progress().clone();
+    let pulses: Vec<_> = engine.accounts().map(|account| Arc::new(Pulse::new(account))).collect();
+    let drives = engine.accounts().zip(&pulses).map(|(account, pulse)| drive(account, due.clone(), pulse, &stop.soft));
+    let drives = join_all(drives);
+    // With the next breath the first passes are under way.
+    notify.ready();
+    tokio::select! {
+        _ = drives => {}
+        () = watchdog::watch(notify, &pulses, &progress) => {}
+        () = stop.overdue() => tracing::warn!("what is in hand takes too long; it is left, and will be fetched again"),
+    }
     for ticks in [due.sync, due.reconcile, due.refresh] {
         ticks.stop().await;
     }
@@ -79,7 +95,7 @@ impl Due {
 }
 
 /// Drives one account.
-async fn drive(account: &mut AccountSync, mut due: Due, stop: &CancellationToken) {
+async fn drive(account: &mut AccountSync, mut due: Due, pulse: &Pulse, stop: &CancellationToken) {
     const SYNC: Purpose = Purpose::Sync(Bounds { since: None, until: None });
     let has_statuses = account.has_statuses();
     let mut next = Some(SYNC);
@@ -91,11 +107,12 @@ async fn drive(account: &mut AccountSync, mut due: Due, stop: &CancellationToken
             purpose
         } else {
             tokio::select! {
-                purpose = due.next(has_statuses) => purpose,
+                purpose = pulse.through(due.next(has_statuses)) => purpose,
                 () = stop.cancelled() => return,
             }
         };
         let outcome = account.pass(purpose, stop).await;
+        pulse.note(Doing::after(&outcome));
         if let Err(StoreError::Held { .. }) = &outcome {
             // The account itself has said so, once.
             let _ = tokio::time::timeout(STANDBY, stop.cancelled()).await;

@@ -1,5 +1,6 @@
 //! What Backscroll talks about, and the arithmetic over it. Pure: no I/O, no async, no clock but [`clock`].
 
+pub mod alarm;
 pub mod body;
 pub mod clock;
 pub mod digest;

@@ -1,6 +1,6 @@
 //! The one HTTP client: spends the budget, bounds everything, retries what may pass, and never follows a redirect.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::budget::{Budget, Turn};
 use super::clock::{ProviderClock, parse_http_date};
 use super::error::ProviderError;
+use super::traffic::{Outcome, Traffic};
 use crate::domain::clock::Clock;
 use crate::domain::retry::Backoff;
 
@@ -50,7 +51,7 @@ pub struct Http {
     clock: ProviderClock,
     timeout: Duration,
     large_body: Semaphore,
-    requests: AtomicU64,
+    traffic: Traffic,
     /// Whether the provider has let us in since this process began.
     let_in: AtomicBool,
     /// When something failed last, in trouble that is not over: it is logged once when it begins and once when it is
@@ -79,6 +80,7 @@ struct Passing {
     cause: String,
     /// What the provider asked us to wait.
     wait: Option<Duration>,
+    outcome: Outcome,
 }
 
 impl Http {
@@ -105,7 +107,7 @@ impl Http {
             clock: ProviderClock::new(clock),
             timeout: TIMEOUT,
             large_body: Semaphore::new(1),
-            requests: AtomicU64::new(0),
+            traffic: Traffic::default(),
             let_in: AtomicBool::new(false),
             trouble: Mutex::default(),
         })
@@ -125,7 +127,22 @@ impl Http {
     }
 
     pub fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
+        self.traffic.sent()
+    }
+
+    /// What became of the account's requests.
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    /// Whether the provider has let us in since this process began.
+    pub fn is_let_in(&self) -> bool {
+        self.let_in.load(Ordering::Relaxed)
+    }
+
+    /// How long an answer may take.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Sends what `request` makes, afresh for every try, until there is an answer that trying again would not change.
@@ -139,7 +156,9 @@ impl Http {
         let mut failures = 0;
         loop {
             self.budget.acquire(turn).await.map_err(|left| ProviderError::Blocked { left })?;
-            let passing = match self.attempt(what, request()?).await? {
+            let attempt = self.attempt(what, request()?).await;
+            self.traffic.note_ended(outcome(&attempt));
+            let passing = match attempt? {
                 Ok(answer) => {
                     self.well();
                     return Ok(answer);
@@ -169,7 +188,7 @@ impl Http {
         if let Some(body) = body {
             builder = builder.body(body);
         }
-        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.traffic.note_sent();
         let sent = Instant::now();
         let response = match builder.send().await {
             Ok(response) => response,
@@ -190,8 +209,13 @@ impl Http {
         };
         match status.as_u16() {
             401 | 403 => Err(ProviderError::Credentials { what, status: status.as_u16(), said: said(&body) }),
-            429 => Ok(Err(Passing { cause: label(status, &body), wait: Some(retry_after.unwrap_or_default()) })),
-            408 | 500..=599 => Ok(Err(Passing { cause: label(status, &body), wait: retry_after })),
+            429 => {
+                let wait = Some(retry_after.unwrap_or_default());
+                Ok(Err(Passing { cause: label(status, &body), wait, outcome: Outcome::Throttled }))
+            }
+            408 | 500..=599 => {
+                Ok(Err(Passing { cause: label(status, &body), wait: retry_after, outcome: Outcome::Failed }))
+            }
             300..=399 => {
                 let fault = format!("answered with a redirect ({status}), which is never followed");
                 Err(ProviderError::Malformed { what, fault })
@@ -245,7 +269,7 @@ impl Http {
     /// Whether what failed may succeed when it is done again in a moment.
     fn may_pass(&self, error: &ProviderError) -> bool {
         match error {
-            ProviderError::Credentials { .. } => self.let_in.load(Ordering::Relaxed),
+            ProviderError::Credentials { .. } => self.is_let_in(),
             error => error.may_pass(),
         }
     }
@@ -282,7 +306,17 @@ impl Answer {
 
 impl Passing {
     fn network(error: &reqwest::Error) -> Self {
-        Self { cause: chain(error), wait: None }
+        Self { cause: chain(error), wait: None, outcome: Outcome::Unreachable }
+    }
+}
+
+fn outcome(attempt: &Result<Result<Answer, Passing>, ProviderError>) -> Outcome {
+    match attempt {
+        Ok(Ok(answer)) if answer.status.is_success() => Outcome::Answered,
+        Ok(Ok(_)) => Outcome::Refused,
+        Ok(Err(passing)) => passing.outcome,
+        Err(ProviderError::Credentials { .. }) => Outcome::Unauthorized,
+        Err(_) => Outcome::Malformed,
     }
 }
 

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod error;
 mod followed;
 pub mod http;
+pub mod traffic;
 pub mod web3mq;
 mod wire;
 

@@ -5,6 +5,7 @@
 //! same method.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::StoreError;
@@ -98,6 +99,9 @@ pub(super) trait Dialect: sqlx::Database {
 
     /// Whether several processes may share an archive, each with accounts of its own.
     const SHARED: bool;
+
+    /// The folder of this machine in which an archive lies, by where it is; nothing where a server keeps it.
+    fn folder(place: &str) -> Option<PathBuf>;
 
     /// Tries to keep an account for this session, until it ends.
     fn lock(connection: &mut Self::Connection, account: i64) -> impl Future<Output = Driver<bool>> + Send;

@@ -1,12 +1,14 @@
 //! Where the archive lies: messages, and the ledger of what is complete.
 
 mod again;
+mod alarms;
 mod answer;
 mod aside;
 pub mod copy;
 mod dialect;
 mod discovery;
 mod error;
+mod figures;
 mod holder;
 mod lease;
 mod ledger;
@@ -30,6 +32,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::domain::alarm::Alarm;
 use crate::domain::digest::Digest;
 use crate::domain::identity::Identified;
 use crate::domain::message::Unreadable;
@@ -38,9 +41,11 @@ use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 pub use again::{Held, HeldId, Unread};
+pub use alarms::Room;
 pub use answer::Answer;
 pub use aside::Aside;
 pub use error::StoreError;
+pub use figures::Figures;
 pub use holder::this_process;
 pub use lease::Lease;
 pub use ledger::{KnownStream, Ledger, Quarantined, StreamLedger};
@@ -100,8 +105,11 @@ pub trait Store: Send + Sync {
     async fn unlisted(&self, account: AccountId, trouble: Option<&Trouble>) -> Result<(), StoreError>;
 
     /// Makes sure that nobody but this process works on the account, or errors with [`StoreError::Held`]. `holder` is
-    /// what others are told who ask. It is given back when the archive is closed, or the process ends.
+    /// what others are told who ask. It is given back with [`Self::release`], or when the process ends.
     async fn lease(&self, account: AccountId, holder: &str) -> Result<Lease, StoreError>;
+
+    /// Gives back all accounts.
+    async fn release(&self);
 
     /// What is sealed of an account's active streams, as far back as the provider remembers.
     async fn sealed(&self, account: AccountId) -> Result<HashMap<StreamId, Runs>, StoreError>;
@@ -127,6 +135,9 @@ pub trait Store: Send + Sync {
     /// Every active stream, in the order of accounts and keys; and of an account that is paused before any of its
     /// streams was looked at, a row in their place.
     async fn status(&self) -> Result<Vec<StreamStatus>, StoreError>;
+
+    /// How every account stands, in the order of their names. It costs little, however much is archived.
+    async fn figures(&self) -> Result<Vec<Figures>, StoreError>;
 
     /// What is sealed of a stream, however long ago.
     async fn sealed_of(&self, stream: StreamId) -> Result<Runs, StoreError>;
@@ -210,6 +221,26 @@ pub trait Store: Send + Sync {
     /// Makes an account's ledger the one given. Its messages must be in the archive already.
     async fn restore(&self, ledger: &Ledger) -> Result<(), StoreError>;
 
+    /// The alarms that stand, and those that are over since a moment; and some that are over longer: those of which the
+    /// webhook has not been told all, and of each harm that does not go away again the last that told how far it has come.
+    async fn alarms(&self, ended_since: Millis) -> Result<Vec<Alarm>, StoreError>;
+
+    /// Writes alarms down as they are by now, new ones and known ones, and forgets those that were over before `forget`.
+    async fn note_alarms(&self, alarms: &[Alarm], forget: Millis) -> Result<(), StoreError>;
+
+    /// The hours since 1970 in which messages of a stream of the account of this name were sent, in order: of those that
+    /// begin at `from` or later, and by messages before `to`.
+    async fn active_hours(
+        &self,
+        account: &str,
+        scope: &Scope,
+        from: Second,
+        to: Second,
+    ) -> Result<Vec<i64>, StoreError>;
+
+    /// The space that there is for the archive; nothing where only the database's own machine knows.
+    async fn room(&self) -> Option<Room>;
+
     /// How many commits at once it gains by.
     fn lanes(&self) -> usize;
 
@@ -222,7 +253,7 @@ pub trait Store: Send + Sync {
     /// Answers once the database does.
     async fn ping(&self) -> Result<(), StoreError>;
 
-    /// Closes the database; what was committed is on disk.
+    /// Gives back all accounts and closes the database; what was committed is on disk.
     async fn close(&self);
 }
 

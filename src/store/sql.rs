@@ -1,5 +1,7 @@
 //! The statements that every database understands. What must be fast is in each database's own folder.
 
+use super::dialect::EachWay;
+
 pub(super) const REGISTER_ACCOUNT: &str = "
     INSERT INTO account (name, provider) VALUES ($1, $2)
     ON CONFLICT (name) DO UPDATE SET provider = excluded.provider
@@ -178,6 +180,73 @@ pub(super) const RUN_ENDS_OF: &str = "
       AND NOT EXISTS (SELECT 1 FROM sealed_window n WHERE n.stream_id = w.stream_id AND n.from_s = w.to_s)
     ORDER BY w.from_s";
 
+/// What is missing of the active streams and could still be had: from where a run of sealed windows ends, or a stream's
+/// history begins, to where the next begins. As rows of a stream do not overlap, a run ends where no row begins at
+/// another's end.
+pub(super) const MISSING: &str = "
+    WITH wanted AS (
+        SELECT s.id, s.account_id, a.settled_s,
+               CASE WHEN a.horizon_s > s.wanted_from_s THEN a.horizon_s ELSE s.wanted_from_s END AS from_s
+        FROM stream s JOIN account a ON a.id = s.account_id
+        WHERE s.active = 1),
+    begun AS (
+        SELECT id, account_id, settled_s, from_s,
+               (SELECT max(w.from_s) FROM sealed_window w WHERE w.stream_id = wanted.id AND w.from_s <= wanted.from_s) AS first_s
+        FROM wanted
+        WHERE from_s < settled_s),
+    ends AS (
+        SELECT b.id, b.account_id, b.settled_s, w.to_s AS from_s
+        FROM begun b JOIN sealed_window w ON w.stream_id = b.id AND w.from_s >= coalesce(b.first_s, b.from_s)
+        WHERE w.to_s > b.from_s AND w.to_s < b.settled_s
+          AND NOT EXISTS (SELECT 1 FROM sealed_window n WHERE n.stream_id = w.stream_id AND n.from_s = w.to_s)
+        UNION ALL
+        SELECT b.id, b.account_id, b.settled_s, b.from_s
+        FROM begun b
+        WHERE NOT EXISTS (
+            SELECT 1 FROM sealed_window w WHERE w.stream_id = b.id AND w.from_s = b.first_s AND w.to_s > b.from_s)),
+    holes AS (
+        SELECT id, account_id, settled_s, from_s,
+               (SELECT min(w.from_s) FROM sealed_window w WHERE w.stream_id = ends.id AND w.from_s > ends.from_s) AS next_s
+        FROM ends)
+    SELECT id AS stream_id, account_id, from_s, CASE WHEN next_s < settled_s THEN next_s ELSE settled_s END AS to_s
+    FROM holes
+    ORDER BY account_id, from_s, id";
+
+/// What the active streams had in sealed windows that their provider still had, where it forgets.
+pub(super) const RECENT: &str = "
+    SELECT s.account_id, CAST(coalesce(sum(w.messages), 0) AS BIGINT) AS messages,
+           CAST(coalesce(sum(w.to_s - w.from_s), 0) AS BIGINT) AS seconds
+    FROM account a
+         JOIN stream s ON s.account_id = a.id AND s.active = 1
+         JOIN sealed_window w ON w.stream_id = s.id AND w.to_s > a.horizon_s
+              AND w.from_s >= coalesce(
+                  (SELECT max(from_s) FROM sealed_window WHERE stream_id = s.id AND from_s <= a.horizon_s), a.horizon_s)
+    GROUP BY s.account_id";
+
+/// `lost` is what was wanted behind the horizon, less what is sealed of it. SQLite joins crosswise in the order given:
+/// the few windows that are in doubt come first, by their own index.
+pub(super) const FIGURES: &str = "
+    SELECT a.id, a.name AS account, a.provider, a.wanted_to_s, a.retention_s, a.paused_until_ms, a.paused_reason,
+           (SELECT count(*) FROM stream s WHERE s.account_id = a.id AND s.active = 1) AS streams,
+           (SELECT count(s.error) FROM stream s WHERE s.account_id = a.id AND s.active = 1) AS failing,
+           (SELECT count(*) FROM quarantine q WHERE q.account_id = a.id) AS quarantined,
+           (SELECT count(*) FROM sealed_window w CROSS JOIN stream s
+            WHERE w.doubt IS NOT NULL AND s.id = w.stream_id AND s.account_id = a.id AND s.active = 1) AS suspect,
+           (SELECT min((SELECT w.to_s FROM sealed_window w WHERE w.stream_id = s.id ORDER BY w.from_s DESC LIMIT 1))
+            FROM stream s WHERE s.account_id = a.id AND s.active = 1) AS sealed_to_s,
+           CAST(coalesce((
+               SELECT sum(e.edge_s - s.wanted_from_s - coalesce((
+                   SELECT sum(CASE WHEN w.to_s < e.edge_s THEN w.to_s ELSE e.edge_s END
+                              - CASE WHEN w.from_s > s.wanted_from_s THEN w.from_s ELSE s.wanted_from_s END)
+                   FROM sealed_window w
+                   WHERE w.stream_id = s.id AND w.from_s < e.edge_s AND w.to_s > s.wanted_from_s), 0))
+               FROM stream s
+                    JOIN (SELECT id, CASE WHEN horizon_s < settled_s THEN horizon_s ELSE settled_s END AS edge_s
+                          FROM account WHERE horizon_s IS NOT NULL) e ON e.id = s.account_id
+               WHERE s.account_id = a.id AND s.active = 1 AND s.wanted_from_s < e.edge_s), 0) AS BIGINT) AS lost
+    FROM account a
+    ORDER BY a.name";
+
 /// Rows do not overlap: the first that has a part in the window is the last that begins at its start or before.
 pub(super) const SEALED_IN: &str = "
     SELECT stream_id, from_s, to_s, messages, provider_count, doubt, doubted_at_ms, sealed_at_ms, digest
@@ -335,3 +404,55 @@ pub(super) const QUARANTINED: &str = "
 pub(super) const UNQUARANTINE: &str = "DELETE FROM quarantine WHERE account_id = $1 AND hash = $2";
 
 pub(super) const STILL_UNREADABLE: &str = "UPDATE quarantine SET reason = $3 WHERE account_id = $1 AND hash = $2";
+
+/// Besides what stands and what is over since a moment, what the webhook has not been told all of, and the harm that is
+/// done for good.
+pub(super) const ALARMS: &str = "
+    SELECT account, stream, kind, since_ms, until_ms, text, hint, level, told
+    FROM alarm
+    WHERE until_ms IS NULL OR until_ms >= $1 OR told < 2 OR level IS NOT NULL
+    ORDER BY since_ms, account, stream, kind";
+
+pub(super) const NOTE_ALARM: &str = "
+    INSERT INTO alarm (account, stream, kind, since_ms, until_ms, text, hint, level, told)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    ON CONFLICT (account, stream, kind, since_ms) DO UPDATE
+    SET until_ms = excluded.until_ms, text = excluded.text, hint = excluded.hint, level = excluded.level,
+        told = CASE WHEN alarm.told > excluded.told THEN alarm.told ELSE excluded.told END";
+
+/// How far harm had come is remembered for as long as no later alarm says that it has come further.
+pub(super) const FORGET_ALARMS: &str = "
+    DELETE FROM alarm
+    WHERE until_ms < $1
+      AND (level IS NULL
+           OR EXISTS (SELECT 1 FROM alarm later
+                      WHERE later.account = alarm.account AND later.stream = alarm.stream
+                        AND later.kind = alarm.kind AND later.since_ms > alarm.since_ms))";
+
+/// The hours in which messages of a stream were sent: after one, the first message behind its end tells the next. `$1` is
+/// the hour before the first that is asked for, `$2` an end in ms.
+macro_rules! active_hours {
+    ($path:literal) => {
+        concat!(
+            "WITH RECURSIVE active (hour) AS (SELECT CAST($1 AS BIGINT) UNION ALL SELECT (",
+            "SELECT m.sent_at_ms / 3600000 FROM message m JOIN conversation c ON c.id = m.conversation_id WHERE ",
+            $path,
+            " AND m.sent_at_ms >= (active.hour + 1) * 3600000 AND m.sent_at_ms < $2",
+            " AND c.account_id = (SELECT id FROM account WHERE name = $3)",
+            " AND ($4 IS NULL OR m.sender_id + 0 = (SELECT id FROM name WHERE value = $4))",
+            " AND ($5 IS NULL OR m.recipient_id + 0 = (SELECT id FROM name WHERE value = $5))",
+            " AND ($6 IS NULL OR c.name = $6)",
+            " ORDER BY m.sent_at_ms LIMIT 1) FROM active WHERE active.hour IS NOT NULL)",
+            " SELECT hour FROM active WHERE hour > $1 ORDER BY hour"
+        )
+    };
+}
+
+pub(super) const ACTIVE_HOURS: EachWay = EachWay {
+    by_conversation: active_hours!(
+        "m.conversation_id = (SELECT c.id FROM conversation c JOIN account a ON a.id = c.account_id \
+         WHERE a.name = $3 AND c.name = $6)"
+    ),
+    by_sender: active_hours!("m.sender_id = (SELECT id FROM name WHERE value = $4)"),
+    by_recipient: active_hours!("m.recipient_id = (SELECT id FROM name WHERE value = $5)"),
+};

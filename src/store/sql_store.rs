@@ -11,6 +11,7 @@ use sqlx::{Acquire, Pool, Transaction};
 
 use super::aside::{self, Aside};
 use super::dialect::{Arg, Dialect, Faith, int, maybe_int, one, seconds, text};
+use super::figures::{self, Figures};
 use super::lease::{Lease, Leases};
 use super::ledger::{self, KnownStream, Ledger, window_of};
 use super::numbering::Numbering;
@@ -20,9 +21,10 @@ use super::rows::Row;
 use super::sqlite::WriteLock;
 use super::status::{self, Pace, StreamStatus};
 use super::{
-    AccountId, Commit, Held, HeldId, NewAccount, Pause, Registered, RunId, Sealed, Stamp, Standing, Store, StoreError,
-    StreamId, Tally, Trouble, Unread, Written, again, discovery, seal, sql, write,
+    AccountId, Commit, Held, HeldId, NewAccount, Pause, Registered, Room, RunId, Sealed, Stamp, Standing, Store,
+    StoreError, StreamId, Tally, Trouble, Unread, Written, again, alarms, discovery, seal, sql, write,
 };
+use crate::domain::alarm::Alarm;
 use crate::domain::party::Party;
 use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
@@ -235,6 +237,11 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         pulse::pulse::<DB>(&mut connection, since, span).await
     }
 
+    async fn figures(&self) -> Result<Vec<Figures>, StoreError> {
+        let mut snapshot = self.read.begin().await.map_err(StoreError::at("figures"))?;
+        figures::read::<DB>(&mut snapshot).await
+    }
+
     async fn paces(&self, since: Millis, lasting: Duration) -> Result<Vec<Pace>, StoreError> {
         let mut connection = self.reader("paces").await?;
         status::paces::<DB>(&mut connection, since, lasting).await
@@ -355,6 +362,33 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         tx.commit().await.map_err(StoreError::at(WHAT))
     }
 
+    async fn alarms(&self, ended_since: Millis) -> Result<Vec<Alarm>, StoreError> {
+        let mut connection = self.reader("alarms").await?;
+        alarms::read::<DB>(&mut connection, ended_since).await
+    }
+
+    async fn note_alarms(&self, alarms: &[Alarm], forget: Millis) -> Result<(), StoreError> {
+        const WHAT: &str = "alarms";
+        let mut tx = self.begin(WHAT).await?;
+        alarms::write::<DB>(&mut tx, alarms, forget).await?;
+        tx.commit().await.map_err(StoreError::at(WHAT))
+    }
+
+    async fn active_hours(
+        &self,
+        account: &str,
+        scope: &Scope,
+        from: Second,
+        to: Second,
+    ) -> Result<Vec<i64>, StoreError> {
+        let mut connection = self.reader("active hours").await?;
+        alarms::active_hours::<DB>(&mut connection, account, scope, from, to).await
+    }
+
+    async fn room(&self) -> Option<Room> {
+        alarms::room(DB::folder(&self.place)?).await
+    }
+
     fn lanes(&self) -> usize {
         DB::LANES
     }
@@ -373,8 +407,12 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         Ok(())
     }
 
-    async fn close(&self) {
+    async fn release(&self) {
         self.leases.end().await;
+    }
+
+    async fn close(&self) {
+        self.release().await;
         self.read.close().await;
         self.write.close().await;
     }

@@ -67,6 +67,8 @@ pub struct AccountSync {
     pub(super) live: Live,
     /// The mean size of payloads seen lately, in bytes.
     pub(super) payload_size: u64,
+    /// The word to leave even the windows in hand.
+    pub(super) hurry: CancellationToken,
 }
 
 /// Where the archive keeps the account.
@@ -111,12 +113,18 @@ impl AccountSync {
             discovery: Discovery::default(),
             live: Live::default(),
             payload_size: 0,
+            hurry: CancellationToken::new(),
         }
     }
 
     /// The account's name.
     pub fn name(&self) -> &str {
         &self.provider.account().name
+    }
+
+    /// How far it has come.
+    pub fn course(&self) -> &Arc<Course> {
+        &self.progress
     }
 
     /// Whether its messages have a status that is followed.
@@ -128,6 +136,12 @@ impl AccountSync {
     ///
     /// Dropping the future is safe at any point: what was not committed is fetched again.
     pub async fn pass(&mut self, purpose: Purpose, stop: &CancellationToken) -> Result<PassReport, StoreError> {
+        let outcome = self.carry_out(purpose, stop).await;
+        self.progress.pass_ended(purpose, &outcome, self.clock.now());
+        outcome
+    }
+
+    async fn carry_out(&mut self, purpose: Purpose, stop: &CancellationToken) -> Result<PassReport, StoreError> {
         let requests_before = self.provider.requests();
         let mut place = match self.place(stop).await? {
             Ok(place) => place,

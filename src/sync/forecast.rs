@@ -9,7 +9,7 @@ use super::estimate::{Circumstances, Loss, Outlook, Stretch};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 use crate::provider::Provider;
-use crate::store::{Pace, Store, StoreError, StreamStatus};
+use crate::store::{Figures, Pace, Pause, Store, StoreError, StreamId, StreamStatus};
 
 /// What an account has lately done is what it has done within this time.
 const LATELY: Duration = Duration::from_hours(1);
@@ -43,9 +43,7 @@ pub fn forecast(provider: &dyn Provider, streams: &[StreamStatus], paces: &[Pace
     let ours: Vec<&StreamStatus> = streams.iter().filter(|stream| stream.account == *account).collect();
     let first = ours.first()?;
     let retention = kept(first.retention?);
-    let measured = paces.iter().find(|pace| pace.account == *account).and_then(Pace::rate);
-    let rate = measured.into_iter().chain(provider.http().budget().rate()).reduce(f64::min);
-    let pause = first.pause.as_ref().map_or(Duration::ZERO, |pause| pause.until.since(now));
+    let circumstances = circumstances(provider, retention, first.pause.as_ref(), paces, now);
     let usual = density(&ours);
     let mut stretches = Vec::new();
     for (stream, status) in ours.iter().enumerate() {
@@ -55,7 +53,6 @@ pub fn forecast(provider: &dyn Provider, streams: &[StreamStatus], paces: &[Pace
     if stretches.is_empty() {
         return None;
     }
-    let circumstances = Circumstances { now: now.second(), retention: Some(retention), rate, pause };
     let outlook = Outlook::of(&stretches, circumstances);
     let mut by_stream: BTreeMap<String, (Second, Loss)> = BTreeMap::new();
     for (Stretch { stream, range, .. }, loss) in stretches.iter().zip(&outlook.losses) {
@@ -63,7 +60,38 @@ pub fn forecast(provider: &dyn Provider, streams: &[StreamStatus], paces: &[Pace
         let known = by_stream.entry(ours[*stream].stream.clone()).or_insert((falls, Loss::default()));
         known.1 += *loss;
     }
+    let rate = circumstances.rate;
     Some(Forecast { account: account.clone(), rate, is_informed: usual.is_some(), outlook, streams: by_stream })
+}
+
+/// How it looks for the missing history of an account as a whole, each stream of which is taken to be as dense as all of
+/// them. With it, whether anything is sealed by which to tell how dense that is. Nothing where [`forecast`] knows nothing.
+pub fn outlook(provider: &dyn Provider, figures: &Figures, paces: &[Pace], now: Millis) -> Option<(Outlook, bool)> {
+    let retention = kept(figures.retention?);
+    let density = (figures.recent_seconds > 0).then(|| figures.recent_messages as f64 / figures.recent_seconds as f64);
+    // A stream's number tells it from others as well as its position does.
+    let stretch = |(id, range): &(StreamId, Window)| stretch(provider, id.0 as usize, *range, density.unwrap_or(0.0));
+    let stretches: Vec<Stretch> = figures.missing.iter().map(stretch).collect();
+    if stretches.is_empty() {
+        return None;
+    }
+    let circumstances = circumstances(provider, retention, figures.pause.as_ref(), paces, now);
+    Some((Outlook::of(&stretches, circumstances), density.is_some()))
+}
+
+/// How an account works that has lately made so many requests a second, and no more than its quota.
+fn circumstances(
+    provider: &dyn Provider,
+    retention: Duration,
+    pause: Option<&Pause>,
+    paces: &[Pace],
+    now: Millis,
+) -> Circumstances {
+    let account = &provider.account().name;
+    let measured = paces.iter().find(|pace| pace.account == *account).and_then(Pace::rate);
+    let rate = measured.into_iter().chain(provider.http().budget().rate()).reduce(f64::min);
+    let pause = pause.map_or(Duration::ZERO, |pause| pause.until.since(now));
+    Circumstances { now: now.second(), retention: Some(retention), rate, pause }
 }
 
 /// What is expected of a range in which so many messages a second were sent.

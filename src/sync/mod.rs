@@ -15,6 +15,7 @@
 
 mod account;
 mod again;
+pub mod deeds;
 mod discovery;
 pub mod estimate;
 mod evidence;
@@ -96,6 +97,9 @@ pub enum Purpose {
 }
 
 impl Purpose {
+    /// What all of them are called.
+    pub const NAMES: [&str; 3] = ["sync", "reconcile", "refresh"];
+
     /// What `runs` calls it.
     pub fn why(self) -> &'static str {
         match self {
@@ -150,6 +154,14 @@ impl Engine {
         let accounts: Vec<AccountSync> = providers.into_iter().map(account).collect();
         let progress = Progress::of(accounts.iter().map(|account| account.progress.clone()));
         Self { accounts, store, progress: Arc::new(progress) }
+    }
+
+    /// Leaves even the windows in hand at the word of `hurry`: nothing is lost, but they are fetched again.
+    pub fn hurried_by(mut self, hurry: &CancellationToken) -> Self {
+        for account in &mut self.accounts {
+            account.hurry = hurry.clone();
+        }
+        self
     }
 
     pub fn progress(&self) -> &Arc<Progress> {

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::{self, JoinError, JoinSet};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::account::{AccountSync, Place};
 use super::discovery::{Found, look_at};
 use super::live::Live;
 use super::planner::{Again, HARDLY_S, Job, Look, Plan};
+use super::progress::Course;
 use super::{GRACE, IN_FLIGHT, IN_HAND, MOST_IN_FLIGHT, PASS, REREAD, SHORT_PASS, STANDING, TARGET, TARGET_BYTES};
 use crate::domain::identity::{Identified, identify};
 use crate::domain::time::{Millis, Second};
@@ -111,6 +112,7 @@ impl<'a> Pass<'a> {
         self.account.progress.begin(self.plan.len());
         let (provider, store, clock) =
             (self.account.provider.clone(), self.account.store.clone(), self.account.clock.clone());
+        let hurry = self.account.hurry.clone();
         // Tasks of their own, so that answers are read on one core while windows are written on another. All end with
         // this pass, however that ends.
         let mut working: JoinSet<Worked> = JoinSet::new();
@@ -135,7 +137,8 @@ impl<'a> Pass<'a> {
                 let batch = self.apart();
                 if !batch.is_empty() {
                     let reach = batch.iter().map(|(_, commit)| reach(commit)).collect();
-                    let task = committing.spawn(commit(store.clone(), batch, clock.now()));
+                    let task =
+                        committing.spawn(commit(store.clone(), self.account.progress.clone(), batch, clock.now()));
                     self.under_way.insert(task.id(), reach);
                 }
             }
@@ -159,7 +162,7 @@ impl<'a> Pass<'a> {
                     }
                 }
                 () = stop.cancelled(), if deadline.is_none() => deadline = Some(Instant::now() + GRACE),
-                () = sleep_until(deadline), if deadline.is_some() && !working.is_empty() => working.shutdown().await,
+                () = grace(deadline, &hurry), if deadline.is_some() && !working.is_empty() => working.shutdown().await,
             }
         }
     }
@@ -350,7 +353,7 @@ impl<'a> Pass<'a> {
                 self.plan.live().looked_at(job, from, written.new);
             }
             look_at(&*self.account.provider, &commit.messages, &mut self.found);
-            self.account.progress.committed(commit.messages.len() as u64, written.new);
+            self.account.progress.committed(&commit, written, self.is_again);
             self.report(job, &commit, written);
             if !self.ill.contains(&job.stream) {
                 self.account.note_well(self.place, job.stream).await?;
@@ -404,9 +407,11 @@ async fn work(provider: Arc<dyn Provider>, job: Job, target: u64) -> Worked {
     (job, begun.elapsed(), outcome)
 }
 
-async fn commit(store: Arc<dyn Store>, batch: Vec<(Job, Commit)>, now: Millis) -> Committed {
+async fn commit(store: Arc<dyn Store>, course: Arc<Course>, batch: Vec<(Job, Commit)>, now: Millis) -> Committed {
     let (jobs, commits): (Vec<Job>, Vec<Commit>) = batch.into_iter().unzip();
+    let begun = Instant::now();
     let written = store.commit(&commits, now).await;
+    course.commit_took(begun.elapsed());
     (jobs.into_iter().zip(commits).collect(), written)
 }
 
@@ -425,9 +430,12 @@ fn ended<T>(task: Result<T, JoinError>) -> T {
     task.unwrap_or_else(|panic| resume_unwind(panic.into_panic()))
 }
 
-async fn sleep_until(deadline: Option<Instant>) {
+/// How long the windows in hand have.
+async fn grace(deadline: Option<Instant>, hurry: &CancellationToken) {
     match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        Some(deadline) => {
+            let _ = timeout_at(deadline, hurry.cancelled()).await;
+        }
         None => std::future::pending().await,
     }
 }

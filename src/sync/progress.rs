@@ -1,4 +1,4 @@
-//! How far a sync has come, and how long it will go on, for whoever watches.
+//! How far a sync has come, how long it will go on, and what was done on the way, for whoever watches.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,19 +6,25 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::TARGET;
+use super::deeds::Deeds;
 use super::estimate::time;
+use super::{PassReport, Purpose, TARGET};
+use crate::domain::time::Millis;
 use crate::provider::Provider;
+use crate::store::{Commit, StoreError, Written};
 
 /// A pass that is younger than this has not shown yet how fast it is.
 const SHOWN: Duration = Duration::from_secs(5);
+/// What the archive may take for one thing, or for several that nothing else comes in between: a large one that is read
+/// from end to end, a commit behind a slow disk.
+const ARCHIVE: Duration = Duration::from_mins(3);
 
 /// The courses of all accounts.
 #[derive(Debug)]
 pub struct Progress(Vec<Arc<Course>>);
 
 /// How far an account has come.
-pub(super) struct Course {
+pub struct Course {
     provider: Arc<dyn Provider>,
     counts: Mutex<Counts>,
 }
@@ -31,8 +37,8 @@ struct Counts {
     begun: Option<(Instant, u64)>,
     /// Messages that were fetched and committed, new or not.
     fetched: u64,
-    new: u64,
     windows: u64,
+    deeds: Deeds,
     /// Messages that surveys have announced in this pass, and that were fetched in it.
     announced: u64,
     brought: u64,
@@ -81,27 +87,50 @@ impl Course {
         counts.unseen = counts.unseen.saturating_sub(1);
     }
 
-    /// A window has been committed.
-    pub(super) fn committed(&self, fetched: u64, new: u64) {
+    /// A window has been committed. `is_again`: in a pass that reads what was read before.
+    pub(super) fn committed(&self, commit: &Commit, written: Written, is_again: bool) {
         let mut counts = self.counts();
+        let fetched = commit.messages.len() as u64;
         counts.fetched += fetched;
         counts.brought += fetched;
-        counts.new += new;
         counts.windows += 1;
+        counts.deeds.committed(commit, written, is_again);
+    }
+
+    pub(super) fn pass_ended(&self, purpose: Purpose, outcome: &Result<PassReport, StoreError>, now: Millis) {
+        self.counts().deeds.end(purpose, outcome, now);
+    }
+
+    /// The archive has taken so long for a commit.
+    pub(super) fn commit_took(&self, took: Duration) {
+        self.counts().deeds.commits.note(took);
+    }
+
+    /// How many signs of life the account's work has given: requests that came to their end, and windows committed.
+    pub fn signs(&self) -> u64 {
+        self.provider.http().traffic().all_ended() + self.counts().windows
+    }
+
+    /// The longest that may pass from one of them to the next while nothing is stuck: an answer that is waited for, a
+    /// turn at the budget, and what the archive takes in between.
+    pub fn silence(&self) -> Duration {
+        let http = self.provider.http();
+        let turn = http.budget().rate().map_or(Duration::ZERO, |rate| Duration::from_secs_f64(1.0 / rate));
+        http.timeout() + turn + ARCHIVE
     }
 
     fn read(&self) -> Reading {
         let counts = self.counts();
         // Only now: else a pass might begin in between, with more than these.
         let requests = self.provider.requests();
-        let Counts { fetched, new, windows, unseen, .. } = *counts;
+        let Counts { fetched, windows, unseen, ref deeds, .. } = *counts;
         let left = counts.left();
         let to_come = unseen + if left > 0 { self.provider.cost(left, TARGET) } else { 0 };
         Reading {
             expected: fetched + left,
             is_guess: unseen > 0,
             fetched,
-            new,
+            new: deeds.new,
             windows,
             requests: counts.before.map_or(0, |before| requests - before),
             left: time(to_come, self.rate(counts.begun, requests)),
@@ -149,6 +178,19 @@ impl Progress {
     /// How far one account has come, if there is one of this name.
     pub fn of_account(&self, name: &str) -> Option<Reading> {
         self.0.iter().find(|course| course.provider.account().name == name).map(|course| course.read())
+    }
+
+    /// What every account has done, in the order of the engine's accounts.
+    pub fn deeds(&self) -> Vec<(Arc<dyn Provider>, Deeds)> {
+        self.0.iter().map(|course| (course.provider.clone(), course.counts().deeds.clone())).collect()
+    }
+
+    /// Puts down which of the accounts are stuck, by their positions, and for how long. The others are not.
+    pub fn note_stuck(&self, stuck: &[(usize, Duration)]) {
+        for (position, course) in self.0.iter().enumerate() {
+            let silent = stuck.iter().find(|(stuck, _)| *stuck == position).map(|(_, silent)| *silent);
+            course.counts().deeds.silent = silent;
+        }
     }
 
     pub fn read(&self) -> Reading {

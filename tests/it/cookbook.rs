@@ -26,7 +26,7 @@ fn every_query_of_the_documents_is_answered() {
                 .unwrap_or_else(|error| panic!("{error} in:\n{query}"))
                 .len()
         });
-        let may_be_empty = ["WHERE lost", "AND expires_at", "json_valid", "HAVING max(from_at"]
+        let may_be_empty = ["WHERE lost", "AND expires_at", "json_valid", "HAVING max(from_at", "FROM alarms"]
             .iter()
             .any(|part| query.contains(part));
         assert!(rows > 0 || may_be_empty, "nothing was answered to:\n{query}");

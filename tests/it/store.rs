@@ -54,6 +54,7 @@ macro_rules! on_every_database {
 }
 
 mod again;
+mod alarms;
 mod discovery;
 mod ledger;
 mod pulse;

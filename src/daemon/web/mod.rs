@@ -6,6 +6,8 @@
 
 mod guard;
 mod health;
+mod look;
+mod metrics;
 mod page;
 mod serve;
 
@@ -18,6 +20,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use tokio::sync::watch;
 
+use self::look::Looks;
 use self::serve::Server;
 use crate::domain::clock::Clock;
 use crate::provider::Provider;
@@ -25,7 +28,6 @@ use crate::store::Store;
 use crate::sync::progress::Progress;
 
 /// What may be read by whoever asks.
-#[derive(Clone)]
 pub struct Shown {
     /// The archive.
     pub store: Arc<dyn Store>,
@@ -34,6 +36,21 @@ pub struct Shown {
     /// What the engine remembers of what it has done.
     pub progress: Arc<Progress>,
     pub clock: Arc<dyn Clock>,
+    looks: Looks,
+    /// What the page was made of last.
+    page: page::Looks,
+}
+
+impl Shown {
+    pub fn new(
+        store: Arc<dyn Store>,
+        providers: Vec<Arc<dyn Provider>>,
+        progress: Arc<Progress>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let looks = Looks::new(store.clone(), clock.clone());
+        Self { store, providers, progress, clock, looks, page: page::Looks::default() }
+    }
 }
 
 impl std::fmt::Debug for Shown {
@@ -44,56 +61,46 @@ impl std::fmt::Debug for Shown {
 
 /// What the answers are made of: handed to every one of them.
 #[derive(Clone, Debug)]
-struct Desk {
-    shown: watch::Receiver<Arc<Shown>>,
-    /// What the page was made of last.
-    looks: Arc<page::Looks>,
-}
+struct Desk(watch::Receiver<Arc<Shown>>);
 
 impl Desk {
-    fn new(shown: watch::Receiver<Arc<Shown>>) -> Self {
-        Self { shown, looks: Arc::default() }
-    }
-
     /// What is shown now.
     fn shown(&self) -> Arc<Shown> {
-        self.shown.borrow().clone()
+        self.0.borrow().clone()
     }
 }
 
-/// The server.
-#[derive(Debug)]
+/// The server, once there is something to show.
+#[derive(Debug, Default)]
 pub struct Web {
-    shown: watch::Sender<Arc<Shown>>,
-    /// Where it should listen; nothing where it is turned off.
-    listen: Option<SocketAddr>,
-    server: Option<Server>,
+    shown: Option<watch::Sender<Arc<Shown>>>,
+    /// Where it listens; nothing where it is turned off.
+    server: Option<(SocketAddr, Server)>,
 }
 
 impl Web {
-    /// Listens from now on, in tasks of its own.
-    pub fn start(listen: Option<SocketAddr>, shown: Shown) -> Self {
-        let shown = watch::Sender::new(Arc::new(shown));
-        let server = listen.map(|listen| Server::start(listen, router(listen, Desk::new(shown.subscribe()))));
-        Self { shown, listen, server }
-    }
-
-    /// Shows something else from now on, and elsewhere where that is asked for.
+    /// Shows this from now on, to whoever asks at `listen`; nothing: to nobody.
     pub async fn show(&mut self, listen: Option<SocketAddr>, shown: Shown) {
-        self.shown.send_replace(Arc::new(shown));
-        if listen == self.listen {
-            return;
+        let shown = Arc::new(shown);
+        let shown = match self.shown.take() {
+            Some(sender) => {
+                sender.send_replace(shown);
+                sender
+            }
+            None => watch::Sender::new(shown),
+        };
+        if listen != self.server.as_ref().map(|(address, _)| *address) {
+            if let Some((_, server)) = self.server.take() {
+                server.stop().await;
+            }
+            self.server = listen.map(|listen| (listen, Server::start(listen, router(listen, Desk(shown.subscribe())))));
         }
-        if let Some(server) = self.server.take() {
-            server.stop().await;
-        }
-        self.listen = listen;
-        self.server = listen.map(|listen| Server::start(listen, router(listen, Desk::new(self.shown.subscribe()))));
+        self.shown = Some(shown);
     }
 
     /// Stops: answers on their way arrive, if they do so in a moment.
     pub async fn stop(self) {
-        if let Some(server) = self.server {
+        if let Some((_, server)) = self.server {
             server.stop().await;
         }
     }
@@ -103,6 +110,7 @@ fn router(listen: SocketAddr, desk: Desk) -> Router {
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::metrics))
         .merge(page::routes())
         .layer(from_fn_with_state(listen, guard::guard))
         .with_state(desk)

@@ -4,6 +4,7 @@ mod months;
 mod sql;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPoolOptions, PgRow, Postgres};
@@ -114,6 +115,10 @@ impl Dialect for Postgres {
     const FOLLOW: &'static str = sql::FOLLOW;
     const BYTES: &'static str = sql::BYTES;
     const SHARED: bool = true;
+
+    fn folder(_: &str) -> Option<PathBuf> {
+        None
+    }
 
     async fn lock(connection: &mut PgConnection, account: i64) -> Driver<bool> {
         sqlx::query(sql::LOCK).bind(account).fetch_one(connection).await?.try_get("locked")

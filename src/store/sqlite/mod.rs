@@ -4,7 +4,7 @@ mod bulk;
 mod lock;
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::join;
@@ -132,6 +132,11 @@ impl Dialect for Sqlite {
     const BYTES: &'static str = "SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size";
     /// Whoever writes has locked the file.
     const SHARED: bool = false;
+
+    fn folder(place: &str) -> Option<PathBuf> {
+        let folder = Path::new(place).parent()?;
+        Some(if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() })
+    }
 
     async fn lock(_: &mut SqliteConnection, _: i64) -> Driver<bool> {
         Ok(true)

@@ -88,7 +88,7 @@ async fn front(State(desk): Asked, query: MaybeQuery<list::Query>) -> Response {
 
 async fn render_front(desk: &Desk, query: &list::Query) -> Result<String, StoreError> {
     let shown = desk.shown();
-    let look = desk.looks.take(&shown).await?;
+    let look = shown.page.take(&shown).await?;
     let judged = judged(&look);
     let worries = worries::worries(&look, &judged);
     let list = List::of(&judged, query);
@@ -122,7 +122,7 @@ async fn stream(State(desk): Asked, query: MaybeQuery<stream::Query>) -> Respons
 /// Nothing where there is no such stream.
 async fn render_stream(desk: &Desk, query: &stream::Query) -> Result<Option<String>, StoreError> {
     let shown = desk.shown();
-    let look = desk.looks.take(&shown).await?;
+    let look = shown.page.take(&shown).await?;
     let Some((id, status)) = query.stream().and_then(|id| {
         let status = look.streams.iter().find(|stream| stream.id == Some(id))?;
         Some((id, status))

@@ -1,0 +1,57 @@
+//! `backscroll man`
+
+use std::io::{self, Write};
+
+use clap::{Command, CommandFactory};
+use clap_mangen::Man;
+
+use super::{Cli, Failure, Outcome};
+
+pub(super) fn carry_out() -> Result<Outcome, Failure> {
+    let page = page(Cli::command())?;
+    // A reader that has gone away is no error.
+    let _ = io::stdout().write_all(&page);
+    Ok(Outcome::Good)
+}
+
+/// One page: the program, then each of its commands.
+fn page(mut program: Command) -> io::Result<Vec<u8>> {
+    program.build();
+    let mut page = Vec::new();
+    let man = Man::new(program.clone());
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    for command in program.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help") {
+        section(command, &mut page)?;
+    }
+    writeln!(
+        page,
+        ".SH \"EXIT STATUS\"\n0: all is well. 1: something is not. 2: the configuration or the command line is wrong."
+    )?;
+    writeln!(
+        page,
+        ".SH FILES\nconfig.toml: the configuration. The one that comes with Backscroll explains every key."
+    )?;
+    man.render_version_section(&mut page)?;
+    Ok(page)
+}
+
+/// A command with its own options: those that all share stand with the program.
+fn section(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
+    let own = command.clone().mut_args(|arg| {
+        let is_shared = arg.is_global_set() || arg.get_id() == "help";
+        arg.hide(is_shared)
+    });
+    let man = Man::new(own);
+    let mut parts = Vec::new();
+    man.render_synopsis_section(&mut parts)?;
+    man.render_description_section(&mut parts)?;
+    man.render_options_section(&mut parts)?;
+    let parts = String::from_utf8_lossy(&parts).replace("\n.SH ", "\n.SS ");
+    writeln!(page, ".SH \"BACKSCROLL {}\"", command.get_name().to_uppercase())?;
+    page.extend_from_slice(parts.strip_prefix(".SH ").map_or(parts.clone(), |rest| format!(".SS {rest}")).as_bytes());
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! Looks at the archive: however often anybody asks, they take up only a small share of the database's time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, watch};
+use tokio::time::{Instant, timeout};
+
+use crate::domain::alarm::Alarm;
+use crate::domain::clock::Clock;
+use crate::store::{Figures, Pace, Store, StoreError};
+use crate::sync::forecast::paces;
+
+/// The least time from one look to the next.
+const REST: Duration = Duration::from_secs(5);
+/// A look that takes long is followed by so many times as long a rest.
+const SHARE: u32 = 20;
+/// How long whoever asks waits for a look under way. A scrape that is waited for is given up after ten seconds.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// What was seen.
+#[derive(Clone, Debug)]
+pub(super) struct Look {
+    pub(super) figures: Vec<Figures>,
+    pub(super) paces: Vec<Pace>,
+    /// Those that stand.
+    pub(super) alarms: Vec<Alarm>,
+    /// What the archive takes on disk.
+    pub(super) bytes: u64,
+    pub(super) at: Instant,
+}
+
+/// The last look, and how it went.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    /// The last that came to something.
+    pub(super) look: Option<Arc<Look>>,
+    /// Whether the last of all did; nothing before the first.
+    pub(super) is_well: Option<bool>,
+    /// When the next may be taken.
+    due: Option<Instant>,
+}
+
+impl Seen {
+    fn is_due(&self) -> bool {
+        self.due.is_none_or(|due| due <= Instant::now())
+    }
+}
+
+/// Takes one look at a time.
+pub(super) struct Looks {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    seen: watch::Sender<Seen>,
+    turn: Arc<Mutex<()>>,
+}
+
+impl std::fmt::Debug for Looks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Looks").field("seen", &*self.seen.borrow()).finish_non_exhaustive()
+    }
+}
+
+impl Looks {
+    pub(super) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, clock, seen: watch::Sender::default(), turn: Arc::default() }
+    }
+
+    /// The latest there is. Where another look is due it is taken now, and waited for, for as long as can be borne; what a
+    /// look under way then brings is there for whoever asks next.
+    pub(super) async fn latest(&self) -> Seen {
+        let mut seen = self.seen.subscribe();
+        if seen.borrow_and_update().is_due() {
+            if let Ok(turn) = self.turn.clone().try_lock_owned() {
+                let (store, clock, seen) = (self.store.clone(), self.clock.clone(), self.seen.clone());
+                tokio::spawn(async move {
+                    let (begun, look) = (Instant::now(), look(&*store, &*clock).await);
+                    seen.send_modify(|seen| seen.note(look, begun));
+                    drop(turn);
+                });
+            }
+            let _ = timeout(PATIENCE, seen.changed()).await;
+        }
+        let latest = seen.borrow();
+        latest.clone()
+    }
+}
+
+impl Seen {
+    fn note(&mut self, look: Result<Look, StoreError>, begun: Instant) {
+        self.due = Some(Instant::now() + REST.max(begun.elapsed() * SHARE));
+        self.is_well = Some(look.is_ok());
+        match look {
+            Ok(look) => self.look = Some(Arc::new(look)),
+            Err(error) => tracing::debug!(%error, "the archive cannot be looked at"),
+        }
+    }
+}
+
+async fn look(store: &dyn Store, clock: &dyn Clock) -> Result<Look, StoreError> {
+    let (at, now) = (Instant::now(), clock.now());
+    let figures = store.figures().await?;
+    let paces = paces(store, now).await?;
+    let mut alarms = store.alarms(now).await?;
+    alarms.retain(Alarm::is_standing);
+    Ok(Look { figures, paces, alarms, bytes: store.bytes().await?, at })
+}

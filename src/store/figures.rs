@@ -1,0 +1,101 @@
+//! How every account stands, in figures: what is watched all the time, and so must cost little.
+//!
+//! Nothing here reads a message, nor of the ledger more than what the provider still has, but for one sum. What
+//! [`super::status`] says of each stream costs more.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::dialect::{Dialect, int, maybe_int, seconds, text};
+use super::ledger::window_of;
+use super::sql_store::pause_of;
+use super::{Pause, StoreError, StreamId, sql};
+use crate::domain::time::Second;
+use crate::domain::window::Window;
+
+/// How an account stands, by what the archive says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Figures {
+    pub account: String,
+    pub provider: String,
+    /// Streams that are followed, and those among them with a failure on record.
+    pub streams: u64,
+    pub failing: u64,
+    /// Provider-now when the account was last looked at.
+    pub as_of: Second,
+    /// How long the provider keeps a message, where it is known to forget.
+    pub retention: Option<Duration>,
+    pub pause: Option<Pause>,
+    /// The end of the unbroken run of sealed windows of the stream that is furthest behind; where nothing of it is sealed,
+    /// from when on it is wanted. Nothing where there is no stream of which anything is settled.
+    pub complete_to: Option<Second>,
+    /// History that is settled, wanted and not sealed, but could still be had, then.
+    pub missing: Vec<(StreamId, Window)>,
+    /// Seconds of history that fell behind the horizon unsealed, over all streams.
+    pub lost_seconds: u64,
+    /// Ledger rows that are in doubt.
+    pub suspect: u64,
+    /// Messages that could not be read.
+    pub quarantined: u64,
+    /// Messages in sealed windows that the provider still had, then, and how many seconds those last.
+    pub recent_messages: u64,
+    pub recent_seconds: u64,
+}
+
+impl Figures {
+    /// Seconds of history that are missing, over all streams.
+    pub fn missing_seconds(&self) -> u64 {
+        self.missing.iter().map(|(_, range)| range.seconds()).sum()
+    }
+}
+
+/// Of every account, in the order of their names.
+pub(super) async fn read<DB: Dialect>(connection: &mut DB::Connection) -> Result<Vec<Figures>, StoreError> {
+    let failed = StoreError::at("figures");
+    let mut missing: HashMap<i64, Vec<(StreamId, Window)>> = HashMap::new();
+    for row in DB::fetch(connection, sql::MISSING, &[]).await.map_err(&failed)? {
+        let range = (StreamId(int::<DB>(&row, "stream_id")?), window_of::<DB>(&row)?);
+        missing.entry(int::<DB>(&row, "account_id")?).or_default().push(range);
+    }
+    let mut recent: HashMap<i64, (u64, u64)> = HashMap::new();
+    for row in DB::fetch(connection, sql::RECENT, &[]).await.map_err(&failed)? {
+        let sums = (count::<DB>(&row, "messages")?, count::<DB>(&row, "seconds")?);
+        recent.insert(int::<DB>(&row, "account_id")?, sums);
+    }
+    let rows = DB::fetch(connection, sql::FIGURES, &[]).await.map_err(&failed)?;
+    let figures = |row| {
+        let id = int::<DB>(row, "id")?;
+        let missing = missing.remove(&id).unwrap_or_default();
+        figures::<DB>(row, missing, recent.get(&id).copied().unwrap_or_default())
+    };
+    rows.iter().map(figures).collect()
+}
+
+fn figures<DB: Dialect>(
+    row: &DB::Row,
+    missing: Vec<(StreamId, Window)>,
+    (recent_messages, recent_seconds): (u64, u64),
+) -> Result<Figures, StoreError> {
+    // Where something is missing that is settled, something that is not cannot be further behind.
+    let first = missing.iter().map(|(_, range)| range.from()).min();
+    Ok(Figures {
+        account: text::<DB>(row, "account")?.unwrap_or_default(),
+        provider: text::<DB>(row, "provider")?.unwrap_or_default(),
+        streams: count::<DB>(row, "streams")?,
+        failing: count::<DB>(row, "failing")?,
+        as_of: Second(int::<DB>(row, "wanted_to_s")?),
+        retention: seconds::<DB>(row, "retention_s")?,
+        pause: pause_of::<DB>(row)?,
+        complete_to: first.or(maybe_int::<DB>(row, "sealed_to_s")?.map(Second)),
+        missing,
+        lost_seconds: count::<DB>(row, "lost")?,
+        suspect: count::<DB>(row, "suspect")?,
+        quarantined: count::<DB>(row, "quarantined")?,
+        recent_messages,
+        recent_seconds,
+    })
+}
+
+fn count<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<u64, StoreError> {
+    Ok(u64::try_from(int::<DB>(row, column)?).unwrap_or(0))
+}
