@@ -97,7 +97,7 @@ fn quota_chart(pulses: &[Pulse], now: Millis, rate: Option<f64>) -> Markup {
         Some(rate) => {
             let full = rate * HOUR.as_secs_f64();
             let percent = most as f64 / full * 100.0;
-            (full, format!("at most {percent:.0} % of {rate} requests a second"))
+            (full, format!("at most {percent:.0} % of {rate:.1} requests a second"))
         }
         None => (most as f64, format!("at most {} requests an hour, without a limit", grouped(most))),
     };

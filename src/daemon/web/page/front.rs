@@ -78,8 +78,8 @@ impl Front<'_> {
                 div {
                     h1 { (self.verdict.headline) }
                     p {
-                        (grouped(messages)) " messages in windows that are sealed, a message of two streams in both; "
-                        (size(self.look.bytes)) " on disk, in " (foreign(&self.look.place))
+                        (grouped(messages)) @if messages == 1 { " message" } @else { " messages" } " (one in two streams counts twice), "
+                        (size(self.look.bytes)) " in " (foreign(&self.look.place))
                     }
                 }
             }
@@ -100,7 +100,7 @@ impl Front<'_> {
                             li class=(class) {
                                 span.kind { (word) }
                                 div {
-                                    p { strong { (foreign(&worry.whose)) } ": " (foreign(&worry.what)) }
+                                    p { strong { (foreign(&worry.whose)) } ": " (foreign(&worry.what)) @if let Some(since) = worry.since { " (since " (moment(since.second())) ")" } }
                                     p.hint { "To do: " (foreign(&worry.hint)) }
                                 }
                             }

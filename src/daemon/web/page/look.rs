@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::super::Shown;
+use crate::domain::alarm::Alarm;
 use crate::domain::time::Millis;
 use crate::store::{Passed, Pulse, StoreError, StreamStatus};
 use crate::sync::forecast::{Forecast, forecast, paces};
@@ -27,6 +28,8 @@ pub(super) struct Look {
     pub(super) streams: Vec<StreamStatus>,
     /// Those of the configuration, in its order.
     pub(super) accounts: Vec<Account>,
+    /// Those that stand.
+    pub(super) alarms: Vec<Alarm>,
     pub(super) passes: Vec<Passed>,
     /// By account and hour, and by account and day.
     pub(super) hours: Vec<Pulse>,
@@ -64,11 +67,14 @@ impl Look {
             }
         });
         let accounts = accounts.collect();
+        let mut alarms = store.alarms(at).await?;
+        alarms.retain(Alarm::is_standing);
         Ok(Self {
             at,
             place: store.place().to_owned(),
             bytes: store.bytes().await?,
             accounts,
+            alarms,
             passes: store.passes(PASSES).await?,
             hours: store.pulse(first(at, HOUR, HOURS), HOUR).await?,
             days: store.pulse(first(at, DAY, DAYS), DAY).await?,

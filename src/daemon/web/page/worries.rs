@@ -1,16 +1,24 @@
 //! What is wrong, and what to do about it. Pure.
+//!
+//! What an alarm tells already is not told again; but not everything is an alarm, and none is before it has lasted.
 
 use std::collections::BTreeMap;
 
 use super::health::{Health, Judged};
 use super::look::{Account, Look};
+use crate::domain::alarm::{Alarm, Kind};
 use crate::domain::figures::{grouped, span};
-use crate::domain::time::Second;
+use crate::domain::time::{Millis, Second};
 
 /// An account that was not looked at for so long is one on which nobody works, in seconds.
 const NEGLECTED_S: i64 = 3600;
 /// Kinds of failures that are told each by itself.
 const KINDS: usize = 8;
+
+/// Alarms that are told.
+const ALARMS: usize = 20;
+/// Those that tell of streams that fail.
+const FAILURES: &[Kind] = &[Kind::Parked, Kind::Failing, Kind::Stuck];
 
 const LOSS_HINT: &str = "raise requests_per_second if the provider grants more; follow fewer streams, or set `since`; \
                          have the provider keep messages for longer";
@@ -33,19 +41,47 @@ pub(super) struct Worry {
     pub(super) what: String,
     /// What to do.
     pub(super) hint: String,
+    /// Since when, where that is known.
+    pub(super) since: Option<Millis>,
 }
 
 fn worry(weight: Weight, whose: impl Into<String>, what: impl Into<String>, hint: impl Into<String>) -> Worry {
-    Worry { weight, whose: whose.into(), what: what.into(), hint: hint.into() }
+    Worry { weight, whose: whose.into(), what: what.into(), hint: hint.into(), since: None }
+}
+
+fn alarm(alarm: &Alarm) -> Worry {
+    let whose = match (&alarm.subject.account, &alarm.subject.stream) {
+        (Some(account), Some(stream)) => format!("{account} {stream}"),
+        (Some(account), None) => account.clone(),
+        (None, _) => "the archive".to_owned(),
+    };
+    Worry { since: Some(alarm.since), ..worry(Weight::Grave, whose, &alarm.text, &alarm.hint) }
+}
+
+/// Of what there are alarms.
+#[derive(Clone, Copy)]
+struct Alarms<'a>(&'a [Alarm]);
+
+impl Alarms<'_> {
+    /// Whether an alarm of one of these kinds concerns an account.
+    fn has(self, account: &str, kinds: &[Kind]) -> bool {
+        let concerns =
+            |alarm: &Alarm| alarm.subject.account.as_deref() == Some(account) && kinds.contains(&alarm.subject.kind);
+        self.0.iter().any(concerns)
+    }
 }
 
 /// All of it, the gravest first.
 pub(super) fn worries(look: &Look, streams: &[Judged<'_>]) -> Vec<Worry> {
-    let now = look.at.second();
-    let mut all = Vec::new();
-    all.extend(of_accounts(streams, now));
-    all.extend(look.accounts.iter().filter_map(loss_ahead));
-    all.extend(failures(streams));
+    let told = Alarms(&look.alarms);
+    let mut all: Vec<Worry> = look.alarms.iter().take(ALARMS).map(alarm).collect();
+    if look.alarms.len() > ALARMS {
+        let what = format!("{} alarms besides these", grouped((look.alarms.len() - ALARMS) as u64));
+        all.push(worry(Weight::Grave, "more", what, "SELECT * FROM alarms WHERE until IS NULL"));
+    }
+    all.extend(of_accounts(streams, told, look.at.second()));
+    all.extend(look.accounts.iter().filter_map(loss_ahead).filter(|worry| !told.has(&worry.whose, &[Kind::LossAhead])));
+    all.extend(failures(streams, told));
     all.extend(unfinished(look, streams));
     all.extend(doubts(streams));
     all.sort_by_key(|worry| worry.weight);
@@ -53,15 +89,16 @@ pub(super) fn worries(look: &Look, streams: &[Judged<'_>]) -> Vec<Worry> {
 }
 
 /// What is the same for all streams of an account.
-fn of_accounts(streams: &[Judged<'_>], now: Second) -> Vec<Worry> {
+fn of_accounts(streams: &[Judged<'_>], told: Alarms<'_>, now: Second) -> Vec<Worry> {
     let first: BTreeMap<&str, &Judged<'_>> =
         streams.iter().rev().map(|stream| (stream.status.account.as_str(), stream)).collect();
     let mut all = Vec::new();
     for (account, Judged { status, .. }) in first {
-        if let Some(pause) = &status.pause {
+        let is_told = told.has(account, &[Kind::Parked, Kind::Failing]);
+        if let Some(pause) = status.pause.as_ref().filter(|_| !is_told) {
             let what = format!("left alone until {}: {}", pause.until.second(), pause.reason);
             all.push(worry(Weight::Grave, account, what, "`backscroll check` tries it at once and lifts the pause"));
-        } else if status.id.is_some() && now.0.saturating_sub(status.as_of.0) > NEGLECTED_S {
+        } else if !is_told && status.id.is_some() && now.0.saturating_sub(status.as_of.0) > NEGLECTED_S {
             let what = format!("nobody has looked at it since {}", status.as_of);
             let hint = "see in the log what keeps the daemon from it; an account that the configuration no longer lists \
                         stays as it is";
@@ -93,9 +130,9 @@ fn loss_ahead(account: &Account) -> Option<Worry> {
 }
 
 /// Streams that fail for the same reason are one worry.
-fn failures(streams: &[Judged<'_>]) -> Vec<Worry> {
+fn failures(streams: &[Judged<'_>], told: Alarms<'_>) -> Vec<Worry> {
     let mut kinds: BTreeMap<(&str, &str), Vec<&Judged<'_>>> = BTreeMap::new();
-    for stream in streams {
+    for stream in streams.iter().filter(|stream| !told.has(&stream.status.account, FAILURES)) {
         if let Some(trouble) = &stream.status.trouble {
             kinds.entry((&stream.status.account, &trouble.error)).or_default().push(stream);
         }
@@ -179,9 +216,14 @@ mod tests {
 
     use super::super::health::tests::{NOW, lacking, stream};
     use super::*;
+    use crate::domain::alarm::{Subject, Told};
     use crate::store::{Pause, StreamStatus, Trouble};
 
     fn told(streams: &[StreamStatus]) -> Vec<(Weight, String, String)> {
+        told_with(vec![], streams)
+    }
+
+    fn told_with(alarms: Vec<Alarm>, streams: &[StreamStatus]) -> Vec<(Weight, String, String)> {
         let accounts = ["shop"].map(|name| Account {
             name: name.to_owned(),
             provider: "agora",
@@ -195,6 +237,7 @@ mod tests {
             place: String::new(),
             bytes: 0,
             streams: vec![],
+            alarms,
             accounts: accounts.into_iter().collect(),
             passes: vec![],
             hours: vec![],
@@ -245,6 +288,28 @@ mod tests {
                 "lost for good, 2h at the most: the provider forgot it before it was fetched",
             ]
         );
+    }
+
+    #[test]
+    fn what_an_alarm_tells_is_not_told_again() {
+        let alarm = |account: &str, kind: Kind| Alarm {
+            subject: Subject { account: Some(account.to_owned()), stream: None, kind },
+            since: NOW.start(),
+            until: None,
+            text: format!("alarm of {account}"),
+            hint: "hear".to_owned(),
+            level: None,
+            told: Told::Nothing,
+        };
+        let pause = Some(Pause { until: NOW.start(), reason: "refused".to_owned() });
+        let trouble = Some(Trouble { error: "refused".to_owned(), hint: "try".to_owned() });
+        let ill = StreamStatus { trouble, pause, ..stream(1) };
+        let parked = told_with(vec![alarm("shop", Kind::Parked)], std::slice::from_ref(&ill));
+        assert_eq!(parked, [(Weight::Grave, "shop".to_owned(), "alarm of shop".to_owned())]);
+        let of_another = told_with(vec![alarm("other", Kind::Parked)], &[ill]);
+        assert_eq!(of_another.len(), 3);
+        let many = (0..50).map(|n| alarm(&n.to_string(), Kind::Silent)).collect();
+        assert_eq!(told_with(many, &[stream(1)])[ALARMS].2, "30 alarms besides these");
     }
 
     #[test]
