@@ -79,14 +79,21 @@ impl Pace {
 }
 
 pub(super) async fn read<DB: Dialect>(connection: &mut DB::Connection) -> Result<Vec<StreamStatus>, StoreError> {
-    let failed = StoreError::at("status");
+    const WHAT: &str = "status";
     let mut ends: HashMap<i64, Vec<End>> = HashMap::new();
-    for row in DB::fetch(connection, sql::RUN_ENDS, &[]).await.map_err(&failed)? {
-        ends.entry(int::<DB>(&row, "stream_id")?).or_default().push(end::<DB>(&row)?);
-    }
-    let rows = DB::fetch(connection, sql::STATUS, &[]).await.map_err(&failed)?;
-    let mut ends_of = |row| Ok(ends.remove(&int::<DB>(row, "id")?).unwrap_or_default());
-    rows.iter().map(|row| status::<DB>(row, &ends_of(row)?)).collect()
+    DB::each(connection, WHAT, sql::RUN_ENDS, |row| {
+        ends.entry(int::<DB>(row, "stream_id")?).or_default().push(end::<DB>(row)?);
+        Ok(())
+    })
+    .await?;
+    let mut streams = Vec::with_capacity(ends.len());
+    DB::each(connection, WHAT, sql::STATUS, |row| {
+        let ends = ends.remove(&int::<DB>(row, "id")?).unwrap_or_default();
+        streams.push(status::<DB>(row, &ends)?);
+        Ok(())
+    })
+    .await?;
+    Ok(streams)
 }
 
 /// What is sealed of a stream, however long ago.

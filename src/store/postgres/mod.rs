@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPoolOptions, PgRow, Postgres};
 use sqlx::query::Query;
 use sqlx::types::Uuid;
@@ -134,6 +135,19 @@ impl Dialect for Postgres {
 
     async fn fetch(connection: &mut PgConnection, sql: &'static str, args: &[Arg<'_>]) -> Driver<Vec<PgRow>> {
         bound(sql, args).fetch_all(connection).await
+    }
+
+    async fn each(
+        connection: &mut PgConnection,
+        what: &'static str,
+        sql: &'static str,
+        mut take: impl FnMut(&PgRow) -> Result<(), StoreError> + Send,
+    ) -> Result<(), StoreError> {
+        let mut rows = sqlx::query(sql).fetch(connection);
+        while let Some(row) = rows.try_next().await.map_err(StoreError::at(what))? {
+            take(&row)?;
+        }
+        Ok(())
     }
 
     fn int(row: &PgRow, column: &'static str) -> Driver<Option<i64>> {

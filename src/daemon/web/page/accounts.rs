@@ -44,7 +44,7 @@ fn card(look: &Look, account: &Account, streams: &[Judged<'_>]) -> Markup {
                 dt { "Streams" }
                 dd {
                     a href={ (all) "#streams" } { (grouped(ours.len() as u64)) }
-                    @if whole < ours.len() { ", " (grouped((ours.len() - whole) as u64)) " of them not complete" }
+                    @if whole < ours.len() { ", " (grouped((ours.len() - whole) as u64)) " of them not whole" }
                 }
                 @if let Some(left) = left(account, &ours) { dt { "Done in" } dd { (left) } }
                 dt { "Last pass" }

@@ -161,7 +161,7 @@ impl Front<'_> {
                     tr {
                         (self.heading("Stream", Sort::Name, ""))
                         (self.heading("State", Sort::Worst, ""))
-                        (self.heading("Complete up to", Sort::Lag, "number"))
+                        (self.heading("Lag", Sort::Lag, "number"))
                         (self.heading("Messages", Sort::Messages, "number wide"))
                         (self.heading("Missing", Sort::Missing, "number wide"))
                         (self.heading("Lost", Sort::Lost, "number wide"))
@@ -286,7 +286,7 @@ fn row(stream: &Judged<'_>, days: &[DayOf], several: bool) -> Markup {
                 (strip(days))
             }
             td { (badge(stream.health)) }
-            td.number { @if status.watermark.is_some() { (span(stream.lag_s)) " ago" } @else { "–" } }
+            td.number { @if status.watermark.is_some() { (span(stream.lag_s)) } @else { "–" } }
             td.number.wide { (grouped(status.messages)) }
             td.number.wide { (or_dash(stream.gap_s)) }
             td.number.wide { (or_dash(status.lost_seconds)) }

@@ -139,7 +139,7 @@ fn completeness(streams: &[&Judged<'_>], lacking: &[&&Judged<'_>]) -> String {
             match (lacking.len(), streams.len()) {
                 (1, 1) => format!("the one stream lacks {longest}"),
                 (1, _) => format!("1 of {all} streams lacks {longest}"),
-                (some, _) => format!("{} of {all} streams lack {longest} at the most", grouped(some as u64)),
+                (some, _) => format!("{} of {all} streams lack up to {longest}", grouped(some as u64)),
             }
         }
     }
@@ -157,7 +157,7 @@ fn loss(streams: &[&Judged<'_>]) -> String {
         (_, None) => String::new(),
         (1, Some(longest)) => format!("; 1 has lost {} for good", span(*longest)),
         (some, Some(longest)) => {
-            format!("; {} have lost {} at the most for good", grouped(some as u64), span(*longest))
+            format!("; {} have lost up to {} for good", grouped(some as u64), span(*longest))
         }
     }
 }

@@ -39,8 +39,10 @@ use list::List;
 use look::Look;
 use stream::StreamPage;
 
-/// Who asks within this time sees what the one before has seen.
+/// Who asks within this time sees what the one before has seen …
 const FRESH: Duration = Duration::from_secs(5);
+/// … or within so many times as long as that took to read: whoever looks all the time takes up no more of the database.
+const SHARE: u32 = 10;
 /// How many days of each stream are drawn in the list.
 const DRAWN: usize = 60;
 
@@ -48,23 +50,24 @@ const DRAWN: usize = 60;
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
                       frame-ancestors 'none'";
 
-/// The last look, for whoever asks next.
+/// The last look, for whoever asks next, and until when it is fresh.
 #[derive(Debug, Default)]
-pub(super) struct Looks(Mutex<Option<(Instant, Arc<Look>)>>);
+pub(super) struct Looks(Mutex<Option<(Arc<Look>, Instant)>>);
 
 impl Looks {
     /// One at a time: who waits for a look shares it.
     async fn take(&self, shown: &Shown) -> Result<Arc<Look>, StoreError> {
         let mut last = self.0.lock().await;
-        if let Some((taken, look)) = &*last
-            && taken.elapsed() < FRESH
+        if let Some((look, fresh)) = &*last
+            && Instant::now() < *fresh
         {
             return Ok(look.clone());
         }
         // It is let go of before the next is taken: two would be twice as large.
         *last = None;
+        let begun = Instant::now();
         let look = Arc::new(Look::take(shown).await?);
-        *last = Some((Instant::now(), look.clone()));
+        *last = Some((look.clone(), Instant::now() + FRESH.max(begun.elapsed() * SHARE)));
         Ok(look)
     }
 }

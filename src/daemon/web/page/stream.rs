@@ -146,7 +146,9 @@ impl StreamPage<'_> {
                     thead { tr { @for day in ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"] { th scope="col" { (day) } } } }
                     tbody { @for week in cells.chunks(7) { tr { @for cell in week { (self.cell(*cell)) } } } }
                 }
-                p.legend { @for state in State::ALL { span.day-sign class=(state.name()) { (state.sign()) } " " (state.name()) " " } }
+                p.legend {
+                    @for state in State::ALL { span { span class={ "day-sign " (state.name()) } { (state.sign()) } " " (state.name()) } }
+                }
             }
         }
     }
@@ -247,7 +249,7 @@ fn ranges(state: State, ranges: &[Window]) -> Markup {
     html! {
         @for range in ranges.iter().take(RANGES) {
             tr {
-                td { span.badge class=(state.name()) { (state.sign()) " " (state.name()) } }
+                td { span class={ "badge " (state.name()) } { (state.sign()) " " (state.name()) } }
                 td { (moment(range.from())) }
                 td { (moment(range.to())) }
                 td.number { (span(range.seconds())) }

@@ -196,8 +196,7 @@ fn doubts(streams: &[Judged<'_>]) -> Vec<Worry> {
         all.push(worry(Weight::Light, of(quarantined_in), what, hint));
     }
     if lost_in > 0 {
-        let what =
-            format!("lost for good, {} at the most: the provider forgot it before it was fetched", span(longest));
+        let what = format!("lost for good, up to {}: the provider forgot it before it was fetched", span(longest));
         let hint = "nothing brings it back; a stream's own page says which days";
         all.push(worry(Weight::Light, of(lost_in), what, hint));
     }
@@ -285,7 +284,7 @@ mod tests {
                 "1 stream lacks history that can still be had",
                 "windows that may not be complete: 2",
                 "messages that could not be understood, and are kept raw: 3",
-                "lost for good, 2h at the most: the provider forgot it before it was fetched",
+                "lost for good, up to 2h: the provider forgot it before it was fetched",
             ]
         );
     }
