@@ -23,8 +23,12 @@ use crate::provider::Provider;
 use crate::store::Store;
 use crate::sync::Engine;
 
-/// How long the archive may take to be closed at the end. It needs no closing: what was committed is on disk.
+/// How long the archive may take to be closed at the end, and the page. They need no closing: what was committed is on
+/// disk.
 const CLOSING: Duration = Duration::from_millis(250);
+
+/// How long an account is left alone when it passes from one configuration to the next.
+const HANDOVER: Duration = Duration::from_secs(1);
 
 pub(super) async fn carry_out(path: &Path, logging: &Logging, clock: Arc<dyn Clock>) -> Result<Outcome, Failure> {
     let service = Service { path, logging, clock, notify: Notify::from_environment(), stop: Stop::listen()? };
@@ -43,8 +47,14 @@ pub(super) async fn carry_out(path: &Path, logging: &Logging, clock: Arc<dyn Clo
     while let Some(setup) = next {
         web.show(setup.config.status_page.listen, setup.shown(&service.clock)).await;
         next = service.work(setup, &mut hangups).await?;
+        // What was asked for within a second counts against the same quota.
+        for provider in next.iter().flat_map(|next| &next.providers) {
+            provider.pause_for(HANDOVER);
+        }
     }
-    web.stop().await;
+    if timeout(CLOSING, web.stop()).await.is_err() {
+        tracing::debug!("an answer of the status page is left");
+    }
     tracing::info!("stopped");
     Ok(Outcome::Good)
 }

@@ -21,7 +21,7 @@ use crate::domain::clock::Clock;
 use crate::store::StoreError;
 use crate::sync::{AccountSync, Bounds, Engine, PassReport, Purpose};
 use notify::Notify;
-use pulse::{Doing, Pulse};
+use pulse::Pulse;
 pub use schedule::{ScheduleError, Ticks};
 use signals::Stop;
 
@@ -112,7 +112,7 @@ async fn drive(account: &mut AccountSync, mut due: Due, pulse: &Pulse, stop: &Ca
             }
         };
         let outcome = account.pass(purpose, stop).await;
-        pulse.note(Doing::after(&outcome));
+        pulse.note(&outcome);
         if let Err(StoreError::Held { .. }) = &outcome {
             // The account itself has said so, once.
             let _ = tokio::time::timeout(STANDBY, stop.cancelled()).await;

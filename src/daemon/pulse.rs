@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use crate::provider::ProviderError;
 use crate::store::StoreError;
 use crate::sync::progress::Course;
 use crate::sync::{AccountSync, PassReport};
@@ -35,13 +36,15 @@ pub(super) enum Doing {
 
 impl Doing {
     /// By what came of a pass.
-    pub(super) fn after(outcome: &Result<PassReport, StoreError>) -> Self {
-        match outcome {
-            Ok(PassReport { failure: Some(failure), .. }) => Self::Fails(failure.to_string()),
-            Ok(PassReport { missing_seconds: 0, .. }) => Self::IsWhole,
-            Ok(_) => Self::IsBehind,
-            Err(StoreError::Held { .. }) => Self::StandsBy,
-            Err(error) => Self::Fails(error.to_string()),
+    fn after(outcome: &Result<PassReport, StoreError>, before: &Self) -> Self {
+        match (outcome, before) {
+            // What the penalty is for says more than how long it lasts.
+            (Ok(PassReport { failure: Some(ProviderError::Blocked { .. }), .. }), Self::Fails(_)) => before.clone(),
+            (Ok(PassReport { failure: Some(failure), .. }), _) => Self::Fails(failure.to_string()),
+            (Ok(PassReport { missing_seconds: 0, .. }), _) => Self::IsWhole,
+            (Ok(_), _) => Self::IsBehind,
+            (Err(StoreError::Held { .. }), _) => Self::StandsBy,
+            (Err(error), _) => Self::Fails(error.to_string()),
         }
     }
 }
@@ -82,8 +85,10 @@ impl Pulse {
         }
     }
 
-    pub(super) fn note(&self, doing: Doing) {
-        *self.doing_now() = doing;
+    /// A pass has come to this.
+    pub(super) fn note(&self, outcome: &Result<PassReport, StoreError>) {
+        let mut doing = self.doing_now();
+        *doing = Doing::after(outcome, &doing);
         self.beat();
     }
 

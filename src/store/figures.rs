@@ -99,3 +99,25 @@ fn figures<DB: Dialect>(
 fn count<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<u64, StoreError> {
     Ok(u64::try_from(int::<DB>(row, column)?).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::store::{Missing, SqliteStore};
+
+    /// In SQLite, whose plans do not hang on what is in the tables.
+    #[tokio::test]
+    async fn of_the_ledger_only_ranges_of_indexes_are_read() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let store = SqliteStore::open(&dir.path().join("archive.db"), Missing::Create).await.unwrap();
+        for sql in [super::sql::MISSING, super::sql::RECENT, super::sql::FIGURES] {
+            let explain: &'static str = format!("EXPLAIN QUERY PLAN {sql}").leak();
+            let plan = store.query(explain).await.unwrap().rows.concat();
+            let ledger =
+                |step: &&String| step.contains(" w ") || step.contains(" n ") || step.contains("sealed_window");
+            let steps: Vec<&String> = plan.iter().filter(ledger).collect();
+            assert!(!steps.is_empty(), "{plan:#?}");
+            let is_range = |step: &&String| step.starts_with("SEARCH") || step.contains("sealed_window_in_doubt");
+            assert!(steps.iter().all(is_range), "{plan:#?}");
+        }
+    }
+}

@@ -100,6 +100,11 @@ impl Bed {
         self
     }
 
+    /// With another configuration altogether.
+    pub(crate) fn with_config(self, config: &str) -> Self {
+        Self { config: config.to_owned(), ..self }
+    }
+
     /// With this settle for every account.
     pub(crate) fn settling(self, settle: &str) -> Self {
         self.with("discover = false", &format!("settle = \"{settle}\""))

@@ -22,7 +22,17 @@ impl Daemon {
 
     /// Starts it with these arguments and the configuration.
     pub(crate) fn with(bed: &Bed, args: &[&str]) -> Self {
+        Self::spawn(bed, args, &[])
+    }
+
+    /// Starts it as a daemon, with these variables in its environment.
+    pub(crate) fn told(bed: &Bed, variables: &[(&str, &str)]) -> Self {
+        Self::spawn(bed, &["run"], variables)
+    }
+
+    fn spawn(bed: &Bed, args: &[&str], variables: &[(&str, &str)]) -> Self {
         let command = Command::new(BACKSCROLL)
+            .envs(variables.iter().copied())
             .args(args)
             .arg("--config")
             .arg(bed.write_config())
@@ -67,7 +77,7 @@ impl Drop for Daemon {
     }
 }
 
-fn ticking(flags: &[&str]) -> Bed {
+pub(crate) fn ticking(flags: &[&str]) -> Bed {
     Bed::new(flags).with("[status_page]", "[schedule]\nsync = \"* * * * * *\"\n\n[status_page]")
 }
 

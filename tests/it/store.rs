@@ -56,6 +56,7 @@ macro_rules! on_every_database {
 mod again;
 mod alarms;
 mod discovery;
+mod figures;
 mod ledger;
 mod pulse;
 

@@ -6,7 +6,6 @@
 
 mod guard;
 mod health;
-mod look;
 mod metrics;
 mod page;
 mod serve;
@@ -20,7 +19,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use tokio::sync::watch;
 
-use self::look::Looks;
+use self::metrics::Looks;
 use self::serve::Server;
 use crate::domain::clock::Clock;
 use crate::provider::Provider;
@@ -36,7 +35,8 @@ pub struct Shown {
     /// What the engine remembers of what it has done.
     pub progress: Arc<Progress>,
     pub clock: Arc<dyn Clock>,
-    looks: Looks,
+    /// What `/metrics` says of the archive.
+    figures: Looks,
     /// What the page was made of last.
     page: page::Looks,
 }
@@ -48,8 +48,8 @@ impl Shown {
         progress: Arc<Progress>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let looks = Looks::new(store.clone(), clock.clone());
-        Self { store, providers, progress, clock, looks, page: page::Looks::default() }
+        let figures = Looks::new(store.clone(), clock.clone());
+        Self { store, providers, progress, clock, figures, page: page::Looks::default() }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use prometheus_client::metrics::MetricType::{self, Counter, Gauge, Histogram};
 
-use super::super::look::Look;
+use super::look::Look;
 use crate::domain::time::Second;
 use crate::provider::Provider;
 use crate::provider::traffic::Outcome;

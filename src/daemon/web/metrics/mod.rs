@@ -1,10 +1,11 @@
 //! `/metrics`, in the text format of Prometheus.
 //!
 //! All figures are of accounts, and none of streams: of those there may be ten thousand. What the daemon has done itself it
-//! remembers; what only the archive knows is a few seconds old ([`super::look`]). `docs/METRICS.md` tells what to do
+//! remembers; what only the archive knows is a few seconds old ([`look`]). `docs/METRICS.md` tells what to do
 //! about each of them.
 
 mod account;
+mod look;
 mod process;
 
 use std::fmt;
@@ -19,15 +20,16 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use self::account::{Account, METRICS, Samples};
+pub(super) use self::look::Looks;
+use self::look::Seen;
 use self::process::{Single, process};
-use super::look::Seen;
 use super::{Asked, Shown};
 use crate::domain::alarm::Kind;
 
 /// All metrics, as they are now.
 pub(super) async fn metrics(State(desk): Asked) -> Response {
     let shown = desk.shown();
-    let seen = shown.looks.latest().await;
+    let seen = shown.figures.latest().await;
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Scrape::of(&shown, &seen)));
     let mut text = String::new();

@@ -48,7 +48,7 @@ impl Seen {
 }
 
 /// Takes one look at a time.
-pub(super) struct Looks {
+pub(in super::super) struct Looks {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     seen: watch::Sender<Seen>,
@@ -62,7 +62,7 @@ impl std::fmt::Debug for Looks {
 }
 
 impl Looks {
-    pub(super) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
+    pub(in super::super) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
         Self { store, clock, seen: watch::Sender::default(), turn: Arc::default() }
     }
 
@@ -104,4 +104,56 @@ async fn look(store: &dyn Store, clock: &dyn Clock) -> Result<Look, StoreError> 
     let mut alarms = store.alarms(now).await?;
     alarms.retain(Alarm::is_standing);
     Ok(Look { figures, paces, alarms, bytes: store.bytes().await?, at })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::domain::clock::SystemClock;
+    use crate::store::{Missing, SqliteStore};
+
+    async fn archive(folder: &Path) -> Looks {
+        let store = SqliteStore::open(&folder.join("archive.db"), Missing::Create).await.unwrap();
+        Looks::new(Arc::new(store), Arc::new(SystemClock))
+    }
+
+    fn at(seen: &Seen) -> Instant {
+        seen.look.as_ref().unwrap().at
+    }
+
+    #[tokio::test]
+    async fn those_who_ask_at_once_and_soon_after_share_a_look() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let looks = archive(dir.path()).await;
+        let asked = futures_util::future::join_all((0..50).map(|_| looks.latest())).await;
+        assert!(asked.iter().all(|seen| at(seen) == at(&asked[0])));
+        assert_eq!(at(&looks.latest().await), at(&asked[0]));
+    }
+
+    #[tokio::test]
+    async fn where_the_archive_cannot_be_looked_at_the_last_look_is_what_there_is() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let looks = archive(dir.path()).await;
+        let before = looks.latest().await;
+        assert_eq!(before.is_well, Some(true));
+        looks.store.close().await;
+        looks.seen.send_modify(|seen| seen.due = None);
+        let after = looks.latest().await;
+        assert_eq!((after.is_well, at(&after)), (Some(false), at(&before)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_takes_long_is_followed_by_a_long_rest() {
+        let begun = Instant::now();
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let mut seen = Seen::default();
+        assert!(seen.is_due());
+        seen.note(Err(StoreError::Inconsistent { what: "look", fault: String::new() }), begun);
+        tokio::time::advance(Duration::from_secs(39)).await;
+        assert!(!seen.is_due());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(seen.is_due());
+    }
 }

@@ -1,0 +1,217 @@
+//! The log: for people and for machines, with nothing in it that is nobody's business, and silent when all is well.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::{Command, Stdio};
+
+use backscroll::sandbox::{CUSTOMER_SECRET, Fault, On, Scripted, Web3mqAccount};
+use serde_json::Value;
+
+use crate::bed::{BACKSCROLL, Bed, wait_until};
+use crate::daemon::{Daemon, ready, ticking};
+
+const FEW: [&str; 5] = ["--messages", "120", "--topic-messages", "80", "--plain"];
+
+/// Every field that a line may have besides time, level, target and message.
+const FIELDS: [&str; 23] = [
+    "version",
+    "accounts",
+    "streams",
+    "schedule",
+    "account",
+    "why",
+    "new",
+    "changed",
+    "requests",
+    "missing_seconds",
+    "error",
+    "hint",
+    "stream",
+    "window",
+    "messages",
+    "doubt",
+    "what",
+    "cause",
+    "count",
+    "skew_s",
+    "url",
+    "settle_s",
+    "tries",
+];
+
+fn passes(bed: &Bed) -> i64 {
+    if ready(bed) { bed.number("SELECT count(*) FROM runs WHERE finished_at IS NOT NULL") } else { 0 }
+}
+
+#[test]
+fn to_a_machine_every_line_is_an_object_whose_fields_have_known_names() {
+    let bed = ticking(&FEW);
+    bed.script(Scripted { on: On::Read, fault: Some(Fault::Cut), times: 2, ..Scripted::default() });
+    bed.script(Scripted { on: On::History, status: 500, times: 2, ..Scripted::default() });
+    let mut daemon = Daemon::with(&bed, &["run", "--log", "warn,backscroll=debug"]);
+    wait_until("passes", || passes(&bed) >= 6);
+    daemon.signal("-TERM");
+    let (_, said) = daemon.end();
+    let mut names = BTreeSet::new();
+    for line in said.lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"));
+        let fields = line.as_object().unwrap();
+        for always in ["timestamp", "level", "target", "message"] {
+            assert!(fields[always].is_string(), "{line}");
+        }
+        names.extend(fields.keys().cloned());
+    }
+    for name in ["timestamp", "level", "target", "message"] {
+        assert!(names.remove(name));
+    }
+    assert!(names.len() > 8, "{names:?}");
+    let unknown: Vec<_> = names.iter().filter(|name| !FIELDS.contains(&name.as_str())).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+#[test]
+fn the_journal_is_given_priorities_and_no_time() {
+    let bed = ticking(&FEW).only("agora");
+    bed.write_config();
+    let path = bed.path("journal");
+    let journal = File::create(&path).unwrap();
+    let metadata = journal.metadata().unwrap();
+    let mut command = Command::new(BACKSCROLL);
+    command
+        .arg("run")
+        .current_dir(bed.dir.path())
+        .env("JOURNAL_STREAM", format!("{}:{}", metadata.dev(), metadata.ino()))
+        .stdout(Stdio::null())
+        .stderr(journal);
+    let daemon = Daemon(command.spawn().unwrap());
+    let said = || fs::read_to_string(&path).unwrap();
+    wait_until("passes", || said().contains("pass done"));
+    let said = said();
+    assert!(said.lines().any(|line| line.starts_with("<4>everybody on this machine can read")), "{said}");
+    assert!(said.lines().any(|line| line.starts_with("<6>running version=")), "{said}");
+    drop(daemon);
+
+    fs::write(bed.path("config.toml"), "[[agora]]\n").unwrap();
+    let ran = bed_less(&bed, &["run", "--log-format", "journal"]);
+    assert!(ran.starts_with("<3>config.toml:1:1: [[agora]] lacks `name`"), "{ran}");
+}
+
+/// What it says with the configuration that is there.
+fn bed_less(bed: &Bed, args: &[&str]) -> String {
+    let ran = Command::new(BACKSCROLL).args(args).current_dir(bed.dir.path()).output().unwrap();
+    assert_eq!(ran.status.code(), Some(2));
+    String::from_utf8(ran.stderr).unwrap()
+}
+
+#[test]
+fn a_quiet_hour_is_silent() {
+    let every_second = "[schedule]\nsync = \"* * * * * *\"\nreconcile = \"* * * * * *\"\nrefresh = \"* * * * * *\"\n\n";
+    let bed = Bed::new(&FEW).with("[status_page]", &format!("{every_second}[status_page]"));
+    let mut daemon = Daemon::start(&bed);
+    let quiet = "SELECT count(*) FROM runs WHERE finished_at IS NOT NULL AND new = 0";
+    wait_until("passes that bring nothing", || ready(&bed) && bed.number(quiet) >= 12);
+    daemon.signal("-TERM");
+    let (_, said) = daemon.end();
+    let reasons: Vec<String> =
+        bed.rows::<(String,)>("SELECT DISTINCT why FROM runs ORDER BY why").into_iter().map(|(why,)| why).collect();
+    assert_eq!(reasons, ["reconcile", "refresh", "sync"]);
+    // The start with its warnings, what the first passes brought, the page, and the end.
+    assert!(said.lines().count() <= 12, "{said}");
+}
+
+#[test]
+fn the_configuration_says_what_is_logged_and_a_reload_changes_it() {
+    let bed = ticking(&FEW).only("agora").with("[status_page]", "[log]\nlevels = \"off\"\n\n[status_page]");
+    let mut daemon = Daemon::start(&bed);
+    wait_until("a pass", || passes(&bed) >= 1);
+    let loud = bed.config().replace("\"off\"", "\"backscroll::daemon=debug\"\nformat = \"human\"");
+    fs::write(bed.path("config.toml"), loud).unwrap();
+    daemon.signal("-HUP");
+    let before = passes(&bed);
+    wait_until("passes", || passes(&bed) >= before + 3);
+    daemon.signal("-TERM");
+    let (code, said) = daemon.end();
+    assert_eq!(code, Some(0));
+    assert!(said.contains("pass done, nothing new") && !said.contains('{'), "{said}");
+    assert!(!said.contains("window committed"), "{said}");
+}
+
+#[test]
+fn no_level_shows_a_secret_or_a_message() {
+    let bed = ticking(&["--messages", "300", "--topic-messages", "200", "--plain"]);
+    for on in [On::Query, On::Read, On::Count, On::History] {
+        for status in [400, 500, 302] {
+            bed.script(Scripted { on, status, after: 3, ..Scripted::default() });
+        }
+        for fault in [Fault::Cut, Fault::Truncated, Fault::Html, Fault::Charset] {
+            bed.script(Scripted { on, fault: Some(fault), after: 4, ..Scripted::default() });
+        }
+    }
+    let log = bed.path("log");
+    // Into a file: nobody reads a pipe meanwhile, and it would soon be full.
+    let command = Command::new(BACKSCROLL)
+        .args(["run", "--log", "trace", "--config"])
+        .arg(bed.write_config())
+        .current_dir(bed.dir.path())
+        .stderr(File::create(&log).unwrap())
+        .spawn();
+    let daemon = Daemon(command.unwrap());
+    wait_until("passes", || passes(&bed) >= 8 && bed.number("SELECT count(*) FROM archive") == 500);
+    let command_line = fs::read(format!("/proc/{}/cmdline", daemon.0.id())).unwrap();
+    assert!(command_line.windows(9).any(|word| word == b"--config\0"));
+    drop(daemon);
+    let said = fs::read_to_string(log).unwrap();
+    for target in ["backscroll::", "reqwest::", "hyper_util::", "sqlx::"] {
+        assert!(said.contains(&format!("\"target\":\"{target}")), "{target} was to say all");
+    }
+    let key = bed.world().with_user(&bed.world().users()[0], Web3mqAccount::private_key).unwrap();
+    let mut hidden = vec![CUSTOMER_SECRET.to_owned(), key, "web3mq_signature=".to_owned()];
+    // Short ones may stand in anything.
+    let bodies = bed.rows::<(String,)>("SELECT DISTINCT body FROM archive WHERE length(body) BETWEEN 12 AND 200");
+    assert!(bodies.len() > 100, "{}", bodies.len());
+    hidden.extend(bodies.into_iter().map(|(body,)| body));
+    for hidden in hidden {
+        let escaped = serde_json::to_string(&hidden).unwrap();
+        let escaped = &escaped[1..escaped.len() - 1];
+        assert!(!said.contains(&hidden) && !said.contains(escaped), "logged: {hidden}");
+        assert!(!command_line.windows(hidden.len()).any(|window| window == hidden.as_bytes()), "shown: {hidden}");
+    }
+}
+
+#[test]
+fn a_secret_that_everybody_can_read_is_warned_about() {
+    let bed = Bed::new(&FEW);
+    let path = bed.write_config();
+    let check = |mode: u32| {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        crate::bed::run_in(bed.dir.path(), &["check"]).good().out
+    };
+    let shown = check(0o644);
+    for (key, owner) in [("customer_secret", "sandbox"), ("private_key", "web3mq-1")] {
+        let warning = format!(
+            "note: everybody on this machine can read config.toml, which holds the {key} of the account `{owner}`: keep \
+             it elsewhere ({{ file = \"…\" }}, {{ credential = \"…\" }}), or `chmod 640 config.toml`"
+        );
+        assert!(shown.contains(&warning), "{shown}");
+    }
+    assert!(!check(0o640).contains("everybody"));
+    let elsewhere = bed.config().replace(&format!("\"{CUSTOMER_SECRET}\""), "{ file = \"agora.secret\" }");
+    fs::write(bed.path("agora.secret"), CUSTOMER_SECRET).unwrap();
+    fs::write(&path, elsewhere).unwrap();
+    let shown = check(0o644);
+    assert!(shown.contains("private_key") && !shown.contains("customer_secret"), "{shown}");
+}
+
+#[test]
+fn a_password_on_the_command_line_is_refused() {
+    let bed = Bed::new(&FEW);
+    for args in
+        [&["copy", "--to", "postgres://me:hunter2@host/archive"][..], &["copy", "--to=postgres://h/a?password=hunter2"]]
+    {
+        let ran = bed.run(args);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(!ran.err.contains("hunter2"), "{ran:?}");
+        ran.says("~/.pgpass");
+    }
+}
