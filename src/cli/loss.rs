@@ -1,10 +1,8 @@
 //! How loss is told of that lies ahead.
 
 use super::table::{grouped, span};
+use crate::sync::alarms::history::LOSS_HINT as HINT;
 use crate::sync::estimate::Outlook;
-
-const HINT: &str = "raise requests_per_second if the provider grants more; follow fewer streams, or set `since`; have the \
-                    provider keep messages for longer";
 
 /// What will be lost of an account at this many requests a second, and what can be done about it; nothing where nothing
 /// will be.

@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod accounts;
+mod alarms;
 mod bench;
 mod check;
 mod completions;
@@ -32,6 +33,7 @@ use logging::{Logging, Speaker};
 
 use crate::config::{Config, ConfigError, DatabaseUrl};
 use crate::daemon::ScheduleError;
+use crate::daemon::alarms::WebhookError;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::proof::manifest::ManifestError;
 use crate::provider::http::BadClient;
@@ -108,6 +110,8 @@ enum Failure {
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
     #[error(transparent)]
+    Webhook(#[from] WebhookError),
+    #[error(transparent)]
     Sandbox(#[from] SandboxError),
     #[error("{0}")]
     System(#[from] std::io::Error),
@@ -132,6 +136,7 @@ impl Failure {
             | Self::Usage(_)
             | Self::Client(_)
             | Self::Schedule(_)
+            | Self::Webhook(_)
             | Self::Sandbox(_)
             | Self::System(_) => None,
         }

@@ -15,6 +15,7 @@ use super::logging::Logging;
 use super::{Failure, Missing, Outcome, accounts, open_to_write};
 use crate::config::{Config, DatabaseUrl};
 use crate::daemon;
+use crate::daemon::alarms::Lookout;
 use crate::daemon::notify::Notify;
 use crate::daemon::signals::{Stop, hangups};
 use crate::daemon::web::{Shown, Web};
@@ -73,6 +74,7 @@ struct Setup {
     config: Config,
     archive: Archive,
     engine: Engine,
+    lookout: Lookout,
     providers: Vec<Arc<dyn Provider>>,
 }
 
@@ -102,12 +104,13 @@ impl Service<'_> {
             None => Archive { store: open_to_write(&url, Missing::Create, &*self.clock).await?, url },
         };
         let engine = Engine::new(providers.clone(), archive.store.clone(), &self.clock).hurried_by(&self.stop.hard);
-        Ok(Setup { config, archive, engine, providers })
+        let lookout = Lookout::new(archive.store.clone(), providers.clone(), self.clock.clone(), &config.alerts)?;
+        Ok(Setup { config, archive, engine, lookout, providers })
     }
 
     /// Works until the end, or until another configuration is to come into force: answers with that.
     async fn work(&self, setup: Setup, hangups: &mut Signal) -> Result<Option<Setup>, Failure> {
-        let Setup { config, archive, engine, providers } = setup;
+        let Setup { config, archive, engine, lookout, providers } = setup;
         let (accounts, streams) =
             (providers.len(), providers.iter().map(|provider| provider.streams().len()).sum::<usize>());
         self.logging.configure(&config.log);
@@ -116,7 +119,8 @@ impl Service<'_> {
         tracing::info!(version, accounts, streams, schedule, "running");
         let stop = self.stop.earlier();
         let work = async {
-            let worked = daemon::run(engine, &config.schedule, self.clock.clone(), self.notify, &stop).await;
+            let (schedule, clock) = (&config.schedule, self.clock.clone());
+            let worked = daemon::run(engine, schedule, clock, self.notify, lookout, &stop).await;
             stop.soft.cancel();
             worked
         };

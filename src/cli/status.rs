@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::table::span;
-use super::{Failure, Missing, Outcome, accounts, loss, open, say, summary};
+use super::{Failure, Missing, Outcome, accounts, alarms, loss, open, say, summary};
 use crate::config::Config;
 use crate::domain::clock::Clock;
 use crate::domain::time::Second;
@@ -26,18 +26,24 @@ pub(super) async fn carry_out(args: &Args, config: &Config, clock: Arc<dyn Clock
     let store = open(&config.database.url, Missing::Refuse).await?;
     let streams = store.status().await?;
     let paces = paces(&*store, now).await?;
+    let alarms = alarms::standing(&*store).await?;
     store.close().await;
     let forecasts: Vec<Forecast> =
         providers.iter().filter_map(|provider| forecast(&**provider, &streams, &paces, now)).collect();
     match (args.json, streams.is_empty()) {
         (true, _) => {
             let now = now.second();
-            say(streams.iter().map(|stream| as_json(stream, &forecasts, now)).collect::<serde_json::Value>());
+            let rows = streams.iter().map(|stream| as_json(stream, &forecasts, alarms::of(stream, &alarms), now));
+            say(rows.collect::<serde_json::Value>());
         }
-        (false, true) => say("The archive knows no stream yet: `backscroll sync` makes the first pass."),
+        (false, true) => {
+            say("The archive knows no stream yet: `backscroll sync` makes the first pass.");
+            alarms::say_all(&alarms, now);
+        }
         (false, false) => {
             summary::say_streams(&streams, now.second());
             forecasts.iter().for_each(say_forecast);
+            alarms::say_all(&alarms, now);
         }
     }
     Ok(Outcome::Good)
@@ -60,7 +66,7 @@ fn say_forecast(Forecast { account, rate, is_informed, outlook, .. }: &Forecast)
     }
 }
 
-fn as_json(stream: &StreamStatus, forecasts: &[Forecast], now: Second) -> serde_json::Value {
+fn as_json(stream: &StreamStatus, forecasts: &[Forecast], alarms: serde_json::Value, now: Second) -> serde_json::Value {
     let forecast = forecasts.iter().find(|forecast| forecast.account == stream.account);
     let ahead = forecast.and_then(|forecast| Some((forecast, forecast.streams.get(&stream.stream)?)));
     let loss = match ahead {
@@ -90,6 +96,7 @@ fn as_json(stream: &StreamStatus, forecasts: &[Forecast], now: Second) -> serde_
         "discovery_hint": stream.unlisted.as_ref().map(|trouble| &trouble.hint),
         "paused_until": stream.pause.as_ref().map(|pause| pause.until.to_string()),
         "settle_widened_to_seconds": stream.settle.map(|settle| settle.as_secs()),
+        "alarms": alarms,
         "pause_reason": stream.pause.as_ref().map(|pause| &pause.reason),
     })
 }

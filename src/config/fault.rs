@@ -64,6 +64,11 @@ pub enum Fault {
     UrlScheme,
     #[error("would send credentials unencrypted: write https://; http:// is only for 127.0.0.0/8, ::1 and localhost")]
     UrlUnencrypted,
+    #[error(
+        "is not a URL that can be posted to: it must begin with https:// and name a host; http:// is only for \
+         127.0.0.0/8, ::1 and localhost"
+    )]
+    Webhook,
     #[error("holds a user or password: remove it; credentials have keys of their own")]
     UrlCredentials,
     #[error("holds a query (`?`) or a fragment (`#`): remove it; only scheme, host, port and path belong here")]

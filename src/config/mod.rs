@@ -53,6 +53,7 @@ pub struct Config {
     pub database: Database,
     pub schedule: Schedule,
     pub status_page: StatusPage,
+    pub alerts: Alerts,
     pub log: Log,
     /// With `web3mq`: at least one account, and no two of the same name.
     pub agora: Vec<AgoraAccount>,
@@ -132,6 +133,14 @@ pub struct StatusPage {
     pub listen: Option<SocketAddr>,
 }
 
+/// Who is told when something is wrong, besides the log, the archive and the page.
+#[derive(Clone, Debug, Default)]
+pub struct Alerts {
+    /// The URL to which alarms are posted: https, or http on this machine. Default: none. It often holds a token, so
+    /// nothing shows it.
+    pub webhook: Option<Secret>,
+}
+
 impl Config {
     /// Reads the file at `path`, and whatever it points to: environment variables, other files, systemd credentials.
     ///
@@ -159,6 +168,8 @@ impl Config {
         let database = database(&file.table("database", &shape::DATABASE)?)?;
         let schedule = schedule(&file.table("schedule", &shape::SCHEDULE)?)?;
         let status_page = status_page(&file.table("status_page", &shape::STATUS_PAGE)?)?;
+        let alerts = file.table("alerts", &shape::ALERTS)?;
+        let alerts = Alerts { webhook: alerts.optional("webhook", value::webhook)? };
         let log = log::read(&file.table("log", &shape::LOG)?)?;
         let agora = file.tables("agora", &shape::AGORA)?;
         let web3mq = file.tables("web3mq", &shape::WEB3MQ)?;
@@ -170,6 +181,7 @@ impl Config {
             database,
             schedule,
             status_page,
+            alerts,
             log,
             agora: agora.iter().map(agora::account).collect::<Result<_, _>>()?,
             web3mq: web3mq.iter().map(web3mq::account).collect::<Result<_, _>>()?,

@@ -220,6 +220,17 @@ pub(super) fn url(text: &str) -> Result<Url, Fault> {
     Ok(url)
 }
 
+/// Where alarms are posted. The message never quotes it: a token may be any part of it.
+pub(super) fn webhook(value: &Value<'_>) -> Result<Secret, ConfigError> {
+    let webhook = secret(value)?;
+    let is_safe = Url::parse(webhook.expose()).is_ok_and(|url| match (url.scheme(), url.host_str()) {
+        ("https", Some(_)) => true,
+        ("http", Some(host)) => is_loopback(host),
+        _ => false,
+    });
+    if is_safe { Ok(webhook) } else { Err(value.refuse(Fault::Webhook)) }
+}
+
 fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())

@@ -3,6 +3,7 @@
 //! An account makes one pass at a time. What is missing goes first, but whatever else is due comes after the pass that
 //! is under way: a pass is bounded in time, so neither waits for long.
 
+pub mod alarms;
 pub mod notify;
 mod pulse;
 mod schedule;
@@ -14,18 +15,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Schedule;
 use crate::domain::clock::Clock;
 use crate::store::StoreError;
 use crate::sync::{AccountSync, Bounds, Engine, PassReport, Purpose};
+use alarms::Lookout;
 use notify::Notify;
 use pulse::Pulse;
 pub use schedule::{ScheduleError, Ticks};
 use signals::Stop;
 
-/// Runs passes until `stop` is given: the first at once, the others at the ticks of their schedules. No account waits
+/// Runs passes, and the lookout over them, until `stop` is given: the first at once, the others at the ticks of their schedules. No account waits
 /// for another, and however many ticks come during an account's pass, they are good for one pass each. The archive
 /// stays open.
 pub async fn run(
@@ -33,6 +36,7 @@ pub async fn run(
     schedule: &Schedule,
     clock: Arc<dyn Clock>,
     notify: Notify,
+    lookout: Lookout,
     stop: &Stop,
 ) -> Result<(), ScheduleError> {
     let due = Due {
@@ -42,12 +46,23 @@ pub async fn run(
     };
     let progress = engine.progress().clone();
     let pulses: Vec<_> = engine.accounts().map(|account| Arc::new(Pulse::new(account))).collect();
-    let drives = engine.accounts().zip(&pulses).map(|(account, pulse)| drive(account, due.clone(), pulse, &stop.soft));
-    let drives = join_all(drives);
+    let lookout = Arc::new(lookout);
+    // In a task of its own, so that passes go on while it looks; it ends with them, however they end.
+    let mut looking = JoinSet::new();
+    looking.spawn({
+        let (lookout, stop) = (lookout.clone(), stop.soft.clone());
+        async move { lookout.run(&stop).await }
+    });
+    let drives = engine.accounts().zip(&pulses);
+    let drives = drives.map(|(account, pulse)| drive(account, due.clone(), pulse, &lookout, &stop.soft));
+    let drives = async {
+        join_all(drives).await;
+        looking.join_next().await;
+    };
     // With the next breath the first passes are under way.
     notify.ready();
     tokio::select! {
-        _ = drives => {}
+        () = drives => {}
         () = watchdog::watch(notify, &pulses, &progress) => {}
         () = stop.overdue() => tracing::warn!("what is in hand takes too long; it is left, and will be fetched again"),
     }
@@ -95,7 +110,7 @@ impl Due {
 }
 
 /// Drives one account.
-async fn drive(account: &mut AccountSync, mut due: Due, pulse: &Pulse, stop: &CancellationToken) {
+async fn drive(account: &mut AccountSync, mut due: Due, pulse: &Pulse, lookout: &Lookout, stop: &CancellationToken) {
     const SYNC: Purpose = Purpose::Sync(Bounds { since: None, until: None });
     let has_statuses = account.has_statuses();
     let mut next = Some(SYNC);
@@ -111,8 +126,10 @@ async fn drive(account: &mut AccountSync, mut due: Due, pulse: &Pulse, stop: &Ca
                 () = stop.cancelled() => return,
             }
         };
+        lookout.begins(account.name());
         let outcome = account.pass(purpose, stop).await;
         pulse.note(&outcome);
+        lookout.ends(account.name(), &outcome);
         if let Err(StoreError::Held { .. }) = &outcome {
             // The account itself has said so, once.
             let _ = tokio::time::timeout(STANDBY, stop.cancelled()).await;

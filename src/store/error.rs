@@ -64,6 +64,11 @@ impl StoreError {
         }
     }
 
+    /// Whether the database has no room left, or cannot write for another reason.
+    pub fn is_unwritable(&self) -> bool {
+        matches!(self, Self::Database { source, .. } | Self::Open { source, .. } if is_unwritable(source))
+    }
+
     /// Whether the same may succeed a little later: the server restarts, a connection was cut, a statement took too
     /// long, another process holds the file.
     pub fn may_pass(&self) -> bool {

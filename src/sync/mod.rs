@@ -15,6 +15,7 @@
 
 mod account;
 mod again;
+pub mod alarms;
 pub mod deeds;
 mod discovery;
 pub mod estimate;

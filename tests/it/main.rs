@@ -12,6 +12,7 @@ mod command;
 mod cookbook;
 mod corpus;
 mod daemon;
+mod day;
 mod discovery;
 mod drill;
 mod faults;

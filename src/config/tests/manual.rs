@@ -17,6 +17,7 @@ fn the_manual_has_every_key() {
         (&shape::DATABASE, "[database]"),
         (&shape::SCHEDULE, "[schedule]"),
         (&shape::STATUS_PAGE, "[status_page]"),
+        (&shape::ALERTS, "[alerts]"),
         (&shape::LOG, "[log]"),
         (&shape::AGORA, "[[agora]]"),
         (&shape::WEB3MQ, "[[web3mq]]"),

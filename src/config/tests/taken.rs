@@ -20,6 +20,8 @@ fn every_key_reaches_its_field() {
         sync = "5 * * * * *"
         [status_page]
         listen = "[::1]:80"
+        [alerts]
+        webhook = "https://hooks.example/a/token?and=another"
         [[agora]]
         name = "a.B_c-1"
         base_url = "http://127.0.0.1:8080/agora"
@@ -56,6 +58,10 @@ fn every_key_reaches_its_field() {
     assert_eq!(config.schedule.sync.expression, "5 * * * * *");
     assert_eq!(config.status_page.listen.unwrap().to_string(), "[::1]:80");
 
+    let webhook = config.alerts.webhook.as_ref().unwrap();
+    assert_eq!(webhook.expose(), "https://hooks.example/a/token?and=another");
+    assert!(!format!("{webhook:?}").contains("token"));
+
     let agora = &config.agora[0];
     assert_eq!((agora.name.as_str(), agora.base_url.as_str()), ("a.B_c-1", "http://127.0.0.1:8080/agora/"));
     assert!(matches!(&agora.auth, AgoraAuth::Token { token, uid } if token.expose() == "007" && uid == "bot"));
@@ -91,6 +97,13 @@ fn a_token_without_uid_is_a_bearer_token() {
 #[test]
 fn the_page_can_be_turned_off() {
     assert_eq!(parse_good(&format!("status_page.listen = \"\"\n{AGORA}")).status_page.listen, None);
+}
+
+#[test]
+fn alarms_may_be_posted_to_this_machine_without_tls() {
+    let config = parse_good(&format!("alerts.webhook = \"http://127.0.0.1:8080/hook\"\n{AGORA}"));
+    assert!(config.alerts.webhook.is_some());
+    assert!(parse_good(AGORA).alerts.webhook.is_none());
 }
 
 #[test]

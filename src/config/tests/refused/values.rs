@@ -188,3 +188,16 @@ fn a_time_is_a_moment() {
         "7:9: `since` is wrong: `2026-11-01T00:00:00` is not a time: write it as RFC 3339, like 2026-11-01T00:00:00Z"
     );
 }
+
+#[test]
+fn alarms_are_posted_to_a_safe_place_that_no_message_names() {
+    for url in ["hooks.example/token", "ftp://hooks.example/token", "http://hooks.example/token", "https://?token"] {
+        let refused = refusal(&format!("[alerts]\nwebhook = \"{url}\""));
+        assert!(refused.starts_with("2:11: `webhook` is not a URL that can be posted to"), "{refused}");
+        assert!(!refused.contains("token"), "{refused}");
+    }
+    assert_eq!(
+        refusal("[alerts]\nwebhook = \"\""),
+        "2:11: `webhook` is empty: fill it in, or remove the line if the key is optional"
+    );
+}

@@ -1,0 +1,46 @@
+//! How alarms are told of to whoever asks.
+
+use serde_json::{Value, json};
+
+use super::say;
+use super::table::{shown, span};
+use crate::domain::alarm::Alarm;
+use crate::domain::time::Millis;
+use crate::store::{Store, StoreError, StreamStatus};
+
+/// Those that stand, the oldest first.
+pub(super) async fn standing(store: &dyn Store) -> Result<Vec<Alarm>, StoreError> {
+    let alarms = store.alarms(Millis(i64::MAX)).await?;
+    Ok(alarms.into_iter().filter(Alarm::is_standing).collect())
+}
+
+/// Each with what can be done about it.
+pub(super) fn say_all(alarms: &[Alarm], now: Millis) {
+    for Alarm { subject, since, text, hint, .. } in alarms {
+        let whose = [subject.account.as_deref(), subject.stream.as_deref()].into_iter().flatten();
+        let whose = whose.map(shown).collect::<Vec<_>>().join(" ");
+        let whose = if whose.is_empty() { "the archive".to_owned() } else { whose };
+        let (kind, lasts) = (subject.kind, span(now.since(*since).as_secs()));
+        say(format_args!("\nALARM: {whose}: {kind}, for {lasts}: {}\n  hint: {hint}", shown(text)));
+    }
+}
+
+/// Those that concern a stream: its own, its account's and the archive's.
+pub(super) fn of(stream: &StreamStatus, alarms: &[Alarm]) -> Value {
+    let concerns = |alarm: &&Alarm| {
+        let subject = &alarm.subject;
+        subject.account.as_ref().is_none_or(|account| *account == stream.account)
+            && subject.stream.as_ref().is_none_or(|key| *key == stream.stream)
+    };
+    let alarms = alarms.iter().filter(concerns).map(|Alarm { subject, since, text, hint, .. }| {
+        json!({
+            "kind": subject.kind.name(),
+            "account": subject.account,
+            "stream": subject.stream,
+            "since": since.to_string(),
+            "text": text,
+            "hint": hint,
+        })
+    });
+    alarms.collect()
+}
