@@ -5,6 +5,7 @@
 mod again;
 mod bed;
 mod bounds;
+mod browser;
 mod chance;
 mod changing;
 mod cluster;
@@ -26,6 +27,7 @@ mod logs;
 mod metrics;
 mod middleman;
 mod model;
+mod page;
 mod plan;
 mod plans;
 mod postgres;

@@ -130,6 +130,7 @@ fn judge(day: &mut DayOf, sealed: u64, stream: &Judged<'_>) {
     let behind = status.horizon.and_then(|horizon| Window::new(status.wanted_from, horizon.min(status.settled)));
     let behind = behind.map_or(0, |behind| seconds_in(&[behind]));
     let lost = wanted.saturating_sub(sealed).saturating_sub(seconds_in(&status.missing)).min(behind);
+    let lost = if stream.lost_s > 0 { lost } else { 0 };
     let gap = seconds_in(&stream.gaps);
     (day.gap_s, day.lost_s) = (gap, lost);
     day.state = match day.state {
@@ -162,6 +163,7 @@ mod tests {
             wanted_from: Second(start(5)),
             horizon: Some(Second(horizon)),
             missing: vec![hole],
+            lost_seconds: 86_410,
             ..stream(1)
         };
         let stretches = [

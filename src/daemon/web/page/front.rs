@@ -289,7 +289,7 @@ fn row(stream: &Judged<'_>, days: &[DayOf], several: bool) -> Markup {
             td.number { @if status.watermark.is_some() { (span(stream.lag_s)) } @else { "–" } }
             td.number.wide { (grouped(status.messages)) }
             td.number.wide { (or_dash(stream.gap_s)) }
-            td.number.wide { (or_dash(status.lost_seconds)) }
+            td.number.wide { (or_dash(stream.lost_s)) }
         }
     }
 }

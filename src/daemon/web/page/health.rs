@@ -9,6 +9,9 @@ use crate::store::StreamStatus;
 /// seconds.
 const KEEPING_UP_S: i64 = 3600;
 
+/// What falls behind the provider's edge while a history is fetched for the first time is not worth a word, in seconds.
+const HARDLY_S: u64 = 60;
+
 /// What stands first on a stream's list of worries, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Health {
@@ -47,6 +50,8 @@ pub(super) struct Judged<'a> {
     pub(super) gaps: Vec<Window>,
     /// How many seconds that is.
     pub(super) gap_s: u64,
+    /// How many seconds of it are lost, apart from hardly any.
+    pub(super) lost_s: u64,
     /// For how long it has not been complete, in seconds.
     pub(super) lag_s: u64,
 }
@@ -55,6 +60,7 @@ impl<'a> Judged<'a> {
     pub(super) fn of(status: &'a StreamStatus, now: Second) -> Self {
         let gaps = gaps(status, now);
         let complete_to = status.missing.first().map_or(status.settled, |range| range.from());
+        let lost_s = if status.lost_seconds > HARDLY_S { status.lost_seconds } else { 0 };
         let health = match status {
             StreamStatus { trouble: Some(_), .. } => Health::Failing,
             StreamStatus { pause: Some(_), .. } => Health::Paused,
@@ -62,12 +68,12 @@ impl<'a> Judged<'a> {
             _ if !gaps.is_empty() => Health::Behind,
             StreamStatus { suspect: 1.., .. } => Health::Suspect,
             StreamStatus { quarantined: 1.., .. } => Health::Quarantine,
-            StreamStatus { lost_seconds: 1.., .. } => Health::Lost,
+            _ if lost_s > 0 => Health::Lost,
             _ => Health::Whole,
         };
         let gap_s = gaps.iter().map(|gap| gap.seconds()).sum();
         let lag_s = now.0.saturating_sub(complete_to.0).max(0).unsigned_abs();
-        Self { status, health, gaps, gap_s, lag_s }
+        Self { status, health, gaps, gap_s, lost_s, lag_s }
     }
 }
 
@@ -152,7 +158,7 @@ fn lasting(seconds: u64) -> String {
 }
 
 fn loss(streams: &[&Judged<'_>]) -> String {
-    let lost: Vec<u64> = streams.iter().map(|stream| stream.status.lost_seconds).filter(|lost| *lost > 0).collect();
+    let lost: Vec<u64> = streams.iter().map(|stream| stream.lost_s).filter(|lost| *lost > 0).collect();
     match (lost.len(), lost.iter().max()) {
         (_, None) => String::new(),
         (1, Some(longest)) => format!("; 1 has lost {} for good", span(*longest)),
@@ -250,13 +256,14 @@ pub(super) mod tests {
         let health = |status: StreamStatus| Judged::of(&status, NOW).health;
         let trouble = Some(Trouble { error: "no".to_owned(), hint: "try".to_owned() });
         let pause = Some(Pause { until: NOW.start(), reason: "told".to_owned() });
-        let lost = StreamStatus { lost_seconds: 1, ..stream(1) };
+        let lost = StreamStatus { lost_seconds: HARDLY_S + 1, ..stream(1) };
+        let hardly = StreamStatus { lost_seconds: HARDLY_S, ..stream(1) };
         let quarantined = StreamStatus { quarantined: 1, ..lost.clone() };
         let suspect = StreamStatus { suspect: 1, ..quarantined.clone() };
         let behind = StreamStatus { suspect: 1, ..lacking(1, 9000, 120) };
         let paused = StreamStatus { pause, ..behind.clone() };
         let failing = StreamStatus { trouble, ..paused.clone() };
-        let all = [failing, paused, behind, suspect, quarantined, lost, stream(1)].map(health);
+        let all = [failing, paused, behind, suspect, quarantined, lost, hardly].map(health);
         assert_eq!(
             all,
             [

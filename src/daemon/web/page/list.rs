@@ -145,14 +145,14 @@ fn sort(streams: &mut [&Judged<'_>], sort: Sort) {
     let by = |figure: fn(&Judged<'_>) -> u64| move |stream: &&Judged<'_>| std::cmp::Reverse(figure(stream));
     match sort {
         Sort::Worst => streams.sort_by_key(|stream| {
-            let gravity = (stream.gap_s, stream.status.lost_seconds);
+            let gravity = (stream.gap_s, stream.lost_s);
             (stream.health, std::cmp::Reverse(gravity))
         }),
         Sort::Name => streams.sort_by_key(|stream| stream.status.stream.to_lowercase()),
         Sort::Lag => streams.sort_by_key(by(|stream| stream.lag_s)),
         Sort::Messages => streams.sort_by_key(by(|stream| stream.status.messages)),
         Sort::Missing => streams.sort_by_key(by(|stream| stream.gap_s)),
-        Sort::Lost => streams.sort_by_key(by(|stream| stream.status.lost_seconds)),
+        Sort::Lost => streams.sort_by_key(by(|stream| stream.lost_s)),
     }
 }
 
@@ -163,7 +163,7 @@ mod tests {
     use crate::store::StreamStatus;
 
     fn names(query: &Query) -> Vec<String> {
-        let lost = StreamStatus { lost_seconds: 5, messages: 7, account: "other".to_owned(), ..stream(3) };
+        let lost = StreamStatus { lost_seconds: 500, messages: 7, account: "other".to_owned(), ..stream(3) };
         let streams = [stream(1), lacking(2, 9000, 120), lost, lacking(4, 90_000, 120)];
         let judged: Vec<_> = streams.iter().map(|stream| Judged::of(stream, NOW)).collect();
         List::of(&judged, query).shown.iter().map(|stream| stream.status.stream.clone()).collect()

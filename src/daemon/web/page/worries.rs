@@ -9,6 +9,7 @@ use super::look::{Account, Look};
 use crate::domain::alarm::{Alarm, Kind};
 use crate::domain::figures::{grouped, span};
 use crate::domain::time::{Millis, Second};
+use crate::sync::alarms::history::LOSS_HINT;
 
 /// An account that was not looked at for so long is one on which nobody works, in seconds.
 const NEGLECTED_S: i64 = 3600;
@@ -19,9 +20,6 @@ const KINDS: usize = 8;
 const ALARMS: usize = 20;
 /// Those that tell of streams that fail.
 const FAILURES: &[Kind] = &[Kind::Parked, Kind::Failing, Kind::Stuck];
-
-const LOSS_HINT: &str = "raise requests_per_second if the provider grants more; follow fewer streams, or set `since`; \
-                         have the provider keep messages for longer";
 
 /// How much it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -183,7 +181,7 @@ fn doubts(streams: &[Judged<'_>]) -> Vec<Worry> {
     let of = |streams: u64| if streams == 1 { "1 stream".to_owned() } else { format!("{} streams", grouped(streams)) };
     let (suspect_in, suspect, _) = sum(|stream| stream.status.suspect);
     let (quarantined_in, quarantined, _) = sum(|stream| stream.status.quarantined);
-    let (lost_in, _, longest) = sum(|stream| stream.status.lost_seconds);
+    let (lost_in, _, longest) = sum(|stream| stream.lost_s);
     let mut all = Vec::new();
     if suspect > 0 {
         let what = format!("windows that may not be complete: {}", grouped(suspect));
