@@ -32,6 +32,9 @@ const FRESH: Duration = Duration::from_secs(1);
 /// A connection that nobody needs is given back.
 const IDLE: Duration = Duration::from_mins(5);
 
+/// How a session is set up. No question here is so long that it would pay to compile it first.
+const SESSION: [(&str, &str); 2] = [("timezone", "UTC"), ("jit", "off")];
+
 /// An archive in Postgres.
 pub type PostgresStore = SqlStore<Postgres>;
 
@@ -42,8 +45,7 @@ impl PostgresStore {
     pub async fn connect(options: PgConnectOptions, missing: Missing) -> Result<Self, StoreError> {
         let place = place(&options);
         let at = |source| StoreError::Open { place: place.clone(), source };
-        let options =
-            options.application_name("backscroll").options([("timezone", "UTC")]).statement_cache_capacity(64);
+        let options = options.application_name("backscroll").options(SESSION).statement_cache_capacity(64);
         // A pool only says that it has waited in vain; a single connection says why.
         PgConnection::connect_with(&options).await.map_err(at)?.close().await.map_err(at)?;
         let pool = PgPoolOptions::new()
@@ -68,9 +70,8 @@ impl PostgresStore {
     pub async fn connect_to_read(options: PgConnectOptions) -> Result<Self, StoreError> {
         let place = place(&options);
         let at = |source| StoreError::Open { place: place.clone(), source };
-        let options = options
-            .application_name("backscroll")
-            .options([("timezone", "UTC"), ("default_transaction_read_only", "on")]);
+        let options =
+            options.application_name("backscroll").options(SESSION).options([("default_transaction_read_only", "on")]);
         PgConnection::connect_with(&options).await.map_err(at)?.close().await.map_err(at)?;
         let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE);
         let pool = pool.connect_with(options).await.map_err(at)?;
