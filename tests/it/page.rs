@@ -53,6 +53,10 @@ fn it_says_at_once_whether_the_archive_is_whole() {
         assert!(answer.status == 200 && answer.head.contains(kind), "{answer:?}");
     }
     visited.end();
+    let lag = bed.number("SELECT max(lag_seconds) FROM runs");
+    assert!((120..300).contains(&lag), "a settle age, and a little: {lag}");
+    bed.run(&["sync", "--since", &bed.world().now().minus(Duration::from_hours(1)).to_string()]);
+    assert_eq!(bed.number("SELECT count(*) FROM runs WHERE lag_seconds IS NULL"), 2, "of a part of the history");
 }
 
 #[test]

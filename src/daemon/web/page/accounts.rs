@@ -40,7 +40,11 @@ fn card(look: &Look, account: &Account, streams: &[Judged<'_>]) -> Markup {
             h3 { (foreign(&account.name)) " " span.of { (account.provider) } }
             dl {
                 dt { "Complete up to" }
-                dd { @if let Some(lag) = lag { (span(lag)) " ago" } @else { "–" } }
+                dd {
+                    @if ours.iter().any(|stream| stream.health == Health::NotBegun) { "some have not begun" }
+                    @else if let Some(lag) = lag { (span(lag)) " ago" }
+                    @else { "–" }
+                }
                 dt { "Streams" }
                 dd {
                     a href={ (all) "#streams" } { (grouped(ours.len() as u64)) }

@@ -1,5 +1,6 @@
 //! The front page: the verdict, what to do, the accounts, the streams, the last passes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use maud::{Markup, html};
@@ -8,7 +9,7 @@ use super::accounts;
 use super::calendar::{DayOf, State};
 use super::chart::{bars, sample, strip};
 use super::frame::{ago, badge, cut, footer, foreign, moment, page};
-use super::health::{Judged, Tone, Verdict};
+use super::health::{EVER_S, Judged, Tone, Verdict};
 use super::list::{List, Query, Sort};
 use super::look::{DAY, DAYS, Look, by_span};
 use super::worries::{Weight, Worry};
@@ -27,6 +28,8 @@ pub(super) struct Front<'a> {
     pub(super) list: List<'a>,
     /// The last days of each stream that is listed.
     pub(super) days: Vec<Vec<DayOf>>,
+    /// Those of the configuration, and others that the archive holds.
+    pub(super) accounts: BTreeSet<&'a str>,
 }
 
 impl Front<'_> {
@@ -135,12 +138,12 @@ impl Front<'_> {
             form.search action="/" method="get" role="search" {
                 label for="q" { "Name contains" }
                 input #q type="search" name="q" value=(query.search()) maxlength="200" autocomplete="off";
-                @if self.look.accounts.len() > 1 {
+                @if self.accounts.len() > 1 {
                     label for="account" { "Account" }
                     select #account name="account" {
                         option value="" { "all" }
-                        @for account in &self.look.accounts {
-                            option value=(account.name) selected[account.name == query.account] { (cut(&account.name)) }
+                        @for account in &self.accounts {
+                            option value=(account) selected[query.is_of(account)] { (cut(account)) }
                         }
                     }
                 }
@@ -153,7 +156,7 @@ impl Front<'_> {
     }
 
     fn table(&self) -> Markup {
-        let several = self.look.accounts.len() > 1;
+        let several = self.accounts.len() > 1;
         html! {
             table.streams {
                 caption.quiet { "Each stream with its last " (self.days.first().map_or(0, Vec::len)) " days" }
@@ -275,7 +278,11 @@ fn legend() -> Markup {
 
 fn row(stream: &Judged<'_>, days: &[DayOf], several: bool) -> Markup {
     let status = stream.status;
-    let or_dash = |seconds: u64| if seconds == 0 { "–".to_owned() } else { span(seconds) };
+    let or_dash = |seconds: u64| match seconds {
+        0 => "–".to_owned(),
+        EVER_S.. => "all".to_owned(),
+        some => span(some),
+    };
     html! {
         tr {
             th scope="row" {

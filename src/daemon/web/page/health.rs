@@ -12,6 +12,9 @@ const KEEPING_UP_S: i64 = 3600;
 /// What falls behind the provider's edge while a history is fetched for the first time is not worth a word, in seconds.
 const HARDLY_S: u64 = 60;
 
+/// What is wanted "from the beginning" reaches back to 1970: more than this is all there is, in seconds.
+pub(super) const EVER_S: u64 = 20 * 365 * 86_400;
+
 /// What stands first on a stream's list of worries, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Health {
@@ -151,9 +154,8 @@ fn completeness(streams: &[&Judged<'_>], lacking: &[&&Judged<'_>]) -> String {
     }
 }
 
-/// A stretch of history in words. What is wanted "from the beginning" reaches back to 1970.
+/// A stretch of history in words.
 fn lasting(seconds: u64) -> String {
-    const EVER_S: u64 = 20 * 365 * 86_400;
     if seconds > EVER_S { "all of their history".to_owned() } else { format!("{} of history", span(seconds)) }
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Query {
     /// What a stream's name holds.
     q: String,
     /// The account that it belongs to.
-    pub(super) account: String,
+    account: String,
     /// `ill`: only those that are not whole.
     show: String,
     sort: String,
@@ -73,6 +73,10 @@ impl Query {
         Self { account: account.to_owned(), ..Self::default() }
     }
 
+    pub(super) fn is_of(&self, account: &str) -> bool {
+        self.account == account
+    }
+
     pub(super) fn refreshing(self, refreshes: bool) -> Self {
         Self { refresh: if refreshes { "60".to_owned() } else { String::new() }, ..self }
     }
@@ -126,7 +130,7 @@ impl<'a> List<'a> {
     pub(super) fn of(streams: &'a [Judged<'a>], query: &Query) -> Self {
         let search = query.search().to_lowercase();
         let is_wanted = |stream: &&Judged<'_>| {
-            (query.account.is_empty() || stream.status.account == query.account)
+            (query.account.is_empty() || query.is_of(&stream.status.account))
                 && (!query.only_ill() || stream.health != Health::Whole)
                 && (search.is_empty() || stream.status.stream.to_lowercase().contains(&search))
         };

@@ -101,7 +101,9 @@ async fn render_front(desk: &Desk, query: &list::Query) -> Result<String, StoreE
         drawn.push(days_of(&*shown.store, stream, first, DRAWN).await?);
     }
     let verdict = Verdict::of(&judged, worries::is_grave(&worries, &judged));
-    Ok(Front { look: &look, judged: &judged, verdict, worries, query, list, days: drawn }.render())
+    let accounts = look.streams.iter().map(|stream| stream.account.as_str());
+    let accounts = accounts.chain(look.accounts.iter().map(|account| account.name.as_str())).collect();
+    Ok(Front { look: &look, judged: &judged, verdict, worries, query, list, days: drawn, accounts }.render())
 }
 
 fn judged(look: &Look) -> Vec<Judged<'_>> {
