@@ -74,7 +74,7 @@ struct Setup {
     config: Config,
     archive: Archive,
     engine: Engine,
-    lookout: Lookout,
+    lookout: Arc<Lookout>,
     providers: Vec<Arc<dyn Provider>>,
 }
 
@@ -105,7 +105,7 @@ impl Service<'_> {
         };
         let engine = Engine::new(providers.clone(), archive.store.clone(), &self.clock).hurried_by(&self.stop.hard);
         let lookout = Lookout::new(archive.store.clone(), providers.clone(), self.clock.clone(), &config.alerts)?;
-        Ok(Setup { config, archive, engine, lookout, providers })
+        Ok(Setup { config, archive, engine, lookout: Arc::new(lookout), providers })
     }
 
     /// Works until the end, or until another configuration is to come into force: answers with that.

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::table::span;
 use super::{Failure, Missing, Outcome, accounts, alarms, loss, open, say, summary};
 use crate::config::Config;
+use crate::domain::alarm::Alarm;
 use crate::domain::clock::Clock;
 use crate::domain::time::Second;
 use crate::store::StreamStatus;
@@ -33,7 +34,7 @@ pub(super) async fn carry_out(args: &Args, config: &Config, clock: Arc<dyn Clock
     match (args.json, streams.is_empty()) {
         (true, _) => {
             let now = now.second();
-            let rows = streams.iter().map(|stream| as_json(stream, &forecasts, alarms::of(stream, &alarms), now));
+            let rows = streams.iter().map(|stream| as_json(stream, &forecasts, &alarms, now));
             say(rows.collect::<serde_json::Value>());
         }
         (false, true) => {
@@ -66,7 +67,7 @@ fn say_forecast(Forecast { account, rate, is_informed, outlook, .. }: &Forecast)
     }
 }
 
-fn as_json(stream: &StreamStatus, forecasts: &[Forecast], alarms: serde_json::Value, now: Second) -> serde_json::Value {
+fn as_json(stream: &StreamStatus, forecasts: &[Forecast], alarms: &[Alarm], now: Second) -> serde_json::Value {
     let forecast = forecasts.iter().find(|forecast| forecast.account == stream.account);
     let ahead = forecast.and_then(|forecast| Some((forecast, forecast.streams.get(&stream.stream)?)));
     let loss = match ahead {
@@ -96,7 +97,7 @@ fn as_json(stream: &StreamStatus, forecasts: &[Forecast], alarms: serde_json::Va
         "discovery_hint": stream.unlisted.as_ref().map(|trouble| &trouble.hint),
         "paused_until": stream.pause.as_ref().map(|pause| pause.until.to_string()),
         "settle_widened_to_seconds": stream.settle.map(|settle| settle.as_secs()),
-        "alarms": alarms,
+        "alarms": alarms::of(stream, alarms),
         "pause_reason": stream.pause.as_ref().map(|pause| &pause.reason),
     })
 }

@@ -36,7 +36,7 @@ pub async fn run(
     schedule: &Schedule,
     clock: Arc<dyn Clock>,
     notify: Notify,
-    lookout: Lookout,
+    lookout: Arc<Lookout>,
     stop: &Stop,
 ) -> Result<(), ScheduleError> {
     let due = Due {
@@ -46,7 +46,6 @@ pub async fn run(
     };
     let progress = engine.progress().clone();
     let pulses: Vec<_> = engine.accounts().map(|account| Arc::new(Pulse::new(account))).collect();
-    let lookout = Arc::new(lookout);
     // In a task of its own, so that passes go on while it looks; it ends with them, however they end.
     let mut looking = JoinSet::new();
     looking.spawn({

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod again;
+mod alarms;
 mod bed;
 mod bounds;
 mod browser;

@@ -179,7 +179,8 @@ impl Lookout {
                 looks.extend(passes.stuck(account, streams));
             }
             looks.extend(history::loss_ahead(account, forecast(&**provider, &status, &paces, now).as_ref()));
-            looks.push(history::lost(account, streams, records.known_loss(account)));
+            let lost = history::lost_seconds(streams);
+            looks.push(history::lost(account, streams, records.known_loss(account, lost)));
             looks.push(records.silent(&*self.store, account, streams, now).await?);
         }
         Ok(looks)
@@ -244,13 +245,13 @@ impl Lookout {
 
 /// Tells the log.
 fn log(alarm: &Alarm) {
-    let Alarm { subject, since, text, hint, .. } = alarm;
+    let Alarm { subject, since, text: problem, hint, .. } = alarm;
     let account = subject.account.as_deref().map(tracing::field::display);
     let stream = subject.stream.as_deref().map(tracing::field::display);
     let kind = subject.kind.name();
     match (alarm.is_standing(), subject.kind) {
-        (false, _) => tracing::info!(account, stream, kind, %since, text, "alarm over"),
-        (true, Kind::Silent | Kind::Stuck) => tracing::warn!(account, stream, kind, text, hint, "alarm"),
-        (true, _) => tracing::error!(account, stream, kind, text, hint, "alarm"),
+        (false, _) => tracing::info!(account, stream, kind, %since, problem, "alarm over"),
+        (true, Kind::Silent | Kind::Stuck) => tracing::warn!(account, stream, kind, problem, hint, "alarm"),
+        (true, _) => tracing::error!(account, stream, kind, problem, hint, "alarm"),
     }
 }

@@ -70,11 +70,17 @@ impl Records {
         self.board.standing().any(|alarm| alarm.subject == *subject)
     }
 
-    /// How many seconds of an account's history had been lost when that was last told of.
-    pub(super) fn known_loss(&self, account: &str) -> i64 {
+    /// How many seconds of an account's history had been lost when that was last told of. It is no more than are lost by
+    /// now: where less history is wanted than before, less of it is lost.
+    pub(super) fn known_loss(&mut self, account: &str, lost: i64) -> i64 {
         let of_it = |subject: &Subject| subject.kind == Kind::Lost && subject.account.as_deref() == Some(account);
-        let levels = self.known.values().filter(|alarm| of_it(&alarm.subject)).filter_map(|alarm| alarm.level);
-        levels.max().unwrap_or(0)
+        let last = self.known.values_mut().filter(|alarm| of_it(&alarm.subject)).max_by_key(|alarm| alarm.since);
+        let Some((alarm, level)) = last.and_then(|alarm| alarm.level.map(|level| (alarm, level))) else { return 0 };
+        if lost < level {
+            alarm.level = Some(lost);
+            self.unsaved.insert(alarm.id());
+        }
+        level.min(lost)
     }
 
     /// Looks at which of an account's streams have fallen silent.

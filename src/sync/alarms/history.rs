@@ -5,8 +5,8 @@ use crate::domain::alarm::Kind;
 use crate::store::StreamStatus;
 use crate::sync::forecast::Forecast;
 
-/// What is lost at the edge itself while a range is fetched, in seconds over all streams, is not worth a word.
-const HARDLY_S: i64 = 60;
+/// What a stream has lost at the edge itself, in seconds, while its first range was fetched, is not worth a word.
+const HARDLY_S: u64 = 60;
 
 /// What can be done where the provider forgets sooner than its history is fetched.
 pub const LOSS_HINT: &str = "raise requests_per_second if the provider grants more; follow fewer streams, or set `since`; \
@@ -31,17 +31,23 @@ pub fn loss_ahead(account: &str, forecast: Option<&Forecast>) -> Option<Look> {
     look(Some(Wrong { stream: None, text, hint: LOSS_HINT.to_owned(), level: None }))
 }
 
+/// How many seconds of history are lost for good.
+pub fn lost_seconds(streams: &[&StreamStatus]) -> i64 {
+    i64::try_from(losses(streams).sum::<u64>()).unwrap_or(i64::MAX)
+}
+
+fn losses(streams: &[&StreamStatus]) -> impl Iterator<Item = u64> {
+    streams.iter().map(|stream| stream.lost_seconds).filter(|lost| *lost > HARDLY_S)
+}
+
 /// Whether more history is lost than was known. `known` is how many seconds had been lost when that was last told of.
 pub fn lost(account: &str, streams: &[&StreamStatus], known: i64) -> Look {
-    let lost: u64 = streams.iter().map(|stream| stream.lost_seconds).sum();
-    let lost = i64::try_from(lost).unwrap_or(i64::MAX);
-    let is_more = lost > known.saturating_add(HARDLY_S);
-    let wrong = is_more.then(|| {
-        let of = streams.iter().filter(|stream| stream.lost_seconds > 0).count();
+    let lost = lost_seconds(streams);
+    let wrong = (lost > known).then(|| {
+        let (of, more) = (losses(streams).count(), lost - known);
         let text = format!(
             "history has fallen behind the provider's edge before it was fetched: {lost} seconds in all by now, of {of} \
-             streams; {} seconds more than was known",
-            lost - known
+             streams; {more} seconds more than was known"
         );
         Wrong { stream: None, text, hint: LOST_HINT.to_owned(), level: Some(lost) }
     });

@@ -72,9 +72,9 @@ impl Passes {
         let hint = failure.map_or("", ProviderError::hint);
         let state = std::mem::take(&mut self.state);
         self.state = match (failure, state) {
-            (Some(ProviderError::Stopped), state) => state,
             // What it waits for has been told of; a pause that an earlier process was given may be of either kind.
-            (Some(ProviderError::Blocked { .. }), state @ (State::Parked { .. } | State::Unknown)) => state,
+            (Some(ProviderError::Stopped), state)
+            | (Some(ProviderError::Blocked { .. }), state @ (State::Parked { .. } | State::Unknown)) => state,
             (Some(failure), state) => match (failure.advice(), state) {
                 (Advice::Park, _) => State::Parked { error: failure.to_string(), hint },
                 (Advice::SkipAccount, State::Failing { times, .. }) => {
@@ -102,12 +102,11 @@ impl Passes {
             return vec![look(Kind::Failing, wrong(text, HANG_HINT))];
         }
         match &self.state {
-            State::Unknown => vec![],
             State::Well => vec![look(Kind::Failing, None), look(Kind::Parked, None)],
             State::Failing { times, error, hint } if *times >= AGAIN_AND_AGAIN => {
                 vec![look(Kind::Failing, wrong(format!("passes fail again and again: {error}"), hint))]
             }
-            State::Failing { .. } => vec![],
+            State::Unknown | State::Failing { .. } => vec![],
             State::Parked { error, hint } => {
                 let text = format!("the account is left alone, but for a try every quarter of an hour: {error}");
                 vec![look(Kind::Failing, None), look(Kind::Parked, wrong(text, hint))]

@@ -13,8 +13,8 @@ use crate::domain::time::{Millis, Second};
 use crate::store::{Store, StoreError, StreamStatus};
 
 const HOUR_S: i64 = 3600;
-/// How many streams are looked up at a time: about a second's worth, where each has much to tell.
-const AT_A_TIME: usize = 500;
+/// How many streams are looked up at a time: a few seconds' worth at the most, where each has much to tell.
+const AT_A_TIME: usize = 1000;
 
 const HINT: &str = "see whether people still write there, and whether the account may still read it; a stream that is to \
                     be silent from now on can be taken off the configuration's list, and keeps what it has";
