@@ -15,6 +15,8 @@ const SLACK: f64 = 0.015;
 const BEARABLE: Duration = Duration::from_secs(10);
 /// The longest that a waiting request sleeps before it looks around.
 const LOOK: Duration = Duration::from_secs(1);
+/// So long is waited for the request of whoever was told that there is room for one.
+const CLAIM: Duration = Duration::from_millis(50);
 /// The shortest wait that the timer can do. Where requests may follow each other faster, only the second counts.
 const TICK: Duration = Duration::from_millis(1);
 
@@ -40,6 +42,8 @@ pub struct Budget {
     waiting: AtomicUsize,
     finishing: AtomicUsize,
     gone: Notify,
+    /// Until when the room for a request is spoken for.
+    claimed_until: std::sync::Mutex<Option<Instant>>,
     paused_until: std::sync::Mutex<Option<Instant>>,
 }
 
@@ -90,6 +94,7 @@ impl Budget {
             waiting: AtomicUsize::new(0),
             finishing: AtomicUsize::new(0),
             gone: Notify::new(),
+            claimed_until: std::sync::Mutex::default(),
             paused_until: std::sync::Mutex::default(),
         }
     }
@@ -128,7 +133,8 @@ impl Budget {
         Ok(())
     }
 
-    /// Waits until a request could go at once and none waits. Never, where there is no limit that could be left unused.
+    /// Waits until a request could go at once and none waits: whoever is told may begin something, and nobody else is told
+    /// before that has asked for its request. Never, where there is no limit that could be left unused.
     pub async fn idle(&self) {
         if self.pace.is_none() {
             return std::future::pending().await;
@@ -142,10 +148,13 @@ impl Budget {
                 continue;
             }
             let slot = self.next_slot(&*self.released.lock().await);
-            match slot {
-                Some(slot) => sleep_until(slot.min(Instant::now() + LOOK)).await,
-                None => return,
-            }
+            let now = Instant::now();
+            let claimed = lock(&self.claimed_until).filter(|until| *until > now);
+            let Some(slot) = slot.max(claimed) else {
+                *lock(&self.claimed_until) = Some(now + CLAIM);
+                return;
+            };
+            sleep_until(slot.min(now + LOOK)).await;
         }
     }
 
@@ -187,6 +196,7 @@ struct Waiting<'a> {
 impl<'a> Waiting<'a> {
     fn of(budget: &'a Budget, turn: Turn) -> Self {
         budget.waiting.fetch_add(1, Ordering::SeqCst);
+        *lock(&budget.claimed_until) = None;
         if turn == Turn::Finish {
             budget.finishing.fetch_add(1, Ordering::SeqCst);
         }
@@ -271,6 +281,19 @@ mod tests {
         assert!(start.elapsed() >= Duration::from_secs(2), "one second for the one who waited, one for the next slot");
         let unlimited = Budget::per_second(0.0);
         assert!(tokio::time::timeout(Duration::from_mins(1), unlimited.idle()).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn room_for_one_request_is_told_to_one() {
+        let budget = Budget::per_second(1.0);
+        budget.idle().await;
+        let told = Instant::now();
+        budget.idle().await;
+        assert_eq!(told.elapsed(), CLAIM, "the first has not asked for anything");
+        budget.acquire(Turn::Begin).await.unwrap();
+        let asked = Instant::now();
+        budget.idle().await;
+        assert!(asked.elapsed() >= Duration::from_secs(1));
     }
 
     #[tokio::test(start_paused = true)]

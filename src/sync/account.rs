@@ -21,7 +21,7 @@ use crate::store::{AccountId, Lease, NewAccount, Pause, Standing, Store, StoreEr
 /// Ranges that fall behind the horizon within this share of the retention go first.
 const DANGER: u32 = 8;
 /// So long before it is forgotten a message is given up.
-const LEAD: Duration = Duration::from_secs(15);
+const LEAD: Duration = Duration::from_secs(7);
 /// How far two readings of the provider's clock may lie apart, in seconds: `Date` says no more than the second.
 const CLOCK_DOUBT_S: i64 = 2;
 /// After an account has changed hands: what its last holder has asked for within a second counts against its quota.

@@ -188,11 +188,6 @@ impl Plan {
         self.edges.horizon.filter(|_| ahead_s > 0).map_or(Second(i64::MIN), |horizon| horizon.plus(ahead_s))
     }
 
-    /// Whether the horizon has lately caught up with work.
-    pub fn is_pressed(&self) -> bool {
-        self.lead_s >= 1.0
-    }
-
     /// A job near the horizon has taken so many seconds, and the horizon has caught up with it or not.
     pub fn learn_lead(&mut self, took_s: f64, caught_up: bool) {
         self.lead_s = if caught_up { self.lead_s.max(took_s * CAUTION).max(1.0) } else { self.lead_s * RELIEF };

@@ -47,6 +47,7 @@ fn it_only_reads_and_only_for_those_who_ask_for_this_machine() {
     let bed = once(small(), ANYWHERE);
     let visited = Visited::start(&bed);
     let address = visited.address();
+    wait_until("the accounts", || visited.get("/readyz").body.matches(": works").count() == 2);
     for path in PATHS {
         let answer = visited.get(path);
         for header in [

@@ -1,6 +1,6 @@
 //! What the daemon shows of itself over HTTP: the page for people, `/metrics`, `/healthz`, `/readyz`.
 //!
-//! It only reads, and answers nobody else's questions: see [`guard`]. What it reads is [`Shown`], which another takes the
+//! It only reads, and answers nobody else's questions: see `guard`. What it reads is [`Shown`], which another takes the
 //! place of when the configuration is read again. That nobody can be shown anything is no reason not to archive: an
 //! address that is taken is said in the log, and asked for again.
 
