@@ -18,8 +18,9 @@ const HOSTILE: &str = r#"{ destination = "<script>alert(1)</script>" }, { destin
 fn settled(bed: &Bed) -> Visited {
     let visited = Visited::start(bed);
     visited.address();
+    let accounts = bed.config().matches("\n[[").count() as i64;
     wait_until("the first passes", || {
-        bed.number("SELECT count(DISTINCT account) FROM runs WHERE finished_at IS NOT NULL") == 2
+        bed.number("SELECT count(DISTINCT account) FROM runs WHERE finished_at IS NOT NULL") == accounts
     });
     visited
 }
@@ -61,7 +62,7 @@ fn it_says_at_once_whether_the_archive_is_whole() {
 
 #[test]
 fn what_is_missing_lost_or_fails_is_said_with_what_to_do() {
-    let bed = once(Bed::new(&FEW), ANYWHERE);
+    let bed = once(Bed::new(&FEW).only("agora"), ANYWHERE);
     let visited = settled(&bed);
     bed.tamper(
         "UPDATE stream SET error = 'read: <b>refused</b> with 418', hint = 'brew coffee' WHERE id = 1;
