@@ -20,14 +20,11 @@ fn every_key_reaches_its_field() {
         sync = "5 * * * * *"
         [status_page]
         listen = "[::1]:80"
-<<<<<<< HEAD
         [log]
         levels = "debug,hyper=info"
         format = "json"
-=======
         [alerts]
         webhook = "https://hooks.example/a/token?and=another"
->>>>>>> metrics
         [[agora]]
         name = "a.B_c-1"
         base_url = "http://127.0.0.1:8080/agora"

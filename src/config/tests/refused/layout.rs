@@ -21,17 +21,6 @@ fn what_is_not_toml_is_refused_without_quoting_it() {
 fn an_unknown_key_is_named_with_the_nearest_known_one() {
     assert_eq!(
         refusal("[databse]\nurl = \"x\""),
-<<<<<<< HEAD
-        "1:2: unknown table `databse` in this file: did you mean `database`? Known here: database, schedule, status_page, log, agora, web3mq"
-    );
-    assert_eq!(
-        refusal(r#"sync = "x""#),
-        "1:1: unknown key `sync` in this file; known here: database, schedule, status_page, log, agora, web3mq"
-    );
-    assert_eq!(
-        refusal("[[agoras]]"),
-        "1:3: unknown table `agoras` in this file: did you mean `agora`? Known here: database, schedule, status_page, log, agora, web3mq"
-=======
         "1:2: unknown table `databse` in this file: did you mean `database`? Known here: database, schedule, status_page, alerts, log, agora, web3mq"
     );
     assert_eq!(
@@ -41,7 +30,6 @@ fn an_unknown_key_is_named_with_the_nearest_known_one() {
     assert_eq!(
         refusal("[[agoras]]"),
         "1:3: unknown table `agoras` in this file: did you mean `agora`? Known here: database, schedule, status_page, alerts, log, agora, web3mq"
->>>>>>> metrics
     );
     assert_eq!(
         refusal("[database]\nuri = \"x\""),
