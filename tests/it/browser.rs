@@ -43,28 +43,29 @@ impl Browser {
         let (commands, answers) = (process.stdin.take().unwrap(), BufReader::new(process.stdout.take().unwrap()));
         let (page, events) = (String::new(), VecDeque::new());
         let mut browser = Self { process, commands, answers, sent: 0, page, events, _profile: profile };
-        let target = browser.tell("Target.createTarget", json!({ "url": "about:blank" }));
+        let target = browser.tell("Target.createTarget", &json!({ "url": "about:blank" }));
         let attached = json!({ "targetId": target["targetId"], "flatten": true });
-        browser.page = browser.tell("Target.attachToTarget", attached)["sessionId"].as_str().unwrap().to_owned();
+        let attached = browser.tell("Target.attachToTarget", &attached);
+        browser.page.push_str(attached["sessionId"].as_str().unwrap());
         for domain in ["Page", "Log", "Runtime", "Network", "DOM"] {
-            browser.tell(&format!("{domain}.enable"), json!({}));
+            browser.tell(&format!("{domain}.enable"), &json!({}));
         }
-        browser.tell("Emulation.setScriptExecutionDisabled", json!({ "value": true }));
+        browser.tell("Emulation.setScriptExecutionDisabled", &json!({ "value": true }));
         browser
     }
 
     /// Looks as on a screen of this width, in light or dark.
     pub(crate) fn on_screen(&mut self, width: u32, scheme: &str) {
         let metrics = json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500 });
-        self.tell("Emulation.setDeviceMetricsOverride", metrics);
+        self.tell("Emulation.setDeviceMetricsOverride", &metrics);
         let scheme = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
-        self.tell("Emulation.setEmulatedMedia", scheme);
+        self.tell("Emulation.setEmulatedMedia", &scheme);
     }
 
     /// Looks at an address.
     pub(crate) fn look(&mut self, url: &str) -> Seen {
         self.events.clear();
-        self.tell("Page.navigate", json!({ "url": url }));
+        self.tell("Page.navigate", &json!({ "url": url }));
         self.seen()
     }
 
@@ -72,11 +73,11 @@ impl Browser {
     pub(crate) fn write(&mut self, selector: &str, text: &str) -> Seen {
         self.events.clear();
         let field = self.find(selector)[0];
-        self.tell("DOM.focus", json!({ "nodeId": field }));
-        self.tell("Input.insertText", json!({ "text": text }));
+        self.tell("DOM.focus", &json!({ "nodeId": field }));
+        self.tell("Input.insertText", &json!({ "text": text }));
         let enter = |kind: &str| json!({ "type": kind, "key": "Enter", "windowsVirtualKeyCode": 13, "text": "\r" });
-        self.tell("Input.dispatchKeyEvent", enter("keyDown"));
-        self.tell("Input.dispatchKeyEvent", enter("keyUp"));
+        self.tell("Input.dispatchKeyEvent", &enter("keyDown"));
+        self.tell("Input.dispatchKeyEvent", &enter("keyUp"));
         self.seen()
     }
 
@@ -86,8 +87,8 @@ impl Browser {
     }
 
     fn find(&mut self, selector: &str) -> Vec<i64> {
-        let root = self.tell("DOM.getDocument", json!({ "depth": 0 }))["root"]["nodeId"].clone();
-        let found = self.tell("DOM.querySelectorAll", json!({ "nodeId": root, "selector": selector }));
+        let root = self.tell("DOM.getDocument", &json!({ "depth": 0 }))["root"]["nodeId"].clone();
+        let found = self.tell("DOM.querySelectorAll", &json!({ "nodeId": root, "selector": selector }));
         found["nodeIds"].as_array().unwrap().iter().filter_map(Value::as_i64).collect()
     }
 
@@ -98,7 +99,7 @@ impl Browser {
             let event = self.read();
             self.events.push_back(event);
         }
-        let metrics = self.tell("Page.getLayoutMetrics", json!({}));
+        let metrics = self.tell("Page.getLayoutMetrics", &json!({}));
         let (mut complaints, mut asked) = (vec![], vec![]);
         for event in std::mem::take(&mut self.events) {
             let params = &event["params"];
@@ -121,7 +122,7 @@ impl Browser {
     }
 
     #[track_caller]
-    fn tell(&mut self, method: &str, params: Value) -> Value {
+    fn tell(&mut self, method: &str, params: &Value) -> Value {
         self.sent += 1;
         let mut command = json!({ "id": self.sent, "method": method, "params": params });
         if !self.page.is_empty() {
