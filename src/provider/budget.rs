@@ -11,6 +11,11 @@ use tokio::time::{Instant, sleep_until};
 /// together by without the provider counting both into one second.
 const SLACK: f64 = 0.015;
 
+/// More than this says nothing of the requests to come.
+const MOST_LATE: Duration = Duration::from_millis(250);
+/// What is left, from one request to the next, of how late the timer was: as late as that, what was let go may arrive.
+const LATE_FADE: f64 = 0.99;
+
 /// Pauses up to this long are waited out.
 const BEARABLE: Duration = Duration::from_secs(10);
 /// The longest that a waiting request sleeps before it looks around.
@@ -65,17 +70,22 @@ struct Released {
     /// When the next is due by the spacing. It follows the schedule, not the moments at which a timer that is always
     /// a little late let the requests go: else every request would lose that little.
     due: Option<Instant>,
+    /// How late whoever waits has lately been woken, beyond what every timer is. On a machine that is so busy a request
+    /// may be as late on its way, and those that come after it are not: they keep as much more distance.
+    late: Duration,
 }
 
 impl Released {
-    fn note(&mut self, now: Instant, pace: Pace) {
+    fn note(&mut self, now: Instant, slot: Option<Instant>, pace: Pace) {
+        let late = slot.map_or(Duration::ZERO, |slot| now.saturating_duration_since(slot).saturating_sub(2 * TICK));
+        self.late = late.max(self.late.mul_f64(LATE_FADE)).min(MOST_LATE);
         if self.last.len() == pace.burst {
             self.last.pop_front();
         }
         self.last.push_back(now);
         // One that comes late does not let the next follow on its heels.
         let base = |spacing: Duration| self.due.unwrap_or(now).max(now - spacing.min(pace.period) / 2);
-        self.due = pace.spacing.map(|spacing| base(spacing) + spacing);
+        self.due = pace.spacing.map(|spacing| base(spacing) + spacing + self.late / pace.burst as u32);
     }
 }
 
@@ -109,12 +119,14 @@ impl Budget {
     /// Errors, with how much is left of it, once a pause is too long to wait for.
     pub async fn acquire(&self, turn: Turn) -> Result<(), Duration> {
         let _waiting = Waiting::of(self, turn);
-        let mut released = loop {
+        let (mut released, awaited) = loop {
             let gone = self.gone.notified();
             let released = self.released.lock().await;
             let gives_way = || turn == Turn::Begin && self.finishing.load(Ordering::SeqCst) > 0;
+            let mut awaited = None;
             // Looked at again after the wait: a finishing request may have come meanwhile.
             while let Some(slot) = self.next_slot(&released).filter(|_| !gives_way()) {
+                awaited = Some(slot);
                 if let Some(left) = self.long_pause() {
                     return Err(left);
                 }
@@ -122,13 +134,13 @@ impl Budget {
                 sleep_until(slot.min(Instant::now() + LOOK)).await;
             }
             if !gives_way() {
-                break released;
+                break (released, awaited);
             }
             drop(released);
             gone.await;
         };
         if let Some(pace) = self.pace {
-            released.note(Instant::now(), pace);
+            released.note(Instant::now(), awaited, pace);
         }
         Ok(())
     }
@@ -163,7 +175,7 @@ impl Budget {
         let paused = *lock(&self.paused_until);
         let spaced = self.pace.and_then(|pace| {
             let full = released.last.len() == pace.burst;
-            let after_burst = released.last.front().filter(|_| full).map(|&first| first + pace.period);
+            let after_burst = released.last.front().filter(|_| full).map(|&first| first + pace.period + released.late);
             released.due.max(after_burst)
         });
         paused.max(spaced).filter(|&slot| slot > Instant::now())
@@ -259,13 +271,13 @@ mod tests {
         let mut released = Released::default();
         let mut now = start;
         for _ in 0..1000 {
-            released.note(now, pace);
+            released.note(now, None, pace);
             now = released.due.unwrap() + late;
         }
         assert_eq!(now - start, spacing * 1000 + late);
         // But nothing is made up for that was not used.
         let much_later = now + Duration::from_mins(1);
-        released.note(much_later, pace);
+        released.note(much_later, None, pace);
         assert!(released.due.unwrap() >= much_later + spacing / 2);
     }
 
@@ -294,6 +306,21 @@ mod tests {
         let asked = Instant::now();
         budget.idle().await;
         assert!(asked.elapsed() >= Duration::from_secs(1));
+    }
+
+    #[test]
+    fn on_a_busy_machine_requests_keep_as_much_more_distance_as_they_may_be_late() {
+        let spacing = Duration::from_millis(100);
+        let pace = Pace { spacing: Some(spacing), burst: 10, period: spacing * 10 };
+        let (now, late) = (Instant::now(), Duration::from_millis(52));
+        let mut released = Released::default();
+        released.note(now + late, Some(now), pace);
+        assert_eq!(released.late, Duration::from_millis(50));
+        assert!(released.due.unwrap() >= now + late + Duration::from_millis(105));
+        for n in 1..500 {
+            released.note(now + spacing * n, Some(now + spacing * n), pace);
+        }
+        assert!(released.late < Duration::from_millis(1), "it is forgotten");
     }
 
     #[tokio::test(start_paused = true)]

@@ -151,7 +151,7 @@ impl<'a> Pass<'a> {
     fn next(&mut self) -> Option<Job> {
         let now = self.account.provider.now().second();
         // The last second is still being written.
-        self.plan.pop(now.plus(-1))
+        self.plan.pop(now.plus(-1), self.account.horizon())
     }
 
     /// How long the pass may begin windows.

@@ -7,6 +7,7 @@
 mod guard;
 mod health;
 mod metrics;
+mod page;
 mod serve;
 
 use std::net::SocketAddr;
@@ -36,6 +37,8 @@ pub struct Shown {
     pub clock: Arc<dyn Clock>,
     /// What `/metrics` says of the archive.
     figures: Looks,
+    /// What the page was made of last.
+    page: page::Looks,
 }
 
 impl Shown {
@@ -46,7 +49,7 @@ impl Shown {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let figures = Looks::new(store.clone(), clock.clone());
-        Self { store, providers, progress, clock, figures }
+        Self { store, providers, progress, clock, figures, page: page::Looks::default() }
     }
 }
 
@@ -108,6 +111,7 @@ fn router(listen: SocketAddr, desk: Desk) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::metrics))
+        .merge(page::routes())
         .layer(from_fn_with_state(listen, guard::guard))
         .with_state(desk)
 }
