@@ -150,7 +150,10 @@ impl Lookout {
         if deeply {
             match self.look_deeply(&mut records).await {
                 Ok(found) => looks.extend(found),
-                Err(error) => tracing::debug!(%error, "the archive cannot be looked at"),
+                Err(error) => {
+                    tracing::debug!(%error, "the archive cannot be looked at");
+                    self.heard().archive.fails(&error);
+                }
             }
         }
         for look in looks {

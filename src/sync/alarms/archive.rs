@@ -11,6 +11,9 @@ const ENOUGH: u64 = 5 << 30;
 /// … or too few, however small.
 const TOO_FEW: u64 = 256 << 20;
 
+/// So many failures in a row are no accident any more.
+const AGAIN_AND_AGAIN: u32 = 3;
+
 const ROOM_HINT: &str = "make room, or move the archive to a larger disk (stop Backscroll, move the file, set \
                          database.url); what cannot be written is fetched again once it can, unless the provider forgets \
                          it before";
@@ -29,6 +32,8 @@ struct Fault {
     hint: &'static str,
     /// Whether it is for want of room, as far as the database knows.
     is_unwritable: bool,
+    /// How many there have been in a row.
+    times: u32,
 }
 
 impl Health {
@@ -42,7 +47,8 @@ impl Health {
         if matches!(error, StoreError::Held { .. }) {
             return;
         }
-        let fault = Fault { error: error.to_string(), hint: error.hint(), is_unwritable: error.is_unwritable() };
+        let times = self.fault.as_ref().map_or(0, |fault| fault.times) + 1;
+        let fault = Fault { error: error.to_string(), hint: error.hint(), is_unwritable: error.is_unwritable(), times };
         (self.fault, self.is_known) = (Some(fault), true);
     }
 
@@ -62,8 +68,17 @@ impl Health {
         };
         let archive = self.fault.as_ref().filter(|fault| !fault.is_unwritable);
         let archive = archive.and_then(|fault| wrong(format!("the archive fails: {}", fault.error), fault.hint));
-        let look = |kind, wrong| Look::at(None, kind, wrong);
-        if self.is_known { vec![look(Kind::Disk, disk), look(Kind::Archive, archive)] } else { vec![] }
+        let mut looks = Vec::new();
+        if self.is_known {
+            looks.push(Look::at(None, Kind::Disk, disk));
+        }
+        // Of a failure or two it is not known yet what they are.
+        if self.is_known
+            && self.fault.as_ref().is_none_or(|fault| fault.times >= AGAIN_AND_AGAIN || fault.is_unwritable)
+        {
+            looks.push(Look::at(None, Kind::Archive, archive));
+        }
+        looks
     }
 }
 
@@ -101,8 +116,10 @@ mod tests {
         };
         let mut health = Health::default();
         assert_eq!(health.looks(None, false), []);
-        health.fails(&StoreError::Database { what: "commit", source: sqlx::Error::PoolTimedOut });
-        assert_eq!(kinds(&health), ["archive"]);
+        for known in [&[][..], &[], &["archive"]] {
+            health.fails(&StoreError::Database { what: "commit", source: sqlx::Error::PoolTimedOut });
+            assert_eq!(kinds(&health), known);
+        }
         health.fails(&StoreError::Held { what: "shop".to_owned(), holder: "another".to_owned() });
         assert_eq!(kinds(&health), ["archive"]);
         health.works();

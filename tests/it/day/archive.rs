@@ -111,13 +111,11 @@ async fn at_work(seen_by: &mut Option<PgConnection>, archive: &Archive) -> i64 {
         *seen_by = PgConnection::connect(url).await.ok();
     }
     let Some(connection) = seen_by else { return 1 };
-    match sqlx::query_scalar(AT_WORK).fetch_one(connection).await {
-        Ok(number) => number,
-        Err(_) => {
-            *seen_by = None;
-            1
-        }
+    if let Ok(number) = sqlx::query_scalar(AT_WORK).fetch_one(connection).await {
+        return number;
     }
+    *seen_by = None;
+    1
 }
 
 fn path(dir: &TempDir) -> PathBuf {

@@ -42,7 +42,7 @@ use crate::growing::topic_message;
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
 /// How far the clock is moved on at once while requests are being made, and while none are.
-const STEPS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(15)];
+const STEPS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 /// After so many steps without a request there are none to come for a while.
 const QUIET: usize = 1;
 /// How long everybody has to keep up with such a step, besides what the database takes. No answer is longer on its way
