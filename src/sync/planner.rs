@@ -11,7 +11,7 @@ use crate::domain::window::{Runs, Window};
 /// What a look costs in requests, about.
 const PRICE: f64 = 2.0;
 /// By so many seconds a range may fall behind the horizon while it is fetched.
-pub(super) const HARDLY_S: i64 = 5;
+pub const HARDLY_S: i64 = 5;
 /// How much longer than the last job the next may take.
 const CAUTION: f64 = 1.5;
 /// What is left of the lead after a job that the horizon has not caught up with.
@@ -177,14 +177,14 @@ impl Plan {
                 continue;
             };
             let job = Job { stream, range: left, is_piece, again, look };
-            let is_little = left.seconds() * 2 < (to.0 - queued.from.0).unsigned_abs();
-            return Some(if is_little && is_piece && again.is_none() { self.joined(job) } else { job });
+            let is_eaten = from > queued.from && is_piece && again.is_none();
+            return Some(if is_eaten { self.joined(job) } else { job });
         }
         None
     }
 
-    /// A piece with the one that follows it, if that waits, too: what the horizon has left of it alone would cost as much
-    /// in counts and half-empty pages as a whole one.
+    /// What the horizon has left of a piece, with the one that follows it, if that waits, too: alone it would cost as much in
+    /// counts and half-empty pages as a whole one.
     fn joined(&mut self, job: Job) -> Job {
         let follows = |queued: &Queued| {
             queued.stream == job.stream && queued.from == job.range.to() && queued.is_piece && queued.again.is_none()
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_horizon_has_left_of_a_piece_goes_with_the_next_if_it_is_little() {
+    fn what_the_horizon_has_left_of_a_piece_goes_with_the_next() {
         let none = Runs::default();
         let order = |horizon| {
             let streams = [(0, Second(0), &none), (1, Second(0), &none)];
@@ -375,7 +375,8 @@ mod tests {
             jobs.sort_unstable();
             jobs
         };
-        assert_eq!(order(95), [(90, 200, false), (200, 400, false), (400, 600, true)]);
+        assert_eq!(order(5), [(0, 200, false), (200, 400, false), (400, 600, true)]);
+        assert_eq!(order(6), [(1, 400, false), (400, 600, true)]);
         assert_eq!(order(155), [(150, 400, false), (400, 600, true)]);
         assert_eq!(order(255), [(250, 400, false), (400, 600, true)]);
         assert_eq!(order(355), [(350, 400, false), (400, 600, true)], "the live end went before");

@@ -8,8 +8,8 @@ const READ: u64 = 2;
 
 /// Into how many windows a range of so many messages is cut. They are rather large: each costs a count, and a last page
 /// that is half empty, which together must not be more than one request in twenty.
-pub(super) fn pieces(count: u64, target: u64) -> u64 {
-    provider::pieces(count, target * 6, target * 4)
+pub fn pieces(count: u64, target: u64) -> u64 {
+    provider::pieces(count, target * 8, target * 4)
 }
 
 /// How many requests a range of so many messages takes, when every handle is ready at its first reading.

@@ -36,6 +36,7 @@ use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 pub use auth::{Credentials, Token};
 use bounds::Bounds;
+pub use cost::pieces;
 pub use discovery::Discovery;
 use discovery::Familiar;
 pub use filter::stream;
