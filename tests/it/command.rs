@@ -100,6 +100,7 @@ fn status_says_how_each_stream_is() {
         assert_eq!((&stream["missing_seconds"], &stream["lost_seconds"]), (&0.into(), &0.into()), "{stream}");
         assert!((115..=130).contains(&stream["lag_seconds"].as_i64().unwrap()), "{stream}");
         assert!(stream["error"].is_null() && stream["paused_until"].is_null(), "{stream}");
+        assert_eq!(stream["alarms"], Value::Array(vec![]));
     }
 }
 

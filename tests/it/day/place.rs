@@ -1,6 +1,7 @@
 //! Everybody who has a part in the day, on one clock.
 
 use std::collections::HashMap;
+use std::future::pending;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -18,7 +19,6 @@ use backscroll::daemon::alarms::Lookout;
 use backscroll::daemon::notify::Notify;
 use backscroll::daemon::signals::Stop;
 use backscroll::domain::clock::{Clock, TimerClock};
-use backscroll::domain::time::Millis;
 use backscroll::provider::agora::{self, Agora, Credentials};
 use backscroll::provider::http::Http;
 use backscroll::provider::web3mq::{Identity, Key, Web3mq};
@@ -42,26 +42,32 @@ use crate::growing::topic_message;
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
 /// How far the clock is moved on at once while requests are being made, and while none are.
-const STEPS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(10)];
+const STEPS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(15)];
 /// After so many steps without a request there are none to come for a while.
 const QUIET: usize = 1;
 /// How long everybody has to keep up with such a step, besides what the database takes. No answer is longer on its way
 /// within this machine, unless that is very busy; and then it is as if the provider took a little longer.
 const PACE: Duration = Duration::from_micros(500);
-/// How long the database is waited for: it may be broken down.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long the database is waited for, while it is well and while it has broken down.
+const PATIENCE: [Duration; 2] = [Duration::from_secs(10), Duration::from_millis(20)];
 
 /// Holds the clock still until it is dropped.
 pub(super) fn stillness() -> Sender<()> {
     // While such a task runs, time does not go on by itself; and nobody moves it on meanwhile.
     let (hold, held) = channel();
-    spawn_blocking(move || held.recv());
+    drop(spawn_blocking(move || held.recv()));
     hold
 }
 
-/// Waits in the time of this machine.
-async fn really(time: Duration) {
-    spawn_blocking(move || std::thread::sleep(time)).await.unwrap();
+/// Waits in the time of this machine: for no longer than this.
+async fn at_most(time: Duration, work: impl Future<Output = ()>) {
+    let (hold, held) = channel::<()>();
+    let over = spawn_blocking(move || held.recv_timeout(time).is_ok());
+    tokio::select! {
+        () = work => {}
+        _ = over => {}
+    }
+    drop(hold);
 }
 
 /// Whoever takes the alarms.
@@ -199,14 +205,11 @@ impl Place {
     /// Moves the clock on, once everybody has had a moment to do what there is to do.
     async fn step(&mut self) {
         let still = stillness();
-        really(PACE).await;
+        at_most(PACE, pending()).await;
         if let Some((_, _, store)) = &self.running {
-            // Whoever is at the database, or waits for it, has his turn first. Whether it fails is for others to notice.
-            let turn = async { drop(tokio::join!(store.note_alarms(&[], Millis(0)), store.ping())) };
-            tokio::select! {
-                () = turn => {}
-                () = really(PATIENCE) => {}
-            }
+            // Whether it fails is for others to notice.
+            let patience = PATIENCE[usize::from(self.archive.is_down())];
+            at_most(patience, self.archive.comes_to_rest(&**store)).await;
         }
         drop(still);
         let asked = self.sandbox.rules().total.requests();
