@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::dialect::{Dialect, int, maybe_int, seconds, text};
 use super::ledger;
 use super::sql_store::pause_of;
-use super::{Pause, StoreError, StreamId, Trouble, sql};
+use super::{AccountId, Pause, StoreError, StreamId, Trouble, sql};
 use crate::domain::stream::Scope;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
@@ -16,6 +16,7 @@ use crate::domain::window::{Runs, Window};
 pub struct StreamStatus {
     /// Its number; nothing where the row stands for an account of which no stream was looked at.
     pub id: Option<StreamId>,
+    pub account_id: AccountId,
     pub account: String,
     pub provider: String,
     pub stream: String,
@@ -134,6 +135,7 @@ fn status<DB: Dialect>(row: &DB::Row, ends: &[End]) -> Result<StreamStatus, Stor
     let forgotten = Window::new(from, horizon.min(settled)).map_or(0, Window::seconds);
     Ok(StreamStatus {
         id: Some(StreamId(int::<DB>(row, "id")?)).filter(|id| id.0 != 0),
+        account_id: AccountId(int::<DB>(row, "account_id")?),
         account: text::<DB>(row, "account")?.unwrap_or_default(),
         provider: text::<DB>(row, "provider")?.unwrap_or_default(),
         stream: text::<DB>(row, "key")?.unwrap_or_default(),

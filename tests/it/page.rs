@@ -61,6 +61,29 @@ fn it_says_at_once_whether_the_archive_is_whole() {
 }
 
 #[test]
+fn a_day_has_as_many_messages_as_were_sent_on_it() {
+    let bed = once(Bed::new(&FEW).only("agora"), ANYWHERE);
+    let visited = settled(&bed);
+    let streams: Vec<(i64, String)> =
+        bed.rows("SELECT id, recipient FROM stream WHERE sender IS NULL AND recipient IS NOT NULL");
+    assert!(streams.len() > 3);
+    let mut compared = 0;
+    for (id, recipient) in streams {
+        let days: Vec<(String, i64)> = bed.rows(&format!(
+            "SELECT substr(sent_at, 1, 10), count(*) FROM archive WHERE recipient = '{recipient}' GROUP BY 1"
+        ));
+        for (day, messages) in days {
+            let page = visited.get(&format!("/stream?id={id}&day={day}")).body;
+            let said = format!("{day}: sealed, {messages} messages");
+            assert!(page.contains(&said), "no `{said}` for {recipient} in {page}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 10, "{compared} days");
+    visited.end();
+}
+
+#[test]
 fn what_is_missing_lost_or_fails_is_said_with_what_to_do() {
     let bed = once(Bed::new(&FEW).only("agora"), ANYWHERE);
     let visited = settled(&bed);

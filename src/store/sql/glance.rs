@@ -23,7 +23,7 @@ pub(in crate::store) const STATUS: &str = with_reach!(
         SELECT stream_id, CAST(sum(messages) AS BIGINT) AS messages, CAST(sum(to_s - from_s) AS BIGINT) AS seconds
         FROM sealed_window GROUP BY stream_id),
     aside AS (SELECT stream_id, count(*) AS quarantined FROM quarantine GROUP BY stream_id)
-    SELECT coalesce(s.id, 0) AS id, a.name AS account, a.provider, coalesce(s.key, '(none yet)') AS key,
+    SELECT coalesce(s.id, 0) AS id, a.id AS account_id, a.name AS account, a.provider, coalesce(s.key, '(none yet)') AS key,
            coalesce(s.wanted_from_s, a.settled_s) AS wanted_from_s, a.settled_s, a.wanted_to_s, a.horizon_s,
            a.retention_s, s.error, s.hint, a.paused_until_ms, a.paused_reason, a.settle_s,
            a.unlisted_error, a.unlisted_hint, coalesce(s.discovered, 0) AS discovered,

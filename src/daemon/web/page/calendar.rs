@@ -80,6 +80,8 @@ pub(super) struct DayOf {
     pub(super) day: Day,
     pub(super) state: State,
     pub(super) messages: u64,
+    /// Whether some of them are an even share of a ledger row that lies in several days.
+    pub(super) is_spread: bool,
     /// How many of its seconds are missing, and how many are lost.
     pub(super) gap_s: u64,
     pub(super) lost_s: u64,
@@ -98,6 +100,7 @@ pub(super) fn days(first: Day, count: usize, stream: &Judged<'_>, stretches: &[S
             *sealed += within;
             let whole = if begins == ends { within } else { stretch.window.seconds() };
             day.messages += share(stretch.messages, within, whole);
+            day.is_spread |= begins != ends;
             if stretch.is_suspect {
                 day.state = State::Suspect;
             }
@@ -110,7 +113,7 @@ pub(super) fn days(first: Day, count: usize, stream: &Judged<'_>, stretches: &[S
 }
 
 fn empty(day: Day) -> DayOf {
-    DayOf { day, state: State::Unwanted, messages: 0, gap_s: 0, lost_s: 0 }
+    DayOf { day, state: State::Unwanted, messages: 0, is_spread: false, gap_s: 0, lost_s: 0 }
 }
 
 /// Of `all`, what falls to so many seconds of `whole`.
@@ -189,6 +192,8 @@ mod tests {
                 (State::Unwanted, 0, 0, 0),
             ]
         );
+        let spread = found.iter().filter(|day| day.is_spread).map(|day| day.day.0 - TODAY.0);
+        assert_eq!(spread.collect::<Vec<_>>(), [-3, -2], "a row lies in both");
     }
 
     #[test]

@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn days_that_are_alike_are_one_shape() {
-        let day = |state| DayOf { day: Day(0), state, messages: 0, gap_s: 0, lost_s: 0 };
+        let day = |state| DayOf { day: Day(0), state, messages: 0, is_spread: false, gap_s: 0, lost_s: 0 };
         let mut days = vec![day(State::Unwanted); 5];
         days.extend([State::Lost, State::Lost, State::Sealed, State::Gap].map(day));
         let drawn = strip(&days).into_string();

@@ -128,7 +128,7 @@ mod tests {
     fn whatever_is_to_be_read_or_told_apart_can_be_in_light_and_dark() {
         for scheme in [0, 1] {
             let colours = colours(scheme);
-            assert_eq!(colours.len(), 15, "{colours:?}");
+            assert_eq!(colours.len(), 16, "{colours:?}");
             let of = |name: &str| colours[name];
             let grounds = ["--ground", "--card", "--good-ground", "--work-ground", "--bad-ground"];
             for text in ["--text", "--quiet"] {

@@ -174,7 +174,7 @@ fn loss(streams: &[&Judged<'_>]) -> String {
 pub(super) mod tests {
     use super::*;
     use crate::domain::window::Runs;
-    use crate::store::{Pause, StreamId, Trouble};
+    use crate::store::{AccountId, Pause, StreamId, Trouble};
 
     pub(crate) const NOW: Second = Second(1_795_343_200);
 
@@ -184,6 +184,7 @@ pub(super) mod tests {
         let sealed = Window::new(NOW.plus(-700_000), settled).unwrap();
         StreamStatus {
             id: Some(StreamId(id)),
+            account_id: AccountId(1),
             account: "shop".to_owned(),
             provider: "agora".to_owned(),
             stream: format!("source=user {id}"),

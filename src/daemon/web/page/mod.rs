@@ -30,7 +30,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::{Asked, Desk, Shown};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, StreamStatus};
 use calendar::{Day, DayOf, days};
 use frame::{footer, page};
 use front::Front;
@@ -119,6 +119,16 @@ async fn days_of(store: &dyn Store, stream: &Judged<'_>, first: Day, count: usiz
     Ok(days(first, count, stream, &stretches))
 }
 
+/// Counts the messages of days that have but a share of a ledger row, where that costs little.
+async fn count(store: &dyn Store, status: &StreamStatus, mut days: Vec<DayOf>) -> Result<Vec<DayOf>, StoreError> {
+    let Some(scope) = &status.scope else { return Ok(days) };
+    for day in days.iter_mut().filter(|day| day.is_spread) {
+        let (from, to) = (day.day.window().from().start(), day.day.window().to().start());
+        day.messages = store.count(status.account_id, scope, from, to).await?.unwrap_or(day.messages);
+    }
+    Ok(days)
+}
+
 async fn stream(State(desk): Asked, query: MaybeQuery<stream::Query>) -> Response {
     let query = query.map(|Query(query)| query).unwrap_or_default();
     answer(render_stream(&desk, &query).await)
@@ -136,13 +146,14 @@ async fn render_stream(desk: &Desk, query: &stream::Query) -> Result<Option<Stri
     };
     let judged = Judged::of(status, look.at.second());
     let day = query.day(status);
-    let (first, count) = stream::month_of(day);
+    let (first, length) = stream::month_of(day);
+    let days = days_of(&*shown.store, &judged, first, length).await?;
     let page = StreamPage {
         id,
         stream: &judged,
         at: look.at,
         day,
-        days: days_of(&*shown.store, &judged, first, count).await?,
+        days: count(&*shown.store, status, days).await?,
         sealed: shown.store.sealed_of(id).await?,
         rows: shown.store.ledger_rows(id, query.from(day), stream::ROWS + 1).await?,
     };

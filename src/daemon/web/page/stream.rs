@@ -142,7 +142,7 @@ impl StreamPage<'_> {
                     }
                 }
                 table.month {
-                    caption.quiet { "Messages per day, and what of each day is complete. A ledger row of several days is spread over them." }
+                    caption.quiet { "Messages per day, and what of each day is complete" }
                     thead { tr { @for day in ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"] { th scope="col" { (day) } } } }
                     tbody { @for week in cells.chunks(7) { tr { @for cell in week { (self.cell(*cell)) } } } }
                 }
