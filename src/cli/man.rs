@@ -51,7 +51,6 @@ fn section(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     man.render_description_section(&mut parts)?;
     man.render_options_section(&mut parts)?;
     let parts = String::from_utf8_lossy(&parts).replace("\n.SH ", "\n.SS ");
-    writeln!(page, ".SH \"BACKSCROLL {}\"", command.get_name().to_uppercase())?;
-    page.extend_from_slice(parts.strip_prefix(".SH ").map_or(parts.clone(), |rest| format!(".SS {rest}")).as_bytes());
+    writeln!(page, ".SH \"BACKSCROLL {}\"\n{parts}", command.get_name().to_uppercase())?;
     Ok(())
 }

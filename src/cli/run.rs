@@ -158,6 +158,7 @@ impl Service<'_> {
                     let hint = failure.hint();
                     tracing::error!(error = %failure, hint, "the configuration was refused; the one before stays in force");
                     self.notify.ready();
+                    self.notify.status(&format!("configuration refused, the one before stays in force: {failure}"));
                 }
             }
         }

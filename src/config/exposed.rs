@@ -13,7 +13,7 @@ const OTHERS: u32 = 0o004;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exposed {
     file: PathBuf,
-    /// What holds it: the name of an account, or the database.
+    /// What it belongs to: an account, the database, the alerts.
     owner: String,
     key: &'static str,
 }
@@ -38,6 +38,8 @@ pub(super) fn find(config: &Config, file: &Path) -> Vec<Exposed> {
     }
     let exposed = |owner, key| Exposed { file: file.to_owned(), owner, key };
     let database = config.database.shows_password.then(|| exposed("the database".to_owned(), "password"));
+    let webhook = config.alerts.webhook.iter().filter(|webhook| webhook.is_written_out());
+    let webhook = webhook.map(|_| exposed("[alerts]".to_owned(), "webhook"));
     let agora = config.agora.iter().map(|account| {
         let (key, secret) = match &account.auth {
             AgoraAuth::Basic { customer_secret, .. } => ("customer_secret", customer_secret),
@@ -48,5 +50,5 @@ pub(super) fn find(config: &Config, file: &Path) -> Vec<Exposed> {
     let web3mq = config.web3mq.iter().map(|account| (&account.name, "private_key", &account.private_key));
     let accounts = agora.chain(web3mq).filter(|(.., secret)| Secret::is_written_out(secret));
     let accounts = accounts.map(|(name, key, _)| exposed(format!("the account `{name}`"), key));
-    database.into_iter().chain(accounts).collect()
+    database.into_iter().chain(webhook).chain(accounts).collect()
 }

@@ -28,9 +28,9 @@ use pulse::Pulse;
 pub use schedule::{ScheduleError, Ticks};
 use signals::Stop;
 
-/// Runs passes, and the lookout over them, until `stop` is given: the first at once, the others at the ticks of their schedules. No account waits
-/// for another, and however many ticks come during an account's pass, they are good for one pass each. The archive
-/// stays open.
+/// Runs passes, and the lookout over them, until `stop` is given: the first at once, the others at the ticks of their
+/// schedules. No account waits for another, and however many ticks come during an account's pass, they are good for one
+/// pass each. The archive stays open.
 pub async fn run(
     mut engine: Engine,
     schedule: &Schedule,

@@ -156,9 +156,17 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use tokio::time::advance;
 
     use super::*;
+    use crate::domain::clock::{Clock, SystemClock};
+    use crate::provider::Account;
+    use crate::provider::agora::{Agora, Credentials};
+    use crate::provider::http::Http;
+    use crate::store::{Missing, SqliteStore};
+    use crate::sync::Engine;
 
     /// Works for as long as somebody counts for it.
     #[derive(Default)]
@@ -185,6 +193,52 @@ mod tests {
         fn patience(&self) -> Duration {
             self.patience
         }
+    }
+
+    /// An account that is never asked for anything.
+    fn provider() -> Agora {
+        let base = "https://agora.invalid/".parse().unwrap();
+        let account = Account {
+            name: "shop".to_owned(),
+            provider: "agora",
+            settle: Duration::ZERO,
+            retention: None,
+            since: None,
+            refresh_for: None,
+            discovers: false,
+        };
+        let http = Http::new("shop", &base, 0.01, Arc::new(SystemClock)).unwrap().with_timeout(Duration::from_secs(20));
+        let credentials = Credentials::Basic { customer_id: String::new(), customer_secret: "".into() };
+        Agora::new(account, http, &base, "app", credentials, vec![], HashMap::new())
+    }
+
+    #[tokio::test]
+    async fn an_account_whose_wait_is_meant_is_alive_and_one_that_hangs_is_not() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let store = SqliteStore::open(&dir.path().join("archive.db"), Missing::Create).await.unwrap();
+        tokio::time::pause();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let mut engine = Engine::new(vec![Arc::new(provider())], Arc::new(store), &clock);
+        let pulse = Pulse::new(engine.accounts().next().unwrap());
+        let mut watch = Watch::over(1);
+        let looks = async {
+            for _ in 0..1000 {
+                sleep(Duration::from_mins(1)).await;
+                assert_eq!(watch.look([&pulse]), []);
+            }
+        };
+        tokio::select! {
+            () = pulse.through(std::future::pending()) => {}
+            () = looks => {}
+        }
+        // An answer may take 20 s, a turn at one request in 100 s as long, the archive three minutes.
+        assert!((300..=302).contains(&pulse.patience().as_secs()), "{:?}", pulse.patience());
+        advance(pulse.patience()).await;
+        assert_eq!(watch.look([&pulse]), []);
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(watch.look([&pulse]).len(), 1);
+        pulse.beat();
+        assert_eq!(watch.look([&pulse]), []);
     }
 
     #[tokio::test(start_paused = true)]

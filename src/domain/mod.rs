@@ -4,6 +4,7 @@ pub mod alarm;
 pub mod body;
 pub mod clock;
 pub mod digest;
+pub mod figures;
 pub mod identity;
 pub mod message;
 pub mod party;

@@ -11,10 +11,17 @@ use tokio::time::{Instant, sleep_until};
 /// together by without the provider counting both into one second.
 const SLACK: f64 = 0.015;
 
+/// More than this says nothing of the requests to come.
+const MOST_LATE: Duration = Duration::from_millis(250);
+/// What is left, from one request to the next, of how late the timer was: as late as that, what was let go may arrive.
+const LATE_FADE: f64 = 0.99;
+
 /// Pauses up to this long are waited out.
 const BEARABLE: Duration = Duration::from_secs(10);
 /// The longest that a waiting request sleeps before it looks around.
 const LOOK: Duration = Duration::from_secs(1);
+/// So long is waited for the request of whoever was told that there is room for one.
+const CLAIM: Duration = Duration::from_millis(50);
 /// The shortest wait that the timer can do. Where requests may follow each other faster, only the second counts.
 const TICK: Duration = Duration::from_millis(1);
 
@@ -40,6 +47,8 @@ pub struct Budget {
     waiting: AtomicUsize,
     finishing: AtomicUsize,
     gone: Notify,
+    /// Until when the room for a request is spoken for.
+    claimed_until: std::sync::Mutex<Option<Instant>>,
     paused_until: std::sync::Mutex<Option<Instant>>,
 }
 
@@ -61,17 +70,22 @@ struct Released {
     /// When the next is due by the spacing. It follows the schedule, not the moments at which a timer that is always
     /// a little late let the requests go: else every request would lose that little.
     due: Option<Instant>,
+    /// How late whoever waits has lately been woken, beyond what every timer is. On a machine that is so busy a request
+    /// may be as late on its way, and those that come after it are not: they keep as much more distance.
+    late: Duration,
 }
 
 impl Released {
-    fn note(&mut self, now: Instant, pace: Pace) {
+    fn note(&mut self, now: Instant, slot: Option<Instant>, pace: Pace) {
+        let late = slot.map_or(Duration::ZERO, |slot| now.saturating_duration_since(slot).saturating_sub(2 * TICK));
+        self.late = late.max(self.late.mul_f64(LATE_FADE)).min(MOST_LATE);
         if self.last.len() == pace.burst {
             self.last.pop_front();
         }
         self.last.push_back(now);
         // One that comes late does not let the next follow on its heels.
         let base = |spacing: Duration| self.due.unwrap_or(now).max(now - spacing.min(pace.period) / 2);
-        self.due = pace.spacing.map(|spacing| base(spacing) + spacing);
+        self.due = pace.spacing.map(|spacing| base(spacing) + spacing + self.late / pace.burst as u32);
     }
 }
 
@@ -90,6 +104,7 @@ impl Budget {
             waiting: AtomicUsize::new(0),
             finishing: AtomicUsize::new(0),
             gone: Notify::new(),
+            claimed_until: std::sync::Mutex::default(),
             paused_until: std::sync::Mutex::default(),
         }
     }
@@ -104,12 +119,14 @@ impl Budget {
     /// Errors, with how much is left of it, once a pause is too long to wait for.
     pub async fn acquire(&self, turn: Turn) -> Result<(), Duration> {
         let _waiting = Waiting::of(self, turn);
-        let mut released = loop {
+        let (mut released, awaited) = loop {
             let gone = self.gone.notified();
             let released = self.released.lock().await;
             let gives_way = || turn == Turn::Begin && self.finishing.load(Ordering::SeqCst) > 0;
+            let mut awaited = None;
             // Looked at again after the wait: a finishing request may have come meanwhile.
             while let Some(slot) = self.next_slot(&released).filter(|_| !gives_way()) {
+                awaited = Some(slot);
                 if let Some(left) = self.long_pause() {
                     return Err(left);
                 }
@@ -117,18 +134,19 @@ impl Budget {
                 sleep_until(slot.min(Instant::now() + LOOK)).await;
             }
             if !gives_way() {
-                break released;
+                break (released, awaited);
             }
             drop(released);
             gone.await;
         };
         if let Some(pace) = self.pace {
-            released.note(Instant::now(), pace);
+            released.note(Instant::now(), awaited, pace);
         }
         Ok(())
     }
 
-    /// Waits until a request could go at once and none waits. Never, where there is no limit that could be left unused.
+    /// Waits until a request could go at once and none waits: whoever is told may begin something, and nobody else is told
+    /// before that has asked for its request. Never, where there is no limit that could be left unused.
     pub async fn idle(&self) {
         if self.pace.is_none() {
             return std::future::pending().await;
@@ -142,10 +160,13 @@ impl Budget {
                 continue;
             }
             let slot = self.next_slot(&*self.released.lock().await);
-            match slot {
-                Some(slot) => sleep_until(slot.min(Instant::now() + LOOK)).await,
-                None => return,
-            }
+            let now = Instant::now();
+            let claimed = lock(&self.claimed_until).filter(|until| *until > now);
+            let Some(slot) = slot.max(claimed) else {
+                *lock(&self.claimed_until) = Some(now + CLAIM);
+                return;
+            };
+            sleep_until(slot.min(now + LOOK)).await;
         }
     }
 
@@ -154,7 +175,7 @@ impl Budget {
         let paused = *lock(&self.paused_until);
         let spaced = self.pace.and_then(|pace| {
             let full = released.last.len() == pace.burst;
-            let after_burst = released.last.front().filter(|_| full).map(|&first| first + pace.period);
+            let after_burst = released.last.front().filter(|_| full).map(|&first| first + pace.period + released.late);
             released.due.max(after_burst)
         });
         paused.max(spaced).filter(|&slot| slot > Instant::now())
@@ -187,6 +208,7 @@ struct Waiting<'a> {
 impl<'a> Waiting<'a> {
     fn of(budget: &'a Budget, turn: Turn) -> Self {
         budget.waiting.fetch_add(1, Ordering::SeqCst);
+        *lock(&budget.claimed_until) = None;
         if turn == Turn::Finish {
             budget.finishing.fetch_add(1, Ordering::SeqCst);
         }
@@ -249,13 +271,13 @@ mod tests {
         let mut released = Released::default();
         let mut now = start;
         for _ in 0..1000 {
-            released.note(now, pace);
+            released.note(now, None, pace);
             now = released.due.unwrap() + late;
         }
         assert_eq!(now - start, spacing * 1000 + late);
         // But nothing is made up for that was not used.
         let much_later = now + Duration::from_mins(1);
-        released.note(much_later, pace);
+        released.note(much_later, None, pace);
         assert!(released.due.unwrap() >= much_later + spacing / 2);
     }
 
@@ -271,6 +293,34 @@ mod tests {
         assert!(start.elapsed() >= Duration::from_secs(2), "one second for the one who waited, one for the next slot");
         let unlimited = Budget::per_second(0.0);
         assert!(tokio::time::timeout(Duration::from_mins(1), unlimited.idle()).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn room_for_one_request_is_told_to_one() {
+        let budget = Budget::per_second(1.0);
+        budget.idle().await;
+        let told = Instant::now();
+        budget.idle().await;
+        assert_eq!(told.elapsed(), CLAIM, "the first has not asked for anything");
+        budget.acquire(Turn::Begin).await.unwrap();
+        let asked = Instant::now();
+        budget.idle().await;
+        assert!(asked.elapsed() >= Duration::from_secs(1));
+    }
+
+    #[test]
+    fn on_a_busy_machine_requests_keep_as_much_more_distance_as_they_may_be_late() {
+        let spacing = Duration::from_millis(100);
+        let pace = Pace { spacing: Some(spacing), burst: 10, period: spacing * 10 };
+        let (now, late) = (Instant::now(), Duration::from_millis(52));
+        let mut released = Released::default();
+        released.note(now + late, Some(now), pace);
+        assert_eq!(released.late, Duration::from_millis(50));
+        assert!(released.due.unwrap() >= now + late + Duration::from_millis(105));
+        for n in 1..500 {
+            released.note(now + spacing * n, Some(now + spacing * n), pace);
+        }
+        assert!(released.late < Duration::from_millis(1), "it is forgotten");
     }
 
     #[tokio::test(start_paused = true)]

@@ -123,6 +123,14 @@ pub(super) trait Dialect: sqlx::Database {
         args: &[Arg<'_>],
     ) -> impl Future<Output = Driver<Vec<Self::Row>>> + Send;
 
+    /// The same, row by row: of an answer that is long no more than a few rows are held at once.
+    fn each(
+        connection: &mut Self::Connection,
+        what: &'static str,
+        sql: &'static str,
+        take: impl FnMut(&Self::Row) -> Result<(), StoreError> + Send,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     fn int(row: &Self::Row, column: &'static str) -> Driver<Option<i64>>;
 
     fn text(row: &Self::Row, column: &'static str) -> Driver<Option<String>>;

@@ -14,6 +14,7 @@ mod lease;
 mod ledger;
 mod numbering;
 mod postgres;
+mod pulse;
 mod read;
 mod readable;
 mod rows;
@@ -49,6 +50,7 @@ pub use holder::this_process;
 pub use lease::Lease;
 pub use ledger::{KnownStream, Ledger, Quarantined, StreamLedger};
 pub use postgres::PostgresStore;
+pub use pulse::{Passed, Pulse, Stretch};
 pub use read::{Archived, Cursor};
 pub use sql_store::SqlStore;
 pub use sqlite::SqliteStore;
@@ -136,6 +138,19 @@ pub trait Store: Send + Sync {
 
     /// How every account stands, in the order of their names. It costs little, however much is archived.
     async fn figures(&self) -> Result<Vec<Figures>, StoreError>;
+
+    /// What is sealed of a stream, however long ago.
+    async fn sealed_of(&self, stream: StreamId) -> Result<Runs, StoreError>;
+
+    /// What is sealed of a stream that has a part in `window`, by days (UTC): a day costs one of these, however many
+    /// ledger rows it has.
+    async fn days(&self, stream: StreamId, window: Window) -> Result<Vec<Stretch>, StoreError>;
+
+    /// The latest passes, over all accounts, the newest first.
+    async fn passes(&self, limit: u64) -> Result<Vec<Passed>, StoreError>;
+
+    /// What passes came to since a moment, by account and by spans of this length, in order of time.
+    async fn pulse(&self, since: Millis, span: Duration) -> Result<Vec<Pulse>, StoreError>;
 
     /// How fast every account has worked since a moment: over its passes that lasted at least `lasting`. Shorter ones had
     /// nothing to hurry for.
@@ -362,6 +377,8 @@ pub struct Tally {
     pub windows: u64,
     pub errors: u64,
     pub last_error: Option<String>,
+    /// How far the stream that is furthest behind lagged in the end; nothing where that was not looked at.
+    pub lag_seconds: Option<u64>,
 }
 
 impl Tally {

@@ -1,5 +1,9 @@
 //! The statements that every database understands. What must be fast is in each database's own folder.
 
+mod glance;
+
+pub(super) use glance::{DAYS, FIGURES, MISSING, PASSES, PULSE, RECENT, RUN_ENDS, RUN_ENDS_OF, STATUS};
+
 use super::dialect::EachWay;
 
 pub(super) const REGISTER_ACCOUNT: &str = "
@@ -50,12 +54,6 @@ pub(super) const SEALED: &str = "
     WHERE s.account_id = $1 AND s.active = 1 AND (a.horizon_s IS NULL OR w.to_s > a.horizon_s)
     ORDER BY w.stream_id, w.from_s";
 
-pub(super) const ALL_SEALED: &str = "
-    SELECT w.stream_id, w.from_s, w.to_s, w.messages
-    FROM sealed_window w JOIN stream s ON s.id = w.stream_id
-    WHERE s.active = 1
-    ORDER BY w.stream_id, w.from_s";
-
 pub(super) const STANDS: &str = "
     UPDATE account
     SET horizon_s = CASE WHEN horizon_s > $2 THEN horizon_s ELSE $2 END,
@@ -79,7 +77,8 @@ pub(super) const BEGIN_RUN: &str = "INSERT INTO run (account_id, why, started_at
 
 pub(super) const END_RUN: &str = "
     UPDATE run
-    SET finished_at_ms = $2, requests = $3, new = $4, changed = $5, windows = $6, errors = $7, last_error = $8
+    SET finished_at_ms = $2, requests = $3, new = $4, changed = $5, windows = $6, errors = $7, last_error = $8,
+        lag_s = $9
     WHERE id = $1";
 
 /// What passes of some length have spent since a moment, and when the last of all began or ended. Binds that moment and
@@ -91,86 +90,6 @@ pub(super) const PACE: &str = "
     FROM account a
          LEFT JOIN run r ON r.account_id = a.id AND r.started_at_ms >= $1 AND r.finished_at_ms - r.started_at_ms >= $2
     GROUP BY a.id, a.name
-    ORDER BY a.name";
-
-/// An account whose credentials were refused at once has no stream yet, but a pause that somebody must know of.
-pub(super) const STATUS: &str = "
-    SELECT coalesce(s.id, 0) AS id, a.name AS account, a.provider, coalesce(s.key, '(none yet)') AS key,
-           coalesce(s.wanted_from_s, a.settled_s) AS wanted_from_s, a.settled_s, a.wanted_to_s, a.horizon_s,
-           a.retention_s, s.error, s.hint, a.paused_until_ms, a.paused_reason, a.settle_s,
-           a.unlisted_error, a.unlisted_hint, coalesce(s.discovered, 0) AS discovered,
-           s.sender, s.recipient, s.conversation,
-           (SELECT count(*) FROM sealed_window w WHERE w.stream_id = s.id AND doubt IS NOT NULL) AS suspect,
-           (SELECT count(*) FROM quarantine q WHERE q.stream_id = s.id) AS quarantined
-    FROM account a LEFT JOIN stream s ON s.account_id = a.id AND s.active = 1
-    WHERE s.id IS NOT NULL OR a.paused_until_ms IS NOT NULL OR a.unlisted_error IS NOT NULL
-    ORDER BY a.name, s.key";
-
-/// What is missing of the active streams and could still be had: from where a run of sealed windows ends, or a stream's
-/// history begins, to where the next begins. As rows of a stream do not overlap, a run ends where no row begins at
-/// another's end.
-pub(super) const MISSING: &str = "
-    WITH wanted AS (
-        SELECT s.id, s.account_id, a.settled_s,
-               CASE WHEN a.horizon_s > s.wanted_from_s THEN a.horizon_s ELSE s.wanted_from_s END AS from_s
-        FROM stream s JOIN account a ON a.id = s.account_id
-        WHERE s.active = 1),
-    begun AS (
-        SELECT id, account_id, settled_s, from_s,
-               (SELECT max(w.from_s) FROM sealed_window w WHERE w.stream_id = wanted.id AND w.from_s <= wanted.from_s) AS first_s
-        FROM wanted
-        WHERE from_s < settled_s),
-    ends AS (
-        SELECT b.id, b.account_id, b.settled_s, w.to_s AS from_s
-        FROM begun b JOIN sealed_window w ON w.stream_id = b.id AND w.from_s >= coalesce(b.first_s, b.from_s)
-        WHERE w.to_s > b.from_s AND w.to_s < b.settled_s
-          AND NOT EXISTS (SELECT 1 FROM sealed_window n WHERE n.stream_id = w.stream_id AND n.from_s = w.to_s)
-        UNION ALL
-        SELECT b.id, b.account_id, b.settled_s, b.from_s
-        FROM begun b
-        WHERE NOT EXISTS (
-            SELECT 1 FROM sealed_window w WHERE w.stream_id = b.id AND w.from_s = b.first_s AND w.to_s > b.from_s)),
-    holes AS (
-        SELECT id, account_id, settled_s, from_s,
-               (SELECT min(w.from_s) FROM sealed_window w WHERE w.stream_id = ends.id AND w.from_s > ends.from_s) AS next_s
-        FROM ends)
-    SELECT id AS stream_id, account_id, from_s, CASE WHEN next_s < settled_s THEN next_s ELSE settled_s END AS to_s
-    FROM holes
-    ORDER BY account_id, from_s, id";
-
-/// What the active streams had in sealed windows that their provider still had, where it forgets.
-pub(super) const RECENT: &str = "
-    SELECT s.account_id, CAST(coalesce(sum(w.messages), 0) AS BIGINT) AS messages,
-           CAST(coalesce(sum(w.to_s - w.from_s), 0) AS BIGINT) AS seconds
-    FROM account a
-         JOIN stream s ON s.account_id = a.id AND s.active = 1
-         JOIN sealed_window w ON w.stream_id = s.id AND w.to_s > a.horizon_s
-              AND w.from_s >= coalesce(
-                  (SELECT max(from_s) FROM sealed_window WHERE stream_id = s.id AND from_s <= a.horizon_s), a.horizon_s)
-    GROUP BY s.account_id";
-
-/// `lost` is what was wanted behind the horizon, less what is sealed of it. SQLite joins crosswise in the order given:
-/// the few windows that are in doubt come first, by their own index.
-pub(super) const FIGURES: &str = "
-    SELECT a.id, a.name AS account, a.provider, a.wanted_to_s, a.retention_s, a.paused_until_ms, a.paused_reason,
-           (SELECT count(*) FROM stream s WHERE s.account_id = a.id AND s.active = 1) AS streams,
-           (SELECT count(s.error) FROM stream s WHERE s.account_id = a.id AND s.active = 1) AS failing,
-           (SELECT count(*) FROM quarantine q WHERE q.account_id = a.id) AS quarantined,
-           (SELECT count(*) FROM sealed_window w CROSS JOIN stream s
-            WHERE w.doubt IS NOT NULL AND s.id = w.stream_id AND s.account_id = a.id AND s.active = 1) AS suspect,
-           (SELECT min((SELECT w.to_s FROM sealed_window w WHERE w.stream_id = s.id ORDER BY w.from_s DESC LIMIT 1))
-            FROM stream s WHERE s.account_id = a.id AND s.active = 1) AS sealed_to_s,
-           CAST(coalesce((
-               SELECT sum(e.edge_s - s.wanted_from_s - coalesce((
-                   SELECT sum(CASE WHEN w.to_s < e.edge_s THEN w.to_s ELSE e.edge_s END
-                              - CASE WHEN w.from_s > s.wanted_from_s THEN w.from_s ELSE s.wanted_from_s END)
-                   FROM sealed_window w
-                   WHERE w.stream_id = s.id AND w.from_s < e.edge_s AND w.to_s > s.wanted_from_s), 0))
-               FROM stream s
-                    JOIN (SELECT id, CASE WHEN horizon_s < settled_s THEN horizon_s ELSE settled_s END AS edge_s
-                          FROM account WHERE horizon_s IS NOT NULL) e ON e.id = s.account_id
-               WHERE s.account_id = a.id AND s.active = 1 AND s.wanted_from_s < e.edge_s), 0) AS BIGINT) AS lost
-    FROM account a
     ORDER BY a.name";
 
 /// Rows do not overlap: the first that has a part in the window is the last that begins at its start or before.

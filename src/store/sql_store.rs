@@ -15,6 +15,7 @@ use super::figures::{self, Figures};
 use super::lease::{Lease, Leases};
 use super::ledger::{self, KnownStream, Ledger, window_of};
 use super::numbering::Numbering;
+use super::pulse::{self, Passed, Pulse, Stretch};
 use super::read::{self, Archived, Cursor};
 use super::rows::Row;
 use super::sqlite::WriteLock;
@@ -202,17 +203,38 @@ impl<DB: Dialect> Store for SqlStore<DB> {
     }
 
     async fn end_run(&self, run: RunId, tally: &Tally, now: Millis) -> Result<(), StoreError> {
-        let Tally { requests, new, changed, windows, errors, last_error } = tally;
+        let Tally { requests, new, changed, windows, errors, last_error, lag_seconds } = tally;
         let figures = [*requests, *new, *changed, *windows, *errors].map(Arg::from);
         let [requests, new, changed, windows, errors] = figures;
         let last_error = last_error.as_deref().into();
-        let args = [run.0.into(), now.0.into(), requests, new, changed, windows, errors, last_error];
+        let lag = lag_seconds.map(|lag| i64::try_from(lag).unwrap_or(i64::MAX)).into();
+        let args = [run.0.into(), now.0.into(), requests, new, changed, windows, errors, last_error, lag];
         self.execute("end run", sql::END_RUN, &args).await
     }
 
     async fn status(&self) -> Result<Vec<StreamStatus>, StoreError> {
         let mut snapshot = self.read.begin().await.map_err(StoreError::at("status"))?;
         status::read::<DB>(&mut snapshot).await
+    }
+
+    async fn sealed_of(&self, stream: StreamId) -> Result<Runs, StoreError> {
+        let mut connection = self.reader("sealed").await?;
+        status::sealed_of::<DB>(&mut connection, stream).await
+    }
+
+    async fn days(&self, stream: StreamId, window: Window) -> Result<Vec<Stretch>, StoreError> {
+        let mut connection = self.reader("days").await?;
+        pulse::days::<DB>(&mut connection, stream, window).await
+    }
+
+    async fn passes(&self, limit: u64) -> Result<Vec<Passed>, StoreError> {
+        let mut connection = self.reader("passes").await?;
+        pulse::passes::<DB>(&mut connection, limit).await
+    }
+
+    async fn pulse(&self, since: Millis, span: Duration) -> Result<Vec<Pulse>, StoreError> {
+        let mut connection = self.reader("pulse").await?;
+        pulse::pulse::<DB>(&mut connection, since, span).await
     }
 
     async fn figures(&self) -> Result<Vec<Figures>, StoreError> {

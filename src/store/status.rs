@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::dialect::{Dialect, int, maybe_int, seconds, text};
-use super::ledger::{self, window_of};
+use super::ledger;
 use super::sql_store::pause_of;
-use super::{Pause, StoreError, Trouble, sql};
+use super::{Pause, StoreError, StreamId, Trouble, sql};
 use crate::domain::stream::Scope;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
@@ -14,6 +14,8 @@ use crate::domain::window::{Runs, Window};
 /// How a stream is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamStatus {
+    /// Its number; nothing where the row stands for an account of which no stream was looked at.
+    pub id: Option<StreamId>,
     pub account: String,
     pub provider: String,
     pub stream: String,
@@ -21,11 +23,14 @@ pub struct StreamStatus {
     pub scope: Option<Scope>,
     /// From when on its history is wanted.
     pub wanted_from: Second,
-    /// What of it is sealed.
+    /// What of it is sealed, as far back as the provider remembers.
     pub sealed: Runs,
     /// The end of the unbroken run of sealed windows from where history is wanted and can still be had; nothing where
     /// nothing is sealed.
     pub watermark: Option<Second>,
+    /// The provider's retention edge, where it has one, and up to where it was trusted to show everything, then.
+    pub horizon: Option<Second>,
+    pub settled: Second,
     /// Provider-now when the account was last looked at.
     pub as_of: Second,
     /// How long the provider keeps a message, where it is known to forget.
@@ -73,60 +78,86 @@ impl Pace {
     }
 }
 
-/// The ledger of a stream, in short.
-#[derive(Debug, Default)]
-struct Rows {
-    runs: Runs,
-    /// Each with its messages.
-    windows: Vec<(Window, u64)>,
-}
-
 pub(super) async fn read<DB: Dialect>(connection: &mut DB::Connection) -> Result<Vec<StreamStatus>, StoreError> {
-    let failed = StoreError::at("status");
-    let mut ledger: HashMap<i64, Rows> = HashMap::new();
-    for row in DB::fetch(connection, sql::ALL_SEALED, &[]).await.map_err(&failed)? {
-        let rows = ledger.entry(int::<DB>(&row, "stream_id")?).or_default();
-        let window = window_of::<DB>(&row)?;
-        rows.runs.insert(window);
-        rows.windows.push((window, count::<DB>(&row, "messages")?));
-    }
-    let rows = DB::fetch(connection, sql::STATUS, &[]).await.map_err(&failed)?;
-    rows.iter().map(|row| status::<DB>(row, ledger.remove(&int::<DB>(row, "id")?).unwrap_or_default())).collect()
+    const WHAT: &str = "status";
+    let mut ends: HashMap<i64, Vec<End>> = HashMap::new();
+    DB::each(connection, WHAT, sql::RUN_ENDS, |row| {
+        ends.entry(int::<DB>(row, "stream_id")?).or_default().push(end::<DB>(row)?);
+        Ok(())
+    })
+    .await?;
+    let mut streams = Vec::with_capacity(ends.len());
+    DB::each(connection, WHAT, sql::STATUS, |row| {
+        let ends = ends.remove(&int::<DB>(row, "id")?).unwrap_or_default();
+        streams.push(status::<DB>(row, &ends)?);
+        Ok(())
+    })
+    .await?;
+    Ok(streams)
 }
 
-fn status<DB: Dialect>(row: &DB::Row, Rows { runs, windows }: Rows) -> Result<StreamStatus, StoreError> {
+/// What is sealed of a stream, however long ago.
+pub(super) async fn sealed_of<DB: Dialect>(
+    connection: &mut DB::Connection,
+    stream: StreamId,
+) -> Result<Runs, StoreError> {
+    let rows = DB::fetch(connection, sql::RUN_ENDS_OF, &[stream.0.into()]).await.map_err(StoreError::at("sealed"))?;
+    let first = rows.first().map(|row| int::<DB>(row, "first_s")).transpose()?;
+    let ends: Vec<End> = rows.iter().map(end::<DB>).collect::<Result<_, _>>()?;
+    Ok(runs(first, &ends))
+}
+
+/// Where a run of ledger rows ends, and where the next one begins.
+type End = (i64, Option<i64>);
+
+fn end<DB: Dialect>(row: &DB::Row) -> Result<End, StoreError> {
+    Ok((int::<DB>(row, "to_s")?, maybe_int::<DB>(row, "next_s")?))
+}
+
+/// The runs that end there, of which the first begins at `first`.
+fn runs(first: Option<i64>, ends: &[End]) -> Runs {
+    let starts = std::iter::once(first).chain(ends.iter().map(|(_, next)| *next));
+    starts.zip(ends).filter_map(|(from, (to, _))| Window::new(Second(from?), Second(*to))).collect()
+}
+
+fn status<DB: Dialect>(row: &DB::Row, ends: &[End]) -> Result<StreamStatus, StoreError> {
     let (from, settled) = (Second(int::<DB>(row, "wanted_from_s")?), Second(int::<DB>(row, "settled_s")?));
-    let horizon = maybe_int::<DB>(row, "horizon_s")?.map_or(from, Second);
-    let missing = |part: Option<Window>| part.map(|part| runs.missing_from(part)).unwrap_or_default();
-    let seconds_of = |missing: &[Window]| missing.iter().map(|range| range.seconds()).sum();
+    let edge = maybe_int::<DB>(row, "horizon_s")?.map(Second);
+    let horizon = edge.unwrap_or(from);
+    let sealed = runs(maybe_int::<DB>(row, "first_s")?, ends);
     // What is lost behind the horizon does not make the rest any less complete.
     let start = from.max(horizon);
-    let watermark = runs.watermark(start);
-    let ahead = missing(Window::new(start, settled));
-    let recent = || windows.iter().filter(|(window, _)| window.to() > horizon);
+    let watermark = sealed.watermark(start);
+    let missing = Window::new(start, settled).map(|part| sealed.missing_from(part)).unwrap_or_default();
+    let beyond = sealed.iter().filter_map(|run| run.starting(start)).map(Window::seconds).sum();
+    let behind = count::<DB>(row, "sealed_seconds")?.saturating_sub(count::<DB>(row, "unwanted_seconds")?);
+    let forgotten = Window::new(from, horizon.min(settled)).map_or(0, Window::seconds);
     Ok(StreamStatus {
+        id: Some(StreamId(int::<DB>(row, "id")?)).filter(|id| id.0 != 0),
         account: text::<DB>(row, "account")?.unwrap_or_default(),
         provider: text::<DB>(row, "provider")?.unwrap_or_default(),
         stream: text::<DB>(row, "key")?.unwrap_or_default(),
         scope: ledger::scope::<DB>(row)?,
         wanted_from: from,
         watermark: (watermark > start).then_some(watermark),
+        horizon: edge,
+        settled,
         as_of: Second(int::<DB>(row, "wanted_to_s")?),
         retention: seconds::<DB>(row, "retention_s")?,
-        messages: windows.iter().map(|(_, messages)| messages).sum(),
-        recent_messages: recent().map(|(_, messages)| messages).sum(),
-        recent_seconds: recent().map(|(window, _)| window.seconds()).sum(),
+        messages: count::<DB>(row, "messages")?,
+        recent_messages: count::<DB>(row, "recent_messages")?,
+        recent_seconds: sealed.iter().map(Window::seconds).sum(),
         suspect: count::<DB>(row, "suspect")?,
         quarantined: count::<DB>(row, "quarantined")?,
-        missing_seconds: seconds_of(&ahead),
-        missing: ahead,
-        lost_seconds: seconds_of(&missing(Window::new(from, horizon.min(settled)))),
+        missing_seconds: missing.iter().map(|range| range.seconds()).sum(),
+        missing,
+        lost_seconds: forgotten.saturating_sub(behind.saturating_sub(beyond)),
         trouble: trouble::<DB>(row, ["error", "hint"])?,
         unlisted: trouble::<DB>(row, ["unlisted_error", "unlisted_hint"])?,
         discovered: int::<DB>(row, "discovered")? == 1,
         pause: pause_of::<DB>(row)?,
         settle: seconds::<DB>(row, "settle_s")?,
-        sealed: runs,
+        sealed,
     })
 }
 
@@ -153,6 +184,7 @@ pub(super) async fn paces<DB: Dialect>(
     rows.map_err(StoreError::at("paces"))?.iter().map(pace).collect()
 }
 
-fn count<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<u64, StoreError> {
-    Ok(u64::try_from(int::<DB>(row, column)?).unwrap_or(0))
+/// A number; none is 0.
+pub(super) fn count<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<u64, StoreError> {
+    Ok(maybe_int::<DB>(row, column)?.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
 }

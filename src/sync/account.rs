@@ -21,7 +21,7 @@ use crate::store::{AccountId, Lease, NewAccount, Pause, Standing, Store, StoreEr
 /// Ranges that fall behind the horizon within this share of the retention go first.
 const DANGER: u32 = 8;
 /// So long before it is forgotten a message is given up.
-const LEAD: Duration = Duration::from_secs(15);
+const LEAD: Duration = Duration::from_secs(7);
 /// How far two readings of the provider's clock may lie apart, in seconds: `Date` says no more than the second.
 const CLOCK_DOUBT_S: i64 = 2;
 /// After an account has changed hands: what its last holder has asked for within a second counts against its quota.
@@ -275,7 +275,8 @@ impl AccountSync {
             None => self.note_no_pause(place).await?,
         }
         self.note_stragglers(place, stragglers).await?;
-        let missing = self.missing(place, edges, bounds).await?;
+        let (missing, lag) = self.missing(place, edges, bounds).await?;
+        tally.lag_seconds = Some(lag).filter(|_| bounds.since.is_none() && bounds.until.is_none());
         self.store.end_run(run, &tally, self.clock.now()).await?;
         Ok(PassReport { found: self.discovery.pending(), ..self.report(tally, missing, failure) })
     }
@@ -338,18 +339,21 @@ impl AccountSync {
         Standing { horizon, settled, wanted_to: edges.wanted_to.min(now), retention }
     }
 
-    /// How many seconds of wanted history should be sealed by now and are not.
-    async fn missing(&self, place: &Place, edges: Edges, bounds: Bounds) -> Result<u64, StoreError> {
+    /// How many seconds of wanted history should be sealed by now and are not, and how many seconds ago the stream that
+    /// is furthest behind ceases to be complete.
+    async fn missing(&self, place: &Place, edges: Edges, bounds: Bounds) -> Result<(u64, u64), StoreError> {
         let settled = self.standing(place, edges).settled;
         let sealed = self.store.sealed(place.account).await?;
         let none = Runs::default();
-        let missing = place.streams.iter().map(|(id, wanted_from)| {
+        let missing = place.streams.iter().flat_map(|(id, wanted_from)| {
             let from = [edges.horizon, bounds.since].into_iter().flatten().fold(*wanted_from, Second::max);
             let runs = sealed.get(id).unwrap_or(&none);
-            let missing = Window::new(from, settled).map(|wanted| runs.missing_from(wanted)).unwrap_or_default();
-            missing.into_iter().map(Window::seconds).sum::<u64>()
+            Window::new(from, settled).map(|wanted| runs.missing_from(wanted)).unwrap_or_default()
         });
-        Ok(missing.sum())
+        let all = (0, settled);
+        let (seconds, complete_to) =
+            missing.fold(all, |(sum, first), range| (sum + range.seconds(), first.min(range.from())));
+        Ok((seconds, self.provider.now().second().0.saturating_sub(complete_to.0).unsigned_abs()))
     }
 
     /// Puts a pause on record, if the failure asks for one or the provider did.

@@ -94,7 +94,7 @@ pub struct Live {
 
 impl Live {
     /// Begins a pass in which nothing is to be looked at yet, where messages settle after so many seconds.
-    pub(super) fn begin(&mut self, settle_s: i64) {
+    pub fn begin(&mut self, settle_s: i64) {
         self.longest_s = 2 * settle_s;
         for end in &mut self.ends {
             *end = End { rhythm: end.rhythm, seen: end.seen, ..End::default() };
@@ -102,7 +102,7 @@ impl Live {
     }
 
     /// The end of a stream, of which nothing is sealed from `from` on, is to be looked at.
-    pub(super) fn follow(&mut self, stream: usize, from: Second) {
+    pub fn follow(&mut self, stream: usize, from: Second) {
         if self.ends.len() <= stream {
             self.ends.resize(stream + 1, End::default());
         }
@@ -123,7 +123,7 @@ impl Live {
     }
 
     /// The look that is worth most. `to` is up to where history is wanted by now.
-    pub(super) fn next(&mut self, to: Second) -> Option<Job> {
+    pub fn next(&mut self, to: Second) -> Option<Job> {
         let age = |end: &End| to.0 - end.seen.0;
         let is_due = |end: &End| {
             let again = age(end) >= AGAIN_S || age(end) >= SOON_S && end.rhythm.rate() * age(end) as f64 >= 1.0;
@@ -143,7 +143,7 @@ impl Live {
     }
 
     /// A look has been committed, and brought so many new messages; nothing is sealed from `from` on.
-    pub(super) fn looked_at(&mut self, job: Job, from: Option<Second>, new: u64) {
+    pub fn looked_at(&mut self, job: Job, from: Option<Second>, new: u64) {
         let Some(end) = self.ends.get_mut(job.stream) else { return };
         let to = job.range.to();
         end.rhythm.learn(new, (to.0 - end.seen.0).unsigned_abs());

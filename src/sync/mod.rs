@@ -30,6 +30,7 @@ pub mod reconcile;
 mod remote;
 mod repair;
 pub mod requeue;
+mod tasks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,8 +56,9 @@ const MOST_IN_FLIGHT: usize = 32;
 const IN_HAND: u64 = 16 << 20;
 /// Messages to a window: small enough to lose, large enough that ledger and transaction cost nothing.
 const TARGET: u64 = 1000;
-/// Messages to a ledger row that is read again as one window: it has been one before, or several that were joined.
-const REREAD: u64 = 4 * TARGET;
+/// A ledger row that is read again may hold so many times as much and still be one window: it has been one before, or
+/// several that were joined.
+const REREAD: u64 = 2;
 /// Bytes of payload to a window; where messages are large, windows are smaller.
 const TARGET_BYTES: u64 = 2 << 20;
 /// After so long a pass begins no more windows: what else is due has its turn.

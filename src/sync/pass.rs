@@ -1,11 +1,9 @@
 //! One round over an account's streams: windows in flight on one side, commits on the other.
 
 use std::collections::{HashMap, HashSet};
-use std::panic::resume_unwind;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{self, JoinError, JoinSet};
+use tokio::task::{self, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -13,34 +11,17 @@ use super::account::{AccountSync, Place};
 use super::discovery::{Found, look_at};
 use super::live::Live;
 use super::planner::{Again, HARDLY_S, Job, Look, Plan};
-use super::progress::Course;
-use super::{GRACE, IN_FLIGHT, IN_HAND, MOST_IN_FLIGHT, PASS, REREAD, SHORT_PASS, STANDING, TARGET, TARGET_BYTES};
-use crate::domain::identity::{Identified, identify};
+use super::tasks::{Committed, Outcome, Worked, commit, ended, reach, work};
+use super::{GRACE, IN_FLIGHT, IN_HAND, MOST_IN_FLIGHT, PASS, SHORT_PASS, STANDING, TARGET, TARGET_BYTES};
+use crate::domain::identity::Identified;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
-use crate::provider::{Advice, Fetched, Provider, ProviderError, Survey};
-use crate::store::{Commit, Seal, Store, StoreError, StreamId, Tally, Written};
+use crate::provider::{Advice, Fetched, ProviderError};
+use crate::store::{Commit, Seal, StoreError, StreamId, Tally, Written};
 
 /// A message that came within so many times the settle age, seen from when its window was sealed, is a reason to wait
 /// longer: it might have been caught.
 const TELLING: u32 = 8;
-
-/// Windows under way at once while the horizon catches up with them: the more there are, the longer each takes.
-const PRESSED: usize = 3;
-
-/// What became of a job.
-enum Outcome {
-    /// The messages have been taken out, and are what they were identified as.
-    Fetched(Fetched, Vec<Identified>),
-    Split {
-        count: u64,
-        pieces: Vec<Job>,
-    },
-}
-
-/// With how long it took.
-type Worked = (Job, Duration, Result<Outcome, ProviderError>);
-type Committed = (Vec<(Job, Commit)>, Result<Vec<Written>, StoreError>);
 
 /// A pass under way.
 pub(super) struct Pass<'a> {
@@ -170,7 +151,7 @@ impl<'a> Pass<'a> {
     fn next(&mut self) -> Option<Job> {
         let now = self.account.provider.now().second();
         // The last second is still being written.
-        self.plan.pop(now.plus(-1))
+        self.plan.pop(now.plus(-1), self.account.horizon())
     }
 
     /// How long the pass may begin windows.
@@ -185,9 +166,6 @@ impl<'a> Pass<'a> {
 
     /// How many windows may be under way: as many as there is room for in memory.
     fn most(&self) -> usize {
-        if self.plan.is_pressed() {
-            return PRESSED;
-        }
         let window = self.account.payload_size.max(1) * self.target();
         usize::try_from(IN_HAND / window).unwrap_or(MOST_IN_FLIGHT).clamp(IN_FLIGHT, MOST_IN_FLIGHT)
     }
@@ -375,59 +353,6 @@ impl<'a> Pass<'a> {
         }
         tracing::debug!(account, stream, %window, messages = commit.messages.len(), new = written.new, "window committed");
     }
-}
-
-/// Surveys a range, and fetches it if it is one window's worth.
-async fn work(provider: Arc<dyn Provider>, job: Job, target: u64) -> Worked {
-    let begun = Instant::now();
-    let outcome = async {
-        // A row that is read again has been one window before.
-        let target = if job.again.is_some() { REREAD } else { target };
-        let survey = match job.look {
-            Some(Look::Peek) => provider.peek(job.stream, job.range, target).await?,
-            _ => provider.survey(job.stream, job.range, target).await?,
-        };
-        let mut fetched = match survey {
-            Survey::Done(fetched) => fetched,
-            Survey::Sized(count) => provider.fetch(job.stream, job.range, count).await?,
-            Survey::Split { count, cuts } => {
-                // All of a row is missing that holds too much to be read again as it was.
-                let pieces = job.again.map_or(job.range, |again| again.row).cut_at(&cuts).into_iter();
-                let piece = |range: Window| {
-                    let look = job.look.filter(|_| range.to() == job.range.to());
-                    Job { stream: job.stream, range, is_piece: true, again: None, look }
-                };
-                return Ok(Outcome::Split { count, pieces: pieces.map(piece).collect() });
-            }
-        };
-        let messages = identify(std::mem::take(&mut fetched.messages));
-        Ok(Outcome::Fetched(fetched, messages))
-    };
-    let outcome = outcome.await;
-    (job, begun.elapsed(), outcome)
-}
-
-async fn commit(store: Arc<dyn Store>, course: Arc<Course>, batch: Vec<(Job, Commit)>, now: Millis) -> Committed {
-    let (jobs, commits): (Vec<Job>, Vec<Commit>) = batch.into_iter().unzip();
-    let begun = Instant::now();
-    let written = store.commit(&commits, now).await;
-    course.commit_took(begun.elapsed());
-    (jobs.into_iter().zip(commits).collect(), written)
-}
-
-/// The time within which a commit writes, or counts what is there: its window, the ledger row that it replaces, and
-/// messages that came with it from elsewhere.
-fn reach(commit: &Commit) -> Window {
-    let window = commit.seal.as_ref().map_or(commit.window, |seal| seal.window.hull(commit.window));
-    let times = || commit.messages.iter().map(|known| known.message.sent_at.second());
-    let from = times().min().map_or(window.from(), |first| first.min(window.from()));
-    let to = times().max().map_or(window.to(), |last| last.plus(1).max(window.to()));
-    Window::new(from, to).unwrap_or(window)
-}
-
-/// What a task came to. None is aborted while it is waited for: one without a result has panicked.
-fn ended<T>(task: Result<T, JoinError>) -> T {
-    task.unwrap_or_else(|panic| resume_unwind(panic.into_panic()))
 }
 
 /// How long the windows in hand have.

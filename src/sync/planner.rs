@@ -11,7 +11,7 @@ use crate::domain::window::{Runs, Window};
 /// What a look costs in requests, about.
 const PRICE: f64 = 2.0;
 /// By so many seconds a range may fall behind the horizon while it is fetched.
-pub(super) const HARDLY_S: i64 = 5;
+pub const HARDLY_S: i64 = 5;
 /// How much longer than the last job the next may take.
 const CAUTION: f64 = 1.5;
 /// What is left of the lead after a job that the horizon has not caught up with.
@@ -80,7 +80,7 @@ pub struct Plan {
 }
 
 /// A job in the queue. The order of the fields is the order of the queue.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Queued {
     urgency: Urgency,
     /// Among those that are read again: in which order they were given.
@@ -153,44 +153,51 @@ impl Plan {
         self.queue.push(Reverse(Queued { urgency, rank, from, to, stream, is_piece, again, look }));
     }
 
-    /// The most urgent job, at this moment of the provider's.
-    pub fn pop(&mut self, now: Second) -> Option<Job> {
+    /// The most urgent job, at this moment of the provider's, with the horizon where it is by now.
+    pub fn pop(&mut self, now: Second, horizon: Option<Second>) -> Option<Job> {
         let is_urgent = self.queue.peek().is_some_and(|Reverse(queued)| queued.urgency < Urgency::Backfill);
         let to = if self.edges.goes_on { now.max(self.edges.wanted_to) } else { self.edges.wanted_to };
         let backfill_first = self.owed < 0.0 && !self.queue.is_empty();
         if is_urgent || backfill_first {
-            return self.take(now);
+            return self.take(horizon);
         }
-        let Some(job) = self.live.next(to) else { return self.take(now) };
+        let Some(job) = self.live.next(to) else { return self.take(horizon) };
         if !self.queue.is_empty() {
             self.owed -= PRICE;
         }
         Some(job)
     }
 
-    fn take(&mut self, now: Second) -> Option<Job> {
+    fn take(&mut self, horizon: Option<Second>) -> Option<Job> {
         while let Some(Reverse(queued)) = self.queue.pop() {
             let Queued { from, to, stream, is_piece, again, look, .. } = queued;
-            let from = from.max(self.out_of_reach(now));
-            match Window::new(from, to) {
-                Some(range) => return Some(Job { stream, range, is_piece, again, look }),
-                None => self.live.leave_if(stream, look),
-            }
+            let from = horizon.map_or(from, |horizon| from.max(self.in_reach(horizon)));
+            let Some(left) = Window::new(from, to) else {
+                self.live.leave_if(stream, look);
+                continue;
+            };
+            let job = Job { stream, range: left, is_piece, again, look };
+            let is_eaten = from > queued.from && is_piece && again.is_none();
+            return Some(if is_eaten { self.joined(job) } else { job });
         }
         None
     }
 
-    /// Up to here nothing is worth beginning with, for it would be gone before it is fetched. What has fallen behind the
-    /// horizon by little since the pass began is still there.
-    fn out_of_reach(&self, now: Second) -> Second {
-        let since_s = (now.0 - self.edges.wanted_to.0).max(0);
-        let ahead_s = since_s.max(HARDLY_S) - HARDLY_S + self.lead_s as i64;
-        self.edges.horizon.filter(|_| ahead_s > 0).map_or(Second(i64::MIN), |horizon| horizon.plus(ahead_s))
+    /// What the horizon has left of a piece, with the one that follows it, if that waits, too: alone it would cost as much in
+    /// counts and half-empty pages as a whole one.
+    fn joined(&mut self, job: Job) -> Job {
+        let follows = |queued: &Queued| {
+            queued.stream == job.stream && queued.from == job.range.to() && queued.is_piece && queued.again.is_none()
+        };
+        let Some(next) = self.queue.iter().map(|Reverse(queued)| *queued).find(follows) else { return job };
+        self.queue.retain(|Reverse(queued)| *queued != next);
+        Job { range: Window::new(job.range.from(), next.to).unwrap_or(job.range), look: next.look, ..job }
     }
 
-    /// Whether the horizon has lately caught up with work.
-    pub fn is_pressed(&self) -> bool {
-        self.lead_s >= 1.0
+    /// From here on it is worth while to begin, for it is still there when it is fetched: what has hardly fallen behind the
+    /// horizon is, if the horizon does not catch up with work.
+    fn in_reach(&self, horizon: Second) -> Second {
+        horizon.plus(self.lead_s as i64 - HARDLY_S)
     }
 
     /// A job near the horizon has taken so many seconds, and the horizon has caught up with it or not.
@@ -272,7 +279,7 @@ mod tests {
     }
 
     fn drain(mut plan: Plan) -> Vec<Job> {
-        std::iter::from_fn(|| plan.pop(Second(0))).collect()
+        std::iter::from_fn(|| plan.pop(Second(0), None)).collect()
     }
 
     fn runs(windows: &[(i64, i64)]) -> Runs {
@@ -300,7 +307,7 @@ mod tests {
     fn the_piece_that_ends_now_is_as_live_as_the_whole_was() {
         let none = Runs::default();
         let mut plan = Plan::new(edges(None, 600), Live::default(), [(0, Second(0), &none), (1, Second(0), &none)]);
-        let first = plan.pop(Second(600)).unwrap();
+        let first = plan.pop(Second(600), None).unwrap();
         for range in first.range.cut_at(&[Second(100)]) {
             let look = first.look.filter(|_| range.to() == first.range.to());
             plan.push(Job { range, is_piece: true, look, ..first });
@@ -315,7 +322,7 @@ mod tests {
         let streams: Vec<_> = (0..40).map(|stream| (stream, Second(0), &sealed)).collect();
         let mut plan = Plan::new(edges(None, 5200), Live::default(), streams);
         let mut order = Vec::new();
-        while let Some(job) = plan.pop(Second(5200)) {
+        while let Some(job) = plan.pop(Second(5200), None) {
             order.push(job.look.is_some());
             if job.look.is_none() {
                 plan.spent(10);
@@ -333,15 +340,46 @@ mod tests {
     fn what_would_fall_behind_the_horizon_while_it_is_fetched_is_left_to_it() {
         let none = Runs::default();
         let mut plan = Plan::new(edges(Some(100), 600), Live::default(), [(0, Second(0), &none)]);
-        let first = plan.pop(Second(600)).unwrap();
+        let first = plan.pop(Second(600), Some(Second(100))).unwrap();
         assert_eq!(first.range.from(), Second(100), "as far as it reaches");
         plan.learn_lead(4.0, true);
         for range in first.range.cut_at(&[Second(110), Second(120)]) {
             plan.push(Job { range, is_piece: true, look: None, ..first });
         }
-        let from = |plan: &mut Plan, now| plan.pop(Second(now)).map(|job| (job.range.from().0, job.range.to().0));
-        assert_eq!(from(&mut plan, 613), Some((114, 120)), "the horizon is at 113, 5 s may pass, and a job takes 6 s");
-        assert_eq!(from(&mut plan, 613), Some((120, 600)));
+        let from = |plan: &mut Plan| {
+            let job = plan.pop(Second(613), Some(Second(113)));
+            job.map(|job| (job.range.from().0, job.range.to().0))
+        };
+        assert_eq!(from(&mut plan), Some((114, 120)), "the horizon is at 113, 5 s may pass, and a job takes 6 s");
+        assert_eq!(from(&mut plan), Some((120, 600)));
+    }
+
+    #[test]
+    fn what_the_horizon_has_left_of_a_piece_goes_with_the_next() {
+        let none = Runs::default();
+        let order = |horizon| {
+            let streams = [(0, Second(0), &none), (1, Second(0), &none)];
+            let mut plan = Plan::new(edges(Some(0), 600), Live::default(), streams);
+            let whole = [plan.pop(Second(600), None).unwrap(), plan.pop(Second(600), None).unwrap()];
+            for (job, range) in whole.iter().flat_map(|job| {
+                job.range.cut_at(&[Second(200), Second(400)]).into_iter().map(move |range| (job, range))
+            }) {
+                let look = job.look.filter(|_| range.to() == job.range.to());
+                plan.push(Job { range, is_piece: true, look, ..*job });
+            }
+            let jobs = std::iter::from_fn(move || plan.pop(Second(600), Some(Second(horizon))));
+            let mut jobs: Vec<_> = jobs
+                .filter(|job| job.stream == 0)
+                .map(|job| (job.range.from().0, job.range.to().0, job.look.is_some()))
+                .collect();
+            jobs.sort_unstable();
+            jobs
+        };
+        assert_eq!(order(5), [(0, 200, false), (200, 400, false), (400, 600, true)]);
+        assert_eq!(order(6), [(1, 400, false), (400, 600, true)]);
+        assert_eq!(order(155), [(150, 400, false), (400, 600, true)]);
+        assert_eq!(order(255), [(250, 400, false), (400, 600, true)]);
+        assert_eq!(order(355), [(350, 400, false), (400, 600, true)], "the live end went before");
     }
 
     proptest! {

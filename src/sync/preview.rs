@@ -155,7 +155,7 @@ fn missing(provider: &dyn Provider, known: &[&StreamStatus], bounds: Bounds) -> 
         (position, bounds.since.map_or(from, |since| from.max(since)), known.map_or(&none, |known| &known.sealed))
     });
     let mut plan = Plan::new(edges, Live::default(), streams);
-    std::iter::from_fn(|| plan.pop(wanted_to)).collect()
+    std::iter::from_fn(|| plan.pop(wanted_to, None)).collect()
 }
 
 /// Whether a message may belong to several of the streams. Those that name the same parts of it do not meet: else they

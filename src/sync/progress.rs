@@ -175,6 +175,11 @@ impl Progress {
         Self(courses.collect())
     }
 
+    /// How far one account has come, if there is one of this name.
+    pub fn of_account(&self, name: &str) -> Option<Reading> {
+        self.0.iter().find(|course| course.provider.account().name == name).map(|course| course.read())
+    }
+
     /// What every account has done, in the order of the engine's accounts.
     pub fn deeds(&self) -> Vec<(Arc<dyn Provider>, Deeds)> {
         self.0.iter().map(|course| (course.provider.clone(), course.counts().deeds.clone())).collect()

@@ -6,7 +6,7 @@ use backscroll::domain::time::Millis;
 use backscroll::provider::Provider;
 use backscroll::store::{Pace, Pause, Store, StreamStatus};
 use backscroll::sync::estimate::Loss;
-use backscroll::sync::forecast::{Forecast, forecast};
+use backscroll::sync::forecast::{Forecast, forecast, outlook};
 use backscroll::sync::{Bounds, Purpose};
 
 use crate::changing::ChangingProvider;
@@ -83,4 +83,20 @@ async fn where_nothing_is_missing_nothing_is_foreseen() {
     assert_eq!((streams[0].missing_seconds, foreseen(&place, &streams, 1)), (0, None));
     assert_eq!(foreseen(&place, &[], 1), None);
     assert_eq!(place.provider.account().retention, Some(HOUR));
+}
+
+#[tokio::test]
+async fn by_its_figures_an_account_of_one_stream_looks_as_it_does_by_its_status() {
+    for (calls, requests) in [(1, 1), (7, 1), (7, 20), (7, 36_000)] {
+        let place = after(calls).await;
+        let by_status = foreseen(&place, &status(&place).await, requests).unwrap();
+        let pace = Pace { account: "shop".to_owned(), requests, busy: HOUR, last_pass: None };
+        let figures = place.store.figures().await.unwrap().remove(0);
+        let by_figures = outlook(&*place.provider, &figures, &[pace], NOW).unwrap();
+        assert_eq!(by_figures, (by_status.outlook, by_status.is_informed), "{calls} {requests}");
+    }
+    let mut place = after(7).await;
+    place.pass(Purpose::Sync(Bounds::default())).await;
+    let figures = place.store.figures().await.unwrap().remove(0);
+    assert_eq!(outlook(&*place.provider, &figures, &[], NOW), None);
 }

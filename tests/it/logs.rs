@@ -196,6 +196,10 @@ fn a_secret_that_everybody_can_read_is_warned_about() {
         assert!(shown.contains(&warning), "{shown}");
     }
     assert!(!check(0o640).contains("everybody"));
+    let hook =
+        bed.config().replace("[status_page]", "[alerts]\nwebhook = \"https://hooks.example/a/token\"\n\n[status_page]");
+    fs::write(&path, hook).unwrap();
+    assert!(check(0o604).contains("which holds the webhook of [alerts]: keep it elsewhere"));
     let elsewhere = bed.config().replace(&format!("\"{CUSTOMER_SECRET}\""), "{ file = \"agora.secret\" }");
     fs::write(bed.path("agora.secret"), CUSTOMER_SECRET).unwrap();
     fs::write(&path, elsewhere).unwrap();

@@ -1,9 +1,21 @@
 //! Secrets stay secret: in what is printed, in what is logged, and in the database.
 
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, Fault, On, Scripted, TOKEN_UID, Web3mqAccount};
+
+use backscroll::config::Config;
+use backscroll::domain::clock::{Clock, SystemClock};
+use backscroll::provider::Account;
+use backscroll::provider::agora::{Agora, Credentials, Token};
+use backscroll::provider::http::Http;
+use backscroll::provider::web3mq::{Identity, Key};
 
 use crate::bed::Bed;
 use crate::middleman::Verdict;
@@ -68,5 +80,70 @@ fn no_secret_is_printed_logged_or_stored() {
     for secret in secrets {
         assert!(!printed.contains(&secret), "printed: {secret}");
         assert!(!stored.windows(secret.len()).any(|window| window == secret.as_bytes()), "stored: {secret}");
+    }
+}
+
+fn account() -> Account {
+    Account {
+        name: "basic".to_owned(),
+        provider: "agora",
+        settle: Duration::ZERO,
+        retention: None,
+        since: None,
+        refresh_for: None,
+        discovers: false,
+    }
+}
+
+#[test]
+fn nothing_that_holds_a_secret_shows_it_in_its_debug_output() {
+    const SECRET: &str = "hunter2-and-no-other";
+    let seed = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+    let text = format!(
+        r#"
+        database.url = "postgres://me:{SECRET}@host/archive"
+        [[agora]]
+        name = "basic"
+        app_id = "app"
+        customer_id = "id"
+        customer_secret = "{SECRET}"
+        streams = [ {{ destination = "lobby" }} ]
+        [[agora]]
+        name = "token"
+        app_id = "app"
+        token = "{SECRET}"
+        uid = "me"
+        streams = [ {{ destination = "lobby" }} ]
+        [[web3mq]]
+        name = "alice"
+        base_url = "https://node.example"
+        user_id = "user:1"
+        private_key = "{seed}"
+        streams = [ {{ topic = "group:1" }} ]
+        "#
+    );
+    let config = Config::parse(&text, Path::new("config.toml")).unwrap();
+    let key = Key::from_seed(&hex::decode(seed).unwrap().try_into().unwrap());
+    let identity = Identity { user: "user:1".to_owned(), key, did_key: None, send_public_key: true };
+    let token = || Token::new(SECRET.into(), || None);
+    let ways = [
+        Credentials::Basic { customer_id: "id".to_owned(), customer_secret: SECRET.into() },
+        Credentials::Token { token: token(), uid: "me".to_owned() },
+        Credentials::Bearer { token: token() },
+    ];
+    let mut shown = vec![format!("{config:#?}"), format!("{identity:#?}"), format!("{ways:#?}")];
+    for way in ways {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let base = "https://agora.example/".parse().unwrap();
+        let http = Http::new("basic", &base, 10.0, clock).unwrap();
+        let agora = Agora::new(account(), http, &base, "app", way, vec![], HashMap::new());
+        shown.push(format!("{agora:#?}"));
+    }
+    let seed_as_bytes = format!("{:?}", hex::decode(seed).unwrap());
+    for shown in shown {
+        for secret in [SECRET, seed, "9d61b19d", &STANDARD.encode(format!("id:{SECRET}")), &seed_as_bytes] {
+            assert!(!shown.contains(secret), "{secret} in {shown}");
+        }
+        assert!(shown.len() > 50, "{shown}");
     }
 }

@@ -58,6 +58,7 @@ mod alarms;
 mod discovery;
 mod figures;
 mod ledger;
+mod pulse;
 
 on_every_database! {
     a_commit_is_all_or_nothing,
@@ -451,12 +452,13 @@ async fn where_an_account_stands_never_moves_back(shelf: Shelf) {
 
 async fn runs_tell_what_each_pass_came_to(shelf: Shelf) {
     let first = shelf.store.begin_run(shelf.account, "sync", Millis(5_000)).await.unwrap();
-    let tally = Tally { requests: 7, new: 5, changed: 1, windows: 2, errors: 1, last_error: Some("oh".into()) };
+    let tally = Tally { requests: 7, new: 5, changed: 1, windows: 2, errors: 1, ..Tally::default() };
+    let tally = Tally { last_error: Some("oh".into()), lag_seconds: Some(125), ..tally };
     shelf.store.end_run(first, &tally, Millis(6_500)).await.unwrap();
     shelf.store.begin_run(shelf.account, "sync", Millis(9_000)).await.unwrap();
-    let rows = shelf.ask("SELECT account, why, started_at, finished_at, requests, new, changed, windows, errors, last_error FROM runs ORDER BY 3").await;
-    assert_eq!(rows[0].join(" "), "shop sync 5000 6500 7 5 1 2 1 oh");
-    assert_eq!(rows[1].join(" "), "shop sync 9000  0 0 0 0 0 ");
+    let rows = shelf.ask("SELECT account, why, started_at, finished_at, requests, new, changed, windows, errors, last_error, lag_seconds FROM runs ORDER BY 3").await;
+    assert_eq!(rows[0].join(" "), "shop sync 5000 6500 7 5 1 2 1 oh 125");
+    assert_eq!(rows[1].join(" "), "shop sync 9000  0 0 0 0 0  ");
 }
 
 async fn how_fast_an_account_is_its_longer_passes_tell(shelf: Shelf) {
@@ -489,7 +491,8 @@ async fn what_is_sealed_tells_how_dense_a_history_is_that_the_provider_still_has
     let status = shelf.store.status().await.unwrap().remove(0);
     assert_eq!((status.messages, status.recent_messages, status.recent_seconds), (93, 3, 150));
     assert_eq!((status.wanted_from, status.retention), (Second(0), Some(Duration::from_secs(760))));
-    assert_eq!(status.sealed.iter().collect::<Vec<_>>(), [window(0, 100), window(200, 250), window(300, 400)]);
+    assert_eq!(status.sealed.iter().collect::<Vec<_>>(), [window(200, 250), window(300, 400)]);
+    assert_eq!((status.missing_seconds, status.lost_seconds), (550, 100));
 }
 
 async fn an_archive_knows_what_it_takes_on_disk(shelf: Shelf) {

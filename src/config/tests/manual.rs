@@ -72,3 +72,18 @@ fn what_the_manual_comments_out_can_be_put_in() {
     assert!(config.agora[0].since.is_some() && config.web3mq[0].since.is_some());
     assert!(config.web3mq[0].did_key.is_some() && config.web3mq[0].retention.is_some());
 }
+
+/// What the package installs.
+const SAMPLE: &str = include_str!("../../../packaging/config.toml");
+
+#[test]
+fn the_installed_sample_asks_for_an_account_and_is_right_once_its_own_are_put_in() {
+    let refused = parse(SAMPLE).unwrap_err().to_string();
+    assert!(refused.contains("there is no account: add an [[agora]] or a [[web3mq]] table"), "{refused}");
+    let put_in = SAMPLE.replace("\n#", "\n").replace("\n ", "\n# ").replace("\n\n", "\n");
+    let put_in: Vec<_> = put_in.lines().filter(|line| line.starts_with('[') || line.contains(" = ")).collect();
+    let put_in = put_in.join("\n").replace("{ credential = \"agora-secret\" }", "\"hunter2\"");
+    let put_in = put_in.replace("{ credential = \"alice-key\" }", &format!("\"{SEED}\"")).replace('…', "1");
+    let config = parse_good(&put_in);
+    assert_eq!((config.agora.len(), config.web3mq.len()), (1, 1));
+}

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use super::*;
-use crate::config::{AgoraAuth, DatabaseUrl, DestinationKind, Discover, Secret};
+use crate::config::{AgoraAuth, DatabaseUrl, DestinationKind, Discover, Log, LogFormat, Secret};
 use crate::domain::time::Millis;
 
 fn agora(lines: &str) -> crate::config::AgoraAccount {
@@ -20,6 +20,9 @@ fn every_key_reaches_its_field() {
         sync = "5 * * * * *"
         [status_page]
         listen = "[::1]:80"
+        [log]
+        levels = "debug,hyper=info"
+        format = "json"
         [alerts]
         webhook = "https://hooks.example/a/token?and=another"
         [[agora]]
@@ -57,6 +60,7 @@ fn every_key_reaches_its_field() {
     );
     assert_eq!(config.schedule.sync.expression, "5 * * * * *");
     assert_eq!(config.status_page.listen.unwrap().to_string(), "[::1]:80");
+    assert_eq!(config.log, Log { levels: Some("debug,hyper=info".to_owned()), format: LogFormat::Json });
 
     let webhook = config.alerts.webhook.as_ref().unwrap();
     assert_eq!(webhook.expose(), "https://hooks.example/a/token?and=another");
@@ -116,6 +120,16 @@ fn a_secret_shows_where_it_comes_from_and_never_itself() {
     let shown = format!("{:?}", parse_good(&format!("{AGORA}{WEB3MQ}")));
     assert!(shown.contains("customer_secret: Secret(plain)"), "{shown}");
     assert!(!shown.contains("hunter2") && !shown.contains(SEED), "{shown}");
+}
+
+#[test]
+fn a_database_is_the_same_by_its_url_and_shows_no_password() {
+    let database = |url: &str| parse_good(&format!("database.url = \"{url}\"\n{AGORA}")).database;
+    let server = database("postgres://me:hunter2@host/archive");
+    assert_eq!(server.url, database("postgres://me:hunter2@host/archive").url);
+    assert_ne!(server.url, database("postgres://me:another@host/archive").url);
+    assert_ne!(server.url, database("sqlite://archive.db").url);
+    assert!(!format!("{server:?}").contains("hunter2"), "{server:?}");
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub(super) async fn guard(State(listen): State<SocketAddr>, request: Request, ne
 /// page's own name, and would then be let read the answer; but no name leads to an address in digits, and nobody else
 /// can have `localhost`. Where the address is open to others they may call it what they like.
 fn is_meant(headers: &HeaderMap, listen: IpAddr) -> bool {
-    if !listen.is_loopback() {
+    if !listen.to_canonical().is_loopback() {
         return true;
     }
     let mut hosts = headers.get_all(HOST).iter();
@@ -77,6 +77,7 @@ mod tests {
         for host in ["evil.example", "evil.example:9464", "localhost.evil.example", "127.0.0.1.evil.example", "", "a b"]
         {
             assert!(!is_answered("127.0.0.1", &[host]), "{host}");
+            assert!(!is_answered("::ffff:127.0.0.1", &[host]), "{host}");
         }
         assert!(!is_answered("127.0.0.1", &[]));
         assert!(!is_answered("127.0.0.1", &["localhost", "evil.example"]));

@@ -1,12 +1,13 @@
 //! What the daemon shows of itself over HTTP: the page for people, `/metrics`, `/healthz`, `/readyz`.
 //!
-//! It only reads, and answers nobody else's questions: see [`guard`]. What it reads is [`Shown`], which another takes the
+//! It only reads, and answers nobody else's questions: see `guard`. What it reads is [`Shown`], which another takes the
 //! place of when the configuration is read again. That nobody can be shown anything is no reason not to archive: an
 //! address that is taken is said in the log, and asked for again.
 
 mod guard;
 mod health;
 mod metrics;
+mod page;
 mod serve;
 
 use std::net::SocketAddr;
@@ -36,6 +37,8 @@ pub struct Shown {
     pub clock: Arc<dyn Clock>,
     /// What `/metrics` says of the archive.
     figures: Looks,
+    /// What the page was made of last.
+    page: page::Looks,
 }
 
 impl Shown {
@@ -46,7 +49,7 @@ impl Shown {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let figures = Looks::new(store.clone(), clock.clone());
-        Self { store, providers, progress, clock, figures }
+        Self { store, providers, progress, clock, figures, page: page::Looks::default() }
     }
 }
 
@@ -108,6 +111,7 @@ fn router(listen: SocketAddr, desk: Desk) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::metrics))
+        .merge(page::routes())
         .layer(from_fn_with_state(listen, guard::guard))
         .with_state(desk)
 }

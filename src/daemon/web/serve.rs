@@ -24,7 +24,7 @@ const HEAD_BYTES: usize = 16 << 10;
 /// How long answers on their way are waited for at the end.
 const FAREWELL: Duration = Duration::from_millis(250);
 /// An address that is taken is asked for again after so long.
-const AGAIN: Duration = Duration::from_secs(15);
+const AGAIN: Duration = Duration::from_secs(5);
 /// The pause after a connection that could not be had, as when the process has too many files open.
 const BREATH: Duration = Duration::from_millis(200);
 

@@ -43,6 +43,11 @@ impl Bounds {
         (shifted(range.from(), start), shifted(range.to(), end))
     }
 
+    /// Whether so many of these messages, in order of time, may be what counts for a range.
+    pub(super) fn fit(&self, times: &[Millis], range: Window, count: u64) -> bool {
+        self.meanings.iter().any(|meaning| meaning.count(times, range) == count)
+    }
+
     /// Whether it is worth while to look for another question.
     pub(super) fn is_open(&self) -> bool {
         self.meanings.len() > 1 && self.tries < TRIES

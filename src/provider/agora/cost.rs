@@ -8,8 +8,8 @@ const READ: u64 = 2;
 
 /// Into how many windows a range of so many messages is cut. They are rather large: each costs a count, and a last page
 /// that is half empty, which together must not be more than one request in twenty.
-pub(super) fn pieces(count: u64, target: u64) -> u64 {
-    provider::pieces(count, target * 4, target * 5 / 2)
+pub fn pieces(count: u64, target: u64) -> u64 {
+    provider::pieces(count, target * 8, target * 4)
 }
 
 /// How many requests a range of so many messages takes, when every handle is ready at its first reading.
@@ -31,6 +31,6 @@ mod tests {
     fn a_silence_costs_a_count_and_a_dense_history_little_more_than_two_requests_a_page() {
         assert_eq!([0, 1, 100, 101, 2000].map(|messages| cost(messages, 1000)), [1, 3, 3, 5, 41]);
         let dense = cost(1_000_000, 1000);
-        assert!((20_600..21_500).contains(&dense), "{dense}");
+        assert!((20_400..21_000).contains(&dense), "{dense}");
     }
 }

@@ -3,7 +3,8 @@
 use reqwest::{Method, Url};
 use tokio::time::sleep;
 
-use super::{AFTER_IN_PROGRESS, Agora, MARGIN, PAGE, POLLS, ready, wire};
+use super::reading::Series;
+use super::{AFTER_IN_PROGRESS, Agora, PAGE, POLLS, ready, wire};
 use crate::domain::stream::Stream;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
@@ -13,6 +14,16 @@ use crate::provider::error::ProviderError;
 impl Agora {
     /// How many messages the provider has between two bounds, whatever it takes bounds to mean.
     pub(super) async fn count_between(&self, stream: &Stream, bounds: Window) -> Result<u64, ProviderError> {
+        self.count_in_turn(stream, bounds, Turn::Begin).await
+    }
+
+    /// The same, before or after whatever else waits.
+    pub(super) async fn count_in_turn(
+        &self,
+        stream: &Stream,
+        bounds: Window,
+        turn: Turn,
+    ) -> Result<u64, ProviderError> {
         const WHAT: &str = "count";
         let mut url = self.history("count");
         for (name, value) in [("source", &stream.scope.sender), ("destination", &stream.scope.recipient)] {
@@ -22,7 +33,7 @@ impl Agora {
         append(&mut url, "end_time", Some(&bounds.to().to_string()));
         let mut patience = self.http.patience();
         for _ in 0..POLLS {
-            let answer = self.send(WHAT, Turn::Begin, || (Method::GET, url.clone(), None)).await;
+            let answer = self.send(WHAT, turn, || (Method::GET, url.clone(), None)).await;
             match answer.and_then(|answer| ready(WHAT, &answer, wire::count)) {
                 Ok(Some(count)) => return Ok(count),
                 Ok(None) => sleep(AFTER_IN_PROGRESS).await,
@@ -40,7 +51,7 @@ impl Agora {
             return Ok(());
         }
         bounds.tried();
-        let page = self.page(stream, range.padded(MARGIN), 0, PAGE).await?;
+        let page = self.page(Series::of(stream, range), 0, PAGE).await?;
         let times: Vec<Millis> = page.iter().flatten().map(|sent| sent.at).collect();
         // A page that is full may end among messages of one second, of which it then shows only some.
         let end = times.last().filter(|_| page.len() as u64 >= PAGE).map_or(range.to(), |last| last.second());

@@ -12,6 +12,7 @@ pub mod fuzzing;
 mod location;
 mod pages;
 mod readiness;
+mod reading;
 mod wire;
 
 use std::collections::HashMap;
@@ -19,10 +20,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::stream::{self, StreamExt, TryStreamExt};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
-use reqwest::{Method, StatusCode, Url};
-use tokio::time::{Instant, sleep};
+use reqwest::{Method, Url};
+use tokio::time::Instant;
 
 use super::budget::Turn;
 use super::error::ProviderError;
@@ -36,11 +36,13 @@ use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 pub use auth::{Credentials, Token};
 use bounds::Bounds;
+pub use cost::pieces;
 pub use discovery::Discovery;
 use discovery::Familiar;
 pub use filter::stream;
 use readiness::Readiness;
-use wire::{Filter, Item, Query, Reading, Sent, Time};
+use reading::Series;
+use wire::{Item, Reading, Sent};
 
 /// The largest page (contract: 20, 50 or 100).
 const PAGE: u64 = 100;
@@ -54,8 +56,6 @@ const POLLS: u32 = 20;
 const TRIES: u32 = 4;
 /// What is asked beyond a window at both ends, since neither inclusive nor exclusive bounds are promised.
 const MARGIN: Duration = Duration::from_secs(1);
-/// Pages of one window under way at once.
-const PAGES_AT_ONCE: usize = 24;
 
 /// An Agora project.
 #[derive(Debug)]
@@ -141,94 +141,8 @@ impl Agora {
         url
     }
 
-    /// One page; where its handle dies, by a new one.
-    async fn page(&self, stream: &Stream, padded: Window, offset: u64, limit: u64) -> Result<Vec<Item>, ProviderError> {
-        let mut patience = self.http.patience();
-        let mut died = 0;
-        while died < TRIES {
-            // A handle can be read once: whatever comes of that, the next try makes another.
-            let read = match self.query(stream, padded, offset, limit).await {
-                Ok((handle, made)) => self.read(&handle, made).await,
-                Err(error) => Err(error),
-            };
-            match read {
-                Ok(Some(items)) if pages::belong(&items, stream, padded.padded(MARGIN)) => return Ok(items),
-                Ok(Some(_)) => {
-                    let fault = "the answer holds messages that were not asked for".to_owned();
-                    patience.bear(ProviderError::Malformed { what: "read", fault }).await?;
-                }
-                Ok(None) => died += 1,
-                Err(error) => patience.bear(error).await?,
-            }
-        }
-        Err(ProviderError::Malformed { what: "read", fault: format!("{TRIES} handles in a row died unread") })
-    }
-
-    /// Makes a handle; answers with its place and when it was made.
-    async fn query(
-        &self,
-        stream: &Stream,
-        padded: Window,
-        offset: u64,
-        limit: u64,
-    ) -> Result<(Url, Instant), ProviderError> {
-        const WHAT: &str = "query";
-        let filter = Filter {
-            source: stream.scope.sender.as_deref(),
-            destination: stream.scope.recipient.as_deref(),
-            start_time: Time(padded.from()),
-            end_time: Time(padded.to()),
-        };
-        let query = Query { filter, offset, limit, order: "asc" };
-        let body =
-            serde_json::to_string(&query).map_err(|e| ProviderError::Malformed { what: WHAT, fault: e.to_string() })?;
-        let url = self.history("query");
-        let answer = self.send(WHAT, Turn::Begin, || (Method::POST, url.clone(), Some(body.clone()))).await?;
-        let made = Instant::now();
-        let Some(location) = ready(WHAT, &answer, wire::location)? else {
-            return Err(ProviderError::Malformed { what: WHAT, fault: "in progress, without a handle".to_owned() });
-        };
-        Ok((location::resolve(&self.project, &location)?, made))
-    }
-
-    /// Reads a handle once it is ready; nothing where it is dead.
-    async fn read(&self, handle: &Url, made: Instant) -> Result<Option<Vec<Item>>, ProviderError> {
-        const WHAT: &str = "read";
-        let mut wait = self.readiness.wait();
-        // While it waits, others may find out that this is too short.
-        while made.elapsed() < wait {
-            tokio::time::sleep_until(made + wait).await;
-            wait = self.readiness.longer(wait);
-        }
-        let waited = made.elapsed();
-        for poll in 0..POLLS {
-            let answer = self.send(WHAT, Turn::Finish, || (Method::GET, handle.clone(), None)).await?;
-            // 404, too: the documents leave open what a handle that is gone is answered with.
-            if matches!(answer.status, StatusCode::GONE | StatusCode::NOT_FOUND) {
-                return Ok(None);
-            }
-            let items = ready(WHAT, &answer, wire::page)?;
-            if poll == 0 {
-                self.readiness.learn(waited, items.is_some());
-            }
-            if items.is_some() {
-                return Ok(items);
-            }
-            sleep(AFTER_IN_PROGRESS).await;
-        }
-        tracing::debug!(account = self.account.name, polls = POLLS, "a handle never became ready");
-        Ok(None)
-    }
-
-    /// All pages of a padded window that is said to hold so many messages.
-    async fn pages(&self, stream: &Stream, padded: Window, count: u64) -> Result<Vec<Vec<Item>>, ProviderError> {
-        let offsets = (0..count.max(1).div_ceil(PAGE)).map(|page| page * PAGE);
-        let pages = stream::iter(offsets).map(|offset| self.page(stream, padded, offset, PAGE));
-        pages.buffered(PAGES_AT_ONCE).try_collect().await
-    }
-
     /// Cuts a range into windows of about `target` messages of the `count` in it: evenly in time, from the first
-    /// message on. A silence before it, which may be most of the range, becomes a piece of its own.
+    /// message on. A silence before it, which may be most of the range, goes with the first of them.
     async fn cuts(
         &self,
         stream: &Stream,
@@ -240,19 +154,14 @@ impl Agora {
         if pieces == 1 || range.seconds() == 1 {
             return Ok(vec![]);
         }
-        let glance = self.page(stream, range.padded(MARGIN), 0, GLANCE).await?;
+        let glance = self.page(Series::of(stream, range), 0, GLANCE).await?;
         let first = glance.iter().flatten().map(|sent| sent.at.second()).find(|at| *at > range.from());
         let silence = first.and_then(|first| range.before(first));
         let is_long = |silence: &Window| silence.seconds() > range.seconds() / pieces;
         let Some(silence) = silence.filter(is_long) else { return Ok(range.even_cuts(pieces)) };
         let spoken = range.starting(silence.to()).unwrap_or(range);
-        Ok([vec![silence.to()], spoken.even_cuts(pieces)].concat())
-    }
-
-    /// What of a window is not forgotten by now, so far as it is known how long that takes.
-    fn remembered(&self, window: Window) -> Option<Window> {
-        let edge = self.account.retention.map(|retention| self.now().second().minus(retention));
-        edge.map_or(Some(window), |edge| window.starting(edge.plus(1)))
+        let cuts = spoken.even_cuts(pieces);
+        Ok(if cuts.is_empty() { vec![silence.to()] } else { cuts })
     }
 
     fn message(&self, sent: Sent) -> Message {
@@ -341,7 +250,7 @@ impl Provider for Agora {
     /// One page, unless it is full.
     async fn peek(&self, stream: usize, range: Window, target: u64) -> Result<Survey, ProviderError> {
         let asked = Instant::now();
-        let page = self.page(&self.streams.at(stream), range.padded(MARGIN), 0, PAGE).await?;
+        let page = self.page(Series::of(&self.streams.at(stream), range), 0, PAGE).await?;
         if page.len() as u64 >= PAGE {
             return self.survey(stream, range, target).await;
         }
@@ -349,29 +258,7 @@ impl Provider for Agora {
     }
 
     async fn fetch(&self, stream: usize, window: Window, expected: u64) -> Result<Fetched, ProviderError> {
-        let stream = &self.streams.at(stream);
-        let mut padded = window.padded(MARGIN);
-        let mut count = expected;
-        let mut earlier = Vec::new();
-        loop {
-            let asked = Instant::now();
-            let pages = self.pages(stream, padded, count).await?;
-            let as_of = self.http.clock().at(asked);
-            let fault = pages::fault(&pages, count).or_else(|| pages::repeated(&pages, earlier.last()));
-            let again = fault.as_ref().filter(|_| earlier.len() + 1 < TRIES as usize);
-            if let Some((fault, left)) = again.and_then(|fault| Some((fault, self.remembered(window)?))) {
-                tracing::debug!(account = self.account.name, %window, fault, "a window does not add up; reading it again");
-                earlier.push(pages);
-                padded = left.padded(MARGIN);
-                count = self.count_between(stream, padded).await?;
-                continue;
-            }
-            let pages = if fault.is_some() { pages::without_invented(pages) } else { pages };
-            let outside = pages.iter().flatten().flatten().filter(|sent| !window.contains(sent.at)).count() as u64;
-            let provider_count = Some(count.saturating_sub(outside));
-            let pages = pages::with_what_was_served(pages, &earlier);
-            return Ok(Fetched { provider_count, ..self.fetched(window, pages, as_of, fault) });
-        }
+        self.read_window(&self.streams.at(stream), window, expected).await
     }
 
     async fn count(&self, stream: usize, range: Window) -> Result<Counted, ProviderError> {

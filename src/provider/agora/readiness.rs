@@ -10,6 +10,8 @@ const LEAST: Duration = Duration::from_millis(5);
 const MOST: Duration = Duration::from_secs(20);
 /// After a read that came too early.
 const GROW: f64 = 1.4;
+/// As long as none has come in time.
+const LEAP: f64 = 2.0;
 /// After a read that came in time: down by little, so that reads that come too early stay rare.
 const SHRINK: f64 = 0.999;
 /// As long as none has come too early the guess may be far off: one read at a time, the scout, waits only so much of it.
@@ -22,8 +24,9 @@ pub(super) struct Readiness(Mutex<Estimate>);
 #[derive(Clone, Copy, Debug)]
 struct Estimate {
     wait: Duration,
-    /// Whether a read has ever come too early.
+    /// Whether a read has ever come too early, and whether one has ever come in time.
     is_tried: bool,
+    is_known: bool,
     /// The wait that a scout is trying.
     scout: Option<Duration>,
     /// The longest of the waits that came too early lately: no read since has been in time with less.
@@ -32,7 +35,7 @@ struct Estimate {
 
 impl Readiness {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(Estimate { wait: FIRST_GUESS, is_tried: false, scout: None, too_short: None }))
+        Self(Mutex::new(Estimate { wait: FIRST_GUESS, is_tried: false, is_known: false, scout: None, too_short: None }))
     }
 
     /// How long to wait after making a handle.
@@ -57,6 +60,7 @@ impl Readiness {
     pub(super) fn learn(&self, waited: Duration, ready: bool) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.is_tried |= !ready;
+        known.is_known |= ready;
         // Whoever waited as long as the scout has seen what it was sent to see.
         known.scout = known.scout.filter(|scout| waited < *scout);
         known.too_short = if ready {
@@ -67,7 +71,7 @@ impl Readiness {
         known.wait = if ready {
             known.wait.min(waited.mul_f64(SHRINK).max(LEAST))
         } else {
-            known.wait.max(waited.mul_f64(GROW)).min(MOST)
+            known.wait.max(waited.mul_f64(if known.is_known { GROW } else { LEAP })).min(MOST)
         };
     }
 }

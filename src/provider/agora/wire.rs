@@ -20,7 +20,18 @@ pub(super) struct Query<'a> {
     /// 20, 50 or 100.
     pub(super) limit: u64,
     /// Always said: the documents disagree about the default.
-    pub(super) order: &'static str,
+    pub(super) order: Order,
+}
+
+/// Which message an offset counts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) enum Order {
+    /// The oldest.
+    #[serde(rename = "asc")]
+    Ascending,
+    /// The newest.
+    #[serde(rename = "desc")]
+    Descending,
 }
 
 /// Which messages: at least one of source and destination, and a range on whole seconds.
@@ -372,7 +383,7 @@ mod tests {
             },
             offset: 100,
             limit: 20,
-            order: "asc",
+            order: Order::Ascending,
         };
         let documented = serde_json::json!({"filter": {"source": "src_account", "destination": "dst_account",
             "start_time" : "2019-08-01T01:22:10Z", "end_time" : "2019-08-01T01:32:10Z"},

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPoolOptions, PgRow, Postgres};
 use sqlx::query::Query;
 use sqlx::types::Uuid;
@@ -31,6 +32,9 @@ const FRESH: Duration = Duration::from_secs(1);
 /// A connection that nobody needs is given back.
 const IDLE: Duration = Duration::from_mins(5);
 
+/// How a session is set up. No question here is so long that it would pay to compile it first.
+const SESSION: [(&str, &str); 2] = [("timezone", "UTC"), ("jit", "off")];
+
 /// An archive in Postgres.
 pub type PostgresStore = SqlStore<Postgres>;
 
@@ -41,8 +45,7 @@ impl PostgresStore {
     pub async fn connect(options: PgConnectOptions, missing: Missing) -> Result<Self, StoreError> {
         let place = place(&options);
         let at = |source| StoreError::Open { place: place.clone(), source };
-        let options =
-            options.application_name("backscroll").options([("timezone", "UTC")]).statement_cache_capacity(64);
+        let options = options.application_name("backscroll").options(SESSION).statement_cache_capacity(64);
         // A pool only says that it has waited in vain; a single connection says why.
         PgConnection::connect_with(&options).await.map_err(at)?.close().await.map_err(at)?;
         let pool = PgPoolOptions::new()
@@ -67,9 +70,8 @@ impl PostgresStore {
     pub async fn connect_to_read(options: PgConnectOptions) -> Result<Self, StoreError> {
         let place = place(&options);
         let at = |source| StoreError::Open { place: place.clone(), source };
-        let options = options
-            .application_name("backscroll")
-            .options([("timezone", "UTC"), ("default_transaction_read_only", "on")]);
+        let options =
+            options.application_name("backscroll").options(SESSION).options([("default_transaction_read_only", "on")]);
         PgConnection::connect_with(&options).await.map_err(at)?.close().await.map_err(at)?;
         let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE);
         let pool = pool.connect_with(options).await.map_err(at)?;
@@ -134,6 +136,19 @@ impl Dialect for Postgres {
 
     async fn fetch(connection: &mut PgConnection, sql: &'static str, args: &[Arg<'_>]) -> Driver<Vec<PgRow>> {
         bound(sql, args).fetch_all(connection).await
+    }
+
+    async fn each(
+        connection: &mut PgConnection,
+        what: &'static str,
+        sql: &'static str,
+        mut take: impl FnMut(&PgRow) -> Result<(), StoreError> + Send,
+    ) -> Result<(), StoreError> {
+        let mut rows = sqlx::query(sql).fetch(connection);
+        while let Some(row) = rows.try_next().await.map_err(StoreError::at(what))? {
+            take(&row)?;
+        }
+        Ok(())
     }
 
     fn int(row: &PgRow, column: &'static str) -> Driver<Option<i64>> {

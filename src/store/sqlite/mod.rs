@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use futures_util::join;
+use futures_util::{TryStreamExt as _, join};
 use sqlx::query::Query;
 use sqlx::sqlite::{
     Sqlite, SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
@@ -152,6 +152,19 @@ impl Dialect for Sqlite {
 
     async fn fetch(connection: &mut SqliteConnection, sql: &'static str, args: &[Arg<'_>]) -> Driver<Vec<SqliteRow>> {
         bound(sql, args).fetch_all(connection).await
+    }
+
+    async fn each(
+        connection: &mut SqliteConnection,
+        what: &'static str,
+        sql: &'static str,
+        mut take: impl FnMut(&SqliteRow) -> Result<(), StoreError> + Send,
+    ) -> Result<(), StoreError> {
+        let mut rows = sqlx::query(sql).fetch(connection);
+        while let Some(row) = rows.try_next().await.map_err(StoreError::at(what))? {
+            take(&row)?;
+        }
+        Ok(())
     }
 
     fn int(row: &SqliteRow, column: &'static str) -> Driver<Option<i64>> {

@@ -5,13 +5,17 @@
 //! its side of the wire.
 
 mod backlog;
+mod expiring;
 mod run;
 mod seen;
 mod sheet;
+mod streams;
 
 use self::run::Bench;
 use self::seen::Seen;
 use self::sheet::{Sheet, Unit};
+use self::streams::{HOURS, Order, STREAMS, ages};
+use super::super::table::grouped;
 use super::super::{Failure, Outcome, say};
 use super::Scratch;
 use super::place::Place;
@@ -33,7 +37,7 @@ const ACCOUNTS: u32 = 10;
 pub(super) struct Args {
     /// About how long each measure takes: so much history is made up as the quota can fetch in this time. In the first
     /// and the last seconds it cannot be used up, so short runs look worse than they are
-    #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3600))]
+    #[arg(long, default_value_t = 120, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3600))]
     seconds: u32,
 
     /// Runs; the medians are shown
@@ -59,6 +63,8 @@ enum Measure {
     Backlog,
     /// Ten accounts at once, each with a quota of its own
     Accounts,
+    /// Ten thousand streams of which few are busy, in virtual time: five hours, whatever `--seconds` says
+    Streams,
 }
 
 pub(super) async fn carry_out(args: &Args, clock: &dyn Clock) -> Result<Outcome, Failure> {
@@ -86,8 +92,11 @@ async fn measure(args: &Args, bench: &Bench<'_>, sheet: &mut Sheet) -> Result<()
     }
     if wanted(Measure::Backlog) {
         let (seen, bound) = bench.backlog().await?;
-        let what = "expiring: saved of what can be";
-        sheet.note(what, Unit::Share, Some(0.95), seen.messages as f64 / bound.max(1.0), seen.calls());
+        let what = "expiring within a day: saved of what can be";
+        sheet.note(what, Unit::Share, Some(0.95), expiring::saved(24), "in virtual time".to_owned());
+        let what = format!("expiring within {} s: saved of what can be", args.seconds);
+        let what = what.as_str();
+        sheet.note(what, Unit::Share, None, seen.messages as f64 / bound.max(1.0), seen.calls());
         rest(sheet, what, &seen);
     }
     if wanted(Measure::Accounts) {
@@ -98,7 +107,21 @@ async fn measure(args: &Args, bench: &Bench<'_>, sheet: &mut Sheet) -> Result<()
         sheet.note(what, Unit::Processor, Some(0.05), cpu, String::new());
         rest(sheet, what, &seen);
     }
+    if wanted(Measure::Streams) {
+        looked_at(sheet);
+    }
     Ok(())
+}
+
+fn looked_at(sheet: &mut Sheet) {
+    let [engine, in_turn] = [Order::Engine, Order::InTurn].map(|order| ages(order, STREAMS, HOURS));
+    let what = "10,000 streams: mean age when archived, to that in turn";
+    let of = format!("{} messages an hour", grouped(engine.hourly()));
+    let ages = format!("{:.0} s to {:.0} s, of {of}", engine.mean_s, in_turn.mean_s);
+    sheet.note(what, Unit::Share, Some(1.0 / 3.0), engine.mean_s / in_turn.mean_s, ages);
+    let waits = format!("in turn {:.0}", in_turn.worst_s);
+    sheet.note(what, Unit::Longest, None, engine.worst_s, waits);
+    sheet.note(what, Unit::Processor, None, engine.processor(), "to choose".to_owned());
 }
 
 fn backfilled(sheet: &mut Sheet, history: &str, seen: &Seen) {

@@ -16,6 +16,8 @@ pub(super) enum Unit {
     Pace,
     /// Seconds of processor time a second.
     Processor,
+    /// Seconds that a stream had to wait for its turn.
+    Longest,
     /// Rules that were broken. Here the runs are added up.
     Broken,
 }
@@ -77,6 +79,7 @@ impl Unit {
             Self::Frugality => Some("two requests a hundred messages, to those made"),
             Self::Pace => Some("messages a second"),
             Self::Processor => Some("processor seconds a second"),
+            Self::Longest => Some("longest wait for a look, seconds"),
             Self::Broken => Some("rules broken"),
         }
     }
@@ -84,7 +87,7 @@ impl Unit {
     fn shown(self, figure: f64) -> String {
         match self {
             Self::Share | Self::Frugality | Self::Processor => format!("{figure:.3}"),
-            Self::Pace | Self::Broken => grouped(figure as u64),
+            Self::Pace | Self::Longest | Self::Broken => grouped(figure as u64),
         }
     }
 }

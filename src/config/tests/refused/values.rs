@@ -107,6 +107,17 @@ fn the_page_listens_on_an_address() {
 }
 
 #[test]
+fn the_log_has_levels_and_a_format() {
+    let levels = refusal("[log]\nlevels = \"backscroll=loud\"");
+    assert!(levels.starts_with("2:10: `levels` cannot be read (") && levels.contains("write a level"), "{levels}");
+    assert_eq!(
+        refusal("[log]\nlevels = \" \""),
+        "2:10: `levels` is empty: fill it in, or remove the line if the key is optional"
+    );
+    assert_eq!(refusal("[log]\nformat = \"xml\""), r#"2:10: `format` must be "auto", "human", "json" or "journal""#);
+}
+
+#[test]
 fn a_number_lies_in_its_range() {
     assert_eq!(agora("", "requests_per_second = 0"), "7:23: `requests_per_second` must be from 0.001 to 100000");
     assert_eq!(agora("", "requests_per_second = -1.5"), "7:23: `requests_per_second` must be from 0.001 to 100000");

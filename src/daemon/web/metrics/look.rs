@@ -79,10 +79,11 @@ impl Looks {
                     drop(turn);
                 });
             }
-            let _ = timeout(PATIENCE, seen.changed()).await;
+            if timeout(PATIENCE, seen.changed()).await.is_err() {
+                return Seen { is_well: Some(false), ..seen.borrow().clone() };
+            }
         }
-        let latest = seen.borrow();
-        latest.clone()
+        seen.borrow().clone()
     }
 }
 
@@ -142,6 +143,19 @@ mod tests {
         looks.seen.send_modify(|seen| seen.due = None);
         let after = looks.latest().await;
         assert_eq!((after.is_well, at(&after)), (Some(false), at(&before)));
+    }
+
+    #[tokio::test]
+    async fn an_archive_that_does_not_answer_is_not_waited_for_and_not_well() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let looks = archive(dir.path()).await;
+        let before = looks.latest().await;
+        looks.seen.send_modify(|seen| seen.due = None);
+        let _under_way = looks.turn.clone().lock_owned().await;
+        tokio::time::pause();
+        let asked = Instant::now();
+        let after = looks.latest().await;
+        assert_eq!((after.is_well, at(&after), asked.elapsed().as_secs()), (Some(false), at(&before), 4));
     }
 
     #[tokio::test(start_paused = true)]

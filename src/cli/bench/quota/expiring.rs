@@ -1,0 +1,75 @@
+//! A history that expires twice as fast as it can be fetched, in virtual time: how much of it the planner saves.
+//!
+//! The order is the planner's own ([`Plan`]); the provider is one that answers at once, whose requests are counted and spent
+//! at the quota. On the wire only minutes can be measured, of which a window is a good part; of what a provider really keeps
+//! it is next to nothing.
+
+use super::{MOST, QUOTA};
+use crate::domain::time::Second;
+use crate::domain::window::Runs;
+use crate::provider::agora;
+use crate::sync::live::Live;
+use crate::sync::planner::{Edges, HARDLY_S, Job, Plan};
+
+/// How many channels share the history …
+const STREAMS: usize = 50;
+/// … and how many messages a second are written to each. Together they are twice what can be fetched.
+const RATE: f64 = 2.0 * MOST as f64 / STREAMS as f64;
+/// Messages to a window, as the engine has it.
+const TARGET: u64 = 1000;
+/// What is asked beyond a window, at both ends together.
+const MARGIN_S: f64 = 2.0;
+
+/// The share of the messages that any order could have saved, where messages are kept for so many hours.
+pub(super) fn saved(hours: u32) -> f64 {
+    let kept_s = i64::from(hours) * 3600;
+    let edges = Edges {
+        horizon: Some(Second(0)),
+        danger: std::time::Duration::from_secs(kept_s.unsigned_abs() / 8),
+        wanted_to: Second(kept_s),
+        goes_on: false,
+        settled: Second(kept_s),
+    };
+    let nothing = Runs::default();
+    let streams = (0..STREAMS).map(|stream| (stream, Second(0), &nothing));
+    let mut plan = Plan::new(edges, Live::default(), streams);
+    // The horizon moves on as time does.
+    let (mut now_s, mut saved) = (0.0, 0.0);
+    while let Some(job) = plan.pop(edges.wanted_to, Some(Second(now_s as i64))) {
+        let messages = RATE * job.range.seconds() as f64;
+        let pieces = agora::pieces(messages as u64, TARGET);
+        if pieces > 1 {
+            cut(&mut plan, job, pieces);
+            // A count, and a look at the first message.
+            now_s += 3.0 / f64::from(QUOTA);
+            continue;
+        }
+        let pages = ((messages + RATE * MARGIN_S) / 100.0).ceil();
+        let took_s = (1.0 + 2.0 * pages) / f64::from(QUOTA);
+        now_s += took_s;
+        let horizon = Second(now_s as i64);
+        let in_time = job.range.starting(horizon);
+        saved += RATE * in_time.map_or(0.0, |range| range.seconds() as f64);
+        plan.learn_lead(took_s, job.range.from().plus(HARDLY_S) < horizon);
+    }
+    // The quota, for as long as anything is alive.
+    saved / (f64::from(MOST) * kept_s as f64)
+}
+
+fn cut(plan: &mut Plan, job: Job, pieces: u64) {
+    for range in job.range.cut_at(&job.range.even_cuts(pieces)) {
+        let look = job.look.filter(|_| range.to() == job.range.to());
+        plan.push(Job { range, is_piece: true, look, ..job });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_order_saves_more_than_all_that_can_be_and_this_one_saves_most_of_it() {
+        let saved = saved(2);
+        assert!((0.7..1.0).contains(&saved), "{saved}");
+    }
+}

@@ -1,0 +1,202 @@
+//! A stream's days: what of each is sealed, in doubt, missing or lost, and how many messages it has. Pure.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::health::Judged;
+use crate::domain::time::Second;
+use crate::domain::window::Window;
+use crate::store::Stretch;
+
+const DAY_S: i64 = 86_400;
+
+/// A day, by its number since 1970, in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Day(pub(super) i64);
+
+impl Day {
+    pub(super) fn of(at: Second) -> Self {
+        Self(at.0.div_euclid(DAY_S))
+    }
+
+    pub(super) fn window(self) -> Window {
+        Window::lasting(Second(self.0.saturating_mul(DAY_S)), DAY_S.unsigned_abs())
+    }
+
+    pub(super) fn plus(self, days: i64) -> Self {
+        Self(self.0.saturating_add(days))
+    }
+
+    /// Nothing where no calendar reaches.
+    pub(super) fn date(self) -> Option<Date> {
+        Some(Timestamp::from_second(self.window().from().0).ok()?.to_zoned(TimeZone::UTC).date())
+    }
+
+    pub(super) fn on(date: Date) -> Option<Self> {
+        Some(Self::of(Second(date.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second())))
+    }
+}
+
+/// What stands first on a day's list of worries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum State {
+    /// Nothing of it is wanted, or it is still to come.
+    Unwanted,
+    Sealed,
+    Suspect,
+    Gap,
+    Lost,
+}
+
+impl State {
+    pub(super) const ALL: [Self; 4] = [Self::Sealed, Self::Suspect, Self::Gap, Self::Lost];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Unwanted => "none",
+            Self::Sealed => "sealed",
+            Self::Suspect => "suspect",
+            Self::Gap => "gap",
+            Self::Lost => "lost",
+        }
+    }
+
+    /// The sign that says it without colour.
+    pub(super) fn sign(self) -> &'static str {
+        match self {
+            Self::Unwanted => "",
+            Self::Sealed => "✓",
+            Self::Suspect => "?",
+            Self::Gap => "○",
+            Self::Lost => "✕",
+        }
+    }
+}
+
+/// A day of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct DayOf {
+    pub(super) day: Day,
+    pub(super) state: State,
+    pub(super) messages: u64,
+    /// How many of its seconds are missing, and how many are lost.
+    pub(super) gap_s: u64,
+    pub(super) lost_s: u64,
+}
+
+/// So many days from `first` on, of a stream of which `stretches` are sealed. The messages of ledger rows that lie in
+/// several days are spread over them evenly.
+pub(super) fn days(first: Day, count: usize, stream: &Judged<'_>, stretches: &[Stretch]) -> Vec<DayOf> {
+    let mut days: Vec<DayOf> = (0..count as i64).map(|n| empty(first.plus(n))).collect();
+    let mut sealed = vec![0; count];
+    for stretch in stretches {
+        let (begins, ends) = (Day::of(stretch.window.from()), Day::of(stretch.window.to().plus(-1)));
+        for (day, sealed) in days.iter_mut().zip(&mut sealed).filter(|(day, _)| begins <= day.day && day.day <= ends) {
+            let part = stretch.window.intersect(day.day.window()).map_or(0, Window::seconds);
+            let within = if begins == ends { stretch.seconds } else { part };
+            *sealed += within;
+            let whole = if begins == ends { within } else { stretch.window.seconds() };
+            day.messages += share(stretch.messages, within, whole);
+            if stretch.is_suspect {
+                day.state = State::Suspect;
+            }
+        }
+    }
+    for (day, sealed) in days.iter_mut().zip(sealed) {
+        judge(day, sealed, stream);
+    }
+    days
+}
+
+fn empty(day: Day) -> DayOf {
+    DayOf { day, state: State::Unwanted, messages: 0, gap_s: 0, lost_s: 0 }
+}
+
+/// Of `all`, what falls to so many seconds of `whole`.
+fn share(all: u64, seconds: u64, whole: u64) -> u64 {
+    let part = u128::from(all) * u128::from(seconds) / u128::from(whole.max(1));
+    u64::try_from(part).unwrap_or(all)
+}
+
+/// What of a day of which so many seconds are sealed is not: beyond the horizon it is missing, behind it lost.
+fn judge(day: &mut DayOf, sealed: u64, stream: &Judged<'_>) {
+    let status = stream.status;
+    let seconds_in = |ranges: &[Window]| {
+        let inside = ranges.iter().filter_map(|range| range.intersect(day.day.window()));
+        inside.map(Window::seconds).sum::<u64>()
+    };
+    let wanted = Window::new(status.wanted_from, status.settled).map_or(0, |wanted| seconds_in(&[wanted]));
+    let behind = status.horizon.and_then(|horizon| Window::new(status.wanted_from, horizon.min(status.settled)));
+    let behind = behind.map_or(0, |behind| seconds_in(&[behind]));
+    let lost = wanted.saturating_sub(sealed).saturating_sub(seconds_in(&status.missing)).min(behind);
+    let lost = if stream.lost_s > 0 { lost } else { 0 };
+    let gap = seconds_in(&stream.gaps);
+    (day.gap_s, day.lost_s) = (gap, lost);
+    day.state = match day.state {
+        _ if lost > 0 => State::Lost,
+        _ if gap > 0 => State::Gap,
+        State::Suspect => State::Suspect,
+        _ if sealed > 0 => State::Sealed,
+        _ => State::Unwanted,
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::health::tests::{NOW, stream};
+    use super::*;
+    use crate::store::StreamStatus;
+
+    const TODAY: Day = Day(NOW.0 / DAY_S);
+
+    fn stretch(from: i64, to: i64, seconds: u64, messages: u64, is_suspect: bool) -> Stretch {
+        Stretch { window: Window::new(Second(from), Second(to)).unwrap(), seconds, messages, is_suspect }
+    }
+
+    #[test]
+    fn a_day_says_the_worst_of_what_it_holds() {
+        let start = |days: i64| TODAY.plus(-days).window().from().0;
+        let horizon = start(3) + 3600;
+        let hole = Window::new(Second(start(1)), Second(start(1) + 60)).unwrap();
+        let status = StreamStatus {
+            wanted_from: Second(start(5)),
+            horizon: Some(Second(horizon)),
+            missing: vec![hole],
+            lost_seconds: 86_410,
+            ..stream(1)
+        };
+        let stretches = [
+            // Nothing of the fifth day before, all but ten seconds of the fourth.
+            stretch(start(4) + 10, start(3), 86_390, 100, false),
+            stretch(start(3), start(2) + 43_200, 129_600, 300, false),
+            stretch(start(2) + 43_200, start(1), 43_200, 1, true),
+            stretch(start(1) + 60, start(0), 86_340, 7, false),
+            stretch(start(0), status.settled.0, 1, 8, false),
+        ];
+        let found = days(TODAY.plus(-6), 8, &Judged::of(&status, NOW), &stretches);
+        let told: Vec<_> = found.iter().map(|day| (day.state, day.messages, day.gap_s, day.lost_s)).collect();
+        assert_eq!(
+            told,
+            [
+                (State::Unwanted, 0, 0, 0),
+                (State::Lost, 0, 0, 86_400),
+                (State::Lost, 100, 0, 10),
+                (State::Sealed, 200, 0, 0),
+                (State::Suspect, 101, 0, 0),
+                (State::Gap, 7, 60, 0),
+                (State::Sealed, 8, 0, 0),
+                (State::Unwanted, 0, 0, 0),
+            ]
+        );
+    }
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        let date = jiff::civil::date(2026, 2, 28);
+        let day = Day::on(date).unwrap();
+        assert_eq!((day.date(), day.plus(1).date()), (Some(date), Some(jiff::civil::date(2026, 3, 1))));
+        assert_eq!(Day::of(Second(-1)), Day(-1));
+        assert_eq!(Day(i64::MAX).date(), None);
+    }
+}

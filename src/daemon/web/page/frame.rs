@@ -1,0 +1,153 @@
+//! What all pages have in common.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::health::Health;
+use crate::domain::figures::{shown, span};
+use crate::domain::time::{Millis, Second};
+
+pub(super) const STYLE: &str = include_str!("style.css");
+pub(super) const ICON: &str = include_str!("icon.svg");
+
+/// A text is cut where it is longer than this, in characters: nothing that anybody wrote makes the page long.
+const LONGEST: usize = 160;
+
+/// A page with this title. `refreshes`: it is loaded again every minute.
+pub(super) fn page(title: &str, refreshes: bool, body: &Markup) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="robots" content="noindex";
+                @if refreshes { meta http-equiv="refresh" content="60"; }
+                title { (cut(title)) " · Backscroll" }
+                link rel="stylesheet" href="/style.css";
+                link rel="icon" href="/icon.svg" type="image/svg+xml";
+            }
+            body { (body) }
+        }
+    };
+    page.into_string()
+}
+
+/// What stands below every page.
+pub(super) fn footer() -> Markup {
+    html! {
+        footer {
+            p {
+                "Backscroll " (env!("CARGO_PKG_VERSION")) ". All times are UTC. For programs: "
+                a href="/metrics" { "metrics" } ", " a href="/healthz" { "healthz" } ", " a href="/readyz" { "readyz" } "."
+            }
+        }
+    }
+}
+
+/// A text that somebody else wrote, made harmless: on one line, no longer than a few, and isolated from what is around.
+pub(super) fn foreign(text: &str) -> Markup {
+    html! { bdi { (cut(text)) } }
+}
+
+/// The text itself, on one line and cut.
+pub(super) fn cut(text: &str) -> String {
+    let mut cut = shown(&text.chars().take(LONGEST).collect::<String>());
+    if text.chars().nth(LONGEST).is_some() {
+        cut.push('…');
+    }
+    cut
+}
+
+/// A moment, and for machines the very one.
+pub(super) fn moment(at: Second) -> Markup {
+    let exact = at.to_string();
+    let readable = exact.replace('T', " ").replace('Z', "");
+    html! { time datetime=(exact) { (readable) } }
+}
+
+/// How long ago a moment was, with the moment itself behind it.
+pub(super) fn ago(at: Millis, now: Millis) -> Markup {
+    let exact = at.second().to_string();
+    let ago = span(now.since(at).as_secs());
+    html! { time datetime=(exact) title=(exact) { (ago) " ago" } }
+}
+
+/// A health as a badge: sign and word, coloured besides.
+pub(super) fn badge(health: Health) -> Markup {
+    let (word, class) = health.names();
+    let sign = match class {
+        "sealed" => "✓",
+        "suspect" => "?",
+        "gap" => "○",
+        "lost" => "✕",
+        _ => "!",
+    };
+    html! { span class={ "badge " (class) } { span.sign aria-hidden="true" { (sign) } " " (word) } }
+}
+
+/// A space at which no line breaks.
+pub(super) const NBSP: PreEscaped<&str> = PreEscaped("&nbsp;");
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_is_harmless_and_short() {
+        assert_eq!(foreign("<b>&\"x").into_string(), "<bdi>&lt;b&gt;&amp;&quot;x</bdi>");
+        assert_eq!(cut("a\nb\u{202E}c"), "a\u{FFFD}b\u{FFFD}c");
+        assert_eq!(cut(&"é".repeat(10_000)).chars().count(), LONGEST + 1);
+        assert_eq!(cut(&"é".repeat(LONGEST)).chars().count(), LONGEST);
+    }
+
+    /// The colours of a scheme: the first or second time that the style sheet gives each.
+    fn colours(scheme: usize) -> HashMap<&'static str, [f64; 3]> {
+        let blocks: Vec<&str> = STYLE.split(":root {").skip(1).collect();
+        let given =
+            blocks[scheme].split('}').next().unwrap().split(';').filter_map(|line| line.trim().split_once(": #"));
+        let channel = |hex: &str| f64::from(u8::from_str_radix(hex, 16).unwrap()) / 255.0;
+        let colour = |hex: &str| match hex.len() {
+            3 => [0, 1, 2].map(|n| channel(&hex[n..=n].repeat(2))),
+            _ => [0, 2, 4].map(|n| channel(&hex[n..n + 2])),
+        };
+        given.map(|(name, hex)| (name, colour(hex))).collect()
+    }
+
+    /// How well one colour stands out from another, as WCAG 2 has it.
+    fn contrast(one: [f64; 3], other: [f64; 3]) -> f64 {
+        let linear = |c: f64| if c <= 0.04045 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) };
+        let luminance = |[r, g, b]: [f64; 3]| 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+        let (one, other) = (luminance(one) + 0.05, luminance(other) + 0.05);
+        one.max(other) / one.min(other)
+    }
+
+    #[test]
+    fn whatever_is_to_be_read_or_told_apart_can_be_in_light_and_dark() {
+        for scheme in [0, 1] {
+            let colours = colours(scheme);
+            assert_eq!(colours.len(), 15, "{colours:?}");
+            let of = |name: &str| colours[name];
+            let grounds = ["--ground", "--card", "--good-ground", "--work-ground", "--bad-ground"];
+            for text in ["--text", "--quiet"] {
+                for ground in grounds {
+                    assert!(contrast(of(text), of(ground)) >= 4.5, "{text} on {ground} in scheme {scheme}");
+                }
+            }
+            for text in ["--link", "--sealed", "--suspect", "--gap", "--lost", "--bad"] {
+                for ground in ["--ground", "--card"] {
+                    assert!(contrast(of(text), of(ground)) >= 4.5, "{text} on {ground} in scheme {scheme}");
+                }
+            }
+            for shape in ["--sealed", "--suspect", "--gap", "--lost", "--bar"] {
+                assert!(contrast(of(shape), of("--empty")) >= 3.0, "{shape} on --empty in scheme {scheme}");
+            }
+            let signs = [("--sealed", "--good-ground"), ("--gap", "--work-ground"), ("--bad", "--bad-ground")];
+            for (sign, ground) in signs {
+                assert!(contrast(of(sign), of(ground)) >= 3.0, "{sign} on {ground} in scheme {scheme}");
+            }
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! How well a stream is, and all of them together. Pure.
+
+use crate::domain::figures::{grouped, span};
+use crate::domain::time::Second;
+use crate::domain::window::Window;
+use crate::store::StreamStatus;
+
+/// The end of a stream is fetched again and again: one that is complete up to less than this ago lacks nothing, in
+/// seconds.
+const KEEPING_UP_S: i64 = 3600;
+
+/// What falls behind the provider's edge while a history is fetched for the first time is not worth a word, in seconds.
+const HARDLY_S: u64 = 60;
+
+/// What is wanted "from the beginning" reaches back to 1970: more than this is all there is, in seconds.
+pub(super) const EVER_S: u64 = 20 * 365 * 86_400;
+
+/// What stands first on a stream's list of worries, the worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Health {
+    Failing,
+    Paused,
+    Behind,
+    NotBegun,
+    Suspect,
+    Quarantine,
+    Lost,
+    Whole,
+}
+
+impl Health {
+    /// What it is called, in words and for style sheets.
+    pub(super) fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Failing => ("failing", "bad"),
+            Self::Paused => ("paused", "bad"),
+            Self::Behind => ("behind", "gap"),
+            Self::NotBegun => ("not begun", "gap"),
+            Self::Suspect => ("suspect", "suspect"),
+            Self::Quarantine => ("quarantine", "suspect"),
+            Self::Lost => ("some lost", "lost"),
+            Self::Whole => ("whole", "sealed"),
+        }
+    }
+}
+
+/// A stream as it is judged at a moment.
+#[derive(Debug)]
+pub(super) struct Judged<'a> {
+    pub(super) status: &'a StreamStatus,
+    pub(super) health: Health,
+    /// What it lacks, apart from an end that is still fetched again and again.
+    pub(super) gaps: Vec<Window>,
+    /// How many seconds that is.
+    pub(super) gap_s: u64,
+    /// How many seconds of it are lost, apart from hardly any.
+    pub(super) lost_s: u64,
+    /// For how long it has not been complete, in seconds.
+    pub(super) lag_s: u64,
+}
+
+impl<'a> Judged<'a> {
+    pub(super) fn of(status: &'a StreamStatus, now: Second) -> Self {
+        let gaps = gaps(status, now);
+        let complete_to = status.missing.first().map_or(status.settled, |range| range.from());
+        let lost_s = if status.lost_seconds > HARDLY_S { status.lost_seconds } else { 0 };
+        let health = match status {
+            StreamStatus { trouble: Some(_), .. } => Health::Failing,
+            StreamStatus { pause: Some(_), .. } => Health::Paused,
+            _ if !gaps.is_empty() && status.watermark.is_none() && status.messages == 0 => Health::NotBegun,
+            _ if !gaps.is_empty() => Health::Behind,
+            StreamStatus { suspect: 1.., .. } => Health::Suspect,
+            StreamStatus { quarantined: 1.., .. } => Health::Quarantine,
+            _ if lost_s > 0 => Health::Lost,
+            _ => Health::Whole,
+        };
+        let gap_s = gaps.iter().map(|gap| gap.seconds()).sum();
+        let lag_s = now.0.saturating_sub(complete_to.0).max(0).unsigned_abs();
+        Self { status, health, gaps, gap_s, lost_s, lag_s }
+    }
+}
+
+/// What a stream lacks that it should have by now.
+fn gaps(status: &StreamStatus, now: Second) -> Vec<Window> {
+    let is_young = |gap: &Window| gap.to() >= status.settled && now.0.saturating_sub(gap.from().0) < KEEPING_UP_S;
+    status.missing.iter().filter(|gap| !is_young(gap)).copied().collect()
+}
+
+/// How the whole archive is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Tone {
+    /// Nothing is archived yet.
+    Empty,
+    Whole,
+    /// Something is missing, and is being fetched.
+    CatchingUp,
+    /// Somebody should look.
+    Trouble,
+}
+
+/// The answer to whether the archive is whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub(super) tone: Tone,
+    pub(super) headline: String,
+}
+
+impl Verdict {
+    /// Over all streams. `is_troubled`: there is something that somebody should look at.
+    pub(super) fn of(streams: &[Judged<'_>], is_troubled: bool) -> Self {
+        let named: Vec<&Judged<'_>> = streams.iter().filter(|stream| stream.status.id.is_some()).collect();
+        let lacking: Vec<&&Judged<'_>> = named.iter().filter(|stream| !stream.gaps.is_empty()).collect();
+        let tone = match (named.is_empty(), is_troubled, lacking.is_empty()) {
+            (_, true, _) => Tone::Trouble,
+            (true, ..) => Tone::Empty,
+            (_, _, true) => Tone::Whole,
+            (_, _, false) => Tone::CatchingUp,
+        };
+        let headline = if named.is_empty() {
+            match tone {
+                Tone::Trouble => "Trouble: nothing is archived yet".to_owned(),
+                _ => "Nothing is archived yet: the first pass has not come to any stream".to_owned(),
+            }
+        } else {
+            let word = match tone {
+                Tone::Empty | Tone::Whole => "Whole",
+                Tone::CatchingUp => "Catching up",
+                Tone::Trouble => "Trouble",
+            };
+            format!("{word}: {}{}", completeness(&named, &lacking), loss(&named))
+        };
+        Self { tone, headline }
+    }
+}
+
+fn completeness(streams: &[&Judged<'_>], lacking: &[&&Judged<'_>]) -> String {
+    let all = grouped(streams.len() as u64);
+    match lacking.iter().map(|stream| stream.gap_s).max() {
+        None => {
+            let ago = span(streams.iter().map(|stream| stream.lag_s).max().unwrap_or(0));
+            match streams.len() {
+                1 => format!("the one stream is complete up to {ago} ago"),
+                _ => format!("all {all} streams are complete up to {ago} ago"),
+            }
+        }
+        Some(longest) => {
+            let longest = lasting(longest);
+            match (lacking.len(), streams.len()) {
+                (1, 1) => format!("the one stream lacks {longest}"),
+                (1, _) => format!("1 of {all} streams lacks {longest}"),
+                (some, _) => format!("{} of {all} streams lack up to {longest}", grouped(some as u64)),
+            }
+        }
+    }
+}
+
+/// A stretch of history in words.
+fn lasting(seconds: u64) -> String {
+    if seconds > EVER_S { "all of their history".to_owned() } else { format!("{} of history", span(seconds)) }
+}
+
+fn loss(streams: &[&Judged<'_>]) -> String {
+    let lost: Vec<u64> = streams.iter().map(|stream| stream.lost_s).filter(|lost| *lost > 0).collect();
+    match (lost.len(), lost.iter().max()) {
+        (_, None) => String::new(),
+        (1, Some(longest)) => format!("; 1 has lost {} for good", span(*longest)),
+        (some, Some(longest)) => {
+            format!("; {} have lost up to {} for good", grouped(some as u64), span(*longest))
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::domain::window::Runs;
+    use crate::store::{Pause, StreamId, Trouble};
+
+    pub(crate) const NOW: Second = Second(1_795_343_200);
+
+    /// A stream of which nothing is missing up to two minutes ago.
+    pub(crate) fn stream(id: i64) -> StreamStatus {
+        let settled = NOW.plus(-120);
+        let sealed = Window::new(NOW.plus(-700_000), settled).unwrap();
+        StreamStatus {
+            id: Some(StreamId(id)),
+            account: "shop".to_owned(),
+            provider: "agora".to_owned(),
+            stream: format!("source=user {id}"),
+            scope: None,
+            wanted_from: sealed.from(),
+            sealed: Runs::from_iter([sealed]),
+            watermark: Some(settled),
+            horizon: None,
+            settled,
+            as_of: NOW,
+            retention: None,
+            messages: 10,
+            recent_messages: 10,
+            recent_seconds: 10,
+            suspect: 0,
+            quarantined: 0,
+            missing: vec![],
+            missing_seconds: 0,
+            lost_seconds: 0,
+            trouble: None,
+            unlisted: None,
+            discovered: false,
+            pause: None,
+            settle: None,
+        }
+    }
+
+    /// The same, lacking the range that begins and ends so many seconds ago.
+    pub(crate) fn lacking(id: i64, from: i64, to: i64) -> StreamStatus {
+        let gap = Window::new(NOW.plus(-from), NOW.plus(-to)).unwrap();
+        StreamStatus { missing: vec![gap], missing_seconds: gap.seconds(), ..stream(id) }
+    }
+
+    fn headline(streams: &[StreamStatus]) -> String {
+        let judged: Vec<Judged<'_>> = streams.iter().map(|stream| Judged::of(stream, NOW)).collect();
+        Verdict::of(&judged, false).headline
+    }
+
+    #[test]
+    fn the_headline_says_whether_the_archive_is_whole_and_up_to_when() {
+        assert_eq!(headline(&[stream(1)]), "Whole: the one stream is complete up to 2m ago");
+        assert_eq!(headline(&[stream(1), stream(2)]), "Whole: all 2 streams are complete up to 2m ago");
+        let lost = StreamStatus { lost_seconds: 180_000, ..stream(3) };
+        assert_eq!(
+            headline(&[stream(1), lacking(2, 20_000, 9200), lost]),
+            "Catching up: 1 of 3 streams lacks 3h of history; 1 has lost 2d 2h for good"
+        );
+        let nothing = "Nothing is archived yet: the first pass has not come to any stream";
+        assert_eq!(headline(&[]), nothing);
+        assert_eq!(headline(&[StreamStatus { id: None, ..stream(1) }]), nothing);
+        assert_eq!(Verdict::of(&[], true).headline, "Trouble: nothing is archived yet");
+    }
+
+    #[test]
+    fn an_end_that_is_fetched_again_and_again_is_no_gap_until_it_grows_old() {
+        assert_eq!(
+            headline(&[stream(1), lacking(2, 1200, 120)]),
+            "Whole: all 2 streams are complete up to 20m ago",
+            "its end is to be fetched"
+        );
+        assert_eq!(headline(&[lacking(1, 3600, 120)]), "Catching up: the one stream lacks 58m of history");
+        assert_eq!(headline(&[lacking(1, 1200, 600)]), "Catching up: the one stream lacks 10m of history", "a hole");
+        assert_eq!(
+            headline(&[lacking(1, NOW.0, 120)]),
+            "Catching up: the one stream lacks all of their history",
+            "wanted from the beginning of time"
+        );
+    }
+
+    #[test]
+    fn what_can_be_helped_comes_before_what_cannot() {
+        let health = |status: StreamStatus| Judged::of(&status, NOW).health;
+        let trouble = Some(Trouble { error: "no".to_owned(), hint: "try".to_owned() });
+        let pause = Some(Pause { until: NOW.start(), reason: "told".to_owned() });
+        let lost = StreamStatus { lost_seconds: HARDLY_S + 1, ..stream(1) };
+        let hardly = StreamStatus { lost_seconds: HARDLY_S, ..stream(1) };
+        let quarantined = StreamStatus { quarantined: 1, ..lost.clone() };
+        let suspect = StreamStatus { suspect: 1, ..quarantined.clone() };
+        let behind = StreamStatus { suspect: 1, ..lacking(1, 9000, 120) };
+        let paused = StreamStatus { pause, ..behind.clone() };
+        let failing = StreamStatus { trouble, ..paused.clone() };
+        let all = [failing, paused, behind, suspect, quarantined, lost, hardly].map(health);
+        assert_eq!(
+            all,
+            [
+                Health::Failing,
+                Health::Paused,
+                Health::Behind,
+                Health::Suspect,
+                Health::Quarantine,
+                Health::Lost,
+                Health::Whole
+            ]
+        );
+        assert!(all.is_sorted());
+        let none = StreamStatus { watermark: None, messages: 0, ..lacking(1, 9000, 120) };
+        assert_eq!(health(none), Health::NotBegun);
+    }
+}

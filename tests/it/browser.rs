@@ -1,0 +1,158 @@
+//! A real browser without a screen, told what to do through a pipe (the `DevTools` protocol). It runs no scripts.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Chromium, with one page. It ends with the test.
+pub(crate) struct Browser {
+    process: Child,
+    commands: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    sent: u64,
+    page: String,
+    /// What has happened that nobody has asked for yet.
+    events: VecDeque<Value>,
+    _profile: TempDir,
+}
+
+/// What became of looking at an address.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// What the browser has complained of: refused by policy, not found, failed.
+    pub(crate) complaints: Vec<String>,
+    /// What was asked for: address and status.
+    pub(crate) asked: Vec<(String, i64)>,
+    /// How wide the page is, and how wide what is seen of it, in CSS pixels.
+    pub(crate) width: f64,
+    pub(crate) view: f64,
+}
+
+impl Browser {
+    pub(crate) fn start() -> Self {
+        let profile = TempDir::new().unwrap();
+        // The browser reads commands from its third file and answers to its fourth.
+        let script = "exec chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run \
+                      --remote-debugging-pipe --user-data-dir=\"$0\" 3<&0 4>&1 </dev/null >/dev/null 2>&1";
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).arg(profile.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let (commands, answers) = (process.stdin.take().unwrap(), BufReader::new(process.stdout.take().unwrap()));
+        let (page, events) = (String::new(), VecDeque::new());
+        let mut browser = Self { process, commands, answers, sent: 0, page, events, _profile: profile };
+        let target = browser.tell("Target.createTarget", &json!({ "url": "about:blank" }));
+        let attached = json!({ "targetId": target["targetId"], "flatten": true });
+        let attached = browser.tell("Target.attachToTarget", &attached);
+        browser.page.push_str(attached["sessionId"].as_str().unwrap());
+        for domain in ["Page", "Log", "Runtime", "Network", "DOM"] {
+            browser.tell(&format!("{domain}.enable"), &json!({}));
+        }
+        browser.tell("Emulation.setScriptExecutionDisabled", &json!({ "value": true }));
+        browser
+    }
+
+    /// Looks as on a screen of this width, in light or dark.
+    pub(crate) fn on_screen(&mut self, width: u32, scheme: &str) {
+        let metrics = json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500 });
+        self.tell("Emulation.setDeviceMetricsOverride", &metrics);
+        let scheme = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.tell("Emulation.setEmulatedMedia", &scheme);
+    }
+
+    /// Looks at an address.
+    pub(crate) fn look(&mut self, url: &str) -> Seen {
+        self.events.clear();
+        self.tell("Page.navigate", &json!({ "url": url }));
+        self.seen()
+    }
+
+    /// Writes into the field that a selector finds, and presses Enter.
+    pub(crate) fn write(&mut self, selector: &str, text: &str) -> Seen {
+        self.events.clear();
+        let field = self.find(selector)[0];
+        self.tell("DOM.focus", &json!({ "nodeId": field }));
+        self.tell("Input.insertText", &json!({ "text": text }));
+        let enter = |kind: &str| json!({ "type": kind, "key": "Enter", "windowsVirtualKeyCode": 13, "text": "\r" });
+        self.tell("Input.dispatchKeyEvent", &enter("keyDown"));
+        self.tell("Input.dispatchKeyEvent", &enter("keyUp"));
+        self.seen()
+    }
+
+    /// How many elements a selector finds.
+    pub(crate) fn count(&mut self, selector: &str) -> usize {
+        self.find(selector).len()
+    }
+
+    fn find(&mut self, selector: &str) -> Vec<i64> {
+        let root = self.tell("DOM.getDocument", &json!({ "depth": 0 }))["root"]["nodeId"].clone();
+        let found = self.tell("DOM.querySelectorAll", &json!({ "nodeId": root, "selector": selector }));
+        found["nodeIds"].as_array().unwrap().iter().filter_map(Value::as_i64).collect()
+    }
+
+    /// Waits until the page is there with all that belongs to it.
+    fn seen(&mut self) -> Seen {
+        let is_there = |event: &Value| event["method"] == "Page.loadEventFired";
+        while !self.events.iter().any(is_there) {
+            let event = self.read();
+            self.events.push_back(event);
+        }
+        let metrics = self.tell("Page.getLayoutMetrics", &json!({}));
+        let (mut complaints, mut asked) = (vec![], vec![]);
+        for event in std::mem::take(&mut self.events) {
+            let params = &event["params"];
+            match event["method"].as_str() {
+                Some(
+                    "Log.entryAdded" | "Runtime.consoleAPICalled" | "Runtime.exceptionThrown" | "Network.loadingFailed",
+                ) => {
+                    complaints.push(params.to_string());
+                }
+                Some("Network.responseReceived") => {
+                    let response = &params["response"];
+                    asked.push((response["url"].as_str().unwrap().to_owned(), response["status"].as_i64().unwrap()));
+                }
+                _ => {}
+            }
+        }
+        let length = |of: &str, side: &str| metrics[of][side].as_f64().unwrap();
+        let (width, view) = (length("cssContentSize", "width"), length("cssLayoutViewport", "clientWidth"));
+        Seen { complaints, asked, width, view }
+    }
+
+    #[track_caller]
+    fn tell(&mut self, method: &str, params: &Value) -> Value {
+        self.sent += 1;
+        let mut command = json!({ "id": self.sent, "method": method, "params": params });
+        if !self.page.is_empty() {
+            command["sessionId"] = json!(self.page);
+        }
+        let mut bytes = command.to_string().into_bytes();
+        bytes.push(0);
+        self.commands.write_all(&bytes).expect("chromium is there: tests/run installs it");
+        loop {
+            let answer = self.read();
+            if answer["id"] == self.sent {
+                assert!(answer.get("error").is_none(), "{method}: {answer}");
+                return answer["result"].clone();
+            }
+            self.events.push_back(answer);
+        }
+    }
+
+    #[track_caller]
+    fn read(&mut self) -> Value {
+        let mut bytes = Vec::new();
+        self.answers.read_until(0, &mut bytes).unwrap();
+        assert_eq!(bytes.pop(), Some(0), "chromium has ended, or is not there: tests/run installs it");
+        serde_json::from_slice(&bytes).unwrap()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
