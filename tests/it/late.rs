@@ -50,9 +50,11 @@ fn assert_complete(bed: &Bed, edge: Millis) {
 /// A channel with something on and around every whole second, for some minutes, two minutes ago; and stragglers in it
 /// on the edges of ledger rows.
 fn stragglers_on_every_edge(flags: &[&str]) {
+    // More than one window.
+    const SECONDS: i64 = 3000;
     let bed = Bed::silent(flags).only("agora");
-    let begin = bed.world().now().second().0 - 2600;
-    for second in begin..begin + 2400 {
+    let begin = bed.world().now().second().0 - SECONDS - 200;
+    for second in begin..begin + SECONDS {
         for beside in [-1, 0, 1] {
             bed.say_at("lobby", &format!("{beside} beside"), second * 1000 + beside);
         }
@@ -72,7 +74,7 @@ fn stragglers_on_every_edge(flags: &[&str]) {
             bed.say_at("lobby", "late", cut * 1000 + beside);
         }
     }
-    let late = bed.world().agora("sandbox").len() as i64 - 7200;
+    let late = bed.world().agora("sandbox").len() as i64 - 3 * SECONDS;
     let (_, new, _) = pass(&bed, Purpose::Reconcile);
     assert_eq!(i64::try_from(new).unwrap(), late);
     assert_complete(&bed, edge);
