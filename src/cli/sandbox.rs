@@ -35,7 +35,7 @@ pub(super) async fn carry_out(args: Args, clock: Arc<dyn Clock>) -> Result<Outco
     let sandbox = Sandbox::start(args.options, args.listen, clock).await?;
     say(format_args!("Both providers are at {}", sandbox.base_url()));
     if let Some(path) = &args.write_config {
-        std::fs::write(path, sandbox.sample_config(&args.database))?;
+        sandbox.write_config(path, &args.database)?;
         say(format_args!("To archive them:  backscroll sync --config {}", path.display()));
     }
     say(format_args!("Rules kept and broken: curl {}/sandbox/rules", sandbox.base_url()));

@@ -44,8 +44,11 @@ mod world;
 #[cfg(test)]
 mod tests;
 
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -168,6 +171,12 @@ impl Sandbox {
     /// A complete `config.toml` for this sandbox: every account with its credentials, and every stream.
     pub fn sample_config(&self, database_url: &str) -> String {
         Sample { world: &self.world, base_url: &self.base_url(), database_url }.to_string()
+    }
+
+    /// Writes that down where only this user reads it: it holds secrets, if those of a sandbox.
+    pub fn write_config(&self, path: &Path, database_url: &str) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        file.write_all(self.sample_config(database_url).as_bytes())
     }
 
     /// Stops serving: lets answers on their way arrive, for a moment.

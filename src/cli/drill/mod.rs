@@ -73,7 +73,7 @@ async fn drill(
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let sandbox = Sandbox::start(options(args)?, listen, clock).await?;
     let config = scratch.0.join("drill.toml");
-    std::fs::write(&config, sandbox.sample_config(&place.url))?;
+    sandbox.write_config(&config, &place.url)?;
     say(format_args!(
         "A sandbox plays both providers, with {} messages, and spoils {} of its answers. The process that archives them \
          is killed {} times.",

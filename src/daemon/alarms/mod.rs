@@ -173,6 +173,11 @@ impl Lookout {
             by_account.entry(&stream.account).or_default().push(stream);
         }
         let mut looks = Vec::new();
+        let is_ours = |account: &str| self.providers.iter().any(|provider| provider.account().name == account);
+        for (account, streams) in by_account.iter().filter(|(account, _)| !is_ours(account)) {
+            let looked_at = streams.iter().map(|stream| stream.as_of).max();
+            looks.extend(looked_at.into_iter().flat_map(|looked_at| history::abandoned(account, looked_at, now)));
+        }
         for provider in &self.providers {
             let account = provider.account().name.as_str();
             let Some(streams) = by_account.get(account) else { continue };

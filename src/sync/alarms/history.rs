@@ -1,12 +1,18 @@
 //! What of an account's history is lost, and what will be. Pure.
 
+use std::time::Duration;
+
 use super::board::{Look, Wrong};
 use crate::domain::alarm::Kind;
+use crate::domain::time::{Millis, Second};
 use crate::store::StreamStatus;
 use crate::sync::forecast::Forecast;
 
 /// What a stream has lost at the edge itself, in seconds, while its first range was fetched, is not worth a word.
 const HARDLY_S: u64 = 60;
+
+/// An account on which no process has worked for so long was taken out of the configuration.
+const ABANDONED: Duration = Duration::from_hours(24);
 
 /// What can be done where the provider forgets sooner than its history is fetched.
 pub const LOSS_HINT: &str = "raise requests_per_second if the provider grants more; follow fewer streams, or set `since`; \
@@ -52,4 +58,28 @@ pub fn lost(account: &str, streams: &[&StreamStatus], known: i64) -> Look {
         Wrong { stream: None, text, hint: LOST_HINT.to_owned(), level: Some(lost) }
     });
     Look::at(Some(account), Kind::Lost, wrong)
+}
+
+/// Of an account that this process does not work on: nothing is wrong of it any more if no other does either. It was last
+/// looked at then.
+pub fn abandoned(account: &str, looked_at: Second, now: Millis) -> Vec<Look> {
+    if looked_at > now.second().minus(ABANDONED) {
+        return vec![];
+    }
+    let kinds = Kind::ALL.into_iter().filter(|kind| !kind.is_of_archive());
+    kinds.map(|kind| Look::at(Some(account), kind, None)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_that_nobody_works_on_any_more_has_nothing_wrong() {
+        let now = Second(1_000_000);
+        assert_eq!(abandoned("shop", now.minus(ABANDONED).plus(1), now.start()), [], "another process may");
+        let looks = abandoned("shop", now.minus(ABANDONED), now.start());
+        assert!(looks.iter().all(|look| look.wrong.is_empty() && look.account.as_deref() == Some("shop")));
+        assert_eq!(looks.len(), 6, "all but those of the archive");
+    }
 }
