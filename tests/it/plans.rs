@@ -14,7 +14,7 @@ const QUESTIONS: [&str; 3] = [
      WHERE account = 'shop' AND conversation = 'room-7') ORDER BY sent_at_ms DESC LIMIT 100",
     "SELECT sent_at, conversation, body FROM archive WHERE sender_id = (SELECT sender_id FROM senders
      WHERE sender = 'user-7') ORDER BY sent_at_ms DESC LIMIT 100",
-    "SELECT count(*) FROM archive WHERE sent_at_ms >= 1700086400000 AND sent_at_ms < 1700172800000",
+    "SELECT count(*) FROM times WHERE sent_at_ms >= 1700086400000 AND sent_at_ms < 1700172800000",
 ];
 
 /// Statements that fill an archive, a message every ten seconds. `hash` says how the database makes one up.
@@ -78,12 +78,14 @@ fn postgres_answers_from_indexes() {
     );
     let series = format!("generate_series(0, {MESSAGES}) AS n");
     cluster.psql(&database, &filling("gen_random_uuid()", &series, "decode(repeat('ab', 100), 'hex')"));
-    cluster.psql(&database, "ANALYZE");
+    cluster.psql(&database, "VACUUM (ANALYZE) message");
     let used = ["conversation_id_sent_at_ms", "sender_id_sent_at_ms", "sent_at_ms_recipient_id_slot"];
     for (question, index) in QUESTIONS.into_iter().zip(used) {
         let plan = cluster.psql(&database, &format!("EXPLAIN {question}"));
         assert!(plan.lines().any(|step| step.contains("Index") && step.contains(index)), "{question}:\n{plan}");
         let slow = |step: &&str| step.contains("Seq Scan on message") || step.contains("Sort");
         assert_eq!(plan.lines().find(slow), None, "{question}:\n{plan}");
+        let alone = plan.lines().any(|step| step.contains("Index Only Scan") && step.contains(index));
+        assert!(alone || !question.contains("count"), "{question}:\n{plan}");
     }
 }

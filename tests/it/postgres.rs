@@ -15,7 +15,7 @@ use crate::bed::{BACKSCROLL, Bed, Ran, run_in, wait_until};
 use crate::cluster::{self, Cluster};
 use crate::truth;
 
-const VIEWS: [&str; 7] = ["alarms", "archive", "conversations", "coverage", "gaps", "runs", "senders"];
+const VIEWS: [&str; 8] = ["alarms", "archive", "conversations", "coverage", "gaps", "runs", "senders", "times"];
 
 /// A bed whose archive is a Postgres database.
 pub(crate) struct Served {

@@ -77,7 +77,7 @@ pub(super) struct Reading {
     pub(super) day: Duration,
 }
 
-/// Asks what readers ask, through the `archive` view, once the database has put in order what was written.
+/// Asks what readers ask, through the views, once the database has put in order what was written.
 pub(super) async fn reading(place: &Place, messages: usize) -> Result<Reading, Failure> {
     let direct = place.direct().await?;
     if place.is_postgres() {
@@ -99,10 +99,7 @@ pub(super) async fn reading(place: &Place, messages: usize) -> Result<Reading, F
                  FROM senders WHERE sender = '{}') ORDER BY sent_at_ms DESC LIMIT 100",
                 history::sender(n % SENDERS)
             ),
-            format!(
-                "SELECT count(*) FROM archive WHERE sent_at_ms >= {day_ms} AND sent_at_ms < {}",
-                day_ms + 86_400_000
-            ),
+            format!("SELECT count(*) FROM times WHERE sent_at_ms >= {day_ms} AND sent_at_ms < {}", day_ms + 86_400_000),
         ];
         for (times, question) in times.iter_mut().zip(&questions) {
             let begun = Instant::now();

@@ -175,7 +175,7 @@ pub(super) const BYTES: &str = "
 /// Each answers with a statement, in which the server has quoted the role's name.
 pub(super) const GRANTS: [&str; 2] = [
     "SELECT format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), $1::TEXT) AS statement",
-    "SELECT format('GRANT SELECT ON archive, conversations, senders, coverage, gaps, runs, alarms TO %I', $1::TEXT) AS statement",
+    "SELECT format('GRANT SELECT ON archive, times, conversations, senders, coverage, gaps, runs, alarms TO %I', $1::TEXT) AS statement",
 ];
 
 /// A lock that the session holds until it ends, on an account of this very archive. Should the other end vanish, the
