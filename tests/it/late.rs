@@ -37,12 +37,13 @@ fn pass(bed: &Bed, purpose: Purpose) -> (u64, u64, u64) {
     })
 }
 
-/// Every ledger row says what the archive holds, and what the provider said.
+/// Every ledger row says what the archive holds, and holds what the provider counted. (It may hold more: what came after the
+/// provider was asked may have come by another stream.)
 #[track_caller]
 fn assert_complete(bed: &Bed, edge: Millis) {
     bed.assert_equal_to_truth(edge);
     let odd: Vec<(String, String, i64, Option<i64>)> = bed.rows(
-        "SELECT stream, state, messages, provider_count FROM coverage WHERE state <> 'sealed' OR messages <> provider_count",
+        "SELECT stream, state, messages, provider_count FROM coverage WHERE state <> 'sealed' OR messages < provider_count",
     );
     assert_eq!(odd, []);
 }
