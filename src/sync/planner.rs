@@ -33,6 +33,19 @@ pub struct Job {
     pub look: Option<Look>,
 }
 
+impl Job {
+    /// What is to be done where it turns out too large to be one window: of a row that is read again, all of the row. The
+    /// piece that ends where it does is as live as it was.
+    pub fn pieces(self, cuts: &[Second]) -> Vec<Self> {
+        let whole = self.again.map_or(self.range, |again| again.row);
+        let piece = |range: Window| {
+            let look = self.look.filter(|_| range.to() == self.range.to());
+            Self { stream: self.stream, range, is_piece: true, again: None, look }
+        };
+        whole.cut_at(cuts).into_iter().map(piece).collect()
+    }
+}
+
 /// A look at the live end of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Look {
@@ -308,10 +321,7 @@ mod tests {
         let none = Runs::default();
         let mut plan = Plan::new(edges(None, 600), Live::default(), [(0, Second(0), &none), (1, Second(0), &none)]);
         let first = plan.pop(Second(600), None).unwrap();
-        for range in first.range.cut_at(&[Second(100)]) {
-            let look = first.look.filter(|_| range.to() == first.range.to());
-            plan.push(Job { range, is_piece: true, look, ..first });
-        }
+        first.pieces(&[Second(100)]).into_iter().for_each(|piece| plan.push(piece));
         let order: Vec<_> = drain(plan).iter().map(|job| (job.stream == first.stream, job.range.from().0)).collect();
         assert_eq!(order, [(true, 100), (false, 0), (true, 0)]);
     }
@@ -361,11 +371,8 @@ mod tests {
             let streams = [(0, Second(0), &none), (1, Second(0), &none)];
             let mut plan = Plan::new(edges(Some(0), 600), Live::default(), streams);
             let whole = [plan.pop(Second(600), None).unwrap(), plan.pop(Second(600), None).unwrap()];
-            for (job, range) in whole.iter().flat_map(|job| {
-                job.range.cut_at(&[Second(200), Second(400)]).into_iter().map(move |range| (job, range))
-            }) {
-                let look = job.look.filter(|_| range.to() == job.range.to());
-                plan.push(Job { range, is_piece: true, look, ..*job });
+            for piece in whole.into_iter().flat_map(|job| job.pieces(&[Second(200), Second(400)])) {
+                plan.push(piece);
             }
             let jobs = std::iter::from_fn(move || plan.pop(Second(600), Some(Second(horizon))));
             let mut jobs: Vec<_> = jobs

@@ -43,15 +43,7 @@ pub(super) async fn work(provider: Arc<dyn Provider>, job: Job, target: u64) -> 
         let mut fetched = match survey {
             Survey::Done(fetched) => fetched,
             Survey::Sized(count) => provider.fetch(job.stream, job.range, count).await?,
-            Survey::Split { count, cuts } => {
-                // All of a row is missing that holds too much to be read again as it was.
-                let pieces = job.again.map_or(job.range, |again| again.row).cut_at(&cuts).into_iter();
-                let piece = |range: Window| {
-                    let look = job.look.filter(|_| range.to() == job.range.to());
-                    Job { stream: job.stream, range, is_piece: true, again: None, look }
-                };
-                return Ok(Outcome::Split { count, pieces: pieces.map(piece).collect() });
-            }
+            Survey::Split { count, cuts } => return Ok(Outcome::Split { count, pieces: job.pieces(&cuts) }),
         };
         let messages = identify(std::mem::take(&mut fetched.messages));
         Ok(Outcome::Fetched(fetched, messages))

@@ -9,7 +9,7 @@ use crate::domain::time::Second;
 use crate::domain::window::Runs;
 use crate::provider::agora;
 use crate::sync::live::Live;
-use crate::sync::planner::{Edges, HARDLY_S, Job, Plan};
+use crate::sync::planner::{Edges, HARDLY_S, Plan};
 
 /// How many channels share the history …
 const STREAMS: usize = 50;
@@ -39,7 +39,7 @@ pub(super) fn saved(hours: u32) -> f64 {
         let messages = RATE * job.range.seconds() as f64;
         let pieces = agora::pieces(messages as u64, TARGET);
         if pieces > 1 {
-            cut(&mut plan, job, pieces);
+            job.pieces(&job.range.even_cuts(pieces)).into_iter().for_each(|piece| plan.push(piece));
             // A count, and a look at the first message.
             now_s += 3.0 / f64::from(QUOTA);
             continue;
@@ -54,13 +54,6 @@ pub(super) fn saved(hours: u32) -> f64 {
     }
     // The quota, for as long as anything is alive.
     saved / (f64::from(MOST) * kept_s as f64)
-}
-
-fn cut(plan: &mut Plan, job: Job, pieces: u64) {
-    for range in job.range.cut_at(&job.range.even_cuts(pieces)) {
-        let look = job.look.filter(|_| range.to() == job.range.to());
-        plan.push(Job { range, is_piece: true, look, ..job });
-    }
 }
 
 #[cfg(test)]
