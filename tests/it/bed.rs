@@ -26,6 +26,11 @@ const EDGE: Duration = Duration::from_secs(5);
 /// Longer than anything here takes; a command that hangs fails its test instead of holding up all others.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Ticks that come in no test, whatever the time of day at which it is run.
+const NEVER: &str = "0 0 0 1 1 *";
+/// Ticks that come as often as ticks can.
+pub(crate) const EVERY_SECOND: &str = "* * * * * *";
+
 /// The command under test.
 pub(crate) const BACKSCROLL: &str = env!("CARGO_BIN_EXE_backscroll");
 
@@ -83,7 +88,8 @@ impl Bed {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let sandbox = runtime.block_on(Sandbox::start(options, listen, Arc::new(SystemClock))).expect("a sandbox");
         let dir = TempDir::new().expect("a folder");
-        let config = sandbox.sample_config("sqlite://archive.db");
+        let never = ["sync", "reconcile", "refresh"].map(|purpose| format!("{purpose} = \"{NEVER}\"\n")).concat();
+        let config = format!("[schedule]\n{never}\n{}", sandbox.sample_config("sqlite://archive.db"));
         Self { sandbox, dir, config, runtime }
     }
 
@@ -98,6 +104,11 @@ impl Bed {
         assert!(self.config.contains(what), "no `{what}` in:\n{}", self.config);
         self.config = self.config.replace(what, instead);
         self
+    }
+
+    /// With passes for this purpose by the clock, which otherwise brings about nothing but the first passes.
+    pub(crate) fn scheduled(self, purpose: &str, ticks: &str) -> Self {
+        self.with(&format!("{purpose} = \"{NEVER}\""), &format!("{purpose} = \"{ticks}\""))
     }
 
     /// With another configuration altogether.

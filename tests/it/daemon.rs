@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use backscroll::sandbox::{Fault, On, Scripted};
 
-use crate::bed::{BACKSCROLL, Bed, wait_until};
+use crate::bed::{BACKSCROLL, Bed, EVERY_SECOND, wait_until};
 
 /// What a person would call at once, on a machine that is busy with tests.
 const SECONDS: Duration = Duration::from_secs(9);
@@ -78,7 +78,7 @@ impl Drop for Daemon {
 }
 
 pub(crate) fn ticking(flags: &[&str]) -> Bed {
-    Bed::new(flags).with("[status_page]", "[schedule]\nsync = \"* * * * * *\"\n\n[status_page]")
+    Bed::new(flags).scheduled("sync", EVERY_SECOND)
 }
 
 #[test]

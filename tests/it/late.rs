@@ -12,7 +12,7 @@ use backscroll::sync::{Bounds, Engine, Purpose};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::bed::{Bed, wait_until};
+use crate::bed::{Bed, EVERY_SECOND, wait_until};
 use crate::daemon::{Daemon, ready};
 use crate::growing::topic_message;
 use crate::kill::providers;
@@ -316,9 +316,9 @@ fn only_the_windows_with_unread_messages_are_fetched_again() {
 
 #[test]
 fn the_daemon_reconciles_and_refreshes_at_their_ticks() {
-    let schedule = "[schedule]\nsync = \"* * * * * *\"\nreconcile = \"*/2 * * * * *\"\nrefresh = \"*/2 * * * * *\"\n\n[status_page]";
-    let bed = Bed::silent(&[]).with("[status_page]", schedule).settling("1s");
-    let bed = bed.following(r#"{ destination = "lobby" }"#);
+    let every_other = "*/2 * * * * *";
+    let bed = Bed::silent(&[]).scheduled("sync", EVERY_SECOND).scheduled("reconcile", every_other);
+    let bed = bed.scheduled("refresh", every_other).settling("1s").following(r#"{ destination = "lobby" }"#);
     let (user, topic, begin) = group(&bed, 50);
     bed.say("lobby", "in time", Duration::from_secs(100));
     let edge = bed.edge();

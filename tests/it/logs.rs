@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use backscroll::sandbox::{CUSTOMER_SECRET, Fault, On, Scripted, Web3mqAccount};
 use serde_json::Value;
 
-use crate::bed::{BACKSCROLL, Bed, wait_until};
+use crate::bed::{BACKSCROLL, Bed, EVERY_SECOND, wait_until};
 use crate::daemon::{Daemon, ready, ticking};
 
 const FEW: [&str; 5] = ["--messages", "120", "--topic-messages", "80", "--plain"];
@@ -106,8 +106,8 @@ fn bed_less(bed: &Bed, args: &[&str]) -> String {
 
 #[test]
 fn a_quiet_hour_is_silent() {
-    let every_second = "[schedule]\nsync = \"* * * * * *\"\nreconcile = \"* * * * * *\"\nrefresh = \"* * * * * *\"\n\n";
-    let bed = Bed::new(&FEW).with("[status_page]", &format!("{every_second}[status_page]"));
+    let purposes = ["sync", "reconcile", "refresh"];
+    let bed = purposes.iter().fold(Bed::new(&FEW), |bed, purpose| bed.scheduled(purpose, EVERY_SECOND));
     let mut daemon = Daemon::start(&bed);
     let quiet = "SELECT count(*) FROM runs WHERE finished_at IS NOT NULL AND new = 0";
     wait_until("passes that bring nothing", || ready(&bed) && bed.number(quiet) >= 12);

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::bed::{Bed, wait_until};
 use crate::daemon::ready;
 use crate::middleman::Verdict;
-use crate::visit::{ANYWHERE, Visited, once};
+use crate::visit::{ANYWHERE, Visited, looked_at};
 
 /// One scrape.
 struct Scraped {
@@ -69,7 +69,7 @@ impl Scraped {
 /// remember.
 fn troubled() -> (Bed, crate::middleman::Middleman) {
     let flags = ["--messages", "400", "--topic-messages", "300", "--plain"];
-    let bed = once(Bed::new(&flags), ANYWHERE)
+    let bed = looked_at(Bed::new(&flags), ANYWHERE)
         .with("retention = \"4000d\"\n", "retention = \"4000d\"\nsince = \"2012-01-01T00:00:00Z\"\n");
     bed.say("lobby", "this one is garbled", std::time::Duration::from_hours(5));
     let refused = bed.config().split("{ source = \"").nth(1).unwrap().split('"').next().unwrap().to_owned();
@@ -152,7 +152,7 @@ fn what_it_says_is_what_the_archive_says() {
 #[test]
 fn a_penalty_and_the_use_of_the_quota_are_told() {
     let flags = ["--messages", "300", "--topic-messages", "0", "--requests-per-second", "20", "--plain"];
-    let bed = once(Bed::new(&flags).only("agora"), ANYWHERE);
+    let bed = looked_at(Bed::new(&flags).only("agora"), ANYWHERE);
     let told = Scripted { on: On::Count, status: 429, after: 8, ..Scripted::default() };
     bed.script(Scripted { headers: [("retry-after".to_owned(), "300".to_owned())].into(), ..told });
     let visited = Visited::start(&bed);
@@ -169,7 +169,7 @@ fn a_penalty_and_the_use_of_the_quota_are_told() {
 
 #[test]
 fn commits_are_counted_by_how_long_they_took() {
-    let bed = once(Bed::new(&["--messages", "300", "--topic-messages", "0"]).only("agora"), ANYWHERE);
+    let bed = looked_at(Bed::new(&["--messages", "300", "--topic-messages", "0"]).only("agora"), ANYWHERE);
     let visited = Visited::start(&bed);
     wait_until("a pass", || {
         Scraped::of(&visited).under("backscroll_passes_total", &[("ending", "good")]).contains(&1.0)
@@ -188,7 +188,7 @@ fn commits_are_counted_by_how_long_they_took() {
 
 #[test]
 fn alarms_that_stand_are_counted_by_kind() {
-    let bed = once(Bed::new(&["--messages", "50", "--topic-messages", "0"]).only("agora"), ANYWHERE);
+    let bed = looked_at(Bed::new(&["--messages", "50", "--topic-messages", "0"]).only("agora"), ANYWHERE);
     bed.sync().good();
     bed.tamper(
         "INSERT INTO alarm (account, stream, kind, since_ms, until_ms, text, hint) VALUES

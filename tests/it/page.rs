@@ -6,7 +6,7 @@ use backscroll::sandbox::{On, Scripted};
 
 use crate::bed::{Bed, wait_until};
 use crate::browser::Browser;
-use crate::visit::{ANYWHERE, Visited, once};
+use crate::visit::{ANYWHERE, Visited, looked_at};
 
 const FEW: [&str; 5] = ["--messages", "300", "--topic-messages", "200", "--plain"];
 
@@ -34,7 +34,7 @@ fn first<'a>(page: &'a str, tag: &str) -> &'a str {
 
 #[test]
 fn it_says_at_once_whether_the_archive_is_whole() {
-    let bed = once(Bed::new(&FEW), ANYWHERE);
+    let bed = looked_at(Bed::new(&FEW), ANYWHERE);
     let visited = settled(&bed);
     let page = visited.get("/");
     let streams = bed.number("SELECT count(*) FROM stream");
@@ -62,7 +62,7 @@ fn it_says_at_once_whether_the_archive_is_whole() {
 
 #[test]
 fn a_day_has_as_many_messages_as_were_sent_on_it() {
-    let bed = once(Bed::new(&FEW).only("agora"), ANYWHERE);
+    let bed = looked_at(Bed::new(&FEW).only("agora"), ANYWHERE);
     let visited = settled(&bed);
     let streams: Vec<(i64, String)> =
         bed.rows("SELECT id, recipient FROM stream WHERE sender IS NULL AND recipient IS NOT NULL");
@@ -85,7 +85,7 @@ fn a_day_has_as_many_messages_as_were_sent_on_it() {
 
 #[test]
 fn what_is_missing_lost_or_fails_is_said_with_what_to_do() {
-    let bed = once(Bed::new(&FEW).only("agora"), ANYWHERE);
+    let bed = looked_at(Bed::new(&FEW).only("agora"), ANYWHERE);
     let visited = settled(&bed);
     bed.tamper(
         "UPDATE stream SET error = 'read: <b>refused</b> with 418', hint = 'brew coffee' WHERE id = 1;
@@ -124,7 +124,7 @@ fn what_is_missing_lost_or_fails_is_said_with_what_to_do() {
 #[test]
 fn hostile_names_and_queries_are_shown_as_text() {
     let long = format!("{HOSTILE} {{ destination = \"{}\" }},", "x".repeat(4000));
-    let bed = once(Bed::new(&FEW).following(&long), ANYWHERE);
+    let bed = looked_at(Bed::new(&FEW).following(&long), ANYWHERE);
     let visited = settled(&bed);
     bed.tamper(
         "UPDATE stream SET error = '<script>alert(3)</script>' || hex(zeroblob(5000)), hint = '</p>' WHERE id = 1",
@@ -164,7 +164,7 @@ const MANY: &str = "
 
 #[test]
 fn of_ten_thousand_streams_it_shows_the_worst_and_finds_the_rest() {
-    let bed = once(Bed::new(&FEW).only("agora"), ANYWHERE);
+    let bed = looked_at(Bed::new(&FEW).only("agora"), ANYWHERE);
     bed.script(Scripted { on: On::Any, status: 401, times: 9999, ..Scripted::default() });
     bed.run(&["sync"]);
     bed.tamper(MANY);
@@ -187,7 +187,7 @@ fn of_ten_thousand_streams_it_shows_the_worst_and_finds_the_rest() {
 
 #[test]
 fn where_the_archive_does_not_answer_it_says_so_and_goes_on_once_it_does() {
-    let bed = once(Bed::new(&FEW), ANYWHERE);
+    let bed = looked_at(Bed::new(&FEW), ANYWHERE);
     let visited = settled(&bed);
     bed.tamper("ALTER TABLE quarantine RENAME TO away");
     let page = visited.get("/");
@@ -201,7 +201,7 @@ fn where_the_archive_does_not_answer_it_says_so_and_goes_on_once_it_does() {
 
 #[test]
 fn in_a_browser_it_needs_no_script_nothing_from_elsewhere_and_no_wide_screen() {
-    let bed = once(Bed::new(&FEW).following(HOSTILE), ANYWHERE);
+    let bed = looked_at(Bed::new(&FEW).following(HOSTILE), ANYWHERE);
     bed.say("lobby", "hello", Duration::from_hours(2));
     let visited = settled(&bed);
     bed.tamper("UPDATE stream SET error = 'failed', hint = 'try again' WHERE id = 1");

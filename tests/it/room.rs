@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use crate::bed::{BACKSCROLL, Bed, wait_until};
+use crate::bed::{BACKSCROLL, Bed, EVERY_SECOND, wait_until};
 
 /// `backscroll run`, which dies with the test, and what it has said so far.
 struct Daemon {
@@ -53,8 +53,7 @@ impl Drop for Daemon {
 #[test]
 fn a_full_disk_is_told_of_once_and_loses_nothing() {
     let flags = ["--messages", "2500", "--topic-messages", "0", "--requests-per-second", "40", "--ready-after", "20ms"];
-    let bed =
-        Bed::new(&flags).only("agora").with("[status_page]", "[schedule]\nsync = \"* * * * * *\"\n\n[status_page]");
+    let bed = Bed::new(&flags).only("agora").scheduled("sync", EVERY_SECOND);
     let edge = bed.edge();
     let daemon = Daemon::start(&bed);
     let archived = || {

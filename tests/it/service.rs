@@ -109,7 +109,7 @@ fn the_watchdog_is_fed_while_a_provider_is_slow_and_while_there_is_nothing_to_do
     }
     assert!(begun.elapsed() >= Duration::from_millis(1200), "at once, and then three times in a watchdog's time");
     assert_eq!(bed.number("SELECT count(*) FROM archive"), 0, "nothing was read yet");
-    let idle = Bed::silent(&[]).with("[status_page]", "[schedule]\nsync = \"0 0 0 1 1 *\"\n\n[status_page]");
+    let idle = Bed::silent(&[]);
     let manager = Manager::of(&idle);
     let _daemon = manager.start(&idle, &[("WATCHDOG_USEC", "600000")]);
     manager.waits_for("STATUS=up to date");

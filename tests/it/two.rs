@@ -10,7 +10,7 @@ use backscroll::sandbox::{Fault, On, Scripted};
 use backscroll::store::{Commit, Lease, Missing, NewAccount, PostgresStore, Store, StoreError, StreamId};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::bed::{Bed, PATIENCE, wait_until};
+use crate::bed::{Bed, EVERY_SECOND, PATIENCE, wait_until};
 use crate::cluster;
 use crate::daemon::Daemon;
 use crate::postgres::Served;
@@ -59,7 +59,7 @@ fn is_made(served: &Served) -> bool {
 /// A bed on Postgres with two daemons' worth of ticks.
 fn shared(flags: &[&str]) -> Served {
     let mut served = Served::new(flags);
-    served.bed = served.bed.with("[status_page]", "[schedule]\nsync = \"* * * * * *\"\n\n[status_page]");
+    served.bed = served.bed.scheduled("sync", EVERY_SECOND);
     served
 }
 

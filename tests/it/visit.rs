@@ -26,10 +26,9 @@ pub(crate) struct Answer {
 /// Where it may listen in a test: wherever there is room.
 pub(crate) const ANYWHERE: &str = "127.0.0.1:0";
 
-/// A configuration under which nothing is done but the first passes, and that is looked at here.
-pub(crate) fn once(bed: Bed, listen: &str) -> Bed {
-    let page = format!("[schedule]\nsync = \"0 0 0 1 1 *\"\n\n[status_page]\nlisten = \"{listen}\"");
-    bed.with("[status_page]\nlisten = \"\"", &page)
+/// A configuration under which it is looked at here.
+pub(crate) fn looked_at(bed: Bed, listen: &str) -> Bed {
+    bed.with("listen = \"\"", &format!("listen = \"{listen}\""))
 }
 
 impl Visited {

@@ -20,7 +20,7 @@ use crate::bed::{Bed, wait_until};
 use crate::changing::ChangingProvider;
 use crate::cluster::Cluster;
 use crate::middleman::Verdict;
-use crate::visit::{ANYWHERE, Answer, Visited, ask, once};
+use crate::visit::{ANYWHERE, Answer, Visited, ask, looked_at};
 
 /// Everything that is there to be asked for.
 const PATHS: [&str; 6] = ["/", "/style.css", "/icon.svg", "/healthz", "/readyz", "/metrics"];
@@ -44,7 +44,7 @@ fn says(answer: &Answer, status: u16, text: &str) {
 
 #[test]
 fn it_only_reads_and_only_for_those_who_ask_for_this_machine() {
-    let bed = once(small(), ANYWHERE);
+    let bed = looked_at(small(), ANYWHERE);
     let visited = Visited::start(&bed);
     let address = visited.address();
     wait_until("the accounts", || visited.get("/readyz").body.matches(": works").count() == 2);
@@ -77,7 +77,7 @@ fn it_only_reads_and_only_for_those_who_ask_for_this_machine() {
 
 #[test]
 fn many_who_ask_at_once_are_all_answered() {
-    let bed = once(small(), ANYWHERE);
+    let bed = looked_at(small(), ANYWHERE);
     let visited = Visited::start(&bed);
     let address = visited.address();
     // Some connect and say nothing.
@@ -98,7 +98,7 @@ fn many_who_ask_at_once_are_all_answered() {
 fn an_address_that_is_taken_keeps_nothing_from_being_archived_and_is_had_later() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let bed = once(small(), &address.to_string());
+    let bed = looked_at(small(), &address.to_string());
     let visited = Visited::start(&bed);
     wait_until("all of it", || crate::daemon::ready(&bed) && bed.number("SELECT count(*) FROM archive") >= 300);
     wait_until("a complaint", || visited.said().contains("cannot be shown"));
@@ -112,7 +112,7 @@ fn an_address_that_is_taken_keeps_nothing_from_being_archived_and_is_had_later()
 
 #[test]
 fn when_the_configuration_is_read_again_it_moves_to_where_it_is_told() {
-    let bed = once(small(), ANYWHERE);
+    let bed = looked_at(small(), ANYWHERE);
     let visited = Visited::start(&bed);
     let before = visited.address();
     wait_until("the account", || visited.get("/readyz").status == 200);
@@ -133,7 +133,7 @@ fn it_is_ready_while_one_account_works_and_says_what_is_wrong_with_the_others() 
         ("list" | "history", "web3mq") | (_, "all") => Verdict::say(401, r#"{"code":401,"msg":"no"}"#),
         _ => Verdict::Pass,
     };
-    let (bed, _middleman) = once(small(), ANYWHERE).meddled(move |_, asked| refuses(asked.call(), "web3mq"));
+    let (bed, _middleman) = looked_at(small(), ANYWHERE).meddled(move |_, asked| refuses(asked.call(), "web3mq"));
     let visited = Visited::start(&bed);
     wait_until("the one that works", || visited.get("/readyz").status == 200);
     wait_until("the other", || visited.get("/readyz").body.contains("is left alone for"));
@@ -142,7 +142,7 @@ fn it_is_ready_while_one_account_works_and_says_what_is_wrong_with_the_others() 
     says(&answer, 200, "web3mq-1: the provider is left alone for");
     visited.end();
 
-    let (bed, _middleman) = once(small(), ANYWHERE).meddled(move |_, asked| refuses(asked.call(), "all"));
+    let (bed, _middleman) = looked_at(small(), ANYWHERE).meddled(move |_, asked| refuses(asked.call(), "all"));
     let visited = Visited::start(&bed);
     wait_until("both", || visited.get("/readyz").body.matches("left alone").count() == 2);
     says(&visited.get("/readyz"), 503, "no account works");
@@ -153,7 +153,7 @@ fn it_is_ready_while_one_account_works_and_says_what_is_wrong_with_the_others() 
 #[test]
 fn without_its_database_it_is_alive_and_not_ready() {
     let cluster = Cluster::start();
-    let bed = once(small(), ANYWHERE).with("sqlite://archive.db", &cluster.database());
+    let bed = looked_at(small(), ANYWHERE).with("sqlite://archive.db", &cluster.database());
     let visited = Visited::start(&bed);
     wait_until("the accounts", || visited.get("/readyz").status == 200);
     cluster.stop();
@@ -168,7 +168,7 @@ fn without_its_database_it_is_alive_and_not_ready() {
 
 #[test]
 fn nothing_secret_is_shown() {
-    let bed = once(small(), ANYWHERE);
+    let bed = looked_at(small(), ANYWHERE);
     let key = bed.world().with_user(&bed.world().users()[0], Web3mqAccount::private_key).unwrap();
     let visited = Visited::start(&bed);
     wait_until("all of it", || visited.get("/metrics").body.contains(r#"purpose="sync",ending="good"} 1"#));
