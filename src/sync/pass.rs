@@ -207,11 +207,9 @@ impl<'a> Pass<'a> {
             }
             Ok(Outcome::Fetched(fetched, messages)) => {
                 self.expect(job, messages.len() as u64);
-                if job.look.is_none() {
-                    self.plan.spent(self.account.provider.cost(messages.len() as u64, TARGET));
-                }
+                self.plan.spent(job, self.account.provider.cost(messages.len() as u64, TARGET));
                 let edge = self.caught_up(job);
-                if self.plan.is_dying(job.range) {
+                if self.plan.is_dying(job.range.from()) {
                     self.plan.learn_lead(took.as_secs_f64(), edge.is_some());
                 }
                 let commit = self.commit_of(job, edge, fetched, messages);

@@ -1,7 +1,6 @@
 //! What is to be done next: wanted − sealed, the most urgent first. Pure.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::live::Live;
@@ -18,13 +17,16 @@ const CAUTION: f64 = 1.5;
 const RELIEF: f64 = 0.95;
 /// However much backfill there was while there was nothing to look at: no more is made up for.
 const MOST_OWED: f64 = 100.0;
+/// The share of looks while something dies: a backlog that takes days to save keeps no stream from being looked at.
+const LEAST_SHARE: f64 = 0.02;
 
-/// A range of a stream that is wanted and not sealed, or to be read again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A range of a stream that is wanted and not sealed, or to be read again. In order, what begins earlier is less; and of
+/// ranges that begin together the shorter: a cut range is finished before the next is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Job {
+    pub range: Window,
     /// The stream's position in its account.
     pub stream: usize,
-    pub range: Window,
     /// Whether it came from cutting a job that has been counted as a whole.
     pub is_piece: bool,
     /// The ledger row that is to be replaced, where the range is sealed already.
@@ -80,51 +82,38 @@ pub struct Edges {
     pub settled: Second,
 }
 
-/// The work of a pass, in order.
+/// The work of a pass, in order: what is read again, as it was given; what soon falls behind the horizon; the live ends;
+/// the rest.
 #[derive(Debug)]
 pub struct Plan {
     edges: Edges,
-    queue: BinaryHeap<Reverse<Queued>>,
+    /// All but the live ends, the oldest first.
+    queue: BTreeSet<Queued>,
+    /// The live ends of what was too large to be looked at as a whole.
+    tails: BTreeSet<Queued>,
+    /// The other live ends.
     live: Live,
-    /// Requests that backfill has cost so far beyond those of looks, about: while both have work, neither gets more.
+    /// Requests that are owed to looks for what else has been done, about: while there is backfill, neither gets more.
     owed: f64,
     /// How far ahead of the horizon work begins, in seconds: what would fall behind it while it is fetched is left to it.
     lead_s: f64,
 }
 
-/// A job in the queue. The order of the fields is the order of the queue.
+/// A job in the queue, in the order in which it was given, if it is to be read again. All others come after those.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Queued {
-    urgency: Urgency,
-    /// Among those that are read again: in which order they were given.
     rank: usize,
-    from: Second,
-    /// Of ranges that begin together the shorter goes first: a cut range is finished before the next is cut.
-    to: Second,
-    stream: usize,
-    is_piece: bool,
-    again: Option<Again>,
-    look: Option<Look>,
+    job: Job,
 }
 
-/// Why a job comes before another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Urgency {
-    /// It is what the pass is for.
-    Again,
-    /// It soon falls behind the horizon.
-    Dying,
-    /// It brings what has just been said.
-    Live,
-    /// It can wait.
-    Backfill,
-}
+/// The rank of what is not read again.
+const LAST: usize = usize::MAX;
 
 impl Plan {
     /// All that is missing of streams, each with the start of its wanted history and what of it is sealed.
     pub fn new<'a>(edges: Edges, mut live: Live, streams: impl IntoIterator<Item = (usize, Second, &'a Runs)>) -> Self {
         live.begin(edges.wanted_to.0 - edges.settled.0);
-        let mut plan = Self { edges, queue: BinaryHeap::new(), live, owed: 0.0, lead_s: 0.0 };
+        let mut plan = Self::empty(edges, live);
         for (stream, wanted_from, sealed) in streams {
             let from = edges.horizon.map_or(wanted_from, |horizon| wanted_from.max(horizon));
             let wanted = Window::new(from, edges.wanted_to);
@@ -137,14 +126,18 @@ impl Plan {
 
     /// What is to be read again, in the order given.
     pub fn again(edges: Edges, jobs: impl IntoIterator<Item = Job>) -> Self {
-        let mut plan = Self { edges, queue: BinaryHeap::new(), live: Live::default(), owed: 0.0, lead_s: 0.0 };
-        jobs.into_iter().enumerate().for_each(|(rank, job)| plan.queue(Urgency::Again, rank, job));
+        let mut plan = Self::empty(edges, Live::default());
+        plan.queue.extend(jobs.into_iter().enumerate().map(|(rank, job)| Queued { rank, job }));
         plan
+    }
+
+    fn empty(edges: Edges, live: Live) -> Self {
+        Self { edges, queue: BTreeSet::new(), tails: BTreeSet::new(), live, owed: 0.0, lead_s: 0.0 }
     }
 
     fn add(&mut self, stream: usize, range: Window) {
         let is_end = range.to() == self.edges.wanted_to;
-        let is_dying = self.is_dying(range);
+        let is_dying = self.is_dying(range.from());
         if is_end {
             self.live.follow(stream, range.from());
         }
@@ -157,60 +150,85 @@ impl Plan {
     }
 
     pub fn push(&mut self, job: Job) {
-        self.queue(self.urgency(job), 0, job);
-    }
-
-    fn queue(&mut self, urgency: Urgency, rank: usize, job: Job) {
-        let Job { stream, range, is_piece, again, look } = job;
-        let (from, to) = (range.from(), range.to());
-        self.queue.push(Reverse(Queued { urgency, rank, from, to, stream, is_piece, again, look }));
+        let queue = if job.look.is_some() { &mut self.tails } else { &mut self.queue };
+        queue.insert(Queued { rank: LAST, job });
     }
 
     /// The most urgent job, at this moment of the provider's, with the horizon where it is by now.
     pub fn pop(&mut self, now: Second, horizon: Option<Second>) -> Option<Job> {
-        let is_urgent = self.queue.peek().is_some_and(|Reverse(queued)| queued.urgency < Urgency::Backfill);
-        let to = if self.edges.goes_on { now.max(self.edges.wanted_to) } else { self.edges.wanted_to };
-        let backfill_first = self.owed < 0.0 && !self.queue.is_empty();
-        if is_urgent || backfill_first {
-            return self.take(horizon);
+        self.edges.horizon = horizon;
+        self.give_up();
+        let may_look = match self.oldest() {
+            Some(Queued { rank, .. }) if rank != LAST => false,
+            Some(Queued { job, .. }) if self.is_dying(job.range.from()) => self.owed >= PRICE,
+            _ => self.owed >= 0.0 || self.queue.is_empty() || !self.tails.is_empty(),
+        };
+        let look = if may_look { self.look(now) } else { None };
+        look.or_else(|| self.take_oldest())
+    }
+
+    /// Gives up what has fallen behind the horizon, or will before it is fetched.
+    fn give_up(&mut self) {
+        let Some(reach) = self.reach() else { return };
+        for queue in [&mut self.queue, &mut self.tails] {
+            while let Some(lost) = queue.first().copied().filter(|queued| queued.job.range.to() <= reach) {
+                queue.remove(&lost);
+                self.live.leave_if(lost.job.stream, lost.job.look);
+            }
         }
-        let Some(job) = self.live.next(to) else { return self.take(horizon) };
+    }
+
+    /// What begins first, or is read again.
+    fn oldest(&self) -> Option<Queued> {
+        self.queue.first().into_iter().chain(self.tails.first()).min().copied()
+    }
+
+    fn take_oldest(&mut self) -> Option<Job> {
+        let oldest = self.oldest()?;
+        let queue = if oldest.job.look.is_some() { &mut self.tails } else { &mut self.queue };
+        queue.remove(&oldest);
+        Some(self.within_reach(oldest.job))
+    }
+
+    /// The live end whose turn it is.
+    fn look(&mut self, now: Second) -> Option<Job> {
+        if let Some(tail) = self.tails.pop_first() {
+            return Some(self.within_reach(tail.job));
+        }
+        let to = if self.edges.goes_on { now.max(self.edges.wanted_to) } else { self.edges.wanted_to };
+        let job = self.live.next(to)?;
         if !self.queue.is_empty() {
             self.owed -= PRICE;
         }
         Some(job)
     }
 
-    fn take(&mut self, horizon: Option<Second>) -> Option<Job> {
-        while let Some(Reverse(queued)) = self.queue.pop() {
-            let Queued { from, to, stream, is_piece, again, look, .. } = queued;
-            let from = horizon.map_or(from, |horizon| from.max(self.in_reach(horizon)));
-            let Some(left) = Window::new(from, to) else {
-                self.live.leave_if(stream, look);
-                continue;
-            };
-            let job = Job { stream, range: left, is_piece, again, look };
-            let is_eaten = from > queued.from && is_piece && again.is_none();
-            return Some(if is_eaten { self.joined(job) } else { job });
-        }
-        None
+    /// What the horizon will have left of a job.
+    fn within_reach(&mut self, whole: Job) -> Job {
+        let left = self.reach().and_then(|reach| whole.range.starting(reach)).unwrap_or(whole.range);
+        let job = Job { range: left, ..whole };
+        if left != whole.range && job.is_piece && job.again.is_none() { self.joined(job) } else { job }
     }
 
     /// What the horizon has left of a piece, with the one that follows it, if that waits, too: alone it would cost as much in
     /// counts and half-empty pages as a whole one.
     fn joined(&mut self, job: Job) -> Job {
-        let follows = |queued: &Queued| {
-            queued.stream == job.stream && queued.from == job.range.to() && queued.is_piece && queued.again.is_none()
+        let follows = |next: Job| {
+            next.stream == job.stream && next.range.from() == job.range.to() && next.is_piece && next.again.is_none()
         };
-        let Some(next) = self.queue.iter().map(|Reverse(queued)| *queued).find(follows) else { return job };
-        self.queue.retain(|Reverse(queued)| *queued != next);
-        Job { range: Window::new(job.range.from(), next.to).unwrap_or(job.range), look: next.look, ..job }
+        let next = [&mut self.queue, &mut self.tails].into_iter().find_map(|queue| {
+            let next = queue.iter().find(|queued| follows(queued.job)).copied()?;
+            queue.remove(&next);
+            Some(next.job)
+        });
+        let Some(next) = next else { return job };
+        Job { range: Window::new(job.range.from(), next.range.to()).unwrap_or(job.range), look: next.look, ..job }
     }
 
     /// From here on it is worth while to begin, for it is still there when it is fetched: what has hardly fallen behind the
     /// horizon is, if the horizon does not catch up with work.
-    fn in_reach(&self, horizon: Second) -> Second {
-        horizon.plus(self.lead_s as i64 - HARDLY_S)
+    fn reach(&self) -> Option<Second> {
+        Some(self.edges.horizon?.plus(self.lead_s as i64 - HARDLY_S))
     }
 
     /// A job near the horizon has taken so many seconds, and the horizon has caught up with it or not.
@@ -218,9 +236,18 @@ impl Plan {
         self.lead_s = if caught_up { self.lead_s.max(took_s * CAUTION).max(1.0) } else { self.lead_s * RELIEF };
     }
 
-    /// A job that was no look has cost so many requests.
-    pub fn spent(&mut self, requests: u64) {
-        self.owed = (self.owed + requests as f64).min(MOST_OWED);
+    /// A job has cost so many requests.
+    pub fn spent(&mut self, job: Job, requests: u64) {
+        let is_pressed = self.oldest().is_some_and(|oldest| self.is_dying(oldest.job.range.from()));
+        let owed = match job.look {
+            None if is_pressed => requests as f64 * LEAST_SHARE,
+            None => requests as f64,
+            Some(_) if is_pressed && job.is_piece => -(requests as f64),
+            // It was taken to cost so much when it was begun.
+            Some(_) if is_pressed => PRICE - requests as f64,
+            Some(_) => 0.0,
+        };
+        self.owed = (self.owed + owed).min(MOST_OWED);
     }
 
     pub fn edges(&self) -> Edges {
@@ -239,44 +266,37 @@ impl Plan {
 
     /// Leaves a stream's work for another pass.
     pub fn drop_stream(&mut self, stream: usize) {
-        self.queue.retain(|Reverse(queued)| queued.stream != stream);
+        for queue in [&mut self.queue, &mut self.tails] {
+            queue.retain(|queued| queued.job.stream != stream);
+        }
         self.live.leave(stream);
     }
 
     /// Leaves all work for another pass.
     pub fn clear(&mut self) {
         self.queue.clear();
+        self.tails.clear();
         self.live.leave_all();
     }
 
     /// How many jobs are waiting. Looks at streams that have been looked at do not count: they alone keep no pass going.
     pub fn len(&self) -> usize {
-        self.queue.len() + self.live.waiting()
+        self.queue.len() + self.tails.len() + self.live.waiting()
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether a range soon falls behind the horizon.
-    pub fn is_dying(&self, range: Window) -> bool {
+    /// Whether what begins there soon falls behind the horizon.
+    pub fn is_dying(&self, from: Second) -> bool {
         let danger = i64::try_from(self.edges.danger.as_secs()).unwrap_or(i64::MAX);
-        self.edges.horizon.is_some_and(|horizon| range.from() < horizon.plus(danger))
-    }
-
-    fn urgency(&self, job: Job) -> Urgency {
-        match (self.is_dying(job.range), job.look) {
-            (true, _) => Urgency::Dying,
-            (_, Some(_)) => Urgency::Live,
-            _ => Urgency::Backfill,
-        }
+        self.edges.horizon.is_some_and(|horizon| from < horizon.plus(danger))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -292,7 +312,8 @@ mod tests {
     }
 
     fn drain(mut plan: Plan) -> Vec<Job> {
-        std::iter::from_fn(|| plan.pop(Second(0), None)).collect()
+        let horizon = plan.edges().horizon;
+        std::iter::from_fn(|| plan.pop(Second(0), horizon)).collect()
     }
 
     fn runs(windows: &[(i64, i64)]) -> Runs {
@@ -334,9 +355,7 @@ mod tests {
         let mut order = Vec::new();
         while let Some(job) = plan.pop(Second(5200), None) {
             order.push(job.look.is_some());
-            if job.look.is_none() {
-                plan.spent(10);
-            }
+            plan.spent(job, 10);
         }
         assert_eq!(
             order[..8],
@@ -344,6 +363,39 @@ mod tests {
             "a window of ten requests for five looks"
         );
         assert_eq!(order.iter().filter(|look| **look).count(), 40);
+    }
+
+    #[test]
+    fn what_comes_to_die_in_the_course_of_a_pass_goes_before_the_live_end() {
+        let none = Runs::default();
+        let mut plan = Plan::new(edges(Some(0), 600), Live::default(), [(0, Second(0), &none)]);
+        let whole = plan.pop(Second(600), Some(Second(0))).unwrap();
+        whole.pieces(&[Second(100), Second(200)]).into_iter().for_each(|piece| plan.push(piece));
+        let mut from = |horizon| plan.pop(Second(600), Some(Second(horizon))).map(|job| job.range.from().0);
+        assert_eq!(from(0), Some(0));
+        assert_eq!(from(91), Some(100), "nine seconds from the horizon");
+        assert_eq!(from(91), Some(200));
+        assert_eq!(from(91), None);
+    }
+
+    #[test]
+    fn while_something_dies_looks_have_their_share() {
+        let (none, sealed) = (Runs::default(), runs(&[(0, 590)]));
+        let mut plan =
+            Plan::new(edges(Some(0), 600), Live::default(), [(0, Second(0), &none), (1, Second(0), &sealed)]);
+        let whole = plan.pop(Second(600), Some(Second(0))).unwrap();
+        let cuts: Vec<_> = (1..600).map(Second).collect();
+        whole.pieces(&cuts).into_iter().for_each(|piece| plan.push(piece));
+        let mut looks = Vec::new();
+        for (n, horizon) in (0..600).enumerate() {
+            let job = plan.pop(Second(600), Some(Second(horizon))).unwrap();
+            if job.look.is_some() {
+                looks.push((n, job.stream));
+            }
+            plan.spent(job, 10);
+        }
+        assert_eq!(looks[..2], [(11, 0), (61, 1)], "two requests of a hundred; the live end has taken ten at once");
+        assert_eq!(plan.len(), 1);
     }
 
     #[test]
@@ -385,8 +437,8 @@ mod tests {
         assert_eq!(order(5), [(0, 200, false), (200, 400, false), (400, 600, true)]);
         assert_eq!(order(6), [(1, 400, false), (400, 600, true)]);
         assert_eq!(order(155), [(150, 400, false), (400, 600, true)]);
-        assert_eq!(order(255), [(250, 400, false), (400, 600, true)]);
-        assert_eq!(order(355), [(350, 400, false), (400, 600, true)], "the live end went before");
+        assert_eq!(order(255), [(250, 600, true)]);
+        assert_eq!(order(355), [(350, 600, true)]);
     }
 
     proptest! {

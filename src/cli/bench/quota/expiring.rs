@@ -44,12 +44,13 @@ pub(super) fn saved(hours: u32) -> f64 {
             now_s += 3.0 / f64::from(QUOTA);
             continue;
         }
-        let pages = ((messages + RATE * MARGIN_S) / 100.0).ceil();
-        let took_s = (1.0 + 2.0 * pages) / f64::from(QUOTA);
+        let requests = 1.0 + 2.0 * ((messages + RATE * MARGIN_S) / 100.0).ceil();
+        let took_s = requests / f64::from(QUOTA);
         now_s += took_s;
         let horizon = Second(now_s as i64);
         let in_time = job.range.starting(horizon);
         saved += RATE * in_time.map_or(0.0, |range| range.seconds() as f64);
+        plan.spent(job, requests as u64);
         plan.learn_lead(took_s, job.range.from().plus(HARDLY_S) < horizon);
     }
     // The quota, for as long as anything is alive.
