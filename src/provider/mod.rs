@@ -67,7 +67,8 @@ pub trait Provider: Send + Sync {
     /// Follows one more stream, in the position behind all others; false where it is followed already, or cannot be.
     fn follow(&self, stream: &Stream) -> bool;
 
-    /// Finds out how much the provider has in `range`, as cheaply as it can.
+    /// Finds out how much the provider has in `range`, as cheaply as it can, and how to cut it into windows of about `target`
+    /// messages, where it is more than one.
     async fn survey(&self, stream: usize, range: Window, target: u64) -> Result<Survey, ProviderError>;
 
     /// What is new in a range that is not to be sealed, where there is likely to be something, but not much. It may be
@@ -89,9 +90,12 @@ pub trait Provider: Send + Sync {
         Ok(self.count(stream, range).await?.messages)
     }
 
-    /// How many requests it takes, when nothing goes wrong, to fetch a range of so many messages in windows of about
-    /// `target`. Asks nobody.
-    fn cost(&self, messages: u64, target: u64) -> u64;
+    /// How many messages a window should hold: so few that it is no great loss to read it again, so many that what it costs
+    /// besides its pages is little, here and in the ledger.
+    fn window(&self) -> u64;
+
+    /// How many requests it takes, when nothing goes wrong, to fetch a range of so many messages. Asks nobody.
+    fn cost(&self, messages: u64) -> u64;
 
     /// Reads a message that was put aside raw, by what is known today. Asks nobody.
     fn understand(&self, stream: usize, raw: &str) -> Result<Message, Unreadable>;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::TARGET;
 use super::account::kept;
 use super::estimate::{Circumstances, Loss, Outlook, Stretch};
 use crate::domain::time::{Millis, Second};
@@ -97,7 +96,7 @@ fn circumstances(
 /// What is expected of a range in which so many messages a second were sent.
 fn stretch(provider: &dyn Provider, stream: usize, range: Window, density: f64) -> Stretch {
     let messages = (range.seconds() as f64 * density).round() as u64;
-    Stretch { stream, range, messages, requests: provider.cost(messages, TARGET) }
+    Stretch { stream, range, messages, requests: provider.cost(messages) }
 }
 
 /// Messages a second, by what is sealed of streams and the provider has not forgotten long since.

@@ -30,6 +30,7 @@ pub mod reconcile;
 mod remote;
 mod repair;
 pub mod requeue;
+mod room;
 mod tasks;
 
 use std::sync::Arc;
@@ -47,20 +48,16 @@ use progress::Progress;
 pub use remote::{Counts, Excess};
 pub use repair::Mended;
 
-/// Windows of an account under way at once, where there is no limit to its requests, or where messages are large. Where
-/// there is a limit, another is begun whenever a request could go and none wants to.
+/// Windows of an account under way at once, where there is no limit to its requests. Where there is one, another is begun
+/// whenever a request could go and none wants to.
 const IN_FLIGHT: usize = 8;
 /// Windows under way at once at the most, however long answers take.
 const MOST_IN_FLIGHT: usize = 32;
-/// Bytes of payload in hand at once, about.
-const IN_HAND: u64 = 16 << 20;
-/// Messages to a window: small enough to lose, large enough that ledger and transaction cost nothing.
-const TARGET: u64 = 1000;
+/// Bytes of payload to a window; where messages are large, windows are smaller.
+const TARGET_BYTES: u64 = 4 << 20;
 /// A ledger row that is read again may hold so many times as much and still be one window: it has been one before, or
 /// several that were joined.
 const REREAD: u64 = 2;
-/// Bytes of payload to a window; where messages are large, windows are smaller.
-const TARGET_BYTES: u64 = 2 << 20;
 /// After so long a pass begins no more windows: what else is due has its turn.
 const PASS: Duration = Duration::from_mins(10);
 /// A pass that reads again what was read before is shorter, and so is one that has found streams to follow.

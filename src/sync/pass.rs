@@ -11,8 +11,9 @@ use super::account::{AccountSync, Place};
 use super::discovery::{Found, look_at};
 use super::live::Live;
 use super::planner::{Again, HARDLY_S, Job, Look, Plan};
-use super::tasks::{Committed, Outcome, Worked, commit, ended, reach, work};
-use super::{GRACE, IN_FLIGHT, IN_HAND, MOST_IN_FLIGHT, PASS, SHORT_PASS, STANDING, TARGET, TARGET_BYTES};
+use super::room::Room;
+use super::tasks::{Committed, Outcome, Ready, Worked, commit, ended, reach, work};
+use super::{GRACE, IN_FLIGHT, MOST_IN_FLIGHT, PASS, SHORT_PASS, STANDING, TARGET_BYTES};
 use crate::domain::identity::Identified;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
@@ -31,7 +32,8 @@ pub(super) struct Pass<'a> {
     tally: Tally,
     failure: Option<ProviderError>,
     /// Fetched, identified and waiting for a commit under way.
-    ready: Vec<(Job, Commit)>,
+    ready: Vec<Ready>,
+    room: Room,
     /// The times within which each of the commits under way writes.
     under_way: HashMap<task::Id, Vec<Window>>,
     /// Failures of streams that are not on record yet.
@@ -72,6 +74,7 @@ impl<'a> Pass<'a> {
             tally: Tally::default(),
             failure: None,
             ready: Vec::new(),
+            room: Room::new(),
             under_way: HashMap::new(),
             troubles: Vec::new(),
             outgrown: Vec::new(),
@@ -104,9 +107,9 @@ impl<'a> Pass<'a> {
         let mut deadline: Option<Instant> = None;
         loop {
             let may_begin = deadline.is_none() && begun.elapsed() < self.lasts();
-            while may_begin && working.len() + self.ready.len() < self.eagerly() {
+            while may_begin && working.len() + self.ready.len() < self.eagerly() && self.has_room() {
                 let Some(job) = self.next() else { break };
-                working.spawn(work(provider.clone(), job, self.target()));
+                working.spawn(self.work(job));
             }
             if stood.elapsed() >= STANDING {
                 stood = Instant::now();
@@ -117,7 +120,7 @@ impl<'a> Pass<'a> {
             if committing.len() < store.lanes() {
                 let batch = self.apart();
                 if !batch.is_empty() {
-                    let reach = batch.iter().map(|(_, commit)| reach(commit)).collect();
+                    let reach = batch.iter().map(|ready| reach(&ready.commit)).collect();
                     let task =
                         committing.spawn(commit(store.clone(), self.account.progress.clone(), batch, clock.now()));
                     self.under_way.insert(task.id(), reach);
@@ -137,9 +140,9 @@ impl<'a> Pass<'a> {
                     self.under_way.remove(&task);
                     self.committed(batch, written?).await?;
                 }
-                () = provider.idle(), if may_begin && !self.plan.is_empty() && working.len() + self.ready.len() < self.most() => {
+                () = provider.idle(), if may_begin && !self.plan.is_empty() && working.len() + self.ready.len() < MOST_IN_FLIGHT && self.has_room() => {
                     if let Some(job) = self.next() {
-                        working.spawn(work(provider.clone(), job, self.target()));
+                        working.spawn(self.work(job));
                     }
                 }
                 () = stop.cancelled(), if deadline.is_none() => deadline = Some(Instant::now() + GRACE),
@@ -164,10 +167,13 @@ impl<'a> Pass<'a> {
         if self.account.provider.http().budget().rate().is_some() { 1 } else { IN_FLIGHT }
     }
 
-    /// How many windows may be under way: as many as there is room for in memory.
-    fn most(&self) -> usize {
-        let window = self.account.payload_size.max(1) * self.target();
-        usize::try_from(IN_HAND / window).unwrap_or(MOST_IN_FLIGHT).clamp(IN_FLIGHT, MOST_IN_FLIGHT)
+    fn work(&self, job: Job) -> impl Future<Output = Worked> + use<> {
+        work(self.account.provider.clone(), job, self.target(), self.room.of(self.account.payload_size))
+    }
+
+    /// Whether there is room in memory for another window.
+    fn has_room(&self) -> bool {
+        self.room.of(self.account.payload_size).is_left(self.target())
     }
 
     async fn stand(&self) -> Result<(), StoreError> {
@@ -177,10 +183,10 @@ impl<'a> Pass<'a> {
 
     /// Takes what is ready and cannot meet what is being committed: two transactions that add the same messages, of
     /// streams that overlap, would wait for each other.
-    fn apart(&mut self) -> Vec<(Job, Commit)> {
+    fn apart(&mut self) -> Vec<Ready> {
         let busy: Vec<Window> = self.under_way.values().flatten().copied().collect();
-        let meets = |(_, commit): &(Job, Commit)| {
-            let reach = reach(commit);
+        let meets = |ready: &Ready| {
+            let reach = reach(&ready.commit);
             busy.iter().any(|busy| busy.intersect(reach).is_some())
         };
         let (met, apart) = std::mem::take(&mut self.ready).into_iter().partition(meets);
@@ -190,7 +196,8 @@ impl<'a> Pass<'a> {
 
     /// How many messages a window should hold.
     fn target(&self) -> u64 {
-        (TARGET_BYTES / self.account.payload_size.max(1)).clamp(TARGET / 10, TARGET)
+        let window = self.account.provider.window();
+        (TARGET_BYTES / self.account.payload_size.max(1)).clamp(window / 10, window)
     }
 
     fn done(&mut self, job: Job, took: Duration, outcome: Result<Outcome, ProviderError>) {
@@ -205,15 +212,15 @@ impl<'a> Pass<'a> {
                     self.plan.push(piece);
                 }
             }
-            Ok(Outcome::Fetched(fetched, messages)) => {
+            Ok(Outcome::Fetched(fetched, messages, held)) => {
                 self.expect(job, messages.len() as u64);
-                self.plan.spent(job, self.account.provider.cost(messages.len() as u64, TARGET));
+                self.plan.spent(job, self.account.provider.cost(messages.len() as u64));
                 let edge = self.caught_up(job);
                 if self.plan.is_dying(job.range.from()) {
                     self.plan.learn_lead(took.as_secs_f64(), edge.is_some());
                 }
                 let commit = self.commit_of(job, edge, fetched, messages);
-                self.ready.push((job, commit));
+                self.ready.push(Ready { job, commit, held });
             }
             Err(failure) => self.failed(job, failure),
         }

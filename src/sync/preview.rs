@@ -6,11 +6,11 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt};
 use tokio::time::sleep;
 
+use super::Bounds;
 use super::account::horizon;
 use super::estimate::{Circumstances, Outlook, Stretch, filled, sample, time};
 use super::live::Live;
 use super::planner::{Edges, Job, Plan};
-use super::{Bounds, TARGET};
 use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
@@ -83,7 +83,7 @@ pub async fn preview(
         stream: job.stream,
         range: job.range,
         messages,
-        requests: provider.cost(messages, TARGET),
+        requests: provider.cost(messages),
     };
     let stretches: Vec<Stretch> = jobs.iter().zip(filled(&ranges, &counted)).map(stretch).collect();
     let circumstances = Circumstances {

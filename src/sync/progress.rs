@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::deeds::Deeds;
 use super::estimate::time;
-use super::{PassReport, Purpose, TARGET};
+use super::{PassReport, Purpose};
 use crate::domain::time::Millis;
 use crate::provider::Provider;
 use crate::store::{Commit, StoreError, Written};
@@ -125,7 +125,7 @@ impl Course {
         let requests = self.provider.requests();
         let Counts { fetched, windows, unseen, ref deeds, .. } = *counts;
         let left = counts.left();
-        let to_come = unseen + if left > 0 { self.provider.cost(left, TARGET) } else { 0 };
+        let to_come = unseen + if left > 0 { self.provider.cost(left) } else { 0 };
         Reading {
             expected: fetched + left,
             is_guess: unseen > 0,

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::REREAD;
 use super::planner::{Job, Look};
 use super::progress::Course;
+use super::room::{Held, Room};
 use crate::domain::identity::{Identified, identify};
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
@@ -19,19 +20,26 @@ use crate::store::{Commit, Store, StoreError, Written};
 /// What became of a job.
 pub(super) enum Outcome {
     /// The messages have been taken out, and are what they were identified as.
-    Fetched(Fetched, Vec<Identified>),
+    Fetched(Fetched, Vec<Identified>, Option<Held>),
     Split {
         count: u64,
         pieces: Vec<Job>,
     },
 }
 
+/// A window that waits to be written, or is.
+pub(super) struct Ready {
+    pub(super) job: Job,
+    pub(super) commit: Commit,
+    pub(super) held: Option<Held>,
+}
+
 /// With how long it took.
 pub(super) type Worked = (Job, Duration, Result<Outcome, ProviderError>);
 pub(super) type Committed = (Vec<(Job, Commit)>, Result<Vec<Written>, StoreError>);
 
-/// Surveys a range, and fetches it if it is one window's worth.
-pub(super) async fn work(provider: Arc<dyn Provider>, job: Job, target: u64) -> Worked {
+/// Surveys a range, and fetches it if it is one window's worth, once there is room for it.
+pub(super) async fn work(provider: Arc<dyn Provider>, job: Job, target: u64, room: Room) -> Worked {
     let begun = Instant::now();
     let outcome = async {
         // A row that is read again has been one window before.
@@ -40,25 +48,28 @@ pub(super) async fn work(provider: Arc<dyn Provider>, job: Job, target: u64) -> 
             Some(Look::Peek) => provider.peek(job.stream, job.range, target).await?,
             _ => provider.survey(job.stream, job.range, target).await?,
         };
-        let mut fetched = match survey {
-            Survey::Done(fetched) => fetched,
-            Survey::Sized(count) => provider.fetch(job.stream, job.range, count).await?,
+        let (mut fetched, held) = match survey {
+            Survey::Done(fetched) => (fetched, None),
+            Survey::Sized(count) => {
+                let held = room.take(count).await;
+                (provider.fetch(job.stream, job.range, count).await?, held)
+            }
             Survey::Split { count, cuts } => return Ok(Outcome::Split { count, pieces: job.pieces(&cuts) }),
         };
         let messages = identify(std::mem::take(&mut fetched.messages));
-        Ok(Outcome::Fetched(fetched, messages))
+        Ok(Outcome::Fetched(fetched, messages, held))
     };
     let outcome = outcome.await;
     (job, begun.elapsed(), outcome)
 }
 
-pub(super) async fn commit(
-    store: Arc<dyn Store>,
-    course: Arc<Course>,
-    batch: Vec<(Job, Commit)>,
-    now: Millis,
-) -> Committed {
-    let (jobs, commits): (Vec<Job>, Vec<Commit>) = batch.into_iter().unzip();
+pub(super) async fn commit(store: Arc<dyn Store>, course: Arc<Course>, batch: Vec<Ready>, now: Millis) -> Committed {
+    let (mut jobs, mut commits, mut held) = (Vec::new(), Vec::new(), Vec::new());
+    for ready in batch {
+        jobs.push(ready.job);
+        commits.push(ready.commit);
+        held.push(ready.held);
+    }
     let begun = Instant::now();
     let written = store.commit(&commits, now).await;
     course.commit_took(begun.elapsed());

@@ -204,7 +204,11 @@ impl Provider for ChangingProvider {
         Ok(Counted { messages: self.shown(from, to).len() as u64, from: Millis(from), to: Millis(to) })
     }
 
-    fn cost(&self, messages: u64, _: u64) -> u64 {
+    fn window(&self) -> u64 {
+        1000
+    }
+
+    fn cost(&self, messages: u64) -> u64 {
         1 + 2 * messages.div_ceil(PAGE).max(1)
     }
 

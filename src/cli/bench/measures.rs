@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::super::Failure;
 use super::children::{self, Took};
@@ -17,6 +17,9 @@ use crate::store::{NewAccount, Registered, Store, StoreError, Written};
 
 /// Windows that are made up at a time, before their commits are timed: so many that it hardly counts how the last ends.
 const CHUNK: usize = 50;
+/// The age at which a message is sure to be within what a sync takes: the second that is still being written is left to the
+/// next.
+const EDGE: Duration = Duration::from_secs(3);
 /// How often each question is asked.
 const QUESTIONS: usize = 25;
 
@@ -123,6 +126,7 @@ pub(super) async fn end_to_end(place: &Place, scratch: &Path, messages: usize) -
     let count = messages.to_string();
     let unlimited = ["--plain", "--ready-after", "0ms", "--requests-per-second", "0", "--messages", &count];
     let _sandbox = children::sandbox(place, &config, &unlimited).await?;
+    sleep(EDGE).await;
     let first = speed(messages, children::sync(&config, &[]).await?);
     let direct = place.direct().await?;
     let archived = direct.number("SELECT count(*) FROM message").await?;

@@ -22,6 +22,9 @@ use crate::domain::clock::Clock;
 /// The ceiling of the machine for which the goals of the whole daemon were set, in rows a second into SQLite.
 const REFERENCE: f64 = 600_000.0;
 
+/// What the daemon may take at the most, however much it archives.
+const MEMORY_MIB: f64 = 64.0;
+
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
@@ -152,7 +155,7 @@ fn report(args: &Args, place: &Place, figures: &Figures) -> impl std::fmt::Displ
                 format!("{ratio:.2}"),
                 goal,
                 format!("{cpu:.1}"),
-                format!("{:.0} MiB", peak / f64::from(1 << 20)),
+                format!("{:.0} MiB", mib(peak as u64)),
             ]);
         }
     };
@@ -164,6 +167,10 @@ fn report(args: &Args, place: &Place, figures: &Figures) -> impl std::fmt::Displ
     speed("end to end, messages a second", &figures.end_to_end, ratio, rate(goal * scale));
     let times = of(&figures.end_to_end_again) / of(&figures.end_to_end);
     speed("… again (ratio: to the first time)", &figures.end_to_end_again, times, String::new());
+    if let Some(peak) = figures.end_to_end.iter().chain(&figures.end_to_end_again).map(|speed| speed.peak).max() {
+        let peak = format!("{:.0}", mib(peak));
+        rows.push(plain("… peak memory, MiB", peak, String::new(), format!("{MEMORY_MIB:.0}")));
+    }
     if !figures.bytes.is_empty() {
         let payload = measures::payload_bytes(args.messages) as f64 / args.messages as f64;
         let goal = format!("{:.0}", payload.mul_add(1.6, 120.0));
@@ -180,6 +187,10 @@ fn report(args: &Args, place: &Place, figures: &Figures) -> impl std::fmt::Displ
         rows.push(plain(name, format!("{ms:.2}"), String::new(), "10".to_owned()));
     }
     table(["MEASURE", "MEDIAN#", "RATIO#", "GOAL#", "CPU S#", "PEAK#"], rows)
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 fn rate(rate: f64) -> String {

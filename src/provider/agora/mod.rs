@@ -36,7 +36,7 @@ use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 pub use auth::{Credentials, Token};
 use bounds::Bounds;
-pub use cost::pieces;
+pub use cost::{WINDOW, pieces};
 pub use discovery::Discovery;
 use discovery::Familiar;
 pub use filter::stream;
@@ -276,8 +276,12 @@ impl Provider for Agora {
         self.count_between(&self.streams.at(stream), range).await
     }
 
-    fn cost(&self, messages: u64, target: u64) -> u64 {
-        cost::cost(messages, target)
+    fn window(&self) -> u64 {
+        cost::WINDOW
+    }
+
+    fn cost(&self, messages: u64) -> u64 {
+        cost::cost(messages)
     }
 
     fn understand(&self, _stream: usize, raw: &str) -> Result<Message, Unreadable> {

@@ -2,20 +2,23 @@
 
 use crate::provider;
 
-/// Into how many windows a range of so many messages is cut. A page costs the same in whichever window it is, and what
-/// came late is found by reading one window again: they are rather small.
+/// Messages to a window. A page costs the same in whichever window it is, and what came late is found by reading one
+/// window again: it is rather small.
+pub(super) const WINDOW: u64 = 1500;
+
+/// Into how many windows of about `target` a range of so many messages is cut.
 pub(super) fn pieces(count: u64, target: u64) -> u64 {
-    provider::pieces(count, target * 2, target + target / 2)
+    provider::pieces(count, target + target / 3, target)
 }
 
 /// How many requests a range of so many messages takes that reaches up to now, in pages of `page` messages.
-pub(super) fn cost(messages: u64, target: u64, page: u64) -> u64 {
+pub(super) fn cost(messages: u64, page: u64) -> u64 {
     let page = page.max(1);
     // The page that shows how many there are shows them all.
     if messages < page {
         return 1;
     }
-    let windows = pieces(messages, target);
+    let windows = pieces(messages, WINDOW);
     // Pages are counted from the newest message back: a window begins and ends somewhere within one, and every cut is a
     // page looked at. The newest page is looked at for the whole, and again for the window that reaches up to now.
     2 + messages.div_ceil(page) + if windows > 1 { 2 * windows } else { 0 }
@@ -27,9 +30,9 @@ mod tests {
 
     #[test]
     fn what_one_page_shows_costs_one_request_and_a_long_history_little_more_than_its_pages() {
-        assert_eq!([0, 1, 99, 100, 2000].map(|messages| cost(messages, 1000, 100)), [1, 1, 1, 3, 22]);
-        let long = cost(1_000_000, 1000, 100);
+        assert_eq!([0, 1, 99, 100, 2000].map(|messages| cost(messages, 100)), [1, 1, 1, 3, 22]);
+        let long = cost(1_000_000, 100);
         assert!((10_000..11_500).contains(&long), "{long}");
-        assert_eq!(cost(50, 1000, 0), 52, "a page size that nobody means");
+        assert_eq!(cost(50, 0), 52, "a page size that nobody means");
     }
 }

@@ -321,8 +321,12 @@ impl Provider for Web3mq {
         Ok(Counted { messages: span.len(), from: range.from().start(), to: range.to().start() })
     }
 
-    fn cost(&self, messages: u64, target: u64) -> u64 {
-        cost::cost(messages, target, self.page_size())
+    fn window(&self) -> u64 {
+        cost::WINDOW
+    }
+
+    fn cost(&self, messages: u64) -> u64 {
+        cost::cost(messages, self.page_size())
     }
 
     fn understand(&self, stream: usize, raw: &str) -> Result<Message, Unreadable> {

@@ -50,16 +50,17 @@ impl Backlog {
         config.lines().map(|text| line(text) + "\n").collect()
     }
 
-    /// The most messages that any order could have saved, for whoever begins to ask at `begun_ms`.
+    /// The most messages that any order could have saved, for whoever begins to ask at `begun_ms` and fetches so many a
+    /// second.
     ///
     /// Whatever is saved is either fetched up to some moment, or still there after it. So, for each moment, there are no
-    /// more than the quota can fetch up to it, at two requests a hundred, and those that expire later; and what fetches
-    /// first what expires first comes up to the least of these bounds. Among the moments are the first (no more than
-    /// there is) and the last (no more than can be fetched while anything is alive).
-    pub(super) fn most(&self, begun_ms: i64) -> f64 {
+    /// more than can be fetched up to it, and those that expire later; and what fetches first what expires first comes up
+    /// to the least of these bounds. Among the moments are the first (no more than there is) and the last (no more than
+    /// can be fetched while anything is alive).
+    pub(super) fn most(&self, begun_ms: i64, pace: f64) -> f64 {
         let expiries = self.written().map(|at| at.plus(self.retention).0).filter(|expiry| *expiry > begun_ms);
         let expiries: Vec<i64> = expiries.collect();
-        let fetched = |until_ms: i64| f64::from(MOST) * (until_ms - begun_ms) as f64 / 1000.0;
+        let fetched = |until_ms: i64| pace * (until_ms - begun_ms) as f64 / 1000.0;
         let left = (0..expiries.len()).rev();
         let bounds = expiries.iter().zip(left).map(|(expiry, left)| fetched(*expiry) + left as f64);
         bounds.fold(expiries.len() as f64, f64::min)
@@ -83,12 +84,12 @@ mod tests {
     #[test]
     fn no_order_saves_more_than_there_is_or_than_can_be_fetched_in_time() {
         let backlog = Backlog::new(NOW, 60);
-        let most = |late_s: i64| backlog.most(NOW.0 + late_s * 1000).round();
+        let most = |late_s: i64| backlog.most(NOW.0 + late_s * 1000, f64::from(MOST)).round();
         assert!((most(0) - 30_000.0).abs() < 1.0, "the quota, for as long as anything is alive: {}", most(0));
         assert!((most(30) - 15_000.0).abs() < 1.0, "{}", most(30));
         assert!(most(60) <= 0.0 && most(90) <= 0.0);
         let sparse = Backlog { messages: 600, ..backlog };
-        assert!((sparse.most(NOW.0) - 599.0).abs() < 1.0, "{}", sparse.most(NOW.0));
+        assert!((sparse.most(NOW.0, f64::from(MOST)) - 599.0).abs() < 1.0, "{}", sparse.most(NOW.0, f64::from(MOST)));
     }
 
     #[test]

@@ -15,8 +15,6 @@ use crate::sync::planner::{Edges, HARDLY_S, Plan};
 const STREAMS: usize = 50;
 /// … and how many messages a second are written to each. Together they are twice what can be fetched.
 const RATE: f64 = 2.0 * MOST as f64 / STREAMS as f64;
-/// Messages to a window, as the engine has it.
-const TARGET: u64 = 1000;
 /// What is asked beyond a window, at both ends together.
 const MARGIN_S: f64 = 2.0;
 
@@ -37,7 +35,7 @@ pub(super) fn saved(hours: u32) -> f64 {
     let (mut now_s, mut saved) = (0.0, 0.0);
     while let Some(job) = plan.pop(edges.wanted_to, Some(Second(now_s as i64))) {
         let messages = RATE * job.range.seconds() as f64;
-        let pieces = agora::pieces(messages as u64, TARGET);
+        let pieces = agora::pieces(messages as u64, agora::WINDOW);
         if pieces > 1 {
             job.pieces(&job.range.even_cuts(pieces)).into_iter().for_each(|piece| plan.push(piece));
             // A count, and a look at the first message.

@@ -17,8 +17,8 @@ use self::sheet::{Sheet, Unit};
 use self::streams::{HOURS, Order, STREAMS, ages};
 use super::super::table::grouped;
 use super::super::{Failure, Outcome, say};
-use super::Scratch;
 use super::place::Place;
+use super::{MEMORY_MIB, Scratch, mib};
 use crate::domain::clock::Clock;
 use crate::sandbox::Span;
 
@@ -30,6 +30,8 @@ const PAGE: u32 = 100;
 const REQUESTS_A_PAGE: u32 = 2;
 /// What can be had of one project at the most, in messages a second.
 const MOST: u32 = QUOTA / REQUESTS_A_PAGE * PAGE;
+/// So many seconds tell how fast messages come.
+const LONG_ENOUGH: u32 = 120;
 /// How many accounts one process archives at once.
 const ACCOUNTS: u32 = 10;
 
@@ -91,7 +93,10 @@ async fn measure(args: &Args, bench: &Bench<'_>, sheet: &mut Sheet) -> Result<()
         backfilled(sheet, "bursts and silences", &bench.backfill(&[], 1).await?);
     }
     if wanted(Measure::Backlog) {
-        let (seen, bound) = bench.backlog().await?;
+        // What windows cost besides their pages no order can save.
+        let dense = Bench { seconds: bench.seconds.min(LONG_ENOUGH), ..*bench };
+        let pace = dense.backfill(&["--plain"], 1).await?.pace();
+        let (seen, bound) = bench.backlog(pace).await?;
         let what = "expiring within a day: saved of what can be";
         sheet.note(what, Unit::Share, Some(0.95), expiring::saved(24), "in virtual time".to_owned());
         let what = format!("expiring within {} s: saved of what can be", args.seconds);
@@ -133,5 +138,6 @@ fn backfilled(sheet: &mut Sheet, history: &str, seen: &Seen) {
 
 fn rest(sheet: &mut Sheet, what: &str, seen: &Seen) {
     sheet.note(what, Unit::Pace, None, seen.pace(), String::new());
+    sheet.note(what, Unit::Memory, Some(MEMORY_MIB), mib(seen.took.used.peak), String::new());
     sheet.note(what, Unit::Broken, Some(0.0), seen.rules.total.broken() as f64, String::new());
 }

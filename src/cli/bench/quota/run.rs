@@ -33,8 +33,8 @@ impl Bench<'_> {
         self.run(&[&["--messages", &messages], flags].concat(), until, |config| config).await
     }
 
-    /// A history that expires while it is fetched, with the most that can be saved of it.
-    pub(super) async fn backlog(&self) -> Result<(Seen, f64), Failure> {
+    /// A history that expires while it is fetched, with the most that can be saved of it at so many messages a second.
+    pub(super) async fn backlog(&self, pace: f64) -> Result<(Seen, f64), Failure> {
         let backlog = Backlog::new(self.clock.now(), self.seconds);
         let corpus = self.scratch.join("backlog.jsonl");
         std::fs::write(&corpus, backlog.corpus())?;
@@ -42,7 +42,7 @@ impl Bench<'_> {
         let flags = ["--corpus", &corpus, "--retention", &retention];
         let seen = self.run(&flags, backlog.until().second(), |config| backlog.known_to(&config)).await?;
         let begun = seen.arrivals.first().map_or(i64::MAX, |first| first.at_ms);
-        Ok((seen, backlog.most(begun)))
+        Ok((seen, backlog.most(begun, pace)))
     }
 
     async fn run(&self, flags: &[&str], until: Second, adjust: impl FnOnce(String) -> String) -> Result<Seen, Failure> {

@@ -18,6 +18,8 @@ pub(super) enum Unit {
     Processor,
     /// Seconds that a stream had to wait for its turn.
     Longest,
+    /// The most memory that was resident, in MiB.
+    Memory,
     /// Rules that were broken. Here the runs are added up.
     Broken,
 }
@@ -80,6 +82,7 @@ impl Unit {
             Self::Pace => Some("messages a second"),
             Self::Processor => Some("processor seconds a second"),
             Self::Longest => Some("longest wait for a look, seconds"),
+            Self::Memory => Some("peak memory, MiB"),
             Self::Broken => Some("rules broken"),
         }
     }
@@ -87,7 +90,7 @@ impl Unit {
     fn shown(self, figure: f64) -> String {
         match self {
             Self::Share | Self::Frugality | Self::Processor => format!("{figure:.3}"),
-            Self::Pace | Self::Longest | Self::Broken => grouped(figure as u64),
+            Self::Pace | Self::Longest | Self::Memory | Self::Broken => grouped(figure as u64),
         }
     }
 }
