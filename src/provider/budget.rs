@@ -43,7 +43,7 @@ pub struct Budget {
     pace: Option<Pace>,
     /// The lock is handed over in order of arrival and held while waiting: whoever holds it goes next.
     released: Mutex<Released>,
-    /// Requests that wait, those of [`Turn::Finish`] among them, and the word that one of them has gone.
+    /// Requests that wait, those of [`Turn::Finish`] among them, and the word that the last of either has gone.
     waiting: AtomicUsize,
     finishing: AtomicUsize,
     gone: Notify,
@@ -153,7 +153,7 @@ impl Budget {
         }
         loop {
             let mut gone = std::pin::pin!(self.gone.notified());
-            // From here on it hears of every request that goes.
+            // From here on it hears of the last request that goes.
             gone.as_mut().enable();
             if self.waiting.load(Ordering::SeqCst) > 0 {
                 gone.await;
@@ -218,11 +218,11 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.budget.waiting.fetch_sub(1, Ordering::SeqCst);
-        if self.turn == Turn::Finish {
-            self.budget.finishing.fetch_sub(1, Ordering::SeqCst);
+        let was_last = |waiting: &AtomicUsize| waiting.fetch_sub(1, Ordering::SeqCst) == 1;
+        let none_finishes = self.turn == Turn::Finish && was_last(&self.budget.finishing);
+        if was_last(&self.budget.waiting) || none_finishes {
+            self.budget.gone.notify_waiters();
         }
-        self.budget.gone.notify_waiters();
     }
 }
 

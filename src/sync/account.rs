@@ -11,6 +11,7 @@ use super::live::Live;
 use super::pass::{Done, Pass};
 use super::planner::{Edges, Plan};
 use super::progress::Course;
+use super::room::Room;
 use super::{Bounds, PARKED, PassReport, Purpose};
 use crate::domain::clock::Clock;
 use crate::domain::time::{Millis, Second};
@@ -67,6 +68,7 @@ pub struct AccountSync {
     pub(super) live: Live,
     /// The mean size of payloads seen lately, in bytes.
     pub(super) payload_size: u64,
+    pub(super) room: Room,
     /// The word to leave even the windows in hand.
     pub(super) hurry: CancellationToken,
 }
@@ -97,6 +99,7 @@ impl AccountSync {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         holder: Arc<str>,
+        room: Room,
     ) -> Self {
         let compared = fastrand::usize(..=u16::MAX as usize);
         let progress = Arc::new(Course::new(provider.clone()));
@@ -113,6 +116,7 @@ impl AccountSync {
             discovery: Discovery::default(),
             live: Live::default(),
             payload_size: 0,
+            room,
             hurry: CancellationToken::new(),
         }
     }

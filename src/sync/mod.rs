@@ -47,6 +47,7 @@ pub use account::AccountSync;
 use progress::Progress;
 pub use remote::{Counts, Excess};
 pub use repair::Mended;
+use room::Room;
 
 /// Windows of an account under way at once, where there is no limit to its requests. Where there is one, another is begun
 /// whenever a request could go and none wants to.
@@ -150,7 +151,9 @@ impl std::fmt::Debug for Engine {
 impl Engine {
     pub fn new(providers: Vec<Arc<dyn Provider>>, store: Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Self {
         let holder: Arc<str> = this_process(clock.now()).into();
-        let account = |provider| AccountSync::new(provider, store.clone(), clock.clone(), holder.clone());
+        let room = Room::new();
+        let account =
+            |provider| AccountSync::new(provider, store.clone(), clock.clone(), holder.clone(), room.beside());
         let accounts: Vec<AccountSync> = providers.into_iter().map(account).collect();
         let progress = Progress::of(accounts.iter().map(|account| account.progress.clone()));
         Self { accounts, store, progress: Arc::new(progress) }

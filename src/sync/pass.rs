@@ -11,7 +11,6 @@ use super::account::{AccountSync, Place};
 use super::discovery::{Found, look_at};
 use super::live::Live;
 use super::planner::{Again, HARDLY_S, Job, Look, Plan};
-use super::room::Room;
 use super::tasks::{Committed, Outcome, Ready, Worked, commit, ended, reach, work};
 use super::{GRACE, IN_FLIGHT, MOST_IN_FLIGHT, PASS, SHORT_PASS, STANDING, TARGET_BYTES};
 use crate::domain::identity::Identified;
@@ -33,7 +32,6 @@ pub(super) struct Pass<'a> {
     failure: Option<ProviderError>,
     /// Fetched, identified and waiting for a commit under way.
     ready: Vec<Ready>,
-    room: Room,
     /// The times within which each of the commits under way writes.
     under_way: HashMap<task::Id, Vec<Window>>,
     /// Failures of streams that are not on record yet.
@@ -74,7 +72,6 @@ impl<'a> Pass<'a> {
             tally: Tally::default(),
             failure: None,
             ready: Vec::new(),
-            room: Room::new(),
             under_way: HashMap::new(),
             troubles: Vec::new(),
             outgrown: Vec::new(),
@@ -168,12 +165,12 @@ impl<'a> Pass<'a> {
     }
 
     fn work(&self, job: Job) -> impl Future<Output = Worked> + use<> {
-        work(self.account.provider.clone(), job, self.target(), self.room.of(self.account.payload_size))
+        work(self.account.provider.clone(), job, self.target(), self.account.room.of(self.account.payload_size))
     }
 
     /// Whether there is room in memory for another window.
     fn has_room(&self) -> bool {
-        self.room.of(self.account.payload_size).is_left(self.target())
+        self.account.room.of(self.account.payload_size).is_left(self.target())
     }
 
     async fn stand(&self) -> Result<(), StoreError> {

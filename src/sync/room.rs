@@ -1,21 +1,25 @@
-//! Room in memory for the messages that a pass has in hand.
+//! Room in memory for the messages that are in hand.
+//!
+//! Each account has room for a window of its own, so that none waits for another. What more it takes in hand comes out of
+//! what all of them share.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes of messages in hand at once, about: being fetched, waiting to be written, being written.
-const IN_HAND: u64 = 16 << 20;
+/// Bytes of messages in hand at once that all accounts share, about: being fetched, waiting to be written, being written.
+const SHARED: u64 = 12 << 20;
 /// Bytes that a message takes besides its payload, about.
-const BESIDES: u64 = 600;
+const BESIDES: u64 = 1000;
 /// Bytes are counted by so many.
 const UNIT: u64 = 1 << 10;
-const UNITS: u32 = (IN_HAND / UNIT) as u32;
+const UNITS: u32 = (SHARED / UNIT) as u32;
 
-/// Room for messages of a size.
+/// An account's room.
 #[derive(Clone, Debug)]
 pub(super) struct Room {
-    free: Arc<Semaphore>,
+    shared: Arc<Semaphore>,
+    own: Arc<Semaphore>,
     /// Bytes to a message.
     size: u64,
 }
@@ -24,8 +28,14 @@ pub(super) struct Room {
 pub(super) type Held = OwnedSemaphorePermit;
 
 impl Room {
+    /// Of the first account.
     pub(super) fn new() -> Self {
-        Self { free: Arc::new(Semaphore::new(UNITS as usize)), size: BESIDES }
+        Self { shared: Arc::new(Semaphore::new(UNITS as usize)), own: Arc::new(Semaphore::new(1)), size: BESIDES }
+    }
+
+    /// Of another.
+    pub(super) fn beside(&self) -> Self {
+        Self { own: Arc::new(Semaphore::new(1)), ..self.clone() }
     }
 
     /// The same room, for messages with so many bytes of payload.
@@ -33,14 +43,18 @@ impl Room {
         Self { size: payload + BESIDES, ..self.clone() }
     }
 
-    /// Waits until there is room for so many messages, or, where there never will be, for them alone.
+    /// Waits until there is room for a window of so many messages.
     pub(super) async fn take(&self, messages: u64) -> Option<Held> {
-        self.free.clone().acquire_many_owned(self.units(messages)).await.ok()
+        tokio::select! {
+            biased;
+            held = self.shared.clone().acquire_many_owned(self.units(messages)) => held.ok(),
+            held = self.own.clone().acquire_owned() => held.ok(),
+        }
     }
 
-    /// Whether there is room for so many at present.
+    /// Whether there is room for such a window at present.
     pub(super) fn is_left(&self, messages: u64) -> bool {
-        self.free.available_permits() >= self.units(messages) as usize
+        self.own.available_permits() > 0 || self.shared.available_permits() >= self.units(messages) as usize
     }
 
     fn units(&self, messages: u64) -> u32 {
@@ -55,19 +69,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_in_hand_is_bounded_and_what_is_too_large_goes_alone() {
-        let room = Room::new().of(200);
-        let taken = |messages| room.take(messages).now_or_never().flatten();
-        let half = taken(10_000).unwrap();
-        let rest = taken(10_000).unwrap();
-        assert!(!room.is_left(1000) && taken(1000).is_none());
-        drop(half);
-        assert!(room.is_left(1000) && taken(1000).is_some());
-        assert!(!room.is_left(1_000_000) && taken(1_000_000).is_none());
-        drop(rest);
-        assert!(room.is_left(1_000_000));
-        let all = taken(1_000_000).unwrap();
-        assert!(!room.is_left(2) && taken(2).is_none());
-        drop(all);
+    fn what_all_have_in_hand_is_bounded_and_each_has_room_for_a_window() {
+        let one = Room::new().of(500);
+        let other = one.beside();
+        let taken = |room: &Room, messages| room.take(messages).now_or_never().flatten();
+        let most = taken(&one, 7000).unwrap();
+        let own = taken(&one, 7000).unwrap();
+        assert!(!one.is_left(2000) && taken(&one, 2000).is_none());
+        assert!(other.is_left(2000) && other.is_left(1_000_000), "its own");
+        let others = taken(&other, 1_000_000).unwrap();
+        assert!(!other.is_left(2000) && taken(&other, 2000).is_none());
+        assert!(other.is_left(1000), "of what is shared");
+        drop(own);
+        assert!(one.is_left(2000) && !other.is_left(2000));
+        drop(most);
+        assert!(other.is_left(7000));
+        drop(others);
     }
 }
