@@ -72,6 +72,7 @@ pub(super) async fn commit(store: Arc<dyn Store>, course: Arc<Course>, batch: Ve
     }
     let begun = Instant::now();
     let written = store.commit(&commits, now).await;
+    drop(held);
     course.commit_took(begun.elapsed());
     (jobs.into_iter().zip(commits).collect(), written)
 }

@@ -109,7 +109,7 @@ async fn measure(args: &Args, bench: &Bench<'_>, sheet: &mut Sheet) -> Result<()
         let what = "ten accounts: quota used by the least busy";
         sheet.note(what, Unit::Share, None, seen.quota_used(), seen.calls());
         let cpu = seen.took.used.cpu.as_secs_f64() / seen.took.time.as_secs_f64();
-        sheet.note(what, Unit::Processor, Some(0.05), cpu, String::new());
+        sheet.note(what, Unit::Processor, Some(0.1), cpu, String::new());
         rest(sheet, what, &seen);
     }
     if wanted(Measure::Streams) {
