@@ -13,6 +13,7 @@ use assert_cmd::Command;
 use backscroll::domain::clock::SystemClock;
 use backscroll::domain::time::Millis;
 use backscroll::sandbox::{AgoraMessage, Counts, Kind, Options, Sandbox, Scripted, World};
+use backscroll::sync::Purpose;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, FromRow};
 use tempfile::TempDir;
@@ -88,7 +89,7 @@ impl Bed {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let sandbox = runtime.block_on(Sandbox::start(options, listen, Arc::new(SystemClock))).expect("a sandbox");
         let dir = TempDir::new().expect("a folder");
-        let never = ["sync", "reconcile", "refresh"].map(|purpose| format!("{purpose} = \"{NEVER}\"\n")).concat();
+        let never = Purpose::NAMES.map(|purpose| format!("{purpose} = \"{NEVER}\"\n")).concat();
         let config = format!("[schedule]\n{never}\n{}", sandbox.sample_config("sqlite://archive.db"));
         Self { sandbox, dir, config, runtime }
     }

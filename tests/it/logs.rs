@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 
 use backscroll::sandbox::{CUSTOMER_SECRET, Fault, On, Scripted, Web3mqAccount};
+use backscroll::sync::Purpose;
 use serde_json::Value;
 
 use crate::bed::{BACKSCROLL, Bed, EVERY_SECOND, wait_until};
@@ -106,8 +107,7 @@ fn bed_less(bed: &Bed, args: &[&str]) -> String {
 
 #[test]
 fn a_quiet_hour_is_silent() {
-    let purposes = ["sync", "reconcile", "refresh"];
-    let bed = purposes.iter().fold(Bed::new(&FEW), |bed, purpose| bed.scheduled(purpose, EVERY_SECOND));
+    let bed = Purpose::NAMES.iter().fold(Bed::new(&FEW), |bed, purpose| bed.scheduled(purpose, EVERY_SECOND));
     let mut daemon = Daemon::start(&bed);
     let quiet = "SELECT count(*) FROM runs WHERE finished_at IS NOT NULL AND new = 0";
     wait_until("passes that bring nothing", || ready(&bed) && bed.number(quiet) >= 12);
