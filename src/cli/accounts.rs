@@ -6,7 +6,9 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use super::Failure;
-use crate::config::{AgoraAccount, AgoraAuth, Config, DestinationKind, Discover, Secret, Web3mqAccount};
+use crate::config::{
+    AgoraAccount, AgoraAuth, Config, DestinationKind, Discover, Secret, Web3mqAccount,
+};
 use crate::domain::clock::Clock;
 use crate::domain::message::ConversationKind;
 use crate::provider::agora::{self, Agora, Credentials, Discovery, Token};
@@ -29,13 +31,18 @@ pub(super) fn providers(
         providers.push(Arc::new(web3mq(account, clock)?));
     }
     match only {
-        Some(name) if providers.is_empty() => Err(Failure::Usage(format!("the configuration has no account `{name}`"))),
+        Some(name) if providers.is_empty() => Err(Failure::Usage(format!(
+            "the configuration has no account `{name}`"
+        ))),
         _ => Ok(providers),
     }
 }
 
 /// What whoever starts to archive must know of accounts that take something away from others.
-pub(super) fn cautions<'a>(config: &'a Config, only: Option<&'a str>) -> impl Iterator<Item = (&'a str, &'static str)> {
+pub(super) fn cautions<'a>(
+    config: &'a Config,
+    only: Option<&'a str>,
+) -> impl Iterator<Item = (&'a str, &'static str)> {
     let wanted = move |account: &&AgoraAccount| only.is_none_or(|only| only == account.name);
     let takes = |account: &&AgoraAccount| account.discover == Discover::Events;
     config.agora.iter().filter(wanted).filter(takes).map(|account| {
@@ -66,14 +73,26 @@ fn agora(config: &AgoraAccount, clock: &Arc<dyn Clock>) -> Result<Agora, Failure
         discovers: config.discover != Discover::Nothing,
     };
     let credentials = match &config.auth {
-        AgoraAuth::Basic { customer_id, customer_secret } => {
-            Credentials::Basic { customer_id: customer_id.clone(), customer_secret: exposed(customer_secret) }
-        }
-        AgoraAuth::Token { token, uid } => Credentials::Token { token: renewable(token), uid: uid.clone() },
-        AgoraAuth::BearerToken { token } => Credentials::Bearer { token: renewable(token) },
+        AgoraAuth::Basic {
+            customer_id,
+            customer_secret,
+        } => Credentials::Basic {
+            customer_id: customer_id.clone(),
+            customer_secret: exposed(customer_secret),
+        },
+        AgoraAuth::Token { token, uid } => Credentials::Token {
+            token: renewable(token),
+            uid: uid.clone(),
+        },
+        AgoraAuth::BearerToken { token } => Credentials::Bearer {
+            token: renewable(token),
+        },
     };
-    let streams =
-        config.streams.iter().map(|stream| agora::stream(stream.source.clone(), stream.destination.clone())).collect();
+    let streams = config
+        .streams
+        .iter()
+        .map(|stream| agora::stream(stream.source.clone(), stream.destination.clone()))
+        .collect();
     let kinds = config.streams.iter().filter_map(|stream| {
         let kind = match stream.kind? {
             DestinationKind::Channel => ConversationKind::Channel,
@@ -81,15 +100,28 @@ fn agora(config: &AgoraAccount, clock: &Arc<dyn Clock>) -> Result<Agora, Failure
         };
         Some((stream.destination.clone()?, kind))
     });
-    let http = Http::new(&config.name, &config.base_url, config.requests_per_second, clock.clone())?
-        .with_timeout(config.timeout);
+    let http = Http::new(
+        &config.name,
+        &config.base_url,
+        config.requests_per_second,
+        clock.clone(),
+    )?
+    .with_timeout(config.timeout);
     let kinds: HashMap<String, ConversationKind> = kinds.collect();
     let discovery = match config.discover {
         Discover::Nothing => None,
         Discover::Messages => Some(Discovery::Messages),
         Discover::Events => Some(Discovery::Events),
     };
-    let account = Agora::new(account, http, &config.base_url, &config.app_id, credentials, streams, kinds);
+    let account = Agora::new(
+        account,
+        http,
+        &config.base_url,
+        &config.app_id,
+        credentials,
+        streams,
+        kinds,
+    );
     Ok(account.discovering(discovery))
 }
 
@@ -104,18 +136,38 @@ fn web3mq(config: &Web3mqAccount, clock: &Arc<dyn Clock>) -> Result<Web3mq, Fail
         discovers: config.discover,
     };
     let mut seed = [0; 32];
-    hex::decode_to_slice(config.private_key.expose(), &mut seed)
-        .map_err(|_| Failure::Usage(format!("account `{}`: private_key is not 64 hex digits", config.name)))?;
+    hex::decode_to_slice(config.private_key.expose(), &mut seed).map_err(|_| {
+        Failure::Usage(format!(
+            "account `{}`: private_key is not 64 hex digits",
+            config.name
+        ))
+    })?;
     let identity = Identity {
         user: config.user_id.clone(),
         key: Key::from_seed(&seed),
         did_key: config.did_key.clone(),
         send_public_key: config.send_public_key,
     };
-    let http = Http::new(&config.name, &config.base_url, config.requests_per_second, clock.clone())?
-        .with_timeout(config.timeout);
-    let topics = config.streams.iter().map(|stream| stream.topic.clone()).collect();
-    Ok(Web3mq::new(account, http, &config.base_url, identity, config.page_size, topics)?)
+    let http = Http::new(
+        &config.name,
+        &config.base_url,
+        config.requests_per_second,
+        clock.clone(),
+    )?
+    .with_timeout(config.timeout);
+    let topics = config
+        .streams
+        .iter()
+        .map(|stream| stream.topic.clone())
+        .collect();
+    Ok(Web3mq::new(
+        account,
+        http,
+        &config.base_url,
+        identity,
+        config.page_size,
+        topics,
+    )?)
 }
 
 fn exposed(secret: &Secret) -> SecretString {

@@ -16,12 +16,28 @@ pub(super) async fn standing(store: &dyn Store) -> Result<Vec<Alarm>, StoreError
 
 /// Each with what can be done about it.
 pub(super) fn say_all(alarms: &[Alarm], now: Millis) {
-    for Alarm { subject, since, text, hint, .. } in alarms {
-        let whose = [subject.account.as_deref(), subject.stream.as_deref()].into_iter().flatten();
+    for Alarm {
+        subject,
+        since,
+        text,
+        hint,
+        ..
+    } in alarms
+    {
+        let whose = [subject.account.as_deref(), subject.stream.as_deref()]
+            .into_iter()
+            .flatten();
         let whose = whose.map(shown).collect::<Vec<_>>().join(" ");
-        let whose = if whose.is_empty() { "the archive".to_owned() } else { whose };
+        let whose = if whose.is_empty() {
+            "the archive".to_owned()
+        } else {
+            whose
+        };
         let (kind, lasts) = (subject.kind, span(now.since(*since).as_secs()));
-        say(format_args!("\nALARM: {whose}: {kind}, for {lasts}: {}\n  hint: {hint}", shown(text)));
+        say(format_args!(
+            "\nALARM: {whose}: {kind}, for {lasts}: {}\n  hint: {hint}",
+            shown(text)
+        ));
     }
 }
 
@@ -29,18 +45,32 @@ pub(super) fn say_all(alarms: &[Alarm], now: Millis) {
 pub(super) fn of(stream: &StreamStatus, alarms: &[Alarm]) -> Value {
     let concerns = |alarm: &&Alarm| {
         let subject = &alarm.subject;
-        subject.account.as_ref().is_none_or(|account| *account == stream.account)
-            && subject.stream.as_ref().is_none_or(|key| *key == stream.stream)
+        subject
+            .account
+            .as_ref()
+            .is_none_or(|account| *account == stream.account)
+            && subject
+                .stream
+                .as_ref()
+                .is_none_or(|key| *key == stream.stream)
     };
-    let alarms = alarms.iter().filter(concerns).map(|Alarm { subject, since, text, hint, .. }| {
-        json!({
-            "kind": subject.kind.name(),
-            "account": subject.account,
-            "stream": subject.stream,
-            "since": since.to_string(),
-            "text": text,
-            "hint": hint,
-        })
-    });
+    let alarms = alarms.iter().filter(concerns).map(
+        |Alarm {
+             subject,
+             since,
+             text,
+             hint,
+             ..
+         }| {
+            json!({
+                "kind": subject.kind.name(),
+                "account": subject.account,
+                "stream": subject.stream,
+                "since": since.to_string(),
+                "text": text,
+                "hint": hint,
+            })
+        },
+    );
     alarms.collect()
 }

@@ -18,13 +18,20 @@ pub(super) async fn carry_out(config: &Config, clock: Arc<dyn Clock>) -> Result<
         match provider.check().await {
             Ok(()) => {
                 lift_pause(&*store, name, provider.account().provider).await?;
-                let skew =
-                    provider.skew().map(|skew| format!(", but this machine's clock is {} s off", skew.as_secs()));
-                say(format_args!("account {name}: ok{}", skew.unwrap_or_default()));
+                let skew = provider
+                    .skew()
+                    .map(|skew| format!(", but this machine's clock is {} s off", skew.as_secs()));
+                say(format_args!(
+                    "account {name}: ok{}",
+                    skew.unwrap_or_default()
+                ));
             }
             Err(error) => {
                 outcome = Outcome::Lacking;
-                say(format_args!("account {name}: FAILED: {error}\n  hint: {}", error.hint()));
+                say(format_args!(
+                    "account {name}: FAILED: {error}\n  hint: {}",
+                    error.hint()
+                ));
             }
         }
     }
@@ -40,7 +47,13 @@ pub(super) async fn carry_out(config: &Config, clock: Arc<dyn Clock>) -> Result<
 
 /// An account that answers has no reason to wait any longer.
 async fn lift_pause(store: &dyn Store, name: &str, provider: &str) -> Result<(), Failure> {
-    let known = NewAccount { name, provider, streams: None, since: None, horizon: None };
+    let known = NewAccount {
+        name,
+        provider,
+        streams: None,
+        since: None,
+        horizon: None,
+    };
     let account = store.register(&known).await?;
     Ok(store.pause(account.account, None).await?)
 }

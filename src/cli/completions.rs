@@ -16,7 +16,12 @@ pub(super) struct Args {
 
 pub(super) fn carry_out(args: &Args) -> Outcome {
     let mut completions = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "backscroll", &mut completions);
+    clap_complete::generate(
+        args.shell,
+        &mut Cli::command(),
+        "backscroll",
+        &mut completions,
+    );
     // A reader that has gone away is no error.
     let _ = std::io::stdout().write_all(&completions);
     Outcome::Good

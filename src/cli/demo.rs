@@ -59,14 +59,29 @@ pub(super) async fn carry_out(args: Args, clock: Arc<dyn Clock>) -> Result<Outco
         messages: args.messages,
         topic_messages: args.messages / 3,
         requests_per_second: REQUESTS_PER_SECOND,
-        ready_after: "50ms".parse().map_err(|_| Failure::Usage("a span".to_owned()))?,
+        ready_after: "50ms"
+            .parse()
+            .map_err(|_| Failure::Usage("a span".to_owned()))?,
         ..Options::default()
     };
-    let sandbox = Sandbox::start(options, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), clock.clone()).await?;
-    say("A sandbox plays Agora RTM and Web3MQ on this machine, with a history made up for the occasion.");
-    say(format_args!("Archiving it into {}, at {REQUESTS_PER_SECOND} requests a second:\n", args.out.display()));
+    let sandbox = Sandbox::start(
+        options,
+        SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        clock.clone(),
+    )
+    .await?;
+    say(
+        "A sandbox plays Agora RTM and Web3MQ on this machine, with a history made up for the occasion.",
+    );
+    say(format_args!(
+        "Archiving it into {}, at {REQUESTS_PER_SECOND} requests a second:\n",
+        args.out.display()
+    ));
     let database = format!("sqlite://{}", args.out.display());
-    let config = Config::parse(&sandbox.sample_config(&database), Path::new("the sandbox's config.toml"))?;
+    let config = Config::parse(
+        &sandbox.sample_config(&database),
+        Path::new("the sandbox's config.toml"),
+    )?;
     let store = Arc::new(SqliteStore::open(&args.out, Missing::Create).await?);
     let providers = accounts::providers(&config, None, &clock)?;
     let mut engine = Engine::new(providers, store.clone(), &clock);
@@ -76,13 +91,20 @@ pub(super) async fn carry_out(args: Args, clock: Arc<dyn Clock>) -> Result<Outco
     summary::after_sync(&reports, store.status().await?, clock.now().second());
     say_speed(&reports, took, &sandbox);
     for (question, sql) in QUERIES {
-        say(format_args!("\n{question}\n\n  {}\n", sql.replace('\n', "\n  ")));
+        say(format_args!(
+            "\n{question}\n\n  {}\n",
+            sql.replace('\n', "\n  ")
+        ));
         say(store.query(sql).await?.to_string());
     }
     store.close().await;
     sandbox.stop().await;
     say_what_next(&args.out);
-    Ok(if reports.iter().all(PassReport::is_complete) { Outcome::Good } else { Outcome::Lacking })
+    Ok(if reports.iter().all(PassReport::is_complete) {
+        Outcome::Good
+    } else {
+        Outcome::Lacking
+    })
 }
 
 /// Removes what an earlier demo made, and nothing else.
@@ -91,12 +113,21 @@ async fn make_way(path: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let refused = || {
-        Failure::Usage(format!("{0} exists and was not made by a demo: name another file with --out", path.display()))
+        Failure::Usage(format!(
+            "{0} exists and was not made by a demo: name another file with --out",
+            path.display()
+        ))
     };
-    let store = SqliteStore::open(path, Missing::Refuse).await.map_err(|_| refused())?;
+    let store = SqliteStore::open(path, Missing::Refuse)
+        .await
+        .map_err(|_| refused())?;
     let streams = store.status().await?;
     store.close().await;
-    if streams.is_empty() || !streams.iter().all(|stream| ACCOUNTS.contains(&stream.account.as_str())) {
+    if streams.is_empty()
+        || !streams
+            .iter()
+            .all(|stream| ACCOUNTS.contains(&stream.account.as_str()))
+    {
         return Err(refused());
     }
     Ok(std::fs::remove_file(path)?)

@@ -24,11 +24,21 @@ const COMMAND: &str = "warn,backscroll::cli::progress=info";
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Wish {
     /// What to log: a level, or levels by module (`info,backscroll::sync=debug`)
-    #[arg(long = "log", global = true, value_name = "LEVELS", env = "BACKSCROLL_LOG")]
+    #[arg(
+        long = "log",
+        global = true,
+        value_name = "LEVELS",
+        env = "BACKSCROLL_LOG"
+    )]
     levels: Option<String>,
 
     /// How: human, json or journal; auto chooses by where the log goes
-    #[arg(long = "log-format", global = true, value_name = "FORMAT", env = "BACKSCROLL_LOG_FORMAT")]
+    #[arg(
+        long = "log-format",
+        global = true,
+        value_name = "FORMAT",
+        env = "BACKSCROLL_LOG_FORMAT"
+    )]
     format: Option<LogFormat>,
 }
 
@@ -55,21 +65,40 @@ pub(super) struct Logging {
 
 /// Starts logging. Errors if the levels of the command line cannot be read.
 pub(super) fn start(wish: Wish, speaker: Speaker) -> Result<Logging, String> {
-    let usual = if speaker == Speaker::Command { COMMAND } else { SERVICE };
+    let usual = if speaker == Speaker::Command {
+        COMMAND
+    } else {
+        SERVICE
+    };
     let levels = wish.levels.as_deref().unwrap_or(usual);
-    let filter = EnvFilter::try_new(levels).map_err(|error| format!("--log `{levels}`: {error}"))?;
-    let usual = if speaker == Speaker::Daemon { LogFormat::Auto } else { LogFormat::Human };
+    let filter =
+        EnvFilter::try_new(levels).map_err(|error| format!("--log `{levels}`: {error}"))?;
+    let usual = if speaker == Speaker::Daemon {
+        LogFormat::Auto
+    } else {
+        LogFormat::Human
+    };
     let (filter, filter_handle) = reload::Layer::new(filter);
     let (writing, writing_handle) = reload::Layer::new(writing(wish.format.unwrap_or(usual)));
     let log = tracing_subscriber::registry().with(filter).with(writing);
-    log.try_init().map_err(|error| format!("logging cannot be started: {error}"))?;
-    Ok(Logging { wish, filter: filter_handle, writing: writing_handle })
+    log.try_init()
+        .map_err(|error| format!("logging cannot be started: {error}"))?;
+    Ok(Logging {
+        wish,
+        filter: filter_handle,
+        writing: writing_handle,
+    })
 }
 
 impl Logging {
     /// Logs as the configuration asks for, where the command line does not ask for something else.
     pub(super) fn configure(&self, log: &Log) {
-        let levels = self.wish.levels.as_deref().or(log.levels.as_deref()).unwrap_or(SERVICE);
+        let levels = self
+            .wish
+            .levels
+            .as_deref()
+            .or(log.levels.as_deref())
+            .unwrap_or(SERVICE);
         // It has been read before, or else there would be no configuration.
         if let Ok(filter) = EnvFilter::try_new(levels) {
             note(self.filter.reload(filter));
@@ -88,21 +117,38 @@ fn note(outcome: Result<(), reload::Error>) {
 
 fn writing(format: LogFormat) -> Writing {
     let stderr = std::io::stderr();
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_timer(SystemTime);
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_timer(SystemTime);
     match format {
         LogFormat::Auto if is_journal() => writing(LogFormat::Journal),
         LogFormat::Auto if stderr.is_terminal() => writing(LogFormat::Human),
         LogFormat::Auto => writing(LogFormat::Json),
-        LogFormat::Human => layer.with_target(false).with_ansi(stderr.is_terminal()).boxed(),
-        LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
-        LogFormat::Journal => layer.with_ansi(false).event_format(Journal::default()).boxed(),
+        LogFormat::Human => layer
+            .with_target(false)
+            .with_ansi(stderr.is_terminal())
+            .boxed(),
+        LogFormat::Json => layer
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .boxed(),
+        LogFormat::Journal => layer
+            .with_ansi(false)
+            .event_format(Journal::default())
+            .boxed(),
     }
 }
 
 /// Whether standard error is the journal: it says so by the number of the socket (`systemd.exec(5)`).
 fn is_journal() -> bool {
-    let Some(stream) = std::env::var_os("JOURNAL_STREAM") else { return false };
-    let Ok(stderr) = std::io::stderr().as_fd().try_clone_to_owned() else { return false };
+    let Some(stream) = std::env::var_os("JOURNAL_STREAM") else {
+        return false;
+    };
+    let Ok(stderr) = std::io::stderr().as_fd().try_clone_to_owned() else {
+        return false;
+    };
     let metadata = std::fs::File::from(stderr).metadata();
     metadata.is_ok_and(|stderr| *format!("{}:{}", stderr.dev(), stderr.ino()) == *stream)
 }
@@ -112,7 +158,10 @@ struct Journal(tracing_subscriber::fmt::format::Format<Full, ()>);
 
 impl Default for Journal {
     fn default() -> Self {
-        let format = tracing_subscriber::fmt::format().without_time().with_level(false).with_target(false);
+        let format = tracing_subscriber::fmt::format()
+            .without_time()
+            .with_level(false)
+            .with_target(false);
         Self(format.with_ansi(false))
     }
 }
@@ -122,9 +171,15 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut line: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let mut text = String::new();
-        self.0.format_event(context, Writer::new(&mut text), event)?;
+        self.0
+            .format_event(context, Writer::new(&mut text), event)?;
         // A second line would be an entry of its own, of another priority.
         let text = text.trim_end().replace('\n', " ");
         writeln!(line, "<{}>{text}", priority(*event.metadata().level()))

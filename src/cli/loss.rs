@@ -8,7 +8,9 @@ use crate::sync::estimate::Outlook;
 /// will be.
 pub(super) fn ahead(account: &str, rate: Option<f64>, outlook: &Outlook) -> Option<String> {
     let begins = outlook.loss_begins?;
-    let rate = rate.map_or_else(String::new, |rate| format!("at {rate:.3} requests a second "));
+    let rate = rate.map_or_else(String::new, |rate| {
+        format!("at {rate:.3} requests a second ")
+    });
     let (messages, seconds) = (grouped(outlook.loss.messages), span(outlook.loss.seconds));
     Some(format!(
         "{account}: LOSS AHEAD: {rate}about {messages} messages will have fallen behind the provider's edge before they \

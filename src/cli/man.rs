@@ -24,7 +24,10 @@ fn page(mut program: Command) -> io::Result<Vec<u8>> {
     man.render_synopsis_section(&mut page)?;
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
-    for command in program.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help") {
+    for command in program
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set() && command.get_name() != "help")
+    {
         section(command, &mut page)?;
     }
     writeln!(
@@ -51,6 +54,10 @@ fn section(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     man.render_description_section(&mut parts)?;
     man.render_options_section(&mut parts)?;
     let parts = String::from_utf8_lossy(&parts).replace("\n.SH ", "\n.SS ");
-    writeln!(page, ".SH \"BACKSCROLL {}\"\n{parts}", command.get_name().to_uppercase())?;
+    writeln!(
+        page,
+        ".SH \"BACKSCROLL {}\"\n{parts}",
+        command.get_name().to_uppercase()
+    )?;
     Ok(())
 }

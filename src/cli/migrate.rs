@@ -12,7 +12,11 @@ pub(super) struct Args {
     reader: Option<String>,
 }
 
-pub(super) async fn carry_out(args: &Args, config: &Config, clock: &dyn Clock) -> Result<Outcome, Failure> {
+pub(super) async fn carry_out(
+    args: &Args,
+    config: &Config,
+    clock: &dyn Clock,
+) -> Result<Outcome, Failure> {
     let url = &config.database.url;
     if let (Some(_), DatabaseUrl::Sqlite(path)) = (&args.reader, url) {
         let remedy = "whoever may read the file may read the archive";
@@ -22,7 +26,11 @@ pub(super) async fn carry_out(args: &Args, config: &Config, clock: &dyn Clock) -
         )));
     }
     let store = open_to_write(url, Missing::Create, clock).await?;
-    say(format_args!("{} is at schema {}", store.place(), store.schema()));
+    say(format_args!(
+        "{} is at schema {}",
+        store.place(),
+        store.schema()
+    ));
     store.close().await;
     if let (Some(role), DatabaseUrl::Postgres(server)) = (&args.reader, url) {
         let store = PostgresStore::connect(server.options(), Missing::Refuse).await?;

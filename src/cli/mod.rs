@@ -47,7 +47,13 @@ use crate::store::{Missing, PostgresStore, SqliteStore, Store, StoreError, this_
 #[command(name = "backscroll", version, max_term_width = 110)]
 pub struct Cli {
     /// The configuration; the file that ships with Backscroll explains every key
-    #[arg(long, global = true, default_value = "config.toml", value_name = "FILE", env = "BACKSCROLL_CONFIG")]
+    #[arg(
+        long,
+        global = true,
+        default_value = "config.toml",
+        value_name = "FILE",
+        env = "BACKSCROLL_CONFIG"
+    )]
     config: PathBuf,
 
     #[command(flatten)]
@@ -153,7 +159,9 @@ impl Failure {
 /// Carries out a command; the exit status is 0 when all is well, 1 when something is not, 2 when the configuration or
 /// the command line is wrong.
 pub fn main(cli: Cli) -> ExitCode {
-    if std::env::args_os().filter_map(|argument| argument.into_string().ok()).any(|argument| shows_password(&argument))
+    if std::env::args_os()
+        .filter_map(|argument| argument.into_string().ok())
+        .any(|argument| shows_password(&argument))
     {
         return fail(&Failure::Usage(PASSWORD_SHOWN.to_owned()));
     }
@@ -162,7 +170,11 @@ pub fn main(cli: Cli) -> ExitCode {
         Ok(logging) => logging,
         Err(error) => return fail(&Failure::Usage(error)),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return fail(&Failure::System(error)),
     };
@@ -186,7 +198,10 @@ const PASSWORD_SHOWN: &str = "a URL on the command line holds a password, and ev
 
 /// Whether an argument is a URL with a password, or ends in one.
 fn shows_password(argument: &str) -> bool {
-    let url = argument.split_once('=').filter(|(flag, _)| flag.starts_with("--")).map_or(argument, |(_, url)| url);
+    let url = argument
+        .split_once('=')
+        .filter(|(flag, _)| flag.starts_with("--"))
+        .map_or(argument, |(_, url)| url);
     crate::config::has_password(url)
 }
 
@@ -221,13 +236,23 @@ impl Cli {
             Command::Man => man::carry_out(),
             Command::Run => Box::pin(run::carry_out(&self.config, logging, clock)).await,
             Command::Sync(args) => sync::carry_out(args, &Config::load(&self.config)?, clock).await,
-            Command::Plan(args) => plan::carry_out(&args, &Config::load(&self.config)?, clock).await,
-            Command::Status(args) => status::carry_out(&args, &Config::load(&self.config)?, clock).await,
+            Command::Plan(args) => {
+                plan::carry_out(&args, &Config::load(&self.config)?, clock).await
+            }
+            Command::Status(args) => {
+                status::carry_out(&args, &Config::load(&self.config)?, clock).await
+            }
             Command::Check => check::carry_out(&Config::load(&self.config)?, clock).await,
-            Command::Verify(args) => verify::carry_out(&args, &Config::load(&self.config)?, clock).await,
-            Command::Copy(args) => copy::carry_out(&args, &Config::load(&self.config)?, &*clock).await,
+            Command::Verify(args) => {
+                verify::carry_out(&args, &Config::load(&self.config)?, clock).await
+            }
+            Command::Copy(args) => {
+                copy::carry_out(&args, &Config::load(&self.config)?, &*clock).await
+            }
             Command::Requeue => requeue::carry_out(&Config::load(&self.config)?, clock).await,
-            Command::Migrate(args) => migrate::carry_out(&args, &Config::load(&self.config)?, &*clock).await,
+            Command::Migrate(args) => {
+                migrate::carry_out(&args, &Config::load(&self.config)?, &*clock).await
+            }
         }
     }
 }
@@ -236,7 +261,9 @@ impl Cli {
 async fn open(url: &DatabaseUrl, missing: Missing) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match url {
         DatabaseUrl::Sqlite(path) => Arc::new(SqliteStore::open(path, missing).await?),
-        DatabaseUrl::Postgres(server) => Arc::new(PostgresStore::connect(server.options(), missing).await?),
+        DatabaseUrl::Postgres(server) => {
+            Arc::new(PostgresStore::connect(server.options(), missing).await?)
+        }
     })
 }
 
@@ -244,16 +271,22 @@ async fn open(url: &DatabaseUrl, missing: Missing) -> Result<Arc<dyn Store>, Sto
 async fn open_to_read(url: &DatabaseUrl) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match url {
         DatabaseUrl::Sqlite(path) => Arc::new(SqliteStore::open_to_read(path).await?),
-        DatabaseUrl::Postgres(server) => Arc::new(PostgresStore::connect_to_read(server.options()).await?),
+        DatabaseUrl::Postgres(server) => {
+            Arc::new(PostgresStore::connect_to_read(server.options()).await?)
+        }
     })
 }
 
 /// Opens the archive at a URL to write to it: of an SQLite file, which one process at a time may do.
-async fn open_to_write(url: &DatabaseUrl, missing: Missing, clock: &dyn Clock) -> Result<Arc<dyn Store>, StoreError> {
+async fn open_to_write(
+    url: &DatabaseUrl,
+    missing: Missing,
+    clock: &dyn Clock,
+) -> Result<Arc<dyn Store>, StoreError> {
     match url {
-        DatabaseUrl::Sqlite(path) => {
-            Ok(Arc::new(SqliteStore::open_to_write(path, missing, &this_process(clock.now())).await?))
-        }
+        DatabaseUrl::Sqlite(path) => Ok(Arc::new(
+            SqliteStore::open_to_write(path, missing, &this_process(clock.now())).await?,
+        )),
         DatabaseUrl::Postgres(_) => open(url, missing).await,
     }
 }

@@ -64,16 +64,28 @@ struct Planned<'a> {
     preview: Result<Preview, ProviderError>,
 }
 
-pub(super) async fn carry_out(args: &Args, config: &Config, clock: Arc<dyn Clock>) -> Result<Outcome, Failure> {
+pub(super) async fn carry_out(
+    args: &Args,
+    config: &Config,
+    clock: Arc<dyn Clock>,
+) -> Result<Outcome, Failure> {
     let bounds = args.wanted.bounds()?;
     let providers = accounts::providers(config, args.wanted.account.as_deref(), &clock)?;
     let known = known(&config.database.url, clock.now()).await?;
     let weight = known.weight(&config.database.url);
     let plans = providers.iter().map(async |provider| {
         let beside = known.is_at_work(&provider.account().name, clock.now());
-        let terms = Terms { bounds, most: args.ranges as usize, beside };
+        let terms = Terms {
+            bounds,
+            most: args.ranges as usize,
+            beside,
+        };
         let preview = preview(&**provider, &known.streams, terms, clock.now()).await;
-        Planned { provider: &**provider, beside, preview }
+        Planned {
+            provider: &**provider,
+            beside,
+            preview,
+        }
     });
     let plans: Vec<Planned<'_>> = join_all(plans).await;
     if args.json {
@@ -81,7 +93,11 @@ pub(super) async fn carry_out(args: &Args, config: &Config, clock: Arc<dyn Clock
     } else {
         say_plans(&plans, weight);
     }
-    Ok(if plans.iter().all(|plan| plan.preview.is_ok()) { Outcome::Good } else { Outcome::Lacking })
+    Ok(if plans.iter().all(|plan| plan.preview.is_ok()) {
+        Outcome::Good
+    } else {
+        Outcome::Lacking
+    })
 }
 
 async fn known(url: &DatabaseUrl, now: Millis) -> Result<Known, Failure> {
@@ -89,8 +105,11 @@ async fn known(url: &DatabaseUrl, now: Millis) -> Result<Known, Failure> {
         Err(StoreError::Absent { .. }) => return Ok(Known::default()),
         store => store?,
     };
-    let known =
-        Known { streams: store.status().await?, paces: paces(&*store, now).await?, bytes: store.bytes().await? };
+    let known = Known {
+        streams: store.status().await?,
+        paces: paces(&*store, now).await?,
+        bytes: store.bytes().await?,
+    };
     store.close().await;
     Ok(known)
 }
@@ -100,15 +119,25 @@ impl Known {
         let messages: u64 = self.streams.iter().map(|stream| stream.messages).sum();
         let [sqlite, postgres] = TYPICAL;
         match url {
-            _ if messages >= TELLING => Weight { bytes: self.bytes as f64 / messages as f64, is_measured: true },
-            DatabaseUrl::Sqlite(_) => Weight { bytes: sqlite, is_measured: false },
-            DatabaseUrl::Postgres(_) => Weight { bytes: postgres, is_measured: false },
+            _ if messages >= TELLING => Weight {
+                bytes: self.bytes as f64 / messages as f64,
+                is_measured: true,
+            },
+            DatabaseUrl::Sqlite(_) => Weight {
+                bytes: sqlite,
+                is_measured: false,
+            },
+            DatabaseUrl::Postgres(_) => Weight {
+                bytes: postgres,
+                is_measured: false,
+            },
         }
     }
 
     fn is_at_work(&self, account: &str, now: Millis) -> bool {
         let pace = self.paces.iter().find(|pace| pace.account == account);
-        pace.and_then(|pace| pace.last_pass).is_some_and(|last| now.since(last) < AT_WORK)
+        pace.and_then(|pace| pace.last_pass)
+            .is_some_and(|last| now.since(last) < AT_WORK)
     }
 }
 
@@ -141,53 +170,106 @@ struct Total {
 
 impl Total {
     fn of<'a>(previews: impl Iterator<Item = &'a Preview>) -> Self {
-        previews.fold(Self::default(), |sum, Preview { outlook, requests, .. }| Self {
-            streams: sum.streams + outlook.streams,
-            longest: sum.longest.max(outlook.longest),
-            messages: sum.messages + outlook.messages,
-            requests: sum.requests + requests,
-            // No account waits for another.
-            takes: sum.takes.max(outlook.takes),
-            lost: sum.lost + outlook.loss.messages,
-        })
+        previews.fold(
+            Self::default(),
+            |sum,
+             Preview {
+                 outlook, requests, ..
+             }| Self {
+                streams: sum.streams + outlook.streams,
+                longest: sum.longest.max(outlook.longest),
+                messages: sum.messages + outlook.messages,
+                requests: sum.requests + requests,
+                // No account waits for another.
+                takes: sum.takes.max(outlook.takes),
+                lost: sum.lost + outlook.loss.messages,
+            },
+        )
     }
 
     fn row(&self, name: &str, weight: Weight) -> [String; 8] {
         [
             name.to_owned(),
             grouped(self.streams as u64),
-            if self.longest > EVER_S { "all".to_owned() } else { span(self.longest) },
+            if self.longest > EVER_S {
+                "all".to_owned()
+            } else {
+                span(self.longest)
+            },
             grouped(self.messages),
             grouped(self.requests),
             span(self.takes.as_secs()),
             size(weight.of(self.messages)),
-            if self.lost == 0 { "-".to_owned() } else { grouped(self.lost) },
+            if self.lost == 0 {
+                "-".to_owned()
+            } else {
+                grouped(self.lost)
+            },
         ]
     }
 }
 
 fn say_plans(plans: &[Planned<'_>], weight: Weight) {
-    let previews: Vec<&Preview> = plans.iter().filter_map(|plan| plan.preview.as_ref().ok()).collect();
-    let total = (previews.len() > 1).then(|| Total::of(previews.iter().copied()).row("all", weight));
-    let rows = previews.iter().map(|preview| Total::of(std::iter::once(*preview)).row(&preview.account, weight));
-    let headings = ["ACCOUNT", "STREAMS#", "MISSING#", "MESSAGES#", "REQUESTS#", "TIME#", "DISK#", "LOST#"];
+    let previews: Vec<&Preview> = plans
+        .iter()
+        .filter_map(|plan| plan.preview.as_ref().ok())
+        .collect();
+    let total =
+        (previews.len() > 1).then(|| Total::of(previews.iter().copied()).row("all", weight));
+    let rows = previews
+        .iter()
+        .map(|preview| Total::of(std::iter::once(*preview)).row(&preview.account, weight));
+    let headings = [
+        "ACCOUNT",
+        "STREAMS#",
+        "MISSING#",
+        "MESSAGES#",
+        "REQUESTS#",
+        "TIME#",
+        "DISK#",
+        "LOST#",
+    ];
     say(table(headings, rows.chain(total)));
     for plan in plans {
         let name = plan.name();
         match &plan.preview {
             Ok(preview) => say_of(plan, preview),
-            Err(error) => say(format_args!("\n{name}: not planned: {error}\n  hint: {}", error.hint())),
+            Err(error) => say(format_args!(
+                "\n{name}: not planned: {error}\n  hint: {}",
+                error.hint()
+            )),
         }
     }
-    let whose = if weight.is_measured { "in this archive so far" } else { "of ordinary texts" };
-    say(format_args!("\nDisk at {:.0} bytes a message, as {whose}; time at each account's quota.", weight.bytes));
+    let whose = if weight.is_measured {
+        "in this archive so far"
+    } else {
+        "of ordinary texts"
+    };
+    say(format_args!(
+        "\nDisk at {:.0} bytes a message, as {whose}; time at each account's quota.",
+        weight.bytes
+    ));
 }
 
 fn say_of(plan: &Planned<'_>, preview: &Preview) {
     let name = plan.name();
-    let Preview { stretches, asked, spent, overlaps, troubles, outlook, .. } = preview;
-    let (spent, asked, ranges) = (grouped(*spent), grouped(*asked as u64), grouped(stretches.len() as u64));
-    say(format_args!("\n{name}: counted {asked} of {ranges} ranges, with {spent} requests of its quota"));
+    let Preview {
+        stretches,
+        asked,
+        spent,
+        overlaps,
+        troubles,
+        outlook,
+        ..
+    } = preview;
+    let (spent, asked, ranges) = (
+        grouped(*spent),
+        grouped(*asked as u64),
+        grouped(stretches.len() as u64),
+    );
+    say(format_args!(
+        "\n{name}: counted {asked} of {ranges} ranges, with {spent} requests of its quota"
+    ));
     if plan.beside {
         say("  slowly, since somebody has just worked on it, or is about to");
     }
@@ -202,7 +284,11 @@ fn say_of(plan: &Planned<'_>, preview: &Preview) {
     }
     for (stream, error) in troubles {
         let stream = preview.streams.get(*stream).map_or("", String::as_str);
-        say(format_args!("  {}: not counted: {error}\n  hint: {}", shown(stream), error.hint()));
+        say(format_args!(
+            "  {}: not counted: {error}\n  hint: {}",
+            shown(stream),
+            error.hint()
+        ));
     }
     if let Some(loss) = loss::ahead(name, plan.rate(), outlook) {
         say(format_args!("\n{loss}"));
@@ -231,7 +317,9 @@ fn as_json(plans: &[Planned<'_>], weight: Weight) -> Value {
 fn account_as_json(plan: &Planned<'_>, weight: Weight) -> Value {
     let preview = match &plan.preview {
         Ok(preview) => preview,
-        Err(error) => return json!({ "account": plan.name(), "error": error.to_string(), "hint": error.hint() }),
+        Err(error) => {
+            return json!({ "account": plan.name(), "error": error.to_string(), "hint": error.hint() });
+        }
     };
     let outlook = &preview.outlook;
     json!({
@@ -259,16 +347,20 @@ fn account_as_json(plan: &Planned<'_>, weight: Weight) -> Value {
 }
 
 fn ranges_as_json(preview: &Preview) -> Value {
-    let ranges = preview.stretches.iter().zip(&preview.outlook.losses).map(|(stretch, loss)| {
-        json!({
-            "stream": preview.streams.get(stretch.stream),
-            "from_at": stretch.range.from().to_string(),
-            "to_at": stretch.range.to().to_string(),
-            "messages": stretch.messages,
-            "requests": stretch.requests,
-            "lost_messages": loss.messages,
-            "lost_seconds": loss.seconds,
-        })
-    });
+    let ranges = preview
+        .stretches
+        .iter()
+        .zip(&preview.outlook.losses)
+        .map(|(stretch, loss)| {
+            json!({
+                "stream": preview.streams.get(stretch.stream),
+                "from_at": stretch.range.from().to_string(),
+                "to_at": stretch.range.to().to_string(),
+                "messages": stretch.messages,
+                "requests": stretch.requests,
+                "lost_messages": loss.messages,
+                "lost_seconds": loss.seconds,
+            })
+        });
     ranges.collect()
 }

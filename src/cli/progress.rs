@@ -24,7 +24,11 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn start(progress: Arc<Progress>) -> Self {
         let finished = CancellationToken::new();
-        let shown: Box<dyn Show> = if std::io::stderr().is_terminal() { Box::new(bar()) } else { Box::new(Lines) };
+        let shown: Box<dyn Show> = if std::io::stderr().is_terminal() {
+            Box::new(bar())
+        } else {
+            Box::new(Lines)
+        };
         let task = tokio::spawn(watch(progress, shown, finished.clone()));
         Self { task, finished }
     }
@@ -47,7 +51,10 @@ async fn watch(progress: Arc<Progress>, shown: Box<dyn Show>, finished: Cancella
     // Before the first survey is back there is nothing to show.
     let read = || Some(progress.read()).filter(|reading| reading.expected > 0);
     let mut last = None;
-    while tokio::time::timeout(shown.every(), finished.cancelled()).await.is_err() {
+    while tokio::time::timeout(shown.every(), finished.cancelled())
+        .await
+        .is_err()
+    {
         let reading = read();
         if let Some(reading) = reading.filter(|_| last != reading) {
             shown.show(reading);
@@ -66,7 +73,13 @@ impl Show for Lines {
     }
 
     fn show(&self, reading: Reading) {
-        let Reading { fetched, new, windows, requests, .. } = reading;
+        let Reading {
+            fetched,
+            new,
+            windows,
+            requests,
+            ..
+        } = reading;
         tracing::info!(
             messages = fetched,
             expected = expected(reading),
@@ -79,7 +92,14 @@ impl Show for Lines {
     }
 
     fn end(&self, last: Option<Reading>) {
-        if let Some(Reading { fetched, new, windows, requests, .. }) = last {
+        if let Some(Reading {
+            fetched,
+            new,
+            windows,
+            requests,
+            ..
+        }) = last
+        {
             tracing::info!(messages = fetched, new, windows, requests, "archived");
         }
     }
@@ -107,7 +127,9 @@ impl Show for ProgressBar {
         self.set_position(reading.fetched);
         let (fetched, requests) = (grouped(reading.fetched), grouped(reading.requests));
         let (expected, left) = (expected(reading), left(reading));
-        self.set_message(format!("{fetched} of {expected} messages  {requests} requests  {left} left"));
+        self.set_message(format!(
+            "{fetched} of {expected} messages  {requests} requests  {left} left"
+        ));
     }
 
     fn end(&self, _: Option<Reading>) {
@@ -125,7 +147,11 @@ fn left(reading: Reading) -> String {
 }
 
 fn about(reading: Reading, figure: String) -> String {
-    if reading.is_guess { format!("~{figure}") } else { figure }
+    if reading.is_guess {
+        format!("~{figure}")
+    } else {
+        figure
+    }
 }
 
 #[cfg(test)]
@@ -134,9 +160,22 @@ mod tests {
 
     #[test]
     fn a_guess_is_said_to_be_one() {
-        let reading = Reading { expected: 12_400, left: Duration::from_secs(83), ..Reading::default() };
-        assert_eq!((expected(reading), left(reading)), ("12,400".to_owned(), "1m 23s".to_owned()));
-        let guess = Reading { is_guess: true, ..reading };
-        assert_eq!((expected(guess), left(guess)), ("~12,400".to_owned(), "~1m 23s".to_owned()));
+        let reading = Reading {
+            expected: 12_400,
+            left: Duration::from_secs(83),
+            ..Reading::default()
+        };
+        assert_eq!(
+            (expected(reading), left(reading)),
+            ("12,400".to_owned(), "1m 23s".to_owned())
+        );
+        let guess = Reading {
+            is_guess: true,
+            ..reading
+        };
+        assert_eq!(
+            (expected(guess), left(guess)),
+            ("~12,400".to_owned(), "~1m 23s".to_owned())
+        );
     }
 }

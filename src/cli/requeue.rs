@@ -13,8 +13,11 @@ pub(super) async fn carry_out(config: &Config, clock: Arc<dyn Clock>) -> Result<
     let store = open_to_write(&config.database.url, Missing::Refuse, &*clock).await?;
     for provider in providers {
         let Requeued { understood, left } = requeue(&*provider, &*store, clock.now()).await?;
-        let (name, understood, left) = (&provider.account().name, grouped(understood), grouped(left));
-        say(format_args!("{name}: {understood} understood and archived, {left} left in quarantine"));
+        let (name, understood, left) =
+            (&provider.account().name, grouped(understood), grouped(left));
+        say(format_args!(
+            "{name}: {understood} understood and archived, {left} left in quarantine"
+        ));
     }
     store.close().await;
     Ok(Outcome::Good)

@@ -31,8 +31,18 @@ const CLOSING: Duration = Duration::from_millis(250);
 /// How long an account is left alone when it passes from one configuration to the next.
 const HANDOVER: Duration = Duration::from_secs(1);
 
-pub(super) async fn carry_out(path: &Path, logging: &Logging, clock: Arc<dyn Clock>) -> Result<Outcome, Failure> {
-    let service = Service { path, logging, clock, notify: Notify::from_environment(), stop: Stop::listen()? };
+pub(super) async fn carry_out(
+    path: &Path,
+    logging: &Logging,
+    clock: Arc<dyn Clock>,
+) -> Result<Outcome, Failure> {
+    let service = Service {
+        path,
+        logging,
+        clock,
+        notify: Notify::from_environment(),
+        stop: Stop::listen()?,
+    };
     let (end, notify) = (service.stop.soft.clone(), service.notify);
     tokio::spawn(async move {
         end.cancelled().await;
@@ -46,7 +56,8 @@ pub(super) async fn carry_out(path: &Path, logging: &Logging, clock: Arc<dyn Clo
     };
     let (mut next, mut web) = (Some(begun), Web::default());
     while let Some(setup) = next {
-        web.show(setup.config.status_page.listen, setup.shown(&service.clock)).await;
+        web.show(setup.config.status_page.listen, setup.shown(&service.clock))
+            .await;
         next = service.work(setup, &mut hangups).await?;
         // What was asked for within a second counts against the same quota.
         for provider in next.iter().flat_map(|next| &next.providers) {
@@ -101,18 +112,44 @@ impl Service<'_> {
         let url = config.database.url.clone();
         let archive = match open.filter(|open| open.url == url) {
             Some(open) => open.clone(),
-            None => Archive { store: open_to_write(&url, Missing::Create, &*self.clock).await?, url },
+            None => Archive {
+                store: open_to_write(&url, Missing::Create, &*self.clock).await?,
+                url,
+            },
         };
-        let engine = Engine::new(providers.clone(), archive.store.clone(), &self.clock).hurried_by(&self.stop.hard);
-        let lookout = Lookout::new(archive.store.clone(), providers.clone(), self.clock.clone(), &config.alerts)?;
-        Ok(Setup { config, archive, engine, lookout: Arc::new(lookout), providers })
+        let engine = Engine::new(providers.clone(), archive.store.clone(), &self.clock)
+            .hurried_by(&self.stop.hard);
+        let lookout = Lookout::new(
+            archive.store.clone(),
+            providers.clone(),
+            self.clock.clone(),
+            &config.alerts,
+        )?;
+        Ok(Setup {
+            config,
+            archive,
+            engine,
+            lookout: Arc::new(lookout),
+            providers,
+        })
     }
 
     /// Works until the end, or until another configuration is to come into force: answers with that.
     async fn work(&self, setup: Setup, hangups: &mut Signal) -> Result<Option<Setup>, Failure> {
-        let Setup { config, archive, engine, lookout, providers } = setup;
-        let (accounts, streams) =
-            (providers.len(), providers.iter().map(|provider| provider.streams().len()).sum::<usize>());
+        let Setup {
+            config,
+            archive,
+            engine,
+            lookout,
+            providers,
+        } = setup;
+        let (accounts, streams) = (
+            providers.len(),
+            providers
+                .iter()
+                .map(|provider| provider.streams().len())
+                .sum::<usize>(),
+        );
         self.logging.configure(&config.log);
         accounts::caution(&config, None);
         let (version, schedule) = (env!("CARGO_PKG_VERSION"), &config.schedule.sync.expression);
@@ -128,7 +165,9 @@ impl Service<'_> {
         match &next {
             // The accounts of the new configuration may be others.
             Some(next) if next.archive.url == archive.url => archive.store.release().await,
-            _ if timeout(CLOSING, archive.store.close()).await.is_err() => tracing::debug!("the archive is left open"),
+            _ if timeout(CLOSING, archive.store.close()).await.is_err() => {
+                tracing::debug!("the archive is left open")
+            }
             _ => {}
         }
         worked?;
@@ -158,7 +197,9 @@ impl Service<'_> {
                     let hint = failure.hint();
                     tracing::error!(error = %failure, hint, "the configuration was refused; the one before stays in force");
                     self.notify.ready();
-                    self.notify.status(&format!("configuration refused, the one before stays in force: {failure}"));
+                    self.notify.status(&format!(
+                        "configuration refused, the one before stays in force: {failure}"
+                    ));
                 }
             }
         }

@@ -36,9 +36,15 @@ pub(super) async fn carry_out(args: Args, clock: Arc<dyn Clock>) -> Result<Outco
     say(format_args!("Both providers are at {}", sandbox.base_url()));
     if let Some(path) = &args.write_config {
         sandbox.write_config(path, &args.database)?;
-        say(format_args!("To archive them:  backscroll sync --config {}", path.display()));
+        say(format_args!(
+            "To archive them:  backscroll sync --config {}",
+            path.display()
+        ));
     }
-    say(format_args!("Rules kept and broken: curl {}/sandbox/rules", sandbox.base_url()));
+    say(format_args!(
+        "Rules kept and broken: curl {}/sandbox/rules",
+        sandbox.base_url()
+    ));
     stop.cancelled().await;
     sandbox.stop().await;
     Ok(Outcome::Good)

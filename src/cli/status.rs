@@ -21,7 +21,11 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn carry_out(args: &Args, config: &Config, clock: Arc<dyn Clock>) -> Result<Outcome, Failure> {
+pub(super) async fn carry_out(
+    args: &Args,
+    config: &Config,
+    clock: Arc<dyn Clock>,
+) -> Result<Outcome, Failure> {
     let providers = accounts::providers(config, None, &clock)?;
     let now = clock.now();
     let store = open(&config.database.url, Missing::Refuse).await?;
@@ -29,12 +33,16 @@ pub(super) async fn carry_out(args: &Args, config: &Config, clock: Arc<dyn Clock
     let paces = paces(&*store, now).await?;
     let alarms = alarms::standing(&*store).await?;
     store.close().await;
-    let forecasts: Vec<Forecast> =
-        providers.iter().filter_map(|provider| forecast(&**provider, &streams, &paces, now)).collect();
+    let forecasts: Vec<Forecast> = providers
+        .iter()
+        .filter_map(|provider| forecast(&**provider, &streams, &paces, now))
+        .collect();
     match (args.json, streams.is_empty()) {
         (true, _) => {
             let now = now.second();
-            let rows = streams.iter().map(|stream| as_json(stream, &forecasts, &alarms, now));
+            let rows = streams
+                .iter()
+                .map(|stream| as_json(stream, &forecasts, &alarms, now));
             say(rows.collect::<serde_json::Value>());
         }
         (false, true) => {
@@ -50,8 +58,18 @@ pub(super) async fn carry_out(args: &Args, config: &Config, clock: Arc<dyn Clock
     Ok(Outcome::Good)
 }
 
-fn say_forecast(Forecast { account, rate, is_informed, outlook, .. }: &Forecast) {
-    let Some(expires_at) = outlook.expires_at else { return };
+fn say_forecast(
+    Forecast {
+        account,
+        rate,
+        is_informed,
+        outlook,
+        ..
+    }: &Forecast,
+) {
+    let Some(expires_at) = outlook.expires_at else {
+        return;
+    };
     say("");
     match loss::ahead(account, *rate, outlook) {
         Some(loss) => say(loss),
@@ -67,9 +85,17 @@ fn say_forecast(Forecast { account, rate, is_informed, outlook, .. }: &Forecast)
     }
 }
 
-fn as_json(stream: &StreamStatus, forecasts: &[Forecast], alarms: &[Alarm], now: Second) -> serde_json::Value {
-    let forecast = forecasts.iter().find(|forecast| forecast.account == stream.account);
-    let ahead = forecast.and_then(|forecast| Some((forecast, forecast.streams.get(&stream.stream)?)));
+fn as_json(
+    stream: &StreamStatus,
+    forecasts: &[Forecast],
+    alarms: &[Alarm],
+    now: Second,
+) -> serde_json::Value {
+    let forecast = forecasts
+        .iter()
+        .find(|forecast| forecast.account == stream.account);
+    let ahead =
+        forecast.and_then(|forecast| Some((forecast, forecast.streams.get(&stream.stream)?)));
     let loss = match ahead {
         Some((forecast, (_, loss))) => forecast.is_informed.then_some(*loss),
         None => (stream.retention.is_none() || stream.missing.is_empty()).then(Loss::default),

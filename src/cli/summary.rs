@@ -14,26 +14,53 @@ pub(super) fn after_sync(reports: &[PassReport], streams: Vec<StreamStatus>, now
     say(table(
         ["ACCOUNT", "NEW#", "CHANGED#", "REQUESTS#", "STATE"],
         reports.iter().map(|report| {
-            let state = if report.is_complete() { "complete" } else { "NOT COMPLETE" };
+            let state = if report.is_complete() {
+                "complete"
+            } else {
+                "NOT COMPLETE"
+            };
             let tally = &report.tally;
             let figures = [tally.new, tally.changed, tally.requests].map(grouped);
             let [new, changed, requests] = figures;
-            [report.account.clone(), new, changed, requests, state.to_owned()]
+            [
+                report.account.clone(),
+                new,
+                changed,
+                requests,
+                state.to_owned(),
+            ]
         }),
     ));
-    let ours = |stream: &StreamStatus| reports.iter().any(|report| report.account == stream.account);
+    let ours = |stream: &StreamStatus| {
+        reports
+            .iter()
+            .any(|report| report.account == stream.account)
+    };
     let streams: Vec<StreamStatus> = streams.into_iter().filter(ours).collect();
     say("");
     if streams.len() <= LISTED {
         say_streams(&streams, now);
     } else {
-        let of_note: Vec<_> = streams.iter().filter(|stream| !is_well(stream)).take(LISTED).cloned().collect();
-        say(format_args!("{} streams, {} of them well; `backscroll status` lists all", streams.len(), well(&streams)));
+        let of_note: Vec<_> = streams
+            .iter()
+            .filter(|stream| !is_well(stream))
+            .take(LISTED)
+            .cloned()
+            .collect();
+        say(format_args!(
+            "{} streams, {} of them well; `backscroll status` lists all",
+            streams.len(),
+            well(&streams)
+        ));
         say_streams(&of_note, now);
     }
     for report in reports {
         if let Some(failure) = &report.failure {
-            say(format_args!("\n{}: {failure}\n  hint: {}", report.account, failure.hint()));
+            say(format_args!(
+                "\n{}: {failure}\n  hint: {}",
+                report.account,
+                failure.hint()
+            ));
         }
     }
 }
@@ -44,13 +71,28 @@ pub(super) fn say_streams(streams: &[StreamStatus], now: Second) {
         return;
     }
     say(table(
-        ["ACCOUNT", "STREAM", "COMPLETE TO", "LAG#", "MESSAGES#", "MISSING#", "LOST#", "STATE"],
+        [
+            "ACCOUNT",
+            "STREAM",
+            "COMPLETE TO",
+            "LAG#",
+            "MESSAGES#",
+            "MISSING#",
+            "LOST#",
+            "STATE",
+        ],
         streams.iter().map(|stream| {
             let behind = |mark: Second| span(now.0.abs_diff(mark.0));
             [
                 stream.account.clone(),
-                if stream.discovered { format!("{} *", stream.stream) } else { stream.stream.clone() },
-                stream.watermark.map_or("-".to_owned(), |mark| mark.to_string()),
+                if stream.discovered {
+                    format!("{} *", stream.stream)
+                } else {
+                    stream.stream.clone()
+                },
+                stream
+                    .watermark
+                    .map_or("-".to_owned(), |mark| mark.to_string()),
                 stream.watermark.map_or("-".to_owned(), behind),
                 grouped(stream.messages),
                 span_or_dash(stream.missing_seconds),
@@ -65,25 +107,36 @@ pub(super) fn say_streams(streams: &[StreamStatus], now: Second) {
     for stream in streams {
         let name = format!("{} {}", stream.account, shown(&stream.stream));
         if let Some(trouble) = &stream.trouble {
-            say(format_args!("\n{name}: {}\n  hint: {}", trouble.error, trouble.hint));
+            say(format_args!(
+                "\n{name}: {}\n  hint: {}",
+                trouble.error, trouble.hint
+            ));
         }
     }
-    let unlisted: std::collections::BTreeMap<_, _> =
-        streams.iter().filter_map(|stream| Some((&stream.account, stream.unlisted.as_ref()?))).collect();
+    let unlisted: std::collections::BTreeMap<_, _> = streams
+        .iter()
+        .filter_map(|stream| Some((&stream.account, stream.unlisted.as_ref()?)))
+        .collect();
     for (account, Trouble { error, hint }) in unlisted {
         say(format_args!(
             "\n{account}: what else there is to follow cannot be found out: {error}\n  hint: what is followed already is \
              archived all the same; {hint}"
         ));
     }
-    let settles: std::collections::BTreeMap<_, _> =
-        streams.iter().filter_map(|stream| Some((&stream.account, stream.settle?))).collect();
+    let settles: std::collections::BTreeMap<_, _> = streams
+        .iter()
+        .filter_map(|stream| Some((&stream.account, stream.settle?)))
+        .collect();
     for (account, settle) in settles {
         let age = span(settle.as_secs());
-        say(format_args!("\n{account}: messages kept coming late, so ranges are sealed at the age of {age}"));
+        say(format_args!(
+            "\n{account}: messages kept coming late, so ranges are sealed at the age of {age}"
+        ));
     }
-    let pauses: std::collections::BTreeMap<_, _> =
-        streams.iter().filter_map(|stream| Some((&stream.account, stream.pause.as_ref()?))).collect();
+    let pauses: std::collections::BTreeMap<_, _> = streams
+        .iter()
+        .filter_map(|stream| Some((&stream.account, stream.pause.as_ref()?)))
+        .collect();
     for (account, pause) in pauses {
         say(format_args!(
             "\n{account}: left alone until {}: {}\n  hint: `backscroll check` tries it at once and lifts the pause",
@@ -104,16 +157,31 @@ fn well(streams: &[StreamStatus]) -> usize {
 fn state(stream: &StreamStatus) -> String {
     match stream {
         StreamStatus { pause: Some(_), .. } => "paused".to_owned(),
-        StreamStatus { trouble: Some(_), .. } => "failing".to_owned(),
+        StreamStatus {
+            trouble: Some(_), ..
+        } => "failing".to_owned(),
         StreamStatus { suspect: 1.., .. } => format!("{} suspect", stream.suspect),
-        StreamStatus { quarantined: 1.., .. } => format!("{} in quarantine", stream.quarantined),
-        StreamStatus { missing_seconds: 1.., .. } => "behind".to_owned(),
-        StreamStatus { watermark: None, .. } => "not begun".to_owned(),
-        StreamStatus { lost_seconds: 1.., .. } => "some lost".to_owned(),
+        StreamStatus {
+            quarantined: 1.., ..
+        } => format!("{} in quarantine", stream.quarantined),
+        StreamStatus {
+            missing_seconds: 1..,
+            ..
+        } => "behind".to_owned(),
+        StreamStatus {
+            watermark: None, ..
+        } => "not begun".to_owned(),
+        StreamStatus {
+            lost_seconds: 1.., ..
+        } => "some lost".to_owned(),
         _ => "ok".to_owned(),
     }
 }
 
 fn span_or_dash(seconds: u64) -> String {
-    if seconds == 0 { "-".to_owned() } else { span(seconds) }
+    if seconds == 0 {
+        "-".to_owned()
+    } else {
+        span(seconds)
+    }
 }

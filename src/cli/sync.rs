@@ -45,15 +45,28 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn bounds(&self) -> Result<Bounds, Failure> {
-        let bounds = Bounds { since: self.since.map(Millis::second), until: self.until.map(Millis::second) };
-        if bounds.since.zip(bounds.until).is_some_and(|(since, until)| since >= until) {
-            return Err(Failure::Usage("--since is not before --until: nothing lies between them".to_owned()));
+        let bounds = Bounds {
+            since: self.since.map(Millis::second),
+            until: self.until.map(Millis::second),
+        };
+        if bounds
+            .since
+            .zip(bounds.until)
+            .is_some_and(|(since, until)| since >= until)
+        {
+            return Err(Failure::Usage(
+                "--since is not before --until: nothing lies between them".to_owned(),
+            ));
         }
         Ok(bounds)
     }
 }
 
-pub(super) async fn carry_out(args: Args, config: &Config, clock: Arc<dyn Clock>) -> Result<Outcome, Failure> {
+pub(super) async fn carry_out(
+    args: Args,
+    config: &Config,
+    clock: Arc<dyn Clock>,
+) -> Result<Outcome, Failure> {
     let stop = CancellationToken::new();
     signals::listen(stop.clone())?;
     let bounds = args.bounds()?;
@@ -64,7 +77,11 @@ pub(super) async fn carry_out(args: Args, config: &Config, clock: Arc<dyn Clock>
     let reports = to_the_end(&mut engine, bounds, &stop).await?;
     summary::after_sync(&reports, store.status().await?, clock.now().second());
     store.close().await;
-    Ok(if reports.iter().all(PassReport::is_complete) { Outcome::Good } else { Outcome::Lacking })
+    Ok(if reports.iter().all(PassReport::is_complete) {
+        Outcome::Good
+    } else {
+        Outcome::Lacking
+    })
 }
 
 /// Passes until everything wanted is sealed, until nothing more can be had, or until `stop`. Answers with the last
@@ -80,13 +97,21 @@ pub(super) async fn to_the_end(
     reports
 }
 
-async fn passes(engine: &mut Engine, bounds: Bounds, stop: &CancellationToken) -> Result<Vec<PassReport>, StoreError> {
+async fn passes(
+    engine: &mut Engine,
+    bounds: Bounds,
+    stop: &CancellationToken,
+) -> Result<Vec<PassReport>, StoreError> {
     let mut sums: Vec<Tally> = Vec::new();
     let mut fruitless = 0;
     loop {
         let mut reports = pass(engine, bounds, stop).await?;
         let is_over = stop.is_cancelled() || reports.iter().all(PassReport::is_complete);
-        fruitless = if reports.iter().any(PassReport::leads_on) { 0 } else { fruitless + 1 };
+        fruitless = if reports.iter().any(PassReport::leads_on) {
+            0
+        } else {
+            fruitless + 1
+        };
         let wait = worth_waiting(&reports).filter(|_| fruitless < FRUITLESS);
         sums.resize_with(reports.len(), Tally::default);
         for (report, sum) in reports.iter_mut().zip(&mut sums) {
@@ -102,11 +127,17 @@ async fn passes(engine: &mut Engine, bounds: Bounds, stop: &CancellationToken) -
 }
 
 /// A pass; after a while another, where the database fails in a way that passes.
-async fn pass(engine: &mut Engine, bounds: Bounds, stop: &CancellationToken) -> Result<Vec<PassReport>, StoreError> {
+async fn pass(
+    engine: &mut Engine,
+    bounds: Bounds,
+    stop: &CancellationToken,
+) -> Result<Vec<PassReport>, StoreError> {
     let mut outages = 0;
     loop {
         match engine.pass(Purpose::Sync(bounds), stop).await {
-            Err(error) if error.may_pass() && outages < patience(&error) && !stop.is_cancelled() => {
+            Err(error)
+                if error.may_pass() && outages < patience(&error) && !stop.is_cancelled() =>
+            {
                 outages += 1;
                 // Of an account that another process has, the account itself has said so.
                 if outages == 1 && !matches!(error, StoreError::Held { .. }) {
@@ -120,7 +151,11 @@ async fn pass(engine: &mut Engine, bounds: Bounds, stop: &CancellationToken) -> 
 }
 
 fn patience(error: &StoreError) -> u32 {
-    if matches!(error, StoreError::Held { .. }) { HANDOVERS } else { OUTAGES }
+    if matches!(error, StoreError::Held { .. }) {
+        HANDOVERS
+    } else {
+        OUTAGES
+    }
 }
 
 async fn rest(time: Duration, stop: &CancellationToken) {
@@ -130,10 +165,12 @@ async fn rest(time: Duration, stop: &CancellationToken) {
 
 /// How long to wait before the next pass; nothing where another would meet the same refusal.
 fn worth_waiting(reports: &[PassReport]) -> Option<Duration> {
-    let waits = reports.iter().filter_map(|report| match report.failure.as_ref()? {
-        ProviderError::Blocked { left } => Some(*left).filter(|left| *left <= PATIENCE),
-        ProviderError::Credentials { .. } => None,
-        _ => Some(WAIT),
-    });
+    let waits = reports
+        .iter()
+        .filter_map(|report| match report.failure.as_ref()? {
+            ProviderError::Blocked { left } => Some(*left).filter(|left| *left <= PATIENCE),
+            ProviderError::Credentials { .. } => None,
+            _ => Some(WAIT),
+        });
     waits.max()
 }

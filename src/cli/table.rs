@@ -5,9 +5,14 @@ use comfy_table::{CellAlignment, Table, presets};
 pub(super) use crate::domain::figures::{grouped, shown, size, span};
 
 /// A table with these columns; those whose heading ends in a number sign are figures.
-pub(super) fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> Table {
+pub(super) fn table<const N: usize>(
+    headings: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(headings.map(|heading| heading.trim_end_matches('#')));
+    table
+        .load_preset(presets::NOTHING)
+        .set_header(headings.map(|heading| heading.trim_end_matches('#')));
     for row in rows {
         table.add_row(row.map(|cell| shown(&cell)));
     }

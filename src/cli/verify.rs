@@ -45,19 +45,33 @@ pub(super) struct Args {
     public_key: Option<String>,
 }
 
-pub(super) async fn carry_out(args: &Args, config: &Config, clock: Arc<dyn Clock>) -> Result<Outcome, Failure> {
+pub(super) async fn carry_out(
+    args: &Args,
+    config: &Config,
+    clock: Arc<dyn Clock>,
+) -> Result<Outcome, Failure> {
     let account = args.account.as_deref();
     let key = args.key.as_deref().map(Key::read).transpose()?;
-    let against = args.against.as_deref().map(|path| Manifest::read(path, args.public_key.as_deref())).transpose()?;
+    let against = args
+        .against
+        .as_deref()
+        .map(|path| Manifest::read(path, args.public_key.as_deref()))
+        .transpose()?;
     let store = if args.repair {
         open_to_write(&config.database.url, Missing::Refuse, &*clock).await?
     } else {
         open(&config.database.url, Missing::Refuse).await?
     };
     if let Some(wanted) = account
-        && !store.streams().await?.iter().any(|stream| stream.account == wanted)
+        && !store
+            .streams()
+            .await?
+            .iter()
+            .any(|stream| stream.account == wanted)
     {
-        return Err(Failure::Usage(format!("the archive has no account `{wanted}`")));
+        return Err(Failure::Usage(format!(
+            "the archive has no account `{wanted}`"
+        )));
     }
     if let Some(manifest) = &against {
         say(format_args!(
@@ -67,19 +81,31 @@ pub(super) async fn carry_out(args: &Args, config: &Config, clock: Arc<dyn Clock
             grouped(manifest.rows)
         ));
     }
-    let question = Question { account, manifest: against.as_ref(), stamp: args.repair };
+    let question = Question {
+        account,
+        manifest: against.as_ref(),
+        stamp: args.repair,
+    };
     let mut verdict = verify(&*store, question).await?;
     let mut outcome = Outcome::Good;
     if args.remote || args.repair && verdict.faults() > 0 {
         let stop = CancellationToken::new();
         signals::listen(stop.clone())?;
-        let mut engine = Engine::new(accounts::providers(config, account, &clock)?, store.clone(), &clock);
+        let mut engine = Engine::new(
+            accounts::providers(config, account, &clock)?,
+            store.clone(),
+            &clock,
+        );
         if args.repair && verdict.faults() > 0 {
             verdict = repair(verdict, question, &mut engine, &stop).await?;
         }
         if args.remote {
             outcome = compare_counts(args.repair, &mut engine, &stop).await?;
-            verdict = if args.repair { verify(&*store, question).await? } else { verdict };
+            verdict = if args.repair {
+                verify(&*store, question).await?
+            } else {
+                verdict
+            };
         }
     }
     say_verdict(&verdict, args.repair);
@@ -89,9 +115,15 @@ pub(super) async fn carry_out(args: &Args, config: &Config, clock: Arc<dyn Clock
     if let (Some(path), Some(key)) = (&args.manifest, &key) {
         if outcome == Outcome::Good && verdict.undigested == 0 {
             let rows = manifest::write(&*store, account, key, clock.now(), path).await?;
-            say(format_args!("{} windows written to {} and signed.", grouped(rows), path.display()));
+            say(format_args!(
+                "{} windows written to {} and signed.",
+                grouped(rows),
+                path.display()
+            ));
         } else {
-            say(format_args!("No manifest was written: it would vouch for what is not proven."));
+            say(format_args!(
+                "No manifest was written: it would vouch for what is not proven."
+            ));
             outcome = Outcome::Lacking;
         }
     }
@@ -111,7 +143,12 @@ async fn repair(
         let mut left = Vec::new();
         for account in engine.accounts() {
             let name = account.name().to_owned();
-            let Mended { windows, restored, set_aside, left: here } = account.repair(&verdict, stop).await?;
+            let Mended {
+                windows,
+                restored,
+                set_aside,
+                left: here,
+            } = account.repair(&verdict, stop).await?;
             left.extend(here);
             if windows > 0 {
                 say(format_args!(
@@ -135,12 +172,20 @@ async fn repair(
 
 /// Compares with the providers' counts; where they differ and it is wanted, what differs is read again, for as long as
 /// that makes less of it.
-async fn compare_counts(repair: bool, engine: &mut Engine, stop: &CancellationToken) -> Result<Outcome, Failure> {
+async fn compare_counts(
+    repair: bool,
+    engine: &mut Engine,
+    stop: &CancellationToken,
+) -> Result<Outcome, Failure> {
     let mut before = usize::MAX;
     loop {
         let mut counts = Counts::default();
         for account in engine.accounts() {
-            let Counts { streams, excesses, left } = account.compare_counts(stop).await?;
+            let Counts {
+                streams,
+                excesses,
+                left,
+            } = account.compare_counts(stop).await?;
             counts.streams += streams;
             counts.excesses.extend(excesses);
             counts.left.extend(left);
@@ -159,9 +204,20 @@ async fn compare_counts(repair: bool, engine: &mut Engine, stop: &CancellationTo
             say_lines(left);
         }
         let agrees = counts.excesses.is_empty() && counts.left.is_empty();
-        let found = if agrees { "as many as were read" } else { "NOT what was read" };
-        say(format_args!("The providers count {found}: {} streams, as far as they still have them.", counts.streams));
-        return Ok(if agrees { Outcome::Good } else { Outcome::Lacking });
+        let found = if agrees {
+            "as many as were read"
+        } else {
+            "NOT what was read"
+        };
+        say(format_args!(
+            "The providers count {found}: {} streams, as far as they still have them.",
+            counts.streams
+        ));
+        return Ok(if agrees {
+            Outcome::Good
+        } else {
+            Outcome::Lacking
+        });
     }
 }
 
@@ -183,10 +239,15 @@ fn say_verdict(verdict: &Verdict, repaired: bool) {
     }
     let (messages, windows) = (grouped(verdict.messages), grouped(verdict.windows));
     if verdict.agrees() {
-        say(format_args!("All agrees: {messages} messages, {windows} windows."));
+        say(format_args!(
+            "All agrees: {messages} messages, {windows} windows."
+        ));
         return;
     }
-    let (differ, changed) = (grouped(verdict.differences.count), grouped(verdict.damaged.count));
+    let (differ, changed) = (
+        grouped(verdict.differences.count),
+        grouped(verdict.damaged.count),
+    );
     say(format_args!(
         "NOT all agrees: of {windows} windows {differ} differ, of {messages} messages {changed} were changed."
     ));
@@ -201,7 +262,10 @@ fn say_findings(verdict: &Verdict) {
 }
 
 fn say_several<T: std::fmt::Display>(several: &Several<T>) {
-    several.named.iter().for_each(|one| say_lines(&one.to_string()));
+    several
+        .named
+        .iter()
+        .for_each(|one| say_lines(&one.to_string()));
     if several.unnamed() > 0 {
         say(format_args!("… and {} more", grouped(several.unnamed())));
     }

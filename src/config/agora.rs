@@ -53,7 +53,10 @@ pub enum Discover {
 #[derive(Clone, Debug)]
 pub enum AgoraAuth {
     /// HTTP Basic, for all projects of a customer.
-    Basic { customer_id: String, customer_secret: Secret },
+    Basic {
+        customer_id: String,
+        customer_secret: Secret,
+    },
     /// An RTM token and the user it was made for: `x-agora-token` and `x-agora-uid`.
     Token { token: Secret, uid: String },
     /// An `AccessToken2`, which names its user itself: `Authorization: agora token=…`.
@@ -104,7 +107,10 @@ pub(super) fn account(table: &Table<'_>) -> Result<AgoraAccount, ConfigError> {
 
 fn auth(table: &Table<'_>) -> Result<AgoraAuth, ConfigError> {
     let any = |keys: [&'static str; 2]| keys.into_iter().any(|key| table.get(key).is_some());
-    match (any(["customer_id", "customer_secret"]), any(["token", "uid"])) {
+    match (
+        any(["customer_id", "customer_secret"]),
+        any(["token", "uid"]),
+    ) {
         (true, false) => Ok(AgoraAuth::Basic {
             customer_id: table.required("customer_id", value::header)?,
             customer_secret: table.required("customer_secret", value::secret)?,
@@ -126,7 +132,12 @@ fn auth(table: &Table<'_>) -> Result<AgoraAuth, ConfigError> {
 fn streams(account: &Table<'_>, discover: Discover) -> Result<Vec<AgoraStream>, ConfigError> {
     // `kind` is a label: with and without it, the same messages are asked for.
     let identity = |stream: &AgoraStream| (stream.source.clone(), stream.destination.clone());
-    account.streams(&shape::AGORA_STREAM, stream, identity, discover == Discover::Events)
+    account.streams(
+        &shape::AGORA_STREAM,
+        stream,
+        identity,
+        discover == Discover::Events,
+    )
 }
 
 fn stream(table: &Table<'_>) -> Result<AgoraStream, ConfigError> {

@@ -27,9 +27,17 @@ impl Cron {
             5 => return Err(Fault::CronWithoutSeconds(fields.join(" "))),
             count => return Err(Fault::CronFields(count)),
         }
-        let parser = CronParser::builder().seconds(Seconds::Required).dom_and_dow(true).build();
-        let schedule = parser.parse(expression).map_err(|error| Fault::CronSyntax(reason(&error)))?;
-        let cron = Self { expression: expression.to_owned(), schedule };
+        let parser = CronParser::builder()
+            .seconds(Seconds::Required)
+            .dom_and_dow(true)
+            .build();
+        let schedule = parser
+            .parse(expression)
+            .map_err(|error| Fault::CronSyntax(reason(&error)))?;
+        let cron = Self {
+            expression: expression.to_owned(),
+            schedule,
+        };
         match cron.next_after(Millis(0)) {
             Some(_) => Ok(cron),
             None => Err(Fault::CronNever),
@@ -67,25 +75,48 @@ mod tests {
 
     fn next(expression: &str, after: &str) -> Option<String> {
         let after = after.parse().unwrap();
-        Cron::parse(expression).unwrap().next_after(after).map(|moment| moment.to_string())
+        Cron::parse(expression)
+            .unwrap()
+            .next_after(after)
+            .map(|moment| moment.to_string())
     }
 
     #[test]
     fn the_next_occurrence_comes_strictly_after_the_moment() {
-        assert_eq!(next("0 * * * * *", "2026-11-21T08:00:00Z").unwrap(), "2026-11-21T08:01:00.000Z");
-        assert_eq!(next("0 * * * * *", "2026-11-21T07:59:59.999Z").unwrap(), "2026-11-21T08:00:00.000Z");
-        assert_eq!(next("* * * * * *", "2026-11-21T08:00:00.001Z").unwrap(), "2026-11-21T08:00:01.000Z");
-        assert_eq!(next("0 17 * * * *", "2026-12-31T23:30:00Z").unwrap(), "2027-01-01T00:17:00.000Z");
+        assert_eq!(
+            next("0 * * * * *", "2026-11-21T08:00:00Z").unwrap(),
+            "2026-11-21T08:01:00.000Z"
+        );
+        assert_eq!(
+            next("0 * * * * *", "2026-11-21T07:59:59.999Z").unwrap(),
+            "2026-11-21T08:00:00.000Z"
+        );
+        assert_eq!(
+            next("* * * * * *", "2026-11-21T08:00:00.001Z").unwrap(),
+            "2026-11-21T08:00:01.000Z"
+        );
+        assert_eq!(
+            next("0 17 * * * *", "2026-12-31T23:30:00Z").unwrap(),
+            "2027-01-01T00:17:00.000Z"
+        );
     }
 
     #[test]
     fn day_and_weekday_must_both_hold() {
         // The first Friday the 13th after that day.
-        assert_eq!(next("0 0 0 13 * FRI", "2026-11-21T08:00:00Z").unwrap(), "2027-08-13T00:00:00.000Z");
+        assert_eq!(
+            next("0 0 0 13 * FRI", "2026-11-21T08:00:00Z").unwrap(),
+            "2027-08-13T00:00:00.000Z"
+        );
     }
 
     #[test]
     fn what_lies_beyond_the_calendar_has_no_next_occurrence() {
-        assert_eq!(Cron::parse("0 * * * * *").unwrap().next_after(Millis(i64::MAX)), None);
+        assert_eq!(
+            Cron::parse("0 * * * * *")
+                .unwrap()
+                .next_after(Millis(i64::MAX)),
+            None
+        );
     }
 }

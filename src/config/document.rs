@@ -31,7 +31,10 @@ impl Document<'_> {
     }
 
     fn refuse(&self, at: usize, problem: Problem) -> ConfigError {
-        ConfigError::Invalid { place: place(self.origin, self.text, at), problem: Box::new(problem) }
+        ConfigError::Invalid {
+            place: place(self.origin, self.text, at),
+            problem: Box::new(problem),
+        }
     }
 }
 
@@ -74,35 +77,70 @@ impl<'a> Table<'a> {
         span: Range<usize>,
         entries: &'a DeTable<'a>,
     ) -> Result<Self, ConfigError> {
-        let table = Self { document, shape, span, entries: Some(entries) };
+        let table = Self {
+            document,
+            shape,
+            span,
+            entries: Some(entries),
+        };
         table.refuse_unknown_keys()?;
         Ok(table)
     }
 
     fn refuse_unknown_keys(&self) -> Result<(), ConfigError> {
         let known = self.shape.keys;
-        let unknown = self.entries.into_iter().flatten().filter(|(key, _)| !known.contains(&key.get_ref().as_ref()));
-        let Some((key, value)) = unknown.min_by_key(|(key, _)| key.span().start) else { return Ok(()) };
+        let unknown = self
+            .entries
+            .into_iter()
+            .flatten()
+            .filter(|(key, _)| !known.contains(&key.get_ref().as_ref()));
+        let Some((key, value)) = unknown.min_by_key(|(key, _)| key.span().start) else {
+            return Ok(());
+        };
         let name = key.get_ref();
-        let what = if is_headed(value.get_ref()) { "table" } else { "key" };
+        let what = if is_headed(value.get_ref()) {
+            "table"
+        } else {
+            "key"
+        };
         let nearest = nearest(name, known);
         // A quoted key may hold line breaks; a message is one line.
         let name = name.escape_debug().to_string();
-        let problem = Problem::Unknown { what, nearest, name, table: self.shape.name, known };
+        let problem = Problem::Unknown {
+            what,
+            nearest,
+            name,
+            table: self.shape.name,
+            known,
+        };
         Err(self.document.refuse(key.span().start, problem))
     }
 
     /// The value of a key, if the key is there.
     pub(super) fn get(&self, key: &'static str) -> Option<Value<'a>> {
         let value = self.entries?.get(key)?;
-        Some(Value { document: self.document, key, span: value.span(), content: value.get_ref() })
+        Some(Value {
+            document: self.document,
+            key,
+            span: value.span(),
+            content: value.get_ref(),
+        })
     }
 
-    pub(super) fn optional<T>(&self, key: &'static str, read: Reader<T>) -> Result<Option<T>, ConfigError> {
+    pub(super) fn optional<T>(
+        &self,
+        key: &'static str,
+        read: Reader<T>,
+    ) -> Result<Option<T>, ConfigError> {
         self.get(key).map(|value| read(&value)).transpose()
     }
 
-    pub(super) fn or<T>(&self, key: &'static str, default: T, read: Reader<T>) -> Result<T, ConfigError> {
+    pub(super) fn or<T>(
+        &self,
+        key: &'static str,
+        default: T,
+        read: Reader<T>,
+    ) -> Result<T, ConfigError> {
         Ok(self.optional(key, read)?.unwrap_or(default))
     }
 
@@ -124,19 +162,38 @@ impl<'a> Table<'a> {
     }
 
     fn expect_key(&self, key: &'static str) -> Result<Value<'a>, ConfigError> {
-        self.get(key).ok_or_else(|| self.refuse(Problem::Missing { table: self.shape.name, key }))
+        self.get(key).ok_or_else(|| {
+            self.refuse(Problem::Missing {
+                table: self.shape.name,
+                key,
+            })
+        })
     }
 
     /// The tables under `key`; none if the key is not there.
-    pub(super) fn tables(&self, key: &'static str, shape: &'static Shape) -> Result<Vec<Table<'a>>, ConfigError> {
-        self.get(key).map_or(Ok(Vec::new()), |value| value.tables(shape))
+    pub(super) fn tables(
+        &self,
+        key: &'static str,
+        shape: &'static Shape,
+    ) -> Result<Vec<Table<'a>>, ConfigError> {
+        self.get(key)
+            .map_or(Ok(Vec::new()), |value| value.tables(shape))
     }
 
     /// The table under `key`, with nothing in it if it is not there.
-    pub(super) fn table(&self, key: &'static str, shape: &'static Shape) -> Result<Table<'a>, ConfigError> {
+    pub(super) fn table(
+        &self,
+        key: &'static str,
+        shape: &'static Shape,
+    ) -> Result<Table<'a>, ConfigError> {
         match self.get(key) {
             Some(value) => value.table(shape),
-            None => Ok(Table { document: self.document, shape, span: 0..0, entries: None }),
+            None => Ok(Table {
+                document: self.document,
+                shape,
+                span: 0..0,
+                entries: None,
+            }),
         }
     }
 
@@ -153,9 +210,10 @@ impl<'a> Table<'a> {
             return Err(self.refuse_at(&["streams"], Problem::NoStreams { form: shape.form }));
         }
         let streams = tables.iter().map(read).collect::<Result<Vec<T>, _>>()?;
-        refuse_repeated(tables.iter().zip(streams.iter().map(identity)), |table, first_line| {
-            table.refuse(Problem::StreamTwice { first_line })
-        })?;
+        refuse_repeated(
+            tables.iter().zip(streams.iter().map(identity)),
+            |table, first_line| table.refuse(Problem::StreamTwice { first_line }),
+        )?;
         Ok(streams)
     }
 
@@ -166,7 +224,10 @@ impl<'a> Table<'a> {
 
     /// An error about the first of these keys that is there, or else about the table.
     pub(super) fn refuse_at(&self, keys: &[&'static str], problem: Problem) -> ConfigError {
-        let span = keys.iter().find_map(|key| self.get(key)).map_or(self.span.start, |value| value.span.start);
+        let span = keys
+            .iter()
+            .find_map(|key| self.get(key))
+            .map_or(self.span.start, |value| value.span.start);
         self.document.refuse(span, problem)
     }
 }
@@ -180,7 +241,8 @@ pub(super) fn refuse_repeated<'t, I: Eq + Hash>(
     for (table, identity) in tables {
         // Lines are counted only now: a file may list ten thousand streams.
         if let Some(first) = seen.insert(identity, table) {
-            let Place { line, .. } = place(first.document.origin, first.document.text, first.span.start);
+            let Place { line, .. } =
+                place(first.document.origin, first.document.text, first.span.start);
             return Err(refusal(table, line));
         }
     }
@@ -199,7 +261,9 @@ fn is_headed(value: &DeValue<'_>) -> bool {
 /// The known name that `name` was probably meant to be: at most a third of its letters differ.
 fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
     let lower = name.to_lowercase();
-    let distances = known.iter().map(|candidate| (strsim::osa_distance(&lower, candidate), *candidate));
+    let distances = known
+        .iter()
+        .map(|candidate| (strsim::osa_distance(&lower, candidate), *candidate));
     let (distance, candidate) = distances.min_by_key(|(distance, _)| *distance)?;
     (distance <= candidate.len().div_ceil(3)).then_some(candidate)
 }
@@ -228,24 +292,35 @@ impl<'a> Value<'a> {
     /// Text, written here or fetched from where the value points to.
     pub(super) fn text(&self) -> Result<String, ConfigError> {
         match (self.content, self.reference()?) {
-            (_, Some(reference)) => reference.fetch(self.document.environment).map_err(|fault| self.refuse(fault)),
+            (_, Some(reference)) => reference
+                .fetch(self.document.environment)
+                .map_err(|fault| self.refuse(fault)),
             (DeValue::String(text), None) => Ok(text.clone().into_owned()),
             _ => Err(self.wrong_type("text in quotes")),
         }
     }
 
     /// What the text says.
-    pub(super) fn parse<T>(&self, parse: impl FnOnce(&str) -> Result<T, Fault>) -> Result<T, ConfigError> {
+    pub(super) fn parse<T>(
+        &self,
+        parse: impl FnOnce(&str) -> Result<T, Fault>,
+    ) -> Result<T, ConfigError> {
         parse(&self.text()?).map_err(|fault| self.refuse(fault))
     }
 
     /// Where the value points to, if it is not written here.
     pub(super) fn reference(&self) -> Result<Option<Reference>, ConfigError> {
-        let DeValue::Table(table) = self.content else { return Ok(None) };
+        let DeValue::Table(table) = self.content else {
+            return Ok(None);
+        };
         let folder = self.document.origin.parent().unwrap_or(Path::new(""));
-        let mut entries = table.iter().map(|(kind, name)| (kind.get_ref().as_ref(), name.get_ref().as_str()));
+        let mut entries = table
+            .iter()
+            .map(|(kind, name)| (kind.get_ref().as_ref(), name.get_ref().as_str()));
         let reference = match (entries.next(), entries.next()) {
-            (Some((kind, Some(name))), None) if !name.is_empty() => Reference::new(kind, name, folder),
+            (Some((kind, Some(name))), None) if !name.is_empty() => {
+                Reference::new(kind, name, folder)
+            }
             _ => Err(Fault::Reference),
         };
         reference.map(Some).map_err(|fault| self.refuse(fault))
@@ -253,29 +328,46 @@ impl<'a> Value<'a> {
 
     fn table(&self, shape: &'static Shape) -> Result<Table<'a>, ConfigError> {
         match self.content {
-            DeValue::Table(entries) => Table::open(self.document, shape, self.span.clone(), entries),
+            DeValue::Table(entries) => {
+                Table::open(self.document, shape, self.span.clone(), entries)
+            }
             _ => Err(self.wrong_type(shape.form)),
         }
     }
 
     fn tables(&self, shape: &'static Shape) -> Result<Vec<Table<'a>>, ConfigError> {
-        let DeValue::Array(items) = self.content else { return Err(self.wrong_type(shape.form)) };
+        let DeValue::Array(items) = self.content else {
+            return Err(self.wrong_type(shape.form));
+        };
         let open = |item: &'a Spanned<DeValue<'a>>| match item.get_ref() {
             DeValue::Table(entries) => Table::open(self.document, shape, item.span(), entries),
-            content => {
-                Err(Self { document: self.document, key: self.key, span: item.span(), content }.wrong_type(shape.form))
+            content => Err(Self {
+                document: self.document,
+                key: self.key,
+                span: item.span(),
+                content,
             }
+            .wrong_type(shape.form)),
         };
         items.iter().map(open).collect()
     }
 
     pub(super) fn wrong_type(&self, expected: &'static str) -> ConfigError {
-        self.refuse(Fault::WrongType { expected, found: type_name(self.content) })
+        self.refuse(Fault::WrongType {
+            expected,
+            found: type_name(self.content),
+        })
     }
 
     /// An error about this value.
     pub(super) fn refuse(&self, fault: Fault) -> ConfigError {
-        self.document.refuse(self.span.start, Problem::Value { key: self.key, fault })
+        self.document.refuse(
+            self.span.start,
+            Problem::Value {
+                key: self.key,
+                fault,
+            },
+        )
     }
 }
 

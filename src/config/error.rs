@@ -60,13 +60,18 @@ pub enum Problem {
         known: &'static [&'static str],
     },
     #[error("{table} lacks `{key}`: add it, the way the config.toml that Backscroll ships does")]
-    Missing { table: &'static str, key: &'static str },
+    Missing {
+        table: &'static str,
+        key: &'static str,
+    },
     /// One key has a value that it cannot have.
     #[error("`{key}` {fault}")]
     Value { key: &'static str, fault: Fault },
     #[error("there is no account: add an [[agora]] or a [[web3mq]] table")]
     NoAccount,
-    #[error("this name is taken by the account in line {first_line}: give each account its own, across both providers")]
+    #[error(
+        "this name is taken by the account in line {first_line}: give each account its own, across both providers"
+    )]
     NameTaken { first_line: usize },
     #[error("this account follows no stream: make `streams` {form}")]
     NoStreams { form: &'static str },
@@ -74,7 +79,9 @@ pub enum Problem {
     StreamTwice { first_line: usize },
     #[error("this stream has neither `source` nor `destination`: give it at least one of them")]
     StreamWithoutEnds,
-    #[error("`kind` tells what a `destination` is, and this stream has none: remove `kind`, or add `destination`")]
+    #[error(
+        "`kind` tells what a `destination` is, and this stream has none: remove `kind`, or add `destination`"
+    )]
     KindWithoutDestination,
     #[error(
         "this account has no credentials: add `customer_id` and `customer_secret`, or `token` and `uid`, or `token` alone"
@@ -93,5 +100,8 @@ pub enum Problem {
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {
-    nearest.map_or_else(|| "; known here:".to_owned(), |name| format!(": did you mean `{name}`? Known here:"))
+    nearest.map_or_else(
+        || "; known here:".to_owned(),
+        |name| format!(": did you mean `{name}`? Known here:"),
+    )
 }

@@ -32,23 +32,47 @@ impl fmt::Display for Exposed {
 
 /// What of a configuration is exposed by the file it was read from.
 pub(super) fn find(config: &Config, file: &Path) -> Vec<Exposed> {
-    let is_open = file.metadata().is_ok_and(|metadata| metadata.permissions().mode() & OTHERS != 0);
+    let is_open = file
+        .metadata()
+        .is_ok_and(|metadata| metadata.permissions().mode() & OTHERS != 0);
     if !is_open {
         return Vec::new();
     }
-    let exposed = |owner, key| Exposed { file: file.to_owned(), owner, key };
-    let database = config.database.shows_password.then(|| exposed("the database".to_owned(), "password"));
-    let webhook = config.alerts.webhook.iter().filter(|webhook| webhook.is_written_out());
+    let exposed = |owner, key| Exposed {
+        file: file.to_owned(),
+        owner,
+        key,
+    };
+    let database = config
+        .database
+        .shows_password
+        .then(|| exposed("the database".to_owned(), "password"));
+    let webhook = config
+        .alerts
+        .webhook
+        .iter()
+        .filter(|webhook| webhook.is_written_out());
     let webhook = webhook.map(|_| exposed("[alerts]".to_owned(), "webhook"));
     let agora = config.agora.iter().map(|account| {
         let (key, secret) = match &account.auth {
-            AgoraAuth::Basic { customer_secret, .. } => ("customer_secret", customer_secret),
+            AgoraAuth::Basic {
+                customer_secret, ..
+            } => ("customer_secret", customer_secret),
             AgoraAuth::Token { token, .. } | AgoraAuth::BearerToken { token } => ("token", token),
         };
         (&account.name, key, secret)
     });
-    let web3mq = config.web3mq.iter().map(|account| (&account.name, "private_key", &account.private_key));
-    let accounts = agora.chain(web3mq).filter(|(.., secret)| Secret::is_written_out(secret));
+    let web3mq = config
+        .web3mq
+        .iter()
+        .map(|account| (&account.name, "private_key", &account.private_key));
+    let accounts = agora
+        .chain(web3mq)
+        .filter(|(.., secret)| Secret::is_written_out(secret));
     let accounts = accounts.map(|(name, key, _)| exposed(format!("the account `{name}`"), key));
-    database.into_iter().chain(webhook).chain(accounts).collect()
+    database
+        .into_iter()
+        .chain(webhook)
+        .chain(accounts)
+        .collect()
 }

@@ -9,12 +9,17 @@ use crate::domain::time::NotATime;
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     #[error("must be {expected}, but is {found}")]
-    WrongType { expected: &'static str, found: &'static str },
+    WrongType {
+        expected: &'static str,
+        found: &'static str,
+    },
     #[error("is empty: fill it in, or remove the line if the key is optional")]
     Empty,
     #[error("holds a line break or another control character: remove it")]
     ControlCharacter,
-    #[error("holds a character other than printable ASCII, which cannot travel in a request: correct it")]
+    #[error(
+        "holds a character other than printable ASCII, which cannot travel in a request: correct it"
+    )]
     NotAscii,
     #[error("must be 1 to 64 of the letters a-z and A-Z, digits, `_`, `-` and `.`")]
     AccountName,
@@ -39,7 +44,9 @@ pub enum Fault {
     ZeroDuration,
     #[error("is longer than 100 years (36500d): shorten it")]
     LongDuration,
-    #[error("must be from 1s to 10m: less cuts off good answers, more lets a bad one hold everything up")]
+    #[error(
+        "must be from 1s to 10m: less cuts off good answers, more lets a bad one hold everything up"
+    )]
     Timeout,
     #[error("is wrong: {0}")]
     Time(#[from] NotATime),
@@ -53,7 +60,9 @@ pub enum Fault {
         "has to have six fields and has {0}: write second, minute, hour, day, month, weekday, like \"0 * * * * *\""
     )]
     CronFields(usize),
-    #[error("is not a schedule ({0}): correct it; the fields are second, minute, hour, day, month, weekday")]
+    #[error(
+        "is not a schedule ({0}): correct it; the fields are second, minute, hour, day, month, weekday"
+    )]
     CronSyntax(String),
     #[error("names a moment that never comes: correct day and month")]
     CronNever,
@@ -62,7 +71,9 @@ pub enum Fault {
     NotAUrl,
     #[error("must begin with https:// and name a host: write it like \"https://api.agora.io\"")]
     UrlScheme,
-    #[error("would send credentials unencrypted: write https://; http:// is only for 127.0.0.0/8, ::1 and localhost")]
+    #[error(
+        "would send credentials unencrypted: write https://; http:// is only for 127.0.0.0/8, ::1 and localhost"
+    )]
     UrlUnencrypted,
     #[error(
         "is not a URL that can be posted to: it must begin with https:// and name a host; http:// is only for \
@@ -71,9 +82,13 @@ pub enum Fault {
     Webhook,
     #[error("holds a user or password: remove it; credentials have keys of their own")]
     UrlCredentials,
-    #[error("holds a query (`?`) or a fragment (`#`): remove it; only scheme, host, port and path belong here")]
+    #[error(
+        "holds a query (`?`) or a fragment (`#`): remove it; only scheme, host, port and path belong here"
+    )]
     UrlQuery,
-    #[error("is not an address to listen on: write IP and port, like \"127.0.0.1:9464\", or \"\" to turn the page off")]
+    #[error(
+        "is not an address to listen on: write IP and port, like \"127.0.0.1:9464\", or \"\" to turn the page off"
+    )]
     ListenAddress,
 
     #[error(
@@ -83,7 +98,9 @@ pub enum Fault {
     #[error("must be \"auto\", \"human\", \"json\" or \"journal\"")]
     LogFormat,
 
-    #[error("is not a URL of a Postgres database: write it like \"postgres://user@host/database?sslmode=verify-full\"")]
+    #[error(
+        "is not a URL of a Postgres database: write it like \"postgres://user@host/database?sslmode=verify-full\""
+    )]
     PostgresUrl,
     #[error(
         "is not a database that Backscroll knows: write \"sqlite://archive.db\" or another path, or \
@@ -99,14 +116,18 @@ pub enum Fault {
 
     #[error("begins with 0x: write the 64 hex digits of the ed25519 seed without it")]
     KeyPrefixed,
-    #[error("is a pair of private and public key (128 hex digits): write only its first half, the 64 of the seed")]
+    #[error(
+        "is a pair of private and public key (128 hex digits): write only its first half, the 64 of the seed"
+    )]
     KeyPair,
     #[error("must be the ed25519 seed: 64 hex digits, for 32 bytes; this has {length} characters")]
     KeyLength { length: usize },
     #[error("must be the ed25519 seed: 64 hex digits; this holds other characters")]
     KeyNotHex,
 
-    #[error("must be text or exactly one of {{ env = \"NAME\" }}, {{ file = \"PATH\" }}, {{ credential = \"NAME\" }}")]
+    #[error(
+        "must be text or exactly one of {{ env = \"NAME\" }}, {{ file = \"PATH\" }}, {{ credential = \"NAME\" }}"
+    )]
     Reference,
     #[error("comes from the environment variable {name}, which is unset or empty: set it")]
     EnvUnset { name: String },
@@ -125,6 +146,8 @@ pub enum Fault {
          LoadCredential={name}:PATH, or use {{ file = \"PATH\" }}"
     )]
     NoCredentials { name: String },
-    #[error("names a credential that is not a plain file name: write the name given to LoadCredential=")]
+    #[error(
+        "names a credential that is not a plain file name: write the name given to LoadCredential="
+    )]
     CredentialName,
 }

@@ -32,8 +32,13 @@ pub enum LogFormat {
 
 /// Reads `[log]`.
 pub(super) fn read(table: &Table<'_>) -> Result<Log, ConfigError> {
-    let levels = table.optional("levels", levels)?.filter(|levels| levels != DEFAULT);
-    Ok(Log { levels, format: table.or_text("format", "auto", str::parse)? })
+    let levels = table
+        .optional("levels", levels)?
+        .filter(|levels| levels != DEFAULT);
+    Ok(Log {
+        levels,
+        format: table.or_text("format", "auto", str::parse)?,
+    })
 }
 
 /// How the manual writes what is logged without it.

@@ -92,7 +92,10 @@ pub struct Server {
 impl Server {
     fn parse(url: &str) -> Result<Self, Fault> {
         let options = url.parse().map_err(|_| Fault::PostgresUrl)?;
-        Ok(Self { options: Box::new(options), hash: blake3::hash(url.as_bytes()) })
+        Ok(Self {
+            options: Box::new(options),
+            hash: blake3::hash(url.as_bytes()),
+        })
     }
 
     /// For sqlx.
@@ -147,11 +150,19 @@ impl Config {
     /// Errors if any of them cannot be read, or at the first thing in the file that cannot be meant.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let bytes = std::fs::read(path).map_err(|cause| match cause.kind() {
-            std::io::ErrorKind::NotFound => ConfigError::Absent { path: path.to_owned() },
-            _ => ConfigError::Unreadable { path: path.to_owned(), cause },
+            std::io::ErrorKind::NotFound => ConfigError::Absent {
+                path: path.to_owned(),
+            },
+            _ => ConfigError::Unreadable {
+                path: path.to_owned(),
+                cause,
+            },
         })?;
         let config = Self::parse(utf8(&bytes, path)?, path)?;
-        Ok(Self { exposed: exposed::find(&config, path), ..config })
+        Ok(Self {
+            exposed: exposed::find(&config, path),
+            ..config
+        })
     }
 
     /// Reads the text of a configuration. `origin` names it in errors; `{ file = … }` starts at its folder.
@@ -161,15 +172,25 @@ impl Config {
         Self::parse_in(text, origin, &process_environment)
     }
 
-    fn parse_in(text: &str, origin: &Path, environment: Environment<'_>) -> Result<Self, ConfigError> {
-        let document = Document { text, origin, environment };
+    fn parse_in(
+        text: &str,
+        origin: &Path,
+        environment: Environment<'_>,
+    ) -> Result<Self, ConfigError> {
+        let document = Document {
+            text,
+            origin,
+            environment,
+        };
         let parsed = document.parse()?;
         let file = Table::root(&document, &parsed, &shape::FILE)?;
         let database = database(&file.table("database", &shape::DATABASE)?)?;
         let schedule = schedule(&file.table("schedule", &shape::SCHEDULE)?)?;
         let status_page = status_page(&file.table("status_page", &shape::STATUS_PAGE)?)?;
         let alerts = file.table("alerts", &shape::ALERTS)?;
-        let alerts = Alerts { webhook: alerts.optional("webhook", value::webhook)? };
+        let alerts = Alerts {
+            webhook: alerts.optional("webhook", value::webhook)?,
+        };
         let log = log::read(&file.table("log", &shape::LOG)?)?;
         let agora = file.tables("agora", &shape::AGORA)?;
         let web3mq = file.tables("web3mq", &shape::WEB3MQ)?;
@@ -184,7 +205,10 @@ impl Config {
             alerts,
             log,
             agora: agora.iter().map(agora::account).collect::<Result<_, _>>()?,
-            web3mq: web3mq.iter().map(web3mq::account).collect::<Result<_, _>>()?,
+            web3mq: web3mq
+                .iter()
+                .map(web3mq::account)
+                .collect::<Result<_, _>>()?,
             exposed: Vec::new(),
         })
     }
@@ -193,7 +217,10 @@ impl Config {
 fn utf8<'a>(bytes: &'a [u8], origin: &Path) -> Result<&'a str, ConfigError> {
     std::str::from_utf8(bytes).map_err(|error| {
         let good = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-        ConfigError::Invalid { place: place(origin, &good, good.len()), problem: Box::new(Problem::NotUtf8) }
+        ConfigError::Invalid {
+            place: place(origin, &good, good.len()),
+            problem: Box::new(Problem::NotUtf8),
+        }
     })
 }
 
@@ -203,13 +230,17 @@ fn database(table: &Table<'_>) -> Result<Database, ConfigError> {
         Some(value) => value.reference()?.is_none() && has_password(&value.text()?),
         None => false,
     };
-    Ok(Database { url: table.or("url", default, value::database_url)?, shows_password })
+    Ok(Database {
+        url: table.or("url", default, value::database_url)?,
+        shows_password,
+    })
 }
 
 /// Whether a URL holds a password, in either of the places where Postgres takes it from.
 pub(crate) fn has_password(url: &str) -> bool {
-    reqwest::Url::parse(url)
-        .is_ok_and(|url| url.password().is_some() || url.query_pairs().any(|(key, _)| key == "password"))
+    reqwest::Url::parse(url).is_ok_and(|url| {
+        url.password().is_some() || url.query_pairs().any(|(key, _)| key == "password")
+    })
 }
 
 fn schedule(table: &Table<'_>) -> Result<Schedule, ConfigError> {
@@ -223,7 +254,9 @@ fn schedule(table: &Table<'_>) -> Result<Schedule, ConfigError> {
 
 fn status_page(table: &Table<'_>) -> Result<StatusPage, ConfigError> {
     let default = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)));
-    Ok(StatusPage { listen: table.or("listen", default, value::listen)? })
+    Ok(StatusPage {
+        listen: table.or("listen", default, value::listen)?,
+    })
 }
 
 /// A name stands for one account in SQL and on the command line, whatever its provider.

@@ -38,11 +38,26 @@ struct Origin {
 impl Secret {
     /// A secret that is written down right here, as tests and the sandbox do.
     pub fn plain(value: impl Into<String>) -> Self {
-        Self { origin: None, value: SecretString::from(value.into()) }
+        Self {
+            origin: None,
+            value: SecretString::from(value.into()),
+        }
     }
 
-    pub(super) fn fetched(value: String, reference: Reference, place: Place, key: &'static str) -> Self {
-        Self { origin: Some(Origin { reference, place, key }), value: SecretString::from(value) }
+    pub(super) fn fetched(
+        value: String,
+        reference: Reference,
+        place: Place,
+        key: &'static str,
+    ) -> Self {
+        Self {
+            origin: Some(Origin {
+                reference,
+                place,
+                key,
+            }),
+            value: SecretString::from(value),
+        }
     }
 
     /// Whether the value stands in the configuration itself.
@@ -64,13 +79,24 @@ impl Secret {
     }
 
     fn reread_in(&self, environment: Environment<'_>) -> Result<Self, ConfigError> {
-        let Some(origin) = &self.origin else { return Ok(self.clone()) };
-        let fetched = origin.reference.fetch(environment).and_then(|text| printable(&text).map(|()| text));
+        let Some(origin) = &self.origin else {
+            return Ok(self.clone());
+        };
+        let fetched = origin
+            .reference
+            .fetch(environment)
+            .and_then(|text| printable(&text).map(|()| text));
         match fetched {
-            Ok(value) => Ok(Self { origin: self.origin.clone(), value: SecretString::from(value) }),
+            Ok(value) => Ok(Self {
+                origin: self.origin.clone(),
+                value: SecretString::from(value),
+            }),
             Err(fault) => Err(ConfigError::Invalid {
                 place: origin.place.clone(),
-                problem: Box::new(Problem::Value { key: origin.key, fault }),
+                problem: Box::new(Problem::Value {
+                    key: origin.key,
+                    fault,
+                }),
             }),
         }
     }
@@ -78,7 +104,10 @@ impl Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = self.origin.as_ref().map_or("plain", |origin| origin.reference.kind());
+        let kind = self
+            .origin
+            .as_ref()
+            .map_or("plain", |origin| origin.reference.kind());
         write!(f, "Secret({kind})")
     }
 }
@@ -91,7 +120,11 @@ pub(super) fn printable(text: &str) -> Result<(), Fault> {
     if text.chars().any(char::is_control) {
         return Err(Fault::ControlCharacter);
     }
-    if text.is_ascii() { Ok(()) } else { Err(Fault::NotAscii) }
+    if text.is_ascii() {
+        Ok(())
+    } else {
+        Err(Fault::NotAscii)
+    }
 }
 
 /// Where a value is kept that the configuration does not hold itself.
@@ -147,8 +180,12 @@ fn is_file_name(name: &str) -> bool {
 fn variable(name: &str, environment: Environment<'_>) -> Result<String, Fault> {
     match environment(name).map(OsString::into_string) {
         Some(Ok(text)) if !text.is_empty() => Ok(text),
-        Some(Err(_)) => Err(Fault::EnvNotText { name: name.to_owned() }),
-        _ => Err(Fault::EnvUnset { name: name.to_owned() }),
+        Some(Err(_)) => Err(Fault::EnvNotText {
+            name: name.to_owned(),
+        }),
+        _ => Err(Fault::EnvUnset {
+            name: name.to_owned(),
+        }),
     }
 }
 
@@ -158,7 +195,10 @@ fn read_small(path: &Path) -> Result<String, Fault> {
     let mut bytes = Vec::new();
     File::open(path())
         .and_then(|file| file.take(FILE_LIMIT + 1).read_to_end(&mut bytes))
-        .map_err(|cause| Fault::FileUnreadable { path: path(), cause })?;
+        .map_err(|cause| Fault::FileUnreadable {
+            path: path(),
+            cause,
+        })?;
     if bytes.len() as u64 > FILE_LIMIT {
         return Err(Fault::FileLarge { path: path() });
     }

@@ -11,20 +11,46 @@ pub(super) struct Shape {
 pub(super) const FILE: Shape = Shape {
     name: "this file",
     form: "tables",
-    keys: &["database", "schedule", "status_page", "alerts", "log", "agora", "web3mq"],
+    keys: &[
+        "database",
+        "schedule",
+        "status_page",
+        "alerts",
+        "log",
+        "agora",
+        "web3mq",
+    ],
 };
 
-pub(super) const DATABASE: Shape = Shape { name: "[database]", form: "one table, headed [database]", keys: &["url"] };
+pub(super) const DATABASE: Shape = Shape {
+    name: "[database]",
+    form: "one table, headed [database]",
+    keys: &["url"],
+};
 
-pub(super) const SCHEDULE: Shape =
-    Shape { name: "[schedule]", form: "one table, headed [schedule]", keys: &["sync", "reconcile", "refresh"] };
+pub(super) const SCHEDULE: Shape = Shape {
+    name: "[schedule]",
+    form: "one table, headed [schedule]",
+    keys: &["sync", "reconcile", "refresh"],
+};
 
-pub(super) const STATUS_PAGE: Shape =
-    Shape { name: "[status_page]", form: "one table, headed [status_page]", keys: &["listen"] };
+pub(super) const STATUS_PAGE: Shape = Shape {
+    name: "[status_page]",
+    form: "one table, headed [status_page]",
+    keys: &["listen"],
+};
 
-pub(super) const ALERTS: Shape = Shape { name: "[alerts]", form: "one table, headed [alerts]", keys: &["webhook"] };
+pub(super) const ALERTS: Shape = Shape {
+    name: "[alerts]",
+    form: "one table, headed [alerts]",
+    keys: &["webhook"],
+};
 
-pub(super) const LOG: Shape = Shape { name: "[log]", form: "one table, headed [log]", keys: &["levels", "format"] };
+pub(super) const LOG: Shape = Shape {
+    name: "[log]",
+    form: "one table, headed [log]",
+    keys: &["levels", "format"],
+};
 
 pub(super) const AGORA: Shape = Shape {
     name: "[[agora]]",

@@ -78,7 +78,10 @@ fn seed(text: &str) -> Result<(), Fault> {
 }
 
 pub(super) fn flag(value: &Value<'_>) -> Result<bool, ConfigError> {
-    value.content().as_bool().ok_or_else(|| value.wrong_type("true or false"))
+    value
+        .content()
+        .as_bool()
+        .ok_or_else(|| value.wrong_type("true or false"))
 }
 
 /// What an Agora account follows that is not listed.
@@ -116,28 +119,39 @@ pub(super) fn rate(value: &Value<'_>) -> Result<f64, ConfigError> {
 /// Messages on a page.
 pub(super) fn page_size(value: &Value<'_>) -> Result<u32, ConfigError> {
     let (low, high) = (1, 1000);
-    let DeValue::Integer(integer) = value.content() else { return Err(value.wrong_type("a whole number")) };
+    let DeValue::Integer(integer) = value.content() else {
+        return Err(value.wrong_type("a whole number"));
+    };
     match u32::from_str_radix(integer.as_str(), integer.radix()) {
         Ok(size) if (low..=high).contains(&size) => Ok(size),
-        _ => Err(value.refuse(Fault::OutOfRange { low: low.into(), high: high.into() })),
+        _ => Err(value.refuse(Fault::OutOfRange {
+            low: low.into(),
+            high: high.into(),
+        })),
     }
 }
 
 fn number(value: &Value<'_>, low: f64, high: f64) -> Result<f64, ConfigError> {
     let number = match value.content() {
         DeValue::Float(float) => float.as_str().parse().ok(),
-        DeValue::Integer(integer) => i32::from_str_radix(integer.as_str(), integer.radix()).ok().map(f64::from),
+        DeValue::Integer(integer) => i32::from_str_radix(integer.as_str(), integer.radix())
+            .ok()
+            .map(f64::from),
         _ => return Err(value.wrong_type("a number")),
     };
     // An integer that does not fit is out of range as well; NaN lies in no range.
-    number.filter(|n| (low..=high).contains(n)).ok_or_else(|| value.refuse(Fault::OutOfRange { low, high }))
+    number
+        .filter(|n| (low..=high).contains(n))
+        .ok_or_else(|| value.refuse(Fault::OutOfRange { low, high }))
 }
 
 /// A moment: RFC 3339 as text, or TOML's own date and time with its offset.
 pub(super) fn moment(value: &Value<'_>) -> Result<Millis, ConfigError> {
     let parse = |text: &str| text.parse().map_err(Fault::Time);
     match value.content() {
-        DeValue::Datetime(datetime) => parse(&datetime.to_string()).map_err(|fault| value.refuse(fault)),
+        DeValue::Datetime(datetime) => {
+            parse(&datetime.to_string()).map_err(|fault| value.refuse(fault))
+        }
         DeValue::String(_) | DeValue::Table(_) => value.parse(parse),
         _ => Err(value.wrong_type("a time, like 2026-11-01T00:00:00Z")),
     }
@@ -160,7 +174,11 @@ pub(super) fn duration(value: &Value<'_>) -> Result<Duration, ConfigError> {
 pub(super) fn timeout(value: &Value<'_>) -> Result<Duration, ConfigError> {
     let bounds = Duration::from_secs(1)..=Duration::from_mins(10);
     let length = duration(value)?;
-    if bounds.contains(&length) { Ok(length) } else { Err(value.refuse(Fault::Timeout)) }
+    if bounds.contains(&length) {
+        Ok(length)
+    } else {
+        Err(value.refuse(Fault::Timeout))
+    }
 }
 
 /// 100 years: beyond any archive, and far from where arithmetic over moments would overflow.
@@ -171,10 +189,20 @@ fn milliseconds(text: &str) -> Option<u64> {
     let mut total = 0_u64;
     let mut rest = text;
     loop {
-        let unit_at = rest.find(|c: char| !c.is_ascii_digit()).filter(|at| *at > 0)?;
+        let unit_at = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .filter(|at| *at > 0)?;
         let (number, tail) = rest.split_at(unit_at);
-        let (unit, next) = tail.split_at(tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len()));
-        total = total.saturating_add(number.parse().unwrap_or(u64::MAX).saturating_mul(unit_millis(unit)?));
+        let (unit, next) = tail.split_at(
+            tail.find(|c: char| c.is_ascii_digit())
+                .unwrap_or(tail.len()),
+        );
+        total = total.saturating_add(
+            number
+                .parse()
+                .unwrap_or(u64::MAX)
+                .saturating_mul(unit_millis(unit)?),
+        );
         if next.is_empty() {
             return Some(total);
         }
@@ -223,12 +251,17 @@ pub(super) fn url(text: &str) -> Result<Url, Fault> {
 /// Where alarms are posted. The message never quotes it: a token may be any part of it.
 pub(super) fn webhook(value: &Value<'_>) -> Result<Secret, ConfigError> {
     let webhook = secret(value)?;
-    let is_safe = Url::parse(webhook.expose()).is_ok_and(|url| match (url.scheme(), url.host_str()) {
-        ("https", Some(_)) => true,
-        ("http", Some(host)) => is_loopback(host),
-        _ => false,
-    });
-    if is_safe { Ok(webhook) } else { Err(value.refuse(Fault::Webhook)) }
+    let is_safe =
+        Url::parse(webhook.expose()).is_ok_and(|url| match (url.scheme(), url.host_str()) {
+            ("https", Some(_)) => true,
+            ("http", Some(host)) => is_loopback(host),
+            _ => false,
+        });
+    if is_safe {
+        Ok(webhook)
+    } else {
+        Err(value.refuse(Fault::Webhook))
+    }
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -268,11 +301,16 @@ fn sqlite_path(rest: &str) -> Result<PathBuf, Fault> {
         return Err(Fault::DatabaseParameters);
     }
     match percent_decode_str(path).decode_utf8() {
-        Ok(path) if !matches!(path.as_ref(), "" | ":memory:") => Ok(PathBuf::from(path.into_owned())),
+        Ok(path) if !matches!(path.as_ref(), "" | ":memory:") => {
+            Ok(PathBuf::from(path.into_owned()))
+        }
         _ => Err(Fault::DatabaseWithoutFile),
     }
 }
 
-fn check(value: &Value<'_>, rule: impl Fn(&str) -> Result<(), Fault>) -> Result<String, ConfigError> {
+fn check(
+    value: &Value<'_>,
+    rule: impl Fn(&str) -> Result<(), Fault>,
+) -> Result<String, ConfigError> {
     value.parse(|text| rule(text).map(|()| text.to_owned()))
 }

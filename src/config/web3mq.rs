@@ -74,15 +74,25 @@ pub(super) fn account(table: &Table<'_>) -> Result<Web3mqAccount, ConfigError> {
         since: table.optional("since", value::moment)?,
         settle: table.or("settle", SETTLE, value::duration)?,
         refresh_for: table.or("refresh_for", REFRESH_FOR, value::duration)?,
-        streams: table.streams(&shape::WEB3MQ_STREAM, stream, |stream| stream.topic.clone(), discover)?,
+        streams: table.streams(
+            &shape::WEB3MQ_STREAM,
+            stream,
+            |stream| stream.topic.clone(),
+            discover,
+        )?,
         discover,
     };
-    if account.retention.is_some_and(|retention| retention < account.settle) {
+    if account
+        .retention
+        .is_some_and(|retention| retention < account.settle)
+    {
         return Err(table.refuse_at(&["retention", "settle"], Problem::RetentionWithinSettle));
     }
     Ok(account)
 }
 
 fn stream(table: &Table<'_>) -> Result<Web3mqStream, ConfigError> {
-    Ok(Web3mqStream { topic: table.required("topic", value::text)? })
+    Ok(Web3mqStream {
+        topic: table.required("topic", value::text)?,
+    })
 }

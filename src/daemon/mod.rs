@@ -45,7 +45,10 @@ pub async fn run(
         refresh: Ticks::start(&schedule.refresh, clock).await?,
     };
     let progress = engine.progress().clone();
-    let pulses: Vec<_> = engine.accounts().map(|account| Arc::new(Pulse::new(account))).collect();
+    let pulses: Vec<_> = engine
+        .accounts()
+        .map(|account| Arc::new(Pulse::new(account)))
+        .collect();
     // In a task of its own, so that passes go on while it looks; it ends with them, however they end.
     let mut looking = JoinSet::new();
     looking.spawn({
@@ -53,7 +56,8 @@ pub async fn run(
         async move { lookout.run(&stop).await }
     });
     let drives = engine.accounts().zip(&pulses);
-    let drives = drives.map(|(account, pulse)| drive(account, due.clone(), pulse, &lookout, &stop.soft));
+    let drives =
+        drives.map(|(account, pulse)| drive(account, due.clone(), pulse, &lookout, &stop.soft));
     let drives = async {
         join_all(drives).await;
         looking.join_next().await;
@@ -109,8 +113,17 @@ impl Due {
 }
 
 /// Drives one account.
-async fn drive(account: &mut AccountSync, mut due: Due, pulse: &Pulse, lookout: &Lookout, stop: &CancellationToken) {
-    const SYNC: Purpose = Purpose::Sync(Bounds { since: None, until: None });
+async fn drive(
+    account: &mut AccountSync,
+    mut due: Due,
+    pulse: &Pulse,
+    lookout: &Lookout,
+    stop: &CancellationToken,
+) {
+    const SYNC: Purpose = Purpose::Sync(Bounds {
+        since: None,
+        until: None,
+    });
     let has_statuses = account.has_statuses();
     let mut next = Some(SYNC);
     // Whether time was up before the last such pass was done: there is no reason to wait for the next tick.
@@ -165,13 +178,21 @@ async fn drive(account: &mut AccountSync, mut due: Due, pulse: &Pulse, lookout: 
 /// At `info` a pass that brought nothing new says nothing.
 fn log(purpose: Purpose, report: &PassReport) {
     let why = purpose.why();
-    let PassReport { account, tally, missing_seconds, failure, .. } = report;
+    let PassReport {
+        account,
+        tally,
+        missing_seconds,
+        failure,
+        ..
+    } = report;
     let (new, changed, requests) = (tally.new, tally.changed, tally.requests);
     match failure {
         Some(error) => {
             tracing::warn!(account, why, new, changed, requests, missing_seconds, %error, "pass ended early");
         }
-        None if new + changed > 0 => tracing::info!(account, why, new, changed, requests, "pass done"),
+        None if new + changed > 0 => {
+            tracing::info!(account, why, new, changed, requests, "pass done")
+        }
         None => tracing::debug!(account, why, requests, "pass done, nothing new"),
     }
 }

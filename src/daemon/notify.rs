@@ -18,7 +18,9 @@ pub struct Notify {
 impl Notify {
     /// As `NOTIFY_SOCKET` and `WATCHDOG_USEC` say; without them, nobody is told anything.
     pub fn from_environment() -> Self {
-        Self { watchdog: sd_notify::watchdog_enabled().filter(|after| !after.is_zero()) }
+        Self {
+            watchdog: sd_notify::watchdog_enabled().filter(|after| !after.is_zero()),
+        }
     }
 
     /// How long after the last [`Self::alive`] the service is restarted; nothing where it is not.
@@ -53,7 +55,10 @@ impl Notify {
 
     /// The service is about to end.
     pub fn stopping(self) {
-        tell(&[NotifyState::Stopping, NotifyState::Status("stopping: finishing the windows in hand")]);
+        tell(&[
+            NotifyState::Stopping,
+            NotifyState::Status("stopping: finishing the windows in hand"),
+        ]);
     }
 }
 

@@ -39,9 +39,26 @@ impl Doing {
     fn after(outcome: &Result<PassReport, StoreError>, before: &Self) -> Self {
         match (outcome, before) {
             // What the penalty is for says more than how long it lasts.
-            (Ok(PassReport { failure: Some(ProviderError::Blocked { .. }), .. }), Self::Fails(_)) => before.clone(),
-            (Ok(PassReport { failure: Some(failure), .. }), _) => Self::Fails(failure.to_string()),
-            (Ok(PassReport { missing_seconds: 0, .. }), _) => Self::IsWhole,
+            (
+                Ok(PassReport {
+                    failure: Some(ProviderError::Blocked { .. }),
+                    ..
+                }),
+                Self::Fails(_),
+            ) => before.clone(),
+            (
+                Ok(PassReport {
+                    failure: Some(failure),
+                    ..
+                }),
+                _,
+            ) => Self::Fails(failure.to_string()),
+            (
+                Ok(PassReport {
+                    missing_seconds: 0, ..
+                }),
+                _,
+            ) => Self::IsWhole,
             (Ok(_), _) => Self::IsBehind,
             (Err(StoreError::Held { .. }), _) => Self::StandsBy,
             (Err(error), _) => Self::Fails(error.to_string()),
@@ -62,7 +79,12 @@ pub(super) struct Pulse {
 impl Pulse {
     pub(super) fn new(account: &AccountSync) -> Self {
         let (name, course) = (account.name().to_owned(), account.course().clone());
-        Self { name, course, beats: AtomicU64::new(0), doing: Mutex::default() }
+        Self {
+            name,
+            course,
+            beats: AtomicU64::new(0),
+            doing: Mutex::default(),
+        }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -130,7 +152,9 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn over(watched: usize) -> Self {
-        Self { seen: vec![(0, Instant::now()); watched] }
+        Self {
+            seen: vec![(0, Instant::now()); watched],
+        }
     }
 
     /// Which of them have been silent for too long, by position, and for how long. All must be given every time, in the
@@ -141,7 +165,8 @@ impl Watch {
     ) -> Vec<(usize, Duration)> {
         let now = Instant::now();
         let mut silent = Vec::new();
-        for (position, (alive, (signs, at))) in watched.into_iter().zip(&mut self.seen).enumerate() {
+        for (position, (alive, (signs, at))) in watched.into_iter().zip(&mut self.seen).enumerate()
+        {
             let known = std::mem::replace(signs, alive.signs());
             if known != *signs {
                 *at = now;
@@ -177,7 +202,10 @@ mod tests {
 
     impl Worker {
         fn patient_for(seconds: u64) -> Self {
-            Self { patience: Duration::from_secs(seconds), ..Self::default() }
+            Self {
+                patience: Duration::from_secs(seconds),
+                ..Self::default()
+            }
         }
 
         fn works(&self) {
@@ -207,15 +235,30 @@ mod tests {
             refresh_for: None,
             discovers: false,
         };
-        let http = Http::new("shop", &base, 0.01, Arc::new(SystemClock)).unwrap().with_timeout(Duration::from_secs(20));
-        let credentials = Credentials::Basic { customer_id: String::new(), customer_secret: "".into() };
-        Agora::new(account, http, &base, "app", credentials, vec![], HashMap::new())
+        let http = Http::new("shop", &base, 0.01, Arc::new(SystemClock))
+            .unwrap()
+            .with_timeout(Duration::from_secs(20));
+        let credentials = Credentials::Basic {
+            customer_id: String::new(),
+            customer_secret: "".into(),
+        };
+        Agora::new(
+            account,
+            http,
+            &base,
+            "app",
+            credentials,
+            vec![],
+            HashMap::new(),
+        )
     }
 
     #[tokio::test]
     async fn an_account_whose_wait_is_meant_is_alive_and_one_that_hangs_is_not() {
         let dir = tempfile::TempDir::new().unwrap();
-        let store = SqliteStore::open(&dir.path().join("archive.db"), Missing::Create).await.unwrap();
+        let store = SqliteStore::open(&dir.path().join("archive.db"), Missing::Create)
+            .await
+            .unwrap();
         tokio::time::pause();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut engine = Engine::new(vec![Arc::new(provider())], Arc::new(store), &clock);
@@ -232,7 +275,11 @@ mod tests {
             () = looks => {}
         }
         // An answer may take 20 s, a turn at one request in 100 s as long, the archive three minutes.
-        assert!((300..=302).contains(&pulse.patience().as_secs()), "{:?}", pulse.patience());
+        assert!(
+            (300..=302).contains(&pulse.patience().as_secs()),
+            "{:?}",
+            pulse.patience()
+        );
         advance(pulse.patience()).await;
         assert_eq!(watch.look([&pulse]), []);
         advance(Duration::from_secs(1)).await;

@@ -33,7 +33,9 @@ pub struct Ticks {
 
 impl std::fmt::Debug for Ticks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ticks").field("cron", &self.cron.expression).finish_non_exhaustive()
+        f.debug_struct("Ticks")
+            .field("cron", &self.cron.expression)
+            .finish_non_exhaustive()
     }
 }
 
@@ -44,10 +46,18 @@ impl Ticks {
         let scheduler = JobScheduler::new().await?;
         // A tick does nothing but wake: the scheduler does not know whether the last pass is over.
         let wake = move |_, _| tick.send_modify(|ticks| *ticks += 1);
-        scheduler.add(Job::new(cron.expression.as_str(), wake)?).await?;
+        scheduler
+            .add(Job::new(cron.expression.as_str(), wake)?)
+            .await?;
         scheduler.start().await?;
         let due = cron.next_after(clock.now());
-        Ok(Self { ticks, due, cron: cron.clone(), clock, scheduler: Arc::new(Mutex::new(scheduler)) })
+        Ok(Self {
+            ticks,
+            due,
+            cron: cron.clone(),
+            clock,
+            scheduler: Arc::new(Mutex::new(scheduler)),
+        })
     }
 
     /// Forgets ticks that have come already.
@@ -62,9 +72,14 @@ impl Ticks {
     }
 
     fn is_overdue(&self) -> bool {
-        let overdue = self.due.is_some_and(|due| self.clock.now() >= due.plus(OVERDUE));
+        let overdue = self
+            .due
+            .is_some_and(|due| self.clock.now() >= due.plus(OVERDUE));
         if overdue {
-            tracing::warn!(schedule = self.cron.expression, "the scheduler missed a tick; going by the clock");
+            tracing::warn!(
+                schedule = self.cron.expression,
+                "the scheduler missed a tick; going by the clock"
+            );
         }
         overdue
     }

@@ -27,7 +27,9 @@ pub fn listen(stop: CancellationToken) -> io::Result<()> {
                 _ = interrupt.recv() => {}
             }
             if first {
-                tracing::info!("stopping: finishing the windows in hand; a second signal stops at once");
+                tracing::info!(
+                    "stopping: finishing the windows in hand; a second signal stops at once"
+                );
                 stop.cancel();
             } else {
                 std::process::exit(INTERRUPTED);
@@ -68,7 +70,10 @@ impl Stop {
 
     /// A word that is given with this one, or before.
     pub fn earlier(&self) -> Self {
-        Self { soft: self.soft.child_token(), hard: self.hard.clone() }
+        Self {
+            soft: self.soft.child_token(),
+            hard: self.hard.clone(),
+        }
     }
 
     /// Waits until nothing may be waited for any more: an archive that does not answer must not hold up the end.

@@ -28,11 +28,18 @@ pub(super) async fn watch(notify: Notify, pulses: &[Arc<Pulse>], progress: &Prog
         } else if !is_stuck {
             for (position, silence) in &silent {
                 let (account, silent_s) = (pulses[*position].name(), silence.as_secs());
-                tracing::error!(account, silent_s, "stuck: nothing has come to its end for too long");
+                tracing::error!(
+                    account,
+                    silent_s,
+                    "stuck: nothing has come to its end for too long"
+                );
             }
         }
         is_stuck = !silent.is_empty();
-        let line = line(pulses.iter().map(|pulse| (pulse.name(), pulse.doing())), progress.read());
+        let line = line(
+            pulses.iter().map(|pulse| (pulse.name(), pulse.doing())),
+            progress.read(),
+        );
         if line != told {
             notify.status(&line);
             told = line;
@@ -57,15 +64,27 @@ fn line<'a>(accounts: impl Iterator<Item = (&'a str, Doing)>, reading: Reading) 
     if !wrong.is_empty() {
         parts.push(format!("in trouble: {}", wrong.join("; ")));
     }
-    for (count, what) in [(begins + behind, "catching up"), (whole, "up to date"), (standing_by, "standing by")] {
+    for (count, what) in [
+        (begins + behind, "catching up"),
+        (whole, "up to date"),
+        (standing_by, "standing by"),
+    ] {
         if count > 0 {
-            parts.push(format!("{what}: {count} {}", if count == 1 { "account" } else { "accounts" }));
+            parts.push(format!(
+                "{what}: {count} {}",
+                if count == 1 { "account" } else { "accounts" }
+            ));
         }
     }
     let about = if reading.is_guess { "about " } else { "" };
     parts.push(match reading.expected.saturating_sub(reading.fetched) {
         0 => format!("{} new messages", reading.new),
-        _ => format!("{} of {about}{} messages fetched, {}", reading.fetched, reading.expected, left(reading.left)),
+        _ => format!(
+            "{} of {about}{} messages fetched, {}",
+            reading.fetched,
+            reading.expected,
+            left(reading.left)
+        ),
     });
     parts.join(" · ")
 }
@@ -88,19 +107,37 @@ mod tests {
 
     #[test]
     fn the_line_says_what_is_wrong_first_and_how_far_it_has_come() {
-        let quiet = Reading { fetched: 57, expected: 57, new: 57, ..Reading::default() };
+        let quiet = Reading {
+            fetched: 57,
+            expected: 57,
+            new: 57,
+            ..Reading::default()
+        };
         assert_eq!(
             said([("shop", Doing::IsWhole), ("alice", Doing::IsWhole)], quiet),
             "up to date: 2 accounts · 57 new messages"
         );
         let refused = Doing::Fails("check: credentials refused with status 401".to_owned());
         assert_eq!(
-            said([("shop", refused), ("alice", Doing::StandsBy), ("bob", Doing::IsWhole)], quiet),
+            said(
+                [
+                    ("shop", refused),
+                    ("alice", Doing::StandsBy),
+                    ("bob", Doing::IsWhole)
+                ],
+                quiet
+            ),
             "in trouble: shop: check: credentials refused with status 401 · up to date: 1 account · standing by: 1 \
              account · 57 new messages"
         );
         let left = Duration::from_mins(42);
-        let busy = Reading { fetched: 3400, expected: 60_000, is_guess: true, left, ..Reading::default() };
+        let busy = Reading {
+            fetched: 3400,
+            expected: 60_000,
+            is_guess: true,
+            left,
+            ..Reading::default()
+        };
         assert_eq!(
             said([("shop", Doing::Begins)], busy),
             "catching up: 1 account · 3400 of about 60000 messages fetched, about 42 minutes left"

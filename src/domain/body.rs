@@ -22,13 +22,19 @@ impl Body {
     /// UTF-8; what is encrypted is not, whatever its bytes look like. U+0000 counts as no text, for Postgres has no
     /// text that holds it.
     pub fn of(message: &Message) -> Self {
-        let encrypted = message.cipher_suite.as_deref().is_some_and(|suite| !matches!(suite, "" | "NONE"));
+        let encrypted = message
+            .cipher_suite
+            .as_deref()
+            .is_some_and(|suite| !matches!(suite, "" | "NONE"));
         if encrypted {
             return Self::None;
         }
         match readable(&message.payload.bytes) {
             Cow::Borrowed(_) => Self::Exact,
-            Cow::Owned(text) if is_declared_text(message) || std::str::from_utf8(&message.payload.bytes).is_ok() => {
+            Cow::Owned(text)
+                if is_declared_text(message)
+                    || std::str::from_utf8(&message.payload.bytes).is_ok() =>
+            {
                 Self::Readable(text)
             }
             Cow::Owned(_) => Self::None,
@@ -37,7 +43,12 @@ impl Body {
 }
 
 fn is_declared_text(message: &Message) -> bool {
-    let by_type = || message.payload_type.as_deref().is_some_and(|t| t.starts_with("text/") || t.contains("json"));
+    let by_type = || {
+        message
+            .payload_type
+            .as_deref()
+            .is_some_and(|t| t.starts_with("text/") || t.contains("json"))
+    };
     message.payload.encoding != Encoding::Base64 || by_type()
 }
 
@@ -56,7 +67,8 @@ fn repaired(bytes: &[u8]) -> String {
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
         // A surrogate's three bytes are three faults to the standard: the first stands for all.
-        let continued = text.is_empty() || !chunk.valid().is_empty() || !is_continuation(chunk.invalid());
+        let continued =
+            text.is_empty() || !chunk.valid().is_empty() || !is_continuation(chunk.invalid());
         if !chunk.invalid().is_empty() && continued {
             text.push('\u{FFFD}');
         }
@@ -74,12 +86,20 @@ mod tests {
     use crate::domain::message::{Conversation, Payload};
     use crate::domain::time::Millis;
 
-    fn body(bytes: &[u8], encoding: Encoding, payload_type: Option<&str>, cipher_suite: Option<&str>) -> Body {
+    fn body(
+        bytes: &[u8],
+        encoding: Encoding,
+        payload_type: Option<&str>,
+        cipher_suite: Option<&str>,
+    ) -> Body {
         Body::of(&Message {
             sender: "a".into(),
             recipient: "b".into(),
             sent_at: Millis(0),
-            payload: Payload { bytes: bytes.to_vec(), encoding },
+            payload: Payload {
+                bytes: bytes.to_vec(),
+                encoding,
+            },
             conversation: Conversation::between("a", "b"),
             provider_id: None,
             message_type: None,
@@ -98,15 +118,25 @@ mod tests {
         assert_eq!(agora(b""), Body::Exact);
         assert_eq!(agora(b"a\0b"), marked("a\u{FFFD}b"));
         assert_eq!(agora(b"a\xED\xA0\xBDb"), marked("a\u{FFFD}b"));
-        assert_eq!(agora(b"\xED\xA0\xBD\xED\xA0\xBD\0"), marked("\u{FFFD}\u{FFFD}\u{FFFD}"));
+        assert_eq!(
+            agora(b"\xED\xA0\xBD\xED\xA0\xBD\0"),
+            marked("\u{FFFD}\u{FFFD}\u{FFFD}")
+        );
     }
 
     #[test]
     fn bytes_are_text_only_where_something_says_so() {
-        let web3mq = |bytes: &[u8], payload_type, suite| body(bytes, Encoding::Base64, payload_type, suite);
+        let web3mq =
+            |bytes: &[u8], payload_type, suite| body(bytes, Encoding::Base64, payload_type, suite);
         assert_eq!(web3mq(b"hi", None, Some("NONE")), Body::Exact);
         assert_eq!(web3mq(b"\xFF\x00", None, None), Body::None);
-        assert_eq!(web3mq(b"\xFFx", Some("text/plain; charset=utf-8"), None), Body::Readable("\u{FFFD}x".to_owned()));
-        assert_eq!(web3mq(b"hi", Some("text/plain"), Some("X25519/AES-GCM_SHA384")), Body::None);
+        assert_eq!(
+            web3mq(b"\xFFx", Some("text/plain; charset=utf-8"), None),
+            Body::Readable("\u{FFFD}x".to_owned())
+        );
+        assert_eq!(
+            web3mq(b"hi", Some("text/plain"), Some("X25519/AES-GCM_SHA384")),
+            Body::None
+        );
     }
 }

@@ -16,7 +16,10 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one reader of the wall clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one reader of the wall clock"
+    )]
     fn now(&self) -> Millis {
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         // A machine whose clock stands before 1970 is as wrong as one whose clock stands at 1970.
@@ -36,7 +39,10 @@ impl TimerClock {
     /// A clock that shows `base` now.
     #[must_use]
     pub fn starting_at(base: Millis) -> Self {
-        Self { base, started: tokio::time::Instant::now() }
+        Self {
+            base,
+            started: tokio::time::Instant::now(),
+        }
     }
 }
 

@@ -23,8 +23,16 @@ pub struct Link {
 
 impl Link {
     pub fn of(identified: &Identified) -> Self {
-        let Identified { message, fingerprint, occurrence } = identified;
-        Self { sent_at: message.sent_at, fingerprint: *fingerprint, occurrence: *occurrence }
+        let Identified {
+            message,
+            fingerprint,
+            occurrence,
+        } = identified;
+        Self {
+            sent_at: message.sent_at,
+            fingerprint: *fingerprint,
+            occurrence: *occurrence,
+        }
     }
 }
 
@@ -48,7 +56,9 @@ impl Digest {
     /// The digest once all of these have followed. They must be in order.
     #[must_use]
     pub fn through<'a>(self, links: impl IntoIterator<Item = &'a Link>) -> Self {
-        links.into_iter().fold(self, |digest, link| digest.then(*link))
+        links
+            .into_iter()
+            .fold(self, |digest, link| digest.then(*link))
     }
 }
 
@@ -72,7 +82,11 @@ mod tests {
     use super::*;
 
     fn link((ms, byte, occurrence): (i64, u8, u32)) -> Link {
-        Link { sent_at: Millis(ms), fingerprint: Fingerprint([byte; 16]), occurrence }
+        Link {
+            sent_at: Millis(ms),
+            fingerprint: Fingerprint([byte; 16]),
+            occurrence,
+        }
     }
 
     fn sorted(mut links: Vec<Link>) -> Vec<Link> {
@@ -91,9 +105,16 @@ mod tests {
 
     #[test]
     fn the_digest_of_known_messages_never_changes() {
-        let links = sorted(vec![link((1000, 1, 0)), link((1000, 1, 1)), link((2000, 0, 0))]);
+        let links = sorted(vec![
+            link((1000, 1, 0)),
+            link((1000, 1, 1)),
+            link((2000, 0, 0)),
+        ]);
         assert_eq!(digest(&[]).to_string(), "0".repeat(64));
-        assert_eq!(digest(&links).to_string(), "b7be78c1d75f2b3e33b478bf1a50fc728dab2d971608593711df2a252272fd3b");
+        assert_eq!(
+            digest(&links).to_string(),
+            "b7be78c1d75f2b3e33b478bf1a50fc728dab2d971608593711df2a252272fd3b"
+        );
     }
 
     proptest! {

@@ -3,7 +3,15 @@
 /// A text on one line: names may hold anything, a terminal obeys control characters, and a reader's eye those that turn
 /// the direction of what follows.
 pub fn shown(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || turns(c) { '\u{FFFD}' } else { c }).collect()
+    text.chars()
+        .map(|c| {
+            if c.is_control() || turns(c) {
+                '\u{FFFD}'
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 /// Whether a character has the text behind it run the other way.
@@ -14,7 +22,12 @@ fn turns(c: char) -> bool {
 /// `1234567` as `1,234,567`.
 pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
-    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|g| std::str::from_utf8(g).unwrap_or("")).collect();
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .map(|g| std::str::from_utf8(g).unwrap_or(""))
+        .collect();
     groups.join(",")
 }
 
@@ -34,7 +47,12 @@ pub fn size(bytes: u64) -> String {
 
 /// A length of time in its two largest units: `3d 4h`, `12s`.
 pub fn span(seconds: u64) -> String {
-    let units = [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
+    let units = [
+        (seconds / 86_400, "d"),
+        (seconds / 3600 % 24, "h"),
+        (seconds / 60 % 60, "m"),
+        (seconds % 60, "s"),
+    ];
     let said: Vec<_> = units
         .iter()
         .skip_while(|(n, _)| *n == 0)
@@ -42,7 +60,11 @@ pub fn span(seconds: u64) -> String {
         .filter(|(n, _)| *n > 0)
         .map(|(n, u)| format!("{n}{u}"))
         .collect();
-    if said.is_empty() { "0s".to_owned() } else { said.join(" ") }
+    if said.is_empty() {
+        "0s".to_owned()
+    } else {
+        said.join(" ")
+    }
 }
 
 #[cfg(test)]
@@ -51,14 +73,25 @@ mod tests {
 
     #[test]
     fn figures_are_said_as_people_do() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([0, 12, 3600, 3661, 273_601].map(span), ["0s", "12s", "1h", "1h 1m", "3d 4h"]);
+        assert_eq!(
+            [0, 999, 1000, 1_234_567].map(grouped),
+            ["0", "999", "1,000", "1,234,567"]
+        );
+        assert_eq!(
+            [0, 12, 3600, 3661, 273_601].map(span),
+            ["0s", "12s", "1h", "1h 1m", "3d 4h"]
+        );
     }
 
     #[test]
     fn sizes_are_said_in_the_unit_that_fits() {
         let said = [0, 999, 1000, 12_345, 999_600, 4_200_000_000, u64::MAX].map(size);
-        assert_eq!(said, ["0 B", "999 B", "1.0 kB", "12 kB", "1.0 MB", "4.2 GB", "18447 PB"]);
+        assert_eq!(
+            said,
+            [
+                "0 B", "999 B", "1.0 kB", "12 kB", "1.0 MB", "4.2 GB", "18447 PB"
+            ]
+        );
     }
 
     #[test]

@@ -19,7 +19,12 @@ impl Fingerprint {
         hasher.update(&message.sent_at.0.to_le_bytes());
         hasher.update(&[message.payload.encoding as u8]);
         let id = message.provider_id.as_deref().unwrap_or_default();
-        for part in [message.sender.as_bytes(), message.recipient.as_bytes(), id.as_bytes(), &message.payload.bytes] {
+        for part in [
+            message.sender.as_bytes(),
+            message.recipient.as_bytes(),
+            id.as_bytes(),
+            &message.payload.bytes,
+        ] {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part);
         }
@@ -47,12 +52,19 @@ pub fn identify(messages: Vec<Message>) -> Vec<Identified> {
     let mut identified: Vec<Identified> = Vec::with_capacity(messages.len());
     for message in messages {
         let fingerprint = Fingerprint::of(&message);
-        let (first, equals) = *seen.entry(fingerprint).and_modify(|(_, n)| *n += 1).or_insert((identified.len(), 0));
+        let (first, equals) = *seen
+            .entry(fingerprint)
+            .and_modify(|(_, n)| *n += 1)
+            .or_insert((identified.len(), 0));
         if equals > 0 && message.provider_id.is_some() {
             let known = &mut identified[first].message;
             known.status = known.status.max(message.status);
         } else {
-            identified.push(Identified { message, fingerprint, occurrence: equals });
+            identified.push(Identified {
+                message,
+                fingerprint,
+                occurrence: equals,
+            });
         }
     }
     identified
@@ -69,7 +81,10 @@ mod tests {
             sender: "alice".into(),
             recipient: "bob".into(),
             sent_at: Millis(5),
-            payload: Payload { bytes: text.into(), encoding: Encoding::Utf8 },
+            payload: Payload {
+                bytes: text.into(),
+                encoding: Encoding::Utf8,
+            },
             conversation: Conversation::between("alice", "bob"),
             provider_id: None,
             message_type: None,
@@ -82,8 +97,16 @@ mod tests {
 
     #[test]
     fn equal_messages_without_an_id_stay_as_many_as_they_are() {
-        let numbered = identify(vec![message("hi"), message("ho"), message("hi"), message("hi")]);
-        assert_eq!(numbered.iter().map(|m| m.occurrence).collect::<Vec<_>>(), [0, 0, 1, 2]);
+        let numbered = identify(vec![
+            message("hi"),
+            message("ho"),
+            message("hi"),
+            message("hi"),
+        ]);
+        assert_eq!(
+            numbered.iter().map(|m| m.occurrence).collect::<Vec<_>>(),
+            [0, 0, 1, 2]
+        );
         assert_eq!(numbered[0].fingerprint, numbered[3].fingerprint);
     }
 
@@ -94,15 +117,27 @@ mod tests {
             status: Some(Delivery { status, at: None }),
             ..message("hi")
         };
-        let numbered = identify(vec![with(Status::Delivered), with(Status::Read), with(Status::Received)]);
+        let numbered = identify(vec![
+            with(Status::Delivered),
+            with(Status::Read),
+            with(Status::Received),
+        ]);
         assert_eq!(numbered.len(), 1);
         assert_eq!(numbered[0].message.status.unwrap().status, Status::Read);
     }
 
     #[test]
     fn no_field_runs_into_the_next() {
-        let one = Message { sender: "ab".into(), recipient: "c".into(), ..message("d") };
-        let other = Message { sender: "a".into(), recipient: "bc".into(), ..message("d") };
+        let one = Message {
+            sender: "ab".into(),
+            recipient: "c".into(),
+            ..message("d")
+        };
+        let other = Message {
+            sender: "a".into(),
+            recipient: "bc".into(),
+            ..message("d")
+        };
         assert_ne!(Fingerprint::of(&one), Fingerprint::of(&other));
     }
 
@@ -110,9 +145,15 @@ mod tests {
     fn what_is_learned_later_is_no_part_of_the_key() {
         let bare = message("hi");
         let known = Message {
-            conversation: Conversation::named(crate::domain::message::ConversationKind::Channel, "bob"),
+            conversation: Conversation::named(
+                crate::domain::message::ConversationKind::Channel,
+                "bob",
+            ),
             message_type: Some("group_message".into()),
-            status: Some(Delivery { status: Status::Read, at: Some(Millis(9)) }),
+            status: Some(Delivery {
+                status: Status::Read,
+                at: Some(Millis(9)),
+            }),
             extra: Some("{}".into()),
             ..bare.clone()
         };

@@ -28,8 +28,14 @@ pub struct Message {
 impl Message {
     /// Whether its conversation is that of its recipient, or of the two.
     pub fn is_filed_by_its_names(&self) -> bool {
-        let Self { sender, recipient, conversation, .. } = self;
-        conversation.name == escaped(recipient) || *conversation == Conversation::between(sender, recipient)
+        let Self {
+            sender,
+            recipient,
+            conversation,
+            ..
+        } = self;
+        conversation.name == escaped(recipient)
+            || *conversation == Conversation::between(sender, recipient)
     }
 }
 
@@ -133,13 +139,23 @@ impl Conversation {
     /// The conversation that goes by one name. `/` and `\` in it are written `\/` and `\\`, so that it can never be
     /// taken for a pair's name; neither is allowed in an Agora name or occurs in a Web3MQ one.
     pub fn named(kind: ConversationKind, name: &str) -> Self {
-        Self { kind, name: escaped(name).into_owned() }
+        Self {
+            kind,
+            name: escaped(name).into_owned(),
+        }
     }
 
     /// The conversation of two peers: both names in byte order with a `/` between, whoever of them sent.
     pub fn between(one: &str, other: &str) -> Self {
-        let (first, second) = if one <= other { (one, other) } else { (other, one) };
-        Self { kind: ConversationKind::Peer, name: format!("{}/{}", escaped(first), escaped(second)) }
+        let (first, second) = if one <= other {
+            (one, other)
+        } else {
+            (other, one)
+        };
+        Self {
+            kind: ConversationKind::Peer,
+            name: format!("{}/{}", escaped(first), escaped(second)),
+        }
     }
 
     /// The names that its own is made of: two of a pair, else one.
@@ -164,7 +180,11 @@ impl Conversation {
 }
 
 fn escaped(name: &str) -> std::borrow::Cow<'_, str> {
-    if name.contains(['/', '\\']) { name.replace('\\', "\\\\").replace('/', "\\/").into() } else { name.into() }
+    if name.contains(['/', '\\']) {
+        name.replace('\\', "\\\\").replace('/', "\\/").into()
+    } else {
+        name.into()
+    }
 }
 
 /// Why a text cannot be a name: the databases keep names as text, and Postgres has no text with U+0000 in it.
@@ -186,7 +206,10 @@ mod tests {
 
     #[test]
     fn a_pair_is_one_conversation_in_both_directions() {
-        assert_eq!(Conversation::between("bob", "alice"), Conversation::between("alice", "bob"));
+        assert_eq!(
+            Conversation::between("bob", "alice"),
+            Conversation::between("alice", "bob")
+        );
         assert_eq!(Conversation::between("bob", "alice").name, "alice/bob");
     }
 
@@ -208,7 +231,10 @@ mod tests {
             sender: "alice".into(),
             recipient: "bob".into(),
             sent_at: Millis(1),
-            payload: Payload { bytes: b"secret".to_vec(), encoding: Encoding::Utf8 },
+            payload: Payload {
+                bytes: b"secret".to_vec(),
+                encoding: Encoding::Utf8,
+            },
             conversation: Conversation::between("alice", "bob"),
             provider_id: None,
             message_type: None,
@@ -218,6 +244,9 @@ mod tests {
             extra: None,
         };
         let shown = format!("{message:?}");
-        assert!(!shown.contains("secret") && !shown.contains("alice"), "{shown}");
+        assert!(
+            !shown.contains("secret") && !shown.contains("alice"),
+            "{shown}"
+        );
     }
 }

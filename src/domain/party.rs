@@ -56,7 +56,10 @@ mod tests {
         }
         for kind in [ConversationKind::Channel, ConversationKind::Unknown] {
             let room = Conversation::named(kind, "a/b\\c");
-            assert_eq!(Party::in_conversation(&room), [Party::Room("a/b\\c".into())]);
+            assert_eq!(
+                Party::in_conversation(&room),
+                [Party::Room("a/b\\c".into())]
+            );
         }
     }
 }

@@ -21,8 +21,14 @@ impl Backoff {
         if failures >= self.tries {
             return None;
         }
-        let doubled = self.first.saturating_mul(1 << failures.saturating_sub(1).min(20));
-        Some(doubled.min(self.most).mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0))
+        let doubled = self
+            .first
+            .saturating_mul(1 << failures.saturating_sub(1).min(20));
+        Some(
+            doubled
+                .min(self.most)
+                .mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0),
+        )
     }
 }
 
@@ -32,8 +38,14 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_the_longest_and_then_end() {
-        let backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(5), tries: 5 };
-        let waits: Vec<_> = (1..=6).map(|n| backoff.after(n, 1.0).map(|d| d.as_secs())).collect();
+        let backoff = Backoff {
+            first: Duration::from_secs(1),
+            most: Duration::from_secs(5),
+            tries: 5,
+        };
+        let waits: Vec<_> = (1..=6)
+            .map(|n| backoff.after(n, 1.0).map(|d| d.as_secs()))
+            .collect();
         assert_eq!(waits, [Some(1), Some(2), Some(4), Some(5), None, None]);
         assert_eq!(backoff.after(1, 0.0), Some(Duration::from_millis(500)));
     }

@@ -26,13 +26,21 @@ pub struct Scope {
 
 impl Scope {
     pub fn holds(&self, message: &Message) -> bool {
-        self.admits(&message.sender, &message.recipient, &message.conversation.name)
+        self.admits(
+            &message.sender,
+            &message.recipient,
+            &message.conversation.name,
+        )
     }
 
     /// Whether messages of this sender to this recipient in this conversation belong to the stream.
     pub fn admits(&self, sender: &str, recipient: &str, conversation: &str) -> bool {
-        let is = |wanted: &Option<String>, name: &str| wanted.as_deref().is_none_or(|wanted| wanted == name);
-        is(&self.sender, sender) && is(&self.recipient, recipient) && is(&self.conversation, conversation)
+        let is = |wanted: &Option<String>, name: &str| {
+            wanted.as_deref().is_none_or(|wanted| wanted == name)
+        };
+        is(&self.sender, sender)
+            && is(&self.recipient, recipient)
+            && is(&self.conversation, conversation)
     }
 }
 
@@ -48,7 +56,10 @@ mod tests {
             sender: "alice".into(),
             recipient: "bob".into(),
             sent_at: Millis(0),
-            payload: Payload { bytes: vec![], encoding: Encoding::Utf8 },
+            payload: Payload {
+                bytes: vec![],
+                encoding: Encoding::Utf8,
+            },
             conversation: Conversation::between("alice", "bob"),
             provider_id: None,
             message_type: None,
@@ -59,7 +70,11 @@ mod tests {
         };
         let scope = |sender: &str, recipient: &str, conversation: &str| {
             let part = |name: &str| (!name.is_empty()).then(|| name.to_owned());
-            Scope { sender: part(sender), recipient: part(recipient), conversation: part(conversation) }
+            Scope {
+                sender: part(sender),
+                recipient: part(recipient),
+                conversation: part(conversation),
+            }
         };
         for (parts, holds) in [
             (["alice", "", ""], true),
@@ -71,7 +86,11 @@ mod tests {
             (["", "", "bob"], false),
         ] {
             let [sender, recipient, conversation] = parts;
-            assert_eq!(scope(sender, recipient, conversation).holds(&message), holds, "{parts:?}");
+            assert_eq!(
+                scope(sender, recipient, conversation).holds(&message),
+                holds,
+                "{parts:?}"
+            );
         }
     }
 }

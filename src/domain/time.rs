@@ -22,12 +22,18 @@ impl Millis {
 
     #[must_use]
     pub fn minus(self, d: Duration) -> Self {
-        Self(self.0.saturating_sub(i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
+        )
     }
 
     #[must_use]
     pub fn plus(self, d: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_add(i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
+        )
     }
 
     /// How long ago `earlier` was; zero if it was not.
@@ -54,7 +60,10 @@ impl Second {
 
     #[must_use]
     pub fn minus(self, d: Duration) -> Self {
-        Self(self.0.saturating_sub(i64::try_from(d.as_secs()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(d.as_secs()).unwrap_or(i64::MAX)),
+        )
     }
 }
 
@@ -100,7 +109,10 @@ mod tests {
 
     #[test]
     fn moments_are_shown_in_the_form_the_providers_take() {
-        assert_eq!(Millis(1_564_622_530_007).to_string(), "2019-08-01T01:22:10.007Z");
+        assert_eq!(
+            Millis(1_564_622_530_007).to_string(),
+            "2019-08-01T01:22:10.007Z"
+        );
         assert_eq!(Second(1_564_622_530).to_string(), "2019-08-01T01:22:10Z");
         assert_eq!(Millis(i64::MAX).to_string(), "9223372036854775807 ms");
     }
@@ -113,7 +125,10 @@ mod tests {
 
     #[test]
     fn an_offset_is_taken_into_account() {
-        assert_eq!("2019-08-01T03:22:10+02:00".parse::<Millis>().unwrap(), Millis(1_564_622_530_000));
+        assert_eq!(
+            "2019-08-01T03:22:10+02:00".parse::<Millis>().unwrap(),
+            Millis(1_564_622_530_000)
+        );
         assert!("yesterday".parse::<Millis>().is_err());
     }
 }

@@ -24,7 +24,10 @@ impl Window {
     pub fn lasting(from: Second, seconds: u64) -> Self {
         let last = i64::MAX - 1;
         let from = Second(from.0.min(last));
-        Self { from, to: from.plus(i64::try_from(seconds.max(1)).unwrap_or(last)) }
+        Self {
+            from,
+            to: from.plus(i64::try_from(seconds.max(1)).unwrap_or(last)),
+        }
     }
 
     pub fn from(self) -> Second {
@@ -54,7 +57,10 @@ impl Window {
     /// The shortest window that holds both.
     #[must_use]
     pub fn hull(self, other: Self) -> Self {
-        Self { from: self.from.min(other.from), to: self.to.max(other.to) }
+        Self {
+            from: self.from.min(other.from),
+            to: self.to.max(other.to),
+        }
     }
 
     /// The part before `end`.
@@ -73,7 +79,10 @@ impl Window {
     #[must_use]
     pub fn padded(self, margin: Duration) -> Self {
         let margin = i64::try_from(margin.as_secs()).unwrap_or(i64::MAX);
-        Self { from: self.from.plus(-margin), to: self.to.plus(margin) }
+        Self {
+            from: self.from.plus(-margin),
+            to: self.to.plus(margin),
+        }
     }
 
     /// Cuts the window at the given moments. Those outside of it, doubled or out of order, cut nothing; the pieces
@@ -128,9 +137,10 @@ impl Runs {
     pub fn insert(&mut self, window: Window) {
         let first = self.0.partition_point(|run| run.to < window.from);
         let last = self.0.partition_point(|run| run.from <= window.to);
-        let merged = self.0[first..last]
-            .iter()
-            .fold(window, |sum, run| Window { from: sum.from.min(run.from), to: sum.to.max(run.to) });
+        let merged = self.0[first..last].iter().fold(window, |sum, run| Window {
+            from: sum.from.min(run.from),
+            to: sum.to.max(run.to),
+        });
         self.0.splice(first..last, [merged]);
     }
 
@@ -151,7 +161,10 @@ impl Runs {
 
     /// The end of the unbroken run that begins at (or covers) `start`; `start` itself where there is none.
     pub fn watermark(&self, start: Second) -> Second {
-        let covering = self.0.iter().find(|run| run.from <= start && start < run.to);
+        let covering = self
+            .0
+            .iter()
+            .find(|run| run.from <= start && start < run.to);
         covering.map_or(start, |run| run.to)
     }
 

@@ -32,16 +32,27 @@ const ROWS: u64 = 1000;
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     #[error("{}: {source}", path.display())]
-    File { path: PathBuf, source: std::io::Error },
+    File {
+        path: PathBuf,
+        source: std::io::Error,
+    },
 
     #[error("{}:{line}: {fault}", path.display())]
-    Line { path: PathBuf, line: u64, fault: String },
+    Line {
+        path: PathBuf,
+        line: u64,
+        fault: String,
+    },
 
     #[error("{}: the signature is not that of {signer} over these lines", path.display())]
     Signature { path: PathBuf, signer: String },
 
     #[error("{}: signed by {found}, not by {wanted}", path.display())]
-    Signer { path: PathBuf, found: String, wanted: String },
+    Signer {
+        path: PathBuf,
+        found: String,
+        wanted: String,
+    },
 
     #[error("{} holds no key: 64 hex digits are wanted, the seed of an ed25519 key", path.display())]
     Key { path: PathBuf },
@@ -61,8 +72,12 @@ impl ManifestError {
             Self::Line { .. } | Self::Signature { .. } => {
                 "the manifest was changed or cut off after it was signed: compare with another copy of it"
             }
-            Self::Signer { .. } => "compare with a manifest that was signed by the key given as --public-key",
-            Self::Key { .. } => "`openssl rand -hex 32 > manifest.key` makes one; keep it where only you can read it",
+            Self::Signer { .. } => {
+                "compare with a manifest that was signed by the key given as --public-key"
+            }
+            Self::Key { .. } => {
+                "`openssl rand -hex 32 > manifest.key` makes one; keep it where only you can read it"
+            }
             Self::Unproven { .. } => "`backscroll verify --repair` gives it one",
             Self::Store(error) => error.hint(),
         }
@@ -81,9 +96,13 @@ impl std::fmt::Debug for Key {
 impl Key {
     /// From the file that holds its seed as 64 hex digits.
     pub fn read(path: &Path) -> Result<Self, ManifestError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ManifestError::File { path: path.into(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| ManifestError::File {
+            path: path.into(),
+            source,
+        })?;
         let mut seed = [0; 32];
-        hex::decode_to_slice(text.trim(), &mut seed).map_err(|_| ManifestError::Key { path: path.into() })?;
+        hex::decode_to_slice(text.trim(), &mut seed)
+            .map_err(|_| ManifestError::Key { path: path.into() })?;
         Ok(Self(SigningKey::from_bytes(&seed)))
     }
 
@@ -143,9 +162,24 @@ struct End {
 }
 
 impl Row {
-    fn of(KnownStream { account, key, scope, .. }: &KnownStream, row: &Sealed) -> Result<Self, ManifestError> {
-        let unproven = || ManifestError::Unproven { account: account.clone(), stream: key.clone() };
-        let Scope { sender, recipient, conversation } = scope.clone().ok_or_else(unproven)?;
+    fn of(
+        KnownStream {
+            account,
+            key,
+            scope,
+            ..
+        }: &KnownStream,
+        row: &Sealed,
+    ) -> Result<Self, ManifestError> {
+        let unproven = || ManifestError::Unproven {
+            account: account.clone(),
+            stream: key.clone(),
+        };
+        let Scope {
+            sender,
+            recipient,
+            conversation,
+        } = scope.clone().ok_or_else(unproven)?;
         Ok(Self {
             account: account.clone(),
             stream: key.clone(),
@@ -164,15 +198,34 @@ impl Row {
         let second = |text: &str| text.parse().ok().map(Millis::second);
         let window = Window::new(second(&self.from)?, second(&self.to)?)?;
         let digest = Some(digest(&self.digest)?);
-        let scope = Scope { sender: self.sender, recipient: self.recipient, conversation: self.conversation };
-        let subject = Subject { id: None, account: self.account, key: self.stream, scope };
-        Some((subject, Claim { window, messages: self.messages, digest, line: Some(line) }))
+        let scope = Scope {
+            sender: self.sender,
+            recipient: self.recipient,
+            conversation: self.conversation,
+        };
+        let subject = Subject {
+            id: None,
+            account: self.account,
+            key: self.stream,
+            scope,
+        };
+        Some((
+            subject,
+            Claim {
+                window,
+                messages: self.messages,
+                digest,
+                line: Some(line),
+            },
+        ))
     }
 }
 
 fn digest(text: &str) -> Option<Digest> {
     let mut bytes = [0; 32];
-    hex::decode_to_slice(text, &mut bytes).ok().map(|()| Digest(bytes))
+    hex::decode_to_slice(text, &mut bytes)
+        .ok()
+        .map(|()| Digest(bytes))
 }
 
 /// The chain once this line, without its own chain, has followed.
@@ -192,11 +245,21 @@ pub async fn write(
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(".unfinished");
     let unfinished = PathBuf::from(unfinished);
-    let failed = |source| ManifestError::File { path: path.into(), source };
-    let mut out = Writer { file: BufWriter::new(File::create(&unfinished).map_err(failed)?), chain: Digest::default() };
+    let failed = |source| ManifestError::File {
+        path: path.into(),
+        source,
+    };
+    let mut out = Writer {
+        file: BufWriter::new(File::create(&unfinished).map_err(failed)?),
+        chain: Digest::default(),
+    };
     let schema = store.schema();
-    let header =
-        Header { backscroll_manifest: VERSION, schema, created: created.to_string(), public_key: key.public_hex() };
+    let header = Header {
+        backscroll_manifest: VERSION,
+        schema,
+        created: created.to_string(),
+        public_key: key.public_hex(),
+    };
     out.line(&header).map_err(failed)?;
     let mut rows = 0;
     for stream in store.streams().await? {
@@ -210,11 +273,18 @@ pub async fn write(
                 out.line(&Row::of(&stream, row)?).map_err(failed)?;
             }
             rows += some.len() as u64;
-            rest = some.last().and_then(|last| window.starting(last.window.to()));
+            rest = some
+                .last()
+                .and_then(|last| window.starting(last.window.to()));
         }
     }
     let chain = out.chain;
-    out.end(&End { rows, chain: chain.to_string(), signature: key.sign(chain) }).map_err(failed)?;
+    out.end(&End {
+        rows,
+        chain: chain.to_string(),
+        signature: key.sign(chain),
+    })
+    .map_err(failed)?;
     std::fs::rename(&unfinished, path).map_err(failed)?;
     Ok(rows)
 }
@@ -228,7 +298,12 @@ impl Writer {
     fn line(&mut self, line: &impl Serialize) -> std::io::Result<()> {
         let line = serde_json::to_string(line)?;
         self.chain = chained(self.chain, &line);
-        writeln!(self.file, "{}{CHAIN}{}\"}}", line.strip_suffix('}').unwrap_or(&line), self.chain)
+        writeln!(
+            self.file,
+            "{}{CHAIN}{}\"}}",
+            line.strip_suffix('}').unwrap_or(&line),
+            self.chain
+        )
     }
 
     fn end(mut self, end: &End) -> std::io::Result<()> {
@@ -240,19 +315,40 @@ impl Writer {
 impl Manifest {
     /// Reads a manifest and makes sure that it is as it was signed: by `signer`, in hex, where that is known.
     pub fn read(path: &Path, signer: Option<&str>) -> Result<Self, ManifestError> {
-        let file = File::open(path).map_err(|source| ManifestError::File { path: path.into(), source })?;
-        let mut lines = Lines { path, lines: BufReader::new(file).lines(), number: 0, chain: Digest::default() };
+        let file = File::open(path).map_err(|source| ManifestError::File {
+            path: path.into(),
+            source,
+        })?;
+        let mut lines = Lines {
+            path,
+            lines: BufReader::new(file).lines(),
+            number: 0,
+            chain: Digest::default(),
+        };
         let first = lines.next()?;
         let header: Header = lines.chained(&first)?;
         if header.backscroll_manifest != VERSION {
             return Err(lines.fault("a manifest of another version of Backscroll"));
         }
-        let Header { public_key, created, .. } = header;
+        let Header {
+            public_key,
+            created,
+            ..
+        } = header;
         if let Some(wanted) = signer.filter(|wanted| !wanted.eq_ignore_ascii_case(&public_key)) {
             let (found, wanted) = (public_key, wanted.to_owned());
-            return Err(ManifestError::Signer { path: path.into(), found, wanted });
+            return Err(ManifestError::Signer {
+                path: path.into(),
+                found,
+                wanted,
+            });
         }
-        let mut manifest = Self { public_key, created, rows: 0, streams: Vec::new() };
+        let mut manifest = Self {
+            public_key,
+            created,
+            rows: 0,
+            streams: Vec::new(),
+        };
         loop {
             let line = lines.next()?;
             if let Ok(end) = serde_json::from_str::<End>(&line) {
@@ -260,23 +356,35 @@ impl Manifest {
                 return Ok(manifest);
             }
             let row: Row = lines.chained(&line)?;
-            let (subject, claim) = row.claim(lines.number).ok_or_else(|| lines.fault("no claim of a window"))?;
-            manifest.add(subject, claim).ok_or_else(|| lines.fault("a window out of order"))?;
+            let (subject, claim) = row
+                .claim(lines.number)
+                .ok_or_else(|| lines.fault("no claim of a window"))?;
+            manifest
+                .add(subject, claim)
+                .ok_or_else(|| lines.fault("a window out of order"))?;
         }
     }
 
     /// The streams of which it claims something.
     pub(super) fn streams(&self) -> impl Iterator<Item = (&Arc<Subject>, &[Claim])> {
-        self.streams.iter().map(|(subject, claims)| (subject, claims.as_slice()))
+        self.streams
+            .iter()
+            .map(|(subject, claims)| (subject, claims.as_slice()))
     }
 
     fn add(&mut self, subject: Subject, claim: Claim) -> Option<()> {
         self.rows += 1;
-        if self.streams.last().is_none_or(|(last, _)| **last != subject) {
+        if self
+            .streams
+            .last()
+            .is_none_or(|(last, _)| **last != subject)
+        {
             self.streams.push((Arc::new(subject), Vec::new()));
         }
         let (_, claims) = self.streams.last_mut()?;
-        let follows = claims.last().is_none_or(|last| last.window.to() <= claim.window.from());
+        let follows = claims
+            .last()
+            .is_none_or(|last| last.window.to() <= claim.window.from());
         follows.then(|| claims.push(claim))
     }
 }
@@ -291,25 +399,36 @@ struct Lines<'a> {
 
 impl Lines<'_> {
     fn fault(&self, fault: &str) -> ManifestError {
-        ManifestError::Line { path: self.path.into(), line: self.number, fault: fault.to_owned() }
+        ManifestError::Line {
+            path: self.path.into(),
+            line: self.number,
+            fault: fault.to_owned(),
+        }
     }
 
     fn next(&mut self) -> Result<String, ManifestError> {
         self.number += 1;
         match self.lines.next() {
             Some(Ok(line)) => Ok(line),
-            Some(Err(source)) => Err(ManifestError::File { path: self.path.into(), source }),
+            Some(Err(source)) => Err(ManifestError::File {
+                path: self.path.into(),
+                source,
+            }),
             None => Err(self.fault("the manifest ends without its signature")),
         }
     }
 
     /// Reads a line that must follow those before.
     fn chained<T: for<'t> Deserialize<'t>>(&mut self, line: &str) -> Result<T, ManifestError> {
-        let (text, chain) = line.rsplit_once(CHAIN).ok_or_else(|| self.fault("no line of a manifest"))?;
+        let (text, chain) = line
+            .rsplit_once(CHAIN)
+            .ok_or_else(|| self.fault("no line of a manifest"))?;
         let text = format!("{text}}}");
         self.chain = chained(self.chain, &text);
         if chain.strip_suffix("\"}").and_then(digest) != Some(self.chain) {
-            return Err(self.fault("this line was changed, or one before it is missing, was added or was moved"));
+            return Err(self.fault(
+                "this line was changed, or one before it is missing, was added or was moved",
+            ));
         }
         serde_json::from_str(&text).map_err(|error| self.fault(&error.to_string()))
     }
@@ -317,7 +436,9 @@ impl Lines<'_> {
     /// Makes sure that the end is the end of these lines, and signed.
     fn close(&mut self, end: &End, manifest: &Manifest) -> Result<(), ManifestError> {
         if digest(&end.chain) != Some(self.chain) || end.rows != manifest.rows {
-            return Err(self.fault("the end is not that of these lines: some before it are missing or were added"));
+            return Err(self.fault(
+                "the end is not that of these lines: some before it are missing or were added",
+            ));
         }
         let mut key = [0; 32];
         let mut signature = [0; 64];
@@ -325,13 +446,19 @@ impl Lines<'_> {
             && hex::decode_to_slice(&end.signature, &mut signature).is_ok()
             && VerifyingKey::from_bytes(&key).is_ok_and(|key| {
                 let signed = [DOMAIN, &self.chain.0].concat();
-                key.verify_strict(&signed, &Signature::from_bytes(&signature)).is_ok()
+                key.verify_strict(&signed, &Signature::from_bytes(&signature))
+                    .is_ok()
             });
         if !is_signed {
             let signer = manifest.public_key.clone();
-            return Err(ManifestError::Signature { path: self.path.into(), signer });
+            return Err(ManifestError::Signature {
+                path: self.path.into(),
+                signer,
+            });
         }
         self.number += 1;
-        self.lines.next().map_or(Ok(()), |_| Err(self.fault("there is more behind the signature")))
+        self.lines.next().map_or(Ok(()), |_| {
+            Err(self.fault("there is more behind the signature"))
+        })
     }
 }

@@ -130,18 +130,28 @@ impl Question<'_> {
 
 impl Claim {
     pub(crate) fn of_row(row: &Sealed) -> Self {
-        Self { window: row.window, messages: row.messages, digest: row.digest, line: None }
+        Self {
+            window: row.window,
+            messages: row.messages,
+            digest: row.digest,
+            line: None,
+        }
     }
 
     /// Whether this is what is there.
     fn is_met_by(&self, held: &Held) -> bool {
-        held.damaged == 0 && self.messages == held.messages && self.digest.is_none_or(|digest| digest == held.digest)
+        held.damaged == 0
+            && self.messages == held.messages
+            && self.digest.is_none_or(|digest| digest == held.digest)
     }
 }
 
 impl<T> Default for Several<T> {
     fn default() -> Self {
-        Self { named: Vec::new(), count: 0 }
+        Self {
+            named: Vec::new(),
+            count: 0,
+        }
     }
 }
 
@@ -162,9 +172,26 @@ impl<T> Several<T> {
 /// What should be there, what is, and how they differ.
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Held { messages, damaged, .. } = self.held;
-        let (subject, Claim { window, messages: claimed, line, .. }) = (&self.subject, self.claim);
-        write!(f, "{} {} from {} to {}: ", subject.account, subject.key, window.from(), window.to())?;
+        let Held {
+            messages, damaged, ..
+        } = self.held;
+        let (
+            subject,
+            Claim {
+                window,
+                messages: claimed,
+                line,
+                ..
+            },
+        ) = (&self.subject, self.claim);
+        write!(
+            f,
+            "{} {} from {} to {}: ",
+            subject.account,
+            subject.key,
+            window.from(),
+            window.to()
+        )?;
         match line {
             Some(line) => write!(f, "line {line} of the manifest says {claimed} messages, ")?,
             None => write!(f, "should hold {claimed} messages, ")?,
@@ -186,7 +213,12 @@ impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let identified = &self.message.identified;
         let (account, at) = (&self.message.account, identified.message.sent_at);
-        write!(f, "{account}: the message of {at} with hash {} {}", hex::encode(identified.fingerprint.0), self.fault)
+        write!(
+            f,
+            "{account}: the message of {at} with hash {} {}",
+            hex::encode(identified.fingerprint.0),
+            self.fault
+        )
     }
 }
 
@@ -194,16 +226,28 @@ impl fmt::Display for Damage {
 pub async fn verify(store: &dyn Store, question: Question<'_>) -> Result<Verdict, StoreError> {
     let mut tracks: Vec<Track> = Vec::new();
     let mut unknown = Vec::new();
-    for stream in store.streams().await?.into_iter().filter(|stream| question.wants(&stream.account)) {
+    for stream in store
+        .streams()
+        .await?
+        .into_iter()
+        .filter(|stream| question.wants(&stream.account))
+    {
         match Track::of_ledger(&stream) {
             Some(track) => tracks.push(track),
-            None if tracks::has_rows(store, &stream).await? => unknown.push((stream.account, stream.key)),
+            None if tracks::has_rows(store, &stream).await? => {
+                unknown.push((stream.account, stream.key))
+            }
             None => {}
         }
     }
-    let claims = question.manifest.iter().flat_map(|manifest| manifest.streams());
+    let claims = question
+        .manifest
+        .iter()
+        .flat_map(|manifest| manifest.streams());
     let claims = claims.filter(|(subject, _)| question.wants(&subject.account));
-    tracks.extend(claims.map(|(subject, claims)| Track::of_claims(subject.clone(), claims.iter().copied())));
+    tracks.extend(
+        claims.map(|(subject, claims)| Track::of_claims(subject.clone(), claims.iter().copied())),
+    );
     let all = (Millis(i64::MIN), Millis(i64::MAX));
     let mut verdict = Pass::new(store, tracks, question).run(all).await?;
     if verdict.differences.count > 0 && verdict.differences.unnamed() == 0 {
@@ -224,15 +268,23 @@ async fn second_look(
     for difference in differences {
         let claims = match (difference.claim.line, difference.subject.id) {
             (None, Some(stream)) => {
-                let rows = store.ledger_rows(stream, difference.claim.window, u64::MAX).await?;
+                let rows = store
+                    .ledger_rows(stream, difference.claim.window, u64::MAX)
+                    .await?;
                 rows.iter().map(Claim::of_row).collect()
             }
             _ => vec![difference.claim],
         };
         for claim in &claims {
-            range = (range.0.min(claim.window.from().start()), range.1.max(claim.window.to().start()));
+            range = (
+                range.0.min(claim.window.from().start()),
+                range.1.max(claim.window.to().start()),
+            );
         }
         tracks.push(Track::of_claims(difference.subject.clone(), claims));
     }
-    Ok(Pass::new(store, tracks, question).run(range).await?.differences)
+    Ok(Pass::new(store, tracks, question)
+        .run(range)
+        .await?
+        .differences)
 }

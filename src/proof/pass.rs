@@ -26,7 +26,14 @@ pub(super) struct Pass<'a> {
 impl<'a> Pass<'a> {
     pub(super) fn new(store: &'a dyn Store, tracks: Vec<Track>, question: Question<'a>) -> Self {
         let index = Index::of(&tracks);
-        Self { store, question, tracks, index, verdict: Verdict::default(), to_stamp: Vec::new() }
+        Self {
+            store,
+            question,
+            tracks,
+            index,
+            verdict: Verdict::default(),
+            to_stamp: Vec::new(),
+        }
     }
 
     /// Compares all claims with the messages of this range, which must be all that the claims are about.
@@ -56,39 +63,67 @@ impl<'a> Pass<'a> {
         self.verdict.messages += 1;
         let identified = &archived.identified;
         let misfiled = || {
-            let is_misfiled = self.index.knows_filing(&archived.account) && !identified.message.is_filed_by_its_names();
+            let is_misfiled = self.index.knows_filing(&archived.account)
+                && !identified.message.is_filed_by_its_names();
             is_misfiled.then_some(MISFILED)
         };
         let fault = archived.fault().or_else(misfiled);
-        let candidates: Vec<usize> = self.index.candidates(&archived.account, &identified.message).collect();
+        let candidates: Vec<usize> = self
+            .index
+            .candidates(&archived.account, &identified.message)
+            .collect();
         let mut passed = Vec::new();
         for number in candidates {
             let track = &mut self.tracks[number];
             if track.subject.scope.holds(&identified.message) {
-                track.advance(self.store, identified.message.sent_at, &mut passed).await?;
+                track
+                    .advance(self.store, identified.message.sent_at, &mut passed)
+                    .await?;
                 track.take(identified, fault.is_some());
                 self.compare(number, &mut passed).await?;
             }
         }
         if let Some(fault) = fault {
-            self.verdict.damaged.push(Damage { message: archived, fault });
+            self.verdict.damaged.push(Damage {
+                message: archived,
+                fault,
+            });
         }
         Ok(())
     }
 
-    async fn compare(&mut self, number: usize, passed: &mut Vec<Compared>) -> Result<(), StoreError> {
+    async fn compare(
+        &mut self,
+        number: usize,
+        passed: &mut Vec<Compared>,
+    ) -> Result<(), StoreError> {
         let subject = &self.tracks[number].subject;
         for (claim, held) in passed.drain(..) {
             self.verdict.windows += 1;
             self.verdict.undigested += u64::from(claim.digest.is_none());
             if !claim.is_met_by(&held) {
-                self.verdict.differences.push(Difference { subject: subject.clone(), claim, held });
+                self.verdict.differences.push(Difference {
+                    subject: subject.clone(),
+                    claim,
+                    held,
+                });
             } else if let (None, Some(stream)) = (claim.digest, subject.id) {
-                let Claim { window, messages, .. } = claim;
-                self.to_stamp.push(Stamp { stream, window, messages, digest: held.digest });
+                let Claim {
+                    window, messages, ..
+                } = claim;
+                self.to_stamp.push(Stamp {
+                    stream,
+                    window,
+                    messages,
+                    digest: held.digest,
+                });
             }
         }
-        if self.to_stamp.len() >= STAMPED { self.stamp().await } else { Ok(()) }
+        if self.to_stamp.len() >= STAMPED {
+            self.stamp().await
+        } else {
+            Ok(())
+        }
     }
 
     async fn stamp(&mut self) -> Result<(), StoreError> {
@@ -104,7 +139,12 @@ impl<'a> Pass<'a> {
 /// How many messages to read next, by how large the last ones were. A few large ones among many small ones surprise
 /// nobody for long: the number grows by steps.
 fn next_limit(chunk: &[Archived]) -> u64 {
-    let bytes: u64 = chunk.iter().map(|archived| archived.identified.message.payload.bytes.len() as u64).sum();
+    let bytes: u64 = chunk
+        .iter()
+        .map(|archived| archived.identified.message.payload.bytes.len() as u64)
+        .sum();
     let mean = (bytes / chunk.len().max(1) as u64).max(1);
-    (CHUNK_BYTES / mean).min(chunk.len() as u64 * 4).clamp(1, CHUNK)
+    (CHUNK_BYTES / mean)
+        .min(chunk.len() as u64 * 4)
+        .clamp(1, CHUNK)
 }

@@ -32,15 +32,37 @@ pub(super) type Compared = (Claim, Held);
 impl Track {
     /// All ledger rows of a stream; nothing where it does not say which messages are its own.
     pub(super) fn of_ledger(stream: &KnownStream) -> Option<Self> {
-        let KnownStream { id, account, key, scope, .. } = stream;
+        let KnownStream {
+            id,
+            account,
+            key,
+            scope,
+            ..
+        } = stream;
         let scope = scope.clone()?;
-        let subject = Arc::new(Subject { id: Some(*id), account: account.clone(), key: key.clone(), scope });
-        Some(Self { more_from: Some(Second(i64::MIN)), ..Self::of_claims(subject, []) })
+        let subject = Arc::new(Subject {
+            id: Some(*id),
+            account: account.clone(),
+            key: key.clone(),
+            scope,
+        });
+        Some(Self {
+            more_from: Some(Second(i64::MIN)),
+            ..Self::of_claims(subject, [])
+        })
     }
 
     /// These claims, which are in order.
-    pub(super) fn of_claims(subject: Arc<Subject>, claims: impl IntoIterator<Item = Claim>) -> Self {
-        Self { subject, claims: claims.into_iter().collect(), more_from: None, held: Held::default() }
+    pub(super) fn of_claims(
+        subject: Arc<Subject>,
+        claims: impl IntoIterator<Item = Claim>,
+    ) -> Self {
+        Self {
+            subject,
+            claims: claims.into_iter().collect(),
+            more_from: None,
+            held: Held::default(),
+        }
     }
 
     /// Goes on to the claim in which this moment lies, or the first after it; what was passed on the way is handed
@@ -65,24 +87,37 @@ impl Track {
     }
 
     /// All claims that are left.
-    pub(super) async fn finish(&mut self, store: &dyn Store, passed: &mut Vec<Compared>) -> Result<(), StoreError> {
+    pub(super) async fn finish(
+        &mut self,
+        store: &dyn Store,
+        passed: &mut Vec<Compared>,
+    ) -> Result<(), StoreError> {
         self.advance(store, Millis(i64::MAX), passed).await
     }
 
     async fn load(&mut self, store: &dyn Store) -> Result<(), StoreError> {
-        let (Some(from), Some(stream)) = (self.more_from, self.subject.id) else { return Ok(()) };
+        let (Some(from), Some(stream)) = (self.more_from, self.subject.id) else {
+            return Ok(());
+        };
         let rows = match Window::new(from, FOREVER) {
             Some(rest) => store.ledger_rows(stream, rest, ROWS).await?,
             None => vec![],
         };
-        self.more_from = rows.last().filter(|_| rows.len() as u64 == ROWS).map(|row: &Sealed| row.window.to());
+        self.more_from = rows
+            .last()
+            .filter(|_| rows.len() as u64 == ROWS)
+            .map(|row: &Sealed| row.window.to());
         self.claims.extend(rows.iter().map(Claim::of_row));
         Ok(())
     }
 
     /// Takes a message that belongs to the stream, if it lies in the claim in hand.
     pub(super) fn take(&mut self, identified: &Identified, is_damaged: bool) {
-        if self.claims.front().is_some_and(|claim| claim.window.contains(identified.message.sent_at)) {
+        if self
+            .claims
+            .front()
+            .is_some_and(|claim| claim.window.contains(identified.message.sent_at))
+        {
             self.held.messages += 1;
             self.held.damaged += u64::from(is_damaged);
             self.held.digest = self.held.digest.then(Link::of(identified));
@@ -132,11 +167,17 @@ impl Index {
     /// Whether the conversation of an account's messages follows from their names: so it is where no stream is a
     /// conversation itself, which it would give to its messages whatever they say.
     pub(super) fn knows_filing(&self, account: &str) -> bool {
-        self.0.get(account).is_some_and(|of_account| of_account.conversations.is_empty())
+        self.0
+            .get(account)
+            .is_some_and(|of_account| of_account.conversations.is_empty())
     }
 
     /// The tracks under which the message may be found; whether it belongs there, their scopes say.
-    pub(super) fn candidates(&self, account: &str, message: &Message) -> impl Iterator<Item = usize> {
+    pub(super) fn candidates(
+        &self,
+        account: &str,
+        message: &Message,
+    ) -> impl Iterator<Item = usize> {
         let of_account = self.0.get(account);
         let by = of_account.map(|of_account| {
             [

@@ -77,15 +77,23 @@ struct Released {
 
 impl Released {
     fn note(&mut self, now: Instant, slot: Option<Instant>, pace: Pace) {
-        let late = slot.map_or(Duration::ZERO, |slot| now.saturating_duration_since(slot).saturating_sub(2 * TICK));
+        let late = slot.map_or(Duration::ZERO, |slot| {
+            now.saturating_duration_since(slot).saturating_sub(2 * TICK)
+        });
         self.late = late.max(self.late.mul_f64(LATE_FADE)).min(MOST_LATE);
         if self.last.len() == pace.burst {
             self.last.pop_front();
         }
         self.last.push_back(now);
         // One that comes late does not let the next follow on its heels.
-        let base = |spacing: Duration| self.due.unwrap_or(now).max(now - spacing.min(pace.period) / 2);
-        self.due = pace.spacing.map(|spacing| base(spacing) + spacing + self.late / pace.burst as u32);
+        let base = |spacing: Duration| {
+            self.due
+                .unwrap_or(now)
+                .max(now - spacing.min(pace.period) / 2)
+        };
+        self.due = pace
+            .spacing
+            .map(|spacing| base(spacing) + spacing + self.late / pace.burst as u32);
     }
 }
 
@@ -96,7 +104,11 @@ impl Budget {
             let spacing = Duration::from_secs_f64((1.0 + SLACK) / rate.max(1e-6));
             let burst = (rate.floor() as usize).max(1);
             let period = spacing.mul_f64(burst as f64);
-            Pace { spacing: Some(spacing).filter(|spacing| *spacing >= TICK), burst, period }
+            Pace {
+                spacing: Some(spacing).filter(|spacing| *spacing >= TICK),
+                burst,
+                period,
+            }
         });
         Self {
             pace,
@@ -111,7 +123,8 @@ impl Budget {
 
     /// How many requests a second it lets go at the most; nothing where it has no limit.
     pub fn rate(&self) -> Option<f64> {
-        self.pace.map(|pace| pace.burst as f64 / pace.period.as_secs_f64())
+        self.pace
+            .map(|pace| pace.burst as f64 / pace.period.as_secs_f64())
     }
 
     /// Waits until this request may go. Cancel-safe: a wait given up costs no request.
@@ -175,7 +188,11 @@ impl Budget {
         let paused = *lock(&self.paused_until);
         let spaced = self.pace.and_then(|pace| {
             let full = released.last.len() == pace.burst;
-            let after_burst = released.last.front().filter(|_| full).map(|&first| first + pace.period + released.late);
+            let after_burst = released
+                .last
+                .front()
+                .filter(|_| full)
+                .map(|&first| first + pace.period + released.late);
             released.due.max(after_burst)
         });
         paused.max(spaced).filter(|&slot| slot > Instant::now())
@@ -194,7 +211,8 @@ impl Budget {
 
     /// How long nothing will be let go because of a pause.
     pub fn paused_for(&self) -> Option<Duration> {
-        let left = lock(&self.paused_until).map(|until| until.saturating_duration_since(Instant::now()));
+        let left =
+            lock(&self.paused_until).map(|until| until.saturating_duration_since(Instant::now()));
         left.filter(|left| !left.is_zero())
     }
 }
@@ -228,7 +246,9 @@ impl Drop for Waiting<'_> {
 
 /// The guarded values are plain data that no panic can leave half-written.
 fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -246,10 +266,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_sliding_second_holds_more_than_the_rate() {
-        for (rate, requests) in [(1.0, 300), (2.5, 300), (10.0, 300), (100.0, 300), (3000.0, 9000)] {
+        for (rate, requests) in [
+            (1.0, 300),
+            (2.5, 300),
+            (10.0, 300),
+            (100.0, 300),
+            (3000.0, 9000),
+        ] {
             let at = releases(&Budget::per_second(rate), requests).await;
             let burst = rate.floor() as usize;
-            assert!(at.windows(burst + 1).all(|w| w[burst] - w[0] > Duration::from_secs_f64(burst as f64 / rate)));
+            assert!(
+                at.windows(burst + 1)
+                    .all(|w| w[burst] - w[0] > Duration::from_secs_f64(burst as f64 / rate))
+            );
         }
     }
 
@@ -266,7 +295,11 @@ mod tests {
     #[test]
     fn a_timer_that_is_always_late_costs_nothing_in_the_long_run() {
         let spacing = Duration::from_millis(100);
-        let pace = Pace { spacing: Some(spacing), burst: 10, period: spacing * 10 };
+        let pace = Pace {
+            spacing: Some(spacing),
+            burst: 10,
+            period: spacing * 10,
+        };
         let (start, late) = (Instant::now(), Duration::from_millis(3));
         let mut released = Released::default();
         let mut now = start;
@@ -290,9 +323,16 @@ mod tests {
         tokio::task::yield_now().await;
         budget.idle().await;
         assert!(waiting.await.unwrap().is_ok());
-        assert!(start.elapsed() >= Duration::from_secs(2), "one second for the one who waited, one for the next slot");
+        assert!(
+            start.elapsed() >= Duration::from_secs(2),
+            "one second for the one who waited, one for the next slot"
+        );
         let unlimited = Budget::per_second(0.0);
-        assert!(tokio::time::timeout(Duration::from_mins(1), unlimited.idle()).await.is_err());
+        assert!(
+            tokio::time::timeout(Duration::from_mins(1), unlimited.idle())
+                .await
+                .is_err()
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -301,7 +341,11 @@ mod tests {
         budget.idle().await;
         let told = Instant::now();
         budget.idle().await;
-        assert_eq!(told.elapsed(), CLAIM, "the first has not asked for anything");
+        assert_eq!(
+            told.elapsed(),
+            CLAIM,
+            "the first has not asked for anything"
+        );
         budget.acquire(Turn::Begin).await.unwrap();
         let asked = Instant::now();
         budget.idle().await;
@@ -311,7 +355,11 @@ mod tests {
     #[test]
     fn on_a_busy_machine_requests_keep_as_much_more_distance_as_they_may_be_late() {
         let spacing = Duration::from_millis(100);
-        let pace = Pace { spacing: Some(spacing), burst: 10, period: spacing * 10 };
+        let pace = Pace {
+            spacing: Some(spacing),
+            burst: 10,
+            period: spacing * 10,
+        };
         let (now, late) = (Instant::now(), Duration::from_millis(52));
         let mut released = Released::default();
         released.note(now + late, Some(now), pace);
@@ -352,7 +400,8 @@ mod tests {
         budget.acquire(Turn::Begin).await.unwrap();
         let start = Instant::now();
         for _ in 0..5 {
-            let _ = tokio::time::timeout(Duration::from_millis(10), budget.acquire(Turn::Begin)).await;
+            let _ =
+                tokio::time::timeout(Duration::from_millis(10), budget.acquire(Turn::Begin)).await;
         }
         budget.acquire(Turn::Begin).await.unwrap();
         assert!(start.elapsed() < Duration::from_millis(1100));

@@ -48,12 +48,18 @@ struct State {
 
 impl ProviderClock {
     pub fn new(machine: Arc<dyn Clock>) -> Self {
-        Self { machine, anchor: Instant::now(), state: Mutex::default() }
+        Self {
+            machine,
+            anchor: Instant::now(),
+            state: Mutex::default(),
+        }
     }
 
     /// Takes note of an answer with this `Date` header to a request that was sent and answered at these instants.
     pub fn observe(&self, date: &str, sent: Instant, answered: Instant) {
-        let Some(date) = parse_http_date(date) else { return };
+        let Some(date) = parse_http_date(date) else {
+            return;
+        };
         let low = date.0 - self.timer(answered);
         let high = date.0 + DATE_STEP_MS - self.timer(sent);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,8 +68,13 @@ impl ProviderClock {
         state.bounds = Some(match state.bounds {
             Some(known) if meet(known, told).is_some() => meet(known, told).unwrap_or(told),
             // It contradicts the earlier ones: a clock was set, or this machine slept.
-            Some(known) if known.1 < low && !bears_out(machine, machine - state.machine, known, told) => {
-                match state.leap.and_then(|(leap, since)| Some((meet(leap, told)?, since))) {
+            Some(known)
+                if known.1 < low && !bears_out(machine, machine - state.machine, known, told) =>
+            {
+                match state
+                    .leap
+                    .and_then(|(leap, since)| Some((meet(leap, told)?, since)))
+                {
                     Some((leap, since)) if answered - since >= LASTING => leap,
                     Some(leap) => {
                         state.leap = Some(leap);
@@ -71,7 +82,10 @@ impl ProviderClock {
                     }
                     None => {
                         let ahead_s = (low - known.1) / 1000;
-                        tracing::warn!(ahead_s, "the provider's clock leapt ahead; not believed unless it lasts");
+                        tracing::warn!(
+                            ahead_s,
+                            "the provider's clock leapt ahead; not believed unless it lasts"
+                        );
                         state.leap = Some((told, answered));
                         return;
                     }
@@ -98,7 +112,9 @@ impl ProviderClock {
     pub fn at(&self, instant: Instant) -> Millis {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let machine_offset = self.machine_offset();
-        let offset = state.bounds.map_or(machine_offset, |(low, high)| machine_offset.clamp(low, high.max(low)));
+        let offset = state.bounds.map_or(machine_offset, |(low, high)| {
+            machine_offset.clamp(low, high.max(low))
+        });
         Millis(self.timer(instant) + offset)
     }
 
@@ -109,7 +125,11 @@ impl ProviderClock {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // One that lies far ahead was given out by a clock that has been corrected since: it holds nobody back.
         let ahead = state.last_unique - now.0 > MOST_AHEAD_MS;
-        state.last_unique = if ahead { now.0 } else { now.0.max(state.last_unique + 1) };
+        state.last_unique = if ahead {
+            now.0
+        } else {
+            now.0.max(state.last_unique + 1)
+        };
         Millis(state.last_unique)
     }
 
@@ -122,7 +142,8 @@ impl ProviderClock {
     }
 
     fn timer(&self, instant: Instant) -> i64 {
-        i64::try_from(instant.saturating_duration_since(self.anchor).as_millis()).unwrap_or(i64::MAX / 2)
+        i64::try_from(instant.saturating_duration_since(self.anchor).as_millis())
+            .unwrap_or(i64::MAX / 2)
     }
 }
 
@@ -141,7 +162,10 @@ fn bears_out(machine: i64, leapt: i64, known: Bounds, told: Bounds) -> bool {
 
 /// Reads the `Date` or `Retry-After` form of RFC 9110 (`Sun, 06 Nov 1994 08:49:37 GMT`).
 pub fn parse_http_date(text: &str) -> Option<Millis> {
-    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok().map(|t| Millis(t.as_millisecond()))
+    jiff::fmt::rfc2822::DateTimeParser::new()
+        .parse_timestamp(text)
+        .ok()
+        .map(|t| Millis(t.as_millisecond()))
 }
 
 #[cfg(test)]
@@ -157,10 +181,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_machine_a_day_off_is_corrected_by_the_first_answer() {
         for wrong_by in [-86_400_000, 86_400_000] {
-            let clock = ProviderClock::new(Arc::new(TimerClock::starting_at(Millis(DATE_MS + wrong_by))));
+            let clock = ProviderClock::new(Arc::new(TimerClock::starting_at(Millis(
+                DATE_MS + wrong_by,
+            ))));
             assert_eq!(clock.now(), Millis(DATE_MS + wrong_by));
             clock.observe(DATE, Instant::now(), Instant::now());
-            assert!((DATE_MS..=DATE_MS + 1000).contains(&clock.now().0), "{:?}", clock.now());
+            assert!(
+                (DATE_MS..=DATE_MS + 1000).contains(&clock.now().0),
+                "{:?}",
+                clock.now()
+            );
             assert!(clock.skew().is_some());
         }
     }
@@ -195,7 +225,10 @@ mod tests {
     async fn a_leap_ahead_is_believed_once_it_has_lasted() {
         let clock = ProviderClock::new(Arc::new(TimerClock::starting_at(Millis(DATE_MS))));
         assert!(told(&clock, DATE) <= 1000);
-        assert!(told(&clock, AN_HOUR_LATER) <= 1000, "one answer may be wrong");
+        assert!(
+            told(&clock, AN_HOUR_LATER) <= 1000,
+            "one answer may be wrong"
+        );
         assert!(told(&clock, DATE) <= 1000);
         assert!(told(&clock, AN_HOUR_LATER) <= 1000, "it has to begin anew");
         tokio::time::advance(LASTING).await;
@@ -204,10 +237,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_step_back_is_believed_at_once() {
-        let clock = ProviderClock::new(Arc::new(TimerClock::starting_at(Millis(DATE_MS + HOUR_MS))));
+        let clock =
+            ProviderClock::new(Arc::new(TimerClock::starting_at(Millis(DATE_MS + HOUR_MS))));
         assert!(told(&clock, AN_HOUR_LATER) >= HOUR_MS);
         assert!(told(&clock, DATE) <= 1000);
-        assert!(told(&clock, AN_HOUR_LATER) >= HOUR_MS, "this machine bears it out");
+        assert!(
+            told(&clock, AN_HOUR_LATER) >= HOUR_MS,
+            "this machine bears it out"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -240,7 +277,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_timestamp_of_a_clock_that_was_ahead_does_not_stick() {
-        let clock = ProviderClock::new(Arc::new(TimerClock::starting_at(Millis(DATE_MS + 86_400_000))));
+        let clock = ProviderClock::new(Arc::new(TimerClock::starting_at(Millis(
+            DATE_MS + 86_400_000,
+        ))));
         assert_eq!(clock.unique_now(), Millis(DATE_MS + 86_400_000));
         clock.observe(DATE, Instant::now(), Instant::now());
         let first = clock.unique_now();

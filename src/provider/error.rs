@@ -9,19 +9,35 @@ use std::time::Duration;
 pub enum ProviderError {
     /// Every try met a network error, a time-out, 408, 429 or 5xx.
     #[error("{what}: {cause} ({tries} tries)")]
-    Unreachable { what: &'static str, cause: String, tries: u32 },
+    Unreachable {
+        what: &'static str,
+        cause: String,
+        tries: u32,
+    },
 
     /// 401 or 403.
     #[error("{what}: credentials refused with status {status}{}", colon(.said.as_deref()))]
-    Credentials { what: &'static str, status: u16, said: Option<String> },
+    Credentials {
+        what: &'static str,
+        status: u16,
+        said: Option<String>,
+    },
 
     /// The provider understood and said no: another 4xx.
     #[error("{what}: refused with {code}{}", colon(.said.as_deref()))]
-    Refused { what: &'static str, code: String, said: Option<String> },
+    Refused {
+        what: &'static str,
+        code: String,
+        said: Option<String>,
+    },
 
     /// The provider reports a failure of its own, under 200.
     #[error("{what}: failed with {code}{}", colon(.said.as_deref()))]
-    Failed { what: &'static str, code: String, said: Option<String> },
+    Failed {
+        what: &'static str,
+        code: String,
+        said: Option<String>,
+    },
 
     /// The answer is not what the contract says.
     #[error("{what}: {fault}")]
@@ -92,9 +108,13 @@ impl ProviderError {
             Self::Malformed { .. } => {
                 "see whether base_url leads to the provider itself; a proxy or a captive portal answers like this"
             }
-            Self::ForeignLocation { .. } => "set base_url to the host that the provider names, if you trust it",
+            Self::ForeignLocation { .. } => {
+                "set base_url to the host that the provider names, if you trust it"
+            }
             Self::Unsteady { .. } | Self::Stopped => "nothing is lost; the next pass tries again",
-            Self::Blocked { .. } => "nothing is lost; `backscroll check` tries the account at once and lifts the pause",
+            Self::Blocked { .. } => {
+                "nothing is lost; `backscroll check` tries the account at once and lifts the pause"
+            }
         }
     }
 }

@@ -17,7 +17,10 @@ struct List<T> {
 impl<T> Followed<T> {
     /// Nothing yet.
     pub(super) fn nothing() -> Self {
-        Self(RwLock::new(List { items: Vec::new(), positions: HashMap::new() }))
+        Self(RwLock::new(List {
+            items: Vec::new(),
+            positions: HashMap::new(),
+        }))
     }
 
     /// Adds an item at the end; false where its key is in the list already.
@@ -62,9 +65,13 @@ mod tests {
     #[test]
     fn what_is_in_the_list_stays_where_it_is_and_is_in_it_once() {
         let list = Followed::nothing();
-        let added = [("a", 1), ("b", 2), ("a", 3), ("c", 4)].map(|(key, item)| list.add(key.to_owned(), item));
+        let added = [("a", 1), ("b", 2), ("a", 3), ("c", 4)]
+            .map(|(key, item)| list.add(key.to_owned(), item));
         assert_eq!(added, [true, true, false, true]);
-        assert_eq!(list.all().iter().map(|item| **item).collect::<Vec<_>>(), [1, 2, 4]);
+        assert_eq!(
+            list.all().iter().map(|item| **item).collect::<Vec<_>>(),
+            [1, 2, 4]
+        );
         assert_eq!((list.position("c"), list.position("d")), (Some(2), None));
         assert_eq!((*list.at(1), list.first().as_deref()), (2, Some(&1)));
     }

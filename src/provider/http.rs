@@ -28,7 +28,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that a `Retry-After` is believed.
 const LONGEST_PENALTY: Duration = Duration::from_hours(1);
 /// The pause after a 429 that does not say how long; it grows while the 429s go on.
-const PENALTY: Backoff = Backoff { first: Duration::from_secs(2), most: Duration::from_mins(1), tries: u32::MAX };
+const PENALTY: Backoff = Backoff {
+    first: Duration::from_secs(2),
+    most: Duration::from_mins(1),
+    tries: u32::MAX,
+};
 
 /// Trouble is over once nothing has failed for so long: while it lasts, some requests may well succeed.
 const CALM: Duration = Duration::from_secs(10);
@@ -37,10 +41,18 @@ const CALM: Duration = Duration::from_secs(10);
 const NOTICEABLE: f64 = 1000.0;
 
 /// How a request is tried.
-const BACKOFF: Backoff = Backoff { first: Duration::from_millis(500), most: Duration::from_secs(20), tries: 6 };
+const BACKOFF: Backoff = Backoff {
+    first: Duration::from_millis(500),
+    most: Duration::from_secs(20),
+    tries: 6,
+};
 
 /// How something is tried whose answer was garbled.
-const GARBLED: Backoff = Backoff { first: Duration::from_millis(500), most: Duration::from_secs(5), tries: 4 };
+const GARBLED: Backoff = Backoff {
+    first: Duration::from_millis(500),
+    most: Duration::from_secs(5),
+    tries: 4,
+};
 
 /// The way to one account's provider.
 #[derive(Debug)]
@@ -85,7 +97,12 @@ struct Passing {
 
 impl Http {
     /// `base` is only looked at to decide whether plain HTTP may ever be spoken: to loopback, nowhere else.
-    pub fn new(account: &str, base: &Url, requests_per_second: f64, clock: Arc<dyn Clock>) -> Result<Self, BadClient> {
+    pub fn new(
+        account: &str,
+        base: &Url,
+        requests_per_second: f64,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, BadClient> {
         let plain = base.scheme() == "http";
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -155,7 +172,10 @@ impl Http {
     ) -> Result<Answer, ProviderError> {
         let mut failures = 0;
         loop {
-            self.budget.acquire(turn).await.map_err(|left| ProviderError::Blocked { left })?;
+            self.budget
+                .acquire(turn)
+                .await
+                .map_err(|left| ProviderError::Blocked { left })?;
             let attempt = self.attempt(what, request()?).await;
             self.traffic.note_ended(outcome(&attempt));
             let passing = match attempt? {
@@ -168,7 +188,11 @@ impl Http {
             failures += 1;
             self.trouble(what, &passing.cause);
             let Some(wait) = BACKOFF.after(failures, fastrand::f64()) else {
-                return Err(ProviderError::Unreachable { what, cause: passing.cause, tries: failures });
+                return Err(ProviderError::Unreachable {
+                    what,
+                    cause: passing.cause,
+                    tries: failures,
+                });
             };
             match passing.wait {
                 // Everything of the account waits, this request with it.
@@ -182,9 +206,22 @@ impl Http {
     }
 
     /// One try: an answer, a passing failure, or an error that is final.
-    async fn attempt(&self, what: &'static str, request: Request) -> Result<Result<Answer, Passing>, ProviderError> {
-        let Request { method, url, headers, body } = request;
-        let mut builder = self.client.request(method, url).headers(headers).timeout(self.timeout);
+    async fn attempt(
+        &self,
+        what: &'static str,
+        request: Request,
+    ) -> Result<Result<Answer, Passing>, ProviderError> {
+        let Request {
+            method,
+            url,
+            headers,
+            body,
+        } = request;
+        let mut builder = self
+            .client
+            .request(method, url)
+            .headers(headers)
+            .timeout(self.timeout);
         if let Some(body) = body {
             builder = builder.body(body);
         }
@@ -208,14 +245,24 @@ impl Http {
             Err(error) => return Ok(Err(Passing::network(&error))),
         };
         match status.as_u16() {
-            401 | 403 => Err(ProviderError::Credentials { what, status: status.as_u16(), said: said(&body) }),
+            401 | 403 => Err(ProviderError::Credentials {
+                what,
+                status: status.as_u16(),
+                said: said(&body),
+            }),
             429 => {
                 let wait = Some(retry_after.unwrap_or_default());
-                Ok(Err(Passing { cause: label(status, &body), wait, outcome: Outcome::Throttled }))
+                Ok(Err(Passing {
+                    cause: label(status, &body),
+                    wait,
+                    outcome: Outcome::Throttled,
+                }))
             }
-            408 | 500..=599 => {
-                Ok(Err(Passing { cause: label(status, &body), wait: retry_after, outcome: Outcome::Failed }))
-            }
+            408 | 500..=599 => Ok(Err(Passing {
+                cause: label(status, &body),
+                wait: retry_after,
+                outcome: Outcome::Failed,
+            })),
             300..=399 => {
                 let fault = format!("answered with a redirect ({status}), which is never followed");
                 Err(ProviderError::Malformed { what, fault })
@@ -242,14 +289,22 @@ impl Http {
     /// a while ago. Such things pass, like the failures that [`Http::send`] deals with itself; but which request is
     /// then to be sent, only the caller knows.
     pub fn patience(&self) -> Patience<'_> {
-        Patience { http: self, failures: 0 }
+        Patience {
+            http: self,
+            failures: 0,
+        }
     }
 
     fn trouble(&self, what: &'static str, cause: &str) {
         if self.troubled().replace(Instant::now()).is_some() {
             tracing::debug!(account = self.account, what, cause, "still failing");
         } else {
-            tracing::warn!(account = self.account, what, cause, "the provider fails; trying again");
+            tracing::warn!(
+                account = self.account,
+                what,
+                cause,
+                "the provider fails; trying again"
+            );
         }
     }
 
@@ -300,13 +355,21 @@ impl Patience<'_> {
 impl Answer {
     /// The error for an answer that a caller has no use for.
     pub fn refused(&self, what: &'static str) -> ProviderError {
-        ProviderError::Refused { what, code: format!("status {}", self.status), said: said(&self.body) }
+        ProviderError::Refused {
+            what,
+            code: format!("status {}", self.status),
+            said: said(&self.body),
+        }
     }
 }
 
 impl Passing {
     fn network(error: &reqwest::Error) -> Self {
-        Self { cause: chain(error), wait: None, outcome: Outcome::Unreachable }
+        Self {
+            cause: chain(error),
+            wait: None,
+            outcome: Outcome::Unreachable,
+        }
     }
 }
 
@@ -327,7 +390,9 @@ pub struct BadClient(String);
 
 impl BadClient {
     pub(super) fn header(name: &str) -> Self {
-        Self(format!("the value for the header `{name}` holds characters that no header can"))
+        Self(format!(
+            "the value for the header `{name}` holds characters that no header can"
+        ))
     }
 }
 
@@ -336,7 +401,10 @@ async fn read_bounded(
     mut response: reqwest::Response,
     large_body: &Semaphore,
 ) -> Result<Option<Vec<u8>>, reqwest::Error> {
-    let announced = response.content_length().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+    let announced = response
+        .content_length()
+        .and_then(|n| usize::try_from(n).ok())
+        .unwrap_or(0);
     if announced > MAX_BODY {
         return Ok(None);
     }
@@ -387,6 +455,8 @@ fn label(status: StatusCode, body: &[u8]) -> String {
 /// answer with pages of HTML; of those, and of anything else, nothing is shown.
 pub fn said(body: &[u8]) -> Option<String> {
     let value: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let text = ["reason", "message", "msg", "code"].iter().find_map(|key| value.get(key)?.as_str())?;
+    let text = ["reason", "message", "msg", "code"]
+        .iter()
+        .find_map(|key| value.get(key)?.as_str())?;
     Some(text.chars().filter(|c| !c.is_control()).take(200).collect())
 }

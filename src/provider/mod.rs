@@ -69,16 +69,31 @@ pub trait Provider: Send + Sync {
 
     /// Finds out how much the provider has in `range`, as cheaply as it can, and how to cut it into windows of about `target`
     /// messages, where it is more than one.
-    async fn survey(&self, stream: usize, range: Window, target: u64) -> Result<Survey, ProviderError>;
+    async fn survey(
+        &self,
+        stream: usize,
+        range: Window,
+        target: u64,
+    ) -> Result<Survey, ProviderError>;
 
     /// What is new in a range that is not to be sealed, where there is likely to be something, but not much. It may be
     /// less than all.
-    async fn peek(&self, stream: usize, range: Window, target: u64) -> Result<Survey, ProviderError> {
+    async fn peek(
+        &self,
+        stream: usize,
+        range: Window,
+        target: u64,
+    ) -> Result<Survey, ProviderError> {
         self.survey(stream, range, target).await
     }
 
     /// All messages of a window that a survey has sized.
-    async fn fetch(&self, stream: usize, window: Window, expected: u64) -> Result<Fetched, ProviderError>;
+    async fn fetch(
+        &self,
+        stream: usize,
+        window: Window,
+        expected: u64,
+    ) -> Result<Fetched, ProviderError>;
 
     /// Counts what the provider has in `range` without reading it, as cheaply as it can. Counts of ranges that touch
     /// add up.
@@ -215,5 +230,9 @@ pub struct Counted {
 /// Into how many pieces a range of `count` messages is to be cut; 1: not at all. One window may hold up to `most`: cutting
 /// one that is only a little too large costs more requests than it saves memory. Else the pieces hold about `size`.
 fn pieces(count: u64, most: u64, size: u64) -> u64 {
-    if count <= most { 1 } else { count.div_ceil(size.max(1)) }
+    if count <= most {
+        1
+    } else {
+        count.div_ceil(size.max(1))
+    }
 }

@@ -71,14 +71,25 @@ struct Recent {
 
 impl Recent {
     fn weight(&self, now: Instant) -> f64 {
-        self.weight * (-now.saturating_duration_since(self.at).div_duration_f64(MEMORY)).exp()
+        self.weight
+            * (-now
+                .saturating_duration_since(self.at)
+                .div_duration_f64(MEMORY))
+            .exp()
     }
 }
 
 impl Default for Traffic {
     fn default() -> Self {
-        let recent = Mutex::new(Recent { weight: 0.0, at: Instant::now() });
-        Self { sent: AtomicU64::new(0), ended: Default::default(), recent }
+        let recent = Mutex::new(Recent {
+            weight: 0.0,
+            at: Instant::now(),
+        });
+        Self {
+            sent: AtomicU64::new(0),
+            ended: Default::default(),
+            recent,
+        }
     }
 }
 
@@ -95,7 +106,10 @@ impl Traffic {
 
     /// How many have ended, in whatever way.
     pub fn all_ended(&self) -> u64 {
-        Outcome::ALL.into_iter().map(|outcome| self.ended(outcome)).sum()
+        Outcome::ALL
+            .into_iter()
+            .map(|outcome| self.ended(outcome))
+            .sum()
     }
 
     /// Requests a second, of late.
@@ -106,7 +120,10 @@ impl Traffic {
     pub(super) fn note_sent(&self) {
         self.sent.fetch_add(1, Ordering::Relaxed);
         let (mut recent, now) = (self.recent(), Instant::now());
-        *recent = Recent { weight: recent.weight(now) + 1.0, at: now };
+        *recent = Recent {
+            weight: recent.weight(now) + 1.0,
+            at: now,
+        };
     }
 
     pub(super) fn note_ended(&self, outcome: Outcome) {
@@ -142,9 +159,13 @@ mod tests {
         for (times, outcome) in Outcome::ALL.into_iter().enumerate() {
             (0..times).for_each(|_| traffic.note_ended(outcome));
         }
-        let counted: Vec<u64> = Outcome::ALL.iter().map(|outcome| traffic.ended(*outcome)).collect();
+        let counted: Vec<u64> = Outcome::ALL
+            .iter()
+            .map(|outcome| traffic.ended(*outcome))
+            .collect();
         assert_eq!(counted, [0, 1, 2, 3, 4, 5, 6]);
-        let names: std::collections::BTreeSet<_> = Outcome::ALL.iter().map(|outcome| outcome.name()).collect();
+        let names: std::collections::BTreeSet<_> =
+            Outcome::ALL.iter().map(|outcome| outcome.name()).collect();
         assert_eq!(names.len(), Outcome::ALL.len());
     }
 }

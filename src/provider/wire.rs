@@ -53,10 +53,16 @@ impl<'de> Deserialize<'de> for Moment {
                 Ok(Moment(whole(n)))
             }
             fn visit_u64<E: de::Error>(self, n: u64) -> Result<Moment, E> {
-                i64::try_from(n).map(|n| Moment(whole(n))).map_err(|_| E::custom("a time out of all range"))
+                i64::try_from(n)
+                    .map(|n| Moment(whole(n)))
+                    .map_err(|_| E::custom("a time out of all range"))
             }
             fn visit_f64<E: de::Error>(self, n: f64) -> Result<Moment, E> {
-                let ms = if n.abs() < LEAST_MILLIS as f64 { n * 1000.0 } else { n };
+                let ms = if n.abs() < LEAST_MILLIS as f64 {
+                    n * 1000.0
+                } else {
+                    n
+                };
                 if ms.abs() < 1e17 {
                     Ok(Moment(Millis(ms.round() as i64)))
                 } else {
@@ -73,8 +79,11 @@ impl<'de> Deserialize<'de> for Moment {
                 }
                 // Without a zone it is UTC: the contract knows no other.
                 let civil: Result<jiff::civil::DateTime, _> = text.parse();
-                let utc = civil.ok().and_then(|t| t.to_zoned(jiff::tz::TimeZone::UTC).ok());
-                utc.map(|t| Moment(Millis(t.timestamp().as_millisecond()))).ok_or_else(|| E::custom("not a time"))
+                let utc = civil
+                    .ok()
+                    .and_then(|t| t.to_zoned(jiff::tz::TimeZone::UTC).ok());
+                utc.map(|t| Moment(Millis(t.timestamp().as_millisecond())))
+                    .ok_or_else(|| E::custom("not a time"))
             }
         }
         deserializer.deserialize_any(Any)
@@ -121,7 +130,9 @@ pub(super) trait Fields<'de>: Default {
 }
 
 /// Reads an object into its [`Fields`].
-pub(super) fn object<'de, T: Fields<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+pub(super) fn object<'de, T: Fields<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
     struct Object<T>(std::marker::PhantomData<T>);
     impl<'de, T: Fields<'de>> Visitor<'de> for Object<T> {
         type Value = T;
@@ -144,9 +155,15 @@ pub(super) fn items<'a, W: Deserialize<'a>, T>(
     list: Option<&'a RawValue>,
     understand: impl Fn(W) -> Result<T, String>,
 ) -> Result<Vec<Result<T, Unreadable>>, serde_json::Error> {
-    let Some(list) = list else { return Ok(Vec::new()) };
+    let Some(list) = list else {
+        return Ok(Vec::new());
+    };
     let raw: Option<Vec<&'a RawValue>> = serde_json::from_str(list.get())?;
-    Ok(raw.unwrap_or_default().into_iter().map(|raw| item(raw.get(), &understand)).collect())
+    Ok(raw
+        .unwrap_or_default()
+        .into_iter()
+        .map(|raw| item(raw.get(), &understand))
+        .collect())
 }
 
 /// One item of a list, understood or kept raw.
@@ -155,7 +172,10 @@ pub(super) fn item<'a, W: Deserialize<'a>, T>(
     understand: impl Fn(W) -> Result<T, String>,
 ) -> Result<T, Unreadable> {
     let parsed = serde_json::from_str(raw).map_err(|e| reason(&e));
-    parsed.and_then(understand).map_err(|reason| Unreadable { raw: raw.to_owned(), reason })
+    parsed.and_then(understand).map_err(|reason| Unreadable {
+        raw: raw.to_owned(),
+        reason,
+    })
 }
 
 /// A name that must be there and must be one.
@@ -174,7 +194,9 @@ pub(super) fn reason(error: &serde_json::Error) -> String {
     match text.split_once("invalid type: ") {
         Some((_, rest)) => {
             let found = rest.split([' ', ',']).next().unwrap_or_default();
-            let expected = rest.rsplit_once("expected ").map_or("something else", |(_, e)| e);
+            let expected = rest
+                .rsplit_once("expected ")
+                .map_or("something else", |(_, e)| e);
             format!("found {found} where {expected} was expected")
         }
         None => text.to_owned(),
@@ -183,7 +205,8 @@ pub(super) fn reason(error: &serde_json::Error) -> String {
 
 /// The text of a body, or why it is none.
 pub(super) fn text(body: &[u8]) -> Result<&str, String> {
-    std::str::from_utf8(body).map_err(|e| format!("the answer is not UTF-8 from byte {} on", e.valid_up_to()))
+    std::str::from_utf8(body)
+        .map_err(|e| format!("the answer is not UTF-8 from byte {} on", e.valid_up_to()))
 }
 
 #[cfg(test)]

@@ -155,14 +155,21 @@ async fn truth(State(desk): State<Arc<Desk>>) -> Response {
         let world = Arc::clone(world);
         move |app_id| {
             let messages = world.agora(&app_id);
-            messages.into_iter().map(move |message| agora_line(&app_id, &message))
+            messages
+                .into_iter()
+                .map(move |message| agora_line(&app_id, &message))
         }
     });
     let web3mq = world.users().into_iter().flat_map({
         let world = Arc::clone(world);
         move |user_id| {
             let rows = world.web3mq(&user_id).into_values().flatten();
-            rows.map(move |message| line(&Truth::Web3mq { account: &user_id, message: &message }))
+            rows.map(move |message| {
+                line(&Truth::Web3mq {
+                    account: &user_id,
+                    message: &message,
+                })
+            })
         }
     });
     let body = Body::from_stream(stream::iter(agora.chain(web3mq)));
@@ -170,19 +177,37 @@ async fn truth(State(desk): State<Arc<Desk>>) -> Response {
 }
 
 fn agora_line(app_id: &str, message: &AgoraMessage) -> io::Result<String> {
-    let AgoraMessage { src, dst, kind, ms, payload } = message;
+    let AgoraMessage {
+        src,
+        dst,
+        kind,
+        ms,
+        payload,
+    } = message;
     let payload_base64 = STANDARD.encode(payload);
-    line(&Truth::Agora { account: app_id, src, dst, kind: *kind, ms: *ms, payload_base64 })
+    line(&Truth::Agora {
+        account: app_id,
+        src,
+        dst,
+        kind: *kind,
+        ms: *ms,
+        payload_base64,
+    })
 }
 
 fn line(truth: &Truth<'_>) -> io::Result<String> {
     Ok(serde_json::to_string(truth)? + "\n")
 }
 
-async fn append(State(desk): State<Arc<Desk>>, Json(new): Json<Append>) -> Result<StatusCode, Rejected> {
+async fn append(
+    State(desk): State<Arc<Desk>>,
+    Json(new): Json<Append>,
+) -> Result<StatusCode, Rejected> {
     match new {
         Append::Agora(new) => write_agora(&desk.world, new)?,
-        Append::Web3mq(NewWeb3mq { account, message }) => desk.world.append_web3mq(&account, message)?,
+        Append::Web3mq(NewWeb3mq { account, message }) => {
+            desk.world.append_web3mq(&account, message)?
+        }
         Append::Generate(count) => (0..count).for_each(|_| desk.world.append_random()),
     }
     Ok(StatusCode::NO_CONTENT)
@@ -190,15 +215,26 @@ async fn append(State(desk): State<Arc<Desk>>, Json(new): Json<Append>) -> Resul
 
 fn write_agora(world: &World, new: NewAgora) -> Result<(), Rejected> {
     let payload = match new.payload_base64 {
-        Some(encoded) => STANDARD.decode(encoded).map_err(|e| Rejected(format!("payload_base64: {e}")))?,
+        Some(encoded) => STANDARD
+            .decode(encoded)
+            .map_err(|e| Rejected(format!("payload_base64: {e}")))?,
         None => new.text.into_bytes(),
     };
     let ms = new.ms.unwrap_or_else(|| world.now().0);
-    let message = AgoraMessage { src: new.src, dst: new.dst, kind: new.kind, ms, payload };
+    let message = AgoraMessage {
+        src: new.src,
+        dst: new.dst,
+        kind: new.kind,
+        ms,
+        payload,
+    };
     Ok(world.append_agora(&new.account, message)?)
 }
 
-async fn event(State(desk): State<Arc<Desk>>, Json(new): Json<NewEvent>) -> Result<StatusCode, Rejected> {
+async fn event(
+    State(desk): State<Arc<Desk>>,
+    Json(new): Json<NewEvent>,
+) -> Result<StatusCode, Rejected> {
     desk.world.happen(&new.account, new.event)?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -207,8 +243,13 @@ async fn advance(State(desk): State<Arc<Desk>>) -> Json<Value> {
     Json(json!({ "moved": desk.world.advance_statuses() }))
 }
 
-async fn remove(State(desk): State<Arc<Desk>>, Json(gone): Json<Remove>) -> Result<Json<Value>, Rejected> {
-    let removed = desk.world.remove_web3mq(&gone.account, &gone.topic, &gone.messageid)?;
+async fn remove(
+    State(desk): State<Arc<Desk>>,
+    Json(gone): Json<Remove>,
+) -> Result<Json<Value>, Rejected> {
+    let removed = desk
+        .world
+        .remove_web3mq(&gone.account, &gone.topic, &gone.messageid)?;
     Ok(Json(json!({ "removed": removed })))
 }
 
@@ -222,18 +263,31 @@ async fn token(State(desk): State<Arc<Desk>>, Json(new): Json<NewToken>) -> Stat
     StatusCode::NO_CONTENT
 }
 
-async fn clock(State(desk): State<Arc<Desk>>, Json(new): Json<NewClock>) -> Result<StatusCode, Rejected> {
-    desk.world.leap(new.leap.parse().map_err(|e: NotADuration| Rejected(e.to_string()))?);
+async fn clock(
+    State(desk): State<Arc<Desk>>,
+    Json(new): Json<NewClock>,
+) -> Result<StatusCode, Rejected> {
+    desk.world.leap(
+        new.leap
+            .parse()
+            .map_err(|e: NotADuration| Rejected(e.to_string()))?,
+    );
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn script(State(desk): State<Arc<Desk>>, Json(new): Json<NewScript>) -> Result<StatusCode, Rejected> {
+async fn script(
+    State(desk): State<Arc<Desk>>,
+    Json(new): Json<NewScript>,
+) -> Result<StatusCode, Rejected> {
     let answers = match new {
         NewScript::One(answer) => vec![answer],
         NewScript::Many(answers) => answers,
     };
     for answer in answers {
-        desk.world.script().push(answer).map_err(|e| Rejected(e.to_string()))?;
+        desk.world
+            .script()
+            .push(answer)
+            .map_err(|e| Rejected(e.to_string()))?;
     }
     Ok(StatusCode::NO_CONTENT)
 }

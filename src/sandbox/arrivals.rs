@@ -34,7 +34,11 @@ impl Arrivals {
         if arrivals.len() == KEPT {
             arrivals.pop_front();
         }
-        arrivals.push_back(Arrival { account: account.to_owned(), call, at_ms: now.0 });
+        arrivals.push_back(Arrival {
+            account: account.to_owned(),
+            call,
+            at_ms: now.0,
+        });
     }
 
     /// The record so far.

@@ -28,9 +28,13 @@ impl FromStr for Share {
     type Err = NotAShare;
 
     fn from_str(text: &str) -> Result<Self, NotAShare> {
-        let percent = text.strip_suffix('%').and_then(|number| number.trim().parse().ok());
+        let percent = text
+            .strip_suffix('%')
+            .and_then(|number| number.trim().parse().ok());
         let percent = percent.filter(|percent| (0.0..=100.0).contains(percent));
-        percent.map(|percent: f64| Self(percent / 100.0)).ok_or_else(|| NotAShare(text.to_owned()))
+        percent
+            .map(|percent: f64| Self(percent / 100.0))
+            .ok_or_else(|| NotAShare(text.to_owned()))
     }
 }
 
@@ -67,13 +71,21 @@ struct State {
 
 impl Chance {
     pub(super) fn new(options: &Options) -> Self {
-        let kinds = if options.fault_kinds.is_empty() { Fault::value_variants() } else { &options.fault_kinds };
+        let kinds = if options.fault_kinds.is_empty() {
+            Fault::value_variants()
+        } else {
+            &options.fault_kinds
+        };
         let state = State {
             dice: fastrand::Rng::with_seed(options.seed).fork(),
             bursts: HashMap::new(),
             answers: HashMap::new(),
         };
-        Self { share: options.faults.0, kinds: kinds.to_vec(), state: Mutex::new(state) }
+        Self {
+            share: options.faults.0,
+            kinds: kinds.to_vec(),
+            state: Mutex::new(state),
+        }
     }
 
     /// The fault that meets a request, if one does.
@@ -84,7 +96,10 @@ impl Chance {
         let mut state = locked(&self.state);
         if let Some(left) = state.bursts.get_mut(account).filter(|left| **left > 0) {
             *left -= 1;
-            return Some(Drawn { fault: Fault::Unauthorised, done: false });
+            return Some(Drawn {
+                fault: Fault::Unauthorised,
+                done: false,
+            });
         }
         if state.dice.f64() >= self.share {
             return None;
@@ -96,7 +111,10 @@ impl Chance {
             let burst = state.dice.u32(0..=BURST);
             state.bursts.insert(account.to_owned(), burst);
         }
-        Some(Drawn { fault, done: !fault.is_at_the_gate() && state.dice.bool() })
+        Some(Drawn {
+            fault,
+            done: !fault.is_at_the_gate() && state.dice.bool(),
+        })
     }
 
     /// What a fault has to work with that meets a request of this kind about `subject`.
@@ -106,14 +124,27 @@ impl Chance {
         // An answer of the same kind names its stream only where it is a page: of a count for another range or a
         // handle for another page no client could tell.
         let tells = matches!(call, Call::Read | Call::History);
-        let fits = |(of, (about, _)): &(&Call, &(String, Bytes))| **of != call || (tells && about != subject);
-        let other: Vec<Bytes> = state.answers.iter().filter(fits).map(|(_, (_, body))| body.clone()).collect();
-        Material { truth, other: state.dice.choice(other), luck }
+        let fits = |(of, (about, _)): &(&Call, &(String, Bytes))| {
+            **of != call || (tells && about != subject)
+        };
+        let other: Vec<Bytes> = state
+            .answers
+            .iter()
+            .filter(fits)
+            .map(|(_, (_, body))| body.clone())
+            .collect();
+        Material {
+            truth,
+            other: state.dice.choice(other),
+            luck,
+        }
     }
 
     /// Takes note of a true answer, which another request may be given.
     pub(super) fn answered(&self, call: Call, subject: &str, body: Bytes) {
-        locked(&self.state).answers.insert(call, (subject.to_owned(), body));
+        locked(&self.state)
+            .answers
+            .insert(call, (subject.to_owned(), body));
     }
 
     /// Whether there are any faults at all.
@@ -152,13 +183,21 @@ mod tests {
             }
         }
         assert_eq!(counts.len(), Fault::value_variants().len());
-        assert!((1800..2200).contains(&counts.values().sum::<u32>()), "{counts:?}");
+        assert!(
+            (1800..2200).contains(&counts.values().sum::<u32>()),
+            "{counts:?}"
+        );
     }
 
     #[test]
     fn kinds_are_those_that_were_asked_for() {
         let chance = chance(&["--faults", "100%", "--fault-kinds", "cut,dead-handle"]);
-        let drawn = |call| (0..50).filter_map(|_| chance.draw("a", call)).map(|drawn| drawn.fault).collect::<Vec<_>>();
+        let drawn = |call| {
+            (0..50)
+                .filter_map(|_| chance.draw("a", call))
+                .map(|drawn| drawn.fault)
+                .collect::<Vec<_>>()
+        };
         assert!(drawn(Call::Count).iter().all(|fault| *fault == Fault::Cut));
         let of_reads = drawn(Call::Read);
         assert!(of_reads.contains(&Fault::Cut) && of_reads.contains(&Fault::DeadHandle));
@@ -167,7 +206,13 @@ mod tests {
     #[test]
     fn a_refusal_may_come_in_bursts() {
         let chance = chance(&["--faults", "1%", "--fault-kinds", "unauthorised"]);
-        let refused: Vec<bool> = (0..20_000).map(|_| chance.draw("a", Call::Count).is_some()).collect();
-        assert!(refused.windows(3).any(|three| three.iter().all(|refused| *refused)));
+        let refused: Vec<bool> = (0..20_000)
+            .map(|_| chance.draw("a", Call::Count).is_some())
+            .collect();
+        assert!(
+            refused
+                .windows(3)
+                .any(|three| three.iter().all(|refused| *refused))
+        );
     }
 }

@@ -47,7 +47,10 @@ pub(super) struct Line {
 
 /// Reads a whole corpus. Blank lines are skipped.
 pub(super) fn read(path: &Path) -> Result<Vec<Line>, CorpusError> {
-    let unreadable = |source| CorpusError::Unreadable { path: path.to_owned(), source };
+    let unreadable = |source| CorpusError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
     let file = BufReader::new(File::open(path).map_err(unreadable)?);
     let mut lines = Vec::new();
     for (index, text) in file.lines().enumerate() {
@@ -55,7 +58,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<Line>, CorpusError> {
         if text.trim().is_empty() {
             continue;
         }
-        let bad = |source| CorpusError::BadLine { path: path.to_owned(), line: index + 1, source };
+        let bad = |source| CorpusError::BadLine {
+            path: path.to_owned(),
+            line: index + 1,
+            source,
+        };
         lines.push(serde_json::from_str(&text).map_err(bad)?);
     }
     Ok(lines)
@@ -68,7 +75,11 @@ pub(super) fn project(lines: Vec<Line>, options: &Options) -> AgoraHistory {
         src: line.from,
         dst: line.to,
         kind: Kind::Channel,
-        ms: if whole_seconds { Millis(line.ts_ms).second().start().0 } else { line.ts_ms },
+        ms: if whole_seconds {
+            Millis(line.ts_ms).second().start().0
+        } else {
+            line.ts_ms
+        },
         payload: line.text.into_bytes(),
     };
     AgoraHistory::new(lines.into_iter().map(message).collect())
@@ -80,7 +91,12 @@ pub(super) fn open_topic(lines: &[Line], account: &mut Web3mqAccount) {
     account.open(&topic);
     for line in lines {
         let from = generate::user_id(&line.from);
-        account.insert(generate::text_message(&topic, from, line.ts_ms, line.text.as_bytes()));
+        account.insert(generate::text_message(
+            &topic,
+            from,
+            line.ts_ms,
+            line.text.as_bytes(),
+        ));
     }
 }
 
@@ -106,15 +122,32 @@ mod tests {
         open_topic(&lines, &mut account);
         assert_eq!(account.topics().values().map(Vec::len).sum::<usize>(), 2);
         let history = project(lines, &Options::default());
-        assert_eq!(history.all().iter().map(|m| m.src.as_str()).collect::<Vec<_>>(), ["b", "a"]);
+        assert_eq!(
+            history
+                .all()
+                .iter()
+                .map(|m| m.src.as_str())
+                .collect::<Vec<_>>(),
+            ["b", "a"]
+        );
         assert!(history.all().iter().all(|m| m.kind == Kind::Channel));
     }
 
     #[test]
     fn a_bad_line_is_named_with_its_file() {
-        let file = file("{\"ts_ms\":5,\"from\":\"a\",\"to\":\"#c\",\"text\":\"hi\"}\n{\"ts_ms\":\"five\"}\n");
+        let file = file(
+            "{\"ts_ms\":5,\"from\":\"a\",\"to\":\"#c\",\"text\":\"hi\"}\n{\"ts_ms\":\"five\"}\n",
+        );
         let error = read(file.path()).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("{}:2: ", file.path().display())), "{error}");
-        assert!(read(Path::new("no such file")).unwrap_err().to_string().starts_with("no such file: "));
+        assert!(
+            error.starts_with(&format!("{}:2: ", file.path().display())),
+            "{error}"
+        );
+        assert!(
+            read(Path::new("no such file"))
+                .unwrap_err()
+                .to_string()
+                .starts_with("no such file: ")
+        );
     }
 }

@@ -60,12 +60,22 @@ impl Desk {
     pub(super) fn new(world: Arc<World>, stopping: CancellationToken) -> Self {
         let mut dice = fastrand::Rng::with_seed(world.options().seed);
         let chance = Chance::new(world.options());
-        Self { world, agora: AgoraDesk::new(&mut dice), stopping, dice: Mutex::new(dice), chance }
+        Self {
+            world,
+            agora: AgoraDesk::new(&mut dice),
+            stopping,
+            dice: Mutex::new(dice),
+            chance,
+        }
     }
 
     /// Takes a request in.
     pub(super) async fn admit(&self, asked: Asked<'_>, authorised: bool) -> Result<Way, Turned> {
-        let Asked { account, call, subject } = asked;
+        let Asked {
+            account,
+            call,
+            subject,
+        } = asked;
         let options = self.world.options();
         let rules = self.world.rules();
         self.world.arrivals().note(account, call, self.world.now());
@@ -86,7 +96,9 @@ impl Desk {
             rules.unheard(account, subject, fault);
         }
         if let Some(Drawn { fault, done: false }) = drawn {
-            return Err(Turned::Instead(Box::new(self.spoil(fault, asked, None).await)));
+            return Err(Turned::Instead(Box::new(
+                self.spoil(fault, asked, None).await,
+            )));
         }
         match (authorised, allowed) {
             (false, _) => Err(Turned::Unauthorised),
@@ -105,11 +117,14 @@ impl Desk {
         let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
         if let Some(fault) = way.0 {
             // Should it have been "in progress", nobody has heard.
-            self.world.rules().forget_progress(asked.account, asked.subject);
+            self.world
+                .rules()
+                .forget_progress(asked.account, asked.subject);
             return self.spoil(fault, asked, Some(body)).await;
         }
         if parts.status == StatusCode::OK {
-            self.chance.answered(asked.call, asked.subject, body.clone());
+            self.chance
+                .answered(asked.call, asked.subject, body.clone());
         }
         Response::from_parts(parts, body.into())
     }
@@ -128,7 +143,9 @@ impl Desk {
     pub(super) fn slow_down(&self, answer: impl IntoResponse) -> Response {
         let mut answer = answer.into_response();
         if self.world.options().retry_after {
-            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            answer
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         answer
     }

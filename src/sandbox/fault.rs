@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 /// A way in which an answer goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
     /// The connection breaks in the middle of the body
@@ -58,7 +60,8 @@ const PIECE: usize = 64 << 10;
 const DEPTH: usize = 100_000;
 const DRIP: Duration = Duration::from_millis(250);
 /// What is spoiled where there is no true answer.
-const STAND_IN: &[u8] = br#"{"result":"success","code":"ok","count":0,"messages":[{"src":"alice","dst":"lobby","#;
+const STAND_IN: &[u8] =
+    br#"{"result":"success","code":"ok","count":0,"messages":[{"src":"alice","dst":"lobby","#;
 /// Nobody is there, by definition.
 const ELSEWHERE: &str = "https://elsewhere.invalid/dev/v2/project";
 
@@ -87,16 +90,28 @@ impl Fault {
                 cut(&body)
             }
             Self::Drip => drip(body, stopping.clone()),
-            Self::ServerError => (failing(luck), Html("<h1>Something went wrong</h1>")).into_response(),
+            Self::ServerError => {
+                (failing(luck), Html("<h1>Something went wrong</h1>")).into_response()
+            }
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS.into_response(),
-            Self::RetryAfter => (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")]).into_response(),
-            Self::Unauthorised => (StatusCode::UNAUTHORIZED, r#"{"message":"try again"}"#).into_response(),
+            Self::RetryAfter => {
+                (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")]).into_response()
+            }
+            Self::Unauthorised => {
+                (StatusCode::UNAUTHORIZED, r#"{"message":"try again"}"#).into_response()
+            }
             Self::Redirect => (moved(luck), [(header::LOCATION, ELSEWHERE)]).into_response(),
             Self::Oversized => oversized(luck),
-            Self::Deep => json(Bytes::from([b"[".repeat(DEPTH), b"]".repeat(DEPTH)].concat())),
+            Self::Deep => json(Bytes::from(
+                [b"[".repeat(DEPTH), b"]".repeat(DEPTH)].concat(),
+            )),
             Self::Charset => recoded(&body, luck),
             Self::Other => json(other.unwrap_or(Bytes::from_static(b"{}"))),
-            Self::DeadHandle => (StatusCode::GONE, r#"{"result":"failed","code":"resource_expired"}"#).into_response(),
+            Self::DeadHandle => (
+                StatusCode::GONE,
+                r#"{"result":"failed","code":"resource_expired"}"#,
+            )
+                .into_response(),
         }
     }
 
@@ -108,26 +123,38 @@ impl Fault {
 
 fn json(body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     response
 }
 
 /// Half a body, and then the server can only close the connection.
 fn cut(body: &Bytes) -> Response {
     let broken = io::Error::from(io::ErrorKind::ConnectionAborted);
-    json(Body::from_stream(stream::iter([Ok(body.slice(..body.len() / 2)), Err(broken)])))
+    json(Body::from_stream(stream::iter([
+        Ok(body.slice(..body.len() / 2)),
+        Err(broken),
+    ])))
 }
 
 fn drip(body: Bytes, stopping: CancellationToken) -> Response {
     let bytes = stream::iter(0_usize..).then(move |n| {
         // Behind the body there is nothing but spaces.
-        let byte = if n < body.len() { body.slice(n..=n) } else { Bytes::from_static(b" ") };
+        let byte = if n < body.len() {
+            body.slice(n..=n)
+        } else {
+            Bytes::from_static(b" ")
+        };
         async move {
             tokio::time::sleep(DRIP).await;
             Ok::<_, Infallible>(byte)
         }
     });
-    json(Body::from_stream(bytes.take_until(stopping.cancelled_owned())))
+    json(Body::from_stream(
+        bytes.take_until(stopping.cancelled_owned()),
+    ))
 }
 
 fn failing(luck: usize) -> StatusCode {
@@ -141,8 +168,11 @@ fn failing(luck: usize) -> StatusCode {
 }
 
 fn moved(luck: usize) -> StatusCode {
-    const STATUSES: [StatusCode; 3] =
-        [StatusCode::FOUND, StatusCode::TEMPORARY_REDIRECT, StatusCode::PERMANENT_REDIRECT];
+    const STATUSES: [StatusCode; 3] = [
+        StatusCode::FOUND,
+        StatusCode::TEMPORARY_REDIRECT,
+        StatusCode::PERMANENT_REDIRECT,
+    ];
     STATUSES[luck % STATUSES.len()]
 }
 
@@ -150,12 +180,26 @@ fn moved(luck: usize) -> StatusCode {
 fn oversized(luck: usize) -> Response {
     let pieces = || {
         let piece = Bytes::from(vec![b' '; PIECE]);
-        Body::from_stream(stream::iter((0..HUGE / PIECE).map(move |_| Ok::<_, Infallible>(piece.clone()))))
+        Body::from_stream(stream::iter(
+            (0..HUGE / PIECE).map(move |_| Ok::<_, Infallible>(piece.clone())),
+        ))
     };
-    let mut response = json(if luck % 3 == 2 { Body::from(BOMB.clone()) } else { pieces() });
+    let mut response = json(if luck % 3 == 2 {
+        Body::from(BOMB.clone())
+    } else {
+        pieces()
+    });
     match luck % 3 {
-        0 => drop(response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(HUGE))),
-        2 => drop(response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))),
+        0 => drop(
+            response
+                .headers_mut()
+                .insert(header::CONTENT_LENGTH, HeaderValue::from(HUGE)),
+        ),
+        2 => drop(
+            response
+                .headers_mut()
+                .insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip")),
+        ),
         _ => {}
     }
     response
@@ -175,7 +219,10 @@ fn recoded(body: &Bytes, luck: usize) -> Response {
     let bytes = if luck.is_multiple_of(2) {
         // Behind the mark that says so.
         let text = String::from_utf8_lossy(body);
-        std::iter::once(0xFEFF).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+        std::iter::once(0xFEFF)
+            .chain(text.encode_utf16())
+            .flat_map(u16::to_le_bytes)
+            .collect()
     } else {
         let (start, end) = body.split_at(body.len() / 2);
         [start, b"\xE9", end].concat()

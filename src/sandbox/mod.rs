@@ -21,7 +21,10 @@
 //! Agora takes Basic authentication as [`CUSTOMER_ID`] and [`CUSTOMER_SECRET`], or the token in [`Options::token`]
 //! for [`TOKEN_UID`]. Web3MQ's users and keys follow from the seed: see [`Web3mqAccount`].
 
-#![allow(clippy::doc_markdown, reason = "Web3MQ is a name, and comments on flags are what --help shows")]
+#![allow(
+    clippy::doc_markdown,
+    reason = "Web3MQ is a name, and comments on flags are what --help shows"
+)]
 
 mod admin;
 mod agora;
@@ -65,7 +68,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use agora::{
-    AgoraEvent, AgoraHistory, AgoraMessage, AgoraStream, CUSTOMER_ID, CUSTOMER_SECRET, Kind, Selection, TOKEN_UID,
+    AgoraEvent, AgoraHistory, AgoraMessage, AgoraStream, CUSTOMER_ID, CUSTOMER_SECRET, Kind,
+    Selection, TOKEN_UID,
 };
 pub use arrivals::{Arrival, Arrivals};
 pub use chance::{NotAShare, Share};
@@ -75,8 +79,8 @@ pub use options::Options;
 pub use rules::{Call, Counts, Rules, RulesReport};
 pub use script::{On, Script, ScriptError, Scripted};
 pub use shape::{
-    Bound, DeadHandle, EmptyList, Envelope, FromSign, ListField, MessageType, PayloadField, ReceiverField, Snapshot,
-    TimeField, TimeForm, Total,
+    Bound, DeadHandle, EmptyList, Envelope, FromSign, ListField, MessageType, PayloadField,
+    ReceiverField, Snapshot, TimeField, TimeForm, Total,
 };
 pub use span::{NotADuration, Skew, Span};
 pub use truth::{Difference, ENTRIES_IN_POSTGRES, ENTRIES_IN_SQLITE, Entry};
@@ -124,23 +128,37 @@ pub struct Sandbox {
 impl Sandbox {
     /// Makes the world that the options describe, binds `listen` (on loopback; port 0 takes any) and serves until
     /// stopped or dropped.
-    pub async fn start(options: Options, listen: SocketAddr, clock: Arc<dyn Clock>) -> Result<Self, SandboxError> {
+    pub async fn start(
+        options: Options,
+        listen: SocketAddr,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, SandboxError> {
         if !listen.ip().is_loopback() {
             return Err(SandboxError::NotLoopback(listen));
         }
-        let refused = |source| SandboxError::Listen { addr: listen, source };
+        let refused = |source| SandboxError::Listen {
+            addr: listen,
+            source,
+        };
         let listener = TcpListener::bind(listen).await.map_err(refused)?;
         let addr = listener.local_addr().map_err(refused)?;
-        let world = Arc::new(tokio::task::spawn_blocking(move || World::create(options, clock)).await??);
+        let world =
+            Arc::new(tokio::task::spawn_blocking(move || World::create(options, clock)).await??);
         let stopping = CancellationToken::new();
         let router = router(Arc::new(Desk::new(Arc::clone(&world), stopping.clone())));
         // Answers are small and waited for: held back by Nagle's algorithm, they would be late for nothing.
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         let mut tasks = JoinSet::new();
-        let server = axum::serve(listener, router).with_graceful_shutdown(stopping.clone().cancelled_owned());
+        let server = axum::serve(listener, router)
+            .with_graceful_shutdown(stopping.clone().cancelled_owned());
         tasks.spawn(async move { drop(server.await) });
         keep_alive(&world, &stopping, &mut tasks);
-        Ok(Self { addr, world, tasks, stopping: stopping.drop_guard() })
+        Ok(Self {
+            addr,
+            world,
+            tasks,
+            stopping: stopping.drop_guard(),
+        })
     }
 
     /// Where it listens.
@@ -170,12 +188,22 @@ impl Sandbox {
 
     /// A complete `config.toml` for this sandbox: every account with its credentials, and every stream.
     pub fn sample_config(&self, database_url: &str) -> String {
-        Sample { world: &self.world, base_url: &self.base_url(), database_url }.to_string()
+        Sample {
+            world: &self.world,
+            base_url: &self.base_url(),
+            database_url,
+        }
+        .to_string()
     }
 
     /// Writes that down where only this user reads it: it holds secrets, if those of a sandbox.
     pub fn write_config(&self, path: &Path, database_url: &str) -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)?;
         file.write_all(self.sample_config(database_url).as_bytes())
     }
 
@@ -201,7 +229,11 @@ fn router(desk: Arc<Desk>) -> Router {
 async fn dated(State(desk): State<Arc<Desk>>, mut response: Response) -> Response {
     let date = Timestamp::from_millisecond(desk.world.now().0)
         .ok()
-        .and_then(|now| jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&now).ok())
+        .and_then(|now| {
+            jiff::fmt::rfc2822::DateTimePrinter::new()
+                .timestamp_to_rfc9110_string(&now)
+                .ok()
+        })
         .and_then(|date| HeaderValue::try_from(date).ok());
     if let Some(date) = date {
         response.headers_mut().insert(header::DATE, date);
@@ -213,7 +245,12 @@ async fn dated(State(desk): State<Arc<Desk>>, mut response: Response) -> Respons
 fn keep_alive(world: &Arc<World>, stopping: &CancellationToken, tasks: &mut JoinSet<()>) {
     let options = world.options();
     if let Ok(pause) = Duration::try_from_secs_f64(1.0 / options.append_rate) {
-        tasks.spawn(every(pause, Arc::clone(world), stopping.clone(), World::append_random));
+        tasks.spawn(every(
+            pause,
+            Arc::clone(world),
+            stopping.clone(),
+            World::append_random,
+        ));
     }
     if let Some(pause) = options.advance_every {
         tasks.spawn(every(pause, Arc::clone(world), stopping.clone(), |world| {

@@ -8,8 +8,8 @@ use clap::{Args, Command, FromArgMatches};
 use super::chance::Share;
 use super::fault::Fault;
 use super::shape::{
-    Bound, DeadHandle, EmptyList, Envelope, FromSign, ListField, MessageType, PayloadField, ReceiverField, Snapshot,
-    TimeField, TimeForm, Total,
+    Bound, DeadHandle, EmptyList, Envelope, FromSign, ListField, MessageType, PayloadField,
+    ReceiverField, Snapshot, TimeField, TimeForm, Total,
 };
 use super::span::{Skew, Span, duration};
 
@@ -138,7 +138,12 @@ pub struct Options {
     #[arg(long, value_enum, value_delimiter = ',', value_name = "KINDS")]
     pub fault_kinds: Vec<Fault>,
     /// How far the providers' clock is off, like 90s or -90s
-    #[arg(long, default_value = "0ms", allow_hyphen_values = true, value_name = "SKEW")]
+    #[arg(
+        long,
+        default_value = "0ms",
+        allow_hyphen_values = true,
+        value_name = "SKEW"
+    )]
     pub clock_skew: Skew,
     /// Messages that each provider receives per second while the sandbox runs
     #[arg(long, default_value_t = 0.0, value_name = "RATE")]
@@ -150,7 +155,9 @@ pub struct Options {
 
 impl Options {
     /// Reads options from flags alone, as in `["--messages", "500", "--plain"]`.
-    pub fn from_flags<I: IntoIterator<Item: Into<std::ffi::OsString> + Clone>>(flags: I) -> Result<Self, clap::Error> {
+    pub fn from_flags<I: IntoIterator<Item: Into<std::ffi::OsString> + Clone>>(
+        flags: I,
+    ) -> Result<Self, clap::Error> {
         let command = Self::augment_args(Command::new("sandbox").no_binary_name(true));
         Self::from_arg_matches(&command.try_get_matches_from(flags)?)
     }
@@ -211,14 +218,23 @@ mod tests {
 
     #[test]
     fn no_flag_means_the_defaults() {
-        assert_eq!(Options::from_flags::<[&str; 0]>([]).unwrap(), Options::default());
+        assert_eq!(
+            Options::from_flags::<[&str; 0]>([]).unwrap(),
+            Options::default()
+        );
     }
 
     #[test]
     fn flags_are_read() {
-        let options =
-            Options::from_flags(["--clock-skew", "-90s", "--dead-handle", "404", "--ready-after", "50ms..2500ms"])
-                .unwrap();
+        let options = Options::from_flags([
+            "--clock-skew",
+            "-90s",
+            "--dead-handle",
+            "404",
+            "--ready-after",
+            "50ms..2500ms",
+        ])
+        .unwrap();
         assert_eq!(options.clock_skew.millis, -90_000);
         assert_eq!(options.dead_handle, DeadHandle::NotFound);
         assert_eq!(options.ready_after.longest, Duration::from_millis(2500));

@@ -146,7 +146,11 @@ impl Rules {
                 Call::History => a.counts.history += 1,
                 Call::List => a.counts.list += 1,
             }
-            while a.arrivals.front().is_some_and(|&t| now.saturating_duration_since(t) >= QUOTA_WINDOW) {
+            while a
+                .arrivals
+                .front()
+                .is_some_and(|&t| now.saturating_duration_since(t) >= QUOTA_WINDOW)
+            {
                 a.arrivals.pop_front();
             }
             let allowed = quota == 0 || a.arrivals.len() < quota as usize;
@@ -162,7 +166,10 @@ impl Rules {
     /// Records that the account asks for `what`, which it may have been told to wait for.
     pub fn poll(&self, account: &str, what: &str, now: Instant) {
         self.with(account, |a| {
-            if a.pending.get(what).is_some_and(|&told| now.saturating_duration_since(told) < POLL_PAUSE) {
+            if a.pending
+                .get(what)
+                .is_some_and(|&told| now.saturating_duration_since(told) < POLL_PAUSE)
+            {
                 a.counts.polled_too_soon += 1;
             }
         });
@@ -172,7 +179,8 @@ impl Rules {
     pub fn in_progress(&self, account: &str, what: &str, now: Instant) {
         self.with(account, |a| {
             a.counts.in_progress += 1;
-            a.pending.retain(|_, &mut told| now.saturating_duration_since(told) < POLL_PAUSE);
+            a.pending
+                .retain(|_, &mut told| now.saturating_duration_since(told) < POLL_PAUSE);
             a.pending.insert(what.to_owned(), now);
         });
     }
@@ -195,7 +203,9 @@ impl Rules {
 
     /// Records that the account read a handle that was consumed or had expired.
     pub fn dead_handle_read(&self, account: &str, handle: &str) {
-        self.with(account, |a| a.counts.dead_handle_read += u64::from(!a.unheard.contains(handle)));
+        self.with(account, |a| {
+            a.counts.dead_handle_read += u64::from(!a.unheard.contains(handle))
+        });
     }
 
     /// Records that a request about `what` was met by a fault. Whoever made it has not heard whether `what` is in
@@ -227,13 +237,19 @@ impl Rules {
 
     /// The record so far.
     pub fn report(&self) -> RulesReport {
-        let accounts: BTreeMap<_, _> =
-            locked(&self.accounts).iter().map(|(name, account)| (name.clone(), account.counts)).collect();
+        let accounts: BTreeMap<_, _> = locked(&self.accounts)
+            .iter()
+            .map(|(name, account)| (name.clone(), account.counts))
+            .collect();
         let mut total = Counts::default();
         for counts in accounts.values() {
             total.add(counts);
         }
-        RulesReport { total, accounts, faults: locked(&self.faults).clone() }
+        RulesReport {
+            total,
+            accounts,
+            faults: locked(&self.faults).clone(),
+        }
     }
 
     /// Begins the record anew. What the quota and the pauses are measured by stays.
@@ -264,10 +280,22 @@ mod tests {
         let at = |ms: u64| start + Duration::from_millis(ms);
         assert!(rules.arrive("a", Call::Query, at(0), 2));
         assert!(rules.arrive("a", Call::Read, at(900), 2));
-        assert!(!rules.arrive("a", Call::Read, at(999), 2), "a third within the second");
-        assert!(rules.arrive("b", Call::Read, at(999), 2), "another account has its own");
-        assert!(rules.arrive("a", Call::Read, at(1000), 2), "the first has left the window, the refused never entered");
-        assert!(!rules.arrive("a", Call::Read, at(1800), 2), "a fixed window would have begun anew");
+        assert!(
+            !rules.arrive("a", Call::Read, at(999), 2),
+            "a third within the second"
+        );
+        assert!(
+            rules.arrive("b", Call::Read, at(999), 2),
+            "another account has its own"
+        );
+        assert!(
+            rules.arrive("a", Call::Read, at(1000), 2),
+            "the first has left the window, the refused never entered"
+        );
+        assert!(
+            !rules.arrive("a", Call::Read, at(1800), 2),
+            "a fixed window would have begun anew"
+        );
         let report = rules.report();
         assert_eq!(report.accounts["a"].quota_exceeded, 2);
         assert_eq!((report.total.query, report.total.read), (1, 5));
@@ -295,6 +323,12 @@ mod tests {
         assert_eq!(rules.report().total.broken(), 0);
         rules.reset();
         rules.signed("a", "s");
-        assert_eq!(rules.report().total, Counts { stale_signature: 1, ..Counts::default() });
+        assert_eq!(
+            rules.report().total,
+            Counts {
+                stale_signature: 1,
+                ..Counts::default()
+            }
+        );
     }
 }

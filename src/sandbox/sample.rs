@@ -21,49 +21,96 @@ impl Display for Sample<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "[database]\nurl = {}\n", Text(self.database_url))?;
         writeln!(f, "[status_page]\nlisten = \"\"")?;
-        self.world.projects().iter().try_for_each(|app_id| self.agora(f, app_id))?;
-        self.world.users().iter().enumerate().try_for_each(|(index, user_id)| self.web3mq(f, index, user_id))
+        self.world
+            .projects()
+            .iter()
+            .try_for_each(|app_id| self.agora(f, app_id))?;
+        self.world
+            .users()
+            .iter()
+            .enumerate()
+            .try_for_each(|(index, user_id)| self.web3mq(f, index, user_id))
     }
 }
 
 impl Sample<'_> {
     fn agora(&self, f: &mut Formatter<'_>, app_id: &str) -> fmt::Result {
-        writeln!(f, "\n[[agora]]\nname = {0}\nbase_url = {1}\napp_id = {0}", Text(app_id), Text(self.base_url))?;
-        writeln!(f, "customer_id = \"{CUSTOMER_ID}\"\ncustomer_secret = \"{CUSTOMER_SECRET}\"")?;
-        writeln!(f, "requests_per_second = {}\nretention = \"{RETENTION}\"", self.requests_per_second())?;
+        writeln!(
+            f,
+            "\n[[agora]]\nname = {0}\nbase_url = {1}\napp_id = {0}",
+            Text(app_id),
+            Text(self.base_url)
+        )?;
+        writeln!(
+            f,
+            "customer_id = \"{CUSTOMER_ID}\"\ncustomer_secret = \"{CUSTOMER_SECRET}\""
+        )?;
+        writeln!(
+            f,
+            "requests_per_second = {}\nretention = \"{RETENTION}\"",
+            self.requests_per_second()
+        )?;
         self.timeout(f)?;
         writeln!(f, "discover = false\nstreams = [")?;
-        for AgoraStream { source, destination, kind } in self.world.agora_streams(app_id) {
-            let name = |key, value: Option<String>| value.map(|value| format!("{key} = {}", Text(&value)));
+        for AgoraStream {
+            source,
+            destination,
+            kind,
+        } in self.world.agora_streams(app_id)
+        {
+            let name =
+                |key, value: Option<String>| value.map(|value| format!("{key} = {}", Text(&value)));
             let kind = match (&source, kind) {
                 (None, Some(Kind::Channel)) => Some("kind = \"channel\"".to_owned()),
                 (None, Some(Kind::Peer)) => Some("kind = \"user\"".to_owned()),
                 _ => None,
             };
-            let keys = [name("source", source), name("destination", destination), kind];
-            writeln!(f, "  {{ {} }},", keys.into_iter().flatten().collect::<Vec<_>>().join(", "))?;
+            let keys = [
+                name("source", source),
+                name("destination", destination),
+                kind,
+            ];
+            writeln!(
+                f,
+                "  {{ {} }},",
+                keys.into_iter().flatten().collect::<Vec<_>>().join(", ")
+            )?;
         }
         writeln!(f, "]")
     }
 
     fn web3mq(&self, f: &mut Formatter<'_>, index: usize, user_id: &str) -> fmt::Result {
         let Some((key, topics)) = self.world.with_user(user_id, |account| {
-            (account.private_key(), account.topics().keys().cloned().collect::<Vec<_>>())
+            (
+                account.private_key(),
+                account.topics().keys().cloned().collect::<Vec<_>>(),
+            )
         }) else {
             return Ok(());
         };
-        writeln!(f, "\n[[web3mq]]\nname = \"web3mq-{}\"\nbase_url = {}", index + 1, Text(self.base_url))?;
+        writeln!(
+            f,
+            "\n[[web3mq]]\nname = \"web3mq-{}\"\nbase_url = {}",
+            index + 1,
+            Text(self.base_url)
+        )?;
         writeln!(f, "user_id = {}\nprivate_key = \"{key}\"", Text(user_id))?;
         writeln!(f, "requests_per_second = {}", self.requests_per_second())?;
         self.timeout(f)?;
         writeln!(f, "discover = false\nstreams = [")?;
-        topics.iter().try_for_each(|topic| writeln!(f, "  {{ topic = {} }},", Text(topic)))?;
+        topics
+            .iter()
+            .try_for_each(|topic| writeln!(f, "  {{ topic = {} }},", Text(topic)))?;
         writeln!(f, "]")
     }
 
     /// Where answers hang on purpose, nobody wants to wait for them.
     fn timeout(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.world.options().faults.0 > 0.0 { writeln!(f, "timeout = \"2s\"") } else { Ok(()) }
+        if self.world.options().faults.0 > 0.0 {
+            writeln!(f, "timeout = \"2s\"")
+        } else {
+            Ok(())
+        }
     }
 
     fn requests_per_second(&self) -> u32 {

@@ -124,7 +124,11 @@ impl Script {
     pub(super) fn next(&self, call: Call) -> Option<Canned> {
         let mut queue = locked(&self.queue);
         let mut found = None;
-        for (index, (scripted, _)) in queue.iter_mut().enumerate().filter(|(_, (s, _))| s.on.covers(call)) {
+        for (index, (scripted, _)) in queue
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, (s, _))| s.on.covers(call))
+        {
             if scripted.after == 0 {
                 scripted.times -= 1;
                 found = Some(index);
@@ -133,15 +137,25 @@ impl Script {
             scripted.after -= 1;
         }
         let index = found?;
-        let spent = queue.get(index).is_some_and(|(scripted, _)| scripted.times == 0);
-        if spent { queue.remove(index).map(|(_, canned)| canned) } else { queue.get(index).map(|(_, c)| c.clone()) }
+        let spent = queue
+            .get(index)
+            .is_some_and(|(scripted, _)| scripted.times == 0);
+        if spent {
+            queue.remove(index).map(|(_, canned)| canned)
+        } else {
+            queue.get(index).map(|(_, c)| c.clone())
+        }
     }
 }
 
 /// A scripted answer that HTTP can carry.
 #[derive(Clone, Debug)]
 pub(super) enum Canned {
-    Answer { status: StatusCode, headers: HeaderMap, body: String },
+    Answer {
+        status: StatusCode,
+        headers: HeaderMap,
+        body: String,
+    },
     Fault(Fault),
 }
 
@@ -150,20 +164,29 @@ impl Canned {
         if let Some(fault) = scripted.fault {
             return Ok(Self::Fault(fault));
         }
-        let status = StatusCode::from_u16(scripted.status).map_err(|_| ScriptError::Status(scripted.status))?;
+        let status = StatusCode::from_u16(scripted.status)
+            .map_err(|_| ScriptError::Status(scripted.status))?;
         let mut headers = HeaderMap::new();
         for (name, value) in &scripted.headers {
             let wrong = || ScriptError::Header(format!("{name}: {value}"));
             let key: HeaderName = name.parse().map_err(|_| wrong())?;
             headers.append(key, HeaderValue::from_str(value).map_err(|_| wrong())?);
         }
-        Ok(Self::Answer { status, headers, body: scripted.body.clone() })
+        Ok(Self::Answer {
+            status,
+            headers,
+            body: scripted.body.clone(),
+        })
     }
 
     /// Gives the answer.
     pub(super) async fn play(self, material: Material, stopping: &CancellationToken) -> Response {
         match self {
-            Self::Answer { status, headers, body } => {
+            Self::Answer {
+                status,
+                headers,
+                body,
+            } => {
                 let mut response = Response::new(Body::from(body));
                 *response.status_mut() = status;
                 *response.headers_mut() = headers;
@@ -189,7 +212,15 @@ mod tests {
     fn answers_come_in_turn_to_the_requests_they_are_for() {
         let script = Script::default();
         let say = |on, text: &str, times, after| {
-            script.push(Scripted { on, body: text.to_owned(), times, after, ..Scripted::default() }).unwrap();
+            script
+                .push(Scripted {
+                    on,
+                    body: text.to_owned(),
+                    times,
+                    after,
+                    ..Scripted::default()
+                })
+                .unwrap();
         };
         say(On::Read, "later", 1, 1);
         say(On::Read, "twice", 2, 0);
@@ -206,8 +237,22 @@ mod tests {
     #[test]
     fn what_http_cannot_say_is_refused() {
         let script = Script::default();
-        assert!(script.push(Scripted { status: 99, ..Scripted::default() }).is_err());
+        assert!(
+            script
+                .push(Scripted {
+                    status: 99,
+                    ..Scripted::default()
+                })
+                .is_err()
+        );
         let headers = BTreeMap::from([("X-Y".to_owned(), "a\nb".to_owned())]);
-        assert!(script.push(Scripted { headers, ..Scripted::default() }).is_err());
+        assert!(
+            script
+                .push(Scripted {
+                    headers,
+                    ..Scripted::default()
+                })
+                .is_err()
+        );
     }
 }

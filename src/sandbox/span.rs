@@ -6,11 +6,19 @@ use std::time::Duration;
 
 use crate::domain::time::Millis;
 
-const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+const UNITS: [(&str, u64); 5] = [
+    ("ms", 1),
+    ("s", 1000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+];
 
 /// Why a text is no duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a duration: write a whole number and a unit (ms, s, m, h, d), like 300ms or 7d")]
+#[error(
+    "`{0}` is not a duration: write a whole number and a unit (ms, s, m, h, d), like 300ms or 7d"
+)]
 pub struct NotADuration(String);
 
 /// Reads one duration.
@@ -18,9 +26,15 @@ pub(super) fn duration(text: &str) -> Result<Duration, NotADuration> {
     let wrong = || NotADuration(text.to_owned());
     let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
     let (number, unit) = text.split_at(digits);
-    let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
+    let (_, millis) = UNITS
+        .iter()
+        .find(|(name, _)| *name == unit)
+        .ok_or_else(wrong)?;
     let number: u64 = number.parse().map_err(|_| wrong())?;
-    number.checked_mul(*millis).map(Duration::from_millis).ok_or_else(wrong)
+    number
+        .checked_mul(*millis)
+        .map(Duration::from_millis)
+        .ok_or_else(wrong)
 }
 
 /// A duration, or a range from which one is drawn each time it is needed.
@@ -35,13 +49,18 @@ pub struct Span {
 impl Span {
     /// Always the same duration.
     pub const fn exactly(d: Duration) -> Self {
-        Self { shortest: d, longest: d }
+        Self {
+            shortest: d,
+            longest: d,
+        }
     }
 
     /// Draws one duration, to the millisecond.
     pub fn pick(self, rng: &mut fastrand::Rng) -> Duration {
         let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
-        Duration::from_millis(rng.u64(millis(self.shortest)..=millis(self.longest).max(millis(self.shortest))))
+        Duration::from_millis(
+            rng.u64(millis(self.shortest)..=millis(self.longest).max(millis(self.shortest))),
+        )
     }
 }
 
@@ -49,16 +68,29 @@ impl FromStr for Span {
     type Err = NotADuration;
 
     fn from_str(text: &str) -> Result<Self, NotADuration> {
-        let Some((from, to)) = text.split_once("..") else { return Ok(Self::exactly(duration(text)?)) };
-        let span = Self { shortest: duration(from)?, longest: duration(to)? };
-        if span.shortest > span.longest { Err(NotADuration(text.to_owned())) } else { Ok(span) }
+        let Some((from, to)) = text.split_once("..") else {
+            return Ok(Self::exactly(duration(text)?));
+        };
+        let span = Self {
+            shortest: duration(from)?,
+            longest: duration(to)?,
+        };
+        if span.shortest > span.longest {
+            Err(NotADuration(text.to_owned()))
+        } else {
+            Ok(span)
+        }
     }
 }
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}ms", self.shortest.as_millis())?;
-        if self.longest > self.shortest { write!(f, "..{}ms", self.longest.as_millis()) } else { Ok(()) }
+        if self.longest > self.shortest {
+            write!(f, "..{}ms", self.longest.as_millis())
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -81,8 +113,11 @@ impl FromStr for Skew {
 
     fn from_str(text: &str) -> Result<Self, NotADuration> {
         let (sign, size) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
-        let millis = i64::try_from(duration(size)?.as_millis()).map_err(|_| NotADuration(text.to_owned()))?;
-        Ok(Self { millis: sign * millis })
+        let millis = i64::try_from(duration(size)?.as_millis())
+            .map_err(|_| NotADuration(text.to_owned()))?;
+        Ok(Self {
+            millis: sign * millis,
+        })
     }
 }
 
@@ -102,10 +137,22 @@ mod tests {
         assert_eq!(duration("7d"), Ok(Duration::from_hours(7 * 24)));
         assert_eq!(
             "20ms..1s".parse(),
-            Ok(Span { shortest: Duration::from_millis(20), longest: Duration::from_secs(1) })
+            Ok(Span {
+                shortest: Duration::from_millis(20),
+                longest: Duration::from_secs(1)
+            })
         );
         assert_eq!("-90s".parse(), Ok(Skew { millis: -90_000 }));
-        for wrong in ["", "5", "s", "5 s", "1.5s", "-5s", "99999999999999999999d", "5y"] {
+        for wrong in [
+            "",
+            "5",
+            "s",
+            "5 s",
+            "1.5s",
+            "-5s",
+            "99999999999999999999d",
+            "5y",
+        ] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
         assert!("2s..1s".parse::<Span>().is_err());

@@ -56,20 +56,50 @@ pub struct Entry {
 /// Shows no more than the start of a payload: it may be 32 KiB.
 impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let start = String::from_utf8_lossy(self.payload.get(..40).unwrap_or(&self.payload)).into_owned();
-        write!(f, "{} {} {}", self.account, self.conversation_kind, self.conversation)?;
-        write!(f, " {} -> {} {} ({})", self.sender, self.recipient, self.sent_at, self.sent_at_ms)?;
-        write!(f, " {}×{} {start:?}", self.payload.len(), self.payload_encoding)?;
-        write!(f, " {:?} {:?} {:?} {:?}", self.payload_type, self.cipher_suite, self.status, self.status_at)?;
-        write!(f, " id {:?} {:?} {:?} {:?}", self.provider_message_id, self.message_type, self.extra, self.body)
+        let start =
+            String::from_utf8_lossy(self.payload.get(..40).unwrap_or(&self.payload)).into_owned();
+        write!(
+            f,
+            "{} {} {}",
+            self.account, self.conversation_kind, self.conversation
+        )?;
+        write!(
+            f,
+            " {} -> {} {} ({})",
+            self.sender, self.recipient, self.sent_at, self.sent_at_ms
+        )?;
+        write!(
+            f,
+            " {}×{} {start:?}",
+            self.payload.len(),
+            self.payload_encoding
+        )?;
+        write!(
+            f,
+            " {:?} {:?} {:?} {:?}",
+            self.payload_type, self.cipher_suite, self.status, self.status_at
+        )?;
+        write!(
+            f,
+            " id {:?} {:?} {:?} {:?}",
+            self.provider_message_id, self.message_type, self.extra, self.body
+        )
     }
 }
 
 impl Entry {
     /// Which message it is, without what it says.
     pub fn whereabouts(&self) -> String {
-        let Self { account, conversation, sent_at, .. } = self;
-        format!("{account}, {conversation}, {sent_at} ({} bytes)", self.payload.len())
+        let Self {
+            account,
+            conversation,
+            sent_at,
+            ..
+        } = self;
+        format!(
+            "{account}, {conversation}, {sent_at} ({} bytes)",
+            self.payload.len()
+        )
     }
 }
 
@@ -99,13 +129,25 @@ impl World {
     pub fn compare(&self, accounts: &[&str], archived: Vec<Entry>, edge: Millis) -> Difference {
         let mut archived: Vec<_> = archived.into_iter().map(normal).collect();
         archived.sort_unstable();
-        let mut truth: Vec<_> =
-            truth(self).into_iter().filter(|row| accounts.contains(&row.account.as_str())).collect();
+        let mut truth: Vec<_> = truth(self)
+            .into_iter()
+            .filter(|row| accounts.contains(&row.account.as_str()))
+            .collect();
         truth.sort_unstable();
         let (missing, invented) = difference(&truth, &archived);
-        let (twice, untrue) = invented.into_iter().partition(|entry| truth.binary_search(entry).is_ok());
-        let missing = missing.into_iter().filter(|row| row.sent_at_ms < edge.0).collect();
-        Difference { messages: truth.len(), missing, twice, untrue }
+        let (twice, untrue) = invented
+            .into_iter()
+            .partition(|entry| truth.binary_search(entry).is_ok());
+        let missing = missing
+            .into_iter()
+            .filter(|row| row.sent_at_ms < edge.0)
+            .collect();
+        Difference {
+            messages: truth.len(),
+            missing,
+            twice,
+            untrue,
+        }
     }
 }
 
@@ -131,7 +173,9 @@ fn normal(mut row: Entry) -> Entry {
         Ok(object) => sorted(&object),
         Err(_) => text,
     });
-    let text = str::from_utf8(&row.payload).ok().filter(|text| !text.contains('\0') && row.payload_encoding == "utf8");
+    let text = str::from_utf8(&row.payload)
+        .ok()
+        .filter(|text| !text.contains('\0') && row.payload_encoding == "utf8");
     if text.is_none() || row.body.as_deref() == text {
         row.body = None;
     } else {
@@ -148,22 +192,37 @@ fn sorted(object: &Value) -> String {
 /// Every message of every account.
 fn truth(world: &World) -> Vec<Entry> {
     let options = world.options();
-    let agora = world
-        .projects()
-        .into_iter()
-        .flat_map(|app_id| world.agora(&app_id).into_iter().map(move |message| of_agora(&app_id, &message, options)));
-    let web3mq = world.users().into_iter().enumerate().flat_map(|(index, user_id)| {
-        let account = format!("web3mq-{}", index + 1);
-        let mut rows: Vec<_> = world.web3mq(&user_id).into_values().flatten().collect();
-        // What bears the same id and is the same is the same, and as far as either has come.
-        rows.sort_by_key(|row| Reverse((row.status, row.status_ms)));
-        let mut seen = HashSet::new();
-        let distinct = rows.into_iter().filter(move |row| {
-            let identity = (&row.row_topic, &row.from, row.ms, &row.messageid, &row.payload_text);
-            row.messageid.is_empty() || seen.insert(blake3::hash(format!("{identity:?}").as_bytes()))
-        });
-        distinct.map(move |row| of_web3mq(&account, &row, options)).collect::<Vec<_>>()
+    let agora = world.projects().into_iter().flat_map(|app_id| {
+        world
+            .agora(&app_id)
+            .into_iter()
+            .map(move |message| of_agora(&app_id, &message, options))
     });
+    let web3mq = world
+        .users()
+        .into_iter()
+        .enumerate()
+        .flat_map(|(index, user_id)| {
+            let account = format!("web3mq-{}", index + 1);
+            let mut rows: Vec<_> = world.web3mq(&user_id).into_values().flatten().collect();
+            // What bears the same id and is the same is the same, and as far as either has come.
+            rows.sort_by_key(|row| Reverse((row.status, row.status_ms)));
+            let mut seen = HashSet::new();
+            let distinct = rows.into_iter().filter(move |row| {
+                let identity = (
+                    &row.row_topic,
+                    &row.from,
+                    row.ms,
+                    &row.messageid,
+                    &row.payload_text,
+                );
+                row.messageid.is_empty()
+                    || seen.insert(blake3::hash(format!("{identity:?}").as_bytes()))
+            });
+            distinct
+                .map(move |row| of_web3mq(&account, &row, options))
+                .collect::<Vec<_>>()
+        });
     agora.chain(web3mq).collect()
 }
 
@@ -210,7 +269,10 @@ fn of_web3mq(account: &str, row: &Web3mqMessage, options: &Options) -> Entry {
         _ => ("topic", row.topic.clone()),
     };
     // Canonical is what comes out again when what was read is written.
-    let canonical = STANDARD.decode(&row.payload_text).ok().filter(|bytes| STANDARD.encode(bytes) == row.payload_text);
+    let canonical = STANDARD
+        .decode(&row.payload_text)
+        .ok()
+        .filter(|bytes| STANDARD.encode(bytes) == row.payload_text);
     let (payload, encoding) = match canonical {
         Some(bytes) => (bytes, "base64"),
         None => (row.payload_text.clone().into_bytes(), "raw"),
@@ -250,11 +312,17 @@ fn more(row: &Web3mqMessage, options: &Options) -> Map<String, Value> {
         FromSign::Text => json!(row.from_sign),
         FromSign::Number => json!(u32::from_be_bytes([a, b, c, d])),
     };
-    let mut more = Map::from_iter([("from_sign".to_owned(), from_sign), ("version".to_owned(), json!(row.version))]);
+    let mut more = Map::from_iter([
+        ("from_sign".to_owned(), from_sign),
+        ("version".to_owned(), json!(row.version)),
+    ]);
     if options.extra_fields {
         more.insert("threadid".to_owned(), json!(""));
         more.insert("message_type".to_owned(), json!("Web3MQ/thread"));
-        more.insert("extra_data".to_owned(), json!({ "client": "sandbox", "tags": [1, null, "two"] }));
+        more.insert(
+            "extra_data".to_owned(),
+            json!({ "client": "sandbox", "tags": [1, null, "two"] }),
+        );
     }
     more
 }
@@ -271,8 +339,17 @@ mod tests {
     use super::*;
 
     fn entry(ms: i64, text: &str) -> Entry {
-        let message = AgoraMessage { src: "a".into(), dst: "b".into(), kind: Kind::Channel, ms, payload: text.into() };
-        Entry { body: Some(text.to_owned()), ..of_agora("app", &message, &Options::default()) }
+        let message = AgoraMessage {
+            src: "a".into(),
+            dst: "b".into(),
+            kind: Kind::Channel,
+            ms,
+            payload: text.into(),
+        };
+        Entry {
+            body: Some(text.to_owned()),
+            ..of_agora("app", &message, &Options::default())
+        }
     }
 
     #[test]
@@ -280,13 +357,26 @@ mod tests {
         let one = [entry(1, "x"), entry(2, "x"), entry(2, "x")].map(normal);
         let other = [entry(1, "x"), entry(2, "x"), entry(3, "y")].map(normal);
         let (only_one, only_other) = difference(&one, &other);
-        assert_eq!((only_one, only_other), (vec![normal(entry(2, "x"))], vec![normal(entry(3, "y"))]));
+        assert_eq!(
+            (only_one, only_other),
+            (vec![normal(entry(2, "x"))], vec![normal(entry(3, "y"))])
+        );
     }
 
     #[test]
     fn a_body_that_is_not_its_payload_makes_a_difference() {
-        let wrong = Entry { body: Some("y".to_owned()), ..entry(1, "x") };
-        let absent = Entry { body: None, ..entry(1, "x") };
-        assert!([wrong, absent].into_iter().all(|row| normal(row) != normal(entry(1, "x"))));
+        let wrong = Entry {
+            body: Some("y".to_owned()),
+            ..entry(1, "x")
+        };
+        let absent = Entry {
+            body: None,
+            ..entry(1, "x")
+        };
+        assert!(
+            [wrong, absent]
+                .into_iter()
+                .all(|row| normal(row) != normal(entry(1, "x")))
+        );
     }
 }

@@ -61,7 +61,9 @@ impl World {
             Some(corpus) => vec![(generate::app_id(0), corpus::project(corpus, &options))],
             None => generate::agora_projects(&options, &mut dice.fork(), now),
         };
-        let feeds = projects.iter().map(|(app_id, history)| (app_id.clone(), Feeds::of(history, now.0)));
+        let feeds = projects
+            .iter()
+            .map(|(app_id, history)| (app_id.clone(), Feeds::of(history, now.0)));
         Ok(Self {
             feeds: Mutex::new(feeds.collect()),
             token: RwLock::new(options.token.clone()),
@@ -69,7 +71,12 @@ impl World {
             options,
             clock,
             projects: RwLock::new(projects.into_iter().collect()),
-            users: RwLock::new(users.into_iter().map(|user| (user.user_id().to_owned(), user)).collect()),
+            users: RwLock::new(
+                users
+                    .into_iter()
+                    .map(|user| (user.user_id().to_owned(), user))
+                    .collect(),
+            ),
             leapt: AtomicI64::new(0),
             dice: Mutex::new(dice),
             rules: Rules::default(),
@@ -85,7 +92,9 @@ impl World {
 
     /// What time the providers think it is.
     pub fn now(&self) -> Millis {
-        let leapt = Skew { millis: self.leapt.load(Ordering::Relaxed) };
+        let leapt = Skew {
+            millis: self.leapt.load(Ordering::Relaxed),
+        };
         leapt.shift(self.options.clock_skew.shift(self.clock.now()))
     }
 
@@ -131,12 +140,18 @@ impl World {
 
     /// Every message of an Agora project, in order of time: hidden ones too. Empty if there is no such project.
     pub fn agora(&self, app_id: &str) -> Vec<Arc<AgoraMessage>> {
-        read(&self.projects).get(app_id).map(|history| history.all().to_vec()).unwrap_or_default()
+        read(&self.projects)
+            .get(app_id)
+            .map(|history| history.all().to_vec())
+            .unwrap_or_default()
     }
 
     /// Streams of an Agora project that together hold all its messages.
     pub fn agora_streams(&self, app_id: &str) -> Vec<AgoraStream> {
-        read(&self.projects).get(app_id).map(AgoraHistory::streams).unwrap_or_default()
+        read(&self.projects)
+            .get(app_id)
+            .map(AgoraHistory::streams)
+            .unwrap_or_default()
     }
 
     /// Lets `look` see the messages of an Agora project that match and that Agora shows now.
@@ -148,14 +163,25 @@ impl World {
     ) -> T {
         let shown = self.shown();
         let range = wanted.range.start.max(shown.start)..wanted.range.end.min(shown.end);
-        let wanted = Selection { range: range.start..range.end.max(range.start), ..wanted.clone() };
-        look(read(&self.projects).get(app_id).map(|history| history.select(&wanted)).unwrap_or_default())
+        let wanted = Selection {
+            range: range.start..range.end.max(range.start),
+            ..wanted.clone()
+        };
+        look(
+            read(&self.projects)
+                .get(app_id)
+                .map(|history| history.select(&wanted))
+                .unwrap_or_default(),
+        )
     }
 
     /// The milliseconds that Agora shows now: neither forgotten nor too fresh.
     fn shown(&self) -> Range<i64> {
         let now = self.now();
-        let oldest = self.options.retention.map_or(i64::MIN, |retention| now.minus(retention).0);
+        let oldest = self
+            .options
+            .retention
+            .map_or(i64::MIN, |retention| now.minus(retention).0);
         let oldest = oldest.max(self.forgotten.load(Ordering::Relaxed));
         oldest..now.minus(self.options.visibility_lag).0.saturating_add(1)
     }
@@ -172,24 +198,37 @@ impl World {
 
     /// All conversations of a Web3MQ account and their messages in order of time. Empty if there is no such account.
     pub fn web3mq(&self, user_id: &str) -> BTreeMap<String, Rows> {
-        self.with_user(user_id, |account| account.topics().clone()).unwrap_or_default()
+        self.with_user(user_id, |account| account.topics().clone())
+            .unwrap_or_default()
     }
 
     /// Writes a message into an Agora project.
-    pub fn append_agora(&self, app_id: &str, mut message: AgoraMessage) -> Result<(), NoSuchAccount> {
+    pub fn append_agora(
+        &self,
+        app_id: &str,
+        mut message: AgoraMessage,
+    ) -> Result<(), NoSuchAccount> {
         if self.options.time_form.whole_seconds() {
             message.ms = Millis(message.ms).second().start().0;
         }
         let mut projects = write(&self.projects);
-        let history = projects.get_mut(app_id).ok_or_else(|| NoSuchAccount(app_id.to_owned()))?;
+        let history = projects
+            .get_mut(app_id)
+            .ok_or_else(|| NoSuchAccount(app_id.to_owned()))?;
         history.insert(message);
         Ok(())
     }
 
     /// Writes a message into a conversation of a Web3MQ account; one that it did not have is opened.
-    pub fn append_web3mq(&self, user_id: &str, message: Web3mqMessage) -> Result<(), NoSuchAccount> {
+    pub fn append_web3mq(
+        &self,
+        user_id: &str,
+        message: Web3mqMessage,
+    ) -> Result<(), NoSuchAccount> {
         let mut users = write(&self.users);
-        let account = users.get_mut(user_id).ok_or_else(|| NoSuchAccount(user_id.to_owned()))?;
+        let account = users
+            .get_mut(user_id)
+            .ok_or_else(|| NoSuchAccount(user_id.to_owned()))?;
         account.insert(message);
         Ok(())
     }
@@ -197,19 +236,32 @@ impl World {
     /// Lets something happen in an Agora project; its feeds tell of it.
     pub fn happen(&self, app_id: &str, event: AgoraEvent) -> Result<(), NoSuchAccount> {
         let mut feeds = locked(&self.feeds);
-        feeds.get_mut(app_id).ok_or_else(|| NoSuchAccount(app_id.to_owned()))?.happen(event);
+        feeds
+            .get_mut(app_id)
+            .ok_or_else(|| NoSuchAccount(app_id.to_owned()))?
+            .happen(event);
         Ok(())
     }
 
     /// The oldest events of a feed, which are gone then.
     pub(super) fn take_events(&self, app_id: &str, feed: Feed) -> Vec<Value> {
-        locked(&self.feeds).get_mut(app_id).map(|feeds| feeds.take(feed)).unwrap_or_default()
+        locked(&self.feeds)
+            .get_mut(app_id)
+            .map(|feeds| feeds.take(feed))
+            .unwrap_or_default()
     }
 
     /// Takes messages away from a conversation of a Web3MQ account: those of this id. Returns how many there were.
-    pub fn remove_web3mq(&self, user_id: &str, topic: &str, messageid: &str) -> Result<usize, NoSuchAccount> {
+    pub fn remove_web3mq(
+        &self,
+        user_id: &str,
+        topic: &str,
+        messageid: &str,
+    ) -> Result<usize, NoSuchAccount> {
         let mut users = write(&self.users);
-        let account = users.get_mut(user_id).ok_or_else(|| NoSuchAccount(user_id.to_owned()))?;
+        let account = users
+            .get_mut(user_id)
+            .ok_or_else(|| NoSuchAccount(user_id.to_owned()))?;
         Ok(account.remove(topic, |row| row.messageid == messageid))
     }
 
@@ -230,10 +282,15 @@ impl World {
         let mut dice = locked(&self.dice).fork();
         if let Some(app_id) = dice.choice(self.projects()) {
             // Projects and users never go away, so neither write can be refused.
-            let _ = self.append_agora(&app_id, generate::agora_message(&mut dice, now.0, self.options.plain));
+            let _ = self.append_agora(
+                &app_id,
+                generate::agora_message(&mut dice, now.0, self.options.plain),
+            );
         }
         if let Some(user_id) = dice.choice(self.users()) {
-            let row = self.with_user(&user_id, |a| generate::web3mq_message(&mut dice, a, now.0, self.options.plain));
+            let row = self.with_user(&user_id, |a| {
+                generate::web3mq_message(&mut dice, a, now.0, self.options.plain)
+            });
             if let Some(row) = row {
                 let _ = self.append_web3mq(&user_id, row);
             }
@@ -243,14 +300,19 @@ impl World {
     /// Moves every Web3MQ message one step on: received, delivered, read. Returns how many moved.
     pub fn advance_statuses(&self) -> usize {
         let now = self.now();
-        write(&self.users).values_mut().map(|account| account.advance(now)).sum()
+        write(&self.users)
+            .values_mut()
+            .map(|account| account.advance(now))
+            .sum()
     }
 }
 
 /// Leaves out the messages, of which there may be a million.
 impl fmt::Debug for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("World").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("World")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }
 

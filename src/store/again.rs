@@ -34,8 +34,17 @@ pub(super) async fn in_doubt<DB: Dialect>(
     connection: &mut DB::Connection,
     account: AccountId,
 ) -> Result<Vec<(StreamId, Sealed)>, StoreError> {
-    let rows = DB::fetch(connection, sql::IN_DOUBT, &[account.0.into()]).await.map_err(StoreError::at("in doubt"))?;
-    rows.iter().map(|row| Ok((StreamId(int::<DB>(row, "stream_id")?), seal::row::<DB>(row)?))).collect()
+    let rows = DB::fetch(connection, sql::IN_DOUBT, &[account.0.into()])
+        .await
+        .map_err(StoreError::at("in doubt"))?;
+    rows.iter()
+        .map(|row| {
+            Ok((
+                StreamId(int::<DB>(row, "stream_id")?),
+                seal::row::<DB>(row)?,
+            ))
+        })
+        .collect()
 }
 
 pub(super) async fn unread<DB: Dialect>(
@@ -45,7 +54,9 @@ pub(super) async fn unread<DB: Dialect>(
     limit: u64,
 ) -> Result<Vec<Unread>, StoreError> {
     let args = [account.0.into(), since.0.into(), limit.into()];
-    let rows = DB::fetch(connection, sql::UNREAD, &args).await.map_err(StoreError::at("unread"))?;
+    let rows = DB::fetch(connection, sql::UNREAD, &args)
+        .await
+        .map_err(StoreError::at("unread"))?;
     let unread = |row| {
         Ok(Unread {
             sender: text::<DB>(row, "sender")?.unwrap_or_default(),
@@ -66,11 +77,17 @@ pub(super) async fn quarantined<DB: Dialect>(
 ) -> Result<Vec<Held>, StoreError> {
     let after: &[u8] = &after.0;
     let args = [account.0.into(), after.into(), limit.into()];
-    let rows = DB::fetch(connection, sql::QUARANTINED, &args).await.map_err(StoreError::at("quarantine"))?;
+    let rows = DB::fetch(connection, sql::QUARANTINED, &args)
+        .await
+        .map_err(StoreError::at("quarantine"))?;
     let held = |row| {
-        let strange =
-            || StoreError::Inconsistent { what: "quarantine", fault: "a hash that is not 16 bytes long".into() };
-        let hash = bytes::<DB>(row, "hash")?.and_then(|hash| hash.try_into().ok()).ok_or_else(strange)?;
+        let strange = || StoreError::Inconsistent {
+            what: "quarantine",
+            fault: "a hash that is not 16 bytes long".into(),
+        };
+        let hash = bytes::<DB>(row, "hash")?
+            .and_then(|hash| hash.try_into().ok())
+            .ok_or_else(strange)?;
         let quarantined = Quarantined {
             window: window_of::<DB>(row)?,
             found_at: Millis(int::<DB>(row, "found_at_ms")?),
@@ -78,7 +95,12 @@ pub(super) async fn quarantined<DB: Dialect>(
             raw: text::<DB>(row, "raw")?.unwrap_or_default(),
         };
         let key = text::<DB>(row, "key")?.unwrap_or_default();
-        Ok(Held { id: HeldId(hash), stream: StreamId(int::<DB>(row, "stream_id")?), key, quarantined })
+        Ok(Held {
+            id: HeldId(hash),
+            stream: StreamId(int::<DB>(row, "stream_id")?),
+            key,
+            quarantined,
+        })
     };
     rows.iter().map(held).collect()
 }

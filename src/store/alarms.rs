@@ -22,7 +22,10 @@ pub(super) async fn room(folder: PathBuf) -> Option<Room> {
     let asked = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&folder)).await;
     let found = asked.ok()?.ok()?;
     let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
-    Some(Room { free: bytes(found.f_bavail), total: bytes(found.f_blocks) })
+    Some(Room {
+        free: bytes(found.f_bavail),
+        total: bytes(found.f_blocks),
+    })
 }
 
 const HOUR_S: i64 = 3600;
@@ -32,22 +35,33 @@ pub(super) async fn read<DB: Dialect>(
     connection: &mut DB::Connection,
     ended_since: Millis,
 ) -> Result<Vec<Alarm>, StoreError> {
-    let rows = DB::fetch(connection, sql::ALARMS, &[ended_since.0.into()]).await.map_err(StoreError::at("alarms"))?;
-    let alarms = rows.iter().map(alarm::<DB>).collect::<Result<Vec<Option<Alarm>>, _>>()?;
+    let rows = DB::fetch(connection, sql::ALARMS, &[ended_since.0.into()])
+        .await
+        .map_err(StoreError::at("alarms"))?;
+    let alarms = rows
+        .iter()
+        .map(alarm::<DB>)
+        .collect::<Result<Vec<Option<Alarm>>, _>>()?;
     Ok(alarms.into_iter().flatten().collect())
 }
 
 /// Nothing of a kind that a later Backscroll has given.
 fn alarm<DB: Dialect>(row: &DB::Row) -> Result<Option<Alarm>, StoreError> {
     let part = |column| Ok(text::<DB>(row, column)?.filter(|part| !part.is_empty()));
-    let Some(kind) = Kind::of(&text::<DB>(row, "kind")?.unwrap_or_default()) else { return Ok(None) };
+    let Some(kind) = Kind::of(&text::<DB>(row, "kind")?.unwrap_or_default()) else {
+        return Ok(None);
+    };
     let told = match int::<DB>(row, "told")? {
         0 => Told::Nothing,
         1 => Told::Begun,
         _ => Told::All,
     };
     Ok(Some(Alarm {
-        subject: Subject { account: part("account")?, stream: part("stream")?, kind },
+        subject: Subject {
+            account: part("account")?,
+            stream: part("stream")?,
+            kind,
+        },
         since: Millis(int::<DB>(row, "since_ms")?),
         until: maybe_int::<DB>(row, "until_ms")?.map(Millis),
         text: text::<DB>(row, "text")?.unwrap_or_default(),
@@ -64,17 +78,39 @@ pub(super) async fn write<DB: Dialect>(
     forget: Millis,
 ) -> Result<(), StoreError> {
     let failed = StoreError::at("alarms");
-    for Alarm { subject, since, until, text, hint, level, told } in alarms {
+    for Alarm {
+        subject,
+        since,
+        until,
+        text,
+        hint,
+        level,
+        told,
+    } in alarms
+    {
         let account = subject.account.as_deref().unwrap_or_default().into();
         let stream = subject.stream.as_deref().unwrap_or_default().into();
         let until = until.map(|until| until.0).into();
         let (text, hint) = (text.into(), hint.into());
         let told = (*told as i64).into();
-        let args: [Arg<'_>; 9] =
-            [account, stream, subject.kind.name().into(), since.0.into(), until, text, hint, (*level).into(), told];
-        DB::execute(tx, sql::NOTE_ALARM, &args).await.map_err(&failed)?;
+        let args: [Arg<'_>; 9] = [
+            account,
+            stream,
+            subject.kind.name().into(),
+            since.0.into(),
+            until,
+            text,
+            hint,
+            (*level).into(),
+            told,
+        ];
+        DB::execute(tx, sql::NOTE_ALARM, &args)
+            .await
+            .map_err(&failed)?;
     }
-    DB::execute(tx, sql::FORGET_ALARMS, &[forget.0.into()]).await.map_err(&failed)?;
+    DB::execute(tx, sql::FORGET_ALARMS, &[forget.0.into()])
+        .await
+        .map_err(&failed)?;
     Ok(())
 }
 
@@ -90,7 +126,17 @@ pub(super) async fn active_hours<DB: Dialect>(
     let before = from.0.div_euclid(HOUR_S) - i64::from(from.0.rem_euclid(HOUR_S) == 0);
     let [sender, recipient, conversation]: [Arg<'_>; 3] =
         [&scope.sender, &scope.recipient, &scope.conversation].map(|name| name.as_deref().into());
-    let args = [before.into(), to.start().0.into(), account.into(), sender, recipient, conversation];
+    let args = [
+        before.into(),
+        to.start().0.into(),
+        account.into(),
+        sender,
+        recipient,
+        conversation,
+    ];
     let rows = DB::fetch(connection, sql::ACTIVE_HOURS.by(Way::of(scope)), &args).await;
-    rows.map_err(StoreError::at("active hours"))?.iter().map(|row| int::<DB>(row, "hour")).collect()
+    rows.map_err(StoreError::at("active hours"))?
+        .iter()
+        .map(|row| int::<DB>(row, "hour"))
+        .collect()
 }

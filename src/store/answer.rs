@@ -13,9 +13,14 @@ pub struct Answer {
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = comfy_table::Table::new();
-        table.load_preset(comfy_table::presets::NOTHING).set_header(&self.columns);
+        table
+            .load_preset(comfy_table::presets::NOTHING)
+            .set_header(&self.columns);
         for row in &self.rows {
-            table.add_row(row.iter().map(|cell| cell.replace(char::is_control, "\u{FFFD}")));
+            table.add_row(
+                row.iter()
+                    .map(|cell| cell.replace(char::is_control, "\u{FFFD}")),
+            );
         }
         table.column_iter_mut().for_each(|column| {
             column.set_padding((2, 0));

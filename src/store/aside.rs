@@ -31,28 +31,60 @@ pub(super) async fn set_aside<DB: Dialect>(
     let mut set_aside = 0;
     for Aside { message, reason } in aside {
         let [recipient, sent_at, _] = message.cursor().place();
-        let Some(slot) = slot_of::<DB>(tx, message).await? else { continue };
+        let Some(slot) = slot_of::<DB>(tx, message).await? else {
+            continue;
+        };
         let place = [recipient, sent_at, slot];
-        DB::execute(tx, sql::REMOVE, &place.map(Into::into)).await.map_err(&failed)?;
+        DB::execute(tx, sql::REMOVE, &place.map(Into::into))
+            .await
+            .map_err(&failed)?;
         close_up::<DB>(tx, place).await?;
         set_aside += 1;
         let second = message.identified.message.sent_at.second();
-        let (window, reason, raw) = (Window::lasting(second, 1), (*reason).to_owned(), raw(message));
-        let row = Quarantined { window, found_at: now, reason, raw };
-        quarantine_row::<DB>(tx, account, stream.0, &row).await.map_err(&failed)?;
+        let (window, reason, raw) = (
+            Window::lasting(second, 1),
+            (*reason).to_owned(),
+            raw(message),
+        );
+        let row = Quarantined {
+            window,
+            found_at: now,
+            reason,
+            raw,
+        };
+        quarantine_row::<DB>(tx, account, stream.0, &row)
+            .await
+            .map_err(&failed)?;
     }
     Ok(set_aside)
 }
 
 /// Where the message lies by now: others may have left meanwhile.
-async fn slot_of<DB: Dialect>(tx: &mut DB::Connection, message: &Archived) -> Result<Option<i64>, StoreError> {
+async fn slot_of<DB: Dialect>(
+    tx: &mut DB::Connection,
+    message: &Archived,
+) -> Result<Option<i64>, StoreError> {
     let [recipient, sent_at, slot] = message.cursor().place();
-    let Identified { fingerprint, occurrence, .. } = &message.identified;
-    let crowd = DB::crowd(tx, recipient, sent_at).await.map_err(StoreError::at("set aside"))?;
-    let same = crowd.iter().filter(|(_, (.., hash, n), _)| (*hash, *n) == (fingerprint.0, i64::from(*occurrence)));
-    let slots: Vec<(i64, i64)> = same.map(|(owner, _, known)| (*owner, i64::from(known.slot))).collect();
+    let Identified {
+        fingerprint,
+        occurrence,
+        ..
+    } = &message.identified;
+    let crowd = DB::crowd(tx, recipient, sent_at)
+        .await
+        .map_err(StoreError::at("set aside"))?;
+    let same = crowd
+        .iter()
+        .filter(|(_, (.., hash, n), _)| (*hash, *n) == (fingerprint.0, i64::from(*occurrence)));
+    let slots: Vec<(i64, i64)> = same
+        .map(|(owner, _, known)| (*owner, i64::from(known.slot)))
+        .collect();
     let here = slots.iter().find(|(_, there)| *there == slot);
-    let moved = || slots.iter().find(|(owner, _)| *owner == message.cursor().account());
+    let moved = || {
+        slots
+            .iter()
+            .find(|(owner, _)| *owner == message.cursor().account())
+    };
     Ok(here.or_else(moved).map(|(_, slot)| *slot))
 }
 
@@ -66,15 +98,21 @@ async fn close_up<DB: Dialect>(
     let mut freed = freed;
     loop {
         let crowd = DB::crowd(tx, recipient, sent_at).await.map_err(&failed)?;
-        let displaced = crowd.iter().find(|(account, (.., hash, occurrence), known)| {
-            let occurrence = u32::try_from(*occurrence).unwrap_or(0);
-            let home = i64::from(home(*account, Fingerprint(*hash), occurrence));
-            home == freed && i64::from(known.slot) != freed
-        });
-        let Some((.., known)) = displaced else { return Ok(()) };
+        let displaced = crowd
+            .iter()
+            .find(|(account, (.., hash, occurrence), known)| {
+                let occurrence = u32::try_from(*occurrence).unwrap_or(0);
+                let home = i64::from(home(*account, Fingerprint(*hash), occurrence));
+                home == freed && i64::from(known.slot) != freed
+            });
+        let Some((.., known)) = displaced else {
+            return Ok(());
+        };
         let slot = i64::from(known.slot);
         let args = [recipient, sent_at, slot, freed].map(Into::into);
-        DB::execute(tx, sql::MOVE_OVER, &args).await.map_err(&failed)?;
+        DB::execute(tx, sql::MOVE_OVER, &args)
+            .await
+            .map_err(&failed)?;
         freed = slot;
     }
 }
@@ -89,7 +127,9 @@ impl Quarantined {
 /// All that the archive held of a message, in a form that no provider's answer has.
 fn raw(archived: &Archived) -> String {
     let message = &archived.identified.message;
-    let status = message.status.map(|delivery| (delivery.status as u8, delivery.at.map(|at| at.0)));
+    let status = message
+        .status
+        .map(|delivery| (delivery.status as u8, delivery.at.map(|at| at.0)));
     let held = json!({
         "account": archived.account,
         "sender": message.sender,

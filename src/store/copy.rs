@@ -24,7 +24,9 @@ pub enum CopyError {
     To { place: String, source: StoreError },
 
     /// A message is not what its hash says.
-    #[error("in {place} a message of {at} does not match its hash: it was changed after it was archived")]
+    #[error(
+        "in {place} a message of {at} does not match its hash: it was changed after it was archived"
+    )]
     Damaged { place: String, at: Millis },
 
     /// What was written reads back differently.
@@ -41,7 +43,9 @@ impl CopyError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::From { source, .. } | Self::To { source, .. } => source.hint(),
-            Self::Damaged { .. } => "restore the archive from a backup, or delete the message and fetch its day again",
+            Self::Damaged { .. } => {
+                "restore the archive from a backup, or delete the message and fetch its day again"
+            }
             Self::Differs { .. } => {
                 "see that no other process writes to either archive, and run the copy again: it goes on where it is"
             }
@@ -91,14 +95,23 @@ fn add(sum: &mut [u8; 32], hash: &[u8; 32]) {
 /// A hash over all that an archive keeps of a message, but for when it came in.
 fn content_hash(archived: &Archived) -> blake3::Hash {
     let message = &archived.identified.message;
-    let delivery = message.status.map(|d| (d.status as u8, d.at.map(|at| at.0)));
+    let delivery = message
+        .status
+        .map(|d| (d.status as u8, d.at.map(|at| at.0)));
     let mut hasher = blake3::Hasher::new();
     hasher.update(&archived.identified.fingerprint.0);
     hasher.update(&archived.identified.occurrence.to_le_bytes());
     hasher.update(&[message.conversation.kind as u8]);
     let fixed = format!("{delivery:?}");
-    let optional = [&message.message_type, &message.payload_type, &message.cipher_suite, &message.extra];
-    let texts = [&archived.account, &message.conversation.name, &fixed].into_iter().map(Some);
+    let optional = [
+        &message.message_type,
+        &message.payload_type,
+        &message.cipher_suite,
+        &message.extra,
+    ];
+    let texts = [&archived.account, &message.conversation.name, &fixed]
+        .into_iter()
+        .map(Some);
     for text in texts.chain(optional.into_iter().map(Option::as_ref)) {
         // A missing text is not an empty one.
         let length = text.map_or(u64::MAX, |text| text.len() as u64);
@@ -111,15 +124,36 @@ fn content_hash(archived: &Archived) -> blake3::Hash {
 /// Copies all that `from` holds into `to`. It may be broken off and begun again at any time: days that agree already
 /// are only compared. Coverage is copied last, so that the target never claims what it has not. `progress` is told
 /// after every day.
-pub async fn copy(from: &dyn Store, to: &dyn Store, mut progress: impl FnMut(&Copied)) -> Result<Copied, CopyError> {
-    let (source, target) = (Archive { store: from, is_source: true }, Archive { store: to, is_source: false });
+pub async fn copy(
+    from: &dyn Store,
+    to: &dyn Store,
+    mut progress: impl FnMut(&Copied),
+) -> Result<Copied, CopyError> {
+    let (source, target) = (
+        Archive {
+            store: from,
+            is_source: true,
+        },
+        Archive {
+            store: to,
+            is_source: false,
+        },
+    );
     let ledgers = from.ledgers().await.map_err(|error| source.fault(error))?;
     let accounts = target.introduce(&ledgers).await?;
     let mut copied = Copied::default();
     let mut next = Some(Cursor::at(Millis(i64::MIN)));
     while let Some(after) = next {
-        let first = from.messages(&after, Millis(i64::MAX), 1).await.map_err(|error| source.fault(error))?;
-        let Some(day) = first.first().map(|message| Day::of(message.identified.message.sent_at)) else { break };
+        let first = from
+            .messages(&after, Millis(i64::MAX), 1)
+            .await
+            .map_err(|error| source.fault(error))?;
+        let Some(day) = first
+            .first()
+            .map(|message| Day::of(message.identified.message.sent_at))
+        else {
+            break;
+        };
         let wanted = source.digest(day).await?;
         copied.days += 1;
         if target.digest(day).await? == wanted {
@@ -127,7 +161,9 @@ pub async fn copy(from: &dyn Store, to: &dyn Store, mut progress: impl FnMut(&Co
         } else {
             copied.new += fill(&source, &target, day, &accounts).await?;
             if target.digest(day).await? != wanted {
-                return Err(CopyError::Differs { day: day.to_string() });
+                return Err(CopyError::Differs {
+                    day: day.to_string(),
+                });
             }
         }
         copied.messages += wanted.messages;
@@ -148,15 +184,32 @@ struct Archive<'a> {
 impl Archive<'_> {
     fn fault(&self, source: StoreError) -> CopyError {
         let place = self.store.place().to_owned();
-        if self.is_source { CopyError::From { place, source } } else { CopyError::To { place, source } }
+        if self.is_source {
+            CopyError::From { place, source }
+        } else {
+            CopyError::To { place, source }
+        }
     }
 
     /// The numbers of the source's accounts in this archive.
     async fn introduce(&self, ledgers: &[Ledger]) -> Result<HashMap<String, AccountId>, CopyError> {
         let mut accounts = HashMap::new();
-        for Ledger { account, provider, .. } in ledgers {
-            let known = NewAccount { name: account, provider, streams: None, since: None, horizon: None };
-            let known = self.store.register(&known).await.map_err(|error| self.fault(error))?;
+        for Ledger {
+            account, provider, ..
+        } in ledgers
+        {
+            let known = NewAccount {
+                name: account,
+                provider,
+                streams: None,
+                since: None,
+                horizon: None,
+            };
+            let known = self
+                .store
+                .register(&known)
+                .await
+                .map_err(|error| self.fault(error))?;
             accounts.insert(account.clone(), known.account);
         }
         Ok(accounts)
@@ -164,7 +217,10 @@ impl Archive<'_> {
 
     async fn chunk(&self, after: &Cursor, day: Day) -> Result<Vec<Archived>, CopyError> {
         let to = day.end().unwrap_or(Millis(i64::MAX));
-        self.store.messages(after, to, CHUNK).await.map_err(|error| self.fault(error))
+        self.store
+            .messages(after, to, CHUNK)
+            .await
+            .map_err(|error| self.fault(error))
     }
 
     async fn digest(&self, day: Day) -> Result<Digest, CopyError> {
@@ -172,12 +228,21 @@ impl Archive<'_> {
         let mut after = Cursor::at(day.start());
         loop {
             let chunk = self.chunk(&after, day).await?;
-            let Some(last) = chunk.last() else { return Ok(digest) };
+            let Some(last) = chunk.last() else {
+                return Ok(digest);
+            };
             after = last.cursor();
             for message in &chunk {
-                let Identified { message: content, fingerprint, .. } = &message.identified;
+                let Identified {
+                    message: content,
+                    fingerprint,
+                    ..
+                } = &message.identified;
                 if Fingerprint::of(content) != *fingerprint {
-                    return Err(CopyError::Damaged { place: self.store.place().to_owned(), at: content.sent_at });
+                    return Err(CopyError::Damaged {
+                        place: self.store.place().to_owned(),
+                        at: content.sent_at,
+                    });
                 }
                 digest.take(message);
             }
@@ -186,16 +251,29 @@ impl Archive<'_> {
 
     /// Writes the source's coverage.
     async fn take_over(&self, ledgers: &[Ledger]) -> Result<(), CopyError> {
-        let theirs = self.store.ledgers().await.map_err(|error| self.fault(error))?;
+        let theirs = self
+            .store
+            .ledgers()
+            .await
+            .map_err(|error| self.fault(error))?;
         for (account, stream, runs) in theirs.iter().flat_map(Ledger::runs) {
-            let ours = ledgers.iter().flat_map(Ledger::runs).find(|(a, s, _)| (*a, *s) == (account, stream));
+            let ours = ledgers
+                .iter()
+                .flat_map(Ledger::runs)
+                .find(|(a, s, _)| (*a, *s) == (account, stream));
             let ours = ours.map(|(_, _, runs)| runs).unwrap_or_default();
             if runs.iter().any(|run| !ours.missing_from(run).is_empty()) {
-                return Err(CopyError::Foreign { place: self.store.place().to_owned(), stream: stream.to_owned() });
+                return Err(CopyError::Foreign {
+                    place: self.store.place().to_owned(),
+                    stream: stream.to_owned(),
+                });
             }
         }
         for ledger in ledgers {
-            self.store.restore(ledger).await.map_err(|error| self.fault(error))?;
+            self.store
+                .restore(ledger)
+                .await
+                .map_err(|error| self.fault(error))?;
         }
         Ok(())
     }
@@ -212,19 +290,43 @@ async fn fill(
     let mut after = Cursor::at(day.start());
     loop {
         let chunk = source.chunk(&after, day).await?;
-        let Some(last) = chunk.last() else { return Ok(new) };
+        let Some(last) = chunk.last() else {
+            return Ok(new);
+        };
         after = last.cursor();
         // What came in together was dated together.
         let mut dated: BTreeMap<(Millis, String), Vec<Identified>> = BTreeMap::new();
-        for Archived { account, identified, archived_at, .. } in chunk {
-            dated.entry((archived_at, account)).or_default().push(identified);
+        for Archived {
+            account,
+            identified,
+            archived_at,
+            ..
+        } in chunk
+        {
+            dated
+                .entry((archived_at, account))
+                .or_default()
+                .push(identified);
         }
         for ((archived_at, account), messages) in dated {
-            let Some(&account) = accounts.get(&account) else { continue };
+            let Some(&account) = accounts.get(&account) else {
+                continue;
+            };
             // No window is sealed, and nothing goes into quarantine: stream and window say nothing here.
             let (stream, window) = (StreamId(0), day.window());
-            let lay = Commit { account, stream, window, seal: None, messages, unreadable: vec![] };
-            let written = target.store.commit(&[lay], archived_at).await.map_err(|error| target.fault(error))?;
+            let lay = Commit {
+                account,
+                stream,
+                window,
+                seal: None,
+                messages,
+                unreadable: vec![],
+            };
+            let written = target
+                .store
+                .commit(&[lay], archived_at)
+                .await
+                .map_err(|error| target.fault(error))?;
             new += written.iter().map(|written| written.new).sum::<u64>();
         }
     }

@@ -104,10 +104,16 @@ pub(super) trait Dialect: sqlx::Database {
     fn folder(place: &str) -> Option<PathBuf>;
 
     /// Tries to keep an account for this session, until it ends.
-    fn lock(connection: &mut Self::Connection, account: i64) -> impl Future<Output = Driver<bool>> + Send;
+    fn lock(
+        connection: &mut Self::Connection,
+        account: i64,
+    ) -> impl Future<Output = Driver<bool>> + Send;
 
     /// The number of an account's lease, which stays what it is until the transaction ends.
-    fn lease(connection: &mut Self::Connection, account: i64) -> impl Future<Output = Driver<Option<i64>>> + Send;
+    fn lease(
+        connection: &mut Self::Connection,
+        account: i64,
+    ) -> impl Future<Output = Driver<Option<i64>>> + Send;
 
     /// Carries out a statement; answers with how many rows it affected.
     fn execute(
@@ -189,8 +195,10 @@ pub(super) trait Dialect: sqlx::Database {
     ) -> impl Future<Output = Driver<u64>> + Send;
 
     /// Changes messages that are there.
-    fn learn(connection: &mut Self::Connection, learned: &[(Key, Mutable)])
-    -> impl Future<Output = Driver<u64>> + Send;
+    fn learn(
+        connection: &mut Self::Connection,
+        learned: &[(Key, Mutable)],
+    ) -> impl Future<Output = Driver<u64>> + Send;
 }
 
 impl From<i64> for Arg<'_> {
@@ -249,28 +257,48 @@ pub(super) async fn one<DB: Dialect>(
     sql: &'static str,
     args: &[Arg<'_>],
 ) -> Result<DB::Row, StoreError> {
-    let rows = DB::fetch(connection, sql, args).await.map_err(StoreError::at(what))?;
-    rows.into_iter().next().ok_or_else(|| StoreError::at(what)(sqlx::Error::RowNotFound))
+    let rows = DB::fetch(connection, sql, args)
+        .await
+        .map_err(StoreError::at(what))?;
+    rows.into_iter()
+        .next()
+        .ok_or_else(|| StoreError::at(what)(sqlx::Error::RowNotFound))
 }
 
 pub(super) fn int<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<i64, StoreError> {
-    maybe_int::<DB>(row, column)?
-        .ok_or_else(|| StoreError::Inconsistent { what: column, fault: "NULL where a number must be".to_owned() })
+    maybe_int::<DB>(row, column)?.ok_or_else(|| StoreError::Inconsistent {
+        what: column,
+        fault: "NULL where a number must be".to_owned(),
+    })
 }
 
-pub(super) fn maybe_int<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<Option<i64>, StoreError> {
+pub(super) fn maybe_int<DB: Dialect>(
+    row: &DB::Row,
+    column: &'static str,
+) -> Result<Option<i64>, StoreError> {
     DB::int(row, column).map_err(StoreError::at(column))
 }
 
 /// A length of time in whole seconds.
-pub(super) fn seconds<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<Option<Duration>, StoreError> {
-    Ok(maybe_int::<DB>(row, column)?.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs))
+pub(super) fn seconds<DB: Dialect>(
+    row: &DB::Row,
+    column: &'static str,
+) -> Result<Option<Duration>, StoreError> {
+    Ok(maybe_int::<DB>(row, column)?
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .map(Duration::from_secs))
 }
 
-pub(super) fn text<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<Option<String>, StoreError> {
+pub(super) fn text<DB: Dialect>(
+    row: &DB::Row,
+    column: &'static str,
+) -> Result<Option<String>, StoreError> {
     DB::text(row, column).map_err(StoreError::at(column))
 }
 
-pub(super) fn bytes<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<Option<Vec<u8>>, StoreError> {
+pub(super) fn bytes<DB: Dialect>(
+    row: &DB::Row,
+    column: &'static str,
+) -> Result<Option<Vec<u8>>, StoreError> {
     DB::bytes(row, column).map_err(StoreError::at(column))
 }

@@ -30,14 +30,31 @@ pub(super) async fn follow<DB: Dialect>(
         json!({ "key": key, "discovered": discovered, "sender": sender, "recipient": recipient, "conversation": conversation })
     });
     let new = new.collect::<serde_json::Value>().to_string();
-    let args = [account.into(), first.0.into(), since.map(|s| s.0).into(), (&new).into()];
+    let args = [
+        account.into(),
+        first.0.into(),
+        since.map(|s| s.0).into(),
+        (&new).into(),
+    ];
     let mut known = HashMap::new();
-    for row in DB::fetch(tx, DB::FOLLOW, &args).await.map_err(StoreError::at(WHAT))? {
-        let stream = (StreamId(int::<DB>(&row, "id")?), Second(int::<DB>(&row, "wanted_from_s")?));
+    for row in DB::fetch(tx, DB::FOLLOW, &args)
+        .await
+        .map_err(StoreError::at(WHAT))?
+    {
+        let stream = (
+            StreamId(int::<DB>(&row, "id")?),
+            Second(int::<DB>(&row, "wanted_from_s")?),
+        );
         known.insert(text::<DB>(&row, "key")?.unwrap_or_default(), stream);
     }
-    let lost = || StoreError::Inconsistent { what: WHAT, fault: "one that was just written is not there".to_owned() };
-    streams.iter().map(|stream| known.get(&stream.key).copied().ok_or_else(lost)).collect()
+    let lost = || StoreError::Inconsistent {
+        what: WHAT,
+        fault: "one that was just written is not there".to_owned(),
+    };
+    streams
+        .iter()
+        .map(|stream| known.get(&stream.key).copied().ok_or_else(lost))
+        .collect()
 }
 
 /// The streams of an account that were found, in the order in which they were.
@@ -48,9 +65,16 @@ pub(super) async fn discovered<DB: Dialect>(
     let rows = DB::fetch(connection, sql::DISCOVERED, &[account.0.into()]).await;
     let stream = |row: &DB::Row| {
         let key = text::<DB>(row, "key")?.unwrap_or_default();
-        Ok(Stream { key, scope: ledger::scope::<DB>(row)?.unwrap_or_default(), discovered: true })
+        Ok(Stream {
+            key,
+            scope: ledger::scope::<DB>(row)?.unwrap_or_default(),
+            discovered: true,
+        })
     };
-    rows.map_err(StoreError::at("discovered"))?.iter().map(stream).collect()
+    rows.map_err(StoreError::at("discovered"))?
+        .iter()
+        .map(stream)
+        .collect()
 }
 
 /// Who appears in an account's messages.
@@ -60,13 +84,23 @@ pub(super) async fn parties<DB: Dialect>(
 ) -> Result<Vec<Party<'static>>, StoreError> {
     let failed = StoreError::at("parties");
     let mut parties = Vec::new();
-    for row in DB::fetch(connection, sql::PARTIES, &[account.0.into()]).await.map_err(&failed)? {
-        let conversation =
-            Conversation { kind: kind(int::<DB>(&row, "kind")?), name: text::<DB>(&row, "name")?.unwrap_or_default() };
+    for row in DB::fetch(connection, sql::PARTIES, &[account.0.into()])
+        .await
+        .map_err(&failed)?
+    {
+        let conversation = Conversation {
+            kind: kind(int::<DB>(&row, "kind")?),
+            name: text::<DB>(&row, "name")?.unwrap_or_default(),
+        };
         parties.extend(Party::in_conversation(&conversation));
     }
-    for row in DB::fetch(connection, sql::SENDERS, &[account.0.into()]).await.map_err(&failed)? {
-        parties.push(Party::User(text::<DB>(&row, "value")?.unwrap_or_default().into()));
+    for row in DB::fetch(connection, sql::SENDERS, &[account.0.into()])
+        .await
+        .map_err(&failed)?
+    {
+        parties.push(Party::User(
+            text::<DB>(&row, "value")?.unwrap_or_default().into(),
+        ));
     }
     Ok(parties)
 }

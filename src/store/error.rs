@@ -9,7 +9,9 @@ pub enum StoreError {
     #[error("there is no archive in {place}")]
     Absent { place: String },
 
-    #[error("{place} is a database of something else: it has tables, and none of them is Backscroll's")]
+    #[error(
+        "{place} is a database of something else: it has tables, and none of them is Backscroll's"
+    )]
     Foreign { place: String },
 
     /// One process at a time works on it.
@@ -17,11 +19,15 @@ pub enum StoreError {
     Held { what: String, holder: String },
 
     /// A later Backscroll has changed the tables.
-    #[error("the archive was written by a newer Backscroll: it has schema {found}, and this one knows up to {known}")]
+    #[error(
+        "the archive was written by a newer Backscroll: it has schema {found}, and this one knows up to {known}"
+    )]
     Newer { found: i64, known: i64 },
 
     /// Whoever only reads brings no tables up to date.
-    #[error("the archive was written by an older Backscroll: it has schema {found}, and this one reads {known}")]
+    #[error(
+        "the archive was written by an older Backscroll: it has schema {found}, and this one reads {known}"
+    )]
     Older { found: i64, known: i64 },
 
     /// The record of schema changes is not the one that this program would have written.
@@ -29,7 +35,10 @@ pub enum StoreError {
     Schema(sqlx::migrate::MigrateError),
 
     #[error("the database failed at `{what}`: {source}")]
-    Database { what: &'static str, source: sqlx::Error },
+    Database {
+        what: &'static str,
+        source: sqlx::Error,
+    },
 
     /// What the database holds contradicts what was just written or read.
     #[error("the archive contradicts itself at `{what}`: {fault}")]
@@ -49,7 +58,9 @@ impl StoreError {
             Self::Absent { .. } => "`backscroll sync` or `backscroll migrate` makes it",
             Self::Newer { .. } => "install the newer Backscroll; the archive is unharmed",
             Self::Older { .. } => "`backscroll migrate` brings it up to date",
-            Self::Schema(_) => "see whether database.url names the right file; the archive is unharmed",
+            Self::Schema(_) => {
+                "see whether database.url names the right file; the archive is unharmed"
+            }
             Self::Database { source, .. } if is_unwritable(source) => {
                 "see whether the disk is full, or failing; nothing is lost: what was not committed is fetched again once \
                  it can be written"
@@ -104,10 +115,15 @@ fn is_unwritable(error: &sqlx::Error) -> bool {
     const IO: u32 = 10;
     const FULL: u32 = 13;
     const DISK_FULL: &str = "53100";
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.as_deref() == Some(DISK_FULL) || sqlite_code(error).is_some_and(|code| [IO, FULL].contains(&(code & 0xFF)))
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    code.as_deref() == Some(DISK_FULL)
+        || sqlite_code(error).is_some_and(|code| [IO, FULL].contains(&(code & 0xFF)))
 }
 
 fn sqlite_code(error: &sqlx::Error) -> Option<u32> {
-    error.as_database_error().and_then(|error| error.code()?.parse().ok())
+    error
+        .as_database_error()
+        .and_then(|error| error.code()?.parse().ok())
 }

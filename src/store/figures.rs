@@ -50,19 +50,38 @@ impl Figures {
 }
 
 /// Of every account, in the order of their names.
-pub(super) async fn read<DB: Dialect>(connection: &mut DB::Connection) -> Result<Vec<Figures>, StoreError> {
+pub(super) async fn read<DB: Dialect>(
+    connection: &mut DB::Connection,
+) -> Result<Vec<Figures>, StoreError> {
     let failed = StoreError::at("figures");
     let mut missing: HashMap<i64, Vec<(StreamId, Window)>> = HashMap::new();
-    for row in DB::fetch(connection, sql::MISSING, &[]).await.map_err(&failed)? {
-        let range = (StreamId(int::<DB>(&row, "stream_id")?), window_of::<DB>(&row)?);
-        missing.entry(int::<DB>(&row, "account_id")?).or_default().push(range);
+    for row in DB::fetch(connection, sql::MISSING, &[])
+        .await
+        .map_err(&failed)?
+    {
+        let range = (
+            StreamId(int::<DB>(&row, "stream_id")?),
+            window_of::<DB>(&row)?,
+        );
+        missing
+            .entry(int::<DB>(&row, "account_id")?)
+            .or_default()
+            .push(range);
     }
     let mut recent: HashMap<i64, (u64, u64)> = HashMap::new();
-    for row in DB::fetch(connection, sql::RECENT, &[]).await.map_err(&failed)? {
-        let sums = (count::<DB>(&row, "messages")?, count::<DB>(&row, "seconds")?);
+    for row in DB::fetch(connection, sql::RECENT, &[])
+        .await
+        .map_err(&failed)?
+    {
+        let sums = (
+            count::<DB>(&row, "messages")?,
+            count::<DB>(&row, "seconds")?,
+        );
         recent.insert(int::<DB>(&row, "account_id")?, sums);
     }
-    let rows = DB::fetch(connection, sql::FIGURES, &[]).await.map_err(&failed)?;
+    let rows = DB::fetch(connection, sql::FIGURES, &[])
+        .await
+        .map_err(&failed)?;
     let figures = |row| {
         let id = int::<DB>(row, "id")?;
         let missing = missing.remove(&id).unwrap_or_default();
@@ -108,15 +127,20 @@ mod tests {
     #[tokio::test]
     async fn of_the_ledger_only_ranges_of_indexes_are_read() {
         let dir = tempfile::TempDir::new().unwrap();
-        let store = SqliteStore::open(&dir.path().join("archive.db"), Missing::Create).await.unwrap();
+        let store = SqliteStore::open(&dir.path().join("archive.db"), Missing::Create)
+            .await
+            .unwrap();
         for sql in [super::sql::MISSING, super::sql::RECENT, super::sql::FIGURES] {
             let explain: &'static str = format!("EXPLAIN QUERY PLAN {sql}").leak();
             let plan = store.query(explain).await.unwrap().rows.concat();
-            let ledger =
-                |step: &&String| step.contains(" w ") || step.contains(" n ") || step.contains("sealed_window");
+            let ledger = |step: &&String| {
+                step.contains(" w ") || step.contains(" n ") || step.contains("sealed_window")
+            };
             let steps: Vec<&String> = plan.iter().filter(ledger).collect();
             assert!(!steps.is_empty(), "{plan:#?}");
-            let is_range = |step: &&String| step.starts_with("SEARCH") || step.contains("sealed_window_in_doubt");
+            let is_range = |step: &&String| {
+                step.starts_with("SEARCH") || step.contains("sealed_window_in_doubt")
+            };
             assert!(steps.iter().all(is_range), "{plan:#?}");
         }
     }

@@ -37,17 +37,27 @@ pub(super) struct Leases<DB: sqlx::Database> {
 
 impl<DB: sqlx::Database> std::fmt::Debug for Leases<DB> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Leases").field("numbers", &self.numbers).finish_non_exhaustive()
+        f.debug_struct("Leases")
+            .field("numbers", &self.numbers)
+            .finish_non_exhaustive()
     }
 }
 
 impl<DB: Dialect> Leases<DB> {
     pub(super) fn none() -> Self {
-        Self { session: Mutex::new(None), numbers: std::sync::Mutex::default() }
+        Self {
+            session: Mutex::new(None),
+            numbers: std::sync::Mutex::default(),
+        }
     }
 
     /// Makes an account ours, or errors with whose it is.
-    pub(super) async fn take(&self, pool: &Pool<DB>, account: AccountId, holder: &str) -> Result<Lease, StoreError> {
+    pub(super) async fn take(
+        &self,
+        pool: &Pool<DB>,
+        account: AccountId,
+        holder: &str,
+    ) -> Result<Lease, StoreError> {
         const WHAT: &str = "lease";
         let mut session = self.session.lock().await;
         let mut connection = match session.take() {
@@ -57,15 +67,22 @@ impl<DB: Dialect> Leases<DB> {
         if connection.is_none() {
             connection = Some(pool.acquire().await.map_err(StoreError::at(WHAT))?.detach());
         }
-        let connection = session.insert(connection.ok_or_else(|| StoreError::at(WHAT)(sqlx::Error::PoolClosed))?);
+        let connection = session
+            .insert(connection.ok_or_else(|| StoreError::at(WHAT)(sqlx::Error::PoolClosed))?);
         if self.number(account).is_some() {
             return Ok(Lease::Kept);
         }
-        if !DB::lock(connection, account.0).await.map_err(StoreError::at(WHAT))? {
+        if !DB::lock(connection, account.0)
+            .await
+            .map_err(StoreError::at(WHAT))?
+        {
             return Err(held::<DB>(connection, account).await?);
         }
         let args = [account.0.into(), holder.into()];
-        let number = int::<DB>(&one::<DB>(connection, WHAT, sql::LEASE, &args).await?, "lease")?;
+        let number = int::<DB>(
+            &one::<DB>(connection, WHAT, sql::LEASE, &args).await?,
+            "lease",
+        )?;
         self.numbers().insert(account, number);
         Ok(Lease::Taken)
     }
@@ -82,9 +99,17 @@ impl<DB: Dialect> Leases<DB> {
 
     /// Makes sure, within the transaction of a commit, that an account has not passed into other hands; and that it
     /// will not before the transaction ends.
-    pub(super) async fn enforce(&self, tx: &mut DB::Connection, account: AccountId) -> Result<(), StoreError> {
-        let Some(ours) = self.number(account) else { return Ok(()) };
-        let now = DB::lease(tx, account.0).await.map_err(StoreError::at("lease"))?;
+    pub(super) async fn enforce(
+        &self,
+        tx: &mut DB::Connection,
+        account: AccountId,
+    ) -> Result<(), StoreError> {
+        let Some(ours) = self.number(account) else {
+            return Ok(());
+        };
+        let now = DB::lease(tx, account.0)
+            .await
+            .map_err(StoreError::at("lease"))?;
         if now == Some(ours) {
             return Ok(());
         }
@@ -110,9 +135,16 @@ impl<DB: Dialect> Leases<DB> {
 }
 
 /// The error that says who has it.
-async fn held<DB: Dialect>(connection: &mut DB::Connection, account: AccountId) -> Result<StoreError, StoreError> {
+async fn held<DB: Dialect>(
+    connection: &mut DB::Connection,
+    account: AccountId,
+) -> Result<StoreError, StoreError> {
     let row = one::<DB>(connection, "lease", sql::HELD_BY, &[account.0.into()]).await?;
-    let what = format!("the account {}", text::<DB>(&row, "name")?.unwrap_or_default());
-    let holder = text::<DB>(&row, "held_by")?.unwrap_or("a process that has not said its name".to_owned());
+    let what = format!(
+        "the account {}",
+        text::<DB>(&row, "name")?.unwrap_or_default()
+    );
+    let holder =
+        text::<DB>(&row, "held_by")?.unwrap_or("a process that has not said its name".to_owned());
     Ok(StoreError::Held { what, holder })
 }

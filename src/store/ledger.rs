@@ -69,25 +69,42 @@ impl Ledger {
 }
 
 /// The ledgers of all accounts, in the order of their names.
-pub(super) async fn read<DB: Dialect>(connection: &mut DB::Connection) -> Result<Vec<Ledger>, StoreError> {
+pub(super) async fn read<DB: Dialect>(
+    connection: &mut DB::Connection,
+) -> Result<Vec<Ledger>, StoreError> {
     const WHAT: &str = "ledgers";
     let failed = StoreError::at(WHAT);
     let mut windows: HashMap<i64, Vec<Sealed>> = HashMap::new();
-    for row in DB::fetch(connection, sql::LEDGER_WINDOWS, &[]).await.map_err(&failed)? {
-        windows.entry(int::<DB>(&row, "stream_id")?).or_default().push(seal::row::<DB>(&row)?);
+    for row in DB::fetch(connection, sql::LEDGER_WINDOWS, &[])
+        .await
+        .map_err(&failed)?
+    {
+        windows
+            .entry(int::<DB>(&row, "stream_id")?)
+            .or_default()
+            .push(seal::row::<DB>(&row)?);
     }
     let mut quarantine: HashMap<i64, Vec<Quarantined>> = HashMap::new();
-    for row in DB::fetch(connection, sql::LEDGER_QUARANTINE, &[]).await.map_err(&failed)? {
+    for row in DB::fetch(connection, sql::LEDGER_QUARANTINE, &[])
+        .await
+        .map_err(&failed)?
+    {
         let quarantined = Quarantined {
             window: window_of::<DB>(&row)?,
             found_at: Millis(int::<DB>(&row, "found_at_ms")?),
             reason: text::<DB>(&row, "reason")?.unwrap_or_default(),
             raw: text::<DB>(&row, "raw")?.unwrap_or_default(),
         };
-        quarantine.entry(int::<DB>(&row, "stream_id")?).or_default().push(quarantined);
+        quarantine
+            .entry(int::<DB>(&row, "stream_id")?)
+            .or_default()
+            .push(quarantined);
     }
     let mut streams: HashMap<i64, Vec<StreamLedger>> = HashMap::new();
-    for row in DB::fetch(connection, sql::LEDGER_STREAMS, &[]).await.map_err(&failed)? {
+    for row in DB::fetch(connection, sql::LEDGER_STREAMS, &[])
+        .await
+        .map_err(&failed)?
+    {
         let id = int::<DB>(&row, "id")?;
         let stream = StreamLedger {
             key: text::<DB>(&row, "key")?.unwrap_or_default(),
@@ -98,9 +115,14 @@ pub(super) async fn read<DB: Dialect>(connection: &mut DB::Connection) -> Result
             windows: windows.remove(&id).unwrap_or_default(),
             quarantine: quarantine.remove(&id).unwrap_or_default(),
         };
-        streams.entry(int::<DB>(&row, "account_id")?).or_default().push(stream);
+        streams
+            .entry(int::<DB>(&row, "account_id")?)
+            .or_default()
+            .push(stream);
     }
-    let accounts = DB::fetch(connection, sql::LEDGER_ACCOUNTS, &[]).await.map_err(&failed)?;
+    let accounts = DB::fetch(connection, sql::LEDGER_ACCOUNTS, &[])
+        .await
+        .map_err(&failed)?;
     let ledger = |row| {
         Ok(Ledger {
             account: text::<DB>(row, "name")?.unwrap_or_default(),
@@ -116,8 +138,12 @@ pub(super) async fn read<DB: Dialect>(connection: &mut DB::Connection) -> Result
 }
 
 /// All streams, in the order of accounts and keys.
-pub(super) async fn streams<DB: Dialect>(connection: &mut DB::Connection) -> Result<Vec<KnownStream>, StoreError> {
-    let rows = DB::fetch(connection, sql::STREAMS, &[]).await.map_err(StoreError::at("streams"))?;
+pub(super) async fn streams<DB: Dialect>(
+    connection: &mut DB::Connection,
+) -> Result<Vec<KnownStream>, StoreError> {
+    let rows = DB::fetch(connection, sql::STREAMS, &[])
+        .await
+        .map_err(StoreError::at("streams"))?;
     let known = |row| {
         Ok(KnownStream {
             id: StreamId(int::<DB>(row, "id")?),
@@ -131,11 +157,19 @@ pub(super) async fn streams<DB: Dialect>(connection: &mut DB::Connection) -> Res
 }
 
 /// Makes an account's ledger the one given. Its messages must be in the archive already.
-pub(super) async fn write<DB: Dialect>(tx: &mut DB::Connection, ledger: &Ledger) -> Result<(), StoreError> {
+pub(super) async fn write<DB: Dialect>(
+    tx: &mut DB::Connection,
+    ledger: &Ledger,
+) -> Result<(), StoreError> {
     const WHAT: &str = "restore";
     let failed = StoreError::at(WHAT);
-    let account =
-        one::<DB>(tx, WHAT, sql::REGISTER_ACCOUNT, &[(&ledger.account).into(), (&ledger.provider).into()]).await?;
+    let account = one::<DB>(
+        tx,
+        WHAT,
+        sql::REGISTER_ACCOUNT,
+        &[(&ledger.account).into(), (&ledger.provider).into()],
+    )
+    .await?;
     let account = int::<DB>(&account, "id")?;
     let standing = Standing {
         horizon: ledger.horizon,
@@ -143,21 +177,39 @@ pub(super) async fn write<DB: Dialect>(tx: &mut DB::Connection, ledger: &Ledger)
         wanted_to: ledger.wanted_to,
         retention: ledger.retention,
     };
-    DB::execute(tx, sql::STANDS, &standing.args(account)).await.map_err(&failed)?;
+    DB::execute(tx, sql::STANDS, &standing.args(account))
+        .await
+        .map_err(&failed)?;
     for stream in &ledger.streams {
         let [sender, recipient, conversation] = parts(stream.scope.as_ref());
         let wanted_from = stream.wanted_from.0.into();
-        let [active, discovered] = [stream.active, stream.discovered].map(|flag| i64::from(flag).into());
+        let [active, discovered] =
+            [stream.active, stream.discovered].map(|flag| i64::from(flag).into());
         let key = (&stream.key).into();
-        let args = [account.into(), key, wanted_from, active, sender, recipient, conversation, discovered];
+        let args = [
+            account.into(),
+            key,
+            wanted_from,
+            active,
+            sender,
+            recipient,
+            conversation,
+            discovered,
+        ];
         let id = one::<DB>(tx, WHAT, sql::RESTORE_STREAM, &args).await?;
         let id = int::<DB>(&id, "id")?;
-        DB::execute(tx, sql::FORGET_WINDOWS, &[id.into()]).await.map_err(&failed)?;
+        DB::execute(tx, sql::FORGET_WINDOWS, &[id.into()])
+            .await
+            .map_err(&failed)?;
         for row in &stream.windows {
-            seal::write::<DB>(tx, StreamId(id), row).await.map_err(&failed)?;
+            seal::write::<DB>(tx, StreamId(id), row)
+                .await
+                .map_err(&failed)?;
         }
         for quarantined in &stream.quarantine {
-            super::write::quarantine_row::<DB>(tx, account, id, quarantined).await.map_err(&failed)?;
+            super::write::quarantine_row::<DB>(tx, account, id, quarantined)
+                .await
+                .map_err(&failed)?;
         }
     }
     Ok(())
@@ -166,22 +218,41 @@ pub(super) async fn write<DB: Dialect>(tx: &mut DB::Connection, ledger: &Ledger)
 impl Standing {
     /// What [`sql::STANDS`] binds.
     pub(super) fn args(self, account: i64) -> [Arg<'static>; 5] {
-        let retention = self.retention.map(|retention| i64::try_from(retention.as_secs()).unwrap_or(i64::MAX));
+        let retention = self
+            .retention
+            .map(|retention| i64::try_from(retention.as_secs()).unwrap_or(i64::MAX));
         let horizon = self.horizon.map(|horizon| horizon.0);
-        [account.into(), horizon.into(), self.settled.0.into(), self.wanted_to.0.into(), retention.into()]
+        [
+            account.into(),
+            horizon.into(),
+            self.settled.0.into(),
+            self.wanted_to.0.into(),
+            retention.into(),
+        ]
     }
 }
 
 /// A scope on its way into the columns of a stream.
 fn parts(scope: Option<&Scope>) -> [Arg<'_>; 3] {
-    let part = |part: fn(&Scope) -> &Option<String>| Arg::Text(scope.and_then(|scope| part(scope).as_deref()));
-    [part(|scope| &scope.sender), part(|scope| &scope.recipient), part(|scope| &scope.conversation)]
+    let part = |part: fn(&Scope) -> &Option<String>| {
+        Arg::Text(scope.and_then(|scope| part(scope).as_deref()))
+    };
+    [
+        part(|scope| &scope.sender),
+        part(|scope| &scope.recipient),
+        part(|scope| &scope.conversation),
+    ]
 }
 
 /// And out of them again.
 pub(super) fn scope<DB: Dialect>(row: &DB::Row) -> Result<Option<Scope>, StoreError> {
-    let [sender, recipient, conversation] = ["sender", "recipient", "conversation"].map(|part| text::<DB>(row, part));
-    let scope = Scope { sender: sender?, recipient: recipient?, conversation: conversation? };
+    let [sender, recipient, conversation] =
+        ["sender", "recipient", "conversation"].map(|part| text::<DB>(row, part));
+    let scope = Scope {
+        sender: sender?,
+        recipient: recipient?,
+        conversation: conversation?,
+    };
     Ok((scope != Scope::default()).then_some(scope))
 }
 

@@ -102,7 +102,11 @@ pub trait Store: Send + Sync {
     async fn parties(&self, account: AccountId) -> Result<Vec<Party<'static>>, StoreError>;
 
     /// Notes why the provider could not be asked what there is to follow; `None`: it could, or is not asked.
-    async fn unlisted(&self, account: AccountId, trouble: Option<&Trouble>) -> Result<(), StoreError>;
+    async fn unlisted(
+        &self,
+        account: AccountId,
+        trouble: Option<&Trouble>,
+    ) -> Result<(), StoreError>;
 
     /// Makes sure that nobody but this process works on the account, or errors with [`StoreError::Held`]. `holder` is
     /// what others are told who ask. It is given back with [`Self::release`], or when the process ends.
@@ -121,13 +125,23 @@ pub trait Store: Send + Sync {
     async fn commit(&self, batch: &[Commit], now: Millis) -> Result<Vec<Written>, StoreError>;
 
     /// Notes what is wrong with a stream; `None`: nothing any more.
-    async fn trouble(&self, stream: StreamId, trouble: Option<&Trouble>, now: Millis) -> Result<(), StoreError>;
+    async fn trouble(
+        &self,
+        stream: StreamId,
+        trouble: Option<&Trouble>,
+        now: Millis,
+    ) -> Result<(), StoreError>;
 
     /// Nothing is to be asked of the account before `until`. `None` lifts the pause.
     async fn pause(&self, account: AccountId, pause: Option<&Pause>) -> Result<(), StoreError>;
 
     /// Begins a row of `runs`.
-    async fn begin_run(&self, account: AccountId, why: &str, now: Millis) -> Result<RunId, StoreError>;
+    async fn begin_run(
+        &self,
+        account: AccountId,
+        why: &str,
+        now: Millis,
+    ) -> Result<RunId, StoreError>;
 
     /// Completes it.
     async fn end_run(&self, run: RunId, tally: &Tally, now: Millis) -> Result<(), StoreError>;
@@ -160,14 +174,24 @@ pub trait Store: Send + Sync {
     async fn bytes(&self) -> Result<u64, StoreError>;
 
     /// Up to `limit` messages behind the cursor and before `to`, in order of time.
-    async fn messages(&self, after: &Cursor, to: Millis, limit: u64) -> Result<Vec<Archived>, StoreError>;
+    async fn messages(
+        &self,
+        after: &Cursor,
+        to: Millis,
+        limit: u64,
+    ) -> Result<Vec<Archived>, StoreError>;
 
     /// Every stream that there ever was, in the order of accounts and keys.
     async fn streams(&self) -> Result<Vec<KnownStream>, StoreError>;
 
     /// The first `limit` ledger rows of a stream that have a part in `window`, in order. Whoever means to replace some
     /// reads again exactly what they span.
-    async fn ledger_rows(&self, stream: StreamId, window: Window, limit: u64) -> Result<Vec<Sealed>, StoreError>;
+    async fn ledger_rows(
+        &self,
+        stream: StreamId,
+        window: Window,
+        limit: u64,
+    ) -> Result<Vec<Sealed>, StoreError>;
 
     /// The ledger rows of an account's active streams that are in doubt.
     async fn in_doubt(&self, account: AccountId) -> Result<Vec<(StreamId, Sealed)>, StoreError>;
@@ -191,7 +215,12 @@ pub trait Store: Send + Sync {
     ) -> Result<Option<u64>, StoreError>;
 
     /// Where an account's messages since a moment are that are known not to have been read, the newest first.
-    async fn unread(&self, account: AccountId, since: Millis, limit: u64) -> Result<Vec<Unread>, StoreError>;
+    async fn unread(
+        &self,
+        account: AccountId,
+        since: Millis,
+        limit: u64,
+    ) -> Result<Vec<Unread>, StoreError>;
 
     /// Opens the ledger rows that lie within a window: they are missing again.
     async fn unseal(&self, stream: StreamId, window: Window) -> Result<(), StoreError>;
@@ -203,17 +232,32 @@ pub trait Store: Send + Sync {
     async fn settle(&self, account: AccountId, settle: Duration) -> Result<(), StoreError>;
 
     /// Up to `limit` of an account's messages in quarantine, behind the one given.
-    async fn quarantined(&self, account: AccountId, after: HeldId, limit: u64) -> Result<Vec<Held>, StoreError>;
+    async fn quarantined(
+        &self,
+        account: AccountId,
+        after: HeldId,
+        limit: u64,
+    ) -> Result<Vec<Held>, StoreError>;
 
     /// Lets a message out of quarantine, or says anew why it stays.
-    async fn reconsider(&self, account: AccountId, held: HeldId, reason: Option<&str>) -> Result<(), StoreError>;
+    async fn reconsider(
+        &self,
+        account: AccountId,
+        held: HeldId,
+        reason: Option<&str>,
+    ) -> Result<(), StoreError>;
 
     /// Gives a digest to ledger rows that have none, and are otherwise as given still.
     async fn stamp(&self, stamps: &[Stamp]) -> Result<(), StoreError>;
 
     /// Moves messages that were changed or added behind the archive's back into quarantine, under this stream; answers
     /// with how many.
-    async fn set_aside(&self, stream: StreamId, aside: &[Aside<'_>], now: Millis) -> Result<u64, StoreError>;
+    async fn set_aside(
+        &self,
+        stream: StreamId,
+        aside: &[Aside<'_>],
+        now: Millis,
+    ) -> Result<u64, StoreError>;
 
     /// All that the archive says of its accounts, apart from their messages.
     async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError>;
@@ -397,7 +441,11 @@ impl Tally {
 
 /// The newest of the schemas that this program knows.
 fn newest(migrations: &sqlx::migrate::Migrator) -> i64 {
-    migrations.iter().map(|migration| migration.version).max().unwrap_or(0)
+    migrations
+        .iter()
+        .map(|migration| migration.version)
+        .max()
+        .unwrap_or(0)
 }
 
 /// Makes sure that whoever only reads an archive understands it.
@@ -416,7 +464,10 @@ fn newer(error: sqlx::migrate::MigrateError, migrations: &sqlx::migrate::Migrato
     let known = newest(migrations);
     match error {
         MigrateError::VersionMissing(found) if found > known => StoreError::Newer { found, known },
-        MigrateError::Execute(source) => StoreError::Database { what: "migrate", source },
+        MigrateError::Execute(source) => StoreError::Database {
+            what: "migrate",
+            source,
+        },
         other => StoreError::Schema(other),
     }
 }

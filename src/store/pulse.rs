@@ -54,9 +54,12 @@ pub(super) async fn passes<DB: Dialect>(
     connection: &mut DB::Connection,
     limit: u64,
 ) -> Result<Vec<Passed>, StoreError> {
-    let rows = DB::fetch(connection, sql::PASSES, &[limit.into()]).await.map_err(StoreError::at("passes"))?;
+    let rows = DB::fetch(connection, sql::PASSES, &[limit.into()])
+        .await
+        .map_err(StoreError::at("passes"))?;
     let passed = |row: &DB::Row| {
-        let [requests, new, changed] = ["requests", "new", "changed"].map(|figure| count::<DB>(row, figure));
+        let [requests, new, changed] =
+            ["requests", "new", "changed"].map(|figure| count::<DB>(row, figure));
         let [windows, errors] = ["windows", "errors"].map(|figure| count::<DB>(row, figure));
         Ok(Passed {
             account: text::<DB>(row, "account")?.unwrap_or_default(),
@@ -95,7 +98,10 @@ pub(super) async fn pulse<DB: Dialect>(
             lag_seconds: lag::<DB>(row)?,
         })
     };
-    rows.map_err(StoreError::at("pulse"))?.iter().map(pulse).collect()
+    rows.map_err(StoreError::at("pulse"))?
+        .iter()
+        .map(pulse)
+        .collect()
 }
 
 fn lag<DB: Dialect>(row: &DB::Row) -> Result<Option<u64>, StoreError> {
@@ -108,8 +114,14 @@ pub(super) async fn days<DB: Dialect>(
     stream: StreamId,
     window: Window,
 ) -> Result<Vec<Stretch>, StoreError> {
-    let args = [stream.0.into(), window.from().0.into(), window.to().0.into()];
-    let rows = DB::fetch(connection, sql::DAYS, &args).await.map_err(StoreError::at("days"))?;
+    let args = [
+        stream.0.into(),
+        window.from().0.into(),
+        window.to().0.into(),
+    ];
+    let rows = DB::fetch(connection, sql::DAYS, &args)
+        .await
+        .map_err(StoreError::at("days"))?;
     let stretch = |row: &DB::Row| {
         Ok(Stretch {
             window: window_of::<DB>(row)?,

@@ -44,7 +44,14 @@ pub struct Cursor {
 impl Cursor {
     /// Before the first message of this moment.
     pub fn at(moment: Millis) -> Self {
-        Self { sent_at_ms: moment.0, hash: [0; 16], occurrence: -1, recipient: 0, slot: 0, account: 0 }
+        Self {
+            sent_at_ms: moment.0,
+            hash: [0; 16],
+            occurrence: -1,
+            recipient: 0,
+            slot: 0,
+            account: 0,
+        }
     }
 
     /// The moment at or after which it stands.
@@ -71,7 +78,11 @@ impl Archived {
 
     /// What in the row is not as it was archived, as far as the row itself can tell.
     pub fn fault(&self) -> Option<&'static str> {
-        let Identified { message, fingerprint, .. } = &self.identified;
+        let Identified {
+            message,
+            fingerprint,
+            ..
+        } = &self.identified;
         if Fingerprint::of(message) != *fingerprint {
             return Some("does not match its own hash");
         }
@@ -92,10 +103,25 @@ pub(super) async fn messages<DB: Dialect>(
     limit: u64,
 ) -> Result<Vec<Archived>, StoreError> {
     let hash: &[u8] = &after.hash;
-    let [sent_at, occurrence, recipient, slot]: [Arg<'_>; 4] =
-        [after.sent_at_ms, after.occurrence, after.recipient, after.slot].map(Into::into);
-    let args = [sent_at, to.0.into(), hash.into(), occurrence, recipient, slot, limit.into()];
-    let rows = DB::fetch(connection, DB::MESSAGES, &args).await.map_err(StoreError::at("messages"))?;
+    let [sent_at, occurrence, recipient, slot]: [Arg<'_>; 4] = [
+        after.sent_at_ms,
+        after.occurrence,
+        after.recipient,
+        after.slot,
+    ]
+    .map(Into::into);
+    let args = [
+        sent_at,
+        to.0.into(),
+        hash.into(),
+        occurrence,
+        recipient,
+        slot,
+        limit.into(),
+    ];
+    let rows = DB::fetch(connection, DB::MESSAGES, &args)
+        .await
+        .map_err(StoreError::at("messages"))?;
     rows.iter().map(archived::<DB>).collect()
 }
 
@@ -120,7 +146,10 @@ fn archived<DB: Dialect>(row: &DB::Row) -> Result<Archived, StoreError> {
         message_type: text::<DB>(row, "message_type")?,
         payload_type: text::<DB>(row, "payload_type")?,
         cipher_suite: text::<DB>(row, "cipher_suite")?,
-        status: delivery(maybe_int::<DB>(row, "status")?, maybe_int::<DB>(row, "status_at_ms")?),
+        status: delivery(
+            maybe_int::<DB>(row, "status")?,
+            maybe_int::<DB>(row, "status_at_ms")?,
+        ),
         extra: text::<DB>(row, "extra")?,
     };
     Ok(Archived {
@@ -131,7 +160,10 @@ fn archived<DB: Dialect>(row: &DB::Row) -> Result<Archived, StoreError> {
             occurrence: u32::try_from(occurrence).map_err(|_| strange("occurrence"))?,
         },
         archived_at: Second(int::<DB>(row, "archived_at_s")?).start(),
-        shown: Shown { is_text: int::<DB>(row, "is_text")? == 1, body: text::<DB>(row, "body")? },
+        shown: Shown {
+            is_text: int::<DB>(row, "is_text")? == 1,
+            body: text::<DB>(row, "body")?,
+        },
         cursor: Cursor {
             sent_at_ms,
             hash,
@@ -146,13 +178,19 @@ fn archived<DB: Dialect>(row: &DB::Row) -> Result<Archived, StoreError> {
 /// A code that was never written is read as the view reads it.
 fn encoding(code: i64) -> Encoding {
     let known = [Encoding::Utf8, Encoding::Base64];
-    known.into_iter().find(|encoding| *encoding as i64 == code).unwrap_or(Encoding::Raw)
+    known
+        .into_iter()
+        .find(|encoding| *encoding as i64 == code)
+        .unwrap_or(Encoding::Raw)
 }
 
 /// See [`encoding`].
 pub(super) fn kind(code: i64) -> ConversationKind {
     use ConversationKind::{Channel, Group, Peer, Topic, Unknown};
-    [Peer, Channel, Group, Topic].into_iter().find(|kind| *kind as i64 == code).unwrap_or(Unknown)
+    [Peer, Channel, Group, Topic]
+        .into_iter()
+        .find(|kind| *kind as i64 == code)
+        .unwrap_or(Unknown)
 }
 
 fn must<T>(value: Option<T>, column: &'static str) -> Result<T, StoreError> {
@@ -160,5 +198,8 @@ fn must<T>(value: Option<T>, column: &'static str) -> Result<T, StoreError> {
 }
 
 fn strange(column: &'static str) -> StoreError {
-    StoreError::Inconsistent { what: "message", fault: format!("a `{column}` that was never written") }
+    StoreError::Inconsistent {
+        what: "message",
+        fault: format!("a `{column}` that was never written"),
+    }
 }

@@ -8,8 +8,10 @@ use serde_json::Value;
 /// object with any of the others becomes one text.
 pub(super) fn readable_json(text: &str) -> Option<String> {
     // Everything that it might refuse is written with an escape or an exponent, or nested deeply.
-    let has_exponent =
-        text.as_bytes().windows(2).any(|pair| pair[0].is_ascii_digit() && matches!(pair[1], b'e' | b'E'));
+    let has_exponent = text
+        .as_bytes()
+        .windows(2)
+        .any(|pair| pair[0].is_ascii_digit() && matches!(pair[1], b'e' | b'E'));
     let is_deep = text.matches(['[', '{']).count() > 100;
     if !(text.contains("\\u") || has_exponent || is_deep) {
         return None;
@@ -26,7 +28,9 @@ fn holds_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
         Value::Array(items) => items.iter().any(holds_nul),
-        Value::Object(fields) => fields.iter().any(|(key, value)| key.contains('\0') || holds_nul(value)),
+        Value::Object(fields) => fields
+            .iter()
+            .any(|(key, value)| key.contains('\0') || holds_nul(value)),
         _ => false,
     }
 }
@@ -36,7 +40,10 @@ fn without_nul(value: Value) -> Value {
     match value {
         Value::String(text) => Value::String(mend(text)),
         Value::Array(items) => items.into_iter().map(without_nul).collect(),
-        Value::Object(fields) => fields.into_iter().map(|(key, value)| (mend(key), without_nul(value))).collect(),
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(key, value)| (mend(key), without_nul(value)))
+            .collect(),
         other => other,
     }
 }
@@ -48,9 +55,18 @@ mod tests {
     #[test]
     fn only_what_postgres_refuses_is_written_otherwise() {
         assert_eq!(readable_json(r#"{"version":1,"from_sign":"abc"}"#), None);
-        assert_eq!(readable_json(r#"{"a":"x\u0000y"}"#).unwrap(), "{\"a\":\"x\u{FFFD}y\"}");
-        assert_eq!(readable_json(r#"{"a":"\ud800"}"#).unwrap(), r#"{"raw":"{\"a\":\"\\ud800\"}"}"#);
-        assert_eq!(readable_json(r#"{"a":1e999999}"#).unwrap(), r#"{"raw":"{\"a\":1e999999}"}"#);
+        assert_eq!(
+            readable_json(r#"{"a":"x\u0000y"}"#).unwrap(),
+            "{\"a\":\"x\u{FFFD}y\"}"
+        );
+        assert_eq!(
+            readable_json(r#"{"a":"\ud800"}"#).unwrap(),
+            r#"{"raw":"{\"a\":\"\\ud800\"}"}"#
+        );
+        assert_eq!(
+            readable_json(r#"{"a":1e999999}"#).unwrap(),
+            r#"{"raw":"{\"a\":1e999999}"}"#
+        );
         assert_eq!(readable_json(r#"{"z":"3e5","a":1e5,"e":"\u00e9"}"#), None);
     }
 }

@@ -90,7 +90,13 @@ impl Mutable {
         status: Option<i64>,
         status_at: Option<i64>,
     ) -> Self {
-        Self { slot, conversation, kind_unknown, message_type, status: delivery(status, status_at) }
+        Self {
+            slot,
+            conversation,
+            kind_unknown,
+            message_type,
+            status: delivery(status, status_at),
+        }
     }
 }
 
@@ -102,26 +108,51 @@ pub(super) fn delivery(status: Option<i64>, at: Option<i64>) -> Option<Delivery>
         Some(3) => Some(Status::Read),
         _ => None,
     };
-    status.map(|status| Delivery { status, at: at.map(Millis) })
+    status.map(|status| Delivery {
+        status,
+        at: at.map(Millis),
+    })
 }
 
 /// All names that the messages mention, each once.
 pub(super) fn names<'a>(messages: impl Iterator<Item = &'a Identified>) -> HashSet<&'a str> {
     let mentioned = messages.map(|m| &m.message).flat_map(|m| {
         let words = [&m.message_type, &m.payload_type, &m.cipher_suite];
-        [&m.sender, &m.recipient].into_iter().chain(words.into_iter().flatten()).map(String::as_str)
+        [&m.sender, &m.recipient]
+            .into_iter()
+            .chain(words.into_iter().flatten())
+            .map(String::as_str)
     });
     mentioned.collect()
 }
 
 impl<'a> Row<'a> {
-    pub(super) fn of(account: i64, identified: &'a Identified, numbers: &Numbers) -> Result<Self, StoreError> {
-        let Identified { message, fingerprint, occurrence } = identified;
-        let name = |name: &str| numbers.names.get(name).copied().ok_or_else(|| unnumbered("name"));
+    pub(super) fn of(
+        account: i64,
+        identified: &'a Identified,
+        numbers: &Numbers,
+    ) -> Result<Self, StoreError> {
+        let Identified {
+            message,
+            fingerprint,
+            occurrence,
+        } = identified;
+        let name = |name: &str| {
+            numbers
+                .names
+                .get(name)
+                .copied()
+                .ok_or_else(|| unnumbered("name"))
+        };
         let word = |word: &Option<String>| word.as_deref().map(name).transpose();
         let filed = numbers.conversation(account, &message.conversation.name);
         Ok(Self {
-            key: (name(&message.recipient)?, message.sent_at.0, fingerprint.0, i64::from(*occurrence)),
+            key: (
+                name(&message.recipient)?,
+                message.sent_at.0,
+                fingerprint.0,
+                i64::from(*occurrence),
+            ),
             slot: home(account, *fingerprint, *occurrence),
             conversation: filed.ok_or_else(|| unnumbered("conversation"))?.0,
             sender: name(&message.sender)?,
@@ -144,29 +175,57 @@ impl<'a> Row<'a> {
         let learns_kind = there.kind_unknown && self.kind_known;
         let now = Mutable {
             slot: there.slot,
-            conversation: if learns_kind { self.conversation } else { there.conversation },
+            conversation: if learns_kind {
+                self.conversation
+            } else {
+                there.conversation
+            },
             kind_unknown: there.kind_unknown && !learns_kind,
             message_type: there.message_type.or(self.message_type),
             status: there.status.max(self.status),
         };
-        let same =
-            (now.conversation, now.message_type, now.status) == (there.conversation, there.message_type, there.status);
+        let same = (now.conversation, now.message_type, now.status)
+            == (there.conversation, there.message_type, there.status);
         (!same).then_some(now)
     }
 
     /// Whether it is what nearly every message of Agora is: the first of its kind, plain text, and nothing else said of
     /// it. Such rows leave most columns to their defaults.
     pub(super) fn is_plain(&self) -> bool {
-        let Self { key, encoding, status, payload_type, cipher_suite, provider_id, body, extra, .. } = self;
-        let said = status.is_some() || payload_type.is_some() || cipher_suite.is_some() || provider_id.is_some();
-        key.3 == 0 && *encoding == Encoding::Utf8 as i64 && *body == Body::Exact && extra.is_none() && !said
+        let Self {
+            key,
+            encoding,
+            status,
+            payload_type,
+            cipher_suite,
+            provider_id,
+            body,
+            extra,
+            ..
+        } = self;
+        let said = status.is_some()
+            || payload_type.is_some()
+            || cipher_suite.is_some()
+            || provider_id.is_some();
+        key.3 == 0
+            && *encoding == Encoding::Utf8 as i64
+            && *body == Body::Exact
+            && extra.is_none()
+            && !said
     }
 
     /// What a row that is there, filed as this one, could learn from it.
     pub(super) fn teaches(&self) -> Lesson {
         let status = self.status.map_or(0, |delivery| delivery.status as i64);
-        let status_at = self.status.and_then(|delivery| delivery.at).map_or(NEVER, |at| at.0);
-        Lesson { status, status_at, message_type: self.message_type.is_some() }
+        let status_at = self
+            .status
+            .and_then(|delivery| delivery.at)
+            .map_or(NEVER, |at| at.0);
+        Lesson {
+            status,
+            status_at,
+            message_type: self.message_type.is_some(),
+        }
     }
 
     pub(super) fn is_text(&self) -> bool {
@@ -186,10 +245,15 @@ impl<'a> Row<'a> {
 /// account, hash and occurrence tell. The schema's migration says the same in SQL.
 pub(super) fn home(account: i64, fingerprint: Fingerprint, occurrence: u32) -> i32 {
     let [a, b, c, d, ..] = fingerprint.0;
-    let spread = (account as i32).wrapping_shl(16).wrapping_add(occurrence as i32);
+    let spread = (account as i32)
+        .wrapping_shl(16)
+        .wrapping_add(occurrence as i32);
     i32::from_be_bytes([a, b, c, d]).wrapping_add(spread)
 }
 
 fn unnumbered(what: &str) -> StoreError {
-    StoreError::Inconsistent { what: "numbers", fault: format!("a {what} that was just written has no number") }
+    StoreError::Inconsistent {
+        what: "numbers",
+        fault: format!("a {what} that was just written has no number"),
+    }
 }

@@ -33,11 +33,20 @@ pub(super) async fn seal<DB: Dialect>(
     now: Millis,
 ) -> Result<(), StoreError> {
     const WHAT: &str = "seal";
-    let Seal { window, scope, provider_count, doubt, replaces } = seal;
+    let Seal {
+        window,
+        scope,
+        provider_count,
+        doubt,
+        replaces,
+    } = seal;
     let (from, to) = (window.from(), window.to());
     let touching = Window::new(from.plus(-1), to).unwrap_or(*window);
     let mut inside = rows::<DB>(tx, commit.stream, touching, u64::MAX).await?;
-    let before = inside.first().is_some_and(|row| row.window.to() <= from).then(|| inside.remove(0));
+    let before = inside
+        .first()
+        .is_some_and(|row| row.window.to() <= from)
+        .then(|| inside.remove(0));
     let cuts = |row: &Sealed| row.window.from() < from || to < row.window.to();
     if !inside.is_empty() && (!replaces || inside.iter().any(cuts)) {
         tracing::debug!(%window, replaces, "sealed otherwise meanwhile");
@@ -45,7 +54,9 @@ pub(super) async fn seal<DB: Dialect>(
     }
     if !inside.is_empty() {
         let args = [commit.stream.0.into(), from.0.into(), to.0.into()];
-        DB::execute(tx, sql::UNSEAL, &args).await.map_err(StoreError::at(WHAT))?;
+        DB::execute(tx, sql::UNSEAL, &args)
+            .await
+            .map_err(StoreError::at(WHAT))?;
     }
     let links = links::<DB>(tx, commit, window, scope, there).await?;
     let row = Sealed {
@@ -58,16 +69,33 @@ pub(super) async fn seal<DB: Dialect>(
         sealed_at: now,
     };
     let doubted_before = inside.iter().filter_map(|row| row.doubted_at).min();
-    let row = Sealed { doubted_at: row.doubt.is_some().then(|| doubted_before.unwrap_or(now)), ..row };
+    let row = Sealed {
+        doubted_at: row.doubt.is_some().then(|| doubted_before.unwrap_or(now)),
+        ..row
+    };
     // What replaces a row keeps to it: others may be about to replace its neighbour.
-    let joined = before.filter(|_| inside.is_empty()).and_then(|before| joined(before, &row, &links));
+    let joined = before
+        .filter(|_| inside.is_empty())
+        .and_then(|before| joined(before, &row, &links));
     let affected = match may_grow::<DB>(tx, commit.account, joined).await? {
         Some(row) => {
-            let Sealed { window, messages, digest, .. } = &row;
+            let Sealed {
+                window,
+                messages,
+                digest,
+                ..
+            } = &row;
             let (first, messages) = (window.from().0.into(), (*messages).into());
             let digest = digest.as_ref().map(|digest| &digest.0[..]);
-            let args =
-                [commit.stream.0.into(), first, to.0.into(), messages, counted(&row), now.0.into(), digest.into()];
+            let args = [
+                commit.stream.0.into(),
+                first,
+                to.0.into(),
+                messages,
+                counted(&row),
+                now.0.into(),
+                digest.into(),
+            ];
             DB::execute(tx, sql::SEAL_ON, &args).await
         }
         None => write::<DB>(tx, commit.stream, &row).await,
@@ -76,17 +104,38 @@ pub(super) async fn seal<DB: Dialect>(
 }
 
 /// A ledger row by itself.
-pub(super) async fn write<DB: Dialect>(tx: &mut DB::Connection, stream: StreamId, row: &Sealed) -> Driver<u64> {
+pub(super) async fn write<DB: Dialect>(
+    tx: &mut DB::Connection,
+    stream: StreamId,
+    row: &Sealed,
+) -> Driver<u64> {
     let [from, to] = [row.window.from().0, row.window.to().0].map(Into::into);
-    let (messages, doubt, sealed_at) = (row.messages.into(), row.doubt.as_deref().into(), row.sealed_at.0.into());
+    let (messages, doubt, sealed_at) = (
+        row.messages.into(),
+        row.doubt.as_deref().into(),
+        row.sealed_at.0.into(),
+    );
     let digest = row.digest.as_ref().map(|digest| &digest.0[..]).into();
     let doubted_at = row.doubted_at.map(|at| at.0).into();
-    let args = [stream.0.into(), from, to, messages, counted(row), doubt, sealed_at, digest, doubted_at];
+    let args = [
+        stream.0.into(),
+        from,
+        to,
+        messages,
+        counted(row),
+        doubt,
+        sealed_at,
+        digest,
+        doubted_at,
+    ];
     DB::execute(tx, sql::SEAL, &args).await
 }
 
 fn counted(row: &Sealed) -> Arg<'static> {
-    Arg::Int(row.provider_count.map(|count| i64::try_from(count).unwrap_or(i64::MAX)))
+    Arg::Int(
+        row.provider_count
+            .map(|count| i64::try_from(count).unwrap_or(i64::MAX)),
+    )
 }
 
 /// The first `limit` ledger rows of a stream that have a part in `window`, in order.
@@ -96,13 +145,22 @@ pub(super) async fn rows<DB: Dialect>(
     window: Window,
     limit: u64,
 ) -> Result<Vec<Sealed>, StoreError> {
-    let args = [stream.0.into(), window.from().0.into(), window.to().0.into(), limit.into()];
-    let rows = DB::fetch(connection, sql::SEALED_IN, &args).await.map_err(StoreError::at("ledger rows"))?;
+    let args = [
+        stream.0.into(),
+        window.from().0.into(),
+        window.to().0.into(),
+        limit.into(),
+    ];
+    let rows = DB::fetch(connection, sql::SEALED_IN, &args)
+        .await
+        .map_err(StoreError::at("ledger rows"))?;
     rows.iter().map(row::<DB>).collect()
 }
 
 pub(super) fn row<DB: Dialect>(row: &DB::Row) -> Result<Sealed, StoreError> {
-    let digest = bytes::<DB>(row, "digest")?.map(<[u8; 32]>::try_from).transpose();
+    let digest = bytes::<DB>(row, "digest")?
+        .map(<[u8; 32]>::try_from)
+        .transpose();
     let digest = digest.map_err(|_| StoreError::Inconsistent {
         what: "sealed_window",
         fault: "a digest that is not 32 bytes long".to_owned(),
@@ -111,7 +169,8 @@ pub(super) fn row<DB: Dialect>(row: &DB::Row) -> Result<Sealed, StoreError> {
         window: window_of::<DB>(row)?,
         messages: u64::try_from(int::<DB>(row, "messages")?).unwrap_or(0),
         digest: digest.map(Digest),
-        provider_count: maybe_int::<DB>(row, "provider_count")?.and_then(|count| u64::try_from(count).ok()),
+        provider_count: maybe_int::<DB>(row, "provider_count")?
+            .and_then(|count| u64::try_from(count).ok()),
         doubt: text::<DB>(row, "doubt")?,
         doubted_at: maybe_int::<DB>(row, "doubted_at_ms")?.map(Millis),
         sealed_at: Millis(int::<DB>(row, "sealed_at_ms")?),
@@ -119,11 +178,28 @@ pub(super) fn row<DB: Dialect>(row: &DB::Row) -> Result<Sealed, StoreError> {
 }
 
 /// Gives a digest to rows that have none and are otherwise as given.
-pub(super) async fn stamp<DB: Dialect>(tx: &mut DB::Connection, stamps: &[Stamp]) -> Result<(), StoreError> {
-    for Stamp { stream, window, messages, digest } in stamps {
+pub(super) async fn stamp<DB: Dialect>(
+    tx: &mut DB::Connection,
+    stamps: &[Stamp],
+) -> Result<(), StoreError> {
+    for Stamp {
+        stream,
+        window,
+        messages,
+        digest,
+    } in stamps
+    {
         let [from, to] = [window.from().0, window.to().0].map(Into::into);
-        let args = [stream.0.into(), from, to, (*messages).into(), (&digest.0[..]).into()];
-        DB::execute(tx, sql::STAMP, &args).await.map_err(StoreError::at("stamp"))?;
+        let args = [
+            stream.0.into(),
+            from,
+            to,
+            (*messages).into(),
+            (&digest.0[..]).into(),
+        ];
+        DB::execute(tx, sql::STAMP, &args)
+            .await
+            .map_err(StoreError::at("stamp"))?;
     }
     Ok(())
 }
@@ -134,14 +210,18 @@ fn joined(before: Sealed, row: &Sealed, links: &[Link]) -> Option<Sealed> {
     let messages = before.messages + row.messages;
     let certain = before.doubt.is_none() && row.doubt.is_none();
     let counted = before.provider_count.is_some() == row.provider_count.is_some();
-    if before.window.to() != row.window.from() || !certain || !counted || messages > JOINED_MESSAGES {
+    if before.window.to() != row.window.from() || !certain || !counted || messages > JOINED_MESSAGES
+    {
         return None;
     }
     Some(Sealed {
         window: Window::new(before.window.from(), row.window.to())?,
         messages,
         digest: Some(digest),
-        provider_count: before.provider_count.zip(row.provider_count).map(|(before, more)| before + more),
+        provider_count: before
+            .provider_count
+            .zip(row.provider_count)
+            .map(|(before, more)| before + more),
         ..before
     })
 }
@@ -153,19 +233,34 @@ async fn may_grow<DB: Dialect>(
     account: AccountId,
     row: Option<Sealed>,
 ) -> Result<Option<Sealed>, StoreError> {
-    let Some(seconds) = row.as_ref().map(|row| row.window.seconds()).filter(|seconds| *seconds > DAY_S) else {
+    let Some(seconds) = row
+        .as_ref()
+        .map(|row| row.window.seconds())
+        .filter(|seconds| *seconds > DAY_S)
+    else {
         return Ok(row);
     };
-    let reach = DB::fetch(tx, sql::REACH, &[account.0.into()]).await.map_err(StoreError::at("reach"))?;
-    let reach = reach.first().map(|row| maybe_int::<DB>(row, "reach")).transpose()?.flatten();
+    let reach = DB::fetch(tx, sql::REACH, &[account.0.into()])
+        .await
+        .map_err(StoreError::at("reach"))?;
+    let reach = reach
+        .first()
+        .map(|row| maybe_int::<DB>(row, "reach"))
+        .transpose()?
+        .flatten();
     Ok(row.filter(|_| reach.is_none_or(|reach| seconds.saturating_mul(2) <= reach.unsigned_abs())))
 }
 
 /// Why a window is in doubt in which the provider served what was not asked for.
 fn stray(commit: &Commit, window: &Window, scope: &Scope) -> Option<String> {
-    let inside = commit.messages.iter().map(|identified| &identified.message).filter(|m| window.contains(m.sent_at));
+    let inside = commit
+        .messages
+        .iter()
+        .map(|identified| &identified.message)
+        .filter(|m| window.contains(m.sent_at));
     let stray = inside.filter(|message| !scope.holds(message)).count();
-    (stray > 0).then(|| format!("the provider served {stray} messages that do not belong to the stream"))
+    (stray > 0)
+        .then(|| format!("the provider served {stray} messages that do not belong to the stream"))
 }
 
 /// What the archive holds of a stream in the window of a commit whose messages are written, in canonical order.
@@ -176,7 +271,10 @@ async fn links<DB: Dialect>(
     scope: &Scope,
     there: Option<u64>,
 ) -> Result<Vec<Link>, StoreError> {
-    let ours = commit.messages.iter().filter(|m| window.contains(m.message.sent_at) && scope.holds(&m.message));
+    let ours = commit
+        .messages
+        .iter()
+        .filter(|m| window.contains(m.message.sent_at) && scope.holds(&m.message));
     let mut ours: Vec<Link> = ours.map(Link::of).collect();
     ours.sort_unstable();
     ours.dedup();
@@ -199,12 +297,30 @@ pub(super) async fn there<DB: Dialect>(
 ) -> Result<Option<u64>, StoreError> {
     let [from, to, account] = [from.0, to.0, account.0].map(Arg::from);
     let there = match Way::of(scope) {
-        Way::Conversation(name) => DB::fetch(tx, sql::COUNT_BY_CONVERSATION, &[from, to, name.into(), account]).await,
+        Way::Conversation(name) => {
+            DB::fetch(
+                tx,
+                sql::COUNT_BY_CONVERSATION,
+                &[from, to, name.into(), account],
+            )
+            .await
+        }
         Way::Sender(name) => DB::fetch(tx, sql::COUNT_BY_SENDER, &[from, to, name.into()]).await,
-        Way::Recipient(name) => DB::fetch(tx, DB::COUNT_BY_RECIPIENT, &[from, to, name.into(), LOOKED_AT.into()]).await,
+        Way::Recipient(name) => {
+            DB::fetch(
+                tx,
+                DB::COUNT_BY_RECIPIENT,
+                &[from, to, name.into(), LOOKED_AT.into()],
+            )
+            .await
+        }
     };
     let there = there.map_err(StoreError::at("count"))?;
-    let there = there.first().map(|row| maybe_int::<DB>(row, "there")).transpose()?.flatten();
+    let there = there
+        .first()
+        .map(|row| maybe_int::<DB>(row, "there"))
+        .transpose()?
+        .flatten();
     Ok(there.and_then(|there| u64::try_from(there).ok()))
 }
 
@@ -218,7 +334,11 @@ pub(super) async fn count<DB: Dialect>(
 ) -> Result<Option<u64>, StoreError> {
     match Way::of(scope) {
         Way::Recipient(_) => there::<DB>(connection, account, scope, from, to).await,
-        _ => Ok(Some(archived::<DB>(connection, account, scope, from, to).await?.len() as u64)),
+        _ => Ok(Some(
+            archived::<DB>(connection, account, scope, from, to)
+                .await?
+                .len() as u64,
+        )),
     }
 }
 
@@ -231,20 +351,31 @@ pub(super) async fn archived<DB: Dialect>(
     to: Millis,
 ) -> Result<Vec<Link>, StoreError> {
     let [from, to, account] = [from.0, to.0, account.0].map(Arg::from);
-    let names = [&scope.sender, &scope.recipient, &scope.conversation].map(|name| Arg::Text(name.as_deref()));
+    let names = [&scope.sender, &scope.recipient, &scope.conversation]
+        .map(|name| Arg::Text(name.as_deref()));
     let [sender, recipient, conversation] = names;
-    let rows =
-        DB::fetch(connection, DB::LINKS.by(Way::of(scope)), &[from, to, account, sender, recipient, conversation])
-            .await;
-    rows.map_err(StoreError::at("links"))?.iter().map(link::<DB>).collect()
+    let rows = DB::fetch(
+        connection,
+        DB::LINKS.by(Way::of(scope)),
+        &[from, to, account, sender, recipient, conversation],
+    )
+    .await;
+    rows.map_err(StoreError::at("links"))?
+        .iter()
+        .map(link::<DB>)
+        .collect()
 }
 
 fn link<DB: Dialect>(row: &DB::Row) -> Result<Link, StoreError> {
-    let strange = |what: &str| StoreError::Inconsistent { what: "message", fault: format!("a strange `{what}`") };
+    let strange = |what: &str| StoreError::Inconsistent {
+        what: "message",
+        fault: format!("a strange `{what}`"),
+    };
     let hash = bytes::<DB>(row, "hash")?.and_then(|hash| <[u8; 16]>::try_from(hash).ok());
     Ok(Link {
         sent_at: Millis(int::<DB>(row, "sent_at_ms")?),
         fingerprint: Fingerprint(hash.ok_or_else(|| strange("hash"))?),
-        occurrence: u32::try_from(int::<DB>(row, "occurrence")?).map_err(|_| strange("occurrence"))?,
+        occurrence: u32::try_from(int::<DB>(row, "occurrence")?)
+            .map_err(|_| strange("occurrence"))?,
     })
 }

@@ -2,7 +2,9 @@
 
 mod glance;
 
-pub(super) use glance::{DAYS, FIGURES, MISSING, PASSES, PULSE, RECENT, RUN_ENDS, RUN_ENDS_OF, STATUS};
+pub(super) use glance::{
+    DAYS, FIGURES, MISSING, PASSES, PULSE, RECENT, RUN_ENDS, RUN_ENDS_OF, STATUS,
+};
 
 use super::dialect::EachWay;
 
@@ -65,15 +67,18 @@ pub(super) const STANDS: &str = "
 pub(super) const TROUBLE: &str = "
     UPDATE stream SET error = $2, hint = $3, error_at_ms = $4 WHERE id = $1 AND error IS DISTINCT FROM $2";
 
-pub(super) const LEASE: &str = "UPDATE account SET lease = lease + 1, held_by = $2 WHERE id = $1 RETURNING lease";
+pub(super) const LEASE: &str =
+    "UPDATE account SET lease = lease + 1, held_by = $2 WHERE id = $1 RETURNING lease";
 
 pub(super) const HELD_BY: &str = "SELECT name, held_by FROM account WHERE id = $1";
 
-pub(super) const PAUSE: &str = "UPDATE account SET paused_until_ms = $2, paused_reason = $3 WHERE id = $1";
+pub(super) const PAUSE: &str =
+    "UPDATE account SET paused_until_ms = $2, paused_reason = $3 WHERE id = $1";
 
 pub(super) const FORGET_RUNS: &str = "DELETE FROM run WHERE started_at_ms < $1";
 
-pub(super) const BEGIN_RUN: &str = "INSERT INTO run (account_id, why, started_at_ms) VALUES ($1, $2, $3) RETURNING id";
+pub(super) const BEGIN_RUN: &str =
+    "INSERT INTO run (account_id, why, started_at_ms) VALUES ($1, $2, $3) RETURNING id";
 
 pub(super) const END_RUN: &str = "
     UPDATE run
@@ -101,7 +106,8 @@ pub(super) const SEALED_IN: &str = "
     ORDER BY from_s
     LIMIT $4";
 
-pub(super) const UNSEAL: &str = "DELETE FROM sealed_window WHERE stream_id = $1 AND from_s >= $2 AND to_s <= $3";
+pub(super) const UNSEAL: &str =
+    "DELETE FROM sealed_window WHERE stream_id = $1 AND from_s >= $2 AND to_s <= $3";
 
 pub(super) const SEAL: &str = "
     INSERT INTO sealed_window (stream_id, from_s, to_s, messages, provider_count, doubt, sealed_at_ms, digest,
@@ -160,7 +166,8 @@ macro_rules! links {
 }
 pub(super) use links;
 
-pub(super) const NEW_NAME: &str = "INSERT INTO name (value) VALUES ($1) ON CONFLICT (value) DO NOTHING";
+pub(super) const NEW_NAME: &str =
+    "INSERT INTO name (value) VALUES ($1) ON CONFLICT (value) DO NOTHING";
 
 pub(super) const NEW_CONVERSATION: &str = "
     INSERT INTO conversation (account_id, name, kind) VALUES ($1, $2, $3)
@@ -248,7 +255,8 @@ pub(super) const QUARANTINED: &str = "
 
 pub(super) const UNQUARANTINE: &str = "DELETE FROM quarantine WHERE account_id = $1 AND hash = $2";
 
-pub(super) const STILL_UNREADABLE: &str = "UPDATE quarantine SET reason = $3 WHERE account_id = $1 AND hash = $2";
+pub(super) const STILL_UNREADABLE: &str =
+    "UPDATE quarantine SET reason = $3 WHERE account_id = $1 AND hash = $2";
 
 /// Besides what stands and what is over since a moment, what the webhook has not been told all of, and the harm that is
 /// done for good.

@@ -79,11 +79,15 @@ impl Pace {
     }
 }
 
-pub(super) async fn read<DB: Dialect>(connection: &mut DB::Connection) -> Result<Vec<StreamStatus>, StoreError> {
+pub(super) async fn read<DB: Dialect>(
+    connection: &mut DB::Connection,
+) -> Result<Vec<StreamStatus>, StoreError> {
     const WHAT: &str = "status";
     let mut ends: HashMap<i64, Vec<End>> = HashMap::new();
     DB::each(connection, WHAT, sql::RUN_ENDS, |row| {
-        ends.entry(int::<DB>(row, "stream_id")?).or_default().push(end::<DB>(row)?);
+        ends.entry(int::<DB>(row, "stream_id")?)
+            .or_default()
+            .push(end::<DB>(row)?);
         Ok(())
     })
     .await?;
@@ -102,8 +106,13 @@ pub(super) async fn sealed_of<DB: Dialect>(
     connection: &mut DB::Connection,
     stream: StreamId,
 ) -> Result<Runs, StoreError> {
-    let rows = DB::fetch(connection, sql::RUN_ENDS_OF, &[stream.0.into()]).await.map_err(StoreError::at("sealed"))?;
-    let first = rows.first().map(|row| int::<DB>(row, "first_s")).transpose()?;
+    let rows = DB::fetch(connection, sql::RUN_ENDS_OF, &[stream.0.into()])
+        .await
+        .map_err(StoreError::at("sealed"))?;
+    let first = rows
+        .first()
+        .map(|row| int::<DB>(row, "first_s"))
+        .transpose()?;
     let ends: Vec<End> = rows.iter().map(end::<DB>).collect::<Result<_, _>>()?;
     Ok(runs(first, &ends))
 }
@@ -118,20 +127,33 @@ fn end<DB: Dialect>(row: &DB::Row) -> Result<End, StoreError> {
 /// The runs that end there, of which the first begins at `first`.
 fn runs(first: Option<i64>, ends: &[End]) -> Runs {
     let starts = std::iter::once(first).chain(ends.iter().map(|(_, next)| *next));
-    starts.zip(ends).filter_map(|(from, (to, _))| Window::new(Second(from?), Second(*to))).collect()
+    starts
+        .zip(ends)
+        .filter_map(|(from, (to, _))| Window::new(Second(from?), Second(*to)))
+        .collect()
 }
 
 fn status<DB: Dialect>(row: &DB::Row, ends: &[End]) -> Result<StreamStatus, StoreError> {
-    let (from, settled) = (Second(int::<DB>(row, "wanted_from_s")?), Second(int::<DB>(row, "settled_s")?));
+    let (from, settled) = (
+        Second(int::<DB>(row, "wanted_from_s")?),
+        Second(int::<DB>(row, "settled_s")?),
+    );
     let edge = maybe_int::<DB>(row, "horizon_s")?.map(Second);
     let horizon = edge.unwrap_or(from);
     let sealed = runs(maybe_int::<DB>(row, "first_s")?, ends);
     // What is lost behind the horizon does not make the rest any less complete.
     let start = from.max(horizon);
     let watermark = sealed.watermark(start);
-    let missing = Window::new(start, settled).map(|part| sealed.missing_from(part)).unwrap_or_default();
-    let beyond = sealed.iter().filter_map(|run| run.starting(start)).map(Window::seconds).sum();
-    let behind = count::<DB>(row, "sealed_seconds")?.saturating_sub(count::<DB>(row, "unwanted_seconds")?);
+    let missing = Window::new(start, settled)
+        .map(|part| sealed.missing_from(part))
+        .unwrap_or_default();
+    let beyond = sealed
+        .iter()
+        .filter_map(|run| run.starting(start))
+        .map(Window::seconds)
+        .sum();
+    let behind =
+        count::<DB>(row, "sealed_seconds")?.saturating_sub(count::<DB>(row, "unwanted_seconds")?);
     let forgotten = Window::new(from, horizon.min(settled)).map_or(0, Window::seconds);
     Ok(StreamStatus {
         id: Some(StreamId(int::<DB>(row, "id")?)).filter(|id| id.0 != 0),
@@ -163,7 +185,10 @@ fn status<DB: Dialect>(row: &DB::Row, ends: &[End]) -> Result<StreamStatus, Stor
     })
 }
 
-fn trouble<DB: Dialect>(row: &DB::Row, [error, hint]: [&'static str; 2]) -> Result<Option<Trouble>, StoreError> {
+fn trouble<DB: Dialect>(
+    row: &DB::Row,
+    [error, hint]: [&'static str; 2],
+) -> Result<Option<Trouble>, StoreError> {
     let hint = text::<DB>(row, hint)?.unwrap_or_default();
     Ok(text::<DB>(row, error)?.map(|error| Trouble { error, hint }))
 }
@@ -183,10 +208,15 @@ pub(super) async fn paces<DB: Dialect>(
             last_pass: maybe_int::<DB>(row, "last_ms")?.map(Millis),
         })
     };
-    rows.map_err(StoreError::at("paces"))?.iter().map(pace).collect()
+    rows.map_err(StoreError::at("paces"))?
+        .iter()
+        .map(pace)
+        .collect()
 }
 
 /// A number; none is 0.
 pub(super) fn count<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<u64, StoreError> {
-    Ok(maybe_int::<DB>(row, column)?.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
+    Ok(maybe_int::<DB>(row, column)?
+        .and_then(|count| u64::try_from(count).ok())
+        .unwrap_or(0))
 }

@@ -9,7 +9,11 @@ use crate::domain::time::Millis;
 
 /// A window's messages as rows.
 pub(super) fn rows<'a>(commit: &'a Commit, numbers: &Numbers) -> Result<Vec<Row<'a>>, StoreError> {
-    commit.messages.iter().map(|identified| Row::of(commit.account.0, identified, numbers)).collect()
+    commit
+        .messages
+        .iter()
+        .map(|identified| Row::of(commit.account.0, identified, numbers))
+        .collect()
 }
 
 /// Messages added, unreadable ones quarantined, the window sealed.
@@ -21,9 +25,14 @@ pub(super) async fn window<DB: Dialect>(
     now: Millis,
 ) -> Result<Written, StoreError> {
     // Counted beforehand, where that is as good: it tells as well how the messages are to be written.
-    let whole = commit.seal.as_ref().filter(|seal| seal.window == commit.window);
+    let whole = commit
+        .seal
+        .as_ref()
+        .filter(|seal| seal.window == commit.window);
     let before = match whole {
-        Some(seal) => there::<DB>(tx, commit, seal).await?.map(|there| Before { seal, there }),
+        Some(seal) => there::<DB>(tx, commit, seal)
+            .await?
+            .map(|there| Before { seal, there }),
         None => None,
     };
     // What came from beyond the window's edges its neighbours may have brought already, however new all the rest is.
@@ -31,7 +40,10 @@ pub(super) async fn window<DB: Dialect>(
     let (inside, outside): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(is_inside);
     let inside = messages::<DB>(tx, commit.account.0, &inside, before, faith, now).await?;
     let outside = messages::<DB>(tx, commit.account.0, &outside, None, faith, now).await?;
-    let written = Written { new: inside.new + outside.new, changed: inside.changed + outside.changed };
+    let written = Written {
+        new: inside.new + outside.new,
+        changed: inside.changed + outside.changed,
+    };
     quarantine::<DB>(tx, commit, now).await?;
     if let Some(seal) = &commit.seal {
         let there = match whole {
@@ -43,7 +55,11 @@ pub(super) async fn window<DB: Dialect>(
     Ok(written)
 }
 
-async fn there<DB: Dialect>(tx: &mut DB::Connection, commit: &Commit, seal: &Seal) -> Result<Option<u64>, StoreError> {
+async fn there<DB: Dialect>(
+    tx: &mut DB::Connection,
+    commit: &Commit,
+    seal: &Seal,
+) -> Result<Option<u64>, StoreError> {
     let (from, to) = (seal.window.from().start(), seal.window.to().start());
     seal::there::<DB>(tx, commit.account, &seal.scope, from, to).await
 }
@@ -90,12 +106,18 @@ async fn messages<DB: Dialect>(
     let there = if let Some(before) = before {
         before.there
     } else {
-        let glance: Vec<&Row> = (0..GLANCE).map(|n| rows[(rows.len() - 1) * n / (GLANCE - 1)]).collect();
+        let glance: Vec<&Row> = (0..GLANCE)
+            .map(|n| rows[(rows.len() - 1) * n / (GLANCE - 1)])
+            .collect();
         DB::familiar(tx, &glance, None).await.map_err(&at)?.there
     };
     let mut new = 0;
     if there == 0 {
-        let faith = if rows.len() < MANY { Faith::Doubt } else { faith };
+        let faith = if rows.len() < MANY {
+            Faith::Doubt
+        } else {
+            faith
+        };
         new = DB::add(tx, rows, faith, now).await.map_err(&at)?;
         if new == rows.len() as u64 {
             return Ok(Written { new, changed: 0 });
@@ -103,28 +125,48 @@ async fn messages<DB: Dialect>(
     } else {
         let among = before.and_then(|before| before.among(rows));
         let familiar = DB::familiar(tx, rows, among).await.map_err(&at)?;
-        if familiar == (Familiar { there: rows.len() as u64, teachable: false }) {
+        if familiar
+            == (Familiar {
+                there: rows.len() as u64,
+                teachable: false,
+            })
+        {
             return Ok(Written::default());
         }
     }
     let mut there = DB::there(tx, account, rows).await.map_err(&at)?;
-    let missing: Vec<&Row> = rows.iter().copied().filter(|row| !there.contains_key(&row.key)).collect();
-    let mut added = DB::add(tx, &missing, Faith::Doubt, now).await.map_err(&at)?;
+    let missing: Vec<&Row> = rows
+        .iter()
+        .copied()
+        .filter(|row| !there.contains_key(&row.key))
+        .collect();
+    let mut added = DB::add(tx, &missing, Faith::Doubt, now)
+        .await
+        .map_err(&at)?;
     if added < missing.len() as u64 {
         // Another commit, of a stream that overlaps with this one, has added some of them since they were looked for.
         there.extend(DB::there(tx, account, &missing).await.map_err(&at)?);
-        for row in missing.into_iter().filter(|row| !there.contains_key(&row.key)).collect::<Vec<_>>() {
+        for row in missing
+            .into_iter()
+            .filter(|row| !there.contains_key(&row.key))
+            .collect::<Vec<_>>()
+        {
             match squeeze_in::<DB>(tx, account, row, now).await? {
                 Some(known) => drop(there.insert(row.key, known)),
                 None => added += 1,
             }
         }
     }
-    let learned = rows.iter().filter_map(|row| Some((row.key, row.learned(*there.get(&row.key)?)?)));
+    let learned = rows
+        .iter()
+        .filter_map(|row| Some((row.key, row.learned(*there.get(&row.key)?)?)));
     let learned: Vec<(Key, Mutable)> = learned.collect();
     let changed = DB::learn(tx, &learned).await.map_err(&at)?;
     expect(WHAT, changed, learned.len())?;
-    Ok(Written { new: new + added, changed })
+    Ok(Written {
+        new: new + added,
+        changed,
+    })
 }
 
 /// How often a free slot may be snatched away by another commit before that is a fault.
@@ -142,7 +184,10 @@ async fn squeeze_in<DB: Dialect>(
     let at = StoreError::at(WHAT);
     for _ in 0..SNATCHES {
         let crowd = DB::crowd(tx, row.key.0, row.key.1).await.map_err(&at)?;
-        if let Some((.., known)) = crowd.iter().find(|(owner, key, _)| (*owner, *key) == (account, row.key)) {
+        if let Some((.., known)) = crowd
+            .iter()
+            .find(|(owner, key, _)| (*owner, *key) == (account, row.key))
+        {
             return Ok(Some(*known));
         }
         let taken: BTreeSet<i32> = crowd.iter().map(|(.., known)| known.slot).collect();
@@ -154,21 +199,40 @@ async fn squeeze_in<DB: Dialect>(
             return Ok(None);
         }
     }
-    Err(StoreError::Inconsistent { what: WHAT, fault: "no slot stays free".to_owned() })
+    Err(StoreError::Inconsistent {
+        what: WHAT,
+        fault: "no slot stays free".to_owned(),
+    })
 }
 
 pub(super) fn expect(what: &'static str, affected: u64, wanted: usize) -> Result<(), StoreError> {
     if affected == wanted as u64 {
         return Ok(());
     }
-    Err(StoreError::Inconsistent { what, fault: format!("{affected} of {wanted} rows were written") })
+    Err(StoreError::Inconsistent {
+        what,
+        fault: format!("{affected} of {wanted} rows were written"),
+    })
 }
 
-async fn quarantine<DB: Dialect>(tx: &mut DB::Connection, commit: &Commit, now: Millis) -> Result<(), StoreError> {
-    let distinct: BTreeSet<_> = commit.unreadable.iter().map(|u| (&u.raw, &u.reason)).collect();
+async fn quarantine<DB: Dialect>(
+    tx: &mut DB::Connection,
+    commit: &Commit,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let distinct: BTreeSet<_> = commit
+        .unreadable
+        .iter()
+        .map(|u| (&u.raw, &u.reason))
+        .collect();
     for (raw, reason) in distinct {
         let (raw, reason) = (raw.clone(), reason.clone());
-        let row = Quarantined { window: commit.window, found_at: now, reason, raw };
+        let row = Quarantined {
+            window: commit.window,
+            found_at: now,
+            reason,
+            raw,
+        };
         quarantine_row::<DB>(tx, commit.account.0, commit.stream.0, &row)
             .await
             .map_err(StoreError::at("quarantine"))?;
@@ -185,8 +249,22 @@ pub(super) async fn quarantine_row<DB: Dialect>(
 ) -> Driver<u64> {
     let hash = blake3::hash(row.raw.as_bytes());
     let hash: &[u8] = &hash.as_bytes()[..16];
-    let [from, to, found_at] = [row.window.from().0, row.window.to().0, row.found_at.0].map(Into::into);
+    let [from, to, found_at] =
+        [row.window.from().0, row.window.to().0, row.found_at.0].map(Into::into);
     let (reason, raw) = ((&row.reason).into(), (&row.raw).into());
-    DB::execute(tx, sql::QUARANTINE, &[account.into(), hash.into(), stream.into(), from, to, found_at, reason, raw])
-        .await
+    DB::execute(
+        tx,
+        sql::QUARANTINE,
+        &[
+            account.into(),
+            hash.into(),
+            stream.into(),
+            from,
+            to,
+            found_at,
+            reason,
+            raw,
+        ],
+    )
+    .await
 }

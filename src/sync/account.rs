@@ -17,7 +17,9 @@ use crate::domain::clock::Clock;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 use crate::provider::{Account, Advice, Provider, ProviderError};
-use crate::store::{AccountId, Lease, NewAccount, Pause, Standing, Store, StoreError, StreamId, Tally, Trouble};
+use crate::store::{
+    AccountId, Lease, NewAccount, Pause, Standing, Store, StoreError, StreamId, Tally, Trouble,
+};
 
 /// Ranges that fall behind the horizon within this share of the retention go first.
 const DANGER: u32 = 8;
@@ -37,7 +39,12 @@ const WIDEST: u32 = 8;
 
 /// The edge from which on history can be fetched, where the provider forgets.
 pub(super) fn horizon(provider: &dyn Provider) -> Option<Second> {
-    Some(provider.now().second().minus(kept(provider.account().retention?)))
+    Some(
+        provider
+            .now()
+            .second()
+            .minus(kept(provider.account().retention?)),
+    )
 }
 
 /// How long what a provider keeps for so long is to be had. What is asked for must still be there when it is answered, or
@@ -89,7 +96,9 @@ pub(super) struct Place {
 
 impl std::fmt::Debug for AccountSync {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AccountSync").field("account", &self.provider.account().name).finish_non_exhaustive()
+        f.debug_struct("AccountSync")
+            .field("account", &self.provider.account().name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -139,22 +148,36 @@ impl AccountSync {
     /// One round over the account's streams. Ends early, with the windows in hand, once `stop` is given.
     ///
     /// Dropping the future is safe at any point: what was not committed is fetched again.
-    pub async fn pass(&mut self, purpose: Purpose, stop: &CancellationToken) -> Result<PassReport, StoreError> {
+    pub async fn pass(
+        &mut self,
+        purpose: Purpose,
+        stop: &CancellationToken,
+    ) -> Result<PassReport, StoreError> {
         let outcome = self.carry_out(purpose, stop).await;
-        self.progress.pass_ended(purpose, &outcome, self.clock.now());
+        self.progress
+            .pass_ended(purpose, &outcome, self.clock.now());
         outcome
     }
 
-    async fn carry_out(&mut self, purpose: Purpose, stop: &CancellationToken) -> Result<PassReport, StoreError> {
+    async fn carry_out(
+        &mut self,
+        purpose: Purpose,
+        stop: &CancellationToken,
+    ) -> Result<PassReport, StoreError> {
         let requests_before = self.provider.requests();
         let mut place = match self.place(stop).await? {
             Ok(place) => place,
             Err(failure) => {
-                let tally = Tally { requests: self.provider.requests() - requests_before, ..Tally::default() };
+                let tally = Tally {
+                    requests: self.provider.requests() - requests_before,
+                    ..Tally::default()
+                };
                 return Ok(self.report(tally, u64::MAX, Some(failure)));
             }
         };
-        let report = self.round(&mut place, requests_before, purpose, stop).await?;
+        let report = self
+            .round(&mut place, requests_before, purpose, stop)
+            .await?;
         // After a failure of the database the place is looked up anew: a server that took over from another may not
         // have heard of it.
         self.keep(place);
@@ -162,7 +185,10 @@ impl AccountSync {
     }
 
     /// The account's place in the archive, to be given back with [`Self::keep`].
-    pub(super) async fn place(&mut self, stop: &CancellationToken) -> Result<Result<Place, ProviderError>, StoreError> {
+    pub(super) async fn place(
+        &mut self,
+        stop: &CancellationToken,
+    ) -> Result<Result<Place, ProviderError>, StoreError> {
         match self.place.take() {
             // Where another may have worked on it in between, nothing that was known is relied upon.
             Some(place) if self.lease(place.account).await? == Lease::Kept => Ok(Ok(place)),
@@ -176,7 +202,10 @@ impl AccountSync {
 
     /// Finds the account's place in the archive, and learns what time it is at the provider: a history that is wanted
     /// "from now on" or "as far as it reaches" must not be judged by a wrong clock.
-    async fn introduce(&mut self, stop: &CancellationToken) -> Result<Result<Place, ProviderError>, StoreError> {
+    async fn introduce(
+        &mut self,
+        stop: &CancellationToken,
+    ) -> Result<Result<Place, ProviderError>, StoreError> {
         let provider = self.provider.clone();
         let account = provider.account();
         let new = |horizon| NewAccount {
@@ -209,11 +238,25 @@ impl AccountSync {
         }
         self.recall(known.account).await?;
         let streams = self.provider.streams();
-        let known = self.store.register(&NewAccount { streams: Some(&streams), ..new(self.horizon()) }).await?;
+        let known = self
+            .store
+            .register(&NewAccount {
+                streams: Some(&streams),
+                ..new(self.horizon())
+            })
+            .await?;
         let paused = known.pause.is_some();
-        let settle = known.settle.map_or(account.settle, |known| known.max(account.settle));
+        let settle = known
+            .settle
+            .map_or(account.settle, |known| known.max(account.settle));
         self.look_up(known.account).await?;
-        Ok(Ok(Place { account: known.account, streams: known.streams, well: HashSet::new(), settle, paused }))
+        Ok(Ok(Place {
+            account: known.account,
+            streams: known.streams,
+            well: HashSet::new(),
+            settle,
+            paused,
+        }))
     }
 
     /// Makes sure that no other process works on the account.
@@ -228,7 +271,11 @@ impl AccountSync {
             }
             Err(StoreError::Held { holder, .. }) if !self.standing_by => {
                 self.standing_by = true;
-                tracing::info!(account = name, holder, "another process works on this account; standing by");
+                tracing::info!(
+                    account = name,
+                    holder,
+                    "another process works on this account; standing by"
+                );
             }
             _ => {}
         }
@@ -251,14 +298,23 @@ impl AccountSync {
         stop: &CancellationToken,
     ) -> Result<PassReport, StoreError> {
         if let Some(left) = self.provider.paused_for().filter(|left| *left > MEMORABLE) {
-            return Ok(self.report(Tally::default(), u64::MAX, Some(ProviderError::Blocked { left })));
+            return Ok(self.report(
+                Tally::default(),
+                u64::MAX,
+                Some(ProviderError::Blocked { left }),
+            ));
         }
         let bounds = purpose.bounds();
-        let run = self.store.begin_run(place.account, purpose.why(), self.clock.now()).await?;
+        let run = self
+            .store
+            .begin_run(place.account, purpose.why(), self.clock.now())
+            .await?;
         let edges = self.edges(place, bounds);
         self.follow_found(place, edges).await?;
         // Before anything is fetched: should this pass not come to its end, the archive knows what is missing.
-        self.store.stands(place.account, self.standing(place, edges)).await?;
+        self.store
+            .stands(place.account, self.standing(place, edges))
+            .await?;
         let listing = self.listing(place, purpose);
         let pass = async {
             match purpose {
@@ -268,7 +324,13 @@ impl AccountSync {
             }
         };
         let (done, listed) = tokio::join!(pass, read(listing, stop));
-        let Done { mut tally, failure, stragglers, found, .. } = done?;
+        let Done {
+            mut tally,
+            failure,
+            stragglers,
+            found,
+            ..
+        } = done?;
         self.discovery.note(found, listed?);
         tally.requests = self.provider.requests() - requests_before;
         match &failure {
@@ -282,7 +344,10 @@ impl AccountSync {
         let (missing, lag) = self.missing(place, edges, bounds).await?;
         tally.lag_seconds = Some(lag).filter(|_| bounds.since.is_none() && bounds.until.is_none());
         self.store.end_run(run, &tally, self.clock.now()).await?;
-        Ok(PassReport { found: self.discovery.pending(), ..self.report(tally, missing, failure) })
+        Ok(PassReport {
+            found: self.discovery.pending(),
+            ..self.report(tally, missing, failure)
+        })
     }
 
     /// Fetches what is missing.
@@ -295,13 +360,19 @@ impl AccountSync {
     ) -> Result<Done, StoreError> {
         let sealed = self.store.sealed(place.account).await?;
         let none = Runs::default();
-        let streams = place.streams.iter().enumerate().map(|(position, &(id, wanted_from))| {
-            (
-                position,
-                bounds.since.map_or(wanted_from, |since| wanted_from.max(since)),
-                sealed.get(&id).unwrap_or(&none),
-            )
-        });
+        let streams = place
+            .streams
+            .iter()
+            .enumerate()
+            .map(|(position, &(id, wanted_from))| {
+                (
+                    position,
+                    bounds
+                        .since
+                        .map_or(wanted_from, |since| wanted_from.max(since)),
+                    sealed.get(&id).unwrap_or(&none),
+                )
+            });
         let plan = Plan::new(edges, std::mem::take(&mut self.live), streams);
         let mut done = Pass::new(self, place, plan).run(stop).await?;
         self.live = std::mem::take(&mut done.live);
@@ -320,7 +391,9 @@ impl AccountSync {
         let wanted_to = bounds.until.unwrap_or(now).min(now.plus(-1));
         Edges {
             horizon: self.horizon(),
-            danger: account.retention.map_or(Duration::ZERO, |retention| retention / DANGER),
+            danger: account
+                .retention
+                .map_or(Duration::ZERO, |retention| retention / DANGER),
             wanted_to,
             goes_on: bounds.until.is_none(),
             settled: now.minus(place.settle).min(wanted_to),
@@ -328,47 +401,93 @@ impl AccountSync {
     }
 
     /// Tells the archive where the account stands by now.
-    pub(super) async fn stand(&self, place: &Place, until: Option<Second>) -> Result<(), StoreError> {
-        let edges = self.edges(place, Bounds { until, ..Bounds::default() });
-        self.store.stands(place.account, self.standing(place, edges)).await
+    pub(super) async fn stand(
+        &self,
+        place: &Place,
+        until: Option<Second>,
+    ) -> Result<(), StoreError> {
+        let edges = self.edges(
+            place,
+            Bounds {
+                until,
+                ..Bounds::default()
+            },
+        );
+        self.store
+            .stands(place.account, self.standing(place, edges))
+            .await
     }
 
     /// Where the account stands. The clock may have been corrected during the pass: nothing that is still to come is
     /// put on record.
     fn standing(&self, place: &Place, edges: Edges) -> Standing {
         let now = self.provider.now().second();
-        let settled = edges.settled.min(now.minus(place.settle)).plus(-CLOCK_DOUBT_S);
+        let settled = edges
+            .settled
+            .min(now.minus(place.settle))
+            .plus(-CLOCK_DOUBT_S);
         let horizon = edges.horizon.map(|horizon| horizon.min(now));
         let retention = self.provider.account().retention;
-        Standing { horizon, settled, wanted_to: edges.wanted_to.min(now), retention }
+        Standing {
+            horizon,
+            settled,
+            wanted_to: edges.wanted_to.min(now),
+            retention,
+        }
     }
 
     /// How many seconds of wanted history should be sealed by now and are not, and how many seconds ago the stream that
     /// is furthest behind ceases to be complete.
-    async fn missing(&self, place: &Place, edges: Edges, bounds: Bounds) -> Result<(u64, u64), StoreError> {
+    async fn missing(
+        &self,
+        place: &Place,
+        edges: Edges,
+        bounds: Bounds,
+    ) -> Result<(u64, u64), StoreError> {
         let settled = self.standing(place, edges).settled;
         let sealed = self.store.sealed(place.account).await?;
         let none = Runs::default();
         let missing = place.streams.iter().flat_map(|(id, wanted_from)| {
-            let from = [edges.horizon, bounds.since].into_iter().flatten().fold(*wanted_from, Second::max);
+            let from = [edges.horizon, bounds.since]
+                .into_iter()
+                .flatten()
+                .fold(*wanted_from, Second::max);
             let runs = sealed.get(id).unwrap_or(&none);
-            Window::new(from, settled).map(|wanted| runs.missing_from(wanted)).unwrap_or_default()
+            Window::new(from, settled)
+                .map(|wanted| runs.missing_from(wanted))
+                .unwrap_or_default()
         });
         let all = (0, settled);
-        let (seconds, complete_to) =
-            missing.fold(all, |(sum, first), range| (sum + range.seconds(), first.min(range.from())));
-        Ok((seconds, self.provider.now().second().0.saturating_sub(complete_to.0).unsigned_abs()))
+        let (seconds, complete_to) = missing.fold(all, |(sum, first), range| {
+            (sum + range.seconds(), first.min(range.from()))
+        });
+        Ok((
+            seconds,
+            self.provider
+                .now()
+                .second()
+                .0
+                .saturating_sub(complete_to.0)
+                .unsigned_abs(),
+        ))
     }
 
     /// Puts a pause on record, if the failure asks for one or the provider did.
-    pub(super) async fn note_failure(&self, account: AccountId, failure: &ProviderError) -> Result<(), StoreError> {
+    pub(super) async fn note_failure(
+        &self,
+        account: AccountId,
+        failure: &ProviderError,
+    ) -> Result<(), StoreError> {
         let name = &self.provider.account().name;
         if failure.advice() == Advice::Park {
             tracing::error!(account = name, error = %failure, hint = failure.hint(), "account parked");
             self.provider.pause_for(PARKED);
         }
         if let Some(left) = self.provider.paused_for().filter(|left| *left > MEMORABLE) {
-            let pause = Pause { until: self.clock.now().plus(left), reason: failure.to_string() };
+            let pause = Pause {
+                until: self.clock.now().plus(left),
+                reason: failure.to_string(),
+            };
             self.store.pause(account, Some(&pause)).await?;
         }
         Ok(())
@@ -379,15 +498,25 @@ impl AccountSync {
         if stragglers == 0 {
             return Ok(());
         }
-        let Account { name, settle, retention, .. } = self.provider.account();
-        let widest = (*settle * WIDEST).min(retention.map_or(Duration::MAX, |retention| retention / DANGER));
+        let Account {
+            name,
+            settle,
+            retention,
+            ..
+        } = self.provider.account();
+        let widest =
+            (*settle * WIDEST).min(retention.map_or(Duration::MAX, |retention| retention / DANGER));
         let wider = Duration::from_secs((place.settle * 2).as_secs().max(1)).min(widest);
         let count = self.store.stragglers(place.account, stragglers).await?;
         if count >= STRAGGLERS && wider > place.settle {
             self.store.settle(place.account, wider).await?;
             place.settle = wider;
             let settle_s = wider.as_secs();
-            tracing::warn!(account = name, settle_s, "messages keep coming late; ranges are sealed later from now on");
+            tracing::warn!(
+                account = name,
+                settle_s,
+                "messages keep coming late; ranges are sealed later from now on"
+            );
         }
         Ok(())
     }
@@ -407,15 +536,27 @@ impl AccountSync {
         failure: &ProviderError,
     ) -> Result<(), StoreError> {
         let id = place.streams[stream].0;
-        let (account, stream) = (&self.provider.account().name, &self.provider.stream(stream).key);
+        let (account, stream) = (
+            &self.provider.account().name,
+            &self.provider.stream(stream).key,
+        );
         tracing::warn!(account, stream, error = %failure, hint = failure.hint(), "left for the next pass");
         place.well.remove(&id);
-        let trouble = Trouble { error: failure.to_string(), hint: failure.hint().to_owned() };
-        self.store.trouble(id, Some(&trouble), self.clock.now()).await
+        let trouble = Trouble {
+            error: failure.to_string(),
+            hint: failure.hint().to_owned(),
+        };
+        self.store
+            .trouble(id, Some(&trouble), self.clock.now())
+            .await
     }
 
     /// Takes a stream's failure off the record.
-    pub(super) async fn note_well(&self, place: &mut Place, stream: usize) -> Result<(), StoreError> {
+    pub(super) async fn note_well(
+        &self,
+        place: &mut Place,
+        stream: usize,
+    ) -> Result<(), StoreError> {
         let id = place.streams[stream].0;
         if place.well.insert(id) {
             self.store.trouble(id, None, self.clock.now()).await?;
@@ -423,8 +564,20 @@ impl AccountSync {
         Ok(())
     }
 
-    fn report(&self, tally: Tally, missing_seconds: u64, failure: Option<ProviderError>) -> PassReport {
+    fn report(
+        &self,
+        tally: Tally,
+        missing_seconds: u64,
+        failure: Option<ProviderError>,
+    ) -> PassReport {
         let (account, unlisted) = (self.name().to_owned(), self.discovery.is_unlisted());
-        PassReport { account, tally, missing_seconds, found: 0, unlisted, failure }
+        PassReport {
+            account,
+            tally,
+            missing_seconds,
+            found: 0,
+            unlisted,
+            failure,
+        }
     }
 }

@@ -40,14 +40,25 @@ impl AccountSync {
         let mut again = self.doubtful(place, edges).await?;
         let (differences, failures) = self.compare(place, edges, stop).await?;
         again.jobs.extend(differences.jobs);
-        let is_over = failures.iter().any(|(_, failure)| failure.advice() != Advice::SkipStream);
+        let is_over = failures
+            .iter()
+            .any(|(_, failure)| failure.advice() != Advice::SkipStream);
         let plan = Plan::again(edges, again.jobs.into_iter().filter(|_| !is_over));
-        let mut done = Pass::new(self, place, plan).knowing(differences.known).run(stop).await?;
+        let mut done = Pass::new(self, place, plan)
+            .knowing(differences.known)
+            .run(stop)
+            .await?;
         for (stream, failure) in failures {
             self.note_trouble(place, stream, &failure).await?;
             done.tally.errors += 1;
-            done.tally.last_error.get_or_insert_with(|| failure.to_string());
-            if done.failure.as_ref().is_none_or(|graver| graver.advice() != Advice::Park) {
+            done.tally
+                .last_error
+                .get_or_insert_with(|| failure.to_string());
+            if done
+                .failure
+                .as_ref()
+                .is_none_or(|graver| graver.advice() != Advice::Park)
+            {
                 done.failure = Some(failure);
             }
         }
@@ -57,19 +68,40 @@ impl AccountSync {
     /// The windows in doubt whose turn it is: each is left alone for as long as it has been in doubt before.
     async fn doubtful(&self, place: &Place, edges: Edges) -> Result<Reread, StoreError> {
         let now = self.clock.now();
-        let is_due =
-            |row: &Sealed| now.since(row.sealed_at) >= row.sealed_at.since(row.doubted_at.unwrap_or(row.sealed_at));
-        let positions: HashMap<StreamId, usize> =
-            place.streams.iter().enumerate().map(|(position, (id, _))| (*id, position)).collect();
+        let is_due = |row: &Sealed| {
+            now.since(row.sealed_at) >= row.sealed_at.since(row.doubted_at.unwrap_or(row.sealed_at))
+        };
+        let positions: HashMap<StreamId, usize> = place
+            .streams
+            .iter()
+            .enumerate()
+            .map(|(position, (id, _))| (*id, position))
+            .collect();
         let rows = self.store.in_doubt(place.account).await?;
-        let jobs = rows.into_iter().filter(|(_, row)| is_due(row)).filter_map(|(id, row)| {
-            let stream = *positions.get(&id)?;
-            let reach = reach(edges, Second(i64::MIN))?;
-            let again = Again { row: row.window, outside: 0, sealed_at: row.sealed_at };
-            let job = Job { stream, range: row.window, is_piece: false, again: Some(again), look: None };
-            (reach.intersect(row.window) == Some(row.window)).then_some(job)
-        });
-        Ok(Reread { jobs: jobs.collect(), known: Known::default() })
+        let jobs = rows
+            .into_iter()
+            .filter(|(_, row)| is_due(row))
+            .filter_map(|(id, row)| {
+                let stream = *positions.get(&id)?;
+                let reach = reach(edges, Second(i64::MIN))?;
+                let again = Again {
+                    row: row.window,
+                    outside: 0,
+                    sealed_at: row.sealed_at,
+                };
+                let job = Job {
+                    stream,
+                    range: row.window,
+                    is_piece: false,
+                    again: Some(again),
+                    look: None,
+                };
+                (reach.intersect(row.window) == Some(row.window)).then_some(job)
+            });
+        Ok(Reread {
+            jobs: jobs.collect(),
+            known: Known::default(),
+        })
     }
 
     /// Compares streams in turn, until time is up, with what the provider counts. Answers also with what went wrong.
@@ -83,10 +115,18 @@ impl AccountSync {
         let count = place.streams.len();
         let time_up = Instant::now() + COMPARING;
         let first = self.compared;
-        let turns = (0..count).map(|turn| (first + turn) % count).take_while(|_| Instant::now() < time_up);
+        let turns = (0..count)
+            .map(|turn| (first + turn) % count)
+            .take_while(|_| Instant::now() < time_up);
         let compared = stream::iter(turns).map(|position| {
             let (id, wanted_from) = place.streams[position];
-            let counting = Counting { provider: &*provider, store: &*store, account: place.account, position, id };
+            let counting = Counting {
+                provider: &*provider,
+                store: &*store,
+                account: place.account,
+                position,
+                id,
+            };
             async move {
                 match reach(edges, wanted_from) {
                     Some(range) => (position, counting.differences(range).await),
@@ -101,7 +141,9 @@ impl AccountSync {
                 next = compared.next() => next,
                 () = stop.cancelled() => None,
             };
-            let Some((position, outcome)) = next else { break };
+            let Some((position, outcome)) = next else {
+                break;
+            };
             match outcome {
                 Ok(differences) => reread.add(position, differences),
                 Err(Obstacle::Store(error)) => return Err(error),
@@ -129,7 +171,9 @@ impl AccountSync {
         let since = now.minus(self.provider.account().refresh_for.unwrap_or_default());
         let last = self.refreshed;
         let unread = self.store.unread(place.account, since, UNREAD).await?;
-        let due = unread.into_iter().filter(|unread| is_due(unread.last.second(), now.second(), last));
+        let due = unread
+            .into_iter()
+            .filter(|unread| is_due(unread.last.second(), now.second(), last));
         let mut rows = Vec::new();
         for (position, stretches) in self.by_stream(due) {
             rows.extend(self.rows_around(place, edges, position, stretches).await?);
@@ -141,11 +185,20 @@ impl AccountSync {
         for (position, row, stretch) in rows {
             let id = place.streams[position].0;
             let (provider, store) = (&*self.provider, &*self.store);
-            let counting = Counting { provider, store, account: place.account, position, id };
+            let counting = Counting {
+                provider,
+                store,
+                account: place.account,
+                position,
+                id,
+            };
             reread.add(position, vec![counting.difference(row, stretch, 0).await?]);
         }
         let plan = Plan::again(edges, reread.jobs);
-        let done = Pass::new(self, place, plan).knowing(reread.known).run(stop).await?;
+        let done = Pass::new(self, place, plan)
+            .knowing(reread.known)
+            .run(stop)
+            .await?;
         if done.failure.is_none() {
             self.refreshed = Some(now.second());
         }
@@ -158,16 +211,36 @@ impl AccountSync {
         let mut streams: HashMap<&str, Vec<usize>> = HashMap::new();
         for (position, stream) in followed.iter().enumerate() {
             let scope = &stream.scope;
-            let most_telling = scope.conversation.as_ref().or(scope.recipient.as_ref()).or(scope.sender.as_ref());
-            streams.entry(most_telling.map_or("", String::as_str)).or_default().push(position);
+            let most_telling = scope
+                .conversation
+                .as_ref()
+                .or(scope.recipient.as_ref())
+                .or(scope.sender.as_ref());
+            streams
+                .entry(most_telling.map_or("", String::as_str))
+                .or_default()
+                .push(position);
         }
         let mut stretches: BTreeMap<usize, Vec<Window>> = BTreeMap::new();
-        for Unread { sender, recipient, conversation, first, last } in unread {
-            let Some(stretch) = Window::new(first.second(), last.second().plus(1)) else { continue };
-            let candidates =
-                [&conversation, &recipient, &sender].into_iter().filter_map(|name| streams.get(name.as_str()));
+        for Unread {
+            sender,
+            recipient,
+            conversation,
+            first,
+            last,
+        } in unread
+        {
+            let Some(stretch) = Window::new(first.second(), last.second().plus(1)) else {
+                continue;
+            };
+            let candidates = [&conversation, &recipient, &sender]
+                .into_iter()
+                .filter_map(|name| streams.get(name.as_str()));
             for &position in candidates.flatten() {
-                if followed[position].scope.admits(&sender, &recipient, &conversation) {
+                if followed[position]
+                    .scope
+                    .admits(&sender, &recipient, &conversation)
+                {
                     stretches.entry(position).or_default().push(stretch);
                 }
             }
@@ -185,20 +258,29 @@ impl AccountSync {
     ) -> Result<Vec<(usize, Sealed, Window)>, StoreError> {
         let (id, wanted_from) = place.streams[position];
         let all = stretches.iter().copied().reduce(Window::hull);
-        let Some((all, reach)) = all.zip(reach(edges, wanted_from)) else { return Ok(vec![]) };
+        let Some((all, reach)) = all.zip(reach(edges, wanted_from)) else {
+            return Ok(vec![]);
+        };
         let rows = self.store.ledger_rows(id, all, u64::MAX).await?;
-        let around = rows.into_iter().filter(|row| row.doubt.is_none()).filter_map(|row| {
-            let inside = stretches.iter().filter_map(|stretch| stretch.intersect(row.window)?.intersect(reach));
-            let stretch = inside.reduce(Window::hull)?;
-            Some((position, row, stretch))
-        });
+        let around = rows
+            .into_iter()
+            .filter(|row| row.doubt.is_none())
+            .filter_map(|row| {
+                let inside = stretches
+                    .iter()
+                    .filter_map(|stretch| stretch.intersect(row.window)?.intersect(reach));
+                let stretch = inside.reduce(Window::hull)?;
+                Some((position, row, stretch))
+            });
         Ok(around.collect())
     }
 }
 
 /// What of a stream can be had and holds still.
 pub(super) fn reach(edges: Edges, wanted_from: Second) -> Option<Window> {
-    let from = edges.horizon.map_or(wanted_from, |horizon| wanted_from.max(horizon.plus(CRUMBLING_S)));
+    let from = edges.horizon.map_or(wanted_from, |horizon| {
+        wanted_from.max(horizon.plus(CRUMBLING_S))
+    });
     Window::new(from, edges.settled)
 }
 
@@ -211,9 +293,31 @@ struct Reread {
 
 impl Reread {
     fn add(&mut self, stream: usize, differences: Vec<Difference>) {
-        for Difference { row: Sealed { window: row, sealed_at, .. }, range, outside, times, .. } in differences {
-            let again = Some(Again { row, outside, sealed_at });
-            self.jobs.push(Job { stream, range, is_piece: false, again, look: None });
+        for Difference {
+            row:
+                Sealed {
+                    window: row,
+                    sealed_at,
+                    ..
+                },
+            range,
+            outside,
+            times,
+            ..
+        } in differences
+        {
+            let again = Some(Again {
+                row,
+                outside,
+                sealed_at,
+            });
+            self.jobs.push(Job {
+                stream,
+                range,
+                is_piece: false,
+                again,
+                look: None,
+            });
             self.known.insert((stream, row), times);
         }
     }
@@ -233,13 +337,21 @@ mod tests {
     #[test]
     fn young_messages_are_looked_at_often_and_old_ones_now_and_then() {
         let looks = |age_s: i64| {
-            let ticks = (0..1008).map(|tick| Second(1_795_000_000 + tick * 600)).collect::<Vec<_>>();
-            ticks.windows(2).filter(|t| is_due(Second(t[1].0 - age_s), t[1], Some(t[0]))).count()
+            let ticks = (0..1008)
+                .map(|tick| Second(1_795_000_000 + tick * 600))
+                .collect::<Vec<_>>();
+            ticks
+                .windows(2)
+                .filter(|t| is_due(Second(t[1].0 - age_s), t[1], Some(t[0])))
+                .count()
         };
         assert_eq!(looks(60), 1007, "at every tick");
         assert_eq!(looks(3600), 1007);
         let day = looks(86_400);
         assert!((60..=100).contains(&day), "{day} times in a week");
-        assert!(is_due(Second(0), Second(1_000_000), None), "whatever was before this process");
+        assert!(
+            is_due(Second(0), Second(1_000_000), None),
+            "whatever was before this process"
+        );
     }
 }

@@ -66,10 +66,20 @@ impl Deeds {
         self.changed += written.changed;
         self.unreadable += commit.unreadable.len() as u64;
         self.sealed += u64::from(commit.seal.is_some());
-        self.suspect += u64::from(commit.seal.as_ref().is_some_and(|seal| seal.doubt.is_some()));
+        self.suspect += u64::from(
+            commit
+                .seal
+                .as_ref()
+                .is_some_and(|seal| seal.doubt.is_some()),
+        );
     }
 
-    pub(super) fn end(&mut self, purpose: Purpose, outcome: &Result<PassReport, StoreError>, now: Millis) {
+    pub(super) fn end(
+        &mut self,
+        purpose: Purpose,
+        outcome: &Result<PassReport, StoreError>,
+        now: Millis,
+    ) {
         self.is_held = matches!(outcome, Err(StoreError::Held { .. }));
         if self.is_held {
             return;
@@ -97,7 +107,9 @@ pub struct Durations {
 
 impl Durations {
     /// The longest of each class, in seconds. What took longer than any of them is in a class of its own.
-    const BOUNDS_S: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+    const BOUNDS_S: [f64; 12] = [
+        0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    ];
 
     pub(super) fn note(&mut self, took: Duration) {
         let class = Self::BOUNDS_S.partition_point(|bound| *bound < took.as_secs_f64());
@@ -112,7 +124,10 @@ impl Durations {
 
     /// How many are in each class, and up to how many seconds it reaches.
     pub fn classes(&self) -> impl Iterator<Item = (f64, u64)> {
-        Self::BOUNDS_S.into_iter().chain([f64::INFINITY]).zip(self.counts)
+        Self::BOUNDS_S
+            .into_iter()
+            .chain([f64::INFINITY])
+            .zip(self.counts)
     }
 }
 
@@ -126,8 +141,17 @@ mod tests {
         for ms in [5, 6, 10, 29_999, 30_000, 30_001] {
             durations.note(Duration::from_millis(ms));
         }
-        let counted: Vec<_> = durations.classes().filter(|(_, count)| *count > 0).collect();
-        assert_eq!(counted, [(0.005, 1), (0.01, 2), (30.0, 2), (f64::INFINITY, 1)]);
-        assert_eq!((durations.count(), durations.sum), (6, Duration::from_millis(90_021)));
+        let counted: Vec<_> = durations
+            .classes()
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        assert_eq!(
+            counted,
+            [(0.005, 1), (0.01, 2), (30.0, 2), (f64::INFINITY, 1)]
+        );
+        assert_eq!(
+            (durations.count(), durations.sum),
+            (6, Duration::from_millis(90_021))
+        );
     }
 }

@@ -82,20 +82,29 @@ pub(super) fn look_at(provider: &dyn Provider, messages: &[Identified], found: &
     if !provider.account().discovers {
         return;
     }
-    for party in messages.iter().flat_map(|identified| Party::of(&identified.message)) {
+    for party in messages
+        .iter()
+        .flat_map(|identified| Party::of(&identified.message))
+    {
         add(found, provider.unfollowed(&party));
     }
 }
 
 fn add(found: &mut Found, streams: Vec<Stream>) {
     for stream in streams {
-        found.entry(stream.key.clone()).or_insert_with(|| Arc::new(stream));
+        found
+            .entry(stream.key.clone())
+            .or_insert_with(|| Arc::new(stream));
     }
 }
 
 /// From when on the history of what is found is wanted: from where the account's begins.
 fn wanted_from(account: &Account, horizon: Option<Second>) -> Second {
-    account.since.map(Millis::second).or(horizon).unwrap_or(Second::EPOCH)
+    account
+        .since
+        .map(Millis::second)
+        .or(horizon)
+        .unwrap_or(Second::EPOCH)
 }
 
 impl AccountSync {
@@ -123,25 +132,42 @@ impl AccountSync {
     }
 
     /// Follows what was found, as the pass that begins sees it: nothing of it has been forgotten in the meantime.
-    pub(super) async fn follow_found(&mut self, place: &mut Place, edges: Edges) -> Result<(), StoreError> {
+    pub(super) async fn follow_found(
+        &mut self,
+        place: &mut Place,
+        edges: Edges,
+    ) -> Result<(), StoreError> {
         let name = &self.provider.account().name;
-        let streams: Vec<_> = std::mem::take(&mut self.discovery.found).into_values().collect();
+        let streams: Vec<_> = std::mem::take(&mut self.discovery.found)
+            .into_values()
+            .collect();
         if streams.is_empty() {
             return Ok(());
         }
         let from = wanted_from(self.provider.account(), edges.horizon);
         let known = self.store.follow(place.account, &streams, from).await?;
-        let new = streams.iter().zip(known).filter(|(stream, _)| self.provider.follow(stream));
+        let new = streams
+            .iter()
+            .zip(known)
+            .filter(|(stream, _)| self.provider.follow(stream));
         let mut count = 0;
         for (stream, id) in new {
             place.streams.push((id, from));
             count += 1;
             if count <= NAMED {
-                tracing::info!(account = name, stream = stream.key, "discovered; it is followed from now on");
+                tracing::info!(
+                    account = name,
+                    stream = stream.key,
+                    "discovered; it is followed from now on"
+                );
             }
         }
         if count > NAMED {
-            tracing::info!(account = name, streams = count, "discovered, those above among them; all are followed");
+            tracing::info!(
+                account = name,
+                streams = count,
+                "discovered, those above among them; all are followed"
+            );
         }
         Ok(())
     }
@@ -150,18 +176,30 @@ impl AccountSync {
     pub(super) fn listing(&mut self, place: &Place, purpose: Purpose) -> Option<Listing> {
         let lists = self.provider.lists();
         let is_wanted = lists.count > 0 && matches!(purpose, Purpose::Sync(_));
-        let is_due = is_wanted && self.discovery.listed.is_none_or(|last| last.elapsed() >= lists.every);
+        let is_due = is_wanted
+            && self
+                .discovery
+                .listed
+                .is_none_or(|last| last.elapsed() >= lists.every);
         if !is_due {
             return None;
         }
         self.discovery.listed = Some(Instant::now());
         let from = wanted_from(self.provider.account(), self.horizon());
-        Some(Listing { provider: self.provider.clone(), store: self.store.clone(), account: place.account, from })
+        Some(Listing {
+            provider: self.provider.clone(),
+            store: self.store.clone(),
+            account: place.account,
+            from,
+        })
     }
 }
 
 /// Reads the lists, if there are any to read.
-pub(super) async fn read(listing: Option<Listing>, stop: &CancellationToken) -> Result<Read, StoreError> {
+pub(super) async fn read(
+    listing: Option<Listing>,
+    stop: &CancellationToken,
+) -> Result<Read, StoreError> {
     match listing {
         Some(listing) => listing.read(stop).await,
         None => Ok(Read::default()),
@@ -177,14 +215,23 @@ impl Listing {
         let time_up = Instant::now() + LISTING;
         for list in 0..self.provider.lists().count {
             for _ in 0..PIECES {
-                let Listed { streams, goes_on, failure } = tokio::select! {
+                let Listed {
+                    streams,
+                    goes_on,
+                    failure,
+                } = tokio::select! {
                     listed = timeout_at(time_up, self.provider.list(list)) => listed.unwrap_or_else(|_| too_slow()),
                     () = stop.cancelled() => return Ok(read),
                 };
                 read.found.extend(self.write_down(streams).await?);
                 if let Some(failure) = failure {
                     let (error, hint) = (failure.to_string(), failure.hint().to_owned());
-                    tracing::warn!(account = self.provider.account().name, error, hint, "a list cannot be had");
+                    tracing::warn!(
+                        account = self.provider.account().name,
+                        error,
+                        hint,
+                        "a list cannot be had"
+                    );
                     trouble.get_or_insert(Trouble { error, hint });
                 }
                 if !goes_on {
@@ -193,7 +240,10 @@ impl Listing {
             }
         }
         self.store.unlisted(self.account, trouble.as_ref()).await?;
-        Ok(Read { failed: Some(trouble.is_some()), ..read })
+        Ok(Read {
+            failed: Some(trouble.is_some()),
+            ..read
+        })
     }
 
     async fn write_down(&self, streams: Vec<Stream>) -> Result<Found, StoreError> {
@@ -210,6 +260,13 @@ impl Listing {
 
 fn too_slow() -> Listed {
     let cause = format!("the lists are not read within {} s", LISTING.as_secs());
-    let failure = Some(ProviderError::Unreachable { what: "lists", cause, tries: 1 });
-    Listed { failure, ..Listed::default() }
+    let failure = Some(ProviderError::Unreachable {
+        what: "lists",
+        cause,
+        tries: 1,
+    });
+    Listed {
+        failure,
+        ..Listed::default()
+    }
 }

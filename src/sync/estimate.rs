@@ -73,9 +73,17 @@ impl std::ops::AddAssign for Loss {
 
 impl Outlook {
     pub fn of(stretches: &[Stretch], circumstances: Circumstances) -> Self {
-        let Circumstances { now, retention, rate, .. } = circumstances;
+        let Circumstances {
+            now,
+            retention,
+            rate,
+            ..
+        } = circumstances;
         let pursuit = Pursuit::of(stretches, circumstances);
-        let losses: Vec<Loss> = stretches.iter().map(|stretch| pursuit.loss(stretch, now)).collect();
+        let losses: Vec<Loss> = stretches
+            .iter()
+            .map(|stretch| pursuit.loss(stretch, now))
+            .collect();
         let mut loss = Loss::default();
         for of_stretch in &losses {
             loss += *of_stretch;
@@ -86,15 +94,23 @@ impl Outlook {
             *missing.entry(stretch.stream).or_default() += stretch.range.seconds();
         }
         let first = stretches.iter().map(|stretch| stretch.range.from()).min();
-        let kept = retention.map(|retention| i64::try_from(retention.as_secs()).unwrap_or(i64::MAX));
+        let kept =
+            retention.map(|retention| i64::try_from(retention.as_secs()).unwrap_or(i64::MAX));
         Self {
             streams: missing.len(),
             longest: missing.into_values().max().unwrap_or(0),
             messages: stretches.iter().map(|stretch| stretch.messages).sum(),
             requests,
-            takes: if retention.is_some() { pursuit.took() } else { circumstances.pause + time(requests, rate) },
+            takes: if retention.is_some() {
+                pursuit.took()
+            } else {
+                circumstances.pause + time(requests, rate)
+            },
             expires_at: first.zip(kept).map(|(first, kept)| first.plus(kept)),
-            loss_begins: pursuit.meets.map(|at| now.plus(at as i64)).filter(|_| loss.messages > 0),
+            loss_begins: pursuit
+                .meets
+                .map(|at| now.plus(at as i64))
+                .filter(|_| loss.messages > 0),
             loss,
             losses,
         }
@@ -117,14 +133,24 @@ pub fn sample(of: usize, most: usize) -> Vec<usize> {
 /// How many messages each range holds. One that nobody was asked about is taken to be as dense as one of the others,
 /// each in its turn: so a few dense ones among many silent ones are as many as they were among those asked about.
 pub fn filled(ranges: &[Window], counted: &[Option<u64>]) -> Vec<u64> {
-    let known = || counted.iter().zip(ranges).filter_map(|(count, range)| Some(((*count)?, range.seconds())));
+    let known = || {
+        counted
+            .iter()
+            .zip(ranges)
+            .filter_map(|(count, range)| Some(((*count)?, range.seconds())))
+    };
     let mut others = known().cycle();
     let mut share = |range: &Window| {
-        let like =
-            others.next().map(|(count, seconds)| u128::from(count) * u128::from(range.seconds()) / u128::from(seconds));
+        let like = others.next().map(|(count, seconds)| {
+            u128::from(count) * u128::from(range.seconds()) / u128::from(seconds)
+        });
         like.map_or(0, |messages| u64::try_from(messages).unwrap_or(u64::MAX))
     };
-    counted.iter().zip(ranges).map(|(count, range)| count.unwrap_or_else(|| share(range))).collect()
+    counted
+        .iter()
+        .zip(ranges)
+        .map(|(count, range)| count.unwrap_or_else(|| share(range)))
+        .collect()
 }
 
 /// The work and the edge behind it, in seconds from now.
@@ -156,9 +182,22 @@ struct Segment {
 }
 
 impl Pursuit {
-    fn of(stretches: &[Stretch], Circumstances { now, retention, rate, pause }: Circumstances) -> Self {
-        let Some(retention) = retention.map(|retention| retention.as_secs_f64()) else { return Self::default() };
-        let mut pursuit = Self { ends: pause.as_secs_f64(), ..Self::default() };
+    fn of(
+        stretches: &[Stretch],
+        Circumstances {
+            now,
+            retention,
+            rate,
+            pause,
+        }: Circumstances,
+    ) -> Self {
+        let Some(retention) = retention.map(|retention| retention.as_secs_f64()) else {
+            return Self::default();
+        };
+        let mut pursuit = Self {
+            ends: pause.as_secs_f64(),
+            ..Self::default()
+        };
         for Segment { from, to, density } in segments(stretches, now) {
             let (at, edge) = (pursuit.ends, pursuit.ends - retention);
             let start = from.max(edge);
@@ -168,7 +207,11 @@ impl Pursuit {
             }
             // How many seconds of history a second of work gets through.
             let speed = rate.map_or(f64::INFINITY, |rate| rate / density);
-            let meets = if speed < 1.0 { (start + retention - at * speed) / (1.0 - speed) } else { f64::INFINITY };
+            let meets = if speed < 1.0 {
+                (start + retention - at * speed) / (1.0 - speed)
+            } else {
+                f64::INFINITY
+            };
             if meets - retention < to {
                 pursuit.lose(meets - retention, to, 1.0 - speed, meets);
                 pursuit.ends = to + retention;
@@ -182,8 +225,16 @@ impl Pursuit {
     fn lose(&mut self, from: f64, to: f64, share: f64, at: f64) {
         if from < to {
             self.meets.get_or_insert(at);
-            let before = self.lost.last().map_or(0.0, |last| last.before + (last.to - last.from) * last.share);
-            self.lost.push(Lost { from, to, share, before });
+            let before = self
+                .lost
+                .last()
+                .map_or(0.0, |last| last.before + (last.to - last.from) * last.share);
+            self.lost.push(Lost {
+                from,
+                to,
+                share,
+                before,
+            });
         }
     }
 
@@ -191,14 +242,20 @@ impl Pursuit {
     fn lost_before(&self, moment: f64) -> f64 {
         let next = self.lost.partition_point(|lost| lost.from < moment);
         let last = next.checked_sub(1).and_then(|last| self.lost.get(last));
-        last.map_or(0.0, |lost| lost.before + (lost.to.min(moment) - lost.from) * lost.share)
+        last.map_or(0.0, |lost| {
+            lost.before + (lost.to.min(moment) - lost.from) * lost.share
+        })
     }
 
     fn loss(&self, stretch: &Stretch, now: Second) -> Loss {
-        let [from, to] = [stretch.range.from(), stretch.range.to()].map(|moment| since(moment, now));
+        let [from, to] =
+            [stretch.range.from(), stretch.range.to()].map(|moment| since(moment, now));
         let seconds = self.lost_before(to) - self.lost_before(from);
         let messages = stretch.messages as f64 * seconds / (to - from);
-        Loss { seconds: seconds.round() as u64, messages: messages.round() as u64 }
+        Loss {
+            seconds: seconds.round() as u64,
+            messages: messages.round() as u64,
+        }
     }
 
     fn took(&self) -> Duration {
@@ -210,7 +267,10 @@ impl Pursuit {
 fn segments(stretches: &[Stretch], now: Second) -> Vec<Segment> {
     // By how much the density changes, and how many ranges begin: a sum of fractions would not come back to nothing.
     let mut changes: BTreeMap<Second, (f64, i64)> = BTreeMap::new();
-    for Stretch { range, requests, .. } in stretches {
+    for Stretch {
+        range, requests, ..
+    } in stretches
+    {
         let density = *requests as f64 / range.seconds() as f64;
         for (cut, change, count) in [(range.from(), density, 1), (range.to(), -density, -1)] {
             let known = changes.entry(cut).or_default();
@@ -224,7 +284,11 @@ fn segments(stretches: &[Stretch], now: Second) -> Vec<Segment> {
         open += count;
         density = if open == 0 { 0.0 } else { density + change };
         if let Some((to, _)) = changes.peek().filter(|_| density > 0.0) {
-            found.push(Segment { from: since(from, now), to: since(*to, now), density });
+            found.push(Segment {
+                from: since(from, now),
+                to: since(*to, now),
+                density,
+            });
         }
     }
     found
@@ -246,19 +310,42 @@ mod tests {
     /// A range that many seconds before now.
     fn stretch(stream: usize, from: i64, to: i64, messages: u64, requests: u64) -> Stretch {
         let range = Window::new(NOW.plus(-from), NOW.plus(-to)).unwrap();
-        Stretch { stream, range, messages, requests }
+        Stretch {
+            stream,
+            range,
+            messages,
+            requests,
+        }
     }
 
     fn outlook(stretches: &[Stretch], retention: u64, rate: f64) -> Outlook {
         let retention = Some(Duration::from_secs(retention));
-        Outlook::of(stretches, Circumstances { now: NOW, retention, rate: Some(rate), pause: Duration::ZERO })
+        Outlook::of(
+            stretches,
+            Circumstances {
+                now: NOW,
+                retention,
+                rate: Some(rate),
+                pause: Duration::ZERO,
+            },
+        )
     }
 
     #[test]
     fn what_takes_less_time_than_it_lasts_is_not_lost() {
-        let found = outlook(&[stretch(0, 1000, 0, 50_000, 1000), stretch(1, 1000, 500, 10, 500)], 1000, 3.0);
+        let found = outlook(
+            &[
+                stretch(0, 1000, 0, 50_000, 1000),
+                stretch(1, 1000, 500, 10, 500),
+            ],
+            1000,
+            3.0,
+        );
         assert_eq!((found.loss, found.loss_begins), (Loss::default(), None));
-        assert_eq!((found.streams, found.longest, found.messages, found.requests), (2, 1000, 50_010, 1500));
+        assert_eq!(
+            (found.streams, found.longest, found.messages, found.requests),
+            (2, 1000, 50_010, 1500)
+        );
         assert_eq!(found.takes, Duration::from_secs(500));
         assert_eq!(found.expires_at, Some(NOW));
     }
@@ -267,12 +354,30 @@ mod tests {
     fn at_half_the_rate_half_is_lost_from_the_edge_on() {
         // Two requests a second, of which there is one.
         let found = outlook(&[stretch(0, 1000, 0, 80_000, 2000)], 1000, 1.0);
-        assert_eq!(found.loss, Loss { seconds: 500, messages: 40_000 });
-        assert_eq!((found.takes.as_secs(), found.loss_begins), (1000, Some(NOW)));
+        assert_eq!(
+            found.loss,
+            Loss {
+                seconds: 500,
+                messages: 40_000
+            }
+        );
+        assert_eq!(
+            (found.takes.as_secs(), found.loss_begins),
+            (1000, Some(NOW))
+        );
         // A history that is young yet lives longer, and the work has a start of some minutes.
         let found = outlook(&[stretch(0, 500, 0, 80_000, 2000)], 1000, 1.0);
-        assert_eq!(found.loss, Loss { seconds: 250, messages: 40_000 });
-        assert_eq!((found.takes.as_secs(), found.loss_begins), (1000, Some(NOW.plus(666))));
+        assert_eq!(
+            found.loss,
+            Loss {
+                seconds: 250,
+                messages: 40_000
+            }
+        );
+        assert_eq!(
+            (found.takes.as_secs(), found.loss_begins),
+            (1000, Some(NOW.plus(666)))
+        );
     }
 
     #[test]
@@ -284,14 +389,37 @@ mod tests {
             pause: Duration::from_secs(pause),
         };
         let missing = [stretch(3, 1000, 0, 1000, 100)];
-        assert_eq!(Outlook::of(&missing, circumstances(250)).loss, Loss { seconds: 250, messages: 250 });
-        assert_eq!(Outlook::of(&missing, circumstances(9999)).loss, Loss { seconds: 1000, messages: 1000 });
+        assert_eq!(
+            Outlook::of(&missing, circumstances(250)).loss,
+            Loss {
+                seconds: 250,
+                messages: 250
+            }
+        );
+        assert_eq!(
+            Outlook::of(&missing, circumstances(9999)).loss,
+            Loss {
+                seconds: 1000,
+                messages: 1000
+            }
+        );
     }
 
     #[test]
     fn where_nothing_is_forgotten_nothing_is_lost() {
-        let circumstances = Circumstances { now: NOW, retention: None, rate: Some(2.0), pause: Duration::from_secs(5) };
-        let found = Outlook::of(&[stretch(0, 900_000, 0, 100, 50), stretch(0, 950_000, 920_000, 0, 1)], circumstances);
+        let circumstances = Circumstances {
+            now: NOW,
+            retention: None,
+            rate: Some(2.0),
+            pause: Duration::from_secs(5),
+        };
+        let found = Outlook::of(
+            &[
+                stretch(0, 900_000, 0, 100, 50),
+                stretch(0, 950_000, 920_000, 0, 1),
+            ],
+            circumstances,
+        );
         assert_eq!((found.loss, found.expires_at), (Loss::default(), None));
         assert_eq!(found.takes, Duration::from_millis(5000 + 25_500));
         let nothing = outlook(&[], 100, 1.0);
@@ -303,7 +431,9 @@ mod tests {
         assert_eq!(sample(3, 10), [0, 1, 2]);
         assert_eq!(sample(10, 4), [0, 2, 5, 7]);
         assert_eq!(sample(0, 4), [0; 0]);
-        let ranges: Vec<Window> = [100, 100, 50, 200, 100].map(|s| Window::lasting(NOW, s)).to_vec();
+        let ranges: Vec<Window> = [100, 100, 50, 200, 100]
+            .map(|s| Window::lasting(NOW, s))
+            .to_vec();
         let counted = [Some(10), None, None, Some(400), None];
         assert_eq!(filled(&ranges, &counted), [10, 10, 100, 400, 10]);
         assert_eq!(filled(&ranges[..2], &[None, None]), [0, 0]);
@@ -312,7 +442,8 @@ mod tests {
     /// The same, second by second: what is oldest first, and what is behind the edge is gone.
     fn simulated(stretches: &[Stretch], retention: i64, rate: f64) -> f64 {
         let seconds = |s: Stretch| {
-            (s.range.from().0..s.range.to().0).map(move |at| (at, s.requests as f64 / s.range.seconds() as f64))
+            (s.range.from().0..s.range.to().0)
+                .map(move |at| (at, s.requests as f64 / s.range.seconds() as f64))
         };
         let mut work: Vec<(i64, f64)> = stretches.iter().copied().flat_map(seconds).collect();
         work.sort_by_key(|(at, _)| *at);

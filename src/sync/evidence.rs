@@ -32,18 +32,27 @@ impl Evidence<'_> {
     pub(super) fn added(&self) -> Vec<Link> {
         let sealed_at = self.rows.iter().map(|row| row.sealed_at).max();
         let extras = self.extras();
-        let later = extras.iter().filter(|(_, archived_at)| Some(*archived_at) > sealed_at);
+        let later = extras
+            .iter()
+            .filter(|(_, archived_at)| Some(*archived_at) > sealed_at);
         let all: Vec<Link> = extras.iter().map(|(link, _)| *link).collect();
         let later: Vec<Link> = later.map(|(link, _)| *link).collect();
         let one_by_one = all.iter().take(TRIED).map(|link| vec![*link]);
         let mut suspects = [all.clone(), later].into_iter().chain(one_by_one);
-        suspects.find(|suspects| !suspects.is_empty() && self.meets_without(suspects)).unwrap_or_default()
+        suspects
+            .find(|suspects| !suspects.is_empty() && self.meets_without(suspects))
+            .unwrap_or_default()
     }
 
     /// What the archive has in the window and the provider does not show.
     pub(super) fn extras(&self) -> Vec<(Link, Millis)> {
         let inside = |(link, _): &&(Link, Millis)| self.claim.window.contains(link.sent_at);
-        self.there.iter().filter(inside).filter(|(link, _)| !self.shown.contains(link)).copied().collect()
+        self.there
+            .iter()
+            .filter(inside)
+            .filter(|(link, _)| !self.shown.contains(link))
+            .copied()
+            .collect()
     }
 
     /// Whether all of this together is what was claimed.
@@ -54,8 +63,15 @@ impl Evidence<'_> {
     /// Whether the provider still has all of the window, and with what else is there it is no less than was claimed.
     pub(super) fn lacks_nothing(&self) -> bool {
         let held = self.held();
-        let lacks_nothing = |claim: Claim| count(&claim, &held) >= claim.messages || meets(&claim, &held);
-        self.is_whole && self.rows.iter().map(Claim::of_row).chain([*self.claim]).all(lacks_nothing)
+        let lacks_nothing =
+            |claim: Claim| count(&claim, &held) >= claim.messages || meets(&claim, &held);
+        self.is_whole
+            && self
+                .rows
+                .iter()
+                .map(Claim::of_row)
+                .chain([*self.claim])
+                .all(lacks_nothing)
     }
 
     /// Whether what the ledger claims is there by its digest: just so, but for what came in later and is shown by the
@@ -66,20 +82,28 @@ impl Evidence<'_> {
         self.rows.iter().all(|row| {
             let claim = Claim::of_row(row);
             let is_sealed_before = |moment: Millis| {
-                let (later, sealed): (Vec<_>, Vec<_>) =
-                    self.there.iter().partition(|(_, archived_at)| *archived_at > moment);
+                let (later, sealed): (Vec<_>, Vec<_>) = self
+                    .there
+                    .iter()
+                    .partition(|(_, archived_at)| *archived_at > moment);
                 let sealed = sealed.into_iter().map(|(link, _)| link).collect();
                 later.iter().all(|(link, _)| self.shown.contains(link)) && meets(&claim, &sealed)
             };
             // When a message came in is known to the second: what came in that of the sealing may have come after it.
             let second = row.sealed_at.second().start();
             let seals = [row.sealed_at, second.minus(Duration::from_millis(1))];
-            meets(&claim, &held) || meets(&claim, &held_before) || seals.into_iter().any(is_sealed_before)
+            meets(&claim, &held)
+                || meets(&claim, &held_before)
+                || seals.into_iter().any(is_sealed_before)
         })
     }
 
     fn held(&self) -> BTreeSet<Link> {
-        self.there.iter().map(|(link, _)| *link).chain(self.shown.iter().copied()).collect()
+        self.there
+            .iter()
+            .map(|(link, _)| *link)
+            .chain(self.shown.iter().copied())
+            .collect()
     }
 
     fn meets_without(&self, suspects: &[Link]) -> bool {
@@ -90,11 +114,15 @@ impl Evidence<'_> {
 }
 
 fn count(claim: &Claim, held: &BTreeSet<Link>) -> u64 {
-    held.iter().filter(|link| claim.window.contains(link.sent_at)).count() as u64
+    held.iter()
+        .filter(|link| claim.window.contains(link.sent_at))
+        .count() as u64
 }
 
 fn meets(claim: &Claim, held: &BTreeSet<Link>) -> bool {
-    let inside = held.iter().filter(|link| claim.window.contains(link.sent_at));
+    let inside = held
+        .iter()
+        .filter(|link| claim.window.contains(link.sent_at));
     claim.digest == Some(Digest::default().through(inside))
 }
 
@@ -109,14 +137,20 @@ mod tests {
     const LATER: Millis = Millis(200_000);
 
     fn link(n: u8) -> Link {
-        Link { sent_at: Millis(i64::from(n)), fingerprint: Fingerprint([n; 16]), occurrence: 0 }
+        Link {
+            sent_at: Millis(i64::from(n)),
+            fingerprint: Fingerprint([n; 16]),
+            occurrence: 0,
+        }
     }
 
     fn row(sealed: &[u8]) -> Sealed {
         Sealed {
             window: Window::lasting(Second(0), 1),
             messages: sealed.len() as u64,
-            digest: Some(Digest::default().through(&sealed.iter().map(|n| link(*n)).collect::<Vec<_>>())),
+            digest: Some(
+                Digest::default().through(&sealed.iter().map(|n| link(*n)).collect::<Vec<_>>()),
+            ),
             provider_count: None,
             doubt: None,
             doubted_at: None,
@@ -129,31 +163,88 @@ mod tests {
     fn judged(sealed: &[u8], there: &[u8], shown: &[u8]) -> (Vec<u8>, bool, bool) {
         let rows = [row(sealed)];
         let claim = Claim::of_row(&rows[0]);
-        let there = there.iter().map(|n| (link(*n), if *n > 100 { LATER } else { SEALED_AT })).collect();
+        let there = there
+            .iter()
+            .map(|n| (link(*n), if *n > 100 { LATER } else { SEALED_AT }))
+            .collect();
         let shown = shown.iter().map(|n| link(*n)).collect();
-        let evidence = Evidence { claim: &claim, rows: &rows, shown, is_whole: true, there };
-        let added = evidence.added().iter().map(|link| link.fingerprint.0[0]).collect();
-        (added, evidence.lacks_nothing(), evidence.is_proven(&BTreeSet::new()))
+        let evidence = Evidence {
+            claim: &claim,
+            rows: &rows,
+            shown,
+            is_whole: true,
+            there,
+        };
+        let added = evidence
+            .added()
+            .iter()
+            .map(|link| link.fingerprint.0[0])
+            .collect();
+        (
+            added,
+            evidence.lacks_nothing(),
+            evidence.is_proven(&BTreeSet::new()),
+        )
     }
 
     #[test]
     fn what_the_provider_never_had_was_added_and_what_it_removed_was_not() {
         assert_eq!(judged(&[1, 2], &[1, 2, 9], &[1, 2]).0, [9], "added");
         assert_eq!(judged(&[1, 2], &[1, 2, 8, 9], &[1, 2]).0, [8, 9], "twice");
-        assert_eq!(judged(&[1, 2], &[1, 9], &[1, 2]).0, [9], "for one that was deleted");
-        assert_eq!(judged(&[1, 2, 3], &[1, 2, 3, 9], &[1, 3]).0, [9], "while the provider has removed another");
-        assert_eq!(judged(&[1, 2, 3], &[1, 2, 3, 109, 110], &[1, 3]).0, [109, 110], "since it was sealed");
-        assert_eq!(judged(&[1, 2, 3], &[1, 3, 9], &[1, 3]).0, [0; 0], "where one is lost nothing can be told");
-        assert_eq!(judged(&[1, 2], &[1, 2], &[1]).0, [0; 0], "removed by the provider");
+        assert_eq!(
+            judged(&[1, 2], &[1, 9], &[1, 2]).0,
+            [9],
+            "for one that was deleted"
+        );
+        assert_eq!(
+            judged(&[1, 2, 3], &[1, 2, 3, 9], &[1, 3]).0,
+            [9],
+            "while the provider has removed another"
+        );
+        assert_eq!(
+            judged(&[1, 2, 3], &[1, 2, 3, 109, 110], &[1, 3]).0,
+            [109, 110],
+            "since it was sealed"
+        );
+        assert_eq!(
+            judged(&[1, 2, 3], &[1, 3, 9], &[1, 3]).0,
+            [0; 0],
+            "where one is lost nothing can be told"
+        );
+        assert_eq!(
+            judged(&[1, 2], &[1, 2], &[1]).0,
+            [0; 0],
+            "removed by the provider"
+        );
     }
 
     #[test]
     fn a_row_is_replaced_by_no_less() {
-        assert_eq!(judged(&[1, 2], &[1], &[1, 2]), (vec![], true, true), "restored");
+        assert_eq!(
+            judged(&[1, 2], &[1], &[1, 2]),
+            (vec![], true, true),
+            "restored"
+        );
         assert_eq!(judged(&[1, 2], &[1], &[1]), (vec![], false, false), "lost");
-        assert_eq!(judged(&[1, 2], &[1, 2], &[1]), (vec![], true, true), "removed by the provider and kept");
-        assert_eq!(judged(&[1, 2], &[1, 2, 103], &[1, 2, 103]), (vec![], true, true), "late");
-        assert_eq!(judged(&[1, 2], &[1, 2], &[1, 2, 3]), (vec![], true, true), "later still");
-        assert_eq!(judged(&[1, 7], &[1, 2], &[1, 2]), (vec![], true, false), "a digest that was changed");
+        assert_eq!(
+            judged(&[1, 2], &[1, 2], &[1]),
+            (vec![], true, true),
+            "removed by the provider and kept"
+        );
+        assert_eq!(
+            judged(&[1, 2], &[1, 2, 103], &[1, 2, 103]),
+            (vec![], true, true),
+            "late"
+        );
+        assert_eq!(
+            judged(&[1, 2], &[1, 2], &[1, 2, 3]),
+            (vec![], true, true),
+            "later still"
+        );
+        assert_eq!(
+            judged(&[1, 7], &[1, 2], &[1, 2]),
+            (vec![], true, false),
+            "a digest that was changed"
+        );
     }
 }

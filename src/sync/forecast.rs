@@ -37,9 +37,17 @@ pub async fn paces(store: &dyn Store, now: Millis) -> Result<Vec<Pace>, StoreErr
 /// How it looks for an account's missing history, of which what was lost since it was last looked at is still a part.
 /// Nothing where its provider is not known to forget, or where it lacks nothing that is settled. `streams` may hold other
 /// accounts' streams, too, and so may `paces`.
-pub fn forecast(provider: &dyn Provider, streams: &[StreamStatus], paces: &[Pace], now: Millis) -> Option<Forecast> {
+pub fn forecast(
+    provider: &dyn Provider,
+    streams: &[StreamStatus],
+    paces: &[Pace],
+    now: Millis,
+) -> Option<Forecast> {
     let account = &provider.account().name;
-    let ours: Vec<&StreamStatus> = streams.iter().filter(|stream| stream.account == *account).collect();
+    let ours: Vec<&StreamStatus> = streams
+        .iter()
+        .filter(|stream| stream.account == *account)
+        .collect();
     let first = ours.first()?;
     let retention = kept(first.retention?);
     let circumstances = circumstances(provider, retention, first.pause.as_ref(), paces, now);
@@ -47,7 +55,12 @@ pub fn forecast(provider: &dyn Provider, streams: &[StreamStatus], paces: &[Pace
     let mut stretches = Vec::new();
     for (stream, status) in ours.iter().enumerate() {
         let density = density(&[status]).or(usual).unwrap_or(0.0);
-        stretches.extend(status.missing.iter().map(|range| stretch(provider, stream, *range, density)));
+        stretches.extend(
+            status
+                .missing
+                .iter()
+                .map(|range| stretch(provider, stream, *range, density)),
+        );
     }
     if stretches.is_empty() {
         return None;
@@ -55,21 +68,39 @@ pub fn forecast(provider: &dyn Provider, streams: &[StreamStatus], paces: &[Pace
     let outlook = Outlook::of(&stretches, circumstances);
     let mut by_stream: BTreeMap<String, (Second, Loss)> = BTreeMap::new();
     for (Stretch { stream, range, .. }, loss) in stretches.iter().zip(&outlook.losses) {
-        let falls = range.from().plus(i64::try_from(retention.as_secs()).unwrap_or(i64::MAX));
-        let known = by_stream.entry(ours[*stream].stream.clone()).or_insert((falls, Loss::default()));
+        let falls = range
+            .from()
+            .plus(i64::try_from(retention.as_secs()).unwrap_or(i64::MAX));
+        let known = by_stream
+            .entry(ours[*stream].stream.clone())
+            .or_insert((falls, Loss::default()));
         known.1 += *loss;
     }
     let rate = circumstances.rate;
-    Some(Forecast { account: account.clone(), rate, is_informed: usual.is_some(), outlook, streams: by_stream })
+    Some(Forecast {
+        account: account.clone(),
+        rate,
+        is_informed: usual.is_some(),
+        outlook,
+        streams: by_stream,
+    })
 }
 
 /// How it looks for the missing history of an account as a whole, each stream of which is taken to be as dense as all of
 /// them. With it, whether anything is sealed by which to tell how dense that is. Nothing where [`forecast`] knows nothing.
-pub fn outlook(provider: &dyn Provider, figures: &Figures, paces: &[Pace], now: Millis) -> Option<(Outlook, bool)> {
+pub fn outlook(
+    provider: &dyn Provider,
+    figures: &Figures,
+    paces: &[Pace],
+    now: Millis,
+) -> Option<(Outlook, bool)> {
     let retention = kept(figures.retention?);
-    let density = (figures.recent_seconds > 0).then(|| figures.recent_messages as f64 / figures.recent_seconds as f64);
+    let density = (figures.recent_seconds > 0)
+        .then(|| figures.recent_messages as f64 / figures.recent_seconds as f64);
     // A stream's number tells it from others as well as its position does.
-    let stretch = |(id, range): &(StreamId, Window)| stretch(provider, id.0 as usize, *range, density.unwrap_or(0.0));
+    let stretch = |(id, range): &(StreamId, Window)| {
+        stretch(provider, id.0 as usize, *range, density.unwrap_or(0.0))
+    };
     let stretches: Vec<Stretch> = figures.missing.iter().map(stretch).collect();
     if stretches.is_empty() {
         return None;
@@ -87,16 +118,32 @@ fn circumstances(
     now: Millis,
 ) -> Circumstances {
     let account = &provider.account().name;
-    let measured = paces.iter().find(|pace| pace.account == *account).and_then(Pace::rate);
-    let rate = measured.into_iter().chain(provider.http().budget().rate()).reduce(f64::min);
+    let measured = paces
+        .iter()
+        .find(|pace| pace.account == *account)
+        .and_then(Pace::rate);
+    let rate = measured
+        .into_iter()
+        .chain(provider.http().budget().rate())
+        .reduce(f64::min);
     let pause = pause.map_or(Duration::ZERO, |pause| pause.until.since(now));
-    Circumstances { now: now.second(), retention: Some(retention), rate, pause }
+    Circumstances {
+        now: now.second(),
+        retention: Some(retention),
+        rate,
+        pause,
+    }
 }
 
 /// What is expected of a range in which so many messages a second were sent.
 fn stretch(provider: &dyn Provider, stream: usize, range: Window, density: f64) -> Stretch {
     let messages = (range.seconds() as f64 * density).round() as u64;
-    Stretch { stream, range, messages, requests: provider.cost(messages) }
+    Stretch {
+        stream,
+        range,
+        messages,
+        requests: provider.cost(messages),
+    }
 }
 
 /// Messages a second, by what is sealed of streams and the provider has not forgotten long since.

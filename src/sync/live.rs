@@ -38,7 +38,11 @@ pub struct Rhythm {
 
 impl Default for Rhythm {
     fn default() -> Self {
-        Self { messages: 0.0, seconds: 0.0, hits: 0.0 }
+        Self {
+            messages: 0.0,
+            seconds: 0.0,
+            hits: 0.0,
+        }
     }
 }
 
@@ -61,7 +65,11 @@ impl Rhythm {
 
     /// What a look costs in requests, in the mean.
     pub fn price(&self) -> f64 {
-        if self.is_lively() { 2.0 } else { 1.0 + 2.0 * self.hits }
+        if self.is_lively() {
+            2.0
+        } else {
+            1.0 + 2.0 * self.hits
+        }
     }
 
     /// What a look is worth after so many seconds, for its price.
@@ -97,7 +105,11 @@ impl Live {
     pub fn begin(&mut self, settle_s: i64) {
         self.longest_s = 2 * settle_s;
         for end in &mut self.ends {
-            *end = End { rhythm: end.rhythm, seen: end.seen, ..End::default() };
+            *end = End {
+                rhythm: end.rhythm,
+                seen: end.seen,
+                ..End::default()
+            };
         }
     }
 
@@ -119,14 +131,18 @@ impl Live {
 
     /// How many streams have not been looked at in this pass.
     pub(super) fn waiting(&self) -> usize {
-        self.ends.iter().filter(|end| end.from.is_some() && !end.looked_at && !end.under_way).count()
+        self.ends
+            .iter()
+            .filter(|end| end.from.is_some() && !end.looked_at && !end.under_way)
+            .count()
     }
 
     /// The look that is worth most. `to` is up to where history is wanted by now.
     pub fn next(&mut self, to: Second) -> Option<Job> {
         let age = |end: &End| to.0 - end.seen.0;
         let is_due = |end: &End| {
-            let again = age(end) >= AGAIN_S || age(end) >= SOON_S && end.rhythm.rate() * age(end) as f64 >= 1.0;
+            let again = age(end) >= AGAIN_S
+                || age(end) >= SOON_S && end.rhythm.rate() * age(end) as f64 >= 1.0;
             end.from.is_some_and(|from| from < to) && !end.under_way && (!end.looked_at || again)
         };
         let worth = |end: &End| end.rhythm.worth(age(end).max(1) as f64);
@@ -135,16 +151,32 @@ impl Live {
         let end = &mut self.ends[stream];
         let from = end.from?;
         let is_short = to.0 - from.0 < self.longest_s;
-        let look = if end.looked_at && end.rhythm.is_lively() && is_short { Look::Peek } else { Look::Full };
-        let from = if look == Look::Peek { end.seen.plus(-OVERLAP_S).max(from) } else { from };
+        let look = if end.looked_at && end.rhythm.is_lively() && is_short {
+            Look::Peek
+        } else {
+            Look::Full
+        };
+        let from = if look == Look::Peek {
+            end.seen.plus(-OVERLAP_S).max(from)
+        } else {
+            from
+        };
         let range = Window::new(from, to)?;
         end.under_way = true;
-        Some(Job { stream, range, is_piece: false, again: None, look: Some(look) })
+        Some(Job {
+            stream,
+            range,
+            is_piece: false,
+            again: None,
+            look: Some(look),
+        })
     }
 
     /// A look has been committed, and brought so many new messages; nothing is sealed from `from` on.
     pub fn looked_at(&mut self, job: Job, from: Option<Second>, new: u64) {
-        let Some(end) = self.ends.get_mut(job.stream) else { return };
+        let Some(end) = self.ends.get_mut(job.stream) else {
+            return;
+        };
         let to = job.range.to();
         end.rhythm.learn(new, (to.0 - end.seen.0).unsigned_abs());
         end.seen = end.seen.max(to);
@@ -200,9 +232,17 @@ mod tests {
         }
         looks.sort_unstable();
         assert_eq!((looks, live.waiting()), (vec![0, 1, 2], 0));
-        assert_eq!(live.next(Second(1069)).map(|job| job.stream), None, "too soon for any");
+        assert_eq!(
+            live.next(Second(1069)).map(|job| job.stream),
+            None,
+            "too soon for any"
+        );
         assert_eq!(live.next(Second(1070)).map(|job| job.stream), Some(1));
-        assert_eq!(live.next(Second(1119)).map(|job| job.stream), None, "the look is under way, the others can wait");
+        assert_eq!(
+            live.next(Second(1119)).map(|job| job.stream),
+            None,
+            "the look is under way, the others can wait"
+        );
         assert!(live.next(Second(1120)).is_some_and(|job| job.stream != 1));
     }
 
@@ -220,8 +260,15 @@ mod tests {
             }
             now += 10;
         }
-        assert_eq!(looks[..2], [Some(Look::Full); 2], "it is not known to be lively yet");
-        let full = looks.iter().filter(|look| **look == Some(Look::Full)).count();
+        assert_eq!(
+            looks[..2],
+            [Some(Look::Full); 2],
+            "it is not known to be lively yet"
+        );
+        let full = looks
+            .iter()
+            .filter(|look| **look == Some(Look::Full))
+            .count();
         assert!((4..=6).contains(&full), "{looks:?}");
     }
 

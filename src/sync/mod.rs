@@ -111,7 +111,11 @@ impl Purpose {
     }
 
     fn bounds(self) -> Bounds {
-        if let Self::Sync(bounds) = self { bounds } else { Bounds::default() }
+        if let Self::Sync(bounds) = self {
+            bounds
+        } else {
+            Bounds::default()
+        }
     }
 }
 
@@ -138,25 +142,43 @@ impl PassReport {
 
     /// Whether another pass right away has more to do, by what this one came to.
     pub fn leads_on(&self) -> bool {
-        self.found > 0 || self.missing_seconds > 0 && self.failure.is_none() && self.tally.windows > 0
+        self.found > 0
+            || self.missing_seconds > 0 && self.failure.is_none() && self.tally.windows > 0
     }
 }
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("accounts", &self.accounts).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("accounts", &self.accounts)
+            .finish_non_exhaustive()
     }
 }
 
 impl Engine {
-    pub fn new(providers: Vec<Arc<dyn Provider>>, store: Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Self {
+    pub fn new(
+        providers: Vec<Arc<dyn Provider>>,
+        store: Arc<dyn Store>,
+        clock: &Arc<dyn Clock>,
+    ) -> Self {
         let holder: Arc<str> = this_process(clock.now()).into();
         let room = Room::new();
-        let account =
-            |provider| AccountSync::new(provider, store.clone(), clock.clone(), holder.clone(), room.beside());
+        let account = |provider| {
+            AccountSync::new(
+                provider,
+                store.clone(),
+                clock.clone(),
+                holder.clone(),
+                room.beside(),
+            )
+        };
         let accounts: Vec<AccountSync> = providers.into_iter().map(account).collect();
         let progress = Progress::of(accounts.iter().map(|account| account.progress.clone()));
-        Self { accounts, store, progress: Arc::new(progress) }
+        Self {
+            accounts,
+            store,
+            progress: Arc::new(progress),
+        }
     }
 
     /// Leaves even the windows in hand at the word of `hurry`: nothing is lost, but they are fetched again.
@@ -181,8 +203,15 @@ impl Engine {
     }
 
     /// One pass over every account, side by side. See [`AccountSync::pass`].
-    pub async fn pass(&mut self, purpose: Purpose, stop: &CancellationToken) -> Result<Vec<PassReport>, StoreError> {
-        let passes = self.accounts.iter_mut().map(|account| account.pass(purpose, stop));
+    pub async fn pass(
+        &mut self,
+        purpose: Purpose,
+        stop: &CancellationToken,
+    ) -> Result<Vec<PassReport>, StoreError> {
+        let passes = self
+            .accounts
+            .iter_mut()
+            .map(|account| account.pass(purpose, stop));
         join_all(passes).await.into_iter().collect()
     }
 }

@@ -85,14 +85,21 @@ impl<'a> Pass<'a> {
 
     /// Told what the archive holds of what is read again, it tells how late came what it finds.
     pub(super) fn knowing(self, known: Known) -> Self {
-        Self { known, is_again: true, ..self }
+        Self {
+            known,
+            is_again: true,
+            ..self
+        }
     }
 
     /// Works off the plan. Ends when it is empty, when time is up, or, with the windows in hand, after `stop`.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Done, StoreError> {
         self.account.progress.begin(self.plan.len());
-        let (provider, store, clock) =
-            (self.account.provider.clone(), self.account.store.clone(), self.account.clock.clone());
+        let (provider, store, clock) = (
+            self.account.provider.clone(),
+            self.account.store.clone(),
+            self.account.clock.clone(),
+        );
         let hurry = self.account.hurry.clone();
         // Tasks of their own, so that answers are read on one core while windows are written on another. All end with
         // this pass, however that ends.
@@ -104,7 +111,8 @@ impl<'a> Pass<'a> {
         let mut deadline: Option<Instant> = None;
         loop {
             let may_begin = deadline.is_none() && begun.elapsed() < self.lasts();
-            while may_begin && working.len() + self.ready.len() < self.eagerly() && self.has_room() {
+            while may_begin && working.len() + self.ready.len() < self.eagerly() && self.has_room()
+            {
                 let Some(job) = self.next() else { break };
                 working.spawn(self.work(job));
             }
@@ -118,14 +126,31 @@ impl<'a> Pass<'a> {
                 let batch = self.apart();
                 if !batch.is_empty() {
                     let reach = batch.iter().map(|ready| reach(&ready.commit)).collect();
-                    let task =
-                        committing.spawn(commit(store.clone(), self.account.progress.clone(), batch, clock.now()));
+                    let task = committing.spawn(commit(
+                        store.clone(),
+                        self.account.progress.clone(),
+                        batch,
+                        clock.now(),
+                    ));
                     self.under_way.insert(task.id(), reach);
                 }
             }
             if working.is_empty() && committing.is_empty() {
-                let Self { tally, failure, stragglers, found, plan, .. } = self;
-                return Ok(Done { tally, failure, stragglers, found, live: plan.into_live() });
+                let Self {
+                    tally,
+                    failure,
+                    stragglers,
+                    found,
+                    plan,
+                    ..
+                } = self;
+                return Ok(Done {
+                    tally,
+                    failure,
+                    stragglers,
+                    found,
+                    live: plan.into_live(),
+                });
             }
             tokio::select! {
                 Some(worked) = working.join_next() => {
@@ -156,26 +181,44 @@ impl<'a> Pass<'a> {
 
     /// How long the pass may begin windows.
     fn lasts(&self) -> Duration {
-        if self.is_again || !self.found.is_empty() { SHORT_PASS } else { PASS }
+        if self.is_again || !self.found.is_empty() {
+            SHORT_PASS
+        } else {
+            PASS
+        }
     }
 
     /// How many windows are begun without being asked for by an idle budget.
     fn eagerly(&self) -> usize {
-        if self.account.provider.http().budget().rate().is_some() { 1 } else { IN_FLIGHT }
+        if self.account.provider.http().budget().rate().is_some() {
+            1
+        } else {
+            IN_FLIGHT
+        }
     }
 
     fn work(&self, job: Job) -> impl Future<Output = Worked> + use<> {
-        work(self.account.provider.clone(), job, self.target(), self.account.room.of(self.account.payload_size))
+        work(
+            self.account.provider.clone(),
+            job,
+            self.target(),
+            self.account.room.of(self.account.payload_size),
+        )
     }
 
     /// Whether there is room in memory for another window.
     fn has_room(&self) -> bool {
-        self.account.room.of(self.account.payload_size).is_left(self.target())
+        self.account
+            .room
+            .of(self.account.payload_size)
+            .is_left(self.target())
     }
 
     async fn stand(&self) -> Result<(), StoreError> {
         let edges = self.plan.edges();
-        self.account.stand(self.place, Some(edges.wanted_to).filter(|_| !edges.goes_on)).await
+        self.account
+            .stand(self.place, Some(edges.wanted_to).filter(|_| !edges.goes_on))
+            .await
     }
 
     /// Takes what is ready and cannot meet what is being committed: two transactions that add the same messages, of
@@ -199,11 +242,14 @@ impl<'a> Pass<'a> {
 
     fn done(&mut self, job: Job, took: Duration, outcome: Result<Outcome, ProviderError>) {
         match outcome {
-            Ok(Outcome::Split { .. }) if job.look == Some(Look::Peek) => self.plan.live().overwhelmed(job.stream),
+            Ok(Outcome::Split { .. }) if job.look == Some(Look::Peek) => {
+                self.plan.live().overwhelmed(job.stream)
+            }
             Ok(Outcome::Split { count, pieces }) => {
                 self.expect(job, count);
                 if let Some(again) = job.again {
-                    self.outgrown.push((self.place.streams[job.stream].0, again.row));
+                    self.outgrown
+                        .push((self.place.streams[job.stream].0, again.row));
                 }
                 for piece in pieces {
                     self.plan.push(piece);
@@ -211,7 +257,8 @@ impl<'a> Pass<'a> {
             }
             Ok(Outcome::Fetched(fetched, messages, held)) => {
                 self.expect(job, messages.len() as u64);
-                self.plan.spent(job, self.account.provider.cost(messages.len() as u64));
+                self.plan
+                    .spent(job, self.account.provider.cost(messages.len() as u64));
                 let edge = self.caught_up(job);
                 if self.plan.is_dying(job.range.from()) {
                     self.plan.learn_lead(took.as_secs_f64(), edge.is_some());
@@ -252,8 +299,13 @@ impl<'a> Pass<'a> {
     /// Puts on record what failed, and keeps the gravest failure for the report.
     async fn note_troubles(&mut self) -> Result<(), StoreError> {
         for (stream, failure) in std::mem::take(&mut self.troubles) {
-            self.account.note_trouble(self.place, stream, &failure).await?;
-            let graver = self.failure.as_ref().is_none_or(|known| known.advice() != Advice::Park);
+            self.account
+                .note_trouble(self.place, stream, &failure)
+                .await?;
+            let graver = self
+                .failure
+                .as_ref()
+                .is_none_or(|known| known.advice() != Advice::Park);
             if graver {
                 self.failure = Some(failure);
             }
@@ -272,8 +324,20 @@ impl<'a> Pass<'a> {
     /// The window as it goes into the archive. Only what is settled is sealed; and where the provider contradicts
     /// itself about a window that is not all settled, its settled part is read again by itself. Nor is sealed what lies
     /// before the `edge` with which the horizon has caught up.
-    fn commit_of(&mut self, job: Job, edge: Option<Second>, fetched: Fetched, messages: Vec<Identified>) -> Commit {
-        let Fetched { unreadable, provider_count, as_of, doubt, .. } = fetched;
+    fn commit_of(
+        &mut self,
+        job: Job,
+        edge: Option<Second>,
+        fetched: Fetched,
+        messages: Vec<Identified>,
+    ) -> Commit {
+        let Fetched {
+            unreadable,
+            provider_count,
+            as_of,
+            doubt,
+            ..
+        } = fetched;
         self.learn_size(&messages);
         self.stragglers += u64::from(self.is_telling(job, &messages));
         let settled = job.range.before(as_of.second().minus(self.place.settle));
@@ -281,48 +345,94 @@ impl<'a> Pass<'a> {
             _ if job.again.is_some() => Some(job.range),
             _ if job.look == Some(Look::Peek) => None,
             Some(part) if part != job.range && doubt.is_some() => {
-                self.plan.push(Job { range: part, is_piece: true, look: None, ..job });
+                self.plan.push(Job {
+                    range: part,
+                    is_piece: true,
+                    look: None,
+                    ..job
+                });
                 None
             }
             settled => settled,
         };
         let seal = seal.and_then(|window| edge.map_or(Some(window), |edge| window.starting(edge)));
         let seal = seal.map(|window| {
-            let inside = messages.iter().filter(|known| window.contains(known.message.sent_at)).count() as u64;
+            let inside = messages
+                .iter()
+                .filter(|known| window.contains(known.message.sent_at))
+                .count() as u64;
             // The pages added up: what lies in the settled part is what the provider counted there.
-            let provider_count = if window == job.range { provider_count } else { provider_count.map(|_| inside) };
+            let provider_count = if window == job.range {
+                provider_count
+            } else {
+                provider_count.map(|_| inside)
+            };
             let scope = self.account.provider.stream(job.stream).scope.clone();
             match job.again {
-                None => Seal { window, scope, provider_count, doubt, replaces: false },
+                None => Seal {
+                    window,
+                    scope,
+                    provider_count,
+                    doubt,
+                    replaces: false,
+                },
                 Some(Again { row, outside, .. }) => {
                     let provider_count = provider_count.map(|count| count + outside);
-                    Seal { window: row, scope, provider_count, doubt, replaces: true }
+                    Seal {
+                        window: row,
+                        scope,
+                        provider_count,
+                        doubt,
+                        replaces: true,
+                    }
                 }
             }
         });
         let (stream, account) = (self.place.streams[job.stream].0, self.place.account);
-        Commit { account, stream, window: job.range, seal, messages, unreadable }
+        Commit {
+            account,
+            stream,
+            window: job.range,
+            seal,
+            messages,
+            unreadable,
+        }
     }
 
     /// Whether what was read again holds a message that a longer settle age would have caught. Those that came even
     /// later say nothing of it.
     fn is_telling(&mut self, job: Job, messages: &[Identified]) -> bool {
-        let Some(Again { row, sealed_at, .. }) = job.again else { return false };
-        let Some(known) = self.known.remove(&(job.stream, row)) else { return false };
+        let Some(Again { row, sealed_at, .. }) = job.again else {
+            return false;
+        };
+        let Some(known) = self.known.remove(&(job.stream, row)) else {
+            return false;
+        };
         let times = messages.iter().map(|identified| identified.message.sent_at);
         let newest = times.filter(|at| known.binary_search(at).is_err()).max();
         newest.is_some_and(|newest| sealed_at.since(newest) < self.place.settle * TELLING)
     }
 
     fn learn_size(&mut self, messages: &[Identified]) {
-        let bytes: u64 = messages.iter().map(|known| known.message.payload.bytes.len() as u64).sum();
+        let bytes: u64 = messages
+            .iter()
+            .map(|known| known.message.payload.bytes.len() as u64)
+            .sum();
         if let Some(mean) = bytes.checked_div(messages.len() as u64) {
             let known = &mut self.account.payload_size;
-            *known = if mean > *known { mean } else { (*known * 7 + mean) / 8 };
+            *known = if mean > *known {
+                mean
+            } else {
+                (*known * 7 + mean) / 8
+            };
         }
     }
 
-    async fn committed(&mut self, batch: Vec<(Job, Commit)>, written: Vec<Written>) -> Result<(), StoreError> {
+    async fn committed(
+        &mut self,
+        batch: Vec<(Job, Commit)>,
+        written: Vec<Written>,
+    ) -> Result<(), StoreError> {
         for ((job, commit), written) in batch.into_iter().zip(written) {
             self.tally.new += written.new;
             self.tally.changed += written.changed;
@@ -333,7 +443,9 @@ impl<'a> Pass<'a> {
                 self.plan.live().looked_at(job, from, written.new);
             }
             look_at(&*self.account.provider, &commit.messages, &mut self.found);
-            self.account.progress.committed(&commit, written, self.is_again);
+            self.account
+                .progress
+                .committed(&commit, written, self.is_again);
             self.report(job, &commit, written);
             if !self.ill.contains(&job.stream) {
                 self.account.note_well(self.place, job.stream).await?;

@@ -42,7 +42,13 @@ impl Job {
         let whole = self.again.map_or(self.range, |again| again.row);
         let piece = |range: Window| {
             let look = self.look.filter(|_| range.to() == self.range.to());
-            Self { stream: self.stream, range, is_piece: true, again: None, look }
+            Self {
+                stream: self.stream,
+                range,
+                is_piece: true,
+                again: None,
+                look,
+            }
         };
         whole.cut_at(cuts).into_iter().map(piece).collect()
     }
@@ -111,13 +117,22 @@ const LAST: usize = usize::MAX;
 
 impl Plan {
     /// All that is missing of streams, each with the start of its wanted history and what of it is sealed.
-    pub fn new<'a>(edges: Edges, mut live: Live, streams: impl IntoIterator<Item = (usize, Second, &'a Runs)>) -> Self {
+    pub fn new<'a>(
+        edges: Edges,
+        mut live: Live,
+        streams: impl IntoIterator<Item = (usize, Second, &'a Runs)>,
+    ) -> Self {
         live.begin(edges.wanted_to.0 - edges.settled.0);
         let mut plan = Self::empty(edges, live);
         for (stream, wanted_from, sealed) in streams {
-            let from = edges.horizon.map_or(wanted_from, |horizon| wanted_from.max(horizon));
+            let from = edges
+                .horizon
+                .map_or(wanted_from, |horizon| wanted_from.max(horizon));
             let wanted = Window::new(from, edges.wanted_to);
-            for range in wanted.map(|wanted| sealed.missing_from(wanted)).unwrap_or_default() {
+            for range in wanted
+                .map(|wanted| sealed.missing_from(wanted))
+                .unwrap_or_default()
+            {
                 plan.add(stream, range);
             }
         }
@@ -127,12 +142,23 @@ impl Plan {
     /// What is to be read again, in the order given.
     pub fn again(edges: Edges, jobs: impl IntoIterator<Item = Job>) -> Self {
         let mut plan = Self::empty(edges, Live::default());
-        plan.queue.extend(jobs.into_iter().enumerate().map(|(rank, job)| Queued { rank, job }));
+        plan.queue.extend(
+            jobs.into_iter()
+                .enumerate()
+                .map(|(rank, job)| Queued { rank, job }),
+        );
         plan
     }
 
     fn empty(edges: Edges, live: Live) -> Self {
-        Self { edges, queue: BTreeSet::new(), tails: BTreeSet::new(), live, owed: 0.0, lead_s: 0.0 }
+        Self {
+            edges,
+            queue: BTreeSet::new(),
+            tails: BTreeSet::new(),
+            live,
+            owed: 0.0,
+            lead_s: 0.0,
+        }
     }
 
     fn add(&mut self, stream: usize, range: Window) {
@@ -145,12 +171,22 @@ impl Plan {
             self.live.is_under_way(stream);
         }
         if !is_end || is_dying {
-            self.push(Job { stream, range, is_piece: false, again: None, look: is_end.then_some(Look::Full) });
+            self.push(Job {
+                stream,
+                range,
+                is_piece: false,
+                again: None,
+                look: is_end.then_some(Look::Full),
+            });
         }
     }
 
     pub fn push(&mut self, job: Job) {
-        let queue = if job.look.is_some() { &mut self.tails } else { &mut self.queue };
+        let queue = if job.look.is_some() {
+            &mut self.tails
+        } else {
+            &mut self.queue
+        };
         queue.insert(Queued { rank: LAST, job });
     }
 
@@ -171,7 +207,11 @@ impl Plan {
     fn give_up(&mut self) {
         let Some(reach) = self.reach() else { return };
         for queue in [&mut self.queue, &mut self.tails] {
-            while let Some(lost) = queue.first().copied().filter(|queued| queued.job.range.to() <= reach) {
+            while let Some(lost) = queue
+                .first()
+                .copied()
+                .filter(|queued| queued.job.range.to() <= reach)
+            {
                 queue.remove(&lost);
                 self.live.leave_if(lost.job.stream, lost.job.look);
             }
@@ -180,12 +220,21 @@ impl Plan {
 
     /// What begins first, or is read again.
     fn oldest(&self) -> Option<Queued> {
-        self.queue.first().into_iter().chain(self.tails.first()).min().copied()
+        self.queue
+            .first()
+            .into_iter()
+            .chain(self.tails.first())
+            .min()
+            .copied()
     }
 
     fn take_oldest(&mut self) -> Option<Job> {
         let oldest = self.oldest()?;
-        let queue = if oldest.job.look.is_some() { &mut self.tails } else { &mut self.queue };
+        let queue = if oldest.job.look.is_some() {
+            &mut self.tails
+        } else {
+            &mut self.queue
+        };
         queue.remove(&oldest);
         Some(self.within_reach(oldest.job))
     }
@@ -195,7 +244,11 @@ impl Plan {
         if let Some(tail) = self.tails.pop_first() {
             return Some(self.within_reach(tail.job));
         }
-        let to = if self.edges.goes_on { now.max(self.edges.wanted_to) } else { self.edges.wanted_to };
+        let to = if self.edges.goes_on {
+            now.max(self.edges.wanted_to)
+        } else {
+            self.edges.wanted_to
+        };
         let job = self.live.next(to)?;
         if !self.queue.is_empty() {
             self.owed -= PRICE;
@@ -205,24 +258,43 @@ impl Plan {
 
     /// What the horizon will have left of a job.
     fn within_reach(&mut self, whole: Job) -> Job {
-        let left = self.reach().and_then(|reach| whole.range.starting(reach)).unwrap_or(whole.range);
-        let job = Job { range: left, ..whole };
-        if left != whole.range && job.is_piece && job.again.is_none() { self.joined(job) } else { job }
+        let left = self
+            .reach()
+            .and_then(|reach| whole.range.starting(reach))
+            .unwrap_or(whole.range);
+        let job = Job {
+            range: left,
+            ..whole
+        };
+        if left != whole.range && job.is_piece && job.again.is_none() {
+            self.joined(job)
+        } else {
+            job
+        }
     }
 
     /// What the horizon has left of a piece, with the one that follows it, if that waits, too: alone it would cost as much in
     /// counts and half-empty pages as a whole one.
     fn joined(&mut self, job: Job) -> Job {
         let follows = |next: Job| {
-            next.stream == job.stream && next.range.from() == job.range.to() && next.is_piece && next.again.is_none()
+            next.stream == job.stream
+                && next.range.from() == job.range.to()
+                && next.is_piece
+                && next.again.is_none()
         };
-        let next = [&mut self.queue, &mut self.tails].into_iter().find_map(|queue| {
-            let next = queue.iter().find(|queued| follows(queued.job)).copied()?;
-            queue.remove(&next);
-            Some(next.job)
-        });
+        let next = [&mut self.queue, &mut self.tails]
+            .into_iter()
+            .find_map(|queue| {
+                let next = queue.iter().find(|queued| follows(queued.job)).copied()?;
+                queue.remove(&next);
+                Some(next.job)
+            });
         let Some(next) = next else { return job };
-        Job { range: Window::new(job.range.from(), next.range.to()).unwrap_or(job.range), look: next.look, ..job }
+        Job {
+            range: Window::new(job.range.from(), next.range.to()).unwrap_or(job.range),
+            look: next.look,
+            ..job
+        }
     }
 
     /// From here on it is worth while to begin, for it is still there when it is fetched: what has hardly fallen behind the
@@ -233,12 +305,18 @@ impl Plan {
 
     /// A job near the horizon has taken so many seconds, and the horizon has caught up with it or not.
     pub fn learn_lead(&mut self, took_s: f64, caught_up: bool) {
-        self.lead_s = if caught_up { self.lead_s.max(took_s * CAUTION).max(1.0) } else { self.lead_s * RELIEF };
+        self.lead_s = if caught_up {
+            self.lead_s.max(took_s * CAUTION).max(1.0)
+        } else {
+            self.lead_s * RELIEF
+        };
     }
 
     /// A job has cost so many requests.
     pub fn spent(&mut self, job: Job, requests: u64) {
-        let is_pressed = self.oldest().is_some_and(|oldest| self.is_dying(oldest.job.range.from()));
+        let is_pressed = self
+            .oldest()
+            .is_some_and(|oldest| self.is_dying(oldest.job.range.from()));
         let owed = match job.look {
             None if is_pressed => requests as f64 * LEAST_SHARE,
             None => requests as f64,
@@ -291,7 +369,9 @@ impl Plan {
     /// Whether what begins there soon falls behind the horizon.
     pub fn is_dying(&self, from: Second) -> bool {
         let danger = i64::try_from(self.edges.danger.as_secs()).unwrap_or(i64::MAX);
-        self.edges.horizon.is_some_and(|horizon| from < horizon.plus(danger))
+        self.edges
+            .horizon
+            .is_some_and(|horizon| from < horizon.plus(danger))
     }
 }
 
@@ -317,16 +397,23 @@ mod tests {
     }
 
     fn runs(windows: &[(i64, i64)]) -> Runs {
-        windows.iter().filter_map(|&(from, to)| Window::new(Second(from), Second(to))).collect()
+        windows
+            .iter()
+            .filter_map(|&(from, to)| Window::new(Second(from), Second(to)))
+            .collect()
     }
 
     #[test]
     fn what_dies_first_goes_first_then_the_tail_then_the_rest() {
         let sealed = runs(&[(105, 120), (200, 300), (400, 500)]);
-        let order: Vec<_> = drain(Plan::new(edges(Some(100), 600), Live::default(), [(0, Second(0), &sealed)]))
-            .into_iter()
-            .map(|job| (job.range.from().0, job.range.to().0))
-            .collect();
+        let order: Vec<_> = drain(Plan::new(
+            edges(Some(100), 600),
+            Live::default(),
+            [(0, Second(0), &sealed)],
+        ))
+        .into_iter()
+        .map(|job| (job.range.from().0, job.range.to().0))
+        .collect();
         assert_eq!(order, [(100, 105), (500, 600), (120, 200), (300, 400)]);
     }
 
@@ -334,16 +421,33 @@ mod tests {
     fn a_stream_with_nothing_missing_is_no_work() {
         let sealed = runs(&[(0, 600)]);
         assert!(Plan::new(edges(None, 600), Live::default(), [(0, Second(0), &sealed)]).is_empty());
-        assert!(Plan::new(edges(Some(700), 600), Live::default(), [(0, Second(0), &Runs::default())]).is_empty());
+        assert!(
+            Plan::new(
+                edges(Some(700), 600),
+                Live::default(),
+                [(0, Second(0), &Runs::default())]
+            )
+            .is_empty()
+        );
     }
 
     #[test]
     fn the_piece_that_ends_now_is_as_live_as_the_whole_was() {
         let none = Runs::default();
-        let mut plan = Plan::new(edges(None, 600), Live::default(), [(0, Second(0), &none), (1, Second(0), &none)]);
+        let mut plan = Plan::new(
+            edges(None, 600),
+            Live::default(),
+            [(0, Second(0), &none), (1, Second(0), &none)],
+        );
         let first = plan.pop(Second(600), None).unwrap();
-        first.pieces(&[Second(100)]).into_iter().for_each(|piece| plan.push(piece));
-        let order: Vec<_> = drain(plan).iter().map(|job| (job.stream == first.stream, job.range.from().0)).collect();
+        first
+            .pieces(&[Second(100)])
+            .into_iter()
+            .for_each(|piece| plan.push(piece));
+        let order: Vec<_> = drain(plan)
+            .iter()
+            .map(|job| (job.stream == first.stream, job.range.from().0))
+            .collect();
         assert_eq!(order, [(true, 100), (false, 0), (true, 0)]);
     }
 
@@ -368,10 +472,20 @@ mod tests {
     #[test]
     fn what_comes_to_die_in_the_course_of_a_pass_goes_before_the_live_end() {
         let none = Runs::default();
-        let mut plan = Plan::new(edges(Some(0), 600), Live::default(), [(0, Second(0), &none)]);
+        let mut plan = Plan::new(
+            edges(Some(0), 600),
+            Live::default(),
+            [(0, Second(0), &none)],
+        );
         let whole = plan.pop(Second(600), Some(Second(0))).unwrap();
-        whole.pieces(&[Second(100), Second(200)]).into_iter().for_each(|piece| plan.push(piece));
-        let mut from = |horizon| plan.pop(Second(600), Some(Second(horizon))).map(|job| job.range.from().0);
+        whole
+            .pieces(&[Second(100), Second(200)])
+            .into_iter()
+            .for_each(|piece| plan.push(piece));
+        let mut from = |horizon| {
+            plan.pop(Second(600), Some(Second(horizon)))
+                .map(|job| job.range.from().0)
+        };
         assert_eq!(from(0), Some(0));
         assert_eq!(from(91), Some(100), "nine seconds from the horizon");
         assert_eq!(from(91), Some(200));
@@ -381,11 +495,17 @@ mod tests {
     #[test]
     fn while_something_dies_looks_have_their_share() {
         let (none, sealed) = (Runs::default(), runs(&[(0, 590)]));
-        let mut plan =
-            Plan::new(edges(Some(0), 600), Live::default(), [(0, Second(0), &none), (1, Second(0), &sealed)]);
+        let mut plan = Plan::new(
+            edges(Some(0), 600),
+            Live::default(),
+            [(0, Second(0), &none), (1, Second(0), &sealed)],
+        );
         let whole = plan.pop(Second(600), Some(Second(0))).unwrap();
         let cuts: Vec<_> = (1..600).map(Second).collect();
-        whole.pieces(&cuts).into_iter().for_each(|piece| plan.push(piece));
+        whole
+            .pieces(&cuts)
+            .into_iter()
+            .for_each(|piece| plan.push(piece));
         let mut looks = Vec::new();
         for (n, horizon) in (0..600).enumerate() {
             let job = plan.pop(Second(600), Some(Second(horizon))).unwrap();
@@ -394,25 +514,42 @@ mod tests {
             }
             plan.spent(job, 10);
         }
-        assert_eq!(looks[..2], [(11, 0), (61, 1)], "two requests of a hundred; the live end has taken ten at once");
+        assert_eq!(
+            looks[..2],
+            [(11, 0), (61, 1)],
+            "two requests of a hundred; the live end has taken ten at once"
+        );
         assert_eq!(plan.len(), 1);
     }
 
     #[test]
     fn what_would_fall_behind_the_horizon_while_it_is_fetched_is_left_to_it() {
         let none = Runs::default();
-        let mut plan = Plan::new(edges(Some(100), 600), Live::default(), [(0, Second(0), &none)]);
+        let mut plan = Plan::new(
+            edges(Some(100), 600),
+            Live::default(),
+            [(0, Second(0), &none)],
+        );
         let first = plan.pop(Second(600), Some(Second(100))).unwrap();
         assert_eq!(first.range.from(), Second(100), "as far as it reaches");
         plan.learn_lead(4.0, true);
         for range in first.range.cut_at(&[Second(110), Second(120), Second(130)]) {
-            plan.push(Job { range, is_piece: true, look: None, ..first });
+            plan.push(Job {
+                range,
+                is_piece: true,
+                look: None,
+                ..first
+            });
         }
         let from = |plan: &mut Plan| {
             let job = plan.pop(Second(613), Some(Second(113)));
             job.map(|job| (job.range.from().0, job.range.to().0))
         };
-        assert_eq!(from(&mut plan), Some((114, 130)), "the horizon is at 113, 5 s may pass, and a job takes 6 s");
+        assert_eq!(
+            from(&mut plan),
+            Some((114, 130)),
+            "the horizon is at 113, 5 s may pass, and a job takes 6 s"
+        );
         assert_eq!(from(&mut plan), Some((130, 600)));
     }
 
@@ -422,8 +559,14 @@ mod tests {
         let order = |horizon| {
             let streams = [(0, Second(0), &none), (1, Second(0), &none)];
             let mut plan = Plan::new(edges(Some(0), 600), Live::default(), streams);
-            let whole = [plan.pop(Second(600), None).unwrap(), plan.pop(Second(600), None).unwrap()];
-            for piece in whole.into_iter().flat_map(|job| job.pieces(&[Second(200), Second(400)])) {
+            let whole = [
+                plan.pop(Second(600), None).unwrap(),
+                plan.pop(Second(600), None).unwrap(),
+            ];
+            for piece in whole
+                .into_iter()
+                .flat_map(|job| job.pieces(&[Second(200), Second(400)]))
+            {
                 plan.push(piece);
             }
             let jobs = std::iter::from_fn(move || plan.pop(Second(600), Some(Second(horizon))));
@@ -434,7 +577,10 @@ mod tests {
             jobs.sort_unstable();
             jobs
         };
-        assert_eq!(order(5), [(0, 200, false), (200, 400, false), (400, 600, true)]);
+        assert_eq!(
+            order(5),
+            [(0, 200, false), (200, 400, false), (400, 600, true)]
+        );
         assert_eq!(order(6), [(1, 400, false), (400, 600, true)]);
         assert_eq!(order(155), [(150, 400, false), (400, 600, true)]);
         assert_eq!(order(255), [(250, 600, true)]);

@@ -63,11 +63,24 @@ pub async fn preview(
     now: Millis,
 ) -> Result<Preview, ProviderError> {
     let account = provider.account();
-    let known: Vec<&StreamStatus> = known.iter().filter(|stream| stream.account == account.name).collect();
+    let known: Vec<&StreamStatus> = known
+        .iter()
+        .filter(|stream| stream.account == account.name)
+        .collect();
     let before = provider.requests();
-    for found in known.iter().filter(|stream| account.discovers && stream.discovered) {
-        let (key, scope) = (found.stream.clone(), found.scope.clone().unwrap_or_default());
-        provider.follow(&Stream { key, scope, discovered: true });
+    for found in known
+        .iter()
+        .filter(|stream| account.discovers && stream.discovered)
+    {
+        let (key, scope) = (
+            found.stream.clone(),
+            found.scope.clone().unwrap_or_default(),
+        );
+        provider.follow(&Stream {
+            key,
+            scope,
+            discovered: true,
+        });
     }
     if let Some(pause) = known.first().and_then(|stream| stream.pause.as_ref()) {
         provider.pause_for(pause.until.since(now));
@@ -85,7 +98,11 @@ pub async fn preview(
         messages,
         requests: provider.cost(messages),
     };
-    let stretches: Vec<Stretch> = jobs.iter().zip(filled(&ranges, &counted)).map(stretch).collect();
+    let stretches: Vec<Stretch> = jobs
+        .iter()
+        .zip(filled(&ranges, &counted))
+        .map(stretch)
+        .collect();
     let circumstances = Circumstances {
         now,
         retention: edge.map(|edge| Duration::from_secs(now.0.abs_diff(edge.0))),
@@ -96,7 +113,11 @@ pub async fn preview(
     Ok(Preview {
         account: account.name.clone(),
         provider: account.provider,
-        streams: provider.streams().iter().map(|stream| stream.key.clone()).collect(),
+        streams: provider
+            .streams()
+            .iter()
+            .map(|stream| stream.key.clone())
+            .collect(),
         requests: outlook.requests + 1,
         outlook,
         stretches,
@@ -115,17 +136,35 @@ struct Counts {
     troubles: Vec<(usize, ProviderError)>,
 }
 
-async fn counts(provider: &dyn Provider, jobs: &[Job], asked: &[usize], beside: bool) -> Result<Counts, ProviderError> {
-    let (wait, at_once) =
-        if beside { (time(BESIDE, provider.http().budget().rate()), 1) } else { (Duration::ZERO, AT_ONCE) };
+async fn counts(
+    provider: &dyn Provider,
+    jobs: &[Job],
+    asked: &[usize],
+    beside: bool,
+) -> Result<Counts, ProviderError> {
+    let (wait, at_once) = if beside {
+        (time(BESIDE, provider.http().budget().rate()), 1)
+    } else {
+        (Duration::ZERO, AT_ONCE)
+    };
     let ask = |(nth, position): (usize, usize)| async move {
         if nth > 0 {
             sleep(wait).await;
         }
-        (position, provider.gauge(jobs[position].stream, jobs[position].range).await)
+        (
+            position,
+            provider
+                .gauge(jobs[position].stream, jobs[position].range)
+                .await,
+        )
     };
-    let mut answers = stream::iter(asked.iter().copied().enumerate()).map(ask).buffer_unordered(at_once);
-    let mut counts = Counts { counted: vec![None; jobs.len()], troubles: Vec::new() };
+    let mut answers = stream::iter(asked.iter().copied().enumerate())
+        .map(ask)
+        .buffer_unordered(at_once);
+    let mut counts = Counts {
+        counted: vec![None; jobs.len()],
+        troubles: Vec::new(),
+    };
     while let Some((position, answer)) = answers.next().await {
         match answer {
             Ok(messages) => counts.counted[position] = Some(messages),
@@ -144,15 +183,31 @@ fn missing(provider: &dyn Provider, known: &[&StreamStatus], bounds: Bounds) -> 
     let now = provider.now().second();
     let wanted_to = bounds.until.unwrap_or(now).min(now.plus(-1));
     let edge = horizon(provider);
-    let edges = Edges { horizon: edge, danger: Duration::ZERO, wanted_to, goes_on: false, settled: wanted_to };
-    let known: HashMap<&str, &&StreamStatus> = known.iter().map(|stream| (stream.stream.as_str(), stream)).collect();
+    let edges = Edges {
+        horizon: edge,
+        danger: Duration::ZERO,
+        wanted_to,
+        goes_on: false,
+        settled: wanted_to,
+    };
+    let known: HashMap<&str, &&StreamStatus> = known
+        .iter()
+        .map(|stream| (stream.stream.as_str(), stream))
+        .collect();
     let none = Runs::default();
     let followed = provider.streams();
     let streams = followed.iter().enumerate().map(|(position, stream)| {
         let known = known.get(stream.key.as_str());
-        let since = account.since.map(Millis::second).or_else(|| known.map(|known| known.wanted_from));
+        let since = account
+            .since
+            .map(Millis::second)
+            .or_else(|| known.map(|known| known.wanted_from));
         let from = since.or(edge).unwrap_or(Second::EPOCH);
-        (position, bounds.since.map_or(from, |since| from.max(since)), known.map_or(&none, |known| &known.sealed))
+        (
+            position,
+            bounds.since.map_or(from, |since| from.max(since)),
+            known.map_or(&none, |known| &known.sealed),
+        )
     });
     let mut plan = Plan::new(edges, Live::default(), streams);
     std::iter::from_fn(|| plan.pop(wanted_to, None)).collect()
@@ -161,7 +216,17 @@ fn missing(provider: &dyn Provider, known: &[&StreamStatus], bounds: Bounds) -> 
 /// Whether a message may belong to several of the streams. Those that name the same parts of it do not meet: else they
 /// would be the same stream.
 fn overlaps(provider: &dyn Provider) -> bool {
-    let parts = |scope: &Scope| (scope.sender.is_some(), scope.recipient.is_some(), scope.conversation.is_some());
-    let named: BTreeSet<_> = provider.streams().iter().map(|stream| parts(&stream.scope)).collect();
+    let parts = |scope: &Scope| {
+        (
+            scope.sender.is_some(),
+            scope.recipient.is_some(),
+            scope.conversation.is_some(),
+        )
+    };
+    let named: BTreeSet<_> = provider
+        .streams()
+        .iter()
+        .map(|stream| parts(&stream.scope))
+        .collect();
     named.len() > 1
 }

@@ -66,7 +66,10 @@ pub struct Reading {
 
 impl Course {
     pub(super) fn new(provider: Arc<dyn Provider>) -> Self {
-        Self { provider, counts: Mutex::default() }
+        Self {
+            provider,
+            counts: Mutex::default(),
+        }
     }
 
     /// A pass begins, over so many ranges. What the one before has not come to is among them, and announced anew.
@@ -97,7 +100,12 @@ impl Course {
         counts.deeds.committed(commit, written, is_again);
     }
 
-    pub(super) fn pass_ended(&self, purpose: Purpose, outcome: &Result<PassReport, StoreError>, now: Millis) {
+    pub(super) fn pass_ended(
+        &self,
+        purpose: Purpose,
+        outcome: &Result<PassReport, StoreError>,
+        now: Millis,
+    ) {
         self.counts().deeds.end(purpose, outcome, now);
     }
 
@@ -115,7 +123,10 @@ impl Course {
     /// turn at the budget, and what the archive takes in between.
     pub fn silence(&self) -> Duration {
         let http = self.provider.http();
-        let turn = http.budget().rate().map_or(Duration::ZERO, |rate| Duration::from_secs_f64(1.0 / rate));
+        let turn = http
+            .budget()
+            .rate()
+            .map_or(Duration::ZERO, |rate| Duration::from_secs_f64(1.0 / rate));
         http.timeout() + turn + ARCHIVE
     }
 
@@ -123,9 +134,20 @@ impl Course {
         let counts = self.counts();
         // Only now: else a pass might begin in between, with more than these.
         let requests = self.provider.requests();
-        let Counts { fetched, windows, unseen, ref deeds, .. } = *counts;
+        let Counts {
+            fetched,
+            windows,
+            unseen,
+            ref deeds,
+            ..
+        } = *counts;
         let left = counts.left();
-        let to_come = unseen + if left > 0 { self.provider.cost(left) } else { 0 };
+        let to_come = unseen
+            + if left > 0 {
+                self.provider.cost(left)
+            } else {
+                0
+            };
         Reading {
             expected: fetched + left,
             is_guess: unseen > 0,
@@ -144,7 +166,13 @@ impl Course {
             let (elapsed, sent) = (begun.elapsed(), requests - before);
             (elapsed >= SHOWN && sent > 0).then(|| sent as f64 / elapsed.as_secs_f64())
         });
-        self.provider.http().budget().rate().into_iter().chain(shown).reduce(f64::min)
+        self.provider
+            .http()
+            .budget()
+            .rate()
+            .into_iter()
+            .chain(shown)
+            .reduce(f64::min)
     }
 
     /// Plain numbers, which no panic can leave half-written.
@@ -157,16 +185,26 @@ impl Counts {
     /// Messages that are still to be fetched. Ranges that wait for their survey are taken to be like those that have
     /// had it, and to hold together no less than the pass before knew of.
     fn left(&self) -> u64 {
-        let like_others = self.announced.saturating_mul(self.unseen).checked_div(self.seen).unwrap_or(0);
+        let like_others = self
+            .announced
+            .saturating_mul(self.unseen)
+            .checked_div(self.seen)
+            .unwrap_or(0);
         let known = self.announced.saturating_add(like_others);
-        let known = if self.unseen > 0 { known.max(self.left_over) } else { known };
+        let known = if self.unseen > 0 {
+            known.max(self.left_over)
+        } else {
+            known
+        };
         known.saturating_sub(self.brought)
     }
 }
 
 impl fmt::Debug for Course {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Course").field("counts", &self.counts).finish_non_exhaustive()
+        f.debug_struct("Course")
+            .field("counts", &self.counts)
+            .finish_non_exhaustive()
     }
 }
 
@@ -177,24 +215,36 @@ impl Progress {
 
     /// How far one account has come, if there is one of this name.
     pub fn of_account(&self, name: &str) -> Option<Reading> {
-        self.0.iter().find(|course| course.provider.account().name == name).map(|course| course.read())
+        self.0
+            .iter()
+            .find(|course| course.provider.account().name == name)
+            .map(|course| course.read())
     }
 
     /// What every account has done, in the order of the engine's accounts.
     pub fn deeds(&self) -> Vec<(Arc<dyn Provider>, Deeds)> {
-        self.0.iter().map(|course| (course.provider.clone(), course.counts().deeds.clone())).collect()
+        self.0
+            .iter()
+            .map(|course| (course.provider.clone(), course.counts().deeds.clone()))
+            .collect()
     }
 
     /// Puts down which of the accounts are stuck, by their positions, and for how long. The others are not.
     pub fn note_stuck(&self, stuck: &[(usize, Duration)]) {
         for (position, course) in self.0.iter().enumerate() {
-            let silent = stuck.iter().find(|(stuck, _)| *stuck == position).map(|(_, silent)| *silent);
+            let silent = stuck
+                .iter()
+                .find(|(stuck, _)| *stuck == position)
+                .map(|(_, silent)| *silent);
             course.counts().deeds.silent = silent;
         }
     }
 
     pub fn read(&self) -> Reading {
-        self.0.iter().map(|course| course.read()).fold(Reading::default(), Reading::and)
+        self.0
+            .iter()
+            .map(|course| course.read())
+            .fold(Reading::default(), Reading::and)
     }
 }
 
@@ -218,7 +268,14 @@ mod tests {
     use super::*;
 
     fn counts(announced: u64, brought: u64, left_over: u64, seen: u64, unseen: u64) -> Counts {
-        Counts { announced, brought, left_over, seen, unseen, ..Counts::default() }
+        Counts {
+            announced,
+            brought,
+            left_over,
+            seen,
+            unseen,
+            ..Counts::default()
+        }
     }
 
     #[test]

@@ -125,12 +125,16 @@ impl Counting<'_> {
 
     /// The stretches of one row as one: while a stretch is read, what lies outside of it must hold still.
     async fn merged(&self, of_row: &[Difference]) -> Result<Option<Difference>, StoreError> {
-        let (Some(first), Some(last)) = (of_row.first(), of_row.last()) else { return Ok(None) };
+        let (Some(first), Some(last)) = (of_row.first(), of_row.last()) else {
+            return Ok(None);
+        };
         if of_row.len() == 1 {
             return Ok(Some(first.clone()));
         }
         let excess = of_row.iter().map(|difference| difference.excess).sum();
-        self.difference(first.row.clone(), first.range.hull(last.range), excess).await.map(Some)
+        self.difference(first.row.clone(), first.range.hull(last.range), excess)
+            .await
+            .map(Some)
     }
 
     /// What is known of the part of a row that lies within a range; nothing where that is costly to tell. It is what
@@ -141,8 +145,16 @@ impl Counting<'_> {
             Some(part) if part == row.window => Ok(Some(row)),
             Some(part) if known(&row) == row.messages => {
                 let (from, to) = (part.from().start(), part.to().start());
-                let messages = self.store.count(self.account, &self.stream().scope, from, to).await?;
-                let part = |messages| Sealed { window: part, messages, provider_count: Some(messages), ..row };
+                let messages = self
+                    .store
+                    .count(self.account, &self.stream().scope, from, to)
+                    .await?;
+                let part = |messages| Sealed {
+                    window: part,
+                    messages,
+                    provider_count: Some(messages),
+                    ..row
+                };
                 Ok(messages.map(part))
             }
             _ => Ok(None),
@@ -151,22 +163,44 @@ impl Counting<'_> {
 
     /// Counts an unbroken run of rows; nothing where it is as it is known to be.
     async fn compare(&self, run: &[Sealed]) -> Result<Option<Part>, Obstacle> {
-        let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(None) };
+        let (Some(first), Some(last)) = (run.first(), run.last()) else {
+            return Ok(None);
+        };
         let start = first.window.from();
-        let from = Mark { at: start, to: start.start(), excess: 0 };
-        let to = self.mark(run, last.window.to(), run.iter().map(known).sum()).await?;
-        let part = Part { rows: 0..run.len(), from, to };
+        let from = Mark {
+            at: start,
+            to: start.start(),
+            excess: 0,
+        };
+        let to = self
+            .mark(run, last.window.to(), run.iter().map(known).sum())
+            .await?;
+        let part = Part {
+            rows: 0..run.len(),
+            from,
+            to,
+        };
         Ok((part.excess() != 0).then_some(part))
     }
 
     /// Counts a run up to a second.
     async fn mark(&self, run: &[Sealed], at: Second, known: u64) -> Result<Mark, Obstacle> {
         let start = run.first().map_or(at, |row| row.window.from());
-        let Some(range) = Window::new(start, at) else { return Ok(Mark { at, to: at.start(), excess: 0 }) };
+        let Some(range) = Window::new(start, at) else {
+            return Ok(Mark {
+                at,
+                to: at.start(),
+                excess: 0,
+            });
+        };
         let Counted { messages, from, to } = self.provider.count(self.position, range).await?;
         let before = self.archived(start.start(), from).await?;
         let behind = self.archived(at.start(), to).await?;
-        Ok(Mark { at, to, excess: messages as i64 - (known + behind) as i64 + before as i64 })
+        Ok(Mark {
+            at,
+            to,
+            excess: messages as i64 - (known + behind) as i64 + before as i64,
+        })
     }
 
     /// How many messages the archive holds between two moments that are close together.
@@ -174,7 +208,11 @@ impl Counting<'_> {
         if from >= to {
             return Ok(0);
         }
-        Ok(self.store.times(self.account, &self.stream().scope, from, to).await?.len() as u64)
+        Ok(self
+            .store
+            .times(self.account, &self.stream().scope, from, to)
+            .await?
+            .len() as u64)
     }
 
     /// Where to cut a part; nothing where it is to be read.
@@ -184,10 +222,17 @@ impl Counting<'_> {
         if end - start > 1 {
             let middle = start + middle(run.get(start..end).unwrap_or_default());
             let at = run.get(middle).map(|row| row.window.from());
-            return Ok(at.map(|at| Cut { at, known: known_before(middle), rows: [start..middle, middle..end] }));
+            return Ok(at.map(|at| Cut {
+                at,
+                known: known_before(middle),
+                rows: [start..middle, middle..end],
+            }));
         }
         // Where the archive has kept what the provider has not, the archive does not tell what to expect of a half.
-        let Some(row) = run.get(start).filter(|row| known(row) == row.messages && row.messages > FEW) else {
+        let Some(row) = run
+            .get(start)
+            .filter(|row| known(row) == row.messages && row.messages > FEW)
+        else {
             return Ok(None);
         };
         let times = self.times(row.window).await?;
@@ -195,7 +240,11 @@ impl Counting<'_> {
         let (first, last) = (before(part.from.at), before(part.to.at));
         let at = times.get(first + (last - first) / 2).map(|at| at.second());
         let at = at.filter(|at| part.from.at < *at && (last - first) as u64 > FEW);
-        let cut = |at| Cut { at, known: known_before(start) + before(at) as u64, rows: [start..end, start..end] };
+        let cut = |at| Cut {
+            at,
+            known: known_before(start) + before(at) as u64,
+            rows: [start..end, start..end],
+        };
         Ok(at.map(cut))
     }
 
@@ -203,15 +252,32 @@ impl Counting<'_> {
     async fn halves(&self, run: &[Sealed], part: Part, cut: Cut) -> Result<Vec<Part>, Obstacle> {
         let mark = self.mark(run, cut.at, cut.known).await?;
         let [first, second] = cut.rows;
-        let halves = [Part { rows: first, from: part.from, to: mark }, Part { rows: second, from: mark, to: part.to }];
-        Ok(halves.into_iter().filter(|half| half.excess() != 0).collect())
+        let halves = [
+            Part {
+                rows: first,
+                from: part.from,
+                to: mark,
+            },
+            Part {
+                rows: second,
+                from: mark,
+                to: part.to,
+            },
+        ];
+        Ok(halves
+            .into_iter()
+            .filter(|half| half.excess() != 0)
+            .collect())
     }
 
     /// What of a row is to be read. Where the provider counts on beyond the stretch, the next row's first second is
     /// part of it.
     async fn found(&self, run: &[Sealed], part: &Part) -> Result<Vec<Difference>, StoreError> {
-        let Some(stretch) = part.stretch() else { return Ok(vec![]) };
-        let end = Second(part.to.to.0.div_euclid(1000) + i64::from(part.to.to.0.rem_euclid(1000) > 0));
+        let Some(stretch) = part.stretch() else {
+            return Ok(vec![]);
+        };
+        let end =
+            Second(part.to.to.0.div_euclid(1000) + i64::from(part.to.to.0.rem_euclid(1000) > 0));
         let end = run.last().map_or(end, |row| end.min(row.window.to()));
         let read = Window::new(stretch.from(), stretch.to().max(end)).unwrap_or(stretch);
         let mut found = Vec::new();
@@ -225,24 +291,53 @@ impl Counting<'_> {
 
     /// A stretch of a row, to be read again. Of a row of which the archive has kept what the provider has not, all is
     /// read: the provider's count of its parts is not known.
-    pub(super) async fn difference(&self, row: Sealed, range: Window, excess: i64) -> Result<Difference, StoreError> {
-        let range = if known(&row) == row.messages { range } else { row.window };
+    pub(super) async fn difference(
+        &self,
+        row: Sealed,
+        range: Window,
+        excess: i64,
+    ) -> Result<Difference, StoreError> {
+        let range = if known(&row) == row.messages {
+            range
+        } else {
+            row.window
+        };
         let times = self.times(range).await?;
         let mut outside = 0;
         if range != row.window {
-            outside = self.times(row.window).await?.len().saturating_sub(times.len()) as u64;
+            outside = self
+                .times(row.window)
+                .await?
+                .len()
+                .saturating_sub(times.len()) as u64;
         }
-        Ok(Difference { row, range, outside, times, excess })
+        Ok(Difference {
+            row,
+            range,
+            outside,
+            times,
+            excess,
+        })
     }
 
     async fn times(&self, range: Window) -> Result<Vec<Millis>, StoreError> {
-        self.store.times(self.account, &self.stream().scope, range.from().start(), range.to().start()).await
+        self.store
+            .times(
+                self.account,
+                &self.stream().scope,
+                range.from().start(),
+                range.to().start(),
+            )
+            .await
     }
 }
 
 impl std::fmt::Debug for Counting<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Counting").field("position", &self.position).field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Counting")
+            .field("position", &self.position)
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 

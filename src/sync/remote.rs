@@ -32,10 +32,26 @@ pub struct Excess {
 
 impl std::fmt::Display for Excess {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { account, stream, range, excess } = self;
-        let (count, word) = (excess.unsigned_abs(), if *excess < 0 { "fewer" } else { "more" });
-        write!(f, "{account} {stream} from {} to {}: ", range.from(), range.to())?;
-        write!(f, "the provider counts {count} {word} than when it was read")
+        let Self {
+            account,
+            stream,
+            range,
+            excess,
+        } = self;
+        let (count, word) = (
+            excess.unsigned_abs(),
+            if *excess < 0 { "fewer" } else { "more" },
+        );
+        write!(
+            f,
+            "{account} {stream} from {} to {}: ",
+            range.from(),
+            range.to()
+        )?;
+        write!(
+            f,
+            "the provider counts {count} {word} than when it was read"
+        )
     }
 }
 
@@ -47,20 +63,33 @@ impl AccountSync {
         let place = match self.place(stop).await? {
             Ok(place) => place,
             Err(failure) => {
-                counts.left.push(format!("{name}: {failure}\n  hint: {}", failure.hint()));
+                counts
+                    .left
+                    .push(format!("{name}: {failure}\n  hint: {}", failure.hint()));
                 return Ok(counts);
             }
         };
         let edges = self.edges(&place, Bounds::default());
         let (provider, store) = (&*self.provider, &*self.store);
-        let compared = place.streams.iter().enumerate().map(|(position, &(id, wanted_from))| async move {
-            let counting = Counting { provider, store, account: place.account, position, id };
-            let differences = match reach(edges, wanted_from) {
-                Some(range) => counting.differences(range).await,
-                None => Ok(vec![]),
-            };
-            (position, differences)
-        });
+        let compared =
+            place
+                .streams
+                .iter()
+                .enumerate()
+                .map(|(position, &(id, wanted_from))| async move {
+                    let counting = Counting {
+                        provider,
+                        store,
+                        account: place.account,
+                        position,
+                        id,
+                    };
+                    let differences = match reach(edges, wanted_from) {
+                        Some(range) => counting.differences(range).await,
+                        None => Ok(vec![]),
+                    };
+                    (position, differences)
+                });
         let mut compared = stream::iter(compared).buffer_unordered(COMPARED_AT_ONCE);
         loop {
             let next = tokio::select! {
@@ -70,13 +99,18 @@ impl AccountSync {
                     break;
                 }
             };
-            let Some((position, differences)) = next else { break };
+            let Some((position, differences)) = next else {
+                break;
+            };
             let key = &self.provider.stream(position).key;
             match differences {
                 Ok(differences) => counts.add(&name, key, differences),
                 Err(Obstacle::Store(error)) => return Err(error),
                 Err(Obstacle::Provider(failure)) => {
-                    counts.left.push(format!("{name} {key}: {failure}\n  hint: {}", failure.hint()));
+                    counts.left.push(format!(
+                        "{name} {key}: {failure}\n  hint: {}",
+                        failure.hint()
+                    ));
                     if failure.advice() != Advice::SkipStream {
                         break;
                     }
@@ -92,11 +126,13 @@ impl AccountSync {
 impl Counts {
     fn add(&mut self, account: &str, stream: &str, differences: Vec<Difference>) {
         self.streams += 1;
-        self.excesses.extend(differences.into_iter().map(|Difference { range, excess, .. }| Excess {
-            account: account.to_owned(),
-            stream: stream.to_owned(),
-            range,
-            excess,
-        }));
+        self.excesses.extend(differences.into_iter().map(
+            |Difference { range, excess, .. }| Excess {
+                account: account.to_owned(),
+                stream: stream.to_owned(),
+                range,
+                excess,
+            },
+        ));
     }
 }

@@ -73,19 +73,38 @@ struct Reread<'a> {
 
 impl AccountSync {
     /// Fetches again what differs, as far as the provider still has it. Ends early once `stop` is given.
-    pub async fn repair(&mut self, verdict: &Verdict, stop: &CancellationToken) -> Result<Mended, StoreError> {
-        if !verdict.differences.named.iter().any(|difference| difference.subject.account == self.name()) {
+    pub async fn repair(
+        &mut self,
+        verdict: &Verdict,
+        stop: &CancellationToken,
+    ) -> Result<Mended, StoreError> {
+        if !verdict
+            .differences
+            .named
+            .iter()
+            .any(|difference| difference.subject.account == self.name())
+        {
             return Ok(Mended::default());
         }
         let requests = self.provider.requests();
         let place = match self.place(stop).await? {
             Ok(place) => place,
             Err(failure) => {
-                let left = vec![format!("{}: {failure}\n  hint: {}", self.name(), failure.hint())];
-                return Ok(Mended { left, ..Mended::default() });
+                let left = vec![format!(
+                    "{}: {failure}\n  hint: {}",
+                    self.name(),
+                    failure.hint()
+                )];
+                return Ok(Mended {
+                    left,
+                    ..Mended::default()
+                });
             }
         };
-        let run = self.store.begin_run(place.account, "repair", self.clock.now()).await?;
+        let run = self
+            .store
+            .begin_run(place.account, "repair", self.clock.now())
+            .await?;
         let repair = Repair {
             account: self,
             place: &place,
@@ -96,7 +115,12 @@ impl AccountSync {
         };
         let mended = repair.run(stop).await?;
         let (requests, new) = (self.provider.requests() - requests, mended.restored);
-        let tally = Tally { requests, new, windows: mended.windows, ..Tally::default() };
+        let tally = Tally {
+            requests,
+            new,
+            windows: mended.windows,
+            ..Tally::default()
+        };
         self.store.end_run(run, &tally, self.clock.now()).await?;
         self.keep(place);
         Ok(mended)
@@ -105,8 +129,13 @@ impl AccountSync {
     /// The part that the provider still has and is trusted to show already. Ledger rows that claim more have been
     /// changed.
     fn to_be_had(&self, span: Window) -> Option<Window> {
-        let settled = self.provider.now().second().minus(self.provider.account().settle);
-        span.starting(self.horizon().unwrap_or(span.from()))?.before(settled)
+        let settled = self
+            .provider
+            .now()
+            .second()
+            .minus(self.provider.account().settle);
+        span.starting(self.horizon().unwrap_or(span.from()))?
+            .before(settled)
     }
 
     /// A window that was sealed as one is fetched as one.
@@ -119,7 +148,9 @@ impl AccountSync {
         let fetch = async {
             match self.provider.survey(position, span, UNCUT).await? {
                 Survey::Done(fetched) => Ok(fetched),
-                Survey::Sized(count) | Survey::Split { count, .. } => self.provider.fetch(position, span, count).await,
+                Survey::Sized(count) | Survey::Split { count, .. } => {
+                    self.provider.fetch(position, span, count).await
+                }
             }
         };
         tokio::select! {
@@ -147,24 +178,42 @@ impl<'a> Repair<'a> {
                 continue;
             }
             let Some(to_be_had) = self.account.to_be_had(span) else {
-                self.leave(difference, &"behind the provider's retention edge nothing can be had any more");
+                self.leave(
+                    difference,
+                    &"behind the provider's retention edge nothing can be had any more",
+                );
                 continue;
             };
             match self.account.fetch_again(position, to_be_had, stop).await {
                 Ok(fetched) => {
                     let stream = self.place.streams[position].0;
                     let scope = self.account.provider.stream(position).scope.clone();
-                    let is_whole = to_be_had == span && fetched.doubt.is_none() && fetched.unreadable.is_empty();
+                    let is_whole = to_be_had == span
+                        && fetched.doubt.is_none()
+                        && fetched.unreadable.is_empty();
                     let messages = identify(fetched.messages);
-                    let read = Reread { claim: &difference.claim, stream, scope, span, rows, messages, is_whole };
-                    let rest = Rest { provider_count: fetched.provider_count, unreadable: fetched.unreadable };
+                    let read = Reread {
+                        claim: &difference.claim,
+                        stream,
+                        scope,
+                        span,
+                        rows,
+                        messages,
+                        is_whole,
+                    };
+                    let rest = Rest {
+                        provider_count: fetched.provider_count,
+                        unreadable: fetched.unreadable,
+                    };
                     if !self.mend(read, rest).await? {
                         self.leave(difference, &"the provider does not have all of it any more");
                     }
                 }
                 Err(failure) => {
                     self.leave(difference, &failure);
-                    self.account.note_failure(self.place.account, &failure).await?;
+                    self.account
+                        .note_failure(self.place.account, &failure)
+                        .await?;
                     if failure.advice() != Advice::SkipStream {
                         break;
                     }
@@ -175,15 +224,27 @@ impl<'a> Repair<'a> {
     }
 
     fn leave(&mut self, difference: &Difference, why: &dyn std::fmt::Display) {
-        self.mended.left.push(format!("{difference}\n  not put right: {why}"));
+        self.mended
+            .left
+            .push(format!("{difference}\n  not put right: {why}"));
     }
 
     /// The window, grown to whole ledger rows; and the rows.
-    async fn span(&self, position: usize, window: Window) -> Result<(Window, Vec<Sealed>), StoreError> {
-        let rows = self.account.store.ledger_rows(self.place.streams[position].0, window, u64::MAX).await?;
-        let (from, to) = rows.iter().fold((window.from(), window.to()), |(from, to), row| {
-            (from.min(row.window.from()), to.max(row.window.to()))
-        });
+    async fn span(
+        &self,
+        position: usize,
+        window: Window,
+    ) -> Result<(Window, Vec<Sealed>), StoreError> {
+        let rows = self
+            .account
+            .store
+            .ledger_rows(self.place.streams[position].0, window, u64::MAX)
+            .await?;
+        let (from, to) = rows
+            .iter()
+            .fold((window.from(), window.to()), |(from, to), row| {
+                (from.min(row.window.from()), to.max(row.window.to()))
+            });
         Ok((Window::new(from, to).unwrap_or(window), rows))
     }
 
@@ -193,30 +254,78 @@ impl<'a> Repair<'a> {
         let mut aside = self.changed(&read, &there);
         let stays = without(&there, &aside);
         for link in read.evidence(&stays).added() {
-            let message = stays.iter().find(|m| Link::of(&m.identified) == link).copied();
+            let message = stays
+                .iter()
+                .find(|m| Link::of(&m.identified) == link)
+                .copied();
             let Some(message) = message else { continue };
             if !self.is_vouched_for(message, read.stream).await? {
-                aside.push(Aside { message, reason: ADDED });
+                aside.push(Aside {
+                    message,
+                    reason: ADDED,
+                });
                 self.added.push(message.identified.clone());
             }
         }
         let evidence = read.evidence(&without(&there, &aside));
-        let added = self.added.iter().filter(|m| read.scope.holds(&m.message)).map(Link::of).collect();
-        let whole = evidence.lacks_nothing() && self.is_explained(&evidence, &stays, read.stream).await?;
+        let added = self
+            .added
+            .iter()
+            .filter(|m| read.scope.holds(&m.message))
+            .map(Link::of)
+            .collect();
+        let whole =
+            evidence.lacks_nothing() && self.is_explained(&evidence, &stays, read.stream).await?;
         let (replaces, is_met) = (whole || evidence.is_proven(&added), evidence.meets_claim());
         let (store, now) = (&self.account.store, self.account.clock.now());
         if !aside.is_empty() {
-            self.gone.extend(aside.iter().map(|aside| aside.message.cursor()));
+            self.gone
+                .extend(aside.iter().map(|aside| aside.message.cursor()));
             self.mended.set_aside += store.set_aside(read.stream, &aside, now).await?;
         }
-        let Rest { provider_count, unreadable } = rest;
-        let Reread { stream, scope, span: window, rows, messages, .. } = read;
+        let Rest {
+            provider_count,
+            unreadable,
+        } = rest;
+        let Reread {
+            stream,
+            scope,
+            span: window,
+            rows,
+            messages,
+            ..
+        } = read;
         // What was said of a window of which not all can be had any more is said still.
-        let doubt = rows.iter().find_map(|row| row.doubt.clone()).filter(|_| !whole);
-        let provider_count = if whole { provider_count } else { rows.iter().map(|row| row.provider_count).sum() };
-        let seal = Seal { window, scope, provider_count, doubt, replaces };
+        let doubt = rows
+            .iter()
+            .find_map(|row| row.doubt.clone())
+            .filter(|_| !whole);
+        let provider_count = if whole {
+            provider_count
+        } else {
+            rows.iter().map(|row| row.provider_count).sum()
+        };
+        let seal = Seal {
+            window,
+            scope,
+            provider_count,
+            doubt,
+            replaces,
+        };
         let (account, seal) = (self.place.account, replaces.then_some(seal));
-        let written = store.commit(&[Commit { account, stream, window, seal, messages, unreadable }], now).await?;
+        let written = store
+            .commit(
+                &[Commit {
+                    account,
+                    stream,
+                    window,
+                    seal,
+                    messages,
+                    unreadable,
+                }],
+                now,
+            )
+            .await?;
         self.mended.windows += 1;
         self.mended.restored += written.iter().map(|written| written.new).sum::<u64>();
         Ok(replaces || is_met)
@@ -228,14 +337,25 @@ impl<'a> Repair<'a> {
 
     /// What the archive holds of the stream in the span; and what the provider shows of it that is filed elsewhere.
     async fn there(&self, read: &Reread<'_>) -> Result<Vec<Archived>, StoreError> {
-        let ours = read.messages.iter().filter(|m| read.scope.holds(&m.message));
+        let ours = read
+            .messages
+            .iter()
+            .filter(|m| read.scope.holds(&m.message));
         let shown: HashSet<Link> = ours.map(Link::of).collect();
-        let wanted = |m: &Archived| read.scope.holds(&m.identified.message) || shown.contains(&Link::of(&m.identified));
+        let wanted = |m: &Archived| {
+            read.scope.holds(&m.identified.message) || shown.contains(&Link::of(&m.identified))
+        };
         let mut there = Vec::new();
         let mut after = Cursor::at(read.span.from().start());
         loop {
-            let chunk = self.account.store.messages(&after, read.span.to().start(), CHUNK).await?;
-            let Some(last) = chunk.last() else { return Ok(there) };
+            let chunk = self
+                .account
+                .store
+                .messages(&after, read.span.to().start(), CHUNK)
+                .await?;
+            let Some(last) = chunk.last() else {
+                return Ok(there);
+            };
             after = last.cursor();
             there.extend(chunk.into_iter().filter(|m| self.is_ours(m) && wanted(m)));
         }
@@ -251,14 +371,23 @@ impl<'a> Repair<'a> {
         let originals: HashSet<(Fingerprint, u32)> = read.messages.iter().map(original).collect();
         // One that is filed under a conversation of another account looks like that account's.
         let damaged = self.verdict.damaged.named.iter();
-        let damaged = damaged.filter(|d| self.is_ours(&d.message) || d.fault == MISFILED).map(|damage| &damage.message);
+        let damaged = damaged
+            .filter(|d| self.is_ours(&d.message) || d.fault == MISFILED)
+            .map(|damage| &damage.message);
         let elsewhere = damaged.filter(|m| originals.contains(&original(&m.identified)));
         let is_elsewhere = |m: &Archived| !read.scope.holds(&m.identified.message);
-        let here = there.iter().filter(|m| is_elsewhere(m) || read.is_whole && m.fault().is_some());
+        let here = there
+            .iter()
+            .filter(|m| is_elsewhere(m) || read.is_whole && m.fault().is_some());
         let elsewhere = elsewhere.filter(|m| !self.gone.contains(&m.cursor()));
         let mut seen = HashSet::new();
         let changed = elsewhere.chain(here).filter(|m| seen.insert(m.cursor()));
-        changed.map(|message| Aside { message, reason: CHANGED }).collect()
+        changed
+            .map(|message| Aside {
+                message,
+                reason: CHANGED,
+            })
+            .collect()
     }
 
     /// Whether of all that the provider does not show it is known why it is there. Where there was no digest, nothing
@@ -283,17 +412,29 @@ impl<'a> Repair<'a> {
     }
 
     /// Whether another stream's ledger row, which agrees with what is there, is about this message, too.
-    async fn is_vouched_for(&self, message: &Archived, except: StreamId) -> Result<bool, StoreError> {
+    async fn is_vouched_for(
+        &self,
+        message: &Archived,
+        except: StreamId,
+    ) -> Result<bool, StoreError> {
         let at = message.identified.message.sent_at;
         for stream in self.account.store.streams().await? {
-            let holds = stream.scope.is_some_and(|scope| scope.holds(&message.identified.message));
+            let holds = stream
+                .scope
+                .is_some_and(|scope| scope.holds(&message.identified.message));
             if stream.account != message.account || stream.id == except || !holds {
                 continue;
             }
             let differs = self.verdict.differences.named.iter().any(|d| {
-                d.subject.account == stream.account && d.subject.key == stream.key && d.claim.window.contains(at)
+                d.subject.account == stream.account
+                    && d.subject.key == stream.key
+                    && d.claim.window.contains(at)
             });
-            let rows = self.account.store.ledger_rows(stream.id, Window::lasting(at.second(), 1), 1).await?;
+            let rows = self
+                .account
+                .store
+                .ledger_rows(stream.id, Window::lasting(at.second(), 1), 1)
+                .await?;
             if !rows.is_empty() && !differs {
                 return Ok(true);
             }
@@ -305,18 +446,25 @@ impl<'a> Repair<'a> {
 /// The messages that are not set aside.
 fn without<'m>(there: &'m [Archived], aside: &[Aside<'_>]) -> Vec<&'m Archived> {
     let gone: HashSet<Cursor> = aside.iter().map(|aside| aside.message.cursor()).collect();
-    there.iter().filter(|message| !gone.contains(&message.cursor())).collect()
+    there
+        .iter()
+        .filter(|message| !gone.contains(&message.cursor()))
+        .collect()
 }
 
 impl Reread<'_> {
     fn evidence(&self, there: &[&Archived]) -> Evidence<'_> {
-        let inside = |m: &&Identified| self.span.contains(m.message.sent_at) && self.scope.holds(&m.message);
+        let inside =
+            |m: &&Identified| self.span.contains(m.message.sent_at) && self.scope.holds(&m.message);
         Evidence {
             claim: self.claim,
             rows: &self.rows,
             shown: self.messages.iter().filter(inside).map(Link::of).collect(),
             is_whole: self.is_whole,
-            there: there.iter().map(|m| (Link::of(&m.identified), m.archived_at)).collect(),
+            there: there
+                .iter()
+                .map(|m| (Link::of(&m.identified), m.archived_at))
+                .collect(),
         }
     }
 }

@@ -21,9 +21,19 @@ pub struct Requeued {
 
 /// Reads an account's quarantine again. Asks the provider nothing. What is understood goes into the archive, and into
 /// the count and the digest of the ledger row it belongs to; it may be broken off and begun again at any time.
-pub async fn requeue(provider: &dyn Provider, store: &dyn Store, now: Millis) -> Result<Requeued, StoreError> {
+pub async fn requeue(
+    provider: &dyn Provider,
+    store: &dyn Store,
+    now: Millis,
+) -> Result<Requeued, StoreError> {
     let name = &provider.account().name;
-    let known = NewAccount { name, provider: provider.account().provider, streams: None, since: None, horizon: None };
+    let known = NewAccount {
+        name,
+        provider: provider.account().provider,
+        streams: None,
+        since: None,
+        horizon: None,
+    };
     let account = store.register(&known).await?.account;
     if provider.account().discovers {
         for stream in store.discovered(account).await? {
@@ -34,14 +44,21 @@ pub async fn requeue(provider: &dyn Provider, store: &dyn Store, now: Millis) ->
     let mut after = HeldId::default();
     loop {
         let chunk = store.quarantined(account, after, CHUNK).await?;
-        let Some(last) = chunk.last() else { return Ok(requeued) };
+        let Some(last) = chunk.last() else {
+            return Ok(requeued);
+        };
         after = last.id;
         for held in chunk {
             // A stream that is not followed any more keeps what it has.
             let position = provider.position(&held.key);
             // What the archive itself has set aside is no answer of the provider's.
             let position = position.filter(|_| !held.quarantined.is_set_aside());
-            let read = position.map(|position| (position, provider.understand(position, &held.quarantined.raw)));
+            let read = position.map(|position| {
+                (
+                    position,
+                    provider.understand(position, &held.quarantined.raw),
+                )
+            });
             match read {
                 Some((position, Ok(message))) => {
                     let commit = commit(provider, store, account, position, &held, message).await?;
@@ -51,7 +68,9 @@ pub async fn requeue(provider: &dyn Provider, store: &dyn Store, now: Millis) ->
                     continue;
                 }
                 Some((_, Err(unreadable))) => {
-                    store.reconsider(account, held.id, Some(&unreadable.reason)).await?;
+                    store
+                        .reconsider(account, held.id, Some(&unreadable.reason))
+                        .await?;
                 }
                 None => {}
             }
@@ -79,5 +98,12 @@ async fn commit(
         doubt: row.doubt,
         replaces: true,
     });
-    Ok(Commit { account, stream: held.stream, window, seal, messages: identify(vec![message]), unreadable: vec![] })
+    Ok(Commit {
+        account,
+        stream: held.stream,
+        window,
+        seal,
+        messages: identify(vec![message]),
+        unreadable: vec![],
+    })
 }

@@ -32,17 +32,27 @@ pub(super) type Held = OwnedSemaphorePermit;
 impl Room {
     /// Of the first account.
     pub(super) fn new() -> Self {
-        Self { shared: Arc::new(Semaphore::new(UNITS as usize)), own: Arc::new(Semaphore::new(OWN)), size: BESIDES }
+        Self {
+            shared: Arc::new(Semaphore::new(UNITS as usize)),
+            own: Arc::new(Semaphore::new(OWN)),
+            size: BESIDES,
+        }
     }
 
     /// Of another.
     pub(super) fn beside(&self) -> Self {
-        Self { own: Arc::new(Semaphore::new(OWN)), ..self.clone() }
+        Self {
+            own: Arc::new(Semaphore::new(OWN)),
+            ..self.clone()
+        }
     }
 
     /// The same room, for messages with so many bytes of payload.
     pub(super) fn of(&self, payload: u64) -> Self {
-        Self { size: payload + BESIDES, ..self.clone() }
+        Self {
+            size: payload + BESIDES,
+            ..self.clone()
+        }
     }
 
     /// Waits until there is room for a window of so many messages.
@@ -56,11 +66,14 @@ impl Room {
 
     /// Whether there is room for such a window at present.
     pub(super) fn is_left(&self, messages: u64) -> bool {
-        self.own.available_permits() > 0 || self.shared.available_permits() >= self.units(messages) as usize
+        self.own.available_permits() > 0
+            || self.shared.available_permits() >= self.units(messages) as usize
     }
 
     fn units(&self, messages: u64) -> u32 {
-        u32::try_from(messages.saturating_mul(self.size) / UNIT).unwrap_or(UNITS).min(UNITS)
+        u32::try_from(messages.saturating_mul(self.size) / UNIT)
+            .unwrap_or(UNITS)
+            .min(UNITS)
     }
 }
 

@@ -43,7 +43,11 @@ pub(super) async fn work(provider: Arc<dyn Provider>, job: Job, target: u64, roo
     let begun = Instant::now();
     let outcome = async {
         // A row that is read again has been one window before.
-        let target = if job.again.is_some() { target * REREAD } else { target };
+        let target = if job.again.is_some() {
+            target * REREAD
+        } else {
+            target
+        };
         let survey = match job.look {
             Some(Look::Peek) => provider.peek(job.stream, job.range, target).await?,
             _ => provider.survey(job.stream, job.range, target).await?,
@@ -54,7 +58,12 @@ pub(super) async fn work(provider: Arc<dyn Provider>, job: Job, target: u64, roo
                 let held = room.take(count).await;
                 (provider.fetch(job.stream, job.range, count).await?, held)
             }
-            Survey::Split { count, cuts } => return Ok(Outcome::Split { count, pieces: job.pieces(&cuts) }),
+            Survey::Split { count, cuts } => {
+                return Ok(Outcome::Split {
+                    count,
+                    pieces: job.pieces(&cuts),
+                });
+            }
         };
         let messages = identify(std::mem::take(&mut fetched.messages));
         Ok(Outcome::Fetched(fetched, messages, held))
@@ -63,7 +72,12 @@ pub(super) async fn work(provider: Arc<dyn Provider>, job: Job, target: u64, roo
     (job, begun.elapsed(), outcome)
 }
 
-pub(super) async fn commit(store: Arc<dyn Store>, course: Arc<Course>, batch: Vec<Ready>, now: Millis) -> Committed {
+pub(super) async fn commit(
+    store: Arc<dyn Store>,
+    course: Arc<Course>,
+    batch: Vec<Ready>,
+    now: Millis,
+) -> Committed {
     let (mut jobs, mut commits, mut held) = (Vec::new(), Vec::new(), Vec::new());
     for ready in batch {
         jobs.push(ready.job);
@@ -80,10 +94,22 @@ pub(super) async fn commit(store: Arc<dyn Store>, course: Arc<Course>, batch: Ve
 /// The time within which a commit writes, or counts what is there: its window, the ledger row that it replaces, and
 /// messages that came with it from elsewhere.
 pub(super) fn reach(commit: &Commit) -> Window {
-    let window = commit.seal.as_ref().map_or(commit.window, |seal| seal.window.hull(commit.window));
-    let times = || commit.messages.iter().map(|known| known.message.sent_at.second());
-    let from = times().min().map_or(window.from(), |first| first.min(window.from()));
-    let to = times().max().map_or(window.to(), |last| last.plus(1).max(window.to()));
+    let window = commit
+        .seal
+        .as_ref()
+        .map_or(commit.window, |seal| seal.window.hull(commit.window));
+    let times = || {
+        commit
+            .messages
+            .iter()
+            .map(|known| known.message.sent_at.second())
+    };
+    let from = times()
+        .min()
+        .map_or(window.from(), |first| first.min(window.from()));
+    let to = times()
+        .max()
+        .map_or(window.to(), |last| last.plus(1).max(window.to()));
     Window::new(from, to).unwrap_or(window)
 }
 

@@ -22,12 +22,19 @@ fn a_second_sync_changes_nothing_and_costs_a_request_a_stream() {
     bed.world().rules().reset();
 
     bed.archives_the_truth();
-    assert!(before == bed.rows(EVERYTHING), "rows differ after the second sync");
+    assert!(
+        before == bed.rows(EVERYTHING),
+        "rows differ after the second sync"
+    );
     let streams = bed.number("SELECT count(*) FROM coverage");
     let requests = i64::try_from(bed.assert_no_rule_broken().requests()).unwrap();
-    assert!(requests <= streams + 3, "{requests} requests for {streams} streams of 3 accounts");
-    let (new, changed): (i64, i64) =
-        bed.row("SELECT sum(new), sum(changed) FROM (SELECT * FROM runs ORDER BY started_at DESC LIMIT 3)");
+    assert!(
+        requests <= streams + 3,
+        "{requests} requests for {streams} streams of 3 accounts"
+    );
+    let (new, changed): (i64, i64) = bed.row(
+        "SELECT sum(new), sum(changed) FROM (SELECT * FROM runs ORDER BY started_at DESC LIMIT 3)",
+    );
     assert_eq!((new, changed), (0, 0));
 }
 
@@ -44,16 +51,32 @@ fn the_record_of_a_run_counts_every_request() {
 fn coverage_is_one_unbroken_run_a_stream_and_counts_the_truth() {
     let bed = Bed::new(&["--messages", "900"]);
     bed.archives_the_truth();
-    let runs: Vec<Run> =
-        bed.rows("SELECT account, stream, to_at, messages, provider_count, state, reason FROM coverage");
+    let runs: Vec<Run> = bed.rows(
+        "SELECT account, stream, to_at, messages, provider_count, state, reason FROM coverage",
+    );
     let (streams, of_agora) = (runs.len(), bed.world().agora_streams("sandbox").len());
-    assert_eq!(bed.number("SELECT count(DISTINCT account || stream) FROM coverage"), i64::try_from(streams).unwrap());
+    assert_eq!(
+        bed.number("SELECT count(DISTINCT account || stream) FROM coverage"),
+        i64::try_from(streams).unwrap()
+    );
     assert!(streams > of_agora, "every stream of both accounts");
     for (account, stream, to_at, messages, provider_count, state, reason) in runs {
         let end: Millis = to_at.parse().unwrap();
-        let truth = if account == "sandbox" { said(&bed, &stream, end) } else { in_topic(&bed, &stream, end) };
-        assert_eq!((messages, provider_count), (truth, truth), "{account} {stream}");
-        assert_eq!((state.as_str(), reason), ("sealed", None), "{account} {stream}");
+        let truth = if account == "sandbox" {
+            said(&bed, &stream, end)
+        } else {
+            in_topic(&bed, &stream, end)
+        };
+        assert_eq!(
+            (messages, provider_count),
+            (truth, truth),
+            "{account} {stream}"
+        );
+        assert_eq!(
+            (state.as_str(), reason),
+            ("sealed", None),
+            "{account} {stream}"
+        );
     }
 }
 
@@ -61,12 +84,23 @@ fn coverage_is_one_unbroken_run_a_stream_and_counts_the_truth() {
 fn the_only_gap_is_what_is_too_young_to_be_final() {
     let bed = Bed::new(&[]);
     bed.sync().good();
-    let gaps: Vec<(String, String, String, i64)> = bed.rows("SELECT from_at, to_at, reason, lost FROM gaps");
-    assert_eq!(i64::try_from(gaps.len()).unwrap(), bed.number("SELECT count(*) FROM coverage"), "one gap a stream");
+    let gaps: Vec<(String, String, String, i64)> =
+        bed.rows("SELECT from_at, to_at, reason, lost FROM gaps");
+    assert_eq!(
+        i64::try_from(gaps.len()).unwrap(),
+        bed.number("SELECT count(*) FROM coverage"),
+        "one gap a stream"
+    );
     for (from, to, reason, lost) in gaps {
         let (from, to): (Millis, Millis) = (from.parse().unwrap(), to.parse().unwrap());
-        assert!(to.since(from).as_secs() <= 125, "{from} to {to} is more than the settle of two minutes");
-        assert_eq!((reason.as_str(), lost), ("fetched, but too young to be final", 0));
+        assert!(
+            to.since(from).as_secs() <= 125,
+            "{from} to {to} is more than the settle of two minutes"
+        );
+        assert_eq!(
+            (reason.as_str(), lost),
+            ("fetched, but too young to be final", 0)
+        );
     }
 }
 
@@ -74,24 +108,46 @@ fn the_only_gap_is_what_is_too_young_to_be_final() {
 fn what_is_older_than_since_is_not_wanted() {
     let bed = Bed::new(&[]).only("agora");
     let since = Millis(bed.world().now().0 - 2 * 86_400_000).second();
-    let bed = bed.with("discover = false", &format!("discover = false\nsince = {since}"));
+    let bed = bed.with(
+        "discover = false",
+        &format!("discover = false\nsince = {since}"),
+    );
     let all = bed.world().agora("sandbox").len();
-    let young = bed.world().agora("sandbox").iter().filter(|message| message.ms >= since.start().0).count();
+    let young = bed
+        .world()
+        .agora("sandbox")
+        .iter()
+        .filter(|message| message.ms >= since.start().0)
+        .count();
     assert!(0 < young && young < all);
     bed.sync().good();
     let archived = usize::try_from(bed.number("SELECT count(*) FROM archive")).unwrap();
     assert!(young - archived < 3, "{archived} of {young}");
-    assert_eq!(bed.number(&format!("SELECT count(*) FROM archive WHERE sent_at_ms < {}", since.start().0)), 0);
-    assert_eq!(bed.number("SELECT count(*) FROM gaps WHERE reason NOT LIKE '%young%'"), 0);
+    assert_eq!(
+        bed.number(&format!(
+            "SELECT count(*) FROM archive WHERE sent_at_ms < {}",
+            since.start().0
+        )),
+        0
+    );
+    assert_eq!(
+        bed.number("SELECT count(*) FROM gaps WHERE reason NOT LIKE '%young%'"),
+        0
+    );
 }
 
 #[test]
 fn what_the_provider_has_forgotten_is_never_asked_for() {
-    let bed = Bed::new(&["--retention", "2d"]).only("agora").with("retention = \"4000d\"", "retention = \"2d\"");
+    let bed = Bed::new(&["--retention", "2d"])
+        .only("agora")
+        .with("retention = \"4000d\"", "retention = \"2d\"");
     bed.sync().good();
     let horizon = bed.world().now().0 - 2 * 86_400_000;
     assert!(bed.number("SELECT min(sent_at_ms) FROM archive") >= horizon - 1000);
-    assert_eq!(bed.number("SELECT count(*) FROM gaps WHERE reason NOT LIKE '%young%'"), 0);
+    assert_eq!(
+        bed.number("SELECT count(*) FROM gaps WHERE reason NOT LIKE '%young%'"),
+        0
+    );
     bed.assert_no_rule_broken();
 }
 
@@ -99,18 +155,32 @@ fn what_the_provider_has_forgotten_is_never_asked_for() {
 fn said(bed: &Bed, stream: &str, end: Millis) -> i64 {
     let streams = bed.world().agora_streams("sandbox");
     let named = streams.into_iter().find(|named| {
-        let part = |key, value: &Option<String>| value.as_ref().map(|value| format!("{key}={value}"));
-        let parts = [part("source", &named.source), part("destination", &named.destination)];
+        let part =
+            |key, value: &Option<String>| value.as_ref().map(|value| format!("{key}={value}"));
+        let parts = [
+            part("source", &named.source),
+            part("destination", &named.destination),
+        ];
         parts.into_iter().flatten().collect::<Vec<_>>().join("&") == stream
     });
     let named = named.expect("a stream that was configured");
-    let wanted = Selection { source: named.source, destination: named.destination, range: 0..end.0 };
-    bed.world().with_selected("sandbox", &wanted, |messages| messages.len().try_into().unwrap())
+    let wanted = Selection {
+        source: named.source,
+        destination: named.destination,
+        range: 0..end.0,
+    };
+    bed.world().with_selected("sandbox", &wanted, |messages| {
+        messages.len().try_into().unwrap()
+    })
 }
 
 /// How many messages a Web3MQ topic holds before `end`.
 fn in_topic(bed: &Bed, stream: &str, end: Millis) -> i64 {
     let topics = bed.world().web3mq(&bed.world().users()[0]);
     let rows = &topics[stream.strip_prefix("topic=").unwrap()];
-    rows.iter().filter(|row| row.ms < end.0).count().try_into().unwrap()
+    rows.iter()
+        .filter(|row| row.ms < end.0)
+        .count()
+        .try_into()
+        .unwrap()
 }

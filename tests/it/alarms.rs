@@ -16,7 +16,9 @@ use backscroll::domain::time::Millis;
 use backscroll::domain::window::Window;
 use backscroll::provider::ProviderError;
 use backscroll::sandbox::Scripted;
-use backscroll::store::{Commit, Missing, NewAccount, Pace, Seal, SqliteStore, Standing, Store, StreamStatus, Trouble};
+use backscroll::store::{
+    Commit, Missing, NewAccount, Pace, Seal, SqliteStore, Standing, Store, StreamStatus, Trouble,
+};
 use backscroll::sync::alarms::history;
 use backscroll::sync::alarms::passes::Passes;
 use backscroll::sync::alarms::silence::Silences;
@@ -44,13 +46,21 @@ struct Hook {
 impl Hook {
     /// Listens, and has the bed's service post its alarms there.
     fn beside(bed: Bed, status: u16) -> (Bed, Arc<Self>) {
-        let hook = Arc::new(Self { status: AtomicU16::new(status), ..Self::default() });
+        let hook = Arc::new(Self {
+            status: AtomicU16::new(status),
+            ..Self::default()
+        });
         let take = async |State(hook): State<Arc<Self>>, body: String| {
-            hook.taken.lock().unwrap().push(serde_json::from_str(&body).unwrap());
+            hook.taken
+                .lock()
+                .unwrap()
+                .push(serde_json::from_str(&body).unwrap());
             let status = StatusCode::from_u16(hook.status.load(Ordering::Relaxed)).unwrap();
             (status, [(header::LOCATION, "http://127.0.0.1:1/elsewhere")]).into_response()
         };
-        let router = Router::new().route("/{token}", post(take)).with_state(hook.clone());
+        let router = Router::new()
+            .route("/{token}", post(take))
+            .with_state(hook.clone());
         let address = bed.block_on(async {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
             let address = listener.local_addr().unwrap();
@@ -69,13 +79,22 @@ impl Hook {
 /// A bed whose only account is refused, as often as it asks.
 fn refused() -> Bed {
     let bed = ticking(&["--messages", "20", "--topic-messages", "0"]).only("agora");
-    bed.script(Scripted { status: 401, times: u32::MAX, ..Scripted::default() });
+    bed.script(Scripted {
+        status: 401,
+        times: u32::MAX,
+        ..Scripted::default()
+    });
     bed
 }
 
 fn alarms(bed: &Bed) -> i64 {
-    let known = bed.archive().exists() && bed.number("SELECT count(*) FROM sqlite_schema WHERE name = 'alarms'") == 1;
-    if known { bed.number("SELECT count(*) FROM alarms WHERE kind = 'parked' AND until IS NULL") } else { 0 }
+    let known = bed.archive().exists()
+        && bed.number("SELECT count(*) FROM sqlite_schema WHERE name = 'alarms'") == 1;
+    if known {
+        bed.number("SELECT count(*) FROM alarms WHERE kind = 'parked' AND until IS NULL")
+    } else {
+        0
+    }
 }
 
 fn ended(mut daemon: Daemon) -> String {
@@ -96,20 +115,39 @@ fn an_account_that_is_refused_is_told_of_once_to_everybody_however_often_the_ser
     let told = |key: &str| taken[0][key].as_str().unwrap_or_default().to_owned();
     let words = ["event", "kind", "account", "provider"].map(told);
     assert_eq!(words, ["begun", "parked", "sandbox", "agora"]);
-    assert!(told("text").contains("sandbox: parked") && told("text").contains("What to do: "), "{taken:#?}");
-    assert!(told("problem").contains("401") && told("hint").contains("backscroll check"), "{taken:#?}");
-    assert!(told("since").parse::<Millis>().is_ok() && taken[0]["until"].is_null() && taken[0]["stream"].is_null());
+    assert!(
+        told("text").contains("sandbox: parked") && told("text").contains("What to do: "),
+        "{taken:#?}"
+    );
+    assert!(
+        told("problem").contains("401") && told("hint").contains("backscroll check"),
+        "{taken:#?}"
+    );
+    assert!(
+        told("since").parse::<Millis>().is_ok()
+            && taken[0]["until"].is_null()
+            && taken[0]["stream"].is_null()
+    );
 
-    bed.run(&["status"]).good().says("ALARM: sandbox: parked, for ").says("hint: renew the account's credentials");
-    let status: Vec<Value> = serde_json::from_str(&bed.run(&["status", "--json"]).good().out).unwrap();
+    bed.run(&["status"])
+        .good()
+        .says("ALARM: sandbox: parked, for ")
+        .says("hint: renew the account's credentials");
+    let status: Vec<Value> =
+        serde_json::from_str(&bed.run(&["status", "--json"]).good().out).unwrap();
     assert_eq!(status[0]["alarms"][0]["kind"], "parked", "{status:#?}");
-    assert_eq!(status[0]["alarms"][0]["since"].as_str(), Some(told("since").as_str()));
+    assert_eq!(
+        status[0]["alarms"][0]["since"].as_str(),
+        Some(told("since").as_str())
+    );
 
     // The next one finds that all is well. It is not over before that has lasted; and nothing begins anew.
     bed.world().script().clear();
     bed.run(&["check"]).good();
     let daemon = Daemon::start(&bed);
-    wait_until("passes", || bed.number("SELECT count(*) FROM runs WHERE finished_at IS NOT NULL") >= 3);
+    wait_until("passes", || {
+        bed.number("SELECT count(*) FROM runs WHERE finished_at IS NOT NULL") >= 3
+    });
     let said = ended(daemon);
     assert!(!said.contains("\"kind\":\"parked\""), "{said}");
     assert_eq!((alarms(&bed), hook.taken().len()), (1, 1));
@@ -133,14 +171,21 @@ fn what_a_webhook_does_not_take_is_told_by_the_next_process_and_its_url_by_nobod
     said += &bed.run(&["status", "--log", "trace"]).good().out;
     assert!(!said.contains(TOKEN), "{said}");
     let archive = std::fs::read(bed.archive()).unwrap();
-    assert!(!archive.windows(TOKEN.len()).any(|part| part == TOKEN.as_bytes()));
+    assert!(
+        !archive
+            .windows(TOKEN.len())
+            .any(|part| part == TOKEN.as_bytes())
+    );
 }
 
 /// An account with an hour's history of which the first windows are sealed and the rest is missing.
 async fn half_archived() -> (Place, Vec<StreamStatus>) {
     let hour = Duration::from_hours(1);
     let provider = ChangingProvider::new(NOW, Duration::from_mins(2), Some(hour));
-    provider.history().messages.extend((0..4000).map(|n| (NOW.0 - 1_790_000 + n as i64 * 400, n)));
+    provider
+        .history()
+        .messages
+        .extend((0..4000).map(|n| (NOW.0 - 1_790_000 + n as i64 * 400, n)));
     let mut place = Place::of(provider).await;
     place.provider.history().failing.push_back(7);
     place.pass(Purpose::Sync(Bounds::default())).await;
@@ -153,12 +198,26 @@ async fn loss_ahead_is_wrong_for_as_long_as_it_is_foreseen() {
     let (place, status) = half_archived().await;
     let look = |requests| {
         let busy = Duration::from_hours(1);
-        let pace = Pace { account: "shop".to_owned(), requests, busy, last_pass: None };
-        history::loss_ahead("shop", forecast(&*place.provider, &status, &[pace], NOW).as_ref()).unwrap()
+        let pace = Pace {
+            account: "shop".to_owned(),
+            requests,
+            busy,
+            last_pass: None,
+        };
+        history::loss_ahead(
+            "shop",
+            forecast(&*place.provider, &status, &[pace], NOW).as_ref(),
+        )
+        .unwrap()
     };
     let slow = look(1);
     assert_eq!((slow.kind, slow.wrong.len()), (Kind::LossAhead, 1));
-    assert!(slow.wrong[0].text.contains("messages will have fallen behind"), "{slow:?}");
+    assert!(
+        slow.wrong[0]
+            .text
+            .contains("messages will have fallen behind"),
+        "{slow:?}"
+    );
     assert_eq!(look(36_000).wrong, []);
     assert_eq!(history::loss_ahead("shop", None).unwrap().wrong, []);
 }
@@ -167,21 +226,35 @@ async fn loss_ahead_is_wrong_for_as_long_as_it_is_foreseen() {
 async fn what_is_lost_is_told_once_for_as_far_as_it_goes() {
     let (_, mut status) = half_archived().await;
     status[0].lost_seconds = 60;
-    let lost = |status: &[StreamStatus], known| history::lost("shop", &status.iter().collect::<Vec<_>>(), known);
+    let lost = |status: &[StreamStatus], known| {
+        history::lost("shop", &status.iter().collect::<Vec<_>>(), known)
+    };
     assert_eq!(lost(&status, 0).wrong, [], "at the edge a little always is");
     status[0].lost_seconds = 3600;
     let wrong = lost(&status, 0).wrong.remove(0);
     assert_eq!(wrong.level, Some(3600));
-    assert!(wrong.text.contains("3600 seconds in all by now, of 1 streams"), "{wrong:?}");
+    assert!(
+        wrong
+            .text
+            .contains("3600 seconds in all by now, of 1 streams"),
+        "{wrong:?}"
+    );
     assert_eq!(lost(&status, 3600).wrong, []);
     status[0].lost_seconds = 3700;
-    assert!(lost(&status, 3600).wrong[0].text.contains("100 seconds more"));
+    assert!(
+        lost(&status, 3600).wrong[0]
+            .text
+            .contains("100 seconds more")
+    );
 }
 
 #[tokio::test]
 async fn a_stream_that_fails_at_three_passes_is_stuck_while_the_account_is_well() {
     let (_, mut status) = half_archived().await;
-    status[0].trouble = Some(Trouble { error: "no such channel".to_owned(), hint: "see to it".to_owned() });
+    status[0].trouble = Some(Trouble {
+        error: "no such channel".to_owned(),
+        hint: "see to it".to_owned(),
+    });
     let mut passes = Passes::default();
     let stuck = |passes: &mut Passes| {
         let look = passes.stuck("shop", &status.iter().collect::<Vec<_>>());
@@ -194,10 +267,24 @@ async fn a_stream_that_fails_at_three_passes_is_stuck_while_the_account_is_well(
         passes.ends(Some(&odd), 1);
         found.push(stuck(&mut passes));
     }
-    assert_eq!(found, [Some((0, 1)), Some((0, 1)), Some((1, 0)), Some((1, 0))]);
+    assert_eq!(
+        found,
+        [Some((0, 1)), Some((0, 1)), Some((1, 0)), Some((1, 0))]
+    );
     let cause = "status 503".to_owned();
-    passes.ends(Some(&ProviderError::Unreachable { what: "count", cause, tries: 6 }), 6);
-    assert_eq!(stuck(&mut passes), None, "then nothing is known of its streams");
+    passes.ends(
+        Some(&ProviderError::Unreachable {
+            what: "count",
+            cause,
+            tries: 6,
+        }),
+        6,
+    );
+    assert_eq!(
+        stuck(&mut passes),
+        None,
+        "then nothing is known of its streams"
+    );
 }
 
 /// In an archive of ten thousand streams, of which none has brought anything for a day.
@@ -205,21 +292,61 @@ async fn a_stream_that_fails_at_three_passes_is_stuck_while_the_account_is_well(
 async fn ten_thousand_silent_streams_are_looked_at_a_few_at_a_time() {
     const STREAMS: i64 = 10_000;
     let dir = TempDir::new().unwrap();
-    let store = SqliteStore::open(&dir.path().join("archive.db"), Missing::Create).await.unwrap();
-    let scope = |n: i64| Scope { recipient: Some(format!("channel-{n}")), ..Scope::default() };
-    let stream = |n| Arc::new(Stream { key: format!("destination=channel-{n}"), scope: scope(n), discovered: false });
+    let store = SqliteStore::open(&dir.path().join("archive.db"), Missing::Create)
+        .await
+        .unwrap();
+    let scope = |n: i64| Scope {
+        recipient: Some(format!("channel-{n}")),
+        ..Scope::default()
+    };
+    let stream = |n| {
+        Arc::new(Stream {
+            key: format!("destination=channel-{n}"),
+            scope: scope(n),
+            discovered: false,
+        })
+    };
     let streams: Vec<Arc<Stream>> = (0..STREAMS).map(stream).collect();
     let now = NOW.second();
     let since = now.plus(-28 * 86_400);
-    let shop =
-        NewAccount { name: "shop", provider: "agora", streams: Some(&streams), since: Some(since), horizon: None };
+    let shop = NewAccount {
+        name: "shop",
+        provider: "agora",
+        streams: Some(&streams),
+        since: Some(since),
+        horizon: None,
+    };
     let known = store.register(&shop).await.unwrap();
     let (account, settled) = (known.account, now.plus(-120));
-    store.stands(account, Standing { horizon: None, settled, wanted_to: now, retention: None }).await.unwrap();
+    store
+        .stands(
+            account,
+            Standing {
+                horizon: None,
+                settled,
+                wanted_to: now,
+                retention: None,
+            },
+        )
+        .await
+        .unwrap();
     let window = Window::new(since, settled).unwrap();
     let commit = |(n, (stream, _)): (i64, &(_, _))| {
-        let seal = Seal { window, scope: scope(n), provider_count: None, doubt: None, replaces: false };
-        Commit { account, stream: *stream, window, seal: Some(seal), messages: vec![], unreadable: vec![] }
+        let seal = Seal {
+            window,
+            scope: scope(n),
+            provider_count: None,
+            doubt: None,
+            replaces: false,
+        };
+        Commit {
+            account,
+            stream: *stream,
+            window,
+            seal: Some(seal),
+            messages: vec![],
+            unreadable: vec![],
+        }
     };
     let commits: Vec<Commit> = (0..).zip(&known.streams).map(commit).collect();
     store.commit(&commits, NOW).await.unwrap();
@@ -230,10 +357,17 @@ async fn ten_thousand_silent_streams_are_looked_at_a_few_at_a_time() {
     let begun = Instant::now();
     let mut left = Vec::new();
     for _ in 0..11 {
-        let look = silences.look(&store, "shop", &streams, |_| false, NOW).await.unwrap();
+        let look = silences
+            .look(&store, "shop", &streams, |_| false, NOW)
+            .await
+            .unwrap();
         assert_eq!(look.wrong, [], "they never had a rhythm");
         left.push(look.unjudged.len());
     }
     assert_eq!((left[0], left[8], left[9], left[10]), (9000, 1000, 0, 0));
-    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        begun.elapsed()
+    );
 }

@@ -69,7 +69,10 @@ impl Ran {
 
     #[track_caller]
     pub(crate) fn says(self, text: &str) -> Self {
-        assert!(self.out.contains(text) || self.err.contains(text), "no `{text}` in {self:#?}");
+        assert!(
+            self.out.contains(text) || self.err.contains(text),
+            "no `{text}` in {self:#?}"
+        );
         self
     }
 }
@@ -83,15 +86,31 @@ impl Bed {
             ["--messages", "500"],
             ["--topic-messages", "400"],
         ];
-        let unsaid = UNLESS_SAID.iter().filter(|pair| !flags.contains(&pair[0])).flatten();
-        let options = Options::from_flags(unsaid.chain(flags).copied()).expect("flags of the sandbox");
+        let unsaid = UNLESS_SAID
+            .iter()
+            .filter(|pair| !flags.contains(&pair[0]))
+            .flatten();
+        let options =
+            Options::from_flags(unsaid.chain(flags).copied()).expect("flags of the sandbox");
         let runtime = runtime();
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let sandbox = runtime.block_on(Sandbox::start(options, listen, Arc::new(SystemClock))).expect("a sandbox");
+        let sandbox = runtime
+            .block_on(Sandbox::start(options, listen, Arc::new(SystemClock)))
+            .expect("a sandbox");
         let dir = TempDir::new().expect("a folder");
-        let never = Purpose::NAMES.map(|purpose| format!("{purpose} = \"{NEVER}\"\n")).concat();
-        let config = format!("[schedule]\n{never}\n{}", sandbox.sample_config("sqlite://archive.db"));
-        Self { sandbox, dir, config, runtime }
+        let never = Purpose::NAMES
+            .map(|purpose| format!("{purpose} = \"{NEVER}\"\n"))
+            .concat();
+        let config = format!(
+            "[schedule]\n{never}\n{}",
+            sandbox.sample_config("sqlite://archive.db")
+        );
+        Self {
+            sandbox,
+            dir,
+            config,
+            runtime,
+        }
     }
 
     /// A sandbox in which nobody has written yet.
@@ -102,19 +121,29 @@ impl Bed {
     /// With a configuration in which `what` reads `instead`.
     #[track_caller]
     pub(crate) fn with(mut self, what: &str, instead: &str) -> Self {
-        assert!(self.config.contains(what), "no `{what}` in:\n{}", self.config);
+        assert!(
+            self.config.contains(what),
+            "no `{what}` in:\n{}",
+            self.config
+        );
         self.config = self.config.replace(what, instead);
         self
     }
 
     /// With passes for this purpose by the clock, which otherwise brings about nothing but the first passes.
     pub(crate) fn scheduled(self, purpose: &str, ticks: &str) -> Self {
-        self.with(&format!("{purpose} = \"{NEVER}\""), &format!("{purpose} = \"{ticks}\""))
+        self.with(
+            &format!("{purpose} = \"{NEVER}\""),
+            &format!("{purpose} = \"{ticks}\""),
+        )
     }
 
     /// With another configuration altogether.
     pub(crate) fn with_config(self, config: &str) -> Self {
-        Self { config: config.to_owned(), ..self }
+        Self {
+            config: config.to_owned(),
+            ..self
+        }
     }
 
     /// With this settle for every account.
@@ -133,7 +162,11 @@ impl Bed {
     /// With these streams of Agora and of Web3MQ and none else.
     pub(crate) fn listing_only(mut self, agora: &str, web3mq: &str) -> Self {
         let sections = self.config.split("\n[[").map(|section| {
-            let streams = if section.starts_with("agora") { agora } else { web3mq };
+            let streams = if section.starts_with("agora") {
+                agora
+            } else {
+                web3mq
+            };
             match section.split_once("streams = [") {
                 Some((before, rest)) => {
                     let (_, after) = rest.split_once("]\n").expect("the end of the streams");
@@ -150,8 +183,12 @@ impl Bed {
     pub(crate) fn only(mut self, provider: &str) -> Self {
         let mut sections = self.config.split("\n[[").map(str::to_owned);
         let head = sections.next().unwrap_or_default();
-        let kept: Vec<_> = sections.filter(|section| section.starts_with(provider)).collect();
-        self.config = kept.iter().fold(head, |all, section| format!("{all}\n[[{section}"));
+        let kept: Vec<_> = sections
+            .filter(|section| section.starts_with(provider))
+            .collect();
+        self.config = kept
+            .iter()
+            .fold(head, |all, section| format!("{all}\n[[{section}"));
         self
     }
 
@@ -162,7 +199,11 @@ impl Bed {
     ) -> (Self, Middleman) {
         let world = self.sandbox.world().clone();
         let url = self.sandbox.base_url();
-        let middleman = self.runtime.block_on(Middleman::start(url.clone(), move |asked| rule(&world, asked)));
+        let middleman = self
+            .runtime
+            .block_on(Middleman::start(url.clone(), move |asked| {
+                rule(&world, asked)
+            }));
         self.config = self.config.replace(&url, &middleman.url);
         (self, middleman)
     }
@@ -191,7 +232,9 @@ impl Bed {
 
     /// Has the sandbox answer so.
     pub(crate) fn script(&self, answer: Scripted) {
-        self.sandbox.script(answer).expect("an answer that HTTP can carry");
+        self.sandbox
+            .script(answer)
+            .expect("an answer that HTTP can carry");
     }
 
     /// Writes to a channel of the first Agora project, this long ago.
@@ -202,8 +245,16 @@ impl Bed {
 
     pub(crate) fn say_at(&self, channel: &str, text: &str, ms: i64) {
         let (src, dst) = ("alice".to_owned(), channel.to_owned());
-        let message = AgoraMessage { src, dst, kind: Kind::Channel, ms, payload: text.into() };
-        self.world().append_agora("sandbox", message).expect("the first project");
+        let message = AgoraMessage {
+            src,
+            dst,
+            kind: Kind::Channel,
+            ms,
+            payload: text.into(),
+        };
+        self.world()
+            .append_agora("sandbox", message)
+            .expect("the first project");
     }
 
     /// Runs the command to its end.
@@ -233,7 +284,10 @@ impl Bed {
     /// nothing that the sandbox has not.
     #[track_caller]
     pub(crate) fn assert_equal_to_truth(&self, edge: Millis) {
-        let names = self.config.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
+        let names = self
+            .config
+            .lines()
+            .filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
         let accounts: Vec<&str> = names.collect();
         assert!(!accounts.is_empty());
         truth::assert_equal(self.world(), &accounts, self.rows(truth::ARCHIVED), edge);
@@ -244,7 +298,10 @@ impl Bed {
     fn assert_conversations_add_up(&self) {
         let (messages, conversations): (i64, i64) =
             self.row("SELECT (SELECT count(*) FROM archive), (SELECT coalesce(sum(messages), 0) FROM conversations)");
-        assert_eq!(messages, conversations, "messages in `archive` and over all `conversations`");
+        assert_eq!(
+            messages, conversations,
+            "messages in `archive` and over all `conversations`"
+        );
     }
 
     /// What the rules' record says after a sync that the providers have nothing to complain of.
@@ -270,7 +327,10 @@ impl Bed {
     {
         self.block_on(async {
             let mut reader = reader(archive).await;
-            sqlx::query_as(AssertSqlSafe(sql.to_owned())).fetch_all(&mut reader).await.expect(sql)
+            sqlx::query_as(AssertSqlSafe(sql.to_owned()))
+                .fetch_all(&mut reader)
+                .await
+                .expect(sql)
         })
     }
 
@@ -296,7 +356,10 @@ impl Bed {
         self.block_on(async {
             let options = SqliteConnectOptions::new().filename(self.archive());
             let mut writer = options.connect().await.expect("the archive");
-            sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut writer).await.expect(sql);
+            sqlx::query(AssertSqlSafe(sql.to_owned()))
+                .execute(&mut writer)
+                .await
+                .expect(sql);
         });
     }
 
@@ -308,7 +371,12 @@ impl Bed {
 /// Runs the command in a folder.
 pub(crate) fn run_in(dir: &Path, args: &[&str]) -> Ran {
     let mut command = Command::new(BACKSCROLL);
-    command.current_dir(dir).env_remove("BACKSCROLL_CONFIG").env_remove("BACKSCROLL_LOG").args(args).timeout(PATIENCE);
+    command
+        .current_dir(dir)
+        .env_remove("BACKSCROLL_CONFIG")
+        .env_remove("BACKSCROLL_LOG")
+        .args(args)
+        .timeout(PATIENCE);
     let output = command.output().expect("the command can be started");
     Ran {
         code: output.status.code(),
@@ -319,7 +387,10 @@ pub(crate) fn run_in(dir: &Path, args: &[&str]) -> Ran {
 
 /// One connection for reading.
 pub(crate) async fn reader(path: &Path) -> SqliteConnection {
-    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(PATIENCE);
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .busy_timeout(PATIENCE);
     options.connect().await.expect("the archive can be read")
 }
 
@@ -335,5 +406,9 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 fn runtime() -> Runtime {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.worker_threads(1).enable_all().build().expect("a runtime")
+    builder
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime")
 }

@@ -17,19 +17,30 @@ fn archive_with_bounds(flags: &[&str]) {
         }
     }
     let since = Millis((end - 4400) * 1000);
-    let bed = bed
-        .following(r#"{ destination = "lobby" }"#)
-        .with("discover = false", &format!("discover = false\nsettle = \"1s\"\nsince = {since}"));
+    let bed = bed.following(r#"{ destination = "lobby" }"#).with(
+        "discover = false",
+        &format!("discover = false\nsettle = \"1s\"\nsince = {since}"),
+    );
     bed.archives_the_truth();
     bed.assert_no_rule_broken();
 
     let cuts: Vec<(i64,)> = bed.rows("SELECT from_s FROM sealed_window");
-    let said: HashSet<(i64,)> =
-        bed.rows("SELECT sent_at_ms / 1000 FROM archive WHERE sent_at_ms % 1000 = 0").into_iter().collect();
-    assert!(cuts.iter().filter(|cut| said.contains(cut)).count() >= 2, "{cuts:?} of which some have a message on them");
-    let (messages, counted): (i64, i64) =
-        bed.row("SELECT CAST(sum(messages) AS INTEGER), CAST(sum(provider_count) AS INTEGER) FROM coverage");
-    assert_eq!((messages, counted), (12_000, 12_000), "no message is counted for two windows");
+    let said: HashSet<(i64,)> = bed
+        .rows("SELECT sent_at_ms / 1000 FROM archive WHERE sent_at_ms % 1000 = 0")
+        .into_iter()
+        .collect();
+    assert!(
+        cuts.iter().filter(|cut| said.contains(cut)).count() >= 2,
+        "{cuts:?} of which some have a message on them"
+    );
+    let (messages, counted): (i64, i64) = bed.row(
+        "SELECT CAST(sum(messages) AS INTEGER), CAST(sum(provider_count) AS INTEGER) FROM coverage",
+    );
+    assert_eq!(
+        (messages, counted),
+        (12_000, 12_000),
+        "no message is counted for two windows"
+    );
 }
 
 #[test]

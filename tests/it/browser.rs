@@ -38,25 +38,46 @@ impl Browser {
         let script = "exec chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run \
                       --remote-debugging-pipe --user-data-dir=\"$0\" 3<&0 4>&1 </dev/null >/dev/null 2>&1";
         let mut command = Command::new("sh");
-        command.args(["-c", script]).arg(profile.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .args(["-c", script])
+            .arg(profile.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut process = command.spawn().unwrap();
-        let (commands, answers) = (process.stdin.take().unwrap(), BufReader::new(process.stdout.take().unwrap()));
+        let (commands, answers) = (
+            process.stdin.take().unwrap(),
+            BufReader::new(process.stdout.take().unwrap()),
+        );
         let (page, events) = (String::new(), VecDeque::new());
-        let mut browser = Self { process, commands, answers, sent: 0, page, events, _profile: profile };
+        let mut browser = Self {
+            process,
+            commands,
+            answers,
+            sent: 0,
+            page,
+            events,
+            _profile: profile,
+        };
         let target = browser.tell("Target.createTarget", &json!({ "url": "about:blank" }));
         let attached = json!({ "targetId": target["targetId"], "flatten": true });
         let attached = browser.tell("Target.attachToTarget", &attached);
-        browser.page.push_str(attached["sessionId"].as_str().unwrap());
+        browser
+            .page
+            .push_str(attached["sessionId"].as_str().unwrap());
         for domain in ["Page", "Log", "Runtime", "Network", "DOM"] {
             browser.tell(&format!("{domain}.enable"), &json!({}));
         }
-        browser.tell("Emulation.setScriptExecutionDisabled", &json!({ "value": true }));
+        browser.tell(
+            "Emulation.setScriptExecutionDisabled",
+            &json!({ "value": true }),
+        );
         browser
     }
 
     /// Looks as on a screen of this width, in light or dark.
     pub(crate) fn on_screen(&mut self, width: u32, scheme: &str) {
-        let metrics = json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500 });
+        let metrics =
+            json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500 });
         self.tell("Emulation.setDeviceMetricsOverride", &metrics);
         let scheme = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.tell("Emulation.setEmulatedMedia", &scheme);
@@ -88,8 +109,16 @@ impl Browser {
 
     fn find(&mut self, selector: &str) -> Vec<i64> {
         let root = self.tell("DOM.getDocument", &json!({ "depth": 0 }))["root"]["nodeId"].clone();
-        let found = self.tell("DOM.querySelectorAll", &json!({ "nodeId": root, "selector": selector }));
-        found["nodeIds"].as_array().unwrap().iter().filter_map(Value::as_i64).collect()
+        let found = self.tell(
+            "DOM.querySelectorAll",
+            &json!({ "nodeId": root, "selector": selector }),
+        );
+        found["nodeIds"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(Value::as_i64)
+            .collect()
     }
 
     /// Waits until the page is there with all that belongs to it.
@@ -105,20 +134,34 @@ impl Browser {
             let params = &event["params"];
             match event["method"].as_str() {
                 Some(
-                    "Log.entryAdded" | "Runtime.consoleAPICalled" | "Runtime.exceptionThrown" | "Network.loadingFailed",
+                    "Log.entryAdded"
+                    | "Runtime.consoleAPICalled"
+                    | "Runtime.exceptionThrown"
+                    | "Network.loadingFailed",
                 ) => {
                     complaints.push(params.to_string());
                 }
                 Some("Network.responseReceived") => {
                     let response = &params["response"];
-                    asked.push((response["url"].as_str().unwrap().to_owned(), response["status"].as_i64().unwrap()));
+                    asked.push((
+                        response["url"].as_str().unwrap().to_owned(),
+                        response["status"].as_i64().unwrap(),
+                    ));
                 }
                 _ => {}
             }
         }
         let length = |of: &str, side: &str| metrics[of][side].as_f64().unwrap();
-        let (width, view) = (length("cssContentSize", "width"), length("cssLayoutViewport", "clientWidth"));
-        Seen { complaints, asked, width, view }
+        let (width, view) = (
+            length("cssContentSize", "width"),
+            length("cssLayoutViewport", "clientWidth"),
+        );
+        Seen {
+            complaints,
+            asked,
+            width,
+            view,
+        }
     }
 
     #[track_caller]
@@ -130,7 +173,9 @@ impl Browser {
         }
         let mut bytes = command.to_string().into_bytes();
         bytes.push(0);
-        self.commands.write_all(&bytes).expect("chromium is there: tests/run installs it");
+        self.commands
+            .write_all(&bytes)
+            .expect("chromium is there: tests/run installs it");
         loop {
             let answer = self.read();
             if answer["id"] == self.sent {
@@ -145,7 +190,11 @@ impl Browser {
     fn read(&mut self) -> Value {
         let mut bytes = Vec::new();
         self.answers.read_until(0, &mut bytes).unwrap();
-        assert_eq!(bytes.pop(), Some(0), "chromium has ended, or is not there: tests/run installs it");
+        assert_eq!(
+            bytes.pop(),
+            Some(0),
+            "chromium has ended, or is not there: tests/run installs it"
+        );
         serde_json::from_slice(&bytes).unwrap()
     }
 }

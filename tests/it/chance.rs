@@ -34,7 +34,11 @@ fn weathers(share: &str, kinds: &str) -> (Bed, Vec<Ran>) {
     bed.assert_equal_to_truth(edge);
     let report = bed.sandbox.rules();
     assert_eq!(report.total.broken(), 0, "{report:?}");
-    assert_eq!(report.faults.len(), kinds.split(',').count(), "each kind came up: {report:?}");
+    assert_eq!(
+        report.faults.len(),
+        kinds.split(',').count(),
+        "each kind came up: {report:?}"
+    );
     assert_eq!(bed.number("SELECT count(*) FROM quarantine"), 0);
     (bed, ran)
 }
@@ -73,7 +77,10 @@ fn being_told_to_slow_down_loses_nothing() {
 fn refusals_in_bursts_park_no_account_that_was_let_in() {
     let (bed, _) = weathers("5%", "unauthorised");
     bed.run(&["status"]).good();
-    assert_eq!(bed.number("SELECT count(*) FROM account WHERE paused_until_ms IS NOT NULL"), 0);
+    assert_eq!(
+        bed.number("SELECT count(*) FROM account WHERE paused_until_ms IS NOT NULL"),
+        0
+    );
 }
 
 #[test]
@@ -117,6 +124,13 @@ fn bodies_of_200_mib_and_bombs_cost_no_memory() {
 /// The most memory that a process has had resident, in bytes; 0 where the system does not tell.
 fn resident(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-    peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) * 1024
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap_or_default();
+    peak.trim()
+        .trim_end_matches(" kB")
+        .parse::<u64>()
+        .unwrap_or(0)
+        * 1024
 }

@@ -63,9 +63,16 @@ impl History {
         }
         self.failing.pop_front();
         Some(if self.failing.len().is_multiple_of(2) {
-            ProviderError::Malformed { what: "call", fault: "garbled".to_owned() }
+            ProviderError::Malformed {
+                what: "call",
+                fault: "garbled".to_owned(),
+            }
         } else {
-            ProviderError::Unreachable { what: "call", cause: "reset".to_owned(), tries: 6 }
+            ProviderError::Unreachable {
+                what: "call",
+                cause: "reset".to_owned(),
+                tries: 6,
+            }
         })
     }
 }
@@ -85,7 +92,10 @@ impl StandingClock {
 impl ChangingProvider {
     pub(crate) fn new(now: Millis, settle: Duration, retention: Option<Duration>) -> Self {
         let url = Url::parse("http://127.0.0.1:1/").expect("a URL");
-        let scope = Scope { recipient: Some("lobby".to_owned()), ..Scope::default() };
+        let scope = Scope {
+            recipient: Some("lobby".to_owned()),
+            ..Scope::default()
+        };
         let account = Account {
             name: "shop".to_owned(),
             provider: "changing",
@@ -97,7 +107,11 @@ impl ChangingProvider {
         };
         Self {
             account,
-            stream: Arc::new(Stream { key: "destination=lobby".to_owned(), scope, discovered: false }),
+            stream: Arc::new(Stream {
+                key: "destination=lobby".to_owned(),
+                scope,
+                discovered: false,
+            }),
             http: Http::new("shop", &url, 0.0, Arc::new(SystemClock)).expect("a client"),
             clock: Arc::new(StandingClock(AtomicI64::new(now.0))),
             requests: AtomicU64::new(0),
@@ -113,9 +127,20 @@ impl ChangingProvider {
     /// The messages that it shows of a range of milliseconds.
     pub(crate) fn shown(&self, from: i64, to: i64) -> Vec<(i64, u64)> {
         let now = self.clock.now();
-        let oldest = self.account.retention.map_or(i64::MIN, |retention| now.minus(retention).0);
+        let oldest = self
+            .account
+            .retention
+            .map_or(i64::MIN, |retention| now.minus(retention).0);
         let (from, to) = (from.max(oldest), to.min(now.0 + 1));
-        if to <= from { vec![] } else { self.history().messages.range((from, 0)..(to, 0)).copied().collect() }
+        if to <= from {
+            vec![]
+        } else {
+            self.history()
+                .messages
+                .range((from, 0)..(to, 0))
+                .copied()
+                .collect()
+        }
     }
 
     pub(crate) fn window(&self, window: Window) -> Vec<(i64, u64)> {
@@ -128,7 +153,11 @@ impl ChangingProvider {
     }
 
     fn message(&self, (ms, number): (i64, u64)) -> Message {
-        let status = if self.history().read.contains(&number) { Status::Read } else { Status::Received };
+        let status = if self.history().read.contains(&number) {
+            Status::Read
+        } else {
+            Status::Received
+        };
         message(ms, number, status)
     }
 }
@@ -138,7 +167,10 @@ pub(crate) fn message(ms: i64, number: u64, status: Status) -> Message {
         sender: "alice".to_owned(),
         recipient: "lobby".to_owned(),
         sent_at: Millis(ms),
-        payload: Payload { bytes: number.to_string().into_bytes(), encoding: Encoding::Utf8 },
+        payload: Payload {
+            bytes: number.to_string().into_bytes(),
+            encoding: Encoding::Utf8,
+        },
         conversation: Conversation::named(ConversationKind::Channel, "lobby"),
         provider_id: Some(number.to_string()),
         message_type: None,
@@ -175,7 +207,11 @@ impl Provider for ChangingProvider {
         self.ask(1)?;
         let count = self.window(range).len() as u64;
         let cuts = range.even_cuts(count.div_ceil(target));
-        Ok(if count <= 2 * target || cuts.is_empty() { Survey::Sized(count) } else { Survey::Split { count, cuts } })
+        Ok(if count <= 2 * target || cuts.is_empty() {
+            Survey::Sized(count)
+        } else {
+            Survey::Split { count, cuts }
+        })
     }
 
     async fn fetch(&self, _: usize, window: Window, _: u64) -> Result<Fetched, ProviderError> {
@@ -194,14 +230,27 @@ impl Provider for ChangingProvider {
         history.shown.extend(&found);
         drop(history);
         let messages = found.into_iter().map(|found| self.message(found)).collect();
-        Ok(Fetched { messages, unreadable: vec![], provider_count, as_of: self.clock.now(), doubt })
+        Ok(Fetched {
+            messages,
+            unreadable: vec![],
+            provider_count,
+            as_of: self.clock.now(),
+            doubt,
+        })
     }
 
     async fn count(&self, _: usize, range: Window) -> Result<Counted, ProviderError> {
         self.ask(1)?;
         let shifted = |second: Second, shift| second.start().0 + shift;
-        let (from, to) = (shifted(range.from(), self.shifts.0), shifted(range.to(), self.shifts.1));
-        Ok(Counted { messages: self.shown(from, to).len() as u64, from: Millis(from), to: Millis(to) })
+        let (from, to) = (
+            shifted(range.from(), self.shifts.0),
+            shifted(range.to(), self.shifts.1),
+        );
+        Ok(Counted {
+            messages: self.shown(from, to).len() as u64,
+            from: Millis(from),
+            to: Millis(to),
+        })
     }
 
     fn window(&self) -> u64 {
@@ -213,7 +262,10 @@ impl Provider for ChangingProvider {
     }
 
     fn understand(&self, _: usize, raw: &str) -> Result<Message, Unreadable> {
-        Err(Unreadable { raw: raw.to_owned(), reason: "nothing is".to_owned() })
+        Err(Unreadable {
+            raw: raw.to_owned(),
+            reason: "nothing is".to_owned(),
+        })
     }
 
     async fn check(&self) -> Result<(), ProviderError> {

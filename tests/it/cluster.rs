@@ -12,10 +12,16 @@ use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Starts the server, and stops it at once when whoever holds the other end of stdin lets go of it.
-const UNTIL_LET_GO: &str = r#""$0" "$@" & server=$!; cat >/dev/null; kill -QUIT $server; wait $server"#;
+const UNTIL_LET_GO: &str =
+    r#""$0" "$@" & server=$!; cat >/dev/null; kill -QUIT $server; wait $server"#;
 /// Nothing here outlives a power failure anyway.
-const SETTINGS: [&str; 5] =
-    ["fsync=off", "listen_addresses=", "max_connections=60", "log_min_messages=fatal", "shared_buffers=64MB"];
+const SETTINGS: [&str; 5] = [
+    "fsync=off",
+    "listen_addresses=",
+    "max_connections=60",
+    "log_min_messages=fatal",
+    "shared_buffers=64MB",
+];
 
 /// A server that a test may stop and start again.
 pub(crate) struct Cluster {
@@ -40,7 +46,11 @@ pub(crate) fn database() -> String {
 /// The same, and what the database is called.
 pub(crate) fn database_and_name() -> (String, String) {
     let url = shared().database();
-    let name = url.split(['/', '?']).nth(3).expect("a URL names a database").to_owned();
+    let name = url
+        .split(['/', '?'])
+        .nth(3)
+        .expect("a URL names a database")
+        .to_owned();
     (url, name)
 }
 
@@ -55,18 +65,40 @@ impl Cluster {
         let dir = TempDir::new().expect("a folder");
         let bin = bin();
         if is_root() {
-            let owned = Command::new("chown").arg("postgres").arg(dir.path()).status();
-            assert!(owned.is_ok_and(|status| status.success()), "the user `postgres` owns the server's folder");
+            let owned = Command::new("chown")
+                .arg("postgres")
+                .arg(dir.path())
+                .status();
+            assert!(
+                owned.is_ok_and(|status| status.success()),
+                "the user `postgres` owns the server's folder"
+            );
         }
         let data = dir.path().join("data");
         let made = as_nobody_special(&bin.join("initdb"))
-            .args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync", "--pgdata"])
+            .args([
+                "--auth=trust",
+                "--username=postgres",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--no-sync",
+                "--pgdata",
+            ])
             .arg(&data)
             .output()
             .expect("initdb runs");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
         let settings = settings(dir.path());
-        let cluster = Self { dir, bin, settings, server: Mutex::new(None) };
+        let cluster = Self {
+            dir,
+            bin,
+            settings,
+            server: Mutex::new(None),
+        };
         cluster.go_on();
         cluster
     }
@@ -79,18 +111,29 @@ impl Cluster {
     /// Starts the server again.
     pub(crate) fn go_on(&self) {
         let mut server = as_nobody_special(Path::new("sh"));
-        server.args(["-c", UNTIL_LET_GO]).arg(self.bin.join("postgres")).arg("-D").arg(self.dir.path().join("data"));
+        server
+            .args(["-c", UNTIL_LET_GO])
+            .arg(self.bin.join("postgres"))
+            .arg("-D")
+            .arg(self.dir.path().join("data"));
         let sockets = format!("unix_socket_directories={}", self.dir.path().display());
         let own = self.settings.iter().map(String::as_str);
         for setting in SETTINGS.into_iter().chain([sockets.as_str()]).chain(own) {
             server.args(["-c", setting]);
         }
-        let mut server = server.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("postgres runs");
+        let mut server = server
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("postgres runs");
         let begun = Instant::now();
         while !self.answers() {
             if let Ok(Some(status)) = server.try_wait() {
                 let mut said = String::new();
-                let _ = server.stderr.take().map(|mut stderr| stderr.read_to_string(&mut said));
+                let _ = server
+                    .stderr
+                    .take()
+                    .map(|mut stderr| stderr.read_to_string(&mut said));
                 panic!("postgres ended with {status}: {said}");
             }
             assert!(begun.elapsed() < PATIENCE, "postgres does not answer");
@@ -116,7 +159,10 @@ impl Cluster {
     }
 
     pub(crate) fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@localhost/{database}?host={}", self.dir.path().display())
+        format!(
+            "postgres://postgres@localhost/{database}?host={}",
+            self.dir.path().display()
+        )
     }
 
     /// Puts a statement to a database; answers with what psql prints.
@@ -128,24 +174,46 @@ impl Cluster {
     #[track_caller]
     fn psql_with(&self, form: &[&str], database: &str, sql: &str) -> String {
         let mut psql = self.client("psql");
-        psql.args(["-qAtX", "-v", "ON_ERROR_STOP=1"]).args(form).args(["-d", database, "-c", sql]);
+        psql.args(["-qAtX", "-v", "ON_ERROR_STOP=1"])
+            .args(form)
+            .args(["-d", database, "-c", sql]);
         let output = psql.output();
         let output = output.expect("psql runs");
-        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).expect("text").trim_end().to_owned()
+        assert!(
+            output.status.success(),
+            "{sql}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout)
+            .expect("text")
+            .trim_end()
+            .to_owned()
     }
 
     /// Carries out a statement in a transaction that stays open until the answer is dropped.
     pub(crate) fn hold(&self, database: &str, sql: &str) -> Held {
         let mut psql = self.client("psql");
-        psql.args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-d", database]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        psql.args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-d", database])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut psql = psql.spawn().expect("psql runs");
         let mut stdin = psql.stdin.take().expect("a pipe");
-        writeln!(stdin, "SET statement_timeout = 0; BEGIN; {sql}; SELECT 'held';").expect("psql listens");
+        writeln!(
+            stdin,
+            "SET statement_timeout = 0; BEGIN; {sql}; SELECT 'held';"
+        )
+        .expect("psql listens");
         let mut answer = [0; 4];
-        psql.stdout.take().expect("a pipe").read_exact(&mut answer).expect("an answer");
+        psql.stdout
+            .take()
+            .expect("a pipe")
+            .read_exact(&mut answer)
+            .expect("an answer");
         assert_eq!(&answer, b"held");
-        Held { psql, stdin: Some(stdin) }
+        Held {
+            psql,
+            stdin: Some(stdin),
+        }
     }
 
     /// Asks a database; answers with its rows as text, NULL as none of it.
@@ -154,17 +222,25 @@ impl Cluster {
         let asked = format!("SET TIME ZONE 'UTC'; SET DATESTYLE TO ISO; {sql}");
         let answer = self.psql_with(&["-F", "\x1f", "-R", "\x1e"], database, &asked);
         let rows = answer.split('\x1e').filter(|row| !row.is_empty());
-        rows.map(|row| row.split('\x1f').map(str::to_owned).collect()).collect()
+        rows.map(|row| row.split('\x1f').map(str::to_owned).collect())
+            .collect()
     }
 
     fn answers(&self) -> bool {
-        self.client("pg_isready").arg("-q").status().is_ok_and(|status| status.success())
+        self.client("pg_isready")
+            .arg("-q")
+            .status()
+            .is_ok_and(|status| status.success())
     }
 
     fn client(&self, name: &str) -> Command {
         let mut client = Command::new(self.bin.join(name));
         client.args(["-U", "postgres", "-h"]).arg(self.dir.path());
-        if let Some(port) = self.settings.iter().find_map(|setting| setting.strip_prefix("port=")) {
+        if let Some(port) = self
+            .settings
+            .iter()
+            .find_map(|setting| setting.strip_prefix("port="))
+        {
             client.args(["-p", port]);
         }
         client
@@ -192,13 +268,21 @@ impl Drop for Cluster {
 
 /// Where the server's programs are: Debian keeps them out of the path, a folder for each version.
 fn bin() -> PathBuf {
-    let debian =
-        std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|dir| dir.path().join("bin"));
+    let debian = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|dir| dir.path().join("bin"));
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let all = debian.chain(std::env::split_paths(&path)).filter(|dir| dir.join("initdb").is_file());
+    let all = debian
+        .chain(std::env::split_paths(&path))
+        .filter(|dir| dir.join("initdb").is_file());
     // The newest, by the number that its folder is called by.
-    all.max_by_key(|dir| dir.parent().and_then(|dir| dir.file_name()?.to_str()?.parse::<u32>().ok()))
-        .expect("Postgres is installed: `tests/run` installs it")
+    all.max_by_key(|dir| {
+        dir.parent()
+            .and_then(|dir| dir.file_name()?.to_str()?.parse::<u32>().ok())
+    })
+    .expect("Postgres is installed: `tests/run` installs it")
 }
 
 /// Postgres refuses to be run by root.
@@ -207,7 +291,10 @@ fn as_nobody_special(program: &Path) -> Command {
         return Command::new(program);
     }
     let mut command = Command::new("runuser");
-    command.args(["-u", "postgres", "--"]).arg(program).current_dir("/");
+    command
+        .args(["-u", "postgres", "--"])
+        .arg(program)
+        .current_dir("/");
     command
 }
 

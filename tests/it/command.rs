@@ -13,26 +13,57 @@ fn a_setting_that_cannot_be_meant_is_named_with_file_line_and_remedy() {
     let wrong = [
         ("discover = false", "retrys = 5", "`retrys`"),
         ("discover = false", "discover = 5", "discover"),
-        ("sync = \"0 0 0 1 1 *\"", "sync = \"every minute\"", "six fields"),
+        (
+            "sync = \"0 0 0 1 1 *\"",
+            "sync = \"every minute\"",
+            "six fields",
+        ),
         (
             "customer_secret = \"sandbox-secret\"",
             "customer_secret = { env = \"NO_SUCH_VARIABLE\" }",
             "NO_SUCH_VARIABLE",
         ),
-        ("base_url = \"http://127.0.0.1", "base_url = \"http://api.agora.io", "https"),
-        ("base_url = \"http://127.0.0.1", "base_url = \"127.0.0.1", "base_url"),
-        ("requests_per_second = 100000", "requests_per_second = \"many\"", "requests_per_second"),
+        (
+            "base_url = \"http://127.0.0.1",
+            "base_url = \"http://api.agora.io",
+            "https",
+        ),
+        (
+            "base_url = \"http://127.0.0.1",
+            "base_url = \"127.0.0.1",
+            "base_url",
+        ),
+        (
+            "requests_per_second = 100000",
+            "requests_per_second = \"many\"",
+            "requests_per_second",
+        ),
     ];
     for (what, instead, named) in wrong {
         let bed = Bed::new(&FEW).only("agora").with(what, instead);
-        let line = bed.config().lines().position(|line| line.contains(instead)).unwrap() + 1;
+        let line = bed
+            .config()
+            .lines()
+            .position(|line| line.contains(instead))
+            .unwrap()
+            + 1;
         for command in ["sync", "run", "status", "check", "migrate"] {
             let ran = bed.run(&[command]);
-            assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{instead}: {ran:?}");
-            assert!(ran.err.contains(&format!("config.toml:{line}")), "{command} with {instead}: {ran:?}");
+            assert_eq!(
+                (ran.code, ran.out.as_str()),
+                (Some(2), ""),
+                "{instead}: {ran:?}"
+            );
+            assert!(
+                ran.err.contains(&format!("config.toml:{line}")),
+                "{command} with {instead}: {ran:?}"
+            );
             assert!(ran.err.contains(named), "{instead}: {ran:?}");
         }
-        assert!(!bed.archive().exists(), "nothing is begun with a configuration that is wrong");
+        assert!(
+            !bed.archive().exists(),
+            "nothing is begun with a configuration that is wrong"
+        );
     }
 }
 
@@ -50,55 +81,110 @@ fn a_configuration_that_is_not_there_is_an_error_of_the_configuration() {
 fn help_lists_every_command() {
     let dir = tempfile::TempDir::new().unwrap();
     let ran = run_in(dir.path(), &["--help"]).good();
-    for command in ["run", "sync", "plan", "status", "check", "verify", "sandbox", "demo", "migrate"] {
-        assert!(ran.out.lines().any(|line| line.trim_start().starts_with(command)), "{command} in {ran:?}");
-        run_in(dir.path(), &[command, "--help"]).good().says("--config <FILE>");
+    for command in [
+        "run", "sync", "plan", "status", "check", "verify", "sandbox", "demo", "migrate",
+    ] {
+        assert!(
+            ran.out
+                .lines()
+                .any(|line| line.trim_start().starts_with(command)),
+            "{command} in {ran:?}"
+        );
+        run_in(dir.path(), &[command, "--help"])
+            .good()
+            .says("--config <FILE>");
     }
-    run_in(dir.path(), &["--version"]).good().says(env!("CARGO_PKG_VERSION"));
+    run_in(dir.path(), &["--version"])
+        .good()
+        .says(env!("CARGO_PKG_VERSION"));
 }
 
 #[test]
 fn the_manual_page_and_the_completions_know_every_command() {
     let dir = tempfile::TempDir::new().unwrap();
     let page = run_in(dir.path(), &["man"]).good().out;
-    let completions: Vec<String> =
-        ["bash", "zsh", "fish"].map(|shell| run_in(dir.path(), &["completions", shell]).good().out).into();
-    for command in
-        ["run", "sync", "plan", "status", "check", "verify", "sandbox", "copy", "drill", "completions", "man"]
-    {
-        assert!(page.contains(&format!("\n.SH \"BACKSCROLL {}\"", command.to_uppercase())), "{command} in {page}");
-        assert!(completions.iter().all(|completions| completions.contains(command)), "{command}");
+    let completions: Vec<String> = ["bash", "zsh", "fish"]
+        .map(|shell| run_in(dir.path(), &["completions", shell]).good().out)
+        .into();
+    for command in [
+        "run",
+        "sync",
+        "plan",
+        "status",
+        "check",
+        "verify",
+        "sandbox",
+        "copy",
+        "drill",
+        "completions",
+        "man",
+    ] {
+        assert!(
+            page.contains(&format!("\n.SH \"BACKSCROLL {}\"", command.to_uppercase())),
+            "{command} in {page}"
+        );
+        assert!(
+            completions
+                .iter()
+                .all(|completions| completions.contains(command)),
+            "{command}"
+        );
     }
-    assert!(page.starts_with(".ie") && page.contains(".TH backscroll 1") && page.contains("\\-\\-until"), "{page}");
+    assert!(
+        page.starts_with(".ie")
+            && page.contains(".TH backscroll 1")
+            && page.contains("\\-\\-until"),
+        "{page}"
+    );
     assert!(!page.contains("BENCH"), "what is hidden stays so");
-    assert_eq!(page.matches("\n\\fB\\-\\-config\\fR").count(), 1, "what all share stands once: {page}");
+    assert_eq!(
+        page.matches("\n\\fB\\-\\-config\\fR").count(),
+        1,
+        "what all share stands once: {page}"
+    );
     assert_eq!(run_in(dir.path(), &["completions", "basic"]).code, Some(2));
 }
 
 #[test]
 fn status_says_how_each_stream_is() {
     let bed = Bed::new(&FEW);
-    bed.run(&["migrate"]).good().says("archive.db is at schema ");
+    bed.run(&["migrate"])
+        .good()
+        .says("archive.db is at schema ");
     bed.run(&["status"]).good().says("knows no stream yet");
     bed.sync().good();
     let table = bed.run(&["status"]).good();
     assert!(table.out.starts_with("ACCOUNT"), "{table:?}");
-    let json: Vec<Value> = serde_json::from_str(&bed.run(&["status", "--json"]).good().out).unwrap();
+    let json: Vec<Value> =
+        serde_json::from_str(&bed.run(&["status", "--json"]).good().out).unwrap();
     assert_eq!(
         i64::try_from(json.len()).unwrap(),
         bed.number("SELECT count(DISTINCT account || stream) FROM coverage")
     );
     for stream in json {
-        assert!(table.out.contains(stream["stream"].as_str().unwrap()), "{stream}");
+        assert!(
+            table.out.contains(stream["stream"].as_str().unwrap()),
+            "{stream}"
+        );
         let sealed = bed.number(&format!(
             "SELECT messages FROM coverage WHERE account = {} AND stream = {}",
             quoted(&stream["account"]),
             quoted(&stream["stream"])
         ));
         assert_eq!(stream["messages"], sealed);
-        assert_eq!((&stream["missing_seconds"], &stream["lost_seconds"]), (&0.into(), &0.into()), "{stream}");
-        assert!((115..=130).contains(&stream["lag_seconds"].as_i64().unwrap()), "{stream}");
-        assert!(stream["error"].is_null() && stream["paused_until"].is_null(), "{stream}");
+        assert_eq!(
+            (&stream["missing_seconds"], &stream["lost_seconds"]),
+            (&0.into(), &0.into()),
+            "{stream}"
+        );
+        assert!(
+            (115..=130).contains(&stream["lag_seconds"].as_i64().unwrap()),
+            "{stream}"
+        );
+        assert!(
+            stream["error"].is_null() && stream["paused_until"].is_null(),
+            "{stream}"
+        );
     }
 }
 
@@ -109,7 +195,9 @@ fn quoted(text: &Value) -> String {
 #[test]
 fn status_without_an_archive_says_how_to_make_one() {
     let bed = Bed::new(&FEW);
-    bed.run(&["status"]).lacking().says("`backscroll sync` or `backscroll migrate` makes it");
+    bed.run(&["status"])
+        .lacking()
+        .says("`backscroll sync` or `backscroll migrate` makes it");
     assert!(!bed.archive().exists());
 }
 
@@ -117,7 +205,12 @@ fn status_without_an_archive_says_how_to_make_one() {
 fn check_says_of_each_account_whether_it_answers() {
     let bed = Bed::new(&FEW);
     let ran = bed.run(&["check"]).good();
-    for line in ["configuration: ok", "database: ok", "account sandbox: ok", "account web3mq-1: ok"] {
+    for line in [
+        "configuration: ok",
+        "database: ok",
+        "account sandbox: ok",
+        "account web3mq-1: ok",
+    ] {
         assert!(ran.out.contains(line), "{ran:?}");
     }
     assert_eq!(bed.assert_no_rule_broken().requests(), 2);
@@ -145,7 +238,10 @@ fn a_file_that_is_no_archive_is_left_alone() {
     let bed = Bed::new(&FEW);
     let letter = "Dear diary,\n".repeat(1000);
     std::fs::write(bed.archive(), &letter).unwrap();
-    bed.sync().lacking().says("archive.db cannot be opened").says("file is not a database");
+    bed.sync()
+        .lacking()
+        .says("archive.db cannot be opened")
+        .says("file is not a database");
     assert_eq!(std::fs::read_to_string(bed.archive()).unwrap(), letter);
 }
 
@@ -153,18 +249,41 @@ fn a_file_that_is_no_archive_is_left_alone() {
 fn sync_can_be_kept_to_one_account_and_a_stretch_of_time() {
     let bed = Bed::new(&FEW);
     bed.run(&["sync", "--account", "web3mq-1"]).good();
-    assert_eq!(bed.number("SELECT count(*) FROM archive WHERE account <> 'web3mq-1'"), 0);
-    assert!(!bed.sandbox.rules().accounts.contains_key("sandbox"), "the other account was not asked");
+    assert_eq!(
+        bed.number("SELECT count(*) FROM archive WHERE account <> 'web3mq-1'"),
+        0
+    );
+    assert!(
+        !bed.sandbox.rules().accounts.contains_key("sandbox"),
+        "the other account was not asked"
+    );
     let ran = bed.run(&["sync", "--account", "nobody"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
 
     let now = bed.world().now().second();
     let (since, until) = (now.plus(-3 * 86_400), now.plus(-2 * 86_400));
     let (since_text, until_text) = (since.to_string(), until.to_string());
-    bed.run(&["sync", "--account", "sandbox", "--since", &since_text, "--until", &until_text]).good();
-    let truth =
-        bed.world().agora("sandbox").iter().filter(|m| (since.start().0..until.start().0).contains(&m.ms)).count();
-    assert_eq!(usize::try_from(bed.number("SELECT count(*) FROM archive WHERE account = 'sandbox'")).unwrap(), truth);
+    bed.run(&[
+        "sync",
+        "--account",
+        "sandbox",
+        "--since",
+        &since_text,
+        "--until",
+        &until_text,
+    ])
+    .good();
+    let truth = bed
+        .world()
+        .agora("sandbox")
+        .iter()
+        .filter(|m| (since.start().0..until.start().0).contains(&m.ms))
+        .count();
+    assert_eq!(
+        usize::try_from(bed.number("SELECT count(*) FROM archive WHERE account = 'sandbox'"))
+            .unwrap(),
+        truth
+    );
     bed.archives_the_truth();
 }
 
@@ -188,7 +307,10 @@ fn demo_makes_an_archive_and_answers_three_questions() {
     let sections: Vec<&str> = ran.out.split("SELECT ").skip(1).collect();
     for section in sections {
         let answer = section.split("\n\n").nth(1).unwrap_or_default();
-        assert!(answer.lines().count() >= 2, "no answer in {section} of {answers:?}");
+        assert!(
+            answer.lines().count() >= 2,
+            "no answer in {section} of {answers:?}"
+        );
     }
     // Another run replaces it; what is not a demo's is left alone.
     run_in(dir.path(), &["demo", "--messages", "900"]).good();
@@ -202,11 +324,15 @@ fn demo_makes_an_archive_and_answers_three_questions() {
 fn the_sandbox_listens_to_nobody_but_this_machine() {
     let dir = tempfile::TempDir::new().unwrap();
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:80"] {
-        run_in(dir.path(), &["sandbox", "--listen", address]).lacking().says("the sandbox listens on loopback only");
+        run_in(dir.path(), &["sandbox", "--listen", address])
+            .lacking()
+            .says("the sandbox listens on loopback only");
     }
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    run_in(dir.path(), &["sandbox", "--listen", &address]).lacking().says(&format!("cannot listen on {address}"));
+    run_in(dir.path(), &["sandbox", "--listen", &address])
+        .lacking()
+        .says(&format!("cannot listen on {address}"));
 }
 
 #[test]
@@ -215,13 +341,22 @@ fn a_database_of_something_else_is_left_alone() {
     bed.sync().good();
     // An archive whose own record of changes is gone is as foreign as any.
     bed.tamper("DROP TABLE _sqlx_migrations");
-    bed.sync().lacking().says("is a database of something else").says("left as it was");
+    bed.sync()
+        .lacking()
+        .says("is a database of something else")
+        .says("left as it was");
 }
 
 #[test]
 fn a_stretch_of_time_that_ends_before_it_begins_is_refused() {
     let bed = Bed::new(&FEW);
-    let ran = bed.run(&["sync", "--since", "2026-11-22T00:00:00Z", "--until", "2026-11-21T00:00:00Z"]);
+    let ran = bed.run(&[
+        "sync",
+        "--since",
+        "2026-11-22T00:00:00Z",
+        "--until",
+        "2026-11-21T00:00:00Z",
+    ]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
     ran.says("--since is not before --until");
 }

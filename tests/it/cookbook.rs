@@ -6,16 +6,25 @@ use crate::bed::{Bed, reader};
 
 /// The SQL blocks of a document.
 fn queries(document: &str) -> Vec<&str> {
-    document.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
+    document
+        .split("```sql\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect()
 }
 
 #[test]
 fn every_query_of_the_documents_is_answered() {
     let cookbook = queries(include_str!("../../docs/SQL.md"));
-    assert!(cookbook.len() >= 8, "{} queries in the cookbook", cookbook.len());
+    assert!(
+        cookbook.len() >= 8,
+        "{} queries in the cookbook",
+        cookbook.len()
+    );
     let readme = queries(include_str!("../../README.md"));
     assert!(!readme.is_empty());
-    let bed = Bed::new(&["--messages", "400", "--topic-messages", "200"]).with("name = \"sandbox\"", "name = \"shop\"");
+    let bed = Bed::new(&["--messages", "400", "--topic-messages", "200"])
+        .with("name = \"sandbox\"", "name = \"shop\"");
     bed.sync().good();
     for query in cookbook.into_iter().chain(readme) {
         let rows = bed.block_on(async {
@@ -26,10 +35,19 @@ fn every_query_of_the_documents_is_answered() {
                 .unwrap_or_else(|error| panic!("{error} in:\n{query}"))
                 .len()
         });
-        let may_be_empty = ["WHERE lost", "AND expires_at", "json_valid", "HAVING max(from_at", "FROM alarms"]
-            .iter()
-            .any(|part| query.contains(part));
-        assert!(rows > 0 || may_be_empty, "nothing was answered to:\n{query}");
+        let may_be_empty = [
+            "WHERE lost",
+            "AND expires_at",
+            "json_valid",
+            "HAVING max(from_at",
+            "FROM alarms",
+        ]
+        .iter()
+        .any(|part| query.contains(part));
+        assert!(
+            rows > 0 || may_be_empty,
+            "nothing was answered to:\n{query}"
+        );
     }
 }
 
@@ -46,6 +64,9 @@ fn the_documents_name_every_column_of_every_view() {
         let (_, after) = document.split_once(&format!("\n## `{view}`")).expect(&view);
         let section = after.split("\n#").next().unwrap_or_default();
         let words = section.split(|c: char| !c.is_alphanumeric() && c != '_');
-        assert!(words.into_iter().any(|word| word == column), "{view}.{column}");
+        assert!(
+            words.into_iter().any(|word| word == column),
+            "{view}.{column}"
+        );
     }
 }

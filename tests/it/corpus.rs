@@ -23,21 +23,37 @@ fn archive_corpus(file: &Path) {
     let bed = Bed::new(&flags);
     bed.archives_the_truth();
     let rows = bed.number("SELECT count(*) FROM archive WHERE provider = 'agora'");
-    assert_eq!(usize::try_from(rows).unwrap(), bed.world().agora("sandbox").len());
+    assert_eq!(
+        usize::try_from(rows).unwrap(),
+        bed.world().agora("sandbox").len()
+    );
 
     bed.world().rules().reset();
     bed.archives_the_truth();
     let (streams, suspect): (i64, i64) = bed.row("SELECT count(*), count(reason) FROM coverage");
     assert_eq!(suspect, 0);
-    assert_eq!(bed.number("SELECT count(DISTINCT account || stream) FROM coverage"), streams, "one unbroken run each");
+    assert_eq!(
+        bed.number("SELECT count(DISTINCT account || stream) FROM coverage"),
+        streams,
+        "one unbroken run each"
+    );
     let requests = i64::try_from(bed.assert_no_rule_broken().requests()).unwrap();
-    assert!(requests <= streams + 2, "{requests} requests for {streams} streams of 2 accounts");
+    assert!(
+        requests <= streams + 2,
+        "{requests} requests for {streams} streams of 2 accounts"
+    );
 }
 
 #[test]
 fn a_history_of_years_with_long_silences_is_archived_from_a_file() {
-    const SAID: [&str; 6] =
-        ["Ready to give up :V", "seems like a problem with /usr/lib?", "hé, ça marche 🎉", "<script>", "", "\u{7}beep"];
+    const SAID: [&str; 6] = [
+        "Ready to give up :V",
+        "seems like a problem with /usr/lib?",
+        "hé, ça marche 🎉",
+        "<script>",
+        "",
+        "\u{7}beep",
+    ];
     let dir = tempfile::TempDir::new().unwrap();
     let (mut lines, mut ms) = (String::new(), 1_464_777_854_000_i64);
     let mut dice = fastrand::Rng::with_seed(3);
@@ -48,8 +64,10 @@ fn a_history_of_years_with_long_silences_is_archived_from_a_file() {
             _ if dice.u8(0..20) == 0 => dice.i64(0..30_000_000),
             _ => dice.i64(0..9) * 1000,
         };
-        let (from, text) =
-            (["zetok", "tux3", "[nick]`", "Chiitoo_"][dice.usize(0..4)], SAID[dice.usize(0..SAID.len())]);
+        let (from, text) = (
+            ["zetok", "tux3", "[nick]`", "Chiitoo_"][dice.usize(0..4)],
+            SAID[dice.usize(0..SAID.len())],
+        );
         let to = if n % 7 == 0 { "qtox" } else { "#tox dev" };
         let line = serde_json::json!({ "ts_ms": ms, "from": from, "to": to, "text": format!("{text}{}", n % 3) });
         writeln!(lines, "{line}").unwrap();
@@ -64,6 +82,10 @@ fn the_corpus_that_the_environment_names_is_archived() {
     match std::env::var_os("BACKSCROLL_CORPUS") {
         Some(file) => archive_corpus(Path::new(&file)),
         // Past the harness, which would swallow what a test prints that does not fail.
-        None => writeln!(std::io::stderr(), "NOT RUN: BACKSCROLL_CORPUS names no file to archive").unwrap(),
+        None => writeln!(
+            std::io::stderr(),
+            "NOT RUN: BACKSCROLL_CORPUS names no file to archive"
+        )
+        .unwrap(),
     }
 }

@@ -44,7 +44,10 @@ impl Daemon {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([name, &self.0.id().to_string()]).status().unwrap();
+        let status = Command::new("kill")
+            .args([name, &self.0.id().to_string()])
+            .status()
+            .unwrap();
         assert!(status.success());
     }
 
@@ -63,9 +66,18 @@ impl Daemon {
             status = self.0.try_wait().unwrap();
             status.is_some()
         });
-        assert!(begun.elapsed() < SECONDS, "it took {:?} to end", begun.elapsed());
+        assert!(
+            begun.elapsed() < SECONDS,
+            "it took {:?} to end",
+            begun.elapsed()
+        );
         let mut said = String::new();
-        self.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        self.0
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut said)
+            .unwrap();
         (status.unwrap().code(), said)
     }
 }
@@ -83,28 +95,58 @@ pub(crate) fn ticking(flags: &[&str]) -> Bed {
 
 #[test]
 fn it_archives_at_every_tick_and_ends_in_order() {
-    let bed = ticking(&["--messages", "400", "--topic-messages", "300", "--append-rate", "20"]);
+    let bed = ticking(&[
+        "--messages",
+        "400",
+        "--topic-messages",
+        "300",
+        "--append-rate",
+        "20",
+    ]);
     let edge = bed.edge();
     let mut daemon = Daemon::start(&bed);
     // Reading goes on while it writes, and never sees half a message.
-    let has = |bed: &Bed| if ready(bed) { bed.number("SELECT count(*) FROM archive") } else { 0 };
+    let has = |bed: &Bed| {
+        if ready(bed) {
+            bed.number("SELECT count(*) FROM archive")
+        } else {
+            0
+        }
+    };
     wait_until("the first messages", || has(&bed) > 0);
     let first = has(&bed);
     wait_until("what is said meanwhile", || has(&bed) > first.max(700) + 20);
-    wait_until("ticks", || bed.number("SELECT count(*) FROM runs WHERE finished_at IS NOT NULL") >= 6);
+    wait_until("ticks", || {
+        bed.number("SELECT count(*) FROM runs WHERE finished_at IS NOT NULL") >= 6
+    });
     daemon.signal("-TERM");
     let (code, said) = daemon.end();
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("running") && said.contains("stopped"), "{said}");
+    assert!(
+        said.contains("running") && said.contains("stopped"),
+        "{said}"
+    );
     assert!(!said.contains("ERROR"), "{said}");
     bed.assert_equal_to_truth(edge);
     bed.assert_no_rule_broken();
-    assert_eq!(bed.number("SELECT count(*) FROM runs WHERE finished_at IS NULL"), 0, "every run was finished");
+    assert_eq!(
+        bed.number("SELECT count(*) FROM runs WHERE finished_at IS NULL"),
+        0,
+        "every run was finished"
+    );
 }
 
 #[test]
 fn windows_in_hand_are_finished_after_the_word_to_stop() {
-    let flags = ["--messages", "3000", "--topic-messages", "0", "--requests-per-second", "50", "--plain"];
+    let flags = [
+        "--messages",
+        "3000",
+        "--topic-messages",
+        "0",
+        "--requests-per-second",
+        "50",
+        "--plain",
+    ];
     let bed = ticking(&flags).only("agora");
     let mut daemon = Daemon::start(&bed);
     wait_until("windows under way", || bed.sandbox.rules().total.read > 0);
@@ -116,19 +158,37 @@ fn windows_in_hand_are_finished_after_the_word_to_stop() {
         "SELECT (SELECT count(*) FROM archive), (SELECT count(*) FROM coverage),
                 (SELECT count(*) FROM runs WHERE finished_at IS NULL)",
     );
-    assert!(archived > 0 && sealed > 0, "what was in hand was laid down: {archived} messages, {sealed} windows");
+    assert!(
+        archived > 0 && sealed > 0,
+        "what was in hand was laid down: {archived} messages, {sealed} windows"
+    );
     assert_eq!(unfinished, 0);
-    assert!(bed.sandbox.rules().total.requests() > before, "it went on for as long as they took");
+    assert!(
+        bed.sandbox.rules().total.requests() > before,
+        "it went on for as long as they took"
+    );
     bed.archives_the_truth();
 }
 
 #[test]
 fn a_provider_that_never_answers_does_not_hold_up_the_end() {
     let bed = ticking(&["--messages", "200", "--topic-messages", "100"]);
-    bed.script(Scripted { on: On::Read, fault: Some(Fault::Hang), times: 9999, ..Scripted::default() });
-    bed.script(Scripted { on: On::History, fault: Some(Fault::Hang), times: 9999, ..Scripted::default() });
+    bed.script(Scripted {
+        on: On::Read,
+        fault: Some(Fault::Hang),
+        times: 9999,
+        ..Scripted::default()
+    });
+    bed.script(Scripted {
+        on: On::History,
+        fault: Some(Fault::Hang),
+        times: 9999,
+        ..Scripted::default()
+    });
     let mut daemon = Daemon::start(&bed);
-    wait_until("a read that hangs", || bed.sandbox.rules().total.read > 0 && bed.sandbox.rules().total.history > 0);
+    wait_until("a read that hangs", || {
+        bed.sandbox.rules().total.read > 0 && bed.sandbox.rules().total.history > 0
+    });
     daemon.signal("-TERM");
     let (code, said) = daemon.end();
     assert_eq!(code, Some(0), "{said}");
@@ -137,7 +197,12 @@ fn a_provider_that_never_answers_does_not_hold_up_the_end() {
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let bed = ticking(&["--messages", "200", "--topic-messages", "0"]).only("agora");
-    bed.script(Scripted { on: On::Read, fault: Some(Fault::Hang), times: 9999, ..Scripted::default() });
+    bed.script(Scripted {
+        on: On::Read,
+        fault: Some(Fault::Hang),
+        times: 9999,
+        ..Scripted::default()
+    });
     let mut daemon = Daemon::start(&bed);
     wait_until("a read that hangs", || bed.sandbox.rules().total.read > 0);
     let begun = Instant::now();
@@ -149,16 +214,27 @@ fn a_second_signal_ends_it_at_once() {
     }
     let (code, said) = daemon.end();
     assert_eq!(code, Some(130), "{said}");
-    assert!(begun.elapsed() < Duration::from_secs(4), "the windows in hand would have been given five seconds");
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "the windows in hand would have been given five seconds"
+    );
 }
 
 #[test]
 fn an_account_that_fails_is_taken_up_again_at_a_later_tick() {
     let bed = ticking(&["--messages", "200", "--topic-messages", "100", "--plain"]);
-    bed.script(Scripted { on: On::Any, status: 200, body: "<html>".to_owned(), times: 8, ..Scripted::default() });
+    bed.script(Scripted {
+        on: On::Any,
+        status: 200,
+        body: "<html>".to_owned(),
+        times: 8,
+        ..Scripted::default()
+    });
     let edge = bed.edge();
     let mut daemon = Daemon::start(&bed);
-    wait_until("all of it", || ready(&bed) && bed.number("SELECT count(*) FROM archive") >= 300);
+    wait_until("all of it", || {
+        ready(&bed) && bed.number("SELECT count(*) FROM archive") >= 300
+    });
     daemon.signal("-TERM");
     let (code, said) = daemon.end();
     assert_eq!(code, Some(0), "{said}");
@@ -168,5 +244,6 @@ fn an_account_that_fails_is_taken_up_again_at_a_later_tick() {
 
 /// Whether the archive has its tables yet.
 pub(crate) fn ready(bed: &Bed) -> bool {
-    bed.archive().exists() && bed.number("SELECT count(*) FROM sqlite_schema WHERE name = 'runs'") == 1
+    bed.archive().exists()
+        && bed.number("SELECT count(*) FROM sqlite_schema WHERE name = 'runs'") == 1
 }

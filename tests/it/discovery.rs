@@ -13,7 +13,8 @@ const LOBBY: &str = r#"{ destination = "lobby" }"#;
 
 /// Follows Agora's lobby and none of Web3MQ's topics, and discovers in this way.
 fn discovering(bed: Bed, how: &str) -> Bed {
-    bed.listing_only(LOBBY, "").with("discover = false", &format!("discover = {how}"))
+    bed.listing_only(LOBBY, "")
+        .with("discover = false", &format!("discover = {how}"))
 }
 
 fn agora(flags: &[&str], how: &str) -> Bed {
@@ -28,13 +29,29 @@ fn web3mq(flags: &[&str]) -> Bed {
 fn streams(bed: &Bed) -> Vec<(String, bool)> {
     let Ran { out, .. } = bed.run(&["status", "--json"]).good();
     let streams: Vec<Value> = serde_json::from_str(&out).expect("JSON");
-    streams.iter().map(|s| (s["stream"].as_str().unwrap().to_owned(), s["discovered"].as_bool().unwrap())).collect()
+    streams
+        .iter()
+        .map(|s| {
+            (
+                s["stream"].as_str().unwrap().to_owned(),
+                s["discovered"].as_bool().unwrap(),
+            )
+        })
+        .collect()
 }
 
 fn says(bed: &Bed, src: &str, dst: &str, kind: Kind, text: &str) {
     let ms = bed.world().now().minus(Duration::from_mins(1)).0;
-    let message = AgoraMessage { src: src.to_owned(), dst: dst.to_owned(), kind, ms, payload: text.into() };
-    bed.world().append_agora("sandbox", message).expect("the first project");
+    let message = AgoraMessage {
+        src: src.to_owned(),
+        dst: dst.to_owned(),
+        kind,
+        ms,
+        payload: text.into(),
+    };
+    bed.world()
+        .append_agora("sandbox", message)
+        .expect("the first project");
 }
 
 #[test]
@@ -42,17 +59,42 @@ fn from_one_channel_all_that_is_said_is_found() {
     let bed = agora(&[], "true");
     let edge = bed.edge();
     let ran = bed.run(&["sync", "--log", "info"]).good();
-    assert!(ran.err.contains("discovered; it is followed from now on"), "{ran:?}");
+    assert!(
+        ran.err.contains("discovered; it is followed from now on"),
+        "{ran:?}"
+    );
     bed.assert_equal_to_truth(edge);
     bed.assert_no_rule_broken();
     let found = streams(&bed);
-    assert!(found.contains(&("destination=lobby".to_owned(), false)), "{found:?}");
-    for stream in ["source=alice", "destination=alice", "destination=café 東京", "source=x&y=z"] {
-        assert!(found.contains(&(stream.to_owned(), true)), "{stream}: {found:?}");
+    assert!(
+        found.contains(&("destination=lobby".to_owned(), false)),
+        "{found:?}"
+    );
+    for stream in [
+        "source=alice",
+        "destination=alice",
+        "destination=café 東京",
+        "source=x&y=z",
+    ] {
+        assert!(
+            found.contains(&(stream.to_owned(), true)),
+            "{stream}: {found:?}"
+        );
     }
-    assert!(!found.iter().any(|(stream, _)| stream.starts_with("source=lobby")), "a channel says nothing");
-    bed.run(&["status"]).good().says("destination=alice *").says("* discovered");
-    assert_eq!(bed.number("SELECT count(*) FROM gaps WHERE lost AND stream <> 'destination=lobby'"), 0);
+    assert!(
+        !found
+            .iter()
+            .any(|(stream, _)| stream.starts_with("source=lobby")),
+        "a channel says nothing"
+    );
+    bed.run(&["status"])
+        .good()
+        .says("destination=alice *")
+        .says("* discovered");
+    assert_eq!(
+        bed.number("SELECT count(*) FROM gaps WHERE lost AND stream <> 'destination=lobby'"),
+        0
+    );
     bed.run(&["verify", "--remote"]).good();
 
     // A later process follows the same, and finds nothing.
@@ -79,11 +121,20 @@ fn whoever_speaks_for_the_first_time_is_followed_from_then_on() {
     bed.say("lobby", "is anybody there", Duration::from_hours(1));
     bed.archives_the_truth();
     says(&bed, "stranger", "alice", Kind::Peer, "hello");
-    says(&bed, "stranger", "cellar", Kind::Channel, "nobody here knows this place");
+    says(
+        &bed,
+        "stranger",
+        "cellar",
+        Kind::Channel,
+        "nobody here knows this place",
+    );
     says(&bed, "hidden", "cellar", Kind::Channel, "but I do");
     bed.archives_the_truth();
     assert_eq!(bed.number("SELECT count(*) FROM archive"), 4);
-    let found: Vec<String> = streams(&bed).into_iter().map(|(stream, _)| stream).collect();
+    let found: Vec<String> = streams(&bed)
+        .into_iter()
+        .map(|(stream, _)| stream)
+        .collect();
     let expected = [
         "destination=alice",
         "destination=cellar",
@@ -100,10 +151,25 @@ fn whoever_speaks_for_the_first_time_is_followed_from_then_on() {
 #[test]
 fn names_that_look_like_filters_are_names() {
     let bed = agora(&["--messages", "0", "--topic-messages", "0"], "true");
-    let bed = bed.listing_only(r#"{ destination = "lobby" }, { source = "alice", destination = "bob" }"#, "");
+    let bed = bed.listing_only(
+        r#"{ destination = "lobby" }, { source = "alice", destination = "bob" }"#,
+        "",
+    );
     says(&bed, "alice", "bob", Kind::Peer, "between us");
-    says(&bed, "alice&destination=bob", "lobby", Kind::Channel, "who am I");
-    says(&bed, "alice%26destination=bob", "lobby", Kind::Channel, "and I");
+    says(
+        &bed,
+        "alice&destination=bob",
+        "lobby",
+        Kind::Channel,
+        "who am I",
+    );
+    says(
+        &bed,
+        "alice%26destination=bob",
+        "lobby",
+        Kind::Channel,
+        "and I",
+    );
     says(&bed, "lobby", "lobby", Kind::Channel, "the lobby speaks");
     bed.archives_the_truth();
     bed.run(&["verify", "--remote"]).good();
@@ -126,7 +192,10 @@ fn a_name_of_which_nobody_says_the_kind_is_followed_all_the_same() {
 fn what_is_not_wanted_any_more_stays_and_makes_no_gaps() {
     let bed = agora(&["--messages", "200", "--plain"], "true");
     bed.archives_the_truth();
-    let (messages, coverage) = ("SELECT count(*) FROM archive", "SELECT count(DISTINCT stream) FROM coverage");
+    let (messages, coverage) = (
+        "SELECT count(*) FROM archive",
+        "SELECT count(DISTINCT stream) FROM coverage",
+    );
     let before = (bed.number(messages), bed.number(coverage));
     let found = streams(&bed);
 
@@ -134,7 +203,10 @@ fn what_is_not_wanted_any_more_stays_and_makes_no_gaps() {
     bed.sync().good();
     assert_eq!(streams(&bed), [("destination=lobby".to_owned(), false)]);
     assert_eq!((bed.number(messages), bed.number(coverage)), before);
-    assert_eq!(bed.number("SELECT count(*) FROM gaps WHERE stream <> 'destination=lobby'"), 0);
+    assert_eq!(
+        bed.number("SELECT count(*) FROM gaps WHERE stream <> 'destination=lobby'"),
+        0
+    );
     bed.run(&["verify"]).good();
 
     // What was said in the meantime is made up for.
@@ -160,10 +232,22 @@ fn a_plan_counts_what_was_discovered() {
     says(&bed, "bob", "carol", Kind::Peer, "since then");
     let Ran { out, .. } = bed.run(&["plan", "--json"]).good();
     let plan: Value = serde_json::from_str(&out).expect("JSON");
-    let ranges = plan["accounts"][0]["ranges_missing"].as_array().expect("ranges");
-    let of_bob = ranges.iter().filter(|range| range["stream"] == "source=bob");
-    assert_eq!(of_bob.map(|range| range["messages"].as_u64().unwrap()).sum::<u64>(), 1, "{plan:#}");
-    bed.run(&["plan"]).good().says("what is still to be discovered comes on top");
+    let ranges = plan["accounts"][0]["ranges_missing"]
+        .as_array()
+        .expect("ranges");
+    let of_bob = ranges
+        .iter()
+        .filter(|range| range["stream"] == "source=bob");
+    assert_eq!(
+        of_bob
+            .map(|range| range["messages"].as_u64().unwrap())
+            .sum::<u64>(),
+        1,
+        "{plan:#}"
+    );
+    bed.run(&["plan"])
+        .good()
+        .says("what is still to be discovered comes on top");
 }
 
 #[test]
@@ -173,8 +257,17 @@ fn a_stream_that_is_listed_and_discovered_is_one() {
     let bed = bed.listing_only(r#"{ destination = "lobby" }, { source = "alice" }"#, "");
     bed.archives_the_truth();
     let found = streams(&bed);
-    assert!(found.contains(&("source=alice".to_owned(), false)), "{found:?}");
-    assert_eq!(found.iter().filter(|(stream, _)| stream == "source=alice").count(), 1);
+    assert!(
+        found.contains(&("source=alice".to_owned(), false)),
+        "{found:?}"
+    );
+    assert_eq!(
+        found
+            .iter()
+            .filter(|(stream, _)| stream == "source=alice")
+            .count(),
+        1
+    );
 }
 
 #[test]
@@ -183,7 +276,8 @@ fn a_copy_knows_what_was_discovered() {
     bed.archives_the_truth();
     bed.run(&["copy", "--to", "sqlite://copy.db"]).good();
     let flags = "SELECT key, discovered, active FROM stream ORDER BY key";
-    let (ours, theirs): (Vec<(String, i64, i64)>, _) = (bed.rows(flags), bed.rows_of(&bed.path("copy.db"), flags));
+    let (ours, theirs): (Vec<(String, i64, i64)>, _) =
+        (bed.rows(flags), bed.rows_of(&bed.path("copy.db"), flags));
     assert_eq!(ours, theirs);
     assert!(ours.iter().any(|(_, discovered, _)| *discovered == 1));
 }
@@ -193,17 +287,35 @@ fn events_lead_to_where_nobody_ever_spoke_and_are_gone_then() {
     let bed = agora(&["--messages", "200"], "\"events\"");
     let warning = "empties Agora's feeds of events";
     bed.run(&["check"]).good().says(warning);
-    assert_eq!(bed.sandbox.rules().total.events, 0, "checking takes nothing away");
+    assert_eq!(
+        bed.sandbox.rules().total.events,
+        0,
+        "checking takes nothing away"
+    );
     for n in 0..1500 {
-        let event = AgoraEvent { user: format!("guest-{n}"), channel: None, goes: false, ms: 0 };
+        let event = AgoraEvent {
+            user: format!("guest-{n}"),
+            channel: None,
+            goes: false,
+            ms: 0,
+        };
         bed.world().happen("sandbox", event).unwrap();
     }
     let edge = bed.edge();
     bed.sync().good().says(warning);
     bed.assert_equal_to_truth(edge);
-    assert_eq!(bed.assert_no_rule_broken().events, 3, "users twice, channels once");
+    assert_eq!(
+        bed.assert_no_rule_broken().events,
+        3,
+        "users twice, channels once"
+    );
     let found = streams(&bed);
-    for stream in ["destination=silent room", "destination=hermit", "source=guest-0", "destination=guest-1499"] {
+    for stream in [
+        "destination=silent room",
+        "destination=hermit",
+        "source=guest-0",
+        "destination=guest-1499",
+    ] {
         assert!(found.contains(&(stream.to_owned(), true)), "{stream}");
     }
     // The feeds have forgotten; the archive has not.
@@ -214,9 +326,16 @@ fn events_lead_to_where_nobody_ever_spoke_and_are_gone_then() {
 #[test]
 fn a_feed_that_fails_stops_nothing() {
     let bed = agora(&["--messages", "200", "--plain"], "\"events\"");
-    bed.script(Scripted { on: On::Events, status: 404, times: 99, ..Scripted::default() });
+    bed.script(Scripted {
+        on: On::Events,
+        status: 404,
+        times: 99,
+        ..Scripted::default()
+    });
     let edge = bed.edge();
-    bed.sync().lacking().says("what else there is to follow cannot be found out: events: refused with status 404");
+    bed.sync()
+        .lacking()
+        .says("what else there is to follow cannot be found out: events: refused with status 404");
     bed.assert_equal_to_truth(edge);
     bed.world().script().clear();
     bed.sync().good();
@@ -226,22 +345,44 @@ fn a_feed_that_fails_stops_nothing() {
 
 #[test]
 fn every_chat_group_and_topic_of_a_web3mq_account_is_found() {
-    for flags in [&[][..], &["--envelope", "v2", "--empty-list", "null", "--total", "absent", "--max-size", "3"]] {
+    for flags in [
+        &[][..],
+        &[
+            "--envelope",
+            "v2",
+            "--empty-list",
+            "null",
+            "--total",
+            "absent",
+            "--max-size",
+            "3",
+        ],
+    ] {
         let bed = web3mq(flags);
         bed.archives_the_truth();
         bed.assert_no_rule_broken();
         let user = bed.world().users().remove(0);
-        let mut topics: Vec<_> =
-            bed.world().web3mq(&user).into_keys().map(|topic| (format!("topic={topic}"), true)).collect();
+        let mut topics: Vec<_> = bed
+            .world()
+            .web3mq(&user)
+            .into_keys()
+            .map(|topic| (format!("topic={topic}"), true))
+            .collect();
         topics.sort();
-        assert_eq!(streams(&bed), topics, "the group in which nobody speaks, too");
+        assert_eq!(
+            streams(&bed),
+            topics,
+            "the group in which nobody speaks, too"
+        );
         bed.run(&["verify", "--remote"]).good();
     }
 }
 
 #[test]
 fn a_list_that_cannot_be_had_stops_nothing_and_is_named() {
-    let bed = Bed::new(&["--topic-messages", "200"]).only("web3mq").with("discover = false", "discover = true");
+    let bed = Bed::new(&["--topic-messages", "200"])
+        .only("web3mq")
+        .with("discover = false", "discover = true");
     let (bed, middleman) = bed.meddled(|_, asked| match asked.url.path() {
         "/api/groups/" => Verdict::say(403, r#"{"code":403,"msg":"not for you"}"#),
         _ => Verdict::Pass,
@@ -255,8 +396,17 @@ fn a_list_that_cannot_be_had_stops_nothing_and_is_named() {
         "the others are asked for"
     );
     let Ran { out, .. } = bed.run(&["status", "--json"]).good();
-    assert!(out.contains(r#""discovery_error":"groups: credentials refused"#), "{out}");
-    assert!(!bed.run(&["status"]).good().says(trouble).out.contains("paused"));
+    assert!(
+        out.contains(r#""discovery_error":"groups: credentials refused"#),
+        "{out}"
+    );
+    assert!(
+        !bed.run(&["status"])
+            .good()
+            .says(trouble)
+            .out
+            .contains("paused")
+    );
 
     let url = bed.sandbox.base_url();
     let bed = bed.with(&middleman.url, &url);
@@ -267,16 +417,33 @@ fn a_list_that_cannot_be_had_stops_nothing_and_is_named() {
 #[test]
 fn an_account_of_which_nothing_is_known_says_why() {
     let bed = web3mq(&["--topic-messages", "100"]);
-    bed.script(Scripted { on: On::List, status: 404, times: 3, ..Scripted::default() });
+    bed.script(Scripted {
+        on: On::List,
+        status: 404,
+        times: 3,
+        ..Scripted::default()
+    });
     bed.sync().lacking();
-    bed.run(&["status"]).good().says("(none yet)").says("refused with status 404");
+    bed.run(&["status"])
+        .good()
+        .says("(none yet)")
+        .says("refused with status 404");
     bed.archives_the_truth();
 }
 
 #[test]
 fn all_is_found_however_answers_go_wrong() {
     let kinds = "cut,truncated,html,server-error,charset,other,dead-handle,deep";
-    let flags = ["--faults", "8%", "--fault-kinds", kinds, "--messages", "300", "--topic-messages", "200"];
+    let flags = [
+        "--faults",
+        "8%",
+        "--fault-kinds",
+        kinds,
+        "--messages",
+        "300",
+        "--topic-messages",
+        "200",
+    ];
     let bed = discovering(Bed::new(&flags), "true");
     // Once for what is wrong, and once more for what that has left.
     let edge = bed.edge();
@@ -286,13 +453,28 @@ fn all_is_found_however_answers_go_wrong() {
         }
     }
     bed.assert_equal_to_truth(edge);
-    assert!(bed.sandbox.rules().faults.keys().any(|fault| *fault == Fault::Other));
+    assert!(
+        bed.sandbox
+            .rules()
+            .faults
+            .keys()
+            .any(|fault| *fault == Fault::Other)
+    );
 }
 
 #[test]
 fn a_list_that_hangs_is_asked_for_again_and_holds_nothing_up() {
-    let bed = web3mq(&["--topic-messages", "60"]).with("discover = true", "timeout = \"2s\"\ndiscover = true");
-    bed.script(Scripted { on: On::List, fault: Some(Fault::Hang), ..Scripted::default() });
+    let bed = web3mq(&["--topic-messages", "60"])
+        .with("discover = true", "timeout = \"2s\"\ndiscover = true");
+    bed.script(Scripted {
+        on: On::List,
+        fault: Some(Fault::Hang),
+        ..Scripted::default()
+    });
     bed.archives_the_truth();
-    assert_eq!(bed.sandbox.rules().total.list, 5, "and the one list that knows no end a second time");
+    assert_eq!(
+        bed.sandbox.rules().total.list,
+        5,
+        "and the one list that knows no end a second time"
+    );
 }

@@ -3,20 +3,46 @@
 use crate::bed::{Ran, run_in};
 use crate::cluster;
 
-const SHORT: [&str; 7] = ["drill", "--kills", "4", "--messages", "1500", "--faults", "4%"];
+const SHORT: [&str; 7] = [
+    "drill",
+    "--kills",
+    "4",
+    "--messages",
+    "1500",
+    "--faults",
+    "4%",
+];
 
 #[track_caller]
 fn equal(args: &[&str]) -> Ran {
     let dir = tempfile::TempDir::new().expect("a folder");
-    let ran = run_in(dir.path(), &[&SHORT[..], args].concat()).good().says("EQUAL: nothing lost, nothing twice.");
+    let ran = run_in(dir.path(), &[&SHORT[..], args].concat())
+        .good()
+        .says("EQUAL: nothing lost, nothing twice.");
     let figure = |what: &str| -> u64 {
-        let line = ran.out.lines().find(|line| line.starts_with(what)).unwrap_or_else(|| panic!("{what}: {ran:#?}"));
-        line.trim_end().rsplit_once("  ").expect("a figure").1.replace(',', "").trim().parse().expect("a number")
+        let line = ran
+            .out
+            .lines()
+            .find(|line| line.starts_with(what))
+            .unwrap_or_else(|| panic!("{what}: {ran:#?}"));
+        line.trim_end()
+            .rsplit_once("  ")
+            .expect("a figure")
+            .1
+            .replace(',', "")
+            .trim()
+            .parse()
+            .expect("a number")
     };
     assert_eq!(figure("kills"), 4);
     assert!(figure("faults, all kinds") > 0);
     assert!(figure("rows in the archive") >= 1900);
-    for none in ["rows missing", "rows twice", "rows that are not true", "rules of the providers broken"] {
+    for none in [
+        "rows missing",
+        "rows twice",
+        "rows that are not true",
+        "rules of the providers broken",
+    ] {
         assert_eq!(figure(none), 0, "{none}");
     }
     ran
@@ -31,8 +57,10 @@ fn a_short_drill_ends_equal_on_sqlite() {
 fn a_short_drill_ends_equal_on_postgres_and_leaves_nothing_behind() {
     let (url, name) = cluster::database_and_name();
     equal(&["--database", &url, "--seed", "2"]);
-    let left = cluster::shared()
-        .psql(&name, "SELECT count(*) FROM information_schema.schemata WHERE schema_name LIKE 'backscroll%'");
+    let left = cluster::shared().psql(
+        &name,
+        "SELECT count(*) FROM information_schema.schemata WHERE schema_name LIKE 'backscroll%'",
+    );
     assert_eq!(left, "0");
 }
 
@@ -45,6 +73,8 @@ fn a_database_that_holds_an_archive_is_no_place_for_a_drill() {
     let url = cluster::database();
     let bed = bed.with("sqlite://archive.db", &url);
     bed.sync().good();
-    let ran = bed.run(&["drill", "--database", &url]).says("holds an archive");
+    let ran = bed
+        .run(&["drill", "--database", &url])
+        .says("holds an archive");
     assert_eq!(ran.code, Some(2), "{ran:?}");
 }

@@ -19,7 +19,10 @@ const HOUR: Duration = Duration::from_hours(1);
 /// which the last two hold two thousand messages each.
 async fn after(calls: u32) -> Place {
     let provider = ChangingProvider::new(NOW, Duration::from_mins(2), Some(HOUR));
-    provider.history().messages.extend((0..4000).map(|n| (NOW.0 - 1_790_000 + n as i64 * 400, n)));
+    provider
+        .history()
+        .messages
+        .extend((0..4000).map(|n| (NOW.0 - 1_790_000 + n as i64 * 400, n)));
     let mut place = Place::of(provider).await;
     place.provider.history().failing.push_back(calls);
     place.pass(Purpose::Sync(Bounds::default())).await;
@@ -32,7 +35,12 @@ async fn status(place: &Place) -> Vec<StreamStatus> {
 
 /// With so many requests in an hour.
 fn foreseen(place: &Place, streams: &[StreamStatus], requests: u64) -> Option<Forecast> {
-    let pace = Pace { account: "shop".to_owned(), requests, busy: HOUR, last_pass: None };
+    let pace = Pace {
+        account: "shop".to_owned(),
+        requests,
+        busy: HOUR,
+        last_pass: None,
+    };
     forecast(&*place.provider, streams, &[pace], NOW)
 }
 
@@ -60,15 +68,27 @@ async fn the_rate_and_the_pauses_of_late_decide_how_much_is_lost() {
     assert!(missing > 800, "{streams:#?}");
     let found = foreseen(&place, &streams, 36_000).unwrap();
     assert!(found.is_informed);
-    assert_eq!((found.rate, found.outlook.loss, found.outlook.loss_begins), (Some(10.0), Loss::default(), None));
+    assert_eq!(
+        (found.rate, found.outlook.loss, found.outlook.loss_begins),
+        (Some(10.0), Loss::default(), None)
+    );
 
     let few = foreseen(&place, &streams, 20).unwrap().outlook;
-    assert!(few.loss.seconds > 0 && few.loss.seconds < missing, "{few:?}");
+    assert!(
+        few.loss.seconds > 0 && few.loss.seconds < missing,
+        "{few:?}"
+    );
     let none = foreseen(&place, &streams, 1).unwrap().outlook;
-    assert!(none.loss.seconds > few.loss.seconds && none.loss_begins >= few.expires_at, "{none:?}");
+    assert!(
+        none.loss.seconds > few.loss.seconds && none.loss_begins >= few.expires_at,
+        "{none:?}"
+    );
 
     // Until the pause is over all of it is gone.
-    streams[0].pause = Some(Pause { until: NOW.plus(HOUR), reason: "told to".to_owned() });
+    streams[0].pause = Some(Pause {
+        until: NOW.plus(HOUR),
+        reason: "told to".to_owned(),
+    });
     let found = foreseen(&place, &streams, 36_000).unwrap();
     assert_eq!(found.outlook.loss.seconds, missing);
     assert_eq!(found.outlook.loss.messages, found.outlook.messages);
@@ -80,7 +100,10 @@ async fn where_nothing_is_missing_nothing_is_foreseen() {
     let mut place = after(7).await;
     place.pass(Purpose::Sync(Bounds::default())).await;
     let streams = status(&place).await;
-    assert_eq!((streams[0].missing_seconds, foreseen(&place, &streams, 1)), (0, None));
+    assert_eq!(
+        (streams[0].missing_seconds, foreseen(&place, &streams, 1)),
+        (0, None)
+    );
     assert_eq!(foreseen(&place, &[], 1), None);
     assert_eq!(place.provider.account().retention, Some(HOUR));
 }
@@ -90,10 +113,19 @@ async fn by_its_figures_an_account_of_one_stream_looks_as_it_does_by_its_status(
     for (calls, requests) in [(1, 1), (7, 1), (7, 20), (7, 36_000)] {
         let place = after(calls).await;
         let by_status = foreseen(&place, &status(&place).await, requests).unwrap();
-        let pace = Pace { account: "shop".to_owned(), requests, busy: HOUR, last_pass: None };
+        let pace = Pace {
+            account: "shop".to_owned(),
+            requests,
+            busy: HOUR,
+            last_pass: None,
+        };
         let figures = place.store.figures().await.unwrap().remove(0);
         let by_figures = outlook(&*place.provider, &figures, &[pace], NOW).unwrap();
-        assert_eq!(by_figures, (by_status.outlook, by_status.is_informed), "{calls} {requests}");
+        assert_eq!(
+            by_figures,
+            (by_status.outlook, by_status.is_informed),
+            "{calls} {requests}"
+        );
     }
     let mut place = after(7).await;
     place.pass(Purpose::Sync(Bounds::default())).await;

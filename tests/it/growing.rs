@@ -17,7 +17,14 @@ fn what_is_said_during_a_sync_is_there_after_the_next() {
 
 #[test]
 fn a_growing_history_without_a_total_is_archived_all_the_same() {
-    let bed = Bed::new(&["--append-rate", "15", "--total", "absent", "--snapshot", "get"]);
+    let bed = Bed::new(&[
+        "--append-rate",
+        "15",
+        "--total",
+        "absent",
+        "--snapshot",
+        "get",
+    ]);
     for _ in 0..2 {
         bed.archives_the_truth();
     }
@@ -81,32 +88,61 @@ pub(crate) fn topic_message(topic: &str, ms: i64, status: Option<Status>) -> Web
 fn a_status_that_moves_on_is_followed_while_the_message_is_young() {
     let bed = Bed::silent(&[]).only("web3mq");
     let user = bed.world().users()[0].clone();
-    let topic = bed.world().web3mq(&user).into_keys().find(|topic| topic.starts_with("group:")).unwrap();
+    let topic = bed
+        .world()
+        .web3mq(&user)
+        .into_keys()
+        .find(|topic| topic.starts_with("group:"))
+        .unwrap();
     let now = bed.world().now().0;
-    for (ago, status) in [(70, Some(Status::Received)), (60, Some(Status::Delivered)), (50, None)] {
-        bed.world().append_web3mq(&user, topic_message(&topic, now - ago * 1000, status)).unwrap();
+    for (ago, status) in [
+        (70, Some(Status::Received)),
+        (60, Some(Status::Delivered)),
+        (50, None),
+    ] {
+        bed.world()
+            .append_web3mq(&user, topic_message(&topic, now - ago * 1000, status))
+            .unwrap();
     }
-    let statuses = |bed: &Bed| -> Vec<(Option<String>,)> { bed.rows("SELECT status FROM archive ORDER BY sent_at_ms") };
+    let statuses = |bed: &Bed| -> Vec<(Option<String>,)> {
+        bed.rows("SELECT status FROM archive ORDER BY sent_at_ms")
+    };
     let said = |words: [Option<&str>; 3]| words.map(|word| (word.map(str::to_owned),)).to_vec();
 
     bed.archives_the_truth();
-    assert_eq!(statuses(&bed), said([Some("received"), Some("delivered"), None]));
+    assert_eq!(
+        statuses(&bed),
+        said([Some("received"), Some("delivered"), None])
+    );
     bed.world().advance_statuses();
     bed.archives_the_truth();
-    assert_eq!(statuses(&bed), said([Some("delivered"), Some("read"), None]));
+    assert_eq!(
+        statuses(&bed),
+        said([Some("delivered"), Some("read"), None])
+    );
     bed.world().advance_statuses();
     bed.archives_the_truth();
     assert_eq!(statuses(&bed), said([Some("read"), Some("read"), None]));
-    assert_eq!(bed.number("SELECT CAST(sum(changed) AS INTEGER) FROM runs"), 3);
+    assert_eq!(
+        bed.number("SELECT CAST(sum(changed) AS INTEGER) FROM runs"),
+        3
+    );
 }
 
 #[test]
 fn a_status_never_goes_back() {
     let bed = Bed::silent(&[]).only("web3mq");
     let user = bed.world().users()[0].clone();
-    let topic = bed.world().web3mq(&user).into_keys().find(|topic| topic.starts_with("group:")).unwrap();
+    let topic = bed
+        .world()
+        .web3mq(&user)
+        .into_keys()
+        .find(|topic| topic.starts_with("group:"))
+        .unwrap();
     let ms = bed.world().now().0 - 60_000;
-    bed.world().append_web3mq(&user, topic_message(&topic, ms, Some(Status::Read))).unwrap();
+    bed.world()
+        .append_web3mq(&user, topic_message(&topic, ms, Some(Status::Read)))
+        .unwrap();
     bed.archives_the_truth();
     // The same message again, as a node says it that has not heard yet.
     let (bed, _middleman) = bed.meddled(|_, _| {

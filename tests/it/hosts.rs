@@ -27,16 +27,35 @@ impl Stranger {
 
     #[track_caller]
     fn assert_heard_nothing(&self) {
-        assert_eq!(self.0.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "somebody connected");
+        assert_eq!(
+            self.0.accept().unwrap_err().kind(),
+            ErrorKind::WouldBlock,
+            "somebody connected"
+        );
     }
 }
 
 #[test]
 fn a_redirect_to_another_host_is_not_followed() {
     let (bed, stranger) = (Bed::new(&FEW), Stranger::new());
-    for (status, on) in [(301, On::Count), (302, On::Query), (307, On::Read), (308, On::History)] {
-        let headers = [("Location".to_owned(), format!("http://{}/dev/v2/project", stranger.address()))].into();
-        bed.script(Scripted { on, status, headers, times: 9999, ..Scripted::default() });
+    for (status, on) in [
+        (301, On::Count),
+        (302, On::Query),
+        (307, On::Read),
+        (308, On::History),
+    ] {
+        let headers = [(
+            "Location".to_owned(),
+            format!("http://{}/dev/v2/project", stranger.address()),
+        )]
+        .into();
+        bed.script(Scripted {
+            on,
+            status,
+            headers,
+            times: 9999,
+            ..Scripted::default()
+        });
     }
     bed.sync().lacking().says("which is never followed");
     stranger.assert_heard_nothing();
@@ -66,9 +85,14 @@ fn a_location_on_another_host_is_refused() {
             _ => Verdict::Pass,
         }
     });
-    bed.sync().lacking().says("points to another host (127.0.0.1), which is not followed");
+    bed.sync()
+        .lacking()
+        .says("points to another host (127.0.0.1), which is not followed");
     stranger.assert_heard_nothing();
-    assert!(middleman.count(|asked| asked.call() == "query") >= 7, "each way was tried");
+    assert!(
+        middleman.count(|asked| asked.call() == "query") >= 7,
+        "each way was tried"
+    );
     assert_eq!(middleman.count(|asked| asked.call() == "read"), 0);
 }
 
@@ -92,7 +116,10 @@ fn a_location_in_full_on_the_same_host_is_good() {
     let bed = Bed::new(&FEW).only("agora");
     let (bed, _middleman) = bed.meddled(move |_, asked| match asked.call() {
         "query" => {
-            let base = format!("http://{}/dev/v2/project/sandbox", asked.headers["host"].to_str().unwrap());
+            let base = format!(
+                "http://{}/dev/v2/project/sandbox",
+                asked.headers["host"].to_str().unwrap()
+            );
             Verdict::alter_json(move |answer| {
                 let location = answer["location"].as_str().unwrap().replace('~', &base);
                 answer["location"] = location.into();

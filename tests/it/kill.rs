@@ -29,7 +29,11 @@ pub(crate) fn providers(bed: &Bed) -> Vec<Arc<dyn Provider>> {
 }
 
 /// The same, by another clock.
-pub(crate) fn providers_by(bed: &Bed, clock: &Arc<dyn Clock>, settle: Duration) -> Vec<Arc<dyn Provider>> {
+pub(crate) fn providers_by(
+    bed: &Bed,
+    clock: &Arc<dyn Clock>,
+    settle: Duration,
+) -> Vec<Arc<dyn Provider>> {
     let base = Url::parse(&bed.sandbox.base_url()).unwrap();
     let account = |name: &str, provider| Account {
         name: name.to_owned(),
@@ -42,30 +46,69 @@ pub(crate) fn providers_by(bed: &Bed, clock: &Arc<dyn Clock>, settle: Duration) 
     };
     let http = |name| Http::new(name, &base, 0.0, clock.clone()).unwrap();
 
-    let credentials =
-        Credentials::Basic { customer_id: CUSTOMER_ID.to_owned(), customer_secret: CUSTOMER_SECRET.into() };
+    let credentials = Credentials::Basic {
+        customer_id: CUSTOMER_ID.to_owned(),
+        customer_secret: CUSTOMER_SECRET.into(),
+    };
     let streams = bed.world().agora_streams("sandbox").into_iter();
-    let streams = streams.map(|stream| agora::stream(stream.source, stream.destination)).collect();
-    let account_of_agora =
-        Account { since: Some(SystemClock.now().minus(Duration::from_hours(200))), ..account("sandbox", "agora") };
-    let agora = Agora::new(account_of_agora, http("sandbox"), &base, "sandbox", credentials, streams, [].into());
+    let streams = streams
+        .map(|stream| agora::stream(stream.source, stream.destination))
+        .collect();
+    let account_of_agora = Account {
+        since: Some(SystemClock.now().minus(Duration::from_hours(200))),
+        ..account("sandbox", "agora")
+    };
+    let agora = Agora::new(
+        account_of_agora,
+        http("sandbox"),
+        &base,
+        "sandbox",
+        credentials,
+        streams,
+        [].into(),
+    );
 
     let user = bed.world().users().remove(0);
     let (seed, topics) = bed
         .world()
-        .with_user(&user, |account| (account.private_key(), account.topics().keys().cloned().collect()))
+        .with_user(&user, |account| {
+            (
+                account.private_key(),
+                account.topics().keys().cloned().collect(),
+            )
+        })
         .unwrap();
     let key = Key::from_seed(&hex::decode(seed).unwrap().try_into().unwrap());
-    let account_of_web3mq = Account { refresh_for: Some(Duration::from_hours(24)), ..account("web3mq-1", "web3mq") };
-    let identity = Identity { user, key, did_key: None, send_public_key: true };
-    let web3mq = Web3mq::new(account_of_web3mq, http("web3mq-1"), &base, identity, 20, topics).unwrap();
+    let account_of_web3mq = Account {
+        refresh_for: Some(Duration::from_hours(24)),
+        ..account("web3mq-1", "web3mq")
+    };
+    let identity = Identity {
+        user,
+        key,
+        did_key: None,
+        send_public_key: true,
+    };
+    let web3mq = Web3mq::new(
+        account_of_web3mq,
+        http("web3mq-1"),
+        &base,
+        identity,
+        20,
+        topics,
+    )
+    .unwrap();
     vec![Arc::new(agora), Arc::new(web3mq)]
 }
 
 /// Begins a pass over an archive and lets go of it after so many polls; answers whether it was over by then.
 async fn pass(bed: &Bed, archive: &std::path::Path, polls: u32) -> Option<Vec<PassReport>> {
     let store = Arc::new(SqliteStore::open(archive, Missing::Create).await.unwrap());
-    let mut engine = Engine::new(providers(bed), store.clone(), &(Arc::new(SystemClock) as Arc<dyn Clock>));
+    let mut engine = Engine::new(
+        providers(bed),
+        store.clone(),
+        &(Arc::new(SystemClock) as Arc<dyn Clock>),
+    );
     let stop = CancellationToken::new();
     let mut left = polls;
     let ended = {
@@ -75,7 +118,9 @@ async fn pass(bed: &Bed, archive: &std::path::Path, polls: u32) -> Option<Vec<Pa
                 return Poll::Ready(None);
             }
             left -= 1;
-            pass.as_mut().poll(context).map(|reports| Some(reports.unwrap()))
+            pass.as_mut()
+                .poll(context)
+                .map(|reports| Some(reports.unwrap()))
         })
         .await
     };
@@ -86,15 +131,28 @@ async fn pass(bed: &Bed, archive: &std::path::Path, polls: u32) -> Option<Vec<Pa
 /// Lets a pass go after `polls` polls, finishes what it began, and compares. False once it was not cut short any more.
 fn cut_short(bed: &Bed, polls: u32) -> bool {
     let archive = bed.path(&format!("cut-{polls}.db"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let edge = bed.edge();
     let was_cut = runtime.block_on(async {
         let cut = pass(bed, &archive, polls).await.is_none();
-        let reports = pass(bed, &archive, u32::MAX).await.expect("the second pass is not cut short");
-        assert!(reports.iter().all(PassReport::is_complete), "after {polls} polls: {reports:?}");
+        let reports = pass(bed, &archive, u32::MAX)
+            .await
+            .expect("the second pass is not cut short");
+        assert!(
+            reports.iter().all(PassReport::is_complete),
+            "after {polls} polls: {reports:?}"
+        );
         cut
     });
-    truth::assert_equal(bed.world(), &["sandbox", "web3mq-1"], bed.rows_of(&archive, truth::ARCHIVED), edge);
+    truth::assert_equal(
+        bed.world(),
+        &["sandbox", "web3mq-1"],
+        bed.rows_of(&archive, truth::ARCHIVED),
+        edge,
+    );
     let (check,): (String,) = bed.rows_of(&archive, "PRAGMA integrity_check").remove(0);
     assert_eq!(check, "ok");
     was_cut
@@ -189,9 +247,19 @@ fn a_kill_at_any_moment_loses_nothing() {
 #[test]
 fn a_first_sync_that_is_killed_leaves_an_archive_that_knows_what_it_is_missing() {
     let bed = Bed::new(&["--messages", "200", "--topic-messages", "0"]).only("agora");
-    bed.script(Scripted { on: On::Count, fault: Some(Fault::Hang), after: 1, times: 9999, ..Scripted::default() });
+    bed.script(Scripted {
+        on: On::Count,
+        fault: Some(Fault::Hang),
+        after: 1,
+        times: 9999,
+        ..Scripted::default()
+    });
     bed.write_config();
-    let mut child = Command::new(BACKSCROLL).current_dir(bed.dir.path()).arg("sync").spawn().unwrap();
+    let mut child = Command::new(BACKSCROLL)
+        .current_dir(bed.dir.path())
+        .arg("sync")
+        .spawn()
+        .unwrap();
     wait_until("counts that hang", || bed.sandbox.rules().total.count > 1);
     child.kill().unwrap();
     child.wait().unwrap();

@@ -18,22 +18,37 @@ use crate::growing::topic_message;
 use crate::kill::providers;
 use crate::middleman::Verdict;
 
-const SYNC: Purpose = Purpose::Sync(Bounds { since: None, until: None });
+const SYNC: Purpose = Purpose::Sync(Bounds {
+    since: None,
+    until: None,
+});
 
 /// A pass of a process of its own over the bed's archive; answers with its requests, and what was new and changed.
 #[track_caller]
 fn pass(bed: &Bed, purpose: Purpose) -> (u64, u64, u64) {
     bed.block_on(async {
-        let store = Arc::new(SqliteStore::open(&bed.archive(), Missing::Create).await.unwrap());
+        let store = Arc::new(
+            SqliteStore::open(&bed.archive(), Missing::Create)
+                .await
+                .unwrap(),
+        );
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut engine = Engine::new(providers(bed), store.clone(), &clock);
-        let reports = engine.pass(purpose, &CancellationToken::new()).await.unwrap();
+        let reports = engine
+            .pass(purpose, &CancellationToken::new())
+            .await
+            .unwrap();
         store.close().await;
         for report in &reports {
             assert!(report.failure.is_none(), "{report:?}");
         }
-        let sum = |figure: fn(&Tally) -> u64| reports.iter().map(|report| figure(&report.tally)).sum();
-        (sum(|tally| tally.requests), sum(|tally| tally.new), sum(|tally| tally.changed))
+        let sum =
+            |figure: fn(&Tally) -> u64| reports.iter().map(|report| figure(&report.tally)).sum();
+        (
+            sum(|tally| tally.requests),
+            sum(|tally| tally.new),
+            sum(|tally| tally.changed),
+        )
     })
 }
 
@@ -94,7 +109,10 @@ fn stragglers_on_every_edge(flags: &[&str]) {
     let reads = bed.sandbox.rules().total.read;
     assert_eq!(pass(&bed, Purpose::Reconcile).1, 0);
     let again = bed.sandbox.rules().total.read - reads;
-    assert!(again <= 8, "{again} reads, where nothing differs but what bounds mean is to be learned");
+    assert!(
+        again <= 8,
+        "{again} reads, where nothing differs but what bounds mean is to be learned"
+    );
     bed.assert_no_rule_broken();
 }
 
@@ -131,10 +149,20 @@ fn stragglers_are_found_where_bounds_leave_out_the_first_second() {
 /// A group of the first user, with so many messages a second apart that end a minute ago.
 fn group(bed: &Bed, count: i64) -> (String, String, i64) {
     let user = bed.world().users()[0].clone();
-    let topic = bed.world().web3mq(&user).into_keys().find(|topic| topic.starts_with("group:")).unwrap();
+    let topic = bed
+        .world()
+        .web3mq(&user)
+        .into_keys()
+        .find(|topic| topic.starts_with("group:"))
+        .unwrap();
     let begin = bed.world().now().0 - (60 + count) * 1000;
     for n in 0..count {
-        bed.world().append_web3mq(&user, topic_message(&topic, begin + n * 1000, Some(Status::Received))).unwrap();
+        bed.world()
+            .append_web3mq(
+                &user,
+                topic_message(&topic, begin + n * 1000, Some(Status::Received)),
+            )
+            .unwrap();
     }
     (user, topic, begin)
 }
@@ -148,7 +176,11 @@ fn a_topic_whose_total_is_what_is_known_costs_one_request() {
     bed.world().rules().reset();
     pass(&bed, Purpose::Reconcile);
     let history = bed.sandbox.rules().total.history as i64;
-    assert_eq!(history, topics + 1, "one each, and one that tries the credentials");
+    assert_eq!(
+        history,
+        topics + 1,
+        "one each, and one that tries the credentials"
+    );
 }
 
 #[test]
@@ -158,14 +190,19 @@ fn a_message_that_a_node_had_late_is_found_by_the_total() {
     let edge = bed.edge();
     pass(&bed, SYNC);
     for ms in [begin - 77, begin + 400_500, begin + 2_498_001] {
-        bed.world().append_web3mq(&user, topic_message(&topic, ms, None)).unwrap();
+        bed.world()
+            .append_web3mq(&user, topic_message(&topic, ms, None))
+            .unwrap();
     }
     bed.world().rules().reset();
     let (requests, new, _) = pass(&bed, Purpose::Reconcile);
     assert_eq!(new, 3);
     assert!(requests < 60, "{requests} requests");
     assert_complete(&bed, edge);
-    assert_eq!(bed.number("SELECT new FROM runs WHERE why = 'reconcile' AND account LIKE 'web3mq%'"), 3);
+    assert_eq!(
+        bed.number("SELECT new FROM runs WHERE why = 'reconcile' AND account LIKE 'web3mq%'"),
+        3
+    );
 }
 
 #[test]
@@ -173,10 +210,16 @@ fn what_a_node_has_taken_away_stays_archived_and_is_looked_for_once() {
     let bed = Bed::silent(&[]).only("web3mq");
     let (user, topic, begin) = group(&bed, 600);
     pass(&bed, SYNC);
-    assert_eq!(bed.world().remove_web3mq(&user, &topic, &format!("id-{}", begin + 300_000)).unwrap(), 1);
+    assert_eq!(
+        bed.world()
+            .remove_web3mq(&user, &topic, &format!("id-{}", begin + 300_000))
+            .unwrap(),
+        1
+    );
     pass(&bed, Purpose::Reconcile);
     assert_eq!(bed.number("SELECT count(*) FROM archive"), 600);
-    let known: (i64, i64) = bed.row("SELECT messages, provider_count FROM coverage WHERE messages > 0");
+    let known: (i64, i64) =
+        bed.row("SELECT messages, provider_count FROM coverage WHERE messages > 0");
     assert_eq!(known, (600, 599));
     bed.world().rules().reset();
     pass(&bed, Purpose::Reconcile);
@@ -184,9 +227,12 @@ fn what_a_node_has_taken_away_stays_archived_and_is_looked_for_once() {
     assert_eq!(bed.sandbox.rules().total.history as i64, topics + 1);
 
     // What comes late into such a row is found all the same.
-    bed.world().append_web3mq(&user, topic_message(&topic, begin + 5001, None)).unwrap();
+    bed.world()
+        .append_web3mq(&user, topic_message(&topic, begin + 5001, None))
+        .unwrap();
     assert_eq!(pass(&bed, Purpose::Reconcile).1, 1);
-    let known: (i64, i64) = bed.row("SELECT messages, provider_count FROM coverage WHERE messages > 0");
+    let known: (i64, i64) =
+        bed.row("SELECT messages, provider_count FROM coverage WHERE messages > 0");
     assert_eq!(known, (601, 600));
 }
 
@@ -216,14 +262,31 @@ fn archived_while_changing(
 #[test]
 fn messages_that_are_put_in_before_and_behind_the_pages_being_read_are_neither_lost_nor_doubled() {
     for snapshot in ["post", "get"] {
-        let bed = Bed::new(&["--messages", "1500", "--topic-messages", "0", "--plain", "--snapshot", snapshot])
-            .only("agora")
-            .settling("1s");
-        let (first, last) = (bed.world().agora("sandbox")[0].ms, bed.world().now().0 - 60_000);
+        let bed = Bed::new(&[
+            "--messages",
+            "1500",
+            "--topic-messages",
+            "0",
+            "--plain",
+            "--snapshot",
+            snapshot,
+        ])
+        .only("agora")
+        .settling("1s");
+        let (first, last) = (
+            bed.world().agora("sandbox")[0].ms,
+            bed.world().now().0 - 60_000,
+        );
         let bed = archived_while_changing(bed, 7, move |world, n| {
             for ms in [first + 1, first + (last - first) / 13 * i64::from(n), last] {
                 let (src, dst) = ("alice".to_owned(), "lobby".to_owned());
-                let message = AgoraMessage { src, dst, kind: Kind::Channel, ms, payload: format!("{n}").into() };
+                let message = AgoraMessage {
+                    src,
+                    dst,
+                    kind: Kind::Channel,
+                    ms,
+                    payload: format!("{n}").into(),
+                };
                 world.append_agora("sandbox", message).unwrap();
             }
         });
@@ -234,16 +297,29 @@ fn messages_that_are_put_in_before_and_behind_the_pages_being_read_are_neither_l
 
 #[test]
 fn a_retention_that_eats_the_pages_being_read_loses_and_doubles_nothing_else() {
-    let bed = Bed::new(&["--messages", "1500", "--topic-messages", "0", "--plain"]).only("agora").settling("1s");
+    let bed = Bed::new(&["--messages", "1500", "--topic-messages", "0", "--plain"])
+        .only("agora")
+        .settling("1s");
     let begin = bed.world().agora("sandbox")[0].ms;
     let step = (bed.world().now().0 - begin) / 40;
-    let bed = archived_while_changing(bed, 6, move |world, n| world.forget(Millis(begin + step * i64::from(n))));
+    let bed = archived_while_changing(bed, 6, move |world, n| {
+        world.forget(Millis(begin + step * i64::from(n)))
+    });
     let left = begin + step * 13;
     let held: Vec<(i64, i64)> = bed
         .rows("SELECT sent_at_ms, count(*) FROM archive GROUP BY sender, recipient, sent_at_ms, payload, occurrence");
     assert!(held.iter().all(|(_, times)| *times == 1), "nothing twice");
-    let truth = bed.world().agora("sandbox").iter().filter(|message| message.ms >= left).count();
-    assert_eq!(held.iter().filter(|(ms, _)| *ms >= left).count(), truth, "all that was left");
+    let truth = bed
+        .world()
+        .agora("sandbox")
+        .iter()
+        .filter(|message| message.ms >= left)
+        .count();
+    assert_eq!(
+        held.iter().filter(|(ms, _)| *ms >= left).count(),
+        truth,
+        "all that was left"
+    );
 }
 
 #[test]
@@ -254,11 +330,19 @@ fn a_topic_that_grows_and_shrinks_while_it_is_paged_is_neither_lost_nor_doubled(
     let bed = archived_while_changing(bed, 5, move |world, n| {
         let n = i64::from(n);
         for ms in [begin + n * 100_000 + 1, begin + 1_799_500] {
-            let message =
-                Web3mqMessage { messageid: format!("late-{n}-{ms}"), ..topic_message(&world_topic, ms, None) };
+            let message = Web3mqMessage {
+                messageid: format!("late-{n}-{ms}"),
+                ..topic_message(&world_topic, ms, None)
+            };
             world.append_web3mq(&world_user, message).unwrap();
         }
-        world.remove_web3mq(&world_user, &world_topic, &format!("id-{}", begin + n * 1000)).unwrap();
+        world
+            .remove_web3mq(
+                &world_user,
+                &world_topic,
+                &format!("id-{}", begin + n * 1000),
+            )
+            .unwrap();
     });
     let ids = |sql: &str| bed.rows::<(String,)>(sql);
     let held = ids("SELECT provider_message_id FROM archive ORDER BY 1");
@@ -266,22 +350,34 @@ fn a_topic_that_grows_and_shrinks_while_it_is_paged_is_neither_lost_nor_doubled(
     distinct.dedup();
     assert_eq!(held.len(), distinct.len(), "no message twice");
     for row in &bed.world().web3mq(&user)[&topic] {
-        assert!(held.binary_search(&(row.messageid.clone(),)).is_ok(), "{} is missing", row.messageid);
+        assert!(
+            held.binary_search(&(row.messageid.clone(),)).is_ok(),
+            "{} is missing",
+            row.messageid
+        );
     }
-    assert_eq!(bed.number("SELECT count(*) FROM coverage WHERE state = 'suspect'"), 0);
+    assert_eq!(
+        bed.number("SELECT count(*) FROM coverage WHERE state = 'suspect'"),
+        0
+    );
 }
 
 #[test]
 fn a_suspect_is_read_again_and_sealed_once_it_adds_up() {
-    let bed = Bed::new(&["--messages", "300", "--topic-messages", "0", "--plain"]).only("agora").settling("1s");
+    let bed = Bed::new(&["--messages", "300", "--topic-messages", "0", "--plain"])
+        .only("agora")
+        .settling("1s");
     let edge = bed.edge();
     // Every page lacks its last message, and no count says so.
     let (lying, _middleman) = bed.meddled(|_, asked| match asked.call() {
-        "read" => Verdict::alter_json(|answer| drop(answer["messages"].as_array_mut().and_then(Vec::pop))),
+        "read" => {
+            Verdict::alter_json(|answer| drop(answer["messages"].as_array_mut().and_then(Vec::pop)))
+        }
         _ => Verdict::Pass,
     });
     lying.sync().says("suspect");
-    let suspects = "SELECT count(*) FROM coverage WHERE state = 'suspect' AND reason LIKE '%counts%serves%'";
+    let suspects =
+        "SELECT count(*) FROM coverage WHERE state = 'suspect' AND reason LIKE '%counts%serves%'";
     assert!(lying.number(suspects) > 0);
     assert!(lying.number("SELECT count(*) FROM archive") < 300);
     pass(&lying, Purpose::Reconcile);
@@ -293,7 +389,11 @@ fn a_status_that_moves_on_is_followed_until_it_is_read() {
     let bed = Bed::silent(&[]).only("web3mq");
     group(&bed, 300);
     pass(&bed, SYNC);
-    let statuses = |word: &str| bed.number(&format!("SELECT count(*) FROM archive WHERE status = '{word}'"));
+    let statuses = |word: &str| {
+        bed.number(&format!(
+            "SELECT count(*) FROM archive WHERE status = '{word}'"
+        ))
+    };
     assert_eq!(statuses("received"), 300);
     for word in ["delivered", "read"] {
         bed.world().advance_statuses();
@@ -308,7 +408,10 @@ fn a_status_that_moves_on_is_followed_until_it_is_read() {
     );
     let changed = "SELECT changed FROM runs WHERE why = 'refresh' AND account LIKE 'web3mq%' ORDER BY started_at";
     assert_eq!(bed.rows::<(i64,)>(changed), [(300,), (300,), (0,)]);
-    assert_eq!(bed.number("SELECT count(*) FROM coverage WHERE messages <> provider_count"), 0);
+    assert_eq!(
+        bed.number("SELECT count(*) FROM coverage WHERE messages <> provider_count"),
+        0
+    );
 }
 
 #[test]
@@ -316,7 +419,12 @@ fn only_the_windows_with_unread_messages_are_fetched_again() {
     let bed = Bed::silent(&[]).only("web3mq");
     let (user, topic, begin) = group(&bed, 1);
     for n in 1..900 {
-        bed.world().append_web3mq(&user, topic_message(&topic, begin - n * 1000, Some(Status::Read))).unwrap();
+        bed.world()
+            .append_web3mq(
+                &user,
+                topic_message(&topic, begin - n * 1000, Some(Status::Read)),
+            )
+            .unwrap();
     }
     pass(&bed, SYNC);
     bed.world().rules().reset();
@@ -328,8 +436,13 @@ fn only_the_windows_with_unread_messages_are_fetched_again() {
 #[test]
 fn the_daemon_reconciles_and_refreshes_at_their_ticks() {
     let every_other = "*/2 * * * * *";
-    let bed = Bed::silent(&[]).scheduled("sync", EVERY_SECOND).scheduled("reconcile", every_other);
-    let bed = bed.scheduled("refresh", every_other).settling("1s").following(r#"{ destination = "lobby" }"#);
+    let bed = Bed::silent(&[])
+        .scheduled("sync", EVERY_SECOND)
+        .scheduled("reconcile", every_other);
+    let bed = bed
+        .scheduled("refresh", every_other)
+        .settling("1s")
+        .following(r#"{ destination = "lobby" }"#);
     let (user, topic, begin) = group(&bed, 50);
     bed.say("lobby", "in time", Duration::from_secs(100));
     let edge = bed.edge();
@@ -338,18 +451,28 @@ fn the_daemon_reconciles_and_refreshes_at_their_ticks() {
         ready(&bed) && bed.number("SELECT count(*) FROM coverage WHERE messages > 0") > 1
     });
     bed.say("lobby", "late", Duration::from_secs(99));
-    bed.world().append_web3mq(&user, topic_message(&topic, begin + 500, None)).unwrap();
+    bed.world()
+        .append_web3mq(&user, topic_message(&topic, begin + 500, None))
+        .unwrap();
     bed.world().advance_statuses();
-    wait_until("what came late", || bed.number("SELECT count(*) FROM archive") == 53);
-    wait_until("what was delivered", || bed.number("SELECT count(*) FROM archive WHERE status = 'delivered'") == 50);
+    wait_until("what came late", || {
+        bed.number("SELECT count(*) FROM archive") == 53
+    });
+    wait_until("what was delivered", || {
+        bed.number("SELECT count(*) FROM archive WHERE status = 'delivered'") == 50
+    });
     let runs = "SELECT CAST(coalesce(sum(new), 0) AS INTEGER), CAST(coalesce(sum(changed), 0) AS INTEGER) FROM runs";
     // Whichever of the two came first has found the late one of the group, and how far the others have come.
     wait_until("the record", || {
-        let refreshed: (i64, i64) = bed.row(&format!("{runs} WHERE why = 'refresh' AND finished_at IS NOT NULL"));
+        let refreshed: (i64, i64) = bed.row(&format!(
+            "{runs} WHERE why = 'refresh' AND finished_at IS NOT NULL"
+        ));
         let reconciled: (i64, i64) = bed.row(&format!("{runs} WHERE why = 'reconcile'"));
         (refreshed.0 + reconciled.0, refreshed.1 + reconciled.1) == (2, 50) && reconciled.0 >= 1
     });
-    wait_until("a refresh", || bed.number("SELECT count(*) FROM runs WHERE why = 'refresh' AND finished_at > ''") > 0);
+    wait_until("a refresh", || {
+        bed.number("SELECT count(*) FROM runs WHERE why = 'refresh' AND finished_at > ''") > 0
+    });
     daemon.signal("-TERM");
     let (code, said) = daemon.end();
     assert_eq!(code, Some(0), "{said}");
@@ -362,7 +485,10 @@ fn the_daemon_reconciles_and_refreshes_at_their_ticks() {
 fn hold(bed: &Bed, stream: &str, raw: &Value, ms: i64) {
     let raw = raw.to_string();
     let hash = hex::encode(&blake3::hash(raw.as_bytes()).as_bytes()[..16]);
-    let (of_stream, second) = (format!("(SELECT id FROM stream WHERE key = '{stream}')"), ms / 1000);
+    let (of_stream, second) = (
+        format!("(SELECT id FROM stream WHERE key = '{stream}')"),
+        ms / 1000,
+    );
     bed.tamper(&format!(
         "INSERT INTO quarantine (account_id, hash, stream_id, from_s, to_s, found_at_ms, reason, raw)
          SELECT account_id, x'{hash}', id, {second}, {second} + 1, 0, 'not understood then', '{raw}'
@@ -396,19 +522,36 @@ fn what_was_not_understood_once_is_archived_when_it_is() {
         "message_status": {"status": "read", "timestamp": message.status_ms},
     });
     hold(&bed, &format!("topic={topic}"), &odd, begin + 500);
-    hold(&bed, "destination=lobby", &serde_json::json!({"src": "alice", "payload": "?", "ms": ms}), ms);
+    hold(
+        &bed,
+        "destination=lobby",
+        &serde_json::json!({"src": "alice", "payload": "?", "ms": ms}),
+        ms,
+    );
 
     let ran = bed.run(&["requeue"]).good();
-    let ran =
-        ran.says("sandbox: 1 understood and archived, 1 left").says("web3mq-1: 1 understood and archived, 0 left");
-    assert!(!ran.out.contains('?') && !ran.err.contains("odd"), "no text of a message: {ran:?}");
+    let ran = ran
+        .says("sandbox: 1 understood and archived, 1 left")
+        .says("web3mq-1: 1 understood and archived, 0 left");
+    assert!(
+        !ran.out.contains('?') && !ran.err.contains("odd"),
+        "no text of a message: {ran:?}"
+    );
     bed.assert_equal_to_truth(edge);
     let left: Vec<(String,)> = bed.rows("SELECT reason FROM quarantine");
     assert_eq!(left, [("no `dst`".to_owned(),)]);
-    let held: (i64, i64) = bed.row("SELECT messages, provider_count FROM coverage WHERE stream = 'destination=lobby'");
+    let held: (i64, i64) =
+        bed.row("SELECT messages, provider_count FROM coverage WHERE stream = 'destination=lobby'");
     assert_eq!(held, (2, 3), "one is left that the provider counts");
     let status: Value = serde_json::from_str(&bed.run(&["status", "--json"]).good().out).unwrap();
-    let lobby = status.as_array().unwrap().iter().find(|stream| stream["stream"] == "destination=lobby").unwrap();
+    let lobby = status
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|stream| stream["stream"] == "destination=lobby")
+        .unwrap();
     assert_eq!(lobby["quarantined"], 1);
-    bed.run(&["requeue"]).good().says("sandbox: 0 understood and archived, 1 left");
+    bed.run(&["requeue"])
+        .good()
+        .says("sandbox: 0 understood and archived, 1 left");
 }

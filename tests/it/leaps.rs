@@ -32,12 +32,23 @@ fn passes(set: impl Fn(&Bed, &Leaping, usize)) -> Bed {
     let machine = Arc::new(Leaping::default());
     let clock: Arc<dyn Clock> = machine.clone();
     bed.block_on(async {
-        let store = Arc::new(SqliteStore::open(&bed.archive(), Missing::Create).await.unwrap());
-        let mut engine = Engine::new(providers_by(&bed, &clock, Duration::from_mins(2)), store.clone(), &clock);
+        let store = Arc::new(
+            SqliteStore::open(&bed.archive(), Missing::Create)
+                .await
+                .unwrap(),
+        );
+        let mut engine = Engine::new(
+            providers_by(&bed, &clock, Duration::from_mins(2)),
+            store.clone(),
+            &clock,
+        );
         for round in 0..6 {
             set(&bed, &machine, round);
             bed.say("lobby", &format!("in round {round}"), Duration::ZERO);
-            engine.pass(Purpose::Sync(Bounds::default()), &CancellationToken::new()).await.unwrap();
+            engine
+                .pass(Purpose::Sync(Bounds::default()), &CancellationToken::new())
+                .await
+                .unwrap();
         }
         store.close().await;
     });
@@ -47,10 +58,19 @@ fn passes(set: impl Fn(&Bed, &Leaping, usize)) -> Bed {
 /// What was said in these rounds is archived once its time has come; and nothing was sealed that had not come yet.
 #[track_caller]
 fn assert_nothing_lost(bed: &Bed, settled_to: Millis, rounds: &[usize]) {
-    let future = bed.number(&format!("SELECT count(*) FROM sealed_window WHERE to_s > {}", settled_to.second().0));
+    let future = bed.number(&format!(
+        "SELECT count(*) FROM sealed_window WHERE to_s > {}",
+        settled_to.second().0
+    ));
     assert_eq!(future, 0, "windows that are sealed and had not come yet");
-    let said: Vec<String> = rounds.iter().map(|round| format!("'in round {round}'")).collect();
-    let said = format!("SELECT count(*) FROM archive WHERE body IN ({})", said.join(", "));
+    let said: Vec<String> = rounds
+        .iter()
+        .map(|round| format!("'in round {round}'"))
+        .collect();
+    let said = format!(
+        "SELECT count(*) FROM archive WHERE body IN ({})",
+        said.join(", ")
+    );
     let edge = bed.edge();
     wait_until("the last second has passed", || {
         bed.sync().good();

@@ -42,21 +42,36 @@ const FIELDS: [&str; 23] = [
 ];
 
 fn passes(bed: &Bed) -> i64 {
-    if ready(bed) { bed.number("SELECT count(*) FROM runs WHERE finished_at IS NOT NULL") } else { 0 }
+    if ready(bed) {
+        bed.number("SELECT count(*) FROM runs WHERE finished_at IS NOT NULL")
+    } else {
+        0
+    }
 }
 
 #[test]
 fn to_a_machine_every_line_is_an_object_whose_fields_have_known_names() {
     let bed = ticking(&FEW);
-    bed.script(Scripted { on: On::Read, fault: Some(Fault::Cut), times: 2, ..Scripted::default() });
-    bed.script(Scripted { on: On::History, status: 500, times: 2, ..Scripted::default() });
+    bed.script(Scripted {
+        on: On::Read,
+        fault: Some(Fault::Cut),
+        times: 2,
+        ..Scripted::default()
+    });
+    bed.script(Scripted {
+        on: On::History,
+        status: 500,
+        times: 2,
+        ..Scripted::default()
+    });
     let mut daemon = Daemon::with(&bed, &["run", "--log", "warn,backscroll=debug"]);
     wait_until("passes", || passes(&bed) >= 6);
     daemon.signal("-TERM");
     let (_, said) = daemon.end();
     let mut names = BTreeSet::new();
     for line in said.lines() {
-        let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"));
+        let line: Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"));
         let fields = line.as_object().unwrap();
         for always in ["timestamp", "level", "target", "message"] {
             assert!(fields[always].is_string(), "{line}");
@@ -67,7 +82,10 @@ fn to_a_machine_every_line_is_an_object_whose_fields_have_known_names() {
         assert!(names.remove(name));
     }
     assert!(names.len() > 8, "{names:?}");
-    let unknown: Vec<_> = names.iter().filter(|name| !FIELDS.contains(&name.as_str())).collect();
+    let unknown: Vec<_> = names
+        .iter()
+        .filter(|name| !FIELDS.contains(&name.as_str()))
+        .collect();
     assert!(unknown.is_empty(), "{unknown:?}");
 }
 
@@ -82,39 +100,64 @@ fn the_journal_is_given_priorities_and_no_time() {
     command
         .arg("run")
         .current_dir(bed.dir.path())
-        .env("JOURNAL_STREAM", format!("{}:{}", metadata.dev(), metadata.ino()))
+        .env(
+            "JOURNAL_STREAM",
+            format!("{}:{}", metadata.dev(), metadata.ino()),
+        )
         .stdout(Stdio::null())
         .stderr(journal);
     let daemon = Daemon(command.spawn().unwrap());
     let said = || fs::read_to_string(&path).unwrap();
     wait_until("passes", || said().contains("pass done"));
     let said = said();
-    assert!(said.lines().any(|line| line.starts_with("<4>everybody on this machine can read")), "{said}");
-    assert!(said.lines().any(|line| line.starts_with("<6>running version=")), "{said}");
+    assert!(
+        said.lines()
+            .any(|line| line.starts_with("<4>everybody on this machine can read")),
+        "{said}"
+    );
+    assert!(
+        said.lines()
+            .any(|line| line.starts_with("<6>running version=")),
+        "{said}"
+    );
     drop(daemon);
 
     fs::write(bed.path("config.toml"), "[[agora]]\n").unwrap();
     let ran = bed_less(&bed, &["run", "--log-format", "journal"]);
-    assert!(ran.starts_with("<3>config.toml:1:1: [[agora]] lacks `name`"), "{ran}");
+    assert!(
+        ran.starts_with("<3>config.toml:1:1: [[agora]] lacks `name`"),
+        "{ran}"
+    );
 }
 
 /// What it says with the configuration that is there.
 fn bed_less(bed: &Bed, args: &[&str]) -> String {
-    let ran = Command::new(BACKSCROLL).args(args).current_dir(bed.dir.path()).output().unwrap();
+    let ran = Command::new(BACKSCROLL)
+        .args(args)
+        .current_dir(bed.dir.path())
+        .output()
+        .unwrap();
     assert_eq!(ran.status.code(), Some(2));
     String::from_utf8(ran.stderr).unwrap()
 }
 
 #[test]
 fn a_quiet_hour_is_silent() {
-    let bed = Purpose::NAMES.iter().fold(Bed::new(&FEW), |bed, purpose| bed.scheduled(purpose, EVERY_SECOND));
+    let bed = Purpose::NAMES.iter().fold(Bed::new(&FEW), |bed, purpose| {
+        bed.scheduled(purpose, EVERY_SECOND)
+    });
     let mut daemon = Daemon::start(&bed);
     let quiet = "SELECT count(*) FROM runs WHERE finished_at IS NOT NULL AND new = 0";
-    wait_until("passes that bring nothing", || ready(&bed) && bed.number(quiet) >= 12);
+    wait_until("passes that bring nothing", || {
+        ready(&bed) && bed.number(quiet) >= 12
+    });
     daemon.signal("-TERM");
     let (_, said) = daemon.end();
-    let reasons: Vec<String> =
-        bed.rows::<(String,)>("SELECT DISTINCT why FROM runs ORDER BY why").into_iter().map(|(why,)| why).collect();
+    let reasons: Vec<String> = bed
+        .rows::<(String,)>("SELECT DISTINCT why FROM runs ORDER BY why")
+        .into_iter()
+        .map(|(why,)| why)
+        .collect();
     assert_eq!(reasons, ["reconcile", "refresh", "sync"]);
     // The start with its warnings, what the first passes brought, the page, and the end.
     assert!(said.lines().count() <= 12, "{said}");
@@ -122,10 +165,15 @@ fn a_quiet_hour_is_silent() {
 
 #[test]
 fn the_configuration_says_what_is_logged_and_a_reload_changes_it() {
-    let bed = ticking(&FEW).only("agora").with("[status_page]", "[log]\nlevels = \"off\"\n\n[status_page]");
+    let bed = ticking(&FEW)
+        .only("agora")
+        .with("[status_page]", "[log]\nlevels = \"off\"\n\n[status_page]");
     let mut daemon = Daemon::start(&bed);
     wait_until("a pass", || passes(&bed) >= 1);
-    let loud = bed.config().replace("\"off\"", "\"backscroll::daemon=debug\"\nformat = \"human\"");
+    let loud = bed.config().replace(
+        "\"off\"",
+        "\"backscroll::daemon=debug\"\nformat = \"human\"",
+    );
     fs::write(bed.path("config.toml"), loud).unwrap();
     daemon.signal("-HUP");
     let before = passes(&bed);
@@ -133,7 +181,10 @@ fn the_configuration_says_what_is_logged_and_a_reload_changes_it() {
     daemon.signal("-TERM");
     let (code, said) = daemon.end();
     assert_eq!(code, Some(0));
-    assert!(said.contains("pass done, nothing new") && !said.contains('{'), "{said}");
+    assert!(
+        said.contains("pass done, nothing new") && !said.contains('{'),
+        "{said}"
+    );
     assert!(!said.contains("window committed"), "{said}");
 }
 
@@ -142,10 +193,20 @@ fn no_level_shows_a_secret_or_a_message() {
     let bed = ticking(&["--messages", "300", "--topic-messages", "200", "--plain"]);
     for on in [On::Query, On::Read, On::Count, On::History] {
         for status in [400, 500, 302] {
-            bed.script(Scripted { on, status, after: 3, ..Scripted::default() });
+            bed.script(Scripted {
+                on,
+                status,
+                after: 3,
+                ..Scripted::default()
+            });
         }
         for fault in [Fault::Cut, Fault::Truncated, Fault::Html, Fault::Charset] {
-            bed.script(Scripted { on, fault: Some(fault), after: 4, ..Scripted::default() });
+            bed.script(Scripted {
+                on,
+                fault: Some(fault),
+                after: 4,
+                ..Scripted::default()
+            });
         }
     }
     let log = bed.path("log");
@@ -157,25 +218,47 @@ fn no_level_shows_a_secret_or_a_message() {
         .stderr(File::create(&log).unwrap())
         .spawn();
     let daemon = Daemon(command.unwrap());
-    wait_until("passes", || passes(&bed) >= 8 && bed.number("SELECT count(*) FROM archive") == 500);
+    wait_until("passes", || {
+        passes(&bed) >= 8 && bed.number("SELECT count(*) FROM archive") == 500
+    });
     let command_line = fs::read(format!("/proc/{}/cmdline", daemon.0.id())).unwrap();
     assert!(command_line.windows(9).any(|word| word == b"--config\0"));
     drop(daemon);
     let said = fs::read_to_string(log).unwrap();
     for target in ["backscroll::", "reqwest::", "hyper_util::", "sqlx::"] {
-        assert!(said.contains(&format!("\"target\":\"{target}")), "{target} was to say all");
+        assert!(
+            said.contains(&format!("\"target\":\"{target}")),
+            "{target} was to say all"
+        );
     }
-    let key = bed.world().with_user(&bed.world().users()[0], Web3mqAccount::private_key).unwrap();
-    let mut hidden = vec![CUSTOMER_SECRET.to_owned(), key, "web3mq_signature=".to_owned()];
+    let key = bed
+        .world()
+        .with_user(&bed.world().users()[0], Web3mqAccount::private_key)
+        .unwrap();
+    let mut hidden = vec![
+        CUSTOMER_SECRET.to_owned(),
+        key,
+        "web3mq_signature=".to_owned(),
+    ];
     // Short ones may stand in anything.
-    let bodies = bed.rows::<(String,)>("SELECT DISTINCT body FROM archive WHERE length(body) BETWEEN 12 AND 200");
+    let bodies = bed.rows::<(String,)>(
+        "SELECT DISTINCT body FROM archive WHERE length(body) BETWEEN 12 AND 200",
+    );
     assert!(bodies.len() > 100, "{}", bodies.len());
     hidden.extend(bodies.into_iter().map(|(body,)| body));
     for hidden in hidden {
         let escaped = serde_json::to_string(&hidden).unwrap();
         let escaped = &escaped[1..escaped.len() - 1];
-        assert!(!said.contains(&hidden) && !said.contains(escaped), "logged: {hidden}");
-        assert!(!command_line.windows(hidden.len()).any(|window| window == hidden.as_bytes()), "shown: {hidden}");
+        assert!(
+            !said.contains(&hidden) && !said.contains(escaped),
+            "logged: {hidden}"
+        );
+        assert!(
+            !command_line
+                .windows(hidden.len())
+                .any(|window| window == hidden.as_bytes()),
+            "shown: {hidden}"
+        );
     }
 }
 
@@ -196,23 +279,32 @@ fn a_secret_that_everybody_can_read_is_warned_about() {
         assert!(shown.contains(&warning), "{shown}");
     }
     assert!(!check(0o640).contains("everybody"));
-    let hook =
-        bed.config().replace("[status_page]", "[alerts]\nwebhook = \"https://hooks.example/a/token\"\n\n[status_page]");
+    let hook = bed.config().replace(
+        "[status_page]",
+        "[alerts]\nwebhook = \"https://hooks.example/a/token\"\n\n[status_page]",
+    );
     fs::write(&path, hook).unwrap();
     assert!(check(0o604).contains("which holds the webhook of [alerts]: keep it elsewhere"));
-    let elsewhere = bed.config().replace(&format!("\"{CUSTOMER_SECRET}\""), "{ file = \"agora.secret\" }");
+    let elsewhere = bed.config().replace(
+        &format!("\"{CUSTOMER_SECRET}\""),
+        "{ file = \"agora.secret\" }",
+    );
     fs::write(bed.path("agora.secret"), CUSTOMER_SECRET).unwrap();
     fs::write(&path, elsewhere).unwrap();
     let shown = check(0o644);
-    assert!(shown.contains("private_key") && !shown.contains("customer_secret"), "{shown}");
+    assert!(
+        shown.contains("private_key") && !shown.contains("customer_secret"),
+        "{shown}"
+    );
 }
 
 #[test]
 fn a_password_on_the_command_line_is_refused() {
     let bed = Bed::new(&FEW);
-    for args in
-        [&["copy", "--to", "postgres://me:hunter2@host/archive"][..], &["copy", "--to=postgres://h/a?password=hunter2"]]
-    {
+    for args in [
+        &["copy", "--to", "postgres://me:hunter2@host/archive"][..],
+        &["copy", "--to=postgres://h/a?password=hunter2"],
+    ] {
         let ran = bed.run(args);
         assert_eq!(ran.code, Some(2), "{ran:?}");
         assert!(!ran.err.contains("hunter2"), "{ran:?}");

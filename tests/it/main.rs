@@ -1,6 +1,11 @@
 //! Backscroll as people meet it: the command, the wire, the views. One module a topic; [`bed`] is what they share.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod again;
 mod alarms;

@@ -42,13 +42,22 @@ impl Asked {
 
     /// A parameter of the URL, or of the filter of a query.
     pub(crate) fn parameter(&self, name: &str) -> Option<String> {
-        let filter = || serde_json::from_str::<Value>(&self.body).ok()?["filter"][name].as_str().map(str::to_owned);
-        self.url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned()).or_else(filter)
+        let filter = || {
+            serde_json::from_str::<Value>(&self.body).ok()?["filter"][name]
+                .as_str()
+                .map(str::to_owned)
+        };
+        self.url
+            .query_pairs()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
+            .or_else(filter)
     }
 
     /// Whether it is about what was sent to this name.
     pub(crate) fn is_to(&self, destination: &str) -> bool {
-        self.parameter("destination").as_deref() == Some(destination) && self.parameter("source").is_none()
+        self.parameter("destination").as_deref() == Some(destination)
+            && self.parameter("source").is_none()
     }
 }
 
@@ -95,20 +104,39 @@ struct Desk {
 }
 
 impl Middleman {
-    pub(crate) async fn start(upstream: String, rule: impl Fn(&Asked) -> Verdict + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    pub(crate) async fn start(
+        upstream: String,
+        rule: impl Fn(&Asked) -> Verdict + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let client =
-            reqwest::Client::builder().redirect(Policy::none()).no_proxy().no_gzip().build().expect("a client");
-        let desk = Arc::new(Desk { upstream, rule: Box::new(rule), seen: Mutex::default(), client });
+        let client = reqwest::Client::builder()
+            .redirect(Policy::none())
+            .no_proxy()
+            .no_gzip()
+            .build()
+            .expect("a client");
+        let desk = Arc::new(Desk {
+            upstream,
+            rule: Box::new(rule),
+            seen: Mutex::default(),
+            client,
+        });
         let router = Router::new().fallback(hand_on).with_state(desk.clone());
-        let task = tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
+        let task =
+            tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
         Self { url, desk, task }
     }
 
     /// Every request so far, in the order they came.
     pub(crate) fn seen(&self) -> Vec<Asked> {
-        self.desk.seen.lock().expect("no panic while it is held").clone()
+        self.desk
+            .seen
+            .lock()
+            .expect("no panic while it is held")
+            .clone()
     }
 
     /// How many of them pass the test.
@@ -125,7 +153,9 @@ impl Drop for Middleman {
 
 impl fmt::Debug for Middleman {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Middleman").field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("Middleman")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
     }
 }
 
@@ -141,7 +171,10 @@ async fn hand_on(State(desk): State<Arc<Desk>>, request: Request) -> Response {
         body: String::from_utf8(body.to_vec()).expect("requests are text"),
     };
     let verdict = (desk.rule)(&asked);
-    desk.seen.lock().expect("no panic while it is held").push(asked.clone());
+    desk.seen
+        .lock()
+        .expect("no panic while it is held")
+        .push(asked.clone());
     match verdict {
         Verdict::Say(status, headers, body) => {
             let mut builder = Response::builder().status(status);
@@ -152,7 +185,10 @@ async fn hand_on(State(desk): State<Arc<Desk>>, request: Request) -> Response {
         }
         Verdict::Cut(start) => {
             let broken = std::io::Error::from(std::io::ErrorKind::ConnectionAborted);
-            Response::new(Body::from_stream(stream::iter([Ok(Bytes::from(start)), Err(broken)])))
+            Response::new(Body::from_stream(stream::iter([
+                Ok(Bytes::from(start)),
+                Err(broken),
+            ])))
         }
         Verdict::Pass => desk.fetch(&asked, |body| body).await,
         Verdict::Alter(change) => desk.fetch(&asked, change).await,
@@ -161,11 +197,19 @@ async fn hand_on(State(desk): State<Arc<Desk>>, request: Request) -> Response {
 
 impl Desk {
     async fn fetch(&self, asked: &Asked, change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Response {
-        const PASSED_ON: [HeaderName; 3] = [header::CONTENT_TYPE, header::DATE, header::RETRY_AFTER];
+        const PASSED_ON: [HeaderName; 3] =
+            [header::CONTENT_TYPE, header::DATE, header::RETRY_AFTER];
         let mut headers = asked.headers.clone();
         headers.remove(header::HOST);
-        let request = self.client.request(asked.method.clone(), asked.url.clone()).headers(headers);
-        let answer = request.body(asked.body.clone()).send().await.expect("the sandbox answers");
+        let request = self
+            .client
+            .request(asked.method.clone(), asked.url.clone())
+            .headers(headers);
+        let answer = request
+            .body(asked.body.clone())
+            .send()
+            .await
+            .expect("the sandbox answers");
         let mut builder = Response::builder().status(answer.status());
         for name in PASSED_ON {
             if let Some(value) = answer.headers().get(&name) {

@@ -12,7 +12,9 @@ use backscroll::domain::identity::identify;
 use backscroll::domain::time::Millis;
 use backscroll::domain::window::Window;
 use backscroll::provider::Provider;
-use backscroll::store::{Commit, Cursor, Missing, NewAccount, Sealed, SqliteStore, Store, StreamId};
+use backscroll::store::{
+    Commit, Cursor, Missing, NewAccount, Sealed, SqliteStore, Store, StreamId,
+};
 use backscroll::sync::progress::Reading;
 use backscroll::sync::{Bounds, Engine, PassReport, Purpose};
 use proptest::prelude::*;
@@ -23,7 +25,10 @@ use crate::changing::ChangingProvider;
 
 const NOW: Millis = Millis(1_795_343_200_123);
 const SETTLE: Duration = Duration::from_mins(2);
-const SYNC: Purpose = Purpose::Sync(Bounds { since: None, until: None });
+const SYNC: Purpose = Purpose::Sync(Bounds {
+    since: None,
+    until: None,
+});
 
 /// A provider, and an archive of it.
 pub(crate) struct Place {
@@ -36,15 +41,32 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) async fn of(provider: ChangingProvider) -> Self {
         let dir = TempDir::new().unwrap();
-        let store = Arc::new(SqliteStore::open(&dir.path().join("archive.db"), Missing::Create).await.unwrap());
+        let store = Arc::new(
+            SqliteStore::open(&dir.path().join("archive.db"), Missing::Create)
+                .await
+                .unwrap(),
+        );
         let provider = Arc::new(provider);
         let clock: Arc<dyn Clock> = provider.clock.clone();
-        let engine = Engine::new(vec![provider.clone() as Arc<dyn Provider>], store.clone(), &clock);
-        Self { provider, store, engine, _dir: dir }
+        let engine = Engine::new(
+            vec![provider.clone() as Arc<dyn Provider>],
+            store.clone(),
+            &clock,
+        );
+        Self {
+            provider,
+            store,
+            engine,
+            _dir: dir,
+        }
     }
 
     pub(crate) async fn pass(&mut self, purpose: Purpose) -> PassReport {
-        let mut reports = self.engine.pass(purpose, &CancellationToken::new()).await.unwrap();
+        let mut reports = self
+            .engine
+            .pass(purpose, &CancellationToken::new())
+            .await
+            .unwrap();
         reports.remove(0)
     }
 
@@ -71,9 +93,20 @@ impl Place {
 
     /// What the archive holds, by time and number, in order of time. The same message twice is in it twice.
     pub(crate) async fn archived(&self) -> Vec<(i64, u64)> {
-        let all = self.store.messages(&Cursor::at(Millis(i64::MIN)), Millis(i64::MAX), u64::MAX >> 1).await.unwrap();
+        let all = self
+            .store
+            .messages(
+                &Cursor::at(Millis(i64::MIN)),
+                Millis(i64::MAX),
+                u64::MAX >> 1,
+            )
+            .await
+            .unwrap();
         let number = |bytes: &[u8]| str::from_utf8(bytes).unwrap().parse().unwrap();
-        all.iter().map(|one| &one.identified.message).map(|m| (m.sent_at.0, number(&m.payload.bytes))).collect()
+        all.iter()
+            .map(|one| &one.identified.message)
+            .map(|m| (m.sent_at.0, number(&m.payload.bytes)))
+            .collect()
     }
 
     pub(crate) async fn ask(&self, sql: &'static str) -> Vec<String> {
@@ -83,10 +116,23 @@ impl Place {
     /// Archives what the provider has of a window, and seals nothing.
     async fn lay_down(&self, window: Window) {
         let fetched = self.provider.fetch(0, window, 0).await.unwrap();
-        let shop = NewAccount { name: "shop", provider: "changing", streams: None, since: None, horizon: None };
+        let shop = NewAccount {
+            name: "shop",
+            provider: "changing",
+            streams: None,
+            since: None,
+            horizon: None,
+        };
         let account = self.store.register(&shop).await.unwrap().account;
         let messages = identify(fetched.messages);
-        let commit = Commit { account, stream: StreamId(0), window, seal: None, messages, unreadable: vec![] };
+        let commit = Commit {
+            account,
+            stream: StreamId(0),
+            window,
+            seal: None,
+            messages,
+            unreadable: vec![],
+        };
         self.store.commit(&[commit], NOW).await.unwrap();
     }
 
@@ -95,7 +141,11 @@ impl Place {
         let wrong =
             "SELECT from_s, to_s, messages, (SELECT count(*) FROM message m WHERE m.sent_at_ms >= w.from_s * 1000
                      AND m.sent_at_ms < w.to_s * 1000) AS held FROM sealed_window w WHERE held <> messages";
-        assert_eq!(self.ask(wrong).await, [""; 0], "rows of the ledger that say otherwise than the archive");
+        assert_eq!(
+            self.ask(wrong).await,
+            [""; 0],
+            "rows of the ledger that say otherwise than the archive"
+        );
     }
 }
 
@@ -148,7 +198,9 @@ async fn happen(place: &mut Place, event: Event, number: &mut u64) {
             let mut history = place.provider.history();
             for n in 0..count {
                 *number += 1;
-                history.messages.insert(((now - ago + n as i64 * 1000).min(now), *number));
+                history
+                    .messages
+                    .insert(((now - ago + n as i64 * 1000).min(now), *number));
             }
         }
         Event::Wait(seconds) => place.provider.clock.pass(Duration::from_secs(seconds)),
@@ -157,7 +209,12 @@ async fn happen(place: &mut Place, event: Event, number: &mut u64) {
             place.pass(Purpose::Reconcile).await;
             {
                 let mut history = place.provider.history();
-                let Some(gone) = history.messages.iter().nth(nth % history.messages.len().max(1)).copied() else {
+                let Some(gone) = history
+                    .messages
+                    .iter()
+                    .nth(nth % history.messages.len().max(1))
+                    .copied()
+                else {
                     return;
                 };
                 history.messages.remove(&gone);
@@ -167,7 +224,11 @@ async fn happen(place: &mut Place, event: Event, number: &mut u64) {
         Event::Lack(readings) => place.provider.history().lacking = readings,
         Event::Read(nth) => {
             let mut history = place.provider.history();
-            let read = history.messages.iter().nth(nth % history.messages.len().max(1)).map(|one| one.1);
+            let read = history
+                .messages
+                .iter()
+                .nth(nth % history.messages.len().max(1))
+                .map(|one| one.1);
             history.read.extend(read);
         }
         Event::Sync => drop(place.pass(SYNC).await),
@@ -186,14 +247,24 @@ async fn whatever_happens(shifts: (i64, i64), retention: Option<Duration>, event
     let mut number = 0;
     // A provider that takes messages away and forgets the old ones is none of the two: of a row that reaches behind its
     // memory and of which it had fewer messages than are archived, nothing is known.
-    for event in events.into_iter().filter(|event| retention.is_none() || !matches!(event, Event::Vanish(_))) {
+    for event in events
+        .into_iter()
+        .filter(|event| retention.is_none() || !matches!(event, Event::Vanish(_)))
+    {
         happen(&mut place, event, &mut number).await;
         place.assert_ledger_agrees().await;
     }
     // Doubts are looked at again after a while, twice as long each time; then nothing more is known to be missing.
     place.provider.history().lacking = 0;
     place.provider.history().failing.clear();
-    place.provider.clock.pass(Duration::from_hours(if retention.is_some() { 1 } else { 400 }));
+    place
+        .provider
+        .clock
+        .pass(Duration::from_hours(if retention.is_some() {
+            1
+        } else {
+            400
+        }));
     place.pass(SYNC).await;
     place.pass(Purpose::Reconcile).await;
     place.assert_ledger_agrees().await;
@@ -201,29 +272,57 @@ async fn whatever_happens(shifts: (i64, i64), retention: Option<Duration>, event
     let archived = place.archived().await;
     let distinct: BTreeSet<_> = archived.iter().copied().collect();
     assert_eq!(distinct.len(), archived.len(), "no message twice");
-    let shown: Vec<_> = place.provider.history().shown.difference(&distinct).copied().collect();
+    let shown: Vec<_> = place
+        .provider
+        .history()
+        .shown
+        .difference(&distinct)
+        .copied()
+        .collect();
     assert_eq!(shown, [], "shown once, and not archived");
     // What crumbles at the retention's edge is out of reach.
     let now = place.provider.clock.now();
     let edge = retention.map_or(0, |retention| now.minus(retention).0 + 310_000);
-    let suspects: Vec<String> = place.ask("SELECT from_at FROM coverage WHERE state = 'suspect'").await;
+    let suspects: Vec<String> = place
+        .ask("SELECT from_at FROM coverage WHERE state = 'suspect'")
+        .await;
     if suspects.is_empty() {
         let truth: Vec<_> = place.provider.shown(edge, now.minus(SETTLE * 9).0);
-        let missing: Vec<_> = truth.into_iter().filter(|one| !distinct.contains(one)).collect();
+        let missing: Vec<_> = truth
+            .into_iter()
+            .filter(|one| !distinct.contains(one))
+            .collect();
         assert_eq!(missing, [], "at the provider, and not archived");
     } else {
-        assert!(retention.is_some(), "nothing is left in doubt that can still be had: {suspects:?}");
+        assert!(
+            retention.is_some(),
+            "nothing is left in doubt that can still be had: {suspects:?}"
+        );
     }
     // And what was found is remembered: a provider that stands still costs one count.
-    let (requests, readings) = (place.provider.requests(), place.provider.history().readings.len());
+    let (requests, readings) = (
+        place.provider.requests(),
+        place.provider.history().readings.len(),
+    );
     place.pass(Purpose::Reconcile).await;
-    assert_eq!(place.provider.history().readings.len(), readings, "nothing is read twice for the same reason");
-    assert!(place.provider.requests() - requests <= 3, "{} requests", place.provider.requests() - requests);
+    assert_eq!(
+        place.provider.history().readings.len(),
+        readings,
+        "nothing is read twice for the same reason"
+    );
+    assert!(
+        place.provider.requests() - requests <= 3,
+        "{} requests",
+        place.provider.requests() - requests
+    );
 }
 
 /// As many as `PROPTEST_CASES` says.
 fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(100)
+    std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(100)
 }
 
 proptest! {
@@ -246,21 +345,39 @@ proptest! {
 async fn a_day_of_a_million_messages_with_three_stragglers_takes_a_few_dozen_requests() {
     const ROWS: i64 = 1000;
     const ROW_S: u64 = 86;
-    let mut place = Place::of(ChangingProvider::new(NOW, SETTLE, Some(Duration::from_hours(72)))).await;
+    let mut place = Place::of(ChangingProvider::new(
+        NOW,
+        SETTLE,
+        Some(Duration::from_hours(72)),
+    ))
+    .await;
     place.pass(SYNC).await;
     let begin = NOW.second().plus(-26 * 3600);
     let message = |n: i64| (begin.start().0 + n * 86, n as u64);
     let row = |n: i64| Window::lasting(begin.plus(n * ROW_S as i64), ROW_S);
     let mut ledger = place.store.ledgers().await.unwrap().remove(0);
     let empty = ledger.streams[0].windows.remove(0);
-    let counted =
-        |n| Sealed { window: row(n), messages: 1000, provider_count: Some(1000), digest: None, ..empty.clone() };
+    let counted = |n| Sealed {
+        window: row(n),
+        messages: 1000,
+        provider_count: Some(1000),
+        digest: None,
+        ..empty.clone()
+    };
     ledger.streams[0].windows.extend((0..ROWS).map(counted));
     place.store.restore(&ledger).await.unwrap();
-    place.provider.history().messages.extend((0..ROWS * 1000).map(message));
+    place
+        .provider
+        .history()
+        .messages
+        .extend((0..ROWS * 1000).map(message));
     for late in [70_400, 130_001, 799_999] {
         place.lay_down(row(late / 1000)).await;
-        place.provider.history().messages.insert((message(late).0 + 41, 10_000_000 + late as u64));
+        place
+            .provider
+            .history()
+            .messages
+            .insert((message(late).0 + 41, 10_000_000 + late as u64));
     }
 
     let before = place.provider.requests();
@@ -268,7 +385,9 @@ async fn a_day_of_a_million_messages_with_three_stragglers_takes_a_few_dozen_req
     assert_eq!((report.tally.new, report.failure.is_none()), (3, true));
     let requests = place.provider.requests() - before;
     assert!(requests <= 60, "{requests} requests");
-    let run = place.ask("SELECT requests || ' ' || new FROM runs WHERE why = 'reconcile'").await;
+    let run = place
+        .ask("SELECT requests || ' ' || new FROM runs WHERE why = 'reconcile'")
+        .await;
     assert_eq!(run, [format!("{requests} 3")]);
     assert_eq!(place.archived().await.len(), 3003);
 }
@@ -285,22 +404,42 @@ async fn where_messages_keep_coming_late_ranges_are_sealed_later() {
         place.provider.history().messages.insert((at, number));
         assert_eq!(place.pass(Purpose::Reconcile).await.tally.new, 1, "{ago}");
         let settle = place.store.status().await.unwrap()[0].settle;
-        assert_eq!(settle.map(|settle| settle.as_secs()), known, "the one that came an hour late says nothing of it");
+        assert_eq!(
+            settle.map(|settle| settle.as_secs()),
+            known,
+            "the one that came an hour late says nothing of it"
+        );
     }
     place.provider.clock.pass(Duration::from_hours(2));
     place.pass(SYNC).await;
-    let sealed_to: Millis = place.ask("SELECT max(to_at) FROM coverage").await[0].parse().unwrap();
-    assert_eq!(sealed_to.second(), place.provider.clock.now().second().plus(-240));
-    assert!(place.pass(SYNC).await.is_complete(), "what is not settled is not missing");
+    let sealed_to: Millis = place.ask("SELECT max(to_at) FROM coverage").await[0]
+        .parse()
+        .unwrap();
+    assert_eq!(
+        sealed_to.second(),
+        place.provider.clock.now().second().plus(-240)
+    );
+    assert!(
+        place.pass(SYNC).await.is_complete(),
+        "what is not settled is not missing"
+    );
 }
 
 #[tokio::test]
 async fn a_row_into_which_a_flood_has_come_is_cut_like_any_other_history() {
     let mut place = Place::of(ChangingProvider::new(NOW, SETTLE, None)).await;
-    place.provider.history().messages.insert((NOW.0 - 9_000_000, 0));
+    place
+        .provider
+        .history()
+        .messages
+        .insert((NOW.0 - 9_000_000, 0));
     place.pass(SYNC).await;
     place.provider.history().readings.clear();
-    place.provider.history().messages.extend((1..9000).map(|n| (NOW.0 - 9_000_000 + n as i64 * 500, n)));
+    place
+        .provider
+        .history()
+        .messages
+        .extend((1..9000).map(|n| (NOW.0 - 9_000_000 + n as i64 * 500, n)));
     let report = place.pass(Purpose::Reconcile).await;
     assert_eq!((report.tally.new, report.is_complete()), (8999, true));
     let readings = std::mem::take(&mut place.provider.history().readings);
@@ -313,7 +452,11 @@ async fn a_row_into_which_a_flood_has_come_is_cut_like_any_other_history() {
 #[tokio::test]
 async fn a_doubt_that_does_not_end_costs_less_and_less() {
     let mut place = Place::of(ChangingProvider::new(NOW, SETTLE, None)).await;
-    place.provider.history().messages.insert((NOW.0 - 9_000_000, 0));
+    place
+        .provider
+        .history()
+        .messages
+        .insert((NOW.0 - 9_000_000, 0));
     place.provider.history().lacking = u32::MAX;
     place.pass(SYNC).await;
     let before = place.provider.history().readings.len();
@@ -322,10 +465,16 @@ async fn a_doubt_that_does_not_end_costs_less_and_less() {
         place.pass(Purpose::Reconcile).await;
     }
     let readings = place.provider.history().readings.len() - before;
-    assert!((5..=12).contains(&readings), "{readings} readings in two weeks of hours");
+    assert!(
+        (5..=12).contains(&readings),
+        "{readings} readings in two weeks of hours"
+    );
     place.provider.history().lacking = 0;
     place.provider.history().failing.clear();
     place.provider.clock.pass(Duration::from_hours(24 * 30));
     place.pass(Purpose::Reconcile).await;
-    assert_eq!(place.ask("SELECT DISTINCT state FROM coverage").await, ["sealed"]);
+    assert_eq!(
+        place.ask("SELECT DISTINCT state FROM coverage").await,
+        ["sealed"]
+    );
 }

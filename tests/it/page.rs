@@ -20,7 +20,8 @@ fn settled(bed: &Bed) -> Visited {
     visited.address();
     let accounts = bed.config().matches("\n[[").count() as i64;
     wait_until("the first passes", || {
-        bed.number("SELECT count(DISTINCT account) FROM runs WHERE finished_at IS NOT NULL") == accounts
+        bed.number("SELECT count(DISTINCT account) FROM runs WHERE finished_at IS NOT NULL")
+            == accounts
     });
     visited
 }
@@ -28,8 +29,15 @@ fn settled(bed: &Bed) -> Visited {
 /// What stands between a page's first `<tag …>` and its end.
 #[track_caller]
 fn first<'a>(page: &'a str, tag: &str) -> &'a str {
-    let (_, rest) = page.split_once(&format!("<{tag}")).unwrap_or_else(|| panic!("no <{tag}> in {page}"));
-    rest.split_once('>').unwrap().1.split_once(&format!("</{tag}>")).unwrap().0
+    let (_, rest) = page
+        .split_once(&format!("<{tag}"))
+        .unwrap_or_else(|| panic!("no <{tag}> in {page}"));
+    rest.split_once('>')
+        .unwrap()
+        .1
+        .split_once(&format!("</{tag}>"))
+        .unwrap()
+        .0
 }
 
 #[test]
@@ -39,25 +47,52 @@ fn it_says_at_once_whether_the_archive_is_whole() {
     let page = visited.get("/");
     let streams = bed.number("SELECT count(*) FROM stream");
     let verdict = first(&page.body, "h1");
-    assert!(verdict.starts_with(&format!("Whole: all {streams} streams are complete up to ")), "{verdict}");
+    assert!(
+        verdict.starts_with(&format!("Whole: all {streams} streams are complete up to ")),
+        "{verdict}"
+    );
     assert!(verdict.ends_with(" ago"), "{verdict}");
-    assert_eq!(page.body.matches("<tr><th scope=\"row\">").count() as i64, streams);
+    assert_eq!(
+        page.body.matches("<tr><th scope=\"row\">").count() as i64,
+        streams
+    );
     assert!(!page.body.contains("What is wrong"), "nothing is");
     assert!(page.body.contains("<bdi>sandbox</bdi>") && page.body.contains("<bdi>web3mq-1</bdi>"));
     let new = bed.number("SELECT sum(new) FROM runs");
-    assert!(page.body.contains(&format!("today last; at most {new} a day")), "messages of today");
-    for header in ["content-type: text/html; charset=utf-8", "style-src 'self'; img-src 'self'; form-action 'self'"] {
+    assert!(
+        page.body
+            .contains(&format!("today last; at most {new} a day")),
+        "messages of today"
+    );
+    for header in [
+        "content-type: text/html; charset=utf-8",
+        "style-src 'self'; img-src 'self'; form-action 'self'",
+    ] {
         assert!(page.head.contains(header), "no `{header}` in {}", page.head);
     }
     for (path, kind) in [("/style.css", "text/css"), ("/icon.svg", "image/svg+xml")] {
         let answer = visited.get(path);
-        assert!(answer.status == 200 && answer.head.contains(kind), "{answer:?}");
+        assert!(
+            answer.status == 200 && answer.head.contains(kind),
+            "{answer:?}"
+        );
     }
     visited.end();
     let lag = bed.number("SELECT max(lag_seconds) FROM runs");
-    assert!((120..300).contains(&lag), "a settle age, and a little: {lag}");
-    bed.run(&["sync", "--since", &bed.world().now().minus(Duration::from_hours(1)).to_string()]);
-    assert_eq!(bed.number("SELECT count(*) FROM runs WHERE lag_seconds IS NULL"), 2, "of a part of the history");
+    assert!(
+        (120..300).contains(&lag),
+        "a settle age, and a little: {lag}"
+    );
+    bed.run(&[
+        "sync",
+        "--since",
+        &bed.world().now().minus(Duration::from_hours(1)).to_string(),
+    ]);
+    assert_eq!(
+        bed.number("SELECT count(*) FROM runs WHERE lag_seconds IS NULL"),
+        2,
+        "of a part of the history"
+    );
 }
 
 #[test]
@@ -75,7 +110,10 @@ fn a_day_has_as_many_messages_as_were_sent_on_it() {
         for (day, messages) in days {
             let page = visited.get(&format!("/stream?id={id}&day={day}")).body;
             let said = format!("{day}: sealed, {messages} messages");
-            assert!(page.contains(&said), "no `{said}` for {recipient} in {page}");
+            assert!(
+                page.contains(&said),
+                "no `{said}` for {recipient} in {page}"
+            );
             compared += 1;
         }
     }
@@ -100,7 +138,8 @@ fn what_is_missing_lost_or_fails_is_said_with_what_to_do() {
     let page = visited.get("/?sort=lost");
     let verdict = first(&page.body, "h1");
     assert!(
-        verdict.starts_with("Trouble: 1 of ") && verdict.contains(" lacks 12h of history; 1 has lost 1d 2h for good"),
+        verdict.starts_with("Trouble: 1 of ")
+            && verdict.contains(" lacks 12h of history; 1 has lost 1d 2h for good"),
         "{verdict}"
     );
     for said in [
@@ -115,7 +154,10 @@ fn what_is_missing_lost_or_fails_is_said_with_what_to_do() {
     let ill = visited.get("/?show=ill").body;
     assert_eq!(ill.matches("<tr><th scope=\"row\">").count(), 3);
     let stream = visited.get("/stream?id=3").body;
-    assert!(stream.contains("○ gap") && stream.contains("✕ lost") && stream.contains("1d 2h"), "{stream}");
+    assert!(
+        stream.contains("○ gap") && stream.contains("✕ lost") && stream.contains("1d 2h"),
+        "{stream}"
+    );
     assert!(stream.contains("<td class=\"lost\""), "{stream}");
     assert!(visited.get("/stream?id=2").body.contains("one short"));
     visited.end();
@@ -130,21 +172,50 @@ fn hostile_names_and_queries_are_shown_as_text() {
         "UPDATE stream SET error = '<script>alert(3)</script>' || hex(zeroblob(5000)), hint = '</p>' WHERE id = 1",
     );
     let hostile = "%3Cscript%3Ealert(4)%3C/script%3E%22%20onfocus=%22";
-    let mut paths = vec!["/".to_owned(), format!("/?q={hostile}&account={hostile}&sort={hostile}&page={hostile}")];
+    let mut paths = vec![
+        "/".to_owned(),
+        format!("/?q={hostile}&account={hostile}&sort={hostile}&page={hostile}"),
+    ];
     paths.extend((1..=6).map(|id| format!("/stream?id={id}&month={hostile}&day={hostile}")));
     paths.extend(
-        ["/?page=18446744073709551616", "/?q=%FF%FE", "/?q=%", "/stream?id=1&day=9999-12-31&from=9223372036854775807"]
-            .map(str::to_owned),
+        [
+            "/?page=18446744073709551616",
+            "/?q=%FF%FE",
+            "/?q=%",
+            "/stream?id=1&day=9999-12-31&from=9223372036854775807",
+        ]
+        .map(str::to_owned),
     );
     for path in paths {
         let page = visited.get(&path);
         assert_eq!(page.status, 200, "{path}: {page:?}");
-        for forbidden in ["<script", "<img", "onerror=alert(2)>", "onfocus=\"", "\u{202E}", "</p></bdi>"] {
-            assert!(!page.body.contains(forbidden), "{path}: `{forbidden}` in {}", page.body);
+        for forbidden in [
+            "<script",
+            "<img",
+            "onerror=alert(2)>",
+            "onfocus=\"",
+            "\u{202E}",
+            "</p></bdi>",
+        ] {
+            assert!(
+                !page.body.contains(forbidden),
+                "{path}: `{forbidden}` in {}",
+                page.body
+            );
         }
-        assert!(page.body.len() < 60_000, "{path}: {} bytes", page.body.len());
+        assert!(
+            page.body.len() < 60_000,
+            "{path}: {} bytes",
+            page.body.len()
+        );
     }
-    for path in ["/stream", "/stream?id=0", "/stream?id=99999", "/stream?id=x", "/nothing"] {
+    for path in [
+        "/stream",
+        "/stream?id=0",
+        "/stream?id=99999",
+        "/stream?id=x",
+        "/nothing",
+    ] {
         assert_eq!(visited.get(path).status, 404, "{path}");
     }
     visited.end();
@@ -165,14 +236,22 @@ const MANY: &str = "
 #[test]
 fn of_ten_thousand_streams_it_shows_the_worst_and_finds_the_rest() {
     let bed = looked_at(Bed::new(&FEW).only("agora"), ANYWHERE);
-    bed.script(Scripted { on: On::Any, status: 401, times: 9999, ..Scripted::default() });
+    bed.script(Scripted {
+        on: On::Any,
+        status: 401,
+        times: 9999,
+        ..Scripted::default()
+    });
     bed.run(&["sync"]);
     bed.tamper(MANY);
     let visited = Visited::start(&bed);
     let page = visited.get("/");
     let rows = |page: &str| page.matches("<tr><th scope=\"row\">").count();
     let verdict = first(&page.body, "h1");
-    assert!(verdict.starts_with("Trouble: 100 of 10,000 streams lack up to 3d "), "{verdict}");
+    assert!(
+        verdict.starts_with("Trouble: 100 of 10,000 streams lack up to 3d "),
+        "{verdict}"
+    );
     assert!(page.body.contains("401"), "the account is parked");
     assert_eq!(rows(&page.body), 50);
     assert!(page.body.contains("1–50 of 10,000"), "{}", page.body);
@@ -181,7 +260,10 @@ fn of_ten_thousand_streams_it_shows_the_worst_and_finds_the_rest() {
     assert_eq!(rows(&found), 10);
     assert!(found.contains("source=user 01234"));
     let last = visited.get("/?sort=name&page=200").body;
-    assert!(rows(&last) == 50 && last.contains("source=user 10000") && !last.contains(">next<"), "{last}");
+    assert!(
+        rows(&last) == 50 && last.contains("source=user 10000") && !last.contains(">next<"),
+        "{last}"
+    );
     visited.end();
 }
 
@@ -192,7 +274,11 @@ fn where_the_archive_does_not_answer_it_says_so_and_goes_on_once_it_does() {
     bed.tamper("ALTER TABLE quarantine RENAME TO away");
     let page = visited.get("/");
     assert_eq!(page.status, 503);
-    assert!(first(&page.body, "h1").contains("The archive does not answer"), "{}", page.body);
+    assert!(
+        first(&page.body, "h1").contains("The archive does not answer"),
+        "{}",
+        page.body
+    );
     assert!(page.body.contains("To do: "), "{}", page.body);
     bed.tamper("ALTER TABLE away RENAME TO quarantine");
     assert_eq!(visited.get("/").status, 200);
@@ -207,32 +293,59 @@ fn in_a_browser_it_needs_no_script_nothing_from_elsewhere_and_no_wide_screen() {
     bed.tamper("UPDATE stream SET error = 'failed', hint = 'try again' WHERE id = 1");
     let mut browser = Browser::start();
     let here = format!("http://{}", visited.address());
-    for (width, scheme) in [(390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")] {
+    for (width, scheme) in [
+        (390, "light"),
+        (390, "dark"),
+        (1280, "light"),
+        (1280, "dark"),
+    ] {
         browser.on_screen(width, scheme);
         for path in ["/", "/?refresh=60", "/stream?id=5", "/stream?id=999"] {
             let seen = browser.look(&format!("{here}{path}"));
             let is_missing = path.ends_with("999");
-            let complaints: Vec<_> =
-                seen.complaints.iter().filter(|said| !(is_missing && said.contains("404"))).collect();
+            let complaints: Vec<_> = seen
+                .complaints
+                .iter()
+                .filter(|said| !(is_missing && said.contains("404")))
+                .collect();
             assert!(complaints.is_empty(), "{path} at {width}: {complaints:#?}");
             assert!(!seen.asked.is_empty());
             for (url, status) in &seen.asked {
-                assert!(url.starts_with(&here) && (*status == 200 || is_missing), "{path}: {url} {status}");
+                assert!(
+                    url.starts_with(&here) && (*status == 200 || is_missing),
+                    "{path}: {url} {status}"
+                );
             }
-            assert!(seen.width <= seen.view && seen.view <= f64::from(width), "{path} at {width}: {seen:?}");
-            for (selector, count) in
-                [("html[lang=en]", 1), ("h1", 1), ("main", 1), ("script, style, [style], iframe, img", 0)]
-            {
+            assert!(
+                seen.width <= seen.view && seen.view <= f64::from(width),
+                "{path} at {width}: {seen:?}"
+            );
+            for (selector, count) in [
+                ("html[lang=en]", 1),
+                ("h1", 1),
+                ("main", 1),
+                ("script, style, [style], iframe, img", 0),
+            ] {
                 assert_eq!(browser.count(selector), count, "{path}: {selector}");
             }
-            assert_eq!(browser.count("table thead th"), browser.count("table thead th[scope=col]"), "{path}");
+            assert_eq!(
+                browser.count("table thead th"),
+                browser.count("table thead th[scope=col]"),
+                "{path}"
+            );
         }
     }
     browser.look(&here);
     let all = browser.count("tbody th[scope=row]");
     let found = browser.write("#q", "<SCRIPT>");
     assert_eq!(found.complaints, [""; 0]);
-    assert!(found.asked[0].0.ends_with("/?q=%3CSCRIPT%3E&account="), "{found:?}");
-    assert!(all > 5 && browser.count("tbody th[scope=row]") == 1, "of {all} streams one is called that");
+    assert!(
+        found.asked[0].0.ends_with("/?q=%3CSCRIPT%3E&account="),
+        "{found:?}"
+    );
+    assert!(
+        all > 5 && browser.count("tbody th[scope=row]") == 1,
+        "of {all} streams one is called that"
+    );
     visited.end();
 }

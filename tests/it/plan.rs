@@ -20,17 +20,24 @@ const NOW: Millis = Millis(1_795_343_200_123);
 fn plan(bed: &Bed, args: &[&str]) -> (Vec<Value>, Value) {
     let ran = bed.run(&[&["plan", "--json"], args].concat()).good();
     let mut said: Value = serde_json::from_str(&ran.out).unwrap();
-    let Value::Array(accounts) = said["accounts"].take() else { panic!("{said}") };
+    let Value::Array(accounts) = said["accounts"].take() else {
+        panic!("{said}")
+    };
     (accounts, said)
 }
 
 fn number(value: &Value, name: &str) -> f64 {
-    value[name].as_f64().unwrap_or_else(|| panic!("no {name} in {value}"))
+    value[name]
+        .as_f64()
+        .unwrap_or_else(|| panic!("no {name} in {value}"))
 }
 
 #[track_caller]
 fn assert_close(said: f64, is: f64, share: f64, what: &str) {
-    assert!((said - is).abs() <= is * share, "{what}: {said} was said, {is} it is");
+    assert!(
+        (said - is).abs() <= is * share,
+        "{what}: {said} was said, {is} it is"
+    );
 }
 
 /// Makes a plan, carries it out, and compares the two. `run` answers with an account's requests, and with how many
@@ -48,9 +55,16 @@ fn assert_kept(bed: &Bed, figures: impl Fn(&str) -> (i64, i64)) {
         assert_close(number(&account, "requests"), requests as f64, 0.05, name);
         assert_close(number(&account, "messages"), messages as f64, 0.01, name);
         assert_eq!(account["ranges"], account["ranges_counted"]);
-        assert_eq!((&account["lost_messages"], &account["loss_begins_at"]), (&0.into(), &Value::Null));
+        assert_eq!(
+            (&account["lost_messages"], &account["loss_begins_at"]),
+            (&0.into(), &Value::Null)
+        );
         let ranges = account["ranges"].as_u64().unwrap();
-        assert_eq!(account["requests_spent"], ranges + 1, "one, and one a range");
+        assert_eq!(
+            account["requests_spent"],
+            ranges + 1,
+            "one, and one a range"
+        );
     }
     // What is left is to look at what may have come since.
     let (accounts, _) = plan(bed, &[]);
@@ -70,8 +84,12 @@ fn a_sync_into_sqlite_takes_what_was_planned() {
     for flags in HISTORIES {
         let bed = Bed::new(flags);
         assert_kept(&bed, |account| {
-            let requests = format!("SELECT CAST(sum(requests) AS INTEGER) FROM runs WHERE account = '{account}'");
-            let messages = format!("SELECT CAST(sum(messages) AS INTEGER) FROM coverage WHERE account = '{account}'");
+            let requests = format!(
+                "SELECT CAST(sum(requests) AS INTEGER) FROM runs WHERE account = '{account}'"
+            );
+            let messages = format!(
+                "SELECT CAST(sum(messages) AS INTEGER) FROM coverage WHERE account = '{account}'"
+            );
             // The requests of runs, and the first of all, which asks whether the credentials are good.
             (bed.number(&requests), bed.number(&messages))
         });
@@ -83,8 +101,10 @@ fn a_sync_into_postgres_takes_what_was_planned() {
     for flags in HISTORIES {
         let served = Served::new(flags);
         assert_kept(&served.bed, |account| {
-            let requests = format!("SELECT sum(requests)::BIGINT FROM runs WHERE account = '{account}'");
-            let messages = format!("SELECT sum(messages)::BIGINT FROM coverage WHERE account = '{account}'");
+            let requests =
+                format!("SELECT sum(requests)::BIGINT FROM runs WHERE account = '{account}'");
+            let messages =
+                format!("SELECT sum(messages)::BIGINT FROM coverage WHERE account = '{account}'");
             (served.number(&requests), served.number(&messages))
         });
     }
@@ -95,14 +115,25 @@ fn a_plan_needs_no_archive_and_makes_none() {
     let bed = Bed::new(&["--messages", "200", "--topic-messages", "150"]);
     let table = bed.run(&["plan"]).good();
     assert!(table.out.starts_with("ACCOUNT"), "{table:?}");
-    for text in ["sandbox", "web3mq-1", "requests of its quota", "Disk at 305 bytes a message"] {
+    for text in [
+        "sandbox",
+        "web3mq-1",
+        "requests of its quota",
+        "Disk at 305 bytes a message",
+    ] {
         assert!(table.out.contains(text), "no `{text}` in {table:?}");
     }
-    let names = fs::read_dir(bed.dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let names = fs::read_dir(bed.dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
     assert_eq!(names.collect::<Vec<_>>(), ["config.toml"]);
 
     let served = Served::new(&["--messages", "200", "--topic-messages", "150"]);
-    served.bed.run(&["plan"]).good().says("Disk at 370 bytes a message");
+    served
+        .bed
+        .run(&["plan"])
+        .good()
+        .says("Disk at 370 bytes a message");
     assert!(!served.has_archive());
 }
 
@@ -111,18 +142,27 @@ fn a_plan_changes_nothing_in_an_archive_that_is_there() {
     let bed = Bed::new(&["--messages", "300", "--topic-messages", "200"]);
     bed.sync().good();
     let before = fs::read(bed.archive()).unwrap();
-    bed.run(&["plan"]).good().says("slowly, since somebody has just worked on it");
+    bed.run(&["plan"])
+        .good()
+        .says("slowly, since somebody has just worked on it");
     assert_eq!(fs::read(bed.archive()).unwrap(), before);
     // Not even its tables are brought up to date.
     bed.tamper("DELETE FROM _sqlx_migrations WHERE version > 1");
-    bed.run(&["plan"]).lacking().says("written by an older Backscroll: it has schema 1").says("`backscroll migrate`");
+    bed.run(&["plan"])
+        .lacking()
+        .says("written by an older Backscroll: it has schema 1")
+        .says("`backscroll migrate`");
 
     let served = Served::new(&["--messages", "300", "--topic-messages", "200"]);
     served.bed.sync().good();
     let runs = served.number("SELECT count(*) FROM runs");
     served.bed.run(&["plan"]).good();
     assert_eq!(served.number("SELECT count(*) FROM runs"), runs);
-    assert_eq!(served.number("SELECT max(lease) FROM account"), 1, "nobody was put out of its account");
+    assert_eq!(
+        served.number("SELECT max(lease) FROM account"),
+        1,
+        "nobody was put out of its account"
+    );
 }
 
 #[test]
@@ -136,9 +176,15 @@ fn an_archive_that_is_large_enough_tells_itself_what_a_message_takes() {
     bed.say("lobby", "one more", Duration::from_secs(20));
     let (accounts, said) = plan(&bed, &[]);
     let sealed = bed.number("SELECT CAST(sum(messages) AS INTEGER) FROM coverage");
-    let pages = bed.number("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size");
+    let pages =
+        bed.number("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size");
     assert_eq!(said["bytes_are_measured"], true);
-    assert_close(number(&said, "bytes_per_message"), pages as f64 / sealed as f64, 0.01, "bytes");
+    assert_close(
+        number(&said, "bytes_per_message"),
+        pages as f64 / sealed as f64,
+        0.01,
+        "bytes",
+    );
     assert_eq!(accounts[0]["streams_overlap"], true);
 }
 
@@ -147,10 +193,21 @@ fn of_many_ranges_some_are_counted_and_the_plan_says_so() {
     let bed = Bed::new(&["--messages", "6000", "--topic-messages", "0"]).only("agora");
     let (all, _) = plan(&bed, &[]);
     let (some, _) = plan(&bed, &["--ranges", "13"]);
-    assert_eq!((&some[0]["ranges"], &some[0]["ranges_counted"]), (&all[0]["ranges"], &13.into()));
+    assert_eq!(
+        (&some[0]["ranges"], &some[0]["ranges_counted"]),
+        (&all[0]["ranges"], &13.into())
+    );
     assert_eq!(some[0]["requests_spent"], 14);
-    assert_close(number(&some[0], "requests"), number(&all[0], "requests"), 0.5, "requests");
-    bed.run(&["plan", "--ranges", "2"]).good().says("counted 2 of").says("the others are taken to be like these");
+    assert_close(
+        number(&some[0], "requests"),
+        number(&all[0], "requests"),
+        0.5,
+        "requests",
+    );
+    bed.run(&["plan", "--ranges", "2"])
+        .good()
+        .says("counted 2 of")
+        .says("the others are taken to be like these");
 }
 
 #[test]
@@ -159,25 +216,50 @@ fn a_plan_can_be_kept_to_one_account_and_a_stretch_of_time() {
     let now = bed.world().now().second();
     let (since, until) = (now.plus(-3 * 86_400), now.plus(-2 * 86_400));
     let [since_text, until_text] = [since, until].map(|moment| moment.to_string());
-    let wanted = ["--account", "sandbox", "--since", &since_text, "--until", &until_text];
+    let wanted = [
+        "--account",
+        "sandbox",
+        "--since",
+        &since_text,
+        "--until",
+        &until_text,
+    ];
     let (accounts, _) = plan(&bed, &wanted);
-    assert!(!bed.sandbox.rules().accounts.contains_key("web3mq-1"), "the other account was not asked");
-    assert_eq!((accounts.len(), &accounts[0]["missing_seconds"]), (1, &86_400.into()));
+    assert!(
+        !bed.sandbox.rules().accounts.contains_key("web3mq-1"),
+        "the other account was not asked"
+    );
+    assert_eq!(
+        (accounts.len(), &accounts[0]["missing_seconds"]),
+        (1, &86_400.into())
+    );
     bed.run(&[&["sync"], &wanted[..]].concat()).good();
     let sealed = bed.number("SELECT CAST(sum(messages) AS INTEGER) FROM coverage");
-    assert_close(number(&accounts[0], "messages"), sealed as f64, 0.05, "messages");
+    assert_close(
+        number(&accounts[0], "messages"),
+        sealed as f64,
+        0.05,
+        "messages",
+    );
     let ran = bed.run(&["plan", "--since", &until_text, "--until", &since_text]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
 }
 
 #[test]
 fn an_account_that_is_refused_is_not_planned_and_the_others_are() {
-    let bed = Bed::new(&["--messages", "100", "--topic-messages", "100"]).with("\"sandbox-secret\"", "\"wrong\"");
-    bed.run(&["plan"]).lacking().says("sandbox: not planned").says("web3mq-1: counted");
+    let bed = Bed::new(&["--messages", "100", "--topic-messages", "100"])
+        .with("\"sandbox-secret\"", "\"wrong\"");
+    bed.run(&["plan"])
+        .lacking()
+        .says("sandbox: not planned")
+        .says("web3mq-1: counted");
     // A pause that is on record is kept.
     bed.sync().lacking();
     let before = bed.sandbox.rules().accounts["sandbox"].requests();
-    bed.run(&["plan"]).lacking().says("sandbox: not planned").says("hint");
+    bed.run(&["plan"])
+        .lacking()
+        .says("sandbox: not planned")
+        .says("hint");
     assert_eq!(bed.sandbox.rules().accounts["sandbox"].requests(), before);
 }
 
@@ -191,21 +273,38 @@ const SLOW: f64 = 0.5;
 fn too_much(bed: Bed) -> Bed {
     bed.only("agora")
         .following(r#"{ destination = "lobby" }, { destination = "dev-talk" }"#)
-        .with("retention = \"4000d\"", &format!("retention = \"{RETENTION_S}s\""))
+        .with(
+            "retention = \"4000d\"",
+            &format!("retention = \"{RETENTION_S}s\""),
+        )
 }
 
 fn slow(bed: Bed) -> Bed {
-    bed.with("requests_per_second = 100000", &format!("requests_per_second = {SLOW}"))
+    bed.with(
+        "requests_per_second = 100000",
+        &format!("requests_per_second = {SLOW}"),
+    )
 }
 
-const TOO_MUCH: [&str; 9] =
-    ["--messages", "90000", "--topic-messages", "0", "--plain", "--span", "600s", "--retention", "600s"];
+const TOO_MUCH: [&str; 9] = [
+    "--messages",
+    "90000",
+    "--topic-messages",
+    "0",
+    "--plain",
+    "--span",
+    "600s",
+    "--retention",
+    "600s",
+];
 
 /// How many messages the followed channels have between two moments.
 fn said_between(bed: &Bed, from: Second, to: Second) -> f64 {
     let times = from.start().0..to.start().0;
     let all = bed.world().agora("sandbox");
-    all.iter().filter(|m| ["lobby", "dev-talk"].contains(&m.dst.as_str()) && times.contains(&m.ms)).count() as f64
+    all.iter()
+        .filter(|m| ["lobby", "dev-talk"].contains(&m.dst.as_str()) && times.contains(&m.ms))
+        .count() as f64
 }
 
 /// Of so many messages, sent since `first`, how many cannot be had: there is time until the last of them expires, and
@@ -220,35 +319,70 @@ fn a_backlog_that_expires_before_it_can_be_fetched_is_told_of_by_plan_and_status
     let bed = too_much(Bed::new(&TOO_MUCH));
     // A history that fits is no reason for alarm.
     let (accounts, _) = plan(&bed, &[]);
-    assert_eq!((&accounts[0]["lost_messages"], &accounts[0]["loss_begins_at"]), (&0.into(), &Value::Null));
+    assert_eq!(
+        (
+            &accounts[0]["lost_messages"],
+            &accounts[0]["loss_begins_at"]
+        ),
+        (&0.into(), &Value::Null)
+    );
 
     // The last minutes are archived, as far as they are settled, and the rest is not.
     let now = bed.world().now();
     let since = now.second().plus(-180);
     bed.run(&["sync", "--since", &since.to_string()]).good();
     let bed = slow(bed);
-    let backlog = |bed: &Bed| said_between(bed, bed.world().now().second().plus(-RETENTION_S), since);
+    let backlog =
+        |bed: &Bed| said_between(bed, bed.world().now().second().plus(-RETENTION_S), since);
     let expected = must_be_lost(backlog(&bed), bed.world().now(), since);
     assert!(expected > 4000.0, "{expected}");
 
-    let streams: Vec<Value> = serde_json::from_str(&bed.run(&["status", "--json"]).good().out).unwrap();
+    let streams: Vec<Value> =
+        serde_json::from_str(&bed.run(&["status", "--json"]).good().out).unwrap();
     assert_eq!(streams.len(), 2);
-    let said: f64 = streams.iter().map(|stream| number(stream, "loss_ahead_messages")).sum();
+    let said: f64 = streams
+        .iter()
+        .map(|stream| number(stream, "loss_ahead_messages"))
+        .sum();
     assert_close(said, expected, 0.08, "status");
-    assert!(streams.iter().all(|stream| number(stream, "loss_ahead_seconds") > 60.0), "{streams:?}");
+    assert!(
+        streams
+            .iter()
+            .all(|stream| number(stream, "loss_ahead_seconds") > 60.0),
+        "{streams:?}"
+    );
     // What is left to the last is lost to the last: the oldest falls now.
-    let expires: Second = streams[0]["expires_at"].as_str().unwrap().parse::<Millis>().unwrap().second();
+    let expires: Second = streams[0]["expires_at"]
+        .as_str()
+        .unwrap()
+        .parse::<Millis>()
+        .unwrap()
+        .second();
     assert!((expires.0 - now.second().0).abs() < 60, "{streams:?}");
-    bed.run(&["status"]).good().says("sandbox: LOSS AHEAD: at 0.493 requests a second about").says("hint");
+    bed.run(&["status"])
+        .good()
+        .says("sandbox: LOSS AHEAD: at 0.493 requests a second about")
+        .says("hint");
 
     let asked = bed.world().now();
     let expected = must_be_lost(backlog(&bed), asked, since);
     let (accounts, _) = plan(&bed, &["--until", &since.to_string()]);
-    assert_close(number(&accounts[0], "lost_messages"), expected, 0.08, "plan");
+    assert_close(
+        number(&accounts[0], "lost_messages"),
+        expected,
+        0.08,
+        "plan",
+    );
     // The view says of each range when it begins to be lost.
     let late =
         bed.number("SELECT count(*) FROM gaps WHERE NOT lost AND unixepoch(expires_at) <> unixepoch(from_at) + 600");
-    assert_eq!((late, bed.number("SELECT count(*) > 0 FROM gaps WHERE expires_at IS NOT NULL")), (0, 1));
+    assert_eq!(
+        (
+            late,
+            bed.number("SELECT count(*) > 0 FROM gaps WHERE expires_at IS NOT NULL")
+        ),
+        (0, 1)
+    );
 }
 
 #[test]
@@ -256,23 +390,40 @@ fn a_sync_that_nobody_watches_says_in_the_end_what_it_came_to() {
     let bed = Bed::new(&["--messages", "200", "--topic-messages", "0"]).only("agora");
     let ran = bed.sync().good();
     let line = ran.err.lines().last().unwrap_or_default();
-    assert!(line.contains("archived") && line.contains("new=200") && line.contains("requests="), "{ran:?}");
+    assert!(
+        line.contains("archived") && line.contains("new=200") && line.contains("requests="),
+        "{ran:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_sync_knows_how_far_it_has_come_and_what_is_left_of_one_that_was_broken_off() {
-    let provider = ChangingProvider::new(NOW, Duration::from_mins(2), Some(Duration::from_hours(1)));
+    let provider =
+        ChangingProvider::new(NOW, Duration::from_mins(2), Some(Duration::from_hours(1)));
     // Four windows' worth, of which one cannot be read at first: after the credentials and five surveys.
-    provider.history().messages.extend((0..4000).map(|n| (NOW.0 - 3_570_000 + n as i64 * 800, n)));
+    provider
+        .history()
+        .messages
+        .extend((0..4000).map(|n| (NOW.0 - 3_570_000 + n as i64 * 800, n)));
     let mut place = Place::of(provider).await;
     assert_eq!(place.progress(), Reading::default());
     place.provider.history().failing.extend([7]);
     place.pass(Purpose::Sync(Bounds::default())).await;
     let broken_off = place.progress();
-    assert!(0 < broken_off.fetched && broken_off.fetched < broken_off.expected, "{broken_off:?}");
+    assert!(
+        0 < broken_off.fetched && broken_off.fetched < broken_off.expected,
+        "{broken_off:?}"
+    );
     assert_eq!((broken_off.expected, broken_off.is_guess), (4000, false));
     place.pass(Purpose::Sync(Bounds::default())).await;
     let done = place.progress();
-    assert_eq!((done.expected, done.fetched, done.new), (done.fetched, done.fetched, 4000), "{done:?}");
-    assert_eq!((done.is_guess, done.left, done.requests), (false, Duration::ZERO, place.provider.requests()));
+    assert_eq!(
+        (done.expected, done.fetched, done.new),
+        (done.fetched, done.fetched, 4000),
+        "{done:?}"
+    );
+    assert_eq!(
+        (done.is_guess, done.left, done.requests),
+        (false, Duration::ZERO, place.provider.requests())
+    );
 }

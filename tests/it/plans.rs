@@ -47,22 +47,35 @@ fn sqlite_answers_from_indexes() {
         "COVERING INDEX message_by_time",
     ];
     for (question, index) in QUESTIONS.into_iter().zip(used) {
-        let plan: Vec<(i64, i64, i64, String)> = bed.rows(&format!("EXPLAIN QUERY PLAN {question}"));
+        let plan: Vec<(i64, i64, i64, String)> =
+            bed.rows(&format!("EXPLAIN QUERY PLAN {question}"));
         let plan: Vec<String> = plan.into_iter().map(|step| step.3).collect();
-        assert!(plan.iter().any(|step| step.contains(index)), "{question}: {plan:#?}");
+        assert!(
+            plan.iter().any(|step| step.contains(index)),
+            "{question}: {plan:#?}"
+        );
         let slow = |step: &&String| step.starts_with("SCAN m") || step.contains("TEMP B-TREE");
         assert_eq!(plan.iter().find(slow), None, "{question}: {plan:#?}");
     }
     // Names do as well where numbers are too much to ask.
     for (question, index) in [
-        ("account = 'shop' AND conversation = 'room-7'", "message_by_conversation (conversation_id=?)"),
+        (
+            "account = 'shop' AND conversation = 'room-7'",
+            "message_by_conversation (conversation_id=?)",
+        ),
         ("sender = 'user-7'", "message_by_sender (sender_id=?)"),
     ] {
         let plan: Vec<(i64, i64, i64, String)> = bed.rows(&format!(
             "EXPLAIN QUERY PLAN SELECT body FROM archive WHERE {question} ORDER BY sent_at_ms DESC LIMIT 100"
         ));
-        assert!(plan.iter().any(|step| step.3.contains(index)), "{question}: {plan:#?}");
-        assert!(!plan.iter().any(|step| step.3.contains("TEMP B-TREE")), "{question}: {plan:#?}");
+        assert!(
+            plan.iter().any(|step| step.3.contains(index)),
+            "{question}: {plan:#?}"
+        );
+        assert!(
+            !plan.iter().any(|step| step.3.contains("TEMP B-TREE")),
+            "{question}: {plan:#?}"
+        );
     }
 }
 
@@ -77,15 +90,32 @@ fn postgres_answers_from_indexes() {
         "CREATE TABLE message_2023_11 PARTITION OF message FOR VALUES FROM (1698796800000) TO (1701388800000)",
     );
     let series = format!("generate_series(0, {MESSAGES}) AS n");
-    cluster.psql(&database, &filling("gen_random_uuid()", &series, "decode(repeat('ab', 100), 'hex')"));
+    cluster.psql(
+        &database,
+        &filling(
+            "gen_random_uuid()",
+            &series,
+            "decode(repeat('ab', 100), 'hex')",
+        ),
+    );
     cluster.psql(&database, "VACUUM (ANALYZE) message");
-    let used = ["conversation_id_sent_at_ms", "sender_id_sent_at_ms", "sent_at_ms_recipient_id_slot"];
+    let used = [
+        "conversation_id_sent_at_ms",
+        "sender_id_sent_at_ms",
+        "sent_at_ms_recipient_id_slot",
+    ];
     for (question, index) in QUESTIONS.into_iter().zip(used) {
         let plan = cluster.psql(&database, &format!("EXPLAIN {question}"));
-        assert!(plan.lines().any(|step| step.contains("Index") && step.contains(index)), "{question}:\n{plan}");
+        assert!(
+            plan.lines()
+                .any(|step| step.contains("Index") && step.contains(index)),
+            "{question}:\n{plan}"
+        );
         let slow = |step: &&str| step.contains("Seq Scan on message") || step.contains("Sort");
         assert_eq!(plan.lines().find(slow), None, "{question}:\n{plan}");
-        let alone = plan.lines().any(|step| step.contains("Index Only Scan") && step.contains(index));
+        let alone = plan
+            .lines()
+            .any(|step| step.contains("Index Only Scan") && step.contains(index));
         assert!(alone || !question.contains("count"), "{question}:\n{plan}");
     }
 }

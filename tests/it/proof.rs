@@ -1,6 +1,9 @@
 //! What `verify` finds, and what it puts right: on both databases.
 
-#![expect(clippy::needless_pass_by_value, reason = "some of these go on with another configuration")]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "some of these go on with another configuration"
+)]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,7 +13,9 @@ use backscroll::domain::message::{Conversation, ConversationKind, Encoding, Mess
 use backscroll::domain::time::Second;
 use backscroll::domain::window::Window;
 use backscroll::sandbox::{AgoraMessage, Kind};
-use backscroll::store::{Commit, Missing, NewAccount, PostgresStore, Seal, SqliteStore, Store, StreamId};
+use backscroll::store::{
+    Commit, Missing, NewAccount, PostgresStore, Seal, SqliteStore, Store, StreamId,
+};
 
 use crate::bed::{Bed, Ran, wait_until};
 use crate::cluster;
@@ -66,7 +71,10 @@ impl Kept {
         let bed = Bed::new(&["--messages", "300", "--topic-messages", "90"]).settling("1s");
         // The retention edge moves on: a window that began at it can soon not be had as a whole any more.
         let since = bed.world().now().minus(Duration::from_hours(80 * 24));
-        let bed = bed.with("settle = \"1s\"", &format!("settle = \"1s\"\nsince = \"{since}\""));
+        let bed = bed.with(
+            "settle = \"1s\"",
+            &format!("settle = \"1s\"\nsince = \"{since}\""),
+        );
         let (url, database) = database.unzip();
         let bed = match url {
             Some(url) => bed.with("sqlite://archive.db", &url),
@@ -79,7 +87,10 @@ impl Kept {
     }
 
     fn saying(self, what: &str, instead: &str) -> Self {
-        Self { bed: self.bed.with(what, instead), ..self }
+        Self {
+            bed: self.bed.with(what, instead),
+            ..self
+        }
     }
 
     fn verify(&self, args: &[&str]) -> Ran {
@@ -112,8 +123,15 @@ impl Kept {
             )
         };
         let mut content: Vec<String> = match &self.database {
-            Some(database) => cluster::shared().rows(database, &rows("encode(payload, 'hex')")).concat(),
-            None => self.bed.rows::<(String,)>(&rows("lower(hex(payload))")).into_iter().map(|(row,)| row).collect(),
+            Some(database) => cluster::shared()
+                .rows(database, &rows("encode(payload, 'hex')"))
+                .concat(),
+            None => self
+                .bed
+                .rows::<(String,)>(&rows("lower(hex(payload))"))
+                .into_iter()
+                .map(|(row,)| row)
+                .collect(),
         };
         content.sort_unstable();
         content
@@ -122,10 +140,15 @@ impl Kept {
     #[track_caller]
     fn assert_holds(&self, before: &[String], why: &str) {
         let now = self.content();
-        let differ =
-            now.iter().filter(|row| !before.contains(row)).chain(before.iter().filter(|row| !now.contains(row)));
+        let differ = now
+            .iter()
+            .filter(|row| !before.contains(row))
+            .chain(before.iter().filter(|row| !now.contains(row)));
         let differ: Vec<String> = differ.map(|row| row.chars().take(200).collect()).collect();
-        assert!(differ.is_empty() && now.len() == before.len(), "{why}: {differ:#?}");
+        assert!(
+            differ.is_empty() && now.len() == before.len(),
+            "{why}: {differ:#?}"
+        );
     }
 
     fn store(&self) -> Box<dyn Store> {
@@ -133,10 +156,17 @@ impl Kept {
             match &self.database {
                 Some(database) => {
                     let url = cluster::shared().url(database);
-                    Box::new(PostgresStore::connect(url.parse().unwrap(), Missing::Refuse).await.unwrap())
-                        as Box<dyn Store>
+                    Box::new(
+                        PostgresStore::connect(url.parse().unwrap(), Missing::Refuse)
+                            .await
+                            .unwrap(),
+                    ) as Box<dyn Store>
                 }
-                None => Box::new(SqliteStore::open(&self.bed.archive(), Missing::Refuse).await.unwrap()),
+                None => Box::new(
+                    SqliteStore::open(&self.bed.archive(), Missing::Refuse)
+                        .await
+                        .unwrap(),
+                ),
             }
         })
     }
@@ -145,12 +175,28 @@ impl Kept {
     fn forge(&self, message: Message) {
         let store = self.store();
         self.bed.block_on(async {
-            let known = NewAccount { name: "sandbox", provider: "agora", streams: None, since: None, horizon: None };
+            let known = NewAccount {
+                name: "sandbox",
+                provider: "agora",
+                streams: None,
+                since: None,
+                horizon: None,
+            };
             let account = store.register(&known).await.unwrap().account;
             let window = Window::lasting(message.sent_at.second(), 1);
             let (stream, messages) = (StreamId(0), identify(vec![message]));
-            let commit = Commit { account, stream, window, seal: None, messages, unreadable: vec![] };
-            store.commit(&[commit], self.bed.world().now()).await.unwrap();
+            let commit = Commit {
+                account,
+                stream,
+                window,
+                seal: None,
+                messages,
+                unreadable: vec![],
+            };
+            store
+                .commit(&[commit], self.bed.world().now())
+                .await
+                .unwrap();
             store.close().await;
         });
     }
@@ -176,32 +222,61 @@ fn what_was_changed_is_named_and_put_right(kept: Kept) {
         ("recipient_id = sender_id", hash),
         ("sent_at_ms = sent_at_ms + 1", hash),
         ("sent_at_ms = sent_at_ms + 86400000", hash),
-        ("hash = (SELECT hash FROM message ORDER BY sent_at_ms DESC LIMIT 1)", hash),
+        (
+            "hash = (SELECT hash FROM message ORDER BY sent_at_ms DESC LIMIT 1)",
+            hash,
+        ),
         ("provider_id = 'other'", hash),
         ("body = 'other'", "has a body that is not its payload's"),
         ("occurrence = 7", "same number, other content"),
     ];
     for provider in ["agora", "web3mq"] {
         for (n, (set, said)) in changes.iter().enumerate() {
-            kept.tamper(&format!("UPDATE message SET {set} WHERE {}", nth(provider, 20 + n)));
-            let ran = kept.verify(&["--repair"]).good().says(said).says("windows fetched again").says("All agrees");
+            kept.tamper(&format!(
+                "UPDATE message SET {set} WHERE {}",
+                nth(provider, 20 + n)
+            ));
+            let ran = kept
+                .verify(&["--repair"])
+                .good()
+                .says(said)
+                .says("windows fetched again")
+                .says("All agrees");
             kept.assert_holds(&before, &format!("{provider}: {set}: {ran:#?}"));
         }
         kept.tamper(&format!("DELETE FROM message WHERE {}", nth(provider, 40)));
-        kept.verify(&[]).lacking().says("1 fewer").says("NOT all agrees").says("--repair");
-        kept.verify(&["--repair"]).good().says("1 messages restored, 0 set aside");
+        kept.verify(&[])
+            .lacking()
+            .says("1 fewer")
+            .says("NOT all agrees")
+            .says("--repair");
+        kept.verify(&["--repair"])
+            .good()
+            .says("1 messages restored, 0 set aside");
         kept.assert_holds(&before, "");
     }
     // The conversation follows from the names at the one provider, and is the stream's own at the other.
-    kept.tamper("INSERT INTO conversation (account_id, name, kind) SELECT id, 'elsewhere', 4 FROM account");
+    kept.tamper(
+        "INSERT INTO conversation (account_id, name, kind) SELECT id, 'elsewhere', 4 FROM account",
+    );
     let other = "conversation_id = (SELECT e.id FROM conversation e JOIN conversation c ON e.account_id = c.account_id
                  WHERE e.name = 'elsewhere' AND c.id = message.conversation_id)";
-    for (provider, said) in [("agora", "is filed under a conversation that is not its own"), ("web3mq", "1 fewer")] {
-        kept.tamper(&format!("UPDATE message SET {other} WHERE {}", nth(provider, 60)));
+    for (provider, said) in [
+        ("agora", "is filed under a conversation that is not its own"),
+        ("web3mq", "1 fewer"),
+    ] {
+        kept.tamper(&format!(
+            "UPDATE message SET {other} WHERE {}",
+            nth(provider, 60)
+        ));
         kept.verify(&["--repair"]).good().says(said);
         kept.assert_holds(&before, provider);
     }
-    assert!(kept.number("SELECT count(*) FROM quarantine WHERE reason = 'changed after it was archived'") > 10);
+    assert!(
+        kept.number(
+            "SELECT count(*) FROM quarantine WHERE reason = 'changed after it was archived'"
+        ) > 10
+    );
 }
 
 fn what_was_changed_in_the_ledger_is_named_and_put_right(kept: Kept) {
@@ -211,11 +286,16 @@ fn what_was_changed_in_the_ledger_is_named_and_put_right(kept: Kept) {
     for (set, said) in [
         ("messages = messages + 1", "1 fewer"),
         ("messages = messages - 2", "2 more"),
-        ("digest = (SELECT digest FROM sealed_window ORDER BY messages DESC LIMIT 1)", "same number, other content"),
+        (
+            "digest = (SELECT digest FROM sealed_window ORDER BY messages DESC LIMIT 1)",
+            "same number, other content",
+        ),
     ] {
         kept.tamper(&format!("UPDATE sealed_window SET {set} WHERE {one}"));
         kept.verify(&[]).lacking().says(said);
-        kept.verify(&["--repair"]).good().says("1 windows fetched again, 0 messages restored, 0 set aside");
+        kept.verify(&["--repair"])
+            .good()
+            .says("1 windows fetched again, 0 messages restored, 0 set aside");
         kept.assert_holds(&before, set);
         assert_eq!(kept.number(ledger), sum, "{set}");
     }
@@ -225,12 +305,18 @@ fn what_was_changed_in_the_ledger_is_named_and_put_right(kept: Kept) {
                 WHERE stream_id = (SELECT stream_id FROM sealed_window ORDER BY messages DESC LIMIT 1) GROUP BY stream_id)";
     kept.tamper(&format!("{ahead} WHERE {last}"));
     kept.verify(&["--repair"]);
-    kept.tamper(&format!("UPDATE sealed_window SET to_s = to_s - 8640000 WHERE {last}"));
+    kept.tamper(&format!(
+        "UPDATE sealed_window SET to_s = to_s - 8640000 WHERE {last}"
+    ));
     kept.verify(&["--repair"]).good();
     kept.assert_holds(&before, "");
     // A window that ends before its messages: nobody can tell whether there were others that are lost.
-    kept.tamper(&format!("UPDATE sealed_window SET to_s = to_s - 864000 WHERE {one}"));
-    kept.verify(&["--repair"]).lacking().says("does not have all of it any more");
+    kept.tamper(&format!(
+        "UPDATE sealed_window SET to_s = to_s - 864000 WHERE {one}"
+    ));
+    kept.verify(&["--repair"])
+        .lacking()
+        .says("does not have all of it any more");
 }
 
 fn what_was_added_is_named_and_set_aside(kept: Kept) {
@@ -239,7 +325,9 @@ fn what_was_added_is_named_and_set_aside(kept: Kept) {
     kept.forge(message);
     kept.verify(&[]).lacking().says("1 more");
     kept.verify(&["--account", "web3mq-1"]).good();
-    kept.verify(&["--repair"]).good().says("0 messages restored, 1 set aside");
+    kept.verify(&["--repair"])
+        .good()
+        .says("0 messages restored, 1 set aside");
     kept.assert_holds(&before, "");
     let aside = "SELECT count(*) FROM quarantine WHERE reason LIKE 'added to the archive%' AND raw LIKE '%set_aside%'";
     assert_eq!(kept.number(aside), 1);
@@ -259,8 +347,18 @@ fn a_message_that_was_archived_and_is_removed_by_the_provider_stays(kept: Kept) 
             let mut removed = seen.lock().unwrap();
             // All on one page: so nothing moves.
             let total = usize::try_from(answer["data"]["total"].as_u64().unwrap()).unwrap();
-            let Some(rows) = answer["data"]["result"].as_array_mut().filter(|rows| rows.len() == total) else { return };
-            let id = |row: &serde_json::Value| row["messageid"].as_str().map(str::to_owned).filter(|id| !id.is_empty());
+            let Some(rows) = answer["data"]["result"]
+                .as_array_mut()
+                .filter(|rows| rows.len() == total)
+            else {
+                return;
+            };
+            let id = |row: &serde_json::Value| {
+                row["messageid"]
+                    .as_str()
+                    .map(str::to_owned)
+                    .filter(|id| !id.is_empty())
+            };
             if removed.is_none() {
                 *removed = rows.first().and_then(id);
             }
@@ -280,7 +378,10 @@ fn a_message_that_was_archived_and_is_removed_by_the_provider_stays(kept: Kept) 
     kept.verify(&["--repair"]).good();
     assert!(removed.lock().unwrap().is_some());
     kept.assert_holds(&before, "");
-    assert_eq!(kept.number("SELECT count(*) FROM quarantine WHERE raw LIKE '%set_aside%'"), 0);
+    assert_eq!(
+        kept.number("SELECT count(*) FROM quarantine WHERE raw LIKE '%set_aside%'"),
+        0
+    );
 }
 
 fn what_cannot_be_had_any_more_stays_a_fault(kept: Kept) {
@@ -288,30 +389,52 @@ fn what_cannot_be_had_any_more_stays_a_fault(kept: Kept) {
     let before = kept.content();
     // Lately sent: it comes back, and the digest shows that all is there again.
     kept.tamper(&format!("DELETE FROM message WHERE {}", nth("agora", 250)));
-    kept.verify(&["--repair"]).good().says("1 messages restored");
+    kept.verify(&["--repair"])
+        .good()
+        .says("1 messages restored");
     kept.assert_holds(&before, "");
     kept.tamper(&format!("DELETE FROM message WHERE {}", nth("agora", 3)));
     for _ in 0..2 {
-        kept.verify(&["--repair"]).lacking().says("1 fewer").says("does not have all of it any more");
+        kept.verify(&["--repair"])
+            .lacking()
+            .says("1 fewer")
+            .says("does not have all of it any more");
     }
     let kept = kept.saying("retention = \"2d\"", "retention = \"1s\"");
     let end = kept.number("SELECT max(to_s) FROM sealed_window");
-    wait_until("all is behind the edge", || kept.bed.world().now().second().0 > end + 5);
-    kept.verify(&["--repair"]).lacking().says("behind the provider's retention edge");
-    let kept = Kept { bed: kept.bed.following("{ destination = \"elsewhere\" }"), ..kept };
-    kept.verify(&["--repair"]).lacking().says("the configuration does not follow the stream");
+    wait_until("all is behind the edge", || {
+        kept.bed.world().now().second().0 > end + 5
+    });
+    kept.verify(&["--repair"])
+        .lacking()
+        .says("behind the provider's retention edge");
+    let kept = Kept {
+        bed: kept.bed.following("{ destination = \"elsewhere\" }"),
+        ..kept
+    };
+    kept.verify(&["--repair"])
+        .lacking()
+        .says("the configuration does not follow the stream");
     let kept = kept.saying("retention = \"1s\"", "retention = \"4000d\"");
     let gone = kept.content();
     assert_eq!(gone.len(), before.len() - 1, "nothing else has changed");
 }
 
 fn what_the_provider_counts_beyond_is_named_and_fetched(kept: Kept) {
-    kept.verify(&["--remote"]).good().says("The providers count as many as were read");
+    kept.verify(&["--remote"])
+        .good()
+        .says("The providers count as many as were read");
     kept.say_late();
     kept.verify(&[]).good();
-    kept.verify(&["--remote"]).lacking().says("the provider counts 1 more than when it was read").says("All agrees");
+    kept.verify(&["--remote"])
+        .lacking()
+        .says("the provider counts 1 more than when it was read")
+        .says("All agrees");
     let before = kept.content().len();
-    kept.verify(&["--remote", "--repair"]).good().says("Reading these again").says("count as many as were read");
+    kept.verify(&["--remote", "--repair"])
+        .good()
+        .says("Reading these again")
+        .says("count as many as were read");
     assert_eq!(kept.content().len(), before + 1);
     kept.verify(&["--remote"]).good();
 }
@@ -323,7 +446,9 @@ fn what_came_late_by_another_stream_is_sealed_anew(kept: Kept) {
     ));
     kept.bed.sync().good();
     kept.verify(&[]).lacking().says("1 more");
-    kept.verify(&["--repair"]).good().says("1 windows fetched again, 0 messages restored, 0 set aside");
+    kept.verify(&["--repair"])
+        .good()
+        .says("1 windows fetched again, 0 messages restored, 0 set aside");
     kept.bed.assert_no_rule_broken();
 }
 
@@ -331,8 +456,13 @@ fn windows_without_a_digest_are_said_and_given_one(kept: Kept) {
     let undigested = "SELECT count(*) FROM sealed_window WHERE digest IS NULL";
     kept.tamper("UPDATE sealed_window SET digest = NULL");
     let key = kept.key("1");
-    kept.verify(&[]).good().says("only their counts could be compared").says("--repair");
-    kept.verify(&["--manifest", "m.jsonl", "--key", &key]).lacking().says("No manifest was written");
+    kept.verify(&[])
+        .good()
+        .says("only their counts could be compared")
+        .says("--repair");
+    kept.verify(&["--manifest", "m.jsonl", "--key", &key])
+        .lacking()
+        .says("No manifest was written");
     assert!(!kept.bed.path("m.jsonl").exists());
     kept.tamper(
         "UPDATE sealed_window SET messages = messages + 1 WHERE from_s = (SELECT max(from_s) FROM sealed_window)",
@@ -341,22 +471,34 @@ fn windows_without_a_digest_are_said_and_given_one(kept: Kept) {
     assert!(kept.number(undigested) > 3);
     kept.verify(&["--account", "web3mq-1", "--repair"]);
     kept.verify(&["--repair"]);
-    assert_eq!(kept.number("SELECT count(*) FROM sealed_window WHERE digest IS NULL AND messages = 0"), 0);
+    assert_eq!(
+        kept.number("SELECT count(*) FROM sealed_window WHERE digest IS NULL AND messages = 0"),
+        0
+    );
 
     kept.tamper("UPDATE stream SET sender = NULL, recipient = NULL, conversation = NULL WHERE sender IS NOT NULL");
-    kept.verify(&[]).lacking().says("was last followed by an earlier version").says("follow it once more");
+    kept.verify(&[])
+        .lacking()
+        .says("was last followed by an earlier version")
+        .says("follow it once more");
     kept.bed.sync().good();
 }
 
 fn a_manifest_is_good_until_something_is_changed(kept: Kept) {
     let (key, other) = (kept.key("1"), kept.key("2"));
-    kept.verify(&["--manifest", "m.jsonl", "--key", &key]).good().says("written to m.jsonl and signed");
-    kept.verify(&["--against", "m.jsonl"]).good().says("All agrees");
+    kept.verify(&["--manifest", "m.jsonl", "--key", &key])
+        .good()
+        .says("written to m.jsonl and signed");
+    kept.verify(&["--against", "m.jsonl"])
+        .good()
+        .says("All agrees");
     // Windows that have grown together since are no contradiction.
     let rows = kept.number("SELECT count(*) FROM sealed_window");
     let ended = "SELECT max(to_s) FROM sealed_window";
     let end = kept.number(ended);
-    wait_until("a second has passed", || kept.bed.world().now().second().0 > end + 3);
+    wait_until("a second has passed", || {
+        kept.bed.world().now().second().0 > end + 3
+    });
     kept.bed.sync().good();
     assert!(kept.number("SELECT count(*) FROM sealed_window") == rows && kept.number(ended) > end);
     kept.verify(&["--against", "m.jsonl"]).good();
@@ -366,23 +508,50 @@ fn a_manifest_is_good_until_something_is_changed(kept: Kept) {
     kept.forge(kept.forged());
     kept.reseal();
     kept.verify(&[]).good();
-    kept.verify(&["--against", "m.jsonl"]).lacking().says("of the manifest says").says("1 more");
-    kept.verify(&["--against", "m.jsonl", "--repair"]).good().says("1 set aside");
+    kept.verify(&["--against", "m.jsonl"])
+        .lacking()
+        .says("of the manifest says")
+        .says("1 more");
+    kept.verify(&["--against", "m.jsonl", "--repair"])
+        .good()
+        .says("1 set aside");
     kept.assert_holds(&before, "");
 
-    kept.verify(&["--manifest", "n.jsonl", "--key", &other]).good();
-    let signer = kept.verify(&["--against", "m.jsonl"]).good().out.split(' ').nth(6).unwrap().to_owned();
-    kept.verify(&["--against", "m.jsonl", "--public-key", &signer]).good();
-    kept.verify(&["--against", "n.jsonl", "--public-key", &signer]).lacking().says("not by");
+    kept.verify(&["--manifest", "n.jsonl", "--key", &other])
+        .good();
+    let signer = kept
+        .verify(&["--against", "m.jsonl"])
+        .good()
+        .out
+        .split(' ')
+        .nth(6)
+        .unwrap()
+        .to_owned();
+    kept.verify(&["--against", "m.jsonl", "--public-key", &signer])
+        .good();
+    kept.verify(&["--against", "n.jsonl", "--public-key", &signer])
+        .lacking()
+        .says("not by");
     let m = std::fs::read_to_string(kept.bed.path("m.jsonl")).unwrap();
     for (what, line) in spoilt(&m) {
         std::fs::write(kept.bed.path("spoilt.jsonl"), what).unwrap();
-        kept.verify(&["--against", "spoilt.jsonl"]).lacking().says(&line);
+        kept.verify(&["--against", "spoilt.jsonl"])
+            .lacking()
+            .says(&line);
     }
     // A copy of the archive is as good, in the other kind of database, too.
     kept.bed.run(&["copy", "--to", "sqlite://copy.db"]).good();
-    let url = kept.bed.config().lines().find_map(|line| line.strip_prefix("url = ")).unwrap().to_owned();
-    kept.saying(&url, "\"sqlite://copy.db\"").verify(&["--against", "m.jsonl"]).good().says("All agrees");
+    let url = kept
+        .bed
+        .config()
+        .lines()
+        .find_map(|line| line.strip_prefix("url = "))
+        .unwrap()
+        .to_owned();
+    kept.saying(&url, "\"sqlite://copy.db\"")
+        .verify(&["--against", "m.jsonl"])
+        .good()
+        .says("All agrees");
 }
 
 /// A manifest changed in many ways, and what is said of each.
@@ -396,7 +565,10 @@ fn spoilt(manifest: &str) -> Vec<(String, String)> {
         lines.join("\n") + "\n"
     };
     let more = lines[3].replacen("\"messages\":", "\"messages\":1", 1);
-    let (signature, other) = (lines[last].rsplit_once(":\"").unwrap().1, "0".repeat(128) + "\"}");
+    let (signature, other) = (
+        lines[last].rsplit_once(":\"").unwrap().1,
+        "0".repeat(128) + "\"}",
+    );
     vec![
         (with(&|lines| lines[3].clone_from(&more)), at(4)),
         (with(&|lines| drop(lines.remove(3))), at(4)),
@@ -406,7 +578,10 @@ fn spoilt(manifest: &str) -> Vec<(String, String)> {
         (with(&|lines| lines.truncate(last)), at(last + 1)),
         (with(&|lines| lines.push("{}".into())), at(last + 2)),
         (with(&|lines| lines[2] = "hello".into()), at(3)),
-        (manifest.replace(signature, &other), "the signature is not that of".to_owned()),
+        (
+            manifest.replace(signature, &other),
+            "the signature is not that of".to_owned(),
+        ),
         (String::new(), at(1)),
     ]
 }
@@ -415,15 +590,23 @@ impl Kept {
     /// A message that never was, in a channel that is followed, from somebody who is followed.
     fn forged(&self) -> Message {
         let streams = self.bed.world().agora_streams("sandbox");
-        let sender = streams.iter().find_map(|s| s.source.clone().filter(|_| s.destination.is_none())).unwrap();
-        let to = streams.iter().find(|s| s.source.is_none() && s.kind == Some(Kind::Channel));
+        let sender = streams
+            .iter()
+            .find_map(|s| s.source.clone().filter(|_| s.destination.is_none()))
+            .unwrap();
+        let to = streams
+            .iter()
+            .find(|s| s.source.is_none() && s.kind == Some(Kind::Channel));
         let recipient = to.and_then(|s| s.destination.clone()).unwrap();
         Message {
             sender,
             conversation: Conversation::named(ConversationKind::Channel, &recipient),
             recipient,
             sent_at: self.bed.world().now().minus(Duration::from_hours(50)),
-            payload: Payload { bytes: b"I owe you a million".to_vec(), encoding: Encoding::Utf8 },
+            payload: Payload {
+                bytes: b"I owe you a million".to_vec(),
+                encoding: Encoding::Utf8,
+            },
             provider_id: None,
             message_type: None,
             payload_type: None,
@@ -435,9 +618,20 @@ impl Kept {
 
     /// Somebody says something, and it shows up when its time is sealed already; answers with who.
     fn say_late(&self) -> String {
-        let Message { sender, recipient: dst, sent_at, .. } = self.forged();
+        let Message {
+            sender,
+            recipient: dst,
+            sent_at,
+            ..
+        } = self.forged();
         let (src, ms, payload) = (sender.clone(), sent_at.0, b"late".into());
-        let message = AgoraMessage { src, dst, kind: Kind::Channel, ms, payload };
+        let message = AgoraMessage {
+            src,
+            dst,
+            kind: Kind::Channel,
+            ms,
+            payload,
+        };
         self.bed.world().append_agora("sandbox", message).unwrap();
         sender
     }
@@ -466,10 +660,26 @@ impl Kept {
                 for row in store.ledger_rows(stream.id, ever, 1000).await.unwrap() {
                     let (window, scope) = (row.window, stream.scope.clone().unwrap());
                     // By a path that leads to all messages, however many others lie in between.
-                    let seal = Seal { window, scope, provider_count: row.provider_count, doubt: None, replaces: true };
+                    let seal = Seal {
+                        window,
+                        scope,
+                        provider_count: row.provider_count,
+                        doubt: None,
+                        replaces: true,
+                    };
                     let (stream, messages, unreadable) = (stream.id, vec![], vec![]);
-                    let commit = Commit { account, stream, window, seal: Some(seal), messages, unreadable };
-                    store.commit(&[commit], self.bed.world().now()).await.unwrap();
+                    let commit = Commit {
+                        account,
+                        stream,
+                        window,
+                        seal: Some(seal),
+                        messages,
+                        unreadable,
+                    };
+                    store
+                        .commit(&[commit], self.bed.world().now())
+                        .await
+                        .unwrap();
                 }
             }
             store.close().await;

@@ -26,25 +26,56 @@ fn ten_requests_a_second_are_ten() {
 
 #[test]
 fn handles_that_are_ready_late_are_not_polled_too_soon() {
-    archive_by_the_rules(&["--requests-per-second", "100", "--ready-after", "100ms..1200ms", "--messages", "420"]);
+    archive_by_the_rules(&[
+        "--requests-per-second",
+        "100",
+        "--ready-after",
+        "100ms..1200ms",
+        "--messages",
+        "420",
+    ]);
 }
 
 #[test]
 fn answers_that_take_long_break_no_rule() {
-    archive_by_the_rules(&["--requests-per-second", "100", "--ready-after", "50ms", "--latency", "5ms..150ms"]);
+    archive_by_the_rules(&[
+        "--requests-per-second",
+        "100",
+        "--ready-after",
+        "50ms",
+        "--latency",
+        "5ms..150ms",
+    ]);
 }
 
 #[test]
 fn counts_that_are_in_progress_are_not_polled_too_soon() {
-    archive_by_the_rules(&["--requests-per-second", "100", "--count-progress-every", "7", "--messages", "420"]);
+    archive_by_the_rules(&[
+        "--requests-per-second",
+        "100",
+        "--count-progress-every",
+        "7",
+        "--messages",
+        "420",
+    ]);
 }
 
 #[test]
 fn handles_that_expire_before_they_are_read_are_made_anew() {
-    let bed = Bed::new(&["--handle-ttl", "1500ms", "--ready-after", "100ms..900ms", "--messages", "420"]);
+    let bed = Bed::new(&[
+        "--handle-ttl",
+        "1500ms",
+        "--ready-after",
+        "100ms..900ms",
+        "--messages",
+        "420",
+    ]);
     bed.archives_the_truth();
     // A handle that expired unread says so when it is read; the contract has no other way to learn of it.
     let total = bed.sandbox.rules().total;
     assert_eq!(total.broken(), total.dead_handle_read, "{total:?}");
-    assert!(total.query > total.read - total.in_progress - total.dead_handle_read, "{total:?}");
+    assert!(
+        total.query > total.read - total.in_progress - total.dead_handle_read,
+        "{total:?}"
+    );
 }

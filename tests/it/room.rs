@@ -16,17 +16,26 @@ impl Daemon {
     /// Without the signal that ends a process which writes too much: it meets the error of a write that fails.
     fn start(bed: &Bed) -> Self {
         let command = Command::new("sh")
-            .args(["-c", r#"trap "" XFSZ; exec "$0" run --config "$1""#, BACKSCROLL])
+            .args([
+                "-c",
+                r#"trap "" XFSZ; exec "$0" run --config "$1""#,
+                BACKSCROLL,
+            ])
             .arg(bed.write_config())
             .current_dir(bed.dir.path())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn();
         let mut child = command.unwrap();
-        let (lines, said) = (BufReader::new(child.stderr.take().unwrap()).lines(), Arc::new(Mutex::default()));
+        let (lines, said) = (
+            BufReader::new(child.stderr.take().unwrap()).lines(),
+            Arc::new(Mutex::default()),
+        );
         let heard: Arc<Mutex<String>> = Arc::clone(&said);
         std::thread::spawn(move || {
-            lines.map_while(Result::ok).for_each(|line| *heard.lock().unwrap() += &(line + "\n"));
+            lines
+                .map_while(Result::ok)
+                .for_each(|line| *heard.lock().unwrap() += &(line + "\n"));
         });
         Self { child, said }
     }
@@ -38,7 +47,9 @@ impl Daemon {
     /// The largest file that it may write, in bytes.
     fn limit(&self, size: &str) {
         let process = self.child.id().to_string();
-        let limited = Command::new("prlimit").args(["--pid", &process, &format!("--fsize={size}:")]).status();
+        let limited = Command::new("prlimit")
+            .args(["--pid", &process, &format!("--fsize={size}:")])
+            .status();
         assert!(limited.unwrap().success());
     }
 }
@@ -52,34 +63,70 @@ impl Drop for Daemon {
 
 #[test]
 fn a_full_disk_is_told_of_once_and_loses_nothing() {
-    let flags = ["--messages", "2500", "--topic-messages", "0", "--requests-per-second", "40", "--ready-after", "20ms"];
-    let bed = Bed::new(&flags).only("agora").scheduled("sync", EVERY_SECOND);
+    let flags = [
+        "--messages",
+        "2500",
+        "--topic-messages",
+        "0",
+        "--requests-per-second",
+        "40",
+        "--ready-after",
+        "20ms",
+    ];
+    let bed = Bed::new(&flags)
+        .only("agora")
+        .scheduled("sync", EVERY_SECOND);
     let edge = bed.edge();
     let daemon = Daemon::start(&bed);
     let archived = || {
-        let made = bed.archive().exists() && bed.number("SELECT count(*) FROM sqlite_schema WHERE name = 'runs'") == 1;
-        if made { bed.number("SELECT count(*) FROM archive") } else { 0 }
+        let made = bed.archive().exists()
+            && bed.number("SELECT count(*) FROM sqlite_schema WHERE name = 'runs'") == 1;
+        if made {
+            bed.number("SELECT count(*) FROM archive")
+        } else {
+            0
+        }
     };
     wait_until("the first messages", || archived() > 100);
     daemon.limit("4096");
-    wait_until("that there is no room", || daemon.said().contains("see whether the disk is full"));
+    wait_until("that there is no room", || {
+        daemon.said().contains("see whether the disk is full")
+    });
     let before = archived();
     assert!(before < 2000, "{before} were there already");
     // It tries again at every tick, and says nothing more.
-    let ticks = || Command::new("sh").args(["-c", "date +%s"]).output().unwrap().stdout;
+    let ticks = || {
+        Command::new("sh")
+            .args(["-c", "date +%s"])
+            .output()
+            .unwrap()
+            .stdout
+    };
     let begun = ticks();
     let mut seconds = std::collections::BTreeSet::from([begun]);
     wait_until("a few ticks", || {
         seconds.insert(ticks());
         seconds.len() > 3
     });
-    assert_eq!(daemon.said().matches("the archive fails").count(), 1, "{}", daemon.said());
+    assert_eq!(
+        daemon.said().matches("the archive fails").count(),
+        1,
+        "{}",
+        daemon.said()
+    );
     assert_eq!(archived(), before);
 
     daemon.limit("unlimited");
-    wait_until("that it works again", || daemon.said().contains("the archive works again"));
+    wait_until("that it works again", || {
+        daemon.said().contains("the archive works again")
+    });
     wait_until("the rest", || archived() >= 2500);
-    assert_eq!(daemon.said().matches("the archive fails").count(), 1, "{}", daemon.said());
+    assert_eq!(
+        daemon.said().matches("the archive fails").count(),
+        1,
+        "{}",
+        daemon.said()
+    );
     drop(daemon);
     bed.sync().good();
     bed.assert_equal_to_truth(edge);

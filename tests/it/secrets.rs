@@ -8,7 +8,9 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, Fault, On, Scripted, TOKEN_UID, Web3mqAccount};
+use backscroll::sandbox::{
+    CUSTOMER_ID, CUSTOMER_SECRET, Fault, On, Scripted, TOKEN_UID, Web3mqAccount,
+};
 
 use backscroll::config::Config;
 use backscroll::domain::clock::{Clock, SystemClock};
@@ -22,37 +24,77 @@ use crate::middleman::Verdict;
 
 #[test]
 fn no_secret_is_printed_logged_or_stored() {
-    let bed =
-        Bed::new(&["--messages", "60", "--topic-messages", "60", "--projects", "2", "--token", "a-token-to-keep"]);
+    let bed = Bed::new(&[
+        "--messages",
+        "60",
+        "--topic-messages",
+        "60",
+        "--projects",
+        "2",
+        "--token",
+        "a-token-to-keep",
+    ]);
     let second = bed.config().rfind("customer_id").unwrap();
     let basic = format!("customer_id = \"{CUSTOMER_ID}\"\ncustomer_secret = \"{CUSTOMER_SECRET}\"");
     let token = format!("token = \"a-token-to-keep\"\nuid = \"{TOKEN_UID}\"");
-    let config = format!("{}{}", &bed.config()[..second], bed.config()[second..].replacen(&basic, &token, 1));
+    let config = format!(
+        "{}{}",
+        &bed.config()[..second],
+        bed.config()[second..].replacen(&basic, &token, 1)
+    );
     let whole = bed.config().to_owned();
     let bed = bed.with(&whole, &config);
-    let key = bed.world().with_user(&bed.world().users()[0], Web3mqAccount::private_key).unwrap();
+    let key = bed
+        .world()
+        .with_user(&bed.world().users()[0], Web3mqAccount::private_key)
+        .unwrap();
     let (bed, middleman) = bed.meddled(|_, _| Verdict::Pass);
     // Trouble of every kind, for that is when people log too much.
     for on in [On::Query, On::Read, On::Count, On::History] {
         for status in [400, 500, 302] {
-            bed.script(Scripted { on, status, after: 3, ..Scripted::default() });
+            bed.script(Scripted {
+                on,
+                status,
+                after: 3,
+                ..Scripted::default()
+            });
         }
-        bed.script(Scripted { on, fault: Some(Fault::Cut), after: 5, ..Scripted::default() });
+        bed.script(Scripted {
+            on,
+            fault: Some(Fault::Cut),
+            after: 5,
+            ..Scripted::default()
+        });
     }
     let level = "warn,backscroll=trace";
     let mut printed = String::new();
-    for args in [&["sync"][..], &["check"], &["status"], &["status", "--json"], &["migrate"], &["sync"]] {
+    for args in [
+        &["sync"][..],
+        &["check"],
+        &["status"],
+        &["status", "--json"],
+        &["migrate"],
+        &["sync"],
+    ] {
         let ran = bed.run(&[args, &["--log", level]].concat());
         printed += &(ran.out + &ran.err);
     }
-    bed.script(Scripted { on: On::Any, status: 401, times: 99, ..Scripted::default() });
+    bed.script(Scripted {
+        on: On::Any,
+        status: 401,
+        times: 99,
+        ..Scripted::default()
+    });
     let refused = bed.run(&["check", "--log", level]).lacking();
     printed += &(refused.out + &refused.err);
     assert!(
         printed.contains("DEBUG") && printed.contains("the provider fails"),
         "it was logged, and there was trouble"
     );
-    assert!(middleman.count(|asked| asked.headers.contains_key("x-agora-token")) > 3, "the token was used");
+    assert!(
+        middleman.count(|asked| asked.headers.contains_key("x-agora-token")) > 3,
+        "the token was used"
+    );
 
     let mut secrets = vec![
         CUSTOMER_SECRET.to_owned(),
@@ -63,7 +105,12 @@ fn no_secret_is_printed_logged_or_stored() {
     ];
     for asked in middleman.seen() {
         if let Some(signature) = asked.parameter("web3mq_signature") {
-            let encoded = asked.url.query().unwrap().split('&').find_map(|pair| pair.strip_prefix("web3mq_signature="));
+            let encoded = asked
+                .url
+                .query()
+                .unwrap()
+                .split('&')
+                .find_map(|pair| pair.strip_prefix("web3mq_signature="));
             secrets.extend(encoded.map(str::to_owned));
             secrets.push(signature);
         }
@@ -79,7 +126,12 @@ fn no_secret_is_printed_logged_or_stored() {
     assert!(stored.len() > 100_000, "the archive was looked at");
     for secret in secrets {
         assert!(!printed.contains(&secret), "printed: {secret}");
-        assert!(!stored.windows(secret.len()).any(|window| window == secret.as_bytes()), "stored: {secret}");
+        assert!(
+            !stored
+                .windows(secret.len())
+                .any(|window| window == secret.as_bytes()),
+            "stored: {secret}"
+        );
     }
 }
 
@@ -124,14 +176,29 @@ fn nothing_that_holds_a_secret_shows_it_in_its_debug_output() {
     );
     let config = Config::parse(&text, Path::new("config.toml")).unwrap();
     let key = Key::from_seed(&hex::decode(seed).unwrap().try_into().unwrap());
-    let identity = Identity { user: "user:1".to_owned(), key, did_key: None, send_public_key: true };
+    let identity = Identity {
+        user: "user:1".to_owned(),
+        key,
+        did_key: None,
+        send_public_key: true,
+    };
     let token = || Token::new(SECRET.into(), || None);
     let ways = [
-        Credentials::Basic { customer_id: "id".to_owned(), customer_secret: SECRET.into() },
-        Credentials::Token { token: token(), uid: "me".to_owned() },
+        Credentials::Basic {
+            customer_id: "id".to_owned(),
+            customer_secret: SECRET.into(),
+        },
+        Credentials::Token {
+            token: token(),
+            uid: "me".to_owned(),
+        },
         Credentials::Bearer { token: token() },
     ];
-    let mut shown = vec![format!("{config:#?}"), format!("{identity:#?}"), format!("{ways:#?}")];
+    let mut shown = vec![
+        format!("{config:#?}"),
+        format!("{identity:#?}"),
+        format!("{ways:#?}"),
+    ];
     for way in ways {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let base = "https://agora.example/".parse().unwrap();
@@ -141,7 +208,13 @@ fn nothing_that_holds_a_secret_shows_it_in_its_debug_output() {
     }
     let seed_as_bytes = format!("{:?}", hex::decode(seed).unwrap());
     for shown in shown {
-        for secret in [SECRET, seed, "9d61b19d", &STANDARD.encode(format!("id:{SECRET}")), &seed_as_bytes] {
+        for secret in [
+            SECRET,
+            seed,
+            "9d61b19d",
+            &STANDARD.encode(format!("id:{SECRET}")),
+            &seed_as_bytes,
+        ] {
             assert!(!shown.contains(secret), "{secret} in {shown}");
         }
         assert!(shown.len() > 50, "{shown}");

@@ -30,15 +30,25 @@ impl Manager {
     }
 
     fn start(&self, bed: &Bed, more: &[(&str, &str)]) -> Daemon {
-        Daemon::told(bed, &[&[("NOTIFY_SOCKET", self.path.as_str())], more].concat())
+        Daemon::told(
+            bed,
+            &[&[("NOTIFY_SOCKET", self.path.as_str())], more].concat(),
+        )
     }
 
     /// The next message: its lines.
     #[track_caller]
     fn hears(&self) -> Vec<String> {
         let mut message = [0; 4096];
-        let length = self.socket.recv(&mut message).expect("the service says something");
-        String::from_utf8(message[..length].to_vec()).unwrap().lines().map(str::to_owned).collect()
+        let length = self
+            .socket
+            .recv(&mut message)
+            .expect("the service says something");
+        String::from_utf8(message[..length].to_vec())
+            .unwrap()
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Waits for a line that begins so; answers with the lines of its message.
@@ -63,13 +73,22 @@ fn ends_at_once(mut daemon: Daemon) -> String {
     let begun = Instant::now();
     daemon.signal("-TERM");
     let (code, said) = daemon.end();
-    assert!(begun.elapsed() < AT_ONCE, "it took {:?}: {said}", begun.elapsed());
+    assert!(
+        begun.elapsed() < AT_ONCE,
+        "it took {:?}: {said}",
+        begun.elapsed()
+    );
     assert_eq!(code, Some(0), "{said}");
     said
 }
 
 fn hanging(on: On) -> Scripted {
-    Scripted { on, fault: Some(Fault::Hang), times: 9999, ..Scripted::default() }
+    Scripted {
+        on,
+        fault: Some(Fault::Hang),
+        times: 9999,
+        ..Scripted::default()
+    }
 }
 
 #[test]
@@ -78,7 +97,10 @@ fn it_says_when_it_is_ready_how_it_is_and_that_it_stops() {
     let manager = Manager::of(&bed);
     let daemon = manager.start(&bed, &[]);
     manager.waits_for("READY=1");
-    assert!(ready(&bed), "there is an archive when the first pass is under way");
+    assert!(
+        ready(&bed),
+        "there is an archive when the first pass is under way"
+    );
     let lines = manager.waits_for("STATUS=up to date: 2 accounts");
     assert!(lines[0].ends_with("300 new messages"), "{lines:?}");
     let said = ends_at_once(daemon);
@@ -89,7 +111,12 @@ fn it_says_when_it_is_ready_how_it_is_and_that_it_stops() {
 #[test]
 fn trouble_stands_in_the_status() {
     let bed = ticking(&FEW).only("agora");
-    bed.script(Scripted { on: On::Any, status: 401, times: 9999, ..Scripted::default() });
+    bed.script(Scripted {
+        on: On::Any,
+        status: 401,
+        times: 9999,
+        ..Scripted::default()
+    });
     let manager = Manager::of(&bed);
     let _daemon = manager.start(&bed, &[]);
     manager.waits_for("STATUS=in trouble: sandbox: count: credentials refused with status 401");
@@ -107,8 +134,15 @@ fn the_watchdog_is_fed_while_a_provider_is_slow_and_while_there_is_nothing_to_do
     for _ in 0..8 {
         manager.waits_for("WATCHDOG=1");
     }
-    assert!(begun.elapsed() >= Duration::from_millis(1200), "at once, and then three times in a watchdog's time");
-    assert_eq!(bed.number("SELECT count(*) FROM archive"), 0, "nothing was read yet");
+    assert!(
+        begun.elapsed() >= Duration::from_millis(1200),
+        "at once, and then three times in a watchdog's time"
+    );
+    assert_eq!(
+        bed.number("SELECT count(*) FROM archive"),
+        0,
+        "nothing was read yet"
+    );
     let idle = Bed::silent(&[]);
     let manager = Manager::of(&idle);
     let _daemon = manager.start(&idle, &[("WATCHDOG_USEC", "600000")]);
@@ -131,7 +165,15 @@ fn another_service_managers_watchdog_is_none_of_ours() {
 
 #[test]
 fn a_reload_brings_another_configuration_into_force_and_loses_nothing() {
-    let bed = ticking(&["--messages", "3000", "--topic-messages", "200", "--requests-per-second", "40", "--plain"]);
+    let bed = ticking(&[
+        "--messages",
+        "3000",
+        "--topic-messages",
+        "200",
+        "--requests-per-second",
+        "40",
+        "--plain",
+    ]);
     let (bed, middleman) = bed.meddled(|_, _| Verdict::Pass);
     let all = bed.config().to_owned();
     let bed = bed.only("agora");
@@ -144,20 +186,36 @@ fn a_reload_brings_another_configuration_into_force_and_loses_nothing() {
     bed.write_config();
     daemon.signal("-HUP");
     let lines = manager.waits_for("RELOADING=1");
-    assert!(lines.iter().any(|line| line.starts_with("MONOTONIC_USEC=")), "{lines:?}");
+    assert!(
+        lines.iter().any(|line| line.starts_with("MONOTONIC_USEC=")),
+        "{lines:?}"
+    );
     manager.waits_for("READY=1");
     manager.waits_for("STATUS=up to date: 2 accounts");
     let times: Vec<Instant> = middleman.seen().iter().map(|asked| asked.at).collect();
     let said = ends_at_once(daemon);
     assert!(said.contains("it comes into force"), "{said}");
     bed.assert_equal_to_truth(edge);
-    let second = times.windows(2).any(|pair| pair[1] - pair[0] >= Duration::from_millis(950));
-    assert!(second, "the second that the quota counts has passed in between");
+    let second = times
+        .windows(2)
+        .any(|pair| pair[1] - pair[0] >= Duration::from_millis(950));
+    assert!(
+        second,
+        "the second that the quota counts has passed in between"
+    );
 }
 
 #[test]
 fn a_configuration_that_is_wrong_is_refused_and_the_one_before_stays_in_force() {
-    let bed = ticking(&["--messages", "100", "--topic-messages", "0", "--append-rate", "20"]).only("agora");
+    let bed = ticking(&[
+        "--messages",
+        "100",
+        "--topic-messages",
+        "0",
+        "--append-rate",
+        "20",
+    ])
+    .only("agora");
     let manager = Manager::of(&bed);
     let daemon = manager.start(&bed, &[]);
     manager.waits_for("READY=1");
@@ -175,11 +233,23 @@ fn a_configuration_that_is_wrong_is_refused_and_the_one_before_stays_in_force() 
     manager.waits_for("RELOADING=1");
     manager.waits_for("READY=1");
     let before = bed.number("SELECT count(*) FROM archive");
-    wait_until("what is said meanwhile", || bed.number("SELECT count(*) FROM archive") > before);
+    wait_until("what is said meanwhile", || {
+        bed.number("SELECT count(*) FROM archive") > before
+    });
     let said = ends_at_once(daemon);
-    for why in ["schedul", "config.toml:1:3", "/nowhere/at/all", "there is no configuration at"] {
-        let lines = said.lines().filter(|line| line.contains("the one before stays in force"));
-        assert!(lines.clone().any(|line| line.contains(why)), "no `{why}` in {said}");
+    for why in [
+        "schedul",
+        "config.toml:1:3",
+        "/nowhere/at/all",
+        "there is no configuration at",
+    ] {
+        let lines = said
+            .lines()
+            .filter(|line| line.contains("the one before stays in force"));
+        assert!(
+            lines.clone().any(|line| line.contains(why)),
+            "no `{why}` in {said}"
+        );
         assert_eq!(lines.count(), 4, "{said}");
     }
 }
@@ -190,7 +260,9 @@ fn a_reload_may_name_another_database() {
     let manager = Manager::of(&bed);
     let daemon = manager.start(&bed, &[]);
     manager.waits_for("STATUS=up to date");
-    let config = bed.config().replace("sqlite://archive.db", "sqlite://second.db");
+    let config = bed
+        .config()
+        .replace("sqlite://archive.db", "sqlite://second.db");
     let bed = bed.with_config(&config);
     bed.write_config();
     daemon.signal("-HUP");
@@ -202,7 +274,9 @@ fn a_reload_may_name_another_database() {
     let bed = bed.with_config(&first);
     bed.sync().good();
     ends_at_once(daemon);
-    let count = |archive: &str| bed.rows_of::<(i64,)>(&bed.path(archive), "SELECT count(*) FROM archive")[0].0;
+    let count = |archive: &str| {
+        bed.rows_of::<(i64,)>(&bed.path(archive), "SELECT count(*) FROM archive")[0].0
+    };
     assert_eq!((count("archive.db"), count("second.db")), (200, 200));
 }
 
@@ -213,9 +287,15 @@ fn it_ends_at_once_whatever_it_waits_for() {
     bed.script(hanging(On::History));
     let daemon = Daemon::start(&bed);
     let total = || bed.sandbox.rules().total;
-    wait_until("answers that hang", || total().read > 0 && total().history > 0);
+    wait_until("answers that hang", || {
+        total().read > 0 && total().history > 0
+    });
     ends_at_once(daemon);
-    assert_eq!(bed.number("SELECT count(*) FROM runs WHERE finished_at IS NULL"), 0, "in order, too");
+    assert_eq!(
+        bed.number("SELECT count(*) FROM runs WHERE finished_at IS NULL"),
+        0,
+        "in order, too"
+    );
 }
 
 #[test]
@@ -223,10 +303,22 @@ fn it_ends_at_once_while_postgres_does_not_answer_or_is_gone() {
     let cluster = Cluster::start();
     let url = cluster.database();
     let name = url.split(['/', '?']).nth(3).unwrap();
-    let bed = ticking(&["--messages", "100", "--topic-messages", "0", "--append-rate", "20"])
-        .only("agora")
-        .with("sqlite://archive.db", &url);
-    let archived = || cluster.psql(name, "SELECT count(*) FROM archive").parse::<u64>().unwrap();
+    let bed = ticking(&[
+        "--messages",
+        "100",
+        "--topic-messages",
+        "0",
+        "--append-rate",
+        "20",
+    ])
+    .only("agora")
+    .with("sqlite://archive.db", &url);
+    let archived = || {
+        cluster
+            .psql(name, "SELECT count(*) FROM archive")
+            .parse::<u64>()
+            .unwrap()
+    };
     let manager = Manager::of(&bed);
 
     let daemon = manager.start(&bed, &[]);
@@ -235,7 +327,9 @@ fn it_ends_at_once_while_postgres_does_not_answer_or_is_gone() {
     wait_until("more", || archived() > before);
     let held = cluster.hold(name, "LOCK TABLE sealed_window IN ACCESS EXCLUSIVE MODE");
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
-    wait_until("a statement that waits", || cluster.psql(name, waits) != "0");
+    wait_until("a statement that waits", || {
+        cluster.psql(name, waits) != "0"
+    });
     ends_at_once(daemon);
     drop(held);
 
@@ -249,7 +343,10 @@ fn it_ends_at_once_while_postgres_does_not_answer_or_is_gone() {
 #[test]
 fn it_ends_at_once_while_the_archive_is_not_even_open() {
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let url = format!("postgres://postgres@{}/archive?sslmode=disable", silent.local_addr().unwrap());
+    let url = format!(
+        "postgres://postgres@{}/archive?sslmode=disable",
+        silent.local_addr().unwrap()
+    );
     let bed = ticking(&FEW).with("sqlite://archive.db", &url);
     let daemon = Daemon::start(&bed);
     let connection = silent.accept().unwrap();

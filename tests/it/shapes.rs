@@ -6,7 +6,10 @@ use crate::bed::Bed;
 
 /// A flag and what it can say; `""` leaves it out.
 const FLAGS: &[(&str, &[&str])] = &[
-    ("--time-form", &["millis", "millis-text", "seconds", "seconds-text", "iso"]),
+    (
+        "--time-form",
+        &["millis", "millis-text", "seconds", "seconds-text", "iso"],
+    ),
     ("--message-type", &["group", "channel", "absent"]),
     ("--empty-list", &["empty", "null", "absent"]),
     ("--start", &["inclusive", "exclusive"]),
@@ -32,7 +35,8 @@ type Pair = (usize, usize, usize, usize);
 type Shape = Vec<usize>;
 
 fn pairs(shape: &Shape) -> impl Iterator<Item = Pair> + '_ {
-    (0..shape.len()).flat_map(move |i| (i + 1..shape.len()).map(move |j| (i, shape[i], j, shape[j])))
+    (0..shape.len())
+        .flat_map(move |i| (i + 1..shape.len()).map(move |j| (i, shape[i], j, shape[j])))
 }
 
 /// Few shapes in which every two values of two flags occur together: each next one is the best of many drawn.
@@ -47,12 +51,17 @@ fn shapes() -> Vec<Shape> {
     let mut shapes = Vec::new();
     while let Some(&(i, a, j, b)) = open.first() {
         let mut draw = || -> Shape {
-            let mut shape: Shape = FLAGS.iter().map(|(_, values)| dice.usize(0..values.len())).collect();
+            let mut shape: Shape = FLAGS
+                .iter()
+                .map(|(_, values)| dice.usize(0..values.len()))
+                .collect();
             (shape[i], shape[j]) = (a, b);
             shape
         };
         let drawn: Vec<Shape> = (0..60).map(|_| draw()).collect();
-        let best = drawn.into_iter().max_by_key(|shape| pairs(shape).filter(|pair| open.contains(pair)).count());
+        let best = drawn
+            .into_iter()
+            .max_by_key(|shape| pairs(shape).filter(|pair| open.contains(pair)).count());
         let best = best.expect("sixty were drawn");
         pairs(&best).for_each(|pair| {
             open.remove(&pair);
@@ -63,7 +72,10 @@ fn shapes() -> Vec<Shape> {
 }
 
 fn flags(shape: &Shape) -> Vec<&'static str> {
-    let said = shape.iter().zip(FLAGS).filter(|(value, (_, values))| !values[**value].is_empty());
+    let said = shape
+        .iter()
+        .zip(FLAGS)
+        .filter(|(value, (_, values))| !values[**value].is_empty());
     said.flat_map(|(&value, (flag, values))| match values[value] {
         "yes" => vec![*flag],
         value => vec![*flag, value],
@@ -78,7 +90,13 @@ fn archive_in_each(part: usize) {
     for shape in shapes.iter().skip(part).step_by(4) {
         let flags = flags(shape);
         eprintln!("{flags:?}");
-        let bed = Bed::new(&[&["--messages", "420", "--topic-messages", "420"], flags.as_slice()].concat());
+        let bed = Bed::new(
+            &[
+                &["--messages", "420", "--topic-messages", "420"],
+                flags.as_slice(),
+            ]
+            .concat(),
+        );
         bed.archives_the_truth();
         bed.assert_no_rule_broken();
     }

@@ -15,24 +15,68 @@ fn port() -> u16 {
 
 /// An authority of our own, `root.crt`, and a key and a certificate for `localhost` that it has signed.
 fn certificate(dir: &Path) {
-    std::fs::write(dir.join("request.cnf"), "[req]\ndistinguished_name = name\n[name]\n").expect("a file");
+    std::fs::write(
+        dir.join("request.cnf"),
+        "[req]\ndistinguished_name = name\n[name]\n",
+    )
+    .expect("a file");
     let make = |name: &str, more: &[&str]| {
         let made = Command::new("openssl")
-            .args(["req", "-x509", "-config", "request.cnf", "-nodes", "-days", "2"])
+            .args([
+                "req",
+                "-x509",
+                "-config",
+                "request.cnf",
+                "-nodes",
+                "-days",
+                "2",
+            ])
             .args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
-            .args(["-keyout", &format!("{name}.key"), "-out", &format!("{name}.crt")])
+            .args([
+                "-keyout",
+                &format!("{name}.key"),
+                "-out",
+                &format!("{name}.crt"),
+            ])
             .args(more)
             .current_dir(dir)
             .output()
             .expect("openssl runs: it comes with Postgres");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
     };
-    make("root", &["-subj", "/CN=authority", "-addext", "basicConstraints=critical,CA:TRUE"]);
-    let signed = ["-CA", "root.crt", "-CAkey", "root.key", "-addext", "basicConstraints=CA:FALSE"];
-    let named = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
+    make(
+        "root",
+        &[
+            "-subj",
+            "/CN=authority",
+            "-addext",
+            "basicConstraints=critical,CA:TRUE",
+        ],
+    );
+    let signed = [
+        "-CA",
+        "root.crt",
+        "-CAkey",
+        "root.key",
+        "-addext",
+        "basicConstraints=CA:FALSE",
+    ];
+    let named = [
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+        "subjectAltName=DNS:localhost",
+    ];
     make("server", &[signed.as_slice(), &named].concat());
     if is_root() {
-        let owned = Command::new("chown").args(["postgres", "server.key", "server.crt"]).current_dir(dir).status();
+        let owned = Command::new("chown")
+            .args(["postgres", "server.key", "server.crt"])
+            .current_dir(dir)
+            .status();
         assert!(owned.is_ok_and(|status| status.success()));
     }
 }
@@ -40,7 +84,10 @@ fn certificate(dir: &Path) {
 fn server(tls: bool) -> (Cluster, u16) {
     let port = port();
     let cluster = Cluster::with(|dir| {
-        let mut settings = vec!["listen_addresses=localhost".to_owned(), format!("port={port}")];
+        let mut settings = vec![
+            "listen_addresses=localhost".to_owned(),
+            format!("port={port}"),
+        ];
         if tls {
             certificate(dir);
             let file = |name: &str| dir.join(name).display().to_string();
@@ -60,19 +107,35 @@ fn a_server_is_spoken_to_over_tls_as_far_as_the_url_asks() {
     let (root, database) = (root.display(), "postgres");
     let migrates = |options: &str| {
         let url = format!("postgres://postgres@localhost:{port}/{database}?{options}");
-        Bed::silent(&[]).with("sqlite://archive.db", &url).run(&["migrate"])
+        Bed::silent(&[])
+            .with("sqlite://archive.db", &url)
+            .run(&["migrate"])
     };
     migrates("sslmode=require").good();
     migrates(&format!("sslmode=verify-full&sslrootcert={root}")).good();
     migrates("sslmode=disable").good();
-    migrates("sslmode=verify-full").lacking().says("certificate");
+    migrates("sslmode=verify-full")
+        .lacking()
+        .says("certificate");
     // The same server by a name that its certificate does not have.
-    let url = format!("postgres://postgres@127.0.0.1:{port}/{database}?sslmode=verify-full&sslrootcert={root}");
-    Bed::silent(&[]).with("sqlite://archive.db", &url).run(&["migrate"]).lacking().says("certificate");
-    let url = format!("postgres://postgres@localhost:{port}/{database}?sslmode=verify-full&sslrootcert={root}");
-    let bed = Bed::new(&["--messages", "100", "--topic-messages", "0"]).with("sqlite://archive.db", &url);
+    let url = format!(
+        "postgres://postgres@127.0.0.1:{port}/{database}?sslmode=verify-full&sslrootcert={root}"
+    );
+    Bed::silent(&[])
+        .with("sqlite://archive.db", &url)
+        .run(&["migrate"])
+        .lacking()
+        .says("certificate");
+    let url = format!(
+        "postgres://postgres@localhost:{port}/{database}?sslmode=verify-full&sslrootcert={root}"
+    );
+    let bed =
+        Bed::new(&["--messages", "100", "--topic-messages", "0"]).with("sqlite://archive.db", &url);
     bed.sync().good();
-    let archived: u64 = cluster.psql(database, "SELECT count(*) FROM archive").parse().expect("a number");
+    let archived: u64 = cluster
+        .psql(database, "SELECT count(*) FROM archive")
+        .parse()
+        .expect("a number");
     assert!(archived >= 90, "{archived}");
 }
 
@@ -80,7 +143,11 @@ fn a_server_is_spoken_to_over_tls_as_far_as_the_url_asks() {
 fn a_server_without_tls_is_not_spoken_to_where_the_url_demands_it() {
     let (_cluster, port) = server(false);
     let url = |mode: &str| format!("postgres://postgres@localhost:{port}/postgres?sslmode={mode}");
-    let migrates = |mode: &str| Bed::silent(&[]).with("sqlite://archive.db", &url(mode)).run(&["migrate"]);
+    let migrates = |mode: &str| {
+        Bed::silent(&[])
+            .with("sqlite://archive.db", &url(mode))
+            .run(&["migrate"])
+    };
     migrates("require").lacking().says("does not support TLS");
     migrates("prefer").good();
 }

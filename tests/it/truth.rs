@@ -13,7 +13,12 @@ pub(crate) use backscroll::sandbox::ENTRIES_IN_SQLITE as ARCHIVED;
 pub(crate) fn assert_equal(world: &World, accounts: &[&str], archived: Vec<Entry>, edge: Millis) {
     let rows = archived.len();
     let difference = world.compare(accounts, archived, edge);
-    let Difference { messages, missing, twice, untrue } = &difference;
+    let Difference {
+        messages,
+        missing,
+        twice,
+        untrue,
+    } = &difference;
     assert!(
         difference.is_none(),
         "of {messages} messages {} are missing:\n{:#?}\nof {rows} rows {} are there twice:\n{:#?}\nand {} are not true:\n{:#?}",
@@ -40,13 +45,23 @@ fn a_pair_is_one_conversation_in_both_directions() {
          GROUP BY account, min(sender, recipient), max(sender, recipient) HAVING count(DISTINCT conversation_id) > 1)",
     );
     assert_eq!(scattered, 0, "pairs with more than one conversation");
-    let participants = bed.number("SELECT max(participants) FROM conversations WHERE conversation_kind = 'peer'");
+    let participants =
+        bed.number("SELECT max(participants) FROM conversations WHERE conversation_kind = 'peer'");
     assert_eq!(participants, 2);
 }
 
 #[test]
 fn every_account_has_its_own_messages() {
-    let bed = Bed::new(&["--projects", "2", "--users", "2", "--messages", "800", "--topic-messages", "700"]);
+    let bed = Bed::new(&[
+        "--projects",
+        "2",
+        "--users",
+        "2",
+        "--messages",
+        "800",
+        "--topic-messages",
+        "700",
+    ]);
     bed.archives_the_truth();
     assert_eq!(bed.number("SELECT count(DISTINCT account) FROM archive"), 4);
 }
@@ -64,7 +79,10 @@ fn streams_that_overlap_add_no_row() {
     bed.archives_the_truth();
     assert_eq!(bed.rows::<Entry>(ARCHIVED).len(), rows);
     let fetched_again: i64 = bed.number("SELECT CAST(sum(messages) AS INTEGER) FROM coverage");
-    assert!(fetched_again > i64::try_from(rows).unwrap(), "{fetched_again} in the ledgers, {rows} in the archive");
+    assert!(
+        fetched_again > i64::try_from(rows).unwrap(),
+        "{fetched_again} in the ledgers, {rows} in the archive"
+    );
 }
 
 #[test]
@@ -72,5 +90,8 @@ fn a_conversation_in_which_nobody_wrote_is_covered_and_empty() {
     let bed = Bed::silent(&[]);
     bed.archives_the_truth();
     assert_eq!(bed.number("SELECT count(*) FROM archive"), 0);
-    assert_eq!(bed.number("SELECT count(*) FROM coverage WHERE messages = 0 AND state = 'sealed'"), 11);
+    assert_eq!(
+        bed.number("SELECT count(*) FROM coverage WHERE messages = 0 AND state = 'sealed'"),
+        11
+    );
 }

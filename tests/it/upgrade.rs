@@ -50,7 +50,11 @@ const EXPECTED: [&str; 5] = [
 
 /// The record of the first schema change, as the version that made it has written it.
 fn record(database: &str, script: &str) -> (String, Vec<u8>) {
-    let kinds = if database == "sqlite" { ("TIMESTAMP", "BLOB") } else { ("TIMESTAMPTZ", "BYTEA") };
+    let kinds = if database == "sqlite" {
+        ("TIMESTAMP", "BLOB")
+    } else {
+        ("TIMESTAMPTZ", "BYTEA")
+    };
     let create = format!(
         "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL, installed_on {} NOT NULL
          DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL, checksum {} NOT NULL, execution_time BIGINT NOT NULL)",
@@ -66,7 +70,8 @@ fn record(database: &str, script: &str) -> (String, Vec<u8>) {
     (create, migration.checksum.to_vec())
 }
 
-const RECORD: &str = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+const RECORD: &str =
+    "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
                       VALUES (1, 'archive', TRUE, $1, 0)";
 
 #[test]
@@ -74,24 +79,41 @@ fn a_file_of_the_first_schema_is_brought_up_to_date() {
     let bed = Bed::silent(&[]);
     let path = bed.archive();
     bed.block_on(async {
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true);
+        let options = sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true);
         let mut old = SqliteConnection::connect_with(&options).await.unwrap();
         let (create, checksum) = record("sqlite", BASE_OF_SQLITE);
         let messages = messages(|hex| format!("x'{hex}'"));
         for script in [BASE_OF_SQLITE, &create, &messages] {
-            old.execute(AssertSqlSafe(script.to_owned())).await.expect(script);
+            old.execute(AssertSqlSafe(script.to_owned()))
+                .await
+                .expect(script);
         }
-        sqlx::query(RECORD).bind(checksum).execute(&mut old).await.unwrap();
+        sqlx::query(RECORD)
+            .bind(checksum)
+            .execute(&mut old)
+            .await
+            .unwrap();
         old.close().await.unwrap();
     });
     bed.run(&["migrate"]).good();
     let rows: Vec<(String,)> = bed.rows(&format!("SELECT {READ} FROM archive ORDER BY 1"));
-    assert_eq!(rows.iter().map(|row| row.0.as_str()).collect::<Vec<_>>(), EXPECTED);
-    assert_eq!(bed.number("SELECT count(*) FROM archive WHERE archived_at = '2024-01-23T08:53:20.000Z'"), 5);
+    assert_eq!(
+        rows.iter().map(|row| row.0.as_str()).collect::<Vec<_>>(),
+        EXPECTED
+    );
+    assert_eq!(
+        bed.number("SELECT count(*) FROM archive WHERE archived_at = '2024-01-23T08:53:20.000Z'"),
+        5
+    );
     assert_eq!(bed.number("SELECT messages FROM coverage"), 3);
-    let slots: Vec<(i64,)> =
-        bed.rows("SELECT slot FROM message WHERE hash >= x'fe' ORDER BY conversation_id, occurrence");
-    assert_eq!(slots.iter().map(|slot| slot.0).collect::<Vec<_>>(), EXPECTED_SLOTS);
+    let slots: Vec<(i64,)> = bed
+        .rows("SELECT slot FROM message WHERE hash >= x'fe' ORDER BY conversation_id, occurrence");
+    assert_eq!(
+        slots.iter().map(|slot| slot.0).collect::<Vec<_>>(),
+        EXPECTED_SLOTS
+    );
 }
 
 #[test]
@@ -111,11 +133,24 @@ fn a_database_of_the_first_schema_is_brought_up_to_date() {
     });
     bed.run(&["migrate"]).good();
     let cluster = cluster::shared();
-    let ask = |sql: &str| cluster.psql(&database, sql).lines().map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!(ask(&format!("SELECT {READ} FROM archive ORDER BY 1")), EXPECTED);
-    assert_eq!(ask("SELECT count(*) FROM archive WHERE archived_at = '2024-01-23T08:53:20Z'"), ["5"]);
+    let ask = |sql: &str| {
+        cluster
+            .psql(&database, sql)
+            .lines()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        ask(&format!("SELECT {READ} FROM archive ORDER BY 1")),
+        EXPECTED
+    );
+    assert_eq!(
+        ask("SELECT count(*) FROM archive WHERE archived_at = '2024-01-23T08:53:20Z'"),
+        ["5"]
+    );
     assert_eq!(ask("SELECT messages FROM coverage"), ["3"]);
-    let partitions = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE '%message%' ORDER BY 1";
+    let partitions =
+        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE '%message%' ORDER BY 1";
     assert_eq!(ask(partitions), ["message_2023_11", "message_2024_01"]);
     let slots = "SELECT slot FROM message WHERE hash >= 'fe000000-0000-0000-0000-000000000000' ORDER BY conversation_id, coalesce(occurrence, 0)";
     assert_eq!(ask(slots), EXPECTED_SLOTS.map(|slot| slot.to_string()));

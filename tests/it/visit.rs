@@ -53,13 +53,23 @@ impl Visited {
         const WHERE: &str = "\"url\":\"http://";
         wait_until("the page", || self.said().contains(WHERE));
         let said = self.said();
-        said.rsplit_once(WHERE).unwrap().1.split('/').next().unwrap().parse().unwrap()
+        said.rsplit_once(WHERE)
+            .unwrap()
+            .1
+            .split('/')
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap()
     }
 
     /// Asks for a path, as anybody would.
     pub(crate) fn get(&self, path: &str) -> Answer {
         let address = self.address();
-        ask(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n"))
+        ask(
+            address,
+            &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n"),
+        )
     }
 
     /// Tells it to stop, and waits until it has.
@@ -85,12 +95,18 @@ pub(crate) fn ask(address: SocketAddr, request: &str) -> Answer {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     let answer = String::from_utf8(answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("no answer: {answer:?}"));
     let (status, head) = head.split_once("\r\n").unwrap();
     let status = status.split(' ').nth(1).unwrap().parse().unwrap();
     let lower = |line: &str| match line.split_once(':') {
         Some((name, value)) => format!("{}:{value}\n", name.to_lowercase()),
         None => format!("{line}\n"),
     };
-    Answer { status, head: head.lines().map(lower).collect(), body: body.to_owned() }
+    Answer {
+        status,
+        head: head.lines().map(lower).collect(),
+        body: body.to_owned(),
+    }
 }

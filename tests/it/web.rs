@@ -23,7 +23,14 @@ use crate::middleman::Verdict;
 use crate::visit::{ANYWHERE, Answer, Visited, ask, looked_at};
 
 /// Everything that is there to be asked for.
-const PATHS: [&str; 6] = ["/", "/style.css", "/icon.svg", "/healthz", "/readyz", "/metrics"];
+const PATHS: [&str; 6] = [
+    "/",
+    "/style.css",
+    "/icon.svg",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+];
 /// The page alone names streams.
 const FOR_PROGRAMS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
@@ -33,13 +40,19 @@ fn small() -> Bed {
 
 /// An address that nobody has at present.
 fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
 }
 
 /// Whether it says so.
 #[track_caller]
 fn says(answer: &Answer, status: u16, text: &str) {
-    assert!(answer.status == status && answer.body.contains(text), "no {status} with `{text}`: {answer:#?}");
+    assert!(
+        answer.status == status && answer.body.contains(text),
+        "no {status} with `{text}`: {answer:#?}"
+    );
 }
 
 #[test]
@@ -47,7 +60,9 @@ fn it_only_reads_and_only_for_those_who_ask_for_this_machine() {
     let bed = looked_at(small(), ANYWHERE);
     let visited = Visited::start(&bed);
     let address = visited.address();
-    wait_until("the accounts", || visited.get("/readyz").body.matches(": works").count() == 2);
+    wait_until("the accounts", || {
+        visited.get("/readyz").body.matches(": works").count() == 2
+    });
     for path in PATHS {
         let answer = visited.get(path);
         for header in [
@@ -57,20 +72,49 @@ fn it_only_reads_and_only_for_those_who_ask_for_this_machine() {
             "content-security-policy: default-src 'none'",
             "cross-origin-resource-policy: same-origin",
         ] {
-            assert!(answer.head.contains(header), "{path}: no `{header}` in {answer:#?}");
+            assert!(
+                answer.head.contains(header),
+                "{path}: no `{header}` in {answer:#?}"
+            );
         }
         assert!(!answer.body.is_empty());
-        let head = ask(address, &format!("HEAD {path} HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", address.port()));
-        assert_eq!((head.status, head.body.as_str()), (answer.status, ""), "{path}");
-        let posted = ask(address, &format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nhi"));
+        let head = ask(
+            address,
+            &format!(
+                "HEAD {path} HTTP/1.1\r\nHost: localhost:{}\r\n\r\n",
+                address.port()
+            ),
+        );
+        assert_eq!(
+            (head.status, head.body.as_str()),
+            (answer.status, ""),
+            "{path}"
+        );
+        let posted = ask(
+            address,
+            &format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nhi"),
+        );
         says(&posted, 405, "GET or HEAD");
         assert!(posted.head.contains("allow: GET, HEAD"), "{posted:#?}");
-        let rebound = ask(address, &format!("GET {path} HTTP/1.1\r\nHost: evil.example:{}\r\n\r\n", address.port()));
+        let rebound = ask(
+            address,
+            &format!(
+                "GET {path} HTTP/1.1\r\nHost: evil.example:{}\r\n\r\n",
+                address.port()
+            ),
+        );
         says(&rebound, 421, "localhost");
     }
-    says(&ask(address, "GET /healthz HTTP/1.1\r\n\r\n"), 421, "localhost");
+    says(
+        &ask(address, "GET /healthz HTTP/1.1\r\n\r\n"),
+        421,
+        "localhost",
+    );
     assert_eq!(visited.get("/etc/passwd").status, 404);
-    let long = format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "a".repeat(100_000));
+    let long = format!(
+        "GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "a".repeat(100_000)
+    );
     assert!((400..500).contains(&ask(address, &long).status));
     visited.end();
 }
@@ -81,7 +125,9 @@ fn many_who_ask_at_once_are_all_answered() {
     let visited = Visited::start(&bed);
     let address = visited.address();
     // Some connect and say nothing.
-    let silent: Vec<_> = (0..20).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let silent: Vec<_> = (0..20)
+        .map(|_| TcpStream::connect(address).unwrap())
+        .collect();
     let ask = || ask(address, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").status;
     let statuses: Vec<u16> = thread::scope(|scope| {
         let asking: Vec<_> = (0..100).map(|_| scope.spawn(ask)).collect();
@@ -90,7 +136,10 @@ fn many_who_ask_at_once_are_all_answered() {
     assert_eq!(statuses, [200; 100]);
     let begun = Instant::now();
     visited.end();
-    assert!(begun.elapsed() < Duration::from_secs(4), "those who say nothing do not hold up the end");
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "those who say nothing do not hold up the end"
+    );
     drop(silent);
 }
 
@@ -100,9 +149,15 @@ fn an_address_that_is_taken_keeps_nothing_from_being_archived_and_is_had_later()
     let address = taken.local_addr().unwrap();
     let bed = looked_at(small(), &address.to_string());
     let visited = Visited::start(&bed);
-    wait_until("all of it", || crate::daemon::ready(&bed) && bed.number("SELECT count(*) FROM archive") >= 300);
+    wait_until("all of it", || {
+        crate::daemon::ready(&bed) && bed.number("SELECT count(*) FROM archive") >= 300
+    });
     wait_until("a complaint", || visited.said().contains("cannot be shown"));
-    assert!(visited.said().contains(&address.to_string()) && visited.said().contains("`listen`"), "{}", visited.said());
+    assert!(
+        visited.said().contains(&address.to_string()) && visited.said().contains("`listen`"),
+        "{}",
+        visited.said()
+    );
     drop(taken);
     assert_eq!(visited.address(), address);
     says(&visited.get("/healthz"), 200, "alive");
@@ -123,28 +178,41 @@ fn when_the_configuration_is_read_again_it_moves_to_where_it_is_told() {
     wait_until("the other address", || visited.address() == elsewhere);
     says(&visited.get("/healthz"), 200, "alive");
     wait_until("the account again", || visited.get("/readyz").status == 200);
-    assert!(TcpStream::connect(before).is_err(), "the old address was given back");
+    assert!(
+        TcpStream::connect(before).is_err(),
+        "the old address was given back"
+    );
     visited.end();
 }
 
 #[test]
 fn it_is_ready_while_one_account_works_and_says_what_is_wrong_with_the_others() {
     let refuses = |call: &str, what: &str| match (call, what) {
-        ("list" | "history", "web3mq") | (_, "all") => Verdict::say(401, r#"{"code":401,"msg":"no"}"#),
+        ("list" | "history", "web3mq") | (_, "all") => {
+            Verdict::say(401, r#"{"code":401,"msg":"no"}"#)
+        }
         _ => Verdict::Pass,
     };
-    let (bed, _middleman) = looked_at(small(), ANYWHERE).meddled(move |_, asked| refuses(asked.call(), "web3mq"));
+    let (bed, _middleman) =
+        looked_at(small(), ANYWHERE).meddled(move |_, asked| refuses(asked.call(), "web3mq"));
     let visited = Visited::start(&bed);
-    wait_until("the one that works", || visited.get("/readyz").status == 200);
-    wait_until("the other", || visited.get("/readyz").body.contains("is left alone for"));
+    wait_until("the one that works", || {
+        visited.get("/readyz").status == 200
+    });
+    wait_until("the other", || {
+        visited.get("/readyz").body.contains("is left alone for")
+    });
     let answer = visited.get("/readyz");
     says(&answer, 200, "sandbox: works");
     says(&answer, 200, "web3mq-1: the provider is left alone for");
     visited.end();
 
-    let (bed, _middleman) = looked_at(small(), ANYWHERE).meddled(move |_, asked| refuses(asked.call(), "all"));
+    let (bed, _middleman) =
+        looked_at(small(), ANYWHERE).meddled(move |_, asked| refuses(asked.call(), "all"));
     let visited = Visited::start(&bed);
-    wait_until("both", || visited.get("/readyz").body.matches("left alone").count() == 2);
+    wait_until("both", || {
+        visited.get("/readyz").body.matches("left alone").count() == 2
+    });
     says(&visited.get("/readyz"), 503, "no account works");
     says(&visited.get("/healthz"), 200, "alive");
     visited.end();
@@ -160,7 +228,12 @@ fn without_its_database_it_is_alive_and_not_ready() {
     wait_until("that it is gone", || visited.get("/readyz").status == 503);
     says(&visited.get("/readyz"), 503, "the database");
     says(&visited.get("/healthz"), 200, "alive");
-    wait_until("a scrape that says so", || visited.get("/metrics").body.contains("\nbackscroll_archive_up 0"));
+    wait_until("a scrape that says so", || {
+        visited
+            .get("/metrics")
+            .body
+            .contains("\nbackscroll_archive_up 0")
+    });
     cluster.go_on();
     wait_until("that it is back", || visited.get("/readyz").status == 200);
     visited.end();
@@ -169,9 +242,17 @@ fn without_its_database_it_is_alive_and_not_ready() {
 #[test]
 fn nothing_secret_is_shown() {
     let bed = looked_at(small(), ANYWHERE);
-    let key = bed.world().with_user(&bed.world().users()[0], Web3mqAccount::private_key).unwrap();
+    let key = bed
+        .world()
+        .with_user(&bed.world().users()[0], Web3mqAccount::private_key)
+        .unwrap();
     let visited = Visited::start(&bed);
-    wait_until("all of it", || visited.get("/metrics").body.contains(r#"purpose="sync",ending="good"} 1"#));
+    wait_until("all of it", || {
+        visited
+            .get("/metrics")
+            .body
+            .contains(r#"purpose="sync",ending="good"} 1"#)
+    });
     let secrets = [
         CUSTOMER_SECRET.to_owned(),
         CUSTOMER_ID.to_owned(),
@@ -184,7 +265,10 @@ fn nothing_secret_is_shown() {
     for path in PATHS.into_iter().chain(["/stream?id=1"]) {
         let Answer { head, body, .. } = visited.get(path);
         for secret in &secrets {
-            assert!(!body.contains(secret) && !head.contains(secret), "{path}: {secret}");
+            assert!(
+                !body.contains(secret) && !head.contains(secret),
+                "{path}: {secret}"
+            );
         }
         if FOR_PROGRAMS.contains(&path) {
             let named = streams.iter().find(|(stream,)| body.contains(stream));
@@ -197,21 +281,50 @@ fn nothing_secret_is_shown() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_account_that_is_stuck_is_enough_to_be_started_anew() {
     let dir = TempDir::new().unwrap();
-    let store = Arc::new(SqliteStore::open(&dir.path().join("archive.db"), Missing::Create).await.unwrap());
+    let store = Arc::new(
+        SqliteStore::open(&dir.path().join("archive.db"), Missing::Create)
+            .await
+            .unwrap(),
+    );
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let provider: Arc<dyn Provider> = Arc::new(ChangingProvider::new(clock.now(), Duration::from_mins(2), None));
+    let provider: Arc<dyn Provider> = Arc::new(ChangingProvider::new(
+        clock.now(),
+        Duration::from_mins(2),
+        None,
+    ));
     let engine = Engine::new(vec![provider.clone()], store.clone(), &clock);
     let progress = engine.progress().clone();
     let (address, mut web) = (free(), Web::default());
-    web.show(Some(address), Shown::new(store, vec![provider], progress.clone(), clock)).await;
+    web.show(
+        Some(address),
+        Shown::new(store, vec![provider], progress.clone(), clock),
+    )
+    .await;
     let looked_at = tokio::task::spawn_blocking(move || {
         wait_until("the server", || TcpStream::connect(address).is_ok());
-        let get = |path| ask(address, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        let get = |path| {
+            ask(
+                address,
+                &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+            )
+        };
         says(&get("/healthz"), 200, "alive");
-        says(&get("/readyz"), 503, "shop: the provider has not answered yet");
+        says(
+            &get("/readyz"),
+            503,
+            "shop: the provider has not answered yet",
+        );
         progress.note_stuck(&[(0, Duration::from_secs(400))]);
-        says(&get("/healthz"), 503, "shop: stuck: nothing has come to its end for 400 s");
-        says(&get("/metrics"), 200, "\nbackscroll_stuck{account=\"shop\",provider=\"changing\"} 1");
+        says(
+            &get("/healthz"),
+            503,
+            "shop: stuck: nothing has come to its end for 400 s",
+        );
+        says(
+            &get("/metrics"),
+            200,
+            "\nbackscroll_stuck{account=\"shop\",provider=\"changing\"} 1",
+        );
         progress.note_stuck(&[]);
         says(&get("/healthz"), 200, "alive");
     });

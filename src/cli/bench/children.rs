@@ -38,10 +38,22 @@ pub(super) struct Sandbox {
 }
 
 /// Starts a sandbox; it serves, and has written the configuration, when this returns.
-pub(super) async fn sandbox(place: &Place, config: &Path, flags: &[&str]) -> Result<Sandbox, Failure> {
+pub(super) async fn sandbox(
+    place: &Place,
+    config: &Path,
+    flags: &[&str],
+) -> Result<Sandbox, Failure> {
     let mut child = Child(
         Command::new(std::env::current_exe()?)
-            .args(["sandbox", "--listen", "127.0.0.1:0", "--users", "0", "--database", &place.url])
+            .args([
+                "sandbox",
+                "--listen",
+                "127.0.0.1:0",
+                "--users",
+                "0",
+                "--database",
+                &place.url,
+            ])
             .args(flags)
             .args(["--log", "warn", "--write-config"])
             .arg(config)
@@ -51,11 +63,23 @@ pub(super) async fn sandbox(place: &Place, config: &Path, flags: &[&str]) -> Res
     );
     let stdout = child.0.stdout.take();
     let started = tokio::task::spawn_blocking(move || {
-        let mut lines = stdout.into_iter().flat_map(|stdout| BufReader::new(stdout).lines()).map_while(Result::ok);
-        lines.find_map(|line| Some(line.strip_prefix(SERVES.0)?.strip_suffix(SERVES.1)?.to_owned()))
+        let mut lines = stdout
+            .into_iter()
+            .flat_map(|stdout| BufReader::new(stdout).lines())
+            .map_while(Result::ok);
+        lines.find_map(|line| {
+            Some(
+                line.strip_prefix(SERVES.0)?
+                    .strip_suffix(SERVES.1)?
+                    .to_owned(),
+            )
+        })
     });
     match started.await {
-        Ok(Some(base_url)) => Ok(Sandbox { base_url, _child: child }),
+        Ok(Some(base_url)) => Ok(Sandbox {
+            base_url,
+            _child: child,
+        }),
         _ => Err(Failure::Usage("the sandbox did not start".to_owned())),
     }
 }
@@ -91,7 +115,12 @@ pub(super) async fn sync(config: &Path, flags: &[&str]) -> Result<Took, Failure>
     };
     // Exit 1 says that something is not sealed: the last minutes never are.
     if !matches!(status.code(), Some(0 | 1)) {
-        return Err(Failure::Usage(format!("`backscroll sync` ended with {status}")));
+        return Err(Failure::Usage(format!(
+            "`backscroll sync` ended with {status}"
+        )));
     }
-    Ok(Took { time: begun.elapsed(), used })
+    Ok(Took {
+        time: begun.elapsed(),
+        used,
+    })
 }

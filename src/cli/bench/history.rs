@@ -24,8 +24,8 @@ const SHORTEST: usize = 100;
 const LONGEST: usize = 200;
 
 const WORDS: [&str; 16] = [
-    "the", "build", "is", "broken", "again", "after", "lunch", "could", "someone", "look", "at", "staging", "thanks",
-    "größer", "than", "before",
+    "the", "build", "is", "broken", "again", "after", "lunch", "could", "someone", "look", "at",
+    "staging", "thanks", "größer", "than", "before",
 ];
 
 /// A conversation's name.
@@ -43,14 +43,21 @@ pub(super) fn streams() -> Vec<Arc<Stream>> {
     let streams = |prefix: &'static str| {
         (0..CONVERSATIONS).map(move |n| {
             let key = format!("{prefix}={}", conversation(n));
-            Arc::new(Stream { key, scope: scope(n), discovered: false })
+            Arc::new(Stream {
+                key,
+                scope: scope(n),
+                discovered: false,
+            })
         })
     };
     streams("destination").chain(streams("again")).collect()
 }
 
 fn scope(number: usize) -> Scope {
-    Scope { recipient: Some(conversation(number)), ..Scope::default() }
+    Scope {
+        recipient: Some(conversation(number)),
+        ..Scope::default()
+    }
 }
 
 /// Window number `n`, and all that was said in it: the conversations take turns.
@@ -58,11 +65,25 @@ pub(super) fn window(n: usize, account: AccountId, stream: StreamId) -> Commit {
     let messages: Vec<Message> = (0..WINDOW).map(|i| message(n, i)).collect();
     let from = START.plus((n / CONVERSATIONS) as i64 * WINDOW_S);
     // From and to differ.
-    let window = Window::new(from, from.plus(WINDOW_S)).unwrap_or_else(|| unreachable!("windows have a length"));
+    let window = Window::new(from, from.plus(WINDOW_S))
+        .unwrap_or_else(|| unreachable!("windows have a length"));
     let count = messages.len() as u64;
     let scope = scope(n % CONVERSATIONS);
-    let seal = Seal { window, scope, provider_count: Some(count), doubt: None, replaces: false };
-    Commit { account, stream, window, seal: Some(seal), messages: identify(messages), unreadable: Vec::new() }
+    let seal = Seal {
+        window,
+        scope,
+        provider_count: Some(count),
+        doubt: None,
+        replaces: false,
+    };
+    Commit {
+        account,
+        stream,
+        window,
+        seal: Some(seal),
+        messages: identify(messages),
+        unreadable: Vec::new(),
+    }
 }
 
 /// Message number `i` of window number `n`.
@@ -81,7 +102,10 @@ pub(super) fn message(n: usize, i: usize) -> Message {
         conversation: Conversation::named(ConversationKind::Channel, &recipient),
         recipient,
         sent_at: Millis(START.plus(second).start().0 + dice.i64(0..1000)),
-        payload: Payload { bytes: text.into_bytes(), encoding: Encoding::Utf8 },
+        payload: Payload {
+            bytes: text.into_bytes(),
+            encoding: Encoding::Utf8,
+        },
         provider_id: None,
         message_type: Some("group_message".to_owned()),
         payload_type: None,

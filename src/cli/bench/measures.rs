@@ -42,34 +42,60 @@ pub(super) async fn store(
     clock: &dyn Clock,
 ) -> Result<Speed, Failure> {
     let streams = history::streams();
-    let account =
-        NewAccount { name: "bench", provider: "agora", streams: Some(&streams), since: Some(START), horizon: None };
-    let Registered { account, streams, .. } = store.register(&account).await?;
+    let account = NewAccount {
+        name: "bench",
+        provider: "agora",
+        streams: Some(&streams),
+        since: Some(START),
+        horizon: None,
+    };
+    let Registered {
+        account, streams, ..
+    } = store.register(&account).await?;
     let streams = &streams[if again { CONVERSATIONS } else { 0 }..];
     let windows = messages.div_ceil(WINDOW);
     let (mut took, mut cpu, mut new) = (Duration::ZERO, Duration::ZERO, 0);
     for first in (0..windows).step_by(CHUNK) {
         let chunk = first..(first + CHUNK).min(windows);
-        let chunk: Vec<_> = chunk.map(|n| [history::window(n, account, streams[n % CONVERSATIONS].0)]).collect();
+        let chunk: Vec<_> = chunk
+            .map(|n| [history::window(n, account, streams[n % CONVERSATIONS].0)])
+            .collect();
         let (begun, used) = (Instant::now(), Usage::own().cpu);
         let commits = chunk.iter().map(|window| store.commit(window, clock.now()));
-        let written: Vec<Vec<Written>> = stream::iter(commits).buffered(store.lanes()).try_collect().await?;
+        let written: Vec<Vec<Written>> = stream::iter(commits)
+            .buffered(store.lanes())
+            .try_collect()
+            .await?;
         took += begun.elapsed();
         cpu += Usage::own().cpu.saturating_sub(used);
-        new += written.iter().flatten().map(|written| written.new).sum::<u64>();
+        new += written
+            .iter()
+            .flatten()
+            .map(|written| written.new)
+            .sum::<u64>();
     }
     let expected = if again { 0 } else { (windows * WINDOW) as u64 };
     if new != expected {
         let fault = format!("{new} messages were new, not {expected}");
-        return Err(StoreError::Inconsistent { what: "bench", fault }.into());
+        return Err(StoreError::Inconsistent {
+            what: "bench",
+            fault,
+        }
+        .into());
     }
     let rate = (windows * WINDOW) as f64 / took.as_secs_f64();
-    Ok(Speed { rate, cpu: cpu.as_secs_f64(), peak: Usage::own().peak })
+    Ok(Speed {
+        rate,
+        cpu: cpu.as_secs_f64(),
+        peak: Usage::own().peak,
+    })
 }
 
 /// The bytes of all payloads.
 pub(super) fn payload_bytes(messages: usize) -> usize {
-    (0..messages).map(|n| history::message(n / WINDOW, n % WINDOW).payload.bytes.len()).sum()
+    (0..messages)
+        .map(|n| history::message(n / WINDOW, n % WINDOW).payload.bytes.len())
+        .sum()
 }
 
 /// How long a reader waits.
@@ -102,7 +128,10 @@ pub(super) async fn reading(place: &Place, messages: usize) -> Result<Reading, F
                  FROM senders WHERE sender = '{}') ORDER BY sent_at_ms DESC LIMIT 100",
                 history::sender(n % SENDERS)
             ),
-            format!("SELECT count(*) FROM times WHERE sent_at_ms >= {day_ms} AND sent_at_ms < {}", day_ms + 86_400_000),
+            format!(
+                "SELECT count(*) FROM times WHERE sent_at_ms >= {day_ms} AND sent_at_ms < {}",
+                day_ms + 86_400_000
+            ),
         ];
         for (times, question) in times.iter_mut().zip(&questions) {
             let begun = Instant::now();
@@ -115,16 +144,32 @@ pub(super) async fn reading(place: &Place, messages: usize) -> Result<Reading, F
         times.sort_unstable();
         times[QUESTIONS / 2]
     });
-    Ok(Reading { conversation, sender, day })
+    Ok(Reading {
+        conversation,
+        sender,
+        day,
+    })
 }
 
 /// The sandbox without limits and `backscroll sync`, each a process of its own; then the same once more, after the
 /// ledger has been forgotten. The processor time and the memory are those of `sync`.
-pub(super) async fn end_to_end(place: &Place, scratch: &Path, messages: usize) -> Result<[Speed; 2], Failure> {
+pub(super) async fn end_to_end(
+    place: &Place,
+    scratch: &Path,
+    messages: usize,
+) -> Result<[Speed; 2], Failure> {
     place.create().await?.close().await;
     let config = scratch.join("config.toml");
     let count = messages.to_string();
-    let unlimited = ["--plain", "--ready-after", "0ms", "--requests-per-second", "0", "--messages", &count];
+    let unlimited = [
+        "--plain",
+        "--ready-after",
+        "0ms",
+        "--requests-per-second",
+        "0",
+        "--messages",
+        &count,
+    ];
     let _sandbox = children::sandbox(place, &config, &unlimited).await?;
     sleep(EDGE).await;
     let first = speed(messages, children::sync(&config, &[]).await?);
@@ -132,7 +177,11 @@ pub(super) async fn end_to_end(place: &Place, scratch: &Path, messages: usize) -
     let archived = direct.number("SELECT count(*) FROM message").await?;
     if archived != messages as i64 {
         let fault = format!("{archived} messages were archived, not {messages}");
-        return Err(StoreError::Inconsistent { what: "bench", fault }.into());
+        return Err(StoreError::Inconsistent {
+            what: "bench",
+            fault,
+        }
+        .into());
     }
     direct.execute("DELETE FROM sealed_window").await?;
     direct.close().await;
@@ -141,5 +190,9 @@ pub(super) async fn end_to_end(place: &Place, scratch: &Path, messages: usize) -
 
 fn speed(messages: usize, took: Took) -> Speed {
     let Took { time, used } = took;
-    Speed { rate: messages as f64 / time.as_secs_f64(), cpu: used.cpu.as_secs_f64(), peak: used.peak }
+    Speed {
+        rate: messages as f64 / time.as_secs_f64(),
+        cpu: used.cpu.as_secs_f64(),
+        peak: used.peak,
+    }
 }

@@ -111,17 +111,29 @@ async fn run(
     let wanted = |measure| args.only.is_none_or(|only| only == measure);
     let sqlite = raw::sqlite(scratch, args.messages).await?;
     figures.sqlite_ceiling.push(sqlite);
-    figures.ceiling.push(if place.is_postgres() { raw::postgres(place, args.messages).await? } else { sqlite });
+    figures.ceiling.push(if place.is_postgres() {
+        raw::postgres(place, args.messages).await?
+    } else {
+        sqlite
+    });
     if args.only != Some(Measure::EndToEnd) {
         let store = place.create().await?;
-        figures.store.push(measures::store(&store, args.messages, false, clock).await?);
-        figures.bytes.push(store.bytes().await? as f64 / args.messages as f64);
+        figures
+            .store
+            .push(measures::store(&store, args.messages, false, clock).await?);
+        figures
+            .bytes
+            .push(store.bytes().await? as f64 / args.messages as f64);
         if wanted(Measure::Again) {
-            figures.again.push(measures::store(&store, args.messages, true, clock).await?);
+            figures
+                .again
+                .push(measures::store(&store, args.messages, true, clock).await?);
         }
         store.close().await;
         if wanted(Measure::Read) {
-            figures.reading.push(measures::reading(place, args.messages).await?);
+            figures
+                .reading
+                .push(measures::reading(place, args.messages).await?);
         }
     }
     if wanted(Measure::EndToEnd) {
@@ -137,18 +149,40 @@ fn report(args: &Args, place: &Place, figures: &Figures) -> impl std::fmt::Displ
     let scale = median(&figures.sqlite_ceiling) / REFERENCE;
     let mut rows: Vec<[String; 6]> = Vec::new();
     let plain = |name: &str, value: String, ratio: String, goal: String| {
-        [name.to_owned(), value, ratio, goal, String::new(), String::new()]
+        [
+            name.to_owned(),
+            value,
+            ratio,
+            goal,
+            String::new(),
+            String::new(),
+        ]
     };
-    rows.push(plain("raw ceiling, rows a second", rate(ceiling), "1.00".to_owned(), String::new()));
+    rows.push(plain(
+        "raw ceiling, rows a second",
+        rate(ceiling),
+        "1.00".to_owned(),
+        String::new(),
+    ));
     if place.is_postgres() {
         let sqlite = median(&figures.sqlite_ceiling);
-        rows.push(plain("raw ceiling of SQLite", rate(sqlite), String::new(), String::new()));
+        rows.push(plain(
+            "raw ceiling of SQLite",
+            rate(sqlite),
+            String::new(),
+            String::new(),
+        ));
     }
     let of = |speeds: &[Speed]| median(&speeds.iter().map(|speed| speed.rate).collect::<Vec<_>>());
     let mut speed = |name: &str, speeds: &[Speed], ratio: f64, goal: String| {
         if !speeds.is_empty() {
             let cpu = median(&speeds.iter().map(|speed| speed.cpu).collect::<Vec<_>>());
-            let peak = median(&speeds.iter().map(|speed| speed.peak as f64).collect::<Vec<_>>());
+            let peak = median(
+                &speeds
+                    .iter()
+                    .map(|speed| speed.peak as f64)
+                    .collect::<Vec<_>>(),
+            );
             rows.push([
                 name.to_owned(),
                 rate(of(speeds)),
@@ -159,34 +193,90 @@ fn report(args: &Args, place: &Place, figures: &Figures) -> impl std::fmt::Displ
             ]);
         }
     };
-    speed("store alone, messages a second", &figures.store, of(&figures.store) / ceiling, "0.30".to_owned());
+    speed(
+        "store alone, messages a second",
+        &figures.store,
+        of(&figures.store) / ceiling,
+        "0.30".to_owned(),
+    );
     let times = of(&figures.again) / of(&figures.store);
-    speed("… again (ratio: to the first time)", &figures.again, times, "2".to_owned());
-    let goal = if place.is_postgres() { 50_000.0 } else { 60_000.0 };
+    speed(
+        "… again (ratio: to the first time)",
+        &figures.again,
+        times,
+        "2".to_owned(),
+    );
+    let goal = if place.is_postgres() {
+        50_000.0
+    } else {
+        60_000.0
+    };
     let ratio = of(&figures.end_to_end) / ceiling;
-    speed("end to end, messages a second", &figures.end_to_end, ratio, rate(goal * scale));
+    speed(
+        "end to end, messages a second",
+        &figures.end_to_end,
+        ratio,
+        rate(goal * scale),
+    );
     let times = of(&figures.end_to_end_again) / of(&figures.end_to_end);
-    speed("… again (ratio: to the first time)", &figures.end_to_end_again, times, String::new());
-    if let Some(peak) = figures.end_to_end.iter().chain(&figures.end_to_end_again).map(|speed| speed.peak).max() {
+    speed(
+        "… again (ratio: to the first time)",
+        &figures.end_to_end_again,
+        times,
+        String::new(),
+    );
+    if let Some(peak) = figures
+        .end_to_end
+        .iter()
+        .chain(&figures.end_to_end_again)
+        .map(|speed| speed.peak)
+        .max()
+    {
         let peak = format!("{:.0}", mib(peak));
-        rows.push(plain("… peak memory, MiB", peak, String::new(), format!("{MEMORY_MIB:.0}")));
+        rows.push(plain(
+            "… peak memory, MiB",
+            peak,
+            String::new(),
+            format!("{MEMORY_MIB:.0}"),
+        ));
     }
     if !figures.bytes.is_empty() {
         let payload = measures::payload_bytes(args.messages) as f64 / args.messages as f64;
         let goal = format!("{:.0}", payload.mul_add(1.6, 120.0));
         let bytes = median(&figures.bytes);
-        rows.push(plain("bytes a message on disk", format!("{bytes:.0}"), format!("{:.2}", bytes / payload), goal));
+        rows.push(plain(
+            "bytes a message on disk",
+            format!("{bytes:.0}"),
+            format!("{:.2}", bytes / payload),
+            goal,
+        ));
     }
     let questions: [(&str, Question); 3] = [
-        ("a conversation's latest 100, ms", |reading| reading.conversation),
+        ("a conversation's latest 100, ms", |reading| {
+            reading.conversation
+        }),
         ("a sender's latest 100, ms", |reading| reading.sender),
         ("a day's count, ms", |reading| reading.day),
     ];
     for (name, question) in questions.iter().filter(|_| !figures.reading.is_empty()) {
-        let ms = median(&figures.reading.iter().map(|r| question(r).as_secs_f64() * 1000.0).collect::<Vec<_>>());
-        rows.push(plain(name, format!("{ms:.2}"), String::new(), "10".to_owned()));
+        let ms = median(
+            &figures
+                .reading
+                .iter()
+                .map(|r| question(r).as_secs_f64() * 1000.0)
+                .collect::<Vec<_>>(),
+        );
+        rows.push(plain(
+            name,
+            format!("{ms:.2}"),
+            String::new(),
+            "10".to_owned(),
+        ));
     }
-    table(["MEASURE", "MEDIAN#", "RATIO#", "GOAL#", "CPU S#", "PEAK#"], rows)
+    table(
+        ["MEASURE", "MEDIAN#", "RATIO#", "GOAL#", "CPU S#", "PEAK#"],
+        rows,
+    )
 }
 
 fn mib(bytes: u64) -> f64 {
@@ -201,7 +291,10 @@ fn rate(rate: f64) -> String {
 fn median(figures: &[f64]) -> f64 {
     let mut figures = figures.to_vec();
     figures.sort_by(f64::total_cmp);
-    figures.get(figures.len().saturating_sub(1) / 2).copied().unwrap_or_default()
+    figures
+        .get(figures.len().saturating_sub(1) / 2)
+        .copied()
+        .unwrap_or_default()
 }
 
 /// A folder for this process alone, removed in the end.
@@ -230,9 +323,13 @@ mod tests {
     #[test]
     fn the_median_is_the_middle_one() {
         assert!(
-            [(vec![], 0.0), (vec![3.0, 1.0, 2.0], 2.0), (vec![4.0, 1.0], 1.0)]
-                .iter()
-                .all(|(f, m)| median(f).total_cmp(m).is_eq())
+            [
+                (vec![], 0.0),
+                (vec![3.0, 1.0, 2.0], 2.0),
+                (vec![4.0, 1.0], 1.0)
+            ]
+            .iter()
+            .all(|(f, m)| median(f).total_cmp(m).is_eq())
         );
     }
 }

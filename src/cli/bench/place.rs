@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use sqlx::postgres::PgPoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool, SqliteConnection, SqlitePool};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool, SqliteConnection,
+    SqlitePool,
+};
 
 use super::super::{Failure, open};
 use crate::config::{DatabaseUrl, Fault};
@@ -30,7 +33,11 @@ pub(in crate::cli) enum Direct {
 
 /// A failure of the driver while measuring.
 pub(in crate::cli) fn driver(source: sqlx::Error) -> Failure {
-    StoreError::Database { what: "bench", source }.into()
+    StoreError::Database {
+        what: "bench",
+        source,
+    }
+    .into()
 }
 
 impl Place {
@@ -39,18 +46,30 @@ impl Place {
         let default = || format!("sqlite://{}", scratch.join("archive.db").display());
         let url = url.map_or_else(default, str::to_owned);
         match parsed(&url)? {
-            DatabaseUrl::Sqlite(path) if path.exists() => {
-                Err(Failure::Usage(format!("{} exists; name a file that does not", path.display())))
-            }
+            DatabaseUrl::Sqlite(path) if path.exists() => Err(Failure::Usage(format!(
+                "{} exists; name a file that does not",
+                path.display()
+            ))),
             DatabaseUrl::Postgres(server) => {
-                let mut connection = PgConnection::connect_with(&server.options()).await.map_err(driver)?;
+                let mut connection = PgConnection::connect_with(&server.options())
+                    .await
+                    .map_err(driver)?;
                 let archive = "SELECT to_regclass('sealed_window') IS NOT NULL";
-                if sqlx::query_scalar(archive).fetch_one(&mut connection).await.map_err(driver)? {
-                    return Err(Failure::Usage("that database holds an archive; name one that does not".to_owned()));
+                if sqlx::query_scalar(archive)
+                    .fetch_one(&mut connection)
+                    .await
+                    .map_err(driver)?
+                {
+                    return Err(Failure::Usage(
+                        "that database holds an archive; name one that does not".to_owned(),
+                    ));
                 }
                 let separator = if url.contains('?') { '&' } else { '?' };
                 let url = format!("{url}{separator}options=-csearch_path%3D{SCHEMA}");
-                Ok(Self { database: parsed(&url)?, url })
+                Ok(Self {
+                    database: parsed(&url)?,
+                    url,
+                })
             }
             database @ DatabaseUrl::Sqlite(_) => Ok(Self { url, database }),
         }
@@ -69,9 +88,14 @@ impl Place {
                 }
             }
             DatabaseUrl::Postgres(server) => {
-                let mut connection = PgConnection::connect_with(&server.options()).await.map_err(driver)?;
+                let mut connection = PgConnection::connect_with(&server.options())
+                    .await
+                    .map_err(driver)?;
                 let drop = format!("DROP SCHEMA IF EXISTS {SCHEMA} CASCADE");
-                connection.execute(AssertSqlSafe(drop)).await.map_err(driver)?;
+                connection
+                    .execute(AssertSqlSafe(drop))
+                    .await
+                    .map_err(driver)?;
             }
         }
         Ok(())
@@ -81,8 +105,13 @@ impl Place {
     pub(in crate::cli) async fn prepare(&self) -> Result<(), Failure> {
         self.clear().await?;
         if let DatabaseUrl::Postgres(server) = &self.database {
-            let mut connection = PgConnection::connect_with(&server.options()).await.map_err(driver)?;
-            connection.execute(AssertSqlSafe(format!("CREATE SCHEMA {SCHEMA}"))).await.map_err(driver)?;
+            let mut connection = PgConnection::connect_with(&server.options())
+                .await
+                .map_err(driver)?;
+            connection
+                .execute(AssertSqlSafe(format!("CREATE SCHEMA {SCHEMA}")))
+                .await
+                .map_err(driver)?;
         }
         Ok(())
     }
@@ -101,13 +130,18 @@ impl Place {
     pub(in crate::cli) async fn direct(&self) -> Result<Direct, Failure> {
         Ok(match &self.database {
             DatabaseUrl::Sqlite(path) => {
-                let options = SqliteConnectOptions::new().filename(path).disable_statement_logging();
-                let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options);
+                let options = SqliteConnectOptions::new()
+                    .filename(path)
+                    .disable_statement_logging();
+                let pool = SqlitePoolOptions::new()
+                    .max_connections(1)
+                    .connect_with(options);
                 Direct::Sqlite(pool.await.map_err(driver)?)
             }
             DatabaseUrl::Postgres(server) => {
-                let pool =
-                    PgPoolOptions::new().max_connections(1).connect_with(server.options().disable_statement_logging());
+                let pool = PgPoolOptions::new()
+                    .max_connections(1)
+                    .connect_with(server.options().disable_statement_logging());
                 Direct::Postgres(pool.await.map_err(driver)?)
             }
         })
@@ -118,8 +152,14 @@ impl Direct {
     /// The number that a query answers with.
     pub(in crate::cli) async fn number(&self, sql: &'static str) -> Result<i64, Failure> {
         match self {
-            Self::Sqlite(pool) => sqlx::query_scalar(sql).fetch_one(pool).await.map_err(driver),
-            Self::Postgres(pool) => sqlx::query_scalar(sql).fetch_one(pool).await.map_err(driver),
+            Self::Sqlite(pool) => sqlx::query_scalar(sql)
+                .fetch_one(pool)
+                .await
+                .map_err(driver),
+            Self::Postgres(pool) => sqlx::query_scalar(sql)
+                .fetch_one(pool)
+                .await
+                .map_err(driver),
         }
     }
 
@@ -135,8 +175,16 @@ impl Direct {
     pub(super) async fn rows(&self, sql: &str) -> Result<usize, Failure> {
         let sql = AssertSqlSafe(sql.to_owned());
         match self {
-            Self::Sqlite(pool) => pool.fetch_all(sql).await.map(|rows| rows.len()).map_err(driver),
-            Self::Postgres(pool) => pool.fetch_all(sql).await.map(|rows| rows.len()).map_err(driver),
+            Self::Sqlite(pool) => pool
+                .fetch_all(sql)
+                .await
+                .map(|rows| rows.len())
+                .map_err(driver),
+            Self::Postgres(pool) => pool
+                .fetch_all(sql)
+                .await
+                .map(|rows| rows.len())
+                .map_err(driver),
         }
     }
 
@@ -156,11 +204,14 @@ pub(super) async fn careless(path: &Path) -> Result<SqliteConnection, Failure> {
         .page_size(8192)
         .journal_mode(sqlx::sqlite::SqliteJournalMode::Delete)
         .synchronous(sqlx::sqlite::SqliteSynchronous::Off);
-    SqliteConnection::connect_with(&options).await.map_err(driver)
+    SqliteConnection::connect_with(&options)
+        .await
+        .map_err(driver)
 }
 
 fn parsed(url: &str) -> Result<DatabaseUrl, Failure> {
-    url.parse().map_err(|fault: Fault| Failure::Usage(format!("--database {fault}")))
+    url.parse()
+        .map_err(|fault: Fault| Failure::Usage(format!("--database {fault}")))
 }
 
 fn suffixed(path: &Path, suffix: &str) -> PathBuf {

@@ -31,12 +31,19 @@ pub(super) async fn sqlite(scratch: &Path, messages: usize) -> Result<f64, Failu
     let mut connection = careless(&path).await?;
     let create = "CREATE TABLE ceiling (account TEXT, conversation TEXT, kind TEXT, sender TEXT, recipient TEXT, \
                   sent_at_ms INTEGER, payload BLOB, encoding TEXT, message_type TEXT, hash BLOB, archived_at_ms INTEGER)";
-    sqlx::query(create).execute(&mut connection).await.map_err(driver)?;
+    sqlx::query(create)
+        .execute(&mut connection)
+        .await
+        .map_err(driver)?;
     let rows = vec!["(?,?,?,?,?,?,?,?,?,?,?)"; STATEMENT].join(",");
     let insert = format!("INSERT INTO ceiling VALUES {rows}");
     let mut took = Duration::ZERO;
     for batch in batches(messages) {
-        let statements: Vec<_> = batch.collect::<Vec<_>>().chunks_exact(STATEMENT).map(bound).collect();
+        let statements: Vec<_> = batch
+            .collect::<Vec<_>>()
+            .chunks_exact(STATEMENT)
+            .map(bound)
+            .collect();
         let begun = Instant::now();
         let mut tx = connection.begin().await.map_err(driver)?;
         for arguments in statements {
@@ -58,7 +65,13 @@ fn bound(numbers: &[usize]) -> Result<SqliteArguments, Failure> {
         let message = message(n / WINDOW, n % WINDOW);
         let hash = Fingerprint::of(&message).0;
         let mut add = || {
-            for text in [ACCOUNT, &message.conversation.name, KIND, &message.sender, &message.recipient] {
+            for text in [
+                ACCOUNT,
+                &message.conversation.name,
+                KIND,
+                &message.sender,
+                &message.recipient,
+            ] {
                 arguments.add(text)?;
             }
             arguments.add(message.sent_at.0)?;
@@ -82,13 +95,19 @@ pub(super) async fn postgres(place: &Place, messages: usize) -> Result<f64, Fail
     let mut connection = pool.acquire().await.map_err(driver)?;
     let create = "CREATE TABLE ceiling (account TEXT, conversation TEXT, kind TEXT, sender TEXT, recipient TEXT, \
                   sent_at_ms BIGINT, payload BYTEA, encoding TEXT, message_type TEXT, hash BYTEA, archived_at_ms BIGINT)";
-    sqlx::query(create).execute(&mut *connection).await.map_err(driver)?;
+    sqlx::query(create)
+        .execute(&mut *connection)
+        .await
+        .map_err(driver)?;
     let mut took = Duration::ZERO;
     for batch in batches(messages) {
         let data = copied(batch);
         let begun = Instant::now();
         let mut tx = connection.begin().await.map_err(driver)?;
-        let mut copy = tx.copy_in_raw("COPY ceiling FROM STDIN (FORMAT BINARY)").await.map_err(driver)?;
+        let mut copy = tx
+            .copy_in_raw("COPY ceiling FROM STDIN (FORMAT BINARY)")
+            .await
+            .map_err(driver)?;
         copy.send(data).await.map_err(driver)?;
         copy.finish().await.map_err(driver)?;
         tx.commit().await.map_err(driver)?;
@@ -101,7 +120,9 @@ pub(super) async fn postgres(place: &Place, messages: usize) -> Result<f64, Fail
 }
 
 fn batches(messages: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
-    (0..messages).step_by(BATCH).map(move |first| first..(first + BATCH).min(messages))
+    (0..messages)
+        .step_by(BATCH)
+        .map(move |first| first..(first + BATCH).min(messages))
 }
 
 /// Messages in Postgres's binary form for `COPY`.
@@ -110,7 +131,14 @@ fn copied(batch: std::ops::Range<usize>) -> Vec<u8> {
     data.extend([0; 8]);
     for n in batch {
         let message = message(n / WINDOW, n % WINDOW);
-        let Message { sent_at, payload, conversation, sender, recipient, .. } = &message;
+        let Message {
+            sent_at,
+            payload,
+            conversation,
+            sender,
+            recipient,
+            ..
+        } = &message;
         let moment = sent_at.0.to_be_bytes();
         let fields: [Option<&[u8]>; 11] = [
             Some(ACCOUNT.as_bytes()),

@@ -28,9 +28,14 @@ impl Usage {
         let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
         let mut ticks = || fields.next()?.parse::<u32>().ok();
         let cpu = TICK * (ticks()? + ticks()?);
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))?;
         let kib: u64 = peak.trim().trim_end_matches(" kB").parse().ok()?;
-        Some(Self { cpu, peak: kib * 1024 })
+        Some(Self {
+            cpu,
+            peak: kib * 1024,
+        })
     }
 }
 

@@ -50,9 +50,21 @@ pub(super) struct Lives<'a> {
 }
 
 impl<'a> Lives<'a> {
-    pub(super) fn new(sandbox: &'a Sandbox, config: &'a Path, scratch: &Path, seed: u64) -> Result<Self, Failure> {
+    pub(super) fn new(
+        sandbox: &'a Sandbox,
+        config: &'a Path,
+        scratch: &Path,
+        seed: u64,
+    ) -> Result<Self, Failure> {
         let (binary, log) = (std::env::current_exe()?, scratch.join("drill.log"));
-        Ok(Self { sandbox, config, binary, log, dice: fastrand::Rng::with_seed(seed), toll: Toll::default() })
+        Ok(Self {
+            sandbox,
+            config,
+            binary,
+            log,
+            dice: fastrand::Rng::with_seed(seed),
+            toll: Toll::default(),
+        })
     }
 
     pub(super) fn toll(&self) -> Toll {
@@ -60,12 +72,20 @@ impl<'a> Lives<'a> {
     }
 
     /// Kills it so many times, each at a moment of its own: while it starts, while it waits, reads or writes.
-    pub(super) async fn killed(&mut self, times: u32, stop: &CancellationToken) -> Result<(), Failure> {
+    pub(super) async fn killed(
+        &mut self,
+        times: u32,
+        stop: &CancellationToken,
+    ) -> Result<(), Failure> {
         while self.toll.kills < times {
             let mut child = self.start("sync")?;
             let enough = self.requests() + self.dice.u64(1..=REQUESTS);
             let late = Instant::now() + TIME.mul_f64(self.dice.f64());
-            let ended = self.watch(&mut child, stop, |requests| requests >= enough || Instant::now() >= late).await?;
+            let ended = self
+                .watch(&mut child, stop, |requests| {
+                    requests >= enough || Instant::now() >= late
+                })
+                .await?;
             match ended {
                 None => {
                     child.kill().await?;
@@ -85,7 +105,10 @@ impl<'a> Lives<'a> {
             edge = self.edge();
             let mut child = self.start("sync")?;
             let late = Instant::now() + LONGEST;
-            let Some(status) = self.watch(&mut child, stop, |_| Instant::now() >= late).await? else {
+            let Some(status) = self
+                .watch(&mut child, stop, |_| Instant::now() >= late)
+                .await?
+            else {
                 child.kill().await?;
                 break;
             };
@@ -103,15 +126,26 @@ impl<'a> Lives<'a> {
         const LINES: usize = 20;
         let said = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = said.lines().collect();
-        lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().join("\n")
+        lines
+            .get(lines.len().saturating_sub(LINES)..)
+            .unwrap_or_default()
+            .join("\n")
     }
 
     /// An account whose credentials were refused at once is left alone until somebody has looked: that is us.
-    async fn set_free(&mut self, status: ExitStatus, stop: &CancellationToken) -> Result<(), Failure> {
+    async fn set_free(
+        &mut self,
+        status: ExitStatus,
+        stop: &CancellationToken,
+    ) -> Result<(), Failure> {
         if !status.success() {
             let mut child = self.start("check")?;
             let late = Instant::now() + LONGEST;
-            if self.watch(&mut child, stop, |_| Instant::now() >= late).await?.is_none() {
+            if self
+                .watch(&mut child, stop, |_| Instant::now() >= late)
+                .await?
+                .is_none()
+            {
                 child.kill().await?;
             }
             self.toll.checks += 1;
@@ -122,8 +156,16 @@ impl<'a> Lives<'a> {
     fn start(&self, command: &str) -> Result<Child, Failure> {
         let log = File::options().create(true).append(true).open(&self.log)?;
         let mut child = Command::new(&self.binary);
-        child.arg(command).arg("--config").arg(self.config).args(["--log", "info"]);
-        child.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
+        child
+            .arg(command)
+            .arg("--config")
+            .arg(self.config)
+            .args(["--log", "info"]);
+        child
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true);
         Ok(child.spawn()?)
     }
 

@@ -28,7 +28,12 @@ const APPEND_RATE: f64 = 20.0;
 pub(super) struct Args {
     /// Where the throwaway archive is made: an SQLite file that does not exist yet, or a Postgres database without an
     /// archive, in a schema that is removed in the end. Without it, a file among the temporary ones
-    #[arg(long, value_name = "URL", env = "BACKSCROLL_DRILL_DATABASE", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "BACKSCROLL_DRILL_DATABASE",
+        hide_env_values = true
+    )]
     database: Option<String>,
 
     /// How often the process is killed
@@ -90,16 +95,31 @@ async fn drill(
     say(injected(&toll, &rules));
     say(found(&toll, &rules, &proof));
     let is_good = toll.ended_well && proof.is_good() && rules.total.broken() == 0;
-    say(if is_good { "EQUAL: nothing lost, nothing twice." } else { "NOT EQUAL." });
+    say(if is_good {
+        "EQUAL: nothing lost, nothing twice."
+    } else {
+        "NOT EQUAL."
+    });
     if !is_good {
-        say(format_args!("{}\nThe last that the process said:\n{}", proof.particulars(), lives.last_words()));
+        say(format_args!(
+            "{}\nThe last that the process said:\n{}",
+            proof.particulars(),
+            lives.last_words()
+        ));
     }
     sandbox.stop().await;
-    Ok(if is_good { Outcome::Good } else { Outcome::Lacking })
+    Ok(if is_good {
+        Outcome::Good
+    } else {
+        Outcome::Lacking
+    })
 }
 
 fn options(args: &Args) -> Result<Options, Failure> {
-    let span = |text: &str| text.parse().map_err(|_| Failure::Usage("a span".to_owned()));
+    let span = |text: &str| {
+        text.parse()
+            .map_err(|_| Failure::Usage("a span".to_owned()))
+    };
     Ok(Options {
         seed: args.seed,
         messages: args.messages,
@@ -114,16 +134,31 @@ fn options(args: &Args) -> Result<Options, Failure> {
 }
 
 fn injected(toll: &Toll, rules: &RulesReport) -> String {
-    let faults = rules.faults.iter().map(|(fault, count)| [name(*fault), grouped(*count)]);
-    let kills = [["kills".to_owned(), grouped(toll.kills.into())], ["checks".to_owned(), grouped(toll.checks.into())]];
-    let all = ["faults, all kinds".to_owned(), grouped(rules.faults.values().sum())];
-    table(["INJECTED", "#"], kills.into_iter().chain([all]).chain(faults)).to_string()
+    let faults = rules
+        .faults
+        .iter()
+        .map(|(fault, count)| [name(*fault), grouped(*count)]);
+    let kills = [
+        ["kills".to_owned(), grouped(toll.kills.into())],
+        ["checks".to_owned(), grouped(toll.checks.into())],
+    ];
+    let all = [
+        "faults, all kinds".to_owned(),
+        grouped(rules.faults.values().sum()),
+    ];
+    table(
+        ["INJECTED", "#"],
+        kills.into_iter().chain([all]).chain(faults),
+    )
+    .to_string()
 }
 
 /// What the flag calls it.
 fn name(fault: Fault) -> String {
     use clap::ValueEnum;
-    fault.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    fault
+        .to_possible_value()
+        .map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 fn found(toll: &Toll, rules: &RulesReport, proof: &Proof) -> String {
@@ -132,10 +167,17 @@ fn found(toll: &Toll, rules: &RulesReport, proof: &Proof) -> String {
         ("rows in the archive", proof.rows as u64),
         ("rows missing", proof.difference.missing.len() as u64),
         ("rows twice", proof.difference.twice.len() as u64),
-        ("rows that are not true", proof.difference.untrue.len() as u64),
+        (
+            "rows that are not true",
+            proof.difference.untrue.len() as u64,
+        ),
         ("requests", rules.total.requests()),
         ("rules of the providers broken", rules.total.broken()),
         ("peak memory of the process, MiB", toll.peak >> 20),
     ];
-    table(["FOUND", "#"], rows.map(|(what, count)| [what.to_owned(), grouped(count)])).to_string()
+    table(
+        ["FOUND", "#"],
+        rows.map(|(what, count)| [what.to_owned(), grouped(count)]),
+    )
+    .to_string()
 }

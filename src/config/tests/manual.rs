@@ -26,12 +26,20 @@ fn the_manual_has_every_key() {
     for (shape, header) in tables {
         let (_, after) = MANUAL.split_once(&format!("\n{header}\n")).unwrap();
         let section = after.split("\n[").next().unwrap();
-        let has = |key: &str| section.lines().any(|l| l.trim_start_matches("# ").starts_with(&format!("{key} = ")));
+        let has = |key: &str| {
+            section
+                .lines()
+                .any(|l| l.trim_start_matches("# ").starts_with(&format!("{key} = ")))
+        };
         for key in shape.keys {
             assert!(has(key), "{header} {key}");
         }
     }
-    for key in shape::AGORA_STREAM.keys.iter().chain(shape::WEB3MQ_STREAM.keys) {
+    for key in shape::AGORA_STREAM
+        .keys
+        .iter()
+        .chain(shape::WEB3MQ_STREAM.keys)
+    {
         assert!(MANUAL.contains(&format!("{key} = ")), "{key}");
     }
 }
@@ -56,7 +64,10 @@ fn the_manual_shows_the_defaults() {
         private_key = { env = "WEB3MQ_PRIVATE_KEY" }
         streams = [ { topic = "group:0000000000000000000000000000000000000000" } ]
     "#;
-    assert_eq!(format!("{:#?}", parse_good(MANUAL)), format!("{:#?}", parse_good(required)));
+    assert_eq!(
+        format!("{:#?}", parse_good(MANUAL)),
+        format!("{:#?}", parse_good(required))
+    );
 }
 
 #[test]
@@ -64,8 +75,14 @@ fn what_the_manual_comments_out_can_be_put_in() {
     let optional = ["since", "did_key", "retention"];
     let uncomment = |line: &str| {
         let bare = line.trim_start_matches("# ");
-        let chosen = optional.iter().any(|key| bare.starts_with(&format!("{key} = ")));
-        if chosen { bare.to_owned() } else { line.to_owned() }
+        let chosen = optional
+            .iter()
+            .any(|key| bare.starts_with(&format!("{key} = ")));
+        if chosen {
+            bare.to_owned()
+        } else {
+            line.to_owned()
+        }
     };
     let text = MANUAL.lines().map(uncomment).collect::<Vec<_>>().join("\n");
     let config = parse_good(&text);
@@ -79,11 +96,24 @@ const SAMPLE: &str = include_str!("../../../packaging/config.toml");
 #[test]
 fn the_installed_sample_asks_for_an_account_and_is_right_once_its_own_are_put_in() {
     let refused = parse(SAMPLE).unwrap_err().to_string();
-    assert!(refused.contains("there is no account: add an [[agora]] or a [[web3mq]] table"), "{refused}");
-    let put_in = SAMPLE.replace("\n#", "\n").replace("\n ", "\n# ").replace("\n\n", "\n");
-    let put_in: Vec<_> = put_in.lines().filter(|line| line.starts_with('[') || line.contains(" = ")).collect();
-    let put_in = put_in.join("\n").replace("{ credential = \"agora-secret\" }", "\"hunter2\"");
-    let put_in = put_in.replace("{ credential = \"alice-key\" }", &format!("\"{SEED}\"")).replace('…', "1");
+    assert!(
+        refused.contains("there is no account: add an [[agora]] or a [[web3mq]] table"),
+        "{refused}"
+    );
+    let put_in = SAMPLE
+        .replace("\n#", "\n")
+        .replace("\n ", "\n# ")
+        .replace("\n\n", "\n");
+    let put_in: Vec<_> = put_in
+        .lines()
+        .filter(|line| line.starts_with('[') || line.contains(" = "))
+        .collect();
+    let put_in = put_in
+        .join("\n")
+        .replace("{ credential = \"agora-secret\" }", "\"hunter2\"");
+    let put_in = put_in
+        .replace("{ credential = \"alice-key\" }", &format!("\"{SEED}\""))
+        .replace('…', "1");
     let config = parse_good(&put_in);
     assert_eq!((config.agora.len(), config.web3mq.len()), (1, 1));
 }

@@ -37,10 +37,13 @@ const BEAT: Duration = Duration::from_mins(5);
 /// When for the first time: a first pass is over by then.
 const FIRST: Duration = Duration::from_mins(1);
 /// How a letter is tried that does not arrive, until it is too old to be news.
-const POST: Backoff = Backoff { first: Duration::from_secs(10), most: Duration::from_mins(5), tries: u32::MAX };
+const POST: Backoff = Backoff {
+    first: Duration::from_secs(10),
+    most: Duration::from_mins(5),
+    tries: u32::MAX,
+};
 
-const WEBHOOK_HINT: &str =
-    "it is tried again for a day; see whether [alerts] webhook is right, and answers from this machine";
+const WEBHOOK_HINT: &str = "it is tried again for a day; see whether [alerts] webhook is right, and answers from this machine";
 
 /// See above.
 pub struct Lookout {
@@ -65,7 +68,9 @@ struct Heard {
 
 impl std::fmt::Debug for Lookout {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lookout").field("webhook", &self.webhook).finish_non_exhaustive()
+        f.debug_struct("Lookout")
+            .field("webhook", &self.webhook)
+            .finish_non_exhaustive()
     }
 }
 
@@ -92,7 +97,11 @@ impl Lookout {
     /// A pass over an account begins.
     pub(super) fn begins(&self, account: &str) {
         let now = self.clock.now();
-        self.heard().passes.entry(account.to_owned()).or_default().begins(now);
+        self.heard()
+            .passes
+            .entry(account.to_owned())
+            .or_default()
+            .begins(now);
     }
 
     /// It has ended.
@@ -138,13 +147,24 @@ impl Lookout {
     async fn look(&self, deeply: bool) {
         let mut records = self.records.lock().await;
         let now = self.clock.now();
-        records.refresh(&*self.store, now, self.webhook.is_some()).await;
-        let disk = Subject { account: None, stream: None, kind: Kind::Disk };
+        records
+            .refresh(&*self.store, now, self.webhook.is_some())
+            .await;
+        let disk = Subject {
+            account: None,
+            stream: None,
+            kind: Kind::Disk,
+        };
         let (room, was_scarce) = (self.store.room().await, records.stands(&disk));
         let mut looks = {
             let heard = self.heard();
             let mut looks = heard.archive.looks(room, was_scarce);
-            looks.extend(heard.passes.iter().flat_map(|(account, passes)| passes.looks(account, now)));
+            looks.extend(
+                heard
+                    .passes
+                    .iter()
+                    .flat_map(|(account, passes)| passes.looks(account, now)),
+            );
             looks
         };
         if deeply {
@@ -173,22 +193,45 @@ impl Lookout {
             by_account.entry(&stream.account).or_default().push(stream);
         }
         let mut looks = Vec::new();
-        let is_ours = |account: &str| self.providers.iter().any(|provider| provider.account().name == account);
+        let is_ours = |account: &str| {
+            self.providers
+                .iter()
+                .any(|provider| provider.account().name == account)
+        };
         for (account, streams) in by_account.iter().filter(|(account, _)| !is_ours(account)) {
             let looked_at = streams.iter().map(|stream| stream.as_of).max();
-            looks.extend(looked_at.into_iter().flat_map(|looked_at| history::abandoned(account, looked_at, now)));
+            looks.extend(
+                looked_at
+                    .into_iter()
+                    .flat_map(|looked_at| history::abandoned(account, looked_at, now)),
+            );
         }
         for provider in &self.providers {
             let account = provider.account().name.as_str();
-            let Some(streams) = by_account.get(account) else { continue };
+            let Some(streams) = by_account.get(account) else {
+                continue;
+            };
             {
                 let mut heard = self.heard();
-                let Some(passes) = heard.passes.get_mut(account).filter(|passes| passes.is_ours()) else { continue };
+                let Some(passes) = heard
+                    .passes
+                    .get_mut(account)
+                    .filter(|passes| passes.is_ours())
+                else {
+                    continue;
+                };
                 looks.extend(passes.stuck(account, streams));
             }
-            looks.extend(history::loss_ahead(account, forecast(&**provider, &status, &paces, now).as_ref()));
+            looks.extend(history::loss_ahead(
+                account,
+                forecast(&**provider, &status, &paces, now).as_ref(),
+            ));
             let lost = history::lost_seconds(streams);
-            looks.push(history::lost(account, streams, records.known_loss(account, lost)));
+            looks.push(history::lost(
+                account,
+                streams,
+                records.known_loss(account, lost),
+            ));
             looks.push(records.silent(&*self.store, account, streams, now).await?);
         }
         Ok(looks)
@@ -214,12 +257,23 @@ impl Lookout {
 
     async fn next_letter(&self) -> Option<Letter> {
         let records = self.records.lock().await;
-        let is_ours = |account: &str| self.heard().passes.get(account).is_some_and(Passes::is_ours);
+        let is_ours = |account: &str| {
+            self.heard()
+                .passes
+                .get(account)
+                .is_some_and(Passes::is_ours)
+        };
         let alarm = records.untold(|alarm| alarm.subject.account.as_deref().is_none_or(is_ours))?;
         let account = alarm.subject.account.as_deref();
         let provider = self.providers.iter().map(|provider| provider.account());
-        let provider = provider.filter(|known| Some(known.name.as_str()) == account).map(|known| known.provider).next();
-        Some(Letter { alarm: alarm.clone(), provider })
+        let provider = provider
+            .filter(|known| Some(known.name.as_str()) == account)
+            .map(|known| known.provider)
+            .next();
+        Some(Letter {
+            alarm: alarm.clone(),
+            provider,
+        })
     }
 
     /// Posts a letter; waits where it does not arrive. Answers with how many in a row have not.
@@ -238,7 +292,9 @@ impl Lookout {
                 if failures == 0 {
                     tracing::warn!(%error, hint = WEBHOOK_HINT, "the webhook takes no alarm");
                 }
-                let wait = POST.after(failures + 1, fastrand::f64()).unwrap_or(POST.most);
+                let wait = POST
+                    .after(failures + 1, fastrand::f64())
+                    .unwrap_or(POST.most);
                 tokio::time::sleep(wait).await;
                 failures + 1
             }
@@ -253,13 +309,21 @@ impl Lookout {
 
 /// Tells the log.
 fn log(alarm: &Alarm) {
-    let Alarm { subject, since, text: problem, hint, .. } = alarm;
+    let Alarm {
+        subject,
+        since,
+        text: problem,
+        hint,
+        ..
+    } = alarm;
     let account = subject.account.as_deref().map(tracing::field::display);
     let stream = subject.stream.as_deref().map(tracing::field::display);
     let kind = subject.kind.name();
     match (alarm.is_standing(), subject.kind) {
         (false, _) => tracing::info!(account, stream, kind, %since, problem, "alarm over"),
-        (true, Kind::Silent | Kind::Stuck) => tracing::warn!(account, stream, kind, problem, hint, "alarm"),
+        (true, Kind::Silent | Kind::Stuck) => {
+            tracing::warn!(account, stream, kind, problem, hint, "alarm")
+        }
         (true, _) => tracing::error!(account, stream, kind, problem, hint, "alarm"),
     }
 }

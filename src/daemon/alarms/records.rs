@@ -38,16 +38,25 @@ impl Records {
                     self.known.entry(alarm.id()).or_insert(alarm);
                 }
             }
-            Err(error) => tracing::debug!(%error, "the record of alarms cannot be read; going by memory"),
+            Err(error) => {
+                tracing::debug!(%error, "the record of alarms cannot be read; going by memory")
+            }
         }
         for (id, alarm) in &mut self.known {
-            let is_news = alarm.until.is_none_or(|until| has_webhook && now.since(until) < NEWS);
+            let is_news = alarm
+                .until
+                .is_none_or(|until| has_webhook && now.since(until) < NEWS);
             if !is_news && alarm.told < Told::All {
                 alarm.told = Told::All;
                 self.unsaved.insert(id.clone());
             }
         }
-        self.board.recall(self.known.values().filter(|alarm| alarm.is_standing()).cloned());
+        self.board.recall(
+            self.known
+                .values()
+                .filter(|alarm| alarm.is_standing())
+                .cloned(),
+        );
     }
 
     /// Takes note of a look, and tells the log what began and what is over.
@@ -73,9 +82,18 @@ impl Records {
     /// How many seconds of an account's history had been lost when that was last told of. It is no more than are lost by
     /// now: where less history is wanted than before, less of it is lost.
     pub(super) fn known_loss(&mut self, account: &str, lost: i64) -> i64 {
-        let of_it = |subject: &Subject| subject.kind == Kind::Lost && subject.account.as_deref() == Some(account);
-        let last = self.known.values_mut().filter(|alarm| of_it(&alarm.subject)).max_by_key(|alarm| alarm.since);
-        let Some((alarm, level)) = last.and_then(|alarm| alarm.level.map(|level| (alarm, level))) else { return 0 };
+        let of_it = |subject: &Subject| {
+            subject.kind == Kind::Lost && subject.account.as_deref() == Some(account)
+        };
+        let last = self
+            .known
+            .values_mut()
+            .filter(|alarm| of_it(&alarm.subject))
+            .max_by_key(|alarm| alarm.since);
+        let Some((alarm, level)) = last.and_then(|alarm| alarm.level.map(|level| (alarm, level)))
+        else {
+            return 0;
+        };
         if lost < level {
             alarm.level = Some(lost);
             self.unsaved.insert(alarm.id());
@@ -91,8 +109,17 @@ impl Records {
         streams: &[&StreamStatus],
         now: Millis,
     ) -> Result<Look, StoreError> {
-        let standing: BTreeSet<&Subject> = self.board.standing().map(|alarm| &alarm.subject).collect();
-        self.silences.look(store, account, streams, |subject| standing.contains(subject), now).await
+        let standing: BTreeSet<&Subject> =
+            self.board.standing().map(|alarm| &alarm.subject).collect();
+        self.silences
+            .look(
+                store,
+                account,
+                streams,
+                |subject| standing.contains(subject),
+                now,
+            )
+            .await
     }
 
     /// The oldest alarm of which the webhook has not been told all, and that may be told.
@@ -102,7 +129,11 @@ impl Records {
             Told::Begun => !alarm.is_standing(),
             Told::All => false,
         };
-        self.known.values().filter(is_untold).filter(|alarm| may_be_told(alarm)).min_by_key(|alarm| alarm.since)
+        self.known
+            .values()
+            .filter(is_untold)
+            .filter(|alarm| may_be_told(alarm))
+            .min_by_key(|alarm| alarm.since)
     }
 
     /// The webhook has been told.
@@ -115,13 +146,20 @@ impl Records {
 
     /// Writes down what the archive does not know. What cannot be written now is written later.
     pub(super) async fn save(&mut self, store: &dyn Store, now: Millis) {
-        let alarms: Vec<Alarm> = self.unsaved.iter().filter_map(|id| self.known.get(id)).cloned().collect();
+        let alarms: Vec<Alarm> = self
+            .unsaved
+            .iter()
+            .filter_map(|id| self.known.get(id))
+            .cloned()
+            .collect();
         if alarms.is_empty() {
             return;
         }
         match store.note_alarms(&alarms, now.minus(KEPT)).await {
             Ok(()) => self.unsaved.clear(),
-            Err(error) => tracing::debug!(%error, "alarms cannot be put on record; they are kept in memory"),
+            Err(error) => {
+                tracing::debug!(%error, "alarms cannot be put on record; they are kept in memory")
+            }
         }
     }
 }

@@ -46,7 +46,11 @@ pub(super) struct Letter {
 impl Letter {
     /// What has been told once it has arrived.
     pub(super) fn tells(&self) -> Told {
-        if self.is_over() { Told::All } else { Told::Begun }
+        if self.is_over() {
+            Told::All
+        } else {
+            Told::Begun
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -55,16 +59,30 @@ impl Letter {
 
     /// The fields are always these. `text` says all of it to a person.
     fn body(&self) -> String {
-        let Alarm { subject, since, until, text, hint, .. } = &self.alarm;
+        let Alarm {
+            subject,
+            since,
+            until,
+            text,
+            hint,
+            ..
+        } = &self.alarm;
         let event = if self.is_over() { "over" } else { "begun" };
         let whose = [subject.account.as_deref(), subject.stream.as_deref()];
-        let whose = whose.into_iter().flatten().fold(String::new(), |all, part| format!("{all} {part}"));
+        let whose = whose
+            .into_iter()
+            .flatten()
+            .fold(String::new(), |all, part| format!("{all} {part}"));
         let kind = subject.kind.name();
         let said = match until.filter(|_| self.is_over()) {
-            Some(until) => format!("[Backscroll]{whose}: {kind}: over at {until}; since {since}: {text}"),
+            Some(until) => {
+                format!("[Backscroll]{whose}: {kind}: over at {until}; since {since}: {text}")
+            }
             None => format!("[Backscroll]{whose}: {kind}: {text}\nWhat to do: {hint}"),
         };
-        let until = until.filter(|_| self.is_over()).map(|until| until.to_string());
+        let until = until
+            .filter(|_| self.is_over())
+            .map(|until| until.to_string());
         json!({
             "text": said,
             "event": event,
@@ -102,16 +120,25 @@ impl Webhook {
         if plain {
             builder = builder.no_proxy();
         }
-        Ok(Self { client: builder.build().map_err(|_| WebhookError::Client)?, url })
+        Ok(Self {
+            client: builder.build().map_err(|_| WebhookError::Client)?,
+            url,
+        })
     }
 
     /// Posts one, once. Of the error nothing is kept that could name the URL.
     pub(super) async fn post(&self, letter: &Letter) -> Result<(), WebhookError> {
-        let request = self.client.post(self.url.clone()).header(CONTENT_TYPE, "application/json").body(letter.body());
-        let answer = request.send().await.map_err(|error| match (error.is_timeout(), error.is_connect()) {
-            (true, _) => WebhookError::TimedOut,
-            (_, true) => WebhookError::Unreachable,
-            _ => WebhookError::BrokenOff,
+        let request = self
+            .client
+            .post(self.url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .body(letter.body());
+        let answer = request.send().await.map_err(|error| {
+            match (error.is_timeout(), error.is_connect()) {
+                (true, _) => WebhookError::TimedOut,
+                (_, true) => WebhookError::Unreachable,
+                _ => WebhookError::BrokenOff,
+            }
         })?;
         match answer.status() {
             status if status.is_success() => Ok(()),

@@ -4,14 +4,16 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{Request, State};
 use axum::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
 };
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-const NOT_HERE: &str = "This host name is not answered: ask for localhost or for an address in digits.\n";
+const NOT_HERE: &str =
+    "This host name is not answered: ask for localhost or for an address in digits.\n";
 const ONLY_READ: &str = "There is nothing to do here but to read: GET or HEAD.\n";
 
 /// What every answer says of itself. The page allows itself more by a policy of its own.
@@ -20,14 +22,26 @@ const ALWAYS: [(HeaderName, HeaderValue); 5] = [
     (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
 ];
 const POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
 /// Lets through what only reads, and was not sent here by a name that somebody else has pointed at this machine.
-pub(super) async fn guard(State(listen): State<SocketAddr>, request: Request, next: Next) -> Response {
+pub(super) async fn guard(
+    State(listen): State<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
     let mut response = if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET, HEAD")], ONLY_READ).into_response()
+        (
+            StatusCode::METHOD_NOT_ALLOWED,
+            [(ALLOW, "GET, HEAD")],
+            ONLY_READ,
+        )
+            .into_response()
     } else if !is_meant(request.headers(), listen.ip()) {
         (StatusCode::MISDIRECTED_REQUEST, NOT_HERE).into_response()
     } else {
@@ -49,9 +63,16 @@ fn is_meant(headers: &HeaderMap, listen: IpAddr) -> bool {
         return true;
     }
     let mut hosts = headers.get_all(HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
-    let Ok(authority) = Authority::try_from(host.as_bytes()) else { return false };
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return false;
+    };
+    let Ok(authority) = Authority::try_from(host.as_bytes()) else {
+        return false;
+    };
+    let host = authority
+        .host()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
 }
 
@@ -69,13 +90,26 @@ mod tests {
 
     #[test]
     fn on_loopback_a_name_is_answered_only_if_nobody_else_can_have_it() {
-        for host in ["localhost", "LocalHost:9464", "127.0.0.1", "127.0.0.1:9464", "[::1]:9464", "[::1]", "192.168.1.7"]
-        {
+        for host in [
+            "localhost",
+            "LocalHost:9464",
+            "127.0.0.1",
+            "127.0.0.1:9464",
+            "[::1]:9464",
+            "[::1]",
+            "192.168.1.7",
+        ] {
             assert!(is_answered("127.0.0.1", &[host]), "{host}");
             assert!(is_answered("::1", &[host]), "{host}");
         }
-        for host in ["evil.example", "evil.example:9464", "localhost.evil.example", "127.0.0.1.evil.example", "", "a b"]
-        {
+        for host in [
+            "evil.example",
+            "evil.example:9464",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "",
+            "a b",
+        ] {
             assert!(!is_answered("127.0.0.1", &[host]), "{host}");
             assert!(!is_answered("::ffff:127.0.0.1", &[host]), "{host}");
         }

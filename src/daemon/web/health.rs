@@ -24,10 +24,17 @@ pub(super) async fn alive(State(desk): Asked) -> Response {
     for (provider, deeds) in desk.shown().progress.deeds() {
         if let Some(silent) = deeds.silent {
             let (name, seconds) = (&provider.account().name, silent.as_secs());
-            let _ = writeln!(stuck, "{name}: stuck: nothing has come to its end for {seconds} s");
+            let _ = writeln!(
+                stuck,
+                "{name}: stuck: nothing has come to its end for {seconds} s"
+            );
         }
     }
-    if stuck.is_empty() { "alive\n".into_response() } else { no(stuck) }
+    if stuck.is_empty() {
+        "alive\n".into_response()
+    } else {
+        no(stuck)
+    }
 }
 
 /// Whether it archives: the database answers, and at least one account works.
@@ -36,16 +43,30 @@ pub(super) async fn ready(State(desk): Asked) -> Response {
     match timeout(PROMPT, shown.store.ping()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return no(format!("the database: {error}\n")),
-        Err(_) => return no(format!("the database has not answered for {} s\n", PROMPT.as_secs())),
+        Err(_) => {
+            return no(format!(
+                "the database has not answered for {} s\n",
+                PROMPT.as_secs()
+            ));
+        }
     }
     let mut said = String::new();
     let mut is_ready = false;
     for (provider, deeds) in shown.progress.deeds() {
         let obstacle = obstacle(&*provider, &deeds);
         is_ready |= obstacle.is_none();
-        let _ = writeln!(said, "{}: {}", provider.account().name, obstacle.as_deref().unwrap_or("works"));
+        let _ = writeln!(
+            said,
+            "{}: {}",
+            provider.account().name,
+            obstacle.as_deref().unwrap_or("works")
+        );
     }
-    if is_ready { format!("ready\n{said}").into_response() } else { no(format!("no account works\n{said}")) }
+    if is_ready {
+        format!("ready\n{said}").into_response()
+    } else {
+        no(format!("no account works\n{said}"))
+    }
 }
 
 /// Why nothing of an account is archived at present.
@@ -54,7 +75,10 @@ fn obstacle(provider: &dyn Provider, deeds: &Deeds) -> Option<String> {
         return Some("another process works on it".to_owned());
     }
     if let Some(left) = provider.http().budget().long_pause() {
-        return Some(format!("the provider is left alone for {} s yet", left.as_secs()));
+        return Some(format!(
+            "the provider is left alone for {} s yet",
+            left.as_secs()
+        ));
     }
     (!provider.http().is_let_in()).then(|| "the provider has not answered yet".to_owned())
 }

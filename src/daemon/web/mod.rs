@@ -49,13 +49,22 @@ impl Shown {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let figures = Looks::new(store.clone(), clock.clone());
-        Self { store, providers, progress, clock, figures, page: page::Looks::default() }
+        Self {
+            store,
+            providers,
+            progress,
+            clock,
+            figures,
+            page: page::Looks::default(),
+        }
     }
 }
 
 impl std::fmt::Debug for Shown {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shown").field("archive", &self.store.place()).finish_non_exhaustive()
+        f.debug_struct("Shown")
+            .field("archive", &self.store.place())
+            .finish_non_exhaustive()
     }
 }
 
@@ -93,7 +102,12 @@ impl Web {
             if let Some((_, server)) = self.server.take() {
                 server.stop().await;
             }
-            self.server = listen.map(|listen| (listen, Server::start(listen, router(listen, Desk(shown.subscribe())))));
+            self.server = listen.map(|listen| {
+                (
+                    listen,
+                    Server::start(listen, router(listen, Desk(shown.subscribe()))),
+                )
+            });
         }
         self.shown = Some(shown);
     }

@@ -83,7 +83,10 @@ async fn serve(listen: SocketAddr, router: Router, stop: CancellationToken) {
 async fn bind(listen: SocketAddr) -> TcpListener {
     let mut failing = false;
     loop {
-        match TcpListener::bind(listen).await.and_then(|listener| Ok((listener.local_addr()?, listener))) {
+        match TcpListener::bind(listen)
+            .await
+            .and_then(|listener| Ok((listener.local_addr()?, listener)))
+        {
             Ok((address, listener)) => {
                 tracing::info!(url = %format_args!("http://{address}/"), "the status page can be looked at");
                 return listener;

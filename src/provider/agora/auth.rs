@@ -16,7 +16,10 @@ const UID: HeaderName = HeaderName::from_static("x-agora-uid");
 #[derive(Debug)]
 pub enum Credentials {
     /// Customer ID and secret, for the whole project (contract, "Basic Authentication").
-    Basic { customer_id: String, customer_secret: SecretString },
+    Basic {
+        customer_id: String,
+        customer_secret: SecretString,
+    },
     /// An RTM token and the uid for which it was made (contract, "Token Authentication").
     Token { token: Token, uid: String },
     /// An AccessToken2, which names its user itself (newer Signaling documents).
@@ -32,16 +35,29 @@ pub struct Token {
 
 impl Token {
     /// `reread` looks where the token came from, and says what is there now.
-    pub fn new(token: SecretString, reread: impl Fn() -> Option<SecretString> + Send + Sync + 'static) -> Self {
-        Self { current: Mutex::new((token, 0)), reread: Box::new(reread) }
+    pub fn new(
+        token: SecretString,
+        reread: impl Fn() -> Option<SecretString> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            current: Mutex::new((token, 0)),
+            reread: Box::new(reread),
+        }
     }
 
     fn current(&self) -> SecretString {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+        self.current
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
+            .clone()
     }
 
     fn renewals(&self) -> u64 {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).1
+        self.current
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .1
     }
 
     /// Whether there is another token now than the one that had been renewed so often: of many requests that are
@@ -50,7 +66,9 @@ impl Token {
         if self.renewals() > known {
             return true;
         }
-        let Some(found) = (self.reread)() else { return false };
+        let Some(found) = (self.reread)() else {
+            return false;
+        };
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if found.expose_secret() != current.0.expose_secret() {
             *current = (found, current.1 + 1);
@@ -70,8 +88,12 @@ impl Credentials {
     pub(super) fn headers(&self) -> Result<HeaderMap, ProviderError> {
         let mut headers = HeaderMap::new();
         match self {
-            Self::Basic { customer_id, customer_secret } => {
-                let pair = STANDARD.encode(format!("{customer_id}:{}", customer_secret.expose_secret()));
+            Self::Basic {
+                customer_id,
+                customer_secret,
+            } => {
+                let pair =
+                    STANDARD.encode(format!("{customer_id}:{}", customer_secret.expose_secret()));
                 headers.insert(AUTHORIZATION, secret(&format!("Basic {pair}"))?);
             }
             Self::Token { token, uid } => {
@@ -104,11 +126,12 @@ impl Credentials {
 }
 
 fn secret(text: &str) -> Result<HeaderValue, ProviderError> {
-    let mut value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| ProviderError::Credentials {
-        what: "credentials",
-        status: 401,
-        said: Some("a token or uid holds characters that no HTTP header can".to_owned()),
-    })?;
+    let mut value =
+        HeaderValue::from_bytes(text.as_bytes()).map_err(|_| ProviderError::Credentials {
+            what: "credentials",
+            status: 401,
+            said: Some("a token or uid holds characters that no HTTP header can".to_owned()),
+        })?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -121,22 +144,37 @@ mod tests {
     fn each_way_in_sends_its_documented_headers() {
         let token = || Token::new("tok".into(), || None);
         let shown = |credentials: Credentials| {
-            let mut headers: Vec<_> =
-                credentials.headers().unwrap().iter().map(|(k, v)| format!("{k}: {}", v.to_str().unwrap())).collect();
+            let mut headers: Vec<_> = credentials
+                .headers()
+                .unwrap()
+                .iter()
+                .map(|(k, v)| format!("{k}: {}", v.to_str().unwrap()))
+                .collect();
             headers.sort();
             headers
         };
-        let basic = Credentials::Basic { customer_id: "id".into(), customer_secret: "secret".into() };
+        let basic = Credentials::Basic {
+            customer_id: "id".into(),
+            customer_secret: "secret".into(),
+        };
         assert_eq!(shown(basic), ["authorization: Basic aWQ6c2VjcmV0"]);
-        let rtm = Credentials::Token { token: token(), uid: "me".into() };
+        let rtm = Credentials::Token {
+            token: token(),
+            uid: "me".into(),
+        };
         assert_eq!(shown(rtm), ["x-agora-token: tok", "x-agora-uid: me"]);
-        assert_eq!(shown(Credentials::Bearer { token: token() }), ["authorization: agora token=tok"]);
+        assert_eq!(
+            shown(Credentials::Bearer { token: token() }),
+            ["authorization: agora token=tok"]
+        );
     }
 
     #[test]
     fn a_renewed_token_is_for_all_that_were_refused_with_the_old_one() {
-        let credentials =
-            Credentials::Token { token: Token::new("old".into(), || Some("new".into())), uid: "me".into() };
+        let credentials = Credentials::Token {
+            token: Token::new("old".into(), || Some("new".into())),
+            uid: "me".into(),
+        };
         assert!(credentials.renew(0) && credentials.renew(0));
         assert!(!credentials.renew(1), "the new one was refused as well");
         assert_eq!(credentials.headers().unwrap()["x-agora-token"], "new");
@@ -144,10 +182,20 @@ mod tests {
 
     #[test]
     fn no_debug_output_shows_a_secret() {
-        let basic = Credentials::Basic { customer_id: "id".into(), customer_secret: "hush".into() };
-        let rtm = Credentials::Token { token: Token::new("hush".into(), || None), uid: "me".into() };
+        let basic = Credentials::Basic {
+            customer_id: "id".into(),
+            customer_secret: "hush".into(),
+        };
+        let rtm = Credentials::Token {
+            token: Token::new("hush".into(), || None),
+            uid: "me".into(),
+        };
         let headers = rtm.headers().unwrap();
-        for shown in [format!("{basic:?}"), format!("{rtm:?}"), format!("{headers:?}")] {
+        for shown in [
+            format!("{basic:?}"),
+            format!("{rtm:?}"),
+            format!("{headers:?}"),
+        ] {
             assert!(!shown.contains("hush"), "{shown}");
         }
     }

@@ -32,20 +32,31 @@ const TRIES: u32 = 8;
 
 impl Bounds {
     pub(super) fn new() -> Self {
-        let all = SHIFTS_MS.into_iter().flat_map(|start| SHIFTS_MS.map(|end| Meaning { start, end }));
-        Self { meanings: all.collect(), tries: 0 }
+        let all = SHIFTS_MS
+            .into_iter()
+            .flat_map(|start| SHIFTS_MS.map(|end| Meaning { start, end }));
+        Self {
+            meanings: all.collect(),
+            tries: 0,
+        }
     }
 
     /// From which moment on, and up to which, messages count for this range, by the best of what is known.
     pub(super) fn reach(&self, range: Window) -> (Millis, Millis) {
         let shifted = |second: Second, shift| Millis(second.start().0.saturating_add(shift));
-        let Meaning { start, end } = self.meanings.first().copied().unwrap_or(Meaning { start: 0, end: 0 });
+        let Meaning { start, end } = self
+            .meanings
+            .first()
+            .copied()
+            .unwrap_or(Meaning { start: 0, end: 0 });
         (shifted(range.from(), start), shifted(range.to(), end))
     }
 
     /// Whether so many of these messages, in order of time, may be what counts for a range.
     pub(super) fn fit(&self, times: &[Millis], range: Window, count: u64) -> bool {
-        self.meanings.iter().any(|meaning| meaning.count(times, range) == count)
+        self.meanings
+            .iter()
+            .any(|meaning| meaning.count(times, range) == count)
     }
 
     /// Whether it is worth while to look for another question.
@@ -61,19 +72,32 @@ impl Bounds {
     /// The range whose count tells most, given the times of all messages from `known.from()` up to, not including,
     /// the start of `known.to()`. Nothing where all meanings come to the same.
     pub(super) fn question(&self, times: &[Millis], known: Window) -> Option<Window> {
-        let mut seconds: Vec<Second> =
-            times.iter().flat_map(|at| [at.second(), at.second().plus(1)]).chain([known.from()]).collect();
+        let mut seconds: Vec<Second> = times
+            .iter()
+            .flat_map(|at| [at.second(), at.second().plus(1)])
+            .chain([known.from()])
+            .collect();
         seconds.sort_unstable();
         seconds.dedup();
         // The edge may lie a whole second behind the bound, and what is there must be known, too.
         seconds.retain(|second| known.from() <= *second && second.plus(1) <= known.to());
-        let ranges = seconds.iter().flat_map(|&from| seconds.iter().filter_map(move |&to| Window::new(from, to)));
-        let telling = ranges.map(|range| (self.outcomes(times, range), range)).filter(|(outcomes, _)| *outcomes > 1);
-        telling.max_by_key(|(outcomes, _)| *outcomes).map(|(_, range)| range)
+        let ranges = seconds
+            .iter()
+            .flat_map(|&from| seconds.iter().filter_map(move |&to| Window::new(from, to)));
+        let telling = ranges
+            .map(|range| (self.outcomes(times, range), range))
+            .filter(|(outcomes, _)| *outcomes > 1);
+        telling
+            .max_by_key(|(outcomes, _)| *outcomes)
+            .map(|(_, range)| range)
     }
 
     fn outcomes(&self, times: &[Millis], range: Window) -> usize {
-        let mut counts: Vec<u64> = self.meanings.iter().map(|meaning| meaning.count(times, range)).collect();
+        let mut counts: Vec<u64> = self
+            .meanings
+            .iter()
+            .map(|meaning| meaning.count(times, range))
+            .collect();
         counts.sort_unstable();
         counts.dedup();
         counts.len()
@@ -82,10 +106,14 @@ impl Bounds {
     /// Rules out what does not fit the provider's count. False where nothing fits: the history has moved in between,
     /// and all is open again.
     pub(super) fn hear(&mut self, times: &[Millis], range: Window, count: u64) -> bool {
-        self.meanings.retain(|meaning| meaning.count(times, range) == count);
+        self.meanings
+            .retain(|meaning| meaning.count(times, range) == count);
         let fits = !self.meanings.is_empty();
         if !fits {
-            *self = Self { tries: self.tries, ..Self::new() };
+            *self = Self {
+                tries: self.tries,
+                ..Self::new()
+            };
         }
         fits
     }
@@ -94,7 +122,9 @@ impl Bounds {
 impl Meaning {
     /// How many of these messages, in order of time, count for the range.
     fn count(self, times: &[Millis], range: Window) -> u64 {
-        let before = |second: Second, shift| times.partition_point(|at| at.0 < second.start().0.saturating_add(shift));
+        let before = |second: Second, shift| {
+            times.partition_point(|at| at.0 < second.start().0.saturating_add(shift))
+        };
         before(range.to(), self.end).saturating_sub(before(range.from(), self.start)) as u64
     }
 }

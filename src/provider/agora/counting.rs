@@ -13,7 +13,11 @@ use crate::provider::error::ProviderError;
 
 impl Agora {
     /// How many messages the provider has between two bounds, whatever it takes bounds to mean.
-    pub(super) async fn count_between(&self, stream: &Stream, bounds: Window) -> Result<u64, ProviderError> {
+    pub(super) async fn count_between(
+        &self,
+        stream: &Stream,
+        bounds: Window,
+    ) -> Result<u64, ProviderError> {
         self.count_in_turn(stream, bounds, Turn::Begin).await
     }
 
@@ -26,14 +30,19 @@ impl Agora {
     ) -> Result<u64, ProviderError> {
         const WHAT: &str = "count";
         let mut url = self.history("count");
-        for (name, value) in [("source", &stream.scope.sender), ("destination", &stream.scope.recipient)] {
+        for (name, value) in [
+            ("source", &stream.scope.sender),
+            ("destination", &stream.scope.recipient),
+        ] {
             append(&mut url, name, value.as_deref());
         }
         append(&mut url, "start_time", Some(&bounds.from().to_string()));
         append(&mut url, "end_time", Some(&bounds.to().to_string()));
         let mut patience = self.http.patience();
         for _ in 0..POLLS {
-            let answer = self.send(WHAT, turn, || (Method::GET, url.clone(), None)).await;
+            let answer = self
+                .send(WHAT, turn, || (Method::GET, url.clone(), None))
+                .await;
             match answer.and_then(|answer| ready(WHAT, &answer, wire::count)) {
                 Ok(Some(count)) => return Ok(count),
                 Ok(None) => sleep(AFTER_IN_PROGRESS).await,
@@ -44,7 +53,11 @@ impl Agora {
     }
 
     /// Finds out what bounds mean, as far as the messages of a range can tell.
-    pub(super) async fn learn_bounds(&self, stream: &Stream, range: Window) -> Result<(), ProviderError> {
+    pub(super) async fn learn_bounds(
+        &self,
+        stream: &Stream,
+        range: Window,
+    ) -> Result<(), ProviderError> {
         // Held while asking: one finds out for all.
         let mut bounds = self.bounds.lock().await;
         if !bounds.is_open() {
@@ -54,8 +67,13 @@ impl Agora {
         let page = self.page(Series::of(stream, range), 0, PAGE).await?;
         let times: Vec<Millis> = page.iter().flatten().map(|sent| sent.at).collect();
         // A page that is full may end among messages of one second, of which it then shows only some.
-        let end = times.last().filter(|_| page.len() as u64 >= PAGE).map_or(range.to(), |last| last.second());
-        let Some(known) = range.before(end) else { return Ok(()) };
+        let end = times
+            .last()
+            .filter(|_| page.len() as u64 >= PAGE)
+            .map_or(range.to(), |last| last.second());
+        let Some(known) = range.before(end) else {
+            return Ok(());
+        };
         if page.iter().any(Result::is_err) || !times.is_sorted() {
             return Ok(());
         }
@@ -82,5 +100,8 @@ fn append(url: &mut Url, name: &str, value: Option<&str>) {
 }
 
 fn never_ready(what: &'static str) -> ProviderError {
-    ProviderError::Malformed { what, fault: format!("still in progress after {POLLS} polls") }
+    ProviderError::Malformed {
+        what,
+        fault: format!("still in progress after {POLLS} polls"),
+    }
 }

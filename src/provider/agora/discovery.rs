@@ -70,7 +70,13 @@ impl Agora {
         if leads.is_empty() {
             self.familiar.take(party);
         }
-        leads.into_iter().map(|stream| Stream { discovered: true, ..stream }).collect()
+        leads
+            .into_iter()
+            .map(|stream| Stream {
+                discovered: true,
+                ..stream
+            })
+            .collect()
     }
 }
 
@@ -100,9 +106,21 @@ mod tests {
             discovers: discovery.is_some(),
         };
         let http = Http::new("shop", &base, 0.0, Arc::new(SystemClock)).unwrap();
-        let credentials = Credentials::Basic { customer_id: String::new(), customer_secret: "".into() };
+        let credentials = Credentials::Basic {
+            customer_id: String::new(),
+            customer_secret: "".into(),
+        };
         let listed = vec![stream(None, Some("lobby".to_owned()))];
-        Agora::new(account, http, &base, "app", credentials, listed, HashMap::new()).discovering(discovery)
+        Agora::new(
+            account,
+            http,
+            &base,
+            "app",
+            credentials,
+            listed,
+            HashMap::new(),
+        )
+        .discovering(discovery)
     }
 
     fn keys(streams: &[Stream]) -> Vec<&str> {
@@ -119,14 +137,31 @@ mod tests {
         assert!(leads.iter().all(|stream| shop.follow(stream)));
         assert!(shop.unfollowed(&alice).is_empty());
         assert!(!shop.follow(&leads[0]));
-        assert!(shop.unfollowed(&Party::Room("lobby".into())).is_empty(), "it is listed");
-        assert_eq!(keys(&shop.unfollowed(&Party::User("lobby".into()))), ["source=lobby"], "its namesake speaks");
-        assert_eq!(keys(&shop.unfollowed(&Party::Room("a&b=c".into()))), ["destination=a&b=c"]);
-        assert!(shop.unfollowed(&Party::User("".into())).is_empty(), "a filter without a name is none");
+        assert!(
+            shop.unfollowed(&Party::Room("lobby".into())).is_empty(),
+            "it is listed"
+        );
+        assert_eq!(
+            keys(&shop.unfollowed(&Party::User("lobby".into()))),
+            ["source=lobby"],
+            "its namesake speaks"
+        );
+        assert_eq!(
+            keys(&shop.unfollowed(&Party::Room("a&b=c".into()))),
+            ["destination=a&b=c"]
+        );
+        assert!(
+            shop.unfollowed(&Party::User("".into())).is_empty(),
+            "a filter without a name is none"
+        );
     }
 
     #[test]
     fn an_account_that_does_not_discover_follows_what_is_listed() {
-        assert!(account(None).unfollowed(&Party::User("alice".into())).is_empty());
+        assert!(
+            account(None)
+                .unfollowed(&Party::User("alice".into()))
+                .is_empty()
+        );
     }
 }

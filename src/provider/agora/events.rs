@@ -27,31 +27,45 @@ const OFTEN: Duration = Duration::from_secs(30);
 impl Agora {
     pub(super) fn feeds(&self) -> Lists {
         match self.discovery {
-            Some(Discovery::Events) => Lists { count: FEEDS.len(), every: OFTEN },
+            Some(Discovery::Events) => Lists {
+                count: FEEDS.len(),
+                every: OFTEN,
+            },
             Some(Discovery::Messages) | None => Lists::default(),
         }
     }
 
     /// What a feed tells at one request.
     pub(super) async fn feed(&self, number: usize) -> Listed {
-        let failed = |failure| Listed { failure: Some(failure), ..Listed::default() };
+        let failed = |failure| Listed {
+            failure: Some(failure),
+            ..Listed::default()
+        };
         let (parties, goes_on) = match self.events(number).await {
             Ok(told) => told,
             Err(failure) => return failed(failure),
         };
         let streams = parties.iter().flat_map(|party| self.leads(party)).collect();
-        Listed { streams, goes_on, failure: None }
+        Listed {
+            streams,
+            goes_on,
+            failure: None,
+        }
     }
 
     async fn events(&self, number: usize) -> Result<(Vec<Party<'static>>, bool), ProviderError> {
         const WHAT: &str = "events";
-        let Some(feed) = FEEDS.get(number) else { return Ok((vec![], false)) };
+        let Some(feed) = FEEDS.get(number) else {
+            return Ok((vec![], false));
+        };
         let mut url = self.project.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.extend(["rtm", "vendor", feed]);
         }
         // Before a backfill, which has hundreds of requests waiting.
-        let answer = self.send(WHAT, Turn::Finish, || (Method::GET, url.clone(), None)).await?;
+        let answer = self
+            .send(WHAT, Turn::Finish, || (Method::GET, url.clone(), None))
+            .await?;
         if !answer.status.is_success() {
             return Err(answer.refused(WHAT));
         }
@@ -87,10 +101,21 @@ pub(super) fn parties(body: &[u8]) -> Result<(Vec<Party<'static>>, bool), String
     let events = envelope.events.unwrap_or_default();
     let mut parties = Vec::new();
     for event in &events {
-        let Event { user_id, group_id, channel_id } = serde_json::from_str(event.get()).unwrap_or_default();
+        let Event {
+            user_id,
+            group_id,
+            channel_id,
+        } = serde_json::from_str(event.get()).unwrap_or_default();
         let user = user_id.map(|name| Party::User(name.into()));
-        let rooms = [group_id, channel_id].into_iter().flatten().map(|name| Party::Room(name.into()));
-        parties.extend(rooms.chain(user).filter(|party| name_fault(party.name()).is_none()));
+        let rooms = [group_id, channel_id]
+            .into_iter()
+            .flatten()
+            .map(|name| Party::Room(name.into()));
+        parties.extend(
+            rooms
+                .chain(user)
+                .filter(|party| name_fault(party.name()).is_none()),
+        );
     }
     parties.sort_unstable();
     parties.dedup();
@@ -110,15 +135,27 @@ mod tests {
         let (parties, goes_on) = parties(body).unwrap();
         let user = |name: &'static str| Party::User(name.into());
         let room = |name: &'static str| Party::Room(name.into());
-        assert_eq!((parties, goes_on), (vec![user("alice"), user("bob"), room("lobby"), room("old")], false));
+        assert_eq!(
+            (parties, goes_on),
+            (
+                vec![user("alice"), user("bob"), room("lobby"), room("old")],
+                false
+            )
+        );
     }
 
     #[test]
     fn a_full_answer_is_not_the_last_and_a_failure_is_one() {
         let event = r#"{"user_id":"alice"}"#;
-        let body = format!(r#"{{"result":"success","events":[{}]}}"#, [event; FULL].join(","));
+        let body = format!(
+            r#"{{"result":"success","events":[{}]}}"#,
+            [event; FULL].join(",")
+        );
         assert!(parties(body.as_bytes()).unwrap().1);
-        for empty in [r#"{"result":"success"}"#, r#"{"result":"success","events":null}"#] {
+        for empty in [
+            r#"{"result":"success"}"#,
+            r#"{"result":"success","events":null}"#,
+        ] {
             assert_eq!(parties(empty.as_bytes()), Ok((vec![], false)));
         }
         assert!(parties(br#"{"result":"failed","code":"x"}"#).is_err());

@@ -13,14 +13,24 @@ pub fn answer(body: &[u8]) {
     let _ = wire::location(body);
     let _ = wire::count(body);
     if let Ok((parties, _)) = events::parties(body) {
-        assert!(parties.iter().all(|party| name_fault(party.name()).is_none()));
+        assert!(
+            parties
+                .iter()
+                .all(|party| name_fault(party.name()).is_none())
+        );
     }
     if let Reading::Ready(items) = wire::page(body) {
         items.iter().for_each(check);
         let size = items.len();
         let halves = vec![items.clone(), items];
         assert!(pages::fault(&halves, 2 * size as u64 + 1).is_some());
-        assert!(pages::without_invented(halves).iter().map(Vec::len).sum::<usize>() >= size);
+        assert!(
+            pages::without_invented(halves)
+                .iter()
+                .map(Vec::len)
+                .sum::<usize>()
+                >= size
+        );
     }
 }
 
@@ -41,7 +51,10 @@ fn check(item: &Item) {
 
 /// Whatever a location says, the place that it leads to is on the host that was asked.
 pub fn location(text: &str) {
-    for base in ["https://api.agora.io/dev/v2/project/app", "http://127.0.0.1:8787/a%20b/dev/v2/project/app"] {
+    for base in [
+        "https://api.agora.io/dev/v2/project/app",
+        "http://127.0.0.1:8787/a%20b/dev/v2/project/app",
+    ] {
         if let Ok(base) = Url::parse(base)
             && let Ok(place) = location::resolve(&base, text)
         {

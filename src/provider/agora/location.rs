@@ -8,10 +8,20 @@ use crate::provider::error::ProviderError;
 /// project.
 pub(super) fn resolve(project: &Url, location: &str) -> Result<Url, ProviderError> {
     const WHAT: &str = "query";
-    let unreadable = || ProviderError::Malformed { what: WHAT, fault: "the `location` is no address".to_owned() };
+    let unreadable = || ProviderError::Malformed {
+        what: WHAT,
+        fault: "the `location` is no address".to_owned(),
+    };
     let place = match location.strip_prefix('~') {
-        Some(rest) => format!("{}/{}", project.as_str().trim_end_matches('/'), rest.trim_start_matches('/')),
-        None => project.join(location).map_err(|_| unreadable())?.to_string(),
+        Some(rest) => format!(
+            "{}/{}",
+            project.as_str().trim_end_matches('/'),
+            rest.trim_start_matches('/')
+        ),
+        None => project
+            .join(location)
+            .map_err(|_| unreadable())?
+            .to_string(),
     };
     let place = Url::parse(&place).map_err(|_| unreadable())?;
     if place.origin() != project.origin() {
@@ -33,8 +43,14 @@ mod tests {
     #[test]
     fn a_location_is_followed_on_the_same_host_only() {
         let handle = "https://api.agora.io/dev/v2/project/app/rtm/message/history/query/a==";
-        assert_eq!(resolved("~/rtm/message/history/query/a==").as_deref(), Some(handle));
-        assert_eq!(resolved("/dev/v2/project/app/rtm/message/history/query/a==").as_deref(), Some(handle));
+        assert_eq!(
+            resolved("~/rtm/message/history/query/a==").as_deref(),
+            Some(handle)
+        );
+        assert_eq!(
+            resolved("/dev/v2/project/app/rtm/message/history/query/a==").as_deref(),
+            Some(handle)
+        );
         assert_eq!(resolved(handle).as_deref(), Some(handle));
         for foreign in [
             "https://evil.example/x",

@@ -119,13 +119,24 @@ impl Agora {
         let signed = || {
             let (method, url, body) = request();
             let mut headers = self.credentials.headers()?;
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json;charset=utf-8"));
-            Ok(Request { method, url, headers, body })
+            headers.insert(
+                CONTENT_TYPE,
+                HeaderValue::from_static("application/json;charset=utf-8"),
+            );
+            Ok(Request {
+                method,
+                url,
+                headers,
+                body,
+            })
         };
         let known = self.credentials.renewals();
         match self.http.send(what, turn, signed).await {
             Err(ProviderError::Credentials { .. }) if self.credentials.renew(known) => {
-                tracing::info!(account = self.account.name, "credentials refused; trying the renewed token");
+                tracing::info!(
+                    account = self.account.name,
+                    "credentials refused; trying the renewed token"
+                );
                 self.http.send(what, turn, signed).await
             }
             answer => answer,
@@ -155,17 +166,29 @@ impl Agora {
             return Ok(vec![]);
         }
         let glance = self.page(Series::of(stream, range), 0, GLANCE).await?;
-        let first = glance.iter().flatten().map(|sent| sent.at.second()).find(|at| *at > range.from());
+        let first = glance
+            .iter()
+            .flatten()
+            .map(|sent| sent.at.second())
+            .find(|at| *at > range.from());
         let silence = first.and_then(|first| range.before(first));
         let is_long = |silence: &Window| silence.seconds() > range.seconds() / pieces;
-        let Some(silence) = silence.filter(is_long) else { return Ok(range.even_cuts(pieces)) };
+        let Some(silence) = silence.filter(is_long) else {
+            return Ok(range.even_cuts(pieces));
+        };
         let spoken = range.starting(silence.to()).unwrap_or(range);
         let cuts = spoken.even_cuts(pieces);
-        Ok(if cuts.is_empty() { vec![silence.to()] } else { cuts })
+        Ok(if cuts.is_empty() {
+            vec![silence.to()]
+        } else {
+            cuts
+        })
     }
 
     fn message(&self, sent: Sent) -> Message {
-        let kind = sent.kind().or_else(|| self.kinds.get(&sent.destination).copied());
+        let kind = sent
+            .kind()
+            .or_else(|| self.kinds.get(&sent.destination).copied());
         let conversation = match kind.unwrap_or(ConversationKind::Unknown) {
             ConversationKind::Peer => Conversation::between(&sent.source, &sent.destination),
             kind => Conversation::named(kind, &sent.destination),
@@ -186,8 +209,20 @@ impl Agora {
     }
 
     /// What lies inside the window, as messages; with what could not be read, wherever it lies.
-    fn fetched(&self, window: Window, pages: Vec<Vec<Item>>, as_of: Millis, doubt: Option<String>) -> Fetched {
-        let mut fetched = Fetched { messages: Vec::new(), unreadable: Vec::new(), provider_count: None, as_of, doubt };
+    fn fetched(
+        &self,
+        window: Window,
+        pages: Vec<Vec<Item>>,
+        as_of: Millis,
+        doubt: Option<String>,
+    ) -> Fetched {
+        let mut fetched = Fetched {
+            messages: Vec::new(),
+            unreadable: Vec::new(),
+            provider_count: None,
+            as_of,
+            doubt,
+        };
         for item in pages.into_iter().flatten() {
             match item {
                 Ok(sent) if window.contains(sent.at) => fetched.messages.push(self.message(sent)),
@@ -233,13 +268,21 @@ impl Provider for Agora {
         self.streams.add(stream.key.clone(), stream.clone())
     }
 
-    async fn survey(&self, stream: usize, range: Window, target: u64) -> Result<Survey, ProviderError> {
+    async fn survey(
+        &self,
+        stream: usize,
+        range: Window,
+        target: u64,
+    ) -> Result<Survey, ProviderError> {
         let asked = Instant::now();
         let stream = &self.streams.at(stream);
         let count = self.count_between(stream, range.padded(MARGIN)).await?;
         if count == 0 {
             let as_of = self.http.clock().at(asked);
-            return Ok(Survey::Done(Fetched { provider_count: Some(0), ..self.fetched(range, vec![], as_of, None) }));
+            return Ok(Survey::Done(Fetched {
+                provider_count: Some(0),
+                ..self.fetched(range, vec![], as_of, None)
+            }));
         }
         match self.cuts(stream, range, count, target).await? {
             cuts if cuts.is_empty() => Ok(Survey::Sized(count)),
@@ -248,17 +291,35 @@ impl Provider for Agora {
     }
 
     /// One page, unless it is full.
-    async fn peek(&self, stream: usize, range: Window, target: u64) -> Result<Survey, ProviderError> {
+    async fn peek(
+        &self,
+        stream: usize,
+        range: Window,
+        target: u64,
+    ) -> Result<Survey, ProviderError> {
         let asked = Instant::now();
-        let page = self.page(Series::of(&self.streams.at(stream), range), 0, PAGE).await?;
+        let page = self
+            .page(Series::of(&self.streams.at(stream), range), 0, PAGE)
+            .await?;
         if page.len() as u64 >= PAGE {
             return self.survey(stream, range, target).await;
         }
-        Ok(Survey::Done(self.fetched(range, vec![page], self.http.clock().at(asked), None)))
+        Ok(Survey::Done(self.fetched(
+            range,
+            vec![page],
+            self.http.clock().at(asked),
+            None,
+        )))
     }
 
-    async fn fetch(&self, stream: usize, window: Window, expected: u64) -> Result<Fetched, ProviderError> {
-        self.read_window(&self.streams.at(stream), window, expected).await
+    async fn fetch(
+        &self,
+        stream: usize,
+        window: Window,
+        expected: u64,
+    ) -> Result<Fetched, ProviderError> {
+        self.read_window(&self.streams.at(stream), window, expected)
+            .await
     }
 
     async fn count(&self, stream: usize, range: Window) -> Result<Counted, ProviderError> {
@@ -290,9 +351,13 @@ impl Provider for Agora {
 
     async fn check(&self) -> Result<(), ProviderError> {
         let now = self.now().second();
-        let Some(window) = Window::new(now.minus(Duration::from_secs(1)), now) else { return Ok(()) };
+        let Some(window) = Window::new(now.minus(Duration::from_secs(1)), now) else {
+            return Ok(());
+        };
         let anyone = || Arc::new(self::stream(None, Some("backscroll".to_owned())));
-        self.count_between(&self.streams.first().unwrap_or_else(anyone), window).await.map(|_| ())
+        self.count_between(&self.streams.first().unwrap_or_else(anyone), window)
+            .await
+            .map(|_| ())
     }
 
     fn http(&self) -> &Http {
@@ -301,7 +366,11 @@ impl Provider for Agora {
 }
 
 /// What a successful answer holds, or nothing where it is not ready yet.
-fn ready<T>(what: &'static str, answer: &Answer, read: fn(&[u8]) -> Reading<T>) -> Result<Option<T>, ProviderError> {
+fn ready<T>(
+    what: &'static str,
+    answer: &Answer,
+    read: fn(&[u8]) -> Reading<T>,
+) -> Result<Option<T>, ProviderError> {
     if !answer.status.is_success() {
         return Err(answer.refused(what));
     }

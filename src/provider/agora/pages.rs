@@ -13,25 +13,33 @@ use crate::domain::window::Window;
 pub(super) fn fault(pages: &[Vec<Item>], count: u64) -> Option<String> {
     let served: u64 = pages.iter().map(|page| page.len() as u64).sum();
     if served != count {
-        return Some(format!("the provider counts {count} messages and serves {served}"));
+        return Some(format!(
+            "the provider counts {count} messages and serves {served}"
+        ));
     }
     let times = || pages.iter().flatten().flatten().map(|sent| sent.at);
-    let goes_back = times().zip(times().skip(1)).any(|(before, after)| after < before);
+    let goes_back = times()
+        .zip(times().skip(1))
+        .any(|(before, after)| after < before);
     goes_back.then(|| "the provider does not serve this history in order of time".to_owned())
 }
 
 /// Why pages that add up may do so by accident: a message stands on both sides of a page's end, as one does when another was
 /// put in before it, which would then be missed. Where the reading before says the very same, they are two.
 pub(super) fn repeated(pages: &[Vec<Item>], before: Option<&Vec<Vec<Item>>>) -> Option<String> {
-    let is_repeated = pages.windows(2).any(|pair| doubled(&pair[0], &pair[1]).next().is_some());
+    let is_repeated = pages
+        .windows(2)
+        .any(|pair| doubled(&pair[0], &pair[1]).next().is_some());
     let is_known = before.is_some_and(|before| before == pages);
-    (is_repeated && !is_known).then(|| "a message is served on both sides of a page's end".to_owned())
+    (is_repeated && !is_known)
+        .then(|| "a message is served on both sides of a page's end".to_owned())
 }
 
 /// Whether these are messages that the stream was asked for between these bounds, and not the answer to another
 /// request. The bounds must allow for a provider that takes its own more liberally.
 pub(super) fn belong(page: &[Item], stream: &Stream, bounds: Window) -> bool {
-    let is = |wanted: &Option<String>, name: &str| wanted.as_ref().is_none_or(|wanted| wanted == name);
+    let is =
+        |wanted: &Option<String>, name: &str| wanted.as_ref().is_none_or(|wanted| wanted == name);
     page.iter().flatten().all(|sent| {
         is(&stream.scope.sender, &sent.source)
             && is(&stream.scope.recipient, &sent.destination)
@@ -47,7 +55,10 @@ pub(super) fn without_invented(pages: Vec<Vec<Item>>) -> Vec<Vec<Item>> {
         .flat_map(|page| doubled(&pages[page - 1], &pages[page]).map(move |item| (page, item)))
         .collect();
     let keep = |(number, page): (usize, Vec<Item>)| {
-        let items = page.into_iter().enumerate().filter(|(item, _)| !doubtful.contains(&(number, *item)));
+        let items = page
+            .into_iter()
+            .enumerate()
+            .filter(|(item, _)| !doubtful.contains(&(number, *item)));
         items.map(|(_, item)| item).collect()
     };
     pages.into_iter().enumerate().map(keep).collect()
@@ -55,9 +66,17 @@ pub(super) fn without_invented(pages: Vec<Vec<Item>>) -> Vec<Vec<Item>> {
 
 /// The pages of the last reading of a window, with what only earlier ones have shown: the provider has served it, and may
 /// have forgotten it since. Of equals one is kept, for a history that moves may show one message twice.
-pub(super) fn with_what_was_served(last: Vec<Vec<Item>>, earlier: &[Vec<Vec<Item>>]) -> Vec<Vec<Item>> {
+pub(super) fn with_what_was_served(
+    last: Vec<Vec<Item>>,
+    earlier: &[Vec<Vec<Item>>],
+) -> Vec<Vec<Item>> {
     fn key(sent: &Sent) -> (Millis, &str, &str, &[u8]) {
-        (sent.at, &sent.source, &sent.destination, &sent.payload.bytes)
+        (
+            sent.at,
+            &sent.source,
+            &sent.destination,
+            &sent.payload.bytes,
+        )
     }
     let mut known: HashSet<_> = last.iter().flatten().flatten().map(key).collect();
     let mut forgotten: Vec<Item> = Vec::new();
@@ -67,15 +86,27 @@ pub(super) fn with_what_was_served(last: Vec<Vec<Item>>, earlier: &[Vec<Vec<Item
         }
     }
     forgotten.sort_by_key(|item| item.as_ref().map(|sent| sent.at).ok());
-    if forgotten.is_empty() { last } else { [vec![forgotten], last].concat() }
+    if forgotten.is_empty() {
+        last
+    } else {
+        [vec![forgotten], last].concat()
+    }
 }
 
 /// The positions in `page` of what shares the first millisecond and stands in the page before it, too.
 fn doubled<'a>(before: &'a [Item], page: &'a [Item]) -> impl Iterator<Item = usize> + 'a {
-    let boundary = page.first().and_then(|item| item.as_ref().ok()).map(|sent| sent.at);
+    let boundary = page
+        .first()
+        .and_then(|item| item.as_ref().ok())
+        .map(|sent| sent.at);
     let at_boundary = move |item: &Item| item.as_ref().is_ok_and(|sent| Some(sent.at) == boundary);
-    let positions = page.iter().enumerate().take_while(move |(_, item)| at_boundary(item));
-    positions.filter(|(_, item)| before.contains(item)).map(|(position, _)| position)
+    let positions = page
+        .iter()
+        .enumerate()
+        .take_while(move |(_, item)| at_boundary(item));
+    positions
+        .filter(|(_, item)| before.contains(item))
+        .map(|(position, _)| position)
 }
 
 #[cfg(test)]
@@ -90,7 +121,10 @@ mod tests {
                 source: "a".into(),
                 destination: "b".into(),
                 at: Millis(at),
-                payload: Payload { bytes: text.into(), encoding: Encoding::Utf8 },
+                payload: Payload {
+                    bytes: text.into(),
+                    encoding: Encoding::Utf8,
+                },
                 message_type: None,
                 extra: None,
             })
@@ -102,13 +136,19 @@ mod tests {
     fn pages_add_up_or_say_why_not() {
         let pages = [page(&[(1, "x"), (2, "y")]), page(&[(3, "z")])];
         assert_eq!(fault(&pages, 3), None);
-        assert_eq!(fault(&pages, 4).unwrap(), "the provider counts 4 messages and serves 3");
+        assert_eq!(
+            fault(&pages, 4).unwrap(),
+            "the provider counts 4 messages and serves 3"
+        );
     }
 
     #[test]
     fn what_was_served_is_kept_though_it_is_forgotten_and_nothing_is_kept_twice() {
         let (one, two) = (page(&[(1, "x"), (2, "y")]), page(&[(3, "z"), (3, "z")]));
-        let earlier = vec![vec![one.clone(), one.clone()], vec![two.clone(), two.clone()]];
+        let earlier = vec![
+            vec![one.clone(), one.clone()],
+            vec![two.clone(), two.clone()],
+        ];
         let kept = with_what_was_served(vec![two.clone()], &earlier);
         assert_eq!(kept, [one, two]);
     }
@@ -119,14 +159,21 @@ mod tests {
         assert!(repeated(&pages, None).is_some_and(|fault| fault.contains("both sides")));
         assert_eq!(repeated(&pages, Some(&pages)), None);
         assert!(repeated(&pages, Some(&vec![page(&[(1, "x")])])).is_some());
-        assert_eq!(repeated(&[page(&[(2, "y"), (2, "y")]), page(&[(3, "z")])], None), None);
+        assert_eq!(
+            repeated(&[page(&[(2, "y"), (2, "y")]), page(&[(3, "z")])], None),
+            None
+        );
     }
 
     #[test]
     fn a_page_in_the_place_of_another_is_noticed() {
         let (one, two) = (page(&[(1, "x"), (2, "y")]), page(&[(2, "y"), (3, "z")]));
         assert_eq!(fault(&[one.clone(), two.clone()], 4), None);
-        assert!(fault(&[two.clone(), two.clone()], 4).unwrap().contains("in order of time"));
+        assert!(
+            fault(&[two.clone(), two.clone()], 4)
+                .unwrap()
+                .contains("in order of time")
+        );
         assert!(fault(&[two, one], 4).unwrap().contains("in order of time"));
     }
 
@@ -134,19 +181,29 @@ mod tests {
     fn the_answer_to_another_request_is_told_by_its_names_and_times() {
         let bounds = Window::new(Second(0), Second(10)).unwrap();
         let stream = |source: Option<&str>, destination: Option<&str>| {
-            crate::provider::agora::stream(source.map(str::to_owned), destination.map(str::to_owned))
+            crate::provider::agora::stream(
+                source.map(str::to_owned),
+                destination.map(str::to_owned),
+            )
         };
         let page = page(&[(0, "x"), (9999, "y")]);
         assert!(belong(&page, &stream(Some("a"), None), bounds));
         assert!(belong(&page, &stream(Some("a"), Some("b")), bounds));
         assert!(!belong(&page, &stream(None, Some("c")), bounds));
         assert!(!belong(&page, &stream(Some("b"), Some("b")), bounds));
-        assert!(!belong(&page, &stream(None, Some("b")), Window::new(Second(0), Second(9)).unwrap()));
+        assert!(!belong(
+            &page,
+            &stream(None, Some("b")),
+            Window::new(Second(0), Second(9)).unwrap()
+        ));
     }
 
     #[test]
     fn a_message_served_on_both_sides_of_a_page_end_counts_once() {
-        let pages = vec![page(&[(1, "x"), (2, "y"), (2, "y")]), page(&[(2, "y"), (2, "new"), (3, "x")])];
+        let pages = vec![
+            page(&[(1, "x"), (2, "y"), (2, "y")]),
+            page(&[(2, "y"), (2, "new"), (3, "x")]),
+        ];
         assert_eq!(without_invented(pages)[1], page(&[(2, "new"), (3, "x")]));
     }
 

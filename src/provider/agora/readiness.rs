@@ -35,7 +35,13 @@ struct Estimate {
 
 impl Readiness {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(Estimate { wait: FIRST_GUESS, is_tried: false, is_known: false, scout: None, too_short: None }))
+        Self(Mutex::new(Estimate {
+            wait: FIRST_GUESS,
+            is_tried: false,
+            is_known: false,
+            scout: None,
+            too_short: None,
+        }))
     }
 
     /// How long to wait after making a handle.
@@ -52,7 +58,11 @@ impl Readiness {
     /// The wait that was begun, or a longer one if it has turned out meanwhile that it is too short.
     pub(super) fn longer(&self, begun: Duration) -> Duration {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.too_short.is_some_and(|too_short| begun <= too_short) { begun.max(known.wait) } else { begun }
+        if known.too_short.is_some_and(|too_short| begun <= too_short) {
+            begun.max(known.wait)
+        } else {
+            begun
+        }
     }
 
     /// A read `waited` so long, and the handle was ready or not. Many reads are under way at once and learn the
@@ -71,7 +81,10 @@ impl Readiness {
         known.wait = if ready {
             known.wait.min(waited.mul_f64(SHRINK).max(LEAST))
         } else {
-            known.wait.max(waited.mul_f64(if known.is_known { GROW } else { LEAP })).min(MOST)
+            known
+                .wait
+                .max(waited.mul_f64(if known.is_known { GROW } else { LEAP }))
+                .min(MOST)
         };
     }
 }
@@ -100,7 +113,11 @@ mod tests {
         assert_eq!(readiness.wait(), FIRST_GUESS / 2);
         assert_eq!(readiness.wait(), FIRST_GUESS);
         readiness.learn(FIRST_GUESS / 2, false);
-        assert_eq!(readiness.wait(), FIRST_GUESS, "what came too early is not tried again");
+        assert_eq!(
+            readiness.wait(),
+            FIRST_GUESS,
+            "what came too early is not tried again"
+        );
     }
 
     #[test]
@@ -108,7 +125,11 @@ mod tests {
         let readiness = Readiness::new();
         let (scout, other) = (readiness.wait(), readiness.wait());
         readiness.learn(scout, false);
-        assert_eq!(readiness.longer(other), other, "it waits longer than what came too early");
+        assert_eq!(
+            readiness.longer(other),
+            other,
+            "it waits longer than what came too early"
+        );
         readiness.learn(other, false);
         let longer = readiness.longer(other);
         assert!(longer > other);
@@ -130,7 +151,10 @@ mod tests {
                 early += u32::from(round >= 300 && waited < Duration::from_millis(takes));
             }
             let wait = readiness.wait().as_millis() as u64;
-            assert!((takes * 9 / 10..=takes * 3 / 2).contains(&wait), "{takes}: {wait}");
+            assert!(
+                (takes * 9 / 10..=takes * 3 / 2).contains(&wait),
+                "{takes}: {wait}"
+            );
             assert!(early <= 20, "{takes}: {early} of 300 rounds came too early");
         }
     }

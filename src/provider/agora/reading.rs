@@ -34,13 +34,22 @@ pub(super) struct Series<'a> {
 impl<'a> Series<'a> {
     /// A range with its margin, from the oldest on.
     pub(super) fn of(stream: &'a Stream, range: Window) -> Self {
-        Self { stream, padded: range.padded(MARGIN), order: Order::Ascending }
+        Self {
+            stream,
+            padded: range.padded(MARGIN),
+            order: Order::Ascending,
+        }
     }
 }
 
 impl Agora {
     /// One page; where its handle dies, by a new one.
-    pub(super) async fn page(&self, series: Series<'_>, offset: u64, limit: u64) -> Result<Vec<Item>, ProviderError> {
+    pub(super) async fn page(
+        &self,
+        series: Series<'_>,
+        offset: u64,
+        limit: u64,
+    ) -> Result<Vec<Item>, ProviderError> {
         let mut patience = self.http.patience();
         let mut died = 0;
         while died < TRIES {
@@ -50,38 +59,71 @@ impl Agora {
                 Err(error) => Err(error),
             };
             match read {
-                Ok(Some(items)) if pages::belong(&items, series.stream, series.padded.padded(MARGIN)) => {
+                Ok(Some(items))
+                    if pages::belong(&items, series.stream, series.padded.padded(MARGIN)) =>
+                {
                     return Ok(items);
                 }
                 Ok(Some(_)) => {
                     let fault = "the answer holds messages that were not asked for".to_owned();
-                    patience.bear(ProviderError::Malformed { what: "read", fault }).await?;
+                    patience
+                        .bear(ProviderError::Malformed {
+                            what: "read",
+                            fault,
+                        })
+                        .await?;
                 }
                 Ok(None) => died += 1,
                 Err(error) => patience.bear(error).await?,
             }
         }
-        Err(ProviderError::Malformed { what: "read", fault: format!("{TRIES} handles in a row died unread") })
+        Err(ProviderError::Malformed {
+            what: "read",
+            fault: format!("{TRIES} handles in a row died unread"),
+        })
     }
 
     /// Makes a handle; answers with its place and when it was made.
-    async fn query(&self, series: Series<'_>, offset: u64, limit: u64) -> Result<(Url, Instant), ProviderError> {
+    async fn query(
+        &self,
+        series: Series<'_>,
+        offset: u64,
+        limit: u64,
+    ) -> Result<(Url, Instant), ProviderError> {
         const WHAT: &str = "query";
-        let Series { stream, padded, order } = series;
+        let Series {
+            stream,
+            padded,
+            order,
+        } = series;
         let filter = Filter {
             source: stream.scope.sender.as_deref(),
             destination: stream.scope.recipient.as_deref(),
             start_time: Time(padded.from()),
             end_time: Time(padded.to()),
         };
-        let query = Query { filter, offset, limit, order };
-        let body =
-            serde_json::to_string(&query).map_err(|e| ProviderError::Malformed { what: WHAT, fault: e.to_string() })?;
+        let query = Query {
+            filter,
+            offset,
+            limit,
+            order,
+        };
+        let body = serde_json::to_string(&query).map_err(|e| ProviderError::Malformed {
+            what: WHAT,
+            fault: e.to_string(),
+        })?;
         let url = self.history("query");
-        let answer = self.send(WHAT, Turn::Begin, || (Method::POST, url.clone(), Some(body.clone()))).await?;
+        let answer = self
+            .send(WHAT, Turn::Begin, || {
+                (Method::POST, url.clone(), Some(body.clone()))
+            })
+            .await?;
         let made = Instant::now();
         let Some(location) = ready(WHAT, &answer, wire::location)? else {
-            return Err(ProviderError::Malformed { what: WHAT, fault: "in progress, without a handle".to_owned() });
+            return Err(ProviderError::Malformed {
+                what: WHAT,
+                fault: "in progress, without a handle".to_owned(),
+            });
         };
         Ok((location::resolve(&self.project, &location)?, made))
     }
@@ -97,7 +139,9 @@ impl Agora {
         }
         let waited = made.elapsed();
         for poll in 0..POLLS {
-            let answer = self.send(WHAT, Turn::Finish, || (Method::GET, handle.clone(), None)).await?;
+            let answer = self
+                .send(WHAT, Turn::Finish, || (Method::GET, handle.clone(), None))
+                .await?;
             // 404, too: the documents leave open what a handle that is gone is answered with.
             if matches!(answer.status, StatusCode::GONE | StatusCode::NOT_FOUND) {
                 return Ok(None);
@@ -111,7 +155,11 @@ impl Agora {
             }
             sleep(AFTER_IN_PROGRESS).await;
         }
-        tracing::debug!(account = self.account.name, polls = POLLS, "a handle never became ready");
+        tracing::debug!(
+            account = self.account.name,
+            polls = POLLS,
+            "a handle never became ready"
+        );
         Ok(None)
     }
 
@@ -121,7 +169,9 @@ impl Agora {
         let is_backwards = series.order == Order::Descending;
         let number = count.max(1).div_ceil(PAGE);
         let offsets = (0..number).map(|page| if is_backwards { number - 1 - page } else { page } * PAGE);
-        let pages = stream::iter(offsets).map(|offset| self.page(series, offset, PAGE)).buffered(PAGES_AT_ONCE);
+        let pages = stream::iter(offsets)
+            .map(|offset| self.page(series, offset, PAGE))
+            .buffered(PAGES_AT_ONCE);
         let in_time = pages.map_ok(|mut page| {
             if is_backwards {
                 page.reverse();
@@ -139,15 +189,21 @@ impl Agora {
         window: Window,
         expected: u64,
     ) -> Result<Fetched, ProviderError> {
-        let mut series = Series { order: self.order(window), ..Series::of(stream, window) };
+        let mut series = Series {
+            order: self.order(window),
+            ..Series::of(stream, window)
+        };
         let mut count = expected;
         let mut earlier = Vec::new();
         loop {
             let asked = Instant::now();
             let pages = self.pages(series, count).await?;
             let as_of = self.http.clock().at(asked);
-            let mut fault = pages::fault(&pages, count).or_else(|| pages::repeated(&pages, earlier.last()));
-            let again = fault.as_ref().filter(|_| earlier.len() + 1 < TRIES as usize);
+            let mut fault =
+                pages::fault(&pages, count).or_else(|| pages::repeated(&pages, earlier.last()));
+            let again = fault
+                .as_ref()
+                .filter(|_| earlier.len() + 1 < TRIES as usize);
             if let Some((why, left)) = again.and_then(|why| Some((why, self.remembered(window)?))) {
                 let padded = left.padded(MARGIN);
                 // Before the edge moves on.
@@ -162,14 +218,21 @@ impl Agora {
                 fault = None;
                 series = Series { padded, ..series };
             }
-            let pages = if fault.is_some() { pages::without_invented(pages) } else { pages };
+            let pages = if fault.is_some() {
+                pages::without_invented(pages)
+            } else {
+                pages
+            };
             // What lies in the margin was counted, and what had been served before it was forgotten was not.
             let begin = series.padded.from().start();
             let beside = number_of(&pages, |at| begin <= at && !window.contains(at));
             let pages = pages::with_what_was_served(pages, &earlier);
             let before = number_of(&pages, |at| at < begin && window.contains(at));
             let provider_count = Some(count.saturating_sub(beside) + before);
-            return Ok(Fetched { provider_count, ..self.fetched(window, pages, as_of, fault) });
+            return Ok(Fetched {
+                provider_count,
+                ..self.fetched(window, pages, as_of, fault)
+            });
         }
     }
 
@@ -177,12 +240,21 @@ impl Agora {
     /// forgotten one after the other, from the newest.
     fn order(&self, window: Window) -> Order {
         let is_near = |retention| window.from().minus(NEAR) < self.now().second().minus(retention);
-        if self.account.retention.is_some_and(is_near) { Order::Descending } else { Order::Ascending }
+        if self.account.retention.is_some_and(is_near) {
+            Order::Descending
+        } else {
+            Order::Ascending
+        }
     }
 
     /// Whether these pages hold so many messages of a range, by anything that the bounds may mean.
     async fn hold(&self, pages: &[Vec<Item>], range: Window, count: u64) -> bool {
-        let times: Vec<Millis> = pages.iter().flatten().flatten().map(|sent| sent.at).collect();
+        let times: Vec<Millis> = pages
+            .iter()
+            .flatten()
+            .flatten()
+            .map(|sent| sent.at)
+            .collect();
         let is_readable = pages.iter().flatten().all(Result::is_ok);
         is_readable && times.is_sorted() && self.bounds.lock().await.fit(&times, range, count)
     }
@@ -190,7 +262,10 @@ impl Agora {
     /// What of a window is not forgotten, so far as it is known how long that takes; where some of it is, what will not be
     /// by the time that is asked for it.
     fn remembered(&self, window: Window) -> Option<Window> {
-        let edge = self.account.retention.map(|retention| self.now().second().minus(retention));
+        let edge = self
+            .account
+            .retention
+            .map(|retention| self.now().second().minus(retention));
         match edge {
             Some(edge) if edge.plus(1) > window.from() => window.starting(edge.plus(AHEAD_S)),
             _ => Some(window),
@@ -199,5 +274,10 @@ impl Agora {
 }
 
 fn number_of(pages: &[Vec<Item>], is: impl Fn(Millis) -> bool) -> u64 {
-    pages.iter().flatten().flatten().filter(|sent| is(sent.at)).count() as u64
+    pages
+        .iter()
+        .flatten()
+        .flatten()
+        .filter(|sent| is(sent.at))
+        .count() as u64
 }

@@ -124,7 +124,11 @@ pub(super) fn location(body: &[u8]) -> Reading<String> {
 
 /// The number of messages that a count found.
 pub(super) fn count(body: &[u8]) -> Reading<u64> {
-    read(body, |envelope| envelope.count.ok_or_else(|| "the answer holds no `count`".to_owned()))
+    read(body, |envelope| {
+        envelope
+            .count
+            .ok_or_else(|| "the answer holds no `count`".to_owned())
+    })
 }
 
 /// A page of messages.
@@ -161,20 +165,33 @@ fn read<T>(body: &[u8], take: impl FnOnce(&Envelope) -> Result<T, String>) -> Re
         Some("success") => {}
         Some(result) => {
             let code = envelope.code.as_deref().unwrap_or(result).to_owned();
-            return Reading::Failed { code, said: complaint(&envelope) };
+            return Reading::Failed {
+                code,
+                said: complaint(&envelope),
+            };
         }
         None => {
-            let said = complaint(&envelope).map(|said| format!(": {said}")).unwrap_or_default();
+            let said = complaint(&envelope)
+                .map(|said| format!(": {said}"))
+                .unwrap_or_default();
             return Reading::Fault(format!("the answer holds no `result`{said}"));
         }
     }
-    match envelope.code.as_deref().map(|code| code.replace('_', " ").to_lowercase()).as_deref() {
+    match envelope
+        .code
+        .as_deref()
+        .map(|code| code.replace('_', " ").to_lowercase())
+        .as_deref()
+    {
         Some("in progress") => Reading::InProgress,
         Some("ok") | None => match take(&envelope) {
             Ok(value) => Reading::Ready(value),
             Err(fault) => Reading::Fault(fault),
         },
-        Some(code) => Reading::Failed { code: code.to_owned(), said: complaint(&envelope) },
+        Some(code) => Reading::Failed {
+            code: code.to_owned(),
+            said: complaint(&envelope),
+        },
     }
 }
 
@@ -202,8 +219,16 @@ fn with_commas(text: &str) -> String {
 }
 
 fn complaint(envelope: &Envelope) -> Option<String> {
-    let message = || envelope.message.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
-    let said = envelope.reason.as_deref().map(str::to_owned).or_else(message)?;
+    let message = || {
+        envelope
+            .message
+            .and_then(|raw| serde_json::from_str::<String>(raw.get()).ok())
+    };
+    let said = envelope
+        .reason
+        .as_deref()
+        .map(str::to_owned)
+        .or_else(message)?;
     Some(said.chars().filter(|c| !c.is_control()).take(200).collect())
 }
 
@@ -251,8 +276,14 @@ fn sent(raw: Raw) -> Result<Sent, String> {
         source,
         destination,
         at,
-        payload: Payload { bytes: payload, encoding: Encoding::Utf8 },
-        message_type: raw.message_type.map(|t| wire::name(Some(t), "message_type")).transpose()?,
+        payload: Payload {
+            bytes: payload,
+            encoding: Encoding::Utf8,
+        },
+        message_type: raw
+            .message_type
+            .map(|t| wire::name(Some(t), "message_type"))
+            .transpose()?,
         extra: raw.extra.into_json(),
     })
 }
@@ -263,7 +294,9 @@ mod tests {
 
     fn one(json: &str) -> Item {
         let body = format!(r#"{{"result":"success","code":"ok","messages":[{json}]}}"#);
-        let Reading::Ready(mut items) = page(body.as_bytes()) else { panic!("not read: {body}") };
+        let Reading::Ready(mut items) = page(body.as_bytes()) else {
+            panic!("not read: {body}")
+        };
         assert_eq!(items.len(), 1);
         items.remove(0)
     }
@@ -272,8 +305,14 @@ mod tests {
     #[test]
     fn the_documented_message_is_read() {
         let sent = one(r#"{"src": "src", "dst" : "dst", "payload" : "123", "ts" : 123}"#).unwrap();
-        assert_eq!((sent.source.as_str(), sent.destination.as_str()), ("src", "dst"));
-        assert_eq!((sent.at, sent.payload.bytes.as_slice()), (Millis(123_000), b"123".as_slice()));
+        assert_eq!(
+            (sent.source.as_str(), sent.destination.as_str()),
+            ("src", "dst")
+        );
+        assert_eq!(
+            (sent.at, sent.payload.bytes.as_slice()),
+            (Millis(123_000), b"123".as_slice())
+        );
         assert_eq!((sent.kind(), sent.extra), (None, None));
     }
 
@@ -297,14 +336,24 @@ mod tests {
             r#"{"ms":1564622530000,"dst":"b","src":"a","payload":"","message_type":null}"#,
         ] {
             let sent = one(json).unwrap();
-            assert_eq!((sent.destination.as_str(), sent.at), ("b", Millis(1_564_622_530_000)), "{json}");
+            assert_eq!(
+                (sent.destination.as_str(), sent.at),
+                ("b", Millis(1_564_622_530_000)),
+                "{json}"
+            );
         }
     }
 
     #[test]
     fn unknown_fields_are_kept_as_they_came() {
-        let sent = one(r#"{"src":"a","dst":"b","payload":"","ms":1,"x":{"y":[1.50,"\u0000"]},"z\"":null}"#).unwrap();
-        assert_eq!(sent.extra.as_deref(), Some(r#"{"x":{"y":[1.50,"\u0000"]},"z\"":null}"#));
+        let sent = one(
+            r#"{"src":"a","dst":"b","payload":"","ms":1,"x":{"y":[1.50,"\u0000"]},"z\"":null}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            sent.extra.as_deref(),
+            Some(r#"{"x":{"y":[1.50,"\u0000"]},"z\"":null}"#)
+        );
     }
 
     #[test]
@@ -312,9 +361,14 @@ mod tests {
         let body = r#"{"result":"success","code":"ok","messages":[
             {"src":"a","dst":"b","payload":"x","ms":1}, {"src":"a","payload":"x","ms":1}, 7, {"src":"a","dst":"b","payload":5,"ms":1},
             {"src":"\ud800","dst":"b","payload":"x","ms":1}, {"src":"a\u0000","dst":"b","payload":"x","ms":1}]}"#;
-        let Reading::Ready(items) = page(body.as_bytes()) else { panic!() };
+        let Reading::Ready(items) = page(body.as_bytes()) else {
+            panic!()
+        };
         assert!(items[0].is_ok());
-        let reasons: Vec<_> = items[1..].iter().map(|i| i.as_ref().unwrap_err().reason.clone()).collect();
+        let reasons: Vec<_> = items[1..]
+            .iter()
+            .map(|i| i.as_ref().unwrap_err().reason.clone())
+            .collect();
         assert_eq!(
             reasons,
             [
@@ -335,23 +389,48 @@ mod tests {
             _ => None,
         };
         let message = r#"{"src":"a","dst":"b","payload":"x","ms":1}"#;
-        assert_eq!(size(&format!(r#"{{"result":"success","code":"ok","message":[{message}]}}"#)), Some(1));
-        assert_eq!(size(r#"{"result":"success","code":"ok","messages":null}"#), Some(0));
-        assert_eq!(size(r#"{"result":"success","code":"ok","messages":[]}"#), Some(0));
+        assert_eq!(
+            size(&format!(
+                r#"{{"result":"success","code":"ok","message":[{message}]}}"#
+            )),
+            Some(1)
+        );
+        assert_eq!(
+            size(r#"{"result":"success","code":"ok","messages":null}"#),
+            Some(0)
+        );
+        assert_eq!(
+            size(r#"{"result":"success","code":"ok","messages":[]}"#),
+            Some(0)
+        );
         assert_eq!(size(r#"{"result":"success","code":"ok"}"#), Some(0));
-        assert_eq!(size(r#"{"result":"success","code":"ok","messages":{}}"#), None);
+        assert_eq!(
+            size(r#"{"result":"success","code":"ok","messages":{}}"#),
+            None
+        );
     }
 
     #[test]
     fn what_is_no_success_is_told_apart() {
-        assert!(matches!(page(br#"{"result":"success","code":"in progress"}"#), Reading::InProgress));
-        assert!(matches!(count(br#"{"result":"success","code":"in progress","count":0}"#), Reading::InProgress));
-        assert!(matches!(count(br#"{"result":"success","code":"ok","count":123}"#), Reading::Ready(123)));
+        assert!(matches!(
+            page(br#"{"result":"success","code":"in progress"}"#),
+            Reading::InProgress
+        ));
+        assert!(matches!(
+            count(br#"{"result":"success","code":"in progress","count":0}"#),
+            Reading::InProgress
+        ));
+        assert!(matches!(
+            count(br#"{"result":"success","code":"ok","count":123}"#),
+            Reading::Ready(123)
+        ));
         assert!(
             matches!(count(br#"{"result":"failed","code":"busy"}"#), Reading::Failed { code, .. } if code == "busy")
         );
         assert!(matches!(page(b"<html>504</html>"), Reading::Fault(_)));
-        assert!(matches!(page(br#"{"message":"no Route matched"}"#), Reading::Fault(f) if f.contains("no Route")));
+        assert!(
+            matches!(page(br#"{"message":"no Route matched"}"#), Reading::Fault(f) if f.contains("no Route"))
+        );
         assert!(matches!(page(b"\xff\xfe"), Reading::Fault(f) if f.contains("UTF-8")));
     }
 
@@ -365,9 +444,13 @@ mod tests {
     "order" : "asc"
     "location" : "~/rtm/message/history/query/123456123456"
 }"#;
-        assert!(matches!(location(documented), Reading::Ready(l) if l == "~/rtm/message/history/query/123456123456"));
+        assert!(
+            matches!(location(documented), Reading::Ready(l) if l == "~/rtm/message/history/query/123456123456")
+        );
         let recorded = br#"{"limit":20,"location":"~/rtm/message/history/query/MjIzMDA3OjEyODA5MzkyOQ==","offset":0,"order":"desc","request_id":"165454_4930629562360896872","result":"success"}"#;
-        assert!(matches!(location(recorded), Reading::Ready(l) if l.ends_with("/MjIzMDA3OjEyODA5MzkyOQ==")));
+        assert!(
+            matches!(location(recorded), Reading::Ready(l) if l.ends_with("/MjIzMDA3OjEyODA5MzkyOQ=="))
+        );
     }
 
     /// The documents' own example of a query.

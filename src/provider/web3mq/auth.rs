@@ -23,7 +23,11 @@ impl Key {
     /// The signature of a history request: over user, topic and time, written one after the other, in base64
     /// (contract, "signature signing rule").
     pub(super) fn sign(&self, user: &str, topic: &str, at: Millis) -> String {
-        STANDARD.encode(self.0.sign(format!("{user}{topic}{}", at.0).as_bytes()).to_bytes())
+        STANDARD.encode(
+            self.0
+                .sign(format!("{user}{topic}{}", at.0).as_bytes())
+                .to_bytes(),
+        )
     }
 }
 

@@ -30,7 +30,10 @@ mod tests {
 
     #[test]
     fn what_one_page_shows_costs_one_request_and_a_long_history_little_more_than_its_pages() {
-        assert_eq!([0, 1, 99, 100, 2000].map(|messages| cost(messages, 100)), [1, 1, 1, 3, 22]);
+        assert_eq!(
+            [0, 1, 99, 100, 2000].map(|messages| cost(messages, 100)),
+            [1, 1, 1, 3, 22]
+        );
         let long = cost(1_000_000, 100);
         assert!((10_000..11_500).contains(&long), "{long}");
         assert_eq!(cost(50, 0), 52, "a page size that nobody means");

@@ -10,7 +10,11 @@ use crate::domain::message::{Encoding, name_fault};
 /// Reads a body as a page, and as one of a list.
 pub fn answer(body: &[u8]) {
     if let Ok(page) = lists::page(body) {
-        assert!(page.ids.iter().all(|id| !id.is_empty() && name_fault(id).is_none()));
+        assert!(
+            page.ids
+                .iter()
+                .all(|id| !id.is_empty() && name_fault(id).is_none())
+        );
     }
     if let Ok(page) = wire::page(body) {
         page.rows.iter().for_each(check);
@@ -25,7 +29,11 @@ fn check(row: &Row) {
             assert!(sent.topic.as_deref().and_then(name_fault).is_none());
             assert!(sent.id.as_deref().is_none_or(|id| !id.is_empty()));
             match sent.payload.encoding {
-                Encoding::Base64 => assert!(STANDARD.decode(STANDARD.encode(&sent.payload.bytes)).is_ok()),
+                Encoding::Base64 => assert!(
+                    STANDARD
+                        .decode(STANDARD.encode(&sent.payload.bytes))
+                        .is_ok()
+                ),
                 Encoding::Raw => assert!(STANDARD.decode(&sent.payload.bytes).is_err()),
                 Encoding::Utf8 => unreachable!("Web3MQ's payloads are base64 or kept as they came"),
             }

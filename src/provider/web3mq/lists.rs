@@ -26,7 +26,14 @@ const PAGES: u64 = 1000;
 
 impl Web3mq {
     pub(super) fn conversations(&self) -> Lists {
-        if self.account.discovers { Lists { count: LISTS.len(), every: RARELY } } else { Lists::default() }
+        if self.account.discovers {
+            Lists {
+                count: LISTS.len(),
+                every: RARELY,
+            }
+        } else {
+            Lists::default()
+        }
     }
 
     /// All of a list, as far as it can be read.
@@ -36,18 +43,31 @@ impl Web3mq {
             Some(list) => self.read_list(list, &mut seen).await.err(),
             None => None,
         };
-        let discovered = |topic: String| Stream { discovered: true, ..stream(&self.user, &topic) };
-        Listed { streams: seen.into_iter().map(discovered).collect(), goes_on: false, failure }
+        let discovered = |topic: String| Stream {
+            discovered: true,
+            ..stream(&self.user, &topic)
+        };
+        Listed {
+            streams: seen.into_iter().map(discovered).collect(),
+            goes_on: false,
+            failure,
+        }
     }
 
     /// Reads page by page until one shows nothing that was not seen before. A short page need not be the last, and a
     /// list that knows no pages answers every time with all of it.
-    async fn read_list(&self, list: &'static str, seen: &mut BTreeSet<String>) -> Result<(), ProviderError> {
+    async fn read_list(
+        &self,
+        list: &'static str,
+        seen: &mut BTreeSet<String>,
+    ) -> Result<(), ProviderError> {
         let size = self.page_size();
         for page in 1..=PAGES {
             let url = |at| wire::list_url(&self.base, list, &self.key, &self.user, at, page, size);
             // Its few requests go first: they are made one by one, and a backfill has hundreds waiting.
-            let Page { ids, total } = self.ask(list, Turn::Finish, url, |answer| page_of(list, answer)).await?;
+            let Page { ids, total } = self
+                .ask(list, Turn::Finish, url, |answer| page_of(list, answer))
+                .await?;
             let before = seen.len();
             seen.extend(ids);
             let is_all = total.is_some_and(|total| seen.len() as u64 >= total);
@@ -106,19 +126,41 @@ pub(super) fn page(body: &[u8]) -> Result<Page, NoPage> {
     let fault = |e: serde_json::Error| NoPage::Fault(format!("the list: {}", reason(&e)));
     let Data { total, result } = match wire::data(body)?.map(RawValue::get) {
         None => Data::default(),
-        Some(bare) if bare.starts_with('[') => Data { total: None, result: serde_json::from_str(bare).map_err(fault)? },
-        Some(data) => serde_json::from_str::<Option<Data>>(data).map_err(fault)?.unwrap_or_default(),
+        Some(bare) if bare.starts_with('[') => Data {
+            total: None,
+            result: serde_json::from_str(bare).map_err(fault)?,
+        },
+        Some(data) => serde_json::from_str::<Option<Data>>(data)
+            .map_err(fault)?
+            .unwrap_or_default(),
     };
     let entries = result.unwrap_or_default();
-    let entries: Vec<Entry> = entries.iter().filter_map(|raw| serde_json::from_str(raw.get()).ok()).collect();
+    let entries: Vec<Entry> = entries
+        .iter()
+        .filter_map(|raw| serde_json::from_str(raw.get()).ok())
+        .collect();
     if entries.iter().any(|entry| entry.payload.is_some()) {
-        return Err(NoPage::Fault("the answer holds messages where a list was asked for".to_owned()));
+        return Err(NoPage::Fault(
+            "the answer holds messages where a list was asked for".to_owned(),
+        ));
     }
-    let id = |Entry { chatid, groupid, topicid, topic, .. }: Entry| {
-        let id = [chatid, groupid, topicid, topic].into_iter().flatten().find(|id| !id.is_empty())?;
+    let id = |Entry {
+                  chatid,
+                  groupid,
+                  topicid,
+                  topic,
+                  ..
+              }: Entry| {
+        let id = [chatid, groupid, topicid, topic]
+            .into_iter()
+            .flatten()
+            .find(|id| !id.is_empty())?;
         name_fault(&id).is_none().then_some(id)
     };
-    Ok(Page { ids: entries.into_iter().filter_map(id).collect(), total })
+    Ok(Page {
+        ids: entries.into_iter().filter_map(id).collect(),
+        total,
+    })
 }
 
 #[cfg(test)]
@@ -126,7 +168,8 @@ mod tests {
     use super::*;
 
     fn read(data: &str) -> (Vec<String>, Option<u64>) {
-        let Page { ids, total } = page(format!(r#"{{"code":0,"msg":"ok","data":{data}}}"#).as_bytes()).unwrap();
+        let Page { ids, total } =
+            page(format!(r#"{{"code":0,"msg":"ok","data":{data}}}"#).as_bytes()).unwrap();
         (ids, total)
     }
 
@@ -134,7 +177,10 @@ mod tests {
     fn every_list_is_read_in_every_envelope() {
         let chats = r#"{"total":3,"result":[{"topic":"x","topic_type":"user","chatid":"user:1","chat_type":"user"},
             {"topic":"group:1","chatid":""}, {"chat_name":"no id"}, {"chatid":7}, "what", {"chatid":"a\u0000"}]}"#;
-        assert_eq!(read(chats), (vec!["user:1".to_owned(), "group:1".to_owned()], Some(3)));
+        assert_eq!(
+            read(chats),
+            (vec!["user:1".to_owned(), "group:1".to_owned()], Some(3))
+        );
         let groups = r#"{"total_count":1,"data_list":[{"groupid":"group:2","group_name":"us"}]}"#;
         assert_eq!(read(groups), (vec!["group:2".to_owned()], Some(1)));
         let topics = r#"[{"topicid":"topic:3","topic_name":"news","create_at":1}]"#;
@@ -150,10 +196,16 @@ mod tests {
 
     #[test]
     fn what_is_no_list_is_an_error() {
-        assert!(matches!(page(br#"{"code":1000,"msg":"bad signature"}"#), Err(NoPage::Refused { code: 1000, .. })));
+        assert!(matches!(
+            page(br#"{"code":1000,"msg":"bad signature"}"#),
+            Err(NoPage::Refused { code: 1000, .. })
+        ));
         let message = r#"{"code":0,"data":{"total":1,"result":[{"from":"a","topic":"b","payload":"","timestamp":1}]}}"#;
         for body in ["<html>", "{}", r#"{"code":0,"data":7}"#, message] {
-            assert!(matches!(page(body.as_bytes()), Err(NoPage::Fault(_))), "{body}");
+            assert!(
+                matches!(page(body.as_bytes()), Err(NoPage::Fault(_))),
+                "{body}"
+            );
         }
     }
 }

@@ -78,18 +78,33 @@ impl Web3mq {
         page_size: u32,
         topics: Vec<String>,
     ) -> Result<Self, BadClient> {
-        let Identity { user, key, did_key, send_public_key } = identity;
+        let Identity {
+            user,
+            key,
+            did_key,
+            send_public_key,
+        } = identity;
         let mut headers = HeaderMap::new();
         let public_key = send_public_key.then(|| key.public_hex());
         for (name, value) in [(PUBLIC_KEY, public_key), (DID_KEY, did_key)] {
             if let Some(value) = value {
-                let value = HeaderValue::from_str(&value).map_err(|_| BadClient::header(name.as_str()))?;
+                let value =
+                    HeaderValue::from_str(&value).map_err(|_| BadClient::header(name.as_str()))?;
                 headers.insert(name, value);
             }
         }
         let page_size = AtomicU64::new(u64::from(page_size.max(1)));
         let followed = Followed::nothing();
-        let account = Self { account, http, base: base.clone(), user, key, headers, page_size, topics: followed };
+        let account = Self {
+            account,
+            http,
+            base: base.clone(),
+            user,
+            key,
+            headers,
+            page_size,
+            topics: followed,
+        };
         for topic in topics {
             account.follow(&stream(&account.user, &topic));
         }
@@ -115,7 +130,10 @@ impl Web3mq {
     /// A page of a topic, newest first, signed afresh for every try.
     async fn page(&self, topic: &str, page: u64, size: u64) -> Result<Page, ProviderError> {
         let url = |at| wire::history_url(&self.base, &self.key, &self.user, topic, at, page, size);
-        self.ask("history", Turn::Begin, url, |answer| self.understood(topic, answer)).await
+        self.ask("history", Turn::Begin, url, |answer| {
+            self.understood(topic, answer)
+        })
+        .await
     }
 
     /// Asks, signed afresh for every try, until there is an answer that can be read.
@@ -128,7 +146,12 @@ impl Web3mq {
     ) -> Result<T, ProviderError> {
         let signed = || {
             let url = url(self.http.clock().unique_now());
-            Ok(Request { method: Method::GET, url, headers: self.headers.clone(), body: None })
+            Ok(Request {
+                method: Method::GET,
+                url,
+                headers: self.headers.clone(),
+                body: None,
+            })
         };
         let mut patience = self.http.patience();
         loop {
@@ -165,14 +188,22 @@ impl Web3mq {
 
     /// Whether a topic's page may hold this message. In a chat of two either of them is the addressee.
     fn belongs(&self, topic: &str, sent: &Sent) -> bool {
-        sent.topic
-            .as_deref()
-            .is_none_or(|named| named == topic || (kind(topic) == ConversationKind::Peer && named == self.user))
+        sent.topic.as_deref().is_none_or(|named| {
+            named == topic || (kind(topic) == ConversationKind::Peer && named == self.user)
+        })
     }
 
     /// Cuts a span into windows of about `target` messages, exactly where they lie.
-    async fn cuts(&self, topic: &Topic, span: Span, target: u64) -> Result<Vec<Second>, ProviderError> {
-        let stride = span.len().div_ceil(cost::pieces(span.len(), target).min(CUTS_AT_ONCE)).max(1);
+    async fn cuts(
+        &self,
+        topic: &Topic,
+        span: Span,
+        target: u64,
+    ) -> Result<Vec<Second>, ProviderError> {
+        let stride = span
+            .len()
+            .div_ceil(cost::pieces(span.len(), target).min(CUTS_AT_ONCE))
+            .max(1);
         let stride = usize::try_from(stride).unwrap_or(usize::MAX);
         let positions: Vec<u64> = (span.from..span.to).step_by(stride).skip(1).collect();
         let times = topic.times_at(self, &positions).await?;
@@ -182,8 +213,8 @@ impl Web3mq {
     fn message(&self, topic: &Topic, sent: Sent) -> Message {
         // A row's topic is its addressee, which in a chat of two is one's own id for what comes in.
         let recipient = sent.topic.unwrap_or_else(|| topic.name.clone());
-        let conversation =
-            conversation(&self.user, &topic.name).unwrap_or_else(|| Conversation::between(&sent.from, &recipient));
+        let conversation = conversation(&self.user, &topic.name)
+            .unwrap_or_else(|| Conversation::between(&sent.from, &recipient));
         Message {
             sender: sent.from,
             recipient,
@@ -199,9 +230,21 @@ impl Web3mq {
         }
     }
 
-    fn fetched(&self, topic: &Topic, rows: Vec<Row>, as_of: Millis, doubt: Option<String>) -> Fetched {
+    fn fetched(
+        &self,
+        topic: &Topic,
+        rows: Vec<Row>,
+        as_of: Millis,
+        doubt: Option<String>,
+    ) -> Fetched {
         let provider_count = Some(rows.len() as u64);
-        let mut fetched = Fetched { messages: vec![], unreadable: vec![], provider_count, as_of, doubt };
+        let mut fetched = Fetched {
+            messages: vec![],
+            unreadable: vec![],
+            provider_count,
+            as_of,
+            doubt,
+        };
         for row in rows {
             match row {
                 Ok(sent) => fetched.messages.push(self.message(topic, sent)),
@@ -227,7 +270,11 @@ fn stream(user: &str, topic: &str) -> Stream {
     let recipient = conversation.is_none().then(|| topic.to_owned());
     Stream {
         key: format!("{}{topic}", topic::KEY),
-        scope: Scope { conversation, recipient, sender: None },
+        scope: Scope {
+            conversation,
+            recipient,
+            sender: None,
+        },
         discovered: false,
     }
 }
@@ -248,7 +295,11 @@ impl Provider for Web3mq {
     }
 
     fn streams(&self) -> Vec<Arc<Stream>> {
-        self.topics.all().into_iter().map(|topic| topic.stream.clone()).collect()
+        self.topics
+            .all()
+            .into_iter()
+            .map(|topic| topic.stream.clone())
+            .collect()
     }
 
     fn stream(&self, position: usize) -> Arc<Stream> {
@@ -271,7 +322,12 @@ impl Provider for Web3mq {
         Topic::of(stream).is_some_and(|topic| self.topics.add(stream.key.clone(), topic))
     }
 
-    async fn survey(&self, stream: usize, range: Window, target: u64) -> Result<Survey, ProviderError> {
+    async fn survey(
+        &self,
+        stream: usize,
+        range: Window,
+        target: u64,
+    ) -> Result<Survey, ProviderError> {
         let topic = &self.topics.at(stream);
         topic.forget_older(MEMORY).await;
         let (span, seen, vantage) = topic.locate(self, range).await?;
@@ -286,13 +342,21 @@ impl Provider for Web3mq {
             return Ok(Survey::Sized(span.len()));
         }
         match self.cuts(topic, span, target).await? {
-            cuts if range.cut_at(&cuts).len() > 1 => Ok(Survey::Split { count: span.len(), cuts }),
+            cuts if range.cut_at(&cuts).len() > 1 => Ok(Survey::Split {
+                count: span.len(),
+                cuts,
+            }),
             // So many messages in so few seconds that every cut falls on the range's own start.
             _ => Ok(Survey::Sized(span.len())),
         }
     }
 
-    async fn fetch(&self, stream: usize, window: Window, _expected: u64) -> Result<Fetched, ProviderError> {
+    async fn fetch(
+        &self,
+        stream: usize,
+        window: Window,
+        _expected: u64,
+    ) -> Result<Fetched, ProviderError> {
         let topic = &self.topics.at(stream);
         for attempt in 1..=TRIES {
             topic.forget_older(MEMORY).await;
@@ -318,7 +382,11 @@ impl Provider for Web3mq {
         topic.forget_older(MEMORY).await;
         topic.confirm(self, MEMORY_OF_TOTAL).await?;
         let (span, ..) = topic.locate(self, range).await?;
-        Ok(Counted { messages: span.len(), from: range.from().start(), to: range.to().start() })
+        Ok(Counted {
+            messages: span.len(),
+            from: range.from().start(),
+            to: range.to().start(),
+        })
     }
 
     fn window(&self) -> u64 {
@@ -335,10 +403,14 @@ impl Provider for Web3mq {
 
     async fn check(&self) -> Result<(), ProviderError> {
         let first = self.topics.first();
-        let topic = first.as_ref().map_or(self.user.as_str(), |topic| &topic.name);
+        let topic = first
+            .as_ref()
+            .map_or(self.user.as_str(), |topic| &topic.name);
         match self.page(topic, 1, 1).await {
             // Signed by a clock that this very answer has shown to be wrong.
-            Err(ProviderError::Refused { .. }) if self.skew().is_some() => self.page(topic, 1, 1).await.map(|_| ()),
+            Err(ProviderError::Refused { .. }) if self.skew().is_some() => {
+                self.page(topic, 1, 1).await.map(|_| ())
+            }
             answer => answer.map(|_| ()),
         }
     }

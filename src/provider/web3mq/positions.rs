@@ -53,7 +53,9 @@ impl Positions {
         if self.marks.len() > MOST {
             self.marks.clear();
         }
-        let Some(last) = times.len().checked_sub(1) else { return };
+        let Some(last) = times.len().checked_sub(1) else {
+            return;
+        };
         let passes = interest.iter().flat_map(|moment| {
             let pass = times.partition_point(|time| time < moment);
             [pass.checked_sub(1), (pass <= last).then_some(pass)]
@@ -89,7 +91,9 @@ impl Positions {
             (_, None) => end - 1,
             (None, Some(_)) => 0,
             (Some(_), Some(_)) if probes % 3 == 2 => first + (end - first) / 2,
-            (Some((_, before)), Some((_, after))) => first + share(end - first, before, moment, after),
+            (Some((_, before)), Some((_, after))) => {
+                first + share(end - first, before, moment, after)
+            }
         };
         Found::Probe(guess.clamp(first, end - 1))
     }
@@ -98,7 +102,8 @@ impl Positions {
 /// The part of `count` that lies before `moment`, where messages are spread evenly between two times.
 fn share(count: u64, before: Millis, moment: Millis, after: Millis) -> u64 {
     let span = u128::from(after.0.abs_diff(before.0)).max(1);
-    u64::try_from(u128::from(count) * u128::from(moment.0.abs_diff(before.0)) / span).unwrap_or(count)
+    u64::try_from(u128::from(count) * u128::from(moment.0.abs_diff(before.0)) / span)
+        .unwrap_or(count)
 }
 
 #[cfg(test)]
@@ -140,8 +145,14 @@ mod tests {
     fn an_even_history_takes_a_few_probes_and_a_lopsided_one_not_many() {
         let even: Vec<i64> = (0..1_000_000).map(|i| i * 10).collect();
         assert!(search(&even, 100, 7_654_321).1 <= 4);
-        let lopsided: Vec<i64> = (0..1_000_000).map(|i: i64| if i < 999_000 { i / 1000 } else { i * i }).collect();
-        assert!(search(&lopsided, 100, 999_500 * 999_500).1 <= 40, "{:?}", search(&lopsided, 100, 999_500 * 999_500));
+        let lopsided: Vec<i64> = (0..1_000_000)
+            .map(|i: i64| if i < 999_000 { i / 1000 } else { i * i })
+            .collect();
+        assert!(
+            search(&lopsided, 100, 999_500 * 999_500).1 <= 40,
+            "{:?}",
+            search(&lopsided, 100, 999_500 * 999_500)
+        );
     }
 
     #[test]

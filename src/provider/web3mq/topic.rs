@@ -71,7 +71,11 @@ pub(super) enum Reading {
 impl View {
     /// The times of the rows. One that could not be read counts as sent with the row before it.
     fn times(&self) -> Vec<Millis> {
-        let known = self.rows.iter().find_map(|row| row.as_ref().ok()).map_or(Millis(0), |sent| sent.at);
+        let known = self
+            .rows
+            .iter()
+            .find_map(|row| row.as_ref().ok())
+            .map_or(Millis(0), |sent| sent.at);
         let fill = |last: &mut Millis, row: &Row| {
             *last = row.as_ref().map_or(*last, |sent| sent.at);
             Some(*last)
@@ -91,7 +95,10 @@ impl Span {
 
     /// With a neighbour at each end, which shows that nothing of the window lies beyond it.
     fn with_neighbours(self, total: u64) -> Self {
-        Self { from: self.from.saturating_sub(1), to: (self.to + 1).min(total) }
+        Self {
+            from: self.from.saturating_sub(1),
+            to: (self.to + 1).min(total),
+        }
     }
 }
 
@@ -99,7 +106,11 @@ impl Topic {
     /// The topic of a stream whose key names one.
     pub(super) fn of(stream: &Stream) -> Option<Self> {
         let name = stream.key.strip_prefix(KEY)?.to_owned();
-        Some(Self { stream: Arc::new(stream.clone()), name, known: Mutex::default() })
+        Some(Self {
+            stream: Arc::new(stream.clone()),
+            name,
+            known: Mutex::default(),
+        })
     }
 
     /// Forgets what was learned or confirmed longer ago than this.
@@ -115,7 +126,11 @@ impl Topic {
     }
 
     /// Makes sure that nothing came or went since what is known was learned, unless that was this short a time ago.
-    pub(super) async fn confirm(&self, account: &Web3mq, age: Duration) -> Result<(), ProviderError> {
+    pub(super) async fn confirm(
+        &self,
+        account: &Web3mq,
+        age: Duration,
+    ) -> Result<(), ProviderError> {
         let mut known = self.known.lock().await;
         if known.since.is_some_and(|since| since.elapsed() >= age) {
             self.look_at_newest(account, &mut known, &[]).await?;
@@ -136,25 +151,46 @@ impl Topic {
         // What is newer than all that was seen can only be seen by looking.
         let mut seen = None;
         if known.positions.newest().is_none_or(|newest| newest < end) {
-            seen = Some(self.look_at_newest(account, &mut known, &[start, end]).await?);
+            seen = Some(
+                self.look_at_newest(account, &mut known, &[start, end])
+                    .await?,
+            );
         }
-        let to = self.find(account, &mut known, end, &[start, end], &mut seen).await?;
-        let from = self.find(account, &mut known, start, &[start, end], &mut seen).await?;
-        Ok((Span { from: from.min(to), to }, seen, known.since.unwrap_or(begun)))
+        let to = self
+            .find(account, &mut known, end, &[start, end], &mut seen)
+            .await?;
+        let from = self
+            .find(account, &mut known, start, &[start, end], &mut seen)
+            .await?;
+        Ok((
+            Span {
+                from: from.min(to),
+                to,
+            },
+            seen,
+            known.since.unwrap_or(begun),
+        ))
     }
 
     /// The times at the given positions, each looked at unless it is known.
-    pub(super) async fn times_at(&self, account: &Web3mq, positions: &[u64]) -> Result<Vec<Millis>, ProviderError> {
+    pub(super) async fn times_at(
+        &self,
+        account: &Web3mq,
+        positions: &[u64],
+    ) -> Result<Vec<Millis>, ProviderError> {
         let asked = Instant::now();
         let total = self.known.lock().await.positions.total();
-        let looks = stream::iter(positions.iter().copied()).map(|position| self.look(account, position, total));
+        let looks = stream::iter(positions.iter().copied())
+            .map(|position| self.look(account, position, total));
         let views: Vec<View> = looks.buffered(PAGES_AT_ONCE).try_collect().await?;
         let mut known = self.known.lock().await;
         let mut found = Vec::with_capacity(positions.len());
         for (view, &position) in views.iter().zip(positions) {
             let times = view.times();
             let index = position.saturating_sub(view.first) as usize;
-            let Some(&time) = times.get(index.min(times.len().saturating_sub(1))) else { continue };
+            let Some(&time) = times.get(index.min(times.len().saturating_sub(1))) else {
+                continue;
+            };
             learn(&mut known, view, &[time.second().start()], asked);
             found.push(time);
         }
@@ -174,7 +210,9 @@ impl Topic {
                 Found::At(position) => return Ok(position),
                 Found::Probe(position) => {
                     let asked = Instant::now();
-                    let view = self.look(account, position, known.positions.total()).await?;
+                    let view = self
+                        .look(account, position, known.positions.total())
+                        .await?;
                     learn(known, &view, interest, asked);
                     *seen = Some(view);
                 }
@@ -185,7 +223,12 @@ impl Topic {
     }
 
     /// The page with the message in this position, given how many there are.
-    async fn look(&self, account: &Web3mq, position: u64, total: u64) -> Result<View, ProviderError> {
+    async fn look(
+        &self,
+        account: &Web3mq,
+        position: u64,
+        total: u64,
+    ) -> Result<View, ProviderError> {
         let size = account.page_size();
         let page = total.saturating_sub(position + 1) / size + 1;
         let read = account.page(&self.name, page, size).await?;
@@ -221,11 +264,17 @@ impl Topic {
             None if known.newest.is_some() && known.newest.as_ref() == page.rows.first() => {
                 // Nothing came last, which is all that can be told.
                 let total = known.positions.total();
-                *known = Known { newest: known.newest.take(), ..Known::default() };
+                *known = Known {
+                    newest: known.newest.take(),
+                    ..Known::default()
+                };
                 total
             }
             None => {
-                *known = Known { newest: page.rows.first().cloned(), ..Known::default() };
+                *known = Known {
+                    newest: page.rows.first().cloned(),
+                    ..Known::default()
+                };
                 self.count(account, rows, size).await?
             }
         };
@@ -256,18 +305,29 @@ impl Topic {
     }
 
     /// Reads the rows of a window that was located, oldest first, and makes sure that they are all of it.
-    pub(super) async fn read(&self, account: &Web3mq, window: Window, span: Span) -> Result<Reading, ProviderError> {
+    pub(super) async fn read(
+        &self,
+        account: &Web3mq,
+        window: Window,
+        span: Span,
+    ) -> Result<Reading, ProviderError> {
         let mut shelf = Shelf::default();
         let mut total = self.known.lock().await.positions.total();
         // Messages that arrive meanwhile push the last rows to a further page; more than a few rounds of that is no
         // longer a chat.
         for _ in 0..4 {
             let wanted = span.with_neighbours(total);
-            let Some((oldest, newest)) = shelf.missing(wanted) else { break };
+            let Some((oldest, newest)) = shelf.missing(wanted) else {
+                break;
+            };
             let size = account.page_size();
             let pages = (total - 1 - newest) / size + 1..=(total - 1 - oldest) / size + 1;
-            let reads = stream::iter(pages)
-                .map(async |page| account.page(&self.name, page, size).await.map(|read| view(read, page, size, total)));
+            let reads = stream::iter(pages).map(async |page| {
+                account
+                    .page(&self.name, page, size)
+                    .await
+                    .map(|read| view(read, page, size, total))
+            });
             let views: Vec<View> = reads.buffered(PAGES_AT_ONCE).try_collect().await?;
             for view in views {
                 if view.total < total && view.told {
@@ -287,7 +347,9 @@ impl Topic {
 
     /// Whether, at a provider that tells no totals, the newest message is another than when they were counted.
     async fn moved_untold(&self, account: &Web3mq) -> Result<bool, ProviderError> {
-        let Some(newest) = self.known.lock().await.newest.clone() else { return Ok(false) };
+        let Some(newest) = self.known.lock().await.newest.clone() else {
+            return Ok(false);
+        };
         let page = account.page(&self.name, 1, account.page_size()).await?;
         Ok(page.rows.first() != Some(&newest))
     }
@@ -310,7 +372,12 @@ fn view(page: Page, number: u64, size: u64, known_total: u64) -> View {
     let total = told.unwrap_or(known_total.max(before + count));
     let mut rows = page.rows;
     rows.reverse();
-    View { first: total - before - count, rows, total, told: told.is_some() }
+    View {
+        first: total - before - count,
+        rows,
+        total,
+        told: told.is_some(),
+    }
 }
 
 /// The rows of several pages in their positions.
@@ -329,7 +396,8 @@ impl Shelf {
 
     /// The first and the last position of `wanted` in which no row is yet.
     fn missing(&self, wanted: Span) -> Option<(u64, u64)> {
-        let mut missing = (wanted.from..wanted.to).filter(|position| !self.0.contains_key(position));
+        let mut missing =
+            (wanted.from..wanted.to).filter(|position| !self.0.contains_key(position));
         let first = missing.next()?;
         Some((first, missing.next_back().unwrap_or(first)))
     }
@@ -339,14 +407,28 @@ impl Shelf {
         if self.missing(span.with_neighbours(total)).is_some() {
             return Reading::Moved;
         }
-        let time = |position: &u64| self.0.get(position).and_then(|row| row.as_ref().ok()).map(|sent| sent.at);
+        let time = |position: &u64| {
+            self.0
+                .get(position)
+                .and_then(|row| row.as_ref().ok())
+                .map(|sent| sent.at)
+        };
         let mut inside = (span.from..span.to).filter_map(|position| time(&position));
-        let before = span.from.checked_sub(1).and_then(|position| time(&position));
+        let before = span
+            .from
+            .checked_sub(1)
+            .and_then(|position| time(&position));
         let ordered = inside.all(|at| window.contains(at))
             && before.is_none_or(|at| at < window.from().start())
             && time(&span.to).is_none_or(|at| at >= window.to().start());
-        let rows = (span.from..span.to).filter_map(|position| self.0.remove(&position)).collect();
-        if ordered { Reading::Whole(rows) } else { Reading::Disordered(rows) }
+        let rows = (span.from..span.to)
+            .filter_map(|position| self.0.remove(&position))
+            .collect();
+        if ordered {
+            Reading::Whole(rows)
+        } else {
+            Reading::Disordered(rows)
+        }
     }
 }
 
@@ -354,7 +436,8 @@ impl Shelf {
 fn same(one: &Row, other: &Row) -> bool {
     match (one, other) {
         (Ok(one), Ok(other)) => {
-            (&one.from, one.at, &one.id, &one.payload) == (&other.from, other.at, &other.id, &other.payload)
+            (&one.from, one.at, &one.id, &one.payload)
+                == (&other.from, other.at, &other.id, &other.payload)
         }
         (one, other) => one == other,
     }

@@ -32,21 +32,46 @@ const LEFT_ALONE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b',');
 
 /// The URL of a page of a topic's history, signed at `at`. Pages are numbered from 1, newest first.
-pub(super) fn history_url(base: &Url, key: &Key, user: &str, topic: &str, at: Millis, page: u64, size: u64) -> Url {
+pub(super) fn history_url(
+    base: &Url,
+    key: &Key,
+    user: &str,
+    topic: &str,
+    at: Millis,
+    page: u64,
+    size: u64,
+) -> Url {
     let signed = signed(key, user, topic, at);
     let query = format!("{signed}&topic={}&page={page}&size={size}", encode(topic));
     url(base, &["messages", "history"], &query)
 }
 
 /// The URL of a page of one of the lists of what a user takes part in, signed at `at`.
-pub(super) fn list_url(base: &Url, list: &str, key: &Key, user: &str, at: Millis, page: u64, size: u64) -> Url {
-    url(base, &[list], &format!("{}&page={page}&size={size}", signed(key, user, "", at)))
+pub(super) fn list_url(
+    base: &Url,
+    list: &str,
+    key: &Key,
+    user: &str,
+    at: Millis,
+    page: u64,
+    size: u64,
+) -> Url {
+    url(
+        base,
+        &[list],
+        &format!("{}&page={page}&size={size}", signed(key, user, "", at)),
+    )
 }
 
 /// Who asks, when, and the proof of it. What is asked about is signed where it is named.
 fn signed(key: &Key, user: &str, about: &str, at: Millis) -> String {
     let signature = key.sign(user, about, at);
-    format!("userid={}&timestamp={}&web3mq_signature={}", encode(user), at.0, encode(&signature))
+    format!(
+        "userid={}&timestamp={}&web3mq_signature={}",
+        encode(user),
+        at.0,
+        encode(&signature)
+    )
 }
 
 /// Every path ends in a slash.
@@ -121,7 +146,11 @@ impl NoPage {
     /// As the answer to what was asked.
     pub(super) fn error(self, what: &'static str) -> ProviderError {
         match self {
-            Self::Refused { code, said } => ProviderError::Failed { what, code: format!("code {code}"), said },
+            Self::Refused { code, said } => ProviderError::Failed {
+                what,
+                code: format!("code {code}"),
+                said,
+            },
             Self::Fault(fault) => ProviderError::Malformed { what, fault },
         }
     }
@@ -130,20 +159,29 @@ impl NoPage {
 /// Reads the answer to a history request.
 pub(super) fn page(body: &[u8]) -> Result<Page, NoPage> {
     let fault = |e: serde_json::Error| NoPage::Fault(wire::reason(&e));
-    let data: Option<Data> = data(body)?.map_or(Ok(None), |raw| serde_json::from_str(raw.get())).map_err(fault)?;
+    let data: Option<Data> = data(body)?
+        .map_or(Ok(None), |raw| serde_json::from_str(raw.get()))
+        .map_err(fault)?;
     let data = data.unwrap_or_default();
-    let rows = items(data.result, sent).map_err(|e| NoPage::Fault(format!("the rows: {}", wire::reason(&e))))?;
-    Ok(Page { total: data.total, rows })
+    let rows = items(data.result, sent)
+        .map_err(|e| NoPage::Fault(format!("the rows: {}", wire::reason(&e))))?;
+    Ok(Page {
+        total: data.total,
+        rows,
+    })
 }
 
 /// What the envelope of a successful answer holds.
 pub(super) fn data(body: &[u8]) -> Result<Option<&RawValue>, NoPage> {
     let fault = |e: serde_json::Error| NoPage::Fault(wire::reason(&e));
-    let envelope: Envelope = serde_json::from_str(wire::text(body).map_err(NoPage::Fault)?).map_err(fault)?;
+    let envelope: Envelope =
+        serde_json::from_str(wire::text(body).map_err(NoPage::Fault)?).map_err(fault)?;
     match envelope.code {
         Some(0) => {}
         Some(code) => {
-            let said = envelope.msg.map(|m| m.chars().filter(|c| !c.is_control()).take(200).collect());
+            let said = envelope
+                .msg
+                .map(|m| m.chars().filter(|c| !c.is_control()).take(200).collect());
             return Err(NoPage::Refused { code, said });
         }
         None => return Err(NoPage::Fault("the answer holds no `code`".to_owned())),
@@ -211,19 +249,34 @@ fn delivery(raw: &RawValue) -> Option<Delivery> {
         timestamp: Option<Moment>,
     }
     let wire: Wire = serde_json::from_str(raw.get()).ok()?;
-    Some(Delivery { status: Status::parse(&wire.status)?, at: wire.timestamp.map(|moment| moment.0) })
+    Some(Delivery {
+        status: Status::parse(&wire.status)?,
+        at: wire.timestamp.map(|moment| moment.0),
+    })
 }
 
 fn sent(raw: Raw) -> Result<Sent, String> {
     let topic = raw.topic.filter(|topic| !topic.is_empty());
     Ok(Sent {
         from: wire::name(raw.from, "from")?,
-        topic: topic.map(|topic| wire::name(Some(topic), "topic")).transpose()?,
+        topic: topic
+            .map(|topic| wire::name(Some(topic), "topic"))
+            .transpose()?,
         at: raw.timestamp.ok_or("no `timestamp`")?.0,
         payload: decoded(raw.payload.ok_or("no `payload`")?.0),
-        id: raw.messageid.filter(|id| !id.is_empty()).map(|id| wire::name(Some(id), "messageid")).transpose()?,
-        payload_type: raw.payload_type.map(|t| wire::name(Some(t), "payload_type")).transpose()?,
-        cipher_suite: raw.cipher_suite.map(|c| wire::name(Some(c), "cipher_suite")).transpose()?,
+        id: raw
+            .messageid
+            .filter(|id| !id.is_empty())
+            .map(|id| wire::name(Some(id), "messageid"))
+            .transpose()?,
+        payload_type: raw
+            .payload_type
+            .map(|t| wire::name(Some(t), "payload_type"))
+            .transpose()?,
+        cipher_suite: raw
+            .cipher_suite
+            .map(|c| wire::name(Some(c), "cipher_suite"))
+            .transpose()?,
         status: raw.status,
         extra: raw.extra.into_json(),
     })
@@ -233,8 +286,14 @@ fn sent(raw: Raw) -> Result<Sent, String> {
 fn decoded(text: Vec<u8>) -> Payload {
     // STANDARD takes nothing but canonical base64: right alphabet, full padding, no stray bits at the end.
     match STANDARD.decode(&text) {
-        Ok(bytes) => Payload { bytes, encoding: Encoding::Base64 },
-        Err(_) => Payload { bytes: text, encoding: Encoding::Raw },
+        Ok(bytes) => Payload {
+            bytes,
+            encoding: Encoding::Base64,
+        },
+        Err(_) => Payload {
+            bytes: text,
+            encoding: Encoding::Raw,
+        },
     }
 }
 
@@ -255,14 +314,24 @@ mod tests {
     fn url(seed: &str, user: &str, topic: &str, at: i64, page: u64, size: u64) -> String {
         let base = Url::parse("https://testnet-us-west-1-1.web3mq.com").unwrap();
         let url = history_url(&base, &key(seed), user, topic, Millis(at), page, size);
-        url.as_str().strip_prefix("https://testnet-us-west-1-1.web3mq.com").unwrap().to_owned()
+        url.as_str()
+            .strip_prefix("https://testnet-us-west-1-1.web3mq.com")
+            .unwrap()
+            .to_owned()
     }
 
     /// Vectors V1 to V3: what the official SDK puts on the wire, to the byte.
     #[test]
     fn requests_are_signed_and_written_as_the_official_sdk_does() {
         assert_eq!(
-            url(SEED_A, U1, "group:dc6dfb6cb100c52499319e79de0429ddf90fb4db", 1_656_991_509_327, 1, 20),
+            url(
+                SEED_A,
+                U1,
+                "group:dc6dfb6cb100c52499319e79de0429ddf90fb4db",
+                1_656_991_509_327,
+                1,
+                20
+            ),
             "/api/messages/history/?userid=user:1ac51cff3495beac8f47927ddc719c2de3d08ee3b30f97c7ecd27b77&timestamp=1656991509327&web3mq_signature=omaQf5dbi7Rj5g0YoSzxyb8P5%2FDfflx%2FzaEn3J7GjqjRxRgZ2poP94w0ht0uCiiTgKv56MqC4V8nJCCt8VMPDg%3D%3D&topic=group:dc6dfb6cb100c52499319e79de0429ddf90fb4db&page=1&size=20"
         );
         assert_eq!(
@@ -285,7 +354,15 @@ mod tests {
     #[test]
     fn a_list_is_asked_for_as_the_real_sdk_does() {
         let base = Url::parse("https://testnet-us-west-1-1.web3mq.com").unwrap();
-        let url = list_url(&base, "chats", &key(SEED_A), U1, Millis(1_656_991_509_327), 1, 20);
+        let url = list_url(
+            &base,
+            "chats",
+            &key(SEED_A),
+            U1,
+            Millis(1_656_991_509_327),
+            1,
+            20,
+        );
         assert_eq!(
             url.as_str(),
             "https://testnet-us-west-1-1.web3mq.com/api/chats/?userid=user:1ac51cff3495beac8f47927ddc719c2de3d08ee3b30f97c7ecd27b77&timestamp=1656991509327&web3mq_signature=%2Fw5eCji9sfMtNzCC6sGE4KjqeYipaYtChfUikJNUoER5%2FvROa4PIx%2BkgQFMwMQ1%2FTvwL%2FuduuZMjrYmdASaQAQ%3D%3D&page=1&size=20"
@@ -294,7 +371,10 @@ mod tests {
 
     #[test]
     fn the_public_key_is_the_one_of_the_vectors() {
-        assert_eq!(key(SEED_A).public_hex(), "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
+        assert_eq!(
+            key(SEED_A).public_hex(),
+            "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+        );
         assert!(!format!("{:?}", key(SEED_A)).contains("9d61"));
     }
 
@@ -315,14 +395,33 @@ mod tests {
         assert_eq!(total, Some(35));
         let sent = rows[0].as_ref().unwrap();
         assert_eq!((sent.from.as_str(), sent.topic.as_deref()), (U1, Some(U2)));
-        assert_eq!(sent.payload, Payload { bytes: b"hello web3mq".to_vec(), encoding: Encoding::Base64 });
-        assert_eq!(sent.status, Some(Delivery { status: Status::Read, at: Some(Millis(1_656_583_392_872)) }));
-        assert_eq!(sent.extra.as_deref(), Some(r#"{"from_sign":"fromSign","version":1}"#));
-        assert_eq!(sent.id.as_deref(), Some("f8661568f943eff85362075d4e2f15ae261cb169740f257f1a743cdc"));
+        assert_eq!(
+            sent.payload,
+            Payload {
+                bytes: b"hello web3mq".to_vec(),
+                encoding: Encoding::Base64
+            }
+        );
+        assert_eq!(
+            sent.status,
+            Some(Delivery {
+                status: Status::Read,
+                at: Some(Millis(1_656_583_392_872))
+            })
+        );
+        assert_eq!(
+            sent.extra.as_deref(),
+            Some(r#"{"from_sign":"fromSign","version":1}"#)
+        );
+        assert_eq!(
+            sent.id.as_deref(),
+            Some("f8661568f943eff85362075d4e2f15ae261cb169740f257f1a743cdc")
+        );
     }
 
     fn row(json: &str) -> Row {
-        let body = format!(r#"{{"code":0,"msg":"ok","data":{{"total_count":1,"data_list":[{json}]}}}}"#);
+        let body =
+            format!(r#"{{"code":0,"msg":"ok","data":{{"total_count":1,"data_list":[{json}]}}}}"#);
         let Page { total, mut rows } = page(body.as_bytes()).unwrap();
         assert_eq!(total, Some(1));
         rows.remove(0)
@@ -330,36 +429,60 @@ mod tests {
 
     #[test]
     fn the_misspelt_payload_and_a_numeric_signature_are_read() {
-        let sent = row(r#"{"from":"a","timestamp":1656583297872,"pyaload":"aGk=","from_sign":77}"#).unwrap();
-        assert_eq!((sent.payload.bytes.as_slice(), sent.topic, sent.id), (b"hi".as_slice(), None, None));
+        let sent = row(r#"{"from":"a","timestamp":1656583297872,"pyaload":"aGk=","from_sign":77}"#)
+            .unwrap();
+        assert_eq!(
+            (sent.payload.bytes.as_slice(), sent.topic, sent.id),
+            (b"hi".as_slice(), None, None)
+        );
         assert_eq!(sent.extra.as_deref(), Some(r#"{"from_sign":77}"#));
     }
 
     #[test]
     fn base64_that_is_not_canonical_is_kept_as_it_came() {
         for text in ["aGk", "aGl=", "aGk_", "a", "hello world!", "aG k=", "\u{0}"] {
-            let json = serde_json::json!({"from": "a", "timestamp": 1, "payload": text}).to_string();
+            let json =
+                serde_json::json!({"from": "a", "timestamp": 1, "payload": text}).to_string();
             let payload = row(&json).unwrap().payload;
-            assert_eq!((payload.bytes.as_slice(), payload.encoding), (text.as_bytes(), Encoding::Raw), "{text:?}");
+            assert_eq!(
+                (payload.bytes.as_slice(), payload.encoding),
+                (text.as_bytes(), Encoding::Raw),
+                "{text:?}"
+            );
         }
         let empty = row(r#"{"from":"a","timestamp":1,"payload":"","messageid":""}"#).unwrap();
         assert_eq!(
-            (empty.payload.bytes.as_slice(), empty.payload.encoding, empty.id),
+            (
+                empty.payload.bytes.as_slice(),
+                empty.payload.encoding,
+                empty.id
+            ),
             (b"".as_slice(), Encoding::Base64, None)
         );
     }
 
     #[test]
     fn a_status_that_is_unknown_stays_in_extra() {
-        let sent = row(r#"{"from":"a","timestamp":1,"payload":"","message_status":{"status":"recalled"}}"#).unwrap();
-        assert_eq!((sent.status, sent.extra.as_deref()), (None, Some(r#"{"message_status":{"status":"recalled"}}"#)));
+        let sent = row(
+            r#"{"from":"a","timestamp":1,"payload":"","message_status":{"status":"recalled"}}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            (sent.status, sent.extra.as_deref()),
+            (None, Some(r#"{"message_status":{"status":"recalled"}}"#))
+        );
         let none = row(r#"{"from":"a","timestamp":1,"payload":"","message_status":null}"#).unwrap();
         assert_eq!((none.status, none.extra), (None, None));
     }
 
     #[test]
     fn lists_may_be_absent_or_null() {
-        for data in ["null", "{}", r#"{"total":0,"result":null}"#, r#"{"total":0,"result":[]}"#] {
+        for data in [
+            "null",
+            "{}",
+            r#"{"total":0,"result":null}"#,
+            r#"{"total":0,"result":[]}"#,
+        ] {
             let body = format!(r#"{{"code":0,"msg":"ok","data":{data}}}"#);
             assert!(page(body.as_bytes()).unwrap().rows.is_empty(), "{data}");
         }
@@ -369,7 +492,9 @@ mod tests {
     #[test]
     fn another_code_is_a_refusal() {
         let refusal = page(br#"{"code":401,"msg":"bad signature"}"#);
-        assert!(matches!(refusal, Err(NoPage::Refused { code: 401, said: Some(s) }) if s == "bad signature"));
+        assert!(
+            matches!(refusal, Err(NoPage::Refused { code: 401, said: Some(s) }) if s == "bad signature")
+        );
         assert!(matches!(page(b"<html>"), Err(NoPage::Fault(_))));
         assert!(matches!(page(b"{}"), Err(NoPage::Fault(_))));
     }

@@ -40,15 +40,28 @@ pub struct AgoraEvent {
 
 impl AgoraEvent {
     fn feed(&self) -> Feed {
-        if self.channel.is_some() { Feed::Channels } else { Feed::Users }
+        if self.channel.is_some() {
+            Feed::Channels
+        } else {
+            Feed::Users
+        }
     }
 
     /// As Agora tells it.
     fn told(&self) -> Value {
-        let Self { user, channel, goes, ms } = self;
+        let Self {
+            user,
+            channel,
+            goes,
+            ms,
+        } = self;
         match (channel, goes) {
-            (Some(channel), false) => json!({ "group_id": channel, "user_id": user, "type": "Join", "ms": ms }),
-            (Some(channel), true) => json!({ "group_id": channel, "user_id": user, "type": "Leave", "ms": ms }),
+            (Some(channel), false) => {
+                json!({ "group_id": channel, "user_id": user, "type": "Join", "ms": ms })
+            }
+            (Some(channel), true) => {
+                json!({ "group_id": channel, "user_id": user, "type": "Leave", "ms": ms })
+            }
             (None, false) => json!({ "user_id": user, "type": "Login", "ms": ms }),
             (None, true) => json!({ "user_id": user, "type": "Logout", "ms": ms }),
         }
@@ -76,15 +89,26 @@ impl Feeds {
         for stream in history.streams() {
             match (stream.destination, stream.kind) {
                 (Some(user), Some(Kind::Peer)) => drop(users.insert(user)),
-                (Some(channel), Some(Kind::Channel)) => drop(joins.insert((channel, LISTENER.to_owned()))),
+                (Some(channel), Some(Kind::Channel)) => {
+                    drop(joins.insert((channel, LISTENER.to_owned())))
+                }
                 _ => {}
             }
         }
         let mut feeds = Self::default();
-        let logins = users.into_iter().map(|user| AgoraEvent { user, channel: None, goes: false, ms });
+        let logins = users.into_iter().map(|user| AgoraEvent {
+            user,
+            channel: None,
+            goes: false,
+            ms,
+        });
         logins.for_each(|event| feeds.happen(event));
-        let joins =
-            joins.into_iter().map(|(channel, user)| AgoraEvent { user, channel: Some(channel), goes: false, ms });
+        let joins = joins.into_iter().map(|(channel, user)| AgoraEvent {
+            user,
+            channel: Some(channel),
+            goes: false,
+            ms,
+        });
         joins.for_each(|event| feeds.happen(event));
         feeds
     }
@@ -120,12 +144,25 @@ mod tests {
     fn a_feed_keeps_two_thousand_events_and_tells_each_once() {
         let mut feeds = Feeds::default();
         for n in 0..2500 {
-            feeds.happen(AgoraEvent { user: format!("user-{n}"), channel: None, goes: n % 2 == 1, ms: n });
+            feeds.happen(AgoraEvent {
+                user: format!("user-{n}"),
+                channel: None,
+                goes: n % 2 == 1,
+                ms: n,
+            });
         }
-        feeds.happen(AgoraEvent { user: "alice".to_owned(), channel: Some("lobby".to_owned()), goes: false, ms: 1 });
+        feeds.happen(AgoraEvent {
+            user: "alice".to_owned(),
+            channel: Some("lobby".to_owned()),
+            goes: false,
+            ms: 1,
+        });
         let first = feeds.take(Feed::Users);
         assert_eq!(first.len(), 1000);
-        assert_eq!(first[0], json!({ "user_id": "user-500", "type": "Login", "ms": 500 }));
+        assert_eq!(
+            first[0],
+            json!({ "user_id": "user-500", "type": "Login", "ms": 500 })
+        );
         assert_eq!(feeds.take(Feed::Users).len(), 1000);
         assert!(feeds.take(Feed::Users).is_empty());
         let join = json!({ "group_id": "lobby", "user_id": "alice", "type": "Join", "ms": 1 });

@@ -60,7 +60,13 @@ impl Handles {
     pub(super) fn new(rng: &mut fastrand::Rng) -> Self {
         let first = rng.u64(100_000_000..200_000_000);
         let mark = rng.u32(100_000..1_000_000);
-        Self { mark, first, next: first, live: BTreeMap::new(), expired: BTreeSet::new() }
+        Self {
+            mark,
+            first,
+            next: first,
+            live: BTreeMap::new(),
+            expired: BTreeSet::new(),
+        }
     }
 
     /// Gives out a handle.
@@ -76,16 +82,30 @@ impl Handles {
         let number = self.next;
         self.next += 1;
         let ready_at = now + ready_after;
-        self.live.insert(number, Handle { app_id: app_id.to_owned(), ready_at, expires_at: ready_at + ttl, content });
+        self.live.insert(
+            number,
+            Handle {
+                app_id: app_id.to_owned(),
+                ready_at,
+                expires_at: ready_at + ttl,
+                content,
+            },
+        );
         STANDARD.encode(format!("{}:{number}", self.mark))
     }
 
     /// Reads a handle, which consumes it when it is ready.
     pub(super) fn read(&mut self, app_id: &str, handle: &str, now: Instant) -> Reading {
         self.sweep(now);
-        let Some(number) = self.number(handle) else { return Reading::Unknown };
+        let Some(number) = self.number(handle) else {
+            return Reading::Unknown;
+        };
         let Some(live) = self.live.get(&number) else {
-            return if self.expired.contains(&number) { Reading::Expired } else { Reading::Consumed };
+            return if self.expired.contains(&number) {
+                Reading::Expired
+            } else {
+                Reading::Consumed
+            };
         };
         if live.app_id != app_id {
             return Reading::Unknown;
@@ -96,20 +116,27 @@ impl Handles {
         if now >= live.expires_at {
             return Reading::Expired;
         }
-        self.live.remove(&number).map_or(Reading::Consumed, |handle| Reading::Ready(handle.content))
+        self.live
+            .remove(&number)
+            .map_or(Reading::Consumed, |handle| Reading::Ready(handle.content))
     }
 
     fn number(&self, handle: &str) -> Option<u64> {
         let text = String::from_utf8(STANDARD.decode(handle).ok()?).ok()?;
         let (mark, number) = text.split_once(':')?;
         let number = number.parse().ok()?;
-        (mark == self.mark.to_string() && (self.first..self.next).contains(&number)).then_some(number)
+        (mark == self.mark.to_string() && (self.first..self.next).contains(&number))
+            .then_some(number)
     }
 
     /// Lets go of what expired. Handles expire nearly in the order of their making, so looking at the oldest is enough
     /// to keep memory bounded.
     fn sweep(&mut self, now: Instant) {
-        while let Some(oldest) = self.live.first_entry().filter(|entry| entry.get().expires_at <= now) {
+        while let Some(oldest) = self
+            .live
+            .first_entry()
+            .filter(|entry| entry.get().expires_at <= now)
+        {
             self.expired.insert(*oldest.key());
             oldest.remove();
             if self.expired.len() > EXPIRED_KEPT {
@@ -135,21 +162,42 @@ mod tests {
         let (mut handles, now) = (handles(), Instant::now());
         let handle = handles.issue("app", Content::Chosen(Series::new()), now, READY, TTL);
         assert!(handle.ends_with("=="), "{handle}");
-        assert!(matches!(handles.read("app", &handle, now), Reading::InProgress));
-        assert!(matches!(handles.read("other", &handle, now + READY), Reading::Unknown));
-        assert!(matches!(handles.read("app", &handle, now + READY), Reading::Ready(_)));
-        assert!(matches!(handles.read("app", &handle, now + READY), Reading::Consumed));
+        assert!(matches!(
+            handles.read("app", &handle, now),
+            Reading::InProgress
+        ));
+        assert!(matches!(
+            handles.read("other", &handle, now + READY),
+            Reading::Unknown
+        ));
+        assert!(matches!(
+            handles.read("app", &handle, now + READY),
+            Reading::Ready(_)
+        ));
+        assert!(matches!(
+            handles.read("app", &handle, now + READY),
+            Reading::Consumed
+        ));
     }
 
     #[test]
     fn an_unread_handle_expires_and_an_invented_one_is_unknown() {
         let (mut handles, now) = (handles(), Instant::now());
         let handle = handles.issue("app", Content::Chosen(Series::new()), now, READY, TTL);
-        assert!(matches!(handles.read("app", &handle, now + READY + TTL), Reading::Expired));
-        assert!(matches!(handles.read("app", &handle, now + READY + TTL), Reading::Expired));
+        assert!(matches!(
+            handles.read("app", &handle, now + READY + TTL),
+            Reading::Expired
+        ));
+        assert!(matches!(
+            handles.read("app", &handle, now + READY + TTL),
+            Reading::Expired
+        ));
         assert!(handles.live.is_empty(), "nothing is kept of it");
         for invented in ["MjIzMDA3OjEyODA5MzkyOQ==", "123456123456", "", "*"] {
-            assert!(matches!(handles.read("app", invented, now), Reading::Unknown), "{invented}");
+            assert!(
+                matches!(handles.read("app", invented, now), Reading::Unknown),
+                "{invented}"
+            );
         }
     }
 }

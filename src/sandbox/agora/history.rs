@@ -89,7 +89,12 @@ impl AgoraHistory {
 
     /// Makes a receiver known that may have no message at all.
     pub fn open(&mut self, destination: &str, kind: Kind) {
-        self.received.entry(destination.to_owned()).or_insert_with(|| Received { kind, all: Series::new() });
+        self.received
+            .entry(destination.to_owned())
+            .or_insert_with(|| Received {
+                kind,
+                all: Series::new(),
+            });
     }
 
     /// Adds a message at its time, behind those of the same millisecond.
@@ -113,7 +118,9 @@ impl AgoraHistory {
     /// The messages that match. A name that nobody sends under, a channel's say, matches nothing as a source.
     pub fn select(&self, wanted: &Selection) -> &[Arc<AgoraMessage>] {
         let series = match (&wanted.source, &wanted.destination) {
-            (Some(source), Some(destination)) => self.sent.get(source).and_then(|s| s.to.get(destination)),
+            (Some(source), Some(destination)) => {
+                self.sent.get(source).and_then(|s| s.to.get(destination))
+            }
             (Some(source), None) => self.sent.get(source).map(|s| &s.all),
             (None, Some(destination)) => self.received.get(destination).map(|r| &r.all),
             (None, None) => None,
@@ -140,7 +147,11 @@ impl AgoraHistory {
         let pair = self.sent.iter().nth(1).and_then(|(name, sent)| {
             let to = sent.to.keys().next()?;
             let kind = self.received.get(to).map(|r| r.kind);
-            Some(AgoraStream { source: Some(name.clone()), destination: Some(to.clone()), kind })
+            Some(AgoraStream {
+                source: Some(name.clone()),
+                destination: Some(to.clone()),
+                kind,
+            })
         });
         receivers.chain(sender).chain(pair).collect()
     }
@@ -156,12 +167,25 @@ mod tests {
     use super::*;
 
     fn message(src: &str, dst: &str, ms: i64, text: &str) -> AgoraMessage {
-        let kind = if dst.starts_with('#') { Kind::Channel } else { Kind::Peer };
-        AgoraMessage { src: src.into(), dst: dst.into(), kind, ms, payload: text.as_bytes().to_vec() }
+        let kind = if dst.starts_with('#') {
+            Kind::Channel
+        } else {
+            Kind::Peer
+        };
+        AgoraMessage {
+            src: src.into(),
+            dst: dst.into(),
+            kind,
+            ms,
+            payload: text.as_bytes().to_vec(),
+        }
     }
 
     fn texts(messages: &[Arc<AgoraMessage>]) -> Vec<&str> {
-        messages.iter().map(|m| std::str::from_utf8(&m.payload).unwrap()).collect()
+        messages
+            .iter()
+            .map(|m| std::str::from_utf8(&m.payload).unwrap())
+            .collect()
     }
 
     #[test]
@@ -174,19 +198,50 @@ mod tests {
         history.insert(message("alice", "#a", 20, "late"));
         history.open("#empty", Kind::Channel);
         let select = |source: Option<&str>, destination: Option<&str>, range| {
-            let wanted = Selection { source: source.map(Into::into), destination: destination.map(Into::into), range };
+            let wanted = Selection {
+                source: source.map(Into::into),
+                destination: destination.map(Into::into),
+                range,
+            };
             texts(history.select(&wanted))
         };
-        assert_eq!(select(Some("alice"), None, 0..100), ["first", "second", "late"]);
-        assert_eq!(select(None, Some("#a"), 0..100), ["second", "late", "third"]);
-        assert_eq!(select(Some("alice"), Some("#a"), 0..100), ["second", "late"]);
+        assert_eq!(
+            select(Some("alice"), None, 0..100),
+            ["first", "second", "late"]
+        );
+        assert_eq!(
+            select(None, Some("#a"), 0..100),
+            ["second", "late", "third"]
+        );
+        assert_eq!(
+            select(Some("alice"), Some("#a"), 0..100),
+            ["second", "late"]
+        );
         assert_eq!(select(None, Some("#a"), 20..30), ["second", "late"]);
-        assert!(select(Some("#a"), None, 0..100).is_empty(), "a channel sends nothing");
-        assert!(select(None, Some("#A"), 0..100).is_empty(), "names are case sensitive");
+        assert!(
+            select(Some("#a"), None, 0..100).is_empty(),
+            "a channel sends nothing"
+        );
+        assert!(
+            select(None, Some("#A"), 0..100).is_empty(),
+            "names are case sensitive"
+        );
         assert_eq!(history.all().len(), 4);
         let streams = history.streams();
-        assert!(streams.iter().any(|s| s.destination.as_deref() == Some("#empty")));
-        assert!(streams.iter().any(|s| s.source.is_some() && s.destination.is_none()));
-        assert!(streams.iter().any(|s| s.source.is_some() && s.destination.is_some()));
+        assert!(
+            streams
+                .iter()
+                .any(|s| s.destination.as_deref() == Some("#empty"))
+        );
+        assert!(
+            streams
+                .iter()
+                .any(|s| s.source.is_some() && s.destination.is_none())
+        );
+        assert!(
+            streams
+                .iter()
+                .any(|s| s.source.is_some() && s.destination.is_some())
+        );
     }
 }

@@ -47,7 +47,10 @@ pub(super) struct Desk {
 
 impl Desk {
     pub(super) fn new(rng: &mut fastrand::Rng) -> Self {
-        Self { handles: Mutex::new(Handles::new(rng)), counts: AtomicU64::new(0) }
+        Self {
+            handles: Mutex::new(Handles::new(rng)),
+            counts: AtomicU64::new(0),
+        }
     }
 }
 
@@ -87,13 +90,30 @@ pub(super) fn routes() -> Router<Arc<FrontDesk>> {
         .route(&format!("{FEEDS}/channel_events"), get(channel_events))
 }
 
-async fn query(State(desk): Shared, Path(app_id): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
-    answer(&desk, &app_id, Call::Query, "", &headers, || make_handle(&desk, &app_id, &headers, &body)).await
+async fn query(
+    State(desk): Shared,
+    Path(app_id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    answer(&desk, &app_id, Call::Query, "", &headers, || {
+        make_handle(&desk, &app_id, &headers, &body)
+    })
+    .await
 }
 
-async fn read(State(desk): Shared, Path((app_id, handle)): Path<(String, String)>, headers: HeaderMap) -> Response {
-    desk.world.rules().poll(account(&desk.world, &app_id), &handle, Instant::now());
-    answer(&desk, &app_id, Call::Read, &handle, &headers, || read_handle(&desk, &app_id, &handle)).await
+async fn read(
+    State(desk): Shared,
+    Path((app_id, handle)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    desk.world
+        .rules()
+        .poll(account(&desk.world, &app_id), &handle, Instant::now());
+    answer(&desk, &app_id, Call::Read, &handle, &headers, || {
+        read_handle(&desk, &app_id, &handle)
+    })
+    .await
 }
 
 async fn count(
@@ -104,15 +124,30 @@ async fn count(
     headers: HeaderMap,
 ) -> Response {
     let asked = raw.unwrap_or_default();
-    desk.world.rules().poll(account(&desk.world, &app_id), &asked, Instant::now());
-    answer(&desk, &app_id, Call::Count, &asked, &headers, || count_messages(&desk, &app_id, &uri, &asked)).await
+    desk.world
+        .rules()
+        .poll(account(&desk.world, &app_id), &asked, Instant::now());
+    answer(&desk, &app_id, Call::Count, &asked, &headers, || {
+        count_messages(&desk, &app_id, &uri, &asked)
+    })
+    .await
 }
 
-async fn user_events(desk: Shared, app_id: Path<String>, asked: RawQuery, headers: HeaderMap) -> Response {
+async fn user_events(
+    desk: Shared,
+    app_id: Path<String>,
+    asked: RawQuery,
+    headers: HeaderMap,
+) -> Response {
     events(desk, app_id, asked, headers, Feed::Users).await
 }
 
-async fn channel_events(desk: Shared, app_id: Path<String>, asked: RawQuery, headers: HeaderMap) -> Response {
+async fn channel_events(
+    desk: Shared,
+    app_id: Path<String>,
+    asked: RawQuery,
+    headers: HeaderMap,
+) -> Response {
     events(desk, app_id, asked, headers, Feed::Channels).await
 }
 
@@ -128,7 +163,10 @@ async fn events(
             return Err(Malformed::Parameters("a feed takes no parameters".to_owned()).into());
         }
         let events = desk.world.take_events(&app_id, feed);
-        Ok(Json(json!({ "result": "success", "request_id": request_id(), "events": events })).into_response())
+        Ok(
+            Json(json!({ "result": "success", "request_id": request_id(), "events": events }))
+                .into_response(),
+        )
     };
     answer(&desk, &app_id, Call::Events, "", &headers, act).await
 }
@@ -142,18 +180,30 @@ async fn answer(
     headers: &HeaderMap,
     act: impl FnOnce() -> Result<Response, Refusal>,
 ) -> Response {
-    let asked = Asked { account: account(&desk.world, app_id), call, subject };
+    let asked = Asked {
+        account: account(&desk.world, app_id),
+        call,
+        subject,
+    };
     let way = match desk.admit(asked, authorised(&desk.world, headers)).await {
         Ok(way) => way,
         Err(turned) => return refuse(desk, app_id, turned.into()),
     };
-    let outcome = if desk.world.has_project(app_id) { act() } else { Err(Refusal::NoSuchProject) };
+    let outcome = if desk.world.has_project(app_id) {
+        act()
+    } else {
+        Err(Refusal::NoSuchProject)
+    };
     let answer = outcome.unwrap_or_else(|refusal| refuse(desk, app_id, refusal));
     desk.send(asked, way, answer).await
 }
 
 fn account<'a>(world: &World, app_id: &'a str) -> &'a str {
-    if world.has_project(app_id) { app_id } else { STRANGER }
+    if world.has_project(app_id) {
+        app_id
+    } else {
+        STRANGER
+    }
 }
 
 /// Basic authentication, or a token in its own two headers, or a token of the second kind.
@@ -161,12 +211,19 @@ fn authorised(world: &World, headers: &HeaderMap) -> bool {
     let value = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
     if let Some(credential) = value(header::AUTHORIZATION.as_str()) {
         let basic = STANDARD.encode(format!("{CUSTOMER_ID}:{CUSTOMER_SECRET}"));
-        return credential == format!("Basic {basic}") || credential == format!("agora token={}", world.token());
+        return credential == format!("Basic {basic}")
+            || credential == format!("agora token={}", world.token());
     }
-    value("x-agora-token") == Some(world.token().as_str()) && value("x-agora-uid") == Some(TOKEN_UID)
+    value("x-agora-token") == Some(world.token().as_str())
+        && value("x-agora-uid") == Some(TOKEN_UID)
 }
 
-fn make_handle(desk: &FrontDesk, app_id: &str, headers: &HeaderMap, body: &[u8]) -> Result<Response, Refusal> {
+fn make_handle(
+    desk: &FrontDesk,
+    app_id: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response, Refusal> {
     let options = desk.world.options();
     if !is_json(headers) {
         return Err(Malformed::ContentType.into());
@@ -178,15 +235,35 @@ fn make_handle(desk: &FrontDesk, app_id: &str, headers: &HeaderMap, body: &[u8])
         Snapshot::Get => Content::Open(query),
     };
     let ready_after = desk.draw(options.ready_after);
-    let handle = locked(&desk.agora.handles).issue(app_id, content, Instant::now(), ready_after, options.handle_ttl);
+    let handle = locked(&desk.agora.handles).issue(
+        app_id,
+        content,
+        Instant::now(),
+        ready_after,
+        options.handle_ttl,
+    );
     let location = format!("~/rtm/message/history/query/{handle}");
-    Ok(Json(QueryAnswer { result: "success", offset, limit, order, location, request_id: request_id() })
-        .into_response())
+    Ok(Json(QueryAnswer {
+        result: "success",
+        offset,
+        limit,
+        order,
+        location,
+        request_id: request_id(),
+    })
+    .into_response())
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()) else { return false };
-    let mut parts = value.split(';').map(|part| part.trim().to_ascii_lowercase());
+    let Some(value) = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+    else {
+        return false;
+    };
+    let mut parts = value
+        .split(';')
+        .map(|part| part.trim().to_ascii_lowercase());
     parts.next().as_deref() == Some("application/json") && parts.all(|part| part == "charset=utf-8")
 }
 
@@ -208,20 +285,36 @@ fn read_handle(desk: &FrontDesk, app_id: &str, handle: &str) -> Result<Response,
         }
         Reading::Unknown => return Err(Refusal::NoSuchHandle),
     };
-    Ok(Json(Page { messages: &messages, options, request_id: request_id() }).into_response())
+    Ok(Json(Page {
+        messages: &messages,
+        options,
+        request_id: request_id(),
+    })
+    .into_response())
 }
 
-fn count_messages(desk: &FrontDesk, app_id: &str, uri: &Uri, asked: &str) -> Result<Response, Refusal> {
+fn count_messages(
+    desk: &FrontDesk,
+    app_id: &str,
+    uri: &Uri,
+    asked: &str,
+) -> Result<Response, Refusal> {
     let options = desk.world.options();
-    let Parameters(filter) =
-        Parameters::<Filter>::try_from_uri(uri).map_err(|e| Malformed::Parameters(e.body_text()))?;
+    let Parameters(filter) = Parameters::<Filter>::try_from_uri(uri)
+        .map_err(|e| Malformed::Parameters(e.body_text()))?;
     let selection = filter.resolve(options)?;
     let nth = desk.agora.counts.fetch_add(1, Ordering::Relaxed) + 1;
     if options.count_progress_every > 0 && nth.is_multiple_of(options.count_progress_every) {
         return Ok(in_progress(desk, app_id, asked));
     }
     let count = desk.world.with_selected(app_id, &selection, <[_]>::len);
-    Ok(Json(CountAnswer { result: "success", code: "ok", count, request_id: request_id() }).into_response())
+    Ok(Json(CountAnswer {
+        result: "success",
+        code: "ok",
+        count,
+        request_id: request_id(),
+    })
+    .into_response())
 }
 
 fn page(world: &World, app_id: &str, query: &Query) -> Vec<Arc<AgoraMessage>> {
@@ -230,7 +323,13 @@ fn page(world: &World, app_id: &str, query: &Query) -> Vec<Arc<AgoraMessage>> {
 
 fn in_progress(desk: &FrontDesk, app_id: &str, what: &str) -> Response {
     desk.world.rules().in_progress(app_id, what, Instant::now());
-    Json(Status { result: "success", code: "in progress", reason: None, request_id: request_id() }).into_response()
+    Json(Status {
+        result: "success",
+        code: "in progress",
+        reason: None,
+        request_id: request_id(),
+    })
+    .into_response()
 }
 
 /// Answers a request that is refused, and records it if it broke a rule.
@@ -238,23 +337,33 @@ fn refuse(desk: &FrontDesk, app_id: &str, refusal: Refusal) -> Response {
     let rules = desk.world.rules();
     match refusal {
         Refusal::Turned(Turned::Instead(answer)) => *answer,
-        Refusal::Turned(Turned::Unauthorised) => {
-            message(StatusCode::UNAUTHORIZED, "Invalid authentication credentials")
-        }
-        Refusal::Turned(Turned::OverQuota) => {
-            desk.slow_down(message(StatusCode::TOO_MANY_REQUESTS, "API rate limit exceeded"))
-        }
+        Refusal::Turned(Turned::Unauthorised) => message(
+            StatusCode::UNAUTHORIZED,
+            "Invalid authentication credentials",
+        ),
+        Refusal::Turned(Turned::OverQuota) => desk.slow_down(message(
+            StatusCode::TOO_MANY_REQUESTS,
+            "API rate limit exceeded",
+        )),
         Refusal::NoSuchProject => {
             rules.bad_request(STRANGER);
             failed(StatusCode::NOT_FOUND, "not_found", "no such project")
         }
         Refusal::Malformed(malformed) => {
             rules.bad_request(app_id);
-            failed(StatusCode::BAD_REQUEST, "bad_request", &malformed.to_string())
+            failed(
+                StatusCode::BAD_REQUEST,
+                "bad_request",
+                &malformed.to_string(),
+            )
         }
         Refusal::DeadHandle(handle, status) => {
             rules.dead_handle_read(app_id, &handle);
-            failed(status, "resource_expired", "the resource is gone, create a new query")
+            failed(
+                status,
+                "resource_expired",
+                "the resource is gone, create a new query",
+            )
         }
         Refusal::NoSuchHandle => failed(StatusCode::NOT_FOUND, "not_found", "no such resource"),
     }
@@ -266,11 +375,20 @@ fn message(status: StatusCode, text: &str) -> Response {
 }
 
 fn failed(status: StatusCode, code: &str, reason: &str) -> Response {
-    let body = Status { result: "failed", code, reason: Some(reason.to_owned()), request_id: request_id() };
+    let body = Status {
+        result: "failed",
+        code,
+        reason: Some(reason.to_owned()),
+        request_id: request_id(),
+    };
     (status, Json::<Status<'_>>(body)).into_response()
 }
 
 /// An id such as real answers carry. It says nothing, so it need not follow from the seed.
 fn request_id() -> String {
-    format!("{}_{}", fastrand::u32(100_000..1_000_000), fastrand::u64(1..u64::MAX >> 1))
+    format!(
+        "{}_{}",
+        fastrand::u32(100_000..1_000_000),
+        fastrand::u64(1..u64::MAX >> 1)
+    )
 }

@@ -11,7 +11,9 @@ use serde_json::value::RawValue;
 use super::history::{AgoraMessage, Kind, Selection};
 use crate::domain::time::{Millis, Second};
 use crate::sandbox::options::Options;
-use crate::sandbox::shape::{Bound, EmptyList, ListField, MessageType, ReceiverField, TimeField, TimeForm};
+use crate::sandbox::shape::{
+    Bound, EmptyList, ListField, MessageType, ReceiverField, TimeField, TimeForm,
+};
 
 /// The page sizes of the contract.
 const LIMITS: [usize; 3] = [20, 50, 100];
@@ -69,7 +71,11 @@ impl Filter {
         if source.is_none() && destination.is_none() {
             return Err(Malformed::NoTarget);
         }
-        Ok(Selection { source, destination, range: range(start, end, options) })
+        Ok(Selection {
+            source,
+            destination,
+            range: range(start, end, options),
+        })
     }
 }
 
@@ -77,8 +83,18 @@ impl Filter {
 fn range(start: Second, end: Second, options: &Options) -> Range<i64> {
     // What a bound covers: one millisecond, or its whole second.
     let width = if options.seconds { 1000 } else { 1 };
-    let from = start.start().0 + if options.start == Bound::Inclusive { 0 } else { width };
-    let to = end.start().0 + if options.end == Bound::Inclusive { width } else { 0 };
+    let from = start.start().0
+        + if options.start == Bound::Inclusive {
+            0
+        } else {
+            width
+        };
+    let to = end.start().0
+        + if options.end == Bound::Inclusive {
+            width
+        } else {
+            0
+        };
     from..to.max(from)
 }
 
@@ -118,18 +134,39 @@ pub(super) struct Query {
 impl Query {
     /// Reads the body of a POST.
     pub(super) fn read(body: &[u8], options: &Options) -> Result<Self, Malformed> {
-        let QueryBody { filter, offset, limit, order } = serde_json::from_slice(body)?;
+        let QueryBody {
+            filter,
+            offset,
+            limit,
+            order,
+        } = serde_json::from_slice(body)?;
         if !LIMITS.contains(&limit) {
             return Err(Malformed::Limit(limit));
         }
-        Ok(Self { selection: filter.resolve(options)?, offset, limit, order })
+        Ok(Self {
+            selection: filter.resolve(options)?,
+            offset,
+            limit,
+            order,
+        })
     }
 
     /// Cuts the page out of all messages that match.
     pub(super) fn cut(&self, matching: &[Arc<AgoraMessage>]) -> Vec<Arc<AgoraMessage>> {
         match self.order {
-            Order::Asc => matching.iter().skip(self.offset).take(self.limit).cloned().collect(),
-            Order::Desc => matching.iter().rev().skip(self.offset).take(self.limit).cloned().collect(),
+            Order::Asc => matching
+                .iter()
+                .skip(self.offset)
+                .take(self.limit)
+                .cloned()
+                .collect(),
+            Order::Desc => matching
+                .iter()
+                .rev()
+                .skip(self.offset)
+                .take(self.limit)
+                .cloned()
+                .collect(),
         }
     }
 }
@@ -181,7 +218,14 @@ impl Serialize for Page<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("result", "success")?;
         map.serialize_entry("code", "ok")?;
-        let shown: Vec<_> = self.messages.iter().map(|m| Shown { message: m, options: self.options }).collect();
+        let shown: Vec<_> = self
+            .messages
+            .iter()
+            .map(|m| Shown {
+                message: m,
+                options: self.options,
+            })
+            .collect();
         match self.options.empty_list {
             EmptyList::Null if shown.is_empty() => map.serialize_entry(list, &())?,
             EmptyList::Absent if shown.is_empty() => {}
@@ -221,7 +265,10 @@ impl Serialize for Shown<'_> {
         if let Some(kind) = kind {
             map.serialize_entry("message_type", kind)?;
         }
-        map.serialize_entry("payload", &json_text(&message.payload).map_err(S::Error::custom)?)?;
+        map.serialize_entry(
+            "payload",
+            &json_text(&message.payload).map_err(S::Error::custom)?,
+        )?;
         let seconds = Millis(message.ms).second().0;
         match options.time_form {
             TimeForm::Millis => map.serialize_entry(time, &message.ms)?,
@@ -281,12 +328,20 @@ mod tests {
     use super::*;
 
     fn filter(start: &str, end: &str) -> Filter {
-        Filter { source: Some("a".into()), destination: None, start_time: start.into(), end_time: end.into() }
+        Filter {
+            source: Some("a".into()),
+            destination: None,
+            start_time: start.into(),
+            end_time: end.into(),
+        }
     }
 
     fn milliseconds(flags: &[&str]) -> Range<i64> {
         let options = Options::from_flags(flags).unwrap();
-        filter("1970-01-01T00:00:10Z", "1970-01-01T00:00:20Z").resolve(&options).unwrap().range
+        filter("1970-01-01T00:00:10Z", "1970-01-01T00:00:20Z")
+            .resolve(&options)
+            .unwrap()
+            .range
     }
 
     #[test]
@@ -295,7 +350,10 @@ mod tests {
         assert_eq!(milliseconds(&["--end", "exclusive"]), 10_000..20_000);
         assert_eq!(milliseconds(&["--start", "exclusive"]), 10_001..20_001);
         assert_eq!(milliseconds(&["--seconds"]), 10_000..21_000);
-        assert_eq!(milliseconds(&["--seconds", "--start", "exclusive", "--end", "exclusive"]), 11_000..20_000);
+        assert_eq!(
+            milliseconds(&["--seconds", "--start", "exclusive", "--end", "exclusive"]),
+            11_000..20_000
+        );
     }
 
     #[test]
@@ -312,17 +370,32 @@ mod tests {
             "",
             "1564622530",
         ] {
-            assert!(matches!(filter(wrong, ok).resolve(&options), Err(Malformed::Time { .. })), "{wrong}");
+            assert!(
+                matches!(
+                    filter(wrong, ok).resolve(&options),
+                    Err(Malformed::Time { .. })
+                ),
+                "{wrong}"
+            );
         }
-        assert!(matches!(filter(ok, "2019-08-01T01:22:09Z").resolve(&options), Err(Malformed::Backwards)));
+        assert!(matches!(
+            filter(ok, "2019-08-01T01:22:09Z").resolve(&options),
+            Err(Malformed::Backwards)
+        ));
     }
 
     #[test]
     fn a_query_must_be_as_the_contract_has_it() {
         let read = |text: &str| Query::read(text.as_bytes(), &Options::default());
         let times = r#""start_time":"2019-08-01T01:22:10Z","end_time":"2019-08-01T01:32:10Z""#;
-        let query = read(&format!(r#"{{"filter":{{"source":"a","destination":null,{times}}}}}"#)).unwrap();
-        assert_eq!((query.offset, query.limit, query.order), (0, 20, Order::Desc));
+        let query = read(&format!(
+            r#"{{"filter":{{"source":"a","destination":null,{times}}}}}"#
+        ))
+        .unwrap();
+        assert_eq!(
+            (query.offset, query.limit, query.order),
+            (0, 20, Order::Desc)
+        );
         for wrong in [
             format!(r#"{{"filter":{{"source":"a",{times}}},"limit":10}}"#),
             format!(r#"{{"filter":{{"source":"a",{times}}},"offSet":10}}"#),

@@ -7,8 +7,17 @@ use crate::sandbox::agora::{AgoraHistory, AgoraMessage, Kind};
 use crate::sandbox::options::Options;
 
 /// The channels; only the first few have plain names.
-const CHANNELS: &[&str] =
-    &["lobby", "general", "support", "dev-talk", "q&a #1?", "50% + more", "a=b c", "it's \"quoted\"", "café 東京"];
+const CHANNELS: &[&str] = &[
+    "lobby",
+    "general",
+    "support",
+    "dev-talk",
+    "q&a #1?",
+    "50% + more",
+    "a=b c",
+    "it's \"quoted\"",
+    "café 東京",
+];
 /// The users; only the first few have plain names.
 const USERS: &[&str] = &[
     "alice",
@@ -36,7 +45,11 @@ const PILE: usize = 250;
 
 /// The app id of project number `index`.
 pub(in crate::sandbox) fn app_id(index: usize) -> String {
-    if index == 0 { "sandbox".to_owned() } else { format!("sandbox-{}", index + 1) }
+    if index == 0 {
+        "sandbox".to_owned()
+    } else {
+        format!("sandbox-{}", index + 1)
+    }
 }
 
 /// All projects with their histories.
@@ -47,7 +60,12 @@ pub(in crate::sandbox) fn agora_projects(
 ) -> Vec<(String, AgoraHistory)> {
     let project = |index| {
         let count = share(options.messages, options.projects, index);
-        let mut messages = messages(rng, count, Stretch::before(now, options.span), options.plain);
+        let mut messages = messages(
+            rng,
+            count,
+            Stretch::before(now, options.span),
+            options.plain,
+        );
         if options.time_form.whole_seconds() {
             for message in &mut messages {
                 message.ms = Millis(message.ms).second().start().0;
@@ -62,27 +80,62 @@ pub(in crate::sandbox) fn agora_projects(
 }
 
 /// A message from somebody to somebody.
-pub(in crate::sandbox) fn agora_message(rng: &mut fastrand::Rng, ms: i64, plain: bool) -> AgoraMessage {
+pub(in crate::sandbox) fn agora_message(
+    rng: &mut fastrand::Rng,
+    ms: i64,
+    plain: bool,
+) -> AgoraMessage {
     let users = if plain { &USERS[..PLAIN_USERS] } else { USERS };
-    let channels = if plain { &CHANNELS[..PLAIN_CHANNELS] } else { CHANNELS };
+    let channels = if plain {
+        &CHANNELS[..PLAIN_CHANNELS]
+    } else {
+        CHANNELS
+    };
     let sender = rng.usize(0..users.len());
     let (dst, kind) = if rng.u8(0..10) < 7 {
         // The first channels are the busy ones.
         let upper = rng.usize(0..channels.len());
         (channels[rng.usize(0..=upper)], Kind::Channel)
     } else {
-        (users[(sender + rng.usize(1..users.len())) % users.len()], Kind::Peer)
+        (
+            users[(sender + rng.usize(1..users.len())) % users.len()],
+            Kind::Peer,
+        )
     };
     let odd = !plain && rng.u8(0..100) < 3;
-    let payload = if odd { oddity(rng.usize(0..ODDITIES)) } else { sentence(rng).into_bytes() };
-    AgoraMessage { src: users[sender].to_owned(), dst: dst.to_owned(), kind, ms, payload }
+    let payload = if odd {
+        oddity(rng.usize(0..ODDITIES))
+    } else {
+        sentence(rng).into_bytes()
+    };
+    AgoraMessage {
+        src: users[sender].to_owned(),
+        dst: dst.to_owned(),
+        kind,
+        ms,
+        payload,
+    }
 }
 
-fn messages(rng: &mut fastrand::Rng, count: usize, stretch: Stretch, plain: bool) -> Vec<AgoraMessage> {
-    let mut messages = if plain { Vec::new() } else { specials(rng, stretch) };
+fn messages(
+    rng: &mut fastrand::Rng,
+    count: usize,
+    stretch: Stretch,
+    plain: bool,
+) -> Vec<AgoraMessage> {
+    let mut messages = if plain {
+        Vec::new()
+    } else {
+        specials(rng, stretch)
+    };
     messages.truncate(count);
     let rest = count - messages.len();
-    messages.extend(stretch.moments(rng, rest, plain).into_iter().map(|ms| agora_message(rng, ms, plain)));
+    messages.extend(
+        stretch
+            .moments(rng, rest, plain)
+            .into_iter()
+            .map(|ms| agora_message(rng, ms, plain)),
+    );
     messages
 }
 
@@ -93,17 +146,28 @@ fn specials(rng: &mut fastrand::Rng, stretch: Stretch) -> Vec<AgoraMessage> {
     let mut specials = Vec::new();
     for n in 0..ODDITIES {
         let ms = somewhere(rng);
-        specials.push(AgoraMessage { payload: oddity(n), ..agora_message(rng, ms, true) });
+        specials.push(AgoraMessage {
+            payload: oddity(n),
+            ..agora_message(rng, ms, true)
+        });
     }
     for unit in [1000, 60_000, 3_600_000, 86_400_000] {
         // On the bound, and one millisecond to either side of it.
-        specials.extend([-1, 0, 1].map(|beside| agora_message(rng, stretch.round(unit, 1) + beside, true)));
+        specials.extend(
+            [-1, 0, 1].map(|beside| agora_message(rng, stretch.round(unit, 1) + beside, true)),
+        );
     }
     for alike in [2, 3] {
         for payload in ["ok", "", "\0"] {
             let ms = somewhere(rng);
-            let message = AgoraMessage { payload: payload.into(), ..agora_message(rng, ms, true) };
-            let another = AgoraMessage { payload: b"in between".to_vec(), ..message.clone() };
+            let message = AgoraMessage {
+                payload: payload.into(),
+                ..agora_message(rng, ms, true)
+            };
+            let another = AgoraMessage {
+                payload: b"in between".to_vec(),
+                ..message.clone()
+            };
             specials.push(another);
             specials.extend(std::iter::repeat_n(message, alike));
         }
@@ -134,7 +198,9 @@ mod tests {
 
     fn project(flags: &[&str]) -> AgoraHistory {
         let options = Options::from_flags(flags).unwrap();
-        agora_projects(&options, &mut fastrand::Rng::with_seed(options.seed), NOW).remove(0).1
+        agora_projects(&options, &mut fastrand::Rng::with_seed(options.seed), NOW)
+            .remove(0)
+            .1
     }
 
     #[test]
@@ -158,12 +224,25 @@ mod tests {
             assert!(alike.values().any(|&found: &usize| found == n), "{n} alike");
         }
         for unit in [1000, 60_000, 3_600_000, 86_400_000] {
-            assert!(by_ms.keys().any(|ms| ms % unit == 0), "on a multiple of {unit} ms");
+            assert!(
+                by_ms.keys().any(|ms| ms % unit == 0),
+                "on a multiple of {unit} ms"
+            );
         }
         assert!((0..ODDITIES).all(|n| history.all().iter().any(|m| m.payload == oddity(n))));
-        assert!(history.all().iter().all(|m| m.ms < NOW.0 && m.ms >= NOW.0 - 5 * 86_400_000));
+        assert!(
+            history
+                .all()
+                .iter()
+                .all(|m| m.ms < NOW.0 && m.ms >= NOW.0 - 5 * 86_400_000)
+        );
         for letter in ['\'', '"', ' ', '%', '&', '+', '#', '=', '?', '東'] {
-            assert!(history.streams().iter().any(|s| s.destination.as_ref().is_some_and(|d| d.contains(letter))));
+            assert!(
+                history
+                    .streams()
+                    .iter()
+                    .any(|s| s.destination.as_ref().is_some_and(|d| d.contains(letter)))
+            );
         }
     }
 
@@ -171,9 +250,21 @@ mod tests {
     fn plain_is_plain() {
         let history = project(&["--plain", "--messages", "1000"]);
         assert_eq!(history.all().len(), 1000);
-        assert!(history.all().iter().all(|m| m.payload.len() < 200 && !m.payload.contains(&0)));
-        let gaps: Vec<i64> = history.all().windows(2).map(|w| w[1].ms - w[0].ms).collect();
-        assert!(gaps.iter().all(|gap| (gap - gaps[0]).abs() <= 1), "evenly spread");
+        assert!(
+            history
+                .all()
+                .iter()
+                .all(|m| m.payload.len() < 200 && !m.payload.contains(&0))
+        );
+        let gaps: Vec<i64> = history
+            .all()
+            .windows(2)
+            .map(|w| w[1].ms - w[0].ms)
+            .collect();
+        assert!(
+            gaps.iter().all(|gap| (gap - gaps[0]).abs() <= 1),
+            "evenly spread"
+        );
     }
 
     #[test]
@@ -183,9 +274,18 @@ mod tests {
         let options = Options::from_flags(["--messages", "10", "--projects", "3"]).unwrap();
         let projects = agora_projects(&options, &mut fastrand::Rng::with_seed(1), NOW);
         assert_eq!(
-            projects.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(),
+            projects
+                .iter()
+                .map(|(id, _)| id.as_str())
+                .collect::<Vec<_>>(),
             ["sandbox", "sandbox-2", "sandbox-3"]
         );
-        assert_eq!(projects.iter().map(|(_, history)| history.all().len()).sum::<usize>(), 10);
+        assert_eq!(
+            projects
+                .iter()
+                .map(|(_, history)| history.all().len())
+                .sum::<usize>(),
+            10
+        );
     }
 }

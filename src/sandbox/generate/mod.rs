@@ -20,7 +20,10 @@ struct Stretch {
 impl Stretch {
     fn before(now: Millis, length: Duration) -> Self {
         let start = now.minus(length).0;
-        Self { start, length: now.0.saturating_sub(start) }
+        Self {
+            start,
+            length: now.0.saturating_sub(start),
+        }
     }
 
     /// `count` moments in it, in order: evenly spread, or with bursts and silences as people write.
@@ -34,14 +37,23 @@ impl Stretch {
             .collect();
         // Scaled so that the last one is just before the end.
         let whole = elapsed + 1;
-        let scale = |step: i128| i64::try_from(step * i128::from(self.length) / whole).unwrap_or(self.length);
-        steps.into_iter().map(|step| self.start + scale(step)).collect()
+        let scale = |step: i128| {
+            i64::try_from(step * i128::from(self.length) / whole).unwrap_or(self.length)
+        };
+        steps
+            .into_iter()
+            .map(|step| self.start + scale(step))
+            .collect()
     }
 
     /// A moment in the middle that lies exactly on a multiple of `unit` milliseconds, `n` units along.
     fn round(self, unit: i64, n: i64) -> i64 {
         let at = (self.start + self.length / 2).div_euclid(unit) * unit + n * unit;
-        if (self.start..self.start + self.length).contains(&at) { at } else { self.start }
+        if (self.start..self.start + self.length).contains(&at) {
+            at
+        } else {
+            self.start
+        }
     }
 }
 
@@ -57,14 +69,19 @@ fn pause(rng: &mut fastrand::Rng) -> u32 {
 
 /// How many of `total` things the part number `index` of `parts` gets.
 fn share(total: usize, parts: usize, index: usize) -> usize {
-    total.checked_div(parts).map_or(0, |each| each + usize::from(index < total - each * parts))
+    total
+        .checked_div(parts)
+        .map_or(0, |each| each + usize::from(index < total - each * parts))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const DAY: Stretch = Stretch { start: 1_700_000_000_000, length: 86_400_000 };
+    const DAY: Stretch = Stretch {
+        start: 1_700_000_000_000,
+        length: 86_400_000,
+    };
 
     #[test]
     fn moments_lie_in_the_stretch_in_order() {
@@ -81,13 +98,19 @@ mod tests {
         let moments = DAY.moments(&mut fastrand::Rng::with_seed(3), 5000, false);
         let gaps: Vec<i64> = moments.windows(2).map(|w| w[1] - w[0]).collect();
         let average = DAY.length / 5000;
-        assert!(gaps.iter().filter(|&&gap| gap < average / 10).count() > 2000, "bursts");
+        assert!(
+            gaps.iter().filter(|&&gap| gap < average / 10).count() > 2000,
+            "bursts"
+        );
         assert!(gaps.iter().any(|&gap| gap > 200 * average), "silences");
     }
 
     #[test]
     fn shares_add_up() {
-        assert_eq!((0..3).map(|i| share(10, 3, i)).collect::<Vec<_>>(), [4, 3, 3]);
+        assert_eq!(
+            (0..3).map(|i| share(10, 3, i)).collect::<Vec<_>>(),
+            [4, 3, 3]
+        );
         assert_eq!(share(10, 0, 0), 0);
     }
 }

@@ -74,8 +74,18 @@ pub(super) fn sentence(rng: &mut fastrand::Rng) -> String {
     let opening = pick(rng, OPENINGS);
     match rng.u8(0..10) {
         0 => opening.to_owned(),
-        1..=4 => format!("{} {}{}", pick(rng, SUBJECTS), pick(rng, PREDICATES), pick(rng, ENDINGS)),
-        _ => format!("{opening}, {} {}{}", pick(rng, SUBJECTS), pick(rng, PREDICATES), pick(rng, ENDINGS)),
+        1..=4 => format!(
+            "{} {}{}",
+            pick(rng, SUBJECTS),
+            pick(rng, PREDICATES),
+            pick(rng, ENDINGS)
+        ),
+        _ => format!(
+            "{opening}, {} {}{}",
+            pick(rng, SUBJECTS),
+            pick(rng, PREDICATES),
+            pick(rng, ENDINGS)
+        ),
     }
 }
 
@@ -118,7 +128,11 @@ pub(super) fn oddity(n: usize) -> Vec<u8> {
     let n = n % ODDITIES;
     match ODD_TEXTS.get(n) {
         Some(text) => text.to_vec(),
-        None if n == ODD_TEXTS.len() => "All work and no play. ".bytes().cycle().take(LARGEST).collect(),
+        None if n == ODD_TEXTS.len() => "All work and no play. "
+            .bytes()
+            .cycle()
+            .take(LARGEST)
+            .collect(),
         // The worst case of JSON: each byte becomes six.
         None if n == ODD_TEXTS.len() + 1 => vec![0; LARGEST],
         None => "😀".bytes().cycle().take(LARGEST).collect(),
@@ -135,9 +149,21 @@ mod tests {
         let any = |test: &dyn Fn(&[u8]) -> bool| all.iter().any(|p| test(p));
         assert!(any(&<[u8]>::is_empty));
         assert!(any(&|p| p.contains(&0)));
-        assert!(any(&|p| p.windows(2).any(|w| w[0] == 0xED && (0xA0..=0xAF).contains(&w[1]))), "high surrogate");
-        assert!(any(&|p| p.windows(2).any(|w| w[0] == 0xED && (0xB0..=0xBF).contains(&w[1]))), "low surrogate");
-        assert!(any(&|p| p.len() == LARGEST && std::str::from_utf8(p).is_ok()));
+        assert!(
+            any(&|p| p
+                .windows(2)
+                .any(|w| w[0] == 0xED && (0xA0..=0xAF).contains(&w[1]))),
+            "high surrogate"
+        );
+        assert!(
+            any(&|p| p
+                .windows(2)
+                .any(|w| w[0] == 0xED && (0xB0..=0xBF).contains(&w[1]))),
+            "low surrogate"
+        );
+        assert!(any(
+            &|p| p.len() == LARGEST && std::str::from_utf8(p).is_ok()
+        ));
         assert!(any(&|p| p.contains(&0xF0)), "astral");
         assert!(all.iter().all(|p| p.len() <= LARGEST));
     }

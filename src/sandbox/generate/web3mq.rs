@@ -41,11 +41,19 @@ pub(in crate::sandbox) fn web3mq_accounts(
         let topics = busy_topics(&account, options.plain);
         let count = share(options.topic_messages, options.users, index);
         let stretch = Stretch::before(now, options.topic_span);
-        let mut rows = if options.plain { Vec::new() } else { specials(rng, &account, &topics[0], stretch) };
+        let mut rows = if options.plain {
+            Vec::new()
+        } else {
+            specials(rng, &account, &topics[0], stretch)
+        };
         rows.truncate(count);
         let rest = count - rows.len();
         let moments = stretch.moments(rng, rest, options.plain);
-        rows.extend(moments.into_iter().map(|ms| random_message(rng, &account, &topics, ms, options.plain)));
+        rows.extend(
+            moments
+                .into_iter()
+                .map(|ms| random_message(rng, &account, &topics, ms, options.plain)),
+        );
         age(rng, &mut rows, now);
         rows.sort_by_key(|row| row.ms);
         for topic in &topics {
@@ -67,9 +75,17 @@ pub(in crate::sandbox) fn web3mq_message(
     ms: i64,
     plain: bool,
 ) -> Web3mqMessage {
-    let busy: Vec<String> =
-        account.topics().iter().filter(|(_, rows)| !rows.is_empty()).map(|(topic, _)| topic.clone()).collect();
-    let topics = if busy.is_empty() { busy_topics(account, plain) } else { busy };
+    let busy: Vec<String> = account
+        .topics()
+        .iter()
+        .filter(|(_, rows)| !rows.is_empty())
+        .map(|(topic, _)| topic.clone())
+        .collect();
+    let topics = if busy.is_empty() {
+        busy_topics(account, plain)
+    } else {
+        busy
+    };
     random_message(rng, account, &topics, ms, plain)
 }
 
@@ -84,15 +100,29 @@ pub(in crate::sandbox) fn group_id(name: &str) -> String {
 }
 
 /// A message as a good client sends it.
-pub(in crate::sandbox) fn text_message(topic: &str, from: String, ms: i64, payload: &[u8]) -> Web3mqMessage {
+pub(in crate::sandbox) fn text_message(
+    topic: &str,
+    from: String,
+    ms: i64,
+    payload: &[u8],
+) -> Web3mqMessage {
     let mut identity = blake3::Hasher::new();
-    identity.update(from.as_bytes()).update(topic.as_bytes()).update(&ms.to_be_bytes()).update(payload);
+    identity
+        .update(from.as_bytes())
+        .update(topic.as_bytes())
+        .update(&ms.to_be_bytes())
+        .update(payload);
     let mut signature = [0; 64];
     identity.finalize_xof().fill(&mut signature);
     Web3mqMessage {
         topic: topic.to_owned(),
         row_topic: topic.to_owned(),
-        messageid: identity.finalize().to_hex().get(..56).unwrap_or_default().to_owned(),
+        messageid: identity
+            .finalize()
+            .to_hex()
+            .get(..56)
+            .unwrap_or_default()
+            .to_owned(),
         from,
         ms,
         payload_text: STANDARD.encode(payload),
@@ -106,13 +136,19 @@ pub(in crate::sandbox) fn text_message(topic: &str, from: String, ms: i64, paylo
 }
 
 fn digits(name: &str, length: usize) -> String {
-    blake3::hash(name.as_bytes()).to_hex().get(..length).unwrap_or_default().to_owned()
+    blake3::hash(name.as_bytes())
+        .to_hex()
+        .get(..length)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// The conversations in which something is written; the first one is a group.
 fn busy_topics(account: &Web3mqAccount, plain: bool) -> Vec<String> {
     let own = account.user_id();
-    let mut topics: Vec<String> = ["team", "family", "trading"].map(|g| group_id(&format!("{own}/{g}"))).into();
+    let mut topics: Vec<String> = ["team", "family", "trading"]
+        .map(|g| group_id(&format!("{own}/{g}")))
+        .into();
     topics.extend(MEMBERS.iter().take(3).map(|name| user_id(name)));
     if !plain {
         topics.push(format!("SwapChat:im@{}", digits(own, 56)));
@@ -170,30 +206,63 @@ fn make_odd(rng: &mut fastrand::Rng, row: &mut Web3mqMessage) {
 
 /// What must not be left to chance, in one conversation: odd payloads, ids and types, duplicates without an id, and
 /// one millisecond so full that it takes several pages.
-fn specials(rng: &mut fastrand::Rng, account: &Web3mqAccount, topic: &str, stretch: Stretch) -> Vec<Web3mqMessage> {
+fn specials(
+    rng: &mut fastrand::Rng,
+    account: &Web3mqAccount,
+    topic: &str,
+    stretch: Stretch,
+) -> Vec<Web3mqMessage> {
     let somewhere = |rng: &mut fastrand::Rng| stretch.start + rng.i64(0..stretch.length.max(1));
     let from = || user_id(MEMBERS[0]);
     let mut rows = Vec::new();
     for odd in ODD_PAYLOADS {
         let row = text_message(topic, from(), somewhere(rng), odd.as_bytes());
-        rows.push(Web3mqMessage { payload_text: (*odd).to_owned(), ..row });
+        rows.push(Web3mqMessage {
+            payload_text: (*odd).to_owned(),
+            ..row
+        });
     }
     rows.extend((0..ODDITIES).map(|n| text_message(topic, from(), somewhere(rng), &oddity(n))));
     for alike in [2, 3] {
         let row = text_message(topic, from(), somewhere(rng), b"ok");
-        rows.extend(std::iter::repeat_n(Web3mqMessage { messageid: String::new(), ..row }, alike));
+        rows.extend(std::iter::repeat_n(
+            Web3mqMessage {
+                messageid: String::new(),
+                ..row
+            },
+            alike,
+        ));
     }
     for unit in [1000, 60_000, 3_600_000, 86_400_000] {
         // In the last hour of a day the next full hour is the next day: but for the text it would be the same message.
         let text = format!("right on time, to {unit} ms");
-        rows.push(text_message(topic, account.user_id().to_owned(), stretch.round(unit, 1), text.as_bytes()));
+        rows.push(text_message(
+            topic,
+            account.user_id().to_owned(),
+            stretch.round(unit, 1),
+            text.as_bytes(),
+        ));
     }
     let row = text_message(topic, from(), somewhere(rng), b"typo");
-    rows.push(Web3mqMessage { payload_type: "applicaton/json; charset=utf-8".to_owned(), ..row.clone() });
+    rows.push(Web3mqMessage {
+        payload_type: "applicaton/json; charset=utf-8".to_owned(),
+        ..row.clone()
+    });
     let row = text_message(topic, from(), row.ms + 1, b"short id");
-    rows.push(Web3mqMessage { messageid: row.messageid[1..].to_owned(), status: None, ..row });
+    rows.push(Web3mqMessage {
+        messageid: row.messageid[1..].to_owned(),
+        status: None,
+        ..row
+    });
     let ms = stretch.round(1000, 90);
-    rows.extend((0..PILE).map(|n| text_message(topic, from(), ms, format!("all at once, number {n}").as_bytes())));
+    rows.extend((0..PILE).map(|n| {
+        text_message(
+            topic,
+            from(),
+            ms,
+            format!("all at once, number {n}").as_bytes(),
+        )
+    }));
     rows
 }
 
@@ -208,7 +277,12 @@ fn age(rng: &mut fastrand::Rng, rows: &mut [Web3mqMessage], now: Millis) {
             _ => Status::Received,
         };
         row.status = Some(status);
-        row.status_ms = row.ms + if status == Status::Received { 0 } else { rng.i64(0..=age.clamp(0, HOUR)) };
+        row.status_ms = row.ms
+            + if status == Status::Received {
+                0
+            } else {
+                rng.i64(0..=age.clamp(0, HOUR))
+            };
     }
 }
 
@@ -228,7 +302,10 @@ mod tests {
     #[test]
     fn the_seed_decides() {
         assert_eq!(accounts(&[])[0].topics(), accounts(&[])[0].topics());
-        assert_ne!(accounts(&[])[0].user_id(), accounts(&["--seed", "2"])[0].user_id());
+        assert_ne!(
+            accounts(&[])[0].user_id(),
+            accounts(&["--seed", "2"])[0].user_id()
+        );
     }
 
     #[test]
@@ -243,17 +320,36 @@ mod tests {
         let mut alike = HashMap::<_, usize>::new();
         let mut by_ms = HashMap::<_, usize>::new();
         for row in &rows {
-            *alike.entry((&row.from, &row.topic, row.ms, &row.payload_text, &row.messageid)).or_default() += 1;
+            *alike
+                .entry((
+                    &row.from,
+                    &row.topic,
+                    row.ms,
+                    &row.payload_text,
+                    &row.messageid,
+                ))
+                .or_default() += 1;
             *by_ms.entry((&row.topic, row.ms)).or_default() += 1;
         }
         assert!(alike.values().any(|&n| n == 2) && alike.values().any(|&n| n == 3));
-        assert!(alike.iter().all(|(key, &n)| n == 1 || key.4.is_empty()), "only rows without an id are duplicates");
+        assert!(
+            alike.iter().all(|(key, &n)| n == 1 || key.4.is_empty()),
+            "only rows without an id are duplicates"
+        );
         assert!(by_ms.values().any(|&n| n >= PILE));
         assert!(rows.iter().any(|row| row.messageid.len() == 55));
         assert!(rows.iter().any(|row| row.cipher_suite.contains("SHA384")));
-        assert!(rows.iter().any(|row| row.payload_type.starts_with("applicaton")));
+        assert!(
+            rows.iter()
+                .any(|row| row.payload_type.starts_with("applicaton"))
+        );
         assert!(rows.iter().any(|row| row.topic != row.row_topic));
-        for status in [None, Some(Status::Received), Some(Status::Delivered), Some(Status::Read)] {
+        for status in [
+            None,
+            Some(Status::Received),
+            Some(Status::Delivered),
+            Some(Status::Read),
+        ] {
             assert!(rows.iter().any(|row| row.status == status), "{status:?}");
         }
     }
@@ -261,7 +357,10 @@ mod tests {
     #[test]
     fn accounts_share_the_messages() {
         let accounts = accounts(&["--users", "3", "--topic-messages", "100", "--plain"]);
-        let sizes: Vec<usize> = accounts.iter().map(|a| a.topics().values().map(Vec::len).sum()).collect();
+        let sizes: Vec<usize> = accounts
+            .iter()
+            .map(|a| a.topics().values().map(Vec::len).sum())
+            .collect();
         assert_eq!(sizes, [34, 33, 33]);
     }
 }

@@ -48,20 +48,42 @@ struct Page {
 impl Trial {
     async fn make_handle(&self, body: &Value) -> (StatusCode, Value) {
         let request = self.request(Method::POST, &format!("{BASE}/query"));
-        let request = request.basic_auth(CUSTOMER_ID, Some(CUSTOMER_SECRET)).body(body.to_string());
-        answer(request.header("content-type", "application/json;charset=utf-8").send().await.unwrap()).await
+        let request = request
+            .basic_auth(CUSTOMER_ID, Some(CUSTOMER_SECRET))
+            .body(body.to_string());
+        answer(
+            request
+                .header("content-type", "application/json;charset=utf-8")
+                .send()
+                .await
+                .unwrap(),
+        )
+        .await
     }
 
     /// Asks and returns the path of the handle.
     async fn handle(&self, body: &Value) -> String {
         let (status, made) = self.make_handle(body).await;
-        assert_eq!((status, &made["result"]), (StatusCode::OK, &json!("success")), "{made}");
-        made["location"].as_str().unwrap().strip_prefix("~/rtm/message/history").unwrap().to_owned()
+        assert_eq!(
+            (status, &made["result"]),
+            (StatusCode::OK, &json!("success")),
+            "{made}"
+        );
+        made["location"]
+            .as_str()
+            .unwrap()
+            .strip_prefix("~/rtm/message/history")
+            .unwrap()
+            .to_owned()
     }
 
     async fn raw(&self, path: &str) -> reqwest::Response {
         let request = self.request(Method::GET, &format!("{BASE}{path}"));
-        request.basic_auth(CUSTOMER_ID, Some(CUSTOMER_SECRET)).send().await.unwrap()
+        request
+            .basic_auth(CUSTOMER_ID, Some(CUSTOMER_SECRET))
+            .send()
+            .await
+            .unwrap()
     }
 
     async fn fetch(&self, path: &str) -> (StatusCode, Value) {
@@ -70,7 +92,10 @@ impl Trial {
 }
 
 fn times(days: i64) -> (String, String) {
-    (Second(NOW.second().0 - days * 86_400).to_string(), NOW.second().to_string())
+    (
+        Second(NOW.second().0 - days * 86_400).to_string(),
+        NOW.second().to_string(),
+    )
 }
 
 fn ask(destination: &str) -> Value {
@@ -88,7 +113,8 @@ async fn paging_shows_the_truth_and_the_count_agrees() {
             let mut body = ask("lobby");
             (body["offset"], body["order"]) = (shown.len().into(), order.into());
             let path = trial.handle(&body).await;
-            let page: Page = serde_json::from_slice(&trial.raw(&path).await.bytes().await.unwrap()).unwrap();
+            let page: Page =
+                serde_json::from_slice(&trial.raw(&path).await.bytes().await.unwrap()).unwrap();
             assert_eq!(page.code, "ok");
             if page.messages.is_empty() {
                 break;
@@ -101,11 +127,21 @@ async fn paging_shows_the_truth_and_the_count_agrees() {
         let wanted: Vec<_> = truth.iter().filter(|m| m.dst == "lobby").collect();
         assert_eq!(shown.len(), wanted.len());
         for (row, message) in shown.iter().zip(wanted) {
-            assert_eq!((&row.src, &row.dst, row.ms), (&message.src, &message.dst, message.ms));
-            assert_eq!((row.message_type.as_str(), &row.payload.0), ("group_message", &message.payload));
+            assert_eq!(
+                (&row.src, &row.dst, row.ms),
+                (&message.src, &message.dst, message.ms)
+            );
+            assert_eq!(
+                (row.message_type.as_str(), &row.payload.0),
+                ("group_message", &message.payload)
+            );
         }
         let (start, end) = times(6);
-        let (_, counted) = trial.fetch(&format!("/count?destination=lobby&start_time={start}&end_time={end}")).await;
+        let (_, counted) = trial
+            .fetch(&format!(
+                "/count?destination=lobby&start_time={start}&end_time={end}"
+            ))
+            .await;
         assert_eq!(counted["count"], shown.len());
     }
     let report = trial.sandbox.rules();
@@ -118,14 +154,27 @@ async fn odd_names_are_reached_when_they_are_encoded() {
     let trial = Trial::new(&[]).await;
     let (start, end) = times(6);
     for stream in trial.sandbox.world().agora_streams("sandbox") {
-        let Some(name) = stream.destination.filter(|_| stream.source.is_none()) else { continue };
-        let encoded = percent_encoding::utf8_percent_encode(&name, percent_encoding::NON_ALPHANUMERIC);
+        let Some(name) = stream.destination.filter(|_| stream.source.is_none()) else {
+            continue;
+        };
+        let encoded =
+            percent_encoding::utf8_percent_encode(&name, percent_encoding::NON_ALPHANUMERIC);
         let path = format!("/count?destination={encoded}&start_time={start}&end_time={end}");
-        let truth = trial.sandbox.world().agora("sandbox").iter().filter(|m| m.dst == name).count();
+        let truth = trial
+            .sandbox
+            .world()
+            .agora("sandbox")
+            .iter()
+            .filter(|m| m.dst == name)
+            .count();
         assert_eq!(trial.fetch(&path).await.1["count"], truth, "{name}");
     }
     let path = format!("/count?source=lobby&start_time={start}&end_time={end}");
-    assert_eq!(trial.fetch(&path).await.1["count"], 0, "a channel is no source");
+    assert_eq!(
+        trial.fetch(&path).await.1["count"],
+        0,
+        "a channel is no source"
+    );
 }
 
 #[tokio::test]
@@ -138,13 +187,20 @@ async fn a_handle_is_good_once_in_either_spelling() {
     let path = trial.handle(&ask("lobby")).await;
     assert_eq!(trial.fetch(&path).await.0, 200);
     assert_eq!(trial.fetch("/query/123456123456").await.0, 404);
-    assert_eq!(trial.sandbox.rules().total.dead_handle_read, 1, "one that never was is not dead");
+    assert_eq!(
+        trial.sandbox.rules().total.dead_handle_read,
+        1,
+        "one that never was is not dead"
+    );
 
     let trial = Trial::new(&[]).await;
     let path = trial.handle(&ask("lobby")).await;
     trial.fetch(&path).await;
     let (status, body) = trial.fetch(&path).await;
-    assert_eq!((status, &body["result"]), (StatusCode::GONE, &json!("failed")));
+    assert_eq!(
+        (status, &body["result"]),
+        (StatusCode::GONE, &json!("failed"))
+    );
 }
 
 #[tokio::test]
@@ -152,7 +208,10 @@ async fn what_is_in_progress_must_be_waited_for() {
     let trial = Trial::new(&["--ready-after", "1h", "--count-progress-every", "2"]).await;
     let path = trial.handle(&ask("lobby")).await;
     let (status, body) = trial.fetch(&path).await;
-    assert_eq!((status, &body["result"], &body["code"]), (StatusCode::OK, &json!("success"), &json!("in progress")));
+    assert_eq!(
+        (status, &body["result"], &body["code"]),
+        (StatusCode::OK, &json!("success"), &json!("in progress"))
+    );
     assert_eq!(trial.sandbox.rules().total.polled_too_soon, 0);
     trial.fetch(&path).await;
     assert_eq!(trial.sandbox.rules().total.polled_too_soon, 1);
@@ -173,23 +232,38 @@ async fn three_credentials_are_good_and_others_are_not() {
     let path = format!("{BASE}/count?source=alice&start_time={start}&end_time={end}");
     let with = |headers: &[(&'static str, &'static str)]| {
         let request = trial.request(Method::GET, &path);
-        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = headers.iter().fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        });
         async { answer(request.send().await.unwrap()).await }
     };
-    let own_headers = [("x-agora-token", "sandbox-token"), ("x-agora-uid", TOKEN_UID)];
+    let own_headers = [
+        ("x-agora-token", "sandbox-token"),
+        ("x-agora-uid", TOKEN_UID),
+    ];
     let second_kind = [("authorization", "agora token=sandbox-token")];
     assert_eq!(with(&own_headers).await.0, 200);
     assert_eq!(with(&second_kind).await.0, 200);
-    let refused = (StatusCode::UNAUTHORIZED, json!({ "message": "Invalid authentication credentials" }));
+    let refused = (
+        StatusCode::UNAUTHORIZED,
+        json!({ "message": "Invalid authentication credentials" }),
+    );
     assert_eq!(with(&[]).await, refused);
     assert_eq!(with(&own_headers[..1]).await, refused);
-    assert_eq!(with(&[("authorization", "Basic c2FuZGJveC1pZDp3cm9uZw==")]).await, refused);
+    assert_eq!(
+        with(&[("authorization", "Basic c2FuZGJveC1pZDp3cm9uZw==")]).await,
+        refused
+    );
     trial.sandbox.world().set_token("fresh");
     assert_eq!(with(&second_kind).await, refused);
     assert_eq!(trial.sandbox.rules().total.unauthorised, 4);
 
     let elsewhere = trial.request(Method::GET, &path.replace("/sandbox/", "/other/"));
-    let elsewhere = elsewhere.basic_auth(CUSTOMER_ID, Some(CUSTOMER_SECRET)).send().await.unwrap();
+    let elsewhere = elsewhere
+        .basic_auth(CUSTOMER_ID, Some(CUSTOMER_SECRET))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(elsewhere.status(), 404);
     assert_eq!(trial.sandbox.rules().accounts["unknown"].count, 1);
 }
@@ -200,13 +274,27 @@ async fn what_the_contract_does_not_allow_is_refused() {
     let mut wrong = ask("lobby");
     wrong["limit"] = 10.into();
     let (status, body) = trial.make_handle(&wrong).await;
-    assert_eq!((status, &body["result"]), (StatusCode::BAD_REQUEST, &json!("failed")));
-    assert!(body["reason"].as_str().unwrap().contains("limit 10") && body["request_id"].is_string(), "{body}");
+    assert_eq!(
+        (status, &body["result"]),
+        (StatusCode::BAD_REQUEST, &json!("failed"))
+    );
+    assert!(
+        body["reason"].as_str().unwrap().contains("limit 10") && body["request_id"].is_string(),
+        "{body}"
+    );
 
     for content_type in ["text/plain", "application/json;charset=latin1"] {
-        let request = trial.request(Method::POST, &format!("{BASE}/query")).header("content-type", content_type);
-        let request = request.basic_auth(CUSTOMER_ID, Some(CUSTOMER_SECRET)).body(ask("lobby").to_string());
-        assert_eq!(request.send().await.unwrap().status(), 400, "{content_type}");
+        let request = trial
+            .request(Method::POST, &format!("{BASE}/query"))
+            .header("content-type", content_type);
+        let request = request
+            .basic_auth(CUSTOMER_ID, Some(CUSTOMER_SECRET))
+            .body(ask("lobby").to_string());
+        assert_eq!(
+            request.send().await.unwrap().status(),
+            400,
+            "{content_type}"
+        );
     }
     for query in [
         "",
@@ -214,7 +302,11 @@ async fn what_the_contract_does_not_allow_is_refused() {
         "?source=a&start_time=x&end_time=y",
         "?start_time=2026-11-01T00:00:00Z&end_time=2026-11-02T00:00:00Z",
     ] {
-        assert_eq!(trial.fetch(&format!("/count{query}")).await.0, 400, "{query}");
+        assert_eq!(
+            trial.fetch(&format!("/count{query}")).await.0,
+            400,
+            "{query}"
+        );
     }
     assert_eq!(trial.sandbox.rules().accounts["sandbox"].bad_request, 7);
 }
@@ -248,15 +340,37 @@ async fn a_snapshot_is_taken_when_the_flag_says() {
 
 #[tokio::test]
 async fn too_old_and_too_fresh_messages_are_hidden() {
-    let trial = Trial::new(&["--messages", "0", "--retention", "1d", "--visibility-lag", "1m"]).await;
+    let trial = Trial::new(&[
+        "--messages",
+        "0",
+        "--retention",
+        "1d",
+        "--visibility-lag",
+        "1m",
+    ])
+    .await;
     let day = 86_400_000;
-    for ms in [NOW.0 - day - 10_000, NOW.0 - day + 10_000, NOW.0 - 61_000, NOW.0 - 50_000] {
+    for ms in [
+        NOW.0 - day - 10_000,
+        NOW.0 - day + 10_000,
+        NOW.0 - 61_000,
+        NOW.0 - 50_000,
+    ] {
         append(&trial, ms);
     }
     let page = trial.fetch(&trial.handle(&ask("lobby")).await).await.1;
-    let shown: Vec<i64> = page["messages"].as_array().unwrap().iter().map(|m| m["ms"].as_i64().unwrap()).collect();
+    let shown: Vec<i64> = page["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|m| m["ms"].as_i64().unwrap())
+        .collect();
     assert_eq!(shown, [NOW.0 - day + 10_000, NOW.0 - 61_000]);
-    assert_eq!(trial.sandbox.world().agora("sandbox").len(), 4, "the truth hides nothing");
+    assert_eq!(
+        trial.sandbox.world().agora("sandbox").len(),
+        4,
+        "the truth hides nothing"
+    );
 }
 
 #[tokio::test]
@@ -268,15 +382,34 @@ async fn messages_come_in_every_shape() {
         append(&trial, ms);
         trial.fetch(&trial.handle(&ask("lobby")).await).await.1
     };
-    let page = shape(&["--receiver-field", "dest", "--list-field", "message", "--message-type", "absent"]).await;
-    assert_eq!(page["message"], json!([{ "src": "alice", "dest": "lobby", "payload": "hi", "ms": ms }]));
+    let page = shape(&[
+        "--receiver-field",
+        "dest",
+        "--list-field",
+        "message",
+        "--message-type",
+        "absent",
+    ])
+    .await;
+    assert_eq!(
+        page["message"],
+        json!([{ "src": "alice", "dest": "lobby", "payload": "hi", "ms": ms }])
+    );
     for (form, time) in [
         ("millis-text", json!(ms.to_string())),
         ("seconds", json!(seconds)),
         ("seconds-text", json!(seconds.to_string())),
         ("iso", json!(Millis(ms).to_string())),
     ] {
-        let page = shape(&["--time-field", "ts", "--time-form", form, "--message-type", "channel"]).await;
+        let page = shape(&[
+            "--time-field",
+            "ts",
+            "--time-form",
+            form,
+            "--message-type",
+            "channel",
+        ])
+        .await;
         assert_eq!(page["messages"][0]["ts"], time);
         assert_eq!(page["messages"][0]["message_type"], "channel_message");
     }
@@ -285,9 +418,16 @@ async fn messages_come_in_every_shape() {
 
 #[tokio::test]
 async fn an_empty_list_comes_in_every_shape() {
-    for (flag, list) in [("empty", Some(json!([]))), ("null", Some(Value::Null)), ("absent", None)] {
+    for (flag, list) in [
+        ("empty", Some(json!([]))),
+        ("null", Some(Value::Null)),
+        ("absent", None),
+    ] {
         let trial = Trial::new(&["--empty-list", flag]).await;
-        let page = trial.fetch(&trial.handle(&ask("silent room")).await).await.1;
+        let page = trial
+            .fetch(&trial.handle(&ask("silent room")).await)
+            .await
+            .1;
         assert_eq!(page.get("messages"), list.as_ref(), "{flag}");
         assert_eq!(page["code"], "ok");
     }
@@ -295,8 +435,18 @@ async fn an_empty_list_comes_in_every_shape() {
 
 fn append(trial: &Trial, ms: i64) {
     let (src, dst) = ("alice".to_owned(), "lobby".to_owned());
-    let message = AgoraMessage { src, dst, kind: Kind::Channel, ms, payload: b"hi".to_vec() };
-    trial.sandbox.world().append_agora("sandbox", message).unwrap();
+    let message = AgoraMessage {
+        src,
+        dst,
+        kind: Kind::Channel,
+        ms,
+        payload: b"hi".to_vec(),
+    };
+    trial
+        .sandbox
+        .world()
+        .append_agora("sandbox", message)
+        .unwrap();
 }
 
 #[tokio::test]
@@ -305,24 +455,48 @@ async fn events_are_told_once_a_thousand_at_a_time_to_whoever_is_let_in() {
     let feeds = "/dev/v2/project/sandbox/rtm/vendor";
     let told = async |feed: &str| {
         let request = trial.request(Method::GET, &format!("{feeds}/{feed}"));
-        answer(request.basic_auth(CUSTOMER_ID, Some(CUSTOMER_SECRET)).send().await.unwrap()).await
+        answer(
+            request
+                .basic_auth(CUSTOMER_ID, Some(CUSTOMER_SECRET))
+                .send()
+                .await
+                .unwrap(),
+        )
+        .await
     };
     for n in 0..2500 {
         let event = json!({ "account": "sandbox", "user": format!("user-{n}"), "ms": n });
-        assert_eq!(trial.post("/sandbox/event", event).await.0, StatusCode::NO_CONTENT);
+        assert_eq!(
+            trial.post("/sandbox/event", event).await.0,
+            StatusCode::NO_CONTENT
+        );
     }
     let (status, stranger) = trial.get(&format!("{feeds}/user_events")).await;
-    assert_eq!((status, stranger["message"].is_string()), (StatusCode::UNAUTHORIZED, true));
-    assert_eq!(told("user_events?limit=1").await.0, StatusCode::BAD_REQUEST, "nothing is taken away by either");
+    assert_eq!(
+        (status, stranger["message"].is_string()),
+        (StatusCode::UNAUTHORIZED, true)
+    );
+    assert_eq!(
+        told("user_events?limit=1").await.0,
+        StatusCode::BAD_REQUEST,
+        "nothing is taken away by either"
+    );
     let mut users = Vec::new();
     for expected in [1000, 1000, 0] {
         let (status, events) = told("user_events").await;
-        assert_eq!((status, &events["result"]), (StatusCode::OK, &json!("success")));
+        assert_eq!(
+            (status, &events["result"]),
+            (StatusCode::OK, &json!("success"))
+        );
         let events = events["events"].as_array().unwrap().clone();
         assert_eq!(events.len(), expected);
         users.extend(events);
     }
-    assert_eq!(users[0], json!({ "user_id": "user-500", "type": "Login", "ms": 500 }), "the oldest were lost");
+    assert_eq!(
+        users[0],
+        json!({ "user_id": "user-500", "type": "Login", "ms": 500 }),
+        "the oldest were lost"
+    );
     let channels = told("channel_events").await.1;
     assert_eq!(channels["events"][0]["group_id"], "silent room");
     assert_eq!(told("nothing_events").await.0, StatusCode::NOT_FOUND);

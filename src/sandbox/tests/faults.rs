@@ -12,34 +12,78 @@ async fn a_scripted_answer_takes_the_place_of_the_true_one() {
     let elsewhere = json!({
         "on": "read", "status": 302, "headers": { "Location": "http://elsewhere.example/" }, "body": "<html>", "times": 2
     });
-    assert_eq!(trial.post("/sandbox/script", json!([elsewhere])).await.0, 204);
+    assert_eq!(
+        trial.post("/sandbox/script", json!([elsewhere])).await.0,
+        204
+    );
     for _ in 0..2 {
-        let response = trial.request(reqwest::Method::GET, READ).send().await.unwrap();
+        let response = trial
+            .request(reqwest::Method::GET, READ)
+            .send()
+            .await
+            .unwrap();
         assert_eq!(response.status(), 302);
         assert_eq!(response.headers()["location"], "http://elsewhere.example/");
         assert_eq!(response.text().await.unwrap(), "<html>");
     }
     assert_eq!(trial.get(READ).await.0, 401, "the script is over");
     let total = trial.sandbox.rules().total;
-    assert_eq!((total.read, total.unauthorised), (3, 3), "scripted or not, a request is recorded");
+    assert_eq!(
+        (total.read, total.unauthorised),
+        (3, 3),
+        "scripted or not, a request is recorded"
+    );
 }
 
 #[tokio::test]
 async fn a_script_can_wait_and_be_forgotten() {
     let trial = Trial::new(&[]).await;
-    trial.sandbox.script(Scripted { status: 503, after: 1, times: 5, ..Scripted::default() }).unwrap();
+    trial
+        .sandbox
+        .script(Scripted {
+            status: 503,
+            after: 1,
+            times: 5,
+            ..Scripted::default()
+        })
+        .unwrap();
     assert_eq!(trial.get(READ).await.0, 401);
     assert_eq!(trial.get(READ).await.0, 503);
-    assert_eq!(trial.get("/sandbox/rules").await.0, 200, "only the providers are scripted");
-    assert_eq!(trial.request(reqwest::Method::DELETE, "/sandbox/script").send().await.unwrap().status(), 204);
+    assert_eq!(
+        trial.get("/sandbox/rules").await.0,
+        200,
+        "only the providers are scripted"
+    );
+    assert_eq!(
+        trial
+            .request(reqwest::Method::DELETE, "/sandbox/script")
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        204
+    );
     assert_eq!(trial.get(READ).await.0, 401);
-    assert_eq!(trial.post("/sandbox/script", json!({ "status": 1 })).await.0, 400);
+    assert_eq!(
+        trial
+            .post("/sandbox/script", json!({ "status": 1 }))
+            .await
+            .0,
+        400
+    );
 }
 
 #[tokio::test]
 async fn a_connection_can_be_dropped() {
     let trial = Trial::new(&[]).await;
-    trial.sandbox.script(Scripted { on: On::Any, fault: Some(Fault::Cut), ..Scripted::default() }).unwrap();
+    trial
+        .sandbox
+        .script(Scripted {
+            on: On::Any,
+            fault: Some(Fault::Cut),
+            ..Scripted::default()
+        })
+        .unwrap();
     let outcome = trial.request(reqwest::Method::GET, READ).send().await;
     assert!(outcome.is_err(), "{outcome:?}");
     assert_eq!(trial.get(READ).await.0, 401);
@@ -48,7 +92,12 @@ async fn a_connection_can_be_dropped() {
 #[tokio::test]
 async fn an_answer_can_never_come() {
     let Trial { sandbox, client } = Trial::new(&[]).await;
-    sandbox.script(Scripted { fault: Some(Fault::Hang), ..Scripted::default() }).unwrap();
+    sandbox
+        .script(Scripted {
+            fault: Some(Fault::Hang),
+            ..Scripted::default()
+        })
+        .unwrap();
     let waiting = tokio::spawn(client.get(format!("{}{READ}", sandbox.base_url())).send());
     while sandbox.rules().total.read == 0 {
         tokio::task::yield_now().await;
@@ -60,8 +109,19 @@ async fn an_answer_can_never_come() {
 
 /// What comes of a count that is met by this fault: status and body, if there is an answer in the end.
 async fn met(trial: &Trial, fault: Fault) -> Option<(u16, Vec<u8>)> {
-    trial.sandbox.script(Scripted { fault: Some(fault), ..Scripted::default() }).unwrap();
-    let response = trial.request(reqwest::Method::GET, "/dev/v2/project/sandbox/rtm/message/history/count").send();
+    trial
+        .sandbox
+        .script(Scripted {
+            fault: Some(fault),
+            ..Scripted::default()
+        })
+        .unwrap();
+    let response = trial
+        .request(
+            reqwest::Method::GET,
+            "/dev/v2/project/sandbox/rtm/message/history/count",
+        )
+        .send();
     let response = response.await.ok()?;
     let status = response.status().as_u16();
     Some((status, response.bytes().await.ok()?.to_vec()))
@@ -73,14 +133,23 @@ async fn each_fault_looks_as_it_is_called() {
     let answered = async |fault| met(&trial, fault).await.unwrap();
     assert_eq!(met(&trial, Fault::Cut).await, None);
     let (status, body) = answered(Fault::Truncated).await;
-    assert!(status == 200 && body.starts_with(b"{") && serde_json::from_slice::<serde_json::Value>(&body).is_err());
+    assert!(
+        status == 200
+            && body.starts_with(b"{")
+            && serde_json::from_slice::<serde_json::Value>(&body).is_err()
+    );
     assert!(answered(Fault::Html).await.1.starts_with(b"<!DOCTYPE"));
     assert!((500..=504).contains(&answered(Fault::ServerError).await.0));
     assert_eq!(answered(Fault::TooMany).await.0, 429);
     assert_eq!(answered(Fault::Unauthorised).await.0, 401);
     assert!((302..=308).contains(&answered(Fault::Redirect).await.0));
     let (_, deep) = answered(Fault::Deep).await;
-    assert!(serde_json::from_slice::<serde_json::Value>(&deep).unwrap_err().to_string().contains("recursion limit"));
+    assert!(
+        serde_json::from_slice::<serde_json::Value>(&deep)
+            .unwrap_err()
+            .to_string()
+            .contains("recursion limit")
+    );
     assert!(std::str::from_utf8(&answered(Fault::Charset).await.1).is_err());
     assert_eq!(answered(Fault::DeadHandle).await.0, 410);
 }
@@ -88,13 +157,33 @@ async fn each_fault_looks_as_it_is_called() {
 #[tokio::test]
 async fn a_drip_goes_on_and_a_huge_body_is_huge() {
     let trial = Trial::new(&[]).await;
-    trial.sandbox.script(Scripted { fault: Some(Fault::Drip), ..Scripted::default() }).unwrap();
-    let mut dripping = trial.request(reqwest::Method::GET, READ).send().await.unwrap();
+    trial
+        .sandbox
+        .script(Scripted {
+            fault: Some(Fault::Drip),
+            ..Scripted::default()
+        })
+        .unwrap();
+    let mut dripping = trial
+        .request(reqwest::Method::GET, READ)
+        .send()
+        .await
+        .unwrap();
     for _ in 0..2 {
         assert_eq!(dripping.chunk().await.unwrap().unwrap().len(), 1);
     }
-    trial.sandbox.script(Scripted { fault: Some(Fault::Oversized), ..Scripted::default() }).unwrap();
-    let mut huge = trial.request(reqwest::Method::GET, READ).send().await.unwrap();
+    trial
+        .sandbox
+        .script(Scripted {
+            fault: Some(Fault::Oversized),
+            ..Scripted::default()
+        })
+        .unwrap();
+    let mut huge = trial
+        .request(reqwest::Method::GET, READ)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(huge.content_length(), Some(200 << 20));
     assert!(huge.chunk().await.unwrap().is_some());
 }
@@ -106,19 +195,35 @@ async fn faults_left_to_chance_are_counted_and_break_no_rule() {
         trial.get(READ).await;
     }
     let report = trial.sandbox.rules();
-    assert_eq!(report.faults.keys().collect::<Vec<_>>(), [&Fault::Html, &Fault::RetryAfter]);
+    assert_eq!(
+        report.faults.keys().collect::<Vec<_>>(),
+        [&Fault::Html, &Fault::RetryAfter]
+    );
     assert_eq!(report.faults.values().sum::<u64>(), 20);
     let (_, body) = trial.get("/sandbox/rules").await;
-    assert_eq!(body["faults"]["retry-after"], report.faults[&Fault::RetryAfter]);
+    assert_eq!(
+        body["faults"]["retry-after"],
+        report.faults[&Fault::RetryAfter]
+    );
 }
 
 #[tokio::test]
 async fn an_answer_that_goes_wrong_on_its_way_may_have_spent_the_handle() {
-    let flags = ["--faults", "50%", "--fault-kinds", "cut", "--messages", "300", "--plain"];
+    let flags = [
+        "--faults",
+        "50%",
+        "--fault-kinds",
+        "cut",
+        "--messages",
+        "300",
+        "--plain",
+    ];
     let trial = Trial::new(&flags).await;
     let (mut spent, mut unspent) = (false, false);
     while !(spent && unspent) {
-        let Some(handle) = handle(&trial).await else { continue };
+        let Some(handle) = handle(&trial).await else {
+            continue;
+        };
         let mut cut = false;
         let status = loop {
             match read(&trial, &handle).await {
@@ -130,23 +235,40 @@ async fn an_answer_that_goes_wrong_on_its_way_may_have_spent_the_handle() {
         unspent |= (cut, status) == (true, 200);
         assert!(cut || status == 200, "{status}");
     }
-    assert_eq!(trial.sandbox.rules().total.dead_handle_read, 0, "whoever was cut off could not know");
+    assert_eq!(
+        trial.sandbox.rules().total.dead_handle_read,
+        0,
+        "whoever was cut off could not know"
+    );
 }
 
 /// Makes a handle, unless the answer is cut off.
 async fn handle(trial: &Trial) -> Option<String> {
-    let filter =
-        json!({ "destination": "lobby", "start_time": "2026-11-20T00:00:00Z", "end_time": "2026-11-22T00:00:00Z" });
-    let request = trial.request(reqwest::Method::POST, QUERY).basic_auth(CUSTOMER_ID, Some(CUSTOMER_SECRET));
-    let request = request.header("content-type", "application/json").body(json!({ "filter": filter }).to_string());
-    let made: serde_json::Value = serde_json::from_slice(&request.send().await.ok()?.bytes().await.ok()?).ok()?;
-    Some(made["location"].as_str()?.trim_start_matches("~/rtm/message/history/query/").to_owned())
+    let filter = json!({ "destination": "lobby", "start_time": "2026-11-20T00:00:00Z", "end_time": "2026-11-22T00:00:00Z" });
+    let request = trial
+        .request(reqwest::Method::POST, QUERY)
+        .basic_auth(CUSTOMER_ID, Some(CUSTOMER_SECRET));
+    let request = request
+        .header("content-type", "application/json")
+        .body(json!({ "filter": filter }).to_string());
+    let made: serde_json::Value =
+        serde_json::from_slice(&request.send().await.ok()?.bytes().await.ok()?).ok()?;
+    Some(
+        made["location"]
+            .as_str()?
+            .trim_start_matches("~/rtm/message/history/query/")
+            .to_owned(),
+    )
 }
 
 /// The status of a reading, unless the answer is cut off.
 async fn read(trial: &Trial, handle: &str) -> Option<u16> {
     let request = trial.request(reqwest::Method::GET, &format!("{QUERY}/{handle}"));
-    let response = request.basic_auth(CUSTOMER_ID, Some(CUSTOMER_SECRET)).send().await.ok()?;
+    let response = request
+        .basic_auth(CUSTOMER_ID, Some(CUSTOMER_SECRET))
+        .send()
+        .await
+        .ok()?;
     let status = response.status().as_u16();
     response.bytes().await.ok().map(|_| status)
 }

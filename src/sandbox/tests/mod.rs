@@ -31,8 +31,12 @@ struct Trial {
 impl Trial {
     /// A sandbox with few messages that answers at once, unless the flags say otherwise.
     async fn new(flags: &[&str]) -> Self {
-        let mut all: Vec<&str> =
-            AT_ONCE.chunks(2).filter(|pair| !flags.contains(&pair[0])).flatten().copied().collect();
+        let mut all: Vec<&str> = AT_ONCE
+            .chunks(2)
+            .filter(|pair| !flags.contains(&pair[0]))
+            .flatten()
+            .copied()
+            .collect();
         for few in [["--messages", "1500"], ["--topic-messages", "800"]] {
             if !flags.contains(&few[0]) {
                 all.extend(few);
@@ -40,13 +44,19 @@ impl Trial {
         }
         all.extend(flags);
         let options = Options::from_flags(all).unwrap();
-        let sandbox = Sandbox::start(options, LOOPBACK, Arc::new(TimerClock::starting_at(NOW))).await.unwrap();
-        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let sandbox = Sandbox::start(options, LOOPBACK, Arc::new(TimerClock::starting_at(NOW)))
+            .await
+            .unwrap();
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
         Self { sandbox, client }
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.sandbox.base_url()))
+        self.client
+            .request(method, format!("{}{path}", self.sandbox.base_url()))
     }
 
     async fn get(&self, path: &str) -> (StatusCode, Value) {
@@ -54,7 +64,9 @@ impl Trial {
     }
 
     async fn post(&self, path: &str, body: Value) -> (StatusCode, Value) {
-        let request = self.request(Method::POST, path).header("content-type", "application/json");
+        let request = self
+            .request(Method::POST, path)
+            .header("content-type", "application/json");
         answer(request.body(body.to_string()).send().await.unwrap()).await
     }
 }
@@ -68,8 +80,13 @@ async fn answer(response: Response) -> (StatusCode, Value) {
 #[tokio::test]
 async fn nobody_else_can_reach_it() {
     let clock = Arc::new(TimerClock::starting_at(NOW));
-    let error = Sandbox::start(Options::default(), ([0, 0, 0, 0], 0).into(), clock).await.unwrap_err();
-    assert_eq!(error.to_string(), "the sandbox listens on loopback only, and 0.0.0.0:0 is not");
+    let error = Sandbox::start(Options::default(), ([0, 0, 0, 0], 0).into(), clock)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the sandbox listens on loopback only, and 0.0.0.0:0 is not"
+    );
 }
 
 #[tokio::test]
@@ -84,19 +101,40 @@ async fn it_is_gone_when_it_is_stopped() {
 #[tokio::test]
 async fn answers_are_dated_by_the_providers_clock() {
     let trial = Trial::new(&["--clock-skew", "-1d"]).await;
-    let response = trial.request(Method::GET, "/anything").send().await.unwrap();
+    let response = trial
+        .request(Method::GET, "/anything")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(response.status(), 404);
     let date = response.headers()["date"].to_str().unwrap();
-    assert!(date.starts_with("Sat, 21 Nov 2026 10:26:4") && date.ends_with(" GMT"), "{date}");
+    assert!(
+        date.starts_with("Sat, 21 Nov 2026 10:26:4") && date.ends_with(" GMT"),
+        "{date}"
+    );
     assert_eq!(response.headers().get_all("date").iter().count(), 1);
 }
 
 #[tokio::test]
 async fn the_world_goes_on_by_itself() {
-    let trial = Trial::new(&["--messages", "0", "--append-rate", "2000", "--advance-every", "1ms"]).await;
+    let trial = Trial::new(&[
+        "--messages",
+        "0",
+        "--append-rate",
+        "2000",
+        "--advance-every",
+        "1ms",
+    ])
+    .await;
     let world = trial.sandbox.world();
     let user = world.users().remove(0);
-    let read = || world.web3mq(&user).into_values().flatten().any(|row| row.status == Some(super::Status::Read));
+    let read = || {
+        world
+            .web3mq(&user)
+            .into_values()
+            .flatten()
+            .any(|row| row.status == Some(super::Status::Read))
+    };
     while world.agora("sandbox").is_empty() || !read() {
         tokio::task::yield_now().await;
     }

@@ -13,12 +13,26 @@ impl Trial {
     /// The busiest conversation of the first account.
     fn topic(&self) -> String {
         let topics = self.sandbox.world().web3mq(&self.user());
-        topics.into_iter().max_by_key(|(_, rows)| rows.len()).unwrap().0
+        topics
+            .into_iter()
+            .max_by_key(|(_, rows)| rows.len())
+            .unwrap()
+            .0
     }
 
     /// A signed request's parameters.
-    fn signed(&self, topic: &str, page: usize, size: usize, timestamp: i64) -> Vec<(&'static str, String)> {
-        let signature = self.sandbox.world().with_user(&self.user(), |a| a.sign(topic, timestamp)).unwrap();
+    fn signed(
+        &self,
+        topic: &str,
+        page: usize,
+        size: usize,
+        timestamp: i64,
+    ) -> Vec<(&'static str, String)> {
+        let signature = self
+            .sandbox
+            .world()
+            .with_user(&self.user(), |a| a.sign(topic, timestamp))
+            .unwrap();
         vec![
             ("userid", self.user()),
             ("topic", topic.to_owned()),
@@ -30,11 +44,18 @@ impl Trial {
     }
 
     async fn ask(&self, parameters: &[(&'static str, String)], headers: &[(&str, &str)]) -> Value {
-        let encode =
-            |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
-        let query: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+        let encode = |text: &str| {
+            percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC)
+                .to_string()
+        };
+        let query: Vec<String> = parameters
+            .iter()
+            .map(|(name, value)| format!("{name}={}", encode(value)))
+            .collect();
         let request = self.request(Method::GET, &format!("{PATH}?{}", query.join("&")));
-        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = headers.iter().fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        });
         let (status, body) = answer(request.send().await.unwrap()).await;
         assert_eq!(status, StatusCode::OK);
         body
@@ -42,7 +63,8 @@ impl Trial {
 
     async fn page(&self, topic: &str, page: usize, size: usize) -> Value {
         let moment = i64::try_from(page * 1000 + size).unwrap();
-        self.ask(&self.signed(topic, page, size, NOW.0 + moment), &[]).await
+        self.ask(&self.signed(topic, page, size, NOW.0 + moment), &[])
+            .await
     }
 }
 
@@ -50,11 +72,19 @@ impl Trial {
 async fn paging_shows_the_truth_newest_first() {
     let trial = Trial::new(&[]).await;
     let topic = trial.topic();
-    let truth = trial.sandbox.world().web3mq(&trial.user()).remove(&topic).unwrap();
+    let truth = trial
+        .sandbox
+        .world()
+        .web3mq(&trial.user())
+        .remove(&topic)
+        .unwrap();
     let mut shown: Vec<Value> = Vec::new();
     for page in 1.. {
         let answer = trial.page(&topic, page, 70).await;
-        assert_eq!((&answer["code"], &answer["data"]["total"]), (&json!(0), &json!(truth.len())));
+        assert_eq!(
+            (&answer["code"], &answer["data"]["total"]),
+            (&json!(0), &json!(truth.len()))
+        );
         let rows = answer["data"]["result"].as_array().unwrap().clone();
         if rows.is_empty() {
             break;
@@ -79,7 +109,10 @@ async fn sizes_are_cut_and_unknown_topics_are_empty() {
     let answer = trial.page(&trial.topic(), 1, 500).await;
     assert_eq!(answer["data"]["result"].as_array().unwrap().len(), 30);
     let answer = trial.page("group:nowhere", 1, 20).await;
-    assert_eq!(answer, json!({ "code": 0, "msg": "ok", "data": { "total": 0, "result": [] } }));
+    assert_eq!(
+        answer,
+        json!({ "code": 0, "msg": "ok", "data": { "total": 0, "result": [] } })
+    );
 }
 
 #[tokio::test]
@@ -95,18 +128,38 @@ async fn only_a_fresh_signature_of_the_account_will_do() {
     assert_eq!(trial.ask(&good, &[]).await["code"], 0);
     assert_eq!(trial.sandbox.rules().total.stale_signature, 0);
     assert_eq!(trial.ask(&good, &[("didkey", "eth:0x0")]).await["code"], 0);
-    assert_eq!(trial.sandbox.rules().total.stale_signature, 1, "a second use is recorded");
+    assert_eq!(
+        trial.sandbox.rules().total.stale_signature,
+        1,
+        "a second use is recorded"
+    );
 
-    assert_eq!(trial.ask(&with("topic", "group:other"), &[]).await["code"], 1000);
-    assert_eq!(trial.ask(&with("userid", "user:nobody"), &[]).await["code"], 404);
+    assert_eq!(
+        trial.ask(&with("topic", "group:other"), &[]).await["code"],
+        1000
+    );
+    assert_eq!(
+        trial.ask(&with("userid", "user:nobody"), &[]).await["code"],
+        404
+    );
     assert_eq!(trial.ask(&with("page", "0"), &[]).await["code"], 1001);
     assert_eq!(trial.ask(&good[..5], &[]).await["code"], 1001);
     let late = trial.signed(&topic, 1, 20, NOW.0 - 300_001);
     assert_eq!(trial.ask(&late, &[]).await["code"], 3001);
-    assert_eq!(trial.ask(&good, &[("web3mq-request-pubkey", "00")]).await["code"], 1000);
+    assert_eq!(
+        trial.ask(&good, &[("web3mq-request-pubkey", "00")]).await["code"],
+        1000
+    );
     assert_eq!(trial.ask(&good, &[("didkey", "eth")]).await["code"], 1001);
-    let key = trial.sandbox.world().with_user(&trial.user(), super::super::Web3mqAccount::public_key).unwrap();
-    assert_eq!(trial.ask(&good, &[("web3mq-request-pubkey", &key)]).await["code"], 0);
+    let key = trial
+        .sandbox
+        .world()
+        .with_user(&trial.user(), super::super::Web3mqAccount::public_key)
+        .unwrap();
+    assert_eq!(
+        trial.ask(&good, &[("web3mq-request-pubkey", &key)]).await["code"],
+        0
+    );
     let total = trial.sandbox.rules().total;
     assert_eq!((total.unauthorised, total.bad_request), (4, 3));
 }
@@ -116,21 +169,50 @@ async fn a_plus_must_be_encoded_and_the_path_ends_in_a_slash() {
     let trial = Trial::new(&[]).await;
     let topic = trial.topic();
     let signed = |timestamp| trial.signed(&topic, 1, 20, timestamp);
-    let parameters = (NOW.0..NOW.0 + 1000).map(signed).find(|p| p[5].1.contains('+')).unwrap();
+    let parameters = (NOW.0..NOW.0 + 1000)
+        .map(signed)
+        .find(|p| p[5].1.contains('+'))
+        .unwrap();
     assert_eq!(trial.ask(&parameters, &[]).await["code"], 0);
-    let raw: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    assert_eq!(trial.get(&format!("{PATH}?{}", raw.join("&"))).await.1["code"], 1000);
-    assert_eq!(trial.get(&format!("/api/messages/history?{}", raw.join("&"))).await.0, 404);
+    let raw: Vec<String> = parameters
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    assert_eq!(
+        trial.get(&format!("{PATH}?{}", raw.join("&"))).await.1["code"],
+        1000
+    );
+    assert_eq!(
+        trial
+            .get(&format!("/api/messages/history?{}", raw.join("&")))
+            .await
+            .0,
+        404
+    );
 }
 
 #[tokio::test]
 async fn rows_come_in_every_shape() {
-    let flags = ["--envelope", "v2", "--payload-field", "pyaload", "--from-sign", "number", "--extra-fields"];
+    let flags = [
+        "--envelope",
+        "v2",
+        "--payload-field",
+        "pyaload",
+        "--from-sign",
+        "number",
+        "--extra-fields",
+    ];
     let trial = Trial::new(&flags).await;
     let answer = trial.page(&trial.topic(), 1, 20).await;
     let row = &answer["data"]["data_list"][0];
-    assert!(answer["data"]["total_count"].is_number() && row["pyaload"].is_string(), "{answer}");
-    assert!(row["from_sign"].is_number() && row["extra_data"].is_object(), "{answer}");
+    assert!(
+        answer["data"]["total_count"].is_number() && row["pyaload"].is_string(),
+        "{answer}"
+    );
+    assert!(
+        row["from_sign"].is_number() && row["extra_data"].is_object(),
+        "{answer}"
+    );
 
     let trial = Trial::new(&["--total", "absent", "--empty-list", "absent"]).await;
     assert_eq!(trial.page("group:nowhere", 1, 20).await["data"], json!({}));
@@ -142,24 +224,52 @@ async fn some_rows_say_no_status() {
     let topic = trial.topic();
     let mut rows = Vec::new();
     for page in 1..10 {
-        rows.extend(trial.page(&topic, page, 100).await["data"]["result"].as_array().unwrap().clone());
+        rows.extend(
+            trial.page(&topic, page, 100).await["data"]["result"]
+                .as_array()
+                .unwrap()
+                .clone(),
+        );
     }
-    assert!(rows.iter().any(|row| row.get("message_status") == Some(&Value::Null)));
+    assert!(
+        rows.iter()
+            .any(|row| row.get("message_status") == Some(&Value::Null))
+    );
     assert!(rows.iter().any(|row| row.get("message_status").is_none()));
 }
 
 impl Trial {
     /// A page of a list, signed as the parameters say.
-    async fn list(&self, list: &str, page: usize, size: usize, also: &[(&'static str, &str)]) -> Value {
+    async fn list(
+        &self,
+        list: &str,
+        page: usize,
+        size: usize,
+        also: &[(&'static str, &str)],
+    ) -> Value {
         let timestamp = NOW.0 + i64::try_from(page * 1000 + size + list.len()).unwrap();
-        let signed = self.signed("", page, size, timestamp).into_iter().filter(|(name, _)| *name != "topic");
+        let signed = self
+            .signed("", page, size, timestamp)
+            .into_iter()
+            .filter(|(name, _)| *name != "topic");
         let query: Vec<String> = signed
-            .chain(also.iter().map(|(name, value)| (*name, (*value).to_owned())))
+            .chain(
+                also.iter()
+                    .map(|(name, value)| (*name, (*value).to_owned())),
+            )
             .map(|(name, value)| {
-                format!("{name}={}", percent_encoding::utf8_percent_encode(&value, percent_encoding::NON_ALPHANUMERIC))
+                format!(
+                    "{name}={}",
+                    percent_encoding::utf8_percent_encode(
+                        &value,
+                        percent_encoding::NON_ALPHANUMERIC
+                    )
+                )
             })
             .collect();
-        self.get(&format!("/api/{list}/?{}", query.join("&"))).await.1
+        self.get(&format!("/api/{list}/?{}", query.join("&")))
+            .await
+            .1
     }
 }
 
@@ -180,8 +290,20 @@ async fn the_lists_together_name_every_conversation() {
     }
     let topics = trial.list("my_subscribe_topic_list", 1, 100, &[]).await;
     let topics = topics["data"].as_array().unwrap();
-    named.extend(topics.iter().map(|row| row["topicid"].as_str().unwrap().to_owned()));
-    assert_eq!(named, trial.sandbox.world().web3mq(&trial.user()).into_keys().collect());
+    named.extend(
+        topics
+            .iter()
+            .map(|row| row["topicid"].as_str().unwrap().to_owned()),
+    );
+    assert_eq!(
+        named,
+        trial
+            .sandbox
+            .world()
+            .web3mq(&trial.user())
+            .into_keys()
+            .collect()
+    );
     assert_eq!(trial.sandbox.rules().total.broken(), 0);
 }
 
@@ -194,25 +316,55 @@ async fn a_list_is_signed_without_a_topic_and_asked_for_by_get() {
         .into_iter()
         .filter(|(name, _)| *name != "topic")
         .map(|(name, value)| {
-            format!("{name}={}", percent_encoding::utf8_percent_encode(&value, percent_encoding::NON_ALPHANUMERIC))
+            format!(
+                "{name}={}",
+                percent_encoding::utf8_percent_encode(&value, percent_encoding::NON_ALPHANUMERIC)
+            )
         })
         .collect();
-    let answer = trial.get(&format!("/api/chats/?{}", signed.join("&"))).await.1;
-    assert_eq!(answer, json!({ "code": 1000, "msg": "signature verification failed" }));
+    let answer = trial
+        .get(&format!("/api/chats/?{}", signed.join("&")))
+        .await
+        .1;
+    assert_eq!(
+        answer,
+        json!({ "code": 1000, "msg": "signature verification failed" })
+    );
     let answer = trial.list("chats", 1, 20, &[("topic", "x")]).await;
-    assert_eq!(answer, json!({ "code": 1001, "msg": "a list is about no topic" }));
-    let posted = trial.request(Method::POST, "/api/groups/").send().await.unwrap();
+    assert_eq!(
+        answer,
+        json!({ "code": 1001, "msg": "a list is about no topic" })
+    );
+    let posted = trial
+        .request(Method::POST, "/api/groups/")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(posted.status(), StatusCode::METHOD_NOT_ALLOWED);
     let counts = trial.sandbox.rules().total;
-    assert_eq!((counts.list, counts.unauthorised, counts.bad_request), (2, 1, 1));
+    assert_eq!(
+        (counts.list, counts.unauthorised, counts.bad_request),
+        (2, 1, 1)
+    );
 }
 
 #[tokio::test]
 async fn lists_come_in_every_shape() {
-    let trial = Trial::new(&["--envelope", "v2", "--empty-list", "absent", "--total", "absent"]).await;
+    let trial = Trial::new(&[
+        "--envelope",
+        "v2",
+        "--empty-list",
+        "absent",
+        "--total",
+        "absent",
+    ])
+    .await;
     let full = trial.list("groups", 1, 100, &[]).await;
     assert_eq!(full["data"]["data_list"].as_array().unwrap().len(), 4);
     assert!(full["data"].get("total_count").is_none());
     assert_eq!(trial.list("groups", 2, 100, &[]).await["data"], json!({}));
-    assert_eq!(trial.list("my_subscribe_topic_list", 2, 100, &[]).await["data"], Value::Null);
+    assert_eq!(
+        trial.list("my_subscribe_topic_list", 2, 100, &[]).await["data"],
+        Value::Null
+    );
 }

@@ -65,10 +65,17 @@ pub struct Web3mqAccount {
 impl Web3mqAccount {
     /// The account number `index` of a sandbox with this seed: always the same one.
     pub fn derive(seed: u64, index: usize) -> Self {
-        let secret = blake3::derive_key("backscroll sandbox web3mq key", format!("{seed}/{index}").as_bytes());
+        let secret = blake3::derive_key(
+            "backscroll sandbox web3mq key",
+            format!("{seed}/{index}").as_bytes(),
+        );
         let key = SigningKey::from_bytes(&secret);
         let id = blake3::hash(key.verifying_key().as_bytes()).to_hex();
-        Self { user_id: format!("user:{}", id.get(..56).unwrap_or_default()), key, topics: BTreeMap::new() }
+        Self {
+            user_id: format!("user:{}", id.get(..56).unwrap_or_default()),
+            key,
+            topics: BTreeMap::new(),
+        }
     }
 
     /// `user:` and 56 hexadecimal digits.
@@ -89,15 +96,26 @@ impl Web3mqAccount {
     /// Signs a request as the contract has it.
     pub fn sign(&self, topic: &str, timestamp: i64) -> String {
         use ed25519_dalek::Signer;
-        STANDARD.encode(self.key.sign(format!("{}{topic}{timestamp}", self.user_id).as_bytes()).to_bytes())
+        STANDARD.encode(
+            self.key
+                .sign(format!("{}{topic}{timestamp}", self.user_id).as_bytes())
+                .to_bytes(),
+        )
     }
 
     /// Whether `signature` is the standard base64 of a good one.
     pub fn verifies(&self, topic: &str, timestamp: i64, signature: &str) -> bool {
-        let Ok(bytes) = STANDARD.decode(signature) else { return false };
-        let Ok(signature) = Signature::from_slice(&bytes) else { return false };
+        let Ok(bytes) = STANDARD.decode(signature) else {
+            return false;
+        };
+        let Ok(signature) = Signature::from_slice(&bytes) else {
+            return false;
+        };
         let signed = format!("{}{topic}{timestamp}", self.user_id);
-        self.key.verifying_key().verify_strict(signed.as_bytes(), &signature).is_ok()
+        self.key
+            .verifying_key()
+            .verify_strict(signed.as_bytes(), &signature)
+            .is_ok()
     }
 
     /// All conversations, those without a message included.
@@ -119,7 +137,9 @@ impl Web3mqAccount {
 
     /// Takes away a conversation's messages that match. Returns how many there were.
     pub fn remove(&mut self, topic: &str, gone: impl Fn(&Web3mqMessage) -> bool) -> usize {
-        let Some(rows) = self.topics.get_mut(topic) else { return 0 };
+        let Some(rows) = self.topics.get_mut(topic) else {
+            return 0;
+        };
         let before = rows.len();
         rows.retain(|row| !gone(row));
         before - rows.len()
@@ -127,9 +147,14 @@ impl Web3mqAccount {
 
     /// A page counted from 1, newest first, and the size of the whole conversation.
     pub fn page(&self, topic: &str, page: usize, size: usize) -> (Rows, usize) {
-        let Some(rows) = self.topics.get(topic) else { return (Rows::new(), 0) };
+        let Some(rows) = self.topics.get(topic) else {
+            return (Rows::new(), 0);
+        };
         let skip = page.saturating_sub(1).saturating_mul(size);
-        (rows.iter().rev().skip(skip).take(size).cloned().collect(), rows.len())
+        (
+            rows.iter().rev().skip(skip).take(size).cloned().collect(),
+            rows.len(),
+        )
     }
 
     /// Moves every message one step on, from received to delivered to read. Returns how many moved.
@@ -183,7 +208,11 @@ mod tests {
         for (seed, topic, timestamp, signature) in vectors {
             let secret: [u8; 32] = hex::decode(seed).unwrap().try_into().unwrap();
             let key = SigningKey::from_bytes(&secret);
-            let account = Web3mqAccount { user_id: user.to_owned(), key, topics: BTreeMap::new() };
+            let account = Web3mqAccount {
+                user_id: user.to_owned(),
+                key,
+                topics: BTreeMap::new(),
+            };
             assert!(account.verifies(topic, timestamp, signature));
             assert_eq!(account.sign(topic, timestamp), signature);
             assert!(!account.verifies(topic, timestamp + 1, signature));

@@ -27,31 +27,57 @@ impl List {
     }
 
     fn entries(self, account: &Web3mqAccount) -> Vec<Value> {
-        let topics =
-            account.topics().iter().map(|(topic, rows)| (topic, topic.split_once(':').map_or("", |t| t.0), rows));
+        let topics = account
+            .topics()
+            .iter()
+            .map(|(topic, rows)| (topic, topic.split_once(':').map_or("", |t| t.0), rows));
         let entry = |(topic, prefix, rows): (&String, &str, &super::Rows)| match (self, prefix) {
             (Self::Chats, "topic") => None,
             (Self::Chats, _) if rows.is_empty() => None,
             (Self::Chats, prefix) => {
-                let kind = if ["user", "group"].contains(&prefix) { prefix } else { "topic" };
-                Some(json!({ "topic": topic, "topic_type": kind, "chatid": topic, "chat_type": kind, "chat_name": "",
-                             "avatar_url": "", "avatar_base64": "" }))
+                let kind = if ["user", "group"].contains(&prefix) {
+                    prefix
+                } else {
+                    "topic"
+                };
+                Some(
+                    json!({ "topic": topic, "topic_type": kind, "chatid": topic, "chat_type": kind, "chat_name": "",
+                             "avatar_url": "", "avatar_base64": "" }),
+                )
             }
-            (Self::Groups, "group") => Some(json!({ "groupid": topic, "group_name": "a group", "avatar_url": "" })),
-            (Self::Topics, "topic") => Some(json!({ "topicid": topic, "topic_name": "a topic", "create_at": 0 })),
+            (Self::Groups, "group") => {
+                Some(json!({ "groupid": topic, "group_name": "a group", "avatar_url": "" }))
+            }
+            (Self::Topics, "topic") => {
+                Some(json!({ "topicid": topic, "topic_name": "a topic", "create_at": 0 }))
+            }
             _ => None,
         };
         topics.filter_map(entry).collect()
     }
 
     /// A page, counted from 1, in its envelope. Topics come without one of their own.
-    pub(super) fn page(self, account: &Web3mqAccount, page: usize, size: usize, options: &Options) -> Value {
+    pub(super) fn page(
+        self,
+        account: &Web3mqAccount,
+        page: usize,
+        size: usize,
+        options: &Options,
+    ) -> Value {
         let all = self.entries(account);
         let total = all.len();
-        let shown: Vec<Value> = all.into_iter().skip((page - 1).saturating_mul(size)).take(size).collect();
+        let shown: Vec<Value> = all
+            .into_iter()
+            .skip((page - 1).saturating_mul(size))
+            .take(size)
+            .collect();
         let shown = match options.empty_list {
             EmptyList::Empty => Some(Value::from(shown)),
-            EmptyList::Null => Some(if shown.is_empty() { Value::Null } else { shown.into() }),
+            EmptyList::Null => Some(if shown.is_empty() {
+                Value::Null
+            } else {
+                shown.into()
+            }),
             EmptyList::Absent => Some(Value::from(shown)).filter(|list| list != &json!([])),
         };
         let data = match (self, options.envelope) {
@@ -63,8 +89,15 @@ impl List {
     }
 }
 
-fn enveloped(total_name: &str, total: usize, list_name: &str, list: Option<Value>, options: &Options) -> Value {
-    let total = (options.total == Total::Whole).then(|| (total_name.to_owned(), Value::from(total)));
+fn enveloped(
+    total_name: &str,
+    total: usize,
+    list_name: &str,
+    list: Option<Value>,
+    options: &Options,
+) -> Value {
+    let total =
+        (options.total == Total::Whole).then(|| (total_name.to_owned(), Value::from(total)));
     let list = list.map(|list| (list_name.to_owned(), list));
     Value::Object(total.into_iter().chain(list).collect())
 }

@@ -64,15 +64,20 @@ enum Wanted {
 /// The endpoints. Their paths end in a slash; without it there is nothing.
 pub(super) fn routes() -> Router<Arc<Desk>> {
     let asked_for = |wanted: Wanted| {
-        get(move |desk: State<Arc<Desk>>, parameters: Query<BTreeMap<String, String>>, headers: HeaderMap| {
-            respond(desk, parameters, headers, wanted)
-        })
+        get(
+            move |desk: State<Arc<Desk>>,
+                  parameters: Query<BTreeMap<String, String>>,
+                  headers: HeaderMap| { respond(desk, parameters, headers, wanted) },
+        )
     };
     let lists = [List::Chats, List::Groups, List::Topics];
     let router = Router::new().route("/api/messages/history/", asked_for(Wanted::History));
-    lists
-        .into_iter()
-        .fold(router, |router, list| router.route(&format!("/api/{}/", list.name()), asked_for(Wanted::List(list))))
+    lists.into_iter().fold(router, |router, list| {
+        router.route(
+            &format!("/api/{}/", list.name()),
+            asked_for(Wanted::List(list)),
+        )
+    })
 }
 
 async fn respond(
@@ -90,8 +95,16 @@ async fn respond(
     let authorised = matches!(checked, Ok(_) | Err(Refusal::Malformed(_)));
     let topic = parameters.get("topic").map_or("", String::as_str);
     let asked = match wanted {
-        Wanted::History => Asked { account, call: Call::History, subject: topic },
-        Wanted::List(list) => Asked { account, call: Call::List, subject: list.name() },
+        Wanted::History => Asked {
+            account,
+            call: Call::History,
+            subject: topic,
+        },
+        Wanted::List(list) => Asked {
+            account,
+            call: Call::List,
+            subject: list.name(),
+        },
     };
     let way = match desk.admit(asked, authorised).await {
         Err(Turned::Instead(answer)) => return *answer,
@@ -120,13 +133,21 @@ fn page(world: &World, user: &str, request: &Request, wanted: Wanted) -> Respons
     let size = request.size.min(options.max_size.max(1));
     match wanted {
         Wanted::History => {
-            let page = world.with_user(user, |account| account.page(&request.topic, request.page, size));
+            let page = world.with_user(user, |account| {
+                account.page(&request.topic, request.page, size)
+            });
             let (rows, total) = page.unwrap_or_default();
-            Json(Page { rows: &rows, total, options }).into_response()
+            Json(Page {
+                rows: &rows,
+                total,
+                options,
+            })
+            .into_response()
         }
-        Wanted::List(list) => {
-            Json(world.with_user(user, |account| list.page(account, request.page, size, options))).into_response()
-        }
+        Wanted::List(list) => Json(world.with_user(user, |account| {
+            list.page(account, request.page, size, options)
+        }))
+        .into_response(),
     }
 }
 
@@ -139,19 +160,30 @@ fn check(
 ) -> Result<Request, Refusal> {
     let request = Request::read(parameters, wanted == Wanted::History)?;
     world
-        .with_user(&request.userid, |account| signed_by(account, &request, headers, world.now()))
+        .with_user(&request.userid, |account| {
+            signed_by(account, &request, headers, world.now())
+        })
         .unwrap_or(Err(Refusal::NoSuchUser))?;
     Ok(request)
 }
 
-fn signed_by(account: &Web3mqAccount, request: &Request, headers: &HeaderMap, now: Millis) -> Result<(), Refusal> {
+fn signed_by(
+    account: &Web3mqAccount,
+    request: &Request,
+    headers: &HeaderMap,
+    now: Millis,
+) -> Result<(), Refusal> {
     if request.timestamp.abs_diff(now.0) > FRESH_MS {
         return Err(Refusal::StaleTimestamp);
     }
     if !account.verifies(&request.topic, request.timestamp, &request.signature) {
         return Err(Refusal::BadSignature);
     }
-    let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let header = |name: &str| {
+        headers
+            .get(name)
+            .map(|value| value.to_str().unwrap_or_default())
+    };
     if header("web3mq-request-pubkey").is_some_and(|key| key != account.public_key()) {
         return Err(Refusal::WrongKey);
     }

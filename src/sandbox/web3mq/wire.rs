@@ -36,9 +36,16 @@ pub(super) enum Malformed {
 
 impl Request {
     /// Reads the decoded parameters. What is about no topic must not name one.
-    pub(super) fn read(parameters: &BTreeMap<String, String>, has_topic: bool) -> Result<Self, Malformed> {
+    pub(super) fn read(
+        parameters: &BTreeMap<String, String>,
+        has_topic: bool,
+    ) -> Result<Self, Malformed> {
         let text = |name: &'static str| {
-            parameters.get(name).filter(|value| !value.is_empty()).cloned().ok_or(Malformed::Missing(name))
+            parameters
+                .get(name)
+                .filter(|value| !value.is_empty())
+                .cloned()
+                .ok_or(Malformed::Missing(name))
         };
         let positive = |name: &'static str| match text(name)?.parse::<usize>() {
             Ok(number) if number >= 1 => Ok(number),
@@ -57,7 +64,11 @@ impl Request {
             timestamp: text("timestamp")?
                 .parse()
                 .ok()
-                .filter(|t: &i64| parameters.get("timestamp").is_some_and(|text| *text == t.to_string()))
+                .filter(|t: &i64| {
+                    parameters
+                        .get("timestamp")
+                        .is_some_and(|text| *text == t.to_string())
+                })
                 .ok_or(Malformed::NotANumber("timestamp"))?,
             signature: text("web3mq_signature")?,
         })
@@ -86,7 +97,11 @@ struct Data<'a>(&'a Page<'a>);
 
 impl Serialize for Data<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Page { rows, total, options } = self.0;
+        let Page {
+            rows,
+            total,
+            options,
+        } = self.0;
         let (total_name, list_name) = match options.envelope {
             Envelope::V1 => ("total", "result"),
             Envelope::V2 => ("total_count", "data_list"),
@@ -95,7 +110,10 @@ impl Serialize for Data<'_> {
         if options.total == Total::Whole {
             map.serialize_entry(total_name, total)?;
         }
-        let shown: Vec<_> = rows.iter().map(|message| Shown { message, options }).collect();
+        let shown: Vec<_> = rows
+            .iter()
+            .map(|message| Shown { message, options })
+            .collect();
         match options.empty_list {
             EmptyList::Null if shown.is_empty() => map.serialize_entry(list_name, &())?,
             EmptyList::Absent if shown.is_empty() => {}
@@ -131,7 +149,10 @@ impl Serialize for Shown<'_> {
         map.serialize_entry("timestamp", &message.ms)?;
         match message.status {
             Some(status) => {
-                map.serialize_entry("message_status", &json!({ "status": status, "timestamp": message.status_ms }))?;
+                map.serialize_entry(
+                    "message_status",
+                    &json!({ "status": status, "timestamp": message.status_ms }),
+                )?;
             }
             None if message.ms % 2 == 0 => map.serialize_entry("message_status", &())?,
             None => {}
@@ -141,7 +162,10 @@ impl Serialize for Shown<'_> {
         if options.extra_fields {
             map.serialize_entry("threadid", "")?;
             map.serialize_entry("message_type", "Web3MQ/thread")?;
-            map.serialize_entry("extra_data", &json!({ "client": "sandbox", "tags": [1, null, "two"] }))?;
+            map.serialize_entry(
+                "extra_data",
+                &json!({ "client": "sandbox", "tags": [1, null, "two"] }),
+            )?;
         }
         map.end()
     }
@@ -166,22 +190,40 @@ mod tests {
             ("timestamp", "1656991509327"),
             ("web3mq_signature", "c2ln"),
         ];
-        pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        pairs
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
     }
 
     #[test]
     fn every_parameter_is_required_and_numbers_are_numbers() {
         assert!(Request::read(&parameters(), true).is_ok());
         assert_eq!(Request::read(&parameters(), false), Err(Malformed::Topic));
-        for name in ["userid", "topic", "page", "size", "timestamp", "web3mq_signature"] {
+        for name in [
+            "userid",
+            "topic",
+            "page",
+            "size",
+            "timestamp",
+            "web3mq_signature",
+        ] {
             let mut without = parameters();
             without.remove(name);
             assert_eq!(Request::read(&without, true), Err(Malformed::Missing(name)));
         }
-        for (name, wrong) in [("page", "0"), ("page", "-1"), ("size", "x"), ("timestamp", "01656991509327")] {
+        for (name, wrong) in [
+            ("page", "0"),
+            ("page", "-1"),
+            ("size", "x"),
+            ("timestamp", "01656991509327"),
+        ] {
             let mut parameters = parameters();
             parameters.insert(name.to_owned(), wrong.to_owned());
-            assert_eq!(Request::read(&parameters, true), Err(Malformed::NotANumber(name)));
+            assert_eq!(
+                Request::read(&parameters, true),
+                Err(Malformed::NotANumber(name))
+            );
         }
     }
 }

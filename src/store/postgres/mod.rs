@@ -44,10 +44,21 @@ impl PostgresStore {
     /// Connects to the database and brings its schema up to date. TLS is as the URL's `sslmode` asks.
     pub async fn connect(options: PgConnectOptions, missing: Missing) -> Result<Self, StoreError> {
         let place = place(&options);
-        let at = |source| StoreError::Open { place: place.clone(), source };
-        let options = options.application_name("backscroll").options(SESSION).statement_cache_capacity(64);
+        let at = |source| StoreError::Open {
+            place: place.clone(),
+            source,
+        };
+        let options = options
+            .application_name("backscroll")
+            .options(SESSION)
+            .statement_cache_capacity(64);
         // A pool only says that it has waited in vain; a single connection says why.
-        PgConnection::connect_with(&options).await.map_err(at)?.close().await.map_err(at)?;
+        PgConnection::connect_with(&options)
+            .await
+            .map_err(at)?
+            .close()
+            .await
+            .map_err(at)?;
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(PATIENCE)
@@ -56,30 +67,53 @@ impl PostgresStore {
             // used a moment ago is taken as it is.
             .test_before_acquire(false)
             .before_acquire(|connection, meta| {
-                Box::pin(async move { Ok(meta.idle_for < FRESH || connection.ping().await.is_ok()) })
+                Box::pin(
+                    async move { Ok(meta.idle_for < FRESH || connection.ping().await.is_ok()) },
+                )
             });
         let pool = pool.connect_with(options).await.map_err(at)?;
         if missing == Missing::Refuse && !is_archive(&pool).await.map_err(at)? {
             return Err(StoreError::Absent { place });
         }
-        MIGRATIONS.run(&pool).await.map_err(|error| newer(error, &MIGRATIONS))?;
+        MIGRATIONS
+            .run(&pool)
+            .await
+            .map_err(|error| newer(error, &MIGRATIONS))?;
         Ok(Self::new(pool.clone(), pool, place, newest(&MIGRATIONS)))
     }
 
     /// Connects to read the archive and nothing else: whatever is asked of it, the server changes nothing.
     pub async fn connect_to_read(options: PgConnectOptions) -> Result<Self, StoreError> {
         let place = place(&options);
-        let at = |source| StoreError::Open { place: place.clone(), source };
-        let options =
-            options.application_name("backscroll").options(SESSION).options([("default_transaction_read_only", "on")]);
-        PgConnection::connect_with(&options).await.map_err(at)?.close().await.map_err(at)?;
-        let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE);
+        let at = |source| StoreError::Open {
+            place: place.clone(),
+            source,
+        };
+        let options = options
+            .application_name("backscroll")
+            .options(SESSION)
+            .options([("default_transaction_read_only", "on")]);
+        PgConnection::connect_with(&options)
+            .await
+            .map_err(at)?
+            .close()
+            .await
+            .map_err(at)?;
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(PATIENCE);
         let pool = pool.connect_with(options).await.map_err(at)?;
         if !is_archive(&pool).await.map_err(at)? {
             return Err(StoreError::Absent { place });
         }
         let found = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations";
-        of_this_schema(sqlx::query_scalar(found).fetch_one(&pool).await.map_err(at)?, &MIGRATIONS)?;
+        of_this_schema(
+            sqlx::query_scalar(found)
+                .fetch_one(&pool)
+                .await
+                .map_err(at)?,
+            &MIGRATIONS,
+        )?;
         Ok(Self::new(pool.clone(), pool, place, newest(&MIGRATIONS)))
     }
 
@@ -89,9 +123,15 @@ impl PostgresStore {
         let mut tx = self.write.begin().await.map_err(StoreError::at(WHAT))?;
         // The server itself quotes the name.
         for statement in sql::GRANTS {
-            let row = sqlx::query(statement).bind(role).fetch_one(&mut *tx).await.map_err(StoreError::at(WHAT))?;
+            let row = sqlx::query(statement)
+                .bind(role)
+                .fetch_one(&mut *tx)
+                .await
+                .map_err(StoreError::at(WHAT))?;
             let grant: String = row.try_get("statement").map_err(StoreError::at(WHAT))?;
-            tx.execute(AssertSqlSafe(grant)).await.map_err(StoreError::at(WHAT))?;
+            tx.execute(AssertSqlSafe(grant))
+                .await
+                .map_err(StoreError::at(WHAT))?;
         }
         tx.commit().await.map_err(StoreError::at(WHAT))
     }
@@ -99,12 +139,21 @@ impl PostgresStore {
 
 /// Where the database is, without who asks.
 fn place(options: &PgConnectOptions) -> String {
-    let host = options.get_socket().map_or_else(|| options.get_host().to_owned(), |path| path.display().to_string());
-    format!("{} at {host}:{}", options.get_database().unwrap_or("(default)"), options.get_port())
+    let host = options.get_socket().map_or_else(
+        || options.get_host().to_owned(),
+        |path| path.display().to_string(),
+    );
+    format!(
+        "{} at {host}:{}",
+        options.get_database().unwrap_or("(default)"),
+        options.get_port()
+    )
 }
 
 async fn is_archive(pool: &sqlx::PgPool) -> Driver<bool> {
-    let row = pool.fetch_one("SELECT to_regclass('sealed_window') IS NOT NULL AS found").await?;
+    let row = pool
+        .fetch_one("SELECT to_regclass('sealed_window') IS NOT NULL AS found")
+        .await?;
     row.try_get("found")
 }
 
@@ -123,18 +172,33 @@ impl Dialect for Postgres {
     }
 
     async fn lock(connection: &mut PgConnection, account: i64) -> Driver<bool> {
-        sqlx::query(sql::LOCK).bind(account).fetch_one(connection).await?.try_get("locked")
+        sqlx::query(sql::LOCK)
+            .bind(account)
+            .fetch_one(connection)
+            .await?
+            .try_get("locked")
     }
 
     async fn lease(connection: &mut PgConnection, account: i64) -> Driver<Option<i64>> {
-        sqlx::query_scalar(sql::LEASED).bind(account).fetch_optional(connection).await
+        sqlx::query_scalar(sql::LEASED)
+            .bind(account)
+            .fetch_optional(connection)
+            .await
     }
 
-    async fn execute(connection: &mut PgConnection, sql: &'static str, args: &[Arg<'_>]) -> Driver<u64> {
+    async fn execute(
+        connection: &mut PgConnection,
+        sql: &'static str,
+        args: &[Arg<'_>],
+    ) -> Driver<u64> {
         Ok(bound(sql, args).execute(connection).await?.rows_affected())
     }
 
-    async fn fetch(connection: &mut PgConnection, sql: &'static str, args: &[Arg<'_>]) -> Driver<Vec<PgRow>> {
+    async fn fetch(
+        connection: &mut PgConnection,
+        sql: &'static str,
+        args: &[Arg<'_>],
+    ) -> Driver<Vec<PgRow>> {
         bound(sql, args).fetch_all(connection).await
     }
 
@@ -163,13 +227,21 @@ impl Dialect for Postgres {
         row.try_get(column)
     }
 
-    async fn make_room(connection: &mut PgConnection, moments: impl Iterator<Item = Millis> + Send) -> Driver<()> {
+    async fn make_room(
+        connection: &mut PgConnection,
+        moments: impl Iterator<Item = Millis> + Send,
+    ) -> Driver<()> {
         months::make_room(connection, moments).await
     }
 
     async fn names(connection: &mut PgConnection, names: &[&str]) -> Driver<Vec<(String, i64)>> {
-        let rows = sqlx::query(sql::NAMES).bind(names).fetch_all(connection).await?;
-        rows.iter().map(|row| Ok((row.try_get("value")?, row.try_get("id")?))).collect()
+        let rows = sqlx::query(sql::NAMES)
+            .bind(names)
+            .fetch_all(connection)
+            .await?;
+        rows.iter()
+            .map(|row| Ok((row.try_get("value")?, row.try_get("id")?)))
+            .collect()
     }
 
     async fn conversations(
@@ -177,12 +249,25 @@ impl Dialect for Postgres {
         account: i64,
         names: &[&str],
     ) -> Driver<Vec<(String, i64, u8)>> {
-        let rows = sqlx::query(sql::CONVERSATIONS).bind(account).bind(names).fetch_all(connection).await?;
-        let kind = |row: &PgRow| row.try_get::<i64, _>("kind").map(|kind| u8::try_from(kind).unwrap_or(0));
-        rows.iter().map(|row| Ok((row.try_get("name")?, row.try_get("id")?, kind(row)?))).collect()
+        let rows = sqlx::query(sql::CONVERSATIONS)
+            .bind(account)
+            .bind(names)
+            .fetch_all(connection)
+            .await?;
+        let kind = |row: &PgRow| {
+            row.try_get::<i64, _>("kind")
+                .map(|kind| u8::try_from(kind).unwrap_or(0))
+        };
+        rows.iter()
+            .map(|row| Ok((row.try_get("name")?, row.try_get("id")?, kind(row)?)))
+            .collect()
     }
 
-    async fn familiar(connection: &mut PgConnection, rows: &[&Row<'_>], among: Option<Way<'_>>) -> Driver<Familiar> {
+    async fn familiar(
+        connection: &mut PgConnection,
+        rows: &[&Row<'_>],
+        among: Option<Way<'_>>,
+    ) -> Driver<Familiar> {
         let query = match among {
             None => bind_keys(sqlx::query(sql::FAMILIAR), rows),
             Some(way) => sqlx::query(sql::FAMILIAR_AMONG.by(way))
@@ -205,40 +290,71 @@ impl Dialect for Postgres {
                     Way::Sender(_) => any.sender,
                     Way::Recipient(_) => any.key.0,
                 };
-                query.bind(times().min()).bind(times().max()).bind(id(number))
+                query
+                    .bind(times().min())
+                    .bind(times().max())
+                    .bind(id(number))
             }
             _ => query,
         };
         let row = query.fetch_one(connection).await?;
         let there = u64::try_from(row.try_get::<i64, _>("there")?).unwrap_or(0);
-        Ok(Familiar { there, teachable: row.try_get("teachable")? })
+        Ok(Familiar {
+            there,
+            teachable: row.try_get("teachable")?,
+        })
     }
 
-    async fn there(connection: &mut PgConnection, account: i64, rows: &[&Row<'_>]) -> Driver<HashMap<Key, Mutable>> {
+    async fn there(
+        connection: &mut PgConnection,
+        account: i64,
+        rows: &[&Row<'_>],
+    ) -> Driver<HashMap<Key, Mutable>> {
         let query = bind_keys(sqlx::query(sql::THERE).bind(account), rows);
         let rows = query.fetch_all(connection).await?;
         rows.iter().map(known).collect()
     }
 
-    async fn crowd(connection: &mut PgConnection, recipient: i64, sent_at_ms: i64) -> Driver<Vec<(i64, Key, Mutable)>> {
+    async fn crowd(
+        connection: &mut PgConnection,
+        recipient: i64,
+        sent_at_ms: i64,
+    ) -> Driver<Vec<(i64, Key, Mutable)>> {
         let query = sqlx::query(sql::CROWD).bind(id(recipient)).bind(sent_at_ms);
         let rows = query.fetch_all(connection).await?;
-        let owned = |row: &PgRow| known(row).and_then(|(key, known)| Ok((row.try_get("account_id")?, key, known)));
+        let owned = |row: &PgRow| {
+            known(row).and_then(|(key, known)| Ok((row.try_get("account_id")?, key, known)))
+        };
         rows.iter().map(owned).collect()
     }
 
-    async fn add(connection: &mut PgConnection, rows: &[&Row<'_>], faith: Faith, now: Millis) -> Driver<u64> {
+    async fn add(
+        connection: &mut PgConnection,
+        rows: &[&Row<'_>],
+        faith: Faith,
+        now: Millis,
+    ) -> Driver<u64> {
         let (plain, special): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.is_plain());
-        let added =
-            insert(connection, sql::ADD_PLAIN.with(faith), &plain, |query| bind_plain(query, &plain, now)).await?;
+        let added = insert(connection, sql::ADD_PLAIN.with(faith), &plain, |query| {
+            bind_plain(query, &plain, now)
+        })
+        .await?;
         let rows = special.as_slice();
         let special = insert(connection, sql::ADD.with(faith), rows, |query| {
             bind_plain(query, rows, now)
-                .bind(column(rows, |row| Some(id(row.key.3)).filter(|occurrence| *occurrence != 0)))
-                .bind(column(rows, |row| Some(small(row.encoding)).filter(|encoding| *encoding != 0)))
-                .bind(column(rows, |row| Some(row.is_text()).filter(|is_text| !is_text)))
+                .bind(column(rows, |row| {
+                    Some(id(row.key.3)).filter(|occurrence| *occurrence != 0)
+                }))
+                .bind(column(rows, |row| {
+                    Some(small(row.encoding)).filter(|encoding| *encoding != 0)
+                }))
+                .bind(column(rows, |row| {
+                    Some(row.is_text()).filter(|is_text| !is_text)
+                }))
                 .bind(column(rows, |row| row.status.map(|d| d.status as i16)))
-                .bind(column(rows, |row| row.status.and_then(|d| d.at).map(|at| at.0)))
+                .bind(column(rows, |row| {
+                    row.status.and_then(|d| d.at).map(|at| at.0)
+                }))
                 .bind(column(rows, |row| row.payload_type.map(id)))
                 .bind(column(rows, |row| row.cipher_suite.map(id)))
                 .bind(column(rows, |row| row.provider_id))
@@ -262,8 +378,12 @@ impl Dialect for Postgres {
             .bind(column(learned, |(_, now)| now.slot))
             .bind(column(learned, |(_, now)| id(now.conversation)))
             .bind(column(learned, |(_, now)| now.message_type.map(id)))
-            .bind(column(learned, |(_, now)| now.status.map(|d| d.status as i16)))
-            .bind(column(learned, |(_, now)| now.status.and_then(|d| d.at).map(|at| at.0)));
+            .bind(column(learned, |(_, now)| {
+                now.status.map(|d| d.status as i16)
+            }))
+            .bind(column(learned, |(_, now)| {
+                now.status.and_then(|d| d.at).map(|at| at.0)
+            }));
         Ok(query.execute(connection).await?.rows_affected())
     }
 }
@@ -287,7 +407,10 @@ async fn insert<'q>(
     if rows.is_empty() {
         return Ok(0);
     }
-    Ok(bind(sqlx::query(sql)).execute(connection).await?.rows_affected())
+    Ok(bind(sqlx::query(sql))
+        .execute(connection)
+        .await?
+        .rows_affected())
 }
 
 /// One column of many rows, as an array.
@@ -296,9 +419,17 @@ fn column<'r, R, T>(rows: &'r [R], value: impl Fn(&'r R) -> T) -> Vec<T> {
 }
 
 /// A column in which all values may be as usual: then it is empty.
-fn unusual<'r, R, T: PartialEq + Copy>(rows: &'r [R], usual: T, value: impl Fn(&'r R) -> T) -> Vec<T> {
+fn unusual<'r, R, T: PartialEq + Copy>(
+    rows: &'r [R],
+    usual: T,
+    value: impl Fn(&'r R) -> T,
+) -> Vec<T> {
     let column = column(rows, value);
-    if column.iter().all(|value| *value == usual) { Vec::new() } else { column }
+    if column.iter().all(|value| *value == usual) {
+        Vec::new()
+    } else {
+        column
+    }
 }
 
 /// The columns that every message has.
@@ -342,8 +473,15 @@ fn small(number: i64) -> i16 {
 
 fn known(row: &PgRow) -> Driver<(Key, Mutable)> {
     let hash: &[u8] = row.try_get("hash")?;
-    let hash = hash.try_into().map_err(|_| sqlx::Error::Decode("a hash that is not 16 bytes long".into()))?;
-    let key = (row.try_get("recipient_id")?, row.try_get("sent_at_ms")?, hash, row.try_get("occurrence")?);
+    let hash = hash
+        .try_into()
+        .map_err(|_| sqlx::Error::Decode("a hash that is not 16 bytes long".into()))?;
+    let key = (
+        row.try_get("recipient_id")?,
+        row.try_get("sent_at_ms")?,
+        hash,
+        row.try_get("occurrence")?,
+    );
     let mutable = Mutable::of(
         row.try_get("slot")?,
         row.try_get("conversation_id")?,

@@ -24,16 +24,25 @@ struct Month(Date);
 impl Month {
     /// Messages beyond the years that a calendar can say have no month.
     fn of(moment: Millis) -> Option<Self> {
-        let date = Timestamp::from_millisecond(moment.0).ok()?.to_zoned(TimeZone::UTC).date();
+        let date = Timestamp::from_millisecond(moment.0)
+            .ok()?
+            .to_zoned(TimeZone::UTC)
+            .date();
         Some(Self(date.first_of_month()))
     }
 
     fn next(self) -> Option<Self> {
-        self.0.checked_add(jiff::Span::new().months(1)).ok().map(Self)
+        self.0
+            .checked_add(jiff::Span::new().months(1))
+            .ok()
+            .map(Self)
     }
 
     fn start_ms(self) -> Option<i64> {
-        self.0.to_zoned(TimeZone::UTC).ok().map(|start| start.timestamp().as_millisecond())
+        self.0
+            .to_zoned(TimeZone::UTC)
+            .ok()
+            .map(|start| start.timestamp().as_millisecond())
     }
 
     fn table(self) -> String {
@@ -58,12 +67,19 @@ pub(super) async fn make_room(
     let mut tx = connection.begin().await?;
     tx.execute(LOCK).await?;
     for month in self::missing(&mut tx, &months).await? {
-        let (Some(from), Some(to)) = (month.start_ms(), month.next().and_then(Month::start_ms)) else { continue };
+        let (Some(from), Some(to)) = (month.start_ms(), month.next().and_then(Month::start_ms))
+        else {
+            continue;
+        };
         let table = month.table();
         tracing::debug!(table, "making a partition");
         // Attached rather than made as a partition: that would lock out every reader of the table.
-        let make = format!("CREATE TABLE {table} (LIKE message INCLUDING DEFAULTS INCLUDING CONSTRAINTS) {VACUUMED}");
-        let attach = format!("ALTER TABLE message ATTACH PARTITION {table} FOR VALUES FROM ({from}) TO ({to})");
+        let make = format!(
+            "CREATE TABLE {table} (LIKE message INCLUDING DEFAULTS INCLUDING CONSTRAINTS) {VACUUMED}"
+        );
+        let attach = format!(
+            "ALTER TABLE message ATTACH PARTITION {table} FOR VALUES FROM ({from}) TO ({to})"
+        );
         tx.execute(AssertSqlSafe(make)).await?;
         tx.execute(AssertSqlSafe(attach)).await?;
     }
@@ -72,10 +88,18 @@ pub(super) async fn make_room(
 
 async fn missing(connection: &mut PgConnection, months: &BTreeSet<Month>) -> Driver<Vec<Month>> {
     let tables: Vec<String> = months.iter().map(|month| month.table()).collect();
-    let rows = sqlx::query("SELECT t FROM UNNEST($1::TEXT[]) AS t WHERE to_regclass(t) IS NULL").bind(&tables);
+    let rows = sqlx::query("SELECT t FROM UNNEST($1::TEXT[]) AS t WHERE to_regclass(t) IS NULL")
+        .bind(&tables);
     let rows = rows.fetch_all(connection).await?;
-    let missing = rows.iter().map(|row| row.try_get("t")).collect::<Driver<Vec<String>>>()?;
-    Ok(months.iter().copied().filter(|month| missing.contains(&month.table())).collect())
+    let missing = rows
+        .iter()
+        .map(|row| row.try_get("t"))
+        .collect::<Driver<Vec<String>>>()?;
+    Ok(months
+        .iter()
+        .copied()
+        .filter(|month| missing.contains(&month.table()))
+        .collect())
 }
 
 #[cfg(test)]
@@ -86,7 +110,10 @@ mod tests {
     fn a_month_begins_at_midnight_in_utc_and_ends_where_the_next_begins() {
         let december = Month::of("2026-12-31T23:59:59.999Z".parse().unwrap()).unwrap();
         assert_eq!(december.table(), "message_2026_12");
-        assert_eq!(december.start_ms(), Some("2026-12-01T00:00:00Z".parse::<Millis>().unwrap().0));
+        assert_eq!(
+            december.start_ms(),
+            Some("2026-12-01T00:00:00Z".parse::<Millis>().unwrap().0)
+        );
         assert_eq!(december.next().unwrap().table(), "message_2027_01");
         assert_eq!(Month::of(Millis(-1)).unwrap().table(), "message_1969_12");
         assert_eq!(Month::of(Millis(i64::MAX)), None);

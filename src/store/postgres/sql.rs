@@ -133,7 +133,10 @@ impl Add {
 
 macro_rules! add {
     ($text:literal) => {
-        Add { in_good_faith: $text, in_doubt: concat!($text, " ON CONFLICT DO NOTHING") }
+        Add {
+            in_good_faith: $text,
+            in_doubt: concat!($text, " ON CONFLICT DO NOTHING"),
+        }
     };
 }
 

@@ -55,7 +55,9 @@ pub(super) struct Bulk {
 impl Bulk {
     fn new(head: &str, row: &str, tail: &str) -> Self {
         let text = |rows: usize| (rows, format!("{head}{}{tail}", vec![row; rows].join(",")));
-        Self { texts: [250, 50, 4, 1].map(text) }
+        Self {
+            texts: [250, 50, 4, 1].map(text),
+        }
     }
 
     /// Cuts the rows into pieces for which there is a statement, each with its statement.
@@ -77,8 +79,13 @@ pub(super) static NAMES: LazyLock<Bulk> =
     LazyLock::new(|| Bulk::new("SELECT id, value FROM name WHERE value IN (", "?", ")"));
 
 /// Binds the account, then a name a row.
-pub(super) static CONVERSATIONS: LazyLock<Bulk> =
-    LazyLock::new(|| Bulk::new("SELECT name, id, kind FROM conversation WHERE account_id = ? AND name IN (", "?", ")"));
+pub(super) static CONVERSATIONS: LazyLock<Bulk> = LazyLock::new(|| {
+    Bulk::new(
+        "SELECT name, id, kind FROM conversation WHERE account_id = ? AND name IN (",
+        "?",
+        ")",
+    )
+});
 
 /// Binds milliseconds, recipient, slot, hash, occurrence, conversation and what a row teaches: status, since when, message
 /// type.
@@ -113,15 +120,24 @@ const INTO: &str = "INSERT OR FAIL INTO message (sent_at_ms, recipient_id, slot,
                     message_type_id, archived_at_s, payload";
 
 /// Binds a plain message a row, in the order of the columns named here.
-pub(super) static PLAIN: LazyLock<Bulk> =
-    LazyLock::new(|| Bulk::new(&format!("{INTO}) VALUES "), "(?,?,?,?,?,?,?,?,?)", " ON CONFLICT DO NOTHING"));
+pub(super) static PLAIN: LazyLock<Bulk> = LazyLock::new(|| {
+    Bulk::new(
+        &format!("{INTO}) VALUES "),
+        "(?,?,?,?,?,?,?,?,?)",
+        " ON CONFLICT DO NOTHING",
+    )
+});
 
 /// Binds a message a row, in the order of the columns named here.
 pub(super) static MESSAGES_OF_ANY_KIND: LazyLock<Bulk> = LazyLock::new(|| {
     let rare = "occurrence, encoding, is_text, status, status_at_ms, payload_type_id, cipher_suite_id, provider_id, \
                 body, extra";
     let row = "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
-    Bulk::new(&format!("{INTO}, {rare}) VALUES "), row, " ON CONFLICT DO NOTHING")
+    Bulk::new(
+        &format!("{INTO}, {rare}) VALUES "),
+        row,
+        " ON CONFLICT DO NOTHING",
+    )
 });
 
 #[cfg(test)]
@@ -133,8 +149,19 @@ mod tests {
         let rows: Vec<usize> = (0..1000).collect();
         for n in [0, 1, 3, 4, 255, 250, 1000] {
             let pieces: Vec<_> = NAMES.pieces(&rows[..n]).collect();
-            assert_eq!(pieces.iter().flat_map(|(_, rows)| *rows).copied().collect::<Vec<_>>(), rows[..n]);
-            assert!(pieces.iter().all(|(text, rows)| text.matches('?').count() == rows.len()));
+            assert_eq!(
+                pieces
+                    .iter()
+                    .flat_map(|(_, rows)| *rows)
+                    .copied()
+                    .collect::<Vec<_>>(),
+                rows[..n]
+            );
+            assert!(
+                pieces
+                    .iter()
+                    .all(|(text, rows)| text.matches('?').count() == rows.len())
+            );
         }
     }
 }

@@ -12,13 +12,18 @@ const LONGEST_NAME: u64 = 400;
 /// The right to write to an archive, for as long as this lives. The system itself takes it back when the process
 /// ends, however it ends: none that is left over blocks anybody.
 #[derive(Debug)]
-pub(in crate::store) struct WriteLock(#[expect(dead_code, reason = "holding it is all that it is for")] File);
+pub(in crate::store) struct WriteLock(
+    #[expect(dead_code, reason = "holding it is all that it is for")] File,
+);
 
 impl WriteLock {
     /// Takes it, by a lock on `ARCHIVE.lock`, in which the holder's name stands. Errors at once if another has it.
     pub(super) fn take(archive: &Path, holder: &str) -> Result<Self, StoreError> {
         let place = archive.display().to_string();
-        let failed = |cause: io::Error| StoreError::Open { place: place.clone(), source: sqlx::Error::Io(cause) };
+        let failed = |cause: io::Error| StoreError::Open {
+            place: place.clone(),
+            source: sqlx::Error::Io(cause),
+        };
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -29,12 +34,18 @@ impl WriteLock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::Held { what: format!("the archive {place}"), holder: named_in(&file) });
+                return Err(StoreError::Held {
+                    what: format!("the archive {place}"),
+                    holder: named_in(&file),
+                });
             }
             Err(TryLockError::Error(cause)) => return Err(failed(cause)),
         }
         // Emptied first: a name is never mixed with one that was longer.
-        let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes()));
+        let written = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(holder.as_bytes()));
         // On a disk that is full the lock holds without a name.
         if let Err(cause) = written {
             tracing::debug!(%cause, "the lock bears no name");
@@ -53,5 +64,9 @@ fn beside(archive: &Path) -> PathBuf {
 fn named_in(file: &File) -> String {
     let mut name = String::new();
     let read = file.take(LONGEST_NAME).read_to_string(&mut name);
-    if read.is_err() || name.is_empty() { "a process that has not said its name".to_owned() } else { name }
+    if read.is_err() || name.is_empty() {
+        "a process that has not said its name".to_owned()
+    } else {
+        name
+    }
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use futures_util::{TryStreamExt as _, join};
 use sqlx::query::Query;
 use sqlx::sqlite::{
-    Sqlite, SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
-    SqliteSynchronous,
+    Sqlite, SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode,
+    SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
 use sqlx::{Arguments, Column, Connection as _, Row as _};
 
@@ -50,7 +50,10 @@ impl SqliteStore {
         if missing == Missing::Refuse && !path.exists() {
             return Err(StoreError::Absent { place });
         }
-        let at = |source| StoreError::Open { place: place.clone(), source };
+        let at = |source| StoreError::Open {
+            place: place.clone(),
+            source,
+        };
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(missing == Missing::Create)
@@ -62,19 +65,37 @@ impl SqliteStore {
             .pragma("journal_size_limit", "67108864")
             .busy_timeout(PATIENCE)
             .statement_cache_capacity(64);
-        let one = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+        let one = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None);
         // A write that fails ends SQLite's transaction by itself (disk full), and the driver goes on believing in it.
-        let one = one.before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }));
+        let one = one.before_acquire(|connection, _| {
+            Box::pin(async move { Ok(!connection.is_in_transaction()) })
+        });
         let write = one.connect_with(options.clone()).await.map_err(at)?;
-        let foreign =
-            "SELECT count(*) > 0 AND sum(name = '_sqlx_migrations') = 0 FROM sqlite_schema WHERE type = 'table'";
-        if sqlx::query_scalar(foreign).fetch_one(&write).await.map_err(at)? {
+        let foreign = "SELECT count(*) > 0 AND sum(name = '_sqlx_migrations') = 0 FROM sqlite_schema WHERE type = 'table'";
+        if sqlx::query_scalar(foreign)
+            .fetch_one(&write)
+            .await
+            .map_err(at)?
+        {
             return Err(StoreError::Foreign { place });
         }
-        MIGRATIONS.run(&write).await.map_err(|error| newer(error, &MIGRATIONS))?;
-        let some = SqlitePoolOptions::new().max_connections(READERS).min_connections(0);
+        MIGRATIONS
+            .run(&write)
+            .await
+            .map_err(|error| newer(error, &MIGRATIONS))?;
+        let some = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .min_connections(0);
         let read = some.connect_lazy_with(options.read_only(true));
-        Ok(Self::new(write, read, path.display().to_string(), newest(&MIGRATIONS)))
+        Ok(Self::new(
+            write,
+            read,
+            path.display().to_string(),
+            newest(&MIGRATIONS),
+        ))
     }
 
     /// Opens the archive to read it and nothing else: whatever is asked of it, no byte of it changes.
@@ -83,23 +104,57 @@ impl SqliteStore {
         if !path.exists() {
             return Err(StoreError::Absent { place });
         }
-        let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(PATIENCE);
-        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options).await;
-        let readers = readers.map_err(|source| StoreError::Open { place: place.clone(), source })?;
-        let at = |source| StoreError::Open { place: place.clone(), source };
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .read_only(true)
+            .busy_timeout(PATIENCE);
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .connect_with(options)
+            .await;
+        let readers = readers.map_err(|source| StoreError::Open {
+            place: place.clone(),
+            source,
+        })?;
+        let at = |source| StoreError::Open {
+            place: place.clone(),
+            source,
+        };
         let record = "SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'";
-        if sqlx::query_scalar::<_, i64>(record).fetch_one(&readers).await.map_err(at)? == 0 {
+        if sqlx::query_scalar::<_, i64>(record)
+            .fetch_one(&readers)
+            .await
+            .map_err(at)?
+            == 0
+        {
             return Err(StoreError::Foreign { place });
         }
         let found = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations";
-        of_this_schema(sqlx::query_scalar(found).fetch_one(&readers).await.map_err(at)?, &MIGRATIONS)?;
-        Ok(Self::new(readers.clone(), readers, place, newest(&MIGRATIONS)))
+        of_this_schema(
+            sqlx::query_scalar(found)
+                .fetch_one(&readers)
+                .await
+                .map_err(at)?,
+            &MIGRATIONS,
+        )?;
+        Ok(Self::new(
+            readers.clone(),
+            readers,
+            place,
+            newest(&MIGRATIONS),
+        ))
     }
 
     /// Opens the archive for the one process that writes to it: errors if another does, before anything is touched.
-    pub async fn open_to_write(path: &Path, missing: Missing, holder: &str) -> Result<Self, StoreError> {
+    pub async fn open_to_write(
+        path: &Path,
+        missing: Missing,
+        holder: &str,
+    ) -> Result<Self, StoreError> {
         if missing == Missing::Refuse && !path.exists() {
-            return Err(StoreError::Absent { place: path.display().to_string() });
+            return Err(StoreError::Absent {
+                place: path.display().to_string(),
+            });
         }
         let lock = WriteLock::take(path, holder)?;
         Ok(Self::open(path, missing).await?.under(lock))
@@ -107,8 +162,16 @@ impl SqliteStore {
 
     /// Puts a question to the archive, as anyone with an SQLite tool might.
     pub async fn query(&self, sql: &'static str) -> Result<Answer, StoreError> {
-        let rows = sqlx::query(sql).fetch_all(&self.read).await.map_err(StoreError::at("query"))?;
-        let columns = rows.first().map(|row| row.columns().iter().map(|column| column.name().to_owned()).collect());
+        let rows = sqlx::query(sql)
+            .fetch_all(&self.read)
+            .await
+            .map_err(StoreError::at("query"))?;
+        let columns = rows.first().map(|row| {
+            row.columns()
+                .iter()
+                .map(|column| column.name().to_owned())
+                .collect()
+        });
         let text = |row: &SqliteRow, index| {
             let number = || row.try_get::<i64, _>(index).map(|n| n.to_string());
             row.try_get::<Option<String>, _>(index)
@@ -116,8 +179,15 @@ impl SqliteStore {
                 .or_else(|_| number())
                 .unwrap_or_default()
         };
-        let rows = rows.iter().map(|row| (0..row.columns().len()).map(|index| text(row, index)).collect());
-        Ok(Answer { columns: columns.unwrap_or_default(), rows: rows.collect() })
+        let rows = rows.iter().map(|row| {
+            (0..row.columns().len())
+                .map(|index| text(row, index))
+                .collect()
+        });
+        Ok(Answer {
+            columns: columns.unwrap_or_default(),
+            rows: rows.collect(),
+        })
     }
 }
 
@@ -129,13 +199,18 @@ impl Dialect for Sqlite {
     const COUNT_BY_RECIPIENT: &'static str = bulk::COUNT_BY_RECIPIENT;
     const LINKS: EachWay = links!("m.hash");
     const FOLLOW: &'static str = bulk::FOLLOW;
-    const BYTES: &'static str = "SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size";
+    const BYTES: &'static str =
+        "SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size";
     /// Whoever writes has locked the file.
     const SHARED: bool = false;
 
     fn folder(place: &str) -> Option<PathBuf> {
         let folder = Path::new(place).parent()?;
-        Some(if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() })
+        Some(if folder.as_os_str().is_empty() {
+            PathBuf::from(".")
+        } else {
+            folder.to_owned()
+        })
     }
 
     async fn lock(_: &mut SqliteConnection, _: i64) -> Driver<bool> {
@@ -146,11 +221,19 @@ impl Dialect for Sqlite {
         Ok(None)
     }
 
-    async fn execute(connection: &mut SqliteConnection, sql: &'static str, args: &[Arg<'_>]) -> Driver<u64> {
+    async fn execute(
+        connection: &mut SqliteConnection,
+        sql: &'static str,
+        args: &[Arg<'_>],
+    ) -> Driver<u64> {
         Ok(bound(sql, args).execute(connection).await?.rows_affected())
     }
 
-    async fn fetch(connection: &mut SqliteConnection, sql: &'static str, args: &[Arg<'_>]) -> Driver<Vec<SqliteRow>> {
+    async fn fetch(
+        connection: &mut SqliteConnection,
+        sql: &'static str,
+        args: &[Arg<'_>],
+    ) -> Driver<Vec<SqliteRow>> {
         bound(sql, args).fetch_all(connection).await
     }
 
@@ -179,14 +262,22 @@ impl Dialect for Sqlite {
         row.try_get(column)
     }
 
-    async fn make_room(_: &mut SqliteConnection, _: impl Iterator<Item = Millis> + Send) -> Driver<()> {
+    async fn make_room(
+        _: &mut SqliteConnection,
+        _: impl Iterator<Item = Millis> + Send,
+    ) -> Driver<()> {
         Ok(())
     }
 
-    async fn names(connection: &mut SqliteConnection, names: &[&str]) -> Driver<Vec<(String, i64)>> {
+    async fn names(
+        connection: &mut SqliteConnection,
+        names: &[&str],
+    ) -> Driver<Vec<(String, i64)>> {
         let mut known = Vec::new();
         for (text, names) in bulk::NAMES.pieces(names) {
-            let query = names.iter().fold(sqlx::query(text), |query, name| query.bind(*name));
+            let query = names
+                .iter()
+                .fold(sqlx::query(text), |query, name| query.bind(*name));
             let rows = query.fetch_all(&mut *connection).await?;
             known.extend(rows.iter().map(|row| (row.get("value"), row.get("id"))));
         }
@@ -200,9 +291,16 @@ impl Dialect for Sqlite {
     ) -> Driver<Vec<(String, i64, u8)>> {
         let mut known = Vec::new();
         for (text, names) in bulk::CONVERSATIONS.pieces(names) {
-            let query = names.iter().fold(sqlx::query(text).bind(account), |query, name| query.bind(*name));
+            let query = names
+                .iter()
+                .fold(sqlx::query(text).bind(account), |query, name| {
+                    query.bind(*name)
+                });
             let rows = query.fetch_all(&mut *connection).await?;
-            known.extend(rows.iter().map(|row| (row.get("name"), row.get("id"), row.get("kind"))));
+            known.extend(
+                rows.iter()
+                    .map(|row| (row.get("name"), row.get("id"), row.get("kind"))),
+            );
         }
         Ok(known)
     }
@@ -215,7 +313,11 @@ impl Dialect for Sqlite {
     ) -> Driver<Familiar> {
         let pieces = bulk::FAMILIAR.pieces(rows).map(|(text, rows)| {
             let lessons = |arguments: &mut SqliteArguments, row: &&Row<'_>| {
-                let Lesson { status, status_at, message_type } = row.teaches();
+                let Lesson {
+                    status,
+                    status_at,
+                    message_type,
+                } = row.teaches();
                 add_key(arguments, row)?;
                 all!(arguments, row.conversation, status, status_at, message_type)
             };
@@ -238,7 +340,11 @@ impl Dialect for Sqlite {
             let key = |arguments: &mut SqliteArguments, row: &&Row<'_>| add_key(arguments, row);
             arguments(rows, 5, key, Some(account)).map(|arguments| (text, arguments))
         });
-        fetched(connection, pieces).await?.iter().map(known).collect()
+        fetched(connection, pieces)
+            .await?
+            .iter()
+            .map(known)
+            .collect()
     }
 
     async fn crowd(
@@ -248,24 +354,34 @@ impl Dialect for Sqlite {
     ) -> Driver<Vec<(i64, Key, Mutable)>> {
         let query = sqlx::query(bulk::CROWD).bind(recipient).bind(sent_at_ms);
         let rows = query.fetch_all(connection).await?;
-        let owned = |row: &SqliteRow| known(row).and_then(|(key, known)| Ok((row.try_get("account_id")?, key, known)));
+        let owned = |row: &SqliteRow| {
+            known(row).and_then(|(key, known)| Ok((row.try_get("account_id")?, key, known)))
+        };
         rows.iter().map(owned).collect()
     }
 
     /// Passing over what is there costs nothing here.
-    async fn add(connection: &mut SqliteConnection, rows: &[&Row<'_>], _faith: Faith, now: Millis) -> Driver<u64> {
+    async fn add(
+        connection: &mut SqliteConnection,
+        rows: &[&Row<'_>],
+        _faith: Faith,
+        now: Millis,
+    ) -> Driver<u64> {
         let (plain, special): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.is_plain());
         let plain = bulk::PLAIN.pieces(&plain).map(|(text, rows)| {
-            let row = |arguments: &mut SqliteArguments, row: &&Row<'_>| add_plain(arguments, row, now);
+            let row =
+                |arguments: &mut SqliteArguments, row: &&Row<'_>| add_plain(arguments, row, now);
             arguments(rows, 9, row, None).map(|arguments| (text, arguments))
         });
-        let special = bulk::MESSAGES_OF_ANY_KIND.pieces(&special).map(|(text, rows)| {
-            let row = |arguments: &mut SqliteArguments, row: &&Row<'_>| {
-                add_plain(arguments, row, now)?;
-                add_special(arguments, row)
-            };
-            arguments(rows, 19, row, None).map(|arguments| (text, arguments))
-        });
+        let special = bulk::MESSAGES_OF_ANY_KIND
+            .pieces(&special)
+            .map(|(text, rows)| {
+                let row = |arguments: &mut SqliteArguments, row: &&Row<'_>| {
+                    add_plain(arguments, row, now)?;
+                    add_special(arguments, row)
+                };
+                arguments(rows, 19, row, None).map(|arguments| (text, arguments))
+            });
         let mut pieces = plain.chain(special);
         let mut added = 0;
         let mut next = pieces.next().transpose()?;
@@ -306,8 +422,15 @@ fn bound<'q>(sql: &'static str, args: &[Arg<'q>]) -> Bound<'q> {
 
 fn known(row: &SqliteRow) -> Driver<(Key, Mutable)> {
     let hash: &[u8] = row.try_get("hash")?;
-    let hash = hash.try_into().map_err(|_| sqlx::Error::Decode("a hash that is not 16 bytes long".into()))?;
-    let key = (row.try_get("recipient_id")?, row.try_get("sent_at_ms")?, hash, row.try_get("occurrence")?);
+    let hash = hash
+        .try_into()
+        .map_err(|_| sqlx::Error::Decode("a hash that is not 16 bytes long".into()))?;
+    let key = (
+        row.try_get("recipient_id")?,
+        row.try_get("sent_at_ms")?,
+        hash,
+        row.try_get("occurrence")?,
+    );
     let mutable = Mutable::of(
         row.try_get("slot")?,
         row.try_get("conversation_id")?,
@@ -351,7 +474,14 @@ fn arguments<R>(
 
 fn add_key(arguments: &mut SqliteArguments, row: &Row<'_>) -> Driver<()> {
     let (recipient, sent_at, hash, occurrence) = &row.key;
-    all!(arguments, *sent_at, *recipient, row.slot, &hash[..], *occurrence)
+    all!(
+        arguments,
+        *sent_at,
+        *recipient,
+        row.slot,
+        &hash[..],
+        *occurrence
+    )
 }
 
 fn add_plain(arguments: &mut SqliteArguments, row: &Row<'_>, now: Millis) -> Driver<()> {

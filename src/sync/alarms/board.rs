@@ -52,7 +52,11 @@ impl Look {
     }
 
     fn subject(&self, stream: Option<&str>) -> Subject {
-        Subject { account: self.account.clone(), stream: stream.map(str::to_owned), kind: self.kind }
+        Subject {
+            account: self.account.clone(),
+            stream: stream.map(str::to_owned),
+            kind: self.kind,
+        }
     }
 }
 
@@ -74,38 +78,57 @@ impl Board {
 
     /// Takes over what stands by the archive's record, which another process may have written.
     pub fn recall(&mut self, standing: impl Iterator<Item = Alarm>) {
-        self.standing = standing.map(|alarm| (alarm.subject.clone(), alarm)).collect();
+        self.standing = standing
+            .map(|alarm| (alarm.subject.clone(), alarm))
+            .collect();
     }
 
     /// Takes note of a look. Answers with the alarms that began, are over, or read otherwise than before.
     pub fn take(&mut self, look: &Look, now: Millis) -> Vec<Alarm> {
         let ripe = self.ripe(look, now);
         let (own, rest): (Vec<&Wrong>, Vec<&Wrong>) = ripe.into_iter().partition(|wrong| {
-            wrong.stream.is_none() || self.standing.contains_key(&look.subject(wrong.stream.as_deref()))
+            wrong.stream.is_none()
+                || self
+                    .standing
+                    .contains_key(&look.subject(wrong.stream.as_deref()))
         });
         let all = look.subject(None);
         let together = rest.len() + own.len() > FEW || self.standing.contains_key(&all);
-        let mut stands: Vec<(Subject, Wrong)> =
-            own.into_iter().map(|wrong| (look.subject(wrong.stream.as_deref()), wrong.clone())).collect();
+        let mut stands: Vec<(Subject, Wrong)> = own
+            .into_iter()
+            .map(|wrong| (look.subject(wrong.stream.as_deref()), wrong.clone()))
+            .collect();
         if !rest.is_empty() && together {
             stands.push((all, summary(&rest)));
         } else {
-            let each = rest.into_iter().map(|wrong| (look.subject(wrong.stream.as_deref()), wrong.clone()));
+            let each = rest
+                .into_iter()
+                .map(|wrong| (look.subject(wrong.stream.as_deref()), wrong.clone()));
             stands.extend(each);
         }
-        let subjects: BTreeSet<Subject> = stands.iter().map(|(subject, _)| subject.clone()).collect();
-        let mut changed: Vec<Alarm> =
-            stands.into_iter().filter_map(|(subject, wrong)| self.stand(subject, wrong, now)).collect();
+        let subjects: BTreeSet<Subject> =
+            stands.iter().map(|(subject, _)| subject.clone()).collect();
+        let mut changed: Vec<Alarm> = stands
+            .into_iter()
+            .filter_map(|(subject, wrong)| self.stand(subject, wrong, now))
+            .collect();
         changed.extend(self.end(look, &subjects, now));
         changed
     }
 
     /// What has been wrong for long enough.
     fn ripe<'l>(&mut self, look: &'l Look, now: Millis) -> Vec<&'l Wrong> {
-        let is_wrong: BTreeSet<Option<&str>> = look.wrong.iter().map(|wrong| wrong.stream.as_deref()).collect();
+        let is_wrong: BTreeSet<Option<&str>> = look
+            .wrong
+            .iter()
+            .map(|wrong| wrong.stream.as_deref())
+            .collect();
         self.wrong.retain(|subject, _| {
             let is_other = subject.account != look.account || subject.kind != look.kind;
-            let unjudged = subject.stream.as_ref().is_some_and(|stream| look.unjudged.contains(stream));
+            let unjudged = subject
+                .stream
+                .as_ref()
+                .is_some_and(|stream| look.unjudged.contains(stream));
             is_other || unjudged || is_wrong.contains(&subject.stream.as_deref())
         });
         let mut ripe = Vec::new();
@@ -121,7 +144,9 @@ impl Board {
 
     /// Has an alarm stand. Answers with it if it began, or reads otherwise than before.
     fn stand(&mut self, subject: Subject, wrong: Wrong, now: Millis) -> Option<Alarm> {
-        let Wrong { text, hint, level, .. } = wrong;
+        let Wrong {
+            text, hint, level, ..
+        } = wrong;
         self.well.remove(&subject);
         if let Some(known) = self.standing.get_mut(&subject) {
             if (&known.text, &known.hint, known.level) == (&text, &hint, level) {
@@ -130,19 +155,33 @@ impl Board {
             (known.text, known.hint, known.level) = (text, hint, level);
             return Some(known.clone());
         }
-        let alarm = Alarm { subject, since: now, until: None, text, hint, level, told: Told::Nothing };
+        let alarm = Alarm {
+            subject,
+            since: now,
+            until: None,
+            text,
+            hint,
+            level,
+            told: Told::Nothing,
+        };
         self.standing.insert(alarm.subject.clone(), alarm.clone());
         Some(alarm)
     }
 
     /// Ends those that do not stand on anything any more. Answers with them.
     fn end(&mut self, look: &Look, stands: &BTreeSet<Subject>, now: Millis) -> Vec<Alarm> {
-        let is_of_it = |subject: &&Subject| subject.account == look.account && subject.kind == look.kind;
+        let is_of_it =
+            |subject: &&Subject| subject.account == look.account && subject.kind == look.kind;
         let is_judged = |subject: &&Subject| match &subject.stream {
             Some(stream) => !look.unjudged.contains(stream),
             None => look.unjudged.is_empty(),
         };
-        let well = self.standing.keys().filter(is_of_it).filter(is_judged).filter(|subject| !stands.contains(subject));
+        let well = self
+            .standing
+            .keys()
+            .filter(is_of_it)
+            .filter(is_judged)
+            .filter(|subject| !stands.contains(subject));
         let mut over = Vec::new();
         for subject in well.cloned().collect::<Vec<_>>() {
             let since = *self.well.entry(subject.clone()).or_insert(now);
@@ -151,7 +190,10 @@ impl Board {
             }
             self.well.remove(&subject);
             let ended = self.standing.remove(&subject);
-            over.extend(ended.map(|alarm| Alarm { until: Some(since.max(alarm.since)), ..alarm }));
+            over.extend(ended.map(|alarm| Alarm {
+                until: Some(since.max(alarm.since)),
+                ..alarm
+            }));
         }
         over
     }
@@ -159,12 +201,31 @@ impl Board {
 
 /// What is said of many streams at once.
 fn summary(rest: &[&Wrong]) -> Wrong {
-    let names: Vec<&str> = rest.iter().filter_map(|wrong| wrong.stream.as_deref()).take(NAMED).collect();
+    let names: Vec<&str> = rest
+        .iter()
+        .filter_map(|wrong| wrong.stream.as_deref())
+        .take(NAMED)
+        .collect();
     let more = rest.len() - names.len();
-    let and = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let and = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
     let first = rest.first().map_or("", |wrong| wrong.text.as_str());
-    let text = format!("{} streams: {}{and}; the first: {first}", rest.len(), names.join(", "));
-    Wrong { stream: None, text, hint: rest.first().map_or_else(String::new, |wrong| wrong.hint.clone()), level: None }
+    let text = format!(
+        "{} streams: {}{and}; the first: {first}",
+        rest.len(),
+        names.join(", ")
+    );
+    Wrong {
+        stream: None,
+        text,
+        hint: rest
+            .first()
+            .map_or_else(String::new, |wrong| wrong.hint.clone()),
+        level: None,
+    }
 }
 
 #[cfg(test)]
@@ -176,12 +237,22 @@ mod tests {
     const MINUTE: i64 = 60_000;
 
     fn wrong(stream: Option<&str>) -> Wrong {
-        Wrong { stream: stream.map(str::to_owned), text: "wrong".to_owned(), hint: "right it".to_owned(), level: None }
+        Wrong {
+            stream: stream.map(str::to_owned),
+            text: "wrong".to_owned(),
+            hint: "right it".to_owned(),
+            level: None,
+        }
     }
 
     fn look(kind: Kind, streams: &[&str]) -> Look {
         let wrong = streams.iter().map(|stream| wrong(Some(stream))).collect();
-        Look { account: Some("shop".to_owned()), kind, wrong, unjudged: BTreeSet::new() }
+        Look {
+            account: Some("shop".to_owned()),
+            kind,
+            wrong,
+            unjudged: BTreeSet::new(),
+        }
     }
 
     fn whole(kind: Kind, is_wrong: bool) -> Look {
@@ -194,7 +265,13 @@ mod tests {
         let sign = |alarm: &Alarm| if alarm.is_standing() { '+' } else { '-' };
         changed
             .iter()
-            .map(|alarm| format!("{}{}", sign(alarm), alarm.subject.stream.as_deref().unwrap_or("*")))
+            .map(|alarm| {
+                format!(
+                    "{}{}",
+                    sign(alarm),
+                    alarm.subject.stream.as_deref().unwrap_or("*")
+                )
+            })
             .collect()
     }
 
@@ -203,9 +280,16 @@ mod tests {
         let mut board = Board::default();
         assert_eq!(at(&mut board, 0, &whole(Kind::Parked, true)), ["+*"]);
         assert_eq!(at(&mut board, 1, &whole(Kind::Parked, true)), [""; 0]);
-        assert_eq!(at(&mut board, 2, &whole(Kind::Parked, false)), [""; 0], "it may come back");
+        assert_eq!(
+            at(&mut board, 2, &whole(Kind::Parked, false)),
+            [""; 0],
+            "it may come back"
+        );
         let over = board.take(&whole(Kind::Parked, false), Millis(7 * MINUTE));
-        assert_eq!((over[0].since, over[0].until), (Millis(0), Some(Millis(2 * MINUTE))));
+        assert_eq!(
+            (over[0].since, over[0].until),
+            (Millis(0), Some(Millis(2 * MINUTE)))
+        );
         assert_eq!(at(&mut board, 8, &whole(Kind::Parked, false)), [""; 0]);
     }
 
@@ -214,7 +298,11 @@ mod tests {
         let mut board = Board::default();
         for minute in 0..=60 {
             let is_wrong = minute % 5 != 0;
-            assert_eq!(at(&mut board, minute, &whole(Kind::Failing, is_wrong)), [""; 0], "{minute}");
+            assert_eq!(
+                at(&mut board, minute, &whole(Kind::Failing, is_wrong)),
+                [""; 0],
+                "{minute}"
+            );
         }
         assert_eq!(at(&mut board, 61, &whole(Kind::Failing, true)), [""; 0]);
         assert_eq!(at(&mut board, 66, &whole(Kind::Failing, true)), ["+*"]);
@@ -225,7 +313,11 @@ mod tests {
         let mut board = Board::default();
         assert_eq!(at(&mut board, 0, &whole(Kind::Disk, true)), ["+*"]);
         for minute in 1..100 {
-            assert_eq!(at(&mut board, minute, &whole(Kind::Disk, minute % 4 == 0)), [""; 0], "{minute}");
+            assert_eq!(
+                at(&mut board, minute, &whole(Kind::Disk, minute % 4 == 0)),
+                [""; 0],
+                "{minute}"
+            );
         }
     }
 
@@ -233,10 +325,25 @@ mod tests {
     fn a_few_streams_have_an_alarm_each_and_many_one_together() {
         let mut board = Board::default();
         assert_eq!(at(&mut board, 0, &look(Kind::Silent, &["a"])), ["+a"]);
-        assert_eq!(at(&mut board, 1, &look(Kind::Silent, &["a", "b", "c", "d", "e"])), ["+*"]);
-        let text = &board.standing().find(|alarm| alarm.subject.stream.is_none()).unwrap().text;
+        assert_eq!(
+            at(
+                &mut board,
+                1,
+                &look(Kind::Silent, &["a", "b", "c", "d", "e"])
+            ),
+            ["+*"]
+        );
+        let text = &board
+            .standing()
+            .find(|alarm| alarm.subject.stream.is_none())
+            .unwrap()
+            .text;
         assert_eq!(text, "4 streams: b, c, d and 1 more; the first: wrong");
-        assert_eq!(at(&mut board, 2, &look(Kind::Silent, &["e"])), ["+*"], "the number is another");
+        assert_eq!(
+            at(&mut board, 2, &look(Kind::Silent, &["e"])),
+            ["+*"],
+            "the number is another"
+        );
         assert_eq!(at(&mut board, 7, &look(Kind::Silent, &["e"])), ["-a"]);
         assert_eq!(at(&mut board, 8, &look(Kind::Silent, &[])), [""; 0]);
         assert_eq!(at(&mut board, 13, &look(Kind::Silent, &[])), ["-*"]);
@@ -246,10 +353,16 @@ mod tests {
     fn what_was_not_looked_at_stays_as_it_is() {
         let mut board = Board::default();
         at(&mut board, 0, &look(Kind::Silent, &["a"]));
-        let unjudged = Look { unjudged: BTreeSet::from(["a".to_owned()]), ..look(Kind::Silent, &[]) };
+        let unjudged = Look {
+            unjudged: BTreeSet::from(["a".to_owned()]),
+            ..look(Kind::Silent, &[])
+        };
         assert_eq!(at(&mut board, 100, &unjudged), [""; 0]);
         assert_eq!(at(&mut board, 200, &whole(Kind::Parked, false)), [""; 0]);
-        let elsewhere = Look { account: Some("other".to_owned()), ..look(Kind::Silent, &[]) };
+        let elsewhere = Look {
+            account: Some("other".to_owned()),
+            ..look(Kind::Silent, &[])
+        };
         assert_eq!(at(&mut board, 300, &elsewhere), [""; 0]);
         assert_eq!(board.standing().count(), 1);
     }

@@ -23,18 +23,35 @@ const LOST_HINT: &str = "what the provider has forgotten cannot be had any more;
 /// Whether messages will be gone before they can be fetched. Nothing where that cannot be told.
 pub fn loss_ahead(account: &str, forecast: Option<&Forecast>) -> Option<Look> {
     let look = |wrong| Some(Look::at(Some(account), Kind::LossAhead, wrong));
-    let Some(Forecast { is_informed, outlook, rate, .. }) = forecast else { return look(None) };
+    let Some(Forecast {
+        is_informed,
+        outlook,
+        rate,
+        ..
+    }) = forecast
+    else {
+        return look(None);
+    };
     if !is_informed {
         return None;
     }
-    let Some(begins) = outlook.loss_begins else { return look(None) };
-    let rate = rate.map_or_else(String::new, |rate| format!("at {rate:.3} requests a second "));
+    let Some(begins) = outlook.loss_begins else {
+        return look(None);
+    };
+    let rate = rate.map_or_else(String::new, |rate| {
+        format!("at {rate:.3} requests a second ")
+    });
     let (messages, seconds) = (outlook.loss.messages, outlook.loss.seconds);
     let text = format!(
         "{rate}about {messages} messages will have fallen behind the provider's edge before they can be fetched, from \
          {begins} on: {seconds} seconds of history, over all streams"
     );
-    look(Some(Wrong { stream: None, text, hint: LOSS_HINT.to_owned(), level: None }))
+    look(Some(Wrong {
+        stream: None,
+        text,
+        hint: LOSS_HINT.to_owned(),
+        level: None,
+    }))
 }
 
 /// How many seconds of history are lost for good.
@@ -43,7 +60,10 @@ pub fn lost_seconds(streams: &[&StreamStatus]) -> i64 {
 }
 
 fn losses(streams: &[&StreamStatus]) -> impl Iterator<Item = u64> {
-    streams.iter().map(|stream| stream.lost_seconds).filter(|lost| *lost > HARDLY_S)
+    streams
+        .iter()
+        .map(|stream| stream.lost_seconds)
+        .filter(|lost| *lost > HARDLY_S)
 }
 
 /// Whether more history is lost than was known. `known` is how many seconds had been lost when that was last told of.
@@ -67,7 +87,9 @@ pub fn abandoned(account: &str, looked_at: Second, now: Millis) -> Vec<Look> {
         return vec![];
     }
     let kinds = Kind::ALL.into_iter().filter(|kind| !kind.is_of_archive());
-    kinds.map(|kind| Look::at(Some(account), kind, None)).collect()
+    kinds
+        .map(|kind| Look::at(Some(account), kind, None))
+        .collect()
 }
 
 #[cfg(test)]
@@ -77,9 +99,17 @@ mod tests {
     #[test]
     fn an_account_that_nobody_works_on_any_more_has_nothing_wrong() {
         let now = Second(1_000_000);
-        assert_eq!(abandoned("shop", now.minus(ABANDONED).plus(1), now.start()), [], "another process may");
+        assert_eq!(
+            abandoned("shop", now.minus(ABANDONED).plus(1), now.start()),
+            [],
+            "another process may"
+        );
         let looks = abandoned("shop", now.minus(ABANDONED), now.start());
-        assert!(looks.iter().all(|look| look.wrong.is_empty() && look.account.as_deref() == Some("shop")));
+        assert!(
+            looks
+                .iter()
+                .all(|look| look.wrong.is_empty() && look.account.as_deref() == Some("shop"))
+        );
         assert_eq!(looks.len(), 6, "all but those of the archive");
     }
 }

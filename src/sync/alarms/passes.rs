@@ -74,13 +74,25 @@ impl Passes {
         self.state = match (failure, state) {
             // What it waits for has been told of; a pause that an earlier process was given may be of either kind.
             (Some(ProviderError::Stopped), state)
-            | (Some(ProviderError::Blocked { .. }), state @ (State::Parked { .. } | State::Unknown)) => state,
+            | (
+                Some(ProviderError::Blocked { .. }),
+                state @ (State::Parked { .. } | State::Unknown),
+            ) => state,
             (Some(failure), state) => match (failure.advice(), state) {
-                (Advice::Park, _) => State::Parked { error: failure.to_string(), hint },
-                (Advice::SkipAccount, State::Failing { times, .. }) => {
-                    State::Failing { times: times + 1, error: failure.to_string(), hint }
-                }
-                (Advice::SkipAccount, _) => State::Failing { times: 1, error: failure.to_string(), hint },
+                (Advice::Park, _) => State::Parked {
+                    error: failure.to_string(),
+                    hint,
+                },
+                (Advice::SkipAccount, State::Failing { times, .. }) => State::Failing {
+                    times: times + 1,
+                    error: failure.to_string(),
+                    hint,
+                },
+                (Advice::SkipAccount, _) => State::Failing {
+                    times: 1,
+                    error: failure.to_string(),
+                    hint,
+                },
                 (Advice::SkipStream, _) => State::Well,
             },
             (None, _) => State::Well,
@@ -95,7 +107,14 @@ impl Passes {
 
     /// What is known of the account by now. Where nothing is, there is no look.
     pub fn looks(&self, account: &str, now: Millis) -> Vec<Look> {
-        let wrong = |text: String, hint: &str| Some(Wrong { stream: None, text, hint: hint.to_owned(), level: None });
+        let wrong = |text: String, hint: &str| {
+            Some(Wrong {
+                stream: None,
+                text,
+                hint: hint.to_owned(),
+                level: None,
+            })
+        };
         let look = |kind, wrong| Look::at(Some(account), kind, wrong);
         if let Some(begun) = self.under_way.filter(|begun| now.since(*begun) >= HANGS) {
             let text = format!("a pass has been under way since {begun} and does not end");
@@ -104,12 +123,20 @@ impl Passes {
         match &self.state {
             State::Well => vec![look(Kind::Failing, None), look(Kind::Parked, None)],
             State::Failing { times, error, hint } if *times >= AGAIN_AND_AGAIN => {
-                vec![look(Kind::Failing, wrong(format!("passes fail again and again: {error}"), hint))]
+                vec![look(
+                    Kind::Failing,
+                    wrong(format!("passes fail again and again: {error}"), hint),
+                )]
             }
             State::Unknown | State::Failing { .. } => vec![],
             State::Parked { error, hint } => {
-                let text = format!("the account is left alone, but for a try every quarter of an hour: {error}");
-                vec![look(Kind::Failing, None), look(Kind::Parked, wrong(text, hint))]
+                let text = format!(
+                    "the account is left alone, but for a try every quarter of an hour: {error}"
+                );
+                vec![
+                    look(Kind::Failing, None),
+                    look(Kind::Parked, wrong(text, hint)),
+                ]
             }
         }
     }
@@ -120,17 +147,28 @@ impl Passes {
         if !matches!(self.state, State::Well) {
             return None;
         }
-        let troubled: BTreeSet<&str> =
-            streams.iter().filter(|stream| stream.trouble.is_some()).map(|stream| stream.stream.as_str()).collect();
-        self.ill.retain(|stream, _| troubled.contains(stream.as_str()));
+        let troubled: BTreeSet<&str> = streams
+            .iter()
+            .filter(|stream| stream.trouble.is_some())
+            .map(|stream| stream.stream.as_str())
+            .collect();
+        self.ill
+            .retain(|stream, _| troubled.contains(stream.as_str()));
         let mut look = Look::at(Some(account), Kind::Stuck, None);
         for stream in streams {
-            let Some(trouble) = &stream.trouble else { continue };
+            let Some(trouble) = &stream.trouble else {
+                continue;
+            };
             let seen = *self.ill.entry(stream.stream.clone()).or_insert(self.ended);
             if self.ended - seen + 1 >= AGAIN_AND_AGAIN {
                 let text = format!("it cannot be fetched, though others can: {}", trouble.error);
                 let stream = Some(stream.stream.clone());
-                look.wrong.push(Wrong { stream, text, hint: trouble.hint.clone(), level: None });
+                look.wrong.push(Wrong {
+                    stream,
+                    text,
+                    hint: trouble.hint.clone(),
+                    level: None,
+                });
             } else {
                 look.unjudged.insert(stream.stream.clone());
             }
@@ -146,15 +184,25 @@ mod tests {
     const NOW: Millis = Millis(1_795_343_200_123);
 
     fn unreachable() -> ProviderError {
-        ProviderError::Unreachable { what: "count", cause: "status 503".to_owned(), tries: 6 }
+        ProviderError::Unreachable {
+            what: "count",
+            cause: "status 503".to_owned(),
+            tries: 6,
+        }
     }
 
     fn refused() -> ProviderError {
-        ProviderError::Credentials { what: "count", status: 401, said: None }
+        ProviderError::Credentials {
+            what: "count",
+            status: 401,
+            said: None,
+        }
     }
 
     fn blocked() -> ProviderError {
-        ProviderError::Blocked { left: Duration::from_mins(14) }
+        ProviderError::Blocked {
+            left: Duration::from_mins(14),
+        }
     }
 
     /// What is known after these passes: of each kind whether it is wrong.
@@ -164,7 +212,11 @@ mod tests {
             passes.begins(NOW);
             passes.ends(failure.as_ref(), 1);
         }
-        passes.looks("shop", NOW).iter().map(|look| (look.kind.name(), !look.wrong.is_empty())).collect()
+        passes
+            .looks("shop", NOW)
+            .iter()
+            .map(|look| (look.kind.name(), !look.wrong.is_empty()))
+            .collect()
     }
 
     #[test]
@@ -172,8 +224,19 @@ mod tests {
         assert_eq!(known(&[]), []);
         assert_eq!(known(&[None]), [("failing", false), ("parked", false)]);
         assert_eq!(known(&[None, Some(unreachable()), Some(unreachable())]), []);
-        assert_eq!(known(&[Some(unreachable()), None, Some(unreachable()), Some(unreachable())]), []);
-        assert_eq!(known(&[Some(unreachable()), Some(unreachable()), Some(blocked())]), [("failing", true)]);
+        assert_eq!(
+            known(&[
+                Some(unreachable()),
+                None,
+                Some(unreachable()),
+                Some(unreachable())
+            ]),
+            []
+        );
+        assert_eq!(
+            known(&[Some(unreachable()), Some(unreachable()), Some(blocked())]),
+            [("failing", true)]
+        );
     }
 
     #[test]
@@ -190,20 +253,46 @@ mod tests {
     fn refused_credentials_stand_until_they_are_accepted() {
         let parked = [("failing", false), ("parked", true)];
         assert_eq!(known(&[Some(refused())]), parked);
-        assert_eq!(known(&[Some(refused()), Some(blocked()), Some(refused()), Some(ProviderError::Stopped)]), parked);
-        assert_eq!(known(&[Some(refused()), Some(unreachable())]), [], "whether they are accepted by now is not known");
-        assert_eq!(known(&[Some(refused()), Some(unreachable()), None]), [("failing", false), ("parked", false)]);
+        assert_eq!(
+            known(&[
+                Some(refused()),
+                Some(blocked()),
+                Some(refused()),
+                Some(ProviderError::Stopped)
+            ]),
+            parked
+        );
+        assert_eq!(
+            known(&[Some(refused()), Some(unreachable())]),
+            [],
+            "whether they are accepted by now is not known"
+        );
+        assert_eq!(
+            known(&[Some(refused()), Some(unreachable()), None]),
+            [("failing", false), ("parked", false)]
+        );
     }
 
     #[test]
     fn what_an_earlier_process_was_refused_for_is_not_known() {
-        assert_eq!(known(&[Some(blocked()), Some(blocked()), Some(blocked()), Some(blocked())]), []);
+        assert_eq!(
+            known(&[
+                Some(blocked()),
+                Some(blocked()),
+                Some(blocked()),
+                Some(blocked())
+            ]),
+            []
+        );
     }
 
     #[test]
     fn a_stream_that_fails_is_not_the_account() {
         let odd = || Some(ProviderError::Unsteady { tries: 3 });
-        assert_eq!(known(&[odd(), odd(), odd(), odd()]), [("failing", false), ("parked", false)]);
+        assert_eq!(
+            known(&[odd(), odd(), odd(), odd()]),
+            [("failing", false), ("parked", false)]
+        );
     }
 
     #[test]
@@ -211,8 +300,16 @@ mod tests {
         let mut passes = Passes::default();
         passes.ends(None, 1);
         passes.begins(NOW);
-        assert!(passes.looks("shop", NOW.plus(Duration::from_mins(59))).iter().all(|look| look.wrong.is_empty()));
+        assert!(
+            passes
+                .looks("shop", NOW.plus(Duration::from_mins(59)))
+                .iter()
+                .all(|look| look.wrong.is_empty())
+        );
         let looks = passes.looks("shop", NOW.plus(HANGS));
-        assert!(looks[0].wrong[0].text.contains(&NOW.to_string()), "{looks:?}");
+        assert!(
+            looks[0].wrong[0].text.contains(&NOW.to_string()),
+            "{looks:?}"
+        );
     }
 }

@@ -30,17 +30,30 @@ const BUSY: usize = 12;
 /// Whether a stream has stopped bringing messages though it always did. `active` are the hours since 1970 in which it
 /// brought any, in order, as far as they are looked back at; all of it is known up to the beginning of the hour `to`.
 pub fn is_silent(active: &[i64], to: i64) -> bool {
-    let (Some(&first), Some(&last)) = (active.first(), active.last()) else { return false };
+    let (Some(&first), Some(&last)) = (active.first(), active.last()) else {
+        return false;
+    };
     if active.len() < BUSY || to - last <= 1 {
         return false;
     }
-    let gaps = || active.windows(2).filter(|pair| pair[1] - pair[0] > 1).map(|pair| (pair[0] + 1, pair[1]));
+    let gaps = || {
+        active
+            .windows(2)
+            .filter(|pair| pair[1] - pair[0] > 1)
+            .map(|pair| (pair[0] + 1, pair[1]))
+    };
     if (last + 1 - first) / WEEK < TELLING {
         let longest = gaps().map(|(from, to)| to - from).max().unwrap_or(0);
         let silence = to - last - 1;
-        return last - first >= YOUNG && silence > WEEKEND && silence as f64 >= TIMES * longest as f64;
+        return last - first >= YOUNG
+            && silence > WEEKEND
+            && silence as f64 >= TIMES * longest as f64;
     }
-    let week = Weeks { active: active.iter().copied().collect(), first, last };
+    let week = Weeks {
+        active: active.iter().copied().collect(),
+        first,
+        last,
+    };
     let missed = week.missed(last + 1, to);
     missed >= LEAST && gaps().all(|(from, to)| missed >= TIMES * week.missed(from, to))
 }
@@ -61,10 +74,21 @@ impl Weeks {
     /// How often it was active in the same hour of the other weeks.
     fn usually(&self, hour: i64) -> f64 {
         let weeks = LOOKBACK / WEEK + (hour - self.last).max(0) / WEEK + 1;
-        let same = (-weeks..=weeks).filter(|week| *week != 0).map(|week| hour + week * WEEK);
-        let known: Vec<i64> = same.filter(|hour| (self.first..=self.last).contains(hour)).collect();
-        let active = known.iter().filter(|hour| self.active.contains(hour)).count();
-        if known.is_empty() { 0.0 } else { active as f64 / known.len() as f64 }
+        let same = (-weeks..=weeks)
+            .filter(|week| *week != 0)
+            .map(|week| hour + week * WEEK);
+        let known: Vec<i64> = same
+            .filter(|hour| (self.first..=self.last).contains(hour))
+            .collect();
+        let active = known
+            .iter()
+            .filter(|hour| self.active.contains(hour))
+            .count();
+        if known.is_empty() {
+            0.0
+        } else {
+            active as f64 / known.len() as f64
+        }
     }
 }
 
@@ -79,7 +103,10 @@ mod tests {
 
     /// The hours of so many weeks from the first Monday on in which it is active.
     fn active(weeks: i64, is_active: impl Fn(i64) -> bool) -> Vec<i64> {
-        (0..weeks * WEEK).filter(|hour| is_active(*hour)).map(|hour| MONDAY + hour).collect()
+        (0..weeks * WEEK)
+            .filter(|hour| is_active(*hour))
+            .map(|hour| MONDAY + hour)
+            .collect()
     }
 
     /// After how many hours of silence it is noticed.
@@ -102,14 +129,22 @@ mod tests {
         let weeks = active(4, office);
         // Its last hour was on Friday from four to five; it is missed on Monday afternoon.
         assert_eq!(noticed(&weeks), Some(7 + 48 + 9 + 6));
-        let to_tuesday: Vec<i64> = weeks.iter().copied().filter(|hour| *hour < MONDAY + 3 * WEEK + 34).collect();
+        let to_tuesday: Vec<i64> = weeks
+            .iter()
+            .copied()
+            .filter(|hour| *hour < MONDAY + 3 * WEEK + 34)
+            .collect();
         assert_eq!(noticed(&to_tuesday), Some(6), "in the middle of the day");
     }
 
     #[test]
     fn a_holiday_of_the_last_weeks_makes_it_more_patient() {
         let with_a_holiday = active(4, |hour| office(hour) && hour / 24 != 9);
-        assert!(noticed(&with_a_holiday).unwrap() > 7 + 48 + 2 * 24, "{:?}", noticed(&with_a_holiday));
+        assert!(
+            noticed(&with_a_holiday).unwrap() > 7 + 48 + 2 * 24,
+            "{:?}",
+            noticed(&with_a_holiday)
+        );
     }
 
     #[test]
@@ -117,9 +152,21 @@ mod tests {
         // A burst of three hours now and then, at no particular time.
         let mut dice = fastrand::Rng::with_seed(7);
         let starts: Vec<i64> = (0..4 * WEEK).filter(|_| dice.u32(0..30) == 0).collect();
-        let bursts = active(4, |hour| starts.iter().any(|start| (*start..start + 3).contains(&hour)));
-        let longest = bursts.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
-        assert!(noticed(&bursts).is_none_or(|silence| silence > 2 * longest), "{:?} after {longest}", noticed(&bursts));
+        let bursts = active(4, |hour| {
+            starts
+                .iter()
+                .any(|start| (*start..start + 3).contains(&hour))
+        });
+        let longest = bursts
+            .windows(2)
+            .map(|pair| pair[1] - pair[0])
+            .max()
+            .unwrap();
+        assert!(
+            noticed(&bursts).is_none_or(|silence| silence > 2 * longest),
+            "{:?} after {longest}",
+            noticed(&bursts)
+        );
     }
 
     #[test]
@@ -133,7 +180,11 @@ mod tests {
         let days = active(1, |hour| office(hour) || hour == 135);
         let silence = noticed(&days).unwrap();
         assert!(silence > WEEKEND, "{silence}");
-        assert_eq!(noticed(&active(1, |hour| hour < 100)), None, "of a few days nothing is known");
+        assert_eq!(
+            noticed(&active(1, |hour| hour < 100)),
+            None,
+            "of a few days nothing is known"
+        );
     }
 
     #[test]

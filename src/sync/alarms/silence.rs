@@ -50,11 +50,19 @@ impl Silences {
             let key = || stream.stream.clone();
             let known = self.0.entry((account.to_owned(), key())).or_default();
             let before = std::mem::replace(&mut known.messages, stream.messages);
-            let subject = Subject { account: Some(account.to_owned()), stream: Some(key()), kind: Kind::Silent };
+            let subject = Subject {
+                account: Some(account.to_owned()),
+                stream: Some(key()),
+                kind: Kind::Silent,
+            };
             let hour = stream.watermark.map(|mark| mark.0.div_euclid(HOUR_S));
             let has_brought = before > 0 && before != stream.messages;
             if has_brought && !stands(&subject) {
-                *known = Known { messages: stream.messages, judged: hour, silent_since: None };
+                *known = Known {
+                    messages: stream.messages,
+                    judged: hour,
+                    silent_since: None,
+                };
             } else if hour.is_none() {
                 known.judged = None;
             } else if (known.judged < hour || has_brought) && left > 0 {
@@ -68,7 +76,10 @@ impl Silences {
                 _ => {}
             }
         }
-        look.wrong = silent.into_iter().map(|(stream, last)| wrong(stream, last)).collect();
+        look.wrong = silent
+            .into_iter()
+            .map(|(stream, last)| wrong(stream, last))
+            .collect();
         Ok(look)
     }
 }
@@ -80,15 +91,26 @@ async fn judge(
     stream: &StreamStatus,
     now: Millis,
 ) -> Result<Option<i64>, StoreError> {
-    let (Some(scope), Some(mark)) = (&stream.scope, stream.watermark) else { return Ok(None) };
+    let (Some(scope), Some(mark)) = (&stream.scope, stream.watermark) else {
+        return Ok(None);
+    };
     let from = mark.plus(-LOOKBACK * HOUR_S).max(stream.wanted_from);
-    let active = store.active_hours(account, scope, from, now.second().plus(1)).await?;
+    let active = store
+        .active_hours(account, scope, from, now.second().plus(1))
+        .await?;
     let is_silent = is_silent(&active, mark.0.div_euclid(HOUR_S));
     Ok(active.last().copied().filter(|_| is_silent))
 }
 
 fn wrong(stream: String, last: i64) -> Wrong {
     let since = Second((last + 1) * HOUR_S);
-    let text = format!("it always brought messages, by its own rhythm, and has brought none since {since}");
-    Wrong { stream: Some(stream), text, hint: HINT.to_owned(), level: None }
+    let text = format!(
+        "it always brought messages, by its own rhythm, and has brought none since {since}"
+    );
+    Wrong {
+        stream: Some(stream),
+        text,
+        hint: HINT.to_owned(),
+        level: None,
+    }
 }

@@ -43,7 +43,10 @@ impl Archive {
     }
 
     fn of(kind: Kind) -> Self {
-        Self { kind, is_down: AtomicBool::new(false) }
+        Self {
+            kind,
+            is_down: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn is_down(&self) -> bool {
@@ -52,12 +55,16 @@ impl Archive {
 
     pub(super) async fn open(&self) -> Arc<dyn Store> {
         match &self.kind {
-            Kind::File(dir) => {
-                Arc::new(SqliteStore::open_to_write(&path(dir), Missing::Create, "a test").await.unwrap())
-            }
-            Kind::Server(_, url, _) => {
-                Arc::new(PostgresStore::connect(url.parse().unwrap(), Missing::Create).await.unwrap())
-            }
+            Kind::File(dir) => Arc::new(
+                SqliteStore::open_to_write(&path(dir), Missing::Create, "a test")
+                    .await
+                    .unwrap(),
+            ),
+            Kind::Server(_, url, _) => Arc::new(
+                PostgresStore::connect(url.parse().unwrap(), Missing::Create)
+                    .await
+                    .unwrap(),
+            ),
         }
     }
 
@@ -65,7 +72,10 @@ impl Archive {
     pub(super) async fn comes_to_rest(&self, store: &dyn Store) {
         match &self.kind {
             // Whoever is at it, or waits for it, has his turn first.
-            Kind::File(_) => drop(tokio::join!(store.note_alarms(&[], Millis(0)), store.ping())),
+            Kind::File(_) => drop(tokio::join!(
+                store.note_alarms(&[], Millis(0)),
+                store.ping()
+            )),
             Kind::Server(_, _, seen_by) if !self.is_down() => {
                 let mut seen_by = seen_by.lock().await;
                 while at_work(&mut seen_by, self).await != 0 {}
@@ -93,12 +103,16 @@ impl Archive {
 
     pub(super) async fn entries(&self) -> Vec<Entry> {
         match &self.kind {
-            Kind::File(dir) => {
-                sqlx::query_as(ENTRIES_IN_SQLITE).fetch_all(&mut reader(&path(dir)).await).await.unwrap()
-            }
+            Kind::File(dir) => sqlx::query_as(ENTRIES_IN_SQLITE)
+                .fetch_all(&mut reader(&path(dir)).await)
+                .await
+                .unwrap(),
             Kind::Server(_, url, _) => {
                 let mut reader = PgConnection::connect(url).await.unwrap();
-                sqlx::query_as(ENTRIES_IN_POSTGRES).fetch_all(&mut reader).await.unwrap()
+                sqlx::query_as(ENTRIES_IN_POSTGRES)
+                    .fetch_all(&mut reader)
+                    .await
+                    .unwrap()
             }
         }
     }
@@ -106,7 +120,9 @@ impl Archive {
 
 /// How many are at work on a server. Whoever is to see it comes anew after every outage.
 async fn at_work(seen_by: &mut Option<PgConnection>, archive: &Archive) -> i64 {
-    let Kind::Server(_, url, _) = &archive.kind else { return 0 };
+    let Kind::Server(_, url, _) = &archive.kind else {
+        return 0;
+    };
     if seen_by.is_none() {
         *seen_by = PgConnection::connect(url).await.ok();
     }
@@ -125,6 +141,9 @@ fn path(dir: &TempDir) -> PathBuf {
 /// The largest file that this process may write, in bytes.
 fn limit_files(size: &str) {
     let process = std::process::id().to_string();
-    let limited = Command::new("prlimit").args(["--pid", &process, &format!("--fsize={size}:")]).status().unwrap();
+    let limited = Command::new("prlimit")
+        .args(["--pid", &process, &format!("--fsize={size}:")])
+        .status()
+        .unwrap();
     assert!(limited.success());
 }

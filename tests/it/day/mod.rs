@@ -37,7 +37,13 @@ const OUTAGES: [Expected; 6] = [
     (WEB3MQ, "", "failing", [3.1, 3.6], [4.0, 4.3]),
     (AGORA, "", "parked", [6.0, 6.1], [7.0, 7.35]),
     (WEB3MQ, "", "failing", [9.15, 9.7], [10.0, 10.3]),
-    (AGORA, "destination=lobby", "silent", [20.0, 20.6], [22.0, 22.4]),
+    (
+        AGORA,
+        "destination=lobby",
+        "silent",
+        [20.0, 20.6],
+        [22.0, 22.4],
+    ),
     (AGORA, "", "failing", [22.6, 23.0], [23.2, 23.5]),
 ];
 const NO_ROOM: Expected = ("", "", "disk", [12.0, 12.1], [12.5, 12.7]);
@@ -46,7 +52,10 @@ const NO_SERVER: Expected = ("", "", "archive", [12.03, 12.4], [12.5, 12.7]);
 /// Bytes of memory that this process has.
 fn memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
@@ -88,7 +97,13 @@ async fn live_through(place: &mut Place) -> [u64; 4] {
     let twenty_second = memory();
     place.until(22.5, true).await;
     // What comes and goes is one alarm.
-    for (at, is_down) in [(22.75, true), (22.78, false), (23.0, true), (23.03, false), (23.25, true)] {
+    for (at, is_down) in [
+        (22.75, true),
+        (22.78, false),
+        (23.0, true),
+        (23.03, false),
+        (23.25, true),
+    ] {
         if is_down {
             place.break_down(&[On::Count, On::Query], 500, None);
         } else {
@@ -110,10 +125,26 @@ fn assert_alarms_belong(place: &Place, stood: &[Alarm], outage: Expected) {
     let read = |alarm: &Alarm| {
         let subject = alarm.subject.clone();
         let whose = [subject.account, subject.stream].map(Option::unwrap_or_default);
-        (whose, subject.kind.name(), in_hours(alarm.since), alarm.until.map(in_hours))
+        (
+            whose,
+            subject.kind.name(),
+            in_hours(alarm.since),
+            alarm.until.map(in_hours),
+        )
     };
-    for Alarm { subject, since, until, text, .. } in stood {
-        eprintln!("{:.3} to {:.3}: {subject:?}: {text}", in_hours(*since), until.map_or(f64::NAN, in_hours));
+    for Alarm {
+        subject,
+        since,
+        until,
+        text,
+        ..
+    } in stood
+    {
+        eprintln!(
+            "{:.3} to {:.3}: {subject:?}: {text}",
+            in_hours(*since),
+            until.map_or(f64::NAN, in_hours)
+        );
     }
     let stood: Vec<_> = stood.iter().map(read).collect();
     for (account, stream, kind, since, until) in OUTAGES.into_iter().chain([outage]) {
@@ -124,11 +155,22 @@ fn assert_alarms_belong(place: &Place, stood: &[Alarm], outage: Expected) {
                 && within(*begun, since)
                 && over.is_some_and(|at| within(at, until))
         });
-        assert_eq!(found.count(), 1, "{account} {stream} {kind} from {since:?} to {until:?}");
+        assert_eq!(
+            found.count(),
+            1,
+            "{account} {stream} {kind} from {since:?} to {until:?}"
+        );
     }
     assert_eq!(stood.len(), OUTAGES.len() + 1);
     let told = stood.iter().flat_map(|([account, stream], kind, ..)| {
-        ["begun", "over"].map(|event| [event.to_owned(), account.clone(), stream.clone(), (*kind).to_owned()])
+        ["begun", "over"].map(|event| {
+            [
+                event.to_owned(),
+                account.clone(),
+                stream.clone(),
+                (*kind).to_owned(),
+            ]
+        })
     });
     let (mut told, mut said): (Vec<[String; 4]>, _) = (told.collect(), place.pager.said());
     told.sort();
@@ -145,7 +187,10 @@ async fn day(archive: Archive, outage: Expected) {
     let memory = live_through(&mut place).await;
     let edge = place.clock.now().minus(Duration::from_mins(2));
     place.stop().await;
-    eprintln!("KiB of memory in the hours 2, 14, 22, 24: {:?}", memory.map(|bytes| bytes >> 10));
+    eprintln!(
+        "KiB of memory in the hours 2, 14, 22, 24: {:?}",
+        memory.map(|bytes| bytes >> 10)
+    );
 
     let _still = stillness();
     let store = place.archive.open().await;
@@ -162,24 +207,39 @@ async fn day(archive: Archive, outage: Expected) {
         let mark = stream.watermark.unwrap();
         assert!(mark >= edge.second().plus(-300), "complete up to {mark}");
     }
-    assert!(memory[3] <= memory[0] + FLAT && memory[2] <= memory[1] + FLATTER, "{memory:?} bytes of memory");
+    assert!(
+        memory[3] <= memory[0] + FLAT && memory[2] <= memory[1] + FLATTER,
+        "{memory:?} bytes of memory"
+    );
 }
 
 /// Writes that find no room fail, instead of ending the process.
 const ALONE: &str = r#"trap "" XFSZ; exec "$0" --exact --ignored --nocapture day::in_a_file"#;
 
 fn on_a_clock_of_ours(day: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
     runtime.block_on(day);
 }
 
 #[test]
 fn a_day_of_outages_misses_nothing_and_raises_the_alarms_that_belong() {
     let this = std::env::current_exe().unwrap();
-    let output = Command::new("sh").args(["-c", ALONE]).arg(this).env("RUST_BACKTRACE", "0").output().unwrap();
+    let output = Command::new("sh")
+        .args(["-c", ALONE])
+        .arg(this)
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     eprintln!("{said}");
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
 }
 
 #[test]

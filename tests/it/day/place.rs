@@ -24,7 +24,8 @@ use backscroll::provider::http::Http;
 use backscroll::provider::web3mq::{Identity, Key, Web3mq};
 use backscroll::provider::{Account, Provider};
 use backscroll::sandbox::{
-    AgoraMessage, CUSTOMER_ID, CUSTOMER_SECRET, Fault, Kind, On, Options, Sandbox, Scripted, Web3mqAccount,
+    AgoraMessage, CUSTOMER_ID, CUSTOMER_SECRET, Fault, Kind, On, Options, Sandbox, Scripted,
+    Web3mqAccount,
 };
 use backscroll::store::Store;
 use backscroll::sync::Engine;
@@ -83,12 +84,21 @@ impl Pager {
             if pager.is_down.load(Ordering::Relaxed) {
                 return StatusCode::SERVICE_UNAVAILABLE;
             }
-            pager.taken.lock().unwrap().push(serde_json::from_str(&body).unwrap());
+            pager
+                .taken
+                .lock()
+                .unwrap()
+                .push(serde_json::from_str(&body).unwrap());
             StatusCode::OK
         };
-        let router = Router::new().route("/hook/{token}", post(take)).with_state(self.clone());
+        let router = Router::new()
+            .route("/hook/{token}", post(take))
+            .with_state(self.clone());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let url = format!("http://{}/hook/a-token-to-keep", listener.local_addr().unwrap());
+        let url = format!(
+            "http://{}/hook/a-token-to-keep",
+            listener.local_addr().unwrap()
+        );
         tokio::spawn(async move { axum::serve(listener, router).await });
         url
     }
@@ -97,7 +107,8 @@ impl Pager {
     pub(super) fn said(&self) -> Vec<[String; 4]> {
         let taken = self.taken.lock().unwrap();
         let words = |value: &Value| {
-            ["event", "account", "stream", "kind"].map(|key| value[key].as_str().unwrap_or_default().to_owned())
+            ["event", "account", "stream", "kind"]
+                .map(|key| value[key].as_str().unwrap_or_default().to_owned())
         };
         taken.iter().map(words).collect()
     }
@@ -121,17 +132,43 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) async fn new(archive: Archive) -> Self {
-        let flags = ["--messages", "0", "--topic-messages", "0", "--requests-per-second", "0", "--ready-after", "0ms"];
+        let flags = [
+            "--messages",
+            "0",
+            "--topic-messages",
+            "0",
+            "--requests-per-second",
+            "0",
+            "--ready-after",
+            "0ms",
+        ];
         let clock: Arc<dyn Clock> = Arc::new(TimerClock::starting_at(BEGIN));
         let listen = (Ipv4Addr::LOCALHOST, 0).into();
-        let sandbox = Sandbox::start(Options::from_flags(flags).unwrap(), listen, clock.clone()).await.unwrap();
+        let sandbox = Sandbox::start(Options::from_flags(flags).unwrap(), listen, clock.clone())
+            .await
+            .unwrap();
         let user = sandbox.world().users()[0].clone();
-        let topic = sandbox.world().web3mq(&user).into_keys().find(|topic| topic.starts_with("group:")).unwrap();
+        let topic = sandbox
+            .world()
+            .web3mq(&user)
+            .into_keys()
+            .find(|topic| topic.starts_with("group:"))
+            .unwrap();
         let pager = Arc::new(Pager::default());
         let hook = pager.listen().await;
         let spoken = BEGIN.0 / MINUTE_MS;
-        let mut place =
-            Self { sandbox, clock, archive, pager, hook, user, topic, running: None, spoken, asked: (0, 0) };
+        let mut place = Self {
+            sandbox,
+            clock,
+            archive,
+            pager,
+            hook,
+            user,
+            topic,
+            running: None,
+            spoken,
+            asked: (0, 0),
+        };
         // For four weeks they have spoken at every hour.
         for hour in 1..=28 * 24 {
             place.speak(BEGIN.0 - hour * HOUR_MS + 7 * MINUTE_MS, true);
@@ -141,12 +178,24 @@ impl Place {
 
     /// Somebody says something everywhere, or everywhere but in the lobby.
     fn speak(&mut self, ms: i64, in_the_lobby: bool) {
-        for room in ["lobby", "office"].into_iter().skip(usize::from(!in_the_lobby)) {
+        for room in ["lobby", "office"]
+            .into_iter()
+            .skip(usize::from(!in_the_lobby))
+        {
             let (src, dst) = ("alice".to_owned(), room.to_owned());
-            let message = AgoraMessage { src, dst, kind: Kind::Channel, ms, payload: format!("{room} {ms}").into() };
+            let message = AgoraMessage {
+                src,
+                dst,
+                kind: Kind::Channel,
+                ms,
+                payload: format!("{room} {ms}").into(),
+            };
             self.sandbox.world().append_agora(AGORA, message).unwrap();
         }
-        self.sandbox.world().append_web3mq(&self.user, topic_message(&self.topic, ms, None)).unwrap();
+        self.sandbox
+            .world()
+            .append_web3mq(&self.user, topic_message(&self.topic, ms, None))
+            .unwrap();
     }
 
     fn providers(&self) -> Vec<Arc<dyn Provider>> {
@@ -161,15 +210,37 @@ impl Place {
             discovers: false,
         };
         let http = |name| Http::new(name, &base, 0.0, self.clock.clone()).unwrap();
-        let basic = Credentials::Basic { customer_id: CUSTOMER_ID.to_owned(), customer_secret: CUSTOMER_SECRET.into() };
-        let rooms = ["lobby", "office"].map(|room| agora::stream(None, Some(room.to_owned()))).to_vec();
+        let basic = Credentials::Basic {
+            customer_id: CUSTOMER_ID.to_owned(),
+            customer_secret: CUSTOMER_SECRET.into(),
+        };
+        let rooms = ["lobby", "office"]
+            .map(|room| agora::stream(None, Some(room.to_owned())))
+            .to_vec();
         let shop = account(AGORA, "agora", Some(30 * 24 * HOUR));
-        let agora = Agora::new(shop, http(AGORA), &base, AGORA, basic, rooms, HashMap::new());
+        let agora = Agora::new(
+            shop,
+            http(AGORA),
+            &base,
+            AGORA,
+            basic,
+            rooms,
+            HashMap::new(),
+        );
         let mut seed = [0; 32];
-        let key = self.sandbox.world().with_user(&self.user, Web3mqAccount::private_key).unwrap();
+        let key = self
+            .sandbox
+            .world()
+            .with_user(&self.user, Web3mqAccount::private_key)
+            .unwrap();
         hex::decode_to_slice(key, &mut seed).unwrap();
         let key = Key::from_seed(&seed);
-        let identity = Identity { user: self.user.clone(), key, did_key: None, send_public_key: true };
+        let identity = Identity {
+            user: self.user.clone(),
+            key,
+            did_key: None,
+            send_public_key: true,
+        };
         let (alice, topics) = (account(WEB3MQ, "web3mq", None), vec![self.topic.clone()]);
         let web3mq = Web3mq::new(alice, http(WEB3MQ), &base, identity, 100, topics).unwrap();
         vec![Arc::new(agora), Arc::new(web3mq)]
@@ -178,16 +249,39 @@ impl Place {
     /// Starts the service.
     pub(super) async fn start(&mut self) {
         let _still = stillness();
-        let config = Config::parse(&self.sandbox.sample_config("sqlite://a.db"), "config.toml".as_ref()).unwrap();
-        let (store, clock, providers) = (self.archive.open().await, self.clock.clone(), self.providers());
-        let alerts = Alerts { webhook: Some(Secret::plain(self.hook.as_str())) };
-        let lookout = Lookout::new(store.clone(), providers.clone(), clock.clone(), &alerts).unwrap();
+        let config = Config::parse(
+            &self.sandbox.sample_config("sqlite://a.db"),
+            "config.toml".as_ref(),
+        )
+        .unwrap();
+        let (store, clock, providers) = (
+            self.archive.open().await,
+            self.clock.clone(),
+            self.providers(),
+        );
+        let alerts = Alerts {
+            webhook: Some(Secret::plain(self.hook.as_str())),
+        };
+        let lookout =
+            Lookout::new(store.clone(), providers.clone(), clock.clone(), &alerts).unwrap();
         let engine = Engine::new(providers, store.clone(), &clock);
-        let stop = Stop { soft: CancellationToken::new(), hard: CancellationToken::new() };
+        let stop = Stop {
+            soft: CancellationToken::new(),
+            hard: CancellationToken::new(),
+        };
         let (word, archive) = (stop.clone(), store.clone());
         let running = tokio::spawn(async move {
             let notify = Notify::from_environment();
-            daemon::run(engine, &config.schedule, clock, notify, Arc::new(lookout), &word).await.unwrap();
+            daemon::run(
+                engine,
+                &config.schedule,
+                clock,
+                notify,
+                Arc::new(lookout),
+                &word,
+            )
+            .await
+            .unwrap();
             archive.close().await;
         });
         self.running = Some((running, stop, store));
@@ -213,7 +307,11 @@ impl Place {
         }
         drop(still);
         let asked = self.sandbox.rules().total.requests();
-        self.asked = if self.asked.0 == asked { (asked, self.asked.1 + 1) } else { (asked, 0) };
+        self.asked = if self.asked.0 == asked {
+            (asked, self.asked.1 + 1)
+        } else {
+            (asked, 0)
+        };
         advance(STEPS[usize::from(self.asked.1 > QUIET)]).await;
     }
 
@@ -232,7 +330,15 @@ impl Place {
     /// From now on all requests of these kinds are answered so.
     pub(super) fn break_down(&self, on: &[On], status: u16, fault: Option<Fault>) {
         for on in on {
-            self.sandbox.script(Scripted { on: *on, status, fault, times: u32::MAX, ..Scripted::default() }).unwrap();
+            self.sandbox
+                .script(Scripted {
+                    on: *on,
+                    status,
+                    fault,
+                    times: u32::MAX,
+                    ..Scripted::default()
+                })
+                .unwrap();
         }
     }
 

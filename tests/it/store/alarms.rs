@@ -18,7 +18,11 @@ on_every_database! {
 
 fn alarm(account: Option<&str>, stream: Option<&str>, kind: Kind, since: i64) -> Alarm {
     Alarm {
-        subject: Subject { account: account.map(str::to_owned), stream: stream.map(str::to_owned), kind },
+        subject: Subject {
+            account: account.map(str::to_owned),
+            stream: stream.map(str::to_owned),
+            kind,
+        },
         since: Millis(since),
         until: None,
         text: "it is wrong".to_owned(),
@@ -42,8 +46,16 @@ async fn an_alarm_stands_until_it_is_over_and_is_kept_for_a_while(shelf: Shelf) 
     let silent = alarm(Some("shop"), Some("destination=lobby"), Kind::Silent, 1000);
     let parked = alarm(Some("shop"), None, Kind::Parked, 2000);
     shelf.note(&[silent.clone(), parked.clone()]).await;
-    assert_eq!(shelf.alarms(i64::MAX).await, [silent.clone(), parked.clone()]);
-    let over = Alarm { until: Some(Millis(5000)), told: Told::All, text: "it was wrong".to_owned(), ..silent };
+    assert_eq!(
+        shelf.alarms(i64::MAX).await,
+        [silent.clone(), parked.clone()]
+    );
+    let over = Alarm {
+        until: Some(Millis(5000)),
+        told: Told::All,
+        text: "it was wrong".to_owned(),
+        ..silent
+    };
     shelf.note(std::slice::from_ref(&over)).await;
     assert_eq!(shelf.alarms(5001).await, std::slice::from_ref(&parked));
     assert_eq!(shelf.alarms(5000).await, [over, parked.clone()]);
@@ -51,24 +63,55 @@ async fn an_alarm_stands_until_it_is_over_and_is_kept_for_a_while(shelf: Shelf) 
     assert_eq!(
         shelf.ask(view).await,
         [
-            texts(["shop", "agora", "destination=lobby", "silent", "1000", "5000", "it was wrong", "put it right"]),
-            texts(["shop", "agora", "", "parked", "2000", "", "it is wrong", "put it right"]),
+            texts([
+                "shop",
+                "agora",
+                "destination=lobby",
+                "silent",
+                "1000",
+                "5000",
+                "it was wrong",
+                "put it right"
+            ]),
+            texts([
+                "shop",
+                "agora",
+                "",
+                "parked",
+                "2000",
+                "",
+                "it is wrong",
+                "put it right"
+            ]),
         ]
     );
     shelf.store.note_alarms(&[], Millis(5001)).await.unwrap();
-    assert_eq!(shelf.alarms(0).await, [parked], "what stands is kept however old it is");
+    assert_eq!(
+        shelf.alarms(0).await,
+        [parked],
+        "what stands is kept however old it is"
+    );
 }
 
 async fn what_was_told_is_not_forgotten_by_who_knows_less(shelf: Shelf) {
     let untold = alarm(Some("shop"), None, Kind::Failing, 1000);
-    let over = Alarm { until: Some(Millis(2000)), told: Told::Begun, ..untold.clone() };
+    let over = Alarm {
+        until: Some(Millis(2000)),
+        told: Told::Begun,
+        ..untold.clone()
+    };
     shelf.note(std::slice::from_ref(&over)).await;
     assert_eq!(
         shelf.alarms(i64::MAX).await,
         std::slice::from_ref(&over),
         "somebody is to be told still that it is over"
     );
-    shelf.note(&[Alarm { until: over.until, ..untold }]).await;
+    shelf
+        .note(&[Alarm {
+            until: over.until,
+            ..untold
+        }])
+        .await;
     assert_eq!(shelf.alarms(i64::MAX).await, [over]);
 }
 
@@ -81,45 +124,91 @@ async fn how_far_harm_had_come_outlasts_the_alarm(shelf: Shelf) {
     };
     shelf.note(&[lost(1000, 60), lost(2000, 90)]).await;
     shelf.store.note_alarms(&[], Millis(9000)).await.unwrap();
-    assert_eq!(shelf.alarms(i64::MAX).await, [lost(2000, 90)], "of several the last");
+    assert_eq!(
+        shelf.alarms(i64::MAX).await,
+        [lost(2000, 90)],
+        "of several the last"
+    );
 }
 
 async fn an_alarm_of_the_archive_has_no_account(shelf: Shelf) {
     let disk = alarm(None, None, Kind::Disk, 1000);
     shelf.note(std::slice::from_ref(&disk)).await;
     assert_eq!(shelf.alarms(0).await, [disk]);
-    let view = "SELECT count(*) FROM alarms WHERE account IS NULL AND provider IS NULL AND stream IS NULL";
+    let view =
+        "SELECT count(*) FROM alarms WHERE account IS NULL AND provider IS NULL AND stream IS NULL";
     assert_eq!(shelf.number(view).await, 1);
 }
 
 async fn the_hours_of_a_stream_are_those_of_its_messages(shelf: Shelf) {
     const HOUR: i64 = 3_600_000;
     let at = |ms: i64| message(ms, &ms.to_string());
-    let mut messages = vec![at(2 * HOUR), at(2 * HOUR + 1), at(3 * HOUR - 1), at(7 * HOUR), at(9 * HOUR)];
+    let mut messages = vec![
+        at(2 * HOUR),
+        at(2 * HOUR + 1),
+        at(3 * HOUR - 1),
+        at(7 * HOUR),
+        at(9 * HOUR),
+    ];
     let elsewhere = |mut message: Message| {
         (message.sender, message.recipient) = ("bob".to_owned(), "room".to_owned());
         message.conversation = Conversation::named(ConversationKind::Channel, "room");
         message
     };
     messages.push(elsewhere(at(5 * HOUR)));
-    shelf.store.commit(&[shelf.window(0, 40_000, messages)], NOW).await.unwrap();
+    shelf
+        .store
+        .commit(&[shelf.window(0, 40_000, messages)], NOW)
+        .await
+        .unwrap();
     let hours = async |scope: &Scope, from: i64, to: i64| {
-        shelf.store.active_hours("shop", scope, Second(from * 3600), Second(to * 3600)).await.unwrap()
+        shelf
+            .store
+            .active_hours("shop", scope, Second(from * 3600), Second(to * 3600))
+            .await
+            .unwrap()
     };
-    let by_conversation = Scope { conversation: Some("lobby".to_owned()), ..Scope::default() };
-    let by_both = Scope { recipient: Some("lobby".to_owned()), ..scope("source=alice") };
-    for scope in [scope("destination=lobby"), scope("source=alice"), by_conversation, by_both] {
+    let by_conversation = Scope {
+        conversation: Some("lobby".to_owned()),
+        ..Scope::default()
+    };
+    let by_both = Scope {
+        recipient: Some("lobby".to_owned()),
+        ..scope("source=alice")
+    };
+    for scope in [
+        scope("destination=lobby"),
+        scope("source=alice"),
+        by_conversation,
+        by_both,
+    ] {
         assert_eq!(hours(&scope, 0, 100).await, [2, 7, 9], "{scope:?}");
         assert_eq!(hours(&scope, 2, 9).await, [2, 7], "{scope:?}");
         assert_eq!(hours(&scope, 3, 7).await, [0; 0], "{scope:?}");
     }
     assert_eq!(hours(&scope("destination=room"), 0, 100).await, [5]);
-    let other = shelf.store.active_hours("another", &scope("source=alice"), Second(0), Second(400_000)).await.unwrap();
+    let other = shelf
+        .store
+        .active_hours(
+            "another",
+            &scope("source=alice"),
+            Second(0),
+            Second(400_000),
+        )
+        .await
+        .unwrap();
     assert_eq!(other, [0; 0], "another account's messages are none of its");
 }
 
 async fn a_file_knows_how_much_room_there_is(shelf: Shelf) {
     let room = shelf.store.room().await;
-    assert_eq!(room.is_some(), matches!(shelf.reader, super::Reader::Sqlite(..)), "a server's disk is not ours to see");
-    assert!(room.is_none_or(|room| room.free > 0 && room.free <= room.total), "{room:?}");
+    assert_eq!(
+        room.is_some(),
+        matches!(shelf.reader, super::Reader::Sqlite(..)),
+        "a server's disk is not ours to see"
+    );
+    assert!(
+        room.is_none_or(|room| room.free > 0 && room.free <= room.total),
+        "{room:?}"
+    );
 }

@@ -20,24 +20,53 @@ on_every_database! {
 }
 
 fn found(key: &str) -> Arc<Stream> {
-    Arc::new(Stream { key: key.to_owned(), scope: scope(key), discovered: true })
+    Arc::new(Stream {
+        key: key.to_owned(),
+        scope: scope(key),
+        discovered: true,
+    })
 }
 
 impl Shelf {
     /// Key, whether it was discovered, and the start of what is wanted, of every stream that is followed.
     async fn followed(&self) -> Vec<Vec<String>> {
-        self.ask("SELECT key, discovered, wanted_from_s FROM stream WHERE active = 1 ORDER BY key").await
+        self.ask("SELECT key, discovered, wanted_from_s FROM stream WHERE active = 1 ORDER BY key")
+            .await
     }
 }
 
 async fn what_was_found_is_followed_for_as_long_as_it_is_wanted(shelf: Shelf) {
-    let streams = [found("source=bob"), found("destination=it's \"odd\" {\\} café")];
-    let ids = shelf.store.follow(shelf.account, &streams, Second(500)).await.unwrap();
-    assert_eq!(shelf.store.follow(shelf.account, &streams, Second(500)).await.unwrap(), ids, "once more");
+    let streams = [
+        found("source=bob"),
+        found("destination=it's \"odd\" {\\} café"),
+    ];
+    let ids = shelf
+        .store
+        .follow(shelf.account, &streams, Second(500))
+        .await
+        .unwrap();
+    assert_eq!(
+        shelf
+            .store
+            .follow(shelf.account, &streams, Second(500))
+            .await
+            .unwrap(),
+        ids,
+        "once more"
+    );
     let known = shelf.store.discovered(shelf.account).await.unwrap();
-    assert_eq!(known, streams.iter().map(|stream| (**stream).clone()).collect::<Vec<_>>());
+    assert_eq!(
+        known,
+        streams
+            .iter()
+            .map(|stream| (**stream).clone())
+            .collect::<Vec<_>>()
+    );
     let status = shelf.store.status().await.unwrap();
-    let marked: Vec<_> = status.iter().map(|stream| (stream.stream.as_str(), stream.discovered)).collect();
+    let marked: Vec<_> = status
+        .iter()
+        .map(|stream| (stream.stream.as_str(), stream.discovered))
+        .collect();
     let expected = [
         ("destination=it's \"odd\" {\\} café", true),
         ("destination=lobby", false),
@@ -47,35 +76,66 @@ async fn what_was_found_is_followed_for_as_long_as_it_is_wanted(shelf: Shelf) {
     assert_eq!(marked, expected);
 
     super::register(&*shelf.store, &["destination=lobby"], None, None).await;
-    assert_eq!(shelf.followed().await, [texts(["destination=lobby", "0", "0"])], "nothing is found any more");
-    assert_eq!(shelf.store.discovered(shelf.account).await.unwrap(), known, "but known");
+    assert_eq!(
+        shelf.followed().await,
+        [texts(["destination=lobby", "0", "0"])],
+        "nothing is found any more"
+    );
+    assert_eq!(
+        shelf.store.discovered(shelf.account).await.unwrap(),
+        known,
+        "but known"
+    );
     // Listed, it is listed.
-    let Registered { streams, .. } = super::register(&*shelf.store, &["source=bob"], None, None).await;
+    let Registered { streams, .. } =
+        super::register(&*shelf.store, &["source=bob"], None, None).await;
     assert_eq!(streams, [(ids[0], Second(500))]);
     assert_eq!(shelf.followed().await, [texts(["source=bob", "0", "500"])]);
 }
 
 async fn what_is_found_begins_where_it_is_said_to(shelf: Shelf) {
-    shelf.store.follow(shelf.account, &[found("source=bob")], Second(500)).await.unwrap();
-    shelf.store.follow(shelf.account, &[found("source=bob")], Second(800)).await.unwrap();
+    shelf
+        .store
+        .follow(shelf.account, &[found("source=bob")], Second(500))
+        .await
+        .unwrap();
+    shelf
+        .store
+        .follow(shelf.account, &[found("source=bob")], Second(800))
+        .await
+        .unwrap();
     let of_bob = "SELECT wanted_from_s FROM stream WHERE key = 'source=bob'";
     assert_eq!(shelf.number(of_bob).await, 800);
     shelf.stands(Some(900), 1000, 1000).await;
     let gaps = "SELECT from_at, to_at FROM gaps WHERE stream = 'source=bob' ORDER BY from_at";
-    assert_eq!(shelf.ask(gaps).await, [texts(["800000", "900000"]), texts(["900000", "1000000"])]);
+    assert_eq!(
+        shelf.ask(gaps).await,
+        [texts(["800000", "900000"]), texts(["900000", "1000000"])]
+    );
 }
 
 async fn ten_thousand_streams_are_followed_at_once(shelf: Shelf) {
-    let streams: Vec<_> = (0..10_000).map(|n| found(&format!("source=user-{n}"))).collect();
+    let streams: Vec<_> = (0..10_000)
+        .map(|n| found(&format!("source=user-{n}")))
+        .collect();
     let begun = Instant::now();
-    let ids = shelf.store.follow(shelf.account, &streams, Second(0)).await.unwrap();
+    let ids = shelf
+        .store
+        .follow(shelf.account, &streams, Second(0))
+        .await
+        .unwrap();
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(20), "{took:?}");
     eprintln!("10,000 streams are written down in {took:?}");
     assert_eq!(ids.len(), 10_000);
-    let key = shelf.ask("SELECT id FROM stream WHERE key = 'source=user-4711'").await;
+    let key = shelf
+        .ask("SELECT id FROM stream WHERE key = 'source=user-4711'")
+        .await;
     assert_eq!(key, [[ids[4711].0.to_string()]], "each in its place");
-    assert_eq!(shelf.store.discovered(shelf.account).await.unwrap().len(), 10_000);
+    assert_eq!(
+        shelf.store.discovered(shelf.account).await.unwrap().len(),
+        10_000
+    );
 }
 
 async fn whoever_appears_in_an_accounts_messages_is_known(shelf: Shelf) {
@@ -90,12 +150,33 @@ async fn whoever_appears_in_an_accounts_messages_is_known(shelf: Shelf) {
         conversation: Conversation::named(ConversationKind::Unknown, "what"),
         ..message(30_000, "?")
     };
-    shelf.commit(&[shelf.window(0, 100, vec![message(10_000, "hi"), to_peer("a/b", "carol"), vague])]).await;
-    let other = NewAccount { name: "other", provider: "agora", streams: None, since: None, horizon: None };
+    shelf
+        .commit(&[shelf.window(
+            0,
+            100,
+            vec![message(10_000, "hi"), to_peer("a/b", "carol"), vague],
+        )])
+        .await;
+    let other = NewAccount {
+        name: "other",
+        provider: "agora",
+        streams: None,
+        since: None,
+        horizon: None,
+    };
     let other = shelf.store.register(&other).await.unwrap().account;
-    let theirs = |n: i64| Message { sender: "dave".into(), ..message(40_000 + n, "elsewhere") };
+    let theirs = |n: i64| Message {
+        sender: "dave".into(),
+        ..message(40_000 + n, "elsewhere")
+    };
     let elsewhere = shelf.window(0, 100, (0..300).map(theirs).collect());
-    shelf.commit(&[Commit { account: other, seal: None, ..elsewhere }]).await;
+    shelf
+        .commit(&[Commit {
+            account: other,
+            seal: None,
+            ..elsewhere
+        }])
+        .await;
 
     let parties = async |account| {
         let mut parties = shelf.store.parties(account).await.unwrap();
@@ -105,21 +186,54 @@ async fn whoever_appears_in_an_accounts_messages_is_known(shelf: Shelf) {
     };
     let user = |name: &'static str| Party::User(name.into());
     let room = |name: &'static str| Party::Room(name.into());
-    let ours = [user("a/b"), user("alice"), user("carol"), room("lobby"), room("what")];
+    let ours = [
+        user("a/b"),
+        user("alice"),
+        user("carol"),
+        room("lobby"),
+        room("what"),
+    ];
     assert_eq!(parties(shelf.account).await, ours);
     assert_eq!(parties(other).await, [user("dave"), room("lobby")]);
 }
 
 async fn why_nothing_could_be_found_is_on_record(shelf: Shelf) {
-    let trouble = Trouble { error: "chats: no".into(), hint: "ask again".into() };
-    let other = NewAccount { name: "other", provider: "web3mq", streams: None, since: None, horizon: None };
+    let trouble = Trouble {
+        error: "chats: no".into(),
+        hint: "ask again".into(),
+    };
+    let other = NewAccount {
+        name: "other",
+        provider: "web3mq",
+        streams: None,
+        since: None,
+        horizon: None,
+    };
     let other = shelf.store.register(&other).await.unwrap().account;
     shelf.store.unlisted(other, Some(&trouble)).await.unwrap();
     let status = shelf.store.status().await.unwrap();
-    let theirs: Vec<_> = status.iter().filter(|stream| stream.account == "other").collect();
+    let theirs: Vec<_> = status
+        .iter()
+        .filter(|stream| stream.account == "other")
+        .collect();
     assert_eq!(theirs.len(), 1, "though it follows nothing");
-    assert_eq!((theirs[0].stream.as_str(), theirs[0].unlisted.as_ref()), ("(none yet)", Some(&trouble)));
-    assert!(status.iter().all(|stream| stream.account == "other" || stream.unlisted.is_none()));
+    assert_eq!(
+        (theirs[0].stream.as_str(), theirs[0].unlisted.as_ref()),
+        ("(none yet)", Some(&trouble))
+    );
+    assert!(
+        status
+            .iter()
+            .all(|stream| stream.account == "other" || stream.unlisted.is_none())
+    );
     shelf.store.unlisted(other, None).await.unwrap();
-    assert!(shelf.store.status().await.unwrap().iter().all(|stream| stream.account != "other"));
+    assert!(
+        shelf
+            .store
+            .status()
+            .await
+            .unwrap()
+            .iter()
+            .all(|stream| stream.account != "other")
+    );
 }

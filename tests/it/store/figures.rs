@@ -45,7 +45,15 @@ fn stream(random: &mut fastrand::Rng, number: usize, settled: i64) -> StreamLedg
     let key = format!("destination=room-{number}");
     let (scope, wanted_from) = (Some(scope(&key)), Second(random.i64(0..settled + 20)));
     let (active, discovered) = (random.u8(..5) > 0, false);
-    StreamLedger { key, scope, wanted_from, active, discovered, windows, quarantine: vec![] }
+    StreamLedger {
+        key,
+        scope,
+        wanted_from,
+        active,
+        discovered,
+        windows,
+        quarantine: vec![],
+    }
 }
 
 fn ledger(random: &mut fastrand::Rng, account: &str) -> Ledger {
@@ -58,7 +66,9 @@ fn ledger(random: &mut fastrand::Rng, account: &str) -> Ledger {
         settled: Second(settled),
         wanted_to: Second(settled + 120),
         retention: horizon.map(|_| Duration::from_hours(1)),
-        streams: (0..STREAMS).map(|number| stream(random, number, settled)).collect(),
+        streams: (0..STREAMS)
+            .map(|number| stream(random, number, settled))
+            .collect(),
     }
 }
 
@@ -66,7 +76,8 @@ fn ledger(random: &mut fastrand::Rng, account: &str) -> Ledger {
 fn expected(ledger: &Ledger, streams: &[&StreamStatus]) -> Figures {
     let sum = |of: fn(&StreamStatus) -> u64| streams.iter().map(|stream| of(stream)).sum();
     // Of a stream of which nothing is sealed nothing is complete from where it begins.
-    let complete_to = |s: &&StreamStatus| s.missing.first().map(|range| range.from()).or(s.watermark);
+    let complete_to =
+        |s: &&StreamStatus| s.missing.first().map(|range| range.from()).or(s.watermark);
     let forgets = ledger.retention.is_some();
     Figures {
         account: ledger.account.clone(),
@@ -81,8 +92,16 @@ fn expected(ledger: &Ledger, streams: &[&StreamStatus]) -> Figures {
         lost_seconds: sum(|s| s.lost_seconds),
         suspect: sum(|s| s.suspect),
         quarantined: sum(|s| s.quarantined),
-        recent_messages: if forgets { sum(|s| s.recent_messages) } else { 0 },
-        recent_seconds: if forgets { sum(|s| s.recent_seconds) } else { 0 },
+        recent_messages: if forgets {
+            sum(|s| s.recent_messages)
+        } else {
+            0
+        },
+        recent_seconds: if forgets {
+            sum(|s| s.recent_seconds)
+        } else {
+            0
+        },
     }
 }
 
@@ -90,14 +109,24 @@ async fn figures_are_what_the_status_of_all_streams_comes_to(shelf: Shelf) {
     let mut held = 0;
     for seed in 0..LEDGERS {
         let mut random = fastrand::Rng::with_seed(seed);
-        let ledgers = ["one", "two"].map(|account| ledger(&mut random, &format!("{account}-{seed:02}")));
+        let ledgers =
+            ["one", "two"].map(|account| ledger(&mut random, &format!("{account}-{seed:02}")));
         for ledger in &ledgers {
             shelf.store.restore(ledger).await.unwrap();
         }
-        let (status, figures) = (shelf.store.status().await.unwrap(), shelf.store.figures().await.unwrap());
+        let (status, figures) = (
+            shelf.store.status().await.unwrap(),
+            shelf.store.figures().await.unwrap(),
+        );
         for ledger in &ledgers {
-            let streams: Vec<_> = status.iter().filter(|stream| stream.account == ledger.account).collect();
-            let found = figures.iter().find(|figures| figures.account == ledger.account).unwrap();
+            let streams: Vec<_> = status
+                .iter()
+                .filter(|stream| stream.account == ledger.account)
+                .collect();
+            let found = figures
+                .iter()
+                .find(|figures| figures.account == ledger.account)
+                .unwrap();
             let expected = expected(ledger, &streams);
             // A watermark is beyond what is settled where a row behind a hole is; that is no row of a real ledger.
             let (mut ranges, mut wanted): (Vec<Window>, Vec<Window>) = (
@@ -108,8 +137,16 @@ async fn figures_are_what_the_status_of_all_streams_comes_to(shelf: Shelf) {
             wanted.sort_by_key(|range| (range.from(), range.to()));
             assert_eq!(ranges, wanted, "seed {seed}, {ledger:#?}");
             held += ranges.len();
-            let complete_to = if wanted.is_empty() { found.complete_to } else { expected.complete_to };
-            let expected = Figures { missing: found.missing.clone(), complete_to, ..expected };
+            let complete_to = if wanted.is_empty() {
+                found.complete_to
+            } else {
+                expected.complete_to
+            };
+            let expected = Figures {
+                missing: found.missing.clone(),
+                complete_to,
+                ..expected
+            };
             assert_eq!(*found, expected, "seed {seed}, {ledger:#?}");
         }
     }
@@ -118,25 +155,80 @@ async fn figures_are_what_the_status_of_all_streams_comes_to(shelf: Shelf) {
 
 async fn figures_tell_of_failures_doubts_and_pauses(shelf: Shelf) {
     shelf.stands(Some(0), 900, 1000).await;
-    let doubtful = super::Seal { doubt: Some("why".into()), ..super::seal(super::window(0, 500), None) };
-    shelf.commit(&[super::Commit { seal: Some(doubtful), ..shelf.window(0, 500, vec![]) }]).await;
-    let trouble = Trouble { error: "reset".to_owned(), hint: "wait".to_owned() };
-    shelf.store.trouble(shelf.streams[1], Some(&trouble), NOW).await.unwrap();
-    let pause = Pause { until: NOW, reason: "told to".to_owned() };
-    shelf.store.pause(shelf.account, Some(&pause)).await.unwrap();
+    let doubtful = super::Seal {
+        doubt: Some("why".into()),
+        ..super::seal(super::window(0, 500), None)
+    };
+    shelf
+        .commit(&[super::Commit {
+            seal: Some(doubtful),
+            ..shelf.window(0, 500, vec![])
+        }])
+        .await;
+    let trouble = Trouble {
+        error: "reset".to_owned(),
+        hint: "wait".to_owned(),
+    };
+    shelf
+        .store
+        .trouble(shelf.streams[1], Some(&trouble), NOW)
+        .await
+        .unwrap();
+    let pause = Pause {
+        until: NOW,
+        reason: "told to".to_owned(),
+    };
+    shelf
+        .store
+        .pause(shelf.account, Some(&pause))
+        .await
+        .unwrap();
     let found = shelf.store.figures().await.unwrap().remove(0);
-    assert_eq!((found.streams, found.failing, found.suspect, found.pause.clone()), (2, 1, 1, Some(pause)));
-    assert_eq!(found.missing, [(shelf.streams[1], super::window(0, 900)), (shelf.streams[0], super::window(500, 900))]);
-    assert_eq!((found.missing_seconds(), found.complete_to), (1300, Some(Second(0))));
+    assert_eq!(
+        (
+            found.streams,
+            found.failing,
+            found.suspect,
+            found.pause.clone()
+        ),
+        (2, 1, 1, Some(pause))
+    );
+    assert_eq!(
+        found.missing,
+        [
+            (shelf.streams[1], super::window(0, 900)),
+            (shelf.streams[0], super::window(500, 900))
+        ]
+    );
+    assert_eq!(
+        (found.missing_seconds(), found.complete_to),
+        (1300, Some(Second(0)))
+    );
     // Sealed up to where it is settled and beyond, it is as far as the one that is least so.
     shelf.commit(&[shelf.window(500, 910, vec![])]).await;
-    shelf.commit(&[super::Commit { stream: shelf.streams[1], ..shelf.window(0, 905, vec![]) }]).await;
+    shelf
+        .commit(&[super::Commit {
+            stream: shelf.streams[1],
+            ..shelf.window(0, 905, vec![])
+        }])
+        .await;
     let found = shelf.store.figures().await.unwrap().remove(0);
-    assert_eq!((found.missing_seconds(), found.complete_to), (0, Some(Second(905))));
+    assert_eq!(
+        (found.missing_seconds(), found.complete_to),
+        (0, Some(Second(905)))
+    );
 }
 
 async fn an_account_of_which_nothing_is_known_has_figures(shelf: Shelf) {
     let found = shelf.store.figures().await.unwrap();
-    assert_eq!((found.len(), found[0].streams, found[0].missing_seconds(), found[0].complete_to), (1, 2, 0, None));
+    assert_eq!(
+        (
+            found.len(),
+            found[0].streams,
+            found[0].missing_seconds(),
+            found[0].complete_to
+        ),
+        (1, 2, 0, None)
+    );
     assert_eq!((found[0].lost_seconds, found[0].as_of), (0, Second(0)));
 }

@@ -29,13 +29,22 @@ on_every_database! {
 
 impl Shelf {
     async fn rows(&self, stream: usize) -> Vec<Sealed> {
-        self.store.ledger_rows(self.streams[stream], window(-1_000_000, 1_000_000), 100).await.unwrap()
+        self.store
+            .ledger_rows(self.streams[stream], window(-1_000_000, 1_000_000), 100)
+            .await
+            .unwrap()
     }
 
     fn replacement(&self, from: i64, to: i64, messages: Vec<Message>) -> Commit {
         let count = Some(messages.len() as u64);
-        let seal = Seal { replaces: true, ..seal(window(from, to), count) };
-        Commit { seal: Some(seal), ..self.window(from, to, messages) }
+        let seal = Seal {
+            replaces: true,
+            ..seal(window(from, to), count)
+        };
+        Commit {
+            seal: Some(seal),
+            ..self.window(from, to, messages)
+        }
     }
 }
 
@@ -43,22 +52,41 @@ impl Shelf {
 fn row(from: i64, to: i64, messages: &[Message]) -> (Window, u64, Option<Digest>) {
     let mut links: Vec<Link> = identify(messages.to_vec()).iter().map(Link::of).collect();
     links.sort_unstable();
-    (window(from, to), links.len() as u64, Some(Digest::default().through(&links)))
+    (
+        window(from, to),
+        links.len() as u64,
+        Some(Digest::default().through(&links)),
+    )
 }
 
 fn said(rows: &[Sealed]) -> Vec<(Window, u64, Option<Digest>)> {
-    rows.iter().map(|row| (row.window, row.messages, row.digest)).collect()
+    rows.iter()
+        .map(|row| (row.window, row.messages, row.digest))
+        .collect()
 }
 
 async fn a_digest_is_that_of_the_messages_whatever_order_they_came_in(shelf: Shelf) {
-    let messages = [message(10_000, "b"), message(20_000, "c"), message(10_000, "a"), message(10_000, "a")];
+    let messages = [
+        message(10_000, "b"),
+        message(20_000, "c"),
+        message(10_000, "a"),
+        message(10_000, "a"),
+    ];
     let reversed = messages.iter().rev().cloned().collect();
     shelf.commit(&[shelf.window(0, 100, reversed)]).await;
     assert_eq!(said(&shelf.rows(0).await), [row(0, 100, &messages)]);
     // A window that is asked for beyond its sealed part: what lies beyond is archived, and no part of the row.
     let more = [message(100_000, "d"), message(150_000, "e")];
-    let part = Seal { doubt: Some("why".into()), ..seal(window(100, 150), None) };
-    shelf.commit(&[Commit { seal: Some(part), ..shelf.window(100, 200, more.to_vec()) }]).await;
+    let part = Seal {
+        doubt: Some("why".into()),
+        ..seal(window(100, 150), None)
+    };
+    shelf
+        .commit(&[Commit {
+            seal: Some(part),
+            ..shelf.window(100, 200, more.to_vec())
+        }])
+        .await;
     assert_eq!(said(&shelf.rows(0).await)[1], row(100, 150, &more[..1]));
     assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 6);
 }
@@ -67,7 +95,9 @@ async fn a_row_is_lengthened_without_losing_its_proof(shelf: Shelf) {
     let messages: Vec<Message> = (0..6).map(|n| message(n * 10_000, "hi")).collect();
     for n in [0, 1, 2] {
         let part = messages[n * 2..n * 2 + 2].to_vec();
-        shelf.commit(&[shelf.window(n as i64 * 20, n as i64 * 20 + 20, part)]).await;
+        shelf
+            .commit(&[shelf.window(n as i64 * 20, n as i64 * 20 + 20, part)])
+            .await;
     }
     shelf.commit(&[shelf.window(60, 100, vec![])]).await;
     let rows = shelf.rows(0).await;
@@ -76,7 +106,9 @@ async fn a_row_is_lengthened_without_losing_its_proof(shelf: Shelf) {
 }
 
 async fn a_row_without_a_digest_is_left_as_it_is(shelf: Shelf) {
-    shelf.commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])]).await;
+    shelf
+        .commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])])
+        .await;
     let mut ledger = shelf.store.ledgers().await.unwrap().remove(0);
     for stream in &mut ledger.streams {
         stream.windows.iter_mut().for_each(|row| row.digest = None);
@@ -84,29 +116,65 @@ async fn a_row_without_a_digest_is_left_as_it_is(shelf: Shelf) {
     shelf.store.restore(&ledger).await.unwrap();
     let next = [message(110_000, "ho")];
     shelf.commit(&[shelf.window(100, 200, next.to_vec())]).await;
-    assert_eq!(said(&shelf.rows(0).await), [(window(0, 100), 1, None), row(100, 200, &next)]);
+    assert_eq!(
+        said(&shelf.rows(0).await),
+        [(window(0, 100), 1, None), row(100, 200, &next)]
+    );
 }
 
 async fn a_replacement_takes_the_place_of_the_rows_that_it_covers(shelf: Shelf) {
     let old = |from: i64| message(from * 1000, "old");
-    let doubtful = Seal { doubt: Some("why".into()), ..seal(window(100, 200), None) };
+    let doubtful = Seal {
+        doubt: Some("why".into()),
+        ..seal(window(100, 200), None)
+    };
     shelf.commit(&[shelf.window(0, 100, vec![old(10)])]).await;
-    shelf.commit(&[Commit { seal: Some(doubtful), ..shelf.window(100, 200, vec![old(110)]) }]).await;
-    shelf.commit(&[shelf.window(300, 400, vec![old(310)])]).await;
+    shelf
+        .commit(&[Commit {
+            seal: Some(doubtful),
+            ..shelf.window(100, 200, vec![old(110)])
+        }])
+        .await;
+    shelf
+        .commit(&[shelf.window(300, 400, vec![old(310)])])
+        .await;
     assert_eq!(shelf.rows(0).await.len(), 3);
 
     // The very row, and then several with what lies between them.
     let later = Millis(NOW.0 + 5000);
     let again = [old(110), message(120_000, "late")];
-    shelf.store.commit(&[shelf.replacement(100, 200, again.to_vec())], later).await.unwrap();
+    shelf
+        .store
+        .commit(&[shelf.replacement(100, 200, again.to_vec())], later)
+        .await
+        .unwrap();
     let all = [vec![old(10)], again.to_vec()].concat();
     let rows = shelf.rows(0).await;
     // It keeps to its row, short as it is: somebody may be about to replace its neighbour.
-    assert_eq!(said(&rows), [row(0, 100, &[old(10)]), row(100, 200, &again), row(300, 400, &[old(310)])]);
-    assert_eq!((rows[1].doubt.as_deref(), rows[1].doubted_at, rows[1].sealed_at), (None, None, later));
+    assert_eq!(
+        said(&rows),
+        [
+            row(0, 100, &[old(10)]),
+            row(100, 200, &again),
+            row(300, 400, &[old(310)])
+        ]
+    );
+    assert_eq!(
+        (
+            rows[1].doubt.as_deref(),
+            rows[1].doubted_at,
+            rows[1].sealed_at
+        ),
+        (None, None, later)
+    );
 
     let all = [all, vec![message(250_000, "between"), old(310)]].concat();
-    assert_eq!(shelf.commit(&[shelf.replacement(-50, 400, all.clone())]).await, [Written { new: 1, changed: 0 }]);
+    assert_eq!(
+        shelf
+            .commit(&[shelf.replacement(-50, 400, all.clone())])
+            .await,
+        [Written { new: 1, changed: 0 }]
+    );
     assert_eq!(said(&shelf.rows(0).await), [row(-50, 400, &all)]);
     // Where nothing is sealed there is nothing to replace.
     shelf.commit(&[shelf.replacement(500, 600, vec![])]).await;
@@ -114,39 +182,101 @@ async fn a_replacement_takes_the_place_of_the_rows_that_it_covers(shelf: Shelf) 
 }
 
 async fn a_replacement_that_would_cut_a_row_changes_nothing(shelf: Shelf) {
-    shelf.commit(&[shelf.window(100, 200, vec![message(110_000, "first")])]).await;
+    shelf
+        .commit(&[shelf.window(100, 200, vec![message(110_000, "first")])])
+        .await;
     let before = shelf.rows(0).await;
     for (from, to) in [(150, 250), (50, 150), (120, 130), (100, 199), (101, 200)] {
-        shelf.commit(&[shelf.replacement(from, to, vec![message(125_000, "late")])]).await;
+        shelf
+            .commit(&[shelf.replacement(from, to, vec![message(125_000, "late")])])
+            .await;
         assert_eq!(shelf.rows(0).await, before);
     }
-    assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 2, "the messages were taken all the same");
+    assert_eq!(
+        shelf.number("SELECT count(*) FROM archive").await,
+        2,
+        "the messages were taken all the same"
+    );
 }
 
 async fn what_was_archived_before_and_is_not_shown_any_more_counts(shelf: Shelf) {
-    let peer = |ms, text| Message { conversation: Conversation::between("alice", "lobby"), ..message(ms, text) };
-    let messages = vec![peer(10_000, "stays"), peer(20_000, "goes"), peer(30_000, "stays")];
-    let other = Message { sender: "bob".into(), recipient: "carol".into(), ..message(15_000, "elsewhere") };
-    let unsealed = Commit { seal: None, ..shelf.window(0, 100, [messages.clone(), vec![other]].concat()) };
+    let peer = |ms, text| Message {
+        conversation: Conversation::between("alice", "lobby"),
+        ..message(ms, text)
+    };
+    let messages = vec![
+        peer(10_000, "stays"),
+        peer(20_000, "goes"),
+        peer(30_000, "stays"),
+    ];
+    let other = Message {
+        sender: "bob".into(),
+        recipient: "carol".into(),
+        ..message(15_000, "elsewhere")
+    };
+    let unsealed = Commit {
+        seal: None,
+        ..shelf.window(0, 100, [messages.clone(), vec![other]].concat())
+    };
     shelf.commit(&[unsealed]).await;
     let shown = vec![messages[0].clone(), messages[2].clone()];
-    let (pair, both) =
-        ("conversation=alice/lobby", Scope { sender: Some("alice".into()), ..scope("destination=lobby") });
-    for (n, scope) in [scope("destination=lobby"), scope("source=alice"), scope(pair), both].into_iter().enumerate() {
-        let seal = Seal { scope, replaces: true, ..seal(window(0, 100), Some(2)) };
-        shelf.commit(&[Commit { seal: Some(seal), ..shelf.window(0, 100, shown.clone()) }]).await;
+    let (pair, both) = (
+        "conversation=alice/lobby",
+        Scope {
+            sender: Some("alice".into()),
+            ..scope("destination=lobby")
+        },
+    );
+    for (n, scope) in [
+        scope("destination=lobby"),
+        scope("source=alice"),
+        scope(pair),
+        both,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let seal = Seal {
+            scope,
+            replaces: true,
+            ..seal(window(0, 100), Some(2))
+        };
+        shelf
+            .commit(&[Commit {
+                seal: Some(seal),
+                ..shelf.window(0, 100, shown.clone())
+            }])
+            .await;
         assert_eq!(said(&shelf.rows(0).await), [row(0, 100, &messages)], "{n}");
     }
 }
 
 async fn what_does_not_belong_to_the_stream_is_archived_and_is_a_doubt(shelf: Shelf) {
-    let stray = Message { recipient: "attic".into(), ..message(20_000, "stray") };
-    let unreadable = vec![Unreadable { raw: "{}".into(), reason: "no `src`".into() }];
+    let stray = Message {
+        recipient: "attic".into(),
+        ..message(20_000, "stray")
+    };
+    let unreadable = vec![Unreadable {
+        raw: "{}".into(),
+        reason: "no `src`".into(),
+    }];
     let messages = vec![message(10_000, "hi"), stray];
-    shelf.commit(&[Commit { unreadable, ..shelf.window(0, 100, messages.clone()) }]).await;
+    shelf
+        .commit(&[Commit {
+            unreadable,
+            ..shelf.window(0, 100, messages.clone())
+        }])
+        .await;
     let rows = shelf.rows(0).await;
     assert_eq!(said(&rows), [row(0, 100, &messages[..1])]);
-    assert!(rows[0].doubt.as_ref().unwrap().contains("1 messages that do not belong"), "{rows:?}");
+    assert!(
+        rows[0]
+            .doubt
+            .as_ref()
+            .unwrap()
+            .contains("1 messages that do not belong"),
+        "{rows:?}"
+    );
     assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 2);
 }
 
@@ -155,8 +285,14 @@ async fn the_rows_of_a_window_are_those_that_have_a_part_in_it(shelf: Shelf) {
         shelf.commit(&[shelf.window(from, to, vec![])]).await;
     }
     let starts = async |from, to, limit| {
-        let rows = shelf.store.ledger_rows(shelf.streams[0], window(from, to), limit).await.unwrap();
-        rows.iter().map(|row| row.window.from().0).collect::<Vec<_>>()
+        let rows = shelf
+            .store
+            .ledger_rows(shelf.streams[0], window(from, to), limit)
+            .await
+            .unwrap();
+        rows.iter()
+            .map(|row| row.window.from().0)
+            .collect::<Vec<_>>()
     };
     assert_eq!(starts(10, 20, 9).await, [0; 0]);
     assert_eq!(starts(9, 21, 9).await, [0, 20]);
@@ -167,7 +303,9 @@ async fn the_rows_of_a_window_are_those_that_have_a_part_in_it(shelf: Shelf) {
 }
 
 async fn a_restored_ledger_is_the_one_that_was_read(shelf: Shelf) {
-    shelf.commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])]).await;
+    shelf
+        .commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])])
+        .await;
     shelf.stands(Some(50), 900, 1000).await;
     let before = shelf.store.ledgers().await.unwrap();
     assert_eq!(before[0].streams[0].scope, Some(scope("destination=lobby")));
@@ -177,39 +315,97 @@ async fn a_restored_ledger_is_the_one_that_was_read(shelf: Shelf) {
 }
 
 async fn a_digest_is_given_once_to_the_row_it_was_made_of(shelf: Shelf) {
-    shelf.commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])]).await;
+    shelf
+        .commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])])
+        .await;
     let mut ledger = shelf.store.ledgers().await.unwrap().remove(0);
     ledger.streams[0].windows[0].digest = None;
     shelf.store.restore(&ledger).await.unwrap();
     let stream = shelf.streams[0];
-    let stamp = |to, messages, byte| Stamp { stream, window: window(0, to), messages, digest: Digest([byte; 32]) };
-    shelf.store.stamp(&[stamp(99, 1, 1), stamp(100, 2, 2)]).await.unwrap();
+    let stamp = |to, messages, byte| Stamp {
+        stream,
+        window: window(0, to),
+        messages,
+        digest: Digest([byte; 32]),
+    };
+    shelf
+        .store
+        .stamp(&[stamp(99, 1, 1), stamp(100, 2, 2)])
+        .await
+        .unwrap();
     assert_eq!(shelf.rows(0).await[0].digest, None, "of another row");
-    shelf.store.stamp(&[stamp(100, 1, 3), stamp(100, 1, 4)]).await.unwrap();
+    shelf
+        .store
+        .stamp(&[stamp(100, 1, 3), stamp(100, 1, 4)])
+        .await
+        .unwrap();
     assert_eq!(shelf.rows(0).await[0].digest, Some(Digest([3; 32])));
 }
 
 async fn archived(shelf: &Shelf) -> Vec<Archived> {
-    shelf.store.messages(&Cursor::at(Millis(0)), Millis(i64::MAX), 100).await.unwrap()
+    shelf
+        .store
+        .messages(&Cursor::at(Millis(0)), Millis(i64::MAX), 100)
+        .await
+        .unwrap()
 }
 
 async fn what_is_set_aside_is_in_quarantine_and_not_in_the_archive(shelf: Shelf) {
-    shelf.commit(&[shelf.window(0, 100, vec![message(10_000, "hi"), message(20_000, "ho")])]).await;
+    shelf
+        .commit(&[shelf.window(0, 100, vec![message(10_000, "hi"), message(20_000, "ho")])])
+        .await;
     let all = archived(&shelf).await;
-    let aside = || [Aside { message: &all[0], reason: "because" }];
-    assert_eq!(shelf.store.set_aside(shelf.streams[0], &aside(), NOW).await.unwrap(), 1);
-    assert_eq!(shelf.store.set_aside(shelf.streams[0], &aside(), NOW).await.unwrap(), 0, "it is gone already");
+    let aside = || {
+        [Aside {
+            message: &all[0],
+            reason: "because",
+        }]
+    };
+    assert_eq!(
+        shelf
+            .store
+            .set_aside(shelf.streams[0], &aside(), NOW)
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(
+        shelf
+            .store
+            .set_aside(shelf.streams[0], &aside(), NOW)
+            .await
+            .unwrap(),
+        0,
+        "it is gone already"
+    );
     assert_eq!(archived(&shelf).await, all[1..]);
-    let rows = shelf.ask("SELECT reason, from_s, to_s, raw FROM quarantine").await;
+    let rows = shelf
+        .ask("SELECT reason, from_s, to_s, raw FROM quarantine")
+        .await;
     assert_eq!(rows[0][..3], ["because", "10", "11"]);
     assert!(rows[0][3].contains("\"payload_hex\":\"6869\""), "{rows:?}");
     // It comes back like any other.
-    shelf.commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])]).await;
+    shelf
+        .commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])])
+        .await;
     assert_eq!(archived(&shelf).await.len(), 2);
 }
 
 async fn a_row_knows_whether_it_was_changed(shelf: Shelf) {
-    let faithful = Message { payload: Payload { bytes: b"a\0b".to_vec(), encoding: Encoding::Utf8 }, ..message(1, "") };
-    shelf.commit(&[shelf.window(0, 100, vec![faithful, message(20_000, "ho")])]).await;
-    assert!(archived(&shelf).await.iter().all(|message| message.fault().is_none()));
+    let faithful = Message {
+        payload: Payload {
+            bytes: b"a\0b".to_vec(),
+            encoding: Encoding::Utf8,
+        },
+        ..message(1, "")
+    };
+    shelf
+        .commit(&[shelf.window(0, 100, vec![faithful, message(20_000, "ho")])])
+        .await;
+    assert!(
+        archived(&shelf)
+            .await
+            .iter()
+            .all(|message| message.fault().is_none())
+    );
 }

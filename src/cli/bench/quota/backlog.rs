@@ -25,7 +25,11 @@ impl Backlog {
     /// What was written in the last `seconds` before `now`, where nothing older is kept.
     pub(super) fn new(now: Millis, seconds: u32) -> Self {
         let retention = Duration::from_secs(seconds.into());
-        Self { now, retention, messages: i64::from(seconds * MOST * TIMES) }
+        Self {
+            now,
+            retention,
+            messages: i64::from(seconds * MOST * TIMES),
+        }
     }
 
     /// Nothing was written from then on.
@@ -36,17 +40,32 @@ impl Backlog {
     /// The history as the sandbox reads it.
     pub(super) fn corpus(&self) -> String {
         let line = |(n, at): (i64, Millis)| {
-            let (from, to, text) =
-                (format!("user-{}", n % 7), format!("channel-{}", n % CHANNELS), format!("said {n}"));
-            format!("{}\n", json!({ "ts_ms": at.0, "from": from, "to": to, "text": text }))
+            let (from, to, text) = (
+                format!("user-{}", n % 7),
+                format!("channel-{}", n % CHANNELS),
+                format!("said {n}"),
+            );
+            format!(
+                "{}\n",
+                json!({ "ts_ms": at.0, "from": from, "to": to, "text": text })
+            )
         };
         (0..).zip(self.written()).map(line).collect()
     }
 
     /// A configuration that knows of the retention.
     pub(super) fn known_to(&self, config: &str) -> String {
-        let retention = format!("retention = \"{}s\"\nsettle = \"1s\"", self.retention.as_secs());
-        let line = |line: &str| if line.starts_with("retention = ") { retention.clone() } else { line.to_owned() };
+        let retention = format!(
+            "retention = \"{}s\"\nsettle = \"1s\"",
+            self.retention.as_secs()
+        );
+        let line = |line: &str| {
+            if line.starts_with("retention = ") {
+                retention.clone()
+            } else {
+                line.to_owned()
+            }
+        };
         config.lines().map(|text| line(text) + "\n").collect()
     }
 
@@ -58,17 +77,27 @@ impl Backlog {
     /// to the least of these bounds. Among the moments are the first (no more than there is) and the last (no more than
     /// can be fetched while anything is alive).
     pub(super) fn most(&self, begun_ms: i64, pace: f64) -> f64 {
-        let expiries = self.written().map(|at| at.plus(self.retention).0).filter(|expiry| *expiry > begun_ms);
+        let expiries = self
+            .written()
+            .map(|at| at.plus(self.retention).0)
+            .filter(|expiry| *expiry > begun_ms);
         let expiries: Vec<i64> = expiries.collect();
         let fetched = |until_ms: i64| pace * (until_ms - begun_ms) as f64 / 1000.0;
         let left = (0..expiries.len()).rev();
-        let bounds = expiries.iter().zip(left).map(|(expiry, left)| fetched(*expiry) + left as f64);
+        let bounds = expiries
+            .iter()
+            .zip(left)
+            .map(|(expiry, left)| fetched(*expiry) + left as f64);
         bounds.fold(expiries.len() as f64, f64::min)
     }
 
     /// When the messages were written, in order.
     fn written(&self) -> impl Iterator<Item = Millis> {
-        let Self { now, retention, messages } = *self;
+        let Self {
+            now,
+            retention,
+            messages,
+        } = *self;
         let oldest = now.minus(retention).0;
         let length = now.0 - oldest;
         (0..messages).map(move |n| Millis(oldest + n * length / messages))
@@ -85,26 +114,48 @@ mod tests {
     fn no_order_saves_more_than_there_is_or_than_can_be_fetched_in_time() {
         let backlog = Backlog::new(NOW, 60);
         let most = |late_s: i64| backlog.most(NOW.0 + late_s * 1000, f64::from(MOST)).round();
-        assert!((most(0) - 30_000.0).abs() < 1.0, "the quota, for as long as anything is alive: {}", most(0));
+        assert!(
+            (most(0) - 30_000.0).abs() < 1.0,
+            "the quota, for as long as anything is alive: {}",
+            most(0)
+        );
         assert!((most(30) - 15_000.0).abs() < 1.0, "{}", most(30));
         assert!(most(60) <= 0.0 && most(90) <= 0.0);
-        let sparse = Backlog { messages: 600, ..backlog };
-        assert!((sparse.most(NOW.0, f64::from(MOST)) - 599.0).abs() < 1.0, "{}", sparse.most(NOW.0, f64::from(MOST)));
+        let sparse = Backlog {
+            messages: 600,
+            ..backlog
+        };
+        assert!(
+            (sparse.most(NOW.0, f64::from(MOST)) - 599.0).abs() < 1.0,
+            "{}",
+            sparse.most(NOW.0, f64::from(MOST))
+        );
     }
 
     #[test]
     fn the_corpus_is_what_expires() {
         let backlog = Backlog::new(NOW, 1);
         let corpus = backlog.corpus();
-        let lines: Vec<serde_json::Value> = corpus.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let lines: Vec<serde_json::Value> = corpus
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
         assert_eq!(lines.len() as u32, MOST * TIMES);
         assert_eq!(lines[0]["ts_ms"], NOW.0 - 1000);
-        assert!(lines.iter().all(|line| line["ts_ms"].as_i64().unwrap() < NOW.0));
+        assert!(
+            lines
+                .iter()
+                .all(|line| line["ts_ms"].as_i64().unwrap() < NOW.0)
+        );
     }
 
     #[test]
     fn the_configuration_is_told_of_the_retention() {
-        let config = Backlog::new(NOW, 9).known_to("name = \"a\"\nretention = \"4000d\"\nstreams = []");
-        assert_eq!(config, "name = \"a\"\nretention = \"9s\"\nsettle = \"1s\"\nstreams = []\n");
+        let config =
+            Backlog::new(NOW, 9).known_to("name = \"a\"\nretention = \"4000d\"\nstreams = []");
+        assert_eq!(
+            config,
+            "name = \"a\"\nretention = \"9s\"\nsettle = \"1s\"\nstreams = []\n"
+        );
     }
 }

@@ -37,7 +37,9 @@ pub(super) fn saved(hours: u32) -> f64 {
         let messages = RATE * job.range.seconds() as f64;
         let pieces = agora::pieces(messages as u64, agora::WINDOW);
         if pieces > 1 {
-            job.pieces(&job.range.even_cuts(pieces)).into_iter().for_each(|piece| plan.push(piece));
+            job.pieces(&job.range.even_cuts(pieces))
+                .into_iter()
+                .for_each(|piece| plan.push(piece));
             // A count, and a look at the first message.
             now_s += 3.0 / f64::from(QUOTA);
             continue;

@@ -51,7 +51,12 @@ pub(super) struct Args {
     only: Option<Measure>,
 
     /// How long handles are in progress, in one dense backfill after the other
-    #[arg(long, default_value = "50ms,300ms,2500ms", value_delimiter = ',', value_name = "SPANS")]
+    #[arg(
+        long,
+        default_value = "50ms,300ms,2500ms",
+        value_delimiter = ',',
+        value_name = "SPANS"
+    )]
     ready_after: Vec<Span>,
 }
 
@@ -72,7 +77,12 @@ enum Measure {
 pub(super) async fn carry_out(args: &Args, clock: &dyn Clock) -> Result<Outcome, Failure> {
     let scratch = Scratch::new()?;
     let place = Place::at(None, &scratch.0).await?;
-    let bench = Bench { place: &place, scratch: &scratch.0, clock, seconds: args.seconds };
+    let bench = Bench {
+        place: &place,
+        scratch: &scratch.0,
+        clock,
+        seconds: args.seconds,
+    };
     let mut sheet = Sheet::default();
     for _ in 0..args.runs {
         measure(args, &bench, &mut sheet).await?;
@@ -80,13 +90,19 @@ pub(super) async fn carry_out(args: &Args, clock: &dyn Clock) -> Result<Outcome,
     place.clear().await?;
     say(sheet.table());
     // Slow is slow; but a broken rule is a fault.
-    Ok(if sheet.is_kept() { Outcome::Good } else { Outcome::Lacking })
+    Ok(if sheet.is_kept() {
+        Outcome::Good
+    } else {
+        Outcome::Lacking
+    })
 }
 
 async fn measure(args: &Args, bench: &Bench<'_>, sheet: &mut Sheet) -> Result<(), Failure> {
     let wanted = |measure| args.only.is_none_or(|only| only == measure);
     for span in args.ready_after.iter().filter(|_| wanted(Measure::Dense)) {
-        let seen = bench.backfill(&["--plain", "--ready-after", &span.to_string()], 1).await?;
+        let seen = bench
+            .backfill(&["--plain", "--ready-after", &span.to_string()], 1)
+            .await?;
         backfilled(sheet, &format!("dense, handles take {span}"), &seen);
     }
     if wanted(Measure::Bursty) {
@@ -94,18 +110,35 @@ async fn measure(args: &Args, bench: &Bench<'_>, sheet: &mut Sheet) -> Result<()
     }
     if wanted(Measure::Backlog) {
         // What windows cost besides their pages no order can save.
-        let dense = Bench { seconds: bench.seconds.min(LONG_ENOUGH), ..*bench };
+        let dense = Bench {
+            seconds: bench.seconds.min(LONG_ENOUGH),
+            ..*bench
+        };
         let pace = dense.backfill(&["--plain"], 1).await?.pace();
         let (seen, bound) = bench.backlog(pace).await?;
         let what = "expiring within a day: saved of what can be";
-        sheet.note(what, Unit::Share, Some(0.95), expiring::saved(24), "in virtual time".to_owned());
+        sheet.note(
+            what,
+            Unit::Share,
+            Some(0.95),
+            expiring::saved(24),
+            "in virtual time".to_owned(),
+        );
         let what = format!("expiring within {} s: saved of what can be", args.seconds);
         let what = what.as_str();
-        sheet.note(what, Unit::Share, None, seen.messages as f64 / bound.max(1.0), seen.calls());
+        sheet.note(
+            what,
+            Unit::Share,
+            None,
+            seen.messages as f64 / bound.max(1.0),
+            seen.calls(),
+        );
         rest(sheet, what, &seen);
     }
     if wanted(Measure::Accounts) {
-        let seen = bench.backfill(&["--plain", "--projects", &ACCOUNTS.to_string()], ACCOUNTS).await?;
+        let seen = bench
+            .backfill(&["--plain", "--projects", &ACCOUNTS.to_string()], ACCOUNTS)
+            .await?;
         let what = "ten accounts: quota used by the least busy";
         sheet.note(what, Unit::Share, None, seen.quota_used(), seen.calls());
         let cpu = seen.took.used.cpu.as_secs_f64() / seen.took.time.as_secs_f64();
@@ -123,21 +156,57 @@ fn looked_at(sheet: &mut Sheet) {
     let what = "10,000 streams: mean age when archived, to that in turn";
     let of = format!("{} messages an hour", grouped(engine.hourly()));
     let ages = format!("{:.0} s to {:.0} s, of {of}", engine.mean_s, in_turn.mean_s);
-    sheet.note(what, Unit::Share, Some(1.0 / 3.0), engine.mean_s / in_turn.mean_s, ages);
+    sheet.note(
+        what,
+        Unit::Share,
+        Some(1.0 / 3.0),
+        engine.mean_s / in_turn.mean_s,
+        ages,
+    );
     let waits = format!("in turn {:.0}", in_turn.worst_s);
     sheet.note(what, Unit::Longest, None, engine.worst_s, waits);
-    sheet.note(what, Unit::Processor, None, engine.processor(), "to choose".to_owned());
+    sheet.note(
+        what,
+        Unit::Processor,
+        None,
+        engine.processor(),
+        "to choose".to_owned(),
+    );
 }
 
 fn backfilled(sheet: &mut Sheet, history: &str, seen: &Seen) {
     let what = format!("{history}: quota used");
-    sheet.note(&what, Unit::Share, Some(0.98), seen.quota_used(), String::new());
-    sheet.note(&what, Unit::Frugality, Some(0.95), seen.frugality(), seen.calls());
+    sheet.note(
+        &what,
+        Unit::Share,
+        Some(0.98),
+        seen.quota_used(),
+        String::new(),
+    );
+    sheet.note(
+        &what,
+        Unit::Frugality,
+        Some(0.95),
+        seen.frugality(),
+        seen.calls(),
+    );
     rest(sheet, &what, seen);
 }
 
 fn rest(sheet: &mut Sheet, what: &str, seen: &Seen) {
     sheet.note(what, Unit::Pace, None, seen.pace(), String::new());
-    sheet.note(what, Unit::Memory, Some(MEMORY_MIB), mib(seen.took.used.peak), String::new());
-    sheet.note(what, Unit::Broken, Some(0.0), seen.rules.total.broken() as f64, String::new());
+    sheet.note(
+        what,
+        Unit::Memory,
+        Some(MEMORY_MIB),
+        mib(seen.took.used.peak),
+        String::new(),
+    );
+    sheet.note(
+        what,
+        Unit::Broken,
+        Some(0.0),
+        seen.rules.total.broken() as f64,
+        String::new(),
+    );
 }

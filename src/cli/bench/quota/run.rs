@@ -30,7 +30,12 @@ impl Bench<'_> {
     pub(super) async fn backfill(&self, flags: &[&str], accounts: u32) -> Result<Seen, Failure> {
         let messages = (self.seconds * MOST * accounts).to_string();
         let until = self.clock.now().second().plus(-FRESH_S);
-        self.run(&[&["--messages", &messages], flags].concat(), until, |config| config).await
+        self.run(
+            &[&["--messages", &messages], flags].concat(),
+            until,
+            |config| config,
+        )
+        .await
     }
 
     /// A history that expires while it is fetched, with the most that can be saved of it at so many messages a second.
@@ -40,12 +45,21 @@ impl Bench<'_> {
         std::fs::write(&corpus, backlog.corpus())?;
         let (corpus, retention) = (corpus.display().to_string(), format!("{}s", self.seconds));
         let flags = ["--corpus", &corpus, "--retention", &retention];
-        let seen = self.run(&flags, backlog.until().second(), |config| backlog.known_to(&config)).await?;
+        let seen = self
+            .run(&flags, backlog.until().second(), |config| {
+                backlog.known_to(&config)
+            })
+            .await?;
         let begun = seen.arrivals.first().map_or(i64::MAX, |first| first.at_ms);
         Ok((seen, backlog.most(begun, pace)))
     }
 
-    async fn run(&self, flags: &[&str], until: Second, adjust: impl FnOnce(String) -> String) -> Result<Seen, Failure> {
+    async fn run(
+        &self,
+        flags: &[&str],
+        until: Second,
+        adjust: impl FnOnce(String) -> String,
+    ) -> Result<Seen, Failure> {
         self.place.prepare().await?;
         let path = self.scratch.join("quota.toml");
         let quota = QUOTA.to_string();
@@ -53,12 +67,20 @@ impl Bench<'_> {
         let sandbox = children::sandbox(self.place, &path, &[&limits[..], flags].concat()).await?;
         let sample = std::fs::read_to_string(&path)?;
         // Streams that overlap the others would bring their messages a second time.
-        let config: Vec<&str> = sample.lines().filter(|line| !line.contains("source = ")).collect();
+        let config: Vec<&str> = sample
+            .lines()
+            .filter(|line| !line.contains("source = "))
+            .collect();
         std::fs::write(&path, adjust(config.join("\n")))?;
         let took = children::sync(&path, &["--until", &until.to_string()]).await?;
         let direct = self.place.direct().await?;
         let messages = direct.number("SELECT count(*) FROM message").await?;
         direct.close().await;
-        Seen::ask(&sandbox.base_url, u64::try_from(messages).unwrap_or(0), took).await
+        Seen::ask(
+            &sandbox.base_url,
+            u64::try_from(messages).unwrap_or(0),
+            took,
+        )
+        .await
     }
 }

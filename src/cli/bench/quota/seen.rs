@@ -24,14 +24,26 @@ impl Seen {
     pub(super) async fn ask(base_url: &str, messages: u64, took: Took) -> Result<Self, Failure> {
         let rules = asked(&format!("{base_url}/sandbox/rules")).await?;
         let arrivals = asked(&format!("{base_url}/sandbox/arrivals")).await?;
-        Ok(Self { rules, arrivals, messages, took })
+        Ok(Self {
+            rules,
+            arrivals,
+            messages,
+            took,
+        })
     }
 
     /// How much of its quota an account has used while there was work; of several, the one that used least of it.
     pub(super) fn quota_used(&self) -> f64 {
         let used = self.rules.accounts.keys().map(|account| {
-            let of_it = self.arrivals.iter().filter(|arrival| arrival.account == *account);
-            used(&of_it.map(|arrival| (arrival.at_ms, arrival.call)).collect::<Vec<_>>())
+            let of_it = self
+                .arrivals
+                .iter()
+                .filter(|arrival| arrival.account == *account);
+            used(
+                &of_it
+                    .map(|arrival| (arrival.at_ms, arrival.call))
+                    .collect::<Vec<_>>(),
+            )
         });
         used.min_by(f64::total_cmp).unwrap_or_default()
     }
@@ -44,14 +56,17 @@ impl Seen {
 
     /// Messages a second, from the first request to the last.
     pub(super) fn pace(&self) -> f64 {
-        let Some((first, last)) = self.arrivals.first().zip(self.arrivals.last()) else { return 0.0 };
+        let Some((first, last)) = self.arrivals.first().zip(self.arrivals.last()) else {
+            return 0.0;
+        };
         self.messages as f64 / ((last.at_ms - first.at_ms).max(1) as f64 / 1000.0)
     }
 
     /// Where the requests went.
     pub(super) fn calls(&self) -> String {
         let total = &self.rules.total;
-        let [query, read, early, count] = [total.query, total.read, total.in_progress, total.count].map(grouped);
+        let [query, read, early, count] =
+            [total.query, total.read, total.in_progress, total.count].map(grouped);
         format!("{query} queries, {read} reads ({early} too early), {count} counts")
     }
 }
@@ -59,16 +74,29 @@ impl Seen {
 /// How much of the quota was used from the first request up to the last that began something: after that, nothing was
 /// left but to wait for handles, which no haste makes ready sooner.
 fn used(requests: &[(i64, Call)]) -> f64 {
-    let Some(last) = requests.iter().rposition(|(_, call)| *call != Call::Read) else { return 0.0 };
+    let Some(last) = requests.iter().rposition(|(_, call)| *call != Call::Read) else {
+        return 0.0;
+    };
     // Between so many requests lie as many pauses.
     let taken_ms = requests[last].0 - requests[0].0;
     last as f64 / (f64::from(QUOTA) * taken_ms.max(1) as f64 / 1000.0)
 }
 
 async fn asked<T: DeserializeOwned>(url: &str) -> Result<T, Failure> {
-    let client = reqwest::Client::builder().no_proxy().build().map_err(std::io::Error::other)?;
-    let answer = client.get(url).send().await.and_then(reqwest::Response::error_for_status);
-    let body = answer.map_err(std::io::Error::other)?.bytes().await.map_err(std::io::Error::other)?;
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .map_err(std::io::Error::other)?;
+    let answer = client
+        .get(url)
+        .send()
+        .await
+        .and_then(reqwest::Response::error_for_status);
+    let body = answer
+        .map_err(std::io::Error::other)?
+        .bytes()
+        .await
+        .map_err(std::io::Error::other)?;
     Ok(serde_json::from_slice(&body).map_err(std::io::Error::other)?)
 }
 
@@ -82,9 +110,15 @@ mod tests {
         let mut requests: Vec<_> = (0..=100).map(at_ten_a_second).collect();
         assert!((used(&requests) - 1.0).abs() < 1e-9);
         requests.push((60_000, Call::Read));
-        assert!((used(&requests) - 1.0).abs() < 1e-9, "a handle that took its time");
+        assert!(
+            (used(&requests) - 1.0).abs() < 1e-9,
+            "a handle that took its time"
+        );
         requests.push((20_000, Call::Count));
-        assert!((used(&requests) - 0.51).abs() < 1e-9, "as long again, and nothing but two requests");
+        assert!(
+            (used(&requests) - 0.51).abs() < 1e-9,
+            "as long again, and nothing but two requests"
+        );
         assert!(used(&[]) <= 0.0 && used(&[(5, Call::Read)]) <= 0.0);
     }
 }

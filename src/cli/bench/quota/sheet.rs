@@ -43,33 +43,70 @@ pub(super) struct Sheet {
 
 impl Sheet {
     /// Adds a run's figure to those of the same measure and unit.
-    pub(super) fn note(&mut self, what: &str, unit: Unit, goal: Option<f64>, figure: f64, requests: String) {
-        if let Some(row) = self.rows.iter_mut().find(|row| row.what == what && row.unit == unit) {
+    pub(super) fn note(
+        &mut self,
+        what: &str,
+        unit: Unit,
+        goal: Option<f64>,
+        figure: f64,
+        requests: String,
+    ) {
+        if let Some(row) = self
+            .rows
+            .iter_mut()
+            .find(|row| row.what == what && row.unit == unit)
+        {
             row.figures.push(figure);
             row.requests = requests;
         } else {
-            self.rows.push(Row { what: what.to_owned(), unit, goal, figures: vec![figure], requests });
+            self.rows.push(Row {
+                what: what.to_owned(),
+                unit,
+                goal,
+                figures: vec![figure],
+                requests,
+            });
         }
     }
 
     /// Whether no rule was broken.
     pub(super) fn is_kept(&self) -> bool {
-        self.rows.iter().filter(|row| row.unit == Unit::Broken).all(|row| row.figure() <= 0.0)
+        self.rows
+            .iter()
+            .filter(|row| row.unit == Unit::Broken)
+            .all(|row| row.figure() <= 0.0)
     }
 
     pub(super) fn table(&self) -> impl Display {
         let cells = |row: &Row| {
-            let goal = row.goal.map_or_else(String::new, |goal| row.unit.shown(goal));
-            let what = row.unit.rest().map_or_else(|| row.what.clone(), |unit| format!("… {unit}"));
-            [what, row.unit.shown(row.figure()), goal, row.requests.clone()]
+            let goal = row
+                .goal
+                .map_or_else(String::new, |goal| row.unit.shown(goal));
+            let what = row
+                .unit
+                .rest()
+                .map_or_else(|| row.what.clone(), |unit| format!("… {unit}"));
+            [
+                what,
+                row.unit.shown(row.figure()),
+                goal,
+                row.requests.clone(),
+            ]
         };
-        table(["MEASURE", "MEDIAN#", "GOAL#", "REQUESTS"], self.rows.iter().map(cells))
+        table(
+            ["MEASURE", "MEDIAN#", "GOAL#", "REQUESTS"],
+            self.rows.iter().map(cells),
+        )
     }
 }
 
 impl Row {
     fn figure(&self) -> f64 {
-        if self.unit == Unit::Broken { self.figures.iter().sum() } else { median(&self.figures) }
+        if self.unit == Unit::Broken {
+            self.figures.iter().sum()
+        } else {
+            median(&self.figures)
+        }
     }
 }
 
@@ -109,7 +146,16 @@ mod tests {
         }
         assert!(!sheet.is_kept());
         let table = sheet.table().to_string();
-        let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(lines[1..], [vec!["a", "0.800", "0.950", "1"], vec!["…", "rules", "broken", "1", "0"]]);
+        let lines: Vec<Vec<&str>> = table
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        assert_eq!(
+            lines[1..],
+            [
+                vec!["a", "0.800", "0.950", "1"],
+                vec!["…", "rules", "broken", "1", "0"]
+            ]
+        );
     }
 }

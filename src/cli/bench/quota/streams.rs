@@ -65,10 +65,22 @@ struct Stream {
 
 impl Stream {
     fn new(number: usize, busy: usize, harmonic: f64) -> Self {
-        let rate = if number < busy { BUSY_RATE / harmonic / (number + 1) as f64 } else { SILENT_RATE };
+        let rate = if number < busy {
+            BUSY_RATE / harmonic / (number + 1) as f64
+        } else {
+            SILENT_RATE
+        };
         let mut random = fastrand::Rng::with_seed(number as u64);
         let next = pause(rate, &mut random);
-        Self { rate, random, next, unsealed: VecDeque::new(), sealed: 0, seen: 0, looked_at: 0.0 }
+        Self {
+            rate,
+            random,
+            next,
+            unsealed: VecDeque::new(),
+            sealed: 0,
+            seen: 0,
+            looked_at: 0.0,
+        }
     }
 
     /// Lets it bring what it has by then.
@@ -81,7 +93,11 @@ impl Stream {
 
     fn seal(&mut self, to: i64) {
         self.sealed = self.sealed.max(to);
-        while self.unsealed.front().is_some_and(|sent| *sent < self.sealed as f64) {
+        while self
+            .unsealed
+            .front()
+            .is_some_and(|sent| *sent < self.sealed as f64)
+        {
             self.unsealed.pop_front();
         }
     }
@@ -117,7 +133,9 @@ impl Run {
         let harmonic: f64 = (1..=busy).map(|k| 1.0 / k as f64).sum();
         Self {
             order,
-            streams: (0..streams).map(|number| Stream::new(number, busy, harmonic)).collect(),
+            streams: (0..streams)
+                .map(|number| Stream::new(number, busy, harmonic))
+                .collect(),
             live: Live::default(),
             turn: 0,
             hours,
@@ -138,7 +156,11 @@ impl Run {
                 None => self.now += 1.0 / f64::from(QUOTA),
             }
         }
-        let last = self.streams.iter().map(|stream| self.now - stream.looked_at).fold(self.worst_s, f64::max);
+        let last = self
+            .streams
+            .iter()
+            .map(|stream| self.now - stream.looked_at)
+            .fold(self.worst_s, f64::max);
         Ages {
             mean_s: self.age_s / self.messages.max(1) as f64,
             worst_s: last,
@@ -158,7 +180,13 @@ impl Run {
             let stream = self.turn;
             self.turn = (stream + 1) % self.streams.len();
             let range = Window::new(Second(self.streams[stream].sealed), to)?;
-            return Some(Job { stream, range, is_piece: false, again: None, look: Some(Look::Full) });
+            return Some(Job {
+                stream,
+                range,
+                is_piece: false,
+                again: None,
+                look: Some(Look::Full),
+            });
         }
         let begun = Instant::now();
         if self.now >= self.pass_ends {
@@ -175,18 +203,34 @@ impl Run {
 
     /// Spends what a look costs, and archives what it brings.
     fn look(&mut self, job: Job) {
-        let Job { stream: number, range, .. } = job;
+        let Job {
+            stream: number,
+            range,
+            ..
+        } = job;
         let is_peek = job.look == Some(Look::Peek);
         let warm_s = self.warm_s();
         let stream = &mut self.streams[number];
         stream.advance(range.to());
-        let within = stream.unsealed.iter().filter(|sent| **sent >= range.from().0 as f64).count() as u32;
-        let pages = if is_peek { within.div_ceil(PAGE).max(1) } else { within.div_ceil(PAGE) };
+        let within = stream
+            .unsealed
+            .iter()
+            .filter(|sent| **sent >= range.from().0 as f64)
+            .count() as u32;
+        let pages = if is_peek {
+            within.div_ceil(PAGE).max(1)
+        } else {
+            within.div_ceil(PAGE)
+        };
         let requests = u32::from(!is_peek) + pages * REQUESTS_A_PAGE;
         self.now += f64::from(requests) / f64::from(QUOTA);
         let is_warm = self.now >= warm_s;
         let mut new = 0;
-        for sent in stream.unsealed.iter().filter(|sent| **sent >= stream.seen as f64) {
+        for sent in stream
+            .unsealed
+            .iter()
+            .filter(|sent| **sent >= stream.seen as f64)
+        {
             new += 1;
             if is_warm {
                 self.age_s += self.now - sent;
@@ -227,7 +271,10 @@ mod tests {
     #[test]
     fn both_orders_archive_the_same_messages_and_the_engines_archives_them_sooner() {
         let [engine, in_turn] = [Order::Engine, Order::InTurn].map(|order| ages(order, 300, 1.0));
-        assert!(engine.messages > 10_000 && engine.messages.abs_diff(in_turn.messages) * 20 < engine.messages);
+        assert!(
+            engine.messages > 10_000
+                && engine.messages.abs_diff(in_turn.messages) * 20 < engine.messages
+        );
         assert!(engine.mean_s < in_turn.mean_s, "{engine:?} {in_turn:?}");
         // In turn, a stream waits for a request to each of the others, and for what the busy ones cost.
         assert!((30.0..300.0).contains(&in_turn.worst_s), "{in_turn:?}");

@@ -5,7 +5,10 @@ use super::*;
 #[test]
 fn a_secret_that_is_kept_elsewhere_has_to_be_there() {
     assert_eq!(
-        agora("customer_secret", r#"customer_secret = { env = "NOWHERE" }"#),
+        agora(
+            "customer_secret",
+            r#"customer_secret = { env = "NOWHERE" }"#
+        ),
         "6:19: `customer_secret` comes from the environment variable NOWHERE, which is unset or empty: set it"
     );
     assert_eq!(
@@ -13,27 +16,45 @@ fn a_secret_that_is_kept_elsewhere_has_to_be_there() {
         "6:19: `customer_secret` comes from the environment variable EMPTY, which is unset or empty: set it"
     );
     assert_eq!(
-        agora("customer_secret", r#"customer_secret = { env = "TWO_LINES" }"#),
+        agora(
+            "customer_secret",
+            r#"customer_secret = { env = "TWO_LINES" }"#
+        ),
         "6:19: `customer_secret` holds a line break or another control character: remove it"
     );
     assert_eq!(
-        agora("customer_secret", r#"customer_secret = { file = "/nonexistent/key" }"#),
+        agora(
+            "customer_secret",
+            r#"customer_secret = { file = "/nonexistent/key" }"#
+        ),
         "6:19: `customer_secret` comes from the file /nonexistent/key, which cannot be read: No such file or directory (os error 2); correct the path or its permissions"
     );
     assert_eq!(
-        agora("customer_secret", r#"customer_secret = { credential = "agora" }"#),
+        agora(
+            "customer_secret",
+            r#"customer_secret = { credential = "agora" }"#
+        ),
         r#"6:19: `customer_secret` comes from the systemd credential agora, but $CREDENTIALS_DIRECTORY is unset: run under systemd with LoadCredential=agora:PATH, or use { file = "PATH" }"#
     );
     assert_eq!(
-        agora("customer_secret", r#"customer_secret = { credential = "../agora" }"#),
+        agora(
+            "customer_secret",
+            r#"customer_secret = { credential = "../agora" }"#
+        ),
         "6:19: `customer_secret` names a credential that is not a plain file name: write the name given to LoadCredential="
     );
     assert_eq!(
-        agora("customer_secret", r#"customer_secret = { hunter2 = "env" }"#),
+        agora(
+            "customer_secret",
+            r#"customer_secret = { hunter2 = "env" }"#
+        ),
         r#"6:19: `customer_secret` must be text or exactly one of { env = "NAME" }, { file = "PATH" }, { credential = "NAME" }"#
     );
     assert_eq!(
-        agora("customer_secret", r#"customer_secret = { env = "A", file = "b" }"#),
+        agora(
+            "customer_secret",
+            r#"customer_secret = { env = "A", file = "b" }"#
+        ),
         r#"6:19: `customer_secret` must be text or exactly one of { env = "NAME" }, { file = "PATH" }, { credential = "NAME" }"#
     );
     assert_eq!(
@@ -57,7 +78,9 @@ fn a_secret_that_is_kept_elsewhere_has_to_be_there() {
 #[test]
 fn an_account_has_one_kind_of_credentials() {
     assert_eq!(
-        refusal("[[agora]]\nname = \"shop\"\napp_id = \"app\"\nstreams = [ { source = \"alice\" } ]"),
+        refusal(
+            "[[agora]]\nname = \"shop\"\napp_id = \"app\"\nstreams = [ { source = \"alice\" } ]"
+        ),
         "1:1: this account has no credentials: add `customer_id` and `customer_secret`, or `token` and `uid`, or `token` alone"
     );
     assert_eq!(
@@ -69,18 +92,32 @@ fn an_account_has_one_kind_of_credentials() {
         "7:7: this account has two kinds of credentials: keep either `customer_id` and `customer_secret`, or `token` (with or without `uid`)"
     );
     assert_eq!(
-        refusal("[[agora]]\nname = \"shop\"\napp_id = \"app\"\nuid = \"bot\"\nstreams = [ { source = \"alice\" } ]"),
+        refusal(
+            "[[agora]]\nname = \"shop\"\napp_id = \"app\"\nuid = \"bot\"\nstreams = [ { source = \"alice\" } ]"
+        ),
         "1:1: [[agora]] lacks `token`: add it, the way the config.toml that Backscroll ships does"
     );
 }
 
 #[test]
 fn there_is_an_account_and_each_has_its_own_name() {
-    assert_eq!(refusal(""), "1:1: there is no account: add an [[agora]] or a [[web3mq]] table");
-    assert_eq!(refusal("[database]\n"), "1:1: there is no account: add an [[agora]] or a [[web3mq]] table");
-    assert_eq!(refusal("agora = []"), "1:1: there is no account: add an [[agora]] or a [[web3mq]] table");
     assert_eq!(
-        refusal(&format!("{AGORA}{}", WEB3MQ.replace("\"alice\"", "\"shop\""))),
+        refusal(""),
+        "1:1: there is no account: add an [[agora]] or a [[web3mq]] table"
+    );
+    assert_eq!(
+        refusal("[database]\n"),
+        "1:1: there is no account: add an [[agora]] or a [[web3mq]] table"
+    );
+    assert_eq!(
+        refusal("agora = []"),
+        "1:1: there is no account: add an [[agora]] or a [[web3mq]] table"
+    );
+    assert_eq!(
+        refusal(&format!(
+            "{AGORA}{}",
+            WEB3MQ.replace("\"alice\"", "\"shop\"")
+        )),
         "8:8: this name is taken by the account in line 1: give each account its own, across both providers"
     );
     assert_eq!(
@@ -92,7 +129,10 @@ fn there_is_an_account_and_each_has_its_own_name() {
         "6:8: `name` must be 1 to 64 of the letters a-z and A-Z, digits, `_`, `-` and `.`"
     );
     assert_eq!(
-        agora("name", r#"name = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa""#),
+        agora(
+            "name",
+            r#"name = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa""#
+        ),
         "6:8: `name` must be 1 to 64 of the letters a-z and A-Z, digits, `_`, `-` and `.`"
     );
     assert_eq!(
@@ -108,11 +148,17 @@ fn a_stream_says_what_to_follow_once() {
         "6:13: this stream has neither `source` nor `destination`: give it at least one of them"
     );
     assert_eq!(
-        agora("streams", r#"streams = [ { source = "a", kind = "user" } ]"#),
+        agora(
+            "streams",
+            r#"streams = [ { source = "a", kind = "user" } ]"#
+        ),
         "6:36: `kind` tells what a `destination` is, and this stream has none: remove `kind`, or add `destination`"
     );
     assert_eq!(
-        agora("streams", r#"streams = [ { destination = "a", kind = "group" } ]"#),
+        agora(
+            "streams",
+            r#"streams = [ { destination = "a", kind = "group" } ]"#
+        ),
         r#"6:41: `kind` must be "channel" or "user""#
     );
     assert_eq!(
@@ -127,7 +173,10 @@ fn a_stream_says_what_to_follow_once() {
         "9:3: this stream is listed already in line 7: remove one of the two"
     );
     assert_eq!(
-        web3mq("streams", r#"streams = [ { topic = "a" }, { topic = "a" } ]"#),
+        web3mq(
+            "streams",
+            r#"streams = [ { topic = "a" }, { topic = "a" } ]"#
+        ),
         "6:30: this stream is listed already in line 6: remove one of the two"
     );
     assert_eq!(
@@ -142,13 +191,22 @@ fn a_stream_says_what_to_follow_once() {
 
 #[test]
 fn what_discover_can_be_depends_on_the_provider() {
-    assert_eq!(agora("", r#"discover = "all""#), "7:12: `discover` must be true, false or \"events\"");
-    assert_eq!(agora("", "discover = 1"), "7:12: `discover` must be true, false or \"events\"");
+    assert_eq!(
+        agora("", r#"discover = "all""#),
+        "7:12: `discover` must be true, false or \"events\""
+    );
+    assert_eq!(
+        agora("", "discover = 1"),
+        "7:12: `discover` must be true, false or \"events\""
+    );
     assert_eq!(
         web3mq("", r#"discover = "events""#),
         "7:12: `discover` cannot be \"events\": only Agora has feeds of events; write true, which asks Web3MQ for its lists of chats"
     );
-    assert_eq!(web3mq("", "discover = 1"), "7:12: `discover` must be true or false, but is a whole number");
+    assert_eq!(
+        web3mq("", "discover = 1"),
+        "7:12: `discover` must be true or false, but is a whole number"
+    );
 }
 
 #[test]
@@ -174,7 +232,10 @@ fn an_app_id_fits_a_path() {
 #[test]
 fn a_private_key_is_a_seed_and_is_never_echoed() {
     assert_eq!(
-        web3mq("private_key", r#"private_key = "0x9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60""#),
+        web3mq(
+            "private_key",
+            r#"private_key = "0x9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60""#
+        ),
         "6:15: `private_key` begins with 0x: write the 64 hex digits of the ed25519 seed without it"
     );
     assert_eq!(
@@ -189,7 +250,10 @@ fn a_private_key_is_a_seed_and_is_never_echoed() {
         "6:15: `private_key` must be the ed25519 seed: 64 hex digits, for 32 bytes; this has 4 characters"
     );
     assert_eq!(
-        web3mq("private_key", r#"private_key = "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz""#),
+        web3mq(
+            "private_key",
+            r#"private_key = "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz""#
+        ),
         "6:15: `private_key` must be the ed25519 seed: 64 hex digits; this holds other characters"
     );
     assert_eq!(

@@ -4,7 +4,10 @@ use super::*;
 
 #[test]
 fn what_is_not_toml_is_refused_without_quoting_it() {
-    assert_eq!(refusal("[database\nurl = \"x\""), "1:10: this is not TOML: unclosed table, expected `]`");
+    assert_eq!(
+        refusal("[database\nurl = \"x\""),
+        "1:10: this is not TOML: unclosed table, expected `]`"
+    );
     assert_eq!(
         refusal("[[agora]]\ncustomer_secret = \"hunter2"),
         r#"2:27: this is not TOML: invalid basic string, expected `"`"#
@@ -13,8 +16,14 @@ fn what_is_not_toml_is_refused_without_quoting_it() {
         refusal("[[agora]]\ncustomer_secret = hunter2"),
         "2:19: this is not TOML: string values must be quoted, expected literal string"
     );
-    assert_eq!(refusal("a = 1\na = 2"), "2:1: this is not TOML: duplicate key");
-    assert_eq!(refusal("é = 1"), "1:1: this is not TOML: invalid unquoted key, expected letters, numbers, `-`, `_`");
+    assert_eq!(
+        refusal("a = 1\na = 2"),
+        "2:1: this is not TOML: duplicate key"
+    );
+    assert_eq!(
+        refusal("é = 1"),
+        "1:1: this is not TOML: invalid unquoted key, expected letters, numbers, `-`, `_`"
+    );
 }
 
 #[test]
@@ -39,13 +48,19 @@ fn an_unknown_key_is_named_with_the_nearest_known_one() {
         refusal("[schedule]\nsink = \"x\""),
         "2:1: unknown key `sink` in [schedule]: did you mean `sync`? Known here: sync, reconcile, refresh"
     );
-    assert_eq!(refusal("[status_page]\nport = 1"), "2:1: unknown key `port` in [status_page]; known here: listen");
+    assert_eq!(
+        refusal("[status_page]\nport = 1"),
+        "2:1: unknown key `port` in [status_page]; known here: listen"
+    );
     assert_eq!(
         agora("", "custmer_id = 1"),
         "7:1: unknown key `custmer_id` in [[agora]]: did you mean `customer_id`? Known here: name, base_url, app_id, customer_id, customer_secret, token, uid, requests_per_second, timeout, retention, since, settle, streams, discover"
     );
     assert_eq!(
-        agora("streams", "streams = [\n  { destination = \"a\" },\n  { destnation = \"b\" } ]"),
+        agora(
+            "streams",
+            "streams = [\n  { destination = \"a\" },\n  { destnation = \"b\" } ]"
+        ),
         "8:5: unknown key `destnation` in a stream of [[agora]]: did you mean `destination`? Known here: source, destination, kind"
     );
     assert_eq!(
@@ -60,20 +75,38 @@ fn an_unknown_key_is_named_with_the_nearest_known_one() {
 
 #[test]
 fn a_message_is_one_line_whatever_the_key() {
-    assert_eq!(refusal("[database]\n\"a\\nb\" = 1"), r"2:1: unknown key `a\nb` in [database]; known here: url");
+    assert_eq!(
+        refusal("[database]\n\"a\\nb\" = 1"),
+        r"2:1: unknown key `a\nb` in [database]; known here: url"
+    );
 }
 
 #[test]
 fn a_value_has_to_be_of_its_type() {
-    assert_eq!(refusal(r#"database = "x""#), "1:12: `database` must be one table, headed [database], but is text");
+    assert_eq!(
+        refusal(r#"database = "x""#),
+        "1:12: `database` must be one table, headed [database], but is text"
+    );
     assert_eq!(
         refusal("[[database]]\nurl = \"x\""),
         "1:1: `database` must be one table, headed [database], but is a list"
     );
-    assert_eq!(refusal("[database]\nurl = 1"), "2:7: `url` must be text in quotes, but is a whole number");
-    assert_eq!(refusal("[agora]\nname = \"a\""), "1:1: `agora` must be tables, each headed [[agora]], but is a table");
-    assert_eq!(refusal("agora = [ 1 ]"), "1:11: `agora` must be tables, each headed [[agora]], but is a whole number");
-    assert_eq!(agora("name", "name = true"), "6:8: `name` must be text in quotes, but is true or false");
+    assert_eq!(
+        refusal("[database]\nurl = 1"),
+        "2:7: `url` must be text in quotes, but is a whole number"
+    );
+    assert_eq!(
+        refusal("[agora]\nname = \"a\""),
+        "1:1: `agora` must be tables, each headed [[agora]], but is a table"
+    );
+    assert_eq!(
+        refusal("agora = [ 1 ]"),
+        "1:11: `agora` must be tables, each headed [[agora]], but is a whole number"
+    );
+    assert_eq!(
+        agora("name", "name = true"),
+        "6:8: `name` must be text in quotes, but is true or false"
+    );
     assert_eq!(
         agora("streams", r#"streams = "lobby""#),
         r#"6:11: `streams` must be a list with at least one stream, like [ { destination = "lobby" } ], but is text"#
@@ -86,7 +119,10 @@ fn a_value_has_to_be_of_its_type() {
         agora("streams", r#"streams = { destination = "lobby" }"#),
         r#"6:11: `streams` must be a list with at least one stream, like [ { destination = "lobby" } ], but is a table"#
     );
-    assert_eq!(agora("", r#"requests_per_second = "10""#), "7:23: `requests_per_second` must be a number, but is text");
+    assert_eq!(
+        agora("", r#"requests_per_second = "10""#),
+        "7:23: `requests_per_second` must be a number, but is text"
+    );
     assert_eq!(
         agora("", "settle = 120"),
         r#"7:10: `settle` must be a number and its unit in quotes, like "90s", but is a whole number"#
@@ -95,10 +131,22 @@ fn a_value_has_to_be_of_its_type() {
         agora("", "settle = 1.5"),
         r#"7:10: `settle` must be a number and its unit in quotes, like "90s", but is a decimal number"#
     );
-    assert_eq!(web3mq("", r#"send_public_key = "yes""#), "7:19: `send_public_key` must be true or false, but is text");
-    assert_eq!(web3mq("", "page_size = 1.5"), "7:13: `page_size` must be a whole number, but is a decimal number");
-    assert_eq!(agora("", "since = 5"), "7:9: `since` must be a time, like 2026-11-01T00:00:00Z, but is a whole number");
-    assert_eq!(refusal("[status_page]\nlisten = 9464"), "2:10: `listen` must be text in quotes, but is a whole number");
+    assert_eq!(
+        web3mq("", r#"send_public_key = "yes""#),
+        "7:19: `send_public_key` must be true or false, but is text"
+    );
+    assert_eq!(
+        web3mq("", "page_size = 1.5"),
+        "7:13: `page_size` must be a whole number, but is a decimal number"
+    );
+    assert_eq!(
+        agora("", "since = 5"),
+        "7:9: `since` must be a time, like 2026-11-01T00:00:00Z, but is a whole number"
+    );
+    assert_eq!(
+        refusal("[status_page]\nlisten = 9464"),
+        "2:10: `listen` must be text in quotes, but is a whole number"
+    );
 }
 
 #[test]

@@ -109,27 +109,54 @@ fn the_page_listens_on_an_address() {
 #[test]
 fn the_log_has_levels_and_a_format() {
     let levels = refusal("[log]\nlevels = \"backscroll=loud\"");
-    assert!(levels.starts_with("2:10: `levels` cannot be read (") && levels.contains("write a level"), "{levels}");
+    assert!(
+        levels.starts_with("2:10: `levels` cannot be read (") && levels.contains("write a level"),
+        "{levels}"
+    );
     assert_eq!(
         refusal("[log]\nlevels = \" \""),
         "2:10: `levels` is empty: fill it in, or remove the line if the key is optional"
     );
-    assert_eq!(refusal("[log]\nformat = \"xml\""), r#"2:10: `format` must be "auto", "human", "json" or "journal""#);
+    assert_eq!(
+        refusal("[log]\nformat = \"xml\""),
+        r#"2:10: `format` must be "auto", "human", "json" or "journal""#
+    );
 }
 
 #[test]
 fn a_number_lies_in_its_range() {
-    assert_eq!(agora("", "requests_per_second = 0"), "7:23: `requests_per_second` must be from 0.001 to 100000");
-    assert_eq!(agora("", "requests_per_second = -1.5"), "7:23: `requests_per_second` must be from 0.001 to 100000");
-    assert_eq!(agora("", "requests_per_second = nan"), "7:23: `requests_per_second` must be from 0.001 to 100000");
-    assert_eq!(agora("", "requests_per_second = inf"), "7:23: `requests_per_second` must be from 0.001 to 100000");
+    assert_eq!(
+        agora("", "requests_per_second = 0"),
+        "7:23: `requests_per_second` must be from 0.001 to 100000"
+    );
+    assert_eq!(
+        agora("", "requests_per_second = -1.5"),
+        "7:23: `requests_per_second` must be from 0.001 to 100000"
+    );
+    assert_eq!(
+        agora("", "requests_per_second = nan"),
+        "7:23: `requests_per_second` must be from 0.001 to 100000"
+    );
+    assert_eq!(
+        agora("", "requests_per_second = inf"),
+        "7:23: `requests_per_second` must be from 0.001 to 100000"
+    );
     assert_eq!(
         agora("", "requests_per_second = 99999999999"),
         "7:23: `requests_per_second` must be from 0.001 to 100000"
     );
-    assert_eq!(web3mq("", "page_size = 0"), "7:13: `page_size` must be from 1 to 1000");
-    assert_eq!(web3mq("", "page_size = -1"), "7:13: `page_size` must be from 1 to 1000");
-    assert_eq!(web3mq("", "page_size = 1001"), "7:13: `page_size` must be from 1 to 1000");
+    assert_eq!(
+        web3mq("", "page_size = 0"),
+        "7:13: `page_size` must be from 1 to 1000"
+    );
+    assert_eq!(
+        web3mq("", "page_size = -1"),
+        "7:13: `page_size` must be from 1 to 1000"
+    );
+    assert_eq!(
+        web3mq("", "page_size = 1001"),
+        "7:13: `page_size` must be from 1 to 1000"
+    );
 }
 
 #[test]
@@ -158,14 +185,20 @@ fn a_duration_has_a_unit_and_an_end() {
         agora("", r#"settle = """#),
         r#"7:10: `settle` is not a duration: write a whole number and its unit (ms, s, m, h, d or w), like "90s", "7d" or "1h30m""#
     );
-    assert_eq!(agora("", r#"settle = "0s""#), "7:10: `settle` is no time at all: write a duration longer than zero");
+    assert_eq!(
+        agora("", r#"settle = "0s""#),
+        "7:10: `settle` is no time at all: write a duration longer than zero"
+    );
     for out_of_bounds in ["999ms", "11m"] {
         assert_eq!(
             agora("", &format!("timeout = \"{out_of_bounds}\"")),
             "7:11: `timeout` must be from 1s to 10m: less cuts off good answers, more lets a bad one hold everything up"
         );
     }
-    assert_eq!(agora("", r#"retention = "36501d""#), "7:13: `retention` is longer than 100 years (36500d): shorten it");
+    assert_eq!(
+        agora("", r#"retention = "36501d""#),
+        "7:13: `retention` is longer than 100 years (36500d): shorten it"
+    );
     assert_eq!(
         agora("", r#"retention = "99999999999999999999999d""#),
         "7:13: `retention` is longer than 100 years (36500d): shorten it"
@@ -202,9 +235,17 @@ fn a_time_is_a_moment() {
 
 #[test]
 fn alarms_are_posted_to_a_safe_place_that_no_message_names() {
-    for url in ["hooks.example/token", "ftp://hooks.example/token", "http://hooks.example/token", "https://?token"] {
+    for url in [
+        "hooks.example/token",
+        "ftp://hooks.example/token",
+        "http://hooks.example/token",
+        "https://?token",
+    ] {
         let refused = refusal(&format!("[alerts]\nwebhook = \"{url}\""));
-        assert!(refused.starts_with("2:11: `webhook` is not a URL that can be posted to"), "{refused}");
+        assert!(
+            refused.starts_with("2:11: `webhook` is not a URL that can be posted to"),
+            "{refused}"
+        );
         assert!(!refused.contains("token"), "{refused}");
     }
     assert_eq!(

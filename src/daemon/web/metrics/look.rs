@@ -57,13 +57,20 @@ pub(in super::super) struct Looks {
 
 impl std::fmt::Debug for Looks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Looks").field("seen", &*self.seen.borrow()).finish_non_exhaustive()
+        f.debug_struct("Looks")
+            .field("seen", &*self.seen.borrow())
+            .finish_non_exhaustive()
     }
 }
 
 impl Looks {
     pub(in super::super) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, seen: watch::Sender::default(), turn: Arc::default() }
+        Self {
+            store,
+            clock,
+            seen: watch::Sender::default(),
+            turn: Arc::default(),
+        }
     }
 
     /// The latest there is. Where another look is due it is taken now, and waited for, for as long as can be borne; what a
@@ -72,7 +79,8 @@ impl Looks {
         let mut seen = self.seen.subscribe();
         if seen.borrow_and_update().is_due() {
             if let Ok(turn) = self.turn.clone().try_lock_owned() {
-                let (store, clock, seen) = (self.store.clone(), self.clock.clone(), self.seen.clone());
+                let (store, clock, seen) =
+                    (self.store.clone(), self.clock.clone(), self.seen.clone());
                 tokio::spawn(async move {
                     let (begun, look) = (Instant::now(), look(&*store, &*clock).await);
                     seen.send_modify(|seen| seen.note(look, begun));
@@ -80,7 +88,10 @@ impl Looks {
                 });
             }
             if timeout(PATIENCE, seen.changed()).await.is_err() {
-                return Seen { is_well: Some(false), ..seen.borrow().clone() };
+                return Seen {
+                    is_well: Some(false),
+                    ..seen.borrow().clone()
+                };
             }
         }
         seen.borrow().clone()
@@ -104,7 +115,13 @@ async fn look(store: &dyn Store, clock: &dyn Clock) -> Result<Look, StoreError> 
     let paces = paces(store, now).await?;
     let mut alarms = store.alarms(now).await?;
     alarms.retain(Alarm::is_standing);
-    Ok(Look { figures, paces, alarms, bytes: store.bytes().await?, at })
+    Ok(Look {
+        figures,
+        paces,
+        alarms,
+        bytes: store.bytes().await?,
+        at,
+    })
 }
 
 #[cfg(test)]
@@ -116,7 +133,9 @@ mod tests {
     use crate::store::{Missing, SqliteStore};
 
     async fn archive(folder: &Path) -> Looks {
-        let store = SqliteStore::open(&folder.join("archive.db"), Missing::Create).await.unwrap();
+        let store = SqliteStore::open(&folder.join("archive.db"), Missing::Create)
+            .await
+            .unwrap();
         Looks::new(Arc::new(store), Arc::new(SystemClock))
     }
 
@@ -155,7 +174,10 @@ mod tests {
         tokio::time::pause();
         let asked = Instant::now();
         let after = looks.latest().await;
-        assert_eq!((after.is_well, at(&after), asked.elapsed().as_secs()), (Some(false), at(&before), 4));
+        assert_eq!(
+            (after.is_well, at(&after), asked.elapsed().as_secs()),
+            (Some(false), at(&before), 4)
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -164,7 +186,13 @@ mod tests {
         tokio::time::advance(Duration::from_secs(2)).await;
         let mut seen = Seen::default();
         assert!(seen.is_due());
-        seen.note(Err(StoreError::Inconsistent { what: "look", fault: String::new() }), begun);
+        seen.note(
+            Err(StoreError::Inconsistent {
+                what: "look",
+                fault: String::new(),
+            }),
+            begun,
+        );
         tokio::time::advance(Duration::from_secs(39)).await;
         assert!(!seen.is_due());
         tokio::time::advance(Duration::from_secs(1)).await;

@@ -19,11 +19,21 @@ pub(super) fn process() -> [Single; 6] {
     // The name in parentheses may hold spaces; what follows it is counted from the third field on.
     let ticks = |field: usize| {
         let fields = stat.as_ref()?.rsplit_once(')')?.1;
-        Some(f64::from(fields.split_whitespace().nth(field - 3)?.parse::<u32>().ok()?) * TICK.as_secs_f64())
+        Some(
+            f64::from(
+                fields
+                    .split_whitespace()
+                    .nth(field - 3)?
+                    .parse::<u32>()
+                    .ok()?,
+            ) * TICK.as_secs_f64(),
+        )
     };
     let started = || Some(ticks(22)? + after(machine.as_deref(), "btime")?);
     let kib = |name| after(status.as_deref(), name).map(|kib| kib * KIB);
-    let open = std::fs::read_dir("/proc/self/fd").ok().map(|open| open.count() as f64);
+    let open = std::fs::read_dir("/proc/self/fd")
+        .ok()
+        .map(|open| open.count() as f64);
     [
         (
             "process_cpu_seconds",
@@ -31,11 +41,36 @@ pub(super) fn process() -> [Single; 6] {
             "Time on a processor, the kernel's for it included",
             ticks(14).zip(ticks(15)).map(|(own, kernel)| own + kernel),
         ),
-        ("process_resident_memory_bytes", MetricType::Gauge, "Memory that is resident", kib("VmRSS:")),
-        ("process_virtual_memory_bytes", MetricType::Gauge, "Address space", kib("VmSize:")),
-        ("process_open_fds", MetricType::Gauge, "Files, sockets and pipes that are open", open),
-        ("process_max_fds", MetricType::Gauge, "How many may be", after(limits.as_deref(), "Max open files")),
-        ("process_start_time_seconds", MetricType::Gauge, "When the process began, in seconds since 1970", started()),
+        (
+            "process_resident_memory_bytes",
+            MetricType::Gauge,
+            "Memory that is resident",
+            kib("VmRSS:"),
+        ),
+        (
+            "process_virtual_memory_bytes",
+            MetricType::Gauge,
+            "Address space",
+            kib("VmSize:"),
+        ),
+        (
+            "process_open_fds",
+            MetricType::Gauge,
+            "Files, sockets and pipes that are open",
+            open,
+        ),
+        (
+            "process_max_fds",
+            MetricType::Gauge,
+            "How many may be",
+            after(limits.as_deref(), "Max open files"),
+        ),
+        (
+            "process_start_time_seconds",
+            MetricType::Gauge,
+            "When the process began, in seconds since 1970",
+            started(),
+        ),
     ]
 }
 
@@ -55,9 +90,19 @@ mod tests {
         for (name, _, _, value) in process() {
             assert!(value.is_some_and(|value| value >= 0.0), "{name}: {value:?}");
         }
-        let value = |name| process().into_iter().find(|single| single.0 == name).unwrap().3.unwrap();
+        let value = |name| {
+            process()
+                .into_iter()
+                .find(|single| single.0 == name)
+                .unwrap()
+                .3
+                .unwrap()
+        };
         assert!(value("process_resident_memory_bytes") > 1e6);
-        assert!(value("process_open_fds") >= 3.0 && value("process_open_fds") <= value("process_max_fds"));
+        assert!(
+            value("process_open_fds") >= 3.0
+                && value("process_open_fds") <= value("process_max_fds")
+        );
         // Later than this was written, and than the machine began.
         assert!(value("process_start_time_seconds") > 1.7e9);
     }

@@ -29,11 +29,20 @@ pub(super) fn cards(look: &Look, streams: &[Judged<'_>]) -> Markup {
 }
 
 fn card(look: &Look, account: &Account, streams: &[Judged<'_>]) -> Markup {
-    let is_ours = |stream: &&Judged<'_>| stream.status.account == account.name && stream.status.id.is_some();
+    let is_ours =
+        |stream: &&Judged<'_>| stream.status.account == account.name && stream.status.id.is_some();
     let ours: Vec<&Judged<'_>> = streams.iter().filter(is_ours).collect();
-    let whole = ours.iter().filter(|stream| matches!(stream.health, Health::Whole | Health::Lost)).count();
+    let whole = ours
+        .iter()
+        .filter(|stream| matches!(stream.health, Health::Whole | Health::Lost))
+        .count();
     let lag = ours.iter().map(|stream| stream.lag_s).max();
-    let pulses: Vec<Pulse> = look.hours.iter().filter(|pulse| pulse.account == account.name).cloned().collect();
+    let pulses: Vec<Pulse> = look
+        .hours
+        .iter()
+        .filter(|pulse| pulse.account == account.name)
+        .cloned()
+        .collect();
     let all = Query::of_account(&account.name).href();
     html! {
         article.card {
@@ -72,7 +81,11 @@ fn left(account: &Account, streams: &[&Judged<'_>]) -> Option<String> {
         (None, Some(forecast)) if forecast.is_informed => forecast.outlook.takes,
         _ => return Some("not known yet".to_owned()),
     };
-    Some(format!("about {}{}", span(left.as_secs().max(1)), if guess { ", or more" } else { "" }))
+    Some(format!(
+        "about {}{}",
+        span(left.as_secs().max(1)),
+        if guess { ", or more" } else { "" }
+    ))
 }
 
 /// An hour in which no pass came to its end was as much later as it was long.
@@ -86,30 +99,67 @@ fn lag_chart(pulses: &[Pulse], now: Millis, lag: Option<u64>) -> Markup {
         }
         (from, lag.unwrap_or(0))
     });
-    let most = lags.iter().map(|(_, lag)| *lag).max().unwrap_or(0).max(lag.unwrap_or(0));
-    let drawn: Vec<_> =
-        lags.iter().map(|(from, lag)| (*lag as f64, format!("{}: {}", hour(*from), span(*lag)))).collect();
-    figure("Lag", &format!("at most {} behind", span(most)), most as f64, &drawn)
+    let most = lags
+        .iter()
+        .map(|(_, lag)| *lag)
+        .max()
+        .unwrap_or(0)
+        .max(lag.unwrap_or(0));
+    let drawn: Vec<_> = lags
+        .iter()
+        .map(|(from, lag)| (*lag as f64, format!("{}: {}", hour(*from), span(*lag))))
+        .collect();
+    figure(
+        "Lag",
+        &format!("at most {} behind", span(most)),
+        most as f64,
+        &drawn,
+    )
 }
 
 fn quota_chart(pulses: &[Pulse], now: Millis, rate: Option<f64>) -> Markup {
     let requests = by_span(pulses, now, HOUR, HOURS, |from, pulses| {
         (from, pulses.iter().map(|pulse| pulse.requests).sum::<u64>())
     });
-    let most = requests.iter().map(|(_, requests)| *requests).max().unwrap_or(0);
+    let most = requests
+        .iter()
+        .map(|(_, requests)| *requests)
+        .max()
+        .unwrap_or(0);
     let (full, said) = match rate {
         Some(rate) => {
             let full = rate * HOUR.as_secs_f64();
             let percent = most as f64 / full * 100.0;
-            (full, format!("at most {percent:.0} % of {rate:.1} requests a second"))
+            (
+                full,
+                format!("at most {percent:.0} % of {rate:.1} requests a second"),
+            )
         }
-        None => (most as f64, format!("at most {} requests an hour, without a limit", grouped(most))),
+        None => (
+            most as f64,
+            format!(
+                "at most {} requests an hour, without a limit",
+                grouped(most)
+            ),
+        ),
     };
-    let share = |requests: u64| rate.map_or_else(String::new, |_| format!(", {:.0} %", requests as f64 / full * 100.0));
+    let share = |requests: u64| {
+        rate.map_or_else(String::new, |_| {
+            format!(", {:.0} %", requests as f64 / full * 100.0)
+        })
+    };
     let drawn: Vec<_> = requests
         .iter()
         .map(|(from, requests)| {
-            (*requests as f64, format!("{}: {} requests{}", hour(*from), grouped(*requests), share(*requests)))
+            (
+                *requests as f64,
+                format!(
+                    "{}: {} requests{}",
+                    hour(*from),
+                    grouped(*requests),
+                    share(*requests)
+                ),
+            )
         })
         .collect();
     figure("Quota used", &said, full, &drawn)
@@ -126,5 +176,9 @@ fn figure(name: &str, said: &str, full: f64, drawn: &[(f64, String)]) -> Markup 
 
 /// `2026-11-21 08:00`
 fn hour(from: Millis) -> String {
-    from.to_string().chars().take(16).map(|c| if c == 'T' { ' ' } else { c }).collect()
+    from.to_string()
+        .chars()
+        .take(16)
+        .map(|c| if c == 'T' { ' ' } else { c })
+        .collect()
 }

@@ -30,11 +30,18 @@ impl Day {
 
     /// Nothing where no calendar reaches.
     pub(super) fn date(self) -> Option<Date> {
-        Some(Timestamp::from_second(self.window().from().0).ok()?.to_zoned(TimeZone::UTC).date())
+        Some(
+            Timestamp::from_second(self.window().from().0)
+                .ok()?
+                .to_zoned(TimeZone::UTC)
+                .date(),
+        )
     }
 
     pub(super) fn on(date: Date) -> Option<Self> {
-        Some(Self::of(Second(date.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second())))
+        Some(Self::of(Second(
+            date.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second(),
+        )))
     }
 }
 
@@ -89,16 +96,39 @@ pub(super) struct DayOf {
 
 /// So many days from `first` on, of a stream of which `stretches` are sealed. The messages of ledger rows that lie in
 /// several days are spread over them evenly.
-pub(super) fn days(first: Day, count: usize, stream: &Judged<'_>, stretches: &[Stretch]) -> Vec<DayOf> {
+pub(super) fn days(
+    first: Day,
+    count: usize,
+    stream: &Judged<'_>,
+    stretches: &[Stretch],
+) -> Vec<DayOf> {
     let mut days: Vec<DayOf> = (0..count as i64).map(|n| empty(first.plus(n))).collect();
     let mut sealed = vec![0; count];
     for stretch in stretches {
-        let (begins, ends) = (Day::of(stretch.window.from()), Day::of(stretch.window.to().plus(-1)));
-        for (day, sealed) in days.iter_mut().zip(&mut sealed).filter(|(day, _)| begins <= day.day && day.day <= ends) {
-            let part = stretch.window.intersect(day.day.window()).map_or(0, Window::seconds);
-            let within = if begins == ends { stretch.seconds } else { part };
+        let (begins, ends) = (
+            Day::of(stretch.window.from()),
+            Day::of(stretch.window.to().plus(-1)),
+        );
+        for (day, sealed) in days
+            .iter_mut()
+            .zip(&mut sealed)
+            .filter(|(day, _)| begins <= day.day && day.day <= ends)
+        {
+            let part = stretch
+                .window
+                .intersect(day.day.window())
+                .map_or(0, Window::seconds);
+            let within = if begins == ends {
+                stretch.seconds
+            } else {
+                part
+            };
             *sealed += within;
-            let whole = if begins == ends { within } else { stretch.window.seconds() };
+            let whole = if begins == ends {
+                within
+            } else {
+                stretch.window.seconds()
+            };
             day.messages += share(stretch.messages, within, whole);
             day.is_spread |= begins != ends;
             if stretch.is_suspect {
@@ -113,7 +143,14 @@ pub(super) fn days(first: Day, count: usize, stream: &Judged<'_>, stretches: &[S
 }
 
 fn empty(day: Day) -> DayOf {
-    DayOf { day, state: State::Unwanted, messages: 0, is_spread: false, gap_s: 0, lost_s: 0 }
+    DayOf {
+        day,
+        state: State::Unwanted,
+        messages: 0,
+        is_spread: false,
+        gap_s: 0,
+        lost_s: 0,
+    }
 }
 
 /// Of `all`, what falls to so many seconds of `whole`.
@@ -126,13 +163,21 @@ fn share(all: u64, seconds: u64, whole: u64) -> u64 {
 fn judge(day: &mut DayOf, sealed: u64, stream: &Judged<'_>) {
     let status = stream.status;
     let seconds_in = |ranges: &[Window]| {
-        let inside = ranges.iter().filter_map(|range| range.intersect(day.day.window()));
+        let inside = ranges
+            .iter()
+            .filter_map(|range| range.intersect(day.day.window()));
         inside.map(Window::seconds).sum::<u64>()
     };
-    let wanted = Window::new(status.wanted_from, status.settled).map_or(0, |wanted| seconds_in(&[wanted]));
-    let behind = status.horizon.and_then(|horizon| Window::new(status.wanted_from, horizon.min(status.settled)));
+    let wanted =
+        Window::new(status.wanted_from, status.settled).map_or(0, |wanted| seconds_in(&[wanted]));
+    let behind = status
+        .horizon
+        .and_then(|horizon| Window::new(status.wanted_from, horizon.min(status.settled)));
     let behind = behind.map_or(0, |behind| seconds_in(&[behind]));
-    let lost = wanted.saturating_sub(sealed).saturating_sub(seconds_in(&status.missing)).min(behind);
+    let lost = wanted
+        .saturating_sub(sealed)
+        .saturating_sub(seconds_in(&status.missing))
+        .min(behind);
     let lost = if stream.lost_s > 0 { lost } else { 0 };
     let gap = seconds_in(&stream.gaps);
     (day.gap_s, day.lost_s) = (gap, lost);
@@ -154,7 +199,12 @@ mod tests {
     const TODAY: Day = Day(NOW.0 / DAY_S);
 
     fn stretch(from: i64, to: i64, seconds: u64, messages: u64, is_suspect: bool) -> Stretch {
-        Stretch { window: Window::new(Second(from), Second(to)).unwrap(), seconds, messages, is_suspect }
+        Stretch {
+            window: Window::new(Second(from), Second(to)).unwrap(),
+            seconds,
+            messages,
+            is_suspect,
+        }
     }
 
     #[test]
@@ -178,7 +228,10 @@ mod tests {
             stretch(start(0), status.settled.0, 1, 8, false),
         ];
         let found = days(TODAY.plus(-6), 8, &Judged::of(&status, NOW), &stretches);
-        let told: Vec<_> = found.iter().map(|day| (day.state, day.messages, day.gap_s, day.lost_s)).collect();
+        let told: Vec<_> = found
+            .iter()
+            .map(|day| (day.state, day.messages, day.gap_s, day.lost_s))
+            .collect();
         assert_eq!(
             told,
             [
@@ -192,7 +245,10 @@ mod tests {
                 (State::Unwanted, 0, 0, 0),
             ]
         );
-        let spread = found.iter().filter(|day| day.is_spread).map(|day| day.day.0 - TODAY.0);
+        let spread = found
+            .iter()
+            .filter(|day| day.is_spread)
+            .map(|day| day.day.0 - TODAY.0);
         assert_eq!(spread.collect::<Vec<_>>(), [-3, -2], "a row lies in both");
     }
 
@@ -200,7 +256,10 @@ mod tests {
     fn days_are_those_of_the_calendar() {
         let date = jiff::civil::date(2026, 2, 28);
         let day = Day::on(date).unwrap();
-        assert_eq!((day.date(), day.plus(1).date()), (Some(date), Some(jiff::civil::date(2026, 3, 1))));
+        assert_eq!(
+            (day.date(), day.plus(1).date()),
+            (Some(date), Some(jiff::civil::date(2026, 3, 1)))
+        );
         assert_eq!(Day::of(Second(-1)), Day(-1));
         assert_eq!(Day(i64::MAX).date(), None);
     }

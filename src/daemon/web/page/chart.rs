@@ -28,7 +28,11 @@ pub(super) fn bars(label: &str, full: f64, bars: &[(f64, String)]) -> Markup {
 
 /// How high a value is drawn: one that is not zero can always be seen.
 fn height(value: f64, full: f64) -> f64 {
-    if value <= 0.0 || full <= 0.0 { 0.0 } else { (value / full * HEIGHT).clamp(1.5, HEIGHT) }
+    if value <= 0.0 || full <= 0.0 {
+        0.0
+    } else {
+        (value / full * HEIGHT).clamp(1.5, HEIGHT)
+    }
 }
 
 fn rounded(length: f64) -> f64 {
@@ -87,9 +91,18 @@ fn alike(days: &[DayOf]) -> Vec<(usize, State, usize)> {
 
 fn summary(days: &[DayOf]) -> String {
     let count = |state: State| days.iter().filter(|day| day.state == state).count();
-    let said = State::ALL.into_iter().map(|state| (state.name(), count(state))).filter(|(_, count)| *count > 0);
-    let said: Vec<String> = said.map(|(name, count)| format!("{count} {name}")).collect();
-    let said = if said.is_empty() { "none wanted".to_owned() } else { said.join(", ") };
+    let said = State::ALL
+        .into_iter()
+        .map(|state| (state.name(), count(state)))
+        .filter(|(_, count)| *count > 0);
+    let said: Vec<String> = said
+        .map(|(name, count)| format!("{count} {name}"))
+        .collect();
+    let said = if said.is_empty() {
+        "none wanted".to_owned()
+    } else {
+        said.join(", ")
+    };
     format!("last {} days: {said}", days.len())
 }
 
@@ -100,19 +113,37 @@ mod tests {
 
     #[test]
     fn days_that_are_alike_are_one_shape() {
-        let day = |state| DayOf { day: Day(0), state, messages: 0, is_spread: false, gap_s: 0, lost_s: 0 };
+        let day = |state| DayOf {
+            day: Day(0),
+            state,
+            messages: 0,
+            is_spread: false,
+            gap_s: 0,
+            lost_s: 0,
+        };
         let mut days = vec![day(State::Unwanted); 5];
         days.extend([State::Lost, State::Lost, State::Sealed, State::Gap].map(day));
         let drawn = strip(&days).into_string();
         assert_eq!(drawn.matches("<rect").count(), 4, "{drawn}");
-        assert!(drawn.contains("last 9 days: 1 sealed, 1 gap, 2 lost"), "{drawn}");
-        assert!(drawn.contains(r#"<rect class="lost" x="5" y="5" width="2" height="2">"#), "{drawn}");
+        assert!(
+            drawn.contains("last 9 days: 1 sealed, 1 gap, 2 lost"),
+            "{drawn}"
+        );
+        assert!(
+            drawn.contains(r#"<rect class="lost" x="5" y="5" width="2" height="2">"#),
+            "{drawn}"
+        );
         assert!(strip(&[]).into_string().contains("none wanted"));
     }
 
     #[test]
     fn a_bar_is_as_high_as_its_value_and_never_higher_than_the_drawing() {
-        let drawn = bars("b", 10.0, &[5.0, 0.0, 20.0, 0.001].map(|value| (value, value.to_string()))).into_string();
+        let drawn = bars(
+            "b",
+            10.0,
+            &[5.0, 0.0, 20.0, 0.001].map(|value| (value, value.to_string())),
+        )
+        .into_string();
         assert_eq!(drawn.matches(r#"class="bar""#).count(), 3);
         for height in ["30", "60", "1.5"] {
             assert!(drawn.contains(&format!(r#"height="{height}""#)), "{drawn}");

@@ -97,7 +97,10 @@ mod tests {
 
     #[test]
     fn what_others_wrote_is_harmless_and_short() {
-        assert_eq!(foreign("<b>&\"x").into_string(), "<bdi>&lt;b&gt;&amp;&quot;x</bdi>");
+        assert_eq!(
+            foreign("<b>&\"x").into_string(),
+            "<bdi>&lt;b&gt;&amp;&quot;x</bdi>"
+        );
         assert_eq!(cut("a\nb\u{202E}c"), "a\u{FFFD}b\u{FFFD}c");
         assert_eq!(cut(&"é".repeat(10_000)).chars().count(), LONGEST + 1);
         assert_eq!(cut(&"é".repeat(LONGEST)).chars().count(), LONGEST);
@@ -106,8 +109,12 @@ mod tests {
     /// The colours of a scheme: the first or second time that the style sheet gives each.
     fn colours(scheme: usize) -> HashMap<&'static str, [f64; 3]> {
         let blocks: Vec<&str> = STYLE.split(":root {").skip(1).collect();
-        let given =
-            blocks[scheme].split('}').next().unwrap().split(';').filter_map(|line| line.trim().split_once(": #"));
+        let given = blocks[scheme]
+            .split('}')
+            .next()
+            .unwrap()
+            .split(';')
+            .filter_map(|line| line.trim().split_once(": #"));
         let channel = |hex: &str| f64::from(u8::from_str_radix(hex, 16).unwrap()) / 255.0;
         let colour = |hex: &str| match hex.len() {
             3 => [0, 1, 2].map(|n| channel(&hex[n..=n].repeat(2))),
@@ -118,8 +125,15 @@ mod tests {
 
     /// How well one colour stands out from another, as WCAG 2 has it.
     fn contrast(one: [f64; 3], other: [f64; 3]) -> f64 {
-        let linear = |c: f64| if c <= 0.04045 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) };
-        let luminance = |[r, g, b]: [f64; 3]| 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+        let linear = |c: f64| {
+            if c <= 0.04045 {
+                c / 12.92
+            } else {
+                ((c + 0.055) / 1.055).powf(2.4)
+            }
+        };
+        let luminance =
+            |[r, g, b]: [f64; 3]| 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
         let (one, other) = (luminance(one) + 0.05, luminance(other) + 0.05);
         one.max(other) / one.min(other)
     }
@@ -130,23 +144,52 @@ mod tests {
             let colours = colours(scheme);
             assert_eq!(colours.len(), 16, "{colours:?}");
             let of = |name: &str| colours[name];
-            let grounds = ["--ground", "--card", "--good-ground", "--work-ground", "--bad-ground"];
+            let grounds = [
+                "--ground",
+                "--card",
+                "--good-ground",
+                "--work-ground",
+                "--bad-ground",
+            ];
             for text in ["--text", "--quiet"] {
                 for ground in grounds {
-                    assert!(contrast(of(text), of(ground)) >= 4.5, "{text} on {ground} in scheme {scheme}");
+                    assert!(
+                        contrast(of(text), of(ground)) >= 4.5,
+                        "{text} on {ground} in scheme {scheme}"
+                    );
                 }
             }
-            for text in ["--link", "--sealed", "--suspect", "--gap", "--lost", "--bad"] {
+            for text in [
+                "--link",
+                "--sealed",
+                "--suspect",
+                "--gap",
+                "--lost",
+                "--bad",
+            ] {
                 for ground in ["--ground", "--card"] {
-                    assert!(contrast(of(text), of(ground)) >= 4.5, "{text} on {ground} in scheme {scheme}");
+                    assert!(
+                        contrast(of(text), of(ground)) >= 4.5,
+                        "{text} on {ground} in scheme {scheme}"
+                    );
                 }
             }
             for shape in ["--sealed", "--suspect", "--gap", "--lost", "--bar"] {
-                assert!(contrast(of(shape), of("--empty")) >= 3.0, "{shape} on --empty in scheme {scheme}");
+                assert!(
+                    contrast(of(shape), of("--empty")) >= 3.0,
+                    "{shape} on --empty in scheme {scheme}"
+                );
             }
-            let signs = [("--sealed", "--good-ground"), ("--gap", "--work-ground"), ("--bad", "--bad-ground")];
+            let signs = [
+                ("--sealed", "--good-ground"),
+                ("--gap", "--work-ground"),
+                ("--bad", "--bad-ground"),
+            ];
             for (sign, ground) in signs {
-                assert!(contrast(of(sign), of(ground)) >= 3.0, "{sign} on {ground} in scheme {scheme}");
+                assert!(
+                    contrast(of(sign), of(ground)) >= 3.0,
+                    "{sign} on {ground} in scheme {scheme}"
+                );
             }
         }
     }

@@ -74,7 +74,11 @@ impl Front<'_> {
             Tone::CatchingUp | Tone::Empty => ("working", "○"),
             Tone::Trouble => ("trouble", "!"),
         };
-        let messages: u64 = self.judged.iter().map(|stream| stream.status.messages).sum();
+        let messages: u64 = self
+            .judged
+            .iter()
+            .map(|stream| stream.status.messages)
+            .sum();
         html! {
             div class={ "verdict " (class) } {
                 span.sign aria-hidden="true" { (sign) }
@@ -179,7 +183,11 @@ impl Front<'_> {
 
     fn heading(&self, name: &str, sort: Sort, class: &str) -> Markup {
         let is_it = self.query.sort() == sort;
-        let order = if sort == Sort::Name { "ascending" } else { "descending" };
+        let order = if sort == Sort::Name {
+            "ascending"
+        } else {
+            "descending"
+        };
         html! {
             th scope="col" class=(class) aria-sort=[is_it.then_some(order)] {
                 a href={ (self.query.clone().in_order(sort).href()) "#streams" } {
@@ -191,7 +199,13 @@ impl Front<'_> {
     }
 
     fn pager(&self) -> Markup {
-        let List { shown, found, page, pages, first } = &self.list;
+        let List {
+            shown,
+            found,
+            page,
+            pages,
+            first,
+        } = &self.list;
         let link = |page: usize| format!("{}#streams", self.query.clone().on_page(page).href());
         html! {
             nav.pager aria-label="Pages of streams" {
@@ -214,8 +228,10 @@ impl Front<'_> {
         });
         let most = sums.iter().map(|(_, new)| *new).max().unwrap_or(0);
         let date = |from: &Millis| from.to_string().chars().take(10).collect::<String>();
-        let drawn: Vec<_> =
-            sums.iter().map(|(from, new)| (*new as f64, format!("{}: {}", date(from), grouped(*new)))).collect();
+        let drawn: Vec<_> = sums
+            .iter()
+            .map(|(from, new)| (*new as f64, format!("{}: {}", date(from), grouped(*new))))
+            .collect();
         html! {
             section aria-labelledby="messages" {
                 h2 #messages { "Messages archived per day" }
@@ -303,9 +319,16 @@ fn row(stream: &Judged<'_>, days: &[DayOf], several: bool) -> Markup {
 
 fn pass_row(pass: &Passed, is_last: bool, now: Millis) -> Markup {
     let tally = &pass.tally;
-    let took = pass.finished_at.map(|at| at.since(pass.started_at)).map(|took: Duration| {
-        if took.as_secs() < 10 { format!("{:.1}s", took.as_secs_f64()) } else { span(took.as_secs()) }
-    });
+    let took = pass
+        .finished_at
+        .map(|at| at.since(pass.started_at))
+        .map(|took: Duration| {
+            if took.as_secs() < 10 {
+                format!("{:.1}s", took.as_secs_f64())
+            } else {
+                span(took.as_secs())
+            }
+        });
     html! {
         tr {
             td { (ago(pass.started_at, now)) }

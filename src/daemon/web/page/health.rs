@@ -62,28 +62,55 @@ pub(super) struct Judged<'a> {
 impl<'a> Judged<'a> {
     pub(super) fn of(status: &'a StreamStatus, now: Second) -> Self {
         let gaps = gaps(status, now);
-        let complete_to = status.missing.first().map_or(status.settled, |range| range.from());
-        let lost_s = if status.lost_seconds > HARDLY_S { status.lost_seconds } else { 0 };
+        let complete_to = status
+            .missing
+            .first()
+            .map_or(status.settled, |range| range.from());
+        let lost_s = if status.lost_seconds > HARDLY_S {
+            status.lost_seconds
+        } else {
+            0
+        };
         let health = match status {
-            StreamStatus { trouble: Some(_), .. } => Health::Failing,
+            StreamStatus {
+                trouble: Some(_), ..
+            } => Health::Failing,
             StreamStatus { pause: Some(_), .. } => Health::Paused,
-            _ if !gaps.is_empty() && status.watermark.is_none() && status.messages == 0 => Health::NotBegun,
+            _ if !gaps.is_empty() && status.watermark.is_none() && status.messages == 0 => {
+                Health::NotBegun
+            }
             _ if !gaps.is_empty() => Health::Behind,
             StreamStatus { suspect: 1.., .. } => Health::Suspect,
-            StreamStatus { quarantined: 1.., .. } => Health::Quarantine,
+            StreamStatus {
+                quarantined: 1.., ..
+            } => Health::Quarantine,
             _ if lost_s > 0 => Health::Lost,
             _ => Health::Whole,
         };
         let gap_s = gaps.iter().map(|gap| gap.seconds()).sum();
         let lag_s = now.0.saturating_sub(complete_to.0).max(0).unsigned_abs();
-        Self { status, health, gaps, gap_s, lost_s, lag_s }
+        Self {
+            status,
+            health,
+            gaps,
+            gap_s,
+            lost_s,
+            lag_s,
+        }
     }
 }
 
 /// What a stream lacks that it should have by now.
 fn gaps(status: &StreamStatus, now: Second) -> Vec<Window> {
-    let is_young = |gap: &Window| gap.to() >= status.settled && now.0.saturating_sub(gap.from().0) < KEEPING_UP_S;
-    status.missing.iter().filter(|gap| !is_young(gap)).copied().collect()
+    let is_young = |gap: &Window| {
+        gap.to() >= status.settled && now.0.saturating_sub(gap.from().0) < KEEPING_UP_S
+    };
+    status
+        .missing
+        .iter()
+        .filter(|gap| !is_young(gap))
+        .copied()
+        .collect()
 }
 
 /// How the whole archive is.
@@ -108,8 +135,14 @@ pub(super) struct Verdict {
 impl Verdict {
     /// Over all streams. `is_troubled`: there is something that somebody should look at.
     pub(super) fn of(streams: &[Judged<'_>], is_troubled: bool) -> Self {
-        let named: Vec<&Judged<'_>> = streams.iter().filter(|stream| stream.status.id.is_some()).collect();
-        let lacking: Vec<&&Judged<'_>> = named.iter().filter(|stream| !stream.gaps.is_empty()).collect();
+        let named: Vec<&Judged<'_>> = streams
+            .iter()
+            .filter(|stream| stream.status.id.is_some())
+            .collect();
+        let lacking: Vec<&&Judged<'_>> = named
+            .iter()
+            .filter(|stream| !stream.gaps.is_empty())
+            .collect();
         let tone = match (named.is_empty(), is_troubled, lacking.is_empty()) {
             (_, true, _) => Tone::Trouble,
             (true, ..) => Tone::Empty,
@@ -119,7 +152,9 @@ impl Verdict {
         let headline = if named.is_empty() {
             match tone {
                 Tone::Trouble => "Trouble: nothing is archived yet".to_owned(),
-                _ => "Nothing is archived yet: the first pass has not come to any stream".to_owned(),
+                _ => {
+                    "Nothing is archived yet: the first pass has not come to any stream".to_owned()
+                }
             }
         } else {
             let word = match tone {
@@ -148,7 +183,10 @@ fn completeness(streams: &[&Judged<'_>], lacking: &[&&Judged<'_>]) -> String {
             match (lacking.len(), streams.len()) {
                 (1, 1) => format!("the one stream lacks {longest}"),
                 (1, _) => format!("1 of {all} streams lacks {longest}"),
-                (some, _) => format!("{} of {all} streams lack up to {longest}", grouped(some as u64)),
+                (some, _) => format!(
+                    "{} of {all} streams lack up to {longest}",
+                    grouped(some as u64)
+                ),
             }
         }
     }
@@ -156,16 +194,28 @@ fn completeness(streams: &[&Judged<'_>], lacking: &[&&Judged<'_>]) -> String {
 
 /// A stretch of history in words.
 fn lasting(seconds: u64) -> String {
-    if seconds > EVER_S { "all of their history".to_owned() } else { format!("{} of history", span(seconds)) }
+    if seconds > EVER_S {
+        "all of their history".to_owned()
+    } else {
+        format!("{} of history", span(seconds))
+    }
 }
 
 fn loss(streams: &[&Judged<'_>]) -> String {
-    let lost: Vec<u64> = streams.iter().map(|stream| stream.lost_s).filter(|lost| *lost > 0).collect();
+    let lost: Vec<u64> = streams
+        .iter()
+        .map(|stream| stream.lost_s)
+        .filter(|lost| *lost > 0)
+        .collect();
     match (lost.len(), lost.iter().max()) {
         (_, None) => String::new(),
         (1, Some(longest)) => format!("; 1 has lost {} for good", span(*longest)),
         (some, Some(longest)) => {
-            format!("; {} have lost up to {} for good", grouped(some as u64), span(*longest))
+            format!(
+                "; {} have lost up to {} for good",
+                grouped(some as u64),
+                span(*longest)
+            )
         }
     }
 }
@@ -215,27 +265,52 @@ pub(super) mod tests {
     /// The same, lacking the range that begins and ends so many seconds ago.
     pub(crate) fn lacking(id: i64, from: i64, to: i64) -> StreamStatus {
         let gap = Window::new(NOW.plus(-from), NOW.plus(-to)).unwrap();
-        StreamStatus { missing: vec![gap], missing_seconds: gap.seconds(), ..stream(id) }
+        StreamStatus {
+            missing: vec![gap],
+            missing_seconds: gap.seconds(),
+            ..stream(id)
+        }
     }
 
     fn headline(streams: &[StreamStatus]) -> String {
-        let judged: Vec<Judged<'_>> = streams.iter().map(|stream| Judged::of(stream, NOW)).collect();
+        let judged: Vec<Judged<'_>> = streams
+            .iter()
+            .map(|stream| Judged::of(stream, NOW))
+            .collect();
         Verdict::of(&judged, false).headline
     }
 
     #[test]
     fn the_headline_says_whether_the_archive_is_whole_and_up_to_when() {
-        assert_eq!(headline(&[stream(1)]), "Whole: the one stream is complete up to 2m ago");
-        assert_eq!(headline(&[stream(1), stream(2)]), "Whole: all 2 streams are complete up to 2m ago");
-        let lost = StreamStatus { lost_seconds: 180_000, ..stream(3) };
+        assert_eq!(
+            headline(&[stream(1)]),
+            "Whole: the one stream is complete up to 2m ago"
+        );
+        assert_eq!(
+            headline(&[stream(1), stream(2)]),
+            "Whole: all 2 streams are complete up to 2m ago"
+        );
+        let lost = StreamStatus {
+            lost_seconds: 180_000,
+            ..stream(3)
+        };
         assert_eq!(
             headline(&[stream(1), lacking(2, 20_000, 9200), lost]),
             "Catching up: 1 of 3 streams lacks 3h of history; 1 has lost 2d 2h for good"
         );
         let nothing = "Nothing is archived yet: the first pass has not come to any stream";
         assert_eq!(headline(&[]), nothing);
-        assert_eq!(headline(&[StreamStatus { id: None, ..stream(1) }]), nothing);
-        assert_eq!(Verdict::of(&[], true).headline, "Trouble: nothing is archived yet");
+        assert_eq!(
+            headline(&[StreamStatus {
+                id: None,
+                ..stream(1)
+            }]),
+            nothing
+        );
+        assert_eq!(
+            Verdict::of(&[], true).headline,
+            "Trouble: nothing is archived yet"
+        );
     }
 
     #[test]
@@ -245,8 +320,15 @@ pub(super) mod tests {
             "Whole: all 2 streams are complete up to 20m ago",
             "its end is to be fetched"
         );
-        assert_eq!(headline(&[lacking(1, 3600, 120)]), "Catching up: the one stream lacks 58m of history");
-        assert_eq!(headline(&[lacking(1, 1200, 600)]), "Catching up: the one stream lacks 10m of history", "a hole");
+        assert_eq!(
+            headline(&[lacking(1, 3600, 120)]),
+            "Catching up: the one stream lacks 58m of history"
+        );
+        assert_eq!(
+            headline(&[lacking(1, 1200, 600)]),
+            "Catching up: the one stream lacks 10m of history",
+            "a hole"
+        );
         assert_eq!(
             headline(&[lacking(1, NOW.0, 120)]),
             "Catching up: the one stream lacks all of their history",
@@ -257,15 +339,42 @@ pub(super) mod tests {
     #[test]
     fn what_can_be_helped_comes_before_what_cannot() {
         let health = |status: StreamStatus| Judged::of(&status, NOW).health;
-        let trouble = Some(Trouble { error: "no".to_owned(), hint: "try".to_owned() });
-        let pause = Some(Pause { until: NOW.start(), reason: "told".to_owned() });
-        let lost = StreamStatus { lost_seconds: HARDLY_S + 1, ..stream(1) };
-        let hardly = StreamStatus { lost_seconds: HARDLY_S, ..stream(1) };
-        let quarantined = StreamStatus { quarantined: 1, ..lost.clone() };
-        let suspect = StreamStatus { suspect: 1, ..quarantined.clone() };
-        let behind = StreamStatus { suspect: 1, ..lacking(1, 9000, 120) };
-        let paused = StreamStatus { pause, ..behind.clone() };
-        let failing = StreamStatus { trouble, ..paused.clone() };
+        let trouble = Some(Trouble {
+            error: "no".to_owned(),
+            hint: "try".to_owned(),
+        });
+        let pause = Some(Pause {
+            until: NOW.start(),
+            reason: "told".to_owned(),
+        });
+        let lost = StreamStatus {
+            lost_seconds: HARDLY_S + 1,
+            ..stream(1)
+        };
+        let hardly = StreamStatus {
+            lost_seconds: HARDLY_S,
+            ..stream(1)
+        };
+        let quarantined = StreamStatus {
+            quarantined: 1,
+            ..lost.clone()
+        };
+        let suspect = StreamStatus {
+            suspect: 1,
+            ..quarantined.clone()
+        };
+        let behind = StreamStatus {
+            suspect: 1,
+            ..lacking(1, 9000, 120)
+        };
+        let paused = StreamStatus {
+            pause,
+            ..behind.clone()
+        };
+        let failing = StreamStatus {
+            trouble,
+            ..paused.clone()
+        };
         let all = [failing, paused, behind, suspect, quarantined, lost, hardly].map(health);
         assert_eq!(
             all,
@@ -280,7 +389,11 @@ pub(super) mod tests {
             ]
         );
         assert!(all.is_sorted());
-        let none = StreamStatus { watermark: None, messages: 0, ..lacking(1, 9000, 120) };
+        let none = StreamStatus {
+            watermark: None,
+            messages: 0,
+            ..lacking(1, 9000, 120)
+        };
         assert_eq!(health(none), Health::NotBegun);
     }
 }

@@ -52,8 +52,16 @@ impl Sort {
 
 impl Query {
     pub(super) fn sort(&self) -> Sort {
-        let all = [Sort::Name, Sort::Lag, Sort::Messages, Sort::Missing, Sort::Lost];
-        all.into_iter().find(|sort| sort.key() == self.sort).unwrap_or(Sort::Worst)
+        let all = [
+            Sort::Name,
+            Sort::Lag,
+            Sort::Messages,
+            Sort::Missing,
+            Sort::Lost,
+        ];
+        all.into_iter()
+            .find(|sort| sort.key() == self.sort)
+            .unwrap_or(Sort::Worst)
     }
 
     pub(super) fn only_ill(&self) -> bool {
@@ -70,7 +78,10 @@ impl Query {
     }
 
     pub(super) fn of_account(account: &str) -> Self {
-        Self { account: account.to_owned(), ..Self::default() }
+        Self {
+            account: account.to_owned(),
+            ..Self::default()
+        }
     }
 
     pub(super) fn is_of(&self, account: &str) -> bool {
@@ -78,15 +89,29 @@ impl Query {
     }
 
     pub(super) fn refreshing(self, refreshes: bool) -> Self {
-        Self { refresh: if refreshes { "60".to_owned() } else { String::new() }, ..self }
+        Self {
+            refresh: if refreshes {
+                "60".to_owned()
+            } else {
+                String::new()
+            },
+            ..self
+        }
     }
 
     pub(super) fn in_order(self, sort: Sort) -> Self {
-        Self { sort: sort.key().to_owned(), page: String::new(), ..self }
+        Self {
+            sort: sort.key().to_owned(),
+            page: String::new(),
+            ..self
+        }
     }
 
     pub(super) fn on_page(self, page: usize) -> Self {
-        Self { page: page.to_string(), ..self }
+        Self {
+            page: page.to_string(),
+            ..self
+        }
     }
 
     /// The address of the page that answers it.
@@ -94,7 +119,12 @@ impl Query {
         let sort = self.sort();
         let sort = if sort == Sort::Worst { "" } else { sort.key() };
         let search = self.search();
-        let page = self.page.parse::<usize>().ok().filter(|page| *page > 1).map(|page| page.to_string());
+        let page = self
+            .page
+            .parse::<usize>()
+            .ok()
+            .filter(|page| *page > 1)
+            .map(|page| page.to_string());
         let show = if self.only_ill() { "ill" } else { "" };
         let refresh = if self.refreshes() { "60" } else { "" };
         let account: String = self.account.chars().take(SEARCH).collect();
@@ -107,9 +137,14 @@ impl Query {
             ("refresh", refresh),
         ];
         let said = parts.iter().filter(|(_, value)| !value.is_empty());
-        let said: Vec<String> =
-            said.map(|(key, value)| format!("{key}={}", utf8_percent_encode(value, NON_ALPHANUMERIC))).collect();
-        if said.is_empty() { "/".to_owned() } else { format!("/?{}", said.join("&")) }
+        let said: Vec<String> = said
+            .map(|(key, value)| format!("{key}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)))
+            .collect();
+        if said.is_empty() {
+            "/".to_owned()
+        } else {
+            format!("/?{}", said.join("&"))
+        }
     }
 }
 
@@ -140,13 +175,21 @@ impl<'a> List<'a> {
         let page = query.page.parse().unwrap_or(1).clamp(1, pages);
         let first = (page - 1) * A_PAGE;
         let shown = found.iter().skip(first).take(A_PAGE).copied().collect();
-        Self { shown, found: found.len(), page, pages, first: first + 1 }
+        Self {
+            shown,
+            found: found.len(),
+            page,
+            pages,
+            first: first + 1,
+        }
     }
 }
 
 /// Equals stay in the order of accounts and names.
 fn sort(streams: &mut [&Judged<'_>], sort: Sort) {
-    let by = |figure: fn(&Judged<'_>) -> u64| move |stream: &&Judged<'_>| std::cmp::Reverse(figure(stream));
+    let by = |figure: fn(&Judged<'_>) -> u64| {
+        move |stream: &&Judged<'_>| std::cmp::Reverse(figure(stream))
+    };
     match sort {
         Sort::Worst => streams.sort_by_key(|stream| {
             let gravity = (stream.gap_s, stream.lost_s);
@@ -167,10 +210,27 @@ mod tests {
     use crate::store::StreamStatus;
 
     fn names(query: &Query) -> Vec<String> {
-        let lost = StreamStatus { lost_seconds: 500, messages: 7, account: "other".to_owned(), ..stream(3) };
-        let streams = [stream(1), lacking(2, 9000, 120), lost, lacking(4, 90_000, 120)];
-        let judged: Vec<_> = streams.iter().map(|stream| Judged::of(stream, NOW)).collect();
-        List::of(&judged, query).shown.iter().map(|stream| stream.status.stream.clone()).collect()
+        let lost = StreamStatus {
+            lost_seconds: 500,
+            messages: 7,
+            account: "other".to_owned(),
+            ..stream(3)
+        };
+        let streams = [
+            stream(1),
+            lacking(2, 9000, 120),
+            lost,
+            lacking(4, 90_000, 120),
+        ];
+        let judged: Vec<_> = streams
+            .iter()
+            .map(|stream| Judged::of(stream, NOW))
+            .collect();
+        List::of(&judged, query)
+            .shown
+            .iter()
+            .map(|stream| stream.status.stream.clone())
+            .collect()
     }
 
     fn query(change: impl FnOnce(&mut Query)) -> Query {
@@ -181,9 +241,25 @@ mod tests {
 
     #[test]
     fn the_worst_come_first_unless_another_order_is_asked_for() {
-        assert_eq!(names(&Query::default()), ["source=user 4", "source=user 2", "source=user 3", "source=user 1"]);
+        assert_eq!(
+            names(&Query::default()),
+            [
+                "source=user 4",
+                "source=user 2",
+                "source=user 3",
+                "source=user 1"
+            ]
+        );
         let by = |sort: Sort| names(&Query::default().in_order(sort));
-        assert_eq!(by(Sort::Name), ["source=user 1", "source=user 2", "source=user 3", "source=user 4"]);
+        assert_eq!(
+            by(Sort::Name),
+            [
+                "source=user 1",
+                "source=user 2",
+                "source=user 3",
+                "source=user 4"
+            ]
+        );
         assert_eq!(by(Sort::Lag)[..2], ["source=user 4", "source=user 2"]);
         assert_eq!(by(Sort::Messages)[3], "source=user 3");
         assert_eq!(by(Sort::Missing)[0], "source=user 4");
@@ -192,19 +268,34 @@ mod tests {
 
     #[test]
     fn a_search_asks_for_a_part_of_the_name_in_any_case() {
-        assert_eq!(names(&query(|q| q.q = " USER 3 ".to_owned())), ["source=user 3"]);
+        assert_eq!(
+            names(&query(|q| q.q = " USER 3 ".to_owned())),
+            ["source=user 3"]
+        );
         assert_eq!(names(&query(|q| q.q = "nobody".to_owned())), [""; 0]);
-        assert_eq!(names(&query(|q| q.account = "other".to_owned())), ["source=user 3"]);
+        assert_eq!(
+            names(&query(|q| q.account = "other".to_owned())),
+            ["source=user 3"]
+        );
         assert_eq!(names(&query(|q| q.show = "ill".to_owned())).len(), 3);
     }
 
     #[test]
     fn a_page_that_there_is_not_is_the_nearest_one() {
         let streams: Vec<StreamStatus> = (0..120).map(stream).collect();
-        let judged: Vec<_> = streams.iter().map(|stream| Judged::of(stream, NOW)).collect();
+        let judged: Vec<_> = streams
+            .iter()
+            .map(|stream| Judged::of(stream, NOW))
+            .collect();
         let page = |page: &str| {
             let list = List::of(&judged, &query(|q| q.page = page.to_owned()));
-            (list.page, list.pages, list.first, list.shown.len(), list.found)
+            (
+                list.page,
+                list.pages,
+                list.first,
+                list.shown.len(),
+                list.found,
+            )
         };
         assert_eq!(page(""), (1, 3, 1, 50, 120));
         assert_eq!(page("3"), (3, 3, 101, 20, 120));
@@ -216,9 +307,20 @@ mod tests {
     #[test]
     fn a_query_is_an_address_that_asks_the_same() {
         assert_eq!(Query::default().href(), "/");
-        let asked = query(|q| (q.q, q.sort, q.show) = ("a&b <x>".to_owned(), "lag".to_owned(), "ill".to_owned()));
-        assert_eq!(asked.clone().on_page(2).href(), "/?q=a%26b%20%3Cx%3E&show=ill&sort=lag&page=2");
-        assert_eq!(asked.in_order(Sort::Worst).href(), "/?q=a%26b%20%3Cx%3E&show=ill");
-        assert_eq!(query(|q| (q.sort, q.page) = ("<".to_owned(), "0".to_owned())).href(), "/");
+        let asked = query(|q| {
+            (q.q, q.sort, q.show) = ("a&b <x>".to_owned(), "lag".to_owned(), "ill".to_owned())
+        });
+        assert_eq!(
+            asked.clone().on_page(2).href(),
+            "/?q=a%26b%20%3Cx%3E&show=ill&sort=lag&page=2"
+        );
+        assert_eq!(
+            asked.in_order(Sort::Worst).href(),
+            "/?q=a%26b%20%3Cx%3E&show=ill"
+        );
+        assert_eq!(
+            query(|q| (q.sort, q.page) = ("<".to_owned(), "0".to_owned())).href(),
+            "/"
+        );
     }
 }

@@ -63,7 +63,10 @@ impl Look {
                 rate: provider.http().budget().rate(),
                 progress: shown.progress.of_account(name),
                 forecast: forecast(&**provider, &streams, &paces, at),
-                last_pass: paces.iter().find(|pace| pace.account == *name).and_then(|pace| pace.last_pass),
+                last_pass: paces
+                    .iter()
+                    .find(|pace| pace.account == *name)
+                    .and_then(|pace| pace.last_pass),
             }
         });
         let accounts = accounts.collect();
@@ -101,7 +104,17 @@ pub(super) fn by_span<T>(
     let begins = first(now, span, count);
     let step = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
     let spans = (0..count as i64).map(|n| Millis(begins.0.saturating_add(n.saturating_mul(step))));
-    spans.map(|from| value(from, &pulses.iter().filter(|pulse| pulse.from == from).collect::<Vec<_>>())).collect()
+    spans
+        .map(|from| {
+            value(
+                from,
+                &pulses
+                    .iter()
+                    .filter(|pulse| pulse.from == from)
+                    .collect::<Vec<_>>(),
+            )
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -120,7 +133,9 @@ mod tests {
             lag_seconds: None,
         };
         let pulses = [pulse(4, 9), pulse(2, 1), pulse(0, 3), pulse(0, 4)];
-        let sums = by_span(&pulses, now, HOUR, 4, |_, pulses| pulses.iter().map(|pulse| pulse.new).sum::<u64>());
+        let sums = by_span(&pulses, now, HOUR, 4, |_, pulses| {
+            pulses.iter().map(|pulse| pulse.new).sum::<u64>()
+        });
         assert_eq!(sums, [0, 1, 0, 7]);
     }
 }

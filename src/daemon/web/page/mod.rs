@@ -67,7 +67,10 @@ impl Looks {
         *last = None;
         let begun = Instant::now();
         let look = Arc::new(Look::take(shown).await?);
-        *last = Some((look.clone(), Instant::now() + FRESH.max(begun.elapsed() * SHARE)));
+        *last = Some((
+            look.clone(),
+            Instant::now() + FRESH.max(begun.elapsed() * SHARE),
+        ));
         Ok(look)
     }
 }
@@ -77,8 +80,14 @@ pub(super) fn routes() -> Router<Desk> {
     Router::new()
         .route("/", get(front))
         .route("/stream", get(stream))
-        .route("/style.css", get(async || ([(CONTENT_TYPE, "text/css; charset=utf-8")], frame::STYLE)))
-        .route("/icon.svg", get(async || ([(CONTENT_TYPE, "image/svg+xml")], frame::ICON)))
+        .route(
+            "/style.css",
+            get(async || ([(CONTENT_TYPE, "text/css; charset=utf-8")], frame::STYLE)),
+        )
+        .route(
+            "/icon.svg",
+            get(async || ([(CONTENT_TYPE, "image/svg+xml")], frame::ICON)),
+        )
 }
 
 /// A query, which may be nonsense.
@@ -102,15 +111,35 @@ async fn render_front(desk: &Desk, query: &list::Query) -> Result<String, StoreE
     }
     let verdict = Verdict::of(&judged, worries::is_grave(&worries, &judged));
     let accounts = look.streams.iter().map(|stream| stream.account.as_str());
-    let accounts = accounts.chain(look.accounts.iter().map(|account| account.name.as_str())).collect();
-    Ok(Front { look: &look, judged: &judged, verdict, worries, query, list, days: drawn, accounts }.render())
+    let accounts = accounts
+        .chain(look.accounts.iter().map(|account| account.name.as_str()))
+        .collect();
+    Ok(Front {
+        look: &look,
+        judged: &judged,
+        verdict,
+        worries,
+        query,
+        list,
+        days: drawn,
+        accounts,
+    }
+    .render())
 }
 
 fn judged(look: &Look) -> Vec<Judged<'_>> {
-    look.streams.iter().map(|stream| Judged::of(stream, look.at.second())).collect()
+    look.streams
+        .iter()
+        .map(|stream| Judged::of(stream, look.at.second()))
+        .collect()
 }
 
-async fn days_of(store: &dyn Store, stream: &Judged<'_>, first: Day, count: usize) -> Result<Vec<DayOf>, StoreError> {
+async fn days_of(
+    store: &dyn Store,
+    stream: &Judged<'_>,
+    first: Day,
+    count: usize,
+) -> Result<Vec<DayOf>, StoreError> {
     let range = first.window().hull(first.plus(count as i64 - 1).window());
     let stretches = match stream.status.id {
         Some(id) => store.days(id, range).await?,
@@ -120,11 +149,23 @@ async fn days_of(store: &dyn Store, stream: &Judged<'_>, first: Day, count: usiz
 }
 
 /// Counts the messages of days that have but a share of a ledger row, where that costs little.
-async fn count(store: &dyn Store, status: &StreamStatus, mut days: Vec<DayOf>) -> Result<Vec<DayOf>, StoreError> {
-    let Some(scope) = &status.scope else { return Ok(days) };
+async fn count(
+    store: &dyn Store,
+    status: &StreamStatus,
+    mut days: Vec<DayOf>,
+) -> Result<Vec<DayOf>, StoreError> {
+    let Some(scope) = &status.scope else {
+        return Ok(days);
+    };
     for day in days.iter_mut().filter(|day| day.is_spread) {
-        let (from, to) = (day.day.window().from().start(), day.day.window().to().start());
-        day.messages = store.count(status.account_id, scope, from, to).await?.unwrap_or(day.messages);
+        let (from, to) = (
+            day.day.window().from().start(),
+            day.day.window().to().start(),
+        );
+        day.messages = store
+            .count(status.account_id, scope, from, to)
+            .await?
+            .unwrap_or(day.messages);
     }
     Ok(days)
 }
@@ -155,7 +196,10 @@ async fn render_stream(desk: &Desk, query: &stream::Query) -> Result<Option<Stri
         day,
         days: count(&*shown.store, status, days).await?,
         sealed: shown.store.sealed_of(id).await?,
-        rows: shown.store.ledger_rows(id, query.from(day), stream::ROWS + 1).await?,
+        rows: shown
+            .store
+            .ledger_rows(id, query.from(day), stream::ROWS + 1)
+            .await?,
     };
     Ok(Some(page.render()))
 }
@@ -163,13 +207,21 @@ async fn render_stream(desk: &Desk, query: &stream::Query) -> Result<Option<Stri
 fn answer(made: Result<Option<String>, StoreError>) -> Response {
     let (status, made) = match made {
         Ok(Some(made)) => (StatusCode::OK, made),
-        Ok(None) => {
-            (StatusCode::NOT_FOUND, sorry("There is no such stream", "It is not followed, or not any more.", "/"))
-        }
+        Ok(None) => (
+            StatusCode::NOT_FOUND,
+            sorry(
+                "There is no such stream",
+                "It is not followed, or not any more.",
+                "/",
+            ),
+        ),
         Err(error) => {
             tracing::debug!(%error, "the page cannot be made");
             let said = error.to_string();
-            (StatusCode::SERVICE_UNAVAILABLE, sorry("The archive does not answer", &said, error.hint()))
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                sorry("The archive does not answer", &said, error.hint()),
+            )
         }
     };
     (status, [(CONTENT_SECURITY_POLICY, POLICY)], Html(made)).into_response()

@@ -35,15 +35,33 @@ impl Query {
     /// The day whose ledger rows are shown: that of the query, else the last of its month, else the last that has any.
     pub(super) fn day(&self, status: &StreamStatus) -> Day {
         let said = self.day.parse::<Date>().ok();
-        let month = || format!("{}-01", self.month).parse::<Date>().ok().map(Date::last_of_month);
-        let last = Day::of(status.sealed.iter().last().map_or(status.settled, |run| run.to().plus(-1)));
-        said.or_else(month).and_then(Day::on).map_or(last, |day| if self.day.is_empty() { day.min(last) } else { day })
+        let month = || {
+            format!("{}-01", self.month)
+                .parse::<Date>()
+                .ok()
+                .map(Date::last_of_month)
+        };
+        let last = Day::of(
+            status
+                .sealed
+                .iter()
+                .last()
+                .map_or(status.settled, |run| run.to().plus(-1)),
+        );
+        said.or_else(month).and_then(Day::on).map_or(last, |day| {
+            if self.day.is_empty() {
+                day.min(last)
+            } else {
+                day
+            }
+        })
     }
 
     /// Where in the day the rows begin that are shown.
     pub(super) fn from(&self, day: Day) -> Window {
         let from = self.from.parse().ok().map(Second);
-        from.and_then(|from| day.window().starting(from)).unwrap_or(day.window())
+        from.and_then(|from| day.window().starting(from))
+            .unwrap_or(day.window())
     }
 }
 
@@ -65,8 +83,13 @@ pub(super) struct StreamPage<'a> {
 /// The days of a month in which a day lies: the first, and how many.
 pub(super) fn month_of(day: Day) -> (Day, usize) {
     let date = day.date();
-    let first = date.and_then(|date| Day::on(date.first_of_month())).unwrap_or(day);
-    (first, date.map_or(1, |date| usize::try_from(date.days_in_month()).unwrap_or(1)))
+    let first = date
+        .and_then(|date| Day::on(date.first_of_month()))
+        .unwrap_or(day);
+    (
+        first,
+        date.map_or(1, |date| usize::try_from(date.days_in_month()).unwrap_or(1)),
+    )
 }
 
 impl StreamPage<'_> {
@@ -124,14 +147,24 @@ impl StreamPage<'_> {
 
     fn month(&self) -> Markup {
         let (first, count) = month_of(self.day);
-        let month = |day: Day| day.date().map(|date| date.strftime("%Y-%m").to_string()).unwrap_or_default();
-        let name = first.date().map(|date| date.strftime("%B %Y").to_string()).unwrap_or_default();
+        let month = |day: Day| {
+            day.date()
+                .map(|date| date.strftime("%Y-%m").to_string())
+                .unwrap_or_default()
+        };
+        let name = first
+            .date()
+            .map(|date| date.strftime("%B %Y").to_string())
+            .unwrap_or_default();
         let next = first.plus(count as i64);
         // The week begins on Monday.
-        let skipped = first.date().map_or(0, |date| date.weekday().to_monday_zero_offset());
-        let cells: Vec<Option<&DayOf>> = std::iter::repeat_n(None, usize::try_from(skipped).unwrap_or(0))
-            .chain(self.days.iter().map(Some))
-            .collect();
+        let skipped = first
+            .date()
+            .map_or(0, |date| date.weekday().to_monday_zero_offset());
+        let cells: Vec<Option<&DayOf>> =
+            std::iter::repeat_n(None, usize::try_from(skipped).unwrap_or(0))
+                .chain(self.days.iter().map(Some))
+                .collect();
         html! {
             section aria-labelledby="month" {
                 h2 #month { (name) }
@@ -154,7 +187,9 @@ impl StreamPage<'_> {
     }
 
     fn cell(&self, day: Option<&DayOf>) -> Markup {
-        let Some(day) = day else { return html! { td.out {} } };
+        let Some(day) = day else {
+            return html! { td.out {} };
+        };
         let date = day.day.date();
         let number = date.map(Date::day).unwrap_or_default();
         let iso = date.map(|date| date.to_string()).unwrap_or_default();
@@ -183,8 +218,12 @@ impl StreamPage<'_> {
     /// What is missing can still be had; what is lost cannot.
     fn missing(&self) -> Markup {
         let status = self.stream.status;
-        let behind = status.horizon.and_then(|horizon| Window::new(status.wanted_from, horizon.min(status.settled)));
-        let lost = behind.map(|behind| self.sealed.missing_from(behind)).unwrap_or_default();
+        let behind = status
+            .horizon
+            .and_then(|horizon| Window::new(status.wanted_from, horizon.min(status.settled)));
+        let lost = behind
+            .map(|behind| self.sealed.missing_from(behind))
+            .unwrap_or_default();
         html! {
             @if !self.stream.gaps.is_empty() || !lost.is_empty() {
                 section aria-labelledby="gaps" {
@@ -202,7 +241,11 @@ impl StreamPage<'_> {
     }
 
     fn rows(&self) -> Markup {
-        let date = self.day.date().map(|date| date.to_string()).unwrap_or_default();
+        let date = self
+            .day
+            .date()
+            .map(|date| date.to_string())
+            .unwrap_or_default();
         let more = self.rows.get(ROWS as usize).map(|row| row.window.from());
         html! {
             section aria-labelledby="rows" {
@@ -262,7 +305,11 @@ fn ranges(state: State, ranges: &[Window]) -> Markup {
 }
 
 fn or_nothing(seconds: u64) -> String {
-    if seconds == 0 { "nothing".to_owned() } else { span(seconds) }
+    if seconds == 0 {
+        "nothing".to_owned()
+    } else {
+        span(seconds)
+    }
 }
 
 /// A number that fits a cell.
@@ -280,8 +327,16 @@ mod tests {
     use super::*;
 
     fn day(said: &str) -> Option<String> {
-        let (month, day) = if said.len() > 7 { ("", said) } else { (said, "") };
-        let query = Query { month: month.to_owned(), day: day.to_owned(), ..Query::default() };
+        let (month, day) = if said.len() > 7 {
+            ("", said)
+        } else {
+            (said, "")
+        };
+        let query = Query {
+            month: month.to_owned(),
+            day: day.to_owned(),
+            ..Query::default()
+        };
         Some(query.day(&stream(1)).date()?.to_string())
     }
 
@@ -302,13 +357,19 @@ mod tests {
 
     #[test]
     fn numbers_fit_into_cells() {
-        assert_eq!([7, 9999, 10_000, 999_999, 1_000_000].map(short), ["7", "9,999", "10k", "999k", "1M"]);
+        assert_eq!(
+            [7, 9999, 10_000, 999_999, 1_000_000].map(short),
+            ["7", "9,999", "10k", "999k", "1M"]
+        );
     }
 
     #[test]
     fn a_month_is_as_long_as_it_is() {
         let day = Day::on(jiff::civil::date(2028, 2, 14)).unwrap();
         let (first, count) = month_of(day);
-        assert_eq!((first.date(), count), (Some(jiff::civil::date(2028, 2, 1)), 29));
+        assert_eq!(
+            (first.date(), count),
+            (Some(jiff::civil::date(2028, 2, 1)), 29)
+        );
     }
 }

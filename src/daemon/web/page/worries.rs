@@ -43,8 +43,19 @@ pub(super) struct Worry {
     pub(super) since: Option<Millis>,
 }
 
-fn worry(weight: Weight, whose: impl Into<String>, what: impl Into<String>, hint: impl Into<String>) -> Worry {
-    Worry { weight, whose: whose.into(), what: what.into(), hint: hint.into(), since: None }
+fn worry(
+    weight: Weight,
+    whose: impl Into<String>,
+    what: impl Into<String>,
+    hint: impl Into<String>,
+) -> Worry {
+    Worry {
+        weight,
+        whose: whose.into(),
+        what: what.into(),
+        hint: hint.into(),
+        since: None,
+    }
 }
 
 fn alarm(alarm: &Alarm) -> Worry {
@@ -53,7 +64,10 @@ fn alarm(alarm: &Alarm) -> Worry {
         (Some(account), None) => account.clone(),
         (None, _) => "the archive".to_owned(),
     };
-    Worry { since: Some(alarm.since), ..worry(Weight::Grave, whose, &alarm.text, &alarm.hint) }
+    Worry {
+        since: Some(alarm.since),
+        ..worry(Weight::Grave, whose, &alarm.text, &alarm.hint)
+    }
 }
 
 /// Of what there are alarms.
@@ -63,8 +77,9 @@ struct Alarms<'a>(&'a [Alarm]);
 impl Alarms<'_> {
     /// Whether an alarm of one of these kinds concerns an account.
     fn has(self, account: &str, kinds: &[Kind]) -> bool {
-        let concerns =
-            |alarm: &Alarm| alarm.subject.account.as_deref() == Some(account) && kinds.contains(&alarm.subject.kind);
+        let concerns = |alarm: &Alarm| {
+            alarm.subject.account.as_deref() == Some(account) && kinds.contains(&alarm.subject.kind)
+        };
         self.0.iter().any(concerns)
     }
 }
@@ -74,11 +89,24 @@ pub(super) fn worries(look: &Look, streams: &[Judged<'_>]) -> Vec<Worry> {
     let told = Alarms(&look.alarms);
     let mut all: Vec<Worry> = look.alarms.iter().take(ALARMS).map(alarm).collect();
     if look.alarms.len() > ALARMS {
-        let what = format!("{} alarms besides these", grouped((look.alarms.len() - ALARMS) as u64));
-        all.push(worry(Weight::Grave, "more", what, "SELECT * FROM alarms WHERE until IS NULL"));
+        let what = format!(
+            "{} alarms besides these",
+            grouped((look.alarms.len() - ALARMS) as u64)
+        );
+        all.push(worry(
+            Weight::Grave,
+            "more",
+            what,
+            "SELECT * FROM alarms WHERE until IS NULL",
+        ));
     }
     all.extend(of_accounts(streams, told, look.at.second()));
-    all.extend(look.accounts.iter().filter_map(loss_ahead).filter(|worry| !told.has(&worry.whose, &[Kind::LossAhead])));
+    all.extend(
+        look.accounts
+            .iter()
+            .filter_map(loss_ahead)
+            .filter(|worry| !told.has(&worry.whose, &[Kind::LossAhead])),
+    );
     all.extend(failures(streams, told));
     all.extend(unfinished(look, streams));
     all.extend(doubts(streams));
@@ -88,29 +116,56 @@ pub(super) fn worries(look: &Look, streams: &[Judged<'_>]) -> Vec<Worry> {
 
 /// What is the same for all streams of an account.
 fn of_accounts(streams: &[Judged<'_>], told: Alarms<'_>, now: Second) -> Vec<Worry> {
-    let first: BTreeMap<&str, &Judged<'_>> =
-        streams.iter().rev().map(|stream| (stream.status.account.as_str(), stream)).collect();
+    let first: BTreeMap<&str, &Judged<'_>> = streams
+        .iter()
+        .rev()
+        .map(|stream| (stream.status.account.as_str(), stream))
+        .collect();
     let mut all = Vec::new();
     for (account, Judged { status, .. }) in first {
         let is_told = told.has(account, &[Kind::Parked, Kind::Failing]);
         if let Some(pause) = status.pause.as_ref().filter(|_| !is_told) {
-            let what = format!("left alone until {}: {}", pause.until.second(), pause.reason);
-            all.push(worry(Weight::Grave, account, what, "`backscroll check` tries it at once and lifts the pause"));
-        } else if !is_told && status.id.is_some() && now.0.saturating_sub(status.as_of.0) > NEGLECTED_S {
+            let what = format!(
+                "left alone until {}: {}",
+                pause.until.second(),
+                pause.reason
+            );
+            all.push(worry(
+                Weight::Grave,
+                account,
+                what,
+                "`backscroll check` tries it at once and lifts the pause",
+            ));
+        } else if !is_told
+            && status.id.is_some()
+            && now.0.saturating_sub(status.as_of.0) > NEGLECTED_S
+        {
             let what = format!("nobody has looked at it since {}", status.as_of);
             let hint = "see in the log what keeps the daemon from it; an account that the configuration no longer lists \
                         stays as it is";
             all.push(worry(Weight::Grave, account, what, hint));
         }
         if let Some(trouble) = &status.unlisted {
-            let what = format!("what else there is to follow cannot be found out: {}", trouble.error);
-            let hint = format!("what is followed already is archived all the same; {}", trouble.hint);
+            let what = format!(
+                "what else there is to follow cannot be found out: {}",
+                trouble.error
+            );
+            let hint = format!(
+                "what is followed already is archived all the same; {}",
+                trouble.hint
+            );
             all.push(worry(Weight::Grave, account, what, hint));
         }
         if let Some(settle) = status.settle {
             let age = span(settle.as_secs());
-            let what = format!("messages kept coming late, so ranges are sealed at the age of {age}");
-            all.push(worry(Weight::Light, account, what, "nothing: it looks after itself"));
+            let what =
+                format!("messages kept coming late, so ranges are sealed at the age of {age}");
+            all.push(worry(
+                Weight::Light,
+                account,
+                what,
+                "nothing: it looks after itself",
+            ));
         }
     }
     all
@@ -130,26 +185,45 @@ fn loss_ahead(account: &Account) -> Option<Worry> {
 /// Streams that fail for the same reason are one worry.
 fn failures(streams: &[Judged<'_>], told: Alarms<'_>) -> Vec<Worry> {
     let mut kinds: BTreeMap<(&str, &str), Vec<&Judged<'_>>> = BTreeMap::new();
-    for stream in streams.iter().filter(|stream| !told.has(&stream.status.account, FAILURES)) {
+    for stream in streams
+        .iter()
+        .filter(|stream| !told.has(&stream.status.account, FAILURES))
+    {
         if let Some(trouble) = &stream.status.trouble {
-            kinds.entry((&stream.status.account, &trouble.error)).or_default().push(stream);
+            kinds
+                .entry((&stream.status.account, &trouble.error))
+                .or_default()
+                .push(stream);
         }
     }
     let mut kinds: Vec<_> = kinds.into_iter().collect();
     kinds.sort_by_key(|(_, streams)| std::cmp::Reverse(streams.len()));
     let rest = kinds.len().saturating_sub(KINDS);
-    let told = kinds.into_iter().take(KINDS).map(|((account, error), streams)| {
-        let whose = match streams.as_slice() {
-            [one] => format!("{account} {}", one.status.stream),
-            some => format!("{account}, {} streams", grouped(some.len() as u64)),
-        };
-        let hint = streams[0].status.trouble.as_ref().map(|trouble| trouble.hint.as_str()).unwrap_or_default();
-        worry(Weight::Grave, whose, error, hint)
-    });
+    let told = kinds
+        .into_iter()
+        .take(KINDS)
+        .map(|((account, error), streams)| {
+            let whose = match streams.as_slice() {
+                [one] => format!("{account} {}", one.status.stream),
+                some => format!("{account}, {} streams", grouped(some.len() as u64)),
+            };
+            let hint = streams[0]
+                .status
+                .trouble
+                .as_ref()
+                .map(|trouble| trouble.hint.as_str())
+                .unwrap_or_default();
+            worry(Weight::Grave, whose, error, hint)
+        });
     let mut told: Vec<Worry> = told.collect();
     if rest > 0 {
         let what = format!("streams fail for {} other reasons", grouped(rest as u64));
-        told.push(worry(Weight::Grave, "more", what, "see the streams below, the worst of which come first"));
+        told.push(worry(
+            Weight::Grave,
+            "more",
+            what,
+            "see the streams below, the worst of which come first",
+        ));
     }
     told
 }
@@ -157,17 +231,33 @@ fn failures(streams: &[Judged<'_>], told: Alarms<'_>) -> Vec<Worry> {
 /// What is missing, is on its way, and how long that takes.
 fn unfinished(look: &Look, streams: &[Judged<'_>]) -> Vec<Worry> {
     let lacking = |account: &&Account| {
-        let of_account = |stream: &&Judged<'_>| stream.status.account == account.name && !stream.gaps.is_empty();
+        let of_account =
+            |stream: &&Judged<'_>| stream.status.account == account.name && !stream.gaps.is_empty();
         streams.iter().filter(of_account).count() as u64
     };
     let worry_of = |account: &Account| {
         let lacking = lacking(&account);
-        let left = account.progress.map(|progress| progress.left.as_secs()).filter(|left| *left > 0);
-        let left = left.map_or_else(String::new, |left| format!("; fetched in about {}", span(left)));
-        let streams =
-            if lacking == 1 { "1 stream lacks".to_owned() } else { format!("{} streams lack", grouped(lacking)) };
+        let left = account
+            .progress
+            .map(|progress| progress.left.as_secs())
+            .filter(|left| *left > 0);
+        let left = left.map_or_else(String::new, |left| {
+            format!("; fetched in about {}", span(left))
+        });
+        let streams = if lacking == 1 {
+            "1 stream lacks".to_owned()
+        } else {
+            format!("{} streams lack", grouped(lacking))
+        };
         let what = format!("{streams} history that can still be had{left}");
-        (lacking > 0).then(|| worry(Weight::Light, &account.name, what, "nothing: what is about to expire goes first"))
+        (lacking > 0).then(|| {
+            worry(
+                Weight::Light,
+                &account.name,
+                what,
+                "nothing: what is about to expire goes first",
+            )
+        })
     };
     look.accounts.iter().filter_map(worry_of).collect()
 }
@@ -175,26 +265,47 @@ fn unfinished(look: &Look, streams: &[Judged<'_>]) -> Vec<Worry> {
 /// What no pass puts right today.
 fn doubts(streams: &[Judged<'_>]) -> Vec<Worry> {
     let sum = |figure: fn(&Judged<'_>) -> u64| {
-        let some: Vec<u64> = streams.iter().map(figure).filter(|figure| *figure > 0).collect();
-        (some.len() as u64, some.iter().sum::<u64>(), some.iter().copied().max().unwrap_or(0))
+        let some: Vec<u64> = streams
+            .iter()
+            .map(figure)
+            .filter(|figure| *figure > 0)
+            .collect();
+        (
+            some.len() as u64,
+            some.iter().sum::<u64>(),
+            some.iter().copied().max().unwrap_or(0),
+        )
     };
-    let of = |streams: u64| if streams == 1 { "1 stream".to_owned() } else { format!("{} streams", grouped(streams)) };
+    let of = |streams: u64| {
+        if streams == 1 {
+            "1 stream".to_owned()
+        } else {
+            format!("{} streams", grouped(streams))
+        }
+    };
     let (suspect_in, suspect, _) = sum(|stream| stream.status.suspect);
     let (quarantined_in, quarantined, _) = sum(|stream| stream.status.quarantined);
     let (lost_in, _, longest) = sum(|stream| stream.lost_s);
     let mut all = Vec::new();
     if suspect > 0 {
         let what = format!("windows that may not be complete: {}", grouped(suspect));
-        let hint = "nothing: they are read again, less and less often; a stream's own page says why";
+        let hint =
+            "nothing: they are read again, less and less often; a stream's own page says why";
         all.push(worry(Weight::Light, of(suspect_in), what, hint));
     }
     if quarantined > 0 {
-        let what = format!("messages that could not be understood, and are kept raw: {}", grouped(quarantined));
+        let what = format!(
+            "messages that could not be understood, and are kept raw: {}",
+            grouped(quarantined)
+        );
         let hint = "`backscroll requeue` reads them again after an upgrade";
         all.push(worry(Weight::Light, of(quarantined_in), what, hint));
     }
     if lost_in > 0 {
-        let what = format!("lost for good, up to {}: the provider forgot it before it was fetched", span(longest));
+        let what = format!(
+            "lost for good, up to {}: the provider forgot it before it was fetched",
+            span(longest)
+        );
         let hint = "nothing brings it back; a stream's own page says which days";
         all.push(worry(Weight::Light, of(lost_in), what, hint));
     }
@@ -240,8 +351,14 @@ mod tests {
             hours: vec![],
             days: vec![],
         };
-        let judged: Vec<_> = streams.iter().map(|stream| Judged::of(stream, NOW)).collect();
-        worries(&look, &judged).into_iter().map(|worry| (worry.weight, worry.whose, worry.what)).collect()
+        let judged: Vec<_> = streams
+            .iter()
+            .map(|stream| Judged::of(stream, NOW))
+            .collect();
+        worries(&look, &judged)
+            .into_iter()
+            .map(|worry| (worry.weight, worry.whose, worry.what))
+            .collect()
     }
 
     #[test]
@@ -252,29 +369,63 @@ mod tests {
     #[test]
     fn failures_for_the_same_reason_are_one_worry() {
         let failing = |id, error: &str| StreamStatus {
-            trouble: Some(Trouble { error: error.to_owned(), hint: "try".to_owned() }),
+            trouble: Some(Trouble {
+                error: error.to_owned(),
+                hint: "try".to_owned(),
+            }),
             ..stream(id)
         };
         let mut streams: Vec<_> = (0..4000).map(|id| failing(id, "no")).collect();
         streams.push(failing(4001, "never"));
         let found = told(&streams);
-        assert_eq!(found[0], (Weight::Grave, "shop, 4,000 streams".to_owned(), "no".to_owned()));
-        assert_eq!(found[1], (Weight::Grave, "shop source=user 4001".to_owned(), "never".to_owned()));
+        assert_eq!(
+            found[0],
+            (
+                Weight::Grave,
+                "shop, 4,000 streams".to_owned(),
+                "no".to_owned()
+            )
+        );
+        assert_eq!(
+            found[1],
+            (
+                Weight::Grave,
+                "shop source=user 4001".to_owned(),
+                "never".to_owned()
+            )
+        );
         assert_eq!(found.len(), 2);
-        let many: Vec<_> = (0..30).map(|id| failing(id, &format!("reason {id}"))).collect();
+        let many: Vec<_> = (0..30)
+            .map(|id| failing(id, &format!("reason {id}")))
+            .collect();
         assert_eq!(told(&many).len(), KINDS + 1);
         assert_eq!(told(&many)[KINDS].2, "streams fail for 22 other reasons");
     }
 
     #[test]
     fn what_asks_for_somebody_comes_before_what_does_not() {
-        let pause = Some(Pause { until: NOW.start(), reason: "credentials refused".to_owned() });
-        let status = StreamStatus { suspect: 2, quarantined: 3, lost_seconds: 7200, ..lacking(1, 90_000, 120) };
-        let paused = StreamStatus { pause, settle: Some(Duration::from_mins(4)), ..status };
+        let pause = Some(Pause {
+            until: NOW.start(),
+            reason: "credentials refused".to_owned(),
+        });
+        let status = StreamStatus {
+            suspect: 2,
+            quarantined: 3,
+            lost_seconds: 7200,
+            ..lacking(1, 90_000, 120)
+        };
+        let paused = StreamStatus {
+            pause,
+            settle: Some(Duration::from_mins(4)),
+            ..status
+        };
         let found = told(&[paused, stream(2)]);
         assert_eq!(found[0].0, Weight::Grave);
         assert!(found[0].2.contains("credentials refused"), "{found:?}");
-        let rest: Vec<&str> = found[1..].iter().map(|(_, _, what)| what.as_str()).collect();
+        let rest: Vec<&str> = found[1..]
+            .iter()
+            .map(|(_, _, what)| what.as_str())
+            .collect();
         assert_eq!(
             rest,
             [
@@ -290,7 +441,11 @@ mod tests {
     #[test]
     fn what_an_alarm_tells_is_not_told_again() {
         let alarm = |account: &str, kind: Kind| Alarm {
-            subject: Subject { account: Some(account.to_owned()), stream: None, kind },
+            subject: Subject {
+                account: Some(account.to_owned()),
+                stream: None,
+                kind,
+            },
             since: NOW.start(),
             until: None,
             text: format!("alarm of {account}"),
@@ -298,21 +453,48 @@ mod tests {
             level: None,
             told: Told::Nothing,
         };
-        let pause = Some(Pause { until: NOW.start(), reason: "refused".to_owned() });
-        let trouble = Some(Trouble { error: "refused".to_owned(), hint: "try".to_owned() });
-        let ill = StreamStatus { trouble, pause, ..stream(1) };
-        let parked = told_with(vec![alarm("shop", Kind::Parked)], std::slice::from_ref(&ill));
-        assert_eq!(parked, [(Weight::Grave, "shop".to_owned(), "alarm of shop".to_owned())]);
+        let pause = Some(Pause {
+            until: NOW.start(),
+            reason: "refused".to_owned(),
+        });
+        let trouble = Some(Trouble {
+            error: "refused".to_owned(),
+            hint: "try".to_owned(),
+        });
+        let ill = StreamStatus {
+            trouble,
+            pause,
+            ..stream(1)
+        };
+        let parked = told_with(
+            vec![alarm("shop", Kind::Parked)],
+            std::slice::from_ref(&ill),
+        );
+        assert_eq!(
+            parked,
+            [(Weight::Grave, "shop".to_owned(), "alarm of shop".to_owned())]
+        );
         let of_another = told_with(vec![alarm("other", Kind::Parked)], &[ill]);
         assert_eq!(of_another.len(), 3);
-        let many = (0..50).map(|n| alarm(&n.to_string(), Kind::Silent)).collect();
-        assert_eq!(told_with(many, &[stream(1)])[ALARMS].2, "30 alarms besides these");
+        let many = (0..50)
+            .map(|n| alarm(&n.to_string(), Kind::Silent))
+            .collect();
+        assert_eq!(
+            told_with(many, &[stream(1)])[ALARMS].2,
+            "30 alarms besides these"
+        );
     }
 
     #[test]
     fn an_account_that_nobody_looks_at_is_a_worry() {
-        let found = told(&[StreamStatus { as_of: NOW.plus(-3601), ..stream(1) }]);
+        let found = told(&[StreamStatus {
+            as_of: NOW.plus(-3601),
+            ..stream(1)
+        }]);
         assert_eq!(found.len(), 1);
-        assert!(found[0].2.starts_with("nobody has looked at it since 20"), "{found:?}");
+        assert!(
+            found[0].2.starts_with("nobody has looked at it since 20"),
+            "{found:?}"
+        );
     }
 }
