@@ -5,33 +5,34 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use super::Failure;
+use super::CliError;
 use crate::config::{
-    AgoraAccount, AgoraAuth, Config, DestinationKind, Discover, Secret, Web3mqAccount,
+    AgoraAccountConfig, AgoraAuth, Config, DestinationKind, DiscoveryMode, Secret,
+    Web3mqAccountConfig,
 };
 use crate::domain::clock::Clock;
 use crate::domain::message::ConversationKind;
-use crate::provider::agora::{self, Agora, Credentials, Discovery, Token};
-use crate::provider::http::Http;
-use crate::provider::web3mq::{Identity, Key, Web3mq};
-use crate::provider::{Account, Provider};
+use crate::provider::agora::{self, Agora, Credentials, DiscoverySource, RenewableToken};
+use crate::provider::http::HttpClient;
+use crate::provider::web3mq::{Identity, SessionKey, Web3mq};
+use crate::provider::{AccountSettings, Provider};
 
 /// Every account, or the one that is named.
 pub(super) fn providers(
     config: &Config,
     only: Option<&str>,
     clock: &Arc<dyn Clock>,
-) -> Result<Vec<Arc<dyn Provider>>, Failure> {
+) -> Result<Vec<Arc<dyn Provider>>, CliError> {
     let wanted = |name: &str| only.is_none_or(|only| only == name);
     let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
     for account in config.agora.iter().filter(|account| wanted(&account.name)) {
-        providers.push(Arc::new(agora(account, clock)?));
+        providers.push(Arc::new(build_agora(account, clock)?));
     }
     for account in config.web3mq.iter().filter(|account| wanted(&account.name)) {
-        providers.push(Arc::new(web3mq(account, clock)?));
+        providers.push(Arc::new(build_web3mq(account, clock)?));
     }
     match only {
-        Some(name) if providers.is_empty() => Err(Failure::Usage(format!(
+        Some(name) if providers.is_empty() => Err(CliError::Usage(format!(
             "the configuration has no account `{name}`"
         ))),
         _ => Ok(providers),
@@ -39,12 +40,12 @@ pub(super) fn providers(
 }
 
 /// What whoever starts to archive must know of accounts that take something away from others.
-pub(super) fn cautions<'a>(
+pub(super) fn discovery_warnings<'a>(
     config: &'a Config,
     only: Option<&'a str>,
 ) -> impl Iterator<Item = (&'a str, &'static str)> {
-    let wanted = move |account: &&AgoraAccount| only.is_none_or(|only| only == account.name);
-    let takes = |account: &&AgoraAccount| account.discover == Discover::Events;
+    let wanted = move |account: &&AgoraAccountConfig| only.is_none_or(|only| only == account.name);
+    let takes = |account: &&AgoraAccountConfig| account.discover == DiscoveryMode::Events;
     config.agora.iter().filter(wanted).filter(takes).map(|account| {
         let caution = "discover = \"events\" empties Agora's feeds of events, user_events and channel_events: whoever \
                        else reads them never sees what this account was told";
@@ -53,24 +54,24 @@ pub(super) fn cautions<'a>(
 }
 
 /// Says so in the log, and which secrets are none.
-pub(super) fn caution(config: &Config, only: Option<&str>) {
-    for exposed in &config.exposed {
+pub(super) fn log_warnings(config: &Config, only: Option<&str>) {
+    for exposed in &config.exposed_secrets {
         tracing::warn!("{exposed}");
     }
-    for (account, caution) in cautions(config, only) {
+    for (account, caution) in discovery_warnings(config, only) {
         tracing::warn!(account, "{caution}");
     }
 }
 
-fn agora(config: &AgoraAccount, clock: &Arc<dyn Clock>) -> Result<Agora, Failure> {
-    let account = Account {
+fn build_agora(config: &AgoraAccountConfig, clock: &Arc<dyn Clock>) -> Result<Agora, CliError> {
+    let account = AccountSettings {
         name: config.name.clone(),
         provider: "agora",
         settle: config.settle,
         retention: Some(config.retention),
         since: config.since,
         refresh_for: None,
-        discovers: config.discover != Discover::Nothing,
+        discovers: config.discover != DiscoveryMode::Nothing,
     };
     let credentials = match &config.auth {
         AgoraAuth::Basic {
@@ -78,14 +79,14 @@ fn agora(config: &AgoraAccount, clock: &Arc<dyn Clock>) -> Result<Agora, Failure
             customer_secret,
         } => Credentials::Basic {
             customer_id: customer_id.clone(),
-            customer_secret: exposed(customer_secret),
+            customer_secret: secret_string(customer_secret),
         },
         AgoraAuth::Token { token, uid } => Credentials::Token {
-            token: renewable(token),
+            token: renewable_token(token),
             uid: uid.clone(),
         },
         AgoraAuth::BearerToken { token } => Credentials::Bearer {
-            token: renewable(token),
+            token: renewable_token(token),
         },
     };
     let streams = config
@@ -100,7 +101,7 @@ fn agora(config: &AgoraAccount, clock: &Arc<dyn Clock>) -> Result<Agora, Failure
         };
         Some((stream.destination.clone()?, kind))
     });
-    let http = Http::new(
+    let http = HttpClient::new(
         &config.name,
         &config.base_url,
         config.requests_per_second,
@@ -109,9 +110,9 @@ fn agora(config: &AgoraAccount, clock: &Arc<dyn Clock>) -> Result<Agora, Failure
     .with_timeout(config.timeout);
     let kinds: HashMap<String, ConversationKind> = kinds.collect();
     let discovery = match config.discover {
-        Discover::Nothing => None,
-        Discover::Messages => Some(Discovery::Messages),
-        Discover::Events => Some(Discovery::Events),
+        DiscoveryMode::Nothing => None,
+        DiscoveryMode::Messages => Some(DiscoverySource::Messages),
+        DiscoveryMode::Events => Some(DiscoverySource::Events),
     };
     let account = Agora::new(
         account,
@@ -122,11 +123,11 @@ fn agora(config: &AgoraAccount, clock: &Arc<dyn Clock>) -> Result<Agora, Failure
         streams,
         kinds,
     );
-    Ok(account.discovering(discovery))
+    Ok(account.with_discovery(discovery))
 }
 
-fn web3mq(config: &Web3mqAccount, clock: &Arc<dyn Clock>) -> Result<Web3mq, Failure> {
-    let account = Account {
+fn build_web3mq(config: &Web3mqAccountConfig, clock: &Arc<dyn Clock>) -> Result<Web3mq, CliError> {
+    let account = AccountSettings {
         name: config.name.clone(),
         provider: "web3mq",
         settle: config.settle,
@@ -137,18 +138,18 @@ fn web3mq(config: &Web3mqAccount, clock: &Arc<dyn Clock>) -> Result<Web3mq, Fail
     };
     let mut seed = [0; 32];
     hex::decode_to_slice(config.private_key.expose(), &mut seed).map_err(|_| {
-        Failure::Usage(format!(
+        CliError::Usage(format!(
             "account `{}`: private_key is not 64 hex digits",
             config.name
         ))
     })?;
     let identity = Identity {
         user: config.user_id.clone(),
-        key: Key::from_seed(&seed),
+        key: SessionKey::from_seed(&seed),
         did_key: config.did_key.clone(),
         send_public_key: config.send_public_key,
     };
-    let http = Http::new(
+    let http = HttpClient::new(
         &config.name,
         &config.base_url,
         config.requests_per_second,
@@ -170,19 +171,19 @@ fn web3mq(config: &Web3mqAccount, clock: &Arc<dyn Clock>) -> Result<Web3mq, Fail
     )?)
 }
 
-fn exposed(secret: &Secret) -> SecretString {
+fn secret_string(secret: &Secret) -> SecretString {
     SecretString::from(secret.expose())
 }
 
 /// A token that is read again, where it came from, when it is refused.
-fn renewable(secret: &Secret) -> Token {
+fn renewable_token(secret: &Secret) -> RenewableToken {
     let source = secret.clone();
     let reread = move || match source.reread() {
-        Ok(secret) => Some(exposed(&secret)),
+        Ok(secret) => Some(secret_string(&secret)),
         Err(error) => {
             tracing::warn!(%error, "the token cannot be read again");
             None
         }
     };
-    Token::new(exposed(secret), reread)
+    RenewableToken::new(secret_string(secret), reread)
 }

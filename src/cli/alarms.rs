@@ -3,19 +3,19 @@
 use serde_json::{Value, json};
 
 use super::say;
-use super::table::{shown, span};
+use super::table::{sanitized, span};
 use crate::domain::alarm::Alarm;
 use crate::domain::time::Millis;
-use crate::store::{Store, StoreError, StreamStatus};
+use crate::store::{Archive, StoreError, StreamStatus};
 
 /// Those that stand, the oldest first.
-pub(super) async fn standing(store: &dyn Store) -> Result<Vec<Alarm>, StoreError> {
+pub(super) async fn active_alarms(store: &dyn Archive) -> Result<Vec<Alarm>, StoreError> {
     let alarms = store.alarms(Millis(i64::MAX)).await?;
-    Ok(alarms.into_iter().filter(Alarm::is_standing).collect())
+    Ok(alarms.into_iter().filter(Alarm::is_active).collect())
 }
 
 /// Each with what can be done about it.
-pub(super) fn say_all(alarms: &[Alarm], now: Millis) {
+pub(super) fn print_alarms(alarms: &[Alarm], now: Millis) {
     for Alarm {
         subject,
         since,
@@ -27,7 +27,7 @@ pub(super) fn say_all(alarms: &[Alarm], now: Millis) {
         let whose = [subject.account.as_deref(), subject.stream.as_deref()]
             .into_iter()
             .flatten();
-        let whose = whose.map(shown).collect::<Vec<_>>().join(" ");
+        let whose = whose.map(sanitized).collect::<Vec<_>>().join(" ");
         let whose = if whose.is_empty() {
             "the archive".to_owned()
         } else {
@@ -36,13 +36,13 @@ pub(super) fn say_all(alarms: &[Alarm], now: Millis) {
         let (kind, lasts) = (subject.kind, span(now.since(*since).as_secs()));
         say(format_args!(
             "\nALARM: {whose}: {kind}, for {lasts}: {}\n  hint: {hint}",
-            shown(text)
+            sanitized(text)
         ));
     }
 }
 
 /// Those that concern a stream: its own, its account's and the archive's.
-pub(super) fn of(stream: &StreamStatus, alarms: &[Alarm]) -> Value {
+pub(super) fn alarms_json(stream: &StreamStatus, alarms: &[Alarm]) -> Value {
     let concerns = |alarm: &&Alarm| {
         let subject = &alarm.subject;
         subject

@@ -2,24 +2,24 @@
 
 use std::sync::Arc;
 
-use super::{Failure, Missing, Outcome, accounts, open, say};
+use super::{CliError, IfMissing, Outcome, accounts, open, say};
 use crate::config::Config;
 use crate::domain::clock::Clock;
-use crate::store::{NewAccount, Store};
+use crate::store::{Archive, NewAccount};
 
-pub(super) async fn carry_out(config: &Config, clock: Arc<dyn Clock>) -> Result<Outcome, Failure> {
+pub(super) async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<Outcome, CliError> {
     say("configuration: ok");
-    let store = open(&config.database.url, Missing::Create).await?;
+    let store = open(&config.database.url, IfMissing::Create).await?;
     store.ping().await?;
     say("database: ok");
     let mut outcome = Outcome::Good;
     for provider in accounts::providers(config, None, &clock)? {
         let name = &provider.account().name;
-        match provider.check().await {
+        match provider.check_credentials().await {
             Ok(()) => {
                 lift_pause(&*store, name, provider.account().provider).await?;
                 let skew = provider
-                    .skew()
+                    .clock_skew()
                     .map(|skew| format!(", but this machine's clock is {} s off", skew.as_secs()));
                 say(format_args!(
                     "account {name}: ok{}",
@@ -35,10 +35,10 @@ pub(super) async fn carry_out(config: &Config, clock: Arc<dyn Clock>) -> Result<
             }
         }
     }
-    for exposed in &config.exposed {
+    for exposed in &config.exposed_secrets {
         say(format_args!("note: {exposed}"));
     }
-    for (account, caution) in accounts::cautions(config, None) {
+    for (account, caution) in accounts::discovery_warnings(config, None) {
         say(format_args!("account {account}: note: {caution}"));
     }
     store.close().await;
@@ -46,7 +46,7 @@ pub(super) async fn carry_out(config: &Config, clock: Arc<dyn Clock>) -> Result<
 }
 
 /// An account that answers has no reason to wait any longer.
-async fn lift_pause(store: &dyn Store, name: &str, provider: &str) -> Result<(), Failure> {
+async fn lift_pause(store: &dyn Archive, name: &str, provider: &str) -> Result<(), CliError> {
     let known = NewAccount {
         name,
         provider,

@@ -14,7 +14,7 @@ pub(super) struct Args {
     shell: Shell,
 }
 
-pub(super) fn carry_out(args: &Args) -> Outcome {
+pub(super) fn run(args: &Args) -> Outcome {
     let mut completions = Vec::new();
     clap_complete::generate(
         args.shell,

@@ -1,7 +1,7 @@
 //! `backscroll copy`
 
-use super::table::grouped;
-use super::{Failure, Missing, Outcome, open, open_to_write, say};
+use super::table::thousands;
+use super::{CliError, IfMissing, Outcome, open, open_to_write, say};
 use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::Clock;
 use crate::store::copy::copy;
@@ -18,26 +18,26 @@ pub(super) struct Args {
     to: String,
 }
 
-pub(super) async fn carry_out(
+pub(super) async fn run(
     args: &Args,
     config: &Config,
     clock: &dyn Clock,
-) -> Result<Outcome, Failure> {
+) -> Result<Outcome, CliError> {
     let url: DatabaseUrl = args
         .to
         .parse()
-        .map_err(|fault| Failure::Usage(format!("--to {fault}")))?;
-    let source = open(&config.database.url, Missing::Refuse).await?;
-    let target = open_to_write(&url, Missing::Create, clock).await?;
-    if source.place() == target.place() {
-        return Err(Failure::Usage(
+        .map_err(|fault| CliError::Usage(format!("--to {fault}")))?;
+    let source = open(&config.database.url, IfMissing::Refuse).await?;
+    let target = open_to_write(&url, IfMissing::Create, clock).await?;
+    if source.location() == target.location() {
+        return Err(CliError::Usage(
             "--to names the archive that is to be copied".to_owned(),
         ));
     }
     say(format_args!(
         "Copying {} to {}",
-        source.place(),
-        target.place()
+        source.location(),
+        target.location()
     ));
     let copied = copy(&*source, &*target, |copied| {
         tracing::info!(
@@ -50,9 +50,9 @@ pub(super) async fn carry_out(
     let copied = copied.await?;
     say(format_args!(
         "{} messages of {} days, {} of them new, and the coverage of all streams.\nBoth archives have the digest {}.",
-        grouped(copied.messages),
-        grouped(copied.days),
-        grouped(copied.new),
+        thousands(copied.messages),
+        thousands(copied.days),
+        thousands(copied.new),
         hex::encode(copied.digest)
     ));
     source.close().await;

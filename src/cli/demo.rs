@@ -7,22 +7,22 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::sync::to_the_end;
-use super::table::{grouped, shown};
-use super::{Failure, Missing, Outcome, accounts, say, summary};
+use super::sync::sync_until_complete;
+use super::table::{sanitized, thousands};
+use super::{CliError, IfMissing, Outcome, accounts, say, summary};
 use crate::config::Config;
 use crate::daemon::signals;
 use crate::domain::clock::Clock;
 use crate::sandbox::{Options, Sandbox};
-use crate::store::{SqliteStore, Store};
-use crate::sync::{Bounds, Engine, PassReport};
+use crate::store::{Archive, SqliteStore};
+use crate::sync::{Engine, HistoryBounds, PassReport};
 
 /// What a demo's accounts are called: an archive that holds no others is one that a demo wrote.
-const ACCOUNTS: [&str; 2] = ["sandbox", "web3mq-1"];
+const DEMO_ACCOUNTS: [&str; 2] = ["sandbox", "web3mq-1"];
 /// Ten times what Agora grants: nobody wants to wait a minute and a half for a demo.
 const REQUESTS_PER_SECOND: u32 = 100;
 
-const QUERIES: [(&str, &str); 3] = [
+const EXAMPLE_QUERIES: [(&str, &str); 3] = [
     (
         "Which conversations are there?",
         "SELECT account, conversation, messages, participants, substr(last_at, 1, 16) AS last
@@ -51,17 +51,17 @@ pub(super) struct Args {
     messages: usize,
 }
 
-pub(super) async fn carry_out(args: Args, clock: Arc<dyn Clock>) -> Result<Outcome, Failure> {
+pub(super) async fn run(args: Args, clock: Arc<dyn Clock>) -> Result<Outcome, CliError> {
     let stop = CancellationToken::new();
-    signals::listen(stop.clone())?;
-    make_way(&args.out).await?;
+    signals::cancel_on_signal(stop.clone())?;
+    remove_previous_demo(&args.out).await?;
     let options = Options {
         messages: args.messages,
         topic_messages: args.messages / 3,
         requests_per_second: REQUESTS_PER_SECOND,
         ready_after: "50ms"
             .parse()
-            .map_err(|_| Failure::Usage("a span".to_owned()))?,
+            .map_err(|_| CliError::Usage("a span".to_owned()))?,
         ..Options::default()
     };
     let sandbox = Sandbox::start(
@@ -82,15 +82,15 @@ pub(super) async fn carry_out(args: Args, clock: Arc<dyn Clock>) -> Result<Outco
         &sandbox.sample_config(&database),
         Path::new("the sandbox's config.toml"),
     )?;
-    let store = Arc::new(SqliteStore::open(&args.out, Missing::Create).await?);
+    let store = Arc::new(SqliteStore::open(&args.out, IfMissing::Create).await?);
     let providers = accounts::providers(&config, None, &clock)?;
     let mut engine = Engine::new(providers, store.clone(), &clock);
     let begun = tokio::time::Instant::now();
-    let reports = to_the_end(&mut engine, Bounds::default(), &stop).await?;
+    let reports = sync_until_complete(&mut engine, HistoryBounds::default(), &stop).await?;
     let took = begun.elapsed();
-    summary::after_sync(&reports, store.status().await?, clock.now().second());
-    say_speed(&reports, took, &sandbox);
-    for (question, sql) in QUERIES {
+    summary::print_sync_summary(&reports, store.status().await?, clock.now().second());
+    print_speed(&reports, took, &sandbox);
+    for (question, sql) in EXAMPLE_QUERIES {
         say(format_args!(
             "\n{question}\n\n  {}\n",
             sql.replace('\n', "\n  ")
@@ -99,7 +99,7 @@ pub(super) async fn carry_out(args: Args, clock: Arc<dyn Clock>) -> Result<Outco
     }
     store.close().await;
     sandbox.stop().await;
-    say_what_next(&args.out);
+    print_next_steps(&args.out);
     Ok(if reports.iter().all(PassReport::is_complete) {
         Outcome::Good
     } else {
@@ -108,17 +108,17 @@ pub(super) async fn carry_out(args: Args, clock: Arc<dyn Clock>) -> Result<Outco
 }
 
 /// Removes what an earlier demo made, and nothing else.
-async fn make_way(path: &Path) -> Result<(), Failure> {
+async fn remove_previous_demo(path: &Path) -> Result<(), CliError> {
     if !path.exists() {
         return Ok(());
     }
     let refused = || {
-        Failure::Usage(format!(
+        CliError::Usage(format!(
             "{0} exists and was not made by a demo: name another file with --out",
             path.display()
         ))
     };
-    let store = SqliteStore::open(path, Missing::Refuse)
+    let store = SqliteStore::open(path, IfMissing::Refuse)
         .await
         .map_err(|_| refused())?;
     let streams = store.status().await?;
@@ -126,27 +126,27 @@ async fn make_way(path: &Path) -> Result<(), Failure> {
     if streams.is_empty()
         || !streams
             .iter()
-            .all(|stream| ACCOUNTS.contains(&stream.account.as_str()))
+            .all(|stream| DEMO_ACCOUNTS.contains(&stream.account.as_str()))
     {
         return Err(refused());
     }
     Ok(std::fs::remove_file(path)?)
 }
 
-fn say_speed(reports: &[PassReport], took: Duration, sandbox: &Sandbox) {
+fn print_speed(reports: &[PassReport], took: Duration, sandbox: &Sandbox) {
     let new: u64 = reports.iter().map(|report| report.tally.new).sum();
     let requests: u64 = reports.iter().map(|report| report.tally.requests).sum();
-    let broken = sandbox.rules().total.broken();
+    let broken = sandbox.rules().total.violations();
     say(format_args!(
         "\n{} messages in {:.1} s with {} requests; rules of the providers broken: {broken}.",
-        grouped(new),
+        thousands(new),
         took.as_secs_f64(),
-        grouped(requests)
+        thousands(requests)
     ));
 }
 
-fn say_what_next(path: &Path) {
-    let path = shown(&path.display().to_string());
+fn print_next_steps(path: &Path) {
+    let path = sanitized(&path.display().to_string());
     say(format_args!(
         "\nWhat next?
   sqlite3 {path}                      ask it something: archive, conversations, coverage, gaps, runs

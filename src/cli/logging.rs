@@ -14,15 +14,15 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
-use crate::config::{Log, LogFormat};
+use crate::config::{LogConfig, LogFormat};
 
 /// What a service says, and what a command says that talks to a person anyway. The libraries speak only of trouble.
-const SERVICE: &str = "warn,backscroll=info";
-const COMMAND: &str = "warn,backscroll::cli::progress=info";
+const SERVICE_LEVELS: &str = "warn,backscroll=info";
+const COMMAND_LEVELS: &str = "warn,backscroll::cli::progress=info";
 
 /// What the command line says of the log. It goes before the configuration.
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Wish {
+pub(super) struct LogArgs {
     /// What to log: a level, or levels by module (`info,backscroll::sync=debug`)
     #[arg(
         long = "log",
@@ -44,7 +44,7 @@ pub(super) struct Wish {
 
 /// Whose log it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Speaker {
+pub(super) enum LogProfile {
     /// The daemon: nobody may be there to read it.
     Daemon,
     /// Something else that goes on until it is stopped.
@@ -53,77 +53,77 @@ pub(super) enum Speaker {
     Command,
 }
 
-type Filtered = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
-type Writing = Box<dyn Layer<Filtered> + Send + Sync>;
+type FilteredRegistry = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
+type OutputLayer = Box<dyn Layer<FilteredRegistry> + Send + Sync>;
 
 /// The log that has been started.
-pub(super) struct Logging {
-    wish: Wish,
+pub(super) struct LogHandle {
+    args: LogArgs,
     filter: reload::Handle<EnvFilter, Registry>,
-    writing: reload::Handle<Writing, Filtered>,
+    output: reload::Handle<OutputLayer, FilteredRegistry>,
 }
 
 /// Starts logging. Errors if the levels of the command line cannot be read.
-pub(super) fn start(wish: Wish, speaker: Speaker) -> Result<Logging, String> {
-    let usual = if speaker == Speaker::Command {
-        COMMAND
+pub(super) fn start(wish: LogArgs, speaker: LogProfile) -> Result<LogHandle, String> {
+    let usual = if speaker == LogProfile::Command {
+        COMMAND_LEVELS
     } else {
-        SERVICE
+        SERVICE_LEVELS
     };
     let levels = wish.levels.as_deref().unwrap_or(usual);
     let filter =
         EnvFilter::try_new(levels).map_err(|error| format!("--log `{levels}`: {error}"))?;
-    let usual = if speaker == Speaker::Daemon {
+    let usual = if speaker == LogProfile::Daemon {
         LogFormat::Auto
     } else {
         LogFormat::Human
     };
     let (filter, filter_handle) = reload::Layer::new(filter);
-    let (writing, writing_handle) = reload::Layer::new(writing(wish.format.unwrap_or(usual)));
+    let (writing, writing_handle) = reload::Layer::new(output_layer(wish.format.unwrap_or(usual)));
     let log = tracing_subscriber::registry().with(filter).with(writing);
     log.try_init()
         .map_err(|error| format!("logging cannot be started: {error}"))?;
-    Ok(Logging {
-        wish,
+    Ok(LogHandle {
+        args: wish,
         filter: filter_handle,
-        writing: writing_handle,
+        output: writing_handle,
     })
 }
 
-impl Logging {
+impl LogHandle {
     /// Logs as the configuration asks for, where the command line does not ask for something else.
-    pub(super) fn configure(&self, log: &Log) {
+    pub(super) fn apply_config(&self, log: &LogConfig) {
         let levels = self
-            .wish
+            .args
             .levels
             .as_deref()
             .or(log.levels.as_deref())
-            .unwrap_or(SERVICE);
+            .unwrap_or(SERVICE_LEVELS);
         // It has been read before, or else there would be no configuration.
         if let Ok(filter) = EnvFilter::try_new(levels) {
-            note(self.filter.reload(filter));
+            warn_if_failed(self.filter.reload(filter));
         }
-        if self.wish.format.is_none() {
-            note(self.writing.reload(writing(log.format)));
+        if self.args.format.is_none() {
+            warn_if_failed(self.output.reload(output_layer(log.format)));
         }
     }
 }
 
-fn note(outcome: Result<(), reload::Error>) {
+fn warn_if_failed(outcome: Result<(), reload::Error>) {
     if let Err(error) = outcome {
         tracing::warn!(%error, "the log goes on as before");
     }
 }
 
-fn writing(format: LogFormat) -> Writing {
+fn output_layer(format: LogFormat) -> OutputLayer {
     let stderr = std::io::stderr();
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_timer(SystemTime);
     match format {
-        LogFormat::Auto if is_journal() => writing(LogFormat::Journal),
-        LogFormat::Auto if stderr.is_terminal() => writing(LogFormat::Human),
-        LogFormat::Auto => writing(LogFormat::Json),
+        LogFormat::Auto if stderr_is_journal() => output_layer(LogFormat::Journal),
+        LogFormat::Auto if stderr.is_terminal() => output_layer(LogFormat::Human),
+        LogFormat::Auto => output_layer(LogFormat::Json),
         LogFormat::Human => layer
             .with_target(false)
             .with_ansi(stderr.is_terminal())
@@ -136,13 +136,13 @@ fn writing(format: LogFormat) -> Writing {
             .boxed(),
         LogFormat::Journal => layer
             .with_ansi(false)
-            .event_format(Journal::default())
+            .event_format(JournalFormat::default())
             .boxed(),
     }
 }
 
 /// Whether standard error is the journal: it says so by the number of the socket (`systemd.exec(5)`).
-fn is_journal() -> bool {
+fn stderr_is_journal() -> bool {
     let Some(stream) = std::env::var_os("JOURNAL_STREAM") else {
         return false;
     };
@@ -154,9 +154,9 @@ fn is_journal() -> bool {
 }
 
 /// Lines with the priority that the journal takes off them (`sd-daemon(3)`). It has the time by itself.
-struct Journal(tracing_subscriber::fmt::format::Format<Full, ()>);
+struct JournalFormat(tracing_subscriber::fmt::format::Format<Full, ()>);
 
-impl Default for Journal {
+impl Default for JournalFormat {
     fn default() -> Self {
         let format = tracing_subscriber::fmt::format()
             .without_time()
@@ -166,7 +166,7 @@ impl Default for Journal {
     }
 }
 
-impl<S, N> FormatEvent<S, N> for Journal
+impl<S, N> FormatEvent<S, N> for JournalFormat
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -182,12 +182,16 @@ where
             .format_event(context, Writer::new(&mut text), event)?;
         // A second line would be an entry of its own, of another priority.
         let text = text.trim_end().replace('\n', " ");
-        writeln!(line, "<{}>{text}", priority(*event.metadata().level()))
+        writeln!(
+            line,
+            "<{}>{text}",
+            syslog_priority(*event.metadata().level())
+        )
     }
 }
 
 /// As `syslog(3)` counts them.
-fn priority(level: Level) -> u8 {
+fn syslog_priority(level: Level) -> u8 {
     match level {
         Level::ERROR => 3,
         Level::WARN => 4,

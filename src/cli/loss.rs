@@ -1,17 +1,21 @@
 //! How loss is told of that lies ahead.
 
-use super::table::{grouped, span};
-use crate::sync::alarms::history::LOSS_HINT as HINT;
-use crate::sync::estimate::Outlook;
+use super::table::{span, thousands};
+use crate::sync::alarms::history_loss::LOSS_HINT as HINT;
+use crate::sync::estimate::BacklogOutlook;
 
 /// What will be lost of an account at this many requests a second, and what can be done about it; nothing where nothing
 /// will be.
-pub(super) fn ahead(account: &str, rate: Option<f64>, outlook: &Outlook) -> Option<String> {
+pub(super) fn loss_message(
+    account: &str,
+    rate: Option<f64>,
+    outlook: &BacklogOutlook,
+) -> Option<String> {
     let begins = outlook.loss_begins?;
     let rate = rate.map_or_else(String::new, |rate| {
         format!("at {rate:.3} requests a second ")
     });
-    let (messages, seconds) = (grouped(outlook.loss.messages), span(outlook.loss.seconds));
+    let (messages, seconds) = (thousands(outlook.loss.messages), span(outlook.loss.seconds));
     Some(format!(
         "{account}: LOSS AHEAD: {rate}about {messages} messages will have fallen behind the provider's edge before they \
          can be fetched, from {begins} on: {seconds} of history, over all streams\n  hint: {HINT}"

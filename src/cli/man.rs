@@ -5,17 +5,17 @@ use std::io::{self, Write};
 use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 
-use super::{Cli, Failure, Outcome};
+use super::{Cli, CliError, Outcome};
 
-pub(super) fn carry_out() -> Result<Outcome, Failure> {
-    let page = page(Cli::command())?;
+pub(super) fn run() -> Result<Outcome, CliError> {
+    let page = render_page(Cli::command())?;
     // A reader that has gone away is no error.
     let _ = io::stdout().write_all(&page);
     Ok(Outcome::Good)
 }
 
 /// One page: the program, then each of its commands.
-fn page(mut program: Command) -> io::Result<Vec<u8>> {
+fn render_page(mut program: Command) -> io::Result<Vec<u8>> {
     program.build();
     let mut page = Vec::new();
     let man = Man::new(program.clone());
@@ -28,7 +28,7 @@ fn page(mut program: Command) -> io::Result<Vec<u8>> {
         .get_subcommands()
         .filter(|command| !command.is_hide_set() && command.get_name() != "help")
     {
-        section(command, &mut page)?;
+        write_command_section(command, &mut page)?;
     }
     writeln!(
         page,
@@ -43,7 +43,7 @@ fn page(mut program: Command) -> io::Result<Vec<u8>> {
 }
 
 /// A command with its own options: those that all share stand with the program.
-fn section(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
+fn write_command_section(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     let own = command.clone().mut_args(|arg| {
         let is_shared = arg.is_global_set() || arg.get_id() == "help";
         arg.hide(is_shared)

@@ -1,9 +1,9 @@
 //! `backscroll migrate`
 
-use super::{Failure, Missing, Outcome, open_to_write, say};
+use super::{CliError, IfMissing, Outcome, open_to_write, say};
 use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::Clock;
-use crate::store::{PostgresStore, Store};
+use crate::store::{Archive, PostgresStore};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -12,28 +12,28 @@ pub(super) struct Args {
     reader: Option<String>,
 }
 
-pub(super) async fn carry_out(
+pub(super) async fn run(
     args: &Args,
     config: &Config,
     clock: &dyn Clock,
-) -> Result<Outcome, Failure> {
+) -> Result<Outcome, CliError> {
     let url = &config.database.url;
     if let (Some(_), DatabaseUrl::Sqlite(path)) = (&args.reader, url) {
         let remedy = "whoever may read the file may read the archive";
-        return Err(Failure::Usage(format!(
+        return Err(CliError::Usage(format!(
             "--reader: {} is an SQLite file, which knows no roles; {remedy}",
             path.display()
         )));
     }
-    let store = open_to_write(url, Missing::Create, clock).await?;
+    let store = open_to_write(url, IfMissing::Create, clock).await?;
     say(format_args!(
         "{} is at schema {}",
-        store.place(),
-        store.schema()
+        store.location(),
+        store.schema_version()
     ));
     store.close().await;
     if let (Some(role), DatabaseUrl::Postgres(server)) = (&args.reader, url) {
-        let store = PostgresStore::connect(server.options(), Missing::Refuse).await?;
+        let store = PostgresStore::connect(server.options(), IfMissing::Refuse).await?;
         store.grant(role).await?;
         store.close().await;
         say(format_args!("{role} may read the views"));

@@ -29,17 +29,19 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use logging::{Logging, Speaker};
+use logging::{LogHandle, LogProfile};
 
 use crate::config::{Config, ConfigError, DatabaseUrl};
 use crate::daemon::ScheduleError;
 use crate::daemon::alarms::WebhookError;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::proof::manifest::ManifestError;
-use crate::provider::http::BadClient;
+use crate::provider::http::ClientSetupError;
 use crate::sandbox::SandboxError;
 use crate::store::copy::CopyError;
-use crate::store::{Missing, PostgresStore, SqliteStore, Store, StoreError, this_process};
+use crate::store::{
+    Archive, IfMissing, PostgresStore, SqliteStore, StoreError, describe_this_process,
+};
 
 /// Keeps your chat history: lays the messages that Agora RTM and Web3MQ keep only for a while down in a SQL database of
 /// your own.
@@ -57,7 +59,7 @@ pub struct Cli {
     config: PathBuf,
 
     #[command(flatten)]
-    log: logging::Wish,
+    log: logging::LogArgs,
 
     #[command(subcommand)]
     command: Command,
@@ -100,7 +102,7 @@ enum Command {
 
 /// Why a command did not do what it should.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum CliError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error("{0}")]
@@ -112,7 +114,7 @@ enum Failure {
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     #[error(transparent)]
-    Client(#[from] BadClient),
+    Client(#[from] ClientSetupError),
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
     #[error(transparent)]
@@ -131,7 +133,7 @@ enum Outcome {
     Lacking,
 }
 
-impl Failure {
+impl CliError {
     fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Store(error) => Some(error.hint()),
@@ -148,7 +150,7 @@ impl Failure {
         }
     }
 
-    fn status(&self) -> u8 {
+    fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Usage(_) => 2,
             _ => 1,
@@ -161,14 +163,14 @@ impl Failure {
 pub fn main(cli: Cli) -> ExitCode {
     if std::env::args_os()
         .filter_map(|argument| argument.into_string().ok())
-        .any(|argument| shows_password(&argument))
+        .any(|argument| contains_password(&argument))
     {
-        return fail(&Failure::Usage(PASSWORD_SHOWN.to_owned()));
+        return print_error(&CliError::Usage(PASSWORD_IN_ARGUMENT.to_owned()));
     }
-    let speaker = cli.command.speaker();
+    let speaker = cli.command.log_profile();
     let logging = match logging::start(cli.log.clone(), speaker) {
         Ok(logging) => logging,
-        Err(error) => return fail(&Failure::Usage(error)),
+        Err(error) => return print_error(&CliError::Usage(error)),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -176,28 +178,28 @@ pub fn main(cli: Cli) -> ExitCode {
         .build()
     {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&Failure::System(error)),
+        Err(error) => return print_error(&CliError::System(error)),
     };
-    let outcome = runtime.block_on(cli.carry_out(&logging));
+    let outcome = runtime.block_on(cli.run(&logging));
     // What still hangs there, a name that nobody resolves, holds up nothing any more.
     runtime.shutdown_background();
     match outcome {
         Ok(Outcome::Good) => ExitCode::SUCCESS,
         Ok(Outcome::Lacking) => ExitCode::FAILURE,
-        Err(failure) if speaker == Speaker::Daemon => {
+        Err(failure) if speaker == LogProfile::Daemon => {
             tracing::error!(hint = failure.hint(), "{failure}");
-            ExitCode::from(failure.status())
+            ExitCode::from(failure.exit_code())
         }
-        Err(failure) => fail(&failure),
+        Err(failure) => print_error(&failure),
     }
 }
 
-const PASSWORD_SHOWN: &str = "a URL on the command line holds a password, and everybody on this machine can read it \
+const PASSWORD_IN_ARGUMENT: &str = "a URL on the command line holds a password, and everybody on this machine can read it \
                               there: leave it to PGPASSWORD or ~/.pgpass, or put the URL into the environment \
                               variable that --help names";
 
 /// Whether an argument is a URL with a password, or ends in one.
-fn shows_password(argument: &str) -> bool {
+fn contains_password(argument: &str) -> bool {
     let url = argument
         .split_once('=')
         .filter(|(flag, _)| flag.starts_with("--"))
@@ -205,60 +207,52 @@ fn shows_password(argument: &str) -> bool {
     crate::config::has_password(url)
 }
 
-fn fail(failure: &Failure) -> ExitCode {
+fn print_error(failure: &CliError) -> ExitCode {
     // Where even stderr is gone there is nobody left to tell.
     let _ = writeln!(std::io::stderr(), "error: {failure}");
     if let Some(hint) = failure.hint() {
         let _ = writeln!(std::io::stderr(), "  hint: {hint}");
     }
-    ExitCode::from(failure.status())
+    ExitCode::from(failure.exit_code())
 }
 
 impl Command {
-    fn speaker(&self) -> Speaker {
+    fn log_profile(&self) -> LogProfile {
         match self {
-            Self::Run => Speaker::Daemon,
-            Self::Sandbox(_) => Speaker::Service,
-            _ => Speaker::Command,
+            Self::Run => LogProfile::Daemon,
+            Self::Sandbox(_) => LogProfile::Service,
+            _ => LogProfile::Command,
         }
     }
 }
 
 impl Cli {
-    async fn carry_out(self, logging: &Logging) -> Result<Outcome, Failure> {
+    async fn run(self, logging: &LogHandle) -> Result<Outcome, CliError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         match self.command {
-            Command::Sandbox(args) => sandbox::carry_out(*args, clock).await,
-            Command::Demo(args) => demo::carry_out(args, clock).await,
+            Command::Sandbox(args) => sandbox::run(*args, clock).await,
+            Command::Demo(args) => demo::run(args, clock).await,
             Command::Drill(args) => drill::carry_out(args, clock).await,
-            Command::Bench(args) => bench::carry_out(args, clock).await,
-            Command::Completions(args) => Ok(completions::carry_out(&args)),
-            Command::Man => man::carry_out(),
-            Command::Run => Box::pin(run::carry_out(&self.config, logging, clock)).await,
-            Command::Sync(args) => sync::carry_out(args, &Config::load(&self.config)?, clock).await,
-            Command::Plan(args) => {
-                plan::carry_out(&args, &Config::load(&self.config)?, clock).await
-            }
-            Command::Status(args) => {
-                status::carry_out(&args, &Config::load(&self.config)?, clock).await
-            }
-            Command::Check => check::carry_out(&Config::load(&self.config)?, clock).await,
-            Command::Verify(args) => {
-                verify::carry_out(&args, &Config::load(&self.config)?, clock).await
-            }
-            Command::Copy(args) => {
-                copy::carry_out(&args, &Config::load(&self.config)?, &*clock).await
-            }
-            Command::Requeue => requeue::carry_out(&Config::load(&self.config)?, clock).await,
+            Command::Bench(args) => bench::run_bench(args, clock).await,
+            Command::Completions(args) => Ok(completions::run(&args)),
+            Command::Man => man::run(),
+            Command::Run => Box::pin(run::run(&self.config, logging, clock)).await,
+            Command::Sync(args) => sync::run(args, &Config::load(&self.config)?, clock).await,
+            Command::Plan(args) => plan::run(&args, &Config::load(&self.config)?, clock).await,
+            Command::Status(args) => status::run(&args, &Config::load(&self.config)?, clock).await,
+            Command::Check => check::run(&Config::load(&self.config)?, clock).await,
+            Command::Verify(args) => verify::run(&args, &Config::load(&self.config)?, clock).await,
+            Command::Copy(args) => copy::run(&args, &Config::load(&self.config)?, &*clock).await,
+            Command::Requeue => requeue::run(&Config::load(&self.config)?, clock).await,
             Command::Migrate(args) => {
-                migrate::carry_out(&args, &Config::load(&self.config)?, &*clock).await
+                migrate::run(&args, &Config::load(&self.config)?, &*clock).await
             }
         }
     }
 }
 
 /// Opens the archive at a URL.
-async fn open(url: &DatabaseUrl, missing: Missing) -> Result<Arc<dyn Store>, StoreError> {
+async fn open(url: &DatabaseUrl, missing: IfMissing) -> Result<Arc<dyn Archive>, StoreError> {
     Ok(match url {
         DatabaseUrl::Sqlite(path) => Arc::new(SqliteStore::open(path, missing).await?),
         DatabaseUrl::Postgres(server) => {
@@ -268,11 +262,11 @@ async fn open(url: &DatabaseUrl, missing: Missing) -> Result<Arc<dyn Store>, Sto
 }
 
 /// Opens the archive at a URL to read it and nothing else.
-async fn open_to_read(url: &DatabaseUrl) -> Result<Arc<dyn Store>, StoreError> {
+async fn open_to_read(url: &DatabaseUrl) -> Result<Arc<dyn Archive>, StoreError> {
     Ok(match url {
-        DatabaseUrl::Sqlite(path) => Arc::new(SqliteStore::open_to_read(path).await?),
+        DatabaseUrl::Sqlite(path) => Arc::new(SqliteStore::open_read_only(path).await?),
         DatabaseUrl::Postgres(server) => {
-            Arc::new(PostgresStore::connect_to_read(server.options()).await?)
+            Arc::new(PostgresStore::connect_read_only(server.options()).await?)
         }
     })
 }
@@ -280,12 +274,12 @@ async fn open_to_read(url: &DatabaseUrl) -> Result<Arc<dyn Store>, StoreError> {
 /// Opens the archive at a URL to write to it: of an SQLite file, which one process at a time may do.
 async fn open_to_write(
     url: &DatabaseUrl,
-    missing: Missing,
+    missing: IfMissing,
     clock: &dyn Clock,
-) -> Result<Arc<dyn Store>, StoreError> {
+) -> Result<Arc<dyn Archive>, StoreError> {
     match url {
         DatabaseUrl::Sqlite(path) => Ok(Arc::new(
-            SqliteStore::open_to_write(path, missing, &this_process(clock.now())).await?,
+            SqliteStore::open_exclusive(path, missing, &describe_this_process(clock.now())).await?,
         )),
         DatabaseUrl::Postgres(_) => open(url, missing).await,
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::table::{grouped, shown, size, span, table};
-use super::{Failure, Outcome, accounts, loss, open_to_read, say, sync};
+use super::table::{build_table, sanitized, size, span, thousands};
+use super::{CliError, Outcome, accounts, loss, open_to_read, say, sync};
 use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
@@ -18,11 +18,11 @@ use crate::sync::preview::{Preview, Terms, preview};
 
 /// Bytes that a message takes, with its part of all indexes, as `backscroll bench` measures them for texts of 100 to 200
 /// bytes: in an SQLite file, and in Postgres.
-const TYPICAL: [f64; 2] = [305.0, 370.0];
+const TYPICAL_MESSAGE_BYTES: [f64; 2] = [305.0, 370.0];
 /// An archive of fewer messages does not tell what one takes.
-const TELLING: u64 = 10_000;
+const MIN_MESSAGES_TO_MEASURE: u64 = 10_000;
 /// Whoever has made a pass this short a time ago is at work.
-const AT_WORK: Duration = Duration::from_mins(2);
+const RECENT_PASS: Duration = Duration::from_mins(2);
 
 /// What reaches back further than this, in seconds, reaches back to the beginning of time.
 const EVER_S: u64 = 30 * 365 * 86_400;
@@ -43,7 +43,7 @@ pub(super) struct Args {
 
 /// What the archive says, if there is one.
 #[derive(Debug, Default)]
-struct Known {
+struct KnownHistory {
     streams: Vec<StreamStatus>,
     paces: Vec<Pace>,
     bytes: u64,
@@ -51,7 +51,7 @@ struct Known {
 
 /// What a message takes on disk.
 #[derive(Clone, Copy, Debug)]
-struct Weight {
+struct MessageSize {
     bytes: f64,
     /// Whether it does so in this very archive.
     is_measured: bool,
@@ -64,11 +64,11 @@ struct Planned<'a> {
     preview: Result<Preview, ProviderError>,
 }
 
-pub(super) async fn carry_out(
+pub(super) async fn run(
     args: &Args,
     config: &Config,
     clock: Arc<dyn Clock>,
-) -> Result<Outcome, Failure> {
+) -> Result<Outcome, CliError> {
     let bounds = args.wanted.bounds()?;
     let providers = accounts::providers(config, args.wanted.account.as_deref(), &clock)?;
     let known = known(&config.database.url, clock.now()).await?;
@@ -100,34 +100,34 @@ pub(super) async fn carry_out(
     })
 }
 
-async fn known(url: &DatabaseUrl, now: Millis) -> Result<Known, Failure> {
+async fn known(url: &DatabaseUrl, now: Millis) -> Result<KnownHistory, CliError> {
     let store = match open_to_read(url).await {
-        Err(StoreError::Absent { .. }) => return Ok(Known::default()),
+        Err(StoreError::NotFound { .. }) => return Ok(KnownHistory::default()),
         store => store?,
     };
-    let known = Known {
+    let known = KnownHistory {
         streams: store.status().await?,
         paces: paces(&*store, now).await?,
-        bytes: store.bytes().await?,
+        bytes: store.size_bytes().await?,
     };
     store.close().await;
     Ok(known)
 }
 
-impl Known {
-    fn weight(&self, url: &DatabaseUrl) -> Weight {
+impl KnownHistory {
+    fn weight(&self, url: &DatabaseUrl) -> MessageSize {
         let messages: u64 = self.streams.iter().map(|stream| stream.messages).sum();
-        let [sqlite, postgres] = TYPICAL;
+        let [sqlite, postgres] = TYPICAL_MESSAGE_BYTES;
         match url {
-            _ if messages >= TELLING => Weight {
+            _ if messages >= MIN_MESSAGES_TO_MEASURE => MessageSize {
                 bytes: self.bytes as f64 / messages as f64,
                 is_measured: true,
             },
-            DatabaseUrl::Sqlite(_) => Weight {
+            DatabaseUrl::Sqlite(_) => MessageSize {
                 bytes: sqlite,
                 is_measured: false,
             },
-            DatabaseUrl::Postgres(_) => Weight {
+            DatabaseUrl::Postgres(_) => MessageSize {
                 bytes: postgres,
                 is_measured: false,
             },
@@ -137,19 +137,19 @@ impl Known {
     fn is_at_work(&self, account: &str, now: Millis) -> bool {
         let pace = self.paces.iter().find(|pace| pace.account == account);
         pace.and_then(|pace| pace.last_pass)
-            .is_some_and(|last| now.since(last) < AT_WORK)
+            .is_some_and(|last| now.since(last) < RECENT_PASS)
     }
 }
 
-impl Weight {
-    fn of(self, messages: u64) -> u64 {
+impl MessageSize {
+    fn total_bytes(self, messages: u64) -> u64 {
         (messages as f64 * self.bytes) as u64
     }
 }
 
 impl Planned<'_> {
     fn rate(&self) -> Option<f64> {
-        self.provider.http().budget().rate()
+        self.provider.gate().budget().rate()
     }
 
     fn name(&self) -> &str {
@@ -159,17 +159,17 @@ impl Planned<'_> {
 
 /// What all of it comes to.
 #[derive(Default)]
-struct Total {
+struct PlanTotals {
     streams: usize,
     longest: u64,
     messages: u64,
     requests: u64,
-    takes: Duration,
-    lost: u64,
+    duration: Duration,
+    lost_messages: u64,
 }
 
-impl Total {
-    fn of<'a>(previews: impl Iterator<Item = &'a Preview>) -> Self {
+impl PlanTotals {
+    fn sum<'a>(previews: impl Iterator<Item = &'a Preview>) -> Self {
         previews.fold(
             Self::default(),
             |sum,
@@ -177,48 +177,48 @@ impl Total {
                  outlook, requests, ..
              }| Self {
                 streams: sum.streams + outlook.streams,
-                longest: sum.longest.max(outlook.longest),
+                longest: sum.longest.max(outlook.max_missing_s),
                 messages: sum.messages + outlook.messages,
                 requests: sum.requests + requests,
                 // No account waits for another.
-                takes: sum.takes.max(outlook.takes),
-                lost: sum.lost + outlook.loss.messages,
+                duration: sum.duration.max(outlook.duration),
+                lost_messages: sum.lost_messages + outlook.loss.messages,
             },
         )
     }
 
-    fn row(&self, name: &str, weight: Weight) -> [String; 8] {
+    fn row(&self, name: &str, weight: MessageSize) -> [String; 8] {
         [
             name.to_owned(),
-            grouped(self.streams as u64),
+            thousands(self.streams as u64),
             if self.longest > EVER_S {
                 "all".to_owned()
             } else {
                 span(self.longest)
             },
-            grouped(self.messages),
-            grouped(self.requests),
-            span(self.takes.as_secs()),
-            size(weight.of(self.messages)),
-            if self.lost == 0 {
+            thousands(self.messages),
+            thousands(self.requests),
+            span(self.duration.as_secs()),
+            size(weight.total_bytes(self.messages)),
+            if self.lost_messages == 0 {
                 "-".to_owned()
             } else {
-                grouped(self.lost)
+                thousands(self.lost_messages)
             },
         ]
     }
 }
 
-fn say_plans(plans: &[Planned<'_>], weight: Weight) {
+fn say_plans(plans: &[Planned<'_>], weight: MessageSize) {
     let previews: Vec<&Preview> = plans
         .iter()
         .filter_map(|plan| plan.preview.as_ref().ok())
         .collect();
     let total =
-        (previews.len() > 1).then(|| Total::of(previews.iter().copied()).row("all", weight));
+        (previews.len() > 1).then(|| PlanTotals::sum(previews.iter().copied()).row("all", weight));
     let rows = previews
         .iter()
-        .map(|preview| Total::of(std::iter::once(*preview)).row(&preview.account, weight));
+        .map(|preview| PlanTotals::sum(std::iter::once(*preview)).row(&preview.account, weight));
     let headings = [
         "ACCOUNT",
         "STREAMS#",
@@ -229,11 +229,11 @@ fn say_plans(plans: &[Planned<'_>], weight: Weight) {
         "DISK#",
         "LOST#",
     ];
-    say(table(headings, rows.chain(total)));
+    say(build_table(headings, rows.chain(total)));
     for plan in plans {
         let name = plan.name();
         match &plan.preview {
-            Ok(preview) => say_of(plan, preview),
+            Ok(preview) => print_account_notes(plan, preview),
             Err(error) => say(format_args!(
                 "\n{name}: not planned: {error}\n  hint: {}",
                 error.hint()
@@ -251,21 +251,21 @@ fn say_plans(plans: &[Planned<'_>], weight: Weight) {
     ));
 }
 
-fn say_of(plan: &Planned<'_>, preview: &Preview) {
+fn print_account_notes(plan: &Planned<'_>, preview: &Preview) {
     let name = plan.name();
     let Preview {
-        stretches,
-        asked,
-        spent,
-        overlaps,
-        troubles,
+        missing_ranges: stretches,
+        counted_ranges: asked,
+        requests_spent: spent,
+        has_overlaps: overlaps,
+        stream_errors: troubles,
         outlook,
         ..
     } = preview;
     let (spent, asked, ranges) = (
-        grouped(*spent),
-        grouped(*asked as u64),
-        grouped(stretches.len() as u64),
+        thousands(*spent),
+        thousands(*asked as u64),
+        thousands(stretches.len() as u64),
     );
     say(format_args!(
         "\n{name}: counted {asked} of {ranges} ranges, with {spent} requests of its quota"
@@ -286,35 +286,35 @@ fn say_of(plan: &Planned<'_>, preview: &Preview) {
         let stream = preview.streams.get(*stream).map_or("", String::as_str);
         say(format_args!(
             "  {}: not counted: {error}\n  hint: {}",
-            shown(stream),
+            sanitized(stream),
             error.hint()
         ));
     }
-    if let Some(loss) = loss::ahead(name, plan.rate(), outlook) {
+    if let Some(loss) = loss::loss_message(name, plan.rate(), outlook) {
         say(format_args!("\n{loss}"));
     }
 }
 
-fn as_json(plans: &[Planned<'_>], weight: Weight) -> Value {
+fn as_json(plans: &[Planned<'_>], weight: MessageSize) -> Value {
     let previews = || plans.iter().filter_map(|plan| plan.preview.as_ref().ok());
-    let total = Total::of(previews());
+    let total = PlanTotals::sum(previews());
     json!({
-        "accounts": plans.iter().map(|plan| account_as_json(plan, weight)).collect::<Value>(),
+        "accounts": plans.iter().map(|plan| account_json(plan, weight)).collect::<Value>(),
         "total": {
             "streams": total.streams,
             "messages": total.messages,
             "requests": total.requests,
-            "seconds": total.takes.as_secs_f64(),
-            "disk_bytes": weight.of(total.messages),
-            "lost_messages": total.lost,
-            "requests_spent": previews().map(|preview| preview.spent).sum::<u64>(),
+            "seconds": total.duration.as_secs_f64(),
+            "disk_bytes": weight.total_bytes(total.messages),
+            "lost_messages": total.lost_messages,
+            "requests_spent": previews().map(|preview| preview.requests_spent).sum::<u64>(),
         },
         "bytes_per_message": weight.bytes,
         "bytes_are_measured": weight.is_measured,
     })
 }
 
-fn account_as_json(plan: &Planned<'_>, weight: Weight) -> Value {
+fn account_json(plan: &Planned<'_>, weight: MessageSize) -> Value {
     let preview = match &plan.preview {
         Ok(preview) => preview,
         Err(error) => {
@@ -328,27 +328,27 @@ fn account_as_json(plan: &Planned<'_>, weight: Weight) -> Value {
         "error": null,
         "hint": null,
         "streams_missing": outlook.streams,
-        "missing_seconds": outlook.longest,
+        "missing_seconds": outlook.max_missing_s,
         "messages": outlook.messages,
         "requests": preview.requests,
         "requests_per_second": plan.rate(),
-        "seconds": outlook.takes.as_secs_f64(),
-        "disk_bytes": weight.of(outlook.messages),
-        "streams_overlap": preview.overlaps,
+        "seconds": outlook.duration.as_secs_f64(),
+        "disk_bytes": weight.total_bytes(outlook.messages),
+        "streams_overlap": preview.has_overlaps,
         "expires_at": outlook.expires_at.map(|at| at.to_string()),
         "loss_begins_at": outlook.loss_begins.map(|at| at.to_string()),
         "lost_messages": outlook.loss.messages,
         "lost_seconds": outlook.loss.seconds,
-        "ranges": preview.stretches.len(),
-        "ranges_counted": preview.asked,
-        "requests_spent": preview.spent,
-        "ranges_missing": ranges_as_json(preview),
+        "ranges": preview.missing_ranges.len(),
+        "ranges_counted": preview.counted_ranges,
+        "requests_spent": preview.requests_spent,
+        "ranges_missing": ranges_json(preview),
     })
 }
 
-fn ranges_as_json(preview: &Preview) -> Value {
+fn ranges_json(preview: &Preview) -> Value {
     let ranges = preview
-        .stretches
+        .missing_ranges
         .iter()
         .zip(&preview.outlook.losses)
         .map(|(stretch, loss)| {

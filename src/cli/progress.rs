@@ -8,28 +8,28 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::table::{grouped, span};
-use crate::sync::progress::{Progress, Reading};
+use super::table::{span, thousands};
+use crate::sync::progress::{EngineProgress, Reading};
 
-const ON_TERMINAL: Duration = Duration::from_millis(100);
-const ELSEWHERE: Duration = Duration::from_secs(30);
+const BAR_INTERVAL: Duration = Duration::from_millis(100);
+const LOG_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Shows progress until it is finished.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct ProgressDisplay {
     task: JoinHandle<()>,
     finished: CancellationToken,
 }
 
-impl Watch {
-    pub(super) fn start(progress: Arc<Progress>) -> Self {
+impl ProgressDisplay {
+    pub(super) fn start(progress: Arc<EngineProgress>) -> Self {
         let finished = CancellationToken::new();
-        let shown: Box<dyn Show> = if std::io::stderr().is_terminal() {
-            Box::new(bar())
+        let shown: Box<dyn ProgressOutput> = if std::io::stderr().is_terminal() {
+            Box::new(progress_bar())
         } else {
-            Box::new(Lines)
+            Box::new(LogOutput)
         };
-        let task = tokio::spawn(watch(progress, shown, finished.clone()));
+        let task = tokio::spawn(run_display(progress, shown, finished.clone()));
         Self { task, finished }
     }
 
@@ -40,39 +40,43 @@ impl Watch {
     }
 }
 
-trait Show: Send {
-    fn every(&self) -> Duration;
-    fn show(&self, reading: Reading);
+trait ProgressOutput: Send {
+    fn interval(&self) -> Duration;
+    fn display(&self, reading: Reading);
     /// Shows the last reading, if there was anything to show.
-    fn end(&self, last: Option<Reading>);
+    fn close(&self, last: Option<Reading>);
 }
 
-async fn watch(progress: Arc<Progress>, shown: Box<dyn Show>, finished: CancellationToken) {
+async fn run_display(
+    progress: Arc<EngineProgress>,
+    shown: Box<dyn ProgressOutput>,
+    finished: CancellationToken,
+) {
     // Before the first survey is back there is nothing to show.
     let read = || Some(progress.read()).filter(|reading| reading.expected > 0);
     let mut last = None;
-    while tokio::time::timeout(shown.every(), finished.cancelled())
+    while tokio::time::timeout(shown.interval(), finished.cancelled())
         .await
         .is_err()
     {
         let reading = read();
         if let Some(reading) = reading.filter(|_| last != reading) {
-            shown.show(reading);
+            shown.display(reading);
         }
         last = reading;
     }
-    shown.end(read());
+    shown.close(read());
 }
 
 /// Lines of the log.
-struct Lines;
+struct LogOutput;
 
-impl Show for Lines {
-    fn every(&self) -> Duration {
-        ELSEWHERE
+impl ProgressOutput for LogOutput {
+    fn interval(&self) -> Duration {
+        LOG_INTERVAL
     }
 
-    fn show(&self, reading: Reading) {
+    fn display(&self, reading: Reading) {
         let Reading {
             fetched,
             new,
@@ -82,16 +86,16 @@ impl Show for Lines {
         } = reading;
         tracing::info!(
             messages = fetched,
-            expected = expected(reading),
+            expected = expected_text(reading),
             new,
             windows,
             requests,
-            left = left(reading),
+            left = remaining_text(reading),
             "archiving"
         );
     }
 
-    fn end(&self, last: Option<Reading>) {
+    fn close(&self, last: Option<Reading>) {
         if let Some(Reading {
             fetched,
             new,
@@ -105,7 +109,7 @@ impl Show for Lines {
     }
 }
 
-fn bar() -> ProgressBar {
+fn progress_bar() -> ProgressBar {
     let bar = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template("{bar:32} {msg}  {speed}") {
         let speed = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
@@ -117,37 +121,37 @@ fn bar() -> ProgressBar {
     bar
 }
 
-impl Show for ProgressBar {
-    fn every(&self) -> Duration {
-        ON_TERMINAL
+impl ProgressOutput for ProgressBar {
+    fn interval(&self) -> Duration {
+        BAR_INTERVAL
     }
 
-    fn show(&self, reading: Reading) {
+    fn display(&self, reading: Reading) {
         self.set_length(reading.expected);
         self.set_position(reading.fetched);
-        let (fetched, requests) = (grouped(reading.fetched), grouped(reading.requests));
-        let (expected, left) = (expected(reading), left(reading));
+        let (fetched, requests) = (thousands(reading.fetched), thousands(reading.requests));
+        let (expected, left) = (expected_text(reading), remaining_text(reading));
         self.set_message(format!(
             "{fetched} of {expected} messages  {requests} requests  {left} left"
         ));
     }
 
-    fn end(&self, _: Option<Reading>) {
+    fn close(&self, _: Option<Reading>) {
         self.finish_and_clear();
     }
 }
 
 /// How many messages are expected: about so many, while nobody knows yet what some of the ranges hold.
-fn expected(reading: Reading) -> String {
-    about(reading, grouped(reading.expected))
+fn expected_text(reading: Reading) -> String {
+    approximate(reading, thousands(reading.expected))
 }
 
-fn left(reading: Reading) -> String {
-    about(reading, span(reading.left.as_secs()))
+fn remaining_text(reading: Reading) -> String {
+    approximate(reading, span(reading.left.as_secs()))
 }
 
-fn about(reading: Reading, figure: String) -> String {
-    if reading.is_guess {
+fn approximate(reading: Reading, figure: String) -> String {
+    if reading.is_estimate {
         format!("~{figure}")
     } else {
         figure
@@ -166,15 +170,15 @@ mod tests {
             ..Reading::default()
         };
         assert_eq!(
-            (expected(reading), left(reading)),
+            (expected_text(reading), remaining_text(reading)),
             ("12,400".to_owned(), "1m 23s".to_owned())
         );
         let guess = Reading {
-            is_guess: true,
+            is_estimate: true,
             ..reading
         };
         assert_eq!(
-            (expected(guess), left(guess)),
+            (expected_text(guess), remaining_text(guess)),
             ("~12,400".to_owned(), "~1m 23s".to_owned())
         );
     }

@@ -11,60 +11,63 @@ use std::time::Duration;
 use tokio::signal::unix::Signal;
 use tokio::time::timeout;
 
-use super::logging::Logging;
-use super::{Failure, Missing, Outcome, accounts, open_to_write};
+use super::logging::LogHandle;
+use super::{CliError, IfMissing, Outcome, accounts, open_to_write};
 use crate::config::{Config, DatabaseUrl};
 use crate::daemon;
-use crate::daemon::alarms::Lookout;
-use crate::daemon::notify::Notify;
-use crate::daemon::signals::{Stop, hangups};
-use crate::daemon::web::{Shown, Web};
+use crate::daemon::alarms::AlarmMonitor;
+use crate::daemon::service_manager::ServiceManager;
+use crate::daemon::signals::{Shutdown, hangup_signals};
+use crate::daemon::web::{StatusServer, StatusSources};
 use crate::domain::clock::Clock;
 use crate::provider::Provider;
-use crate::store::Store;
+use crate::store::Archive;
 use crate::sync::Engine;
 
 /// How long the archive may take to be closed at the end, and the page. They need no closing: what was committed is on
 /// disk.
-const CLOSING: Duration = Duration::from_millis(250);
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// How long an account is left alone when it passes from one configuration to the next.
 const HANDOVER: Duration = Duration::from_secs(1);
 
-pub(super) async fn carry_out(
+pub(super) async fn run(
     path: &Path,
-    logging: &Logging,
+    logging: &LogHandle,
     clock: Arc<dyn Clock>,
-) -> Result<Outcome, Failure> {
+) -> Result<Outcome, CliError> {
     let service = Service {
         path,
         logging,
         clock,
-        notify: Notify::from_environment(),
-        stop: Stop::listen()?,
+        notify: ServiceManager::from_environment(),
+        stop: Shutdown::on_signals()?,
     };
-    let (end, notify) = (service.stop.soft.clone(), service.notify);
+    let (end, notify) = (service.stop.graceful.clone(), service.notify);
     tokio::spawn(async move {
         end.cancelled().await;
-        notify.stopping();
+        notify.notify_stopping();
     });
     // From here on a SIGHUP is no end any more.
-    let mut hangups = hangups()?;
+    let mut hangups = hangup_signals()?;
     let begun = tokio::select! {
-        begun = service.set_up(None) => begun?,
-        () = service.stop.soft.cancelled() => return Ok(Outcome::Good),
+        begun = service.prepare(None) => begun?,
+        () = service.stop.graceful.cancelled() => return Ok(Outcome::Good),
     };
-    let (mut next, mut web) = (Some(begun), Web::default());
+    let (mut next, mut web) = (Some(begun), StatusServer::default());
     while let Some(setup) = next {
-        web.show(setup.config.status_page.listen, setup.shown(&service.clock))
-            .await;
-        next = service.work(setup, &mut hangups).await?;
+        web.serve(
+            setup.config.status_page.listen,
+            setup.status_sources(&service.clock),
+        )
+        .await;
+        next = service.run_until_stop(setup, &mut hangups).await?;
         // What was asked for within a second counts against the same quota.
         for provider in next.iter().flat_map(|next| &next.providers) {
             provider.pause_for(HANDOVER);
         }
     }
-    if timeout(CLOSING, web.stop()).await.is_err() {
+    if timeout(CLOSE_TIMEOUT, web.stop()).await.is_err() {
         tracing::debug!("an answer of the status page is left");
     }
     tracing::info!("stopped");
@@ -74,52 +77,52 @@ pub(super) async fn carry_out(
 /// What stays the same whatever the configuration says.
 struct Service<'a> {
     path: &'a Path,
-    logging: &'a Logging,
+    logging: &'a LogHandle,
     clock: Arc<dyn Clock>,
-    notify: Notify,
-    stop: Stop,
+    notify: ServiceManager,
+    stop: Shutdown,
 }
 
 /// A configuration, with all that it needs to come into force.
 struct Setup {
     config: Config,
-    archive: Archive,
+    archive: OpenArchive,
     engine: Engine,
-    lookout: Arc<Lookout>,
+    lookout: Arc<AlarmMonitor>,
     providers: Vec<Arc<dyn Provider>>,
 }
 
 impl Setup {
     /// What of it may be looked at.
-    fn shown(&self, clock: &Arc<dyn Clock>) -> Shown {
+    fn status_sources(&self, clock: &Arc<dyn Clock>) -> StatusSources {
         let (store, progress) = (self.archive.store.clone(), self.engine.progress().clone());
-        Shown::new(store, self.providers.clone(), progress, clock.clone())
+        StatusSources::new(store, self.providers.clone(), progress, clock.clone())
     }
 }
 
 /// An archive that is open, and where it is.
 #[derive(Clone)]
-struct Archive {
+struct OpenArchive {
     url: DatabaseUrl,
-    store: Arc<dyn Store>,
+    store: Arc<dyn Archive>,
 }
 
 impl Service<'_> {
     /// Reads the configuration and makes ready what it asks for. An archive that is open already is used as it is.
-    async fn set_up(&self, open: Option<&Archive>) -> Result<Setup, Failure> {
+    async fn prepare(&self, open: Option<&OpenArchive>) -> Result<Setup, CliError> {
         let config = Config::load(self.path)?;
         let providers = accounts::providers(&config, None, &self.clock)?;
         let url = config.database.url.clone();
         let archive = match open.filter(|open| open.url == url) {
             Some(open) => open.clone(),
-            None => Archive {
-                store: open_to_write(&url, Missing::Create, &*self.clock).await?,
+            None => OpenArchive {
+                store: open_to_write(&url, IfMissing::Create, &*self.clock).await?,
                 url,
             },
         };
         let engine = Engine::new(providers.clone(), archive.store.clone(), &self.clock)
-            .hurried_by(&self.stop.hard);
-        let lookout = Lookout::new(
+            .aborted_by(&self.stop.abort);
+        let lookout = AlarmMonitor::new(
             archive.store.clone(),
             providers.clone(),
             self.clock.clone(),
@@ -135,7 +138,11 @@ impl Service<'_> {
     }
 
     /// Works until the end, or until another configuration is to come into force: answers with that.
-    async fn work(&self, setup: Setup, hangups: &mut Signal) -> Result<Option<Setup>, Failure> {
+    async fn run_until_stop(
+        &self,
+        setup: Setup,
+        hangups: &mut Signal,
+    ) -> Result<Option<Setup>, CliError> {
         let Setup {
             config,
             archive,
@@ -150,23 +157,23 @@ impl Service<'_> {
                 .map(|provider| provider.streams().len())
                 .sum::<usize>(),
         );
-        self.logging.configure(&config.log);
-        accounts::caution(&config, None);
+        self.logging.apply_config(&config.log);
+        accounts::log_warnings(&config, None);
         let (version, schedule) = (env!("CARGO_PKG_VERSION"), &config.schedule.sync.expression);
         tracing::info!(version, accounts, streams, schedule, "running");
-        let stop = self.stop.earlier();
+        let stop = self.stop.child();
         let work = async {
             let (schedule, clock) = (&config.schedule, self.clock.clone());
             let worked = daemon::run(engine, schedule, clock, self.notify, lookout, &stop).await;
-            stop.soft.cancel();
+            stop.graceful.cancel();
             worked
         };
-        let (worked, next) = tokio::join!(work, self.another(&archive, hangups, &stop));
+        let (worked, next) = tokio::join!(work, self.next_setup(&archive, hangups, &stop));
         match &next {
             // The accounts of the new configuration may be others.
-            Some(next) if next.archive.url == archive.url => archive.store.release().await,
-            _ if timeout(CLOSING, archive.store.close()).await.is_err() => {
-                tracing::debug!("the archive is left open")
+            Some(next) if next.archive.url == archive.url => archive.store.release_leases().await,
+            _ if timeout(CLOSE_TIMEOUT, archive.store.close()).await.is_err() => {
+                tracing::debug!("the archive is left open");
             }
             _ => {}
         }
@@ -176,27 +183,32 @@ impl Service<'_> {
 
     /// Waits for a configuration that can come into force, and gives the word to stop for it; nothing once that word
     /// has been given by another.
-    async fn another(&self, archive: &Archive, hangups: &mut Signal, stop: &Stop) -> Option<Setup> {
+    async fn next_setup(
+        &self,
+        archive: &OpenArchive,
+        hangups: &mut Signal,
+        stop: &Shutdown,
+    ) -> Option<Setup> {
         loop {
             tokio::select! {
                 _ = hangups.recv() => {}
-                () = stop.soft.cancelled() => return None,
+                () = stop.graceful.cancelled() => return None,
             }
-            self.notify.reloading();
+            self.notify.notify_reloading();
             let setup = tokio::select! {
-                setup = self.set_up(Some(archive)) => setup,
-                () = stop.soft.cancelled() => return None,
+                setup = self.prepare(Some(archive)) => setup,
+                () = stop.graceful.cancelled() => return None,
             };
             match setup {
                 Ok(setup) => {
                     tracing::info!("the configuration was read again; it comes into force");
-                    stop.soft.cancel();
+                    stop.graceful.cancel();
                     return Some(setup);
                 }
                 Err(failure) => {
                     let hint = failure.hint();
                     tracing::error!(error = %failure, hint, "the configuration was refused; the one before stays in force");
-                    self.notify.ready();
+                    self.notify.notify_ready();
                     self.notify.status(&format!(
                         "configuration refused, the one before stays in force: {failure}"
                     ));

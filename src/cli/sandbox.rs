@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, Outcome, say};
+use super::{CliError, Outcome, say};
 use crate::daemon::signals;
 use crate::domain::clock::Clock;
 use crate::sandbox::{Options, Sandbox};
@@ -29,9 +29,9 @@ pub(super) struct Args {
     options: Options,
 }
 
-pub(super) async fn carry_out(args: Args, clock: Arc<dyn Clock>) -> Result<Outcome, Failure> {
+pub(super) async fn run(args: Args, clock: Arc<dyn Clock>) -> Result<Outcome, CliError> {
     let stop = CancellationToken::new();
-    signals::listen(stop.clone())?;
+    signals::cancel_on_signal(stop.clone())?;
     let sandbox = Sandbox::start(args.options, args.listen, clock).await?;
     say(format_args!("Both providers are at {}", sandbox.base_url()));
     if let Some(path) = &args.write_config {

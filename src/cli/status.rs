@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::table::span;
-use super::{Failure, Missing, Outcome, accounts, alarms, loss, open, say, summary};
+use super::{CliError, IfMissing, Outcome, accounts, alarms, loss, open, say, summary};
 use crate::config::Config;
 use crate::domain::alarm::Alarm;
 use crate::domain::clock::Clock;
@@ -21,17 +21,17 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn carry_out(
+pub(super) async fn run(
     args: &Args,
     config: &Config,
     clock: Arc<dyn Clock>,
-) -> Result<Outcome, Failure> {
+) -> Result<Outcome, CliError> {
     let providers = accounts::providers(config, None, &clock)?;
     let now = clock.now();
-    let store = open(&config.database.url, Missing::Refuse).await?;
+    let store = open(&config.database.url, IfMissing::Refuse).await?;
     let streams = store.status().await?;
     let paces = paces(&*store, now).await?;
-    let alarms = alarms::standing(&*store).await?;
+    let alarms = alarms::active_alarms(&*store).await?;
     store.close().await;
     let forecasts: Vec<Forecast> = providers
         .iter()
@@ -42,27 +42,27 @@ pub(super) async fn carry_out(
             let now = now.second();
             let rows = streams
                 .iter()
-                .map(|stream| as_json(stream, &forecasts, &alarms, now));
+                .map(|stream| stream_json(stream, &forecasts, &alarms, now));
             say(rows.collect::<serde_json::Value>());
         }
         (false, true) => {
             say("The archive knows no stream yet: `backscroll sync` makes the first pass.");
-            alarms::say_all(&alarms, now);
+            alarms::print_alarms(&alarms, now);
         }
         (false, false) => {
-            summary::say_streams(&streams, now.second());
-            forecasts.iter().for_each(say_forecast);
-            alarms::say_all(&alarms, now);
+            summary::print_streams(&streams, now.second());
+            forecasts.iter().for_each(print_forecast);
+            alarms::print_alarms(&alarms, now);
         }
     }
     Ok(Outcome::Good)
 }
 
-fn say_forecast(
+fn print_forecast(
     Forecast {
         account,
         rate,
-        is_informed,
+        has_density: is_informed,
         outlook,
         ..
     }: &Forecast,
@@ -71,10 +71,10 @@ fn say_forecast(
         return;
     };
     say("");
-    match loss::ahead(account, *rate, outlook) {
+    match loss::loss_message(account, *rate, outlook) {
         Some(loss) => say(loss),
         None if *is_informed => {
-            let left = span(outlook.takes.as_secs());
+            let left = span(outlook.duration.as_secs());
             say(format_args!(
                 "{account}: what is missing begins to expire at {expires_at}; it is fetched within {left}"
             ));
@@ -85,7 +85,7 @@ fn say_forecast(
     }
 }
 
-fn as_json(
+fn stream_json(
     stream: &StreamStatus,
     forecasts: &[Forecast],
     alarms: &[Alarm],
@@ -97,7 +97,7 @@ fn as_json(
     let ahead =
         forecast.and_then(|forecast| Some((forecast, forecast.streams.get(&stream.stream)?)));
     let loss = match ahead {
-        Some((forecast, (_, loss))) => forecast.is_informed.then_some(*loss),
+        Some((forecast, (_, loss))) => forecast.has_density.then_some(*loss),
         None => (stream.retention.is_none() || stream.missing.is_empty()).then(Loss::default),
     };
     json!({
@@ -109,7 +109,7 @@ fn as_json(
         "lag_seconds": stream.watermark.map(|mark| now.0 - mark.0),
         "looked_at": stream.as_of.to_string(),
         "messages": stream.messages,
-        "suspect_windows": stream.suspect,
+        "suspect_windows": stream.suspect_rows,
         "quarantined": stream.quarantined,
         "missing_seconds": stream.missing_seconds,
         "lost_seconds": stream.lost_seconds,
@@ -117,13 +117,13 @@ fn as_json(
         "loss_ahead_seconds": loss.map(|loss| loss.seconds),
         "loss_ahead_messages": loss.map(|loss| loss.messages),
         "requests_per_second": forecast.and_then(|forecast| forecast.rate),
-        "error": stream.trouble.as_ref().map(|trouble| &trouble.error),
-        "hint": stream.trouble.as_ref().map(|trouble| &trouble.hint),
-        "discovery_error": stream.unlisted.as_ref().map(|trouble| &trouble.error),
-        "discovery_hint": stream.unlisted.as_ref().map(|trouble| &trouble.hint),
+        "error": stream.error.as_ref().map(|trouble| &trouble.error),
+        "hint": stream.error.as_ref().map(|trouble| &trouble.hint),
+        "discovery_error": stream.discovery_error.as_ref().map(|trouble| &trouble.error),
+        "discovery_hint": stream.discovery_error.as_ref().map(|trouble| &trouble.hint),
         "paused_until": stream.pause.as_ref().map(|pause| pause.until.to_string()),
         "settle_widened_to_seconds": stream.settle.map(|settle| settle.as_secs()),
-        "alarms": alarms::of(stream, alarms),
+        "alarms": alarms::alarms_json(stream, alarms),
         "pause_reason": stream.pause.as_ref().map(|pause| &pause.reason),
     })
 }

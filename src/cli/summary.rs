@@ -1,17 +1,17 @@
 //! What a sync says when it is over, and the table of streams.
 
 use super::say;
-use super::table::{grouped, shown, span, table};
+use super::table::{build_table, sanitized, span, thousands};
 use crate::domain::time::Second;
-use crate::store::{StreamStatus, Trouble};
+use crate::store::{RecordedError, StreamStatus};
 use crate::sync::PassReport;
 
 /// More streams than this are summed up.
-const LISTED: usize = 24;
+const MAX_LISTED_STREAMS: usize = 24;
 
 /// The end of a sync: what each account brought, how the streams are, and what is wrong.
-pub(super) fn after_sync(reports: &[PassReport], streams: Vec<StreamStatus>, now: Second) {
-    say(table(
+pub(super) fn print_sync_summary(reports: &[PassReport], streams: Vec<StreamStatus>, now: Second) {
+    say(build_table(
         ["ACCOUNT", "NEW#", "CHANGED#", "REQUESTS#", "STATE"],
         reports.iter().map(|report| {
             let state = if report.is_complete() {
@@ -20,7 +20,7 @@ pub(super) fn after_sync(reports: &[PassReport], streams: Vec<StreamStatus>, now
                 "NOT COMPLETE"
             };
             let tally = &report.tally;
-            let figures = [tally.new, tally.changed, tally.requests].map(grouped);
+            let figures = [tally.new, tally.changed, tally.requests].map(thousands);
             let [new, changed, requests] = figures;
             [
                 report.account.clone(),
@@ -38,21 +38,21 @@ pub(super) fn after_sync(reports: &[PassReport], streams: Vec<StreamStatus>, now
     };
     let streams: Vec<StreamStatus> = streams.into_iter().filter(ours).collect();
     say("");
-    if streams.len() <= LISTED {
-        say_streams(&streams, now);
+    if streams.len() <= MAX_LISTED_STREAMS {
+        print_streams(&streams, now);
     } else {
         let of_note: Vec<_> = streams
             .iter()
-            .filter(|stream| !is_well(stream))
-            .take(LISTED)
+            .filter(|stream| !is_healthy(stream))
+            .take(MAX_LISTED_STREAMS)
             .cloned()
             .collect();
         say(format_args!(
             "{} streams, {} of them well; `backscroll status` lists all",
             streams.len(),
-            well(&streams)
+            count_healthy(&streams)
         ));
-        say_streams(&of_note, now);
+        print_streams(&of_note, now);
     }
     for report in reports {
         if let Some(failure) = &report.failure {
@@ -66,11 +66,11 @@ pub(super) fn after_sync(reports: &[PassReport], streams: Vec<StreamStatus>, now
 }
 
 /// A row a stream, and below what is wrong with them.
-pub(super) fn say_streams(streams: &[StreamStatus], now: Second) {
+pub(super) fn print_streams(streams: &[StreamStatus], now: Second) {
     if streams.is_empty() {
         return;
     }
-    say(table(
+    say(build_table(
         [
             "ACCOUNT",
             "STREAM",
@@ -94,10 +94,10 @@ pub(super) fn say_streams(streams: &[StreamStatus], now: Second) {
                     .watermark
                     .map_or("-".to_owned(), |mark| mark.to_string()),
                 stream.watermark.map_or("-".to_owned(), behind),
-                grouped(stream.messages),
-                span_or_dash(stream.missing_seconds),
-                span_or_dash(stream.lost_seconds),
-                state(stream),
+                thousands(stream.messages),
+                duration_or_dash(stream.missing_seconds),
+                duration_or_dash(stream.lost_seconds),
+                state_label(stream),
             ]
         }),
     ));
@@ -105,8 +105,8 @@ pub(super) fn say_streams(streams: &[StreamStatus], now: Second) {
         say("* discovered: the configuration does not list it");
     }
     for stream in streams {
-        let name = format!("{} {}", stream.account, shown(&stream.stream));
-        if let Some(trouble) = &stream.trouble {
+        let name = format!("{} {}", stream.account, sanitized(&stream.stream));
+        if let Some(trouble) = &stream.error {
             say(format_args!(
                 "\n{name}: {}\n  hint: {}",
                 trouble.error, trouble.hint
@@ -115,9 +115,9 @@ pub(super) fn say_streams(streams: &[StreamStatus], now: Second) {
     }
     let unlisted: std::collections::BTreeMap<_, _> = streams
         .iter()
-        .filter_map(|stream| Some((&stream.account, stream.unlisted.as_ref()?)))
+        .filter_map(|stream| Some((&stream.account, stream.discovery_error.as_ref()?)))
         .collect();
-    for (account, Trouble { error, hint }) in unlisted {
+    for (account, RecordedError { error, hint }) in unlisted {
         say(format_args!(
             "\n{account}: what else there is to follow cannot be found out: {error}\n  hint: what is followed already is \
              archived all the same; {hint}"
@@ -145,22 +145,22 @@ pub(super) fn say_streams(streams: &[StreamStatus], now: Second) {
     }
 }
 
-fn is_well(stream: &StreamStatus) -> bool {
-    state(stream) == "ok"
+fn is_healthy(stream: &StreamStatus) -> bool {
+    state_label(stream) == "ok"
 }
 
-fn well(streams: &[StreamStatus]) -> usize {
-    streams.iter().filter(|stream| is_well(stream)).count()
+fn count_healthy(streams: &[StreamStatus]) -> usize {
+    streams.iter().filter(|stream| is_healthy(stream)).count()
 }
 
 /// What stands first on the list of worries.
-fn state(stream: &StreamStatus) -> String {
+fn state_label(stream: &StreamStatus) -> String {
     match stream {
         StreamStatus { pause: Some(_), .. } => "paused".to_owned(),
+        StreamStatus { error: Some(_), .. } => "failing".to_owned(),
         StreamStatus {
-            trouble: Some(_), ..
-        } => "failing".to_owned(),
-        StreamStatus { suspect: 1.., .. } => format!("{} suspect", stream.suspect),
+            suspect_rows: 1.., ..
+        } => format!("{} suspect", stream.suspect_rows),
         StreamStatus {
             quarantined: 1.., ..
         } => format!("{} in quarantine", stream.quarantined),
@@ -178,7 +178,7 @@ fn state(stream: &StreamStatus) -> String {
     }
 }
 
-fn span_or_dash(seconds: u64) -> String {
+fn duration_or_dash(seconds: u64) -> String {
     if seconds == 0 {
         "-".to_owned()
     } else {

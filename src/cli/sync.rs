@@ -5,26 +5,26 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::progress::Watch;
-use super::{Failure, Missing, Outcome, accounts, open_to_write, summary};
+use super::progress::ProgressDisplay;
+use super::{CliError, IfMissing, Outcome, accounts, open_to_write, summary};
 use crate::config::Config;
 use crate::daemon::signals;
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
 use crate::provider::ProviderError;
 use crate::store::{StoreError, Tally};
-use crate::sync::{Bounds, Engine, PassReport, Purpose};
+use crate::sync::{Engine, HistoryBounds, PassReport, Purpose};
 
 /// Passes in a row that bring nothing before it is given up.
-const FRUITLESS: u32 = 3;
+const MAX_FRUITLESS_PASSES: u32 = 3;
 /// The wait after such a pass.
-const WAIT: Duration = Duration::from_secs(2);
+const RETRY_WAIT: Duration = Duration::from_secs(2);
 /// Failures of the database in a row, each followed by such a wait: a server that restarts is back within that time.
-const OUTAGES: u32 = 15;
+const MAX_DATABASE_RETRIES: u32 = 15;
 /// The same, where another process has the account: one that was killed has let go of it by then.
-const HANDOVERS: u32 = 3;
+const MAX_LEASE_RETRIES: u32 = 3;
 /// Pauses up to this long are waited out.
-const PATIENCE: Duration = Duration::from_secs(90);
+const MAX_PAUSE_WAIT: Duration = Duration::from_secs(90);
 
 /// What is wanted.
 #[derive(Debug, clap::Args)]
@@ -44,8 +44,8 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn bounds(&self) -> Result<Bounds, Failure> {
-        let bounds = Bounds {
+    pub(super) fn bounds(&self) -> Result<HistoryBounds, CliError> {
+        let bounds = HistoryBounds {
             since: self.since.map(Millis::second),
             until: self.until.map(Millis::second),
         };
@@ -54,7 +54,7 @@ impl Args {
             .zip(bounds.until)
             .is_some_and(|(since, until)| since >= until)
         {
-            return Err(Failure::Usage(
+            return Err(CliError::Usage(
                 "--since is not before --until: nothing lies between them".to_owned(),
             ));
         }
@@ -62,20 +62,20 @@ impl Args {
     }
 }
 
-pub(super) async fn carry_out(
+pub(super) async fn run(
     args: Args,
     config: &Config,
     clock: Arc<dyn Clock>,
-) -> Result<Outcome, Failure> {
+) -> Result<Outcome, CliError> {
     let stop = CancellationToken::new();
-    signals::listen(stop.clone())?;
+    signals::cancel_on_signal(stop.clone())?;
     let bounds = args.bounds()?;
     let providers = accounts::providers(config, args.account.as_deref(), &clock)?;
-    accounts::caution(config, args.account.as_deref());
-    let store = open_to_write(&config.database.url, Missing::Create, &*clock).await?;
+    accounts::log_warnings(config, args.account.as_deref());
+    let store = open_to_write(&config.database.url, IfMissing::Create, &*clock).await?;
     let mut engine = Engine::new(providers, store.clone(), &clock);
-    let reports = to_the_end(&mut engine, bounds, &stop).await?;
-    summary::after_sync(&reports, store.status().await?, clock.now().second());
+    let reports = sync_until_complete(&mut engine, bounds, &stop).await?;
+    summary::print_sync_summary(&reports, store.status().await?, clock.now().second());
     store.close().await;
     Ok(if reports.iter().all(PassReport::is_complete) {
         Outcome::Good
@@ -86,33 +86,33 @@ pub(super) async fn carry_out(
 
 /// Passes until everything wanted is sealed, until nothing more can be had, or until `stop`. Answers with the last
 /// report of each account, its tally over all passes.
-pub(super) async fn to_the_end(
+pub(super) async fn sync_until_complete(
     engine: &mut Engine,
-    bounds: Bounds,
+    bounds: HistoryBounds,
     stop: &CancellationToken,
 ) -> Result<Vec<PassReport>, StoreError> {
-    let watch = Watch::start(engine.progress().clone());
-    let reports = passes(engine, bounds, stop).await;
+    let watch = ProgressDisplay::start(engine.progress().clone());
+    let reports = run_passes(engine, bounds, stop).await;
     watch.finish().await;
     reports
 }
 
-async fn passes(
+async fn run_passes(
     engine: &mut Engine,
-    bounds: Bounds,
+    bounds: HistoryBounds,
     stop: &CancellationToken,
 ) -> Result<Vec<PassReport>, StoreError> {
     let mut sums: Vec<Tally> = Vec::new();
     let mut fruitless = 0;
     loop {
-        let mut reports = pass(engine, bounds, stop).await?;
+        let mut reports = run_pass(engine, bounds, stop).await?;
         let is_over = stop.is_cancelled() || reports.iter().all(PassReport::is_complete);
-        fruitless = if reports.iter().any(PassReport::leads_on) {
+        fruitless = if reports.iter().any(PassReport::has_more_work) {
             0
         } else {
             fruitless + 1
         };
-        let wait = worth_waiting(&reports).filter(|_| fruitless < FRUITLESS);
+        let wait = wait_before_next_pass(&reports).filter(|_| fruitless < MAX_FRUITLESS_PASSES);
         sums.resize_with(reports.len(), Tally::default);
         for (report, sum) in reports.iter_mut().zip(&mut sums) {
             report.tally.add(sum);
@@ -120,57 +120,59 @@ async fn passes(
         }
         match (is_over, fruitless, wait) {
             (true, ..) | (_, 1.., None) => return Ok(reports),
-            (_, 1.., Some(wait)) => rest(wait, stop).await,
+            (_, 1.., Some(wait)) => wait_or_stop(wait, stop).await,
             (_, 0, _) => {}
         }
     }
 }
 
 /// A pass; after a while another, where the database fails in a way that passes.
-async fn pass(
+async fn run_pass(
     engine: &mut Engine,
-    bounds: Bounds,
+    bounds: HistoryBounds,
     stop: &CancellationToken,
 ) -> Result<Vec<PassReport>, StoreError> {
     let mut outages = 0;
     loop {
         match engine.pass(Purpose::Sync(bounds), stop).await {
             Err(error)
-                if error.may_pass() && outages < patience(&error) && !stop.is_cancelled() =>
+                if error.is_transient()
+                    && outages < max_retries(&error)
+                    && !stop.is_cancelled() =>
             {
                 outages += 1;
                 // Of an account that another process has, the account itself has said so.
-                if outages == 1 && !matches!(error, StoreError::Held { .. }) {
+                if outages == 1 && !matches!(error, StoreError::InUse { .. }) {
                     tracing::warn!(%error, "the database fails; trying again");
                 }
-                rest(WAIT, stop).await;
+                wait_or_stop(RETRY_WAIT, stop).await;
             }
             outcome => return outcome,
         }
     }
 }
 
-fn patience(error: &StoreError) -> u32 {
-    if matches!(error, StoreError::Held { .. }) {
-        HANDOVERS
+fn max_retries(error: &StoreError) -> u32 {
+    if matches!(error, StoreError::InUse { .. }) {
+        MAX_LEASE_RETRIES
     } else {
-        OUTAGES
+        MAX_DATABASE_RETRIES
     }
 }
 
-async fn rest(time: Duration, stop: &CancellationToken) {
+async fn wait_or_stop(time: Duration, stop: &CancellationToken) {
     // Either end of the wait is as good as the other.
     let _ = tokio::time::timeout(time, stop.cancelled()).await;
 }
 
 /// How long to wait before the next pass; nothing where another would meet the same refusal.
-fn worth_waiting(reports: &[PassReport]) -> Option<Duration> {
+fn wait_before_next_pass(reports: &[PassReport]) -> Option<Duration> {
     let waits = reports
         .iter()
         .filter_map(|report| match report.failure.as_ref()? {
-            ProviderError::Blocked { left } => Some(*left).filter(|left| *left <= PATIENCE),
+            ProviderError::Paused { left } => Some(*left).filter(|left| *left <= MAX_PAUSE_WAIT),
             ProviderError::Credentials { .. } => None,
-            _ => Some(WAIT),
+            _ => Some(RETRY_WAIT),
         });
     waits.max()
 }

@@ -2,10 +2,10 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-pub(super) use crate::domain::figures::{grouped, shown, size, span};
+pub(super) use crate::domain::format::{sanitized, size, span, thousands};
 
 /// A table with these columns; those whose heading ends in a number sign are figures.
-pub(super) fn table<const N: usize>(
+pub(super) fn build_table<const N: usize>(
     headings: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> Table {
@@ -14,7 +14,7 @@ pub(super) fn table<const N: usize>(
         .load_preset(presets::NOTHING)
         .set_header(headings.map(|heading| heading.trim_end_matches('#')));
     for row in rows {
-        table.add_row(row.map(|cell| shown(&cell)));
+        table.add_row(row.map(|cell| sanitized(&cell)));
     }
     for (column, heading) in table.column_iter_mut().zip(headings) {
         column.set_padding((0, 2));

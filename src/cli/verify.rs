@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::table::{grouped, shown};
-use super::{Failure, Missing, Outcome, accounts, open, open_to_write, say};
+use super::table::{sanitized, thousands};
+use super::{CliError, IfMissing, Outcome, accounts, open, open_to_write, say};
 use crate::config::Config;
 use crate::daemon::signals;
 use crate::domain::clock::Clock;
-use crate::proof::manifest::{self, Key, Manifest};
-use crate::proof::{Question, Several, Verdict, verify};
-use crate::sync::{Counts, Engine, Mended, Purpose};
+use crate::proof::manifest::{self, Manifest, ManifestKey};
+use crate::proof::{Findings, VerifyOptions, VerifyReport, verify};
+use crate::sync::{CountComparison, Engine, Purpose, RepairReport};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -45,22 +45,22 @@ pub(super) struct Args {
     public_key: Option<String>,
 }
 
-pub(super) async fn carry_out(
+pub(super) async fn run(
     args: &Args,
     config: &Config,
     clock: Arc<dyn Clock>,
-) -> Result<Outcome, Failure> {
+) -> Result<Outcome, CliError> {
     let account = args.account.as_deref();
-    let key = args.key.as_deref().map(Key::read).transpose()?;
+    let key = args.key.as_deref().map(ManifestKey::read).transpose()?;
     let against = args
         .against
         .as_deref()
         .map(|path| Manifest::read(path, args.public_key.as_deref()))
         .transpose()?;
     let store = if args.repair {
-        open_to_write(&config.database.url, Missing::Refuse, &*clock).await?
+        open_to_write(&config.database.url, IfMissing::Refuse, &*clock).await?
     } else {
-        open(&config.database.url, Missing::Refuse).await?
+        open(&config.database.url, IfMissing::Refuse).await?
     };
     if let Some(wanted) = account
         && !store
@@ -69,7 +69,7 @@ pub(super) async fn carry_out(
             .iter()
             .any(|stream| stream.account == wanted)
     {
-        return Err(Failure::Usage(format!(
+        return Err(CliError::Usage(format!(
             "the archive has no account `{wanted}`"
         )));
     }
@@ -78,19 +78,19 @@ pub(super) async fn carry_out(
             "The manifest of {} is as {} signed it: {} windows.",
             manifest.created,
             manifest.public_key,
-            grouped(manifest.rows)
+            thousands(manifest.rows)
         ));
     }
-    let question = Question {
+    let question = VerifyOptions {
         account,
         manifest: against.as_ref(),
-        stamp: args.repair,
+        add_digests: args.repair,
     };
     let mut verdict = verify(&*store, question).await?;
     let mut outcome = Outcome::Good;
     if args.remote || args.repair && verdict.faults() > 0 {
         let stop = CancellationToken::new();
-        signals::listen(stop.clone())?;
+        signals::cancel_on_signal(stop.clone())?;
         let mut engine = Engine::new(
             accounts::providers(config, account, &clock)?,
             store.clone(),
@@ -108,16 +108,16 @@ pub(super) async fn carry_out(
             };
         }
     }
-    say_verdict(&verdict, args.repair);
+    print_verdict(&verdict, args.repair);
     if !verdict.agrees() {
         outcome = Outcome::Lacking;
     }
     if let (Some(path), Some(key)) = (&args.manifest, &key) {
-        if outcome == Outcome::Good && verdict.undigested == 0 {
+        if outcome == Outcome::Good && verdict.without_digest == 0 {
             let rows = manifest::write(&*store, account, key, clock.now(), path).await?;
             say(format_args!(
                 "{} windows written to {} and signed.",
-                grouped(rows),
+                thousands(rows),
                 path.display()
             ));
         } else {
@@ -133,29 +133,29 @@ pub(super) async fn carry_out(
 
 /// Puts right what differs and looks again, for as long as that makes less of it.
 async fn repair(
-    mut verdict: Verdict,
-    question: Question<'_>,
+    mut verdict: VerifyReport,
+    question: VerifyOptions<'_>,
     engine: &mut Engine,
     stop: &CancellationToken,
-) -> Result<Verdict, Failure> {
+) -> Result<VerifyReport, CliError> {
     loop {
-        say_findings(&verdict);
+        print_findings(&verdict);
         let mut left = Vec::new();
         for account in engine.accounts() {
             let name = account.name().to_owned();
-            let Mended {
+            let RepairReport {
                 windows,
                 restored,
-                set_aside,
+                quarantined: set_aside,
                 left: here,
             } = account.repair(&verdict, stop).await?;
             left.extend(here);
             if windows > 0 {
                 say(format_args!(
                     "{name}: {} windows fetched again, {} messages restored, {} set aside in quarantine",
-                    grouped(windows),
-                    grouped(restored),
-                    grouped(set_aside)
+                    thousands(windows),
+                    thousands(restored),
+                    thousands(set_aside)
                 ));
             }
         }
@@ -163,7 +163,7 @@ async fn repair(
         verdict = verify(&**engine.store(), question).await?;
         if verdict.faults() == 0 || verdict.faults() >= before || stop.is_cancelled() {
             for left in &left {
-                say_lines(left);
+                print_sanitized_lines(left);
             }
             return Ok(verdict);
         }
@@ -176,12 +176,12 @@ async fn compare_counts(
     repair: bool,
     engine: &mut Engine,
     stop: &CancellationToken,
-) -> Result<Outcome, Failure> {
+) -> Result<Outcome, CliError> {
     let mut before = usize::MAX;
     loop {
-        let mut counts = Counts::default();
+        let mut counts = CountComparison::default();
         for account in engine.accounts() {
-            let Counts {
+            let CountComparison {
                 streams,
                 excesses,
                 left,
@@ -191,7 +191,7 @@ async fn compare_counts(
             counts.left.extend(left);
         }
         for excess in &counts.excesses {
-            say_lines(&excess.to_string());
+            print_sanitized_lines(&excess.to_string());
         }
         let fewer = counts.excesses.len() < before && !counts.excesses.is_empty();
         if repair && fewer && !stop.is_cancelled() {
@@ -201,7 +201,7 @@ async fn compare_counts(
             continue;
         }
         for left in &counts.left {
-            say_lines(left);
+            print_sanitized_lines(left);
         }
         let agrees = counts.excesses.is_empty() && counts.left.is_empty();
         let found = if agrees {
@@ -221,23 +221,23 @@ async fn compare_counts(
     }
 }
 
-fn say_verdict(verdict: &Verdict, repaired: bool) {
-    say_findings(verdict);
-    for (account, stream) in &verdict.unknown {
+fn print_verdict(verdict: &VerifyReport, repaired: bool) {
+    print_findings(verdict);
+    for (account, stream) in &verdict.without_scope {
         say(format_args!(
             "{account} {}: was last followed by an earlier version of Backscroll, which did not say which messages are \
              its own\n  hint: follow it once more",
-            shown(stream)
+            sanitized(stream)
         ));
     }
-    if verdict.undigested > 0 {
+    if verdict.without_digest > 0 {
         say(format_args!(
             "{} windows were sealed by an earlier version of Backscroll: only their counts could be compared\n  hint: \
              `backscroll verify --repair` gives them a digest",
-            grouped(verdict.undigested)
+            thousands(verdict.without_digest)
         ));
     }
-    let (messages, windows) = (grouped(verdict.messages), grouped(verdict.windows));
+    let (messages, windows) = (thousands(verdict.messages), thousands(verdict.windows));
     if verdict.agrees() {
         say(format_args!(
             "All agrees: {messages} messages, {windows} windows."
@@ -245,8 +245,8 @@ fn say_verdict(verdict: &Verdict, repaired: bool) {
         return;
     }
     let (differ, changed) = (
-        grouped(verdict.differences.count),
-        grouped(verdict.damaged.count),
+        thousands(verdict.mismatches.count),
+        thousands(verdict.damaged_messages.count),
     );
     say(format_args!(
         "NOT all agrees: of {windows} windows {differ} differ, of {messages} messages {changed} were changed."
@@ -256,22 +256,22 @@ fn say_verdict(verdict: &Verdict, repaired: bool) {
     }
 }
 
-fn say_findings(verdict: &Verdict) {
-    say_several(&verdict.differences);
-    say_several(&verdict.damaged);
+fn print_findings(verdict: &VerifyReport) {
+    print_finding_list(&verdict.mismatches);
+    print_finding_list(&verdict.damaged_messages);
 }
 
-fn say_several<T: std::fmt::Display>(several: &Several<T>) {
+fn print_finding_list<T: std::fmt::Display>(several: &Findings<T>) {
     several
         .named
         .iter()
-        .for_each(|one| say_lines(&one.to_string()));
-    if several.unnamed() > 0 {
-        say(format_args!("… and {} more", grouped(several.unnamed())));
+        .for_each(|one| print_sanitized_lines(&one.to_string()));
+    if several.unlisted() > 0 {
+        say(format_args!("… and {} more", thousands(several.unlisted())));
     }
 }
 
 /// Names may hold anything; the lines are ours.
-fn say_lines(text: &str) {
-    text.lines().for_each(|line| say(shown(line)));
+fn print_sanitized_lines(text: &str) {
+    text.lines().for_each(|line| say(sanitized(line)));
 }

@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::document::Table;
-use super::error::{ConfigError, Problem};
+use super::error::{ConfigError, ConfigErrorKind};
 use super::secret::Secret;
-use super::{REQUESTS_PER_SECOND, SETTLE, TIMEOUT, shape, value};
+use super::table::ConfigTable;
+use super::{DEFAULT_REQUESTS_PER_SECOND, DEFAULT_SETTLE, DEFAULT_TIMEOUT, schema, value};
 use crate::domain::time::Millis;
 
 /// How long Agora keeps messages unless its support agreed to more.
-const RETENTION: Duration = Duration::from_hours(7 * 24);
+const DEFAULT_RETENTION: Duration = Duration::from_hours(7 * 24);
 
 /// One Agora project, with its own request budget.
 #[derive(Clone, Debug)]
-pub struct AgoraAccount {
+pub struct AgoraAccountConfig {
     /// 1 to 64 ASCII letters, digits, `_`, `-` and `.`; unique across providers.
     pub name: String,
     /// The host, with a path that ends in `/`. Default: `https://api.agora.io/`.
@@ -34,14 +34,14 @@ pub struct AgoraAccount {
     /// The age from which the provider is trusted to show everything. Default: 2 minutes.
     pub settle: Duration,
     /// At least one unless events are followed, and no two alike.
-    pub streams: Vec<AgoraStream>,
+    pub streams: Vec<AgoraStreamConfig>,
     /// What is followed besides. Default: nothing.
-    pub discover: Discover,
+    pub discover: DiscoveryMode,
 }
 
 /// What an account follows that is not listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Discover {
+pub enum DiscoveryMode {
     Nothing,
     /// Users and channels that appear in messages.
     Messages,
@@ -65,7 +65,7 @@ pub enum AgoraAuth {
 
 /// A filter over the history. At least one of `source` and `destination` is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AgoraStream {
+pub struct AgoraStreamConfig {
     /// The user who sent.
     pub source: Option<String>,
     /// The user or channel that received.
@@ -84,28 +84,39 @@ pub enum DestinationKind {
 }
 
 /// Reads one `[[agora]]` table.
-pub(super) fn account(table: &Table<'_>) -> Result<AgoraAccount, ConfigError> {
-    let discover = table.or("discover", Discover::Nothing, value::discover)?;
-    let account = AgoraAccount {
+pub(super) fn read_account(table: &ConfigTable<'_>) -> Result<AgoraAccountConfig, ConfigError> {
+    let discover = table.or_default("discover", DiscoveryMode::Nothing, value::discover)?;
+    let account = AgoraAccountConfig {
         name: table.required("name", value::account_name)?,
-        base_url: table.or_text("base_url", "https://api.agora.io", value::url)?,
+        base_url: table.parse_or_default(
+            "base_url",
+            "https://api.agora.io",
+            value::parse_base_url,
+        )?,
         app_id: table.required("app_id", value::app_id)?,
-        auth: auth(table)?,
-        requests_per_second: table.or("requests_per_second", REQUESTS_PER_SECOND, value::rate)?,
-        timeout: table.or("timeout", TIMEOUT, value::timeout)?,
-        retention: table.or("retention", RETENTION, value::duration)?,
+        auth: read_credentials(table)?,
+        requests_per_second: table.or_default(
+            "requests_per_second",
+            DEFAULT_REQUESTS_PER_SECOND,
+            value::rate,
+        )?,
+        timeout: table.or_default("timeout", DEFAULT_TIMEOUT, value::timeout)?,
+        retention: table.or_default("retention", DEFAULT_RETENTION, value::duration)?,
         since: table.optional("since", value::moment)?,
-        settle: table.or("settle", SETTLE, value::duration)?,
-        streams: streams(table, discover)?,
+        settle: table.or_default("settle", DEFAULT_SETTLE, value::duration)?,
+        streams: read_streams(table, discover)?,
         discover,
     };
     if account.retention < account.settle {
-        return Err(table.refuse_at(&["retention", "settle"], Problem::RetentionWithinSettle));
+        return Err(table.error_at_keys(
+            &["retention", "settle"],
+            ConfigErrorKind::RetentionShorterThanSettle,
+        ));
     }
     Ok(account)
 }
 
-fn auth(table: &Table<'_>) -> Result<AgoraAuth, ConfigError> {
+fn read_credentials(table: &ConfigTable<'_>) -> Result<AgoraAuth, ConfigError> {
     let any = |keys: [&'static str; 2]| keys.into_iter().any(|key| table.get(key).is_some());
     match (
         any(["customer_id", "customer_secret"]),
@@ -123,32 +134,39 @@ fn auth(table: &Table<'_>) -> Result<AgoraAuth, ConfigError> {
                 None => AgoraAuth::BearerToken { token },
             })
         }
-        (true, true) => Err(table.refuse_at(&["token", "uid"], Problem::TwoAuths)),
-        (false, false) => Err(table.refuse(Problem::NoAuth)),
+        (true, true) => {
+            Err(table.error_at_keys(&["token", "uid"], ConfigErrorKind::ConflictingCredentials))
+        }
+        (false, false) => Err(table.error(ConfigErrorKind::MissingCredentials)),
     }
 }
 
 /// Who appears in messages can only be found where there are messages; events begin with nothing.
-fn streams(account: &Table<'_>, discover: Discover) -> Result<Vec<AgoraStream>, ConfigError> {
+fn read_streams(
+    account: &ConfigTable<'_>,
+    discover: DiscoveryMode,
+) -> Result<Vec<AgoraStreamConfig>, ConfigError> {
     // `kind` is a label: with and without it, the same messages are asked for.
-    let identity = |stream: &AgoraStream| (stream.source.clone(), stream.destination.clone());
+    let identity = |stream: &AgoraStreamConfig| (stream.source.clone(), stream.destination.clone());
     account.streams(
-        &shape::AGORA_STREAM,
-        stream,
+        &schema::AGORA_STREAM,
+        read_stream,
         identity,
-        discover == Discover::Events,
+        discover == DiscoveryMode::Events,
     )
 }
 
-fn stream(table: &Table<'_>) -> Result<AgoraStream, ConfigError> {
-    let stream = AgoraStream {
+fn read_stream(table: &ConfigTable<'_>) -> Result<AgoraStreamConfig, ConfigError> {
+    let stream = AgoraStreamConfig {
         source: table.optional("source", value::text)?,
         destination: table.optional("destination", value::text)?,
         kind: table.optional("kind", value::kind)?,
     };
     match (&stream.source, &stream.destination, stream.kind) {
-        (None, None, _) => Err(table.refuse(Problem::StreamWithoutEnds)),
-        (_, None, Some(_)) => Err(table.refuse_at(&["kind"], Problem::KindWithoutDestination)),
+        (None, None, _) => Err(table.error(ConfigErrorKind::StreamWithoutFilter)),
+        (_, None, Some(_)) => {
+            Err(table.error_at_keys(&["kind"], ConfigErrorKind::KindWithoutDestination))
+        }
         _ => Ok(stream),
     }
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use croner::errors::CronError;
 use croner::parser::{CronParser, Seconds};
 
-use super::fault::Fault;
+use super::value_error::Fault;
 use crate::domain::time::Millis;
 
 /// When something happens, as a cron expression of six fields (second, minute, hour, day, month, weekday) in UTC.
@@ -33,7 +33,7 @@ impl Cron {
             .build();
         let schedule = parser
             .parse(expression)
-            .map_err(|error| Fault::CronSyntax(reason(&error)))?;
+            .map_err(|error| Fault::CronSyntax(describe_error(&error)))?;
         let cron = Self {
             expression: expression.to_owned(),
             schedule,
@@ -54,7 +54,7 @@ impl Cron {
 }
 
 /// The parser's reason, fit for the middle of a sentence.
-fn reason(error: &CronError) -> String {
+fn describe_error(error: &CronError) -> String {
     match error {
         CronError::InvalidPattern(detail)
         | CronError::IllegalCharacters(detail)

@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use super::fault::Fault;
+use super::value_error::Fault;
 
 /// Why there is no usable configuration. Nothing here passes by itself: a person has to change something.
 #[derive(Debug, thiserror::Error)]
@@ -17,18 +17,21 @@ pub enum ConfigError {
         "there is no configuration at {}: name one with --config, or begin with the config.toml that Backscroll ships",
         path.display()
     )]
-    Absent { path: PathBuf },
+    NotFound { path: PathBuf },
     /// The file is there, but the system does not let us read it.
     #[error("{} cannot be read: {cause}; let the user that runs Backscroll read it", path.display())]
     Unreadable { path: PathBuf, cause: io::Error },
     /// The file says something that cannot be meant.
     #[error("{place}: {problem}")]
-    Invalid { place: Place, problem: Box<Problem> },
+    Invalid {
+        place: FilePosition,
+        problem: Box<ConfigErrorKind>,
+    },
 }
 
 /// A place in a configuration file, shown as `file:line:column`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct FilePosition {
     /// The file, by the name it was asked for.
     pub file: PathBuf,
     /// Counted from 1.
@@ -37,7 +40,7 @@ pub struct Place {
     pub column: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FilePosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)
     }
@@ -45,7 +48,7 @@ impl fmt::Display for Place {
 
 /// What is wrong at a [`Place`]. Each variant's message says what it stands for.
 #[derive(Debug, thiserror::Error)]
-pub enum Problem {
+pub enum ConfigErrorKind {
     #[error("the file is not UTF-8 text from here on: save it as UTF-8")]
     NotUtf8,
     #[error("this is not TOML: {0}")]
@@ -60,7 +63,7 @@ pub enum Problem {
         known: &'static [&'static str],
     },
     #[error("{table} lacks `{key}`: add it, the way the config.toml that Backscroll ships does")]
-    Missing {
+    MissingKey {
         table: &'static str,
         key: &'static str,
     },
@@ -68,17 +71,17 @@ pub enum Problem {
     #[error("`{key}` {fault}")]
     Value { key: &'static str, fault: Fault },
     #[error("there is no account: add an [[agora]] or a [[web3mq]] table")]
-    NoAccount,
+    MissingAccount,
     #[error(
         "this name is taken by the account in line {first_line}: give each account its own, across both providers"
     )]
-    NameTaken { first_line: usize },
+    DuplicateName { first_line: usize },
     #[error("this account follows no stream: make `streams` {form}")]
-    NoStreams { form: &'static str },
+    MissingStreams { form: &'static str },
     #[error("this stream is listed already in line {first_line}: remove one of the two")]
-    StreamTwice { first_line: usize },
+    DuplicateStream { first_line: usize },
     #[error("this stream has neither `source` nor `destination`: give it at least one of them")]
-    StreamWithoutEnds,
+    StreamWithoutFilter,
     #[error(
         "`kind` tells what a `destination` is, and this stream has none: remove `kind`, or add `destination`"
     )]
@@ -86,17 +89,17 @@ pub enum Problem {
     #[error(
         "this account has no credentials: add `customer_id` and `customer_secret`, or `token` and `uid`, or `token` alone"
     )]
-    NoAuth,
+    MissingCredentials,
     #[error(
         "this account has two kinds of credentials: keep either `customer_id` and `customer_secret`, or `token` (with or \
          without `uid`)"
     )]
-    TwoAuths,
+    ConflictingCredentials,
     #[error(
         "`retention` is shorter than `settle`: a message would leave the provider before it is trusted to be \
          complete; lengthen `retention` or shorten `settle`"
     )]
-    RetentionWithinSettle,
+    RetentionShorterThanSettle,
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {

@@ -4,13 +4,13 @@ use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
 
-use super::document::{Table, Value};
 use super::error::ConfigError;
-use super::fault::Fault;
+use super::table::{ConfigTable, ConfigValue};
+use super::value_error::Fault;
 
 /// What the daemon logs, unless the command line says something else.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Log {
+pub struct LogConfig {
     /// A level, or levels by module. Default: `warn`, and `info` of Backscroll itself.
     pub levels: Option<String>,
     /// Default: by where the log goes.
@@ -31,20 +31,20 @@ pub enum LogFormat {
 }
 
 /// Reads `[log]`.
-pub(super) fn read(table: &Table<'_>) -> Result<Log, ConfigError> {
+pub(super) fn read_log(table: &ConfigTable<'_>) -> Result<LogConfig, ConfigError> {
     let levels = table
-        .optional("levels", levels)?
-        .filter(|levels| levels != DEFAULT);
-    Ok(Log {
+        .optional("levels", read_levels)?
+        .filter(|levels| levels != DEFAULT_LEVELS);
+    Ok(LogConfig {
         levels,
-        format: table.or_text("format", "auto", str::parse)?,
+        format: table.parse_or_default("format", "auto", str::parse)?,
     })
 }
 
 /// How the manual writes what is logged without it.
-const DEFAULT: &str = "warn,backscroll=info";
+const DEFAULT_LEVELS: &str = "warn,backscroll=info";
 
-fn levels(value: &Value<'_>) -> Result<String, ConfigError> {
+fn read_levels(value: &ConfigValue<'_>) -> Result<String, ConfigError> {
     value.parse(|text| match EnvFilter::try_new(text) {
         _ if text.trim().is_empty() => Err(Fault::Empty),
         Ok(_) => Ok(text.to_owned()),

@@ -9,16 +9,16 @@
 
 mod agora;
 mod cron;
-mod document;
 mod error;
-mod exposed;
-mod fault;
+mod exposed_secret;
 mod log;
+mod schema;
 mod secret;
-mod shape;
+mod table;
 #[cfg(test)]
 mod tests;
 mod value;
+mod value_error;
 mod web3mq;
 
 use std::fmt;
@@ -28,24 +28,24 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 
-pub use agora::{AgoraAccount, AgoraAuth, AgoraStream, DestinationKind, Discover};
+pub use agora::{AgoraAccountConfig, AgoraAuth, AgoraStreamConfig, DestinationKind, DiscoveryMode};
 pub use cron::Cron;
-pub use error::{ConfigError, Place, Problem};
-pub use exposed::Exposed;
-pub use fault::Fault;
-pub use log::{Log, LogFormat};
+pub use error::{ConfigError, ConfigErrorKind, FilePosition};
+pub use exposed_secret::ExposedSecret;
+pub use log::{LogConfig, LogFormat};
 pub use secret::Secret;
-pub use web3mq::{Web3mqAccount, Web3mqStream};
+pub use value_error::Fault;
+pub use web3mq::{Web3mqAccountConfig, Web3mqStreamConfig};
 
-use document::{Document, Table, place, refuse_repeated};
 use secret::{Environment, process_environment};
+use table::{ConfigSource, ConfigTable, position_at, reject_duplicates};
 
 /// Requests a second that Agora documents for an account; `Web3MQ` documents none.
-const REQUESTS_PER_SECOND: f64 = 10.0;
+const DEFAULT_REQUESTS_PER_SECOND: f64 = 10.0;
 /// The age at which a provider is trusted to show everything. No provider promises one: two minutes are cautious.
-const SETTLE: Duration = Duration::from_mins(2);
+const DEFAULT_SETTLE: Duration = Duration::from_mins(2);
 /// From a request to the last byte of its answer.
-const TIMEOUT: Duration = Duration::from_secs(30);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// All settings.
 #[derive(Clone, Debug)]
@@ -54,12 +54,12 @@ pub struct Config {
     pub schedule: Schedule,
     pub status_page: StatusPage,
     pub alerts: Alerts,
-    pub log: Log,
+    pub log: LogConfig,
     /// With `web3mq`: at least one account, and no two of the same name.
-    pub agora: Vec<AgoraAccount>,
-    pub web3mq: Vec<Web3mqAccount>,
+    pub agora: Vec<AgoraAccountConfig>,
+    pub web3mq: Vec<Web3mqAccountConfig>,
     /// Secrets that stand in the file itself, where every user of the machine can read it.
-    pub exposed: Vec<Exposed>,
+    pub exposed_secrets: Vec<ExposedSecret>,
 }
 
 /// Where the archive is kept.
@@ -68,7 +68,7 @@ pub struct Database {
     /// Default: `sqlite://archive.db`.
     pub url: DatabaseUrl,
     /// Whether the configuration itself holds its password.
-    shows_password: bool,
+    url_has_password: bool,
 }
 
 /// A kind of database, and where it is.
@@ -78,23 +78,23 @@ pub enum DatabaseUrl {
     Sqlite(PathBuf),
     /// A database of a Postgres server, 13 or newer. What the URL leaves open, `PGPASSWORD`, `~/.pgpass` and the other
     /// variables of libpq say.
-    Postgres(Server),
+    Postgres(PostgresServer),
 }
 
 /// How to reach a Postgres server. Debug shows nothing of it: a password is part of it.
 #[derive(Clone)]
-pub struct Server {
+pub struct PostgresServer {
     options: Box<PgConnectOptions>,
     /// Of the URL, by which two are told apart.
-    hash: blake3::Hash,
+    url_hash: blake3::Hash,
 }
 
-impl Server {
+impl PostgresServer {
     fn parse(url: &str) -> Result<Self, Fault> {
         let options = url.parse().map_err(|_| Fault::PostgresUrl)?;
         Ok(Self {
             options: Box::new(options),
-            hash: blake3::hash(url.as_bytes()),
+            url_hash: blake3::hash(url.as_bytes()),
         })
     }
 
@@ -104,15 +104,15 @@ impl Server {
     }
 }
 
-impl PartialEq for Server {
+impl PartialEq for PostgresServer {
     fn eq(&self, other: &Self) -> bool {
-        self.hash == other.hash
+        self.url_hash == other.url_hash
     }
 }
 
-impl Eq for Server {}
+impl Eq for PostgresServer {}
 
-impl fmt::Debug for Server {
+impl fmt::Debug for PostgresServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Server([REDACTED])")
     }
@@ -150,7 +150,7 @@ impl Config {
     /// Errors if any of them cannot be read, or at the first thing in the file that cannot be meant.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let bytes = std::fs::read(path).map_err(|cause| match cause.kind() {
-            std::io::ErrorKind::NotFound => ConfigError::Absent {
+            std::io::ErrorKind::NotFound => ConfigError::NotFound {
                 path: path.to_owned(),
             },
             _ => ConfigError::Unreadable {
@@ -160,7 +160,7 @@ impl Config {
         })?;
         let config = Self::parse(utf8(&bytes, path)?, path)?;
         Ok(Self {
-            exposed: exposed::find(&config, path),
+            exposed_secrets: exposed_secret::find_exposed_secrets(&config, path),
             ..config
         })
     }
@@ -177,39 +177,42 @@ impl Config {
         origin: &Path,
         environment: Environment<'_>,
     ) -> Result<Self, ConfigError> {
-        let document = Document {
+        let document = ConfigSource {
             text,
             origin,
             environment,
         };
         let parsed = document.parse()?;
-        let file = Table::root(&document, &parsed, &shape::FILE)?;
-        let database = database(&file.table("database", &shape::DATABASE)?)?;
-        let schedule = schedule(&file.table("schedule", &shape::SCHEDULE)?)?;
-        let status_page = status_page(&file.table("status_page", &shape::STATUS_PAGE)?)?;
-        let alerts = file.table("alerts", &shape::ALERTS)?;
+        let file = ConfigTable::root(&document, &parsed, &schema::FILE)?;
+        let database = database(&file.table("database", &schema::DATABASE)?)?;
+        let schedule = schedule(&file.table("schedule", &schema::SCHEDULE)?)?;
+        let status_page = status_page(&file.table("status_page", &schema::STATUS_PAGE)?)?;
+        let alerts = file.table("alerts", &schema::ALERTS)?;
         let alerts = Alerts {
             webhook: alerts.optional("webhook", value::webhook)?,
         };
-        let log = log::read(&file.table("log", &shape::LOG)?)?;
-        let agora = file.tables("agora", &shape::AGORA)?;
-        let web3mq = file.tables("web3mq", &shape::WEB3MQ)?;
+        let log = log::read_log(&file.table("log", &schema::LOG)?)?;
+        let agora = file.tables("agora", &schema::AGORA)?;
+        let web3mq = file.tables("web3mq", &schema::WEB3MQ)?;
         if agora.is_empty() && web3mq.is_empty() {
-            return Err(file.refuse(Problem::NoAccount));
+            return Err(file.error(ConfigErrorKind::MissingAccount));
         }
-        refuse_taken_names(&agora, &web3mq)?;
+        reject_duplicate_names(&agora, &web3mq)?;
         Ok(Self {
             database,
             schedule,
             status_page,
             alerts,
             log,
-            agora: agora.iter().map(agora::account).collect::<Result<_, _>>()?,
+            agora: agora
+                .iter()
+                .map(agora::read_account)
+                .collect::<Result<_, _>>()?,
             web3mq: web3mq
                 .iter()
-                .map(web3mq::account)
+                .map(web3mq::read_account)
                 .collect::<Result<_, _>>()?,
-            exposed: Vec::new(),
+            exposed_secrets: Vec::new(),
         })
     }
 }
@@ -218,21 +221,21 @@ fn utf8<'a>(bytes: &'a [u8], origin: &Path) -> Result<&'a str, ConfigError> {
     std::str::from_utf8(bytes).map_err(|error| {
         let good = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
         ConfigError::Invalid {
-            place: place(origin, &good, good.len()),
-            problem: Box::new(Problem::NotUtf8),
+            place: position_at(origin, &good, good.len()),
+            problem: Box::new(ConfigErrorKind::NotUtf8),
         }
     })
 }
 
-fn database(table: &Table<'_>) -> Result<Database, ConfigError> {
+fn database(table: &ConfigTable<'_>) -> Result<Database, ConfigError> {
     let default = DatabaseUrl::Sqlite(PathBuf::from("archive.db"));
     let shows_password = match table.get("url") {
         Some(value) => value.reference()?.is_none() && has_password(&value.text()?),
         None => false,
     };
     Ok(Database {
-        url: table.or("url", default, value::database_url)?,
-        shows_password,
+        url: table.or_default("url", default, value::database_url)?,
+        url_has_password: shows_password,
     })
 }
 
@@ -243,8 +246,8 @@ pub(crate) fn has_password(url: &str) -> bool {
     })
 }
 
-fn schedule(table: &Table<'_>) -> Result<Schedule, ConfigError> {
-    let cron = |key, default| table.or_text(key, default, Cron::parse);
+fn schedule(table: &ConfigTable<'_>) -> Result<Schedule, ConfigError> {
+    let cron = |key, default| table.parse_or_default(key, default, Cron::parse);
     Ok(Schedule {
         sync: cron("sync", "0 * * * * *")?,
         reconcile: cron("reconcile", "0 17 * * * *")?,
@@ -252,19 +255,22 @@ fn schedule(table: &Table<'_>) -> Result<Schedule, ConfigError> {
     })
 }
 
-fn status_page(table: &Table<'_>) -> Result<StatusPage, ConfigError> {
+fn status_page(table: &ConfigTable<'_>) -> Result<StatusPage, ConfigError> {
     let default = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)));
     Ok(StatusPage {
-        listen: table.or("listen", default, value::listen)?,
+        listen: table.or_default("listen", default, value::listen)?,
     })
 }
 
 /// A name stands for one account in SQL and on the command line, whatever its provider.
-fn refuse_taken_names(agora: &[Table<'_>], web3mq: &[Table<'_>]) -> Result<(), ConfigError> {
+fn reject_duplicate_names(
+    agora: &[ConfigTable<'_>],
+    web3mq: &[ConfigTable<'_>],
+) -> Result<(), ConfigError> {
     let accounts = || agora.iter().chain(web3mq);
     let names = accounts().map(|account| account.required("name", value::account_name));
     let names = names.collect::<Result<Vec<String>, _>>()?;
-    refuse_repeated(accounts().zip(names), |account, first_line| {
-        account.refuse_at(&["name"], Problem::NameTaken { first_line })
+    reject_duplicates(accounts().zip(names), |account, first_line| {
+        account.error_at_keys(&["name"], ConfigErrorKind::DuplicateName { first_line })
     })
 }

@@ -8,8 +8,8 @@ use std::path::{Component, Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::error::{ConfigError, Place, Problem};
-use super::fault::Fault;
+use super::error::{ConfigError, ConfigErrorKind, FilePosition};
+use super::value_error::Fault;
 
 /// How environment variables are looked up: `std::env::var_os`, or a test's own.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -23,15 +23,15 @@ pub(super) fn process_environment(name: &str) -> Option<OsString> {
 /// wiped from memory when dropped.
 #[derive(Clone)]
 pub struct Secret {
-    origin: Option<Origin>,
+    origin: Option<SecretOrigin>,
     value: SecretString,
 }
 
 /// What must be known to read a secret again, and to say what is wrong if that fails.
 #[derive(Clone)]
-struct Origin {
-    reference: Reference,
-    place: Place,
+struct SecretOrigin {
+    reference: ValueReference,
+    position: FilePosition,
     key: &'static str,
 }
 
@@ -44,16 +44,16 @@ impl Secret {
         }
     }
 
-    pub(super) fn fetched(
+    pub(super) fn from_reference(
         value: String,
-        reference: Reference,
-        place: Place,
+        reference: ValueReference,
+        place: FilePosition,
         key: &'static str,
     ) -> Self {
         Self {
-            origin: Some(Origin {
+            origin: Some(SecretOrigin {
                 reference,
-                place,
+                position: place,
                 key,
             }),
             value: SecretString::from(value),
@@ -61,7 +61,7 @@ impl Secret {
     }
 
     /// Whether the value stands in the configuration itself.
-    pub(super) fn is_written_out(&self) -> bool {
+    pub(super) fn is_inline(&self) -> bool {
         self.origin.is_none()
     }
 
@@ -85,15 +85,15 @@ impl Secret {
         let fetched = origin
             .reference
             .fetch(environment)
-            .and_then(|text| printable(&text).map(|()| text));
+            .and_then(|text| check_header_text(&text).map(|()| text));
         match fetched {
             Ok(value) => Ok(Self {
                 origin: self.origin.clone(),
                 value: SecretString::from(value),
             }),
             Err(fault) => Err(ConfigError::Invalid {
-                place: origin.place.clone(),
-                problem: Box::new(Problem::Value {
+                place: origin.position.clone(),
+                problem: Box::new(ConfigErrorKind::Value {
                     key: origin.key,
                     fault,
                 }),
@@ -113,7 +113,7 @@ impl fmt::Debug for Secret {
 }
 
 /// Refuses what cannot travel in a header.
-pub(super) fn printable(text: &str) -> Result<(), Fault> {
+pub(super) fn check_header_text(text: &str) -> Result<(), Fault> {
     if text.is_empty() {
         return Err(Fault::Empty);
     }
@@ -129,16 +129,16 @@ pub(super) fn printable(text: &str) -> Result<(), Fault> {
 
 /// Where a value is kept that the configuration does not hold itself.
 #[derive(Clone, Debug)]
-pub(super) enum Reference {
+pub(super) enum ValueReference {
     Env(String),
     File(PathBuf),
     Credential(String),
 }
 
 /// More than any key or token; a wrong path (a database, a device) must not fill the memory.
-const FILE_LIMIT: u64 = 64 * 1024;
+const MAX_FILE_BYTES: u64 = 64 * 1024;
 
-impl Reference {
+impl ValueReference {
     /// What `{ kind = "name" }` points to; `folder` is where relative files are looked for.
     pub(super) fn new(kind: &str, name: &str, folder: &Path) -> Result<Self, Fault> {
         match kind {
@@ -161,10 +161,12 @@ impl Reference {
     /// The text that is kept there now; never empty.
     pub(super) fn fetch(&self, environment: Environment<'_>) -> Result<String, Fault> {
         match self {
-            Self::Env(name) => variable(name, environment),
-            Self::File(path) => read_small(path),
+            Self::Env(name) => read_variable(name, environment),
+            Self::File(path) => read_small_file(path),
             Self::Credential(name) => match environment("CREDENTIALS_DIRECTORY") {
-                Some(folder) if !folder.is_empty() => read_small(&Path::new(&folder).join(name)),
+                Some(folder) if !folder.is_empty() => {
+                    read_small_file(&Path::new(&folder).join(name))
+                }
                 _ => Err(Fault::NoCredentials { name: name.clone() }),
             },
         }
@@ -177,7 +179,7 @@ fn is_file_name(name: &str) -> bool {
     matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)
 }
 
-fn variable(name: &str, environment: Environment<'_>) -> Result<String, Fault> {
+fn read_variable(name: &str, environment: Environment<'_>) -> Result<String, Fault> {
     match environment(name).map(OsString::into_string) {
         Some(Ok(text)) if !text.is_empty() => Ok(text),
         Some(Err(_)) => Err(Fault::EnvNotText {
@@ -190,16 +192,16 @@ fn variable(name: &str, environment: Environment<'_>) -> Result<String, Fault> {
 }
 
 /// A small file's text without the line breaks at its end, which editors add.
-fn read_small(path: &Path) -> Result<String, Fault> {
+fn read_small_file(path: &Path) -> Result<String, Fault> {
     let path = || path.to_owned();
     let mut bytes = Vec::new();
     File::open(path())
-        .and_then(|file| file.take(FILE_LIMIT + 1).read_to_end(&mut bytes))
+        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
         .map_err(|cause| Fault::FileUnreadable {
             path: path(),
             cause,
         })?;
-    if bytes.len() as u64 > FILE_LIMIT {
+    if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(Fault::FileLarge { path: path() });
     }
     let text = String::from_utf8(bytes).map_err(|_| Fault::FileNotText { path: path() })?;

@@ -9,16 +9,16 @@ use percent_encoding::percent_decode_str;
 use reqwest::Url;
 use toml::de::DeValue;
 
-use super::document::Value;
 use super::error::ConfigError;
-use super::fault::Fault;
-use super::secret::{Secret, printable};
-use super::{DatabaseUrl, DestinationKind, Discover, Server};
+use super::secret::{Secret, check_header_text};
+use super::table::ConfigValue;
+use super::value_error::Fault;
+use super::{DatabaseUrl, DestinationKind, DiscoveryMode, PostgresServer};
 use crate::domain::time::Millis;
 
 /// Text of any kind, but not none of it.
-pub(super) fn text(value: &Value<'_>) -> Result<String, ConfigError> {
-    check(value, |text| match text {
+pub(super) fn text(value: &ConfigValue<'_>) -> Result<String, ConfigError> {
+    checked_text(value, |text| match text {
         "" => Err(Fault::Empty),
         text if text.chars().any(char::is_control) => Err(Fault::ControlCharacter),
         _ => Ok(()),
@@ -26,23 +26,23 @@ pub(super) fn text(value: &Value<'_>) -> Result<String, ConfigError> {
 }
 
 /// Text that travels in a header.
-pub(super) fn header(value: &Value<'_>) -> Result<String, ConfigError> {
-    check(value, printable)
+pub(super) fn header(value: &ConfigValue<'_>) -> Result<String, ConfigError> {
+    checked_text(value, check_header_text)
 }
 
 /// The name of an account. It appears in SQL, in metrics and on the command line.
-pub(super) fn account_name(value: &Value<'_>) -> Result<String, ConfigError> {
+pub(super) fn account_name(value: &ConfigValue<'_>) -> Result<String, ConfigError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-    check(value, |text| match text.len() {
+    checked_text(value, |text| match text.len() {
         1..=64 if text.bytes().all(allowed) => Ok(()),
         _ => Err(Fault::AccountName),
     })
 }
 
 /// An Agora App ID, which is a segment of the URL's path.
-pub(super) fn app_id(value: &Value<'_>) -> Result<String, ConfigError> {
+pub(super) fn app_id(value: &ConfigValue<'_>) -> Result<String, ConfigError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-    check(value, |text| match text {
+    checked_text(value, |text| match text {
         "" => Err(Fault::Empty),
         text if text.bytes().all(allowed) => Ok(()),
         _ => Err(Fault::AppId),
@@ -50,23 +50,23 @@ pub(super) fn app_id(value: &Value<'_>) -> Result<String, ConfigError> {
 }
 
 /// A credential that travels in a header.
-pub(super) fn secret(value: &Value<'_>) -> Result<Secret, ConfigError> {
+pub(super) fn secret(value: &ConfigValue<'_>) -> Result<Secret, ConfigError> {
     let text = header(value)?;
     Ok(match value.reference()? {
-        Some(reference) => Secret::fetched(text, reference, value.place(), value.key()),
+        Some(reference) => Secret::from_reference(text, reference, value.position(), value.key()),
         None => Secret::plain(text),
     })
 }
 
 /// The seed of an ed25519 key. The message never quotes it.
-pub(super) fn private_key(value: &Value<'_>) -> Result<Secret, ConfigError> {
+pub(super) fn private_key(value: &ConfigValue<'_>) -> Result<Secret, ConfigError> {
     let key = secret(value)?;
-    seed(key.expose()).map_err(|fault| value.refuse(fault))?;
+    check_seed(key.expose()).map_err(|fault| value.error(fault))?;
     Ok(key)
 }
 
 /// `Web3MQ`'s own SDK refuses the same: a prefix, and a secret that carries its public key.
-fn seed(text: &str) -> Result<(), Fault> {
+fn check_seed(text: &str) -> Result<(), Fault> {
     let hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
     match text.len() {
         _ if text.starts_with("0x") || text.starts_with("0X") => Err(Fault::KeyPrefixed),
@@ -77,32 +77,32 @@ fn seed(text: &str) -> Result<(), Fault> {
     }
 }
 
-pub(super) fn flag(value: &Value<'_>) -> Result<bool, ConfigError> {
+pub(super) fn flag(value: &ConfigValue<'_>) -> Result<bool, ConfigError> {
     value
         .content()
         .as_bool()
-        .ok_or_else(|| value.wrong_type("true or false"))
+        .ok_or_else(|| value.type_error("true or false"))
 }
 
 /// What an Agora account follows that is not listed.
-pub(super) fn discover(value: &Value<'_>) -> Result<Discover, ConfigError> {
+pub(super) fn discover(value: &ConfigValue<'_>) -> Result<DiscoveryMode, ConfigError> {
     match value.content() {
-        DeValue::Boolean(false) => Ok(Discover::Nothing),
-        DeValue::Boolean(true) => Ok(Discover::Messages),
-        DeValue::String(text) if text == "events" => Ok(Discover::Events),
-        _ => Err(value.refuse(Fault::Discover)),
+        DeValue::Boolean(false) => Ok(DiscoveryMode::Nothing),
+        DeValue::Boolean(true) => Ok(DiscoveryMode::Messages),
+        DeValue::String(text) if text == "events" => Ok(DiscoveryMode::Events),
+        _ => Err(value.error(Fault::Discover)),
     }
 }
 
 /// Whether a `Web3MQ` account follows what is not listed.
-pub(super) fn discover_chats(value: &Value<'_>) -> Result<bool, ConfigError> {
+pub(super) fn discover_chats(value: &ConfigValue<'_>) -> Result<bool, ConfigError> {
     match value.content() {
-        DeValue::String(text) if text == "events" => Err(value.refuse(Fault::DiscoverEvents)),
+        DeValue::String(text) if text == "events" => Err(value.error(Fault::DiscoverEvents)),
         _ => flag(value),
     }
 }
 
-pub(super) fn kind(value: &Value<'_>) -> Result<DestinationKind, ConfigError> {
+pub(super) fn kind(value: &ConfigValue<'_>) -> Result<DestinationKind, ConfigError> {
     value.parse(|text| match text {
         "channel" => Ok(DestinationKind::Channel),
         "user" => Ok(DestinationKind::User),
@@ -112,80 +112,80 @@ pub(super) fn kind(value: &Value<'_>) -> Result<DestinationKind, ConfigError> {
 
 /// Requests a second. The lower bound keeps the pause between two requests within what a timer can do; the upper one is
 /// as good as no limit.
-pub(super) fn rate(value: &Value<'_>) -> Result<f64, ConfigError> {
+pub(super) fn rate(value: &ConfigValue<'_>) -> Result<f64, ConfigError> {
     number(value, 0.001, 100_000.0)
 }
 
 /// Messages on a page.
-pub(super) fn page_size(value: &Value<'_>) -> Result<u32, ConfigError> {
+pub(super) fn page_size(value: &ConfigValue<'_>) -> Result<u32, ConfigError> {
     let (low, high) = (1, 1000);
     let DeValue::Integer(integer) = value.content() else {
-        return Err(value.wrong_type("a whole number"));
+        return Err(value.type_error("a whole number"));
     };
     match u32::from_str_radix(integer.as_str(), integer.radix()) {
         Ok(size) if (low..=high).contains(&size) => Ok(size),
-        _ => Err(value.refuse(Fault::OutOfRange {
+        _ => Err(value.error(Fault::OutOfRange {
             low: low.into(),
             high: high.into(),
         })),
     }
 }
 
-fn number(value: &Value<'_>, low: f64, high: f64) -> Result<f64, ConfigError> {
+fn number(value: &ConfigValue<'_>, low: f64, high: f64) -> Result<f64, ConfigError> {
     let number = match value.content() {
         DeValue::Float(float) => float.as_str().parse().ok(),
         DeValue::Integer(integer) => i32::from_str_radix(integer.as_str(), integer.radix())
             .ok()
             .map(f64::from),
-        _ => return Err(value.wrong_type("a number")),
+        _ => return Err(value.type_error("a number")),
     };
     // An integer that does not fit is out of range as well; NaN lies in no range.
     number
         .filter(|n| (low..=high).contains(n))
-        .ok_or_else(|| value.refuse(Fault::OutOfRange { low, high }))
+        .ok_or_else(|| value.error(Fault::OutOfRange { low, high }))
 }
 
 /// A moment: RFC 3339 as text, or TOML's own date and time with its offset.
-pub(super) fn moment(value: &Value<'_>) -> Result<Millis, ConfigError> {
+pub(super) fn moment(value: &ConfigValue<'_>) -> Result<Millis, ConfigError> {
     let parse = |text: &str| text.parse().map_err(Fault::Time);
     match value.content() {
         DeValue::Datetime(datetime) => {
-            parse(&datetime.to_string()).map_err(|fault| value.refuse(fault))
+            parse(&datetime.to_string()).map_err(|fault| value.error(fault))
         }
         DeValue::String(_) | DeValue::Table(_) => value.parse(parse),
-        _ => Err(value.wrong_type("a time, like 2026-11-01T00:00:00Z")),
+        _ => Err(value.type_error("a time, like 2026-11-01T00:00:00Z")),
     }
 }
 
 /// A span of time longer than zero.
-pub(super) fn duration(value: &Value<'_>) -> Result<Duration, ConfigError> {
+pub(super) fn duration(value: &ConfigValue<'_>) -> Result<Duration, ConfigError> {
     if value.content().is_integer() || value.content().is_float() {
-        return Err(value.wrong_type("a number and its unit in quotes, like \"90s\""));
+        return Err(value.type_error("a number and its unit in quotes, like \"90s\""));
     }
-    value.parse(|text| match milliseconds(text) {
+    value.parse(|text| match parse_duration_ms(text) {
         None => Err(Fault::NotADuration),
         Some(0) => Err(Fault::ZeroDuration),
-        Some(length) if length > LONGEST_MILLIS => Err(Fault::LongDuration),
+        Some(length) if length > MAX_DURATION_MS => Err(Fault::LongDuration),
         Some(length) => Ok(Duration::from_millis(length)),
     })
 }
 
 /// How long an answer is waited for.
-pub(super) fn timeout(value: &Value<'_>) -> Result<Duration, ConfigError> {
+pub(super) fn timeout(value: &ConfigValue<'_>) -> Result<Duration, ConfigError> {
     let bounds = Duration::from_secs(1)..=Duration::from_mins(10);
     let length = duration(value)?;
     if bounds.contains(&length) {
         Ok(length)
     } else {
-        Err(value.refuse(Fault::Timeout))
+        Err(value.error(Fault::Timeout))
     }
 }
 
 /// 100 years: beyond any archive, and far from where arithmetic over moments would overflow.
-const LONGEST_MILLIS: u64 = 36_500 * 86_400_000;
+const MAX_DURATION_MS: u64 = 36_500 * 86_400_000;
 
 /// The sum of numbers with their units, such as `1h30m`. What does not fit is as long as can be.
-fn milliseconds(text: &str) -> Option<u64> {
+fn parse_duration_ms(text: &str) -> Option<u64> {
     let mut total = 0_u64;
     let mut rest = text;
     loop {
@@ -201,7 +201,7 @@ fn milliseconds(text: &str) -> Option<u64> {
             number
                 .parse()
                 .unwrap_or(u64::MAX)
-                .saturating_mul(unit_millis(unit)?),
+                .saturating_mul(unit_ms(unit)?),
         );
         if next.is_empty() {
             return Some(total);
@@ -210,7 +210,7 @@ fn milliseconds(text: &str) -> Option<u64> {
     }
 }
 
-fn unit_millis(unit: &str) -> Option<u64> {
+fn unit_ms(unit: &str) -> Option<u64> {
     match unit {
         "ms" => Some(1),
         "s" => Some(1000),
@@ -223,12 +223,12 @@ fn unit_millis(unit: &str) -> Option<u64> {
 }
 
 /// Where a provider's API stands. The path always ends in `/`, so that joining adds to it and replaces nothing.
-pub(super) fn base_url(value: &Value<'_>) -> Result<Url, ConfigError> {
-    value.parse(url)
+pub(super) fn base_url(value: &ConfigValue<'_>) -> Result<Url, ConfigError> {
+    value.parse(parse_base_url)
 }
 
 /// What [`base_url`] reads, from text.
-pub(super) fn url(text: &str) -> Result<Url, Fault> {
+pub(super) fn parse_base_url(text: &str) -> Result<Url, Fault> {
     let mut url = Url::parse(text).map_err(|_| Fault::NotAUrl)?;
     match (url.scheme(), url.host_str()) {
         ("https", Some(_)) => {}
@@ -249,7 +249,7 @@ pub(super) fn url(text: &str) -> Result<Url, Fault> {
 }
 
 /// Where alarms are posted. The message never quotes it: a token may be any part of it.
-pub(super) fn webhook(value: &Value<'_>) -> Result<Secret, ConfigError> {
+pub(super) fn webhook(value: &ConfigValue<'_>) -> Result<Secret, ConfigError> {
     let webhook = secret(value)?;
     let is_safe =
         Url::parse(webhook.expose()).is_ok_and(|url| match (url.scheme(), url.host_str()) {
@@ -260,7 +260,7 @@ pub(super) fn webhook(value: &Value<'_>) -> Result<Secret, ConfigError> {
     if is_safe {
         Ok(webhook)
     } else {
-        Err(value.refuse(Fault::Webhook))
+        Err(value.error(Fault::Webhook))
     }
 }
 
@@ -270,7 +270,7 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// The address of the status page; none if it is turned off with `""`.
-pub(super) fn listen(value: &Value<'_>) -> Result<Option<SocketAddr>, ConfigError> {
+pub(super) fn listen(value: &ConfigValue<'_>) -> Result<Option<SocketAddr>, ConfigError> {
     value.parse(|text| match text {
         "" => Ok(None),
         address => address.parse().map(Some).map_err(|_| Fault::ListenAddress),
@@ -278,7 +278,7 @@ pub(super) fn listen(value: &Value<'_>) -> Result<Option<SocketAddr>, ConfigErro
 }
 
 /// The database. Its message never quotes the URL, which may hold a password.
-pub(super) fn database_url(value: &Value<'_>) -> Result<DatabaseUrl, ConfigError> {
+pub(super) fn database_url(value: &ConfigValue<'_>) -> Result<DatabaseUrl, ConfigError> {
     value.parse(str::parse)
 }
 
@@ -288,7 +288,7 @@ impl FromStr for DatabaseUrl {
     fn from_str(url: &str) -> Result<Self, Fault> {
         match url.split_once(':') {
             Some(("sqlite", rest)) => sqlite_path(rest).map(Self::Sqlite),
-            Some(("postgres" | "postgresql", _)) => Server::parse(url).map(Self::Postgres),
+            Some(("postgres" | "postgresql", _)) => PostgresServer::parse(url).map(Self::Postgres),
             _ => Err(Fault::DatabaseScheme),
         }
     }
@@ -308,8 +308,8 @@ fn sqlite_path(rest: &str) -> Result<PathBuf, Fault> {
     }
 }
 
-fn check(
-    value: &Value<'_>,
+fn checked_text(
+    value: &ConfigValue<'_>,
     rule: impl Fn(&str) -> Result<(), Fault>,
 ) -> Result<String, ConfigError> {
     value.parse(|text| rule(text).map(|()| text.to_owned()))

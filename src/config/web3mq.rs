@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::document::Table;
-use super::error::{ConfigError, Problem};
+use super::error::{ConfigError, ConfigErrorKind};
 use super::secret::Secret;
-use super::{REQUESTS_PER_SECOND, SETTLE, TIMEOUT, shape, value};
+use super::table::ConfigTable;
+use super::{DEFAULT_REQUESTS_PER_SECOND, DEFAULT_SETTLE, DEFAULT_TIMEOUT, schema, value};
 use crate::domain::time::Millis;
 
 /// Messages on a page: the most that the provider's own software has been seen to ask for.
-const PAGE_SIZE: u32 = 100;
+const DEFAULT_PAGE_SIZE: u32 = 100;
 /// What was not read within a week will hardly be.
-const REFRESH_FOR: Duration = Duration::from_hours(7 * 24);
+const DEFAULT_REFRESH_FOR: Duration = Duration::from_hours(7 * 24);
 
 /// One `Web3MQ` user, with its own request budget.
 #[derive(Clone, Debug)]
-pub struct Web3mqAccount {
+pub struct Web3mqAccountConfig {
     /// 1 to 64 ASCII letters, digits, `_`, `-` and `.`; unique across providers.
     pub name: String,
     /// The node, with a path that ends in `/`. Histories of several nodes may differ: name one and stay with it.
@@ -45,38 +45,42 @@ pub struct Web3mqAccount {
     /// Up to which age messages are looked at again until they have been read. Default: 7 days.
     pub refresh_for: Duration,
     /// At least one unless others are discovered, and no two alike.
-    pub streams: Vec<Web3mqStream>,
+    pub streams: Vec<Web3mqStreamConfig>,
     /// Whether every chat, group and topic is followed that the user takes part in. Default: false.
     pub discover: bool,
 }
 
 /// One chat's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Web3mqStream {
+pub struct Web3mqStreamConfig {
     /// A group, a topic, or the peer's user ID, exactly as the provider writes it.
     pub topic: String,
 }
 
 /// Reads one `[[web3mq]]` table.
-pub(super) fn account(table: &Table<'_>) -> Result<Web3mqAccount, ConfigError> {
-    let discover = table.or("discover", false, value::discover_chats)?;
-    let account = Web3mqAccount {
+pub(super) fn read_account(table: &ConfigTable<'_>) -> Result<Web3mqAccountConfig, ConfigError> {
+    let discover = table.or_default("discover", false, value::discover_chats)?;
+    let account = Web3mqAccountConfig {
         name: table.required("name", value::account_name)?,
         base_url: table.required("base_url", value::base_url)?,
         user_id: table.required("user_id", value::text)?,
         private_key: table.required("private_key", value::private_key)?,
         did_key: table.optional("did_key", value::header)?,
-        send_public_key: table.or("send_public_key", true, value::flag)?,
-        requests_per_second: table.or("requests_per_second", REQUESTS_PER_SECOND, value::rate)?,
-        timeout: table.or("timeout", TIMEOUT, value::timeout)?,
-        page_size: table.or("page_size", PAGE_SIZE, value::page_size)?,
+        send_public_key: table.or_default("send_public_key", true, value::flag)?,
+        requests_per_second: table.or_default(
+            "requests_per_second",
+            DEFAULT_REQUESTS_PER_SECOND,
+            value::rate,
+        )?,
+        timeout: table.or_default("timeout", DEFAULT_TIMEOUT, value::timeout)?,
+        page_size: table.or_default("page_size", DEFAULT_PAGE_SIZE, value::page_size)?,
         retention: table.optional("retention", value::duration)?,
         since: table.optional("since", value::moment)?,
-        settle: table.or("settle", SETTLE, value::duration)?,
-        refresh_for: table.or("refresh_for", REFRESH_FOR, value::duration)?,
+        settle: table.or_default("settle", DEFAULT_SETTLE, value::duration)?,
+        refresh_for: table.or_default("refresh_for", DEFAULT_REFRESH_FOR, value::duration)?,
         streams: table.streams(
-            &shape::WEB3MQ_STREAM,
-            stream,
+            &schema::WEB3MQ_STREAM,
+            read_stream,
             |stream| stream.topic.clone(),
             discover,
         )?,
@@ -86,13 +90,16 @@ pub(super) fn account(table: &Table<'_>) -> Result<Web3mqAccount, ConfigError> {
         .retention
         .is_some_and(|retention| retention < account.settle)
     {
-        return Err(table.refuse_at(&["retention", "settle"], Problem::RetentionWithinSettle));
+        return Err(table.error_at_keys(
+            &["retention", "settle"],
+            ConfigErrorKind::RetentionShorterThanSettle,
+        ));
     }
     Ok(account)
 }
 
-fn stream(table: &Table<'_>) -> Result<Web3mqStream, ConfigError> {
-    Ok(Web3mqStream {
+fn read_stream(table: &ConfigTable<'_>) -> Result<Web3mqStreamConfig, ConfigError> {
+    Ok(Web3mqStreamConfig {
         topic: table.required("topic", value::text)?,
     })
 }

@@ -4,9 +4,9 @@
 //! is under way: a pass is bounded in time, so neither waits for long.
 
 pub mod alarms;
-pub mod notify;
-mod pulse;
+mod heartbeat;
 mod schedule;
+pub mod service_manager;
 pub mod signals;
 mod watchdog;
 pub mod web;
@@ -21,12 +21,12 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Schedule;
 use crate::domain::clock::Clock;
 use crate::store::StoreError;
-use crate::sync::{AccountSync, Bounds, Engine, PassReport, Purpose};
-use alarms::Lookout;
-use notify::Notify;
-use pulse::Pulse;
+use crate::sync::{AccountSync, Engine, HistoryBounds, PassReport, Purpose};
+use alarms::AlarmMonitor;
+use heartbeat::Heartbeat;
 pub use schedule::{ScheduleError, Ticks};
-use signals::Stop;
+use service_manager::ServiceManager;
+use signals::Shutdown;
 
 /// Runs passes, and the lookout over them, until `stop` is given: the first at once, the others at the ticks of their
 /// schedules. No account waits for another, and however many ticks come during an account's pass, they are good for one
@@ -35,11 +35,11 @@ pub async fn run(
     mut engine: Engine,
     schedule: &Schedule,
     clock: Arc<dyn Clock>,
-    notify: Notify,
-    lookout: Arc<Lookout>,
-    stop: &Stop,
+    notify: ServiceManager,
+    lookout: Arc<AlarmMonitor>,
+    stop: &Shutdown,
 ) -> Result<(), ScheduleError> {
-    let due = Due {
+    let due = AccountTicks {
         sync: Ticks::start(&schedule.sync, clock.clone()).await?,
         reconcile: Ticks::start(&schedule.reconcile, clock.clone()).await?,
         refresh: Ticks::start(&schedule.refresh, clock).await?,
@@ -47,27 +47,28 @@ pub async fn run(
     let progress = engine.progress().clone();
     let pulses: Vec<_> = engine
         .accounts()
-        .map(|account| Arc::new(Pulse::new(account)))
+        .map(|account| Arc::new(Heartbeat::new(account)))
         .collect();
     // In a task of its own, so that passes go on while it looks; it ends with them, however they end.
     let mut looking = JoinSet::new();
     looking.spawn({
-        let (lookout, stop) = (lookout.clone(), stop.soft.clone());
+        let (lookout, stop) = (lookout.clone(), stop.graceful.clone());
         async move { lookout.run(&stop).await }
     });
     let drives = engine.accounts().zip(&pulses);
-    let drives =
-        drives.map(|(account, pulse)| drive(account, due.clone(), pulse, &lookout, &stop.soft));
+    let drives = drives.map(|(account, pulse)| {
+        drive_account(account, due.clone(), pulse, &lookout, &stop.graceful)
+    });
     let drives = async {
         join_all(drives).await;
         looking.join_next().await;
     };
     // With the next breath the first passes are under way.
-    notify.ready();
+    notify.notify_ready();
     tokio::select! {
         () = drives => {}
-        () = watchdog::watch(notify, &pulses, &progress) => {}
-        () = stop.overdue() => tracing::warn!("what is in hand takes too long; it is left, and will be fetched again"),
+        () = watchdog::run_watchdog(notify, &pulses, &progress) => {}
+        () = stop.wait_for_deadline() => tracing::warn!("what is in hand takes too long; it is left, and will be fetched again"),
     }
     for ticks in [due.sync, due.reconcile, due.refresh] {
         ticks.stop().await;
@@ -76,51 +77,51 @@ pub async fn run(
 }
 
 /// How often an account that another process works on is asked for: when that process dies, no tick is waited for.
-const STANDBY: Duration = Duration::from_secs(3);
+const STANDBY_POLL: Duration = Duration::from_secs(3);
 
 /// The ticks of one account.
 #[derive(Clone)]
-struct Due {
+struct AccountTicks {
     sync: Ticks,
     reconcile: Ticks,
     refresh: Ticks,
 }
 
-impl Due {
+impl AccountTicks {
     /// What is due besides fetching what is missing.
-    fn besides(&self, has_statuses: bool) -> Option<Purpose> {
-        let refresh = (has_statuses && self.refresh.has_come()).then_some(Purpose::Refresh);
-        refresh.or_else(|| self.reconcile.has_come().then_some(Purpose::Reconcile))
+    fn due_besides_sync(&self, has_statuses: bool) -> Option<Purpose> {
+        let refresh = (has_statuses && self.refresh.is_due()).then_some(Purpose::Refresh);
+        refresh.or_else(|| self.reconcile.is_due().then_some(Purpose::Reconcile))
     }
 
     /// Forgets the ticks that came before a pass was over: they asked for what it has just done.
-    fn skip(&mut self, purpose: Purpose) {
+    fn discard_past(&mut self, purpose: Purpose) {
         match purpose {
-            Purpose::Sync(_) => self.sync.skip(),
-            Purpose::Reconcile => self.reconcile.skip(),
-            Purpose::Refresh => self.refresh.skip(),
+            Purpose::Sync(_) => self.sync.discard_past(),
+            Purpose::Reconcile => self.reconcile.discard_past(),
+            Purpose::Refresh => self.refresh.discard_past(),
         }
     }
 
     /// Waits until anything is due; answers with what.
-    async fn next(&mut self, has_statuses: bool) -> Purpose {
+    async fn wait_for_purpose(&mut self, has_statuses: bool) -> Purpose {
         tokio::select! {
-            () = self.sync.next() => Purpose::Sync(Bounds { since: None, until: None }),
-            () = self.reconcile.next() => Purpose::Reconcile,
-            () = self.refresh.next(), if has_statuses => Purpose::Refresh,
+            () = self.sync.wait() => Purpose::Sync(HistoryBounds { since: None, until: None }),
+            () = self.reconcile.wait() => Purpose::Reconcile,
+            () = self.refresh.wait(), if has_statuses => Purpose::Refresh,
         }
     }
 }
 
 /// Drives one account.
-async fn drive(
+async fn drive_account(
     account: &mut AccountSync,
-    mut due: Due,
-    pulse: &Pulse,
-    lookout: &Lookout,
+    mut due: AccountTicks,
+    pulse: &Heartbeat,
+    lookout: &AlarmMonitor,
     stop: &CancellationToken,
 ) {
-    const SYNC: Purpose = Purpose::Sync(Bounds {
+    const SYNC: Purpose = Purpose::Sync(HistoryBounds {
         since: None,
         until: None,
     });
@@ -134,28 +135,28 @@ async fn drive(
             purpose
         } else {
             tokio::select! {
-                purpose = pulse.through(due.next(has_statuses)) => purpose,
+                purpose = pulse.beat_during(due.wait_for_purpose(has_statuses)) => purpose,
                 () = stop.cancelled() => return,
             }
         };
-        lookout.begins(account.name());
+        lookout.pass_begins(account.name());
         let outcome = account.pass(purpose, stop).await;
-        pulse.note(&outcome);
-        lookout.ends(account.name(), &outcome);
-        if let Err(StoreError::Held { .. }) = &outcome {
+        pulse.record_outcome(&outcome);
+        lookout.pass_ends(account.name(), &outcome);
+        if let Err(StoreError::InUse { .. }) = &outcome {
             // The account itself has said so, once.
-            let _ = tokio::time::timeout(STANDBY, stop.cancelled()).await;
+            let _ = tokio::time::timeout(STANDBY_POLL, stop.cancelled()).await;
             next = Some(purpose);
             continue;
         }
-        due.skip(purpose);
+        due.discard_past(purpose);
         let goes_on = match &outcome {
             Ok(report) => {
                 if std::mem::take(&mut failing) {
                     tracing::info!(account = account.name(), "the archive works again");
                 }
-                log(purpose, report);
-                report.leads_on()
+                log_pass(purpose, report);
+                report.has_more_work()
             }
             Err(error) if std::mem::replace(&mut failing, true) => {
                 tracing::debug!(account = account.name(), %error, "the archive still fails");
@@ -168,15 +169,16 @@ async fn drive(
         };
         next = if let Purpose::Sync(_) = purpose {
             is_behind = goes_on;
-            due.besides(has_statuses).or(is_behind.then_some(SYNC))
+            due.due_besides_sync(has_statuses)
+                .or(is_behind.then_some(SYNC))
         } else {
-            (is_behind || due.sync.has_come()).then_some(SYNC)
+            (is_behind || due.sync.is_due()).then_some(SYNC)
         };
     }
 }
 
 /// At `info` a pass that brought nothing new says nothing.
-fn log(purpose: Purpose, report: &PassReport) {
+fn log_pass(purpose: Purpose, report: &PassReport) {
     let why = purpose.why();
     let PassReport {
         account,
@@ -191,7 +193,7 @@ fn log(purpose: Purpose, report: &PassReport) {
             tracing::warn!(account, why, new, changed, requests, missing_seconds, %error, "pass ended early");
         }
         None if new + changed > 0 => {
-            tracing::info!(account, why, new, changed, requests, "pass done")
+            tracing::info!(account, why, new, changed, requests, "pass done");
         }
         None => tracing::debug!(account, why, requests, "pass done, nothing new"),
     }

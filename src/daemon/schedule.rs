@@ -11,9 +11,9 @@ use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
 
 /// A tick that is this late will not come: the scheduler is known to stop for good when it misses a beat.
-const OVERDUE: Duration = Duration::from_secs(5);
+const MISSED_TICK_AFTER: Duration = Duration::from_secs(5);
 /// How often the wall clock is looked at while waiting: it may be set, and the machine may sleep.
-const LOOK: Duration = Duration::from_secs(20);
+const CLOCK_POLL: Duration = Duration::from_secs(20);
 
 /// The scheduler could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +25,7 @@ pub struct ScheduleError(#[from] JobSchedulerError);
 pub struct Ticks {
     ticks: watch::Receiver<u64>,
     /// When the next one should come.
-    due: Option<Millis>,
+    next_due: Option<Millis>,
     cron: Cron,
     clock: Arc<dyn Clock>,
     scheduler: Arc<Mutex<JobScheduler>>,
@@ -53,7 +53,7 @@ impl Ticks {
         let due = cron.next_after(clock.now());
         Ok(Self {
             ticks,
-            due,
+            next_due: due,
             cron: cron.clone(),
             clock,
             scheduler: Arc::new(Mutex::new(scheduler)),
@@ -61,20 +61,20 @@ impl Ticks {
     }
 
     /// Forgets ticks that have come already.
-    pub fn skip(&mut self) {
+    pub fn discard_past(&mut self) {
         self.ticks.mark_unchanged();
-        self.due = self.cron.next_after(self.clock.now());
+        self.next_due = self.cron.next_after(self.clock.now());
     }
 
     /// Whether a tick has come that is not forgotten, or should have.
-    pub fn has_come(&self) -> bool {
-        self.ticks.has_changed().unwrap_or(false) || self.is_overdue()
+    pub fn is_due(&self) -> bool {
+        self.ticks.has_changed().unwrap_or(false) || self.has_missed_tick()
     }
 
-    fn is_overdue(&self) -> bool {
+    fn has_missed_tick(&self) -> bool {
         let overdue = self
-            .due
-            .is_some_and(|due| self.clock.now() >= due.plus(OVERDUE));
+            .next_due
+            .is_some_and(|due| self.clock.now() >= due.plus(MISSED_TICK_AFTER));
         if overdue {
             tracing::warn!(
                 schedule = self.cron.expression,
@@ -86,16 +86,16 @@ impl Ticks {
 
     /// Waits for the next tick; where it does not come, for the time when it should have. It may be broken off and
     /// begun again.
-    pub async fn next(&mut self) {
+    pub async fn wait(&mut self) {
         loop {
             tokio::select! {
                 changed = self.ticks.changed() => match changed {
                     Ok(()) => return,
-                    Err(_) => tokio::time::sleep(LOOK).await,
+                    Err(_) => tokio::time::sleep(CLOCK_POLL).await,
                 },
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(CLOCK_POLL) => {}
             }
-            if self.is_overdue() {
+            if self.has_missed_tick() {
                 return;
             }
         }

@@ -9,15 +9,15 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 /// The status with which a second signal ends the program: that of one that was interrupted.
-const INTERRUPTED: i32 = 130;
+const EXIT_INTERRUPTED: i32 = 130;
 /// How long the windows in hand have when the service is to end. Whoever stops a service does not want to wait, and a
 /// window that is left is fetched again.
-const GRACE: Duration = Duration::from_secs(1);
+const WINDOW_GRACE: Duration = Duration::from_secs(1);
 /// After that, how long the archive has to take what was fetched.
-const LAST: Duration = Duration::from_millis(500);
+const COMMIT_GRACE: Duration = Duration::from_millis(500);
 
 /// Cancels `stop` at the first SIGTERM or SIGINT. Errors if the handlers cannot be installed.
-pub fn listen(stop: CancellationToken) -> io::Result<()> {
+pub fn cancel_on_signal(stop: CancellationToken) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::spawn(async move {
@@ -32,7 +32,7 @@ pub fn listen(stop: CancellationToken) -> io::Result<()> {
                 );
                 stop.cancel();
             } else {
-                std::process::exit(INTERRUPTED);
+                std::process::exit(EXIT_INTERRUPTED);
             }
         }
     });
@@ -40,45 +40,48 @@ pub fn listen(stop: CancellationToken) -> io::Result<()> {
 }
 
 /// The SIGHUPs to come. Errors if the handler cannot be installed.
-pub fn hangups() -> io::Result<Signal> {
+pub fn hangup_signals() -> io::Result<Signal> {
     signal(SignalKind::hangup())
 }
 
 /// The word to stop, which gets sharper when it is for good.
 #[derive(Clone, Debug)]
-pub struct Stop {
+pub struct Shutdown {
     /// The windows in hand are finished.
-    pub soft: CancellationToken,
+    pub graceful: CancellationToken,
     /// Even those are left.
-    pub hard: CancellationToken,
+    pub abort: CancellationToken,
 }
 
-impl Stop {
+impl Shutdown {
     /// The word that SIGTERM and SIGINT give. Errors if the handlers cannot be installed.
-    pub fn listen() -> io::Result<Self> {
+    pub fn on_signals() -> io::Result<Self> {
         let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
-        listen(soft.clone())?;
-        let stop = Self { soft, hard };
+        cancel_on_signal(soft.clone())?;
+        let stop = Self {
+            graceful: soft,
+            abort: hard,
+        };
         let word = stop.clone();
         tokio::spawn(async move {
-            word.soft.cancelled().await;
-            sleep(GRACE).await;
-            word.hard.cancel();
+            word.graceful.cancelled().await;
+            sleep(WINDOW_GRACE).await;
+            word.abort.cancel();
         });
         Ok(stop)
     }
 
     /// A word that is given with this one, or before.
-    pub fn earlier(&self) -> Self {
+    pub fn child(&self) -> Self {
         Self {
-            soft: self.soft.child_token(),
-            hard: self.hard.clone(),
+            graceful: self.graceful.child_token(),
+            abort: self.abort.clone(),
         }
     }
 
     /// Waits until nothing may be waited for any more: an archive that does not answer must not hold up the end.
-    pub(super) async fn overdue(&self) {
-        self.hard.cancelled().await;
-        sleep(LAST).await;
+    pub(super) async fn wait_for_deadline(&self) {
+        self.abort.cancelled().await;
+        sleep(COMMIT_GRACE).await;
     }
 }

@@ -6,25 +6,31 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::notify::Notify;
-use super::pulse::{Doing, Pulse, Watch};
-use crate::sync::progress::{Progress, Reading};
+use super::heartbeat::{DriverState, Heartbeat, StallDetector};
+use super::service_manager::ServiceManager;
+use crate::sync::progress::{EngineProgress, Reading};
 
 /// How often it is looked at, unless the watchdog wants more.
-const LOOK: Duration = Duration::from_secs(5);
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Tells the service manager how things are, for ever.
-pub(super) async fn watch(notify: Notify, pulses: &[Arc<Pulse>], progress: &Progress) {
+pub(super) async fn run_watchdog(
+    notify: ServiceManager,
+    pulses: &[Arc<Heartbeat>],
+    progress: &EngineProgress,
+) {
     // A third: one that comes late is not missed.
-    let every = notify.watchdog().map_or(LOOK, |after| LOOK.min(after / 3));
-    let mut watch = Watch::over(pulses.len());
+    let every = notify
+        .watchdog_timeout()
+        .map_or(CHECK_INTERVAL, |after| CHECK_INTERVAL.min(after / 3));
+    let mut watch = StallDetector::new(pulses.len());
     let mut told = String::new();
     let mut is_stuck = false;
     loop {
-        let silent = watch.look(pulses.iter().map(AsRef::as_ref));
-        progress.note_stuck(&silent);
+        let silent = watch.find_stalled(pulses.iter().map(AsRef::as_ref));
+        progress.set_stalled(&silent);
         if silent.is_empty() {
-            notify.alive();
+            notify.notify_alive();
         } else if !is_stuck {
             for (position, silence) in &silent {
                 let (account, silent_s) = (pulses[*position].name(), silence.as_secs());
@@ -36,8 +42,8 @@ pub(super) async fn watch(notify: Notify, pulses: &[Arc<Pulse>], progress: &Prog
             }
         }
         is_stuck = !silent.is_empty();
-        let line = line(
-            pulses.iter().map(|pulse| (pulse.name(), pulse.doing())),
+        let line = status_line(
+            pulses.iter().map(|pulse| (pulse.name(), pulse.state())),
             progress.read(),
         );
         if line != told {
@@ -49,15 +55,18 @@ pub(super) async fn watch(notify: Notify, pulses: &[Arc<Pulse>], progress: &Prog
 }
 
 /// How things are, in one line for people: what is wrong first.
-fn line<'a>(accounts: impl Iterator<Item = (&'a str, Doing)>, reading: Reading) -> String {
+fn status_line<'a>(
+    accounts: impl Iterator<Item = (&'a str, DriverState)>,
+    reading: Reading,
+) -> String {
     let (mut wrong, mut begins, mut whole, mut behind, mut standing_by) = (Vec::new(), 0, 0, 0, 0);
     for (name, doing) in accounts {
         match doing {
-            Doing::Begins => begins += 1,
-            Doing::IsWhole => whole += 1,
-            Doing::IsBehind => behind += 1,
-            Doing::StandsBy => standing_by += 1,
-            Doing::Fails(error) => wrong.push(format!("{name}: {error}")),
+            DriverState::Starting => begins += 1,
+            DriverState::UpToDate => whole += 1,
+            DriverState::CatchingUp => behind += 1,
+            DriverState::Standby => standing_by += 1,
+            DriverState::Failing(error) => wrong.push(format!("{name}: {error}")),
         }
     }
     let mut parts = Vec::new();
@@ -76,20 +85,20 @@ fn line<'a>(accounts: impl Iterator<Item = (&'a str, Doing)>, reading: Reading) 
             ));
         }
     }
-    let about = if reading.is_guess { "about " } else { "" };
+    let about = if reading.is_estimate { "about " } else { "" };
     parts.push(match reading.expected.saturating_sub(reading.fetched) {
         0 => format!("{} new messages", reading.new),
         _ => format!(
             "{} of {about}{} messages fetched, {}",
             reading.fetched,
             reading.expected,
-            left(reading.left)
+            time_left(reading.left)
         ),
     });
     parts.join(" · ")
 }
 
-fn left(time: Duration) -> String {
+fn time_left(time: Duration) -> String {
     match time.as_secs() {
         0..90 => "nearly done".to_owned(),
         seconds @ 90..5400 => format!("about {} minutes left", seconds.div_ceil(60)),
@@ -101,8 +110,8 @@ fn left(time: Duration) -> String {
 mod tests {
     use super::*;
 
-    fn said<const N: usize>(accounts: [(&str, Doing); N], reading: Reading) -> String {
-        line(accounts.into_iter(), reading)
+    fn status<const N: usize>(accounts: [(&str, DriverState); N], reading: Reading) -> String {
+        status_line(accounts.into_iter(), reading)
     }
 
     #[test]
@@ -114,16 +123,22 @@ mod tests {
             ..Reading::default()
         };
         assert_eq!(
-            said([("shop", Doing::IsWhole), ("alice", Doing::IsWhole)], quiet),
+            status(
+                [
+                    ("shop", DriverState::UpToDate),
+                    ("alice", DriverState::UpToDate)
+                ],
+                quiet
+            ),
             "up to date: 2 accounts · 57 new messages"
         );
-        let refused = Doing::Fails("check: credentials refused with status 401".to_owned());
+        let refused = DriverState::Failing("check: credentials refused with status 401".to_owned());
         assert_eq!(
-            said(
+            status(
                 [
                     ("shop", refused),
-                    ("alice", Doing::StandsBy),
-                    ("bob", Doing::IsWhole)
+                    ("alice", DriverState::Standby),
+                    ("bob", DriverState::UpToDate)
                 ],
                 quiet
             ),
@@ -134,12 +149,12 @@ mod tests {
         let busy = Reading {
             fetched: 3400,
             expected: 60_000,
-            is_guess: true,
+            is_estimate: true,
             left,
             ..Reading::default()
         };
         assert_eq!(
-            said([("shop", Doing::Begins)], busy),
+            status([("shop", DriverState::Starting)], busy),
             "catching up: 1 account · 3400 of about 60000 messages fetched, about 42 minutes left"
         );
     }

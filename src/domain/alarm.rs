@@ -7,7 +7,7 @@ use super::time::Millis;
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum AlarmKind {
     /// A stream that always brought messages brings none.
     Silent,
     /// A stream cannot be fetched, again and again, while others of its account can.
@@ -26,7 +26,7 @@ pub enum Kind {
     Archive,
 }
 
-impl Kind {
+impl AlarmKind {
     pub const ALL: [Self; 8] = [
         Self::Silent,
         Self::Stuck,
@@ -53,17 +53,17 @@ impl Kind {
     }
 
     /// The kind of this name; nothing where a later Backscroll has given it.
-    pub fn of(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
     /// Whether it concerns the archive itself, and no account.
-    pub fn is_of_archive(self) -> bool {
+    pub fn concerns_archive(self) -> bool {
         matches!(self, Self::Disk | Self::Archive)
     }
 
     /// How long it must have been so before anybody is told: what passes by itself wakes nobody.
-    pub fn patience(self) -> Duration {
+    pub fn start_delay(self) -> Duration {
         match self {
             Self::Parked | Self::Lost | Self::Disk | Self::Silent => Duration::ZERO,
             Self::Archive => Duration::from_mins(2),
@@ -73,7 +73,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for AlarmKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -81,21 +81,21 @@ impl fmt::Display for Kind {
 
 /// What an alarm is about. Of two at once that are about the same there is only one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Subject {
+pub struct AlarmSubject {
     /// The account's name; nothing where the archive itself is concerned.
     pub account: Option<String>,
     /// The stream's key; nothing where all of the account is concerned, or many of its streams.
     pub stream: Option<String>,
-    pub kind: Kind,
+    pub kind: AlarmKind,
 }
 
 /// What the webhook has been told of an alarm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Told {
+pub enum Notified {
     #[default]
     Nothing,
     /// That it began.
-    Begun,
+    Start,
     /// That it began and that it is over; or it never will be told more.
     All,
 }
@@ -103,7 +103,7 @@ pub enum Told {
 /// Something that is wrong, or was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alarm {
-    pub subject: Subject,
+    pub subject: AlarmSubject,
     /// When it was noticed.
     pub since: Millis,
     /// From when on all was well again; nothing while it stands.
@@ -114,17 +114,17 @@ pub struct Alarm {
     pub hint: String,
     /// How far the harm has come, where it grows and does not go away again: of [`Kind::Lost`], seconds of history.
     pub level: Option<i64>,
-    pub told: Told,
+    pub told: Notified,
 }
 
 impl Alarm {
     /// Whether it is not over yet.
-    pub fn is_standing(&self) -> bool {
+    pub fn is_active(&self) -> bool {
         self.until.is_none()
     }
 
     /// Which of all alarms it is.
-    pub fn id(&self) -> (Subject, Millis) {
+    pub fn id(&self) -> (AlarmSubject, Millis) {
         (self.subject.clone(), self.since)
     }
 }
@@ -135,9 +135,9 @@ mod tests {
 
     #[test]
     fn every_kind_has_a_name_of_its_own() {
-        for kind in Kind::ALL {
-            assert_eq!(Kind::of(kind.name()), Some(kind));
+        for kind in AlarmKind::ALL {
+            assert_eq!(AlarmKind::from_name(kind.name()), Some(kind));
         }
-        assert_eq!(Kind::of("something of later"), None);
+        assert_eq!(AlarmKind::from_name("something of later"), None);
     }
 }

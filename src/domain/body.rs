@@ -10,9 +10,9 @@ pub enum Body {
     /// It is no text.
     None,
     /// Its bytes are the text.
-    Exact,
+    ExactText,
     /// Its bytes are not quite text: U+FFFD stands for what is not.
-    Readable(String),
+    RepairedText(String),
 }
 
 impl Body {
@@ -21,7 +21,7 @@ impl Body {
     /// Agora's payloads are text by contract. Web3MQ's are where their type says so, or where they happen to be
     /// UTF-8; what is encrypted is not, whatever its bytes look like. U+0000 counts as no text, for Postgres has no
     /// text that holds it.
-    pub fn of(message: &Message) -> Self {
+    pub fn from_message(message: &Message) -> Self {
         let encrypted = message
             .cipher_suite
             .as_deref()
@@ -29,13 +29,13 @@ impl Body {
         if encrypted {
             return Self::None;
         }
-        match readable(&message.payload.bytes) {
-            Cow::Borrowed(_) => Self::Exact,
+        match decode_text(&message.payload.bytes) {
+            Cow::Borrowed(_) => Self::ExactText,
             Cow::Owned(text)
                 if is_declared_text(message)
                     || std::str::from_utf8(&message.payload.bytes).is_ok() =>
             {
-                Self::Readable(text)
+                Self::RepairedText(text)
             }
             Cow::Owned(_) => Self::None,
         }
@@ -53,16 +53,16 @@ fn is_declared_text(message: &Message) -> bool {
 }
 
 /// Borrowed where the bytes are text as they are.
-fn readable(bytes: &[u8]) -> Cow<'_, str> {
+fn decode_text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.contains('\0') => Cow::Borrowed(text),
         Ok(text) => Cow::Owned(text.replace('\0', "\u{FFFD}")),
-        Err(_) => Cow::Owned(repaired(bytes).replace('\0', "\u{FFFD}")),
+        Err(_) => Cow::Owned(replace_invalid(bytes).replace('\0', "\u{FFFD}")),
     }
 }
 
 /// One U+FFFD for each lone surrogate in generalised UTF-8, and for each fault as the standard has it.
-fn repaired(bytes: &[u8]) -> String {
+fn replace_invalid(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
@@ -92,7 +92,7 @@ mod tests {
         payload_type: Option<&str>,
         cipher_suite: Option<&str>,
     ) -> Body {
-        Body::of(&Message {
+        Body::from_message(&Message {
             sender: "a".into(),
             recipient: "b".into(),
             sent_at: Millis(0),
@@ -113,9 +113,9 @@ mod tests {
     #[test]
     fn text_is_read_and_what_is_not_text_is_marked() {
         let agora = |bytes: &[u8]| body(bytes, Encoding::Utf8, None, None);
-        let marked = |text: &str| Body::Readable(text.to_owned());
-        assert_eq!(agora("héllo 😀".as_bytes()), Body::Exact);
-        assert_eq!(agora(b""), Body::Exact);
+        let marked = |text: &str| Body::RepairedText(text.to_owned());
+        assert_eq!(agora("héllo 😀".as_bytes()), Body::ExactText);
+        assert_eq!(agora(b""), Body::ExactText);
         assert_eq!(agora(b"a\0b"), marked("a\u{FFFD}b"));
         assert_eq!(agora(b"a\xED\xA0\xBDb"), marked("a\u{FFFD}b"));
         assert_eq!(
@@ -128,11 +128,11 @@ mod tests {
     fn bytes_are_text_only_where_something_says_so() {
         let web3mq =
             |bytes: &[u8], payload_type, suite| body(bytes, Encoding::Base64, payload_type, suite);
-        assert_eq!(web3mq(b"hi", None, Some("NONE")), Body::Exact);
+        assert_eq!(web3mq(b"hi", None, Some("NONE")), Body::ExactText);
         assert_eq!(web3mq(b"\xFF\x00", None, None), Body::None);
         assert_eq!(
             web3mq(b"\xFFx", Some("text/plain; charset=utf-8"), None),
-            Body::Readable("\u{FFFD}x".to_owned())
+            Body::RepairedText("\u{FFFD}x".to_owned())
         );
         assert_eq!(
             web3mq(b"hi", Some("text/plain"), Some("X25519/AES-GCM_SHA384")),

@@ -7,23 +7,23 @@
 
 use std::fmt;
 
-use super::identity::{Fingerprint, Identified};
+use super::identity::{Fingerprint, IdentifiedMessage};
 use super::time::Millis;
 
 /// Keeps the chain's hashes apart from all others. With it, a step of the chain is exactly one block of BLAKE3.
-const DOMAIN: [u8; 4] = *b"bsd1";
+const DOMAIN_SEPARATOR: [u8; 4] = *b"bsd1";
 
 /// What identifies a message, in canonical order: by time, then by content, then by its number among equals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Link {
+pub struct ChainLink {
     pub sent_at: Millis,
     pub fingerprint: Fingerprint,
     pub occurrence: u32,
 }
 
-impl Link {
-    pub fn of(identified: &Identified) -> Self {
-        let Identified {
+impl ChainLink {
+    pub fn from_identified(identified: &IdentifiedMessage) -> Self {
+        let IdentifiedMessage {
             message,
             fingerprint,
             occurrence,
@@ -43,9 +43,9 @@ pub struct Digest(pub [u8; 32]);
 impl Digest {
     /// The digest once this message has followed.
     #[must_use]
-    pub fn then(self, link: Link) -> Self {
+    pub fn append(self, link: ChainLink) -> Self {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&DOMAIN);
+        hasher.update(&DOMAIN_SEPARATOR);
         hasher.update(&self.0);
         hasher.update(&link.sent_at.0.to_le_bytes());
         hasher.update(&link.fingerprint.0);
@@ -55,10 +55,10 @@ impl Digest {
 
     /// The digest once all of these have followed. They must be in order.
     #[must_use]
-    pub fn through<'a>(self, links: impl IntoIterator<Item = &'a Link>) -> Self {
+    pub fn append_all<'a>(self, links: impl IntoIterator<Item = &'a ChainLink>) -> Self {
         links
             .into_iter()
-            .fold(self, |digest, link| digest.then(*link))
+            .fold(self, |digest, link| digest.append(*link))
     }
 }
 
@@ -81,26 +81,26 @@ mod tests {
 
     use super::*;
 
-    fn link((ms, byte, occurrence): (i64, u8, u32)) -> Link {
-        Link {
+    fn link((ms, byte, occurrence): (i64, u8, u32)) -> ChainLink {
+        ChainLink {
             sent_at: Millis(ms),
             fingerprint: Fingerprint([byte; 16]),
             occurrence,
         }
     }
 
-    fn sorted(mut links: Vec<Link>) -> Vec<Link> {
+    fn sorted(mut links: Vec<ChainLink>) -> Vec<ChainLink> {
         links.sort_unstable();
         links.dedup();
         links
     }
 
-    fn links() -> impl Strategy<Value = Vec<Link>> {
+    fn links() -> impl Strategy<Value = Vec<ChainLink>> {
         prop::collection::vec((0i64..5000, 0u8..4, 0u32..3).prop_map(link), 0..40).prop_map(sorted)
     }
 
-    fn digest(links: &[Link]) -> Digest {
-        Digest::default().through(links)
+    fn digest(links: &[ChainLink]) -> Digest {
+        Digest::default().append_all(links)
     }
 
     #[test]
@@ -132,8 +132,8 @@ mod tests {
             cuts.push(i64::MAX);
             let (mut whole, mut from) = (Digest::default(), i64::MIN);
             for to in cuts {
-                let inside = |link: &&Link| (from..to).contains(&link.sent_at.0);
-                whole = whole.through(links.iter().filter(inside));
+                let inside = |link: &&ChainLink| (from..to).contains(&link.sent_at.0);
+                whole = whole.append_all(links.iter().filter(inside));
                 from = to;
             }
             prop_assert_eq!(whole, digest(&links));

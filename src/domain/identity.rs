@@ -13,7 +13,7 @@ use super::message::Message;
 pub struct Fingerprint(pub [u8; 16]);
 
 impl Fingerprint {
-    pub fn of(message: &Message) -> Self {
+    pub fn compute(message: &Message) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"backscroll message 1\0");
         hasher.update(&message.sent_at.0.to_le_bytes());
@@ -36,7 +36,7 @@ impl Fingerprint {
 
 /// A message with its place among equals.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identified {
+pub struct IdentifiedMessage {
     pub message: Message,
     pub fingerprint: Fingerprint,
     /// 0 for the first of its equals within the millisecond, 1 for the second, …
@@ -47,11 +47,11 @@ pub struct Identified {
 ///
 /// Equal messages with an id of the provider's are one message seen twice (of two statuses the further one is kept).
 /// Equal messages without one are as many messages as there are.
-pub fn identify(messages: Vec<Message>) -> Vec<Identified> {
+pub fn identify(messages: Vec<Message>) -> Vec<IdentifiedMessage> {
     let mut seen: HashMap<Fingerprint, (usize, u32)> = HashMap::with_capacity(messages.len());
-    let mut identified: Vec<Identified> = Vec::with_capacity(messages.len());
+    let mut identified: Vec<IdentifiedMessage> = Vec::with_capacity(messages.len());
     for message in messages {
-        let fingerprint = Fingerprint::of(&message);
+        let fingerprint = Fingerprint::compute(&message);
         let (first, equals) = *seen
             .entry(fingerprint)
             .and_modify(|(_, n)| *n += 1)
@@ -60,7 +60,7 @@ pub fn identify(messages: Vec<Message>) -> Vec<Identified> {
             let known = &mut identified[first].message;
             known.status = known.status.max(message.status);
         } else {
-            identified.push(Identified {
+            identified.push(IdentifiedMessage {
                 message,
                 fingerprint,
                 occurrence: equals,
@@ -138,7 +138,7 @@ mod tests {
             recipient: "bc".into(),
             ..message("d")
         };
-        assert_ne!(Fingerprint::of(&one), Fingerprint::of(&other));
+        assert_ne!(Fingerprint::compute(&one), Fingerprint::compute(&other));
     }
 
     #[test]
@@ -157,6 +157,6 @@ mod tests {
             extra: Some("{}".into()),
             ..bare.clone()
         };
-        assert_eq!(Fingerprint::of(&bare), Fingerprint::of(&known));
+        assert_eq!(Fingerprint::compute(&bare), Fingerprint::compute(&known));
     }
 }

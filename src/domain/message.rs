@@ -27,7 +27,7 @@ pub struct Message {
 
 impl Message {
     /// Whether its conversation is that of its recipient, or of the two.
-    pub fn is_filed_by_its_names(&self) -> bool {
+    pub fn has_default_conversation(&self) -> bool {
         let Self {
             sender,
             recipient,
@@ -159,7 +159,7 @@ impl Conversation {
     }
 
     /// The names that its own is made of: two of a pair, else one.
-    pub fn names(&self) -> Vec<String> {
+    pub fn participant_names(&self) -> Vec<String> {
         let mut names = vec![String::new()];
         let mut letters = self.name.chars();
         while let Some(letter) = letters.next() {
@@ -188,7 +188,7 @@ fn escaped(name: &str) -> std::borrow::Cow<'_, str> {
 }
 
 /// Why a text cannot be a name: the databases keep names as text, and Postgres has no text with U+0000 in it.
-pub fn name_fault(name: &str) -> Option<&'static str> {
+pub fn name_error(name: &str) -> Option<&'static str> {
     name.contains('\0').then_some("a name holds U+0000")
 }
 

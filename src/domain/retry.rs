@@ -10,7 +10,7 @@ pub struct Backoff {
     /// The longest wait before any try.
     pub most: Duration,
     /// How often a thing is tried in all.
-    pub tries: u32,
+    pub max_attempts: u32,
 }
 
 impl Backoff {
@@ -18,7 +18,7 @@ impl Backoff {
     /// `chance` in `[0, 1)` spreads clients that failed together; the wait is at least half of what it could be, for
     /// a try at once would meet the same trouble.
     pub fn after(&self, failures: u32, chance: f64) -> Option<Duration> {
-        if failures >= self.tries {
+        if failures >= self.max_attempts {
             return None;
         }
         let doubled = self
@@ -41,7 +41,7 @@ mod tests {
         let backoff = Backoff {
             first: Duration::from_secs(1),
             most: Duration::from_secs(5),
-            tries: 5,
+            max_attempts: 5,
         };
         let waits: Vec<_> = (1..=6)
             .map(|n| backoff.after(n, 1.0).map(|d| d.as_secs()))

@@ -25,8 +25,8 @@ pub struct Scope {
 }
 
 impl Scope {
-    pub fn holds(&self, message: &Message) -> bool {
-        self.admits(
+    pub fn matches(&self, message: &Message) -> bool {
+        self.matches_names(
             &message.sender,
             &message.recipient,
             &message.conversation.name,
@@ -34,7 +34,7 @@ impl Scope {
     }
 
     /// Whether messages of this sender to this recipient in this conversation belong to the stream.
-    pub fn admits(&self, sender: &str, recipient: &str, conversation: &str) -> bool {
+    pub fn matches_names(&self, sender: &str, recipient: &str, conversation: &str) -> bool {
         let is = |wanted: &Option<String>, name: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == name)
         };
@@ -87,7 +87,7 @@ mod tests {
         ] {
             let [sender, recipient, conversation] = parts;
             assert_eq!(
-                scope(sender, recipient, conversation).holds(&message),
+                scope(sender, recipient, conversation).matches(&message),
                 holds,
                 "{parts:?}"
             );

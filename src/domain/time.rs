@@ -91,14 +91,17 @@ impl fmt::Display for Second {
 /// Why a text is no moment.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not a time: write it as RFC 3339, like 2026-11-01T00:00:00Z")]
-pub struct NotATime(String);
+pub struct ParseTimeError(String);
 
 impl std::str::FromStr for Millis {
-    type Err = NotATime;
+    type Err = ParseTimeError;
 
     /// Reads RFC 3339 with any offset.
-    fn from_str(text: &str) -> Result<Self, NotATime> {
-        let t: Timestamp = text.trim().parse().map_err(|_| NotATime(text.to_owned()))?;
+    fn from_str(text: &str) -> Result<Self, ParseTimeError> {
+        let t: Timestamp = text
+            .trim()
+            .parse()
+            .map_err(|_| ParseTimeError(text.to_owned()))?;
         Ok(Self(t.as_millisecond()))
     }
 }

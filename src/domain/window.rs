@@ -21,7 +21,7 @@ impl Window {
 
     /// The window that begins at `from` and lasts so many seconds, at least one.
     #[must_use]
-    pub fn lasting(from: Second, seconds: u64) -> Self {
+    pub fn with_length(from: Second, seconds: u64) -> Self {
         let last = i64::MAX - 1;
         let from = Second(from.0.min(last));
         Self {
@@ -65,13 +65,13 @@ impl Window {
 
     /// The part before `end`.
     #[must_use]
-    pub fn before(self, end: Second) -> Option<Self> {
+    pub fn up_to(self, end: Second) -> Option<Self> {
         Self::new(self.from, self.to.min(end))
     }
 
     /// The part from `start` on.
     #[must_use]
-    pub fn starting(self, start: Second) -> Option<Self> {
+    pub fn starting_at(self, start: Second) -> Option<Self> {
         Self::new(self.from.max(start), self.to)
     }
 
@@ -88,11 +88,11 @@ impl Window {
     /// Cuts the window at the given moments. Those outside of it, doubled or out of order, cut nothing; the pieces
     /// always make up the window again.
     #[must_use]
-    pub fn cut_at(self, cuts: &[Second]) -> Vec<Self> {
+    pub fn split_at(self, cuts: &[Second]) -> Vec<Self> {
         let mut rest = self;
         let mut pieces = Vec::with_capacity(cuts.len() + 1);
         for &cut in cuts {
-            if let (Some(piece), Some(after)) = (rest.before(cut), rest.starting(cut))
+            if let (Some(piece), Some(after)) = (rest.up_to(cut), rest.starting_at(cut))
                 && piece != rest
             {
                 pieces.push(piece);
@@ -105,7 +105,7 @@ impl Window {
 
     /// The moments that cut the window into `pieces` equally long parts (fewer where it has fewer seconds).
     #[must_use]
-    pub fn even_cuts(self, pieces: u64) -> Vec<Second> {
+    pub fn even_split_points(self, pieces: u64) -> Vec<Second> {
         let pieces = pieces.clamp(1, self.seconds());
         (1..pieces)
             .map(|i| {
@@ -145,7 +145,7 @@ impl Runs {
     }
 
     /// What of `wanted` is not in the set, in order.
-    pub fn missing_from(&self, wanted: Window) -> Vec<Window> {
+    pub fn gaps_in(&self, wanted: Window) -> Vec<Window> {
         let mut missing = Vec::new();
         let mut from = wanted.from;
         for run in &self.0[self.0.partition_point(|run| run.to <= wanted.from)..] {
@@ -211,14 +211,14 @@ mod tests {
 
     #[test]
     fn a_window_shorter_than_the_pieces_wanted_is_cut_to_seconds() {
-        assert_eq!(window(0, 3).even_cuts(100), [Second(1), Second(2)]);
-        assert_eq!(window(0, 1).even_cuts(2), []);
+        assert_eq!(window(0, 3).even_split_points(100), [Second(1), Second(2)]);
+        assert_eq!(window(0, 1).even_split_points(2), []);
     }
 
     proptest! {
         #[test]
         fn pieces_make_up_the_window_again(w in windows(), cuts in prop::collection::vec(-30i64..90, 0..8)) {
-            let pieces = w.cut_at(&cuts.into_iter().map(Second).collect::<Vec<_>>());
+            let pieces = w.split_at(&cuts.into_iter().map(Second).collect::<Vec<_>>());
             prop_assert_eq!(pieces.first().unwrap().from, w.from);
             prop_assert_eq!(pieces.last().unwrap().to, w.to);
             prop_assert!(pieces.windows(2).all(|p| p[0].to == p[1].from));
@@ -226,7 +226,7 @@ mod tests {
 
         #[test]
         fn even_cuts_give_as_many_pieces_as_asked(w in windows(), pieces in 1u64..30) {
-            let cut = w.cut_at(&w.even_cuts(pieces));
+            let cut = w.split_at(&w.even_split_points(pieces));
             prop_assert_eq!(cut.len() as u64, pieces.min(w.seconds()));
             let (short, long) = (cut.iter().map(|p| p.seconds()).min().unwrap(), cut.iter().map(|p| p.seconds()).max().unwrap());
             prop_assert!(long - short <= 1);
@@ -238,7 +238,7 @@ mod tests {
             let set = seconds(sealed);
             prop_assert_eq!(&seconds(runs.iter()), &set);
             prop_assert!(runs.0.windows(2).all(|r| r[0].to < r[1].from), "runs that touch are one");
-            let missing = seconds(runs.missing_from(wanted));
+            let missing = seconds(runs.gaps_in(wanted));
             prop_assert_eq!(missing, &seconds([wanted]) - &set);
         }
 

@@ -13,20 +13,20 @@ use std::sync::Arc;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
-use super::{Claim, Subject};
+use super::{Claim, ClaimedStream};
 use crate::domain::digest::Digest;
 use crate::domain::stream::Scope;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
-use crate::store::{KnownStream, Sealed, Store, StoreError};
+use crate::store::{Archive, KnownStream, LedgerRow, StoreError};
 
 const VERSION: u32 = 1;
 /// What is signed, before the last chain value.
-const DOMAIN: &[u8] = b"backscroll manifest 1\0";
+const SIGNATURE_DOMAIN: &[u8] = b"backscroll manifest 1\0";
 /// What the last field of a line begins with.
-const CHAIN: &str = ",\"chain\":\"";
+const CHAIN_FIELD: &str = ",\"chain\":\"";
 /// Ledger rows that are held at once.
-const ROWS: u64 = 1000;
+const ROWS_PER_READ: u64 = 1000;
 
 /// Why a manifest could not be written, or is not to be trusted.
 #[derive(Debug, thiserror::Error)]
@@ -38,27 +38,27 @@ pub enum ManifestError {
     },
 
     #[error("{}:{line}: {fault}", path.display())]
-    Line {
+    BadLine {
         path: PathBuf,
         line: u64,
         fault: String,
     },
 
     #[error("{}: the signature is not that of {signer} over these lines", path.display())]
-    Signature { path: PathBuf, signer: String },
+    BadSignature { path: PathBuf, signer: String },
 
     #[error("{}: signed by {found}, not by {wanted}", path.display())]
-    Signer {
+    WrongSigner {
         path: PathBuf,
         found: String,
         wanted: String,
     },
 
     #[error("{} holds no key: 64 hex digits are wanted, the seed of an ed25519 key", path.display())]
-    Key { path: PathBuf },
+    BadKey { path: PathBuf },
 
     #[error("{account} {stream}: a sealed window has no digest yet")]
-    Unproven { account: String, stream: String },
+    WithoutDigest { account: String, stream: String },
 
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -69,31 +69,31 @@ impl ManifestError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::File { .. } => "see whether the path is right and may be read or written",
-            Self::Line { .. } | Self::Signature { .. } => {
+            Self::BadLine { .. } | Self::BadSignature { .. } => {
                 "the manifest was changed or cut off after it was signed: compare with another copy of it"
             }
-            Self::Signer { .. } => {
+            Self::WrongSigner { .. } => {
                 "compare with a manifest that was signed by the key given as --public-key"
             }
-            Self::Key { .. } => {
+            Self::BadKey { .. } => {
                 "`openssl rand -hex 32 > manifest.key` makes one; keep it where only you can read it"
             }
-            Self::Unproven { .. } => "`backscroll verify --repair` gives it one",
+            Self::WithoutDigest { .. } => "`backscroll verify --repair` gives it one",
             Self::Store(error) => error.hint(),
         }
     }
 }
 
 /// A key that signs manifests. Debug does not show it.
-pub struct Key(SigningKey);
+pub struct ManifestKey(SigningKey);
 
-impl std::fmt::Debug for Key {
+impl std::fmt::Debug for ManifestKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Key({})", self.public_hex())
     }
 }
 
-impl Key {
+impl ManifestKey {
     /// From the file that holds its seed as 64 hex digits.
     pub fn read(path: &Path) -> Result<Self, ManifestError> {
         let text = std::fs::read_to_string(path).map_err(|source| ManifestError::File {
@@ -102,7 +102,7 @@ impl Key {
         })?;
         let mut seed = [0; 32];
         hex::decode_to_slice(text.trim(), &mut seed)
-            .map_err(|_| ManifestError::Key { path: path.into() })?;
+            .map_err(|_| ManifestError::BadKey { path: path.into() })?;
         Ok(Self(SigningKey::from_bytes(&seed)))
     }
 
@@ -111,7 +111,11 @@ impl Key {
     }
 
     fn sign(&self, chain: Digest) -> String {
-        hex::encode(self.0.sign(&[DOMAIN, &chain.0].concat()).to_bytes())
+        hex::encode(
+            self.0
+                .sign(&[SIGNATURE_DOMAIN, &chain.0].concat())
+                .to_bytes(),
+        )
     }
 }
 
@@ -122,12 +126,12 @@ pub struct Manifest {
     pub public_key: String,
     pub created: String,
     pub rows: u64,
-    streams: Vec<(Arc<Subject>, Vec<Claim>)>,
+    streams: Vec<(Arc<ClaimedStream>, Vec<Claim>)>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Header {
+struct ManifestHeader {
     /// The version of this form.
     backscroll_manifest: u32,
     /// The schema of the archive that it was made of.
@@ -138,7 +142,7 @@ struct Header {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Row {
+struct ManifestRow {
     account: String,
     stream: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,23 +159,23 @@ struct Row {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct End {
+struct ManifestEnd {
     rows: u64,
     chain: String,
     signature: String,
 }
 
-impl Row {
-    fn of(
+impl ManifestRow {
+    fn from_ledger_row(
         KnownStream {
             account,
             key,
             scope,
             ..
         }: &KnownStream,
-        row: &Sealed,
+        row: &LedgerRow,
     ) -> Result<Self, ManifestError> {
-        let unproven = || ManifestError::Unproven {
+        let unproven = || ManifestError::WithoutDigest {
             account: account.clone(),
             stream: key.clone(),
         };
@@ -194,16 +198,16 @@ impl Row {
     }
 
     /// What it claims, of what.
-    fn claim(self, line: u64) -> Option<(Subject, Claim)> {
+    fn into_claim(self, line: u64) -> Option<(ClaimedStream, Claim)> {
         let second = |text: &str| text.parse().ok().map(Millis::second);
         let window = Window::new(second(&self.from)?, second(&self.to)?)?;
-        let digest = Some(digest(&self.digest)?);
+        let digest = Some(parse_digest(&self.digest)?);
         let scope = Scope {
             sender: self.sender,
             recipient: self.recipient,
             conversation: self.conversation,
         };
-        let subject = Subject {
+        let subject = ClaimedStream {
             id: None,
             account: self.account,
             key: self.stream,
@@ -215,13 +219,13 @@ impl Row {
                 window,
                 messages: self.messages,
                 digest,
-                line: Some(line),
+                manifest_line: Some(line),
             },
         ))
     }
 }
 
-fn digest(text: &str) -> Option<Digest> {
+fn parse_digest(text: &str) -> Option<Digest> {
     let mut bytes = [0; 32];
     hex::decode_to_slice(text, &mut bytes)
         .ok()
@@ -229,16 +233,16 @@ fn digest(text: &str) -> Option<Digest> {
 }
 
 /// The chain once this line, without its own chain, has followed.
-fn chained(before: Digest, line: &str) -> Digest {
+fn next_chain(before: Digest, line: &str) -> Digest {
     Digest(*blake3::hash(&[&before.0, line.as_bytes()].concat()).as_bytes())
 }
 
 /// Writes the ledger of the archive, or of one of its accounts; answers with how many rows it has. The file is there
 /// whole, or not at all.
 pub async fn write(
-    store: &dyn Store,
+    store: &dyn Archive,
     account: Option<&str>,
-    key: &Key,
+    key: &ManifestKey,
     created: Millis,
     path: &Path,
 ) -> Result<u64, ManifestError> {
@@ -249,18 +253,18 @@ pub async fn write(
         path: path.into(),
         source,
     };
-    let mut out = Writer {
+    let mut out = ManifestWriter {
         file: BufWriter::new(File::create(&unfinished).map_err(failed)?),
         chain: Digest::default(),
     };
-    let schema = store.schema();
-    let header = Header {
+    let schema = store.schema_version();
+    let header = ManifestHeader {
         backscroll_manifest: VERSION,
         schema,
         created: created.to_string(),
         public_key: key.public_hex(),
     };
-    out.line(&header).map_err(failed)?;
+    out.write_line(&header).map_err(failed)?;
     let mut rows = 0;
     for stream in store.streams().await? {
         if account.is_some_and(|account| account != stream.account) {
@@ -268,18 +272,19 @@ pub async fn write(
         }
         let mut rest = Window::new(Second(i64::MIN), Second(i64::MAX));
         while let Some(window) = rest {
-            let some = store.ledger_rows(stream.id, window, ROWS).await?;
+            let some = store.ledger_rows(stream.id, window, ROWS_PER_READ).await?;
             for row in &some {
-                out.line(&Row::of(&stream, row)?).map_err(failed)?;
+                out.write_line(&ManifestRow::from_ledger_row(&stream, row)?)
+                    .map_err(failed)?;
             }
             rows += some.len() as u64;
             rest = some
                 .last()
-                .and_then(|last| window.starting(last.window.to()));
+                .and_then(|last| window.starting_at(last.window.to()));
         }
     }
     let chain = out.chain;
-    out.end(&End {
+    out.finish(&ManifestEnd {
         rows,
         chain: chain.to_string(),
         signature: key.sign(chain),
@@ -289,25 +294,25 @@ pub async fn write(
     Ok(rows)
 }
 
-struct Writer {
+struct ManifestWriter {
     file: BufWriter<File>,
     chain: Digest,
 }
 
-impl Writer {
-    fn line(&mut self, line: &impl Serialize) -> std::io::Result<()> {
-        let line = serde_json::to_string(line)?;
-        self.chain = chained(self.chain, &line);
+impl ManifestWriter {
+    fn write_line(&mut self, write_line: &impl Serialize) -> std::io::Result<()> {
+        let line = serde_json::to_string(write_line)?;
+        self.chain = next_chain(self.chain, &line);
         writeln!(
             self.file,
-            "{}{CHAIN}{}\"}}",
+            "{}{CHAIN_FIELD}{}\"}}",
             line.strip_suffix('}').unwrap_or(&line),
             self.chain
         )
     }
 
-    fn end(mut self, end: &End) -> std::io::Result<()> {
-        writeln!(self.file, "{}", serde_json::to_string(end)?)?;
+    fn finish(mut self, finish: &ManifestEnd) -> std::io::Result<()> {
+        writeln!(self.file, "{}", serde_json::to_string(finish)?)?;
         self.file.into_inner()?.sync_all()
     }
 }
@@ -319,25 +324,25 @@ impl Manifest {
             path: path.into(),
             source,
         })?;
-        let mut lines = Lines {
+        let mut lines = ManifestReader {
             path,
             lines: BufReader::new(file).lines(),
             number: 0,
             chain: Digest::default(),
         };
-        let first = lines.next()?;
-        let header: Header = lines.chained(&first)?;
+        let first = lines.next_line()?;
+        let header: ManifestHeader = lines.parse_chained(&first)?;
         if header.backscroll_manifest != VERSION {
-            return Err(lines.fault("a manifest of another version of Backscroll"));
+            return Err(lines.error_here("a manifest of another version of Backscroll"));
         }
-        let Header {
+        let ManifestHeader {
             public_key,
             created,
             ..
         } = header;
         if let Some(wanted) = signer.filter(|wanted| !wanted.eq_ignore_ascii_case(&public_key)) {
             let (found, wanted) = (public_key, wanted.to_owned());
-            return Err(ManifestError::Signer {
+            return Err(ManifestError::WrongSigner {
                 path: path.into(),
                 found,
                 wanted,
@@ -350,29 +355,29 @@ impl Manifest {
             streams: Vec::new(),
         };
         loop {
-            let line = lines.next()?;
-            if let Ok(end) = serde_json::from_str::<End>(&line) {
-                lines.close(&end, &manifest)?;
+            let line = lines.next_line()?;
+            if let Ok(end) = serde_json::from_str::<ManifestEnd>(&line) {
+                lines.check_end(&end, &manifest)?;
                 return Ok(manifest);
             }
-            let row: Row = lines.chained(&line)?;
+            let row: ManifestRow = lines.parse_chained(&line)?;
             let (subject, claim) = row
-                .claim(lines.number)
-                .ok_or_else(|| lines.fault("no claim of a window"))?;
+                .into_claim(lines.number)
+                .ok_or_else(|| lines.error_here("no claim of a window"))?;
             manifest
-                .add(subject, claim)
-                .ok_or_else(|| lines.fault("a window out of order"))?;
+                .push_claim(subject, claim)
+                .ok_or_else(|| lines.error_here("a window out of order"))?;
         }
     }
 
     /// The streams of which it claims something.
-    pub(super) fn streams(&self) -> impl Iterator<Item = (&Arc<Subject>, &[Claim])> {
+    pub(super) fn streams(&self) -> impl Iterator<Item = (&Arc<ClaimedStream>, &[Claim])> {
         self.streams
             .iter()
             .map(|(subject, claims)| (subject, claims.as_slice()))
     }
 
-    fn add(&mut self, subject: Subject, claim: Claim) -> Option<()> {
+    fn push_claim(&mut self, subject: ClaimedStream, claim: Claim) -> Option<()> {
         self.rows += 1;
         if self
             .streams
@@ -390,23 +395,23 @@ impl Manifest {
 }
 
 /// The lines of a manifest, and what they are chained to.
-struct Lines<'a> {
+struct ManifestReader<'a> {
     path: &'a Path,
     lines: std::io::Lines<BufReader<File>>,
     number: u64,
     chain: Digest,
 }
 
-impl Lines<'_> {
-    fn fault(&self, fault: &str) -> ManifestError {
-        ManifestError::Line {
+impl ManifestReader<'_> {
+    fn error_here(&self, error_here: &str) -> ManifestError {
+        ManifestError::BadLine {
             path: self.path.into(),
             line: self.number,
-            fault: fault.to_owned(),
+            fault: error_here.to_owned(),
         }
     }
 
-    fn next(&mut self) -> Result<String, ManifestError> {
+    fn next_line(&mut self) -> Result<String, ManifestError> {
         self.number += 1;
         match self.lines.next() {
             Some(Ok(line)) => Ok(line),
@@ -414,29 +419,32 @@ impl Lines<'_> {
                 path: self.path.into(),
                 source,
             }),
-            None => Err(self.fault("the manifest ends without its signature")),
+            None => Err(self.error_here("the manifest ends without its signature")),
         }
     }
 
     /// Reads a line that must follow those before.
-    fn chained<T: for<'t> Deserialize<'t>>(&mut self, line: &str) -> Result<T, ManifestError> {
+    fn parse_chained<T: for<'t> Deserialize<'t>>(
+        &mut self,
+        line: &str,
+    ) -> Result<T, ManifestError> {
         let (text, chain) = line
-            .rsplit_once(CHAIN)
-            .ok_or_else(|| self.fault("no line of a manifest"))?;
+            .rsplit_once(CHAIN_FIELD)
+            .ok_or_else(|| self.error_here("no line of a manifest"))?;
         let text = format!("{text}}}");
-        self.chain = chained(self.chain, &text);
-        if chain.strip_suffix("\"}").and_then(digest) != Some(self.chain) {
-            return Err(self.fault(
+        self.chain = next_chain(self.chain, &text);
+        if chain.strip_suffix("\"}").and_then(parse_digest) != Some(self.chain) {
+            return Err(self.error_here(
                 "this line was changed, or one before it is missing, was added or was moved",
             ));
         }
-        serde_json::from_str(&text).map_err(|error| self.fault(&error.to_string()))
+        serde_json::from_str(&text).map_err(|error| self.error_here(&error.to_string()))
     }
 
     /// Makes sure that the end is the end of these lines, and signed.
-    fn close(&mut self, end: &End, manifest: &Manifest) -> Result<(), ManifestError> {
-        if digest(&end.chain) != Some(self.chain) || end.rows != manifest.rows {
-            return Err(self.fault(
+    fn check_end(&mut self, end: &ManifestEnd, manifest: &Manifest) -> Result<(), ManifestError> {
+        if parse_digest(&end.chain) != Some(self.chain) || end.rows != manifest.rows {
+            return Err(self.error_here(
                 "the end is not that of these lines: some before it are missing or were added",
             ));
         }
@@ -445,20 +453,20 @@ impl Lines<'_> {
         let is_signed = hex::decode_to_slice(&manifest.public_key, &mut key).is_ok()
             && hex::decode_to_slice(&end.signature, &mut signature).is_ok()
             && VerifyingKey::from_bytes(&key).is_ok_and(|key| {
-                let signed = [DOMAIN, &self.chain.0].concat();
+                let signed = [SIGNATURE_DOMAIN, &self.chain.0].concat();
                 key.verify_strict(&signed, &Signature::from_bytes(&signature))
                     .is_ok()
             });
         if !is_signed {
             let signer = manifest.public_key.clone();
-            return Err(ManifestError::Signature {
+            return Err(ManifestError::BadSignature {
                 path: self.path.into(),
                 signer,
             });
         }
         self.number += 1;
         self.lines.next().map_or(Ok(()), |_| {
-            Err(self.fault("there is more behind the signature"))
+            Err(self.error_here("there is more behind the signature"))
         })
     }
 }

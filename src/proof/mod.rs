@@ -8,9 +8,9 @@
 //! Whoever writes meanwhile may make a row and its messages look at odds, for they are not read in one instant: what
 //! differs is looked at once more before it is said.
 
+mod claims;
 pub mod manifest;
-mod pass;
-mod tracks;
+mod reading;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,60 +19,60 @@ use crate::domain::digest::Digest;
 use crate::domain::stream::Scope;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
-use crate::store::{Archived, Sealed, Store, StoreError, StreamId};
+use crate::store::{Archive, ArchivedMessage, LedgerRow, StoreError, StreamId};
+use claims::ClaimQueue;
 use manifest::Manifest;
-use pass::Pass;
-use tracks::Track;
+use reading::ArchiveReading;
 
 /// So many differences, and so many messages that were changed, are kept to be named; the rest is counted.
-const NAMED: usize = 5000;
+const MAX_LISTED: usize = 5000;
 
 /// What is to be compared.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Question<'a> {
+pub struct VerifyOptions<'a> {
     /// One account only.
     pub account: Option<&'a str>,
     /// Beside the ledger, the claims of an earlier day.
     pub manifest: Option<&'a Manifest>,
     /// Whether ledger rows that were sealed before there were digests are given one, where their count is right.
-    pub stamp: bool,
+    pub add_digests: bool,
 }
 
 /// What came of it.
 #[derive(Debug, Default)]
-pub struct Verdict {
+pub struct VerifyReport {
     /// Messages that were read.
     pub messages: u64,
     /// Claims that were compared: ledger rows, and rows of the manifest.
     pub windows: u64,
     /// Ledger rows without a digest, of which only the count was compared.
-    pub undigested: u64,
+    pub without_digest: u64,
     /// Streams that hold sealed windows but do not say which messages are theirs: account and key.
-    pub unknown: Vec<(String, String)>,
-    pub differences: Several<Difference>,
-    pub damaged: Several<Damage>,
+    pub without_scope: Vec<(String, String)>,
+    pub mismatches: Findings<Mismatch>,
+    pub damaged_messages: Findings<DamagedMessage>,
 }
 
 /// The first of many, and how many there are in all.
 #[derive(Debug)]
-pub struct Several<T> {
+pub struct Findings<T> {
     pub named: Vec<T>,
     pub count: u64,
 }
 
 /// A window that does not hold what it should.
 #[derive(Clone, Debug)]
-pub struct Difference {
-    pub subject: Arc<Subject>,
+pub struct Mismatch {
+    pub stream: Arc<ClaimedStream>,
     /// What should be there.
     pub claim: Claim,
     /// What is.
-    pub held: Held,
+    pub held: MeasuredWindow,
 }
 
 /// A stream of which something is claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subject {
+pub struct ClaimedStream {
     /// Its number in the archive; nothing where a manifest claims it.
     pub id: Option<StreamId>,
     pub account: String,
@@ -88,65 +88,67 @@ pub struct Claim {
     /// Nothing where the row was sealed before there were digests.
     pub digest: Option<Digest>,
     /// The line of the manifest; nothing where it is the ledger's claim.
-    pub line: Option<u64>,
+    pub manifest_line: Option<u64>,
 }
 
 /// The fault of a message whose conversation is not the one that its names say.
-pub const MISFILED: &str = "is filed under a conversation that is not its own";
+pub const MISFILED_FAULT: &str = "is filed under a conversation that is not its own";
 
 /// A message that is not as it was archived.
 #[derive(Debug)]
-pub struct Damage {
-    pub message: Archived,
+pub struct DamagedMessage {
+    pub message: ArchivedMessage,
     pub fault: &'static str,
 }
 
 /// What the archive holds of a stream in a window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct MeasuredWindow {
     pub messages: u64,
     pub digest: Digest,
     /// How many of them are not as they were archived.
     pub damaged: u64,
 }
 
-impl Verdict {
+impl VerifyReport {
     /// Whether all that could be compared agrees, and all could be compared.
     pub fn agrees(&self) -> bool {
-        self.differences.count == 0 && self.damaged.count == 0 && self.unknown.is_empty()
+        self.mismatches.count == 0
+            && self.damaged_messages.count == 0
+            && self.without_scope.is_empty()
     }
 
     /// How much is wrong, so that it can be told whether it has become less.
     pub fn faults(&self) -> u64 {
-        self.differences.count + self.damaged.count
+        self.mismatches.count + self.damaged_messages.count
     }
 }
 
-impl Question<'_> {
-    fn wants(&self, account: &str) -> bool {
+impl VerifyOptions<'_> {
+    fn covers_account(&self, account: &str) -> bool {
         self.account.is_none_or(|wanted| wanted == account)
     }
 }
 
 impl Claim {
-    pub(crate) fn of_row(row: &Sealed) -> Self {
+    pub(crate) fn from_ledger_row(row: &LedgerRow) -> Self {
         Self {
             window: row.window,
             messages: row.messages,
             digest: row.digest,
-            line: None,
+            manifest_line: None,
         }
     }
 
     /// Whether this is what is there.
-    fn is_met_by(&self, held: &Held) -> bool {
+    fn matches(&self, held: &MeasuredWindow) -> bool {
         held.damaged == 0
             && self.messages == held.messages
             && self.digest.is_none_or(|digest| digest == held.digest)
     }
 }
 
-impl<T> Default for Several<T> {
+impl<T> Default for Findings<T> {
     fn default() -> Self {
         Self {
             named: Vec::new(),
@@ -155,24 +157,24 @@ impl<T> Default for Several<T> {
     }
 }
 
-impl<T> Several<T> {
+impl<T> Findings<T> {
     fn push(&mut self, one: T) {
         self.count += 1;
-        if self.named.len() < NAMED {
+        if self.named.len() < MAX_LISTED {
             self.named.push(one);
         }
     }
 
     /// How many are not named.
-    pub fn unnamed(&self) -> u64 {
+    pub fn unlisted(&self) -> u64 {
         self.count - self.named.len() as u64
     }
 }
 
 /// What should be there, what is, and how they differ.
-impl fmt::Display for Difference {
+impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Held {
+        let MeasuredWindow {
             messages, damaged, ..
         } = self.held;
         let (
@@ -180,10 +182,10 @@ impl fmt::Display for Difference {
             Claim {
                 window,
                 messages: claimed,
-                line,
+                manifest_line: line,
                 ..
             },
-        ) = (&self.subject, self.claim);
+        ) = (&self.stream, self.claim);
         write!(
             f,
             "{} {} from {} to {}: ",
@@ -209,7 +211,7 @@ impl fmt::Display for Difference {
 }
 
 /// Names the message by what is not its content.
-impl fmt::Display for Damage {
+impl fmt::Display for DamagedMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let identified = &self.message.identified;
         let (account, at) = (&self.message.account, identified.message.sent_at);
@@ -223,19 +225,22 @@ impl fmt::Display for Damage {
 }
 
 /// Compares the archive with its ledger, and with a manifest.
-pub async fn verify(store: &dyn Store, question: Question<'_>) -> Result<Verdict, StoreError> {
-    let mut tracks: Vec<Track> = Vec::new();
+pub async fn verify(
+    store: &dyn Archive,
+    question: VerifyOptions<'_>,
+) -> Result<VerifyReport, StoreError> {
+    let mut tracks: Vec<ClaimQueue> = Vec::new();
     let mut unknown = Vec::new();
     for stream in store
         .streams()
         .await?
         .into_iter()
-        .filter(|stream| question.wants(&stream.account))
+        .filter(|stream| question.covers_account(&stream.account))
     {
-        match Track::of_ledger(&stream) {
+        match ClaimQueue::from_ledger(&stream) {
             Some(track) => tracks.push(track),
-            None if tracks::has_rows(store, &stream).await? => {
-                unknown.push((stream.account, stream.key))
+            None if claims::has_ledger_rows(store, &stream).await? => {
+                unknown.push((stream.account, stream.key));
             }
             None => {}
         }
@@ -244,34 +249,38 @@ pub async fn verify(store: &dyn Store, question: Question<'_>) -> Result<Verdict
         .manifest
         .iter()
         .flat_map(|manifest| manifest.streams());
-    let claims = claims.filter(|(subject, _)| question.wants(&subject.account));
+    let claims = claims.filter(|(subject, _)| question.covers_account(&subject.account));
     tracks.extend(
-        claims.map(|(subject, claims)| Track::of_claims(subject.clone(), claims.iter().copied())),
+        claims.map(|(subject, claims)| {
+            ClaimQueue::from_claims(subject.clone(), claims.iter().copied())
+        }),
     );
     let all = (Millis(i64::MIN), Millis(i64::MAX));
-    let mut verdict = Pass::new(store, tracks, question).run(all).await?;
-    if verdict.differences.count > 0 && verdict.differences.unnamed() == 0 {
-        verdict.differences = second_look(store, &verdict.differences.named, question).await?;
+    let mut verdict = ArchiveReading::new(store, tracks, question)
+        .run(all)
+        .await?;
+    if verdict.mismatches.count > 0 && verdict.mismatches.unlisted() == 0 {
+        verdict.mismatches = recheck(store, &verdict.mismatches.named, question).await?;
     }
-    verdict.unknown = unknown;
+    verdict.without_scope = unknown;
     Ok(verdict)
 }
 
 /// Looks at what differed once more, by itself.
-async fn second_look(
-    store: &dyn Store,
-    differences: &[Difference],
-    question: Question<'_>,
-) -> Result<Several<Difference>, StoreError> {
+async fn recheck(
+    store: &dyn Archive,
+    differences: &[Mismatch],
+    question: VerifyOptions<'_>,
+) -> Result<Findings<Mismatch>, StoreError> {
     let mut tracks = Vec::new();
     let mut range = (Millis(i64::MAX), Millis(i64::MIN));
     for difference in differences {
-        let claims = match (difference.claim.line, difference.subject.id) {
+        let claims = match (difference.claim.manifest_line, difference.stream.id) {
             (None, Some(stream)) => {
                 let rows = store
                     .ledger_rows(stream, difference.claim.window, u64::MAX)
                     .await?;
-                rows.iter().map(Claim::of_row).collect()
+                rows.iter().map(Claim::from_ledger_row).collect()
             }
             _ => vec![difference.claim],
         };
@@ -281,10 +290,10 @@ async fn second_look(
                 range.1.max(claim.window.to().start()),
             );
         }
-        tracks.push(Track::of_claims(difference.subject.clone(), claims));
+        tracks.push(ClaimQueue::from_claims(difference.stream.clone(), claims));
     }
-    Ok(Pass::new(store, tracks, question)
+    Ok(ArchiveReading::new(store, tracks, question)
         .run(range)
         .await?
-        .differences)
+        .mismatches)
 }

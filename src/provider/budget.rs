@@ -9,21 +9,21 @@ use tokio::time::{Instant, sleep_until};
 
 /// How much longer than a second the provider's second is taken to be: what the network may squeeze two requests
 /// together by without the provider counting both into one second.
-const SLACK: f64 = 0.015;
+const PERIOD_MARGIN: f64 = 0.015;
 
 /// More than this says nothing of the requests to come.
-const MOST_LATE: Duration = Duration::from_millis(250);
+const MAX_TIMER_LATENESS: Duration = Duration::from_millis(250);
 /// What is left, from one request to the next, of how late the timer was: as late as that, what was let go may arrive.
-const LATE_FADE: f64 = 0.99;
+const LATENESS_DECAY: f64 = 0.99;
 
 /// Pauses up to this long are waited out.
-const BEARABLE: Duration = Duration::from_secs(10);
+const MAX_SHORT_PAUSE: Duration = Duration::from_secs(10);
 /// The longest that a waiting request sleeps before it looks around.
-const LOOK: Duration = Duration::from_secs(1);
+const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// So long is waited for the request of whoever was told that there is room for one.
-const CLAIM: Duration = Duration::from_millis(50);
+const SLOT_RESERVATION: Duration = Duration::from_millis(50);
 /// The shortest wait that the timer can do. Where requests may follow each other faster, only the second counts.
-const TICK: Duration = Duration::from_millis(1);
+const TIMER_RESOLUTION: Duration = Duration::from_millis(1);
 
 /// Which of the waiting requests goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,20 +40,20 @@ pub enum Turn {
 #[derive(Debug)]
 pub struct Budget {
     /// Nothing where the account has no limit.
-    pace: Option<Pace>,
+    limit: Option<RateLimit>,
     /// The lock is handed over in order of arrival and held while waiting: whoever holds it goes next.
-    released: Mutex<Released>,
+    send_log: Mutex<SendLog>,
     /// Requests that wait, those of [`Turn::Finish`] among them, and the word that the last of either has gone.
     waiting: AtomicUsize,
-    finishing: AtomicUsize,
-    gone: Notify,
+    waiting_high: AtomicUsize,
+    queue_drained: Notify,
     /// Until when the room for a request is spoken for.
-    claimed_until: std::sync::Mutex<Option<Instant>>,
+    reserved_until: std::sync::Mutex<Option<Instant>>,
     paused_until: std::sync::Mutex<Option<Instant>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Pace {
+struct RateLimit {
     /// Between one request and the next; nothing where that is shorter than the timer can wait.
     spacing: Option<Duration>,
     /// How many requests the provider counts together …
@@ -64,78 +64,82 @@ struct Pace {
 
 /// What has been let go.
 #[derive(Debug, Default)]
-struct Released {
+struct SendLog {
     /// When the last requests went, newest last: as many as the provider counts together.
-    last: VecDeque<Instant>,
+    recent: VecDeque<Instant>,
     /// When the next is due by the spacing. It follows the schedule, not the moments at which a timer that is always
     /// a little late let the requests go: else every request would lose that little.
-    due: Option<Instant>,
+    next_due: Option<Instant>,
     /// How late whoever waits has lately been woken, beyond what every timer is. On a machine that is so busy a request
     /// may be as late on its way, and those that come after it are not: they keep as much more distance.
-    late: Duration,
+    timer_lateness: Duration,
 }
 
-impl Released {
-    fn note(&mut self, now: Instant, slot: Option<Instant>, pace: Pace) {
+impl SendLog {
+    fn record(&mut self, now: Instant, slot: Option<Instant>, pace: RateLimit) {
         let late = slot.map_or(Duration::ZERO, |slot| {
-            now.saturating_duration_since(slot).saturating_sub(2 * TICK)
+            now.saturating_duration_since(slot)
+                .saturating_sub(2 * TIMER_RESOLUTION)
         });
-        self.late = late.max(self.late.mul_f64(LATE_FADE)).min(MOST_LATE);
-        if self.last.len() == pace.burst {
-            self.last.pop_front();
+        self.timer_lateness = late
+            .max(self.timer_lateness.mul_f64(LATENESS_DECAY))
+            .min(MAX_TIMER_LATENESS);
+        if self.recent.len() == pace.burst {
+            self.recent.pop_front();
         }
-        self.last.push_back(now);
+        self.recent.push_back(now);
         // One that comes late does not let the next follow on its heels.
         let base = |spacing: Duration| {
-            self.due
+            self.next_due
                 .unwrap_or(now)
                 .max(now - spacing.min(pace.period) / 2)
         };
-        self.due = pace
+        self.next_due = pace
             .spacing
-            .map(|spacing| base(spacing) + spacing + self.late / pace.burst as u32);
+            .map(|spacing| base(spacing) + spacing + self.timer_lateness / pace.burst as u32);
     }
 }
 
 impl Budget {
     /// A budget of so many requests a second; 0 or less means without limit.
     pub fn per_second(rate: f64) -> Self {
-        let pace = (rate > 0.0 && rate.is_finite()).then(|| {
-            let spacing = Duration::from_secs_f64((1.0 + SLACK) / rate.max(1e-6));
+        let limit = (rate > 0.0 && rate.is_finite()).then(|| {
+            let spacing = Duration::from_secs_f64((1.0 + PERIOD_MARGIN) / rate.max(1e-6));
             let burst = (rate.floor() as usize).max(1);
             let period = spacing.mul_f64(burst as f64);
-            Pace {
-                spacing: Some(spacing).filter(|spacing| *spacing >= TICK),
+            RateLimit {
+                spacing: Some(spacing).filter(|spacing| *spacing >= TIMER_RESOLUTION),
                 burst,
                 period,
             }
         });
         Self {
-            pace,
-            released: Mutex::default(),
+            limit,
+            send_log: Mutex::default(),
             waiting: AtomicUsize::new(0),
-            finishing: AtomicUsize::new(0),
-            gone: Notify::new(),
-            claimed_until: std::sync::Mutex::default(),
+            waiting_high: AtomicUsize::new(0),
+            queue_drained: Notify::new(),
+            reserved_until: std::sync::Mutex::default(),
             paused_until: std::sync::Mutex::default(),
         }
     }
 
     /// How many requests a second it lets go at the most; nothing where it has no limit.
     pub fn rate(&self) -> Option<f64> {
-        self.pace
+        self.limit
             .map(|pace| pace.burst as f64 / pace.period.as_secs_f64())
     }
 
     /// Waits until this request may go. Cancel-safe: a wait given up costs no request.
     ///
     /// Errors, with how much is left of it, once a pause is too long to wait for.
-    pub async fn acquire(&self, turn: Turn) -> Result<(), Duration> {
-        let _waiting = Waiting::of(self, turn);
+    pub async fn acquire(&self, priority: Turn) -> Result<(), Duration> {
+        let _waiting = Waiting::enqueue(self, priority);
         let (mut released, awaited) = loop {
-            let gone = self.gone.notified();
-            let released = self.released.lock().await;
-            let gives_way = || turn == Turn::Begin && self.finishing.load(Ordering::SeqCst) > 0;
+            let gone = self.queue_drained.notified();
+            let released = self.send_log.lock().await;
+            let gives_way =
+                || priority == Turn::Begin && self.waiting_high.load(Ordering::SeqCst) > 0;
             let mut awaited = None;
             // Looked at again after the wait: a finishing request may have come meanwhile.
             while let Some(slot) = self.next_slot(&released).filter(|_| !gives_way()) {
@@ -144,7 +148,7 @@ impl Budget {
                     return Err(left);
                 }
                 // A pause may come while it is slept; whoever is told to wait for long is told soon.
-                sleep_until(slot.min(Instant::now() + LOOK)).await;
+                sleep_until(slot.min(Instant::now() + RECHECK_INTERVAL)).await;
             }
             if !gives_way() {
                 break (released, awaited);
@@ -152,48 +156,48 @@ impl Budget {
             drop(released);
             gone.await;
         };
-        if let Some(pace) = self.pace {
-            released.note(Instant::now(), awaited, pace);
+        if let Some(pace) = self.limit {
+            released.record(Instant::now(), awaited, pace);
         }
         Ok(())
     }
 
     /// Waits until a request could go at once and none waits: whoever is told may begin something, and nobody else is told
     /// before that has asked for its request. Never, where there is no limit that could be left unused.
-    pub async fn idle(&self) {
-        if self.pace.is_none() {
+    pub async fn spare_slot(&self) {
+        if self.limit.is_none() {
             return std::future::pending().await;
         }
         loop {
-            let mut gone = std::pin::pin!(self.gone.notified());
+            let mut gone = std::pin::pin!(self.queue_drained.notified());
             // From here on it hears of the last request that goes.
             gone.as_mut().enable();
             if self.waiting.load(Ordering::SeqCst) > 0 {
                 gone.await;
                 continue;
             }
-            let slot = self.next_slot(&*self.released.lock().await);
+            let slot = self.next_slot(&*self.send_log.lock().await);
             let now = Instant::now();
-            let claimed = lock(&self.claimed_until).filter(|until| *until > now);
+            let claimed = lock(&self.reserved_until).filter(|until| *until > now);
             let Some(slot) = slot.max(claimed) else {
-                *lock(&self.claimed_until) = Some(now + CLAIM);
+                *lock(&self.reserved_until) = Some(now + SLOT_RESERVATION);
                 return;
             };
-            sleep_until(slot.min(now + LOOK)).await;
+            sleep_until(slot.min(now + RECHECK_INTERVAL)).await;
         }
     }
 
     /// When the next request may go; nothing if now.
-    fn next_slot(&self, released: &Released) -> Option<Instant> {
+    fn next_slot(&self, released: &SendLog) -> Option<Instant> {
         let paused = *lock(&self.paused_until);
-        let spaced = self.pace.and_then(|pace| {
-            let full = released.last.len() == pace.burst;
+        let spaced = self.limit.and_then(|pace| {
+            let full = released.recent.len() == pace.burst;
             let after_burst = released
-                .last
+                .recent
                 .front()
                 .filter(|_| full)
-                .map(|&first| first + pace.period + released.late);
-            released.due.max(after_burst)
+                .map(|&first| first + pace.period + released.timer_lateness);
+            released.next_due.max(after_burst)
         });
         paused.max(spaced).filter(|&slot| slot > Instant::now())
     }
@@ -206,7 +210,7 @@ impl Budget {
 
     /// How long a pause will last that is too long to wait for.
     pub fn long_pause(&self) -> Option<Duration> {
-        self.paused_for().filter(|left| *left > BEARABLE)
+        self.paused_for().filter(|left| *left > MAX_SHORT_PAUSE)
     }
 
     /// How long nothing will be let go because of a pause.
@@ -224,11 +228,11 @@ struct Waiting<'a> {
 }
 
 impl<'a> Waiting<'a> {
-    fn of(budget: &'a Budget, turn: Turn) -> Self {
+    fn enqueue(budget: &'a Budget, turn: Turn) -> Self {
         budget.waiting.fetch_add(1, Ordering::SeqCst);
-        *lock(&budget.claimed_until) = None;
+        *lock(&budget.reserved_until) = None;
         if turn == Turn::Finish {
-            budget.finishing.fetch_add(1, Ordering::SeqCst);
+            budget.waiting_high.fetch_add(1, Ordering::SeqCst);
         }
         Self { budget, turn }
     }
@@ -237,9 +241,9 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let was_last = |waiting: &AtomicUsize| waiting.fetch_sub(1, Ordering::SeqCst) == 1;
-        let none_finishes = self.turn == Turn::Finish && was_last(&self.budget.finishing);
+        let none_finishes = self.turn == Turn::Finish && was_last(&self.budget.waiting_high);
         if was_last(&self.budget.waiting) || none_finishes {
-            self.budget.gone.notify_waiters();
+            self.budget.queue_drained.notify_waiters();
         }
     }
 }
@@ -293,35 +297,35 @@ mod tests {
     }
 
     #[test]
-    fn a_timer_that_is_always_late_costs_nothing_in_the_long_run() {
+    fn late_timer_does_not_lower_the_average_rate() {
         let spacing = Duration::from_millis(100);
-        let pace = Pace {
+        let pace = RateLimit {
             spacing: Some(spacing),
             burst: 10,
             period: spacing * 10,
         };
         let (start, late) = (Instant::now(), Duration::from_millis(3));
-        let mut released = Released::default();
+        let mut released = SendLog::default();
         let mut now = start;
         for _ in 0..1000 {
-            released.note(now, None, pace);
-            now = released.due.unwrap() + late;
+            released.record(now, None, pace);
+            now = released.next_due.unwrap() + late;
         }
         assert_eq!(now - start, spacing * 1000 + late);
         // But nothing is made up for that was not used.
         let much_later = now + Duration::from_mins(1);
-        released.note(much_later, None, pace);
-        assert!(released.due.unwrap() >= much_later + spacing / 2);
+        released.record(much_later, None, pace);
+        assert!(released.next_due.unwrap() >= much_later + spacing / 2);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_idle_when_nobody_waits_and_the_next_slot_has_come() {
+    async fn spare_slot_comes_when_no_request_waits() {
         let budget = std::sync::Arc::new(Budget::per_second(1.0));
         budget.acquire(Turn::Begin).await.unwrap();
         let (start, waits) = (Instant::now(), budget.clone());
         let waiting = tokio::spawn(async move { waits.acquire(Turn::Begin).await });
         tokio::task::yield_now().await;
-        budget.idle().await;
+        budget.spare_slot().await;
         assert!(waiting.await.unwrap().is_ok());
         assert!(
             start.elapsed() >= Duration::from_secs(2),
@@ -329,50 +333,53 @@ mod tests {
         );
         let unlimited = Budget::per_second(0.0);
         assert!(
-            tokio::time::timeout(Duration::from_mins(1), unlimited.idle())
+            tokio::time::timeout(Duration::from_mins(1), unlimited.spare_slot())
                 .await
                 .is_err()
         );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn room_for_one_request_is_told_to_one() {
+    async fn spare_slot_is_offered_to_one_caller_at_a_time() {
         let budget = Budget::per_second(1.0);
-        budget.idle().await;
+        budget.spare_slot().await;
         let told = Instant::now();
-        budget.idle().await;
+        budget.spare_slot().await;
         assert_eq!(
             told.elapsed(),
-            CLAIM,
+            SLOT_RESERVATION,
             "the first has not asked for anything"
         );
         budget.acquire(Turn::Begin).await.unwrap();
         let asked = Instant::now();
-        budget.idle().await;
+        budget.spare_slot().await;
         assert!(asked.elapsed() >= Duration::from_secs(1));
     }
 
     #[test]
-    fn on_a_busy_machine_requests_keep_as_much_more_distance_as_they_may_be_late() {
+    fn late_timer_widens_request_spacing() {
         let spacing = Duration::from_millis(100);
-        let pace = Pace {
+        let pace = RateLimit {
             spacing: Some(spacing),
             burst: 10,
             period: spacing * 10,
         };
         let (now, late) = (Instant::now(), Duration::from_millis(52));
-        let mut released = Released::default();
-        released.note(now + late, Some(now), pace);
-        assert_eq!(released.late, Duration::from_millis(50));
-        assert!(released.due.unwrap() >= now + late + Duration::from_millis(105));
+        let mut released = SendLog::default();
+        released.record(now + late, Some(now), pace);
+        assert_eq!(released.timer_lateness, Duration::from_millis(50));
+        assert!(released.next_due.unwrap() >= now + late + Duration::from_millis(105));
         for n in 1..500 {
-            released.note(now + spacing * n, Some(now + spacing * n), pace);
+            released.record(now + spacing * n, Some(now + spacing * n), pace);
         }
-        assert!(released.late < Duration::from_millis(1), "it is forgotten");
+        assert!(
+            released.timer_lateness < Duration::from_millis(1),
+            "it is forgotten"
+        );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_holds_everybody_and_ends_by_itself() {
+    async fn pause_delays_all_requests_and_ends_by_itself() {
         let budget = Budget::per_second(10.0);
         let start = Instant::now();
         budget.pause_until(start + Duration::from_secs(8));
@@ -383,7 +390,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_long_pause_is_not_waited_for() {
+    async fn long_pause_fails_waiting_requests() {
         let budget = Budget::per_second(1.0);
         budget.acquire(Turn::Begin).await.unwrap();
         let start = Instant::now();
@@ -395,7 +402,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_given_up_costs_no_request() {
+    async fn cancelled_wait_uses_no_slot() {
         let budget = Budget::per_second(1.0);
         budget.acquire(Turn::Begin).await.unwrap();
         let start = Instant::now();
@@ -408,7 +415,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_finishes_goes_before_what_begins() {
+    async fn high_priority_requests_overtake_queued_ones() {
         let budget = Budget::per_second(1.0);
         let order = std::sync::Mutex::new(Vec::new());
         let request = async |name: &'static str, turn| {
@@ -427,7 +434,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_a_limit_nothing_waits() {
+    async fn unlimited_account_never_waits() {
         let start = Instant::now();
         releases(&Budget::per_second(0.0), 1000).await;
         assert!(start.elapsed().is_zero());

@@ -16,7 +16,7 @@ pub enum ProviderError {
     },
 
     /// 401 or 403.
-    #[error("{what}: credentials refused with status {status}{}", colon(.said.as_deref()))]
+    #[error("{what}: credentials refused with status {status}{}", with_colon(.said.as_deref()))]
     Credentials {
         what: &'static str,
         status: u16,
@@ -24,7 +24,7 @@ pub enum ProviderError {
     },
 
     /// The provider understood and said no: another 4xx.
-    #[error("{what}: refused with {code}{}", colon(.said.as_deref()))]
+    #[error("{what}: refused with {code}{}", with_colon(.said.as_deref()))]
     Refused {
         what: &'static str,
         code: String,
@@ -32,7 +32,7 @@ pub enum ProviderError {
     },
 
     /// The provider reports a failure of its own, under 200.
-    #[error("{what}: failed with {code}{}", colon(.said.as_deref()))]
+    #[error("{what}: failed with {code}{}", with_colon(.said.as_deref()))]
     Failed {
         what: &'static str,
         code: String,
@@ -49,24 +49,24 @@ pub enum ProviderError {
 
     /// The history changed under each of several readings.
     #[error("the history changed while it was read, {tries} times in a row")]
-    Unsteady { tries: u32 },
+    HistoryChanged { tries: u32 },
 
     /// The account is still serving an earlier penalty.
     #[error("the account waits out a penalty for another {} s", .left.as_secs())]
-    Blocked { left: Duration },
+    Paused { left: Duration },
 
     /// We were told to stop before there was an answer.
     #[error("stopped before the provider answered")]
     Stopped,
 }
 
-fn colon(said: Option<&str>) -> String {
+fn with_colon(said: Option<&str>) -> String {
     said.map(|said| format!(": {said}")).unwrap_or_default()
 }
 
 /// What the engine does about a [`ProviderError`]. The decision is made here; the engine obeys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Advice {
+pub enum Disposition {
     /// Leave this stream for the next pass; the account's others go on.
     SkipStream,
     /// Leave the whole account for the next pass.
@@ -76,20 +76,22 @@ pub enum Advice {
 }
 
 impl ProviderError {
-    pub fn advice(&self) -> Advice {
+    pub fn disposition(&self) -> Disposition {
         match self {
             Self::Refused { .. }
             | Self::Failed { .. }
             | Self::Malformed { .. }
             | Self::ForeignLocation { .. }
-            | Self::Unsteady { .. } => Advice::SkipStream,
-            Self::Unreachable { .. } | Self::Blocked { .. } | Self::Stopped => Advice::SkipAccount,
-            Self::Credentials { .. } => Advice::Park,
+            | Self::HistoryChanged { .. } => Disposition::SkipStream,
+            Self::Unreachable { .. } | Self::Paused { .. } | Self::Stopped => {
+                Disposition::SkipAccount
+            }
+            Self::Credentials { .. } => Disposition::Park,
         }
     }
 
     /// Whether the same thing may succeed when it is done again right away.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         matches!(self, Self::Failed { .. } | Self::Malformed { .. })
     }
 
@@ -111,8 +113,10 @@ impl ProviderError {
             Self::ForeignLocation { .. } => {
                 "set base_url to the host that the provider names, if you trust it"
             }
-            Self::Unsteady { .. } | Self::Stopped => "nothing is lost; the next pass tries again",
-            Self::Blocked { .. } => {
+            Self::HistoryChanged { .. } | Self::Stopped => {
+                "nothing is lost; the next pass tries again"
+            }
+            Self::Paused { .. } => {
                 "nothing is lost; `backscroll check` tries the account at once and lifts the pause"
             }
         }

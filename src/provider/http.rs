@@ -18,62 +18,62 @@ use crate::domain::retry::Backoff;
 
 /// The largest body that is read. A page of Agora's is at most 100 messages of 32 KiB, each byte of which JSON may
 /// write as six (`\u00XX`): 20 MB.
-const MAX_BODY: usize = 24 << 20;
+const MAX_BODY_BYTES: usize = 24 << 20;
 /// Of bodies that are larger than this, one at a time is read: whatever is in flight, memory is bounded.
-const SMALL_BODY: usize = 256 << 10;
+const MAX_CONCURRENT_BODY_BYTES: usize = 256 << 10;
 /// From the request to the last byte of its answer, unless the account says otherwise. Nothing else needs a limit of
 /// its own: an answer that hangs and one that drips end alike.
-pub const TIMEOUT: Duration = Duration::from_secs(30);
+pub const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that a `Retry-After` is believed.
-const LONGEST_PENALTY: Duration = Duration::from_hours(1);
+const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 /// The pause after a 429 that does not say how long; it grows while the 429s go on.
-const PENALTY: Backoff = Backoff {
+const THROTTLE_BACKOFF: Backoff = Backoff {
     first: Duration::from_secs(2),
     most: Duration::from_mins(1),
-    tries: u32::MAX,
+    max_attempts: u32::MAX,
 };
 
 /// Trouble is over once nothing has failed for so long: while it lasts, some requests may well succeed.
-const CALM: Duration = Duration::from_secs(10);
+const RECOVERY_PERIOD: Duration = Duration::from_secs(10);
 
 /// Above so many requests a second a limit is none that a provider of today has.
-const NOTICEABLE: f64 = 1000.0;
+const MAX_PROVIDER_RATE: f64 = 1000.0;
 
 /// How a request is tried.
-const BACKOFF: Backoff = Backoff {
+const REQUEST_BACKOFF: Backoff = Backoff {
     first: Duration::from_millis(500),
     most: Duration::from_secs(20),
-    tries: 6,
+    max_attempts: 6,
 };
 
 /// How something is tried whose answer was garbled.
-const GARBLED: Backoff = Backoff {
+const ANSWER_BACKOFF: Backoff = Backoff {
     first: Duration::from_millis(500),
     most: Duration::from_secs(5),
-    tries: 4,
+    max_attempts: 4,
 };
 
 /// The way to one account's provider.
 #[derive(Debug)]
-pub struct Http {
+pub struct HttpClient {
     client: reqwest::Client,
     account: String,
-    budget: Budget,
+    rate_limiter: Budget,
     clock: ProviderClock,
     timeout: Duration,
     large_body: Semaphore,
     traffic: Traffic,
     /// Whether the provider has let us in since this process began.
-    let_in: AtomicBool,
+    authenticated_once: AtomicBool,
     /// When something failed last, in trouble that is not over: it is logged once when it begins and once when it is
     /// over.
-    trouble: Mutex<Option<Instant>>,
+    last_failure_at: Mutex<Option<Instant>>,
 }
 
 /// A request, made anew for every try.
 #[derive(Debug)]
-pub struct Request {
+pub struct ProviderRequest {
     pub method: Method,
     pub url: Url,
     pub headers: HeaderMap,
@@ -82,27 +82,27 @@ pub struct Request {
 
 /// An answer that is neither a refusal of the credentials nor a passing failure.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ProviderResponse {
     pub status: StatusCode,
     pub body: Vec<u8>,
 }
 
 /// A try that may succeed later.
-struct Passing {
+struct TransientFailure {
     cause: String,
     /// What the provider asked us to wait.
-    wait: Option<Duration>,
+    retry_after: Option<Duration>,
     outcome: Outcome,
 }
 
-impl Http {
+impl HttpClient {
     /// `base` is only looked at to decide whether plain HTTP may ever be spoken: to loopback, nowhere else.
     pub fn new(
         account: &str,
         base: &Url,
         requests_per_second: f64,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self, BadClient> {
+    ) -> Result<Self, ClientSetupError> {
         let plain = base.scheme() == "http";
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -113,20 +113,22 @@ impl Http {
             builder = builder.no_proxy();
         }
         let budget = Budget::per_second(requests_per_second);
-        if requests_per_second <= NOTICEABLE {
+        if requests_per_second <= MAX_PROVIDER_RATE {
             // Another process may have spent the second that is running.
             budget.pause_until(Instant::now() + Duration::from_secs(1));
         }
         Ok(Self {
-            client: builder.build().map_err(|e| BadClient(chain(&e)))?,
+            client: builder
+                .build()
+                .map_err(|e| ClientSetupError(describe_network_error(&e)))?,
             account: account.to_owned(),
-            budget,
+            rate_limiter: budget,
             clock: ProviderClock::new(clock),
-            timeout: TIMEOUT,
+            timeout: DEFAULT_REQUEST_TIMEOUT,
             large_body: Semaphore::new(1),
             traffic: Traffic::default(),
-            let_in: AtomicBool::new(false),
-            trouble: Mutex::default(),
+            authenticated_once: AtomicBool::new(false),
+            last_failure_at: Mutex::default(),
         })
     }
 
@@ -140,11 +142,11 @@ impl Http {
     }
 
     pub fn budget(&self) -> &Budget {
-        &self.budget
+        &self.rate_limiter
     }
 
     pub fn requests(&self) -> u64 {
-        self.traffic.sent()
+        self.traffic.requests_sent()
     }
 
     /// What became of the account's requests.
@@ -153,8 +155,8 @@ impl Http {
     }
 
     /// Whether the provider has let us in since this process began.
-    pub fn is_let_in(&self) -> bool {
-        self.let_in.load(Ordering::Relaxed)
+    pub fn has_authenticated(&self) -> bool {
+        self.authenticated_once.load(Ordering::Relaxed)
     }
 
     /// How long an answer may take.
@@ -168,37 +170,40 @@ impl Http {
         &self,
         what: &'static str,
         turn: Turn,
-        request: impl Fn() -> Result<Request, ProviderError>,
-    ) -> Result<Answer, ProviderError> {
+        request: impl Fn() -> Result<ProviderRequest, ProviderError>,
+    ) -> Result<ProviderResponse, ProviderError> {
         let mut failures = 0;
         loop {
-            self.budget
+            self.rate_limiter
                 .acquire(turn)
                 .await
-                .map_err(|left| ProviderError::Blocked { left })?;
+                .map_err(|left| ProviderError::Paused { left })?;
             let attempt = self.attempt(what, request()?).await;
-            self.traffic.note_ended(outcome(&attempt));
+            self.traffic.record_outcome(outcome_of(&attempt));
             let passing = match attempt? {
                 Ok(answer) => {
-                    self.well();
+                    self.record_success();
                     return Ok(answer);
                 }
                 Err(passing) => passing,
             };
             failures += 1;
-            self.trouble(what, &passing.cause);
-            let Some(wait) = BACKOFF.after(failures, fastrand::f64()) else {
+            self.record_failure(what, &passing.cause);
+            let Some(wait) = REQUEST_BACKOFF.after(failures, fastrand::f64()) else {
                 return Err(ProviderError::Unreachable {
                     what,
                     cause: passing.cause,
                     tries: failures,
                 });
             };
-            match passing.wait {
+            match passing.retry_after {
                 // Everything of the account waits, this request with it.
                 Some(asked) => {
-                    let grown = PENALTY.after(failures, fastrand::f64()).unwrap_or(asked);
-                    self.budget.pause_until(Instant::now() + asked.max(grown));
+                    let grown = THROTTLE_BACKOFF
+                        .after(failures, fastrand::f64())
+                        .unwrap_or(asked);
+                    self.rate_limiter
+                        .pause_until(Instant::now() + asked.max(grown));
                 }
                 None => tokio::time::sleep(wait).await,
             }
@@ -209,9 +214,9 @@ impl Http {
     async fn attempt(
         &self,
         what: &'static str,
-        request: Request,
-    ) -> Result<Result<Answer, Passing>, ProviderError> {
-        let Request {
+        request: ProviderRequest,
+    ) -> Result<Result<ProviderResponse, TransientFailure>, ProviderError> {
+        let ProviderRequest {
             method,
             url,
             headers,
@@ -225,24 +230,24 @@ impl Http {
         if let Some(body) = body {
             builder = builder.body(body);
         }
-        self.traffic.note_sent();
+        self.traffic.record_sent();
         let sent = Instant::now();
         let response = match builder.send().await {
             Ok(response) => response,
-            Err(error) => return Ok(Err(Passing::network(&error))),
+            Err(error) => return Ok(Err(TransientFailure::network(&error))),
         };
         if let Some(date) = response.headers().get(DATE).and_then(|d| d.to_str().ok()) {
             self.clock.observe(date, sent, Instant::now());
         }
         let status = response.status();
         let retry_after = self.retry_after(response.headers());
-        let body = match read_bounded(response, &self.large_body).await {
+        let body = match read_body(response, &self.large_body).await {
             Ok(Some(body)) => body,
             Ok(None) => {
-                let fault = format!("the answer is larger than {MAX_BODY} bytes");
+                let fault = format!("the answer is larger than {MAX_BODY_BYTES} bytes");
                 return Err(ProviderError::Malformed { what, fault });
             }
-            Err(error) => return Ok(Err(Passing::network(&error))),
+            Err(error) => return Ok(Err(TransientFailure::network(&error))),
         };
         match status.as_u16() {
             401 | 403 => Err(ProviderError::Credentials {
@@ -252,15 +257,15 @@ impl Http {
             }),
             429 => {
                 let wait = Some(retry_after.unwrap_or_default());
-                Ok(Err(Passing {
-                    cause: label(status, &body),
-                    wait,
+                Ok(Err(TransientFailure {
+                    cause: describe_status(status, &body),
+                    retry_after: wait,
                     outcome: Outcome::Throttled,
                 }))
             }
-            408 | 500..=599 => Ok(Err(Passing {
-                cause: label(status, &body),
-                wait: retry_after,
+            408 | 500..=599 => Ok(Err(TransientFailure {
+                cause: describe_status(status, &body),
+                retry_after,
                 outcome: Outcome::Failed,
             })),
             300..=399 => {
@@ -268,8 +273,9 @@ impl Http {
                 Err(ProviderError::Malformed { what, fault })
             }
             _ => {
-                self.let_in.fetch_or(status.is_success(), Ordering::Relaxed);
-                Ok(Ok(Answer { status, body }))
+                self.authenticated_once
+                    .fetch_or(status.is_success(), Ordering::Relaxed);
+                Ok(Ok(ProviderResponse { status, body }))
             }
         }
     }
@@ -281,22 +287,22 @@ impl Http {
             Ok(seconds) => Duration::from_secs(seconds),
             Err(_) => parse_http_date(text)?.since(self.clock.now()),
         };
-        Some(asked.min(LONGEST_PENALTY))
+        Some(asked.min(MAX_RETRY_AFTER))
     }
 
     /// To do something again that came to nothing because an answer was garbled: a page of a gateway's, JSON that
     /// breaks off, a failure that the provider reports under 200; or because credentials were refused that were good
     /// a while ago. Such things pass, like the failures that [`Http::send`] deals with itself; but which request is
     /// then to be sent, only the caller knows.
-    pub fn patience(&self) -> Patience<'_> {
-        Patience {
+    pub fn answer_retry(&self) -> AnswerRetry<'_> {
+        AnswerRetry {
             http: self,
             failures: 0,
         }
     }
 
-    fn trouble(&self, what: &'static str, cause: &str) {
-        if self.troubled().replace(Instant::now()).is_some() {
+    fn record_failure(&self, what: &'static str, cause: &str) {
+        if self.lock_last_failure().replace(Instant::now()).is_some() {
             tracing::debug!(account = self.account, what, cause, "still failing");
         } else {
             tracing::warn!(
@@ -308,42 +314,44 @@ impl Http {
         }
     }
 
-    fn well(&self) {
-        let mut trouble = self.troubled();
-        if trouble.is_some_and(|last| last.elapsed() >= CALM) {
+    fn record_success(&self) {
+        let mut trouble = self.lock_last_failure();
+        if trouble.is_some_and(|last| last.elapsed() >= RECOVERY_PERIOD) {
             *trouble = None;
             tracing::info!(account = self.account, "the provider answers again");
         }
     }
 
     /// A moment is plain data that no panic can leave half-written.
-    fn troubled(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_last_failure(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.last_failure_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether what failed may succeed when it is done again in a moment.
-    fn may_pass(&self, error: &ProviderError) -> bool {
+    fn is_transient(&self, error: &ProviderError) -> bool {
         match error {
-            ProviderError::Credentials { .. } => self.is_let_in(),
-            error => error.may_pass(),
+            ProviderError::Credentials { .. } => self.has_authenticated(),
+            error => error.is_transient(),
         }
     }
 }
 
 /// The tries of something whose answers may be garbled.
 #[derive(Debug)]
-pub struct Patience<'a> {
-    http: &'a Http,
+pub struct AnswerRetry<'a> {
+    http: &'a HttpClient,
     failures: u32,
 }
 
-impl Patience<'_> {
+impl AnswerRetry<'_> {
     /// Waits before the next try; errors with what went wrong if there is to be none.
-    pub async fn bear(&mut self, error: ProviderError) -> Result<(), ProviderError> {
+    pub async fn backoff_or_fail(&mut self, error: ProviderError) -> Result<(), ProviderError> {
         self.failures += 1;
-        match GARBLED.after(self.failures, fastrand::f64()) {
-            Some(wait) if self.http.may_pass(&error) => {
-                self.http.trouble("answer", &error.to_string());
+        match ANSWER_BACKOFF.after(self.failures, fastrand::f64()) {
+            Some(wait) if self.http.is_transient(&error) => {
+                self.http.record_failure("answer", &error.to_string());
                 tokio::time::sleep(wait).await;
                 Ok(())
             }
@@ -352,9 +360,9 @@ impl Patience<'_> {
     }
 }
 
-impl Answer {
+impl ProviderResponse {
     /// The error for an answer that a caller has no use for.
-    pub fn refused(&self, what: &'static str) -> ProviderError {
+    pub fn refusal(&self, what: &'static str) -> ProviderError {
         ProviderError::Refused {
             what,
             code: format!("status {}", self.status),
@@ -363,17 +371,19 @@ impl Answer {
     }
 }
 
-impl Passing {
+impl TransientFailure {
     fn network(error: &reqwest::Error) -> Self {
         Self {
-            cause: chain(error),
-            wait: None,
+            cause: describe_network_error(error),
+            retry_after: None,
             outcome: Outcome::Unreachable,
         }
     }
 }
 
-fn outcome(attempt: &Result<Result<Answer, Passing>, ProviderError>) -> Outcome {
+fn outcome_of(
+    attempt: &Result<Result<ProviderResponse, TransientFailure>, ProviderError>,
+) -> Outcome {
     match attempt {
         Ok(Ok(answer)) if answer.status.is_success() => Outcome::Answered,
         Ok(Ok(_)) => Outcome::Refused,
@@ -386,10 +396,10 @@ fn outcome(attempt: &Result<Result<Answer, Passing>, ProviderError>) -> Outcome 
 /// An HTTP client could not be set up on this machine.
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client cannot be set up: {0}")]
-pub struct BadClient(String);
+pub struct ClientSetupError(String);
 
-impl BadClient {
-    pub(super) fn header(name: &str) -> Self {
+impl ClientSetupError {
+    pub(super) fn invalid_header(name: &str) -> Self {
         Self(format!(
             "the value for the header `{name}` holds characters that no header can"
         ))
@@ -397,7 +407,7 @@ impl BadClient {
 }
 
 /// The body, or nothing where it is too large.
-async fn read_bounded(
+async fn read_body(
     mut response: reqwest::Response,
     large_body: &Semaphore,
 ) -> Result<Option<Vec<u8>>, reqwest::Error> {
@@ -405,23 +415,23 @@ async fn read_bounded(
         .content_length()
         .and_then(|n| usize::try_from(n).ok())
         .unwrap_or(0);
-    if announced > MAX_BODY {
+    if announced > MAX_BODY_BYTES {
         return Ok(None);
     }
     let mut turn = None;
-    let mut body = Vec::with_capacity(announced.min(SMALL_BODY));
+    let mut body = Vec::with_capacity(announced.min(MAX_CONCURRENT_BODY_BYTES));
     while let Some(chunk) = response.chunk().await? {
         let size = body.len() + chunk.len();
-        if size > MAX_BODY {
+        if size > MAX_BODY_BYTES {
             return Ok(None);
         }
-        if size > SMALL_BODY && turn.is_none() {
+        if size > MAX_CONCURRENT_BODY_BYTES && turn.is_none() {
             // It is never closed.
             turn = large_body.acquire().await.ok();
         }
         if size > body.capacity() {
             // By so much at a time, and not by doubling: a body that is too large takes no more than the largest.
-            body.reserve_exact(chunk.len().max(SMALL_BODY));
+            body.reserve_exact(chunk.len().max(MAX_CONCURRENT_BODY_BYTES));
         }
         body.extend_from_slice(&chunk);
     }
@@ -429,7 +439,7 @@ async fn read_bounded(
 }
 
 /// An error with its causes, in one line. reqwest's own text would name the URL, and a URL may hold a signature.
-fn chain(error: &reqwest::Error) -> String {
+fn describe_network_error(error: &reqwest::Error) -> String {
     use std::error::Error;
     let mut text = match (error.is_timeout(), error.is_connect()) {
         (true, _) => "timed out".to_owned(),
@@ -444,7 +454,7 @@ fn chain(error: &reqwest::Error) -> String {
     text
 }
 
-fn label(status: StatusCode, body: &[u8]) -> String {
+fn describe_status(status: StatusCode, body: &[u8]) -> String {
     match said(body) {
         Some(said) => format!("status {status}: {said}"),
         None => format!("status {status}"),

@@ -8,11 +8,11 @@ pub mod agora;
 pub mod budget;
 pub mod clock;
 pub mod error;
-mod followed;
 pub mod http;
+mod json;
+mod stream_list;
 pub mod traffic;
 pub mod web3mq;
-mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +21,12 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use crate::domain::message::{Message, Unreadable};
-use crate::domain::party::Party;
+use crate::domain::participant::Party;
 use crate::domain::stream::Stream;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
-pub use error::{Advice, ProviderError};
-use http::Http;
+pub use error::{Disposition, ProviderError};
+use http::HttpClient;
 
 /// One account at a provider.
 ///
@@ -35,7 +35,7 @@ use http::Http;
 /// requests under way, and what a list has taken away with them.
 #[async_trait]
 pub trait Provider: Send + Sync {
-    fn account(&self) -> &Account;
+    fn account(&self) -> &AccountSettings;
 
     /// All streams, by position.
     fn streams(&self) -> Vec<Arc<Stream>>;
@@ -44,24 +44,24 @@ pub trait Provider: Send + Sync {
     fn stream(&self, position: usize) -> Arc<Stream>;
 
     /// Where the stream is that the archive calls by this key, if it is followed.
-    fn position(&self, key: &str) -> Option<usize>;
+    fn stream_index(&self, key: &str) -> Option<usize>;
 
     /// The streams that reach what a party says and what is said to it, as far as they are not followed yet. None where
     /// the account does not follow who appears in its messages.
-    fn unfollowed(&self, party: &Party<'_>) -> Vec<Stream> {
+    fn streams_to_follow(&self, party: &Party<'_>) -> Vec<Stream> {
         let _ = party;
         vec![]
     }
 
     /// Which lists of what there is to follow the provider is asked for.
-    fn lists(&self) -> Lists {
-        Lists::default()
+    fn directories(&self) -> Directories {
+        Directories::default()
     }
 
     /// Asks for one of them, or for as much of it as one request brings where asking takes away what is answered.
-    async fn list(&self, list: usize) -> Listed {
-        let _ = list;
-        Listed::default()
+    async fn read_directory(&self, read_directory: usize) -> DirectoryPage {
+        let _ = read_directory;
+        DirectoryPage::default()
     }
 
     /// Follows one more stream, in the position behind all others; false where it is followed already, or cannot be.
@@ -93,15 +93,15 @@ pub trait Provider: Send + Sync {
         stream: usize,
         window: Window,
         expected: u64,
-    ) -> Result<Fetched, ProviderError>;
+    ) -> Result<FetchedWindow, ProviderError>;
 
     /// Counts what the provider has in `range` without reading it, as cheaply as it can. Counts of ranges that touch
     /// add up.
-    async fn count(&self, stream: usize, range: Window) -> Result<Counted, ProviderError>;
+    async fn count(&self, stream: usize, range: Window) -> Result<RangeCount, ProviderError>;
 
     /// About how many messages the provider has in `range`, at the least price: those on its very bounds may or may not
     /// be among them.
-    async fn gauge(&self, stream: usize, range: Window) -> Result<u64, ProviderError> {
+    async fn estimate_count(&self, stream: usize, range: Window) -> Result<u64, ProviderError> {
         Ok(self.count(stream, range).await?.messages)
     }
 
@@ -110,51 +110,51 @@ pub trait Provider: Send + Sync {
     fn window(&self) -> u64;
 
     /// How many requests it takes, when nothing goes wrong, to fetch a range of so many messages. Asks nobody.
-    fn cost(&self, messages: u64) -> u64;
+    fn request_cost(&self, messages: u64) -> u64;
 
     /// Reads a message that was put aside raw, by what is known today. Asks nobody.
-    fn understand(&self, stream: usize, raw: &str) -> Result<Message, Unreadable>;
+    fn parse_raw(&self, stream: usize, raw: &str) -> Result<Message, Unreadable>;
 
     /// Makes sure that the credentials are accepted, at the price of one request.
-    async fn check(&self) -> Result<(), ProviderError>;
+    async fn check_credentials(&self) -> Result<(), ProviderError>;
 
     /// The way to the provider: its clock, the account's budget.
-    fn http(&self) -> &Http;
+    fn gate(&self) -> &HttpClient;
 
     /// Provider-now.
     fn now(&self) -> Millis {
-        self.http().clock().now()
+        self.gate().clock().now()
     }
 
     /// How far this machine's clock is from the provider's, if it is off at all.
-    fn skew(&self) -> Option<Duration> {
-        self.http().clock().skew()
+    fn clock_skew(&self) -> Option<Duration> {
+        self.gate().clock().skew()
     }
 
     /// How many requests have been sent so far, answered or not.
     fn requests(&self) -> u64 {
-        self.http().requests()
+        self.gate().requests()
     }
 
     /// For how long the provider will not hear from us because it told us to be quiet.
     fn paused_for(&self) -> Option<Duration> {
-        self.http().budget().paused_for()
+        self.gate().budget().paused_for()
     }
 
     /// Waits until a request could go at once and none wants to. Never, where there is no limit.
-    async fn idle(&self) {
-        self.http().budget().idle().await;
+    async fn spare_slot(&self) {
+        self.gate().budget().spare_slot().await;
     }
 
     /// Keeps quiet for so long: a penalty that an earlier process was given.
     fn pause_for(&self, left: Duration) {
-        self.http().budget().pause_until(Instant::now() + left);
+        self.gate().budget().pause_until(Instant::now() + left);
     }
 }
 
 /// What the engine must know of an account.
 #[derive(Clone, Debug)]
-pub struct Account {
+pub struct AccountSettings {
     /// Unique in the configuration; what SQL calls the account.
     pub name: String,
     /// `agora` or `web3mq`.
@@ -173,30 +173,30 @@ pub struct Account {
 
 /// The lists that a provider is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lists {
+pub struct Directories {
     pub count: usize,
     /// How often.
-    pub every: Duration,
+    pub poll_interval: Duration,
 }
 
 /// What a list holds.
 #[derive(Debug, Default)]
-pub struct Listed {
+pub struct DirectoryPage {
     /// Some of them may be followed already.
     pub streams: Vec<Stream>,
     /// Whether there is more on it.
-    pub goes_on: bool,
+    pub has_more: bool,
     /// Why this may not be all.
-    pub failure: Option<ProviderError>,
+    pub error: Option<ProviderError>,
 }
 
 /// What a survey found.
 #[derive(Debug)]
 pub enum Survey {
     /// It saw the whole range on its way: nothing, or little enough.
-    Done(Fetched),
+    Complete(FetchedWindow),
     /// The range can be fetched as one window of about so many messages.
-    Sized(u64),
+    OneWindow(u64),
     /// The range is too large for one window: it holds about `count` messages. Each of the pieces that the cuts make
     /// is to be surveyed by itself.
     Split { count: u64, cuts: Vec<Second> },
@@ -204,21 +204,21 @@ pub enum Survey {
 
 /// The messages of a window.
 #[derive(Debug)]
-pub struct Fetched {
+pub struct FetchedWindow {
     /// In the provider's order, oldest first. Some may lie outside of the window; they are as welcome.
     pub messages: Vec<Message>,
     pub unreadable: Vec<Unreadable>,
     /// How many messages the window holds by the provider's own count, where it counts.
     pub provider_count: Option<u64>,
     /// What the provider's clock showed, at the latest, before it was asked.
-    pub as_of: Millis,
+    pub requested_at: Millis,
     /// Why this may not be all, after several tries. Nothing where all is well.
     pub doubt: Option<String>,
 }
 
 /// A count, and of what: a provider may take the bounds of a range for something else than we do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counted {
+pub struct RangeCount {
     pub messages: u64,
     /// The first moment that counted …
     pub from: Millis,
@@ -229,7 +229,7 @@ pub struct Counted {
 
 /// Into how many pieces a range of `count` messages is to be cut; 1: not at all. One window may hold up to `most`: cutting
 /// one that is only a little too large costs more requests than it saves memory. Else the pieces hold about `size`.
-fn pieces(count: u64, most: u64, size: u64) -> u64 {
+fn piece_count(count: u64, most: u64, size: u64) -> u64 {
     if count <= most {
         1
     } else {

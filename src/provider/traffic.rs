@@ -51,43 +51,43 @@ impl Outcome {
 }
 
 /// Over how long use is averaged: half of it was within the last forty seconds.
-const MEMORY: Duration = Duration::from_mins(1);
+const RATE_WINDOW: Duration = Duration::from_mins(1);
 
 /// An account's requests since this process began.
 #[derive(Debug)]
 pub struct Traffic {
-    sent: AtomicU64,
-    ended: [AtomicU64; Outcome::ALL.len()],
-    recent: Mutex<Recent>,
+    requests_sent: AtomicU64,
+    completed: [AtomicU64; Outcome::ALL.len()],
+    recent: Mutex<DecayedCount>,
 }
 
 #[derive(Debug)]
-struct Recent {
+struct DecayedCount {
     /// Requests, each the less, the longer ago it was.
     weight: f64,
     /// When they were weighed.
-    at: Instant,
+    updated_at: Instant,
 }
 
-impl Recent {
+impl DecayedCount {
     fn weight(&self, now: Instant) -> f64 {
         self.weight
             * (-now
-                .saturating_duration_since(self.at)
-                .div_duration_f64(MEMORY))
+                .saturating_duration_since(self.updated_at)
+                .div_duration_f64(RATE_WINDOW))
             .exp()
     }
 }
 
 impl Default for Traffic {
     fn default() -> Self {
-        let recent = Mutex::new(Recent {
+        let recent = Mutex::new(DecayedCount {
             weight: 0.0,
-            at: Instant::now(),
+            updated_at: Instant::now(),
         });
         Self {
-            sent: AtomicU64::new(0),
-            ended: Default::default(),
+            requests_sent: AtomicU64::new(0),
+            completed: Default::default(),
             recent,
         }
     }
@@ -95,43 +95,43 @@ impl Default for Traffic {
 
 impl Traffic {
     /// How many were sent, answered or not.
-    pub fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
+    pub fn requests_sent(&self) -> u64 {
+        self.requests_sent.load(Ordering::Relaxed)
     }
 
     /// How many have ended so. Those that were broken off have no outcome.
-    pub fn ended(&self, outcome: Outcome) -> u64 {
-        self.ended[outcome as usize].load(Ordering::Relaxed)
+    pub fn completed(&self, outcome: Outcome) -> u64 {
+        self.completed[outcome as usize].load(Ordering::Relaxed)
     }
 
     /// How many have ended, in whatever way.
-    pub fn all_ended(&self) -> u64 {
+    pub fn all_completed(&self) -> u64 {
         Outcome::ALL
             .into_iter()
-            .map(|outcome| self.ended(outcome))
+            .map(|outcome| self.completed(outcome))
             .sum()
     }
 
     /// Requests a second, of late.
     pub fn rate(&self) -> f64 {
-        self.recent().weight(Instant::now()) / MEMORY.as_secs_f64()
+        self.recent().weight(Instant::now()) / RATE_WINDOW.as_secs_f64()
     }
 
-    pub(super) fn note_sent(&self) {
-        self.sent.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn record_sent(&self) {
+        self.requests_sent.fetch_add(1, Ordering::Relaxed);
         let (mut recent, now) = (self.recent(), Instant::now());
-        *recent = Recent {
+        *recent = DecayedCount {
             weight: recent.weight(now) + 1.0,
-            at: now,
+            updated_at: now,
         };
     }
 
-    pub(super) fn note_ended(&self, outcome: Outcome) {
-        self.ended[outcome as usize].fetch_add(1, Ordering::Relaxed);
+    pub(super) fn record_outcome(&self, outcome: Outcome) {
+        self.completed[outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Plain numbers, which no panic can leave half-written.
-    fn recent(&self) -> MutexGuard<'_, Recent> {
+    fn recent(&self) -> MutexGuard<'_, DecayedCount> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -141,27 +141,27 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_rate_is_that_of_the_last_minutes() {
+    async fn request_rate_averages_the_last_minutes() {
         let traffic = Traffic::default();
         for _ in 0..3000 {
-            traffic.note_sent();
+            traffic.record_sent();
             tokio::time::advance(Duration::from_millis(100)).await;
         }
         assert!((9.8..10.1).contains(&traffic.rate()), "{}", traffic.rate());
-        tokio::time::advance(MEMORY * 5).await;
+        tokio::time::advance(RATE_WINDOW * 5).await;
         assert!(traffic.rate() < 0.1, "{}", traffic.rate());
-        assert_eq!(traffic.sent(), 3000);
+        assert_eq!(traffic.requests_sent(), 3000);
     }
 
     #[test]
-    fn every_outcome_is_counted_under_a_name_of_its_own() {
+    fn every_outcome_has_a_counter_and_a_name() {
         let traffic = Traffic::default();
         for (times, outcome) in Outcome::ALL.into_iter().enumerate() {
-            (0..times).for_each(|_| traffic.note_ended(outcome));
+            (0..times).for_each(|_| traffic.record_outcome(outcome));
         }
         let counted: Vec<u64> = Outcome::ALL
             .iter()
-            .map(|outcome| traffic.ended(*outcome))
+            .map(|outcome| traffic.completed(*outcome))
             .collect();
         assert_eq!(counted, [0, 1, 2, 3, 4, 5, 6]);
         let names: std::collections::BTreeSet<_> =

@@ -15,18 +15,18 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::agora::{AgoraEvent, AgoraMessage, Kind};
+use super::agora::{AgoraEvent, AgoraMessage, RecipientKind};
 use super::arrivals::Arrival;
-use super::desk::Desk;
+use super::durations::ParseDurationError;
+use super::gateway::Gateway;
 use super::rules::RulesReport;
-use super::script::Scripted;
-use super::span::NotADuration;
+use super::script::ScriptedAnswer;
 use super::web3mq::Web3mqMessage;
-use super::world::{NoSuchAccount, World};
+use super::world::{UnknownAccountError, World};
 use crate::domain::time::Millis;
 
 /// What there is to administer.
-pub(super) fn routes() -> Router<Arc<Desk>> {
+pub(super) fn routes() -> Router<Arc<Gateway>> {
     Router::new()
         .route("/sandbox/rules", get(rules))
         .route("/sandbox/rules/reset", post(reset))
@@ -50,7 +50,7 @@ enum Truth<'a> {
         account: &'a str,
         src: &'a str,
         dst: &'a str,
-        kind: Kind,
+        kind: RecipientKind,
         ms: i64,
         payload_base64: String,
     },
@@ -78,7 +78,7 @@ struct NewAgora {
     account: String,
     src: String,
     dst: String,
-    kind: Kind,
+    kind: RecipientKind,
     ms: Option<i64>,
     #[serde(default)]
     text: String,
@@ -132,29 +132,29 @@ struct NewClock {
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum NewScript {
-    One(Scripted),
-    Many(Vec<Scripted>),
+    One(ScriptedAnswer),
+    Many(Vec<ScriptedAnswer>),
 }
 
-async fn rules(State(desk): State<Arc<Desk>>) -> Json<RulesReport> {
+async fn rules(State(desk): State<Arc<Gateway>>) -> Json<RulesReport> {
     Json(desk.world.rules().report())
 }
 
-async fn reset(State(desk): State<Arc<Desk>>) -> StatusCode {
+async fn reset(State(desk): State<Arc<Gateway>>) -> StatusCode {
     desk.world.rules().reset();
     StatusCode::NO_CONTENT
 }
 
-async fn arrivals(State(desk): State<Arc<Desk>>) -> Json<Vec<Arrival>> {
+async fn arrivals(State(desk): State<Arc<Gateway>>) -> Json<Vec<Arrival>> {
     Json(desk.world.arrivals().report())
 }
 
-async fn truth(State(desk): State<Arc<Desk>>) -> Response {
+async fn truth(State(desk): State<Arc<Gateway>>) -> Response {
     let world = &desk.world;
-    let agora = world.projects().into_iter().flat_map({
+    let agora = world.app_ids().into_iter().flat_map({
         let world = Arc::clone(world);
         move |app_id| {
-            let messages = world.agora(&app_id);
+            let messages = world.agora_messages(&app_id);
             messages
                 .into_iter()
                 .map(move |message| agora_line(&app_id, &message))
@@ -163,7 +163,7 @@ async fn truth(State(desk): State<Arc<Desk>>) -> Response {
     let web3mq = world.users().into_iter().flat_map({
         let world = Arc::clone(world);
         move |user_id| {
-            let rows = world.web3mq(&user_id).into_values().flatten();
+            let rows = world.web3mq_topics(&user_id).into_values().flatten();
             rows.map(move |message| {
                 line(&Truth::Web3mq {
                     account: &user_id,
@@ -200,13 +200,13 @@ fn line(truth: &Truth<'_>) -> io::Result<String> {
 }
 
 async fn append(
-    State(desk): State<Arc<Desk>>,
+    State(desk): State<Arc<Gateway>>,
     Json(new): Json<Append>,
 ) -> Result<StatusCode, Rejected> {
     match new {
         Append::Agora(new) => write_agora(&desk.world, new)?,
         Append::Web3mq(NewWeb3mq { account, message }) => {
-            desk.world.append_web3mq(&account, message)?
+            desk.world.append_web3mq(&account, message)?;
         }
         Append::Generate(count) => (0..count).for_each(|_| desk.world.append_random()),
     }
@@ -232,19 +232,19 @@ fn write_agora(world: &World, new: NewAgora) -> Result<(), Rejected> {
 }
 
 async fn event(
-    State(desk): State<Arc<Desk>>,
+    State(desk): State<Arc<Gateway>>,
     Json(new): Json<NewEvent>,
 ) -> Result<StatusCode, Rejected> {
-    desk.world.happen(&new.account, new.event)?;
+    desk.world.emit_event(&new.account, new.event)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn advance(State(desk): State<Arc<Desk>>) -> Json<Value> {
+async fn advance(State(desk): State<Arc<Gateway>>) -> Json<Value> {
     Json(json!({ "moved": desk.world.advance_statuses() }))
 }
 
 async fn remove(
-    State(desk): State<Arc<Desk>>,
+    State(desk): State<Arc<Gateway>>,
     Json(gone): Json<Remove>,
 ) -> Result<Json<Value>, Rejected> {
     let removed = desk
@@ -253,30 +253,30 @@ async fn remove(
     Ok(Json(json!({ "removed": removed })))
 }
 
-async fn forget(State(desk): State<Arc<Desk>>, Json(forget): Json<Forget>) -> StatusCode {
-    desk.world.forget(Millis(forget.before_ms));
+async fn forget(State(desk): State<Arc<Gateway>>, Json(forget): Json<Forget>) -> StatusCode {
+    desk.world.forget_before(Millis(forget.before_ms));
     StatusCode::NO_CONTENT
 }
 
-async fn token(State(desk): State<Arc<Desk>>, Json(new): Json<NewToken>) -> StatusCode {
+async fn token(State(desk): State<Arc<Gateway>>, Json(new): Json<NewToken>) -> StatusCode {
     desk.world.set_token(new.token);
     StatusCode::NO_CONTENT
 }
 
 async fn clock(
-    State(desk): State<Arc<Desk>>,
+    State(desk): State<Arc<Gateway>>,
     Json(new): Json<NewClock>,
 ) -> Result<StatusCode, Rejected> {
-    desk.world.leap(
+    desk.world.shift_clock(
         new.leap
             .parse()
-            .map_err(|e: NotADuration| Rejected(e.to_string()))?,
+            .map_err(|e: ParseDurationError| Rejected(e.to_string()))?,
     );
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn script(
-    State(desk): State<Arc<Desk>>,
+    State(desk): State<Arc<Gateway>>,
     Json(new): Json<NewScript>,
 ) -> Result<StatusCode, Rejected> {
     let answers = match new {
@@ -292,7 +292,7 @@ async fn script(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn forget_script(State(desk): State<Arc<Desk>>) -> StatusCode {
+async fn forget_script(State(desk): State<Arc<Gateway>>) -> StatusCode {
     desk.world.script().clear();
     StatusCode::NO_CONTENT
 }
@@ -301,8 +301,8 @@ async fn forget_script(State(desk): State<Arc<Desk>>) -> StatusCode {
 #[derive(Debug)]
 struct Rejected(String);
 
-impl From<NoSuchAccount> for Rejected {
-    fn from(error: NoSuchAccount) -> Self {
+impl From<UnknownAccountError> for Rejected {
+    fn from(error: UnknownAccountError) -> Self {
         Self(error.to_string())
     }
 }

@@ -6,11 +6,11 @@ use std::sync::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::rules::Call;
-use super::world::locked;
+use super::world::lock;
 use crate::domain::time::Millis;
 
 /// How many are remembered: a quarter of an hour of ten accounts that spend ten requests a second.
-const KEPT: usize = 100_000;
+const MAX_ARRIVALS: usize = 100_000;
 
 /// A request that a provider has counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,13 +25,13 @@ pub struct Arrival {
 
 /// The latest requests, oldest first.
 #[derive(Debug, Default)]
-pub struct Arrivals(Mutex<VecDeque<Arrival>>);
+pub struct ArrivalLog(Mutex<VecDeque<Arrival>>);
 
-impl Arrivals {
+impl ArrivalLog {
     /// Records a request.
-    pub(super) fn note(&self, account: &str, call: Call, now: Millis) {
-        let mut arrivals = locked(&self.0);
-        if arrivals.len() == KEPT {
+    pub(super) fn record(&self, account: &str, call: Call, now: Millis) {
+        let mut arrivals = lock(&self.0);
+        if arrivals.len() == MAX_ARRIVALS {
             arrivals.pop_front();
         }
         arrivals.push_back(Arrival {
@@ -43,7 +43,7 @@ impl Arrivals {
 
     /// The record so far.
     pub fn report(&self) -> Vec<Arrival> {
-        locked(&self.0).iter().cloned().collect()
+        lock(&self.0).iter().cloned().collect()
     }
 }
 
@@ -53,9 +53,9 @@ mod tests {
 
     #[test]
     fn only_the_latest_are_remembered() {
-        let arrivals = Arrivals::default();
-        (0..KEPT as i64 + 2).for_each(|ms| arrivals.note("a", Call::Count, Millis(ms)));
+        let arrivals = ArrivalLog::default();
+        (0..MAX_ARRIVALS as i64 + 2).for_each(|ms| arrivals.record("a", Call::Count, Millis(ms)));
         let report = arrivals.report();
-        assert_eq!((report.len(), report[0].at_ms), (KEPT, 2));
+        assert_eq!((report.len(), report[0].at_ms), (MAX_ARRIVALS, 2));
     }
 }

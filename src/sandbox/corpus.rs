@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::agora::{AgoraHistory, AgoraMessage, Kind};
+use super::agora::{AgoraHistory, AgoraMessage, RecipientKind};
 use super::generate;
 use super::options::Options;
-use super::web3mq::Web3mqAccount;
+use super::web3mq::Web3mqUser;
 use crate::domain::time::Millis;
 
 /// Why a corpus cannot be served.
@@ -38,7 +38,7 @@ pub enum CorpusError {
 /// One line.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Line {
+pub(super) struct CorpusLine {
     ts_ms: i64,
     from: String,
     to: String,
@@ -46,7 +46,7 @@ pub(super) struct Line {
 }
 
 /// Reads a whole corpus. Blank lines are skipped.
-pub(super) fn read(path: &Path) -> Result<Vec<Line>, CorpusError> {
+pub(super) fn read_lines(path: &Path) -> Result<Vec<CorpusLine>, CorpusError> {
     let unreadable = |source| CorpusError::Unreadable {
         path: path.to_owned(),
         source,
@@ -69,12 +69,12 @@ pub(super) fn read(path: &Path) -> Result<Vec<Line>, CorpusError> {
 }
 
 /// The corpus as the channels of an Agora project.
-pub(super) fn project(lines: Vec<Line>, options: &Options) -> AgoraHistory {
-    let whole_seconds = options.time_form.whole_seconds();
-    let message = |line: Line| AgoraMessage {
+pub(super) fn agora_history(lines: Vec<CorpusLine>, options: &Options) -> AgoraHistory {
+    let whole_seconds = options.time_form.is_whole_seconds();
+    let message = |line: CorpusLine| AgoraMessage {
         src: line.from,
         dst: line.to,
-        kind: Kind::Channel,
+        kind: RecipientKind::Channel,
         ms: if whole_seconds {
             Millis(line.ts_ms).second().start().0
         } else {
@@ -86,7 +86,7 @@ pub(super) fn project(lines: Vec<Line>, options: &Options) -> AgoraHistory {
 }
 
 /// The corpus as one group of a Web3MQ account.
-pub(super) fn open_topic(lines: &[Line], account: &mut Web3mqAccount) {
+pub(super) fn add_web3mq_topic(lines: &[CorpusLine], account: &mut Web3mqUser) {
     let topic = generate::group_id("corpus");
     account.open(&topic);
     for line in lines {
@@ -117,11 +117,11 @@ mod tests {
         let file = file(
             "{\"ts_ms\":5,\"from\":\"a\",\"to\":\"#c\",\"text\":\"hi\"}\n\n{\"ts_ms\":4,\"from\":\"b\",\"to\":\"#c\",\"text\":\"ho\"}\n",
         );
-        let lines = read(file.path()).unwrap();
-        let mut account = Web3mqAccount::derive(1, 0);
-        open_topic(&lines, &mut account);
+        let lines = read_lines(file.path()).unwrap();
+        let mut account = Web3mqUser::derive(1, 0);
+        add_web3mq_topic(&lines, &mut account);
         assert_eq!(account.topics().values().map(Vec::len).sum::<usize>(), 2);
-        let history = project(lines, &Options::default());
+        let history = agora_history(lines, &Options::default());
         assert_eq!(
             history
                 .all()
@@ -130,7 +130,12 @@ mod tests {
                 .collect::<Vec<_>>(),
             ["b", "a"]
         );
-        assert!(history.all().iter().all(|m| m.kind == Kind::Channel));
+        assert!(
+            history
+                .all()
+                .iter()
+                .all(|m| m.kind == RecipientKind::Channel)
+        );
     }
 
     #[test]
@@ -138,13 +143,13 @@ mod tests {
         let file = file(
             "{\"ts_ms\":5,\"from\":\"a\",\"to\":\"#c\",\"text\":\"hi\"}\n{\"ts_ms\":\"five\"}\n",
         );
-        let error = read(file.path()).unwrap_err().to_string();
+        let error = read_lines(file.path()).unwrap_err().to_string();
         assert!(
             error.starts_with(&format!("{}:2: ", file.path().display())),
             "{error}"
         );
         assert!(
-            read(Path::new("no such file"))
+            read_lines(Path::new("no such file"))
                 .unwrap_err()
                 .to_string()
                 .starts_with("no such file: ")

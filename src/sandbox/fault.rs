@@ -67,19 +67,27 @@ const ELSEWHERE: &str = "https://elsewhere.invalid/dev/v2/project";
 
 /// What a fault has to work with.
 #[derive(Debug, Default)]
-pub(super) struct Material {
+pub(super) struct FaultInput {
     /// The true answer's body, where the provider made one.
-    pub(super) truth: Option<Bytes>,
+    pub(super) answer: Option<Bytes>,
     /// The body of the answer to another request.
-    pub(super) other: Option<Bytes>,
+    pub(super) other_answer: Option<Bytes>,
     /// Chooses among the forms of a fault.
-    pub(super) luck: usize,
+    pub(super) variant: usize,
 }
 
 impl Fault {
     /// Gives the answer. One that hangs or drips ends with the server, or when nobody waits for it any more.
-    pub(super) async fn play(self, material: Material, stopping: &CancellationToken) -> Response {
-        let Material { truth, other, luck } = material;
+    pub(super) async fn respond(
+        self,
+        material: FaultInput,
+        stopping: &CancellationToken,
+    ) -> Response {
+        let FaultInput {
+            answer: truth,
+            other_answer: other,
+            variant: luck,
+        } = material;
         let body = truth.unwrap_or(Bytes::from_static(STAND_IN));
         match self {
             Self::Cut => cut(&body),
@@ -116,7 +124,7 @@ impl Fault {
     }
 
     /// Whether it is the work of somebody before the provider, who has not heard of the request then.
-    pub(super) fn is_at_the_gate(self) -> bool {
+    pub(super) fn precedes_handling(self) -> bool {
         matches!(self, Self::TooMany | Self::RetryAfter | Self::Unauthorised)
     }
 }

@@ -29,17 +29,17 @@
 mod admin;
 mod agora;
 mod arrivals;
-mod chance;
 mod corpus;
-mod desk;
+mod durations;
 mod fault;
+mod fault_sampler;
+mod gateway;
 mod generate;
 mod options;
 mod rules;
-mod sample;
+mod sample_config;
 mod script;
 mod shape;
-mod span;
 mod truth;
 mod web3mq;
 mod world;
@@ -68,31 +68,31 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use agora::{
-    AgoraEvent, AgoraHistory, AgoraMessage, AgoraStream, CUSTOMER_ID, CUSTOMER_SECRET, Kind,
-    Selection, TOKEN_UID,
+    AgoraEvent, AgoraHistory, AgoraMessage, CUSTOMER_ID, CUSTOMER_SECRET, RecipientKind, Selection,
+    SuggestedStream, TOKEN_UID,
 };
-pub use arrivals::{Arrival, Arrivals};
-pub use chance::{NotAShare, Share};
+pub use arrivals::{Arrival, ArrivalLog};
 pub use corpus::CorpusError;
+pub use durations::{ClockSkew, DurationRange, ParseDurationError};
 pub use fault::Fault;
+pub use fault_sampler::{ParseShareError, Share};
 pub use options::Options;
-pub use rules::{Call, Counts, Rules, RulesReport};
-pub use script::{On, Script, ScriptError, Scripted};
+pub use rules::{Call, RuleCounts, Rules, RulesReport};
+pub use script::{CallFilter, Script, ScriptError, ScriptedAnswer};
 pub use shape::{
-    Bound, DeadHandle, EmptyList, Envelope, FromSign, ListField, MessageType, PayloadField,
-    ReceiverField, Snapshot, TimeField, TimeForm, Total,
+    BoundRule, ChannelMessageType, DeadHandle, EmptyListForm, FromSignForm, ListField,
+    PayloadField, ReceiverField, SnapshotMoment, TimeField, TimeForm, TotalForm, Web3mqEnvelope,
 };
-pub use span::{NotADuration, Skew, Span};
-pub use truth::{Difference, ENTRIES_IN_POSTGRES, ENTRIES_IN_SQLITE, Entry};
-pub use web3mq::{Rows, Status, Web3mqAccount, Web3mqMessage};
-pub use world::{NoSuchAccount, World};
+pub use truth::{ArchiveDifference, ArchiveEntry, ENTRIES_IN_POSTGRES, ENTRIES_IN_SQLITE};
+pub use web3mq::{Status, Web3mqMessage, Web3mqRows, Web3mqUser};
+pub use world::{UnknownAccountError, World};
 
-use self::desk::Desk;
-use self::sample::Sample;
+use self::gateway::Gateway;
+use self::sample_config::SampleConfig;
 use crate::domain::clock::Clock;
 
 /// How long a stopping sandbox waits for answers that are on their way.
-const FAREWELL: Duration = Duration::from_secs(1);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
 /// Why there is no sandbox.
 #[derive(Debug, thiserror::Error)]
@@ -145,7 +145,7 @@ impl Sandbox {
         let world =
             Arc::new(tokio::task::spawn_blocking(move || World::create(options, clock)).await??);
         let stopping = CancellationToken::new();
-        let router = router(Arc::new(Desk::new(Arc::clone(&world), stopping.clone())));
+        let router = router(Arc::new(Gateway::new(Arc::clone(&world), stopping.clone())));
         // Answers are small and waited for: held back by Nagle's algorithm, they would be late for nothing.
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         let mut tasks = JoinSet::new();
@@ -182,13 +182,13 @@ impl Sandbox {
     }
 
     /// Scripts an answer behind those that wait.
-    pub fn script(&self, answer: Scripted) -> Result<(), ScriptError> {
+    pub fn script(&self, answer: ScriptedAnswer) -> Result<(), ScriptError> {
         self.world.script().push(answer)
     }
 
     /// A complete `config.toml` for this sandbox: every account with its credentials, and every stream.
     pub fn sample_config(&self, database_url: &str) -> String {
-        Sample {
+        SampleConfig {
             world: &self.world,
             base_url: &self.base_url(),
             database_url,
@@ -212,11 +212,11 @@ impl Sandbox {
         drop(self.stopping);
         let all_ended = async { while self.tasks.join_next().await.is_some() {} };
         // What has not ended by then is aborted when the tasks are dropped.
-        let _ = timeout(FAREWELL, all_ended).await;
+        let _ = timeout(SHUTDOWN_GRACE, all_ended).await;
     }
 }
 
-fn router(desk: Arc<Desk>) -> Router {
+fn router(desk: Arc<Gateway>) -> Router {
     Router::new()
         .merge(agora::routes())
         .merge(web3mq::routes())
@@ -226,7 +226,7 @@ fn router(desk: Arc<Desk>) -> Router {
 }
 
 /// Dates an answer by the providers' clock; otherwise the HTTP library would, by the machine's.
-async fn dated(State(desk): State<Arc<Desk>>, mut response: Response) -> Response {
+async fn dated(State(desk): State<Arc<Gateway>>, mut response: Response) -> Response {
     let date = Timestamp::from_millisecond(desk.world.now().0)
         .ok()
         .and_then(|now| {

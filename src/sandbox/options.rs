@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use clap::{Args, Command, FromArgMatches};
 
-use super::chance::Share;
+use super::durations::{ClockSkew, DurationRange, parse_duration};
 use super::fault::Fault;
+use super::fault_sampler::Share;
 use super::shape::{
-    Bound, DeadHandle, EmptyList, Envelope, FromSign, ListField, MessageType, PayloadField,
-    ReceiverField, Snapshot, TimeField, TimeForm, Total,
+    BoundRule, ChannelMessageType, DeadHandle, EmptyListForm, FromSignForm, ListField,
+    PayloadField, ReceiverField, SnapshotMoment, TimeField, TimeForm, TotalForm, Web3mqEnvelope,
 };
-use super::span::{Skew, Span, duration};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -29,10 +29,10 @@ pub struct Options {
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     pub topic_messages: usize,
     /// How far back from now the Agora history reaches
-    #[arg(long, default_value = "5d", value_parser = duration, value_name = "DURATION")]
+    #[arg(long, default_value = "5d", value_parser = parse_duration, value_name = "DURATION")]
     pub span: Duration,
     /// How far back from now the Web3MQ history reaches
-    #[arg(long, default_value = "60d", value_parser = duration, value_name = "DURATION")]
+    #[arg(long, default_value = "60d", value_parser = parse_duration, value_name = "DURATION")]
     pub topic_span: Duration,
     /// Plain text under plain names, spread evenly: for measuring
     #[arg(long)]
@@ -55,31 +55,31 @@ pub struct Options {
     pub token: String,
     /// How long an Agora handle is "in progress": a duration, or a range to draw from
     #[arg(long, default_value = "300ms", value_name = "SPAN")]
-    pub ready_after: Span,
+    pub ready_after: DurationRange,
     /// The status of a second reading of an Agora handle
     #[arg(long, value_enum, default_value_t)]
     pub dead_handle: DeadHandle,
     /// How long a handle waits to be read once it is ready; then it is gone (410)
-    #[arg(long, default_value = "60s", value_parser = duration, value_name = "DURATION")]
+    #[arg(long, default_value = "60s", value_parser = parse_duration, value_name = "DURATION")]
     pub handle_ttl: Duration,
     /// When the messages behind a handle are chosen
     #[arg(long, value_enum, default_value_t)]
-    pub snapshot: Snapshot,
+    pub snapshot: SnapshotMoment,
     /// Every Nth count is answered "in progress"; 0: none
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub count_progress_every: u64,
     /// Agora forgets what is older than this; without it, nothing
-    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    #[arg(long, value_parser = parse_duration, value_name = "DURATION")]
     pub retention: Option<Duration>,
     /// Agora shows a message only this long after its time
-    #[arg(long, default_value = "0s", value_parser = duration, value_name = "DURATION")]
+    #[arg(long, default_value = "0s", value_parser = parse_duration, value_name = "DURATION")]
     pub visibility_lag: Duration,
     /// Whether `start_time` itself is in the range
     #[arg(long, value_enum, default_value_t)]
-    pub start: Bound,
+    pub start: BoundRule,
     /// Whether `end_time` itself is in the range
     #[arg(long, value_enum, default_value_t)]
-    pub end: Bound,
+    pub end: BoundRule,
     /// Compare whole seconds: `end_time` then stands for its whole second
     #[arg(long)]
     pub seconds: bool,
@@ -92,7 +92,7 @@ pub struct Options {
     pub list_field: ListField,
     /// How a list without a message is sent, by both providers
     #[arg(long, value_enum, default_value_t)]
-    pub empty_list: EmptyList,
+    pub empty_list: EmptyListForm,
     /// The field that holds an Agora message's time
     #[arg(long, value_enum, default_value_t)]
     pub time_field: TimeField,
@@ -101,7 +101,7 @@ pub struct Options {
     pub time_form: TimeForm,
     /// What an Agora channel message calls itself
     #[arg(long, value_enum, default_value_t)]
-    pub message_type: MessageType,
+    pub message_type: ChannelMessageType,
     /// Both providers' messages carry fields that no contract names
     #[arg(long)]
     pub extra_fields: bool,
@@ -111,20 +111,20 @@ pub struct Options {
     pub max_size: usize,
     /// The envelope around a page of Web3MQ
     #[arg(long, value_enum, default_value_t)]
-    pub envelope: Envelope,
+    pub envelope: Web3mqEnvelope,
     /// The field that holds a Web3MQ message's payload
     #[arg(long, value_enum, default_value_t)]
     pub payload_field: PayloadField,
     /// The form of a Web3MQ message's `from_sign`
     #[arg(long, value_enum, default_value_t)]
-    pub from_sign: FromSign,
+    pub from_sign: FromSignForm,
     /// What a page of Web3MQ says about the size of its topic
     #[arg(long, value_enum, default_value_t)]
-    pub total: Total,
+    pub total: TotalForm,
 
     /// How long each answer takes: a duration, or a range to draw from
     #[arg(long, default_value = "0ms", value_name = "SPAN")]
-    pub latency: Span,
+    pub latency: DurationRange,
     /// Requests that each account may make in any one second; 0: no limit
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub requests_per_second: u32,
@@ -144,12 +144,12 @@ pub struct Options {
         allow_hyphen_values = true,
         value_name = "SKEW"
     )]
-    pub clock_skew: Skew,
+    pub clock_skew: ClockSkew,
     /// Messages that each provider receives per second while the sandbox runs
     #[arg(long, default_value_t = 0.0, value_name = "RATE")]
     pub append_rate: f64,
     /// How often Web3MQ messages move on from received to delivered to read; without it, never
-    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    #[arg(long, value_parser = parse_duration, value_name = "DURATION")]
     pub advance_every: Option<Duration>,
 }
 
@@ -178,34 +178,34 @@ impl Default for Options {
             corpus: None,
             corpus_topic: false,
             token: "sandbox-token".to_owned(),
-            ready_after: Span::exactly(Duration::from_millis(300)),
+            ready_after: DurationRange::fixed(Duration::from_millis(300)),
             dead_handle: DeadHandle::default(),
             handle_ttl: Duration::from_mins(1),
-            snapshot: Snapshot::default(),
+            snapshot: SnapshotMoment::default(),
             count_progress_every: 0,
             retention: None,
             visibility_lag: Duration::ZERO,
-            start: Bound::default(),
-            end: Bound::default(),
+            start: BoundRule::default(),
+            end: BoundRule::default(),
             seconds: false,
             receiver_field: ReceiverField::default(),
             list_field: ListField::default(),
-            empty_list: EmptyList::default(),
+            empty_list: EmptyListForm::default(),
             time_field: TimeField::default(),
             time_form: TimeForm::default(),
-            message_type: MessageType::default(),
+            message_type: ChannelMessageType::default(),
             extra_fields: false,
             max_size: 100,
-            envelope: Envelope::default(),
+            envelope: Web3mqEnvelope::default(),
             payload_field: PayloadField::default(),
-            from_sign: FromSign::default(),
-            total: Total::default(),
-            latency: Span::default(),
+            from_sign: FromSignForm::default(),
+            total: TotalForm::default(),
+            latency: DurationRange::default(),
             requests_per_second: 10,
             retry_after: false,
             faults: Share::default(),
             fault_kinds: Vec::new(),
-            clock_skew: Skew::default(),
+            clock_skew: ClockSkew::default(),
             append_rate: 0.0,
             advance_every: None,
         }
@@ -235,9 +235,9 @@ mod tests {
             "50ms..2500ms",
         ])
         .unwrap();
-        assert_eq!(options.clock_skew.millis, -90_000);
+        assert_eq!(options.clock_skew.offset_ms, -90_000);
         assert_eq!(options.dead_handle, DeadHandle::NotFound);
-        assert_eq!(options.ready_after.longest, Duration::from_millis(2500));
+        assert_eq!(options.ready_after.max, Duration::from_millis(2500));
         assert!(Options::from_flags(["--span", "soon"]).is_err());
     }
 }

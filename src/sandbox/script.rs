@@ -9,14 +9,14 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::fault::{Fault, Material};
+use super::fault::{Fault, FaultInput};
 use super::rules::Call;
-use super::world::locked;
+use super::world::lock;
 
 /// Which requests a scripted answer is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum On {
+pub enum CallFilter {
     /// Agora: making a handle.
     Query,
     /// Agora: reading a handle.
@@ -34,8 +34,8 @@ pub enum On {
     Any,
 }
 
-impl On {
-    fn covers(self, call: Call) -> bool {
+impl CallFilter {
+    fn matches(self, call: Call) -> bool {
         match self {
             Self::Any => true,
             Self::Query => call == Call::Query,
@@ -52,9 +52,9 @@ impl On {
 /// provider: a handle that was to be read stays unread.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Scripted {
+pub struct ScriptedAnswer {
     /// The requests it is for.
-    pub on: On,
+    pub on: CallFilter,
     /// The status it has.
     pub status: u16,
     /// The headers it has, besides `Date`.
@@ -69,10 +69,10 @@ pub struct Scripted {
     pub fault: Option<Fault>,
 }
 
-impl Default for Scripted {
+impl Default for ScriptedAnswer {
     fn default() -> Self {
         Self {
-            on: On::Any,
+            on: CallFilter::Any,
             status: 200,
             headers: BTreeMap::new(),
             body: String::new(),
@@ -97,37 +97,37 @@ pub enum ScriptError {
 /// The scripted answers still to give, the first one first.
 #[derive(Debug, Default)]
 pub struct Script {
-    queue: Mutex<VecDeque<(Scripted, Canned)>>,
+    queue: Mutex<VecDeque<(ScriptedAnswer, PreparedAnswer)>>,
 }
 
 impl Script {
     /// Adds an answer behind those that wait.
-    pub fn push(&self, scripted: Scripted) -> Result<(), ScriptError> {
-        let canned = Canned::prepare(&scripted)?;
+    pub fn push(&self, scripted: ScriptedAnswer) -> Result<(), ScriptError> {
+        let canned = PreparedAnswer::from_scripted(&scripted)?;
         if scripted.times > 0 {
-            locked(&self.queue).push_back((scripted, canned));
+            lock(&self.queue).push_back((scripted, canned));
         }
         Ok(())
     }
 
     /// Forgets all answers that wait.
     pub fn clear(&self) {
-        locked(&self.queue).clear();
+        lock(&self.queue).clear();
     }
 
     /// How many answers wait for a request.
-    pub fn waiting(&self) -> usize {
-        locked(&self.queue).len()
+    pub fn pending(&self) -> usize {
+        lock(&self.queue).len()
     }
 
     /// The answer to `call`, if there is one for it.
-    pub(super) fn next(&self, call: Call) -> Option<Canned> {
-        let mut queue = locked(&self.queue);
+    pub(super) fn take_answer(&self, call: Call) -> Option<PreparedAnswer> {
+        let mut queue = lock(&self.queue);
         let mut found = None;
         for (index, (scripted, _)) in queue
             .iter_mut()
             .enumerate()
-            .filter(|(_, (s, _))| s.on.covers(call))
+            .filter(|(_, (s, _))| s.on.matches(call))
         {
             if scripted.after == 0 {
                 scripted.times -= 1;
@@ -150,7 +150,7 @@ impl Script {
 
 /// A scripted answer that HTTP can carry.
 #[derive(Clone, Debug)]
-pub(super) enum Canned {
+pub(super) enum PreparedAnswer {
     Answer {
         status: StatusCode,
         headers: HeaderMap,
@@ -159,8 +159,8 @@ pub(super) enum Canned {
     Fault(Fault),
 }
 
-impl Canned {
-    fn prepare(scripted: &Scripted) -> Result<Self, ScriptError> {
+impl PreparedAnswer {
+    fn from_scripted(scripted: &ScriptedAnswer) -> Result<Self, ScriptError> {
         if let Some(fault) = scripted.fault {
             return Ok(Self::Fault(fault));
         }
@@ -180,7 +180,11 @@ impl Canned {
     }
 
     /// Gives the answer.
-    pub(super) async fn play(self, material: Material, stopping: &CancellationToken) -> Response {
+    pub(super) async fn respond(
+        self,
+        material: FaultInput,
+        stopping: &CancellationToken,
+    ) -> Response {
         match self {
             Self::Answer {
                 status,
@@ -192,7 +196,7 @@ impl Canned {
                 *response.headers_mut() = headers;
                 response
             }
-            Self::Fault(fault) => fault.play(material, stopping).await,
+            Self::Fault(fault) => fault.respond(material, stopping).await,
         }
     }
 }
@@ -201,10 +205,10 @@ impl Canned {
 mod tests {
     use super::*;
 
-    fn body(canned: Option<Canned>) -> Option<String> {
+    fn body(canned: Option<PreparedAnswer>) -> Option<String> {
         match canned? {
-            Canned::Answer { body, .. } => Some(body),
-            other @ Canned::Fault(_) => panic!("{other:?}"),
+            PreparedAnswer::Answer { body, .. } => Some(body),
+            other @ PreparedAnswer::Fault(_) => panic!("{other:?}"),
         }
     }
 
@@ -213,25 +217,37 @@ mod tests {
         let script = Script::default();
         let say = |on, text: &str, times, after| {
             script
-                .push(Scripted {
+                .push(ScriptedAnswer {
                     on,
                     body: text.to_owned(),
                     times,
                     after,
-                    ..Scripted::default()
+                    ..ScriptedAnswer::default()
                 })
                 .unwrap();
         };
-        say(On::Read, "later", 1, 1);
-        say(On::Read, "twice", 2, 0);
-        say(On::Any, "anybody", 1, 0);
-        assert_eq!(body(script.next(Call::Read)).as_deref(), Some("twice"));
-        assert_eq!(body(script.next(Call::Query)).as_deref(), Some("anybody"));
-        assert_eq!(body(script.next(Call::Query)), None);
-        assert_eq!(body(script.next(Call::Read)).as_deref(), Some("later"));
-        assert_eq!(body(script.next(Call::Read)).as_deref(), Some("twice"));
-        assert_eq!(body(script.next(Call::Read)), None);
-        assert_eq!(script.waiting(), 0);
+        say(CallFilter::Read, "later", 1, 1);
+        say(CallFilter::Read, "twice", 2, 0);
+        say(CallFilter::Any, "anybody", 1, 0);
+        assert_eq!(
+            body(script.take_answer(Call::Read)).as_deref(),
+            Some("twice")
+        );
+        assert_eq!(
+            body(script.take_answer(Call::Query)).as_deref(),
+            Some("anybody")
+        );
+        assert_eq!(body(script.take_answer(Call::Query)), None);
+        assert_eq!(
+            body(script.take_answer(Call::Read)).as_deref(),
+            Some("later")
+        );
+        assert_eq!(
+            body(script.take_answer(Call::Read)).as_deref(),
+            Some("twice")
+        );
+        assert_eq!(body(script.take_answer(Call::Read)), None);
+        assert_eq!(script.pending(), 0);
     }
 
     #[test]
@@ -239,18 +255,18 @@ mod tests {
         let script = Script::default();
         assert!(
             script
-                .push(Scripted {
+                .push(ScriptedAnswer {
                     status: 99,
-                    ..Scripted::default()
+                    ..ScriptedAnswer::default()
                 })
                 .is_err()
         );
         let headers = BTreeMap::from([("X-Y".to_owned(), "a\nb".to_owned())]);
         assert!(
             script
-                .push(Scripted {
+                .push(ScriptedAnswer {
                     headers,
-                    ..Scripted::default()
+                    ..ScriptedAnswer::default()
                 })
                 .is_err()
         );

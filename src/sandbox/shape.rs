@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 /// Whether a bound of a time range belongs to the range.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Bound {
+pub enum BoundRule {
     /// A message exactly on the bound is served.
     #[default]
     Inclusive,
@@ -29,7 +29,7 @@ pub enum DeadHandle {
 
 /// When the messages behind an Agora handle are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Snapshot {
+pub enum SnapshotMoment {
     /// When the handle is made
     #[default]
     Post,
@@ -59,7 +59,7 @@ pub enum ListField {
 
 /// How a list without a message is sent, by either provider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum EmptyList {
+pub enum EmptyListForm {
     /// `[]`
     #[default]
     Empty,
@@ -97,14 +97,14 @@ pub enum TimeForm {
 
 impl TimeForm {
     /// Whether this form cannot tell milliseconds.
-    pub fn whole_seconds(self) -> bool {
+    pub fn is_whole_seconds(self) -> bool {
         matches!(self, Self::Seconds | Self::SecondsText)
     }
 }
 
 /// How a channel message of Agora calls itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum MessageType {
+pub enum ChannelMessageType {
     /// `group_message`, as real servers do
     #[default]
     Group,
@@ -116,7 +116,7 @@ pub enum MessageType {
 
 /// The envelope around a page of Web3MQ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Envelope {
+pub enum Web3mqEnvelope {
     /// `data: {total, result}`
     #[default]
     V1,
@@ -136,7 +136,7 @@ pub enum PayloadField {
 
 /// The form of a Web3MQ message's `from_sign`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum FromSign {
+pub enum FromSignForm {
     /// As the contract's sample has it
     #[default]
     Text,
@@ -146,7 +146,7 @@ pub enum FromSign {
 
 /// What a page of Web3MQ says about the size of its topic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Total {
+pub enum TotalForm {
     /// The number of messages in the whole topic
     #[default]
     Whole,

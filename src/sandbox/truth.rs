@@ -7,9 +7,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::agora::{AgoraMessage, Kind};
+use super::agora::{AgoraMessage, RecipientKind};
 use super::options::Options;
-use super::shape::{FromSign, MessageType};
+use super::shape::{ChannelMessageType, FromSignForm};
 use super::web3mq::{Status, Web3mqMessage};
 use super::world::World;
 use crate::domain::time::Millis;
@@ -31,7 +31,7 @@ pub const ENTRIES_IN_POSTGRES: &str = r#"
 
 /// A row of the view `archive`, without what only the archive knows.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, sqlx::FromRow)]
-pub struct Entry {
+pub struct ArchiveEntry {
     sent_at_ms: i64,
     account: String,
     provider: String,
@@ -54,7 +54,7 @@ pub struct Entry {
 }
 
 /// Shows no more than the start of a payload: it may be 32 KiB.
-impl std::fmt::Debug for Entry {
+impl std::fmt::Debug for ArchiveEntry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let start =
             String::from_utf8_lossy(self.payload.get(..40).unwrap_or(&self.payload)).into_owned();
@@ -87,9 +87,9 @@ impl std::fmt::Debug for Entry {
     }
 }
 
-impl Entry {
+impl ArchiveEntry {
     /// Which message it is, without what it says.
-    pub fn whereabouts(&self) -> String {
+    pub fn summary(&self) -> String {
         let Self {
             account,
             conversation,
@@ -105,28 +105,33 @@ impl Entry {
 
 /// In what an archive differs from the truth.
 #[derive(Debug, Default)]
-pub struct Difference {
+pub struct ArchiveDifference {
     /// How many messages there are in truth.
     pub messages: usize,
     /// What should be in the archive and is not.
-    pub missing: Vec<Entry>,
+    pub missing: Vec<ArchiveEntry>,
     /// What is in the archive more often than in truth.
-    pub twice: Vec<Entry>,
+    pub duplicated: Vec<ArchiveEntry>,
     /// What is in the archive and not in the truth at all.
-    pub untrue: Vec<Entry>,
+    pub unexpected: Vec<ArchiveEntry>,
 }
 
-impl Difference {
+impl ArchiveDifference {
     /// Whether there is none.
-    pub fn is_none(&self) -> bool {
-        self.missing.is_empty() && self.twice.is_empty() && self.untrue.is_empty()
+    pub fn is_empty(&self) -> bool {
+        self.missing.is_empty() && self.duplicated.is_empty() && self.unexpected.is_empty()
     }
 }
 
 impl World {
     /// Compares an archive of these accounts with the truth: it must have everything up to `edge`, and of what is
     /// younger nothing but the truth. The same thing twice is two things.
-    pub fn compare(&self, accounts: &[&str], archived: Vec<Entry>, edge: Millis) -> Difference {
+    pub fn compare_archive(
+        &self,
+        accounts: &[&str],
+        archived: Vec<ArchiveEntry>,
+        edge: Millis,
+    ) -> ArchiveDifference {
         let mut archived: Vec<_> = archived.into_iter().map(normal).collect();
         archived.sort_unstable();
         let mut truth: Vec<_> = truth(self)
@@ -142,17 +147,20 @@ impl World {
             .into_iter()
             .filter(|row| row.sent_at_ms < edge.0)
             .collect();
-        Difference {
+        ArchiveDifference {
             messages: truth.len(),
             missing,
-            twice,
-            untrue,
+            duplicated: twice,
+            unexpected: untrue,
         }
     }
 }
 
 /// What is in only one of two sorted lists.
-fn difference(left: &[Entry], right: &[Entry]) -> (Vec<Entry>, Vec<Entry>) {
+fn difference(
+    left: &[ArchiveEntry],
+    right: &[ArchiveEntry],
+) -> (Vec<ArchiveEntry>, Vec<ArchiveEntry>) {
     let (mut l, mut r) = (left.iter().peekable(), right.iter().peekable());
     let (mut only_left, mut only_right) = (Vec::new(), Vec::new());
     loop {
@@ -168,7 +176,7 @@ fn difference(left: &[Entry], right: &[Entry]) -> (Vec<Entry>, Vec<Entry>) {
 
 /// `extra` is JSON: its spaces and the order of its keys say nothing. `body` is checked here, where the payload is
 /// text beyond doubt, and left out unless it is wrong.
-fn normal(mut row: Entry) -> Entry {
+fn normal(mut row: ArchiveEntry) -> ArchiveEntry {
     row.extra = row.extra.map(|text| match serde_json::from_str(&text) {
         Ok(object) => sorted(&object),
         Err(_) => text,
@@ -190,11 +198,11 @@ fn sorted(object: &Value) -> String {
 }
 
 /// Every message of every account.
-fn truth(world: &World) -> Vec<Entry> {
+fn truth(world: &World) -> Vec<ArchiveEntry> {
     let options = world.options();
-    let agora = world.projects().into_iter().flat_map(|app_id| {
+    let agora = world.app_ids().into_iter().flat_map(|app_id| {
         world
-            .agora(&app_id)
+            .agora_messages(&app_id)
             .into_iter()
             .map(move |message| of_agora(&app_id, &message, options))
     });
@@ -204,7 +212,11 @@ fn truth(world: &World) -> Vec<Entry> {
         .enumerate()
         .flat_map(|(index, user_id)| {
             let account = format!("web3mq-{}", index + 1);
-            let mut rows: Vec<_> = world.web3mq(&user_id).into_values().flatten().collect();
+            let mut rows: Vec<_> = world
+                .web3mq_topics(&user_id)
+                .into_values()
+                .flatten()
+                .collect();
             // What bears the same id and is the same is the same, and as far as either has come.
             rows.sort_by_key(|row| Reverse((row.status, row.status_ms)));
             let mut seen = HashSet::new();
@@ -226,21 +238,21 @@ fn truth(world: &World) -> Vec<Entry> {
     agora.chain(web3mq).collect()
 }
 
-fn of_agora(app_id: &str, message: &AgoraMessage, options: &Options) -> Entry {
+fn of_agora(app_id: &str, message: &AgoraMessage, options: &Options) -> ArchiveEntry {
     let (kind, conversation) = match message.kind {
-        Kind::Channel => ("channel", message.dst.clone()),
-        Kind::Peer => ("peer", pair(&message.src, &message.dst)),
+        RecipientKind::Channel => ("channel", message.dst.clone()),
+        RecipientKind::Peer => ("peer", pair(&message.src, &message.dst)),
     };
     let message_type = match (options.message_type, message.kind) {
-        (MessageType::Absent, _) => None,
-        (_, Kind::Peer) => Some("peer_message"),
-        (MessageType::Group, Kind::Channel) => Some("group_message"),
-        (MessageType::Channel, Kind::Channel) => Some("channel_message"),
+        (ChannelMessageType::Absent, _) => None,
+        (_, RecipientKind::Peer) => Some("peer_message"),
+        (ChannelMessageType::Group, RecipientKind::Channel) => Some("group_message"),
+        (ChannelMessageType::Channel, RecipientKind::Channel) => Some("channel_message"),
     };
     let extra = options.extra_fields.then(|| {
         sorted(&json!({ "region": "eu-1", "delivery": { "attempts": 1, "acks": ["sdk", null], "ratio": 0.5 } }))
     });
-    Entry {
+    ArchiveEntry {
         account: app_id.to_owned(),
         provider: "agora".to_owned(),
         conversation,
@@ -262,7 +274,7 @@ fn of_agora(app_id: &str, message: &AgoraMessage, options: &Options) -> Entry {
     }
 }
 
-fn of_web3mq(account: &str, row: &Web3mqMessage, options: &Options) -> Entry {
+fn of_web3mq(account: &str, row: &Web3mqMessage, options: &Options) -> ArchiveEntry {
     let (kind, conversation) = match row.topic.split_once(':') {
         Some(("user", _)) => ("peer", pair(&row.from, &row.row_topic)),
         Some(("group", _)) => ("group", row.topic.clone()),
@@ -282,7 +294,7 @@ fn of_web3mq(account: &str, row: &Web3mqMessage, options: &Options) -> Entry {
         Status::Delivered => "delivered",
         Status::Read => "read",
     });
-    Entry {
+    ArchiveEntry {
         account: account.to_owned(),
         provider: "web3mq".to_owned(),
         conversation,
@@ -309,8 +321,8 @@ fn more(row: &Web3mqMessage, options: &Options) -> Map<String, Value> {
     let digest = blake3::hash(row.from_sign.as_bytes());
     let [a, b, c, d, ..] = *digest.as_bytes();
     let from_sign = match options.from_sign {
-        FromSign::Text => json!(row.from_sign),
-        FromSign::Number => json!(u32::from_be_bytes([a, b, c, d])),
+        FromSignForm::Text => json!(row.from_sign),
+        FromSignForm::Number => json!(u32::from_be_bytes([a, b, c, d])),
     };
     let mut more = Map::from_iter([
         ("from_sign".to_owned(), from_sign),
@@ -338,15 +350,15 @@ fn pair(one: &str, other: &str) -> String {
 mod tests {
     use super::*;
 
-    fn entry(ms: i64, text: &str) -> Entry {
+    fn entry(ms: i64, text: &str) -> ArchiveEntry {
         let message = AgoraMessage {
             src: "a".into(),
             dst: "b".into(),
-            kind: Kind::Channel,
+            kind: RecipientKind::Channel,
             ms,
             payload: text.into(),
         };
-        Entry {
+        ArchiveEntry {
             body: Some(text.to_owned()),
             ..of_agora("app", &message, &Options::default())
         }
@@ -365,11 +377,11 @@ mod tests {
 
     #[test]
     fn a_body_that_is_not_its_payload_makes_a_difference() {
-        let wrong = Entry {
+        let wrong = ArchiveEntry {
             body: Some("y".to_owned()),
             ..entry(1, "x")
         };
-        let absent = Entry {
+        let absent = ArchiveEntry {
             body: None,
             ..entry(1, "x")
         };

@@ -10,15 +10,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use serde_json::Value;
 
-use super::agora::{AgoraEvent, AgoraHistory, AgoraMessage, AgoraStream, Feed, Feeds, Selection};
-use super::arrivals::Arrivals;
+use super::agora::{
+    AgoraEvent, AgoraHistory, AgoraMessage, EventFeed, EventFeeds, Selection, SuggestedStream,
+};
+use super::arrivals::ArrivalLog;
 use super::corpus::{self, CorpusError};
+use super::durations::ClockSkew;
 use super::generate;
 use super::options::Options;
 use super::rules::Rules;
 use super::script::Script;
-use super::span::Skew;
-use super::web3mq::{Rows, Web3mqAccount, Web3mqMessage};
+use super::web3mq::{Web3mqMessage, Web3mqRows, Web3mqUser};
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
 
@@ -27,8 +29,8 @@ pub struct World {
     options: Options,
     clock: Arc<dyn Clock>,
     projects: RwLock<BTreeMap<String, AgoraHistory>>,
-    feeds: Mutex<BTreeMap<String, Feeds>>,
-    users: RwLock<BTreeMap<String, Web3mqAccount>>,
+    feeds: Mutex<BTreeMap<String, EventFeeds>>,
+    users: RwLock<BTreeMap<String, Web3mqUser>>,
     token: RwLock<String>,
     /// Agora shows nothing that was sent before this millisecond.
     forgotten: AtomicI64,
@@ -36,34 +38,38 @@ pub struct World {
     leapt: AtomicI64,
     dice: Mutex<fastrand::Rng>,
     rules: Rules,
-    arrivals: Arrivals,
+    arrivals: ArrivalLog,
     script: Script,
 }
 
 /// The sandbox has no such account.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the sandbox has no account `{0}`")]
-pub struct NoSuchAccount(pub String);
+pub struct UnknownAccountError(pub String);
 
 impl World {
     /// Makes the world that the options describe, up to now. It takes a while when it is large.
     pub(super) fn create(options: Options, clock: Arc<dyn Clock>) -> Result<Self, CorpusError> {
         let mut dice = fastrand::Rng::with_seed(options.seed);
-        let now = options.clock_skew.shift(clock.now());
-        let corpus = options.corpus.as_deref().map(corpus::read).transpose()?;
+        let now = options.clock_skew.apply(clock.now());
+        let corpus = options
+            .corpus
+            .as_deref()
+            .map(corpus::read_lines)
+            .transpose()?;
         let mut users = generate::web3mq_accounts(&options, &mut dice.fork(), now);
         if let (Some(corpus), true) = (&corpus, options.corpus_topic)
             && let Some(first) = users.first_mut()
         {
-            corpus::open_topic(corpus, first);
+            corpus::add_web3mq_topic(corpus, first);
         }
         let projects = match corpus {
-            Some(corpus) => vec![(generate::app_id(0), corpus::project(corpus, &options))],
+            Some(corpus) => vec![(generate::app_id(0), corpus::agora_history(corpus, &options))],
             None => generate::agora_projects(&options, &mut dice.fork(), now),
         };
         let feeds = projects
             .iter()
-            .map(|(app_id, history)| (app_id.clone(), Feeds::of(history, now.0)));
+            .map(|(app_id, history)| (app_id.clone(), EventFeeds::from_history(history, now.0)));
         Ok(Self {
             feeds: Mutex::new(feeds.collect()),
             token: RwLock::new(options.token.clone()),
@@ -80,7 +86,7 @@ impl World {
             leapt: AtomicI64::new(0),
             dice: Mutex::new(dice),
             rules: Rules::default(),
-            arrivals: Arrivals::default(),
+            arrivals: ArrivalLog::default(),
             script: Script::default(),
         })
     }
@@ -92,15 +98,15 @@ impl World {
 
     /// What time the providers think it is.
     pub fn now(&self) -> Millis {
-        let leapt = Skew {
-            millis: self.leapt.load(Ordering::Relaxed),
+        let leapt = ClockSkew {
+            offset_ms: self.leapt.load(Ordering::Relaxed),
         };
-        leapt.shift(self.options.clock_skew.shift(self.clock.now()))
+        leapt.apply(self.options.clock_skew.apply(self.clock.now()))
     }
 
     /// Sets the providers' clock forward or back.
-    pub fn leap(&self, by: Skew) {
-        self.leapt.fetch_add(by.millis, Ordering::Relaxed);
+    pub fn shift_clock(&self, by: ClockSkew) {
+        self.leapt.fetch_add(by.offset_ms, Ordering::Relaxed);
     }
 
     /// The record of who kept to which rule.
@@ -109,7 +115,7 @@ impl World {
     }
 
     /// When which request came.
-    pub fn arrivals(&self) -> &Arrivals {
+    pub fn arrivals(&self) -> &ArrivalLog {
         &self.arrivals
     }
 
@@ -129,7 +135,7 @@ impl World {
     }
 
     /// The app ids of all Agora projects.
-    pub fn projects(&self) -> Vec<String> {
+    pub fn app_ids(&self) -> Vec<String> {
         read(&self.projects).keys().cloned().collect()
     }
 
@@ -139,7 +145,7 @@ impl World {
     }
 
     /// Every message of an Agora project, in order of time: hidden ones too. Empty if there is no such project.
-    pub fn agora(&self, app_id: &str) -> Vec<Arc<AgoraMessage>> {
+    pub fn agora_messages(&self, app_id: &str) -> Vec<Arc<AgoraMessage>> {
         read(&self.projects)
             .get(app_id)
             .map(|history| history.all().to_vec())
@@ -147,7 +153,7 @@ impl World {
     }
 
     /// Streams of an Agora project that together hold all its messages.
-    pub fn agora_streams(&self, app_id: &str) -> Vec<AgoraStream> {
+    pub fn agora_streams(&self, app_id: &str) -> Vec<SuggestedStream> {
         read(&self.projects)
             .get(app_id)
             .map(AgoraHistory::streams)
@@ -192,12 +198,12 @@ impl World {
     }
 
     /// Lets `look` see a Web3MQ account, if there is one of this user id.
-    pub fn with_user<T>(&self, user_id: &str, look: impl FnOnce(&Web3mqAccount) -> T) -> Option<T> {
+    pub fn with_user<T>(&self, user_id: &str, look: impl FnOnce(&Web3mqUser) -> T) -> Option<T> {
         read(&self.users).get(user_id).map(look)
     }
 
     /// All conversations of a Web3MQ account and their messages in order of time. Empty if there is no such account.
-    pub fn web3mq(&self, user_id: &str) -> BTreeMap<String, Rows> {
+    pub fn web3mq_topics(&self, user_id: &str) -> BTreeMap<String, Web3mqRows> {
         self.with_user(user_id, |account| account.topics().clone())
             .unwrap_or_default()
     }
@@ -207,14 +213,14 @@ impl World {
         &self,
         app_id: &str,
         mut message: AgoraMessage,
-    ) -> Result<(), NoSuchAccount> {
-        if self.options.time_form.whole_seconds() {
+    ) -> Result<(), UnknownAccountError> {
+        if self.options.time_form.is_whole_seconds() {
             message.ms = Millis(message.ms).second().start().0;
         }
         let mut projects = write(&self.projects);
         let history = projects
             .get_mut(app_id)
-            .ok_or_else(|| NoSuchAccount(app_id.to_owned()))?;
+            .ok_or_else(|| UnknownAccountError(app_id.to_owned()))?;
         history.insert(message);
         Ok(())
     }
@@ -224,30 +230,30 @@ impl World {
         &self,
         user_id: &str,
         message: Web3mqMessage,
-    ) -> Result<(), NoSuchAccount> {
+    ) -> Result<(), UnknownAccountError> {
         let mut users = write(&self.users);
         let account = users
             .get_mut(user_id)
-            .ok_or_else(|| NoSuchAccount(user_id.to_owned()))?;
+            .ok_or_else(|| UnknownAccountError(user_id.to_owned()))?;
         account.insert(message);
         Ok(())
     }
 
     /// Lets something happen in an Agora project; its feeds tell of it.
-    pub fn happen(&self, app_id: &str, event: AgoraEvent) -> Result<(), NoSuchAccount> {
-        let mut feeds = locked(&self.feeds);
+    pub fn emit_event(&self, app_id: &str, event: AgoraEvent) -> Result<(), UnknownAccountError> {
+        let mut feeds = lock(&self.feeds);
         feeds
             .get_mut(app_id)
-            .ok_or_else(|| NoSuchAccount(app_id.to_owned()))?
-            .happen(event);
+            .ok_or_else(|| UnknownAccountError(app_id.to_owned()))?
+            .push(event);
         Ok(())
     }
 
     /// The oldest events of a feed, which are gone then.
-    pub(super) fn take_events(&self, app_id: &str, feed: Feed) -> Vec<Value> {
-        locked(&self.feeds)
+    pub(super) fn take_events(&self, app_id: &str, feed: EventFeed) -> Vec<Value> {
+        lock(&self.feeds)
             .get_mut(app_id)
-            .map(|feeds| feeds.take(feed))
+            .map(|feeds| feeds.take_oldest(feed))
             .unwrap_or_default()
     }
 
@@ -257,16 +263,16 @@ impl World {
         user_id: &str,
         topic: &str,
         messageid: &str,
-    ) -> Result<usize, NoSuchAccount> {
+    ) -> Result<usize, UnknownAccountError> {
         let mut users = write(&self.users);
         let account = users
             .get_mut(user_id)
-            .ok_or_else(|| NoSuchAccount(user_id.to_owned()))?;
+            .ok_or_else(|| UnknownAccountError(user_id.to_owned()))?;
         Ok(account.remove(topic, |row| row.messageid == messageid))
     }
 
     /// Makes both providers forget what was sent before this moment; what they forgot they do not learn again.
-    pub fn forget(&self, before: Millis) {
+    pub fn forget_before(&self, before: Millis) {
         self.forgotten.fetch_max(before.0, Ordering::Relaxed);
         for account in write(&self.users).values_mut() {
             let topics: Vec<String> = account.topics().keys().cloned().collect();
@@ -279,17 +285,17 @@ impl World {
     /// Writes one random message, dated now, to each provider.
     pub fn append_random(&self) {
         let now = self.now();
-        let mut dice = locked(&self.dice).fork();
-        if let Some(app_id) = dice.choice(self.projects()) {
+        let mut dice = lock(&self.dice).fork();
+        if let Some(app_id) = dice.choice(self.app_ids()) {
             // Projects and users never go away, so neither write can be refused.
             let _ = self.append_agora(
                 &app_id,
-                generate::agora_message(&mut dice, now.0, self.options.plain),
+                generate::random_agora_message(&mut dice, now.0, self.options.plain),
             );
         }
         if let Some(user_id) = dice.choice(self.users()) {
             let row = self.with_user(&user_id, |a| {
-                generate::web3mq_message(&mut dice, a, now.0, self.options.plain)
+                generate::random_web3mq_message(&mut dice, a, now.0, self.options.plain)
             });
             if let Some(row) = row {
                 let _ = self.append_web3mq(&user_id, row);
@@ -302,7 +308,7 @@ impl World {
         let now = self.now();
         write(&self.users)
             .values_mut()
-            .map(|account| account.advance(now))
+            .map(|account| account.advance_statuses(now))
             .sum()
     }
 }
@@ -317,7 +323,7 @@ impl fmt::Debug for World {
 }
 
 /// Locks, even after a panic elsewhere: every change in the sandbox is complete before anything can panic.
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

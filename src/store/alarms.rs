@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::dialect::{Arg, Dialect, Way, int, maybe_int, text};
+use super::dialect::{AccessPath, Arg, Dialect, int, optional_int, text};
 use super::{StoreError, sql};
-use crate::domain::alarm::{Alarm, Kind, Subject, Told};
+use crate::domain::alarm::{Alarm, AlarmKind, AlarmSubject, Notified};
 use crate::domain::stream::Scope;
 use crate::domain::time::{Millis, Second};
 
@@ -12,18 +12,18 @@ use crate::domain::time::{Millis, Second};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     /// Bytes that are left.
-    pub free: u64,
+    pub free_bytes: u64,
     /// Bytes of the whole file system.
     pub total: u64,
 }
 
 /// A file system that is far away may not answer for a while: that is to hold up nobody else.
-pub(super) async fn room(folder: PathBuf) -> Option<Room> {
+pub(super) async fn measure_disk_space(folder: PathBuf) -> Option<Room> {
     let asked = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&folder)).await;
     let found = asked.ok()?.ok()?;
     let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
     Some(Room {
-        free: bytes(found.f_bavail),
+        free_bytes: bytes(found.f_bavail),
         total: bytes(found.f_blocks),
     })
 }
@@ -31,7 +31,7 @@ pub(super) async fn room(folder: PathBuf) -> Option<Room> {
 const HOUR_S: i64 = 3600;
 
 /// The alarms that stand, those that are over since a moment, and those of which it must be known still that they were.
-pub(super) async fn read<DB: Dialect>(
+pub(super) async fn read_alarms<DB: Dialect>(
     connection: &mut DB::Connection,
     ended_since: Millis,
 ) -> Result<Vec<Alarm>, StoreError> {
@@ -40,39 +40,39 @@ pub(super) async fn read<DB: Dialect>(
         .map_err(StoreError::at("alarms"))?;
     let alarms = rows
         .iter()
-        .map(alarm::<DB>)
+        .map(alarm_from_row::<DB>)
         .collect::<Result<Vec<Option<Alarm>>, _>>()?;
     Ok(alarms.into_iter().flatten().collect())
 }
 
 /// Nothing of a kind that a later Backscroll has given.
-fn alarm<DB: Dialect>(row: &DB::Row) -> Result<Option<Alarm>, StoreError> {
+fn alarm_from_row<DB: Dialect>(row: &DB::Row) -> Result<Option<Alarm>, StoreError> {
     let part = |column| Ok(text::<DB>(row, column)?.filter(|part| !part.is_empty()));
-    let Some(kind) = Kind::of(&text::<DB>(row, "kind")?.unwrap_or_default()) else {
+    let Some(kind) = AlarmKind::from_name(&text::<DB>(row, "kind")?.unwrap_or_default()) else {
         return Ok(None);
     };
     let told = match int::<DB>(row, "told")? {
-        0 => Told::Nothing,
-        1 => Told::Begun,
-        _ => Told::All,
+        0 => Notified::Nothing,
+        1 => Notified::Start,
+        _ => Notified::All,
     };
     Ok(Some(Alarm {
-        subject: Subject {
+        subject: AlarmSubject {
             account: part("account")?,
             stream: part("stream")?,
             kind,
         },
         since: Millis(int::<DB>(row, "since_ms")?),
-        until: maybe_int::<DB>(row, "until_ms")?.map(Millis),
+        until: optional_int::<DB>(row, "until_ms")?.map(Millis),
         text: text::<DB>(row, "text")?.unwrap_or_default(),
         hint: text::<DB>(row, "hint")?.unwrap_or_default(),
-        level: maybe_int::<DB>(row, "level")?,
+        level: optional_int::<DB>(row, "level")?,
         told,
     }))
 }
 
 /// Writes alarms down as they are by now, and forgets those that were over before a moment.
-pub(super) async fn write<DB: Dialect>(
+pub(super) async fn write_alarms<DB: Dialect>(
     tx: &mut DB::Connection,
     alarms: &[Alarm],
     forget: Millis,
@@ -104,11 +104,11 @@ pub(super) async fn write<DB: Dialect>(
             (*level).into(),
             told,
         ];
-        DB::execute(tx, sql::NOTE_ALARM, &args)
+        DB::execute(tx, sql::UPSERT_ALARM, &args)
             .await
             .map_err(&failed)?;
     }
-    DB::execute(tx, sql::FORGET_ALARMS, &[forget.0.into()])
+    DB::execute(tx, sql::DELETE_OLD_ALARMS, &[forget.0.into()])
         .await
         .map_err(&failed)?;
     Ok(())
@@ -116,7 +116,7 @@ pub(super) async fn write<DB: Dialect>(
 
 /// The hours since 1970 in which messages of a stream were sent, in order, of those that begin in a range. It takes a look
 /// into an index for each, however many messages it holds.
-pub(super) async fn active_hours<DB: Dialect>(
+pub(super) async fn read_active_hours<DB: Dialect>(
     connection: &mut DB::Connection,
     account: &str,
     scope: &Scope,
@@ -134,7 +134,12 @@ pub(super) async fn active_hours<DB: Dialect>(
         recipient,
         conversation,
     ];
-    let rows = DB::fetch(connection, sql::ACTIVE_HOURS.by(Way::of(scope)), &args).await;
+    let rows = DB::fetch(
+        connection,
+        sql::ACTIVE_HOURS.statement_for(AccessPath::for_scope(scope)),
+        &args,
+    )
+    .await;
     rows.map_err(StoreError::at("active hours"))?
         .iter()
         .map(|row| int::<DB>(row, "hour"))

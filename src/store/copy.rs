@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use super::read::{Archived, Cursor};
-use super::{AccountId, Commit, Ledger, NewAccount, Store, StoreError, StreamId};
-use crate::domain::identity::{Fingerprint, Identified};
+use super::archived::{ArchivedMessage, Cursor};
+use super::{AccountId, AccountLedger, Archive, Commit, NewAccount, StoreError, StreamId};
+use crate::domain::identity::{Fingerprint, IdentifiedMessage};
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 
 /// Messages that are held at once.
-const CHUNK: u64 = 1000;
+const CHUNK_MESSAGES: u64 = 1000;
 const DAY_S: u64 = 86_400;
 const DAY_MS: i64 = 86_400_000;
 
@@ -18,49 +18,49 @@ const DAY_MS: i64 = 86_400_000;
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
     #[error("reading {place}: {source}")]
-    From { place: String, source: StoreError },
+    ReadSource { place: String, source: StoreError },
 
     #[error("writing {place}: {source}")]
-    To { place: String, source: StoreError },
+    WriteTarget { place: String, source: StoreError },
 
     /// A message is not what its hash says.
     #[error(
         "in {place} a message of {at} does not match its hash: it was changed after it was archived"
     )]
-    Damaged { place: String, at: Millis },
+    DamagedMessage { place: String, at: Millis },
 
     /// What was written reads back differently.
     #[error("after copying, the messages of {day} differ between the two archives")]
-    Differs { day: String },
+    DayDiffers { day: String },
 
     /// The target holds coverage of its own, which a copied ledger would belie.
     #[error("{place} has coverage of `{stream}` that the source has not")]
-    Foreign { place: String, stream: String },
+    TargetHasMore { place: String, stream: String },
 }
 
 impl CopyError {
     /// What the operator can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::From { source, .. } | Self::To { source, .. } => source.hint(),
-            Self::Damaged { .. } => {
+            Self::ReadSource { source, .. } | Self::WriteTarget { source, .. } => source.hint(),
+            Self::DamagedMessage { .. } => {
                 "restore the archive from a backup, or delete the message and fetch its day again"
             }
-            Self::Differs { .. } => {
+            Self::DayDiffers { .. } => {
                 "see that no other process writes to either archive, and run the copy again: it goes on where it is"
             }
-            Self::Foreign { .. } => "copy into an empty database",
+            Self::TargetHasMore { .. } => "copy into an empty database",
         }
     }
 }
 
 /// What a copy came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Copied {
+pub struct CopyProgress {
     /// Days that hold messages.
     pub days: u64,
     /// Days that were the same in both archives already.
-    pub same: u64,
+    pub identical_days: u64,
     pub messages: u64,
     /// Messages that the target did not have.
     pub new: u64,
@@ -70,20 +70,20 @@ pub struct Copied {
 
 /// A digest over messages in whatever order, with their number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Digest {
+struct DayDigest {
     sum: [u8; 32],
     messages: u64,
 }
 
-impl Digest {
-    fn take(&mut self, message: &Archived) {
-        add(&mut self.sum, content_hash(message).as_bytes());
+impl DayDigest {
+    fn include(&mut self, message: &ArchivedMessage) {
+        add_hash(&mut self.sum, content_hash(message).as_bytes());
         self.messages += 1;
     }
 }
 
 /// Adds up hashes as the large numbers that they are: the order does not matter, and no two cancel each other out.
-fn add(sum: &mut [u8; 32], hash: &[u8; 32]) {
+fn add_hash(sum: &mut [u8; 32], hash: &[u8; 32]) {
     let mut carry = 0;
     for (sum, byte) in sum.iter_mut().zip(hash) {
         let total = u16::from(*sum) + u16::from(*byte) + carry;
@@ -93,7 +93,7 @@ fn add(sum: &mut [u8; 32], hash: &[u8; 32]) {
 }
 
 /// A hash over all that an archive keeps of a message, but for when it came in.
-fn content_hash(archived: &Archived) -> blake3::Hash {
+fn content_hash(archived: &ArchivedMessage) -> blake3::Hash {
     let message = &archived.identified.message;
     let delivery = message
         .status
@@ -125,76 +125,82 @@ fn content_hash(archived: &Archived) -> blake3::Hash {
 /// are only compared. Coverage is copied last, so that the target never claims what it has not. `progress` is told
 /// after every day.
 pub async fn copy(
-    from: &dyn Store,
-    to: &dyn Store,
-    mut progress: impl FnMut(&Copied),
-) -> Result<Copied, CopyError> {
+    from: &dyn Archive,
+    to: &dyn Archive,
+    mut progress: impl FnMut(&CopyProgress),
+) -> Result<CopyProgress, CopyError> {
     let (source, target) = (
-        Archive {
+        CopySide {
             store: from,
             is_source: true,
         },
-        Archive {
+        CopySide {
             store: to,
             is_source: false,
         },
     );
-    let ledgers = from.ledgers().await.map_err(|error| source.fault(error))?;
-    let accounts = target.introduce(&ledgers).await?;
-    let mut copied = Copied::default();
-    let mut next = Some(Cursor::at(Millis(i64::MIN)));
+    let ledgers = from
+        .ledgers()
+        .await
+        .map_err(|error| source.wrap_error(error))?;
+    let accounts = target.register_accounts(&ledgers).await?;
+    let mut copied = CopyProgress::default();
+    let mut next = Some(Cursor::before(Millis(i64::MIN)));
     while let Some(after) = next {
         let first = from
             .messages(&after, Millis(i64::MAX), 1)
             .await
-            .map_err(|error| source.fault(error))?;
+            .map_err(|error| source.wrap_error(error))?;
         let Some(day) = first
             .first()
             .map(|message| Day::of(message.identified.message.sent_at))
         else {
             break;
         };
-        let wanted = source.digest(day).await?;
+        let wanted = source.digest_day(day).await?;
         copied.days += 1;
-        if target.digest(day).await? == wanted {
-            copied.same += 1;
+        if target.digest_day(day).await? == wanted {
+            copied.identical_days += 1;
         } else {
-            copied.new += fill(&source, &target, day, &accounts).await?;
-            if target.digest(day).await? != wanted {
-                return Err(CopyError::Differs {
+            copied.new += copy_day(&source, &target, day, &accounts).await?;
+            if target.digest_day(day).await? != wanted {
+                return Err(CopyError::DayDiffers {
                     day: day.to_string(),
                 });
             }
         }
         copied.messages += wanted.messages;
-        add(&mut copied.digest, &wanted.sum);
+        add_hash(&mut copied.digest, &wanted.sum);
         progress(&copied);
-        next = day.end().map(Cursor::at);
+        next = day.end().map(Cursor::before);
     }
-    target.take_over(&ledgers).await?;
+    target.restore_ledgers(&ledgers).await?;
     Ok(copied)
 }
 
 /// One of the two archives.
-struct Archive<'a> {
-    store: &'a dyn Store,
+struct CopySide<'a> {
+    store: &'a dyn Archive,
     is_source: bool,
 }
 
-impl Archive<'_> {
-    fn fault(&self, source: StoreError) -> CopyError {
-        let place = self.store.place().to_owned();
+impl CopySide<'_> {
+    fn wrap_error(&self, source: StoreError) -> CopyError {
+        let place = self.store.location().to_owned();
         if self.is_source {
-            CopyError::From { place, source }
+            CopyError::ReadSource { place, source }
         } else {
-            CopyError::To { place, source }
+            CopyError::WriteTarget { place, source }
         }
     }
 
     /// The numbers of the source's accounts in this archive.
-    async fn introduce(&self, ledgers: &[Ledger]) -> Result<HashMap<String, AccountId>, CopyError> {
+    async fn register_accounts(
+        &self,
+        ledgers: &[AccountLedger],
+    ) -> Result<HashMap<String, AccountId>, CopyError> {
         let mut accounts = HashMap::new();
-        for Ledger {
+        for AccountLedger {
             account, provider, ..
         } in ledgers
         {
@@ -209,94 +215,98 @@ impl Archive<'_> {
                 .store
                 .register(&known)
                 .await
-                .map_err(|error| self.fault(error))?;
+                .map_err(|error| self.wrap_error(error))?;
             accounts.insert(account.clone(), known.account);
         }
         Ok(accounts)
     }
 
-    async fn chunk(&self, after: &Cursor, day: Day) -> Result<Vec<Archived>, CopyError> {
+    async fn read_chunk(
+        &self,
+        after: &Cursor,
+        day: Day,
+    ) -> Result<Vec<ArchivedMessage>, CopyError> {
         let to = day.end().unwrap_or(Millis(i64::MAX));
         self.store
-            .messages(after, to, CHUNK)
+            .messages(after, to, CHUNK_MESSAGES)
             .await
-            .map_err(|error| self.fault(error))
+            .map_err(|error| self.wrap_error(error))
     }
 
-    async fn digest(&self, day: Day) -> Result<Digest, CopyError> {
-        let mut digest = Digest::default();
-        let mut after = Cursor::at(day.start());
+    async fn digest_day(&self, day: Day) -> Result<DayDigest, CopyError> {
+        let mut digest = DayDigest::default();
+        let mut after = Cursor::before(day.start());
         loop {
-            let chunk = self.chunk(&after, day).await?;
+            let chunk = self.read_chunk(&after, day).await?;
             let Some(last) = chunk.last() else {
                 return Ok(digest);
             };
             after = last.cursor();
             for message in &chunk {
-                let Identified {
+                let IdentifiedMessage {
                     message: content,
                     fingerprint,
                     ..
                 } = &message.identified;
-                if Fingerprint::of(content) != *fingerprint {
-                    return Err(CopyError::Damaged {
-                        place: self.store.place().to_owned(),
+                if Fingerprint::compute(content) != *fingerprint {
+                    return Err(CopyError::DamagedMessage {
+                        place: self.store.location().to_owned(),
                         at: content.sent_at,
                     });
                 }
-                digest.take(message);
+                digest.include(message);
             }
         }
     }
 
     /// Writes the source's coverage.
-    async fn take_over(&self, ledgers: &[Ledger]) -> Result<(), CopyError> {
+    async fn restore_ledgers(&self, ledgers: &[AccountLedger]) -> Result<(), CopyError> {
         let theirs = self
             .store
             .ledgers()
             .await
-            .map_err(|error| self.fault(error))?;
-        for (account, stream, runs) in theirs.iter().flat_map(Ledger::runs) {
+            .map_err(|error| self.wrap_error(error))?;
+        for (account, stream, runs) in theirs.iter().flat_map(AccountLedger::runs) {
             let ours = ledgers
                 .iter()
-                .flat_map(Ledger::runs)
+                .flat_map(AccountLedger::runs)
                 .find(|(a, s, _)| (*a, *s) == (account, stream));
             let ours = ours.map(|(_, _, runs)| runs).unwrap_or_default();
-            if runs.iter().any(|run| !ours.missing_from(run).is_empty()) {
-                return Err(CopyError::Foreign {
-                    place: self.store.place().to_owned(),
+            if runs.iter().any(|run| !ours.gaps_in(run).is_empty()) {
+                return Err(CopyError::TargetHasMore {
+                    place: self.store.location().to_owned(),
                     stream: stream.to_owned(),
                 });
             }
         }
         for ledger in ledgers {
             self.store
-                .restore(ledger)
+                .restore_ledger(ledger)
                 .await
-                .map_err(|error| self.fault(error))?;
+                .map_err(|error| self.wrap_error(error))?;
         }
         Ok(())
     }
 }
 
 /// Writes a day's messages; answers with how many the target did not have.
-async fn fill(
-    source: &Archive<'_>,
-    target: &Archive<'_>,
+async fn copy_day(
+    source: &CopySide<'_>,
+    target: &CopySide<'_>,
     day: Day,
     accounts: &HashMap<String, AccountId>,
 ) -> Result<u64, CopyError> {
     let mut new = 0;
-    let mut after = Cursor::at(day.start());
+    let mut after = Cursor::before(day.start());
     loop {
-        let chunk = source.chunk(&after, day).await?;
+        let chunk = source.read_chunk(&after, day).await?;
         let Some(last) = chunk.last() else {
             return Ok(new);
         };
         after = last.cursor();
         // What came in together was dated together.
-        let mut dated: BTreeMap<(Millis, String), Vec<Identified>> = BTreeMap::new();
-        for Archived {
+        let mut dated: BTreeMap<(Millis, String), Vec<IdentifiedMessage>> = BTreeMap::new();
+        for ArchivedMessage {
             account,
             identified,
             archived_at,
@@ -326,7 +336,7 @@ async fn fill(
                 .store
                 .commit(&[lay], archived_at)
                 .await
-                .map_err(|error| target.fault(error))?;
+                .map_err(|error| target.wrap_error(error))?;
             new += written.iter().map(|written| written.new).sum::<u64>();
         }
     }
@@ -351,7 +361,7 @@ impl Day {
     }
 
     fn window(self) -> Window {
-        Window::lasting(self.start().second(), DAY_S)
+        Window::with_length(self.start().second(), DAY_S)
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::StoreError;
-use super::rows::{Familiar, Key, Mutable, Row};
+use super::rows::{ExistingMessages, MessageKey, MessageRow, MutableColumns};
 use crate::domain::stream::Scope;
 use crate::domain::time::Millis;
 
@@ -22,18 +22,18 @@ pub(super) enum Arg<'a> {
 }
 
 /// What a driver answers.
-pub(super) type Driver<T> = Result<T, sqlx::Error>;
+pub(super) type DriverResult<T> = Result<T, sqlx::Error>;
 
 /// The index that leads to a stream's messages with the fewest others among them, and the name by which it does.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Way<'a> {
+pub(super) enum AccessPath<'a> {
     Conversation(&'a str),
     Sender(&'a str),
     Recipient(&'a str),
 }
 
-impl<'a> Way<'a> {
-    pub(super) fn of(scope: &'a Scope) -> Self {
+impl<'a> AccessPath<'a> {
+    pub(super) fn for_scope(scope: &'a Scope) -> Self {
         match (&scope.conversation, &scope.sender, &scope.recipient) {
             (Some(name), ..) => Self::Conversation(name),
             (None, Some(name), _) => Self::Sender(name),
@@ -44,28 +44,28 @@ impl<'a> Way<'a> {
 
 /// The same question by each of the ways that may lead to its answer.
 #[derive(Debug)]
-pub(super) struct EachWay {
+pub(super) struct PerAccessPath {
     pub(super) by_conversation: &'static str,
     pub(super) by_sender: &'static str,
     pub(super) by_recipient: &'static str,
 }
 
-impl EachWay {
-    pub(super) fn by(&self, way: Way<'_>) -> &'static str {
+impl PerAccessPath {
+    pub(super) fn statement_for(&self, way: AccessPath<'_>) -> &'static str {
         match way {
-            Way::Conversation(_) => self.by_conversation,
-            Way::Sender(_) => self.by_sender,
-            Way::Recipient(_) => self.by_recipient,
+            AccessPath::Conversation(_) => self.by_conversation,
+            AccessPath::Sender(_) => self.by_sender,
+            AccessPath::Recipient(_) => self.by_recipient,
         }
     }
 }
 
 /// Whether messages are expected not to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Faith {
+pub(super) enum InsertMode {
     /// They are not: should one be there, the transaction fails, and is done again in doubt.
-    Good,
-    Doubt,
+    ExpectNew,
+    SkipExisting,
 }
 
 /// A database.
@@ -74,12 +74,12 @@ pub(super) trait Dialect: sqlx::Database {
     const BEGIN: &'static str;
 
     /// How many transactions at once it gains by.
-    const LANES: usize;
+    const MAX_PARALLEL_COMMITS: usize;
 
     /// Reads messages in order of time. Binds a place (millisecond, the end, hash, occurrence, recipient, slot) and a
     /// limit; the place's five parts are compared as one, in the order in which the rows are answered. A message that
     /// refers to what is not there is answered all the same.
-    const MESSAGES: &'static str;
+    const READ_MESSAGES: &'static str;
 
     /// How many messages to a recipient there may be in a range of time: no fewer than there are, and NULL where there
     /// are too many to look at. Binds the range in ms, the recipient's name, and how many may be looked at.
@@ -87,118 +87,118 @@ pub(super) trait Dialect: sqlx::Database {
 
     /// Reads what identifies the messages of a stream's window. Binds the range in ms, the account, and the names of
     /// sender, recipient and conversation, NULL for any.
-    const LINKS: EachWay;
+    const READ_LINKS: PerAccessPath;
 
     /// Writes streams down as active, those that are known already like those that are not. Binds the account, from when
     /// on the history of a new one is wanted, from when on that of every one is where that is said, and the streams: a
     /// list of objects in JSON. Answers with number, key and the start of what is wanted, in any order.
-    const FOLLOW: &'static str;
+    const UPSERT_STREAMS: &'static str;
 
     /// The bytes that the archive takes on disk.
-    const BYTES: &'static str;
+    const ARCHIVE_SIZE: &'static str;
 
     /// Whether several processes may share an archive, each with accounts of its own.
-    const SHARED: bool;
+    const IS_SHARED: bool;
 
     /// The folder of this machine in which an archive lies, by where it is; nothing where a server keeps it.
-    fn folder(place: &str) -> Option<PathBuf>;
+    fn local_folder(place: &str) -> Option<PathBuf>;
 
     /// Tries to keep an account for this session, until it ends.
-    fn lock(
+    fn try_lock_account(
         connection: &mut Self::Connection,
         account: i64,
-    ) -> impl Future<Output = Driver<bool>> + Send;
+    ) -> impl Future<Output = DriverResult<bool>> + Send;
 
     /// The number of an account's lease, which stays what it is until the transaction ends.
-    fn lease(
+    fn hold_lease_number(
         connection: &mut Self::Connection,
         account: i64,
-    ) -> impl Future<Output = Driver<Option<i64>>> + Send;
+    ) -> impl Future<Output = DriverResult<Option<i64>>> + Send;
 
     /// Carries out a statement; answers with how many rows it affected.
     fn execute(
         connection: &mut Self::Connection,
         sql: &'static str,
         args: &[Arg<'_>],
-    ) -> impl Future<Output = Driver<u64>> + Send;
+    ) -> impl Future<Output = DriverResult<u64>> + Send;
 
     /// Carries out a statement that answers with rows.
     fn fetch(
         connection: &mut Self::Connection,
         sql: &'static str,
         args: &[Arg<'_>],
-    ) -> impl Future<Output = Driver<Vec<Self::Row>>> + Send;
+    ) -> impl Future<Output = DriverResult<Vec<Self::Row>>> + Send;
 
     /// The same, row by row: of an answer that is long no more than a few rows are held at once.
-    fn each(
+    fn for_each_row(
         connection: &mut Self::Connection,
         what: &'static str,
         sql: &'static str,
         take: impl FnMut(&Self::Row) -> Result<(), StoreError> + Send,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    fn int(row: &Self::Row, column: &'static str) -> Driver<Option<i64>>;
+    fn int(row: &Self::Row, column: &'static str) -> DriverResult<Option<i64>>;
 
-    fn text(row: &Self::Row, column: &'static str) -> Driver<Option<String>>;
+    fn text(row: &Self::Row, column: &'static str) -> DriverResult<Option<String>>;
 
-    fn bytes(row: &Self::Row, column: &'static str) -> Driver<Option<Vec<u8>>>;
+    fn bytes(row: &Self::Row, column: &'static str) -> DriverResult<Option<Vec<u8>>>;
 
     /// Makes room for messages of these moments, where a database needs that.
-    fn make_room(
+    fn ensure_partitions(
         connection: &mut Self::Connection,
         moments: impl Iterator<Item = Millis> + Send,
-    ) -> impl Future<Output = Driver<()>> + Send;
+    ) -> impl Future<Output = DriverResult<()>> + Send;
 
     /// Which of the names are known, and by what numbers.
-    fn names(
+    fn find_names(
         connection: &mut Self::Connection,
         names: &[&str],
-    ) -> impl Future<Output = Driver<Vec<(String, i64)>>> + Send;
+    ) -> impl Future<Output = DriverResult<Vec<(String, i64)>>> + Send;
 
     /// Which of an account's conversations are known: name, number and kind.
-    fn conversations(
+    fn find_conversations(
         connection: &mut Self::Connection,
         account: i64,
         names: &[&str],
-    ) -> impl Future<Output = Driver<Vec<(String, i64, u8)>>> + Send;
+    ) -> impl Future<Output = DriverResult<Vec<(String, i64, u8)>>> + Send;
 
     /// How many messages are in the archive, filed under the same conversations, and whether one of those might learn
     /// something. It may say so of one that will not; it never overlooks one that will. A way is given if it leads to
     /// few others between the first and the last of them.
-    fn familiar(
+    fn count_existing(
         connection: &mut Self::Connection,
-        rows: &[&Row<'_>],
-        among: Option<Way<'_>>,
-    ) -> impl Future<Output = Driver<Familiar>> + Send;
+        rows: &[&MessageRow<'_>],
+        among: Option<AccessPath<'_>>,
+    ) -> impl Future<Output = DriverResult<ExistingMessages>> + Send;
 
     /// Which of an account's messages lie where they belong in the archive, and how.
-    fn there(
+    fn load_existing(
         connection: &mut Self::Connection,
         account: i64,
-        rows: &[&Row<'_>],
-    ) -> impl Future<Output = Driver<HashMap<Key, Mutable>>> + Send;
+        rows: &[&MessageRow<'_>],
+    ) -> impl Future<Output = DriverResult<HashMap<MessageKey, MutableColumns>>> + Send;
 
     /// All messages of a recipient's millisecond, whosever: account, key, and how they lie there.
-    fn crowd(
+    fn load_millisecond(
         connection: &mut Self::Connection,
         recipient: i64,
         sent_at_ms: i64,
-    ) -> impl Future<Output = Driver<Vec<(i64, Key, Mutable)>>> + Send;
+    ) -> impl Future<Output = DriverResult<Vec<(i64, MessageKey, MutableColumns)>>> + Send;
 
     /// Adds messages, passing over those whose slot is taken; answers with how many were added. In good faith it may fail
     /// instead where one is taken.
-    fn add(
+    fn insert_messages(
         connection: &mut Self::Connection,
-        rows: &[&Row<'_>],
-        faith: Faith,
+        rows: &[&MessageRow<'_>],
+        faith: InsertMode,
         now: Millis,
-    ) -> impl Future<Output = Driver<u64>> + Send;
+    ) -> impl Future<Output = DriverResult<u64>> + Send;
 
     /// Changes messages that are there.
-    fn learn(
+    fn update_messages(
         connection: &mut Self::Connection,
-        learned: &[(Key, Mutable)],
-    ) -> impl Future<Output = Driver<u64>> + Send;
+        learned: &[(MessageKey, MutableColumns)],
+    ) -> impl Future<Output = DriverResult<u64>> + Send;
 }
 
 impl From<i64> for Arg<'_> {
@@ -251,7 +251,7 @@ impl<'a> From<Option<&'a [u8]>> for Arg<'a> {
 }
 
 /// The one row that a statement answers with.
-pub(super) async fn one<DB: Dialect>(
+pub(super) async fn fetch_one<DB: Dialect>(
     connection: &mut DB::Connection,
     what: &'static str,
     sql: &'static str,
@@ -266,13 +266,13 @@ pub(super) async fn one<DB: Dialect>(
 }
 
 pub(super) fn int<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<i64, StoreError> {
-    maybe_int::<DB>(row, column)?.ok_or_else(|| StoreError::Inconsistent {
+    optional_int::<DB>(row, column)?.ok_or_else(|| StoreError::Inconsistent {
         what: column,
         fault: "NULL where a number must be".to_owned(),
     })
 }
 
-pub(super) fn maybe_int<DB: Dialect>(
+pub(super) fn optional_int<DB: Dialect>(
     row: &DB::Row,
     column: &'static str,
 ) -> Result<Option<i64>, StoreError> {
@@ -280,11 +280,11 @@ pub(super) fn maybe_int<DB: Dialect>(
 }
 
 /// A length of time in whole seconds.
-pub(super) fn seconds<DB: Dialect>(
+pub(super) fn duration_s<DB: Dialect>(
     row: &DB::Row,
     column: &'static str,
 ) -> Result<Option<Duration>, StoreError> {
-    Ok(maybe_int::<DB>(row, column)?
+    Ok(optional_int::<DB>(row, column)?
         .and_then(|seconds| u64::try_from(seconds).ok())
         .map(Duration::from_secs))
 }

@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::archived::kind_from_code;
 use super::dialect::{Dialect, int, text};
-use super::read::kind;
 use super::{AccountId, StoreError, StreamId, ledger, sql};
 use crate::domain::message::Conversation;
-use crate::domain::party::Party;
+use crate::domain::participant::Party;
 use crate::domain::stream::Stream;
 use crate::domain::time::Second;
 
 /// Writes streams down as active; answers in their order. The history of one that is new is wanted from `first` on,
 /// that of any from `since` on where that is said. All by one statement: there may be ten thousand.
-pub(super) async fn follow<DB: Dialect>(
+pub(super) async fn upsert_streams<DB: Dialect>(
     tx: &mut DB::Connection,
     account: i64,
     streams: &[Arc<Stream>],
@@ -37,7 +37,7 @@ pub(super) async fn follow<DB: Dialect>(
         (&new).into(),
     ];
     let mut known = HashMap::new();
-    for row in DB::fetch(tx, DB::FOLLOW, &args)
+    for row in DB::fetch(tx, DB::UPSERT_STREAMS, &args)
         .await
         .map_err(StoreError::at(WHAT))?
     {
@@ -58,16 +58,16 @@ pub(super) async fn follow<DB: Dialect>(
 }
 
 /// The streams of an account that were found, in the order in which they were.
-pub(super) async fn discovered<DB: Dialect>(
+pub(super) async fn read_discovered<DB: Dialect>(
     connection: &mut DB::Connection,
     account: AccountId,
 ) -> Result<Vec<Stream>, StoreError> {
-    let rows = DB::fetch(connection, sql::DISCOVERED, &[account.0.into()]).await;
+    let rows = DB::fetch(connection, sql::DISCOVERED_STREAMS, &[account.0.into()]).await;
     let stream = |row: &DB::Row| {
         let key = text::<DB>(row, "key")?.unwrap_or_default();
         Ok(Stream {
             key,
-            scope: ledger::scope::<DB>(row)?.unwrap_or_default(),
+            scope: ledger::scope_from_row::<DB>(row)?.unwrap_or_default(),
             discovered: true,
         })
     };
@@ -78,23 +78,27 @@ pub(super) async fn discovered<DB: Dialect>(
 }
 
 /// Who appears in an account's messages.
-pub(super) async fn parties<DB: Dialect>(
+pub(super) async fn read_participants<DB: Dialect>(
     connection: &mut DB::Connection,
     account: AccountId,
 ) -> Result<Vec<Party<'static>>, StoreError> {
     let failed = StoreError::at("parties");
     let mut parties = Vec::new();
-    for row in DB::fetch(connection, sql::PARTIES, &[account.0.into()])
-        .await
-        .map_err(&failed)?
+    for row in DB::fetch(
+        connection,
+        sql::CONVERSATIONS_OF_ACCOUNT,
+        &[account.0.into()],
+    )
+    .await
+    .map_err(&failed)?
     {
         let conversation = Conversation {
-            kind: kind(int::<DB>(&row, "kind")?),
+            kind: kind_from_code(int::<DB>(&row, "kind")?),
             name: text::<DB>(&row, "name")?.unwrap_or_default(),
         };
-        parties.extend(Party::in_conversation(&conversation));
+        parties.extend(Party::from_conversation(&conversation));
     }
-    for row in DB::fetch(connection, sql::SENDERS, &[account.0.into()])
+    for row in DB::fetch(connection, sql::SENDERS_OF_ACCOUNT, &[account.0.into()])
         .await
         .map_err(&failed)?
     {

@@ -7,32 +7,32 @@ pub enum StoreError {
     Open { place: String, source: sqlx::Error },
 
     #[error("there is no archive in {place}")]
-    Absent { place: String },
+    NotFound { place: String },
 
     #[error(
         "{place} is a database of something else: it has tables, and none of them is Backscroll's"
     )]
-    Foreign { place: String },
+    NotAnArchive { place: String },
 
     /// One process at a time works on it.
     #[error("{what} is in the hands of another Backscroll: {holder}")]
-    Held { what: String, holder: String },
+    InUse { what: String, holder: String },
 
     /// A later Backscroll has changed the tables.
     #[error(
         "the archive was written by a newer Backscroll: it has schema {found}, and this one knows up to {known}"
     )]
-    Newer { found: i64, known: i64 },
+    SchemaTooNew { found: i64, known: i64 },
 
     /// Whoever only reads brings no tables up to date.
     #[error(
         "the archive was written by an older Backscroll: it has schema {found}, and this one reads {known}"
     )]
-    Older { found: i64, known: i64 },
+    SchemaTooOld { found: i64, known: i64 },
 
     /// The record of schema changes is not the one that this program would have written.
     #[error("the archive's schema is not one of Backscroll's: {0}")]
-    Schema(sqlx::migrate::MigrateError),
+    UnknownSchema(sqlx::migrate::MigrateError),
 
     #[error("the database failed at `{what}`: {source}")]
     Database {
@@ -52,24 +52,26 @@ impl StoreError {
             Self::Open { .. } => {
                 "see whether database.url is right: an SQLite file in a folder that may be written, or a server that answers"
             }
-            Self::Held { .. } => {
+            Self::InUse { .. } => {
                 "wait until it is done, or stop it; whatever it has is let go when it ends, however it ends"
             }
-            Self::Absent { .. } => "`backscroll sync` or `backscroll migrate` makes it",
-            Self::Newer { .. } => "install the newer Backscroll; the archive is unharmed",
-            Self::Older { .. } => "`backscroll migrate` brings it up to date",
-            Self::Schema(_) => {
+            Self::NotFound { .. } => "`backscroll sync` or `backscroll migrate` makes it",
+            Self::SchemaTooNew { .. } => "install the newer Backscroll; the archive is unharmed",
+            Self::SchemaTooOld { .. } => "`backscroll migrate` brings it up to date",
+            Self::UnknownSchema(_) => {
                 "see whether database.url names the right file; the archive is unharmed"
             }
             Self::Database { source, .. } if is_unwritable(source) => {
                 "see whether the disk is full, or failing; nothing is lost: what was not committed is fetched again once \
                  it can be written"
             }
-            Self::Database { source, .. } if is_damage(source) => {
+            Self::Database { source, .. } if is_corruption(source) => {
                 "the file is damaged: keep a copy, restore a backup or save what can be read (`sqlite3 archive.db .recover`); \
                  what the providers still have is fetched again"
             }
-            Self::Foreign { .. } => "name another file in database.url; this one is left as it was",
+            Self::NotAnArchive { .. } => {
+                "name another file in database.url; this one is left as it was"
+            }
             Self::Database { .. } => "nothing is lost; what was not committed is fetched again",
             Self::Inconsistent { .. } => "this is a bug; please report it with this message",
         }
@@ -82,10 +84,10 @@ impl StoreError {
 
     /// Whether the same may succeed a little later: the server restarts, a connection was cut, a statement took too
     /// long, another process holds the file.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         use sqlx::Error::{Database, Io, PoolTimedOut, Protocol, WorkerCrashed};
         let (Self::Database { source, .. } | Self::Open { source, .. }) = self else {
-            return matches!(self, Self::Held { .. });
+            return matches!(self, Self::InUse { .. });
         };
         match source {
             Io(_) | PoolTimedOut | Protocol(_) | WorkerCrashed => true,
@@ -105,7 +107,7 @@ impl StoreError {
 }
 
 /// Whether SQLite says that the file itself is broken.
-fn is_damage(error: &sqlx::Error) -> bool {
+fn is_corruption(error: &sqlx::Error) -> bool {
     const CORRUPT: u32 = 11;
     sqlite_code(error).is_some_and(|code| code & 0xFF == CORRUPT)
 }

@@ -12,11 +12,11 @@ use sqlx::Pool;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::dialect::{Dialect, int, one, text};
+use super::dialect::{Dialect, fetch_one, int, text};
 use super::{AccountId, StoreError, sql};
 
 /// A session that has not answered by then is taken for cut.
-const PATIENCE: Duration = Duration::from_secs(5);
+const SESSION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How an account came to be ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl<DB: Dialect> Leases<DB> {
     }
 
     /// Makes an account ours, or errors with whose it is.
-    pub(super) async fn take(
+    pub(super) async fn acquire(
         &self,
         pool: &Pool<DB>,
         account: AccountId,
@@ -61,7 +61,7 @@ impl<DB: Dialect> Leases<DB> {
         const WHAT: &str = "lease";
         let mut session = self.session.lock().await;
         let mut connection = match session.take() {
-            Some(connection) => self.alive(connection).await,
+            Some(connection) => self.keep_if_alive(connection).await,
             None => None,
         };
         if connection.is_none() {
@@ -72,15 +72,15 @@ impl<DB: Dialect> Leases<DB> {
         if self.number(account).is_some() {
             return Ok(Lease::Kept);
         }
-        if !DB::lock(connection, account.0)
+        if !DB::try_lock_account(connection, account.0)
             .await
             .map_err(StoreError::at(WHAT))?
         {
-            return Err(held::<DB>(connection, account).await?);
+            return Err(in_use_error::<DB>(connection, account).await?);
         }
         let args = [account.0.into(), holder.into()];
         let number = int::<DB>(
-            &one::<DB>(connection, WHAT, sql::LEASE, &args).await?,
+            &fetch_one::<DB>(connection, WHAT, sql::INCREMENT_LEASE, &args).await?,
             "lease",
         )?;
         self.numbers().insert(account, number);
@@ -88,8 +88,8 @@ impl<DB: Dialect> Leases<DB> {
     }
 
     /// The session, if it still answers; without it nothing is ours any more.
-    async fn alive(&self, mut connection: DB::Connection) -> Option<DB::Connection> {
-        let answer = timeout(PATIENCE, DB::fetch(&mut connection, "SELECT 1", &[])).await;
+    async fn keep_if_alive(&self, mut connection: DB::Connection) -> Option<DB::Connection> {
+        let answer = timeout(SESSION_TIMEOUT, DB::fetch(&mut connection, "SELECT 1", &[])).await;
         if matches!(answer, Ok(Ok(_))) {
             return Some(connection);
         }
@@ -107,18 +107,18 @@ impl<DB: Dialect> Leases<DB> {
         let Some(ours) = self.number(account) else {
             return Ok(());
         };
-        let now = DB::lease(tx, account.0)
+        let now = DB::hold_lease_number(tx, account.0)
             .await
             .map_err(StoreError::at("lease"))?;
         if now == Some(ours) {
             return Ok(());
         }
         self.numbers().remove(&account);
-        Err(held::<DB>(tx, account).await?)
+        Err(in_use_error::<DB>(tx, account).await?)
     }
 
     /// Gives everything back.
-    pub(super) async fn end(&self) {
+    pub(super) async fn release_all(&self) {
         // Its locks fall with the session.
         self.session.lock().await.take();
         self.numbers().clear();
@@ -135,16 +135,16 @@ impl<DB: Dialect> Leases<DB> {
 }
 
 /// The error that says who has it.
-async fn held<DB: Dialect>(
+async fn in_use_error<DB: Dialect>(
     connection: &mut DB::Connection,
     account: AccountId,
 ) -> Result<StoreError, StoreError> {
-    let row = one::<DB>(connection, "lease", sql::HELD_BY, &[account.0.into()]).await?;
+    let row = fetch_one::<DB>(connection, "lease", sql::LEASE_HOLDER, &[account.0.into()]).await?;
     let what = format!(
         "the account {}",
         text::<DB>(&row, "name")?.unwrap_or_default()
     );
     let holder =
         text::<DB>(&row, "held_by")?.unwrap_or("a process that has not said its name".to_owned());
-    Ok(StoreError::Held { what, holder })
+    Ok(StoreError::InUse { what, holder })
 }

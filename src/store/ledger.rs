@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::dialect::{Arg, Dialect, int, maybe_int, one, seconds, text};
-use super::{Sealed, Standing, StoreError, StreamId, seal, sql};
+use super::dialect::{Arg, Dialect, duration_s, fetch_one, int, optional_int, text};
+use super::{LedgerRow, Standing, StoreError, StreamId, seal, sql};
 use crate::domain::stream::Scope;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 
 /// What an archive says of an account, apart from its messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ledger {
+pub struct AccountLedger {
     pub account: String,
     pub provider: String,
     /// The provider's retention edge, up to where it is trusted, and up to where history is wanted, when last looked at.
@@ -33,13 +33,13 @@ pub struct StreamLedger {
     pub active: bool,
     /// Whether it was found, and not listed.
     pub discovered: bool,
-    pub windows: Vec<Sealed>,
-    pub quarantine: Vec<Quarantined>,
+    pub windows: Vec<LedgerRow>,
+    pub quarantine: Vec<QuarantineEntry>,
 }
 
 /// A message that could not be understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Quarantined {
+pub struct QuarantineEntry {
     pub window: Window,
     pub found_at: Millis,
     pub reason: String,
@@ -58,7 +58,7 @@ pub struct KnownStream {
     pub scope: Option<Scope>,
 }
 
-impl Ledger {
+impl AccountLedger {
     /// What of each stream is sealed, by account and key.
     pub fn runs(&self) -> impl Iterator<Item = (&str, &str, Runs)> {
         self.streams.iter().map(|stream| {
@@ -69,12 +69,12 @@ impl Ledger {
 }
 
 /// The ledgers of all accounts, in the order of their names.
-pub(super) async fn read<DB: Dialect>(
+pub(super) async fn read_ledgers<DB: Dialect>(
     connection: &mut DB::Connection,
-) -> Result<Vec<Ledger>, StoreError> {
+) -> Result<Vec<AccountLedger>, StoreError> {
     const WHAT: &str = "ledgers";
     let failed = StoreError::at(WHAT);
-    let mut windows: HashMap<i64, Vec<Sealed>> = HashMap::new();
+    let mut windows: HashMap<i64, Vec<LedgerRow>> = HashMap::new();
     for row in DB::fetch(connection, sql::LEDGER_WINDOWS, &[])
         .await
         .map_err(&failed)?
@@ -82,15 +82,15 @@ pub(super) async fn read<DB: Dialect>(
         windows
             .entry(int::<DB>(&row, "stream_id")?)
             .or_default()
-            .push(seal::row::<DB>(&row)?);
+            .push(seal::ledger_row::<DB>(&row)?);
     }
-    let mut quarantine: HashMap<i64, Vec<Quarantined>> = HashMap::new();
+    let mut quarantine: HashMap<i64, Vec<QuarantineEntry>> = HashMap::new();
     for row in DB::fetch(connection, sql::LEDGER_QUARANTINE, &[])
         .await
         .map_err(&failed)?
     {
-        let quarantined = Quarantined {
-            window: window_of::<DB>(&row)?,
+        let quarantined = QuarantineEntry {
+            window: window_from_row::<DB>(&row)?,
             found_at: Millis(int::<DB>(&row, "found_at_ms")?),
             reason: text::<DB>(&row, "reason")?.unwrap_or_default(),
             raw: text::<DB>(&row, "raw")?.unwrap_or_default(),
@@ -108,7 +108,7 @@ pub(super) async fn read<DB: Dialect>(
         let id = int::<DB>(&row, "id")?;
         let stream = StreamLedger {
             key: text::<DB>(&row, "key")?.unwrap_or_default(),
-            scope: scope::<DB>(&row)?,
+            scope: scope_from_row::<DB>(&row)?,
             wanted_from: Second(int::<DB>(&row, "wanted_from_s")?),
             active: int::<DB>(&row, "active")? == 1,
             discovered: int::<DB>(&row, "discovered")? == 1,
@@ -124,13 +124,13 @@ pub(super) async fn read<DB: Dialect>(
         .await
         .map_err(&failed)?;
     let ledger = |row| {
-        Ok(Ledger {
+        Ok(AccountLedger {
             account: text::<DB>(row, "name")?.unwrap_or_default(),
             provider: text::<DB>(row, "provider")?.unwrap_or_default(),
-            horizon: maybe_int::<DB>(row, "horizon_s")?.map(Second),
+            horizon: optional_int::<DB>(row, "horizon_s")?.map(Second),
             settled: Second(int::<DB>(row, "settled_s")?),
             wanted_to: Second(int::<DB>(row, "wanted_to_s")?),
-            retention: seconds::<DB>(row, "retention_s")?,
+            retention: duration_s::<DB>(row, "retention_s")?,
             streams: streams.remove(&int::<DB>(row, "id")?).unwrap_or_default(),
         })
     };
@@ -138,10 +138,10 @@ pub(super) async fn read<DB: Dialect>(
 }
 
 /// All streams, in the order of accounts and keys.
-pub(super) async fn streams<DB: Dialect>(
+pub(super) async fn read_streams<DB: Dialect>(
     connection: &mut DB::Connection,
 ) -> Result<Vec<KnownStream>, StoreError> {
-    let rows = DB::fetch(connection, sql::STREAMS, &[])
+    let rows = DB::fetch(connection, sql::ALL_STREAMS, &[])
         .await
         .map_err(StoreError::at("streams"))?;
     let known = |row| {
@@ -150,20 +150,20 @@ pub(super) async fn streams<DB: Dialect>(
             account: text::<DB>(row, "account")?.unwrap_or_default(),
             provider: text::<DB>(row, "provider")?.unwrap_or_default(),
             key: text::<DB>(row, "key")?.unwrap_or_default(),
-            scope: scope::<DB>(row)?,
+            scope: scope_from_row::<DB>(row)?,
         })
     };
     rows.iter().map(known).collect()
 }
 
 /// Makes an account's ledger the one given. Its messages must be in the archive already.
-pub(super) async fn write<DB: Dialect>(
+pub(super) async fn write_ledger<DB: Dialect>(
     tx: &mut DB::Connection,
-    ledger: &Ledger,
+    ledger: &AccountLedger,
 ) -> Result<(), StoreError> {
     const WHAT: &str = "restore";
     let failed = StoreError::at(WHAT);
-    let account = one::<DB>(
+    let account = fetch_one::<DB>(
         tx,
         WHAT,
         sql::REGISTER_ACCOUNT,
@@ -177,11 +177,11 @@ pub(super) async fn write<DB: Dialect>(
         wanted_to: ledger.wanted_to,
         retention: ledger.retention,
     };
-    DB::execute(tx, sql::STANDS, &standing.args(account))
+    DB::execute(tx, sql::SAVE_FRONTIER, &standing.args(account))
         .await
         .map_err(&failed)?;
     for stream in &ledger.streams {
-        let [sender, recipient, conversation] = parts(stream.scope.as_ref());
+        let [sender, recipient, conversation] = scope_args(stream.scope.as_ref());
         let wanted_from = stream.wanted_from.0.into();
         let [active, discovered] =
             [stream.active, stream.discovered].map(|flag| i64::from(flag).into());
@@ -196,18 +196,18 @@ pub(super) async fn write<DB: Dialect>(
             conversation,
             discovered,
         ];
-        let id = one::<DB>(tx, WHAT, sql::RESTORE_STREAM, &args).await?;
+        let id = fetch_one::<DB>(tx, WHAT, sql::RESTORE_STREAM, &args).await?;
         let id = int::<DB>(&id, "id")?;
-        DB::execute(tx, sql::FORGET_WINDOWS, &[id.into()])
+        DB::execute(tx, sql::DELETE_STREAM_LEDGER, &[id.into()])
             .await
             .map_err(&failed)?;
         for row in &stream.windows {
-            seal::write::<DB>(tx, StreamId(id), row)
+            seal::insert_ledger_row::<DB>(tx, StreamId(id), row)
                 .await
                 .map_err(&failed)?;
         }
         for quarantined in &stream.quarantine {
-            super::write::quarantine_row::<DB>(tx, account, id, quarantined)
+            super::write::insert_quarantine::<DB>(tx, account, id, quarantined)
                 .await
                 .map_err(&failed)?;
         }
@@ -233,7 +233,7 @@ impl Standing {
 }
 
 /// A scope on its way into the columns of a stream.
-fn parts(scope: Option<&Scope>) -> [Arg<'_>; 3] {
+fn scope_args(scope: Option<&Scope>) -> [Arg<'_>; 3] {
     let part = |part: fn(&Scope) -> &Option<String>| {
         Arg::Text(scope.and_then(|scope| part(scope).as_deref()))
     };
@@ -245,7 +245,7 @@ fn parts(scope: Option<&Scope>) -> [Arg<'_>; 3] {
 }
 
 /// And out of them again.
-pub(super) fn scope<DB: Dialect>(row: &DB::Row) -> Result<Option<Scope>, StoreError> {
+pub(super) fn scope_from_row<DB: Dialect>(row: &DB::Row) -> Result<Option<Scope>, StoreError> {
     let [sender, recipient, conversation] =
         ["sender", "recipient", "conversation"].map(|part| text::<DB>(row, part));
     let scope = Scope {
@@ -256,7 +256,7 @@ pub(super) fn scope<DB: Dialect>(row: &DB::Row) -> Result<Option<Scope>, StoreEr
     Ok((scope != Scope::default()).then_some(scope))
 }
 
-pub(super) fn window_of<DB: Dialect>(row: &DB::Row) -> Result<Window, StoreError> {
+pub(super) fn window_from_row<DB: Dialect>(row: &DB::Row) -> Result<Window, StoreError> {
     let (from, to) = (int::<DB>(row, "from_s")?, int::<DB>(row, "to_s")?);
     Window::new(Second(from), Second(to)).ok_or_else(|| StoreError::Inconsistent {
         what: "sealed_window",

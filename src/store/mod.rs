@@ -1,28 +1,28 @@
 //! Where the archive lies: messages, and the ledger of what is complete.
 
-mod again;
+mod account_summary;
+mod activity;
 mod alarms;
-mod answer;
-mod aside;
+mod archived;
 pub mod copy;
 mod dialect;
 mod discovery;
 mod error;
-mod figures;
-mod holder;
+mod eviction;
+mod interner;
+mod jsonb;
 mod lease;
 mod ledger;
-mod numbering;
 mod postgres;
-mod pulse;
-mod read;
-mod readable;
+mod process_id;
+mod quarantine;
 mod rows;
 mod seal;
 mod sql;
 mod sql_store;
 mod sqlite;
 mod status;
+mod table;
 mod write;
 
 use std::cmp::Ordering;
@@ -34,31 +34,31 @@ use async_trait::async_trait;
 
 use crate::domain::alarm::Alarm;
 use crate::domain::digest::Digest;
-use crate::domain::identity::Identified;
+use crate::domain::identity::IdentifiedMessage;
 use crate::domain::message::Unreadable;
-use crate::domain::party::Party;
+use crate::domain::participant::Party;
 use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
-pub use again::{Held, HeldId, Unread};
+pub use account_summary::AccountSummary;
+pub use activity::{PassRecord, Pulse, Stretch};
 pub use alarms::Room;
-pub use answer::Answer;
-pub use aside::Aside;
+pub use archived::{ArchivedMessage, Cursor};
 pub use error::StoreError;
-pub use figures::Figures;
-pub use holder::this_process;
+pub use eviction::Eviction;
 pub use lease::Lease;
-pub use ledger::{KnownStream, Ledger, Quarantined, StreamLedger};
+pub use ledger::{AccountLedger, KnownStream, QuarantineEntry, StreamLedger};
 pub use postgres::PostgresStore;
-pub use pulse::{Passed, Pulse, Stretch};
-pub use read::{Archived, Cursor};
+pub use process_id::describe_this_process;
+pub use quarantine::{HeldId, QuarantinedMessage, UnreadGroup};
 pub use sql_store::SqlStore;
 pub use sqlite::SqliteStore;
 pub use status::{Pace, StreamStatus};
+pub use table::QueryTable;
 
 /// Whether an archive that is not there is made or is an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missing {
+pub enum IfMissing {
     Create,
     Refuse,
 }
@@ -80,11 +80,11 @@ pub struct RunId(pub i64);
 /// Every method is one transaction, or one read. Time comes in as an argument; the database's own clock is never
 /// asked. None is cancelled half-way: a future that is dropped leaves either all of its effect or none.
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Archive: Send + Sync {
     /// Makes an account and its streams known. Streams that are no longer among them stay, inactive, with all they hold.
     /// A stream's history is wanted from `since`, else from `horizon` as it stood when the stream was first seen,
     /// else from the beginning.
-    async fn register(&self, account: &NewAccount<'_>) -> Result<Registered, StoreError>;
+    async fn register(&self, account: &NewAccount<'_>) -> Result<RegisteredAccount, StoreError>;
 
     /// Adds streams, each of them once, to those of an account; their history is wanted from `from` on. Answers with
     /// their numbers, in their order.
@@ -96,39 +96,40 @@ pub trait Store: Send + Sync {
     ) -> Result<Vec<StreamId>, StoreError>;
 
     /// The streams of an account, active or not, that were found and not listed, in the order in which they were found.
-    async fn discovered(&self, account: AccountId) -> Result<Vec<Stream>, StoreError>;
+    async fn discovered_streams(&self, account: AccountId) -> Result<Vec<Stream>, StoreError>;
 
     /// Who appears in an account's messages, some of them more than once. As many lookups as there are names.
     async fn parties(&self, account: AccountId) -> Result<Vec<Party<'static>>, StoreError>;
 
     /// Notes why the provider could not be asked what there is to follow; `None`: it could, or is not asked.
-    async fn unlisted(
+    async fn record_discovery_error(
         &self,
         account: AccountId,
-        trouble: Option<&Trouble>,
+        trouble: Option<&RecordedError>,
     ) -> Result<(), StoreError>;
 
     /// Makes sure that nobody but this process works on the account, or errors with [`StoreError::Held`]. `holder` is
     /// what others are told who ask. It is given back with [`Self::release`], or when the process ends.
-    async fn lease(&self, account: AccountId, holder: &str) -> Result<Lease, StoreError>;
+    async fn acquire_lease(&self, account: AccountId, holder: &str) -> Result<Lease, StoreError>;
 
     /// Gives back all accounts.
-    async fn release(&self);
+    async fn release_leases(&self);
 
     /// What is sealed of an account's active streams, as far back as the provider remembers.
-    async fn sealed(&self, account: AccountId) -> Result<HashMap<StreamId, Runs>, StoreError>;
+    async fn sealed_runs(&self, account: AccountId) -> Result<HashMap<StreamId, Runs>, StoreError>;
 
     /// Notes where an account stands now. Nothing of it ever moves back.
-    async fn stands(&self, account: AccountId, standing: Standing) -> Result<(), StoreError>;
+    async fn save_frontier(&self, account: AccountId, standing: Standing)
+    -> Result<(), StoreError>;
 
     /// Lays down windows with their messages: all of them or, on an error, none.
-    async fn commit(&self, batch: &[Commit], now: Millis) -> Result<Vec<Written>, StoreError>;
+    async fn commit(&self, batch: &[Commit], now: Millis) -> Result<Vec<WriteCounts>, StoreError>;
 
     /// Notes what is wrong with a stream; `None`: nothing any more.
-    async fn trouble(
+    async fn record_stream_error(
         &self,
         stream: StreamId,
-        trouble: Option<&Trouble>,
+        record_stream_error: Option<&RecordedError>,
         now: Millis,
     ) -> Result<(), StoreError>;
 
@@ -151,17 +152,17 @@ pub trait Store: Send + Sync {
     async fn status(&self) -> Result<Vec<StreamStatus>, StoreError>;
 
     /// How every account stands, in the order of their names. It costs little, however much is archived.
-    async fn figures(&self) -> Result<Vec<Figures>, StoreError>;
+    async fn account_summaries(&self) -> Result<Vec<AccountSummary>, StoreError>;
 
     /// What is sealed of a stream, however long ago.
-    async fn sealed_of(&self, stream: StreamId) -> Result<Runs, StoreError>;
+    async fn sealed_runs_of(&self, stream: StreamId) -> Result<Runs, StoreError>;
 
     /// What is sealed of a stream that has a part in `window`, by days (UTC): a day costs one of these, however many
     /// ledger rows it has.
     async fn days(&self, stream: StreamId, window: Window) -> Result<Vec<Stretch>, StoreError>;
 
     /// The latest passes, over all accounts, the newest first.
-    async fn passes(&self, limit: u64) -> Result<Vec<Passed>, StoreError>;
+    async fn passes(&self, limit: u64) -> Result<Vec<PassRecord>, StoreError>;
 
     /// What passes came to since a moment, by account and by spans of this length, in order of time.
     async fn pulse(&self, since: Millis, span: Duration) -> Result<Vec<Pulse>, StoreError>;
@@ -171,7 +172,7 @@ pub trait Store: Send + Sync {
     async fn paces(&self, since: Millis, lasting: Duration) -> Result<Vec<Pace>, StoreError>;
 
     /// The bytes that the archive takes on disk.
-    async fn bytes(&self) -> Result<u64, StoreError>;
+    async fn size_bytes(&self) -> Result<u64, StoreError>;
 
     /// Up to `limit` messages behind the cursor and before `to`, in order of time.
     async fn messages(
@@ -179,7 +180,7 @@ pub trait Store: Send + Sync {
         after: &Cursor,
         to: Millis,
         limit: u64,
-    ) -> Result<Vec<Archived>, StoreError>;
+    ) -> Result<Vec<ArchivedMessage>, StoreError>;
 
     /// Every stream that there ever was, in the order of accounts and keys.
     async fn streams(&self) -> Result<Vec<KnownStream>, StoreError>;
@@ -191,13 +192,16 @@ pub trait Store: Send + Sync {
         stream: StreamId,
         window: Window,
         limit: u64,
-    ) -> Result<Vec<Sealed>, StoreError>;
+    ) -> Result<Vec<LedgerRow>, StoreError>;
 
     /// The ledger rows of an account's active streams that are in doubt.
-    async fn in_doubt(&self, account: AccountId) -> Result<Vec<(StreamId, Sealed)>, StoreError>;
+    async fn doubted_rows(
+        &self,
+        account: AccountId,
+    ) -> Result<Vec<(StreamId, LedgerRow)>, StoreError>;
 
     /// When the messages were sent that the archive holds of a stream from one moment up to another, in order.
-    async fn times(
+    async fn message_times(
         &self,
         account: AccountId,
         scope: &Scope,
@@ -220,7 +224,7 @@ pub trait Store: Send + Sync {
         account: AccountId,
         since: Millis,
         limit: u64,
-    ) -> Result<Vec<Unread>, StoreError>;
+    ) -> Result<Vec<UnreadGroup>, StoreError>;
 
     /// Opens the ledger rows that lie within a window: they are missing again.
     async fn unseal(&self, stream: StreamId, window: Window) -> Result<(), StoreError>;
@@ -237,7 +241,7 @@ pub trait Store: Send + Sync {
         account: AccountId,
         after: HeldId,
         limit: u64,
-    ) -> Result<Vec<Held>, StoreError>;
+    ) -> Result<Vec<QuarantinedMessage>, StoreError>;
 
     /// Lets a message out of quarantine, or says anew why it stays.
     async fn reconsider(
@@ -248,29 +252,29 @@ pub trait Store: Send + Sync {
     ) -> Result<(), StoreError>;
 
     /// Gives a digest to ledger rows that have none, and are otherwise as given still.
-    async fn stamp(&self, stamps: &[Stamp]) -> Result<(), StoreError>;
+    async fn add_digests(&self, stamps: &[DigestUpdate]) -> Result<(), StoreError>;
 
     /// Moves messages that were changed or added behind the archive's back into quarantine, under this stream; answers
     /// with how many.
-    async fn set_aside(
+    async fn move_to_quarantine(
         &self,
         stream: StreamId,
-        aside: &[Aside<'_>],
+        aside: &[Eviction<'_>],
         now: Millis,
     ) -> Result<u64, StoreError>;
 
     /// All that the archive says of its accounts, apart from their messages.
-    async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError>;
+    async fn ledgers(&self) -> Result<Vec<AccountLedger>, StoreError>;
 
     /// Makes an account's ledger the one given. Its messages must be in the archive already.
-    async fn restore(&self, ledger: &Ledger) -> Result<(), StoreError>;
+    async fn restore_ledger(&self, ledger: &AccountLedger) -> Result<(), StoreError>;
 
     /// The alarms that stand, and those that are over since a moment; and some that are over longer: those of which the
     /// webhook has not been told all, and of each harm that does not go away again the last that told how far it has come.
     async fn alarms(&self, ended_since: Millis) -> Result<Vec<Alarm>, StoreError>;
 
     /// Writes alarms down as they are by now, new ones and known ones, and forgets those that were over before `forget`.
-    async fn note_alarms(&self, alarms: &[Alarm], forget: Millis) -> Result<(), StoreError>;
+    async fn save_alarms(&self, alarms: &[Alarm], forget: Millis) -> Result<(), StoreError>;
 
     /// The hours since 1970 in which messages of a stream of the account of this name were sent, in order: of those that
     /// begin at `from` or later, and by messages before `to`.
@@ -286,13 +290,13 @@ pub trait Store: Send + Sync {
     async fn room(&self) -> Option<Room>;
 
     /// How many commits at once it gains by.
-    fn lanes(&self) -> usize;
+    fn max_parallel_commits(&self) -> usize;
 
     /// Where the archive is, for people.
-    fn place(&self) -> &str;
+    fn location(&self) -> &str;
 
     /// The schema of its tables.
-    fn schema(&self) -> i64;
+    fn schema_version(&self) -> i64;
 
     /// Answers once the database does.
     async fn ping(&self) -> Result<(), StoreError>;
@@ -314,7 +318,7 @@ pub struct NewAccount<'a> {
 
 /// What [`Store::register`] answers.
 #[derive(Debug)]
-pub struct Registered {
+pub struct RegisteredAccount {
     pub account: AccountId,
     /// In the order of the streams given: number, and from when on its history is wanted.
     pub streams: Vec<(StreamId, Second)>,
@@ -353,7 +357,7 @@ pub struct Commit {
     pub window: Window,
     /// The part of it that is now complete: what makes its ledger row.
     pub seal: Option<Seal>,
-    pub messages: Vec<Identified>,
+    pub messages: Vec<IdentifiedMessage>,
     pub unreadable: Vec<Unreadable>,
 }
 
@@ -373,7 +377,7 @@ pub struct Seal {
 
 /// A ledger row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sealed {
+pub struct LedgerRow {
     pub window: Window,
     /// How many of the stream's messages the archive held in it. What could not be read is not among them.
     pub messages: u64,
@@ -389,7 +393,7 @@ pub struct Sealed {
 
 /// The digest of a ledger row that has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub struct DigestUpdate {
     pub stream: StreamId,
     pub window: Window,
     pub messages: u64,
@@ -398,7 +402,7 @@ pub struct Stamp {
 
 /// What a commit changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Written {
+pub struct WriteCounts {
     /// Messages that were not in the archive.
     pub new: u64,
     /// Messages of which something was learned: a further status, the kind of their conversation.
@@ -407,7 +411,7 @@ pub struct Written {
 
 /// Something wrong with a stream, and what the operator can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
+pub struct RecordedError {
     pub error: String,
     pub hint: String,
 }
@@ -440,7 +444,7 @@ impl Tally {
 }
 
 /// The newest of the schemas that this program knows.
-fn newest(migrations: &sqlx::migrate::Migrator) -> i64 {
+fn newest_version(migrations: &sqlx::migrate::Migrator) -> i64 {
     migrations
         .iter()
         .map(|migration| migration.version)
@@ -449,28 +453,36 @@ fn newest(migrations: &sqlx::migrate::Migrator) -> i64 {
 }
 
 /// Makes sure that whoever only reads an archive understands it.
-fn of_this_schema(found: i64, migrations: &sqlx::migrate::Migrator) -> Result<(), StoreError> {
-    let known = newest(migrations);
+fn require_current_schema(
+    found: i64,
+    migrations: &sqlx::migrate::Migrator,
+) -> Result<(), StoreError> {
+    let known = newest_version(migrations);
     match found.cmp(&known) {
-        Ordering::Less => Err(StoreError::Older { found, known }),
+        Ordering::Less => Err(StoreError::SchemaTooOld { found, known }),
         Ordering::Equal => Ok(()),
-        Ordering::Greater => Err(StoreError::Newer { found, known }),
+        Ordering::Greater => Err(StoreError::SchemaTooNew { found, known }),
     }
 }
 
 /// What a failed migration means.
-fn newer(error: sqlx::migrate::MigrateError, migrations: &sqlx::migrate::Migrator) -> StoreError {
+fn migration_error(
+    error: sqlx::migrate::MigrateError,
+    migrations: &sqlx::migrate::Migrator,
+) -> StoreError {
     use sqlx::migrate::MigrateError;
-    let known = newest(migrations);
+    let known = newest_version(migrations);
     match error {
-        MigrateError::VersionMissing(found) if found > known => StoreError::Newer { found, known },
+        MigrateError::VersionMissing(found) if found > known => {
+            StoreError::SchemaTooNew { found, known }
+        }
         MigrateError::Execute(source) => StoreError::Database {
             what: "migrate",
             source,
         },
-        other => StoreError::Schema(other),
+        other => StoreError::UnknownSchema(other),
     }
 }
 
 /// Short ledger rows are joined to their neighbour as long as both together hold no more than this.
-const JOINED_MESSAGES: u64 = 1000;
+const MAX_JOINED_MESSAGES: u64 = 1000;

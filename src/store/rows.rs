@@ -5,19 +5,19 @@ use std::collections::{HashMap, HashSet};
 
 use super::StoreError;
 use crate::domain::body::Body;
-use crate::domain::identity::{Fingerprint, Identified};
+use crate::domain::identity::{Fingerprint, IdentifiedMessage};
 use crate::domain::message::{ConversationKind, Delivery, Encoding, Status};
 use crate::domain::time::Millis;
 
 /// The numbers of the names that a batch mentions.
 #[derive(Debug, Default)]
-pub(super) struct Numbers {
+pub(super) struct InternedIds {
     pub(super) names: HashMap<String, i64>,
     /// By account and name: number and kind.
     pub(super) conversations: HashMap<i64, HashMap<String, (i64, u8)>>,
 }
 
-impl Numbers {
+impl InternedIds {
     /// The number and the kind of an account's conversation.
     pub(super) fn conversation(&self, account: i64, name: &str) -> Option<(i64, u8)> {
         self.conversations.get(&account)?.get(name).copied()
@@ -25,12 +25,12 @@ impl Numbers {
 }
 
 /// What a message is, within its account: recipient, millisecond, hash, occurrence.
-pub(super) type Key = (i64, i64, [u8; 16], i64);
+pub(super) type MessageKey = (i64, i64, [u8; 16], i64);
 
 /// A message as a row.
 #[derive(Clone, Debug)]
-pub(super) struct Row<'a> {
-    pub(super) key: Key,
+pub(super) struct MessageRow<'a> {
+    pub(super) key: MessageKey,
     /// Where it lies, or is to lie, among the messages of its recipient and millisecond. See [`home`].
     pub(super) slot: i32,
     pub(super) conversation: i64,
@@ -51,7 +51,7 @@ pub(super) struct Row<'a> {
 /// What a row could teach the one that is there. A database compares it with what it has, and need not answer with the
 /// rows that learn nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Lesson {
+pub(super) struct UpdateProbe {
     /// How far it has come; 0 where that is not known …
     pub(super) status: i64,
     /// … and since when, in ms; [`NEVER`] where that is not known.
@@ -60,18 +60,18 @@ pub(super) struct Lesson {
 }
 
 /// Before any moment that a message tells. The statements say the same.
-pub(super) const NEVER: i64 = -i64::MAX;
+pub(super) const NO_STATUS_TIME_MS: i64 = -i64::MAX;
 
 /// How many of a window's messages are there, and whether one of those might learn something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Familiar {
-    pub(super) there: u64,
-    pub(super) teachable: bool,
+pub(super) struct ExistingMessages {
+    pub(super) count: u64,
+    pub(super) may_update: bool,
 }
 
 /// A row that is there: where it lies, and what can change in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mutable {
+pub(super) struct MutableColumns {
     pub(super) slot: i32,
     pub(super) conversation: i64,
     /// Whether the conversation it is filed under is one whose kind is unknown.
@@ -80,9 +80,9 @@ pub(super) struct Mutable {
     pub(super) status: Option<Delivery>,
 }
 
-impl Mutable {
+impl MutableColumns {
     /// From the columns of a row.
-    pub(super) fn of(
+    pub(super) fn from_columns(
         slot: i32,
         conversation: i64,
         kind_unknown: bool,
@@ -95,13 +95,13 @@ impl Mutable {
             conversation,
             kind_unknown,
             message_type,
-            status: delivery(status, status_at),
+            status: delivery_from_columns(status, status_at),
         }
     }
 }
 
 /// What the columns of a row say about its status.
-pub(super) fn delivery(status: Option<i64>, at: Option<i64>) -> Option<Delivery> {
+pub(super) fn delivery_from_columns(status: Option<i64>, at: Option<i64>) -> Option<Delivery> {
     let status = match status {
         Some(1) => Some(Status::Received),
         Some(2) => Some(Status::Delivered),
@@ -115,7 +115,9 @@ pub(super) fn delivery(status: Option<i64>, at: Option<i64>) -> Option<Delivery>
 }
 
 /// All names that the messages mention, each once.
-pub(super) fn names<'a>(messages: impl Iterator<Item = &'a Identified>) -> HashSet<&'a str> {
+pub(super) fn mentioned_names<'a>(
+    messages: impl Iterator<Item = &'a IdentifiedMessage>,
+) -> HashSet<&'a str> {
     let mentioned = messages.map(|m| &m.message).flat_map(|m| {
         let words = [&m.message_type, &m.payload_type, &m.cipher_suite];
         [&m.sender, &m.recipient]
@@ -126,13 +128,13 @@ pub(super) fn names<'a>(messages: impl Iterator<Item = &'a Identified>) -> HashS
     mentioned.collect()
 }
 
-impl<'a> Row<'a> {
-    pub(super) fn of(
+impl<'a> MessageRow<'a> {
+    pub(super) fn from_message(
         account: i64,
-        identified: &'a Identified,
-        numbers: &Numbers,
+        identified: &'a IdentifiedMessage,
+        numbers: &InternedIds,
     ) -> Result<Self, StoreError> {
-        let Identified {
+        let IdentifiedMessage {
             message,
             fingerprint,
             occurrence,
@@ -142,7 +144,7 @@ impl<'a> Row<'a> {
                 .names
                 .get(name)
                 .copied()
-                .ok_or_else(|| unnumbered("name"))
+                .ok_or_else(|| missing_id("name"))
         };
         let word = |word: &Option<String>| word.as_deref().map(name).transpose();
         let filed = numbers.conversation(account, &message.conversation.name);
@@ -153,8 +155,8 @@ impl<'a> Row<'a> {
                 fingerprint.0,
                 i64::from(*occurrence),
             ),
-            slot: home(account, *fingerprint, *occurrence),
-            conversation: filed.ok_or_else(|| unnumbered("conversation"))?.0,
+            slot: preferred_slot(account, *fingerprint, *occurrence),
+            conversation: filed.ok_or_else(|| missing_id("conversation"))?.0,
             sender: name(&message.sender)?,
             encoding: message.payload.encoding as i64,
             status: message.status,
@@ -163,7 +165,7 @@ impl<'a> Row<'a> {
             cipher_suite: word(&message.cipher_suite)?,
             provider_id: message.provider_id.as_deref(),
             payload: &message.payload.bytes,
-            body: Body::of(message),
+            body: Body::from_message(message),
             extra: message.extra.as_deref(),
             kind_known: message.conversation.kind != ConversationKind::Unknown,
         })
@@ -171,9 +173,9 @@ impl<'a> Row<'a> {
 
     /// What the row that is there should become, if anything was learned: a status only moves forward, and a kind
     /// that is known replaces one that is not.
-    pub(super) fn learned(&self, there: Mutable) -> Option<Mutable> {
+    pub(super) fn merged_into(&self, there: MutableColumns) -> Option<MutableColumns> {
         let learns_kind = there.kind_unknown && self.kind_known;
-        let now = Mutable {
+        let now = MutableColumns {
             slot: there.slot,
             conversation: if learns_kind {
                 self.conversation
@@ -209,19 +211,19 @@ impl<'a> Row<'a> {
             || provider_id.is_some();
         key.3 == 0
             && *encoding == Encoding::Utf8 as i64
-            && *body == Body::Exact
+            && *body == Body::ExactText
             && extra.is_none()
             && !said
     }
 
     /// What a row that is there, filed as this one, could learn from it.
-    pub(super) fn teaches(&self) -> Lesson {
+    pub(super) fn update_probe(&self) -> UpdateProbe {
         let status = self.status.map_or(0, |delivery| delivery.status as i64);
         let status_at = self
             .status
             .and_then(|delivery| delivery.at)
-            .map_or(NEVER, |at| at.0);
-        Lesson {
+            .map_or(NO_STATUS_TIME_MS, |at| at.0);
+        UpdateProbe {
             status,
             status_at,
             message_type: self.message_type.is_some(),
@@ -232,10 +234,10 @@ impl<'a> Row<'a> {
         self.body != Body::None
     }
 
-    pub(super) fn readable(&self) -> Option<&str> {
+    pub(super) fn readable_body(&self) -> Option<&str> {
         match &self.body {
-            Body::Readable(text) => Some(text),
-            Body::None | Body::Exact => None,
+            Body::RepairedText(text) => Some(text),
+            Body::None | Body::ExactText => None,
         }
     }
 }
@@ -243,7 +245,7 @@ impl<'a> Row<'a> {
 /// The slot in which a message lies unless another had it first: 32 bits of its hash, with occurrences side by side and
 /// accounts far apart. It makes the unique index a narrow one; whether two messages in one slot are the same, only
 /// account, hash and occurrence tell. The schema's migration says the same in SQL.
-pub(super) fn home(account: i64, fingerprint: Fingerprint, occurrence: u32) -> i32 {
+pub(super) fn preferred_slot(account: i64, fingerprint: Fingerprint, occurrence: u32) -> i32 {
     let [a, b, c, d, ..] = fingerprint.0;
     let spread = (account as i32)
         .wrapping_shl(16)
@@ -251,7 +253,7 @@ pub(super) fn home(account: i64, fingerprint: Fingerprint, occurrence: u32) -> i
     i32::from_be_bytes([a, b, c, d]).wrapping_add(spread)
 }
 
-fn unnumbered(what: &str) -> StoreError {
+fn missing_id(what: &str) -> StoreError {
     StoreError::Inconsistent {
         what: "numbers",
         fault: format!("a {what} that was just written has no number"),

@@ -1,12 +1,13 @@
 //! The statements that every database understands. What must be fast is in each database's own folder.
 
-mod glance;
+mod reports;
 
-pub(super) use glance::{
-    DAYS, FIGURES, MISSING, PASSES, PULSE, RECENT, RUN_ENDS, RUN_ENDS_OF, STATUS,
+pub(super) use reports::{
+    ACCOUNT_SUMMARIES, LEDGER_DAYS, MISSING_RANGES, RECENT_PASSES, RECENT_TOTALS,
+    RUN_ENDS_OF_ACTIVE_STREAMS, RUN_ENDS_OF_STREAM, STATUS, THROUGHPUT,
 };
 
-use super::dialect::EachWay;
+use super::dialect::PerAccessPath;
 
 pub(super) const REGISTER_ACCOUNT: &str = "
     INSERT INTO account (name, provider) VALUES ($1, $2)
@@ -31,14 +32,15 @@ macro_rules! follow {
 }
 pub(super) use follow;
 
-pub(super) const DISCOVERED: &str = "
+pub(super) const DISCOVERED_STREAMS: &str = "
     SELECT key, sender, recipient, conversation FROM stream WHERE account_id = $1 AND discovered = 1 ORDER BY id";
 
-pub(super) const PARTIES: &str = "SELECT name, kind FROM conversation WHERE account_id = $1";
+pub(super) const CONVERSATIONS_OF_ACCOUNT: &str =
+    "SELECT name, kind FROM conversation WHERE account_id = $1";
 
 /// Who has lately spoken in a conversation of the account. Of each sender only a few messages are looked at, so that
 /// one who speaks a great deal elsewhere costs no more than others.
-pub(super) const SENDERS: &str = "
+pub(super) const SENDERS_OF_ACCOUNT: &str = "
     SELECT n.value
     FROM name n
     WHERE EXISTS (
@@ -47,16 +49,16 @@ pub(super) const SENDERS: &str = "
              JOIN conversation c ON c.id = m.conversation_id
         WHERE c.account_id = $1)";
 
-pub(super) const UNLISTED: &str = "
+pub(super) const RECORD_DISCOVERY_ERROR: &str = "
     UPDATE account SET unlisted_error = $2, unlisted_hint = $3 WHERE id = $1 AND unlisted_error IS DISTINCT FROM $2";
 
-pub(super) const SEALED: &str = "
+pub(super) const SEALED_WINDOWS: &str = "
     SELECT w.stream_id, w.from_s, w.to_s
     FROM sealed_window w JOIN stream s ON s.id = w.stream_id JOIN account a ON a.id = s.account_id
     WHERE s.account_id = $1 AND s.active = 1 AND (a.horizon_s IS NULL OR w.to_s > a.horizon_s)
     ORDER BY w.stream_id, w.from_s";
 
-pub(super) const STANDS: &str = "
+pub(super) const SAVE_FRONTIER: &str = "
     UPDATE account
     SET horizon_s = CASE WHEN horizon_s > $2 THEN horizon_s ELSE $2 END,
         settled_s = CASE WHEN settled_s > $3 THEN settled_s ELSE $3 END,
@@ -64,18 +66,18 @@ pub(super) const STANDS: &str = "
         retention_s = $5
     WHERE id = $1";
 
-pub(super) const TROUBLE: &str = "
+pub(super) const RECORD_STREAM_ERROR: &str = "
     UPDATE stream SET error = $2, hint = $3, error_at_ms = $4 WHERE id = $1 AND error IS DISTINCT FROM $2";
 
-pub(super) const LEASE: &str =
+pub(super) const INCREMENT_LEASE: &str =
     "UPDATE account SET lease = lease + 1, held_by = $2 WHERE id = $1 RETURNING lease";
 
-pub(super) const HELD_BY: &str = "SELECT name, held_by FROM account WHERE id = $1";
+pub(super) const LEASE_HOLDER: &str = "SELECT name, held_by FROM account WHERE id = $1";
 
-pub(super) const PAUSE: &str =
+pub(super) const SET_PAUSE: &str =
     "UPDATE account SET paused_until_ms = $2, paused_reason = $3 WHERE id = $1";
 
-pub(super) const FORGET_RUNS: &str = "DELETE FROM run WHERE started_at_ms < $1";
+pub(super) const DELETE_OLD_RUNS: &str = "DELETE FROM run WHERE started_at_ms < $1";
 
 pub(super) const BEGIN_RUN: &str =
     "INSERT INTO run (account_id, why, started_at_ms) VALUES ($1, $2, $3) RETURNING id";
@@ -88,7 +90,7 @@ pub(super) const END_RUN: &str = "
 
 /// What passes of some length have spent since a moment, and when the last of all began or ended. Binds that moment and
 /// that length, in ms.
-pub(super) const PACE: &str = "
+pub(super) const REQUEST_RATES: &str = "
     SELECT a.name AS account, CAST(coalesce(sum(r.requests), 0) AS BIGINT) AS requests,
            CAST(coalesce(sum(r.finished_at_ms - r.started_at_ms), 0) AS BIGINT) AS busy_ms,
            (SELECT max(coalesce(finished_at_ms, started_at_ms)) FROM run WHERE account_id = a.id) AS last_ms
@@ -98,7 +100,7 @@ pub(super) const PACE: &str = "
     ORDER BY a.name";
 
 /// Rows do not overlap: the first that has a part in the window is the last that begins at its start or before.
-pub(super) const SEALED_IN: &str = "
+pub(super) const LEDGER_ROWS_IN_WINDOW: &str = "
     SELECT stream_id, from_s, to_s, messages, provider_count, doubt, doubted_at_ms, sealed_at_ms, digest
     FROM sealed_window
     WHERE stream_id = $1 AND from_s < $3 AND to_s > $2
@@ -106,21 +108,22 @@ pub(super) const SEALED_IN: &str = "
     ORDER BY from_s
     LIMIT $4";
 
-pub(super) const UNSEAL: &str =
+pub(super) const DELETE_LEDGER_ROWS: &str =
     "DELETE FROM sealed_window WHERE stream_id = $1 AND from_s >= $2 AND to_s <= $3";
 
-pub(super) const SEAL: &str = "
+pub(super) const INSERT_LEDGER_ROW: &str = "
     INSERT INTO sealed_window (stream_id, from_s, to_s, messages, provider_count, doubt, sealed_at_ms, digest,
                                doubted_at_ms)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 
-pub(super) const SEAL_ON: &str = "
+pub(super) const EXTEND_LEDGER_ROW: &str = "
     UPDATE sealed_window
     SET to_s = $3, messages = $4, provider_count = $5, sealed_at_ms = $6, digest = $7
     WHERE stream_id = $1 AND from_s = $2";
 
 /// How far the provider's memory reaches, where it forgets.
-pub(super) const REACH: &str = "SELECT settled_s - horizon_s AS reach FROM account WHERE id = $1";
+pub(super) const RETENTION_SPAN: &str =
+    "SELECT settled_s - horizon_s AS reach FROM account WHERE id = $1";
 
 /// How many messages there may be in a stream's window: no fewer than there are. Read from an index alone.
 pub(super) const COUNT_BY_CONVERSATION: &str = "
@@ -154,7 +157,7 @@ macro_rules! links {
         )
     };
     ($hash:literal) => {
-        $crate::store::dialect::EachWay {
+        $crate::store::dialect::PerAccessPath {
             by_conversation: $crate::store::sql::links!(
                 $hash,
                 "m.conversation_id = (SELECT id FROM conversation WHERE account_id = $3 AND name = $6)"
@@ -166,32 +169,32 @@ macro_rules! links {
 }
 pub(super) use links;
 
-pub(super) const NEW_NAME: &str =
+pub(super) const INSERT_NAME: &str =
     "INSERT INTO name (value) VALUES ($1) ON CONFLICT (value) DO NOTHING";
 
-pub(super) const NEW_CONVERSATION: &str = "
+pub(super) const UPSERT_CONVERSATION: &str = "
     INSERT INTO conversation (account_id, name, kind) VALUES ($1, $2, $3)
     ON CONFLICT (account_id, name) DO UPDATE SET kind = excluded.kind WHERE conversation.kind = 0";
 
-pub(super) const QUARANTINE: &str = "
+pub(super) const INSERT_QUARANTINE: &str = "
     INSERT INTO quarantine (account_id, hash, stream_id, from_s, to_s, found_at_ms, reason, raw)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
     ON CONFLICT DO NOTHING";
 
-pub(super) const REMOVE: &str = "
+pub(super) const DELETE_MESSAGE: &str = "
     DELETE FROM message
     WHERE recipient_id = $1 AND sent_at_ms = $2 AND slot = $3";
 
-pub(super) const MOVE_OVER: &str = "
+pub(super) const MOVE_TO_SLOT: &str = "
     UPDATE message SET slot = $4 WHERE recipient_id = $1 AND sent_at_ms = $2 AND slot = $3";
 
-pub(super) const ACCOUNT_OF: &str = "SELECT account_id FROM stream WHERE id = $1";
+pub(super) const ACCOUNT_OF_STREAM: &str = "SELECT account_id FROM stream WHERE id = $1";
 
-pub(super) const STAMP: &str = "
+pub(super) const ADD_DIGEST: &str = "
     UPDATE sealed_window SET digest = $5
     WHERE stream_id = $1 AND from_s = $2 AND to_s = $3 AND messages = $4 AND digest IS NULL";
 
-pub(super) const STREAMS: &str = "
+pub(super) const ALL_STREAMS: &str = "
     SELECT s.id, a.name AS account, a.provider, s.key, s.sender, s.recipient, s.conversation
     FROM stream s JOIN account a ON a.id = s.account_id
     ORDER BY a.name, s.key";
@@ -220,16 +223,16 @@ pub(super) const RESTORE_STREAM: &str = "
         sender = excluded.sender, recipient = excluded.recipient, conversation = excluded.conversation
     RETURNING id";
 
-pub(super) const FORGET_WINDOWS: &str = "DELETE FROM sealed_window WHERE stream_id = $1";
+pub(super) const DELETE_STREAM_LEDGER: &str = "DELETE FROM sealed_window WHERE stream_id = $1";
 
-pub(super) const IN_DOUBT: &str = "
+pub(super) const DOUBTED_ROWS: &str = "
     SELECT w.stream_id, w.from_s, w.to_s, w.messages, w.provider_count, w.doubt, w.doubted_at_ms, w.sealed_at_ms, w.digest
     FROM sealed_window w JOIN stream s ON s.id = w.stream_id
     WHERE s.account_id = $1 AND s.active = 1 AND w.doubt IS NOT NULL
     ORDER BY w.stream_id, w.from_s";
 
 /// By the minute, the newest first.
-pub(super) const UNREAD: &str = "
+pub(super) const UNREAD_MESSAGES: &str = "
     SELECT s.value AS sender, r.value AS recipient, c.name AS conversation,
            min(m.sent_at_ms) AS first_ms, max(m.sent_at_ms) AS last_ms
     FROM message m
@@ -241,21 +244,23 @@ pub(super) const UNREAD: &str = "
     ORDER BY last_ms DESC
     LIMIT $3";
 
-pub(super) const STRAGGLERS: &str = "
+pub(super) const ADD_STRAGGLERS: &str = "
     UPDATE account SET stragglers = stragglers + $2 WHERE id = $1 RETURNING stragglers";
 
-pub(super) const SETTLE: &str = "UPDATE account SET settle_s = $2, stragglers = 0 WHERE id = $1";
+pub(super) const SET_SETTLE_OVERRIDE: &str =
+    "UPDATE account SET settle_s = $2, stragglers = 0 WHERE id = $1";
 
-pub(super) const QUARANTINED: &str = "
+pub(super) const QUARANTINED_MESSAGES: &str = "
     SELECT q.stream_id, s.key, q.hash, q.from_s, q.to_s, q.found_at_ms, q.reason, q.raw
     FROM quarantine q JOIN stream s ON s.id = q.stream_id
     WHERE q.account_id = $1 AND q.hash > $2
     ORDER BY q.hash
     LIMIT $3";
 
-pub(super) const UNQUARANTINE: &str = "DELETE FROM quarantine WHERE account_id = $1 AND hash = $2";
+pub(super) const DELETE_QUARANTINE: &str =
+    "DELETE FROM quarantine WHERE account_id = $1 AND hash = $2";
 
-pub(super) const STILL_UNREADABLE: &str =
+pub(super) const UPDATE_QUARANTINE_REASON: &str =
     "UPDATE quarantine SET reason = $3 WHERE account_id = $1 AND hash = $2";
 
 /// Besides what stands and what is over since a moment, what the webhook has not been told all of, and the harm that is
@@ -266,7 +271,7 @@ pub(super) const ALARMS: &str = "
     WHERE until_ms IS NULL OR until_ms >= $1 OR told < 2 OR level IS NOT NULL
     ORDER BY since_ms, account, stream, kind";
 
-pub(super) const NOTE_ALARM: &str = "
+pub(super) const UPSERT_ALARM: &str = "
     INSERT INTO alarm (account, stream, kind, since_ms, until_ms, text, hint, level, told)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
     ON CONFLICT (account, stream, kind, since_ms) DO UPDATE
@@ -274,7 +279,7 @@ pub(super) const NOTE_ALARM: &str = "
         told = CASE WHEN alarm.told > excluded.told THEN alarm.told ELSE excluded.told END";
 
 /// How far harm had come is remembered for as long as no later alarm says that it has come further.
-pub(super) const FORGET_ALARMS: &str = "
+pub(super) const DELETE_OLD_ALARMS: &str = "
     DELETE FROM alarm
     WHERE until_ms < $1
       AND (level IS NULL
@@ -301,7 +306,7 @@ macro_rules! active_hours {
     };
 }
 
-pub(super) const ACTIVE_HOURS: EachWay = EachWay {
+pub(super) const ACTIVE_HOURS: PerAccessPath = PerAccessPath {
     by_conversation: active_hours!(
         "m.conversation_id = (SELECT c.id FROM conversation c JOIN account a ON a.id = c.account_id \
          WHERE a.name = $3 AND c.name = $6)"

@@ -9,44 +9,44 @@ use sqlx::error::DatabaseError;
 use sqlx::pool::PoolConnection;
 use sqlx::{Acquire, Pool, Transaction};
 
-use super::aside::{self, Aside};
-use super::dialect::{Arg, Dialect, Faith, int, maybe_int, one, seconds, text};
-use super::figures::{self, Figures};
+use super::account_summary::{self, AccountSummary};
+use super::activity::{self, PassRecord, Pulse, Stretch};
+use super::archived::{self, ArchivedMessage, Cursor};
+use super::dialect::{Arg, Dialect, InsertMode, duration_s, fetch_one, int, optional_int, text};
+use super::eviction::{self, Eviction};
+use super::interner::NameInterner;
 use super::lease::{Lease, Leases};
-use super::ledger::{self, KnownStream, Ledger, window_of};
-use super::numbering::Numbering;
-use super::pulse::{self, Passed, Pulse, Stretch};
-use super::read::{self, Archived, Cursor};
-use super::rows::Row;
-use super::sqlite::WriteLock;
+use super::ledger::{self, AccountLedger, KnownStream, window_from_row};
+use super::rows::MessageRow;
+use super::sqlite::FileLock;
 use super::status::{self, Pace, StreamStatus};
 use super::{
-    AccountId, Commit, Held, HeldId, NewAccount, Pause, Registered, Room, RunId, Sealed, Stamp,
-    Standing, Store, StoreError, StreamId, Tally, Trouble, Unread, Written, again, alarms,
-    discovery, seal, sql, write,
+    AccountId, Archive, Commit, DigestUpdate, HeldId, LedgerRow, NewAccount, Pause,
+    QuarantinedMessage, RecordedError, RegisteredAccount, Room, RunId, Standing, StoreError,
+    StreamId, Tally, UnreadGroup, WriteCounts, alarms, discovery, quarantine, seal, sql, write,
 };
 use crate::domain::alarm::Alarm;
-use crate::domain::party::Party;
+use crate::domain::participant::Party;
 use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 
 /// Runs are kept for so long.
-const RUNS_KEPT: Duration = Duration::from_hours(2160);
+const RUN_RETENTION: Duration = Duration::from_hours(2160);
 
 /// An archive in a SQL database.
 #[derive(Debug)]
 pub struct SqlStore<DB: sqlx::Database> {
     pub(super) write: Pool<DB>,
     pub(super) read: Pool<DB>,
-    numbering: Numbering,
+    interner: NameInterner,
     leases: Leases<DB>,
     #[expect(
         dead_code,
         reason = "it keeps other processes out for as long as it is held"
     )]
-    lock: Option<WriteLock>,
-    place: String,
+    file_lock: Option<FileLock>,
+    location: String,
     schema: i64,
 }
 
@@ -55,22 +55,22 @@ pub struct SqlStore<DB: sqlx::Database> {
     reason = "which databases there are is decided here, not by whoever uses them"
 )]
 impl<DB: Dialect> SqlStore<DB> {
-    pub(super) fn new(write: Pool<DB>, read: Pool<DB>, place: String, schema: i64) -> Self {
+    pub(super) fn new(write: Pool<DB>, read: Pool<DB>, location: String, schema: i64) -> Self {
         Self {
             write,
             read,
-            numbering: Numbering::default(),
+            interner: NameInterner::default(),
             leases: Leases::none(),
-            lock: None,
-            place,
+            file_lock: None,
+            location,
             schema,
         }
     }
 
     /// Under a lock that keeps other processes out.
-    pub(super) fn under(self, lock: WriteLock) -> Self {
+    pub(super) fn with_file_lock(self, lock: FileLock) -> Self {
         Self {
-            lock: Some(lock),
+            file_lock: Some(lock),
             ..self
         }
     }
@@ -82,29 +82,37 @@ impl<DB: Dialect> SqlStore<DB> {
             .map_err(StoreError::at(what))
     }
 
-    async fn commit_all(&self, batch: &[Commit], now: Millis) -> Result<Vec<Written>, StoreError> {
+    async fn commit_interned(
+        &self,
+        batch: &[Commit],
+        now: Millis,
+    ) -> Result<Vec<WriteCounts>, StoreError> {
         // Names and room outlive a commit that fails: they say nothing by themselves, and the next one needs them.
-        let numbers = self.numbering.number::<DB>(&self.write, batch).await?;
+        let numbers = self.interner.intern::<DB>(&self.write, batch).await?;
         // While another commit is under way.
         let rows = batch
             .iter()
-            .map(|commit| write::rows(commit, &numbers))
+            .map(|commit| write::message_rows(commit, &numbers))
             .collect::<Result<Vec<_>, _>>()?;
-        match self.commit_rows(batch, &rows, Faith::Good, now).await {
-            Err(StoreError::Database { source, .. }) if is_taken(&source) => {
-                self.commit_rows(batch, &rows, Faith::Doubt, now).await
+        match self
+            .commit_in_transaction(batch, &rows, InsertMode::ExpectNew, now)
+            .await
+        {
+            Err(StoreError::Database { source, .. }) if is_unique_violation(&source) => {
+                self.commit_in_transaction(batch, &rows, InsertMode::SkipExisting, now)
+                    .await
             }
             outcome => outcome,
         }
     }
 
-    async fn commit_rows(
+    async fn commit_in_transaction(
         &self,
         batch: &[Commit],
-        rows: &[Vec<Row<'_>>],
-        faith: Faith,
+        rows: &[Vec<MessageRow<'_>>],
+        faith: InsertMode,
         now: Millis,
-    ) -> Result<Vec<Written>, StoreError> {
+    ) -> Result<Vec<WriteCounts>, StoreError> {
         const WHAT: &str = "commit";
         let mut tx = self.begin(WHAT).await?;
         for account in batch
@@ -116,13 +124,13 @@ impl<DB: Dialect> SqlStore<DB> {
         }
         let mut written = Vec::with_capacity(batch.len());
         for (commit, rows) in batch.iter().zip(rows) {
-            written.push(write::window::<DB>(&mut tx, commit, rows, faith, now).await?);
+            written.push(write::write_window::<DB>(&mut tx, commit, rows, faith, now).await?);
         }
         tx.commit().await.map_err(StoreError::at(WHAT))?;
         Ok(written)
     }
 
-    async fn reader(&self, what: &'static str) -> Result<PoolConnection<DB>, StoreError> {
+    async fn acquire_reader(&self, what: &'static str) -> Result<PoolConnection<DB>, StoreError> {
         self.read.acquire().await.map_err(StoreError::at(what))
     }
 
@@ -143,28 +151,29 @@ impl<DB: Dialect> SqlStore<DB> {
 }
 
 #[async_trait]
-impl<DB: Dialect> Store for SqlStore<DB> {
-    async fn register(&self, account: &NewAccount<'_>) -> Result<Registered, StoreError> {
+impl<DB: Dialect> Archive for SqlStore<DB> {
+    async fn register(&self, account: &NewAccount<'_>) -> Result<RegisteredAccount, StoreError> {
         const WHAT: &str = "register";
         let mut tx = self.begin(WHAT).await?;
         let args = [account.name.into(), account.provider.into()];
-        let row = one::<DB>(&mut tx, WHAT, sql::REGISTER_ACCOUNT, &args).await?;
+        let row = fetch_one::<DB>(&mut tx, WHAT, sql::REGISTER_ACCOUNT, &args).await?;
         let id = int::<DB>(&row, "id")?;
-        let pause = pause_of::<DB>(&row)?;
+        let pause = pause_from_row::<DB>(&row)?;
         let mut streams = Vec::new();
         if let Some(listed) = account.streams {
             DB::execute(&mut tx, sql::DEACTIVATE_STREAMS, &[id.into()])
                 .await
                 .map_err(StoreError::at(WHAT))?;
             let first = account.since.or(account.horizon).unwrap_or(Second::EPOCH);
-            streams = discovery::follow::<DB>(&mut tx, id, listed, first, account.since).await?;
+            streams =
+                discovery::upsert_streams::<DB>(&mut tx, id, listed, first, account.since).await?;
         }
         tx.commit().await.map_err(StoreError::at(WHAT))?;
-        Ok(Registered {
+        Ok(RegisteredAccount {
             account: AccountId(id),
             streams,
             pause,
-            settle: seconds::<DB>(&row, "settle_s")?,
+            settle: duration_s::<DB>(&row, "settle_s")?,
         })
     }
 
@@ -176,25 +185,26 @@ impl<DB: Dialect> Store for SqlStore<DB> {
     ) -> Result<Vec<StreamId>, StoreError> {
         const WHAT: &str = "follow";
         let mut tx = self.begin(WHAT).await?;
-        let known = discovery::follow::<DB>(&mut tx, account.0, streams, from, Some(from)).await?;
+        let known =
+            discovery::upsert_streams::<DB>(&mut tx, account.0, streams, from, Some(from)).await?;
         tx.commit().await.map_err(StoreError::at(WHAT))?;
         Ok(known.into_iter().map(|(id, _)| id).collect())
     }
 
-    async fn discovered(&self, account: AccountId) -> Result<Vec<Stream>, StoreError> {
-        let mut connection = self.reader("discovered").await?;
-        discovery::discovered::<DB>(&mut connection, account).await
+    async fn discovered_streams(&self, account: AccountId) -> Result<Vec<Stream>, StoreError> {
+        let mut connection = self.acquire_reader("discovered").await?;
+        discovery::read_discovered::<DB>(&mut connection, account).await
     }
 
     async fn parties(&self, account: AccountId) -> Result<Vec<Party<'static>>, StoreError> {
-        let mut connection = self.reader("parties").await?;
-        discovery::parties::<DB>(&mut connection, account).await
+        let mut connection = self.acquire_reader("parties").await?;
+        discovery::read_participants::<DB>(&mut connection, account).await
     }
 
-    async fn unlisted(
+    async fn record_discovery_error(
         &self,
         account: AccountId,
-        trouble: Option<&Trouble>,
+        trouble: Option<&RecordedError>,
     ) -> Result<(), StoreError> {
         let (error, hint) = (
             trouble.map(|t| t.error.as_str()),
@@ -202,24 +212,24 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         );
         self.execute(
             "unlisted",
-            sql::UNLISTED,
+            sql::RECORD_DISCOVERY_ERROR,
             &[account.0.into(), error.into(), hint.into()],
         )
         .await
     }
 
-    async fn lease(&self, account: AccountId, holder: &str) -> Result<Lease, StoreError> {
-        if DB::SHARED {
-            self.leases.take(&self.write, account, holder).await
+    async fn acquire_lease(&self, account: AccountId, holder: &str) -> Result<Lease, StoreError> {
+        if DB::IS_SHARED {
+            self.leases.acquire(&self.write, account, holder).await
         } else {
             Ok(Lease::Kept)
         }
     }
 
-    async fn sealed(&self, account: AccountId) -> Result<HashMap<StreamId, Runs>, StoreError> {
+    async fn sealed_runs(&self, account: AccountId) -> Result<HashMap<StreamId, Runs>, StoreError> {
         const WHAT: &str = "sealed";
         let mut connection = self.read.acquire().await.map_err(StoreError::at(WHAT))?;
-        let rows = DB::fetch(&mut connection, sql::SEALED, &[account.0.into()])
+        let rows = DB::fetch(&mut connection, sql::SEALED_WINDOWS, &[account.0.into()])
             .await
             .map_err(StoreError::at(WHAT))?;
         let mut sealed: HashMap<StreamId, Runs> = HashMap::new();
@@ -227,28 +237,32 @@ impl<DB: Dialect> Store for SqlStore<DB> {
             sealed
                 .entry(StreamId(int::<DB>(&row, "stream_id")?))
                 .or_default()
-                .insert(window_of::<DB>(&row)?);
+                .insert(window_from_row::<DB>(&row)?);
         }
         Ok(sealed)
     }
 
-    async fn stands(&self, account: AccountId, standing: Standing) -> Result<(), StoreError> {
-        self.execute("stands", sql::STANDS, &standing.args(account.0))
+    async fn save_frontier(
+        &self,
+        account: AccountId,
+        standing: Standing,
+    ) -> Result<(), StoreError> {
+        self.execute("stands", sql::SAVE_FRONTIER, &standing.args(account.0))
             .await
     }
 
-    async fn commit(&self, batch: &[Commit], now: Millis) -> Result<Vec<Written>, StoreError> {
-        let written = self.commit_all(batch, now).await;
+    async fn commit(&self, batch: &[Commit], now: Millis) -> Result<Vec<WriteCounts>, StoreError> {
+        let written = self.commit_interned(batch, now).await;
         if written.is_err() {
-            self.numbering.forget().await;
+            self.interner.clear().await;
         }
         written
     }
 
-    async fn trouble(
+    async fn record_stream_error(
         &self,
         stream: StreamId,
-        trouble: Option<&Trouble>,
+        trouble: Option<&RecordedError>,
         now: Millis,
     ) -> Result<(), StoreError> {
         let (error, hint) = (
@@ -261,14 +275,15 @@ impl<DB: Dialect> Store for SqlStore<DB> {
             hint.into(),
             trouble.map(|_| now.0).into(),
         ];
-        self.execute("trouble", sql::TROUBLE, &args).await
+        self.execute("trouble", sql::RECORD_STREAM_ERROR, &args)
+            .await
     }
 
     async fn pause(&self, account: AccountId, pause: Option<&Pause>) -> Result<(), StoreError> {
         let (until, reason) = (pause.map(|p| p.until.0), pause.map(|p| p.reason.as_str()));
         self.execute(
             "pause",
-            sql::PAUSE,
+            sql::SET_PAUSE,
             &[account.0.into(), until.into(), reason.into()],
         )
         .await
@@ -282,11 +297,11 @@ impl<DB: Dialect> Store for SqlStore<DB> {
     ) -> Result<RunId, StoreError> {
         const WHAT: &str = "begin run";
         let mut tx = self.begin(WHAT).await?;
-        let old = now.minus(RUNS_KEPT).0;
-        DB::execute(&mut tx, sql::FORGET_RUNS, &[old.into()])
+        let old = now.minus(RUN_RETENTION).0;
+        DB::execute(&mut tx, sql::DELETE_OLD_RUNS, &[old.into()])
             .await
             .map_err(StoreError::at(WHAT))?;
-        let row = one::<DB>(
+        let row = fetch_one::<DB>(
             &mut tx,
             WHAT,
             sql::BEGIN_RUN,
@@ -329,43 +344,43 @@ impl<DB: Dialect> Store for SqlStore<DB> {
 
     async fn status(&self) -> Result<Vec<StreamStatus>, StoreError> {
         let mut snapshot = self.read.begin().await.map_err(StoreError::at("status"))?;
-        status::read::<DB>(&mut snapshot).await
+        status::read_status::<DB>(&mut snapshot).await
     }
 
-    async fn sealed_of(&self, stream: StreamId) -> Result<Runs, StoreError> {
-        let mut connection = self.reader("sealed").await?;
-        status::sealed_of::<DB>(&mut connection, stream).await
+    async fn sealed_runs_of(&self, stream: StreamId) -> Result<Runs, StoreError> {
+        let mut connection = self.acquire_reader("sealed").await?;
+        status::read_sealed_runs::<DB>(&mut connection, stream).await
     }
 
     async fn days(&self, stream: StreamId, window: Window) -> Result<Vec<Stretch>, StoreError> {
-        let mut connection = self.reader("days").await?;
-        pulse::days::<DB>(&mut connection, stream, window).await
+        let mut connection = self.acquire_reader("days").await?;
+        activity::read_ledger_days::<DB>(&mut connection, stream, window).await
     }
 
-    async fn passes(&self, limit: u64) -> Result<Vec<Passed>, StoreError> {
-        let mut connection = self.reader("passes").await?;
-        pulse::passes::<DB>(&mut connection, limit).await
+    async fn passes(&self, limit: u64) -> Result<Vec<PassRecord>, StoreError> {
+        let mut connection = self.acquire_reader("passes").await?;
+        activity::read_recent_passes::<DB>(&mut connection, limit).await
     }
 
     async fn pulse(&self, since: Millis, span: Duration) -> Result<Vec<Pulse>, StoreError> {
-        let mut connection = self.reader("pulse").await?;
-        pulse::pulse::<DB>(&mut connection, since, span).await
+        let mut connection = self.acquire_reader("pulse").await?;
+        activity::read_throughput::<DB>(&mut connection, since, span).await
     }
 
-    async fn figures(&self) -> Result<Vec<Figures>, StoreError> {
+    async fn account_summaries(&self) -> Result<Vec<AccountSummary>, StoreError> {
         let mut snapshot = self.read.begin().await.map_err(StoreError::at("figures"))?;
-        figures::read::<DB>(&mut snapshot).await
+        account_summary::read_account_summaries::<DB>(&mut snapshot).await
     }
 
     async fn paces(&self, since: Millis, lasting: Duration) -> Result<Vec<Pace>, StoreError> {
-        let mut connection = self.reader("paces").await?;
-        status::paces::<DB>(&mut connection, since, lasting).await
+        let mut connection = self.acquire_reader("paces").await?;
+        status::read_request_rates::<DB>(&mut connection, since, lasting).await
     }
 
-    async fn bytes(&self) -> Result<u64, StoreError> {
+    async fn size_bytes(&self) -> Result<u64, StoreError> {
         const WHAT: &str = "bytes";
-        let mut connection = self.reader(WHAT).await?;
-        let row = one::<DB>(&mut connection, WHAT, DB::BYTES, &[]).await?;
+        let mut connection = self.acquire_reader(WHAT).await?;
+        let row = fetch_one::<DB>(&mut connection, WHAT, DB::ARCHIVE_SIZE, &[]).await?;
         Ok(u64::try_from(int::<DB>(&row, WHAT)?).unwrap_or(0))
     }
 
@@ -374,13 +389,13 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         after: &Cursor,
         to: Millis,
         limit: u64,
-    ) -> Result<Vec<Archived>, StoreError> {
+    ) -> Result<Vec<ArchivedMessage>, StoreError> {
         let mut connection = self
             .read
             .acquire()
             .await
             .map_err(StoreError::at("messages"))?;
-        read::messages::<DB>(&mut connection, after, to, limit).await
+        archived::read_messages::<DB>(&mut connection, after, to, limit).await
     }
 
     async fn streams(&self) -> Result<Vec<KnownStream>, StoreError> {
@@ -389,25 +404,25 @@ impl<DB: Dialect> Store for SqlStore<DB> {
             .acquire()
             .await
             .map_err(StoreError::at("streams"))?;
-        ledger::streams::<DB>(&mut connection).await
+        ledger::read_streams::<DB>(&mut connection).await
     }
 
-    async fn stamp(&self, stamps: &[Stamp]) -> Result<(), StoreError> {
+    async fn add_digests(&self, stamps: &[DigestUpdate]) -> Result<(), StoreError> {
         const WHAT: &str = "stamp";
         let mut tx = self.begin(WHAT).await?;
-        seal::stamp::<DB>(&mut tx, stamps).await?;
+        seal::write_digests::<DB>(&mut tx, stamps).await?;
         tx.commit().await.map_err(StoreError::at(WHAT))
     }
 
-    async fn set_aside(
+    async fn move_to_quarantine(
         &self,
         stream: StreamId,
-        aside: &[Aside<'_>],
+        aside: &[Eviction<'_>],
         now: Millis,
     ) -> Result<u64, StoreError> {
         const WHAT: &str = "set aside";
         let mut tx = self.begin(WHAT).await?;
-        let set_aside = aside::set_aside::<DB>(&mut tx, stream, aside, now).await?;
+        let set_aside = eviction::evict::<DB>(&mut tx, stream, aside, now).await?;
         tx.commit().await.map_err(StoreError::at(WHAT))?;
         Ok(set_aside)
     }
@@ -417,29 +432,32 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         stream: StreamId,
         window: Window,
         limit: u64,
-    ) -> Result<Vec<Sealed>, StoreError> {
+    ) -> Result<Vec<LedgerRow>, StoreError> {
         let mut connection = self
             .read
             .acquire()
             .await
             .map_err(StoreError::at("ledger rows"))?;
-        seal::rows::<DB>(&mut connection, stream, window, limit).await
+        seal::read_ledger_rows::<DB>(&mut connection, stream, window, limit).await
     }
 
-    async fn in_doubt(&self, account: AccountId) -> Result<Vec<(StreamId, Sealed)>, StoreError> {
-        let mut connection = self.reader("in doubt").await?;
-        again::in_doubt::<DB>(&mut connection, account).await
+    async fn doubted_rows(
+        &self,
+        account: AccountId,
+    ) -> Result<Vec<(StreamId, LedgerRow)>, StoreError> {
+        let mut connection = self.acquire_reader("in doubt").await?;
+        quarantine::in_doubt::<DB>(&mut connection, account).await
     }
 
-    async fn times(
+    async fn message_times(
         &self,
         account: AccountId,
         scope: &Scope,
         from: Millis,
         to: Millis,
     ) -> Result<Vec<Millis>, StoreError> {
-        let mut connection = self.reader("times").await?;
-        let links = seal::archived::<DB>(&mut connection, account, scope, from, to).await?;
+        let mut connection = self.acquire_reader("times").await?;
+        let links = seal::read_links::<DB>(&mut connection, account, scope, from, to).await?;
         Ok(links.into_iter().map(|link| link.sent_at).collect())
     }
 
@@ -450,8 +468,8 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         from: Millis,
         to: Millis,
     ) -> Result<Option<u64>, StoreError> {
-        let mut connection = self.reader("count").await?;
-        seal::count::<DB>(&mut connection, account, scope, from, to).await
+        let mut connection = self.acquire_reader("count").await?;
+        seal::count_messages_between::<DB>(&mut connection, account, scope, from, to).await
     }
 
     async fn unread(
@@ -459,9 +477,9 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         account: AccountId,
         since: Millis,
         limit: u64,
-    ) -> Result<Vec<Unread>, StoreError> {
-        let mut connection = self.reader("unread").await?;
-        again::unread::<DB>(&mut connection, account, since, limit).await
+    ) -> Result<Vec<UnreadGroup>, StoreError> {
+        let mut connection = self.acquire_reader("unread").await?;
+        quarantine::unread::<DB>(&mut connection, account, since, limit).await
     }
 
     async fn unseal(&self, stream: StreamId, window: Window) -> Result<(), StoreError> {
@@ -470,17 +488,17 @@ impl<DB: Dialect> Store for SqlStore<DB> {
             window.from().0.into(),
             window.to().0.into(),
         ];
-        self.execute("unseal", sql::UNSEAL, &args).await
+        self.execute("unseal", sql::DELETE_LEDGER_ROWS, &args).await
     }
 
     async fn stragglers(&self, account: AccountId, more: u64) -> Result<u64, StoreError> {
         const WHAT: &str = "stragglers";
         let mut connection = self.write.acquire().await.map_err(StoreError::at(WHAT))?;
         let connection = connection.acquire().await.map_err(StoreError::at(WHAT))?;
-        let row = one::<DB>(
+        let row = fetch_one::<DB>(
             connection,
             WHAT,
-            sql::STRAGGLERS,
+            sql::ADD_STRAGGLERS,
             &[account.0.into(), more.into()],
         )
         .await?;
@@ -490,7 +508,7 @@ impl<DB: Dialect> Store for SqlStore<DB> {
     async fn settle(&self, account: AccountId, settle: Duration) -> Result<(), StoreError> {
         self.execute(
             "settle",
-            sql::SETTLE,
+            sql::SET_SETTLE_OVERRIDE,
             &[account.0.into(), settle.as_secs().into()],
         )
         .await
@@ -501,9 +519,9 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         account: AccountId,
         after: HeldId,
         limit: u64,
-    ) -> Result<Vec<Held>, StoreError> {
-        let mut connection = self.reader("quarantine").await?;
-        again::quarantined::<DB>(&mut connection, account, after, limit).await
+    ) -> Result<Vec<QuarantinedMessage>, StoreError> {
+        let mut connection = self.acquire_reader("quarantine").await?;
+        quarantine::quarantined::<DB>(&mut connection, account, after, limit).await
     }
 
     async fn reconsider(
@@ -517,40 +535,40 @@ impl<DB: Dialect> Store for SqlStore<DB> {
             None => {
                 self.execute(
                     "quarantine",
-                    sql::UNQUARANTINE,
+                    sql::DELETE_QUARANTINE,
                     &[account.0.into(), hash.into()],
                 )
                 .await
             }
             Some(reason) => {
                 let args = [account.0.into(), hash.into(), reason.into()];
-                self.execute("quarantine", sql::STILL_UNREADABLE, &args)
+                self.execute("quarantine", sql::UPDATE_QUARANTINE_REASON, &args)
                     .await
             }
         }
     }
 
-    async fn ledgers(&self) -> Result<Vec<Ledger>, StoreError> {
+    async fn ledgers(&self) -> Result<Vec<AccountLedger>, StoreError> {
         let mut snapshot = self.read.begin().await.map_err(StoreError::at("ledgers"))?;
-        ledger::read::<DB>(&mut snapshot).await
+        ledger::read_ledgers::<DB>(&mut snapshot).await
     }
 
-    async fn restore(&self, ledger: &Ledger) -> Result<(), StoreError> {
+    async fn restore_ledger(&self, ledger: &AccountLedger) -> Result<(), StoreError> {
         const WHAT: &str = "restore";
         let mut tx = self.begin(WHAT).await?;
-        ledger::write::<DB>(&mut tx, ledger).await?;
+        ledger::write_ledger::<DB>(&mut tx, ledger).await?;
         tx.commit().await.map_err(StoreError::at(WHAT))
     }
 
     async fn alarms(&self, ended_since: Millis) -> Result<Vec<Alarm>, StoreError> {
-        let mut connection = self.reader("alarms").await?;
-        alarms::read::<DB>(&mut connection, ended_since).await
+        let mut connection = self.acquire_reader("alarms").await?;
+        alarms::read_alarms::<DB>(&mut connection, ended_since).await
     }
 
-    async fn note_alarms(&self, alarms: &[Alarm], forget: Millis) -> Result<(), StoreError> {
+    async fn save_alarms(&self, alarms: &[Alarm], forget: Millis) -> Result<(), StoreError> {
         const WHAT: &str = "alarms";
         let mut tx = self.begin(WHAT).await?;
-        alarms::write::<DB>(&mut tx, alarms, forget).await?;
+        alarms::write_alarms::<DB>(&mut tx, alarms, forget).await?;
         tx.commit().await.map_err(StoreError::at(WHAT))
     }
 
@@ -561,23 +579,23 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         from: Second,
         to: Second,
     ) -> Result<Vec<i64>, StoreError> {
-        let mut connection = self.reader("active hours").await?;
-        alarms::active_hours::<DB>(&mut connection, account, scope, from, to).await
+        let mut connection = self.acquire_reader("active hours").await?;
+        alarms::read_active_hours::<DB>(&mut connection, account, scope, from, to).await
     }
 
     async fn room(&self) -> Option<Room> {
-        alarms::room(DB::folder(&self.place)?).await
+        alarms::measure_disk_space(DB::local_folder(&self.location)?).await
     }
 
-    fn lanes(&self) -> usize {
-        DB::LANES
+    fn max_parallel_commits(&self) -> usize {
+        DB::MAX_PARALLEL_COMMITS
     }
 
-    fn place(&self) -> &str {
-        &self.place
+    fn location(&self) -> &str {
+        &self.location
     }
 
-    fn schema(&self) -> i64 {
+    fn schema_version(&self) -> i64 {
         self.schema
     }
 
@@ -589,28 +607,30 @@ impl<DB: Dialect> Store for SqlStore<DB> {
         Ok(())
     }
 
-    async fn release(&self) {
-        self.leases.end().await;
+    async fn release_leases(&self) {
+        self.leases.release_all().await;
     }
 
     async fn close(&self) {
-        self.release().await;
+        self.release_leases().await;
         self.read.close().await;
         self.write.close().await;
     }
 }
 
 /// Whether a row was in the way of another.
-fn is_taken(error: &sqlx::Error) -> bool {
+fn is_unique_violation(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
         .is_some_and(DatabaseError::is_unique_violation)
 }
 
-pub(super) fn pause_of<DB: Dialect>(row: &DB::Row) -> Result<Option<Pause>, StoreError> {
+pub(super) fn pause_from_row<DB: Dialect>(row: &DB::Row) -> Result<Option<Pause>, StoreError> {
     let reason = text::<DB>(row, "paused_reason")?.unwrap_or_default();
-    Ok(maybe_int::<DB>(row, "paused_until_ms")?.map(|until| Pause {
-        until: Millis(until),
-        reason,
-    }))
+    Ok(
+        optional_int::<DB>(row, "paused_until_ms")?.map(|until| Pause {
+            until: Millis(until),
+            reason,
+        }),
+    )
 }

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::dialect::{Dialect, int, maybe_int, seconds, text};
+use super::dialect::{Dialect, duration_s, int, optional_int, text};
 use super::ledger;
-use super::sql_store::pause_of;
-use super::{AccountId, Pause, StoreError, StreamId, Trouble, sql};
+use super::sql_store::pause_from_row;
+use super::{AccountId, Pause, RecordedError, StoreError, StreamId, sql};
 use crate::domain::stream::Scope;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
@@ -42,7 +42,7 @@ pub struct StreamStatus {
     pub recent_messages: u64,
     /// How many seconds those last.
     pub recent_seconds: u64,
-    pub suspect: u64,
+    pub suspect_rows: u64,
     pub quarantined: u64,
     /// History that is settled, wanted and not sealed, but could still be had, then.
     pub missing: Vec<Window>,
@@ -50,9 +50,9 @@ pub struct StreamStatus {
     pub missing_seconds: u64,
     /// Seconds of history that fell behind the horizon unsealed.
     pub lost_seconds: u64,
-    pub trouble: Option<Trouble>,
+    pub error: Option<RecordedError>,
     /// Why the account's provider could not be asked what there is to follow.
-    pub unlisted: Option<Trouble>,
+    pub discovery_error: Option<RecordedError>,
     /// Whether it was found, and not listed in the configuration.
     pub discovered: bool,
     pub pause: Option<Pause>,
@@ -79,22 +79,22 @@ impl Pace {
     }
 }
 
-pub(super) async fn read<DB: Dialect>(
+pub(super) async fn read_status<DB: Dialect>(
     connection: &mut DB::Connection,
 ) -> Result<Vec<StreamStatus>, StoreError> {
     const WHAT: &str = "status";
-    let mut ends: HashMap<i64, Vec<End>> = HashMap::new();
-    DB::each(connection, WHAT, sql::RUN_ENDS, |row| {
+    let mut ends: HashMap<i64, Vec<RunEnd>> = HashMap::new();
+    DB::for_each_row(connection, WHAT, sql::RUN_ENDS_OF_ACTIVE_STREAMS, |row| {
         ends.entry(int::<DB>(row, "stream_id")?)
             .or_default()
-            .push(end::<DB>(row)?);
+            .push(run_end_from_row::<DB>(row)?);
         Ok(())
     })
     .await?;
     let mut streams = Vec::with_capacity(ends.len());
-    DB::each(connection, WHAT, sql::STATUS, |row| {
+    DB::for_each_row(connection, WHAT, sql::STATUS, |row| {
         let ends = ends.remove(&int::<DB>(row, "id")?).unwrap_or_default();
-        streams.push(status::<DB>(row, &ends)?);
+        streams.push(status_from_row::<DB>(row, &ends)?);
         Ok(())
     })
     .await?;
@@ -102,30 +102,33 @@ pub(super) async fn read<DB: Dialect>(
 }
 
 /// What is sealed of a stream, however long ago.
-pub(super) async fn sealed_of<DB: Dialect>(
+pub(super) async fn read_sealed_runs<DB: Dialect>(
     connection: &mut DB::Connection,
     stream: StreamId,
 ) -> Result<Runs, StoreError> {
-    let rows = DB::fetch(connection, sql::RUN_ENDS_OF, &[stream.0.into()])
+    let rows = DB::fetch(connection, sql::RUN_ENDS_OF_STREAM, &[stream.0.into()])
         .await
         .map_err(StoreError::at("sealed"))?;
     let first = rows
         .first()
         .map(|row| int::<DB>(row, "first_s"))
         .transpose()?;
-    let ends: Vec<End> = rows.iter().map(end::<DB>).collect::<Result<_, _>>()?;
-    Ok(runs(first, &ends))
+    let ends: Vec<RunEnd> = rows
+        .iter()
+        .map(run_end_from_row::<DB>)
+        .collect::<Result<_, _>>()?;
+    Ok(runs_from_ends(first, &ends))
 }
 
 /// Where a run of ledger rows ends, and where the next one begins.
-type End = (i64, Option<i64>);
+type RunEnd = (i64, Option<i64>);
 
-fn end<DB: Dialect>(row: &DB::Row) -> Result<End, StoreError> {
-    Ok((int::<DB>(row, "to_s")?, maybe_int::<DB>(row, "next_s")?))
+fn run_end_from_row<DB: Dialect>(row: &DB::Row) -> Result<RunEnd, StoreError> {
+    Ok((int::<DB>(row, "to_s")?, optional_int::<DB>(row, "next_s")?))
 }
 
 /// The runs that end there, of which the first begins at `first`.
-fn runs(first: Option<i64>, ends: &[End]) -> Runs {
+fn runs_from_ends(first: Option<i64>, ends: &[RunEnd]) -> Runs {
     let starts = std::iter::once(first).chain(ends.iter().map(|(_, next)| *next));
     starts
         .zip(ends)
@@ -133,27 +136,30 @@ fn runs(first: Option<i64>, ends: &[End]) -> Runs {
         .collect()
 }
 
-fn status<DB: Dialect>(row: &DB::Row, ends: &[End]) -> Result<StreamStatus, StoreError> {
+fn status_from_row<DB: Dialect>(
+    row: &DB::Row,
+    ends: &[RunEnd],
+) -> Result<StreamStatus, StoreError> {
     let (from, settled) = (
         Second(int::<DB>(row, "wanted_from_s")?),
         Second(int::<DB>(row, "settled_s")?),
     );
-    let edge = maybe_int::<DB>(row, "horizon_s")?.map(Second);
+    let edge = optional_int::<DB>(row, "horizon_s")?.map(Second);
     let horizon = edge.unwrap_or(from);
-    let sealed = runs(maybe_int::<DB>(row, "first_s")?, ends);
+    let sealed = runs_from_ends(optional_int::<DB>(row, "first_s")?, ends);
     // What is lost behind the horizon does not make the rest any less complete.
     let start = from.max(horizon);
     let watermark = sealed.watermark(start);
     let missing = Window::new(start, settled)
-        .map(|part| sealed.missing_from(part))
+        .map(|part| sealed.gaps_in(part))
         .unwrap_or_default();
     let beyond = sealed
         .iter()
-        .filter_map(|run| run.starting(start))
+        .filter_map(|run| run.starting_at(start))
         .map(Window::seconds)
         .sum();
-    let behind =
-        count::<DB>(row, "sealed_seconds")?.saturating_sub(count::<DB>(row, "unwanted_seconds")?);
+    let behind = count_column::<DB>(row, "sealed_seconds")?
+        .saturating_sub(count_column::<DB>(row, "unwanted_seconds")?);
     let forgotten = Window::new(from, horizon.min(settled)).map_or(0, Window::seconds);
     Ok(StreamStatus {
         id: Some(StreamId(int::<DB>(row, "id")?)).filter(|id| id.0 != 0),
@@ -161,51 +167,56 @@ fn status<DB: Dialect>(row: &DB::Row, ends: &[End]) -> Result<StreamStatus, Stor
         account: text::<DB>(row, "account")?.unwrap_or_default(),
         provider: text::<DB>(row, "provider")?.unwrap_or_default(),
         stream: text::<DB>(row, "key")?.unwrap_or_default(),
-        scope: ledger::scope::<DB>(row)?,
+        scope: ledger::scope_from_row::<DB>(row)?,
         wanted_from: from,
         watermark: (watermark > start).then_some(watermark),
         horizon: edge,
         settled,
         as_of: Second(int::<DB>(row, "wanted_to_s")?),
-        retention: seconds::<DB>(row, "retention_s")?,
-        messages: count::<DB>(row, "messages")?,
-        recent_messages: count::<DB>(row, "recent_messages")?,
+        retention: duration_s::<DB>(row, "retention_s")?,
+        messages: count_column::<DB>(row, "messages")?,
+        recent_messages: count_column::<DB>(row, "recent_messages")?,
         recent_seconds: sealed.iter().map(Window::seconds).sum(),
-        suspect: count::<DB>(row, "suspect")?,
-        quarantined: count::<DB>(row, "quarantined")?,
+        suspect_rows: count_column::<DB>(row, "suspect")?,
+        quarantined: count_column::<DB>(row, "quarantined")?,
         missing_seconds: missing.iter().map(|range| range.seconds()).sum(),
         missing,
         lost_seconds: forgotten.saturating_sub(behind.saturating_sub(beyond)),
-        trouble: trouble::<DB>(row, ["error", "hint"])?,
-        unlisted: trouble::<DB>(row, ["unlisted_error", "unlisted_hint"])?,
+        error: error_from_row::<DB>(row, ["error", "hint"])?,
+        discovery_error: error_from_row::<DB>(row, ["unlisted_error", "unlisted_hint"])?,
         discovered: int::<DB>(row, "discovered")? == 1,
-        pause: pause_of::<DB>(row)?,
-        settle: seconds::<DB>(row, "settle_s")?,
+        pause: pause_from_row::<DB>(row)?,
+        settle: duration_s::<DB>(row, "settle_s")?,
         sealed,
     })
 }
 
-fn trouble<DB: Dialect>(
+fn error_from_row<DB: Dialect>(
     row: &DB::Row,
     [error, hint]: [&'static str; 2],
-) -> Result<Option<Trouble>, StoreError> {
+) -> Result<Option<RecordedError>, StoreError> {
     let hint = text::<DB>(row, hint)?.unwrap_or_default();
-    Ok(text::<DB>(row, error)?.map(|error| Trouble { error, hint }))
+    Ok(text::<DB>(row, error)?.map(|error| RecordedError { error, hint }))
 }
 
-pub(super) async fn paces<DB: Dialect>(
+pub(super) async fn read_request_rates<DB: Dialect>(
     connection: &mut DB::Connection,
     since: Millis,
     lasting: Duration,
 ) -> Result<Vec<Pace>, StoreError> {
     let lasting = i64::try_from(lasting.as_millis()).unwrap_or(i64::MAX);
-    let rows = DB::fetch(connection, sql::PACE, &[since.0.into(), lasting.into()]).await;
+    let rows = DB::fetch(
+        connection,
+        sql::REQUEST_RATES,
+        &[since.0.into(), lasting.into()],
+    )
+    .await;
     let pace = |row: &DB::Row| {
         Ok(Pace {
             account: text::<DB>(row, "account")?.unwrap_or_default(),
-            requests: count::<DB>(row, "requests")?,
-            busy: Duration::from_millis(count::<DB>(row, "busy_ms")?),
-            last_pass: maybe_int::<DB>(row, "last_ms")?.map(Millis),
+            requests: count_column::<DB>(row, "requests")?,
+            busy: Duration::from_millis(count_column::<DB>(row, "busy_ms")?),
+            last_pass: optional_int::<DB>(row, "last_ms")?.map(Millis),
         })
     };
     rows.map_err(StoreError::at("paces"))?
@@ -215,8 +226,11 @@ pub(super) async fn paces<DB: Dialect>(
 }
 
 /// A number; none is 0.
-pub(super) fn count<DB: Dialect>(row: &DB::Row, column: &'static str) -> Result<u64, StoreError> {
-    Ok(maybe_int::<DB>(row, column)?
+pub(super) fn count_column<DB: Dialect>(
+    row: &DB::Row,
+    column: &'static str,
+) -> Result<u64, StoreError> {
+    Ok(optional_int::<DB>(row, column)?
         .and_then(|count| u64::try_from(count).ok())
         .unwrap_or(0))
 }

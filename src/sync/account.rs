@@ -6,36 +6,37 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::discovery::{Discovery, read};
-use super::live::Live;
-use super::pass::{Done, Pass};
-use super::planner::{Edges, Plan};
-use super::progress::Course;
-use super::room::Room;
-use super::{Bounds, PARKED, PassReport, Purpose};
+use super::discovery::{StreamDiscovery, read_directories};
+use super::memory::MemoryBudget;
+use super::pipeline::{PassOutcome, Pipeline};
+use super::plan::{Plan, PlanEdges};
+use super::progress::AccountProgress;
+use super::tails::TailScheduler;
+use super::{HistoryBounds, PassReport, Purpose, REFUSED_CREDENTIALS_PAUSE};
 use crate::domain::clock::Clock;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
-use crate::provider::{Account, Advice, Provider, ProviderError};
+use crate::provider::{AccountSettings, Disposition, Provider, ProviderError};
 use crate::store::{
-    AccountId, Lease, NewAccount, Pause, Standing, Store, StoreError, StreamId, Tally, Trouble,
+    AccountId, Archive, Lease, NewAccount, Pause, RecordedError, Standing, StoreError, StreamId,
+    Tally,
 };
 
 /// Ranges that fall behind the horizon within this share of the retention go first.
-const DANGER: u32 = 8;
+const EXPIRING_SHARE: u32 = 8;
 /// So long before it is forgotten a message is given up.
-const LEAD: Duration = Duration::from_secs(7);
+const RETENTION_MARGIN: Duration = Duration::from_secs(7);
 /// How far two readings of the provider's clock may lie apart, in seconds: `Date` says no more than the second.
-const CLOCK_DOUBT_S: i64 = 2;
+const CLOCK_UNCERTAINTY_S: i64 = 2;
 /// After an account has changed hands: what its last holder has asked for within a second counts against its quota.
-const HANDOVER: Duration = Duration::from_secs(1);
+const HANDOVER_PAUSE: Duration = Duration::from_secs(1);
 /// Shorter pauses are waited out, and not worth remembering.
-const MEMORABLE: Duration = Duration::from_secs(10);
+const MIN_RECORDED_PAUSE: Duration = Duration::from_secs(10);
 /// So many stragglers are no accident any more: the settle age is doubled.
-const STRAGGLERS: u64 = 3;
+const STRAGGLERS_TO_WIDEN: u64 = 3;
 /// As many times as it was configured it may become at the most: while it has not passed, a range is fetched at every
 /// pass, and what comes even later is found by counting.
-const WIDEST: u32 = 8;
+const MAX_SETTLE_FACTOR: u32 = 8;
 
 /// The edge from which on history can be fetched, where the provider forgets.
 pub(super) fn horizon(provider: &dyn Provider) -> Option<Second> {
@@ -43,55 +44,55 @@ pub(super) fn horizon(provider: &dyn Provider) -> Option<Second> {
         provider
             .now()
             .second()
-            .minus(kept(provider.account().retention?)),
+            .minus(fetchable_retention(provider.account().retention?)),
     )
 }
 
 /// How long what a provider keeps for so long is to be had. What is asked for must still be there when it is answered, or
 /// the pages of a window never add up: so nothing is asked for that the provider is about to forget.
-pub(super) fn kept(retention: Duration) -> Duration {
-    retention.saturating_sub(LEAD.min(retention / DANGER))
+pub(super) fn fetchable_retention(retention: Duration) -> Duration {
+    retention.saturating_sub(RETENTION_MARGIN.min(retention / EXPIRING_SHARE))
 }
 
 /// An account, its provider and its place in the archive.
 pub struct AccountSync {
     pub(super) provider: Arc<dyn Provider>,
-    pub(super) store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Archive>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) progress: Arc<Course>,
+    pub(super) progress: Arc<AccountProgress>,
     /// What others are told who ask for the account meanwhile.
-    holder: Arc<str>,
+    process_name: Arc<str>,
     /// Whether another process was found to work on it.
-    standing_by: bool,
+    is_standby: bool,
     /// Nothing before the first pass.
-    place: Option<Place>,
+    session: Option<Session>,
     /// How many streams were compared with the provider's counts so far, round and round. It begins anywhere, so that
     /// a process that is started often gets round as well.
-    pub(super) compared: usize,
+    pub(super) compare_cursor: usize,
     /// Up to when messages were refreshed.
-    pub(super) refreshed: Option<Second>,
-    pub(super) discovery: Discovery,
+    pub(super) refreshed_to: Option<Second>,
+    pub(super) discovery: StreamDiscovery,
     /// What is known of the streams' rhythm, while no pass has it.
-    pub(super) live: Live,
+    pub(super) scheduler: TailScheduler,
     /// The mean size of payloads seen lately, in bytes.
     pub(super) payload_size: u64,
-    pub(super) room: Room,
+    pub(super) memory: MemoryBudget,
     /// The word to leave even the windows in hand.
-    pub(super) hurry: CancellationToken,
+    pub(super) abort: CancellationToken,
 }
 
 /// Where the archive keeps the account.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Session {
     pub(super) account: AccountId,
     /// By position: the stream's number, and from when on its history is wanted.
     pub(super) streams: Vec<(StreamId, Second)>,
     /// Streams that are known to have no trouble on record.
-    pub(super) well: HashSet<StreamId>,
+    pub(super) known_healthy: HashSet<StreamId>,
     /// The age at which the provider is trusted to show everything, by what it has shown so far.
     pub(super) settle: Duration,
     /// Whether a pause is on record.
-    paused: bool,
+    is_paused: bool,
 }
 
 impl std::fmt::Debug for AccountSync {
@@ -105,28 +106,28 @@ impl std::fmt::Debug for AccountSync {
 impl AccountSync {
     pub(super) fn new(
         provider: Arc<dyn Provider>,
-        store: Arc<dyn Store>,
+        store: Arc<dyn Archive>,
         clock: Arc<dyn Clock>,
-        holder: Arc<str>,
-        room: Room,
+        process_name: Arc<str>,
+        memory: MemoryBudget,
     ) -> Self {
-        let compared = fastrand::usize(..=u16::MAX as usize);
-        let progress = Arc::new(Course::new(provider.clone()));
+        let compare_cursor = fastrand::usize(..=u16::MAX as usize);
+        let progress = Arc::new(AccountProgress::new(provider.clone()));
         Self {
             provider,
             store,
             clock,
             progress,
-            holder,
-            standing_by: false,
-            place: None,
-            compared,
-            refreshed: None,
-            discovery: Discovery::default(),
-            live: Live::default(),
+            process_name,
+            is_standby: false,
+            session: None,
+            compare_cursor,
+            refreshed_to: None,
+            discovery: StreamDiscovery::default(),
+            scheduler: TailScheduler::default(),
             payload_size: 0,
-            room,
-            hurry: CancellationToken::new(),
+            memory,
+            abort: CancellationToken::new(),
         }
     }
 
@@ -136,7 +137,7 @@ impl AccountSync {
     }
 
     /// How far it has come.
-    pub fn course(&self) -> &Arc<Course> {
+    pub fn progress(&self) -> &Arc<AccountProgress> {
         &self.progress
     }
 
@@ -153,19 +154,18 @@ impl AccountSync {
         purpose: Purpose,
         stop: &CancellationToken,
     ) -> Result<PassReport, StoreError> {
-        let outcome = self.carry_out(purpose, stop).await;
-        self.progress
-            .pass_ended(purpose, &outcome, self.clock.now());
+        let outcome = self.run_pass(purpose, stop).await;
+        self.progress.end_pass(purpose, &outcome, self.clock.now());
         outcome
     }
 
-    async fn carry_out(
+    async fn run_pass(
         &mut self,
         purpose: Purpose,
         stop: &CancellationToken,
     ) -> Result<PassReport, StoreError> {
         let requests_before = self.provider.requests();
-        let mut place = match self.place(stop).await? {
+        let mut place = match self.open_session(stop).await? {
             Ok(place) => place,
             Err(failure) => {
                 let tally = Tally {
@@ -176,36 +176,36 @@ impl AccountSync {
             }
         };
         let report = self
-            .round(&mut place, requests_before, purpose, stop)
+            .run_in_session(&mut place, requests_before, purpose, stop)
             .await?;
         // After a failure of the database the place is looked up anew: a server that took over from another may not
         // have heard of it.
-        self.keep(place);
+        self.return_session(place);
         Ok(report)
     }
 
     /// The account's place in the archive, to be given back with [`Self::keep`].
-    pub(super) async fn place(
+    pub(super) async fn open_session(
         &mut self,
         stop: &CancellationToken,
-    ) -> Result<Result<Place, ProviderError>, StoreError> {
-        match self.place.take() {
+    ) -> Result<Result<Session, ProviderError>, StoreError> {
+        match self.session.take() {
             // Where another may have worked on it in between, nothing that was known is relied upon.
-            Some(place) if self.lease(place.account).await? == Lease::Kept => Ok(Ok(place)),
-            _ => self.introduce(stop).await,
+            Some(place) if self.renew_lease(place.account).await? == Lease::Kept => Ok(Ok(place)),
+            _ => self.start_session(stop).await,
         }
     }
 
-    pub(super) fn keep(&mut self, place: Place) {
-        self.place = Some(place);
+    pub(super) fn return_session(&mut self, place: Session) {
+        self.session = Some(place);
     }
 
     /// Finds the account's place in the archive, and learns what time it is at the provider: a history that is wanted
     /// "from now on" or "as far as it reaches" must not be judged by a wrong clock.
-    async fn introduce(
+    async fn start_session(
         &mut self,
         stop: &CancellationToken,
-    ) -> Result<Result<Place, ProviderError>, StoreError> {
+    ) -> Result<Result<Session, ProviderError>, StoreError> {
         let provider = self.provider.clone();
         let account = provider.account();
         let new = |horizon| NewAccount {
@@ -216,27 +216,31 @@ impl AccountSync {
             horizon,
         };
         let id = self.store.register(&new(None)).await?.account;
-        self.lease(id).await?;
+        self.renew_lease(id).await?;
         // Only now: whoever had the account before may have been given a pause.
         let known = self.store.register(&new(None)).await?;
         if let Some(pause) = &known.pause {
             self.provider.pause_for(pause.until.since(self.clock.now()));
         }
-        if let Some(left) = self.provider.paused_for().filter(|left| *left > MEMORABLE) {
-            return Ok(Err(ProviderError::Blocked { left }));
+        if let Some(left) = self
+            .provider
+            .paused_for()
+            .filter(|left| *left > MIN_RECORDED_PAUSE)
+        {
+            return Ok(Err(ProviderError::Paused { left }));
         }
-        if let Err(failure) = self.try_credentials(stop).await {
-            self.note_failure(known.account, &failure).await?;
+        if let Err(failure) = self.check_credentials(stop).await {
+            self.record_pause(known.account, &failure).await?;
             return Ok(Err(failure));
         }
-        if let Some(skew) = self.provider.skew() {
+        if let Some(skew) = self.provider.clock_skew() {
             tracing::warn!(
                 account = account.name,
                 skew_s = skew.as_secs(),
                 "this machine's clock is off; going by the provider's"
             );
         }
-        self.recall(known.account).await?;
+        self.follow_archived(known.account).await?;
         let streams = self.provider.streams();
         let known = self
             .store
@@ -249,28 +253,28 @@ impl AccountSync {
         let settle = known
             .settle
             .map_or(account.settle, |known| known.max(account.settle));
-        self.look_up(known.account).await?;
-        Ok(Ok(Place {
+        self.discover_from_archive(known.account).await?;
+        Ok(Ok(Session {
             account: known.account,
             streams: known.streams,
-            well: HashSet::new(),
+            known_healthy: HashSet::new(),
             settle,
-            paused,
+            is_paused: paused,
         }))
     }
 
     /// Makes sure that no other process works on the account.
-    async fn lease(&mut self, account: AccountId) -> Result<Lease, StoreError> {
+    async fn renew_lease(&mut self, account: AccountId) -> Result<Lease, StoreError> {
         let name = &self.provider.account().name;
-        let lease = self.store.lease(account, &self.holder).await;
+        let lease = self.store.acquire_lease(account, &self.process_name).await;
         match &lease {
-            Ok(_) if self.standing_by => {
-                self.standing_by = false;
-                self.provider.pause_for(HANDOVER);
+            Ok(_) if self.is_standby => {
+                self.is_standby = false;
+                self.provider.pause_for(HANDOVER_PAUSE);
                 tracing::info!(account = name, "taken over");
             }
-            Err(StoreError::Held { holder, .. }) if !self.standing_by => {
-                self.standing_by = true;
+            Err(StoreError::InUse { holder, .. }) if !self.is_standby => {
+                self.is_standby = true;
                 tracing::info!(
                     account = name,
                     holder,
@@ -283,25 +287,29 @@ impl AccountSync {
     }
 
     /// Makes sure that the credentials are accepted; gives up when told to stop.
-    async fn try_credentials(&self, stop: &CancellationToken) -> Result<(), ProviderError> {
+    async fn check_credentials(&self, stop: &CancellationToken) -> Result<(), ProviderError> {
         tokio::select! {
-            outcome = self.provider.check() => outcome,
+            outcome = self.provider.check_credentials() => outcome,
             () = stop.cancelled() => Err(ProviderError::Stopped),
         }
     }
 
-    async fn round(
+    async fn run_in_session(
         &mut self,
-        place: &mut Place,
+        place: &mut Session,
         requests_before: u64,
         purpose: Purpose,
         stop: &CancellationToken,
     ) -> Result<PassReport, StoreError> {
-        if let Some(left) = self.provider.paused_for().filter(|left| *left > MEMORABLE) {
+        if let Some(left) = self
+            .provider
+            .paused_for()
+            .filter(|left| *left > MIN_RECORDED_PAUSE)
+        {
             return Ok(self.report(
                 Tally::default(),
                 u64::MAX,
-                Some(ProviderError::Blocked { left }),
+                Some(ProviderError::Paused { left }),
             ));
         }
         let bounds = purpose.bounds();
@@ -309,39 +317,39 @@ impl AccountSync {
             .store
             .begin_run(place.account, purpose.why(), self.clock.now())
             .await?;
-        let edges = self.edges(place, bounds);
+        let edges = self.frontier(place, bounds);
         self.follow_found(place, edges).await?;
         // Before anything is fetched: should this pass not come to its end, the archive knows what is missing.
         self.store
-            .stands(place.account, self.standing(place, edges))
+            .save_frontier(place.account, self.recorded_frontier(place, edges))
             .await?;
-        let listing = self.listing(place, purpose);
+        let listing = self.due_directories(place, purpose);
         let pass = async {
             match purpose {
-                Purpose::Sync(_) => self.sync(place, edges, bounds, stop).await,
+                Purpose::Sync(_) => self.fetch_missing(place, edges, bounds, stop).await,
                 Purpose::Reconcile => self.reconcile(place, edges, stop).await,
                 Purpose::Refresh => self.refresh(place, edges, stop).await,
             }
         };
-        let (done, listed) = tokio::join!(pass, read(listing, stop));
-        let Done {
+        let (done, listed) = tokio::join!(pass, read_directories(listing, stop));
+        let PassOutcome {
             mut tally,
             failure,
             stragglers,
             found,
             ..
         } = done?;
-        self.discovery.note(found, listed?);
+        self.discovery.add_found(found, listed?);
         tally.requests = self.provider.requests() - requests_before;
         match &failure {
             Some(failure) => {
-                self.note_failure(place.account, failure).await?;
-                place.paused |= self.provider.paused_for().is_some();
+                self.record_pause(place.account, failure).await?;
+                place.is_paused |= self.provider.paused_for().is_some();
             }
-            None => self.note_no_pause(place).await?,
+            None => self.clear_pause(place).await?,
         }
-        self.note_stragglers(place, stragglers).await?;
-        let (missing, lag) = self.missing(place, edges, bounds).await?;
+        self.record_stragglers(place, stragglers).await?;
+        let (missing, lag) = self.missing_and_lag(place, edges, bounds).await?;
         tally.lag_seconds = Some(lag).filter(|_| bounds.since.is_none() && bounds.until.is_none());
         self.store.end_run(run, &tally, self.clock.now()).await?;
         Ok(PassReport {
@@ -351,14 +359,14 @@ impl AccountSync {
     }
 
     /// Fetches what is missing.
-    async fn sync(
+    async fn fetch_missing(
         &mut self,
-        place: &mut Place,
-        edges: Edges,
-        bounds: Bounds,
+        place: &mut Session,
+        edges: PlanEdges,
+        bounds: HistoryBounds,
         stop: &CancellationToken,
-    ) -> Result<Done, StoreError> {
-        let sealed = self.store.sealed(place.account).await?;
+    ) -> Result<PassOutcome, StoreError> {
+        let sealed = self.store.sealed_runs(place.account).await?;
         let none = Runs::default();
         let streams = place
             .streams
@@ -373,9 +381,9 @@ impl AccountSync {
                     sealed.get(&id).unwrap_or(&none),
                 )
             });
-        let plan = Plan::new(edges, std::mem::take(&mut self.live), streams);
-        let mut done = Pass::new(self, place, plan).run(stop).await?;
-        self.live = std::mem::take(&mut done.live);
+        let plan = Plan::new(edges, std::mem::take(&mut self.scheduler), streams);
+        let mut done = Pipeline::new(self, place, plan).run(stop).await?;
+        self.scheduler = std::mem::take(&mut done.scheduler);
         Ok(done)
     }
 
@@ -384,48 +392,48 @@ impl AccountSync {
         horizon(&*self.provider)
     }
 
-    pub(super) fn edges(&self, place: &Place, bounds: Bounds) -> Edges {
+    pub(super) fn frontier(&self, place: &Session, bounds: HistoryBounds) -> PlanEdges {
         let account = self.provider.account();
         let now = self.provider.now().second();
         // The last second is still being written; and the padding must not reach into it, or counts never agree.
         let wanted_to = bounds.until.unwrap_or(now).min(now.plus(-1));
-        Edges {
+        PlanEdges {
             horizon: self.horizon(),
-            danger: account
+            expiring_within: account
                 .retention
-                .map_or(Duration::ZERO, |retention| retention / DANGER),
+                .map_or(Duration::ZERO, |retention| retention / EXPIRING_SHARE),
             wanted_to,
-            goes_on: bounds.until.is_none(),
+            follows_now: bounds.until.is_none(),
             settled: now.minus(place.settle).min(wanted_to),
         }
     }
 
     /// Tells the archive where the account stands by now.
-    pub(super) async fn stand(
+    pub(super) async fn save_frontier(
         &self,
-        place: &Place,
+        place: &Session,
         until: Option<Second>,
     ) -> Result<(), StoreError> {
-        let edges = self.edges(
+        let edges = self.frontier(
             place,
-            Bounds {
+            HistoryBounds {
                 until,
-                ..Bounds::default()
+                ..HistoryBounds::default()
             },
         );
         self.store
-            .stands(place.account, self.standing(place, edges))
+            .save_frontier(place.account, self.recorded_frontier(place, edges))
             .await
     }
 
     /// Where the account stands. The clock may have been corrected during the pass: nothing that is still to come is
     /// put on record.
-    fn standing(&self, place: &Place, edges: Edges) -> Standing {
+    fn recorded_frontier(&self, place: &Session, edges: PlanEdges) -> Standing {
         let now = self.provider.now().second();
         let settled = edges
             .settled
             .min(now.minus(place.settle))
-            .plus(-CLOCK_DOUBT_S);
+            .plus(-CLOCK_UNCERTAINTY_S);
         let horizon = edges.horizon.map(|horizon| horizon.min(now));
         let retention = self.provider.account().retention;
         Standing {
@@ -438,14 +446,14 @@ impl AccountSync {
 
     /// How many seconds of wanted history should be sealed by now and are not, and how many seconds ago the stream that
     /// is furthest behind ceases to be complete.
-    async fn missing(
+    async fn missing_and_lag(
         &self,
-        place: &Place,
-        edges: Edges,
-        bounds: Bounds,
+        place: &Session,
+        edges: PlanEdges,
+        bounds: HistoryBounds,
     ) -> Result<(u64, u64), StoreError> {
-        let settled = self.standing(place, edges).settled;
-        let sealed = self.store.sealed(place.account).await?;
+        let settled = self.recorded_frontier(place, edges).settled;
+        let sealed = self.store.sealed_runs(place.account).await?;
         let none = Runs::default();
         let missing = place.streams.iter().flat_map(|(id, wanted_from)| {
             let from = [edges.horizon, bounds.since]
@@ -454,7 +462,7 @@ impl AccountSync {
                 .fold(*wanted_from, Second::max);
             let runs = sealed.get(id).unwrap_or(&none);
             Window::new(from, settled)
-                .map(|wanted| runs.missing_from(wanted))
+                .map(|wanted| runs.gaps_in(wanted))
                 .unwrap_or_default()
         });
         let all = (0, settled);
@@ -473,17 +481,21 @@ impl AccountSync {
     }
 
     /// Puts a pause on record, if the failure asks for one or the provider did.
-    pub(super) async fn note_failure(
+    pub(super) async fn record_pause(
         &self,
         account: AccountId,
         failure: &ProviderError,
     ) -> Result<(), StoreError> {
         let name = &self.provider.account().name;
-        if failure.advice() == Advice::Park {
+        if failure.disposition() == Disposition::Park {
             tracing::error!(account = name, error = %failure, hint = failure.hint(), "account parked");
-            self.provider.pause_for(PARKED);
+            self.provider.pause_for(REFUSED_CREDENTIALS_PAUSE);
         }
-        if let Some(left) = self.provider.paused_for().filter(|left| *left > MEMORABLE) {
+        if let Some(left) = self
+            .provider
+            .paused_for()
+            .filter(|left| *left > MIN_RECORDED_PAUSE)
+        {
             let pause = Pause {
                 until: self.clock.now().plus(left),
                 reason: failure.to_string(),
@@ -494,21 +506,25 @@ impl AccountSync {
     }
 
     /// Waits longer from now on before it seals, where messages keep coming late.
-    async fn note_stragglers(&self, place: &mut Place, stragglers: u64) -> Result<(), StoreError> {
+    async fn record_stragglers(
+        &self,
+        place: &mut Session,
+        stragglers: u64,
+    ) -> Result<(), StoreError> {
         if stragglers == 0 {
             return Ok(());
         }
-        let Account {
+        let AccountSettings {
             name,
             settle,
             retention,
             ..
         } = self.provider.account();
-        let widest =
-            (*settle * WIDEST).min(retention.map_or(Duration::MAX, |retention| retention / DANGER));
+        let widest = (*settle * MAX_SETTLE_FACTOR)
+            .min(retention.map_or(Duration::MAX, |retention| retention / EXPIRING_SHARE));
         let wider = Duration::from_secs((place.settle * 2).as_secs().max(1)).min(widest);
         let count = self.store.stragglers(place.account, stragglers).await?;
-        if count >= STRAGGLERS && wider > place.settle {
+        if count >= STRAGGLERS_TO_WIDEN && wider > place.settle {
             self.store.settle(place.account, wider).await?;
             place.settle = wider;
             let settle_s = wider.as_secs();
@@ -521,17 +537,17 @@ impl AccountSync {
         Ok(())
     }
 
-    async fn note_no_pause(&self, place: &mut Place) -> Result<(), StoreError> {
-        if std::mem::take(&mut place.paused) {
+    async fn clear_pause(&self, place: &mut Session) -> Result<(), StoreError> {
+        if std::mem::take(&mut place.is_paused) {
             self.store.pause(place.account, None).await?;
         }
         Ok(())
     }
 
     /// Puts a stream's failure on record.
-    pub(super) async fn note_trouble(
+    pub(super) async fn record_stream_error(
         &self,
-        place: &mut Place,
+        place: &mut Session,
         stream: usize,
         failure: &ProviderError,
     ) -> Result<(), StoreError> {
@@ -541,25 +557,27 @@ impl AccountSync {
             &self.provider.stream(stream).key,
         );
         tracing::warn!(account, stream, error = %failure, hint = failure.hint(), "left for the next pass");
-        place.well.remove(&id);
-        let trouble = Trouble {
+        place.known_healthy.remove(&id);
+        let trouble = RecordedError {
             error: failure.to_string(),
             hint: failure.hint().to_owned(),
         };
         self.store
-            .trouble(id, Some(&trouble), self.clock.now())
+            .record_stream_error(id, Some(&trouble), self.clock.now())
             .await
     }
 
     /// Takes a stream's failure off the record.
-    pub(super) async fn note_well(
+    pub(super) async fn clear_stream_error(
         &self,
-        place: &mut Place,
+        place: &mut Session,
         stream: usize,
     ) -> Result<(), StoreError> {
         let id = place.streams[stream].0;
-        if place.well.insert(id) {
-            self.store.trouble(id, None, self.clock.now()).await?;
+        if place.known_healthy.insert(id) {
+            self.store
+                .record_stream_error(id, None, self.clock.now())
+                .await?;
         }
         Ok(())
     }
@@ -570,13 +588,13 @@ impl AccountSync {
         missing_seconds: u64,
         failure: Option<ProviderError>,
     ) -> PassReport {
-        let (account, unlisted) = (self.name().to_owned(), self.discovery.is_unlisted());
+        let (account, unlisted) = (self.name().to_owned(), self.discovery.has_failed());
         PassReport {
             account,
             tally,
             missing_seconds,
             found: 0,
-            unlisted,
+            discovery_failed: unlisted,
             failure,
         }
     }

@@ -23,7 +23,7 @@ pub struct Stretch {
 
 /// How an account is worked on.
 #[derive(Clone, Copy, Debug)]
-pub struct Circumstances {
+pub struct CatchUpConditions {
     /// Provider-now.
     pub now: Second,
     /// How long the provider keeps a message; nothing where it is not known to forget.
@@ -36,16 +36,16 @@ pub struct Circumstances {
 
 /// What the missing history of an account comes to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outlook {
+pub struct BacklogOutlook {
     /// How many streams lack anything.
     pub streams: usize,
     /// What is missing of the stream that lacks most, in seconds.
-    pub longest: u64,
+    pub max_missing_s: u64,
     /// Over all streams, in which the same message may be expected more than once.
     pub messages: u64,
     pub requests: u64,
     /// How long it takes until all of it is fetched or lost.
-    pub takes: Duration,
+    pub duration: Duration,
     /// When the oldest of it falls behind the provider's edge, unless it is fetched before.
     pub expires_at: Option<Second>,
     /// From when on messages will be lost; nothing where none will be.
@@ -71,15 +71,15 @@ impl std::ops::AddAssign for Loss {
     }
 }
 
-impl Outlook {
-    pub fn of(stretches: &[Stretch], circumstances: Circumstances) -> Self {
-        let Circumstances {
+impl BacklogOutlook {
+    pub fn from_missing(stretches: &[Stretch], circumstances: CatchUpConditions) -> Self {
+        let CatchUpConditions {
             now,
             retention,
             rate,
             ..
         } = circumstances;
-        let pursuit = Pursuit::of(stretches, circumstances);
+        let pursuit = CatchUpModel::simulate(stretches, circumstances);
         let losses: Vec<Loss> = stretches
             .iter()
             .map(|stretch| pursuit.loss(stretch, now))
@@ -98,17 +98,17 @@ impl Outlook {
             retention.map(|retention| i64::try_from(retention.as_secs()).unwrap_or(i64::MAX));
         Self {
             streams: missing.len(),
-            longest: missing.into_values().max().unwrap_or(0),
+            max_missing_s: missing.into_values().max().unwrap_or(0),
             messages: stretches.iter().map(|stretch| stretch.messages).sum(),
             requests,
-            takes: if retention.is_some() {
-                pursuit.took()
+            duration: if retention.is_some() {
+                pursuit.duration()
             } else {
                 circumstances.pause + time(requests, rate)
             },
             expires_at: first.zip(kept).map(|(first, kept)| first.plus(kept)),
             loss_begins: pursuit
-                .meets
+                .overtaken_at
                 .map(|at| now.plus(at as i64))
                 .filter(|_| loss.messages > 0),
             loss,
@@ -125,14 +125,14 @@ pub fn time(requests: u64, rate: Option<f64>) -> Duration {
 }
 
 /// Which of so many are asked about, if no more than `most` are: evenly spread.
-pub fn sample(of: usize, most: usize) -> Vec<usize> {
+pub fn sample_evenly(of: usize, most: usize) -> Vec<usize> {
     let asked = of.min(most);
     (0..asked).map(|n| n * of / asked).collect()
 }
 
 /// How many messages each range holds. One that nobody was asked about is taken to be as dense as one of the others,
 /// each in its turn: so a few dense ones among many silent ones are as many as they were among those asked about.
-pub fn filled(ranges: &[Window], counted: &[Option<u64>]) -> Vec<u64> {
+pub fn fill_unsampled(ranges: &[Window], counted: &[Option<u64>]) -> Vec<u64> {
     let known = || {
         counted
             .iter()
@@ -155,17 +155,17 @@ pub fn filled(ranges: &[Window], counted: &[Option<u64>]) -> Vec<u64> {
 
 /// The work and the edge behind it, in seconds from now.
 #[derive(Debug, Default)]
-struct Pursuit {
+struct CatchUpModel {
     /// When all is fetched or lost.
-    ends: f64,
+    ends_at: f64,
     /// When the edge first catches up with the work.
-    meets: Option<f64>,
-    lost: Vec<Lost>,
+    overtaken_at: Option<f64>,
+    lost: Vec<LossInterval>,
 }
 
 /// A time of which a share is lost.
 #[derive(Debug)]
-struct Lost {
+struct LossInterval {
     from: f64,
     to: f64,
     share: f64,
@@ -174,34 +174,34 @@ struct Lost {
 }
 
 /// A time in which the same ranges are missing all along.
-struct Segment {
+struct DensitySegment {
     from: f64,
     to: f64,
     /// Requests that a second of it takes.
     density: f64,
 }
 
-impl Pursuit {
-    fn of(
+impl CatchUpModel {
+    fn simulate(
         stretches: &[Stretch],
-        Circumstances {
+        CatchUpConditions {
             now,
             retention,
             rate,
             pause,
-        }: Circumstances,
+        }: CatchUpConditions,
     ) -> Self {
         let Some(retention) = retention.map(|retention| retention.as_secs_f64()) else {
             return Self::default();
         };
         let mut pursuit = Self {
-            ends: pause.as_secs_f64(),
+            ends_at: pause.as_secs_f64(),
             ..Self::default()
         };
-        for Segment { from, to, density } in segments(stretches, now) {
-            let (at, edge) = (pursuit.ends, pursuit.ends - retention);
+        for DensitySegment { from, to, density } in segments(stretches, now) {
+            let (at, edge) = (pursuit.ends_at, pursuit.ends_at - retention);
             let start = from.max(edge);
-            pursuit.lose(from, start.min(to), 1.0, at);
+            pursuit.add_loss(from, start.min(to), 1.0, at);
             if start >= to {
                 continue;
             }
@@ -213,23 +213,23 @@ impl Pursuit {
                 f64::INFINITY
             };
             if meets - retention < to {
-                pursuit.lose(meets - retention, to, 1.0 - speed, meets);
-                pursuit.ends = to + retention;
+                pursuit.add_loss(meets - retention, to, 1.0 - speed, meets);
+                pursuit.ends_at = to + retention;
             } else {
-                pursuit.ends += (to - start) / speed;
+                pursuit.ends_at += (to - start) / speed;
             }
         }
         pursuit
     }
 
-    fn lose(&mut self, from: f64, to: f64, share: f64, at: f64) {
+    fn add_loss(&mut self, from: f64, to: f64, share: f64, at: f64) {
         if from < to {
-            self.meets.get_or_insert(at);
+            self.overtaken_at.get_or_insert(at);
             let before = self
                 .lost
                 .last()
                 .map_or(0.0, |last| last.before + (last.to - last.from) * last.share);
-            self.lost.push(Lost {
+            self.lost.push(LossInterval {
                 from,
                 to,
                 share,
@@ -249,7 +249,7 @@ impl Pursuit {
 
     fn loss(&self, stretch: &Stretch, now: Second) -> Loss {
         let [from, to] =
-            [stretch.range.from(), stretch.range.to()].map(|moment| since(moment, now));
+            [stretch.range.from(), stretch.range.to()].map(|moment| seconds_from(moment, now));
         let seconds = self.lost_before(to) - self.lost_before(from);
         let messages = stretch.messages as f64 * seconds / (to - from);
         Loss {
@@ -258,13 +258,13 @@ impl Pursuit {
         }
     }
 
-    fn took(&self) -> Duration {
-        Duration::try_from_secs_f64(self.ends).unwrap_or(Duration::MAX)
+    fn duration(&self) -> Duration {
+        Duration::try_from_secs_f64(self.ends_at).unwrap_or(Duration::MAX)
     }
 }
 
 /// What is missing, cut wherever a range begins or ends, in order of time.
-fn segments(stretches: &[Stretch], now: Second) -> Vec<Segment> {
+fn segments(stretches: &[Stretch], now: Second) -> Vec<DensitySegment> {
     // By how much the density changes, and how many ranges begin: a sum of fractions would not come back to nothing.
     let mut changes: BTreeMap<Second, (f64, i64)> = BTreeMap::new();
     for Stretch {
@@ -284,9 +284,9 @@ fn segments(stretches: &[Stretch], now: Second) -> Vec<Segment> {
         open += count;
         density = if open == 0 { 0.0 } else { density + change };
         if let Some((to, _)) = changes.peek().filter(|_| density > 0.0) {
-            found.push(Segment {
-                from: since(from, now),
-                to: since(*to, now),
+            found.push(DensitySegment {
+                from: seconds_from(from, now),
+                to: seconds_from(*to, now),
                 density,
             });
         }
@@ -295,7 +295,7 @@ fn segments(stretches: &[Stretch], now: Second) -> Vec<Segment> {
 }
 
 /// Seconds from `now` on; negative for what was before.
-fn since(moment: Second, now: Second) -> f64 {
+fn seconds_from(moment: Second, now: Second) -> f64 {
     moment.0.saturating_sub(now.0) as f64
 }
 
@@ -318,11 +318,11 @@ mod tests {
         }
     }
 
-    fn outlook(stretches: &[Stretch], retention: u64, rate: f64) -> Outlook {
+    fn outlook(stretches: &[Stretch], retention: u64, rate: f64) -> BacklogOutlook {
         let retention = Some(Duration::from_secs(retention));
-        Outlook::of(
+        BacklogOutlook::from_missing(
             stretches,
-            Circumstances {
+            CatchUpConditions {
                 now: NOW,
                 retention,
                 rate: Some(rate),
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_less_time_than_it_lasts_is_not_lost() {
+    fn history_fetched_before_it_expires_is_not_lost() {
         let found = outlook(
             &[
                 stretch(0, 1000, 0, 50_000, 1000),
@@ -343,15 +343,20 @@ mod tests {
         );
         assert_eq!((found.loss, found.loss_begins), (Loss::default(), None));
         assert_eq!(
-            (found.streams, found.longest, found.messages, found.requests),
+            (
+                found.streams,
+                found.max_missing_s,
+                found.messages,
+                found.requests
+            ),
             (2, 1000, 50_010, 1500)
         );
-        assert_eq!(found.takes, Duration::from_secs(500));
+        assert_eq!(found.duration, Duration::from_secs(500));
         assert_eq!(found.expires_at, Some(NOW));
     }
 
     #[test]
-    fn at_half_the_rate_half_is_lost_from_the_edge_on() {
+    fn half_the_needed_rate_loses_half_the_history() {
         // Two requests a second, of which there is one.
         let found = outlook(&[stretch(0, 1000, 0, 80_000, 2000)], 1000, 1.0);
         assert_eq!(
@@ -362,7 +367,7 @@ mod tests {
             }
         );
         assert_eq!(
-            (found.takes.as_secs(), found.loss_begins),
+            (found.duration.as_secs(), found.loss_begins),
             (1000, Some(NOW))
         );
         // A history that is young yet lives longer, and the work has a start of some minutes.
@@ -375,14 +380,14 @@ mod tests {
             }
         );
         assert_eq!(
-            (found.takes.as_secs(), found.loss_begins),
+            (found.duration.as_secs(), found.loss_begins),
             (1000, Some(NOW.plus(666)))
         );
     }
 
     #[test]
-    fn a_pause_is_time_that_the_edge_has_and_the_work_has_not() {
-        let circumstances = |pause| Circumstances {
+    fn pause_causes_loss_as_the_horizon_moves_on() {
+        let circumstances = |pause| CatchUpConditions {
             now: NOW,
             retention: Some(Duration::from_secs(1000)),
             rate: Some(10.0),
@@ -390,14 +395,14 @@ mod tests {
         };
         let missing = [stretch(3, 1000, 0, 1000, 100)];
         assert_eq!(
-            Outlook::of(&missing, circumstances(250)).loss,
+            BacklogOutlook::from_missing(&missing, circumstances(250)).loss,
             Loss {
                 seconds: 250,
                 messages: 250
             }
         );
         assert_eq!(
-            Outlook::of(&missing, circumstances(9999)).loss,
+            BacklogOutlook::from_missing(&missing, circumstances(9999)).loss,
             Loss {
                 seconds: 1000,
                 messages: 1000
@@ -406,14 +411,14 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_forgotten_nothing_is_lost() {
-        let circumstances = Circumstances {
+    fn unlimited_retention_loses_nothing() {
+        let circumstances = CatchUpConditions {
             now: NOW,
             retention: None,
             rate: Some(2.0),
             pause: Duration::from_secs(5),
         };
-        let found = Outlook::of(
+        let found = BacklogOutlook::from_missing(
             &[
                 stretch(0, 900_000, 0, 100, 50),
                 stretch(0, 950_000, 920_000, 0, 1),
@@ -421,22 +426,22 @@ mod tests {
             circumstances,
         );
         assert_eq!((found.loss, found.expires_at), (Loss::default(), None));
-        assert_eq!(found.takes, Duration::from_millis(5000 + 25_500));
+        assert_eq!(found.duration, Duration::from_millis(5000 + 25_500));
         let nothing = outlook(&[], 100, 1.0);
-        assert_eq!(nothing, Outlook::default());
+        assert_eq!(nothing, BacklogOutlook::default());
     }
 
     #[test]
-    fn ranges_that_were_not_asked_about_are_like_those_that_were() {
-        assert_eq!(sample(3, 10), [0, 1, 2]);
-        assert_eq!(sample(10, 4), [0, 2, 5, 7]);
-        assert_eq!(sample(0, 4), [0; 0]);
+    fn unsampled_ranges_are_estimated_from_sampled_ones() {
+        assert_eq!(sample_evenly(3, 10), [0, 1, 2]);
+        assert_eq!(sample_evenly(10, 4), [0, 2, 5, 7]);
+        assert_eq!(sample_evenly(0, 4), [0; 0]);
         let ranges: Vec<Window> = [100, 100, 50, 200, 100]
-            .map(|s| Window::lasting(NOW, s))
+            .map(|s| Window::with_length(NOW, s))
             .to_vec();
         let counted = [Some(10), None, None, Some(400), None];
-        assert_eq!(filled(&ranges, &counted), [10, 10, 100, 400, 10]);
-        assert_eq!(filled(&ranges[..2], &[None, None]), [0, 0]);
+        assert_eq!(fill_unsampled(&ranges, &counted), [10, 10, 100, 400, 10]);
+        assert_eq!(fill_unsampled(&ranges[..2], &[None, None]), [0, 0]);
     }
 
     /// The same, second by second: what is oldest first, and what is behind the edge is gone.
@@ -459,7 +464,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_more_and_no_less_is_lost_than_must_be(
+        fn predicted_loss_matches_a_simulation(
             ranges in prop::collection::vec((1i64..2000, 1i64..2000, 0u64..3000), 1..8), rate in 0.2f64..8.0,
         ) {
             let one = |(n, (from, length, requests)): (usize, (i64, i64, u64))| {

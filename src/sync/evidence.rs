@@ -4,50 +4,53 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::domain::digest::{Digest, Link};
+use crate::domain::digest::{ChainLink, Digest};
 use crate::domain::time::Millis;
 use crate::proof::Claim;
-use crate::store::Sealed;
+use crate::store::LedgerRow;
 
 /// So many messages that the provider does not show are tried one by one.
-const TRIED: usize = 100;
+const MAX_TRIED_ONE_BY_ONE: usize = 100;
 
 /// All that is known of a window.
 pub(super) struct Evidence<'a> {
     /// What should be there.
     pub(super) claim: &'a Claim,
     /// The ledger rows that were fetched again: whole ones.
-    pub(super) rows: &'a [Sealed],
+    pub(super) rows: &'a [LedgerRow],
     /// What the provider has.
-    pub(super) shown: BTreeSet<Link>,
+    pub(super) shown: BTreeSet<ChainLink>,
     /// Whether this is certainly all that it ever had, but for what it may have removed.
     pub(super) is_whole: bool,
     /// What the archive has, and since when.
-    pub(super) there: Vec<(Link, Millis)>,
+    pub(super) archived: Vec<(ChainLink, Millis)>,
 }
 
 impl Evidence<'_> {
     /// What was added to the archive by somebody else: the provider does not show it, and without it the window is
     /// what was sealed. A message may as well have been removed by the provider; then it was sealed, and stays.
-    pub(super) fn added(&self) -> Vec<Link> {
+    pub(super) fn forged(&self) -> Vec<ChainLink> {
         let sealed_at = self.rows.iter().map(|row| row.sealed_at).max();
         let extras = self.extras();
         let later = extras
             .iter()
             .filter(|(_, archived_at)| Some(*archived_at) > sealed_at);
-        let all: Vec<Link> = extras.iter().map(|(link, _)| *link).collect();
-        let later: Vec<Link> = later.map(|(link, _)| *link).collect();
-        let one_by_one = all.iter().take(TRIED).map(|link| vec![*link]);
+        let all: Vec<ChainLink> = extras.iter().map(|(link, _)| *link).collect();
+        let later: Vec<ChainLink> = later.map(|(link, _)| *link).collect();
+        let one_by_one = all
+            .iter()
+            .take(MAX_TRIED_ONE_BY_ONE)
+            .map(|link| vec![*link]);
         let mut suspects = [all.clone(), later].into_iter().chain(one_by_one);
         suspects
-            .find(|suspects| !suspects.is_empty() && self.meets_without(suspects))
+            .find(|suspects| !suspects.is_empty() && self.matches_without(suspects))
             .unwrap_or_default()
     }
 
     /// What the archive has in the window and the provider does not show.
-    pub(super) fn extras(&self) -> Vec<(Link, Millis)> {
-        let inside = |(link, _): &&(Link, Millis)| self.claim.window.contains(link.sent_at);
-        self.there
+    pub(super) fn extras(&self) -> Vec<(ChainLink, Millis)> {
+        let inside = |(link, _): &&(ChainLink, Millis)| self.claim.window.contains(link.sent_at);
+        self.archived
             .iter()
             .filter(inside)
             .filter(|(link, _)| !self.shown.contains(link))
@@ -56,74 +59,75 @@ impl Evidence<'_> {
     }
 
     /// Whether all of this together is what was claimed.
-    pub(super) fn meets_claim(&self) -> bool {
-        meets(self.claim, &self.held())
+    pub(super) fn matches_claim(&self) -> bool {
+        matches_digest(self.claim, &self.held())
     }
 
     /// Whether the provider still has all of the window, and with what else is there it is no less than was claimed.
-    pub(super) fn lacks_nothing(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         let held = self.held();
         let lacks_nothing =
-            |claim: Claim| count(&claim, &held) >= claim.messages || meets(&claim, &held);
+            |claim: Claim| count(&claim, &held) >= claim.messages || matches_digest(&claim, &held);
         self.is_whole
             && self
                 .rows
                 .iter()
-                .map(Claim::of_row)
+                .map(Claim::from_ledger_row)
                 .chain([*self.claim])
                 .all(lacks_nothing)
     }
 
     /// Whether what the ledger claims is there by its digest: just so, but for what came in later and is shown by the
     /// provider, or but for what somebody had added before it was sealed and is gone now.
-    pub(super) fn is_proven(&self, gone: &BTreeSet<Link>) -> bool {
+    pub(super) fn matches_ledger(&self, gone: &BTreeSet<ChainLink>) -> bool {
         let held = self.held();
         let held_before = held.union(gone).copied().collect();
         self.rows.iter().all(|row| {
-            let claim = Claim::of_row(row);
+            let claim = Claim::from_ledger_row(row);
             let is_sealed_before = |moment: Millis| {
                 let (later, sealed): (Vec<_>, Vec<_>) = self
-                    .there
+                    .archived
                     .iter()
                     .partition(|(_, archived_at)| *archived_at > moment);
                 let sealed = sealed.into_iter().map(|(link, _)| link).collect();
-                later.iter().all(|(link, _)| self.shown.contains(link)) && meets(&claim, &sealed)
+                later.iter().all(|(link, _)| self.shown.contains(link))
+                    && matches_digest(&claim, &sealed)
             };
             // When a message came in is known to the second: what came in that of the sealing may have come after it.
             let second = row.sealed_at.second().start();
             let seals = [row.sealed_at, second.minus(Duration::from_millis(1))];
-            meets(&claim, &held)
-                || meets(&claim, &held_before)
+            matches_digest(&claim, &held)
+                || matches_digest(&claim, &held_before)
                 || seals.into_iter().any(is_sealed_before)
         })
     }
 
-    fn held(&self) -> BTreeSet<Link> {
-        self.there
+    fn held(&self) -> BTreeSet<ChainLink> {
+        self.archived
             .iter()
             .map(|(link, _)| *link)
             .chain(self.shown.iter().copied())
             .collect()
     }
 
-    fn meets_without(&self, suspects: &[Link]) -> bool {
+    fn matches_without(&self, suspects: &[ChainLink]) -> bool {
         let mut held = self.held();
         held.retain(|link| !suspects.contains(link));
-        meets(self.claim, &held)
+        matches_digest(self.claim, &held)
     }
 }
 
-fn count(claim: &Claim, held: &BTreeSet<Link>) -> u64 {
+fn count(claim: &Claim, held: &BTreeSet<ChainLink>) -> u64 {
     held.iter()
         .filter(|link| claim.window.contains(link.sent_at))
         .count() as u64
 }
 
-fn meets(claim: &Claim, held: &BTreeSet<Link>) -> bool {
+fn matches_digest(claim: &Claim, held: &BTreeSet<ChainLink>) -> bool {
     let inside = held
         .iter()
         .filter(|link| claim.window.contains(link.sent_at));
-    claim.digest == Some(Digest::default().through(inside))
+    claim.digest == Some(Digest::default().append_all(inside))
 }
 
 #[cfg(test)]
@@ -136,20 +140,20 @@ mod tests {
     const SEALED_AT: Millis = Millis(100_000);
     const LATER: Millis = Millis(200_000);
 
-    fn link(n: u8) -> Link {
-        Link {
+    fn link(n: u8) -> ChainLink {
+        ChainLink {
             sent_at: Millis(i64::from(n)),
             fingerprint: Fingerprint([n; 16]),
             occurrence: 0,
         }
     }
 
-    fn row(sealed: &[u8]) -> Sealed {
-        Sealed {
-            window: Window::lasting(Second(0), 1),
+    fn row(sealed: &[u8]) -> LedgerRow {
+        LedgerRow {
+            window: Window::with_length(Second(0), 1),
             messages: sealed.len() as u64,
             digest: Some(
-                Digest::default().through(&sealed.iter().map(|n| link(*n)).collect::<Vec<_>>()),
+                Digest::default().append_all(&sealed.iter().map(|n| link(*n)).collect::<Vec<_>>()),
             ),
             provider_count: None,
             doubt: None,
@@ -162,7 +166,7 @@ mod tests {
     /// archived after the window was sealed.
     fn judged(sealed: &[u8], there: &[u8], shown: &[u8]) -> (Vec<u8>, bool, bool) {
         let rows = [row(sealed)];
-        let claim = Claim::of_row(&rows[0]);
+        let claim = Claim::from_ledger_row(&rows[0]);
         let there = there
             .iter()
             .map(|n| (link(*n), if *n > 100 { LATER } else { SEALED_AT }))
@@ -173,22 +177,22 @@ mod tests {
             rows: &rows,
             shown,
             is_whole: true,
-            there,
+            archived: there,
         };
         let added = evidence
-            .added()
+            .forged()
             .iter()
             .map(|link| link.fingerprint.0[0])
             .collect();
         (
             added,
-            evidence.lacks_nothing(),
-            evidence.is_proven(&BTreeSet::new()),
+            evidence.is_complete(),
+            evidence.matches_ledger(&BTreeSet::new()),
         )
     }
 
     #[test]
-    fn what_the_provider_never_had_was_added_and_what_it_removed_was_not() {
+    fn forged_messages_are_told_from_removed_ones() {
         assert_eq!(judged(&[1, 2], &[1, 2, 9], &[1, 2]).0, [9], "added");
         assert_eq!(judged(&[1, 2], &[1, 2, 8, 9], &[1, 2]).0, [8, 9], "twice");
         assert_eq!(
@@ -219,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_replaced_by_no_less() {
+    fn ledger_row_is_never_replaced_by_a_lesser_one() {
         assert_eq!(
             judged(&[1, 2], &[1], &[1, 2]),
             (vec![], true, true),

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::account::kept;
-use super::estimate::{Circumstances, Loss, Outlook, Stretch};
+use super::account::fetchable_retention;
+use super::estimate::{BacklogOutlook, CatchUpConditions, Loss, Stretch};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 use crate::provider::Provider;
-use crate::store::{Figures, Pace, Pause, Store, StoreError, StreamId, StreamStatus};
+use crate::store::{AccountSummary, Archive, Pace, Pause, StoreError, StreamId, StreamStatus};
 
 /// What an account has lately done is what it has done within this time.
-const LATELY: Duration = Duration::from_hours(1);
+const RATE_PERIOD: Duration = Duration::from_hours(1);
 /// Passes that are shorter were over before the quota was what held them up.
-const LASTING: Duration = Duration::from_secs(10);
+const MIN_RATED_PASS: Duration = Duration::from_secs(10);
 
 /// How it looks for an account's missing history.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,15 +23,15 @@ pub struct Forecast {
     /// neither is known.
     pub rate: Option<f64>,
     /// Whether anything is sealed by which to tell how dense the history is. Else no loss can be foreseen.
-    pub is_informed: bool,
-    pub outlook: Outlook,
+    pub has_density: bool,
+    pub outlook: BacklogOutlook,
     /// By stream: when the oldest that it lacks falls behind the provider's edge, and what will be lost of it.
     pub streams: BTreeMap<String, (Second, Loss)>,
 }
 
 /// How every account has lately worked, for [`forecast`].
-pub async fn paces(store: &dyn Store, now: Millis) -> Result<Vec<Pace>, StoreError> {
-    store.paces(now.minus(LATELY), LASTING).await
+pub async fn paces(store: &dyn Archive, now: Millis) -> Result<Vec<Pace>, StoreError> {
+    store.paces(now.minus(RATE_PERIOD), MIN_RATED_PASS).await
 }
 
 /// How it looks for an account's missing history, of which what was lost since it was last looked at is still a part.
@@ -49,8 +49,8 @@ pub fn forecast(
         .filter(|stream| stream.account == *account)
         .collect();
     let first = ours.first()?;
-    let retention = kept(first.retention?);
-    let circumstances = circumstances(provider, retention, first.pause.as_ref(), paces, now);
+    let retention = fetchable_retention(first.retention?);
+    let circumstances = catch_up_conditions(provider, retention, first.pause.as_ref(), paces, now);
     let usual = density(&ours);
     let mut stretches = Vec::new();
     for (stream, status) in ours.iter().enumerate() {
@@ -59,13 +59,13 @@ pub fn forecast(
             status
                 .missing
                 .iter()
-                .map(|range| stretch(provider, stream, *range, density)),
+                .map(|range| missing_range(provider, stream, *range, density)),
         );
     }
     if stretches.is_empty() {
         return None;
     }
-    let outlook = Outlook::of(&stretches, circumstances);
+    let outlook = BacklogOutlook::from_missing(&stretches, circumstances);
     let mut by_stream: BTreeMap<String, (Second, Loss)> = BTreeMap::new();
     for (Stretch { stream, range, .. }, loss) in stretches.iter().zip(&outlook.losses) {
         let falls = range
@@ -80,7 +80,7 @@ pub fn forecast(
     Some(Forecast {
         account: account.clone(),
         rate,
-        is_informed: usual.is_some(),
+        has_density: usual.is_some(),
         outlook,
         streams: by_stream,
     })
@@ -88,35 +88,39 @@ pub fn forecast(
 
 /// How it looks for the missing history of an account as a whole, each stream of which is taken to be as dense as all of
 /// them. With it, whether anything is sealed by which to tell how dense that is. Nothing where [`forecast`] knows nothing.
-pub fn outlook(
+pub fn account_outlook(
     provider: &dyn Provider,
-    figures: &Figures,
+    figures: &AccountSummary,
     paces: &[Pace],
     now: Millis,
-) -> Option<(Outlook, bool)> {
-    let retention = kept(figures.retention?);
+) -> Option<(BacklogOutlook, bool)> {
+    let retention = fetchable_retention(figures.retention?);
     let density = (figures.recent_seconds > 0)
         .then(|| figures.recent_messages as f64 / figures.recent_seconds as f64);
     // A stream's number tells it from others as well as its position does.
     let stretch = |(id, range): &(StreamId, Window)| {
-        stretch(provider, id.0 as usize, *range, density.unwrap_or(0.0))
+        missing_range(provider, id.0 as usize, *range, density.unwrap_or(0.0))
     };
     let stretches: Vec<Stretch> = figures.missing.iter().map(stretch).collect();
     if stretches.is_empty() {
         return None;
     }
-    let circumstances = circumstances(provider, retention, figures.pause.as_ref(), paces, now);
-    Some((Outlook::of(&stretches, circumstances), density.is_some()))
+    let circumstances =
+        catch_up_conditions(provider, retention, figures.pause.as_ref(), paces, now);
+    Some((
+        BacklogOutlook::from_missing(&stretches, circumstances),
+        density.is_some(),
+    ))
 }
 
 /// How an account works that has lately made so many requests a second, and no more than its quota.
-fn circumstances(
+fn catch_up_conditions(
     provider: &dyn Provider,
     retention: Duration,
     pause: Option<&Pause>,
     paces: &[Pace],
     now: Millis,
-) -> Circumstances {
+) -> CatchUpConditions {
     let account = &provider.account().name;
     let measured = paces
         .iter()
@@ -124,10 +128,10 @@ fn circumstances(
         .and_then(Pace::rate);
     let rate = measured
         .into_iter()
-        .chain(provider.http().budget().rate())
+        .chain(provider.gate().budget().rate())
         .reduce(f64::min);
     let pause = pause.map_or(Duration::ZERO, |pause| pause.until.since(now));
-    Circumstances {
+    CatchUpConditions {
         now: now.second(),
         retention: Some(retention),
         rate,
@@ -136,13 +140,13 @@ fn circumstances(
 }
 
 /// What is expected of a range in which so many messages a second were sent.
-fn stretch(provider: &dyn Provider, stream: usize, range: Window, density: f64) -> Stretch {
+fn missing_range(provider: &dyn Provider, stream: usize, range: Window, density: f64) -> Stretch {
     let messages = (range.seconds() as f64 * density).round() as u64;
     Stretch {
         stream,
         range,
         messages,
-        requests: provider.cost(messages),
+        requests: provider.request_cost(messages),
     }
 }
 

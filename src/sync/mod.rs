@@ -14,24 +14,24 @@
 //! read yet. Both replace ledger rows whole, and for the rest are passes like any other.
 
 mod account;
-mod again;
 pub mod alarms;
-pub mod deeds;
+mod compare;
+pub mod counters;
 mod discovery;
 pub mod estimate;
 mod evidence;
+mod fetch;
 pub mod forecast;
-pub mod live;
-mod pass;
-pub mod planner;
+mod memory;
+mod pipeline;
+pub mod plan;
 pub mod preview;
 pub mod progress;
 pub mod reconcile;
-mod remote;
+mod refetch;
 mod repair;
 pub mod requeue;
-mod room;
-mod tasks;
+pub mod tails;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,44 +42,44 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::clock::Clock;
 use crate::domain::time::Second;
 use crate::provider::{Provider, ProviderError};
-use crate::store::{Store, StoreError, Tally, this_process};
+use crate::store::{Archive, StoreError, Tally, describe_this_process};
 pub use account::AccountSync;
-use progress::Progress;
-pub use remote::{Counts, Excess};
-pub use repair::Mended;
-use room::Room;
+pub use compare::{CountComparison, CountDifference};
+use memory::MemoryBudget;
+use progress::EngineProgress;
+pub use repair::RepairReport;
 
 /// Windows of an account under way at once, where there is no limit to its requests. Where there is one, another is begun
 /// whenever a request could go and none wants to.
-const IN_FLIGHT: usize = 8;
+const UNLIMITED_IN_FLIGHT: usize = 8;
 /// Windows under way at once at the most, however long answers take.
-const MOST_IN_FLIGHT: usize = 32;
+const MAX_IN_FLIGHT: usize = 32;
 /// Bytes of payload to a window; where messages are large, windows are smaller.
-const TARGET_BYTES: u64 = 4 << 20;
+const WINDOW_PAYLOAD_BYTES: u64 = 4 << 20;
 /// A ledger row that is read again may hold so many times as much and still be one window: it has been one before, or
 /// several that were joined.
-const REREAD: u64 = 2;
+const REFETCH_SIZE_FACTOR: u64 = 2;
 /// After so long a pass begins no more windows: what else is due has its turn.
-const PASS: Duration = Duration::from_mins(10);
+const MAX_PASS: Duration = Duration::from_mins(10);
 /// A pass that reads again what was read before is shorter, and so is one that has found streams to follow.
-const SHORT_PASS: Duration = Duration::from_mins(1);
+const MAX_SHORT_PASS: Duration = Duration::from_mins(1);
 /// How often the archive is told where the account stands while a pass is under way.
-const STANDING: Duration = Duration::from_mins(1);
+const FRONTIER_SAVE_INTERVAL: Duration = Duration::from_mins(1);
 /// How long windows in hand may take after the word to stop.
-const GRACE: Duration = Duration::from_secs(5);
+const STOP_GRACE: Duration = Duration::from_secs(5);
 /// How long an account is left alone after its credentials were refused.
-const PARKED: Duration = Duration::from_mins(15);
+const REFUSED_CREDENTIALS_PAUSE: Duration = Duration::from_mins(15);
 
 /// All accounts, and the archive that they share.
 pub struct Engine {
     accounts: Vec<AccountSync>,
-    store: Arc<dyn Store>,
-    progress: Arc<Progress>,
+    store: Arc<dyn Archive>,
+    progress: Arc<EngineProgress>,
 }
 
 /// What of the history is wanted, beyond what the configuration says.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Bounds {
+pub struct HistoryBounds {
     /// Nothing older than this, this time.
     pub since: Option<Second>,
     /// Nothing from this on.
@@ -90,7 +90,7 @@ pub struct Bounds {
 #[derive(Clone, Copy, Debug)]
 pub enum Purpose {
     /// What is wanted and missing is fetched.
-    Sync(Bounds),
+    Sync(HistoryBounds),
     /// What is in doubt is read again, and what the provider counts is compared with what is known.
     Reconcile,
     /// Messages are fetched again that had not been read by their addressee when they were fetched.
@@ -110,11 +110,11 @@ impl Purpose {
         }
     }
 
-    fn bounds(self) -> Bounds {
+    fn bounds(self) -> HistoryBounds {
         if let Self::Sync(bounds) = self {
             bounds
         } else {
-            Bounds::default()
+            HistoryBounds::default()
         }
     }
 }
@@ -129,7 +129,7 @@ pub struct PassReport {
     /// Streams that were found and are followed from the next pass on.
     pub found: u64,
     /// Whether the provider's lists of what there is to follow could not be had when they were last asked for.
-    pub unlisted: bool,
+    pub discovery_failed: bool,
     /// What stopped the account or some of its streams.
     pub failure: Option<ProviderError>,
 }
@@ -137,11 +137,14 @@ pub struct PassReport {
 impl PassReport {
     /// Whether everything wanted that the provider is trusted to show is sealed, and all that is wanted is known.
     pub fn is_complete(&self) -> bool {
-        self.missing_seconds == 0 && self.failure.is_none() && self.found == 0 && !self.unlisted
+        self.missing_seconds == 0
+            && self.failure.is_none()
+            && self.found == 0
+            && !self.discovery_failed
     }
 
     /// Whether another pass right away has more to do, by what this one came to.
-    pub fn leads_on(&self) -> bool {
+    pub fn has_more_work(&self) -> bool {
         self.found > 0
             || self.missing_seconds > 0 && self.failure.is_none() && self.tally.windows > 0
     }
@@ -158,22 +161,23 @@ impl std::fmt::Debug for Engine {
 impl Engine {
     pub fn new(
         providers: Vec<Arc<dyn Provider>>,
-        store: Arc<dyn Store>,
+        store: Arc<dyn Archive>,
         clock: &Arc<dyn Clock>,
     ) -> Self {
-        let holder: Arc<str> = this_process(clock.now()).into();
-        let room = Room::new();
+        let holder: Arc<str> = describe_this_process(clock.now()).into();
+        let room = MemoryBudget::new();
         let account = |provider| {
             AccountSync::new(
                 provider,
                 store.clone(),
                 clock.clone(),
                 holder.clone(),
-                room.beside(),
+                room.for_another_account(),
             )
         };
         let accounts: Vec<AccountSync> = providers.into_iter().map(account).collect();
-        let progress = Progress::of(accounts.iter().map(|account| account.progress.clone()));
+        let progress =
+            EngineProgress::from_accounts(accounts.iter().map(|account| account.progress.clone()));
         Self {
             accounts,
             store,
@@ -182,18 +186,18 @@ impl Engine {
     }
 
     /// Leaves even the windows in hand at the word of `hurry`: nothing is lost, but they are fetched again.
-    pub fn hurried_by(mut self, hurry: &CancellationToken) -> Self {
+    pub fn aborted_by(mut self, hurry: &CancellationToken) -> Self {
         for account in &mut self.accounts {
-            account.hurry = hurry.clone();
+            account.abort = hurry.clone();
         }
         self
     }
 
-    pub fn progress(&self) -> &Arc<Progress> {
+    pub fn progress(&self) -> &Arc<EngineProgress> {
         &self.progress
     }
 
-    pub fn store(&self) -> &Arc<dyn Store> {
+    pub fn store(&self) -> &Arc<dyn Archive> {
         &self.store
     }
 

@@ -6,26 +6,28 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt};
 use tokio::time::sleep;
 
-use super::Bounds;
+use super::HistoryBounds;
 use super::account::horizon;
-use super::estimate::{Circumstances, Outlook, Stretch, filled, sample, time};
-use super::live::Live;
-use super::planner::{Edges, Job, Plan};
+use super::estimate::{
+    BacklogOutlook, CatchUpConditions, Stretch, fill_unsampled, sample_evenly, time,
+};
+use super::plan::{Job, Plan, PlanEdges};
+use super::tails::TailScheduler;
 use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
-use crate::provider::{Advice, Provider, ProviderError};
+use crate::provider::{Disposition, Provider, ProviderError};
 use crate::store::StreamStatus;
 
 /// Ranges that are asked about at once: enough that latency does not leave the budget idle.
-const AT_ONCE: usize = 8;
+const PARALLEL_COUNTS: usize = 8;
 /// Beside somebody else who works on the account, one in so many of its requests is ours.
-const BESIDE: u64 = 5;
+const SHARE_BESIDE_DAEMON: u64 = 5;
 
 /// On which terms the provider is asked.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
-    pub bounds: Bounds,
+    pub bounds: HistoryBounds,
     /// About how many ranges it is asked, at the most. The others are taken to be like them.
     pub most: usize,
     /// Whether somebody else is working on the account.
@@ -39,19 +41,19 @@ pub struct Preview {
     pub provider: &'static str,
     /// What the archive calls the account's streams, by position.
     pub streams: Vec<String>,
-    pub outlook: Outlook,
+    pub outlook: BacklogOutlook,
     /// The requests of the outlook, and the one that makes sure of the credentials.
     pub requests: u64,
     /// What is missing, the most urgent first, as in the outlook's losses.
-    pub stretches: Vec<Stretch>,
+    pub missing_ranges: Vec<Stretch>,
     /// Whether the same message may have been expected of several streams.
-    pub overlaps: bool,
+    pub has_overlaps: bool,
     /// How many of the ranges the provider was asked about.
-    pub asked: usize,
+    pub counted_ranges: usize,
     /// How many requests that took.
-    pub spent: u64,
+    pub requests_spent: u64,
     /// Why a stream could not be counted, by its position; it is taken to be like the others.
-    pub troubles: Vec<(usize, ProviderError)>,
+    pub stream_errors: Vec<(usize, ProviderError)>,
 }
 
 /// Asks the provider what is missing of an account of which the archive says so much; of others' streams nothing is
@@ -86,30 +88,31 @@ pub async fn preview(
         provider.pause_for(pause.until.since(now));
     }
     // By its answer it is known what time it is at the provider.
-    provider.check().await?;
+    provider.check_credentials().await?;
     let (now, edge) = (provider.now().second(), horizon(provider));
-    let jobs = missing(provider, &known, terms.bounds);
+    let jobs = missing_jobs(provider, &known, terms.bounds);
     let ranges: Vec<Window> = jobs.iter().map(|job| job.range).collect();
-    let asked = sample(jobs.len(), terms.most);
-    let Counts { counted, troubles } = counts(provider, &jobs, &asked, terms.beside).await?;
+    let asked = sample_evenly(jobs.len(), terms.most);
+    let SampledCounts { counted, troubles } =
+        sample_counts(provider, &jobs, &asked, terms.beside).await?;
     let stretch = |(job, messages): (&Job, u64)| Stretch {
         stream: job.stream,
         range: job.range,
         messages,
-        requests: provider.cost(messages),
+        requests: provider.request_cost(messages),
     };
     let stretches: Vec<Stretch> = jobs
         .iter()
-        .zip(filled(&ranges, &counted))
+        .zip(fill_unsampled(&ranges, &counted))
         .map(stretch)
         .collect();
-    let circumstances = Circumstances {
+    let circumstances = CatchUpConditions {
         now,
         retention: edge.map(|edge| Duration::from_secs(now.0.abs_diff(edge.0))),
-        rate: provider.http().budget().rate(),
+        rate: provider.gate().budget().rate(),
         pause: Duration::ZERO,
     };
-    let outlook = Outlook::of(&stretches, circumstances);
+    let outlook = BacklogOutlook::from_missing(&stretches, circumstances);
     Ok(Preview {
         account: account.name.clone(),
         provider: account.provider,
@@ -120,32 +123,35 @@ pub async fn preview(
             .collect(),
         requests: outlook.requests + 1,
         outlook,
-        stretches,
-        overlaps: overlaps(provider),
-        asked: asked.len() - troubles.len(),
-        spent: provider.requests() - before,
-        troubles,
+        missing_ranges: stretches,
+        has_overlaps: has_overlapping_streams(provider),
+        counted_ranges: asked.len() - troubles.len(),
+        requests_spent: provider.requests() - before,
+        stream_errors: troubles,
     })
 }
 
 /// What the provider said of some of the jobs.
-struct Counts {
+struct SampledCounts {
     /// By job; nothing where it was not asked, or did not say.
     counted: Vec<Option<u64>>,
     /// By stream.
     troubles: Vec<(usize, ProviderError)>,
 }
 
-async fn counts(
+async fn sample_counts(
     provider: &dyn Provider,
     jobs: &[Job],
     asked: &[usize],
     beside: bool,
-) -> Result<Counts, ProviderError> {
+) -> Result<SampledCounts, ProviderError> {
     let (wait, at_once) = if beside {
-        (time(BESIDE, provider.http().budget().rate()), 1)
+        (
+            time(SHARE_BESIDE_DAEMON, provider.gate().budget().rate()),
+            1,
+        )
     } else {
-        (Duration::ZERO, AT_ONCE)
+        (Duration::ZERO, PARALLEL_COUNTS)
     };
     let ask = |(nth, position): (usize, usize)| async move {
         if nth > 0 {
@@ -154,21 +160,21 @@ async fn counts(
         (
             position,
             provider
-                .gauge(jobs[position].stream, jobs[position].range)
+                .estimate_count(jobs[position].stream, jobs[position].range)
                 .await,
         )
     };
     let mut answers = stream::iter(asked.iter().copied().enumerate())
         .map(ask)
         .buffer_unordered(at_once);
-    let mut counts = Counts {
+    let mut counts = SampledCounts {
         counted: vec![None; jobs.len()],
         troubles: Vec::new(),
     };
     while let Some((position, answer)) = answers.next().await {
         match answer {
             Ok(messages) => counts.counted[position] = Some(messages),
-            Err(error) if error.advice() == Advice::SkipStream => {
+            Err(error) if error.disposition() == Disposition::SkipStream => {
                 counts.troubles.push((jobs[position].stream, error));
             }
             Err(error) => return Err(error),
@@ -178,16 +184,20 @@ async fn counts(
 }
 
 /// What a first pass would set out to fetch.
-fn missing(provider: &dyn Provider, known: &[&StreamStatus], bounds: Bounds) -> Vec<Job> {
+fn missing_jobs(
+    provider: &dyn Provider,
+    known: &[&StreamStatus],
+    bounds: HistoryBounds,
+) -> Vec<Job> {
     let account = provider.account();
     let now = provider.now().second();
     let wanted_to = bounds.until.unwrap_or(now).min(now.plus(-1));
     let edge = horizon(provider);
-    let edges = Edges {
+    let edges = PlanEdges {
         horizon: edge,
-        danger: Duration::ZERO,
+        expiring_within: Duration::ZERO,
         wanted_to,
-        goes_on: false,
+        follows_now: false,
         settled: wanted_to,
     };
     let known: HashMap<&str, &&StreamStatus> = known
@@ -209,13 +219,13 @@ fn missing(provider: &dyn Provider, known: &[&StreamStatus], bounds: Bounds) -> 
             known.map_or(&none, |known| &known.sealed),
         )
     });
-    let mut plan = Plan::new(edges, Live::default(), streams);
+    let mut plan = Plan::new(edges, TailScheduler::default(), streams);
     std::iter::from_fn(|| plan.pop(wanted_to, None)).collect()
 }
 
 /// Whether a message may belong to several of the streams. Those that name the same parts of it do not meet: else they
 /// would be the same stream.
-fn overlaps(provider: &dyn Provider) -> bool {
+fn has_overlapping_streams(provider: &dyn Provider) -> bool {
     let parts = |scope: &Scope| {
         (
             scope.sender.is_some(),

@@ -6,31 +6,31 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::deeds::Deeds;
+use super::counters::SyncCounters;
 use super::estimate::time;
 use super::{PassReport, Purpose};
 use crate::domain::time::Millis;
 use crate::provider::Provider;
-use crate::store::{Commit, StoreError, Written};
+use crate::store::{Commit, StoreError, WriteCounts};
 
 /// A pass that is younger than this has not shown yet how fast it is.
-const SHOWN: Duration = Duration::from_secs(5);
+const MIN_RATE_SAMPLE: Duration = Duration::from_secs(5);
 /// What the archive may take for one thing, or for several that nothing else comes in between: a large one that is read
 /// from end to end, a commit behind a slow disk.
-const ARCHIVE: Duration = Duration::from_mins(3);
+const MAX_ARCHIVE_WAIT: Duration = Duration::from_mins(3);
 
 /// The courses of all accounts.
 #[derive(Debug)]
-pub struct Progress(Vec<Arc<Course>>);
+pub struct EngineProgress(Vec<Arc<AccountProgress>>);
 
 /// How far an account has come.
-pub struct Course {
+pub struct AccountProgress {
     provider: Arc<dyn Provider>,
-    counts: Mutex<Counts>,
+    counts: Mutex<PassCounts>,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct PassCounts {
     /// How many requests had been sent when the first pass began.
     before: Option<u64>,
     /// When this pass began, and how many had been sent by then.
@@ -38,15 +38,15 @@ struct Counts {
     /// Messages that were fetched and committed, new or not.
     fetched: u64,
     windows: u64,
-    deeds: Deeds,
+    counters: SyncCounters,
     /// Messages that surveys have announced in this pass, and that were fetched in it.
     announced: u64,
-    brought: u64,
+    fetched_in_pass: u64,
     /// What the pass before has left of those that it had announced.
-    left_over: u64,
+    left_by_last_pass: u64,
     /// Ranges that were surveyed in this pass, and that wait for it.
-    seen: u64,
-    unseen: u64,
+    surveyed: u64,
+    unsurveyed: u64,
 }
 
 /// A reading of [`Progress`].
@@ -55,7 +55,7 @@ pub struct Reading {
     /// Messages fetched and to be fetched.
     pub expected: u64,
     /// Whether that is a guess: of some ranges nobody knows yet what they hold.
-    pub is_guess: bool,
+    pub is_estimate: bool,
     pub fetched: u64,
     pub new: u64,
     pub windows: u64,
@@ -64,7 +64,7 @@ pub struct Reading {
     pub left: Duration,
 }
 
-impl Course {
+impl AccountProgress {
     pub(super) fn new(provider: Arc<dyn Provider>) -> Self {
         Self {
             provider,
@@ -73,84 +73,89 @@ impl Course {
     }
 
     /// A pass begins, over so many ranges. What the one before has not come to is among them, and announced anew.
-    pub(super) fn begin(&self, ranges: usize) {
+    pub(super) fn begin_pass(&self, ranges: usize) {
         let mut counts = self.counts();
         let requests = self.provider.requests();
         counts.before.get_or_insert(requests);
         counts.begun = Some((Instant::now(), requests));
-        counts.left_over = counts.left();
-        (counts.announced, counts.brought, counts.seen, counts.unseen) = (0, 0, 0, ranges as u64);
+        counts.left_by_last_pass = counts.left();
+        (
+            counts.announced,
+            counts.fetched_in_pass,
+            counts.surveyed,
+            counts.unsurveyed,
+        ) = (0, 0, 0, ranges as u64);
     }
 
     /// A range has been surveyed.
-    pub(super) fn expect(&self, messages: u64) {
+    pub(super) fn add_announced(&self, messages: u64) {
         let mut counts = self.counts();
         counts.announced += messages;
-        counts.seen += 1;
-        counts.unseen = counts.unseen.saturating_sub(1);
+        counts.surveyed += 1;
+        counts.unsurveyed = counts.unsurveyed.saturating_sub(1);
     }
 
     /// A window has been committed. `is_again`: in a pass that reads what was read before.
-    pub(super) fn committed(&self, commit: &Commit, written: Written, is_again: bool) {
+    pub(super) fn record_commit(&self, commit: &Commit, written: WriteCounts, is_again: bool) {
         let mut counts = self.counts();
         let fetched = commit.messages.len() as u64;
         counts.fetched += fetched;
-        counts.brought += fetched;
+        counts.fetched_in_pass += fetched;
         counts.windows += 1;
-        counts.deeds.committed(commit, written, is_again);
+        counts.counters.record_commit(commit, written, is_again);
     }
 
-    pub(super) fn pass_ended(
+    pub(super) fn end_pass(
         &self,
         purpose: Purpose,
         outcome: &Result<PassReport, StoreError>,
         now: Millis,
     ) {
-        self.counts().deeds.end(purpose, outcome, now);
+        self.counts().counters.record_pass(purpose, outcome, now);
     }
 
     /// The archive has taken so long for a commit.
-    pub(super) fn commit_took(&self, took: Duration) {
-        self.counts().deeds.commits.note(took);
+    pub(super) fn record_commit_time(&self, took: Duration) {
+        self.counts().counters.commit_times.record(took);
     }
 
     /// How many signs of life the account's work has given: requests that came to their end, and windows committed.
-    pub fn signs(&self) -> u64 {
-        self.provider.http().traffic().all_ended() + self.counts().windows
+    pub fn activity_count(&self) -> u64 {
+        self.provider.gate().traffic().all_completed() + self.counts().windows
     }
 
     /// The longest that may pass from one of them to the next while nothing is stuck: an answer that is waited for, a
     /// turn at the budget, and what the archive takes in between.
-    pub fn silence(&self) -> Duration {
-        let http = self.provider.http();
+    pub fn max_inactivity(&self) -> Duration {
+        let http = self.provider.gate();
         let turn = http
             .budget()
             .rate()
             .map_or(Duration::ZERO, |rate| Duration::from_secs_f64(1.0 / rate));
-        http.timeout() + turn + ARCHIVE
+        http.timeout() + turn + MAX_ARCHIVE_WAIT
     }
 
-    fn read(&self) -> Reading {
+    fn snapshot(&self) -> Reading {
         let counts = self.counts();
         // Only now: else a pass might begin in between, with more than these.
         let requests = self.provider.requests();
-        let Counts {
+        let PassCounts {
             fetched,
             windows,
-            unseen,
-            ref deeds,
+            unsurveyed: unseen,
+            counters: ref deeds,
             ..
         } = *counts;
         let left = counts.left();
         let to_come = unseen
             + if left > 0 {
-                self.provider.cost(left)
+                self.provider.request_cost(left)
             } else {
                 0
             };
         Reading {
             expected: fetched + left,
-            is_guess: unseen > 0,
+            is_estimate: unseen > 0,
             fetched,
             new: deeds.new,
             windows,
@@ -164,10 +169,10 @@ impl Course {
     fn rate(&self, begun: Option<(Instant, u64)>, requests: u64) -> Option<f64> {
         let shown = begun.and_then(|(begun, before)| {
             let (elapsed, sent) = (begun.elapsed(), requests - before);
-            (elapsed >= SHOWN && sent > 0).then(|| sent as f64 / elapsed.as_secs_f64())
+            (elapsed >= MIN_RATE_SAMPLE && sent > 0).then(|| sent as f64 / elapsed.as_secs_f64())
         });
         self.provider
-            .http()
+            .gate()
             .budget()
             .rate()
             .into_iter()
@@ -176,31 +181,31 @@ impl Course {
     }
 
     /// Plain numbers, which no panic can leave half-written.
-    fn counts(&self) -> MutexGuard<'_, Counts> {
+    fn counts(&self) -> MutexGuard<'_, PassCounts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Counts {
+impl PassCounts {
     /// Messages that are still to be fetched. Ranges that wait for their survey are taken to be like those that have
     /// had it, and to hold together no less than the pass before knew of.
     fn left(&self) -> u64 {
         let like_others = self
             .announced
-            .saturating_mul(self.unseen)
-            .checked_div(self.seen)
+            .saturating_mul(self.unsurveyed)
+            .checked_div(self.surveyed)
             .unwrap_or(0);
         let known = self.announced.saturating_add(like_others);
-        let known = if self.unseen > 0 {
-            known.max(self.left_over)
+        let known = if self.unsurveyed > 0 {
+            known.max(self.left_by_last_pass)
         } else {
             known
         };
-        known.saturating_sub(self.brought)
+        known.saturating_sub(self.fetched_in_pass)
     }
 }
 
-impl fmt::Debug for Course {
+impl fmt::Debug for AccountProgress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Course")
             .field("counts", &self.counts)
@@ -208,52 +213,52 @@ impl fmt::Debug for Course {
     }
 }
 
-impl Progress {
-    pub(super) fn of(courses: impl Iterator<Item = Arc<Course>>) -> Self {
+impl EngineProgress {
+    pub(super) fn from_accounts(courses: impl Iterator<Item = Arc<AccountProgress>>) -> Self {
         Self(courses.collect())
     }
 
     /// How far one account has come, if there is one of this name.
-    pub fn of_account(&self, name: &str) -> Option<Reading> {
+    pub fn for_account(&self, name: &str) -> Option<Reading> {
         self.0
             .iter()
             .find(|course| course.provider.account().name == name)
-            .map(|course| course.read())
+            .map(|course| course.snapshot())
     }
 
     /// What every account has done, in the order of the engine's accounts.
-    pub fn deeds(&self) -> Vec<(Arc<dyn Provider>, Deeds)> {
+    pub fn counters(&self) -> Vec<(Arc<dyn Provider>, SyncCounters)> {
         self.0
             .iter()
-            .map(|course| (course.provider.clone(), course.counts().deeds.clone()))
+            .map(|course| (course.provider.clone(), course.counts().counters.clone()))
             .collect()
     }
 
     /// Puts down which of the accounts are stuck, by their positions, and for how long. The others are not.
-    pub fn note_stuck(&self, stuck: &[(usize, Duration)]) {
+    pub fn set_stalled(&self, stuck: &[(usize, Duration)]) {
         for (position, course) in self.0.iter().enumerate() {
             let silent = stuck
                 .iter()
                 .find(|(stuck, _)| *stuck == position)
                 .map(|(_, silent)| *silent);
-            course.counts().deeds.silent = silent;
+            course.counts().counters.stalled_for = silent;
         }
     }
 
     pub fn read(&self) -> Reading {
         self.0
             .iter()
-            .map(|course| course.read())
-            .fold(Reading::default(), Reading::and)
+            .map(|course| course.snapshot())
+            .fold(Reading::default(), Reading::combine)
     }
 }
 
 impl Reading {
     /// Both together.
-    fn and(self, other: Self) -> Self {
+    fn combine(self, other: Self) -> Self {
         Self {
             expected: self.expected + other.expected,
-            is_guess: self.is_guess || other.is_guess,
+            is_estimate: self.is_estimate || other.is_estimate,
             fetched: self.fetched + other.fetched,
             new: self.new + other.new,
             windows: self.windows + other.windows,
@@ -267,19 +272,19 @@ impl Reading {
 mod tests {
     use super::*;
 
-    fn counts(announced: u64, brought: u64, left_over: u64, seen: u64, unseen: u64) -> Counts {
-        Counts {
+    fn counts(announced: u64, brought: u64, left_over: u64, seen: u64, unseen: u64) -> PassCounts {
+        PassCounts {
             announced,
-            brought,
-            left_over,
-            seen,
-            unseen,
-            ..Counts::default()
+            fetched_in_pass: brought,
+            left_by_last_pass: left_over,
+            surveyed: seen,
+            unsurveyed: unseen,
+            ..PassCounts::default()
         }
     }
 
     #[test]
-    fn what_nobody_has_looked_at_is_like_the_rest_and_no_less_than_was_left() {
+    fn unsurveyed_ranges_are_estimated_from_surveyed_ones() {
         assert_eq!(counts(1000, 300, 0, 4, 0).left(), 700);
         assert_eq!(counts(1000, 300, 0, 4, 8).left(), 2700);
         // A pass has begun after one that was not done: it knows nothing yet, then something, then all.

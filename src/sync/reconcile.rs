@@ -13,17 +13,17 @@ use std::sync::Arc;
 use crate::domain::stream::Stream;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
-use crate::provider::{Counted, Provider, ProviderError};
-use crate::store::{AccountId, Sealed, Store, StoreError, StreamId};
+use crate::provider::{Provider, ProviderError, RangeCount};
+use crate::store::{AccountId, Archive, LedgerRow, StoreError, StreamId};
 
 /// So many messages are sooner read than narrowed down any further.
-const FEW: u64 = 150;
+const MAX_REFETCH_MESSAGES: u64 = 150;
 
 /// A stretch of a ledger row that is to be read again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
+pub struct RowDifference {
     /// The row.
-    pub row: Sealed,
+    pub row: LedgerRow,
     /// The stretch, within the row.
     pub range: Window,
     /// How many messages of the row the archive holds outside of the stretch.
@@ -36,7 +36,7 @@ pub struct Difference {
 
 /// Why a stream could not be compared.
 #[derive(Debug, thiserror::Error)]
-pub enum Obstacle {
+pub enum CompareError {
     #[error(transparent)]
     Provider(#[from] ProviderError),
     #[error(transparent)]
@@ -45,9 +45,9 @@ pub enum Obstacle {
 
 /// A stream at its provider and in the archive.
 #[derive(Clone, Copy)]
-pub struct Counting<'a> {
+pub struct StreamComparison<'a> {
     pub provider: &'a dyn Provider,
-    pub store: &'a dyn Store,
+    pub store: &'a dyn Archive,
     pub account: AccountId,
     /// Its position at the provider.
     pub position: usize,
@@ -58,7 +58,7 @@ pub struct Counting<'a> {
 /// A second up to which was counted, from the start of a run of rows on. Always counted from there, parts of the run
 /// add up, whatever the provider takes bounds to mean.
 #[derive(Clone, Copy)]
-struct Mark {
+struct CountMark {
     at: Second,
     /// Up to where the provider counted in truth.
     to: Millis,
@@ -67,14 +67,14 @@ struct Mark {
 }
 
 /// Some rows of a run, or a stretch of one.
-struct Part {
+struct RunPart {
     rows: Range<usize>,
-    from: Mark,
-    to: Mark,
+    from: CountMark,
+    to: CountMark,
 }
 
 /// Where a part is cut in two.
-struct Cut {
+struct PartCut {
     at: Second,
     /// What is known of the run up to there.
     known: u64,
@@ -82,7 +82,7 @@ struct Cut {
     rows: [Range<usize>; 2],
 }
 
-impl Part {
+impl RunPart {
     fn excess(&self) -> i64 {
         self.to.excess - self.from.excess
     }
@@ -92,13 +92,13 @@ impl Part {
     }
 }
 
-impl Counting<'_> {
+impl StreamComparison<'_> {
     fn stream(&self) -> Arc<Stream> {
         self.provider.stream(self.position)
     }
 
     /// Compares what is sealed within a range, apart from what is in doubt: of that nothing is known for sure.
-    pub async fn differences(&self, within: Window) -> Result<Vec<Difference>, Obstacle> {
+    pub async fn differences(&self, within: Window) -> Result<Vec<RowDifference>, CompareError> {
         let mut certain = Vec::new();
         for row in self.store.ledger_rows(self.id, within, u64::MAX).await? {
             if row.doubt.is_none() {
@@ -107,24 +107,27 @@ impl Counting<'_> {
         }
         let mut found = Vec::new();
         for run in certain.chunk_by(|row, next| row.window.to() == next.window.from()) {
-            let mut parts: Vec<Part> = self.compare(run).await?.into_iter().collect();
+            let mut parts: Vec<RunPart> = self.compare(run).await?.into_iter().collect();
             while let Some(part) = parts.pop() {
-                match self.cut(run, &part).await? {
+                match self.cut_part(run, &part).await? {
                     Some(cut) => parts.extend(self.halves(run, part, cut).await?),
-                    None => found.extend(self.found(run, &part).await?),
+                    None => found.extend(self.differences_of_part(run, &part).await?),
                 }
             }
         }
-        found.sort_by_key(|difference: &Difference| difference.range);
+        found.sort_by_key(|difference: &RowDifference| difference.range);
         let mut merged = Vec::new();
         for of_row in found.chunk_by(|one, next| one.row.window == next.row.window) {
-            merged.extend(self.merged(of_row).await?);
+            merged.extend(self.merge_ranges(of_row).await?);
         }
         Ok(merged)
     }
 
     /// The stretches of one row as one: while a stretch is read, what lies outside of it must hold still.
-    async fn merged(&self, of_row: &[Difference]) -> Result<Option<Difference>, StoreError> {
+    async fn merge_ranges(
+        &self,
+        of_row: &[RowDifference],
+    ) -> Result<Option<RowDifference>, StoreError> {
         let (Some(first), Some(last)) = (of_row.first(), of_row.last()) else {
             return Ok(None);
         };
@@ -139,17 +142,21 @@ impl Counting<'_> {
 
     /// What is known of the part of a row that lies within a range; nothing where that is costly to tell. It is what
     /// the archive holds, unless that is not what the provider had.
-    async fn part_within(&self, row: Sealed, within: Window) -> Result<Option<Sealed>, StoreError> {
+    async fn part_within(
+        &self,
+        row: LedgerRow,
+        within: Window,
+    ) -> Result<Option<LedgerRow>, StoreError> {
         let part = row.window.intersect(within);
         match part {
             Some(part) if part == row.window => Ok(Some(row)),
-            Some(part) if known(&row) == row.messages => {
+            Some(part) if known_count(&row) == row.messages => {
                 let (from, to) = (part.from().start(), part.to().start());
                 let messages = self
                     .store
                     .count(self.account, &self.stream().scope, from, to)
                     .await?;
-                let part = |messages| Sealed {
+                let part = |messages| LedgerRow {
                     window: part,
                     messages,
                     provider_count: Some(messages),
@@ -162,20 +169,20 @@ impl Counting<'_> {
     }
 
     /// Counts an unbroken run of rows; nothing where it is as it is known to be.
-    async fn compare(&self, run: &[Sealed]) -> Result<Option<Part>, Obstacle> {
+    async fn compare(&self, run: &[LedgerRow]) -> Result<Option<RunPart>, CompareError> {
         let (Some(first), Some(last)) = (run.first(), run.last()) else {
             return Ok(None);
         };
         let start = first.window.from();
-        let from = Mark {
+        let from = CountMark {
             at: start,
             to: start.start(),
             excess: 0,
         };
         let to = self
-            .mark(run, last.window.to(), run.iter().map(known).sum())
+            .mark(run, last.window.to(), run.iter().map(known_count).sum())
             .await?;
-        let part = Part {
+        let part = RunPart {
             rows: 0..run.len(),
             from,
             to,
@@ -184,19 +191,24 @@ impl Counting<'_> {
     }
 
     /// Counts a run up to a second.
-    async fn mark(&self, run: &[Sealed], at: Second, known: u64) -> Result<Mark, Obstacle> {
+    async fn mark(
+        &self,
+        run: &[LedgerRow],
+        at: Second,
+        known: u64,
+    ) -> Result<CountMark, CompareError> {
         let start = run.first().map_or(at, |row| row.window.from());
         let Some(range) = Window::new(start, at) else {
-            return Ok(Mark {
+            return Ok(CountMark {
                 at,
                 to: at.start(),
                 excess: 0,
             });
         };
-        let Counted { messages, from, to } = self.provider.count(self.position, range).await?;
-        let before = self.archived(start.start(), from).await?;
-        let behind = self.archived(at.start(), to).await?;
-        Ok(Mark {
+        let RangeCount { messages, from, to } = self.provider.count(self.position, range).await?;
+        let before = self.count_archived(start.start(), from).await?;
+        let behind = self.count_archived(at.start(), to).await?;
+        Ok(CountMark {
             at,
             to,
             excess: messages as i64 - (known + behind) as i64 + before as i64,
@@ -204,25 +216,29 @@ impl Counting<'_> {
     }
 
     /// How many messages the archive holds between two moments that are close together.
-    async fn archived(&self, from: Millis, to: Millis) -> Result<u64, StoreError> {
+    async fn count_archived(&self, from: Millis, to: Millis) -> Result<u64, StoreError> {
         if from >= to {
             return Ok(0);
         }
         Ok(self
             .store
-            .times(self.account, &self.stream().scope, from, to)
+            .message_times(self.account, &self.stream().scope, from, to)
             .await?
             .len() as u64)
     }
 
     /// Where to cut a part; nothing where it is to be read.
-    async fn cut(&self, run: &[Sealed], part: &Part) -> Result<Option<Cut>, StoreError> {
+    async fn cut_part(
+        &self,
+        run: &[LedgerRow],
+        part: &RunPart,
+    ) -> Result<Option<PartCut>, StoreError> {
         let Range { start, end } = part.rows;
-        let known_before = |row: usize| run.iter().take(row).map(known).sum::<u64>();
+        let known_before = |row: usize| run.iter().take(row).map(known_count).sum::<u64>();
         if end - start > 1 {
             let middle = start + middle(run.get(start..end).unwrap_or_default());
             let at = run.get(middle).map(|row| row.window.from());
-            return Ok(at.map(|at| Cut {
+            return Ok(at.map(|at| PartCut {
                 at,
                 known: known_before(middle),
                 rows: [start..middle, middle..end],
@@ -231,7 +247,7 @@ impl Counting<'_> {
         // Where the archive has kept what the provider has not, the archive does not tell what to expect of a half.
         let Some(row) = run
             .get(start)
-            .filter(|row| known(row) == row.messages && row.messages > FEW)
+            .filter(|row| known_count(row) == row.messages && row.messages > MAX_REFETCH_MESSAGES)
         else {
             return Ok(None);
         };
@@ -239,8 +255,8 @@ impl Counting<'_> {
         let before = |second: Second| times.partition_point(|at| *at < second.start());
         let (first, last) = (before(part.from.at), before(part.to.at));
         let at = times.get(first + (last - first) / 2).map(|at| at.second());
-        let at = at.filter(|at| part.from.at < *at && (last - first) as u64 > FEW);
-        let cut = |at| Cut {
+        let at = at.filter(|at| part.from.at < *at && (last - first) as u64 > MAX_REFETCH_MESSAGES);
+        let cut = |at| PartCut {
             at,
             known: known_before(start) + before(at) as u64,
             rows: [start..end, start..end],
@@ -249,16 +265,21 @@ impl Counting<'_> {
     }
 
     /// The halves of a part in which something differs.
-    async fn halves(&self, run: &[Sealed], part: Part, cut: Cut) -> Result<Vec<Part>, Obstacle> {
+    async fn halves(
+        &self,
+        run: &[LedgerRow],
+        part: RunPart,
+        cut: PartCut,
+    ) -> Result<Vec<RunPart>, CompareError> {
         let mark = self.mark(run, cut.at, cut.known).await?;
         let [first, second] = cut.rows;
         let halves = [
-            Part {
+            RunPart {
                 rows: first,
                 from: part.from,
                 to: mark,
             },
-            Part {
+            RunPart {
                 rows: second,
                 from: mark,
                 to: part.to,
@@ -272,7 +293,11 @@ impl Counting<'_> {
 
     /// What of a row is to be read. Where the provider counts on beyond the stretch, the next row's first second is
     /// part of it.
-    async fn found(&self, run: &[Sealed], part: &Part) -> Result<Vec<Difference>, StoreError> {
+    async fn differences_of_part(
+        &self,
+        run: &[LedgerRow],
+        part: &RunPart,
+    ) -> Result<Vec<RowDifference>, StoreError> {
         let Some(stretch) = part.stretch() else {
             return Ok(vec![]);
         };
@@ -293,11 +318,11 @@ impl Counting<'_> {
     /// read: the provider's count of its parts is not known.
     pub(super) async fn difference(
         &self,
-        row: Sealed,
+        row: LedgerRow,
         range: Window,
         excess: i64,
-    ) -> Result<Difference, StoreError> {
-        let range = if known(&row) == row.messages {
+    ) -> Result<RowDifference, StoreError> {
+        let range = if known_count(&row) == row.messages {
             range
         } else {
             row.window
@@ -311,7 +336,7 @@ impl Counting<'_> {
                 .len()
                 .saturating_sub(times.len()) as u64;
         }
-        Ok(Difference {
+        Ok(RowDifference {
             row,
             range,
             outside,
@@ -322,7 +347,7 @@ impl Counting<'_> {
 
     async fn times(&self, range: Window) -> Result<Vec<Millis>, StoreError> {
         self.store
-            .times(
+            .message_times(
                 self.account,
                 &self.stream().scope,
                 range.from().start(),
@@ -332,7 +357,7 @@ impl Counting<'_> {
     }
 }
 
-impl std::fmt::Debug for Counting<'_> {
+impl std::fmt::Debug for StreamComparison<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Counting")
             .field("position", &self.position)
@@ -342,16 +367,16 @@ impl std::fmt::Debug for Counting<'_> {
 }
 
 /// How many messages the provider had in a row when it was last read.
-fn known(row: &Sealed) -> u64 {
+fn known_count(row: &LedgerRow) -> u64 {
     row.provider_count.unwrap_or(row.messages)
 }
 
 /// Where rows are halved by what they hold: behind how many of them. There are at least two.
-fn middle(rows: &[Sealed]) -> usize {
-    let half = rows.iter().map(known).sum::<u64>() / 2;
+fn middle(rows: &[LedgerRow]) -> usize {
+    let half = rows.iter().map(known_count).sum::<u64>() / 2;
     let mut sum = 0;
     let before = rows.iter().take_while(|row| {
-        sum += known(row);
+        sum += known_count(row);
         sum <= half
     });
     before.count().clamp(1, rows.len() - 1)

@@ -9,33 +9,35 @@ use std::collections::HashSet;
 
 use tokio_util::sync::CancellationToken;
 
-use super::account::{AccountSync, Place};
+use super::account::{AccountSync, Session};
 use super::evidence::Evidence;
-use crate::domain::digest::Link;
-use crate::domain::identity::{Fingerprint, Identified, identify};
+use crate::domain::digest::ChainLink;
+use crate::domain::identity::{Fingerprint, IdentifiedMessage, identify};
 use crate::domain::message::Unreadable;
 use crate::domain::stream::Scope;
 use crate::domain::window::Window;
-use crate::proof::{Claim, Difference, MISFILED, Verdict};
-use crate::provider::{Advice, Fetched, ProviderError, Survey};
-use crate::store::{Archived, Aside, Commit, Cursor, Seal, Sealed, StoreError, StreamId, Tally};
+use crate::proof::{Claim, MISFILED_FAULT, Mismatch, VerifyReport};
+use crate::provider::{Disposition, FetchedWindow, ProviderError, Survey};
+use crate::store::{
+    ArchivedMessage, Commit, Cursor, Eviction, LedgerRow, Seal, StoreError, StreamId, Tally,
+};
 
 /// A window that was sealed as one is fetched as one.
-const UNCUT: u64 = 1 << 40;
+const UNSPLIT: u64 = 1 << 40;
 /// Messages of the archive that are read at once.
-const CHUNK: u64 = 1000;
+const ARCHIVE_PAGE: u64 = 1000;
 const CHANGED: &str = "changed after it was archived";
 const ADDED: &str = "added to the archive by somebody else: the provider never returned it";
 
 /// What came of putting an account's windows right.
 #[derive(Debug, Default)]
-pub struct Mended {
+pub struct RepairReport {
     /// Windows that were fetched again.
     pub windows: u64,
     /// Messages that were missing.
     pub restored: u64,
     /// Messages that were moved into quarantine.
-    pub set_aside: u64,
+    pub quarantined: u64,
     /// What could not be fetched again, and why not.
     pub left: Vec<String>,
 }
@@ -43,30 +45,30 @@ pub struct Mended {
 /// An account whose windows are put right.
 struct Repair<'a> {
     account: &'a AccountSync,
-    place: &'a Place,
-    verdict: &'a Verdict,
-    mended: Mended,
+    place: &'a Session,
+    verdict: &'a VerifyReport,
+    report: RepairReport,
     /// What was set aside because somebody had added it: other streams' ledger rows may claim it still.
-    added: Vec<Identified>,
+    added: Vec<IdentifiedMessage>,
     /// All that was set aside: where it was, its original may be by now.
-    gone: HashSet<Cursor>,
+    quarantined: HashSet<Cursor>,
 }
 
 /// What else came with it.
-struct Rest {
+struct RefetchExtras {
     provider_count: Option<u64>,
     unreadable: Vec<Unreadable>,
 }
 
 /// A window that was fetched again.
-struct Reread<'a> {
+struct RefetchedWindow<'a> {
     claim: &'a Claim,
     stream: StreamId,
     scope: Scope,
     /// Whole ledger rows: these.
     span: Window,
-    rows: Vec<Sealed>,
-    messages: Vec<Identified>,
+    rows: Vec<LedgerRow>,
+    messages: Vec<IdentifiedMessage>,
     /// Whether this is certainly all that the provider ever had of it, but for what it may have removed.
     is_whole: bool,
 }
@@ -75,19 +77,19 @@ impl AccountSync {
     /// Fetches again what differs, as far as the provider still has it. Ends early once `stop` is given.
     pub async fn repair(
         &mut self,
-        verdict: &Verdict,
+        verdict: &VerifyReport,
         stop: &CancellationToken,
-    ) -> Result<Mended, StoreError> {
+    ) -> Result<RepairReport, StoreError> {
         if !verdict
-            .differences
+            .mismatches
             .named
             .iter()
-            .any(|difference| difference.subject.account == self.name())
+            .any(|difference| difference.stream.account == self.name())
         {
-            return Ok(Mended::default());
+            return Ok(RepairReport::default());
         }
         let requests = self.provider.requests();
-        let place = match self.place(stop).await? {
+        let place = match self.open_session(stop).await? {
             Ok(place) => place,
             Err(failure) => {
                 let left = vec![format!(
@@ -95,9 +97,9 @@ impl AccountSync {
                     self.name(),
                     failure.hint()
                 )];
-                return Ok(Mended {
+                return Ok(RepairReport {
                     left,
-                    ..Mended::default()
+                    ..RepairReport::default()
                 });
             }
         };
@@ -109,9 +111,9 @@ impl AccountSync {
             account: self,
             place: &place,
             verdict,
-            mended: Mended::default(),
+            report: RepairReport::default(),
             added: Vec::new(),
-            gone: HashSet::new(),
+            quarantined: HashSet::new(),
         };
         let mended = repair.run(stop).await?;
         let (requests, new) = (self.provider.requests() - requests, mended.restored);
@@ -122,20 +124,20 @@ impl AccountSync {
             ..Tally::default()
         };
         self.store.end_run(run, &tally, self.clock.now()).await?;
-        self.keep(place);
+        self.return_session(place);
         Ok(mended)
     }
 
     /// The part that the provider still has and is trusted to show already. Ledger rows that claim more have been
     /// changed.
-    fn to_be_had(&self, span: Window) -> Option<Window> {
+    fn still_available(&self, span: Window) -> Option<Window> {
         let settled = self
             .provider
             .now()
             .second()
             .minus(self.provider.account().settle);
-        span.starting(self.horizon().unwrap_or(span.from()))?
-            .before(settled)
+        span.starting_at(self.horizon().unwrap_or(span.from()))?
+            .up_to(settled)
     }
 
     /// A window that was sealed as one is fetched as one.
@@ -144,11 +146,11 @@ impl AccountSync {
         position: usize,
         span: Window,
         stop: &CancellationToken,
-    ) -> Result<Fetched, ProviderError> {
+    ) -> Result<FetchedWindow, ProviderError> {
         let fetch = async {
-            match self.provider.survey(position, span, UNCUT).await? {
-                Survey::Done(fetched) => Ok(fetched),
-                Survey::Sized(count) | Survey::Split { count, .. } => {
+            match self.provider.survey(position, span, UNSPLIT).await? {
+                Survey::Complete(fetched) => Ok(fetched),
+                Survey::OneWindow(count) | Survey::Split { count, .. } => {
                     self.provider.fetch(position, span, count).await
                 }
             }
@@ -161,24 +163,24 @@ impl AccountSync {
 }
 
 impl<'a> Repair<'a> {
-    async fn run(mut self, stop: &CancellationToken) -> Result<Mended, StoreError> {
+    async fn run(mut self, stop: &CancellationToken) -> Result<RepairReport, StoreError> {
         let verdict = self.verdict;
         let mut done: HashSet<(usize, Window)> = HashSet::new();
-        for difference in &verdict.differences.named {
-            let key = &difference.subject.key;
-            if difference.subject.account != self.account.name() {
+        for difference in &verdict.mismatches.named {
+            let key = &difference.stream.key;
+            if difference.stream.account != self.account.name() {
                 continue;
             }
-            let Some(position) = self.account.provider.position(key) else {
-                self.leave(difference, &"the configuration does not follow the stream");
+            let Some(position) = self.account.provider.stream_index(key) else {
+                self.record_unrepaired(difference, &"the configuration does not follow the stream");
                 continue;
             };
             let (span, rows) = self.span(position, difference.claim.window).await?;
             if !done.insert((position, span)) {
                 continue;
             }
-            let Some(to_be_had) = self.account.to_be_had(span) else {
-                self.leave(
+            let Some(to_be_had) = self.account.still_available(span) else {
+                self.record_unrepaired(
                     difference,
                     &"behind the provider's retention edge nothing can be had any more",
                 );
@@ -192,7 +194,7 @@ impl<'a> Repair<'a> {
                         && fetched.doubt.is_none()
                         && fetched.unreadable.is_empty();
                     let messages = identify(fetched.messages);
-                    let read = Reread {
+                    let read = RefetchedWindow {
                         claim: &difference.claim,
                         stream,
                         scope,
@@ -201,30 +203,33 @@ impl<'a> Repair<'a> {
                         messages,
                         is_whole,
                     };
-                    let rest = Rest {
+                    let rest = RefetchExtras {
                         provider_count: fetched.provider_count,
                         unreadable: fetched.unreadable,
                     };
-                    if !self.mend(read, rest).await? {
-                        self.leave(difference, &"the provider does not have all of it any more");
+                    if !self.repair_window(read, rest).await? {
+                        self.record_unrepaired(
+                            difference,
+                            &"the provider does not have all of it any more",
+                        );
                     }
                 }
                 Err(failure) => {
-                    self.leave(difference, &failure);
+                    self.record_unrepaired(difference, &failure);
                     self.account
-                        .note_failure(self.place.account, &failure)
+                        .record_pause(self.place.account, &failure)
                         .await?;
-                    if failure.advice() != Advice::SkipStream {
+                    if failure.disposition() != Disposition::SkipStream {
                         break;
                     }
                 }
             }
         }
-        Ok(self.mended)
+        Ok(self.report)
     }
 
-    fn leave(&mut self, difference: &Difference, why: &dyn std::fmt::Display) {
-        self.mended
+    fn record_unrepaired(&mut self, difference: &Mismatch, why: &dyn std::fmt::Display) {
+        self.report
             .left
             .push(format!("{difference}\n  not put right: {why}"));
     }
@@ -234,7 +239,7 @@ impl<'a> Repair<'a> {
         &self,
         position: usize,
         window: Window,
-    ) -> Result<(Window, Vec<Sealed>), StoreError> {
+    ) -> Result<(Window, Vec<LedgerRow>), StoreError> {
         let rows = self
             .account
             .store
@@ -249,45 +254,52 @@ impl<'a> Repair<'a> {
     }
 
     /// Brings the archive and its ledger together again; answers with whether all that was claimed is there.
-    async fn mend(&mut self, read: Reread<'_>, rest: Rest) -> Result<bool, StoreError> {
-        let there = self.there(&read).await?;
-        let mut aside = self.changed(&read, &there);
-        let stays = without(&there, &aside);
-        for link in read.evidence(&stays).added() {
+    async fn repair_window(
+        &mut self,
+        read: RefetchedWindow<'_>,
+        rest: RefetchExtras,
+    ) -> Result<bool, StoreError> {
+        let there = self.archived_messages(&read).await?;
+        let mut aside = self.changed_messages(&read, &there);
+        let stays = remaining(&there, &aside);
+        for link in read.evidence(&stays).forged() {
             let message = stays
                 .iter()
-                .find(|m| Link::of(&m.identified) == link)
+                .find(|m| ChainLink::from_identified(&m.identified) == link)
                 .copied();
             let Some(message) = message else { continue };
             if !self.is_vouched_for(message, read.stream).await? {
-                aside.push(Aside {
+                aside.push(Eviction {
                     message,
                     reason: ADDED,
                 });
                 self.added.push(message.identified.clone());
             }
         }
-        let evidence = read.evidence(&without(&there, &aside));
+        let evidence = read.evidence(&remaining(&there, &aside));
         let added = self
             .added
             .iter()
-            .filter(|m| read.scope.holds(&m.message))
-            .map(Link::of)
+            .filter(|m| read.scope.matches(&m.message))
+            .map(ChainLink::from_identified)
             .collect();
         let whole =
-            evidence.lacks_nothing() && self.is_explained(&evidence, &stays, read.stream).await?;
-        let (replaces, is_met) = (whole || evidence.is_proven(&added), evidence.meets_claim());
+            evidence.is_complete() && self.is_explained(&evidence, &stays, read.stream).await?;
+        let (replaces, is_met) = (
+            whole || evidence.matches_ledger(&added),
+            evidence.matches_claim(),
+        );
         let (store, now) = (&self.account.store, self.account.clock.now());
         if !aside.is_empty() {
-            self.gone
+            self.quarantined
                 .extend(aside.iter().map(|aside| aside.message.cursor()));
-            self.mended.set_aside += store.set_aside(read.stream, &aside, now).await?;
+            self.report.quarantined += store.move_to_quarantine(read.stream, &aside, now).await?;
         }
-        let Rest {
+        let RefetchExtras {
             provider_count,
             unreadable,
         } = rest;
-        let Reread {
+        let RefetchedWindow {
             stream,
             scope,
             span: window,
@@ -326,32 +338,36 @@ impl<'a> Repair<'a> {
                 now,
             )
             .await?;
-        self.mended.windows += 1;
-        self.mended.restored += written.iter().map(|written| written.new).sum::<u64>();
+        self.report.windows += 1;
+        self.report.restored += written.iter().map(|written| written.new).sum::<u64>();
         Ok(replaces || is_met)
     }
 
-    fn is_ours(&self, message: &Archived) -> bool {
+    fn is_ours(&self, message: &ArchivedMessage) -> bool {
         message.account == self.account.name()
     }
 
     /// What the archive holds of the stream in the span; and what the provider shows of it that is filed elsewhere.
-    async fn there(&self, read: &Reread<'_>) -> Result<Vec<Archived>, StoreError> {
+    async fn archived_messages(
+        &self,
+        read: &RefetchedWindow<'_>,
+    ) -> Result<Vec<ArchivedMessage>, StoreError> {
         let ours = read
             .messages
             .iter()
-            .filter(|m| read.scope.holds(&m.message));
-        let shown: HashSet<Link> = ours.map(Link::of).collect();
-        let wanted = |m: &Archived| {
-            read.scope.holds(&m.identified.message) || shown.contains(&Link::of(&m.identified))
+            .filter(|m| read.scope.matches(&m.message));
+        let shown: HashSet<ChainLink> = ours.map(ChainLink::from_identified).collect();
+        let wanted = |m: &ArchivedMessage| {
+            read.scope.matches(&m.identified.message)
+                || shown.contains(&ChainLink::from_identified(&m.identified))
         };
         let mut there = Vec::new();
-        let mut after = Cursor::at(read.span.from().start());
+        let mut after = Cursor::before(read.span.from().start());
         loop {
             let chunk = self
                 .account
                 .store
-                .messages(&after, read.span.to().start(), CHUNK)
+                .messages(&after, read.span.to().start(), ARCHIVE_PAGE)
                 .await?;
             let Some(last) = chunk.last() else {
                 return Ok(there);
@@ -363,27 +379,31 @@ impl<'a> Repair<'a> {
 
     /// Messages that were changed: wherever they are by now, once their original is in hand; those that are filed
     /// elsewhere; and in the window, once certainly all of it is in hand.
-    fn changed<'m>(&self, read: &Reread<'_>, there: &'m [Archived]) -> Vec<Aside<'m>>
+    fn changed_messages<'m>(
+        &self,
+        read: &RefetchedWindow<'_>,
+        there: &'m [ArchivedMessage],
+    ) -> Vec<Eviction<'m>>
     where
         'a: 'm,
     {
-        let original = |m: &Identified| (m.fingerprint, m.occurrence);
+        let original = |m: &IdentifiedMessage| (m.fingerprint, m.occurrence);
         let originals: HashSet<(Fingerprint, u32)> = read.messages.iter().map(original).collect();
         // One that is filed under a conversation of another account looks like that account's.
-        let damaged = self.verdict.damaged.named.iter();
+        let damaged = self.verdict.damaged_messages.named.iter();
         let damaged = damaged
-            .filter(|d| self.is_ours(&d.message) || d.fault == MISFILED)
+            .filter(|d| self.is_ours(&d.message) || d.fault == MISFILED_FAULT)
             .map(|damage| &damage.message);
         let elsewhere = damaged.filter(|m| originals.contains(&original(&m.identified)));
-        let is_elsewhere = |m: &Archived| !read.scope.holds(&m.identified.message);
+        let is_elsewhere = |m: &ArchivedMessage| !read.scope.matches(&m.identified.message);
         let here = there
             .iter()
             .filter(|m| is_elsewhere(m) || read.is_whole && m.fault().is_some());
-        let elsewhere = elsewhere.filter(|m| !self.gone.contains(&m.cursor()));
+        let elsewhere = elsewhere.filter(|m| !self.quarantined.contains(&m.cursor()));
         let mut seen = HashSet::new();
         let changed = elsewhere.chain(here).filter(|m| seen.insert(m.cursor()));
         changed
-            .map(|message| Aside {
+            .map(|message| Eviction {
                 message,
                 reason: CHANGED,
             })
@@ -395,14 +415,16 @@ impl<'a> Repair<'a> {
     async fn is_explained(
         &self,
         evidence: &Evidence<'_>,
-        there: &[&Archived],
+        there: &[&ArchivedMessage],
         stream: StreamId,
     ) -> Result<bool, StoreError> {
         if evidence.claim.digest.is_none() {
             return Ok(true);
         }
         for (extra, _) in evidence.extras() {
-            let message = there.iter().find(|m| Link::of(&m.identified) == extra);
+            let message = there
+                .iter()
+                .find(|m| ChainLink::from_identified(&m.identified) == extra);
             let Some(message) = message else { continue };
             if !self.is_vouched_for(message, stream).await? {
                 return Ok(false);
@@ -414,26 +436,26 @@ impl<'a> Repair<'a> {
     /// Whether another stream's ledger row, which agrees with what is there, is about this message, too.
     async fn is_vouched_for(
         &self,
-        message: &Archived,
+        message: &ArchivedMessage,
         except: StreamId,
     ) -> Result<bool, StoreError> {
         let at = message.identified.message.sent_at;
         for stream in self.account.store.streams().await? {
             let holds = stream
                 .scope
-                .is_some_and(|scope| scope.holds(&message.identified.message));
+                .is_some_and(|scope| scope.matches(&message.identified.message));
             if stream.account != message.account || stream.id == except || !holds {
                 continue;
             }
-            let differs = self.verdict.differences.named.iter().any(|d| {
-                d.subject.account == stream.account
-                    && d.subject.key == stream.key
+            let differs = self.verdict.mismatches.named.iter().any(|d| {
+                d.stream.account == stream.account
+                    && d.stream.key == stream.key
                     && d.claim.window.contains(at)
             });
             let rows = self
                 .account
                 .store
-                .ledger_rows(stream.id, Window::lasting(at.second(), 1), 1)
+                .ledger_rows(stream.id, Window::with_length(at.second(), 1), 1)
                 .await?;
             if !rows.is_empty() && !differs {
                 return Ok(true);
@@ -444,7 +466,7 @@ impl<'a> Repair<'a> {
 }
 
 /// The messages that are not set aside.
-fn without<'m>(there: &'m [Archived], aside: &[Aside<'_>]) -> Vec<&'m Archived> {
+fn remaining<'m>(there: &'m [ArchivedMessage], aside: &[Eviction<'_>]) -> Vec<&'m ArchivedMessage> {
     let gone: HashSet<Cursor> = aside.iter().map(|aside| aside.message.cursor()).collect();
     there
         .iter()
@@ -452,18 +474,24 @@ fn without<'m>(there: &'m [Archived], aside: &[Aside<'_>]) -> Vec<&'m Archived> 
         .collect()
 }
 
-impl Reread<'_> {
-    fn evidence(&self, there: &[&Archived]) -> Evidence<'_> {
-        let inside =
-            |m: &&Identified| self.span.contains(m.message.sent_at) && self.scope.holds(&m.message);
+impl RefetchedWindow<'_> {
+    fn evidence(&self, there: &[&ArchivedMessage]) -> Evidence<'_> {
+        let inside = |m: &&IdentifiedMessage| {
+            self.span.contains(m.message.sent_at) && self.scope.matches(&m.message)
+        };
         Evidence {
             claim: self.claim,
             rows: &self.rows,
-            shown: self.messages.iter().filter(inside).map(Link::of).collect(),
-            is_whole: self.is_whole,
-            there: there
+            shown: self
+                .messages
                 .iter()
-                .map(|m| (Link::of(&m.identified), m.archived_at))
+                .filter(inside)
+                .map(ChainLink::from_identified)
+                .collect(),
+            is_whole: self.is_whole,
+            archived: there
+                .iter()
+                .map(|m| (ChainLink::from_identified(&m.identified), m.archived_at))
                 .collect(),
         }
     }

@@ -5,16 +5,18 @@ use crate::domain::message::Message;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use crate::provider::Provider;
-use crate::store::{AccountId, Commit, Held, HeldId, NewAccount, Seal, Store, StoreError};
+use crate::store::{
+    AccountId, Archive, Commit, HeldId, NewAccount, QuarantinedMessage, Seal, StoreError,
+};
 
 /// Messages that are held at once.
-const CHUNK: u64 = 200;
+const QUARANTINE_PAGE: u64 = 200;
 
 /// What became of an account's quarantine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Requeued {
     /// Messages that are in the archive now.
-    pub understood: u64,
+    pub archived: u64,
     /// Messages that stay where they are.
     pub left: u64,
 }
@@ -23,7 +25,7 @@ pub struct Requeued {
 /// the count and the digest of the ledger row it belongs to; it may be broken off and begun again at any time.
 pub async fn requeue(
     provider: &dyn Provider,
-    store: &dyn Store,
+    store: &dyn Archive,
     now: Millis,
 ) -> Result<Requeued, StoreError> {
     let name = &provider.account().name;
@@ -36,35 +38,36 @@ pub async fn requeue(
     };
     let account = store.register(&known).await?.account;
     if provider.account().discovers {
-        for stream in store.discovered(account).await? {
+        for stream in store.discovered_streams(account).await? {
             provider.follow(&stream);
         }
     }
     let mut requeued = Requeued::default();
     let mut after = HeldId::default();
     loop {
-        let chunk = store.quarantined(account, after, CHUNK).await?;
+        let chunk = store.quarantined(account, after, QUARANTINE_PAGE).await?;
         let Some(last) = chunk.last() else {
             return Ok(requeued);
         };
         after = last.id;
         for held in chunk {
             // A stream that is not followed any more keeps what it has.
-            let position = provider.position(&held.key);
+            let position = provider.stream_index(&held.key);
             // What the archive itself has set aside is no answer of the provider's.
-            let position = position.filter(|_| !held.quarantined.is_set_aside());
+            let position = position.filter(|_| !held.quarantined.was_archived());
             let read = position.map(|position| {
                 (
                     position,
-                    provider.understand(position, &held.quarantined.raw),
+                    provider.parse_raw(position, &held.quarantined.raw),
                 )
             });
             match read {
                 Some((position, Ok(message))) => {
-                    let commit = commit(provider, store, account, position, &held, message).await?;
+                    let commit =
+                        build_commit(provider, store, account, position, &held, message).await?;
                     store.commit(&[commit], now).await?;
                     store.reconsider(account, held.id, None).await?;
-                    requeued.understood += 1;
+                    requeued.archived += 1;
                     continue;
                 }
                 Some((_, Err(unreadable))) => {
@@ -80,15 +83,15 @@ pub async fn requeue(
 }
 
 /// A message, with the ledger row of its time: the provider counted it when the row was read.
-async fn commit(
+async fn build_commit(
     provider: &dyn Provider,
-    store: &dyn Store,
+    store: &dyn Archive,
     account: AccountId,
     position: usize,
-    held: &Held,
+    held: &QuarantinedMessage,
     message: Message,
 ) -> Result<Commit, StoreError> {
-    let window = Window::lasting(message.sent_at.second(), 1);
+    let window = Window::with_length(message.sent_at.second(), 1);
     let row = store.ledger_rows(held.stream, window, 1).await?.pop();
     let scope = provider.stream(position).scope.clone();
     let seal = row.map(|row| Seal {

@@ -3,7 +3,7 @@
 use backscroll::domain::time::Millis;
 use backscroll::sandbox::Selection;
 
-use crate::bed::Bed;
+use crate::bed::TestEnv;
 
 /// Everything that a sync which finds nothing must leave as it is.
 const EVERYTHING: &str = "
@@ -16,12 +16,12 @@ type Run = (String, String, String, i64, i64, String, Option<String>);
 
 #[test]
 fn a_second_sync_changes_nothing_and_costs_a_request_a_stream() {
-    let bed = Bed::new(&["--users", "2"]).settling("1s");
-    bed.archives_the_truth();
+    let bed = TestEnv::new(&["--users", "2"]).settling("1s");
+    bed.assert_sync_archives_truth();
     let before: Vec<(String,)> = bed.rows(EVERYTHING);
     bed.world().rules().reset();
 
-    bed.archives_the_truth();
+    bed.assert_sync_archives_truth();
     assert!(
         before == bed.rows(EVERYTHING),
         "rows differ after the second sync"
@@ -40,8 +40,8 @@ fn a_second_sync_changes_nothing_and_costs_a_request_a_stream() {
 
 #[test]
 fn the_record_of_a_run_counts_every_request() {
-    let bed = Bed::new(&[]);
-    let ran = bed.sync().good();
+    let bed = TestEnv::new(&[]);
+    let ran = bed.sync().assert_ok();
     let on_record = bed.number("SELECT CAST(sum(requests) AS INTEGER) FROM runs");
     let sent = i64::try_from(bed.sandbox.rules().total.requests()).unwrap();
     assert_eq!(on_record, sent, "{ran:?}");
@@ -49,8 +49,8 @@ fn the_record_of_a_run_counts_every_request() {
 
 #[test]
 fn coverage_is_one_unbroken_run_a_stream_and_counts_the_truth() {
-    let bed = Bed::new(&["--messages", "900"]);
-    bed.archives_the_truth();
+    let bed = TestEnv::new(&["--messages", "900"]);
+    bed.assert_sync_archives_truth();
     let runs: Vec<Run> = bed.rows(
         "SELECT account, stream, to_at, messages, provider_count, state, reason FROM coverage",
     );
@@ -63,9 +63,9 @@ fn coverage_is_one_unbroken_run_a_stream_and_counts_the_truth() {
     for (account, stream, to_at, messages, provider_count, state, reason) in runs {
         let end: Millis = to_at.parse().unwrap();
         let truth = if account == "sandbox" {
-            said(&bed, &stream, end)
+            count_agora_messages(&bed, &stream, end)
         } else {
-            in_topic(&bed, &stream, end)
+            count_topic_messages(&bed, &stream, end)
         };
         assert_eq!(
             (messages, provider_count),
@@ -82,8 +82,8 @@ fn coverage_is_one_unbroken_run_a_stream_and_counts_the_truth() {
 
 #[test]
 fn the_only_gap_is_what_is_too_young_to_be_final() {
-    let bed = Bed::new(&[]);
-    bed.sync().good();
+    let bed = TestEnv::new(&[]);
+    bed.sync().assert_ok();
     let gaps: Vec<(String, String, String, i64)> =
         bed.rows("SELECT from_at, to_at, reason, lost FROM gaps");
     assert_eq!(
@@ -106,21 +106,21 @@ fn the_only_gap_is_what_is_too_young_to_be_final() {
 
 #[test]
 fn what_is_older_than_since_is_not_wanted() {
-    let bed = Bed::new(&[]).only("agora");
+    let bed = TestEnv::new(&[]).only("agora");
     let since = Millis(bed.world().now().0 - 2 * 86_400_000).second();
     let bed = bed.with(
         "discover = false",
         &format!("discover = false\nsince = {since}"),
     );
-    let all = bed.world().agora("sandbox").len();
+    let all = bed.world().agora_messages("sandbox").len();
     let young = bed
         .world()
-        .agora("sandbox")
+        .agora_messages("sandbox")
         .iter()
         .filter(|message| message.ms >= since.start().0)
         .count();
     assert!(0 < young && young < all);
-    bed.sync().good();
+    bed.sync().assert_ok();
     let archived = usize::try_from(bed.number("SELECT count(*) FROM archive")).unwrap();
     assert!(young - archived < 3, "{archived} of {young}");
     assert_eq!(
@@ -138,10 +138,10 @@ fn what_is_older_than_since_is_not_wanted() {
 
 #[test]
 fn what_the_provider_has_forgotten_is_never_asked_for() {
-    let bed = Bed::new(&["--retention", "2d"])
+    let bed = TestEnv::new(&["--retention", "2d"])
         .only("agora")
         .with("retention = \"4000d\"", "retention = \"2d\"");
-    bed.sync().good();
+    bed.sync().assert_ok();
     let horizon = bed.world().now().0 - 2 * 86_400_000;
     assert!(bed.number("SELECT min(sent_at_ms) FROM archive") >= horizon - 1000);
     assert_eq!(
@@ -152,7 +152,7 @@ fn what_the_provider_has_forgotten_is_never_asked_for() {
 }
 
 /// How many messages an Agora stream holds before `end`.
-fn said(bed: &Bed, stream: &str, end: Millis) -> i64 {
+fn count_agora_messages(bed: &TestEnv, stream: &str, end: Millis) -> i64 {
     let streams = bed.world().agora_streams("sandbox");
     let named = streams.into_iter().find(|named| {
         let part =
@@ -175,8 +175,8 @@ fn said(bed: &Bed, stream: &str, end: Millis) -> i64 {
 }
 
 /// How many messages a Web3MQ topic holds before `end`.
-fn in_topic(bed: &Bed, stream: &str, end: Millis) -> i64 {
-    let topics = bed.world().web3mq(&bed.world().users()[0]);
+fn count_topic_messages(bed: &TestEnv, stream: &str, end: Millis) -> i64 {
+    let topics = bed.world().web3mq_topics(&bed.world().users()[0]);
     let rows = &topics[stream.strip_prefix("topic=").unwrap()];
     rows.iter()
         .filter(|row| row.ms < end.0)

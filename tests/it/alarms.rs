@@ -10,42 +10,43 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::post;
-use backscroll::domain::alarm::Kind;
+use backscroll::domain::alarm::AlarmKind;
 use backscroll::domain::stream::{Scope, Stream};
 use backscroll::domain::time::Millis;
 use backscroll::domain::window::Window;
 use backscroll::provider::ProviderError;
-use backscroll::sandbox::Scripted;
+use backscroll::sandbox::ScriptedAnswer;
 use backscroll::store::{
-    Commit, Missing, NewAccount, Pace, Seal, SqliteStore, Standing, Store, StreamStatus, Trouble,
+    Archive, Commit, IfMissing, NewAccount, Pace, RecordedError, Seal, SqliteStore, Standing,
+    StreamStatus,
 };
-use backscroll::sync::alarms::history;
-use backscroll::sync::alarms::passes::Passes;
-use backscroll::sync::alarms::silence::Silences;
+use backscroll::sync::alarms::history_loss;
+use backscroll::sync::alarms::passes::PassHistory;
+use backscroll::sync::alarms::silence::SilenceDetector;
 use backscroll::sync::forecast::forecast;
-use backscroll::sync::{Bounds, Purpose};
+use backscroll::sync::{HistoryBounds, Purpose};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use crate::bed::{Bed, wait_until};
-use crate::changing::ChangingProvider;
-use crate::daemon::{Daemon, ticking};
-use crate::model::Place;
+use crate::bed::{TestEnv, wait_until};
+use crate::changing::FakeProvider;
+use crate::daemon::{DaemonProcess, env_syncing_every_second};
+use crate::model::ModelRun;
 
 const NOW: Millis = Millis(1_795_343_200_123);
 const TOKEN: &str = "T0KEN-that-nobody-sees";
 
 /// Takes alarms, with this status.
 #[derive(Debug, Default)]
-struct Hook {
+struct WebhookReceiver {
     status: AtomicU16,
     taken: Mutex<Vec<Value>>,
 }
 
-impl Hook {
+impl WebhookReceiver {
     /// Listens, and has the bed's service post its alarms there.
-    fn beside(bed: Bed, status: u16) -> (Bed, Arc<Self>) {
+    fn start_for(bed: TestEnv, status: u16) -> (TestEnv, Arc<Self>) {
         let hook = Arc::new(Self {
             status: AtomicU16::new(status),
             ..Self::default()
@@ -71,24 +72,25 @@ impl Hook {
         (bed.with("[status_page]", &alerts), hook)
     }
 
-    fn taken(&self) -> Vec<Value> {
+    fn received(&self) -> Vec<Value> {
         self.taken.lock().unwrap().clone()
     }
 }
 
 /// A bed whose only account is refused, as often as it asks.
-fn refused() -> Bed {
-    let bed = ticking(&["--messages", "20", "--topic-messages", "0"]).only("agora");
-    bed.script(Scripted {
+fn env_with_refused_credentials() -> TestEnv {
+    let bed =
+        env_syncing_every_second(&["--messages", "20", "--topic-messages", "0"]).only("agora");
+    bed.script_answer(ScriptedAnswer {
         status: 401,
         times: u32::MAX,
-        ..Scripted::default()
+        ..ScriptedAnswer::default()
     });
     bed
 }
 
-fn alarms(bed: &Bed) -> i64 {
-    let known = bed.archive().exists()
+fn count_active_alarms(bed: &TestEnv) -> i64 {
+    let known = bed.archive_path().exists()
         && bed.number("SELECT count(*) FROM sqlite_schema WHERE name = 'alarms'") == 1;
     if known {
         bed.number("SELECT count(*) FROM alarms WHERE kind = 'parked' AND until IS NULL")
@@ -97,21 +99,23 @@ fn alarms(bed: &Bed) -> i64 {
     }
 }
 
-fn ended(mut daemon: Daemon) -> String {
+fn stop_daemon(mut daemon: DaemonProcess) -> String {
     daemon.signal("-TERM");
-    let (code, said) = daemon.end();
+    let (code, said) = daemon.wait_for_exit();
     assert_eq!(code, Some(0), "{said}");
     said
 }
 
 #[test]
 fn an_account_that_is_refused_is_told_of_once_to_everybody_however_often_the_service_starts() {
-    let (bed, hook) = Hook::beside(refused(), 200);
-    let daemon = Daemon::start(&bed);
-    wait_until("the alarm", || alarms(&bed) == 1 && hook.taken().len() == 1);
-    let said = ended(daemon);
+    let (bed, hook) = WebhookReceiver::start_for(env_with_refused_credentials(), 200);
+    let daemon = DaemonProcess::start(&bed);
+    wait_until("the alarm", || {
+        count_active_alarms(&bed) == 1 && hook.received().len() == 1
+    });
+    let said = stop_daemon(daemon);
     assert_eq!(said.matches("\"kind\":\"parked\"").count(), 1, "{said}");
-    let taken = hook.taken();
+    let taken = hook.received();
     let told = |key: &str| taken[0][key].as_str().unwrap_or_default().to_owned();
     let words = ["event", "kind", "account", "provider"].map(told);
     assert_eq!(words, ["begun", "parked", "sandbox", "agora"]);
@@ -130,11 +134,11 @@ fn an_account_that_is_refused_is_told_of_once_to_everybody_however_often_the_ser
     );
 
     bed.run(&["status"])
-        .good()
+        .assert_ok()
         .says("ALARM: sandbox: parked, for ")
         .says("hint: renew the account's credentials");
     let status: Vec<Value> =
-        serde_json::from_str(&bed.run(&["status", "--json"]).good().out).unwrap();
+        serde_json::from_str(&bed.run(&["status", "--json"]).assert_ok().stdout).unwrap();
     assert_eq!(status[0]["alarms"][0]["kind"], "parked", "{status:#?}");
     assert_eq!(
         status[0]["alarms"][0]["since"].as_str(),
@@ -143,34 +147,36 @@ fn an_account_that_is_refused_is_told_of_once_to_everybody_however_often_the_ser
 
     // The next one finds that all is well. It is not over before that has lasted; and nothing begins anew.
     bed.world().script().clear();
-    bed.run(&["check"]).good();
-    let daemon = Daemon::start(&bed);
+    bed.run(&["check"]).assert_ok();
+    let daemon = DaemonProcess::start(&bed);
     wait_until("passes", || {
         bed.number("SELECT count(*) FROM runs WHERE finished_at IS NOT NULL") >= 3
     });
-    let said = ended(daemon);
+    let said = stop_daemon(daemon);
     assert!(!said.contains("\"kind\":\"parked\""), "{said}");
-    assert_eq!((alarms(&bed), hook.taken().len()), (1, 1));
+    assert_eq!((count_active_alarms(&bed), hook.received().len()), (1, 1));
 }
 
 #[test]
 fn what_a_webhook_does_not_take_is_told_by_the_next_process_and_its_url_by_nobody() {
-    let (bed, hook) = Hook::beside(refused(), 302);
-    let mut daemon = Daemon::with(&bed, &["run", "--log", "trace"]);
-    wait_until("a letter", || alarms(&bed) == 1 && !hook.taken().is_empty());
+    let (bed, hook) = WebhookReceiver::start_for(env_with_refused_credentials(), 302);
+    let mut daemon = DaemonProcess::start_with_args(&bed, &["run", "--log", "trace"]);
+    wait_until("a letter", || {
+        count_active_alarms(&bed) == 1 && !hook.received().is_empty()
+    });
     daemon.kill();
     let mut said = String::new();
     std::io::Read::read_to_string(daemon.0.stderr.as_mut().unwrap(), &mut said).unwrap();
-    let refused = hook.taken().len();
+    let refused = hook.received().len();
     hook.status.store(200, Ordering::Relaxed);
-    let daemon = Daemon::start(&bed);
+    let daemon = DaemonProcess::start(&bed);
     // Its first pass is told to wait: the account has been parked before, and whose it is is known from then on.
-    wait_until("the same letter", || hook.taken().len() == refused + 1);
-    said += &ended(daemon);
-    assert_eq!(hook.taken()[0], hook.taken()[refused]);
-    said += &bed.run(&["status", "--log", "trace"]).good().out;
+    wait_until("the same letter", || hook.received().len() == refused + 1);
+    said += &stop_daemon(daemon);
+    assert_eq!(hook.received()[0], hook.received()[refused]);
+    said += &bed.run(&["status", "--log", "trace"]).assert_ok().stdout;
     assert!(!said.contains(TOKEN), "{said}");
-    let archive = std::fs::read(bed.archive()).unwrap();
+    let archive = std::fs::read(bed.archive_path()).unwrap();
     assert!(
         !archive
             .windows(TOKEN.len())
@@ -179,16 +185,16 @@ fn what_a_webhook_does_not_take_is_told_by_the_next_process_and_its_url_by_nobod
 }
 
 /// An account with an hour's history of which the first windows are sealed and the rest is missing.
-async fn half_archived() -> (Place, Vec<StreamStatus>) {
+async fn half_archived() -> (ModelRun, Vec<StreamStatus>) {
     let hour = Duration::from_hours(1);
-    let provider = ChangingProvider::new(NOW, Duration::from_mins(2), Some(hour));
+    let provider = FakeProvider::new(NOW, Duration::from_mins(2), Some(hour));
     provider
         .history()
         .messages
         .extend((0..4000).map(|n| (NOW.0 - 1_790_000 + n as i64 * 400, n)));
-    let mut place = Place::of(provider).await;
-    place.provider.history().failing.push_back(7);
-    place.pass(Purpose::Sync(Bounds::default())).await;
+    let mut place = ModelRun::with_provider(provider).await;
+    place.provider.history().calls_before_failures.push_back(7);
+    place.pass(Purpose::Sync(HistoryBounds::default())).await;
     let status = place.store.status().await.unwrap();
     (place, status)
 }
@@ -204,22 +210,27 @@ async fn loss_ahead_is_wrong_for_as_long_as_it_is_foreseen() {
             busy,
             last_pass: None,
         };
-        history::loss_ahead(
+        history_loss::check_loss_ahead(
             "shop",
             forecast(&*place.provider, &status, &[pace], NOW).as_ref(),
         )
         .unwrap()
     };
     let slow = look(1);
-    assert_eq!((slow.kind, slow.wrong.len()), (Kind::LossAhead, 1));
+    assert_eq!((slow.kind, slow.problems.len()), (AlarmKind::LossAhead, 1));
     assert!(
-        slow.wrong[0]
+        slow.problems[0]
             .text
             .contains("messages will have fallen behind"),
         "{slow:?}"
     );
-    assert_eq!(look(36_000).wrong, []);
-    assert_eq!(history::loss_ahead("shop", None).unwrap().wrong, []);
+    assert_eq!(look(36_000).problems, []);
+    assert_eq!(
+        history_loss::check_loss_ahead("shop", None)
+            .unwrap()
+            .problems,
+        []
+    );
 }
 
 #[tokio::test]
@@ -227,11 +238,15 @@ async fn what_is_lost_is_told_once_for_as_far_as_it_goes() {
     let (_, mut status) = half_archived().await;
     status[0].lost_seconds = 60;
     let lost = |status: &[StreamStatus], known| {
-        history::lost("shop", &status.iter().collect::<Vec<_>>(), known)
+        history_loss::check_lost("shop", &status.iter().collect::<Vec<_>>(), known)
     };
-    assert_eq!(lost(&status, 0).wrong, [], "at the edge a little always is");
+    assert_eq!(
+        lost(&status, 0).problems,
+        [],
+        "at the edge a little always is"
+    );
     status[0].lost_seconds = 3600;
-    let wrong = lost(&status, 0).wrong.remove(0);
+    let wrong = lost(&status, 0).problems.remove(0);
     assert_eq!(wrong.level, Some(3600));
     assert!(
         wrong
@@ -239,10 +254,10 @@ async fn what_is_lost_is_told_once_for_as_far_as_it_goes() {
             .contains("3600 seconds in all by now, of 1 streams"),
         "{wrong:?}"
     );
-    assert_eq!(lost(&status, 3600).wrong, []);
+    assert_eq!(lost(&status, 3600).problems, []);
     status[0].lost_seconds = 3700;
     assert!(
-        lost(&status, 3600).wrong[0]
+        lost(&status, 3600).problems[0]
             .text
             .contains("100 seconds more")
     );
@@ -251,20 +266,20 @@ async fn what_is_lost_is_told_once_for_as_far_as_it_goes() {
 #[tokio::test]
 async fn a_stream_that_fails_at_three_passes_is_stuck_while_the_account_is_well() {
     let (_, mut status) = half_archived().await;
-    status[0].trouble = Some(Trouble {
+    status[0].error = Some(RecordedError {
         error: "no such channel".to_owned(),
         hint: "see to it".to_owned(),
     });
-    let mut passes = Passes::default();
-    let stuck = |passes: &mut Passes| {
-        let look = passes.stuck("shop", &status.iter().collect::<Vec<_>>());
-        look.map(|look| (look.wrong.len(), look.unjudged.len()))
+    let mut passes = PassHistory::default();
+    let stuck = |passes: &mut PassHistory| {
+        let look = passes.check_streams("shop", &status.iter().collect::<Vec<_>>());
+        look.map(|look| (look.problems.len(), look.inconclusive.len()))
     };
-    let odd = ProviderError::Unsteady { tries: 3 };
+    let odd = ProviderError::HistoryChanged { tries: 3 };
     assert_eq!(stuck(&mut passes), None);
     let mut found = Vec::new();
     for _ in 0..4 {
-        passes.ends(Some(&odd), 1);
+        passes.record_end(Some(&odd), 1);
         found.push(stuck(&mut passes));
     }
     assert_eq!(
@@ -272,7 +287,7 @@ async fn a_stream_that_fails_at_three_passes_is_stuck_while_the_account_is_well(
         [Some((0, 1)), Some((0, 1)), Some((1, 0)), Some((1, 0))]
     );
     let cause = "status 503".to_owned();
-    passes.ends(
+    passes.record_end(
         Some(&ProviderError::Unreachable {
             what: "count",
             cause,
@@ -292,7 +307,7 @@ async fn a_stream_that_fails_at_three_passes_is_stuck_while_the_account_is_well(
 async fn ten_thousand_silent_streams_are_looked_at_a_few_at_a_time() {
     const STREAMS: i64 = 10_000;
     let dir = TempDir::new().unwrap();
-    let store = SqliteStore::open(&dir.path().join("archive.db"), Missing::Create)
+    let store = SqliteStore::open(&dir.path().join("archive.db"), IfMissing::Create)
         .await
         .unwrap();
     let scope = |n: i64| Scope {
@@ -319,7 +334,7 @@ async fn ten_thousand_silent_streams_are_looked_at_a_few_at_a_time() {
     let known = store.register(&shop).await.unwrap();
     let (account, settled) = (known.account, now.plus(-120));
     store
-        .stands(
+        .save_frontier(
             account,
             Standing {
                 horizon: None,
@@ -353,16 +368,16 @@ async fn ten_thousand_silent_streams_are_looked_at_a_few_at_a_time() {
 
     let status = store.status().await.unwrap();
     let streams: Vec<&StreamStatus> = status.iter().collect();
-    let mut silences = Silences::default();
+    let mut silences = SilenceDetector::default();
     let begun = Instant::now();
     let mut left = Vec::new();
     for _ in 0..11 {
         let look = silences
-            .look(&store, "shop", &streams, |_| false, NOW)
+            .check(&store, "shop", &streams, |_| false, NOW)
             .await
             .unwrap();
-        assert_eq!(look.wrong, [], "they never had a rhythm");
-        left.push(look.unjudged.len());
+        assert_eq!(look.problems, [], "they never had a rhythm");
+        left.push(look.inconclusive.len());
     }
     assert_eq!((left[0], left[8], left[9], left[10]), (9000, 1000, 0, 0));
     assert!(

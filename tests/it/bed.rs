@@ -12,31 +12,33 @@ use std::time::{Duration, Instant};
 use assert_cmd::Command;
 use backscroll::domain::clock::SystemClock;
 use backscroll::domain::time::Millis;
-use backscroll::sandbox::{AgoraMessage, Counts, Kind, Options, Sandbox, Scripted, World};
+use backscroll::sandbox::{
+    AgoraMessage, Options, RecipientKind, RuleCounts, Sandbox, ScriptedAnswer, World,
+};
 use backscroll::sync::Purpose;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, FromRow};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::middleman::{Asked, Middleman, Verdict};
+use crate::middleman::{FaultProxy, ProxiedRequest, ProxyAction};
 use crate::truth;
 
 /// See above.
-const EDGE: Duration = Duration::from_secs(5);
+const UNSETTLED_TAIL: Duration = Duration::from_secs(5);
 /// Longer than anything here takes; a command that hangs fails its test instead of holding up all others.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const MAX_WAIT: Duration = Duration::from_mins(1);
 
 /// Ticks that come in no test, whatever the time of day at which it is run.
-const NEVER: &str = "0 0 0 1 1 *";
+const NEVER_SCHEDULE: &str = "0 0 0 1 1 *";
 /// Ticks that come as often as ticks can.
-pub(crate) const EVERY_SECOND: &str = "* * * * * *";
+pub(crate) const EVERY_SECOND_SCHEDULE: &str = "* * * * * *";
 
 /// The command under test.
 pub(crate) const BACKSCROLL: &str = env!("CARGO_BIN_EXE_backscroll");
 
 /// What is archived from, into, and how.
-pub(crate) struct Bed {
+pub(crate) struct TestEnv {
     pub(crate) sandbox: Sandbox,
     pub(crate) dir: TempDir,
     config: String,
@@ -46,23 +48,23 @@ pub(crate) struct Bed {
 
 /// How a command ended.
 #[derive(Debug)]
-pub(crate) struct Ran {
+pub(crate) struct CommandOutput {
     pub(crate) code: Option<i32>,
-    pub(crate) out: String,
-    pub(crate) err: String,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
-impl Ran {
+impl CommandOutput {
     /// Everything wanted was sealed.
     #[track_caller]
-    pub(crate) fn good(self) -> Self {
+    pub(crate) fn assert_ok(self) -> Self {
         assert_eq!(self.code, Some(0), "{self:#?}");
         self
     }
 
     /// Something is not complete, and says so.
     #[track_caller]
-    pub(crate) fn lacking(self) -> Self {
+    pub(crate) fn assert_incomplete(self) -> Self {
         assert_eq!(self.code, Some(1), "{self:#?}");
         self
     }
@@ -70,23 +72,23 @@ impl Ran {
     #[track_caller]
     pub(crate) fn says(self, text: &str) -> Self {
         assert!(
-            self.out.contains(text) || self.err.contains(text),
+            self.stdout.contains(text) || self.stderr.contains(text),
             "no `{text}` in {self:#?}"
         );
         self
     }
 }
 
-impl Bed {
+impl TestEnv {
     /// A sandbox that answers at once and without limit, with a small history, unless the flags say otherwise.
     pub(crate) fn new(flags: &[&str]) -> Self {
-        const UNLESS_SAID: [[&str; 2]; 4] = [
+        const DEFAULT_FLAGS: [[&str; 2]; 4] = [
             ["--requests-per-second", "0"],
             ["--ready-after", "0ms"],
             ["--messages", "500"],
             ["--topic-messages", "400"],
         ];
-        let unsaid = UNLESS_SAID
+        let unsaid = DEFAULT_FLAGS
             .iter()
             .filter(|pair| !flags.contains(&pair[0]))
             .flatten();
@@ -99,7 +101,7 @@ impl Bed {
             .expect("a sandbox");
         let dir = TempDir::new().expect("a folder");
         let never = Purpose::NAMES
-            .map(|purpose| format!("{purpose} = \"{NEVER}\"\n"))
+            .map(|purpose| format!("{purpose} = \"{NEVER_SCHEDULE}\"\n"))
             .concat();
         let config = format!(
             "[schedule]\n{never}\n{}",
@@ -114,7 +116,7 @@ impl Bed {
     }
 
     /// A sandbox in which nobody has written yet.
-    pub(crate) fn silent(flags: &[&str]) -> Self {
+    pub(crate) fn without_messages(flags: &[&str]) -> Self {
         Self::new(&[&["--messages", "0", "--topic-messages", "0"], flags].concat())
     }
 
@@ -133,7 +135,7 @@ impl Bed {
     /// With passes for this purpose by the clock, which otherwise brings about nothing but the first passes.
     pub(crate) fn scheduled(self, purpose: &str, ticks: &str) -> Self {
         self.with(
-            &format!("{purpose} = \"{NEVER}\""),
+            &format!("{purpose} = \"{NEVER_SCHEDULE}\""),
             &format!("{purpose} = \"{ticks}\""),
         )
     }
@@ -193,15 +195,15 @@ impl Bed {
     }
 
     /// Puts somebody between the command and the sandbox.
-    pub(crate) fn meddled(
+    pub(crate) fn behind_proxy(
         mut self,
-        rule: impl Fn(&World, &Asked) -> Verdict + Send + Sync + 'static,
-    ) -> (Self, Middleman) {
+        rule: impl Fn(&World, &ProxiedRequest) -> ProxyAction + Send + Sync + 'static,
+    ) -> (Self, FaultProxy) {
         let world = self.sandbox.world().clone();
         let url = self.sandbox.base_url();
         let middleman = self
             .runtime
-            .block_on(Middleman::start(url.clone(), move |asked| {
+            .block_on(FaultProxy::start(url.clone(), move |asked| {
                 rule(&world, asked)
             }));
         self.config = self.config.replace(&url, &middleman.url);
@@ -220,7 +222,7 @@ impl Bed {
         self.dir.path().join(name)
     }
 
-    pub(crate) fn archive(&self) -> PathBuf {
+    pub(crate) fn archive_path(&self) -> PathBuf {
         self.path("archive.db")
     }
 
@@ -231,7 +233,7 @@ impl Bed {
     }
 
     /// Has the sandbox answer so.
-    pub(crate) fn script(&self, answer: Scripted) {
+    pub(crate) fn script_answer(&self, answer: ScriptedAnswer) {
         self.sandbox
             .script(answer)
             .expect("an answer that HTTP can carry");
@@ -240,15 +242,15 @@ impl Bed {
     /// Writes to a channel of the first Agora project, this long ago.
     pub(crate) fn say(&self, channel: &str, text: &str, ago: Duration) {
         let ms = self.world().now().minus(ago).0;
-        self.say_at(channel, text, ms);
+        self.append_message_at(channel, text, ms);
     }
 
-    pub(crate) fn say_at(&self, channel: &str, text: &str, ms: i64) {
+    pub(crate) fn append_message_at(&self, channel: &str, text: &str, ms: i64) {
         let (src, dst) = ("alice".to_owned(), channel.to_owned());
         let message = AgoraMessage {
             src,
             dst,
-            kind: Kind::Channel,
+            kind: RecipientKind::Channel,
             ms,
             payload: text.into(),
         };
@@ -258,39 +260,39 @@ impl Bed {
     }
 
     /// Runs the command to its end.
-    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+    pub(crate) fn run(&self, args: &[&str]) -> CommandOutput {
         self.write_config();
-        run_in(self.dir.path(), args)
+        run_command_in(self.dir.path(), args)
     }
 
-    pub(crate) fn sync(&self) -> Ran {
+    pub(crate) fn sync(&self) -> CommandOutput {
         self.run(&["sync"])
     }
 
     /// Syncs, and compares the archive with the truth.
     #[track_caller]
-    pub(crate) fn archives_the_truth(&self) {
-        let edge = self.edge();
-        self.sync().good();
-        self.assert_equal_to_truth(edge);
+    pub(crate) fn assert_sync_archives_truth(&self) {
+        let edge = self.settled_edge();
+        self.sync().assert_ok();
+        self.assert_archive_equals_truth(edge);
     }
 
     /// The moment up to which a sync that begins now must have everything.
-    pub(crate) fn edge(&self) -> Millis {
-        self.world().now().minus(EDGE)
+    pub(crate) fn settled_edge(&self) -> Millis {
+        self.world().now().minus(UNSETTLED_TAIL)
     }
 
     /// The archive is what the sandbox has, message by message and byte by byte, up to `edge`; after it, it has
     /// nothing that the sandbox has not.
     #[track_caller]
-    pub(crate) fn assert_equal_to_truth(&self, edge: Millis) {
+    pub(crate) fn assert_archive_equals_truth(&self, edge: Millis) {
         let names = self
             .config
             .lines()
             .filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
         let accounts: Vec<&str> = names.collect();
         assert!(!accounts.is_empty());
-        truth::assert_equal(self.world(), &accounts, self.rows(truth::ARCHIVED), edge);
+        truth::assert_rows_equal_truth(self.world(), &accounts, self.rows(truth::ARCHIVED), edge);
         self.assert_conversations_add_up();
     }
 
@@ -306,9 +308,9 @@ impl Bed {
 
     /// What the rules' record says after a sync that the providers have nothing to complain of.
     #[track_caller]
-    pub(crate) fn assert_no_rule_broken(&self) -> Counts {
+    pub(crate) fn assert_no_rule_broken(&self) -> RuleCounts {
         let total = self.sandbox.rules().total;
-        assert_eq!(total.broken(), 0, "{total:?}");
+        assert_eq!(total.violations(), 0, "{total:?}");
         total
     }
 
@@ -317,16 +319,16 @@ impl Bed {
     where
         T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
     {
-        self.rows_of(&self.archive(), sql)
+        self.query_rows_of(&self.archive_path(), sql)
     }
 
     /// Asks another archive.
-    pub(crate) fn rows_of<T>(&self, archive: &Path, sql: &str) -> Vec<T>
+    pub(crate) fn query_rows_of<T>(&self, archive: &Path, sql: &str) -> Vec<T>
     where
         T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
     {
         self.block_on(async {
-            let mut reader = reader(archive).await;
+            let mut reader = open_reader(archive).await;
             sqlx::query_as(AssertSqlSafe(sql.to_owned()))
                 .fetch_all(&mut reader)
                 .await
@@ -352,9 +354,9 @@ impl Bed {
     }
 
     /// Puts a statement to the archive that Backscroll would not.
-    pub(crate) fn tamper(&self, sql: &str) {
+    pub(crate) fn execute_sql(&self, sql: &str) {
         self.block_on(async {
-            let options = SqliteConnectOptions::new().filename(self.archive());
+            let options = SqliteConnectOptions::new().filename(self.archive_path());
             let mut writer = options.connect().await.expect("the archive");
             sqlx::query(AssertSqlSafe(sql.to_owned()))
                 .execute(&mut writer)
@@ -369,28 +371,28 @@ impl Bed {
 }
 
 /// Runs the command in a folder.
-pub(crate) fn run_in(dir: &Path, args: &[&str]) -> Ran {
+pub(crate) fn run_command_in(dir: &Path, args: &[&str]) -> CommandOutput {
     let mut command = Command::new(BACKSCROLL);
     command
         .current_dir(dir)
         .env_remove("BACKSCROLL_CONFIG")
         .env_remove("BACKSCROLL_LOG")
         .args(args)
-        .timeout(PATIENCE);
+        .timeout(MAX_WAIT);
     let output = command.output().expect("the command can be started");
-    Ran {
+    CommandOutput {
         code: output.status.code(),
-        out: String::from_utf8(output.stdout).expect("text"),
-        err: String::from_utf8(output.stderr).expect("text"),
+        stdout: String::from_utf8(output.stdout).expect("text"),
+        stderr: String::from_utf8(output.stderr).expect("text"),
     }
 }
 
 /// One connection for reading.
-pub(crate) async fn reader(path: &Path) -> SqliteConnection {
+pub(crate) async fn open_reader(path: &Path) -> SqliteConnection {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .read_only(true)
-        .busy_timeout(PATIENCE);
+        .busy_timeout(MAX_WAIT);
     options.connect().await.expect("the archive can be read")
 }
 
@@ -399,7 +401,7 @@ pub(crate) async fn reader(path: &Path) -> SqliteConnection {
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "in vain: {what}");
+        assert!(begun.elapsed() < MAX_WAIT, "in vain: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -4,16 +4,16 @@ use std::collections::HashSet;
 
 use backscroll::domain::time::Millis;
 
-use crate::bed::Bed;
+use crate::bed::TestEnv;
 
 /// A channel in which something is said on every whole second, and a millisecond to either side of it: wherever a
 /// window is cut, something lies on the cut.
 fn archive_with_bounds(flags: &[&str]) {
-    let bed = Bed::silent(flags).only("agora");
+    let bed = TestEnv::without_messages(flags).only("agora");
     let end = bed.world().now().second().0 - 60;
     for second in end - 4000..end {
         for beside in [-1, 0, 1] {
-            bed.say_at("lobby", &format!("{beside} beside"), second * 1000 + beside);
+            bed.append_message_at("lobby", &format!("{beside} beside"), second * 1000 + beside);
         }
     }
     let since = Millis((end - 4400) * 1000);
@@ -21,7 +21,7 @@ fn archive_with_bounds(flags: &[&str]) {
         "discover = false",
         &format!("discover = false\nsettle = \"1s\"\nsince = {since}"),
     );
-    bed.archives_the_truth();
+    bed.assert_sync_archives_truth();
     bed.assert_no_rule_broken();
 
     let cuts: Vec<(i64,)> = bed.rows("SELECT from_s FROM sealed_window");

@@ -21,11 +21,11 @@ pub(crate) struct Browser {
 
 /// What became of looking at an address.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub(crate) struct PageVisit {
     /// What the browser has complained of: refused by policy, not found, failed.
-    pub(crate) complaints: Vec<String>,
+    pub(crate) errors: Vec<String>,
     /// What was asked for: address and status.
-    pub(crate) asked: Vec<(String, i64)>,
+    pub(crate) responses: Vec<(String, i64)>,
     /// How wide the page is, and how wide what is seen of it, in CSS pixels.
     pub(crate) width: f64,
     pub(crate) view: f64,
@@ -58,16 +58,16 @@ impl Browser {
             events,
             _profile: profile,
         };
-        let target = browser.tell("Target.createTarget", &json!({ "url": "about:blank" }));
+        let target = browser.send_command("Target.createTarget", &json!({ "url": "about:blank" }));
         let attached = json!({ "targetId": target["targetId"], "flatten": true });
-        let attached = browser.tell("Target.attachToTarget", &attached);
+        let attached = browser.send_command("Target.attachToTarget", &attached);
         browser
             .page
             .push_str(attached["sessionId"].as_str().unwrap());
         for domain in ["Page", "Log", "Runtime", "Network", "DOM"] {
-            browser.tell(&format!("{domain}.enable"), &json!({}));
+            browser.send_command(&format!("{domain}.enable"), &json!({}));
         }
-        browser.tell(
+        browser.send_command(
             "Emulation.setScriptExecutionDisabled",
             &json!({ "value": true }),
         );
@@ -75,41 +75,42 @@ impl Browser {
     }
 
     /// Looks as on a screen of this width, in light or dark.
-    pub(crate) fn on_screen(&mut self, width: u32, scheme: &str) {
+    pub(crate) fn set_screen(&mut self, width: u32, scheme: &str) {
         let metrics =
             json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500 });
-        self.tell("Emulation.setDeviceMetricsOverride", &metrics);
+        self.send_command("Emulation.setDeviceMetricsOverride", &metrics);
         let scheme = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
-        self.tell("Emulation.setEmulatedMedia", &scheme);
+        self.send_command("Emulation.setEmulatedMedia", &scheme);
     }
 
     /// Looks at an address.
-    pub(crate) fn look(&mut self, url: &str) -> Seen {
+    pub(crate) fn open(&mut self, url: &str) -> PageVisit {
         self.events.clear();
-        self.tell("Page.navigate", &json!({ "url": url }));
-        self.seen()
+        self.send_command("Page.navigate", &json!({ "url": url }));
+        self.wait_for_load()
     }
 
     /// Writes into the field that a selector finds, and presses Enter.
-    pub(crate) fn write(&mut self, selector: &str, text: &str) -> Seen {
+    pub(crate) fn write(&mut self, selector: &str, text: &str) -> PageVisit {
         self.events.clear();
-        let field = self.find(selector)[0];
-        self.tell("DOM.focus", &json!({ "nodeId": field }));
-        self.tell("Input.insertText", &json!({ "text": text }));
+        let field = self.find_nodes(selector)[0];
+        self.send_command("DOM.focus", &json!({ "nodeId": field }));
+        self.send_command("Input.insertText", &json!({ "text": text }));
         let enter = |kind: &str| json!({ "type": kind, "key": "Enter", "windowsVirtualKeyCode": 13, "text": "\r" });
-        self.tell("Input.dispatchKeyEvent", &enter("keyDown"));
-        self.tell("Input.dispatchKeyEvent", &enter("keyUp"));
-        self.seen()
+        self.send_command("Input.dispatchKeyEvent", &enter("keyDown"));
+        self.send_command("Input.dispatchKeyEvent", &enter("keyUp"));
+        self.wait_for_load()
     }
 
     /// How many elements a selector finds.
     pub(crate) fn count(&mut self, selector: &str) -> usize {
-        self.find(selector).len()
+        self.find_nodes(selector).len()
     }
 
-    fn find(&mut self, selector: &str) -> Vec<i64> {
-        let root = self.tell("DOM.getDocument", &json!({ "depth": 0 }))["root"]["nodeId"].clone();
-        let found = self.tell(
+    fn find_nodes(&mut self, selector: &str) -> Vec<i64> {
+        let root =
+            self.send_command("DOM.getDocument", &json!({ "depth": 0 }))["root"]["nodeId"].clone();
+        let found = self.send_command(
             "DOM.querySelectorAll",
             &json!({ "nodeId": root, "selector": selector }),
         );
@@ -122,13 +123,13 @@ impl Browser {
     }
 
     /// Waits until the page is there with all that belongs to it.
-    fn seen(&mut self) -> Seen {
+    fn wait_for_load(&mut self) -> PageVisit {
         let is_there = |event: &Value| event["method"] == "Page.loadEventFired";
         while !self.events.iter().any(is_there) {
-            let event = self.read();
+            let event = self.read_message();
             self.events.push_back(event);
         }
-        let metrics = self.tell("Page.getLayoutMetrics", &json!({}));
+        let metrics = self.send_command("Page.getLayoutMetrics", &json!({}));
         let (mut complaints, mut asked) = (vec![], vec![]);
         for event in std::mem::take(&mut self.events) {
             let params = &event["params"];
@@ -156,16 +157,16 @@ impl Browser {
             length("cssContentSize", "width"),
             length("cssLayoutViewport", "clientWidth"),
         );
-        Seen {
-            complaints,
-            asked,
+        PageVisit {
+            errors: complaints,
+            responses: asked,
             width,
             view,
         }
     }
 
     #[track_caller]
-    fn tell(&mut self, method: &str, params: &Value) -> Value {
+    fn send_command(&mut self, method: &str, params: &Value) -> Value {
         self.sent += 1;
         let mut command = json!({ "id": self.sent, "method": method, "params": params });
         if !self.page.is_empty() {
@@ -177,7 +178,7 @@ impl Browser {
             .write_all(&bytes)
             .expect("chromium is there: tests/run installs it");
         loop {
-            let answer = self.read();
+            let answer = self.read_message();
             if answer["id"] == self.sent {
                 assert!(answer.get("error").is_none(), "{method}: {answer}");
                 return answer["result"].clone();
@@ -187,7 +188,7 @@ impl Browser {
     }
 
     #[track_caller]
-    fn read(&mut self) -> Value {
+    fn read_message(&mut self) -> Value {
         let mut bytes = Vec::new();
         self.answers.read_until(0, &mut bytes).unwrap();
         assert_eq!(

@@ -5,21 +5,24 @@ use std::process::{Command, Stdio};
 
 use backscroll::sandbox::Fault;
 
-use crate::bed::{BACKSCROLL, Bed, Ran, wait_until};
+use crate::bed::{BACKSCROLL, CommandOutput, TestEnv, wait_until};
 
 const FEW: [&str; 4] = ["--messages", "400", "--topic-messages", "300"];
 /// So often is a sync begun anew: a refusal that comes first parks an account, which `check` sets free.
-const TRIES: usize = 8;
+const MAX_SYNCS: usize = 8;
 
 /// Archives what a provider has that meets a share of the requests with these faults.
 #[track_caller]
-fn weathers(share: &str, kinds: &str) -> (Bed, Vec<Ran>) {
-    let bed = Bed::new(&[&FEW[..], &["--faults", share, "--fault-kinds", kinds]].concat())
+fn assert_faults_lose_nothing(share: &str, kinds: &str) -> (TestEnv, Vec<CommandOutput>) {
+    let bed = TestEnv::new(&[&FEW[..], &["--faults", share, "--fault-kinds", kinds]].concat())
         .with("timeout = \"2s\"", "timeout = \"1s\"");
-    let edge = bed.edge();
+    let edge = bed.settled_edge();
     let mut ran = Vec::new();
-    while ran.last().is_none_or(|last: &Ran| last.code != Some(0)) {
-        assert!(ran.len() < TRIES, "{ran:#?}");
+    while ran
+        .last()
+        .is_none_or(|last: &CommandOutput| last.code != Some(0))
+    {
+        assert!(ran.len() < MAX_SYNCS, "{ran:#?}");
         if !ran.is_empty() {
             bed.run(&["check"]);
         }
@@ -31,9 +34,9 @@ fn weathers(share: &str, kinds: &str) -> (Bed, Vec<Ran>) {
             bed.run(&["verify", "--remote", "--repair"]);
         }
     }
-    bed.assert_equal_to_truth(edge);
+    bed.assert_archive_equals_truth(edge);
     let report = bed.sandbox.rules();
-    assert_eq!(report.total.broken(), 0, "{report:?}");
+    assert_eq!(report.total.violations(), 0, "{report:?}");
     assert_eq!(
         report.faults.len(),
         kinds.split(',').count(),
@@ -45,38 +48,38 @@ fn weathers(share: &str, kinds: &str) -> (Bed, Vec<Ran>) {
 
 #[test]
 fn answers_that_break_off_lose_nothing() {
-    weathers("15%", "cut,truncated");
+    assert_faults_lose_nothing("15%", "cut,truncated");
 }
 
 #[test]
 fn answers_that_are_none_lose_nothing() {
-    weathers("15%", "html,server-error,redirect,deep,charset");
+    assert_faults_lose_nothing("15%", "html,server-error,redirect,deep,charset");
 }
 
 #[test]
 fn an_answer_to_another_request_is_not_taken_for_the_right_one() {
-    weathers("15%", "other");
+    assert_faults_lose_nothing("15%", "other");
 }
 
 #[test]
 fn handles_that_die_unread_lose_nothing() {
-    weathers("15%", "dead-handle");
+    assert_faults_lose_nothing("15%", "dead-handle");
 }
 
 #[test]
 fn answers_that_never_end_hold_nothing_up() {
-    weathers("5%", "hang,drip");
+    assert_faults_lose_nothing("5%", "hang,drip");
 }
 
 #[test]
 fn being_told_to_slow_down_loses_nothing() {
-    weathers("3%", "too-many,retry-after");
+    assert_faults_lose_nothing("3%", "too-many,retry-after");
 }
 
 #[test]
 fn refusals_in_bursts_park_no_account_that_was_let_in() {
-    let (bed, _) = weathers("5%", "unauthorised");
-    bed.run(&["status"]).good();
+    let (bed, _) = assert_faults_lose_nothing("5%", "unauthorised");
+    bed.run(&["status"]).assert_ok();
     assert_eq!(
         bed.number("SELECT count(*) FROM account WHERE paused_until_ms IS NOT NULL"),
         0
@@ -85,8 +88,8 @@ fn refusals_in_bursts_park_no_account_that_was_let_in() {
 
 #[test]
 fn trouble_is_logged_once_however_long_it_lasts() {
-    let (_, ran) = weathers("20%", "server-error");
-    for Ran { err, .. } in ran {
+    let (_, ran) = assert_faults_lose_nothing("20%", "server-error");
+    for CommandOutput { stderr: err, .. } in ran {
         // Once an account.
         assert!(err.matches("the provider fails").count() <= 2, "{err}");
     }
@@ -95,10 +98,11 @@ fn trouble_is_logged_once_however_long_it_lasts() {
 #[test]
 fn bodies_of_200_mib_and_bombs_cost_no_memory() {
     const MOST: u64 = 224 << 20;
-    let bed = Bed::new(&[&FEW[..], &["--faults", "20%", "--fault-kinds", "oversized"]].concat());
-    let edge = bed.edge();
+    let bed =
+        TestEnv::new(&[&FEW[..], &["--faults", "20%", "--fault-kinds", "oversized"]].concat());
+    let edge = bed.settled_edge();
     let mut peak = 0;
-    for _ in 0..TRIES {
+    for _ in 0..MAX_SYNCS {
         let command = Command::new(BACKSCROLL)
             .args(["sync", "--config"])
             .arg(bed.write_config())
@@ -108,7 +112,7 @@ fn bodies_of_200_mib_and_bombs_cost_no_memory() {
         let mut child = command.unwrap();
         let mut status = None;
         wait_until("the end", || {
-            peak = peak.max(resident(child.id()));
+            peak = peak.max(peak_memory_bytes(child.id()));
             status = child.try_wait().unwrap();
             status.is_some()
         });
@@ -116,13 +120,13 @@ fn bodies_of_200_mib_and_bombs_cost_no_memory() {
             break;
         }
     }
-    bed.assert_equal_to_truth(edge);
+    bed.assert_archive_equals_truth(edge);
     assert!(bed.sandbox.rules().faults[&Fault::Oversized] > 10);
     assert!(peak < MOST, "{} MiB", peak >> 20);
 }
 
 /// The most memory that a process has had resident, in bytes; 0 where the system does not tell.
-fn resident(process: u32) -> u64 {
+fn peak_memory_bytes(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let peak = status
         .lines()

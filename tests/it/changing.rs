@@ -14,55 +14,57 @@ use backscroll::domain::message::{
 use backscroll::domain::stream::{Scope, Stream};
 use backscroll::domain::time::{Millis, Second};
 use backscroll::domain::window::Window;
-use backscroll::provider::http::Http;
-use backscroll::provider::{Account, Counted, Fetched, Provider, ProviderError, Survey};
+use backscroll::provider::http::HttpClient;
+use backscroll::provider::{
+    AccountSettings, FetchedWindow, Provider, ProviderError, RangeCount, Survey,
+};
 use reqwest::Url;
 
 /// Messages on a page.
-const PAGE: u64 = 100;
+const MESSAGES_PER_PAGE: u64 = 100;
 
 /// See above. Its one stream is a channel.
 #[derive(Debug)]
-pub(crate) struct ChangingProvider {
-    account: Account,
+pub(crate) struct FakeProvider {
+    account: AccountSettings,
     stream: Arc<Stream>,
-    http: Http,
-    pub(crate) clock: Arc<StandingClock>,
+    http: HttpClient,
+    pub(crate) clock: Arc<ManualClock>,
     requests: AtomicU64,
-    history: Mutex<History>,
+    history: Mutex<FakeHistory>,
     /// By how much the edges of a count lie behind the bounds, in milliseconds.
-    pub(crate) shifts: (i64, i64),
+    pub(crate) count_shifts_ms: (i64, i64),
 }
 
 /// A clock that is moved by hand.
 #[derive(Debug)]
-pub(crate) struct StandingClock(AtomicI64);
+pub(crate) struct ManualClock(AtomicI64);
 
 #[derive(Debug, Default)]
-pub(crate) struct History {
+pub(crate) struct FakeHistory {
     /// By time and number, with how far each has come.
     pub(crate) messages: BTreeSet<(i64, u64)>,
     pub(crate) read: BTreeSet<u64>,
     /// Everything that was ever handed out.
     pub(crate) shown: BTreeSet<(i64, u64)>,
     /// So many readings still will lack a message, and say so.
-    pub(crate) lacking: u32,
+    pub(crate) incomplete_reads: u32,
     /// The ranges that were read.
-    pub(crate) readings: Vec<Window>,
+    pub(crate) fetched_windows: Vec<Window>,
     /// How many calls succeed before each of the next that fail.
-    pub(crate) failing: VecDeque<u32>,
+    pub(crate) calls_before_failures: VecDeque<u32>,
 }
 
-impl History {
+impl FakeHistory {
     /// Whether this call fails, and how: for the stream, or for the whole account.
-    fn fault(&mut self) -> Option<ProviderError> {
-        let left = self.failing.front_mut()?;
+    fn next_failure(&mut self) -> Option<ProviderError> {
+        let left = self.calls_before_failures.front_mut()?;
         if *left > 0 {
             *left -= 1;
             return None;
         }
-        self.failing.pop_front();
-        Some(if self.failing.len().is_multiple_of(2) {
+        self.calls_before_failures.pop_front();
+        Some(if self.calls_before_failures.len().is_multiple_of(2) {
             ProviderError::Malformed {
                 what: "call",
                 fault: "garbled".to_owned(),
@@ -77,26 +79,26 @@ impl History {
     }
 }
 
-impl Clock for StandingClock {
+impl Clock for ManualClock {
     fn now(&self) -> Millis {
         Millis(self.0.load(Ordering::Relaxed))
     }
 }
 
-impl StandingClock {
+impl ManualClock {
     pub(crate) fn pass(&self, time: Duration) {
         self.0.fetch_add(time.as_millis() as i64, Ordering::Relaxed);
     }
 }
 
-impl ChangingProvider {
+impl FakeProvider {
     pub(crate) fn new(now: Millis, settle: Duration, retention: Option<Duration>) -> Self {
         let url = Url::parse("http://127.0.0.1:1/").expect("a URL");
         let scope = Scope {
             recipient: Some("lobby".to_owned()),
             ..Scope::default()
         };
-        let account = Account {
+        let account = AccountSettings {
             name: "shop".to_owned(),
             provider: "changing",
             settle,
@@ -112,15 +114,15 @@ impl ChangingProvider {
                 scope,
                 discovered: false,
             }),
-            http: Http::new("shop", &url, 0.0, Arc::new(SystemClock)).expect("a client"),
-            clock: Arc::new(StandingClock(AtomicI64::new(now.0))),
+            http: HttpClient::new("shop", &url, 0.0, Arc::new(SystemClock)).expect("a client"),
+            clock: Arc::new(ManualClock(AtomicI64::new(now.0))),
             requests: AtomicU64::new(0),
             history: Mutex::default(),
-            shifts: (0, 0),
+            count_shifts_ms: (0, 0),
         }
     }
 
-    pub(crate) fn history(&self) -> MutexGuard<'_, History> {
+    pub(crate) fn history(&self) -> MutexGuard<'_, FakeHistory> {
         self.history.lock().expect("no panic while it is held")
     }
 
@@ -147,9 +149,9 @@ impl ChangingProvider {
         self.shown(window.from().start().0, window.to().start().0)
     }
 
-    fn ask(&self, requests: u64) -> Result<(), ProviderError> {
+    fn record_requests(&self, requests: u64) -> Result<(), ProviderError> {
         self.requests.fetch_add(requests, Ordering::Relaxed);
-        self.history().fault().map_or(Ok(()), Err)
+        self.history().next_failure().map_or(Ok(()), Err)
     }
 
     fn message(&self, (ms, number): (i64, u64)) -> Message {
@@ -182,8 +184,8 @@ pub(crate) fn message(ms: i64, number: u64, status: Status) -> Message {
 }
 
 #[async_trait]
-impl Provider for ChangingProvider {
-    fn account(&self) -> &Account {
+impl Provider for FakeProvider {
+    fn account(&self) -> &AccountSettings {
         &self.account
     }
 
@@ -195,7 +197,7 @@ impl Provider for ChangingProvider {
         self.stream.clone()
     }
 
-    fn position(&self, key: &str) -> Option<usize> {
+    fn stream_index(&self, key: &str) -> Option<usize> {
         (self.stream.key == key).then_some(0)
     }
 
@@ -204,25 +206,30 @@ impl Provider for ChangingProvider {
     }
 
     async fn survey(&self, _: usize, range: Window, target: u64) -> Result<Survey, ProviderError> {
-        self.ask(1)?;
+        self.record_requests(1)?;
         let count = self.window(range).len() as u64;
-        let cuts = range.even_cuts(count.div_ceil(target));
+        let cuts = range.even_split_points(count.div_ceil(target));
         Ok(if count <= 2 * target || cuts.is_empty() {
-            Survey::Sized(count)
+            Survey::OneWindow(count)
         } else {
             Survey::Split { count, cuts }
         })
     }
 
-    async fn fetch(&self, _: usize, window: Window, _: u64) -> Result<Fetched, ProviderError> {
+    async fn fetch(
+        &self,
+        _: usize,
+        window: Window,
+        _: u64,
+    ) -> Result<FetchedWindow, ProviderError> {
         let mut found = self.window(window);
-        self.ask(2 * (found.len() as u64).div_ceil(PAGE).max(1))?;
+        self.record_requests(2 * (found.len() as u64).div_ceil(MESSAGES_PER_PAGE).max(1))?;
         let mut history = self.history();
-        history.readings.push(window);
+        history.fetched_windows.push(window);
         let provider_count = Some(found.len() as u64);
         let mut doubt = None;
-        if history.lacking > 0 && !found.is_empty() {
-            history.lacking -= 1;
+        if history.incomplete_reads > 0 && !found.is_empty() {
+            history.incomplete_reads -= 1;
             let middle = found.len() / 2;
             found.remove(middle);
             doubt = Some("one is lacking".to_owned());
@@ -230,23 +237,23 @@ impl Provider for ChangingProvider {
         history.shown.extend(&found);
         drop(history);
         let messages = found.into_iter().map(|found| self.message(found)).collect();
-        Ok(Fetched {
+        Ok(FetchedWindow {
             messages,
             unreadable: vec![],
             provider_count,
-            as_of: self.clock.now(),
+            requested_at: self.clock.now(),
             doubt,
         })
     }
 
-    async fn count(&self, _: usize, range: Window) -> Result<Counted, ProviderError> {
-        self.ask(1)?;
+    async fn count(&self, _: usize, range: Window) -> Result<RangeCount, ProviderError> {
+        self.record_requests(1)?;
         let shifted = |second: Second, shift| second.start().0 + shift;
         let (from, to) = (
-            shifted(range.from(), self.shifts.0),
-            shifted(range.to(), self.shifts.1),
+            shifted(range.from(), self.count_shifts_ms.0),
+            shifted(range.to(), self.count_shifts_ms.1),
         );
-        Ok(Counted {
+        Ok(RangeCount {
             messages: self.shown(from, to).len() as u64,
             from: Millis(from),
             to: Millis(to),
@@ -257,22 +264,22 @@ impl Provider for ChangingProvider {
         1000
     }
 
-    fn cost(&self, messages: u64) -> u64 {
-        1 + 2 * messages.div_ceil(PAGE).max(1)
+    fn request_cost(&self, messages: u64) -> u64 {
+        1 + 2 * messages.div_ceil(MESSAGES_PER_PAGE).max(1)
     }
 
-    fn understand(&self, _: usize, raw: &str) -> Result<Message, Unreadable> {
+    fn parse_raw(&self, _: usize, raw: &str) -> Result<Message, Unreadable> {
         Err(Unreadable {
             raw: raw.to_owned(),
             reason: "nothing is".to_owned(),
         })
     }
 
-    async fn check(&self) -> Result<(), ProviderError> {
-        self.history().fault().map_or(Ok(()), Err)
+    async fn check_credentials(&self) -> Result<(), ProviderError> {
+        self.history().next_failure().map_or(Ok(()), Err)
     }
 
-    fn http(&self) -> &Http {
+    fn gate(&self) -> &HttpClient {
         &self.http
     }
 
@@ -280,7 +287,7 @@ impl Provider for ChangingProvider {
         self.clock.now()
     }
 
-    fn skew(&self) -> Option<Duration> {
+    fn clock_skew(&self) -> Option<Duration> {
         None
     }
 

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const MAX_WAIT: Duration = Duration::from_mins(1);
 /// Starts the server, and stops it at once when whoever holds the other end of stdin lets go of it.
-const UNTIL_LET_GO: &str =
+const RUN_UNTIL_STDIN_CLOSES: &str =
     r#""$0" "$@" & server=$!; cat >/dev/null; kill -QUIT $server; wait $server"#;
 /// Nothing here outlives a power failure anyway.
 const SETTINGS: [&str; 5] = [
@@ -24,7 +24,7 @@ const SETTINGS: [&str; 5] = [
 ];
 
 /// A server that a test may stop and start again.
-pub(crate) struct Cluster {
+pub(crate) struct PostgresServer {
     dir: TempDir,
     bin: PathBuf,
     /// Beyond what all servers of the tests have.
@@ -33,19 +33,19 @@ pub(crate) struct Cluster {
 }
 
 /// The server that all tests share.
-pub(crate) fn shared() -> &'static Cluster {
-    static SHARED: OnceLock<Cluster> = OnceLock::new();
-    SHARED.get_or_init(Cluster::start)
+pub(crate) fn shared_server() -> &'static PostgresServer {
+    static SHARED: OnceLock<PostgresServer> = OnceLock::new();
+    SHARED.get_or_init(PostgresServer::start)
 }
 
 /// The URL of an empty database of the shared server.
 pub(crate) fn database() -> String {
-    database_and_name().0
+    create_named_database().0
 }
 
 /// The same, and what the database is called.
-pub(crate) fn database_and_name() -> (String, String) {
-    let url = shared().database();
+pub(crate) fn create_named_database() -> (String, String) {
+    let url = shared_server().database();
     let name = url
         .split(['/', '?'])
         .nth(3)
@@ -54,16 +54,16 @@ pub(crate) fn database_and_name() -> (String, String) {
     (url, name)
 }
 
-impl Cluster {
+impl PostgresServer {
     /// Panics where Postgres is not installed: a test that is passed over proves nothing.
     pub(crate) fn start() -> Self {
-        Self::with(|_| Vec::new())
+        Self::start_with_settings(|_| Vec::new())
     }
 
     /// A server with settings of its own, given the folder that is the server's.
-    pub(crate) fn with(settings: impl FnOnce(&Path) -> Vec<String>) -> Self {
+    pub(crate) fn start_with_settings(settings: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let dir = TempDir::new().expect("a folder");
-        let bin = bin();
+        let bin = programs_folder();
         if is_root() {
             let owned = Command::new("chown")
                 .arg("postgres")
@@ -75,7 +75,7 @@ impl Cluster {
             );
         }
         let data = dir.path().join("data");
-        let made = as_nobody_special(&bin.join("initdb"))
+        let made = as_unprivileged_user(&bin.join("initdb"))
             .args([
                 "--auth=trust",
                 "--username=postgres",
@@ -99,7 +99,7 @@ impl Cluster {
             settings,
             server: Mutex::new(None),
         };
-        cluster.go_on();
+        cluster.start_process();
         cluster
     }
 
@@ -109,10 +109,10 @@ impl Cluster {
     }
 
     /// Starts the server again.
-    pub(crate) fn go_on(&self) {
-        let mut server = as_nobody_special(Path::new("sh"));
+    pub(crate) fn start_process(&self) {
+        let mut server = as_unprivileged_user(Path::new("sh"));
         server
-            .args(["-c", UNTIL_LET_GO])
+            .args(["-c", RUN_UNTIL_STDIN_CLOSES])
             .arg(self.bin.join("postgres"))
             .arg("-D")
             .arg(self.dir.path().join("data"));
@@ -127,7 +127,7 @@ impl Cluster {
             .spawn()
             .expect("postgres runs");
         let begun = Instant::now();
-        while !self.answers() {
+        while !self.is_accepting_connections() {
             if let Ok(Some(status)) = server.try_wait() {
                 let mut said = String::new();
                 let _ = server
@@ -136,7 +136,7 @@ impl Cluster {
                     .map(|mut stderr| stderr.read_to_string(&mut said));
                 panic!("postgres ended with {status}: {said}");
             }
-            assert!(begun.elapsed() < PATIENCE, "postgres does not answer");
+            assert!(begun.elapsed() < MAX_WAIT, "postgres does not answer");
             std::thread::sleep(Duration::from_millis(20));
         }
         *self.server.lock().expect("a server") = Some(server);
@@ -191,7 +191,7 @@ impl Cluster {
     }
 
     /// Carries out a statement in a transaction that stays open until the answer is dropped.
-    pub(crate) fn hold(&self, database: &str, sql: &str) -> Held {
+    pub(crate) fn hold_transaction(&self, database: &str, sql: &str) -> OpenTransaction {
         let mut psql = self.client("psql");
         psql.args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-d", database])
             .stdin(Stdio::piped())
@@ -210,7 +210,7 @@ impl Cluster {
             .read_exact(&mut answer)
             .expect("an answer");
         assert_eq!(&answer, b"held");
-        Held {
+        OpenTransaction {
             psql,
             stdin: Some(stdin),
         }
@@ -226,7 +226,7 @@ impl Cluster {
             .collect()
     }
 
-    fn answers(&self) -> bool {
+    fn is_accepting_connections(&self) -> bool {
         self.client("pg_isready")
             .arg("-q")
             .status()
@@ -248,26 +248,26 @@ impl Cluster {
 }
 
 /// A transaction under way.
-pub(crate) struct Held {
+pub(crate) struct OpenTransaction {
     psql: Child,
     stdin: Option<ChildStdin>,
 }
 
-impl Drop for Held {
+impl Drop for OpenTransaction {
     fn drop(&mut self) {
         drop(self.stdin.take());
         let _ = self.psql.wait();
     }
 }
 
-impl Drop for Cluster {
+impl Drop for PostgresServer {
     fn drop(&mut self) {
         self.stop();
     }
 }
 
 /// Where the server's programs are: Debian keeps them out of the path, a folder for each version.
-fn bin() -> PathBuf {
+fn programs_folder() -> PathBuf {
     let debian = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()
@@ -286,7 +286,7 @@ fn bin() -> PathBuf {
 }
 
 /// Postgres refuses to be run by root.
-fn as_nobody_special(program: &Path) -> Command {
+fn as_unprivileged_user(program: &Path) -> Command {
     if !is_root() {
         return Command::new(program);
     }

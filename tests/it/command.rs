@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use serde_json::Value;
 
-use crate::bed::{Bed, run_in};
+use crate::bed::{TestEnv, run_command_in};
 
 const FEW: [&str; 5] = ["--messages", "120", "--topic-messages", "80", "--plain"];
 
@@ -40,7 +40,7 @@ fn a_setting_that_cannot_be_meant_is_named_with_file_line_and_remedy() {
         ),
     ];
     for (what, instead, named) in wrong {
-        let bed = Bed::new(&FEW).only("agora").with(what, instead);
+        let bed = TestEnv::new(&FEW).only("agora").with(what, instead);
         let line = bed
             .config()
             .lines()
@@ -50,18 +50,18 @@ fn a_setting_that_cannot_be_meant_is_named_with_file_line_and_remedy() {
         for command in ["sync", "run", "status", "check", "migrate"] {
             let ran = bed.run(&[command]);
             assert_eq!(
-                (ran.code, ran.out.as_str()),
+                (ran.code, ran.stdout.as_str()),
                 (Some(2), ""),
                 "{instead}: {ran:?}"
             );
             assert!(
-                ran.err.contains(&format!("config.toml:{line}")),
+                ran.stderr.contains(&format!("config.toml:{line}")),
                 "{command} with {instead}: {ran:?}"
             );
-            assert!(ran.err.contains(named), "{instead}: {ran:?}");
+            assert!(ran.stderr.contains(named), "{instead}: {ran:?}");
         }
         assert!(
-            !bed.archive().exists(),
+            !bed.archive_path().exists(),
             "nothing is begun with a configuration that is wrong"
         );
     }
@@ -70,41 +70,45 @@ fn a_setting_that_cannot_be_meant_is_named_with_file_line_and_remedy() {
 #[test]
 fn a_configuration_that_is_not_there_is_an_error_of_the_configuration() {
     let dir = tempfile::TempDir::new().unwrap();
-    let ran = run_in(dir.path(), &["sync", "--config", "elsewhere.toml"]);
+    let ran = run_command_in(dir.path(), &["sync", "--config", "elsewhere.toml"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
     ran.says("elsewhere.toml");
-    let ran = run_in(dir.path(), &["sink"]);
+    let ran = run_command_in(dir.path(), &["sink"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
 }
 
 #[test]
 fn help_lists_every_command() {
     let dir = tempfile::TempDir::new().unwrap();
-    let ran = run_in(dir.path(), &["--help"]).good();
+    let ran = run_command_in(dir.path(), &["--help"]).assert_ok();
     for command in [
         "run", "sync", "plan", "status", "check", "verify", "sandbox", "demo", "migrate",
     ] {
         assert!(
-            ran.out
+            ran.stdout
                 .lines()
                 .any(|line| line.trim_start().starts_with(command)),
             "{command} in {ran:?}"
         );
-        run_in(dir.path(), &[command, "--help"])
-            .good()
+        run_command_in(dir.path(), &[command, "--help"])
+            .assert_ok()
             .says("--config <FILE>");
     }
-    run_in(dir.path(), &["--version"])
-        .good()
+    run_command_in(dir.path(), &["--version"])
+        .assert_ok()
         .says(env!("CARGO_PKG_VERSION"));
 }
 
 #[test]
 fn the_manual_page_and_the_completions_know_every_command() {
     let dir = tempfile::TempDir::new().unwrap();
-    let page = run_in(dir.path(), &["man"]).good().out;
+    let page = run_command_in(dir.path(), &["man"]).assert_ok().stdout;
     let completions: Vec<String> = ["bash", "zsh", "fish"]
-        .map(|shell| run_in(dir.path(), &["completions", shell]).good().out)
+        .map(|shell| {
+            run_command_in(dir.path(), &["completions", shell])
+                .assert_ok()
+                .stdout
+        })
         .into();
     for command in [
         "run",
@@ -142,28 +146,31 @@ fn the_manual_page_and_the_completions_know_every_command() {
         1,
         "what all share stands once: {page}"
     );
-    assert_eq!(run_in(dir.path(), &["completions", "basic"]).code, Some(2));
+    assert_eq!(
+        run_command_in(dir.path(), &["completions", "basic"]).code,
+        Some(2)
+    );
 }
 
 #[test]
 fn status_says_how_each_stream_is() {
-    let bed = Bed::new(&FEW);
+    let bed = TestEnv::new(&FEW);
     bed.run(&["migrate"])
-        .good()
+        .assert_ok()
         .says("archive.db is at schema ");
-    bed.run(&["status"]).good().says("knows no stream yet");
-    bed.sync().good();
-    let table = bed.run(&["status"]).good();
-    assert!(table.out.starts_with("ACCOUNT"), "{table:?}");
+    bed.run(&["status"]).assert_ok().says("knows no stream yet");
+    bed.sync().assert_ok();
+    let table = bed.run(&["status"]).assert_ok();
+    assert!(table.stdout.starts_with("ACCOUNT"), "{table:?}");
     let json: Vec<Value> =
-        serde_json::from_str(&bed.run(&["status", "--json"]).good().out).unwrap();
+        serde_json::from_str(&bed.run(&["status", "--json"]).assert_ok().stdout).unwrap();
     assert_eq!(
         i64::try_from(json.len()).unwrap(),
         bed.number("SELECT count(DISTINCT account || stream) FROM coverage")
     );
     for stream in json {
         assert!(
-            table.out.contains(stream["stream"].as_str().unwrap()),
+            table.stdout.contains(stream["stream"].as_str().unwrap()),
             "{stream}"
         );
         let sealed = bed.number(&format!(
@@ -194,40 +201,40 @@ fn quoted(text: &Value) -> String {
 
 #[test]
 fn status_without_an_archive_says_how_to_make_one() {
-    let bed = Bed::new(&FEW);
+    let bed = TestEnv::new(&FEW);
     bed.run(&["status"])
-        .lacking()
+        .assert_incomplete()
         .says("`backscroll sync` or `backscroll migrate` makes it");
-    assert!(!bed.archive().exists());
+    assert!(!bed.archive_path().exists());
 }
 
 #[test]
 fn check_says_of_each_account_whether_it_answers() {
-    let bed = Bed::new(&FEW);
-    let ran = bed.run(&["check"]).good();
+    let bed = TestEnv::new(&FEW);
+    let ran = bed.run(&["check"]).assert_ok();
     for line in [
         "configuration: ok",
         "database: ok",
         "account sandbox: ok",
         "account web3mq-1: ok",
     ] {
-        assert!(ran.out.contains(line), "{ran:?}");
+        assert!(ran.stdout.contains(line), "{ran:?}");
     }
     assert_eq!(bed.assert_no_rule_broken().requests(), 2);
 }
 
 #[test]
 fn an_archive_of_a_newer_backscroll_is_left_alone() {
-    let bed = Bed::new(&FEW);
-    bed.sync().good();
-    bed.tamper(
+    let bed = TestEnv::new(&FEW);
+    bed.sync().assert_ok();
+    bed.execute_sql(
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
          VALUES (4711, 'from the future', TRUE, x'00', 0)",
     );
     let before = bed.number("SELECT count(*) FROM runs");
     for command in ["sync", "run", "status", "check", "migrate"] {
         bed.run(&[command])
-            .lacking()
+            .assert_incomplete()
             .says("written by a newer Backscroll: it has schema 4711, and this one knows up to ");
     }
     assert_eq!(bed.number("SELECT count(*) FROM runs"), before);
@@ -235,20 +242,20 @@ fn an_archive_of_a_newer_backscroll_is_left_alone() {
 
 #[test]
 fn a_file_that_is_no_archive_is_left_alone() {
-    let bed = Bed::new(&FEW);
+    let bed = TestEnv::new(&FEW);
     let letter = "Dear diary,\n".repeat(1000);
-    std::fs::write(bed.archive(), &letter).unwrap();
+    std::fs::write(bed.archive_path(), &letter).unwrap();
     bed.sync()
-        .lacking()
+        .assert_incomplete()
         .says("archive.db cannot be opened")
         .says("file is not a database");
-    assert_eq!(std::fs::read_to_string(bed.archive()).unwrap(), letter);
+    assert_eq!(std::fs::read_to_string(bed.archive_path()).unwrap(), letter);
 }
 
 #[test]
 fn sync_can_be_kept_to_one_account_and_a_stretch_of_time() {
-    let bed = Bed::new(&FEW);
-    bed.run(&["sync", "--account", "web3mq-1"]).good();
+    let bed = TestEnv::new(&FEW);
+    bed.run(&["sync", "--account", "web3mq-1"]).assert_ok();
     assert_eq!(
         bed.number("SELECT count(*) FROM archive WHERE account <> 'web3mq-1'"),
         0
@@ -272,10 +279,10 @@ fn sync_can_be_kept_to_one_account_and_a_stretch_of_time() {
         "--until",
         &until_text,
     ])
-    .good();
+    .assert_ok();
     let truth = bed
         .world()
-        .agora("sandbox")
+        .agora_messages("sandbox")
         .iter()
         .filter(|m| (since.start().0..until.start().0).contains(&m.ms))
         .count();
@@ -284,13 +291,13 @@ fn sync_can_be_kept_to_one_account_and_a_stretch_of_time() {
             .unwrap(),
         truth
     );
-    bed.archives_the_truth();
+    bed.assert_sync_archives_truth();
 }
 
 #[test]
 fn demo_makes_an_archive_and_answers_three_questions() {
     let dir = tempfile::TempDir::new().unwrap();
-    let ran = run_in(dir.path(), &["demo", "--messages", "1500"]).good();
+    let ran = run_command_in(dir.path(), &["demo", "--messages", "1500"]).assert_ok();
     assert!(dir.path().join("demo.db").exists());
     for text in [
         "rules of the providers broken: 0",
@@ -299,12 +306,12 @@ fn demo_makes_an_archive_and_answers_three_questions() {
         "Is it all there?",
         "What next?",
     ] {
-        assert!(ran.out.contains(text), "no `{text}` in {ran:?}");
+        assert!(ran.stdout.contains(text), "no `{text}` in {ran:?}");
     }
-    let answers: Vec<&str> = ran.out.split("\nFROM ").skip(1).collect();
-    assert_eq!(ran.out.matches("SELECT ").count(), 3);
+    let answers: Vec<&str> = ran.stdout.split("\nFROM ").skip(1).collect();
+    assert_eq!(ran.stdout.matches("SELECT ").count(), 3);
     // Below each question's SQL there is a header and at least one row.
-    let sections: Vec<&str> = ran.out.split("SELECT ").skip(1).collect();
+    let sections: Vec<&str> = ran.stdout.split("SELECT ").skip(1).collect();
     for section in sections {
         let answer = section.split("\n\n").nth(1).unwrap_or_default();
         assert!(
@@ -313,9 +320,9 @@ fn demo_makes_an_archive_and_answers_three_questions() {
         );
     }
     // Another run replaces it; what is not a demo's is left alone.
-    run_in(dir.path(), &["demo", "--messages", "900"]).good();
+    run_command_in(dir.path(), &["demo", "--messages", "900"]).assert_ok();
     std::fs::write(dir.path().join("mine.db"), "mine").unwrap();
-    let refused = run_in(dir.path(), &["demo", "--out", "mine.db"]);
+    let refused = run_command_in(dir.path(), &["demo", "--out", "mine.db"]);
     assert_eq!(refused.code, Some(2), "{refused:?}");
     assert_eq!(std::fs::read(dir.path().join("mine.db")).unwrap(), b"mine");
 }
@@ -324,32 +331,32 @@ fn demo_makes_an_archive_and_answers_three_questions() {
 fn the_sandbox_listens_to_nobody_but_this_machine() {
     let dir = tempfile::TempDir::new().unwrap();
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:80"] {
-        run_in(dir.path(), &["sandbox", "--listen", address])
-            .lacking()
+        run_command_in(dir.path(), &["sandbox", "--listen", address])
+            .assert_incomplete()
             .says("the sandbox listens on loopback only");
     }
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    run_in(dir.path(), &["sandbox", "--listen", &address])
-        .lacking()
+    run_command_in(dir.path(), &["sandbox", "--listen", &address])
+        .assert_incomplete()
         .says(&format!("cannot listen on {address}"));
 }
 
 #[test]
 fn a_database_of_something_else_is_left_alone() {
-    let bed = Bed::new(&FEW);
-    bed.sync().good();
+    let bed = TestEnv::new(&FEW);
+    bed.sync().assert_ok();
     // An archive whose own record of changes is gone is as foreign as any.
-    bed.tamper("DROP TABLE _sqlx_migrations");
+    bed.execute_sql("DROP TABLE _sqlx_migrations");
     bed.sync()
-        .lacking()
+        .assert_incomplete()
         .says("is a database of something else")
         .says("left as it was");
 }
 
 #[test]
 fn a_stretch_of_time_that_ends_before_it_begins_is_refused() {
-    let bed = Bed::new(&FEW);
+    let bed = TestEnv::new(&FEW);
     let ran = bed.run(&[
         "sync",
         "--since",

@@ -2,10 +2,10 @@
 
 use sqlx::Executor;
 
-use crate::bed::{Bed, reader};
+use crate::bed::{TestEnv, open_reader};
 
 /// The SQL blocks of a document.
-fn queries(document: &str) -> Vec<&str> {
+fn sql_blocks(document: &str) -> Vec<&str> {
     document
         .split("```sql\n")
         .skip(1)
@@ -14,21 +14,21 @@ fn queries(document: &str) -> Vec<&str> {
 }
 
 #[test]
-fn every_query_of_the_documents_is_answered() {
-    let cookbook = queries(include_str!("../../docs/SQL.md"));
+fn documented_queries_run_and_return_rows() {
+    let cookbook = sql_blocks(include_str!("../../docs/SQL.md"));
     assert!(
         cookbook.len() >= 8,
         "{} queries in the cookbook",
         cookbook.len()
     );
-    let readme = queries(include_str!("../../README.md"));
+    let readme = sql_blocks(include_str!("../../README.md"));
     assert!(!readme.is_empty());
-    let bed = Bed::new(&["--messages", "400", "--topic-messages", "200"])
+    let bed = TestEnv::new(&["--messages", "400", "--topic-messages", "200"])
         .with("name = \"sandbox\"", "name = \"shop\"");
-    bed.sync().good();
+    bed.sync().assert_ok();
     for query in cookbook.into_iter().chain(readme) {
         let rows = bed.block_on(async {
-            let mut reader = reader(&bed.archive()).await;
+            let mut reader = open_reader(&bed.archive_path()).await;
             reader
                 .fetch_all(sqlx::AssertSqlSafe(query))
                 .await
@@ -52,9 +52,9 @@ fn every_query_of_the_documents_is_answered() {
 }
 
 #[test]
-fn the_documents_name_every_column_of_every_view() {
-    let bed = Bed::new(&["--messages", "0", "--topic-messages", "0"]);
-    bed.sync().good();
+fn every_view_column_is_documented() {
+    let bed = TestEnv::new(&["--messages", "0", "--topic-messages", "0"]);
+    bed.sync().assert_ok();
     let columns: Vec<(String, String)> = bed.rows(
         "SELECT m.name, c.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE m.type = 'view' ORDER BY 1, c.cid",
     );

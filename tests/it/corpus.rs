@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 
-use crate::bed::Bed;
+use crate::bed::TestEnv;
 
 /// Archives the file through both providers, twice.
 fn archive_corpus(file: &Path) {
@@ -20,16 +20,16 @@ fn archive_corpus(file: &Path) {
         "--users",
         "1",
     ];
-    let bed = Bed::new(&flags);
-    bed.archives_the_truth();
+    let bed = TestEnv::new(&flags);
+    bed.assert_sync_archives_truth();
     let rows = bed.number("SELECT count(*) FROM archive WHERE provider = 'agora'");
     assert_eq!(
         usize::try_from(rows).unwrap(),
-        bed.world().agora("sandbox").len()
+        bed.world().agora_messages("sandbox").len()
     );
 
     bed.world().rules().reset();
-    bed.archives_the_truth();
+    bed.assert_sync_archives_truth();
     let (streams, suspect): (i64, i64) = bed.row("SELECT count(*), count(reason) FROM coverage");
     assert_eq!(suspect, 0);
     assert_eq!(

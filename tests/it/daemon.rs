@@ -4,33 +4,33 @@ use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use backscroll::sandbox::{Fault, On, Scripted};
+use backscroll::sandbox::{CallFilter, Fault, ScriptedAnswer};
 
-use crate::bed::{BACKSCROLL, Bed, EVERY_SECOND, wait_until};
+use crate::bed::{BACKSCROLL, EVERY_SECOND_SCHEDULE, TestEnv, wait_until};
 
 /// What a person would call at once, on a machine that is busy with tests.
-const SECONDS: Duration = Duration::from_secs(9);
+const MAX_SHUTDOWN: Duration = Duration::from_secs(9);
 
 /// The real command, mostly `run`, which dies with the test.
-pub(crate) struct Daemon(pub(crate) Child);
+pub(crate) struct DaemonProcess(pub(crate) Child);
 
-impl Daemon {
+impl DaemonProcess {
     /// Starts it as a daemon.
-    pub(crate) fn start(bed: &Bed) -> Self {
-        Self::with(bed, &["run"])
+    pub(crate) fn start(bed: &TestEnv) -> Self {
+        Self::start_with_args(bed, &["run"])
     }
 
     /// Starts it with these arguments and the configuration.
-    pub(crate) fn with(bed: &Bed, args: &[&str]) -> Self {
+    pub(crate) fn start_with_args(bed: &TestEnv, args: &[&str]) -> Self {
         Self::spawn(bed, args, &[])
     }
 
     /// Starts it as a daemon, with these variables in its environment.
-    pub(crate) fn told(bed: &Bed, variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_with_env(bed: &TestEnv, variables: &[(&str, &str)]) -> Self {
         Self::spawn(bed, &["run"], variables)
     }
 
-    fn spawn(bed: &Bed, args: &[&str], variables: &[(&str, &str)]) -> Self {
+    fn spawn(bed: &TestEnv, args: &[&str], variables: &[(&str, &str)]) -> Self {
         let command = Command::new(BACKSCROLL)
             .envs(variables.iter().copied())
             .args(args)
@@ -59,7 +59,7 @@ impl Daemon {
 
     /// Waits for its end; answers with its status, and what it said.
     #[track_caller]
-    pub(crate) fn end(&mut self) -> (Option<i32>, String) {
+    pub(crate) fn wait_for_exit(&mut self) -> (Option<i32>, String) {
         let begun = Instant::now();
         let mut status = None;
         wait_until("the end", || {
@@ -67,7 +67,7 @@ impl Daemon {
             status.is_some()
         });
         assert!(
-            begun.elapsed() < SECONDS,
+            begun.elapsed() < MAX_SHUTDOWN,
             "it took {:?} to end",
             begun.elapsed()
         );
@@ -82,20 +82,20 @@ impl Daemon {
     }
 }
 
-impl Drop for Daemon {
+impl Drop for DaemonProcess {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-pub(crate) fn ticking(flags: &[&str]) -> Bed {
-    Bed::new(flags).scheduled("sync", EVERY_SECOND)
+pub(crate) fn env_syncing_every_second(flags: &[&str]) -> TestEnv {
+    TestEnv::new(flags).scheduled("sync", EVERY_SECOND_SCHEDULE)
 }
 
 #[test]
 fn it_archives_at_every_tick_and_ends_in_order() {
-    let bed = ticking(&[
+    let bed = env_syncing_every_second(&[
         "--messages",
         "400",
         "--topic-messages",
@@ -103,11 +103,11 @@ fn it_archives_at_every_tick_and_ends_in_order() {
         "--append-rate",
         "20",
     ]);
-    let edge = bed.edge();
-    let mut daemon = Daemon::start(&bed);
+    let edge = bed.settled_edge();
+    let mut daemon = DaemonProcess::start(&bed);
     // Reading goes on while it writes, and never sees half a message.
-    let has = |bed: &Bed| {
-        if ready(bed) {
+    let has = |bed: &TestEnv| {
+        if archive_is_ready(bed) {
             bed.number("SELECT count(*) FROM archive")
         } else {
             0
@@ -120,14 +120,14 @@ fn it_archives_at_every_tick_and_ends_in_order() {
         bed.number("SELECT count(*) FROM runs WHERE finished_at IS NOT NULL") >= 6
     });
     daemon.signal("-TERM");
-    let (code, said) = daemon.end();
+    let (code, said) = daemon.wait_for_exit();
     assert_eq!(code, Some(0), "{said}");
     assert!(
         said.contains("running") && said.contains("stopped"),
         "{said}"
     );
     assert!(!said.contains("ERROR"), "{said}");
-    bed.assert_equal_to_truth(edge);
+    bed.assert_archive_equals_truth(edge);
     bed.assert_no_rule_broken();
     assert_eq!(
         bed.number("SELECT count(*) FROM runs WHERE finished_at IS NULL"),
@@ -147,12 +147,12 @@ fn windows_in_hand_are_finished_after_the_word_to_stop() {
         "50",
         "--plain",
     ];
-    let bed = ticking(&flags).only("agora");
-    let mut daemon = Daemon::start(&bed);
+    let bed = env_syncing_every_second(&flags).only("agora");
+    let mut daemon = DaemonProcess::start(&bed);
     wait_until("windows under way", || bed.sandbox.rules().total.read > 0);
     let before = bed.sandbox.rules().total.requests();
     daemon.signal("-INT");
-    let (code, said) = daemon.end();
+    let (code, said) = daemon.wait_for_exit();
     assert_eq!(code, Some(0), "{said}");
     let (archived, sealed, unfinished): (i64, i64, i64) = bed.row(
         "SELECT (SELECT count(*) FROM archive), (SELECT count(*) FROM coverage),
@@ -167,43 +167,44 @@ fn windows_in_hand_are_finished_after_the_word_to_stop() {
         bed.sandbox.rules().total.requests() > before,
         "it went on for as long as they took"
     );
-    bed.archives_the_truth();
+    bed.assert_sync_archives_truth();
 }
 
 #[test]
 fn a_provider_that_never_answers_does_not_hold_up_the_end() {
-    let bed = ticking(&["--messages", "200", "--topic-messages", "100"]);
-    bed.script(Scripted {
-        on: On::Read,
+    let bed = env_syncing_every_second(&["--messages", "200", "--topic-messages", "100"]);
+    bed.script_answer(ScriptedAnswer {
+        on: CallFilter::Read,
         fault: Some(Fault::Hang),
         times: 9999,
-        ..Scripted::default()
+        ..ScriptedAnswer::default()
     });
-    bed.script(Scripted {
-        on: On::History,
+    bed.script_answer(ScriptedAnswer {
+        on: CallFilter::History,
         fault: Some(Fault::Hang),
         times: 9999,
-        ..Scripted::default()
+        ..ScriptedAnswer::default()
     });
-    let mut daemon = Daemon::start(&bed);
+    let mut daemon = DaemonProcess::start(&bed);
     wait_until("a read that hangs", || {
         bed.sandbox.rules().total.read > 0 && bed.sandbox.rules().total.history > 0
     });
     daemon.signal("-TERM");
-    let (code, said) = daemon.end();
+    let (code, said) = daemon.wait_for_exit();
     assert_eq!(code, Some(0), "{said}");
 }
 
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    let bed = ticking(&["--messages", "200", "--topic-messages", "0"]).only("agora");
-    bed.script(Scripted {
-        on: On::Read,
+    let bed =
+        env_syncing_every_second(&["--messages", "200", "--topic-messages", "0"]).only("agora");
+    bed.script_answer(ScriptedAnswer {
+        on: CallFilter::Read,
         fault: Some(Fault::Hang),
         times: 9999,
-        ..Scripted::default()
+        ..ScriptedAnswer::default()
     });
-    let mut daemon = Daemon::start(&bed);
+    let mut daemon = DaemonProcess::start(&bed);
     wait_until("a read that hangs", || bed.sandbox.rules().total.read > 0);
     let begun = Instant::now();
     daemon.signal("-TERM");
@@ -212,7 +213,7 @@ fn a_second_signal_ends_it_at_once() {
         daemon.signal("-TERM");
         std::thread::sleep(Duration::from_millis(20));
     }
-    let (code, said) = daemon.end();
+    let (code, said) = daemon.wait_for_exit();
     assert_eq!(code, Some(130), "{said}");
     assert!(
         begun.elapsed() < Duration::from_secs(4),
@@ -222,28 +223,29 @@ fn a_second_signal_ends_it_at_once() {
 
 #[test]
 fn an_account_that_fails_is_taken_up_again_at_a_later_tick() {
-    let bed = ticking(&["--messages", "200", "--topic-messages", "100", "--plain"]);
-    bed.script(Scripted {
-        on: On::Any,
+    let bed =
+        env_syncing_every_second(&["--messages", "200", "--topic-messages", "100", "--plain"]);
+    bed.script_answer(ScriptedAnswer {
+        on: CallFilter::Any,
         status: 200,
         body: "<html>".to_owned(),
         times: 8,
-        ..Scripted::default()
+        ..ScriptedAnswer::default()
     });
-    let edge = bed.edge();
-    let mut daemon = Daemon::start(&bed);
+    let edge = bed.settled_edge();
+    let mut daemon = DaemonProcess::start(&bed);
     wait_until("all of it", || {
-        ready(&bed) && bed.number("SELECT count(*) FROM archive") >= 300
+        archive_is_ready(&bed) && bed.number("SELECT count(*) FROM archive") >= 300
     });
     daemon.signal("-TERM");
-    let (code, said) = daemon.end();
+    let (code, said) = daemon.wait_for_exit();
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("pass ended early"), "{said}");
-    bed.assert_equal_to_truth(edge);
+    bed.assert_archive_equals_truth(edge);
 }
 
 /// Whether the archive has its tables yet.
-pub(crate) fn ready(bed: &Bed) -> bool {
-    bed.archive().exists()
+pub(crate) fn archive_is_ready(bed: &TestEnv) -> bool {
+    bed.archive_path().exists()
         && bed.number("SELECT count(*) FROM sqlite_schema WHERE name = 'runs'") == 1
 }

@@ -1,6 +1,6 @@
 //! The drill, short, on both databases.
 
-use crate::bed::{Ran, run_in};
+use crate::bed::{CommandOutput, run_command_in};
 use crate::cluster;
 
 const SHORT: [&str; 7] = [
@@ -14,14 +14,14 @@ const SHORT: [&str; 7] = [
 ];
 
 #[track_caller]
-fn equal(args: &[&str]) -> Ran {
+fn assert_drill_ends_equal(args: &[&str]) -> CommandOutput {
     let dir = tempfile::TempDir::new().expect("a folder");
-    let ran = run_in(dir.path(), &[&SHORT[..], args].concat())
-        .good()
+    let ran = run_command_in(dir.path(), &[&SHORT[..], args].concat())
+        .assert_ok()
         .says("EQUAL: nothing lost, nothing twice.");
     let figure = |what: &str| -> u64 {
         let line = ran
-            .out
+            .stdout
             .lines()
             .find(|line| line.starts_with(what))
             .unwrap_or_else(|| panic!("{what}: {ran:#?}"));
@@ -50,14 +50,14 @@ fn equal(args: &[&str]) -> Ran {
 
 #[test]
 fn a_short_drill_ends_equal_on_sqlite() {
-    equal(&[]);
+    assert_drill_ends_equal(&[]);
 }
 
 #[test]
 fn a_short_drill_ends_equal_on_postgres_and_leaves_nothing_behind() {
-    let (url, name) = cluster::database_and_name();
-    equal(&["--database", &url, "--seed", "2"]);
-    let left = cluster::shared().psql(
+    let (url, name) = cluster::create_named_database();
+    assert_drill_ends_equal(&["--database", &url, "--seed", "2"]);
+    let left = cluster::shared_server().psql(
         &name,
         "SELECT count(*) FROM information_schema.schemata WHERE schema_name LIKE 'backscroll%'",
     );
@@ -66,13 +66,13 @@ fn a_short_drill_ends_equal_on_postgres_and_leaves_nothing_behind() {
 
 #[test]
 fn a_database_that_holds_an_archive_is_no_place_for_a_drill() {
-    let bed = crate::bed::Bed::silent(&[]);
-    bed.sync().good();
+    let bed = crate::bed::TestEnv::without_messages(&[]);
+    bed.sync().assert_ok();
     let ran = bed.run(&["drill", "--database", "sqlite://archive.db"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
     let url = cluster::database();
     let bed = bed.with("sqlite://archive.db", &url);
-    bed.sync().good();
+    bed.sync().assert_ok();
     let ran = bed
         .run(&["drill", "--database", &url])
         .says("holds an archive");

@@ -4,37 +4,41 @@ use std::time::Duration;
 
 use backscroll::domain::time::Millis;
 use backscroll::provider::Provider;
-use backscroll::store::{Pace, Pause, Store, StreamStatus};
+use backscroll::store::{Archive, Pace, Pause, StreamStatus};
 use backscroll::sync::estimate::Loss;
-use backscroll::sync::forecast::{Forecast, forecast, outlook};
-use backscroll::sync::{Bounds, Purpose};
+use backscroll::sync::forecast::{Forecast, account_outlook, forecast};
+use backscroll::sync::{HistoryBounds, Purpose};
 
-use crate::changing::ChangingProvider;
-use crate::model::Place;
+use crate::changing::FakeProvider;
+use crate::model::ModelRun;
 
 const NOW: Millis = Millis(1_795_343_200_123);
 const HOUR: Duration = Duration::from_hours(1);
 
 /// An account of which this much of the calls has succeeded: the credentials, surveys, and readings of four windows, of
 /// which the last two hold two thousand messages each.
-async fn after(calls: u32) -> Place {
-    let provider = ChangingProvider::new(NOW, Duration::from_mins(2), Some(HOUR));
+async fn run_after_calls(calls: u32) -> ModelRun {
+    let provider = FakeProvider::new(NOW, Duration::from_mins(2), Some(HOUR));
     provider
         .history()
         .messages
         .extend((0..4000).map(|n| (NOW.0 - 1_790_000 + n as i64 * 400, n)));
-    let mut place = Place::of(provider).await;
-    place.provider.history().failing.push_back(calls);
-    place.pass(Purpose::Sync(Bounds::default())).await;
+    let mut place = ModelRun::with_provider(provider).await;
+    place
+        .provider
+        .history()
+        .calls_before_failures
+        .push_back(calls);
+    place.pass(Purpose::Sync(HistoryBounds::default())).await;
     place
 }
 
-async fn status(place: &Place) -> Vec<StreamStatus> {
+async fn status(place: &ModelRun) -> Vec<StreamStatus> {
     place.store.status().await.unwrap()
 }
 
 /// With so many requests in an hour.
-fn foreseen(place: &Place, streams: &[StreamStatus], requests: u64) -> Option<Forecast> {
+fn forecast_for(place: &ModelRun, streams: &[StreamStatus], requests: u64) -> Option<Forecast> {
     let pace = Pace {
         account: "shop".to_owned(),
         requests,
@@ -46,10 +50,10 @@ fn foreseen(place: &Place, streams: &[StreamStatus], requests: u64) -> Option<Fo
 
 #[tokio::test]
 async fn where_nothing_is_sealed_only_the_time_is_known() {
-    let place = after(1).await;
+    let place = run_after_calls(1).await;
     let streams = status(&place).await;
-    let found = foreseen(&place, &streams, 1).unwrap();
-    assert!(!found.is_informed);
+    let found = forecast_for(&place, &streams, 1).unwrap();
+    assert!(!found.has_density);
     assert_eq!(found.outlook.loss.messages, 0);
     let expires_at = found.outlook.expires_at.unwrap();
     assert!(
@@ -62,23 +66,23 @@ async fn where_nothing_is_sealed_only_the_time_is_known() {
 
 #[tokio::test]
 async fn the_rate_and_the_pauses_of_late_decide_how_much_is_lost() {
-    let place = after(7).await;
+    let place = run_after_calls(7).await;
     let mut streams = status(&place).await;
     let missing = streams[0].missing_seconds;
     assert!(missing > 800, "{streams:#?}");
-    let found = foreseen(&place, &streams, 36_000).unwrap();
-    assert!(found.is_informed);
+    let found = forecast_for(&place, &streams, 36_000).unwrap();
+    assert!(found.has_density);
     assert_eq!(
         (found.rate, found.outlook.loss, found.outlook.loss_begins),
         (Some(10.0), Loss::default(), None)
     );
 
-    let few = foreseen(&place, &streams, 20).unwrap().outlook;
+    let few = forecast_for(&place, &streams, 20).unwrap().outlook;
     assert!(
         few.loss.seconds > 0 && few.loss.seconds < missing,
         "{few:?}"
     );
-    let none = foreseen(&place, &streams, 1).unwrap().outlook;
+    let none = forecast_for(&place, &streams, 1).unwrap().outlook;
     assert!(
         none.loss.seconds > few.loss.seconds && none.loss_begins >= few.expires_at,
         "{none:?}"
@@ -89,7 +93,7 @@ async fn the_rate_and_the_pauses_of_late_decide_how_much_is_lost() {
         until: NOW.plus(HOUR),
         reason: "told to".to_owned(),
     });
-    let found = foreseen(&place, &streams, 36_000).unwrap();
+    let found = forecast_for(&place, &streams, 36_000).unwrap();
     assert_eq!(found.outlook.loss.seconds, missing);
     assert_eq!(found.outlook.loss.messages, found.outlook.messages);
     assert_eq!(found.streams[&streams[0].stream].1, found.outlook.loss);
@@ -97,38 +101,41 @@ async fn the_rate_and_the_pauses_of_late_decide_how_much_is_lost() {
 
 #[tokio::test]
 async fn where_nothing_is_missing_nothing_is_foreseen() {
-    let mut place = after(7).await;
-    place.pass(Purpose::Sync(Bounds::default())).await;
+    let mut place = run_after_calls(7).await;
+    place.pass(Purpose::Sync(HistoryBounds::default())).await;
     let streams = status(&place).await;
     assert_eq!(
-        (streams[0].missing_seconds, foreseen(&place, &streams, 1)),
+        (
+            streams[0].missing_seconds,
+            forecast_for(&place, &streams, 1)
+        ),
         (0, None)
     );
-    assert_eq!(foreseen(&place, &[], 1), None);
+    assert_eq!(forecast_for(&place, &[], 1), None);
     assert_eq!(place.provider.account().retention, Some(HOUR));
 }
 
 #[tokio::test]
 async fn by_its_figures_an_account_of_one_stream_looks_as_it_does_by_its_status() {
     for (calls, requests) in [(1, 1), (7, 1), (7, 20), (7, 36_000)] {
-        let place = after(calls).await;
-        let by_status = foreseen(&place, &status(&place).await, requests).unwrap();
+        let place = run_after_calls(calls).await;
+        let by_status = forecast_for(&place, &status(&place).await, requests).unwrap();
         let pace = Pace {
             account: "shop".to_owned(),
             requests,
             busy: HOUR,
             last_pass: None,
         };
-        let figures = place.store.figures().await.unwrap().remove(0);
-        let by_figures = outlook(&*place.provider, &figures, &[pace], NOW).unwrap();
+        let figures = place.store.account_summaries().await.unwrap().remove(0);
+        let by_figures = account_outlook(&*place.provider, &figures, &[pace], NOW).unwrap();
         assert_eq!(
             by_figures,
-            (by_status.outlook, by_status.is_informed),
+            (by_status.outlook, by_status.has_density),
             "{calls} {requests}"
         );
     }
-    let mut place = after(7).await;
-    place.pass(Purpose::Sync(Bounds::default())).await;
-    let figures = place.store.figures().await.unwrap().remove(0);
-    assert_eq!(outlook(&*place.provider, &figures, &[], NOW), None);
+    let mut place = run_after_calls(7).await;
+    place.pass(Purpose::Sync(HistoryBounds::default())).await;
+    let figures = place.store.account_summaries().await.unwrap().remove(0);
+    assert_eq!(account_outlook(&*place.provider, &figures, &[], NOW), None);
 }

@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use backscroll::sandbox::{Status, Web3mqMessage};
 
-use crate::bed::Bed;
+use crate::bed::TestEnv;
 
 #[test]
 fn what_is_said_during_a_sync_is_there_after_the_next() {
-    let bed = Bed::new(&["--append-rate", "40", "--total", "whole"]);
+    let bed = TestEnv::new(&["--append-rate", "40", "--total", "whole"]);
     for _ in 0..3 {
-        bed.archives_the_truth();
+        bed.assert_sync_archives_truth();
     }
     bed.assert_no_rule_broken();
 }
 
 #[test]
 fn a_growing_history_without_a_total_is_archived_all_the_same() {
-    let bed = Bed::new(&[
+    let bed = TestEnv::new(&[
         "--append-rate",
         "15",
         "--total",
@@ -26,48 +26,48 @@ fn a_growing_history_without_a_total_is_archived_all_the_same() {
         "get",
     ]);
     for _ in 0..2 {
-        bed.archives_the_truth();
+        bed.assert_sync_archives_truth();
     }
 }
 
 #[test]
 fn what_is_said_between_syncs_is_new_and_all_else_stays() {
-    let bed = Bed::new(&[]);
-    bed.archives_the_truth();
+    let bed = TestEnv::new(&[]);
+    bed.assert_sync_archives_truth();
     let before = bed.number("SELECT count(*) FROM archive");
     for n in 0..7 {
         bed.say("lobby", "one more", Duration::from_secs(20 + n));
     }
-    bed.archives_the_truth();
+    bed.assert_sync_archives_truth();
     assert_eq!(bed.number("SELECT count(*) FROM archive"), before + 7);
 }
 
 #[test]
 fn a_message_that_shows_up_late_is_caught_while_its_time_is_not_settled() {
-    let bed = Bed::silent(&[]).only("agora");
+    let bed = TestEnv::without_messages(&[]).only("agora");
     bed.say("lobby", "in time", Duration::from_secs(90));
     let bed = bed.following(r#"{ destination = "lobby" }"#);
-    bed.archives_the_truth();
+    bed.assert_sync_archives_truth();
     bed.say("lobby", "late", Duration::from_secs(95));
     bed.say("lobby", "in time", Duration::from_secs(91));
-    bed.archives_the_truth();
+    bed.assert_sync_archives_truth();
     assert_eq!(bed.number("SELECT count(*) FROM archive"), 3);
 }
 
 #[test]
 fn a_message_like_one_that_is_there_becomes_the_second_of_its_kind() {
-    let bed = Bed::silent(&[]).only("agora");
+    let bed = TestEnv::without_messages(&[]).only("agora");
     let ms = bed.world().now().0 - 60_000;
-    bed.say_at("lobby", "ok", ms);
+    bed.append_message_at("lobby", "ok", ms);
     let bed = bed.following(r#"{ destination = "lobby" }"#);
-    bed.archives_the_truth();
-    bed.say_at("lobby", "ok", ms);
-    bed.archives_the_truth();
+    bed.assert_sync_archives_truth();
+    bed.append_message_at("lobby", "ok", ms);
+    bed.assert_sync_archives_truth();
     let occurrences: Vec<(i64,)> = bed.rows("SELECT occurrence FROM archive ORDER BY 1");
     assert_eq!(occurrences, [(0,), (1,)]);
 }
 
-pub(crate) fn topic_message(topic: &str, ms: i64, status: Option<Status>) -> Web3mqMessage {
+pub(crate) fn web3mq_message(topic: &str, ms: i64, status: Option<Status>) -> Web3mqMessage {
     Web3mqMessage {
         topic: topic.to_owned(),
         row_topic: topic.to_owned(),
@@ -86,11 +86,11 @@ pub(crate) fn topic_message(topic: &str, ms: i64, status: Option<Status>) -> Web
 
 #[test]
 fn a_status_that_moves_on_is_followed_while_the_message_is_young() {
-    let bed = Bed::silent(&[]).only("web3mq");
+    let bed = TestEnv::without_messages(&[]).only("web3mq");
     let user = bed.world().users()[0].clone();
     let topic = bed
         .world()
-        .web3mq(&user)
+        .web3mq_topics(&user)
         .into_keys()
         .find(|topic| topic.starts_with("group:"))
         .unwrap();
@@ -101,27 +101,27 @@ fn a_status_that_moves_on_is_followed_while_the_message_is_young() {
         (50, None),
     ] {
         bed.world()
-            .append_web3mq(&user, topic_message(&topic, now - ago * 1000, status))
+            .append_web3mq(&user, web3mq_message(&topic, now - ago * 1000, status))
             .unwrap();
     }
-    let statuses = |bed: &Bed| -> Vec<(Option<String>,)> {
+    let statuses = |bed: &TestEnv| -> Vec<(Option<String>,)> {
         bed.rows("SELECT status FROM archive ORDER BY sent_at_ms")
     };
     let said = |words: [Option<&str>; 3]| words.map(|word| (word.map(str::to_owned),)).to_vec();
 
-    bed.archives_the_truth();
+    bed.assert_sync_archives_truth();
     assert_eq!(
         statuses(&bed),
         said([Some("received"), Some("delivered"), None])
     );
     bed.world().advance_statuses();
-    bed.archives_the_truth();
+    bed.assert_sync_archives_truth();
     assert_eq!(
         statuses(&bed),
         said([Some("delivered"), Some("read"), None])
     );
     bed.world().advance_statuses();
-    bed.archives_the_truth();
+    bed.assert_sync_archives_truth();
     assert_eq!(statuses(&bed), said([Some("read"), Some("read"), None]));
     assert_eq!(
         bed.number("SELECT CAST(sum(changed) AS INTEGER) FROM runs"),
@@ -131,28 +131,28 @@ fn a_status_that_moves_on_is_followed_while_the_message_is_young() {
 
 #[test]
 fn a_status_never_goes_back() {
-    let bed = Bed::silent(&[]).only("web3mq");
+    let bed = TestEnv::without_messages(&[]).only("web3mq");
     let user = bed.world().users()[0].clone();
     let topic = bed
         .world()
-        .web3mq(&user)
+        .web3mq_topics(&user)
         .into_keys()
         .find(|topic| topic.starts_with("group:"))
         .unwrap();
     let ms = bed.world().now().0 - 60_000;
     bed.world()
-        .append_web3mq(&user, topic_message(&topic, ms, Some(Status::Read)))
+        .append_web3mq(&user, web3mq_message(&topic, ms, Some(Status::Read)))
         .unwrap();
-    bed.archives_the_truth();
+    bed.assert_sync_archives_truth();
     // The same message again, as a node says it that has not heard yet.
-    let (bed, _middleman) = bed.meddled(|_, _| {
-        crate::middleman::Verdict::alter_json(|answer| {
+    let (bed, _middleman) = bed.behind_proxy(|_, _| {
+        crate::middleman::ProxyAction::rewrite_json(|answer| {
             if let Some(row) = answer["data"]["result"].get_mut(0) {
                 row["message_status"]["status"] = "received".into();
             }
         })
     });
-    bed.sync().good();
+    bed.sync().assert_ok();
     let statuses: Vec<(String,)> = bed.rows("SELECT status FROM archive");
     assert_eq!(statuses, [("read".to_owned(),)]);
 }

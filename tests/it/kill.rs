@@ -10,32 +10,32 @@ use std::time::Duration;
 
 use backscroll::domain::clock::{Clock, SystemClock};
 use backscroll::provider::agora::{self, Agora, Credentials};
-use backscroll::provider::http::Http;
-use backscroll::provider::web3mq::{Identity, Key, Web3mq};
-use backscroll::provider::{Account, Provider};
-use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, Fault, On, Scripted};
-use backscroll::store::{Missing, SqliteStore, Store};
-use backscroll::sync::{Bounds, Engine, PassReport, Purpose};
+use backscroll::provider::http::HttpClient;
+use backscroll::provider::web3mq::{Identity, SessionKey, Web3mq};
+use backscroll::provider::{AccountSettings, Provider};
+use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, CallFilter, Fault, ScriptedAnswer};
+use backscroll::store::{Archive, IfMissing, SqliteStore};
+use backscroll::sync::{Engine, HistoryBounds, PassReport, Purpose};
 use reqwest::Url;
 use tokio_util::sync::CancellationToken;
 
-use crate::bed::{BACKSCROLL, Bed, run_in, wait_until};
+use crate::bed::{BACKSCROLL, TestEnv, run_command_in, wait_until};
 use crate::truth;
 
 /// The providers of a sandbox's first project and first user, as the configuration would have them.
-pub(crate) fn providers(bed: &Bed) -> Vec<Arc<dyn Provider>> {
+pub(crate) fn providers(bed: &TestEnv) -> Vec<Arc<dyn Provider>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    providers_by(bed, &clock, Duration::from_secs(1))
+    sandbox_providers_with_clock(bed, &clock, Duration::from_secs(1))
 }
 
 /// The same, by another clock.
-pub(crate) fn providers_by(
-    bed: &Bed,
+pub(crate) fn sandbox_providers_with_clock(
+    bed: &TestEnv,
     clock: &Arc<dyn Clock>,
     settle: Duration,
 ) -> Vec<Arc<dyn Provider>> {
     let base = Url::parse(&bed.sandbox.base_url()).unwrap();
-    let account = |name: &str, provider| Account {
+    let account = |name: &str, provider| AccountSettings {
         name: name.to_owned(),
         provider,
         settle,
@@ -44,7 +44,7 @@ pub(crate) fn providers_by(
         refresh_for: None,
         discovers: false,
     };
-    let http = |name| Http::new(name, &base, 0.0, clock.clone()).unwrap();
+    let http = |name| HttpClient::new(name, &base, 0.0, clock.clone()).unwrap();
 
     let credentials = Credentials::Basic {
         customer_id: CUSTOMER_ID.to_owned(),
@@ -54,7 +54,7 @@ pub(crate) fn providers_by(
     let streams = streams
         .map(|stream| agora::stream(stream.source, stream.destination))
         .collect();
-    let account_of_agora = Account {
+    let account_of_agora = AccountSettings {
         since: Some(SystemClock.now().minus(Duration::from_hours(200))),
         ..account("sandbox", "agora")
     };
@@ -78,8 +78,8 @@ pub(crate) fn providers_by(
             )
         })
         .unwrap();
-    let key = Key::from_seed(&hex::decode(seed).unwrap().try_into().unwrap());
-    let account_of_web3mq = Account {
+    let key = SessionKey::from_seed(&hex::decode(seed).unwrap().try_into().unwrap());
+    let account_of_web3mq = AccountSettings {
         refresh_for: Some(Duration::from_hours(24)),
         ..account("web3mq-1", "web3mq")
     };
@@ -102,8 +102,12 @@ pub(crate) fn providers_by(
 }
 
 /// Begins a pass over an archive and lets go of it after so many polls; answers whether it was over by then.
-async fn pass(bed: &Bed, archive: &std::path::Path, polls: u32) -> Option<Vec<PassReport>> {
-    let store = Arc::new(SqliteStore::open(archive, Missing::Create).await.unwrap());
+async fn run_pass_for_polls(
+    bed: &TestEnv,
+    archive: &std::path::Path,
+    polls: u32,
+) -> Option<Vec<PassReport>> {
+    let store = Arc::new(SqliteStore::open(archive, IfMissing::Create).await.unwrap());
     let mut engine = Engine::new(
         providers(bed),
         store.clone(),
@@ -112,7 +116,7 @@ async fn pass(bed: &Bed, archive: &std::path::Path, polls: u32) -> Option<Vec<Pa
     let stop = CancellationToken::new();
     let mut left = polls;
     let ended = {
-        let mut pass = pin!(engine.pass(Purpose::Sync(Bounds::default()), &stop));
+        let mut pass = pin!(engine.pass(Purpose::Sync(HistoryBounds::default()), &stop));
         poll_fn(|context| {
             if left == 0 {
                 return Poll::Ready(None);
@@ -129,16 +133,16 @@ async fn pass(bed: &Bed, archive: &std::path::Path, polls: u32) -> Option<Vec<Pa
 }
 
 /// Lets a pass go after `polls` polls, finishes what it began, and compares. False once it was not cut short any more.
-fn cut_short(bed: &Bed, polls: u32) -> bool {
+fn pass_is_cut_short(bed: &TestEnv, polls: u32) -> bool {
     let archive = bed.path(&format!("cut-{polls}.db"));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
-    let edge = bed.edge();
+    let edge = bed.settled_edge();
     let was_cut = runtime.block_on(async {
-        let cut = pass(bed, &archive, polls).await.is_none();
-        let reports = pass(bed, &archive, u32::MAX)
+        let cut = run_pass_for_polls(bed, &archive, polls).await.is_none();
+        let reports = run_pass_for_polls(bed, &archive, u32::MAX)
             .await
             .expect("the second pass is not cut short");
         assert!(
@@ -147,13 +151,15 @@ fn cut_short(bed: &Bed, polls: u32) -> bool {
         );
         cut
     });
-    truth::assert_equal(
+    truth::assert_rows_equal_truth(
         bed.world(),
         &["sandbox", "web3mq-1"],
-        bed.rows_of(&archive, truth::ARCHIVED),
+        bed.query_rows_of(&archive, truth::ARCHIVED),
         edge,
     );
-    let (check,): (String,) = bed.rows_of(&archive, "PRAGMA integrity_check").remove(0);
+    let (check,): (String,) = bed
+        .query_rows_of(&archive, "PRAGMA integrity_check")
+        .remove(0);
     assert_eq!(check, "ok");
     was_cut
 }
@@ -161,7 +167,7 @@ fn cut_short(bed: &Bed, polls: u32) -> bool {
 #[test]
 fn a_pass_that_is_dropped_at_any_await_loses_nothing() {
     const AT_ONCE: u32 = 8;
-    let bed = Bed::new(&["--plain", "--messages", "45", "--topic-messages", "60"]);
+    let bed = TestEnv::new(&["--plain", "--messages", "45", "--topic-messages", "60"]);
     // Each of these begins with polls of its own; one that runs to the end uncut ends them all.
     let (next, longest) = (AtomicU32::new(0), AtomicU32::new(u32::MAX));
     std::thread::scope(|scope| {
@@ -172,7 +178,7 @@ fn a_pass_that_is_dropped_at_any_await_loses_nothing() {
                     if polls >= longest.load(Ordering::Relaxed) {
                         return;
                     }
-                    if !cut_short(&bed, polls) {
+                    if !pass_is_cut_short(&bed, polls) {
                         longest.fetch_min(polls, Ordering::Relaxed);
                     }
                 }
@@ -184,9 +190,9 @@ fn a_pass_that_is_dropped_at_any_await_loses_nothing() {
 }
 
 /// The real command, which dies with the test.
-struct Daemon(Child);
+struct SyncProcess(Child);
 
-impl Drop for Daemon {
+impl Drop for SyncProcess {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -196,7 +202,7 @@ impl Drop for Daemon {
 #[test]
 fn a_kill_at_any_moment_loses_nothing() {
     const KILLS: u32 = 15;
-    let bed = Bed::new(&[
+    let bed = TestEnv::new(&[
         "--requests-per-second",
         "150",
         "--messages",
@@ -206,7 +212,7 @@ fn a_kill_at_any_moment_loses_nothing() {
         "--ready-after",
         "20ms",
     ]);
-    let edge = bed.edge();
+    let edge = bed.settled_edge();
     let config = bed.write_config();
     let mut dice = fastrand::Rng::with_seed(5);
     let mut killed = 0;
@@ -218,7 +224,7 @@ fn a_kill_at_any_moment_loses_nothing() {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
-        let mut child = Daemon(command.unwrap());
+        let mut child = SyncProcess(command.unwrap());
         let until = bed.sandbox.rules().total.requests() + dice.u64(1..60);
         let mut over = false;
         wait_until("requests", || {
@@ -232,8 +238,8 @@ fn a_kill_at_any_moment_loses_nothing() {
     assert!(killed >= 5, "{killed} were killed before they were done");
     let unfinished = bed.number("SELECT count(*) FROM runs WHERE finished_at IS NULL");
     assert!(unfinished > 0, "a killed run says that it never finished");
-    run_in(bed.dir.path(), &["sync"]).good();
-    bed.assert_equal_to_truth(edge);
+    run_command_in(bed.dir.path(), &["sync"]).assert_ok();
+    bed.assert_archive_equals_truth(edge);
     let (check,): (String,) = bed.row("PRAGMA integrity_check");
     assert_eq!(check, "ok");
     let total = bed.sandbox.rules().total;
@@ -246,13 +252,13 @@ fn a_kill_at_any_moment_loses_nothing() {
 
 #[test]
 fn a_first_sync_that_is_killed_leaves_an_archive_that_knows_what_it_is_missing() {
-    let bed = Bed::new(&["--messages", "200", "--topic-messages", "0"]).only("agora");
-    bed.script(Scripted {
-        on: On::Count,
+    let bed = TestEnv::new(&["--messages", "200", "--topic-messages", "0"]).only("agora");
+    bed.script_answer(ScriptedAnswer {
+        on: CallFilter::Count,
         fault: Some(Fault::Hang),
         after: 1,
         times: 9999,
-        ..Scripted::default()
+        ..ScriptedAnswer::default()
     });
     bed.write_config();
     let mut child = Command::new(BACKSCROLL)
@@ -268,5 +274,5 @@ fn a_first_sync_that_is_killed_leaves_an_archive_that_knows_what_it_is_missing()
     );
     assert!(streams > 5);
     assert_eq!(missing, streams);
-    bed.run(&["status"]).good().says("behind");
+    bed.run(&["status"]).assert_ok().says("behind");
 }

@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use backscroll::domain::clock::{Clock, SystemClock};
 use backscroll::domain::time::Millis;
-use backscroll::sandbox::Skew;
-use backscroll::store::{Missing, SqliteStore, Store};
-use backscroll::sync::{Bounds, Engine, Purpose};
+use backscroll::sandbox::ClockSkew;
+use backscroll::store::{Archive, IfMissing, SqliteStore};
+use backscroll::sync::{Engine, HistoryBounds, Purpose};
 use tokio_util::sync::CancellationToken;
 
-use crate::bed::{Bed, wait_until};
-use crate::kill::providers_by;
+use crate::bed::{TestEnv, wait_until};
+use crate::kill::sandbox_providers_with_clock;
 
 /// This machine's clock, which somebody sets.
 #[derive(Debug, Default)]
-struct Leaping(AtomicI64);
+struct JumpingClock(AtomicI64);
 
-impl Clock for Leaping {
+impl Clock for JumpingClock {
     fn now(&self) -> Millis {
         Millis(SystemClock.now().0 + self.0.load(Ordering::Relaxed))
     }
@@ -27,18 +27,18 @@ impl Clock for Leaping {
 const HOUR_MS: i64 = 3_600_000;
 
 /// Passes of one engine over the first project, before which a clock may be set and something is said.
-fn passes(set: impl Fn(&Bed, &Leaping, usize)) -> Bed {
-    let bed = Bed::new(&["--messages", "300", "--topic-messages", "200"]);
-    let machine = Arc::new(Leaping::default());
+fn run_passes(set: impl Fn(&TestEnv, &JumpingClock, usize)) -> TestEnv {
+    let bed = TestEnv::new(&["--messages", "300", "--topic-messages", "200"]);
+    let machine = Arc::new(JumpingClock::default());
     let clock: Arc<dyn Clock> = machine.clone();
     bed.block_on(async {
         let store = Arc::new(
-            SqliteStore::open(&bed.archive(), Missing::Create)
+            SqliteStore::open(&bed.archive_path(), IfMissing::Create)
                 .await
                 .unwrap(),
         );
         let mut engine = Engine::new(
-            providers_by(&bed, &clock, Duration::from_mins(2)),
+            sandbox_providers_with_clock(&bed, &clock, Duration::from_mins(2)),
             store.clone(),
             &clock,
         );
@@ -46,7 +46,10 @@ fn passes(set: impl Fn(&Bed, &Leaping, usize)) -> Bed {
             set(&bed, &machine, round);
             bed.say("lobby", &format!("in round {round}"), Duration::ZERO);
             engine
-                .pass(Purpose::Sync(Bounds::default()), &CancellationToken::new())
+                .pass(
+                    Purpose::Sync(HistoryBounds::default()),
+                    &CancellationToken::new(),
+                )
                 .await
                 .unwrap();
         }
@@ -57,7 +60,7 @@ fn passes(set: impl Fn(&Bed, &Leaping, usize)) -> Bed {
 
 /// What was said in these rounds is archived once its time has come; and nothing was sealed that had not come yet.
 #[track_caller]
-fn assert_nothing_lost(bed: &Bed, settled_to: Millis, rounds: &[usize]) {
+fn assert_nothing_lost(bed: &TestEnv, settled_to: Millis, rounds: &[usize]) {
     let future = bed.number(&format!(
         "SELECT count(*) FROM sealed_window WHERE to_s > {}",
         settled_to.second().0
@@ -71,17 +74,17 @@ fn assert_nothing_lost(bed: &Bed, settled_to: Millis, rounds: &[usize]) {
         "SELECT count(*) FROM archive WHERE body IN ({})",
         said.join(", ")
     );
-    let edge = bed.edge();
+    let edge = bed.settled_edge();
     wait_until("the last second has passed", || {
-        bed.sync().good();
+        bed.sync().assert_ok();
         bed.number(&said) == i64::try_from(rounds.len()).unwrap()
     });
-    bed.assert_equal_to_truth(edge);
+    bed.assert_archive_equals_truth(edge);
 }
 
 #[test]
 fn this_machines_clock_may_leap_either_way() {
-    let bed = passes(|_, machine, round| {
+    let bed = run_passes(|_, machine, round| {
         let leaps = [0, 24, -24, 0, -1, 1];
         machine.0.store(leaps[round] * HOUR_MS, Ordering::Relaxed);
     });
@@ -91,9 +94,11 @@ fn this_machines_clock_may_leap_either_way() {
 
 #[test]
 fn a_providers_clock_that_runs_ahead_for_a_while_loses_nothing() {
-    let bed = passes(|bed, _, round| match round {
-        2 => bed.world().leap(Skew { millis: HOUR_MS }),
-        4 => bed.world().leap(Skew { millis: -HOUR_MS }),
+    let bed = run_passes(|bed, _, round| match round {
+        2 => bed.world().shift_clock(ClockSkew { offset_ms: HOUR_MS }),
+        4 => bed.world().shift_clock(ClockSkew {
+            offset_ms: -HOUR_MS,
+        }),
         _ => {}
     });
     // What was said in the meantime bears a time that is still to come.
@@ -103,9 +108,9 @@ fn a_providers_clock_that_runs_ahead_for_a_while_loses_nothing() {
 
 #[test]
 fn a_providers_clock_that_is_set_back_loses_nothing() {
-    let bed = passes(|bed, _, round| {
+    let bed = run_passes(|bed, _, round| {
         if round == 2 {
-            bed.world().leap(Skew { millis: -20_000 });
+            bed.world().shift_clock(ClockSkew { offset_ms: -20_000 });
         }
     });
     let now = bed.world().now();

@@ -5,12 +5,12 @@ use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 
-use backscroll::sandbox::{CUSTOMER_SECRET, Fault, On, Scripted, Web3mqAccount};
+use backscroll::sandbox::{CUSTOMER_SECRET, CallFilter, Fault, ScriptedAnswer, Web3mqUser};
 use backscroll::sync::Purpose;
 use serde_json::Value;
 
-use crate::bed::{BACKSCROLL, Bed, EVERY_SECOND, wait_until};
-use crate::daemon::{Daemon, ready, ticking};
+use crate::bed::{BACKSCROLL, EVERY_SECOND_SCHEDULE, TestEnv, wait_until};
+use crate::daemon::{DaemonProcess, archive_is_ready, env_syncing_every_second};
 
 const FEW: [&str; 5] = ["--messages", "120", "--topic-messages", "80", "--plain"];
 
@@ -41,8 +41,8 @@ const FIELDS: [&str; 23] = [
     "tries",
 ];
 
-fn passes(bed: &Bed) -> i64 {
-    if ready(bed) {
+fn count_passes(bed: &TestEnv) -> i64 {
+    if archive_is_ready(bed) {
         bed.number("SELECT count(*) FROM runs WHERE finished_at IS NOT NULL")
     } else {
         0
@@ -51,23 +51,24 @@ fn passes(bed: &Bed) -> i64 {
 
 #[test]
 fn to_a_machine_every_line_is_an_object_whose_fields_have_known_names() {
-    let bed = ticking(&FEW);
-    bed.script(Scripted {
-        on: On::Read,
+    let bed = env_syncing_every_second(&FEW);
+    bed.script_answer(ScriptedAnswer {
+        on: CallFilter::Read,
         fault: Some(Fault::Cut),
         times: 2,
-        ..Scripted::default()
+        ..ScriptedAnswer::default()
     });
-    bed.script(Scripted {
-        on: On::History,
+    bed.script_answer(ScriptedAnswer {
+        on: CallFilter::History,
         status: 500,
         times: 2,
-        ..Scripted::default()
+        ..ScriptedAnswer::default()
     });
-    let mut daemon = Daemon::with(&bed, &["run", "--log", "warn,backscroll=debug"]);
-    wait_until("passes", || passes(&bed) >= 6);
+    let mut daemon =
+        DaemonProcess::start_with_args(&bed, &["run", "--log", "warn,backscroll=debug"]);
+    wait_until("passes", || count_passes(&bed) >= 6);
     daemon.signal("-TERM");
-    let (_, said) = daemon.end();
+    let (_, said) = daemon.wait_for_exit();
     let mut names = BTreeSet::new();
     for line in said.lines() {
         let line: Value =
@@ -91,7 +92,7 @@ fn to_a_machine_every_line_is_an_object_whose_fields_have_known_names() {
 
 #[test]
 fn the_journal_is_given_priorities_and_no_time() {
-    let bed = ticking(&FEW).only("agora");
+    let bed = env_syncing_every_second(&FEW).only("agora");
     bed.write_config();
     let path = bed.path("journal");
     let journal = File::create(&path).unwrap();
@@ -106,7 +107,7 @@ fn the_journal_is_given_priorities_and_no_time() {
         )
         .stdout(Stdio::null())
         .stderr(journal);
-    let daemon = Daemon(command.spawn().unwrap());
+    let daemon = DaemonProcess(command.spawn().unwrap());
     let said = || fs::read_to_string(&path).unwrap();
     wait_until("passes", || said().contains("pass done"));
     let said = said();
@@ -131,7 +132,7 @@ fn the_journal_is_given_priorities_and_no_time() {
 }
 
 /// What it says with the configuration that is there.
-fn bed_less(bed: &Bed, args: &[&str]) -> String {
+fn bed_less(bed: &TestEnv, args: &[&str]) -> String {
     let ran = Command::new(BACKSCROLL)
         .args(args)
         .current_dir(bed.dir.path())
@@ -143,16 +144,18 @@ fn bed_less(bed: &Bed, args: &[&str]) -> String {
 
 #[test]
 fn a_quiet_hour_is_silent() {
-    let bed = Purpose::NAMES.iter().fold(Bed::new(&FEW), |bed, purpose| {
-        bed.scheduled(purpose, EVERY_SECOND)
-    });
-    let mut daemon = Daemon::start(&bed);
+    let bed = Purpose::NAMES
+        .iter()
+        .fold(TestEnv::new(&FEW), |bed, purpose| {
+            bed.scheduled(purpose, EVERY_SECOND_SCHEDULE)
+        });
+    let mut daemon = DaemonProcess::start(&bed);
     let quiet = "SELECT count(*) FROM runs WHERE finished_at IS NOT NULL AND new = 0";
     wait_until("passes that bring nothing", || {
-        ready(&bed) && bed.number(quiet) >= 12
+        archive_is_ready(&bed) && bed.number(quiet) >= 12
     });
     daemon.signal("-TERM");
-    let (_, said) = daemon.end();
+    let (_, said) = daemon.wait_for_exit();
     let reasons: Vec<String> = bed
         .rows::<(String,)>("SELECT DISTINCT why FROM runs ORDER BY why")
         .into_iter()
@@ -165,21 +168,21 @@ fn a_quiet_hour_is_silent() {
 
 #[test]
 fn the_configuration_says_what_is_logged_and_a_reload_changes_it() {
-    let bed = ticking(&FEW)
+    let bed = env_syncing_every_second(&FEW)
         .only("agora")
         .with("[status_page]", "[log]\nlevels = \"off\"\n\n[status_page]");
-    let mut daemon = Daemon::start(&bed);
-    wait_until("a pass", || passes(&bed) >= 1);
+    let mut daemon = DaemonProcess::start(&bed);
+    wait_until("a pass", || count_passes(&bed) >= 1);
     let loud = bed.config().replace(
         "\"off\"",
         "\"backscroll::daemon=debug\"\nformat = \"human\"",
     );
     fs::write(bed.path("config.toml"), loud).unwrap();
     daemon.signal("-HUP");
-    let before = passes(&bed);
-    wait_until("passes", || passes(&bed) >= before + 3);
+    let before = count_passes(&bed);
+    wait_until("passes", || count_passes(&bed) >= before + 3);
     daemon.signal("-TERM");
-    let (code, said) = daemon.end();
+    let (code, said) = daemon.wait_for_exit();
     assert_eq!(code, Some(0));
     assert!(
         said.contains("pass done, nothing new") && !said.contains('{'),
@@ -190,22 +193,28 @@ fn the_configuration_says_what_is_logged_and_a_reload_changes_it() {
 
 #[test]
 fn no_level_shows_a_secret_or_a_message() {
-    let bed = ticking(&["--messages", "300", "--topic-messages", "200", "--plain"]);
-    for on in [On::Query, On::Read, On::Count, On::History] {
+    let bed =
+        env_syncing_every_second(&["--messages", "300", "--topic-messages", "200", "--plain"]);
+    for on in [
+        CallFilter::Query,
+        CallFilter::Read,
+        CallFilter::Count,
+        CallFilter::History,
+    ] {
         for status in [400, 500, 302] {
-            bed.script(Scripted {
+            bed.script_answer(ScriptedAnswer {
                 on,
                 status,
                 after: 3,
-                ..Scripted::default()
+                ..ScriptedAnswer::default()
             });
         }
         for fault in [Fault::Cut, Fault::Truncated, Fault::Html, Fault::Charset] {
-            bed.script(Scripted {
+            bed.script_answer(ScriptedAnswer {
                 on,
                 fault: Some(fault),
                 after: 4,
-                ..Scripted::default()
+                ..ScriptedAnswer::default()
             });
         }
     }
@@ -217,9 +226,9 @@ fn no_level_shows_a_secret_or_a_message() {
         .current_dir(bed.dir.path())
         .stderr(File::create(&log).unwrap())
         .spawn();
-    let daemon = Daemon(command.unwrap());
+    let daemon = DaemonProcess(command.unwrap());
     wait_until("passes", || {
-        passes(&bed) >= 8 && bed.number("SELECT count(*) FROM archive") == 500
+        count_passes(&bed) >= 8 && bed.number("SELECT count(*) FROM archive") == 500
     });
     let command_line = fs::read(format!("/proc/{}/cmdline", daemon.0.id())).unwrap();
     assert!(command_line.windows(9).any(|word| word == b"--config\0"));
@@ -233,7 +242,7 @@ fn no_level_shows_a_secret_or_a_message() {
     }
     let key = bed
         .world()
-        .with_user(&bed.world().users()[0], Web3mqAccount::private_key)
+        .with_user(&bed.world().users()[0], Web3mqUser::private_key)
         .unwrap();
     let mut hidden = vec![
         CUSTOMER_SECRET.to_owned(),
@@ -264,11 +273,13 @@ fn no_level_shows_a_secret_or_a_message() {
 
 #[test]
 fn a_secret_that_everybody_can_read_is_warned_about() {
-    let bed = Bed::new(&FEW);
+    let bed = TestEnv::new(&FEW);
     let path = bed.write_config();
     let check = |mode: u32| {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        crate::bed::run_in(bed.dir.path(), &["check"]).good().out
+        crate::bed::run_command_in(bed.dir.path(), &["check"])
+            .assert_ok()
+            .stdout
     };
     let shown = check(0o644);
     for (key, owner) in [("customer_secret", "sandbox"), ("private_key", "web3mq-1")] {
@@ -300,14 +311,14 @@ fn a_secret_that_everybody_can_read_is_warned_about() {
 
 #[test]
 fn a_password_on_the_command_line_is_refused() {
-    let bed = Bed::new(&FEW);
+    let bed = TestEnv::new(&FEW);
     for args in [
         &["copy", "--to", "postgres://me:hunter2@host/archive"][..],
         &["copy", "--to=postgres://h/a?password=hunter2"],
     ] {
         let ran = bed.run(args);
         assert_eq!(ran.code, Some(2), "{ran:?}");
-        assert!(!ran.err.contains("hunter2"), "{ran:?}");
+        assert!(!ran.stderr.contains("hunter2"), "{ran:?}");
         ran.says("~/.pgpass");
     }
 }

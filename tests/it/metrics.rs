@@ -2,28 +2,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use backscroll::sandbox::{On, Scripted};
+use backscroll::sandbox::{CallFilter, ScriptedAnswer};
 use prometheus_parse::{Sample, Scrape, Value as Measured};
 use serde_json::Value;
 
-use crate::bed::{Bed, wait_until};
-use crate::daemon::ready;
-use crate::middleman::Verdict;
-use crate::visit::{ANYWHERE, Visited, looked_at};
+use crate::bed::{TestEnv, wait_until};
+use crate::daemon::archive_is_ready;
+use crate::middleman::ProxyAction;
+use crate::visit::{ANY_PORT, HttpDaemon, with_web_listener};
 
 /// One scrape.
-struct Scraped {
+struct MetricsScrape {
     text: String,
     samples: Vec<Sample>,
 }
 
-impl Scraped {
-    fn of(visited: &Visited) -> Self {
+impl MetricsScrape {
+    fn fetch(visited: &HttpDaemon) -> Self {
         let answer = visited.get("/metrics");
         assert_eq!(answer.status, 200, "{answer:#?}");
         assert!(
             answer
-                .head
+                .headers
                 .contains("content-type: text/plain; version=0.0.4"),
             "{answer:#?}"
         );
@@ -35,7 +35,7 @@ impl Scraped {
     }
 
     /// The samples of a metric under these labels.
-    fn under(&self, name: &str, labels: &[(&str, &str)]) -> Vec<f64> {
+    fn values(&self, name: &str, labels: &[(&str, &str)]) -> Vec<f64> {
         let is_it = |sample: &&Sample| {
             sample.metric == name
                 && labels
@@ -52,7 +52,7 @@ impl Scraped {
     /// All of them together.
     #[track_caller]
     fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        let values = self.under(name, labels);
+        let values = self.values(name, labels);
         assert!(
             !values.is_empty(),
             "no {name} under {labels:?} in\n{}",
@@ -95,9 +95,9 @@ impl Scraped {
 
 /// A bed of which one message cannot be read and one stream cannot be fetched, and that begins before its providers
 /// remember.
-fn troubled() -> (Bed, crate::middleman::Middleman) {
+fn env_with_failures() -> (TestEnv, crate::middleman::FaultProxy) {
     let flags = ["--messages", "400", "--topic-messages", "300", "--plain"];
-    let bed = looked_at(Bed::new(&flags), ANYWHERE).with(
+    let bed = with_web_listener(TestEnv::new(&flags), ANY_PORT).with(
         "retention = \"4000d\"\n",
         "retention = \"4000d\"\nsince = \"2012-01-01T00:00:00Z\"\n",
     );
@@ -115,36 +115,40 @@ fn troubled() -> (Bed, crate::middleman::Middleman) {
         .next()
         .unwrap()
         .to_owned();
-    bed.meddled(move |_, asked| match asked.call() {
+    bed.behind_proxy(move |_, asked| match asked.endpoint() {
         "count" | "query" if asked.parameter("source").as_ref() == Some(&refused) => {
-            Verdict::say(400, "{}")
+            ProxyAction::reply(400, "{}")
         }
-        "read" => Verdict::alter_json(|answer| {
+        "read" => ProxyAction::rewrite_json(|answer| {
             for message in answer["messages"].as_array_mut().into_iter().flatten() {
                 if message["payload"] == "this one is garbled" {
                     *message = serde_json::json!({ "src": "alice", "surprise": [1, 2] });
                 }
             }
         }),
-        _ => Verdict::Pass,
+        _ => ProxyAction::Forward,
     })
 }
 
 #[test]
 fn what_it_says_is_what_the_archive_says() {
-    let (bed, middleman) = troubled();
-    let visited = Visited::start(&bed);
+    let (bed, middleman) = env_with_failures();
+    let visited = HttpDaemon::start(&bed);
     let ended = "SELECT count(*) FROM runs WHERE finished_at IS NOT NULL";
-    wait_until("both passes", || ready(&bed) && bed.number(ended) >= 2);
+    wait_until("both passes", || {
+        archive_is_ready(&bed) && bed.number(ended) >= 2
+    });
     // Of what was seen before they ended nothing is said for long.
     let lost =
         "SELECT coalesce(sum(unixepoch(to_at) - unixepoch(from_at)), 0) FROM gaps WHERE lost";
     wait_until("a look after that", || {
-        Scraped::of(&visited).sum("backscroll_lost_seconds", &[]) as i64 == bed.number(lost)
-            && Scraped::of(&visited).sum("backscroll_streams_failing", &[]) as i64 == 1
-            && Scraped::of(&visited).sum("backscroll_quarantined_messages", &[]) as i64 == 1
+        MetricsScrape::fetch(&visited).sum("backscroll_lost_seconds", &[]) as i64
+            == bed.number(lost)
+            && MetricsScrape::fetch(&visited).sum("backscroll_streams_failing", &[]) as i64 == 1
+            && MetricsScrape::fetch(&visited).sum("backscroll_quarantined_messages", &[]) as i64
+                == 1
     });
-    let scraped = Scraped::of(&visited);
+    let scraped = MetricsScrape::fetch(&visited);
     assert!(bed.number(lost) > 0);
     for (metric, sql) in [
         ("backscroll_messages_new_total", "SELECT count(*) FROM archive"),
@@ -173,16 +177,16 @@ fn what_it_says_is_what_the_archive_says() {
     let answered = scraped.sum("backscroll_requests_total", &[("outcome", "answered")]);
     let refused = scraped.sum("backscroll_requests_total", &[("outcome", "refused")]);
     assert!(refused >= 1.0, "{}", scraped.text);
-    assert_eq!((answered + refused) as usize, middleman.seen().len());
+    assert_eq!((answered + refused) as usize, middleman.requests().len());
     assert_eq!(
-        scraped.under(
+        scraped.values(
             "backscroll_passes_total",
             &[("purpose", "sync"), ("ending", "provider_failed")]
         ),
         [1.0, 0.0]
     );
     assert_eq!(
-        scraped.under(
+        scraped.values(
             "backscroll_passes_total",
             &[("purpose", "sync"), ("ending", "good")]
         ),
@@ -193,13 +197,13 @@ fn what_it_says_is_what_the_archive_says() {
     assert!((lag - 4000.0 * 86_400.0).abs() < 300.0, "{lag}");
     assert!(scraped.sum("backscroll_expiry_seconds", &[("account", "sandbox")]) < 300.0);
     assert_eq!(
-        scraped.under("backscroll_expiry_seconds", &[("account", "web3mq-1")]),
+        scraped.values("backscroll_expiry_seconds", &[("account", "web3mq-1")]),
         [f64::INFINITY]
     );
     assert!(scraped.sum("backscroll_lag_seconds", &[("account", "web3mq-1")]) < 300.0);
     assert!(
         scraped.sum("backscroll_archive_bytes", &[]) as u64
-            >= std::fs::metadata(bed.archive()).unwrap().len()
+            >= std::fs::metadata(bed.archive_path()).unwrap().len()
     );
     let status =
         std::fs::read_to_string(format!("/proc/{}/status", visited.daemon.0.id())).unwrap();
@@ -210,7 +214,7 @@ fn what_it_says_is_what_the_archive_says() {
     let resident = resident.parse::<f64>().unwrap() * 1024.0;
     let said = scraped.sum("process_resident_memory_bytes", &[]);
     assert!((said / resident - 1.0).abs() < 0.2, "{said} and {resident}");
-    visited.end();
+    visited.stop();
 }
 
 #[test]
@@ -224,24 +228,24 @@ fn a_penalty_and_the_use_of_the_quota_are_told() {
         "20",
         "--plain",
     ];
-    let bed = looked_at(Bed::new(&flags).only("agora"), ANYWHERE);
-    let told = Scripted {
-        on: On::Count,
+    let bed = with_web_listener(TestEnv::new(&flags).only("agora"), ANY_PORT);
+    let told = ScriptedAnswer {
+        on: CallFilter::Count,
         status: 429,
         after: 8,
-        ..Scripted::default()
+        ..ScriptedAnswer::default()
     };
-    bed.script(Scripted {
+    bed.script_answer(ScriptedAnswer {
         headers: [("retry-after".to_owned(), "300".to_owned())].into(),
         ..told
     });
-    let visited = Visited::start(&bed);
+    let visited = HttpDaemon::start(&bed);
     wait_until("the penalty", || {
-        Scraped::of(&visited).sum("backscroll_pause_seconds", &[]) > 200.0
+        MetricsScrape::fetch(&visited).sum("backscroll_pause_seconds", &[]) > 200.0
     });
-    let scraped = Scraped::of(&visited);
+    let scraped = MetricsScrape::fetch(&visited);
     assert_eq!(
-        scraped.under("backscroll_requests_total", &[("outcome", "throttled")]),
+        scraped.values("backscroll_requests_total", &[("outcome", "throttled")]),
         [1.0]
     );
     let quota = scraped.sum("backscroll_quota_requests_per_second", &[]);
@@ -255,22 +259,22 @@ fn a_penalty_and_the_use_of_the_quota_are_told() {
         used > 0.0 && used <= over_a_minute && used > over_a_minute / 2.0,
         "{used} of {over_a_minute}"
     );
-    visited.end();
+    visited.stop();
 }
 
 #[test]
 fn commits_are_counted_by_how_long_they_took() {
-    let bed = looked_at(
-        Bed::new(&["--messages", "300", "--topic-messages", "0"]).only("agora"),
-        ANYWHERE,
+    let bed = with_web_listener(
+        TestEnv::new(&["--messages", "300", "--topic-messages", "0"]).only("agora"),
+        ANY_PORT,
     );
-    let visited = Visited::start(&bed);
+    let visited = HttpDaemon::start(&bed);
     wait_until("a pass", || {
-        Scraped::of(&visited)
-            .under("backscroll_passes_total", &[("ending", "good")])
+        MetricsScrape::fetch(&visited)
+            .values("backscroll_passes_total", &[("ending", "good")])
             .contains(&1.0)
     });
-    let scraped = Scraped::of(&visited);
+    let scraped = MetricsScrape::fetch(&visited);
     let count = scraped.sum("backscroll_commit_duration_seconds_count", &[]);
     assert!(count >= 1.0 && scraped.sum("backscroll_commit_duration_seconds_sum", &[]) > 0.0);
     let histogram = scraped
@@ -287,26 +291,26 @@ fn commits_are_counted_by_how_long_they_took() {
     );
     let last = classes.last().unwrap();
     assert_eq!((last.less_than, last.count), (f64::INFINITY, count));
-    visited.end();
+    visited.stop();
 }
 
 #[test]
 fn alarms_that_stand_are_counted_by_kind() {
-    let bed = looked_at(
-        Bed::new(&["--messages", "50", "--topic-messages", "0"]).only("agora"),
-        ANYWHERE,
+    let bed = with_web_listener(
+        TestEnv::new(&["--messages", "50", "--topic-messages", "0"]).only("agora"),
+        ANY_PORT,
     );
-    bed.sync().good();
-    bed.tamper(
+    bed.sync().assert_ok();
+    bed.execute_sql(
         "INSERT INTO alarm (account, stream, kind, since_ms, until_ms, text, hint) VALUES
          ('sandbox', 'destination=lobby', 'silent', 1, NULL, 'says nothing', ''),
          ('sandbox', 'source=alice', 'silent', 1, NULL, 'says nothing', ''),
          ('sandbox', '', 'parked', 1, 2, 'is over', ''), ('', '', 'disk', 1, NULL, 'is nearly full', '')",
     );
-    let visited = Visited::start(&bed);
-    let scraped = Scraped::of(&visited);
+    let visited = HttpDaemon::start(&bed);
+    let scraped = MetricsScrape::fetch(&visited);
     let stands =
-        |account, kind| scraped.under("backscroll_alarm", &[("account", account), ("kind", kind)]);
+        |account, kind| scraped.values("backscroll_alarm", &[("account", account), ("kind", kind)]);
     assert_eq!(
         (stands("sandbox", "silent"), stands("sandbox", "parked")),
         (vec![2.0], vec![0.0])
@@ -315,20 +319,20 @@ fn alarms_that_stand_are_counted_by_kind() {
         (stands("", "disk"), stands("", "archive")),
         (vec![1.0], vec![0.0])
     );
-    visited.end();
+    visited.stop();
 }
 
 #[test]
 fn all_metrics_are_in_the_manual_and_the_manual_has_no_others() {
-    let (bed, _middleman) = troubled();
-    let visited = Visited::start(&bed);
-    let has_all = |scraped: &Scraped| {
+    let (bed, _middleman) = env_with_failures();
+    let visited = HttpDaemon::start(&bed);
+    let has_all = |scraped: &MetricsScrape| {
         scraped.sum("backscroll_passes_total", &[]) >= 2.0
-            && !scraped.under("backscroll_lag_seconds", &[]).is_empty()
+            && !scraped.values("backscroll_lag_seconds", &[]).is_empty()
     };
-    wait_until("both passes", || has_all(&Scraped::of(&visited)));
-    let metrics = Scraped::of(&visited).metrics();
-    visited.end();
+    wait_until("both passes", || has_all(&MetricsScrape::fetch(&visited)));
+    let metrics = MetricsScrape::fetch(&visited).metrics();
+    visited.stop();
 
     let manual = include_str!("../../docs/METRICS.md");
     let rows = manual
@@ -368,10 +372,10 @@ fn all_metrics_are_in_the_manual_and_the_manual_has_no_others() {
         .split("- alert: ")
         .skip(1)
         .map(alert);
-    asked_for("docs/alerts.yml", &alerts.collect::<Vec<_>>(), &known);
+    assert_names_exist("docs/alerts.yml", &alerts.collect::<Vec<_>>(), &known);
     let dashboard =
         serde_json::from_str(include_str!("../../docs/grafana/backscroll.json")).unwrap();
-    asked_for("docs/grafana/backscroll.json", &panels(&dashboard), &known);
+    assert_names_exist("docs/grafana/backscroll.json", &panels(&dashboard), &known);
 }
 
 /// What is asked of Prometheus, and the labels that are made use of in what it answers.
@@ -421,7 +425,7 @@ fn panels(dashboard: &Value) -> Vec<Question> {
 }
 
 /// Makes sure that whatever a file asks for is there: metrics, and the labels by which they are told apart.
-fn asked_for(
+fn assert_names_exist(
     file: &str,
     questions: &[Question],
     known: &BTreeMap<String, (String, BTreeSet<String>)>,

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 /// A request on its way.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct ProxiedRequest {
     pub(crate) at: Instant,
     pub(crate) method: Method,
     pub(crate) url: Url,
@@ -27,9 +27,9 @@ pub(crate) struct Asked {
     pub(crate) body: String,
 }
 
-impl Asked {
+impl ProxiedRequest {
     /// `query`, `read`, `count`, `events`, `history` or `list`.
-    pub(crate) fn call(&self) -> &'static str {
+    pub(crate) fn endpoint(&self) -> &'static str {
         match (&self.method, self.url.path()) {
             (&Method::POST, _) => "query",
             (_, path) if path.ends_with("/count") => "count",
@@ -55,33 +55,33 @@ impl Asked {
     }
 
     /// Whether it is about what was sent to this name.
-    pub(crate) fn is_to(&self, destination: &str) -> bool {
+    pub(crate) fn is_addressed_to(&self, destination: &str) -> bool {
         self.parameter("destination").as_deref() == Some(destination)
             && self.parameter("source").is_none()
     }
 }
 
 /// What becomes of a request.
-pub(crate) enum Verdict {
+pub(crate) enum ProxyAction {
     /// It goes on to the sandbox.
-    Pass,
+    Forward,
     /// It is answered so instead.
-    Say(u16, &'static [(&'static str, &'static str)], Vec<u8>),
+    Reply(u16, &'static [(&'static str, &'static str)], Vec<u8>),
     /// It is answered with a body that breaks off after this.
     Cut(&'static str),
     /// It goes on to the sandbox, and what comes back is changed.
-    Alter(Box<dyn FnOnce(Vec<u8>) -> Vec<u8> + Send>),
+    Rewrite(Box<dyn FnOnce(Vec<u8>) -> Vec<u8> + Send>),
 }
 
-impl Verdict {
+impl ProxyAction {
     /// An answer without headers.
-    pub(crate) fn say(status: u16, body: &str) -> Self {
-        Self::Say(status, &[], body.as_bytes().to_vec())
+    pub(crate) fn reply(status: u16, body: &str) -> Self {
+        Self::Reply(status, &[], body.as_bytes().to_vec())
     }
 
     /// Changes the JSON of an answer.
-    pub(crate) fn alter_json(change: impl FnOnce(&mut Value) + Send + 'static) -> Self {
-        Self::Alter(Box::new(|body| {
+    pub(crate) fn rewrite_json(change: impl FnOnce(&mut Value) + Send + 'static) -> Self {
+        Self::Rewrite(Box::new(|body| {
             let mut json = serde_json::from_slice(&body).expect("the sandbox answers in JSON");
             change(&mut json);
             serde_json::to_vec(&json).expect("JSON")
@@ -90,23 +90,23 @@ impl Verdict {
 }
 
 /// See above. Gone when it is dropped.
-pub(crate) struct Middleman {
+pub(crate) struct FaultProxy {
     pub(crate) url: String,
-    desk: Arc<Desk>,
+    desk: Arc<ProxyState>,
     task: JoinHandle<()>,
 }
 
-struct Desk {
+struct ProxyState {
     upstream: String,
-    rule: Box<dyn Fn(&Asked) -> Verdict + Send + Sync>,
-    seen: Mutex<Vec<Asked>>,
+    rule: Box<dyn Fn(&ProxiedRequest) -> ProxyAction + Send + Sync>,
+    seen: Mutex<Vec<ProxiedRequest>>,
     client: reqwest::Client,
 }
 
-impl Middleman {
+impl FaultProxy {
     pub(crate) async fn start(
         upstream: String,
-        rule: impl Fn(&Asked) -> Verdict + Send + Sync + 'static,
+        rule: impl Fn(&ProxiedRequest) -> ProxyAction + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
@@ -118,20 +118,22 @@ impl Middleman {
             .no_gzip()
             .build()
             .expect("a client");
-        let desk = Arc::new(Desk {
+        let desk = Arc::new(ProxyState {
             upstream,
             rule: Box::new(rule),
             seen: Mutex::default(),
             client,
         });
-        let router = Router::new().fallback(hand_on).with_state(desk.clone());
+        let router = Router::new()
+            .fallback(handle_request)
+            .with_state(desk.clone());
         let task =
             tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
         Self { url, desk, task }
     }
 
     /// Every request so far, in the order they came.
-    pub(crate) fn seen(&self) -> Vec<Asked> {
+    pub(crate) fn requests(&self) -> Vec<ProxiedRequest> {
         self.desk
             .seen
             .lock()
@@ -140,18 +142,18 @@ impl Middleman {
     }
 
     /// How many of them pass the test.
-    pub(crate) fn count(&self, test: impl Fn(&Asked) -> bool) -> usize {
-        self.seen().iter().filter(|asked| test(asked)).count()
+    pub(crate) fn count(&self, test: impl Fn(&ProxiedRequest) -> bool) -> usize {
+        self.requests().iter().filter(|asked| test(asked)).count()
     }
 }
 
-impl Drop for Middleman {
+impl Drop for FaultProxy {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl fmt::Debug for Middleman {
+impl fmt::Debug for FaultProxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Middleman")
             .field("url", &self.url)
@@ -159,11 +161,11 @@ impl fmt::Debug for Middleman {
     }
 }
 
-async fn hand_on(State(desk): State<Arc<Desk>>, request: Request) -> Response {
+async fn handle_request(State(desk): State<Arc<ProxyState>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, 1 << 20).await.expect("requests are small");
     let url = Url::parse(&format!("{}{}", desk.upstream, parts.uri)).expect("a URL");
-    let asked = Asked {
+    let asked = ProxiedRequest {
         at: Instant::now(),
         method: parts.method,
         url,
@@ -176,28 +178,32 @@ async fn hand_on(State(desk): State<Arc<Desk>>, request: Request) -> Response {
         .expect("no panic while it is held")
         .push(asked.clone());
     match verdict {
-        Verdict::Say(status, headers, body) => {
+        ProxyAction::Reply(status, headers, body) => {
             let mut builder = Response::builder().status(status);
             for (name, value) in headers {
                 builder = builder.header(*name, *value);
             }
             builder.body(Body::from(body)).expect("an answer")
         }
-        Verdict::Cut(start) => {
+        ProxyAction::Cut(start) => {
             let broken = std::io::Error::from(std::io::ErrorKind::ConnectionAborted);
             Response::new(Body::from_stream(stream::iter([
                 Ok(Bytes::from(start)),
                 Err(broken),
             ])))
         }
-        Verdict::Pass => desk.fetch(&asked, |body| body).await,
-        Verdict::Alter(change) => desk.fetch(&asked, change).await,
+        ProxyAction::Forward => desk.forward(&asked, |body| body).await,
+        ProxyAction::Rewrite(change) => desk.forward(&asked, change).await,
     }
 }
 
-impl Desk {
-    async fn fetch(&self, asked: &Asked, change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Response {
-        const PASSED_ON: [HeaderName; 3] =
+impl ProxyState {
+    async fn forward(
+        &self,
+        asked: &ProxiedRequest,
+        change: impl FnOnce(Vec<u8>) -> Vec<u8>,
+    ) -> Response {
+        const FORWARDED_HEADERS: [HeaderName; 3] =
             [header::CONTENT_TYPE, header::DATE, header::RETRY_AFTER];
         let mut headers = asked.headers.clone();
         headers.remove(header::HOST);
@@ -211,7 +217,7 @@ impl Desk {
             .await
             .expect("the sandbox answers");
         let mut builder = Response::builder().status(answer.status());
-        for name in PASSED_ON {
+        for name in FORWARDED_HEADERS {
             if let Some(value) = answer.headers().get(&name) {
                 builder = builder.header(name, value);
             }

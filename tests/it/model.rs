@@ -13,36 +13,36 @@ use backscroll::domain::time::Millis;
 use backscroll::domain::window::Window;
 use backscroll::provider::Provider;
 use backscroll::store::{
-    Commit, Cursor, Missing, NewAccount, Sealed, SqliteStore, Store, StreamId,
+    Archive, Commit, Cursor, IfMissing, LedgerRow, NewAccount, SqliteStore, StreamId,
 };
 use backscroll::sync::progress::Reading;
-use backscroll::sync::{Bounds, Engine, PassReport, Purpose};
+use backscroll::sync::{Engine, HistoryBounds, PassReport, Purpose};
 use proptest::prelude::*;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::changing::ChangingProvider;
+use crate::changing::FakeProvider;
 
 const NOW: Millis = Millis(1_795_343_200_123);
 const SETTLE: Duration = Duration::from_mins(2);
-const SYNC: Purpose = Purpose::Sync(Bounds {
+const SYNC: Purpose = Purpose::Sync(HistoryBounds {
     since: None,
     until: None,
 });
 
 /// A provider, and an archive of it.
-pub(crate) struct Place {
-    pub(crate) provider: Arc<ChangingProvider>,
+pub(crate) struct ModelRun {
+    pub(crate) provider: Arc<FakeProvider>,
     pub(crate) store: Arc<SqliteStore>,
     engine: Engine,
     _dir: TempDir,
 }
 
-impl Place {
-    pub(crate) async fn of(provider: ChangingProvider) -> Self {
+impl ModelRun {
+    pub(crate) async fn with_provider(provider: FakeProvider) -> Self {
         let dir = TempDir::new().unwrap();
         let store = Arc::new(
-            SqliteStore::open(&dir.path().join("archive.db"), Missing::Create)
+            SqliteStore::open(&dir.path().join("archive.db"), IfMissing::Create)
                 .await
                 .unwrap(),
         );
@@ -75,7 +75,7 @@ impl Place {
     }
 
     /// Begins a pass, and lets go of it after so many polls.
-    async fn begin(&mut self, mut polls: u32) {
+    async fn run_pass_for_polls(&mut self, mut polls: u32) {
         let shown = self.provider.history().shown.clone();
         let stop = CancellationToken::new();
         let mut pass = pin!(self.engine.pass(SYNC, &stop));
@@ -92,11 +92,11 @@ impl Place {
     }
 
     /// What the archive holds, by time and number, in order of time. The same message twice is in it twice.
-    pub(crate) async fn archived(&self) -> Vec<(i64, u64)> {
+    pub(crate) async fn archived_messages(&self) -> Vec<(i64, u64)> {
         let all = self
             .store
             .messages(
-                &Cursor::at(Millis(i64::MIN)),
+                &Cursor::before(Millis(i64::MIN)),
                 Millis(i64::MAX),
                 u64::MAX >> 1,
             )
@@ -114,7 +114,7 @@ impl Place {
     }
 
     /// Archives what the provider has of a window, and seals nothing.
-    async fn lay_down(&self, window: Window) {
+    async fn store_unsealed(&self, window: Window) {
         let fetched = self.provider.fetch(0, window, 0).await.unwrap();
         let shop = NewAccount {
             name: "shop",
@@ -151,7 +151,7 @@ impl Place {
 
 /// Something that happens.
 #[derive(Clone, Debug)]
-enum Event {
+enum ModelEvent {
     /// Messages sent this many milliseconds ago, a second apart, show up now.
     Appear {
         ago: i64,
@@ -174,26 +174,26 @@ enum Event {
     Break(u32),
 }
 
-fn events() -> impl Strategy<Value = Vec<Event>> {
+fn events() -> impl Strategy<Value = Vec<ModelEvent>> {
     let event = prop_oneof![
-        4 => (0i64..7_200_000, 1u64..40).prop_map(|(ago, count)| Event::Appear { ago, count }),
-        2 => (0i64..180_000, 1u64..5).prop_map(|(ago, count)| Event::Appear { ago, count }),
-        3 => (1u64..3000).prop_map(Event::Wait),
-        1 => any::<usize>().prop_map(Event::Vanish),
-        1 => (1u32..3).prop_map(Event::Lack),
-        1 => any::<usize>().prop_map(Event::Read),
-        4 => Just(Event::Sync),
-        2 => Just(Event::Reconcile),
-        1 => Just(Event::Refresh),
-        3 => prop::collection::vec(0u32..6, 1..5).prop_map(Event::Fail),
-        2 => (1u32..60).prop_map(Event::Break),
+        4 => (0i64..7_200_000, 1u64..40).prop_map(|(ago, count)| ModelEvent::Appear { ago, count }),
+        2 => (0i64..180_000, 1u64..5).prop_map(|(ago, count)| ModelEvent::Appear { ago, count }),
+        3 => (1u64..3000).prop_map(ModelEvent::Wait),
+        1 => any::<usize>().prop_map(ModelEvent::Vanish),
+        1 => (1u32..3).prop_map(ModelEvent::Lack),
+        1 => any::<usize>().prop_map(ModelEvent::Read),
+        4 => Just(ModelEvent::Sync),
+        2 => Just(ModelEvent::Reconcile),
+        1 => Just(ModelEvent::Refresh),
+        3 => prop::collection::vec(0u32..6, 1..5).prop_map(ModelEvent::Fail),
+        2 => (1u32..60).prop_map(ModelEvent::Break),
     ];
     prop::collection::vec(event, 1..24)
 }
 
-async fn happen(place: &mut Place, event: Event, number: &mut u64) {
+async fn happen(place: &mut ModelRun, event: ModelEvent, number: &mut u64) {
     match event {
-        Event::Appear { ago, count } => {
+        ModelEvent::Appear { ago, count } => {
             let now = place.provider.clock.now().0;
             let mut history = place.provider.history();
             for n in 0..count {
@@ -203,9 +203,9 @@ async fn happen(place: &mut Place, event: Event, number: &mut u64) {
                     .insert(((now - ago + n as i64 * 1000).min(now), *number));
             }
         }
-        Event::Wait(seconds) => place.provider.clock.pass(Duration::from_secs(seconds)),
-        Event::Vanish(nth) => {
-            place.provider.history().failing.clear();
+        ModelEvent::Wait(seconds) => place.provider.clock.pass(Duration::from_secs(seconds)),
+        ModelEvent::Vanish(nth) => {
+            place.provider.history().calls_before_failures.clear();
             place.pass(Purpose::Reconcile).await;
             {
                 let mut history = place.provider.history();
@@ -221,8 +221,8 @@ async fn happen(place: &mut Place, event: Event, number: &mut u64) {
             }
             place.pass(Purpose::Reconcile).await;
         }
-        Event::Lack(readings) => place.provider.history().lacking = readings,
-        Event::Read(nth) => {
+        ModelEvent::Lack(readings) => place.provider.history().incomplete_reads = readings,
+        ModelEvent::Read(nth) => {
             let mut history = place.provider.history();
             let read = history
                 .messages
@@ -231,32 +231,36 @@ async fn happen(place: &mut Place, event: Event, number: &mut u64) {
                 .map(|one| one.1);
             history.read.extend(read);
         }
-        Event::Sync => drop(place.pass(SYNC).await),
-        Event::Reconcile => drop(place.pass(Purpose::Reconcile).await),
-        Event::Refresh => drop(place.pass(Purpose::Refresh).await),
-        Event::Fail(calls) => place.provider.history().failing.extend(calls),
-        Event::Break(polls) => place.begin(polls).await,
+        ModelEvent::Sync => drop(place.pass(SYNC).await),
+        ModelEvent::Reconcile => drop(place.pass(Purpose::Reconcile).await),
+        ModelEvent::Refresh => drop(place.pass(Purpose::Refresh).await),
+        ModelEvent::Fail(calls) => place.provider.history().calls_before_failures.extend(calls),
+        ModelEvent::Break(polls) => place.run_pass_for_polls(polls).await,
     }
 }
 
-async fn whatever_happens(shifts: (i64, i64), retention: Option<Duration>, events: Vec<Event>) {
-    let mut provider = ChangingProvider::new(NOW, SETTLE, retention);
-    provider.shifts = shifts;
-    let mut place = Place::of(provider).await;
+async fn whatever_happens(
+    shifts: (i64, i64),
+    retention: Option<Duration>,
+    events: Vec<ModelEvent>,
+) {
+    let mut provider = FakeProvider::new(NOW, SETTLE, retention);
+    provider.count_shifts_ms = shifts;
+    let mut place = ModelRun::with_provider(provider).await;
     place.pass(SYNC).await;
     let mut number = 0;
     // A provider that takes messages away and forgets the old ones is none of the two: of a row that reaches behind its
     // memory and of which it had fewer messages than are archived, nothing is known.
     for event in events
         .into_iter()
-        .filter(|event| retention.is_none() || !matches!(event, Event::Vanish(_)))
+        .filter(|event| retention.is_none() || !matches!(event, ModelEvent::Vanish(_)))
     {
         happen(&mut place, event, &mut number).await;
         place.assert_ledger_agrees().await;
     }
     // Doubts are looked at again after a while, twice as long each time; then nothing more is known to be missing.
-    place.provider.history().lacking = 0;
-    place.provider.history().failing.clear();
+    place.provider.history().incomplete_reads = 0;
+    place.provider.history().calls_before_failures.clear();
     place
         .provider
         .clock
@@ -269,7 +273,7 @@ async fn whatever_happens(shifts: (i64, i64), retention: Option<Duration>, event
     place.pass(Purpose::Reconcile).await;
     place.assert_ledger_agrees().await;
 
-    let archived = place.archived().await;
+    let archived = place.archived_messages().await;
     let distinct: BTreeSet<_> = archived.iter().copied().collect();
     assert_eq!(distinct.len(), archived.len(), "no message twice");
     let shown: Vec<_> = place
@@ -302,11 +306,11 @@ async fn whatever_happens(shifts: (i64, i64), retention: Option<Duration>, event
     // And what was found is remembered: a provider that stands still costs one count.
     let (requests, readings) = (
         place.provider.requests(),
-        place.provider.history().readings.len(),
+        place.provider.history().fetched_windows.len(),
     );
     place.pass(Purpose::Reconcile).await;
     assert_eq!(
-        place.provider.history().readings.len(),
+        place.provider.history().fetched_windows.len(),
         readings,
         "nothing is read twice for the same reason"
     );
@@ -345,7 +349,7 @@ proptest! {
 async fn a_day_of_a_million_messages_with_three_stragglers_takes_a_few_dozen_requests() {
     const ROWS: i64 = 1000;
     const ROW_S: u64 = 86;
-    let mut place = Place::of(ChangingProvider::new(
+    let mut place = ModelRun::with_provider(FakeProvider::new(
         NOW,
         SETTLE,
         Some(Duration::from_hours(72)),
@@ -354,10 +358,10 @@ async fn a_day_of_a_million_messages_with_three_stragglers_takes_a_few_dozen_req
     place.pass(SYNC).await;
     let begin = NOW.second().plus(-26 * 3600);
     let message = |n: i64| (begin.start().0 + n * 86, n as u64);
-    let row = |n: i64| Window::lasting(begin.plus(n * ROW_S as i64), ROW_S);
+    let row = |n: i64| Window::with_length(begin.plus(n * ROW_S as i64), ROW_S);
     let mut ledger = place.store.ledgers().await.unwrap().remove(0);
     let empty = ledger.streams[0].windows.remove(0);
-    let counted = |n| Sealed {
+    let counted = |n| LedgerRow {
         window: row(n),
         messages: 1000,
         provider_count: Some(1000),
@@ -365,14 +369,14 @@ async fn a_day_of_a_million_messages_with_three_stragglers_takes_a_few_dozen_req
         ..empty.clone()
     };
     ledger.streams[0].windows.extend((0..ROWS).map(counted));
-    place.store.restore(&ledger).await.unwrap();
+    place.store.restore_ledger(&ledger).await.unwrap();
     place
         .provider
         .history()
         .messages
         .extend((0..ROWS * 1000).map(message));
     for late in [70_400, 130_001, 799_999] {
-        place.lay_down(row(late / 1000)).await;
+        place.store_unsealed(row(late / 1000)).await;
         place
             .provider
             .history()
@@ -389,12 +393,12 @@ async fn a_day_of_a_million_messages_with_three_stragglers_takes_a_few_dozen_req
         .ask("SELECT requests || ' ' || new FROM runs WHERE why = 'reconcile'")
         .await;
     assert_eq!(run, [format!("{requests} 3")]);
-    assert_eq!(place.archived().await.len(), 3003);
+    assert_eq!(place.archived_messages().await.len(), 3003);
 }
 
 #[tokio::test]
 async fn where_messages_keep_coming_late_ranges_are_sealed_later() {
-    let mut place = Place::of(ChangingProvider::new(NOW, SETTLE, None)).await;
+    let mut place = ModelRun::with_provider(FakeProvider::new(NOW, SETTLE, None)).await;
     let mut number = 0;
     for (ago, known) in [(130, None), (3000, None), (300, None), (200, Some(240))] {
         place.provider.clock.pass(Duration::from_hours(2));
@@ -427,14 +431,14 @@ async fn where_messages_keep_coming_late_ranges_are_sealed_later() {
 
 #[tokio::test]
 async fn a_row_into_which_a_flood_has_come_is_cut_like_any_other_history() {
-    let mut place = Place::of(ChangingProvider::new(NOW, SETTLE, None)).await;
+    let mut place = ModelRun::with_provider(FakeProvider::new(NOW, SETTLE, None)).await;
     place
         .provider
         .history()
         .messages
         .insert((NOW.0 - 9_000_000, 0));
     place.pass(SYNC).await;
-    place.provider.history().readings.clear();
+    place.provider.history().fetched_windows.clear();
     place
         .provider
         .history()
@@ -442,7 +446,7 @@ async fn a_row_into_which_a_flood_has_come_is_cut_like_any_other_history() {
         .extend((1..9000).map(|n| (NOW.0 - 9_000_000 + n as i64 * 500, n)));
     let report = place.pass(Purpose::Reconcile).await;
     assert_eq!((report.tally.new, report.is_complete()), (8999, true));
-    let readings = std::mem::take(&mut place.provider.history().readings);
+    let readings = std::mem::take(&mut place.provider.history().fetched_windows);
     let size = |window: &Window| place.provider.window(*window).len();
     let longest = readings.iter().map(size).max().unwrap();
     assert!(longest <= 4000, "{longest} messages in one reading");
@@ -451,26 +455,26 @@ async fn a_row_into_which_a_flood_has_come_is_cut_like_any_other_history() {
 
 #[tokio::test]
 async fn a_doubt_that_does_not_end_costs_less_and_less() {
-    let mut place = Place::of(ChangingProvider::new(NOW, SETTLE, None)).await;
+    let mut place = ModelRun::with_provider(FakeProvider::new(NOW, SETTLE, None)).await;
     place
         .provider
         .history()
         .messages
         .insert((NOW.0 - 9_000_000, 0));
-    place.provider.history().lacking = u32::MAX;
+    place.provider.history().incomplete_reads = u32::MAX;
     place.pass(SYNC).await;
-    let before = place.provider.history().readings.len();
+    let before = place.provider.history().fetched_windows.len();
     for _ in 0..24 * 14 {
         place.provider.clock.pass(Duration::from_hours(1));
         place.pass(Purpose::Reconcile).await;
     }
-    let readings = place.provider.history().readings.len() - before;
+    let readings = place.provider.history().fetched_windows.len() - before;
     assert!(
         (5..=12).contains(&readings),
         "{readings} readings in two weeks of hours"
     );
-    place.provider.history().lacking = 0;
-    place.provider.history().failing.clear();
+    place.provider.history().incomplete_reads = 0;
+    place.provider.history().calls_before_failures.clear();
     place.provider.clock.pass(Duration::from_hours(24 * 30));
     place.pass(Purpose::Reconcile).await;
     assert_eq!(

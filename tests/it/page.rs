@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use backscroll::sandbox::{On, Scripted};
+use backscroll::sandbox::{CallFilter, ScriptedAnswer};
 
-use crate::bed::{Bed, wait_until};
+use crate::bed::{TestEnv, wait_until};
 use crate::browser::Browser;
-use crate::visit::{ANYWHERE, Visited, looked_at};
+use crate::visit::{ANY_PORT, HttpDaemon, with_web_listener};
 
 const FEW: [&str; 5] = ["--messages", "300", "--topic-messages", "200", "--plain"];
 
@@ -15,8 +15,8 @@ const HOSTILE: &str = r#"{ destination = "<script>alert(1)</script>" }, { destin
     { destination = "user\u202Enimda" }, { source = "a&b=<b>" }, { destination = "lobby" },"#;
 
 /// A daemon whose first passes are over.
-fn settled(bed: &Bed) -> Visited {
-    let visited = Visited::start(bed);
+fn settled(bed: &TestEnv) -> HttpDaemon {
+    let visited = HttpDaemon::start(bed);
     visited.address();
     let accounts = bed.config().matches("\n[[").count() as i64;
     wait_until("the first passes", || {
@@ -42,7 +42,7 @@ fn first<'a>(page: &'a str, tag: &str) -> &'a str {
 
 #[test]
 fn it_says_at_once_whether_the_archive_is_whole() {
-    let bed = looked_at(Bed::new(&FEW), ANYWHERE);
+    let bed = with_web_listener(TestEnv::new(&FEW), ANY_PORT);
     let visited = settled(&bed);
     let page = visited.get("/");
     let streams = bed.number("SELECT count(*) FROM stream");
@@ -68,16 +68,20 @@ fn it_says_at_once_whether_the_archive_is_whole() {
         "content-type: text/html; charset=utf-8",
         "style-src 'self'; img-src 'self'; form-action 'self'",
     ] {
-        assert!(page.head.contains(header), "no `{header}` in {}", page.head);
+        assert!(
+            page.headers.contains(header),
+            "no `{header}` in {}",
+            page.headers
+        );
     }
     for (path, kind) in [("/style.css", "text/css"), ("/icon.svg", "image/svg+xml")] {
         let answer = visited.get(path);
         assert!(
-            answer.status == 200 && answer.head.contains(kind),
+            answer.status == 200 && answer.headers.contains(kind),
             "{answer:?}"
         );
     }
-    visited.end();
+    visited.stop();
     let lag = bed.number("SELECT max(lag_seconds) FROM runs");
     assert!(
         (120..300).contains(&lag),
@@ -97,7 +101,7 @@ fn it_says_at_once_whether_the_archive_is_whole() {
 
 #[test]
 fn a_day_has_as_many_messages_as_were_sent_on_it() {
-    let bed = looked_at(Bed::new(&FEW).only("agora"), ANYWHERE);
+    let bed = with_web_listener(TestEnv::new(&FEW).only("agora"), ANY_PORT);
     let visited = settled(&bed);
     let streams: Vec<(i64, String)> =
         bed.rows("SELECT id, recipient FROM stream WHERE sender IS NULL AND recipient IS NOT NULL");
@@ -118,14 +122,14 @@ fn a_day_has_as_many_messages_as_were_sent_on_it() {
         }
     }
     assert!(compared > 10, "{compared} days");
-    visited.end();
+    visited.stop();
 }
 
 #[test]
 fn what_is_missing_lost_or_fails_is_said_with_what_to_do() {
-    let bed = looked_at(Bed::new(&FEW).only("agora"), ANYWHERE);
+    let bed = with_web_listener(TestEnv::new(&FEW).only("agora"), ANY_PORT);
     let visited = settled(&bed);
-    bed.tamper(
+    bed.execute_sql(
         "UPDATE stream SET error = 'read: <b>refused</b> with 418', hint = 'brew coffee' WHERE id = 1;
          UPDATE sealed_window SET doubt = 'one short', doubted_at_ms = 0
          WHERE stream_id = 2 AND from_s = (SELECT max(from_s) FROM sealed_window WHERE stream_id = 2);
@@ -160,15 +164,15 @@ fn what_is_missing_lost_or_fails_is_said_with_what_to_do() {
     );
     assert!(stream.contains("<td class=\"lost\""), "{stream}");
     assert!(visited.get("/stream?id=2").body.contains("one short"));
-    visited.end();
+    visited.stop();
 }
 
 #[test]
 fn hostile_names_and_queries_are_shown_as_text() {
     let long = format!("{HOSTILE} {{ destination = \"{}\" }},", "x".repeat(4000));
-    let bed = looked_at(Bed::new(&FEW).following(&long), ANYWHERE);
+    let bed = with_web_listener(TestEnv::new(&FEW).following(&long), ANY_PORT);
     let visited = settled(&bed);
-    bed.tamper(
+    bed.execute_sql(
         "UPDATE stream SET error = '<script>alert(3)</script>' || hex(zeroblob(5000)), hint = '</p>' WHERE id = 1",
     );
     let hostile = "%3Cscript%3Ealert(4)%3C/script%3E%22%20onfocus=%22";
@@ -218,7 +222,7 @@ fn hostile_names_and_queries_are_shown_as_text() {
     ] {
         assert_eq!(visited.get(path).status, 404, "{path}");
     }
-    visited.end();
+    visited.stop();
 }
 
 /// Ten thousand streams, each with a month of ledger rows.
@@ -235,16 +239,16 @@ const MANY: &str = "
 
 #[test]
 fn of_ten_thousand_streams_it_shows_the_worst_and_finds_the_rest() {
-    let bed = looked_at(Bed::new(&FEW).only("agora"), ANYWHERE);
-    bed.script(Scripted {
-        on: On::Any,
+    let bed = with_web_listener(TestEnv::new(&FEW).only("agora"), ANY_PORT);
+    bed.script_answer(ScriptedAnswer {
+        on: CallFilter::Any,
         status: 401,
         times: 9999,
-        ..Scripted::default()
+        ..ScriptedAnswer::default()
     });
     bed.run(&["sync"]);
-    bed.tamper(MANY);
-    let visited = Visited::start(&bed);
+    bed.execute_sql(MANY);
+    let visited = HttpDaemon::start(&bed);
     let page = visited.get("/");
     let rows = |page: &str| page.matches("<tr><th scope=\"row\">").count();
     let verdict = first(&page.body, "h1");
@@ -264,14 +268,14 @@ fn of_ten_thousand_streams_it_shows_the_worst_and_finds_the_rest() {
         rows(&last) == 50 && last.contains("source=user 10000") && !last.contains(">next<"),
         "{last}"
     );
-    visited.end();
+    visited.stop();
 }
 
 #[test]
 fn where_the_archive_does_not_answer_it_says_so_and_goes_on_once_it_does() {
-    let bed = looked_at(Bed::new(&FEW), ANYWHERE);
+    let bed = with_web_listener(TestEnv::new(&FEW), ANY_PORT);
     let visited = settled(&bed);
-    bed.tamper("ALTER TABLE quarantine RENAME TO away");
+    bed.execute_sql("ALTER TABLE quarantine RENAME TO away");
     let page = visited.get("/");
     assert_eq!(page.status, 503);
     assert!(
@@ -280,17 +284,17 @@ fn where_the_archive_does_not_answer_it_says_so_and_goes_on_once_it_does() {
         page.body
     );
     assert!(page.body.contains("To do: "), "{}", page.body);
-    bed.tamper("ALTER TABLE away RENAME TO quarantine");
+    bed.execute_sql("ALTER TABLE away RENAME TO quarantine");
     assert_eq!(visited.get("/").status, 200);
-    visited.end();
+    visited.stop();
 }
 
 #[test]
 fn in_a_browser_it_needs_no_script_nothing_from_elsewhere_and_no_wide_screen() {
-    let bed = looked_at(Bed::new(&FEW).following(HOSTILE), ANYWHERE);
+    let bed = with_web_listener(TestEnv::new(&FEW).following(HOSTILE), ANY_PORT);
     bed.say("lobby", "hello", Duration::from_hours(2));
     let visited = settled(&bed);
-    bed.tamper("UPDATE stream SET error = 'failed', hint = 'try again' WHERE id = 1");
+    bed.execute_sql("UPDATE stream SET error = 'failed', hint = 'try again' WHERE id = 1");
     let mut browser = Browser::start();
     let here = format!("http://{}", visited.address());
     for (width, scheme) in [
@@ -299,18 +303,18 @@ fn in_a_browser_it_needs_no_script_nothing_from_elsewhere_and_no_wide_screen() {
         (1280, "light"),
         (1280, "dark"),
     ] {
-        browser.on_screen(width, scheme);
+        browser.set_screen(width, scheme);
         for path in ["/", "/?refresh=60", "/stream?id=5", "/stream?id=999"] {
-            let seen = browser.look(&format!("{here}{path}"));
+            let seen = browser.open(&format!("{here}{path}"));
             let is_missing = path.ends_with("999");
             let complaints: Vec<_> = seen
-                .complaints
+                .errors
                 .iter()
                 .filter(|said| !(is_missing && said.contains("404")))
                 .collect();
             assert!(complaints.is_empty(), "{path} at {width}: {complaints:#?}");
-            assert!(!seen.asked.is_empty());
-            for (url, status) in &seen.asked {
+            assert!(!seen.responses.is_empty());
+            for (url, status) in &seen.responses {
                 assert!(
                     url.starts_with(&here) && (*status == 200 || is_missing),
                     "{path}: {url} {status}"
@@ -335,17 +339,17 @@ fn in_a_browser_it_needs_no_script_nothing_from_elsewhere_and_no_wide_screen() {
             );
         }
     }
-    browser.look(&here);
+    browser.open(&here);
     let all = browser.count("tbody th[scope=row]");
     let found = browser.write("#q", "<SCRIPT>");
-    assert_eq!(found.complaints, [""; 0]);
+    assert_eq!(found.errors, [""; 0]);
     assert!(
-        found.asked[0].0.ends_with("/?q=%3CSCRIPT%3E&account="),
+        found.responses[0].0.ends_with("/?q=%3CSCRIPT%3E&account="),
         "{found:?}"
     );
     assert!(
         all > 5 && browser.count("tbody th[scope=row]") == 1,
         "of {all} streams one is called that"
     );
-    visited.end();
+    visited.stop();
 }

@@ -6,20 +6,20 @@ use std::time::Duration;
 use backscroll::domain::time::{Millis, Second};
 use backscroll::provider::Provider;
 use backscroll::sync::progress::Reading;
-use backscroll::sync::{Bounds, Purpose};
+use backscroll::sync::{HistoryBounds, Purpose};
 use serde_json::Value;
 
-use crate::bed::Bed;
-use crate::changing::ChangingProvider;
-use crate::model::Place;
-use crate::postgres::Served;
+use crate::bed::TestEnv;
+use crate::changing::FakeProvider;
+use crate::model::ModelRun;
+use crate::postgres::PostgresEnv;
 
 const NOW: Millis = Millis(1_795_343_200_123);
 
 /// The accounts of a plan that was made as JSON.
-fn plan(bed: &Bed, args: &[&str]) -> (Vec<Value>, Value) {
-    let ran = bed.run(&[&["plan", "--json"], args].concat()).good();
-    let mut said: Value = serde_json::from_str(&ran.out).unwrap();
+fn plan(bed: &TestEnv, args: &[&str]) -> (Vec<Value>, Value) {
+    let ran = bed.run(&[&["plan", "--json"], args].concat()).assert_ok();
+    let mut said: Value = serde_json::from_str(&ran.stdout).unwrap();
     let Value::Array(accounts) = said["accounts"].take() else {
         panic!("{said}")
     };
@@ -42,13 +42,13 @@ fn assert_close(said: f64, is: f64, share: f64, what: &str) {
 
 /// Makes a plan, carries it out, and compares the two. `run` answers with an account's requests, and with how many
 /// messages its ledger counts.
-fn assert_kept(bed: &Bed, figures: impl Fn(&str) -> (i64, i64)) {
+fn assert_kept(bed: &TestEnv, figures: impl Fn(&str) -> (i64, i64)) {
     let before = bed.sandbox.rules().total.requests();
     let (accounts, total) = plan(bed, &[]);
     let spent = bed.sandbox.rules().total.requests() - before;
     assert_eq!(total["total"]["requests_spent"], spent);
     assert_eq!(accounts.len(), 2);
-    bed.sync().good();
+    bed.sync().assert_ok();
     for account in accounts {
         let name = account["account"].as_str().unwrap();
         let (requests, messages) = figures(name);
@@ -82,7 +82,7 @@ const HISTORIES: [&[&str]; 3] = [
 #[test]
 fn a_sync_into_sqlite_takes_what_was_planned() {
     for flags in HISTORIES {
-        let bed = Bed::new(flags);
+        let bed = TestEnv::new(flags);
         assert_kept(&bed, |account| {
             let requests = format!(
                 "SELECT CAST(sum(requests) AS INTEGER) FROM runs WHERE account = '{account}'"
@@ -99,8 +99,8 @@ fn a_sync_into_sqlite_takes_what_was_planned() {
 #[test]
 fn a_sync_into_postgres_takes_what_was_planned() {
     for flags in HISTORIES {
-        let served = Served::new(flags);
-        assert_kept(&served.bed, |account| {
+        let served = PostgresEnv::start(flags);
+        assert_kept(&served.env, |account| {
             let requests =
                 format!("SELECT sum(requests)::BIGINT FROM runs WHERE account = '{account}'");
             let messages =
@@ -112,51 +112,51 @@ fn a_sync_into_postgres_takes_what_was_planned() {
 
 #[test]
 fn a_plan_needs_no_archive_and_makes_none() {
-    let bed = Bed::new(&["--messages", "200", "--topic-messages", "150"]);
-    let table = bed.run(&["plan"]).good();
-    assert!(table.out.starts_with("ACCOUNT"), "{table:?}");
+    let bed = TestEnv::new(&["--messages", "200", "--topic-messages", "150"]);
+    let table = bed.run(&["plan"]).assert_ok();
+    assert!(table.stdout.starts_with("ACCOUNT"), "{table:?}");
     for text in [
         "sandbox",
         "web3mq-1",
         "requests of its quota",
         "Disk at 305 bytes a message",
     ] {
-        assert!(table.out.contains(text), "no `{text}` in {table:?}");
+        assert!(table.stdout.contains(text), "no `{text}` in {table:?}");
     }
     let names = fs::read_dir(bed.dir.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name());
     assert_eq!(names.collect::<Vec<_>>(), ["config.toml"]);
 
-    let served = Served::new(&["--messages", "200", "--topic-messages", "150"]);
+    let served = PostgresEnv::start(&["--messages", "200", "--topic-messages", "150"]);
     served
-        .bed
+        .env
         .run(&["plan"])
-        .good()
+        .assert_ok()
         .says("Disk at 370 bytes a message");
     assert!(!served.has_archive());
 }
 
 #[test]
 fn a_plan_changes_nothing_in_an_archive_that_is_there() {
-    let bed = Bed::new(&["--messages", "300", "--topic-messages", "200"]);
-    bed.sync().good();
-    let before = fs::read(bed.archive()).unwrap();
+    let bed = TestEnv::new(&["--messages", "300", "--topic-messages", "200"]);
+    bed.sync().assert_ok();
+    let before = fs::read(bed.archive_path()).unwrap();
     bed.run(&["plan"])
-        .good()
+        .assert_ok()
         .says("slowly, since somebody has just worked on it");
-    assert_eq!(fs::read(bed.archive()).unwrap(), before);
+    assert_eq!(fs::read(bed.archive_path()).unwrap(), before);
     // Not even its tables are brought up to date.
-    bed.tamper("DELETE FROM _sqlx_migrations WHERE version > 1");
+    bed.execute_sql("DELETE FROM _sqlx_migrations WHERE version > 1");
     bed.run(&["plan"])
-        .lacking()
+        .assert_incomplete()
         .says("written by an older Backscroll: it has schema 1")
         .says("`backscroll migrate`");
 
-    let served = Served::new(&["--messages", "300", "--topic-messages", "200"]);
-    served.bed.sync().good();
+    let served = PostgresEnv::start(&["--messages", "300", "--topic-messages", "200"]);
+    served.env.sync().assert_ok();
     let runs = served.number("SELECT count(*) FROM runs");
-    served.bed.run(&["plan"]).good();
+    served.env.run(&["plan"]).assert_ok();
     assert_eq!(served.number("SELECT count(*) FROM runs"), runs);
     assert_eq!(
         served.number("SELECT max(lease) FROM account"),
@@ -167,12 +167,13 @@ fn a_plan_changes_nothing_in_an_archive_that_is_there() {
 
 #[test]
 fn an_archive_that_is_large_enough_tells_itself_what_a_message_takes() {
-    let bed = Bed::new(&["--messages", "10500", "--topic-messages", "0", "--plain"]).only("agora");
+    let bed =
+        TestEnv::new(&["--messages", "10500", "--topic-messages", "0", "--plain"]).only("agora");
     let bed = bed.following(
         r#"{ destination = "lobby" }, { destination = "general" }, { destination = "support" },
            { destination = "dev-talk" }, { source = "alice" }, { source = "bob" }, { source = "carol" }"#,
     );
-    bed.sync().good();
+    bed.sync().assert_ok();
     bed.say("lobby", "one more", Duration::from_secs(20));
     let (accounts, said) = plan(&bed, &[]);
     let sealed = bed.number("SELECT CAST(sum(messages) AS INTEGER) FROM coverage");
@@ -190,7 +191,7 @@ fn an_archive_that_is_large_enough_tells_itself_what_a_message_takes() {
 
 #[test]
 fn of_many_ranges_some_are_counted_and_the_plan_says_so() {
-    let bed = Bed::new(&["--messages", "6000", "--topic-messages", "0"]).only("agora");
+    let bed = TestEnv::new(&["--messages", "6000", "--topic-messages", "0"]).only("agora");
     let (all, _) = plan(&bed, &[]);
     let (some, _) = plan(&bed, &["--ranges", "13"]);
     assert_eq!(
@@ -205,14 +206,14 @@ fn of_many_ranges_some_are_counted_and_the_plan_says_so() {
         "requests",
     );
     bed.run(&["plan", "--ranges", "2"])
-        .good()
+        .assert_ok()
         .says("counted 2 of")
         .says("the others are taken to be like these");
 }
 
 #[test]
 fn a_plan_can_be_kept_to_one_account_and_a_stretch_of_time() {
-    let bed = Bed::new(&["--messages", "900", "--topic-messages", "600"]);
+    let bed = TestEnv::new(&["--messages", "900", "--topic-messages", "600"]);
     let now = bed.world().now().second();
     let (since, until) = (now.plus(-3 * 86_400), now.plus(-2 * 86_400));
     let [since_text, until_text] = [since, until].map(|moment| moment.to_string());
@@ -233,7 +234,7 @@ fn a_plan_can_be_kept_to_one_account_and_a_stretch_of_time() {
         (accounts.len(), &accounts[0]["missing_seconds"]),
         (1, &86_400.into())
     );
-    bed.run(&[&["sync"], &wanted[..]].concat()).good();
+    bed.run(&[&["sync"], &wanted[..]].concat()).assert_ok();
     let sealed = bed.number("SELECT CAST(sum(messages) AS INTEGER) FROM coverage");
     assert_close(
         number(&accounts[0], "messages"),
@@ -247,17 +248,17 @@ fn a_plan_can_be_kept_to_one_account_and_a_stretch_of_time() {
 
 #[test]
 fn an_account_that_is_refused_is_not_planned_and_the_others_are() {
-    let bed = Bed::new(&["--messages", "100", "--topic-messages", "100"])
+    let bed = TestEnv::new(&["--messages", "100", "--topic-messages", "100"])
         .with("\"sandbox-secret\"", "\"wrong\"");
     bed.run(&["plan"])
-        .lacking()
+        .assert_incomplete()
         .says("sandbox: not planned")
         .says("web3mq-1: counted");
     // A pause that is on record is kept.
-    bed.sync().lacking();
+    bed.sync().assert_incomplete();
     let before = bed.sandbox.rules().accounts["sandbox"].requests();
     bed.run(&["plan"])
-        .lacking()
+        .assert_incomplete()
         .says("sandbox: not planned")
         .says("hint");
     assert_eq!(bed.sandbox.rules().accounts["sandbox"].requests(), before);
@@ -270,7 +271,7 @@ const SLOW: f64 = 0.5;
 
 /// A history of ten minutes, all that the provider keeps, of which the first and the last of four channels are followed:
 /// a quarter of what they hold is more than can be had at [`SLOW`].
-fn too_much(bed: Bed) -> Bed {
+fn with_oversized_backlog(bed: TestEnv) -> TestEnv {
     bed.only("agora")
         .following(r#"{ destination = "lobby" }, { destination = "dev-talk" }"#)
         .with(
@@ -279,7 +280,7 @@ fn too_much(bed: Bed) -> Bed {
         )
 }
 
-fn slow(bed: Bed) -> Bed {
+fn with_slow_requests(bed: TestEnv) -> TestEnv {
     bed.with(
         "requests_per_second = 100000",
         &format!("requests_per_second = {SLOW}"),
@@ -299,9 +300,9 @@ const TOO_MUCH: [&str; 9] = [
 ];
 
 /// How many messages the followed channels have between two moments.
-fn said_between(bed: &Bed, from: Second, to: Second) -> f64 {
+fn count_messages_between(bed: &TestEnv, from: Second, to: Second) -> f64 {
     let times = from.start().0..to.start().0;
-    let all = bed.world().agora("sandbox");
+    let all = bed.world().agora_messages("sandbox");
     all.iter()
         .filter(|m| ["lobby", "dev-talk"].contains(&m.dst.as_str()) && times.contains(&m.ms))
         .count() as f64
@@ -316,7 +317,7 @@ fn must_be_lost(messages: f64, now: Millis, last: Second) -> f64 {
 
 #[test]
 fn a_backlog_that_expires_before_it_can_be_fetched_is_told_of_by_plan_and_status_before_it_does() {
-    let bed = too_much(Bed::new(&TOO_MUCH));
+    let bed = with_oversized_backlog(TestEnv::new(&TOO_MUCH));
     // A history that fits is no reason for alarm.
     let (accounts, _) = plan(&bed, &[]);
     assert_eq!(
@@ -330,15 +331,17 @@ fn a_backlog_that_expires_before_it_can_be_fetched_is_told_of_by_plan_and_status
     // The last minutes are archived, as far as they are settled, and the rest is not.
     let now = bed.world().now();
     let since = now.second().plus(-180);
-    bed.run(&["sync", "--since", &since.to_string()]).good();
-    let bed = slow(bed);
-    let backlog =
-        |bed: &Bed| said_between(bed, bed.world().now().second().plus(-RETENTION_S), since);
+    bed.run(&["sync", "--since", &since.to_string()])
+        .assert_ok();
+    let bed = with_slow_requests(bed);
+    let backlog = |bed: &TestEnv| {
+        count_messages_between(bed, bed.world().now().second().plus(-RETENTION_S), since)
+    };
     let expected = must_be_lost(backlog(&bed), bed.world().now(), since);
     assert!(expected > 4000.0, "{expected}");
 
     let streams: Vec<Value> =
-        serde_json::from_str(&bed.run(&["status", "--json"]).good().out).unwrap();
+        serde_json::from_str(&bed.run(&["status", "--json"]).assert_ok().stdout).unwrap();
     assert_eq!(streams.len(), 2);
     let said: f64 = streams
         .iter()
@@ -360,7 +363,7 @@ fn a_backlog_that_expires_before_it_can_be_fetched_is_told_of_by_plan_and_status
         .second();
     assert!((expires.0 - now.second().0).abs() < 60, "{streams:?}");
     bed.run(&["status"])
-        .good()
+        .assert_ok()
         .says("sandbox: LOSS AHEAD: at 0.493 requests a second about")
         .says("hint");
 
@@ -387,9 +390,9 @@ fn a_backlog_that_expires_before_it_can_be_fetched_is_told_of_by_plan_and_status
 
 #[test]
 fn a_sync_that_nobody_watches_says_in_the_end_what_it_came_to() {
-    let bed = Bed::new(&["--messages", "200", "--topic-messages", "0"]).only("agora");
-    let ran = bed.sync().good();
-    let line = ran.err.lines().last().unwrap_or_default();
+    let bed = TestEnv::new(&["--messages", "200", "--topic-messages", "0"]).only("agora");
+    let ran = bed.sync().assert_ok();
+    let line = ran.stderr.lines().last().unwrap_or_default();
     assert!(
         line.contains("archived") && line.contains("new=200") && line.contains("requests="),
         "{ran:?}"
@@ -398,24 +401,23 @@ fn a_sync_that_nobody_watches_says_in_the_end_what_it_came_to() {
 
 #[tokio::test]
 async fn a_sync_knows_how_far_it_has_come_and_what_is_left_of_one_that_was_broken_off() {
-    let provider =
-        ChangingProvider::new(NOW, Duration::from_mins(2), Some(Duration::from_hours(1)));
+    let provider = FakeProvider::new(NOW, Duration::from_mins(2), Some(Duration::from_hours(1)));
     // Four windows' worth, of which one cannot be read at first: after the credentials and five surveys.
     provider
         .history()
         .messages
         .extend((0..4000).map(|n| (NOW.0 - 3_570_000 + n as i64 * 800, n)));
-    let mut place = Place::of(provider).await;
+    let mut place = ModelRun::with_provider(provider).await;
     assert_eq!(place.progress(), Reading::default());
-    place.provider.history().failing.extend([7]);
-    place.pass(Purpose::Sync(Bounds::default())).await;
+    place.provider.history().calls_before_failures.extend([7]);
+    place.pass(Purpose::Sync(HistoryBounds::default())).await;
     let broken_off = place.progress();
     assert!(
         0 < broken_off.fetched && broken_off.fetched < broken_off.expected,
         "{broken_off:?}"
     );
-    assert_eq!((broken_off.expected, broken_off.is_guess), (4000, false));
-    place.pass(Purpose::Sync(Bounds::default())).await;
+    assert_eq!((broken_off.expected, broken_off.is_estimate), (4000, false));
+    place.pass(Purpose::Sync(HistoryBounds::default())).await;
     let done = place.progress();
     assert_eq!(
         (done.expected, done.fetched, done.new),
@@ -423,7 +425,7 @@ async fn a_sync_knows_how_far_it_has_come_and_what_is_left_of_one_that_was_broke
         "{done:?}"
     );
     assert_eq!(
-        (done.is_guess, done.left, done.requests),
+        (done.is_estimate, done.left, done.requests),
         (false, Duration::ZERO, place.provider.requests())
     );
 }

@@ -1,6 +1,6 @@
 //! What readers ask most is answered from indexes, however large the archive is: by what each database says it will do.
 
-use crate::bed::Bed;
+use crate::bed::TestEnv;
 use crate::cluster;
 
 /// Enough that a plan that reads everything would be the wrong one.
@@ -33,13 +33,13 @@ fn filling(hash: &str, series: &str, moment: &str) -> String {
 
 #[test]
 fn sqlite_answers_from_indexes() {
-    let bed = Bed::silent(&[]);
-    bed.run(&["migrate"]).good();
+    let bed = TestEnv::without_messages(&[]);
+    bed.run(&["migrate"]).assert_ok();
     let series = format!(
         "(WITH RECURSIVE s (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < {MESSAGES}) SELECT n FROM s)"
     );
     for statement in filling("randomblob(16)", &series, "randomblob(100)").split_terminator(';') {
-        bed.tamper(statement);
+        bed.execute_sql(statement);
     }
     let used = [
         "message_by_conversation (conversation_id=?)",
@@ -81,10 +81,10 @@ fn sqlite_answers_from_indexes() {
 
 #[test]
 fn postgres_answers_from_indexes() {
-    let (url, database) = cluster::database_and_name();
-    let bed = Bed::silent(&[]).with("sqlite://archive.db", &url);
-    bed.run(&["migrate"]).good();
-    let cluster = cluster::shared();
+    let (url, database) = cluster::create_named_database();
+    let bed = TestEnv::without_messages(&[]).with("sqlite://archive.db", &url);
+    bed.run(&["migrate"]).assert_ok();
+    let cluster = cluster::shared_server();
     cluster.psql(
         &database,
         "CREATE TABLE message_2023_11 PARTITION OF message FOR VALUES FROM (1698796800000) TO (1701388800000)",

@@ -11,8 +11,8 @@ use backscroll::sandbox::ENTRIES_IN_POSTGRES;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, FromRow};
 
-use crate::bed::{BACKSCROLL, Bed, Ran, run_in, wait_until};
-use crate::cluster::{self, Cluster};
+use crate::bed::{BACKSCROLL, CommandOutput, TestEnv, run_command_in, wait_until};
+use crate::cluster::{self, PostgresServer};
 use crate::truth;
 
 const VIEWS: [&str; 8] = [
@@ -27,23 +27,23 @@ const VIEWS: [&str; 8] = [
 ];
 
 /// A bed whose archive is a Postgres database.
-pub(crate) struct Served {
-    pub(crate) bed: Bed,
+pub(crate) struct PostgresEnv {
+    pub(crate) env: TestEnv,
     url: String,
 }
 
-impl Served {
-    pub(crate) fn new(flags: &[&str]) -> Self {
-        Self::at(cluster::database(), flags)
+impl PostgresEnv {
+    pub(crate) fn start(flags: &[&str]) -> Self {
+        Self::with_database(cluster::database(), flags)
     }
 
-    fn at(url: String, flags: &[&str]) -> Self {
-        let bed = Bed::new(flags).with("sqlite://archive.db", &url);
-        Self { bed, url }
+    fn with_database(url: String, flags: &[&str]) -> Self {
+        let env = TestEnv::new(flags).with("sqlite://archive.db", &url);
+        Self { env, url }
     }
 
-    fn rows<T: for<'r> FromRow<'r, PgRow> + Send + Unpin>(&self, sql: &str) -> Vec<T> {
-        self.bed.block_on(async {
+    fn query_rows<T: for<'r> FromRow<'r, PgRow> + Send + Unpin>(&self, sql: &str) -> Vec<T> {
+        self.env.block_on(async {
             let mut reader = PgConnection::connect(&self.url)
                 .await
                 .expect("the server answers");
@@ -56,7 +56,7 @@ impl Served {
 
     #[track_caller]
     pub(crate) fn number(&self, sql: &str) -> i64 {
-        let rows: Vec<(i64,)> = self.rows(sql);
+        let rows: Vec<(i64,)> = self.query_rows(sql);
         assert_eq!(rows.len(), 1, "{sql}");
         rows[0].0
     }
@@ -68,16 +68,16 @@ impl Served {
     }
 
     #[track_caller]
-    fn assert_equal_to_truth(&self) {
-        self.assert_equal_up_to(self.bed.edge());
+    fn assert_archive_equals_truth(&self) {
+        self.assert_archive_equals_truth_until(self.env.settled_edge());
     }
 
     #[track_caller]
-    pub(crate) fn assert_equal_up_to(&self, edge: Millis) {
-        truth::assert_equal(
-            self.bed.world(),
+    pub(crate) fn assert_archive_equals_truth_until(&self, edge: Millis) {
+        truth::assert_rows_equal_truth(
+            self.env.world(),
             &["sandbox", "web3mq-1"],
-            self.rows(ENTRIES_IN_POSTGRES),
+            self.query_rows(ENTRIES_IN_POSTGRES),
             edge,
         );
         let (messages, filed) = (
@@ -90,11 +90,11 @@ impl Served {
         );
     }
 
-    fn begin(&self) -> Child {
-        self.bed.write_config();
+    fn start_sync(&self) -> Child {
+        self.env.write_config();
         let mut command = Command::new(BACKSCROLL);
         command
-            .current_dir(self.bed.dir.path())
+            .current_dir(self.env.dir.path())
             .arg("sync")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -102,27 +102,27 @@ impl Served {
     }
 
     /// Begins a sync, and lets something happen to it once it has archived that many messages.
-    fn disturbed(&self, messages: i64, disturb: impl FnOnce()) -> Ran {
-        let child = self.begin();
+    fn sync_with_disturbance(&self, messages: i64, disturb: impl FnOnce()) -> CommandOutput {
+        let child = self.start_sync();
         wait_until("the archive is made", || self.has_archive());
         wait_until("messages come in", || {
             self.number("SELECT count(*) FROM message") >= messages
         });
         disturb();
         let output = child.wait_with_output().expect("the command ends");
-        Ran {
+        CommandOutput {
             code: output.status.code(),
-            out: String::from_utf8(output.stdout).expect("text"),
-            err: String::from_utf8(output.stderr).expect("text"),
+            stdout: String::from_utf8(output.stdout).expect("text"),
+            stderr: String::from_utf8(output.stderr).expect("text"),
         }
     }
 }
 
 /// What a child says on its standard error, as it says it.
-struct Said(Arc<Mutex<String>>);
+struct StderrReader(Arc<Mutex<String>>);
 
-impl Said {
-    fn by(child: &mut Child) -> Self {
+impl StderrReader {
+    fn read_from(child: &mut Child) -> Self {
         let said = Self(Arc::default());
         let lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
         let heard = said.0.clone();
@@ -145,24 +145,24 @@ impl Said {
 
 #[test]
 fn the_archive_is_the_truth_and_a_second_sync_changes_nothing() {
-    let served = Served::new(&[
+    let served = PostgresEnv::start(&[
         "--messages",
         "1500",
         "--topic-messages",
         "900",
         "--extra-fields",
     ]);
-    served.bed.sync().good();
-    served.assert_equal_to_truth();
+    served.env.sync().assert_ok();
+    served.assert_archive_equals_truth();
     let before = served.number("SELECT count(*) FROM archive");
-    served.bed.sync().good();
-    served.assert_equal_to_truth();
+    served.env.sync().assert_ok();
+    served.assert_archive_equals_truth();
     assert!(
         served.number("SELECT count(*) FROM archive") - before < 20,
         "only what was said in between"
     );
     assert_eq!(served.number("SELECT sum(changed)::BIGINT FROM runs"), 0);
-    let broken: Vec<(String, i64)> = served.rows(
+    let broken: Vec<(String, i64)> = served.query_rows(
         "SELECT stream, count(*) FROM coverage GROUP BY account, stream HAVING count(*) <> 1",
     );
     assert_eq!(broken, [], "streams whose coverage is not one unbroken run");
@@ -188,20 +188,20 @@ fn the_views_are_the_same_in_both_databases() {
         }
         views
     };
-    let bed = Bed::new(&["--messages", "0", "--topic-messages", "0"]);
-    bed.sync().good();
+    let bed = TestEnv::new(&["--messages", "0", "--topic-messages", "0"]);
+    bed.sync().assert_ok();
     let of_sqlite = columns(bed.rows(
         "SELECT m.name, c.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE m.type = 'view' ORDER BY m.name, c.cid",
     ));
-    let served = Served::new(&["--messages", "0", "--topic-messages", "0"]);
-    served.bed.sync().good();
-    let of_postgres = columns(served.rows(
+    let served = PostgresEnv::start(&["--messages", "0", "--topic-messages", "0"]);
+    served.env.sync().assert_ok();
+    let of_postgres = columns(served.query_rows(
         "SELECT c.table_name::TEXT, c.column_name::TEXT FROM information_schema.columns c JOIN information_schema.views v
          USING (table_schema, table_name) WHERE table_schema = 'public' ORDER BY table_name, ordinal_position",
     ));
     assert_eq!(of_sqlite, of_postgres);
     assert_eq!(of_sqlite.keys().collect::<Vec<_>>(), VIEWS);
-    let types: Vec<(String, String)> = served.rows(
+    let types: Vec<(String, String)> = served.query_rows(
         "SELECT column_name::TEXT, data_type::TEXT FROM information_schema.columns
          WHERE table_name = 'archive' AND column_name IN ('sent_at', 'payload', 'extra') ORDER BY 1",
     );
@@ -238,7 +238,7 @@ fn the_migrations_of_both_databases_go_by_the_same_names() {
 
 #[test]
 fn messages_lie_in_partitions_by_month_and_the_next_month_is_made_ahead() {
-    let served = Served::new(&[
+    let served = PostgresEnv::start(&[
         "--messages",
         "300",
         "--topic-messages",
@@ -246,7 +246,7 @@ fn messages_lie_in_partitions_by_month_and_the_next_month_is_made_ahead() {
         "--topic-span",
         "100d",
     ]);
-    served.bed.sync().good();
+    served.env.sync().assert_ok();
     let misplaced = served.number(
         "SELECT count(*) FROM message
          WHERE tableoid::regclass::TEXT <> to_char(to_timestamp(sent_at_ms / 1000) AT TIME ZONE 'UTC', '\"message_\"YYYY_MM')",
@@ -269,7 +269,7 @@ fn messages_lie_in_partitions_by_month_and_the_next_month_is_made_ahead() {
 
 #[test]
 fn a_server_that_is_killed_and_comes_back_loses_nothing() {
-    let cluster = Cluster::start();
+    let cluster = PostgresServer::start();
     let flags = [
         "--requests-per-second",
         "60",
@@ -280,14 +280,14 @@ fn a_server_that_is_killed_and_comes_back_loses_nothing() {
         "--ready-after",
         "20ms",
     ];
-    let served = Served::at(cluster.database(), &flags);
-    let ran = served.disturbed(300, || {
+    let served = PostgresEnv::with_database(cluster.database(), &flags);
+    let ran = served.sync_with_disturbance(300, || {
         cluster.stop();
-        cluster.go_on();
+        cluster.start_process();
     });
-    ran.good();
-    served.assert_equal_to_truth();
-    served.bed.assert_no_rule_broken();
+    ran.assert_ok();
+    served.assert_archive_equals_truth();
+    served.env.assert_no_rule_broken();
 }
 
 #[test]
@@ -302,10 +302,10 @@ fn connections_that_are_cut_again_and_again_lose_nothing() {
         "--ready-after",
         "20ms",
     ];
-    let served = Served::new(&flags);
+    let served = PostgresEnv::start(&flags);
     let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                WHERE datname = current_database() AND application_name = 'backscroll'";
-    let ran = served.disturbed(100, || {
+    let ran = served.sync_with_disturbance(100, || {
         for enough in [600, 1200, 2000] {
             served.number(cut);
             wait_until("it goes on", || {
@@ -313,8 +313,8 @@ fn connections_that_are_cut_again_and_again_lose_nothing() {
             });
         }
     });
-    ran.good();
-    served.assert_equal_to_truth();
+    ran.assert_ok();
+    served.assert_archive_equals_truth();
 }
 
 #[test]
@@ -329,21 +329,21 @@ fn a_statement_that_the_server_ends_for_taking_too_long_is_tried_again() {
         "--ready-after",
         "20ms",
     ];
-    let (url, database) = cluster::database_and_name();
-    let cluster = cluster::shared();
+    let (url, database) = cluster::create_named_database();
+    let cluster = cluster::shared_server();
     cluster.psql(
         "postgres",
         &format!("ALTER DATABASE {database} SET statement_timeout = '1s'"),
     );
-    let served = Served::at(url, &flags);
-    let mut child = served.begin();
-    let said = Said::by(&mut child);
+    let served = PostgresEnv::with_database(url, &flags);
+    let mut child = served.start_sync();
+    let said = StderrReader::read_from(&mut child);
     let has = "SELECT CASE WHEN to_regclass('archive') IS NULL THEN 0 ELSE 1 END::BIGINT";
     wait_until("the archive is made", || served.number(has) == 1);
     wait_until("messages come in", || {
         served.number("SELECT count(*) FROM message") >= 100
     });
-    let held = cluster.hold(&database, "LOCK TABLE sealed_window IN SHARE MODE");
+    let held = cluster.hold_transaction(&database, "LOCK TABLE sealed_window IN SHARE MODE");
     said.wait_for("the database fails");
     drop(held);
     assert_eq!(
@@ -352,7 +352,7 @@ fn a_statement_that_the_server_ends_for_taking_too_long_is_tried_again() {
         "{}",
         said.all()
     );
-    served.assert_equal_to_truth();
+    served.assert_archive_equals_truth();
     assert!(said.all().contains("statement timeout"), "{}", said.all());
 }
 
@@ -368,16 +368,16 @@ fn connections_that_the_server_cuts_for_being_idle_are_not_even_noticed() {
         "--ready-after",
         "0ms",
     ];
-    let (url, database) = cluster::database_and_name();
+    let (url, database) = cluster::create_named_database();
     let cut_off = format!("ALTER DATABASE {database} SET idle_session_timeout = '1200ms'");
-    cluster::shared().psql("postgres", &cut_off);
-    let mut served = Served::at(url, &flags);
-    served.bed = served
-        .bed
+    cluster::shared_server().psql("postgres", &cut_off);
+    let mut served = PostgresEnv::with_database(url, &flags);
+    served.env = served
+        .env
         .only("agora")
         .following("{ destination = \"lobby\" }");
-    let ran = served.bed.sync().good();
-    assert!(!ran.err.contains("fails"), "{}", ran.err);
+    let ran = served.env.sync().assert_ok();
+    assert!(!ran.stderr.contains("fails"), "{}", ran.stderr);
     assert!(served.number("SELECT count(*) FROM archive") > 0);
 }
 
@@ -393,40 +393,40 @@ fn a_sync_that_is_killed_at_any_moment_is_finished_by_the_next() {
         "--ready-after",
         "5ms",
     ];
-    let served = Served::new(&flags);
+    let served = PostgresEnv::start(&flags);
     for wait in [30, 90, 200, 350, 600, 900] {
-        let mut child = served.begin();
+        let mut child = served.start_sync();
         std::thread::sleep(Duration::from_millis(wait));
         child.kill().expect("it can be killed");
         child.wait().expect("it ends");
     }
-    served.bed.sync().good();
-    served.assert_equal_to_truth();
+    served.env.sync().assert_ok();
+    served.assert_archive_equals_truth();
 }
 
 #[test]
 fn an_archive_moves_to_postgres_and_back_and_stays_what_it_is() {
-    let bed = Bed::new(&[
+    let bed = TestEnv::new(&[
         "--messages",
         "1200",
         "--topic-messages",
         "800",
         "--extra-fields",
     ]);
-    bed.archives_the_truth();
+    bed.assert_sync_archives_truth();
     let url = cluster::database();
-    let there = bed.run(&["copy", "--to", &url]).good();
+    let there = bed.run(&["copy", "--to", &url]).assert_ok();
     let again = bed
         .run(&["copy", "--to", &url])
-        .good()
+        .assert_ok()
         .says(" 0 of them new");
-    let served = Served { bed, url };
-    served.assert_equal_to_truth();
+    let served = PostgresEnv { env: bed, url };
+    served.assert_archive_equals_truth();
 
-    let bed = served.bed.with("sqlite://archive.db", &served.url);
-    let back = bed.run(&["copy", "--to", "sqlite://back.db"]).good();
-    let digest = |ran: &Ran| {
-        ran.out
+    let bed = served.env.with("sqlite://archive.db", &served.url);
+    let back = bed.run(&["copy", "--to", "sqlite://back.db"]).assert_ok();
+    let digest = |ran: &CommandOutput| {
+        ran.stdout
             .split("digest ")
             .nth(1)
             .map(str::to_owned)
@@ -439,56 +439,58 @@ fn an_archive_moves_to_postgres_and_back_and_stays_what_it_is() {
                   FROM sealed_window w JOIN stream s ON s.id = w.stream_id ORDER BY 1, 2";
     let original: Vec<(String, i64, i64, i64, Option<i64>, i64)> = bed.rows(ledger);
     assert!(original.len() > 10);
-    std::fs::rename(bed.path("back.db"), bed.archive())
+    std::fs::rename(bed.path("back.db"), bed.archive_path())
         .expect("the copy takes the archive's place");
     let _ = std::fs::remove_file(bed.path("archive.db-wal"));
     assert_eq!(
         bed.rows::<(String, i64, i64, i64, Option<i64>, i64)>(ledger),
         original
     );
-    bed.assert_equal_to_truth(bed.edge());
+    bed.assert_archive_equals_truth(bed.settled_edge());
 }
 
 #[test]
 fn a_copy_of_a_damaged_archive_is_refused() {
-    let bed = Bed::new(&["--messages", "200", "--topic-messages", "0"]);
-    bed.archives_the_truth();
-    bed.tamper("UPDATE message SET payload = x'00' WHERE rowid = (SELECT max(rowid) FROM message)");
+    let bed = TestEnv::new(&["--messages", "200", "--topic-messages", "0"]);
+    bed.assert_sync_archives_truth();
+    bed.execute_sql(
+        "UPDATE message SET payload = x'00' WHERE rowid = (SELECT max(rowid) FROM message)",
+    );
     bed.run(&["copy", "--to", &cluster::database()])
-        .lacking()
+        .assert_incomplete()
         .says("does not match its hash");
 }
 
 #[test]
 fn a_copy_into_an_archive_that_has_more_is_refused() {
     let lobby = "{ destination = \"lobby\" }";
-    let bed = Bed::new(&["--messages", "100", "--topic-messages", "0"])
+    let bed = TestEnv::new(&["--messages", "100", "--topic-messages", "0"])
         .only("agora")
         .following(lobby);
-    bed.sync().good();
-    bed.run(&["copy", "--to", "sqlite://other.db"]).good();
+    bed.sync().assert_ok();
+    bed.run(&["copy", "--to", "sqlite://other.db"]).assert_ok();
     // Of a stream in which nobody has said anything: the messages stay the same.
     let more = bed.config().replace(
         lobby,
         &format!("{lobby}, {{ destination = \"silent room\" }}"),
     );
     std::fs::write(bed.path("more.toml"), more).expect("a configuration");
-    bed.run(&["sync", "--config", "more.toml"]).good();
+    bed.run(&["sync", "--config", "more.toml"]).assert_ok();
     let bed = bed.with("sqlite://archive.db", "sqlite://other.db");
     bed.run(&["copy", "--to", "sqlite://archive.db"])
-        .lacking()
+        .assert_incomplete()
         .says("has coverage of")
         .says("empty database");
 }
 
 #[test]
 fn a_reader_may_read_the_views_and_nothing_else() {
-    let cluster = Cluster::start();
-    let served = Served::at(
+    let cluster = PostgresServer::start();
+    let served = PostgresEnv::with_database(
         cluster.database(),
         &["--messages", "50", "--topic-messages", "0"],
     );
-    served.bed.sync().good();
+    served.env.sync().assert_ok();
     let database = served
         .url
         .split(['/', '?'])
@@ -496,12 +498,15 @@ fn a_reader_may_read_the_views_and_nothing_else() {
         .expect("a URL names a database")
         .to_owned();
     served
-        .bed
+        .env
         .run(&["migrate", "--reader", "no\"body"])
-        .lacking()
+        .assert_incomplete()
         .says("does not exist");
     cluster.psql(&database, "CREATE ROLE \"rea\"\"der\" LOGIN");
-    served.bed.run(&["migrate", "--reader", "rea\"der"]).good();
+    served
+        .env
+        .run(&["migrate", "--reader", "rea\"der"])
+        .assert_ok();
     for view in VIEWS {
         cluster.psql(
             &database,
@@ -517,17 +522,17 @@ fn a_reader_may_read_the_views_and_nothing_else() {
 
 #[test]
 fn a_server_that_does_not_answer_is_named_without_the_password() {
-    let bed = Bed::new(&["--messages", "0", "--topic-messages", "0"]).with(
+    let bed = TestEnv::new(&["--messages", "0", "--topic-messages", "0"]).with(
         "sqlite://archive.db",
         "postgres://scroll:hunter2@127.0.0.1:1/archive",
     );
     for command in ["sync", "status", "check", "migrate"] {
         let ran = bed
             .run(&[command])
-            .lacking()
+            .assert_incomplete()
             .says("the archive archive at 127.0.0.1:1 cannot be opened");
         assert!(
-            !ran.err.contains("hunter2") && !ran.out.contains("hunter2"),
+            !ran.stderr.contains("hunter2") && !ran.stdout.contains("hunter2"),
             "{ran:?}"
         );
     }
@@ -535,11 +540,14 @@ fn a_server_that_does_not_answer_is_named_without_the_password() {
 
 #[test]
 fn there_is_no_status_of_an_archive_that_is_not_there() {
-    let served = Served::new(&["--messages", "0", "--topic-messages", "0"]);
+    let served = PostgresEnv::start(&["--messages", "0", "--topic-messages", "0"]);
     served
-        .bed
+        .env
         .run(&["status"])
-        .lacking()
+        .assert_incomplete()
         .says("there is no archive");
-    assert_eq!(run_in(served.bed.dir.path(), &["status"]).code, Some(1));
+    assert_eq!(
+        run_command_in(served.env.dir.path(), &["status"]).code,
+        Some(1)
+    );
 }

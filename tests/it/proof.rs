@@ -12,18 +12,18 @@ use backscroll::domain::identity::identify;
 use backscroll::domain::message::{Conversation, ConversationKind, Encoding, Message, Payload};
 use backscroll::domain::time::Second;
 use backscroll::domain::window::Window;
-use backscroll::sandbox::{AgoraMessage, Kind};
+use backscroll::sandbox::{AgoraMessage, RecipientKind};
 use backscroll::store::{
-    Commit, Missing, NewAccount, PostgresStore, Seal, SqliteStore, Store, StreamId,
+    Archive, Commit, IfMissing, NewAccount, PostgresStore, Seal, SqliteStore, StreamId,
 };
 
-use crate::bed::{Bed, Ran, wait_until};
+use crate::bed::{CommandOutput, TestEnv, wait_until};
 use crate::cluster;
-use crate::middleman::Verdict;
+use crate::middleman::ProxyAction;
 
 /// A bed with an archive in one of the two databases, which holds all that there is.
-struct Kept {
-    bed: Bed,
+struct VerifyFixture {
+    bed: TestEnv,
     /// The database of the Postgres server; nothing where the archive is a file.
     database: Option<String>,
 }
@@ -34,13 +34,13 @@ macro_rules! on_every_database {
         mod sqlite {
             $(#[test]
             fn $test() {
-                super::$test(super::Kept::in_sqlite());
+                super::$test(super::VerifyFixture::in_sqlite());
             })*
         }
         mod postgres {
             $(#[test]
             fn $test() {
-                super::$test(super::Kept::in_postgres());
+                super::$test(super::VerifyFixture::in_postgres());
             })*
         }
     };
@@ -58,17 +58,17 @@ on_every_database! {
     a_manifest_is_good_until_something_is_changed,
 }
 
-impl Kept {
+impl VerifyFixture {
     fn in_sqlite() -> Self {
-        Self::with(None)
+        Self::with_database(None)
     }
 
     fn in_postgres() -> Self {
-        Self::with(Some(cluster::database_and_name()))
+        Self::with_database(Some(cluster::create_named_database()))
     }
 
-    fn with(database: Option<(String, String)>) -> Self {
-        let bed = Bed::new(&["--messages", "300", "--topic-messages", "90"]).settling("1s");
+    fn with_database(database: Option<(String, String)>) -> Self {
+        let bed = TestEnv::new(&["--messages", "300", "--topic-messages", "90"]).settling("1s");
         // The retention edge moves on: a window that began at it can soon not be had as a whole any more.
         let since = bed.world().now().minus(Duration::from_hours(80 * 24));
         let bed = bed.with(
@@ -80,40 +80,43 @@ impl Kept {
             Some(url) => bed.with("sqlite://archive.db", &url),
             None => bed,
         };
-        bed.sync().good();
+        bed.sync().assert_ok();
         let kept = Self { bed, database };
-        kept.verify(&[]).good().says("All agrees");
+        kept.verify(&[]).assert_ok().says("All agrees");
         kept
     }
 
-    fn saying(self, what: &str, instead: &str) -> Self {
+    fn with_replaced_setting(self, what: &str, instead: &str) -> Self {
         Self {
             bed: self.bed.with(what, instead),
             ..self
         }
     }
 
-    fn verify(&self, args: &[&str]) -> Ran {
+    fn verify(&self, args: &[&str]) -> CommandOutput {
         self.bed.run(&[&["verify"], args].concat())
     }
 
-    fn tamper(&self, sql: &str) {
+    fn execute_sql(&self, sql: &str) {
         match &self.database {
-            Some(database) => drop(cluster::shared().psql(database, sql)),
-            None => self.bed.tamper(sql),
+            Some(database) => drop(cluster::shared_server().psql(database, sql)),
+            None => self.bed.execute_sql(sql),
         }
     }
 
     #[track_caller]
-    fn number(&self, sql: &str) -> i64 {
+    fn query_number(&self, sql: &str) -> i64 {
         match &self.database {
-            Some(database) => cluster::shared().psql(database, sql).parse().expect(sql),
+            Some(database) => cluster::shared_server()
+                .psql(database, sql)
+                .parse()
+                .expect(sql),
             None => self.bed.number(sql),
         }
     }
 
     /// All that the archive holds of messages, but for when they came in.
-    fn content(&self) -> Vec<String> {
+    fn archived_rows(&self) -> Vec<String> {
         let rows = |payload: &str| {
             format!(
                 "SELECT account || '|' || conversation || '|' || sender || '|' || recipient || '|' || sent_at_ms || '|' ||
@@ -123,7 +126,7 @@ impl Kept {
             )
         };
         let mut content: Vec<String> = match &self.database {
-            Some(database) => cluster::shared()
+            Some(database) => cluster::shared_server()
                 .rows(database, &rows("encode(payload, 'hex')"))
                 .concat(),
             None => self
@@ -139,7 +142,7 @@ impl Kept {
 
     #[track_caller]
     fn assert_holds(&self, before: &[String], why: &str) {
-        let now = self.content();
+        let now = self.archived_rows();
         let differ = now
             .iter()
             .filter(|row| !before.contains(row))
@@ -151,19 +154,19 @@ impl Kept {
         );
     }
 
-    fn store(&self) -> Box<dyn Store> {
+    fn open_store(&self) -> Box<dyn Archive> {
         self.bed.block_on(async {
             match &self.database {
                 Some(database) => {
-                    let url = cluster::shared().url(database);
+                    let url = cluster::shared_server().url(database);
                     Box::new(
-                        PostgresStore::connect(url.parse().unwrap(), Missing::Refuse)
+                        PostgresStore::connect(url.parse().unwrap(), IfMissing::Refuse)
                             .await
                             .unwrap(),
-                    ) as Box<dyn Store>
+                    ) as Box<dyn Archive>
                 }
                 None => Box::new(
-                    SqliteStore::open(&self.bed.archive(), Missing::Refuse)
+                    SqliteStore::open(&self.bed.archive_path(), IfMissing::Refuse)
                         .await
                         .unwrap(),
                 ),
@@ -172,8 +175,8 @@ impl Kept {
     }
 
     /// Lays a message into the archive that fits its own hash, as somebody might who knows how.
-    fn forge(&self, message: Message) {
-        let store = self.store();
+    fn insert_forged(&self, message: Message) {
+        let store = self.open_store();
         self.bed.block_on(async {
             let known = NewAccount {
                 name: "sandbox",
@@ -183,7 +186,7 @@ impl Kept {
                 horizon: None,
             };
             let account = store.register(&known).await.unwrap().account;
-            let window = Window::lasting(message.sent_at.second(), 1);
+            let window = Window::with_length(message.sent_at.second(), 1);
             let (stream, messages) = (StreamId(0), identify(vec![message]));
             let commit = Commit {
                 account,
@@ -203,7 +206,7 @@ impl Kept {
 }
 
 /// The key of the nth message of a provider's account, as a condition.
-fn nth(provider: &str, n: usize) -> String {
+fn nth_message(provider: &str, n: usize) -> String {
     format!(
         "coalesce(occurrence, 0) = 0 AND (sent_at_ms, hash, recipient_id) = (SELECT m.sent_at_ms, m.hash, m.recipient_id FROM message m
           JOIN conversation c ON c.id = m.conversation_id JOIN account a ON a.id = c.account_id
@@ -212,8 +215,8 @@ fn nth(provider: &str, n: usize) -> String {
     )
 }
 
-fn what_was_changed_is_named_and_put_right(kept: Kept) {
-    let before = kept.content();
+fn what_was_changed_is_named_and_put_right(kept: VerifyFixture) {
+    let before = kept.archived_rows();
     let hash = "does not match its own hash";
     let changes = [
         ("payload = substr(payload, 2)", hash),
@@ -232,31 +235,34 @@ fn what_was_changed_is_named_and_put_right(kept: Kept) {
     ];
     for provider in ["agora", "web3mq"] {
         for (n, (set, said)) in changes.iter().enumerate() {
-            kept.tamper(&format!(
+            kept.execute_sql(&format!(
                 "UPDATE message SET {set} WHERE {}",
-                nth(provider, 20 + n)
+                nth_message(provider, 20 + n)
             ));
             let ran = kept
                 .verify(&["--repair"])
-                .good()
+                .assert_ok()
                 .says(said)
                 .says("windows fetched again")
                 .says("All agrees");
             kept.assert_holds(&before, &format!("{provider}: {set}: {ran:#?}"));
         }
-        kept.tamper(&format!("DELETE FROM message WHERE {}", nth(provider, 40)));
+        kept.execute_sql(&format!(
+            "DELETE FROM message WHERE {}",
+            nth_message(provider, 40)
+        ));
         kept.verify(&[])
-            .lacking()
+            .assert_incomplete()
             .says("1 fewer")
             .says("NOT all agrees")
             .says("--repair");
         kept.verify(&["--repair"])
-            .good()
+            .assert_ok()
             .says("1 messages restored, 0 set aside");
         kept.assert_holds(&before, "");
     }
     // The conversation follows from the names at the one provider, and is the stream's own at the other.
-    kept.tamper(
+    kept.execute_sql(
         "INSERT INTO conversation (account_id, name, kind) SELECT id, 'elsewhere', 4 FROM account",
     );
     let other = "conversation_id = (SELECT e.id FROM conversation e JOIN conversation c ON e.account_id = c.account_id
@@ -265,23 +271,23 @@ fn what_was_changed_is_named_and_put_right(kept: Kept) {
         ("agora", "is filed under a conversation that is not its own"),
         ("web3mq", "1 fewer"),
     ] {
-        kept.tamper(&format!(
+        kept.execute_sql(&format!(
             "UPDATE message SET {other} WHERE {}",
-            nth(provider, 60)
+            nth_message(provider, 60)
         ));
-        kept.verify(&["--repair"]).good().says(said);
+        kept.verify(&["--repair"]).assert_ok().says(said);
         kept.assert_holds(&before, provider);
     }
     assert!(
-        kept.number(
+        kept.query_number(
             "SELECT count(*) FROM quarantine WHERE reason = 'changed after it was archived'"
         ) > 10
     );
 }
 
-fn what_was_changed_in_the_ledger_is_named_and_put_right(kept: Kept) {
+fn what_was_changed_in_the_ledger_is_named_and_put_right(kept: VerifyFixture) {
     let ledger = "SELECT sum(messages + from_s % 1000 + to_s % 1000) FROM sealed_window";
-    let (before, sum) = (kept.content(), kept.number(ledger));
+    let (before, sum) = (kept.archived_rows(), kept.query_number(ledger));
     let one = "(stream_id, from_s) = (SELECT stream_id, from_s FROM sealed_window WHERE messages > 3 ORDER BY messages LIMIT 1)";
     for (set, said) in [
         ("messages = messages + 1", "1 fewer"),
@@ -291,59 +297,59 @@ fn what_was_changed_in_the_ledger_is_named_and_put_right(kept: Kept) {
             "same number, other content",
         ),
     ] {
-        kept.tamper(&format!("UPDATE sealed_window SET {set} WHERE {one}"));
-        kept.verify(&[]).lacking().says(said);
+        kept.execute_sql(&format!("UPDATE sealed_window SET {set} WHERE {one}"));
+        kept.verify(&[]).assert_incomplete().says(said);
         kept.verify(&["--repair"])
-            .good()
+            .assert_ok()
             .says("1 windows fetched again, 0 messages restored, 0 set aside");
         kept.assert_holds(&before, set);
-        assert_eq!(kept.number(ledger), sum, "{set}");
+        assert_eq!(kept.query_number(ledger), sum, "{set}");
     }
     // A window that reaches into what is yet to come is not sealed as such.
     let ahead = "UPDATE sealed_window SET to_s = to_s + 8640000, messages = messages + 1";
     let last = "(stream_id, from_s) = (SELECT stream_id, max(from_s) FROM sealed_window
                 WHERE stream_id = (SELECT stream_id FROM sealed_window ORDER BY messages DESC LIMIT 1) GROUP BY stream_id)";
-    kept.tamper(&format!("{ahead} WHERE {last}"));
+    kept.execute_sql(&format!("{ahead} WHERE {last}"));
     kept.verify(&["--repair"]);
-    kept.tamper(&format!(
+    kept.execute_sql(&format!(
         "UPDATE sealed_window SET to_s = to_s - 8640000 WHERE {last}"
     ));
-    kept.verify(&["--repair"]).good();
+    kept.verify(&["--repair"]).assert_ok();
     kept.assert_holds(&before, "");
     // A window that ends before its messages: nobody can tell whether there were others that are lost.
-    kept.tamper(&format!(
+    kept.execute_sql(&format!(
         "UPDATE sealed_window SET to_s = to_s - 864000 WHERE {one}"
     ));
     kept.verify(&["--repair"])
-        .lacking()
+        .assert_incomplete()
         .says("does not have all of it any more");
 }
 
-fn what_was_added_is_named_and_set_aside(kept: Kept) {
-    let before = kept.content();
+fn what_was_added_is_named_and_set_aside(kept: VerifyFixture) {
+    let before = kept.archived_rows();
     let message = kept.forged();
-    kept.forge(message);
-    kept.verify(&[]).lacking().says("1 more");
-    kept.verify(&["--account", "web3mq-1"]).good();
+    kept.insert_forged(message);
+    kept.verify(&[]).assert_incomplete().says("1 more");
+    kept.verify(&["--account", "web3mq-1"]).assert_ok();
     kept.verify(&["--repair"])
-        .good()
+        .assert_ok()
         .says("0 messages restored, 1 set aside");
     kept.assert_holds(&before, "");
     let aside = "SELECT count(*) FROM quarantine WHERE reason LIKE 'added to the archive%' AND raw LIKE '%set_aside%'";
-    assert_eq!(kept.number(aside), 1);
+    assert_eq!(kept.query_number(aside), 1);
 }
 
-fn a_message_that_was_archived_and_is_removed_by_the_provider_stays(kept: Kept) {
+fn a_message_that_was_archived_and_is_removed_by_the_provider_stays(kept: VerifyFixture) {
     let removed = Arc::new(Mutex::new(None::<String>));
     let seen = removed.clone();
-    let Kept { bed, database } = kept;
+    let VerifyFixture { bed, database } = kept;
     // The newest message of the first short topic that is asked for is not shown any more.
-    let (bed, _middleman) = bed.meddled(move |_, asked| {
-        if asked.call() != "history" {
-            return Verdict::Pass;
+    let (bed, _middleman) = bed.behind_proxy(move |_, asked| {
+        if asked.endpoint() != "history" {
+            return ProxyAction::Forward;
         }
         let seen = seen.clone();
-        Verdict::alter_json(move |answer| {
+        ProxyAction::rewrite_json(move |answer| {
             let mut removed = seen.lock().unwrap();
             // All on one page: so nothing moves.
             let total = usize::try_from(answer["data"]["total"].as_u64().unwrap()).unwrap();
@@ -368,179 +374,192 @@ fn a_message_that_was_archived_and_is_removed_by_the_provider_stays(kept: Kept) 
             answer["data"]["total"] = (total - gone).into();
         })
     });
-    let kept = Kept { bed, database };
-    let before = kept.content();
+    let kept = VerifyFixture { bed, database };
+    let before = kept.archived_rows();
     // Everything of the account is read again, for everything was changed.
-    kept.tamper(
+    kept.execute_sql(
         "UPDATE sealed_window SET messages = messages + 1
          WHERE stream_id IN (SELECT s.id FROM stream s JOIN account a ON a.id = s.account_id WHERE a.provider = 'web3mq')",
     );
-    kept.verify(&["--repair"]).good();
+    kept.verify(&["--repair"]).assert_ok();
     assert!(removed.lock().unwrap().is_some());
     kept.assert_holds(&before, "");
     assert_eq!(
-        kept.number("SELECT count(*) FROM quarantine WHERE raw LIKE '%set_aside%'"),
+        kept.query_number("SELECT count(*) FROM quarantine WHERE raw LIKE '%set_aside%'"),
         0
     );
 }
 
-fn what_cannot_be_had_any_more_stays_a_fault(kept: Kept) {
-    let kept = kept.saying("retention = \"4000d\"", "retention = \"2d\"");
-    let before = kept.content();
+fn what_cannot_be_had_any_more_stays_a_fault(kept: VerifyFixture) {
+    let kept = kept.with_replaced_setting("retention = \"4000d\"", "retention = \"2d\"");
+    let before = kept.archived_rows();
     // Lately sent: it comes back, and the digest shows that all is there again.
-    kept.tamper(&format!("DELETE FROM message WHERE {}", nth("agora", 250)));
+    kept.execute_sql(&format!(
+        "DELETE FROM message WHERE {}",
+        nth_message("agora", 250)
+    ));
     kept.verify(&["--repair"])
-        .good()
+        .assert_ok()
         .says("1 messages restored");
     kept.assert_holds(&before, "");
-    kept.tamper(&format!("DELETE FROM message WHERE {}", nth("agora", 3)));
+    kept.execute_sql(&format!(
+        "DELETE FROM message WHERE {}",
+        nth_message("agora", 3)
+    ));
     for _ in 0..2 {
         kept.verify(&["--repair"])
-            .lacking()
+            .assert_incomplete()
             .says("1 fewer")
             .says("does not have all of it any more");
     }
-    let kept = kept.saying("retention = \"2d\"", "retention = \"1s\"");
-    let end = kept.number("SELECT max(to_s) FROM sealed_window");
+    let kept = kept.with_replaced_setting("retention = \"2d\"", "retention = \"1s\"");
+    let end = kept.query_number("SELECT max(to_s) FROM sealed_window");
     wait_until("all is behind the edge", || {
         kept.bed.world().now().second().0 > end + 5
     });
     kept.verify(&["--repair"])
-        .lacking()
+        .assert_incomplete()
         .says("behind the provider's retention edge");
-    let kept = Kept {
+    let kept = VerifyFixture {
         bed: kept.bed.following("{ destination = \"elsewhere\" }"),
         ..kept
     };
     kept.verify(&["--repair"])
-        .lacking()
+        .assert_incomplete()
         .says("the configuration does not follow the stream");
-    let kept = kept.saying("retention = \"1s\"", "retention = \"4000d\"");
-    let gone = kept.content();
+    let kept = kept.with_replaced_setting("retention = \"1s\"", "retention = \"4000d\"");
+    let gone = kept.archived_rows();
     assert_eq!(gone.len(), before.len() - 1, "nothing else has changed");
 }
 
-fn what_the_provider_counts_beyond_is_named_and_fetched(kept: Kept) {
+fn what_the_provider_counts_beyond_is_named_and_fetched(kept: VerifyFixture) {
     kept.verify(&["--remote"])
-        .good()
+        .assert_ok()
         .says("The providers count as many as were read");
     kept.say_late();
-    kept.verify(&[]).good();
+    kept.verify(&[]).assert_ok();
     kept.verify(&["--remote"])
-        .lacking()
+        .assert_incomplete()
         .says("the provider counts 1 more than when it was read")
         .says("All agrees");
-    let before = kept.content().len();
+    let before = kept.archived_rows().len();
     kept.verify(&["--remote", "--repair"])
-        .good()
+        .assert_ok()
         .says("Reading these again")
         .says("count as many as were read");
-    assert_eq!(kept.content().len(), before + 1);
-    kept.verify(&["--remote"]).good();
+    assert_eq!(kept.archived_rows().len(), before + 1);
+    kept.verify(&["--remote"]).assert_ok();
 }
 
-fn what_came_late_by_another_stream_is_sealed_anew(kept: Kept) {
+fn what_came_late_by_another_stream_is_sealed_anew(kept: VerifyFixture) {
     let sender = kept.say_late();
-    kept.tamper(&format!(
+    kept.execute_sql(&format!(
         "DELETE FROM sealed_window WHERE stream_id IN (SELECT id FROM stream WHERE key = 'source={sender}')"
     ));
-    kept.bed.sync().good();
-    kept.verify(&[]).lacking().says("1 more");
+    kept.bed.sync().assert_ok();
+    kept.verify(&[]).assert_incomplete().says("1 more");
     kept.verify(&["--repair"])
-        .good()
+        .assert_ok()
         .says("1 windows fetched again, 0 messages restored, 0 set aside");
     kept.bed.assert_no_rule_broken();
 }
 
-fn windows_without_a_digest_are_said_and_given_one(kept: Kept) {
+fn windows_without_a_digest_are_said_and_given_one(kept: VerifyFixture) {
     let undigested = "SELECT count(*) FROM sealed_window WHERE digest IS NULL";
-    kept.tamper("UPDATE sealed_window SET digest = NULL");
+    kept.execute_sql("UPDATE sealed_window SET digest = NULL");
     let key = kept.key("1");
     kept.verify(&[])
-        .good()
+        .assert_ok()
         .says("only their counts could be compared")
         .says("--repair");
     kept.verify(&["--manifest", "m.jsonl", "--key", &key])
-        .lacking()
+        .assert_incomplete()
         .says("No manifest was written");
     assert!(!kept.bed.path("m.jsonl").exists());
-    kept.tamper(
+    kept.execute_sql(
         "UPDATE sealed_window SET messages = messages + 1 WHERE from_s = (SELECT max(from_s) FROM sealed_window)",
     );
-    kept.verify(&[]).lacking().says("1 fewer");
-    assert!(kept.number(undigested) > 3);
+    kept.verify(&[]).assert_incomplete().says("1 fewer");
+    assert!(kept.query_number(undigested) > 3);
     kept.verify(&["--account", "web3mq-1", "--repair"]);
     kept.verify(&["--repair"]);
     assert_eq!(
-        kept.number("SELECT count(*) FROM sealed_window WHERE digest IS NULL AND messages = 0"),
+        kept.query_number(
+            "SELECT count(*) FROM sealed_window WHERE digest IS NULL AND messages = 0"
+        ),
         0
     );
 
-    kept.tamper("UPDATE stream SET sender = NULL, recipient = NULL, conversation = NULL WHERE sender IS NOT NULL");
+    kept.execute_sql("UPDATE stream SET sender = NULL, recipient = NULL, conversation = NULL WHERE sender IS NOT NULL");
     kept.verify(&[])
-        .lacking()
+        .assert_incomplete()
         .says("was last followed by an earlier version")
         .says("follow it once more");
-    kept.bed.sync().good();
+    kept.bed.sync().assert_ok();
 }
 
-fn a_manifest_is_good_until_something_is_changed(kept: Kept) {
+fn a_manifest_is_good_until_something_is_changed(kept: VerifyFixture) {
     let (key, other) = (kept.key("1"), kept.key("2"));
     kept.verify(&["--manifest", "m.jsonl", "--key", &key])
-        .good()
+        .assert_ok()
         .says("written to m.jsonl and signed");
     kept.verify(&["--against", "m.jsonl"])
-        .good()
+        .assert_ok()
         .says("All agrees");
     // Windows that have grown together since are no contradiction.
-    let rows = kept.number("SELECT count(*) FROM sealed_window");
+    let rows = kept.query_number("SELECT count(*) FROM sealed_window");
     let ended = "SELECT max(to_s) FROM sealed_window";
-    let end = kept.number(ended);
+    let end = kept.query_number(ended);
     wait_until("a second has passed", || {
         kept.bed.world().now().second().0 > end + 3
     });
-    kept.bed.sync().good();
-    assert!(kept.number("SELECT count(*) FROM sealed_window") == rows && kept.number(ended) > end);
-    kept.verify(&["--against", "m.jsonl"]).good();
+    kept.bed.sync().assert_ok();
+    assert!(
+        kept.query_number("SELECT count(*) FROM sealed_window") == rows
+            && kept.query_number(ended) > end
+    );
+    kept.verify(&["--against", "m.jsonl"]).assert_ok();
 
     // Somebody who changes messages and ledger alike.
-    let before = kept.content();
-    kept.forge(kept.forged());
+    let before = kept.archived_rows();
+    kept.insert_forged(kept.forged());
     kept.reseal();
-    kept.verify(&[]).good();
+    kept.verify(&[]).assert_ok();
     kept.verify(&["--against", "m.jsonl"])
-        .lacking()
+        .assert_incomplete()
         .says("of the manifest says")
         .says("1 more");
     kept.verify(&["--against", "m.jsonl", "--repair"])
-        .good()
+        .assert_ok()
         .says("1 set aside");
     kept.assert_holds(&before, "");
 
     kept.verify(&["--manifest", "n.jsonl", "--key", &other])
-        .good();
+        .assert_ok();
     let signer = kept
         .verify(&["--against", "m.jsonl"])
-        .good()
-        .out
+        .assert_ok()
+        .stdout
         .split(' ')
         .nth(6)
         .unwrap()
         .to_owned();
     kept.verify(&["--against", "m.jsonl", "--public-key", &signer])
-        .good();
+        .assert_ok();
     kept.verify(&["--against", "n.jsonl", "--public-key", &signer])
-        .lacking()
+        .assert_incomplete()
         .says("not by");
     let m = std::fs::read_to_string(kept.bed.path("m.jsonl")).unwrap();
-    for (what, line) in spoilt(&m) {
+    for (what, line) in corrupted_manifests(&m) {
         std::fs::write(kept.bed.path("spoilt.jsonl"), what).unwrap();
         kept.verify(&["--against", "spoilt.jsonl"])
-            .lacking()
+            .assert_incomplete()
             .says(&line);
     }
     // A copy of the archive is as good, in the other kind of database, too.
-    kept.bed.run(&["copy", "--to", "sqlite://copy.db"]).good();
+    kept.bed
+        .run(&["copy", "--to", "sqlite://copy.db"])
+        .assert_ok();
     let url = kept
         .bed
         .config()
@@ -548,14 +567,14 @@ fn a_manifest_is_good_until_something_is_changed(kept: Kept) {
         .find_map(|line| line.strip_prefix("url = "))
         .unwrap()
         .to_owned();
-    kept.saying(&url, "\"sqlite://copy.db\"")
+    kept.with_replaced_setting(&url, "\"sqlite://copy.db\"")
         .verify(&["--against", "m.jsonl"])
-        .good()
+        .assert_ok()
         .says("All agrees");
 }
 
 /// A manifest changed in many ways, and what is said of each.
-fn spoilt(manifest: &str) -> Vec<(String, String)> {
+fn corrupted_manifests(manifest: &str) -> Vec<(String, String)> {
     let lines: Vec<String> = manifest.lines().map(str::to_owned).collect();
     let last = lines.len() - 1;
     let at = |line: usize| format!("spoilt.jsonl:{line}: ");
@@ -586,7 +605,7 @@ fn spoilt(manifest: &str) -> Vec<(String, String)> {
     ]
 }
 
-impl Kept {
+impl VerifyFixture {
     /// A message that never was, in a channel that is followed, from somebody who is followed.
     fn forged(&self) -> Message {
         let streams = self.bed.world().agora_streams("sandbox");
@@ -596,7 +615,7 @@ impl Kept {
             .unwrap();
         let to = streams
             .iter()
-            .find(|s| s.source.is_none() && s.kind == Some(Kind::Channel));
+            .find(|s| s.source.is_none() && s.kind == Some(RecipientKind::Channel));
         let recipient = to.and_then(|s| s.destination.clone()).unwrap();
         Message {
             sender,
@@ -628,7 +647,7 @@ impl Kept {
         let message = AgoraMessage {
             src,
             dst,
-            kind: Kind::Channel,
+            kind: RecipientKind::Channel,
             ms,
             payload,
         };
@@ -645,7 +664,7 @@ impl Kept {
 
     /// Makes all ledger rows those of what the archive holds.
     fn reseal(&self) {
-        let store = self.store();
+        let store = self.open_store();
         self.bed.block_on(async {
             for stream in store.streams().await.unwrap() {
                 let known = NewAccount {

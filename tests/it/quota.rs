@@ -1,10 +1,10 @@
 //! The providers' rules are kept, whatever answers take.
 
-use crate::bed::Bed;
+use crate::bed::TestEnv;
 
 fn archive_by_the_rules(flags: &[&str]) {
-    let bed = Bed::new(flags);
-    bed.archives_the_truth();
+    let bed = TestEnv::new(flags);
+    bed.assert_sync_archives_truth();
     let total = bed.assert_no_rule_broken();
     assert!(total.query > 0 && total.history > 0, "{total:?}");
 }
@@ -62,7 +62,7 @@ fn counts_that_are_in_progress_are_not_polled_too_soon() {
 
 #[test]
 fn handles_that_expire_before_they_are_read_are_made_anew() {
-    let bed = Bed::new(&[
+    let bed = TestEnv::new(&[
         "--handle-ttl",
         "1500ms",
         "--ready-after",
@@ -70,10 +70,10 @@ fn handles_that_expire_before_they_are_read_are_made_anew() {
         "--messages",
         "420",
     ]);
-    bed.archives_the_truth();
+    bed.assert_sync_archives_truth();
     // A handle that expired unread says so when it is read; the contract has no other way to learn of it.
     let total = bed.sandbox.rules().total;
-    assert_eq!(total.broken(), total.dead_handle_read, "{total:?}");
+    assert_eq!(total.violations(), total.dead_handle_read, "{total:?}");
     assert!(
         total.query > total.read - total.in_progress - total.dead_handle_read,
         "{total:?}"

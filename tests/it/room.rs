@@ -4,17 +4,17 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use crate::bed::{BACKSCROLL, Bed, EVERY_SECOND, wait_until};
+use crate::bed::{BACKSCROLL, EVERY_SECOND_SCHEDULE, TestEnv, wait_until};
 
 /// `backscroll run`, which dies with the test, and what it has said so far.
-struct Daemon {
+struct LimitedDaemon {
     child: Child,
     said: Arc<Mutex<String>>,
 }
 
-impl Daemon {
+impl LimitedDaemon {
     /// Without the signal that ends a process which writes too much: it meets the error of a write that fails.
-    fn start(bed: &Bed) -> Self {
+    fn start(bed: &TestEnv) -> Self {
         let command = Command::new("sh")
             .args([
                 "-c",
@@ -40,12 +40,12 @@ impl Daemon {
         Self { child, said }
     }
 
-    fn said(&self) -> String {
+    fn log_output(&self) -> String {
         self.said.lock().unwrap().clone()
     }
 
     /// The largest file that it may write, in bytes.
-    fn limit(&self, size: &str) {
+    fn limit_file_size(&self, size: &str) {
         let process = self.child.id().to_string();
         let limited = Command::new("prlimit")
             .args(["--pid", &process, &format!("--fsize={size}:")])
@@ -54,7 +54,7 @@ impl Daemon {
     }
 }
 
-impl Drop for Daemon {
+impl Drop for LimitedDaemon {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -73,13 +73,13 @@ fn a_full_disk_is_told_of_once_and_loses_nothing() {
         "--ready-after",
         "20ms",
     ];
-    let bed = Bed::new(&flags)
+    let bed = TestEnv::new(&flags)
         .only("agora")
-        .scheduled("sync", EVERY_SECOND);
-    let edge = bed.edge();
-    let daemon = Daemon::start(&bed);
+        .scheduled("sync", EVERY_SECOND_SCHEDULE);
+    let edge = bed.settled_edge();
+    let daemon = LimitedDaemon::start(&bed);
     let archived = || {
-        let made = bed.archive().exists()
+        let made = bed.archive_path().exists()
             && bed.number("SELECT count(*) FROM sqlite_schema WHERE name = 'runs'") == 1;
         if made {
             bed.number("SELECT count(*) FROM archive")
@@ -88,9 +88,9 @@ fn a_full_disk_is_told_of_once_and_loses_nothing() {
         }
     };
     wait_until("the first messages", || archived() > 100);
-    daemon.limit("4096");
+    daemon.limit_file_size("4096");
     wait_until("that there is no room", || {
-        daemon.said().contains("see whether the disk is full")
+        daemon.log_output().contains("see whether the disk is full")
     });
     let before = archived();
     assert!(before < 2000, "{before} were there already");
@@ -109,27 +109,27 @@ fn a_full_disk_is_told_of_once_and_loses_nothing() {
         seconds.len() > 3
     });
     assert_eq!(
-        daemon.said().matches("the archive fails").count(),
+        daemon.log_output().matches("the archive fails").count(),
         1,
         "{}",
-        daemon.said()
+        daemon.log_output()
     );
     assert_eq!(archived(), before);
 
-    daemon.limit("unlimited");
+    daemon.limit_file_size("unlimited");
     wait_until("that it works again", || {
-        daemon.said().contains("the archive works again")
+        daemon.log_output().contains("the archive works again")
     });
     wait_until("the rest", || archived() >= 2500);
     assert_eq!(
-        daemon.said().matches("the archive fails").count(),
+        daemon.log_output().matches("the archive fails").count(),
         1,
         "{}",
-        daemon.said()
+        daemon.log_output()
     );
     drop(daemon);
-    bed.sync().good();
-    bed.assert_equal_to_truth(edge);
+    bed.sync().assert_ok();
+    bed.assert_archive_equals_truth(edge);
     let (check,): (String,) = bed.row("PRAGMA integrity_check");
     assert_eq!(check, "ok");
 }

@@ -9,22 +9,22 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use backscroll::sandbox::{
-    CUSTOMER_ID, CUSTOMER_SECRET, Fault, On, Scripted, TOKEN_UID, Web3mqAccount,
+    CUSTOMER_ID, CUSTOMER_SECRET, CallFilter, Fault, ScriptedAnswer, TOKEN_UID, Web3mqUser,
 };
 
 use backscroll::config::Config;
 use backscroll::domain::clock::{Clock, SystemClock};
-use backscroll::provider::Account;
-use backscroll::provider::agora::{Agora, Credentials, Token};
-use backscroll::provider::http::Http;
-use backscroll::provider::web3mq::{Identity, Key};
+use backscroll::provider::AccountSettings;
+use backscroll::provider::agora::{Agora, Credentials, RenewableToken};
+use backscroll::provider::http::HttpClient;
+use backscroll::provider::web3mq::{Identity, SessionKey};
 
-use crate::bed::Bed;
-use crate::middleman::Verdict;
+use crate::bed::TestEnv;
+use crate::middleman::ProxyAction;
 
 #[test]
 fn no_secret_is_printed_logged_or_stored() {
-    let bed = Bed::new(&[
+    let bed = TestEnv::new(&[
         "--messages",
         "60",
         "--topic-messages",
@@ -46,24 +46,29 @@ fn no_secret_is_printed_logged_or_stored() {
     let bed = bed.with(&whole, &config);
     let key = bed
         .world()
-        .with_user(&bed.world().users()[0], Web3mqAccount::private_key)
+        .with_user(&bed.world().users()[0], Web3mqUser::private_key)
         .unwrap();
-    let (bed, middleman) = bed.meddled(|_, _| Verdict::Pass);
+    let (bed, middleman) = bed.behind_proxy(|_, _| ProxyAction::Forward);
     // Trouble of every kind, for that is when people log too much.
-    for on in [On::Query, On::Read, On::Count, On::History] {
+    for on in [
+        CallFilter::Query,
+        CallFilter::Read,
+        CallFilter::Count,
+        CallFilter::History,
+    ] {
         for status in [400, 500, 302] {
-            bed.script(Scripted {
+            bed.script_answer(ScriptedAnswer {
                 on,
                 status,
                 after: 3,
-                ..Scripted::default()
+                ..ScriptedAnswer::default()
             });
         }
-        bed.script(Scripted {
+        bed.script_answer(ScriptedAnswer {
             on,
             fault: Some(Fault::Cut),
             after: 5,
-            ..Scripted::default()
+            ..ScriptedAnswer::default()
         });
     }
     let level = "warn,backscroll=trace";
@@ -77,16 +82,16 @@ fn no_secret_is_printed_logged_or_stored() {
         &["sync"],
     ] {
         let ran = bed.run(&[args, &["--log", level]].concat());
-        printed += &(ran.out + &ran.err);
+        printed += &(ran.stdout + &ran.stderr);
     }
-    bed.script(Scripted {
-        on: On::Any,
+    bed.script_answer(ScriptedAnswer {
+        on: CallFilter::Any,
         status: 401,
         times: 99,
-        ..Scripted::default()
+        ..ScriptedAnswer::default()
     });
-    let refused = bed.run(&["check", "--log", level]).lacking();
-    printed += &(refused.out + &refused.err);
+    let refused = bed.run(&["check", "--log", level]).assert_incomplete();
+    printed += &(refused.stdout + &refused.stderr);
     assert!(
         printed.contains("DEBUG") && printed.contains("the provider fails"),
         "it was logged, and there was trouble"
@@ -103,7 +108,7 @@ fn no_secret_is_printed_logged_or_stored() {
         key.to_uppercase(),
         key,
     ];
-    for asked in middleman.seen() {
+    for asked in middleman.requests() {
         if let Some(signature) = asked.parameter("web3mq_signature") {
             let encoded = asked
                 .url
@@ -135,8 +140,8 @@ fn no_secret_is_printed_logged_or_stored() {
     }
 }
 
-fn account() -> Account {
-    Account {
+fn account() -> AccountSettings {
+    AccountSettings {
         name: "basic".to_owned(),
         provider: "agora",
         settle: Duration::ZERO,
@@ -175,14 +180,14 @@ fn nothing_that_holds_a_secret_shows_it_in_its_debug_output() {
         "#
     );
     let config = Config::parse(&text, Path::new("config.toml")).unwrap();
-    let key = Key::from_seed(&hex::decode(seed).unwrap().try_into().unwrap());
+    let key = SessionKey::from_seed(&hex::decode(seed).unwrap().try_into().unwrap());
     let identity = Identity {
         user: "user:1".to_owned(),
         key,
         did_key: None,
         send_public_key: true,
     };
-    let token = || Token::new(SECRET.into(), || None);
+    let token = || RenewableToken::new(SECRET.into(), || None);
     let ways = [
         Credentials::Basic {
             customer_id: "id".to_owned(),
@@ -202,7 +207,7 @@ fn nothing_that_holds_a_secret_shows_it_in_its_debug_output() {
     for way in ways {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let base = "https://agora.example/".parse().unwrap();
-        let http = Http::new("basic", &base, 10.0, clock).unwrap();
+        let http = HttpClient::new("basic", &base, 10.0, clock).unwrap();
         let agora = Agora::new(account(), http, &base, "app", way, vec![], HashMap::new());
         shown.push(format!("{agora:#?}"));
     }

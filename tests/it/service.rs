@@ -4,33 +4,33 @@ use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-use backscroll::sandbox::{Fault, On, Scripted};
+use backscroll::sandbox::{CallFilter, Fault, ScriptedAnswer};
 
-use crate::bed::{Bed, PATIENCE, wait_until};
-use crate::cluster::Cluster;
-use crate::daemon::{Daemon, ready, ticking};
-use crate::middleman::Verdict;
+use crate::bed::{MAX_WAIT, TestEnv, wait_until};
+use crate::cluster::PostgresServer;
+use crate::daemon::{DaemonProcess, archive_is_ready, env_syncing_every_second};
+use crate::middleman::ProxyAction;
 
 /// What nobody would call a wait, with something to spare for a machine that is busy with tests.
-const AT_ONCE: Duration = Duration::from_secs(2);
+const MAX_SHUTDOWN: Duration = Duration::from_secs(2);
 const FEW: [&str; 5] = ["--messages", "200", "--topic-messages", "100", "--plain"];
 
 /// The service manager's end of the socket.
-struct Manager {
+struct FakeServiceManager {
     socket: UnixDatagram,
     path: String,
 }
 
-impl Manager {
-    fn of(bed: &Bed) -> Self {
+impl FakeServiceManager {
+    fn listen(bed: &TestEnv) -> Self {
         let path = bed.path("notify").to_str().unwrap().to_owned();
         let socket = UnixDatagram::bind(&path).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(MAX_WAIT)).unwrap();
         Self { socket, path }
     }
 
-    fn start(&self, bed: &Bed, more: &[(&str, &str)]) -> Daemon {
-        Daemon::told(
+    fn start(&self, bed: &TestEnv, more: &[(&str, &str)]) -> DaemonProcess {
+        DaemonProcess::start_with_env(
             bed,
             &[&[("NOTIFY_SOCKET", self.path.as_str())], more].concat(),
         )
@@ -38,7 +38,7 @@ impl Manager {
 
     /// The next message: its lines.
     #[track_caller]
-    fn hears(&self) -> Vec<String> {
+    fn received(&self) -> Vec<String> {
         let mut message = [0; 4096];
         let length = self
             .socket
@@ -53,28 +53,28 @@ impl Manager {
 
     /// Waits for a line that begins so; answers with the lines of its message.
     #[track_caller]
-    fn waits_for(&self, line: &str) -> Vec<String> {
+    fn wait_for(&self, line: &str) -> Vec<String> {
         let begun = Instant::now();
         let mut heard = Vec::new();
         loop {
-            let lines = self.hears();
+            let lines = self.received();
             if lines.iter().any(|said| said.starts_with(line)) {
                 return lines;
             }
             heard.extend(lines);
-            assert!(begun.elapsed() < PATIENCE, "no `{line}` in {heard:#?}");
+            assert!(begun.elapsed() < MAX_WAIT, "no `{line}` in {heard:#?}");
         }
     }
 }
 
 /// Tells it to end; answers with what it has said.
 #[track_caller]
-fn ends_at_once(mut daemon: Daemon) -> String {
+fn assert_ends_within_limit(mut daemon: DaemonProcess) -> String {
     let begun = Instant::now();
     daemon.signal("-TERM");
-    let (code, said) = daemon.end();
+    let (code, said) = daemon.wait_for_exit();
     assert!(
-        begun.elapsed() < AT_ONCE,
+        begun.elapsed() < MAX_SHUTDOWN,
         "it took {:?}: {said}",
         begun.elapsed()
     );
@@ -82,57 +82,57 @@ fn ends_at_once(mut daemon: Daemon) -> String {
     said
 }
 
-fn hanging(on: On) -> Scripted {
-    Scripted {
+fn hanging_answer(on: CallFilter) -> ScriptedAnswer {
+    ScriptedAnswer {
         on,
         fault: Some(Fault::Hang),
         times: 9999,
-        ..Scripted::default()
+        ..ScriptedAnswer::default()
     }
 }
 
 #[test]
 fn it_says_when_it_is_ready_how_it_is_and_that_it_stops() {
-    let bed = ticking(&FEW);
-    let manager = Manager::of(&bed);
+    let bed = env_syncing_every_second(&FEW);
+    let manager = FakeServiceManager::listen(&bed);
     let daemon = manager.start(&bed, &[]);
-    manager.waits_for("READY=1");
+    manager.wait_for("READY=1");
     assert!(
-        ready(&bed),
+        archive_is_ready(&bed),
         "there is an archive when the first pass is under way"
     );
-    let lines = manager.waits_for("STATUS=up to date: 2 accounts");
+    let lines = manager.wait_for("STATUS=up to date: 2 accounts");
     assert!(lines[0].ends_with("300 new messages"), "{lines:?}");
-    let said = ends_at_once(daemon);
-    manager.waits_for("STOPPING=1");
+    let said = assert_ends_within_limit(daemon);
+    manager.wait_for("STOPPING=1");
     assert!(said.contains("stopped"), "{said}");
 }
 
 #[test]
 fn trouble_stands_in_the_status() {
-    let bed = ticking(&FEW).only("agora");
-    bed.script(Scripted {
-        on: On::Any,
+    let bed = env_syncing_every_second(&FEW).only("agora");
+    bed.script_answer(ScriptedAnswer {
+        on: CallFilter::Any,
         status: 401,
         times: 9999,
-        ..Scripted::default()
+        ..ScriptedAnswer::default()
     });
-    let manager = Manager::of(&bed);
+    let manager = FakeServiceManager::listen(&bed);
     let _daemon = manager.start(&bed, &[]);
-    manager.waits_for("STATUS=in trouble: sandbox: count: credentials refused with status 401");
+    manager.wait_for("STATUS=in trouble: sandbox: count: credentials refused with status 401");
 }
 
 #[test]
 fn the_watchdog_is_fed_while_a_provider_is_slow_and_while_there_is_nothing_to_do() {
-    let bed = ticking(&FEW).only("agora");
-    bed.script(hanging(On::Read));
-    let manager = Manager::of(&bed);
+    let bed = env_syncing_every_second(&FEW).only("agora");
+    bed.script_answer(hanging_answer(CallFilter::Read));
+    let manager = FakeServiceManager::listen(&bed);
     let _daemon = manager.start(&bed, &[("WATCHDOG_USEC", "600000")]);
-    manager.waits_for("READY=1");
+    manager.wait_for("READY=1");
     let begun = Instant::now();
     wait_until("a read that hangs", || bed.sandbox.rules().total.read > 0);
     for _ in 0..8 {
-        manager.waits_for("WATCHDOG=1");
+        manager.wait_for("WATCHDOG=1");
     }
     assert!(
         begun.elapsed() >= Duration::from_millis(1200),
@@ -143,29 +143,29 @@ fn the_watchdog_is_fed_while_a_provider_is_slow_and_while_there_is_nothing_to_do
         0,
         "nothing was read yet"
     );
-    let idle = Bed::silent(&[]);
-    let manager = Manager::of(&idle);
+    let idle = TestEnv::without_messages(&[]);
+    let manager = FakeServiceManager::listen(&idle);
     let _daemon = manager.start(&idle, &[("WATCHDOG_USEC", "600000")]);
-    manager.waits_for("STATUS=up to date");
+    manager.wait_for("STATUS=up to date");
     for _ in 0..5 {
-        manager.waits_for("WATCHDOG=1");
+        manager.wait_for("WATCHDOG=1");
     }
 }
 
 #[test]
 fn another_service_managers_watchdog_is_none_of_ours() {
-    let bed = Bed::silent(&[]);
-    let manager = Manager::of(&bed);
+    let bed = TestEnv::without_messages(&[]);
+    let manager = FakeServiceManager::listen(&bed);
     let _daemon = manager.start(&bed, &[("WATCHDOG_USEC", "600000"), ("WATCHDOG_PID", "1")]);
-    let lines = manager.waits_for("WATCHDOG=1");
+    let lines = manager.wait_for("WATCHDOG=1");
     let begun = Instant::now();
-    manager.waits_for("WATCHDOG=1");
+    manager.wait_for("WATCHDOG=1");
     assert!(begun.elapsed() > Duration::from_secs(3), "{lines:?}");
 }
 
 #[test]
 fn a_reload_brings_another_configuration_into_force_and_loses_nothing() {
-    let bed = ticking(&[
+    let bed = env_syncing_every_second(&[
         "--messages",
         "3000",
         "--topic-messages",
@@ -174,28 +174,28 @@ fn a_reload_brings_another_configuration_into_force_and_loses_nothing() {
         "40",
         "--plain",
     ]);
-    let (bed, middleman) = bed.meddled(|_, _| Verdict::Pass);
+    let (bed, middleman) = bed.behind_proxy(|_, _| ProxyAction::Forward);
     let all = bed.config().to_owned();
     let bed = bed.only("agora");
-    let edge = bed.edge();
-    let manager = Manager::of(&bed);
+    let edge = bed.settled_edge();
+    let manager = FakeServiceManager::listen(&bed);
     let daemon = manager.start(&bed, &[]);
-    manager.waits_for("READY=1");
+    manager.wait_for("READY=1");
     wait_until("windows under way", || bed.sandbox.rules().total.read > 0);
     let bed = bed.with_config(&all);
     bed.write_config();
     daemon.signal("-HUP");
-    let lines = manager.waits_for("RELOADING=1");
+    let lines = manager.wait_for("RELOADING=1");
     assert!(
         lines.iter().any(|line| line.starts_with("MONOTONIC_USEC=")),
         "{lines:?}"
     );
-    manager.waits_for("READY=1");
-    manager.waits_for("STATUS=up to date: 2 accounts");
-    let times: Vec<Instant> = middleman.seen().iter().map(|asked| asked.at).collect();
-    let said = ends_at_once(daemon);
+    manager.wait_for("READY=1");
+    manager.wait_for("STATUS=up to date: 2 accounts");
+    let times: Vec<Instant> = middleman.requests().iter().map(|asked| asked.at).collect();
+    let said = assert_ends_within_limit(daemon);
     assert!(said.contains("it comes into force"), "{said}");
-    bed.assert_equal_to_truth(edge);
+    bed.assert_archive_equals_truth(edge);
     let second = times
         .windows(2)
         .any(|pair| pair[1] - pair[0] >= Duration::from_millis(950));
@@ -207,7 +207,7 @@ fn a_reload_brings_another_configuration_into_force_and_loses_nothing() {
 
 #[test]
 fn a_configuration_that_is_wrong_is_refused_and_the_one_before_stays_in_force() {
-    let bed = ticking(&[
+    let bed = env_syncing_every_second(&[
         "--messages",
         "100",
         "--topic-messages",
@@ -216,27 +216,27 @@ fn a_configuration_that_is_wrong_is_refused_and_the_one_before_stays_in_force() 
         "20",
     ])
     .only("agora");
-    let manager = Manager::of(&bed);
+    let manager = FakeServiceManager::listen(&bed);
     let daemon = manager.start(&bed, &[]);
-    manager.waits_for("READY=1");
+    manager.wait_for("READY=1");
     let good = fs::read_to_string(bed.path("config.toml")).unwrap();
     let nowhere = good.replace("sqlite://archive.db", "sqlite:///nowhere/at/all/archive.db");
     for wrong in [format!("{good}\n[schedul]\n"), "[[".to_owned(), nowhere] {
         fs::write(bed.path("config.toml"), wrong).unwrap();
         daemon.signal("-HUP");
-        manager.waits_for("RELOADING=1");
-        manager.waits_for("READY=1");
-        manager.waits_for("STATUS=configuration refused, the one before stays in force: ");
+        manager.wait_for("RELOADING=1");
+        manager.wait_for("READY=1");
+        manager.wait_for("STATUS=configuration refused, the one before stays in force: ");
     }
     fs::remove_file(bed.path("config.toml")).unwrap();
     daemon.signal("-HUP");
-    manager.waits_for("RELOADING=1");
-    manager.waits_for("READY=1");
+    manager.wait_for("RELOADING=1");
+    manager.wait_for("READY=1");
     let before = bed.number("SELECT count(*) FROM archive");
     wait_until("what is said meanwhile", || {
         bed.number("SELECT count(*) FROM archive") > before
     });
-    let said = ends_at_once(daemon);
+    let said = assert_ends_within_limit(daemon);
     for why in [
         "schedul",
         "config.toml:1:3",
@@ -256,41 +256,41 @@ fn a_configuration_that_is_wrong_is_refused_and_the_one_before_stays_in_force() 
 
 #[test]
 fn a_reload_may_name_another_database() {
-    let bed = ticking(&FEW).only("agora");
-    let manager = Manager::of(&bed);
+    let bed = env_syncing_every_second(&FEW).only("agora");
+    let manager = FakeServiceManager::listen(&bed);
     let daemon = manager.start(&bed, &[]);
-    manager.waits_for("STATUS=up to date");
+    manager.wait_for("STATUS=up to date");
     let config = bed
         .config()
         .replace("sqlite://archive.db", "sqlite://second.db");
     let bed = bed.with_config(&config);
     bed.write_config();
     daemon.signal("-HUP");
-    manager.waits_for("RELOADING=1");
-    manager.waits_for("READY=1");
-    manager.waits_for("STATUS=up to date: 1 account · 200 new messages");
+    manager.wait_for("RELOADING=1");
+    manager.wait_for("READY=1");
+    manager.wait_for("STATUS=up to date: 1 account · 200 new messages");
     // The first is let go of: another process may have it.
     let first = config.replace("second.db", "archive.db");
     let bed = bed.with_config(&first);
-    bed.sync().good();
-    ends_at_once(daemon);
+    bed.sync().assert_ok();
+    assert_ends_within_limit(daemon);
     let count = |archive: &str| {
-        bed.rows_of::<(i64,)>(&bed.path(archive), "SELECT count(*) FROM archive")[0].0
+        bed.query_rows_of::<(i64,)>(&bed.path(archive), "SELECT count(*) FROM archive")[0].0
     };
     assert_eq!((count("archive.db"), count("second.db")), (200, 200));
 }
 
 #[test]
 fn it_ends_at_once_whatever_it_waits_for() {
-    let bed = ticking(&["--messages", "200", "--topic-messages", "100"]);
-    bed.script(hanging(On::Read));
-    bed.script(hanging(On::History));
-    let daemon = Daemon::start(&bed);
+    let bed = env_syncing_every_second(&["--messages", "200", "--topic-messages", "100"]);
+    bed.script_answer(hanging_answer(CallFilter::Read));
+    bed.script_answer(hanging_answer(CallFilter::History));
+    let daemon = DaemonProcess::start(&bed);
     let total = || bed.sandbox.rules().total;
     wait_until("answers that hang", || {
         total().read > 0 && total().history > 0
     });
-    ends_at_once(daemon);
+    assert_ends_within_limit(daemon);
     assert_eq!(
         bed.number("SELECT count(*) FROM runs WHERE finished_at IS NULL"),
         0,
@@ -300,10 +300,10 @@ fn it_ends_at_once_whatever_it_waits_for() {
 
 #[test]
 fn it_ends_at_once_while_postgres_does_not_answer_or_is_gone() {
-    let cluster = Cluster::start();
+    let cluster = PostgresServer::start();
     let url = cluster.database();
     let name = url.split(['/', '?']).nth(3).unwrap();
-    let bed = ticking(&[
+    let bed = env_syncing_every_second(&[
         "--messages",
         "100",
         "--topic-messages",
@@ -319,25 +319,25 @@ fn it_ends_at_once_while_postgres_does_not_answer_or_is_gone() {
             .parse::<u64>()
             .unwrap()
     };
-    let manager = Manager::of(&bed);
+    let manager = FakeServiceManager::listen(&bed);
 
     let daemon = manager.start(&bed, &[]);
-    manager.waits_for("STATUS=up to date");
+    manager.wait_for("STATUS=up to date");
     let before = archived();
     wait_until("more", || archived() > before);
-    let held = cluster.hold(name, "LOCK TABLE sealed_window IN ACCESS EXCLUSIVE MODE");
+    let held = cluster.hold_transaction(name, "LOCK TABLE sealed_window IN ACCESS EXCLUSIVE MODE");
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
     wait_until("a statement that waits", || {
         cluster.psql(name, waits) != "0"
     });
-    ends_at_once(daemon);
+    assert_ends_within_limit(daemon);
     drop(held);
 
     let daemon = manager.start(&bed, &[]);
-    manager.waits_for("READY=1");
+    manager.wait_for("READY=1");
     cluster.stop();
-    manager.waits_for("STATUS=in trouble: sandbox: the database failed");
-    ends_at_once(daemon);
+    manager.wait_for("STATUS=in trouble: sandbox: the database failed");
+    assert_ends_within_limit(daemon);
 }
 
 #[test]
@@ -347,9 +347,9 @@ fn it_ends_at_once_while_the_archive_is_not_even_open() {
         "postgres://postgres@{}/archive?sslmode=disable",
         silent.local_addr().unwrap()
     );
-    let bed = ticking(&FEW).with("sqlite://archive.db", &url);
-    let daemon = Daemon::start(&bed);
+    let bed = env_syncing_every_second(&FEW).with("sqlite://archive.db", &url);
+    let daemon = DaemonProcess::start(&bed);
     let connection = silent.accept().unwrap();
-    ends_at_once(daemon);
+    assert_ends_within_limit(daemon);
     drop(connection);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::bed::Bed;
+use crate::bed::TestEnv;
 
 /// A flag and what it can say; `""` leaves it out.
 const FLAGS: &[(&str, &[&str])] = &[
@@ -90,14 +90,14 @@ fn archive_in_each(part: usize) {
     for shape in shapes.iter().skip(part).step_by(4) {
         let flags = flags(shape);
         eprintln!("{flags:?}");
-        let bed = Bed::new(
+        let bed = TestEnv::new(
             &[
                 &["--messages", "420", "--topic-messages", "420"],
                 flags.as_slice(),
             ]
             .concat(),
         );
-        bed.archives_the_truth();
+        bed.assert_sync_archives_truth();
         bed.assert_no_rule_broken();
     }
 }

@@ -12,8 +12,9 @@ use backscroll::domain::stream::{Scope, Stream};
 use backscroll::domain::time::{Millis, Second};
 use backscroll::domain::window::Window;
 use backscroll::store::{
-    AccountId, Archived, Aside, Commit, Cursor, Missing, NewAccount, Pace, Pause, PostgresStore,
-    Registered, Seal, SqliteStore, Standing, Store, StoreError, StreamId, Tally, Trouble, Written,
+    AccountId, Archive, ArchivedMessage, Commit, Cursor, Eviction, IfMissing, NewAccount, Pace,
+    Pause, PostgresStore, RecordedError, RegisteredAccount, Seal, SqliteStore, Standing,
+    StoreError, StreamId, Tally, WriteCounts,
 };
 use tempfile::TempDir;
 
@@ -22,15 +23,15 @@ use crate::cluster;
 const NOW: Millis = Millis(1_795_343_200_123);
 
 /// A store with one account of two streams.
-struct Shelf {
-    store: Arc<dyn Store>,
-    reader: Reader,
+struct StoreFixture {
+    store: Arc<dyn Archive>,
+    reader: SqlReader,
     account: AccountId,
     streams: Vec<StreamId>,
 }
 
 /// Who looks at the tables from outside.
-enum Reader {
+enum SqlReader {
     Sqlite(
         Arc<SqliteStore>,
         #[expect(dead_code, reason = "the file is gone when it is dropped")] TempDir,
@@ -44,13 +45,13 @@ macro_rules! on_every_database {
         mod sqlite {
             $(#[tokio::test]
             async fn $test() {
-                super::$test(super::Shelf::in_sqlite().await).await;
+                super::$test(super::StoreFixture::in_sqlite().await).await;
             })*
         }
         mod postgres {
             $(#[tokio::test]
             async fn $test() {
-                super::$test(super::Shelf::in_postgres().await).await;
+                super::$test(super::StoreFixture::in_postgres().await).await;
             })*
         }
     };
@@ -88,25 +89,25 @@ on_every_database! {
     a_pause_outlives_the_process_until_it_is_lifted,
 }
 
-impl Shelf {
+impl StoreFixture {
     async fn in_sqlite() -> Self {
         let dir = TempDir::new().unwrap();
         let store = Arc::new(open(&dir.path().join("archive.db")).await);
-        Self::with(store.clone(), Reader::Sqlite(store, dir)).await
+        Self::with(store.clone(), SqlReader::Sqlite(store, dir)).await
     }
 
     async fn in_postgres() -> Self {
-        let (store, database) = tokio::task::spawn_blocking(cluster::database_and_name)
+        let (store, database) = tokio::task::spawn_blocking(cluster::create_named_database)
             .await
             .unwrap();
-        let store = PostgresStore::connect(store.parse().unwrap(), Missing::Create)
+        let store = PostgresStore::connect(store.parse().unwrap(), IfMissing::Create)
             .await
             .unwrap();
-        Self::with(Arc::new(store), Reader::Postgres(database)).await
+        Self::with(Arc::new(store), SqlReader::Postgres(database)).await
     }
 
-    async fn with(store: Arc<dyn Store>, reader: Reader) -> Self {
-        let Registered {
+    async fn with(store: Arc<dyn Archive>, reader: SqlReader) -> Self {
+        let RegisteredAccount {
             account,
             streams,
             pause,
@@ -135,17 +136,17 @@ impl Shelf {
         }
     }
 
-    async fn commit(&self, batch: &[Commit]) -> Vec<Written> {
+    async fn commit(&self, batch: &[Commit]) -> Vec<WriteCounts> {
         self.store.commit(batch, NOW).await.unwrap()
     }
 
     /// What the database answers, as text; moments in milliseconds, which every database writes in its own way.
     async fn ask(&self, sql: &'static str) -> Vec<Vec<String>> {
         let rows = match &self.reader {
-            Reader::Sqlite(store, _) => store.query(sql).await.unwrap().rows,
-            Reader::Postgres(database) => {
+            SqlReader::Sqlite(store, _) => store.query(sql).await.unwrap().rows,
+            SqlReader::Postgres(database) => {
                 let database = database.clone();
-                tokio::task::spawn_blocking(move || cluster::shared().rows(&database, sql))
+                tokio::task::spawn_blocking(move || cluster::shared_server().rows(&database, sql))
                     .await
                     .unwrap()
             }
@@ -164,27 +165,30 @@ impl Shelf {
         self.ask(sql).await[0][0].parse().unwrap()
     }
 
-    async fn stands(&self, horizon: Option<i64>, settled: i64, wanted_to: i64) {
+    async fn assert_frontier(&self, horizon: Option<i64>, settled: i64, wanted_to: i64) {
         let standing = Standing {
             horizon: horizon.map(Second),
             settled: Second(settled),
             wanted_to: Second(wanted_to),
             retention: horizon.map(|horizon| Duration::from_secs(wanted_to.abs_diff(horizon))),
         };
-        self.store.stands(self.account, standing).await.unwrap();
+        self.store
+            .save_frontier(self.account, standing)
+            .await
+            .unwrap();
     }
 }
 
 async fn open(path: &Path) -> SqliteStore {
-    SqliteStore::open(path, Missing::Create).await.unwrap()
+    SqliteStore::open(path, IfMissing::Create).await.unwrap()
 }
 
 async fn register(
-    store: &dyn Store,
+    store: &dyn Archive,
     streams: &[&str],
     since: Option<i64>,
     horizon: Option<i64>,
-) -> Registered {
+) -> RegisteredAccount {
     let stream = |&key: &&str| {
         Arc::new(Stream {
             key: key.to_owned(),
@@ -273,7 +277,7 @@ fn texts<const N: usize>(row: [&str; N]) -> Vec<String> {
     row.map(str::to_owned).to_vec()
 }
 
-async fn a_commit_is_all_or_nothing(shelf: Shelf) {
+async fn a_commit_is_all_or_nothing(shelf: StoreFixture) {
     let good = || {
         shelf.window(
             0,
@@ -292,7 +296,7 @@ async fn a_commit_is_all_or_nothing(shelf: Shelf) {
     // Nor does the store remember names that were never written.
     assert_eq!(
         shelf.commit(&[good()]).await,
-        [Written { new: 2, changed: 0 }]
+        [WriteCounts { new: 2, changed: 0 }]
     );
     assert_eq!(
         shelf
@@ -302,7 +306,7 @@ async fn a_commit_is_all_or_nothing(shelf: Shelf) {
     );
 }
 
-async fn committing_again_changes_nothing(shelf: Shelf) {
+async fn committing_again_changes_nothing(shelf: StoreFixture) {
     let same = || {
         shelf.window(
             0,
@@ -316,7 +320,7 @@ async fn committing_again_changes_nothing(shelf: Shelf) {
     };
     assert_eq!(
         shelf.commit(&[same()]).await,
-        [Written { new: 3, changed: 0 }]
+        [WriteCounts { new: 3, changed: 0 }]
     );
     let all = "SELECT sender, sent_at_ms, body, occurrence, archived_at, status FROM archive ORDER BY 2, 4";
     let before = shelf.ask(all).await;
@@ -325,7 +329,7 @@ async fn committing_again_changes_nothing(shelf: Shelf) {
         .commit(&[same(), same()], Millis(NOW.0 + 60_000))
         .await
         .unwrap();
-    assert_eq!(later, [Written::default(); 2]);
+    assert_eq!(later, [WriteCounts::default(); 2]);
     assert_eq!(shelf.ask(all).await, before);
     let elsewhere = Commit {
         stream: shelf.streams[1],
@@ -333,13 +337,13 @@ async fn committing_again_changes_nothing(shelf: Shelf) {
     };
     assert_eq!(
         shelf.commit(&[elsewhere]).await,
-        [Written::default()],
+        [WriteCounts::default()],
         "by another stream it is the same message"
     );
     assert_eq!(shelf.number("SELECT count(*) FROM coverage").await, 2);
 }
 
-async fn equals_in_one_batch_are_as_many_as_one_window_has(shelf: Shelf) {
+async fn equals_in_one_batch_are_as_many_as_one_window_has(shelf: StoreFixture) {
     let two = || vec![message(10_000, "ok"), message(10_000, "ok")];
     let other = Commit {
         stream: shelf.streams[1],
@@ -349,14 +353,14 @@ async fn equals_in_one_batch_are_as_many_as_one_window_has(shelf: Shelf) {
     assert_eq!(
         written,
         [
-            Written { new: 2, changed: 0 },
-            Written { new: 1, changed: 0 }
+            WriteCounts { new: 2, changed: 0 },
+            WriteCounts { new: 1, changed: 0 }
         ]
     );
 }
 
 /// Somebody may take pains to find messages whose hashes begin alike.
-async fn messages_whose_places_in_the_index_meet_are_all_kept(shelf: Shelf) {
+async fn messages_whose_places_in_the_index_meet_are_all_kept(shelf: StoreFixture) {
     let meeting = |texts: &[&str], status: Option<Status>| {
         let status = status.map(|status| Delivery { status, at: None });
         let messages = texts
@@ -376,22 +380,22 @@ async fn messages_whose_places_in_the_index_meet_are_all_kept(shelf: Shelf) {
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     assert_eq!(
         shelf.commit(&[meeting(&many[..2], None)]).await,
-        [Written { new: 2, changed: 0 }]
+        [WriteCounts { new: 2, changed: 0 }]
     );
     assert_eq!(
         shelf.commit(&[meeting(&many, None)]).await,
-        [Written {
+        [WriteCounts {
             new: 78,
             changed: 0
         }]
     );
     assert_eq!(
         shelf.commit(&[meeting(&many, None)]).await,
-        [Written::default()]
+        [WriteCounts::default()]
     );
     assert_eq!(
         shelf.commit(&[meeting(&many, Some(Status::Read))]).await,
-        [Written {
+        [WriteCounts {
             new: 0,
             changed: 80
         }]
@@ -407,34 +411,35 @@ async fn messages_whose_places_in_the_index_meet_are_all_kept(shelf: Shelf) {
     // One that leaves does not hide those that had to make way for it.
     let there = shelf
         .store
-        .messages(&Cursor::at(Millis(0)), Millis(i64::MAX), 100)
+        .messages(&Cursor::before(Millis(0)), Millis(i64::MAX), 100)
         .await
         .unwrap();
     for gone in 0..79 {
-        let is_gone = |m: &&Archived| m.identified.message.payload.bytes == many[gone].as_bytes();
+        let is_gone =
+            |m: &&ArchivedMessage| m.identified.message.payload.bytes == many[gone].as_bytes();
         let message = there.iter().find(is_gone).unwrap();
-        let aside = [Aside {
+        let aside = [Eviction {
             message,
             reason: "a test",
         }];
         assert_eq!(
             shelf
                 .store
-                .set_aside(shelf.streams[0], &aside, NOW)
+                .move_to_quarantine(shelf.streams[0], &aside, NOW)
                 .await
                 .unwrap(),
             1
         );
         assert_eq!(
             shelf.commit(&[meeting(&many[gone + 1..], None)]).await,
-            [Written::default()]
+            [WriteCounts::default()]
         );
     }
     assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 1);
 }
 
 /// Whatever part of it is there: the first glance may see only what is there, or only what is not.
-async fn a_window_of_which_a_part_is_there_is_completed(shelf: Shelf) {
+async fn a_window_of_which_a_part_is_there_is_completed(shelf: StoreFixture) {
     let all: Vec<Message> = (0..100)
         .map(|n| message(10_000 + n * 100, &n.to_string()))
         .collect();
@@ -455,7 +460,7 @@ async fn a_window_of_which_a_part_is_there_is_completed(shelf: Shelf) {
         let rest = shelf.commit(&[part(|_| true, base)]).await;
         assert_eq!(
             rest,
-            [Written {
+            [WriteCounts {
                 new: 100 - first,
                 changed: 0
             }]
@@ -464,7 +469,7 @@ async fn a_window_of_which_a_part_is_there_is_completed(shelf: Shelf) {
     assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 400);
 }
 
-async fn a_status_moves_forward_only(shelf: Shelf) {
+async fn a_status_moves_forward_only(shelf: StoreFixture) {
     let says = async |message| {
         let written = shelf.commit(&[shelf.window(0, 100, vec![message])]).await;
         (
@@ -503,7 +508,7 @@ async fn a_status_moves_forward_only(shelf: Shelf) {
     assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 1);
 }
 
-async fn a_message_is_filed_anew_once_it_is_known_to_be_for_a_peer(shelf: Shelf) {
+async fn a_message_is_filed_anew_once_it_is_known_to_be_for_a_peer(shelf: StoreFixture) {
     let to_bob = |conversation| Message {
         recipient: "bob".into(),
         conversation,
@@ -528,7 +533,7 @@ async fn a_message_is_filed_anew_once_it_is_known_to_be_for_a_peer(shelf: Shelf)
     };
     assert_eq!(
         shelf.commit(&[known()]).await,
-        [Written { new: 0, changed: 1 }]
+        [WriteCounts { new: 0, changed: 1 }]
     );
     assert_eq!(shelf.ask(filed).await, [texts(["alice/bob", "peer"])]);
     // What is known is not unlearned by who knows less.
@@ -540,7 +545,7 @@ async fn a_message_is_filed_anew_once_it_is_known_to_be_for_a_peer(shelf: Shelf)
             "bob",
         ))],
     );
-    assert_eq!(shelf.commit(&[unknown]).await, [Written::default()]);
+    assert_eq!(shelf.commit(&[unknown]).await, [WriteCounts::default()]);
     assert_eq!(shelf.ask(filed).await, [texts(["alice/bob", "peer"])]);
     assert_eq!(
         shelf
@@ -550,7 +555,7 @@ async fn a_message_is_filed_anew_once_it_is_known_to_be_for_a_peer(shelf: Shelf)
     );
 }
 
-async fn a_conversation_becomes_a_channel_once_it_is_known_to_be_one(shelf: Shelf) {
+async fn a_conversation_becomes_a_channel_once_it_is_known_to_be_one(shelf: StoreFixture) {
     let unknown = Message {
         conversation: Conversation::named(ConversationKind::Unknown, "lobby"),
         ..message(10_000, "hi")
@@ -574,7 +579,7 @@ async fn a_conversation_becomes_a_channel_once_it_is_known_to_be_one(shelf: Shel
     );
 }
 
-async fn what_cannot_be_read_is_put_aside_once(shelf: Shelf) {
+async fn what_cannot_be_read_is_put_aside_once(shelf: StoreFixture) {
     let unreadable = || {
         vec![
             Unreadable {
@@ -611,7 +616,7 @@ async fn what_cannot_be_read_is_put_aside_once(shelf: Shelf) {
     );
 }
 
-async fn what_another_process_sealed_meanwhile_is_left_as_it_is(shelf: Shelf) {
+async fn what_another_process_sealed_meanwhile_is_left_as_it_is(shelf: StoreFixture) {
     shelf
         .commit(&[shelf.window(100, 200, vec![message(110_000, "first")])])
         .await;
@@ -632,7 +637,7 @@ async fn what_another_process_sealed_meanwhile_is_left_as_it_is(shelf: Shelf) {
     );
 }
 
-async fn short_neighbours_share_a_ledger_row_and_others_do_not(shelf: Shelf) {
+async fn short_neighbours_share_a_ledger_row_and_others_do_not(shelf: StoreFixture) {
     let seal = |from: i64, to, messages: i64, provider_count, doubt: Option<&str>| {
         let messages = (0..messages)
             .map(|n| message(from * 1000 + n, "hi"))
@@ -687,26 +692,26 @@ async fn short_neighbours_share_a_ledger_row_and_others_do_not(shelf: Shelf) {
     ];
     assert_eq!(rows, expected);
     assert_eq!(
-        shelf.store.sealed(shelf.account).await.unwrap()[&shelf.streams[0]]
+        shelf.store.sealed_runs(shelf.account).await.unwrap()[&shelf.streams[0]]
             .iter()
             .collect::<Vec<_>>(),
         [window(0, 60), window(70, 80)]
     );
 }
 
-async fn gaps_say_what_is_missing_why_and_whether_it_is_lost(shelf: Shelf) {
+async fn gaps_say_what_is_missing_why_and_whether_it_is_lost(shelf: StoreFixture) {
     register(&*shelf.store, &["destination=lobby"], Some(100), None).await;
-    shelf.stands(Some(250), 900, 1000).await;
+    shelf.assert_frontier(Some(250), 900, 1000).await;
     for (from, to) in [(150, 200), (300, 400), (600, 900)] {
         shelf.commit(&[shelf.window(from, to, vec![])]).await;
     }
-    let trouble = Trouble {
+    let trouble = RecordedError {
         error: "refused".into(),
         hint: "ask".into(),
     };
     shelf
         .store
-        .trouble(shelf.streams[0], Some(&trouble), NOW)
+        .record_stream_error(shelf.streams[0], Some(&trouble), NOW)
         .await
         .unwrap();
     let gaps = "SELECT from_at, to_at, reason, lost, expires_at FROM gaps ORDER BY 1";
@@ -737,9 +742,9 @@ async fn gaps_say_what_is_missing_why_and_whether_it_is_lost(shelf: Shelf) {
         (250, 100, None)
     );
     assert_eq!(status.missing, [window(250, 300), window(400, 600)]);
-    assert_eq!(status.trouble, Some(trouble));
+    assert_eq!(status.error, Some(trouble));
     // Where a provider is not known to forget, nothing expires.
-    shelf.stands(None, 900, 1000).await;
+    shelf.assert_frontier(None, 900, 1000).await;
     assert_eq!(
         shelf
             .ask("SELECT DISTINCT coalesce(CAST(expires_at AS TEXT), 'never') FROM gaps")
@@ -749,7 +754,7 @@ async fn gaps_say_what_is_missing_why_and_whether_it_is_lost(shelf: Shelf) {
 
     shelf
         .store
-        .trouble(shelf.streams[0], None, NOW)
+        .record_stream_error(shelf.streams[0], None, NOW)
         .await
         .unwrap();
     let reasons = shelf
@@ -758,9 +763,9 @@ async fn gaps_say_what_is_missing_why_and_whether_it_is_lost(shelf: Shelf) {
     assert_eq!(reasons, [texts(["not fetched yet"])]);
 }
 
-async fn what_is_lost_does_not_make_the_rest_any_less_complete(shelf: Shelf) {
+async fn what_is_lost_does_not_make_the_rest_any_less_complete(shelf: StoreFixture) {
     register(&*shelf.store, &["destination=lobby"], Some(100), None).await;
-    shelf.stands(Some(250), 900, 1000).await;
+    shelf.assert_frontier(Some(250), 900, 1000).await;
     shelf.commit(&[shelf.window(250, 900, vec![])]).await;
     let status = shelf.store.status().await.unwrap().remove(0);
     assert_eq!(
@@ -773,9 +778,9 @@ async fn what_is_lost_does_not_make_the_rest_any_less_complete(shelf: Shelf) {
     );
 }
 
-async fn a_stream_of_which_nothing_is_sealed_is_one_gap(shelf: Shelf) {
+async fn a_stream_of_which_nothing_is_sealed_is_one_gap(shelf: StoreFixture) {
     register(&*shelf.store, &["destination=lobby"], Some(100), None).await;
-    shelf.stands(None, 900, 1000).await;
+    shelf.assert_frontier(None, 900, 1000).await;
     let gaps = shelf
         .ask("SELECT stream, from_at, to_at, lost FROM gaps")
         .await;
@@ -785,17 +790,17 @@ async fn a_stream_of_which_nothing_is_sealed_is_one_gap(shelf: Shelf) {
     );
 }
 
-async fn where_an_account_stands_never_moves_back(shelf: Shelf) {
-    shelf.stands(Some(200), 900, 1000).await;
-    shelf.stands(Some(100), 800, 900).await;
+async fn where_an_account_stands_never_moves_back(shelf: StoreFixture) {
+    shelf.assert_frontier(Some(200), 900, 1000).await;
+    shelf.assert_frontier(Some(100), 800, 900).await;
     let stands = "SELECT horizon_s, settled_s, wanted_to_s FROM account";
     assert_eq!(shelf.ask(stands).await, [texts(["200", "900", "1000"])]);
     // Unless the provider is not said to forget any more: then nothing is behind a horizon.
-    shelf.stands(None, 900, 1000).await;
+    shelf.assert_frontier(None, 900, 1000).await;
     assert_eq!(shelf.ask(stands).await, [texts(["", "900", "1000"])]);
 }
 
-async fn runs_tell_what_each_pass_came_to(shelf: Shelf) {
+async fn runs_tell_what_each_pass_came_to(shelf: StoreFixture) {
     let first = shelf
         .store
         .begin_run(shelf.account, "sync", Millis(5_000))
@@ -829,7 +834,7 @@ async fn runs_tell_what_each_pass_came_to(shelf: Shelf) {
     assert_eq!(rows[1].join(" "), "shop sync 9000  0 0 0 0 0  ");
 }
 
-async fn how_fast_an_account_is_its_longer_passes_tell(shelf: Shelf) {
+async fn how_fast_an_account_is_its_longer_passes_tell(shelf: StoreFixture) {
     let paces = async |since| {
         shelf
             .store
@@ -884,7 +889,9 @@ async fn how_fast_an_account_is_its_longer_passes_tell(shelf: Shelf) {
     assert_eq!(found.rate(), Some(8.0));
 }
 
-async fn what_is_sealed_tells_how_dense_a_history_is_that_the_provider_still_has(shelf: Shelf) {
+async fn what_is_sealed_tells_how_dense_a_history_is_that_the_provider_still_has(
+    shelf: StoreFixture,
+) {
     register(&*shelf.store, &["destination=lobby"], Some(0), None).await;
     shelf
         .commit(&[shelf.window(
@@ -899,7 +906,7 @@ async fn what_is_sealed_tells_how_dense_a_history_is_that_the_provider_still_has
     shelf
         .commit(&[shelf.window(300, 400, vec![message(310_000, "b"), message(320_000, "c")])])
         .await;
-    shelf.stands(Some(240), 900, 1000).await;
+    shelf.assert_frontier(Some(240), 900, 1000).await;
     let status = shelf.store.status().await.unwrap().remove(0);
     assert_eq!(
         (
@@ -920,17 +927,17 @@ async fn what_is_sealed_tells_how_dense_a_history_is_that_the_provider_still_has
     assert_eq!((status.missing_seconds, status.lost_seconds), (550, 100));
 }
 
-async fn an_archive_knows_what_it_takes_on_disk(shelf: Shelf) {
-    let before = shelf.store.bytes().await.unwrap();
+async fn an_archive_knows_what_it_takes_on_disk(shelf: StoreFixture) {
+    let before = shelf.store.size_bytes().await.unwrap();
     let messages = (0..2000)
         .map(|n| message(n * 10, &"long".repeat(100)))
         .collect();
     shelf.commit(&[shelf.window(0, 100, messages)]).await;
-    let taken = shelf.store.bytes().await.unwrap() - before;
+    let taken = shelf.store.size_bytes().await.unwrap() - before;
     assert!((800_000..2_000_000).contains(&taken), "{taken}");
 }
 
-async fn a_history_stays_wanted_from_where_it_first_was(shelf: Shelf) {
+async fn a_history_stays_wanted_from_where_it_first_was(shelf: StoreFixture) {
     let from = async |since, horizon| {
         register(&*shelf.store, &["source=carol"], since, horizon)
             .await
@@ -962,8 +969,10 @@ async fn a_history_stays_wanted_from_where_it_first_was(shelf: Shelf) {
     );
 }
 
-async fn a_stream_that_is_no_longer_followed_keeps_what_it_has_and_has_no_gaps(shelf: Shelf) {
-    shelf.stands(None, 900, 1000).await;
+async fn a_stream_that_is_no_longer_followed_keeps_what_it_has_and_has_no_gaps(
+    shelf: StoreFixture,
+) {
+    shelf.assert_frontier(None, 900, 1000).await;
     shelf
         .commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])])
         .await;
@@ -987,16 +996,23 @@ async fn a_stream_that_is_no_longer_followed_keeps_what_it_has_and_has_no_gaps(s
         status.iter().map(|s| s.stream.as_str()).collect::<Vec<_>>(),
         ["source=alice"]
     );
-    assert!(shelf.store.sealed(shelf.account).await.unwrap().is_empty());
+    assert!(
+        shelf
+            .store
+            .sealed_runs(shelf.account)
+            .await
+            .unwrap()
+            .is_empty()
+    );
     register(&*shelf.store, &["destination=lobby"], None, None).await;
     assert_eq!(
-        shelf.store.sealed(shelf.account).await.unwrap().len(),
+        shelf.store.sealed_runs(shelf.account).await.unwrap().len(),
         1,
         "followed again, it goes on where it was"
     );
 }
 
-async fn a_pause_outlives_the_process_until_it_is_lifted(shelf: Shelf) {
+async fn a_pause_outlives_the_process_until_it_is_lifted(shelf: StoreFixture) {
     let pause = Pause {
         until: Millis(NOW.0 + 900_000),
         reason: "refused".into(),
@@ -1039,8 +1055,10 @@ async fn a_pause_outlives_the_process_until_it_is_lifted(shelf: Shelf) {
 async fn an_archive_is_made_from_nothing_and_opened_again_as_it_is() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("archive.db");
-    let missing = SqliteStore::open(&path, Missing::Refuse).await.unwrap_err();
-    assert!(matches!(missing, StoreError::Absent { .. }), "{missing}");
+    let missing = SqliteStore::open(&path, IfMissing::Refuse)
+        .await
+        .unwrap_err();
+    assert!(matches!(missing, StoreError::NotFound { .. }), "{missing}");
     std::fs::write(&path, "").unwrap();
     for _ in 0..2 {
         let store = open(&path).await;
@@ -1059,7 +1077,7 @@ async fn an_archive_is_made_from_nothing_and_opened_again_as_it_is() {
                 .unwrap()
                 .rows
                 .concat(),
-            [store.schema().to_string()]
+            [store.schema_version().to_string()]
         );
         assert_eq!(
             store

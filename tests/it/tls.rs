@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 
-use crate::bed::Bed;
-use crate::cluster::{Cluster, is_root};
+use crate::bed::TestEnv;
+use crate::cluster::{PostgresServer, is_root};
 
 /// A port that was free a moment ago.
 fn port() -> u16 {
@@ -81,9 +81,9 @@ fn certificate(dir: &Path) {
     }
 }
 
-fn server(tls: bool) -> (Cluster, u16) {
+fn server(tls: bool) -> (PostgresServer, u16) {
     let port = port();
-    let cluster = Cluster::with(|dir| {
+    let cluster = PostgresServer::start_with_settings(|dir| {
         let mut settings = vec![
             "listen_addresses=localhost".to_owned(),
             format!("port={port}"),
@@ -107,31 +107,31 @@ fn a_server_is_spoken_to_over_tls_as_far_as_the_url_asks() {
     let (root, database) = (root.display(), "postgres");
     let migrates = |options: &str| {
         let url = format!("postgres://postgres@localhost:{port}/{database}?{options}");
-        Bed::silent(&[])
+        TestEnv::without_messages(&[])
             .with("sqlite://archive.db", &url)
             .run(&["migrate"])
     };
-    migrates("sslmode=require").good();
-    migrates(&format!("sslmode=verify-full&sslrootcert={root}")).good();
-    migrates("sslmode=disable").good();
+    migrates("sslmode=require").assert_ok();
+    migrates(&format!("sslmode=verify-full&sslrootcert={root}")).assert_ok();
+    migrates("sslmode=disable").assert_ok();
     migrates("sslmode=verify-full")
-        .lacking()
+        .assert_incomplete()
         .says("certificate");
     // The same server by a name that its certificate does not have.
     let url = format!(
         "postgres://postgres@127.0.0.1:{port}/{database}?sslmode=verify-full&sslrootcert={root}"
     );
-    Bed::silent(&[])
+    TestEnv::without_messages(&[])
         .with("sqlite://archive.db", &url)
         .run(&["migrate"])
-        .lacking()
+        .assert_incomplete()
         .says("certificate");
     let url = format!(
         "postgres://postgres@localhost:{port}/{database}?sslmode=verify-full&sslrootcert={root}"
     );
-    let bed =
-        Bed::new(&["--messages", "100", "--topic-messages", "0"]).with("sqlite://archive.db", &url);
-    bed.sync().good();
+    let bed = TestEnv::new(&["--messages", "100", "--topic-messages", "0"])
+        .with("sqlite://archive.db", &url);
+    bed.sync().assert_ok();
     let archived: u64 = cluster
         .psql(database, "SELECT count(*) FROM archive")
         .parse()
@@ -144,10 +144,12 @@ fn a_server_without_tls_is_not_spoken_to_where_the_url_demands_it() {
     let (_cluster, port) = server(false);
     let url = |mode: &str| format!("postgres://postgres@localhost:{port}/postgres?sslmode={mode}");
     let migrates = |mode: &str| {
-        Bed::silent(&[])
+        TestEnv::without_messages(&[])
             .with("sqlite://archive.db", &url(mode))
             .run(&["migrate"])
     };
-    migrates("require").lacking().says("does not support TLS");
-    migrates("prefer").good();
+    migrates("require")
+        .assert_incomplete()
+        .says("does not support TLS");
+    migrates("prefer").assert_ok();
 }

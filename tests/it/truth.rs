@@ -1,26 +1,31 @@
 //! The archive beside what the sandbox knows to be true.
 
 use backscroll::domain::time::Millis;
-use backscroll::sandbox::{Difference, Entry, World};
+use backscroll::sandbox::{ArchiveDifference, ArchiveEntry, World};
 
-use crate::bed::Bed;
+use crate::bed::TestEnv;
 
 /// Reads every [`Entry`].
 pub(crate) use backscroll::sandbox::ENTRIES_IN_SQLITE as ARCHIVED;
 
 /// The archive's rows are the truth about these accounts up to `edge`, and nothing but the truth after it.
 #[track_caller]
-pub(crate) fn assert_equal(world: &World, accounts: &[&str], archived: Vec<Entry>, edge: Millis) {
+pub(crate) fn assert_rows_equal_truth(
+    world: &World,
+    accounts: &[&str],
+    archived: Vec<ArchiveEntry>,
+    edge: Millis,
+) {
     let rows = archived.len();
-    let difference = world.compare(accounts, archived, edge);
-    let Difference {
+    let difference = world.compare_archive(accounts, archived, edge);
+    let ArchiveDifference {
         messages,
         missing,
-        twice,
-        untrue,
+        duplicated: twice,
+        unexpected: untrue,
     } = &difference;
     assert!(
-        difference.is_none(),
+        difference.is_empty(),
         "of {messages} messages {} are missing:\n{:#?}\nof {rows} rows {} are there twice:\n{:#?}\nand {} are not true:\n{:#?}",
         missing.len(),
         &missing[..missing.len().min(3)],
@@ -33,8 +38,8 @@ pub(crate) fn assert_equal(world: &World, accounts: &[&str], archived: Vec<Entry
 
 #[test]
 fn a_pair_is_one_conversation_in_both_directions() {
-    let bed = Bed::new(&["--topic-messages", "300"]);
-    bed.archives_the_truth();
+    let bed = TestEnv::new(&["--topic-messages", "300"]);
+    bed.assert_sync_archives_truth();
     let both_ways = bed.number(
         "SELECT count(*) FROM (SELECT conversation_id FROM archive WHERE conversation_kind = 'peer'
          GROUP BY account, conversation_id HAVING count(DISTINCT sender) = 2)",
@@ -52,7 +57,7 @@ fn a_pair_is_one_conversation_in_both_directions() {
 
 #[test]
 fn every_account_has_its_own_messages() {
-    let bed = Bed::new(&[
+    let bed = TestEnv::new(&[
         "--projects",
         "2",
         "--users",
@@ -62,22 +67,22 @@ fn every_account_has_its_own_messages() {
         "--topic-messages",
         "700",
     ]);
-    bed.archives_the_truth();
+    bed.assert_sync_archives_truth();
     assert_eq!(bed.number("SELECT count(DISTINCT account) FROM archive"), 4);
 }
 
 #[test]
 fn streams_that_overlap_add_no_row() {
-    let bed = Bed::new(&["--plain", "--topic-messages", "0"]).only("agora");
-    bed.archives_the_truth();
-    let rows = bed.rows::<Entry>(ARCHIVED).len();
+    let bed = TestEnv::new(&["--plain", "--topic-messages", "0"]).only("agora");
+    bed.assert_sync_archives_truth();
+    let rows = bed.rows::<ArchiveEntry>(ARCHIVED).len();
     let bed = bed.following(
         r#"{ destination = "lobby" }, { destination = "general" }, { destination = "support" }, { destination = "dev-talk" },
         { source = "alice" }, { source = "bob" }, { source = "carol" }, { source = "dave" }, { source = "erin" },
         { source = "frank" }, { source = "alice", destination = "lobby" }, { source = "bob", destination = "alice" }"#,
     );
-    bed.archives_the_truth();
-    assert_eq!(bed.rows::<Entry>(ARCHIVED).len(), rows);
+    bed.assert_sync_archives_truth();
+    assert_eq!(bed.rows::<ArchiveEntry>(ARCHIVED).len(), rows);
     let fetched_again: i64 = bed.number("SELECT CAST(sum(messages) AS INTEGER) FROM coverage");
     assert!(
         fetched_again > i64::try_from(rows).unwrap(),
@@ -87,8 +92,8 @@ fn streams_that_overlap_add_no_row() {
 
 #[test]
 fn a_conversation_in_which_nobody_wrote_is_covered_and_empty() {
-    let bed = Bed::silent(&[]);
-    bed.archives_the_truth();
+    let bed = TestEnv::without_messages(&[]);
+    bed.assert_sync_archives_truth();
     assert_eq!(bed.number("SELECT count(*) FROM archive"), 0);
     assert_eq!(
         bed.number("SELECT count(*) FROM coverage WHERE messages = 0 AND state = 'sealed'"),

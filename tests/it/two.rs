@@ -6,35 +6,35 @@ use std::time::Instant;
 
 use backscroll::domain::time::{Millis, Second};
 use backscroll::domain::window::Window;
-use backscroll::sandbox::{Fault, On, Scripted};
+use backscroll::sandbox::{CallFilter, Fault, ScriptedAnswer};
 use backscroll::store::{
-    Commit, Lease, Missing, NewAccount, PostgresStore, Store, StoreError, StreamId,
+    Archive, Commit, IfMissing, Lease, NewAccount, PostgresStore, StoreError, StreamId,
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::bed::{Bed, EVERY_SECOND, PATIENCE, wait_until};
+use crate::bed::{EVERY_SECOND_SCHEDULE, MAX_WAIT, TestEnv, wait_until};
 use crate::cluster;
-use crate::daemon::Daemon;
-use crate::postgres::Served;
+use crate::daemon::DaemonProcess;
+use crate::postgres::PostgresEnv;
 
 /// Ends it in order; answers with what it said.
-fn end(daemon: &mut Daemon) -> String {
+fn stop_daemon(daemon: &mut DaemonProcess) -> String {
     daemon.signal("-TERM");
-    daemon.end().1
+    daemon.wait_for_exit().1
 }
 
 #[test]
 fn a_second_writer_of_a_file_is_refused_and_told_of_the_first() {
-    let bed = Bed::new(&["--messages", "100", "--topic-messages", "0"]).only("agora");
-    bed.archives_the_truth();
-    bed.script(Scripted {
-        on: On::Any,
+    let bed = TestEnv::new(&["--messages", "100", "--topic-messages", "0"]).only("agora");
+    bed.assert_sync_archives_truth();
+    bed.script_answer(ScriptedAnswer {
+        on: CallFilter::Any,
         fault: Some(Fault::Hang),
         times: 9999,
-        ..Scripted::default()
+        ..ScriptedAnswer::default()
     });
     let requests = bed.sandbox.rules().total.requests();
-    let mut first = Daemon::with(&bed, &["sync"]);
+    let mut first = DaemonProcess::start_with_args(&bed, &["sync"]);
     let name = format!("process {} on ", first.0.id());
     wait_until("the first is at work", || {
         bed.sandbox.rules().total.requests() > requests
@@ -44,19 +44,22 @@ fn a_second_writer_of_a_file_is_refused_and_told_of_the_first() {
             .unwrap()
             .starts_with(&name)
     );
-    let before = fs::read(bed.archive()).unwrap();
+    let before = fs::read(bed.archive_path()).unwrap();
     let named = format!("the archive archive.db is in the hands of another Backscroll: {name}");
     for command in ["sync", "run", "migrate"] {
-        bed.run(&[command]).lacking().says(&named).says("stop it");
+        bed.run(&[command])
+            .assert_incomplete()
+            .says(&named)
+            .says("stop it");
     }
-    let other = bed.run(&["copy", "--to", "sqlite://other.db"]).good();
+    let other = bed.run(&["copy", "--to", "sqlite://other.db"]).assert_ok();
     assert!(
-        other.out.contains("100 messages"),
+        other.stdout.contains("100 messages"),
         "whoever only reads may: {other:?}"
     );
-    bed.run(&["status"]).good();
+    bed.run(&["status"]).assert_ok();
     assert_eq!(
-        fs::read(bed.archive()).unwrap(),
+        fs::read(bed.archive_path()).unwrap(),
         before,
         "nothing was touched"
     );
@@ -69,7 +72,7 @@ fn a_second_writer_of_a_file_is_refused_and_told_of_the_first() {
     // However it ends, what it held is free.
     first.kill();
     bed.world().script().clear();
-    bed.archives_the_truth();
+    bed.assert_sync_archives_truth();
     assert!(
         fs::read_to_string(bed.path("archive.db.lock"))
             .unwrap()
@@ -78,16 +81,16 @@ fn a_second_writer_of_a_file_is_refused_and_told_of_the_first() {
 }
 
 /// Whether the archive has the last of its tables' columns.
-fn is_made(served: &Served) -> bool {
+fn archive_exists(served: &PostgresEnv) -> bool {
     served.number(
         "SELECT count(*) FROM information_schema.columns WHERE table_name = 'account' AND column_name = 'retention_s'",
     ) == 1
 }
 
 /// A bed on Postgres with two daemons' worth of ticks.
-fn shared(flags: &[&str]) -> Served {
-    let mut served = Served::new(flags);
-    served.bed = served.bed.scheduled("sync", EVERY_SECOND);
+fn env_with_two_daemons(flags: &[&str]) -> PostgresEnv {
+    let mut served = PostgresEnv::start(flags);
+    served.env = served.env.scheduled("sync", EVERY_SECOND_SCHEDULE);
     served
 }
 
@@ -103,14 +106,14 @@ fn of_two_daemons_one_works_and_the_other_takes_over_when_it_is_killed() {
         "--ready-after",
         "20ms",
     ];
-    let served = shared(&flags);
-    let edge = served.bed.edge();
-    let mut first = Daemon::with(&served.bed, &["run"]);
-    wait_until("the archive is made", || is_made(&served));
+    let served = env_with_two_daemons(&flags);
+    let edge = served.env.settled_edge();
+    let mut first = DaemonProcess::start_with_args(&served.env, &["run"]);
+    wait_until("the archive is made", || archive_exists(&served));
     wait_until("the first has both accounts", || {
         served.number("SELECT count(held_by) FROM account") == 2
     });
-    let mut second = Daemon::with(&served.bed, &["run"]);
+    let mut second = DaemonProcess::start_with_args(&served.env, &["run"]);
     let has = |enough| served.number("SELECT count(*) FROM message") >= enough;
     wait_until("the first archives", || has(600));
     let owner =
@@ -123,28 +126,28 @@ fn of_two_daemons_one_works_and_the_other_takes_over_when_it_is_killed() {
         served.number("SELECT count(*) FROM account WHERE lease = 2") == 2
     });
     assert!(
-        killed.elapsed() < PATIENCE / 6,
+        killed.elapsed() < MAX_WAIT / 6,
         "after {:?}",
         killed.elapsed()
     );
     wait_until("it archives on", || has(900));
-    let said = end(&mut second);
+    let said = stop_daemon(&mut second);
     assert_eq!(said.matches("standing by").count(), 2, "{said}");
     assert_eq!(said.matches("taken over").count(), 2, "{said}");
-    served.bed.sync().good();
-    served.assert_equal_up_to(edge);
-    served.bed.assert_no_rule_broken();
+    served.env.sync().assert_ok();
+    served.assert_archive_equals_truth_until(edge);
+    served.env.assert_no_rule_broken();
 }
 
 #[test]
 fn a_sync_beside_a_daemon_says_who_has_the_account() {
-    let served = shared(&["--messages", "50", "--topic-messages", "0"]);
-    let mut daemon = Daemon::with(&served.bed, &["run"]);
-    wait_until("the archive is made", || is_made(&served));
+    let served = env_with_two_daemons(&["--messages", "50", "--topic-messages", "0"]);
+    let mut daemon = DaemonProcess::start_with_args(&served.env, &["run"]);
+    wait_until("the archive is made", || archive_exists(&served));
     wait_until("the daemon has both accounts", || {
         served.number("SELECT count(held_by) FROM account") == 2
     });
-    let mut beside = Daemon::with(&served.bed, &["sync"]);
+    let mut beside = DaemonProcess::start_with_args(&served.env, &["sync"]);
     let mut said = String::new();
     // It waits a while for the other to end.
     beside
@@ -162,7 +165,7 @@ fn a_sync_beside_a_daemon_says_who_has_the_account() {
         )),
         "{said}"
     );
-    end(&mut daemon);
+    stop_daemon(&mut daemon);
 }
 
 /// Two stores, as two processes have them.
@@ -170,10 +173,10 @@ fn a_sync_beside_a_daemon_says_who_has_the_account() {
 async fn whoever_has_lost_an_account_commits_nothing_more() {
     let url = cluster::database();
     let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
-    let one = PostgresStore::connect(options.clone(), Missing::Create)
+    let one = PostgresStore::connect(options.clone(), IfMissing::Create)
         .await
         .unwrap();
-    let other = PostgresStore::connect(options, Missing::Refuse)
+    let other = PostgresStore::connect(options, IfMissing::Refuse)
         .await
         .unwrap();
     let account = NewAccount {
@@ -184,11 +187,17 @@ async fn whoever_has_lost_an_account_commits_nothing_more() {
         horizon: None,
     };
     let account = one.register(&account).await.unwrap().account;
-    assert_eq!(one.lease(account, "one").await.unwrap(), Lease::Taken);
-    assert_eq!(one.lease(account, "one").await.unwrap(), Lease::Kept);
-    let refused = other.lease(account, "other").await.unwrap_err();
+    assert_eq!(
+        one.acquire_lease(account, "one").await.unwrap(),
+        Lease::Taken
+    );
+    assert_eq!(
+        one.acquire_lease(account, "one").await.unwrap(),
+        Lease::Kept
+    );
+    let refused = other.acquire_lease(account, "other").await.unwrap_err();
     assert!(
-        matches!(&refused, StoreError::Held { holder, .. } if holder == "one"),
+        matches!(&refused, StoreError::InUse { holder, .. } if holder == "one"),
         "{refused}"
     );
 
@@ -199,10 +208,10 @@ async fn whoever_has_lost_an_account_commits_nothing_more() {
         .execute(&mut admin)
         .await
         .unwrap();
-    let mut taken = other.lease(account, "other").await;
-    while matches!(taken, Err(StoreError::Held { .. })) {
+    let mut taken = other.acquire_lease(account, "other").await;
+    while matches!(taken, Err(StoreError::InUse { .. })) {
         tokio::task::yield_now().await;
-        taken = other.lease(account, "other").await;
+        taken = other.acquire_lease(account, "other").await;
     }
     assert_eq!(taken.unwrap(), Lease::Taken);
     let window = Window::new(Second(0), Second(1)).unwrap();
@@ -217,17 +226,17 @@ async fn whoever_has_lost_an_account_commits_nothing_more() {
     };
     let late = one.commit(&[nothing(account)], now).await.unwrap_err();
     assert!(
-        matches!(&late, StoreError::Held { what, holder } if what == "the account shop" && holder == "other"),
+        matches!(&late, StoreError::InUse { what, holder } if what == "the account shop" && holder == "other"),
         "{late}"
     );
     other.commit(&[nothing(account)], now).await.unwrap();
 
     // What the other has let go of is the first's again.
     other.close().await;
-    let mut again = one.lease(account, "one").await;
-    while matches!(again, Err(StoreError::Held { .. })) {
+    let mut again = one.acquire_lease(account, "one").await;
+    while matches!(again, Err(StoreError::InUse { .. })) {
         tokio::task::yield_now().await;
-        again = one.lease(account, "one").await;
+        again = one.acquire_lease(account, "one").await;
     }
     assert_eq!(again.unwrap(), Lease::Taken);
     one.commit(&[nothing(account)], now).await.unwrap();

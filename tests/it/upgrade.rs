@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqlSafeStr, SqliteConnection};
 
-use crate::bed::Bed;
+use crate::bed::TestEnv;
 use crate::cluster;
 
 const BASE_OF_SQLITE: &str = include_str!("../../migrations/sqlite/0001_archive.sql");
@@ -76,8 +76,8 @@ const RECORD: &str =
 
 #[test]
 fn a_file_of_the_first_schema_is_brought_up_to_date() {
-    let bed = Bed::silent(&[]);
-    let path = bed.archive();
+    let bed = TestEnv::without_messages(&[]);
+    let path = bed.archive_path();
     bed.block_on(async {
         let options = sqlx::sqlite::SqliteConnectOptions::new()
             .filename(path)
@@ -97,7 +97,7 @@ fn a_file_of_the_first_schema_is_brought_up_to_date() {
             .unwrap();
         old.close().await.unwrap();
     });
-    bed.run(&["migrate"]).good();
+    bed.run(&["migrate"]).assert_ok();
     let rows: Vec<(String,)> = bed.rows(&format!("SELECT {READ} FROM archive ORDER BY 1"));
     assert_eq!(
         rows.iter().map(|row| row.0.as_str()).collect::<Vec<_>>(),
@@ -118,8 +118,8 @@ fn a_file_of_the_first_schema_is_brought_up_to_date() {
 
 #[test]
 fn a_database_of_the_first_schema_is_brought_up_to_date() {
-    let (url, database) = cluster::database_and_name();
-    let bed = Bed::silent(&[]).with("sqlite://archive.db", &url);
+    let (url, database) = cluster::create_named_database();
+    let bed = TestEnv::without_messages(&[]).with("sqlite://archive.db", &url);
     bed.block_on(async {
         let mut old = PgConnection::connect(&url).await.unwrap();
         let (create, checksum) = record("postgres", BASE_OF_POSTGRES);
@@ -131,8 +131,8 @@ fn a_database_of_the_first_schema_is_brought_up_to_date() {
         }
         sqlx::query(RECORD).bind(checksum).execute(&mut old).await.unwrap();
     });
-    bed.run(&["migrate"]).good();
-    let cluster = cluster::shared();
+    bed.run(&["migrate"]).assert_ok();
+    let cluster = cluster::shared_server();
     let ask = |sql: &str| {
         cluster
             .psql(&database, sql)

@@ -5,35 +5,35 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::bed::{Bed, PATIENCE, wait_until};
-use crate::daemon::Daemon;
+use crate::bed::{MAX_WAIT, TestEnv, wait_until};
+use crate::daemon::DaemonProcess;
 
 /// A daemon that can be looked at, and what it has said so far.
-pub(crate) struct Visited {
-    pub(crate) daemon: Daemon,
+pub(crate) struct HttpDaemon {
+    pub(crate) daemon: DaemonProcess,
     said: Arc<Mutex<String>>,
 }
 
 /// What was answered.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     /// The headers, one a line, their names in lower case.
-    pub(crate) head: String,
+    pub(crate) headers: String,
     pub(crate) body: String,
 }
 
 /// Where it may listen in a test: wherever there is room.
-pub(crate) const ANYWHERE: &str = "127.0.0.1:0";
+pub(crate) const ANY_PORT: &str = "127.0.0.1:0";
 
 /// A configuration under which it is looked at here.
-pub(crate) fn looked_at(bed: Bed, listen: &str) -> Bed {
+pub(crate) fn with_web_listener(bed: TestEnv, listen: &str) -> TestEnv {
     bed.with("listen = \"\"", &format!("listen = \"{listen}\""))
 }
 
-impl Visited {
-    pub(crate) fn start(bed: &Bed) -> Self {
-        let mut daemon = Daemon::start(bed);
+impl HttpDaemon {
+    pub(crate) fn start(bed: &TestEnv) -> Self {
+        let mut daemon = DaemonProcess::start(bed);
         let said = Arc::new(Mutex::new(String::new()));
         let (out, heard) = (daemon.0.stderr.take().unwrap(), said.clone());
         thread::spawn(move || {
@@ -50,10 +50,10 @@ impl Visited {
 
     /// Where it has last said that it listens.
     pub(crate) fn address(&self) -> SocketAddr {
-        const WHERE: &str = "\"url\":\"http://";
-        wait_until("the page", || self.said().contains(WHERE));
+        const URL_FIELD: &str = "\"url\":\"http://";
+        wait_until("the page", || self.said().contains(URL_FIELD));
         let said = self.said();
-        said.rsplit_once(WHERE)
+        said.rsplit_once(URL_FIELD)
             .unwrap()
             .1
             .split('/')
@@ -64,7 +64,7 @@ impl Visited {
     }
 
     /// Asks for a path, as anybody would.
-    pub(crate) fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> HttpResponse {
         let address = self.address();
         ask(
             address,
@@ -74,7 +74,7 @@ impl Visited {
 
     /// Tells it to stop, and waits until it has.
     #[track_caller]
-    pub(crate) fn end(mut self) -> String {
+    pub(crate) fn stop(mut self) -> String {
         self.daemon.signal("-TERM");
         let mut status = None;
         wait_until("the end", || {
@@ -87,9 +87,9 @@ impl Visited {
 }
 
 /// Sends this, and reads until the other end has said all.
-pub(crate) fn ask(address: SocketAddr, request: &str) -> Answer {
+pub(crate) fn ask(address: SocketAddr, request: &str) -> HttpResponse {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(MAX_WAIT)).unwrap();
     // It may be refused before it is read to its end.
     let _ = stream.write_all(request.as_bytes());
     let mut answer = Vec::new();
@@ -104,9 +104,9 @@ pub(crate) fn ask(address: SocketAddr, request: &str) -> Answer {
         Some((name, value)) => format!("{}:{value}\n", name.to_lowercase()),
         None => format!("{line}\n"),
     };
-    Answer {
+    HttpResponse {
         status,
-        head: head.lines().map(lower).collect(),
+        headers: head.lines().map(lower).collect(),
         body: body.to_owned(),
     }
 }

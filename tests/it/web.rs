@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use backscroll::daemon::web::{Shown, Web};
+use backscroll::daemon::web::{StatusServer, StatusSources};
 use backscroll::domain::clock::{Clock, SystemClock};
 use backscroll::provider::Provider;
-use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, Web3mqAccount};
-use backscroll::store::{Missing, SqliteStore};
+use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, Web3mqUser};
+use backscroll::store::{IfMissing, SqliteStore};
 use backscroll::sync::Engine;
 use tempfile::TempDir;
 
-use crate::bed::{Bed, wait_until};
-use crate::changing::ChangingProvider;
-use crate::cluster::Cluster;
-use crate::middleman::Verdict;
-use crate::visit::{ANYWHERE, Answer, Visited, ask, looked_at};
+use crate::bed::{TestEnv, wait_until};
+use crate::changing::FakeProvider;
+use crate::cluster::PostgresServer;
+use crate::middleman::ProxyAction;
+use crate::visit::{ANY_PORT, HttpDaemon, HttpResponse, ask, with_web_listener};
 
 /// Everything that is there to be asked for.
 const PATHS: [&str; 6] = [
@@ -34,12 +34,12 @@ const PATHS: [&str; 6] = [
 /// The page alone names streams.
 const FOR_PROGRAMS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
-fn small() -> Bed {
-    Bed::new(&["--messages", "200", "--topic-messages", "100", "--plain"])
+fn small_env() -> TestEnv {
+    TestEnv::new(&["--messages", "200", "--topic-messages", "100", "--plain"])
 }
 
 /// An address that nobody has at present.
-fn free() -> SocketAddr {
+fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -48,7 +48,7 @@ fn free() -> SocketAddr {
 
 /// Whether it says so.
 #[track_caller]
-fn says(answer: &Answer, status: u16, text: &str) {
+fn assert_answer(answer: &HttpResponse, status: u16, text: &str) {
     assert!(
         answer.status == status && answer.body.contains(text),
         "no {status} with `{text}`: {answer:#?}"
@@ -57,8 +57,8 @@ fn says(answer: &Answer, status: u16, text: &str) {
 
 #[test]
 fn it_only_reads_and_only_for_those_who_ask_for_this_machine() {
-    let bed = looked_at(small(), ANYWHERE);
-    let visited = Visited::start(&bed);
+    let bed = with_web_listener(small_env(), ANY_PORT);
+    let visited = HttpDaemon::start(&bed);
     let address = visited.address();
     wait_until("the accounts", || {
         visited.get("/readyz").body.matches(": works").count() == 2
@@ -73,7 +73,7 @@ fn it_only_reads_and_only_for_those_who_ask_for_this_machine() {
             "cross-origin-resource-policy: same-origin",
         ] {
             assert!(
-                answer.head.contains(header),
+                answer.headers.contains(header),
                 "{path}: no `{header}` in {answer:#?}"
             );
         }
@@ -94,8 +94,8 @@ fn it_only_reads_and_only_for_those_who_ask_for_this_machine() {
             address,
             &format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nhi"),
         );
-        says(&posted, 405, "GET or HEAD");
-        assert!(posted.head.contains("allow: GET, HEAD"), "{posted:#?}");
+        assert_answer(&posted, 405, "GET or HEAD");
+        assert!(posted.headers.contains("allow: GET, HEAD"), "{posted:#?}");
         let rebound = ask(
             address,
             &format!(
@@ -103,9 +103,9 @@ fn it_only_reads_and_only_for_those_who_ask_for_this_machine() {
                 address.port()
             ),
         );
-        says(&rebound, 421, "localhost");
+        assert_answer(&rebound, 421, "localhost");
     }
-    says(
+    assert_answer(
         &ask(address, "GET /healthz HTTP/1.1\r\n\r\n"),
         421,
         "localhost",
@@ -116,13 +116,13 @@ fn it_only_reads_and_only_for_those_who_ask_for_this_machine() {
         "a".repeat(100_000)
     );
     assert!((400..500).contains(&ask(address, &long).status));
-    visited.end();
+    visited.stop();
 }
 
 #[test]
 fn many_who_ask_at_once_are_all_answered() {
-    let bed = looked_at(small(), ANYWHERE);
-    let visited = Visited::start(&bed);
+    let bed = with_web_listener(small_env(), ANY_PORT);
+    let visited = HttpDaemon::start(&bed);
     let address = visited.address();
     // Some connect and say nothing.
     let silent: Vec<_> = (0..20)
@@ -135,7 +135,7 @@ fn many_who_ask_at_once_are_all_answered() {
     });
     assert_eq!(statuses, [200; 100]);
     let begun = Instant::now();
-    visited.end();
+    visited.stop();
     assert!(
         begun.elapsed() < Duration::from_secs(4),
         "those who say nothing do not hold up the end"
@@ -147,10 +147,10 @@ fn many_who_ask_at_once_are_all_answered() {
 fn an_address_that_is_taken_keeps_nothing_from_being_archived_and_is_had_later() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let bed = looked_at(small(), &address.to_string());
-    let visited = Visited::start(&bed);
+    let bed = with_web_listener(small_env(), &address.to_string());
+    let visited = HttpDaemon::start(&bed);
     wait_until("all of it", || {
-        crate::daemon::ready(&bed) && bed.number("SELECT count(*) FROM archive") >= 300
+        crate::daemon::archive_is_ready(&bed) && bed.number("SELECT count(*) FROM archive") >= 300
     });
     wait_until("a complaint", || visited.said().contains("cannot be shown"));
     assert!(
@@ -160,42 +160,42 @@ fn an_address_that_is_taken_keeps_nothing_from_being_archived_and_is_had_later()
     );
     drop(taken);
     assert_eq!(visited.address(), address);
-    says(&visited.get("/healthz"), 200, "alive");
-    let said = visited.end();
+    assert_answer(&visited.get("/healthz"), 200, "alive");
+    let said = visited.stop();
     assert_eq!(said.matches("cannot be shown").count(), 1, "{said}");
 }
 
 #[test]
 fn when_the_configuration_is_read_again_it_moves_to_where_it_is_told() {
-    let bed = looked_at(small(), ANYWHERE);
-    let visited = Visited::start(&bed);
+    let bed = with_web_listener(small_env(), ANY_PORT);
+    let visited = HttpDaemon::start(&bed);
     let before = visited.address();
     wait_until("the account", || visited.get("/readyz").status == 200);
-    let elsewhere = free();
-    let bed = bed.with(ANYWHERE, &elsewhere.to_string());
+    let elsewhere = free_address();
+    let bed = bed.with(ANY_PORT, &elsewhere.to_string());
     bed.write_config();
     visited.daemon.signal("-HUP");
     wait_until("the other address", || visited.address() == elsewhere);
-    says(&visited.get("/healthz"), 200, "alive");
+    assert_answer(&visited.get("/healthz"), 200, "alive");
     wait_until("the account again", || visited.get("/readyz").status == 200);
     assert!(
         TcpStream::connect(before).is_err(),
         "the old address was given back"
     );
-    visited.end();
+    visited.stop();
 }
 
 #[test]
 fn it_is_ready_while_one_account_works_and_says_what_is_wrong_with_the_others() {
     let refuses = |call: &str, what: &str| match (call, what) {
         ("list" | "history", "web3mq") | (_, "all") => {
-            Verdict::say(401, r#"{"code":401,"msg":"no"}"#)
+            ProxyAction::reply(401, r#"{"code":401,"msg":"no"}"#)
         }
-        _ => Verdict::Pass,
+        _ => ProxyAction::Forward,
     };
-    let (bed, _middleman) =
-        looked_at(small(), ANYWHERE).meddled(move |_, asked| refuses(asked.call(), "web3mq"));
-    let visited = Visited::start(&bed);
+    let (bed, _middleman) = with_web_listener(small_env(), ANY_PORT)
+        .behind_proxy(move |_, asked| refuses(asked.endpoint(), "web3mq"));
+    let visited = HttpDaemon::start(&bed);
     wait_until("the one that works", || {
         visited.get("/readyz").status == 200
     });
@@ -203,50 +203,51 @@ fn it_is_ready_while_one_account_works_and_says_what_is_wrong_with_the_others() 
         visited.get("/readyz").body.contains("is left alone for")
     });
     let answer = visited.get("/readyz");
-    says(&answer, 200, "sandbox: works");
-    says(&answer, 200, "web3mq-1: the provider is left alone for");
-    visited.end();
+    assert_answer(&answer, 200, "sandbox: works");
+    assert_answer(&answer, 200, "web3mq-1: the provider is left alone for");
+    visited.stop();
 
-    let (bed, _middleman) =
-        looked_at(small(), ANYWHERE).meddled(move |_, asked| refuses(asked.call(), "all"));
-    let visited = Visited::start(&bed);
+    let (bed, _middleman) = with_web_listener(small_env(), ANY_PORT)
+        .behind_proxy(move |_, asked| refuses(asked.endpoint(), "all"));
+    let visited = HttpDaemon::start(&bed);
     wait_until("both", || {
         visited.get("/readyz").body.matches("left alone").count() == 2
     });
-    says(&visited.get("/readyz"), 503, "no account works");
-    says(&visited.get("/healthz"), 200, "alive");
-    visited.end();
+    assert_answer(&visited.get("/readyz"), 503, "no account works");
+    assert_answer(&visited.get("/healthz"), 200, "alive");
+    visited.stop();
 }
 
 #[test]
 fn without_its_database_it_is_alive_and_not_ready() {
-    let cluster = Cluster::start();
-    let bed = looked_at(small(), ANYWHERE).with("sqlite://archive.db", &cluster.database());
-    let visited = Visited::start(&bed);
+    let cluster = PostgresServer::start();
+    let bed =
+        with_web_listener(small_env(), ANY_PORT).with("sqlite://archive.db", &cluster.database());
+    let visited = HttpDaemon::start(&bed);
     wait_until("the accounts", || visited.get("/readyz").status == 200);
     cluster.stop();
     wait_until("that it is gone", || visited.get("/readyz").status == 503);
-    says(&visited.get("/readyz"), 503, "the database");
-    says(&visited.get("/healthz"), 200, "alive");
+    assert_answer(&visited.get("/readyz"), 503, "the database");
+    assert_answer(&visited.get("/healthz"), 200, "alive");
     wait_until("a scrape that says so", || {
         visited
             .get("/metrics")
             .body
             .contains("\nbackscroll_archive_up 0")
     });
-    cluster.go_on();
+    cluster.start_process();
     wait_until("that it is back", || visited.get("/readyz").status == 200);
-    visited.end();
+    visited.stop();
 }
 
 #[test]
 fn nothing_secret_is_shown() {
-    let bed = looked_at(small(), ANYWHERE);
+    let bed = with_web_listener(small_env(), ANY_PORT);
     let key = bed
         .world()
-        .with_user(&bed.world().users()[0], Web3mqAccount::private_key)
+        .with_user(&bed.world().users()[0], Web3mqUser::private_key)
         .unwrap();
-    let visited = Visited::start(&bed);
+    let visited = HttpDaemon::start(&bed);
     wait_until("all of it", || {
         visited
             .get("/metrics")
@@ -263,7 +264,11 @@ fn nothing_secret_is_shown() {
     let streams: Vec<(String,)> = bed.rows("SELECT key FROM stream");
     assert!(streams.len() > 5);
     for path in PATHS.into_iter().chain(["/stream?id=1"]) {
-        let Answer { head, body, .. } = visited.get(path);
+        let HttpResponse {
+            headers: head,
+            body,
+            ..
+        } = visited.get(path);
         for secret in &secrets {
             assert!(
                 !body.contains(secret) && !head.contains(secret),
@@ -275,29 +280,26 @@ fn nothing_secret_is_shown() {
             assert_eq!(named, None, "{path} names a stream");
         }
     }
-    visited.end();
+    visited.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_account_that_is_stuck_is_enough_to_be_started_anew() {
     let dir = TempDir::new().unwrap();
     let store = Arc::new(
-        SqliteStore::open(&dir.path().join("archive.db"), Missing::Create)
+        SqliteStore::open(&dir.path().join("archive.db"), IfMissing::Create)
             .await
             .unwrap(),
     );
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let provider: Arc<dyn Provider> = Arc::new(ChangingProvider::new(
-        clock.now(),
-        Duration::from_mins(2),
-        None,
-    ));
+    let provider: Arc<dyn Provider> =
+        Arc::new(FakeProvider::new(clock.now(), Duration::from_mins(2), None));
     let engine = Engine::new(vec![provider.clone()], store.clone(), &clock);
     let progress = engine.progress().clone();
-    let (address, mut web) = (free(), Web::default());
-    web.show(
+    let (address, mut web) = (free_address(), StatusServer::default());
+    web.serve(
         Some(address),
-        Shown::new(store, vec![provider], progress.clone(), clock),
+        StatusSources::new(store, vec![provider], progress.clone(), clock),
     )
     .await;
     let looked_at = tokio::task::spawn_blocking(move || {
@@ -308,25 +310,25 @@ async fn one_account_that_is_stuck_is_enough_to_be_started_anew() {
                 &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
             )
         };
-        says(&get("/healthz"), 200, "alive");
-        says(
+        assert_answer(&get("/healthz"), 200, "alive");
+        assert_answer(
             &get("/readyz"),
             503,
             "shop: the provider has not answered yet",
         );
-        progress.note_stuck(&[(0, Duration::from_secs(400))]);
-        says(
+        progress.set_stalled(&[(0, Duration::from_secs(400))]);
+        assert_answer(
             &get("/healthz"),
             503,
             "shop: stuck: nothing has come to its end for 400 s",
         );
-        says(
+        assert_answer(
             &get("/metrics"),
             200,
             "\nbackscroll_stuck{account=\"shop\",provider=\"changing\"} 1",
         );
-        progress.note_stuck(&[]);
-        says(&get("/healthz"), 200, "alive");
+        progress.set_stalled(&[]);
+        assert_answer(&get("/healthz"), 200, "alive");
     });
     looked_at.await.unwrap();
     web.stop().await;

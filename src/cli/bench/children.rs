@@ -7,20 +7,20 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::super::Failure;
-use super::place::Place;
-use super::usage::Usage;
+use super::super::CliError;
+use super::place::ScratchDatabase;
+use super::usage::ProcessUsage;
 
 /// How often a child's memory is looked at.
-const LOOK: Duration = Duration::from_millis(5);
+const USAGE_POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// What the sandbox says once it serves, before and after its address.
-const SERVES: (&str, &str) = ("Rules kept and broken: curl ", "/sandbox/rules");
+const READY_LINE: (&str, &str) = ("Rules kept and broken: curl ", "/sandbox/rules");
 
 /// A child that ends with us.
 #[derive(Debug)]
-struct Child(std::process::Child);
+struct ChildGuard(std::process::Child);
 
-impl Drop for Child {
+impl Drop for ChildGuard {
     fn drop(&mut self) {
         // It may have ended by itself.
         let _ = self.0.kill();
@@ -30,20 +30,20 @@ impl Drop for Child {
 
 /// A sandbox that serves.
 #[derive(Debug)]
-pub(super) struct Sandbox {
+pub(super) struct SandboxProcess {
     /// `http://127.0.0.1:PORT`.
     pub(super) base_url: String,
     /// Stops it, when dropped.
-    _child: Child,
+    _child: ChildGuard,
 }
 
 /// Starts a sandbox; it serves, and has written the configuration, when this returns.
-pub(super) async fn sandbox(
-    place: &Place,
+pub(super) async fn start_sandbox(
+    place: &ScratchDatabase,
     config: &Path,
     flags: &[&str],
-) -> Result<Sandbox, Failure> {
-    let mut child = Child(
+) -> Result<SandboxProcess, CliError> {
+    let mut child = ChildGuard(
         Command::new(std::env::current_exe()?)
             .args([
                 "sandbox",
@@ -69,30 +69,30 @@ pub(super) async fn sandbox(
             .map_while(Result::ok);
         lines.find_map(|line| {
             Some(
-                line.strip_prefix(SERVES.0)?
-                    .strip_suffix(SERVES.1)?
+                line.strip_prefix(READY_LINE.0)?
+                    .strip_suffix(READY_LINE.1)?
                     .to_owned(),
             )
         })
     });
     match started.await {
-        Ok(Some(base_url)) => Ok(Sandbox {
+        Ok(Some(base_url)) => Ok(SandboxProcess {
             base_url,
             _child: child,
         }),
-        _ => Err(Failure::Usage("the sandbox did not start".to_owned())),
+        _ => Err(CliError::Usage("the sandbox did not start".to_owned())),
     }
 }
 
 /// What a process took.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Took {
+pub(super) struct ProcessCost {
     pub(super) time: Duration,
-    pub(super) used: Usage,
+    pub(super) used: ProcessUsage,
 }
 
 /// Runs `backscroll sync` to its end.
-pub(super) async fn sync(config: &Path, flags: &[&str]) -> Result<Took, Failure> {
+pub(super) async fn run_sync(config: &Path, flags: &[&str]) -> Result<ProcessCost, CliError> {
     let begun = Instant::now();
     let sync = Command::new(std::env::current_exe()?)
         .arg("sync")
@@ -102,24 +102,24 @@ pub(super) async fn sync(config: &Path, flags: &[&str]) -> Result<Took, Failure>
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()?;
-    let mut sync = Child(sync);
-    let mut used = Usage::default();
+    let mut sync = ChildGuard(sync);
+    let mut used = ProcessUsage::default();
     let status = loop {
         if let Some(status) = sync.0.try_wait()? {
             break status;
         }
-        if let Some(now) = Usage::of(sync.0.id()) {
+        if let Some(now) = ProcessUsage::read(sync.0.id()) {
             used = now;
         }
-        sleep(LOOK).await;
+        sleep(USAGE_POLL_INTERVAL).await;
     };
     // Exit 1 says that something is not sealed: the last minutes never are.
     if !matches!(status.code(), Some(0 | 1)) {
-        return Err(Failure::Usage(format!(
+        return Err(CliError::Usage(format!(
             "`backscroll sync` ended with {status}"
         )));
     }
-    Ok(Took {
+    Ok(ProcessCost {
         time: begun.elapsed(),
         used,
     })

@@ -13,14 +13,14 @@ pub(super) mod usage;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use self::measures::{Reading, Speed};
-use self::place::Place;
-use super::table::{grouped, table};
-use super::{Failure, Outcome, say};
+use self::measures::{ReadLatency, WriteSpeed};
+use self::place::ScratchDatabase;
+use super::table::{build_table, thousands};
+use super::{CliError, Outcome, say};
 use crate::domain::clock::Clock;
 
 /// The ceiling of the machine for which the goals of the whole daemon were set, in rows a second into SQLite.
-const REFERENCE: f64 = 600_000.0;
+const REFERENCE_CEILING: f64 = 600_000.0;
 
 /// What the daemon may take at the most, however much it archives.
 const MEMORY_MIB: f64 = 64.0;
@@ -29,7 +29,7 @@ const MEMORY_MIB: f64 = 64.0;
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
     #[command(subcommand)]
-    subject: Option<Subject>,
+    subject: Option<BenchSubject>,
 
     /// The database to measure: an SQLite file that does not exist yet, or a Postgres database without an archive.
     /// Without it, a file among the temporary ones
@@ -51,7 +51,7 @@ pub(super) struct Args {
 
 /// What is measured instead of the speed of this machine.
 #[derive(Debug, clap::Subcommand)]
-enum Subject {
+enum BenchSubject {
     /// Measures what is made of a provider's quota: against a sandbox with the documented limits
     Quota(quota::Args),
 }
@@ -69,50 +69,50 @@ enum Measure {
 }
 
 /// Which of the answers' times is meant.
-type Question = fn(&Reading) -> std::time::Duration;
+type LatencyOf = fn(&ReadLatency) -> std::time::Duration;
 
 /// All runs' figures.
 #[derive(Debug, Default)]
-struct Figures {
+struct BenchFigures {
     /// Of the measured database, and of SQLite on this machine.
     ceiling: Vec<f64>,
     sqlite_ceiling: Vec<f64>,
-    store: Vec<Speed>,
-    again: Vec<Speed>,
-    end_to_end: Vec<Speed>,
-    end_to_end_again: Vec<Speed>,
-    reading: Vec<Reading>,
+    store: Vec<WriteSpeed>,
+    again: Vec<WriteSpeed>,
+    end_to_end: Vec<WriteSpeed>,
+    end_to_end_again: Vec<WriteSpeed>,
+    reading: Vec<ReadLatency>,
     /// Bytes on disk for each message.
     bytes: Vec<f64>,
 }
 
-pub(super) async fn carry_out(args: Args, clock: Arc<dyn Clock>) -> Result<Outcome, Failure> {
-    if let Some(Subject::Quota(args)) = args.subject {
-        return quota::carry_out(&args, &*clock).await;
+pub(super) async fn run_bench(args: Args, clock: Arc<dyn Clock>) -> Result<Outcome, CliError> {
+    if let Some(BenchSubject::Quota(args)) = args.subject {
+        return quota::run_quota(&args, &*clock).await;
     }
-    let scratch = Scratch::new()?;
-    let place = Place::at(args.database.as_deref(), &scratch.0).await?;
-    let mut figures = Figures::default();
+    let scratch = ScratchDir::new()?;
+    let place = ScratchDatabase::at(args.database.as_deref(), &scratch.0).await?;
+    let mut figures = BenchFigures::default();
     for _ in 0..args.runs {
-        run(&args, &place, &scratch.0, &*clock, &mut figures).await?;
+        run_once(&args, &place, &scratch.0, &*clock, &mut figures).await?;
     }
     place.clear().await?;
     say(report(&args, &place, &figures));
     Ok(Outcome::Good)
 }
 
-async fn run(
+async fn run_once(
     args: &Args,
-    place: &Place,
+    place: &ScratchDatabase,
     scratch: &Path,
     clock: &dyn Clock,
-    figures: &mut Figures,
-) -> Result<(), Failure> {
+    figures: &mut BenchFigures,
+) -> Result<(), CliError> {
     let wanted = |measure| args.only.is_none_or(|only| only == measure);
-    let sqlite = raw::sqlite(scratch, args.messages).await?;
+    let sqlite = raw::sqlite_ceiling(scratch, args.messages).await?;
     figures.sqlite_ceiling.push(sqlite);
     figures.ceiling.push(if place.is_postgres() {
-        raw::postgres(place, args.messages).await?
+        raw::postgres_ceiling(place, args.messages).await?
     } else {
         sqlite
     });
@@ -120,33 +120,33 @@ async fn run(
         let store = place.create().await?;
         figures
             .store
-            .push(measures::store(&store, args.messages, false, clock).await?);
+            .push(measures::measure_commits(&store, args.messages, false, clock).await?);
         figures
             .bytes
-            .push(store.bytes().await? as f64 / args.messages as f64);
+            .push(store.size_bytes().await? as f64 / args.messages as f64);
         if wanted(Measure::Again) {
             figures
                 .again
-                .push(measures::store(&store, args.messages, true, clock).await?);
+                .push(measures::measure_commits(&store, args.messages, true, clock).await?);
         }
         store.close().await;
         if wanted(Measure::Read) {
             figures
                 .reading
-                .push(measures::reading(place, args.messages).await?);
+                .push(measures::measure_reads(place, args.messages).await?);
         }
     }
     if wanted(Measure::EndToEnd) {
-        let [first, again] = measures::end_to_end(place, scratch, args.messages).await?;
+        let [first, again] = measures::measure_end_to_end(place, scratch, args.messages).await?;
         figures.end_to_end.push(first);
         figures.end_to_end_again.push(again);
     }
     Ok(())
 }
 
-fn report(args: &Args, place: &Place, figures: &Figures) -> impl std::fmt::Display {
+fn report(args: &Args, place: &ScratchDatabase, figures: &BenchFigures) -> impl std::fmt::Display {
     let ceiling = median(&figures.ceiling);
-    let scale = median(&figures.sqlite_ceiling) / REFERENCE;
+    let scale = median(&figures.sqlite_ceiling) / REFERENCE_CEILING;
     let mut rows: Vec<[String; 6]> = Vec::new();
     let plain = |name: &str, value: String, ratio: String, goal: String| {
         [
@@ -173,8 +173,9 @@ fn report(args: &Args, place: &Place, figures: &Figures) -> impl std::fmt::Displ
             String::new(),
         ));
     }
-    let of = |speeds: &[Speed]| median(&speeds.iter().map(|speed| speed.rate).collect::<Vec<_>>());
-    let mut speed = |name: &str, speeds: &[Speed], ratio: f64, goal: String| {
+    let of =
+        |speeds: &[WriteSpeed]| median(&speeds.iter().map(|speed| speed.rate).collect::<Vec<_>>());
+    let mut speed = |name: &str, speeds: &[WriteSpeed], ratio: f64, goal: String| {
         if !speeds.is_empty() {
             let cpu = median(&speeds.iter().map(|speed| speed.cpu).collect::<Vec<_>>());
             let peak = median(
@@ -251,7 +252,7 @@ fn report(args: &Args, place: &Place, figures: &Figures) -> impl std::fmt::Displ
             goal,
         ));
     }
-    let questions: [(&str, Question); 3] = [
+    let questions: [(&str, LatencyOf); 3] = [
         ("a conversation's latest 100, ms", |reading| {
             reading.conversation
         }),
@@ -273,7 +274,7 @@ fn report(args: &Args, place: &Place, figures: &Figures) -> impl std::fmt::Displ
             "10".to_owned(),
         ));
     }
-    table(
+    build_table(
         ["MEASURE", "MEDIAN#", "RATIO#", "GOAL#", "CPU S#", "PEAK#"],
         rows,
     )
@@ -284,7 +285,7 @@ fn mib(bytes: u64) -> f64 {
 }
 
 fn rate(rate: f64) -> String {
-    grouped(rate as u64)
+    thousands(rate as u64)
 }
 
 /// The middle one of the figures, or the lower of the two in the middle; 0 where there is none.
@@ -299,17 +300,17 @@ fn median(figures: &[f64]) -> f64 {
 
 /// A folder for this process alone, removed in the end.
 #[derive(Debug)]
-pub(super) struct Scratch(pub(super) PathBuf);
+pub(super) struct ScratchDir(pub(super) PathBuf);
 
-impl Scratch {
-    pub(super) fn new() -> Result<Self, Failure> {
+impl ScratchDir {
+    pub(super) fn new() -> Result<Self, CliError> {
         let path = std::env::temp_dir().join(format!("backscroll-{}", std::process::id()));
         std::fs::create_dir_all(&path)?;
         Ok(Self(path))
     }
 }
 
-impl Drop for Scratch {
+impl Drop for ScratchDir {
     fn drop(&mut self) {
         // What cannot be removed is among the temporary files all the same.
         let _ = std::fs::remove_dir_all(&self.0);

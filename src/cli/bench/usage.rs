@@ -7,21 +7,21 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// What a process has used so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::cli) struct Usage {
+pub(in crate::cli) struct ProcessUsage {
     /// Time on a processor, its own and the kernel's for it.
     pub(in crate::cli) cpu: Duration,
     /// The most memory that was ever resident, in bytes.
     pub(in crate::cli) peak: u64,
 }
 
-impl Usage {
+impl ProcessUsage {
     /// Of this process.
     pub(in crate::cli) fn own() -> Self {
-        Self::of("self").unwrap_or_default()
+        Self::read("self").unwrap_or_default()
     }
 
     /// Of a process by its number, or `self`. Nothing once it has ended.
-    pub(in crate::cli) fn of(process: impl std::fmt::Display) -> Option<Self> {
+    pub(in crate::cli) fn read(process: impl std::fmt::Display) -> Option<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
         let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
         // The name in parentheses may hold spaces; what follows it is counted from the third field on.
@@ -46,6 +46,6 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn this_process_has_used_something() {
-        assert!(Usage::own().peak > 1 << 20);
+        assert!(ProcessUsage::own().peak > 1 << 20);
     }
 }

@@ -1,20 +1,20 @@
 //! `backscroll drill`: the real binary as a child, against a sandbox that spoils its answers, killed again and again;
 //! and in the end its archive beside the truth, message by message.
 
-mod lives;
-mod proof;
+mod comparison;
+mod restart_loop;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use self::lives::{Lives, Toll};
-use self::proof::Proof;
-use super::bench::Scratch;
-use super::bench::place::Place;
-use super::table::{grouped, table};
-use super::{Failure, Outcome, say};
+use self::comparison::TruthComparison;
+use self::restart_loop::{RestartLoop, RunCost};
+use super::bench::ScratchDir;
+use super::bench::place::ScratchDatabase;
+use super::table::{build_table, thousands};
+use super::{CliError, Outcome, say};
 use crate::daemon::signals;
 use crate::domain::clock::Clock;
 use crate::sandbox::{Fault, Options, RulesReport, Sandbox, Share};
@@ -57,11 +57,11 @@ pub(super) struct Args {
     seed: u64,
 }
 
-pub(super) async fn carry_out(args: Args, clock: Arc<dyn Clock>) -> Result<Outcome, Failure> {
+pub(super) async fn carry_out(args: Args, clock: Arc<dyn Clock>) -> Result<Outcome, CliError> {
     let stop = CancellationToken::new();
-    signals::listen(stop.clone())?;
-    let scratch = Scratch::new()?;
-    let place = Place::at(args.database.as_deref(), &scratch.0).await?;
+    signals::cancel_on_signal(stop.clone())?;
+    let scratch = ScratchDir::new()?;
+    let place = ScratchDatabase::at(args.database.as_deref(), &scratch.0).await?;
     place.prepare().await?;
     let outcome = drill(&args, &place, &scratch, clock, &stop).await;
     place.clear().await?;
@@ -70,11 +70,11 @@ pub(super) async fn carry_out(args: Args, clock: Arc<dyn Clock>) -> Result<Outco
 
 async fn drill(
     args: &Args,
-    place: &Place,
-    scratch: &Scratch,
+    place: &ScratchDatabase,
+    scratch: &ScratchDir,
     clock: Arc<dyn Clock>,
     stop: &CancellationToken,
-) -> Result<Outcome, Failure> {
+) -> Result<Outcome, CliError> {
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let sandbox = Sandbox::start(options(args)?, listen, clock).await?;
     let config = scratch.0.join("drill.toml");
@@ -82,19 +82,19 @@ async fn drill(
     say(format_args!(
         "A sandbox plays both providers, with {} messages, and spoils {} of its answers. The process that archives them \
          is killed {} times.",
-        grouped(args.messages as u64 + args.messages as u64 / 3),
+        thousands(args.messages as u64 + args.messages as u64 / 3),
         args.faults,
         args.kills
     ));
-    let mut lives = Lives::new(&sandbox, &config, &scratch.0, args.seed)?;
-    lives.killed(args.kills, stop).await?;
-    let edge = lives.unharmed(stop).await?;
-    let toll = lives.toll();
-    let proof = Proof::of(place, &sandbox, edge).await?;
+    let mut lives = RestartLoop::new(&sandbox, &config, &scratch.0, args.seed)?;
+    lives.run_with_kills(args.kills, stop).await?;
+    let edge = lives.run_to_completion(stop).await?;
+    let toll = lives.cost();
+    let proof = TruthComparison::compare(place, &sandbox, edge).await?;
     let rules = sandbox.rules();
-    say(injected(&toll, &rules));
-    say(found(&toll, &rules, &proof));
-    let is_good = toll.ended_well && proof.is_good() && rules.total.broken() == 0;
+    say(describe_injections(&toll, &rules));
+    say(describe_findings(&toll, &rules, &proof));
+    let is_good = toll.ended_well && proof.is_equal() && rules.total.violations() == 0;
     say(if is_good {
         "EQUAL: nothing lost, nothing twice."
     } else {
@@ -103,8 +103,8 @@ async fn drill(
     if !is_good {
         say(format_args!(
             "{}\nThe last that the process said:\n{}",
-            proof.particulars(),
-            lives.last_words()
+            proof.describe_differences(),
+            lives.log_tail()
         ));
     }
     sandbox.stop().await;
@@ -115,10 +115,10 @@ async fn drill(
     })
 }
 
-fn options(args: &Args) -> Result<Options, Failure> {
+fn options(args: &Args) -> Result<Options, CliError> {
     let span = |text: &str| {
         text.parse()
-            .map_err(|_| Failure::Usage("a span".to_owned()))
+            .map_err(|_| CliError::Usage("a span".to_owned()))
     };
     Ok(Options {
         seed: args.seed,
@@ -133,20 +133,20 @@ fn options(args: &Args) -> Result<Options, Failure> {
     })
 }
 
-fn injected(toll: &Toll, rules: &RulesReport) -> String {
+fn describe_injections(toll: &RunCost, rules: &RulesReport) -> String {
     let faults = rules
         .faults
         .iter()
-        .map(|(fault, count)| [name(*fault), grouped(*count)]);
+        .map(|(fault, count)| [fault_name(*fault), thousands(*count)]);
     let kills = [
-        ["kills".to_owned(), grouped(toll.kills.into())],
-        ["checks".to_owned(), grouped(toll.checks.into())],
+        ["kills".to_owned(), thousands(toll.kills.into())],
+        ["checks".to_owned(), thousands(toll.checks.into())],
     ];
     let all = [
         "faults, all kinds".to_owned(),
-        grouped(rules.faults.values().sum()),
+        thousands(rules.faults.values().sum()),
     ];
-    table(
+    build_table(
         ["INJECTED", "#"],
         kills.into_iter().chain([all]).chain(faults),
     )
@@ -154,30 +154,30 @@ fn injected(toll: &Toll, rules: &RulesReport) -> String {
 }
 
 /// What the flag calls it.
-fn name(fault: Fault) -> String {
+fn fault_name(fault: Fault) -> String {
     use clap::ValueEnum;
     fault
         .to_possible_value()
         .map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
-fn found(toll: &Toll, rules: &RulesReport, proof: &Proof) -> String {
+fn describe_findings(toll: &RunCost, rules: &RulesReport, proof: &TruthComparison) -> String {
     let rows = [
         ("messages in truth", proof.difference.messages as u64),
         ("rows in the archive", proof.rows as u64),
         ("rows missing", proof.difference.missing.len() as u64),
-        ("rows twice", proof.difference.twice.len() as u64),
+        ("rows twice", proof.difference.duplicated.len() as u64),
         (
             "rows that are not true",
-            proof.difference.untrue.len() as u64,
+            proof.difference.unexpected.len() as u64,
         ),
         ("requests", rules.total.requests()),
-        ("rules of the providers broken", rules.total.broken()),
+        ("rules of the providers broken", rules.total.violations()),
         ("peak memory of the process, MiB", toll.peak >> 20),
     ];
-    table(
+    build_table(
         ["FOUND", "#"],
-        rows.map(|(what, count)| [what.to_owned(), grouped(count)]),
+        rows.map(|(what, count)| [what.to_owned(), thousands(count)]),
     )
     .to_string()
 }

@@ -1,7 +1,7 @@
 //! The shipped `config.toml` against the code.
 
 use super::*;
-use crate::config::shape;
+use crate::config::schema;
 
 const MANUAL: &str = include_str!("../../../config.toml");
 
@@ -14,15 +14,15 @@ fn the_manual_loads_with_only_its_placeholders_filled_in() {
 #[test]
 fn the_manual_has_every_key() {
     let tables = [
-        (&shape::DATABASE, "[database]"),
-        (&shape::SCHEDULE, "[schedule]"),
-        (&shape::STATUS_PAGE, "[status_page]"),
-        (&shape::ALERTS, "[alerts]"),
-        (&shape::LOG, "[log]"),
-        (&shape::AGORA, "[[agora]]"),
-        (&shape::WEB3MQ, "[[web3mq]]"),
+        (&schema::DATABASE, "[database]"),
+        (&schema::SCHEDULE, "[schedule]"),
+        (&schema::STATUS_PAGE, "[status_page]"),
+        (&schema::ALERTS, "[alerts]"),
+        (&schema::LOG, "[log]"),
+        (&schema::AGORA, "[[agora]]"),
+        (&schema::WEB3MQ, "[[web3mq]]"),
     ];
-    assert_eq!(tables.len(), shape::FILE.keys.len());
+    assert_eq!(tables.len(), schema::FILE.keys.len());
     for (shape, header) in tables {
         let (_, after) = MANUAL.split_once(&format!("\n{header}\n")).unwrap();
         let section = after.split("\n[").next().unwrap();
@@ -35,10 +35,10 @@ fn the_manual_has_every_key() {
             assert!(has(key), "{header} {key}");
         }
     }
-    for key in shape::AGORA_STREAM
+    for key in schema::AGORA_STREAM
         .keys
         .iter()
-        .chain(shape::WEB3MQ_STREAM.keys)
+        .chain(schema::WEB3MQ_STREAM.keys)
     {
         assert!(MANUAL.contains(&format!("{key} = ")), "{key}");
     }

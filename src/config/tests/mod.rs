@@ -1,8 +1,8 @@
 //! What the configuration takes, what it refuses, and in which words.
 
+mod accepted;
 mod manual;
-mod refused;
-mod taken;
+mod rejected;
 
 use std::ffi::OsString;
 use std::path::Path;

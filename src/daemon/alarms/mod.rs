@@ -16,57 +16,57 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
-use self::records::Records;
-use self::webhook::{Letter, Webhook};
+use self::records::AlarmRecords;
+use self::webhook::{Notification, Webhook};
 use crate::config::Alerts;
-use crate::domain::alarm::{Alarm, Kind, Subject};
+use crate::domain::alarm::{Alarm, AlarmKind, AlarmSubject};
 use crate::domain::clock::Clock;
 use crate::domain::retry::Backoff;
 use crate::provider::Provider;
-use crate::store::{Store, StoreError, StreamStatus};
+use crate::store::{Archive, StoreError, StreamStatus};
 use crate::sync::PassReport;
-use crate::sync::alarms::archive::Health;
-use crate::sync::alarms::board::Look;
-use crate::sync::alarms::history;
-use crate::sync::alarms::passes::Passes;
+use crate::sync::alarms::archive::ArchiveHealth;
+use crate::sync::alarms::board::CheckResult;
+use crate::sync::alarms::history_loss;
+use crate::sync::alarms::passes::PassHistory;
 use crate::sync::forecast::{forecast, paces};
 pub use webhook::WebhookError;
 
 /// How often the archive itself is looked at, and whether a pass hangs.
-const BEAT: Duration = Duration::from_mins(5);
+const ARCHIVE_CHECK_INTERVAL: Duration = Duration::from_mins(5);
 /// When for the first time: a first pass is over by then.
-const FIRST: Duration = Duration::from_mins(1);
+const FIRST_ARCHIVE_CHECK: Duration = Duration::from_mins(1);
 /// How a letter is tried that does not arrive, until it is too old to be news.
-const POST: Backoff = Backoff {
+const WEBHOOK_RETRY: Backoff = Backoff {
     first: Duration::from_secs(10),
     most: Duration::from_mins(5),
-    tries: u32::MAX,
+    max_attempts: u32::MAX,
 };
 
 const WEBHOOK_HINT: &str = "it is tried again for a day; see whether [alerts] webhook is right, and answers from this machine";
 
 /// See above.
-pub struct Lookout {
-    store: Arc<dyn Store>,
+pub struct AlarmMonitor {
+    store: Arc<dyn Archive>,
     providers: Vec<Arc<dyn Provider>>,
     clock: Arc<dyn Clock>,
     webhook: Option<Webhook>,
-    heard: Mutex<Heard>,
-    records: tokio::sync::Mutex<Records>,
+    observations: Mutex<Observations>,
+    records: tokio::sync::Mutex<AlarmRecords>,
     /// A pass has ended.
-    ended: Notify,
+    pass_ended: Notify,
     /// There may be something to post.
-    news: Notify,
+    outbox: Notify,
 }
 
 /// What was heard of passes and of the archive.
 #[derive(Debug, Default)]
-struct Heard {
-    passes: HashMap<String, Passes>,
-    archive: Health,
+struct Observations {
+    passes: HashMap<String, PassHistory>,
+    archive: ArchiveHealth,
 }
 
-impl std::fmt::Debug for Lookout {
+impl std::fmt::Debug for AlarmMonitor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Lookout")
             .field("webhook", &self.webhook)
@@ -74,10 +74,10 @@ impl std::fmt::Debug for Lookout {
     }
 }
 
-impl Lookout {
+impl AlarmMonitor {
     /// Over these accounts and their archive.
     pub fn new(
-        store: Arc<dyn Store>,
+        store: Arc<dyn Archive>,
         providers: Vec<Arc<dyn Provider>>,
         clock: Arc<dyn Clock>,
         alerts: &Alerts,
@@ -87,104 +87,107 @@ impl Lookout {
             providers,
             clock,
             webhook: alerts.webhook.as_ref().map(Webhook::new).transpose()?,
-            heard: Mutex::default(),
+            observations: Mutex::default(),
             records: tokio::sync::Mutex::default(),
-            ended: Notify::new(),
-            news: Notify::new(),
+            pass_ended: Notify::new(),
+            outbox: Notify::new(),
         })
     }
 
     /// A pass over an account begins.
-    pub(super) fn begins(&self, account: &str) {
+    pub(super) fn pass_begins(&self, account: &str) {
         let now = self.clock.now();
-        self.heard()
+        self.lock_observations()
             .passes
             .entry(account.to_owned())
             .or_default()
-            .begins(now);
+            .record_begin(now);
     }
 
     /// It has ended.
-    pub(super) fn ends(&self, account: &str, outcome: &Result<PassReport, StoreError>) {
+    pub(super) fn pass_ends(&self, account: &str, outcome: &Result<PassReport, StoreError>) {
         {
-            let mut heard = self.heard();
-            let Heard { passes, archive } = &mut *heard;
+            let mut heard = self.lock_observations();
+            let Observations { passes, archive } = &mut *heard;
             let passes = passes.entry(account.to_owned()).or_default();
             match outcome {
                 Ok(report) => {
-                    passes.ends(report.failure.as_ref(), report.tally.requests);
-                    archive.works();
+                    passes.record_end(report.failure.as_ref(), report.tally.requests);
+                    archive.record_success();
                 }
-                Err(StoreError::Held { .. }) => passes.belongs_to_another(),
+                Err(StoreError::InUse { .. }) => passes.release_to_other_process(),
                 Err(error) => {
-                    passes.breaks_off();
-                    archive.fails(error);
+                    passes.record_abort();
+                    archive.record_failure(error);
                 }
             }
         }
-        self.ended.notify_one();
+        self.pass_ended.notify_one();
     }
 
     /// Looks, and tells, until `stop`.
     pub(super) async fn run(&self, stop: &CancellationToken) {
-        tokio::join!(self.watch(stop), self.post(stop));
+        tokio::join!(self.run_checks(stop), self.deliver_notifications(stop));
     }
 
-    async fn watch(&self, stop: &CancellationToken) {
-        let mut beat = interval_at(Instant::now() + FIRST, BEAT);
+    async fn run_checks(&self, stop: &CancellationToken) {
+        let mut beat = interval_at(Instant::now() + FIRST_ARCHIVE_CHECK, ARCHIVE_CHECK_INTERVAL);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let is_beat = tokio::select! {
-                () = self.ended.notified() => false,
+                () = self.pass_ended.notified() => false,
                 _ = beat.tick() => true,
                 () = stop.cancelled() => return,
             };
-            self.look(is_beat).await;
+            self.check(is_beat).await;
         }
     }
 
     /// Looks at what was heard of passes; at the archive itself, too, where that is asked for.
-    async fn look(&self, deeply: bool) {
+    async fn check(&self, with_history: bool) {
         let mut records = self.records.lock().await;
         let now = self.clock.now();
         records
-            .refresh(&*self.store, now, self.webhook.is_some())
+            .reload(&*self.store, now, self.webhook.is_some())
             .await;
-        let disk = Subject {
+        let disk = AlarmSubject {
             account: None,
             stream: None,
-            kind: Kind::Disk,
+            kind: AlarmKind::Disk,
         };
-        let (room, was_scarce) = (self.store.room().await, records.stands(&disk));
+        let (room, was_scarce) = (self.store.room().await, records.is_active(&disk));
         let mut looks = {
-            let heard = self.heard();
-            let mut looks = heard.archive.looks(room, was_scarce);
+            let heard = self.lock_observations();
+            let mut looks = heard.archive.check(room, was_scarce);
             looks.extend(
                 heard
                     .passes
                     .iter()
-                    .flat_map(|(account, passes)| passes.looks(account, now)),
+                    .flat_map(|(account, passes)| passes.check(account, now)),
             );
             looks
         };
-        if deeply {
-            match self.look_deeply(&mut records).await {
+        if with_history {
+            match self.check_history(&mut records).await {
                 Ok(found) => looks.extend(found),
                 Err(error) => {
                     tracing::debug!(%error, "the archive cannot be looked at");
-                    self.heard().archive.fails(&error);
+                    self.lock_observations().archive.record_failure(&error);
                 }
             }
         }
         for look in looks {
-            records.take(&look, now, self.webhook.is_some());
+            records.apply(&look, now, self.webhook.is_some());
         }
         records.save(&*self.store, now).await;
-        self.news.notify_one();
+        self.outbox.notify_one();
     }
 
     /// Looks at the history of the accounts that this process works on.
-    async fn look_deeply(&self, records: &mut Records) -> Result<Vec<Look>, StoreError> {
+    async fn check_history(
+        &self,
+        records: &mut AlarmRecords,
+    ) -> Result<Vec<CheckResult>, StoreError> {
         let now = self.clock.now();
         let status = self.store.status().await?;
         let paces = paces(&*self.store, now).await?;
@@ -203,7 +206,7 @@ impl Lookout {
             looks.extend(
                 looked_at
                     .into_iter()
-                    .flat_map(|looked_at| history::abandoned(account, looked_at, now)),
+                    .flat_map(|looked_at| history_loss::clear_abandoned(account, looked_at, now)),
             );
         }
         for provider in &self.providers {
@@ -212,7 +215,7 @@ impl Lookout {
                 continue;
             };
             {
-                let mut heard = self.heard();
+                let mut heard = self.lock_observations();
                 let Some(passes) = heard
                     .passes
                     .get_mut(account)
@@ -220,32 +223,36 @@ impl Lookout {
                 else {
                     continue;
                 };
-                looks.extend(passes.stuck(account, streams));
+                looks.extend(passes.check_streams(account, streams));
             }
-            looks.extend(history::loss_ahead(
+            looks.extend(history_loss::check_loss_ahead(
                 account,
                 forecast(&**provider, &status, &paces, now).as_ref(),
             ));
-            let lost = history::lost_seconds(streams);
-            looks.push(history::lost(
+            let lost = history_loss::lost_seconds(streams);
+            looks.push(history_loss::check_lost(
                 account,
                 streams,
-                records.known_loss(account, lost),
+                records.reported_loss_s(account, lost),
             ));
-            looks.push(records.silent(&*self.store, account, streams, now).await?);
+            looks.push(
+                records
+                    .check_silence(&*self.store, account, streams, now)
+                    .await?,
+            );
         }
         Ok(looks)
     }
 
     /// Posts what the webhook has not been told.
-    async fn post(&self, stop: &CancellationToken) {
+    async fn deliver_notifications(&self, stop: &CancellationToken) {
         let Some(webhook) = &self.webhook else { return };
         let mut failures = 0;
         loop {
             let posted = async {
-                match self.next_letter().await {
-                    None => self.news.notified().await,
-                    Some(letter) => failures = self.send(webhook, &letter, failures).await,
+                match self.next_notification().await {
+                    None => self.outbox.notified().await,
+                    Some(letter) => failures = self.deliver(webhook, &letter, failures).await,
                 }
             };
             tokio::select! {
@@ -255,36 +262,40 @@ impl Lookout {
         }
     }
 
-    async fn next_letter(&self) -> Option<Letter> {
+    async fn next_notification(&self) -> Option<Notification> {
         let records = self.records.lock().await;
         let is_ours = |account: &str| {
-            self.heard()
+            self.lock_observations()
                 .passes
                 .get(account)
-                .is_some_and(Passes::is_ours)
+                .is_some_and(PassHistory::is_ours)
         };
-        let alarm = records.untold(|alarm| alarm.subject.account.as_deref().is_none_or(is_ours))?;
+        let alarm = records
+            .next_unnotified(|alarm| alarm.subject.account.as_deref().is_none_or(is_ours))?;
         let account = alarm.subject.account.as_deref();
         let provider = self.providers.iter().map(|provider| provider.account());
         let provider = provider
             .filter(|known| Some(known.name.as_str()) == account)
             .map(|known| known.provider)
             .next();
-        Some(Letter {
+        Some(Notification {
             alarm: alarm.clone(),
             provider,
         })
     }
 
     /// Posts a letter; waits where it does not arrive. Answers with how many in a row have not.
-    async fn send(&self, webhook: &Webhook, letter: &Letter, failures: u32) -> u32 {
-        match webhook.post(letter).await {
+    async fn deliver(&self, webhook: &Webhook, notification: &Notification, failures: u32) -> u32 {
+        match webhook.post(notification).await {
             Ok(()) => {
                 if failures > 0 {
                     tracing::info!("the webhook takes alarms again");
                 }
                 let mut records = self.records.lock().await;
-                records.told(&letter.alarm.id(), letter.tells());
+                records.mark_notified(
+                    &notification.alarm.id(),
+                    notification.state_after_delivery(),
+                );
                 records.save(&*self.store, self.clock.now()).await;
                 0
             }
@@ -292,9 +303,9 @@ impl Lookout {
                 if failures == 0 {
                     tracing::warn!(%error, hint = WEBHOOK_HINT, "the webhook takes no alarm");
                 }
-                let wait = POST
+                let wait = WEBHOOK_RETRY
                     .after(failures + 1, fastrand::f64())
-                    .unwrap_or(POST.most);
+                    .unwrap_or(WEBHOOK_RETRY.most);
                 tokio::time::sleep(wait).await;
                 failures + 1
             }
@@ -302,13 +313,15 @@ impl Lookout {
     }
 
     /// Passes and errors are plain data that no panic can leave half-written.
-    fn heard(&self) -> MutexGuard<'_, Heard> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_observations(&self) -> MutexGuard<'_, Observations> {
+        self.observations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Tells the log.
-fn log(alarm: &Alarm) {
+fn log_alarm(alarm: &Alarm) {
     let Alarm {
         subject,
         since,
@@ -319,10 +332,10 @@ fn log(alarm: &Alarm) {
     let account = subject.account.as_deref().map(tracing::field::display);
     let stream = subject.stream.as_deref().map(tracing::field::display);
     let kind = subject.kind.name();
-    match (alarm.is_standing(), subject.kind) {
+    match (alarm.is_active(), subject.kind) {
         (false, _) => tracing::info!(account, stream, kind, %since, problem, "alarm over"),
-        (true, Kind::Silent | Kind::Stuck) => {
-            tracing::warn!(account, stream, kind, problem, hint, "alarm")
+        (true, AlarmKind::Silent | AlarmKind::Stuck) => {
+            tracing::warn!(account, stream, kind, problem, hint, "alarm");
         }
         (true, _) => tracing::error!(account, stream, kind, problem, hint, "alarm"),
     }

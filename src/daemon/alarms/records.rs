@@ -3,90 +3,90 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::log;
-use crate::domain::alarm::{Alarm, Kind, Subject, Told};
+use super::log_alarm;
+use crate::domain::alarm::{Alarm, AlarmKind, AlarmSubject, Notified};
 use crate::domain::time::Millis;
-use crate::store::{Store, StoreError, StreamStatus};
-use crate::sync::alarms::board::{Board, Look};
-use crate::sync::alarms::silence::Silences;
+use crate::store::{Archive, StoreError, StreamStatus};
+use crate::sync::alarms::board::{AlarmBoard, CheckResult};
+use crate::sync::alarms::silence::SilenceDetector;
 
 /// What is over is kept for so long.
-const KEPT: Duration = Duration::from_hours(2160);
+const ALARM_RETENTION: Duration = Duration::from_hours(2160);
 /// What was over, or began, longer ago is no news any more.
-const NEWS: Duration = Duration::from_hours(24);
+const NOTIFY_WITHIN: Duration = Duration::from_hours(24);
 
-type Id = (Subject, Millis);
+type AlarmId = (AlarmSubject, Millis);
 
 /// See above.
 #[derive(Debug, Default)]
-pub(super) struct Records {
-    board: Board,
-    silences: Silences,
+pub(super) struct AlarmRecords {
+    board: AlarmBoard,
+    silence_detector: SilenceDetector,
     /// What stands, what is to be told, and how far harm had come.
-    known: BTreeMap<Id, Alarm>,
+    alarms: BTreeMap<AlarmId, Alarm>,
     /// What of it the archive does not know.
-    unsaved: BTreeSet<Id>,
+    unsaved: BTreeSet<AlarmId>,
 }
 
-impl Records {
+impl AlarmRecords {
     /// Reads what the archive has. What is too old to be told, or has nobody to be told to, is taken for told.
-    pub(super) async fn refresh(&mut self, store: &dyn Store, now: Millis, has_webhook: bool) {
+    pub(super) async fn reload(&mut self, store: &dyn Archive, now: Millis, has_webhook: bool) {
         match store.alarms(now).await {
             Ok(alarms) => {
-                self.known.retain(|id, _| self.unsaved.contains(id));
+                self.alarms.retain(|id, _| self.unsaved.contains(id));
                 for alarm in alarms {
-                    self.known.entry(alarm.id()).or_insert(alarm);
+                    self.alarms.entry(alarm.id()).or_insert(alarm);
                 }
             }
             Err(error) => {
-                tracing::debug!(%error, "the record of alarms cannot be read; going by memory")
+                tracing::debug!(%error, "the record of alarms cannot be read; going by memory");
             }
         }
-        for (id, alarm) in &mut self.known {
+        for (id, alarm) in &mut self.alarms {
             let is_news = alarm
                 .until
-                .is_none_or(|until| has_webhook && now.since(until) < NEWS);
-            if !is_news && alarm.told < Told::All {
-                alarm.told = Told::All;
+                .is_none_or(|until| has_webhook && now.since(until) < NOTIFY_WITHIN);
+            if !is_news && alarm.told < Notified::All {
+                alarm.told = Notified::All;
                 self.unsaved.insert(id.clone());
             }
         }
-        self.board.recall(
-            self.known
+        self.board.restore(
+            self.alarms
                 .values()
-                .filter(|alarm| alarm.is_standing())
+                .filter(|alarm| alarm.is_active())
                 .cloned(),
         );
     }
 
     /// Takes note of a look, and tells the log what began and what is over.
-    pub(super) fn take(&mut self, look: &Look, now: Millis, has_webhook: bool) {
+    pub(super) fn apply(&mut self, look: &CheckResult, now: Millis, has_webhook: bool) {
         for mut alarm in self.board.take(look, now) {
             let id = alarm.id();
-            if !alarm.is_standing() && !has_webhook {
-                alarm.told = Told::All;
+            if !alarm.is_active() && !has_webhook {
+                alarm.told = Notified::All;
             }
-            if !alarm.is_standing() || !self.known.contains_key(&id) {
-                log(&alarm);
+            if !alarm.is_active() || !self.alarms.contains_key(&id) {
+                log_alarm(&alarm);
             }
-            self.known.insert(id.clone(), alarm);
+            self.alarms.insert(id.clone(), alarm);
             self.unsaved.insert(id);
         }
     }
 
     /// Whether an alarm stands.
-    pub(super) fn stands(&self, subject: &Subject) -> bool {
-        self.board.standing().any(|alarm| alarm.subject == *subject)
+    pub(super) fn is_active(&self, subject: &AlarmSubject) -> bool {
+        self.board.active().any(|alarm| alarm.subject == *subject)
     }
 
     /// How many seconds of an account's history had been lost when that was last told of. It is no more than are lost by
     /// now: where less history is wanted than before, less of it is lost.
-    pub(super) fn known_loss(&mut self, account: &str, lost: i64) -> i64 {
-        let of_it = |subject: &Subject| {
-            subject.kind == Kind::Lost && subject.account.as_deref() == Some(account)
+    pub(super) fn reported_loss_s(&mut self, account: &str, lost: i64) -> i64 {
+        let of_it = |subject: &AlarmSubject| {
+            subject.kind == AlarmKind::Lost && subject.account.as_deref() == Some(account)
         };
         let last = self
-            .known
+            .alarms
             .values_mut()
             .filter(|alarm| of_it(&alarm.subject))
             .max_by_key(|alarm| alarm.since);
@@ -102,17 +102,17 @@ impl Records {
     }
 
     /// Looks at which of an account's streams have fallen silent.
-    pub(super) async fn silent(
+    pub(super) async fn check_silence(
         &mut self,
-        store: &dyn Store,
+        store: &dyn Archive,
         account: &str,
         streams: &[&StreamStatus],
         now: Millis,
-    ) -> Result<Look, StoreError> {
-        let standing: BTreeSet<&Subject> =
-            self.board.standing().map(|alarm| &alarm.subject).collect();
-        self.silences
-            .look(
+    ) -> Result<CheckResult, StoreError> {
+        let standing: BTreeSet<&AlarmSubject> =
+            self.board.active().map(|alarm| &alarm.subject).collect();
+        self.silence_detector
+            .check(
                 store,
                 account,
                 streams,
@@ -123,42 +123,42 @@ impl Records {
     }
 
     /// The oldest alarm of which the webhook has not been told all, and that may be told.
-    pub(super) fn untold(&self, may_be_told: impl Fn(&Alarm) -> bool) -> Option<&Alarm> {
+    pub(super) fn next_unnotified(&self, may_notify: impl Fn(&Alarm) -> bool) -> Option<&Alarm> {
         let is_untold = |alarm: &&Alarm| match alarm.told {
-            Told::Nothing => true,
-            Told::Begun => !alarm.is_standing(),
-            Told::All => false,
+            Notified::Nothing => true,
+            Notified::Start => !alarm.is_active(),
+            Notified::All => false,
         };
-        self.known
+        self.alarms
             .values()
             .filter(is_untold)
-            .filter(|alarm| may_be_told(alarm))
+            .filter(|alarm| may_notify(alarm))
             .min_by_key(|alarm| alarm.since)
     }
 
     /// The webhook has been told.
-    pub(super) fn told(&mut self, id: &Id, told: Told) {
-        if let Some(alarm) = self.known.get_mut(id) {
-            alarm.told = alarm.told.max(told);
+    pub(super) fn mark_notified(&mut self, id: &AlarmId, mark_notified: Notified) {
+        if let Some(alarm) = self.alarms.get_mut(id) {
+            alarm.told = alarm.told.max(mark_notified);
             self.unsaved.insert(id.clone());
         }
     }
 
     /// Writes down what the archive does not know. What cannot be written now is written later.
-    pub(super) async fn save(&mut self, store: &dyn Store, now: Millis) {
+    pub(super) async fn save(&mut self, store: &dyn Archive, now: Millis) {
         let alarms: Vec<Alarm> = self
             .unsaved
             .iter()
-            .filter_map(|id| self.known.get(id))
+            .filter_map(|id| self.alarms.get(id))
             .cloned()
             .collect();
         if alarms.is_empty() {
             return;
         }
-        match store.note_alarms(&alarms, now.minus(KEPT)).await {
+        match store.save_alarms(&alarms, now.minus(ALARM_RETENTION)).await {
             Ok(()) => self.unsaved.clear(),
             Err(error) => {
-                tracing::debug!(%error, "alarms cannot be put on record; they are kept in memory")
+                tracing::debug!(%error, "alarms cannot be put on record; they are kept in memory");
             }
         }
     }

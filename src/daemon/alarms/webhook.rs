@@ -7,7 +7,7 @@ use reqwest::{StatusCode, Url};
 use serde_json::json;
 
 use crate::config::Secret;
-use crate::domain::alarm::{Alarm, Told};
+use crate::domain::alarm::{Alarm, Notified};
 
 /// From the request to the answer's status.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -37,28 +37,28 @@ pub enum WebhookError {
 
 /// What is told of an alarm: that it began, or that it is over.
 #[derive(Clone, Debug)]
-pub(super) struct Letter {
+pub(super) struct Notification {
     pub(super) alarm: Alarm,
     /// `agora` or `web3mq`, where the account is known.
     pub(super) provider: Option<&'static str>,
 }
 
-impl Letter {
+impl Notification {
     /// What has been told once it has arrived.
-    pub(super) fn tells(&self) -> Told {
-        if self.is_over() {
-            Told::All
+    pub(super) fn state_after_delivery(&self) -> Notified {
+        if self.announces_end() {
+            Notified::All
         } else {
-            Told::Begun
+            Notified::Start
         }
     }
 
-    fn is_over(&self) -> bool {
-        !self.alarm.is_standing() && self.alarm.told == Told::Begun
+    fn announces_end(&self) -> bool {
+        !self.alarm.is_active() && self.alarm.told == Notified::Start
     }
 
     /// The fields are always these. `text` says all of it to a person.
-    fn body(&self) -> String {
+    fn to_json(&self) -> String {
         let Alarm {
             subject,
             since,
@@ -67,21 +67,25 @@ impl Letter {
             hint,
             ..
         } = &self.alarm;
-        let event = if self.is_over() { "over" } else { "begun" };
+        let event = if self.announces_end() {
+            "over"
+        } else {
+            "begun"
+        };
         let whose = [subject.account.as_deref(), subject.stream.as_deref()];
         let whose = whose
             .into_iter()
             .flatten()
             .fold(String::new(), |all, part| format!("{all} {part}"));
         let kind = subject.kind.name();
-        let said = match until.filter(|_| self.is_over()) {
+        let said = match until.filter(|_| self.announces_end()) {
             Some(until) => {
                 format!("[Backscroll]{whose}: {kind}: over at {until}; since {since}: {text}")
             }
             None => format!("[Backscroll]{whose}: {kind}: {text}\nWhat to do: {hint}"),
         };
         let until = until
-            .filter(|_| self.is_over())
+            .filter(|_| self.announces_end())
             .map(|until| until.to_string());
         json!({
             "text": said,
@@ -127,12 +131,12 @@ impl Webhook {
     }
 
     /// Posts one, once. Of the error nothing is kept that could name the URL.
-    pub(super) async fn post(&self, letter: &Letter) -> Result<(), WebhookError> {
+    pub(super) async fn post(&self, letter: &Notification) -> Result<(), WebhookError> {
         let request = self
             .client
             .post(self.url.clone())
             .header(CONTENT_TYPE, "application/json")
-            .body(letter.body());
+            .body(letter.to_json());
         let answer = request.send().await.map_err(|error| {
             match (error.is_timeout(), error.is_connect()) {
                 (true, _) => WebhookError::TimedOut,

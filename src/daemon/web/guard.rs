@@ -12,12 +12,12 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-const NOT_HERE: &str =
+const UNKNOWN_HOST: &str =
     "This host name is not answered: ask for localhost or for an address in digits.\n";
-const ONLY_READ: &str = "There is nothing to do here but to read: GET or HEAD.\n";
+const READ_ONLY: &str = "There is nothing to do here but to read: GET or HEAD.\n";
 
 /// What every answer says of itself. The page allows itself more by a policy of its own.
-const ALWAYS: [(HeaderName, HeaderValue); 5] = [
+const COMMON_HEADERS: [(HeaderName, HeaderValue); 5] = [
     (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
@@ -27,7 +27,8 @@ const ALWAYS: [(HeaderName, HeaderValue); 5] = [
         HeaderValue::from_static("same-origin"),
     ),
 ];
-const POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+const DEFAULT_CONTENT_POLICY: HeaderValue =
+    HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
 /// Lets through what only reads, and was not sent here by a name that somebody else has pointed at this machine.
 pub(super) async fn guard(
@@ -39,26 +40,28 @@ pub(super) async fn guard(
         (
             StatusCode::METHOD_NOT_ALLOWED,
             [(ALLOW, "GET, HEAD")],
-            ONLY_READ,
+            READ_ONLY,
         )
             .into_response()
-    } else if !is_meant(request.headers(), listen.ip()) {
-        (StatusCode::MISDIRECTED_REQUEST, NOT_HERE).into_response()
+    } else if !is_allowed_host(request.headers(), listen.ip()) {
+        (StatusCode::MISDIRECTED_REQUEST, UNKNOWN_HOST).into_response()
     } else {
         next.run(request).await
     };
     let headers = response.headers_mut();
-    for (name, value) in ALWAYS {
+    for (name, value) in COMMON_HEADERS {
         headers.entry(name).or_insert(value);
     }
-    headers.entry(CONTENT_SECURITY_POLICY).or_insert(POLICY);
+    headers
+        .entry(CONTENT_SECURITY_POLICY)
+        .or_insert(DEFAULT_CONTENT_POLICY);
     response
 }
 
 /// Whether the host that is asked for is this one. A page from elsewhere can have a browser ask this machine under the
 /// page's own name, and would then be let read the answer; but no name leads to an address in digits, and nobody else
 /// can have `localhost`. Where the address is open to others they may call it what they like.
-fn is_meant(headers: &HeaderMap, listen: IpAddr) -> bool {
+fn is_allowed_host(headers: &HeaderMap, listen: IpAddr) -> bool {
     if !listen.to_canonical().is_loopback() {
         return true;
     }
@@ -85,7 +88,7 @@ mod tests {
         for host in hosts {
             all.append(HOST, HeaderValue::from_static(host));
         }
-        is_meant(&all, listen.parse().unwrap())
+        is_allowed_host(&all, listen.parse().unwrap())
     }
 
     #[test]

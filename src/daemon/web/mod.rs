@@ -5,10 +5,10 @@
 //! address that is taken is said in the log, and asked for again.
 
 mod guard;
-mod health;
 mod metrics;
 mod page;
-mod serve;
+mod probes;
+mod server;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,79 +19,79 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use tokio::sync::watch;
 
-use self::metrics::Looks;
-use self::serve::Server;
+use self::metrics::MetricsCache;
+use self::server::HttpServer;
 use crate::domain::clock::Clock;
 use crate::provider::Provider;
-use crate::store::Store;
-use crate::sync::progress::Progress;
+use crate::store::Archive;
+use crate::sync::progress::EngineProgress;
 
 /// What may be read by whoever asks.
-pub struct Shown {
+pub struct StatusSources {
     /// The archive.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn Archive>,
     /// The accounts of the configuration, in its order.
     pub providers: Vec<Arc<dyn Provider>>,
     /// What the engine remembers of what it has done.
-    pub progress: Arc<Progress>,
+    pub progress: Arc<EngineProgress>,
     pub clock: Arc<dyn Clock>,
     /// What `/metrics` says of the archive.
-    figures: Looks,
+    metrics: MetricsCache,
     /// What the page was made of last.
-    page: page::Looks,
+    page_cache: page::PageCache,
 }
 
-impl Shown {
+impl StatusSources {
     pub fn new(
-        store: Arc<dyn Store>,
+        store: Arc<dyn Archive>,
         providers: Vec<Arc<dyn Provider>>,
-        progress: Arc<Progress>,
+        progress: Arc<EngineProgress>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let figures = Looks::new(store.clone(), clock.clone());
+        let metrics = MetricsCache::new(store.clone(), clock.clone());
         Self {
             store,
             providers,
             progress,
             clock,
-            figures,
-            page: page::Looks::default(),
+            metrics,
+            page_cache: page::PageCache::default(),
         }
     }
 }
 
-impl std::fmt::Debug for Shown {
+impl std::fmt::Debug for StatusSources {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shown")
-            .field("archive", &self.store.place())
+            .field("archive", &self.store.location())
             .finish_non_exhaustive()
     }
 }
 
 /// What the answers are made of: handed to every one of them.
 #[derive(Clone, Debug)]
-struct Desk(watch::Receiver<Arc<Shown>>);
+struct AppState(watch::Receiver<Arc<StatusSources>>);
 
-impl Desk {
+impl AppState {
     /// What is shown now.
-    fn shown(&self) -> Arc<Shown> {
+    fn sources(&self) -> Arc<StatusSources> {
         self.0.borrow().clone()
     }
 }
 
 /// The server, once there is something to show.
 #[derive(Debug, Default)]
-pub struct Web {
-    shown: Option<watch::Sender<Arc<Shown>>>,
+pub struct StatusServer {
+    sources: Option<watch::Sender<Arc<StatusSources>>>,
     /// Where it listens; nothing where it is turned off.
-    server: Option<(SocketAddr, Server)>,
+    server: Option<(SocketAddr, HttpServer)>,
 }
 
-impl Web {
+impl StatusServer {
     /// Shows this from now on, to whoever asks at `listen`; nothing: to nobody.
-    pub async fn show(&mut self, listen: Option<SocketAddr>, shown: Shown) {
+    pub async fn serve(&mut self, listen: Option<SocketAddr>, shown: StatusSources) {
         let shown = Arc::new(shown);
-        let shown = match self.shown.take() {
+        let shown = match self.sources.take() {
             Some(sender) => {
                 sender.send_replace(shown);
                 sender
@@ -105,11 +105,11 @@ impl Web {
             self.server = listen.map(|listen| {
                 (
                     listen,
-                    Server::start(listen, router(listen, Desk(shown.subscribe()))),
+                    HttpServer::start(listen, router(listen, AppState(shown.subscribe()))),
                 )
             });
         }
-        self.shown = Some(shown);
+        self.sources = Some(shown);
     }
 
     /// Stops: answers on their way arrive, if they do so in a moment.
@@ -120,15 +120,15 @@ impl Web {
     }
 }
 
-fn router(listen: SocketAddr, desk: Desk) -> Router {
+fn router(listen: SocketAddr, desk: AppState) -> Router {
     Router::new()
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(metrics::metrics))
+        .route("/healthz", get(probes::healthz))
+        .route("/readyz", get(probes::readyz))
+        .route("/metrics", get(metrics::render_metrics))
         .merge(page::routes())
         .layer(from_fn_with_state(listen, guard::guard))
         .with_state(desk)
 }
 
 /// What handlers are given.
-type Asked = State<Desk>;
+type AppStateExtractor = State<AppState>;

@@ -9,12 +9,12 @@ use std::collections::HashSet;
 use std::sync::{PoisonError, RwLock};
 
 use super::{Agora, stream};
-use crate::domain::party::Party;
+use crate::domain::participant::Party;
 use crate::domain::stream::Stream;
 
 /// How streams come to be followed that the configuration does not list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Discovery {
+pub enum DiscoverySource {
     /// Who and what appears in messages.
     Messages,
     /// The same, and who and what appears in the feeds of events.
@@ -23,35 +23,35 @@ pub enum Discovery {
 
 /// The names of which all streams are followed: nearly every name of every message is among them.
 #[derive(Debug, Default)]
-pub(super) struct Familiar(RwLock<Names>);
+pub(super) struct KnownParticipants(RwLock<KnownNames>);
 
 #[derive(Debug, Default)]
-struct Names {
+struct KnownNames {
     users: HashSet<String>,
-    rooms: HashSet<String>,
+    channels: HashSet<String>,
 }
 
-impl Familiar {
-    fn holds(&self, party: &Party<'_>) -> bool {
+impl KnownParticipants {
+    fn contains(&self, party: &Party<'_>) -> bool {
         let names = self.0.read().unwrap_or_else(PoisonError::into_inner);
         match party {
             Party::User(name) => names.users.contains(&**name),
-            Party::Room(name) => names.rooms.contains(&**name),
+            Party::Room(name) => names.channels.contains(&**name),
         }
     }
 
-    fn take(&self, party: &Party<'_>) {
+    fn insert(&self, party: &Party<'_>) {
         let mut names = self.0.write().unwrap_or_else(PoisonError::into_inner);
         match party {
             Party::User(name) => names.users.insert(name.to_string()),
-            Party::Room(name) => names.rooms.insert(name.to_string()),
+            Party::Room(name) => names.channels.insert(name.to_string()),
         };
     }
 }
 
 impl Agora {
     /// An account that also finds what to follow, in this way.
-    pub fn discovering(self, discovery: Option<Discovery>) -> Self {
+    pub fn with_discovery(self, discovery: Option<DiscoverySource>) -> Self {
         Self { discovery, ..self }
     }
 
@@ -59,7 +59,7 @@ impl Agora {
     pub(super) fn leads(&self, party: &Party<'_>) -> Vec<Stream> {
         let name = || Some(party.name().to_owned());
         // A filter without a name would be none.
-        if self.discovery.is_none() || party.name().is_empty() || self.familiar.holds(party) {
+        if self.discovery.is_none() || party.name().is_empty() || self.familiar.contains(party) {
             return vec![];
         }
         let mut leads = vec![stream(None, name())];
@@ -68,7 +68,7 @@ impl Agora {
         }
         leads.retain(|stream| self.streams.position(&stream.key).is_none());
         if leads.is_empty() {
-            self.familiar.take(party);
+            self.familiar.insert(party);
         }
         leads
             .into_iter()
@@ -91,12 +91,12 @@ mod tests {
     use super::*;
     use crate::domain::clock::SystemClock;
     use crate::provider::agora::Credentials;
-    use crate::provider::http::Http;
-    use crate::provider::{Account, Provider};
+    use crate::provider::http::HttpClient;
+    use crate::provider::{AccountSettings, Provider};
 
-    fn account(discovery: Option<Discovery>) -> Agora {
+    fn account(discovery: Option<DiscoverySource>) -> Agora {
         let base = Url::parse("http://127.0.0.1:1/").unwrap();
-        let account = Account {
+        let account = AccountSettings {
             name: "shop".to_owned(),
             provider: "agora",
             settle: Duration::ZERO,
@@ -105,7 +105,7 @@ mod tests {
             refresh_for: None,
             discovers: discovery.is_some(),
         };
-        let http = Http::new("shop", &base, 0.0, Arc::new(SystemClock)).unwrap();
+        let http = HttpClient::new("shop", &base, 0.0, Arc::new(SystemClock)).unwrap();
         let credentials = Credentials::Basic {
             customer_id: String::new(),
             customer_secret: "".into(),
@@ -120,7 +120,7 @@ mod tests {
             listed,
             HashMap::new(),
         )
-        .discovering(discovery)
+        .with_discovery(discovery)
     }
 
     fn keys(streams: &[Stream]) -> Vec<&str> {
@@ -129,38 +129,39 @@ mod tests {
     }
 
     #[test]
-    fn a_user_is_followed_both_ways_and_a_room_one_way_each_once() {
-        let shop = account(Some(Discovery::Messages));
+    fn user_is_followed_in_both_directions_and_channel_in_one() {
+        let shop = account(Some(DiscoverySource::Messages));
         let alice = Party::User("alice".into());
-        let leads = shop.unfollowed(&alice);
+        let leads = shop.streams_to_follow(&alice);
         assert_eq!(keys(&leads), ["destination=alice", "source=alice"]);
         assert!(leads.iter().all(|stream| shop.follow(stream)));
-        assert!(shop.unfollowed(&alice).is_empty());
+        assert!(shop.streams_to_follow(&alice).is_empty());
         assert!(!shop.follow(&leads[0]));
         assert!(
-            shop.unfollowed(&Party::Room("lobby".into())).is_empty(),
+            shop.streams_to_follow(&Party::Room("lobby".into()))
+                .is_empty(),
             "it is listed"
         );
         assert_eq!(
-            keys(&shop.unfollowed(&Party::User("lobby".into()))),
+            keys(&shop.streams_to_follow(&Party::User("lobby".into()))),
             ["source=lobby"],
             "its namesake speaks"
         );
         assert_eq!(
-            keys(&shop.unfollowed(&Party::Room("a&b=c".into()))),
+            keys(&shop.streams_to_follow(&Party::Room("a&b=c".into()))),
             ["destination=a&b=c"]
         );
         assert!(
-            shop.unfollowed(&Party::User("".into())).is_empty(),
+            shop.streams_to_follow(&Party::User("".into())).is_empty(),
             "a filter without a name is none"
         );
     }
 
     #[test]
-    fn an_account_that_does_not_discover_follows_what_is_listed() {
+    fn account_without_discovery_follows_listed_streams_only() {
         assert!(
             account(None)
-                .unfollowed(&Party::User("alice".into()))
+                .streams_to_follow(&Party::User("alice".into()))
                 .is_empty()
         );
     }

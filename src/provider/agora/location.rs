@@ -6,7 +6,7 @@ use crate::provider::error::ProviderError;
 
 /// The place that a `location` names, on the host where the handle was made and nowhere else. `~` stands for the
 /// project.
-pub(super) fn resolve(project: &Url, location: &str) -> Result<Url, ProviderError> {
+pub(super) fn resolve_location(project: &Url, location: &str) -> Result<Url, ProviderError> {
     const WHAT: &str = "query";
     let unreadable = || ProviderError::Malformed {
         what: WHAT,
@@ -37,11 +37,11 @@ mod tests {
 
     fn resolved(location: &str) -> Option<String> {
         let project = Url::parse("https://api.agora.io/dev/v2/project/app").unwrap();
-        resolve(&project, location).ok().map(String::from)
+        resolve_location(&project, location).ok().map(String::from)
     }
 
     #[test]
-    fn a_location_is_followed_on_the_same_host_only() {
+    fn location_is_followed_on_the_same_host_only() {
         let handle = "https://api.agora.io/dev/v2/project/app/rtm/message/history/query/a==";
         assert_eq!(
             resolved("~/rtm/message/history/query/a==").as_deref(),

@@ -1,19 +1,19 @@
 //! Agora RTM message history. Per page a POST makes a handle and a GET reads it, once; a count is a GET by itself.
 
-mod auth;
-mod bounds;
-mod cost;
-mod counting;
+mod answers;
+mod bound_semantics;
+mod credentials;
+mod directories;
 mod discovery;
-mod events;
-mod filter;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod location;
-mod pages;
+mod page_checks;
+mod reader;
 mod readiness;
-mod reading;
-mod wire;
+mod splitting;
+mod streams;
+mod surveyor;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,60 +26,62 @@ use tokio::time::Instant;
 
 use super::budget::Turn;
 use super::error::ProviderError;
-use super::followed::Followed;
-use super::http::{Answer, Http, Request};
-use super::{Account, Counted, Fetched, Listed, Lists, Provider, Survey};
+use super::http::{HttpClient, ProviderRequest, ProviderResponse};
+use super::stream_list::Followed;
+use super::{
+    AccountSettings, Directories, DirectoryPage, FetchedWindow, Provider, RangeCount, Survey,
+};
 use crate::domain::message::{Conversation, ConversationKind, Message, Unreadable};
-use crate::domain::party::Party;
+use crate::domain::participant::Party;
 use crate::domain::stream::Stream;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
-pub use auth::{Credentials, Token};
-use bounds::Bounds;
-pub use cost::{WINDOW, pieces};
-pub use discovery::Discovery;
-use discovery::Familiar;
-pub use filter::stream;
-use readiness::Readiness;
-use reading::Series;
-use wire::{Item, Reading, Sent};
+use answers::{ParsedMessage, Reading, Sent};
+use bound_semantics::BoundInference;
+pub use credentials::{Credentials, RenewableToken};
+pub use discovery::DiscoverySource;
+use discovery::KnownParticipants;
+use reader::Series;
+use readiness::HandleReadiness;
+pub use splitting::{MESSAGES_PER_WINDOW, window_count};
+pub use streams::stream;
 
 /// The largest page (contract: 20, 50 or 100).
-const PAGE: u64 = 100;
+const PAGE_SIZE: u64 = 100;
 /// The smallest, for a look at the first message.
-const GLANCE: u64 = 20;
+const MIN_PAGE_SIZE: u64 = 20;
 /// "Please wait at least two seconds to send a second GET request", and a little for the network.
-const AFTER_IN_PROGRESS: Duration = Duration::from_millis(2050);
+const IN_PROGRESS_WAIT: Duration = Duration::from_millis(2050);
 /// How often a handle or a count is asked for before it is given up.
-const POLLS: u32 = 20;
+const MAX_POLLS: u32 = 20;
 /// How often a page's handle may die, and how often a window may fail to add up.
-const TRIES: u32 = 4;
+const MAX_READ_ATTEMPTS: u32 = 4;
 /// What is asked beyond a window at both ends, since neither inclusive nor exclusive bounds are promised.
-const MARGIN: Duration = Duration::from_secs(1);
+const QUERY_MARGIN: Duration = Duration::from_secs(1);
 
 /// An Agora project.
 #[derive(Debug)]
 pub struct Agora {
-    account: Account,
-    http: Http,
+    account: AccountSettings,
+    http: HttpClient,
     credentials: Credentials,
     /// `https://api.agora.io/dev/v2/project/<appid>`: what `~` stands for.
     project: Url,
     streams: Followed<Stream>,
-    discovery: Option<Discovery>,
-    familiar: Familiar,
+    discovery: Option<DiscoverySource>,
+    familiar: KnownParticipants,
     /// What the configuration says of names whose messages do not say it themselves.
     kinds: HashMap<String, ConversationKind>,
-    readiness: Readiness,
-    bounds: tokio::sync::Mutex<Bounds>,
+    readiness: HandleReadiness,
+    bounds: tokio::sync::Mutex<BoundInference>,
 }
 
 impl Agora {
     /// `base` is the host (`https://api.agora.io`), `kinds` says which destinations are channels and which are users
     /// where the operator has said so.
     pub fn new(
-        account: Account,
-        http: Http,
+        account: AccountSettings,
+        http: HttpClient,
         base: &Url,
         app_id: &str,
         credentials: Credentials,
@@ -94,7 +96,10 @@ impl Agora {
         for stream in streams {
             followed.add(stream.key.clone(), stream);
         }
-        let (readiness, bounds) = (Readiness::new(), tokio::sync::Mutex::new(Bounds::new()));
+        let (readiness, bounds) = (
+            HandleReadiness::new(),
+            tokio::sync::Mutex::new(BoundInference::new()),
+        );
         Self {
             account,
             http,
@@ -102,7 +107,7 @@ impl Agora {
             project,
             streams: followed,
             discovery: None,
-            familiar: Familiar::default(),
+            familiar: KnownParticipants::default(),
             kinds,
             readiness,
             bounds,
@@ -115,7 +120,7 @@ impl Agora {
         what: &'static str,
         turn: Turn,
         request: impl Fn() -> (Method, Url, Option<String>),
-    ) -> Result<Answer, ProviderError> {
+    ) -> Result<ProviderResponse, ProviderError> {
         let signed = || {
             let (method, url, body) = request();
             let mut headers = self.credentials.headers()?;
@@ -123,7 +128,7 @@ impl Agora {
                 CONTENT_TYPE,
                 HeaderValue::from_static("application/json;charset=utf-8"),
             );
-            Ok(Request {
+            Ok(ProviderRequest {
                 method,
                 url,
                 headers,
@@ -154,30 +159,32 @@ impl Agora {
 
     /// Cuts a range into windows of about `target` messages of the `count` in it: evenly in time, from the first
     /// message on. A silence before it, which may be most of the range, goes with the first of them.
-    async fn cuts(
+    async fn split_points(
         &self,
         stream: &Stream,
         range: Window,
         count: u64,
         target: u64,
     ) -> Result<Vec<Second>, ProviderError> {
-        let pieces = cost::pieces(count, target);
+        let pieces = splitting::window_count(count, target);
         if pieces == 1 || range.seconds() == 1 {
             return Ok(vec![]);
         }
-        let glance = self.page(Series::of(stream, range), 0, GLANCE).await?;
+        let glance = self
+            .page(Series::of(stream, range), 0, MIN_PAGE_SIZE)
+            .await?;
         let first = glance
             .iter()
             .flatten()
             .map(|sent| sent.at.second())
             .find(|at| *at > range.from());
-        let silence = first.and_then(|first| range.before(first));
+        let silence = first.and_then(|first| range.up_to(first));
         let is_long = |silence: &Window| silence.seconds() > range.seconds() / pieces;
         let Some(silence) = silence.filter(is_long) else {
-            return Ok(range.even_cuts(pieces));
+            return Ok(range.even_split_points(pieces));
         };
-        let spoken = range.starting(silence.to()).unwrap_or(range);
-        let cuts = spoken.even_cuts(pieces);
+        let spoken = range.starting_at(silence.to()).unwrap_or(range);
+        let cuts = spoken.even_split_points(pieces);
         Ok(if cuts.is_empty() {
             vec![silence.to()]
         } else {
@@ -212,15 +219,15 @@ impl Agora {
     fn fetched(
         &self,
         window: Window,
-        pages: Vec<Vec<Item>>,
+        pages: Vec<Vec<ParsedMessage>>,
         as_of: Millis,
         doubt: Option<String>,
-    ) -> Fetched {
-        let mut fetched = Fetched {
+    ) -> FetchedWindow {
+        let mut fetched = FetchedWindow {
             messages: Vec::new(),
             unreadable: Vec::new(),
             provider_count: None,
-            as_of,
+            requested_at: as_of,
             doubt,
         };
         for item in pages.into_iter().flatten() {
@@ -236,7 +243,7 @@ impl Agora {
 
 #[async_trait]
 impl Provider for Agora {
-    fn account(&self) -> &Account {
+    fn account(&self) -> &AccountSettings {
         &self.account
     }
 
@@ -248,19 +255,19 @@ impl Provider for Agora {
         self.streams.at(position)
     }
 
-    fn position(&self, key: &str) -> Option<usize> {
+    fn stream_index(&self, key: &str) -> Option<usize> {
         self.streams.position(key)
     }
 
-    fn unfollowed(&self, party: &Party<'_>) -> Vec<Stream> {
+    fn streams_to_follow(&self, party: &Party<'_>) -> Vec<Stream> {
         self.leads(party)
     }
 
-    fn lists(&self) -> Lists {
+    fn directories(&self) -> Directories {
         self.feeds()
     }
 
-    async fn list(&self, list: usize) -> Listed {
+    async fn read_directory(&self, list: usize) -> DirectoryPage {
         self.feed(list).await
     }
 
@@ -276,16 +283,18 @@ impl Provider for Agora {
     ) -> Result<Survey, ProviderError> {
         let asked = Instant::now();
         let stream = &self.streams.at(stream);
-        let count = self.count_between(stream, range.padded(MARGIN)).await?;
+        let count = self
+            .count_between(stream, range.padded(QUERY_MARGIN))
+            .await?;
         if count == 0 {
             let as_of = self.http.clock().at(asked);
-            return Ok(Survey::Done(Fetched {
+            return Ok(Survey::Complete(FetchedWindow {
                 provider_count: Some(0),
                 ..self.fetched(range, vec![], as_of, None)
             }));
         }
-        match self.cuts(stream, range, count, target).await? {
-            cuts if cuts.is_empty() => Ok(Survey::Sized(count)),
+        match self.split_points(stream, range, count, target).await? {
+            cuts if cuts.is_empty() => Ok(Survey::OneWindow(count)),
             cuts => Ok(Survey::Split { count, cuts }),
         }
     }
@@ -299,12 +308,12 @@ impl Provider for Agora {
     ) -> Result<Survey, ProviderError> {
         let asked = Instant::now();
         let page = self
-            .page(Series::of(&self.streams.at(stream), range), 0, PAGE)
+            .page(Series::of(&self.streams.at(stream), range), 0, PAGE_SIZE)
             .await?;
-        if page.len() as u64 >= PAGE {
+        if page.len() as u64 >= PAGE_SIZE {
             return self.survey(stream, range, target).await;
         }
-        Ok(Survey::Done(self.fetched(
+        Ok(Survey::Complete(self.fetched(
             range,
             vec![page],
             self.http.clock().at(asked),
@@ -317,39 +326,39 @@ impl Provider for Agora {
         stream: usize,
         window: Window,
         expected: u64,
-    ) -> Result<Fetched, ProviderError> {
+    ) -> Result<FetchedWindow, ProviderError> {
         self.read_window(&self.streams.at(stream), window, expected)
             .await
     }
 
-    async fn count(&self, stream: usize, range: Window) -> Result<Counted, ProviderError> {
+    async fn count(&self, stream: usize, range: Window) -> Result<RangeCount, ProviderError> {
         let stream = &self.streams.at(stream);
         let messages = self.count_between(stream, range).await?;
         // Of nothing nothing can be learned.
         if messages > 0 {
             self.learn_bounds(stream, range).await?;
         }
-        let (from, to) = self.bounds.lock().await.reach(range);
-        Ok(Counted { messages, from, to })
+        let (from, to) = self.bounds.lock().await.counted_span(range);
+        Ok(RangeCount { messages, from, to })
     }
 
-    async fn gauge(&self, stream: usize, range: Window) -> Result<u64, ProviderError> {
+    async fn estimate_count(&self, stream: usize, range: Window) -> Result<u64, ProviderError> {
         self.count_between(&self.streams.at(stream), range).await
     }
 
     fn window(&self) -> u64 {
-        cost::WINDOW
+        splitting::MESSAGES_PER_WINDOW
     }
 
-    fn cost(&self, messages: u64) -> u64 {
-        cost::cost(messages)
+    fn request_cost(&self, messages: u64) -> u64 {
+        splitting::request_cost(messages)
     }
 
-    fn understand(&self, _stream: usize, raw: &str) -> Result<Message, Unreadable> {
-        wire::message(raw).map(|sent| self.message(sent))
+    fn parse_raw(&self, _stream: usize, raw: &str) -> Result<Message, Unreadable> {
+        answers::parse_message(raw).map(|sent| self.message(sent))
     }
 
-    async fn check(&self) -> Result<(), ProviderError> {
+    async fn check_credentials(&self) -> Result<(), ProviderError> {
         let now = self.now().second();
         let Some(window) = Window::new(now.minus(Duration::from_secs(1)), now) else {
             return Ok(());
@@ -360,7 +369,7 @@ impl Provider for Agora {
             .map(|_| ())
     }
 
-    fn http(&self) -> &Http {
+    fn gate(&self) -> &HttpClient {
         &self.http
     }
 }
@@ -368,16 +377,19 @@ impl Provider for Agora {
 /// What a successful answer holds, or nothing where it is not ready yet.
 fn ready<T>(
     what: &'static str,
-    answer: &Answer,
+    answer: &ProviderResponse,
     read: fn(&[u8]) -> Reading<T>,
 ) -> Result<Option<T>, ProviderError> {
     if !answer.status.is_success() {
-        return Err(answer.refused(what));
+        return Err(answer.refusal(what));
     }
     match read(&answer.body) {
         Reading::Ready(value) => Ok(Some(value)),
         Reading::InProgress => Ok(None),
-        Reading::Failed { code, said } => Err(ProviderError::Failed { what, code, said }),
-        Reading::Fault(fault) => Err(ProviderError::Malformed { what, fault }),
+        Reading::Failed {
+            code,
+            message: said,
+        } => Err(ProviderError::Failed { what, code, said }),
+        Reading::Malformed(fault) => Err(ProviderError::Malformed { what, fault }),
     }
 }

@@ -1,13 +1,13 @@
 //! Web3MQ message history: pages from the newest message back, signed one by one, with no time ranges.
 
-mod auth;
-mod cost;
+mod answers;
+mod credentials;
+mod directories;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod lists;
 mod positions;
+mod splitting;
 mod topic;
-mod wire;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,36 +19,38 @@ use reqwest::{Method, Url};
 
 use super::budget::Turn;
 use super::error::ProviderError;
-use super::followed::Followed;
-use super::http::{Answer, BadClient, Http, Request};
-use super::{Account, Counted, Fetched, Listed, Lists, Provider, Survey};
+use super::http::{ClientSetupError, HttpClient, ProviderRequest, ProviderResponse};
+use super::stream_list::Followed;
+use super::{
+    AccountSettings, Directories, DirectoryPage, FetchedWindow, Provider, RangeCount, Survey,
+};
 use crate::domain::message::{Conversation, ConversationKind, Message, Unreadable};
 use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
-pub use auth::Key;
-use topic::{Reading, Span, Topic};
-use wire::{Page, Row, Sent};
+use answers::{ParsedRow, Sent, TopicPage};
+pub use credentials::SessionKey;
+use topic::{PositionRange, Reading, Topic};
 
 const PUBLIC_KEY: HeaderName = HeaderName::from_static("web3mq-request-pubkey");
 const DID_KEY: HeaderName = HeaderName::from_static("didkey");
 /// How often a window is read before its doubts are written down.
-const TRIES: u32 = 4;
+const MAX_READ_ATTEMPTS: u32 = 4;
 /// Into how many pieces a range is cut at once: each cut costs a look at the page where it falls.
-const CUTS_AT_ONCE: u64 = 16;
+const MAX_PIECES: u64 = 16;
 /// How long what was learned of positions is relied upon.
-const MEMORY: Duration = Duration::from_mins(10);
+const POSITIONS_LIFETIME: Duration = Duration::from_mins(10);
 /// The same for counts, which are to find what has come since.
-const MEMORY_OF_TOTAL: Duration = Duration::from_secs(5);
+const TOTAL_LIFETIME: Duration = Duration::from_secs(5);
 
 /// A Web3MQ user.
 #[derive(Debug)]
 pub struct Web3mq {
-    account: Account,
-    http: Http,
+    account: AccountSettings,
+    http: HttpClient,
     base: Url,
     user: String,
-    key: Key,
+    key: SessionKey,
     headers: HeaderMap,
     /// What is asked for a page, and no more than the provider has shown to serve.
     page_size: AtomicU64,
@@ -60,7 +62,7 @@ pub struct Web3mq {
 pub struct Identity {
     /// `user:…`
     pub user: String,
-    pub key: Key,
+    pub key: SessionKey,
     /// `eth:0x…`: sent as `didkey`.
     pub did_key: Option<String>,
     /// Whether the public key is sent as `web3mq-request-pubkey`.
@@ -71,13 +73,13 @@ impl Web3mq {
     /// `topics` are topic ids: a group's, a topic's, or for a chat with one peer that peer's user id. `page_size` is
     /// what is asked for; a provider that serves less is followed.
     pub fn new(
-        account: Account,
-        http: Http,
+        account: AccountSettings,
+        http: HttpClient,
         base: &Url,
         identity: Identity,
         page_size: u32,
         topics: Vec<String>,
-    ) -> Result<Self, BadClient> {
+    ) -> Result<Self, ClientSetupError> {
         let Identity {
             user,
             key,
@@ -88,8 +90,8 @@ impl Web3mq {
         let public_key = send_public_key.then(|| key.public_hex());
         for (name, value) in [(PUBLIC_KEY, public_key), (DID_KEY, did_key)] {
             if let Some(value) = value {
-                let value =
-                    HeaderValue::from_str(&value).map_err(|_| BadClient::header(name.as_str()))?;
+                let value = HeaderValue::from_str(&value)
+                    .map_err(|_| ClientSetupError::invalid_header(name.as_str()))?;
                 headers.insert(name, value);
             }
         }
@@ -128,8 +130,9 @@ impl Web3mq {
     }
 
     /// A page of a topic, newest first, signed afresh for every try.
-    async fn page(&self, topic: &str, page: u64, size: u64) -> Result<Page, ProviderError> {
-        let url = |at| wire::history_url(&self.base, &self.key, &self.user, topic, at, page, size);
+    async fn page(&self, topic: &str, page: u64, size: u64) -> Result<TopicPage, ProviderError> {
+        let url =
+            |at| answers::history_url(&self.base, &self.key, &self.user, topic, at, page, size);
         self.ask("history", Turn::Begin, url, |answer| {
             self.understood(topic, answer)
         })
@@ -142,34 +145,38 @@ impl Web3mq {
         what: &'static str,
         turn: Turn,
         url: impl Fn(Millis) -> Url,
-        read: impl Fn(&Answer) -> Result<T, ProviderError>,
+        read: impl Fn(&ProviderResponse) -> Result<T, ProviderError>,
     ) -> Result<T, ProviderError> {
         let signed = || {
-            let url = url(self.http.clock().unique_now());
-            Ok(Request {
+            let url = url(self.http.clock().unique_timestamp());
+            Ok(ProviderRequest {
                 method: Method::GET,
                 url,
                 headers: self.headers.clone(),
                 body: None,
             })
         };
-        let mut patience = self.http.patience();
+        let mut patience = self.http.answer_retry();
         loop {
             let answer = self.http.send(what, turn, signed).await;
             match answer.and_then(|answer| read(&answer)) {
                 Ok(read) => return Ok(read),
-                Err(error) => patience.bear(error).await?,
+                Err(error) => patience.backoff_or_fail(error).await?,
             }
         }
     }
 
     /// The page that an answer is, if it is one of this topic.
-    fn understood(&self, topic: &str, answer: &Answer) -> Result<Page, ProviderError> {
+    fn understood(
+        &self,
+        topic: &str,
+        answer: &ProviderResponse,
+    ) -> Result<TopicPage, ProviderError> {
         const WHAT: &str = "history";
         if !answer.status.is_success() {
-            return Err(answer.refused(WHAT));
+            return Err(answer.refusal(WHAT));
         }
-        match wire::page(&answer.body).map_err(|no_page| no_page.error(WHAT))? {
+        match answers::page(&answer.body).map_err(|no_page| no_page.error(WHAT))? {
             page if page.rows.iter().all(|row| self.may_belong(topic, row)) => Ok(page),
             _ => {
                 let fault = "the answer holds what was not asked for".to_owned();
@@ -179,30 +186,30 @@ impl Web3mq {
     }
 
     /// Whether a topic's page may hold this row, understood or not.
-    fn may_belong(&self, topic: &str, row: &Row) -> bool {
+    fn may_belong(&self, topic: &str, row: &ParsedRow) -> bool {
         match row {
             Ok(sent) => self.belongs(topic, sent),
-            Err(unreadable) => !lists::is_entry(&unreadable.raw),
+            Err(unreadable) => !directories::is_list_entry(&unreadable.raw),
         }
     }
 
     /// Whether a topic's page may hold this message. In a chat of two either of them is the addressee.
     fn belongs(&self, topic: &str, sent: &Sent) -> bool {
         sent.topic.as_deref().is_none_or(|named| {
-            named == topic || (kind(topic) == ConversationKind::Peer && named == self.user)
+            named == topic || (topic_kind(topic) == ConversationKind::Peer && named == self.user)
         })
     }
 
     /// Cuts a span into windows of about `target` messages, exactly where they lie.
-    async fn cuts(
+    async fn split_points(
         &self,
         topic: &Topic,
-        span: Span,
+        span: PositionRange,
         target: u64,
     ) -> Result<Vec<Second>, ProviderError> {
         let stride = span
             .len()
-            .div_ceil(cost::pieces(span.len(), target).min(CUTS_AT_ONCE))
+            .div_ceil(splitting::window_count(span.len(), target).min(MAX_PIECES))
             .max(1);
         let stride = usize::try_from(stride).unwrap_or(usize::MAX);
         let positions: Vec<u64> = (span.from..span.to).step_by(stride).skip(1).collect();
@@ -213,7 +220,7 @@ impl Web3mq {
     fn message(&self, topic: &Topic, sent: Sent) -> Message {
         // A row's topic is its addressee, which in a chat of two is one's own id for what comes in.
         let recipient = sent.topic.unwrap_or_else(|| topic.name.clone());
-        let conversation = conversation(&self.user, &topic.name)
+        let conversation = topic_conversation(&self.user, &topic.name)
             .unwrap_or_else(|| Conversation::between(&sent.from, &recipient));
         Message {
             sender: sent.from,
@@ -233,16 +240,16 @@ impl Web3mq {
     fn fetched(
         &self,
         topic: &Topic,
-        rows: Vec<Row>,
+        rows: Vec<ParsedRow>,
         as_of: Millis,
         doubt: Option<String>,
-    ) -> Fetched {
+    ) -> FetchedWindow {
         let provider_count = Some(rows.len() as u64);
-        let mut fetched = Fetched {
+        let mut fetched = FetchedWindow {
             messages: vec![],
             unreadable: vec![],
             provider_count,
-            as_of,
+            requested_at: as_of,
             doubt,
         };
         for row in rows {
@@ -257,8 +264,8 @@ impl Web3mq {
 
 /// The conversation that all of a topic's messages belong to, whatever their rows say. Under the account's own id lies
 /// what came from anybody: there is none.
-fn conversation(user: &str, topic: &str) -> Option<Conversation> {
-    match kind(topic) {
+fn topic_conversation(user: &str, topic: &str) -> Option<Conversation> {
+    match topic_kind(topic) {
         ConversationKind::Peer if topic == user => None,
         ConversationKind::Peer => Some(Conversation::between(user, topic)),
         kind => Some(Conversation::named(kind, topic)),
@@ -266,10 +273,10 @@ fn conversation(user: &str, topic: &str) -> Option<Conversation> {
 }
 
 fn stream(user: &str, topic: &str) -> Stream {
-    let conversation = conversation(user, topic).map(|conversation| conversation.name);
+    let conversation = topic_conversation(user, topic).map(|conversation| conversation.name);
     let recipient = conversation.is_none().then(|| topic.to_owned());
     Stream {
-        key: format!("{}{topic}", topic::KEY),
+        key: format!("{}{topic}", topic::KEY_PREFIX),
         scope: Scope {
             conversation,
             recipient,
@@ -280,7 +287,7 @@ fn stream(user: &str, topic: &str) -> Stream {
 }
 
 /// What a topic id names, by its prefix.
-fn kind(topic: &str) -> ConversationKind {
+fn topic_kind(topic: &str) -> ConversationKind {
     match topic.split_once(':') {
         Some(("user", _)) => ConversationKind::Peer,
         Some(("group", _)) => ConversationKind::Group,
@@ -290,7 +297,7 @@ fn kind(topic: &str) -> ConversationKind {
 
 #[async_trait]
 impl Provider for Web3mq {
-    fn account(&self) -> &Account {
+    fn account(&self) -> &AccountSettings {
         &self.account
     }
 
@@ -306,15 +313,15 @@ impl Provider for Web3mq {
         self.topics.at(position).stream.clone()
     }
 
-    fn position(&self, key: &str) -> Option<usize> {
+    fn stream_index(&self, key: &str) -> Option<usize> {
         self.topics.position(key)
     }
 
-    fn lists(&self) -> Lists {
+    fn directories(&self) -> Directories {
         self.conversations()
     }
 
-    async fn list(&self, list: usize) -> Listed {
+    async fn read_directory(&self, list: usize) -> DirectoryPage {
         self.conversations_on(list).await
     }
 
@@ -329,25 +336,25 @@ impl Provider for Web3mq {
         target: u64,
     ) -> Result<Survey, ProviderError> {
         let topic = &self.topics.at(stream);
-        topic.forget_older(MEMORY).await;
+        topic.forget_older(POSITIONS_LIFETIME).await;
         let (span, seen, vantage) = topic.locate(self, range).await?;
         let as_of = self.http.clock().at(vantage);
         if span.len() == 0 {
-            return Ok(Survey::Done(self.fetched(topic, vec![], as_of, None)));
+            return Ok(Survey::Complete(self.fetched(topic, vec![], as_of, None)));
         }
         if let Some(rows) = seen.and_then(|view| view.whole(range, span)) {
-            return Ok(Survey::Done(self.fetched(topic, rows, as_of, None)));
+            return Ok(Survey::Complete(self.fetched(topic, rows, as_of, None)));
         }
-        if cost::pieces(span.len(), target) == 1 || range.seconds() == 1 {
-            return Ok(Survey::Sized(span.len()));
+        if splitting::window_count(span.len(), target) == 1 || range.seconds() == 1 {
+            return Ok(Survey::OneWindow(span.len()));
         }
-        match self.cuts(topic, span, target).await? {
-            cuts if range.cut_at(&cuts).len() > 1 => Ok(Survey::Split {
+        match self.split_points(topic, span, target).await? {
+            cuts if range.split_at(&cuts).len() > 1 => Ok(Survey::Split {
                 count: span.len(),
                 cuts,
             }),
             // So many messages in so few seconds that every cut falls on the range's own start.
-            _ => Ok(Survey::Sized(span.len())),
+            _ => Ok(Survey::OneWindow(span.len())),
         }
     }
 
@@ -356,33 +363,35 @@ impl Provider for Web3mq {
         stream: usize,
         window: Window,
         _expected: u64,
-    ) -> Result<Fetched, ProviderError> {
+    ) -> Result<FetchedWindow, ProviderError> {
         let topic = &self.topics.at(stream);
-        for attempt in 1..=TRIES {
-            topic.forget_older(MEMORY).await;
+        for attempt in 1..=MAX_READ_ATTEMPTS {
+            topic.forget_older(POSITIONS_LIFETIME).await;
             let (span, _, vantage) = topic.locate(self, window).await?;
             let as_of = self.http.clock().at(vantage);
             let doubt = "the provider does not serve this history in order of time";
             match topic.read(self, window, span).await? {
-                Reading::Whole(rows) => return Ok(self.fetched(topic, rows, as_of, None)),
-                Reading::Disordered(rows) if attempt == TRIES => {
+                Reading::Complete(rows) => return Ok(self.fetched(topic, rows, as_of, None)),
+                Reading::OutOfOrder(rows) if attempt == MAX_READ_ATTEMPTS => {
                     return Ok(self.fetched(topic, rows, as_of, Some(doubt.to_owned())));
                 }
-                Reading::Disordered(_) | Reading::Moved => {
+                Reading::OutOfOrder(_) | Reading::Moved => {
                     tracing::debug!(account = self.account.name, %window, attempt, "the history moved; reading again");
                     topic.forget().await;
                 }
             }
         }
-        Err(ProviderError::Unsteady { tries: TRIES })
+        Err(ProviderError::HistoryChanged {
+            tries: MAX_READ_ATTEMPTS,
+        })
     }
 
-    async fn count(&self, stream: usize, range: Window) -> Result<Counted, ProviderError> {
+    async fn count(&self, stream: usize, range: Window) -> Result<RangeCount, ProviderError> {
         let topic = &self.topics.at(stream);
-        topic.forget_older(MEMORY).await;
-        topic.confirm(self, MEMORY_OF_TOTAL).await?;
+        topic.forget_older(POSITIONS_LIFETIME).await;
+        topic.confirm(self, TOTAL_LIFETIME).await?;
         let (span, ..) = topic.locate(self, range).await?;
-        Ok(Counted {
+        Ok(RangeCount {
             messages: span.len(),
             from: range.from().start(),
             to: range.to().start(),
@@ -390,32 +399,32 @@ impl Provider for Web3mq {
     }
 
     fn window(&self) -> u64 {
-        cost::WINDOW
+        splitting::MESSAGES_PER_WINDOW
     }
 
-    fn cost(&self, messages: u64) -> u64 {
-        cost::cost(messages, self.page_size())
+    fn request_cost(&self, messages: u64) -> u64 {
+        splitting::request_cost(messages, self.page_size())
     }
 
-    fn understand(&self, stream: usize, raw: &str) -> Result<Message, Unreadable> {
-        wire::message(raw).map(|sent| self.message(&self.topics.at(stream), sent))
+    fn parse_raw(&self, stream: usize, raw: &str) -> Result<Message, Unreadable> {
+        answers::parse_message(raw).map(|sent| self.message(&self.topics.at(stream), sent))
     }
 
-    async fn check(&self) -> Result<(), ProviderError> {
+    async fn check_credentials(&self) -> Result<(), ProviderError> {
         let first = self.topics.first();
         let topic = first
             .as_ref()
             .map_or(self.user.as_str(), |topic| &topic.name);
         match self.page(topic, 1, 1).await {
             // Signed by a clock that this very answer has shown to be wrong.
-            Err(ProviderError::Refused { .. }) if self.skew().is_some() => {
+            Err(ProviderError::Refused { .. }) if self.clock_skew().is_some() => {
                 self.page(topic, 1, 1).await.map(|_| ())
             }
             answer => answer.map(|_| ()),
         }
     }
 
-    fn http(&self) -> &Http {
+    fn gate(&self) -> &HttpClient {
         &self.http
     }
 }

@@ -7,11 +7,11 @@
 use crate::domain::time::{Millis, Second};
 
 /// So many marks are kept for a topic; beyond it the record starts anew, at the price of a few probes.
-const MOST: usize = 4096;
+const MAX_MARKS: usize = 4096;
 
 /// Positions, counted from the oldest message, with the times seen there.
 #[derive(Debug, Default)]
-pub(super) struct Positions {
+pub(super) struct PositionIndex {
     /// How many messages the topic held when it was last looked at.
     total: u64,
     /// In order of position, and so, as far as the provider keeps order, of time.
@@ -20,13 +20,13 @@ pub(super) struct Positions {
 
 /// The way to the position of a moment: how many messages were sent before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    At(u64),
+pub(super) enum SearchStep {
+    Found(u64),
     /// It is not known yet; look at the message in this position.
     Probe(u64),
 }
 
-impl Positions {
+impl PositionIndex {
     pub(super) fn total(&self) -> u64 {
         self.total
     }
@@ -49,8 +49,8 @@ impl Positions {
 
     /// Takes note of times seen in consecutive positions from `first` on (oldest first): of the two ends, and of the
     /// place where they pass each moment of interest.
-    pub(super) fn note(&mut self, first: u64, times: &[Millis], interest: &[Millis]) {
-        if self.marks.len() > MOST {
+    pub(super) fn record_times(&mut self, first: u64, times: &[Millis], interest: &[Millis]) {
+        if self.marks.len() > MAX_MARKS {
             self.marks.clear();
         }
         let Some(last) = times.len().checked_sub(1) else {
@@ -61,11 +61,11 @@ impl Positions {
             [pass.checked_sub(1), (pass <= last).then_some(pass)]
         });
         for index in [Some(0), Some(last)].into_iter().chain(passes).flatten() {
-            self.mark(first + index as u64, times[index]);
+            self.insert_mark(first + index as u64, times[index]);
         }
     }
 
-    fn mark(&mut self, position: u64, time: Millis) {
+    fn insert_mark(&mut self, position: u64, time: Millis) {
         match self.marks.binary_search_by_key(&position, |mark| mark.0) {
             Ok(known) => self.marks[known].1 = time,
             Err(place) => self.marks.insert(place, (position, time)),
@@ -74,9 +74,9 @@ impl Positions {
 
     /// How many messages were sent before `moment`, or where to look next. `probes` is how often this search has
     /// looked already: every third look halves what is left, so that no history, however lopsided, takes many.
-    pub(super) fn find(&self, moment: Millis, probes: u32) -> Found {
+    pub(super) fn find(&self, moment: Millis, probes: u32) -> SearchStep {
         if moment <= Second::EPOCH.start() {
-            return Found::At(0);
+            return SearchStep::Found(0);
         }
         let next = self.marks.partition_point(|mark| mark.1 < moment);
         let low = next.checked_sub(1).map(|i| self.marks[i]);
@@ -85,22 +85,22 @@ impl Positions {
         let first = low.map_or(0, |(position, _)| position + 1);
         let end = high.map_or(self.total, |(position, _)| position);
         if first >= end {
-            return Found::At(first.min(self.total));
+            return SearchStep::Found(first.min(self.total));
         }
         let guess = match (low, high) {
             (_, None) => end - 1,
             (None, Some(_)) => 0,
             (Some(_), Some(_)) if probes % 3 == 2 => first + (end - first) / 2,
             (Some((_, before)), Some((_, after))) => {
-                first + share(end - first, before, moment, after)
+                first + interpolate(end - first, before, moment, after)
             }
         };
-        Found::Probe(guess.clamp(first, end - 1))
+        SearchStep::Probe(guess.clamp(first, end - 1))
     }
 }
 
 /// The part of `count` that lies before `moment`, where messages are spread evenly between two times.
-fn share(count: u64, before: Millis, moment: Millis, after: Millis) -> u64 {
+fn interpolate(count: u64, before: Millis, moment: Millis, after: Millis) -> u64 {
     let span = u128::from(after.0.abs_diff(before.0)).max(1);
     u64::try_from(u128::from(count) * u128::from(moment.0.abs_diff(before.0)) / span)
         .unwrap_or(count)
@@ -114,17 +114,17 @@ mod tests {
 
     /// Searches a history through pages of `size`; answers with the position and how many pages were read.
     fn search(history: &[i64], size: usize, moment: i64) -> (u64, u32) {
-        let mut positions = Positions::default();
+        let mut positions = PositionIndex::default();
         positions.set_total(history.len() as u64);
         let mut probes = 0;
         loop {
             match positions.find(Millis(moment), probes) {
-                Found::At(position) => return (position, probes),
-                Found::Probe(position) => {
+                SearchStep::Found(position) => return (position, probes),
+                SearchStep::Probe(position) => {
                     let first = position as usize / size * size;
                     let page = &history[first..(first + size).min(history.len())];
                     let times: Vec<_> = page.iter().copied().map(Millis).collect();
-                    positions.note(first as u64, &times, &[Millis(moment)]);
+                    positions.record_times(first as u64, &times, &[Millis(moment)]);
                     probes += 1;
                     assert!(probes < 100, "the search does not end");
                 }
@@ -134,7 +134,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_moment_is_found(mut history in prop::collection::vec(0i64..5000, 0..800), size in 1usize..60, moment in -5i64..5005) {
+        fn every_time_is_found(mut history in prop::collection::vec(0i64..5000, 0..800), size in 1usize..60, moment in -5i64..5005) {
             history.sort_unstable();
             let (position, _) = search(&history, size, moment);
             prop_assert_eq!(position, history.partition_point(|&t| t < moment) as u64);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn an_even_history_takes_a_few_probes_and_a_lopsided_one_not_many() {
+    fn search_takes_few_probes_even_in_lopsided_histories() {
         let even: Vec<i64> = (0..1_000_000).map(|i| i * 10).collect();
         assert!(search(&even, 100, 7_654_321).1 <= 4);
         let lopsided: Vec<i64> = (0..1_000_000)
@@ -156,10 +156,10 @@ mod tests {
     }
 
     #[test]
-    fn fewer_messages_than_before_shift_every_position() {
-        let mut positions = Positions::default();
+    fn smaller_total_discards_all_positions() {
+        let mut positions = PositionIndex::default();
         assert!(positions.set_total(10));
-        positions.note(0, &[Millis(1), Millis(2)], &[]);
+        positions.record_times(0, &[Millis(1), Millis(2)], &[]);
         assert!(positions.set_total(11) && positions.newest().is_some());
         assert!(!positions.set_total(9) && positions.newest().is_none());
     }

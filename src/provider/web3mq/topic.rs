@@ -9,35 +9,35 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::Web3mq;
-use super::positions::{Found, Positions};
-use super::wire::{Page, Row};
+use super::answers::{ParsedRow, TopicPage};
+use super::positions::{PositionIndex, SearchStep};
 use crate::domain::stream::Stream;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use crate::provider::error::ProviderError;
 
 /// What the key of a stream begins with; the rest is the topic's name.
-pub(super) const KEY: &str = "topic=";
+pub(super) const KEY_PREFIX: &str = "topic=";
 /// Pages of one window under way at once.
 const PAGES_AT_ONCE: usize = 16;
 /// How many pages one search may look at: far more than any takes, and an end to those that a provider leads astray.
-const PROBES: u32 = 64;
+const MAX_PROBES: u32 = 64;
 
 /// A topic, and what is known of it.
 #[derive(Debug)]
 pub(super) struct Topic {
     pub(super) stream: Arc<Stream>,
     pub(super) name: String,
-    known: Mutex<Known>,
+    known: Mutex<TopicState>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
-    positions: Positions,
+struct TopicState {
+    positions: PositionIndex,
     /// When the oldest of what is known was asked for, or last confirmed.
     since: Option<Instant>,
     /// Where the provider does not say how many messages there are: the newest one, when they were counted.
-    newest: Option<Row>,
+    newest: Option<ParsedRow>,
 }
 
 /// The rows of a page in their positions, oldest first.
@@ -45,7 +45,7 @@ struct Known {
 pub(super) struct View {
     /// The position of the first row, counted from the oldest message of the topic.
     pub(super) first: u64,
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: Vec<ParsedRow>,
     pub(super) total: u64,
     /// Whether the provider itself said the total.
     told: bool,
@@ -53,7 +53,7 @@ pub(super) struct View {
 
 /// The positions `[from, to)` of a window's messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
+pub(super) struct PositionRange {
     pub(super) from: u64,
     pub(super) to: u64,
 }
@@ -61,9 +61,9 @@ pub(super) struct Span {
 /// What came of reading a window.
 #[derive(Debug)]
 pub(super) enum Reading {
-    Whole(Vec<Row>),
+    Complete(Vec<ParsedRow>),
     /// All that lies in the window's positions, but not in order of time: there may be more of it elsewhere.
-    Disordered(Vec<Row>),
+    OutOfOrder(Vec<ParsedRow>),
     /// The history moved meanwhile: what was learned of positions no longer holds.
     Moved,
 }
@@ -76,19 +76,19 @@ impl View {
             .iter()
             .find_map(|row| row.as_ref().ok())
             .map_or(Millis(0), |sent| sent.at);
-        let fill = |last: &mut Millis, row: &Row| {
+        let fill = |last: &mut Millis, row: &ParsedRow| {
             *last = row.as_ref().map_or(*last, |sent| sent.at);
             Some(*last)
         };
         self.rows.iter().scan(known, fill).collect()
     }
 
-    fn holds(&self, span: Span) -> bool {
+    fn holds(&self, span: PositionRange) -> bool {
         self.first <= span.from && span.to <= self.first + self.rows.len() as u64
     }
 }
 
-impl Span {
+impl PositionRange {
     pub(super) fn len(self) -> u64 {
         self.to - self.from
     }
@@ -105,7 +105,7 @@ impl Span {
 impl Topic {
     /// The topic of a stream whose key names one.
     pub(super) fn of(stream: &Stream) -> Option<Self> {
-        let name = stream.key.strip_prefix(KEY)?.to_owned();
+        let name = stream.key.strip_prefix(KEY_PREFIX)?.to_owned();
         Some(Self {
             stream: Arc::new(stream.clone()),
             name,
@@ -117,12 +117,12 @@ impl Topic {
     pub(super) async fn forget_older(&self, age: Duration) {
         let mut known = self.known.lock().await;
         if known.since.is_some_and(|since| since.elapsed() >= age) {
-            *known = Known::default();
+            *known = TopicState::default();
         }
     }
 
     pub(super) async fn forget(&self) {
-        *self.known.lock().await = Known::default();
+        *self.known.lock().await = TopicState::default();
     }
 
     /// Makes sure that nothing came or went since what is known was learned, unless that was this short a time ago.
@@ -133,7 +133,7 @@ impl Topic {
     ) -> Result<(), ProviderError> {
         let mut known = self.known.lock().await;
         if known.since.is_some_and(|since| since.elapsed() >= age) {
-            self.look_at_newest(account, &mut known, &[]).await?;
+            self.read_newest_page(account, &mut known, &[]).await?;
         }
         Ok(())
     }
@@ -144,7 +144,7 @@ impl Topic {
         &self,
         account: &Web3mq,
         window: Window,
-    ) -> Result<(Span, Option<View>, Instant), ProviderError> {
+    ) -> Result<(PositionRange, Option<View>, Instant), ProviderError> {
         let (start, end) = (window.from().start(), window.to().start());
         let mut known = self.known.lock().await;
         let begun = Instant::now();
@@ -152,7 +152,7 @@ impl Topic {
         let mut seen = None;
         if known.positions.newest().is_none_or(|newest| newest < end) {
             seen = Some(
-                self.look_at_newest(account, &mut known, &[start, end])
+                self.read_newest_page(account, &mut known, &[start, end])
                     .await?,
             );
         }
@@ -163,7 +163,7 @@ impl Topic {
             .find(account, &mut known, start, &[start, end], &mut seen)
             .await?;
         Ok((
-            Span {
+            PositionRange {
                 from: from.min(to),
                 to,
             },
@@ -181,7 +181,7 @@ impl Topic {
         let asked = Instant::now();
         let total = self.known.lock().await.positions.total();
         let looks = stream::iter(positions.iter().copied())
-            .map(|position| self.look(account, position, total));
+            .map(|position| self.read_page_at(account, position, total));
         let views: Vec<View> = looks.buffered(PAGES_AT_ONCE).try_collect().await?;
         let mut known = self.known.lock().await;
         let mut found = Vec::with_capacity(positions.len());
@@ -191,7 +191,7 @@ impl Topic {
             let Some(&time) = times.get(index.min(times.len().saturating_sub(1))) else {
                 continue;
             };
-            learn(&mut known, view, &[time.second().start()], asked);
+            record_page(&mut known, view, &[time.second().start()], asked);
             found.push(time);
         }
         Ok(found)
@@ -200,30 +200,30 @@ impl Topic {
     async fn find(
         &self,
         account: &Web3mq,
-        known: &mut Known,
+        known: &mut TopicState,
         moment: Millis,
         interest: &[Millis],
         seen: &mut Option<View>,
     ) -> Result<u64, ProviderError> {
-        for probes in 0..PROBES {
+        for probes in 0..MAX_PROBES {
             match known.positions.find(moment, probes) {
-                Found::At(position) => return Ok(position),
-                Found::Probe(position) => {
+                SearchStep::Found(position) => return Ok(position),
+                SearchStep::Probe(position) => {
                     let asked = Instant::now();
                     let view = self
-                        .look(account, position, known.positions.total())
+                        .read_page_at(account, position, known.positions.total())
                         .await?;
-                    learn(known, &view, interest, asked);
+                    record_page(known, &view, interest, asked);
                     *seen = Some(view);
                 }
             }
         }
-        *known = Known::default();
-        Err(ProviderError::Unsteady { tries: PROBES })
+        *known = TopicState::default();
+        Err(ProviderError::HistoryChanged { tries: MAX_PROBES })
     }
 
     /// The page with the message in this position, given how many there are.
-    async fn look(
+    async fn read_page_at(
         &self,
         account: &Web3mq,
         position: u64,
@@ -236,10 +236,10 @@ impl Topic {
     }
 
     /// The first page, which also tells how many messages there are.
-    async fn look_at_newest(
+    async fn read_newest_page(
         &self,
         account: &Web3mq,
-        known: &mut Known,
+        known: &mut TopicState,
         interest: &[Millis],
     ) -> Result<View, ProviderError> {
         let size = account.page_size();
@@ -257,29 +257,29 @@ impl Topic {
                     known.since = known.since.map(|_| asked);
                 } else {
                     // What came need not have come last.
-                    *known = Known::default();
+                    *known = TopicState::default();
                 }
                 total
             }
             None if known.newest.is_some() && known.newest.as_ref() == page.rows.first() => {
                 // Nothing came last, which is all that can be told.
                 let total = known.positions.total();
-                *known = Known {
+                *known = TopicState {
                     newest: known.newest.take(),
-                    ..Known::default()
+                    ..TopicState::default()
                 };
                 total
             }
             None => {
-                *known = Known {
+                *known = TopicState {
                     newest: page.rows.first().cloned(),
-                    ..Known::default()
+                    ..TopicState::default()
                 };
                 self.count(account, rows, size).await?
             }
         };
         let view = view(page, 1, size, total);
-        learn(known, &view, interest, asked);
+        record_page(known, &view, interest, asked);
         Ok(view)
     }
 
@@ -309,7 +309,7 @@ impl Topic {
         &self,
         account: &Web3mq,
         window: Window,
-        span: Span,
+        span: PositionRange,
     ) -> Result<Reading, ProviderError> {
         let mut shelf = Shelf::default();
         let mut total = self.known.lock().await.positions.total();
@@ -356,16 +356,18 @@ impl Topic {
 }
 
 /// Takes note of what a page shows that was asked for at this instant.
-fn learn(known: &mut Known, view: &View, interest: &[Millis], asked: Instant) {
+fn record_page(known: &mut TopicState, view: &View, interest: &[Millis], asked: Instant) {
     if !known.positions.set_total(view.total) {
         known.since = None;
     }
     known.since.get_or_insert(asked);
-    known.positions.note(view.first, &view.times(), interest);
+    known
+        .positions
+        .record_times(view.first, &view.times(), interest);
 }
 
 /// Puts a page's rows in their positions. Where the provider does not tell the total, it is what it was.
-fn view(page: Page, number: u64, size: u64, known_total: u64) -> View {
+fn view(page: TopicPage, number: u64, size: u64, known_total: u64) -> View {
     let before = (number - 1) * size;
     let count = page.rows.len() as u64;
     let told = page.total.filter(|&total| total >= before + count);
@@ -382,20 +384,23 @@ fn view(page: Page, number: u64, size: u64, known_total: u64) -> View {
 
 /// The rows of several pages in their positions.
 #[derive(Debug, Default)]
-struct Shelf(BTreeMap<u64, Row>);
+struct Shelf(BTreeMap<u64, ParsedRow>);
 
 impl Shelf {
     /// Puts a page on the shelf. False where another row is in one of its places already.
     fn put(&mut self, view: View) -> bool {
         (view.first..).zip(view.rows).all(|(position, row)| {
-            let before = self.0.get(&position).is_none_or(|known| same(known, &row));
+            let before = self
+                .0
+                .get(&position)
+                .is_none_or(|known| is_same_message(known, &row));
             self.0.insert(position, row);
             before
         })
     }
 
     /// The first and the last position of `wanted` in which no row is yet.
-    fn missing(&self, wanted: Span) -> Option<(u64, u64)> {
+    fn missing(&self, wanted: PositionRange) -> Option<(u64, u64)> {
         let mut missing =
             (wanted.from..wanted.to).filter(|position| !self.0.contains_key(position));
         let first = missing.next()?;
@@ -403,7 +408,7 @@ impl Shelf {
     }
 
     /// The rows of the window, if they are all there, in order, and their neighbours show that there are no more.
-    fn take(mut self, window: Window, span: Span, total: u64) -> Reading {
+    fn take(mut self, window: Window, span: PositionRange, total: u64) -> Reading {
         if self.missing(span.with_neighbours(total)).is_some() {
             return Reading::Moved;
         }
@@ -425,15 +430,15 @@ impl Shelf {
             .filter_map(|position| self.0.remove(&position))
             .collect();
         if ordered {
-            Reading::Whole(rows)
+            Reading::Complete(rows)
         } else {
-            Reading::Disordered(rows)
+            Reading::OutOfOrder(rows)
         }
     }
 }
 
 /// Whether two sightings are of one message, whose status may have moved on in between.
-fn same(one: &Row, other: &Row) -> bool {
+fn is_same_message(one: &ParsedRow, other: &ParsedRow) -> bool {
     match (one, other) {
         (Ok(one), Ok(other)) => {
             (&one.from, one.at, &one.id, &one.payload)
@@ -445,7 +450,7 @@ fn same(one: &Row, other: &Row) -> bool {
 
 impl View {
     /// The window's rows, if the page shows all of them and their neighbours.
-    pub(super) fn whole(self, window: Window, span: Span) -> Option<Vec<Row>> {
+    pub(super) fn whole(self, window: Window, span: PositionRange) -> Option<Vec<ParsedRow>> {
         if !self.holds(span.with_neighbours(self.total)) {
             return None;
         }
@@ -453,8 +458,8 @@ impl View {
         let mut shelf = Shelf::default();
         shelf.put(self);
         match shelf.take(window, span, total) {
-            Reading::Whole(rows) => Some(rows),
-            Reading::Disordered(_) | Reading::Moved => None,
+            Reading::Complete(rows) => Some(rows),
+            Reading::OutOfOrder(_) | Reading::Moved => None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::history::{AgoraHistory, Kind};
+use super::history::{AgoraHistory, RecipientKind};
 
 /// A feed keeps so many events, and loses its oldest.
 const KEPT: usize = 2000;
@@ -16,7 +16,7 @@ const LISTENER: &str = "listener";
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::sandbox) enum Feed {
+pub(in crate::sandbox) enum EventFeed {
     Users,
     Channels,
 }
@@ -39,16 +39,16 @@ pub struct AgoraEvent {
 }
 
 impl AgoraEvent {
-    fn feed(&self) -> Feed {
+    fn feed(&self) -> EventFeed {
         if self.channel.is_some() {
-            Feed::Channels
+            EventFeed::Channels
         } else {
-            Feed::Users
+            EventFeed::Users
         }
     }
 
     /// As Agora tells it.
-    fn told(&self) -> Value {
+    fn to_json(&self) -> Value {
         let Self {
             user,
             channel,
@@ -70,27 +70,29 @@ impl AgoraEvent {
 
 /// What has happened in a project and was not told yet.
 #[derive(Debug, Default)]
-pub(in crate::sandbox) struct Feeds {
+pub(in crate::sandbox) struct EventFeeds {
     users: VecDeque<AgoraEvent>,
     channels: VecDeque<AgoraEvent>,
 }
 
-impl Feeds {
+impl EventFeeds {
     /// Everybody has come to the service, and to the channels in which they speak.
-    pub(in crate::sandbox) fn of(history: &AgoraHistory, ms: i64) -> Self {
+    pub(in crate::sandbox) fn from_history(history: &AgoraHistory, ms: i64) -> Self {
         let mut users = BTreeSet::new();
         let mut joins = BTreeSet::new();
         for message in history.all() {
             users.insert(message.src.clone());
-            if message.kind == Kind::Channel {
+            if message.kind == RecipientKind::Channel {
                 joins.insert((message.dst.clone(), message.src.clone()));
             }
         }
         for stream in history.streams() {
             match (stream.destination, stream.kind) {
-                (Some(user), Some(Kind::Peer)) => drop(users.insert(user)),
-                (Some(channel), Some(Kind::Channel)) => {
-                    drop(joins.insert((channel, LISTENER.to_owned())))
+                (Some(user), Some(RecipientKind::Peer)) => {
+                    users.insert(user);
+                }
+                (Some(channel), Some(RecipientKind::Channel)) => {
+                    joins.insert((channel, LISTENER.to_owned()));
                 }
                 _ => {}
             }
@@ -102,18 +104,18 @@ impl Feeds {
             goes: false,
             ms,
         });
-        logins.for_each(|event| feeds.happen(event));
+        logins.for_each(|event| feeds.push(event));
         let joins = joins.into_iter().map(|(channel, user)| AgoraEvent {
             user,
             channel: Some(channel),
             goes: false,
             ms,
         });
-        joins.for_each(|event| feeds.happen(event));
+        joins.for_each(|event| feeds.push(event));
         feeds
     }
 
-    pub(in crate::sandbox) fn happen(&mut self, event: AgoraEvent) {
+    pub(in crate::sandbox) fn push(&mut self, event: AgoraEvent) {
         let feed = self.feed(event.feed());
         feed.push_back(event);
         if feed.len() > KEPT {
@@ -122,16 +124,16 @@ impl Feeds {
     }
 
     /// The oldest of a feed. They are not told again.
-    pub(in crate::sandbox) fn take(&mut self, feed: Feed) -> Vec<Value> {
+    pub(in crate::sandbox) fn take_oldest(&mut self, feed: EventFeed) -> Vec<Value> {
         let feed = self.feed(feed);
         let told = feed.len().min(TOLD);
-        feed.drain(..told).map(|event| event.told()).collect()
+        feed.drain(..told).map(|event| event.to_json()).collect()
     }
 
-    fn feed(&mut self, feed: Feed) -> &mut VecDeque<AgoraEvent> {
+    fn feed(&mut self, feed: EventFeed) -> &mut VecDeque<AgoraEvent> {
         match feed {
-            Feed::Users => &mut self.users,
-            Feed::Channels => &mut self.channels,
+            EventFeed::Users => &mut self.users,
+            EventFeed::Channels => &mut self.channels,
         }
     }
 }
@@ -142,30 +144,30 @@ mod tests {
 
     #[test]
     fn a_feed_keeps_two_thousand_events_and_tells_each_once() {
-        let mut feeds = Feeds::default();
+        let mut feeds = EventFeeds::default();
         for n in 0..2500 {
-            feeds.happen(AgoraEvent {
+            feeds.push(AgoraEvent {
                 user: format!("user-{n}"),
                 channel: None,
                 goes: n % 2 == 1,
                 ms: n,
             });
         }
-        feeds.happen(AgoraEvent {
+        feeds.push(AgoraEvent {
             user: "alice".to_owned(),
             channel: Some("lobby".to_owned()),
             goes: false,
             ms: 1,
         });
-        let first = feeds.take(Feed::Users);
+        let first = feeds.take_oldest(EventFeed::Users);
         assert_eq!(first.len(), 1000);
         assert_eq!(
             first[0],
             json!({ "user_id": "user-500", "type": "Login", "ms": 500 })
         );
-        assert_eq!(feeds.take(Feed::Users).len(), 1000);
-        assert!(feeds.take(Feed::Users).is_empty());
+        assert_eq!(feeds.take_oldest(EventFeed::Users).len(), 1000);
+        assert!(feeds.take_oldest(EventFeed::Users).is_empty());
         let join = json!({ "group_id": "lobby", "user_id": "alice", "type": "Join", "ms": 1 });
-        assert_eq!(feeds.take(Feed::Channels), [join]);
+        assert_eq!(feeds.take_oldest(EventFeed::Channels), [join]);
     }
 }

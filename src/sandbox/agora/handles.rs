@@ -7,23 +7,23 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tokio::time::Instant;
 
-use super::history::Series;
-use super::wire::Query;
+use super::history::MessageSeries;
+use super::wire::PageQuery;
 
 /// What a handle stands for.
 #[derive(Clone, Debug)]
-pub(super) enum Content {
+pub(super) enum HandleContent {
     /// The messages as they were when the handle was made.
-    Chosen(Series),
+    Snapshot(MessageSeries),
     /// What is still to be chosen.
-    Open(Query),
+    Query(PageQuery),
 }
 
 /// What reading a handle comes to.
 #[derive(Debug)]
-pub(super) enum Reading {
+pub(super) enum HandleRead {
     /// Here it is, once.
-    Ready(Content),
+    Ready(HandleContent),
     InProgress,
     /// It was read before.
     Consumed,
@@ -36,7 +36,7 @@ pub(super) enum Reading {
 /// All handles of all projects. A handle is the base64 of `<mark>:<number>`, as real ones are; since numbers only
 /// grow, it takes no memory to tell a handle that is gone from one that never was.
 #[derive(Debug)]
-pub(super) struct Handles {
+pub(super) struct HandleStore {
     mark: u32,
     first: u64,
     next: u64,
@@ -50,13 +50,13 @@ struct Handle {
     app_id: String,
     ready_at: Instant,
     expires_at: Instant,
-    content: Content,
+    content: HandleContent,
 }
 
 /// How many expired handles are told apart from consumed ones.
 const EXPIRED_KEPT: usize = 10_000;
 
-impl Handles {
+impl HandleStore {
     pub(super) fn new(rng: &mut fastrand::Rng) -> Self {
         let first = rng.u64(100_000_000..200_000_000);
         let mark = rng.u32(100_000..1_000_000);
@@ -73,7 +73,7 @@ impl Handles {
     pub(super) fn issue(
         &mut self,
         app_id: &str,
-        content: Content,
+        content: HandleContent,
         now: Instant,
         ready_after: Duration,
         ttl: Duration,
@@ -95,30 +95,32 @@ impl Handles {
     }
 
     /// Reads a handle, which consumes it when it is ready.
-    pub(super) fn read(&mut self, app_id: &str, handle: &str, now: Instant) -> Reading {
+    pub(super) fn read(&mut self, app_id: &str, handle: &str, now: Instant) -> HandleRead {
         self.sweep(now);
         let Some(number) = self.number(handle) else {
-            return Reading::Unknown;
+            return HandleRead::Unknown;
         };
         let Some(live) = self.live.get(&number) else {
             return if self.expired.contains(&number) {
-                Reading::Expired
+                HandleRead::Expired
             } else {
-                Reading::Consumed
+                HandleRead::Consumed
             };
         };
         if live.app_id != app_id {
-            return Reading::Unknown;
+            return HandleRead::Unknown;
         }
         if now < live.ready_at {
-            return Reading::InProgress;
+            return HandleRead::InProgress;
         }
         if now >= live.expires_at {
-            return Reading::Expired;
+            return HandleRead::Expired;
         }
         self.live
             .remove(&number)
-            .map_or(Reading::Consumed, |handle| Reading::Ready(handle.content))
+            .map_or(HandleRead::Consumed, |handle| {
+                HandleRead::Ready(handle.content)
+            })
     }
 
     fn number(&self, handle: &str) -> Option<u64> {
@@ -153,49 +155,61 @@ mod tests {
     const READY: Duration = Duration::from_millis(300);
     const TTL: Duration = Duration::from_mins(1);
 
-    fn handles() -> Handles {
-        Handles::new(&mut fastrand::Rng::with_seed(7))
+    fn handles() -> HandleStore {
+        HandleStore::new(&mut fastrand::Rng::with_seed(7))
     }
 
     #[test]
     fn a_handle_is_ready_after_a_while_and_good_for_one_reading() {
         let (mut handles, now) = (handles(), Instant::now());
-        let handle = handles.issue("app", Content::Chosen(Series::new()), now, READY, TTL);
+        let handle = handles.issue(
+            "app",
+            HandleContent::Snapshot(MessageSeries::new()),
+            now,
+            READY,
+            TTL,
+        );
         assert!(handle.ends_with("=="), "{handle}");
         assert!(matches!(
             handles.read("app", &handle, now),
-            Reading::InProgress
+            HandleRead::InProgress
         ));
         assert!(matches!(
             handles.read("other", &handle, now + READY),
-            Reading::Unknown
+            HandleRead::Unknown
         ));
         assert!(matches!(
             handles.read("app", &handle, now + READY),
-            Reading::Ready(_)
+            HandleRead::Ready(_)
         ));
         assert!(matches!(
             handles.read("app", &handle, now + READY),
-            Reading::Consumed
+            HandleRead::Consumed
         ));
     }
 
     #[test]
     fn an_unread_handle_expires_and_an_invented_one_is_unknown() {
         let (mut handles, now) = (handles(), Instant::now());
-        let handle = handles.issue("app", Content::Chosen(Series::new()), now, READY, TTL);
+        let handle = handles.issue(
+            "app",
+            HandleContent::Snapshot(MessageSeries::new()),
+            now,
+            READY,
+            TTL,
+        );
         assert!(matches!(
             handles.read("app", &handle, now + READY + TTL),
-            Reading::Expired
+            HandleRead::Expired
         ));
         assert!(matches!(
             handles.read("app", &handle, now + READY + TTL),
-            Reading::Expired
+            HandleRead::Expired
         ));
         assert!(handles.live.is_empty(), "nothing is kept of it");
         for invented in ["MjIzMDA3OjEyODA5MzkyOQ==", "123456123456", "", "*"] {
             assert!(
-                matches!(handles.read("app", invented, now), Reading::Unknown),
+                matches!(handles.read("app", invented, now), HandleRead::Unknown),
                 "{invented}"
             );
         }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// Whom a message is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum RecipientKind {
     /// Everybody in a channel.
     Channel,
     /// One user.
@@ -24,7 +24,7 @@ pub struct AgoraMessage {
     /// The channel or user that it was sent to.
     pub dst: String,
     /// Which of the two `dst` is.
-    pub kind: Kind,
+    pub kind: RecipientKind,
     /// When, in milliseconds since 1970.
     pub ms: i64,
     /// The text in generalised UTF-8: a lone surrogate is its three bytes.
@@ -44,36 +44,36 @@ pub struct Selection {
 
 /// A filter that makes sense for a project: what a configuration would list as a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AgoraStream {
+pub struct SuggestedStream {
     /// The sender, if the filter names one.
     pub source: Option<String>,
     /// The receiver, if the filter names one.
     pub destination: Option<String>,
     /// What the receiver is.
-    pub kind: Option<Kind>,
+    pub kind: Option<RecipientKind>,
 }
 
 /// Messages in order of time; those of one millisecond in the order they came in.
-pub(super) type Series = Vec<Arc<AgoraMessage>>;
+pub(super) type MessageSeries = Vec<Arc<AgoraMessage>>;
 
 /// All messages of one project.
 #[derive(Debug, Default)]
 pub struct AgoraHistory {
-    all: Series,
-    sent: BTreeMap<String, Sent>,
-    received: BTreeMap<String, Received>,
+    all: MessageSeries,
+    sent: BTreeMap<String, SentMessages>,
+    received: BTreeMap<String, ReceivedMessages>,
 }
 
 #[derive(Debug, Default)]
-struct Sent {
-    all: Series,
-    to: BTreeMap<String, Series>,
+struct SentMessages {
+    all: MessageSeries,
+    to: BTreeMap<String, MessageSeries>,
 }
 
 #[derive(Debug)]
-struct Received {
-    kind: Kind,
-    all: Series,
+struct ReceivedMessages {
+    kind: RecipientKind,
+    all: MessageSeries,
 }
 
 impl AgoraHistory {
@@ -88,12 +88,12 @@ impl AgoraHistory {
     }
 
     /// Makes a receiver known that may have no message at all.
-    pub fn open(&mut self, destination: &str, kind: Kind) {
+    pub fn open(&mut self, destination: &str, kind: RecipientKind) {
         self.received
             .entry(destination.to_owned())
-            .or_insert_with(|| Received {
+            .or_insert_with(|| ReceivedMessages {
                 kind,
-                all: Series::new(),
+                all: MessageSeries::new(),
             });
     }
 
@@ -133,13 +133,16 @@ impl AgoraHistory {
 
     /// Streams that together hold every message: each receiver, even one without messages. One sender and one pair
     /// come on top, so that streams overlap.
-    pub fn streams(&self) -> Vec<AgoraStream> {
-        let receivers = self.received.iter().map(|(name, received)| AgoraStream {
-            source: None,
-            destination: Some(name.clone()),
-            kind: Some(received.kind),
-        });
-        let sender = self.sent.keys().next().map(|name| AgoraStream {
+    pub fn streams(&self) -> Vec<SuggestedStream> {
+        let receivers = self
+            .received
+            .iter()
+            .map(|(name, received)| SuggestedStream {
+                source: None,
+                destination: Some(name.clone()),
+                kind: Some(received.kind),
+            });
+        let sender = self.sent.keys().next().map(|name| SuggestedStream {
             source: Some(name.clone()),
             destination: None,
             kind: None,
@@ -147,7 +150,7 @@ impl AgoraHistory {
         let pair = self.sent.iter().nth(1).and_then(|(name, sent)| {
             let to = sent.to.keys().next()?;
             let kind = self.received.get(to).map(|r| r.kind);
-            Some(AgoraStream {
+            Some(SuggestedStream {
                 source: Some(name.clone()),
                 destination: Some(to.clone()),
                 kind,
@@ -157,7 +160,7 @@ impl AgoraHistory {
     }
 }
 
-fn place(series: &mut Series, message: &Arc<AgoraMessage>) {
+fn place(series: &mut MessageSeries, message: &Arc<AgoraMessage>) {
     let at = series.partition_point(|m| m.ms <= message.ms);
     series.insert(at, Arc::clone(message));
 }
@@ -168,9 +171,9 @@ mod tests {
 
     fn message(src: &str, dst: &str, ms: i64, text: &str) -> AgoraMessage {
         let kind = if dst.starts_with('#') {
-            Kind::Channel
+            RecipientKind::Channel
         } else {
-            Kind::Peer
+            RecipientKind::Peer
         };
         AgoraMessage {
             src: src.into(),
@@ -196,7 +199,7 @@ mod tests {
             message("bob", "#a", 30, "third"),
         ]);
         history.insert(message("alice", "#a", 20, "late"));
-        history.open("#empty", Kind::Channel);
+        history.open("#empty", RecipientKind::Channel);
         let select = |source: Option<&str>, destination: Option<&str>, range| {
             let wanted = Selection {
                 source: source.map(Into::into),

@@ -21,15 +21,18 @@ use serde_json::json;
 use tokio::time::Instant;
 
 pub use events::AgoraEvent;
-pub(super) use events::{Feed, Feeds};
-pub use history::{AgoraHistory, AgoraMessage, AgoraStream, Kind, Selection};
+pub(super) use events::{EventFeed, EventFeeds};
+pub use history::{AgoraHistory, AgoraMessage, RecipientKind, Selection, SuggestedStream};
 
-use self::handles::{Content, Handles, Reading};
-use self::wire::{CountAnswer, Filter, Malformed, Page, Query, QueryAnswer, Status};
-use super::desk::{Asked, Desk as FrontDesk, STRANGER, Turned};
+use self::handles::{HandleContent, HandleRead, HandleStore};
+use self::wire::{
+    AgoraPageAnswer, AgoraRequestError, CountAnswer, HistoryFilter, PageQuery, QueryAnswer,
+    StatusAnswer,
+};
+use super::gateway::{Gateway as FrontDesk, IncomingCall, Rejection, UNKNOWN_ACCOUNT};
 use super::rules::Call;
-use super::shape::{DeadHandle, Snapshot};
-use super::world::{World, locked};
+use super::shape::{DeadHandle, SnapshotMoment};
+use super::world::{World, lock};
 
 /// The customer id of Basic authentication.
 pub const CUSTOMER_ID: &str = "sandbox-id";
@@ -40,15 +43,15 @@ pub const TOKEN_UID: &str = "sandbox-uid";
 
 /// What Agora's handlers remember between requests.
 #[derive(Debug)]
-pub(super) struct Desk {
-    handles: Mutex<Handles>,
+pub(super) struct AgoraState {
+    handles: Mutex<HandleStore>,
     counts: AtomicU64,
 }
 
-impl Desk {
+impl AgoraState {
     pub(super) fn new(rng: &mut fastrand::Rng) -> Self {
         Self {
-            handles: Mutex::new(Handles::new(rng)),
+            handles: Mutex::new(HandleStore::new(rng)),
             counts: AtomicU64::new(0),
         }
     }
@@ -56,22 +59,22 @@ impl Desk {
 
 /// Why a request gets no answer of success.
 #[derive(Debug)]
-enum Refusal {
-    Turned(Turned),
+enum AgoraRefusal {
+    Turned(Rejection),
     NoSuchProject,
-    Malformed(Malformed),
+    Malformed(AgoraRequestError),
     DeadHandle(String, StatusCode),
     NoSuchHandle,
 }
 
-impl From<Turned> for Refusal {
-    fn from(turned: Turned) -> Self {
+impl From<Rejection> for AgoraRefusal {
+    fn from(turned: Rejection) -> Self {
         Self::Turned(turned)
     }
 }
 
-impl From<Malformed> for Refusal {
-    fn from(malformed: Malformed) -> Self {
+impl From<AgoraRequestError> for AgoraRefusal {
+    fn from(malformed: AgoraRequestError) -> Self {
         Self::Malformed(malformed)
     }
 }
@@ -109,7 +112,7 @@ async fn read(
 ) -> Response {
     desk.world
         .rules()
-        .poll(account(&desk.world, &app_id), &handle, Instant::now());
+        .record_poll(account(&desk.world, &app_id), &handle, Instant::now());
     answer(&desk, &app_id, Call::Read, &handle, &headers, || {
         read_handle(&desk, &app_id, &handle)
     })
@@ -126,7 +129,7 @@ async fn count(
     let asked = raw.unwrap_or_default();
     desk.world
         .rules()
-        .poll(account(&desk.world, &app_id), &asked, Instant::now());
+        .record_poll(account(&desk.world, &app_id), &asked, Instant::now());
     answer(&desk, &app_id, Call::Count, &asked, &headers, || {
         count_messages(&desk, &app_id, &uri, &asked)
     })
@@ -139,7 +142,7 @@ async fn user_events(
     asked: RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    events(desk, app_id, asked, headers, Feed::Users).await
+    events(desk, app_id, asked, headers, EventFeed::Users).await
 }
 
 async fn channel_events(
@@ -148,7 +151,7 @@ async fn channel_events(
     asked: RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    events(desk, app_id, asked, headers, Feed::Channels).await
+    events(desk, app_id, asked, headers, EventFeed::Channels).await
 }
 
 async fn events(
@@ -156,11 +159,13 @@ async fn events(
     Path(app_id): Path<String>,
     RawQuery(asked): RawQuery,
     headers: HeaderMap,
-    feed: Feed,
+    feed: EventFeed,
 ) -> Response {
     let act = || {
         if asked.is_some() {
-            return Err(Malformed::Parameters("a feed takes no parameters".to_owned()).into());
+            return Err(
+                AgoraRequestError::Parameters("a feed takes no parameters".to_owned()).into(),
+            );
         }
         let events = desk.world.take_events(&app_id, feed);
         Ok(
@@ -178,9 +183,9 @@ async fn answer(
     call: Call,
     subject: &str,
     headers: &HeaderMap,
-    act: impl FnOnce() -> Result<Response, Refusal>,
+    act: impl FnOnce() -> Result<Response, AgoraRefusal>,
 ) -> Response {
-    let asked = Asked {
+    let asked = IncomingCall {
         account: account(&desk.world, app_id),
         call,
         subject,
@@ -192,7 +197,7 @@ async fn answer(
     let outcome = if desk.world.has_project(app_id) {
         act()
     } else {
-        Err(Refusal::NoSuchProject)
+        Err(AgoraRefusal::NoSuchProject)
     };
     let answer = outcome.unwrap_or_else(|refusal| refuse(desk, app_id, refusal));
     desk.send(asked, way, answer).await
@@ -202,7 +207,7 @@ fn account<'a>(world: &World, app_id: &'a str) -> &'a str {
     if world.has_project(app_id) {
         app_id
     } else {
-        STRANGER
+        UNKNOWN_ACCOUNT
     }
 }
 
@@ -223,19 +228,19 @@ fn make_handle(
     app_id: &str,
     headers: &HeaderMap,
     body: &[u8],
-) -> Result<Response, Refusal> {
+) -> Result<Response, AgoraRefusal> {
     let options = desk.world.options();
     if !is_json(headers) {
-        return Err(Malformed::ContentType.into());
+        return Err(AgoraRequestError::ContentType.into());
     }
-    let query = Query::read(body, options)?;
+    let query = PageQuery::parse(body, options)?;
     let (offset, limit, order) = (query.offset, query.limit, query.order);
     let content = match options.snapshot {
-        Snapshot::Post => Content::Chosen(page(&desk.world, app_id, &query)),
-        Snapshot::Get => Content::Open(query),
+        SnapshotMoment::Post => HandleContent::Snapshot(page(&desk.world, app_id, &query)),
+        SnapshotMoment::Get => HandleContent::Query(query),
     };
-    let ready_after = desk.draw(options.ready_after);
-    let handle = locked(&desk.agora.handles).issue(
+    let ready_after = desk.draw_duration(options.ready_after);
+    let handle = lock(&desk.agora.handles).issue(
         app_id,
         content,
         Instant::now(),
@@ -267,25 +272,30 @@ fn is_json(headers: &HeaderMap) -> bool {
     parts.next().as_deref() == Some("application/json") && parts.all(|part| part == "charset=utf-8")
 }
 
-fn read_handle(desk: &FrontDesk, app_id: &str, handle: &str) -> Result<Response, Refusal> {
+fn read_handle(desk: &FrontDesk, app_id: &str, handle: &str) -> Result<Response, AgoraRefusal> {
     let options = desk.world.options();
     let now = Instant::now();
-    let reading = locked(&desk.agora.handles).read(app_id, handle, now);
+    let reading = lock(&desk.agora.handles).read(app_id, handle, now);
     let messages = match reading {
-        Reading::Ready(Content::Chosen(messages)) => messages,
-        Reading::Ready(Content::Open(query)) => page(&desk.world, app_id, &query),
-        Reading::InProgress => return Ok(in_progress(desk, app_id, handle)),
-        Reading::Expired => return Err(Refusal::DeadHandle(handle.to_owned(), StatusCode::GONE)),
-        Reading::Consumed => {
+        HandleRead::Ready(HandleContent::Snapshot(messages)) => messages,
+        HandleRead::Ready(HandleContent::Query(query)) => page(&desk.world, app_id, &query),
+        HandleRead::InProgress => return Ok(in_progress(desk, app_id, handle)),
+        HandleRead::Expired => {
+            return Err(AgoraRefusal::DeadHandle(
+                handle.to_owned(),
+                StatusCode::GONE,
+            ));
+        }
+        HandleRead::Consumed => {
             let status = match options.dead_handle {
                 DeadHandle::Gone => StatusCode::GONE,
                 DeadHandle::NotFound => StatusCode::NOT_FOUND,
             };
-            return Err(Refusal::DeadHandle(handle.to_owned(), status));
+            return Err(AgoraRefusal::DeadHandle(handle.to_owned(), status));
         }
-        Reading::Unknown => return Err(Refusal::NoSuchHandle),
+        HandleRead::Unknown => return Err(AgoraRefusal::NoSuchHandle),
     };
-    Ok(Json(Page {
+    Ok(Json(AgoraPageAnswer {
         messages: &messages,
         options,
         request_id: request_id(),
@@ -298,11 +308,11 @@ fn count_messages(
     app_id: &str,
     uri: &Uri,
     asked: &str,
-) -> Result<Response, Refusal> {
+) -> Result<Response, AgoraRefusal> {
     let options = desk.world.options();
-    let Parameters(filter) = Parameters::<Filter>::try_from_uri(uri)
-        .map_err(|e| Malformed::Parameters(e.body_text()))?;
-    let selection = filter.resolve(options)?;
+    let Parameters(filter) = Parameters::<HistoryFilter>::try_from_uri(uri)
+        .map_err(|e| AgoraRequestError::Parameters(e.body_text()))?;
+    let selection = filter.into_selection(options)?;
     let nth = desk.agora.counts.fetch_add(1, Ordering::Relaxed) + 1;
     if options.count_progress_every > 0 && nth.is_multiple_of(options.count_progress_every) {
         return Ok(in_progress(desk, app_id, asked));
@@ -317,13 +327,17 @@ fn count_messages(
     .into_response())
 }
 
-fn page(world: &World, app_id: &str, query: &Query) -> Vec<Arc<AgoraMessage>> {
-    world.with_selected(app_id, &query.selection, |matching| query.cut(matching))
+fn page(world: &World, app_id: &str, query: &PageQuery) -> Vec<Arc<AgoraMessage>> {
+    world.with_selected(app_id, &query.selection, |matching| {
+        query.select_page(matching)
+    })
 }
 
 fn in_progress(desk: &FrontDesk, app_id: &str, what: &str) -> Response {
-    desk.world.rules().in_progress(app_id, what, Instant::now());
-    Json(Status {
+    desk.world
+        .rules()
+        .record_in_progress(app_id, what, Instant::now());
+    Json(StatusAnswer {
         result: "success",
         code: "in progress",
         reason: None,
@@ -333,39 +347,41 @@ fn in_progress(desk: &FrontDesk, app_id: &str, what: &str) -> Response {
 }
 
 /// Answers a request that is refused, and records it if it broke a rule.
-fn refuse(desk: &FrontDesk, app_id: &str, refusal: Refusal) -> Response {
+fn refuse(desk: &FrontDesk, app_id: &str, refusal: AgoraRefusal) -> Response {
     let rules = desk.world.rules();
     match refusal {
-        Refusal::Turned(Turned::Instead(answer)) => *answer,
-        Refusal::Turned(Turned::Unauthorised) => message(
+        AgoraRefusal::Turned(Rejection::Replaced(answer)) => *answer,
+        AgoraRefusal::Turned(Rejection::Unauthorised) => message(
             StatusCode::UNAUTHORIZED,
             "Invalid authentication credentials",
         ),
-        Refusal::Turned(Turned::OverQuota) => desk.slow_down(message(
+        AgoraRefusal::Turned(Rejection::OverQuota) => desk.with_retry_after(message(
             StatusCode::TOO_MANY_REQUESTS,
             "API rate limit exceeded",
         )),
-        Refusal::NoSuchProject => {
-            rules.bad_request(STRANGER);
+        AgoraRefusal::NoSuchProject => {
+            rules.record_bad_request(UNKNOWN_ACCOUNT);
             failed(StatusCode::NOT_FOUND, "not_found", "no such project")
         }
-        Refusal::Malformed(malformed) => {
-            rules.bad_request(app_id);
+        AgoraRefusal::Malformed(malformed) => {
+            rules.record_bad_request(app_id);
             failed(
                 StatusCode::BAD_REQUEST,
                 "bad_request",
                 &malformed.to_string(),
             )
         }
-        Refusal::DeadHandle(handle, status) => {
-            rules.dead_handle_read(app_id, &handle);
+        AgoraRefusal::DeadHandle(handle, status) => {
+            rules.record_dead_handle_read(app_id, &handle);
             failed(
                 status,
                 "resource_expired",
                 "the resource is gone, create a new query",
             )
         }
-        Refusal::NoSuchHandle => failed(StatusCode::NOT_FOUND, "not_found", "no such resource"),
+        AgoraRefusal::NoSuchHandle => {
+            failed(StatusCode::NOT_FOUND, "not_found", "no such resource")
+        }
     }
 }
 
@@ -375,13 +391,13 @@ fn message(status: StatusCode, text: &str) -> Response {
 }
 
 fn failed(status: StatusCode, code: &str, reason: &str) -> Response {
-    let body = Status {
+    let body = StatusAnswer {
         result: "failed",
         code,
         reason: Some(reason.to_owned()),
         request_id: request_id(),
     };
-    (status, Json::<Status<'_>>(body)).into_response()
+    (status, Json::<StatusAnswer<'_>>(body)).into_response()
 }
 
 /// An id such as real answers carry. It says nothing, so it need not follow from the seed.

@@ -8,19 +8,19 @@ use serde::ser::{Error as _, SerializeMap};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::history::{AgoraMessage, Kind, Selection};
+use super::history::{AgoraMessage, RecipientKind, Selection};
 use crate::domain::time::{Millis, Second};
 use crate::sandbox::options::Options;
 use crate::sandbox::shape::{
-    Bound, EmptyList, ListField, MessageType, ReceiverField, TimeField, TimeForm,
+    BoundRule, ChannelMessageType, EmptyListForm, ListField, ReceiverField, TimeField, TimeForm,
 };
 
 /// The page sizes of the contract.
-const LIMITS: [usize; 3] = [20, 50, 100];
+const PAGE_SIZES: [usize; 3] = [20, 50, 100];
 
 /// Why a request is not what the contract allows.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Malformed {
+pub(super) enum AgoraRequestError {
     #[error("{0}")]
     Json(#[from] serde_json::Error),
     #[error("{0}")]
@@ -40,7 +40,7 @@ pub(super) enum Malformed {
 /// The order of a page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Order {
+pub(super) enum PageOrder {
     Asc,
     #[default]
     Desc,
@@ -49,7 +49,7 @@ pub(super) enum Order {
 /// A filter as it is sent.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Filter {
+pub(super) struct HistoryFilter {
     #[serde(default)]
     source: Option<String>,
     #[serde(default)]
@@ -58,18 +58,18 @@ pub(super) struct Filter {
     end_time: String,
 }
 
-impl Filter {
+impl HistoryFilter {
     /// Checks the filter and applies the rules for bounds.
-    pub(super) fn resolve(self, options: &Options) -> Result<Selection, Malformed> {
+    pub(super) fn into_selection(self, options: &Options) -> Result<Selection, AgoraRequestError> {
         let start = second("start_time", self.start_time)?;
         let end = second("end_time", self.end_time)?;
         if start > end {
-            return Err(Malformed::Backwards);
+            return Err(AgoraRequestError::Backwards);
         }
         let source = self.source.filter(|name| !name.is_empty());
         let destination = self.destination.filter(|name| !name.is_empty());
         if source.is_none() && destination.is_none() {
-            return Err(Malformed::NoTarget);
+            return Err(AgoraRequestError::NoTarget);
         }
         Ok(Selection {
             source,
@@ -84,13 +84,13 @@ fn range(start: Second, end: Second, options: &Options) -> Range<i64> {
     // What a bound covers: one millisecond, or its whole second.
     let width = if options.seconds { 1000 } else { 1 };
     let from = start.start().0
-        + if options.start == Bound::Inclusive {
+        + if options.start == BoundRule::Inclusive {
             0
         } else {
             width
         };
     let to = end.start().0
-        + if options.end == Bound::Inclusive {
+        + if options.end == BoundRule::Inclusive {
             width
         } else {
             0
@@ -98,53 +98,53 @@ fn range(start: Second, end: Second, options: &Options) -> Range<i64> {
     from..to.max(from)
 }
 
-fn second(name: &'static str, value: String) -> Result<Second, Malformed> {
+fn second(name: &'static str, value: String) -> Result<Second, AgoraRequestError> {
     match value.parse::<Millis>() {
         // Only the documented form is what the second itself is shown as.
         Ok(moment) if moment.second().to_string() == value => Ok(moment.second()),
-        _ => Err(Malformed::Time { name, value }),
+        _ => Err(AgoraRequestError::Time { name, value }),
     }
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct QueryBody {
-    filter: Filter,
+    filter: HistoryFilter,
     #[serde(default)]
     offset: usize,
     #[serde(default = "default_limit")]
     limit: usize,
     #[serde(default)]
-    order: Order,
+    order: PageOrder,
 }
 
 fn default_limit() -> usize {
-    LIMITS[0]
+    PAGE_SIZES[0]
 }
 
 /// A query for one page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Query {
+pub(super) struct PageQuery {
     pub(super) selection: Selection,
     pub(super) offset: usize,
     pub(super) limit: usize,
-    pub(super) order: Order,
+    pub(super) order: PageOrder,
 }
 
-impl Query {
+impl PageQuery {
     /// Reads the body of a POST.
-    pub(super) fn read(body: &[u8], options: &Options) -> Result<Self, Malformed> {
+    pub(super) fn parse(body: &[u8], options: &Options) -> Result<Self, AgoraRequestError> {
         let QueryBody {
             filter,
             offset,
             limit,
             order,
         } = serde_json::from_slice(body)?;
-        if !LIMITS.contains(&limit) {
-            return Err(Malformed::Limit(limit));
+        if !PAGE_SIZES.contains(&limit) {
+            return Err(AgoraRequestError::Limit(limit));
         }
         Ok(Self {
-            selection: filter.resolve(options)?,
+            selection: filter.into_selection(options)?,
             offset,
             limit,
             order,
@@ -152,15 +152,15 @@ impl Query {
     }
 
     /// Cuts the page out of all messages that match.
-    pub(super) fn cut(&self, matching: &[Arc<AgoraMessage>]) -> Vec<Arc<AgoraMessage>> {
+    pub(super) fn select_page(&self, matching: &[Arc<AgoraMessage>]) -> Vec<Arc<AgoraMessage>> {
         match self.order {
-            Order::Asc => matching
+            PageOrder::Asc => matching
                 .iter()
                 .skip(self.offset)
                 .take(self.limit)
                 .cloned()
                 .collect(),
-            Order::Desc => matching
+            PageOrder::Desc => matching
                 .iter()
                 .rev()
                 .skip(self.offset)
@@ -177,14 +177,14 @@ pub(super) struct QueryAnswer {
     pub(super) result: &'static str,
     pub(super) offset: usize,
     pub(super) limit: usize,
-    pub(super) order: Order,
+    pub(super) order: PageOrder,
     pub(super) location: String,
     pub(super) request_id: String,
 }
 
 /// The answer to a request that is not ready, or failed.
 #[derive(Debug, Serialize)]
-pub(super) struct Status<'a> {
+pub(super) struct StatusAnswer<'a> {
     pub(super) result: &'static str,
     pub(super) code: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -203,13 +203,13 @@ pub(super) struct CountAnswer {
 
 /// The answer to a reading: a page.
 #[derive(Debug)]
-pub(super) struct Page<'a> {
+pub(super) struct AgoraPageAnswer<'a> {
     pub(super) messages: &'a [Arc<AgoraMessage>],
     pub(super) options: &'a Options,
     pub(super) request_id: String,
 }
 
-impl Serialize for Page<'_> {
+impl Serialize for AgoraPageAnswer<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let list = match self.options.list_field {
             ListField::Messages => "messages",
@@ -221,14 +221,14 @@ impl Serialize for Page<'_> {
         let shown: Vec<_> = self
             .messages
             .iter()
-            .map(|m| Shown {
+            .map(|m| AgoraMessageJson {
                 message: m,
                 options: self.options,
             })
             .collect();
         match self.options.empty_list {
-            EmptyList::Null if shown.is_empty() => map.serialize_entry(list, &())?,
-            EmptyList::Absent if shown.is_empty() => {}
+            EmptyListForm::Null if shown.is_empty() => map.serialize_entry(list, &())?,
+            EmptyListForm::Absent if shown.is_empty() => {}
             _ => map.serialize_entry(list, &shown)?,
         }
         map.serialize_entry("request_id", &self.request_id)?;
@@ -237,12 +237,12 @@ impl Serialize for Page<'_> {
 }
 
 /// One message in the shape that the options ask for.
-struct Shown<'a> {
+struct AgoraMessageJson<'a> {
     message: &'a AgoraMessage,
     options: &'a Options,
 }
 
-impl Serialize for Shown<'_> {
+impl Serialize for AgoraMessageJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (message, options) = (self.message, self.options);
         let receiver = match options.receiver_field {
@@ -254,10 +254,10 @@ impl Serialize for Shown<'_> {
             TimeField::Ts => "ts",
         };
         let kind = match (options.message_type, message.kind) {
-            (MessageType::Absent, _) => None,
-            (_, Kind::Peer) => Some("peer_message"),
-            (MessageType::Group, Kind::Channel) => Some("group_message"),
-            (MessageType::Channel, Kind::Channel) => Some("channel_message"),
+            (ChannelMessageType::Absent, _) => None,
+            (_, RecipientKind::Peer) => Some("peer_message"),
+            (ChannelMessageType::Group, RecipientKind::Channel) => Some("group_message"),
+            (ChannelMessageType::Channel, RecipientKind::Channel) => Some("channel_message"),
         };
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("src", &message.src)?;
@@ -290,7 +290,7 @@ impl Serialize for Shown<'_> {
 
 /// Why a payload cannot become JSON.
 #[derive(Debug, thiserror::Error)]
-enum Unwritable {
+enum PayloadJsonError {
     #[error(transparent)]
     Json(#[from] serde_json::Error),
     #[error(transparent)]
@@ -298,7 +298,7 @@ enum Unwritable {
 }
 
 /// Generalised UTF-8 as a JSON string; a lone surrogate becomes the escape that JSON has for it.
-fn json_text(bytes: &[u8]) -> Result<Box<RawValue>, Unwritable> {
+fn json_text(bytes: &[u8]) -> Result<Box<RawValue>, PayloadJsonError> {
     let mut json = String::with_capacity(bytes.len() + 2);
     json.push('"');
     let mut rest = bytes;
@@ -327,8 +327,8 @@ fn json_text(bytes: &[u8]) -> Result<Box<RawValue>, Unwritable> {
 mod tests {
     use super::*;
 
-    fn filter(start: &str, end: &str) -> Filter {
-        Filter {
+    fn filter(start: &str, end: &str) -> HistoryFilter {
+        HistoryFilter {
             source: Some("a".into()),
             destination: None,
             start_time: start.into(),
@@ -339,7 +339,7 @@ mod tests {
     fn milliseconds(flags: &[&str]) -> Range<i64> {
         let options = Options::from_flags(flags).unwrap();
         filter("1970-01-01T00:00:10Z", "1970-01-01T00:00:20Z")
-            .resolve(&options)
+            .into_selection(&options)
             .unwrap()
             .range
     }
@@ -360,7 +360,7 @@ mod tests {
     fn only_the_documented_form_of_a_time_is_taken() {
         let options = Options::default();
         let ok = "2019-08-01T01:22:10Z";
-        assert!(filter(ok, ok).resolve(&options).is_ok());
+        assert!(filter(ok, ok).into_selection(&options).is_ok());
         for wrong in [
             "2019-08-01T01:22:10",
             "2019-08-01 01:22:10Z",
@@ -372,21 +372,21 @@ mod tests {
         ] {
             assert!(
                 matches!(
-                    filter(wrong, ok).resolve(&options),
-                    Err(Malformed::Time { .. })
+                    filter(wrong, ok).into_selection(&options),
+                    Err(AgoraRequestError::Time { .. })
                 ),
                 "{wrong}"
             );
         }
         assert!(matches!(
-            filter(ok, "2019-08-01T01:22:09Z").resolve(&options),
-            Err(Malformed::Backwards)
+            filter(ok, "2019-08-01T01:22:09Z").into_selection(&options),
+            Err(AgoraRequestError::Backwards)
         ));
     }
 
     #[test]
     fn a_query_must_be_as_the_contract_has_it() {
-        let read = |text: &str| Query::read(text.as_bytes(), &Options::default());
+        let read = |text: &str| PageQuery::parse(text.as_bytes(), &Options::default());
         let times = r#""start_time":"2019-08-01T01:22:10Z","end_time":"2019-08-01T01:32:10Z""#;
         let query = read(&format!(
             r#"{{"filter":{{"source":"a","destination":null,{times}}}}}"#
@@ -394,7 +394,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             (query.offset, query.limit, query.order),
-            (0, 20, Order::Desc)
+            (0, 20, PageOrder::Desc)
         );
         for wrong in [
             format!(r#"{{"filter":{{"source":"a",{times}}},"limit":10}}"#),

@@ -1,9 +1,9 @@
 //! Agora projects: a handful of users who write to each other and into channels.
 
-use super::text::{ODDITIES, oddity, sentence};
-use super::{Stretch, share};
+use super::text::{ODD_PAYLOAD_COUNT, odd_payload, random_sentence};
+use super::{FillRange, share_of};
 use crate::domain::time::Millis;
-use crate::sandbox::agora::{AgoraHistory, AgoraMessage, Kind};
+use crate::sandbox::agora::{AgoraHistory, AgoraMessage, RecipientKind};
 use crate::sandbox::options::Options;
 
 /// The channels; only the first few have plain names.
@@ -59,28 +59,28 @@ pub(in crate::sandbox) fn agora_projects(
     now: Millis,
 ) -> Vec<(String, AgoraHistory)> {
     let project = |index| {
-        let count = share(options.messages, options.projects, index);
+        let count = share_of(options.messages, options.projects, index);
         let mut messages = messages(
             rng,
             count,
-            Stretch::before(now, options.span),
+            FillRange::ending_at(now, options.span),
             options.plain,
         );
-        if options.time_form.whole_seconds() {
+        if options.time_form.is_whole_seconds() {
             for message in &mut messages {
                 message.ms = Millis(message.ms).second().start().0;
             }
         }
         let mut history = AgoraHistory::new(messages);
-        history.open(SILENT_CHANNEL, Kind::Channel);
-        history.open(SILENT_USER, Kind::Peer);
+        history.open(SILENT_CHANNEL, RecipientKind::Channel);
+        history.open(SILENT_USER, RecipientKind::Peer);
         (app_id(index), history)
     };
     (0..options.projects).map(project).collect()
 }
 
 /// A message from somebody to somebody.
-pub(in crate::sandbox) fn agora_message(
+pub(in crate::sandbox) fn random_agora_message(
     rng: &mut fastrand::Rng,
     ms: i64,
     plain: bool,
@@ -95,18 +95,18 @@ pub(in crate::sandbox) fn agora_message(
     let (dst, kind) = if rng.u8(0..10) < 7 {
         // The first channels are the busy ones.
         let upper = rng.usize(0..channels.len());
-        (channels[rng.usize(0..=upper)], Kind::Channel)
+        (channels[rng.usize(0..=upper)], RecipientKind::Channel)
     } else {
         (
             users[(sender + rng.usize(1..users.len())) % users.len()],
-            Kind::Peer,
+            RecipientKind::Peer,
         )
     };
     let odd = !plain && rng.u8(0..100) < 3;
     let payload = if odd {
-        oddity(rng.usize(0..ODDITIES))
+        odd_payload(rng.usize(0..ODD_PAYLOAD_COUNT))
     } else {
-        sentence(rng).into_bytes()
+        random_sentence(rng).into_bytes()
     };
     AgoraMessage {
         src: users[sender].to_owned(),
@@ -120,7 +120,7 @@ pub(in crate::sandbox) fn agora_message(
 fn messages(
     rng: &mut fastrand::Rng,
     count: usize,
-    stretch: Stretch,
+    stretch: FillRange,
     plain: bool,
 ) -> Vec<AgoraMessage> {
     let mut messages = if plain {
@@ -132,37 +132,37 @@ fn messages(
     let rest = count - messages.len();
     messages.extend(
         stretch
-            .moments(rng, rest, plain)
+            .sample_times(rng, rest, plain)
             .into_iter()
-            .map(|ms| agora_message(rng, ms, plain)),
+            .map(|ms| random_agora_message(rng, ms, plain)),
     );
     messages
 }
 
 /// What must not be left to chance: each odd payload, true duplicates, moments on the bounds of windows, and one
 /// millisecond so full that it takes several pages.
-fn specials(rng: &mut fastrand::Rng, stretch: Stretch) -> Vec<AgoraMessage> {
+fn specials(rng: &mut fastrand::Rng, stretch: FillRange) -> Vec<AgoraMessage> {
     let somewhere = |rng: &mut fastrand::Rng| stretch.start + rng.i64(0..stretch.length.max(1));
     let mut specials = Vec::new();
-    for n in 0..ODDITIES {
+    for n in 0..ODD_PAYLOAD_COUNT {
         let ms = somewhere(rng);
         specials.push(AgoraMessage {
-            payload: oddity(n),
-            ..agora_message(rng, ms, true)
+            payload: odd_payload(n),
+            ..random_agora_message(rng, ms, true)
         });
     }
     for unit in [1000, 60_000, 3_600_000, 86_400_000] {
         // On the bound, and one millisecond to either side of it.
-        specials.extend(
-            [-1, 0, 1].map(|beside| agora_message(rng, stretch.round(unit, 1) + beside, true)),
-        );
+        specials.extend([-1, 0, 1].map(|beside| {
+            random_agora_message(rng, stretch.round_multiple(unit, 1) + beside, true)
+        }));
     }
     for alike in [2, 3] {
         for payload in ["ok", "", "\0"] {
             let ms = somewhere(rng);
             let message = AgoraMessage {
                 payload: payload.into(),
-                ..agora_message(rng, ms, true)
+                ..random_agora_message(rng, ms, true)
             };
             let another = AgoraMessage {
                 payload: b"in between".to_vec(),
@@ -172,15 +172,15 @@ fn specials(rng: &mut fastrand::Rng, stretch: Stretch) -> Vec<AgoraMessage> {
             specials.extend(std::iter::repeat_n(message, alike));
         }
     }
-    let ms = stretch.round(1000, 90);
+    let ms = stretch.round_multiple(1000, 90);
     for n in 0..PILE {
         // Every tenth is said twice, so that even this millisecond has its duplicates.
         let text = format!("all at once, number {}", n - usize::from(n % 10 == 1));
-        let message = agora_message(rng, ms, true);
+        let message = random_agora_message(rng, ms, true);
         specials.push(AgoraMessage {
             src: USERS[0].to_owned(),
             dst: CHANNELS[0].to_owned(),
-            kind: Kind::Channel,
+            kind: RecipientKind::Channel,
             payload: text.into(),
             ..message
         });
@@ -229,7 +229,10 @@ mod tests {
                 "on a multiple of {unit} ms"
             );
         }
-        assert!((0..ODDITIES).all(|n| history.all().iter().any(|m| m.payload == oddity(n))));
+        assert!(
+            (0..ODD_PAYLOAD_COUNT)
+                .all(|n| history.all().iter().any(|m| m.payload == odd_payload(n)))
+        );
         assert!(
             history
                 .all()

@@ -6,19 +6,21 @@ mod web3mq;
 
 use std::time::Duration;
 
-pub(super) use self::agora::{agora_message, agora_projects, app_id};
-pub(super) use self::web3mq::{group_id, text_message, user_id, web3mq_accounts, web3mq_message};
+pub(super) use self::agora::{agora_projects, app_id, random_agora_message};
+pub(super) use self::web3mq::{
+    group_id, random_web3mq_message, text_message, user_id, web3mq_accounts,
+};
 use crate::domain::time::Millis;
 
 /// A stretch of time to fill, in milliseconds.
 #[derive(Clone, Copy, Debug)]
-struct Stretch {
+struct FillRange {
     start: i64,
     length: i64,
 }
 
-impl Stretch {
-    fn before(now: Millis, length: Duration) -> Self {
+impl FillRange {
+    fn ending_at(now: Millis, length: Duration) -> Self {
         let start = now.minus(length).0;
         Self {
             start,
@@ -27,11 +29,15 @@ impl Stretch {
     }
 
     /// `count` moments in it, in order: evenly spread, or with bursts and silences as people write.
-    fn moments(self, rng: &mut fastrand::Rng, count: usize, even: bool) -> Vec<i64> {
+    fn sample_times(self, rng: &mut fastrand::Rng, count: usize, even: bool) -> Vec<i64> {
         let mut elapsed: i128 = 0;
         let steps: Vec<i128> = (0..count)
             .map(|_| {
-                elapsed += if even { 1 } else { i128::from(pause(rng)) };
+                elapsed += if even {
+                    1
+                } else {
+                    i128::from(random_pause(rng))
+                };
                 elapsed
             })
             .collect();
@@ -47,7 +53,7 @@ impl Stretch {
     }
 
     /// A moment in the middle that lies exactly on a multiple of `unit` milliseconds, `n` units along.
-    fn round(self, unit: i64, n: i64) -> i64 {
+    fn round_multiple(self, unit: i64, n: i64) -> i64 {
         let at = (self.start + self.length / 2).div_euclid(unit) * unit + n * unit;
         if (self.start..self.start + self.length).contains(&at) {
             at
@@ -58,7 +64,7 @@ impl Stretch {
 }
 
 /// The time until somebody writes again, in no particular unit: mostly soon, sometimes later, rarely for very long.
-fn pause(rng: &mut fastrand::Rng) -> u32 {
+fn random_pause(rng: &mut fastrand::Rng) -> u32 {
     match rng.u16(0..1000) {
         0..=599 => rng.u32(0..6),
         600..=979 => rng.u32(20..200),
@@ -68,7 +74,7 @@ fn pause(rng: &mut fastrand::Rng) -> u32 {
 }
 
 /// How many of `total` things the part number `index` of `parts` gets.
-fn share(total: usize, parts: usize, index: usize) -> usize {
+fn share_of(total: usize, parts: usize, index: usize) -> usize {
     total
         .checked_div(parts)
         .map_or(0, |each| each + usize::from(index < total - each * parts))
@@ -78,7 +84,7 @@ fn share(total: usize, parts: usize, index: usize) -> usize {
 mod tests {
     use super::*;
 
-    const DAY: Stretch = Stretch {
+    const DAY: FillRange = FillRange {
         start: 1_700_000_000_000,
         length: 86_400_000,
     };
@@ -86,7 +92,7 @@ mod tests {
     #[test]
     fn moments_lie_in_the_stretch_in_order() {
         for even in [true, false] {
-            let moments = DAY.moments(&mut fastrand::Rng::with_seed(3), 5000, even);
+            let moments = DAY.sample_times(&mut fastrand::Rng::with_seed(3), 5000, even);
             assert_eq!(moments.len(), 5000);
             assert!(moments.is_sorted());
             assert!(moments[0] >= DAY.start && moments[4999] < DAY.start + DAY.length);
@@ -95,7 +101,7 @@ mod tests {
 
     #[test]
     fn people_write_in_bursts_and_fall_silent() {
-        let moments = DAY.moments(&mut fastrand::Rng::with_seed(3), 5000, false);
+        let moments = DAY.sample_times(&mut fastrand::Rng::with_seed(3), 5000, false);
         let gaps: Vec<i64> = moments.windows(2).map(|w| w[1] - w[0]).collect();
         let average = DAY.length / 5000;
         assert!(
@@ -108,9 +114,9 @@ mod tests {
     #[test]
     fn shares_add_up() {
         assert_eq!(
-            (0..3).map(|i| share(10, 3, i)).collect::<Vec<_>>(),
+            (0..3).map(|i| share_of(10, 3, i)).collect::<Vec<_>>(),
             [4, 3, 3]
         );
-        assert_eq!(share(10, 0, 0), 0);
+        assert_eq!(share_of(10, 0, 0), 0);
     }
 }

@@ -70,32 +70,32 @@ const ENDINGS: &[&str] = &[
 ];
 
 /// A line of chat, as everybody writes it.
-pub(super) fn sentence(rng: &mut fastrand::Rng) -> String {
-    let opening = pick(rng, OPENINGS);
+pub(super) fn random_sentence(rng: &mut fastrand::Rng) -> String {
+    let opening = pick_one(rng, OPENINGS);
     match rng.u8(0..10) {
         0 => opening.to_owned(),
         1..=4 => format!(
             "{} {}{}",
-            pick(rng, SUBJECTS),
-            pick(rng, PREDICATES),
-            pick(rng, ENDINGS)
+            pick_one(rng, SUBJECTS),
+            pick_one(rng, PREDICATES),
+            pick_one(rng, ENDINGS)
         ),
         _ => format!(
             "{opening}, {} {}{}",
-            pick(rng, SUBJECTS),
-            pick(rng, PREDICATES),
-            pick(rng, ENDINGS)
+            pick_one(rng, SUBJECTS),
+            pick_one(rng, PREDICATES),
+            pick_one(rng, ENDINGS)
         ),
     }
 }
 
 /// One of several.
-pub(super) fn pick<'a>(rng: &mut fastrand::Rng, from: &[&'a str]) -> &'a str {
+pub(super) fn pick_one<'a>(rng: &mut fastrand::Rng, from: &[&'a str]) -> &'a str {
     rng.choice(from).copied().unwrap_or_default()
 }
 
 /// The largest payload that Agora takes.
-const LARGEST: usize = 32 * 1024;
+const MAX_PAYLOAD_BYTES: usize = 32 * 1024;
 
 /// Payloads in generalised UTF-8 that are easily spoilt on the way.
 const ODD_TEXTS: &[&[u8]] = &[
@@ -121,21 +121,21 @@ const ODD_TEXTS: &[&[u8]] = &[
 ];
 
 /// How many odd payloads there are.
-pub(super) const ODDITIES: usize = ODD_TEXTS.len() + 3;
+pub(super) const ODD_PAYLOAD_COUNT: usize = ODD_TEXTS.len() + 3;
 
 /// The odd payload number `n`, counted round and round: the fixed ones, then three of the largest size.
-pub(super) fn oddity(n: usize) -> Vec<u8> {
-    let n = n % ODDITIES;
+pub(super) fn odd_payload(n: usize) -> Vec<u8> {
+    let n = n % ODD_PAYLOAD_COUNT;
     match ODD_TEXTS.get(n) {
         Some(text) => text.to_vec(),
         None if n == ODD_TEXTS.len() => "All work and no play. "
             .bytes()
             .cycle()
-            .take(LARGEST)
+            .take(MAX_PAYLOAD_BYTES)
             .collect(),
         // The worst case of JSON: each byte becomes six.
-        None if n == ODD_TEXTS.len() + 1 => vec![0; LARGEST],
-        None => "😀".bytes().cycle().take(LARGEST).collect(),
+        None if n == ODD_TEXTS.len() + 1 => vec![0; MAX_PAYLOAD_BYTES],
+        None => "😀".bytes().cycle().take(MAX_PAYLOAD_BYTES).collect(),
     }
 }
 
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn the_odd_payloads_are_as_odd_as_promised() {
-        let all: Vec<Vec<u8>> = (0..ODDITIES).map(oddity).collect();
+        let all: Vec<Vec<u8>> = (0..ODD_PAYLOAD_COUNT).map(odd_payload).collect();
         let any = |test: &dyn Fn(&[u8]) -> bool| all.iter().any(|p| test(p));
         assert!(any(&<[u8]>::is_empty));
         assert!(any(&|p| p.contains(&0)));
@@ -162,9 +162,9 @@ mod tests {
             "low surrogate"
         );
         assert!(any(
-            &|p| p.len() == LARGEST && std::str::from_utf8(p).is_ok()
+            &|p| p.len() == MAX_PAYLOAD_BYTES && std::str::from_utf8(p).is_ok()
         ));
         assert!(any(&|p| p.contains(&0xF0)), "astral");
-        assert!(all.iter().all(|p| p.len() <= LARGEST));
+        assert!(all.iter().all(|p| p.len() <= MAX_PAYLOAD_BYTES));
     }
 }

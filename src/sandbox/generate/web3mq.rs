@@ -3,11 +3,11 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::text::{ODDITIES, oddity, pick, sentence};
-use super::{Stretch, share};
+use super::text::{ODD_PAYLOAD_COUNT, odd_payload, pick_one, random_sentence};
+use super::{FillRange, share_of};
 use crate::domain::time::Millis;
 use crate::sandbox::options::Options;
-use crate::sandbox::web3mq::{Status, Web3mqAccount, Web3mqMessage};
+use crate::sandbox::web3mq::{Status, Web3mqMessage, Web3mqUser};
 
 const CHAT_TYPE: &str = "text/plain; charset=utf-8";
 const MEMBERS: &[&str] = &["ada", "grace", "linus", "margaret", "edsger"];
@@ -35,12 +35,12 @@ pub(in crate::sandbox) fn web3mq_accounts(
     options: &Options,
     rng: &mut fastrand::Rng,
     now: Millis,
-) -> Vec<Web3mqAccount> {
+) -> Vec<Web3mqUser> {
     let account = |index| {
-        let mut account = Web3mqAccount::derive(options.seed, index);
+        let mut account = Web3mqUser::derive(options.seed, index);
         let topics = busy_topics(&account, options.plain);
-        let count = share(options.topic_messages, options.users, index);
-        let stretch = Stretch::before(now, options.topic_span);
+        let count = share_of(options.topic_messages, options.users, index);
+        let stretch = FillRange::ending_at(now, options.topic_span);
         let mut rows = if options.plain {
             Vec::new()
         } else {
@@ -48,7 +48,7 @@ pub(in crate::sandbox) fn web3mq_accounts(
         };
         rows.truncate(count);
         let rest = count - rows.len();
-        let moments = stretch.moments(rng, rest, options.plain);
+        let moments = stretch.sample_times(rng, rest, options.plain);
         rows.extend(
             moments
                 .into_iter()
@@ -69,9 +69,9 @@ pub(in crate::sandbox) fn web3mq_accounts(
 }
 
 /// A message to one of an account's conversations.
-pub(in crate::sandbox) fn web3mq_message(
+pub(in crate::sandbox) fn random_web3mq_message(
     rng: &mut fastrand::Rng,
-    account: &Web3mqAccount,
+    account: &Web3mqUser,
     ms: i64,
     plain: bool,
 ) -> Web3mqMessage {
@@ -144,7 +144,7 @@ fn digits(name: &str, length: usize) -> String {
 }
 
 /// The conversations in which something is written; the first one is a group.
-fn busy_topics(account: &Web3mqAccount, plain: bool) -> Vec<String> {
+fn busy_topics(account: &Web3mqUser, plain: bool) -> Vec<String> {
     let own = account.user_id();
     let mut topics: Vec<String> = ["team", "family", "trading"]
         .map(|g| group_id(&format!("{own}/{g}")))
@@ -159,7 +159,7 @@ fn busy_topics(account: &Web3mqAccount, plain: bool) -> Vec<String> {
 
 fn random_message(
     rng: &mut fastrand::Rng,
-    account: &Web3mqAccount,
+    account: &Web3mqUser,
     topics: &[String],
     ms: i64,
     plain: bool,
@@ -171,9 +171,9 @@ fn random_message(
     let from = match (mine, chat_of_two) {
         (true, _) => own(),
         (false, true) => topic.clone(),
-        (false, false) => user_id(pick(rng, MEMBERS)),
+        (false, false) => user_id(pick_one(rng, MEMBERS)),
     };
-    let text = sentence(rng);
+    let text = random_sentence(rng);
     let mut row = text_message(&topic, from, ms, text.as_bytes());
     if chat_of_two && !mine {
         row.row_topic = own();
@@ -194,8 +194,8 @@ fn make_odd(rng: &mut fastrand::Rng, row: &mut Web3mqMessage) {
         0..=2 => row.messageid.clear(),
         // Some SDKs write the id as a number, without its leading zeros.
         3..=9 => row.messageid = row.messageid.trim_start_matches('0').to_owned(),
-        10..=12 => pick(rng, ODD_PAYLOADS).clone_into(&mut row.payload_text),
-        13..=15 => row.payload_text = STANDARD.encode(oddity(rng.usize(0..ODDITIES))),
+        10..=12 => pick_one(rng, ODD_PAYLOADS).clone_into(&mut row.payload_text),
+        13..=15 => row.payload_text = STANDARD.encode(odd_payload(rng.usize(0..ODD_PAYLOAD_COUNT))),
         16 => "applicaton/json; charset=utf-8".clone_into(&mut row.payload_type),
         17 => row.payload_type.clear(),
         18 => row.from_sign.clear(),
@@ -208,9 +208,9 @@ fn make_odd(rng: &mut fastrand::Rng, row: &mut Web3mqMessage) {
 /// one millisecond so full that it takes several pages.
 fn specials(
     rng: &mut fastrand::Rng,
-    account: &Web3mqAccount,
+    account: &Web3mqUser,
     topic: &str,
-    stretch: Stretch,
+    stretch: FillRange,
 ) -> Vec<Web3mqMessage> {
     let somewhere = |rng: &mut fastrand::Rng| stretch.start + rng.i64(0..stretch.length.max(1));
     let from = || user_id(MEMBERS[0]);
@@ -222,7 +222,10 @@ fn specials(
             ..row
         });
     }
-    rows.extend((0..ODDITIES).map(|n| text_message(topic, from(), somewhere(rng), &oddity(n))));
+    rows.extend(
+        (0..ODD_PAYLOAD_COUNT)
+            .map(|n| text_message(topic, from(), somewhere(rng), &odd_payload(n))),
+    );
     for alike in [2, 3] {
         let row = text_message(topic, from(), somewhere(rng), b"ok");
         rows.extend(std::iter::repeat_n(
@@ -239,7 +242,7 @@ fn specials(
         rows.push(text_message(
             topic,
             account.user_id().to_owned(),
-            stretch.round(unit, 1),
+            stretch.round_multiple(unit, 1),
             text.as_bytes(),
         ));
     }
@@ -254,7 +257,7 @@ fn specials(
         status: None,
         ..row
     });
-    let ms = stretch.round(1000, 90);
+    let ms = stretch.round_multiple(1000, 90);
     rows.extend((0..PILE).map(|n| {
         text_message(
             topic,
@@ -294,7 +297,7 @@ mod tests {
 
     const NOW: Millis = Millis(1_795_300_000_123);
 
-    fn accounts(flags: &[&str]) -> Vec<Web3mqAccount> {
+    fn accounts(flags: &[&str]) -> Vec<Web3mqUser> {
         let options = Options::from_flags(flags).unwrap();
         web3mq_accounts(&options, &mut fastrand::Rng::with_seed(options.seed), NOW)
     }

@@ -43,7 +43,7 @@ async fn the_world_can_be_changed() {
         "account": "sandbox", "src": "a", "dst": "b", "kind": "peer", "ms": 5, "payload_base64": "7aC9"
     }});
     assert_eq!(trial.post("/sandbox/append", agora).await.0, 204);
-    assert_eq!(world.agora("sandbox")[0].payload, b"\xED\xA0\xBD");
+    assert_eq!(world.agora_messages("sandbox")[0].payload, b"\xED\xA0\xBD");
     assert_eq!(
         trial
             .post("/sandbox/append", json!({ "generate": 20 }))
@@ -51,12 +51,12 @@ async fn the_world_can_be_changed() {
             .0,
         204
     );
-    assert_eq!(world.agora("sandbox").len(), 21);
+    assert_eq!(world.agora_messages("sandbox").len(), 21);
 
     let user = world.users().remove(0);
     let rows = || {
         world
-            .web3mq(&user)
+            .web3mq_topics(&user)
             .into_values()
             .flatten()
             .collect::<Vec<_>>()
@@ -96,7 +96,7 @@ async fn the_world_can_be_changed() {
         204
     );
     assert_eq!(
-        (rows().len(), world.agora("sandbox").len()),
+        (rows().len(), world.agora_messages("sandbox").len()),
         (0, 21),
         "Agora shows no more what it has forgotten"
     );
@@ -172,7 +172,7 @@ async fn the_sample_configuration_names_every_stream() {
             trial
                 .sandbox
                 .world()
-                .agora(app_id)
+                .agora_messages(app_id)
                 .iter()
                 .all(|m| names.contains(m.dst.as_str()))
         );
@@ -182,7 +182,7 @@ async fn the_sample_configuration_names_every_stream() {
         let topics = trial
             .sandbox
             .world()
-            .web3mq(user["user_id"].as_str().unwrap());
+            .web3mq_topics(user["user_id"].as_str().unwrap());
         assert_eq!(user["streams"].as_array().unwrap().len(), topics.len());
         assert_eq!(user["private_key"].as_str().unwrap().len(), 64);
     }

@@ -7,23 +7,23 @@ use serde_json::{Value, json};
 
 use super::{NOW, Trial, answer};
 use crate::domain::time::{Millis, Second};
-use crate::sandbox::{AgoraMessage, CUSTOMER_ID, CUSTOMER_SECRET, Kind, TOKEN_UID};
+use crate::sandbox::{AgoraMessage, CUSTOMER_ID, CUSTOMER_SECRET, RecipientKind, TOKEN_UID};
 
 const BASE: &str = "/dev/v2/project/sandbox/rtm/message/history";
 
 /// A JSON string as bytes, in which serde keeps lone surrogates.
-struct Payload(Vec<u8>);
+struct JsonStringBytes(Vec<u8>);
 
-impl<'de> Deserialize<'de> for Payload {
+impl<'de> Deserialize<'de> for JsonStringBytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Bytes;
         impl Visitor<'_> for Bytes {
-            type Value = Payload;
+            type Value = JsonStringBytes;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a string")
             }
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Payload, E> {
-                Ok(Payload(bytes.to_vec()))
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<JsonStringBytes, E> {
+                Ok(JsonStringBytes(bytes.to_vec()))
             }
         }
         deserializer.deserialize_bytes(Bytes)
@@ -31,18 +31,18 @@ impl<'de> Deserialize<'de> for Payload {
 }
 
 #[derive(Deserialize)]
-struct Row {
+struct HistoryRow {
     src: String,
     dst: String,
     message_type: String,
     ms: i64,
-    payload: Payload,
+    payload: JsonStringBytes,
 }
 
 #[derive(Deserialize)]
-struct Page {
+struct HistoryPage {
     code: String,
-    messages: Vec<Row>,
+    messages: Vec<HistoryRow>,
 }
 
 impl Trial {
@@ -106,14 +106,14 @@ fn ask(destination: &str) -> Value {
 #[tokio::test]
 async fn paging_shows_the_truth_and_the_count_agrees() {
     let trial = Trial::new(&[]).await;
-    let truth = trial.sandbox.world().agora("sandbox");
+    let truth = trial.sandbox.world().agora_messages("sandbox");
     for order in ["asc", "desc"] {
         let mut shown = Vec::new();
         loop {
             let mut body = ask("lobby");
             (body["offset"], body["order"]) = (shown.len().into(), order.into());
             let path = trial.handle(&body).await;
-            let page: Page =
+            let page: HistoryPage =
                 serde_json::from_slice(&trial.raw(&path).await.bytes().await.unwrap()).unwrap();
             assert_eq!(page.code, "ok");
             if page.messages.is_empty() {
@@ -145,7 +145,7 @@ async fn paging_shows_the_truth_and_the_count_agrees() {
         assert_eq!(counted["count"], shown.len());
     }
     let report = trial.sandbox.rules();
-    assert_eq!(report.total.broken(), 0, "{report:?}");
+    assert_eq!(report.total.violations(), 0, "{report:?}");
     assert_eq!(report.accounts["sandbox"].count, 2);
 }
 
@@ -163,7 +163,7 @@ async fn odd_names_are_reached_when_they_are_encoded() {
         let truth = trial
             .sandbox
             .world()
-            .agora("sandbox")
+            .agora_messages("sandbox")
             .iter()
             .filter(|m| m.dst == name)
             .count();
@@ -367,7 +367,7 @@ async fn too_old_and_too_fresh_messages_are_hidden() {
         .collect();
     assert_eq!(shown, [NOW.0 - day + 10_000, NOW.0 - 61_000]);
     assert_eq!(
-        trial.sandbox.world().agora("sandbox").len(),
+        trial.sandbox.world().agora_messages("sandbox").len(),
         4,
         "the truth hides nothing"
     );
@@ -438,7 +438,7 @@ fn append(trial: &Trial, ms: i64) {
     let message = AgoraMessage {
         src,
         dst,
-        kind: Kind::Channel,
+        kind: RecipientKind::Channel,
         ms,
         payload: b"hi".to_vec(),
     };

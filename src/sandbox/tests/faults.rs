@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::Trial;
-use crate::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, Fault, On, Scripted};
+use crate::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, CallFilter, Fault, ScriptedAnswer};
 
 const QUERY: &str = "/dev/v2/project/sandbox/rtm/message/history/query";
 const READ: &str = "/dev/v2/project/sandbox/rtm/message/history/query/x";
@@ -40,11 +40,11 @@ async fn a_script_can_wait_and_be_forgotten() {
     let trial = Trial::new(&[]).await;
     trial
         .sandbox
-        .script(Scripted {
+        .script(ScriptedAnswer {
             status: 503,
             after: 1,
             times: 5,
-            ..Scripted::default()
+            ..ScriptedAnswer::default()
         })
         .unwrap();
     assert_eq!(trial.get(READ).await.0, 401);
@@ -78,10 +78,10 @@ async fn a_connection_can_be_dropped() {
     let trial = Trial::new(&[]).await;
     trial
         .sandbox
-        .script(Scripted {
-            on: On::Any,
+        .script(ScriptedAnswer {
+            on: CallFilter::Any,
             fault: Some(Fault::Cut),
-            ..Scripted::default()
+            ..ScriptedAnswer::default()
         })
         .unwrap();
     let outcome = trial.request(reqwest::Method::GET, READ).send().await;
@@ -93,9 +93,9 @@ async fn a_connection_can_be_dropped() {
 async fn an_answer_can_never_come() {
     let Trial { sandbox, client } = Trial::new(&[]).await;
     sandbox
-        .script(Scripted {
+        .script(ScriptedAnswer {
             fault: Some(Fault::Hang),
-            ..Scripted::default()
+            ..ScriptedAnswer::default()
         })
         .unwrap();
     let waiting = tokio::spawn(client.get(format!("{}{READ}", sandbox.base_url())).send());
@@ -111,9 +111,9 @@ async fn an_answer_can_never_come() {
 async fn met(trial: &Trial, fault: Fault) -> Option<(u16, Vec<u8>)> {
     trial
         .sandbox
-        .script(Scripted {
+        .script(ScriptedAnswer {
             fault: Some(fault),
-            ..Scripted::default()
+            ..ScriptedAnswer::default()
         })
         .unwrap();
     let response = trial
@@ -159,9 +159,9 @@ async fn a_drip_goes_on_and_a_huge_body_is_huge() {
     let trial = Trial::new(&[]).await;
     trial
         .sandbox
-        .script(Scripted {
+        .script(ScriptedAnswer {
             fault: Some(Fault::Drip),
-            ..Scripted::default()
+            ..ScriptedAnswer::default()
         })
         .unwrap();
     let mut dripping = trial
@@ -174,9 +174,9 @@ async fn a_drip_goes_on_and_a_huge_body_is_huge() {
     }
     trial
         .sandbox
-        .script(Scripted {
+        .script(ScriptedAnswer {
             fault: Some(Fault::Oversized),
-            ..Scripted::default()
+            ..ScriptedAnswer::default()
         })
         .unwrap();
     let mut huge = trial

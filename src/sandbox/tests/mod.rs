@@ -130,12 +130,12 @@ async fn the_world_goes_on_by_itself() {
     let user = world.users().remove(0);
     let read = || {
         world
-            .web3mq(&user)
+            .web3mq_topics(&user)
             .into_values()
             .flatten()
             .any(|row| row.status == Some(super::Status::Read))
     };
-    while world.agora("sandbox").is_empty() || !read() {
+    while world.agora_messages("sandbox").is_empty() || !read() {
         tokio::task::yield_now().await;
     }
 }

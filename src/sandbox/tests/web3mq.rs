@@ -12,7 +12,7 @@ impl Trial {
 
     /// The busiest conversation of the first account.
     fn topic(&self) -> String {
-        let topics = self.sandbox.world().web3mq(&self.user());
+        let topics = self.sandbox.world().web3mq_topics(&self.user());
         topics
             .into_iter()
             .max_by_key(|(_, rows)| rows.len())
@@ -75,7 +75,7 @@ async fn paging_shows_the_truth_newest_first() {
     let truth = trial
         .sandbox
         .world()
-        .web3mq(&trial.user())
+        .web3mq_topics(&trial.user())
         .remove(&topic)
         .unwrap();
     let mut shown: Vec<Value> = Vec::new();
@@ -100,7 +100,7 @@ async fn paging_shows_the_truth_newest_first() {
         assert_eq!(row["message_status"]["status"], json!(message.status));
         assert_eq!(row["version"], 1);
     }
-    assert_eq!(trial.sandbox.rules().total.broken(), 0);
+    assert_eq!(trial.sandbox.rules().total.violations(), 0);
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn only_a_fresh_signature_of_the_account_will_do() {
     let key = trial
         .sandbox
         .world()
-        .with_user(&trial.user(), super::super::Web3mqAccount::public_key)
+        .with_user(&trial.user(), super::super::Web3mqUser::public_key)
         .unwrap();
     assert_eq!(
         trial.ask(&good, &[("web3mq-request-pubkey", &key)]).await["code"],
@@ -300,11 +300,11 @@ async fn the_lists_together_name_every_conversation() {
         trial
             .sandbox
             .world()
-            .web3mq(&trial.user())
+            .web3mq_topics(&trial.user())
             .into_keys()
             .collect()
     );
-    assert_eq!(trial.sandbox.rules().total.broken(), 0);
+    assert_eq!(trial.sandbox.rules().total.violations(), 0);
 }
 
 #[tokio::test]

@@ -52,17 +52,17 @@ pub struct Web3mqMessage {
 }
 
 /// Messages in order of time; those of one millisecond in the order they came in.
-pub type Rows = Vec<Arc<Web3mqMessage>>;
+pub type Web3mqRows = Vec<Arc<Web3mqMessage>>;
 
 /// One user: a key and conversations.
 #[derive(Clone, Debug)]
-pub struct Web3mqAccount {
+pub struct Web3mqUser {
     user_id: String,
     key: SigningKey,
-    topics: BTreeMap<String, Rows>,
+    topics: BTreeMap<String, Web3mqRows>,
 }
 
-impl Web3mqAccount {
+impl Web3mqUser {
     /// The account number `index` of a sandbox with this seed: always the same one.
     pub fn derive(seed: u64, index: usize) -> Self {
         let secret = blake3::derive_key(
@@ -104,7 +104,7 @@ impl Web3mqAccount {
     }
 
     /// Whether `signature` is the standard base64 of a good one.
-    pub fn verifies(&self, topic: &str, timestamp: i64, signature: &str) -> bool {
+    pub fn verify(&self, topic: &str, timestamp: i64, signature: &str) -> bool {
         let Ok(bytes) = STANDARD.decode(signature) else {
             return false;
         };
@@ -119,7 +119,7 @@ impl Web3mqAccount {
     }
 
     /// All conversations, those without a message included.
-    pub fn topics(&self) -> &BTreeMap<String, Rows> {
+    pub fn topics(&self) -> &BTreeMap<String, Web3mqRows> {
         &self.topics
     }
 
@@ -146,9 +146,9 @@ impl Web3mqAccount {
     }
 
     /// A page counted from 1, newest first, and the size of the whole conversation.
-    pub fn page(&self, topic: &str, page: usize, size: usize) -> (Rows, usize) {
+    pub fn page(&self, topic: &str, page: usize, size: usize) -> (Web3mqRows, usize) {
         let Some(rows) = self.topics.get(topic) else {
-            return (Rows::new(), 0);
+            return (Web3mqRows::new(), 0);
         };
         let skip = page.saturating_sub(1).saturating_mul(size);
         (
@@ -158,7 +158,7 @@ impl Web3mqAccount {
     }
 
     /// Moves every message one step on, from received to delivered to read. Returns how many moved.
-    pub fn advance(&mut self, now: Millis) -> usize {
+    pub fn advance_statuses(&mut self, now: Millis) -> usize {
         let mut moved = 0;
         for row in self.topics.values_mut().flatten() {
             let next = match row.status {
@@ -180,10 +180,10 @@ mod tests {
 
     #[test]
     fn accounts_follow_from_the_seed() {
-        let account = Web3mqAccount::derive(1, 0);
-        assert_eq!(account.user_id(), Web3mqAccount::derive(1, 0).user_id());
-        assert_ne!(account.user_id(), Web3mqAccount::derive(1, 1).user_id());
-        assert_ne!(account.user_id(), Web3mqAccount::derive(2, 0).user_id());
+        let account = Web3mqUser::derive(1, 0);
+        assert_eq!(account.user_id(), Web3mqUser::derive(1, 0).user_id());
+        assert_ne!(account.user_id(), Web3mqUser::derive(1, 1).user_id());
+        assert_ne!(account.user_id(), Web3mqUser::derive(2, 0).user_id());
         assert_eq!(account.user_id().len(), 5 + 56);
     }
 
@@ -208,17 +208,17 @@ mod tests {
         for (seed, topic, timestamp, signature) in vectors {
             let secret: [u8; 32] = hex::decode(seed).unwrap().try_into().unwrap();
             let key = SigningKey::from_bytes(&secret);
-            let account = Web3mqAccount {
+            let account = Web3mqUser {
                 user_id: user.to_owned(),
                 key,
                 topics: BTreeMap::new(),
             };
-            assert!(account.verifies(topic, timestamp, signature));
+            assert!(account.verify(topic, timestamp, signature));
             assert_eq!(account.sign(topic, timestamp), signature);
-            assert!(!account.verifies(topic, timestamp + 1, signature));
-            assert!(!account.verifies("group:other", timestamp, signature));
-            assert!(!account.verifies(topic, timestamp, &signature.replace('/', " ")));
-            assert!(!account.verifies(topic, timestamp, signature.trim_end_matches('=')));
+            assert!(!account.verify(topic, timestamp + 1, signature));
+            assert!(!account.verify("group:other", timestamp, signature));
+            assert!(!account.verify(topic, timestamp, &signature.replace('/', " ")));
+            assert!(!account.verify(topic, timestamp, signature.trim_end_matches('=')));
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::history::Web3mqAccount;
+use super::history::Web3mqUser;
 use crate::sandbox::options::Options;
-use crate::sandbox::shape::{EmptyList, Envelope, Total};
+use crate::sandbox::shape::{EmptyListForm, TotalForm, Web3mqEnvelope};
 
 /// Which of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum List {
+pub(super) enum ConversationList {
     /// What was spoken in: chats of two, groups, dApps.
     Chats,
     /// Groups, spoken in or not.
@@ -17,7 +17,7 @@ pub(super) enum List {
     Topics,
 }
 
-impl List {
+impl ConversationList {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Chats => "chats",
@@ -26,12 +26,14 @@ impl List {
         }
     }
 
-    fn entries(self, account: &Web3mqAccount) -> Vec<Value> {
+    fn entries(self, account: &Web3mqUser) -> Vec<Value> {
         let topics = account
             .topics()
             .iter()
             .map(|(topic, rows)| (topic, topic.split_once(':').map_or("", |t| t.0), rows));
-        let entry = |(topic, prefix, rows): (&String, &str, &super::Rows)| match (self, prefix) {
+        let entry = |(topic, prefix, rows): (&String, &str, &super::Web3mqRows)| match (
+            self, prefix,
+        ) {
             (Self::Chats, "topic") => None,
             (Self::Chats, _) if rows.is_empty() => None,
             (Self::Chats, prefix) => {
@@ -59,7 +61,7 @@ impl List {
     /// A page, counted from 1, in its envelope. Topics come without one of their own.
     pub(super) fn page(
         self,
-        account: &Web3mqAccount,
+        account: &Web3mqUser,
         page: usize,
         size: usize,
         options: &Options,
@@ -72,18 +74,18 @@ impl List {
             .take(size)
             .collect();
         let shown = match options.empty_list {
-            EmptyList::Empty => Some(Value::from(shown)),
-            EmptyList::Null => Some(if shown.is_empty() {
+            EmptyListForm::Empty => Some(Value::from(shown)),
+            EmptyListForm::Null => Some(if shown.is_empty() {
                 Value::Null
             } else {
                 shown.into()
             }),
-            EmptyList::Absent => Some(Value::from(shown)).filter(|list| list != &json!([])),
+            EmptyListForm::Absent => Some(Value::from(shown)).filter(|list| list != &json!([])),
         };
         let data = match (self, options.envelope) {
             (Self::Topics, _) => shown.unwrap_or_default(),
-            (_, Envelope::V1) => enveloped("total", total, "result", shown, options),
-            (_, Envelope::V2) => enveloped("total_count", total, "data_list", shown, options),
+            (_, Web3mqEnvelope::V1) => enveloped("total", total, "result", shown, options),
+            (_, Web3mqEnvelope::V2) => enveloped("total_count", total, "data_list", shown, options),
         };
         json!({ "code": 0, "msg": "ok", "data": data })
     }
@@ -97,7 +99,7 @@ fn enveloped(
     options: &Options,
 ) -> Value {
     let total =
-        (options.total == Total::Whole).then(|| (total_name.to_owned(), Value::from(total)));
+        (options.total == TotalForm::Whole).then(|| (total_name.to_owned(), Value::from(total)));
     let list = list.map(|list| (list_name.to_owned(), list));
     Value::Object(total.into_iter().chain(list).collect())
 }

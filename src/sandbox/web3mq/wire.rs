@@ -6,13 +6,13 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
-use super::history::{Rows, Web3mqMessage};
+use super::history::{Web3mqMessage, Web3mqRows};
 use crate::sandbox::options::Options;
-use crate::sandbox::shape::{EmptyList, Envelope, FromSign, PayloadField, Total};
+use crate::sandbox::shape::{EmptyListForm, FromSignForm, PayloadField, TotalForm, Web3mqEnvelope};
 
 /// The parameters of a request for a page.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Request {
+pub(super) struct PageRequest {
     pub(super) userid: String,
     pub(super) topic: String,
     pub(super) page: usize,
@@ -23,7 +23,7 @@ pub(super) struct Request {
 
 /// Why parameters are not what the contract allows.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub(super) enum Malformed {
+pub(super) enum Web3mqRequestError {
     #[error("missing parameter {0}")]
     Missing(&'static str),
     #[error("{0} must be a whole number from 1 up")]
@@ -34,28 +34,28 @@ pub(super) enum Malformed {
     DidKey,
 }
 
-impl Request {
+impl PageRequest {
     /// Reads the decoded parameters. What is about no topic must not name one.
-    pub(super) fn read(
+    pub(super) fn parse(
         parameters: &BTreeMap<String, String>,
         has_topic: bool,
-    ) -> Result<Self, Malformed> {
+    ) -> Result<Self, Web3mqRequestError> {
         let text = |name: &'static str| {
             parameters
                 .get(name)
                 .filter(|value| !value.is_empty())
                 .cloned()
-                .ok_or(Malformed::Missing(name))
+                .ok_or(Web3mqRequestError::Missing(name))
         };
         let positive = |name: &'static str| match text(name)?.parse::<usize>() {
             Ok(number) if number >= 1 => Ok(number),
-            _ => Err(Malformed::NotANumber(name)),
+            _ => Err(Web3mqRequestError::NotANumber(name)),
         };
         Ok(Self {
             userid: text("userid")?,
             topic: match (has_topic, parameters.contains_key("topic")) {
                 (true, _) => text("topic")?,
-                (false, true) => return Err(Malformed::Topic),
+                (false, true) => return Err(Web3mqRequestError::Topic),
                 (false, false) => String::new(),
             },
             page: positive("page")?,
@@ -69,7 +69,7 @@ impl Request {
                         .get("timestamp")
                         .is_some_and(|text| *text == t.to_string())
                 })
-                .ok_or(Malformed::NotANumber("timestamp"))?,
+                .ok_or(Web3mqRequestError::NotANumber("timestamp"))?,
             signature: text("web3mq_signature")?,
         })
     }
@@ -77,46 +77,46 @@ impl Request {
 
 /// The answer of success: a page in its envelope.
 #[derive(Debug)]
-pub(super) struct Page<'a> {
-    pub(super) rows: &'a Rows,
+pub(super) struct Web3mqPageAnswer<'a> {
+    pub(super) rows: &'a Web3mqRows,
     pub(super) total: usize,
     pub(super) options: &'a Options,
 }
 
-impl Serialize for Page<'_> {
+impl Serialize for Web3mqPageAnswer<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(3))?;
         map.serialize_entry("code", &0)?;
         map.serialize_entry("msg", "ok")?;
-        map.serialize_entry("data", &Data(self))?;
+        map.serialize_entry("data", &PageData(self))?;
         map.end()
     }
 }
 
-struct Data<'a>(&'a Page<'a>);
+struct PageData<'a>(&'a Web3mqPageAnswer<'a>);
 
-impl Serialize for Data<'_> {
+impl Serialize for PageData<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Page {
+        let Web3mqPageAnswer {
             rows,
             total,
             options,
         } = self.0;
         let (total_name, list_name) = match options.envelope {
-            Envelope::V1 => ("total", "result"),
-            Envelope::V2 => ("total_count", "data_list"),
+            Web3mqEnvelope::V1 => ("total", "result"),
+            Web3mqEnvelope::V2 => ("total_count", "data_list"),
         };
         let mut map = serializer.serialize_map(None)?;
-        if options.total == Total::Whole {
+        if options.total == TotalForm::Whole {
             map.serialize_entry(total_name, total)?;
         }
         let shown: Vec<_> = rows
             .iter()
-            .map(|message| Shown { message, options })
+            .map(|message| Web3mqMessageJson { message, options })
             .collect();
         match options.empty_list {
-            EmptyList::Null if shown.is_empty() => map.serialize_entry(list_name, &())?,
-            EmptyList::Absent if shown.is_empty() => {}
+            EmptyListForm::Null if shown.is_empty() => map.serialize_entry(list_name, &())?,
+            EmptyListForm::Absent if shown.is_empty() => {}
             _ => map.serialize_entry(list_name, &shown)?,
         }
         map.end()
@@ -124,12 +124,12 @@ impl Serialize for Data<'_> {
 }
 
 /// One row in the shape that the options ask for.
-struct Shown<'a> {
+struct Web3mqMessageJson<'a> {
     message: &'a Web3mqMessage,
     options: &'a Options,
 }
 
-impl Serialize for Shown<'_> {
+impl Serialize for Web3mqMessageJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (message, options) = (self.message, self.options);
         let payload = match options.payload_field {
@@ -141,8 +141,10 @@ impl Serialize for Shown<'_> {
         map.serialize_entry("from", &message.from)?;
         map.serialize_entry("topic", &message.row_topic)?;
         match options.from_sign {
-            FromSign::Text => map.serialize_entry("from_sign", &message.from_sign)?,
-            FromSign::Number => map.serialize_entry("from_sign", &number_of(&message.from_sign))?,
+            FromSignForm::Text => map.serialize_entry("from_sign", &message.from_sign)?,
+            FromSignForm::Number => {
+                map.serialize_entry("from_sign", &number_of(&message.from_sign))?;
+            }
         }
         map.serialize_entry("messageid", &message.messageid)?;
         map.serialize_entry("payload_type", &message.payload_type)?;
@@ -198,8 +200,11 @@ mod tests {
 
     #[test]
     fn every_parameter_is_required_and_numbers_are_numbers() {
-        assert!(Request::read(&parameters(), true).is_ok());
-        assert_eq!(Request::read(&parameters(), false), Err(Malformed::Topic));
+        assert!(PageRequest::parse(&parameters(), true).is_ok());
+        assert_eq!(
+            PageRequest::parse(&parameters(), false),
+            Err(Web3mqRequestError::Topic)
+        );
         for name in [
             "userid",
             "topic",
@@ -210,7 +215,10 @@ mod tests {
         ] {
             let mut without = parameters();
             without.remove(name);
-            assert_eq!(Request::read(&without, true), Err(Malformed::Missing(name)));
+            assert_eq!(
+                PageRequest::parse(&without, true),
+                Err(Web3mqRequestError::Missing(name))
+            );
         }
         for (name, wrong) in [
             ("page", "0"),
@@ -221,8 +229,8 @@ mod tests {
             let mut parameters = parameters();
             parameters.insert(name.to_owned(), wrong.to_owned());
             assert_eq!(
-                Request::read(&parameters, true),
-                Err(Malformed::NotANumber(name))
+                PageRequest::parse(&parameters, true),
+                Err(Web3mqRequestError::NotANumber(name))
             );
         }
     }

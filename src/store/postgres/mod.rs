@@ -1,6 +1,6 @@
 //! The archive in Postgres: arrays in, a partition a month.
 
-mod months;
+mod partitions;
 mod sql;
 
 use std::collections::HashMap;
@@ -13,44 +13,47 @@ use sqlx::query::Query;
 use sqlx::types::Uuid;
 use sqlx::{AssertSqlSafe, Connection, Executor, Row as _};
 
-use super::dialect::{Arg, Dialect, Driver, EachWay, Faith, Way};
-use super::readable::readable_json;
-use super::rows::{Familiar, Key, Mutable, NEVER, Row};
+use super::dialect::{AccessPath, Arg, Dialect, DriverResult, InsertMode, PerAccessPath};
+use super::jsonb::jsonb_compatible;
+use super::rows::{ExistingMessages, MessageKey, MessageRow, MutableColumns, NO_STATUS_TIME_MS};
 use super::sql::links;
 use super::sql_store::SqlStore;
-use super::{Missing, StoreError, newer, newest, of_this_schema};
+use super::{IfMissing, StoreError, migration_error, newest_version, require_current_schema};
 use crate::domain::time::Millis;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
 
 /// Connections at the most: a few that write, a few that read.
-const CONNECTIONS: u32 = 6;
+const MAX_CONNECTIONS: u32 = 6;
 /// How long a connection is waited for: a server that restarts is back within that time.
-const PATIENCE: Duration = Duration::from_secs(30);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A connection that has been idle for so long is tried before it is used.
-const FRESH: Duration = Duration::from_secs(1);
+const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 /// A connection that nobody needs is given back.
-const IDLE: Duration = Duration::from_mins(5);
+const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// How a session is set up. No question here is so long that it would pay to compile it first.
-const SESSION: [(&str, &str); 2] = [("timezone", "UTC"), ("jit", "off")];
+const SESSION_SETTINGS: [(&str, &str); 2] = [("timezone", "UTC"), ("jit", "off")];
 
 /// An archive in Postgres.
 pub type PostgresStore = SqlStore<Postgres>;
 
-type Bound<'q> = Query<'q, Postgres, PgArguments>;
+type PostgresQuery<'q> = Query<'q, Postgres, PgArguments>;
 
 impl PostgresStore {
     /// Connects to the database and brings its schema up to date. TLS is as the URL's `sslmode` asks.
-    pub async fn connect(options: PgConnectOptions, missing: Missing) -> Result<Self, StoreError> {
-        let place = place(&options);
+    pub async fn connect(
+        options: PgConnectOptions,
+        missing: IfMissing,
+    ) -> Result<Self, StoreError> {
+        let place = database_location(&options);
         let at = |source| StoreError::Open {
             place: place.clone(),
             source,
         };
         let options = options
             .application_name("backscroll")
-            .options(SESSION)
+            .options(SESSION_SETTINGS)
             .statement_cache_capacity(64);
         // A pool only says that it has waited in vain; a single connection says why.
         PgConnection::connect_with(&options)
@@ -60,38 +63,43 @@ impl PostgresStore {
             .await
             .map_err(at)?;
         let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(PATIENCE)
-            .idle_timeout(IDLE)
+            .max_connections(MAX_CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(IDLE_TIMEOUT)
             // A connection that a restart, a failover or a firewall has cut is noticed before it is used. One that was
             // used a moment ago is taken as it is.
             .test_before_acquire(false)
             .before_acquire(|connection, meta| {
-                Box::pin(
-                    async move { Ok(meta.idle_for < FRESH || connection.ping().await.is_ok()) },
-                )
+                Box::pin(async move {
+                    Ok(meta.idle_for < TRUSTED_IDLE || connection.ping().await.is_ok())
+                })
             });
         let pool = pool.connect_with(options).await.map_err(at)?;
-        if missing == Missing::Refuse && !is_archive(&pool).await.map_err(at)? {
-            return Err(StoreError::Absent { place });
+        if missing == IfMissing::Refuse && !is_archive(&pool).await.map_err(at)? {
+            return Err(StoreError::NotFound { place });
         }
         MIGRATIONS
             .run(&pool)
             .await
-            .map_err(|error| newer(error, &MIGRATIONS))?;
-        Ok(Self::new(pool.clone(), pool, place, newest(&MIGRATIONS)))
+            .map_err(|error| migration_error(error, &MIGRATIONS))?;
+        Ok(Self::new(
+            pool.clone(),
+            pool,
+            place,
+            newest_version(&MIGRATIONS),
+        ))
     }
 
     /// Connects to read the archive and nothing else: whatever is asked of it, the server changes nothing.
-    pub async fn connect_to_read(options: PgConnectOptions) -> Result<Self, StoreError> {
-        let place = place(&options);
+    pub async fn connect_read_only(options: PgConnectOptions) -> Result<Self, StoreError> {
+        let place = database_location(&options);
         let at = |source| StoreError::Open {
             place: place.clone(),
             source,
         };
         let options = options
             .application_name("backscroll")
-            .options(SESSION)
+            .options(SESSION_SETTINGS)
             .options([("default_transaction_read_only", "on")]);
         PgConnection::connect_with(&options)
             .await
@@ -100,21 +108,26 @@ impl PostgresStore {
             .await
             .map_err(at)?;
         let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(PATIENCE);
+            .max_connections(MAX_CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT);
         let pool = pool.connect_with(options).await.map_err(at)?;
         if !is_archive(&pool).await.map_err(at)? {
-            return Err(StoreError::Absent { place });
+            return Err(StoreError::NotFound { place });
         }
         let found = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations";
-        of_this_schema(
+        require_current_schema(
             sqlx::query_scalar(found)
                 .fetch_one(&pool)
                 .await
                 .map_err(at)?,
             &MIGRATIONS,
         )?;
-        Ok(Self::new(pool.clone(), pool, place, newest(&MIGRATIONS)))
+        Ok(Self::new(
+            pool.clone(),
+            pool,
+            place,
+            newest_version(&MIGRATIONS),
+        ))
     }
 
     /// Lets a role read the views, and nothing else.
@@ -138,7 +151,7 @@ impl PostgresStore {
 }
 
 /// Where the database is, without who asks.
-fn place(options: &PgConnectOptions) -> String {
+fn database_location(options: &PgConnectOptions) -> String {
     let host = options.get_socket().map_or_else(
         || options.get_host().to_owned(),
         |path| path.display().to_string(),
@@ -150,7 +163,7 @@ fn place(options: &PgConnectOptions) -> String {
     )
 }
 
-async fn is_archive(pool: &sqlx::PgPool) -> Driver<bool> {
+async fn is_archive(pool: &sqlx::PgPool) -> DriverResult<bool> {
     let row = pool
         .fetch_one("SELECT to_regclass('sealed_window') IS NOT NULL AS found")
         .await?;
@@ -159,28 +172,31 @@ async fn is_archive(pool: &sqlx::PgPool) -> Driver<bool> {
 
 impl Dialect for Postgres {
     const BEGIN: &'static str = "BEGIN";
-    const LANES: usize = 3;
-    const MESSAGES: &'static str = sql::MESSAGES;
+    const MAX_PARALLEL_COMMITS: usize = 3;
+    const READ_MESSAGES: &'static str = sql::READ_MESSAGES;
     const COUNT_BY_RECIPIENT: &'static str = sql::COUNT_BY_RECIPIENT;
-    const LINKS: EachWay = links!("uuid_send(m.hash)");
-    const FOLLOW: &'static str = sql::FOLLOW;
-    const BYTES: &'static str = sql::BYTES;
-    const SHARED: bool = true;
+    const READ_LINKS: PerAccessPath = links!("uuid_send(m.hash)");
+    const UPSERT_STREAMS: &'static str = sql::UPSERT_STREAMS;
+    const ARCHIVE_SIZE: &'static str = sql::ARCHIVE_SIZE;
+    const IS_SHARED: bool = true;
 
-    fn folder(_: &str) -> Option<PathBuf> {
+    fn local_folder(_: &str) -> Option<PathBuf> {
         None
     }
 
-    async fn lock(connection: &mut PgConnection, account: i64) -> Driver<bool> {
-        sqlx::query(sql::LOCK)
+    async fn try_lock_account(connection: &mut PgConnection, account: i64) -> DriverResult<bool> {
+        sqlx::query(sql::TRY_LOCK_ACCOUNT)
             .bind(account)
             .fetch_one(connection)
             .await?
             .try_get("locked")
     }
 
-    async fn lease(connection: &mut PgConnection, account: i64) -> Driver<Option<i64>> {
-        sqlx::query_scalar(sql::LEASED)
+    async fn hold_lease_number(
+        connection: &mut PgConnection,
+        account: i64,
+    ) -> DriverResult<Option<i64>> {
+        sqlx::query_scalar(sql::HOLD_LEASE_NUMBER)
             .bind(account)
             .fetch_optional(connection)
             .await
@@ -190,19 +206,22 @@ impl Dialect for Postgres {
         connection: &mut PgConnection,
         sql: &'static str,
         args: &[Arg<'_>],
-    ) -> Driver<u64> {
-        Ok(bound(sql, args).execute(connection).await?.rows_affected())
+    ) -> DriverResult<u64> {
+        Ok(bind_args(sql, args)
+            .execute(connection)
+            .await?
+            .rows_affected())
     }
 
     async fn fetch(
         connection: &mut PgConnection,
         sql: &'static str,
         args: &[Arg<'_>],
-    ) -> Driver<Vec<PgRow>> {
-        bound(sql, args).fetch_all(connection).await
+    ) -> DriverResult<Vec<PgRow>> {
+        bind_args(sql, args).fetch_all(connection).await
     }
 
-    async fn each(
+    async fn for_each_row(
         connection: &mut PgConnection,
         what: &'static str,
         sql: &'static str,
@@ -215,26 +234,29 @@ impl Dialect for Postgres {
         Ok(())
     }
 
-    fn int(row: &PgRow, column: &'static str) -> Driver<Option<i64>> {
+    fn int(row: &PgRow, column: &'static str) -> DriverResult<Option<i64>> {
         row.try_get(column)
     }
 
-    fn text(row: &PgRow, column: &'static str) -> Driver<Option<String>> {
+    fn text(row: &PgRow, column: &'static str) -> DriverResult<Option<String>> {
         row.try_get(column)
     }
 
-    fn bytes(row: &PgRow, column: &'static str) -> Driver<Option<Vec<u8>>> {
+    fn bytes(row: &PgRow, column: &'static str) -> DriverResult<Option<Vec<u8>>> {
         row.try_get(column)
     }
 
-    async fn make_room(
+    async fn ensure_partitions(
         connection: &mut PgConnection,
         moments: impl Iterator<Item = Millis> + Send,
-    ) -> Driver<()> {
-        months::make_room(connection, moments).await
+    ) -> DriverResult<()> {
+        partitions::ensure_partitions(connection, moments).await
     }
 
-    async fn names(connection: &mut PgConnection, names: &[&str]) -> Driver<Vec<(String, i64)>> {
+    async fn find_names(
+        connection: &mut PgConnection,
+        names: &[&str],
+    ) -> DriverResult<Vec<(String, i64)>> {
         let rows = sqlx::query(sql::NAMES)
             .bind(names)
             .fetch_all(connection)
@@ -244,11 +266,11 @@ impl Dialect for Postgres {
             .collect()
     }
 
-    async fn conversations(
+    async fn find_conversations(
         connection: &mut PgConnection,
         account: i64,
         names: &[&str],
-    ) -> Driver<Vec<(String, i64, u8)>> {
+    ) -> DriverResult<Vec<(String, i64, u8)>> {
         let rows = sqlx::query(sql::CONVERSATIONS)
             .bind(account)
             .bind(names)
@@ -263,121 +285,138 @@ impl Dialect for Postgres {
             .collect()
     }
 
-    async fn familiar(
+    async fn count_existing(
         connection: &mut PgConnection,
-        rows: &[&Row<'_>],
-        among: Option<Way<'_>>,
-    ) -> Driver<Familiar> {
+        rows: &[&MessageRow<'_>],
+        among: Option<AccessPath<'_>>,
+    ) -> DriverResult<ExistingMessages> {
         let query = match among {
-            None => bind_keys(sqlx::query(sql::FAMILIAR), rows),
-            Some(way) => sqlx::query(sql::FAMILIAR_AMONG.by(way))
+            None => bind_keys(sqlx::query(sql::COUNT_EXISTING), rows),
+            Some(way) => sqlx::query(sql::COUNT_EXISTING_BY_PATH.statement_for(way))
                 .bind(Vec::<i32>::new())
                 .bind(column(rows, |row| row.key.1))
                 .bind(Vec::<i32>::new())
                 .bind(column(rows, |row| Uuid::from_bytes(row.key.2)))
-                .bind(unusual(rows, 0, |row| id(row.key.3))),
+                .bind(sparse_column(rows, 0, |row| narrow_id(row.key.3))),
         };
         let query = query
-            .bind(column(rows, |row| id(row.conversation)))
-            .bind(unusual(rows, 0, |row| row.teaches().status))
-            .bind(unusual(rows, NEVER, |row| row.teaches().status_at))
-            .bind(rows.iter().any(|row| row.teaches().message_type));
+            .bind(column(rows, |row| narrow_id(row.conversation)))
+            .bind(sparse_column(rows, 0, |row| row.update_probe().status))
+            .bind(sparse_column(rows, NO_STATUS_TIME_MS, |row| {
+                row.update_probe().status_at
+            }))
+            .bind(rows.iter().any(|row| row.update_probe().message_type));
         let query = match (among, rows.first()) {
             (Some(way), Some(any)) => {
                 let times = || rows.iter().map(|row| row.key.1);
                 let number = match way {
-                    Way::Conversation(_) => any.conversation,
-                    Way::Sender(_) => any.sender,
-                    Way::Recipient(_) => any.key.0,
+                    AccessPath::Conversation(_) => any.conversation,
+                    AccessPath::Sender(_) => any.sender,
+                    AccessPath::Recipient(_) => any.key.0,
                 };
                 query
                     .bind(times().min())
                     .bind(times().max())
-                    .bind(id(number))
+                    .bind(narrow_id(number))
             }
             _ => query,
         };
         let row = query.fetch_one(connection).await?;
         let there = u64::try_from(row.try_get::<i64, _>("there")?).unwrap_or(0);
-        Ok(Familiar {
-            there,
-            teachable: row.try_get("teachable")?,
+        Ok(ExistingMessages {
+            count: there,
+            may_update: row.try_get("teachable")?,
         })
     }
 
-    async fn there(
+    async fn load_existing(
         connection: &mut PgConnection,
         account: i64,
-        rows: &[&Row<'_>],
-    ) -> Driver<HashMap<Key, Mutable>> {
-        let query = bind_keys(sqlx::query(sql::THERE).bind(account), rows);
+        rows: &[&MessageRow<'_>],
+    ) -> DriverResult<HashMap<MessageKey, MutableColumns>> {
+        let query = bind_keys(sqlx::query(sql::LOAD_EXISTING).bind(account), rows);
         let rows = query.fetch_all(connection).await?;
-        rows.iter().map(known).collect()
+        rows.iter().map(existing_from_row).collect()
     }
 
-    async fn crowd(
+    async fn load_millisecond(
         connection: &mut PgConnection,
         recipient: i64,
         sent_at_ms: i64,
-    ) -> Driver<Vec<(i64, Key, Mutable)>> {
-        let query = sqlx::query(sql::CROWD).bind(id(recipient)).bind(sent_at_ms);
+    ) -> DriverResult<Vec<(i64, MessageKey, MutableColumns)>> {
+        let query = sqlx::query(sql::MESSAGES_OF_MILLISECOND)
+            .bind(narrow_id(recipient))
+            .bind(sent_at_ms);
         let rows = query.fetch_all(connection).await?;
         let owned = |row: &PgRow| {
-            known(row).and_then(|(key, known)| Ok((row.try_get("account_id")?, key, known)))
+            existing_from_row(row)
+                .and_then(|(key, known)| Ok((row.try_get("account_id")?, key, known)))
         };
         rows.iter().map(owned).collect()
     }
 
-    async fn add(
+    async fn insert_messages(
         connection: &mut PgConnection,
-        rows: &[&Row<'_>],
-        faith: Faith,
+        rows: &[&MessageRow<'_>],
+        faith: InsertMode,
         now: Millis,
-    ) -> Driver<u64> {
-        let (plain, special): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.is_plain());
-        let added = insert(connection, sql::ADD_PLAIN.with(faith), &plain, |query| {
-            bind_plain(query, &plain, now)
-        })
+    ) -> DriverResult<u64> {
+        let (plain, special): (Vec<&MessageRow>, Vec<&MessageRow>) =
+            rows.iter().partition(|row| row.is_plain());
+        let added = execute_insert(
+            connection,
+            sql::INSERT_PLAIN.for_mode(faith),
+            &plain,
+            |query| bind_plain(query, &plain, now),
+        )
         .await?;
         let rows = special.as_slice();
-        let special = insert(connection, sql::ADD.with(faith), rows, |query| {
-            bind_plain(query, rows, now)
-                .bind(column(rows, |row| {
-                    Some(id(row.key.3)).filter(|occurrence| *occurrence != 0)
-                }))
-                .bind(column(rows, |row| {
-                    Some(small(row.encoding)).filter(|encoding| *encoding != 0)
-                }))
-                .bind(column(rows, |row| {
-                    Some(row.is_text()).filter(|is_text| !is_text)
-                }))
-                .bind(column(rows, |row| row.status.map(|d| d.status as i16)))
-                .bind(column(rows, |row| {
-                    row.status.and_then(|d| d.at).map(|at| at.0)
-                }))
-                .bind(column(rows, |row| row.payload_type.map(id)))
-                .bind(column(rows, |row| row.cipher_suite.map(id)))
-                .bind(column(rows, |row| row.provider_id))
-                .bind(column(rows, |row| row.readable()))
-                .bind(column(rows, |row| row.extra))
-                .bind(column(rows, |row| row.extra.and_then(readable_json)))
-        });
+        let special = execute_insert(
+            connection,
+            sql::INSERT_FULL.for_mode(faith),
+            rows,
+            |query| {
+                bind_plain(query, rows, now)
+                    .bind(column(rows, |row| {
+                        Some(narrow_id(row.key.3)).filter(|occurrence| *occurrence != 0)
+                    }))
+                    .bind(column(rows, |row| {
+                        Some(narrow_code(row.encoding)).filter(|encoding| *encoding != 0)
+                    }))
+                    .bind(column(rows, |row| {
+                        Some(row.is_text()).filter(|is_text| !is_text)
+                    }))
+                    .bind(column(rows, |row| row.status.map(|d| d.status as i16)))
+                    .bind(column(rows, |row| {
+                        row.status.and_then(|d| d.at).map(|at| at.0)
+                    }))
+                    .bind(column(rows, |row| row.payload_type.map(narrow_id)))
+                    .bind(column(rows, |row| row.cipher_suite.map(narrow_id)))
+                    .bind(column(rows, |row| row.provider_id))
+                    .bind(column(rows, |row| row.readable_body()))
+                    .bind(column(rows, |row| row.extra))
+                    .bind(column(rows, |row| row.extra.and_then(jsonb_compatible)))
+            },
+        );
         Ok(added + special.await?)
     }
 
-    async fn learn(connection: &mut PgConnection, learned: &[(Key, Mutable)]) -> Driver<u64> {
+    async fn update_messages(
+        connection: &mut PgConnection,
+        learned: &[(MessageKey, MutableColumns)],
+    ) -> DriverResult<u64> {
         if learned.is_empty() {
             return Ok(0);
         }
         let times = || learned.iter().map(|(key, _)| key.1);
-        let query = sqlx::query(sql::LEARN)
+        let query = sqlx::query(sql::UPDATE_MESSAGES)
             .bind(times().min())
             .bind(times().max())
-            .bind(column(learned, |(key, _)| id(key.0)))
+            .bind(column(learned, |(key, _)| narrow_id(key.0)))
             .bind(column(learned, |(key, _)| key.1))
             .bind(column(learned, |(_, now)| now.slot))
-            .bind(column(learned, |(_, now)| id(now.conversation)))
-            .bind(column(learned, |(_, now)| now.message_type.map(id)))
+            .bind(column(learned, |(_, now)| narrow_id(now.conversation)))
+            .bind(column(learned, |(_, now)| now.message_type.map(narrow_id)))
             .bind(column(learned, |(_, now)| {
                 now.status.map(|d| d.status as i16)
             }))
@@ -388,7 +427,7 @@ impl Dialect for Postgres {
     }
 }
 
-fn bound<'q>(sql: &'static str, args: &[Arg<'q>]) -> Bound<'q> {
+fn bind_args<'q>(sql: &'static str, args: &[Arg<'q>]) -> PostgresQuery<'q> {
     args.iter().fold(sqlx::query(sql), |query, arg| match *arg {
         Arg::Int(value) => query.bind(value),
         Arg::Text(value) => query.bind(value),
@@ -398,12 +437,12 @@ fn bound<'q>(sql: &'static str, args: &[Arg<'q>]) -> Bound<'q> {
 
 /// By arrays: measured, `COPY` is no faster where there are indexes, and ends with a small message of its own, which over
 /// TCP waits for the other side to acknowledge what came before.
-async fn insert<'q>(
+async fn execute_insert<'q>(
     connection: &mut PgConnection,
     sql: &'static str,
-    rows: &[&Row<'_>],
-    bind: impl FnOnce(Bound<'q>) -> Bound<'q>,
-) -> Driver<u64> {
+    rows: &[&MessageRow<'_>],
+    bind: impl FnOnce(PostgresQuery<'q>) -> PostgresQuery<'q>,
+) -> DriverResult<u64> {
     if rows.is_empty() {
         return Ok(0);
     }
@@ -419,7 +458,7 @@ fn column<'r, R, T>(rows: &'r [R], value: impl Fn(&'r R) -> T) -> Vec<T> {
 }
 
 /// A column in which all values may be as usual: then it is empty.
-fn unusual<'r, R, T: PartialEq + Copy>(
+fn sparse_column<'r, R, T: PartialEq + Copy>(
     rows: &'r [R],
     usual: T,
     value: impl Fn(&'r R) -> T,
@@ -433,45 +472,49 @@ fn unusual<'r, R, T: PartialEq + Copy>(
 }
 
 /// The columns that every message has.
-fn bind_plain<'q>(query: Bound<'q>, rows: &[&Row<'_>], now: Millis) -> Bound<'q> {
+fn bind_plain<'q>(
+    query: PostgresQuery<'q>,
+    rows: &[&MessageRow<'_>],
+    now: Millis,
+) -> PostgresQuery<'q> {
     query
-        .bind(archived(now))
-        .bind(column(rows, |row| id(row.key.0)))
+        .bind(stored_archived_at(now))
+        .bind(column(rows, |row| narrow_id(row.key.0)))
         .bind(column(rows, |row| row.key.1))
         .bind(column(rows, |row| row.slot))
         .bind(column(rows, |row| Uuid::from_bytes(row.key.2)))
-        .bind(column(rows, |row| id(row.conversation)))
-        .bind(column(rows, |row| id(row.sender)))
-        .bind(column(rows, |row| row.message_type.map(id)))
+        .bind(column(rows, |row| narrow_id(row.conversation)))
+        .bind(column(rows, |row| narrow_id(row.sender)))
+        .bind(column(rows, |row| row.message_type.map(narrow_id)))
         .bind(column(rows, |row| row.payload))
 }
 
 /// Recipients, milliseconds, slots, hashes and occurrences, an array each; the last is empty if all are 0.
-fn bind_keys<'q>(query: Bound<'q>, rows: &[&Row<'_>]) -> Bound<'q> {
+fn bind_keys<'q>(query: PostgresQuery<'q>, rows: &[&MessageRow<'_>]) -> PostgresQuery<'q> {
     query
-        .bind(column(rows, |row| id(row.key.0)))
+        .bind(column(rows, |row| narrow_id(row.key.0)))
         .bind(column(rows, |row| row.key.1))
         .bind(column(rows, |row| row.slot))
         .bind(column(rows, |row| Uuid::from_bytes(row.key.2)))
-        .bind(unusual(rows, 0, |row| id(row.key.3)))
+        .bind(sparse_column(rows, 0, |row| narrow_id(row.key.3)))
 }
 
 /// As the column counts: from 2^31 seconds after 1970, which four bytes reach from 1970 to 2106.
-fn archived(now: Millis) -> i32 {
+fn stored_archived_at(now: Millis) -> i32 {
     let seconds = now.second().0 - (1 << 31);
     i32::try_from(seconds).unwrap_or(if seconds < 0 { i32::MIN } else { i32::MAX })
 }
 
 /// A number as wide as the columns that hold it. The tables that give such numbers give none that is wider.
-fn id(number: i64) -> i32 {
+fn narrow_id(number: i64) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-fn small(number: i64) -> i16 {
+fn narrow_code(number: i64) -> i16 {
     i16::try_from(number).unwrap_or(i16::MAX)
 }
 
-fn known(row: &PgRow) -> Driver<(Key, Mutable)> {
+fn existing_from_row(row: &PgRow) -> DriverResult<(MessageKey, MutableColumns)> {
     let hash: &[u8] = row.try_get("hash")?;
     let hash = hash
         .try_into()
@@ -482,7 +525,7 @@ fn known(row: &PgRow) -> Driver<(Key, Mutable)> {
         hash,
         row.try_get("occurrence")?,
     );
-    let mutable = Mutable::of(
+    let mutable = MutableColumns::from_columns(
         row.try_get("slot")?,
         row.try_get("conversation_id")?,
         row.try_get("kind_unknown")?,

@@ -1,6 +1,6 @@
 //! Statements as only Postgres takes them.
 
-use crate::store::dialect::{EachWay, Faith};
+use crate::store::dialect::{InsertMode, PerAccessPath};
 use crate::store::sql::follow;
 
 pub(super) const NAMES: &str = "SELECT value, id::BIGINT FROM name WHERE value = ANY ($1)";
@@ -9,13 +9,13 @@ pub(super) const CONVERSATIONS: &str =
     "SELECT name, id::BIGINT, kind FROM conversation WHERE account_id = $1 AND name = ANY ($2)";
 
 /// See [`Dialect::FOLLOW`](crate::store::dialect::Dialect::FOLLOW).
-pub(super) const FOLLOW: &str = follow!(
+pub(super) const UPSERT_STREAMS: &str = follow!(
     "json_to_recordset($4::JSON)
          AS new (key TEXT, discovered BIGINT, sender TEXT, recipient TEXT, conversation TEXT)"
 );
 
 /// See [`Dialect::MESSAGES`](crate::store::dialect::Dialect::MESSAGES).
-pub(super) const MESSAGES: &str = "
+pub(super) const READ_MESSAGES: &str = "
     SELECT coalesce(a.name, '') AS account, coalesce(c.name, '') AS conversation, coalesce(c.kind, 0) AS kind,
            coalesce(s.value, '') AS sender, coalesce(r.value, '') AS recipient, m.sent_at_ms,
            uuid_send(m.hash) AS hash, coalesce(m.occurrence, 0)::BIGINT AS occurrence,
@@ -73,7 +73,7 @@ macro_rules! familiar {
 
 /// Each is looked up by itself (`LIMIT 1` keeps it so): in a range of time there may be any number of other streams'
 /// messages, and a planner that has no figures yet might read them all.
-pub(super) const FAMILIAR: &str = familiar!(
+pub(super) const COUNT_EXISTING: &str = familiar!(
     "CROSS JOIN LATERAL (
          SELECT * FROM message m
          WHERE m.sent_at_ms = k.sent_at_ms AND m.recipient_id = k.recipient_id AND m.slot = k.slot
@@ -87,14 +87,14 @@ pub(super) const FAMILIAR: &str = familiar!(
 /// and met with them all at once: a `FULL` join is never done by going through the one for each of the other, which a
 /// planner that has no figures yet might prefer. The hash covers the recipient, and no index is asked for the slot. Binds
 /// as [`FAMILIAR`], with recipients and slots left empty, then the range in ms and a number.
-pub(super) const FAMILIAR_AMONG: EachWay = EachWay {
+pub(super) const COUNT_EXISTING_BY_PATH: PerAccessPath = PerAccessPath {
     by_conversation: familiar!(among "m.conversation_id = $12"),
     by_sender: familiar!(among "m.sender_id = $12"),
     by_recipient: familiar!(among "m.recipient_id = $12"),
 };
 
 /// Each is looked up by itself. See [`FAMILIAR`].
-pub(super) const THERE: &str = "
+pub(super) const LOAD_EXISTING: &str = "
     SELECT m.recipient_id::BIGINT, m.sent_at_ms, m.slot, uuid_send(m.hash) AS hash,
            coalesce(m.occurrence, 0)::BIGINT AS occurrence, m.conversation_id::BIGINT, m.message_type_id::BIGINT,
            m.status::BIGINT, m.status_at_ms, c.kind = 0 AS kind_unknown
@@ -108,7 +108,7 @@ pub(super) const THERE: &str = "
          ) AS m
          JOIN conversation c ON c.id = m.conversation_id AND c.account_id = $1";
 
-pub(super) const CROWD: &str = "
+pub(super) const MESSAGES_OF_MILLISECOND: &str = "
     SELECT coalesce(c.account_id, 0) AS account_id, m.recipient_id::BIGINT, m.sent_at_ms, m.slot,
            uuid_send(m.hash) AS hash, coalesce(m.occurrence, 0)::BIGINT AS occurrence, m.conversation_id::BIGINT,
            m.message_type_id::BIGINT, m.status::BIGINT, m.status_at_ms, coalesce(c.kind, 0) = 0 AS kind_unknown
@@ -116,32 +116,32 @@ pub(super) const CROWD: &str = "
     WHERE m.recipient_id = $1 AND m.sent_at_ms = $2";
 
 /// A statement that adds messages, in two forms.
-pub(super) struct Add {
-    in_good_faith: &'static str,
+pub(super) struct InsertStatement {
+    expect_new: &'static str,
     /// It writes every row twice to the log.
-    in_doubt: &'static str,
+    skip_existing: &'static str,
 }
 
-impl Add {
-    pub(super) fn with(&self, faith: Faith) -> &'static str {
+impl InsertStatement {
+    pub(super) fn for_mode(&self, faith: InsertMode) -> &'static str {
         match faith {
-            Faith::Good => self.in_good_faith,
-            Faith::Doubt => self.in_doubt,
+            InsertMode::ExpectNew => self.expect_new,
+            InsertMode::SkipExisting => self.skip_existing,
         }
     }
 }
 
 macro_rules! add {
     ($text:literal) => {
-        Add {
-            in_good_faith: $text,
-            in_doubt: concat!($text, " ON CONFLICT DO NOTHING"),
+        InsertStatement {
+            expect_new: $text,
+            skip_existing: concat!($text, " ON CONFLICT DO NOTHING"),
         }
     };
 }
 
 /// Messages that leave most columns to their defaults.
-pub(super) const ADD_PLAIN: Add = add!(
+pub(super) const INSERT_PLAIN: InsertStatement = add!(
     "
     INSERT INTO message (archived_at_s, recipient_id, sent_at_ms, slot, hash, conversation_id, sender_id,
                          message_type_id, payload)
@@ -150,7 +150,7 @@ pub(super) const ADD_PLAIN: Add = add!(
                 $9::BYTEA[]) AS k"
 );
 
-pub(super) const ADD: Add = add!(
+pub(super) const INSERT_FULL: InsertStatement = add!(
     "
     INSERT INTO message (archived_at_s, recipient_id, sent_at_ms, slot, hash, conversation_id, sender_id,
                          message_type_id, payload, occurrence, encoding, is_text, status, status_at_ms,
@@ -161,7 +161,7 @@ pub(super) const ADD: Add = add!(
                 $15::INTEGER[], $16::INTEGER[], $17::TEXT[], $18::TEXT[], $19::TEXT[], $20::TEXT[]) AS k"
 );
 
-pub(super) const LEARN: &str = "
+pub(super) const UPDATE_MESSAGES: &str = "
     UPDATE message m
     SET conversation_id = k.conversation_id, message_type_id = k.message_type_id, status = k.status,
         status_at_ms = k.status_at_ms
@@ -170,7 +170,7 @@ pub(super) const LEARN: &str = "
     WHERE m.recipient_id = k.recipient_id AND m.sent_at_ms = k.sent_at_ms AND m.slot = k.slot
       AND m.sent_at_ms BETWEEN $1 AND $2";
 
-pub(super) const BYTES: &str = "
+pub(super) const ARCHIVE_SIZE: &str = "
     SELECT CAST(coalesce(sum(pg_total_relation_size(oid)), 0) AS BIGINT) AS bytes
     FROM pg_class
     WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace";
@@ -183,10 +183,10 @@ pub(super) const GRANTS: [&str; 2] = [
 
 /// A lock that the session holds until it ends, on an account of this very archive. Should the other end vanish, the
 /// server is to notice within half a minute, and not after the two hours that are usual.
-pub(super) const LOCK: &str = "
+pub(super) const TRY_LOCK_ACCOUNT: &str = "
     SELECT pg_try_advisory_lock('account'::regclass::oid::BIGINT << 32 | $1) AS locked,
            set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
            set_config('tcp_keepalives_count', '4', false)";
 
 /// Until the transaction ends, nobody counts it on.
-pub(super) const LEASED: &str = "SELECT lease FROM account WHERE id = $1 FOR SHARE";
+pub(super) const HOLD_LEASE_NUMBER: &str = "SELECT lease FROM account WHERE id = $1 FOR SHARE";

@@ -1,7 +1,7 @@
 //! The archive in an SQLite file: one writer, any number of readers, write-ahead logging.
 
-mod bulk;
-mod lock;
+mod file_lock;
+mod sql;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -15,21 +15,23 @@ use sqlx::sqlite::{
 };
 use sqlx::{Arguments, Column, Connection as _, Row as _};
 
-use super::dialect::{Arg, Dialect, Driver, EachWay, Faith, Way};
-use super::rows::{Familiar, Key, Lesson, Mutable, Row};
+use super::dialect::{AccessPath, Arg, Dialect, DriverResult, InsertMode, PerAccessPath};
+use super::rows::{ExistingMessages, MessageKey, MessageRow, MutableColumns, UpdateProbe};
 use super::sql::links;
 use super::sql_store::SqlStore;
-use super::{Answer, Missing, StoreError, newer, newest, of_this_schema};
+use super::{
+    IfMissing, QueryTable, StoreError, migration_error, newest_version, require_current_schema,
+};
 use crate::domain::time::Millis;
 
-pub(super) use lock::WriteLock;
+pub(super) use file_lock::FileLock;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// How long a statement waits for another process that is writing.
-const PATIENCE: Duration = Duration::from_secs(10);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections for reading; they never wait for the writer.
-const READERS: u32 = 3;
+const MAX_READERS: u32 = 3;
 
 /// An archive in an SQLite file.
 pub type SqliteStore = SqlStore<Sqlite>;
@@ -41,14 +43,14 @@ macro_rules! all {
     };
 }
 
-type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;
+type SqliteQuery<'q> = Query<'q, Sqlite, SqliteArguments>;
 
 impl SqliteStore {
     /// Opens the archive and brings its schema up to date.
-    pub async fn open(path: &Path, missing: Missing) -> Result<Self, StoreError> {
+    pub async fn open(path: &Path, missing: IfMissing) -> Result<Self, StoreError> {
         let place = path.display().to_string();
-        if missing == Missing::Refuse && !path.exists() {
-            return Err(StoreError::Absent { place });
+        if missing == IfMissing::Refuse && !path.exists() {
+            return Err(StoreError::NotFound { place });
         }
         let at = |source| StoreError::Open {
             place: place.clone(),
@@ -56,14 +58,14 @@ impl SqliteStore {
         };
         let options = SqliteConnectOptions::new()
             .filename(path)
-            .create_if_missing(missing == Missing::Create)
+            .create_if_missing(missing == IfMissing::Create)
             .page_size(8192)
             .journal_mode(SqliteJournalMode::Wal)
             // A lost power supply may take the last commits with it, messages and ledger alike; they are fetched again.
             .synchronous(SqliteSynchronous::Normal)
             .pragma("wal_autocheckpoint", "8000")
             .pragma("journal_size_limit", "67108864")
-            .busy_timeout(PATIENCE)
+            .busy_timeout(BUSY_TIMEOUT)
             .statement_cache_capacity(64);
         let one = SqlitePoolOptions::new()
             .max_connections(1)
@@ -80,36 +82,36 @@ impl SqliteStore {
             .await
             .map_err(at)?
         {
-            return Err(StoreError::Foreign { place });
+            return Err(StoreError::NotAnArchive { place });
         }
         MIGRATIONS
             .run(&write)
             .await
-            .map_err(|error| newer(error, &MIGRATIONS))?;
+            .map_err(|error| migration_error(error, &MIGRATIONS))?;
         let some = SqlitePoolOptions::new()
-            .max_connections(READERS)
+            .max_connections(MAX_READERS)
             .min_connections(0);
         let read = some.connect_lazy_with(options.read_only(true));
         Ok(Self::new(
             write,
             read,
             path.display().to_string(),
-            newest(&MIGRATIONS),
+            newest_version(&MIGRATIONS),
         ))
     }
 
     /// Opens the archive to read it and nothing else: whatever is asked of it, no byte of it changes.
-    pub async fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+    pub async fn open_read_only(path: &Path) -> Result<Self, StoreError> {
         let place = path.display().to_string();
         if !path.exists() {
-            return Err(StoreError::Absent { place });
+            return Err(StoreError::NotFound { place });
         }
         let options = SqliteConnectOptions::new()
             .filename(path)
             .read_only(true)
-            .busy_timeout(PATIENCE);
+            .busy_timeout(BUSY_TIMEOUT);
         let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
+            .max_connections(MAX_READERS)
             .connect_with(options)
             .await;
         let readers = readers.map_err(|source| StoreError::Open {
@@ -127,10 +129,10 @@ impl SqliteStore {
             .map_err(at)?
             == 0
         {
-            return Err(StoreError::Foreign { place });
+            return Err(StoreError::NotAnArchive { place });
         }
         let found = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations";
-        of_this_schema(
+        require_current_schema(
             sqlx::query_scalar(found)
                 .fetch_one(&readers)
                 .await
@@ -141,27 +143,27 @@ impl SqliteStore {
             readers.clone(),
             readers,
             place,
-            newest(&MIGRATIONS),
+            newest_version(&MIGRATIONS),
         ))
     }
 
     /// Opens the archive for the one process that writes to it: errors if another does, before anything is touched.
-    pub async fn open_to_write(
+    pub async fn open_exclusive(
         path: &Path,
-        missing: Missing,
+        missing: IfMissing,
         holder: &str,
     ) -> Result<Self, StoreError> {
-        if missing == Missing::Refuse && !path.exists() {
-            return Err(StoreError::Absent {
+        if missing == IfMissing::Refuse && !path.exists() {
+            return Err(StoreError::NotFound {
                 place: path.display().to_string(),
             });
         }
-        let lock = WriteLock::take(path, holder)?;
-        Ok(Self::open(path, missing).await?.under(lock))
+        let lock = FileLock::acquire(path, holder)?;
+        Ok(Self::open(path, missing).await?.with_file_lock(lock))
     }
 
     /// Puts a question to the archive, as anyone with an SQLite tool might.
-    pub async fn query(&self, sql: &'static str) -> Result<Answer, StoreError> {
+    pub async fn query(&self, sql: &'static str) -> Result<QueryTable, StoreError> {
         let rows = sqlx::query(sql)
             .fetch_all(&self.read)
             .await
@@ -184,7 +186,7 @@ impl SqliteStore {
                 .map(|index| text(row, index))
                 .collect()
         });
-        Ok(Answer {
+        Ok(QueryTable {
             columns: columns.unwrap_or_default(),
             rows: rows.collect(),
         })
@@ -194,17 +196,17 @@ impl SqliteStore {
 impl Dialect for Sqlite {
     /// A transaction that reads first and writes later fails at once when another has written in between.
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
-    const LANES: usize = 1;
-    const MESSAGES: &'static str = bulk::MESSAGES;
-    const COUNT_BY_RECIPIENT: &'static str = bulk::COUNT_BY_RECIPIENT;
-    const LINKS: EachWay = links!("m.hash");
-    const FOLLOW: &'static str = bulk::FOLLOW;
-    const BYTES: &'static str =
+    const MAX_PARALLEL_COMMITS: usize = 1;
+    const READ_MESSAGES: &'static str = sql::READ_MESSAGES;
+    const COUNT_BY_RECIPIENT: &'static str = sql::COUNT_BY_RECIPIENT;
+    const READ_LINKS: PerAccessPath = links!("m.hash");
+    const UPSERT_STREAMS: &'static str = sql::UPSERT_STREAMS;
+    const ARCHIVE_SIZE: &'static str =
         "SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size";
     /// Whoever writes has locked the file.
-    const SHARED: bool = false;
+    const IS_SHARED: bool = false;
 
-    fn folder(place: &str) -> Option<PathBuf> {
+    fn local_folder(place: &str) -> Option<PathBuf> {
         let folder = Path::new(place).parent()?;
         Some(if folder.as_os_str().is_empty() {
             PathBuf::from(".")
@@ -213,11 +215,11 @@ impl Dialect for Sqlite {
         })
     }
 
-    async fn lock(_: &mut SqliteConnection, _: i64) -> Driver<bool> {
+    async fn try_lock_account(_: &mut SqliteConnection, _: i64) -> DriverResult<bool> {
         Ok(true)
     }
 
-    async fn lease(_: &mut SqliteConnection, _: i64) -> Driver<Option<i64>> {
+    async fn hold_lease_number(_: &mut SqliteConnection, _: i64) -> DriverResult<Option<i64>> {
         Ok(None)
     }
 
@@ -225,19 +227,22 @@ impl Dialect for Sqlite {
         connection: &mut SqliteConnection,
         sql: &'static str,
         args: &[Arg<'_>],
-    ) -> Driver<u64> {
-        Ok(bound(sql, args).execute(connection).await?.rows_affected())
+    ) -> DriverResult<u64> {
+        Ok(bind_args(sql, args)
+            .execute(connection)
+            .await?
+            .rows_affected())
     }
 
     async fn fetch(
         connection: &mut SqliteConnection,
         sql: &'static str,
         args: &[Arg<'_>],
-    ) -> Driver<Vec<SqliteRow>> {
-        bound(sql, args).fetch_all(connection).await
+    ) -> DriverResult<Vec<SqliteRow>> {
+        bind_args(sql, args).fetch_all(connection).await
     }
 
-    async fn each(
+    async fn for_each_row(
         connection: &mut SqliteConnection,
         what: &'static str,
         sql: &'static str,
@@ -250,31 +255,31 @@ impl Dialect for Sqlite {
         Ok(())
     }
 
-    fn int(row: &SqliteRow, column: &'static str) -> Driver<Option<i64>> {
+    fn int(row: &SqliteRow, column: &'static str) -> DriverResult<Option<i64>> {
         row.try_get(column)
     }
 
-    fn text(row: &SqliteRow, column: &'static str) -> Driver<Option<String>> {
+    fn text(row: &SqliteRow, column: &'static str) -> DriverResult<Option<String>> {
         row.try_get(column)
     }
 
-    fn bytes(row: &SqliteRow, column: &'static str) -> Driver<Option<Vec<u8>>> {
+    fn bytes(row: &SqliteRow, column: &'static str) -> DriverResult<Option<Vec<u8>>> {
         row.try_get(column)
     }
 
-    async fn make_room(
+    async fn ensure_partitions(
         _: &mut SqliteConnection,
         _: impl Iterator<Item = Millis> + Send,
-    ) -> Driver<()> {
+    ) -> DriverResult<()> {
         Ok(())
     }
 
-    async fn names(
+    async fn find_names(
         connection: &mut SqliteConnection,
         names: &[&str],
-    ) -> Driver<Vec<(String, i64)>> {
+    ) -> DriverResult<Vec<(String, i64)>> {
         let mut known = Vec::new();
-        for (text, names) in bulk::NAMES.pieces(names) {
+        for (text, names) in sql::NAMES.batches(names) {
             let query = names
                 .iter()
                 .fold(sqlx::query(text), |query, name| query.bind(*name));
@@ -284,13 +289,13 @@ impl Dialect for Sqlite {
         Ok(known)
     }
 
-    async fn conversations(
+    async fn find_conversations(
         connection: &mut SqliteConnection,
         account: i64,
         names: &[&str],
-    ) -> Driver<Vec<(String, i64, u8)>> {
+    ) -> DriverResult<Vec<(String, i64, u8)>> {
         let mut known = Vec::new();
-        for (text, names) in bulk::CONVERSATIONS.pieces(names) {
+        for (text, names) in sql::CONVERSATIONS.batches(names) {
             let query = names
                 .iter()
                 .fold(sqlx::query(text).bind(account), |query, name| {
@@ -306,82 +311,86 @@ impl Dialect for Sqlite {
     }
 
     /// One by one: nothing is faster here.
-    async fn familiar(
+    async fn count_existing(
         connection: &mut SqliteConnection,
-        rows: &[&Row<'_>],
-        _among: Option<Way<'_>>,
-    ) -> Driver<Familiar> {
-        let pieces = bulk::FAMILIAR.pieces(rows).map(|(text, rows)| {
-            let lessons = |arguments: &mut SqliteArguments, row: &&Row<'_>| {
-                let Lesson {
+        rows: &[&MessageRow<'_>],
+        _among: Option<AccessPath<'_>>,
+    ) -> DriverResult<ExistingMessages> {
+        let pieces = sql::COUNT_EXISTING.batches(rows).map(|(text, rows)| {
+            let lessons = |arguments: &mut SqliteArguments, row: &&MessageRow<'_>| {
+                let UpdateProbe {
                     status,
                     status_at,
                     message_type,
-                } = row.teaches();
+                } = row.update_probe();
                 add_key(arguments, row)?;
                 all!(arguments, row.conversation, status, status_at, message_type)
             };
-            arguments(rows, 9, lessons, None).map(|arguments| (text, arguments))
+            batch_arguments(rows, 9, lessons, None).map(|arguments| (text, arguments))
         });
-        let mut familiar = Familiar::default();
-        for row in fetched(connection, pieces).await? {
-            familiar.there += u64::try_from(row.try_get::<i64, _>("there")?).unwrap_or(0);
-            familiar.teachable |= row.try_get::<bool, _>("teachable")?;
+        let mut familiar = ExistingMessages::default();
+        for row in fetch_batches(connection, pieces).await? {
+            familiar.count += u64::try_from(row.try_get::<i64, _>("there")?).unwrap_or(0);
+            familiar.may_update |= row.try_get::<bool, _>("teachable")?;
         }
         Ok(familiar)
     }
 
-    async fn there(
+    async fn load_existing(
         connection: &mut SqliteConnection,
         account: i64,
-        rows: &[&Row<'_>],
-    ) -> Driver<HashMap<Key, Mutable>> {
-        let pieces = bulk::THERE.pieces(rows).map(|(text, rows)| {
-            let key = |arguments: &mut SqliteArguments, row: &&Row<'_>| add_key(arguments, row);
-            arguments(rows, 5, key, Some(account)).map(|arguments| (text, arguments))
+        rows: &[&MessageRow<'_>],
+    ) -> DriverResult<HashMap<MessageKey, MutableColumns>> {
+        let pieces = sql::LOAD_EXISTING.batches(rows).map(|(text, rows)| {
+            let key =
+                |arguments: &mut SqliteArguments, row: &&MessageRow<'_>| add_key(arguments, row);
+            batch_arguments(rows, 5, key, Some(account)).map(|arguments| (text, arguments))
         });
-        fetched(connection, pieces)
+        fetch_batches(connection, pieces)
             .await?
             .iter()
-            .map(known)
+            .map(existing_from_row)
             .collect()
     }
 
-    async fn crowd(
+    async fn load_millisecond(
         connection: &mut SqliteConnection,
         recipient: i64,
         sent_at_ms: i64,
-    ) -> Driver<Vec<(i64, Key, Mutable)>> {
-        let query = sqlx::query(bulk::CROWD).bind(recipient).bind(sent_at_ms);
+    ) -> DriverResult<Vec<(i64, MessageKey, MutableColumns)>> {
+        let query = sqlx::query(sql::MESSAGES_OF_MILLISECOND)
+            .bind(recipient)
+            .bind(sent_at_ms);
         let rows = query.fetch_all(connection).await?;
         let owned = |row: &SqliteRow| {
-            known(row).and_then(|(key, known)| Ok((row.try_get("account_id")?, key, known)))
+            existing_from_row(row)
+                .and_then(|(key, known)| Ok((row.try_get("account_id")?, key, known)))
         };
         rows.iter().map(owned).collect()
     }
 
     /// Passing over what is there costs nothing here.
-    async fn add(
+    async fn insert_messages(
         connection: &mut SqliteConnection,
-        rows: &[&Row<'_>],
-        _faith: Faith,
+        rows: &[&MessageRow<'_>],
+        _faith: InsertMode,
         now: Millis,
-    ) -> Driver<u64> {
-        let (plain, special): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.is_plain());
-        let plain = bulk::PLAIN.pieces(&plain).map(|(text, rows)| {
-            let row =
-                |arguments: &mut SqliteArguments, row: &&Row<'_>| add_plain(arguments, row, now);
-            arguments(rows, 9, row, None).map(|arguments| (text, arguments))
+    ) -> DriverResult<u64> {
+        let (plain, special): (Vec<&MessageRow>, Vec<&MessageRow>) =
+            rows.iter().partition(|row| row.is_plain());
+        let plain = sql::INSERT_PLAIN.batches(&plain).map(|(text, rows)| {
+            let row = |arguments: &mut SqliteArguments, row: &&MessageRow<'_>| {
+                add_plain(arguments, row, now)
+            };
+            batch_arguments(rows, 9, row, None).map(|arguments| (text, arguments))
         });
-        let special = bulk::MESSAGES_OF_ANY_KIND
-            .pieces(&special)
-            .map(|(text, rows)| {
-                let row = |arguments: &mut SqliteArguments, row: &&Row<'_>| {
-                    add_plain(arguments, row, now)?;
-                    add_special(arguments, row)
-                };
-                arguments(rows, 19, row, None).map(|arguments| (text, arguments))
-            });
+        let special = sql::INSERT_FULL.batches(&special).map(|(text, rows)| {
+            let row = |arguments: &mut SqliteArguments, row: &&MessageRow<'_>| {
+                add_plain(arguments, row, now)?;
+                add_special(arguments, row)
+            };
+            batch_arguments(rows, 19, row, None).map(|arguments| (text, arguments))
+        });
         let mut pieces = plain.chain(special);
         let mut added = 0;
         let mut next = pieces.next().transpose()?;
@@ -395,10 +404,13 @@ impl Dialect for Sqlite {
         Ok(added)
     }
 
-    async fn learn(connection: &mut SqliteConnection, learned: &[(Key, Mutable)]) -> Driver<u64> {
+    async fn update_messages(
+        connection: &mut SqliteConnection,
+        learned: &[(MessageKey, MutableColumns)],
+    ) -> DriverResult<u64> {
         let mut changed = 0;
         for ((recipient, sent_at, ..), now) in learned {
-            let query = sqlx::query(bulk::LEARN)
+            let query = sqlx::query(sql::UPDATE_MESSAGE)
                 .bind(recipient)
                 .bind(sent_at)
                 .bind(now.slot)
@@ -412,7 +424,7 @@ impl Dialect for Sqlite {
     }
 }
 
-fn bound<'q>(sql: &'static str, args: &[Arg<'q>]) -> Bound<'q> {
+fn bind_args<'q>(sql: &'static str, args: &[Arg<'q>]) -> SqliteQuery<'q> {
     args.iter().fold(sqlx::query(sql), |query, arg| match *arg {
         Arg::Int(value) => query.bind(value),
         Arg::Text(value) => query.bind(value),
@@ -420,7 +432,7 @@ fn bound<'q>(sql: &'static str, args: &[Arg<'q>]) -> Bound<'q> {
     })
 }
 
-fn known(row: &SqliteRow) -> Driver<(Key, Mutable)> {
+fn existing_from_row(row: &SqliteRow) -> DriverResult<(MessageKey, MutableColumns)> {
     let hash: &[u8] = row.try_get("hash")?;
     let hash = hash
         .try_into()
@@ -431,7 +443,7 @@ fn known(row: &SqliteRow) -> Driver<(Key, Mutable)> {
         hash,
         row.try_get("occurrence")?,
     );
-    let mutable = Mutable::of(
+    let mutable = MutableColumns::from_columns(
         row.try_get("slot")?,
         row.try_get("conversation_id")?,
         row.try_get("kind_unknown")?,
@@ -443,10 +455,10 @@ fn known(row: &SqliteRow) -> Driver<(Key, Mutable)> {
 }
 
 /// The rows that all pieces of a question answer with.
-async fn fetched(
+async fn fetch_batches(
     connection: &mut SqliteConnection,
-    mut pieces: impl Iterator<Item = Driver<(&'static str, SqliteArguments)>>,
-) -> Driver<Vec<SqliteRow>> {
+    mut pieces: impl Iterator<Item = DriverResult<(&'static str, SqliteArguments)>>,
+) -> DriverResult<Vec<SqliteRow>> {
     let mut rows = Vec::new();
     let mut next = pieces.next().transpose()?;
     while let Some((text, arguments)) = next {
@@ -459,12 +471,12 @@ async fn fetched(
 }
 
 /// The values of a piece's rows, `width` each, and what comes after them.
-fn arguments<R>(
+fn batch_arguments<R>(
     rows: &[R],
     width: usize,
-    add: impl Fn(&mut SqliteArguments, &R) -> Driver<()>,
+    add: impl Fn(&mut SqliteArguments, &R) -> DriverResult<()>,
     last: Option<i64>,
-) -> Driver<SqliteArguments> {
+) -> DriverResult<SqliteArguments> {
     let mut arguments = SqliteArguments::default();
     arguments.reserve(rows.len() * width + 1, 0);
     rows.iter().try_for_each(|row| add(&mut arguments, row))?;
@@ -472,7 +484,7 @@ fn arguments<R>(
     Ok(arguments)
 }
 
-fn add_key(arguments: &mut SqliteArguments, row: &Row<'_>) -> Driver<()> {
+fn add_key(arguments: &mut SqliteArguments, row: &MessageRow<'_>) -> DriverResult<()> {
     let (recipient, sent_at, hash, occurrence) = &row.key;
     all!(
         arguments,
@@ -484,7 +496,11 @@ fn add_key(arguments: &mut SqliteArguments, row: &Row<'_>) -> Driver<()> {
     )
 }
 
-fn add_plain(arguments: &mut SqliteArguments, row: &Row<'_>, now: Millis) -> Driver<()> {
+fn add_plain(
+    arguments: &mut SqliteArguments,
+    row: &MessageRow<'_>,
+    now: Millis,
+) -> DriverResult<()> {
     let (recipient, sent_at, hash, _) = &row.key;
     all!(
         arguments,
@@ -500,7 +516,7 @@ fn add_plain(arguments: &mut SqliteArguments, row: &Row<'_>, now: Millis) -> Dri
     )
 }
 
-fn add_special(arguments: &mut SqliteArguments, row: &Row<'_>) -> Driver<()> {
+fn add_special(arguments: &mut SqliteArguments, row: &MessageRow<'_>) -> DriverResult<()> {
     all!(
         arguments,
         row.key.3,
@@ -511,7 +527,7 @@ fn add_special(arguments: &mut SqliteArguments, row: &Row<'_>) -> Driver<()> {
         row.payload_type,
         row.cipher_suite,
         row.provider_id,
-        row.readable(),
+        row.readable_body(),
         row.extra
     )
 }

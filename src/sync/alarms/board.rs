@@ -7,31 +7,31 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use crate::domain::alarm::{Alarm, Kind, Subject, Told};
+use crate::domain::alarm::{Alarm, AlarmKind, AlarmSubject, Notified};
 use crate::domain::time::Millis;
 
 /// How long all must be well before an alarm is over.
-const CALM: Duration = Duration::from_mins(5);
+const CLEAR_DELAY: Duration = Duration::from_mins(5);
 /// More streams than this have one alarm together.
-const FEW: usize = 3;
+const MAX_SEPARATE_ALARMS: usize = 3;
 /// How many of those are named.
-const NAMED: usize = 3;
+const MAX_NAMED_STREAMS: usize = 3;
 
 /// What was found by looking at one kind of thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct CheckResult {
     /// Nothing where the archive itself was looked at.
     pub account: Option<String>,
-    pub kind: Kind,
+    pub kind: AlarmKind,
     /// What is wrong of it, if anything.
-    pub wrong: Vec<Wrong>,
+    pub problems: Vec<DetectedProblem>,
     /// Streams that could not be judged, and stay as they are.
-    pub unjudged: BTreeSet<String>,
+    pub inconclusive: BTreeSet<String>,
 }
 
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong {
+pub struct DetectedProblem {
     /// Nothing where all of the account is concerned.
     pub stream: Option<String>,
     pub text: String,
@@ -40,19 +40,23 @@ pub struct Wrong {
     pub level: Option<i64>,
 }
 
-impl Look {
+impl CheckResult {
     /// At what concerns an account, or the archive, as a whole.
-    pub fn at(account: Option<&str>, kind: Kind, wrong: Option<Wrong>) -> Self {
+    pub fn for_whole(
+        account: Option<&str>,
+        kind: AlarmKind,
+        wrong: Option<DetectedProblem>,
+    ) -> Self {
         Self {
             account: account.map(str::to_owned),
             kind,
-            wrong: wrong.into_iter().collect(),
-            unjudged: BTreeSet::new(),
+            problems: wrong.into_iter().collect(),
+            inconclusive: BTreeSet::new(),
         }
     }
 
-    fn subject(&self, stream: Option<&str>) -> Subject {
-        Subject {
+    fn subject_for(&self, stream: Option<&str>) -> AlarmSubject {
+        AlarmSubject {
             account: self.account.clone(),
             stream: stream.map(str::to_owned),
             kind: self.kind,
@@ -62,80 +66,86 @@ impl Look {
 
 /// See above.
 #[derive(Debug, Default)]
-pub struct Board {
-    standing: BTreeMap<Subject, Alarm>,
+pub struct AlarmBoard {
+    active: BTreeMap<AlarmSubject, Alarm>,
     /// Since when something is wrong that stands on no alarm of its own yet.
-    wrong: HashMap<Subject, Millis>,
+    pending: HashMap<AlarmSubject, Millis>,
     /// Since when all is well of what an alarm stands on.
-    well: HashMap<Subject, Millis>,
+    recovering: HashMap<AlarmSubject, Millis>,
 }
 
-impl Board {
+impl AlarmBoard {
     /// The alarms that stand.
-    pub fn standing(&self) -> impl Iterator<Item = &Alarm> {
-        self.standing.values()
+    pub fn active(&self) -> impl Iterator<Item = &Alarm> {
+        self.active.values()
     }
 
     /// Takes over what stands by the archive's record, which another process may have written.
-    pub fn recall(&mut self, standing: impl Iterator<Item = Alarm>) {
-        self.standing = standing
+    pub fn restore(&mut self, standing: impl Iterator<Item = Alarm>) {
+        self.active = standing
             .map(|alarm| (alarm.subject.clone(), alarm))
             .collect();
     }
 
     /// Takes note of a look. Answers with the alarms that began, are over, or read otherwise than before.
-    pub fn take(&mut self, look: &Look, now: Millis) -> Vec<Alarm> {
-        let ripe = self.ripe(look, now);
-        let (own, rest): (Vec<&Wrong>, Vec<&Wrong>) = ripe.into_iter().partition(|wrong| {
-            wrong.stream.is_none()
-                || self
-                    .standing
-                    .contains_key(&look.subject(wrong.stream.as_deref()))
-        });
-        let all = look.subject(None);
-        let together = rest.len() + own.len() > FEW || self.standing.contains_key(&all);
-        let mut stands: Vec<(Subject, Wrong)> = own
+    pub fn take(&mut self, result: &CheckResult, now: Millis) -> Vec<Alarm> {
+        let ripe = self.due_problems(result, now);
+        let (own, rest): (Vec<&DetectedProblem>, Vec<&DetectedProblem>) =
+            ripe.into_iter().partition(|wrong| {
+                wrong.stream.is_none()
+                    || self
+                        .active
+                        .contains_key(&result.subject_for(wrong.stream.as_deref()))
+            });
+        let all = result.subject_for(None);
+        let together =
+            rest.len() + own.len() > MAX_SEPARATE_ALARMS || self.active.contains_key(&all);
+        let mut stands: Vec<(AlarmSubject, DetectedProblem)> = own
             .into_iter()
-            .map(|wrong| (look.subject(wrong.stream.as_deref()), wrong.clone()))
+            .map(|wrong| (result.subject_for(wrong.stream.as_deref()), wrong.clone()))
             .collect();
         if !rest.is_empty() && together {
-            stands.push((all, summary(&rest)));
+            stands.push((all, combined(&rest)));
         } else {
             let each = rest
                 .into_iter()
-                .map(|wrong| (look.subject(wrong.stream.as_deref()), wrong.clone()));
+                .map(|wrong| (result.subject_for(wrong.stream.as_deref()), wrong.clone()));
             stands.extend(each);
         }
-        let subjects: BTreeSet<Subject> =
+        let subjects: BTreeSet<AlarmSubject> =
             stands.iter().map(|(subject, _)| subject.clone()).collect();
         let mut changed: Vec<Alarm> = stands
             .into_iter()
-            .filter_map(|(subject, wrong)| self.stand(subject, wrong, now))
+            .filter_map(|(subject, wrong)| self.raise(subject, wrong, now))
             .collect();
-        changed.extend(self.end(look, &subjects, now));
+        changed.extend(self.clear(result, &subjects, now));
         changed
     }
 
     /// What has been wrong for long enough.
-    fn ripe<'l>(&mut self, look: &'l Look, now: Millis) -> Vec<&'l Wrong> {
-        let is_wrong: BTreeSet<Option<&str>> = look
-            .wrong
+    fn due_problems<'l>(
+        &mut self,
+        result: &'l CheckResult,
+        now: Millis,
+    ) -> Vec<&'l DetectedProblem> {
+        let is_wrong: BTreeSet<Option<&str>> = result
+            .problems
             .iter()
             .map(|wrong| wrong.stream.as_deref())
             .collect();
-        self.wrong.retain(|subject, _| {
-            let is_other = subject.account != look.account || subject.kind != look.kind;
+        self.pending.retain(|subject, _| {
+            let is_other = subject.account != result.account || subject.kind != result.kind;
             let unjudged = subject
                 .stream
                 .as_ref()
-                .is_some_and(|stream| look.unjudged.contains(stream));
+                .is_some_and(|stream| result.inconclusive.contains(stream));
             is_other || unjudged || is_wrong.contains(&subject.stream.as_deref())
         });
         let mut ripe = Vec::new();
-        for wrong in &look.wrong {
-            let subject = look.subject(wrong.stream.as_deref());
-            let since = *self.wrong.entry(subject.clone()).or_insert(now);
-            if now.since(since) >= look.kind.patience() || self.standing.contains_key(&subject) {
+        for wrong in &result.problems {
+            let subject = result.subject_for(wrong.stream.as_deref());
+            let since = *self.pending.entry(subject.clone()).or_insert(now);
+            if now.since(since) >= result.kind.start_delay() || self.active.contains_key(&subject) {
                 ripe.push(wrong);
             }
         }
@@ -143,12 +153,17 @@ impl Board {
     }
 
     /// Has an alarm stand. Answers with it if it began, or reads otherwise than before.
-    fn stand(&mut self, subject: Subject, wrong: Wrong, now: Millis) -> Option<Alarm> {
-        let Wrong {
+    fn raise(
+        &mut self,
+        subject: AlarmSubject,
+        wrong: DetectedProblem,
+        now: Millis,
+    ) -> Option<Alarm> {
+        let DetectedProblem {
             text, hint, level, ..
         } = wrong;
-        self.well.remove(&subject);
-        if let Some(known) = self.standing.get_mut(&subject) {
+        self.recovering.remove(&subject);
+        if let Some(known) = self.active.get_mut(&subject) {
             if (&known.text, &known.hint, known.level) == (&text, &hint, level) {
                 return None;
             }
@@ -162,34 +177,40 @@ impl Board {
             text,
             hint,
             level,
-            told: Told::Nothing,
+            told: Notified::Nothing,
         };
-        self.standing.insert(alarm.subject.clone(), alarm.clone());
+        self.active.insert(alarm.subject.clone(), alarm.clone());
         Some(alarm)
     }
 
     /// Ends those that do not stand on anything any more. Answers with them.
-    fn end(&mut self, look: &Look, stands: &BTreeSet<Subject>, now: Millis) -> Vec<Alarm> {
-        let is_of_it =
-            |subject: &&Subject| subject.account == look.account && subject.kind == look.kind;
-        let is_judged = |subject: &&Subject| match &subject.stream {
-            Some(stream) => !look.unjudged.contains(stream),
-            None => look.unjudged.is_empty(),
+    fn clear(
+        &mut self,
+        result: &CheckResult,
+        stands: &BTreeSet<AlarmSubject>,
+        now: Millis,
+    ) -> Vec<Alarm> {
+        let is_of_it = |subject: &&AlarmSubject| {
+            subject.account == result.account && subject.kind == result.kind
+        };
+        let is_judged = |subject: &&AlarmSubject| match &subject.stream {
+            Some(stream) => !result.inconclusive.contains(stream),
+            None => result.inconclusive.is_empty(),
         };
         let well = self
-            .standing
+            .active
             .keys()
             .filter(is_of_it)
             .filter(is_judged)
             .filter(|subject| !stands.contains(subject));
         let mut over = Vec::new();
         for subject in well.cloned().collect::<Vec<_>>() {
-            let since = *self.well.entry(subject.clone()).or_insert(now);
-            if now.since(since) < CALM {
+            let since = *self.recovering.entry(subject.clone()).or_insert(now);
+            if now.since(since) < CLEAR_DELAY {
                 continue;
             }
-            self.well.remove(&subject);
-            let ended = self.standing.remove(&subject);
+            self.recovering.remove(&subject);
+            let ended = self.active.remove(&subject);
             over.extend(ended.map(|alarm| Alarm {
                 until: Some(since.max(alarm.since)),
                 ..alarm
@@ -200,11 +221,11 @@ impl Board {
 }
 
 /// What is said of many streams at once.
-fn summary(rest: &[&Wrong]) -> Wrong {
+fn combined(rest: &[&DetectedProblem]) -> DetectedProblem {
     let names: Vec<&str> = rest
         .iter()
         .filter_map(|wrong| wrong.stream.as_deref())
-        .take(NAMED)
+        .take(MAX_NAMED_STREAMS)
         .collect();
     let more = rest.len() - names.len();
     let and = if more > 0 {
@@ -218,7 +239,7 @@ fn summary(rest: &[&Wrong]) -> Wrong {
         rest.len(),
         names.join(", ")
     );
-    Wrong {
+    DetectedProblem {
         stream: None,
         text,
         hint: rest
@@ -236,8 +257,8 @@ mod tests {
 
     const MINUTE: i64 = 60_000;
 
-    fn wrong(stream: Option<&str>) -> Wrong {
-        Wrong {
+    fn problem(stream: Option<&str>) -> DetectedProblem {
+        DetectedProblem {
             stream: stream.map(str::to_owned),
             text: "wrong".to_owned(),
             hint: "right it".to_owned(),
@@ -245,24 +266,24 @@ mod tests {
         }
     }
 
-    fn look(kind: Kind, streams: &[&str]) -> Look {
-        let wrong = streams.iter().map(|stream| wrong(Some(stream))).collect();
-        Look {
+    fn stream_check(kind: AlarmKind, streams: &[&str]) -> CheckResult {
+        let wrong = streams.iter().map(|stream| problem(Some(stream))).collect();
+        CheckResult {
             account: Some("shop".to_owned()),
             kind,
-            wrong,
-            unjudged: BTreeSet::new(),
+            problems: wrong,
+            inconclusive: BTreeSet::new(),
         }
     }
 
-    fn whole(kind: Kind, is_wrong: bool) -> Look {
-        Look::at(Some("shop"), kind, is_wrong.then(|| wrong(None)))
+    fn account_check(kind: AlarmKind, is_wrong: bool) -> CheckResult {
+        CheckResult::for_whole(Some("shop"), kind, is_wrong.then(|| problem(None)))
     }
 
     /// What happens at so many minutes: the streams of which an alarm begins (`+`) or ends (`-`).
-    fn at(board: &mut Board, minute: i64, look: &Look) -> Vec<String> {
+    fn apply_at(board: &mut AlarmBoard, minute: i64, look: &CheckResult) -> Vec<String> {
         let changed = board.take(look, Millis(minute * MINUTE));
-        let sign = |alarm: &Alarm| if alarm.is_standing() { '+' } else { '-' };
+        let sign = |alarm: &Alarm| if alarm.is_active() { '+' } else { '-' };
         changed
             .iter()
             .map(|alarm| {
@@ -277,44 +298,70 @@ mod tests {
 
     #[test]
     fn it_begins_once_and_ends_once() {
-        let mut board = Board::default();
-        assert_eq!(at(&mut board, 0, &whole(Kind::Parked, true)), ["+*"]);
-        assert_eq!(at(&mut board, 1, &whole(Kind::Parked, true)), [""; 0]);
+        let mut board = AlarmBoard::default();
         assert_eq!(
-            at(&mut board, 2, &whole(Kind::Parked, false)),
+            apply_at(&mut board, 0, &account_check(AlarmKind::Parked, true)),
+            ["+*"]
+        );
+        assert_eq!(
+            apply_at(&mut board, 1, &account_check(AlarmKind::Parked, true)),
+            [""; 0]
+        );
+        assert_eq!(
+            apply_at(&mut board, 2, &account_check(AlarmKind::Parked, false)),
             [""; 0],
             "it may come back"
         );
-        let over = board.take(&whole(Kind::Parked, false), Millis(7 * MINUTE));
+        let over = board.take(&account_check(AlarmKind::Parked, false), Millis(7 * MINUTE));
         assert_eq!(
             (over[0].since, over[0].until),
             (Millis(0), Some(Millis(2 * MINUTE)))
         );
-        assert_eq!(at(&mut board, 8, &whole(Kind::Parked, false)), [""; 0]);
+        assert_eq!(
+            apply_at(&mut board, 8, &account_check(AlarmKind::Parked, false)),
+            [""; 0]
+        );
     }
 
     #[test]
     fn what_passes_by_itself_begins_nothing() {
-        let mut board = Board::default();
+        let mut board = AlarmBoard::default();
         for minute in 0..=60 {
             let is_wrong = minute % 5 != 0;
             assert_eq!(
-                at(&mut board, minute, &whole(Kind::Failing, is_wrong)),
+                apply_at(
+                    &mut board,
+                    minute,
+                    &account_check(AlarmKind::Failing, is_wrong)
+                ),
                 [""; 0],
                 "{minute}"
             );
         }
-        assert_eq!(at(&mut board, 61, &whole(Kind::Failing, true)), [""; 0]);
-        assert_eq!(at(&mut board, 66, &whole(Kind::Failing, true)), ["+*"]);
+        assert_eq!(
+            apply_at(&mut board, 61, &account_check(AlarmKind::Failing, true)),
+            [""; 0]
+        );
+        assert_eq!(
+            apply_at(&mut board, 66, &account_check(AlarmKind::Failing, true)),
+            ["+*"]
+        );
     }
 
     #[test]
     fn what_comes_and_goes_is_one_alarm() {
-        let mut board = Board::default();
-        assert_eq!(at(&mut board, 0, &whole(Kind::Disk, true)), ["+*"]);
+        let mut board = AlarmBoard::default();
+        assert_eq!(
+            apply_at(&mut board, 0, &account_check(AlarmKind::Disk, true)),
+            ["+*"]
+        );
         for minute in 1..100 {
             assert_eq!(
-                at(&mut board, minute, &whole(Kind::Disk, minute % 4 == 0)),
+                apply_at(
+                    &mut board,
+                    minute,
+                    &account_check(AlarmKind::Disk, minute % 4 == 0)
+                ),
                 [""; 0],
                 "{minute}"
             );
@@ -323,48 +370,63 @@ mod tests {
 
     #[test]
     fn a_few_streams_have_an_alarm_each_and_many_one_together() {
-        let mut board = Board::default();
-        assert_eq!(at(&mut board, 0, &look(Kind::Silent, &["a"])), ["+a"]);
+        let mut board = AlarmBoard::default();
         assert_eq!(
-            at(
+            apply_at(&mut board, 0, &stream_check(AlarmKind::Silent, &["a"])),
+            ["+a"]
+        );
+        assert_eq!(
+            apply_at(
                 &mut board,
                 1,
-                &look(Kind::Silent, &["a", "b", "c", "d", "e"])
+                &stream_check(AlarmKind::Silent, &["a", "b", "c", "d", "e"])
             ),
             ["+*"]
         );
         let text = &board
-            .standing()
+            .active()
             .find(|alarm| alarm.subject.stream.is_none())
             .unwrap()
             .text;
         assert_eq!(text, "4 streams: b, c, d and 1 more; the first: wrong");
         assert_eq!(
-            at(&mut board, 2, &look(Kind::Silent, &["e"])),
+            apply_at(&mut board, 2, &stream_check(AlarmKind::Silent, &["e"])),
             ["+*"],
             "the number is another"
         );
-        assert_eq!(at(&mut board, 7, &look(Kind::Silent, &["e"])), ["-a"]);
-        assert_eq!(at(&mut board, 8, &look(Kind::Silent, &[])), [""; 0]);
-        assert_eq!(at(&mut board, 13, &look(Kind::Silent, &[])), ["-*"]);
+        assert_eq!(
+            apply_at(&mut board, 7, &stream_check(AlarmKind::Silent, &["e"])),
+            ["-a"]
+        );
+        assert_eq!(
+            apply_at(&mut board, 8, &stream_check(AlarmKind::Silent, &[])),
+            [""; 0]
+        );
+        assert_eq!(
+            apply_at(&mut board, 13, &stream_check(AlarmKind::Silent, &[])),
+            ["-*"]
+        );
     }
 
     #[test]
     fn what_was_not_looked_at_stays_as_it_is() {
-        let mut board = Board::default();
-        at(&mut board, 0, &look(Kind::Silent, &["a"]));
-        let unjudged = Look {
-            unjudged: BTreeSet::from(["a".to_owned()]),
-            ..look(Kind::Silent, &[])
+        let mut board = AlarmBoard::default();
+        apply_at(&mut board, 0, &stream_check(AlarmKind::Silent, &["a"]));
+        let unjudged = CheckResult {
+            inconclusive: BTreeSet::from(["a".to_owned()]),
+            ..stream_check(AlarmKind::Silent, &[])
         };
-        assert_eq!(at(&mut board, 100, &unjudged), [""; 0]);
-        assert_eq!(at(&mut board, 200, &whole(Kind::Parked, false)), [""; 0]);
-        let elsewhere = Look {
+        assert_eq!(apply_at(&mut board, 100, &unjudged), [""; 0]);
+        assert_eq!(
+            apply_at(&mut board, 200, &account_check(AlarmKind::Parked, false)),
+            [""; 0]
+        );
+        let elsewhere = CheckResult {
             account: Some("other".to_owned()),
-            ..look(Kind::Silent, &[])
+            ..stream_check(AlarmKind::Silent, &[])
         };
-        assert_eq!(at(&mut board, 300, &elsewhere), [""; 0]);
-        assert_eq!(board.standing().count(), 1);
+        assert_eq!(apply_at(&mut board, 300, &elsewhere), [""; 0]);
+        assert_eq!(board.active().count(), 1);
     }
 
     proptest! {
@@ -374,16 +436,16 @@ mod tests {
         /// are never more than a few that begin at once.
         #[test]
         fn beginnings_and_ends_take_turns(looks in prop::collection::vec(prop::collection::btree_set(0u8..12, 0..12), 1..80)) {
-            let mut board = Board::default();
+            let mut board = AlarmBoard::default();
             let mut standing = BTreeSet::new();
             for (minute, streams) in looks.iter().enumerate() {
                 let names: Vec<String> = streams.iter().map(|stream| format!("s{stream}")).collect();
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                let before: BTreeSet<Subject> = board.standing().map(|alarm| alarm.subject.clone()).collect();
-                let changed = board.take(&look(Kind::Stuck, &names), Millis(minute as i64 * 2 * MINUTE));
+                let before: BTreeSet<AlarmSubject> = board.active().map(|alarm| alarm.subject.clone()).collect();
+                let changed = board.take(&stream_check(AlarmKind::Stuck, &names), Millis(minute as i64 * 2 * MINUTE));
                 let mut begun = 0;
                 for alarm in changed {
-                    if alarm.is_standing() {
+                    if alarm.is_active() {
                         begun += usize::from(!before.contains(&alarm.subject));
                         standing.insert(alarm.subject);
                     } else {
@@ -392,8 +454,8 @@ mod tests {
                         prop_assert!(!is_wrong);
                     }
                 }
-                prop_assert!(begun <= FEW, "{} at once", begun);
-                prop_assert_eq!(&standing, &board.standing().map(|alarm| alarm.subject.clone()).collect());
+                prop_assert!(begun <= MAX_SEPARATE_ALARMS, "{} at once", begun);
+                prop_assert_eq!(&standing, &board.active().map(|alarm| alarm.subject.clone()).collect());
             }
         }
     }

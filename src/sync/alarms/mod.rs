@@ -6,7 +6,7 @@
 
 pub mod archive;
 pub mod board;
-pub mod history;
+pub mod history_loss;
 pub mod passes;
-pub mod rhythm;
 pub mod silence;
+pub mod weekly_activity;

@@ -3,39 +3,39 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use super::board::{Look, Wrong};
-use crate::domain::alarm::Kind;
+use super::board::{CheckResult, DetectedProblem};
+use crate::domain::alarm::AlarmKind;
 use crate::domain::time::Millis;
-use crate::provider::{Advice, ProviderError};
+use crate::provider::{Disposition, ProviderError};
 use crate::store::StreamStatus;
 
 /// So many passes in a row that fail are no accident any more.
-const AGAIN_AND_AGAIN: u64 = 3;
+const FAILED_PASSES_BEFORE_ALARM: u64 = 3;
 /// A pass begins no windows after ten minutes. One that is not over after so long hangs, unless the quota is tiny.
-const HANGS: Duration = Duration::from_hours(1);
+const HANG_AFTER: Duration = Duration::from_hours(1);
 
 const HANG_HINT: &str = "raise requests_per_second if it is below one in ten seconds; else restart Backscroll (nothing is \
                          lost), and please report it";
 
 /// See above.
 #[derive(Debug, Default)]
-pub struct Passes {
+pub struct PassHistory {
     /// Whether this process works on the account, and no other.
     is_ours: bool,
     /// When the pass began that is under way.
-    under_way: Option<Millis>,
-    state: State,
+    running_since: Option<Millis>,
+    condition: AccountCondition,
     /// How many have ended in which the account could be worked on.
-    ended: u64,
+    working_passes: u64,
     /// How many had when a stream was first seen in trouble.
-    ill: HashMap<String, u64>,
+    first_failed_at: HashMap<String, u64>,
 }
 
 #[derive(Debug, Default)]
-enum State {
+enum AccountCondition {
     #[default]
     Unknown,
-    Well,
+    Working,
     Failing {
         times: u64,
         error: String,
@@ -47,57 +47,59 @@ enum State {
     },
 }
 
-impl Passes {
-    pub fn begins(&mut self, now: Millis) {
-        self.under_way = Some(now);
+impl PassHistory {
+    pub fn record_begin(&mut self, now: Millis) {
+        self.running_since = Some(now);
     }
 
     /// Whether another process works on the account. What it sees is its own to tell.
-    pub fn belongs_to_another(&mut self) {
+    pub fn release_to_other_process(&mut self) {
         *self = Self::default();
     }
 
     /// One ended because the archive failed: of the account it says nothing.
-    pub fn breaks_off(&mut self) {
-        (self.is_ours, self.under_way) = (true, None);
+    pub fn record_abort(&mut self) {
+        (self.is_ours, self.running_since) = (true, None);
     }
 
     /// One ended, having met this failure at the provider, and having made so many requests of it. Where there was nothing
     /// to ask, nothing was learned.
-    pub fn ends(&mut self, failure: Option<&ProviderError>, requests: u64) {
-        (self.is_ours, self.under_way) = (true, None);
+    pub fn record_end(&mut self, failure: Option<&ProviderError>, requests: u64) {
+        (self.is_ours, self.running_since) = (true, None);
         if failure.is_none() && requests == 0 {
             return;
         }
         let hint = failure.map_or("", ProviderError::hint);
-        let state = std::mem::take(&mut self.state);
-        self.state = match (failure, state) {
+        let state = std::mem::take(&mut self.condition);
+        self.condition = match (failure, state) {
             // What it waits for has been told of; a pause that an earlier process was given may be of either kind.
             (Some(ProviderError::Stopped), state)
             | (
-                Some(ProviderError::Blocked { .. }),
-                state @ (State::Parked { .. } | State::Unknown),
+                Some(ProviderError::Paused { .. }),
+                state @ (AccountCondition::Parked { .. } | AccountCondition::Unknown),
             ) => state,
-            (Some(failure), state) => match (failure.advice(), state) {
-                (Advice::Park, _) => State::Parked {
+            (Some(failure), state) => match (failure.disposition(), state) {
+                (Disposition::Park, _) => AccountCondition::Parked {
                     error: failure.to_string(),
                     hint,
                 },
-                (Advice::SkipAccount, State::Failing { times, .. }) => State::Failing {
-                    times: times + 1,
-                    error: failure.to_string(),
-                    hint,
-                },
-                (Advice::SkipAccount, _) => State::Failing {
+                (Disposition::SkipAccount, AccountCondition::Failing { times, .. }) => {
+                    AccountCondition::Failing {
+                        times: times + 1,
+                        error: failure.to_string(),
+                        hint,
+                    }
+                }
+                (Disposition::SkipAccount, _) => AccountCondition::Failing {
                     times: 1,
                     error: failure.to_string(),
                     hint,
                 },
-                (Advice::SkipStream, _) => State::Well,
+                (Disposition::SkipStream, _) => AccountCondition::Working,
             },
-            (None, _) => State::Well,
+            (None, _) => AccountCondition::Working,
         };
-        self.ended += u64::from(matches!(self.state, State::Well));
+        self.working_passes += u64::from(matches!(self.condition, AccountCondition::Working));
     }
 
     /// Whether this process, and no other, is known to work on the account.
@@ -106,36 +108,44 @@ impl Passes {
     }
 
     /// What is known of the account by now. Where nothing is, there is no look.
-    pub fn looks(&self, account: &str, now: Millis) -> Vec<Look> {
+    pub fn check(&self, account: &str, now: Millis) -> Vec<CheckResult> {
         let wrong = |text: String, hint: &str| {
-            Some(Wrong {
+            Some(DetectedProblem {
                 stream: None,
                 text,
                 hint: hint.to_owned(),
                 level: None,
             })
         };
-        let look = |kind, wrong| Look::at(Some(account), kind, wrong);
-        if let Some(begun) = self.under_way.filter(|begun| now.since(*begun) >= HANGS) {
+        let look = |kind, wrong| CheckResult::for_whole(Some(account), kind, wrong);
+        if let Some(begun) = self
+            .running_since
+            .filter(|begun| now.since(*begun) >= HANG_AFTER)
+        {
             let text = format!("a pass has been under way since {begun} and does not end");
-            return vec![look(Kind::Failing, wrong(text, HANG_HINT))];
+            return vec![look(AlarmKind::Failing, wrong(text, HANG_HINT))];
         }
-        match &self.state {
-            State::Well => vec![look(Kind::Failing, None), look(Kind::Parked, None)],
-            State::Failing { times, error, hint } if *times >= AGAIN_AND_AGAIN => {
+        match &self.condition {
+            AccountCondition::Working => vec![
+                look(AlarmKind::Failing, None),
+                look(AlarmKind::Parked, None),
+            ],
+            AccountCondition::Failing { times, error, hint }
+                if *times >= FAILED_PASSES_BEFORE_ALARM =>
+            {
                 vec![look(
-                    Kind::Failing,
+                    AlarmKind::Failing,
                     wrong(format!("passes fail again and again: {error}"), hint),
                 )]
             }
-            State::Unknown | State::Failing { .. } => vec![],
-            State::Parked { error, hint } => {
+            AccountCondition::Unknown | AccountCondition::Failing { .. } => vec![],
+            AccountCondition::Parked { error, hint } => {
                 let text = format!(
                     "the account is left alone, but for a try every quarter of an hour: {error}"
                 );
                 vec![
-                    look(Kind::Failing, None),
-                    look(Kind::Parked, wrong(text, hint)),
+                    look(AlarmKind::Failing, None),
+                    look(AlarmKind::Parked, wrong(text, hint)),
                 ]
             }
         }
@@ -143,34 +153,41 @@ impl Passes {
 
     /// Which of the account's streams cannot be fetched though others can. While the account as a whole cannot be worked
     /// on nothing is known of its streams.
-    pub fn stuck(&mut self, account: &str, streams: &[&StreamStatus]) -> Option<Look> {
-        if !matches!(self.state, State::Well) {
+    pub fn check_streams(
+        &mut self,
+        account: &str,
+        streams: &[&StreamStatus],
+    ) -> Option<CheckResult> {
+        if !matches!(self.condition, AccountCondition::Working) {
             return None;
         }
         let troubled: BTreeSet<&str> = streams
             .iter()
-            .filter(|stream| stream.trouble.is_some())
+            .filter(|stream| stream.error.is_some())
             .map(|stream| stream.stream.as_str())
             .collect();
-        self.ill
+        self.first_failed_at
             .retain(|stream, _| troubled.contains(stream.as_str()));
-        let mut look = Look::at(Some(account), Kind::Stuck, None);
+        let mut look = CheckResult::for_whole(Some(account), AlarmKind::Stuck, None);
         for stream in streams {
-            let Some(trouble) = &stream.trouble else {
+            let Some(trouble) = &stream.error else {
                 continue;
             };
-            let seen = *self.ill.entry(stream.stream.clone()).or_insert(self.ended);
-            if self.ended - seen + 1 >= AGAIN_AND_AGAIN {
+            let seen = *self
+                .first_failed_at
+                .entry(stream.stream.clone())
+                .or_insert(self.working_passes);
+            if self.working_passes - seen + 1 >= FAILED_PASSES_BEFORE_ALARM {
                 let text = format!("it cannot be fetched, though others can: {}", trouble.error);
                 let stream = Some(stream.stream.clone());
-                look.wrong.push(Wrong {
+                look.problems.push(DetectedProblem {
                     stream,
                     text,
                     hint: trouble.hint.clone(),
                     level: None,
                 });
             } else {
-                look.unjudged.insert(stream.stream.clone());
+                look.inconclusive.insert(stream.stream.clone());
             }
         }
         Some(look)
@@ -200,32 +217,38 @@ mod tests {
     }
 
     fn blocked() -> ProviderError {
-        ProviderError::Blocked {
+        ProviderError::Paused {
             left: Duration::from_mins(14),
         }
     }
 
     /// What is known after these passes: of each kind whether it is wrong.
-    fn known(failures: &[Option<ProviderError>]) -> Vec<(&'static str, bool)> {
-        let mut passes = Passes::default();
+    fn conditions_after(failures: &[Option<ProviderError>]) -> Vec<(&'static str, bool)> {
+        let mut passes = PassHistory::default();
         for failure in failures {
-            passes.begins(NOW);
-            passes.ends(failure.as_ref(), 1);
+            passes.record_begin(NOW);
+            passes.record_end(failure.as_ref(), 1);
         }
         passes
-            .looks("shop", NOW)
+            .check("shop", NOW)
             .iter()
-            .map(|look| (look.kind.name(), !look.wrong.is_empty()))
+            .map(|look| (look.kind.name(), !look.problems.is_empty()))
             .collect()
     }
 
     #[test]
     fn a_single_failure_says_nothing() {
-        assert_eq!(known(&[]), []);
-        assert_eq!(known(&[None]), [("failing", false), ("parked", false)]);
-        assert_eq!(known(&[None, Some(unreachable()), Some(unreachable())]), []);
+        assert_eq!(conditions_after(&[]), []);
         assert_eq!(
-            known(&[
+            conditions_after(&[None]),
+            [("failing", false), ("parked", false)]
+        );
+        assert_eq!(
+            conditions_after(&[None, Some(unreachable()), Some(unreachable())]),
+            []
+        );
+        assert_eq!(
+            conditions_after(&[
                 Some(unreachable()),
                 None,
                 Some(unreachable()),
@@ -234,27 +257,27 @@ mod tests {
             []
         );
         assert_eq!(
-            known(&[Some(unreachable()), Some(unreachable()), Some(blocked())]),
+            conditions_after(&[Some(unreachable()), Some(unreachable()), Some(blocked())]),
             [("failing", true)]
         );
     }
 
     #[test]
     fn a_pass_that_asked_nothing_says_nothing() {
-        let mut passes = Passes::default();
+        let mut passes = PassHistory::default();
         for _ in 0..3 {
-            passes.ends(Some(&unreachable()), 6);
-            passes.ends(None, 0);
+            passes.record_end(Some(&unreachable()), 6);
+            passes.record_end(None, 0);
         }
-        assert_eq!(passes.looks("shop", NOW)[0].wrong.len(), 1);
+        assert_eq!(passes.check("shop", NOW)[0].problems.len(), 1);
     }
 
     #[test]
     fn refused_credentials_stand_until_they_are_accepted() {
         let parked = [("failing", false), ("parked", true)];
-        assert_eq!(known(&[Some(refused())]), parked);
+        assert_eq!(conditions_after(&[Some(refused())]), parked);
         assert_eq!(
-            known(&[
+            conditions_after(&[
                 Some(refused()),
                 Some(blocked()),
                 Some(refused()),
@@ -263,12 +286,12 @@ mod tests {
             parked
         );
         assert_eq!(
-            known(&[Some(refused()), Some(unreachable())]),
+            conditions_after(&[Some(refused()), Some(unreachable())]),
             [],
             "whether they are accepted by now is not known"
         );
         assert_eq!(
-            known(&[Some(refused()), Some(unreachable()), None]),
+            conditions_after(&[Some(refused()), Some(unreachable()), None]),
             [("failing", false), ("parked", false)]
         );
     }
@@ -276,7 +299,7 @@ mod tests {
     #[test]
     fn what_an_earlier_process_was_refused_for_is_not_known() {
         assert_eq!(
-            known(&[
+            conditions_after(&[
                 Some(blocked()),
                 Some(blocked()),
                 Some(blocked()),
@@ -288,27 +311,27 @@ mod tests {
 
     #[test]
     fn a_stream_that_fails_is_not_the_account() {
-        let odd = || Some(ProviderError::Unsteady { tries: 3 });
+        let odd = || Some(ProviderError::HistoryChanged { tries: 3 });
         assert_eq!(
-            known(&[odd(), odd(), odd(), odd()]),
+            conditions_after(&[odd(), odd(), odd(), odd()]),
             [("failing", false), ("parked", false)]
         );
     }
 
     #[test]
     fn a_pass_that_hangs_is_noticed() {
-        let mut passes = Passes::default();
-        passes.ends(None, 1);
-        passes.begins(NOW);
+        let mut passes = PassHistory::default();
+        passes.record_end(None, 1);
+        passes.record_begin(NOW);
         assert!(
             passes
-                .looks("shop", NOW.plus(Duration::from_mins(59)))
+                .check("shop", NOW.plus(Duration::from_mins(59)))
                 .iter()
-                .all(|look| look.wrong.is_empty())
+                .all(|look| look.problems.is_empty())
         );
-        let looks = passes.looks("shop", NOW.plus(HANGS));
+        let looks = passes.check("shop", NOW.plus(HANG_AFTER));
         assert!(
-            looks[0].wrong[0].text.contains(&NOW.to_string()),
+            looks[0].problems[0].text.contains(&NOW.to_string()),
             "{looks:?}"
         );
     }

@@ -6,87 +6,88 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::board::{Look, Wrong};
-use super::rhythm::{LOOKBACK, is_silent};
-use crate::domain::alarm::{Kind, Subject};
+use super::board::{CheckResult, DetectedProblem};
+use super::weekly_activity::{LOOKBACK_H, is_silent};
+use crate::domain::alarm::{AlarmKind, AlarmSubject};
 use crate::domain::time::{Millis, Second};
-use crate::store::{Store, StoreError, StreamStatus};
+use crate::store::{Archive, StoreError, StreamStatus};
 
 const HOUR_S: i64 = 3600;
 /// How many streams are looked up at a time: a few seconds' worth at the most, where each has much to tell.
-const AT_A_TIME: usize = 1000;
+const MAX_LOOKUPS_PER_CHECK: usize = 1000;
 
-const HINT: &str = "see whether people still write there, and whether the account may still read it; a stream that is to \
+const SILENCE_HINT: &str = "see whether people still write there, and whether the account may still read it; a stream that is to \
                     be silent from now on can be taken off the configuration's list, and keeps what it has";
 
 /// What is known of the streams, by account and key.
 #[derive(Debug, Default)]
-pub struct Silences(HashMap<(String, String), Known>);
+pub struct SilenceDetector(HashMap<(String, String), StreamActivity>);
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Known {
+struct StreamActivity {
     /// How many messages it had.
     messages: u64,
     /// Up to which hour it has been judged.
-    judged: Option<i64>,
+    checked_to_hour: Option<i64>,
     /// The last hour in which it was active, if it has been silent since, against its rhythm.
-    silent_since: Option<i64>,
+    last_active_hour: Option<i64>,
 }
 
-impl Silences {
+impl SilenceDetector {
     /// Looks at an account's streams. `stands` tells of which an alarm stands: what is said of those is always looked up.
-    pub async fn look(
+    pub async fn check(
         &mut self,
-        store: &dyn Store,
+        store: &dyn Archive,
         account: &str,
         streams: &[&StreamStatus],
-        stands: impl Fn(&Subject) -> bool,
+        is_active: impl Fn(&AlarmSubject) -> bool,
         now: Millis,
-    ) -> Result<Look, StoreError> {
-        let mut look = Look::at(Some(account), Kind::Silent, None);
+    ) -> Result<CheckResult, StoreError> {
+        let mut look = CheckResult::for_whole(Some(account), AlarmKind::Silent, None);
         let mut silent = BTreeMap::new();
-        let mut left = AT_A_TIME;
+        let mut left = MAX_LOOKUPS_PER_CHECK;
         for stream in streams.iter().filter(|stream| !stream.discovered) {
             let key = || stream.stream.clone();
             let known = self.0.entry((account.to_owned(), key())).or_default();
             let before = std::mem::replace(&mut known.messages, stream.messages);
-            let subject = Subject {
+            let subject = AlarmSubject {
                 account: Some(account.to_owned()),
                 stream: Some(key()),
-                kind: Kind::Silent,
+                kind: AlarmKind::Silent,
             };
             let hour = stream.watermark.map(|mark| mark.0.div_euclid(HOUR_S));
             let has_brought = before > 0 && before != stream.messages;
-            if has_brought && !stands(&subject) {
-                *known = Known {
+            if has_brought && !is_active(&subject) {
+                *known = StreamActivity {
                     messages: stream.messages,
-                    judged: hour,
-                    silent_since: None,
+                    checked_to_hour: hour,
+                    last_active_hour: None,
                 };
             } else if hour.is_none() {
-                known.judged = None;
-            } else if (known.judged < hour || has_brought) && left > 0 {
+                known.checked_to_hour = None;
+            } else if (known.checked_to_hour < hour || has_brought) && left > 0 {
                 left -= 1;
-                known.silent_since = judge(store, account, stream, now).await?;
-                known.judged = hour;
+                known.last_active_hour =
+                    last_hour_before_silence(store, account, stream, now).await?;
+                known.checked_to_hour = hour;
             }
-            match (known.judged, known.silent_since) {
-                (None, _) => drop(look.unjudged.insert(key())),
+            match (known.checked_to_hour, known.last_active_hour) {
+                (None, _) => drop(look.inconclusive.insert(key())),
                 (_, Some(last)) => drop(silent.insert(key(), last)),
                 _ => {}
             }
         }
-        look.wrong = silent
+        look.problems = silent
             .into_iter()
-            .map(|(stream, last)| wrong(stream, last))
+            .map(|(stream, last)| silence_problem(stream, last))
             .collect();
         Ok(look)
     }
 }
 
 /// The last hour in which a stream was active, if it is silent against its rhythm.
-async fn judge(
-    store: &dyn Store,
+async fn last_hour_before_silence(
+    store: &dyn Archive,
     account: &str,
     stream: &StreamStatus,
     now: Millis,
@@ -94,7 +95,7 @@ async fn judge(
     let (Some(scope), Some(mark)) = (&stream.scope, stream.watermark) else {
         return Ok(None);
     };
-    let from = mark.plus(-LOOKBACK * HOUR_S).max(stream.wanted_from);
+    let from = mark.plus(-LOOKBACK_H * HOUR_S).max(stream.wanted_from);
     let active = store
         .active_hours(account, scope, from, now.second().plus(1))
         .await?;
@@ -102,15 +103,15 @@ async fn judge(
     Ok(active.last().copied().filter(|_| is_silent))
 }
 
-fn wrong(stream: String, last: i64) -> Wrong {
+fn silence_problem(stream: String, last: i64) -> DetectedProblem {
     let since = Second((last + 1) * HOUR_S);
     let text = format!(
         "it always brought messages, by its own rhythm, and has brought none since {since}"
     );
-    Wrong {
+    DetectedProblem {
         stream: Some(stream),
         text,
-        hint: HINT.to_owned(),
+        hint: SILENCE_HINT.to_owned(),
         level: None,
     }
 }

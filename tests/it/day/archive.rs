@@ -6,43 +6,43 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use backscroll::domain::time::Millis;
-use backscroll::sandbox::{ENTRIES_IN_POSTGRES, ENTRIES_IN_SQLITE, Entry};
-use backscroll::store::{Missing, PostgresStore, SqliteStore, Store};
+use backscroll::sandbox::{ArchiveEntry, ENTRIES_IN_POSTGRES, ENTRIES_IN_SQLITE};
+use backscroll::store::{Archive, IfMissing, PostgresStore, SqliteStore};
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
-use crate::bed::reader;
-use crate::cluster::Cluster;
+use crate::bed::open_reader;
+use crate::cluster::PostgresServer;
 
-pub(super) struct Archive {
-    kind: Kind,
+pub(super) struct EnduranceArchive {
+    kind: DatabaseKind,
     is_down: AtomicBool,
 }
 
-enum Kind {
+enum DatabaseKind {
     File(TempDir),
     /// With the URL of the database, and somebody who sees who is at it.
-    Server(Cluster, String, Mutex<Option<PgConnection>>),
+    Server(PostgresServer, String, Mutex<Option<PgConnection>>),
 }
 
 /// Sessions that are not waiting for their client.
-const AT_WORK: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+const COUNT_ACTIVE_QUERIES: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
     AND backend_type = 'client backend' AND pid <> pg_backend_pid() AND state IS DISTINCT FROM 'idle'";
 
-impl Archive {
+impl EnduranceArchive {
     pub(super) fn file() -> Self {
-        Self::of(Kind::File(TempDir::new().unwrap()))
+        Self::of(DatabaseKind::File(TempDir::new().unwrap()))
     }
 
     pub(super) fn server() -> Self {
-        let cluster = Cluster::start();
+        let cluster = PostgresServer::start();
         let url = cluster.database();
-        Self::of(Kind::Server(cluster, url, Mutex::default()))
+        Self::of(DatabaseKind::Server(cluster, url, Mutex::default()))
     }
 
-    fn of(kind: Kind) -> Self {
+    fn of(kind: DatabaseKind) -> Self {
         Self {
             kind,
             is_down: AtomicBool::new(false),
@@ -53,15 +53,15 @@ impl Archive {
         self.is_down.load(Ordering::Relaxed)
     }
 
-    pub(super) async fn open(&self) -> Arc<dyn Store> {
+    pub(super) async fn open(&self) -> Arc<dyn Archive> {
         match &self.kind {
-            Kind::File(dir) => Arc::new(
-                SqliteStore::open_to_write(&path(dir), Missing::Create, "a test")
+            DatabaseKind::File(dir) => Arc::new(
+                SqliteStore::open_exclusive(&path(dir), IfMissing::Create, "a test")
                     .await
                     .unwrap(),
             ),
-            Kind::Server(_, url, _) => Arc::new(
-                PostgresStore::connect(url.parse().unwrap(), Missing::Create)
+            DatabaseKind::Server(_, url, _) => Arc::new(
+                PostgresStore::connect(url.parse().unwrap(), IfMissing::Create)
                     .await
                     .unwrap(),
             ),
@@ -69,45 +69,45 @@ impl Archive {
     }
 
     /// Waits until nobody is at the database.
-    pub(super) async fn comes_to_rest(&self, store: &dyn Store) {
+    pub(super) async fn wait_until_idle(&self, store: &dyn Archive) {
         match &self.kind {
             // Whoever is at it, or waits for it, has his turn first.
-            Kind::File(_) => drop(tokio::join!(
-                store.note_alarms(&[], Millis(0)),
+            DatabaseKind::File(_) => drop(tokio::join!(
+                store.save_alarms(&[], Millis(0)),
                 store.ping()
             )),
-            Kind::Server(_, _, seen_by) if !self.is_down() => {
+            DatabaseKind::Server(_, _, seen_by) if !self.is_down() => {
                 let mut seen_by = seen_by.lock().await;
-                while at_work(&mut seen_by, self).await != 0 {}
+                while count_active_queries(&mut seen_by, self).await != 0 {}
             }
-            Kind::Server(..) => {}
+            DatabaseKind::Server(..) => {}
         }
     }
 
     /// There is no room for a byte more, or the server is gone.
-    pub(super) fn break_down(&self) {
+    pub(super) fn start_outage(&self) {
         self.is_down.store(true, Ordering::Relaxed);
         match &self.kind {
-            Kind::File(_) => limit_files("4096"),
-            Kind::Server(cluster, ..) => cluster.stop(),
+            DatabaseKind::File(_) => limit_files("4096"),
+            DatabaseKind::Server(cluster, ..) => cluster.stop(),
         }
     }
 
-    pub(super) fn mend(&self) {
+    pub(super) fn end_outage(&self) {
         match &self.kind {
-            Kind::File(_) => limit_files("unlimited"),
-            Kind::Server(cluster, ..) => cluster.go_on(),
+            DatabaseKind::File(_) => limit_files("unlimited"),
+            DatabaseKind::Server(cluster, ..) => cluster.start_process(),
         }
         self.is_down.store(false, Ordering::Relaxed);
     }
 
-    pub(super) async fn entries(&self) -> Vec<Entry> {
+    pub(super) async fn entries(&self) -> Vec<ArchiveEntry> {
         match &self.kind {
-            Kind::File(dir) => sqlx::query_as(ENTRIES_IN_SQLITE)
-                .fetch_all(&mut reader(&path(dir)).await)
+            DatabaseKind::File(dir) => sqlx::query_as(ENTRIES_IN_SQLITE)
+                .fetch_all(&mut open_reader(&path(dir)).await)
                 .await
                 .unwrap(),
-            Kind::Server(_, url, _) => {
+            DatabaseKind::Server(_, url, _) => {
                 let mut reader = PgConnection::connect(url).await.unwrap();
                 sqlx::query_as(ENTRIES_IN_POSTGRES)
                     .fetch_all(&mut reader)
@@ -119,15 +119,21 @@ impl Archive {
 }
 
 /// How many are at work on a server. Whoever is to see it comes anew after every outage.
-async fn at_work(seen_by: &mut Option<PgConnection>, archive: &Archive) -> i64 {
-    let Kind::Server(_, url, _) = &archive.kind else {
+async fn count_active_queries(
+    seen_by: &mut Option<PgConnection>,
+    archive: &EnduranceArchive,
+) -> i64 {
+    let DatabaseKind::Server(_, url, _) = &archive.kind else {
         return 0;
     };
     if seen_by.is_none() {
         *seen_by = PgConnection::connect(url).await.ok();
     }
     let Some(connection) = seen_by else { return 1 };
-    if let Ok(number) = sqlx::query_scalar(AT_WORK).fetch_one(connection).await {
+    if let Ok(number) = sqlx::query_scalar(COUNT_ACTIVE_QUERIES)
+        .fetch_one(connection)
+        .await
+    {
         return number;
     }
     *seen_by = None;

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use backscroll::domain::alarm::Alarm;
 use backscroll::domain::time::Millis;
-use backscroll::sandbox::{Fault, On};
+use backscroll::sandbox::{CallFilter, Fault};
 
-use self::archive::Archive;
-use self::place::{Place, stillness};
+use self::archive::EnduranceArchive;
+use self::place::{Simulation, hold_clock};
 use crate::truth;
 
 /// A Thursday, at midnight.
@@ -60,42 +60,52 @@ fn memory() -> u64 {
 }
 
 /// What happens. Answers with the memory in the hours 2, 14, 22 and 24.
-async fn live_through(place: &mut Place) -> [u64; 4] {
-    place.until(2.0, true).await;
+async fn live_through(place: &mut Simulation) -> [u64; 4] {
+    place.run_until(2.0, true).await;
     let second = memory();
-    place.until(3.0, true).await;
+    place.run_until(3.0, true).await;
     // The providers are down.
-    place.break_down(&[On::Any], 503, None);
-    place.until(4.0, true).await;
-    place.mend();
-    place.until(6.0, true).await;
+    place.start_outage(&[CallFilter::Any], 503, None);
+    place.run_until(4.0, true).await;
+    place.end_outage();
+    place.run_until(6.0, true).await;
     // Credentials are refused. Meanwhile nobody takes alarms for a while, and the service is started anew.
     place.pager.is_down.store(true, Ordering::Relaxed);
-    place.break_down(&[On::Query, On::Read, On::Count], 401, None);
-    place.until(6.4, true).await;
-    assert!(place.pager.said().iter().all(|said| said[3] != "parked"));
+    place.start_outage(
+        &[CallFilter::Query, CallFilter::Read, CallFilter::Count],
+        401,
+        None,
+    );
+    place.run_until(6.4, true).await;
+    assert!(
+        place
+            .pager
+            .notifications()
+            .iter()
+            .all(|said| said[3] != "parked")
+    );
     place.stop().await;
     place.start().await;
-    place.until(6.5, true).await;
+    place.run_until(6.5, true).await;
     place.pager.is_down.store(false, Ordering::Relaxed);
-    place.until(7.0, true).await;
-    place.mend();
-    place.until(9.0, true).await;
+    place.run_until(7.0, true).await;
+    place.end_outage();
+    place.run_until(9.0, true).await;
     // Nothing is answered any more.
-    place.break_down(&[On::History], 200, Some(Fault::Hang));
-    place.until(10.0, true).await;
-    place.mend();
-    place.until(12.0, true).await;
-    place.archive.break_down();
-    place.until(12.5, true).await;
-    place.archive.mend();
-    place.until(13.95, true).await;
+    place.start_outage(&[CallFilter::History], 200, Some(Fault::Hang));
+    place.run_until(10.0, true).await;
+    place.end_outage();
+    place.run_until(12.0, true).await;
+    place.archive.start_outage();
+    place.run_until(12.5, true).await;
+    place.archive.end_outage();
+    place.run_until(13.95, true).await;
     // In the lobby it is silent.
-    place.until(14.0, false).await;
+    place.run_until(14.0, false).await;
     let fourteenth = memory();
-    place.until(22.0, false).await;
+    place.run_until(22.0, false).await;
     let twenty_second = memory();
-    place.until(22.5, true).await;
+    place.run_until(22.5, true).await;
     // What comes and goes is one alarm.
     for (at, is_down) in [
         (22.75, true),
@@ -105,14 +115,14 @@ async fn live_through(place: &mut Place) -> [u64; 4] {
         (23.25, true),
     ] {
         if is_down {
-            place.break_down(&[On::Count, On::Query], 500, None);
+            place.start_outage(&[CallFilter::Count, CallFilter::Query], 500, None);
         } else {
-            place.mend();
+            place.end_outage();
         }
-        place.until(at, true).await;
+        place.run_until(at, true).await;
     }
-    place.mend();
-    place.until(24.0, true).await;
+    place.end_outage();
+    place.run_until(24.0, true).await;
     [second, fourteenth, twenty_second, memory()]
 }
 
@@ -121,7 +131,7 @@ fn in_hours(at: Millis) -> f64 {
 }
 
 /// The alarms are those that belong, and each of them was told once when it began and once when it was over.
-fn assert_alarms_belong(place: &Place, stood: &[Alarm], outage: Expected) {
+fn assert_alarms_belong(place: &Simulation, stood: &[Alarm], outage: Expected) {
     let read = |alarm: &Alarm| {
         let subject = alarm.subject.clone();
         let whose = [subject.account, subject.stream].map(Option::unwrap_or_default);
@@ -172,16 +182,16 @@ fn assert_alarms_belong(place: &Place, stood: &[Alarm], outage: Expected) {
             ]
         })
     });
-    let (mut told, mut said): (Vec<[String; 4]>, _) = (told.collect(), place.pager.said());
+    let (mut told, mut said): (Vec<[String; 4]>, _) = (told.collect(), place.pager.notifications());
     told.sort();
     said.sort();
     assert_eq!(said, told);
 }
 
-async fn day(archive: Archive, outage: Expected) {
+async fn day(archive: EnduranceArchive, outage: Expected) {
     let mut place = {
-        let _still = stillness();
-        Place::new(archive).await
+        let _still = hold_clock();
+        Simulation::new(archive).await
     };
     place.start().await;
     let memory = live_through(&mut place).await;
@@ -192,17 +202,21 @@ async fn day(archive: Archive, outage: Expected) {
         memory.map(|bytes| bytes >> 10)
     );
 
-    let _still = stillness();
+    let _still = hold_clock();
     let store = place.archive.open().await;
     assert_alarms_belong(&place, &store.alarms(Millis(0)).await.unwrap(), outage);
     let entries = place.archive.entries().await;
     let least = 3 * (24 * 60 + 24 * 28) - 8 * 60 - 20;
     assert!(entries.len() > least, "{} rows", entries.len());
-    truth::assert_equal(place.sandbox.world(), &[AGORA, WEB3MQ], entries, edge);
+    truth::assert_rows_equal_truth(place.sandbox.world(), &[AGORA, WEB3MQ], entries, edge);
     let status = store.status().await.unwrap();
     assert_eq!(status.len(), 3);
     for stream in status {
-        assert_eq!((stream.lost_seconds, stream.suspect), (0, 0), "{stream:#?}");
+        assert_eq!(
+            (stream.lost_seconds, stream.suspect_rows),
+            (0, 0),
+            "{stream:#?}"
+        );
         // Complete from where it is wanted on, but for the minutes in which it was ended.
         let mark = stream.watermark.unwrap();
         assert!(mark >= edge.second().plus(-300), "complete up to {mark}");
@@ -245,11 +259,11 @@ fn a_day_of_outages_misses_nothing_and_raises_the_alarms_that_belong() {
 #[test]
 #[ignore = "the test above has it run in a process of its own"]
 fn in_a_file() {
-    on_a_clock_of_ours(day(Archive::file(), NO_ROOM));
+    on_a_clock_of_ours(day(EnduranceArchive::file(), NO_ROOM));
 }
 
 #[test]
 #[ignore = "to be run by itself on a machine that is not busy: connections to a server that take real time are late there"]
 fn on_a_server() {
-    on_a_clock_of_ours(day(Archive::server(), NO_SERVER));
+    on_a_clock_of_ours(day(EnduranceArchive::server(), NO_SERVER));
 }

@@ -15,19 +15,19 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use backscroll::config::{Alerts, Config, Secret};
 use backscroll::daemon;
-use backscroll::daemon::alarms::Lookout;
-use backscroll::daemon::notify::Notify;
-use backscroll::daemon::signals::Stop;
+use backscroll::daemon::alarms::AlarmMonitor;
+use backscroll::daemon::service_manager::ServiceManager;
+use backscroll::daemon::signals::Shutdown;
 use backscroll::domain::clock::{Clock, TimerClock};
 use backscroll::provider::agora::{self, Agora, Credentials};
-use backscroll::provider::http::Http;
-use backscroll::provider::web3mq::{Identity, Key, Web3mq};
-use backscroll::provider::{Account, Provider};
+use backscroll::provider::http::HttpClient;
+use backscroll::provider::web3mq::{Identity, SessionKey, Web3mq};
+use backscroll::provider::{AccountSettings, Provider};
 use backscroll::sandbox::{
-    AgoraMessage, CUSTOMER_ID, CUSTOMER_SECRET, Fault, Kind, On, Options, Sandbox, Scripted,
-    Web3mqAccount,
+    AgoraMessage, CUSTOMER_ID, CUSTOMER_SECRET, CallFilter, Fault, Options, RecipientKind, Sandbox,
+    ScriptedAnswer, Web3mqUser,
 };
-use backscroll::store::Store;
+use backscroll::store::Archive;
 use backscroll::sync::Engine;
 use reqwest::Url;
 use serde_json::Value;
@@ -36,24 +36,24 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::advance;
 use tokio_util::sync::CancellationToken;
 
-use super::archive::Archive;
+use super::archive::EnduranceArchive;
 use super::{AGORA, BEGIN, HOUR, WEB3MQ};
-use crate::growing::topic_message;
+use crate::growing::web3mq_message;
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
 /// How far the clock is moved on at once while requests are being made, and while none are.
 const STEPS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 /// After so many steps without a request there are none to come for a while.
-const QUIET: usize = 1;
+const QUIET_STEPS: usize = 1;
 /// How long everybody has to keep up with such a step, besides what the database takes. No answer is longer on its way
 /// within this machine, unless that is very busy; and then it is as if the provider took a little longer.
-const PACE: Duration = Duration::from_micros(500);
+const STEP_TIME: Duration = Duration::from_micros(500);
 /// How long the database is waited for, while it is well and while it has broken down.
-const PATIENCE: [Duration; 2] = [Duration::from_secs(10), Duration::from_millis(20)];
+const MAX_DATABASE_WAIT: [Duration; 2] = [Duration::from_secs(10), Duration::from_millis(20)];
 
 /// Holds the clock still until it is dropped.
-pub(super) fn stillness() -> Sender<()> {
+pub(super) fn hold_clock() -> Sender<()> {
     // While such a task runs, time does not go on by itself; and nobody moves it on meanwhile.
     let (hold, held) = channel();
     drop(spawn_blocking(move || held.recv()));
@@ -61,7 +61,7 @@ pub(super) fn stillness() -> Sender<()> {
 }
 
 /// Waits in the time of this machine: for no longer than this.
-async fn at_most(time: Duration, work: impl Future<Output = ()>) {
+async fn run_for_at_most(time: Duration, work: impl Future<Output = ()>) {
     let (hold, held) = channel::<()>();
     let over = spawn_blocking(move || held.recv_timeout(time).is_ok());
     tokio::select! {
@@ -73,12 +73,12 @@ async fn at_most(time: Duration, work: impl Future<Output = ()>) {
 
 /// Whoever takes the alarms.
 #[derive(Debug, Default)]
-pub(super) struct Pager {
+pub(super) struct WebhookLog {
     taken: Mutex<Vec<Value>>,
     pub(super) is_down: AtomicBool,
 }
 
-impl Pager {
+impl WebhookLog {
     async fn listen(self: &Arc<Self>) -> String {
         let take = async |State(pager): State<Arc<Self>>, body: String| {
             if pager.is_down.load(Ordering::Relaxed) {
@@ -104,7 +104,7 @@ impl Pager {
     }
 
     /// Event, account, stream and kind of what was taken, in order.
-    pub(super) fn said(&self) -> Vec<[String; 4]> {
+    pub(super) fn notifications(&self) -> Vec<[String; 4]> {
         let taken = self.taken.lock().unwrap();
         let words = |value: &Value| {
             ["event", "account", "stream", "kind"]
@@ -115,23 +115,23 @@ impl Pager {
 }
 
 /// See above.
-pub(super) struct Place {
+pub(super) struct Simulation {
     pub(super) sandbox: Sandbox,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) archive: Archive,
-    pub(super) pager: Arc<Pager>,
+    pub(super) archive: EnduranceArchive,
+    pub(super) pager: Arc<WebhookLog>,
     hook: String,
     user: String,
     topic: String,
-    running: Option<(JoinHandle<()>, Stop, Arc<dyn Store>)>,
+    running: Option<(JoinHandle<()>, Shutdown, Arc<dyn Archive>)>,
     /// The minute up to which people have spoken.
-    spoken: i64,
+    spoken_until_minute: i64,
     /// How many requests the providers had seen at the last step, and for how many steps no more.
     asked: (u64, usize),
 }
 
-impl Place {
-    pub(super) async fn new(archive: Archive) -> Self {
+impl Simulation {
+    pub(super) async fn new(archive: EnduranceArchive) -> Self {
         let flags = [
             "--messages",
             "0",
@@ -150,11 +150,11 @@ impl Place {
         let user = sandbox.world().users()[0].clone();
         let topic = sandbox
             .world()
-            .web3mq(&user)
+            .web3mq_topics(&user)
             .into_keys()
             .find(|topic| topic.starts_with("group:"))
             .unwrap();
-        let pager = Arc::new(Pager::default());
+        let pager = Arc::new(WebhookLog::default());
         let hook = pager.listen().await;
         let spoken = BEGIN.0 / MINUTE_MS;
         let mut place = Self {
@@ -166,18 +166,18 @@ impl Place {
             user,
             topic,
             running: None,
-            spoken,
+            spoken_until_minute: spoken,
             asked: (0, 0),
         };
         // For four weeks they have spoken at every hour.
         for hour in 1..=28 * 24 {
-            place.speak(BEGIN.0 - hour * HOUR_MS + 7 * MINUTE_MS, true);
+            place.append_messages(BEGIN.0 - hour * HOUR_MS + 7 * MINUTE_MS, true);
         }
         place
     }
 
     /// Somebody says something everywhere, or everywhere but in the lobby.
-    fn speak(&mut self, ms: i64, in_the_lobby: bool) {
+    fn append_messages(&mut self, ms: i64, in_the_lobby: bool) {
         for room in ["lobby", "office"]
             .into_iter()
             .skip(usize::from(!in_the_lobby))
@@ -186,7 +186,7 @@ impl Place {
             let message = AgoraMessage {
                 src,
                 dst,
-                kind: Kind::Channel,
+                kind: RecipientKind::Channel,
                 ms,
                 payload: format!("{room} {ms}").into(),
             };
@@ -194,13 +194,13 @@ impl Place {
         }
         self.sandbox
             .world()
-            .append_web3mq(&self.user, topic_message(&self.topic, ms, None))
+            .append_web3mq(&self.user, web3mq_message(&self.topic, ms, None))
             .unwrap();
     }
 
     fn providers(&self) -> Vec<Arc<dyn Provider>> {
         let base = Url::parse(&format!("{}/", self.sandbox.base_url())).unwrap();
-        let account = |name: &str, provider, retention| Account {
+        let account = |name: &str, provider, retention| AccountSettings {
             name: name.to_owned(),
             provider,
             settle: Duration::from_mins(2),
@@ -209,7 +209,7 @@ impl Place {
             refresh_for: (provider == "web3mq").then_some(24 * HOUR),
             discovers: false,
         };
-        let http = |name| Http::new(name, &base, 0.0, self.clock.clone()).unwrap();
+        let http = |name| HttpClient::new(name, &base, 0.0, self.clock.clone()).unwrap();
         let basic = Credentials::Basic {
             customer_id: CUSTOMER_ID.to_owned(),
             customer_secret: CUSTOMER_SECRET.into(),
@@ -231,10 +231,10 @@ impl Place {
         let key = self
             .sandbox
             .world()
-            .with_user(&self.user, Web3mqAccount::private_key)
+            .with_user(&self.user, Web3mqUser::private_key)
             .unwrap();
         hex::decode_to_slice(key, &mut seed).unwrap();
-        let key = Key::from_seed(&seed);
+        let key = SessionKey::from_seed(&seed);
         let identity = Identity {
             user: self.user.clone(),
             key,
@@ -248,7 +248,7 @@ impl Place {
 
     /// Starts the service.
     pub(super) async fn start(&mut self) {
-        let _still = stillness();
+        let _still = hold_clock();
         let config = Config::parse(
             &self.sandbox.sample_config("sqlite://a.db"),
             "config.toml".as_ref(),
@@ -263,15 +263,15 @@ impl Place {
             webhook: Some(Secret::plain(self.hook.as_str())),
         };
         let lookout =
-            Lookout::new(store.clone(), providers.clone(), clock.clone(), &alerts).unwrap();
+            AlarmMonitor::new(store.clone(), providers.clone(), clock.clone(), &alerts).unwrap();
         let engine = Engine::new(providers, store.clone(), &clock);
-        let stop = Stop {
-            soft: CancellationToken::new(),
-            hard: CancellationToken::new(),
+        let stop = Shutdown {
+            graceful: CancellationToken::new(),
+            abort: CancellationToken::new(),
         };
         let (word, archive) = (stop.clone(), store.clone());
         let running = tokio::spawn(async move {
-            let notify = Notify::from_environment();
+            let notify = ServiceManager::from_environment();
             daemon::run(
                 engine,
                 &config.schedule,
@@ -289,7 +289,7 @@ impl Place {
 
     pub(super) async fn stop(&mut self) {
         let (running, stop, _) = self.running.take().unwrap();
-        stop.soft.cancel();
+        stop.graceful.cancel();
         while !running.is_finished() {
             self.step().await;
         }
@@ -298,12 +298,12 @@ impl Place {
 
     /// Moves the clock on, once everybody has had a moment to do what there is to do.
     async fn step(&mut self) {
-        let still = stillness();
-        at_most(PACE, pending()).await;
+        let still = hold_clock();
+        run_for_at_most(STEP_TIME, pending()).await;
         if let Some((_, _, store)) = &self.running {
             // Whether it fails is for others to notice.
-            let patience = PATIENCE[usize::from(self.archive.is_down())];
-            at_most(patience, self.archive.comes_to_rest(&**store)).await;
+            let patience = MAX_DATABASE_WAIT[usize::from(self.archive.is_down())];
+            run_for_at_most(patience, self.archive.wait_until_idle(&**store)).await;
         }
         drop(still);
         let asked = self.sandbox.rules().total.requests();
@@ -312,37 +312,37 @@ impl Place {
         } else {
             (asked, 0)
         };
-        advance(STEPS[usize::from(self.asked.1 > QUIET)]).await;
+        advance(STEPS[usize::from(self.asked.1 > QUIET_STEPS)]).await;
     }
 
     /// Lets the day go on until this hour of it, people speaking every minute.
-    pub(super) async fn until(&mut self, hour: f64, in_the_lobby: bool) {
+    pub(super) async fn run_until(&mut self, hour: f64, in_the_lobby: bool) {
         let end = BEGIN.0 + (hour * HOUR_MS as f64) as i64;
         while self.clock.now().0 < end {
             self.step().await;
-            while self.spoken < self.clock.now().0 / MINUTE_MS {
-                self.spoken += 1;
-                self.speak(self.spoken * MINUTE_MS, in_the_lobby);
+            while self.spoken_until_minute < self.clock.now().0 / MINUTE_MS {
+                self.spoken_until_minute += 1;
+                self.append_messages(self.spoken_until_minute * MINUTE_MS, in_the_lobby);
             }
         }
     }
 
     /// From now on all requests of these kinds are answered so.
-    pub(super) fn break_down(&self, on: &[On], status: u16, fault: Option<Fault>) {
+    pub(super) fn start_outage(&self, on: &[CallFilter], status: u16, fault: Option<Fault>) {
         for on in on {
             self.sandbox
-                .script(Scripted {
+                .script(ScriptedAnswer {
                     on: *on,
                     status,
                     fault,
                     times: u32::MAX,
-                    ..Scripted::default()
+                    ..ScriptedAnswer::default()
                 })
                 .unwrap();
         }
     }
 
-    pub(super) fn mend(&self) {
+    pub(super) fn end_outage(&self) {
         self.sandbox.world().script().clear();
     }
 }

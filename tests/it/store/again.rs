@@ -6,7 +6,7 @@ use backscroll::domain::message::{Message, Status, Unreadable};
 use backscroll::domain::time::Millis;
 use backscroll::store::{Commit, HeldId, NewAccount, Seal, StreamId};
 
-use super::{NOW, Shelf, message, scope, seal, texts, window, with_status};
+use super::{NOW, StoreFixture, message, scope, seal, texts, window, with_status};
 
 on_every_database! {
     a_doubt_is_as_old_as_it_was_and_gone_once_the_window_adds_up,
@@ -19,7 +19,7 @@ on_every_database! {
     what_is_understood_leaves_the_quarantine_and_the_rest_says_why_it_stays,
 }
 
-async fn a_doubt_is_as_old_as_it_was_and_gone_once_the_window_adds_up(shelf: Shelf) {
+async fn a_doubt_is_as_old_as_it_was_and_gone_once_the_window_adds_up(shelf: StoreFixture) {
     let reading = |doubt: Option<&str>, replaces| {
         let seal = Seal {
             doubt: doubt.map(str::to_owned),
@@ -32,7 +32,7 @@ async fn a_doubt_is_as_old_as_it_was_and_gone_once_the_window_adds_up(shelf: She
         }]
     };
     let doubts = async || {
-        let rows = shelf.store.in_doubt(shelf.account).await.unwrap();
+        let rows = shelf.store.doubted_rows(shelf.account).await.unwrap();
         rows.into_iter()
             .map(|(id, row)| (id, row.doubted_at, row.sealed_at))
             .collect::<Vec<(StreamId, _, _)>>()
@@ -61,7 +61,7 @@ async fn a_doubt_is_as_old_as_it_was_and_gone_once_the_window_adds_up(shelf: She
     assert_eq!(shelf.ask(reason).await, [texts(["none"])]);
 }
 
-async fn times_are_those_of_the_streams_own_messages(shelf: Shelf) {
+async fn times_are_those_of_the_streams_own_messages(shelf: StoreFixture) {
     let to_bob = Message {
         recipient: "bob".into(),
         ..message(15_000, "hi")
@@ -82,7 +82,7 @@ async fn times_are_those_of_the_streams_own_messages(shelf: Shelf) {
         let (scope, from, to) = (scope(key), Millis(10_000), Millis(21_000));
         let times = shelf
             .store
-            .times(shelf.account, &scope, from, to)
+            .message_times(shelf.account, &scope, from, to)
             .await
             .unwrap();
         assert_eq!(
@@ -101,7 +101,7 @@ async fn times_are_those_of_the_streams_own_messages(shelf: Shelf) {
     }
 }
 
-async fn a_reading_of_a_part_replaces_the_count_of_all_of_a_row(shelf: Shelf) {
+async fn a_reading_of_a_part_replaces_the_count_of_all_of_a_row(shelf: StoreFixture) {
     shelf
         .commit(&[shelf.window(0, 100, vec![message(10_000, "a"), message(60_000, "b")])])
         .await;
@@ -124,8 +124,8 @@ async fn a_reading_of_a_part_replaces_the_count_of_all_of_a_row(shelf: Shelf) {
     );
 }
 
-async fn a_row_that_is_opened_is_missing_again(shelf: Shelf) {
-    shelf.stands(None, 900, 900).await;
+async fn a_row_that_is_opened_is_missing_again(shelf: StoreFixture) {
+    shelf.assert_frontier(None, 900, 900).await;
     shelf
         .commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])])
         .await;
@@ -142,7 +142,7 @@ async fn a_row_that_is_opened_is_missing_again(shelf: Shelf) {
     );
 }
 
-async fn a_row_grows_no_longer_than_half_of_what_the_provider_remembers(shelf: Shelf) {
+async fn a_row_grows_no_longer_than_half_of_what_the_provider_remembers(shelf: StoreFixture) {
     const DAY: i64 = 86_400;
     let rows = async || shelf.number("SELECT count(*) FROM sealed_window").await;
     for day in 0..4 {
@@ -151,7 +151,7 @@ async fn a_row_grows_no_longer_than_half_of_what_the_provider_remembers(shelf: S
             .await;
     }
     assert_eq!(rows().await, 1, "a provider that never forgets");
-    shelf.stands(Some(0), 7 * DAY, 7 * DAY).await;
+    shelf.assert_frontier(Some(0), 7 * DAY, 7 * DAY).await;
     for day in 4..9 {
         shelf
             .commit(&[shelf.window(day * DAY, (day + 1) * DAY, vec![])])
@@ -160,7 +160,7 @@ async fn a_row_grows_no_longer_than_half_of_what_the_provider_remembers(shelf: S
     assert_eq!(rows().await, 3, "four days, three and two");
 }
 
-async fn unread_messages_are_found_by_the_minute_and_the_newest_first(shelf: Shelf) {
+async fn unread_messages_are_found_by_the_minute_and_the_newest_first(shelf: StoreFixture) {
     let said = |ms, status| Message {
         sent_at: Millis(ms),
         ..with_status(status, ms)
@@ -213,7 +213,7 @@ async fn unread_messages_are_found_by_the_minute_and_the_newest_first(shelf: She
     );
 }
 
-async fn stragglers_add_up_until_the_settle_age_has_grown(shelf: Shelf) {
+async fn stragglers_add_up_until_the_settle_age_has_grown(shelf: StoreFixture) {
     let count = async |more| shelf.store.stragglers(shelf.account, more).await.unwrap();
     assert_eq!((count(2).await, count(3).await), (2, 5));
     let wider = Duration::from_mins(4);
@@ -236,7 +236,9 @@ async fn stragglers_add_up_until_the_settle_age_has_grown(shelf: Shelf) {
     );
 }
 
-async fn what_is_understood_leaves_the_quarantine_and_the_rest_says_why_it_stays(shelf: Shelf) {
+async fn what_is_understood_leaves_the_quarantine_and_the_rest_says_why_it_stays(
+    shelf: StoreFixture,
+) {
     let raw = |raw: &str| Unreadable {
         raw: raw.to_owned(),
         reason: "no `src`".to_owned(),

@@ -1,11 +1,11 @@
 //! What a store knows of alarms, and of the hours in which a stream was active.
 
-use backscroll::domain::alarm::{Alarm, Kind, Subject, Told};
+use backscroll::domain::alarm::{Alarm, AlarmKind, AlarmSubject, Notified};
 use backscroll::domain::message::{Conversation, ConversationKind, Message};
 use backscroll::domain::stream::Scope;
 use backscroll::domain::time::{Millis, Second};
 
-use super::{NOW, Shelf, message, scope, texts};
+use super::{NOW, StoreFixture, message, scope, texts};
 
 on_every_database! {
     an_alarm_stands_until_it_is_over_and_is_kept_for_a_while,
@@ -16,9 +16,9 @@ on_every_database! {
     a_file_knows_how_much_room_there_is,
 }
 
-fn alarm(account: Option<&str>, stream: Option<&str>, kind: Kind, since: i64) -> Alarm {
+fn alarm(account: Option<&str>, stream: Option<&str>, kind: AlarmKind, since: i64) -> Alarm {
     Alarm {
-        subject: Subject {
+        subject: AlarmSubject {
             account: account.map(str::to_owned),
             stream: stream.map(str::to_owned),
             kind,
@@ -28,13 +28,13 @@ fn alarm(account: Option<&str>, stream: Option<&str>, kind: Kind, since: i64) ->
         text: "it is wrong".to_owned(),
         hint: "put it right".to_owned(),
         level: None,
-        told: Told::Nothing,
+        told: Notified::Nothing,
     }
 }
 
-impl Shelf {
+impl StoreFixture {
     async fn note(&self, alarms: &[Alarm]) {
-        self.store.note_alarms(alarms, Millis(0)).await.unwrap();
+        self.store.save_alarms(alarms, Millis(0)).await.unwrap();
     }
 
     async fn alarms(&self, ended_since: i64) -> Vec<Alarm> {
@@ -42,9 +42,14 @@ impl Shelf {
     }
 }
 
-async fn an_alarm_stands_until_it_is_over_and_is_kept_for_a_while(shelf: Shelf) {
-    let silent = alarm(Some("shop"), Some("destination=lobby"), Kind::Silent, 1000);
-    let parked = alarm(Some("shop"), None, Kind::Parked, 2000);
+async fn an_alarm_stands_until_it_is_over_and_is_kept_for_a_while(shelf: StoreFixture) {
+    let silent = alarm(
+        Some("shop"),
+        Some("destination=lobby"),
+        AlarmKind::Silent,
+        1000,
+    );
+    let parked = alarm(Some("shop"), None, AlarmKind::Parked, 2000);
     shelf.note(&[silent.clone(), parked.clone()]).await;
     assert_eq!(
         shelf.alarms(i64::MAX).await,
@@ -52,7 +57,7 @@ async fn an_alarm_stands_until_it_is_over_and_is_kept_for_a_while(shelf: Shelf) 
     );
     let over = Alarm {
         until: Some(Millis(5000)),
-        told: Told::All,
+        told: Notified::All,
         text: "it was wrong".to_owned(),
         ..silent
     };
@@ -85,7 +90,7 @@ async fn an_alarm_stands_until_it_is_over_and_is_kept_for_a_while(shelf: Shelf) 
             ]),
         ]
     );
-    shelf.store.note_alarms(&[], Millis(5001)).await.unwrap();
+    shelf.store.save_alarms(&[], Millis(5001)).await.unwrap();
     assert_eq!(
         shelf.alarms(0).await,
         [parked],
@@ -93,11 +98,11 @@ async fn an_alarm_stands_until_it_is_over_and_is_kept_for_a_while(shelf: Shelf) 
     );
 }
 
-async fn what_was_told_is_not_forgotten_by_who_knows_less(shelf: Shelf) {
-    let untold = alarm(Some("shop"), None, Kind::Failing, 1000);
+async fn what_was_told_is_not_forgotten_by_who_knows_less(shelf: StoreFixture) {
+    let untold = alarm(Some("shop"), None, AlarmKind::Failing, 1000);
     let over = Alarm {
         until: Some(Millis(2000)),
-        told: Told::Begun,
+        told: Notified::Start,
         ..untold.clone()
     };
     shelf.note(std::slice::from_ref(&over)).await;
@@ -115,15 +120,15 @@ async fn what_was_told_is_not_forgotten_by_who_knows_less(shelf: Shelf) {
     assert_eq!(shelf.alarms(i64::MAX).await, [over]);
 }
 
-async fn how_far_harm_had_come_outlasts_the_alarm(shelf: Shelf) {
+async fn how_far_harm_had_come_outlasts_the_alarm(shelf: StoreFixture) {
     let lost = |since: i64, level| Alarm {
         until: Some(Millis(since + 1)),
         level: Some(level),
-        told: Told::All,
-        ..alarm(Some("shop"), None, Kind::Lost, since)
+        told: Notified::All,
+        ..alarm(Some("shop"), None, AlarmKind::Lost, since)
     };
     shelf.note(&[lost(1000, 60), lost(2000, 90)]).await;
-    shelf.store.note_alarms(&[], Millis(9000)).await.unwrap();
+    shelf.store.save_alarms(&[], Millis(9000)).await.unwrap();
     assert_eq!(
         shelf.alarms(i64::MAX).await,
         [lost(2000, 90)],
@@ -131,8 +136,8 @@ async fn how_far_harm_had_come_outlasts_the_alarm(shelf: Shelf) {
     );
 }
 
-async fn an_alarm_of_the_archive_has_no_account(shelf: Shelf) {
-    let disk = alarm(None, None, Kind::Disk, 1000);
+async fn an_alarm_of_the_archive_has_no_account(shelf: StoreFixture) {
+    let disk = alarm(None, None, AlarmKind::Disk, 1000);
     shelf.note(std::slice::from_ref(&disk)).await;
     assert_eq!(shelf.alarms(0).await, [disk]);
     let view =
@@ -140,7 +145,7 @@ async fn an_alarm_of_the_archive_has_no_account(shelf: Shelf) {
     assert_eq!(shelf.number(view).await, 1);
 }
 
-async fn the_hours_of_a_stream_are_those_of_its_messages(shelf: Shelf) {
+async fn the_hours_of_a_stream_are_those_of_its_messages(shelf: StoreFixture) {
     const HOUR: i64 = 3_600_000;
     let at = |ms: i64| message(ms, &ms.to_string());
     let mut messages = vec![
@@ -200,15 +205,15 @@ async fn the_hours_of_a_stream_are_those_of_its_messages(shelf: Shelf) {
     assert_eq!(other, [0; 0], "another account's messages are none of its");
 }
 
-async fn a_file_knows_how_much_room_there_is(shelf: Shelf) {
+async fn a_file_knows_how_much_room_there_is(shelf: StoreFixture) {
     let room = shelf.store.room().await;
     assert_eq!(
         room.is_some(),
-        matches!(shelf.reader, super::Reader::Sqlite(..)),
+        matches!(shelf.reader, super::SqlReader::Sqlite(..)),
         "a server's disk is not ours to see"
     );
     assert!(
-        room.is_none_or(|room| room.free > 0 && room.free <= room.total),
+        room.is_none_or(|room| room.free_bytes > 0 && room.free_bytes <= room.total),
         "{room:?}"
     );
 }

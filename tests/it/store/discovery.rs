@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backscroll::domain::message::{Conversation, ConversationKind, Message};
-use backscroll::domain::party::Party;
+use backscroll::domain::participant::Party;
 use backscroll::domain::stream::Stream;
 use backscroll::domain::time::Second;
-use backscroll::store::{Commit, NewAccount, Registered, Trouble};
+use backscroll::store::{Commit, NewAccount, RecordedError, RegisteredAccount};
 
-use super::{Shelf, message, scope, texts};
+use super::{StoreFixture, message, scope, texts};
 
 on_every_database! {
     what_was_found_is_followed_for_as_long_as_it_is_wanted,
@@ -27,7 +27,7 @@ fn found(key: &str) -> Arc<Stream> {
     })
 }
 
-impl Shelf {
+impl StoreFixture {
     /// Key, whether it was discovered, and the start of what is wanted, of every stream that is followed.
     async fn followed(&self) -> Vec<Vec<String>> {
         self.ask("SELECT key, discovered, wanted_from_s FROM stream WHERE active = 1 ORDER BY key")
@@ -35,7 +35,7 @@ impl Shelf {
     }
 }
 
-async fn what_was_found_is_followed_for_as_long_as_it_is_wanted(shelf: Shelf) {
+async fn what_was_found_is_followed_for_as_long_as_it_is_wanted(shelf: StoreFixture) {
     let streams = [
         found("source=bob"),
         found("destination=it's \"odd\" {\\} café"),
@@ -54,7 +54,7 @@ async fn what_was_found_is_followed_for_as_long_as_it_is_wanted(shelf: Shelf) {
         ids,
         "once more"
     );
-    let known = shelf.store.discovered(shelf.account).await.unwrap();
+    let known = shelf.store.discovered_streams(shelf.account).await.unwrap();
     assert_eq!(
         known,
         streams
@@ -82,18 +82,18 @@ async fn what_was_found_is_followed_for_as_long_as_it_is_wanted(shelf: Shelf) {
         "nothing is found any more"
     );
     assert_eq!(
-        shelf.store.discovered(shelf.account).await.unwrap(),
+        shelf.store.discovered_streams(shelf.account).await.unwrap(),
         known,
         "but known"
     );
     // Listed, it is listed.
-    let Registered { streams, .. } =
+    let RegisteredAccount { streams, .. } =
         super::register(&*shelf.store, &["source=bob"], None, None).await;
     assert_eq!(streams, [(ids[0], Second(500))]);
     assert_eq!(shelf.followed().await, [texts(["source=bob", "0", "500"])]);
 }
 
-async fn what_is_found_begins_where_it_is_said_to(shelf: Shelf) {
+async fn what_is_found_begins_where_it_is_said_to(shelf: StoreFixture) {
     shelf
         .store
         .follow(shelf.account, &[found("source=bob")], Second(500))
@@ -106,7 +106,7 @@ async fn what_is_found_begins_where_it_is_said_to(shelf: Shelf) {
         .unwrap();
     let of_bob = "SELECT wanted_from_s FROM stream WHERE key = 'source=bob'";
     assert_eq!(shelf.number(of_bob).await, 800);
-    shelf.stands(Some(900), 1000, 1000).await;
+    shelf.assert_frontier(Some(900), 1000, 1000).await;
     let gaps = "SELECT from_at, to_at FROM gaps WHERE stream = 'source=bob' ORDER BY from_at";
     assert_eq!(
         shelf.ask(gaps).await,
@@ -114,7 +114,7 @@ async fn what_is_found_begins_where_it_is_said_to(shelf: Shelf) {
     );
 }
 
-async fn ten_thousand_streams_are_followed_at_once(shelf: Shelf) {
+async fn ten_thousand_streams_are_followed_at_once(shelf: StoreFixture) {
     let streams: Vec<_> = (0..10_000)
         .map(|n| found(&format!("source=user-{n}")))
         .collect();
@@ -133,12 +133,17 @@ async fn ten_thousand_streams_are_followed_at_once(shelf: Shelf) {
         .await;
     assert_eq!(key, [[ids[4711].0.to_string()]], "each in its place");
     assert_eq!(
-        shelf.store.discovered(shelf.account).await.unwrap().len(),
+        shelf
+            .store
+            .discovered_streams(shelf.account)
+            .await
+            .unwrap()
+            .len(),
         10_000
     );
 }
 
-async fn whoever_appears_in_an_accounts_messages_is_known(shelf: Shelf) {
+async fn whoever_appears_in_an_accounts_messages_is_known(shelf: StoreFixture) {
     let to_peer = |from: &str, to: &str| Message {
         sender: from.into(),
         recipient: to.into(),
@@ -197,8 +202,8 @@ async fn whoever_appears_in_an_accounts_messages_is_known(shelf: Shelf) {
     assert_eq!(parties(other).await, [user("dave"), room("lobby")]);
 }
 
-async fn why_nothing_could_be_found_is_on_record(shelf: Shelf) {
-    let trouble = Trouble {
+async fn why_nothing_could_be_found_is_on_record(shelf: StoreFixture) {
+    let trouble = RecordedError {
         error: "chats: no".into(),
         hint: "ask again".into(),
     };
@@ -210,7 +215,11 @@ async fn why_nothing_could_be_found_is_on_record(shelf: Shelf) {
         horizon: None,
     };
     let other = shelf.store.register(&other).await.unwrap().account;
-    shelf.store.unlisted(other, Some(&trouble)).await.unwrap();
+    shelf
+        .store
+        .record_discovery_error(other, Some(&trouble))
+        .await
+        .unwrap();
     let status = shelf.store.status().await.unwrap();
     let theirs: Vec<_> = status
         .iter()
@@ -218,15 +227,22 @@ async fn why_nothing_could_be_found_is_on_record(shelf: Shelf) {
         .collect();
     assert_eq!(theirs.len(), 1, "though it follows nothing");
     assert_eq!(
-        (theirs[0].stream.as_str(), theirs[0].unlisted.as_ref()),
+        (
+            theirs[0].stream.as_str(),
+            theirs[0].discovery_error.as_ref()
+        ),
         ("(none yet)", Some(&trouble))
     );
     assert!(
         status
             .iter()
-            .all(|stream| stream.account == "other" || stream.unlisted.is_none())
+            .all(|stream| stream.account == "other" || stream.discovery_error.is_none())
     );
-    shelf.store.unlisted(other, None).await.unwrap();
+    shelf
+        .store
+        .record_discovery_error(other, None)
+        .await
+        .unwrap();
     assert!(
         shelf
             .store

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use backscroll::domain::time::Second;
 use backscroll::domain::window::Window;
-use backscroll::store::{Figures, Ledger, Pause, Sealed, StreamLedger, StreamStatus, Trouble};
+use backscroll::store::{
+    AccountLedger, AccountSummary, LedgerRow, Pause, RecordedError, StreamLedger, StreamStatus,
+};
 
-use super::{NOW, Shelf, scope};
+use super::{NOW, StoreFixture, scope};
 
 on_every_database! {
     figures_are_what_the_status_of_all_streams_comes_to,
@@ -18,8 +20,8 @@ on_every_database! {
 const LEDGERS: u64 = 40;
 const STREAMS: usize = 6;
 
-fn sealed(from: i64, to: i64, doubt: bool, messages: u64) -> Sealed {
-    Sealed {
+fn sealed(from: i64, to: i64, doubt: bool, messages: u64) -> LedgerRow {
+    LedgerRow {
         window: Window::new(Second(from), Second(to)).unwrap(),
         messages,
         digest: None,
@@ -56,10 +58,10 @@ fn stream(random: &mut fastrand::Rng, number: usize, settled: i64) -> StreamLedg
     }
 }
 
-fn ledger(random: &mut fastrand::Rng, account: &str) -> Ledger {
+fn ledger(random: &mut fastrand::Rng, account: &str) -> AccountLedger {
     let settled = random.i64(1..1000);
     let horizon = random.bool().then(|| Second(random.i64(0..settled + 50)));
-    Ledger {
+    AccountLedger {
         account: account.to_owned(),
         provider: "agora".to_owned(),
         horizon,
@@ -73,24 +75,24 @@ fn ledger(random: &mut fastrand::Rng, account: &str) -> Ledger {
 }
 
 /// What the status of its active streams comes to.
-fn expected(ledger: &Ledger, streams: &[&StreamStatus]) -> Figures {
+fn expected(ledger: &AccountLedger, streams: &[&StreamStatus]) -> AccountSummary {
     let sum = |of: fn(&StreamStatus) -> u64| streams.iter().map(|stream| of(stream)).sum();
     // Of a stream of which nothing is sealed nothing is complete from where it begins.
     let complete_to =
         |s: &&StreamStatus| s.missing.first().map(|range| range.from()).or(s.watermark);
     let forgets = ledger.retention.is_some();
-    Figures {
+    AccountSummary {
         account: ledger.account.clone(),
         provider: ledger.provider.clone(),
         streams: streams.len() as u64,
-        failing: 0,
+        failing_streams: 0,
         as_of: ledger.wanted_to,
         retention: ledger.retention,
         pause: None,
         complete_to: streams.iter().filter_map(complete_to).min(),
         missing: vec![],
         lost_seconds: sum(|s| s.lost_seconds),
-        suspect: sum(|s| s.suspect),
+        suspect_rows: sum(|s| s.suspect_rows),
         quarantined: sum(|s| s.quarantined),
         recent_messages: if forgets {
             sum(|s| s.recent_messages)
@@ -105,18 +107,18 @@ fn expected(ledger: &Ledger, streams: &[&StreamStatus]) -> Figures {
     }
 }
 
-async fn figures_are_what_the_status_of_all_streams_comes_to(shelf: Shelf) {
+async fn figures_are_what_the_status_of_all_streams_comes_to(shelf: StoreFixture) {
     let mut held = 0;
     for seed in 0..LEDGERS {
         let mut random = fastrand::Rng::with_seed(seed);
         let ledgers =
             ["one", "two"].map(|account| ledger(&mut random, &format!("{account}-{seed:02}")));
         for ledger in &ledgers {
-            shelf.store.restore(ledger).await.unwrap();
+            shelf.store.restore_ledger(ledger).await.unwrap();
         }
         let (status, figures) = (
             shelf.store.status().await.unwrap(),
-            shelf.store.figures().await.unwrap(),
+            shelf.store.account_summaries().await.unwrap(),
         );
         for ledger in &ledgers {
             let streams: Vec<_> = status
@@ -142,7 +144,7 @@ async fn figures_are_what_the_status_of_all_streams_comes_to(shelf: Shelf) {
             } else {
                 expected.complete_to
             };
-            let expected = Figures {
+            let expected = AccountSummary {
                 missing: found.missing.clone(),
                 complete_to,
                 ..expected
@@ -153,8 +155,8 @@ async fn figures_are_what_the_status_of_all_streams_comes_to(shelf: Shelf) {
     assert!(held > 100, "{held} ranges were missing");
 }
 
-async fn figures_tell_of_failures_doubts_and_pauses(shelf: Shelf) {
-    shelf.stands(Some(0), 900, 1000).await;
+async fn figures_tell_of_failures_doubts_and_pauses(shelf: StoreFixture) {
+    shelf.assert_frontier(Some(0), 900, 1000).await;
     let doubtful = super::Seal {
         doubt: Some("why".into()),
         ..super::seal(super::window(0, 500), None)
@@ -165,13 +167,13 @@ async fn figures_tell_of_failures_doubts_and_pauses(shelf: Shelf) {
             ..shelf.window(0, 500, vec![])
         }])
         .await;
-    let trouble = Trouble {
+    let trouble = RecordedError {
         error: "reset".to_owned(),
         hint: "wait".to_owned(),
     };
     shelf
         .store
-        .trouble(shelf.streams[1], Some(&trouble), NOW)
+        .record_stream_error(shelf.streams[1], Some(&trouble), NOW)
         .await
         .unwrap();
     let pause = Pause {
@@ -183,12 +185,12 @@ async fn figures_tell_of_failures_doubts_and_pauses(shelf: Shelf) {
         .pause(shelf.account, Some(&pause))
         .await
         .unwrap();
-    let found = shelf.store.figures().await.unwrap().remove(0);
+    let found = shelf.store.account_summaries().await.unwrap().remove(0);
     assert_eq!(
         (
             found.streams,
-            found.failing,
-            found.suspect,
+            found.failing_streams,
+            found.suspect_rows,
             found.pause.clone()
         ),
         (2, 1, 1, Some(pause))
@@ -212,15 +214,15 @@ async fn figures_tell_of_failures_doubts_and_pauses(shelf: Shelf) {
             ..shelf.window(0, 905, vec![])
         }])
         .await;
-    let found = shelf.store.figures().await.unwrap().remove(0);
+    let found = shelf.store.account_summaries().await.unwrap().remove(0);
     assert_eq!(
         (found.missing_seconds(), found.complete_to),
         (0, Some(Second(905)))
     );
 }
 
-async fn an_account_of_which_nothing_is_known_has_figures(shelf: Shelf) {
-    let found = shelf.store.figures().await.unwrap();
+async fn an_account_of_which_nothing_is_known_has_figures(shelf: StoreFixture) {
+    let found = shelf.store.account_summaries().await.unwrap();
     assert_eq!(
         (
             found.len(),

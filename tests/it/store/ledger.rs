@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use backscroll::domain::digest::{Digest, Link};
+use backscroll::domain::digest::{ChainLink, Digest};
 use backscroll::domain::identity::identify;
 use backscroll::domain::message::{Conversation, Encoding, Message, Payload, Unreadable};
 use backscroll::domain::stream::Scope;
 use backscroll::domain::time::Millis;
 use backscroll::domain::window::Window;
-use backscroll::store::{Archived, Aside, Commit, Cursor, Seal, Sealed, Stamp, Written};
+use backscroll::store::{
+    ArchivedMessage, Commit, Cursor, DigestUpdate, Eviction, LedgerRow, Seal, WriteCounts,
+};
 
-use super::{NOW, Shelf, message, scope, seal, window};
+use super::{NOW, StoreFixture, message, scope, seal, window};
 
 on_every_database! {
     a_digest_is_that_of_the_messages_whatever_order_they_came_in,
@@ -27,8 +29,8 @@ on_every_database! {
     a_row_knows_whether_it_was_changed,
 }
 
-impl Shelf {
-    async fn rows(&self, stream: usize) -> Vec<Sealed> {
+impl StoreFixture {
+    async fn rows(&self, stream: usize) -> Vec<LedgerRow> {
         self.store
             .ledger_rows(self.streams[stream], window(-1_000_000, 1_000_000), 100)
             .await
@@ -50,22 +52,25 @@ impl Shelf {
 
 /// A row that holds these messages.
 fn row(from: i64, to: i64, messages: &[Message]) -> (Window, u64, Option<Digest>) {
-    let mut links: Vec<Link> = identify(messages.to_vec()).iter().map(Link::of).collect();
+    let mut links: Vec<ChainLink> = identify(messages.to_vec())
+        .iter()
+        .map(ChainLink::from_identified)
+        .collect();
     links.sort_unstable();
     (
         window(from, to),
         links.len() as u64,
-        Some(Digest::default().through(&links)),
+        Some(Digest::default().append_all(&links)),
     )
 }
 
-fn said(rows: &[Sealed]) -> Vec<(Window, u64, Option<Digest>)> {
+fn said(rows: &[LedgerRow]) -> Vec<(Window, u64, Option<Digest>)> {
     rows.iter()
         .map(|row| (row.window, row.messages, row.digest))
         .collect()
 }
 
-async fn a_digest_is_that_of_the_messages_whatever_order_they_came_in(shelf: Shelf) {
+async fn a_digest_is_that_of_the_messages_whatever_order_they_came_in(shelf: StoreFixture) {
     let messages = [
         message(10_000, "b"),
         message(20_000, "c"),
@@ -91,7 +96,7 @@ async fn a_digest_is_that_of_the_messages_whatever_order_they_came_in(shelf: She
     assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 6);
 }
 
-async fn a_row_is_lengthened_without_losing_its_proof(shelf: Shelf) {
+async fn a_row_is_lengthened_without_losing_its_proof(shelf: StoreFixture) {
     let messages: Vec<Message> = (0..6).map(|n| message(n * 10_000, "hi")).collect();
     for n in [0, 1, 2] {
         let part = messages[n * 2..n * 2 + 2].to_vec();
@@ -105,7 +110,7 @@ async fn a_row_is_lengthened_without_losing_its_proof(shelf: Shelf) {
     assert_eq!(rows[0].provider_count, Some(6));
 }
 
-async fn a_row_without_a_digest_is_left_as_it_is(shelf: Shelf) {
+async fn a_row_without_a_digest_is_left_as_it_is(shelf: StoreFixture) {
     shelf
         .commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])])
         .await;
@@ -113,7 +118,7 @@ async fn a_row_without_a_digest_is_left_as_it_is(shelf: Shelf) {
     for stream in &mut ledger.streams {
         stream.windows.iter_mut().for_each(|row| row.digest = None);
     }
-    shelf.store.restore(&ledger).await.unwrap();
+    shelf.store.restore_ledger(&ledger).await.unwrap();
     let next = [message(110_000, "ho")];
     shelf.commit(&[shelf.window(100, 200, next.to_vec())]).await;
     assert_eq!(
@@ -122,7 +127,7 @@ async fn a_row_without_a_digest_is_left_as_it_is(shelf: Shelf) {
     );
 }
 
-async fn a_replacement_takes_the_place_of_the_rows_that_it_covers(shelf: Shelf) {
+async fn a_replacement_takes_the_place_of_the_rows_that_it_covers(shelf: StoreFixture) {
     let old = |from: i64| message(from * 1000, "old");
     let doubtful = Seal {
         doubt: Some("why".into()),
@@ -173,7 +178,7 @@ async fn a_replacement_takes_the_place_of_the_rows_that_it_covers(shelf: Shelf) 
         shelf
             .commit(&[shelf.replacement(-50, 400, all.clone())])
             .await,
-        [Written { new: 1, changed: 0 }]
+        [WriteCounts { new: 1, changed: 0 }]
     );
     assert_eq!(said(&shelf.rows(0).await), [row(-50, 400, &all)]);
     // Where nothing is sealed there is nothing to replace.
@@ -181,7 +186,7 @@ async fn a_replacement_takes_the_place_of_the_rows_that_it_covers(shelf: Shelf) 
     assert_eq!(shelf.rows(0).await.len(), 2);
 }
 
-async fn a_replacement_that_would_cut_a_row_changes_nothing(shelf: Shelf) {
+async fn a_replacement_that_would_cut_a_row_changes_nothing(shelf: StoreFixture) {
     shelf
         .commit(&[shelf.window(100, 200, vec![message(110_000, "first")])])
         .await;
@@ -199,7 +204,7 @@ async fn a_replacement_that_would_cut_a_row_changes_nothing(shelf: Shelf) {
     );
 }
 
-async fn what_was_archived_before_and_is_not_shown_any_more_counts(shelf: Shelf) {
+async fn what_was_archived_before_and_is_not_shown_any_more_counts(shelf: StoreFixture) {
     let peer = |ms, text| Message {
         conversation: Conversation::between("alice", "lobby"),
         ..message(ms, text)
@@ -251,7 +256,7 @@ async fn what_was_archived_before_and_is_not_shown_any_more_counts(shelf: Shelf)
     }
 }
 
-async fn what_does_not_belong_to_the_stream_is_archived_and_is_a_doubt(shelf: Shelf) {
+async fn what_does_not_belong_to_the_stream_is_archived_and_is_a_doubt(shelf: StoreFixture) {
     let stray = Message {
         recipient: "attic".into(),
         ..message(20_000, "stray")
@@ -280,7 +285,7 @@ async fn what_does_not_belong_to_the_stream_is_archived_and_is_a_doubt(shelf: Sh
     assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 2);
 }
 
-async fn the_rows_of_a_window_are_those_that_have_a_part_in_it(shelf: Shelf) {
+async fn the_rows_of_a_window_are_those_that_have_a_part_in_it(shelf: StoreFixture) {
     for (from, to) in [(0, 10), (20, 30), (40, 50), (60, 70)] {
         shelf.commit(&[shelf.window(from, to, vec![])]).await;
     }
@@ -302,27 +307,27 @@ async fn the_rows_of_a_window_are_those_that_have_a_part_in_it(shelf: Shelf) {
     assert!(shelf.rows(1).await.is_empty(), "another stream has its own");
 }
 
-async fn a_restored_ledger_is_the_one_that_was_read(shelf: Shelf) {
+async fn a_restored_ledger_is_the_one_that_was_read(shelf: StoreFixture) {
     shelf
         .commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])])
         .await;
-    shelf.stands(Some(50), 900, 1000).await;
+    shelf.assert_frontier(Some(50), 900, 1000).await;
     let before = shelf.store.ledgers().await.unwrap();
     assert_eq!(before[0].streams[0].scope, Some(scope("destination=lobby")));
     assert_eq!(before[0].retention, Some(Duration::from_secs(950)));
-    shelf.store.restore(&before[0]).await.unwrap();
+    shelf.store.restore_ledger(&before[0]).await.unwrap();
     assert_eq!(shelf.store.ledgers().await.unwrap(), before);
 }
 
-async fn a_digest_is_given_once_to_the_row_it_was_made_of(shelf: Shelf) {
+async fn a_digest_is_given_once_to_the_row_it_was_made_of(shelf: StoreFixture) {
     shelf
         .commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])])
         .await;
     let mut ledger = shelf.store.ledgers().await.unwrap().remove(0);
     ledger.streams[0].windows[0].digest = None;
-    shelf.store.restore(&ledger).await.unwrap();
+    shelf.store.restore_ledger(&ledger).await.unwrap();
     let stream = shelf.streams[0];
-    let stamp = |to, messages, byte| Stamp {
+    let stamp = |to, messages, byte| DigestUpdate {
         stream,
         window: window(0, to),
         messages,
@@ -330,33 +335,33 @@ async fn a_digest_is_given_once_to_the_row_it_was_made_of(shelf: Shelf) {
     };
     shelf
         .store
-        .stamp(&[stamp(99, 1, 1), stamp(100, 2, 2)])
+        .add_digests(&[stamp(99, 1, 1), stamp(100, 2, 2)])
         .await
         .unwrap();
     assert_eq!(shelf.rows(0).await[0].digest, None, "of another row");
     shelf
         .store
-        .stamp(&[stamp(100, 1, 3), stamp(100, 1, 4)])
+        .add_digests(&[stamp(100, 1, 3), stamp(100, 1, 4)])
         .await
         .unwrap();
     assert_eq!(shelf.rows(0).await[0].digest, Some(Digest([3; 32])));
 }
 
-async fn archived(shelf: &Shelf) -> Vec<Archived> {
+async fn archived(shelf: &StoreFixture) -> Vec<ArchivedMessage> {
     shelf
         .store
-        .messages(&Cursor::at(Millis(0)), Millis(i64::MAX), 100)
+        .messages(&Cursor::before(Millis(0)), Millis(i64::MAX), 100)
         .await
         .unwrap()
 }
 
-async fn what_is_set_aside_is_in_quarantine_and_not_in_the_archive(shelf: Shelf) {
+async fn what_is_set_aside_is_in_quarantine_and_not_in_the_archive(shelf: StoreFixture) {
     shelf
         .commit(&[shelf.window(0, 100, vec![message(10_000, "hi"), message(20_000, "ho")])])
         .await;
     let all = archived(&shelf).await;
     let aside = || {
-        [Aside {
+        [Eviction {
             message: &all[0],
             reason: "because",
         }]
@@ -364,7 +369,7 @@ async fn what_is_set_aside_is_in_quarantine_and_not_in_the_archive(shelf: Shelf)
     assert_eq!(
         shelf
             .store
-            .set_aside(shelf.streams[0], &aside(), NOW)
+            .move_to_quarantine(shelf.streams[0], &aside(), NOW)
             .await
             .unwrap(),
         1
@@ -372,7 +377,7 @@ async fn what_is_set_aside_is_in_quarantine_and_not_in_the_archive(shelf: Shelf)
     assert_eq!(
         shelf
             .store
-            .set_aside(shelf.streams[0], &aside(), NOW)
+            .move_to_quarantine(shelf.streams[0], &aside(), NOW)
             .await
             .unwrap(),
         0,
@@ -391,7 +396,7 @@ async fn what_is_set_aside_is_in_quarantine_and_not_in_the_archive(shelf: Shelf)
     assert_eq!(archived(&shelf).await.len(), 2);
 }
 
-async fn a_row_knows_whether_it_was_changed(shelf: Shelf) {
+async fn a_row_knows_whether_it_was_changed(shelf: StoreFixture) {
     let faithful = Message {
         payload: Payload {
             bytes: b"a\0b".to_vec(),

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use backscroll::domain::time::{Millis, Second};
 use backscroll::domain::window::{Runs, Window};
-use backscroll::store::{Ledger, Pulse, Sealed, StreamLedger, Stretch, Tally};
+use backscroll::store::{AccountLedger, LedgerRow, Pulse, StreamLedger, Stretch, Tally};
 
-use super::{NOW, Shelf, scope, window};
+use super::{NOW, StoreFixture, scope, window};
 
 on_every_database! {
     a_status_is_that_of_the_ledger_row_by_row,
@@ -16,8 +16,8 @@ on_every_database! {
 
 const DAY: i64 = 86_400;
 
-fn row(window: Window, messages: u64, doubt: bool) -> Sealed {
-    Sealed {
+fn row(window: Window, messages: u64, doubt: bool) -> LedgerRow {
+    LedgerRow {
         window,
         messages,
         digest: None,
@@ -28,14 +28,14 @@ fn row(window: Window, messages: u64, doubt: bool) -> Sealed {
     }
 }
 
-impl Shelf {
+impl StoreFixture {
     /// Makes the ledger of the first stream this one.
     async fn has(
         &self,
         wanted_from: i64,
         horizon: Option<i64>,
         settled: i64,
-        windows: Vec<Sealed>,
+        windows: Vec<LedgerRow>,
     ) {
         let stream = StreamLedger {
             key: "destination=lobby".to_owned(),
@@ -46,7 +46,7 @@ impl Shelf {
             windows,
             quarantine: vec![],
         };
-        let ledger = Ledger {
+        let ledger = AccountLedger {
             account: "shop".to_owned(),
             provider: "agora".to_owned(),
             horizon: horizon.map(Second),
@@ -55,11 +55,11 @@ impl Shelf {
             retention: None,
             streams: vec![stream],
         };
-        self.store.restore(&ledger).await.unwrap();
+        self.store.restore_ledger(&ledger).await.unwrap();
     }
 }
 
-async fn a_status_is_that_of_the_ledger_row_by_row(shelf: Shelf) {
+async fn a_status_is_that_of_the_ledger_row_by_row(shelf: StoreFixture) {
     let mut random = fastrand::Rng::with_seed(6);
     let mut horizon = None;
     for round in 0..60 {
@@ -91,12 +91,12 @@ async fn a_status_is_that_of_the_ledger_row_by_row(shelf: Shelf) {
         let runs: Runs = rows.iter().map(|row| row.window).collect();
         let edge = horizon.unwrap_or(i64::MIN);
         let start = Second(wanted_from.max(edge));
-        let recent: Vec<&Sealed> = rows.iter().filter(|row| row.window.to().0 > edge).collect();
+        let recent: Vec<&LedgerRow> = rows.iter().filter(|row| row.window.to().0 > edge).collect();
         let missing = Window::new(start, Second(settled))
-            .map(|wanted| runs.missing_from(wanted))
+            .map(|wanted| runs.gaps_in(wanted))
             .unwrap_or_default();
         let forgotten =
-            Window::new(Second(wanted_from), Second(edge)).map(|wanted| runs.missing_from(wanted));
+            Window::new(Second(wanted_from), Second(edge)).map(|wanted| runs.gaps_in(wanted));
         let seconds = |ranges: &[Window]| ranges.iter().map(|range| range.seconds()).sum::<u64>();
 
         let status = shelf.store.status().await.unwrap();
@@ -123,7 +123,7 @@ async fn a_status_is_that_of_the_ledger_row_by_row(shelf: Shelf) {
             recent.iter().map(|row| row.window.seconds()).sum::<u64>()
         );
         assert_eq!(
-            status.suspect,
+            status.suspect_rows,
             rows.iter().filter(|row| row.doubt.is_some()).count() as u64
         );
         assert_eq!(
@@ -139,11 +139,14 @@ async fn a_status_is_that_of_the_ledger_row_by_row(shelf: Shelf) {
             seconds(&forgotten.unwrap_or_default()),
             "{round}: {rows:?}"
         );
-        assert_eq!(shelf.store.sealed_of(shelf.streams[0]).await.unwrap(), runs);
+        assert_eq!(
+            shelf.store.sealed_runs_of(shelf.streams[0]).await.unwrap(),
+            runs
+        );
     }
 }
 
-async fn days_are_sums_of_the_rows_that_lie_in_them(shelf: Shelf) {
+async fn days_are_sums_of_the_rows_that_lie_in_them(shelf: StoreFixture) {
     let days = async |from, to| {
         shelf
             .store
@@ -178,7 +181,7 @@ async fn days_are_sums_of_the_rows_that_lie_in_them(shelf: Shelf) {
     assert_eq!(days(5 * DAY, 10 * DAY).await, []);
 }
 
-async fn passes_are_told_the_newest_first_and_summed_up_by_spans(shelf: Shelf) {
+async fn passes_are_told_the_newest_first_and_summed_up_by_spans(shelf: StoreFixture) {
     for (begun, requests, lag) in [
         (1_000, 7, Some(125)),
         (59_999, 1, Some(300)),

@@ -4,40 +4,40 @@
 //! at the quota. On the wire only minutes can be measured, of which a window is a good part; of what a provider really keeps
 //! it is next to nothing.
 
-use super::{MOST, QUOTA};
+use super::{MAX_MESSAGES_PER_SECOND, QUOTA};
 use crate::domain::time::Second;
 use crate::domain::window::Runs;
 use crate::provider::agora;
-use crate::sync::live::Live;
-use crate::sync::planner::{Edges, HARDLY_S, Plan};
+use crate::sync::plan::{HORIZON_TOLERANCE_S, Plan, PlanEdges};
+use crate::sync::tails::TailScheduler;
 
 /// How many channels share the history …
 const STREAMS: usize = 50;
 /// … and how many messages a second are written to each. Together they are twice what can be fetched.
-const RATE: f64 = 2.0 * MOST as f64 / STREAMS as f64;
+const RATE: f64 = 2.0 * MAX_MESSAGES_PER_SECOND as f64 / STREAMS as f64;
 /// What is asked beyond a window, at both ends together.
 const MARGIN_S: f64 = 2.0;
 
 /// The share of the messages that any order could have saved, where messages are kept for so many hours.
-pub(super) fn saved(hours: u32) -> f64 {
+pub(super) fn saved_share(hours: u32) -> f64 {
     let kept_s = i64::from(hours) * 3600;
-    let edges = Edges {
+    let edges = PlanEdges {
         horizon: Some(Second(0)),
-        danger: std::time::Duration::from_secs(kept_s.unsigned_abs() / 8),
+        expiring_within: std::time::Duration::from_secs(kept_s.unsigned_abs() / 8),
         wanted_to: Second(kept_s),
-        goes_on: false,
+        follows_now: false,
         settled: Second(kept_s),
     };
     let nothing = Runs::default();
     let streams = (0..STREAMS).map(|stream| (stream, Second(0), &nothing));
-    let mut plan = Plan::new(edges, Live::default(), streams);
+    let mut plan = Plan::new(edges, TailScheduler::default(), streams);
     // The horizon moves on as time does.
     let (mut now_s, mut saved) = (0.0, 0.0);
     while let Some(job) = plan.pop(edges.wanted_to, Some(Second(now_s as i64))) {
         let messages = RATE * job.range.seconds() as f64;
-        let pieces = agora::pieces(messages as u64, agora::WINDOW);
+        let pieces = agora::window_count(messages as u64, agora::MESSAGES_PER_WINDOW);
         if pieces > 1 {
-            job.pieces(&job.range.even_cuts(pieces))
+            job.pieces(&job.range.even_split_points(pieces))
                 .into_iter()
                 .for_each(|piece| plan.push(piece));
             // A count, and a look at the first message.
@@ -48,13 +48,13 @@ pub(super) fn saved(hours: u32) -> f64 {
         let took_s = requests / f64::from(QUOTA);
         now_s += took_s;
         let horizon = Second(now_s as i64);
-        let in_time = job.range.starting(horizon);
+        let in_time = job.range.starting_at(horizon);
         saved += RATE * in_time.map_or(0.0, |range| range.seconds() as f64);
-        plan.spent(job, requests as u64);
-        plan.learn_lead(took_s, job.range.from().plus(HARDLY_S) < horizon);
+        plan.account_for(job, requests as u64);
+        plan.learn_lead(took_s, job.range.from().plus(HORIZON_TOLERANCE_S) < horizon);
     }
     // The quota, for as long as anything is alive.
-    saved / (f64::from(MOST) * kept_s as f64)
+    saved / (f64::from(MAX_MESSAGES_PER_SECOND) * kept_s as f64)
 }
 
 #[cfg(test)]
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn no_order_saves_more_than_all_that_can_be_and_this_one_saves_most_of_it() {
-        let saved = saved(2);
+        let saved = saved_share(2);
         assert!((0.7..1.0).contains(&saved), "{saved}");
     }
 }

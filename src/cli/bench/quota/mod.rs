@@ -11,25 +11,25 @@ mod seen;
 mod sheet;
 mod streams;
 
-use self::run::Bench;
-use self::seen::Seen;
-use self::sheet::{Sheet, Unit};
-use self::streams::{HOURS, Order, STREAMS, ages};
-use super::super::table::grouped;
-use super::super::{Failure, Outcome, say};
-use super::place::Place;
-use super::{MEMORY_MIB, Scratch, mib};
+use self::run::QuotaBench;
+use self::seen::QuotaRun;
+use self::sheet::{FigureSheet, FigureUnit};
+use self::streams::{HOURS, PollOrder, STREAMS, measure_ages};
+use super::super::table::thousands;
+use super::super::{CliError, Outcome, say};
+use super::place::ScratchDatabase;
+use super::{MEMORY_MIB, ScratchDir, mib};
 use crate::domain::clock::Clock;
-use crate::sandbox::Span;
+use crate::sandbox::DurationRange;
 
 /// Agora's contract: requests a second, for a project.
 const QUOTA: u32 = 10;
 /// The messages to its largest page.
-const PAGE: u32 = 100;
+const PAGE_MESSAGES: u32 = 100;
 /// A full page costs at the least a request that makes a handle and one that reads it.
 const REQUESTS_A_PAGE: u32 = 2;
 /// What can be had of one project at the most, in messages a second.
-const MOST: u32 = QUOTA / REQUESTS_A_PAGE * PAGE;
+const MAX_MESSAGES_PER_SECOND: u32 = QUOTA / REQUESTS_A_PAGE * PAGE_MESSAGES;
 /// So many seconds tell how fast messages come.
 const LONG_ENOUGH: u32 = 120;
 /// How many accounts one process archives at once.
@@ -48,7 +48,7 @@ pub(super) struct Args {
 
     /// Only one of the measures
     #[arg(long, value_enum, value_name = "MEASURE")]
-    only: Option<Measure>,
+    only: Option<QuotaMeasure>,
 
     /// How long handles are in progress, in one dense backfill after the other
     #[arg(
@@ -57,11 +57,11 @@ pub(super) struct Args {
         value_delimiter = ',',
         value_name = "SPANS"
     )]
-    ready_after: Vec<Span>,
+    ready_after: Vec<DurationRange>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Measure {
+enum QuotaMeasure {
     /// A history that is spread evenly, for each time that handles take
     Dense,
     /// A history of bursts and silences
@@ -74,139 +74,160 @@ enum Measure {
     Streams,
 }
 
-pub(super) async fn carry_out(args: &Args, clock: &dyn Clock) -> Result<Outcome, Failure> {
-    let scratch = Scratch::new()?;
-    let place = Place::at(None, &scratch.0).await?;
-    let bench = Bench {
+pub(super) async fn run_quota(args: &Args, clock: &dyn Clock) -> Result<Outcome, CliError> {
+    let scratch = ScratchDir::new()?;
+    let place = ScratchDatabase::at(None, &scratch.0).await?;
+    let bench = QuotaBench {
         place: &place,
         scratch: &scratch.0,
         clock,
         seconds: args.seconds,
     };
-    let mut sheet = Sheet::default();
+    let mut sheet = FigureSheet::default();
     for _ in 0..args.runs {
         measure(args, &bench, &mut sheet).await?;
     }
     place.clear().await?;
     say(sheet.table());
     // Slow is slow; but a broken rule is a fault.
-    Ok(if sheet.is_kept() {
+    Ok(if sheet.has_no_broken_rules() {
         Outcome::Good
     } else {
         Outcome::Lacking
     })
 }
 
-async fn measure(args: &Args, bench: &Bench<'_>, sheet: &mut Sheet) -> Result<(), Failure> {
+async fn measure(
+    args: &Args,
+    bench: &QuotaBench<'_>,
+    sheet: &mut FigureSheet,
+) -> Result<(), CliError> {
     let wanted = |measure| args.only.is_none_or(|only| only == measure);
-    for span in args.ready_after.iter().filter(|_| wanted(Measure::Dense)) {
+    for span in args
+        .ready_after
+        .iter()
+        .filter(|_| wanted(QuotaMeasure::Dense))
+    {
         let seen = bench
             .backfill(&["--plain", "--ready-after", &span.to_string()], 1)
             .await?;
-        backfilled(sheet, &format!("dense, handles take {span}"), &seen);
+        note_backfill(sheet, &format!("dense, handles take {span}"), &seen);
     }
-    if wanted(Measure::Bursty) {
-        backfilled(sheet, "bursts and silences", &bench.backfill(&[], 1).await?);
+    if wanted(QuotaMeasure::Bursty) {
+        note_backfill(sheet, "bursts and silences", &bench.backfill(&[], 1).await?);
     }
-    if wanted(Measure::Backlog) {
+    if wanted(QuotaMeasure::Backlog) {
         // What windows cost besides their pages no order can save.
-        let dense = Bench {
+        let dense = QuotaBench {
             seconds: bench.seconds.min(LONG_ENOUGH),
             ..*bench
         };
-        let pace = dense.backfill(&["--plain"], 1).await?.pace();
+        let pace = dense.backfill(&["--plain"], 1).await?.messages_per_second();
         let (seen, bound) = bench.backlog(pace).await?;
         let what = "expiring within a day: saved of what can be";
         sheet.note(
             what,
-            Unit::Share,
+            FigureUnit::Share,
             Some(0.95),
-            expiring::saved(24),
+            expiring::saved_share(24),
             "in virtual time".to_owned(),
         );
         let what = format!("expiring within {} s: saved of what can be", args.seconds);
         let what = what.as_str();
         sheet.note(
             what,
-            Unit::Share,
+            FigureUnit::Share,
             None,
             seen.messages as f64 / bound.max(1.0),
-            seen.calls(),
+            seen.describe_requests(),
         );
-        rest(sheet, what, &seen);
+        note_common(sheet, what, &seen);
     }
-    if wanted(Measure::Accounts) {
+    if wanted(QuotaMeasure::Accounts) {
         let seen = bench
             .backfill(&["--plain", "--projects", &ACCOUNTS.to_string()], ACCOUNTS)
             .await?;
         let what = "ten accounts: quota used by the least busy";
-        sheet.note(what, Unit::Share, None, seen.quota_used(), seen.calls());
+        sheet.note(
+            what,
+            FigureUnit::Share,
+            None,
+            seen.quota_used(),
+            seen.describe_requests(),
+        );
         let cpu = seen.took.used.cpu.as_secs_f64() / seen.took.time.as_secs_f64();
-        sheet.note(what, Unit::Processor, Some(0.1), cpu, String::new());
-        rest(sheet, what, &seen);
+        sheet.note(what, FigureUnit::Processor, Some(0.1), cpu, String::new());
+        note_common(sheet, what, &seen);
     }
-    if wanted(Measure::Streams) {
-        looked_at(sheet);
+    if wanted(QuotaMeasure::Streams) {
+        note_poll_order(sheet);
     }
     Ok(())
 }
 
-fn looked_at(sheet: &mut Sheet) {
-    let [engine, in_turn] = [Order::Engine, Order::InTurn].map(|order| ages(order, STREAMS, HOURS));
+fn note_poll_order(sheet: &mut FigureSheet) {
+    let [engine, in_turn] =
+        [PollOrder::Engine, PollOrder::InTurn].map(|order| measure_ages(order, STREAMS, HOURS));
     let what = "10,000 streams: mean age when archived, to that in turn";
-    let of = format!("{} messages an hour", grouped(engine.hourly()));
+    let of = format!("{} messages an hour", thousands(engine.hourly()));
     let ages = format!("{:.0} s to {:.0} s, of {of}", engine.mean_s, in_turn.mean_s);
     sheet.note(
         what,
-        Unit::Share,
+        FigureUnit::Share,
         Some(1.0 / 3.0),
         engine.mean_s / in_turn.mean_s,
         ages,
     );
     let waits = format!("in turn {:.0}", in_turn.worst_s);
-    sheet.note(what, Unit::Longest, None, engine.worst_s, waits);
+    sheet.note(what, FigureUnit::LongestWait, None, engine.worst_s, waits);
     sheet.note(
         what,
-        Unit::Processor,
+        FigureUnit::Processor,
         None,
         engine.processor(),
         "to choose".to_owned(),
     );
 }
 
-fn backfilled(sheet: &mut Sheet, history: &str, seen: &Seen) {
+fn note_backfill(sheet: &mut FigureSheet, history: &str, seen: &QuotaRun) {
     let what = format!("{history}: quota used");
     sheet.note(
         &what,
-        Unit::Share,
+        FigureUnit::Share,
         Some(0.98),
         seen.quota_used(),
         String::new(),
     );
     sheet.note(
         &what,
-        Unit::Frugality,
+        FigureUnit::Efficiency,
         Some(0.95),
-        seen.frugality(),
-        seen.calls(),
+        seen.request_efficiency(),
+        seen.describe_requests(),
     );
-    rest(sheet, &what, seen);
+    note_common(sheet, &what, seen);
 }
 
-fn rest(sheet: &mut Sheet, what: &str, seen: &Seen) {
-    sheet.note(what, Unit::Pace, None, seen.pace(), String::new());
+fn note_common(sheet: &mut FigureSheet, what: &str, seen: &QuotaRun) {
     sheet.note(
         what,
-        Unit::Memory,
+        FigureUnit::Pace,
+        None,
+        seen.messages_per_second(),
+        String::new(),
+    );
+    sheet.note(
+        what,
+        FigureUnit::Memory,
         Some(MEMORY_MIB),
         mib(seen.took.used.peak),
         String::new(),
     );
     sheet.note(
         what,
-        Unit::Broken,
+        FigureUnit::Broken,
         Some(0.0),
-        seen.rules.total.broken() as f64,
+        seen.rules.total.violations() as f64,
         String::new(),
     );
 }

@@ -2,22 +2,22 @@
 
 use std::fmt::Display;
 
-use super::super::super::table::{grouped, table};
+use super::super::super::table::{build_table, thousands};
 use super::super::median;
 
 /// What a figure is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
+pub(super) enum FigureUnit {
     /// The share that gives a measure its name.
     Share,
     /// The requests that there had to be as a share of those that there were.
-    Frugality,
+    Efficiency,
     /// Messages a second.
     Pace,
     /// Seconds of processor time a second.
     Processor,
     /// Seconds that a stream had to wait for its turn.
-    Longest,
+    LongestWait,
     /// The most memory that was resident, in MiB.
     Memory,
     /// Rules that were broken. Here the runs are added up.
@@ -25,9 +25,9 @@ pub(super) enum Unit {
 }
 
 #[derive(Debug)]
-struct Row {
+struct SheetRow {
     what: String,
-    unit: Unit,
+    unit: FigureUnit,
     goal: Option<f64>,
     /// One of each run.
     figures: Vec<f64>,
@@ -37,16 +37,16 @@ struct Row {
 
 /// The rows, in the order in which they were first noted.
 #[derive(Debug, Default)]
-pub(super) struct Sheet {
-    rows: Vec<Row>,
+pub(super) struct FigureSheet {
+    rows: Vec<SheetRow>,
 }
 
-impl Sheet {
+impl FigureSheet {
     /// Adds a run's figure to those of the same measure and unit.
     pub(super) fn note(
         &mut self,
         what: &str,
-        unit: Unit,
+        unit: FigureUnit,
         goal: Option<f64>,
         figure: f64,
         requests: String,
@@ -59,7 +59,7 @@ impl Sheet {
             row.figures.push(figure);
             row.requests = requests;
         } else {
-            self.rows.push(Row {
+            self.rows.push(SheetRow {
                 what: what.to_owned(),
                 unit,
                 goal,
@@ -70,15 +70,15 @@ impl Sheet {
     }
 
     /// Whether no rule was broken.
-    pub(super) fn is_kept(&self) -> bool {
+    pub(super) fn has_no_broken_rules(&self) -> bool {
         self.rows
             .iter()
-            .filter(|row| row.unit == Unit::Broken)
+            .filter(|row| row.unit == FigureUnit::Broken)
             .all(|row| row.figure() <= 0.0)
     }
 
     pub(super) fn table(&self) -> impl Display {
-        let cells = |row: &Row| {
+        let cells = |row: &SheetRow| {
             let goal = row
                 .goal
                 .map_or_else(String::new, |goal| row.unit.shown(goal));
@@ -93,16 +93,16 @@ impl Sheet {
                 row.requests.clone(),
             ]
         };
-        table(
+        build_table(
             ["MEASURE", "MEDIAN#", "GOAL#", "REQUESTS"],
             self.rows.iter().map(cells),
         )
     }
 }
 
-impl Row {
+impl SheetRow {
     fn figure(&self) -> f64 {
-        if self.unit == Unit::Broken {
+        if self.unit == FigureUnit::Broken {
             self.figures.iter().sum()
         } else {
             median(&self.figures)
@@ -110,15 +110,15 @@ impl Row {
     }
 }
 
-impl Unit {
+impl FigureUnit {
     /// What a row is called that does not begin a measure.
     fn rest(self) -> Option<&'static str> {
         match self {
             Self::Share => None,
-            Self::Frugality => Some("two requests a hundred messages, to those made"),
+            Self::Efficiency => Some("two requests a hundred messages, to those made"),
             Self::Pace => Some("messages a second"),
             Self::Processor => Some("processor seconds a second"),
-            Self::Longest => Some("longest wait for a look, seconds"),
+            Self::LongestWait => Some("longest wait for a look, seconds"),
             Self::Memory => Some("peak memory, MiB"),
             Self::Broken => Some("rules broken"),
         }
@@ -126,8 +126,10 @@ impl Unit {
 
     fn shown(self, figure: f64) -> String {
         match self {
-            Self::Share | Self::Frugality | Self::Processor => format!("{figure:.3}"),
-            Self::Pace | Self::Longest | Self::Memory | Self::Broken => grouped(figure as u64),
+            Self::Share | Self::Efficiency | Self::Processor => format!("{figure:.3}"),
+            Self::Pace | Self::LongestWait | Self::Memory | Self::Broken => {
+                thousands(figure as u64)
+            }
         }
     }
 }
@@ -138,13 +140,19 @@ mod tests {
 
     #[test]
     fn shares_are_medians_and_broken_rules_add_up() {
-        let mut sheet = Sheet::default();
+        let mut sheet = FigureSheet::default();
         for (share, broken) in [(0.9, 0.0), (0.5, 0.0), (0.8, 1.0)] {
-            assert!(sheet.is_kept());
-            sheet.note("a", Unit::Share, Some(0.95), share, format!("{broken}"));
-            sheet.note("a", Unit::Broken, Some(0.0), broken, String::new());
+            assert!(sheet.has_no_broken_rules());
+            sheet.note(
+                "a",
+                FigureUnit::Share,
+                Some(0.95),
+                share,
+                format!("{broken}"),
+            );
+            sheet.note("a", FigureUnit::Broken, Some(0.0), broken, String::new());
         }
-        assert!(!sheet.is_kept());
+        assert!(!sheet.has_no_broken_rules());
         let table = sheet.table().to_string();
         let lines: Vec<Vec<&str>> = table
             .lines()

@@ -7,11 +7,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::{PAGE, QUOTA, REQUESTS_A_PAGE};
+use super::{PAGE_MESSAGES, QUOTA, REQUESTS_A_PAGE};
 use crate::domain::time::Second;
 use crate::domain::window::Window;
-use crate::sync::live::Live;
-use crate::sync::planner::{Job, Look};
+use crate::sync::plan::{Job, TailPoll};
+use crate::sync::tails::TailScheduler;
 
 /// How many streams there are, of which one in a hundred is busy.
 pub(super) const STREAMS: usize = 10_000;
@@ -30,14 +30,14 @@ pub(super) const HOURS: f64 = 4.0;
 
 /// In which order streams are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum PollOrder {
     Engine,
     InTurn,
 }
 
 /// What came of an order.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ages {
+pub(super) struct ArchiveAges {
     /// How old a message was when it was archived, in the mean, in seconds.
     pub(super) mean_s: f64,
     /// How long the stream that was looked at least often had to wait for a look, in seconds.
@@ -50,7 +50,7 @@ pub(super) struct Ages {
 
 /// A stream as its provider has it, and what is archived of it.
 #[derive(Debug)]
-struct Stream {
+struct SimulatedStream {
     /// Messages a second.
     rate: f64,
     random: fastrand::Rng,
@@ -63,7 +63,7 @@ struct Stream {
     looked_at: f64,
 }
 
-impl Stream {
+impl SimulatedStream {
     fn new(number: usize, busy: usize, harmonic: f64) -> Self {
         let rate = if number < busy {
             BUSY_RATE / harmonic / (number + 1) as f64
@@ -71,7 +71,7 @@ impl Stream {
             SILENT_RATE
         };
         let mut random = fastrand::Rng::with_seed(number as u64);
-        let next = pause(rate, &mut random);
+        let next = interval_to_next(rate, &mut random);
         Self {
             rate,
             random,
@@ -87,7 +87,7 @@ impl Stream {
     fn advance(&mut self, to: Second) {
         while self.next < to.0 as f64 {
             self.unsealed.push_back(self.next);
-            self.next += pause(self.rate, &mut self.random);
+            self.next += interval_to_next(self.rate, &mut self.random);
         }
     }
 
@@ -104,19 +104,19 @@ impl Stream {
 }
 
 /// The time until the next message, where messages come by chance (a Poisson process).
-fn pause(rate: f64, random: &mut fastrand::Rng) -> f64 {
+fn interval_to_next(rate: f64, random: &mut fastrand::Rng) -> f64 {
     -(1.0 - random.f64()).ln() / rate
 }
 
 /// Looks at so many streams for some hours.
-pub(super) fn ages(order: Order, streams: usize, hours: f64) -> Ages {
-    Run::new(order, streams, hours).ages()
+pub(super) fn measure_ages(order: PollOrder, streams: usize, hours: f64) -> ArchiveAges {
+    Simulation::new(order, streams, hours).ages()
 }
 
-struct Run {
-    order: Order,
-    streams: Vec<Stream>,
-    live: Live,
+struct Simulation {
+    order: PollOrder,
+    streams: Vec<SimulatedStream>,
+    live: TailScheduler,
     turn: usize,
     hours: f64,
     now: f64,
@@ -127,16 +127,16 @@ struct Run {
     worst_s: f64,
 }
 
-impl Run {
-    fn new(order: Order, streams: usize, hours: f64) -> Self {
+impl Simulation {
+    fn new(order: PollOrder, streams: usize, hours: f64) -> Self {
         let busy = (streams / BUSY_ONE_IN).max(1);
         let harmonic: f64 = (1..=busy).map(|k| 1.0 / k as f64).sum();
         Self {
             order,
             streams: (0..streams)
-                .map(|number| Stream::new(number, busy, harmonic))
+                .map(|number| SimulatedStream::new(number, busy, harmonic))
                 .collect(),
-            live: Live::default(),
+            live: TailScheduler::default(),
             turn: 0,
             hours,
             now: 1.0,
@@ -148,10 +148,10 @@ impl Run {
         }
     }
 
-    fn ages(mut self) -> Ages {
+    fn ages(mut self) -> ArchiveAges {
         while self.now < self.warm_s() + self.hours * 3600.0 {
             match self.next() {
-                Some(job) => self.look(job),
+                Some(job) => self.poll(job),
                 // Nothing is due: the quota is not needed.
                 None => self.now += 1.0 / f64::from(QUOTA),
             }
@@ -161,7 +161,7 @@ impl Run {
             .iter()
             .map(|stream| self.now - stream.looked_at)
             .fold(self.worst_s, f64::max);
-        Ages {
+        ArchiveAges {
             mean_s: self.age_s / self.messages.max(1) as f64,
             worst_s: last,
             messages: self.messages,
@@ -176,7 +176,7 @@ impl Run {
 
     fn next(&mut self) -> Option<Job> {
         let to = Second(self.now as i64);
-        if self.order == Order::InTurn {
+        if self.order == PollOrder::InTurn {
             let stream = self.turn;
             self.turn = (stream + 1) % self.streams.len();
             let range = Window::new(Second(self.streams[stream].sealed), to)?;
@@ -184,31 +184,31 @@ impl Run {
                 stream,
                 range,
                 is_piece: false,
-                again: None,
-                look: Some(Look::Full),
+                refetch: None,
+                poll: Some(TailPoll::Seal),
             });
         }
         let begun = Instant::now();
         if self.now >= self.pass_ends {
             self.pass_ends = self.now + PASS_S;
-            self.live.begin(SETTLE_S);
+            self.live.begin_pass(SETTLE_S);
             for (number, stream) in self.streams.iter().enumerate() {
                 self.live.follow(number, Second(stream.sealed));
             }
         }
-        let job = self.live.next(to);
+        let job = self.live.next_poll(to);
         self.chose += begun.elapsed();
         job
     }
 
     /// Spends what a look costs, and archives what it brings.
-    fn look(&mut self, job: Job) {
+    fn poll(&mut self, job: Job) {
         let Job {
             stream: number,
             range,
             ..
         } = job;
-        let is_peek = job.look == Some(Look::Peek);
+        let is_peek = job.poll == Some(TailPoll::Peek);
         let warm_s = self.warm_s();
         let stream = &mut self.streams[number];
         stream.advance(range.to());
@@ -218,9 +218,9 @@ impl Run {
             .filter(|sent| **sent >= range.from().0 as f64)
             .count() as u32;
         let pages = if is_peek {
-            within.div_ceil(PAGE).max(1)
+            within.div_ceil(PAGE_MESSAGES).max(1)
         } else {
-            within.div_ceil(PAGE)
+            within.div_ceil(PAGE_MESSAGES)
         };
         let requests = u32::from(!is_peek) + pages * REQUESTS_A_PAGE;
         self.now += f64::from(requests) / f64::from(QUOTA);
@@ -246,13 +246,13 @@ impl Run {
             stream.seal(range.to().0 - SETTLE_S);
             Second(stream.sealed)
         });
-        if self.order == Order::Engine {
-            self.live.looked_at(job, sealed, new);
+        if self.order == PollOrder::Engine {
+            self.live.record_poll(job, sealed, new);
         }
     }
 }
 
-impl Ages {
+impl ArchiveAges {
     /// Messages that were archived in an hour.
     pub(super) fn hourly(&self) -> u64 {
         (self.messages as f64 / self.hours) as u64
@@ -270,7 +270,8 @@ mod tests {
 
     #[test]
     fn both_orders_archive_the_same_messages_and_the_engines_archives_them_sooner() {
-        let [engine, in_turn] = [Order::Engine, Order::InTurn].map(|order| ages(order, 300, 1.0));
+        let [engine, in_turn] =
+            [PollOrder::Engine, PollOrder::InTurn].map(|order| measure_ages(order, 300, 1.0));
         assert!(
             engine.messages > 10_000
                 && engine.messages.abs_diff(in_turn.messages) * 20 < engine.messages

@@ -5,28 +5,28 @@ use std::sync::Arc;
 
 use prometheus_client::metrics::MetricType::{self, Counter, Gauge, Histogram};
 
-use super::look::Look;
+use super::cache::ArchiveFigures;
 use crate::domain::time::Second;
 use crate::provider::Provider;
 use crate::provider::traffic::Outcome;
-use crate::store::Figures;
+use crate::store::AccountSummary;
 use crate::sync::Purpose;
-use crate::sync::deeds::{Deeds, Durations, Ending};
-use crate::sync::estimate::Outlook;
-use crate::sync::forecast::outlook;
+use crate::sync::counters::{DurationHistogram, PassResult, SyncCounters};
+use crate::sync::estimate::BacklogOutlook;
+use crate::sync::forecast::account_outlook;
 
 /// An account as it is now.
-pub(super) struct Account {
-    source: Arc<dyn Provider>,
-    deeds: Deeds,
+pub(super) struct AccountMetrics {
+    provider: Arc<dyn Provider>,
+    counters: SyncCounters,
     /// Nothing where the archive does not know it yet, or has not been looked at.
-    figures: Option<Figures>,
+    summary: Option<AccountSummary>,
     /// What becomes of what is missing, and whether that can be foreseen; nothing where nothing is missing that could be
     /// forgotten.
-    ahead: Option<(Outlook, bool)>,
+    outlook: Option<(BacklogOutlook, bool)>,
 }
 
-impl fmt::Debug for Account {
+impl fmt::Debug for AccountMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Account")
             .field("name", &self.name())
@@ -34,309 +34,335 @@ impl fmt::Debug for Account {
     }
 }
 
-impl Account {
-    pub(super) fn of(source: Arc<dyn Provider>, deeds: Deeds, look: Option<&Look>) -> Self {
-        let name = &source.account().name;
-        let figures = look
+impl AccountMetrics {
+    pub(super) fn new(
+        provider: Arc<dyn Provider>,
+        counters: SyncCounters,
+        look: Option<&ArchiveFigures>,
+    ) -> Self {
+        let name = &provider.account().name;
+        let summary = look
             .and_then(|look| look.figures.iter().find(|figures| figures.account == *name))
             .cloned();
-        let ahead = figures
-            .as_ref()
-            .zip(look)
-            .and_then(|(figures, look)| outlook(&*source, figures, &look.paces, source.now()));
+        let outlook = summary.as_ref().zip(look).and_then(|(figures, look)| {
+            account_outlook(&*provider, figures, &look.paces, provider.now())
+        });
         Self {
-            source,
-            deeds,
-            figures,
-            ahead,
+            provider,
+            counters,
+            summary,
+            outlook,
         }
     }
 
     pub(super) fn name(&self) -> &str {
-        &self.source.account().name
+        &self.provider.account().name
     }
 
-    pub(super) fn provider(&self) -> &'static str {
-        self.source.account().provider
+    pub(super) fn provider_name(&self) -> &'static str {
+        self.provider.account().provider
     }
 
-    fn figure(&self, of: impl Fn(&Figures) -> u64) -> Samples {
-        self.figures
+    fn from_summary(&self, of: impl Fn(&AccountSummary) -> u64) -> MetricValue {
+        self.summary
             .as_ref()
             .map(|figures| of(figures) as f64)
             .into()
     }
 
     /// How far away a moment is; for ever where there is none.
-    fn until(&self, moment: Option<Second>) -> f64 {
+    fn seconds_until(&self, moment: Option<Second>) -> f64 {
         moment.map_or(f64::INFINITY, |moment| {
-            (moment.0 - self.source.now().second().0).max(0) as f64
+            (moment.0 - self.provider.now().second().0).max(0) as f64
         })
     }
 
-    fn ahead(&self, of: impl Fn(Option<&Outlook>) -> Samples) -> Samples {
-        match (&self.figures, &self.ahead) {
-            (None, _) => Samples::None,
+    fn from_outlook(&self, of: impl Fn(Option<&BacklogOutlook>) -> MetricValue) -> MetricValue {
+        match (&self.summary, &self.outlook) {
+            (None, _) => MetricValue::None,
             (Some(_), ahead) => of(ahead.as_ref().map(|(outlook, _)| outlook)),
         }
     }
 
     /// The same, where it can be foreseen.
-    fn foreseen(&self, of: impl Fn(Option<&Outlook>) -> Samples) -> Samples {
-        if matches!(self.ahead, Some((_, false))) {
-            Samples::None
+    fn from_forecast(&self, of: impl Fn(Option<&BacklogOutlook>) -> MetricValue) -> MetricValue {
+        if matches!(self.outlook, Some((_, false))) {
+            MetricValue::None
         } else {
-            self.ahead(of)
+            self.from_outlook(of)
         }
     }
 }
 
 /// The values of one metric of one account.
-pub(super) enum Samples {
+pub(super) enum MetricValue {
     /// It is not known, or there is no such thing.
     None,
     One(f64),
     /// Each under labels of its own.
-    By(Vec<(Vec<(&'static str, &'static str)>, f64)>),
-    Took(Durations),
+    Labelled(Vec<(Vec<(&'static str, &'static str)>, f64)>),
+    Durations(DurationHistogram),
 }
 
-impl From<u64> for Samples {
+impl From<u64> for MetricValue {
     fn from(value: u64) -> Self {
         Self::One(value as f64)
     }
 }
 
-impl From<Option<f64>> for Samples {
+impl From<Option<f64>> for MetricValue {
     fn from(value: Option<f64>) -> Self {
         value.map_or(Self::None, Self::One)
     }
 }
 
 /// One metric.
-pub(super) struct Metric {
+pub(super) struct MetricDefinition {
     /// Without the `_total` of a counter.
     pub(super) name: &'static str,
     pub(super) kind: MetricType,
     pub(super) help: &'static str,
-    pub(super) of: fn(&Account) -> Samples,
+    pub(super) value: fn(&AccountMetrics) -> MetricValue,
 }
 
-const fn metric(
+const fn define(
     name: &'static str,
     kind: MetricType,
     help: &'static str,
-    of: fn(&Account) -> Samples,
-) -> Metric {
-    Metric {
+    of: fn(&AccountMetrics) -> MetricValue,
+) -> MetricDefinition {
+    MetricDefinition {
         name,
         kind,
         help,
-        of,
+        value: of,
     }
 }
 
 /// Everything that is told of every account.
-pub(super) const METRICS: &[Metric] = &[
+pub(super) const METRICS: &[MetricDefinition] = &[
     // What it has done.
-    metric(
+    define(
         "backscroll_requests",
         Counter,
         "Requests that ended, by what became of them",
         requests,
     ),
-    metric(
+    define(
         "backscroll_quota_requests_per_second",
         Gauge,
         "The most that are sent",
-        |a| a.source.http().budget().rate().into(),
+        |a| a.provider.gate().budget().rate().into(),
     ),
-    metric(
+    define(
         "backscroll_quota_used_ratio",
         Gauge,
         "Share of the quota that was used, over a minute or so",
         |a| {
-            let quota = a.source.http().budget().rate();
+            let quota = a.provider.gate().budget().rate();
             quota
-                .map(|quota| (a.source.http().traffic().rate() / quota).min(1.0))
+                .map(|quota| (a.provider.gate().traffic().rate() / quota).min(1.0))
                 .into()
         },
     ),
-    metric(
+    define(
         "backscroll_pause_seconds",
         Gauge,
         "How long nothing will be sent, after a 429 or a refusal",
-        |a| Samples::One(a.source.paused_for().map_or(0.0, |left| left.as_secs_f64())),
+        |a| {
+            MetricValue::One(
+                a.provider
+                    .paused_for()
+                    .map_or(0.0, |left| left.as_secs_f64()),
+            )
+        },
     ),
-    metric(
+    define(
         "backscroll_clock_skew_seconds",
         Gauge,
         "How far this machine's clock is from the provider's",
-        |a| Samples::One(a.source.skew().map_or(0.0, |skew| skew.as_secs_f64())),
+        |a| {
+            MetricValue::One(
+                a.provider
+                    .clock_skew()
+                    .map_or(0.0, |skew| skew.as_secs_f64()),
+            )
+        },
     ),
-    metric(
+    define(
         "backscroll_messages_new",
         Counter,
         "Messages added to the archive",
-        |a| a.deeds.new.into(),
+        |a| a.counters.new.into(),
     ),
-    metric(
+    define(
         "backscroll_messages_late",
         Counter,
         "Those added where everything had been read before",
-        |a| a.deeds.late.into(),
+        |a| a.counters.late.into(),
     ),
-    metric(
+    define(
         "backscroll_messages_changed",
         Counter,
         "Messages of which something was learned",
-        |a| a.deeds.changed.into(),
+        |a| a.counters.changed.into(),
     ),
-    metric(
+    define(
         "backscroll_messages_unreadable",
         Counter,
         "Messages put into quarantine, as often as they came",
-        |a| a.deeds.unreadable.into(),
+        |a| a.counters.unreadable.into(),
     ),
-    metric(
+    define(
         "backscroll_windows_sealed",
         Counter,
         "Windows sealed, suspect ones included",
-        |a| a.deeds.sealed.into(),
+        |a| a.counters.sealed.into(),
     ),
-    metric(
+    define(
         "backscroll_windows_suspect",
         Counter,
         "Windows sealed that may not be complete",
-        |a| a.deeds.suspect.into(),
+        |a| a.counters.suspect.into(),
     ),
-    metric(
+    define(
         "backscroll_passes",
         Counter,
         "Passes, by what they were for and how they ended",
         passes,
     ),
-    metric(
+    define(
         "backscroll_last_good_pass_timestamp_seconds",
         Gauge,
         "When a pass last ended well, since 1970",
-        |a| a.deeds.last_good.map(|at| at.0 as f64 / 1000.0).into(),
+        |a| {
+            a.counters
+                .last_success_at
+                .map(|at| at.0 as f64 / 1000.0)
+                .into()
+        },
     ),
-    metric(
+    define(
         "backscroll_commit_duration_seconds",
         Histogram,
         "How long the database took for each commit",
-        |a| Samples::Took(a.deeds.commits.clone()),
+        |a| MetricValue::Durations(a.counters.commit_times.clone()),
     ),
-    metric(
+    define(
         "backscroll_stuck",
         Gauge,
         "Whether nothing has come to its end for too long",
-        |a| u64::from(a.deeds.silent.is_some()).into(),
+        |a| u64::from(a.counters.stalled_for.is_some()).into(),
     ),
-    metric(
+    define(
         "backscroll_held_elsewhere",
         Gauge,
         "Whether another process works on the account",
-        |a| u64::from(a.deeds.is_held).into(),
+        |a| u64::from(a.counters.is_leased_elsewhere).into(),
     ),
     // How it stands in the archive.
-    metric(
+    define(
         "backscroll_streams",
         Gauge,
         "Streams that are followed",
-        |a| a.figure(|f| f.streams),
+        |a| a.from_summary(|f| f.streams),
     ),
-    metric(
+    define(
         "backscroll_streams_failing",
         Gauge,
         "Streams that could not be fetched when last tried",
-        |a| a.figure(|f| f.failing),
+        |a| a.from_summary(|f| f.failing_streams),
     ),
-    metric(
+    define(
         "backscroll_lag_seconds",
         Gauge,
         "Age of the oldest moment up to which some stream is not complete",
         |a| {
-            let complete_to = a.figures.as_ref().and_then(|figures| figures.complete_to);
+            let complete_to = a.summary.as_ref().and_then(|figures| figures.complete_to);
             complete_to
-                .map(|to| (a.source.now().second().0 - to.0).max(0) as f64)
+                .map(|to| (a.provider.now().second().0 - to.0).max(0) as f64)
                 .into()
         },
     ),
-    metric(
+    define(
         "backscroll_gaps",
         Gauge,
         "Settled ranges that are missing and can still be had",
-        |a| a.figure(|f| f.missing.len() as u64),
+        |a| a.from_summary(|f| f.missing.len() as u64),
     ),
-    metric(
+    define(
         "backscroll_gap_seconds",
         Gauge,
         "What these ranges last, over all streams",
-        |a| a.figure(Figures::missing_seconds),
+        |a| a.from_summary(AccountSummary::missing_seconds),
     ),
-    metric(
+    define(
         "backscroll_lost_seconds",
         Gauge,
         "History lost for good behind the retention edge, over all streams",
-        |a| a.figure(|f| f.lost_seconds),
+        |a| a.from_summary(|f| f.lost_seconds),
     ),
-    metric(
+    define(
         "backscroll_suspect_windows",
         Gauge,
         "Sealed windows that may not be complete by now",
-        |a| a.figure(|f| f.suspect),
+        |a| a.from_summary(|f| f.suspect_rows),
     ),
-    metric(
+    define(
         "backscroll_quarantined_messages",
         Gauge,
         "Messages that could not be read",
-        |a| a.figure(|f| f.quarantined),
+        |a| a.from_summary(|f| f.quarantined),
     ),
-    metric(
+    define(
         "backscroll_expiry_seconds",
         Gauge,
         "Time until the oldest that is missing reaches the retention edge",
-        |a| a.ahead(|ahead| Samples::One(a.until(ahead.and_then(|outlook| outlook.expires_at)))),
+        |a| {
+            a.from_outlook(|ahead| {
+                MetricValue::One(a.seconds_until(ahead.and_then(|outlook| outlook.expires_at)))
+            })
+        },
     ),
-    metric(
+    define(
         "backscroll_loss_seconds",
         Gauge,
         "Time until messages will be lost, at the present rate",
         |a| {
-            a.foreseen(|ahead| Samples::One(a.until(ahead.and_then(|outlook| outlook.loss_begins))))
+            a.from_forecast(|ahead| {
+                MetricValue::One(a.seconds_until(ahead.and_then(|outlook| outlook.loss_begins)))
+            })
         },
     ),
-    metric(
+    define(
         "backscroll_loss_messages",
         Gauge,
         "About how many messages will be lost, at the present rate",
-        |a| a.foreseen(|ahead| ahead.map_or(0, |outlook| outlook.loss.messages).into()),
+        |a| a.from_forecast(|ahead| ahead.map_or(0, |outlook| outlook.loss.messages).into()),
     ),
 ];
 
-fn requests(account: &Account) -> Samples {
-    let traffic = account.source.http().traffic();
+fn requests(account: &AccountMetrics) -> MetricValue {
+    let traffic = account.provider.gate().traffic();
     let by = Outcome::ALL.map(|outcome| {
         (
             vec![("outcome", outcome.name())],
-            traffic.ended(outcome) as f64,
+            traffic.completed(outcome) as f64,
         )
     });
-    Samples::By(by.into())
+    MetricValue::Labelled(by.into())
 }
 
 /// Every purpose and ending that there may be, so that the first of them is no news to a query.
-fn passes(account: &Account) -> Samples {
-    let refreshes = account.source.account().refresh_for.is_some();
+fn passes(account: &AccountMetrics) -> MetricValue {
+    let refreshes = account.provider.account().refresh_for.is_some();
     let purposes = Purpose::NAMES
         .into_iter()
         .filter(|purpose| refreshes || *purpose != Purpose::Refresh.why());
-    let each = purposes.flat_map(|purpose| Ending::ALL.map(|ending| (purpose, ending)));
+    let each = purposes.flat_map(|purpose| PassResult::ALL.map(|ending| (purpose, ending)));
     let by = each.map(|(purpose, ending)| {
         let passes = account
-            .deeds
+            .counters
             .passes
             .get(&(purpose, ending))
             .copied()
@@ -346,5 +372,5 @@ fn passes(account: &Account) -> Samples {
             passes as f64,
         )
     });
-    Samples::By(by.collect())
+    MetricValue::Labelled(by.collect())
 }

@@ -5,7 +5,7 @@
 //! about each of them.
 
 mod account;
-mod look;
+mod cache;
 mod process;
 
 use std::fmt;
@@ -21,19 +21,19 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use self::account::{Account, METRICS, Samples};
-pub(super) use self::look::Looks;
-use self::look::Seen;
-use self::process::{Single, process};
-use super::{Asked, Shown};
-use crate::domain::alarm::Kind;
+use self::account::{AccountMetrics, METRICS, MetricValue};
+pub(super) use self::cache::MetricsCache;
+use self::cache::MetricsSnapshot;
+use self::process::{SingleMetric, process_metrics};
+use super::{AppStateExtractor, StatusSources};
+use crate::domain::alarm::AlarmKind;
 
 /// All metrics, as they are now.
-pub(super) async fn metrics(State(desk): Asked) -> Response {
-    let shown = desk.shown();
-    let seen = shown.figures.latest().await;
+pub(super) async fn render_metrics(State(desk): AppStateExtractor) -> Response {
+    let shown = desk.sources();
+    let seen = shown.metrics.latest().await;
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Scrape::of(&shown, &seen)));
+    registry.register_collector(Box::new(Scrape::new(&shown, &seen)));
     let mut text = String::new();
     match prometheus_text::encode(&mut text, &registry) {
         Ok(()) => ([(CONTENT_TYPE, prometheus_text::CONTENT_TYPE)], text).into_response(),
@@ -48,27 +48,30 @@ pub(super) async fn metrics(State(desk): Asked) -> Response {
 /// What is told at one scrape.
 #[derive(Debug)]
 struct Scrape {
-    accounts: Vec<Account>,
-    singles: Vec<Single>,
+    accounts: Vec<AccountMetrics>,
+    singles: Vec<SingleMetric>,
     /// Which alarms stand: of which account, or of none, and of which kind.
-    alarms: Vec<(Option<String>, Kind)>,
+    alarms: Vec<(Option<String>, AlarmKind)>,
 }
 
 impl Scrape {
-    fn of(shown: &Shown, seen: &Seen) -> Self {
-        let look = seen.look.as_deref();
+    fn new(shown: &StatusSources, seen: &MetricsSnapshot) -> Self {
+        let look = seen.archive.as_deref();
         let accounts = shown
             .progress
-            .deeds()
+            .counters()
             .into_iter()
-            .map(|(provider, deeds)| Account::of(provider, deeds, look));
+            .map(|(provider, deeds)| AccountMetrics::new(provider, deeds, look));
         let alarms = look
             .map(|look| look.alarms.iter().map(|alarm| &alarm.subject))
             .into_iter()
             .flatten();
         Self {
             accounts: accounts.collect(),
-            singles: archive(seen).into_iter().chain(process()).collect(),
+            singles: archive_metrics(seen)
+                .into_iter()
+                .chain(process_metrics())
+                .collect(),
             alarms: alarms
                 .map(|subject| (subject.account.clone(), subject.kind))
                 .collect(),
@@ -78,19 +81,19 @@ impl Scrape {
     /// Every kind of every account, and of the archive itself, so that one that begins is no news to a query.
     fn encode_alarms(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut metric =
-            out.encode_descriptor("backscroll_alarm", ALARM, None, MetricType::Gauge)?;
+            out.encode_descriptor("backscroll_alarm", ALARM_HELP, None, MetricType::Gauge)?;
         let none = ("", "");
         let subjects = self
             .accounts
             .iter()
-            .map(|account| (account.name(), account.provider()))
+            .map(|account| (account.name(), account.provider_name()))
             .chain([none]);
         for (name, provider) in subjects {
-            for kind in Kind::ALL
+            for kind in AlarmKind::ALL
                 .into_iter()
-                .filter(|kind| kind.is_of_archive() == name.is_empty())
+                .filter(|kind| kind.concerns_archive() == name.is_empty())
             {
-                let stands = |(account, of): &&(Option<String>, Kind)| {
+                let stands = |(account, of): &&(Option<String>, AlarmKind)| {
                     *of == kind && account.as_deref().unwrap_or_default() == name
                 };
                 let labels = [
@@ -106,7 +109,7 @@ impl Scrape {
     }
 }
 
-const ALARM: &str = "How many alarms of this kind stand; account and provider are empty where the archive is concerned";
+const ALARM_HELP: &str = "How many alarms of this kind stand; account and provider are empty where the archive is concerned";
 
 impl Collector for Scrape {
     fn encode(&self, mut out: DescriptorEncoder<'_>) -> fmt::Result {
@@ -120,7 +123,7 @@ impl Collector for Scrape {
         info.encode_family(&build)?.encode_gauge(&1_u64)?;
         for (name, kind, help, value) in &self.singles {
             if let Some(value) = value {
-                sample(
+                encode_sample(
                     &mut out.encode_descriptor(name, help, None, *kind)?,
                     *kind,
                     *value,
@@ -132,33 +135,33 @@ impl Collector for Scrape {
             for account in &self.accounts {
                 let labels = [
                     ("account", account.name()),
-                    ("provider", account.provider()),
+                    ("provider", account.provider_name()),
                 ];
-                samples(&mut encoder, &labels, metric.kind, (metric.of)(account))?;
+                encode_samples(&mut encoder, &labels, metric.kind, (metric.value)(account))?;
             }
         }
         self.encode_alarms(&mut out)
     }
 }
 
-fn samples(
+fn encode_samples(
     encoder: &mut MetricEncoder<'_>,
     labels: &[(&'static str, &str); 2],
     kind: MetricType,
-    samples: Samples,
+    samples: MetricValue,
 ) -> fmt::Result {
     match samples {
-        Samples::None => Ok(()),
-        Samples::One(value) => sample(&mut encoder.encode_family(labels)?, kind, value),
-        Samples::By(more) => more.into_iter().try_for_each(|(more, value)| {
-            sample(
-                &mut encoder.encode_family(&With(labels, &more))?,
+        MetricValue::None => Ok(()),
+        MetricValue::One(value) => encode_sample(&mut encoder.encode_family(labels)?, kind, value),
+        MetricValue::Labelled(more) => more.into_iter().try_for_each(|(more, value)| {
+            encode_sample(
+                &mut encoder.encode_family(&JoinedLabels(labels, &more))?,
                 kind,
                 value,
             )
         }),
-        Samples::Took(durations) => {
-            let classes: Vec<(f64, u64)> = durations.classes().collect();
+        MetricValue::Durations(durations) => {
+            let classes: Vec<(f64, u64)> = durations.buckets().collect();
             let (sum, count) = (durations.sum.as_secs_f64(), durations.count());
             encoder
                 .encode_family(labels)?
@@ -167,7 +170,7 @@ fn samples(
     }
 }
 
-fn sample(encoder: &mut MetricEncoder<'_>, kind: MetricType, value: f64) -> fmt::Result {
+fn encode_sample(encoder: &mut MetricEncoder<'_>, kind: MetricType, value: f64) -> fmt::Result {
     match kind {
         MetricType::Counter => encoder.encode_counter::<NoLabelSet, f64, f64>(&value, None),
         _ => encoder.encode_gauge(&value),
@@ -175,12 +178,12 @@ fn sample(encoder: &mut MetricEncoder<'_>, kind: MetricType, value: f64) -> fmt:
 }
 
 /// An account's labels and some more.
-struct With<'a>(
+struct JoinedLabels<'a>(
     &'a [(&'static str, &'a str); 2],
     &'a [(&'static str, &'static str)],
 );
 
-impl EncodeLabelSet for With<'_> {
+impl EncodeLabelSet for JoinedLabels<'_> {
     fn encode(
         &self,
         encoder: &mut prometheus_client::encoding::LabelSetEncoder<'_>,
@@ -191,13 +194,13 @@ impl EncodeLabelSet for With<'_> {
 }
 
 /// Of the archive as a whole.
-fn archive(seen: &Seen) -> [Single; 3] {
-    let up = seen.is_well.map(|is_well| f64::from(u8::from(is_well)));
+fn archive_metrics(seen: &MetricsSnapshot) -> [SingleMetric; 3] {
+    let up = seen.is_up.map(|is_well| f64::from(u8::from(is_well)));
     let age = seen
-        .look
+        .archive
         .as_ref()
-        .map(|look| look.at.elapsed().as_secs_f64());
-    let bytes = seen.look.as_ref().map(|look| look.bytes as f64);
+        .map(|look| look.taken_at.elapsed().as_secs_f64());
+    let bytes = seen.archive.as_ref().map(|look| look.bytes as f64);
     let gauge = MetricType::Gauge;
     [
         (

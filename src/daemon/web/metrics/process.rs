@@ -5,14 +5,14 @@ use std::time::Duration;
 use prometheus_client::metrics::MetricType;
 
 /// The clock tick of `/proc`: 100 a second on every Linux there is.
-const TICK: Duration = Duration::from_millis(10);
+const CLOCK_TICK: Duration = Duration::from_millis(10);
 const KIB: f64 = 1024.0;
 
 /// Name, kind, help and value; nothing where this machine does not tell.
-pub(super) type Single = (&'static str, MetricType, &'static str, Option<f64>);
+pub(super) type SingleMetric = (&'static str, MetricType, &'static str, Option<f64>);
 
 /// All of them.
-pub(super) fn process() -> [Single; 6] {
+pub(super) fn process_metrics() -> [SingleMetric; 6] {
     let read = |file: &str| std::fs::read_to_string(format!("/proc/{file}")).ok();
     let (status, limits) = (read("self/status"), read("self/limits"));
     let (stat, machine) = (read("self/stat"), read("stat"));
@@ -26,11 +26,11 @@ pub(super) fn process() -> [Single; 6] {
                     .nth(field - 3)?
                     .parse::<u32>()
                     .ok()?,
-            ) * TICK.as_secs_f64(),
+            ) * CLOCK_TICK.as_secs_f64(),
         )
     };
-    let started = || Some(ticks(22)? + after(machine.as_deref(), "btime")?);
-    let kib = |name| after(status.as_deref(), name).map(|kib| kib * KIB);
+    let started = || Some(ticks(22)? + number_after(machine.as_deref(), "btime")?);
+    let kib = |name| number_after(status.as_deref(), name).map(|kib| kib * KIB);
     let open = std::fs::read_dir("/proc/self/fd")
         .ok()
         .map(|open| open.count() as f64);
@@ -63,7 +63,7 @@ pub(super) fn process() -> [Single; 6] {
             "process_max_fds",
             MetricType::Gauge,
             "How many may be",
-            after(limits.as_deref(), "Max open files"),
+            number_after(limits.as_deref(), "Max open files"),
         ),
         (
             "process_start_time_seconds",
@@ -75,7 +75,7 @@ pub(super) fn process() -> [Single; 6] {
 }
 
 /// The number behind a word at the beginning of a line.
-fn after(text: Option<&str>, word: &str) -> Option<f64> {
+fn number_after(text: Option<&str>, word: &str) -> Option<f64> {
     let rest = text?.lines().find_map(|line| line.strip_prefix(word))?;
     rest.split_whitespace().next()?.parse().ok()
 }
@@ -87,11 +87,11 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn this_process_takes_something_of_everything() {
-        for (name, _, _, value) in process() {
+        for (name, _, _, value) in process_metrics() {
             assert!(value.is_some_and(|value| value >= 0.0), "{name}: {value:?}");
         }
         let value = |name| {
-            process()
+            process_metrics()
                 .into_iter()
                 .find(|single| single.0 == name)
                 .unwrap()

@@ -3,38 +3,43 @@
 use maud::{Markup, html};
 
 use super::chart::bars;
-use super::frame::{NBSP, ago, foreign};
-use super::health::{Health, Judged};
-use super::list::Query;
-use super::look::{Account, HOUR, HOURS, Look, by_span};
-use crate::domain::figures::{grouped, span};
+use super::frame::{NBSP, ago, untrusted};
+use super::health::{AssessedStream, StreamHealth};
+use super::list::ListQuery;
+use super::snapshot::{AccountOverview, CHART_HOURS, HOUR, PageSnapshot, by_interval};
+use crate::domain::format::{span, thousands};
 use crate::domain::time::Millis;
 use crate::store::Pulse;
 
 /// More accounts than this are not shown on cards.
-const CARDS: usize = 24;
+const MAX_CARDS: usize = 24;
 
-pub(super) fn cards(look: &Look, streams: &[Judged<'_>]) -> Markup {
+pub(super) fn account_cards(look: &PageSnapshot, streams: &[AssessedStream<'_>]) -> Markup {
     html! {
         section aria-labelledby="accounts" {
             h2 #accounts { "Accounts" }
             div.cards {
-                @for account in look.accounts.iter().take(CARDS) { (card(look, account, streams)) }
+                @for account in look.accounts.iter().take(MAX_CARDS) { (account_card(look, account, streams)) }
             }
-            @if look.accounts.len() > CARDS {
-                p.none { "And " (grouped((look.accounts.len() - CARDS) as u64)) " more, whose streams are below." }
+            @if look.accounts.len() > MAX_CARDS {
+                p.none { "And " (thousands((look.accounts.len() - MAX_CARDS) as u64)) " more, whose streams are below." }
             }
         }
     }
 }
 
-fn card(look: &Look, account: &Account, streams: &[Judged<'_>]) -> Markup {
-    let is_ours =
-        |stream: &&Judged<'_>| stream.status.account == account.name && stream.status.id.is_some();
-    let ours: Vec<&Judged<'_>> = streams.iter().filter(is_ours).collect();
+fn account_card(
+    look: &PageSnapshot,
+    account: &AccountOverview,
+    streams: &[AssessedStream<'_>],
+) -> Markup {
+    let is_ours = |stream: &&AssessedStream<'_>| {
+        stream.status.account == account.name && stream.status.id.is_some()
+    };
+    let ours: Vec<&AssessedStream<'_>> = streams.iter().filter(is_ours).collect();
     let whole = ours
         .iter()
-        .filter(|stream| matches!(stream.health, Health::Whole | Health::Lost))
+        .filter(|stream| matches!(stream.health, StreamHealth::Complete | StreamHealth::Lost))
         .count();
     let lag = ours.iter().map(|stream| stream.lag_s).max();
     let pulses: Vec<Pulse> = look
@@ -43,42 +48,42 @@ fn card(look: &Look, account: &Account, streams: &[Judged<'_>]) -> Markup {
         .filter(|pulse| pulse.account == account.name)
         .cloned()
         .collect();
-    let all = Query::of_account(&account.name).href();
+    let all = ListQuery::for_account(&account.name).href();
     html! {
         article.card {
-            h3 { (foreign(&account.name)) " " span.of { (account.provider) } }
+            h3 { (untrusted(&account.name)) " " span.of { (account.provider) } }
             dl {
                 dt { "Complete up to" }
                 dd {
-                    @if ours.iter().any(|stream| stream.health == Health::NotBegun) { "some have not begun" }
+                    @if ours.iter().any(|stream| stream.health == StreamHealth::NotStarted) { "some have not begun" }
                     @else if let Some(lag) = lag { (span(lag)) " ago" }
                     @else { "–" }
                 }
                 dt { "Streams" }
                 dd {
-                    a href={ (all) "#streams" } { (grouped(ours.len() as u64)) }
-                    @if whole < ours.len() { ", " (grouped((ours.len() - whole) as u64)) " of them not whole" }
+                    a href={ (all) "#streams" } { (thousands(ours.len() as u64)) }
+                    @if whole < ours.len() { ", " (thousands((ours.len() - whole) as u64)) " of them not whole" }
                 }
-                @if let Some(left) = left(account, &ours) { dt { "Done in" } dd { (left) } }
+                @if let Some(left) = time_left(account, &ours) { dt { "Done in" } dd { (left) } }
                 dt { "Last pass" }
-                dd { @if let Some(last) = account.last_pass { (ago(last, look.at)) } @else { "none yet" } }
+                dd { @if let Some(last) = account.last_pass { (ago(last, look.taken_at)) } @else { "none yet" } }
             }
-            (lag_chart(&pulses, look.at, lag))
-            (quota_chart(&pulses, look.at, account.rate))
+            (lag_chart(&pulses, look.taken_at, lag))
+            (quota_chart(&pulses, look.taken_at, account.requests_per_second))
         }
     }
 }
 
 /// How long it will go on until nothing is missing, where something is.
-fn left(account: &Account, streams: &[&Judged<'_>]) -> Option<String> {
+fn time_left(account: &AccountOverview, streams: &[&AssessedStream<'_>]) -> Option<String> {
     if streams.iter().all(|stream| stream.gaps.is_empty()) {
         return None;
     }
     let progress = account.progress.filter(|progress| !progress.left.is_zero());
-    let guess = progress.is_some_and(|progress| progress.is_guess);
+    let guess = progress.is_some_and(|progress| progress.is_estimate);
     let left = match (progress, &account.forecast) {
         (Some(progress), _) => progress.left,
-        (None, Some(forecast)) if forecast.is_informed => forecast.outlook.takes,
+        (None, Some(forecast)) if forecast.has_density => forecast.outlook.duration,
         _ => return Some("not known yet".to_owned()),
     };
     Some(format!(
@@ -91,7 +96,7 @@ fn left(account: &Account, streams: &[&Judged<'_>]) -> Option<String> {
 /// An hour in which no pass came to its end was as much later as it was long.
 fn lag_chart(pulses: &[Pulse], now: Millis, lag: Option<u64>) -> Markup {
     let mut last: Option<(Millis, u64)> = None;
-    let lags = by_span(pulses, now, HOUR, HOURS, |from, pulses| {
+    let lags = by_interval(pulses, now, HOUR, CHART_HOURS, |from, pulses| {
         let known = pulses.iter().filter_map(|pulse| pulse.lag_seconds).max();
         let lag = known.or_else(|| last.map(|(at, lag)| lag + from.since(at).as_secs()));
         if let Some(known) = known {
@@ -107,9 +112,9 @@ fn lag_chart(pulses: &[Pulse], now: Millis, lag: Option<u64>) -> Markup {
         .max(lag.unwrap_or(0));
     let drawn: Vec<_> = lags
         .iter()
-        .map(|(from, lag)| (*lag as f64, format!("{}: {}", hour(*from), span(*lag))))
+        .map(|(from, lag)| (*lag as f64, format!("{}: {}", hour_text(*from), span(*lag))))
         .collect();
-    figure(
+    chart_figure(
         "Lag",
         &format!("at most {} behind", span(most)),
         most as f64,
@@ -118,7 +123,7 @@ fn lag_chart(pulses: &[Pulse], now: Millis, lag: Option<u64>) -> Markup {
 }
 
 fn quota_chart(pulses: &[Pulse], now: Millis, rate: Option<f64>) -> Markup {
-    let requests = by_span(pulses, now, HOUR, HOURS, |from, pulses| {
+    let requests = by_interval(pulses, now, HOUR, CHART_HOURS, |from, pulses| {
         (from, pulses.iter().map(|pulse| pulse.requests).sum::<u64>())
     });
     let most = requests
@@ -139,7 +144,7 @@ fn quota_chart(pulses: &[Pulse], now: Millis, rate: Option<f64>) -> Markup {
             most as f64,
             format!(
                 "at most {} requests an hour, without a limit",
-                grouped(most)
+                thousands(most)
             ),
         ),
     };
@@ -155,27 +160,27 @@ fn quota_chart(pulses: &[Pulse], now: Millis, rate: Option<f64>) -> Markup {
                 *requests as f64,
                 format!(
                     "{}: {} requests{}",
-                    hour(*from),
-                    grouped(*requests),
+                    hour_text(*from),
+                    thousands(*requests),
                     share(*requests)
                 ),
             )
         })
         .collect();
-    figure("Quota used", &said, full, &drawn)
+    chart_figure("Quota used", &said, full, &drawn)
 }
 
-fn figure(name: &str, said: &str, full: f64, drawn: &[(f64, String)]) -> Markup {
+fn chart_figure(name: &str, said: &str, full: f64, drawn: &[(f64, String)]) -> Markup {
     html! {
         figure {
-            (bars(&format!("{name} in the last {HOURS} hours: {said}"), full, drawn))
-            figcaption { strong { (name) } ", " (HOURS) (NBSP) "h: " (said) }
+            (bars(&format!("{name} in the last {CHART_HOURS} hours: {said}"), full, drawn))
+            figcaption { strong { (name) } ", " (CHART_HOURS) (NBSP) "h: " (said) }
         }
     }
 }
 
 /// `2026-11-21 08:00`
-fn hour(from: Millis) -> String {
+fn hour_text(from: Millis) -> String {
     from.to_string()
         .chars()
         .take(16)

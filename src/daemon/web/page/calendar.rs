@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::health::Judged;
+use super::health::AssessedStream;
 use crate::domain::time::Second;
 use crate::domain::window::Window;
 use crate::store::Stretch;
@@ -21,7 +21,7 @@ impl Day {
     }
 
     pub(super) fn window(self) -> Window {
-        Window::lasting(Second(self.0.saturating_mul(DAY_S)), DAY_S.unsigned_abs())
+        Window::with_length(Second(self.0.saturating_mul(DAY_S)), DAY_S.unsigned_abs())
     }
 
     pub(super) fn plus(self, days: i64) -> Self {
@@ -47,21 +47,21 @@ impl Day {
 
 /// What stands first on a day's list of worries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum State {
+pub(super) enum DayState {
     /// Nothing of it is wanted, or it is still to come.
-    Unwanted,
+    NotWanted,
     Sealed,
     Suspect,
     Gap,
     Lost,
 }
 
-impl State {
+impl DayState {
     pub(super) const ALL: [Self; 4] = [Self::Sealed, Self::Suspect, Self::Gap, Self::Lost];
 
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Unwanted => "none",
+            Self::NotWanted => "none",
             Self::Sealed => "sealed",
             Self::Suspect => "suspect",
             Self::Gap => "gap",
@@ -72,7 +72,7 @@ impl State {
     /// The sign that says it without colour.
     pub(super) fn sign(self) -> &'static str {
         match self {
-            Self::Unwanted => "",
+            Self::NotWanted => "",
             Self::Sealed => "✓",
             Self::Suspect => "?",
             Self::Gap => "○",
@@ -83,12 +83,12 @@ impl State {
 
 /// A day of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct DayOf {
+pub(super) struct StreamDay {
     pub(super) day: Day,
-    pub(super) state: State,
+    pub(super) state: DayState,
     pub(super) messages: u64,
     /// Whether some of them are an even share of a ledger row that lies in several days.
-    pub(super) is_spread: bool,
+    pub(super) is_estimated: bool,
     /// How many of its seconds are missing, and how many are lost.
     pub(super) gap_s: u64,
     pub(super) lost_s: u64,
@@ -96,13 +96,15 @@ pub(super) struct DayOf {
 
 /// So many days from `first` on, of a stream of which `stretches` are sealed. The messages of ledger rows that lie in
 /// several days are spread over them evenly.
-pub(super) fn days(
+pub(super) fn stream_days(
     first: Day,
     count: usize,
-    stream: &Judged<'_>,
+    stream: &AssessedStream<'_>,
     stretches: &[Stretch],
-) -> Vec<DayOf> {
-    let mut days: Vec<DayOf> = (0..count as i64).map(|n| empty(first.plus(n))).collect();
+) -> Vec<StreamDay> {
+    let mut days: Vec<StreamDay> = (0..count as i64)
+        .map(|n| empty_day(first.plus(n)))
+        .collect();
     let mut sealed = vec![0; count];
     for stretch in stretches {
         let (begins, ends) = (
@@ -129,38 +131,38 @@ pub(super) fn days(
             } else {
                 stretch.window.seconds()
             };
-            day.messages += share(stretch.messages, within, whole);
-            day.is_spread |= begins != ends;
+            day.messages += proportion(stretch.messages, within, whole);
+            day.is_estimated |= begins != ends;
             if stretch.is_suspect {
-                day.state = State::Suspect;
+                day.state = DayState::Suspect;
             }
         }
     }
     for (day, sealed) in days.iter_mut().zip(sealed) {
-        judge(day, sealed, stream);
+        assess_day(day, sealed, stream);
     }
     days
 }
 
-fn empty(day: Day) -> DayOf {
-    DayOf {
+fn empty_day(day: Day) -> StreamDay {
+    StreamDay {
         day,
-        state: State::Unwanted,
+        state: DayState::NotWanted,
         messages: 0,
-        is_spread: false,
+        is_estimated: false,
         gap_s: 0,
         lost_s: 0,
     }
 }
 
 /// Of `all`, what falls to so many seconds of `whole`.
-fn share(all: u64, seconds: u64, whole: u64) -> u64 {
+fn proportion(all: u64, seconds: u64, whole: u64) -> u64 {
     let part = u128::from(all) * u128::from(seconds) / u128::from(whole.max(1));
     u64::try_from(part).unwrap_or(all)
 }
 
 /// What of a day of which so many seconds are sealed is not: beyond the horizon it is missing, behind it lost.
-fn judge(day: &mut DayOf, sealed: u64, stream: &Judged<'_>) {
+fn assess_day(day: &mut StreamDay, sealed: u64, stream: &AssessedStream<'_>) {
     let status = stream.status;
     let seconds_in = |ranges: &[Window]| {
         let inside = ranges
@@ -182,11 +184,11 @@ fn judge(day: &mut DayOf, sealed: u64, stream: &Judged<'_>) {
     let gap = seconds_in(&stream.gaps);
     (day.gap_s, day.lost_s) = (gap, lost);
     day.state = match day.state {
-        _ if lost > 0 => State::Lost,
-        _ if gap > 0 => State::Gap,
-        State::Suspect => State::Suspect,
-        _ if sealed > 0 => State::Sealed,
-        _ => State::Unwanted,
+        _ if lost > 0 => DayState::Lost,
+        _ if gap > 0 => DayState::Gap,
+        DayState::Suspect => DayState::Suspect,
+        _ if sealed > 0 => DayState::Sealed,
+        _ => DayState::NotWanted,
     };
 }
 
@@ -198,7 +200,7 @@ mod tests {
 
     const TODAY: Day = Day(NOW.0 / DAY_S);
 
-    fn stretch(from: i64, to: i64, seconds: u64, messages: u64, is_suspect: bool) -> Stretch {
+    fn ledger_day(from: i64, to: i64, seconds: u64, messages: u64, is_suspect: bool) -> Stretch {
         Stretch {
             window: Window::new(Second(from), Second(to)).unwrap(),
             seconds,
@@ -221,13 +223,18 @@ mod tests {
         };
         let stretches = [
             // Nothing of the fifth day before, all but ten seconds of the fourth.
-            stretch(start(4) + 10, start(3), 86_390, 100, false),
-            stretch(start(3), start(2) + 43_200, 129_600, 300, false),
-            stretch(start(2) + 43_200, start(1), 43_200, 1, true),
-            stretch(start(1) + 60, start(0), 86_340, 7, false),
-            stretch(start(0), status.settled.0, 1, 8, false),
+            ledger_day(start(4) + 10, start(3), 86_390, 100, false),
+            ledger_day(start(3), start(2) + 43_200, 129_600, 300, false),
+            ledger_day(start(2) + 43_200, start(1), 43_200, 1, true),
+            ledger_day(start(1) + 60, start(0), 86_340, 7, false),
+            ledger_day(start(0), status.settled.0, 1, 8, false),
         ];
-        let found = days(TODAY.plus(-6), 8, &Judged::of(&status, NOW), &stretches);
+        let found = stream_days(
+            TODAY.plus(-6),
+            8,
+            &AssessedStream::new(&status, NOW),
+            &stretches,
+        );
         let told: Vec<_> = found
             .iter()
             .map(|day| (day.state, day.messages, day.gap_s, day.lost_s))
@@ -235,19 +242,19 @@ mod tests {
         assert_eq!(
             told,
             [
-                (State::Unwanted, 0, 0, 0),
-                (State::Lost, 0, 0, 86_400),
-                (State::Lost, 100, 0, 10),
-                (State::Sealed, 200, 0, 0),
-                (State::Suspect, 101, 0, 0),
-                (State::Gap, 7, 60, 0),
-                (State::Sealed, 8, 0, 0),
-                (State::Unwanted, 0, 0, 0),
+                (DayState::NotWanted, 0, 0, 0),
+                (DayState::Lost, 0, 0, 86_400),
+                (DayState::Lost, 100, 0, 10),
+                (DayState::Sealed, 200, 0, 0),
+                (DayState::Suspect, 101, 0, 0),
+                (DayState::Gap, 7, 60, 0),
+                (DayState::Sealed, 8, 0, 0),
+                (DayState::NotWanted, 0, 0, 0),
             ]
         );
         let spread = found
             .iter()
-            .filter(|day| day.is_spread)
+            .filter(|day| day.is_estimated)
             .map(|day| day.day.0 - TODAY.0);
         assert_eq!(spread.collect::<Vec<_>>(), [-3, -2], "a row lies in both");
     }

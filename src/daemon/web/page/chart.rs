@@ -2,22 +2,22 @@
 
 use maud::{Markup, html};
 
-use super::calendar::{DayOf, State};
+use super::calendar::{DayState, StreamDay};
 
 /// Units of the drawing to a value, and its height; the style sheet says how large it is shown.
-const STEP: usize = 10;
-const HEIGHT: f64 = 60.0;
+const BAR_STEP: usize = 10;
+const CHART_HEIGHT: f64 = 60.0;
 
 /// A bar for each value, each with a text of its own; `full` is as high as the drawing.
 pub(super) fn bars(label: &str, full: f64, bars: &[(f64, String)]) -> Markup {
-    let width = bars.len() * STEP;
+    let width = bars.len() * BAR_STEP;
     html! {
-        svg.chart role="img" aria-label=(label) viewBox={ "0 0 " (width) " " (HEIGHT) } preserveAspectRatio="none" {
-            rect.ground x="0" y="0" width=(width) height=(HEIGHT) {}
+        svg.chart role="img" aria-label=(label) viewBox={ "0 0 " (width) " " (CHART_HEIGHT) } preserveAspectRatio="none" {
+            rect.ground x="0" y="0" width=(width) height=(CHART_HEIGHT) {}
             @for (n, (value, said)) in bars.iter().enumerate() {
-                @let height = height(*value, full);
+                @let height = bar_height(*value, full);
                 @if height > 0.0 {
-                    rect.bar x=(n * STEP + 1) y=(rounded(HEIGHT - height)) width=(STEP - 2) height=(rounded(height)) {
+                    rect.bar x=(n * BAR_STEP + 1) y=(rounded(CHART_HEIGHT - height)) width=(BAR_STEP - 2) height=(rounded(height)) {
                         title { (said) }
                     }
                 }
@@ -27,11 +27,11 @@ pub(super) fn bars(label: &str, full: f64, bars: &[(f64, String)]) -> Markup {
 }
 
 /// How high a value is drawn: one that is not zero can always be seen.
-fn height(value: f64, full: f64) -> f64 {
+fn bar_height(value: f64, full: f64) -> f64 {
     if value <= 0.0 || full <= 0.0 {
         0.0
     } else {
-        (value / full * HEIGHT).clamp(1.5, HEIGHT)
+        (value / full * CHART_HEIGHT).clamp(1.5, CHART_HEIGHT)
     }
 }
 
@@ -40,14 +40,14 @@ fn rounded(length: f64) -> f64 {
 }
 
 /// A stream's days as a strip. Days in a row that are alike are one shape, whose height says what they are, too.
-pub(super) fn strip(days: &[DayOf]) -> Markup {
+pub(super) fn strip(days: &[StreamDay]) -> Markup {
     html! {
-        svg.strip role="img" aria-label=(summary(days)) viewBox={ "0 0 " (days.len()) " 12" } preserveAspectRatio="none" {
-            title { (summary(days)) }
+        svg.strip role="img" aria-label=(strip_label(days)) viewBox={ "0 0 " (days.len()) " 12" } preserveAspectRatio="none" {
+            title { (strip_label(days)) }
             rect.ground x="0" y="0" width=(days.len()) height="12" {}
-            @for (first, state, count) in alike(days) {
-                @let (top, height) = place(state);
-                @if state != State::Unwanted {
+            @for (first, state, count) in state_runs(days) {
+                @let (top, height) = vertical_extent(state);
+                @if state != DayState::NotWanted {
                     rect class=(state.name()) x=(first) y=(top) width=(count) height=(height) {}
                 }
             }
@@ -56,8 +56,8 @@ pub(super) fn strip(days: &[DayOf]) -> Markup {
 }
 
 /// The sign of a state as it is drawn in strips, for their legend.
-pub(super) fn sample(state: State) -> Markup {
-    let (top, height) = place(state);
+pub(super) fn sample(state: DayState) -> Markup {
+    let (top, height) = vertical_extent(state);
     html! {
         svg.sample aria-hidden="true" viewBox="0 0 12 12" {
             rect.ground x="0" y="0" width="12" height="12" {}
@@ -67,21 +67,21 @@ pub(super) fn sample(state: State) -> Markup {
 }
 
 /// Where the shape of a state begins, and how high it is.
-fn place(state: State) -> (u8, u8) {
+fn vertical_extent(state: DayState) -> (u8, u8) {
     match state {
-        State::Unwanted => (0, 0),
-        State::Sealed => (0, 12),
-        State::Suspect => (4, 8),
-        State::Gap => (9, 3),
-        State::Lost => (5, 2),
+        DayState::NotWanted => (0, 0),
+        DayState::Sealed => (0, 12),
+        DayState::Suspect => (4, 8),
+        DayState::Gap => (9, 3),
+        DayState::Lost => (5, 2),
     }
 }
 
 /// Runs of days of the same state: where it begins, and how long it is.
-fn alike(days: &[DayOf]) -> Vec<(usize, State, usize)> {
+fn state_runs(days: &[StreamDay]) -> Vec<(usize, DayState, usize)> {
     let runs = days.chunk_by(|one, next| one.state == next.state);
     let mut first = 0;
-    let run = |run: &[DayOf]| {
+    let run = |run: &[StreamDay]| {
         let begins = first;
         first += run.len();
         (begins, run[0].state, run.len())
@@ -89,9 +89,9 @@ fn alike(days: &[DayOf]) -> Vec<(usize, State, usize)> {
     runs.map(run).collect()
 }
 
-fn summary(days: &[DayOf]) -> String {
-    let count = |state: State| days.iter().filter(|day| day.state == state).count();
-    let said = State::ALL
+fn strip_label(days: &[StreamDay]) -> String {
+    let count = |state: DayState| days.iter().filter(|day| day.state == state).count();
+    let said = DayState::ALL
         .into_iter()
         .map(|state| (state.name(), count(state)))
         .filter(|(_, count)| *count > 0);
@@ -113,16 +113,24 @@ mod tests {
 
     #[test]
     fn days_that_are_alike_are_one_shape() {
-        let day = |state| DayOf {
+        let day = |state| StreamDay {
             day: Day(0),
             state,
             messages: 0,
-            is_spread: false,
+            is_estimated: false,
             gap_s: 0,
             lost_s: 0,
         };
-        let mut days = vec![day(State::Unwanted); 5];
-        days.extend([State::Lost, State::Lost, State::Sealed, State::Gap].map(day));
+        let mut days = vec![day(DayState::NotWanted); 5];
+        days.extend(
+            [
+                DayState::Lost,
+                DayState::Lost,
+                DayState::Sealed,
+                DayState::Gap,
+            ]
+            .map(day),
+        );
         let drawn = strip(&days).into_string();
         assert_eq!(drawn.matches("<rect").count(), 4, "{drawn}");
         assert!(

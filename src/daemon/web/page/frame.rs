@@ -2,18 +2,18 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::health::Health;
-use crate::domain::figures::{shown, span};
+use super::health::StreamHealth;
+use crate::domain::format::{sanitized, span};
 use crate::domain::time::{Millis, Second};
 
 pub(super) const STYLE: &str = include_str!("style.css");
 pub(super) const ICON: &str = include_str!("icon.svg");
 
 /// A text is cut where it is longer than this, in characters: nothing that anybody wrote makes the page long.
-const LONGEST: usize = 160;
+const MAX_TEXT_CHARS: usize = 160;
 
 /// A page with this title. `refreshes`: it is loaded again every minute.
-pub(super) fn page(title: &str, refreshes: bool, body: &Markup) -> String {
+pub(super) fn layout(title: &str, refreshes: bool, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -23,7 +23,7 @@ pub(super) fn page(title: &str, refreshes: bool, body: &Markup) -> String {
                 meta name="color-scheme" content="light dark";
                 meta name="robots" content="noindex";
                 @if refreshes { meta http-equiv="refresh" content="60"; }
-                title { (cut(title)) " · Backscroll" }
+                title { (truncated(title)) " · Backscroll" }
                 link rel="stylesheet" href="/style.css";
                 link rel="icon" href="/icon.svg" type="image/svg+xml";
             }
@@ -46,21 +46,21 @@ pub(super) fn footer() -> Markup {
 }
 
 /// A text that somebody else wrote, made harmless: on one line, no longer than a few, and isolated from what is around.
-pub(super) fn foreign(text: &str) -> Markup {
-    html! { bdi { (cut(text)) } }
+pub(super) fn untrusted(text: &str) -> Markup {
+    html! { bdi { (truncated(text)) } }
 }
 
 /// The text itself, on one line and cut.
-pub(super) fn cut(text: &str) -> String {
-    let mut cut = shown(&text.chars().take(LONGEST).collect::<String>());
-    if text.chars().nth(LONGEST).is_some() {
+pub(super) fn truncated(text: &str) -> String {
+    let mut cut = sanitized(&text.chars().take(MAX_TEXT_CHARS).collect::<String>());
+    if text.chars().nth(MAX_TEXT_CHARS).is_some() {
         cut.push('…');
     }
     cut
 }
 
 /// A moment, and for machines the very one.
-pub(super) fn moment(at: Second) -> Markup {
+pub(super) fn timestamp(at: Second) -> Markup {
     let exact = at.to_string();
     let readable = exact.replace('T', " ").replace('Z', "");
     html! { time datetime=(exact) { (readable) } }
@@ -74,8 +74,8 @@ pub(super) fn ago(at: Millis, now: Millis) -> Markup {
 }
 
 /// A health as a badge: sign and word, coloured besides.
-pub(super) fn badge(health: Health) -> Markup {
-    let (word, class) = health.names();
+pub(super) fn badge(health: StreamHealth) -> Markup {
+    let (word, class) = health.name_and_class();
     let sign = match class {
         "sealed" => "✓",
         "suspect" => "?",
@@ -98,12 +98,18 @@ mod tests {
     #[test]
     fn what_others_wrote_is_harmless_and_short() {
         assert_eq!(
-            foreign("<b>&\"x").into_string(),
+            untrusted("<b>&\"x").into_string(),
             "<bdi>&lt;b&gt;&amp;&quot;x</bdi>"
         );
-        assert_eq!(cut("a\nb\u{202E}c"), "a\u{FFFD}b\u{FFFD}c");
-        assert_eq!(cut(&"é".repeat(10_000)).chars().count(), LONGEST + 1);
-        assert_eq!(cut(&"é".repeat(LONGEST)).chars().count(), LONGEST);
+        assert_eq!(truncated("a\nb\u{202E}c"), "a\u{FFFD}b\u{FFFD}c");
+        assert_eq!(
+            truncated(&"é".repeat(10_000)).chars().count(),
+            MAX_TEXT_CHARS + 1
+        );
+        assert_eq!(
+            truncated(&"é".repeat(MAX_TEXT_CHARS)).chars().count(),
+            MAX_TEXT_CHARS
+        );
     }
 
     /// The colours of a scheme: the first or second time that the style sheet gives each.

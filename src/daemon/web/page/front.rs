@@ -6,57 +6,57 @@ use std::time::Duration;
 use maud::{Markup, html};
 
 use super::accounts;
-use super::calendar::{DayOf, State};
+use super::calendar::{DayState, StreamDay};
 use super::chart::{bars, sample, strip};
-use super::frame::{ago, badge, cut, footer, foreign, moment, page};
-use super::health::{EVER_S, Judged, Tone, Verdict};
-use super::list::{List, Query, Sort};
-use super::look::{DAY, DAYS, Look, by_span};
-use super::worries::{Weight, Worry};
-use crate::domain::figures::{grouped, size, span};
+use super::frame::{ago, badge, footer, layout, timestamp, truncated, untrusted};
+use super::health::{AssessedStream, EVER_S, Headline, OverallState};
+use super::issues::{Issue, Severity};
+use super::list::{ListQuery, SortOrder, StreamList};
+use super::snapshot::{CHART_DAYS, DAY, PageSnapshot, by_interval};
+use crate::domain::format::{size, span, thousands};
 use crate::domain::time::Millis;
-use crate::store::Passed;
+use crate::store::PassRecord;
 
 /// Everything that the front page shows.
 #[derive(Debug)]
-pub(super) struct Front<'a> {
-    pub(super) look: &'a Look,
-    pub(super) judged: &'a [Judged<'a>],
-    pub(super) verdict: Verdict,
-    pub(super) worries: Vec<Worry>,
-    pub(super) query: &'a Query,
-    pub(super) list: List<'a>,
+pub(super) struct FrontPage<'a> {
+    pub(super) snapshot: &'a PageSnapshot,
+    pub(super) streams: &'a [AssessedStream<'a>],
+    pub(super) headline: Headline,
+    pub(super) issues: Vec<Issue>,
+    pub(super) query: &'a ListQuery,
+    pub(super) list: StreamList<'a>,
     /// The last days of each stream that is listed.
-    pub(super) days: Vec<Vec<DayOf>>,
+    pub(super) days: Vec<Vec<StreamDay>>,
     /// Those of the configuration, and others that the archive holds.
     pub(super) accounts: BTreeSet<&'a str>,
 }
 
-impl Front<'_> {
+impl FrontPage<'_> {
     pub(super) fn render(&self) -> String {
         let refreshes = self.query.refreshes();
         let body = html! {
             (self.header())
             main {
-                (self.verdict())
-                (self.todo())
-                (accounts::cards(self.look, self.judged))
+                (self.headline_box())
+                (self.issue_list())
+                (accounts::account_cards(self.snapshot, self.streams))
                 (self.streams())
                 (self.messages())
                 (self.passes())
             }
             (footer())
         };
-        page(&self.verdict.headline, refreshes, &body)
+        layout(&self.headline.text, refreshes, &body)
     }
 
     fn header(&self) -> Markup {
-        let refreshing = |refreshes: bool| self.query.clone().refreshing(refreshes).href();
+        let refreshing = |refreshes: bool| self.query.clone().with_refresh(refreshes).href();
         html! {
             header {
                 p.brand { a href="/" { "Backscroll" } }
                 p.asof {
-                    "as of " (moment(self.look.at.second())) " UTC · "
+                    "as of " (timestamp(self.snapshot.taken_at.second())) " UTC · "
                     a href=(self.query.href()) { "look again" } " · "
                     @if self.query.refreshes() {
                         a href=(refreshing(false)) { "stop looking every minute" }
@@ -68,14 +68,14 @@ impl Front<'_> {
         }
     }
 
-    fn verdict(&self) -> Markup {
-        let (class, sign) = match self.verdict.tone {
-            Tone::Whole => ("whole", "✓"),
-            Tone::CatchingUp | Tone::Empty => ("working", "○"),
-            Tone::Trouble => ("trouble", "!"),
+    fn headline_box(&self) -> Markup {
+        let (class, sign) = match self.headline.state {
+            OverallState::Complete => ("whole", "✓"),
+            OverallState::CatchingUp | OverallState::Empty => ("working", "○"),
+            OverallState::ActionNeeded => ("trouble", "!"),
         };
         let messages: u64 = self
-            .judged
+            .streams
             .iter()
             .map(|stream| stream.status.messages)
             .sum();
@@ -83,32 +83,32 @@ impl Front<'_> {
             div class={ "verdict " (class) } {
                 span.sign aria-hidden="true" { (sign) }
                 div {
-                    h1 { (self.verdict.headline) }
+                    h1 { (self.headline.text) }
                     p {
-                        (grouped(messages)) @if messages == 1 { " message" } @else { " messages" } " (one in two streams counts twice), "
-                        (size(self.look.bytes)) " in " (foreign(&self.look.place))
+                        (thousands(messages)) @if messages == 1 { " message" } @else { " messages" } " (one in two streams counts twice), "
+                        (size(self.snapshot.bytes)) " in " (untrusted(&self.snapshot.location))
                     }
                 }
             }
         }
     }
 
-    fn todo(&self) -> Markup {
+    fn issue_list(&self) -> Markup {
         html! {
-            @if !self.worries.is_empty() {
+            @if !self.issues.is_empty() {
                 section aria-labelledby="todo" {
                     h2 #todo { "What is wrong, and what to do" }
                     ul.worries {
-                        @for worry in &self.worries {
-                            @let (class, word) = match worry.weight {
-                                Weight::Grave => ("grave", "Act"),
-                                Weight::Light => ("light", "Know"),
+                        @for worry in &self.issues {
+                            @let (class, word) = match worry.severity {
+                                Severity::Action => ("grave", "Act"),
+                                Severity::Info => ("light", "Know"),
                             };
                             li class=(class) {
                                 span.kind { (word) }
                                 div {
-                                    p { strong { (foreign(&worry.whose)) } ": " (foreign(&worry.what)) @if let Some(since) = worry.since { " (since " (moment(since.second())) ")" } }
-                                    p.hint { "To do: " (foreign(&worry.hint)) }
+                                    p { strong { (untrusted(&worry.subject)) } ": " (untrusted(&worry.problem)) @if let Some(since) = worry.since { " (since " (timestamp(since.second())) ")" } }
+                                    p.hint { "To do: " (untrusted(&worry.hint)) }
                                 }
                             }
                         }
@@ -125,7 +125,7 @@ impl Front<'_> {
                 (self.search())
                 @if self.list.shown.is_empty() {
                     p.none {
-                        @if self.judged.is_empty() { "There are none yet." } @else { "None is like that. " a href="/" { "Show all" } }
+                        @if self.streams.is_empty() { "There are none yet." } @else { "None is like that. " a href="/" { "Show all" } }
                     }
                 } @else {
                     (legend())
@@ -147,12 +147,12 @@ impl Front<'_> {
                     select #account name="account" {
                         option value="" { "all" }
                         @for account in &self.accounts {
-                            option value=(account) selected[query.is_of(account)] { (cut(account)) }
+                            option value=(account) selected[query.is_for(account)] { (truncated(account)) }
                         }
                     }
                 }
-                label.check { input type="checkbox" name="show" value="ill" checked[query.only_ill()]; " only those not whole" }
-                @if query.sort() != Sort::Worst { input type="hidden" name="sort" value=(query.sort().key()); }
+                label.check { input type="checkbox" name="show" value="ill" checked[query.only_incomplete()]; " only those not whole" }
+                @if query.sort() != SortOrder::Worst { input type="hidden" name="sort" value=(query.sort().key()); }
                 @if query.refreshes() { input type="hidden" name="refresh" value="60"; }
                 button type="submit" { "Search" }
             }
@@ -166,12 +166,12 @@ impl Front<'_> {
                 caption.quiet { "Each stream with its last " (self.days.first().map_or(0, Vec::len)) " days" }
                 thead {
                     tr {
-                        (self.heading("Stream", Sort::Name, ""))
-                        (self.heading("State", Sort::Worst, ""))
-                        (self.heading("Lag", Sort::Lag, "number"))
-                        (self.heading("Messages", Sort::Messages, "number wide"))
-                        (self.heading("Missing", Sort::Missing, "number wide"))
-                        (self.heading("Lost", Sort::Lost, "number wide"))
+                        (self.heading("Stream", SortOrder::Name, ""))
+                        (self.heading("State", SortOrder::Worst, ""))
+                        (self.heading("Lag", SortOrder::Lag, "number"))
+                        (self.heading("Messages", SortOrder::Messages, "number wide"))
+                        (self.heading("Missing", SortOrder::Missing, "number wide"))
+                        (self.heading("Lost", SortOrder::Lost, "number wide"))
                     }
                 }
                 tbody {
@@ -181,25 +181,25 @@ impl Front<'_> {
         }
     }
 
-    fn heading(&self, name: &str, sort: Sort, class: &str) -> Markup {
+    fn heading(&self, name: &str, sort: SortOrder, class: &str) -> Markup {
         let is_it = self.query.sort() == sort;
-        let order = if sort == Sort::Name {
+        let order = if sort == SortOrder::Name {
             "ascending"
         } else {
             "descending"
         };
         html! {
             th scope="col" class=(class) aria-sort=[is_it.then_some(order)] {
-                a href={ (self.query.clone().in_order(sort).href()) "#streams" } {
+                a href={ (self.query.clone().sorted_by(sort).href()) "#streams" } {
                     (name)
-                    @if is_it { span.arrow aria-hidden="true" { @if sort == Sort::Name { " ↑" } @else { " ↓" } } }
+                    @if is_it { span.arrow aria-hidden="true" { @if sort == SortOrder::Name { " ↑" } @else { " ↓" } } }
                 }
             }
         }
     }
 
     fn pager(&self) -> Markup {
-        let List {
+        let StreamList {
             shown,
             found,
             page,
@@ -209,7 +209,7 @@ impl Front<'_> {
         let link = |page: usize| format!("{}#streams", self.query.clone().on_page(page).href());
         html! {
             nav.pager aria-label="Pages of streams" {
-                span { (grouped(*first as u64)) "–" (grouped((first + shown.len() - 1) as u64)) " of " (grouped(*found as u64)) }
+                span { (thousands(*first as u64)) "–" (thousands((first + shown.len() - 1) as u64)) " of " (thousands(*found as u64)) }
                 @if *page > 1 {
                     a href=(link(1)) { "first" }
                     a href=(link(page - 1)) rel="prev" { "previous" }
@@ -223,21 +223,25 @@ impl Front<'_> {
     }
 
     fn messages(&self) -> Markup {
-        let sums = by_span(&self.look.days, self.look.at, DAY, DAYS, |from, pulses| {
-            (from, pulses.iter().map(|pulse| pulse.new).sum::<u64>())
-        });
+        let sums = by_interval(
+            &self.snapshot.days,
+            self.snapshot.taken_at,
+            DAY,
+            CHART_DAYS,
+            |from, pulses| (from, pulses.iter().map(|pulse| pulse.new).sum::<u64>()),
+        );
         let most = sums.iter().map(|(_, new)| *new).max().unwrap_or(0);
         let date = |from: &Millis| from.to_string().chars().take(10).collect::<String>();
         let drawn: Vec<_> = sums
             .iter()
-            .map(|(from, new)| (*new as f64, format!("{}: {}", date(from), grouped(*new))))
+            .map(|(from, new)| (*new as f64, format!("{}: {}", date(from), thousands(*new))))
             .collect();
         html! {
             section aria-labelledby="messages" {
                 h2 #messages { "Messages archived per day" }
                 figure {
-                    (bars(&format!("messages archived on each of the last {DAYS} days, at most {}", grouped(most)), most as f64, &drawn))
-                    figcaption { "the last " (DAYS) " days, today last; at most " (grouped(most)) " a day" }
+                    (bars(&format!("messages archived on each of the last {CHART_DAYS} days, at most {}", thousands(most)), most as f64, &drawn))
+                    figcaption { "the last " (CHART_DAYS) " days, today last; at most " (thousands(most)) " a day" }
                 }
                 details {
                     summary { "As a table" }
@@ -245,7 +249,7 @@ impl Front<'_> {
                         thead { tr { th scope="col" { "Day" } th.number scope="col" { "New messages" } } }
                         tbody {
                             @for (from, new) in sums.iter().rev() {
-                                tr { td { (date(from)) } td.number { (grouped(*new)) } }
+                                tr { td { (date(from)) } td.number { (thousands(*new)) } }
                             }
                         }
                     }
@@ -258,7 +262,7 @@ impl Front<'_> {
         html! {
             section aria-labelledby="passes" {
                 h2 #passes { "The last passes" }
-                @if self.look.passes.is_empty() {
+                @if self.snapshot.passes.is_empty() {
                     p.none { "There has been none." }
                 } @else {
                     table.passes {
@@ -272,9 +276,9 @@ impl Front<'_> {
                             }
                         }
                         tbody {
-                            @for (n, pass) in self.look.passes.iter().enumerate() {
-                                @let is_last = self.look.passes[..n].iter().all(|later| later.account != pass.account);
-                                (pass_row(pass, is_last, self.look.at))
+                            @for (n, pass) in self.snapshot.passes.iter().enumerate() {
+                                @let is_last = self.snapshot.passes[..n].iter().all(|later| later.account != pass.account);
+                                (pass_row(pass, is_last, self.snapshot.taken_at))
                             }
                         }
                     }
@@ -287,12 +291,12 @@ impl Front<'_> {
 fn legend() -> Markup {
     html! {
         p.legend {
-            @for state in State::ALL { span { (sample(state)) " " (state.name()) } }
+            @for state in DayState::ALL { span { (sample(state)) " " (state.name()) } }
         }
     }
 }
 
-fn row(stream: &Judged<'_>, days: &[DayOf], several: bool) -> Markup {
+fn row(stream: &AssessedStream<'_>, days: &[StreamDay], several: bool) -> Markup {
     let status = stream.status;
     let or_dash = |seconds: u64| match seconds {
         0 => "–".to_owned(),
@@ -303,21 +307,21 @@ fn row(stream: &Judged<'_>, days: &[DayOf], several: bool) -> Markup {
         tr {
             th scope="row" {
                 @if let Some(id) = status.id {
-                    a href={ "/stream?id=" (id.0) } { (foreign(&status.stream)) }
-                } @else { (foreign(&status.stream)) }
-                @if several { span.of { " " (foreign(&status.account)) } }
+                    a href={ "/stream?id=" (id.0) } { (untrusted(&status.stream)) }
+                } @else { (untrusted(&status.stream)) }
+                @if several { span.of { " " (untrusted(&status.account)) } }
                 (strip(days))
             }
             td { (badge(stream.health)) }
             td.number { @if status.watermark.is_some() { (span(stream.lag_s)) } @else { "–" } }
-            td.number.wide { (grouped(status.messages)) }
+            td.number.wide { (thousands(status.messages)) }
             td.number.wide { (or_dash(stream.gap_s)) }
             td.number.wide { (or_dash(stream.lost_s)) }
         }
     }
 }
 
-fn pass_row(pass: &Passed, is_last: bool, now: Millis) -> Markup {
+fn pass_row(pass: &PassRecord, is_last: bool, now: Millis) -> Markup {
     let tally = &pass.tally;
     let took = pass
         .finished_at
@@ -332,18 +336,18 @@ fn pass_row(pass: &Passed, is_last: bool, now: Millis) -> Markup {
     html! {
         tr {
             td { (ago(pass.started_at, now)) }
-            td { (foreign(&pass.account)) }
-            td { (foreign(&pass.why)) }
+            td { (untrusted(&pass.account)) }
+            td { (untrusted(&pass.why)) }
             td.number.wide { (took.as_deref().unwrap_or("–")) }
             td {
                 @if took.is_none() {
                     @if is_last { "under way" } @else { "broken off" }
                 } @else {
-                    (grouped(tally.new)) " new"
-                    @if tally.changed > 0 { ", " (grouped(tally.changed)) " changed" }
-                    ", " (grouped(tally.requests)) " requests"
-                    @if tally.errors > 0 { ", " strong { (grouped(tally.errors)) @if tally.errors == 1 { " error" } @else { " errors" } } }
-                    @if let Some(error) = &tally.last_error { ": " (foreign(error)) }
+                    (thousands(tally.new)) " new"
+                    @if tally.changed > 0 { ", " (thousands(tally.changed)) " changed" }
+                    ", " (thousands(tally.requests)) " requests"
+                    @if tally.errors > 0 { ", " strong { (thousands(tally.errors)) @if tally.errors == 1 { " error" } @else { " errors" } } }
+                    @if let Some(error) = &tally.last_error { ": " (untrusted(error)) }
                 }
             }
         }

@@ -1,54 +1,54 @@
 //! How well a stream is, and all of them together. Pure.
 
-use crate::domain::figures::{grouped, span};
+use crate::domain::format::{span, thousands};
 use crate::domain::time::Second;
 use crate::domain::window::Window;
 use crate::store::StreamStatus;
 
 /// The end of a stream is fetched again and again: one that is complete up to less than this ago lacks nothing, in
 /// seconds.
-const KEEPING_UP_S: i64 = 3600;
+const TAIL_GRACE_S: i64 = 3600;
 
 /// What falls behind the provider's edge while a history is fetched for the first time is not worth a word, in seconds.
-const HARDLY_S: u64 = 60;
+const NEGLIGIBLE_LOSS_S: u64 = 60;
 
 /// What is wanted "from the beginning" reaches back to 1970: more than this is all there is, in seconds.
 pub(super) const EVER_S: u64 = 20 * 365 * 86_400;
 
 /// What stands first on a stream's list of worries, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Health {
+pub(super) enum StreamHealth {
     Failing,
     Paused,
     Behind,
-    NotBegun,
+    NotStarted,
     Suspect,
     Quarantine,
     Lost,
-    Whole,
+    Complete,
 }
 
-impl Health {
+impl StreamHealth {
     /// What it is called, in words and for style sheets.
-    pub(super) fn names(self) -> (&'static str, &'static str) {
+    pub(super) fn name_and_class(self) -> (&'static str, &'static str) {
         match self {
             Self::Failing => ("failing", "bad"),
             Self::Paused => ("paused", "bad"),
             Self::Behind => ("behind", "gap"),
-            Self::NotBegun => ("not begun", "gap"),
+            Self::NotStarted => ("not begun", "gap"),
             Self::Suspect => ("suspect", "suspect"),
             Self::Quarantine => ("quarantine", "suspect"),
             Self::Lost => ("some lost", "lost"),
-            Self::Whole => ("whole", "sealed"),
+            Self::Complete => ("whole", "sealed"),
         }
     }
 }
 
 /// A stream as it is judged at a moment.
 #[derive(Debug)]
-pub(super) struct Judged<'a> {
+pub(super) struct AssessedStream<'a> {
     pub(super) status: &'a StreamStatus,
-    pub(super) health: Health,
+    pub(super) health: StreamHealth,
     /// What it lacks, apart from an end that is still fetched again and again.
     pub(super) gaps: Vec<Window>,
     /// How many seconds that is.
@@ -59,33 +59,33 @@ pub(super) struct Judged<'a> {
     pub(super) lag_s: u64,
 }
 
-impl<'a> Judged<'a> {
-    pub(super) fn of(status: &'a StreamStatus, now: Second) -> Self {
-        let gaps = gaps(status, now);
+impl<'a> AssessedStream<'a> {
+    pub(super) fn new(status: &'a StreamStatus, now: Second) -> Self {
+        let gaps = overdue_gaps(status, now);
         let complete_to = status
             .missing
             .first()
             .map_or(status.settled, |range| range.from());
-        let lost_s = if status.lost_seconds > HARDLY_S {
+        let lost_s = if status.lost_seconds > NEGLIGIBLE_LOSS_S {
             status.lost_seconds
         } else {
             0
         };
         let health = match status {
-            StreamStatus {
-                trouble: Some(_), ..
-            } => Health::Failing,
-            StreamStatus { pause: Some(_), .. } => Health::Paused,
+            StreamStatus { error: Some(_), .. } => StreamHealth::Failing,
+            StreamStatus { pause: Some(_), .. } => StreamHealth::Paused,
             _ if !gaps.is_empty() && status.watermark.is_none() && status.messages == 0 => {
-                Health::NotBegun
+                StreamHealth::NotStarted
             }
-            _ if !gaps.is_empty() => Health::Behind,
-            StreamStatus { suspect: 1.., .. } => Health::Suspect,
+            _ if !gaps.is_empty() => StreamHealth::Behind,
+            StreamStatus {
+                suspect_rows: 1.., ..
+            } => StreamHealth::Suspect,
             StreamStatus {
                 quarantined: 1.., ..
-            } => Health::Quarantine,
-            _ if lost_s > 0 => Health::Lost,
-            _ => Health::Whole,
+            } => StreamHealth::Quarantine,
+            _ if lost_s > 0 => StreamHealth::Lost,
+            _ => StreamHealth::Complete,
         };
         let gap_s = gaps.iter().map(|gap| gap.seconds()).sum();
         let lag_s = now.0.saturating_sub(complete_to.0).max(0).unsigned_abs();
@@ -101,9 +101,9 @@ impl<'a> Judged<'a> {
 }
 
 /// What a stream lacks that it should have by now.
-fn gaps(status: &StreamStatus, now: Second) -> Vec<Window> {
+fn overdue_gaps(status: &StreamStatus, now: Second) -> Vec<Window> {
     let is_young = |gap: &Window| {
-        gap.to() >= status.settled && now.0.saturating_sub(gap.from().0) < KEEPING_UP_S
+        gap.to() >= status.settled && now.0.saturating_sub(gap.from().0) < TAIL_GRACE_S
     };
     status
         .missing
@@ -115,61 +115,65 @@ fn gaps(status: &StreamStatus, now: Second) -> Vec<Window> {
 
 /// How the whole archive is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Tone {
+pub(super) enum OverallState {
     /// Nothing is archived yet.
     Empty,
-    Whole,
+    Complete,
     /// Something is missing, and is being fetched.
     CatchingUp,
     /// Somebody should look.
-    Trouble,
+    ActionNeeded,
 }
 
 /// The answer to whether the archive is whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Verdict {
-    pub(super) tone: Tone,
-    pub(super) headline: String,
+pub(super) struct Headline {
+    pub(super) state: OverallState,
+    pub(super) text: String,
 }
 
-impl Verdict {
+impl Headline {
     /// Over all streams. `is_troubled`: there is something that somebody should look at.
-    pub(super) fn of(streams: &[Judged<'_>], is_troubled: bool) -> Self {
-        let named: Vec<&Judged<'_>> = streams
+    pub(super) fn new(streams: &[AssessedStream<'_>], is_troubled: bool) -> Self {
+        let named: Vec<&AssessedStream<'_>> = streams
             .iter()
             .filter(|stream| stream.status.id.is_some())
             .collect();
-        let lacking: Vec<&&Judged<'_>> = named
+        let lacking: Vec<&&AssessedStream<'_>> = named
             .iter()
             .filter(|stream| !stream.gaps.is_empty())
             .collect();
-        let tone = match (named.is_empty(), is_troubled, lacking.is_empty()) {
-            (_, true, _) => Tone::Trouble,
-            (true, ..) => Tone::Empty,
-            (_, _, true) => Tone::Whole,
-            (_, _, false) => Tone::CatchingUp,
+        let state = match (named.is_empty(), is_troubled, lacking.is_empty()) {
+            (_, true, _) => OverallState::ActionNeeded,
+            (true, ..) => OverallState::Empty,
+            (_, _, true) => OverallState::Complete,
+            (_, _, false) => OverallState::CatchingUp,
         };
-        let headline = if named.is_empty() {
-            match tone {
-                Tone::Trouble => "Trouble: nothing is archived yet".to_owned(),
+        let text = if named.is_empty() {
+            match state {
+                OverallState::ActionNeeded => "Trouble: nothing is archived yet".to_owned(),
                 _ => {
                     "Nothing is archived yet: the first pass has not come to any stream".to_owned()
                 }
             }
         } else {
-            let word = match tone {
-                Tone::Empty | Tone::Whole => "Whole",
-                Tone::CatchingUp => "Catching up",
-                Tone::Trouble => "Trouble",
+            let word = match state {
+                OverallState::Empty | OverallState::Complete => "Whole",
+                OverallState::CatchingUp => "Catching up",
+                OverallState::ActionNeeded => "Trouble",
             };
-            format!("{word}: {}{}", completeness(&named, &lacking), loss(&named))
+            format!(
+                "{word}: {}{}",
+                completeness_text(&named, &lacking),
+                loss_text(&named)
+            )
         };
-        Self { tone, headline }
+        Self { state, text }
     }
 }
 
-fn completeness(streams: &[&Judged<'_>], lacking: &[&&Judged<'_>]) -> String {
-    let all = grouped(streams.len() as u64);
+fn completeness_text(streams: &[&AssessedStream<'_>], lacking: &[&&AssessedStream<'_>]) -> String {
+    let all = thousands(streams.len() as u64);
     match lacking.iter().map(|stream| stream.gap_s).max() {
         None => {
             let ago = span(streams.iter().map(|stream| stream.lag_s).max().unwrap_or(0));
@@ -179,13 +183,13 @@ fn completeness(streams: &[&Judged<'_>], lacking: &[&&Judged<'_>]) -> String {
             }
         }
         Some(longest) => {
-            let longest = lasting(longest);
+            let longest = missing_text(longest);
             match (lacking.len(), streams.len()) {
                 (1, 1) => format!("the one stream lacks {longest}"),
                 (1, _) => format!("1 of {all} streams lacks {longest}"),
                 (some, _) => format!(
                     "{} of {all} streams lack up to {longest}",
-                    grouped(some as u64)
+                    thousands(some as u64)
                 ),
             }
         }
@@ -193,7 +197,7 @@ fn completeness(streams: &[&Judged<'_>], lacking: &[&&Judged<'_>]) -> String {
 }
 
 /// A stretch of history in words.
-fn lasting(seconds: u64) -> String {
+fn missing_text(seconds: u64) -> String {
     if seconds > EVER_S {
         "all of their history".to_owned()
     } else {
@@ -201,7 +205,7 @@ fn lasting(seconds: u64) -> String {
     }
 }
 
-fn loss(streams: &[&Judged<'_>]) -> String {
+fn loss_text(streams: &[&AssessedStream<'_>]) -> String {
     let lost: Vec<u64> = streams
         .iter()
         .map(|stream| stream.lost_s)
@@ -213,7 +217,7 @@ fn loss(streams: &[&Judged<'_>]) -> String {
         (some, Some(longest)) => {
             format!(
                 "; {} have lost up to {} for good",
-                grouped(some as u64),
+                thousands(some as u64),
                 span(*longest)
             )
         }
@@ -224,7 +228,7 @@ fn loss(streams: &[&Judged<'_>]) -> String {
 pub(super) mod tests {
     use super::*;
     use crate::domain::window::Runs;
-    use crate::store::{AccountId, Pause, StreamId, Trouble};
+    use crate::store::{AccountId, Pause, RecordedError, StreamId};
 
     pub(crate) const NOW: Second = Second(1_795_343_200);
 
@@ -249,13 +253,13 @@ pub(super) mod tests {
             messages: 10,
             recent_messages: 10,
             recent_seconds: 10,
-            suspect: 0,
+            suspect_rows: 0,
             quarantined: 0,
             missing: vec![],
             missing_seconds: 0,
             lost_seconds: 0,
-            trouble: None,
-            unlisted: None,
+            error: None,
+            discovery_error: None,
             discovered: false,
             pause: None,
             settle: None,
@@ -273,11 +277,11 @@ pub(super) mod tests {
     }
 
     fn headline(streams: &[StreamStatus]) -> String {
-        let judged: Vec<Judged<'_>> = streams
+        let judged: Vec<AssessedStream<'_>> = streams
             .iter()
-            .map(|stream| Judged::of(stream, NOW))
+            .map(|stream| AssessedStream::new(stream, NOW))
             .collect();
-        Verdict::of(&judged, false).headline
+        Headline::new(&judged, false).text
     }
 
     #[test]
@@ -308,7 +312,7 @@ pub(super) mod tests {
             nothing
         );
         assert_eq!(
-            Verdict::of(&[], true).headline,
+            Headline::new(&[], true).text,
             "Trouble: nothing is archived yet"
         );
     }
@@ -338,8 +342,8 @@ pub(super) mod tests {
 
     #[test]
     fn what_can_be_helped_comes_before_what_cannot() {
-        let health = |status: StreamStatus| Judged::of(&status, NOW).health;
-        let trouble = Some(Trouble {
+        let health = |status: StreamStatus| AssessedStream::new(&status, NOW).health;
+        let trouble = Some(RecordedError {
             error: "no".to_owned(),
             hint: "try".to_owned(),
         });
@@ -348,11 +352,11 @@ pub(super) mod tests {
             reason: "told".to_owned(),
         });
         let lost = StreamStatus {
-            lost_seconds: HARDLY_S + 1,
+            lost_seconds: NEGLIGIBLE_LOSS_S + 1,
             ..stream(1)
         };
         let hardly = StreamStatus {
-            lost_seconds: HARDLY_S,
+            lost_seconds: NEGLIGIBLE_LOSS_S,
             ..stream(1)
         };
         let quarantined = StreamStatus {
@@ -360,11 +364,11 @@ pub(super) mod tests {
             ..lost.clone()
         };
         let suspect = StreamStatus {
-            suspect: 1,
+            suspect_rows: 1,
             ..quarantined.clone()
         };
         let behind = StreamStatus {
-            suspect: 1,
+            suspect_rows: 1,
             ..lacking(1, 9000, 120)
         };
         let paused = StreamStatus {
@@ -372,20 +376,20 @@ pub(super) mod tests {
             ..behind.clone()
         };
         let failing = StreamStatus {
-            trouble,
+            error: trouble,
             ..paused.clone()
         };
         let all = [failing, paused, behind, suspect, quarantined, lost, hardly].map(health);
         assert_eq!(
             all,
             [
-                Health::Failing,
-                Health::Paused,
-                Health::Behind,
-                Health::Suspect,
-                Health::Quarantine,
-                Health::Lost,
-                Health::Whole
+                StreamHealth::Failing,
+                StreamHealth::Paused,
+                StreamHealth::Behind,
+                StreamHealth::Suspect,
+                StreamHealth::Quarantine,
+                StreamHealth::Lost,
+                StreamHealth::Complete
             ]
         );
         assert!(all.is_sorted());
@@ -394,6 +398,6 @@ pub(super) mod tests {
             messages: 0,
             ..lacking(1, 9000, 120)
         };
-        assert_eq!(health(none), Health::NotBegun);
+        assert_eq!(health(none), StreamHealth::NotStarted);
     }
 }

@@ -3,17 +3,17 @@
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::health::{Health, Judged};
+use super::health::{AssessedStream, StreamHealth};
 
 /// Streams on a page.
-const A_PAGE: usize = 50;
+const STREAMS_PER_PAGE: usize = 50;
 /// More of a search than this is not looked at, in characters.
-const SEARCH: usize = 200;
+const MAX_SEARCH_CHARS: usize = 200;
 
 /// What a query asks for. Whatever it says that cannot be meant is as if it were not there.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Query {
+pub(super) struct ListQuery {
     /// What a stream's name holds.
     q: String,
     /// The account that it belongs to.
@@ -28,7 +28,7 @@ pub(super) struct Query {
 
 /// The order of a list. Figures go from the largest to the smallest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sort {
+pub(super) enum SortOrder {
     Worst,
     Name,
     Lag,
@@ -37,7 +37,7 @@ pub(super) enum Sort {
     Lost,
 }
 
-impl Sort {
+impl SortOrder {
     pub(super) const fn key(self) -> &'static str {
         match self {
             Self::Worst => "worst",
@@ -50,21 +50,21 @@ impl Sort {
     }
 }
 
-impl Query {
-    pub(super) fn sort(&self) -> Sort {
+impl ListQuery {
+    pub(super) fn sort(&self) -> SortOrder {
         let all = [
-            Sort::Name,
-            Sort::Lag,
-            Sort::Messages,
-            Sort::Missing,
-            Sort::Lost,
+            SortOrder::Name,
+            SortOrder::Lag,
+            SortOrder::Messages,
+            SortOrder::Missing,
+            SortOrder::Lost,
         ];
         all.into_iter()
             .find(|sort| sort.key() == self.sort)
-            .unwrap_or(Sort::Worst)
+            .unwrap_or(SortOrder::Worst)
     }
 
-    pub(super) fn only_ill(&self) -> bool {
+    pub(super) fn only_incomplete(&self) -> bool {
         self.show == "ill"
     }
 
@@ -74,21 +74,21 @@ impl Query {
 
     /// What is searched for.
     pub(super) fn search(&self) -> String {
-        self.q.trim().chars().take(SEARCH).collect()
+        self.q.trim().chars().take(MAX_SEARCH_CHARS).collect()
     }
 
-    pub(super) fn of_account(account: &str) -> Self {
+    pub(super) fn for_account(account: &str) -> Self {
         Self {
             account: account.to_owned(),
             ..Self::default()
         }
     }
 
-    pub(super) fn is_of(&self, account: &str) -> bool {
+    pub(super) fn is_for(&self, account: &str) -> bool {
         self.account == account
     }
 
-    pub(super) fn refreshing(self, refreshes: bool) -> Self {
+    pub(super) fn with_refresh(self, refreshes: bool) -> Self {
         Self {
             refresh: if refreshes {
                 "60".to_owned()
@@ -99,7 +99,7 @@ impl Query {
         }
     }
 
-    pub(super) fn in_order(self, sort: Sort) -> Self {
+    pub(super) fn sorted_by(self, sort: SortOrder) -> Self {
         Self {
             sort: sort.key().to_owned(),
             page: String::new(),
@@ -117,7 +117,11 @@ impl Query {
     /// The address of the page that answers it.
     pub(super) fn href(&self) -> String {
         let sort = self.sort();
-        let sort = if sort == Sort::Worst { "" } else { sort.key() };
+        let sort = if sort == SortOrder::Worst {
+            ""
+        } else {
+            sort.key()
+        };
         let search = self.search();
         let page = self
             .page
@@ -125,9 +129,9 @@ impl Query {
             .ok()
             .filter(|page| *page > 1)
             .map(|page| page.to_string());
-        let show = if self.only_ill() { "ill" } else { "" };
+        let show = if self.only_incomplete() { "ill" } else { "" };
         let refresh = if self.refreshes() { "60" } else { "" };
-        let account: String = self.account.chars().take(SEARCH).collect();
+        let account: String = self.account.chars().take(MAX_SEARCH_CHARS).collect();
         let parts = [
             ("q", search.as_str()),
             ("account", account.as_str()),
@@ -150,8 +154,8 @@ impl Query {
 
 /// A page of the list.
 #[derive(Debug)]
-pub(super) struct List<'a> {
-    pub(super) shown: Vec<&'a Judged<'a>>,
+pub(super) struct StreamList<'a> {
+    pub(super) shown: Vec<&'a AssessedStream<'a>>,
     /// How many there are on all pages.
     pub(super) found: usize,
     /// Which page this is, from 1, and how many there are.
@@ -161,20 +165,25 @@ pub(super) struct List<'a> {
     pub(super) first: usize,
 }
 
-impl<'a> List<'a> {
-    pub(super) fn of(streams: &'a [Judged<'a>], query: &Query) -> Self {
+impl<'a> StreamList<'a> {
+    pub(super) fn new(streams: &'a [AssessedStream<'a>], query: &ListQuery) -> Self {
         let search = query.search().to_lowercase();
-        let is_wanted = |stream: &&Judged<'_>| {
-            (query.account.is_empty() || query.is_of(&stream.status.account))
-                && (!query.only_ill() || stream.health != Health::Whole)
+        let is_wanted = |stream: &&AssessedStream<'_>| {
+            (query.account.is_empty() || query.is_for(&stream.status.account))
+                && (!query.only_incomplete() || stream.health != StreamHealth::Complete)
                 && (search.is_empty() || stream.status.stream.to_lowercase().contains(&search))
         };
-        let mut found: Vec<&Judged<'_>> = streams.iter().filter(is_wanted).collect();
-        sort(&mut found, query.sort());
-        let pages = found.len().div_ceil(A_PAGE).max(1);
+        let mut found: Vec<&AssessedStream<'_>> = streams.iter().filter(is_wanted).collect();
+        sort_streams(&mut found, query.sort());
+        let pages = found.len().div_ceil(STREAMS_PER_PAGE).max(1);
         let page = query.page.parse().unwrap_or(1).clamp(1, pages);
-        let first = (page - 1) * A_PAGE;
-        let shown = found.iter().skip(first).take(A_PAGE).copied().collect();
+        let first = (page - 1) * STREAMS_PER_PAGE;
+        let shown = found
+            .iter()
+            .skip(first)
+            .take(STREAMS_PER_PAGE)
+            .copied()
+            .collect();
         Self {
             shown,
             found: found.len(),
@@ -186,20 +195,20 @@ impl<'a> List<'a> {
 }
 
 /// Equals stay in the order of accounts and names.
-fn sort(streams: &mut [&Judged<'_>], sort: Sort) {
-    let by = |figure: fn(&Judged<'_>) -> u64| {
-        move |stream: &&Judged<'_>| std::cmp::Reverse(figure(stream))
+fn sort_streams(streams: &mut [&AssessedStream<'_>], sort_streams: SortOrder) {
+    let by = |figure: fn(&AssessedStream<'_>) -> u64| {
+        move |stream: &&AssessedStream<'_>| std::cmp::Reverse(figure(stream))
     };
-    match sort {
-        Sort::Worst => streams.sort_by_key(|stream| {
+    match sort_streams {
+        SortOrder::Worst => streams.sort_by_key(|stream| {
             let gravity = (stream.gap_s, stream.lost_s);
             (stream.health, std::cmp::Reverse(gravity))
         }),
-        Sort::Name => streams.sort_by_key(|stream| stream.status.stream.to_lowercase()),
-        Sort::Lag => streams.sort_by_key(by(|stream| stream.lag_s)),
-        Sort::Messages => streams.sort_by_key(by(|stream| stream.status.messages)),
-        Sort::Missing => streams.sort_by_key(by(|stream| stream.gap_s)),
-        Sort::Lost => streams.sort_by_key(by(|stream| stream.lost_s)),
+        SortOrder::Name => streams.sort_by_key(|stream| stream.status.stream.to_lowercase()),
+        SortOrder::Lag => streams.sort_by_key(by(|stream| stream.lag_s)),
+        SortOrder::Messages => streams.sort_by_key(by(|stream| stream.status.messages)),
+        SortOrder::Missing => streams.sort_by_key(by(|stream| stream.gap_s)),
+        SortOrder::Lost => streams.sort_by_key(by(|stream| stream.lost_s)),
     }
 }
 
@@ -209,7 +218,7 @@ mod tests {
     use super::*;
     use crate::store::StreamStatus;
 
-    fn names(query: &Query) -> Vec<String> {
+    fn names(query: &ListQuery) -> Vec<String> {
         let lost = StreamStatus {
             lost_seconds: 500,
             messages: 7,
@@ -224,17 +233,17 @@ mod tests {
         ];
         let judged: Vec<_> = streams
             .iter()
-            .map(|stream| Judged::of(stream, NOW))
+            .map(|stream| AssessedStream::new(stream, NOW))
             .collect();
-        List::of(&judged, query)
+        StreamList::new(&judged, query)
             .shown
             .iter()
             .map(|stream| stream.status.stream.clone())
             .collect()
     }
 
-    fn query(change: impl FnOnce(&mut Query)) -> Query {
-        let mut query = Query::default();
+    fn query(change: impl FnOnce(&mut ListQuery)) -> ListQuery {
+        let mut query = ListQuery::default();
         change(&mut query);
         query
     }
@@ -242,7 +251,7 @@ mod tests {
     #[test]
     fn the_worst_come_first_unless_another_order_is_asked_for() {
         assert_eq!(
-            names(&Query::default()),
+            names(&ListQuery::default()),
             [
                 "source=user 4",
                 "source=user 2",
@@ -250,9 +259,9 @@ mod tests {
                 "source=user 1"
             ]
         );
-        let by = |sort: Sort| names(&Query::default().in_order(sort));
+        let by = |sort: SortOrder| names(&ListQuery::default().sorted_by(sort));
         assert_eq!(
-            by(Sort::Name),
+            by(SortOrder::Name),
             [
                 "source=user 1",
                 "source=user 2",
@@ -260,10 +269,10 @@ mod tests {
                 "source=user 4"
             ]
         );
-        assert_eq!(by(Sort::Lag)[..2], ["source=user 4", "source=user 2"]);
-        assert_eq!(by(Sort::Messages)[3], "source=user 3");
-        assert_eq!(by(Sort::Missing)[0], "source=user 4");
-        assert_eq!(by(Sort::Lost)[0], "source=user 3");
+        assert_eq!(by(SortOrder::Lag)[..2], ["source=user 4", "source=user 2"]);
+        assert_eq!(by(SortOrder::Messages)[3], "source=user 3");
+        assert_eq!(by(SortOrder::Missing)[0], "source=user 4");
+        assert_eq!(by(SortOrder::Lost)[0], "source=user 3");
     }
 
     #[test]
@@ -285,10 +294,10 @@ mod tests {
         let streams: Vec<StreamStatus> = (0..120).map(stream).collect();
         let judged: Vec<_> = streams
             .iter()
-            .map(|stream| Judged::of(stream, NOW))
+            .map(|stream| AssessedStream::new(stream, NOW))
             .collect();
         let page = |page: &str| {
-            let list = List::of(&judged, &query(|q| q.page = page.to_owned()));
+            let list = StreamList::new(&judged, &query(|q| q.page = page.to_owned()));
             (
                 list.page,
                 list.pages,
@@ -301,21 +310,21 @@ mod tests {
         assert_eq!(page("3"), (3, 3, 101, 20, 120));
         assert_eq!(page("99999999"), (3, 3, 101, 20, 120));
         assert_eq!(page("-1"), (1, 3, 1, 50, 120));
-        assert_eq!(List::of(&[], &Query::default()).pages, 1);
+        assert_eq!(StreamList::new(&[], &ListQuery::default()).pages, 1);
     }
 
     #[test]
     fn a_query_is_an_address_that_asks_the_same() {
-        assert_eq!(Query::default().href(), "/");
+        assert_eq!(ListQuery::default().href(), "/");
         let asked = query(|q| {
-            (q.q, q.sort, q.show) = ("a&b <x>".to_owned(), "lag".to_owned(), "ill".to_owned())
+            (q.q, q.sort, q.show) = ("a&b <x>".to_owned(), "lag".to_owned(), "ill".to_owned());
         });
         assert_eq!(
             asked.clone().on_page(2).href(),
             "/?q=a%26b%20%3Cx%3E&show=ill&sort=lag&page=2"
         );
         assert_eq!(
-            asked.in_order(Sort::Worst).href(),
+            asked.sorted_by(SortOrder::Worst).href(),
             "/?q=a%26b%20%3Cx%3E&show=ill"
         );
         assert_eq!(

@@ -10,10 +10,10 @@ mod chart;
 mod frame;
 mod front;
 mod health;
+mod issues;
 mod list;
-mod look;
+mod snapshot;
 mod stream;
-mod worries;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,34 +29,34 @@ use maud::html;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::{Asked, Desk, Shown};
-use crate::store::{Store, StoreError, StreamStatus};
-use calendar::{Day, DayOf, days};
-use frame::{footer, page};
-use front::Front;
-use health::{Judged, Verdict};
-use list::List;
-use look::Look;
+use super::{AppState, AppStateExtractor, StatusSources};
+use crate::store::{Archive, StoreError, StreamStatus};
+use calendar::{Day, StreamDay, stream_days};
+use frame::{footer, layout};
+use front::FrontPage;
+use health::{AssessedStream, Headline};
+use list::StreamList;
+use snapshot::PageSnapshot;
 use stream::StreamPage;
 
 /// Who asks within this time sees what the one before has seen …
-const FRESH: Duration = Duration::from_secs(5);
+const MIN_READ_INTERVAL: Duration = Duration::from_secs(5);
 /// … or within so many times as long as that took to read: whoever looks all the time takes up no more of the database.
-const SHARE: u32 = 10;
+const COOLDOWN_FACTOR: u32 = 10;
 /// How many days of each stream are drawn in the list.
-const DRAWN: usize = 60;
+const LISTED_DAYS: usize = 60;
 
 /// Nothing from elsewhere, nothing that runs, nothing that is sent anywhere else.
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
+const PAGE_CONTENT_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
                       frame-ancestors 'none'";
 
 /// The last look, for whoever asks next, and until when it is fresh.
 #[derive(Debug, Default)]
-pub(super) struct Looks(Mutex<Option<(Arc<Look>, Instant)>>);
+pub(super) struct PageCache(Mutex<Option<(Arc<PageSnapshot>, Instant)>>);
 
-impl Looks {
+impl PageCache {
     /// One at a time: who waits for a look shares it.
-    async fn take(&self, shown: &Shown) -> Result<Arc<Look>, StoreError> {
+    async fn snapshot(&self, shown: &StatusSources) -> Result<Arc<PageSnapshot>, StoreError> {
         let mut last = self.0.lock().await;
         if let Some((look, fresh)) = &*last
             && Instant::now() < *fresh
@@ -66,20 +66,20 @@ impl Looks {
         // It is let go of before the next is taken: two would be twice as large.
         *last = None;
         let begun = Instant::now();
-        let look = Arc::new(Look::take(shown).await?);
+        let look = Arc::new(PageSnapshot::read(shown).await?);
         *last = Some((
             look.clone(),
-            Instant::now() + FRESH.max(begun.elapsed() * SHARE),
+            Instant::now() + MIN_READ_INTERVAL.max(begun.elapsed() * COOLDOWN_FACTOR),
         ));
         Ok(look)
     }
 }
 
 /// The paths of the page.
-pub(super) fn routes() -> Router<Desk> {
+pub(super) fn routes() -> Router<AppState> {
     Router::new()
-        .route("/", get(front))
-        .route("/stream", get(stream))
+        .route("/", get(front_page))
+        .route("/stream", get(stream_page))
         .route(
             "/style.css",
             get(async || ([(CONTENT_TYPE, "text/css; charset=utf-8")], frame::STYLE)),
@@ -93,32 +93,35 @@ pub(super) fn routes() -> Router<Desk> {
 /// A query, which may be nonsense.
 type MaybeQuery<T> = Result<Query<T>, QueryRejection>;
 
-async fn front(State(desk): Asked, query: MaybeQuery<list::Query>) -> Response {
+async fn front_page(
+    State(desk): AppStateExtractor,
+    query: MaybeQuery<list::ListQuery>,
+) -> Response {
     let query = query.map(|Query(query)| query).unwrap_or_default();
-    answer(render_front(&desk, &query).await.map(Some))
+    respond(render_front(&desk, &query).await.map(Some))
 }
 
-async fn render_front(desk: &Desk, query: &list::Query) -> Result<String, StoreError> {
-    let shown = desk.shown();
-    let look = shown.page.take(&shown).await?;
-    let judged = judged(&look);
-    let worries = worries::worries(&look, &judged);
-    let list = List::of(&judged, query);
+async fn render_front(desk: &AppState, query: &list::ListQuery) -> Result<String, StoreError> {
+    let shown = desk.sources();
+    let look = shown.page_cache.snapshot(&shown).await?;
+    let judged = assess_streams(&look);
+    let worries = issues::find_issues(&look, &judged);
+    let list = StreamList::new(&judged, query);
     let mut drawn = Vec::with_capacity(list.shown.len());
     for stream in &list.shown {
-        let first = Day::of(look.at.second()).plus(1 - DRAWN as i64);
-        drawn.push(days_of(&*shown.store, stream, first, DRAWN).await?);
+        let first = Day::of(look.taken_at.second()).plus(1 - LISTED_DAYS as i64);
+        drawn.push(read_days(&*shown.store, stream, first, LISTED_DAYS).await?);
     }
-    let verdict = Verdict::of(&judged, worries::is_grave(&worries, &judged));
+    let verdict = Headline::new(&judged, issues::needs_action(&worries, &judged));
     let accounts = look.streams.iter().map(|stream| stream.account.as_str());
     let accounts = accounts
         .chain(look.accounts.iter().map(|account| account.name.as_str()))
         .collect();
-    Ok(Front {
-        look: &look,
-        judged: &judged,
-        verdict,
-        worries,
+    Ok(FrontPage {
+        snapshot: &look,
+        streams: &judged,
+        headline: verdict,
+        issues: worries,
         query,
         list,
         days: drawn,
@@ -127,37 +130,37 @@ async fn render_front(desk: &Desk, query: &list::Query) -> Result<String, StoreE
     .render())
 }
 
-fn judged(look: &Look) -> Vec<Judged<'_>> {
+fn assess_streams(look: &PageSnapshot) -> Vec<AssessedStream<'_>> {
     look.streams
         .iter()
-        .map(|stream| Judged::of(stream, look.at.second()))
+        .map(|stream| AssessedStream::new(stream, look.taken_at.second()))
         .collect()
 }
 
-async fn days_of(
-    store: &dyn Store,
-    stream: &Judged<'_>,
+async fn read_days(
+    store: &dyn Archive,
+    stream: &AssessedStream<'_>,
     first: Day,
     count: usize,
-) -> Result<Vec<DayOf>, StoreError> {
+) -> Result<Vec<StreamDay>, StoreError> {
     let range = first.window().hull(first.plus(count as i64 - 1).window());
     let stretches = match stream.status.id {
         Some(id) => store.days(id, range).await?,
         None => vec![],
     };
-    Ok(days(first, count, stream, &stretches))
+    Ok(stream_days(first, count, stream, &stretches))
 }
 
 /// Counts the messages of days that have but a share of a ledger row, where that costs little.
-async fn count(
-    store: &dyn Store,
+async fn count_estimated_days(
+    store: &dyn Archive,
     status: &StreamStatus,
-    mut days: Vec<DayOf>,
-) -> Result<Vec<DayOf>, StoreError> {
+    mut days: Vec<StreamDay>,
+) -> Result<Vec<StreamDay>, StoreError> {
     let Some(scope) = &status.scope else {
         return Ok(days);
     };
-    for day in days.iter_mut().filter(|day| day.is_spread) {
+    for day in days.iter_mut().filter(|day| day.is_estimated) {
         let (from, to) = (
             day.day.window().from().start(),
             day.day.window().to().start(),
@@ -170,46 +173,52 @@ async fn count(
     Ok(days)
 }
 
-async fn stream(State(desk): Asked, query: MaybeQuery<stream::Query>) -> Response {
+async fn stream_page(
+    State(desk): AppStateExtractor,
+    query: MaybeQuery<stream::StreamQuery>,
+) -> Response {
     let query = query.map(|Query(query)| query).unwrap_or_default();
-    answer(render_stream(&desk, &query).await)
+    respond(render_stream(&desk, &query).await)
 }
 
 /// Nothing where there is no such stream.
-async fn render_stream(desk: &Desk, query: &stream::Query) -> Result<Option<String>, StoreError> {
-    let shown = desk.shown();
-    let look = shown.page.take(&shown).await?;
+async fn render_stream(
+    desk: &AppState,
+    query: &stream::StreamQuery,
+) -> Result<Option<String>, StoreError> {
+    let shown = desk.sources();
+    let look = shown.page_cache.snapshot(&shown).await?;
     let Some((id, status)) = query.stream().and_then(|id| {
         let status = look.streams.iter().find(|stream| stream.id == Some(id))?;
         Some((id, status))
     }) else {
         return Ok(None);
     };
-    let judged = Judged::of(status, look.at.second());
+    let judged = AssessedStream::new(status, look.taken_at.second());
     let day = query.day(status);
     let (first, length) = stream::month_of(day);
-    let days = days_of(&*shown.store, &judged, first, length).await?;
+    let days = read_days(&*shown.store, &judged, first, length).await?;
     let page = StreamPage {
         id,
         stream: &judged,
-        at: look.at,
+        taken_at: look.taken_at,
         day,
-        days: count(&*shown.store, status, days).await?,
-        sealed: shown.store.sealed_of(id).await?,
+        days: count_estimated_days(&*shown.store, status, days).await?,
+        sealed: shown.store.sealed_runs_of(id).await?,
         rows: shown
             .store
-            .ledger_rows(id, query.from(day), stream::ROWS + 1)
+            .ledger_rows(id, query.rows_from(day), stream::MAX_LEDGER_ROWS + 1)
             .await?,
     };
     Ok(Some(page.render()))
 }
 
-fn answer(made: Result<Option<String>, StoreError>) -> Response {
+fn respond(made: Result<Option<String>, StoreError>) -> Response {
     let (status, made) = match made {
         Ok(Some(made)) => (StatusCode::OK, made),
         Ok(None) => (
             StatusCode::NOT_FOUND,
-            sorry(
+            error_page(
                 "There is no such stream",
                 "It is not followed, or not any more.",
                 "/",
@@ -220,15 +229,20 @@ fn answer(made: Result<Option<String>, StoreError>) -> Response {
             let said = error.to_string();
             (
                 StatusCode::SERVICE_UNAVAILABLE,
-                sorry("The archive does not answer", &said, error.hint()),
+                error_page("The archive does not answer", &said, error.hint()),
             )
         }
     };
-    (status, [(CONTENT_SECURITY_POLICY, POLICY)], Html(made)).into_response()
+    (
+        status,
+        [(CONTENT_SECURITY_POLICY, PAGE_CONTENT_POLICY)],
+        Html(made),
+    )
+        .into_response()
 }
 
 /// A page that says why there is none.
-fn sorry(what: &str, why: &str, hint: &str) -> String {
+fn error_page(what: &str, why: &str, hint: &str) -> String {
     let body = html! {
         header { p.brand { a href="/" { "Backscroll" } } }
         main {
@@ -236,12 +250,12 @@ fn sorry(what: &str, why: &str, hint: &str) -> String {
                 span.sign aria-hidden="true" { "!" }
                 div {
                     h1 { (what) }
-                    p { (frame::foreign(why)) }
-                    @if hint == "/" { p { a href="/" { "All streams" } } } @else { p.hint { "To do: " (frame::foreign(hint)) } }
+                    p { (frame::untrusted(why)) }
+                    @if hint == "/" { p { a href="/" { "All streams" } } } @else { p.hint { "To do: " (frame::untrusted(hint)) } }
                 }
             }
         }
         (footer())
     };
-    page(what, false, &body)
+    layout(what, false, &body)
 }

@@ -4,30 +4,30 @@ use jiff::civil::Date;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::calendar::{Day, DayOf, State};
-use super::frame::{badge, cut, footer, foreign, moment, page};
-use super::health::Judged;
-use crate::domain::figures::{grouped, span};
+use super::calendar::{Day, DayState, StreamDay};
+use super::frame::{badge, footer, layout, timestamp, truncated, untrusted};
+use super::health::AssessedStream;
+use crate::domain::format::{span, thousands};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
-use crate::store::{Sealed, StreamId, StreamStatus};
+use crate::store::{LedgerRow, StreamId, StreamStatus};
 
 /// Ledger rows that are shown at once.
-pub(super) const ROWS: u64 = 100;
+pub(super) const MAX_LEDGER_ROWS: u64 = 100;
 /// Ranges that are shown of what is missing, and of what is lost.
-const RANGES: usize = 50;
+const MAX_RANGES: usize = 50;
 
 /// What a query asks for. Whatever it says that cannot be meant is as if it were not there.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Query {
+pub(super) struct StreamQuery {
     id: String,
     month: String,
     day: String,
     from: String,
 }
 
-impl Query {
+impl StreamQuery {
     pub(super) fn stream(&self) -> Option<StreamId> {
         self.id.parse().ok().map(StreamId)
     }
@@ -58,9 +58,9 @@ impl Query {
     }
 
     /// Where in the day the rows begin that are shown.
-    pub(super) fn from(&self, day: Day) -> Window {
+    pub(super) fn rows_from(&self, day: Day) -> Window {
         let from = self.from.parse().ok().map(Second);
-        from.and_then(|from| day.window().starting(from))
+        from.and_then(|from| day.window().starting_at(from))
             .unwrap_or(day.window())
     }
 }
@@ -69,15 +69,15 @@ impl Query {
 #[derive(Debug)]
 pub(super) struct StreamPage<'a> {
     pub(super) id: StreamId,
-    pub(super) stream: &'a Judged<'a>,
-    pub(super) at: Millis,
+    pub(super) stream: &'a AssessedStream<'a>,
+    pub(super) taken_at: Millis,
     pub(super) day: Day,
     /// Those of the month of the day.
-    pub(super) days: Vec<DayOf>,
+    pub(super) days: Vec<StreamDay>,
     /// All that is sealed.
     pub(super) sealed: Runs,
     /// The rows of the day from somewhere on; one more than are shown, where there are more.
-    pub(super) rows: Vec<Sealed>,
+    pub(super) rows: Vec<LedgerRow>,
 }
 
 /// The days of a month in which a day lies: the first, and how many.
@@ -98,11 +98,11 @@ impl StreamPage<'_> {
         let body = html! {
             header {
                 p.brand { a href="/" { "Backscroll" } }
-                p.asof { "as of " (moment(self.at.second())) " UTC · " a href="/" { "all streams" } }
+                p.asof { "as of " (timestamp(self.taken_at.second())) " UTC · " a href="/" { "all streams" } }
             }
             main {
-                h1.name { (foreign(&status.stream)) }
-                p.of { "a stream of " (foreign(&status.account)) ", at " (foreign(&status.provider)) }
+                h1.name { (untrusted(&status.stream)) }
+                p.of { "a stream of " (untrusted(&status.account)) ", at " (untrusted(&status.provider)) }
                 (self.state())
                 (self.month())
                 (self.missing())
@@ -110,7 +110,7 @@ impl StreamPage<'_> {
             }
             (footer())
         };
-        page(&cut(&status.stream), false, &body)
+        layout(&truncated(&status.stream), false, &body)
     }
 
     fn state(&self) -> Markup {
@@ -118,23 +118,23 @@ impl StreamPage<'_> {
         html! {
             section aria-labelledby="state" {
                 h2 #state { "State " (badge(self.stream.health)) }
-                @if let Some(trouble) = &status.trouble {
+                @if let Some(trouble) = &status.error {
                     ul.worries { li.grave {
                         span.kind { "Act" }
-                        div { p { (foreign(&trouble.error)) } p.hint { "To do: " (foreign(&trouble.hint)) } }
+                        div { p { (untrusted(&trouble.error)) } p.hint { "To do: " (untrusted(&trouble.hint)) } }
                     } }
                 }
                 dl.facts {
                     dt { "Complete up to" }
-                    dd { @if let Some(mark) = status.watermark { (moment(mark)) " (" (span(self.stream.lag_s)) " ago)" } @else { "–" } }
-                    dt { "Wanted from" } dd { (moment(status.wanted_from)) }
+                    dd { @if let Some(mark) = status.watermark { (timestamp(mark)) " (" (span(self.stream.lag_s)) " ago)" } @else { "–" } }
+                    dt { "Wanted from" } dd { (timestamp(status.wanted_from)) }
                     dt { "The provider keeps" }
                     dd { @if let Some(kept) = status.retention { (span(kept.as_secs())) } @else { "everything, as far as is known" } }
-                    dt { "Messages" } dd { (grouped(status.messages)) }
-                    dt { "Missing" } dd { (or_nothing(self.stream.gap_s)) }
-                    dt { "Lost for good" } dd { (or_nothing(status.lost_seconds)) }
-                    dt { "Suspect windows" } dd { (grouped(status.suspect)) }
-                    dt { "In quarantine" } dd { (grouped(status.quarantined)) }
+                    dt { "Messages" } dd { (thousands(status.messages)) }
+                    dt { "Missing" } dd { (duration_or_none(self.stream.gap_s)) }
+                    dt { "Lost for good" } dd { (duration_or_none(status.lost_seconds)) }
+                    dt { "Suspect windows" } dd { (thousands(status.suspect_rows)) }
+                    dt { "In quarantine" } dd { (thousands(status.quarantined)) }
                     @if status.discovered { dt { "Followed because" } dd { "it was discovered: the configuration does not list it" } }
                 }
             }
@@ -161,7 +161,7 @@ impl StreamPage<'_> {
         let skipped = first
             .date()
             .map_or(0, |date| date.weekday().to_monday_zero_offset());
-        let cells: Vec<Option<&DayOf>> =
+        let cells: Vec<Option<&StreamDay>> =
             std::iter::repeat_n(None, usize::try_from(skipped).unwrap_or(0))
                 .chain(self.days.iter().map(Some))
                 .collect();
@@ -170,23 +170,23 @@ impl StreamPage<'_> {
                 h2 #month { (name) }
                 nav.pager aria-label="Months" {
                     a href=(self.href(&format!("month={}#month", month(first.plus(-1))))) rel="prev" { "← " (month(first.plus(-1))) }
-                    @if next.window().from() <= self.at.second() {
+                    @if next.window().from() <= self.taken_at.second() {
                         a href=(self.href(&format!("month={}#month", month(next)))) rel="next" { (month(next)) " →" }
                     }
                 }
                 table.month {
                     caption.quiet { "Messages per day, and what of each day is complete" }
                     thead { tr { @for day in ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"] { th scope="col" { (day) } } } }
-                    tbody { @for week in cells.chunks(7) { tr { @for cell in week { (self.cell(*cell)) } } } }
+                    tbody { @for week in cells.chunks(7) { tr { @for cell in week { (self.day_cell(*cell)) } } } }
                 }
                 p.legend {
-                    @for state in State::ALL { span { span class={ "day-sign " (state.name()) } { (state.sign()) } " " (state.name()) } }
+                    @for state in DayState::ALL { span { span class={ "day-sign " (state.name()) } { (state.sign()) } " " (state.name()) } }
                 }
             }
         }
     }
 
-    fn cell(&self, day: Option<&DayOf>) -> Markup {
+    fn day_cell(&self, day: Option<&StreamDay>) -> Markup {
         let Some(day) = day else {
             return html! { td.out {} };
         };
@@ -201,14 +201,14 @@ impl StreamPage<'_> {
         }
         html! {
             td class=(day.state.name()) title=(said) {
-                @if day.state == State::Unwanted {
+                @if day.state == DayState::NotWanted {
                     span.date { (number) }
                 } @else {
-                    a href=(self.href(&format!("day={iso}#rows"))) aria-label={ (iso) ": " (said) ", " (grouped(day.messages)) " messages" }
+                    a href=(self.href(&format!("day={iso}#rows"))) aria-label={ (iso) ": " (said) ", " (thousands(day.messages)) " messages" }
                         aria-current=[(day.day == self.day).then_some("date")] {
                         span.date { (number) }
                         span.day-sign aria-hidden="true" { (day.state.sign()) }
-                        span.count { (short(day.messages)) }
+                        span.count { (compact(day.messages)) }
                     }
                 }
             }
@@ -222,7 +222,7 @@ impl StreamPage<'_> {
             .horizon
             .and_then(|horizon| Window::new(status.wanted_from, horizon.min(status.settled)));
         let lost = behind
-            .map(|behind| self.sealed.missing_from(behind))
+            .map(|behind| self.sealed.gaps_in(behind))
             .unwrap_or_default();
         html! {
             @if !self.stream.gaps.is_empty() || !lost.is_empty() {
@@ -231,8 +231,8 @@ impl StreamPage<'_> {
                     table {
                         thead { tr { th scope="col" { "State" } th scope="col" { "From" } th scope="col" { "To" } th.number scope="col" { "Lasting" } } }
                         tbody {
-                            (ranges(State::Gap, &self.stream.gaps))
-                            (ranges(State::Lost, &lost))
+                            (range_rows(DayState::Gap, &self.stream.gaps))
+                            (range_rows(DayState::Lost, &lost))
                         }
                     }
                 }
@@ -246,7 +246,10 @@ impl StreamPage<'_> {
             .date()
             .map(|date| date.to_string())
             .unwrap_or_default();
-        let more = self.rows.get(ROWS as usize).map(|row| row.window.from());
+        let more = self
+            .rows
+            .get(MAX_LEDGER_ROWS as usize)
+            .map(|row| row.window.from());
         html! {
             section aria-labelledby="rows" {
                 h2 #rows { "Windows of " (date) }
@@ -259,7 +262,7 @@ impl StreamPage<'_> {
                             th.number scope="col" { "Messages" } th.number.wide scope="col" { "By the provider's count" }
                             th scope="col" { "State" }
                         } }
-                        tbody { @for row in self.rows.iter().take(ROWS as usize) { (ledger_row(row)) } }
+                        tbody { @for row in self.rows.iter().take(MAX_LEDGER_ROWS as usize) { (ledger_row(row)) } }
                     }
                     @if let Some(from) = more {
                         p.pager { a href=(self.href(&format!("day={date}&from={}#rows", from.0))) rel="next" { "The windows from " (from) " on" } }
@@ -270,16 +273,16 @@ impl StreamPage<'_> {
     }
 }
 
-fn ledger_row(row: &Sealed) -> Markup {
+fn ledger_row(row: &LedgerRow) -> Markup {
     html! {
         tr {
-            td { (moment(row.window.from())) }
-            td { (moment(row.window.to())) }
-            td.number { (grouped(row.messages)) }
-            td.number.wide { @if let Some(count) = row.provider_count { (grouped(count)) } @else { "–" } }
+            td { (timestamp(row.window.from())) }
+            td { (timestamp(row.window.to())) }
+            td.number { (thousands(row.messages)) }
+            td.number.wide { @if let Some(count) = row.provider_count { (thousands(count)) } @else { "–" } }
             td {
                 @if let Some(doubt) = &row.doubt {
-                    span.badge.suspect { "? suspect" } " " (foreign(doubt))
+                    span.badge.suspect { "? suspect" } " " (untrusted(doubt))
                 } @else {
                     span.badge.sealed { "✓ sealed" }
                 }
@@ -288,23 +291,23 @@ fn ledger_row(row: &Sealed) -> Markup {
     }
 }
 
-fn ranges(state: State, ranges: &[Window]) -> Markup {
+fn range_rows(state: DayState, range_rows: &[Window]) -> Markup {
     html! {
-        @for range in ranges.iter().take(RANGES) {
+        @for range in range_rows.iter().take(MAX_RANGES) {
             tr {
                 td { span class={ "badge " (state.name()) } { (state.sign()) " " (state.name()) } }
-                td { (moment(range.from())) }
-                td { (moment(range.to())) }
+                td { (timestamp(range.from())) }
+                td { (timestamp(range.to())) }
                 td.number { (span(range.seconds())) }
             }
         }
-        @if ranges.len() > RANGES {
-            tr { td colspan="4" { "and " (grouped((ranges.len() - RANGES) as u64)) " more: SELECT * FROM gaps" } }
+        @if range_rows.len() > MAX_RANGES {
+            tr { td colspan="4" { "and " (thousands((range_rows.len() - MAX_RANGES) as u64)) " more: SELECT * FROM gaps" } }
         }
     }
 }
 
-fn or_nothing(seconds: u64) -> String {
+fn duration_or_none(seconds: u64) -> String {
     if seconds == 0 {
         "nothing".to_owned()
     } else {
@@ -313,11 +316,11 @@ fn or_nothing(seconds: u64) -> String {
 }
 
 /// A number that fits a cell.
-fn short(n: u64) -> String {
+fn compact(n: u64) -> String {
     match n {
-        0..10_000 => grouped(n),
+        0..10_000 => thousands(n),
         10_000..1_000_000 => format!("{}k", n / 1000),
-        _ => format!("{}M", grouped(n / 1_000_000)),
+        _ => format!("{}M", thousands(n / 1_000_000)),
     }
 }
 
@@ -332,10 +335,10 @@ mod tests {
         } else {
             (said, "")
         };
-        let query = Query {
+        let query = StreamQuery {
             month: month.to_owned(),
             day: day.to_owned(),
-            ..Query::default()
+            ..StreamQuery::default()
         };
         Some(query.day(&stream(1)).date()?.to_string())
     }
@@ -358,7 +361,7 @@ mod tests {
     #[test]
     fn numbers_fit_into_cells() {
         assert_eq!(
-            [7, 9999, 10_000, 999_999, 1_000_000].map(short),
+            [7, 9999, 10_000, 999_999, 1_000_000].map(compact),
             ["7", "9,999", "10k", "999k", "1M"]
         );
     }

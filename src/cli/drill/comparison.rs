@@ -1,0 +1,80 @@
+//! The archive beside the truth.
+
+use crate::cli::CliError;
+use crate::cli::bench::place::{RawConnection, ScratchDatabase, driver_error};
+use crate::domain::time::Millis;
+use crate::sandbox::{
+    ArchiveDifference, ArchiveEntry, ENTRIES_IN_POSTGRES, ENTRIES_IN_SQLITE, Sandbox,
+};
+
+/// At most so many of each kind of difference are shown.
+const MAX_SHOWN_DIFFERENCES: usize = 3;
+
+/// What an archive is found to be.
+#[derive(Debug)]
+pub(super) struct TruthComparison {
+    pub(super) rows: usize,
+    pub(super) difference: ArchiveDifference,
+    /// What SQLite says of its file.
+    integrity: String,
+}
+
+impl TruthComparison {
+    /// Compares as any reader would: by what the view `archive` says.
+    pub(super) async fn compare(
+        place: &ScratchDatabase,
+        sandbox: &Sandbox,
+        edge: Millis,
+    ) -> Result<Self, CliError> {
+        let mut integrity = "ok".to_owned();
+        let direct = place.connect_raw().await?;
+        let entries: Vec<ArchiveEntry> = match &direct {
+            RawConnection::Sqlite(pool) => {
+                integrity = sqlx::query_scalar("PRAGMA integrity_check")
+                    .fetch_one(pool)
+                    .await
+                    .map_err(driver_error)?;
+                sqlx::query_as(ENTRIES_IN_SQLITE)
+                    .fetch_all(pool)
+                    .await
+                    .map_err(driver_error)?
+            }
+            RawConnection::Postgres(pool) => sqlx::query_as(ENTRIES_IN_POSTGRES)
+                .fetch_all(pool)
+                .await
+                .map_err(driver_error)?,
+        };
+        direct.close().await;
+        let world = sandbox.world();
+        let users = (1..=world.users().len()).map(|number| format!("web3mq-{number}"));
+        let accounts: Vec<String> = world.app_ids().into_iter().chain(users).collect();
+        let accounts: Vec<&str> = accounts.iter().map(String::as_str).collect();
+        Ok(Self {
+            rows: entries.len(),
+            difference: world.compare_archive(&accounts, entries, edge),
+            integrity,
+        })
+    }
+
+    pub(super) fn is_equal(&self) -> bool {
+        self.difference.is_empty() && self.integrity == "ok"
+    }
+
+    /// Some of what is wrong.
+    pub(super) fn describe_differences(&self) -> String {
+        let ArchiveDifference {
+            missing,
+            duplicated: twice,
+            unexpected: untrue,
+            ..
+        } = &self.difference;
+        let kinds = [("missing", missing), ("twice", twice), ("not true", untrue)];
+        let shown = kinds.iter().flat_map(|(kind, entries)| {
+            entries
+                .iter()
+                .take(MAX_SHOWN_DIFFERENCES)
+                .map(move |entry| format!("{kind}: {}\n", entry.summary()))
+        });
+        format!("{}integrity: {}", shown.collect::<String>(), self.integrity)
+    }
+}

@@ -1,0 +1,108 @@
+//! Every key there is. The shipped `config.toml` is tested against these lists.
+
+/// A kind of table: how messages call it, the form in which it is written, and the keys it may have.
+#[derive(Debug)]
+pub(super) struct TableSchema {
+    pub(super) name: &'static str,
+    pub(super) expected_form: &'static str,
+    pub(super) keys: &'static [&'static str],
+}
+
+pub(super) const FILE: TableSchema = TableSchema {
+    name: "this file",
+    expected_form: "tables",
+    keys: &[
+        "database",
+        "schedule",
+        "status_page",
+        "alerts",
+        "log",
+        "agora",
+        "web3mq",
+    ],
+};
+
+pub(super) const DATABASE: TableSchema = TableSchema {
+    name: "[database]",
+    expected_form: "one table, headed [database]",
+    keys: &["url"],
+};
+
+pub(super) const SCHEDULE: TableSchema = TableSchema {
+    name: "[schedule]",
+    expected_form: "one table, headed [schedule]",
+    keys: &["sync", "reconcile", "refresh"],
+};
+
+pub(super) const STATUS_PAGE: TableSchema = TableSchema {
+    name: "[status_page]",
+    expected_form: "one table, headed [status_page]",
+    keys: &["listen"],
+};
+
+pub(super) const ALERTS: TableSchema = TableSchema {
+    name: "[alerts]",
+    expected_form: "one table, headed [alerts]",
+    keys: &["webhook"],
+};
+
+pub(super) const LOG: TableSchema = TableSchema {
+    name: "[log]",
+    expected_form: "one table, headed [log]",
+    keys: &["levels", "format"],
+};
+
+pub(super) const AGORA: TableSchema = TableSchema {
+    name: "[[agora]]",
+    expected_form: "tables, each headed [[agora]]",
+    keys: &[
+        "name",
+        "base_url",
+        "app_id",
+        "customer_id",
+        "customer_secret",
+        "token",
+        "uid",
+        "requests_per_second",
+        "timeout",
+        "retention",
+        "since",
+        "settle",
+        "streams",
+        "discover",
+    ],
+};
+
+pub(super) const AGORA_STREAM: TableSchema = TableSchema {
+    name: "a stream of [[agora]]",
+    expected_form: "a list with at least one stream, like [ { destination = \"lobby\" } ]",
+    keys: &["source", "destination", "kind"],
+};
+
+pub(super) const WEB3MQ: TableSchema = TableSchema {
+    name: "[[web3mq]]",
+    expected_form: "tables, each headed [[web3mq]]",
+    keys: &[
+        "name",
+        "base_url",
+        "user_id",
+        "private_key",
+        "did_key",
+        "send_public_key",
+        "requests_per_second",
+        "timeout",
+        "page_size",
+        "retention",
+        "since",
+        "settle",
+        "refresh_for",
+        "streams",
+        "discover",
+    ],
+};
+
+pub(super) const WEB3MQ_STREAM: TableSchema = TableSchema {
+    name: "a stream of [[web3mq]]",
+    expected_form: "a list with at least one stream, like [ { topic = \"group:…\" } ]",
+    keys: &["topic"],
+};

@@ -1,0 +1,265 @@
+//! What both wire formats share: tolerant readings of strings, moments and lists.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::domain::message::{Unreadable, name_error};
+use crate::domain::time::Millis;
+
+/// Below this a bare number of a moment is taken for seconds, from it on for milliseconds: as seconds it is the year
+/// 5138, as milliseconds it is March 1973, before either provider's first message.
+const MIN_MILLISECOND_VALUE: i64 = 100_000_000_000;
+
+/// A JSON string's exact content in generalised UTF-8. `String` would refuse a lone surrogate.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Wtf8(pub(super) Vec<u8>);
+
+impl<'de> Deserialize<'de> for Wtf8 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct StringVisitor;
+        impl Visitor<'_> for StringVisitor {
+            type Value = Wtf8;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Wtf8, E> {
+                Ok(Wtf8(bytes.to_vec()))
+            }
+            fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<Wtf8, E> {
+                Ok(Wtf8(bytes))
+            }
+        }
+        deserializer.deserialize_byte_buf(StringVisitor)
+    }
+}
+
+/// A moment in any of the forms that the documents and the field show: a number, a string of digits or ISO 8601
+/// text, in seconds or milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct WireTime(pub(super) Millis);
+
+impl<'de> Deserialize<'de> for WireTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TimeVisitor;
+        impl Visitor<'_> for TimeVisitor {
+            type Value = WireTime;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a time: a number, digits or ISO 8601 text")
+            }
+            fn visit_i64<E: de::Error>(self, n: i64) -> Result<WireTime, E> {
+                Ok(WireTime(time_from_integer(n)))
+            }
+            fn visit_u64<E: de::Error>(self, n: u64) -> Result<WireTime, E> {
+                i64::try_from(n)
+                    .map(|n| WireTime(time_from_integer(n)))
+                    .map_err(|_| E::custom("a time out of all range"))
+            }
+            fn visit_f64<E: de::Error>(self, n: f64) -> Result<WireTime, E> {
+                let ms = if n.abs() < MIN_MILLISECOND_VALUE as f64 {
+                    n * 1000.0
+                } else {
+                    n
+                };
+                if ms.abs() < 1e17 {
+                    Ok(WireTime(Millis(ms.round() as i64)))
+                } else {
+                    Err(E::custom("a time out of all range"))
+                }
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<WireTime, E> {
+                let text = text.trim();
+                if let Ok(n) = text.parse() {
+                    return Ok(WireTime(time_from_integer(n)));
+                }
+                if let Ok(moment) = text.parse() {
+                    return Ok(WireTime(moment));
+                }
+                // Without a zone it is UTC: the contract knows no other.
+                let civil: Result<jiff::civil::DateTime, _> = text.parse();
+                let utc = civil
+                    .ok()
+                    .and_then(|t| t.to_zoned(jiff::tz::TimeZone::UTC).ok());
+                utc.map(|t| WireTime(Millis(t.timestamp().as_millisecond())))
+                    .ok_or_else(|| E::custom("not a time"))
+            }
+        }
+        deserializer.deserialize_any(TimeVisitor)
+    }
+}
+
+fn time_from_integer(n: i64) -> Millis {
+    Millis(if n.abs() < MIN_MILLISECOND_VALUE {
+        n * 1000
+    } else {
+        n
+    })
+}
+
+/// The fields of an object that have no place of their own, as the text of a JSON object. Values stay as they came.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct ExtraFields(String);
+
+impl ExtraFields {
+    pub(super) fn add(&mut self, key: &str, value: &RawValue) {
+        self.add_text(key, value.get());
+    }
+
+    /// `value` must be JSON.
+    pub(super) fn add_text(&mut self, key: &str, value: &str) {
+        self.0.push(if self.0.is_empty() { '{' } else { ',' });
+        self.0.push_str(&serde_json::Value::from(key).to_string());
+        self.0.push(':');
+        self.0.push_str(value);
+    }
+
+    pub(super) fn into_json(mut self) -> Option<String> {
+        if self.0.is_empty() {
+            return None;
+        }
+        self.0.push('}');
+        Some(self.0)
+    }
+}
+
+/// An object whose fields are handed, one by one, to a closure-like sink: for messages, whose unknown fields are kept
+/// and whose known ones have more than one name.
+pub(super) trait ObjectFields<'de>: Default {
+    /// What the thing is called in errors.
+    const TYPE_NAME: &'static str;
+    /// Takes the field's value from `map`.
+    fn field<A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error>;
+}
+
+/// Reads an object into its [`Fields`].
+pub(super) fn object<'de, T: ObjectFields<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    struct Object<T>(std::marker::PhantomData<T>);
+    impl<'de, T: ObjectFields<'de>> Visitor<'de> for Object<T> {
+        type Value = T;
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            write!(f, "{}, an object", T::TYPE_NAME)
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
+            let mut fields = T::default();
+            while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+                fields.field(&key, &mut map)?;
+            }
+            Ok(fields)
+        }
+    }
+    deserializer.deserialize_map(Object(std::marker::PhantomData))
+}
+
+/// Each item of a JSON list, understood or kept raw. One unreadable item costs no other. `None` and `null` are empty.
+pub(super) fn items<'a, W: Deserialize<'a>, T>(
+    list: Option<&'a RawValue>,
+    understand: impl Fn(W) -> Result<T, String>,
+) -> Result<Vec<Result<T, Unreadable>>, serde_json::Error> {
+    let Some(list) = list else {
+        return Ok(Vec::new());
+    };
+    let raw: Option<Vec<&'a RawValue>> = serde_json::from_str(list.get())?;
+    Ok(raw
+        .unwrap_or_default()
+        .into_iter()
+        .map(|raw| item(raw.get(), &understand))
+        .collect())
+}
+
+/// One item of a list, understood or kept raw.
+pub(super) fn item<'a, W: Deserialize<'a>, T>(
+    raw: &'a str,
+    understand: impl Fn(W) -> Result<T, String>,
+) -> Result<T, Unreadable> {
+    let parsed = serde_json::from_str(raw).map_err(|e| parse_error_text(&e));
+    parsed.and_then(understand).map_err(|reason| Unreadable {
+        raw: raw.to_owned(),
+        reason,
+    })
+}
+
+/// A name that must be there and must be one.
+pub(super) fn name(name: Option<String>, field: &str) -> Result<String, String> {
+    let name = name.ok_or_else(|| format!("no `{field}`"))?;
+    match name_error(&name) {
+        Some(fault) => Err(format!("`{field}`: {fault}")),
+        None => Ok(name),
+    }
+}
+
+/// `serde_json`'s complaint without the position and without the value it complains of, which may be message text.
+pub(super) fn parse_error_text(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" at line ").next().unwrap_or_default();
+    match text.split_once("invalid type: ") {
+        Some((_, rest)) => {
+            let found = rest.split([' ', ',']).next().unwrap_or_default();
+            let expected = rest
+                .rsplit_once("expected ")
+                .map_or("something else", |(_, e)| e);
+            format!("found {found} where {expected} was expected")
+        }
+        None => text.to_owned(),
+    }
+}
+
+/// The text of a body, or why it is none.
+pub(super) fn utf8_body(body: &[u8]) -> Result<&str, String> {
+    std::str::from_utf8(body)
+        .map_err(|e| format!("the answer is not UTF-8 from byte {} on", e.valid_up_to()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_time(json: &str) -> Option<i64> {
+        serde_json::from_str::<WireTime>(json).ok().map(|m| m.0.0)
+    }
+
+    #[test]
+    fn time_is_read_in_every_form() {
+        for form in [
+            "1644999939488",
+            "\"1644999939488\"",
+            "1644999939.488",
+            "\"2022-02-16T08:25:39.488Z\"",
+            "\"2022-02-16T09:25:39.488+01:00\"",
+            "\"2022-02-16 08:25:39.488\"",
+            "\"2022-02-16T08:25:39.488\"",
+        ] {
+            assert_eq!(parse_time(form), Some(1_644_999_939_488), "{form}");
+        }
+        assert_eq!(parse_time("1644999939"), Some(1_644_999_939_000));
+        assert_eq!(parse_time("\"1644999939\""), Some(1_644_999_939_000));
+        assert_eq!(parse_time("123"), Some(123_000));
+        for nonsense in ["\"soon\"", "null", "{}", "1e300", "18446744073709551615"] {
+            assert_eq!(parse_time(nonsense), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn strings_keep_nul_and_lone_surrogates() {
+        let read = |json: &str| serde_json::from_str::<Wtf8>(json).unwrap().0;
+        assert_eq!(read(r#""a\u0000b""#), b"a\0b");
+        assert_eq!(read(r#""\ud83d""#), [0xED, 0xA0, 0xBD]);
+        assert_eq!(read(r#""\ude00x""#), [0xED, 0xB8, 0x80, b'x']);
+        assert_eq!(read(r#""\ud83d\ude00""#), "😀".as_bytes());
+        assert!(serde_json::from_str::<Wtf8>("5").is_err());
+        assert!(serde_json::from_str::<Wtf8>("[1]").is_err());
+    }
+
+    #[test]
+    fn parse_error_never_quotes_the_value() {
+        let error = serde_json::from_str::<Vec<u8>>("\"my secret, expected\"").unwrap_err();
+        assert!(
+            !parse_error_text(&error).contains("secret"),
+            "{}",
+            parse_error_text(&error)
+        );
+    }
+}

@@ -1,0 +1,162 @@
+//! Durations as a command line says them: `300ms`, `5s`, `2m`, `6h`, `7d`, and ranges of them: `50ms..2500ms`.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::domain::time::Millis;
+
+const UNITS: [(&str, u64); 5] = [
+    ("ms", 1),
+    ("s", 1000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+];
+
+/// Why a text is no duration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not a duration: write a whole number and a unit (ms, s, m, h, d), like 300ms or 7d"
+)]
+pub struct ParseDurationError(String);
+
+/// Reads one duration.
+pub(super) fn parse_duration(text: &str) -> Result<Duration, ParseDurationError> {
+    let wrong = || ParseDurationError(text.to_owned());
+    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(digits);
+    let (_, millis) = UNITS
+        .iter()
+        .find(|(name, _)| *name == unit)
+        .ok_or_else(wrong)?;
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number
+        .checked_mul(*millis)
+        .map(Duration::from_millis)
+        .ok_or_else(wrong)
+}
+
+/// A duration, or a range from which one is drawn each time it is needed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DurationRange {
+    /// The least it can be.
+    pub min: Duration,
+    /// The most it can be.
+    pub max: Duration,
+}
+
+impl DurationRange {
+    /// Always the same duration.
+    pub const fn fixed(d: Duration) -> Self {
+        Self { min: d, max: d }
+    }
+
+    /// Draws one duration, to the millisecond.
+    pub fn sample(self, rng: &mut fastrand::Rng) -> Duration {
+        let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(rng.u64(millis(self.min)..=millis(self.max).max(millis(self.min))))
+    }
+}
+
+impl FromStr for DurationRange {
+    type Err = ParseDurationError;
+
+    fn from_str(text: &str) -> Result<Self, ParseDurationError> {
+        let Some((from, to)) = text.split_once("..") else {
+            return Ok(Self::fixed(parse_duration(text)?));
+        };
+        let span = Self {
+            min: parse_duration(from)?,
+            max: parse_duration(to)?,
+        };
+        if span.min > span.max {
+            Err(ParseDurationError(text.to_owned()))
+        } else {
+            Ok(span)
+        }
+    }
+}
+
+impl fmt::Display for DurationRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}ms", self.min.as_millis())?;
+        if self.max > self.min {
+            write!(f, "..{}ms", self.max.as_millis())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// How far a clock is off: `90s` ahead, `-90s` behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClockSkew {
+    /// Positive when the clock is ahead.
+    pub offset_ms: i64,
+}
+
+impl ClockSkew {
+    /// What a clock that is off by this much shows when it is `now`.
+    pub fn apply(self, now: Millis) -> Millis {
+        Millis(now.0.saturating_add(self.offset_ms))
+    }
+}
+
+impl FromStr for ClockSkew {
+    type Err = ParseDurationError;
+
+    fn from_str(text: &str) -> Result<Self, ParseDurationError> {
+        let (sign, size) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+        let millis = i64::try_from(parse_duration(size)?.as_millis())
+            .map_err(|_| ParseDurationError(text.to_owned()))?;
+        Ok(Self {
+            offset_ms: sign * millis,
+        })
+    }
+}
+
+impl fmt::Display for ClockSkew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}ms", self.offset_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_ranges_are_read_as_written() {
+        assert_eq!(parse_duration("300ms"), Ok(Duration::from_millis(300)));
+        assert_eq!(parse_duration("7d"), Ok(Duration::from_hours(7 * 24)));
+        assert_eq!(
+            "20ms..1s".parse(),
+            Ok(DurationRange {
+                min: Duration::from_millis(20),
+                max: Duration::from_secs(1)
+            })
+        );
+        assert_eq!("-90s".parse(), Ok(ClockSkew { offset_ms: -90_000 }));
+        for wrong in [
+            "",
+            "5",
+            "s",
+            "5 s",
+            "1.5s",
+            "-5s",
+            "99999999999999999999d",
+            "5y",
+        ] {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+        assert!("2s..1s".parse::<DurationRange>().is_err());
+    }
+
+    #[test]
+    fn a_drawn_duration_lies_in_its_range() {
+        let span: DurationRange = "20ms..25ms".parse().unwrap();
+        let mut rng = fastrand::Rng::with_seed(1);
+        assert!((0..100).all(|_| (20..=25).contains(&span.sample(&mut rng).as_millis())));
+    }
+}

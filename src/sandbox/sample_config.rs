@@ -1,0 +1,136 @@
+//! A configuration of Backscroll with which everything in a sandbox gets archived.
+
+use std::fmt::{self, Display, Formatter};
+
+use super::agora::{CUSTOMER_ID, CUSTOMER_SECRET, RecipientKind, SuggestedStream};
+use super::world::World;
+
+/// Longer than any history that the sandbox makes up, and than any corpus worth serving.
+const RETENTION: &str = "4000d";
+/// The most that a configuration may say: for a sandbox without a limit.
+const UNLIMITED: u32 = 100_000;
+
+/// `config.toml` for a sandbox at `base_url`.
+pub(super) struct SampleConfig<'a> {
+    pub(super) world: &'a World,
+    pub(super) base_url: &'a str,
+    pub(super) database_url: &'a str,
+}
+
+impl Display for SampleConfig<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "[database]\nurl = {}\n", TomlString(self.database_url))?;
+        writeln!(f, "[status_page]\nlisten = \"\"")?;
+        self.world
+            .app_ids()
+            .iter()
+            .try_for_each(|app_id| self.agora(f, app_id))?;
+        self.world
+            .users()
+            .iter()
+            .enumerate()
+            .try_for_each(|(index, user_id)| self.web3mq(f, index, user_id))
+    }
+}
+
+impl SampleConfig<'_> {
+    fn agora(&self, f: &mut Formatter<'_>, app_id: &str) -> fmt::Result {
+        writeln!(
+            f,
+            "\n[[agora]]\nname = {0}\nbase_url = {1}\napp_id = {0}",
+            TomlString(app_id),
+            TomlString(self.base_url)
+        )?;
+        writeln!(
+            f,
+            "customer_id = \"{CUSTOMER_ID}\"\ncustomer_secret = \"{CUSTOMER_SECRET}\""
+        )?;
+        writeln!(
+            f,
+            "requests_per_second = {}\nretention = \"{RETENTION}\"",
+            self.requests_per_second()
+        )?;
+        self.timeout(f)?;
+        writeln!(f, "discover = false\nstreams = [")?;
+        for SuggestedStream {
+            source,
+            destination,
+            kind,
+        } in self.world.agora_streams(app_id)
+        {
+            let name = |key, value: Option<String>| {
+                value.map(|value| format!("{key} = {}", TomlString(&value)))
+            };
+            let kind = match (&source, kind) {
+                (None, Some(RecipientKind::Channel)) => Some("kind = \"channel\"".to_owned()),
+                (None, Some(RecipientKind::Peer)) => Some("kind = \"user\"".to_owned()),
+                _ => None,
+            };
+            let keys = [
+                name("source", source),
+                name("destination", destination),
+                kind,
+            ];
+            writeln!(
+                f,
+                "  {{ {} }},",
+                keys.into_iter().flatten().collect::<Vec<_>>().join(", ")
+            )?;
+        }
+        writeln!(f, "]")
+    }
+
+    fn web3mq(&self, f: &mut Formatter<'_>, index: usize, user_id: &str) -> fmt::Result {
+        let Some((key, topics)) = self.world.with_user(user_id, |account| {
+            (
+                account.private_key(),
+                account.topics().keys().cloned().collect::<Vec<_>>(),
+            )
+        }) else {
+            return Ok(());
+        };
+        writeln!(
+            f,
+            "\n[[web3mq]]\nname = \"web3mq-{}\"\nbase_url = {}",
+            index + 1,
+            TomlString(self.base_url)
+        )?;
+        writeln!(
+            f,
+            "user_id = {}\nprivate_key = \"{key}\"",
+            TomlString(user_id)
+        )?;
+        writeln!(f, "requests_per_second = {}", self.requests_per_second())?;
+        self.timeout(f)?;
+        writeln!(f, "discover = false\nstreams = [")?;
+        topics
+            .iter()
+            .try_for_each(|topic| writeln!(f, "  {{ topic = {} }},", TomlString(topic)))?;
+        writeln!(f, "]")
+    }
+
+    /// Where answers hang on purpose, nobody wants to wait for them.
+    fn timeout(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.world.options().faults.0 > 0.0 {
+            writeln!(f, "timeout = \"2s\"")
+        } else {
+            Ok(())
+        }
+    }
+
+    fn requests_per_second(&self) -> u32 {
+        match self.world.options().requests_per_second {
+            0 => UNLIMITED,
+            limit => limit,
+        }
+    }
+}
+
+/// A text as TOML writes it.
+struct TomlString<'a>(&'a str);
+
+impl Display for TomlString<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        toml::Value::String(self.0.to_owned()).fmt(f)
+    }
+}
