@@ -26,10 +26,11 @@
 //!
 //! # Rooms
 //!
-//! Knowledge points one way: [`cli`] ─▶ [`daemon`] ─▶ [`sync`] ─▶ {[`provider`], [`proof`] ─▶ [`store`]} ─▶ [`domain`].
+//! Knowledge points one way: [`cli`] ─▶ [`daemon`] ─▶ [`alerts`] ─▶ [`sync`] ─▶ {[`provider`], [`proof`] ─▶ [`store`]} ─▶ [`domain`].
 //! The [`sandbox`] plays both providers and knows only the domain; [`config`] knows nobody, and only [`cli`] and
 //! [`daemon`] know it.
 
+pub mod alerts;
 pub mod cli;
 pub mod config;
 pub mod daemon;

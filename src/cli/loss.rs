@@ -1,7 +1,7 @@
 //! How loss is told of that lies ahead.
 
 use super::table::{span, thousands};
-use crate::sync::alarms::history_loss::LOSS_HINT as HINT;
+use crate::alerts::rules::lost_history::LOSS_HINT as HINT;
 use crate::sync::estimate::BacklogOutlook;
 
 /// What will be lost of an account at this many requests a second, and what can be done about it; nothing where nothing

@@ -31,9 +31,9 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use logging::{LogHandle, LogProfile};
 
+use crate::alerts::WebhookError;
 use crate::config::{Config, ConfigError, DatabaseUrl};
 use crate::daemon::ScheduleError;
-use crate::daemon::alarms::WebhookError;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::proof::manifest::ManifestError;
 use crate::provider::http::ClientSetupError;

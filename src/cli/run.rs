@@ -13,9 +13,9 @@ use tokio::time::timeout;
 
 use super::logging::LogHandle;
 use super::{CliError, IfMissing, Outcome, accounts, open_to_write};
+use crate::alerts::AlarmMonitor;
 use crate::config::{Config, DatabaseUrl};
 use crate::daemon;
-use crate::daemon::alarms::AlarmMonitor;
 use crate::daemon::service_manager::ServiceManager;
 use crate::daemon::signals::{Shutdown, hangup_signals};
 use crate::daemon::web::{StatusServer, StatusSources};

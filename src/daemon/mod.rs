@@ -3,7 +3,6 @@
 //! An account makes one pass at a time. What is missing goes first, but whatever else is due comes after the pass that
 //! is under way: a pass is bounded in time, so neither waits for long.
 
-pub mod alarms;
 mod heartbeat;
 mod schedule;
 pub mod service_manager;
@@ -18,11 +17,11 @@ use futures_util::future::join_all;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::alerts::AlarmMonitor;
 use crate::config::Schedule;
 use crate::domain::clock::Clock;
 use crate::store::StoreError;
 use crate::sync::{AccountSync, Engine, HistoryBounds, PassReport, Purpose};
-use alarms::AlarmMonitor;
 use heartbeat::Heartbeat;
 pub use schedule::{ScheduleError, Ticks};
 use service_manager::ServiceManager;

@@ -14,7 +14,6 @@
 //! read yet. Both replace ledger rows whole, and for the rest are passes like any other.
 
 mod account;
-pub mod alarms;
 mod compare;
 pub mod counters;
 mod discovery;

@@ -10,6 +10,9 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::post;
+use backscroll::alerts::rules::lost_history;
+use backscroll::alerts::rules::pass_history::PassHistory;
+use backscroll::alerts::rules::silence::SilenceDetector;
 use backscroll::domain::alarm::AlarmKind;
 use backscroll::domain::stream::{Scope, Stream};
 use backscroll::domain::time::Millis;
@@ -20,9 +23,6 @@ use backscroll::store::{
     Archive, Commit, IfMissing, NewAccount, Pace, RecordedError, Seal, SqliteStore, Standing,
     StreamStatus,
 };
-use backscroll::sync::alarms::history_loss;
-use backscroll::sync::alarms::passes::PassHistory;
-use backscroll::sync::alarms::silence::SilenceDetector;
 use backscroll::sync::forecast::forecast;
 use backscroll::sync::{HistoryBounds, Purpose};
 use serde_json::Value;
@@ -210,7 +210,7 @@ async fn loss_ahead_is_wrong_for_as_long_as_it_is_foreseen() {
             busy,
             last_pass: None,
         };
-        history_loss::check_loss_ahead(
+        lost_history::check_loss_ahead(
             "shop",
             forecast(&*place.provider, &status, &[pace], NOW).as_ref(),
         )
@@ -226,7 +226,7 @@ async fn loss_ahead_is_wrong_for_as_long_as_it_is_foreseen() {
     );
     assert_eq!(look(36_000).problems, []);
     assert_eq!(
-        history_loss::check_loss_ahead("shop", None)
+        lost_history::check_loss_ahead("shop", None)
             .unwrap()
             .problems,
         []
@@ -238,7 +238,7 @@ async fn what_is_lost_is_told_once_for_as_far_as_it_goes() {
     let (_, mut status) = half_archived().await;
     status[0].lost_seconds = 60;
     let lost = |status: &[StreamStatus], known| {
-        history_loss::check_lost("shop", &status.iter().collect::<Vec<_>>(), known)
+        lost_history::check_lost("shop", &status.iter().collect::<Vec<_>>(), known)
     };
     assert_eq!(
         lost(&status, 0).problems,

@@ -4,16 +4,9 @@
 //! who ask within a few seconds; [`health`], [`worries`], [`list`] and [`calendar`] judge it, purely; the rest says it in
 //! HTML, whose templates escape whatever others wrote.
 
-mod accounts;
-mod calendar;
-mod chart;
-mod frame;
-mod front;
-mod health;
-mod issues;
-mod list;
+mod model;
 mod snapshot;
-mod stream;
+mod view;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,13 +24,15 @@ use tokio::time::Instant;
 
 use super::{AppState, AppStateExtractor, StatusSources};
 use crate::store::{Archive, StoreError, StreamStatus};
-use calendar::{Day, StreamDay, stream_days};
-use frame::{footer, layout};
-use front::FrontPage;
-use health::{AssessedStream, Headline};
-use list::StreamList;
+use model::calendar::{Day, StreamDay, stream_days};
+use model::health::{AssessedStream, Headline};
+use model::list::StreamList;
+use model::{issues, list};
 use snapshot::PageSnapshot;
-use stream::StreamPage;
+use view::front::FrontPage;
+use view::layout::{footer, layout};
+use view::stream::StreamPage;
+use view::{layout, stream};
 
 /// Who asks within this time sees what the one before has seen …
 const MIN_READ_INTERVAL: Duration = Duration::from_secs(5);
@@ -82,11 +77,11 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/stream", get(stream_page))
         .route(
             "/style.css",
-            get(async || ([(CONTENT_TYPE, "text/css; charset=utf-8")], frame::STYLE)),
+            get(async || ([(CONTENT_TYPE, "text/css; charset=utf-8")], layout::STYLE)),
         )
         .route(
             "/icon.svg",
-            get(async || ([(CONTENT_TYPE, "image/svg+xml")], frame::ICON)),
+            get(async || ([(CONTENT_TYPE, "image/svg+xml")], layout::ICON)),
         )
 }
 
@@ -250,8 +245,8 @@ fn error_page(what: &str, why: &str, hint: &str) -> String {
                 span.sign aria-hidden="true" { "!" }
                 div {
                     h1 { (what) }
-                    p { (frame::untrusted(why)) }
-                    @if hint == "/" { p { a href="/" { "All streams" } } } @else { p.hint { "To do: " (frame::untrusted(hint)) } }
+                    p { (layout::untrusted(why)) }
+                    @if hint == "/" { p { a href="/" { "All streams" } } } @else { p.hint { "To do: " (layout::untrusted(hint)) } }
                 }
             }
         }

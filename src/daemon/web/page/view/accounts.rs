@@ -3,10 +3,12 @@
 use maud::{Markup, html};
 
 use super::chart::bars;
-use super::frame::{NBSP, ago, untrusted};
-use super::health::{AssessedStream, StreamHealth};
-use super::list::ListQuery;
-use super::snapshot::{AccountOverview, CHART_HOURS, HOUR, PageSnapshot, by_interval};
+use super::layout::{NBSP, ago, untrusted};
+use crate::daemon::web::page::model::health::{AssessedStream, StreamHealth};
+use crate::daemon::web::page::model::list::ListQuery;
+use crate::daemon::web::page::snapshot::{
+    AccountOverview, CHART_HOURS, HOUR, PageSnapshot, by_interval,
+};
 use crate::domain::format::{span, thousands};
 use crate::domain::time::Millis;
 use crate::store::Pulse;
@@ -14,7 +16,7 @@ use crate::store::Pulse;
 /// More accounts than this are not shown on cards.
 const MAX_CARDS: usize = 24;
 
-pub(super) fn account_cards(look: &PageSnapshot, streams: &[AssessedStream<'_>]) -> Markup {
+pub(crate) fn account_cards(look: &PageSnapshot, streams: &[AssessedStream<'_>]) -> Markup {
     html! {
         section aria-labelledby="accounts" {
             h2 #accounts { "Accounts" }

@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::board::{CheckResult, DetectedProblem};
 use super::weekly_activity::{LOOKBACK_H, is_silent};
+use crate::alerts::check::{CheckResult, DetectedProblem};
 use crate::domain::alarm::{AlarmKind, AlarmSubject};
 use crate::domain::time::{Millis, Second};
 use crate::store::{Archive, StoreError, StreamStatus};

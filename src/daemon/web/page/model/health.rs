@@ -13,11 +13,11 @@ const TAIL_GRACE_S: i64 = 3600;
 const NEGLIGIBLE_LOSS_S: u64 = 60;
 
 /// What is wanted "from the beginning" reaches back to 1970: more than this is all there is, in seconds.
-pub(super) const EVER_S: u64 = 20 * 365 * 86_400;
+pub(crate) const EVER_S: u64 = 20 * 365 * 86_400;
 
 /// What stands first on a stream's list of worries, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum StreamHealth {
+pub(crate) enum StreamHealth {
     Failing,
     Paused,
     Behind,
@@ -30,7 +30,7 @@ pub(super) enum StreamHealth {
 
 impl StreamHealth {
     /// What it is called, in words and for style sheets.
-    pub(super) fn name_and_class(self) -> (&'static str, &'static str) {
+    pub(crate) fn name_and_class(self) -> (&'static str, &'static str) {
         match self {
             Self::Failing => ("failing", "bad"),
             Self::Paused => ("paused", "bad"),
@@ -46,21 +46,21 @@ impl StreamHealth {
 
 /// A stream as it is judged at a moment.
 #[derive(Debug)]
-pub(super) struct AssessedStream<'a> {
-    pub(super) status: &'a StreamStatus,
-    pub(super) health: StreamHealth,
+pub(crate) struct AssessedStream<'a> {
+    pub(crate) status: &'a StreamStatus,
+    pub(crate) health: StreamHealth,
     /// What it lacks, apart from an end that is still fetched again and again.
-    pub(super) gaps: Vec<Window>,
+    pub(crate) gaps: Vec<Window>,
     /// How many seconds that is.
-    pub(super) gap_s: u64,
+    pub(crate) gap_s: u64,
     /// How many seconds of it are lost, apart from hardly any.
-    pub(super) lost_s: u64,
+    pub(crate) lost_s: u64,
     /// For how long it has not been complete, in seconds.
-    pub(super) lag_s: u64,
+    pub(crate) lag_s: u64,
 }
 
 impl<'a> AssessedStream<'a> {
-    pub(super) fn new(status: &'a StreamStatus, now: Second) -> Self {
+    pub(crate) fn new(status: &'a StreamStatus, now: Second) -> Self {
         let gaps = overdue_gaps(status, now);
         let complete_to = status
             .missing
@@ -115,7 +115,7 @@ fn overdue_gaps(status: &StreamStatus, now: Second) -> Vec<Window> {
 
 /// How the whole archive is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum OverallState {
+pub(crate) enum OverallState {
     /// Nothing is archived yet.
     Empty,
     Complete,
@@ -127,14 +127,14 @@ pub(super) enum OverallState {
 
 /// The answer to whether the archive is whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Headline {
-    pub(super) state: OverallState,
-    pub(super) text: String,
+pub(crate) struct Headline {
+    pub(crate) state: OverallState,
+    pub(crate) text: String,
 }
 
 impl Headline {
     /// Over all streams. `is_troubled`: there is something that somebody should look at.
-    pub(super) fn new(streams: &[AssessedStream<'_>], is_troubled: bool) -> Self {
+    pub(crate) fn new(streams: &[AssessedStream<'_>], is_troubled: bool) -> Self {
         let named: Vec<&AssessedStream<'_>> = streams
             .iter()
             .filter(|stream| stream.status.id.is_some())
@@ -225,7 +225,7 @@ fn loss_text(streams: &[&AssessedStream<'_>]) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::domain::window::Runs;
     use crate::store::{AccountId, Pause, RecordedError, StreamId};

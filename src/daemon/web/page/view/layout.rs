@@ -2,18 +2,18 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::health::StreamHealth;
+use crate::daemon::web::page::model::health::StreamHealth;
 use crate::domain::format::{sanitized, span};
 use crate::domain::time::{Millis, Second};
 
-pub(super) const STYLE: &str = include_str!("style.css");
-pub(super) const ICON: &str = include_str!("icon.svg");
+pub(crate) const STYLE: &str = include_str!("style.css");
+pub(crate) const ICON: &str = include_str!("icon.svg");
 
 /// A text is cut where it is longer than this, in characters: nothing that anybody wrote makes the page long.
 const MAX_TEXT_CHARS: usize = 160;
 
 /// A page with this title. `refreshes`: it is loaded again every minute.
-pub(super) fn layout(title: &str, refreshes: bool, body: &Markup) -> String {
+pub(crate) fn layout(title: &str, refreshes: bool, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -34,7 +34,7 @@ pub(super) fn layout(title: &str, refreshes: bool, body: &Markup) -> String {
 }
 
 /// What stands below every page.
-pub(super) fn footer() -> Markup {
+pub(crate) fn footer() -> Markup {
     html! {
         footer {
             p {
@@ -46,12 +46,12 @@ pub(super) fn footer() -> Markup {
 }
 
 /// A text that somebody else wrote, made harmless: on one line, no longer than a few, and isolated from what is around.
-pub(super) fn untrusted(text: &str) -> Markup {
+pub(crate) fn untrusted(text: &str) -> Markup {
     html! { bdi { (truncated(text)) } }
 }
 
 /// The text itself, on one line and cut.
-pub(super) fn truncated(text: &str) -> String {
+pub(crate) fn truncated(text: &str) -> String {
     let mut cut = sanitized(&text.chars().take(MAX_TEXT_CHARS).collect::<String>());
     if text.chars().nth(MAX_TEXT_CHARS).is_some() {
         cut.push('…');
@@ -60,21 +60,21 @@ pub(super) fn truncated(text: &str) -> String {
 }
 
 /// A moment, and for machines the very one.
-pub(super) fn timestamp(at: Second) -> Markup {
+pub(crate) fn timestamp(at: Second) -> Markup {
     let exact = at.to_string();
     let readable = exact.replace('T', " ").replace('Z', "");
     html! { time datetime=(exact) { (readable) } }
 }
 
 /// How long ago a moment was, with the moment itself behind it.
-pub(super) fn ago(at: Millis, now: Millis) -> Markup {
+pub(crate) fn ago(at: Millis, now: Millis) -> Markup {
     let exact = at.second().to_string();
     let ago = span(now.since(at).as_secs());
     html! { time datetime=(exact) title=(exact) { (ago) " ago" } }
 }
 
 /// A health as a badge: sign and word, coloured besides.
-pub(super) fn badge(health: StreamHealth) -> Markup {
+pub(crate) fn badge(health: StreamHealth) -> Markup {
     let (word, class) = health.name_and_class();
     let sign = match class {
         "sealed" => "✓",
@@ -87,7 +87,7 @@ pub(super) fn badge(health: StreamHealth) -> Markup {
 }
 
 /// A space at which no line breaks.
-pub(super) const NBSP: PreEscaped<&str> = PreEscaped("&nbsp;");
+pub(crate) const NBSP: PreEscaped<&str> = PreEscaped("&nbsp;");
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use crate::domain::alarm::{Alarm, AlarmKind, AlarmSubject, Notified};
+use super::check::{CheckResult, DetectedProblem};
+use crate::domain::alarm::{Alarm, AlarmSubject, Notified};
 use crate::domain::time::Millis;
 
 /// How long all must be well before an alarm is over.
@@ -17,56 +18,9 @@ const MAX_SEPARATE_ALARMS: usize = 3;
 /// How many of those are named.
 const MAX_NAMED_STREAMS: usize = 3;
 
-/// What was found by looking at one kind of thing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CheckResult {
-    /// Nothing where the archive itself was looked at.
-    pub account: Option<String>,
-    pub kind: AlarmKind,
-    /// What is wrong of it, if anything.
-    pub problems: Vec<DetectedProblem>,
-    /// Streams that could not be judged, and stay as they are.
-    pub inconclusive: BTreeSet<String>,
-}
-
-/// Something that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DetectedProblem {
-    /// Nothing where all of the account is concerned.
-    pub stream: Option<String>,
-    pub text: String,
-    pub hint: String,
-    /// See [`Alarm::level`].
-    pub level: Option<i64>,
-}
-
-impl CheckResult {
-    /// At what concerns an account, or the archive, as a whole.
-    pub fn for_whole(
-        account: Option<&str>,
-        kind: AlarmKind,
-        wrong: Option<DetectedProblem>,
-    ) -> Self {
-        Self {
-            account: account.map(str::to_owned),
-            kind,
-            problems: wrong.into_iter().collect(),
-            inconclusive: BTreeSet::new(),
-        }
-    }
-
-    fn subject_for(&self, stream: Option<&str>) -> AlarmSubject {
-        AlarmSubject {
-            account: self.account.clone(),
-            stream: stream.map(str::to_owned),
-            kind: self.kind,
-        }
-    }
-}
-
 /// See above.
 #[derive(Debug, Default)]
-pub struct AlarmBoard {
+pub(super) struct AlarmBoard {
     active: BTreeMap<AlarmSubject, Alarm>,
     /// Since when something is wrong that stands on no alarm of its own yet.
     pending: HashMap<AlarmSubject, Millis>,
@@ -76,19 +30,19 @@ pub struct AlarmBoard {
 
 impl AlarmBoard {
     /// The alarms that stand.
-    pub fn active(&self) -> impl Iterator<Item = &Alarm> {
+    pub(super) fn active(&self) -> impl Iterator<Item = &Alarm> {
         self.active.values()
     }
 
     /// Takes over what stands by the archive's record, which another process may have written.
-    pub fn restore(&mut self, standing: impl Iterator<Item = Alarm>) {
+    pub(super) fn restore(&mut self, standing: impl Iterator<Item = Alarm>) {
         self.active = standing
             .map(|alarm| (alarm.subject.clone(), alarm))
             .collect();
     }
 
     /// Takes note of a look. Answers with the alarms that began, are over, or read otherwise than before.
-    pub fn take(&mut self, result: &CheckResult, now: Millis) -> Vec<Alarm> {
+    pub(super) fn apply(&mut self, result: &CheckResult, now: Millis) -> Vec<Alarm> {
         let ripe = self.due_problems(result, now);
         let (own, rest): (Vec<&DetectedProblem>, Vec<&DetectedProblem>) =
             ripe.into_iter().partition(|wrong| {
@@ -254,6 +208,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::alarm::AlarmKind;
 
     const MINUTE: i64 = 60_000;
 
@@ -282,7 +237,7 @@ mod tests {
 
     /// What happens at so many minutes: the streams of which an alarm begins (`+`) or ends (`-`).
     fn apply_at(board: &mut AlarmBoard, minute: i64, look: &CheckResult) -> Vec<String> {
-        let changed = board.take(look, Millis(minute * MINUTE));
+        let changed = board.apply(look, Millis(minute * MINUTE));
         let sign = |alarm: &Alarm| if alarm.is_active() { '+' } else { '-' };
         changed
             .iter()
@@ -312,7 +267,7 @@ mod tests {
             [""; 0],
             "it may come back"
         );
-        let over = board.take(&account_check(AlarmKind::Parked, false), Millis(7 * MINUTE));
+        let over = board.apply(&account_check(AlarmKind::Parked, false), Millis(7 * MINUTE));
         assert_eq!(
             (over[0].since, over[0].until),
             (Millis(0), Some(Millis(2 * MINUTE)))
@@ -442,7 +397,7 @@ mod tests {
                 let names: Vec<String> = streams.iter().map(|stream| format!("s{stream}")).collect();
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 let before: BTreeSet<AlarmSubject> = board.active().map(|alarm| alarm.subject.clone()).collect();
-                let changed = board.take(&stream_check(AlarmKind::Stuck, &names), Millis(minute as i64 * 2 * MINUTE));
+                let changed = board.apply(&stream_check(AlarmKind::Stuck, &names), Millis(minute as i64 * 2 * MINUTE));
                 let mut begun = 0;
                 for alarm in changed {
                     if alarm.is_active() {

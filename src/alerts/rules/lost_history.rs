@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::board::{CheckResult, DetectedProblem};
+use crate::alerts::check::{CheckResult, DetectedProblem};
 use crate::domain::alarm::AlarmKind;
 use crate::domain::time::{Millis, Second};
 use crate::store::StreamStatus;

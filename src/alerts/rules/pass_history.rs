@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use super::board::{CheckResult, DetectedProblem};
+use crate::alerts::check::{CheckResult, DetectedProblem};
 use crate::domain::alarm::AlarmKind;
 use crate::domain::time::Millis;
 use crate::provider::{Disposition, ProviderError};

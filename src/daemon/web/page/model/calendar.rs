@@ -13,23 +13,23 @@ const DAY_S: i64 = 86_400;
 
 /// A day, by its number since 1970, in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Day(pub(super) i64);
+pub(crate) struct Day(pub(crate) i64);
 
 impl Day {
-    pub(super) fn of(at: Second) -> Self {
+    pub(crate) fn of(at: Second) -> Self {
         Self(at.0.div_euclid(DAY_S))
     }
 
-    pub(super) fn window(self) -> Window {
+    pub(crate) fn window(self) -> Window {
         Window::with_length(Second(self.0.saturating_mul(DAY_S)), DAY_S.unsigned_abs())
     }
 
-    pub(super) fn plus(self, days: i64) -> Self {
+    pub(crate) fn plus(self, days: i64) -> Self {
         Self(self.0.saturating_add(days))
     }
 
     /// Nothing where no calendar reaches.
-    pub(super) fn date(self) -> Option<Date> {
+    pub(crate) fn date(self) -> Option<Date> {
         Some(
             Timestamp::from_second(self.window().from().0)
                 .ok()?
@@ -38,7 +38,7 @@ impl Day {
         )
     }
 
-    pub(super) fn on(date: Date) -> Option<Self> {
+    pub(crate) fn on(date: Date) -> Option<Self> {
         Some(Self::of(Second(
             date.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second(),
         )))
@@ -47,7 +47,7 @@ impl Day {
 
 /// What stands first on a day's list of worries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum DayState {
+pub(crate) enum DayState {
     /// Nothing of it is wanted, or it is still to come.
     NotWanted,
     Sealed,
@@ -57,9 +57,9 @@ pub(super) enum DayState {
 }
 
 impl DayState {
-    pub(super) const ALL: [Self; 4] = [Self::Sealed, Self::Suspect, Self::Gap, Self::Lost];
+    pub(crate) const ALL: [Self; 4] = [Self::Sealed, Self::Suspect, Self::Gap, Self::Lost];
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::NotWanted => "none",
             Self::Sealed => "sealed",
@@ -70,7 +70,7 @@ impl DayState {
     }
 
     /// The sign that says it without colour.
-    pub(super) fn sign(self) -> &'static str {
+    pub(crate) fn sign(self) -> &'static str {
         match self {
             Self::NotWanted => "",
             Self::Sealed => "✓",
@@ -83,20 +83,20 @@ impl DayState {
 
 /// A day of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct StreamDay {
-    pub(super) day: Day,
-    pub(super) state: DayState,
-    pub(super) messages: u64,
+pub(crate) struct StreamDay {
+    pub(crate) day: Day,
+    pub(crate) state: DayState,
+    pub(crate) messages: u64,
     /// Whether some of them are an even share of a ledger row that lies in several days.
-    pub(super) is_estimated: bool,
+    pub(crate) is_estimated: bool,
     /// How many of its seconds are missing, and how many are lost.
-    pub(super) gap_s: u64,
-    pub(super) lost_s: u64,
+    pub(crate) gap_s: u64,
+    pub(crate) lost_s: u64,
 }
 
 /// So many days from `first` on, of a stream of which `stretches` are sealed. The messages of ledger rows that lie in
 /// several days are spread over them evenly.
-pub(super) fn stream_days(
+pub(crate) fn stream_days(
     first: Day,
     count: usize,
     stream: &AssessedStream<'_>,

@@ -1,6 +1,6 @@
 //! Whether the archive itself can be worked with. Pure.
 
-use super::board::{CheckResult, DetectedProblem};
+use crate::alerts::check::{CheckResult, DetectedProblem};
 use crate::domain::alarm::AlarmKind;
 use crate::store::{Room, StoreError};
 

@@ -2,14 +2,14 @@
 
 use maud::{Markup, html};
 
-use super::calendar::{DayState, StreamDay};
+use crate::daemon::web::page::model::calendar::{DayState, StreamDay};
 
 /// Units of the drawing to a value, and its height; the style sheet says how large it is shown.
 const BAR_STEP: usize = 10;
 const CHART_HEIGHT: f64 = 60.0;
 
 /// A bar for each value, each with a text of its own; `full` is as high as the drawing.
-pub(super) fn bars(label: &str, full: f64, bars: &[(f64, String)]) -> Markup {
+pub(crate) fn bars(label: &str, full: f64, bars: &[(f64, String)]) -> Markup {
     let width = bars.len() * BAR_STEP;
     html! {
         svg.chart role="img" aria-label=(label) viewBox={ "0 0 " (width) " " (CHART_HEIGHT) } preserveAspectRatio="none" {
@@ -40,7 +40,7 @@ fn rounded(length: f64) -> f64 {
 }
 
 /// A stream's days as a strip. Days in a row that are alike are one shape, whose height says what they are, too.
-pub(super) fn strip(days: &[StreamDay]) -> Markup {
+pub(crate) fn strip(days: &[StreamDay]) -> Markup {
     html! {
         svg.strip role="img" aria-label=(strip_label(days)) viewBox={ "0 0 " (days.len()) " 12" } preserveAspectRatio="none" {
             title { (strip_label(days)) }
@@ -56,7 +56,7 @@ pub(super) fn strip(days: &[StreamDay]) -> Markup {
 }
 
 /// The sign of a state as it is drawn in strips, for their legend.
-pub(super) fn sample(state: DayState) -> Markup {
+pub(crate) fn sample(state: DayState) -> Markup {
     let (top, height) = vertical_extent(state);
     html! {
         svg.sample aria-hidden="true" viewBox="0 0 12 12" {
@@ -108,8 +108,8 @@ fn strip_label(days: &[StreamDay]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::calendar::Day;
     use super::*;
+    use crate::daemon::web::page::model::calendar::Day;
 
     #[test]
     fn days_that_are_alike_are_one_shape() {

@@ -6,34 +6,34 @@ use std::time::Duration;
 use maud::{Markup, html};
 
 use super::accounts;
-use super::calendar::{DayState, StreamDay};
 use super::chart::{bars, sample, strip};
-use super::frame::{ago, badge, footer, layout, timestamp, truncated, untrusted};
-use super::health::{AssessedStream, EVER_S, Headline, OverallState};
-use super::issues::{Issue, Severity};
-use super::list::{ListQuery, SortOrder, StreamList};
-use super::snapshot::{CHART_DAYS, DAY, PageSnapshot, by_interval};
+use super::layout::{ago, badge, footer, layout, timestamp, truncated, untrusted};
+use crate::daemon::web::page::model::calendar::{DayState, StreamDay};
+use crate::daemon::web::page::model::health::{AssessedStream, EVER_S, Headline, OverallState};
+use crate::daemon::web::page::model::issues::{Issue, Severity};
+use crate::daemon::web::page::model::list::{ListQuery, SortOrder, StreamList};
+use crate::daemon::web::page::snapshot::{CHART_DAYS, DAY, PageSnapshot, by_interval};
 use crate::domain::format::{size, span, thousands};
 use crate::domain::time::Millis;
 use crate::store::PassRecord;
 
 /// Everything that the front page shows.
 #[derive(Debug)]
-pub(super) struct FrontPage<'a> {
-    pub(super) snapshot: &'a PageSnapshot,
-    pub(super) streams: &'a [AssessedStream<'a>],
-    pub(super) headline: Headline,
-    pub(super) issues: Vec<Issue>,
-    pub(super) query: &'a ListQuery,
-    pub(super) list: StreamList<'a>,
+pub(crate) struct FrontPage<'a> {
+    pub(crate) snapshot: &'a PageSnapshot,
+    pub(crate) streams: &'a [AssessedStream<'a>],
+    pub(crate) headline: Headline,
+    pub(crate) issues: Vec<Issue>,
+    pub(crate) query: &'a ListQuery,
+    pub(crate) list: StreamList<'a>,
     /// The last days of each stream that is listed.
-    pub(super) days: Vec<Vec<StreamDay>>,
+    pub(crate) days: Vec<Vec<StreamDay>>,
     /// Those of the configuration, and others that the archive holds.
-    pub(super) accounts: BTreeSet<&'a str>,
+    pub(crate) accounts: BTreeSet<&'a str>,
 }
 
 impl FrontPage<'_> {
-    pub(super) fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         let refreshes = self.query.refreshes();
         let body = html! {
             (self.header())

@@ -5,9 +5,6 @@
 //! process tells it again. While the archive cannot be written the record is kept in memory. The lookout works in a task of
 //! its own, and no pass waits for it.
 
-mod records;
-mod webhook;
-
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,21 +13,21 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
-use self::records::AlarmRecords;
-use self::webhook::{Notification, Webhook};
+use super::check::CheckResult;
+use super::records::AlarmRecords;
+use super::rules::archive_health::ArchiveHealth;
+use super::rules::lost_history;
+use super::rules::pass_history::PassHistory;
+use super::webhook::WebhookError;
+use super::webhook::{Notification, Webhook};
 use crate::config::Alerts;
-use crate::domain::alarm::{Alarm, AlarmKind, AlarmSubject};
+use crate::domain::alarm::{AlarmKind, AlarmSubject};
 use crate::domain::clock::Clock;
 use crate::domain::retry::Backoff;
 use crate::provider::Provider;
 use crate::store::{Archive, StoreError, StreamStatus};
 use crate::sync::PassReport;
-use crate::sync::alarms::archive::ArchiveHealth;
-use crate::sync::alarms::board::CheckResult;
-use crate::sync::alarms::history_loss;
-use crate::sync::alarms::passes::PassHistory;
 use crate::sync::forecast::{forecast, paces};
-pub use webhook::WebhookError;
 
 /// How often the archive itself is looked at, and whether a pass hangs.
 const ARCHIVE_CHECK_INTERVAL: Duration = Duration::from_mins(5);
@@ -95,7 +92,7 @@ impl AlarmMonitor {
     }
 
     /// A pass over an account begins.
-    pub(super) fn pass_begins(&self, account: &str) {
+    pub fn pass_begins(&self, account: &str) {
         let now = self.clock.now();
         self.lock_observations()
             .passes
@@ -105,7 +102,7 @@ impl AlarmMonitor {
     }
 
     /// It has ended.
-    pub(super) fn pass_ends(&self, account: &str, outcome: &Result<PassReport, StoreError>) {
+    pub fn pass_ends(&self, account: &str, outcome: &Result<PassReport, StoreError>) {
         {
             let mut heard = self.lock_observations();
             let Observations { passes, archive } = &mut *heard;
@@ -126,7 +123,7 @@ impl AlarmMonitor {
     }
 
     /// Looks, and tells, until `stop`.
-    pub(super) async fn run(&self, stop: &CancellationToken) {
+    pub async fn run(&self, stop: &CancellationToken) {
         tokio::join!(self.run_checks(stop), self.deliver_notifications(stop));
     }
 
@@ -206,7 +203,7 @@ impl AlarmMonitor {
             looks.extend(
                 looked_at
                     .into_iter()
-                    .flat_map(|looked_at| history_loss::clear_abandoned(account, looked_at, now)),
+                    .flat_map(|looked_at| lost_history::clear_abandoned(account, looked_at, now)),
             );
         }
         for provider in &self.providers {
@@ -225,12 +222,12 @@ impl AlarmMonitor {
                 };
                 looks.extend(passes.check_streams(account, streams));
             }
-            looks.extend(history_loss::check_loss_ahead(
+            looks.extend(lost_history::check_loss_ahead(
                 account,
                 forecast(&**provider, &status, &paces, now).as_ref(),
             ));
-            let lost = history_loss::lost_seconds(streams);
-            looks.push(history_loss::check_lost(
+            let lost = lost_history::lost_seconds(streams);
+            looks.push(lost_history::check_lost(
                 account,
                 streams,
                 records.reported_loss_s(account, lost),
@@ -317,26 +314,5 @@ impl AlarmMonitor {
         self.observations
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Tells the log.
-fn log_alarm(alarm: &Alarm) {
-    let Alarm {
-        subject,
-        since,
-        text: problem,
-        hint,
-        ..
-    } = alarm;
-    let account = subject.account.as_deref().map(tracing::field::display);
-    let stream = subject.stream.as_deref().map(tracing::field::display);
-    let kind = subject.kind.name();
-    match (alarm.is_active(), subject.kind) {
-        (false, _) => tracing::info!(account, stream, kind, %since, problem, "alarm over"),
-        (true, AlarmKind::Silent | AlarmKind::Stuck) => {
-            tracing::warn!(account, stream, kind, problem, hint, "alarm");
-        }
-        (true, _) => tracing::error!(account, stream, kind, problem, hint, "alarm"),
     }
 }

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::log_alarm;
+use super::board::AlarmBoard;
+use super::check::CheckResult;
+use super::log::log_alarm;
+use super::rules::silence::SilenceDetector;
 use crate::domain::alarm::{Alarm, AlarmKind, AlarmSubject, Notified};
 use crate::domain::time::Millis;
 use crate::store::{Archive, StoreError, StreamStatus};
-use crate::sync::alarms::board::{AlarmBoard, CheckResult};
-use crate::sync::alarms::silence::SilenceDetector;
 
 /// What is over is kept for so long.
 const ALARM_RETENTION: Duration = Duration::from_hours(2160);
@@ -61,7 +62,7 @@ impl AlarmRecords {
 
     /// Takes note of a look, and tells the log what began and what is over.
     pub(super) fn apply(&mut self, look: &CheckResult, now: Millis, has_webhook: bool) {
-        for mut alarm in self.board.take(look, now) {
+        for mut alarm in self.board.apply(look, now) {
             let id = alarm.id();
             if !alarm.is_active() && !has_webhook {
                 alarm.told = Notified::All;

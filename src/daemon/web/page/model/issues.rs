@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 
 use super::health::{AssessedStream, StreamHealth};
-use super::snapshot::{AccountOverview, PageSnapshot};
+use crate::alerts::rules::lost_history::LOSS_HINT;
+use crate::daemon::web::page::snapshot::{AccountOverview, PageSnapshot};
 use crate::domain::alarm::{Alarm, AlarmKind};
 use crate::domain::format::{span, thousands};
 use crate::domain::time::{Millis, Second};
-use crate::sync::alarms::history_loss::LOSS_HINT;
 
 /// An account that was not looked at for so long is one on which nobody works, in seconds.
 const NEGLECTED_AFTER_S: i64 = 3600;
@@ -23,7 +23,7 @@ const FAILURE_KINDS: &[AlarmKind] = &[AlarmKind::Parked, AlarmKind::Failing, Ala
 
 /// How much it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Severity {
+pub(crate) enum Severity {
     /// Somebody should do something.
     Action,
     /// It is as it is, or passes by itself.
@@ -32,15 +32,15 @@ pub(super) enum Severity {
 
 /// Something that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Issue {
-    pub(super) severity: Severity,
+pub(crate) struct Issue {
+    pub(crate) severity: Severity,
     /// Whom it concerns, in a word or two.
-    pub(super) subject: String,
-    pub(super) problem: String,
+    pub(crate) subject: String,
+    pub(crate) problem: String,
     /// What to do.
-    pub(super) hint: String,
+    pub(crate) hint: String,
     /// Since when, where that is known.
-    pub(super) since: Option<Millis>,
+    pub(crate) since: Option<Millis>,
 }
 
 fn issue(
@@ -85,7 +85,7 @@ impl ActiveAlarms<'_> {
 }
 
 /// All of it, the gravest first.
-pub(super) fn find_issues(look: &PageSnapshot, streams: &[AssessedStream<'_>]) -> Vec<Issue> {
+pub(crate) fn find_issues(look: &PageSnapshot, streams: &[AssessedStream<'_>]) -> Vec<Issue> {
     let told = ActiveAlarms(&look.alarms);
     let mut all: Vec<Issue> = look
         .alarms
@@ -323,7 +323,7 @@ fn data_issues(streams: &[AssessedStream<'_>]) -> Vec<Issue> {
 }
 
 /// Whether anybody should look: a stream that lacks nothing, for the failure of one is over when it is fetched again.
-pub(super) fn needs_action(worries: &[Issue], streams: &[AssessedStream<'_>]) -> bool {
+pub(crate) fn needs_action(worries: &[Issue], streams: &[AssessedStream<'_>]) -> bool {
     worries
         .iter()
         .any(|worry| worry.severity == Severity::Action)

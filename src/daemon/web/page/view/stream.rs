@@ -4,23 +4,23 @@ use jiff::civil::Date;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::calendar::{Day, DayState, StreamDay};
-use super::frame::{badge, footer, layout, timestamp, truncated, untrusted};
-use super::health::AssessedStream;
+use super::layout::{badge, footer, layout, timestamp, truncated, untrusted};
+use crate::daemon::web::page::model::calendar::{Day, DayState, StreamDay};
+use crate::daemon::web::page::model::health::AssessedStream;
 use crate::domain::format::{span, thousands};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 use crate::store::{LedgerRow, StreamId, StreamStatus};
 
 /// Ledger rows that are shown at once.
-pub(super) const MAX_LEDGER_ROWS: u64 = 100;
+pub(crate) const MAX_LEDGER_ROWS: u64 = 100;
 /// Ranges that are shown of what is missing, and of what is lost.
 const MAX_RANGES: usize = 50;
 
 /// What a query asks for. Whatever it says that cannot be meant is as if it were not there.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct StreamQuery {
+pub(crate) struct StreamQuery {
     id: String,
     month: String,
     day: String,
@@ -28,12 +28,12 @@ pub(super) struct StreamQuery {
 }
 
 impl StreamQuery {
-    pub(super) fn stream(&self) -> Option<StreamId> {
+    pub(crate) fn stream(&self) -> Option<StreamId> {
         self.id.parse().ok().map(StreamId)
     }
 
     /// The day whose ledger rows are shown: that of the query, else the last of its month, else the last that has any.
-    pub(super) fn day(&self, status: &StreamStatus) -> Day {
+    pub(crate) fn day(&self, status: &StreamStatus) -> Day {
         let said = self.day.parse::<Date>().ok();
         let month = || {
             format!("{}-01", self.month)
@@ -58,7 +58,7 @@ impl StreamQuery {
     }
 
     /// Where in the day the rows begin that are shown.
-    pub(super) fn rows_from(&self, day: Day) -> Window {
+    pub(crate) fn rows_from(&self, day: Day) -> Window {
         let from = self.from.parse().ok().map(Second);
         from.and_then(|from| day.window().starting_at(from))
             .unwrap_or(day.window())
@@ -67,21 +67,21 @@ impl StreamQuery {
 
 /// Everything that the page shows.
 #[derive(Debug)]
-pub(super) struct StreamPage<'a> {
-    pub(super) id: StreamId,
-    pub(super) stream: &'a AssessedStream<'a>,
-    pub(super) taken_at: Millis,
-    pub(super) day: Day,
+pub(crate) struct StreamPage<'a> {
+    pub(crate) id: StreamId,
+    pub(crate) stream: &'a AssessedStream<'a>,
+    pub(crate) taken_at: Millis,
+    pub(crate) day: Day,
     /// Those of the month of the day.
-    pub(super) days: Vec<StreamDay>,
+    pub(crate) days: Vec<StreamDay>,
     /// All that is sealed.
-    pub(super) sealed: Runs,
+    pub(crate) sealed: Runs,
     /// The rows of the day from somewhere on; one more than are shown, where there are more.
-    pub(super) rows: Vec<LedgerRow>,
+    pub(crate) rows: Vec<LedgerRow>,
 }
 
 /// The days of a month in which a day lies: the first, and how many.
-pub(super) fn month_of(day: Day) -> (Day, usize) {
+pub(crate) fn month_of(day: Day) -> (Day, usize) {
     let date = day.date();
     let first = date
         .and_then(|date| Day::on(date.first_of_month()))
@@ -93,7 +93,7 @@ pub(super) fn month_of(day: Day) -> (Day, usize) {
 }
 
 impl StreamPage<'_> {
-    pub(super) fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         let status = self.stream.status;
         let body = html! {
             header {
@@ -326,8 +326,8 @@ fn compact(n: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::health::tests::stream;
     use super::*;
+    use crate::daemon::web::page::model::health::tests::stream;
 
     fn day(said: &str) -> Option<String> {
         let (month, day) = if said.len() > 7 {

@@ -13,7 +13,7 @@ const MAX_SEARCH_CHARS: usize = 200;
 /// What a query asks for. Whatever it says that cannot be meant is as if it were not there.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct ListQuery {
+pub(crate) struct ListQuery {
     /// What a stream's name holds.
     q: String,
     /// The account that it belongs to.
@@ -28,7 +28,7 @@ pub(super) struct ListQuery {
 
 /// The order of a list. Figures go from the largest to the smallest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SortOrder {
+pub(crate) enum SortOrder {
     Worst,
     Name,
     Lag,
@@ -38,7 +38,7 @@ pub(super) enum SortOrder {
 }
 
 impl SortOrder {
-    pub(super) const fn key(self) -> &'static str {
+    pub(crate) const fn key(self) -> &'static str {
         match self {
             Self::Worst => "worst",
             Self::Name => "name",
@@ -51,7 +51,7 @@ impl SortOrder {
 }
 
 impl ListQuery {
-    pub(super) fn sort(&self) -> SortOrder {
+    pub(crate) fn sort(&self) -> SortOrder {
         let all = [
             SortOrder::Name,
             SortOrder::Lag,
@@ -64,31 +64,31 @@ impl ListQuery {
             .unwrap_or(SortOrder::Worst)
     }
 
-    pub(super) fn only_incomplete(&self) -> bool {
+    pub(crate) fn only_incomplete(&self) -> bool {
         self.show == "ill"
     }
 
-    pub(super) fn refreshes(&self) -> bool {
+    pub(crate) fn refreshes(&self) -> bool {
         self.refresh == "60"
     }
 
     /// What is searched for.
-    pub(super) fn search(&self) -> String {
+    pub(crate) fn search(&self) -> String {
         self.q.trim().chars().take(MAX_SEARCH_CHARS).collect()
     }
 
-    pub(super) fn for_account(account: &str) -> Self {
+    pub(crate) fn for_account(account: &str) -> Self {
         Self {
             account: account.to_owned(),
             ..Self::default()
         }
     }
 
-    pub(super) fn is_for(&self, account: &str) -> bool {
+    pub(crate) fn is_for(&self, account: &str) -> bool {
         self.account == account
     }
 
-    pub(super) fn with_refresh(self, refreshes: bool) -> Self {
+    pub(crate) fn with_refresh(self, refreshes: bool) -> Self {
         Self {
             refresh: if refreshes {
                 "60".to_owned()
@@ -99,7 +99,7 @@ impl ListQuery {
         }
     }
 
-    pub(super) fn sorted_by(self, sort: SortOrder) -> Self {
+    pub(crate) fn sorted_by(self, sort: SortOrder) -> Self {
         Self {
             sort: sort.key().to_owned(),
             page: String::new(),
@@ -107,7 +107,7 @@ impl ListQuery {
         }
     }
 
-    pub(super) fn on_page(self, page: usize) -> Self {
+    pub(crate) fn on_page(self, page: usize) -> Self {
         Self {
             page: page.to_string(),
             ..self
@@ -115,7 +115,7 @@ impl ListQuery {
     }
 
     /// The address of the page that answers it.
-    pub(super) fn href(&self) -> String {
+    pub(crate) fn href(&self) -> String {
         let sort = self.sort();
         let sort = if sort == SortOrder::Worst {
             ""
@@ -154,19 +154,19 @@ impl ListQuery {
 
 /// A page of the list.
 #[derive(Debug)]
-pub(super) struct StreamList<'a> {
-    pub(super) shown: Vec<&'a AssessedStream<'a>>,
+pub(crate) struct StreamList<'a> {
+    pub(crate) shown: Vec<&'a AssessedStream<'a>>,
     /// How many there are on all pages.
-    pub(super) found: usize,
+    pub(crate) found: usize,
     /// Which page this is, from 1, and how many there are.
-    pub(super) page: usize,
-    pub(super) pages: usize,
+    pub(crate) page: usize,
+    pub(crate) pages: usize,
     /// The number of the first that is shown, from 1.
-    pub(super) first: usize,
+    pub(crate) first: usize,
 }
 
 impl<'a> StreamList<'a> {
-    pub(super) fn new(streams: &'a [AssessedStream<'a>], query: &ListQuery) -> Self {
+    pub(crate) fn new(streams: &'a [AssessedStream<'a>], query: &ListQuery) -> Self {
         let search = query.search().to_lowercase();
         let is_wanted = |stream: &&AssessedStream<'_>| {
             (query.account.is_empty() || query.is_for(&stream.status.account))

@@ -1,0 +1,6 @@
+//! The assessment of streams and of the archive. Pure.
+
+pub(super) mod calendar;
+pub(super) mod health;
+pub(super) mod issues;
+pub(super) mod list;

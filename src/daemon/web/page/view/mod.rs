@@ -1,0 +1,7 @@
+//! The HTML of the page.
+
+mod accounts;
+mod chart;
+pub(super) mod front;
+pub(super) mod layout;
+pub(super) mod stream;
