@@ -283,7 +283,7 @@ fn print_account_notes(plan: &Planned<'_>, preview: &Preview) {
         say("  what is still to be discovered comes on top");
     }
     for (stream, error) in troubles {
-        let stream = preview.streams.get(*stream).map_or("", String::as_str);
+        let stream = preview.streams.get(stream.get()).map_or("", String::as_str);
         say(format_args!(
             "  {}: not counted: {error}\n  hint: {}",
             sanitized(stream),
@@ -353,7 +353,7 @@ fn ranges_json(preview: &Preview) -> Value {
         .zip(&preview.outlook.losses)
         .map(|(stretch, loss)| {
             json!({
-                "stream": preview.streams.get(stretch.stream),
+                "stream": preview.streams.get(stretch.stream.get()),
                 "from_at": stretch.range.from().to_string(),
                 "to_at": stretch.range.to().to_string(),
                 "messages": stretch.messages,

@@ -12,6 +12,32 @@ pub struct Stream {
     pub discovered: bool,
 }
 
+/// The position of a stream in its account.
+///
+/// An account numbers its streams from zero, in the order in which it began to follow them. The list only grows, so an
+/// index stays valid for as long as the process runs. It means nothing in another process: the archive has its own ids.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamIndex(usize);
+
+impl StreamIndex {
+    pub fn new(index: usize) -> Self {
+        Self(index)
+    }
+
+    /// Pairs each item of a list that has one entry for each stream with its index.
+    pub fn enumerate<T>(items: impl IntoIterator<Item = T>) -> impl Iterator<Item = (Self, T)> {
+        items
+            .into_iter()
+            .enumerate()
+            .map(|(index, item)| (Self(index), item))
+    }
+
+    /// The index into a list that has one entry for each stream of the account.
+    pub fn get(self) -> usize {
+        self.0
+    }
+}
+
 /// Which of an account's messages belong to a stream: those of which every part that is given here is so. At least
 /// one is given.
 ///

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use crate::domain::message::{Message, Unreadable};
 use crate::domain::participant::Party;
-use crate::domain::stream::Stream;
+use crate::domain::stream::{Stream, StreamIndex};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 pub use error::{Disposition, ProviderError};
@@ -41,10 +41,10 @@ pub trait Provider: Send + Sync {
     fn streams(&self) -> Vec<Arc<Stream>>;
 
     /// The stream at a position.
-    fn stream(&self, position: usize) -> Arc<Stream>;
+    fn stream(&self, position: StreamIndex) -> Arc<Stream>;
 
     /// Where the stream is that the archive calls by this key, if it is followed.
-    fn stream_index(&self, key: &str) -> Option<usize>;
+    fn stream_index(&self, key: &str) -> Option<StreamIndex>;
 
     /// The streams that reach what a party says and what is said to it, as far as they are not followed yet. None where
     /// the account does not follow who appears in its messages.
@@ -71,7 +71,7 @@ pub trait Provider: Send + Sync {
     /// messages, where it is more than one.
     async fn survey(
         &self,
-        stream: usize,
+        stream: StreamIndex,
         range: Window,
         target: u64,
     ) -> Result<Survey, ProviderError>;
@@ -80,7 +80,7 @@ pub trait Provider: Send + Sync {
     /// less than all.
     async fn peek(
         &self,
-        stream: usize,
+        stream: StreamIndex,
         range: Window,
         target: u64,
     ) -> Result<Survey, ProviderError> {
@@ -90,18 +90,22 @@ pub trait Provider: Send + Sync {
     /// All messages of a window that a survey has sized.
     async fn fetch(
         &self,
-        stream: usize,
+        stream: StreamIndex,
         window: Window,
         expected: u64,
     ) -> Result<FetchedWindow, ProviderError>;
 
     /// Counts what the provider has in `range` without reading it, as cheaply as it can. Counts of ranges that touch
     /// add up.
-    async fn count(&self, stream: usize, range: Window) -> Result<RangeCount, ProviderError>;
+    async fn count(&self, stream: StreamIndex, range: Window) -> Result<RangeCount, ProviderError>;
 
     /// About how many messages the provider has in `range`, at the least price: those on its very bounds may or may not
     /// be among them.
-    async fn estimate_count(&self, stream: usize, range: Window) -> Result<u64, ProviderError> {
+    async fn estimate_count(
+        &self,
+        stream: StreamIndex,
+        range: Window,
+    ) -> Result<u64, ProviderError> {
         Ok(self.count(stream, range).await?.messages)
     }
 
@@ -113,7 +117,7 @@ pub trait Provider: Send + Sync {
     fn request_cost(&self, messages: u64) -> u64;
 
     /// Reads a message that was put aside raw, by what is known today. Asks nobody.
-    fn parse_raw(&self, stream: usize, raw: &str) -> Result<Message, Unreadable>;
+    fn parse_raw(&self, stream: StreamIndex, raw: &str) -> Result<Message, Unreadable>;
 
     /// Makes sure that the credentials are accepted, at the price of one request.
     async fn check_credentials(&self) -> Result<(), ProviderError>;

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
+use crate::domain::stream::StreamIndex;
+
 /// Streams, and what an adapter knows of each, by position and by key. More may be added at any time; what is in the
 /// list stays where it is.
 #[derive(Debug)]
@@ -11,7 +13,7 @@ pub(super) struct Followed<T>(RwLock<List<T>>);
 #[derive(Debug)]
 struct List<T> {
     items: Vec<Arc<T>>,
-    positions: HashMap<String, usize>,
+    positions: HashMap<String, StreamIndex>,
 }
 
 impl<T> Followed<T> {
@@ -29,22 +31,22 @@ impl<T> Followed<T> {
         if list.positions.contains_key(&key) {
             return false;
         }
-        let position = list.items.len();
-        list.positions.insert(key, position);
+        let index = StreamIndex::new(list.items.len());
+        list.positions.insert(key, index);
         list.items.push(Arc::new(item));
         true
     }
 
     /// The item at a position that the list has.
-    pub(super) fn at(&self, position: usize) -> Arc<T> {
-        self.list().items[position].clone()
+    pub(super) fn at(&self, index: StreamIndex) -> Arc<T> {
+        self.list().items[index.get()].clone()
     }
 
     pub(super) fn first(&self) -> Option<Arc<T>> {
         self.list().items.first().cloned()
     }
 
-    pub(super) fn position(&self, key: &str) -> Option<usize> {
+    pub(super) fn position(&self, key: &str) -> Option<StreamIndex> {
         self.list().positions.get(key).copied()
     }
 
@@ -72,7 +74,13 @@ mod tests {
             list.all().iter().map(|item| **item).collect::<Vec<_>>(),
             [1, 2, 4]
         );
-        assert_eq!((list.position("c"), list.position("d")), (Some(2), None));
-        assert_eq!((*list.at(1), list.first().as_deref()), (2, Some(&1)));
+        assert_eq!(
+            (list.position("c"), list.position("d")),
+            (Some(StreamIndex::new(2)), None)
+        );
+        assert_eq!(
+            (*list.at(StreamIndex::new(1)), list.first().as_deref()),
+            (2, Some(&1))
+        );
     }
 }

@@ -14,6 +14,7 @@ use super::progress::AccountProgress;
 use super::tails::TailScheduler;
 use super::{HistoryBounds, PassReport, Purpose, REFUSED_CREDENTIALS_PAUSE};
 use crate::domain::clock::Clock;
+use crate::domain::stream::StreamIndex;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 use crate::provider::{AccountSettings, Disposition, Provider, ProviderError};
@@ -368,11 +369,8 @@ impl AccountSync {
     ) -> Result<PassOutcome, StoreError> {
         let sealed = self.store.sealed_runs(place.account).await?;
         let none = Runs::default();
-        let streams = place
-            .streams
-            .iter()
-            .enumerate()
-            .map(|(position, &(id, wanted_from))| {
+        let streams =
+            StreamIndex::enumerate(&place.streams).map(|(position, &(id, wanted_from))| {
                 (
                     position,
                     bounds
@@ -548,10 +546,10 @@ impl AccountSync {
     pub(super) async fn record_stream_error(
         &self,
         place: &mut Session,
-        stream: usize,
+        stream: StreamIndex,
         failure: &ProviderError,
     ) -> Result<(), StoreError> {
-        let id = place.streams[stream].0;
+        let id = place.streams[stream.get()].0;
         let (account, stream) = (
             &self.provider.account().name,
             &self.provider.stream(stream).key,
@@ -571,9 +569,9 @@ impl AccountSync {
     pub(super) async fn clear_stream_error(
         &self,
         place: &mut Session,
-        stream: usize,
+        stream: StreamIndex,
     ) -> Result<(), StoreError> {
-        let id = place.streams[stream].0;
+        let id = place.streams[stream.get()].0;
         if place.known_healthy.insert(id) {
             self.store
                 .record_stream_error(id, None, self.clock.now())

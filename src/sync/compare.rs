@@ -7,6 +7,7 @@ use super::HistoryBounds;
 use super::account::AccountSync;
 use super::reconcile::{CompareError, RowDifference, StreamComparison};
 use super::refetch::{PARALLEL_COMPARISONS, comparable_range};
+use crate::domain::stream::StreamIndex;
 use crate::domain::window::Window;
 use crate::provider::{Disposition, ProviderError};
 use crate::store::StoreError;
@@ -74,25 +75,22 @@ impl AccountSync {
         };
         let edges = self.frontier(&place, HistoryBounds::default());
         let (provider, store) = (&*self.provider, &*self.store);
-        let compared =
-            place
-                .streams
-                .iter()
-                .enumerate()
-                .map(|(position, &(id, wanted_from))| async move {
-                    let counting = StreamComparison {
-                        provider,
-                        store,
-                        account: place.account,
-                        position,
-                        id,
-                    };
-                    let differences = match comparable_range(edges, wanted_from) {
-                        Some(range) => counting.differences(range).await,
-                        None => Ok(vec![]),
-                    };
-                    (position, differences)
-                });
+        let compared = StreamIndex::enumerate(&place.streams).map(
+            |(position, &(id, wanted_from))| async move {
+                let counting = StreamComparison {
+                    provider,
+                    store,
+                    account: place.account,
+                    position,
+                    id,
+                };
+                let differences = match comparable_range(edges, wanted_from) {
+                    Some(range) => counting.differences(range).await,
+                    None => Ok(vec![]),
+                };
+                (position, differences)
+            },
+        );
         let mut compared = stream::iter(compared).buffer_unordered(PARALLEL_COMPARISONS);
         loop {
             let next = tokio::select! {

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::domain::stream::StreamIndex;
 use crate::domain::time::Second;
 use crate::domain::window::Window;
 
@@ -15,7 +16,7 @@ use crate::domain::window::Window;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stretch {
     /// The stream's position in its account.
-    pub stream: usize,
+    pub stream: StreamIndex,
     pub range: Window,
     pub messages: u64,
     pub requests: u64,
@@ -89,7 +90,7 @@ impl BacklogOutlook {
             loss += *of_stretch;
         }
         let requests = stretches.iter().map(|stretch| stretch.requests).sum();
-        let mut missing: BTreeMap<usize, u64> = BTreeMap::new();
+        let mut missing: BTreeMap<StreamIndex, u64> = BTreeMap::new();
         for stretch in stretches {
             *missing.entry(stretch.stream).or_default() += stretch.range.seconds();
         }
@@ -311,7 +312,7 @@ mod tests {
     fn stretch(stream: usize, from: i64, to: i64, messages: u64, requests: u64) -> Stretch {
         let range = Window::new(NOW.plus(-from), NOW.plus(-to)).unwrap();
         Stretch {
-            stream,
+            stream: StreamIndex::new(stream),
             range,
             messages,
             requests,

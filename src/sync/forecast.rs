@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::account::fetchable_retention;
 use super::estimate::{BacklogOutlook, CatchUpConditions, Loss, Stretch};
+use crate::domain::stream::StreamIndex;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 use crate::provider::Provider;
@@ -53,7 +54,7 @@ pub fn forecast(
     let circumstances = catch_up_conditions(provider, retention, first.pause.as_ref(), paces, now);
     let usual = density(&ours);
     let mut stretches = Vec::new();
-    for (stream, status) in ours.iter().enumerate() {
+    for (stream, status) in StreamIndex::enumerate(&ours) {
         let density = density(&[status]).or(usual).unwrap_or(0.0);
         stretches.extend(
             status
@@ -72,7 +73,7 @@ pub fn forecast(
             .from()
             .plus(i64::try_from(retention.as_secs()).unwrap_or(i64::MAX));
         let known = by_stream
-            .entry(ours[*stream].stream.clone())
+            .entry(ours[stream.get()].stream.clone())
             .or_insert((falls, Loss::default()));
         known.1 += *loss;
     }
@@ -99,7 +100,12 @@ pub fn account_outlook(
         .then(|| figures.recent_messages as f64 / figures.recent_seconds as f64);
     // A stream's number tells it from others as well as its position does.
     let stretch = |(id, range): &(StreamId, Window)| {
-        missing_range(provider, id.0 as usize, *range, density.unwrap_or(0.0))
+        missing_range(
+            provider,
+            StreamIndex::new(id.0 as usize),
+            *range,
+            density.unwrap_or(0.0),
+        )
     };
     let stretches: Vec<Stretch> = figures.missing.iter().map(stretch).collect();
     if stretches.is_empty() {
@@ -140,7 +146,12 @@ fn catch_up_conditions(
 }
 
 /// What is expected of a range in which so many messages a second were sent.
-fn missing_range(provider: &dyn Provider, stream: usize, range: Window, density: f64) -> Stretch {
+fn missing_range(
+    provider: &dyn Provider,
+    stream: StreamIndex,
+    range: Window,
+    density: f64,
+) -> Stretch {
     let messages = (range.seconds() as f64 * density).round() as u64;
     Stretch {
         stream,

@@ -20,6 +20,7 @@ use super::{
     UNLIMITED_IN_FLIGHT, WINDOW_PAYLOAD_BYTES,
 };
 use crate::domain::identity::IdentifiedMessage;
+use crate::domain::stream::StreamIndex;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 use crate::provider::{Disposition, FetchedWindow, ProviderError};
@@ -41,11 +42,11 @@ pub(super) struct Pipeline<'a> {
     /// The times within which each of the commits under way writes.
     committing_spans: HashMap<task::Id, Vec<Window>>,
     /// Failures of streams that are not on record yet.
-    unrecorded_errors: Vec<(usize, ProviderError)>,
+    unrecorded_errors: Vec<(StreamIndex, ProviderError)>,
     /// Ledger rows that hold too much by now to be read again as one, and are not opened yet.
     outgrown_rows: Vec<(StreamId, Window)>,
     /// Streams that failed in this pass. What else of them is committed does not mean that they are well.
-    failed_streams: HashSet<usize>,
+    failed_streams: HashSet<StreamIndex>,
     /// What the archive held of the rows that are read again, before that.
     known_times: KnownTimes,
     /// Whether it reads again what was read before.
@@ -57,7 +58,7 @@ pub(super) struct Pipeline<'a> {
 }
 
 /// When the messages were sent that the archive holds of a stretch that is read again, by stream and row.
-pub(super) type KnownTimes = HashMap<(usize, Window), Vec<Millis>>;
+pub(super) type KnownTimes = HashMap<(StreamIndex, Window), Vec<Millis>>;
 
 /// What a pass came to.
 pub(super) struct PassOutcome {
@@ -265,7 +266,7 @@ impl<'a> Pipeline<'a> {
                 self.announce(job, count);
                 if let Some(again) = job.refetch {
                     self.outgrown_rows
-                        .push((self.place.streams[job.stream].0, again.row));
+                        .push((self.place.streams[job.stream.get()].0, again.row));
                 }
                 for piece in pieces {
                     self.plan.push(piece);
@@ -295,7 +296,7 @@ impl<'a> Pipeline<'a> {
     /// Up to where a range has fallen behind the horizon while it was fetched; nothing where that is hardly any of it.
     /// Where its stream's history begins nothing is missed: it reaches as far as it does.
     fn overtaken_to(&self, job: Job) -> Option<Second> {
-        let begins = self.place.streams[job.stream].1;
+        let begins = self.place.streams[job.stream.get()].1;
         let edge = self.account.horizon()?;
         let is_late =
             begins < job.range.from() && job.range.from().plus(HORIZON_TOLERANCE_S) < edge;
@@ -412,7 +413,7 @@ impl<'a> Pipeline<'a> {
                 }
             }
         });
-        let (stream, account) = (self.place.streams[job.stream].0, self.place.account);
+        let (stream, account) = (self.place.streams[job.stream.get()].0, self.place.account);
         Commit {
             account,
             stream,

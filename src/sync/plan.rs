@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::tails::TailScheduler;
+use crate::domain::stream::StreamIndex;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 
@@ -26,7 +27,7 @@ const MIN_TAIL_SHARE: f64 = 0.02;
 pub struct Job {
     pub range: Window,
     /// The stream's position in its account.
-    pub stream: usize,
+    pub stream: StreamIndex,
     /// Whether it came from cutting a job that has been counted as a whole.
     pub is_piece: bool,
     /// The ledger row that is to be replaced, where the range is sealed already.
@@ -120,7 +121,7 @@ impl Plan {
     pub fn new<'a>(
         edges: PlanEdges,
         mut live: TailScheduler,
-        streams: impl IntoIterator<Item = (usize, Second, &'a Runs)>,
+        streams: impl IntoIterator<Item = (StreamIndex, Second, &'a Runs)>,
     ) -> Self {
         live.begin_pass(edges.wanted_to.0 - edges.settled.0);
         let mut plan = Self::empty(edges, live);
@@ -161,7 +162,7 @@ impl Plan {
         }
     }
 
-    fn add(&mut self, stream: usize, range: Window) {
+    fn add(&mut self, stream: StreamIndex, range: Window) {
         let is_end = range.to() == self.edges.wanted_to;
         let is_dying = self.is_expiring(range.from());
         if is_end {
@@ -354,7 +355,7 @@ impl Plan {
     }
 
     /// Leaves a stream's work for another pass.
-    pub fn drop_stream(&mut self, stream: usize) {
+    pub fn drop_stream(&mut self, stream: StreamIndex) {
         for queue in [&mut self.queue, &mut self.tails] {
             queue.retain(|queued| queued.job.stream != stream);
         }
@@ -420,7 +421,7 @@ mod tests {
         let order: Vec<_> = drain(Plan::new(
             edges(Some(100), 600),
             TailScheduler::default(),
-            [(0, Second(0), &sealed)],
+            [(StreamIndex::new(0), Second(0), &sealed)],
         ))
         .into_iter()
         .map(|job| (job.range.from().0, job.range.to().0))
@@ -435,7 +436,7 @@ mod tests {
             Plan::new(
                 edges(None, 600),
                 TailScheduler::default(),
-                [(0, Second(0), &sealed)]
+                [(StreamIndex::new(0), Second(0), &sealed)]
             )
             .is_empty()
         );
@@ -443,7 +444,7 @@ mod tests {
             Plan::new(
                 edges(Some(700), 600),
                 TailScheduler::default(),
-                [(0, Second(0), &Runs::default())]
+                [(StreamIndex::new(0), Second(0), &Runs::default())]
             )
             .is_empty()
         );
@@ -455,7 +456,10 @@ mod tests {
         let mut plan = Plan::new(
             edges(None, 600),
             TailScheduler::default(),
-            [(0, Second(0), &none), (1, Second(0), &none)],
+            [
+                (StreamIndex::new(0), Second(0), &none),
+                (StreamIndex::new(1), Second(0), &none),
+            ],
         );
         let first = plan.pop(Second(600), None).unwrap();
         first
@@ -472,7 +476,9 @@ mod tests {
     #[test]
     fn polls_and_backfill_share_the_requests_equally() {
         let sealed = runs(&[(5000, 5100)]);
-        let streams: Vec<_> = (0..40).map(|stream| (stream, Second(0), &sealed)).collect();
+        let streams: Vec<_> = (0..40)
+            .map(|stream| (StreamIndex::new(stream), Second(0), &sealed))
+            .collect();
         let mut plan = Plan::new(edges(None, 5200), TailScheduler::default(), streams);
         let mut order = Vec::new();
         while let Some(job) = plan.pop(Second(5200), None) {
@@ -493,7 +499,7 @@ mod tests {
         let mut plan = Plan::new(
             edges(Some(0), 600),
             TailScheduler::default(),
-            [(0, Second(0), &none)],
+            [(StreamIndex::new(0), Second(0), &none)],
         );
         let whole = plan.pop(Second(600), Some(Second(0))).unwrap();
         whole
@@ -516,7 +522,10 @@ mod tests {
         let mut plan = Plan::new(
             edges(Some(0), 600),
             TailScheduler::default(),
-            [(0, Second(0), &none), (1, Second(0), &sealed)],
+            [
+                (StreamIndex::new(0), Second(0), &none),
+                (StreamIndex::new(1), Second(0), &sealed),
+            ],
         );
         let whole = plan.pop(Second(600), Some(Second(0))).unwrap();
         let cuts: Vec<_> = (1..600).map(Second).collect();
@@ -528,7 +537,7 @@ mod tests {
         for (n, horizon) in (0..600).enumerate() {
             let job = plan.pop(Second(600), Some(Second(horizon))).unwrap();
             if job.poll.is_some() {
-                looks.push((n, job.stream));
+                looks.push((n, job.stream.get()));
             }
             plan.account_for(job, 10);
         }
@@ -546,7 +555,7 @@ mod tests {
         let mut plan = Plan::new(
             edges(Some(100), 600),
             TailScheduler::default(),
-            [(0, Second(0), &none)],
+            [(StreamIndex::new(0), Second(0), &none)],
         );
         let first = plan.pop(Second(600), Some(Second(100))).unwrap();
         assert_eq!(first.range.from(), Second(100), "as far as it reaches");
@@ -578,7 +587,10 @@ mod tests {
     fn rest_of_an_expiring_piece_is_joined_with_the_next() {
         let none = Runs::default();
         let order = |horizon| {
-            let streams = [(0, Second(0), &none), (1, Second(0), &none)];
+            let streams = [
+                (StreamIndex::new(0), Second(0), &none),
+                (StreamIndex::new(1), Second(0), &none),
+            ];
             let mut plan = Plan::new(edges(Some(0), 600), TailScheduler::default(), streams);
             let whole = [
                 plan.pop(Second(600), None).unwrap(),
@@ -592,7 +604,7 @@ mod tests {
             }
             let jobs = std::iter::from_fn(move || plan.pop(Second(600), Some(Second(horizon))));
             let mut jobs: Vec<_> = jobs
-                .filter(|job| job.stream == 0)
+                .filter(|job| job.stream.get() == 0)
                 .map(|job| (job.range.from().0, job.range.to().0, job.poll.is_some()))
                 .collect();
             jobs.sort_unstable();
@@ -616,7 +628,7 @@ mod tests {
         ) {
             let sealed: Vec<_> = sealed.into_iter().map(|(from, len)| (from, from + len)).collect();
             let runs = runs(&sealed);
-            let jobs = drain(Plan::new(edges(horizon, wanted_to), TailScheduler::default(), [(0, Second(wanted_from), &runs)]));
+            let jobs = drain(Plan::new(edges(horizon, wanted_to), TailScheduler::default(), [(StreamIndex::new(0), Second(wanted_from), &runs)]));
             let work: Vec<i64> = jobs.iter().flat_map(|j| j.range.from().0..j.range.to().0).collect();
             let done: BTreeSet<i64> = sealed.iter().flat_map(|&(from, to)| from..to).collect();
             let from = wanted_from.max(horizon.unwrap_or(0));

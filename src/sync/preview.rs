@@ -13,7 +13,7 @@ use super::estimate::{
 };
 use super::plan::{Job, Plan, PlanEdges};
 use super::tails::TailScheduler;
-use crate::domain::stream::{Scope, Stream};
+use crate::domain::stream::{Scope, Stream, StreamIndex};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 use crate::provider::{Disposition, Provider, ProviderError};
@@ -53,7 +53,7 @@ pub struct Preview {
     /// How many requests that took.
     pub requests_spent: u64,
     /// Why a stream could not be counted, by its position; it is taken to be like the others.
-    pub stream_errors: Vec<(usize, ProviderError)>,
+    pub stream_errors: Vec<(StreamIndex, ProviderError)>,
 }
 
 /// Asks the provider what is missing of an account of which the archive says so much; of others' streams nothing is
@@ -136,7 +136,7 @@ struct SampledCounts {
     /// By job; nothing where it was not asked, or did not say.
     counted: Vec<Option<u64>>,
     /// By stream.
-    troubles: Vec<(usize, ProviderError)>,
+    troubles: Vec<(StreamIndex, ProviderError)>,
 }
 
 async fn sample_counts(
@@ -206,7 +206,7 @@ fn missing_jobs(
         .collect();
     let none = Runs::default();
     let followed = provider.streams();
-    let streams = followed.iter().enumerate().map(|(position, stream)| {
+    let streams = StreamIndex::enumerate(&followed).map(|(position, stream)| {
         let known = known.get(stream.key.as_str());
         let since = account
             .since

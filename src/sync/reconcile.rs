@@ -10,7 +10,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::domain::stream::Stream;
+use crate::domain::stream::{Stream, StreamIndex};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 use crate::provider::{Provider, ProviderError, RangeCount};
@@ -50,7 +50,7 @@ pub struct StreamComparison<'a> {
     pub store: &'a dyn Archive,
     pub account: AccountId,
     /// Its position at the provider.
-    pub position: usize,
+    pub position: StreamIndex,
     /// Its number in the archive.
     pub id: StreamId,
 }

@@ -11,6 +11,7 @@ use super::account::{AccountSync, Session};
 use super::pipeline::{KnownTimes, PassOutcome, Pipeline};
 use super::plan::{Job, Plan, PlanEdges, Refetch};
 use super::reconcile::{CompareError, RowDifference, StreamComparison};
+use crate::domain::stream::StreamIndex;
 use crate::domain::time::Second;
 use crate::domain::window::Window;
 use crate::provider::{Disposition, ProviderError};
@@ -75,10 +76,7 @@ impl AccountSync {
         let is_due = |row: &LedgerRow| {
             now.since(row.sealed_at) >= row.sealed_at.since(row.doubted_at.unwrap_or(row.sealed_at))
         };
-        let positions: HashMap<StreamId, usize> = place
-            .streams
-            .iter()
-            .enumerate()
+        let positions: HashMap<StreamId, StreamIndex> = StreamIndex::enumerate(&place.streams)
             .map(|(position, (id, _))| (*id, position))
             .collect();
         let rows = self.store.doubted_rows(place.account).await?;
@@ -114,16 +112,16 @@ impl AccountSync {
         place: &Session,
         edges: PlanEdges,
         stop: &CancellationToken,
-    ) -> Result<(RefetchList, Vec<(usize, ProviderError)>), StoreError> {
+    ) -> Result<(RefetchList, Vec<(StreamIndex, ProviderError)>), StoreError> {
         let (provider, store) = (self.provider.clone(), self.store.clone());
         let count = place.streams.len();
         let time_up = Instant::now() + MAX_COMPARE;
         let first = self.compare_cursor;
         let turns = (0..count)
-            .map(|turn| (first + turn) % count)
+            .map(|turn| StreamIndex::new((first + turn) % count))
             .take_while(|_| Instant::now() < time_up);
         let compared = stream::iter(turns).map(|position| {
-            let (id, wanted_from) = place.streams[position];
+            let (id, wanted_from) = place.streams[position.get()];
             let counting = StreamComparison {
                 provider: &*provider,
                 store: &*store,
@@ -190,7 +188,7 @@ impl AccountSync {
         rows.truncate(MAX_REFRESHED_ROWS);
         let mut reread = RefetchList::default();
         for (position, row, stretch) in rows {
-            let id = place.streams[position].0;
+            let id = place.streams[position.get()].0;
             let (provider, store) = (&*self.provider, &*self.store);
             let counting = StreamComparison {
                 provider,
@@ -216,10 +214,10 @@ impl AccountSync {
     fn unread_by_stream(
         &self,
         unread: impl Iterator<Item = UnreadGroup>,
-    ) -> BTreeMap<usize, Vec<Window>> {
+    ) -> BTreeMap<StreamIndex, Vec<Window>> {
         let followed = self.provider.streams();
-        let mut streams: HashMap<&str, Vec<usize>> = HashMap::new();
-        for (position, stream) in followed.iter().enumerate() {
+        let mut streams: HashMap<&str, Vec<StreamIndex>> = HashMap::new();
+        for (position, stream) in StreamIndex::enumerate(&followed) {
             let scope = &stream.scope;
             let most_telling = scope
                 .conversation
@@ -231,7 +229,7 @@ impl AccountSync {
                 .or_default()
                 .push(position);
         }
-        let mut stretches: BTreeMap<usize, Vec<Window>> = BTreeMap::new();
+        let mut stretches: BTreeMap<StreamIndex, Vec<Window>> = BTreeMap::new();
         for UnreadGroup {
             sender,
             recipient,
@@ -247,7 +245,7 @@ impl AccountSync {
                 .into_iter()
                 .filter_map(|name| streams.get(name.as_str()));
             for &position in candidates.flatten() {
-                if followed[position]
+                if followed[position.get()]
                     .scope
                     .matches_names(&sender, &recipient, &conversation)
                 {
@@ -263,10 +261,10 @@ impl AccountSync {
         &self,
         place: &Session,
         edges: PlanEdges,
-        position: usize,
+        position: StreamIndex,
         stretches: Vec<Window>,
-    ) -> Result<Vec<(usize, LedgerRow, Window)>, StoreError> {
-        let (id, wanted_from) = place.streams[position];
+    ) -> Result<Vec<(StreamIndex, LedgerRow, Window)>, StoreError> {
+        let (id, wanted_from) = place.streams[position.get()];
         let all = stretches.iter().copied().reduce(Window::hull);
         let Some((all, reach)) = all.zip(comparable_range(edges, wanted_from)) else {
             return Ok(vec![]);
@@ -302,7 +300,7 @@ struct RefetchList {
 }
 
 impl RefetchList {
-    fn add(&mut self, stream: usize, differences: Vec<RowDifference>) {
+    fn add(&mut self, stream: StreamIndex, differences: Vec<RowDifference>) {
         for RowDifference {
             row:
                 LedgerRow {

@@ -14,7 +14,7 @@ use super::evidence::Evidence;
 use crate::domain::digest::ChainLink;
 use crate::domain::identity::{Fingerprint, IdentifiedMessage, identify};
 use crate::domain::message::Unreadable;
-use crate::domain::stream::Scope;
+use crate::domain::stream::{Scope, StreamIndex};
 use crate::domain::window::Window;
 use crate::proof::{Claim, MISFILED_FAULT, Mismatch, VerifyReport};
 use crate::provider::{Disposition, FetchedWindow, ProviderError, Survey};
@@ -143,7 +143,7 @@ impl AccountSync {
     /// A window that was sealed as one is fetched as one.
     async fn fetch_again(
         &self,
-        position: usize,
+        position: StreamIndex,
         span: Window,
         stop: &CancellationToken,
     ) -> Result<FetchedWindow, ProviderError> {
@@ -165,7 +165,7 @@ impl AccountSync {
 impl<'a> Repair<'a> {
     async fn run(mut self, stop: &CancellationToken) -> Result<RepairReport, StoreError> {
         let verdict = self.verdict;
-        let mut done: HashSet<(usize, Window)> = HashSet::new();
+        let mut done: HashSet<(StreamIndex, Window)> = HashSet::new();
         for difference in &verdict.mismatches.named {
             let key = &difference.stream.key;
             if difference.stream.account != self.account.name() {
@@ -188,7 +188,7 @@ impl<'a> Repair<'a> {
             };
             match self.account.fetch_again(position, to_be_had, stop).await {
                 Ok(fetched) => {
-                    let stream = self.place.streams[position].0;
+                    let stream = self.place.streams[position.get()].0;
                     let scope = self.account.provider.stream(position).scope.clone();
                     let is_whole = to_be_had == span
                         && fetched.doubt.is_none()
@@ -237,13 +237,13 @@ impl<'a> Repair<'a> {
     /// The window, grown to whole ledger rows; and the rows.
     async fn span(
         &self,
-        position: usize,
+        position: StreamIndex,
         window: Window,
     ) -> Result<(Window, Vec<LedgerRow>), StoreError> {
         let rows = self
             .account
             .store
-            .ledger_rows(self.place.streams[position].0, window, u64::MAX)
+            .ledger_rows(self.place.streams[position.get()].0, window, u64::MAX)
             .await?;
         let (from, to) = rows
             .iter()

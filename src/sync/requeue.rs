@@ -2,6 +2,7 @@
 
 use crate::domain::identity::identify;
 use crate::domain::message::Message;
+use crate::domain::stream::StreamIndex;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use crate::provider::Provider;
@@ -87,7 +88,7 @@ async fn build_commit(
     provider: &dyn Provider,
     store: &dyn Archive,
     account: AccountId,
-    position: usize,
+    position: StreamIndex,
     held: &QuarantinedMessage,
     message: Message,
 ) -> Result<Commit, StoreError> {

@@ -6,6 +6,7 @@
 //! budget allows; and as `t²` grows without bound, the most silent stream has its turn, too.
 
 use super::plan::{Job, TailPoll};
+use crate::domain::stream::StreamIndex;
 use crate::domain::time::Second;
 use crate::domain::window::Window;
 
@@ -114,17 +115,17 @@ impl TailScheduler {
     }
 
     /// The end of a stream, of which nothing is sealed from `from` on, is to be looked at.
-    pub fn follow(&mut self, stream: usize, from: Second) {
-        if self.tails.len() <= stream {
-            self.tails.resize(stream + 1, Tail::default());
+    pub fn follow(&mut self, stream: StreamIndex, from: Second) {
+        if self.tails.len() <= stream.get() {
+            self.tails.resize(stream.get() + 1, Tail::default());
         }
-        let end = &mut self.tails[stream];
+        let end = &mut self.tails[stream.get()];
         (end.unsealed_from, end.polled_to) = (Some(from), end.polled_to.max(from));
     }
 
     /// A look at a stream was begun elsewhere.
-    pub(super) fn mark_in_flight(&mut self, stream: usize) {
-        if let Some(end) = self.tails.get_mut(stream) {
+    pub(super) fn mark_in_flight(&mut self, stream: StreamIndex) {
+        if let Some(end) = self.tails.get_mut(stream.get()) {
             end.is_poll_in_flight = true;
         }
     }
@@ -166,7 +167,7 @@ impl TailScheduler {
         let range = Window::new(from, to)?;
         end.is_poll_in_flight = true;
         Some(Job {
-            stream,
+            stream: StreamIndex::new(stream),
             range,
             is_piece: false,
             refetch: None,
@@ -176,7 +177,7 @@ impl TailScheduler {
 
     /// A look has been committed, and brought so many new messages; nothing is sealed from `from` on.
     pub fn record_poll(&mut self, job: Job, from: Option<Second>, new: u64) {
-        let Some(end) = self.tails.get_mut(job.stream) else {
+        let Some(end) = self.tails.get_mut(job.stream.get()) else {
             return;
         };
         let to = job.range.to();
@@ -188,21 +189,21 @@ impl TailScheduler {
     }
 
     /// A look has found too much to be one: the next is to seal.
-    pub(super) fn reset_poll(&mut self, stream: usize) {
-        if let Some(end) = self.tails.get_mut(stream) {
+    pub(super) fn reset_poll(&mut self, stream: StreamIndex) {
+        if let Some(end) = self.tails.get_mut(stream.get()) {
             (end.is_poll_in_flight, end.is_polled) = (false, false);
         }
     }
 
     /// Leaves a stream for another pass.
-    pub(super) fn drop_stream(&mut self, stream: usize) {
-        if let Some(end) = self.tails.get_mut(stream) {
+    pub(super) fn drop_stream(&mut self, stream: StreamIndex) {
+        if let Some(end) = self.tails.get_mut(stream.get()) {
             end.unsealed_from = None;
         }
     }
 
     /// Leaves a stream for another pass whose look has come to nothing.
-    pub(super) fn drop_polled(&mut self, stream: usize, look: Option<TailPoll>) {
+    pub(super) fn drop_polled(&mut self, stream: StreamIndex, look: Option<TailPoll>) {
         if look.is_some() {
             self.drop_stream(stream);
         }
@@ -223,7 +224,7 @@ mod tests {
     fn live(streams: usize) -> TailScheduler {
         let mut live = TailScheduler::default();
         live.begin_pass(120);
-        (0..streams).for_each(|stream| live.follow(stream, Second(1000)));
+        (0..streams).for_each(|stream| live.follow(StreamIndex::new(stream), Second(1000)));
         live
     }
 
@@ -232,25 +233,28 @@ mod tests {
         let mut live = live(3);
         let mut looks = Vec::new();
         while let Some(job) = live.next_poll(Second(1060)) {
-            looks.push(job.stream);
-            live.record_poll(job, None, if job.stream == 1 { 30 } else { 0 });
+            looks.push(job.stream.get());
+            live.record_poll(job, None, if job.stream.get() == 1 { 30 } else { 0 });
         }
         looks.sort_unstable();
         assert_eq!((looks, live.unpolled()), (vec![0, 1, 2], 0));
         assert_eq!(
-            live.next_poll(Second(1069)).map(|job| job.stream),
+            live.next_poll(Second(1069)).map(|job| job.stream.get()),
             None,
             "too soon for any"
         );
-        assert_eq!(live.next_poll(Second(1070)).map(|job| job.stream), Some(1));
         assert_eq!(
-            live.next_poll(Second(1119)).map(|job| job.stream),
+            live.next_poll(Second(1070)).map(|job| job.stream.get()),
+            Some(1)
+        );
+        assert_eq!(
+            live.next_poll(Second(1119)).map(|job| job.stream.get()),
             None,
             "the look is under way, the others can wait"
         );
         assert!(
             live.next_poll(Second(1120))
-                .is_some_and(|job| job.stream != 1)
+                .is_some_and(|job| job.stream.get() != 1)
         );
     }
 
@@ -283,9 +287,12 @@ mod tests {
     #[test]
     fn dropped_streams_are_not_polled() {
         let mut live = live(2);
-        live.drop_stream(0);
-        assert_eq!(live.next_poll(Second(1060)).map(|job| job.stream), Some(1));
-        live.reset_poll(1);
+        live.drop_stream(StreamIndex::new(0));
+        assert_eq!(
+            live.next_poll(Second(1060)).map(|job| job.stream.get()),
+            Some(1)
+        );
+        live.reset_poll(StreamIndex::new(1));
         assert_eq!(live.unpolled(), 1);
         live.clear();
         assert_eq!((live.unpolled(), live.next_poll(Second(2000))), (0, None));

@@ -11,7 +11,7 @@ use backscroll::domain::clock::{Clock, SystemClock};
 use backscroll::domain::message::{
     Conversation, ConversationKind, Delivery, Encoding, Message, Payload, Status, Unreadable,
 };
-use backscroll::domain::stream::{Scope, Stream};
+use backscroll::domain::stream::{Scope, Stream, StreamIndex};
 use backscroll::domain::time::{Millis, Second};
 use backscroll::domain::window::Window;
 use backscroll::provider::http::HttpClient;
@@ -193,19 +193,24 @@ impl Provider for FakeProvider {
         vec![self.stream.clone()]
     }
 
-    fn stream(&self, _: usize) -> Arc<Stream> {
+    fn stream(&self, _: StreamIndex) -> Arc<Stream> {
         self.stream.clone()
     }
 
-    fn stream_index(&self, key: &str) -> Option<usize> {
-        (self.stream.key == key).then_some(0)
+    fn stream_index(&self, key: &str) -> Option<StreamIndex> {
+        (self.stream.key == key).then_some(StreamIndex::new(0))
     }
 
     fn follow(&self, _: &Stream) -> bool {
         false
     }
 
-    async fn survey(&self, _: usize, range: Window, target: u64) -> Result<Survey, ProviderError> {
+    async fn survey(
+        &self,
+        _: StreamIndex,
+        range: Window,
+        target: u64,
+    ) -> Result<Survey, ProviderError> {
         self.record_requests(1)?;
         let count = self.window(range).len() as u64;
         let cuts = range.even_split_points(count.div_ceil(target));
@@ -218,7 +223,7 @@ impl Provider for FakeProvider {
 
     async fn fetch(
         &self,
-        _: usize,
+        _: StreamIndex,
         window: Window,
         _: u64,
     ) -> Result<FetchedWindow, ProviderError> {
@@ -246,7 +251,7 @@ impl Provider for FakeProvider {
         })
     }
 
-    async fn count(&self, _: usize, range: Window) -> Result<RangeCount, ProviderError> {
+    async fn count(&self, _: StreamIndex, range: Window) -> Result<RangeCount, ProviderError> {
         self.record_requests(1)?;
         let shifted = |second: Second, shift| second.start().0 + shift;
         let (from, to) = (
@@ -268,7 +273,7 @@ impl Provider for FakeProvider {
         1 + 2 * messages.div_ceil(MESSAGES_PER_PAGE).max(1)
     }
 
-    fn parse_raw(&self, _: usize, raw: &str) -> Result<Message, Unreadable> {
+    fn parse_raw(&self, _: StreamIndex, raw: &str) -> Result<Message, Unreadable> {
         Err(Unreadable {
             raw: raw.to_owned(),
             reason: "nothing is".to_owned(),

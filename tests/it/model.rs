@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use backscroll::domain::clock::Clock;
 use backscroll::domain::identity::identify;
+use backscroll::domain::stream::StreamIndex;
 use backscroll::domain::time::Millis;
 use backscroll::domain::window::Window;
 use backscroll::provider::Provider;
@@ -115,7 +116,11 @@ impl ModelRun {
 
     /// Archives what the provider has of a window, and seals nothing.
     async fn store_unsealed(&self, window: Window) {
-        let fetched = self.provider.fetch(0, window, 0).await.unwrap();
+        let fetched = self
+            .provider
+            .fetch(StreamIndex::new(0), window, 0)
+            .await
+            .unwrap();
         let shop = NewAccount {
             name: "shop",
             provider: "changing",

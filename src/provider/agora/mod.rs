@@ -33,7 +33,7 @@ use super::{
 };
 use crate::domain::message::{Conversation, ConversationKind, Message, Unreadable};
 use crate::domain::participant::Party;
-use crate::domain::stream::Stream;
+use crate::domain::stream::{Stream, StreamIndex};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 use answers::{ParsedMessage, Reading, Sent};
@@ -251,11 +251,11 @@ impl Provider for Agora {
         self.streams.all()
     }
 
-    fn stream(&self, position: usize) -> Arc<Stream> {
+    fn stream(&self, position: StreamIndex) -> Arc<Stream> {
         self.streams.at(position)
     }
 
-    fn stream_index(&self, key: &str) -> Option<usize> {
+    fn stream_index(&self, key: &str) -> Option<StreamIndex> {
         self.streams.position(key)
     }
 
@@ -277,7 +277,7 @@ impl Provider for Agora {
 
     async fn survey(
         &self,
-        stream: usize,
+        stream: StreamIndex,
         range: Window,
         target: u64,
     ) -> Result<Survey, ProviderError> {
@@ -302,7 +302,7 @@ impl Provider for Agora {
     /// One page, unless it is full.
     async fn peek(
         &self,
-        stream: usize,
+        stream: StreamIndex,
         range: Window,
         target: u64,
     ) -> Result<Survey, ProviderError> {
@@ -323,7 +323,7 @@ impl Provider for Agora {
 
     async fn fetch(
         &self,
-        stream: usize,
+        stream: StreamIndex,
         window: Window,
         expected: u64,
     ) -> Result<FetchedWindow, ProviderError> {
@@ -331,7 +331,7 @@ impl Provider for Agora {
             .await
     }
 
-    async fn count(&self, stream: usize, range: Window) -> Result<RangeCount, ProviderError> {
+    async fn count(&self, stream: StreamIndex, range: Window) -> Result<RangeCount, ProviderError> {
         let stream = &self.streams.at(stream);
         let messages = self.count_between(stream, range).await?;
         // Of nothing nothing can be learned.
@@ -342,7 +342,11 @@ impl Provider for Agora {
         Ok(RangeCount { messages, from, to })
     }
 
-    async fn estimate_count(&self, stream: usize, range: Window) -> Result<u64, ProviderError> {
+    async fn estimate_count(
+        &self,
+        stream: StreamIndex,
+        range: Window,
+    ) -> Result<u64, ProviderError> {
         self.count_between(&self.streams.at(stream), range).await
     }
 
@@ -354,7 +358,7 @@ impl Provider for Agora {
         splitting::request_cost(messages)
     }
 
-    fn parse_raw(&self, _stream: usize, raw: &str) -> Result<Message, Unreadable> {
+    fn parse_raw(&self, _stream: StreamIndex, raw: &str) -> Result<Message, Unreadable> {
         answers::parse_message(raw).map(|sent| self.message(sent))
     }
 

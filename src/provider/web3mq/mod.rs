@@ -25,7 +25,7 @@ use super::{
     AccountSettings, Directories, DirectoryPage, FetchedWindow, Provider, RangeCount, Survey,
 };
 use crate::domain::message::{Conversation, ConversationKind, Message, Unreadable};
-use crate::domain::stream::{Scope, Stream};
+use crate::domain::stream::{Scope, Stream, StreamIndex};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 use answers::{ParsedRow, Sent, TopicPage};
@@ -309,11 +309,11 @@ impl Provider for Web3mq {
             .collect()
     }
 
-    fn stream(&self, position: usize) -> Arc<Stream> {
+    fn stream(&self, position: StreamIndex) -> Arc<Stream> {
         self.topics.at(position).stream.clone()
     }
 
-    fn stream_index(&self, key: &str) -> Option<usize> {
+    fn stream_index(&self, key: &str) -> Option<StreamIndex> {
         self.topics.position(key)
     }
 
@@ -331,7 +331,7 @@ impl Provider for Web3mq {
 
     async fn survey(
         &self,
-        stream: usize,
+        stream: StreamIndex,
         range: Window,
         target: u64,
     ) -> Result<Survey, ProviderError> {
@@ -360,7 +360,7 @@ impl Provider for Web3mq {
 
     async fn fetch(
         &self,
-        stream: usize,
+        stream: StreamIndex,
         window: Window,
         _expected: u64,
     ) -> Result<FetchedWindow, ProviderError> {
@@ -386,7 +386,7 @@ impl Provider for Web3mq {
         })
     }
 
-    async fn count(&self, stream: usize, range: Window) -> Result<RangeCount, ProviderError> {
+    async fn count(&self, stream: StreamIndex, range: Window) -> Result<RangeCount, ProviderError> {
         let topic = &self.topics.at(stream);
         topic.forget_older(POSITIONS_LIFETIME).await;
         topic.confirm(self, TOTAL_LIFETIME).await?;
@@ -406,7 +406,7 @@ impl Provider for Web3mq {
         splitting::request_cost(messages, self.page_size())
     }
 
-    fn parse_raw(&self, stream: usize, raw: &str) -> Result<Message, Unreadable> {
+    fn parse_raw(&self, stream: StreamIndex, raw: &str) -> Result<Message, Unreadable> {
         answers::parse_message(raw).map(|sent| self.message(&self.topics.at(stream), sent))
     }
 

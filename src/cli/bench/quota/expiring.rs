@@ -5,6 +5,7 @@
 //! it is next to nothing.
 
 use super::{MAX_MESSAGES_PER_SECOND, QUOTA};
+use crate::domain::stream::StreamIndex;
 use crate::domain::time::Second;
 use crate::domain::window::Runs;
 use crate::provider::agora;
@@ -29,7 +30,7 @@ pub(super) fn saved_share(hours: u32) -> f64 {
         settled: Second(kept_s),
     };
     let nothing = Runs::default();
-    let streams = (0..STREAMS).map(|stream| (stream, Second(0), &nothing));
+    let streams = (0..STREAMS).map(|stream| (StreamIndex::new(stream), Second(0), &nothing));
     let mut plan = Plan::new(edges, TailScheduler::default(), streams);
     // The horizon moves on as time does.
     let (mut now_s, mut saved) = (0.0, 0.0);

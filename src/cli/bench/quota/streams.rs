@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::{PAGE_MESSAGES, QUOTA, REQUESTS_A_PAGE};
+use crate::domain::stream::StreamIndex;
 use crate::domain::time::Second;
 use crate::domain::window::Window;
 use crate::sync::plan::{Job, TailPoll};
@@ -181,7 +182,7 @@ impl Simulation {
             self.turn = (stream + 1) % self.streams.len();
             let range = Window::new(Second(self.streams[stream].sealed), to)?;
             return Some(Job {
-                stream,
+                stream: StreamIndex::new(stream),
                 range,
                 is_piece: false,
                 refetch: None,
@@ -192,7 +193,7 @@ impl Simulation {
         if self.now >= self.pass_ends {
             self.pass_ends = self.now + PASS_S;
             self.live.begin_pass(SETTLE_S);
-            for (number, stream) in self.streams.iter().enumerate() {
+            for (number, stream) in StreamIndex::enumerate(&self.streams) {
                 self.live.follow(number, Second(stream.sealed));
             }
         }
@@ -210,7 +211,7 @@ impl Simulation {
         } = job;
         let is_peek = job.poll == Some(TailPoll::Peek);
         let warm_s = self.warm_s();
-        let stream = &mut self.streams[number];
+        let stream = &mut self.streams[number.get()];
         stream.advance(range.to());
         let within = stream
             .unsealed
