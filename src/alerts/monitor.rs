@@ -199,7 +199,7 @@ impl AlarmMonitor {
                 .any(|provider| provider.account().name == account)
         };
         for (account, streams) in by_account.iter().filter(|(account, _)| !is_ours(account)) {
-            let looked_at = streams.iter().map(|stream| stream.as_of).max();
+            let looked_at = streams.iter().map(|stream| stream.frontier.wanted_to).max();
             looks.extend(
                 looked_at
                     .into_iter()

@@ -98,7 +98,9 @@ fn stream_json(
         forecast.and_then(|forecast| Some((forecast, forecast.streams.get(&stream.stream)?)));
     let loss = match ahead {
         Some((forecast, (_, loss))) => forecast.has_density.then_some(*loss),
-        None => (stream.retention.is_none() || stream.missing.is_empty()).then(Loss::default),
+        None => {
+            (stream.frontier.retention.is_none() || stream.missing.is_empty()).then(Loss::default)
+        }
     };
     json!({
         "account": stream.account,
@@ -107,7 +109,7 @@ fn stream_json(
         "discovered": stream.discovered,
         "complete_to": stream.watermark.map(|mark| mark.to_string()),
         "lag_seconds": stream.watermark.map(|mark| now.0 - mark.0),
-        "looked_at": stream.as_of.to_string(),
+        "looked_at": stream.frontier.wanted_to.to_string(),
         "messages": stream.messages,
         "suspect_windows": stream.suspect_rows,
         "quarantined": stream.quarantined,

@@ -5,6 +5,7 @@ pub mod body;
 pub mod clock;
 pub mod digest;
 pub mod format;
+pub mod frontier;
 pub mod identity;
 pub mod message;
 pub mod participant;

@@ -4,12 +4,12 @@
 //! [`super::status`] says of each stream costs more.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use super::dialect::{Dialect, duration_s, int, optional_int, text};
-use super::ledger::window_from_row;
+use super::dialect::{Dialect, int, optional_int, text};
+use super::ledger::{frontier_from_row, window_from_row};
 use super::sql_store::pause_from_row;
 use super::{Pause, StoreError, StreamId, sql};
+use crate::domain::frontier::Frontier;
 use crate::domain::time::Second;
 use crate::domain::window::Window;
 
@@ -21,10 +21,8 @@ pub struct AccountSummary {
     /// Streams that are followed, and those among them with a failure on record.
     pub streams: u64,
     pub failing_streams: u64,
-    /// Provider-now when the account was last looked at.
-    pub as_of: Second,
-    /// How long the provider keeps a message, where it is known to forget.
-    pub retention: Option<Duration>,
+    /// The account's frontier when it was last saved.
+    pub frontier: Frontier,
     pub pause: Option<Pause>,
     /// The end of the unbroken run of sealed windows of the stream that is furthest behind; where nothing of it is sealed,
     /// from when on it is wanted. Nothing where there is no stream of which anything is settled.
@@ -102,8 +100,7 @@ fn account_summary<DB: Dialect>(
         provider: text::<DB>(row, "provider")?.unwrap_or_default(),
         streams: count_column::<DB>(row, "streams")?,
         failing_streams: count_column::<DB>(row, "failing")?,
-        as_of: Second(int::<DB>(row, "wanted_to_s")?),
-        retention: duration_s::<DB>(row, "retention_s")?,
+        frontier: frontier_from_row::<DB>(row)?,
         pause: pause_from_row::<DB>(row)?,
         complete_to: first.or(optional_int::<DB>(row, "sealed_to_s")?.map(Second)),
         missing,

@@ -1,10 +1,10 @@
 //! The ledger as a whole: out of one archive, into another.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use super::dialect::{Arg, Dialect, duration_s, fetch_one, int, optional_int, text};
-use super::{LedgerRow, Standing, StoreError, StreamId, seal, sql};
+use super::{LedgerRow, StoreError, StreamId, seal, sql};
+use crate::domain::frontier::Frontier;
 use crate::domain::stream::Scope;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
@@ -14,12 +14,8 @@ use crate::domain::window::{Runs, Window};
 pub struct AccountLedger {
     pub account: String,
     pub provider: String,
-    /// The provider's retention edge, up to where it is trusted, and up to where history is wanted, when last looked at.
-    pub horizon: Option<Second>,
-    pub settled: Second,
-    pub wanted_to: Second,
-    /// How long the provider keeps a message, where it is known to forget.
-    pub retention: Option<Duration>,
+    /// The account's frontier when it was last saved.
+    pub frontier: Frontier,
     pub streams: Vec<StreamLedger>,
 }
 
@@ -127,10 +123,7 @@ pub(super) async fn read_ledgers<DB: Dialect>(
         Ok(AccountLedger {
             account: text::<DB>(row, "name")?.unwrap_or_default(),
             provider: text::<DB>(row, "provider")?.unwrap_or_default(),
-            horizon: optional_int::<DB>(row, "horizon_s")?.map(Second),
-            settled: Second(int::<DB>(row, "settled_s")?),
-            wanted_to: Second(int::<DB>(row, "wanted_to_s")?),
-            retention: duration_s::<DB>(row, "retention_s")?,
+            frontier: frontier_from_row::<DB>(row)?,
             streams: streams.remove(&int::<DB>(row, "id")?).unwrap_or_default(),
         })
     };
@@ -171,13 +164,8 @@ pub(super) async fn write_ledger<DB: Dialect>(
     )
     .await?;
     let account = int::<DB>(&account, "id")?;
-    let standing = Standing {
-        horizon: ledger.horizon,
-        settled: ledger.settled,
-        wanted_to: ledger.wanted_to,
-        retention: ledger.retention,
-    };
-    DB::execute(tx, sql::SAVE_FRONTIER, &standing.args(account))
+    let frontier = frontier_args(account, ledger.frontier);
+    DB::execute(tx, sql::SAVE_FRONTIER, &frontier)
         .await
         .map_err(&failed)?;
     for stream in &ledger.streams {
@@ -215,21 +203,29 @@ pub(super) async fn write_ledger<DB: Dialect>(
     Ok(())
 }
 
-impl Standing {
-    /// What [`sql::STANDS`] binds.
-    pub(super) fn args(self, account: i64) -> [Arg<'static>; 5] {
-        let retention = self
-            .retention
-            .map(|retention| i64::try_from(retention.as_secs()).unwrap_or(i64::MAX));
-        let horizon = self.horizon.map(|horizon| horizon.0);
-        [
-            account.into(),
-            horizon.into(),
-            self.settled.0.into(),
-            self.wanted_to.0.into(),
-            retention.into(),
-        ]
-    }
+/// Returns the frontier of an account from its columns.
+pub(super) fn frontier_from_row<DB: Dialect>(row: &DB::Row) -> Result<Frontier, StoreError> {
+    Ok(Frontier {
+        horizon: optional_int::<DB>(row, "horizon_s")?.map(Second),
+        settled_to: Second(int::<DB>(row, "settled_s")?),
+        wanted_to: Second(int::<DB>(row, "wanted_to_s")?),
+        retention: duration_s::<DB>(row, "retention_s")?,
+    })
+}
+
+/// Returns the arguments of [`sql::SAVE_FRONTIER`].
+pub(super) fn frontier_args(account: i64, frontier: Frontier) -> [Arg<'static>; 5] {
+    let retention_s = frontier
+        .retention
+        .map(|retention| i64::try_from(retention.as_secs()).unwrap_or(i64::MAX));
+    let horizon = frontier.horizon.map(|horizon| horizon.0);
+    [
+        account.into(),
+        horizon.into(),
+        frontier.settled_to.0.into(),
+        frontier.wanted_to.0.into(),
+        retention_s.into(),
+    ]
 }
 
 /// A scope on its way into the columns of a stream.

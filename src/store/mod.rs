@@ -34,6 +34,7 @@ use async_trait::async_trait;
 
 use crate::domain::alarm::Alarm;
 use crate::domain::digest::Digest;
+use crate::domain::frontier::Frontier;
 use crate::domain::identity::IdentifiedMessage;
 use crate::domain::message::Unreadable;
 use crate::domain::participant::Party;
@@ -119,7 +120,7 @@ pub trait Archive: Send + Sync {
     async fn sealed_runs(&self, account: AccountId) -> Result<HashMap<StreamId, Runs>, StoreError>;
 
     /// Notes where an account stands now. Nothing of it ever moves back.
-    async fn save_frontier(&self, account: AccountId, standing: Standing)
+    async fn save_frontier(&self, account: AccountId, frontier: Frontier)
     -> Result<(), StoreError>;
 
     /// Lays down windows with their messages: all of them or, on an error, none.
@@ -333,19 +334,6 @@ pub struct RegisteredAccount {
 pub struct Pause {
     pub until: Millis,
     pub reason: String,
-}
-
-/// Where an account stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// The provider's retention edge, where it has one.
-    pub horizon: Option<Second>,
-    /// Up to here the provider is trusted to show everything.
-    pub settled: Second,
-    /// Up to here history is wanted.
-    pub wanted_to: Second,
-    /// How long the provider keeps a message, where it is known to forget.
-    pub retention: Option<Duration>,
 }
 
 /// One window on its way into the archive.

@@ -22,10 +22,11 @@ use super::sqlite::FileLock;
 use super::status::{self, Pace, StreamStatus};
 use super::{
     AccountId, Archive, Commit, DigestUpdate, HeldId, LedgerRow, NewAccount, Pause,
-    QuarantinedMessage, RecordedError, RegisteredAccount, Room, RunId, Standing, StoreError,
-    StreamId, Tally, UnreadGroup, WriteCounts, alarms, discovery, quarantine, seal, sql, write,
+    QuarantinedMessage, RecordedError, RegisteredAccount, Room, RunId, StoreError, StreamId, Tally,
+    UnreadGroup, WriteCounts, alarms, discovery, quarantine, seal, sql, write,
 };
 use crate::domain::alarm::Alarm;
+use crate::domain::frontier::Frontier;
 use crate::domain::participant::Party;
 use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
@@ -245,10 +246,14 @@ impl<DB: Dialect> Archive for SqlStore<DB> {
     async fn save_frontier(
         &self,
         account: AccountId,
-        standing: Standing,
+        frontier: Frontier,
     ) -> Result<(), StoreError> {
-        self.execute("stands", sql::SAVE_FRONTIER, &standing.args(account.0))
-            .await
+        self.execute(
+            "stands",
+            sql::SAVE_FRONTIER,
+            &ledger::frontier_args(account.0, frontier),
+        )
+        .await
     }
 
     async fn commit(&self, batch: &[Commit], now: Millis) -> Result<Vec<WriteCounts>, StoreError> {

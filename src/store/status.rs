@@ -7,6 +7,7 @@ use super::dialect::{Dialect, duration_s, int, optional_int, text};
 use super::ledger;
 use super::sql_store::pause_from_row;
 use super::{AccountId, Pause, RecordedError, StoreError, StreamId, sql};
+use crate::domain::frontier::Frontier;
 use crate::domain::stream::Scope;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
@@ -29,13 +30,8 @@ pub struct StreamStatus {
     /// The end of the unbroken run of sealed windows from where history is wanted and can still be had; nothing where
     /// nothing is sealed.
     pub watermark: Option<Second>,
-    /// The provider's retention edge, where it has one, and up to where it was trusted to show everything, then.
-    pub horizon: Option<Second>,
-    pub settled: Second,
-    /// Provider-now when the account was last looked at.
-    pub as_of: Second,
-    /// How long the provider keeps a message, where it is known to forget.
-    pub retention: Option<Duration>,
+    /// The account's frontier when it was last saved.
+    pub frontier: Frontier,
     /// Messages in sealed windows.
     pub messages: u64,
     /// The same, in those that the provider still had, then.
@@ -140,12 +136,10 @@ fn status_from_row<DB: Dialect>(
     row: &DB::Row,
     ends: &[RunEnd],
 ) -> Result<StreamStatus, StoreError> {
-    let (from, settled) = (
-        Second(int::<DB>(row, "wanted_from_s")?),
-        Second(int::<DB>(row, "settled_s")?),
-    );
-    let edge = optional_int::<DB>(row, "horizon_s")?.map(Second);
-    let horizon = edge.unwrap_or(from);
+    let from = Second(int::<DB>(row, "wanted_from_s")?);
+    let frontier = ledger::frontier_from_row::<DB>(row)?;
+    let settled = frontier.settled_to;
+    let horizon = frontier.horizon.unwrap_or(from);
     let sealed = runs_from_ends(optional_int::<DB>(row, "first_s")?, ends);
     // What is lost behind the horizon does not make the rest any less complete.
     let start = from.max(horizon);
@@ -170,10 +164,7 @@ fn status_from_row<DB: Dialect>(
         scope: ledger::scope_from_row::<DB>(row)?,
         wanted_from: from,
         watermark: (watermark > start).then_some(watermark),
-        horizon: edge,
-        settled,
-        as_of: Second(int::<DB>(row, "wanted_to_s")?),
-        retention: duration_s::<DB>(row, "retention_s")?,
+        frontier,
         messages: count_column::<DB>(row, "messages")?,
         recent_messages: count_column::<DB>(row, "recent_messages")?,
         recent_seconds: sealed.iter().map(Window::seconds).sum(),

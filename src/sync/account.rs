@@ -14,13 +14,13 @@ use super::progress::AccountProgress;
 use super::tails::TailScheduler;
 use super::{HistoryBounds, PassReport, Purpose, REFUSED_CREDENTIALS_PAUSE};
 use crate::domain::clock::Clock;
+use crate::domain::frontier::Frontier;
 use crate::domain::stream::StreamIndex;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 use crate::provider::{AccountSettings, Disposition, Provider, ProviderError};
 use crate::store::{
-    AccountId, Archive, Lease, NewAccount, Pause, RecordedError, Standing, StoreError, StreamId,
-    Tally,
+    AccountId, Archive, Lease, NewAccount, Pause, RecordedError, StoreError, StreamId, Tally,
 };
 
 /// Ranges that fall behind the horizon within this share of the retention go first.
@@ -426,7 +426,7 @@ impl AccountSync {
 
     /// Where the account stands. The clock may have been corrected during the pass: nothing that is still to come is
     /// put on record.
-    fn recorded_frontier(&self, place: &Session, edges: PlanEdges) -> Standing {
+    fn recorded_frontier(&self, place: &Session, edges: PlanEdges) -> Frontier {
         let now = self.provider.now().second();
         let settled = edges
             .settled
@@ -434,9 +434,9 @@ impl AccountSync {
             .plus(-CLOCK_UNCERTAINTY_S);
         let horizon = edges.horizon.map(|horizon| horizon.min(now));
         let retention = self.provider.account().retention;
-        Standing {
+        Frontier {
             horizon,
-            settled,
+            settled_to: settled,
             wanted_to: edges.wanted_to.min(now),
             retention,
         }
@@ -450,7 +450,7 @@ impl AccountSync {
         edges: PlanEdges,
         bounds: HistoryBounds,
     ) -> Result<(u64, u64), StoreError> {
-        let settled = self.recorded_frontier(place, edges).settled;
+        let settled = self.recorded_frontier(place, edges).settled_to;
         let sealed = self.store.sealed_runs(place.account).await?;
         let none = Runs::default();
         let missing = place.streams.iter().flat_map(|(id, wanted_from)| {

@@ -50,7 +50,7 @@ pub fn forecast(
         .filter(|stream| stream.account == *account)
         .collect();
     let first = ours.first()?;
-    let retention = fetchable_retention(first.retention?);
+    let retention = fetchable_retention(first.frontier.retention?);
     let circumstances = catch_up_conditions(provider, retention, first.pause.as_ref(), paces, now);
     let usual = density(&ours);
     let mut stretches = Vec::new();
@@ -95,7 +95,7 @@ pub fn account_outlook(
     paces: &[Pace],
     now: Millis,
 ) -> Option<(BacklogOutlook, bool)> {
-    let retention = fetchable_retention(figures.retention?);
+    let retention = fetchable_retention(figures.frontier.retention?);
     let density = (figures.recent_seconds > 0)
         .then(|| figures.recent_messages as f64 / figures.recent_seconds as f64);
     // A stream's number tells it from others as well as its position does.

@@ -14,14 +14,14 @@ use backscroll::alerts::rules::lost_history;
 use backscroll::alerts::rules::pass_history::PassHistory;
 use backscroll::alerts::rules::silence::SilenceDetector;
 use backscroll::domain::alarm::AlarmKind;
+use backscroll::domain::frontier::Frontier;
 use backscroll::domain::stream::{Scope, Stream};
 use backscroll::domain::time::Millis;
 use backscroll::domain::window::Window;
 use backscroll::provider::ProviderError;
 use backscroll::sandbox::ScriptedAnswer;
 use backscroll::store::{
-    Archive, Commit, IfMissing, NewAccount, Pace, RecordedError, Seal, SqliteStore, Standing,
-    StreamStatus,
+    Archive, Commit, IfMissing, NewAccount, Pace, RecordedError, Seal, SqliteStore, StreamStatus,
 };
 use backscroll::sync::forecast::forecast;
 use backscroll::sync::{HistoryBounds, Purpose};
@@ -336,9 +336,9 @@ async fn ten_thousand_silent_streams_are_looked_at_a_few_at_a_time() {
     store
         .save_frontier(
             account,
-            Standing {
+            Frontier {
                 horizon: None,
-                settled,
+                settled_to: settled,
                 wanted_to: now,
                 retention: None,
             },

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backscroll::domain::frontier::Frontier;
 use backscroll::domain::identity::identify;
 use backscroll::domain::message::{
     Conversation, ConversationKind, Delivery, Encoding, Message, Payload, Status, Unreadable,
@@ -13,8 +14,8 @@ use backscroll::domain::time::{Millis, Second};
 use backscroll::domain::window::Window;
 use backscroll::store::{
     AccountId, Archive, ArchivedMessage, Commit, Cursor, Eviction, IfMissing, NewAccount, Pace,
-    Pause, PostgresStore, RecordedError, RegisteredAccount, Seal, SqliteStore, Standing,
-    StoreError, StreamId, Tally, WriteCounts,
+    Pause, PostgresStore, RecordedError, RegisteredAccount, Seal, SqliteStore, StoreError,
+    StreamId, Tally, WriteCounts,
 };
 use tempfile::TempDir;
 
@@ -166,14 +167,14 @@ impl StoreFixture {
     }
 
     async fn assert_frontier(&self, horizon: Option<i64>, settled: i64, wanted_to: i64) {
-        let standing = Standing {
+        let frontier = Frontier {
             horizon: horizon.map(Second),
-            settled: Second(settled),
+            settled_to: Second(settled),
             wanted_to: Second(wanted_to),
             retention: horizon.map(|horizon| Duration::from_secs(wanted_to.abs_diff(horizon))),
         };
         self.store
-            .save_frontier(self.account, standing)
+            .save_frontier(self.account, frontier)
             .await
             .unwrap();
     }
@@ -917,7 +918,7 @@ async fn what_is_sealed_tells_how_dense_a_history_is_that_the_provider_still_has
         (93, 3, 150)
     );
     assert_eq!(
-        (status.wanted_from, status.retention),
+        (status.wanted_from, status.frontier.retention),
         (Second(0), Some(Duration::from_secs(760)))
     );
     assert_eq!(

@@ -113,7 +113,8 @@ pub(in crate::store) const RECENT_TOTALS: &str = "
 /// `lost` is what was wanted behind the horizon, less what is sealed of it. SQLite joins crosswise in the order given:
 /// the few windows that are in doubt come first, by their own index.
 pub(in crate::store) const ACCOUNT_SUMMARIES: &str = "
-    SELECT a.id, a.name AS account, a.provider, a.wanted_to_s, a.retention_s, a.paused_until_ms, a.paused_reason,
+    SELECT a.id, a.name AS account, a.provider, a.horizon_s, a.settled_s, a.wanted_to_s, a.retention_s,
+           a.paused_until_ms, a.paused_reason,
            (SELECT count(*) FROM stream s WHERE s.account_id = a.id AND s.active = 1) AS streams,
            (SELECT count(s.error) FROM stream s WHERE s.account_id = a.id AND s.active = 1) AS failing,
            (SELECT count(*) FROM quarantine q WHERE q.account_id = a.id) AS quarantined,

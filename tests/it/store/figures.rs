@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use backscroll::domain::frontier::Frontier;
 use backscroll::domain::time::Second;
 use backscroll::domain::window::Window;
 use backscroll::store::{
@@ -64,10 +65,12 @@ fn ledger(random: &mut fastrand::Rng, account: &str) -> AccountLedger {
     AccountLedger {
         account: account.to_owned(),
         provider: "agora".to_owned(),
-        horizon,
-        settled: Second(settled),
-        wanted_to: Second(settled + 120),
-        retention: horizon.map(|_| Duration::from_hours(1)),
+        frontier: Frontier {
+            horizon,
+            settled_to: Second(settled),
+            wanted_to: Second(settled + 120),
+            retention: horizon.map(|_| Duration::from_hours(1)),
+        },
         streams: (0..STREAMS)
             .map(|number| stream(random, number, settled))
             .collect(),
@@ -80,14 +83,13 @@ fn expected(ledger: &AccountLedger, streams: &[&StreamStatus]) -> AccountSummary
     // Of a stream of which nothing is sealed nothing is complete from where it begins.
     let complete_to =
         |s: &&StreamStatus| s.missing.first().map(|range| range.from()).or(s.watermark);
-    let forgets = ledger.retention.is_some();
+    let forgets = ledger.frontier.retention.is_some();
     AccountSummary {
         account: ledger.account.clone(),
         provider: ledger.provider.clone(),
         streams: streams.len() as u64,
         failing_streams: 0,
-        as_of: ledger.wanted_to,
-        retention: ledger.retention,
+        frontier: ledger.frontier,
         pause: None,
         complete_to: streams.iter().filter_map(complete_to).min(),
         missing: vec![],
@@ -232,5 +234,8 @@ async fn an_account_of_which_nothing_is_known_has_figures(shelf: StoreFixture) {
         ),
         (1, 2, 0, None)
     );
-    assert_eq!((found[0].lost_seconds, found[0].as_of), (0, Second(0)));
+    assert_eq!(
+        (found[0].lost_seconds, found[0].frontier.wanted_to),
+        (0, Second(0))
+    );
 }

@@ -314,7 +314,7 @@ async fn a_restored_ledger_is_the_one_that_was_read(shelf: StoreFixture) {
     shelf.assert_frontier(Some(50), 900, 1000).await;
     let before = shelf.store.ledgers().await.unwrap();
     assert_eq!(before[0].streams[0].scope, Some(scope("destination=lobby")));
-    assert_eq!(before[0].retention, Some(Duration::from_secs(950)));
+    assert_eq!(before[0].frontier.retention, Some(Duration::from_secs(950)));
     shelf.store.restore_ledger(&before[0]).await.unwrap();
     assert_eq!(shelf.store.ledgers().await.unwrap(), before);
 }

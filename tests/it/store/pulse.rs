@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use backscroll::domain::frontier::Frontier;
 use backscroll::domain::time::{Millis, Second};
 use backscroll::domain::window::{Runs, Window};
 use backscroll::store::{AccountLedger, LedgerRow, Pulse, StreamLedger, Stretch, Tally};
@@ -49,10 +50,12 @@ impl StoreFixture {
         let ledger = AccountLedger {
             account: "shop".to_owned(),
             provider: "agora".to_owned(),
-            horizon: horizon.map(Second),
-            settled: Second(settled),
-            wanted_to: Second(settled + 100),
-            retention: None,
+            frontier: Frontier {
+                horizon: horizon.map(Second),
+                settled_to: Second(settled),
+                wanted_to: Second(settled + 100),
+                retention: None,
+            },
             streams: vec![stream],
         };
         self.store.restore_ledger(&ledger).await.unwrap();

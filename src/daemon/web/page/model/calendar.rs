@@ -170,11 +170,11 @@ fn assess_day(day: &mut StreamDay, sealed: u64, stream: &AssessedStream<'_>) {
             .filter_map(|range| range.intersect(day.day.window()));
         inside.map(Window::seconds).sum::<u64>()
     };
-    let wanted =
-        Window::new(status.wanted_from, status.settled).map_or(0, |wanted| seconds_in(&[wanted]));
-    let behind = status
-        .horizon
-        .and_then(|horizon| Window::new(status.wanted_from, horizon.min(status.settled)));
+    let wanted = Window::new(status.wanted_from, status.frontier.settled_to)
+        .map_or(0, |wanted| seconds_in(&[wanted]));
+    let behind = status.frontier.horizon.and_then(|horizon| {
+        Window::new(status.wanted_from, horizon.min(status.frontier.settled_to))
+    });
     let behind = behind.map_or(0, |behind| seconds_in(&[behind]));
     let lost = wanted
         .saturating_sub(sealed)
@@ -196,6 +196,7 @@ fn assess_day(day: &mut StreamDay, sealed: u64, stream: &AssessedStream<'_>) {
 mod tests {
     use super::super::health::tests::{NOW, stream};
     use super::*;
+    use crate::domain::frontier::Frontier;
     use crate::store::StreamStatus;
 
     const TODAY: Day = Day(NOW.0 / DAY_S);
@@ -216,7 +217,10 @@ mod tests {
         let hole = Window::new(Second(start(1)), Second(start(1) + 60)).unwrap();
         let status = StreamStatus {
             wanted_from: Second(start(5)),
-            horizon: Some(Second(horizon)),
+            frontier: Frontier {
+                horizon: Some(Second(horizon)),
+                ..stream(1).frontier
+            },
             missing: vec![hole],
             lost_seconds: 86_410,
             ..stream(1)
@@ -227,7 +231,7 @@ mod tests {
             ledger_day(start(3), start(2) + 43_200, 129_600, 300, false),
             ledger_day(start(2) + 43_200, start(1), 43_200, 1, true),
             ledger_day(start(1) + 60, start(0), 86_340, 7, false),
-            ledger_day(start(0), status.settled.0, 1, 8, false),
+            ledger_day(start(0), status.frontier.settled_to.0, 1, 8, false),
         ];
         let found = stream_days(
             TODAY.plus(-6),

@@ -65,7 +65,7 @@ impl<'a> AssessedStream<'a> {
         let complete_to = status
             .missing
             .first()
-            .map_or(status.settled, |range| range.from());
+            .map_or(status.frontier.settled_to, |range| range.from());
         let lost_s = if status.lost_seconds > NEGLIGIBLE_LOSS_S {
             status.lost_seconds
         } else {
@@ -103,7 +103,7 @@ impl<'a> AssessedStream<'a> {
 /// What a stream lacks that it should have by now.
 fn overdue_gaps(status: &StreamStatus, now: Second) -> Vec<Window> {
     let is_young = |gap: &Window| {
-        gap.to() >= status.settled && now.0.saturating_sub(gap.from().0) < TAIL_GRACE_S
+        gap.to() >= status.frontier.settled_to && now.0.saturating_sub(gap.from().0) < TAIL_GRACE_S
     };
     status
         .missing
@@ -227,6 +227,7 @@ fn loss_text(streams: &[&AssessedStream<'_>]) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::domain::frontier::Frontier;
     use crate::domain::window::Runs;
     use crate::store::{AccountId, Pause, RecordedError, StreamId};
 
@@ -246,10 +247,12 @@ pub(crate) mod tests {
             wanted_from: sealed.from(),
             sealed: Runs::from_iter([sealed]),
             watermark: Some(settled),
-            horizon: None,
-            settled,
-            as_of: NOW,
-            retention: None,
+            frontier: Frontier {
+                horizon: None,
+                settled_to: settled,
+                wanted_to: NOW,
+                retention: None,
+            },
             messages: 10,
             recent_messages: 10,
             recent_seconds: 10,

@@ -147,9 +147,12 @@ fn account_issues(
             ));
         } else if !is_told
             && status.id.is_some()
-            && now.0.saturating_sub(status.as_of.0) > NEGLECTED_AFTER_S
+            && now.0.saturating_sub(status.frontier.wanted_to.0) > NEGLECTED_AFTER_S
         {
-            let what = format!("nobody has looked at it since {}", status.as_of);
+            let what = format!(
+                "nobody has looked at it since {}",
+                status.frontier.wanted_to
+            );
             let hint = "see in the log what keeps the daemon from it; an account that the configuration no longer lists \
                         stays as it is";
             all.push(issue(Severity::Action, account, what, hint));
@@ -339,6 +342,7 @@ mod tests {
     use super::super::health::tests::{NOW, lacking, stream};
     use super::*;
     use crate::domain::alarm::{AlarmSubject, Notified};
+    use crate::domain::frontier::Frontier;
     use crate::store::{Pause, RecordedError, StreamStatus};
 
     fn issues_of(streams: &[StreamStatus]) -> Vec<(Severity, String, String)> {
@@ -512,7 +516,10 @@ mod tests {
     #[test]
     fn an_account_that_nobody_looks_at_is_a_worry() {
         let found = issues_of(&[StreamStatus {
-            as_of: NOW.plus(-3601),
+            frontier: Frontier {
+                wanted_to: NOW.plus(-3601),
+                ..stream(1).frontier
+            },
             ..stream(1)
         }]);
         assert_eq!(found.len(), 1);

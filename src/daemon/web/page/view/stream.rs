@@ -46,7 +46,7 @@ impl StreamQuery {
                 .sealed
                 .iter()
                 .last()
-                .map_or(status.settled, |run| run.to().plus(-1)),
+                .map_or(status.frontier.settled_to, |run| run.to().plus(-1)),
         );
         said.or_else(month).and_then(Day::on).map_or(last, |day| {
             if self.day.is_empty() {
@@ -129,7 +129,7 @@ impl StreamPage<'_> {
                     dd { @if let Some(mark) = status.watermark { (timestamp(mark)) " (" (span(self.stream.lag_s)) " ago)" } @else { "–" } }
                     dt { "Wanted from" } dd { (timestamp(status.wanted_from)) }
                     dt { "The provider keeps" }
-                    dd { @if let Some(kept) = status.retention { (span(kept.as_secs())) } @else { "everything, as far as is known" } }
+                    dd { @if let Some(kept) = status.frontier.retention { (span(kept.as_secs())) } @else { "everything, as far as is known" } }
                     dt { "Messages" } dd { (thousands(status.messages)) }
                     dt { "Missing" } dd { (duration_or_none(self.stream.gap_s)) }
                     dt { "Lost for good" } dd { (duration_or_none(status.lost_seconds)) }
@@ -218,9 +218,9 @@ impl StreamPage<'_> {
     /// What is missing can still be had; what is lost cannot.
     fn missing(&self) -> Markup {
         let status = self.stream.status;
-        let behind = status
-            .horizon
-            .and_then(|horizon| Window::new(status.wanted_from, horizon.min(status.settled)));
+        let behind = status.frontier.horizon.and_then(|horizon| {
+            Window::new(status.wanted_from, horizon.min(status.frontier.settled_to))
+        });
         let lost = behind
             .map(|behind| self.sealed.gaps_in(behind))
             .unwrap_or_default();
