@@ -5,7 +5,7 @@ use backscroll::domain::message::{Conversation, ConversationKind, Message};
 use backscroll::domain::stream::Scope;
 use backscroll::domain::time::{Millis, Second};
 
-use super::{NOW, StoreFixture, message, scope, texts};
+use crate::support::store_fixture::{NOW, StoreFixture, message, scope, texts};
 
 on_every_database! {
     an_alarm_stands_until_it_is_over_and_is_kept_for_a_while,
@@ -29,16 +29,6 @@ fn alarm(account: Option<&str>, stream: Option<&str>, kind: AlarmKind, since: i6
         hint: "put it right".to_owned(),
         level: None,
         told: Notified::Nothing,
-    }
-}
-
-impl StoreFixture {
-    async fn note(&self, alarms: &[Alarm]) {
-        self.store.save_alarms(alarms, Millis(0)).await.unwrap();
-    }
-
-    async fn alarms(&self, ended_since: i64) -> Vec<Alarm> {
-        self.store.alarms(Millis(ended_since)).await.unwrap()
     }
 }
 
@@ -209,7 +199,10 @@ async fn a_file_knows_how_much_room_there_is(shelf: StoreFixture) {
     let room = shelf.store.room().await;
     assert_eq!(
         room.is_some(),
-        matches!(shelf.reader, super::SqlReader::Sqlite(..)),
+        matches!(
+            shelf.reader,
+            crate::support::store_fixture::SqlReader::Sqlite(..)
+        ),
         "a server's disk is not ours to see"
     );
     assert!(

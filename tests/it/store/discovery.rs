@@ -9,7 +9,7 @@ use backscroll::domain::stream::Stream;
 use backscroll::domain::time::Second;
 use backscroll::store::{Commit, NewAccount, RecordedError, RegisteredAccount};
 
-use super::{StoreFixture, message, scope, texts};
+use crate::support::store_fixture::{StoreFixture, message, scope, texts};
 
 on_every_database! {
     what_was_found_is_followed_for_as_long_as_it_is_wanted,
@@ -25,14 +25,6 @@ fn found(key: &str) -> Arc<Stream> {
         scope: scope(key),
         discovered: true,
     })
-}
-
-impl StoreFixture {
-    /// Key, whether it was discovered, and the start of what is wanted, of every stream that is followed.
-    async fn followed(&self) -> Vec<Vec<String>> {
-        self.ask("SELECT key, discovered, wanted_from_s FROM stream WHERE active = 1 ORDER BY key")
-            .await
-    }
 }
 
 async fn what_was_found_is_followed_for_as_long_as_it_is_wanted(shelf: StoreFixture) {
@@ -75,7 +67,8 @@ async fn what_was_found_is_followed_for_as_long_as_it_is_wanted(shelf: StoreFixt
     ];
     assert_eq!(marked, expected);
 
-    super::register(&*shelf.store, &["destination=lobby"], None, None).await;
+    crate::support::store_fixture::register(&*shelf.store, &["destination=lobby"], None, None)
+        .await;
     assert_eq!(
         shelf.followed().await,
         [texts(["destination=lobby", "0", "0"])],
@@ -88,7 +81,7 @@ async fn what_was_found_is_followed_for_as_long_as_it_is_wanted(shelf: StoreFixt
     );
     // Listed, it is listed.
     let RegisteredAccount { streams, .. } =
-        super::register(&*shelf.store, &["source=bob"], None, None).await;
+        crate::support::store_fixture::register(&*shelf.store, &["source=bob"], None, None).await;
     assert_eq!(streams, [(ids[0], Second(500))]);
     assert_eq!(shelf.followed().await, [texts(["source=bob", "0", "500"])]);
 }

@@ -12,7 +12,7 @@ use backscroll::store::{
     ArchivedMessage, Commit, Cursor, DigestUpdate, Eviction, LedgerRow, Seal, WriteCounts,
 };
 
-use super::{NOW, StoreFixture, message, scope, seal, window};
+use crate::support::store_fixture::{NOW, StoreFixture, message, scope, seal, window};
 
 on_every_database! {
     a_digest_is_that_of_the_messages_whatever_order_they_came_in,
@@ -27,27 +27,6 @@ on_every_database! {
     a_digest_is_given_once_to_the_row_it_was_made_of,
     what_is_set_aside_is_in_quarantine_and_not_in_the_archive,
     a_row_knows_whether_it_was_changed,
-}
-
-impl StoreFixture {
-    async fn rows(&self, stream: usize) -> Vec<LedgerRow> {
-        self.store
-            .ledger_rows(self.streams[stream], window(-1_000_000, 1_000_000), 100)
-            .await
-            .unwrap()
-    }
-
-    fn replacement(&self, from: i64, to: i64, messages: Vec<Message>) -> Commit {
-        let count = Some(messages.len() as u64);
-        let seal = Seal {
-            replaces: true,
-            ..seal(window(from, to), count)
-        };
-        Commit {
-            seal: Some(seal),
-            ..self.window(from, to, messages)
-        }
-    }
 }
 
 /// A row that holds these messages.

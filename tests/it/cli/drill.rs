@@ -1,0 +1,80 @@
+//! The drill, short, on both databases.
+
+use crate::support::env::{CommandOutput, run_command_in};
+use crate::support::postgres_server;
+
+const SHORT: [&str; 7] = [
+    "drill",
+    "--kills",
+    "4",
+    "--messages",
+    "1500",
+    "--faults",
+    "4%",
+];
+
+#[track_caller]
+fn assert_drill_ends_equal(args: &[&str]) -> CommandOutput {
+    let dir = tempfile::TempDir::new().expect("a folder");
+    let ran = run_command_in(dir.path(), &[&SHORT[..], args].concat())
+        .assert_ok()
+        .says("EQUAL: nothing lost, nothing twice.");
+    let figure = |what: &str| -> u64 {
+        let line = ran
+            .stdout
+            .lines()
+            .find(|line| line.starts_with(what))
+            .unwrap_or_else(|| panic!("{what}: {ran:#?}"));
+        line.trim_end()
+            .rsplit_once("  ")
+            .expect("a figure")
+            .1
+            .replace(',', "")
+            .trim()
+            .parse()
+            .expect("a number")
+    };
+    assert_eq!(figure("kills"), 4);
+    assert!(figure("faults, all kinds") > 0);
+    assert!(figure("rows in the archive") >= 1900);
+    for none in [
+        "rows missing",
+        "rows twice",
+        "rows that are not true",
+        "rules of the providers broken",
+    ] {
+        assert_eq!(figure(none), 0, "{none}");
+    }
+    ran
+}
+
+#[test]
+fn a_short_drill_ends_equal_on_sqlite() {
+    assert_drill_ends_equal(&[]);
+}
+
+#[test]
+fn a_short_drill_ends_equal_on_postgres_and_leaves_nothing_behind() {
+    let (url, name) = postgres_server::create_named_database();
+    assert_drill_ends_equal(&["--database", &url, "--seed", "2"]);
+    let left = postgres_server::shared_server().psql(
+        &name,
+        "SELECT count(*) FROM information_schema.schemata WHERE schema_name LIKE 'backscroll%'",
+    );
+    assert_eq!(left, "0");
+}
+
+#[test]
+fn a_database_that_holds_an_archive_is_no_place_for_a_drill() {
+    let bed = crate::support::env::TestEnv::without_messages(&[]);
+    bed.sync().assert_ok();
+    let ran = bed.run(&["drill", "--database", "sqlite://archive.db"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let url = postgres_server::database();
+    let bed = bed.with("sqlite://archive.db", &url);
+    bed.sync().assert_ok();
+    let ran = bed
+        .run(&["drill", "--database", &url])
+        .says("holds an archive");
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+}

@@ -1,0 +1,227 @@
+//! Secrets stay secret: in what is printed, in what is logged, and in the database.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use backscroll::sandbox::{
+    CUSTOMER_ID, CUSTOMER_SECRET, CallFilter, Fault, ScriptedAnswer, TOKEN_UID, Web3mqUser,
+};
+
+use backscroll::config::Config;
+use backscroll::domain::clock::{Clock, SystemClock};
+use backscroll::provider::AccountSettings;
+use backscroll::provider::agora::{Agora, Credentials, RenewableToken};
+use backscroll::provider::http::HttpClient;
+use backscroll::provider::web3mq::{Identity, SessionKey};
+
+use crate::support::env::TestEnv;
+use crate::support::fault_proxy::ProxyAction;
+
+#[test]
+fn no_secret_is_printed_logged_or_stored() {
+    let bed = TestEnv::new(&[
+        "--messages",
+        "60",
+        "--topic-messages",
+        "60",
+        "--projects",
+        "2",
+        "--token",
+        "a-token-to-keep",
+    ]);
+    let second = bed.config().rfind("customer_id").unwrap();
+    let basic = format!("customer_id = \"{CUSTOMER_ID}\"\ncustomer_secret = \"{CUSTOMER_SECRET}\"");
+    let token = format!("token = \"a-token-to-keep\"\nuid = \"{TOKEN_UID}\"");
+    let config = format!(
+        "{}{}",
+        &bed.config()[..second],
+        bed.config()[second..].replacen(&basic, &token, 1)
+    );
+    let whole = bed.config().to_owned();
+    let bed = bed.with(&whole, &config);
+    let key = bed
+        .world()
+        .with_user(&bed.world().users()[0], Web3mqUser::private_key)
+        .unwrap();
+    let (bed, middleman) = bed.behind_proxy(|_, _| ProxyAction::Forward);
+    // Trouble of every kind, for that is when people log too much.
+    for on in [
+        CallFilter::Query,
+        CallFilter::Read,
+        CallFilter::Count,
+        CallFilter::History,
+    ] {
+        for status in [400, 500, 302] {
+            bed.script_answer(ScriptedAnswer {
+                on,
+                status,
+                after: 3,
+                ..ScriptedAnswer::default()
+            });
+        }
+        bed.script_answer(ScriptedAnswer {
+            on,
+            fault: Some(Fault::Cut),
+            after: 5,
+            ..ScriptedAnswer::default()
+        });
+    }
+    let level = "warn,backscroll=trace";
+    let mut printed = String::new();
+    for args in [
+        &["sync"][..],
+        &["check"],
+        &["status"],
+        &["status", "--json"],
+        &["migrate"],
+        &["sync"],
+    ] {
+        let ran = bed.run(&[args, &["--log", level]].concat());
+        printed += &(ran.stdout + &ran.stderr);
+    }
+    bed.script_answer(ScriptedAnswer {
+        on: CallFilter::Any,
+        status: 401,
+        times: 99,
+        ..ScriptedAnswer::default()
+    });
+    let refused = bed.run(&["check", "--log", level]).assert_incomplete();
+    printed += &(refused.stdout + &refused.stderr);
+    assert!(
+        printed.contains("DEBUG") && printed.contains("the provider fails"),
+        "it was logged, and there was trouble"
+    );
+    assert!(
+        middleman.count(|asked| asked.headers.contains_key("x-agora-token")) > 3,
+        "the token was used"
+    );
+
+    let mut secrets = vec![
+        CUSTOMER_SECRET.to_owned(),
+        STANDARD.encode(format!("{CUSTOMER_ID}:{CUSTOMER_SECRET}")),
+        "a-token-to-keep".to_owned(),
+        key.to_uppercase(),
+        key,
+    ];
+    for asked in middleman.requests() {
+        if let Some(signature) = asked.parameter("web3mq_signature") {
+            let encoded = asked
+                .url
+                .query()
+                .unwrap()
+                .split('&')
+                .find_map(|pair| pair.strip_prefix("web3mq_signature="));
+            secrets.extend(encoded.map(str::to_owned));
+            secrets.push(signature);
+        }
+    }
+    assert!(secrets.len() > 20);
+    let mut stored = Vec::new();
+    for entry in std::fs::read_dir(bed.dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap() != "config.toml" {
+            stored.extend(std::fs::read(path).unwrap());
+        }
+    }
+    assert!(stored.len() > 100_000, "the archive was looked at");
+    for secret in secrets {
+        assert!(!printed.contains(&secret), "printed: {secret}");
+        assert!(
+            !stored
+                .windows(secret.len())
+                .any(|window| window == secret.as_bytes()),
+            "stored: {secret}"
+        );
+    }
+}
+
+fn account() -> AccountSettings {
+    AccountSettings {
+        name: "basic".to_owned(),
+        provider: "agora",
+        settle: Duration::ZERO,
+        retention: None,
+        since: None,
+        refresh_for: None,
+        discovers: false,
+    }
+}
+
+#[test]
+fn nothing_that_holds_a_secret_shows_it_in_its_debug_output() {
+    const SECRET: &str = "hunter2-and-no-other";
+    let seed = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+    let text = format!(
+        r#"
+        database.url = "postgres://me:{SECRET}@host/archive"
+        [[agora]]
+        name = "basic"
+        app_id = "app"
+        customer_id = "id"
+        customer_secret = "{SECRET}"
+        streams = [ {{ destination = "lobby" }} ]
+        [[agora]]
+        name = "token"
+        app_id = "app"
+        token = "{SECRET}"
+        uid = "me"
+        streams = [ {{ destination = "lobby" }} ]
+        [[web3mq]]
+        name = "alice"
+        base_url = "https://node.example"
+        user_id = "user:1"
+        private_key = "{seed}"
+        streams = [ {{ topic = "group:1" }} ]
+        "#
+    );
+    let config = Config::parse(&text, Path::new("config.toml")).unwrap();
+    let key = SessionKey::from_seed(&hex::decode(seed).unwrap().try_into().unwrap());
+    let identity = Identity {
+        user: "user:1".to_owned(),
+        key,
+        did_key: None,
+        send_public_key: true,
+    };
+    let token = || RenewableToken::new(SECRET.into(), || None);
+    let ways = [
+        Credentials::Basic {
+            customer_id: "id".to_owned(),
+            customer_secret: SECRET.into(),
+        },
+        Credentials::Token {
+            token: token(),
+            uid: "me".to_owned(),
+        },
+        Credentials::Bearer { token: token() },
+    ];
+    let mut shown = vec![
+        format!("{config:#?}"),
+        format!("{identity:#?}"),
+        format!("{ways:#?}"),
+    ];
+    for way in ways {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let base = "https://agora.example/".parse().unwrap();
+        let http = HttpClient::new("basic", &base, 10.0, clock).unwrap();
+        let agora = Agora::new(account(), http, &base, "app", way, vec![], HashMap::new());
+        shown.push(format!("{agora:#?}"));
+    }
+    let seed_as_bytes = format!("{:?}", hex::decode(seed).unwrap());
+    for shown in shown {
+        for secret in [
+            SECRET,
+            seed,
+            "9d61b19d",
+            &STANDARD.encode(format!("id:{SECRET}")),
+            &seed_as_bytes,
+        ] {
+            assert!(!shown.contains(secret), "{secret} in {shown}");
+        }
+        assert!(shown.len() > 50, "{shown}");
+    }
+}

@@ -1,0 +1,388 @@
+//! What an operator is told of: by the log, by `status`, by SQL and by a webhook, once each, whoever is started anew.
+
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::post;
+use backscroll::alerts::rules::lost_history;
+use backscroll::alerts::rules::pass_history::PassHistory;
+use backscroll::alerts::rules::silence::SilenceDetector;
+use backscroll::domain::alarm::AlarmKind;
+use backscroll::domain::frontier::Frontier;
+use backscroll::domain::stream::{Scope, Stream};
+use backscroll::domain::time::Millis;
+use backscroll::domain::window::Window;
+use backscroll::provider::ProviderError;
+use backscroll::sandbox::ScriptedAnswer;
+use backscroll::store::{
+    Archive, Commit, IfMissing, NewAccount, Pace, RecordedError, Seal, SqliteStore, StreamStatus,
+};
+use backscroll::sync::forecast::forecast;
+use backscroll::sync::{HistoryBounds, Purpose};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use crate::support::daemon_process::{DaemonProcess, env_syncing_every_second};
+use crate::support::env::{TestEnv, wait_until};
+use crate::support::fake_provider::FakeProvider;
+use crate::support::model_run::ModelRun;
+
+const NOW: Millis = Millis(1_795_343_200_123);
+const TOKEN: &str = "T0KEN-that-nobody-sees";
+
+/// Takes alarms, with this status.
+#[derive(Debug, Default)]
+struct WebhookReceiver {
+    status: AtomicU16,
+    taken: Mutex<Vec<Value>>,
+}
+
+impl WebhookReceiver {
+    /// Listens, and has the bed's service post its alarms there.
+    fn start_for(bed: TestEnv, status: u16) -> (TestEnv, Arc<Self>) {
+        let hook = Arc::new(Self {
+            status: AtomicU16::new(status),
+            ..Self::default()
+        });
+        let take = async |State(hook): State<Arc<Self>>, body: String| {
+            hook.taken
+                .lock()
+                .unwrap()
+                .push(serde_json::from_str(&body).unwrap());
+            let status = StatusCode::from_u16(hook.status.load(Ordering::Relaxed)).unwrap();
+            (status, [(header::LOCATION, "http://127.0.0.1:1/elsewhere")]).into_response()
+        };
+        let router = Router::new()
+            .route("/{token}", post(take))
+            .with_state(hook.clone());
+        let address = bed.block_on(async {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            tokio::spawn(async move { axum::serve(listener, router).await });
+            address
+        });
+        let alerts = format!("[alerts]\nwebhook = \"http://{address}/{TOKEN}\"\n\n[status_page]");
+        (bed.with("[status_page]", &alerts), hook)
+    }
+
+    fn received(&self) -> Vec<Value> {
+        self.taken.lock().unwrap().clone()
+    }
+}
+
+/// A bed whose only account is refused, as often as it asks.
+fn env_with_refused_credentials() -> TestEnv {
+    let bed =
+        env_syncing_every_second(&["--messages", "20", "--topic-messages", "0"]).only("agora");
+    bed.script_answer(ScriptedAnswer {
+        status: 401,
+        times: u32::MAX,
+        ..ScriptedAnswer::default()
+    });
+    bed
+}
+
+fn count_active_alarms(bed: &TestEnv) -> i64 {
+    let known = bed.archive_path().exists()
+        && bed.number("SELECT count(*) FROM sqlite_schema WHERE name = 'alarms'") == 1;
+    if known {
+        bed.number("SELECT count(*) FROM alarms WHERE kind = 'parked' AND until IS NULL")
+    } else {
+        0
+    }
+}
+
+fn stop_daemon(mut daemon: DaemonProcess) -> String {
+    daemon.signal("-TERM");
+    let (code, said) = daemon.wait_for_exit();
+    assert_eq!(code, Some(0), "{said}");
+    said
+}
+
+#[test]
+fn an_account_that_is_refused_is_told_of_once_to_everybody_however_often_the_service_starts() {
+    let (bed, hook) = WebhookReceiver::start_for(env_with_refused_credentials(), 200);
+    let daemon = DaemonProcess::start(&bed);
+    wait_until("the alarm", || {
+        count_active_alarms(&bed) == 1 && hook.received().len() == 1
+    });
+    let said = stop_daemon(daemon);
+    assert_eq!(said.matches("\"kind\":\"parked\"").count(), 1, "{said}");
+    let taken = hook.received();
+    let told = |key: &str| taken[0][key].as_str().unwrap_or_default().to_owned();
+    let words = ["event", "kind", "account", "provider"].map(told);
+    assert_eq!(words, ["begun", "parked", "sandbox", "agora"]);
+    assert!(
+        told("text").contains("sandbox: parked") && told("text").contains("What to do: "),
+        "{taken:#?}"
+    );
+    assert!(
+        told("problem").contains("401") && told("hint").contains("backscroll check"),
+        "{taken:#?}"
+    );
+    assert!(
+        told("since").parse::<Millis>().is_ok()
+            && taken[0]["until"].is_null()
+            && taken[0]["stream"].is_null()
+    );
+
+    bed.run(&["status"])
+        .assert_ok()
+        .says("ALARM: sandbox: parked, for ")
+        .says("hint: renew the account's credentials");
+    let status: Vec<Value> =
+        serde_json::from_str(&bed.run(&["status", "--json"]).assert_ok().stdout).unwrap();
+    assert_eq!(status[0]["alarms"][0]["kind"], "parked", "{status:#?}");
+    assert_eq!(
+        status[0]["alarms"][0]["since"].as_str(),
+        Some(told("since").as_str())
+    );
+
+    // The next one finds that all is well. It is not over before that has lasted; and nothing begins anew.
+    bed.world().script().clear();
+    bed.run(&["check"]).assert_ok();
+    let daemon = DaemonProcess::start(&bed);
+    wait_until("passes", || {
+        bed.number("SELECT count(*) FROM runs WHERE finished_at IS NOT NULL") >= 3
+    });
+    let said = stop_daemon(daemon);
+    assert!(!said.contains("\"kind\":\"parked\""), "{said}");
+    assert_eq!((count_active_alarms(&bed), hook.received().len()), (1, 1));
+}
+
+#[test]
+fn what_a_webhook_does_not_take_is_told_by_the_next_process_and_its_url_by_nobody() {
+    let (bed, hook) = WebhookReceiver::start_for(env_with_refused_credentials(), 302);
+    let mut daemon = DaemonProcess::start_with_args(&bed, &["run", "--log", "trace"]);
+    wait_until("a letter", || {
+        count_active_alarms(&bed) == 1 && !hook.received().is_empty()
+    });
+    daemon.kill();
+    let mut said = String::new();
+    std::io::Read::read_to_string(daemon.0.stderr.as_mut().unwrap(), &mut said).unwrap();
+    let refused = hook.received().len();
+    hook.status.store(200, Ordering::Relaxed);
+    let daemon = DaemonProcess::start(&bed);
+    // Its first pass is told to wait: the account has been parked before, and whose it is is known from then on.
+    wait_until("the same letter", || hook.received().len() == refused + 1);
+    said += &stop_daemon(daemon);
+    assert_eq!(hook.received()[0], hook.received()[refused]);
+    said += &bed.run(&["status", "--log", "trace"]).assert_ok().stdout;
+    assert!(!said.contains(TOKEN), "{said}");
+    let archive = std::fs::read(bed.archive_path()).unwrap();
+    assert!(
+        !archive
+            .windows(TOKEN.len())
+            .any(|part| part == TOKEN.as_bytes())
+    );
+}
+
+/// An account with an hour's history of which the first windows are sealed and the rest is missing.
+async fn half_archived() -> (ModelRun, Vec<StreamStatus>) {
+    let hour = Duration::from_hours(1);
+    let provider = FakeProvider::new(NOW, Duration::from_mins(2), Some(hour));
+    provider
+        .history()
+        .messages
+        .extend((0..4000).map(|n| (NOW.0 - 1_790_000 + n as i64 * 400, n)));
+    let mut place = ModelRun::with_provider(provider).await;
+    place.provider.history().calls_before_failures.push_back(7);
+    place.pass(Purpose::Sync(HistoryBounds::default())).await;
+    let status = place.store.status().await.unwrap();
+    (place, status)
+}
+
+#[tokio::test]
+async fn loss_ahead_is_wrong_for_as_long_as_it_is_foreseen() {
+    let (place, status) = half_archived().await;
+    let look = |requests| {
+        let busy = Duration::from_hours(1);
+        let pace = Pace {
+            account: "shop".to_owned(),
+            requests,
+            busy,
+            last_pass: None,
+        };
+        lost_history::check_loss_ahead(
+            "shop",
+            forecast(&*place.provider, &status, &[pace], NOW).as_ref(),
+        )
+        .unwrap()
+    };
+    let slow = look(1);
+    assert_eq!((slow.kind, slow.problems.len()), (AlarmKind::LossAhead, 1));
+    assert!(
+        slow.problems[0]
+            .text
+            .contains("messages will have fallen behind"),
+        "{slow:?}"
+    );
+    assert_eq!(look(36_000).problems, []);
+    assert_eq!(
+        lost_history::check_loss_ahead("shop", None)
+            .unwrap()
+            .problems,
+        []
+    );
+}
+
+#[tokio::test]
+async fn what_is_lost_is_told_once_for_as_far_as_it_goes() {
+    let (_, mut status) = half_archived().await;
+    status[0].lost_seconds = 60;
+    let lost = |status: &[StreamStatus], known| {
+        lost_history::check_lost("shop", &status.iter().collect::<Vec<_>>(), known)
+    };
+    assert_eq!(
+        lost(&status, 0).problems,
+        [],
+        "at the edge a little always is"
+    );
+    status[0].lost_seconds = 3600;
+    let wrong = lost(&status, 0).problems.remove(0);
+    assert_eq!(wrong.level, Some(3600));
+    assert!(
+        wrong
+            .text
+            .contains("3600 seconds in all by now, of 1 streams"),
+        "{wrong:?}"
+    );
+    assert_eq!(lost(&status, 3600).problems, []);
+    status[0].lost_seconds = 3700;
+    assert!(
+        lost(&status, 3600).problems[0]
+            .text
+            .contains("100 seconds more")
+    );
+}
+
+#[tokio::test]
+async fn a_stream_that_fails_at_three_passes_is_stuck_while_the_account_is_well() {
+    let (_, mut status) = half_archived().await;
+    status[0].error = Some(RecordedError {
+        error: "no such channel".to_owned(),
+        hint: "see to it".to_owned(),
+    });
+    let mut passes = PassHistory::default();
+    let stuck = |passes: &mut PassHistory| {
+        let look = passes.check_streams("shop", &status.iter().collect::<Vec<_>>());
+        look.map(|look| (look.problems.len(), look.inconclusive.len()))
+    };
+    let odd = ProviderError::HistoryChanged { tries: 3 };
+    assert_eq!(stuck(&mut passes), None);
+    let mut found = Vec::new();
+    for _ in 0..4 {
+        passes.record_end(Some(&odd), 1);
+        found.push(stuck(&mut passes));
+    }
+    assert_eq!(
+        found,
+        [Some((0, 1)), Some((0, 1)), Some((1, 0)), Some((1, 0))]
+    );
+    let cause = "status 503".to_owned();
+    passes.record_end(
+        Some(&ProviderError::Unreachable {
+            what: "count",
+            cause,
+            tries: 6,
+        }),
+        6,
+    );
+    assert_eq!(
+        stuck(&mut passes),
+        None,
+        "then nothing is known of its streams"
+    );
+}
+
+/// In an archive of ten thousand streams, of which none has brought anything for a day.
+#[tokio::test]
+async fn ten_thousand_silent_streams_are_looked_at_a_few_at_a_time() {
+    const STREAMS: i64 = 10_000;
+    let dir = TempDir::new().unwrap();
+    let store = SqliteStore::open(&dir.path().join("archive.db"), IfMissing::Create)
+        .await
+        .unwrap();
+    let scope = |n: i64| Scope {
+        recipient: Some(format!("channel-{n}")),
+        ..Scope::default()
+    };
+    let stream = |n| {
+        Arc::new(Stream {
+            key: format!("destination=channel-{n}"),
+            scope: scope(n),
+            discovered: false,
+        })
+    };
+    let streams: Vec<Arc<Stream>> = (0..STREAMS).map(stream).collect();
+    let now = NOW.second();
+    let since = now.plus(-28 * 86_400);
+    let shop = NewAccount {
+        name: "shop",
+        provider: "agora",
+        streams: Some(&streams),
+        since: Some(since),
+        horizon: None,
+    };
+    let known = store.register(&shop).await.unwrap();
+    let (account, settled) = (known.account, now.plus(-120));
+    store
+        .save_frontier(
+            account,
+            Frontier {
+                horizon: None,
+                settled_to: settled,
+                wanted_to: now,
+                retention: None,
+            },
+        )
+        .await
+        .unwrap();
+    let window = Window::new(since, settled).unwrap();
+    let commit = |(n, (stream, _)): (i64, &(_, _))| {
+        let seal = Seal {
+            window,
+            scope: scope(n),
+            provider_count: None,
+            doubt: None,
+            replaces: false,
+        };
+        Commit {
+            account,
+            stream: *stream,
+            window,
+            seal: Some(seal),
+            messages: vec![],
+            unreadable: vec![],
+        }
+    };
+    let commits: Vec<Commit> = (0..).zip(&known.streams).map(commit).collect();
+    store.commit(&commits, NOW).await.unwrap();
+
+    let status = store.status().await.unwrap();
+    let streams: Vec<&StreamStatus> = status.iter().collect();
+    let mut silences = SilenceDetector::default();
+    let begun = Instant::now();
+    let mut left = Vec::new();
+    for _ in 0..11 {
+        let look = silences
+            .check(&store, "shop", &streams, |_| false, NOW)
+            .await
+            .unwrap();
+        assert_eq!(look.problems, [], "they never had a rhythm");
+        left.push(look.inconclusive.len());
+    }
+    assert_eq!((left[0], left[8], left[9], left[10]), (9000, 1000, 0, 0));
+    assert!(
+        begun.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        begun.elapsed()
+    );
+}

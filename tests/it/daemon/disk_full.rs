@@ -1,0 +1,135 @@
+//! A disk without room: the daemon says so once, loses nothing, and goes on when there is room again.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use crate::support::env::{BACKSCROLL, EVERY_SECOND_SCHEDULE, TestEnv, wait_until};
+
+/// `backscroll run`, which dies with the test, and what it has said so far.
+struct LimitedDaemon {
+    child: Child,
+    said: Arc<Mutex<String>>,
+}
+
+impl LimitedDaemon {
+    /// Without the signal that ends a process which writes too much: it meets the error of a write that fails.
+    fn start(bed: &TestEnv) -> Self {
+        let command = Command::new("sh")
+            .args([
+                "-c",
+                r#"trap "" XFSZ; exec "$0" run --config "$1""#,
+                BACKSCROLL,
+            ])
+            .arg(bed.write_config())
+            .current_dir(bed.dir.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = command.unwrap();
+        let (lines, said) = (
+            BufReader::new(child.stderr.take().unwrap()).lines(),
+            Arc::new(Mutex::default()),
+        );
+        let heard: Arc<Mutex<String>> = Arc::clone(&said);
+        std::thread::spawn(move || {
+            lines
+                .map_while(Result::ok)
+                .for_each(|line| *heard.lock().unwrap() += &(line + "\n"));
+        });
+        Self { child, said }
+    }
+
+    fn log_output(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// The largest file that it may write, in bytes.
+    fn limit_file_size(&self, size: &str) {
+        let process = self.child.id().to_string();
+        let limited = Command::new("prlimit")
+            .args(["--pid", &process, &format!("--fsize={size}:")])
+            .status();
+        assert!(limited.unwrap().success());
+    }
+}
+
+impl Drop for LimitedDaemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_of_once_and_loses_nothing() {
+    let flags = [
+        "--messages",
+        "2500",
+        "--topic-messages",
+        "0",
+        "--requests-per-second",
+        "40",
+        "--ready-after",
+        "20ms",
+    ];
+    let bed = TestEnv::new(&flags)
+        .only("agora")
+        .scheduled("sync", EVERY_SECOND_SCHEDULE);
+    let edge = bed.settled_edge();
+    let daemon = LimitedDaemon::start(&bed);
+    let archived = || {
+        let made = bed.archive_path().exists()
+            && bed.number("SELECT count(*) FROM sqlite_schema WHERE name = 'runs'") == 1;
+        if made {
+            bed.number("SELECT count(*) FROM archive")
+        } else {
+            0
+        }
+    };
+    wait_until("the first messages", || archived() > 100);
+    daemon.limit_file_size("4096");
+    wait_until("that there is no room", || {
+        daemon.log_output().contains("see whether the disk is full")
+    });
+    let before = archived();
+    assert!(before < 2000, "{before} were there already");
+    // It tries again at every tick, and says nothing more.
+    let ticks = || {
+        Command::new("sh")
+            .args(["-c", "date +%s"])
+            .output()
+            .unwrap()
+            .stdout
+    };
+    let begun = ticks();
+    let mut seconds = std::collections::BTreeSet::from([begun]);
+    wait_until("a few ticks", || {
+        seconds.insert(ticks());
+        seconds.len() > 3
+    });
+    assert_eq!(
+        daemon.log_output().matches("the archive fails").count(),
+        1,
+        "{}",
+        daemon.log_output()
+    );
+    assert_eq!(archived(), before);
+
+    daemon.limit_file_size("unlimited");
+    wait_until("that it works again", || {
+        daemon.log_output().contains("the archive works again")
+    });
+    wait_until("the rest", || archived() >= 2500);
+    assert_eq!(
+        daemon.log_output().matches("the archive fails").count(),
+        1,
+        "{}",
+        daemon.log_output()
+    );
+    drop(daemon);
+    bed.sync().assert_ok();
+    bed.assert_archive_equals_truth(edge);
+    let (check,): (String,) = bed.row("PRAGMA integrity_check");
+    assert_eq!(check, "ok");
+}

@@ -1,0 +1,159 @@
+//! The service: it archives at every tick, can be read from meanwhile, and ends in order.
+
+use std::time::{Duration, Instant};
+
+use backscroll::sandbox::{CallFilter, Fault, ScriptedAnswer};
+
+use crate::support::daemon_process::{DaemonProcess, archive_is_ready, env_syncing_every_second};
+use crate::support::env::{TestEnv, wait_until};
+
+#[test]
+fn it_archives_at_every_tick_and_ends_in_order() {
+    let bed = env_syncing_every_second(&[
+        "--messages",
+        "400",
+        "--topic-messages",
+        "300",
+        "--append-rate",
+        "20",
+    ]);
+    let edge = bed.settled_edge();
+    let mut daemon = DaemonProcess::start(&bed);
+    // Reading goes on while it writes, and never sees half a message.
+    let has = |bed: &TestEnv| {
+        if archive_is_ready(bed) {
+            bed.number("SELECT count(*) FROM archive")
+        } else {
+            0
+        }
+    };
+    wait_until("the first messages", || has(&bed) > 0);
+    let first = has(&bed);
+    wait_until("what is said meanwhile", || has(&bed) > first.max(700) + 20);
+    wait_until("ticks", || {
+        bed.number("SELECT count(*) FROM runs WHERE finished_at IS NOT NULL") >= 6
+    });
+    daemon.signal("-TERM");
+    let (code, said) = daemon.wait_for_exit();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("running") && said.contains("stopped"),
+        "{said}"
+    );
+    assert!(!said.contains("ERROR"), "{said}");
+    bed.assert_archive_equals_truth(edge);
+    bed.assert_no_rule_broken();
+    assert_eq!(
+        bed.number("SELECT count(*) FROM runs WHERE finished_at IS NULL"),
+        0,
+        "every run was finished"
+    );
+}
+
+#[test]
+fn windows_in_hand_are_finished_after_the_word_to_stop() {
+    let flags = [
+        "--messages",
+        "3000",
+        "--topic-messages",
+        "0",
+        "--requests-per-second",
+        "50",
+        "--plain",
+    ];
+    let bed = env_syncing_every_second(&flags).only("agora");
+    let mut daemon = DaemonProcess::start(&bed);
+    wait_until("windows under way", || bed.sandbox.rules().total.read > 0);
+    let before = bed.sandbox.rules().total.requests();
+    daemon.signal("-INT");
+    let (code, said) = daemon.wait_for_exit();
+    assert_eq!(code, Some(0), "{said}");
+    let (archived, sealed, unfinished): (i64, i64, i64) = bed.row(
+        "SELECT (SELECT count(*) FROM archive), (SELECT count(*) FROM coverage),
+                (SELECT count(*) FROM runs WHERE finished_at IS NULL)",
+    );
+    assert!(
+        archived > 0 && sealed > 0,
+        "what was in hand was laid down: {archived} messages, {sealed} windows"
+    );
+    assert_eq!(unfinished, 0);
+    assert!(
+        bed.sandbox.rules().total.requests() > before,
+        "it went on for as long as they took"
+    );
+    bed.assert_sync_archives_truth();
+}
+
+#[test]
+fn a_provider_that_never_answers_does_not_hold_up_the_end() {
+    let bed = env_syncing_every_second(&["--messages", "200", "--topic-messages", "100"]);
+    bed.script_answer(ScriptedAnswer {
+        on: CallFilter::Read,
+        fault: Some(Fault::Hang),
+        times: 9999,
+        ..ScriptedAnswer::default()
+    });
+    bed.script_answer(ScriptedAnswer {
+        on: CallFilter::History,
+        fault: Some(Fault::Hang),
+        times: 9999,
+        ..ScriptedAnswer::default()
+    });
+    let mut daemon = DaemonProcess::start(&bed);
+    wait_until("a read that hangs", || {
+        bed.sandbox.rules().total.read > 0 && bed.sandbox.rules().total.history > 0
+    });
+    daemon.signal("-TERM");
+    let (code, said) = daemon.wait_for_exit();
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let bed =
+        env_syncing_every_second(&["--messages", "200", "--topic-messages", "0"]).only("agora");
+    bed.script_answer(ScriptedAnswer {
+        on: CallFilter::Read,
+        fault: Some(Fault::Hang),
+        times: 9999,
+        ..ScriptedAnswer::default()
+    });
+    let mut daemon = DaemonProcess::start(&bed);
+    wait_until("a read that hangs", || bed.sandbox.rules().total.read > 0);
+    let begun = Instant::now();
+    daemon.signal("-TERM");
+    // Two signals that nobody has looked at yet are one: repeated until one of them is the second.
+    while daemon.0.try_wait().unwrap().is_none() && begun.elapsed() < Duration::from_secs(4) {
+        daemon.signal("-TERM");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let (code, said) = daemon.wait_for_exit();
+    assert_eq!(code, Some(130), "{said}");
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "the windows in hand would have been given five seconds"
+    );
+}
+
+#[test]
+fn an_account_that_fails_is_taken_up_again_at_a_later_tick() {
+    let bed =
+        env_syncing_every_second(&["--messages", "200", "--topic-messages", "100", "--plain"]);
+    bed.script_answer(ScriptedAnswer {
+        on: CallFilter::Any,
+        status: 200,
+        body: "<html>".to_owned(),
+        times: 8,
+        ..ScriptedAnswer::default()
+    });
+    let edge = bed.settled_edge();
+    let mut daemon = DaemonProcess::start(&bed);
+    wait_until("all of it", || {
+        archive_is_ready(&bed) && bed.number("SELECT count(*) FROM archive") >= 300
+    });
+    daemon.signal("-TERM");
+    let (code, said) = daemon.wait_for_exit();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("pass ended early"), "{said}");
+    bed.assert_archive_equals_truth(edge);
+}

@@ -1,0 +1,324 @@
+//! The log: for people and for machines, with nothing in it that is nobody's business, and silent when all is well.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::{Command, Stdio};
+
+use backscroll::sandbox::{CUSTOMER_SECRET, CallFilter, Fault, ScriptedAnswer, Web3mqUser};
+use backscroll::sync::Purpose;
+use serde_json::Value;
+
+use crate::support::daemon_process::{DaemonProcess, archive_is_ready, env_syncing_every_second};
+use crate::support::env::{BACKSCROLL, EVERY_SECOND_SCHEDULE, TestEnv, wait_until};
+
+const FEW: [&str; 5] = ["--messages", "120", "--topic-messages", "80", "--plain"];
+
+/// Every field that a line may have besides time, level, target and message.
+const FIELDS: [&str; 23] = [
+    "version",
+    "accounts",
+    "streams",
+    "schedule",
+    "account",
+    "why",
+    "new",
+    "changed",
+    "requests",
+    "missing_seconds",
+    "error",
+    "hint",
+    "stream",
+    "window",
+    "messages",
+    "doubt",
+    "what",
+    "cause",
+    "count",
+    "skew_s",
+    "url",
+    "settle_s",
+    "tries",
+];
+
+fn count_passes(bed: &TestEnv) -> i64 {
+    if archive_is_ready(bed) {
+        bed.number("SELECT count(*) FROM runs WHERE finished_at IS NOT NULL")
+    } else {
+        0
+    }
+}
+
+#[test]
+fn to_a_machine_every_line_is_an_object_whose_fields_have_known_names() {
+    let bed = env_syncing_every_second(&FEW);
+    bed.script_answer(ScriptedAnswer {
+        on: CallFilter::Read,
+        fault: Some(Fault::Cut),
+        times: 2,
+        ..ScriptedAnswer::default()
+    });
+    bed.script_answer(ScriptedAnswer {
+        on: CallFilter::History,
+        status: 500,
+        times: 2,
+        ..ScriptedAnswer::default()
+    });
+    let mut daemon =
+        DaemonProcess::start_with_args(&bed, &["run", "--log", "warn,backscroll=debug"]);
+    wait_until("passes", || count_passes(&bed) >= 6);
+    daemon.signal("-TERM");
+    let (_, said) = daemon.wait_for_exit();
+    let mut names = BTreeSet::new();
+    for line in said.lines() {
+        let line: Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"));
+        let fields = line.as_object().unwrap();
+        for always in ["timestamp", "level", "target", "message"] {
+            assert!(fields[always].is_string(), "{line}");
+        }
+        names.extend(fields.keys().cloned());
+    }
+    for name in ["timestamp", "level", "target", "message"] {
+        assert!(names.remove(name));
+    }
+    assert!(names.len() > 8, "{names:?}");
+    let unknown: Vec<_> = names
+        .iter()
+        .filter(|name| !FIELDS.contains(&name.as_str()))
+        .collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+#[test]
+fn the_journal_is_given_priorities_and_no_time() {
+    let bed = env_syncing_every_second(&FEW).only("agora");
+    bed.write_config();
+    let path = bed.path("journal");
+    let journal = File::create(&path).unwrap();
+    let metadata = journal.metadata().unwrap();
+    let mut command = Command::new(BACKSCROLL);
+    command
+        .arg("run")
+        .current_dir(bed.dir.path())
+        .env(
+            "JOURNAL_STREAM",
+            format!("{}:{}", metadata.dev(), metadata.ino()),
+        )
+        .stdout(Stdio::null())
+        .stderr(journal);
+    let daemon = DaemonProcess(command.spawn().unwrap());
+    let said = || fs::read_to_string(&path).unwrap();
+    wait_until("passes", || said().contains("pass done"));
+    let said = said();
+    assert!(
+        said.lines()
+            .any(|line| line.starts_with("<4>everybody on this machine can read")),
+        "{said}"
+    );
+    assert!(
+        said.lines()
+            .any(|line| line.starts_with("<6>running version=")),
+        "{said}"
+    );
+    drop(daemon);
+
+    fs::write(bed.path("config.toml"), "[[agora]]\n").unwrap();
+    let ran = bed_less(&bed, &["run", "--log-format", "journal"]);
+    assert!(
+        ran.starts_with("<3>config.toml:1:1: [[agora]] lacks `name`"),
+        "{ran}"
+    );
+}
+
+/// What it says with the configuration that is there.
+fn bed_less(bed: &TestEnv, args: &[&str]) -> String {
+    let ran = Command::new(BACKSCROLL)
+        .args(args)
+        .current_dir(bed.dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(ran.status.code(), Some(2));
+    String::from_utf8(ran.stderr).unwrap()
+}
+
+#[test]
+fn a_quiet_hour_is_silent() {
+    let bed = Purpose::NAMES
+        .iter()
+        .fold(TestEnv::new(&FEW), |bed, purpose| {
+            bed.scheduled(purpose, EVERY_SECOND_SCHEDULE)
+        });
+    let mut daemon = DaemonProcess::start(&bed);
+    let quiet = "SELECT count(*) FROM runs WHERE finished_at IS NOT NULL AND new = 0";
+    wait_until("passes that bring nothing", || {
+        archive_is_ready(&bed) && bed.number(quiet) >= 12
+    });
+    daemon.signal("-TERM");
+    let (_, said) = daemon.wait_for_exit();
+    let reasons: Vec<String> = bed
+        .rows::<(String,)>("SELECT DISTINCT why FROM runs ORDER BY why")
+        .into_iter()
+        .map(|(why,)| why)
+        .collect();
+    assert_eq!(reasons, ["reconcile", "refresh", "sync"]);
+    // The start with its warnings, what the first passes brought, the page, and the end.
+    assert!(said.lines().count() <= 12, "{said}");
+}
+
+#[test]
+fn the_configuration_says_what_is_logged_and_a_reload_changes_it() {
+    let bed = env_syncing_every_second(&FEW)
+        .only("agora")
+        .with("[status_page]", "[log]\nlevels = \"off\"\n\n[status_page]");
+    let mut daemon = DaemonProcess::start(&bed);
+    wait_until("a pass", || count_passes(&bed) >= 1);
+    let loud = bed.config().replace(
+        "\"off\"",
+        "\"backscroll::daemon=debug\"\nformat = \"human\"",
+    );
+    fs::write(bed.path("config.toml"), loud).unwrap();
+    daemon.signal("-HUP");
+    let before = count_passes(&bed);
+    wait_until("passes", || count_passes(&bed) >= before + 3);
+    daemon.signal("-TERM");
+    let (code, said) = daemon.wait_for_exit();
+    assert_eq!(code, Some(0));
+    assert!(
+        said.contains("pass done, nothing new") && !said.contains('{'),
+        "{said}"
+    );
+    assert!(!said.contains("window committed"), "{said}");
+}
+
+#[test]
+fn no_level_shows_a_secret_or_a_message() {
+    let bed =
+        env_syncing_every_second(&["--messages", "300", "--topic-messages", "200", "--plain"]);
+    for on in [
+        CallFilter::Query,
+        CallFilter::Read,
+        CallFilter::Count,
+        CallFilter::History,
+    ] {
+        for status in [400, 500, 302] {
+            bed.script_answer(ScriptedAnswer {
+                on,
+                status,
+                after: 3,
+                ..ScriptedAnswer::default()
+            });
+        }
+        for fault in [Fault::Cut, Fault::Truncated, Fault::Html, Fault::Charset] {
+            bed.script_answer(ScriptedAnswer {
+                on,
+                fault: Some(fault),
+                after: 4,
+                ..ScriptedAnswer::default()
+            });
+        }
+    }
+    let log = bed.path("log");
+    // Into a file: nobody reads a pipe meanwhile, and it would soon be full.
+    let command = Command::new(BACKSCROLL)
+        .args(["run", "--log", "trace", "--config"])
+        .arg(bed.write_config())
+        .current_dir(bed.dir.path())
+        .stderr(File::create(&log).unwrap())
+        .spawn();
+    let daemon = DaemonProcess(command.unwrap());
+    wait_until("passes", || {
+        count_passes(&bed) >= 8 && bed.number("SELECT count(*) FROM archive") == 500
+    });
+    let command_line = fs::read(format!("/proc/{}/cmdline", daemon.0.id())).unwrap();
+    assert!(command_line.windows(9).any(|word| word == b"--config\0"));
+    drop(daemon);
+    let said = fs::read_to_string(log).unwrap();
+    for target in ["backscroll::", "reqwest::", "hyper_util::", "sqlx::"] {
+        assert!(
+            said.contains(&format!("\"target\":\"{target}")),
+            "{target} was to say all"
+        );
+    }
+    let key = bed
+        .world()
+        .with_user(&bed.world().users()[0], Web3mqUser::private_key)
+        .unwrap();
+    let mut hidden = vec![
+        CUSTOMER_SECRET.to_owned(),
+        key,
+        "web3mq_signature=".to_owned(),
+    ];
+    // Short ones may stand in anything.
+    let bodies = bed.rows::<(String,)>(
+        "SELECT DISTINCT body FROM archive WHERE length(body) BETWEEN 12 AND 200",
+    );
+    assert!(bodies.len() > 100, "{}", bodies.len());
+    hidden.extend(bodies.into_iter().map(|(body,)| body));
+    for hidden in hidden {
+        let escaped = serde_json::to_string(&hidden).unwrap();
+        let escaped = &escaped[1..escaped.len() - 1];
+        assert!(
+            !said.contains(&hidden) && !said.contains(escaped),
+            "logged: {hidden}"
+        );
+        assert!(
+            !command_line
+                .windows(hidden.len())
+                .any(|window| window == hidden.as_bytes()),
+            "shown: {hidden}"
+        );
+    }
+}
+
+#[test]
+fn a_secret_that_everybody_can_read_is_warned_about() {
+    let bed = TestEnv::new(&FEW);
+    let path = bed.write_config();
+    let check = |mode: u32| {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        crate::support::env::run_command_in(bed.dir.path(), &["check"])
+            .assert_ok()
+            .stdout
+    };
+    let shown = check(0o644);
+    for (key, owner) in [("customer_secret", "sandbox"), ("private_key", "web3mq-1")] {
+        let warning = format!(
+            "note: everybody on this machine can read config.toml, which holds the {key} of the account `{owner}`: keep \
+             it elsewhere ({{ file = \"…\" }}, {{ credential = \"…\" }}), or `chmod 640 config.toml`"
+        );
+        assert!(shown.contains(&warning), "{shown}");
+    }
+    assert!(!check(0o640).contains("everybody"));
+    let hook = bed.config().replace(
+        "[status_page]",
+        "[alerts]\nwebhook = \"https://hooks.example/a/token\"\n\n[status_page]",
+    );
+    fs::write(&path, hook).unwrap();
+    assert!(check(0o604).contains("which holds the webhook of [alerts]: keep it elsewhere"));
+    let elsewhere = bed.config().replace(
+        &format!("\"{CUSTOMER_SECRET}\""),
+        "{ file = \"agora.secret\" }",
+    );
+    fs::write(bed.path("agora.secret"), CUSTOMER_SECRET).unwrap();
+    fs::write(&path, elsewhere).unwrap();
+    let shown = check(0o644);
+    assert!(
+        shown.contains("private_key") && !shown.contains("customer_secret"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_password_on_the_command_line_is_refused() {
+    let bed = TestEnv::new(&FEW);
+    for args in [
+        &["copy", "--to", "postgres://me:hunter2@host/archive"][..],
+        &["copy", "--to=postgres://h/a?password=hunter2"],
+    ] {
+        let ran = bed.run(args);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(!ran.stderr.contains("hunter2"), "{ran:?}");
+        ran.says("~/.pgpass");
+    }
+}

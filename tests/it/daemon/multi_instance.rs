@@ -1,0 +1,243 @@
+//! Two of them on one archive: an SQLite file has one writer, and in Postgres each account has one at a time.
+
+use std::fs;
+use std::io::Read;
+use std::time::Instant;
+
+use backscroll::domain::time::{Millis, Second};
+use backscroll::domain::window::Window;
+use backscroll::sandbox::{CallFilter, Fault, ScriptedAnswer};
+use backscroll::store::{
+    Archive, Commit, IfMissing, Lease, NewAccount, PostgresStore, StoreError, StreamId,
+};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::support::daemon_process::DaemonProcess;
+use crate::support::env::{EVERY_SECOND_SCHEDULE, MAX_WAIT, TestEnv, wait_until};
+use crate::support::postgres_env::PostgresEnv;
+use crate::support::postgres_server;
+
+/// Ends it in order; answers with what it said.
+fn stop_daemon(daemon: &mut DaemonProcess) -> String {
+    daemon.signal("-TERM");
+    daemon.wait_for_exit().1
+}
+
+#[test]
+fn a_second_writer_of_a_file_is_refused_and_told_of_the_first() {
+    let bed = TestEnv::new(&["--messages", "100", "--topic-messages", "0"]).only("agora");
+    bed.assert_sync_archives_truth();
+    bed.script_answer(ScriptedAnswer {
+        on: CallFilter::Any,
+        fault: Some(Fault::Hang),
+        times: 9999,
+        ..ScriptedAnswer::default()
+    });
+    let requests = bed.sandbox.rules().total.requests();
+    let mut first = DaemonProcess::start_with_args(&bed, &["sync"]);
+    let name = format!("process {} on ", first.0.id());
+    wait_until("the first is at work", || {
+        bed.sandbox.rules().total.requests() > requests
+    });
+    assert!(
+        fs::read_to_string(bed.path("archive.db.lock"))
+            .unwrap()
+            .starts_with(&name)
+    );
+    let before = fs::read(bed.archive_path()).unwrap();
+    let named = format!("the archive archive.db is in the hands of another Backscroll: {name}");
+    for command in ["sync", "run", "migrate"] {
+        bed.run(&[command])
+            .assert_incomplete()
+            .says(&named)
+            .says("stop it");
+    }
+    let other = bed.run(&["copy", "--to", "sqlite://other.db"]).assert_ok();
+    assert!(
+        other.stdout.contains("100 messages"),
+        "whoever only reads may: {other:?}"
+    );
+    bed.run(&["status"]).assert_ok();
+    assert_eq!(
+        fs::read(bed.archive_path()).unwrap(),
+        before,
+        "nothing was touched"
+    );
+    assert_eq!(
+        bed.sandbox.rules().total.requests(),
+        requests + 1,
+        "nothing was asked but by the first"
+    );
+
+    // However it ends, what it held is free.
+    first.kill();
+    bed.world().script().clear();
+    bed.assert_sync_archives_truth();
+    assert!(
+        fs::read_to_string(bed.path("archive.db.lock"))
+            .unwrap()
+            .starts_with("process ")
+    );
+}
+
+/// Whether the archive has the last of its tables' columns.
+fn archive_exists(served: &PostgresEnv) -> bool {
+    served.number(
+        "SELECT count(*) FROM information_schema.columns WHERE table_name = 'account' AND column_name = 'retention_s'",
+    ) == 1
+}
+
+/// A bed on Postgres with two daemons' worth of ticks.
+fn env_with_two_daemons(flags: &[&str]) -> PostgresEnv {
+    let mut served = PostgresEnv::start(flags);
+    served.env = served.env.scheduled("sync", EVERY_SECOND_SCHEDULE);
+    served
+}
+
+#[test]
+fn of_two_daemons_one_works_and_the_other_takes_over_when_it_is_killed() {
+    let flags = [
+        "--requests-per-second",
+        "40",
+        "--messages",
+        "3000",
+        "--topic-messages",
+        "2000",
+        "--ready-after",
+        "20ms",
+    ];
+    let served = env_with_two_daemons(&flags);
+    let edge = served.env.settled_edge();
+    let mut first = DaemonProcess::start_with_args(&served.env, &["run"]);
+    wait_until("the archive is made", || archive_exists(&served));
+    wait_until("the first has both accounts", || {
+        served.number("SELECT count(held_by) FROM account") == 2
+    });
+    let mut second = DaemonProcess::start_with_args(&served.env, &["run"]);
+    let has = |enough| served.number("SELECT count(*) FROM message") >= enough;
+    wait_until("the first archives", || has(600));
+    let owner =
+        served.number("SELECT count(*) FROM account WHERE held_by LIKE 'process %' AND lease = 1");
+    assert_eq!(owner, 2, "the second has taken nothing");
+
+    first.kill();
+    let killed = Instant::now();
+    wait_until("the second takes over", || {
+        served.number("SELECT count(*) FROM account WHERE lease = 2") == 2
+    });
+    assert!(
+        killed.elapsed() < MAX_WAIT / 6,
+        "after {:?}",
+        killed.elapsed()
+    );
+    wait_until("it archives on", || has(900));
+    let said = stop_daemon(&mut second);
+    assert_eq!(said.matches("standing by").count(), 2, "{said}");
+    assert_eq!(said.matches("taken over").count(), 2, "{said}");
+    served.env.sync().assert_ok();
+    served.assert_archive_equals_truth_until(edge);
+    served.env.assert_no_rule_broken();
+}
+
+#[test]
+fn a_sync_beside_a_daemon_says_who_has_the_account() {
+    let served = env_with_two_daemons(&["--messages", "50", "--topic-messages", "0"]);
+    let mut daemon = DaemonProcess::start_with_args(&served.env, &["run"]);
+    wait_until("the archive is made", || archive_exists(&served));
+    wait_until("the daemon has both accounts", || {
+        served.number("SELECT count(held_by) FROM account") == 2
+    });
+    let mut beside = DaemonProcess::start_with_args(&served.env, &["sync"]);
+    let mut said = String::new();
+    // It waits a while for the other to end.
+    beside
+        .0
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
+    assert_eq!(beside.0.wait().unwrap().code(), Some(1));
+    assert!(
+        said.contains(&format!(
+            "in the hands of another Backscroll: process {} on",
+            daemon.0.id()
+        )),
+        "{said}"
+    );
+    stop_daemon(&mut daemon);
+}
+
+/// Two stores, as two processes have them.
+#[tokio::test]
+async fn whoever_has_lost_an_account_commits_nothing_more() {
+    let url = postgres_server::database();
+    let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
+    let one = PostgresStore::connect(options.clone(), IfMissing::Create)
+        .await
+        .unwrap();
+    let other = PostgresStore::connect(options, IfMissing::Refuse)
+        .await
+        .unwrap();
+    let account = NewAccount {
+        name: "shop",
+        provider: "agora",
+        streams: None,
+        since: None,
+        horizon: None,
+    };
+    let account = one.register(&account).await.unwrap().account;
+    assert_eq!(
+        one.acquire_lease(account, "one").await.unwrap(),
+        Lease::Taken
+    );
+    assert_eq!(
+        one.acquire_lease(account, "one").await.unwrap(),
+        Lease::Kept
+    );
+    let refused = other.acquire_lease(account, "other").await.unwrap_err();
+    assert!(
+        matches!(&refused, StoreError::InUse { holder, .. } if holder == "one"),
+        "{refused}"
+    );
+
+    // The session of the first is cut, and it has not noticed.
+    let mut admin = PgConnection::connect(&url).await.unwrap();
+    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND granted";
+    sqlx::query(AssertSqlSafe(cut))
+        .execute(&mut admin)
+        .await
+        .unwrap();
+    let mut taken = other.acquire_lease(account, "other").await;
+    while matches!(taken, Err(StoreError::InUse { .. })) {
+        tokio::task::yield_now().await;
+        taken = other.acquire_lease(account, "other").await;
+    }
+    assert_eq!(taken.unwrap(), Lease::Taken);
+    let window = Window::new(Second(0), Second(1)).unwrap();
+    let (stream, now) = (StreamId(1), Millis(0));
+    let nothing = |account| Commit {
+        account,
+        stream,
+        window,
+        seal: None,
+        messages: vec![],
+        unreadable: vec![],
+    };
+    let late = one.commit(&[nothing(account)], now).await.unwrap_err();
+    assert!(
+        matches!(&late, StoreError::InUse { what, holder } if what == "the account shop" && holder == "other"),
+        "{late}"
+    );
+    other.commit(&[nothing(account)], now).await.unwrap();
+
+    // What the other has let go of is the first's again.
+    other.close().await;
+    let mut again = one.acquire_lease(account, "one").await;
+    while matches!(again, Err(StoreError::InUse { .. })) {
+        tokio::task::yield_now().await;
+        again = one.acquire_lease(account, "one").await;
+    }
+    assert_eq!(again.unwrap(), Lease::Taken);
+    one.commit(&[nothing(account)], now).await.unwrap();
+}

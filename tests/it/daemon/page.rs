@@ -1,0 +1,355 @@
+//! The page for people: at the wire, and in a browser.
+
+use std::time::Duration;
+
+use backscroll::sandbox::{CallFilter, ScriptedAnswer};
+
+use crate::support::browser::Browser;
+use crate::support::env::{TestEnv, wait_until};
+use crate::support::http_client::{ANY_PORT, HttpDaemon, with_web_listener};
+
+const FEW: [&str; 5] = ["--messages", "300", "--topic-messages", "200", "--plain"];
+
+/// Names that want to be something else than names.
+const HOSTILE: &str = r#"{ destination = "<script>alert(1)</script>" }, { destination = "\"><img src=x onerror=alert(2)>" },
+    { destination = "user\u202Enimda" }, { source = "a&b=<b>" }, { destination = "lobby" },"#;
+
+/// A daemon whose first passes are over.
+fn settled(bed: &TestEnv) -> HttpDaemon {
+    let visited = HttpDaemon::start(bed);
+    visited.address();
+    let accounts = bed.config().matches("\n[[").count() as i64;
+    wait_until("the first passes", || {
+        bed.number("SELECT count(DISTINCT account) FROM runs WHERE finished_at IS NOT NULL")
+            == accounts
+    });
+    visited
+}
+
+/// What stands between a page's first `<tag …>` and its end.
+#[track_caller]
+fn first<'a>(page: &'a str, tag: &str) -> &'a str {
+    let (_, rest) = page
+        .split_once(&format!("<{tag}"))
+        .unwrap_or_else(|| panic!("no <{tag}> in {page}"));
+    rest.split_once('>')
+        .unwrap()
+        .1
+        .split_once(&format!("</{tag}>"))
+        .unwrap()
+        .0
+}
+
+#[test]
+fn it_says_at_once_whether_the_archive_is_whole() {
+    let bed = with_web_listener(TestEnv::new(&FEW), ANY_PORT);
+    let visited = settled(&bed);
+    let page = visited.get("/");
+    let streams = bed.number("SELECT count(*) FROM stream");
+    let verdict = first(&page.body, "h1");
+    assert!(
+        verdict.starts_with(&format!("Whole: all {streams} streams are complete up to ")),
+        "{verdict}"
+    );
+    assert!(verdict.ends_with(" ago"), "{verdict}");
+    assert_eq!(
+        page.body.matches("<tr><th scope=\"row\">").count() as i64,
+        streams
+    );
+    assert!(!page.body.contains("What is wrong"), "nothing is");
+    assert!(page.body.contains("<bdi>sandbox</bdi>") && page.body.contains("<bdi>web3mq-1</bdi>"));
+    let new = bed.number("SELECT sum(new) FROM runs");
+    assert!(
+        page.body
+            .contains(&format!("today last; at most {new} a day")),
+        "messages of today"
+    );
+    for header in [
+        "content-type: text/html; charset=utf-8",
+        "style-src 'self'; img-src 'self'; form-action 'self'",
+    ] {
+        assert!(
+            page.headers.contains(header),
+            "no `{header}` in {}",
+            page.headers
+        );
+    }
+    for (path, kind) in [("/style.css", "text/css"), ("/icon.svg", "image/svg+xml")] {
+        let answer = visited.get(path);
+        assert!(
+            answer.status == 200 && answer.headers.contains(kind),
+            "{answer:?}"
+        );
+    }
+    visited.stop();
+    let lag = bed.number("SELECT max(lag_seconds) FROM runs");
+    assert!(
+        (120..300).contains(&lag),
+        "a settle age, and a little: {lag}"
+    );
+    bed.run(&[
+        "sync",
+        "--since",
+        &bed.world().now().minus(Duration::from_hours(1)).to_string(),
+    ]);
+    assert_eq!(
+        bed.number("SELECT count(*) FROM runs WHERE lag_seconds IS NULL"),
+        2,
+        "of a part of the history"
+    );
+}
+
+#[test]
+fn a_day_has_as_many_messages_as_were_sent_on_it() {
+    let bed = with_web_listener(TestEnv::new(&FEW).only("agora"), ANY_PORT);
+    let visited = settled(&bed);
+    let streams: Vec<(i64, String)> =
+        bed.rows("SELECT id, recipient FROM stream WHERE sender IS NULL AND recipient IS NOT NULL");
+    assert!(streams.len() > 3);
+    let mut compared = 0;
+    for (id, recipient) in streams {
+        let days: Vec<(String, i64)> = bed.rows(&format!(
+            "SELECT substr(sent_at, 1, 10), count(*) FROM archive WHERE recipient = '{recipient}' GROUP BY 1"
+        ));
+        for (day, messages) in days {
+            let page = visited.get(&format!("/stream?id={id}&day={day}")).body;
+            let said = format!("{day}: sealed, {messages} messages");
+            assert!(
+                page.contains(&said),
+                "no `{said}` for {recipient} in {page}"
+            );
+            compared += 1;
+        }
+    }
+    assert!(compared > 10, "{compared} days");
+    visited.stop();
+}
+
+#[test]
+fn what_is_missing_lost_or_fails_is_said_with_what_to_do() {
+    let bed = with_web_listener(TestEnv::new(&FEW).only("agora"), ANY_PORT);
+    let visited = settled(&bed);
+    bed.execute_sql(
+        "UPDATE stream SET error = 'read: <b>refused</b> with 418', hint = 'brew coffee' WHERE id = 1;
+         UPDATE sealed_window SET doubt = 'one short', doubted_at_ms = 0
+         WHERE stream_id = 2 AND from_s = (SELECT max(from_s) FROM sealed_window WHERE stream_id = 2);
+         UPDATE account SET horizon_s = settled_s - 86400 WHERE name = 'sandbox';
+         UPDATE stream SET wanted_from_s = (SELECT settled_s FROM account WHERE id = account_id) - 180000 WHERE id = 3;
+         DELETE FROM sealed_window WHERE stream_id = 3;
+         INSERT INTO sealed_window (stream_id, from_s, to_s, messages, sealed_at_ms)
+         SELECT 3, settled_s - 43200, settled_s, 7, 0 FROM account WHERE name = 'sandbox'",
+    );
+    let page = visited.get("/?sort=lost");
+    let verdict = first(&page.body, "h1");
+    assert!(
+        verdict.starts_with("Trouble: 1 of ")
+            && verdict.contains(" lacks 12h of history; 1 has lost 1d 2h for good"),
+        "{verdict}"
+    );
+    for said in [
+        "read: &lt;b&gt;refused&lt;/b&gt; with 418",
+        "To do: <bdi>brew coffee</bdi>",
+        "windows that may not be complete: 1",
+        "lost for good, up to 1d 2h",
+        "1 stream lacks history that can still be had",
+    ] {
+        assert!(page.body.contains(said), "no `{said}` in {}", page.body);
+    }
+    let ill = visited.get("/?show=ill").body;
+    assert_eq!(ill.matches("<tr><th scope=\"row\">").count(), 3);
+    let stream = visited.get("/stream?id=3").body;
+    assert!(
+        stream.contains("○ gap") && stream.contains("✕ lost") && stream.contains("1d 2h"),
+        "{stream}"
+    );
+    assert!(stream.contains("<td class=\"lost\""), "{stream}");
+    assert!(visited.get("/stream?id=2").body.contains("one short"));
+    visited.stop();
+}
+
+#[test]
+fn hostile_names_and_queries_are_shown_as_text() {
+    let long = format!("{HOSTILE} {{ destination = \"{}\" }},", "x".repeat(4000));
+    let bed = with_web_listener(TestEnv::new(&FEW).following(&long), ANY_PORT);
+    let visited = settled(&bed);
+    bed.execute_sql(
+        "UPDATE stream SET error = '<script>alert(3)</script>' || hex(zeroblob(5000)), hint = '</p>' WHERE id = 1",
+    );
+    let hostile = "%3Cscript%3Ealert(4)%3C/script%3E%22%20onfocus=%22";
+    let mut paths = vec![
+        "/".to_owned(),
+        format!("/?q={hostile}&account={hostile}&sort={hostile}&page={hostile}"),
+    ];
+    paths.extend((1..=6).map(|id| format!("/stream?id={id}&month={hostile}&day={hostile}")));
+    paths.extend(
+        [
+            "/?page=18446744073709551616",
+            "/?q=%FF%FE",
+            "/?q=%",
+            "/stream?id=1&day=9999-12-31&from=9223372036854775807",
+        ]
+        .map(str::to_owned),
+    );
+    for path in paths {
+        let page = visited.get(&path);
+        assert_eq!(page.status, 200, "{path}: {page:?}");
+        for forbidden in [
+            "<script",
+            "<img",
+            "onerror=alert(2)>",
+            "onfocus=\"",
+            "\u{202E}",
+            "</p></bdi>",
+        ] {
+            assert!(
+                !page.body.contains(forbidden),
+                "{path}: `{forbidden}` in {}",
+                page.body
+            );
+        }
+        assert!(
+            page.body.len() < 60_000,
+            "{path}: {} bytes",
+            page.body.len()
+        );
+    }
+    for path in [
+        "/stream",
+        "/stream?id=0",
+        "/stream?id=99999",
+        "/stream?id=x",
+        "/nothing",
+    ] {
+        assert_eq!(visited.get(path).status, 404, "{path}");
+    }
+    visited.stop();
+}
+
+/// Ten thousand streams, each with a month of ledger rows.
+const MANY: &str = "
+    WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 10000)
+    INSERT INTO stream (account_id, key, wanted_from_s)
+    SELECT a.id, printf('source=user %05d', n), unixepoch() - 2600000 FROM n, account a WHERE a.name = 'sandbox';
+    WITH RECURSIVE n(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 9)
+    INSERT INTO sealed_window (stream_id, from_s, to_s, messages, sealed_at_ms)
+    SELECT s.id, s.wanted_from_s + n * 260000 - (n = 9) * (s.id % 100 = 0) * 0, s.wanted_from_s + n * 260000 + 260000 - 130, 10, 0
+    FROM n, stream s WHERE s.key LIKE 'source=user %' AND (n < 9 OR s.id % 100 <> 0);
+    UPDATE sealed_window SET to_s = to_s + 130 WHERE (from_s - (SELECT wanted_from_s FROM stream WHERE id = stream_id)) / 260000 < 9;
+    UPDATE account SET settled_s = unixepoch() - 130, wanted_to_s = unixepoch() WHERE name = 'sandbox'";
+
+#[test]
+fn of_ten_thousand_streams_it_shows_the_worst_and_finds_the_rest() {
+    let bed = with_web_listener(TestEnv::new(&FEW).only("agora"), ANY_PORT);
+    bed.script_answer(ScriptedAnswer {
+        on: CallFilter::Any,
+        status: 401,
+        times: 9999,
+        ..ScriptedAnswer::default()
+    });
+    bed.run(&["sync"]);
+    bed.execute_sql(MANY);
+    let visited = HttpDaemon::start(&bed);
+    let page = visited.get("/");
+    let rows = |page: &str| page.matches("<tr><th scope=\"row\">").count();
+    let verdict = first(&page.body, "h1");
+    assert!(
+        verdict.starts_with("Trouble: 100 of 10,000 streams lack up to 3d "),
+        "{verdict}"
+    );
+    assert!(page.body.contains("401"), "the account is parked");
+    assert_eq!(rows(&page.body), 50);
+    assert!(page.body.contains("1–50 of 10,000"), "{}", page.body);
+    assert!(page.body.len() < 100_000, "{} bytes", page.body.len());
+    let found = visited.get("/?q=USER+0123").body;
+    assert_eq!(rows(&found), 10);
+    assert!(found.contains("source=user 01234"));
+    let last = visited.get("/?sort=name&page=200").body;
+    assert!(
+        rows(&last) == 50 && last.contains("source=user 10000") && !last.contains(">next<"),
+        "{last}"
+    );
+    visited.stop();
+}
+
+#[test]
+fn where_the_archive_does_not_answer_it_says_so_and_goes_on_once_it_does() {
+    let bed = with_web_listener(TestEnv::new(&FEW), ANY_PORT);
+    let visited = settled(&bed);
+    bed.execute_sql("ALTER TABLE quarantine RENAME TO away");
+    let page = visited.get("/");
+    assert_eq!(page.status, 503);
+    assert!(
+        first(&page.body, "h1").contains("The archive does not answer"),
+        "{}",
+        page.body
+    );
+    assert!(page.body.contains("To do: "), "{}", page.body);
+    bed.execute_sql("ALTER TABLE away RENAME TO quarantine");
+    assert_eq!(visited.get("/").status, 200);
+    visited.stop();
+}
+
+#[test]
+fn in_a_browser_it_needs_no_script_nothing_from_elsewhere_and_no_wide_screen() {
+    let bed = with_web_listener(TestEnv::new(&FEW).following(HOSTILE), ANY_PORT);
+    bed.say("lobby", "hello", Duration::from_hours(2));
+    let visited = settled(&bed);
+    bed.execute_sql("UPDATE stream SET error = 'failed', hint = 'try again' WHERE id = 1");
+    let mut browser = Browser::start();
+    let here = format!("http://{}", visited.address());
+    for (width, scheme) in [
+        (390, "light"),
+        (390, "dark"),
+        (1280, "light"),
+        (1280, "dark"),
+    ] {
+        browser.set_screen(width, scheme);
+        for path in ["/", "/?refresh=60", "/stream?id=5", "/stream?id=999"] {
+            let seen = browser.open(&format!("{here}{path}"));
+            let is_missing = path.ends_with("999");
+            let complaints: Vec<_> = seen
+                .errors
+                .iter()
+                .filter(|said| !(is_missing && said.contains("404")))
+                .collect();
+            assert!(complaints.is_empty(), "{path} at {width}: {complaints:#?}");
+            assert!(!seen.responses.is_empty());
+            for (url, status) in &seen.responses {
+                assert!(
+                    url.starts_with(&here) && (*status == 200 || is_missing),
+                    "{path}: {url} {status}"
+                );
+            }
+            assert!(
+                seen.width <= seen.view && seen.view <= f64::from(width),
+                "{path} at {width}: {seen:?}"
+            );
+            for (selector, count) in [
+                ("html[lang=en]", 1),
+                ("h1", 1),
+                ("main", 1),
+                ("script, style, [style], iframe, img", 0),
+            ] {
+                assert_eq!(browser.count(selector), count, "{path}: {selector}");
+            }
+            assert_eq!(
+                browser.count("table thead th"),
+                browser.count("table thead th[scope=col]"),
+                "{path}"
+            );
+        }
+    }
+    browser.open(&here);
+    let all = browser.count("tbody th[scope=row]");
+    let found = browser.write("#q", "<SCRIPT>");
+    assert_eq!(found.errors, [""; 0]);
+    assert!(
+        found.responses[0].0.ends_with("/?q=%3CSCRIPT%3E&account="),
+        "{found:?}"
+    );
+    assert!(
+        all > 5 && browser.count("tbody th[scope=row]") == 1,
+        "of {all} streams one is called that"
+    );
+    visited.stop();
+}

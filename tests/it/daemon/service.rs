@@ -1,0 +1,355 @@
+//! The service as its manager sees it: what it is told over the socket, and what it asks for with signals.
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
+
+use backscroll::sandbox::{CallFilter, Fault, ScriptedAnswer};
+
+use crate::support::daemon_process::{DaemonProcess, archive_is_ready, env_syncing_every_second};
+use crate::support::env::{MAX_WAIT, TestEnv, wait_until};
+use crate::support::fault_proxy::ProxyAction;
+use crate::support::postgres_server::PostgresServer;
+
+/// What nobody would call a wait, with something to spare for a machine that is busy with tests.
+const MAX_SHUTDOWN: Duration = Duration::from_secs(2);
+const FEW: [&str; 5] = ["--messages", "200", "--topic-messages", "100", "--plain"];
+
+/// The service manager's end of the socket.
+struct FakeServiceManager {
+    socket: UnixDatagram,
+    path: String,
+}
+
+impl FakeServiceManager {
+    fn listen(bed: &TestEnv) -> Self {
+        let path = bed.path("notify").to_str().unwrap().to_owned();
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(MAX_WAIT)).unwrap();
+        Self { socket, path }
+    }
+
+    fn start(&self, bed: &TestEnv, more: &[(&str, &str)]) -> DaemonProcess {
+        DaemonProcess::start_with_env(
+            bed,
+            &[&[("NOTIFY_SOCKET", self.path.as_str())], more].concat(),
+        )
+    }
+
+    /// The next message: its lines.
+    #[track_caller]
+    fn received(&self) -> Vec<String> {
+        let mut message = [0; 4096];
+        let length = self
+            .socket
+            .recv(&mut message)
+            .expect("the service says something");
+        String::from_utf8(message[..length].to_vec())
+            .unwrap()
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Waits for a line that begins so; answers with the lines of its message.
+    #[track_caller]
+    fn wait_for(&self, line: &str) -> Vec<String> {
+        let begun = Instant::now();
+        let mut heard = Vec::new();
+        loop {
+            let lines = self.received();
+            if lines.iter().any(|said| said.starts_with(line)) {
+                return lines;
+            }
+            heard.extend(lines);
+            assert!(begun.elapsed() < MAX_WAIT, "no `{line}` in {heard:#?}");
+        }
+    }
+}
+
+/// Tells it to end; answers with what it has said.
+#[track_caller]
+fn assert_ends_within_limit(mut daemon: DaemonProcess) -> String {
+    let begun = Instant::now();
+    daemon.signal("-TERM");
+    let (code, said) = daemon.wait_for_exit();
+    assert!(
+        begun.elapsed() < MAX_SHUTDOWN,
+        "it took {:?}: {said}",
+        begun.elapsed()
+    );
+    assert_eq!(code, Some(0), "{said}");
+    said
+}
+
+fn hanging_answer(on: CallFilter) -> ScriptedAnswer {
+    ScriptedAnswer {
+        on,
+        fault: Some(Fault::Hang),
+        times: 9999,
+        ..ScriptedAnswer::default()
+    }
+}
+
+#[test]
+fn it_says_when_it_is_ready_how_it_is_and_that_it_stops() {
+    let bed = env_syncing_every_second(&FEW);
+    let manager = FakeServiceManager::listen(&bed);
+    let daemon = manager.start(&bed, &[]);
+    manager.wait_for("READY=1");
+    assert!(
+        archive_is_ready(&bed),
+        "there is an archive when the first pass is under way"
+    );
+    let lines = manager.wait_for("STATUS=up to date: 2 accounts");
+    assert!(lines[0].ends_with("300 new messages"), "{lines:?}");
+    let said = assert_ends_within_limit(daemon);
+    manager.wait_for("STOPPING=1");
+    assert!(said.contains("stopped"), "{said}");
+}
+
+#[test]
+fn trouble_stands_in_the_status() {
+    let bed = env_syncing_every_second(&FEW).only("agora");
+    bed.script_answer(ScriptedAnswer {
+        on: CallFilter::Any,
+        status: 401,
+        times: 9999,
+        ..ScriptedAnswer::default()
+    });
+    let manager = FakeServiceManager::listen(&bed);
+    let _daemon = manager.start(&bed, &[]);
+    manager.wait_for("STATUS=in trouble: sandbox: count: credentials refused with status 401");
+}
+
+#[test]
+fn the_watchdog_is_fed_while_a_provider_is_slow_and_while_there_is_nothing_to_do() {
+    let bed = env_syncing_every_second(&FEW).only("agora");
+    bed.script_answer(hanging_answer(CallFilter::Read));
+    let manager = FakeServiceManager::listen(&bed);
+    let _daemon = manager.start(&bed, &[("WATCHDOG_USEC", "600000")]);
+    manager.wait_for("READY=1");
+    let begun = Instant::now();
+    wait_until("a read that hangs", || bed.sandbox.rules().total.read > 0);
+    for _ in 0..8 {
+        manager.wait_for("WATCHDOG=1");
+    }
+    assert!(
+        begun.elapsed() >= Duration::from_millis(1200),
+        "at once, and then three times in a watchdog's time"
+    );
+    assert_eq!(
+        bed.number("SELECT count(*) FROM archive"),
+        0,
+        "nothing was read yet"
+    );
+    let idle = TestEnv::without_messages(&[]);
+    let manager = FakeServiceManager::listen(&idle);
+    let _daemon = manager.start(&idle, &[("WATCHDOG_USEC", "600000")]);
+    manager.wait_for("STATUS=up to date");
+    for _ in 0..5 {
+        manager.wait_for("WATCHDOG=1");
+    }
+}
+
+#[test]
+fn another_service_managers_watchdog_is_none_of_ours() {
+    let bed = TestEnv::without_messages(&[]);
+    let manager = FakeServiceManager::listen(&bed);
+    let _daemon = manager.start(&bed, &[("WATCHDOG_USEC", "600000"), ("WATCHDOG_PID", "1")]);
+    let lines = manager.wait_for("WATCHDOG=1");
+    let begun = Instant::now();
+    manager.wait_for("WATCHDOG=1");
+    assert!(begun.elapsed() > Duration::from_secs(3), "{lines:?}");
+}
+
+#[test]
+fn a_reload_brings_another_configuration_into_force_and_loses_nothing() {
+    let bed = env_syncing_every_second(&[
+        "--messages",
+        "3000",
+        "--topic-messages",
+        "200",
+        "--requests-per-second",
+        "40",
+        "--plain",
+    ]);
+    let (bed, middleman) = bed.behind_proxy(|_, _| ProxyAction::Forward);
+    let all = bed.config().to_owned();
+    let bed = bed.only("agora");
+    let edge = bed.settled_edge();
+    let manager = FakeServiceManager::listen(&bed);
+    let daemon = manager.start(&bed, &[]);
+    manager.wait_for("READY=1");
+    wait_until("windows under way", || bed.sandbox.rules().total.read > 0);
+    let bed = bed.with_config(&all);
+    bed.write_config();
+    daemon.signal("-HUP");
+    let lines = manager.wait_for("RELOADING=1");
+    assert!(
+        lines.iter().any(|line| line.starts_with("MONOTONIC_USEC=")),
+        "{lines:?}"
+    );
+    manager.wait_for("READY=1");
+    manager.wait_for("STATUS=up to date: 2 accounts");
+    let times: Vec<Instant> = middleman.requests().iter().map(|asked| asked.at).collect();
+    let said = assert_ends_within_limit(daemon);
+    assert!(said.contains("it comes into force"), "{said}");
+    bed.assert_archive_equals_truth(edge);
+    let second = times
+        .windows(2)
+        .any(|pair| pair[1] - pair[0] >= Duration::from_millis(950));
+    assert!(
+        second,
+        "the second that the quota counts has passed in between"
+    );
+}
+
+#[test]
+fn a_configuration_that_is_wrong_is_refused_and_the_one_before_stays_in_force() {
+    let bed = env_syncing_every_second(&[
+        "--messages",
+        "100",
+        "--topic-messages",
+        "0",
+        "--append-rate",
+        "20",
+    ])
+    .only("agora");
+    let manager = FakeServiceManager::listen(&bed);
+    let daemon = manager.start(&bed, &[]);
+    manager.wait_for("READY=1");
+    let good = fs::read_to_string(bed.path("config.toml")).unwrap();
+    let nowhere = good.replace("sqlite://archive.db", "sqlite:///nowhere/at/all/archive.db");
+    for wrong in [format!("{good}\n[schedul]\n"), "[[".to_owned(), nowhere] {
+        fs::write(bed.path("config.toml"), wrong).unwrap();
+        daemon.signal("-HUP");
+        manager.wait_for("RELOADING=1");
+        manager.wait_for("READY=1");
+        manager.wait_for("STATUS=configuration refused, the one before stays in force: ");
+    }
+    fs::remove_file(bed.path("config.toml")).unwrap();
+    daemon.signal("-HUP");
+    manager.wait_for("RELOADING=1");
+    manager.wait_for("READY=1");
+    let before = bed.number("SELECT count(*) FROM archive");
+    wait_until("what is said meanwhile", || {
+        bed.number("SELECT count(*) FROM archive") > before
+    });
+    let said = assert_ends_within_limit(daemon);
+    for why in [
+        "schedul",
+        "config.toml:1:3",
+        "/nowhere/at/all",
+        "there is no configuration at",
+    ] {
+        let lines = said
+            .lines()
+            .filter(|line| line.contains("the one before stays in force"));
+        assert!(
+            lines.clone().any(|line| line.contains(why)),
+            "no `{why}` in {said}"
+        );
+        assert_eq!(lines.count(), 4, "{said}");
+    }
+}
+
+#[test]
+fn a_reload_may_name_another_database() {
+    let bed = env_syncing_every_second(&FEW).only("agora");
+    let manager = FakeServiceManager::listen(&bed);
+    let daemon = manager.start(&bed, &[]);
+    manager.wait_for("STATUS=up to date");
+    let config = bed
+        .config()
+        .replace("sqlite://archive.db", "sqlite://second.db");
+    let bed = bed.with_config(&config);
+    bed.write_config();
+    daemon.signal("-HUP");
+    manager.wait_for("RELOADING=1");
+    manager.wait_for("READY=1");
+    manager.wait_for("STATUS=up to date: 1 account · 200 new messages");
+    // The first is let go of: another process may have it.
+    let first = config.replace("second.db", "archive.db");
+    let bed = bed.with_config(&first);
+    bed.sync().assert_ok();
+    assert_ends_within_limit(daemon);
+    let count = |archive: &str| {
+        bed.query_rows_of::<(i64,)>(&bed.path(archive), "SELECT count(*) FROM archive")[0].0
+    };
+    assert_eq!((count("archive.db"), count("second.db")), (200, 200));
+}
+
+#[test]
+fn it_ends_at_once_whatever_it_waits_for() {
+    let bed = env_syncing_every_second(&["--messages", "200", "--topic-messages", "100"]);
+    bed.script_answer(hanging_answer(CallFilter::Read));
+    bed.script_answer(hanging_answer(CallFilter::History));
+    let daemon = DaemonProcess::start(&bed);
+    let total = || bed.sandbox.rules().total;
+    wait_until("answers that hang", || {
+        total().read > 0 && total().history > 0
+    });
+    assert_ends_within_limit(daemon);
+    assert_eq!(
+        bed.number("SELECT count(*) FROM runs WHERE finished_at IS NULL"),
+        0,
+        "in order, too"
+    );
+}
+
+#[test]
+fn it_ends_at_once_while_postgres_does_not_answer_or_is_gone() {
+    let cluster = PostgresServer::start();
+    let url = cluster.database();
+    let name = url.split(['/', '?']).nth(3).unwrap();
+    let bed = env_syncing_every_second(&[
+        "--messages",
+        "100",
+        "--topic-messages",
+        "0",
+        "--append-rate",
+        "20",
+    ])
+    .only("agora")
+    .with("sqlite://archive.db", &url);
+    let archived = || {
+        cluster
+            .psql(name, "SELECT count(*) FROM archive")
+            .parse::<u64>()
+            .unwrap()
+    };
+    let manager = FakeServiceManager::listen(&bed);
+
+    let daemon = manager.start(&bed, &[]);
+    manager.wait_for("STATUS=up to date");
+    let before = archived();
+    wait_until("more", || archived() > before);
+    let held = cluster.hold_transaction(name, "LOCK TABLE sealed_window IN ACCESS EXCLUSIVE MODE");
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    wait_until("a statement that waits", || {
+        cluster.psql(name, waits) != "0"
+    });
+    assert_ends_within_limit(daemon);
+    drop(held);
+
+    let daemon = manager.start(&bed, &[]);
+    manager.wait_for("READY=1");
+    cluster.stop();
+    manager.wait_for("STATUS=in trouble: sandbox: the database failed");
+    assert_ends_within_limit(daemon);
+}
+
+#[test]
+fn it_ends_at_once_while_the_archive_is_not_even_open() {
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!(
+        "postgres://postgres@{}/archive?sslmode=disable",
+        silent.local_addr().unwrap()
+    );
+    let bed = env_syncing_every_second(&FEW).with("sqlite://archive.db", &url);
+    let daemon = DaemonProcess::start(&bed);
+    let connection = silent.accept().unwrap();
+    assert_ends_within_limit(daemon);
+    drop(connection);
+}

@@ -1,0 +1,337 @@
+//! Who is answered by a running daemon, how, and what it says of its health.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use backscroll::daemon::web::{StatusServer, StatusSources};
+use backscroll::domain::clock::{Clock, SystemClock};
+use backscroll::provider::Provider;
+use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, Web3mqUser};
+use backscroll::store::{IfMissing, SqliteStore};
+use backscroll::sync::Engine;
+use tempfile::TempDir;
+
+use crate::support::env::{TestEnv, wait_until};
+use crate::support::fake_provider::FakeProvider;
+use crate::support::fault_proxy::ProxyAction;
+use crate::support::http_client::{ANY_PORT, HttpDaemon, HttpResponse, ask, with_web_listener};
+use crate::support::postgres_server::PostgresServer;
+
+/// Everything that is there to be asked for.
+const PATHS: [&str; 6] = [
+    "/",
+    "/style.css",
+    "/icon.svg",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+];
+/// The page alone names streams.
+const FOR_PROGRAMS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
+fn small_env() -> TestEnv {
+    TestEnv::new(&["--messages", "200", "--topic-messages", "100", "--plain"])
+}
+
+/// An address that nobody has at present.
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+}
+
+/// Whether it says so.
+#[track_caller]
+fn assert_answer(answer: &HttpResponse, status: u16, text: &str) {
+    assert!(
+        answer.status == status && answer.body.contains(text),
+        "no {status} with `{text}`: {answer:#?}"
+    );
+}
+
+#[test]
+fn it_only_reads_and_only_for_those_who_ask_for_this_machine() {
+    let bed = with_web_listener(small_env(), ANY_PORT);
+    let visited = HttpDaemon::start(&bed);
+    let address = visited.address();
+    wait_until("the accounts", || {
+        visited.get("/readyz").body.matches(": works").count() == 2
+    });
+    for path in PATHS {
+        let answer = visited.get(path);
+        for header in [
+            "x-content-type-options: nosniff",
+            "x-frame-options: DENY",
+            "cache-control: no-store",
+            "content-security-policy: default-src 'none'",
+            "cross-origin-resource-policy: same-origin",
+        ] {
+            assert!(
+                answer.headers.contains(header),
+                "{path}: no `{header}` in {answer:#?}"
+            );
+        }
+        assert!(!answer.body.is_empty());
+        let head = ask(
+            address,
+            &format!(
+                "HEAD {path} HTTP/1.1\r\nHost: localhost:{}\r\n\r\n",
+                address.port()
+            ),
+        );
+        assert_eq!(
+            (head.status, head.body.as_str()),
+            (answer.status, ""),
+            "{path}"
+        );
+        let posted = ask(
+            address,
+            &format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nhi"),
+        );
+        assert_answer(&posted, 405, "GET or HEAD");
+        assert!(posted.headers.contains("allow: GET, HEAD"), "{posted:#?}");
+        let rebound = ask(
+            address,
+            &format!(
+                "GET {path} HTTP/1.1\r\nHost: evil.example:{}\r\n\r\n",
+                address.port()
+            ),
+        );
+        assert_answer(&rebound, 421, "localhost");
+    }
+    assert_answer(
+        &ask(address, "GET /healthz HTTP/1.1\r\n\r\n"),
+        421,
+        "localhost",
+    );
+    assert_eq!(visited.get("/etc/passwd").status, 404);
+    let long = format!(
+        "GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "a".repeat(100_000)
+    );
+    assert!((400..500).contains(&ask(address, &long).status));
+    visited.stop();
+}
+
+#[test]
+fn many_who_ask_at_once_are_all_answered() {
+    let bed = with_web_listener(small_env(), ANY_PORT);
+    let visited = HttpDaemon::start(&bed);
+    let address = visited.address();
+    // Some connect and say nothing.
+    let silent: Vec<_> = (0..20)
+        .map(|_| TcpStream::connect(address).unwrap())
+        .collect();
+    let ask = || ask(address, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").status;
+    let statuses: Vec<u16> = thread::scope(|scope| {
+        let asking: Vec<_> = (0..100).map(|_| scope.spawn(ask)).collect();
+        asking.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert_eq!(statuses, [200; 100]);
+    let begun = Instant::now();
+    visited.stop();
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "those who say nothing do not hold up the end"
+    );
+    drop(silent);
+}
+
+#[test]
+fn an_address_that_is_taken_keeps_nothing_from_being_archived_and_is_had_later() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let bed = with_web_listener(small_env(), &address.to_string());
+    let visited = HttpDaemon::start(&bed);
+    wait_until("all of it", || {
+        crate::support::daemon_process::archive_is_ready(&bed)
+            && bed.number("SELECT count(*) FROM archive") >= 300
+    });
+    wait_until("a complaint", || visited.said().contains("cannot be shown"));
+    assert!(
+        visited.said().contains(&address.to_string()) && visited.said().contains("`listen`"),
+        "{}",
+        visited.said()
+    );
+    drop(taken);
+    assert_eq!(visited.address(), address);
+    assert_answer(&visited.get("/healthz"), 200, "alive");
+    let said = visited.stop();
+    assert_eq!(said.matches("cannot be shown").count(), 1, "{said}");
+}
+
+#[test]
+fn when_the_configuration_is_read_again_it_moves_to_where_it_is_told() {
+    let bed = with_web_listener(small_env(), ANY_PORT);
+    let visited = HttpDaemon::start(&bed);
+    let before = visited.address();
+    wait_until("the account", || visited.get("/readyz").status == 200);
+    let elsewhere = free_address();
+    let bed = bed.with(ANY_PORT, &elsewhere.to_string());
+    bed.write_config();
+    visited.daemon.signal("-HUP");
+    wait_until("the other address", || visited.address() == elsewhere);
+    assert_answer(&visited.get("/healthz"), 200, "alive");
+    wait_until("the account again", || visited.get("/readyz").status == 200);
+    assert!(
+        TcpStream::connect(before).is_err(),
+        "the old address was given back"
+    );
+    visited.stop();
+}
+
+#[test]
+fn it_is_ready_while_one_account_works_and_says_what_is_wrong_with_the_others() {
+    let refuses = |call: &str, what: &str| match (call, what) {
+        ("list" | "history", "web3mq") | (_, "all") => {
+            ProxyAction::reply(401, r#"{"code":401,"msg":"no"}"#)
+        }
+        _ => ProxyAction::Forward,
+    };
+    let (bed, _middleman) = with_web_listener(small_env(), ANY_PORT)
+        .behind_proxy(move |_, asked| refuses(asked.endpoint(), "web3mq"));
+    let visited = HttpDaemon::start(&bed);
+    wait_until("the one that works", || {
+        visited.get("/readyz").status == 200
+    });
+    wait_until("the other", || {
+        visited.get("/readyz").body.contains("is left alone for")
+    });
+    let answer = visited.get("/readyz");
+    assert_answer(&answer, 200, "sandbox: works");
+    assert_answer(&answer, 200, "web3mq-1: the provider is left alone for");
+    visited.stop();
+
+    let (bed, _middleman) = with_web_listener(small_env(), ANY_PORT)
+        .behind_proxy(move |_, asked| refuses(asked.endpoint(), "all"));
+    let visited = HttpDaemon::start(&bed);
+    wait_until("both", || {
+        visited.get("/readyz").body.matches("left alone").count() == 2
+    });
+    assert_answer(&visited.get("/readyz"), 503, "no account works");
+    assert_answer(&visited.get("/healthz"), 200, "alive");
+    visited.stop();
+}
+
+#[test]
+fn without_its_database_it_is_alive_and_not_ready() {
+    let cluster = PostgresServer::start();
+    let bed =
+        with_web_listener(small_env(), ANY_PORT).with("sqlite://archive.db", &cluster.database());
+    let visited = HttpDaemon::start(&bed);
+    wait_until("the accounts", || visited.get("/readyz").status == 200);
+    cluster.stop();
+    wait_until("that it is gone", || visited.get("/readyz").status == 503);
+    assert_answer(&visited.get("/readyz"), 503, "the database");
+    assert_answer(&visited.get("/healthz"), 200, "alive");
+    wait_until("a scrape that says so", || {
+        visited
+            .get("/metrics")
+            .body
+            .contains("\nbackscroll_archive_up 0")
+    });
+    cluster.start_process();
+    wait_until("that it is back", || visited.get("/readyz").status == 200);
+    visited.stop();
+}
+
+#[test]
+fn nothing_secret_is_shown() {
+    let bed = with_web_listener(small_env(), ANY_PORT);
+    let key = bed
+        .world()
+        .with_user(&bed.world().users()[0], Web3mqUser::private_key)
+        .unwrap();
+    let visited = HttpDaemon::start(&bed);
+    wait_until("all of it", || {
+        visited
+            .get("/metrics")
+            .body
+            .contains(r#"purpose="sync",ending="good"} 1"#)
+    });
+    let secrets = [
+        CUSTOMER_SECRET.to_owned(),
+        CUSTOMER_ID.to_owned(),
+        STANDARD.encode(format!("{CUSTOMER_ID}:{CUSTOMER_SECRET}")),
+        key.to_uppercase(),
+        key,
+    ];
+    let streams: Vec<(String,)> = bed.rows("SELECT key FROM stream");
+    assert!(streams.len() > 5);
+    for path in PATHS.into_iter().chain(["/stream?id=1"]) {
+        let HttpResponse {
+            headers: head,
+            body,
+            ..
+        } = visited.get(path);
+        for secret in &secrets {
+            assert!(
+                !body.contains(secret) && !head.contains(secret),
+                "{path}: {secret}"
+            );
+        }
+        if FOR_PROGRAMS.contains(&path) {
+            let named = streams.iter().find(|(stream,)| body.contains(stream));
+            assert_eq!(named, None, "{path} names a stream");
+        }
+    }
+    visited.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_account_that_is_stuck_is_enough_to_be_started_anew() {
+    let dir = TempDir::new().unwrap();
+    let store = Arc::new(
+        SqliteStore::open(&dir.path().join("archive.db"), IfMissing::Create)
+            .await
+            .unwrap(),
+    );
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let provider: Arc<dyn Provider> =
+        Arc::new(FakeProvider::new(clock.now(), Duration::from_mins(2), None));
+    let engine = Engine::new(vec![provider.clone()], store.clone(), &clock);
+    let progress = engine.progress().clone();
+    let (address, mut web) = (free_address(), StatusServer::default());
+    web.serve(
+        Some(address),
+        StatusSources::new(store, vec![provider], progress.clone(), clock),
+    )
+    .await;
+    let looked_at = tokio::task::spawn_blocking(move || {
+        wait_until("the server", || TcpStream::connect(address).is_ok());
+        let get = |path| {
+            ask(
+                address,
+                &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+            )
+        };
+        assert_answer(&get("/healthz"), 200, "alive");
+        assert_answer(
+            &get("/readyz"),
+            503,
+            "shop: the provider has not answered yet",
+        );
+        progress.set_stalled(&[(0, Duration::from_secs(400))]);
+        assert_answer(
+            &get("/healthz"),
+            503,
+            "shop: stuck: nothing has come to its end for 400 s",
+        );
+        assert_answer(
+            &get("/metrics"),
+            200,
+            "\nbackscroll_stuck{account=\"shop\",provider=\"changing\"} 1",
+        );
+        progress.set_stalled(&[]);
+        assert_answer(&get("/healthz"), 200, "alive");
+    });
+    looked_at.await.unwrap();
+    web.stop().await;
+    assert!(TcpStream::connect(address).is_err());
+}

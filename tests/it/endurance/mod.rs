@@ -1,0 +1,269 @@
+//! A day with the service, in less than a minute: the daemon, the sandbox and somebody who takes its alarms, in one process
+//! on a clock that is moved on in steps, as fast as they keep up with it. Sockets, files and the database are real.
+//!
+//! The day lies in a process of its own, so that its memory is its own.
+
+mod archive;
+mod simulation;
+
+use std::process::Command;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use backscroll::domain::alarm::Alarm;
+use backscroll::domain::time::Millis;
+use backscroll::sandbox::{CallFilter, Fault};
+
+use self::archive::EnduranceArchive;
+use self::simulation::{Simulation, hold_clock};
+use crate::support::truth;
+
+/// A Thursday, at midnight.
+const BEGIN: Millis = Millis(1_795_651_200_000);
+const HOUR: Duration = Duration::from_hours(1);
+const AGORA: &str = "sandbox";
+const WEB3MQ: &str = "web3mq-1";
+/// By how much memory may grow from the second hour to the last. The sandbox is in it, which forgets no request, and what a
+/// database's connections take that are made anew after an outage.
+const FLAT: u64 = 16 << 20;
+/// And while no connection is made anew: from the fourteenth hour to the twenty-second.
+const FLATTER: u64 = 3 << 20;
+
+/// Whose alarm of which kind stands, and from when to when at the earliest and the latest, in hours of the day.
+type Expected = (&'static str, &'static str, &'static str, [f64; 2], [f64; 2]);
+
+const OUTAGES: [Expected; 6] = [
+    (AGORA, "", "failing", [3.1, 3.6], [4.0, 4.3]),
+    (WEB3MQ, "", "failing", [3.1, 3.6], [4.0, 4.3]),
+    (AGORA, "", "parked", [6.0, 6.1], [7.0, 7.35]),
+    (WEB3MQ, "", "failing", [9.15, 9.7], [10.0, 10.3]),
+    (
+        AGORA,
+        "destination=lobby",
+        "silent",
+        [20.0, 20.6],
+        [22.0, 22.4],
+    ),
+    (AGORA, "", "failing", [22.6, 23.0], [23.2, 23.5]),
+];
+const NO_ROOM: Expected = ("", "", "disk", [12.0, 12.1], [12.5, 12.7]);
+const NO_SERVER: Expected = ("", "", "archive", [12.03, 12.4], [12.5, 12.7]);
+
+/// Bytes of memory that this process has.
+fn memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
+/// What happens. Answers with the memory in the hours 2, 14, 22 and 24.
+async fn live_through(place: &mut Simulation) -> [u64; 4] {
+    place.run_until(2.0, true).await;
+    let second = memory();
+    place.run_until(3.0, true).await;
+    // The providers are down.
+    place.start_outage(&[CallFilter::Any], 503, None);
+    place.run_until(4.0, true).await;
+    place.end_outage();
+    place.run_until(6.0, true).await;
+    // Credentials are refused. Meanwhile nobody takes alarms for a while, and the service is started anew.
+    place.pager.is_down.store(true, Ordering::Relaxed);
+    place.start_outage(
+        &[CallFilter::Query, CallFilter::Read, CallFilter::Count],
+        401,
+        None,
+    );
+    place.run_until(6.4, true).await;
+    assert!(
+        place
+            .pager
+            .notifications()
+            .iter()
+            .all(|said| said[3] != "parked")
+    );
+    place.stop().await;
+    place.start().await;
+    place.run_until(6.5, true).await;
+    place.pager.is_down.store(false, Ordering::Relaxed);
+    place.run_until(7.0, true).await;
+    place.end_outage();
+    place.run_until(9.0, true).await;
+    // Nothing is answered any more.
+    place.start_outage(&[CallFilter::History], 200, Some(Fault::Hang));
+    place.run_until(10.0, true).await;
+    place.end_outage();
+    place.run_until(12.0, true).await;
+    place.archive.start_outage();
+    place.run_until(12.5, true).await;
+    place.archive.end_outage();
+    place.run_until(13.95, true).await;
+    // In the lobby it is silent.
+    place.run_until(14.0, false).await;
+    let fourteenth = memory();
+    place.run_until(22.0, false).await;
+    let twenty_second = memory();
+    place.run_until(22.5, true).await;
+    // What comes and goes is one alarm.
+    for (at, is_down) in [
+        (22.75, true),
+        (22.78, false),
+        (23.0, true),
+        (23.03, false),
+        (23.25, true),
+    ] {
+        if is_down {
+            place.start_outage(&[CallFilter::Count, CallFilter::Query], 500, None);
+        } else {
+            place.end_outage();
+        }
+        place.run_until(at, true).await;
+    }
+    place.end_outage();
+    place.run_until(24.0, true).await;
+    [second, fourteenth, twenty_second, memory()]
+}
+
+fn in_hours(at: Millis) -> f64 {
+    (at.0 - BEGIN.0) as f64 / HOUR.as_millis() as f64
+}
+
+/// The alarms are those that belong, and each of them was told once when it began and once when it was over.
+fn assert_alarms_belong(place: &Simulation, stood: &[Alarm], outage: Expected) {
+    let read = |alarm: &Alarm| {
+        let subject = alarm.subject.clone();
+        let whose = [subject.account, subject.stream].map(Option::unwrap_or_default);
+        (
+            whose,
+            subject.kind.name(),
+            in_hours(alarm.since),
+            alarm.until.map(in_hours),
+        )
+    };
+    for Alarm {
+        subject,
+        since,
+        until,
+        text,
+        ..
+    } in stood
+    {
+        eprintln!(
+            "{:.3} to {:.3}: {subject:?}: {text}",
+            in_hours(*since),
+            until.map_or(f64::NAN, in_hours)
+        );
+    }
+    let stood: Vec<_> = stood.iter().map(read).collect();
+    for (account, stream, kind, since, until) in OUTAGES.into_iter().chain([outage]) {
+        let within = |at: f64, [earliest, latest]: [f64; 2]| earliest <= at && at <= latest;
+        let found = stood.iter().filter(|(whose, found, begun, over)| {
+            *whose == [account, stream]
+                && *found == kind
+                && within(*begun, since)
+                && over.is_some_and(|at| within(at, until))
+        });
+        assert_eq!(
+            found.count(),
+            1,
+            "{account} {stream} {kind} from {since:?} to {until:?}"
+        );
+    }
+    assert_eq!(stood.len(), OUTAGES.len() + 1);
+    let told = stood.iter().flat_map(|([account, stream], kind, ..)| {
+        ["begun", "over"].map(|event| {
+            [
+                event.to_owned(),
+                account.clone(),
+                stream.clone(),
+                (*kind).to_owned(),
+            ]
+        })
+    });
+    let (mut told, mut said): (Vec<[String; 4]>, _) = (told.collect(), place.pager.notifications());
+    told.sort();
+    said.sort();
+    assert_eq!(said, told);
+}
+
+async fn day(archive: EnduranceArchive, outage: Expected) {
+    let mut place = {
+        let _still = hold_clock();
+        Simulation::new(archive).await
+    };
+    place.start().await;
+    let memory = live_through(&mut place).await;
+    let edge = place.clock.now().minus(Duration::from_mins(2));
+    place.stop().await;
+    eprintln!(
+        "KiB of memory in the hours 2, 14, 22, 24: {:?}",
+        memory.map(|bytes| bytes >> 10)
+    );
+
+    let _still = hold_clock();
+    let store = place.archive.open().await;
+    assert_alarms_belong(&place, &store.alarms(Millis(0)).await.unwrap(), outage);
+    let entries = place.archive.entries().await;
+    let least = 3 * (24 * 60 + 24 * 28) - 8 * 60 - 20;
+    assert!(entries.len() > least, "{} rows", entries.len());
+    truth::assert_rows_equal_truth(place.sandbox.world(), &[AGORA, WEB3MQ], entries, edge);
+    let status = store.status().await.unwrap();
+    assert_eq!(status.len(), 3);
+    for stream in status {
+        assert_eq!(
+            (stream.lost_seconds, stream.suspect_rows),
+            (0, 0),
+            "{stream:#?}"
+        );
+        // Complete from where it is wanted on, but for the minutes in which it was ended.
+        let mark = stream.watermark.unwrap();
+        assert!(mark >= edge.second().plus(-300), "complete up to {mark}");
+    }
+    assert!(
+        memory[3] <= memory[0] + FLAT && memory[2] <= memory[1] + FLATTER,
+        "{memory:?} bytes of memory"
+    );
+}
+
+/// Writes that find no room fail, instead of ending the process.
+const ALONE: &str = r#"trap "" XFSZ; exec "$0" --exact --ignored --nocapture endurance::in_a_file"#;
+
+fn on_a_clock_of_ours(day: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(day);
+}
+
+#[test]
+fn a_day_of_outages_misses_nothing_and_raises_the_alarms_that_belong() {
+    let this = std::env::current_exe().unwrap();
+    let output = Command::new("sh")
+        .args(["-c", ALONE])
+        .arg(this)
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    eprintln!("{said}");
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
+}
+
+#[test]
+#[ignore = "the test above has it run in a process of its own"]
+fn in_a_file() {
+    on_a_clock_of_ours(day(EnduranceArchive::file(), NO_ROOM));
+}
+
+#[test]
+#[ignore = "to be run by itself on a machine that is not busy: connections to a server that take real time are late there"]
+fn on_a_server() {
+    on_a_clock_of_ours(day(EnduranceArchive::server(), NO_SERVER));
+}

@@ -1,0 +1,141 @@
+//! What is foreseen of a missing history, by what the archive says alone.
+
+use std::time::Duration;
+
+use backscroll::domain::time::Millis;
+use backscroll::provider::Provider;
+use backscroll::store::{Archive, Pace, Pause, StreamStatus};
+use backscroll::sync::estimate::Loss;
+use backscroll::sync::forecast::{Forecast, account_outlook, forecast};
+use backscroll::sync::{HistoryBounds, Purpose};
+
+use crate::support::fake_provider::FakeProvider;
+use crate::support::model_run::ModelRun;
+
+const NOW: Millis = Millis(1_795_343_200_123);
+const HOUR: Duration = Duration::from_hours(1);
+
+/// An account of which this much of the calls has succeeded: the credentials, surveys, and readings of four windows, of
+/// which the last two hold two thousand messages each.
+async fn run_after_calls(calls: u32) -> ModelRun {
+    let provider = FakeProvider::new(NOW, Duration::from_mins(2), Some(HOUR));
+    provider
+        .history()
+        .messages
+        .extend((0..4000).map(|n| (NOW.0 - 1_790_000 + n as i64 * 400, n)));
+    let mut place = ModelRun::with_provider(provider).await;
+    place
+        .provider
+        .history()
+        .calls_before_failures
+        .push_back(calls);
+    place.pass(Purpose::Sync(HistoryBounds::default())).await;
+    place
+}
+
+async fn status(place: &ModelRun) -> Vec<StreamStatus> {
+    place.store.status().await.unwrap()
+}
+
+/// With so many requests in an hour.
+fn forecast_for(place: &ModelRun, streams: &[StreamStatus], requests: u64) -> Option<Forecast> {
+    let pace = Pace {
+        account: "shop".to_owned(),
+        requests,
+        busy: HOUR,
+        last_pass: None,
+    };
+    forecast(&*place.provider, streams, &[pace], NOW)
+}
+
+#[tokio::test]
+async fn where_nothing_is_sealed_only_the_time_is_known() {
+    let place = run_after_calls(1).await;
+    let streams = status(&place).await;
+    let found = forecast_for(&place, &streams, 1).unwrap();
+    assert!(!found.has_density);
+    assert_eq!(found.outlook.loss.messages, 0);
+    let expires_at = found.outlook.expires_at.unwrap();
+    assert!(
+        (NOW.second().0 - expires_at.0).abs() < 5,
+        "it reaches back as far as the provider remembers: {expires_at}"
+    );
+    let named: Vec<&str> = found.streams.keys().map(String::as_str).collect();
+    assert_eq!(named, [streams[0].stream.as_str()]);
+}
+
+#[tokio::test]
+async fn the_rate_and_the_pauses_of_late_decide_how_much_is_lost() {
+    let place = run_after_calls(7).await;
+    let mut streams = status(&place).await;
+    let missing = streams[0].missing_seconds;
+    assert!(missing > 800, "{streams:#?}");
+    let found = forecast_for(&place, &streams, 36_000).unwrap();
+    assert!(found.has_density);
+    assert_eq!(
+        (found.rate, found.outlook.loss, found.outlook.loss_begins),
+        (Some(10.0), Loss::default(), None)
+    );
+
+    let few = forecast_for(&place, &streams, 20).unwrap().outlook;
+    assert!(
+        few.loss.seconds > 0 && few.loss.seconds < missing,
+        "{few:?}"
+    );
+    let none = forecast_for(&place, &streams, 1).unwrap().outlook;
+    assert!(
+        none.loss.seconds > few.loss.seconds && none.loss_begins >= few.expires_at,
+        "{none:?}"
+    );
+
+    // Until the pause is over all of it is gone.
+    streams[0].pause = Some(Pause {
+        until: NOW.plus(HOUR),
+        reason: "told to".to_owned(),
+    });
+    let found = forecast_for(&place, &streams, 36_000).unwrap();
+    assert_eq!(found.outlook.loss.seconds, missing);
+    assert_eq!(found.outlook.loss.messages, found.outlook.messages);
+    assert_eq!(found.streams[&streams[0].stream].1, found.outlook.loss);
+}
+
+#[tokio::test]
+async fn where_nothing_is_missing_nothing_is_foreseen() {
+    let mut place = run_after_calls(7).await;
+    place.pass(Purpose::Sync(HistoryBounds::default())).await;
+    let streams = status(&place).await;
+    assert_eq!(
+        (
+            streams[0].missing_seconds,
+            forecast_for(&place, &streams, 1)
+        ),
+        (0, None)
+    );
+    assert_eq!(forecast_for(&place, &[], 1), None);
+    assert_eq!(place.provider.account().retention, Some(HOUR));
+}
+
+#[tokio::test]
+async fn by_its_figures_an_account_of_one_stream_looks_as_it_does_by_its_status() {
+    for (calls, requests) in [(1, 1), (7, 1), (7, 20), (7, 36_000)] {
+        let place = run_after_calls(calls).await;
+        let by_status = forecast_for(&place, &status(&place).await, requests).unwrap();
+        let pace = Pace {
+            account: "shop".to_owned(),
+            requests,
+            busy: HOUR,
+            last_pass: None,
+        };
+        let figures = place.store.account_summaries().await.unwrap().remove(0);
+        let by_figures = account_outlook(&*place.provider, &figures, &[pace], NOW).unwrap();
+        assert_eq!(
+            by_figures,
+            (by_status.outlook, by_status.has_density),
+            "{calls} {requests}"
+        );
+    }
+    let mut place = run_after_calls(7).await;
+    place.pass(Purpose::Sync(HistoryBounds::default())).await;
+    let figures = place.store.account_summaries().await.unwrap().remove(0);
+    assert_eq!(account_outlook(&*place.provider, &figures, &[], NOW), None);
+}

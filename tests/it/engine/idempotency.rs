@@ -1,0 +1,186 @@
+//! What a second sync does: nothing. And what the archive says of itself.
+
+use backscroll::domain::time::Millis;
+use backscroll::sandbox::Selection;
+
+use crate::support::env::TestEnv;
+
+/// Everything that a sync which finds nothing must leave as it is.
+const EVERYTHING: &str = "
+    SELECT account || '|' || conversation || '|' || sender || '|' || recipient || '|' || sent_at_ms || '|' ||
+           hex(payload) || '|' || coalesce(status, '-') || '|' || occurrence || '|' || archived_at
+    FROM archive ORDER BY 1";
+
+/// Account, stream, end, messages, the provider's count, state and reason.
+type Run = (String, String, String, i64, i64, String, Option<String>);
+
+#[test]
+fn a_second_sync_changes_nothing_and_costs_a_request_a_stream() {
+    let bed = TestEnv::new(&["--users", "2"]).settling("1s");
+    bed.assert_sync_archives_truth();
+    let before: Vec<(String,)> = bed.rows(EVERYTHING);
+    bed.world().rules().reset();
+
+    bed.assert_sync_archives_truth();
+    assert!(
+        before == bed.rows(EVERYTHING),
+        "rows differ after the second sync"
+    );
+    let streams = bed.number("SELECT count(*) FROM coverage");
+    let requests = i64::try_from(bed.assert_no_rule_broken().requests()).unwrap();
+    assert!(
+        requests <= streams + 3,
+        "{requests} requests for {streams} streams of 3 accounts"
+    );
+    let (new, changed): (i64, i64) = bed.row(
+        "SELECT sum(new), sum(changed) FROM (SELECT * FROM runs ORDER BY started_at DESC LIMIT 3)",
+    );
+    assert_eq!((new, changed), (0, 0));
+}
+
+#[test]
+fn the_record_of_a_run_counts_every_request() {
+    let bed = TestEnv::new(&[]);
+    let ran = bed.sync().assert_ok();
+    let on_record = bed.number("SELECT CAST(sum(requests) AS INTEGER) FROM runs");
+    let sent = i64::try_from(bed.sandbox.rules().total.requests()).unwrap();
+    assert_eq!(on_record, sent, "{ran:?}");
+}
+
+#[test]
+fn coverage_is_one_unbroken_run_a_stream_and_counts_the_truth() {
+    let bed = TestEnv::new(&["--messages", "900"]);
+    bed.assert_sync_archives_truth();
+    let runs: Vec<Run> = bed.rows(
+        "SELECT account, stream, to_at, messages, provider_count, state, reason FROM coverage",
+    );
+    let (streams, of_agora) = (runs.len(), bed.world().agora_streams("sandbox").len());
+    assert_eq!(
+        bed.number("SELECT count(DISTINCT account || stream) FROM coverage"),
+        i64::try_from(streams).unwrap()
+    );
+    assert!(streams > of_agora, "every stream of both accounts");
+    for (account, stream, to_at, messages, provider_count, state, reason) in runs {
+        let end: Millis = to_at.parse().unwrap();
+        let truth = if account == "sandbox" {
+            count_agora_messages(&bed, &stream, end)
+        } else {
+            count_topic_messages(&bed, &stream, end)
+        };
+        assert_eq!(
+            (messages, provider_count),
+            (truth, truth),
+            "{account} {stream}"
+        );
+        assert_eq!(
+            (state.as_str(), reason),
+            ("sealed", None),
+            "{account} {stream}"
+        );
+    }
+}
+
+#[test]
+fn the_only_gap_is_what_is_too_young_to_be_final() {
+    let bed = TestEnv::new(&[]);
+    bed.sync().assert_ok();
+    let gaps: Vec<(String, String, String, i64)> =
+        bed.rows("SELECT from_at, to_at, reason, lost FROM gaps");
+    assert_eq!(
+        i64::try_from(gaps.len()).unwrap(),
+        bed.number("SELECT count(*) FROM coverage"),
+        "one gap a stream"
+    );
+    for (from, to, reason, lost) in gaps {
+        let (from, to): (Millis, Millis) = (from.parse().unwrap(), to.parse().unwrap());
+        assert!(
+            to.since(from).as_secs() <= 125,
+            "{from} to {to} is more than the settle of two minutes"
+        );
+        assert_eq!(
+            (reason.as_str(), lost),
+            ("fetched, but too young to be final", 0)
+        );
+    }
+}
+
+#[test]
+fn what_is_older_than_since_is_not_wanted() {
+    let bed = TestEnv::new(&[]).only("agora");
+    let since = Millis(bed.world().now().0 - 2 * 86_400_000).second();
+    let bed = bed.with(
+        "discover = false",
+        &format!("discover = false\nsince = {since}"),
+    );
+    let all = bed.world().agora_messages("sandbox").len();
+    let young = bed
+        .world()
+        .agora_messages("sandbox")
+        .iter()
+        .filter(|message| message.ms >= since.start().0)
+        .count();
+    assert!(0 < young && young < all);
+    bed.sync().assert_ok();
+    let archived = usize::try_from(bed.number("SELECT count(*) FROM archive")).unwrap();
+    assert!(young - archived < 3, "{archived} of {young}");
+    assert_eq!(
+        bed.number(&format!(
+            "SELECT count(*) FROM archive WHERE sent_at_ms < {}",
+            since.start().0
+        )),
+        0
+    );
+    assert_eq!(
+        bed.number("SELECT count(*) FROM gaps WHERE reason NOT LIKE '%young%'"),
+        0
+    );
+}
+
+#[test]
+fn what_the_provider_has_forgotten_is_never_asked_for() {
+    let bed = TestEnv::new(&["--retention", "2d"])
+        .only("agora")
+        .with("retention = \"4000d\"", "retention = \"2d\"");
+    bed.sync().assert_ok();
+    let horizon = bed.world().now().0 - 2 * 86_400_000;
+    assert!(bed.number("SELECT min(sent_at_ms) FROM archive") >= horizon - 1000);
+    assert_eq!(
+        bed.number("SELECT count(*) FROM gaps WHERE reason NOT LIKE '%young%'"),
+        0
+    );
+    bed.assert_no_rule_broken();
+}
+
+/// How many messages an Agora stream holds before `end`.
+fn count_agora_messages(bed: &TestEnv, stream: &str, end: Millis) -> i64 {
+    let streams = bed.world().agora_streams("sandbox");
+    let named = streams.into_iter().find(|named| {
+        let part =
+            |key, value: &Option<String>| value.as_ref().map(|value| format!("{key}={value}"));
+        let parts = [
+            part("source", &named.source),
+            part("destination", &named.destination),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("&") == stream
+    });
+    let named = named.expect("a stream that was configured");
+    let wanted = Selection {
+        source: named.source,
+        destination: named.destination,
+        range: 0..end.0,
+    };
+    bed.world().with_selected("sandbox", &wanted, |messages| {
+        messages.len().try_into().unwrap()
+    })
+}
+
+/// How many messages a Web3MQ topic holds before `end`.
+fn count_topic_messages(bed: &TestEnv, stream: &str, end: Millis) -> i64 {
+    let topics = bed.world().web3mq_topics(&bed.world().users()[0]);
+    let rows = &topics[stream.strip_prefix("topic=").unwrap()];
+    rows.iter()
+        .filter(|row| row.ms < end.0)
+        .count()
+        .try_into()
+        .unwrap()
+}

@@ -1,0 +1,142 @@
+//! Histories that grow and change while they are archived.
+
+use std::time::Duration;
+
+use backscroll::sandbox::Status;
+
+use crate::support::env::TestEnv;
+use crate::support::messages::web3mq_message;
+
+#[test]
+fn what_is_said_during_a_sync_is_there_after_the_next() {
+    let bed = TestEnv::new(&["--append-rate", "40", "--total", "whole"]);
+    for _ in 0..3 {
+        bed.assert_sync_archives_truth();
+    }
+    bed.assert_no_rule_broken();
+}
+
+#[test]
+fn a_growing_history_without_a_total_is_archived_all_the_same() {
+    let bed = TestEnv::new(&[
+        "--append-rate",
+        "15",
+        "--total",
+        "absent",
+        "--snapshot",
+        "get",
+    ]);
+    for _ in 0..2 {
+        bed.assert_sync_archives_truth();
+    }
+}
+
+#[test]
+fn what_is_said_between_syncs_is_new_and_all_else_stays() {
+    let bed = TestEnv::new(&[]);
+    bed.assert_sync_archives_truth();
+    let before = bed.number("SELECT count(*) FROM archive");
+    for n in 0..7 {
+        bed.say("lobby", "one more", Duration::from_secs(20 + n));
+    }
+    bed.assert_sync_archives_truth();
+    assert_eq!(bed.number("SELECT count(*) FROM archive"), before + 7);
+}
+
+#[test]
+fn a_message_that_shows_up_late_is_caught_while_its_time_is_not_settled() {
+    let bed = TestEnv::without_messages(&[]).only("agora");
+    bed.say("lobby", "in time", Duration::from_secs(90));
+    let bed = bed.following(r#"{ destination = "lobby" }"#);
+    bed.assert_sync_archives_truth();
+    bed.say("lobby", "late", Duration::from_secs(95));
+    bed.say("lobby", "in time", Duration::from_secs(91));
+    bed.assert_sync_archives_truth();
+    assert_eq!(bed.number("SELECT count(*) FROM archive"), 3);
+}
+
+#[test]
+fn a_message_like_one_that_is_there_becomes_the_second_of_its_kind() {
+    let bed = TestEnv::without_messages(&[]).only("agora");
+    let ms = bed.world().now().0 - 60_000;
+    bed.append_message_at("lobby", "ok", ms);
+    let bed = bed.following(r#"{ destination = "lobby" }"#);
+    bed.assert_sync_archives_truth();
+    bed.append_message_at("lobby", "ok", ms);
+    bed.assert_sync_archives_truth();
+    let occurrences: Vec<(i64,)> = bed.rows("SELECT occurrence FROM archive ORDER BY 1");
+    assert_eq!(occurrences, [(0,), (1,)]);
+}
+
+#[test]
+fn a_status_that_moves_on_is_followed_while_the_message_is_young() {
+    let bed = TestEnv::without_messages(&[]).only("web3mq");
+    let user = bed.world().users()[0].clone();
+    let topic = bed
+        .world()
+        .web3mq_topics(&user)
+        .into_keys()
+        .find(|topic| topic.starts_with("group:"))
+        .unwrap();
+    let now = bed.world().now().0;
+    for (ago, status) in [
+        (70, Some(Status::Received)),
+        (60, Some(Status::Delivered)),
+        (50, None),
+    ] {
+        bed.world()
+            .append_web3mq(&user, web3mq_message(&topic, now - ago * 1000, status))
+            .unwrap();
+    }
+    let statuses = |bed: &TestEnv| -> Vec<(Option<String>,)> {
+        bed.rows("SELECT status FROM archive ORDER BY sent_at_ms")
+    };
+    let said = |words: [Option<&str>; 3]| words.map(|word| (word.map(str::to_owned),)).to_vec();
+
+    bed.assert_sync_archives_truth();
+    assert_eq!(
+        statuses(&bed),
+        said([Some("received"), Some("delivered"), None])
+    );
+    bed.world().advance_statuses();
+    bed.assert_sync_archives_truth();
+    assert_eq!(
+        statuses(&bed),
+        said([Some("delivered"), Some("read"), None])
+    );
+    bed.world().advance_statuses();
+    bed.assert_sync_archives_truth();
+    assert_eq!(statuses(&bed), said([Some("read"), Some("read"), None]));
+    assert_eq!(
+        bed.number("SELECT CAST(sum(changed) AS INTEGER) FROM runs"),
+        3
+    );
+}
+
+#[test]
+fn a_status_never_goes_back() {
+    let bed = TestEnv::without_messages(&[]).only("web3mq");
+    let user = bed.world().users()[0].clone();
+    let topic = bed
+        .world()
+        .web3mq_topics(&user)
+        .into_keys()
+        .find(|topic| topic.starts_with("group:"))
+        .unwrap();
+    let ms = bed.world().now().0 - 60_000;
+    bed.world()
+        .append_web3mq(&user, web3mq_message(&topic, ms, Some(Status::Read)))
+        .unwrap();
+    bed.assert_sync_archives_truth();
+    // The same message again, as a node says it that has not heard yet.
+    let (bed, _middleman) = bed.behind_proxy(|_, _| {
+        crate::support::fault_proxy::ProxyAction::rewrite_json(|answer| {
+            if let Some(row) = answer["data"]["result"].get_mut(0) {
+                row["message_status"]["status"] = "received".into();
+            }
+        })
+    });
+    bed.sync().assert_ok();
+    let statuses: Vec<(String,)> = bed.rows("SELECT status FROM archive");
+    assert_eq!(statuses, [("read".to_owned(),)]);
+}

@@ -1,0 +1,348 @@
+//! Engine and store against a history that changes in any way, in any order.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use backscroll::domain::time::Millis;
+use backscroll::domain::window::Window;
+use backscroll::store::LedgerRow;
+use backscroll::sync::Purpose;
+use proptest::prelude::*;
+
+use crate::support::fake_provider::FakeProvider;
+use crate::support::model_run::{ModelRun, NOW, SYNC};
+
+const SETTLE: Duration = Duration::from_mins(2);
+/// Something that happens.
+#[derive(Clone, Debug)]
+enum ModelEvent {
+    /// Messages sent this many milliseconds ago, a second apart, show up now.
+    Appear {
+        ago: i64,
+        count: u64,
+    },
+    /// The clock goes on.
+    Wait(u64),
+    /// One that was there is gone for good. It is counted before and after: a message that goes and another that comes
+    /// between two counts make no difference to them.
+    Vanish(usize),
+    /// The next readings lack one.
+    Lack(u32),
+    Read(usize),
+    Sync,
+    Reconcile,
+    Refresh,
+    /// Of the calls to come some fail: after so many that succeed, each.
+    Fail(Vec<u32>),
+    /// A pass that is let go of after so many polls, as a process is that is killed.
+    Break(u32),
+}
+
+fn events() -> impl Strategy<Value = Vec<ModelEvent>> {
+    let event = prop_oneof![
+        4 => (0i64..7_200_000, 1u64..40).prop_map(|(ago, count)| ModelEvent::Appear { ago, count }),
+        2 => (0i64..180_000, 1u64..5).prop_map(|(ago, count)| ModelEvent::Appear { ago, count }),
+        3 => (1u64..3000).prop_map(ModelEvent::Wait),
+        1 => any::<usize>().prop_map(ModelEvent::Vanish),
+        1 => (1u32..3).prop_map(ModelEvent::Lack),
+        1 => any::<usize>().prop_map(ModelEvent::Read),
+        4 => Just(ModelEvent::Sync),
+        2 => Just(ModelEvent::Reconcile),
+        1 => Just(ModelEvent::Refresh),
+        3 => prop::collection::vec(0u32..6, 1..5).prop_map(ModelEvent::Fail),
+        2 => (1u32..60).prop_map(ModelEvent::Break),
+    ];
+    prop::collection::vec(event, 1..24)
+}
+
+async fn happen(place: &mut ModelRun, event: ModelEvent, number: &mut u64) {
+    match event {
+        ModelEvent::Appear { ago, count } => {
+            let now = place.provider.clock.now().0;
+            let mut history = place.provider.history();
+            for n in 0..count {
+                *number += 1;
+                history
+                    .messages
+                    .insert(((now - ago + n as i64 * 1000).min(now), *number));
+            }
+        }
+        ModelEvent::Wait(seconds) => place.provider.clock.pass(Duration::from_secs(seconds)),
+        ModelEvent::Vanish(nth) => {
+            place.provider.history().calls_before_failures.clear();
+            place.pass(Purpose::Reconcile).await;
+            {
+                let mut history = place.provider.history();
+                let Some(gone) = history
+                    .messages
+                    .iter()
+                    .nth(nth % history.messages.len().max(1))
+                    .copied()
+                else {
+                    return;
+                };
+                history.messages.remove(&gone);
+            }
+            place.pass(Purpose::Reconcile).await;
+        }
+        ModelEvent::Lack(readings) => place.provider.history().incomplete_reads = readings,
+        ModelEvent::Read(nth) => {
+            let mut history = place.provider.history();
+            let read = history
+                .messages
+                .iter()
+                .nth(nth % history.messages.len().max(1))
+                .map(|one| one.1);
+            history.read.extend(read);
+        }
+        ModelEvent::Sync => drop(place.pass(SYNC).await),
+        ModelEvent::Reconcile => drop(place.pass(Purpose::Reconcile).await),
+        ModelEvent::Refresh => drop(place.pass(Purpose::Refresh).await),
+        ModelEvent::Fail(calls) => place.provider.history().calls_before_failures.extend(calls),
+        ModelEvent::Break(polls) => place.run_pass_for_polls(polls).await,
+    }
+}
+
+async fn whatever_happens(
+    shifts: (i64, i64),
+    retention: Option<Duration>,
+    events: Vec<ModelEvent>,
+) {
+    let mut provider = FakeProvider::new(NOW, SETTLE, retention);
+    provider.count_shifts_ms = shifts;
+    let mut place = ModelRun::with_provider(provider).await;
+    place.pass(SYNC).await;
+    let mut number = 0;
+    // A provider that takes messages away and forgets the old ones is none of the two: of a row that reaches behind its
+    // memory and of which it had fewer messages than are archived, nothing is known.
+    for event in events
+        .into_iter()
+        .filter(|event| retention.is_none() || !matches!(event, ModelEvent::Vanish(_)))
+    {
+        happen(&mut place, event, &mut number).await;
+        place.assert_ledger_agrees().await;
+    }
+    // Doubts are looked at again after a while, twice as long each time; then nothing more is known to be missing.
+    place.provider.history().incomplete_reads = 0;
+    place.provider.history().calls_before_failures.clear();
+    place
+        .provider
+        .clock
+        .pass(Duration::from_hours(if retention.is_some() {
+            1
+        } else {
+            400
+        }));
+    place.pass(SYNC).await;
+    place.pass(Purpose::Reconcile).await;
+    place.assert_ledger_agrees().await;
+
+    let archived = place.archived_messages().await;
+    let distinct: BTreeSet<_> = archived.iter().copied().collect();
+    assert_eq!(distinct.len(), archived.len(), "no message twice");
+    let shown: Vec<_> = place
+        .provider
+        .history()
+        .shown
+        .difference(&distinct)
+        .copied()
+        .collect();
+    assert_eq!(shown, [], "shown once, and not archived");
+    // What crumbles at the retention's edge is out of reach.
+    let now = place.provider.clock.now();
+    let edge = retention.map_or(0, |retention| now.minus(retention).0 + 310_000);
+    let suspects: Vec<String> = place
+        .ask("SELECT from_at FROM coverage WHERE state = 'suspect'")
+        .await;
+    if suspects.is_empty() {
+        let truth: Vec<_> = place.provider.shown(edge, now.minus(SETTLE * 9).0);
+        let missing: Vec<_> = truth
+            .into_iter()
+            .filter(|one| !distinct.contains(one))
+            .collect();
+        assert_eq!(missing, [], "at the provider, and not archived");
+    } else {
+        assert!(
+            retention.is_some(),
+            "nothing is left in doubt that can still be had: {suspects:?}"
+        );
+    }
+    // And what was found is remembered: a provider that stands still costs one count.
+    let (requests, readings) = (
+        place.provider.requests(),
+        place.provider.history().fetched_windows.len(),
+    );
+    place.pass(Purpose::Reconcile).await;
+    assert_eq!(
+        place.provider.history().fetched_windows.len(),
+        readings,
+        "nothing is read twice for the same reason"
+    );
+    assert!(
+        place.provider.requests() - requests <= 3,
+        "{} requests",
+        place.provider.requests() - requests
+    );
+}
+
+/// As many as `PROPTEST_CASES` says.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(100)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_a_history_does_nothing_is_lost_and_nothing_doubled(
+        shifts in prop::sample::select(vec![(0, 0), (0, 1), (1, 1), (0, 1000), (1000, 0), (1000, 1000)]),
+        retention in prop::option::of((2u64..12).prop_map(Duration::from_hours)),
+        events in events(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(whatever_happens(shifts, retention, events));
+    }
+}
+
+/// A channel in which something is said every 86 ms, a day long. Of the rows without a straggler the archive holds
+/// nothing here but what the ledger says: they are counted, and never read.
+#[tokio::test]
+async fn a_day_of_a_million_messages_with_three_stragglers_takes_a_few_dozen_requests() {
+    const ROWS: i64 = 1000;
+    const ROW_S: u64 = 86;
+    let mut place = ModelRun::with_provider(FakeProvider::new(
+        NOW,
+        SETTLE,
+        Some(Duration::from_hours(72)),
+    ))
+    .await;
+    place.pass(SYNC).await;
+    let begin = NOW.second().plus(-26 * 3600);
+    let message = |n: i64| (begin.start().0 + n * 86, n as u64);
+    let row = |n: i64| Window::with_length(begin.plus(n * ROW_S as i64), ROW_S);
+    let mut ledger = place.store.ledgers().await.unwrap().remove(0);
+    let empty = ledger.streams[0].windows.remove(0);
+    let counted = |n| LedgerRow {
+        window: row(n),
+        messages: 1000,
+        provider_count: Some(1000),
+        digest: None,
+        ..empty.clone()
+    };
+    ledger.streams[0].windows.extend((0..ROWS).map(counted));
+    place.store.restore_ledger(&ledger).await.unwrap();
+    place
+        .provider
+        .history()
+        .messages
+        .extend((0..ROWS * 1000).map(message));
+    for late in [70_400, 130_001, 799_999] {
+        place.store_unsealed(row(late / 1000)).await;
+        place
+            .provider
+            .history()
+            .messages
+            .insert((message(late).0 + 41, 10_000_000 + late as u64));
+    }
+
+    let before = place.provider.requests();
+    let report = place.pass(Purpose::Reconcile).await;
+    assert_eq!((report.tally.new, report.failure.is_none()), (3, true));
+    let requests = place.provider.requests() - before;
+    assert!(requests <= 60, "{requests} requests");
+    let run = place
+        .ask("SELECT requests || ' ' || new FROM runs WHERE why = 'reconcile'")
+        .await;
+    assert_eq!(run, [format!("{requests} 3")]);
+    assert_eq!(place.archived_messages().await.len(), 3003);
+}
+
+#[tokio::test]
+async fn where_messages_keep_coming_late_ranges_are_sealed_later() {
+    let mut place = ModelRun::with_provider(FakeProvider::new(NOW, SETTLE, None)).await;
+    let mut number = 0;
+    for (ago, known) in [(130, None), (3000, None), (300, None), (200, Some(240))] {
+        place.provider.clock.pass(Duration::from_hours(2));
+        place.pass(SYNC).await;
+        number += 1;
+        let at = place.provider.clock.now().0 - ago * 1000;
+        place.provider.history().messages.insert((at, number));
+        assert_eq!(place.pass(Purpose::Reconcile).await.tally.new, 1, "{ago}");
+        let settle = place.store.status().await.unwrap()[0].settle;
+        assert_eq!(
+            settle.map(|settle| settle.as_secs()),
+            known,
+            "the one that came an hour late says nothing of it"
+        );
+    }
+    place.provider.clock.pass(Duration::from_hours(2));
+    place.pass(SYNC).await;
+    let sealed_to: Millis = place.ask("SELECT max(to_at) FROM coverage").await[0]
+        .parse()
+        .unwrap();
+    assert_eq!(
+        sealed_to.second(),
+        place.provider.clock.now().second().plus(-240)
+    );
+    assert!(
+        place.pass(SYNC).await.is_complete(),
+        "what is not settled is not missing"
+    );
+}
+
+#[tokio::test]
+async fn a_row_into_which_a_flood_has_come_is_cut_like_any_other_history() {
+    let mut place = ModelRun::with_provider(FakeProvider::new(NOW, SETTLE, None)).await;
+    place
+        .provider
+        .history()
+        .messages
+        .insert((NOW.0 - 9_000_000, 0));
+    place.pass(SYNC).await;
+    place.provider.history().fetched_windows.clear();
+    place
+        .provider
+        .history()
+        .messages
+        .extend((1..9000).map(|n| (NOW.0 - 9_000_000 + n as i64 * 500, n)));
+    let report = place.pass(Purpose::Reconcile).await;
+    assert_eq!((report.tally.new, report.is_complete()), (8999, true));
+    let readings = std::mem::take(&mut place.provider.history().fetched_windows);
+    let size = |window: &Window| place.provider.window(*window).len();
+    let longest = readings.iter().map(size).max().unwrap();
+    assert!(longest <= 4000, "{longest} messages in one reading");
+    place.assert_ledger_agrees().await;
+}
+
+#[tokio::test]
+async fn a_doubt_that_does_not_end_costs_less_and_less() {
+    let mut place = ModelRun::with_provider(FakeProvider::new(NOW, SETTLE, None)).await;
+    place
+        .provider
+        .history()
+        .messages
+        .insert((NOW.0 - 9_000_000, 0));
+    place.provider.history().incomplete_reads = u32::MAX;
+    place.pass(SYNC).await;
+    let before = place.provider.history().fetched_windows.len();
+    for _ in 0..24 * 14 {
+        place.provider.clock.pass(Duration::from_hours(1));
+        place.pass(Purpose::Reconcile).await;
+    }
+    let readings = place.provider.history().fetched_windows.len() - before;
+    assert!(
+        (5..=12).contains(&readings),
+        "{readings} readings in two weeks of hours"
+    );
+    place.provider.history().incomplete_reads = 0;
+    place.provider.history().calls_before_failures.clear();
+    place.provider.clock.pass(Duration::from_hours(24 * 30));
+    place.pass(Purpose::Reconcile).await;
+    assert_eq!(
+        place.ask("SELECT DISTINCT state FROM coverage").await,
+        ["sealed"]
+    );
+}

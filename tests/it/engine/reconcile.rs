@@ -1,0 +1,558 @@
+//! What the providers show late, take away or change after it was sealed, over the wire: reconcile, refresh, requeue.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use backscroll::domain::clock::{Clock, SystemClock};
+use backscroll::domain::time::Millis;
+use backscroll::sandbox::{AgoraMessage, RecipientKind, Status, Web3mqMessage};
+use backscroll::store::{Archive, IfMissing, SqliteStore, Tally};
+use backscroll::sync::{Engine, HistoryBounds, Purpose};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::daemon_process::{DaemonProcess, archive_is_ready};
+use crate::support::env::{EVERY_SECOND_SCHEDULE, TestEnv, wait_until};
+use crate::support::fault_proxy::ProxyAction;
+use crate::support::messages::web3mq_message;
+use crate::support::sandbox_providers::sandbox_providers;
+
+const SYNC: Purpose = Purpose::Sync(HistoryBounds {
+    since: None,
+    until: None,
+});
+
+/// A pass of a process of its own over the bed's archive; answers with its requests, and what was new and changed.
+#[track_caller]
+fn run_pass(bed: &TestEnv, purpose: Purpose) -> (u64, u64, u64) {
+    bed.block_on(async {
+        let store = Arc::new(
+            SqliteStore::open(&bed.archive_path(), IfMissing::Create)
+                .await
+                .unwrap(),
+        );
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let mut engine = Engine::new(sandbox_providers(bed), store.clone(), &clock);
+        let reports = engine
+            .pass(purpose, &CancellationToken::new())
+            .await
+            .unwrap();
+        store.close().await;
+        for report in &reports {
+            assert!(report.failure.is_none(), "{report:?}");
+        }
+        let sum =
+            |figure: fn(&Tally) -> u64| reports.iter().map(|report| figure(&report.tally)).sum();
+        (
+            sum(|tally| tally.requests),
+            sum(|tally| tally.new),
+            sum(|tally| tally.changed),
+        )
+    })
+}
+
+/// Every ledger row says what the archive holds, and what the provider said.
+#[track_caller]
+fn assert_complete(bed: &TestEnv, edge: Millis) {
+    assert_no_row(bed, edge, "messages <> provider_count");
+}
+
+/// Every ledger row holds what the provider counted, and may hold more: what came after the provider was asked may have come
+/// by another stream.
+#[track_caller]
+fn assert_nothing_short(bed: &TestEnv, edge: Millis) {
+    assert_no_row(bed, edge, "messages < provider_count");
+}
+
+#[track_caller]
+fn assert_no_row(bed: &TestEnv, edge: Millis, odd: &str) {
+    bed.assert_archive_equals_truth(edge);
+    let found: Vec<(String, String, i64, Option<i64>)> = bed.rows(&format!(
+        "SELECT stream, state, messages, provider_count FROM coverage WHERE state <> 'sealed' OR {odd}"
+    ));
+    assert_eq!(found, []);
+}
+
+/// A channel with something on and around every whole second, for some minutes, two minutes ago; and stragglers in it
+/// on the edges of ledger rows.
+fn stragglers_on_every_edge(flags: &[&str]) {
+    // More than one window.
+    const SECONDS: i64 = 3000;
+    let bed = TestEnv::without_messages(flags).only("agora");
+    let begin = bed.world().now().second().0 - SECONDS - 200;
+    for second in begin..begin + SECONDS {
+        for beside in [-1, 0, 1] {
+            bed.append_message_at("lobby", &format!("{beside} beside"), second * 1000 + beside);
+        }
+    }
+    let edge = bed.settled_edge();
+    run_pass(&bed, SYNC);
+    bed.assert_archive_equals_truth(edge);
+
+    let rows: Vec<(i64,)> = bed.rows(
+        "SELECT w.from_s FROM sealed_window w JOIN stream s ON s.id = w.stream_id
+         WHERE s.key = 'destination=lobby' AND messages > 0 ORDER BY 1",
+    );
+    assert!(rows.len() > 1, "{rows:?}");
+    let cuts = rows.iter().map(|row| row.0).skip(1).chain([begin + 333]);
+    for cut in cuts {
+        for beside in [-1, 0, 1, 500] {
+            bed.append_message_at("lobby", "late", cut * 1000 + beside);
+        }
+    }
+    let late = bed.world().agora_messages("sandbox").len() as i64 - 3 * SECONDS;
+    let (_, new, _) = run_pass(&bed, Purpose::Reconcile);
+    assert_eq!(i64::try_from(new).unwrap(), late);
+    assert_complete(&bed, edge);
+
+    let reads = bed.sandbox.rules().total.read;
+    assert_eq!(run_pass(&bed, Purpose::Reconcile).1, 0);
+    let again = bed.sandbox.rules().total.read - reads;
+    assert!(
+        again <= 8,
+        "{again} reads, where nothing differs but what bounds mean is to be learned"
+    );
+    bed.assert_no_rule_broken();
+}
+
+#[test]
+fn stragglers_are_found_where_bounds_are_inclusive() {
+    stragglers_on_every_edge(&[]);
+}
+
+#[test]
+fn stragglers_are_found_where_bounds_are_exclusive() {
+    stragglers_on_every_edge(&["--start", "exclusive", "--end", "exclusive"]);
+}
+
+#[test]
+fn stragglers_are_found_where_the_end_is_exclusive() {
+    stragglers_on_every_edge(&["--end", "exclusive"]);
+}
+
+#[test]
+fn stragglers_are_found_where_bounds_stand_for_whole_seconds() {
+    stragglers_on_every_edge(&["--seconds"]);
+}
+
+#[test]
+fn stragglers_are_found_where_bounds_leave_out_whole_seconds() {
+    stragglers_on_every_edge(&["--seconds", "--start", "exclusive", "--end", "exclusive"]);
+}
+
+#[test]
+fn stragglers_are_found_where_bounds_leave_out_the_first_second() {
+    stragglers_on_every_edge(&["--seconds", "--start", "exclusive"]);
+}
+
+/// A group of the first user, with so many messages a second apart that end a minute ago.
+fn append_group(bed: &TestEnv, count: i64) -> (String, String, i64) {
+    let user = bed.world().users()[0].clone();
+    let topic = bed
+        .world()
+        .web3mq_topics(&user)
+        .into_keys()
+        .find(|topic| topic.starts_with("group:"))
+        .unwrap();
+    let begin = bed.world().now().0 - (60 + count) * 1000;
+    for n in 0..count {
+        bed.world()
+            .append_web3mq(
+                &user,
+                web3mq_message(&topic, begin + n * 1000, Some(Status::Received)),
+            )
+            .unwrap();
+    }
+    (user, topic, begin)
+}
+
+#[test]
+fn a_topic_whose_total_is_what_is_known_costs_one_request() {
+    let bed = TestEnv::without_messages(&[]).only("web3mq");
+    append_group(&bed, 700);
+    run_pass(&bed, SYNC);
+    let topics = bed.number("SELECT count(*) FROM stream WHERE key LIKE 'topic=%'");
+    bed.world().rules().reset();
+    run_pass(&bed, Purpose::Reconcile);
+    let history = bed.sandbox.rules().total.history as i64;
+    assert_eq!(
+        history,
+        topics + 1,
+        "one each, and one that tries the credentials"
+    );
+}
+
+#[test]
+fn a_message_that_a_node_had_late_is_found_by_the_total() {
+    let bed = TestEnv::without_messages(&[]).only("web3mq");
+    let (user, topic, begin) = append_group(&bed, 2500);
+    let edge = bed.settled_edge();
+    run_pass(&bed, SYNC);
+    for ms in [begin - 77, begin + 400_500, begin + 2_498_001] {
+        bed.world()
+            .append_web3mq(&user, web3mq_message(&topic, ms, None))
+            .unwrap();
+    }
+    bed.world().rules().reset();
+    let (requests, new, _) = run_pass(&bed, Purpose::Reconcile);
+    assert_eq!(new, 3);
+    assert!(requests < 60, "{requests} requests");
+    assert_complete(&bed, edge);
+    assert_eq!(
+        bed.number("SELECT new FROM runs WHERE why = 'reconcile' AND account LIKE 'web3mq%'"),
+        3
+    );
+}
+
+#[test]
+fn what_a_node_has_taken_away_stays_archived_and_is_looked_for_once() {
+    let bed = TestEnv::without_messages(&[]).only("web3mq");
+    let (user, topic, begin) = append_group(&bed, 600);
+    run_pass(&bed, SYNC);
+    assert_eq!(
+        bed.world()
+            .remove_web3mq(&user, &topic, &format!("id-{}", begin + 300_000))
+            .unwrap(),
+        1
+    );
+    run_pass(&bed, Purpose::Reconcile);
+    assert_eq!(bed.number("SELECT count(*) FROM archive"), 600);
+    let known: (i64, i64) =
+        bed.row("SELECT messages, provider_count FROM coverage WHERE messages > 0");
+    assert_eq!(known, (600, 599));
+    bed.world().rules().reset();
+    run_pass(&bed, Purpose::Reconcile);
+    let topics = bed.number("SELECT count(*) FROM stream WHERE key LIKE 'topic=%'");
+    assert_eq!(bed.sandbox.rules().total.history as i64, topics + 1);
+
+    // What comes late into such a row is found all the same.
+    bed.world()
+        .append_web3mq(&user, web3mq_message(&topic, begin + 5001, None))
+        .unwrap();
+    assert_eq!(run_pass(&bed, Purpose::Reconcile).1, 1);
+    let known: (i64, i64) =
+        bed.row("SELECT messages, provider_count FROM coverage WHERE messages > 0");
+    assert_eq!(known, (601, 600));
+}
+
+/// Archives while somebody changes the history at every `step`th request; then reconciles, and answers with the bed.
+fn archived_while_changing(
+    bed: TestEnv,
+    step: u32,
+    change: impl Fn(&backscroll::sandbox::World, u32) + Send + Sync + 'static,
+) -> TestEnv {
+    let seen = AtomicU32::new(0);
+    let (bed, _middleman) = bed.behind_proxy(move |world, _| {
+        let seen = seen.fetch_add(1, Ordering::Relaxed);
+        if seen.is_multiple_of(step) && seen / step <= 8 {
+            change(world, seen / step);
+        }
+        ProxyAction::Forward
+    });
+    bed.sync();
+    // What was left in doubt, what was sealed before its stragglers came, and what was doubtful meanwhile.
+    for _ in 0..3 {
+        run_pass(&bed, SYNC);
+        run_pass(&bed, Purpose::Reconcile);
+    }
+    bed
+}
+
+#[test]
+fn messages_that_are_put_in_before_and_behind_the_pages_being_read_are_neither_lost_nor_doubled() {
+    for snapshot in ["post", "get"] {
+        let bed = TestEnv::new(&[
+            "--messages",
+            "1500",
+            "--topic-messages",
+            "0",
+            "--plain",
+            "--snapshot",
+            snapshot,
+        ])
+        .only("agora")
+        .settling("1s");
+        let (first, last) = (
+            bed.world().agora_messages("sandbox")[0].ms,
+            bed.world().now().0 - 60_000,
+        );
+        let bed = archived_while_changing(bed, 7, move |world, n| {
+            for ms in [first + 1, first + (last - first) / 13 * i64::from(n), last] {
+                let (src, dst) = ("alice".to_owned(), "lobby".to_owned());
+                let message = AgoraMessage {
+                    src,
+                    dst,
+                    kind: RecipientKind::Channel,
+                    ms,
+                    payload: format!("{n}").into(),
+                };
+                world.append_agora("sandbox", message).unwrap();
+            }
+        });
+        let edge = bed.settled_edge();
+        assert_nothing_short(&bed, edge);
+    }
+}
+
+#[test]
+fn a_retention_that_eats_the_pages_being_read_loses_and_doubles_nothing_else() {
+    let bed = TestEnv::new(&["--messages", "1500", "--topic-messages", "0", "--plain"])
+        .only("agora")
+        .settling("1s");
+    let begin = bed.world().agora_messages("sandbox")[0].ms;
+    let step = (bed.world().now().0 - begin) / 40;
+    let bed = archived_while_changing(bed, 6, move |world, n| {
+        world.forget_before(Millis(begin + step * i64::from(n)));
+    });
+    let left = begin + step * 13;
+    let held: Vec<(i64, i64)> = bed
+        .rows("SELECT sent_at_ms, count(*) FROM archive GROUP BY sender, recipient, sent_at_ms, payload, occurrence");
+    assert!(held.iter().all(|(_, times)| *times == 1), "nothing twice");
+    let truth = bed
+        .world()
+        .agora_messages("sandbox")
+        .iter()
+        .filter(|message| message.ms >= left)
+        .count();
+    assert_eq!(
+        held.iter().filter(|(ms, _)| *ms >= left).count(),
+        truth,
+        "all that was left"
+    );
+}
+
+#[test]
+fn a_topic_that_grows_and_shrinks_while_it_is_paged_is_neither_lost_nor_doubled() {
+    let bed = TestEnv::without_messages(&[]).only("web3mq").settling("1s");
+    let (user, topic, begin) = append_group(&bed, 1800);
+    let (world_user, world_topic) = (user.clone(), topic.clone());
+    let bed = archived_while_changing(bed, 5, move |world, n| {
+        let n = i64::from(n);
+        for ms in [begin + n * 100_000 + 1, begin + 1_799_500] {
+            let message = Web3mqMessage {
+                messageid: format!("late-{n}-{ms}"),
+                ..web3mq_message(&world_topic, ms, None)
+            };
+            world.append_web3mq(&world_user, message).unwrap();
+        }
+        world
+            .remove_web3mq(
+                &world_user,
+                &world_topic,
+                &format!("id-{}", begin + n * 1000),
+            )
+            .unwrap();
+    });
+    let ids = |sql: &str| bed.rows::<(String,)>(sql);
+    let held = ids("SELECT provider_message_id FROM archive ORDER BY 1");
+    let mut distinct = held.clone();
+    distinct.dedup();
+    assert_eq!(held.len(), distinct.len(), "no message twice");
+    for row in &bed.world().web3mq_topics(&user)[&topic] {
+        assert!(
+            held.binary_search(&(row.messageid.clone(),)).is_ok(),
+            "{} is missing",
+            row.messageid
+        );
+    }
+    assert_eq!(
+        bed.number("SELECT count(*) FROM coverage WHERE state = 'suspect'"),
+        0
+    );
+}
+
+#[test]
+fn a_suspect_is_read_again_and_sealed_once_it_adds_up() {
+    let bed = TestEnv::new(&["--messages", "300", "--topic-messages", "0", "--plain"])
+        .only("agora")
+        .settling("1s");
+    let edge = bed.settled_edge();
+    // Every page lacks its last message, and no count says so.
+    let (lying, _middleman) = bed.behind_proxy(|_, asked| match asked.endpoint() {
+        "read" => ProxyAction::rewrite_json(|answer| {
+            drop(answer["messages"].as_array_mut().and_then(Vec::pop));
+        }),
+        _ => ProxyAction::Forward,
+    });
+    lying.sync().says("suspect");
+    let suspects =
+        "SELECT count(*) FROM coverage WHERE state = 'suspect' AND reason LIKE '%counts%serves%'";
+    assert!(lying.number(suspects) > 0);
+    assert!(lying.number("SELECT count(*) FROM archive") < 300);
+    run_pass(&lying, Purpose::Reconcile);
+    assert_complete(&lying, edge);
+}
+
+#[test]
+fn a_status_that_moves_on_is_followed_until_it_is_read() {
+    let bed = TestEnv::without_messages(&[]).only("web3mq");
+    append_group(&bed, 300);
+    run_pass(&bed, SYNC);
+    let statuses = |word: &str| {
+        bed.number(&format!(
+            "SELECT count(*) FROM archive WHERE status = '{word}'"
+        ))
+    };
+    assert_eq!(statuses("received"), 300);
+    for word in ["delivered", "read"] {
+        bed.world().advance_statuses();
+        assert_eq!(run_pass(&bed, Purpose::Refresh).2, 300);
+        assert_eq!(statuses(word), 300);
+    }
+    bed.world().rules().reset();
+    assert_eq!(
+        run_pass(&bed, Purpose::Refresh),
+        (2, 0, 0),
+        "nothing is unread: the credentials are tried, and that is all"
+    );
+    let changed = "SELECT changed FROM runs WHERE why = 'refresh' AND account LIKE 'web3mq%' ORDER BY started_at";
+    assert_eq!(bed.rows::<(i64,)>(changed), [(300,), (300,), (0,)]);
+    assert_eq!(
+        bed.number("SELECT count(*) FROM coverage WHERE messages <> provider_count"),
+        0
+    );
+}
+
+#[test]
+fn only_the_windows_with_unread_messages_are_fetched_again() {
+    let bed = TestEnv::without_messages(&[]).only("web3mq");
+    let (user, topic, begin) = append_group(&bed, 1);
+    for n in 1..900 {
+        bed.world()
+            .append_web3mq(
+                &user,
+                web3mq_message(&topic, begin - n * 1000, Some(Status::Read)),
+            )
+            .unwrap();
+    }
+    run_pass(&bed, SYNC);
+    bed.world().rules().reset();
+    run_pass(&bed, Purpose::Refresh);
+    let history = bed.sandbox.rules().total.history;
+    assert!(history <= 4, "{history} requests for one message of 900");
+}
+
+#[test]
+fn the_daemon_reconciles_and_refreshes_at_their_ticks() {
+    let every_other = "*/2 * * * * *";
+    let bed = TestEnv::without_messages(&[])
+        .scheduled("sync", EVERY_SECOND_SCHEDULE)
+        .scheduled("reconcile", every_other);
+    let bed = bed
+        .scheduled("refresh", every_other)
+        .settling("1s")
+        .following(r#"{ destination = "lobby" }"#);
+    let (user, topic, begin) = append_group(&bed, 50);
+    bed.say("lobby", "in time", Duration::from_secs(100));
+    let edge = bed.settled_edge();
+    let mut daemon = DaemonProcess::start(&bed);
+    wait_until("the first messages", || {
+        archive_is_ready(&bed) && bed.number("SELECT count(*) FROM coverage WHERE messages > 0") > 1
+    });
+    bed.say("lobby", "late", Duration::from_secs(99));
+    bed.world()
+        .append_web3mq(&user, web3mq_message(&topic, begin + 500, None))
+        .unwrap();
+    bed.world().advance_statuses();
+    wait_until("what came late", || {
+        bed.number("SELECT count(*) FROM archive") == 53
+    });
+    wait_until("what was delivered", || {
+        bed.number("SELECT count(*) FROM archive WHERE status = 'delivered'") == 50
+    });
+    let runs = "SELECT CAST(coalesce(sum(new), 0) AS INTEGER), CAST(coalesce(sum(changed), 0) AS INTEGER) FROM runs";
+    // Whichever of the two came first has found the late one of the group, and how far the others have come.
+    wait_until("the record", || {
+        let refreshed: (i64, i64) = bed.row(&format!(
+            "{runs} WHERE why = 'refresh' AND finished_at IS NOT NULL"
+        ));
+        let reconciled: (i64, i64) = bed.row(&format!("{runs} WHERE why = 'reconcile'"));
+        (refreshed.0 + reconciled.0, refreshed.1 + reconciled.1) == (2, 50) && reconciled.0 >= 1
+    });
+    wait_until("a refresh", || {
+        bed.number("SELECT count(*) FROM runs WHERE why = 'refresh' AND finished_at > ''") > 0
+    });
+    daemon.signal("-TERM");
+    let (code, said) = daemon.wait_for_exit();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("reconcile"), "{said}");
+    bed.assert_archive_equals_truth(edge);
+    bed.assert_no_rule_broken();
+}
+
+/// Puts a message into quarantine as an older version would have that did not understand it: its provider counted it.
+fn quarantine_raw(bed: &TestEnv, stream: &str, raw: &Value, ms: i64) {
+    let raw = raw.to_string();
+    let hash = hex::encode(&blake3::hash(raw.as_bytes()).as_bytes()[..16]);
+    let (of_stream, second) = (
+        format!("(SELECT id FROM stream WHERE key = '{stream}')"),
+        ms / 1000,
+    );
+    bed.execute_sql(&format!(
+        "INSERT INTO quarantine (account_id, hash, stream_id, from_s, to_s, found_at_ms, reason, raw)
+         SELECT account_id, x'{hash}', id, {second}, {second} + 1, 0, 'not understood then', '{raw}'
+         FROM stream WHERE key = '{stream}'"
+    ));
+    bed.execute_sql(&format!(
+        "UPDATE sealed_window SET provider_count = provider_count + 1
+         WHERE stream_id = {of_stream} AND from_s <= {second} AND to_s > {second}"
+    ));
+}
+
+#[test]
+fn what_was_not_understood_once_is_archived_when_it_is() {
+    let bed = TestEnv::without_messages(&[]);
+    let (user, topic, begin) = append_group(&bed, 20);
+    let ms = bed.world().now().0 - 500_000;
+    bed.append_message_at("lobby", "hello", ms);
+    let edge = bed.settled_edge();
+    let bed = bed.following(r#"{ destination = "lobby" }"#).settling("1s");
+    bed.sync().assert_ok();
+
+    bed.append_message_at("lobby", "odd", ms + 1000);
+    let odd = serde_json::json!({"src": "alice", "dst": "lobby", "ms": ms + 1000, "payload": "odd", "message_type": "group_message"});
+    quarantine_raw(&bed, "destination=lobby", &odd, ms + 1000);
+    let message = web3mq_message(&topic, begin + 500, Some(Status::Read));
+    bed.world().append_web3mq(&user, message.clone()).unwrap();
+    let odd = serde_json::json!({
+        "from": message.from, "topic": topic, "messageid": message.messageid, "timestamp": message.ms,
+        "payload": message.payload_text, "payload_type": message.payload_type, "cipher_suite": message.cipher_suite,
+        "from_sign": message.from_sign, "version": 1,
+        "message_status": {"status": "read", "timestamp": message.status_ms},
+    });
+    quarantine_raw(&bed, &format!("topic={topic}"), &odd, begin + 500);
+    quarantine_raw(
+        &bed,
+        "destination=lobby",
+        &serde_json::json!({"src": "alice", "payload": "?", "ms": ms}),
+        ms,
+    );
+
+    let ran = bed.run(&["requeue"]).assert_ok();
+    let ran = ran
+        .says("sandbox: 1 understood and archived, 1 left")
+        .says("web3mq-1: 1 understood and archived, 0 left");
+    assert!(
+        !ran.stdout.contains('?') && !ran.stderr.contains("odd"),
+        "no text of a message: {ran:?}"
+    );
+    bed.assert_archive_equals_truth(edge);
+    let left: Vec<(String,)> = bed.rows("SELECT reason FROM quarantine");
+    assert_eq!(left, [("no `dst`".to_owned(),)]);
+    let held: (i64, i64) =
+        bed.row("SELECT messages, provider_count FROM coverage WHERE stream = 'destination=lobby'");
+    assert_eq!(held, (2, 3), "one is left that the provider counts");
+    let status: Value =
+        serde_json::from_str(&bed.run(&["status", "--json"]).assert_ok().stdout).unwrap();
+    let lobby = status
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|stream| stream["stream"] == "destination=lobby")
+        .unwrap();
+    assert_eq!(lobby["quarantined"], 1);
+    bed.run(&["requeue"])
+        .assert_ok()
+        .says("sandbox: 0 understood and archived, 1 left");
+}

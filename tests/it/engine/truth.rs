@@ -1,0 +1,71 @@
+//! The archive beside what the sandbox knows to be true.
+
+use backscroll::sandbox::ArchiveEntry;
+
+use crate::support::env::TestEnv;
+use crate::support::truth::ARCHIVED;
+
+#[test]
+fn a_pair_is_one_conversation_in_both_directions() {
+    let bed = TestEnv::new(&["--topic-messages", "300"]);
+    bed.assert_sync_archives_truth();
+    let both_ways = bed.number(
+        "SELECT count(*) FROM (SELECT conversation_id FROM archive WHERE conversation_kind = 'peer'
+         GROUP BY account, conversation_id HAVING count(DISTINCT sender) = 2)",
+    );
+    assert!(both_ways > 3, "{both_ways} pairs wrote to each other");
+    let scattered = bed.number(
+        "SELECT count(*) FROM (SELECT 1 FROM archive WHERE conversation_kind = 'peer'
+         GROUP BY account, min(sender, recipient), max(sender, recipient) HAVING count(DISTINCT conversation_id) > 1)",
+    );
+    assert_eq!(scattered, 0, "pairs with more than one conversation");
+    let participants =
+        bed.number("SELECT max(participants) FROM conversations WHERE conversation_kind = 'peer'");
+    assert_eq!(participants, 2);
+}
+
+#[test]
+fn every_account_has_its_own_messages() {
+    let bed = TestEnv::new(&[
+        "--projects",
+        "2",
+        "--users",
+        "2",
+        "--messages",
+        "800",
+        "--topic-messages",
+        "700",
+    ]);
+    bed.assert_sync_archives_truth();
+    assert_eq!(bed.number("SELECT count(DISTINCT account) FROM archive"), 4);
+}
+
+#[test]
+fn streams_that_overlap_add_no_row() {
+    let bed = TestEnv::new(&["--plain", "--topic-messages", "0"]).only("agora");
+    bed.assert_sync_archives_truth();
+    let rows = bed.rows::<ArchiveEntry>(ARCHIVED).len();
+    let bed = bed.following(
+        r#"{ destination = "lobby" }, { destination = "general" }, { destination = "support" }, { destination = "dev-talk" },
+        { source = "alice" }, { source = "bob" }, { source = "carol" }, { source = "dave" }, { source = "erin" },
+        { source = "frank" }, { source = "alice", destination = "lobby" }, { source = "bob", destination = "alice" }"#,
+    );
+    bed.assert_sync_archives_truth();
+    assert_eq!(bed.rows::<ArchiveEntry>(ARCHIVED).len(), rows);
+    let fetched_again: i64 = bed.number("SELECT CAST(sum(messages) AS INTEGER) FROM coverage");
+    assert!(
+        fetched_again > i64::try_from(rows).unwrap(),
+        "{fetched_again} in the ledgers, {rows} in the archive"
+    );
+}
+
+#[test]
+fn a_conversation_in_which_nobody_wrote_is_covered_and_empty() {
+    let bed = TestEnv::without_messages(&[]);
+    bed.assert_sync_archives_truth();
+    assert_eq!(bed.number("SELECT count(*) FROM archive"), 0);
+    assert_eq!(
+        bed.number("SELECT count(*) FROM coverage WHERE messages = 0 AND state = 'sealed'"),
+        11
+    );
+}

@@ -1,0 +1,707 @@
+//! What `verify` finds, and what it puts right: on both databases.
+
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "some of these go on with another configuration"
+)]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use backscroll::domain::identity::identify;
+use backscroll::domain::message::{Conversation, ConversationKind, Encoding, Message, Payload};
+use backscroll::domain::time::Second;
+use backscroll::domain::window::Window;
+use backscroll::sandbox::{AgoraMessage, RecipientKind};
+use backscroll::store::{
+    Archive, Commit, IfMissing, NewAccount, PostgresStore, Seal, SqliteStore, StreamId,
+};
+
+use crate::support::env::{CommandOutput, TestEnv, wait_until};
+use crate::support::fault_proxy::ProxyAction;
+use crate::support::postgres_server;
+
+/// A bed with an archive in one of the two databases, which holds all that there is.
+struct VerifyFixture {
+    bed: TestEnv,
+    /// The database of the Postgres server; nothing where the archive is a file.
+    database: Option<String>,
+}
+
+/// Each of these is so on every database.
+macro_rules! on_every_database {
+    ($($test:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[test]
+            fn $test() {
+                super::$test(super::VerifyFixture::in_sqlite());
+            })*
+        }
+        mod postgres {
+            $(#[test]
+            fn $test() {
+                super::$test(super::VerifyFixture::in_postgres());
+            })*
+        }
+    };
+}
+
+on_every_database! {
+    what_was_changed_is_named_and_put_right,
+    what_was_changed_in_the_ledger_is_named_and_put_right,
+    what_was_added_is_named_and_set_aside,
+    a_message_that_was_archived_and_is_removed_by_the_provider_stays,
+    what_cannot_be_had_any_more_stays_a_fault,
+    what_came_late_by_another_stream_is_sealed_anew,
+    what_the_provider_counts_beyond_is_named_and_fetched,
+    windows_without_a_digest_are_said_and_given_one,
+    a_manifest_is_good_until_something_is_changed,
+}
+
+impl VerifyFixture {
+    fn in_sqlite() -> Self {
+        Self::with_database(None)
+    }
+
+    fn in_postgres() -> Self {
+        Self::with_database(Some(postgres_server::create_named_database()))
+    }
+
+    fn with_database(database: Option<(String, String)>) -> Self {
+        let bed = TestEnv::new(&["--messages", "300", "--topic-messages", "90"]).settling("1s");
+        // The retention edge moves on: a window that began at it can soon not be had as a whole any more.
+        let since = bed.world().now().minus(Duration::from_hours(80 * 24));
+        let bed = bed.with(
+            "settle = \"1s\"",
+            &format!("settle = \"1s\"\nsince = \"{since}\""),
+        );
+        let (url, database) = database.unzip();
+        let bed = match url {
+            Some(url) => bed.with("sqlite://archive.db", &url),
+            None => bed,
+        };
+        bed.sync().assert_ok();
+        let kept = Self { bed, database };
+        kept.verify(&[]).assert_ok().says("All agrees");
+        kept
+    }
+
+    fn with_replaced_setting(self, what: &str, instead: &str) -> Self {
+        Self {
+            bed: self.bed.with(what, instead),
+            ..self
+        }
+    }
+
+    fn verify(&self, args: &[&str]) -> CommandOutput {
+        self.bed.run(&[&["verify"], args].concat())
+    }
+
+    fn execute_sql(&self, sql: &str) {
+        match &self.database {
+            Some(database) => drop(postgres_server::shared_server().psql(database, sql)),
+            None => self.bed.execute_sql(sql),
+        }
+    }
+
+    #[track_caller]
+    fn query_number(&self, sql: &str) -> i64 {
+        match &self.database {
+            Some(database) => postgres_server::shared_server()
+                .psql(database, sql)
+                .parse()
+                .expect(sql),
+            None => self.bed.number(sql),
+        }
+    }
+
+    /// All that the archive holds of messages, but for when they came in.
+    fn archived_rows(&self) -> Vec<String> {
+        let rows = |payload: &str| {
+            format!(
+                "SELECT account || '|' || conversation || '|' || sender || '|' || recipient || '|' || sent_at_ms || '|' ||
+                        {payload} || '|' || coalesce(body, '-') || '|' || coalesce(provider_message_id, '-') || '|' ||
+                        occurrence || '|' || payload_encoding
+                 FROM archive"
+            )
+        };
+        let mut content: Vec<String> = match &self.database {
+            Some(database) => postgres_server::shared_server()
+                .rows(database, &rows("encode(payload, 'hex')"))
+                .concat(),
+            None => self
+                .bed
+                .rows::<(String,)>(&rows("lower(hex(payload))"))
+                .into_iter()
+                .map(|(row,)| row)
+                .collect(),
+        };
+        content.sort_unstable();
+        content
+    }
+
+    #[track_caller]
+    fn assert_holds(&self, before: &[String], why: &str) {
+        let now = self.archived_rows();
+        let differ = now
+            .iter()
+            .filter(|row| !before.contains(row))
+            .chain(before.iter().filter(|row| !now.contains(row)));
+        let differ: Vec<String> = differ.map(|row| row.chars().take(200).collect()).collect();
+        assert!(
+            differ.is_empty() && now.len() == before.len(),
+            "{why}: {differ:#?}"
+        );
+    }
+
+    fn open_store(&self) -> Box<dyn Archive> {
+        self.bed.block_on(async {
+            match &self.database {
+                Some(database) => {
+                    let url = postgres_server::shared_server().url(database);
+                    Box::new(
+                        PostgresStore::connect(url.parse().unwrap(), IfMissing::Refuse)
+                            .await
+                            .unwrap(),
+                    ) as Box<dyn Archive>
+                }
+                None => Box::new(
+                    SqliteStore::open(&self.bed.archive_path(), IfMissing::Refuse)
+                        .await
+                        .unwrap(),
+                ),
+            }
+        })
+    }
+
+    /// Lays a message into the archive that fits its own hash, as somebody might who knows how.
+    fn insert_forged(&self, message: Message) {
+        let store = self.open_store();
+        self.bed.block_on(async {
+            let known = NewAccount {
+                name: "sandbox",
+                provider: "agora",
+                streams: None,
+                since: None,
+                horizon: None,
+            };
+            let account = store.register(&known).await.unwrap().account;
+            let window = Window::with_length(message.sent_at.second(), 1);
+            let (stream, messages) = (StreamId(0), identify(vec![message]));
+            let commit = Commit {
+                account,
+                stream,
+                window,
+                seal: None,
+                messages,
+                unreadable: vec![],
+            };
+            store
+                .commit(&[commit], self.bed.world().now())
+                .await
+                .unwrap();
+            store.close().await;
+        });
+    }
+}
+
+/// The key of the nth message of a provider's account, as a condition.
+fn nth_message(provider: &str, n: usize) -> String {
+    format!(
+        "coalesce(occurrence, 0) = 0 AND (sent_at_ms, hash, recipient_id) = (SELECT m.sent_at_ms, m.hash, m.recipient_id FROM message m
+          JOIN conversation c ON c.id = m.conversation_id JOIN account a ON a.id = c.account_id
+          WHERE a.provider = '{provider}' AND coalesce(m.occurrence, 0) = 0
+          ORDER BY m.sent_at_ms, m.hash LIMIT 1 OFFSET {n})"
+    )
+}
+
+fn what_was_changed_is_named_and_put_right(kept: VerifyFixture) {
+    let before = kept.archived_rows();
+    let hash = "does not match its own hash";
+    let changes = [
+        ("payload = substr(payload, 2)", hash),
+        ("sender_id = recipient_id", hash),
+        ("sender_id = 4711000", hash),
+        ("recipient_id = sender_id", hash),
+        ("sent_at_ms = sent_at_ms + 1", hash),
+        ("sent_at_ms = sent_at_ms + 86400000", hash),
+        (
+            "hash = (SELECT hash FROM message ORDER BY sent_at_ms DESC LIMIT 1)",
+            hash,
+        ),
+        ("provider_id = 'other'", hash),
+        ("body = 'other'", "has a body that is not its payload's"),
+        ("occurrence = 7", "same number, other content"),
+    ];
+    for provider in ["agora", "web3mq"] {
+        for (n, (set, said)) in changes.iter().enumerate() {
+            kept.execute_sql(&format!(
+                "UPDATE message SET {set} WHERE {}",
+                nth_message(provider, 20 + n)
+            ));
+            let ran = kept
+                .verify(&["--repair"])
+                .assert_ok()
+                .says(said)
+                .says("windows fetched again")
+                .says("All agrees");
+            kept.assert_holds(&before, &format!("{provider}: {set}: {ran:#?}"));
+        }
+        kept.execute_sql(&format!(
+            "DELETE FROM message WHERE {}",
+            nth_message(provider, 40)
+        ));
+        kept.verify(&[])
+            .assert_incomplete()
+            .says("1 fewer")
+            .says("NOT all agrees")
+            .says("--repair");
+        kept.verify(&["--repair"])
+            .assert_ok()
+            .says("1 messages restored, 0 set aside");
+        kept.assert_holds(&before, "");
+    }
+    // The conversation follows from the names at the one provider, and is the stream's own at the other.
+    kept.execute_sql(
+        "INSERT INTO conversation (account_id, name, kind) SELECT id, 'elsewhere', 4 FROM account",
+    );
+    let other = "conversation_id = (SELECT e.id FROM conversation e JOIN conversation c ON e.account_id = c.account_id
+                 WHERE e.name = 'elsewhere' AND c.id = message.conversation_id)";
+    for (provider, said) in [
+        ("agora", "is filed under a conversation that is not its own"),
+        ("web3mq", "1 fewer"),
+    ] {
+        kept.execute_sql(&format!(
+            "UPDATE message SET {other} WHERE {}",
+            nth_message(provider, 60)
+        ));
+        kept.verify(&["--repair"]).assert_ok().says(said);
+        kept.assert_holds(&before, provider);
+    }
+    assert!(
+        kept.query_number(
+            "SELECT count(*) FROM quarantine WHERE reason = 'changed after it was archived'"
+        ) > 10
+    );
+}
+
+fn what_was_changed_in_the_ledger_is_named_and_put_right(kept: VerifyFixture) {
+    let ledger = "SELECT sum(messages + from_s % 1000 + to_s % 1000) FROM sealed_window";
+    let (before, sum) = (kept.archived_rows(), kept.query_number(ledger));
+    let one = "(stream_id, from_s) = (SELECT stream_id, from_s FROM sealed_window WHERE messages > 3 ORDER BY messages LIMIT 1)";
+    for (set, said) in [
+        ("messages = messages + 1", "1 fewer"),
+        ("messages = messages - 2", "2 more"),
+        (
+            "digest = (SELECT digest FROM sealed_window ORDER BY messages DESC LIMIT 1)",
+            "same number, other content",
+        ),
+    ] {
+        kept.execute_sql(&format!("UPDATE sealed_window SET {set} WHERE {one}"));
+        kept.verify(&[]).assert_incomplete().says(said);
+        kept.verify(&["--repair"])
+            .assert_ok()
+            .says("1 windows fetched again, 0 messages restored, 0 set aside");
+        kept.assert_holds(&before, set);
+        assert_eq!(kept.query_number(ledger), sum, "{set}");
+    }
+    // A window that reaches into what is yet to come is not sealed as such.
+    let ahead = "UPDATE sealed_window SET to_s = to_s + 8640000, messages = messages + 1";
+    let last = "(stream_id, from_s) = (SELECT stream_id, max(from_s) FROM sealed_window
+                WHERE stream_id = (SELECT stream_id FROM sealed_window ORDER BY messages DESC LIMIT 1) GROUP BY stream_id)";
+    kept.execute_sql(&format!("{ahead} WHERE {last}"));
+    kept.verify(&["--repair"]);
+    kept.execute_sql(&format!(
+        "UPDATE sealed_window SET to_s = to_s - 8640000 WHERE {last}"
+    ));
+    kept.verify(&["--repair"]).assert_ok();
+    kept.assert_holds(&before, "");
+    // A window that ends before its messages: nobody can tell whether there were others that are lost.
+    kept.execute_sql(&format!(
+        "UPDATE sealed_window SET to_s = to_s - 864000 WHERE {one}"
+    ));
+    kept.verify(&["--repair"])
+        .assert_incomplete()
+        .says("does not have all of it any more");
+}
+
+fn what_was_added_is_named_and_set_aside(kept: VerifyFixture) {
+    let before = kept.archived_rows();
+    let message = kept.forged();
+    kept.insert_forged(message);
+    kept.verify(&[]).assert_incomplete().says("1 more");
+    kept.verify(&["--account", "web3mq-1"]).assert_ok();
+    kept.verify(&["--repair"])
+        .assert_ok()
+        .says("0 messages restored, 1 set aside");
+    kept.assert_holds(&before, "");
+    let aside = "SELECT count(*) FROM quarantine WHERE reason LIKE 'added to the archive%' AND raw LIKE '%set_aside%'";
+    assert_eq!(kept.query_number(aside), 1);
+}
+
+fn a_message_that_was_archived_and_is_removed_by_the_provider_stays(kept: VerifyFixture) {
+    let removed = Arc::new(Mutex::new(None::<String>));
+    let seen = removed.clone();
+    let VerifyFixture { bed, database } = kept;
+    // The newest message of the first short topic that is asked for is not shown any more.
+    let (bed, _middleman) = bed.behind_proxy(move |_, asked| {
+        if asked.endpoint() != "history" {
+            return ProxyAction::Forward;
+        }
+        let seen = seen.clone();
+        ProxyAction::rewrite_json(move |answer| {
+            let mut removed = seen.lock().unwrap();
+            // All on one page: so nothing moves.
+            let total = usize::try_from(answer["data"]["total"].as_u64().unwrap()).unwrap();
+            let Some(rows) = answer["data"]["result"]
+                .as_array_mut()
+                .filter(|rows| rows.len() == total)
+            else {
+                return;
+            };
+            let id = |row: &serde_json::Value| {
+                row["messageid"]
+                    .as_str()
+                    .map(str::to_owned)
+                    .filter(|id| !id.is_empty())
+            };
+            if removed.is_none() {
+                *removed = rows.first().and_then(id);
+            }
+            let before = rows.len();
+            rows.retain(|row| removed.is_none() || id(row) != *removed);
+            let gone = before - rows.len();
+            answer["data"]["total"] = (total - gone).into();
+        })
+    });
+    let kept = VerifyFixture { bed, database };
+    let before = kept.archived_rows();
+    // Everything of the account is read again, for everything was changed.
+    kept.execute_sql(
+        "UPDATE sealed_window SET messages = messages + 1
+         WHERE stream_id IN (SELECT s.id FROM stream s JOIN account a ON a.id = s.account_id WHERE a.provider = 'web3mq')",
+    );
+    kept.verify(&["--repair"]).assert_ok();
+    assert!(removed.lock().unwrap().is_some());
+    kept.assert_holds(&before, "");
+    assert_eq!(
+        kept.query_number("SELECT count(*) FROM quarantine WHERE raw LIKE '%set_aside%'"),
+        0
+    );
+}
+
+fn what_cannot_be_had_any_more_stays_a_fault(kept: VerifyFixture) {
+    let kept = kept.with_replaced_setting("retention = \"4000d\"", "retention = \"2d\"");
+    let before = kept.archived_rows();
+    // Lately sent: it comes back, and the digest shows that all is there again.
+    kept.execute_sql(&format!(
+        "DELETE FROM message WHERE {}",
+        nth_message("agora", 250)
+    ));
+    kept.verify(&["--repair"])
+        .assert_ok()
+        .says("1 messages restored");
+    kept.assert_holds(&before, "");
+    kept.execute_sql(&format!(
+        "DELETE FROM message WHERE {}",
+        nth_message("agora", 3)
+    ));
+    for _ in 0..2 {
+        kept.verify(&["--repair"])
+            .assert_incomplete()
+            .says("1 fewer")
+            .says("does not have all of it any more");
+    }
+    let kept = kept.with_replaced_setting("retention = \"2d\"", "retention = \"1s\"");
+    let end = kept.query_number("SELECT max(to_s) FROM sealed_window");
+    wait_until("all is behind the edge", || {
+        kept.bed.world().now().second().0 > end + 5
+    });
+    kept.verify(&["--repair"])
+        .assert_incomplete()
+        .says("behind the provider's retention edge");
+    let kept = VerifyFixture {
+        bed: kept.bed.following("{ destination = \"elsewhere\" }"),
+        ..kept
+    };
+    kept.verify(&["--repair"])
+        .assert_incomplete()
+        .says("the configuration does not follow the stream");
+    let kept = kept.with_replaced_setting("retention = \"1s\"", "retention = \"4000d\"");
+    let gone = kept.archived_rows();
+    assert_eq!(gone.len(), before.len() - 1, "nothing else has changed");
+}
+
+fn what_the_provider_counts_beyond_is_named_and_fetched(kept: VerifyFixture) {
+    kept.verify(&["--remote"])
+        .assert_ok()
+        .says("The providers count as many as were read");
+    kept.say_late();
+    kept.verify(&[]).assert_ok();
+    kept.verify(&["--remote"])
+        .assert_incomplete()
+        .says("the provider counts 1 more than when it was read")
+        .says("All agrees");
+    let before = kept.archived_rows().len();
+    kept.verify(&["--remote", "--repair"])
+        .assert_ok()
+        .says("Reading these again")
+        .says("count as many as were read");
+    assert_eq!(kept.archived_rows().len(), before + 1);
+    kept.verify(&["--remote"]).assert_ok();
+}
+
+fn what_came_late_by_another_stream_is_sealed_anew(kept: VerifyFixture) {
+    let sender = kept.say_late();
+    kept.execute_sql(&format!(
+        "DELETE FROM sealed_window WHERE stream_id IN (SELECT id FROM stream WHERE key = 'source={sender}')"
+    ));
+    kept.bed.sync().assert_ok();
+    kept.verify(&[]).assert_incomplete().says("1 more");
+    kept.verify(&["--repair"])
+        .assert_ok()
+        .says("1 windows fetched again, 0 messages restored, 0 set aside");
+    kept.bed.assert_no_rule_broken();
+}
+
+fn windows_without_a_digest_are_said_and_given_one(kept: VerifyFixture) {
+    let undigested = "SELECT count(*) FROM sealed_window WHERE digest IS NULL";
+    kept.execute_sql("UPDATE sealed_window SET digest = NULL");
+    let key = kept.key("1");
+    kept.verify(&[])
+        .assert_ok()
+        .says("only their counts could be compared")
+        .says("--repair");
+    kept.verify(&["--manifest", "m.jsonl", "--key", &key])
+        .assert_incomplete()
+        .says("No manifest was written");
+    assert!(!kept.bed.path("m.jsonl").exists());
+    kept.execute_sql(
+        "UPDATE sealed_window SET messages = messages + 1 WHERE from_s = (SELECT max(from_s) FROM sealed_window)",
+    );
+    kept.verify(&[]).assert_incomplete().says("1 fewer");
+    assert!(kept.query_number(undigested) > 3);
+    kept.verify(&["--account", "web3mq-1", "--repair"]);
+    kept.verify(&["--repair"]);
+    assert_eq!(
+        kept.query_number(
+            "SELECT count(*) FROM sealed_window WHERE digest IS NULL AND messages = 0"
+        ),
+        0
+    );
+
+    kept.execute_sql("UPDATE stream SET sender = NULL, recipient = NULL, conversation = NULL WHERE sender IS NOT NULL");
+    kept.verify(&[])
+        .assert_incomplete()
+        .says("was last followed by an earlier version")
+        .says("follow it once more");
+    kept.bed.sync().assert_ok();
+}
+
+fn a_manifest_is_good_until_something_is_changed(kept: VerifyFixture) {
+    let (key, other) = (kept.key("1"), kept.key("2"));
+    kept.verify(&["--manifest", "m.jsonl", "--key", &key])
+        .assert_ok()
+        .says("written to m.jsonl and signed");
+    kept.verify(&["--against", "m.jsonl"])
+        .assert_ok()
+        .says("All agrees");
+    // Windows that have grown together since are no contradiction.
+    let rows = kept.query_number("SELECT count(*) FROM sealed_window");
+    let ended = "SELECT max(to_s) FROM sealed_window";
+    let end = kept.query_number(ended);
+    wait_until("a second has passed", || {
+        kept.bed.world().now().second().0 > end + 3
+    });
+    kept.bed.sync().assert_ok();
+    assert!(
+        kept.query_number("SELECT count(*) FROM sealed_window") == rows
+            && kept.query_number(ended) > end
+    );
+    kept.verify(&["--against", "m.jsonl"]).assert_ok();
+
+    // Somebody who changes messages and ledger alike.
+    let before = kept.archived_rows();
+    kept.insert_forged(kept.forged());
+    kept.reseal();
+    kept.verify(&[]).assert_ok();
+    kept.verify(&["--against", "m.jsonl"])
+        .assert_incomplete()
+        .says("of the manifest says")
+        .says("1 more");
+    kept.verify(&["--against", "m.jsonl", "--repair"])
+        .assert_ok()
+        .says("1 set aside");
+    kept.assert_holds(&before, "");
+
+    kept.verify(&["--manifest", "n.jsonl", "--key", &other])
+        .assert_ok();
+    let signer = kept
+        .verify(&["--against", "m.jsonl"])
+        .assert_ok()
+        .stdout
+        .split(' ')
+        .nth(6)
+        .unwrap()
+        .to_owned();
+    kept.verify(&["--against", "m.jsonl", "--public-key", &signer])
+        .assert_ok();
+    kept.verify(&["--against", "n.jsonl", "--public-key", &signer])
+        .assert_incomplete()
+        .says("not by");
+    let m = std::fs::read_to_string(kept.bed.path("m.jsonl")).unwrap();
+    for (what, line) in corrupted_manifests(&m) {
+        std::fs::write(kept.bed.path("spoilt.jsonl"), what).unwrap();
+        kept.verify(&["--against", "spoilt.jsonl"])
+            .assert_incomplete()
+            .says(&line);
+    }
+    // A copy of the archive is as good, in the other kind of database, too.
+    kept.bed
+        .run(&["copy", "--to", "sqlite://copy.db"])
+        .assert_ok();
+    let url = kept
+        .bed
+        .config()
+        .lines()
+        .find_map(|line| line.strip_prefix("url = "))
+        .unwrap()
+        .to_owned();
+    kept.with_replaced_setting(&url, "\"sqlite://copy.db\"")
+        .verify(&["--against", "m.jsonl"])
+        .assert_ok()
+        .says("All agrees");
+}
+
+/// A manifest changed in many ways, and what is said of each.
+fn corrupted_manifests(manifest: &str) -> Vec<(String, String)> {
+    let lines: Vec<String> = manifest.lines().map(str::to_owned).collect();
+    let last = lines.len() - 1;
+    let at = |line: usize| format!("spoilt.jsonl:{line}: ");
+    let with = |change: &dyn Fn(&mut Vec<String>)| {
+        let mut lines = lines.clone();
+        change(&mut lines);
+        lines.join("\n") + "\n"
+    };
+    let more = lines[3].replacen("\"messages\":", "\"messages\":1", 1);
+    let (signature, other) = (
+        lines[last].rsplit_once(":\"").unwrap().1,
+        "0".repeat(128) + "\"}",
+    );
+    vec![
+        (with(&|lines| lines[3].clone_from(&more)), at(4)),
+        (with(&|lines| drop(lines.remove(3))), at(4)),
+        (with(&|lines| lines.swap(3, 4)), at(4)),
+        (with(&|lines| lines.insert(3, lines[5].clone())), at(4)),
+        (with(&|lines| drop(lines.remove(last - 1))), at(last)),
+        (with(&|lines| lines.truncate(last)), at(last + 1)),
+        (with(&|lines| lines.push("{}".into())), at(last + 2)),
+        (with(&|lines| lines[2] = "hello".into()), at(3)),
+        (
+            manifest.replace(signature, &other),
+            "the signature is not that of".to_owned(),
+        ),
+        (String::new(), at(1)),
+    ]
+}
+
+impl VerifyFixture {
+    /// A message that never was, in a channel that is followed, from somebody who is followed.
+    fn forged(&self) -> Message {
+        let streams = self.bed.world().agora_streams("sandbox");
+        let sender = streams
+            .iter()
+            .find_map(|s| s.source.clone().filter(|_| s.destination.is_none()))
+            .unwrap();
+        let to = streams
+            .iter()
+            .find(|s| s.source.is_none() && s.kind == Some(RecipientKind::Channel));
+        let recipient = to.and_then(|s| s.destination.clone()).unwrap();
+        Message {
+            sender,
+            conversation: Conversation::named(ConversationKind::Channel, &recipient),
+            recipient,
+            sent_at: self.bed.world().now().minus(Duration::from_hours(50)),
+            payload: Payload {
+                bytes: b"I owe you a million".to_vec(),
+                encoding: Encoding::Utf8,
+            },
+            provider_id: None,
+            message_type: None,
+            payload_type: None,
+            cipher_suite: None,
+            status: None,
+            extra: None,
+        }
+    }
+
+    /// Somebody says something, and it shows up when its time is sealed already; answers with who.
+    fn say_late(&self) -> String {
+        let Message {
+            sender,
+            recipient: dst,
+            sent_at,
+            ..
+        } = self.forged();
+        let (src, ms, payload) = (sender.clone(), sent_at.0, b"late".into());
+        let message = AgoraMessage {
+            src,
+            dst,
+            kind: RecipientKind::Channel,
+            ms,
+            payload,
+        };
+        self.bed.world().append_agora("sandbox", message).unwrap();
+        sender
+    }
+
+    /// A key to sign with.
+    fn key(&self, digit: &str) -> String {
+        let name = format!("key-{digit}");
+        std::fs::write(self.bed.path(&name), digit.repeat(64) + "\n").unwrap();
+        name
+    }
+
+    /// Makes all ledger rows those of what the archive holds.
+    fn reseal(&self) {
+        let store = self.open_store();
+        self.bed.block_on(async {
+            for stream in store.streams().await.unwrap() {
+                let known = NewAccount {
+                    name: &stream.account,
+                    provider: &stream.provider,
+                    streams: None,
+                    since: None,
+                    horizon: None,
+                };
+                let account = store.register(&known).await.unwrap().account;
+                let ever = Window::new(Second(0), Second(i64::MAX)).unwrap();
+                for row in store.ledger_rows(stream.id, ever, 1000).await.unwrap() {
+                    let (window, scope) = (row.window, stream.scope.clone().unwrap());
+                    // By a path that leads to all messages, however many others lie in between.
+                    let seal = Seal {
+                        window,
+                        scope,
+                        provider_count: row.provider_count,
+                        doubt: None,
+                        replaces: true,
+                    };
+                    let (stream, messages, unreadable) = (stream.id, vec![], vec![]);
+                    let commit = Commit {
+                        account,
+                        stream,
+                        window,
+                        seal: Some(seal),
+                        messages,
+                        unreadable,
+                    };
+                    store
+                        .commit(&[commit], self.bed.world().now())
+                        .await
+                        .unwrap();
+                }
+            }
+            store.close().await;
+        });
+    }
+}

@@ -1,0 +1,74 @@
+//! Messages exactly on the bounds of windows, whatever the provider takes a bound to mean.
+
+use std::collections::HashSet;
+
+use backscroll::domain::time::Millis;
+
+use crate::support::env::TestEnv;
+
+/// A channel in which something is said on every whole second, and a millisecond to either side of it: wherever a
+/// window is cut, something lies on the cut.
+fn archive_with_bounds(flags: &[&str]) {
+    let bed = TestEnv::without_messages(flags).only("agora");
+    let end = bed.world().now().second().0 - 60;
+    for second in end - 4000..end {
+        for beside in [-1, 0, 1] {
+            bed.append_message_at("lobby", &format!("{beside} beside"), second * 1000 + beside);
+        }
+    }
+    let since = Millis((end - 4400) * 1000);
+    let bed = bed.following(r#"{ destination = "lobby" }"#).with(
+        "discover = false",
+        &format!("discover = false\nsettle = \"1s\"\nsince = {since}"),
+    );
+    bed.assert_sync_archives_truth();
+    bed.assert_no_rule_broken();
+
+    let cuts: Vec<(i64,)> = bed.rows("SELECT from_s FROM sealed_window");
+    let said: HashSet<(i64,)> = bed
+        .rows("SELECT sent_at_ms / 1000 FROM archive WHERE sent_at_ms % 1000 = 0")
+        .into_iter()
+        .collect();
+    assert!(
+        cuts.iter().filter(|cut| said.contains(cut)).count() >= 2,
+        "{cuts:?} of which some have a message on them"
+    );
+    let (messages, counted): (i64, i64) = bed.row(
+        "SELECT CAST(sum(messages) AS INTEGER), CAST(sum(provider_count) AS INTEGER) FROM coverage",
+    );
+    assert_eq!(
+        (messages, counted),
+        (12_000, 12_000),
+        "no message is counted for two windows"
+    );
+}
+
+#[test]
+fn inclusive_bounds_neither_lose_nor_double() {
+    archive_with_bounds(&["--start", "inclusive", "--end", "inclusive"]);
+}
+
+#[test]
+fn exclusive_bounds_neither_lose_nor_double() {
+    archive_with_bounds(&["--start", "exclusive", "--end", "exclusive"]);
+}
+
+#[test]
+fn a_start_that_is_not_in_the_range_loses_nothing() {
+    archive_with_bounds(&["--start", "exclusive", "--end", "inclusive"]);
+}
+
+#[test]
+fn an_end_that_is_not_in_the_range_loses_nothing() {
+    archive_with_bounds(&["--start", "inclusive", "--end", "exclusive"]);
+}
+
+#[test]
+fn bounds_that_stand_for_whole_seconds_neither_lose_nor_double() {
+    archive_with_bounds(&["--seconds"]);
+}
+
+#[test]
+fn bounds_that_leave_out_whole_seconds_neither_lose_nor_double() {
+    archive_with_bounds(&["--seconds", "--start", "exclusive", "--end", "exclusive"]);
+}

@@ -1,0 +1,118 @@
+//! Clocks that leap, this machine's and the provider's, either way, while it runs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use backscroll::domain::clock::{Clock, SystemClock};
+use backscroll::domain::time::Millis;
+use backscroll::sandbox::ClockSkew;
+use backscroll::store::{Archive, IfMissing, SqliteStore};
+use backscroll::sync::{Engine, HistoryBounds, Purpose};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::env::{TestEnv, wait_until};
+use crate::support::sandbox_providers::sandbox_providers_with_clock;
+
+/// This machine's clock, which somebody sets.
+#[derive(Debug, Default)]
+struct JumpingClock(AtomicI64);
+
+impl Clock for JumpingClock {
+    fn now(&self) -> Millis {
+        Millis(SystemClock.now().0 + self.0.load(Ordering::Relaxed))
+    }
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// Passes of one engine over the first project, before which a clock may be set and something is said.
+fn run_passes(set: impl Fn(&TestEnv, &JumpingClock, usize)) -> TestEnv {
+    let bed = TestEnv::new(&["--messages", "300", "--topic-messages", "200"]);
+    let machine = Arc::new(JumpingClock::default());
+    let clock: Arc<dyn Clock> = machine.clone();
+    bed.block_on(async {
+        let store = Arc::new(
+            SqliteStore::open(&bed.archive_path(), IfMissing::Create)
+                .await
+                .unwrap(),
+        );
+        let mut engine = Engine::new(
+            sandbox_providers_with_clock(&bed, &clock, Duration::from_mins(2)),
+            store.clone(),
+            &clock,
+        );
+        for round in 0..6 {
+            set(&bed, &machine, round);
+            bed.say("lobby", &format!("in round {round}"), Duration::ZERO);
+            engine
+                .pass(
+                    Purpose::Sync(HistoryBounds::default()),
+                    &CancellationToken::new(),
+                )
+                .await
+                .unwrap();
+        }
+        store.close().await;
+    });
+    bed
+}
+
+/// What was said in these rounds is archived once its time has come; and nothing was sealed that had not come yet.
+#[track_caller]
+fn assert_nothing_lost(bed: &TestEnv, settled_to: Millis, rounds: &[usize]) {
+    let future = bed.number(&format!(
+        "SELECT count(*) FROM sealed_window WHERE to_s > {}",
+        settled_to.second().0
+    ));
+    assert_eq!(future, 0, "windows that are sealed and had not come yet");
+    let said: Vec<String> = rounds
+        .iter()
+        .map(|round| format!("'in round {round}'"))
+        .collect();
+    let said = format!(
+        "SELECT count(*) FROM archive WHERE body IN ({})",
+        said.join(", ")
+    );
+    let edge = bed.settled_edge();
+    wait_until("the last second has passed", || {
+        bed.sync().assert_ok();
+        bed.number(&said) == i64::try_from(rounds.len()).unwrap()
+    });
+    bed.assert_archive_equals_truth(edge);
+}
+
+#[test]
+fn this_machines_clock_may_leap_either_way() {
+    let bed = run_passes(|_, machine, round| {
+        let leaps = [0, 24, -24, 0, -1, 1];
+        machine.0.store(leaps[round] * HOUR_MS, Ordering::Relaxed);
+    });
+    let now = bed.world().now();
+    assert_nothing_lost(&bed, now, &[0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn a_providers_clock_that_runs_ahead_for_a_while_loses_nothing() {
+    let bed = run_passes(|bed, _, round| match round {
+        2 => bed.world().shift_clock(ClockSkew { offset_ms: HOUR_MS }),
+        4 => bed.world().shift_clock(ClockSkew {
+            offset_ms: -HOUR_MS,
+        }),
+        _ => {}
+    });
+    // What was said in the meantime bears a time that is still to come.
+    let now = bed.world().now();
+    assert_nothing_lost(&bed, now, &[0, 1, 4, 5]);
+}
+
+#[test]
+fn a_providers_clock_that_is_set_back_loses_nothing() {
+    let bed = run_passes(|bed, _, round| {
+        if round == 2 {
+            bed.world().shift_clock(ClockSkew { offset_ms: -20_000 });
+        }
+    });
+    let now = bed.world().now();
+    assert_nothing_lost(&bed, now, &[2, 3, 4, 5]);
+}

@@ -1,0 +1,326 @@
+//! What passes: a provider that stumbles is asked again, and in the end everything is there.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use backscroll::sandbox::{CallFilter, Fault, ScriptedAnswer};
+
+use crate::support::env::TestEnv;
+use crate::support::fault_proxy::{FaultProxy, ProxiedRequest, ProxyAction};
+
+const EVERY_CALL: [CallFilter; 4] = [
+    CallFilter::Query,
+    CallFilter::Read,
+    CallFilter::Count,
+    CallFilter::History,
+];
+const FEW: [&str; 4] = ["--messages", "60", "--topic-messages", "60"];
+
+/// Each of these once, for each kind of request; after the credentials were tried, which is the first request.
+#[track_caller]
+fn recovers_from(answers: &[(u16, &str)]) -> TestEnv {
+    let bed = TestEnv::new(&FEW);
+    for (n, (status, body)) in (1..).zip(answers) {
+        for on in EVERY_CALL {
+            bed.script_answer(ScriptedAnswer {
+                on,
+                status: *status,
+                body: (*body).to_owned(),
+                after: n,
+                ..ScriptedAnswer::default()
+            });
+        }
+    }
+    bed.assert_sync_archives_truth();
+    assert_eq!(bed.world().script().pending(), 0, "every answer was given");
+    bed
+}
+
+#[test]
+fn a_server_that_fails_is_asked_again() {
+    recovers_from(&[(500, ""), (502, "<html>Bad Gateway</html>"), (503, "{}")]);
+}
+
+#[test]
+fn a_408_is_a_failure_that_passes() {
+    recovers_from(&[(408, r#"{"result":"failed"}"#)]);
+}
+
+#[test]
+fn a_page_of_html_under_200_is_no_empty_history() {
+    let bed = recovers_from(&[(200, "<!DOCTYPE html><title>Please log in</title>")]);
+    assert_eq!(
+        bed.number("SELECT CAST(sum(errors) AS INTEGER) FROM runs"),
+        0,
+        "a garbled answer passes unnoticed"
+    );
+}
+
+#[test]
+fn json_that_breaks_off_is_no_empty_history() {
+    recovers_from(&[(
+        200,
+        r#"{"result":"success","code":"ok","count":0,"messages":[{"src":"#,
+    )]);
+}
+
+#[test]
+fn an_empty_body_is_no_empty_history() {
+    recovers_from(&[(200, "")]);
+}
+
+#[test]
+fn a_result_of_failed_under_200_is_no_empty_history() {
+    let bed = TestEnv::new(&FEW).only("agora");
+    // Four times in a row is more than is borne at once; the next pass takes it up.
+    for (on, times) in [
+        (CallFilter::Query, 1),
+        (CallFilter::Read, 1),
+        (CallFilter::Count, 40),
+    ] {
+        let body = r#"{"result":"failed","code":"busy","reason":"come back later","count":0,"messages":[]}"#.to_owned();
+        bed.script_answer(ScriptedAnswer {
+            on,
+            body,
+            after: 1,
+            times,
+            ..ScriptedAnswer::default()
+        });
+    }
+    bed.assert_sync_archives_truth();
+    let errors: Vec<(Option<String>,)> = bed.rows("SELECT last_error FROM runs WHERE errors > 0");
+    assert!(
+        errors.iter().any(|(error,)| error
+            .as_ref()
+            .unwrap()
+            .ends_with("failed with busy: come back later")),
+        "{errors:?}"
+    );
+}
+
+#[test]
+fn a_dead_handle_starts_the_page_anew() {
+    for status in [404, 410] {
+        let bed = TestEnv::new(&FEW).only("agora");
+        bed.script_answer(ScriptedAnswer {
+            on: CallFilter::Read,
+            status,
+            times: 3,
+            ..ScriptedAnswer::default()
+        });
+        bed.assert_sync_archives_truth();
+        let total = bed.assert_no_rule_broken();
+        assert_eq!(
+            total.query, total.read,
+            "each reading was of a handle of its own: {total:?}"
+        );
+        assert_eq!(
+            bed.number("SELECT CAST(sum(errors) AS INTEGER) FROM runs"),
+            0
+        );
+    }
+}
+
+#[test]
+fn a_count_in_progress_is_asked_for_again_and_a_query_in_progress_made_again() {
+    let bed = TestEnv::new(&FEW).only("agora");
+    for on in [CallFilter::Count, CallFilter::Query] {
+        let body = r#"{"result":"success","code":"in progress"}"#.to_owned();
+        bed.script_answer(ScriptedAnswer {
+            on,
+            body,
+            after: 1,
+            times: 2,
+            ..ScriptedAnswer::default()
+        });
+    }
+    bed.assert_sync_archives_truth();
+}
+
+#[test]
+fn a_connection_that_drops_is_made_again() {
+    let bed = TestEnv::new(&FEW);
+    for on in EVERY_CALL {
+        bed.script_answer(ScriptedAnswer {
+            on,
+            fault: Some(Fault::Cut),
+            after: 1,
+            times: 2,
+            ..ScriptedAnswer::default()
+        });
+    }
+    bed.assert_sync_archives_truth();
+}
+
+#[test]
+fn an_answer_that_breaks_off_half_way_is_asked_for_again() {
+    let bed = TestEnv::new(&FEW);
+    let (bed, middleman) = bed.behind_proxy(answer_changed_once(4, || {
+        ProxyAction::Cut(r#"{"result":"success","code":"ok","messages":["#)
+    }));
+    bed.assert_sync_archives_truth();
+    assert!(middleman.requests().len() > 8);
+}
+
+#[test]
+fn an_answer_that_is_not_utf_8_is_not_taken() {
+    let bed = TestEnv::new(&FEW);
+    let latin = b"{\"result\":\"success\",\"code\":\"ok\",\"count\":0,\"messages\":[],\"note\":\"caf\xE9\"}";
+    let (bed, middleman) = bed.behind_proxy(answer_changed_once(30, || {
+        ProxyAction::Reply(200, &[], latin.to_vec())
+    }));
+    bed.assert_sync_archives_truth();
+    assert!(
+        middleman.requests().len() > 30,
+        "one of them was in Latin-1"
+    );
+}
+
+#[test]
+fn a_redirect_is_no_answer_and_passes() {
+    recovers_from(&[(302, "")]);
+}
+
+#[test]
+fn a_429_that_says_how_long_is_obeyed() {
+    let bed = TestEnv::new(&["--requests-per-second", "50"]).only("agora");
+    let (bed, middleman) = bed.behind_proxy(nth_request(6, || {
+        ProxyAction::Reply(429, &[("retry-after", "2")], b"{}".to_vec())
+    }));
+    bed.assert_sync_archives_truth();
+    assert_quiet_after(&middleman, 6, Duration::from_millis(1950));
+    bed.assert_no_rule_broken();
+}
+
+#[test]
+fn a_429_that_says_nothing_more_is_followed_by_a_pause() {
+    let bed = TestEnv::new(&["--requests-per-second", "50"]).only("web3mq");
+    let (bed, middleman) = bed.behind_proxy(nth_request(6, || {
+        ProxyAction::reply(429, r#"{"code":429,"msg":"too many requests"}"#)
+    }));
+    bed.assert_sync_archives_truth();
+    assert_quiet_after(&middleman, 6, Duration::from_millis(950));
+    bed.assert_no_rule_broken();
+}
+
+#[test]
+fn one_account_that_is_told_to_wait_holds_up_no_other() {
+    let bed = TestEnv::new(&FEW);
+    bed.script_answer(ScriptedAnswer {
+        on: CallFilter::Count,
+        status: 429,
+        headers: [("Retry-After".to_owned(), "3600".to_owned())].into(),
+        ..ScriptedAnswer::default()
+    });
+    let ran = bed.sync().assert_incomplete();
+    assert!(
+        bed.number("SELECT count(*) FROM archive WHERE account = 'web3mq-1'") > 50,
+        "{ran:?}"
+    );
+    assert_eq!(
+        bed.sandbox.rules().accounts["sandbox"].requests(),
+        1,
+        "{ran:?}"
+    );
+
+    // The hour outlasts the process.
+    let again = bed
+        .sync()
+        .assert_incomplete()
+        .says("waits out a penalty for another 35");
+    assert_eq!(
+        bed.sandbox.rules().accounts["sandbox"].requests(),
+        1,
+        "{again:?}"
+    );
+    bed.run(&["check"]).assert_ok();
+    bed.assert_sync_archives_truth();
+}
+
+#[test]
+fn a_clock_that_is_a_day_off_loses_nothing_and_seals_nothing_to_come() {
+    for skew in ["1d", "-1d"] {
+        let bed = TestEnv::new(&["--clock-skew", skew]);
+        bed.assert_sync_archives_truth();
+        // The very first request is signed by the clock that is wrong, since nobody has said so yet.
+        let total = bed.sandbox.rules().total;
+        assert_eq!(
+            (total.violations(), total.unauthorised),
+            (1, 1),
+            "{total:?}"
+        );
+        assert_eq!(
+            bed.number("SELECT CAST(sum(errors) AS INTEGER) FROM runs"),
+            0,
+            "{skew}"
+        );
+        let now = bed.world().now();
+        // By an answer's `Date` the clock is known to the second.
+        let settled = now.second().0 - 120 + 1;
+        assert_eq!(
+            bed.number(&format!(
+                "SELECT count(*) FROM sealed_window WHERE to_s > {settled}"
+            )),
+            0,
+            "{skew}"
+        );
+        assert!(
+            bed.number("SELECT min(to_s) FROM (SELECT max(to_s) AS to_s FROM sealed_window GROUP BY stream_id)")
+                > settled - 60
+        );
+        bed.run(&["check"])
+            .assert_ok()
+            .says("but this machine's clock is 86");
+    }
+}
+
+/// Every `n`th request is answered so, but not the first of an account, and never the same one twice in a row.
+fn answer_changed_once(
+    n: u32,
+    verdict: impl Fn() -> ProxyAction + Send + Sync + 'static,
+) -> impl Fn(&backscroll::sandbox::World, &ProxiedRequest) -> ProxyAction + Send + Sync + 'static {
+    let count = AtomicU32::new(0);
+    move |_, _| {
+        if count.fetch_add(1, Ordering::Relaxed) % n == n - 1 {
+            verdict()
+        } else {
+            ProxyAction::Forward
+        }
+    }
+}
+
+/// The `n`th request is answered so.
+fn nth_request(
+    n: u32,
+    verdict: impl Fn() -> ProxyAction + Send + Sync + 'static,
+) -> impl Fn(&backscroll::sandbox::World, &ProxiedRequest) -> ProxyAction + Send + Sync + 'static {
+    let count = AtomicU32::new(0);
+    move |_, _| {
+        if count.fetch_add(1, Ordering::Relaxed) + 1 == n {
+            verdict()
+        } else {
+            ProxyAction::Forward
+        }
+    }
+}
+
+/// After the `n`th request there was silence, but for what was on its way.
+#[track_caller]
+fn assert_quiet_after(middleman: &FaultProxy, n: usize, pause: Duration) {
+    const ON_ITS_WAY: Duration = Duration::from_millis(300);
+    let seen = middleman.requests();
+    let since: Vec<Duration> = seen[n..]
+        .iter()
+        .map(|asked| asked.at.saturating_duration_since(seen[n - 1].at))
+        .collect();
+    assert!(
+        since.iter().any(|&since| since >= pause),
+        "the account went on after the pause: {since:?}"
+    );
+    assert!(
+        !since
+            .iter()
+            .any(|since| (ON_ITS_WAY..pause).contains(since)),
+        "{since:?}"
+    );
+}

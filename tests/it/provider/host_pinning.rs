@@ -1,0 +1,134 @@
+//! Nobody but the provider that the configuration names ever hears from us.
+
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use backscroll::sandbox::{CallFilter, ScriptedAnswer};
+
+use crate::support::env::TestEnv;
+use crate::support::fault_proxy::ProxyAction;
+
+const FEW: [&str; 4] = ["--messages", "60", "--topic-messages", "60"];
+
+/// Another host, which must not hear a thing.
+struct UnexpectedHost(TcpListener);
+
+impl UnexpectedHost {
+    fn new() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        Self(listener)
+    }
+
+    fn address(&self) -> String {
+        self.0.local_addr().unwrap().to_string()
+    }
+
+    #[track_caller]
+    fn assert_no_connection(&self) {
+        assert_eq!(
+            self.0.accept().unwrap_err().kind(),
+            ErrorKind::WouldBlock,
+            "somebody connected"
+        );
+    }
+}
+
+#[test]
+fn a_redirect_to_another_host_is_not_followed() {
+    let (bed, stranger) = (TestEnv::new(&FEW), UnexpectedHost::new());
+    for (status, on) in [
+        (301, CallFilter::Count),
+        (302, CallFilter::Query),
+        (307, CallFilter::Read),
+        (308, CallFilter::History),
+    ] {
+        let headers = [(
+            "Location".to_owned(),
+            format!("http://{}/dev/v2/project", stranger.address()),
+        )]
+        .into();
+        bed.script_answer(ScriptedAnswer {
+            on,
+            status,
+            headers,
+            times: 9999,
+            ..ScriptedAnswer::default()
+        });
+    }
+    bed.sync()
+        .assert_incomplete()
+        .says("which is never followed");
+    stranger.assert_no_connection();
+    bed.world().script().clear();
+    bed.assert_sync_archives_truth();
+}
+
+#[test]
+fn a_location_on_another_host_is_refused() {
+    let (bed, stranger) = (TestEnv::new(&FEW).only("agora"), UnexpectedHost::new());
+    let (turn, address) = (AtomicUsize::new(0), stranger.address());
+    let (bed, middleman) = bed.behind_proxy(move |_, asked| {
+        let host = asked.headers["host"].to_str().unwrap();
+        let path = "dev/v2/project/sandbox/rtm/message/history/query/abc";
+        let ways = [
+            format!("http://{address}/{path}"),
+            format!("https://{address}/{path}"),
+            format!("//{address}/{path}"),
+            format!("\\\\{address}/{path}"),
+            format!("http://{host}@{address}/{path}"),
+            format!(" http://{address}/{path}"),
+            format!("https://{host}/{path}"),
+        ];
+        let way = ways[turn.fetch_add(1, Ordering::Relaxed) % ways.len()].clone();
+        match asked.endpoint() {
+            "query" => ProxyAction::rewrite_json(move |answer| answer["location"] = way.into()),
+            _ => ProxyAction::Forward,
+        }
+    });
+    bed.sync()
+        .assert_incomplete()
+        .says("points to another host (127.0.0.1), which is not followed");
+    stranger.assert_no_connection();
+    assert!(
+        middleman.count(|asked| asked.endpoint() == "query") >= 7,
+        "each way was tried"
+    );
+    assert_eq!(middleman.count(|asked| asked.endpoint() == "read"), 0);
+}
+
+#[test]
+fn a_location_that_tries_to_leave_by_the_tilde_stays() {
+    let (bed, stranger) = (TestEnv::new(&FEW).only("agora"), UnexpectedHost::new());
+    let address = stranger.address();
+    let (bed, _middleman) = bed.behind_proxy(move |_, asked| match asked.endpoint() {
+        "query" => {
+            let away = format!("~@{address}/rtm/message/history/query/abc");
+            ProxyAction::rewrite_json(move |answer| answer["location"] = away.into())
+        }
+        _ => ProxyAction::Forward,
+    });
+    bed.sync().assert_incomplete();
+    stranger.assert_no_connection();
+}
+
+#[test]
+fn a_location_in_full_on_the_same_host_is_good() {
+    let bed = TestEnv::new(&FEW).only("agora");
+    let (bed, _middleman) = bed.behind_proxy(move |_, asked| match asked.endpoint() {
+        "query" => {
+            let base = format!(
+                "http://{}/dev/v2/project/sandbox",
+                asked.headers["host"].to_str().unwrap()
+            );
+            ProxyAction::rewrite_json(move |answer| {
+                let location = answer["location"].as_str().unwrap().replace('~', &base);
+                answer["location"] = location.into();
+            })
+        }
+        _ => ProxyAction::Forward,
+    });
+    bed.assert_sync_archives_truth();
+    bed.assert_no_rule_broken();
+}

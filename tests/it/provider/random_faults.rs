@@ -1,0 +1,140 @@
+//! Faults of every kind, at random: whatever becomes of an answer, nothing is lost, nothing is twice, memory is
+//! bounded, and the log says once what is wrong.
+
+use std::process::{Command, Stdio};
+
+use backscroll::sandbox::Fault;
+
+use crate::support::env::{BACKSCROLL, CommandOutput, TestEnv, wait_until};
+
+const FEW: [&str; 4] = ["--messages", "400", "--topic-messages", "300"];
+/// So often is a sync begun anew: a refusal that comes first parks an account, which `check` sets free.
+const MAX_SYNCS: usize = 8;
+
+/// Archives what a provider has that meets a share of the requests with these faults.
+#[track_caller]
+fn assert_faults_lose_nothing(share: &str, kinds: &str) -> (TestEnv, Vec<CommandOutput>) {
+    let bed = TestEnv::new(&[&FEW[..], &["--faults", share, "--fault-kinds", kinds]].concat())
+        .with("timeout = \"2s\"", "timeout = \"1s\"");
+    let edge = bed.settled_edge();
+    let mut ran = Vec::new();
+    while ran
+        .last()
+        .is_none_or(|last: &CommandOutput| last.code != Some(0))
+    {
+        assert!(ran.len() < MAX_SYNCS, "{ran:#?}");
+        if !ran.is_empty() {
+            bed.run(&["check"]);
+        }
+        ran.push(bed.sync());
+    }
+    if kinds == "other" {
+        // A count does not say of what it is one: what another stream's has hidden is found by counting again.
+        for _ in 0..4 {
+            bed.run(&["verify", "--remote", "--repair"]);
+        }
+    }
+    bed.assert_archive_equals_truth(edge);
+    let report = bed.sandbox.rules();
+    assert_eq!(report.total.violations(), 0, "{report:?}");
+    assert_eq!(
+        report.faults.len(),
+        kinds.split(',').count(),
+        "each kind came up: {report:?}"
+    );
+    assert_eq!(bed.number("SELECT count(*) FROM quarantine"), 0);
+    (bed, ran)
+}
+
+#[test]
+fn answers_that_break_off_lose_nothing() {
+    assert_faults_lose_nothing("15%", "cut,truncated");
+}
+
+#[test]
+fn answers_that_are_none_lose_nothing() {
+    assert_faults_lose_nothing("15%", "html,server-error,redirect,deep,charset");
+}
+
+#[test]
+fn an_answer_to_another_request_is_not_taken_for_the_right_one() {
+    assert_faults_lose_nothing("15%", "other");
+}
+
+#[test]
+fn handles_that_die_unread_lose_nothing() {
+    assert_faults_lose_nothing("15%", "dead-handle");
+}
+
+#[test]
+fn answers_that_never_end_hold_nothing_up() {
+    assert_faults_lose_nothing("5%", "hang,drip");
+}
+
+#[test]
+fn being_told_to_slow_down_loses_nothing() {
+    assert_faults_lose_nothing("3%", "too-many,retry-after");
+}
+
+#[test]
+fn refusals_in_bursts_park_no_account_that_was_let_in() {
+    let (bed, _) = assert_faults_lose_nothing("5%", "unauthorised");
+    bed.run(&["status"]).assert_ok();
+    assert_eq!(
+        bed.number("SELECT count(*) FROM account WHERE paused_until_ms IS NOT NULL"),
+        0
+    );
+}
+
+#[test]
+fn trouble_is_logged_once_however_long_it_lasts() {
+    let (_, ran) = assert_faults_lose_nothing("20%", "server-error");
+    for CommandOutput { stderr: err, .. } in ran {
+        // Once an account.
+        assert!(err.matches("the provider fails").count() <= 2, "{err}");
+    }
+}
+
+#[test]
+fn bodies_of_200_mib_and_bombs_cost_no_memory() {
+    const MOST: u64 = 224 << 20;
+    let bed =
+        TestEnv::new(&[&FEW[..], &["--faults", "20%", "--fault-kinds", "oversized"]].concat());
+    let edge = bed.settled_edge();
+    let mut peak = 0;
+    for _ in 0..MAX_SYNCS {
+        let command = Command::new(BACKSCROLL)
+            .args(["sync", "--config"])
+            .arg(bed.write_config())
+            .current_dir(bed.dir.path())
+            .stdout(Stdio::null())
+            .spawn();
+        let mut child = command.unwrap();
+        let mut status = None;
+        wait_until("the end", || {
+            peak = peak.max(peak_memory_bytes(child.id()));
+            status = child.try_wait().unwrap();
+            status.is_some()
+        });
+        if status.unwrap().success() {
+            break;
+        }
+    }
+    bed.assert_archive_equals_truth(edge);
+    assert!(bed.sandbox.rules().faults[&Fault::Oversized] > 10);
+    assert!(peak < MOST, "{} MiB", peak >> 20);
+}
+
+/// The most memory that a process has had resident, in bytes; 0 where the system does not tell.
+fn peak_memory_bytes(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap_or_default();
+    peak.trim()
+        .trim_end_matches(" kB")
+        .parse::<u64>()
+        .unwrap_or(0)
+        * 1024
+}

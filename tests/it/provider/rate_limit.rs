@@ -1,0 +1,81 @@
+//! The providers' rules are kept, whatever answers take.
+
+use crate::support::env::TestEnv;
+
+fn archive_by_the_rules(flags: &[&str]) {
+    let bed = TestEnv::new(flags);
+    bed.assert_sync_archives_truth();
+    let total = bed.assert_no_rule_broken();
+    assert!(total.query > 0 && total.history > 0, "{total:?}");
+}
+
+#[test]
+fn ten_requests_a_second_are_ten() {
+    archive_by_the_rules(&[
+        "--requests-per-second",
+        "10",
+        "--ready-after",
+        "300ms",
+        "--messages",
+        "40",
+        "--topic-messages",
+        "40",
+        "--plain",
+    ]);
+}
+
+#[test]
+fn handles_that_are_ready_late_are_not_polled_too_soon() {
+    archive_by_the_rules(&[
+        "--requests-per-second",
+        "100",
+        "--ready-after",
+        "100ms..1200ms",
+        "--messages",
+        "420",
+    ]);
+}
+
+#[test]
+fn answers_that_take_long_break_no_rule() {
+    archive_by_the_rules(&[
+        "--requests-per-second",
+        "100",
+        "--ready-after",
+        "50ms",
+        "--latency",
+        "5ms..150ms",
+    ]);
+}
+
+#[test]
+fn counts_that_are_in_progress_are_not_polled_too_soon() {
+    archive_by_the_rules(&[
+        "--requests-per-second",
+        "100",
+        "--count-progress-every",
+        "7",
+        "--messages",
+        "420",
+    ]);
+}
+
+#[test]
+fn handles_that_expire_before_they_are_read_are_made_anew() {
+    let bed = TestEnv::new(&[
+        "--handle-ttl",
+        "1500ms",
+        "--ready-after",
+        "100ms..900ms",
+        "--messages",
+        "420",
+    ]);
+    bed.assert_sync_archives_truth();
+    // A handle that expired unread says so when it is read; the contract has no other way to learn of it.
+    let total = bed.sandbox.rules().total;
+    assert_eq!(total.violations(), total.dead_handle_read, "{total:?}");
+    assert!(
+        total.query > total.read - total.in_progress - total.dead_handle_read,
+        "{total:?}"
+    );
+}

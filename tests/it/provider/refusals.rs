@@ -1,0 +1,354 @@
+//! What does not pass: a stream or an account that is refused is left alone and named, and all others go on.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, CallFilter, ScriptedAnswer, TOKEN_UID};
+use serde_json::Value;
+
+use crate::support::env::{CommandOutput, TestEnv};
+use crate::support::fault_proxy::{FaultProxy, ProxiedRequest, ProxyAction};
+use crate::support::postgres_env::PostgresEnv;
+
+const FEW: [&str; 5] = ["--messages", "200", "--topic-messages", "60", "--plain"];
+
+/// What `status --json` says of the streams that are not well, and how many there are in all.
+fn stream_errors(bed: &TestEnv) -> (Vec<Value>, usize) {
+    let CommandOutput { stdout: out, .. } = bed.run(&["status", "--json"]).assert_ok();
+    let streams: Vec<Value> = serde_json::from_str(&out).expect("JSON");
+    let all = streams.len();
+    (
+        streams
+            .into_iter()
+            .filter(|stream| !stream["error"].is_null())
+            .collect(),
+        all,
+    )
+}
+
+/// Spoils everything about what was sent to bob.
+fn refusing_bob(
+    status: u16,
+    body: &'static str,
+) -> impl Fn(&backscroll::sandbox::World, &ProxiedRequest) -> ProxyAction {
+    move |_, asked| {
+        if asked.is_addressed_to("bob") {
+            ProxyAction::reply(status, body)
+        } else {
+            ProxyAction::Forward
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_is_refused_is_named_and_the_others_go_on() {
+    let bed = TestEnv::new(&FEW);
+    let url = bed.sandbox.base_url();
+    let answer = r#"{"result":"failed","code":"bad_request","reason":"no such user"}"#;
+    let (bed, middleman) = bed.behind_proxy(refusing_bob(400, answer));
+    let ran = bed
+        .sync()
+        .assert_incomplete()
+        .says("no such user")
+        .says("NOT COMPLETE");
+    let (troubled, all) = stream_errors(&bed);
+    assert_eq!((troubled.len(), all > 20), (1, true), "{ran:?}");
+    assert_eq!(troubled[0]["stream"], "destination=bob");
+    assert_eq!(
+        troubled[0]["error"],
+        "count: refused with status 400 Bad Request: no such user"
+    );
+    assert!(
+        troubled[0]["hint"]
+            .as_str()
+            .unwrap()
+            .contains("names no user, channel or topic"),
+        "{troubled:?}"
+    );
+    assert!(troubled[0]["missing_seconds"].as_u64().unwrap() > 86_400);
+    assert_eq!(
+        bed.number("SELECT count(*) FROM gaps WHERE reason LIKE '%no such user' AND stream = 'destination=bob'"),
+        1
+    );
+    let sealed = bed.number("SELECT count(DISTINCT stream) FROM coverage");
+    assert_eq!(
+        usize::try_from(sealed).unwrap(),
+        all - 1,
+        "every other stream is complete"
+    );
+
+    // It heals by itself.
+    let bed = bed.with(&middleman.url, &url);
+    bed.assert_sync_archives_truth();
+    assert_eq!(self::stream_errors(&bed).0, Vec::<Value>::new());
+}
+
+#[test]
+fn a_code_of_web3mq_other_than_0_is_a_refusal() {
+    let bed = TestEnv::new(&FEW);
+    let (bed, _middleman) = bed.behind_proxy(|_, asked| {
+        let topic = asked.parameter("topic").unwrap_or_default();
+        let refused = topic.starts_with("user:") && asked.parameter("size").as_deref() != Some("1");
+        if refused {
+            ProxyAction::reply(200, r#"{"code":3002,"msg":"no permission","data":null}"#)
+        } else {
+            ProxyAction::Forward
+        }
+    });
+    bed.sync().assert_incomplete();
+    let (troubled, _) = stream_errors(&bed);
+    assert_eq!(troubled.len(), 3);
+    assert_eq!(
+        troubled[0]["error"],
+        "history: failed with code 3002: no permission"
+    );
+    assert_eq!(
+        bed.number("SELECT count(*) FROM coverage WHERE stream LIKE 'topic=user:%'"),
+        0
+    );
+}
+
+/// Refuses the credentials in the midst of a sync, then for good.
+fn assert_status_parks_account(status: u16) {
+    let bed = TestEnv::new(&FEW);
+    bed.script_answer(ScriptedAnswer {
+        on: CallFilter::Query,
+        status,
+        body: r#"{"message":"expired"}"#.into(),
+        times: 999,
+        ..ScriptedAnswer::default()
+    });
+    let ran = bed.sync().assert_incomplete().says(&format!(
+        "credentials refused with status {status}: expired"
+    ));
+    assert!(
+        ran.stdout.contains("renew the account's credentials"),
+        "{ran:?}"
+    );
+    assert!(
+        bed.number("SELECT count(*) FROM archive WHERE account = 'web3mq-1'") > 50,
+        "the other account went on"
+    );
+    bed.run(&["status"])
+        .assert_ok()
+        .says("sandbox: left alone until")
+        .says("paused");
+
+    let before = bed.sandbox.rules().accounts["sandbox"].requests();
+    bed.sync().assert_incomplete().says("waits out a penalty");
+    assert_eq!(
+        bed.sandbox.rules().accounts["sandbox"].requests(),
+        before,
+        "nothing is asked of a parked account"
+    );
+
+    bed.world().script().clear();
+    bed.run(&["check"]).assert_ok().says("account sandbox: ok");
+    bed.assert_sync_archives_truth();
+    let status = bed.run(&["status"]).assert_ok();
+    assert!(!status.stdout.contains("left alone"), "{status:?}");
+}
+
+#[test]
+fn a_401_parks_the_account_until_check_lifts_it() {
+    assert_status_parks_account(401);
+}
+
+#[test]
+fn a_403_parks_the_account_until_check_lifts_it() {
+    assert_status_parks_account(403);
+}
+
+#[test]
+fn wrong_credentials_are_noticed_before_anything_is_planned() {
+    let bed = TestEnv::new(&FEW).with(CUSTOMER_SECRET, "mistyped");
+    bed.run(&["check"])
+        .assert_incomplete()
+        .says("account sandbox: FAILED: count: credentials refused with status 401");
+    bed.sync()
+        .assert_incomplete()
+        .says("Invalid authentication credentials");
+    let agora = bed.sandbox.rules().accounts["sandbox"];
+    assert_eq!(
+        (agora.requests(), agora.unauthorised),
+        (2, 2),
+        "one for each command"
+    );
+    assert!(bed.number("SELECT count(*) FROM archive") > 50);
+    bed.sync().assert_incomplete();
+    assert_eq!(bed.sandbox.rules().accounts["sandbox"].requests(), 2);
+    bed.run(&["status"])
+        .assert_ok()
+        .says("(none yet)")
+        .says("paused")
+        .says("status 401");
+
+    let bed = bed.with("mistyped", CUSTOMER_SECRET);
+    bed.run(&["check"]).assert_ok();
+    bed.assert_sync_archives_truth();
+}
+
+#[test]
+fn a_token_that_was_renewed_in_its_file_is_taken_up_in_the_midst_of_a_sync() {
+    let bed = TestEnv::new(&FEW).only("agora").with(
+        &format!("customer_id = \"{CUSTOMER_ID}\"\ncustomer_secret = \"{CUSTOMER_SECRET}\""),
+        &format!("token = {{ file = \"agora.token\" }}\nuid = \"{TOKEN_UID}\""),
+    );
+    let file = bed.path("agora.token");
+    std::fs::write(&file, "sandbox-token\n").unwrap();
+    let (count, renewed) = (AtomicU32::new(0), file.clone());
+    let (bed, middleman) = bed.behind_proxy(move |world, _| {
+        if count.fetch_add(1, Ordering::Relaxed) == 12 {
+            std::fs::write(&renewed, "the next token\n").unwrap();
+            world.set_token("the next token");
+        }
+        ProxyAction::Forward
+    });
+    bed.assert_sync_archives_truth();
+    let with =
+        |token: &'static str| middleman.count(|asked| asked.headers["x-agora-token"] == token);
+    assert!(with("sandbox-token") >= 12 && with("the next token") > 12);
+    let refused = bed.sandbox.rules().total.unauthorised;
+    assert!(
+        refused <= 24,
+        "{refused}: only what was on its way was refused"
+    );
+
+    // One that is refused and not renewed parks the account.
+    bed.world().set_token("yet another");
+    bed.sync().assert_incomplete().says("credentials refused");
+}
+
+#[test]
+fn an_access_token_is_taken_too() {
+    let bed = TestEnv::new(&FEW).only("agora").with(
+        &format!("customer_id = \"{CUSTOMER_ID}\"\ncustomer_secret = \"{CUSTOMER_SECRET}\""),
+        "token = \"sandbox-token\"",
+    );
+    bed.assert_sync_archives_truth();
+    bed.assert_no_rule_broken();
+}
+
+#[test]
+fn a_window_that_never_adds_up_is_sealed_as_suspect() {
+    let bed = TestEnv::new(&FEW).only("agora");
+    let (bed, _middleman) = bed.behind_proxy(|_, asked| {
+        if asked.endpoint() == "count" && asked.is_addressed_to("lobby") {
+            ProxyAction::rewrite_json(|answer| {
+                let count = answer["count"].as_u64().unwrap();
+                answer["count"] = (count + u64::from(count > 0)).into();
+            })
+        } else {
+            ProxyAction::Forward
+        }
+    });
+    bed.assert_sync_archives_truth();
+    let suspect: Vec<(String, String, i64, i64)> = bed.rows(
+        "SELECT stream, reason, messages, provider_count FROM coverage WHERE state = 'suspect'",
+    );
+    let [(stream, reason, messages, counted)] = suspect.as_slice() else {
+        panic!("{suspect:?}")
+    };
+    assert_eq!(
+        (stream.as_str(), *counted),
+        ("destination=lobby", messages + 1)
+    );
+    assert_eq!(
+        reason,
+        &format!("the provider counts {counted} messages and serves {messages}")
+    );
+    bed.run(&["status"]).assert_ok().says("suspect");
+}
+
+#[test]
+fn a_message_that_makes_no_sense_is_kept_aside_and_blocks_no_other() {
+    let bed = TestEnv::without_messages(&[])
+        .only("agora")
+        .following(r#"{ destination = "lobby" }"#);
+    for n in 0..150 {
+        bed.say("lobby", &format!("number {n}"), Duration::from_hours(1 + n));
+    }
+    let (bed, _middleman) = bed.behind_proxy(|_, asked| match asked.endpoint() {
+        "read" => ProxyAction::rewrite_json(|answer| {
+            for message in answer["messages"].as_array_mut().into_iter().flatten() {
+                if message["payload"] == "number 3" {
+                    *message = serde_json::json!({ "src": "alice", "surprise": [1, 2] });
+                }
+            }
+        }),
+        _ => ProxyAction::Forward,
+    });
+    bed.sync().assert_ok();
+    bed.sync().assert_ok();
+    assert_eq!(bed.number("SELECT count(*) FROM archive"), 149);
+    let aside: Vec<(String, String)> = bed.rows("SELECT raw, reason FROM quarantine");
+    assert_eq!(
+        aside,
+        [(
+            r#"{"src":"alice","surprise":[1,2]}"#.to_owned(),
+            "no `dst`".to_owned()
+        )]
+    );
+    bed.run(&["status"]).assert_ok().says("in quarantine");
+}
+
+/// Three messages, of which one nests its payload and one a field of its own ten thousand deep.
+fn with_nested_message(bed: TestEnv) -> (TestEnv, FaultProxy) {
+    for (n, text) in ["plain", "deep payload", "deep field"].iter().enumerate() {
+        bed.say("lobby", text, Duration::from_hours(1 + n as u64));
+    }
+    bed.behind_proxy(|_, asked| match asked.endpoint() {
+        "read" => ProxyAction::Rewrite(Box::new(|body| {
+            let nested = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+            let body = String::from_utf8(body).unwrap();
+            let body = body.replace(
+                r#""payload":"deep payload""#,
+                &format!(r#""payload":{nested}"#),
+            );
+            let field = format!(r#""payload":"deep field","nested":{nested}"#);
+            body.replace(r#""payload":"deep field""#, &field)
+                .into_bytes()
+        })),
+        _ => ProxyAction::Forward,
+    })
+}
+
+#[test]
+fn a_message_that_is_nested_deeply_costs_no_other_in_sqlite() {
+    let bed = TestEnv::without_messages(&[])
+        .only("agora")
+        .following(r#"{ destination = "lobby" }"#);
+    let (bed, _middleman) = with_nested_message(bed);
+    bed.sync().assert_ok();
+    let bodies: Vec<(String,)> = bed.rows("SELECT body FROM archive ORDER BY body");
+    assert_eq!(bodies, [("deep field".to_owned(),), ("plain".to_owned(),)]);
+    assert_eq!(
+        bed.number("SELECT length(extra) FROM archive WHERE body = 'deep field'"),
+        20_011
+    );
+    let (raw, reason): (i64, String) = bed.row("SELECT length(raw), reason FROM quarantine");
+    assert!(raw > 20_000, "{raw}");
+    assert_eq!(reason, "found sequence where a string was expected");
+}
+
+#[test]
+fn a_message_that_is_nested_deeply_costs_no_other_in_postgres() {
+    let mut served = PostgresEnv::start(&["--messages", "0", "--topic-messages", "0"]);
+    let (bed, _middleman) = with_nested_message(
+        served
+            .env
+            .only("agora")
+            .following(r#"{ destination = "lobby" }"#),
+    );
+    served.env = bed;
+    served.env.sync().assert_ok();
+    assert_eq!(served.number("SELECT count(*) FROM archive"), 2);
+    assert_eq!(
+        served.number("SELECT count(*) FROM archive WHERE length(extra ->> 'raw') = 20011"),
+        1
+    );
+    assert_eq!(
+        served.number("SELECT count(*) FROM quarantine WHERE length(raw) > 20000"),
+        1
+    );
+}

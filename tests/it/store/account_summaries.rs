@@ -1,0 +1,247 @@
+//! Figures are what the streams' status comes to, whatever the ledger looks like.
+
+use std::time::Duration;
+
+use backscroll::domain::frontier::Frontier;
+use backscroll::domain::time::Second;
+use backscroll::domain::window::Window;
+use backscroll::store::{
+    AccountLedger, AccountSummary, LedgerRow, Pause, RecordedError, StreamLedger, StreamStatus,
+};
+
+use crate::support::store_fixture::{NOW, StoreFixture, scope};
+
+on_every_database! {
+    figures_are_what_the_status_of_all_streams_comes_to,
+    figures_tell_of_failures_doubts_and_pauses,
+    an_account_of_which_nothing_is_known_has_figures,
+}
+
+/// How many ledgers are tried.
+const LEDGERS: u64 = 40;
+const STREAMS: usize = 6;
+
+fn sealed(from: i64, to: i64, doubt: bool, messages: u64) -> LedgerRow {
+    LedgerRow {
+        window: Window::new(Second(from), Second(to)).unwrap(),
+        messages,
+        digest: None,
+        provider_count: None,
+        doubt: doubt.then(|| "why".to_owned()),
+        doubted_at: doubt.then_some(NOW),
+        sealed_at: NOW,
+    }
+}
+
+/// Rows one behind the other, up to where the account is settled, with holes between some.
+fn stream(random: &mut fastrand::Rng, number: usize, settled: i64) -> StreamLedger {
+    let mut windows = Vec::new();
+    let mut at = random.i64(0..settled + 20);
+    while random.u8(..10) > 0 {
+        let to = at + random.i64(1..200);
+        if to > settled {
+            break;
+        }
+        windows.push(sealed(at, to, random.u8(..5) == 0, random.u64(..1000)));
+        at = to + if random.bool() { 0 } else { random.i64(1..100) };
+    }
+    let key = format!("destination=room-{number}");
+    let (scope, wanted_from) = (Some(scope(&key)), Second(random.i64(0..settled + 20)));
+    let (active, discovered) = (random.u8(..5) > 0, false);
+    StreamLedger {
+        key,
+        scope,
+        wanted_from,
+        active,
+        discovered,
+        windows,
+        quarantine: vec![],
+    }
+}
+
+fn ledger(random: &mut fastrand::Rng, account: &str) -> AccountLedger {
+    let settled = random.i64(1..1000);
+    let horizon = random.bool().then(|| Second(random.i64(0..settled + 50)));
+    AccountLedger {
+        account: account.to_owned(),
+        provider: "agora".to_owned(),
+        frontier: Frontier {
+            horizon,
+            settled_to: Second(settled),
+            wanted_to: Second(settled + 120),
+            retention: horizon.map(|_| Duration::from_hours(1)),
+        },
+        streams: (0..STREAMS)
+            .map(|number| stream(random, number, settled))
+            .collect(),
+    }
+}
+
+/// What the status of its active streams comes to.
+fn expected(ledger: &AccountLedger, streams: &[&StreamStatus]) -> AccountSummary {
+    let sum = |of: fn(&StreamStatus) -> u64| streams.iter().map(|stream| of(stream)).sum();
+    // Of a stream of which nothing is sealed nothing is complete from where it begins.
+    let complete_to =
+        |s: &&StreamStatus| s.missing.first().map(|range| range.from()).or(s.watermark);
+    let forgets = ledger.frontier.retention.is_some();
+    AccountSummary {
+        account: ledger.account.clone(),
+        provider: ledger.provider.clone(),
+        streams: streams.len() as u64,
+        failing_streams: 0,
+        frontier: ledger.frontier,
+        pause: None,
+        complete_to: streams.iter().filter_map(complete_to).min(),
+        missing: vec![],
+        lost_seconds: sum(|s| s.lost_seconds),
+        suspect_rows: sum(|s| s.suspect_rows),
+        quarantined: sum(|s| s.quarantined),
+        recent_messages: if forgets {
+            sum(|s| s.recent_messages)
+        } else {
+            0
+        },
+        recent_seconds: if forgets {
+            sum(|s| s.recent_seconds)
+        } else {
+            0
+        },
+    }
+}
+
+async fn figures_are_what_the_status_of_all_streams_comes_to(shelf: StoreFixture) {
+    let mut held = 0;
+    for seed in 0..LEDGERS {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let ledgers =
+            ["one", "two"].map(|account| ledger(&mut random, &format!("{account}-{seed:02}")));
+        for ledger in &ledgers {
+            shelf.store.restore_ledger(ledger).await.unwrap();
+        }
+        let (status, figures) = (
+            shelf.store.status().await.unwrap(),
+            shelf.store.account_summaries().await.unwrap(),
+        );
+        for ledger in &ledgers {
+            let streams: Vec<_> = status
+                .iter()
+                .filter(|stream| stream.account == ledger.account)
+                .collect();
+            let found = figures
+                .iter()
+                .find(|figures| figures.account == ledger.account)
+                .unwrap();
+            let expected = expected(ledger, &streams);
+            // A watermark is beyond what is settled where a row behind a hole is; that is no row of a real ledger.
+            let (mut ranges, mut wanted): (Vec<Window>, Vec<Window>) = (
+                found.missing.iter().map(|(_, range)| *range).collect(),
+                streams.iter().flat_map(|s| s.missing.clone()).collect(),
+            );
+            ranges.sort_by_key(|range| (range.from(), range.to()));
+            wanted.sort_by_key(|range| (range.from(), range.to()));
+            assert_eq!(ranges, wanted, "seed {seed}, {ledger:#?}");
+            held += ranges.len();
+            let complete_to = if wanted.is_empty() {
+                found.complete_to
+            } else {
+                expected.complete_to
+            };
+            let expected = AccountSummary {
+                missing: found.missing.clone(),
+                complete_to,
+                ..expected
+            };
+            assert_eq!(*found, expected, "seed {seed}, {ledger:#?}");
+        }
+    }
+    assert!(held > 100, "{held} ranges were missing");
+}
+
+async fn figures_tell_of_failures_doubts_and_pauses(shelf: StoreFixture) {
+    shelf.assert_frontier(Some(0), 900, 1000).await;
+    let doubtful = backscroll::store::Seal {
+        doubt: Some("why".into()),
+        ..crate::support::store_fixture::seal(crate::support::store_fixture::window(0, 500), None)
+    };
+    shelf
+        .commit(&[backscroll::store::Commit {
+            seal: Some(doubtful),
+            ..shelf.window(0, 500, vec![])
+        }])
+        .await;
+    let trouble = RecordedError {
+        error: "reset".to_owned(),
+        hint: "wait".to_owned(),
+    };
+    shelf
+        .store
+        .record_stream_error(shelf.streams[1], Some(&trouble), NOW)
+        .await
+        .unwrap();
+    let pause = Pause {
+        until: NOW,
+        reason: "told to".to_owned(),
+    };
+    shelf
+        .store
+        .pause(shelf.account, Some(&pause))
+        .await
+        .unwrap();
+    let found = shelf.store.account_summaries().await.unwrap().remove(0);
+    assert_eq!(
+        (
+            found.streams,
+            found.failing_streams,
+            found.suspect_rows,
+            found.pause.clone()
+        ),
+        (2, 1, 1, Some(pause))
+    );
+    assert_eq!(
+        found.missing,
+        [
+            (
+                shelf.streams[1],
+                crate::support::store_fixture::window(0, 900)
+            ),
+            (
+                shelf.streams[0],
+                crate::support::store_fixture::window(500, 900)
+            )
+        ]
+    );
+    assert_eq!(
+        (found.missing_seconds(), found.complete_to),
+        (1300, Some(Second(0)))
+    );
+    // Sealed up to where it is settled and beyond, it is as far as the one that is least so.
+    shelf.commit(&[shelf.window(500, 910, vec![])]).await;
+    shelf
+        .commit(&[backscroll::store::Commit {
+            stream: shelf.streams[1],
+            ..shelf.window(0, 905, vec![])
+        }])
+        .await;
+    let found = shelf.store.account_summaries().await.unwrap().remove(0);
+    assert_eq!(
+        (found.missing_seconds(), found.complete_to),
+        (0, Some(Second(905)))
+    );
+}
+
+async fn an_account_of_which_nothing_is_known_has_figures(shelf: StoreFixture) {
+    let found = shelf.store.account_summaries().await.unwrap();
+    assert_eq!(
+        (
+            found.len(),
+            found[0].streams,
+            found[0].missing_seconds(),
+            found[0].complete_to
+        ),
+        (1, 2, 0, None)
+    );
+    assert_eq!(
+        (found[0].lost_seconds, found[0].frontier.wanted_to),
+        (0, Second(0))
+    );
+}

@@ -1,0 +1,32 @@
+//! The store: what every archive must do, and what each database adds.
+
+/// Each of these defines what a store is, and is so on every database.
+macro_rules! on_every_database {
+    ($($test:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(super::StoreFixture::in_sqlite().await).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(super::StoreFixture::in_postgres().await).await;
+            })*
+        }
+    };
+}
+
+mod account_summaries;
+mod alarms;
+mod conformance;
+mod discovery;
+mod ledger;
+mod postgres;
+mod query_plans;
+mod refetch;
+mod sql_docs;
+mod throughput;
+mod tls;
+mod upgrade;

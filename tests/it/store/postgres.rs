@@ -1,0 +1,456 @@
+//! The archive in Postgres: the same truth, the same views, and a server that comes and goes.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::process::Child;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::support::env::{CommandOutput, TestEnv, run_command_in, wait_until};
+use crate::support::postgres_env::PostgresEnv;
+use crate::support::postgres_server::{self, PostgresServer};
+
+const VIEWS: [&str; 8] = [
+    "alarms",
+    "archive",
+    "conversations",
+    "coverage",
+    "gaps",
+    "runs",
+    "senders",
+    "times",
+];
+
+/// What a child says on its standard error, as it says it.
+struct StderrReader(Arc<Mutex<String>>);
+
+impl StderrReader {
+    fn read_from(child: &mut Child) -> Self {
+        let said = Self(Arc::default());
+        let lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        let heard = said.0.clone();
+        std::thread::spawn(move || {
+            lines
+                .map_while(Result::ok)
+                .for_each(|line| *heard.lock().unwrap() += &(line + "\n"));
+        });
+        said
+    }
+
+    fn all(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
+
+    fn wait_for(&self, text: &str) {
+        wait_until(text, || self.all().contains(text));
+    }
+}
+
+#[test]
+fn the_archive_is_the_truth_and_a_second_sync_changes_nothing() {
+    let served = PostgresEnv::start(&[
+        "--messages",
+        "1500",
+        "--topic-messages",
+        "900",
+        "--extra-fields",
+    ]);
+    served.env.sync().assert_ok();
+    served.assert_archive_equals_truth();
+    let before = served.number("SELECT count(*) FROM archive");
+    served.env.sync().assert_ok();
+    served.assert_archive_equals_truth();
+    assert!(
+        served.number("SELECT count(*) FROM archive") - before < 20,
+        "only what was said in between"
+    );
+    assert_eq!(served.number("SELECT sum(changed)::BIGINT FROM runs"), 0);
+    let broken: Vec<(String, i64)> = served.query_rows(
+        "SELECT stream, count(*) FROM coverage GROUP BY account, stream HAVING count(*) <> 1",
+    );
+    assert_eq!(broken, [], "streams whose coverage is not one unbroken run");
+    assert_eq!(
+        served
+            .number("SELECT count(*) FROM coverage WHERE messages IS DISTINCT FROM provider_count"),
+        0
+    );
+    assert_eq!(
+        served.number(
+            "SELECT count(*) FROM gaps WHERE reason <> 'fetched, but too young to be final'"
+        ),
+        0
+    );
+}
+
+#[test]
+fn the_views_are_the_same_in_both_databases() {
+    let columns = |names: Vec<(String, String)>| {
+        let mut views: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (view, column) in names {
+            views.entry(view).or_default().push(column);
+        }
+        views
+    };
+    let bed = TestEnv::new(&["--messages", "0", "--topic-messages", "0"]);
+    bed.sync().assert_ok();
+    let of_sqlite = columns(bed.rows(
+        "SELECT m.name, c.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE m.type = 'view' ORDER BY m.name, c.cid",
+    ));
+    let served = PostgresEnv::start(&["--messages", "0", "--topic-messages", "0"]);
+    served.env.sync().assert_ok();
+    let of_postgres = columns(served.query_rows(
+        "SELECT c.table_name::TEXT, c.column_name::TEXT FROM information_schema.columns c JOIN information_schema.views v
+         USING (table_schema, table_name) WHERE table_schema = 'public' ORDER BY table_name, ordinal_position",
+    ));
+    assert_eq!(of_sqlite, of_postgres);
+    assert_eq!(of_sqlite.keys().collect::<Vec<_>>(), VIEWS);
+    let types: Vec<(String, String)> = served.query_rows(
+        "SELECT column_name::TEXT, data_type::TEXT FROM information_schema.columns
+         WHERE table_name = 'archive' AND column_name IN ('sent_at', 'payload', 'extra') ORDER BY 1",
+    );
+    let types: Vec<_> = types
+        .iter()
+        .map(|(name, kind)| (name.as_str(), kind.as_str()))
+        .collect();
+    assert_eq!(
+        types,
+        [
+            ("extra", "jsonb"),
+            ("payload", "bytea"),
+            ("sent_at", "timestamp with time zone")
+        ]
+    );
+}
+
+#[test]
+fn the_migrations_of_both_databases_go_by_the_same_names() {
+    let names = |database: &str| {
+        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("migrations")
+            .join(database);
+        let mut names: Vec<_> = std::fs::read_dir(dir)
+            .unwrap()
+            .map(|file| file.unwrap().file_name())
+            .collect();
+        names.sort();
+        names
+    };
+    assert!(!names("sqlite").is_empty());
+    assert_eq!(names("sqlite"), names("postgres"));
+}
+
+#[test]
+fn messages_lie_in_partitions_by_month_and_the_next_month_is_made_ahead() {
+    let served = PostgresEnv::start(&[
+        "--messages",
+        "300",
+        "--topic-messages",
+        "600",
+        "--topic-span",
+        "100d",
+    ]);
+    served.env.sync().assert_ok();
+    let misplaced = served.number(
+        "SELECT count(*) FROM message
+         WHERE tableoid::regclass::TEXT <> to_char(to_timestamp(sent_at_ms / 1000) AT TIME ZONE 'UTC', '\"message_\"YYYY_MM')",
+    );
+    assert_eq!(misplaced, 0);
+    let (partitions, empty) = (
+        served.number("SELECT count(*) FROM pg_inherits WHERE inhparent = 'message'::regclass"),
+        served.number("SELECT count(*) FROM pg_class WHERE relname = to_char(now() AT TIME ZONE 'UTC' + INTERVAL '1 month', '\"message_\"YYYY_MM')"),
+    );
+    assert!(
+        partitions >= 5,
+        "{partitions} partitions for 100 days and a month ahead"
+    );
+    assert_eq!(empty, 1);
+    assert_eq!(
+        served.number("SELECT count(*) FROM pg_partitioned_table WHERE partdefid <> 0"),
+        0
+    );
+}
+
+#[test]
+fn a_server_that_is_killed_and_comes_back_loses_nothing() {
+    let cluster = PostgresServer::start();
+    let flags = [
+        "--requests-per-second",
+        "60",
+        "--messages",
+        "3000",
+        "--topic-messages",
+        "2000",
+        "--ready-after",
+        "20ms",
+    ];
+    let served = PostgresEnv::with_database(cluster.database(), &flags);
+    let ran = served.sync_with_disturbance(300, || {
+        cluster.stop();
+        cluster.start_process();
+    });
+    ran.assert_ok();
+    served.assert_archive_equals_truth();
+    served.env.assert_no_rule_broken();
+}
+
+#[test]
+fn connections_that_are_cut_again_and_again_lose_nothing() {
+    let flags = [
+        "--requests-per-second",
+        "100",
+        "--messages",
+        "3000",
+        "--topic-messages",
+        "1000",
+        "--ready-after",
+        "20ms",
+    ];
+    let served = PostgresEnv::start(&flags);
+    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+               WHERE datname = current_database() AND application_name = 'backscroll'";
+    let ran = served.sync_with_disturbance(100, || {
+        for enough in [600, 1200, 2000] {
+            served.number(cut);
+            wait_until("it goes on", || {
+                served.number("SELECT count(*) FROM message") >= enough
+            });
+        }
+    });
+    ran.assert_ok();
+    served.assert_archive_equals_truth();
+}
+
+#[test]
+fn a_statement_that_the_server_ends_for_taking_too_long_is_tried_again() {
+    let flags = [
+        "--requests-per-second",
+        "100",
+        "--messages",
+        "2000",
+        "--topic-messages",
+        "500",
+        "--ready-after",
+        "20ms",
+    ];
+    let (url, database) = postgres_server::create_named_database();
+    let cluster = postgres_server::shared_server();
+    cluster.psql(
+        "postgres",
+        &format!("ALTER DATABASE {database} SET statement_timeout = '1s'"),
+    );
+    let served = PostgresEnv::with_database(url, &flags);
+    let mut child = served.start_sync();
+    let said = StderrReader::read_from(&mut child);
+    let has = "SELECT CASE WHEN to_regclass('archive') IS NULL THEN 0 ELSE 1 END::BIGINT";
+    wait_until("the archive is made", || served.number(has) == 1);
+    wait_until("messages come in", || {
+        served.number("SELECT count(*) FROM message") >= 100
+    });
+    let held = cluster.hold_transaction(&database, "LOCK TABLE sealed_window IN SHARE MODE");
+    said.wait_for("the database fails");
+    drop(held);
+    assert_eq!(
+        child.wait().expect("the command ends").code(),
+        Some(0),
+        "{}",
+        said.all()
+    );
+    served.assert_archive_equals_truth();
+    assert!(said.all().contains("statement timeout"), "{}", said.all());
+}
+
+#[test]
+fn connections_that_the_server_cuts_for_being_idle_are_not_even_noticed() {
+    let flags = [
+        "--requests-per-second",
+        "1",
+        "--messages",
+        "40",
+        "--topic-messages",
+        "0",
+        "--ready-after",
+        "0ms",
+    ];
+    let (url, database) = postgres_server::create_named_database();
+    let cut_off = format!("ALTER DATABASE {database} SET idle_session_timeout = '1200ms'");
+    postgres_server::shared_server().psql("postgres", &cut_off);
+    let mut served = PostgresEnv::with_database(url, &flags);
+    served.env = served
+        .env
+        .only("agora")
+        .following("{ destination = \"lobby\" }");
+    let ran = served.env.sync().assert_ok();
+    assert!(!ran.stderr.contains("fails"), "{}", ran.stderr);
+    assert!(served.number("SELECT count(*) FROM archive") > 0);
+}
+
+#[test]
+fn a_sync_that_is_killed_at_any_moment_is_finished_by_the_next() {
+    let flags = [
+        "--requests-per-second",
+        "200",
+        "--messages",
+        "2000",
+        "--topic-messages",
+        "1000",
+        "--ready-after",
+        "5ms",
+    ];
+    let served = PostgresEnv::start(&flags);
+    for wait in [30, 90, 200, 350, 600, 900] {
+        let mut child = served.start_sync();
+        std::thread::sleep(Duration::from_millis(wait));
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ends");
+    }
+    served.env.sync().assert_ok();
+    served.assert_archive_equals_truth();
+}
+
+#[test]
+fn an_archive_moves_to_postgres_and_back_and_stays_what_it_is() {
+    let bed = TestEnv::new(&[
+        "--messages",
+        "1200",
+        "--topic-messages",
+        "800",
+        "--extra-fields",
+    ]);
+    bed.assert_sync_archives_truth();
+    let url = postgres_server::database();
+    let there = bed.run(&["copy", "--to", &url]).assert_ok();
+    let again = bed
+        .run(&["copy", "--to", &url])
+        .assert_ok()
+        .says(" 0 of them new");
+    let served = PostgresEnv { env: bed, url };
+    served.assert_archive_equals_truth();
+
+    let bed = served.env.with("sqlite://archive.db", &served.url);
+    let back = bed.run(&["copy", "--to", "sqlite://back.db"]).assert_ok();
+    let digest = |ran: &CommandOutput| {
+        ran.stdout
+            .split("digest ")
+            .nth(1)
+            .map(str::to_owned)
+            .expect("a digest")
+    };
+    assert_eq!(digest(&there), digest(&back));
+    assert_eq!(digest(&there), digest(&again));
+    let bed = bed.with(&served.url, "sqlite://back.db");
+    let ledger = "SELECT s.key, w.from_s, w.to_s, w.messages, w.provider_count, w.sealed_at_ms
+                  FROM sealed_window w JOIN stream s ON s.id = w.stream_id ORDER BY 1, 2";
+    let original: Vec<(String, i64, i64, i64, Option<i64>, i64)> = bed.rows(ledger);
+    assert!(original.len() > 10);
+    std::fs::rename(bed.path("back.db"), bed.archive_path())
+        .expect("the copy takes the archive's place");
+    let _ = std::fs::remove_file(bed.path("archive.db-wal"));
+    assert_eq!(
+        bed.rows::<(String, i64, i64, i64, Option<i64>, i64)>(ledger),
+        original
+    );
+    bed.assert_archive_equals_truth(bed.settled_edge());
+}
+
+#[test]
+fn a_copy_of_a_damaged_archive_is_refused() {
+    let bed = TestEnv::new(&["--messages", "200", "--topic-messages", "0"]);
+    bed.assert_sync_archives_truth();
+    bed.execute_sql(
+        "UPDATE message SET payload = x'00' WHERE rowid = (SELECT max(rowid) FROM message)",
+    );
+    bed.run(&["copy", "--to", &postgres_server::database()])
+        .assert_incomplete()
+        .says("does not match its hash");
+}
+
+#[test]
+fn a_copy_into_an_archive_that_has_more_is_refused() {
+    let lobby = "{ destination = \"lobby\" }";
+    let bed = TestEnv::new(&["--messages", "100", "--topic-messages", "0"])
+        .only("agora")
+        .following(lobby);
+    bed.sync().assert_ok();
+    bed.run(&["copy", "--to", "sqlite://other.db"]).assert_ok();
+    // Of a stream in which nobody has said anything: the messages stay the same.
+    let more = bed.config().replace(
+        lobby,
+        &format!("{lobby}, {{ destination = \"silent room\" }}"),
+    );
+    std::fs::write(bed.path("more.toml"), more).expect("a configuration");
+    bed.run(&["sync", "--config", "more.toml"]).assert_ok();
+    let bed = bed.with("sqlite://archive.db", "sqlite://other.db");
+    bed.run(&["copy", "--to", "sqlite://archive.db"])
+        .assert_incomplete()
+        .says("has coverage of")
+        .says("empty database");
+}
+
+#[test]
+fn a_reader_may_read_the_views_and_nothing_else() {
+    let cluster = PostgresServer::start();
+    let served = PostgresEnv::with_database(
+        cluster.database(),
+        &["--messages", "50", "--topic-messages", "0"],
+    );
+    served.env.sync().assert_ok();
+    let database = served
+        .url
+        .split(['/', '?'])
+        .nth(3)
+        .expect("a URL names a database")
+        .to_owned();
+    served
+        .env
+        .run(&["migrate", "--reader", "no\"body"])
+        .assert_incomplete()
+        .says("does not exist");
+    cluster.psql(&database, "CREATE ROLE \"rea\"\"der\" LOGIN");
+    served
+        .env
+        .run(&["migrate", "--reader", "rea\"der"])
+        .assert_ok();
+    for view in VIEWS {
+        cluster.psql(
+            &database,
+            &format!("SET ROLE \"rea\"\"der\"; SELECT count(*) FROM {view}"),
+        );
+    }
+    let secret = cluster.psql(
+        &database,
+        "SELECT has_table_privilege('rea\"der', 'message', 'SELECT')",
+    );
+    assert_eq!(secret, "f");
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_named_without_the_password() {
+    let bed = TestEnv::new(&["--messages", "0", "--topic-messages", "0"]).with(
+        "sqlite://archive.db",
+        "postgres://scroll:hunter2@127.0.0.1:1/archive",
+    );
+    for command in ["sync", "status", "check", "migrate"] {
+        let ran = bed
+            .run(&[command])
+            .assert_incomplete()
+            .says("the archive archive at 127.0.0.1:1 cannot be opened");
+        assert!(
+            !ran.stderr.contains("hunter2") && !ran.stdout.contains("hunter2"),
+            "{ran:?}"
+        );
+    }
+}
+
+#[test]
+fn there_is_no_status_of_an_archive_that_is_not_there() {
+    let served = PostgresEnv::start(&["--messages", "0", "--topic-messages", "0"]);
+    served
+        .env
+        .run(&["status"])
+        .assert_incomplete()
+        .says("there is no archive");
+    assert_eq!(
+        run_command_in(served.env.dir.path(), &["status"]).code,
+        Some(1)
+    );
+}

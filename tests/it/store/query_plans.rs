@@ -1,0 +1,121 @@
+//! What readers ask most is answered from indexes, however large the archive is: by what each database says it will do.
+
+use crate::support::env::TestEnv;
+use crate::support::postgres_server;
+
+/// Enough that a plan that reads everything would be the wrong one.
+const MESSAGES: usize = 60_000;
+/// Who speaks, and where.
+const NAMES: usize = 200;
+
+/// The latest of a conversation, the latest of a sender, the count of a day.
+const QUESTIONS: [&str; 3] = [
+    "SELECT sent_at, sender, body FROM archive WHERE conversation_id = (SELECT conversation_id FROM conversations
+     WHERE account = 'shop' AND conversation = 'room-7') ORDER BY sent_at_ms DESC LIMIT 100",
+    "SELECT sent_at, conversation, body FROM archive WHERE sender_id = (SELECT sender_id FROM senders
+     WHERE sender = 'user-7') ORDER BY sent_at_ms DESC LIMIT 100",
+    "SELECT count(*) FROM times WHERE sent_at_ms >= 1700086400000 AND sent_at_ms < 1700172800000",
+];
+
+/// Statements that fill an archive, a message every ten seconds. `hash` says how the database makes one up.
+fn filling(hash: &str, series: &str, moment: &str) -> String {
+    format!(
+        "INSERT INTO account (name, provider) VALUES ('shop', 'agora');
+         INSERT INTO name (value) SELECT 'user-' || n FROM {series} WHERE n < {NAMES};
+         INSERT INTO conversation (account_id, name, kind) SELECT max(a.id), 'room-' || n, 2
+         FROM account a, {series} WHERE n < {NAMES} GROUP BY n;
+         INSERT INTO message (sent_at_ms, archived_at_s, recipient_id, slot, conversation_id, sender_id, hash, payload)
+         SELECT 1700000000000 + n * 10000, 0, 1, n,
+                (SELECT min(id) FROM conversation) + n % {NAMES}, (SELECT min(id) FROM name) + n * 7 % {NAMES}, {hash}, {moment}
+         FROM {series} WHERE n < {MESSAGES};"
+    )
+}
+
+#[test]
+fn sqlite_answers_from_indexes() {
+    let bed = TestEnv::without_messages(&[]);
+    bed.run(&["migrate"]).assert_ok();
+    let series = format!(
+        "(WITH RECURSIVE s (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < {MESSAGES}) SELECT n FROM s)"
+    );
+    for statement in filling("randomblob(16)", &series, "randomblob(100)").split_terminator(';') {
+        bed.execute_sql(statement);
+    }
+    let used = [
+        "message_by_conversation (conversation_id=?)",
+        "message_by_sender (sender_id=?)",
+        "COVERING INDEX message_by_time",
+    ];
+    for (question, index) in QUESTIONS.into_iter().zip(used) {
+        let plan: Vec<(i64, i64, i64, String)> =
+            bed.rows(&format!("EXPLAIN QUERY PLAN {question}"));
+        let plan: Vec<String> = plan.into_iter().map(|step| step.3).collect();
+        assert!(
+            plan.iter().any(|step| step.contains(index)),
+            "{question}: {plan:#?}"
+        );
+        let slow = |step: &&String| step.starts_with("SCAN m") || step.contains("TEMP B-TREE");
+        assert_eq!(plan.iter().find(slow), None, "{question}: {plan:#?}");
+    }
+    // Names do as well where numbers are too much to ask.
+    for (question, index) in [
+        (
+            "account = 'shop' AND conversation = 'room-7'",
+            "message_by_conversation (conversation_id=?)",
+        ),
+        ("sender = 'user-7'", "message_by_sender (sender_id=?)"),
+    ] {
+        let plan: Vec<(i64, i64, i64, String)> = bed.rows(&format!(
+            "EXPLAIN QUERY PLAN SELECT body FROM archive WHERE {question} ORDER BY sent_at_ms DESC LIMIT 100"
+        ));
+        assert!(
+            plan.iter().any(|step| step.3.contains(index)),
+            "{question}: {plan:#?}"
+        );
+        assert!(
+            !plan.iter().any(|step| step.3.contains("TEMP B-TREE")),
+            "{question}: {plan:#?}"
+        );
+    }
+}
+
+#[test]
+fn postgres_answers_from_indexes() {
+    let (url, database) = postgres_server::create_named_database();
+    let bed = TestEnv::without_messages(&[]).with("sqlite://archive.db", &url);
+    bed.run(&["migrate"]).assert_ok();
+    let cluster = postgres_server::shared_server();
+    cluster.psql(
+        &database,
+        "CREATE TABLE message_2023_11 PARTITION OF message FOR VALUES FROM (1698796800000) TO (1701388800000)",
+    );
+    let series = format!("generate_series(0, {MESSAGES}) AS n");
+    cluster.psql(
+        &database,
+        &filling(
+            "gen_random_uuid()",
+            &series,
+            "decode(repeat('ab', 100), 'hex')",
+        ),
+    );
+    cluster.psql(&database, "VACUUM (ANALYZE) message");
+    let used = [
+        "conversation_id_sent_at_ms",
+        "sender_id_sent_at_ms",
+        "sent_at_ms_recipient_id_slot",
+    ];
+    for (question, index) in QUESTIONS.into_iter().zip(used) {
+        let plan = cluster.psql(&database, &format!("EXPLAIN {question}"));
+        assert!(
+            plan.lines()
+                .any(|step| step.contains("Index") && step.contains(index)),
+            "{question}:\n{plan}"
+        );
+        let slow = |step: &&str| step.contains("Seq Scan on message") || step.contains("Sort");
+        assert_eq!(plan.lines().find(slow), None, "{question}:\n{plan}");
+        let alone = plan
+            .lines()
+            .any(|step| step.contains("Index Only Scan") && step.contains(index));
+        assert!(alone || !question.contains("count"), "{question}:\n{plan}");
+    }
+}

@@ -1,0 +1,155 @@
+//! Postgres over TLS, as the URL asks for it.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::env::TestEnv;
+use crate::support::postgres_server::{PostgresServer, is_root};
+
+/// A port that was free a moment ago.
+fn port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback");
+    listener.local_addr().expect("an address").port()
+}
+
+/// An authority of our own, `root.crt`, and a key and a certificate for `localhost` that it has signed.
+fn certificate(dir: &Path) {
+    std::fs::write(
+        dir.join("request.cnf"),
+        "[req]\ndistinguished_name = name\n[name]\n",
+    )
+    .expect("a file");
+    let make = |name: &str, more: &[&str]| {
+        let made = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-config",
+                "request.cnf",
+                "-nodes",
+                "-days",
+                "2",
+            ])
+            .args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
+            .args([
+                "-keyout",
+                &format!("{name}.key"),
+                "-out",
+                &format!("{name}.crt"),
+            ])
+            .args(more)
+            .current_dir(dir)
+            .output()
+            .expect("openssl runs: it comes with Postgres");
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+    };
+    make(
+        "root",
+        &[
+            "-subj",
+            "/CN=authority",
+            "-addext",
+            "basicConstraints=critical,CA:TRUE",
+        ],
+    );
+    let signed = [
+        "-CA",
+        "root.crt",
+        "-CAkey",
+        "root.key",
+        "-addext",
+        "basicConstraints=CA:FALSE",
+    ];
+    let named = [
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+        "subjectAltName=DNS:localhost",
+    ];
+    make("server", &[signed.as_slice(), &named].concat());
+    if is_root() {
+        let owned = Command::new("chown")
+            .args(["postgres", "server.key", "server.crt"])
+            .current_dir(dir)
+            .status();
+        assert!(owned.is_ok_and(|status| status.success()));
+    }
+}
+
+fn server(tls: bool) -> (PostgresServer, u16) {
+    let port = port();
+    let cluster = PostgresServer::start_with_settings(|dir| {
+        let mut settings = vec![
+            "listen_addresses=localhost".to_owned(),
+            format!("port={port}"),
+        ];
+        if tls {
+            certificate(dir);
+            let file = |name: &str| dir.join(name).display().to_string();
+            settings.push("ssl=on".to_owned());
+            settings.push(format!("ssl_key_file={}", file("server.key")));
+            settings.push(format!("ssl_cert_file={}", file("server.crt")));
+        }
+        settings
+    });
+    (cluster, port)
+}
+
+#[test]
+fn a_server_is_spoken_to_over_tls_as_far_as_the_url_asks() {
+    let (cluster, port) = server(true);
+    let root = cluster.folder().join("root.crt");
+    let (root, database) = (root.display(), "postgres");
+    let migrates = |options: &str| {
+        let url = format!("postgres://postgres@localhost:{port}/{database}?{options}");
+        TestEnv::without_messages(&[])
+            .with("sqlite://archive.db", &url)
+            .run(&["migrate"])
+    };
+    migrates("sslmode=require").assert_ok();
+    migrates(&format!("sslmode=verify-full&sslrootcert={root}")).assert_ok();
+    migrates("sslmode=disable").assert_ok();
+    migrates("sslmode=verify-full")
+        .assert_incomplete()
+        .says("certificate");
+    // The same server by a name that its certificate does not have.
+    let url = format!(
+        "postgres://postgres@127.0.0.1:{port}/{database}?sslmode=verify-full&sslrootcert={root}"
+    );
+    TestEnv::without_messages(&[])
+        .with("sqlite://archive.db", &url)
+        .run(&["migrate"])
+        .assert_incomplete()
+        .says("certificate");
+    let url = format!(
+        "postgres://postgres@localhost:{port}/{database}?sslmode=verify-full&sslrootcert={root}"
+    );
+    let bed = TestEnv::new(&["--messages", "100", "--topic-messages", "0"])
+        .with("sqlite://archive.db", &url);
+    bed.sync().assert_ok();
+    let archived: u64 = cluster
+        .psql(database, "SELECT count(*) FROM archive")
+        .parse()
+        .expect("a number");
+    assert!(archived >= 90, "{archived}");
+}
+
+#[test]
+fn a_server_without_tls_is_not_spoken_to_where_the_url_demands_it() {
+    let (_cluster, port) = server(false);
+    let url = |mode: &str| format!("postgres://postgres@localhost:{port}/postgres?sslmode={mode}");
+    let migrates = |mode: &str| {
+        TestEnv::without_messages(&[])
+            .with("sqlite://archive.db", &url(mode))
+            .run(&["migrate"])
+    };
+    migrates("require")
+        .assert_incomplete()
+        .says("does not support TLS");
+    migrates("prefer").assert_ok();
+}

@@ -1,0 +1,98 @@
+//! The command as a child process, mostly the daemon.
+
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::env::{BACKSCROLL, EVERY_SECOND_SCHEDULE, TestEnv, wait_until};
+
+/// What a person would call at once, on a machine that is busy with tests.
+const MAX_SHUTDOWN: Duration = Duration::from_secs(9);
+
+/// The real command, mostly `run`, which dies with the test.
+pub(crate) struct DaemonProcess(pub(crate) Child);
+
+impl DaemonProcess {
+    /// Starts it as a daemon.
+    pub(crate) fn start(bed: &TestEnv) -> Self {
+        Self::start_with_args(bed, &["run"])
+    }
+
+    /// Starts it with these arguments and the configuration.
+    pub(crate) fn start_with_args(bed: &TestEnv, args: &[&str]) -> Self {
+        Self::spawn(bed, args, &[])
+    }
+
+    /// Starts it as a daemon, with these variables in its environment.
+    pub(crate) fn start_with_env(bed: &TestEnv, variables: &[(&str, &str)]) -> Self {
+        Self::spawn(bed, &["run"], variables)
+    }
+
+    fn spawn(bed: &TestEnv, args: &[&str], variables: &[(&str, &str)]) -> Self {
+        let command = Command::new(BACKSCROLL)
+            .envs(variables.iter().copied())
+            .args(args)
+            .arg("--config")
+            .arg(bed.write_config())
+            .current_dir(bed.dir.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        Self(command.unwrap())
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args([name, &self.0.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// Kills it, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    /// Waits for its end; answers with its status, and what it said.
+    #[track_caller]
+    pub(crate) fn wait_for_exit(&mut self) -> (Option<i32>, String) {
+        let begun = Instant::now();
+        let mut status = None;
+        wait_until("the end", || {
+            status = self.0.try_wait().unwrap();
+            status.is_some()
+        });
+        assert!(
+            begun.elapsed() < MAX_SHUTDOWN,
+            "it took {:?} to end",
+            begun.elapsed()
+        );
+        let mut said = String::new();
+        self.0
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut said)
+            .unwrap();
+        (status.unwrap().code(), said)
+    }
+}
+
+impl Drop for DaemonProcess {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+pub(crate) fn env_syncing_every_second(flags: &[&str]) -> TestEnv {
+    TestEnv::new(flags).scheduled("sync", EVERY_SECOND_SCHEDULE)
+}
+
+/// Whether the archive has its tables yet.
+pub(crate) fn archive_is_ready(bed: &TestEnv) -> bool {
+    bed.archive_path().exists()
+        && bed.number("SELECT count(*) FROM sqlite_schema WHERE name = 'runs'") == 1
+}

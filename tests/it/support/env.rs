@@ -1,0 +1,416 @@
+//! A sandbox in this process, a folder of its own, and the real command to archive the one into the other.
+//!
+//! What was written within the last seconds before a sync may be fetched by a later one: the engine leaves alone the
+//! second that is still being written, and knows the provider's clock to the second only. So a comparison demands
+//! everything up to [`EDGE`] before the sync began, and of what is younger only that it is nothing but the truth.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use assert_cmd::Command;
+use backscroll::domain::clock::SystemClock;
+use backscroll::domain::time::Millis;
+use backscroll::sandbox::{
+    AgoraMessage, Options, RecipientKind, RuleCounts, Sandbox, ScriptedAnswer, World,
+};
+use backscroll::sync::Purpose;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, ConnectOptions, FromRow};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::support::fault_proxy::{FaultProxy, ProxiedRequest, ProxyAction};
+use crate::support::truth;
+
+/// See above.
+const UNSETTLED_TAIL: Duration = Duration::from_secs(5);
+/// Longer than anything here takes; a command that hangs fails its test instead of holding up all others.
+pub(crate) const MAX_WAIT: Duration = Duration::from_mins(1);
+
+/// Ticks that come in no test, whatever the time of day at which it is run.
+const NEVER_SCHEDULE: &str = "0 0 0 1 1 *";
+/// Ticks that come as often as ticks can.
+pub(crate) const EVERY_SECOND_SCHEDULE: &str = "* * * * * *";
+
+/// The command under test.
+pub(crate) const BACKSCROLL: &str = env!("CARGO_BIN_EXE_backscroll");
+
+/// What is archived from, into, and how.
+pub(crate) struct TestEnv {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) dir: TempDir,
+    config: String,
+    /// Serves the sandbox; dropped last.
+    runtime: Runtime,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct CommandOutput {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl CommandOutput {
+    /// Everything wanted was sealed.
+    #[track_caller]
+    pub(crate) fn assert_ok(self) -> Self {
+        assert_eq!(self.code, Some(0), "{self:#?}");
+        self
+    }
+
+    /// Something is not complete, and says so.
+    #[track_caller]
+    pub(crate) fn assert_incomplete(self) -> Self {
+        assert_eq!(self.code, Some(1), "{self:#?}");
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn says(self, text: &str) -> Self {
+        assert!(
+            self.stdout.contains(text) || self.stderr.contains(text),
+            "no `{text}` in {self:#?}"
+        );
+        self
+    }
+}
+
+impl TestEnv {
+    /// A sandbox that answers at once and without limit, with a small history, unless the flags say otherwise.
+    pub(crate) fn new(flags: &[&str]) -> Self {
+        const DEFAULT_FLAGS: [[&str; 2]; 4] = [
+            ["--requests-per-second", "0"],
+            ["--ready-after", "0ms"],
+            ["--messages", "500"],
+            ["--topic-messages", "400"],
+        ];
+        let unsaid = DEFAULT_FLAGS
+            .iter()
+            .filter(|pair| !flags.contains(&pair[0]))
+            .flatten();
+        let options =
+            Options::from_flags(unsaid.chain(flags).copied()).expect("flags of the sandbox");
+        let runtime = runtime();
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let sandbox = runtime
+            .block_on(Sandbox::start(options, listen, Arc::new(SystemClock)))
+            .expect("a sandbox");
+        let dir = TempDir::new().expect("a folder");
+        let never = Purpose::NAMES
+            .map(|purpose| format!("{purpose} = \"{NEVER_SCHEDULE}\"\n"))
+            .concat();
+        let config = format!(
+            "[schedule]\n{never}\n{}",
+            sandbox.sample_config("sqlite://archive.db")
+        );
+        Self {
+            sandbox,
+            dir,
+            config,
+            runtime,
+        }
+    }
+
+    /// A sandbox in which nobody has written yet.
+    pub(crate) fn without_messages(flags: &[&str]) -> Self {
+        Self::new(&[&["--messages", "0", "--topic-messages", "0"], flags].concat())
+    }
+
+    /// With a configuration in which `what` reads `instead`.
+    #[track_caller]
+    pub(crate) fn with(mut self, what: &str, instead: &str) -> Self {
+        assert!(
+            self.config.contains(what),
+            "no `{what}` in:\n{}",
+            self.config
+        );
+        self.config = self.config.replace(what, instead);
+        self
+    }
+
+    /// With passes for this purpose by the clock, which otherwise brings about nothing but the first passes.
+    pub(crate) fn scheduled(self, purpose: &str, ticks: &str) -> Self {
+        self.with(
+            &format!("{purpose} = \"{NEVER_SCHEDULE}\""),
+            &format!("{purpose} = \"{ticks}\""),
+        )
+    }
+
+    /// With another configuration altogether.
+    pub(crate) fn with_config(self, config: &str) -> Self {
+        Self {
+            config: config.to_owned(),
+            ..self
+        }
+    }
+
+    /// With this settle for every account.
+    pub(crate) fn settling(self, settle: &str) -> Self {
+        self.with("discover = false", &format!("settle = \"{settle}\""))
+    }
+
+    /// With these Agora streams and none else.
+    pub(crate) fn following(mut self, streams: &str) -> Self {
+        let (before, rest) = self.config.split_once("streams = [").expect("streams");
+        let (_, after) = rest.split_once("\n]").expect("the end of the streams");
+        self.config = format!("{before}streams = [{streams}]{after}");
+        self
+    }
+
+    /// With these streams of Agora and of Web3MQ and none else.
+    pub(crate) fn listing_only(mut self, agora: &str, web3mq: &str) -> Self {
+        let sections = self.config.split("\n[[").map(|section| {
+            let streams = if section.starts_with("agora") {
+                agora
+            } else {
+                web3mq
+            };
+            match section.split_once("streams = [") {
+                Some((before, rest)) => {
+                    let (_, after) = rest.split_once("]\n").expect("the end of the streams");
+                    format!("{before}streams = [{streams}]\n{after}")
+                }
+                None => section.to_owned(),
+            }
+        });
+        self.config = sections.collect::<Vec<_>>().join("\n[[");
+        self
+    }
+
+    /// With the accounts of one provider only: `agora` or `web3mq`.
+    pub(crate) fn only(mut self, provider: &str) -> Self {
+        let mut sections = self.config.split("\n[[").map(str::to_owned);
+        let head = sections.next().unwrap_or_default();
+        let kept: Vec<_> = sections
+            .filter(|section| section.starts_with(provider))
+            .collect();
+        self.config = kept
+            .iter()
+            .fold(head, |all, section| format!("{all}\n[[{section}"));
+        self
+    }
+
+    /// Puts somebody between the command and the sandbox.
+    pub(crate) fn behind_proxy(
+        mut self,
+        rule: impl Fn(&World, &ProxiedRequest) -> ProxyAction + Send + Sync + 'static,
+    ) -> (Self, FaultProxy) {
+        let world = self.sandbox.world().clone();
+        let url = self.sandbox.base_url();
+        let middleman = self
+            .runtime
+            .block_on(FaultProxy::start(url.clone(), move |asked| {
+                rule(&world, asked)
+            }));
+        self.config = self.config.replace(&url, &middleman.url);
+        (self, middleman)
+    }
+
+    pub(crate) fn world(&self) -> &World {
+        self.sandbox.world()
+    }
+
+    pub(crate) fn config(&self) -> &str {
+        &self.config
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn archive_path(&self) -> PathBuf {
+        self.path("archive.db")
+    }
+
+    pub(crate) fn write_config(&self) -> PathBuf {
+        let path = self.path("config.toml");
+        std::fs::write(&path, &self.config).expect("a configuration");
+        path
+    }
+
+    /// Has the sandbox answer so.
+    pub(crate) fn script_answer(&self, answer: ScriptedAnswer) {
+        self.sandbox
+            .script(answer)
+            .expect("an answer that HTTP can carry");
+    }
+
+    /// Writes to a channel of the first Agora project, this long ago.
+    pub(crate) fn say(&self, channel: &str, text: &str, ago: Duration) {
+        let ms = self.world().now().minus(ago).0;
+        self.append_message_at(channel, text, ms);
+    }
+
+    pub(crate) fn append_message_at(&self, channel: &str, text: &str, ms: i64) {
+        let (src, dst) = ("alice".to_owned(), channel.to_owned());
+        let message = AgoraMessage {
+            src,
+            dst,
+            kind: RecipientKind::Channel,
+            ms,
+            payload: text.into(),
+        };
+        self.world()
+            .append_agora("sandbox", message)
+            .expect("the first project");
+    }
+
+    /// Runs the command to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> CommandOutput {
+        self.write_config();
+        run_command_in(self.dir.path(), args)
+    }
+
+    pub(crate) fn sync(&self) -> CommandOutput {
+        self.run(&["sync"])
+    }
+
+    /// Syncs, and compares the archive with the truth.
+    #[track_caller]
+    pub(crate) fn assert_sync_archives_truth(&self) {
+        let edge = self.settled_edge();
+        self.sync().assert_ok();
+        self.assert_archive_equals_truth(edge);
+    }
+
+    /// The moment up to which a sync that begins now must have everything.
+    pub(crate) fn settled_edge(&self) -> Millis {
+        self.world().now().minus(UNSETTLED_TAIL)
+    }
+
+    /// The archive is what the sandbox has, message by message and byte by byte, up to `edge`; after it, it has
+    /// nothing that the sandbox has not.
+    #[track_caller]
+    pub(crate) fn assert_archive_equals_truth(&self, edge: Millis) {
+        let names = self
+            .config
+            .lines()
+            .filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
+        let accounts: Vec<&str> = names.collect();
+        assert!(!accounts.is_empty());
+        truth::assert_rows_equal_truth(self.world(), &accounts, self.rows(truth::ARCHIVED), edge);
+        self.assert_conversations_add_up();
+    }
+
+    #[track_caller]
+    fn assert_conversations_add_up(&self) {
+        let (messages, conversations): (i64, i64) =
+            self.row("SELECT (SELECT count(*) FROM archive), (SELECT coalesce(sum(messages), 0) FROM conversations)");
+        assert_eq!(
+            messages, conversations,
+            "messages in `archive` and over all `conversations`"
+        );
+    }
+
+    /// What the rules' record says after a sync that the providers have nothing to complain of.
+    #[track_caller]
+    pub(crate) fn assert_no_rule_broken(&self) -> RuleCounts {
+        let total = self.sandbox.rules().total;
+        assert_eq!(total.violations(), 0, "{total:?}");
+        total
+    }
+
+    /// Asks the archive, as any reader would.
+    pub(crate) fn rows<T>(&self, sql: &str) -> Vec<T>
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        self.query_rows_of(&self.archive_path(), sql)
+    }
+
+    /// Asks another archive.
+    pub(crate) fn query_rows_of<T>(&self, archive: &Path, sql: &str) -> Vec<T>
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        self.block_on(async {
+            let mut reader = open_reader(archive).await;
+            sqlx::query_as(AssertSqlSafe(sql.to_owned()))
+                .fetch_all(&mut reader)
+                .await
+                .expect(sql)
+        })
+    }
+
+    /// Asks for one row.
+    #[track_caller]
+    pub(crate) fn row<T>(&self, sql: &str) -> T
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        let mut rows = self.rows(sql);
+        assert_eq!(rows.len(), 1, "{sql}");
+        rows.remove(0)
+    }
+
+    /// Asks for one number.
+    #[track_caller]
+    pub(crate) fn number(&self, sql: &str) -> i64 {
+        self.row::<(i64,)>(sql).0
+    }
+
+    /// Puts a statement to the archive that Backscroll would not.
+    pub(crate) fn execute_sql(&self, sql: &str) {
+        self.block_on(async {
+            let options = SqliteConnectOptions::new().filename(self.archive_path());
+            let mut writer = options.connect().await.expect("the archive");
+            sqlx::query(AssertSqlSafe(sql.to_owned()))
+                .execute(&mut writer)
+                .await
+                .expect(sql);
+        });
+    }
+
+    pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+}
+
+/// Runs the command in a folder.
+pub(crate) fn run_command_in(dir: &Path, args: &[&str]) -> CommandOutput {
+    let mut command = Command::new(BACKSCROLL);
+    command
+        .current_dir(dir)
+        .env_remove("BACKSCROLL_CONFIG")
+        .env_remove("BACKSCROLL_LOG")
+        .args(args)
+        .timeout(MAX_WAIT);
+    let output = command.output().expect("the command can be started");
+    CommandOutput {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).expect("text"),
+        stderr: String::from_utf8(output.stderr).expect("text"),
+    }
+}
+
+/// One connection for reading.
+pub(crate) async fn open_reader(path: &Path) -> SqliteConnection {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .busy_timeout(MAX_WAIT);
+    options.connect().await.expect("the archive can be read")
+}
+
+/// Waits for something that a child process brings about.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < MAX_WAIT, "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn runtime() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}

@@ -1,0 +1,112 @@
+//! Somebody who looks at a running daemon over HTTP.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crate::support::daemon_process::DaemonProcess;
+use crate::support::env::{MAX_WAIT, TestEnv, wait_until};
+
+/// A daemon that can be looked at, and what it has said so far.
+pub(crate) struct HttpDaemon {
+    pub(crate) daemon: DaemonProcess,
+    said: Arc<Mutex<String>>,
+}
+
+/// What was answered.
+#[derive(Clone, Debug)]
+pub(crate) struct HttpResponse {
+    pub(crate) status: u16,
+    /// The headers, one a line, their names in lower case.
+    pub(crate) headers: String,
+    pub(crate) body: String,
+}
+
+/// Where it may listen in a test: wherever there is room.
+pub(crate) const ANY_PORT: &str = "127.0.0.1:0";
+
+/// A configuration under which it is looked at here.
+pub(crate) fn with_web_listener(bed: TestEnv, listen: &str) -> TestEnv {
+    bed.with("listen = \"\"", &format!("listen = \"{listen}\""))
+}
+
+impl HttpDaemon {
+    pub(crate) fn start(bed: &TestEnv) -> Self {
+        let mut daemon = DaemonProcess::start(bed);
+        let said = Arc::new(Mutex::new(String::new()));
+        let (out, heard) = (daemon.0.stderr.take().unwrap(), said.clone());
+        thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                *heard.lock().unwrap() += &(line + "\n");
+            }
+        });
+        Self { daemon, said }
+    }
+
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// Where it has last said that it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        const URL_FIELD: &str = "\"url\":\"http://";
+        wait_until("the page", || self.said().contains(URL_FIELD));
+        let said = self.said();
+        said.rsplit_once(URL_FIELD)
+            .unwrap()
+            .1
+            .split('/')
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap()
+    }
+
+    /// Asks for a path, as anybody would.
+    pub(crate) fn get(&self, path: &str) -> HttpResponse {
+        let address = self.address();
+        ask(
+            address,
+            &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n"),
+        )
+    }
+
+    /// Tells it to stop, and waits until it has.
+    #[track_caller]
+    pub(crate) fn stop(mut self) -> String {
+        self.daemon.signal("-TERM");
+        let mut status = None;
+        wait_until("the end", || {
+            status = self.daemon.0.try_wait().unwrap();
+            status.is_some()
+        });
+        assert_eq!(status.unwrap().code(), Some(0), "{}", self.said());
+        self.said()
+    }
+}
+
+/// Sends this, and reads until the other end has said all.
+pub(crate) fn ask(address: SocketAddr, request: &str) -> HttpResponse {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(MAX_WAIT)).unwrap();
+    // It may be refused before it is read to its end.
+    let _ = stream.write_all(request.as_bytes());
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("no answer: {answer:?}"));
+    let (status, head) = head.split_once("\r\n").unwrap();
+    let status = status.split(' ').nth(1).unwrap().parse().unwrap();
+    let lower = |line: &str| match line.split_once(':') {
+        Some((name, value)) => format!("{}:{value}\n", name.to_lowercase()),
+        None => format!("{line}\n"),
+    };
+    HttpResponse {
+        status,
+        headers: head.lines().map(lower).collect(),
+        body: body.to_owned(),
+    }
+}

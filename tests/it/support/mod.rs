@@ -1,0 +1,15 @@
+//! What the tests share: environments, doubles of everything outside, and builders.
+
+pub(crate) mod browser;
+pub(crate) mod daemon_process;
+pub(crate) mod env;
+pub(crate) mod fake_provider;
+pub(crate) mod fault_proxy;
+pub(crate) mod http_client;
+pub(crate) mod messages;
+pub(crate) mod model_run;
+pub(crate) mod postgres_env;
+pub(crate) mod postgres_server;
+pub(crate) mod sandbox_providers;
+pub(crate) mod store_fixture;
+pub(crate) mod truth;

@@ -1,0 +1,93 @@
+//! Real provider clients of a sandbox, without the command and its configuration.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backscroll::domain::clock::{Clock, SystemClock};
+use backscroll::provider::agora::{self, Agora, Credentials};
+use backscroll::provider::http::HttpClient;
+use backscroll::provider::web3mq::{Identity, SessionKey, Web3mq};
+use backscroll::provider::{AccountSettings, Provider};
+use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET};
+use reqwest::Url;
+
+use crate::support::env::TestEnv;
+
+/// The providers of a sandbox's first project and first user, as the configuration would have them.
+pub(crate) fn sandbox_providers(bed: &TestEnv) -> Vec<Arc<dyn Provider>> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    sandbox_providers_with_clock(bed, &clock, Duration::from_secs(1))
+}
+
+/// The same, by another clock.
+pub(crate) fn sandbox_providers_with_clock(
+    bed: &TestEnv,
+    clock: &Arc<dyn Clock>,
+    settle: Duration,
+) -> Vec<Arc<dyn Provider>> {
+    let base = Url::parse(&bed.sandbox.base_url()).unwrap();
+    let account = |name: &str, provider| AccountSettings {
+        name: name.to_owned(),
+        provider,
+        settle,
+        retention: None,
+        since: None,
+        refresh_for: None,
+        discovers: false,
+    };
+    let http = |name| HttpClient::new(name, &base, 0.0, clock.clone()).unwrap();
+
+    let credentials = Credentials::Basic {
+        customer_id: CUSTOMER_ID.to_owned(),
+        customer_secret: CUSTOMER_SECRET.into(),
+    };
+    let streams = bed.world().agora_streams("sandbox").into_iter();
+    let streams = streams
+        .map(|stream| agora::stream(stream.source, stream.destination))
+        .collect();
+    let account_of_agora = AccountSettings {
+        since: Some(SystemClock.now().minus(Duration::from_hours(200))),
+        ..account("sandbox", "agora")
+    };
+    let agora = Agora::new(
+        account_of_agora,
+        http("sandbox"),
+        &base,
+        "sandbox",
+        credentials,
+        streams,
+        [].into(),
+    );
+
+    let user = bed.world().users().remove(0);
+    let (seed, topics) = bed
+        .world()
+        .with_user(&user, |account| {
+            (
+                account.private_key(),
+                account.topics().keys().cloned().collect(),
+            )
+        })
+        .unwrap();
+    let key = SessionKey::from_seed(&hex::decode(seed).unwrap().try_into().unwrap());
+    let account_of_web3mq = AccountSettings {
+        refresh_for: Some(Duration::from_hours(24)),
+        ..account("web3mq-1", "web3mq")
+    };
+    let identity = Identity {
+        user,
+        key,
+        did_key: None,
+        send_public_key: true,
+    };
+    let web3mq = Web3mq::new(
+        account_of_web3mq,
+        http("web3mq-1"),
+        &base,
+        identity,
+        20,
+        topics,
+    )
+    .unwrap();
+    vec![Arc::new(agora), Arc::new(web3mq)]
+}
