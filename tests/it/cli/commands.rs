@@ -9,7 +9,7 @@ use crate::support::env::{TestEnv, run_command_in};
 const FEW: [&str; 5] = ["--messages", "120", "--topic-messages", "80", "--plain"];
 
 #[test]
-fn a_setting_that_cannot_be_meant_is_named_with_file_line_and_remedy() {
+fn invalid_setting_is_reported_with_file_and_line() {
     let wrong = [
         ("discover = false", "retrys = 5", "`retrys`"),
         ("discover = false", "discover = 5", "discover"),
@@ -68,7 +68,7 @@ fn a_setting_that_cannot_be_meant_is_named_with_file_line_and_remedy() {
 }
 
 #[test]
-fn a_configuration_that_is_not_there_is_an_error_of_the_configuration() {
+fn missing_configuration_file_is_a_configuration_error() {
     let dir = tempfile::TempDir::new().unwrap();
     let ran = run_command_in(dir.path(), &["sync", "--config", "elsewhere.toml"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
@@ -100,7 +100,7 @@ fn help_lists_every_command() {
 }
 
 #[test]
-fn the_manual_page_and_the_completions_know_every_command() {
+fn manual_page_and_completions_list_every_command() {
     let dir = tempfile::TempDir::new().unwrap();
     let page = run_command_in(dir.path(), &["man"]).assert_ok().stdout;
     let completions: Vec<String> = ["bash", "zsh", "fish"]
@@ -153,7 +153,7 @@ fn the_manual_page_and_the_completions_know_every_command() {
 }
 
 #[test]
-fn status_says_how_each_stream_is() {
+fn status_shows_every_stream() {
     let bed = TestEnv::new(&FEW);
     bed.run(&["migrate"])
         .assert_ok()
@@ -200,7 +200,7 @@ fn quoted(text: &Value) -> String {
 }
 
 #[test]
-fn status_without_an_archive_says_how_to_make_one() {
+fn status_without_archive_explains_how_to_create_one() {
     let bed = TestEnv::new(&FEW);
     bed.run(&["status"])
         .assert_incomplete()
@@ -209,7 +209,7 @@ fn status_without_an_archive_says_how_to_make_one() {
 }
 
 #[test]
-fn check_says_of_each_account_whether_it_answers() {
+fn check_reports_every_account() {
     let bed = TestEnv::new(&FEW);
     let ran = bed.run(&["check"]).assert_ok();
     for line in [
@@ -224,7 +224,7 @@ fn check_says_of_each_account_whether_it_answers() {
 }
 
 #[test]
-fn an_archive_of_a_newer_backscroll_is_left_alone() {
+fn archive_with_newer_schema_is_refused() {
     let bed = TestEnv::new(&FEW);
     bed.sync().assert_ok();
     bed.execute_sql(
@@ -241,7 +241,7 @@ fn an_archive_of_a_newer_backscroll_is_left_alone() {
 }
 
 #[test]
-fn a_file_that_is_no_archive_is_left_alone() {
+fn file_that_is_not_a_database_is_refused() {
     let bed = TestEnv::new(&FEW);
     let letter = "Dear diary,\n".repeat(1000);
     std::fs::write(bed.archive_path(), &letter).unwrap();
@@ -253,7 +253,7 @@ fn a_file_that_is_no_archive_is_left_alone() {
 }
 
 #[test]
-fn sync_can_be_kept_to_one_account_and_a_stretch_of_time() {
+fn sync_can_be_limited_to_an_account_and_a_time_range() {
     let bed = TestEnv::new(&FEW);
     bed.run(&["sync", "--account", "web3mq-1"]).assert_ok();
     assert_eq!(
@@ -295,7 +295,7 @@ fn sync_can_be_kept_to_one_account_and_a_stretch_of_time() {
 }
 
 #[test]
-fn demo_makes_an_archive_and_answers_three_questions() {
+fn demo_creates_an_archive_and_runs_three_queries() {
     let dir = tempfile::TempDir::new().unwrap();
     let ran = run_command_in(dir.path(), &["demo", "--messages", "1500"]).assert_ok();
     assert!(dir.path().join("demo.db").exists());
@@ -328,7 +328,7 @@ fn demo_makes_an_archive_and_answers_three_questions() {
 }
 
 #[test]
-fn the_sandbox_listens_to_nobody_but_this_machine() {
+fn sandbox_listens_on_loopback_only() {
     let dir = tempfile::TempDir::new().unwrap();
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:80"] {
         run_command_in(dir.path(), &["sandbox", "--listen", address])
@@ -343,7 +343,7 @@ fn the_sandbox_listens_to_nobody_but_this_machine() {
 }
 
 #[test]
-fn a_database_of_something_else_is_left_alone() {
+fn foreign_database_is_refused() {
     let bed = TestEnv::new(&FEW);
     bed.sync().assert_ok();
     // An archive whose own record of changes is gone is as foreign as any.
@@ -355,7 +355,7 @@ fn a_database_of_something_else_is_left_alone() {
 }
 
 #[test]
-fn a_stretch_of_time_that_ends_before_it_begins_is_refused() {
+fn time_range_with_end_before_start_is_refused() {
     let bed = TestEnv::new(&FEW);
     let ran = bed.run(&[
         "sync",

@@ -49,12 +49,12 @@ fn assert_drill_ends_equal(args: &[&str]) -> CommandOutput {
 }
 
 #[test]
-fn a_short_drill_ends_equal_on_sqlite() {
+fn short_drill_on_sqlite_ends_equal() {
     assert_drill_ends_equal(&[]);
 }
 
 #[test]
-fn a_short_drill_ends_equal_on_postgres_and_leaves_nothing_behind() {
+fn short_drill_on_postgres_ends_equal_and_drops_its_schema() {
     let (url, name) = postgres_server::create_named_database();
     assert_drill_ends_equal(&["--database", &url, "--seed", "2"]);
     let left = postgres_server::shared_server().psql(
@@ -65,7 +65,7 @@ fn a_short_drill_ends_equal_on_postgres_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_database_that_holds_an_archive_is_no_place_for_a_drill() {
+fn drill_refuses_a_database_with_an_archive() {
     let bed = crate::support::env::TestEnv::without_messages(&[]);
     bed.sync().assert_ok();
     let ran = bed.run(&["drill", "--database", "sqlite://archive.db"]);

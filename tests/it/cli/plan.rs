@@ -80,7 +80,7 @@ const HISTORIES: [&[&str]; 3] = [
 ];
 
 #[test]
-fn a_sync_into_sqlite_takes_what_was_planned() {
+fn sync_into_sqlite_costs_what_was_planned() {
     for flags in HISTORIES {
         let bed = TestEnv::new(flags);
         assert_kept(&bed, |account| {
@@ -97,7 +97,7 @@ fn a_sync_into_sqlite_takes_what_was_planned() {
 }
 
 #[test]
-fn a_sync_into_postgres_takes_what_was_planned() {
+fn sync_into_postgres_costs_what_was_planned() {
     for flags in HISTORIES {
         let served = PostgresEnv::start(flags);
         assert_kept(&served.env, |account| {
@@ -111,7 +111,7 @@ fn a_sync_into_postgres_takes_what_was_planned() {
 }
 
 #[test]
-fn a_plan_needs_no_archive_and_makes_none() {
+fn plan_needs_no_archive_and_creates_none() {
     let bed = TestEnv::new(&["--messages", "200", "--topic-messages", "150"]);
     let table = bed.run(&["plan"]).assert_ok();
     assert!(table.stdout.starts_with("ACCOUNT"), "{table:?}");
@@ -138,7 +138,7 @@ fn a_plan_needs_no_archive_and_makes_none() {
 }
 
 #[test]
-fn a_plan_changes_nothing_in_an_archive_that_is_there() {
+fn plan_leaves_the_archive_unchanged() {
     let bed = TestEnv::new(&["--messages", "300", "--topic-messages", "200"]);
     bed.sync().assert_ok();
     let before = fs::read(bed.archive_path()).unwrap();
@@ -166,7 +166,7 @@ fn a_plan_changes_nothing_in_an_archive_that_is_there() {
 }
 
 #[test]
-fn an_archive_that_is_large_enough_tells_itself_what_a_message_takes() {
+fn plan_measures_bytes_per_message_in_a_large_archive() {
     let bed =
         TestEnv::new(&["--messages", "10500", "--topic-messages", "0", "--plain"]).only("agora");
     let bed = bed.following(
@@ -190,7 +190,7 @@ fn an_archive_that_is_large_enough_tells_itself_what_a_message_takes() {
 }
 
 #[test]
-fn of_many_ranges_some_are_counted_and_the_plan_says_so() {
+fn plan_samples_many_ranges_and_says_so() {
     let bed = TestEnv::new(&["--messages", "6000", "--topic-messages", "0"]).only("agora");
     let (all, _) = plan(&bed, &[]);
     let (some, _) = plan(&bed, &["--ranges", "13"]);
@@ -212,7 +212,7 @@ fn of_many_ranges_some_are_counted_and_the_plan_says_so() {
 }
 
 #[test]
-fn a_plan_can_be_kept_to_one_account_and_a_stretch_of_time() {
+fn plan_can_be_limited_to_an_account_and_a_time_range() {
     let bed = TestEnv::new(&["--messages", "900", "--topic-messages", "600"]);
     let now = bed.world().now().second();
     let (since, until) = (now.plus(-3 * 86_400), now.plus(-2 * 86_400));
@@ -247,7 +247,7 @@ fn a_plan_can_be_kept_to_one_account_and_a_stretch_of_time() {
 }
 
 #[test]
-fn an_account_that_is_refused_is_not_planned_and_the_others_are() {
+fn refused_account_is_left_out_of_the_plan() {
     let bed = TestEnv::new(&["--messages", "100", "--topic-messages", "100"])
         .with("\"sandbox-secret\"", "\"wrong\"");
     bed.run(&["plan"])
@@ -316,7 +316,7 @@ fn must_be_lost(messages: f64, now: Millis, last: Second) -> f64 {
 }
 
 #[test]
-fn a_backlog_that_expires_before_it_can_be_fetched_is_told_of_by_plan_and_status_before_it_does() {
+fn plan_and_status_forecast_the_loss_of_expiring_history() {
     let bed = with_oversized_backlog(TestEnv::new(&TOO_MUCH));
     // A history that fits is no reason for alarm.
     let (accounts, _) = plan(&bed, &[]);
@@ -389,7 +389,7 @@ fn a_backlog_that_expires_before_it_can_be_fetched_is_told_of_by_plan_and_status
 }
 
 #[test]
-fn a_sync_that_nobody_watches_says_in_the_end_what_it_came_to() {
+fn sync_without_terminal_prints_a_summary() {
     let bed = TestEnv::new(&["--messages", "200", "--topic-messages", "0"]).only("agora");
     let ran = bed.sync().assert_ok();
     let line = ran.stderr.lines().last().unwrap_or_default();
@@ -400,7 +400,7 @@ fn a_sync_that_nobody_watches_says_in_the_end_what_it_came_to() {
 }
 
 #[tokio::test]
-async fn a_sync_knows_how_far_it_has_come_and_what_is_left_of_one_that_was_broken_off() {
+async fn sync_progress_continues_after_an_interrupted_sync() {
     let provider = FakeProvider::new(NOW, Duration::from_mins(2), Some(Duration::from_hours(1)));
     // Four windows' worth, of which one cannot be read at first: after the credentials and five surveys.
     provider

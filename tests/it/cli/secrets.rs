@@ -153,7 +153,7 @@ fn account() -> AccountSettings {
 }
 
 #[test]
-fn nothing_that_holds_a_secret_shows_it_in_its_debug_output() {
+fn debug_output_shows_no_secret() {
     const SECRET: &str = "hunter2-and-no-other";
     let seed = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
     let text = format!(

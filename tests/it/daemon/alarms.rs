@@ -107,7 +107,7 @@ fn stop_daemon(mut daemon: DaemonProcess) -> String {
 }
 
 #[test]
-fn an_account_that_is_refused_is_told_of_once_to_everybody_however_often_the_service_starts() {
+fn refused_account_is_notified_once_across_restarts() {
     let (bed, hook) = WebhookReceiver::start_for(env_with_refused_credentials(), 200);
     let daemon = DaemonProcess::start(&bed);
     wait_until("the alarm", || {
@@ -158,7 +158,7 @@ fn an_account_that_is_refused_is_told_of_once_to_everybody_however_often_the_ser
 }
 
 #[test]
-fn what_a_webhook_does_not_take_is_told_by_the_next_process_and_its_url_by_nobody() {
+fn undelivered_notification_is_sent_after_restart() {
     let (bed, hook) = WebhookReceiver::start_for(env_with_refused_credentials(), 302);
     let mut daemon = DaemonProcess::start_with_args(&bed, &["run", "--log", "trace"]);
     wait_until("a letter", || {
@@ -200,7 +200,7 @@ async fn half_archived() -> (ModelRun, Vec<StreamStatus>) {
 }
 
 #[tokio::test]
-async fn loss_ahead_is_wrong_for_as_long_as_it_is_foreseen() {
+async fn expected_loss_is_a_problem_while_it_is_forecast() {
     let (place, status) = half_archived().await;
     let look = |requests| {
         let busy = Duration::from_hours(1);
@@ -234,7 +234,7 @@ async fn loss_ahead_is_wrong_for_as_long_as_it_is_foreseen() {
 }
 
 #[tokio::test]
-async fn what_is_lost_is_told_once_for_as_far_as_it_goes() {
+async fn each_loss_is_notified_once() {
     let (_, mut status) = half_archived().await;
     status[0].lost_seconds = 60;
     let lost = |status: &[StreamStatus], known| {
@@ -264,7 +264,7 @@ async fn what_is_lost_is_told_once_for_as_far_as_it_goes() {
 }
 
 #[tokio::test]
-async fn a_stream_that_fails_at_three_passes_is_stuck_while_the_account_is_well() {
+async fn stream_failing_three_passes_is_stuck() {
     let (_, mut status) = half_archived().await;
     status[0].error = Some(RecordedError {
         error: "no such channel".to_owned(),
@@ -304,7 +304,7 @@ async fn a_stream_that_fails_at_three_passes_is_stuck_while_the_account_is_well(
 
 /// In an archive of ten thousand streams, of which none has brought anything for a day.
 #[tokio::test]
-async fn ten_thousand_silent_streams_are_looked_at_a_few_at_a_time() {
+async fn ten_thousand_silent_streams_are_checked_in_batches() {
     const STREAMS: i64 = 10_000;
     let dir = TempDir::new().unwrap();
     let store = SqliteStore::open(&dir.path().join("archive.db"), IfMissing::Create)

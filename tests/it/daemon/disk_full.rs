@@ -62,7 +62,7 @@ impl Drop for LimitedDaemon {
 }
 
 #[test]
-fn a_full_disk_is_told_of_once_and_loses_nothing() {
+fn full_disk_is_logged_once_and_loses_nothing() {
     let flags = [
         "--messages",
         "2500",

@@ -8,7 +8,7 @@ use crate::support::daemon_process::{DaemonProcess, archive_is_ready, env_syncin
 use crate::support::env::{TestEnv, wait_until};
 
 #[test]
-fn it_archives_at_every_tick_and_ends_in_order() {
+fn daemon_archives_at_every_tick_and_stops_cleanly() {
     let bed = env_syncing_every_second(&[
         "--messages",
         "400",
@@ -51,7 +51,7 @@ fn it_archives_at_every_tick_and_ends_in_order() {
 }
 
 #[test]
-fn windows_in_hand_are_finished_after_the_word_to_stop() {
+fn windows_in_flight_are_finished_after_sigint() {
     let flags = [
         "--messages",
         "3000",
@@ -85,7 +85,7 @@ fn windows_in_hand_are_finished_after_the_word_to_stop() {
 }
 
 #[test]
-fn a_provider_that_never_answers_does_not_hold_up_the_end() {
+fn hanging_provider_does_not_delay_shutdown() {
     let bed = env_syncing_every_second(&["--messages", "200", "--topic-messages", "100"]);
     bed.script_answer(ScriptedAnswer {
         on: CallFilter::Read,
@@ -109,7 +109,7 @@ fn a_provider_that_never_answers_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn second_signal_exits_immediately() {
     let bed =
         env_syncing_every_second(&["--messages", "200", "--topic-messages", "0"]).only("agora");
     bed.script_answer(ScriptedAnswer {
@@ -136,7 +136,7 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
-fn an_account_that_fails_is_taken_up_again_at_a_later_tick() {
+fn failed_account_is_retried_at_a_later_tick() {
     let bed =
         env_syncing_every_second(&["--messages", "200", "--topic-messages", "100", "--plain"]);
     bed.script_answer(ScriptedAnswer {

@@ -50,7 +50,7 @@ fn count_passes(bed: &TestEnv) -> i64 {
 }
 
 #[test]
-fn to_a_machine_every_line_is_an_object_whose_fields_have_known_names() {
+fn json_log_lines_have_known_fields() {
     let bed = env_syncing_every_second(&FEW);
     bed.script_answer(ScriptedAnswer {
         on: CallFilter::Read,
@@ -91,7 +91,7 @@ fn to_a_machine_every_line_is_an_object_whose_fields_have_known_names() {
 }
 
 #[test]
-fn the_journal_is_given_priorities_and_no_time() {
+fn journal_lines_have_priorities_and_no_timestamp() {
     let bed = env_syncing_every_second(&FEW).only("agora");
     bed.write_config();
     let path = bed.path("journal");
@@ -143,7 +143,7 @@ fn bed_less(bed: &TestEnv, args: &[&str]) -> String {
 }
 
 #[test]
-fn a_quiet_hour_is_silent() {
+fn passes_without_news_log_nothing() {
     let bed = Purpose::NAMES
         .iter()
         .fold(TestEnv::new(&FEW), |bed, purpose| {
@@ -167,7 +167,7 @@ fn a_quiet_hour_is_silent() {
 }
 
 #[test]
-fn the_configuration_says_what_is_logged_and_a_reload_changes_it() {
+fn reload_changes_the_log_levels() {
     let bed = env_syncing_every_second(&FEW)
         .only("agora")
         .with("[status_page]", "[log]\nlevels = \"off\"\n\n[status_page]");
@@ -192,7 +192,7 @@ fn the_configuration_says_what_is_logged_and_a_reload_changes_it() {
 }
 
 #[test]
-fn no_level_shows_a_secret_or_a_message() {
+fn no_log_level_shows_a_secret_or_a_message() {
     let bed =
         env_syncing_every_second(&["--messages", "300", "--topic-messages", "200", "--plain"]);
     for on in [
@@ -272,7 +272,7 @@ fn no_level_shows_a_secret_or_a_message() {
 }
 
 #[test]
-fn a_secret_that_everybody_can_read_is_warned_about() {
+fn world_readable_secret_is_warned_about() {
     let bed = TestEnv::new(&FEW);
     let path = bed.write_config();
     let check = |mode: u32| {
@@ -310,7 +310,7 @@ fn a_secret_that_everybody_can_read_is_warned_about() {
 }
 
 #[test]
-fn a_password_on_the_command_line_is_refused() {
+fn password_on_the_command_line_is_refused() {
     let bed = TestEnv::new(&FEW);
     for args in [
         &["copy", "--to", "postgres://me:hunter2@host/archive"][..],

@@ -131,7 +131,7 @@ fn env_with_failures() -> (TestEnv, crate::support::fault_proxy::FaultProxy) {
 }
 
 #[test]
-fn what_it_says_is_what_the_archive_says() {
+fn metrics_equal_the_archive() {
     let (bed, middleman) = env_with_failures();
     let visited = HttpDaemon::start(&bed);
     let ended = "SELECT count(*) FROM runs WHERE finished_at IS NOT NULL";
@@ -218,7 +218,7 @@ fn what_it_says_is_what_the_archive_says() {
 }
 
 #[test]
-fn a_penalty_and_the_use_of_the_quota_are_told() {
+fn pause_and_quota_use_are_exported() {
     let flags = [
         "--messages",
         "300",
@@ -263,7 +263,7 @@ fn a_penalty_and_the_use_of_the_quota_are_told() {
 }
 
 #[test]
-fn commits_are_counted_by_how_long_they_took() {
+fn commit_durations_are_a_histogram() {
     let bed = with_web_listener(
         TestEnv::new(&["--messages", "300", "--topic-messages", "0"]).only("agora"),
         ANY_PORT,
@@ -295,7 +295,7 @@ fn commits_are_counted_by_how_long_they_took() {
 }
 
 #[test]
-fn alarms_that_stand_are_counted_by_kind() {
+fn active_alarms_are_counted_by_kind() {
     let bed = with_web_listener(
         TestEnv::new(&["--messages", "50", "--topic-messages", "0"]).only("agora"),
         ANY_PORT,
@@ -323,7 +323,7 @@ fn alarms_that_stand_are_counted_by_kind() {
 }
 
 #[test]
-fn all_metrics_are_in_the_manual_and_the_manual_has_no_others() {
+fn documented_metrics_equal_exported_metrics() {
     let (bed, _middleman) = env_with_failures();
     let visited = HttpDaemon::start(&bed);
     let has_all = |scraped: &MetricsScrape| {
@@ -486,7 +486,7 @@ fn labels_in(question: &str) -> BTreeSet<&str> {
 }
 
 #[test]
-fn the_labels_of_a_question_are_found() {
+fn labels_of_a_query_are_extracted() {
     let found = labels_in(
         r#"sum by (account, kind) (rate(x{ending!="good", job=~"$job"}[5m])) / on(provider) y"#,
     );

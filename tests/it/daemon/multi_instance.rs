@@ -24,7 +24,7 @@ fn stop_daemon(daemon: &mut DaemonProcess) -> String {
 }
 
 #[test]
-fn a_second_writer_of_a_file_is_refused_and_told_of_the_first() {
+fn second_writer_of_a_file_is_refused_and_names_the_first() {
     let bed = TestEnv::new(&["--messages", "100", "--topic-messages", "0"]).only("agora");
     bed.assert_sync_archives_truth();
     bed.script_answer(ScriptedAnswer {
@@ -95,7 +95,7 @@ fn env_with_two_daemons(flags: &[&str]) -> PostgresEnv {
 }
 
 #[test]
-fn of_two_daemons_one_works_and_the_other_takes_over_when_it_is_killed() {
+fn second_daemon_takes_over_a_killed_one() {
     let flags = [
         "--requests-per-second",
         "40",
@@ -140,7 +140,7 @@ fn of_two_daemons_one_works_and_the_other_takes_over_when_it_is_killed() {
 }
 
 #[test]
-fn a_sync_beside_a_daemon_says_who_has_the_account() {
+fn sync_names_the_process_holding_the_account() {
     let served = env_with_two_daemons(&["--messages", "50", "--topic-messages", "0"]);
     let mut daemon = DaemonProcess::start_with_args(&served.env, &["run"]);
     wait_until("the archive is made", || archive_exists(&served));
@@ -170,7 +170,7 @@ fn a_sync_beside_a_daemon_says_who_has_the_account() {
 
 /// Two stores, as two processes have them.
 #[tokio::test]
-async fn whoever_has_lost_an_account_commits_nothing_more() {
+async fn expired_lease_cannot_commit() {
     let url = postgres_server::database();
     let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
     let one = PostgresStore::connect(options.clone(), IfMissing::Create)

@@ -41,7 +41,7 @@ fn first<'a>(page: &'a str, tag: &str) -> &'a str {
 }
 
 #[test]
-fn it_says_at_once_whether_the_archive_is_whole() {
+fn first_line_says_if_the_archive_is_complete() {
     let bed = with_web_listener(TestEnv::new(&FEW), ANY_PORT);
     let visited = settled(&bed);
     let page = visited.get("/");
@@ -100,7 +100,7 @@ fn it_says_at_once_whether_the_archive_is_whole() {
 }
 
 #[test]
-fn a_day_has_as_many_messages_as_were_sent_on_it() {
+fn day_strip_counts_the_messages_sent_on_each_day() {
     let bed = with_web_listener(TestEnv::new(&FEW).only("agora"), ANY_PORT);
     let visited = settled(&bed);
     let streams: Vec<(i64, String)> =
@@ -126,7 +126,7 @@ fn a_day_has_as_many_messages_as_were_sent_on_it() {
 }
 
 #[test]
-fn what_is_missing_lost_or_fails_is_said_with_what_to_do() {
+fn gaps_losses_and_failures_are_shown_with_a_remedy() {
     let bed = with_web_listener(TestEnv::new(&FEW).only("agora"), ANY_PORT);
     let visited = settled(&bed);
     bed.execute_sql(
@@ -168,7 +168,7 @@ fn what_is_missing_lost_or_fails_is_said_with_what_to_do() {
 }
 
 #[test]
-fn hostile_names_and_queries_are_shown_as_text() {
+fn hostile_names_and_queries_are_escaped() {
     let long = format!("{HOSTILE} {{ destination = \"{}\" }},", "x".repeat(4000));
     let bed = with_web_listener(TestEnv::new(&FEW).following(&long), ANY_PORT);
     let visited = settled(&bed);
@@ -238,7 +238,7 @@ const MANY: &str = "
     UPDATE account SET settled_s = unixepoch() - 130, wanted_to_s = unixepoch() WHERE name = 'sandbox'";
 
 #[test]
-fn of_ten_thousand_streams_it_shows_the_worst_and_finds_the_rest() {
+fn page_lists_the_worst_of_ten_thousand_streams_and_finds_others() {
     let bed = with_web_listener(TestEnv::new(&FEW).only("agora"), ANY_PORT);
     bed.script_answer(ScriptedAnswer {
         on: CallFilter::Any,
@@ -272,7 +272,7 @@ fn of_ten_thousand_streams_it_shows_the_worst_and_finds_the_rest() {
 }
 
 #[test]
-fn where_the_archive_does_not_answer_it_says_so_and_goes_on_once_it_does() {
+fn unreachable_archive_is_reported_until_it_answers() {
     let bed = with_web_listener(TestEnv::new(&FEW), ANY_PORT);
     let visited = settled(&bed);
     bed.execute_sql("ALTER TABLE quarantine RENAME TO away");
@@ -290,7 +290,7 @@ fn where_the_archive_does_not_answer_it_says_so_and_goes_on_once_it_does() {
 }
 
 #[test]
-fn in_a_browser_it_needs_no_script_nothing_from_elsewhere_and_no_wide_screen() {
+fn page_needs_no_script_no_third_party_and_no_wide_screen() {
     let bed = with_web_listener(TestEnv::new(&FEW).following(HOSTILE), ANY_PORT);
     bed.say("lobby", "hello", Duration::from_hours(2));
     let visited = settled(&bed);

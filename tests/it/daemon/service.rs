@@ -92,7 +92,7 @@ fn hanging_answer(on: CallFilter) -> ScriptedAnswer {
 }
 
 #[test]
-fn it_says_when_it_is_ready_how_it_is_and_that_it_stops() {
+fn service_manager_is_told_ready_status_and_stopping() {
     let bed = env_syncing_every_second(&FEW);
     let manager = FakeServiceManager::listen(&bed);
     let daemon = manager.start(&bed, &[]);
@@ -109,7 +109,7 @@ fn it_says_when_it_is_ready_how_it_is_and_that_it_stops() {
 }
 
 #[test]
-fn trouble_stands_in_the_status() {
+fn failure_is_shown_in_the_service_status() {
     let bed = env_syncing_every_second(&FEW).only("agora");
     bed.script_answer(ScriptedAnswer {
         on: CallFilter::Any,
@@ -123,7 +123,7 @@ fn trouble_stands_in_the_status() {
 }
 
 #[test]
-fn the_watchdog_is_fed_while_a_provider_is_slow_and_while_there_is_nothing_to_do() {
+fn watchdog_is_fed_while_idle_and_with_a_slow_provider() {
     let bed = env_syncing_every_second(&FEW).only("agora");
     bed.script_answer(hanging_answer(CallFilter::Read));
     let manager = FakeServiceManager::listen(&bed);
@@ -153,7 +153,7 @@ fn the_watchdog_is_fed_while_a_provider_is_slow_and_while_there_is_nothing_to_do
 }
 
 #[test]
-fn another_service_managers_watchdog_is_none_of_ours() {
+fn watchdog_of_another_process_is_ignored() {
     let bed = TestEnv::without_messages(&[]);
     let manager = FakeServiceManager::listen(&bed);
     let _daemon = manager.start(&bed, &[("WATCHDOG_USEC", "600000"), ("WATCHDOG_PID", "1")]);
@@ -164,7 +164,7 @@ fn another_service_managers_watchdog_is_none_of_ours() {
 }
 
 #[test]
-fn a_reload_brings_another_configuration_into_force_and_loses_nothing() {
+fn reload_applies_a_new_configuration_and_loses_nothing() {
     let bed = env_syncing_every_second(&[
         "--messages",
         "3000",
@@ -206,7 +206,7 @@ fn a_reload_brings_another_configuration_into_force_and_loses_nothing() {
 }
 
 #[test]
-fn a_configuration_that_is_wrong_is_refused_and_the_one_before_stays_in_force() {
+fn reload_of_an_invalid_configuration_keeps_the_current_one() {
     let bed = env_syncing_every_second(&[
         "--messages",
         "100",
@@ -255,7 +255,7 @@ fn a_configuration_that_is_wrong_is_refused_and_the_one_before_stays_in_force() 
 }
 
 #[test]
-fn a_reload_may_name_another_database() {
+fn reload_can_switch_the_database() {
     let bed = env_syncing_every_second(&FEW).only("agora");
     let manager = FakeServiceManager::listen(&bed);
     let daemon = manager.start(&bed, &[]);
@@ -281,7 +281,7 @@ fn a_reload_may_name_another_database() {
 }
 
 #[test]
-fn it_ends_at_once_whatever_it_waits_for() {
+fn shutdown_is_immediate_with_a_hanging_provider() {
     let bed = env_syncing_every_second(&["--messages", "200", "--topic-messages", "100"]);
     bed.script_answer(hanging_answer(CallFilter::Read));
     bed.script_answer(hanging_answer(CallFilter::History));
@@ -299,7 +299,7 @@ fn it_ends_at_once_whatever_it_waits_for() {
 }
 
 #[test]
-fn it_ends_at_once_while_postgres_does_not_answer_or_is_gone() {
+fn shutdown_is_immediate_without_postgres() {
     let cluster = PostgresServer::start();
     let url = cluster.database();
     let name = url.split(['/', '?']).nth(3).unwrap();
@@ -341,7 +341,7 @@ fn it_ends_at_once_while_postgres_does_not_answer_or_is_gone() {
 }
 
 #[test]
-fn it_ends_at_once_while_the_archive_is_not_even_open() {
+fn shutdown_is_immediate_while_the_archive_opens() {
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!(
         "postgres://postgres@{}/archive?sslmode=disable",

@@ -56,7 +56,7 @@ fn assert_answer(answer: &HttpResponse, status: u16, text: &str) {
 }
 
 #[test]
-fn it_only_reads_and_only_for_those_who_ask_for_this_machine() {
+fn server_is_read_only_and_checks_the_host_header() {
     let bed = with_web_listener(small_env(), ANY_PORT);
     let visited = HttpDaemon::start(&bed);
     let address = visited.address();
@@ -120,7 +120,7 @@ fn it_only_reads_and_only_for_those_who_ask_for_this_machine() {
 }
 
 #[test]
-fn many_who_ask_at_once_are_all_answered() {
+fn concurrent_requests_are_all_answered() {
     let bed = with_web_listener(small_env(), ANY_PORT);
     let visited = HttpDaemon::start(&bed);
     let address = visited.address();
@@ -144,7 +144,7 @@ fn many_who_ask_at_once_are_all_answered() {
 }
 
 #[test]
-fn an_address_that_is_taken_keeps_nothing_from_being_archived_and_is_had_later() {
+fn occupied_address_does_not_stop_archiving() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let bed = with_web_listener(small_env(), &address.to_string());
@@ -167,7 +167,7 @@ fn an_address_that_is_taken_keeps_nothing_from_being_archived_and_is_had_later()
 }
 
 #[test]
-fn when_the_configuration_is_read_again_it_moves_to_where_it_is_told() {
+fn reload_moves_the_listen_address() {
     let bed = with_web_listener(small_env(), ANY_PORT);
     let visited = HttpDaemon::start(&bed);
     let before = visited.address();
@@ -187,7 +187,7 @@ fn when_the_configuration_is_read_again_it_moves_to_where_it_is_told() {
 }
 
 #[test]
-fn it_is_ready_while_one_account_works_and_says_what_is_wrong_with_the_others() {
+fn readiness_needs_one_working_account() {
     let refuses = |call: &str, what: &str| match (call, what) {
         ("list" | "history", "web3mq") | (_, "all") => {
             ProxyAction::reply(401, r#"{"code":401,"msg":"no"}"#)
@@ -220,7 +220,7 @@ fn it_is_ready_while_one_account_works_and_says_what_is_wrong_with_the_others() 
 }
 
 #[test]
-fn without_its_database_it_is_alive_and_not_ready() {
+fn without_database_it_is_alive_but_not_ready() {
     let cluster = PostgresServer::start();
     let bed =
         with_web_listener(small_env(), ANY_PORT).with("sqlite://archive.db", &cluster.database());
@@ -242,7 +242,7 @@ fn without_its_database_it_is_alive_and_not_ready() {
 }
 
 #[test]
-fn nothing_secret_is_shown() {
+fn no_endpoint_shows_a_secret() {
     let bed = with_web_listener(small_env(), ANY_PORT);
     let key = bed
         .world()
@@ -285,7 +285,7 @@ fn nothing_secret_is_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_account_that_is_stuck_is_enough_to_be_started_anew() {
+async fn one_stalled_account_fails_the_liveness_check() {
     let dir = TempDir::new().unwrap();
     let store = Arc::new(
         SqliteStore::open(&dir.path().join("archive.db"), IfMissing::Create)

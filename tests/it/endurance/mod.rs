@@ -228,7 +228,8 @@ async fn day(archive: EnduranceArchive, outage: Expected) {
 }
 
 /// Writes that find no room fail, instead of ending the process.
-const ALONE: &str = r#"trap "" XFSZ; exec "$0" --exact --ignored --nocapture endurance::in_a_file"#;
+const ALONE: &str =
+    r#"trap "" XFSZ; exec "$0" --exact --ignored --nocapture endurance::day_with_sqlite_archive"#;
 
 fn on_a_clock_of_ours(day: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -240,7 +241,7 @@ fn on_a_clock_of_ours(day: impl Future<Output = ()>) {
 }
 
 #[test]
-fn a_day_of_outages_misses_nothing_and_raises_the_alarms_that_belong() {
+fn day_of_outages_loses_nothing_and_raises_expected_alarms() {
     let this = std::env::current_exe().unwrap();
     let output = Command::new("sh")
         .args(["-c", ALONE])
@@ -258,12 +259,12 @@ fn a_day_of_outages_misses_nothing_and_raises_the_alarms_that_belong() {
 
 #[test]
 #[ignore = "the test above has it run in a process of its own"]
-fn in_a_file() {
+fn day_with_sqlite_archive() {
     on_a_clock_of_ours(day(EnduranceArchive::file(), NO_ROOM));
 }
 
 #[test]
 #[ignore = "to be run by itself on a machine that is not busy: connections to a server that take real time are late there"]
-fn on_a_server() {
+fn day_with_postgres_archive() {
     on_a_clock_of_ours(day(EnduranceArchive::server(), NO_SERVER));
 }

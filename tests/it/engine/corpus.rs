@@ -45,7 +45,7 @@ fn archive_corpus(file: &Path) {
 }
 
 #[test]
-fn a_history_of_years_with_long_silences_is_archived_from_a_file() {
+fn history_of_years_with_long_silences_is_archived() {
     const SAID: [&str; 6] = [
         "Ready to give up :V",
         "seems like a problem with /usr/lib?",
@@ -78,7 +78,7 @@ fn a_history_of_years_with_long_silences_is_archived_from_a_file() {
 }
 
 #[test]
-fn the_corpus_that_the_environment_names_is_archived() {
+fn corpus_named_by_the_environment_is_archived() {
     match std::env::var_os("BACKSCROLL_CORPUS") {
         Some(file) => archive_corpus(Path::new(&file)),
         // Past the harness, which would swallow what a test prints that does not fail.

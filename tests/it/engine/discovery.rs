@@ -57,7 +57,7 @@ fn append_from(bed: &TestEnv, src: &str, dst: &str, kind: RecipientKind, text: &
 }
 
 #[test]
-fn from_one_channel_all_that_is_said_is_found() {
+fn all_messages_are_discovered_from_one_channel() {
     let bed = agora(&[], "true");
     let edge = bed.settled_edge();
     let ran = bed.run(&["sync", "--log", "info"]).assert_ok();
@@ -107,7 +107,7 @@ fn from_one_channel_all_that_is_said_is_found() {
 }
 
 #[test]
-fn both_providers_are_found_out_in_postgres() {
+fn streams_of_both_providers_are_discovered_in_postgres() {
     let mut served = PostgresEnv::start(&[]);
     served.env = with_discovery(served.env, "true");
     let edge = served.env.settled_edge();
@@ -119,7 +119,7 @@ fn both_providers_are_found_out_in_postgres() {
 }
 
 #[test]
-fn whoever_speaks_for_the_first_time_is_followed_from_then_on() {
+fn new_senders_are_followed() {
     let bed = agora(&["--messages", "0", "--topic-messages", "0"], "true");
     bed.say("lobby", "is anybody there", Duration::from_hours(1));
     bed.assert_sync_archives_truth();
@@ -152,7 +152,7 @@ fn whoever_speaks_for_the_first_time_is_followed_from_then_on() {
 }
 
 #[test]
-fn names_that_look_like_filters_are_names() {
+fn names_that_look_like_filters_stay_names() {
     let bed = agora(&["--messages", "0", "--topic-messages", "0"], "true");
     let bed = bed.listing_only(
         r#"{ destination = "lobby" }, { source = "alice", destination = "bob" }"#,
@@ -189,7 +189,7 @@ fn names_that_look_like_filters_are_names() {
 }
 
 #[test]
-fn a_name_of_which_nobody_says_the_kind_is_followed_all_the_same() {
+fn names_of_unknown_kind_are_followed() {
     let bed = agora(&["--message-type", "absent"], "true");
     bed.sync().assert_ok();
     assert_eq!(bed.number("SELECT count(*) FROM archive"), 500);
@@ -198,7 +198,7 @@ fn a_name_of_which_nobody_says_the_kind_is_followed_all_the_same() {
 }
 
 #[test]
-fn what_is_not_wanted_any_more_stays_and_makes_no_gaps() {
+fn streams_no_longer_discovered_keep_their_messages_without_gaps() {
     let bed = agora(&["--messages", "200", "--plain"], "true");
     bed.assert_sync_archives_truth();
     let (messages, coverage) = (
@@ -226,7 +226,7 @@ fn what_is_not_wanted_any_more_stays_and_makes_no_gaps() {
 }
 
 #[test]
-fn an_archive_that_is_there_tells_whom_to_follow() {
+fn streams_are_discovered_from_an_existing_archive() {
     let bed = agora(&["--messages", "300"], "false");
     bed.sync().assert_ok();
     let bed = bed.with("discover = false", "discover = true");
@@ -235,7 +235,7 @@ fn an_archive_that_is_there_tells_whom_to_follow() {
 }
 
 #[test]
-fn a_plan_counts_what_was_discovered() {
+fn plan_includes_discovered_streams() {
     let bed = agora(&["--messages", "200", "--plain"], "true");
     bed.assert_sync_archives_truth();
     append_from(&bed, "bob", "carol", RecipientKind::Peer, "since then");
@@ -260,7 +260,7 @@ fn a_plan_counts_what_was_discovered() {
 }
 
 #[test]
-fn a_stream_that_is_listed_and_discovered_is_one() {
+fn listed_stream_is_not_discovered_again() {
     let bed = agora(&["--messages", "200", "--plain"], "true");
     bed.assert_sync_archives_truth();
     let bed = bed.listing_only(r#"{ destination = "lobby" }, { source = "alice" }"#, "");
@@ -280,7 +280,7 @@ fn a_stream_that_is_listed_and_discovered_is_one() {
 }
 
 #[test]
-fn a_copy_knows_what_was_discovered() {
+fn copy_keeps_discovered_streams() {
     let bed = agora(&["--messages", "200", "--plain"], "true");
     bed.assert_sync_archives_truth();
     bed.run(&["copy", "--to", "sqlite://copy.db"]).assert_ok();
@@ -294,7 +294,7 @@ fn a_copy_knows_what_was_discovered() {
 }
 
 #[test]
-fn events_lead_to_where_nobody_ever_spoke_and_are_gone_then() {
+fn events_reveal_streams_without_messages() {
     let bed = agora(&["--messages", "200"], "\"events\"");
     let warning = "empties Agora's feeds of events";
     bed.run(&["check"]).assert_ok().says(warning);
@@ -335,7 +335,7 @@ fn events_lead_to_where_nobody_ever_spoke_and_are_gone_then() {
 }
 
 #[test]
-fn a_feed_that_fails_stops_nothing() {
+fn failing_event_feed_stops_no_stream() {
     let bed = agora(&["--messages", "200", "--plain"], "\"events\"");
     bed.script_answer(ScriptedAnswer {
         on: CallFilter::Events,
@@ -355,7 +355,7 @@ fn a_feed_that_fails_stops_nothing() {
 }
 
 #[test]
-fn every_chat_group_and_topic_of_a_web3mq_account_is_found() {
+fn every_chat_group_and_topic_of_a_web3mq_account_is_discovered() {
     for flags in [
         &[][..],
         &[
@@ -390,7 +390,7 @@ fn every_chat_group_and_topic_of_a_web3mq_account_is_found() {
 }
 
 #[test]
-fn a_list_that_cannot_be_had_stops_nothing_and_is_named() {
+fn refused_directory_is_reported_and_stops_no_stream() {
     let bed = TestEnv::new(&["--topic-messages", "200"])
         .only("web3mq")
         .with("discover = false", "discover = true");
@@ -434,7 +434,7 @@ fn a_list_that_cannot_be_had_stops_nothing_and_is_named() {
 }
 
 #[test]
-fn an_account_of_which_nothing_is_known_says_why() {
+fn account_without_streams_shows_the_discovery_error() {
     let bed = web3mq(&["--topic-messages", "100"]);
     bed.script_answer(ScriptedAnswer {
         on: CallFilter::List,
@@ -451,7 +451,7 @@ fn an_account_of_which_nothing_is_known_says_why() {
 }
 
 #[test]
-fn all_is_found_however_answers_go_wrong() {
+fn discovery_is_complete_despite_random_faults() {
     let kinds = "cut,truncated,html,server-error,charset,other,dead-handle,deep";
     let flags = [
         "--faults",
@@ -482,7 +482,7 @@ fn all_is_found_however_answers_go_wrong() {
 }
 
 #[test]
-fn a_list_that_hangs_is_asked_for_again_and_holds_nothing_up() {
+fn hanging_directory_is_retried() {
     let bed = web3mq(&["--topic-messages", "60"])
         .with("discover = true", "timeout = \"2s\"\ndiscover = true");
     bed.script_answer(ScriptedAnswer {

@@ -103,21 +103,21 @@ fn archive_in_each(part: usize) {
 }
 
 #[test]
-fn the_archive_is_the_truth_in_every_shape_first_part() {
+fn archive_equals_truth_for_flag_combinations_1_of_4() {
     archive_in_each(0);
 }
 
 #[test]
-fn the_archive_is_the_truth_in_every_shape_second_part() {
+fn archive_equals_truth_for_flag_combinations_2_of_4() {
     archive_in_each(1);
 }
 
 #[test]
-fn the_archive_is_the_truth_in_every_shape_third_part() {
+fn archive_equals_truth_for_flag_combinations_3_of_4() {
     archive_in_each(2);
 }
 
 #[test]
-fn the_archive_is_the_truth_in_every_shape_fourth_part() {
+fn archive_equals_truth_for_flag_combinations_4_of_4() {
     archive_in_each(3);
 }

@@ -49,7 +49,7 @@ fn forecast_for(place: &ModelRun, streams: &[StreamStatus], requests: u64) -> Op
 }
 
 #[tokio::test]
-async fn where_nothing_is_sealed_only_the_time_is_known() {
+async fn without_sealed_windows_only_the_time_is_forecast() {
     let place = run_after_calls(1).await;
     let streams = status(&place).await;
     let found = forecast_for(&place, &streams, 1).unwrap();
@@ -65,7 +65,7 @@ async fn where_nothing_is_sealed_only_the_time_is_known() {
 }
 
 #[tokio::test]
-async fn the_rate_and_the_pauses_of_late_decide_how_much_is_lost() {
+async fn recent_rate_and_pauses_determine_the_forecast_loss() {
     let place = run_after_calls(7).await;
     let mut streams = status(&place).await;
     let missing = streams[0].missing_seconds;
@@ -100,7 +100,7 @@ async fn the_rate_and_the_pauses_of_late_decide_how_much_is_lost() {
 }
 
 #[tokio::test]
-async fn where_nothing_is_missing_nothing_is_foreseen() {
+async fn complete_archive_has_no_forecast_loss() {
     let mut place = run_after_calls(7).await;
     place.pass(Purpose::Sync(HistoryBounds::default())).await;
     let streams = status(&place).await;
@@ -116,7 +116,7 @@ async fn where_nothing_is_missing_nothing_is_foreseen() {
 }
 
 #[tokio::test]
-async fn by_its_figures_an_account_of_one_stream_looks_as_it_does_by_its_status() {
+async fn summary_and_status_of_a_single_stream_give_equal_forecasts() {
     for (calls, requests) in [(1, 1), (7, 1), (7, 20), (7, 36_000)] {
         let place = run_after_calls(calls).await;
         let by_status = forecast_for(&place, &status(&place).await, requests).unwrap();

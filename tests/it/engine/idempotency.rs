@@ -15,7 +15,7 @@ const EVERYTHING: &str = "
 type Run = (String, String, String, i64, i64, String, Option<String>);
 
 #[test]
-fn a_second_sync_changes_nothing_and_costs_a_request_a_stream() {
+fn second_sync_changes_nothing_and_costs_one_request_per_stream() {
     let bed = TestEnv::new(&["--users", "2"]).settling("1s");
     bed.assert_sync_archives_truth();
     let before: Vec<(String,)> = bed.rows(EVERYTHING);
@@ -39,7 +39,7 @@ fn a_second_sync_changes_nothing_and_costs_a_request_a_stream() {
 }
 
 #[test]
-fn the_record_of_a_run_counts_every_request() {
+fn run_record_counts_every_request() {
     let bed = TestEnv::new(&[]);
     let ran = bed.sync().assert_ok();
     let on_record = bed.number("SELECT CAST(sum(requests) AS INTEGER) FROM runs");
@@ -48,7 +48,7 @@ fn the_record_of_a_run_counts_every_request() {
 }
 
 #[test]
-fn coverage_is_one_unbroken_run_a_stream_and_counts_the_truth() {
+fn coverage_is_contiguous_and_counts_every_message() {
     let bed = TestEnv::new(&["--messages", "900"]);
     bed.assert_sync_archives_truth();
     let runs: Vec<Run> = bed.rows(
@@ -81,7 +81,7 @@ fn coverage_is_one_unbroken_run_a_stream_and_counts_the_truth() {
 }
 
 #[test]
-fn the_only_gap_is_what_is_too_young_to_be_final() {
+fn only_the_unsettled_range_is_a_gap() {
     let bed = TestEnv::new(&[]);
     bed.sync().assert_ok();
     let gaps: Vec<(String, String, String, i64)> =
@@ -105,7 +105,7 @@ fn the_only_gap_is_what_is_too_young_to_be_final() {
 }
 
 #[test]
-fn what_is_older_than_since_is_not_wanted() {
+fn history_before_since_is_not_fetched() {
     let bed = TestEnv::new(&[]).only("agora");
     let since = Millis(bed.world().now().0 - 2 * 86_400_000).second();
     let bed = bed.with(
@@ -137,7 +137,7 @@ fn what_is_older_than_since_is_not_wanted() {
 }
 
 #[test]
-fn what_the_provider_has_forgotten_is_never_asked_for() {
+fn history_beyond_the_retention_is_never_requested() {
     let bed = TestEnv::new(&["--retention", "2d"])
         .only("agora")
         .with("retention = \"4000d\"", "retention = \"2d\"");

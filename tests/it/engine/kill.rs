@@ -81,7 +81,7 @@ fn pass_is_cut_short(bed: &TestEnv, polls: u32) -> bool {
 }
 
 #[test]
-fn a_pass_that_is_dropped_at_any_await_loses_nothing() {
+fn pass_dropped_at_any_await_loses_nothing() {
     const AT_ONCE: u32 = 8;
     let bed = TestEnv::new(&["--plain", "--messages", "45", "--topic-messages", "60"]);
     // Each of these begins with polls of its own; one that runs to the end uncut ends them all.
@@ -116,7 +116,7 @@ impl Drop for SyncProcess {
 }
 
 #[test]
-fn a_kill_at_any_moment_loses_nothing() {
+fn kill_at_any_moment_loses_nothing() {
     const KILLS: u32 = 15;
     let bed = TestEnv::new(&[
         "--requests-per-second",
@@ -167,7 +167,7 @@ fn a_kill_at_any_moment_loses_nothing() {
 }
 
 #[test]
-fn a_first_sync_that_is_killed_leaves_an_archive_that_knows_what_it_is_missing() {
+fn killed_first_sync_leaves_an_archive_that_lists_its_gaps() {
     let bed = TestEnv::new(&["--messages", "200", "--topic-messages", "0"]).only("agora");
     bed.script_answer(ScriptedAnswer {
         on: CallFilter::Count,

@@ -8,7 +8,7 @@ use crate::support::env::TestEnv;
 use crate::support::messages::web3mq_message;
 
 #[test]
-fn what_is_said_during_a_sync_is_there_after_the_next() {
+fn messages_sent_during_a_sync_are_archived_by_the_next() {
     let bed = TestEnv::new(&["--append-rate", "40", "--total", "whole"]);
     for _ in 0..3 {
         bed.assert_sync_archives_truth();
@@ -17,7 +17,7 @@ fn what_is_said_during_a_sync_is_there_after_the_next() {
 }
 
 #[test]
-fn a_growing_history_without_a_total_is_archived_all_the_same() {
+fn growing_history_without_a_total_is_archived() {
     let bed = TestEnv::new(&[
         "--append-rate",
         "15",
@@ -32,7 +32,7 @@ fn a_growing_history_without_a_total_is_archived_all_the_same() {
 }
 
 #[test]
-fn what_is_said_between_syncs_is_new_and_all_else_stays() {
+fn second_sync_adds_new_messages_only() {
     let bed = TestEnv::new(&[]);
     bed.assert_sync_archives_truth();
     let before = bed.number("SELECT count(*) FROM archive");
@@ -44,7 +44,7 @@ fn what_is_said_between_syncs_is_new_and_all_else_stays() {
 }
 
 #[test]
-fn a_message_that_shows_up_late_is_caught_while_its_time_is_not_settled() {
+fn late_message_is_archived_while_its_range_is_unsettled() {
     let bed = TestEnv::without_messages(&[]).only("agora");
     bed.say("lobby", "in time", Duration::from_secs(90));
     let bed = bed.following(r#"{ destination = "lobby" }"#);
@@ -56,7 +56,7 @@ fn a_message_that_shows_up_late_is_caught_while_its_time_is_not_settled() {
 }
 
 #[test]
-fn a_message_like_one_that_is_there_becomes_the_second_of_its_kind() {
+fn equal_message_gets_the_next_occurrence() {
     let bed = TestEnv::without_messages(&[]).only("agora");
     let ms = bed.world().now().0 - 60_000;
     bed.append_message_at("lobby", "ok", ms);
@@ -69,7 +69,7 @@ fn a_message_like_one_that_is_there_becomes_the_second_of_its_kind() {
 }
 
 #[test]
-fn a_status_that_moves_on_is_followed_while_the_message_is_young() {
+fn status_of_recent_messages_is_updated() {
     let bed = TestEnv::without_messages(&[]).only("web3mq");
     let user = bed.world().users()[0].clone();
     let topic = bed
@@ -114,7 +114,7 @@ fn a_status_that_moves_on_is_followed_while_the_message_is_young() {
 }
 
 #[test]
-fn a_status_never_goes_back() {
+fn status_never_moves_backward() {
     let bed = TestEnv::without_messages(&[]).only("web3mq");
     let user = bed.world().users()[0].clone();
     let topic = bed

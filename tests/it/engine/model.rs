@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use backscroll::domain::clock::Clock;
 use backscroll::domain::time::Millis;
 use backscroll::domain::window::Window;
-use backscroll::store::LedgerRow;
+use backscroll::provider::Provider;
+use backscroll::store::{Archive, LedgerRow};
 use backscroll::sync::Purpose;
 use proptest::prelude::*;
 
@@ -197,7 +199,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_a_history_does_nothing_is_lost_and_nothing_doubled(
+    fn random_history_changes_lose_and_duplicate_nothing(
         shifts in prop::sample::select(vec![(0, 0), (0, 1), (1, 1), (0, 1000), (1000, 0), (1000, 1000)]),
         retention in prop::option::of((2u64..12).prop_map(Duration::from_hours)),
         events in events(),
@@ -210,7 +212,7 @@ proptest! {
 /// A channel in which something is said every 86 ms, a day long. Of the rows without a straggler the archive holds
 /// nothing here but what the ledger says: they are counted, and never read.
 #[tokio::test]
-async fn a_day_of_a_million_messages_with_three_stragglers_takes_a_few_dozen_requests() {
+async fn reconciling_a_million_messages_takes_few_requests() {
     const ROWS: i64 = 1000;
     const ROW_S: u64 = 86;
     let mut place = ModelRun::with_provider(FakeProvider::new(
@@ -261,7 +263,7 @@ async fn a_day_of_a_million_messages_with_three_stragglers_takes_a_few_dozen_req
 }
 
 #[tokio::test]
-async fn where_messages_keep_coming_late_ranges_are_sealed_later() {
+async fn repeated_stragglers_increase_the_settle_age() {
     let mut place = ModelRun::with_provider(FakeProvider::new(NOW, SETTLE, None)).await;
     let mut number = 0;
     for (ago, known) in [(130, None), (3000, None), (300, None), (200, Some(240))] {
@@ -294,7 +296,7 @@ async fn where_messages_keep_coming_late_ranges_are_sealed_later() {
 }
 
 #[tokio::test]
-async fn a_row_into_which_a_flood_has_come_is_cut_like_any_other_history() {
+async fn ledger_row_with_many_late_messages_is_split() {
     let mut place = ModelRun::with_provider(FakeProvider::new(NOW, SETTLE, None)).await;
     place
         .provider
@@ -318,7 +320,7 @@ async fn a_row_into_which_a_flood_has_come_is_cut_like_any_other_history() {
 }
 
 #[tokio::test]
-async fn a_doubt_that_does_not_end_costs_less_and_less() {
+async fn lasting_suspect_window_is_refetched_less_and_less_often() {
     let mut place = ModelRun::with_provider(FakeProvider::new(NOW, SETTLE, None)).await;
     place
         .provider

@@ -117,32 +117,32 @@ fn stragglers_on_every_edge(flags: &[&str]) {
 }
 
 #[test]
-fn stragglers_are_found_where_bounds_are_inclusive() {
+fn stragglers_are_found_with_inclusive_bounds() {
     stragglers_on_every_edge(&[]);
 }
 
 #[test]
-fn stragglers_are_found_where_bounds_are_exclusive() {
+fn stragglers_are_found_with_exclusive_bounds() {
     stragglers_on_every_edge(&["--start", "exclusive", "--end", "exclusive"]);
 }
 
 #[test]
-fn stragglers_are_found_where_the_end_is_exclusive() {
+fn stragglers_are_found_with_exclusive_end() {
     stragglers_on_every_edge(&["--end", "exclusive"]);
 }
 
 #[test]
-fn stragglers_are_found_where_bounds_stand_for_whole_seconds() {
+fn stragglers_are_found_with_whole_second_bounds() {
     stragglers_on_every_edge(&["--seconds"]);
 }
 
 #[test]
-fn stragglers_are_found_where_bounds_leave_out_whole_seconds() {
+fn stragglers_are_found_with_exclusive_whole_second_bounds() {
     stragglers_on_every_edge(&["--seconds", "--start", "exclusive", "--end", "exclusive"]);
 }
 
 #[test]
-fn stragglers_are_found_where_bounds_leave_out_the_first_second() {
+fn stragglers_are_found_with_exclusive_whole_second_start() {
     stragglers_on_every_edge(&["--seconds", "--start", "exclusive"]);
 }
 
@@ -168,7 +168,7 @@ fn append_group(bed: &TestEnv, count: i64) -> (String, String, i64) {
 }
 
 #[test]
-fn a_topic_whose_total_is_what_is_known_costs_one_request() {
+fn topic_with_a_matching_total_costs_one_request() {
     let bed = TestEnv::without_messages(&[]).only("web3mq");
     append_group(&bed, 700);
     run_pass(&bed, SYNC);
@@ -184,7 +184,7 @@ fn a_topic_whose_total_is_what_is_known_costs_one_request() {
 }
 
 #[test]
-fn a_message_that_a_node_had_late_is_found_by_the_total() {
+fn late_message_of_a_node_is_found_by_the_total() {
     let bed = TestEnv::without_messages(&[]).only("web3mq");
     let (user, topic, begin) = append_group(&bed, 2500);
     let edge = bed.settled_edge();
@@ -206,7 +206,7 @@ fn a_message_that_a_node_had_late_is_found_by_the_total() {
 }
 
 #[test]
-fn what_a_node_has_taken_away_stays_archived_and_is_looked_for_once() {
+fn message_removed_by_a_node_stays_archived_and_is_refetched_once() {
     let bed = TestEnv::without_messages(&[]).only("web3mq");
     let (user, topic, begin) = append_group(&bed, 600);
     run_pass(&bed, SYNC);
@@ -260,7 +260,7 @@ fn archived_while_changing(
 }
 
 #[test]
-fn messages_that_are_put_in_before_and_behind_the_pages_being_read_are_neither_lost_nor_doubled() {
+fn inserts_around_the_page_being_read_lose_and_duplicate_nothing() {
     for snapshot in ["post", "get"] {
         let bed = TestEnv::new(&[
             "--messages",
@@ -296,7 +296,7 @@ fn messages_that_are_put_in_before_and_behind_the_pages_being_read_are_neither_l
 }
 
 #[test]
-fn a_retention_that_eats_the_pages_being_read_loses_and_doubles_nothing_else() {
+fn expiry_during_paging_loses_and_duplicates_nothing_else() {
     let bed = TestEnv::new(&["--messages", "1500", "--topic-messages", "0", "--plain"])
         .only("agora")
         .settling("1s");
@@ -323,7 +323,7 @@ fn a_retention_that_eats_the_pages_being_read_loses_and_doubles_nothing_else() {
 }
 
 #[test]
-fn a_topic_that_grows_and_shrinks_while_it_is_paged_is_neither_lost_nor_doubled() {
+fn topic_changing_during_paging_loses_and_duplicates_nothing() {
     let bed = TestEnv::without_messages(&[]).only("web3mq").settling("1s");
     let (user, topic, begin) = append_group(&bed, 1800);
     let (world_user, world_topic) = (user.clone(), topic.clone());
@@ -363,7 +363,7 @@ fn a_topic_that_grows_and_shrinks_while_it_is_paged_is_neither_lost_nor_doubled(
 }
 
 #[test]
-fn a_suspect_is_read_again_and_sealed_once_it_adds_up() {
+fn suspect_window_is_sealed_once_a_refetch_matches() {
     let bed = TestEnv::new(&["--messages", "300", "--topic-messages", "0", "--plain"])
         .only("agora")
         .settling("1s");
@@ -385,7 +385,7 @@ fn a_suspect_is_read_again_and_sealed_once_it_adds_up() {
 }
 
 #[test]
-fn a_status_that_moves_on_is_followed_until_it_is_read() {
+fn refresh_updates_statuses_until_read() {
     let bed = TestEnv::without_messages(&[]).only("web3mq");
     append_group(&bed, 300);
     run_pass(&bed, SYNC);
@@ -415,7 +415,7 @@ fn a_status_that_moves_on_is_followed_until_it_is_read() {
 }
 
 #[test]
-fn only_the_windows_with_unread_messages_are_fetched_again() {
+fn refresh_fetches_only_windows_with_unread_messages() {
     let bed = TestEnv::without_messages(&[]).only("web3mq");
     let (user, topic, begin) = append_group(&bed, 1);
     for n in 1..900 {
@@ -434,7 +434,7 @@ fn only_the_windows_with_unread_messages_are_fetched_again() {
 }
 
 #[test]
-fn the_daemon_reconciles_and_refreshes_at_their_ticks() {
+fn daemon_reconciles_and_refreshes_on_schedule() {
     let every_other = "*/2 * * * * *";
     let bed = TestEnv::without_messages(&[])
         .scheduled("sync", EVERY_SECOND_SCHEDULE)
@@ -501,7 +501,7 @@ fn quarantine_raw(bed: &TestEnv, stream: &str, raw: &Value, ms: i64) {
 }
 
 #[test]
-fn what_was_not_understood_once_is_archived_when_it_is() {
+fn quarantined_message_is_archived_after_upgrade() {
     let bed = TestEnv::without_messages(&[]);
     let (user, topic, begin) = append_group(&bed, 20);
     let ms = bed.world().now().0 - 500_000;

@@ -6,7 +6,7 @@ use crate::support::env::TestEnv;
 use crate::support::truth::ARCHIVED;
 
 #[test]
-fn a_pair_is_one_conversation_in_both_directions() {
+fn peer_pair_is_one_conversation_in_both_directions() {
     let bed = TestEnv::new(&["--topic-messages", "300"]);
     bed.assert_sync_archives_truth();
     let both_ways = bed.number(
@@ -25,7 +25,7 @@ fn a_pair_is_one_conversation_in_both_directions() {
 }
 
 #[test]
-fn every_account_has_its_own_messages() {
+fn accounts_keep_their_messages_apart() {
     let bed = TestEnv::new(&[
         "--projects",
         "2",
@@ -41,7 +41,7 @@ fn every_account_has_its_own_messages() {
 }
 
 #[test]
-fn streams_that_overlap_add_no_row() {
+fn overlapping_streams_add_no_duplicate_row() {
     let bed = TestEnv::new(&["--plain", "--topic-messages", "0"]).only("agora");
     bed.assert_sync_archives_truth();
     let rows = bed.rows::<ArchiveEntry>(ARCHIVED).len();
@@ -60,7 +60,7 @@ fn streams_that_overlap_add_no_row() {
 }
 
 #[test]
-fn a_conversation_in_which_nobody_wrote_is_covered_and_empty() {
+fn empty_conversation_is_covered() {
     let bed = TestEnv::without_messages(&[]);
     bed.assert_sync_archives_truth();
     assert_eq!(bed.number("SELECT count(*) FROM archive"), 0);

@@ -47,15 +47,15 @@ macro_rules! on_every_database {
 }
 
 on_every_database! {
-    what_was_changed_is_named_and_put_right,
-    what_was_changed_in_the_ledger_is_named_and_put_right,
-    what_was_added_is_named_and_set_aside,
-    a_message_that_was_archived_and_is_removed_by_the_provider_stays,
-    what_cannot_be_had_any_more_stays_a_fault,
-    what_came_late_by_another_stream_is_sealed_anew,
-    what_the_provider_counts_beyond_is_named_and_fetched,
-    windows_without_a_digest_are_said_and_given_one,
-    a_manifest_is_good_until_something_is_changed,
+    changed_message_is_reported_and_repaired,
+    changed_ledger_row_is_reported_and_repaired,
+    forged_message_is_reported_and_quarantined,
+    message_removed_by_the_provider_stays,
+    unrecoverable_damage_stays_a_finding,
+    late_message_from_another_stream_is_resealed,
+    messages_missing_by_the_provider_count_are_fetched,
+    windows_without_digest_are_reported_and_given_one,
+    manifest_verifies_until_something_changes,
 }
 
 impl VerifyFixture {
@@ -215,7 +215,7 @@ fn nth_message(provider: &str, n: usize) -> String {
     )
 }
 
-fn what_was_changed_is_named_and_put_right(kept: VerifyFixture) {
+fn changed_message_is_reported_and_repaired(kept: VerifyFixture) {
     let before = kept.archived_rows();
     let hash = "does not match its own hash";
     let changes = [
@@ -285,7 +285,7 @@ fn what_was_changed_is_named_and_put_right(kept: VerifyFixture) {
     );
 }
 
-fn what_was_changed_in_the_ledger_is_named_and_put_right(kept: VerifyFixture) {
+fn changed_ledger_row_is_reported_and_repaired(kept: VerifyFixture) {
     let ledger = "SELECT sum(messages + from_s % 1000 + to_s % 1000) FROM sealed_window";
     let (before, sum) = (kept.archived_rows(), kept.query_number(ledger));
     let one = "(stream_id, from_s) = (SELECT stream_id, from_s FROM sealed_window WHERE messages > 3 ORDER BY messages LIMIT 1)";
@@ -325,7 +325,7 @@ fn what_was_changed_in_the_ledger_is_named_and_put_right(kept: VerifyFixture) {
         .says("does not have all of it any more");
 }
 
-fn what_was_added_is_named_and_set_aside(kept: VerifyFixture) {
+fn forged_message_is_reported_and_quarantined(kept: VerifyFixture) {
     let before = kept.archived_rows();
     let message = kept.forged();
     kept.insert_forged(message);
@@ -339,7 +339,7 @@ fn what_was_added_is_named_and_set_aside(kept: VerifyFixture) {
     assert_eq!(kept.query_number(aside), 1);
 }
 
-fn a_message_that_was_archived_and_is_removed_by_the_provider_stays(kept: VerifyFixture) {
+fn message_removed_by_the_provider_stays(kept: VerifyFixture) {
     let removed = Arc::new(Mutex::new(None::<String>));
     let seen = removed.clone();
     let VerifyFixture { bed, database } = kept;
@@ -390,7 +390,7 @@ fn a_message_that_was_archived_and_is_removed_by_the_provider_stays(kept: Verify
     );
 }
 
-fn what_cannot_be_had_any_more_stays_a_fault(kept: VerifyFixture) {
+fn unrecoverable_damage_stays_a_finding(kept: VerifyFixture) {
     let kept = kept.with_replaced_setting("retention = \"4000d\"", "retention = \"2d\"");
     let before = kept.archived_rows();
     // Lately sent: it comes back, and the digest shows that all is there again.
@@ -432,7 +432,7 @@ fn what_cannot_be_had_any_more_stays_a_fault(kept: VerifyFixture) {
     assert_eq!(gone.len(), before.len() - 1, "nothing else has changed");
 }
 
-fn what_the_provider_counts_beyond_is_named_and_fetched(kept: VerifyFixture) {
+fn messages_missing_by_the_provider_count_are_fetched(kept: VerifyFixture) {
     kept.verify(&["--remote"])
         .assert_ok()
         .says("The providers count as many as were read");
@@ -451,7 +451,7 @@ fn what_the_provider_counts_beyond_is_named_and_fetched(kept: VerifyFixture) {
     kept.verify(&["--remote"]).assert_ok();
 }
 
-fn what_came_late_by_another_stream_is_sealed_anew(kept: VerifyFixture) {
+fn late_message_from_another_stream_is_resealed(kept: VerifyFixture) {
     let sender = kept.say_late();
     kept.execute_sql(&format!(
         "DELETE FROM sealed_window WHERE stream_id IN (SELECT id FROM stream WHERE key = 'source={sender}')"
@@ -464,7 +464,7 @@ fn what_came_late_by_another_stream_is_sealed_anew(kept: VerifyFixture) {
     kept.bed.assert_no_rule_broken();
 }
 
-fn windows_without_a_digest_are_said_and_given_one(kept: VerifyFixture) {
+fn windows_without_digest_are_reported_and_given_one(kept: VerifyFixture) {
     let undigested = "SELECT count(*) FROM sealed_window WHERE digest IS NULL";
     kept.execute_sql("UPDATE sealed_window SET digest = NULL");
     let key = kept.key("1");
@@ -498,7 +498,7 @@ fn windows_without_a_digest_are_said_and_given_one(kept: VerifyFixture) {
     kept.bed.sync().assert_ok();
 }
 
-fn a_manifest_is_good_until_something_is_changed(kept: VerifyFixture) {
+fn manifest_verifies_until_something_changes(kept: VerifyFixture) {
     let (key, other) = (kept.key("1"), kept.key("2"));
     kept.verify(&["--manifest", "m.jsonl", "--key", &key])
         .assert_ok()

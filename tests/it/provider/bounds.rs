@@ -44,31 +44,31 @@ fn archive_with_bounds(flags: &[&str]) {
 }
 
 #[test]
-fn inclusive_bounds_neither_lose_nor_double() {
+fn inclusive_bounds_lose_and_duplicate_nothing() {
     archive_with_bounds(&["--start", "inclusive", "--end", "inclusive"]);
 }
 
 #[test]
-fn exclusive_bounds_neither_lose_nor_double() {
+fn exclusive_bounds_lose_and_duplicate_nothing() {
     archive_with_bounds(&["--start", "exclusive", "--end", "exclusive"]);
 }
 
 #[test]
-fn a_start_that_is_not_in_the_range_loses_nothing() {
+fn exclusive_start_loses_nothing() {
     archive_with_bounds(&["--start", "exclusive", "--end", "inclusive"]);
 }
 
 #[test]
-fn an_end_that_is_not_in_the_range_loses_nothing() {
+fn exclusive_end_loses_nothing() {
     archive_with_bounds(&["--start", "inclusive", "--end", "exclusive"]);
 }
 
 #[test]
-fn bounds_that_stand_for_whole_seconds_neither_lose_nor_double() {
+fn whole_second_bounds_lose_and_duplicate_nothing() {
     archive_with_bounds(&["--seconds"]);
 }
 
 #[test]
-fn bounds_that_leave_out_whole_seconds_neither_lose_nor_double() {
+fn exclusive_whole_second_bounds_lose_and_duplicate_nothing() {
     archive_with_bounds(&["--seconds", "--start", "exclusive", "--end", "exclusive"]);
 }

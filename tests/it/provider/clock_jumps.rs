@@ -83,7 +83,7 @@ fn assert_nothing_lost(bed: &TestEnv, settled_to: Millis, rounds: &[usize]) {
 }
 
 #[test]
-fn this_machines_clock_may_leap_either_way() {
+fn local_clock_jumps_lose_nothing() {
     let bed = run_passes(|_, machine, round| {
         let leaps = [0, 24, -24, 0, -1, 1];
         machine.0.store(leaps[round] * HOUR_MS, Ordering::Relaxed);
@@ -93,7 +93,7 @@ fn this_machines_clock_may_leap_either_way() {
 }
 
 #[test]
-fn a_providers_clock_that_runs_ahead_for_a_while_loses_nothing() {
+fn provider_clock_ahead_for_a_while_loses_nothing() {
     let bed = run_passes(|bed, _, round| match round {
         2 => bed.world().shift_clock(ClockSkew { offset_ms: HOUR_MS }),
         4 => bed.world().shift_clock(ClockSkew {
@@ -107,7 +107,7 @@ fn a_providers_clock_that_runs_ahead_for_a_while_loses_nothing() {
 }
 
 #[test]
-fn a_providers_clock_that_is_set_back_loses_nothing() {
+fn provider_clock_set_back_loses_nothing() {
     let bed = run_passes(|bed, _, round| {
         if round == 2 {
             bed.world().shift_clock(ClockSkew { offset_ms: -20_000 });

@@ -37,17 +37,17 @@ fn recovers_from(answers: &[(u16, &str)]) -> TestEnv {
 }
 
 #[test]
-fn a_server_that_fails_is_asked_again() {
+fn status_5xx_is_retried() {
     recovers_from(&[(500, ""), (502, "<html>Bad Gateway</html>"), (503, "{}")]);
 }
 
 #[test]
-fn a_408_is_a_failure_that_passes() {
+fn status_408_is_transient() {
     recovers_from(&[(408, r#"{"result":"failed"}"#)]);
 }
 
 #[test]
-fn a_page_of_html_under_200_is_no_empty_history() {
+fn html_with_status_200_is_not_an_empty_history() {
     let bed = recovers_from(&[(200, "<!DOCTYPE html><title>Please log in</title>")]);
     assert_eq!(
         bed.number("SELECT CAST(sum(errors) AS INTEGER) FROM runs"),
@@ -57,7 +57,7 @@ fn a_page_of_html_under_200_is_no_empty_history() {
 }
 
 #[test]
-fn json_that_breaks_off_is_no_empty_history() {
+fn truncated_json_is_not_an_empty_history() {
     recovers_from(&[(
         200,
         r#"{"result":"success","code":"ok","count":0,"messages":[{"src":"#,
@@ -65,12 +65,12 @@ fn json_that_breaks_off_is_no_empty_history() {
 }
 
 #[test]
-fn an_empty_body_is_no_empty_history() {
+fn empty_body_is_not_an_empty_history() {
     recovers_from(&[(200, "")]);
 }
 
 #[test]
-fn a_result_of_failed_under_200_is_no_empty_history() {
+fn failed_result_with_status_200_is_not_an_empty_history() {
     let bed = TestEnv::new(&FEW).only("agora");
     // Four times in a row is more than is borne at once; the next pass takes it up.
     for (on, times) in [
@@ -99,7 +99,7 @@ fn a_result_of_failed_under_200_is_no_empty_history() {
 }
 
 #[test]
-fn a_dead_handle_starts_the_page_anew() {
+fn dead_handle_restarts_the_page() {
     for status in [404, 410] {
         let bed = TestEnv::new(&FEW).only("agora");
         bed.script_answer(ScriptedAnswer {
@@ -122,7 +122,7 @@ fn a_dead_handle_starts_the_page_anew() {
 }
 
 #[test]
-fn a_count_in_progress_is_asked_for_again_and_a_query_in_progress_made_again() {
+fn count_and_query_in_progress_are_retried() {
     let bed = TestEnv::new(&FEW).only("agora");
     for on in [CallFilter::Count, CallFilter::Query] {
         let body = r#"{"result":"success","code":"in progress"}"#.to_owned();
@@ -138,7 +138,7 @@ fn a_count_in_progress_is_asked_for_again_and_a_query_in_progress_made_again() {
 }
 
 #[test]
-fn a_connection_that_drops_is_made_again() {
+fn dropped_connection_is_reopened() {
     let bed = TestEnv::new(&FEW);
     for on in EVERY_CALL {
         bed.script_answer(ScriptedAnswer {
@@ -153,7 +153,7 @@ fn a_connection_that_drops_is_made_again() {
 }
 
 #[test]
-fn an_answer_that_breaks_off_half_way_is_asked_for_again() {
+fn truncated_response_is_retried() {
     let bed = TestEnv::new(&FEW);
     let (bed, middleman) = bed.behind_proxy(answer_changed_once(4, || {
         ProxyAction::Cut(r#"{"result":"success","code":"ok","messages":["#)
@@ -163,7 +163,7 @@ fn an_answer_that_breaks_off_half_way_is_asked_for_again() {
 }
 
 #[test]
-fn an_answer_that_is_not_utf_8_is_not_taken() {
+fn response_that_is_not_utf_8_is_rejected() {
     let bed = TestEnv::new(&FEW);
     let latin = b"{\"result\":\"success\",\"code\":\"ok\",\"count\":0,\"messages\":[],\"note\":\"caf\xE9\"}";
     let (bed, middleman) = bed.behind_proxy(answer_changed_once(30, || {
@@ -177,12 +177,12 @@ fn an_answer_that_is_not_utf_8_is_not_taken() {
 }
 
 #[test]
-fn a_redirect_is_no_answer_and_passes() {
+fn redirect_is_a_transient_failure() {
     recovers_from(&[(302, "")]);
 }
 
 #[test]
-fn a_429_that_says_how_long_is_obeyed() {
+fn retry_after_of_a_429_is_obeyed() {
     let bed = TestEnv::new(&["--requests-per-second", "50"]).only("agora");
     let (bed, middleman) = bed.behind_proxy(nth_request(6, || {
         ProxyAction::Reply(429, &[("retry-after", "2")], b"{}".to_vec())
@@ -193,7 +193,7 @@ fn a_429_that_says_how_long_is_obeyed() {
 }
 
 #[test]
-fn a_429_that_says_nothing_more_is_followed_by_a_pause() {
+fn status_429_without_retry_after_causes_a_pause() {
     let bed = TestEnv::new(&["--requests-per-second", "50"]).only("web3mq");
     let (bed, middleman) = bed.behind_proxy(nth_request(6, || {
         ProxyAction::reply(429, r#"{"code":429,"msg":"too many requests"}"#)
@@ -204,7 +204,7 @@ fn a_429_that_says_nothing_more_is_followed_by_a_pause() {
 }
 
 #[test]
-fn one_account_that_is_told_to_wait_holds_up_no_other() {
+fn rate_limited_account_delays_no_other() {
     let bed = TestEnv::new(&FEW);
     bed.script_answer(ScriptedAnswer {
         on: CallFilter::Count,
@@ -238,7 +238,7 @@ fn one_account_that_is_told_to_wait_holds_up_no_other() {
 }
 
 #[test]
-fn a_clock_that_is_a_day_off_loses_nothing_and_seals_nothing_to_come() {
+fn local_clock_a_day_off_seals_nothing_in_the_future() {
     for skew in ["1d", "-1d"] {
         let bed = TestEnv::new(&["--clock-skew", skew]);
         bed.assert_sync_archives_truth();

@@ -36,7 +36,7 @@ impl UnexpectedHost {
 }
 
 #[test]
-fn a_redirect_to_another_host_is_not_followed() {
+fn redirect_to_another_host_is_not_followed() {
     let (bed, stranger) = (TestEnv::new(&FEW), UnexpectedHost::new());
     for (status, on) in [
         (301, CallFilter::Count),
@@ -66,7 +66,7 @@ fn a_redirect_to_another_host_is_not_followed() {
 }
 
 #[test]
-fn a_location_on_another_host_is_refused() {
+fn location_on_another_host_is_refused() {
     let (bed, stranger) = (TestEnv::new(&FEW).only("agora"), UnexpectedHost::new());
     let (turn, address) = (AtomicUsize::new(0), stranger.address());
     let (bed, middleman) = bed.behind_proxy(move |_, asked| {
@@ -99,7 +99,7 @@ fn a_location_on_another_host_is_refused() {
 }
 
 #[test]
-fn a_location_that_tries_to_leave_by_the_tilde_stays() {
+fn location_with_an_authority_after_the_tilde_stays_on_the_host() {
     let (bed, stranger) = (TestEnv::new(&FEW).only("agora"), UnexpectedHost::new());
     let address = stranger.address();
     let (bed, _middleman) = bed.behind_proxy(move |_, asked| match asked.endpoint() {
@@ -114,7 +114,7 @@ fn a_location_that_tries_to_leave_by_the_tilde_stays() {
 }
 
 #[test]
-fn a_location_in_full_on_the_same_host_is_good() {
+fn absolute_location_on_the_same_host_is_accepted() {
     let bed = TestEnv::new(&FEW).only("agora");
     let (bed, _middleman) = bed.behind_proxy(move |_, asked| match asked.endpoint() {
         "query" => {

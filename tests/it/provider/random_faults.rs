@@ -47,37 +47,37 @@ fn assert_faults_lose_nothing(share: &str, kinds: &str) -> (TestEnv, Vec<Command
 }
 
 #[test]
-fn answers_that_break_off_lose_nothing() {
+fn truncated_responses_lose_nothing() {
     assert_faults_lose_nothing("15%", "cut,truncated");
 }
 
 #[test]
-fn answers_that_are_none_lose_nothing() {
+fn invalid_responses_lose_nothing() {
     assert_faults_lose_nothing("15%", "html,server-error,redirect,deep,charset");
 }
 
 #[test]
-fn an_answer_to_another_request_is_not_taken_for_the_right_one() {
+fn response_to_another_request_is_rejected() {
     assert_faults_lose_nothing("15%", "other");
 }
 
 #[test]
-fn handles_that_die_unread_lose_nothing() {
+fn handles_that_expire_unread_lose_nothing() {
     assert_faults_lose_nothing("15%", "dead-handle");
 }
 
 #[test]
-fn answers_that_never_end_hold_nothing_up() {
+fn endless_responses_are_timed_out() {
     assert_faults_lose_nothing("5%", "hang,drip");
 }
 
 #[test]
-fn being_told_to_slow_down_loses_nothing() {
+fn rate_limit_responses_lose_nothing() {
     assert_faults_lose_nothing("3%", "too-many,retry-after");
 }
 
 #[test]
-fn refusals_in_bursts_park_no_account_that_was_let_in() {
+fn bursts_of_401_do_not_park_an_authenticated_account() {
     let (bed, _) = assert_faults_lose_nothing("5%", "unauthorised");
     bed.run(&["status"]).assert_ok();
     assert_eq!(
@@ -87,7 +87,7 @@ fn refusals_in_bursts_park_no_account_that_was_let_in() {
 }
 
 #[test]
-fn trouble_is_logged_once_however_long_it_lasts() {
+fn ongoing_failure_is_logged_once() {
     let (_, ran) = assert_faults_lose_nothing("20%", "server-error");
     for CommandOutput { stderr: err, .. } in ran {
         // Once an account.
@@ -96,7 +96,7 @@ fn trouble_is_logged_once_however_long_it_lasts() {
 }
 
 #[test]
-fn bodies_of_200_mib_and_bombs_cost_no_memory() {
+fn bodies_of_200_mib_and_gzip_bombs_use_no_memory() {
     const MOST: u64 = 224 << 20;
     let bed =
         TestEnv::new(&[&FEW[..], &["--faults", "20%", "--fault-kinds", "oversized"]].concat());

@@ -10,7 +10,7 @@ fn archive_by_the_rules(flags: &[&str]) {
 }
 
 #[test]
-fn ten_requests_a_second_are_ten() {
+fn ten_requests_per_second_are_not_exceeded() {
     archive_by_the_rules(&[
         "--requests-per-second",
         "10",
@@ -25,7 +25,7 @@ fn ten_requests_a_second_are_ten() {
 }
 
 #[test]
-fn handles_that_are_ready_late_are_not_polled_too_soon() {
+fn late_handles_are_not_polled_too_soon() {
     archive_by_the_rules(&[
         "--requests-per-second",
         "100",
@@ -37,7 +37,7 @@ fn handles_that_are_ready_late_are_not_polled_too_soon() {
 }
 
 #[test]
-fn answers_that_take_long_break_no_rule() {
+fn slow_responses_break_no_rule() {
     archive_by_the_rules(&[
         "--requests-per-second",
         "100",
@@ -49,7 +49,7 @@ fn answers_that_take_long_break_no_rule() {
 }
 
 #[test]
-fn counts_that_are_in_progress_are_not_polled_too_soon() {
+fn counts_in_progress_are_not_polled_too_soon() {
     archive_by_the_rules(&[
         "--requests-per-second",
         "100",
@@ -61,7 +61,7 @@ fn counts_that_are_in_progress_are_not_polled_too_soon() {
 }
 
 #[test]
-fn handles_that_expire_before_they_are_read_are_made_anew() {
+fn expired_handles_are_requested_again() {
     let bed = TestEnv::new(&[
         "--handle-ttl",
         "1500ms",

@@ -41,7 +41,7 @@ fn refusing_bob(
 }
 
 #[test]
-fn a_stream_that_is_refused_is_named_and_the_others_go_on() {
+fn refused_stream_is_reported_and_others_continue() {
     let bed = TestEnv::new(&FEW);
     let url = bed.sandbox.base_url();
     let answer = r#"{"result":"failed","code":"bad_request","reason":"no such user"}"#;
@@ -84,7 +84,7 @@ fn a_stream_that_is_refused_is_named_and_the_others_go_on() {
 }
 
 #[test]
-fn a_code_of_web3mq_other_than_0_is_a_refusal() {
+fn nonzero_web3mq_code_is_a_refusal() {
     let bed = TestEnv::new(&FEW);
     let (bed, _middleman) = bed.behind_proxy(|_, asked| {
         let topic = asked.parameter("topic").unwrap_or_default();
@@ -150,17 +150,17 @@ fn assert_status_parks_account(status: u16) {
 }
 
 #[test]
-fn a_401_parks_the_account_until_check_lifts_it() {
+fn status_401_parks_the_account_until_check_succeeds() {
     assert_status_parks_account(401);
 }
 
 #[test]
-fn a_403_parks_the_account_until_check_lifts_it() {
+fn status_403_parks_the_account_until_check_succeeds() {
     assert_status_parks_account(403);
 }
 
 #[test]
-fn wrong_credentials_are_noticed_before_anything_is_planned() {
+fn wrong_credentials_are_reported_before_planning() {
     let bed = TestEnv::new(&FEW).with(CUSTOMER_SECRET, "mistyped");
     bed.run(&["check"])
         .assert_incomplete()
@@ -189,7 +189,7 @@ fn wrong_credentials_are_noticed_before_anything_is_planned() {
 }
 
 #[test]
-fn a_token_that_was_renewed_in_its_file_is_taken_up_in_the_midst_of_a_sync() {
+fn renewed_token_file_is_read_during_a_sync() {
     let bed = TestEnv::new(&FEW).only("agora").with(
         &format!("customer_id = \"{CUSTOMER_ID}\"\ncustomer_secret = \"{CUSTOMER_SECRET}\""),
         &format!("token = {{ file = \"agora.token\" }}\nuid = \"{TOKEN_UID}\""),
@@ -220,7 +220,7 @@ fn a_token_that_was_renewed_in_its_file_is_taken_up_in_the_midst_of_a_sync() {
 }
 
 #[test]
-fn an_access_token_is_taken_too() {
+fn access_token_is_accepted() {
     let bed = TestEnv::new(&FEW).only("agora").with(
         &format!("customer_id = \"{CUSTOMER_ID}\"\ncustomer_secret = \"{CUSTOMER_SECRET}\""),
         "token = \"sandbox-token\"",
@@ -230,7 +230,7 @@ fn an_access_token_is_taken_too() {
 }
 
 #[test]
-fn a_window_that_never_adds_up_is_sealed_as_suspect() {
+fn window_with_a_lasting_count_mismatch_is_sealed_as_suspect() {
     let bed = TestEnv::new(&FEW).only("agora");
     let (bed, _middleman) = bed.behind_proxy(|_, asked| {
         if asked.endpoint() == "count" && asked.is_addressed_to("lobby") {
@@ -261,7 +261,7 @@ fn a_window_that_never_adds_up_is_sealed_as_suspect() {
 }
 
 #[test]
-fn a_message_that_makes_no_sense_is_kept_aside_and_blocks_no_other() {
+fn unparsable_message_is_quarantined_and_blocks_no_other() {
     let bed = TestEnv::without_messages(&[])
         .only("agora")
         .following(r#"{ destination = "lobby" }"#);
@@ -314,7 +314,7 @@ fn with_nested_message(bed: TestEnv) -> (TestEnv, FaultProxy) {
 }
 
 #[test]
-fn a_message_that_is_nested_deeply_costs_no_other_in_sqlite() {
+fn deeply_nested_message_is_quarantined_in_sqlite() {
     let bed = TestEnv::without_messages(&[])
         .only("agora")
         .following(r#"{ destination = "lobby" }"#);
@@ -332,7 +332,7 @@ fn a_message_that_is_nested_deeply_costs_no_other_in_sqlite() {
 }
 
 #[test]
-fn a_message_that_is_nested_deeply_costs_no_other_in_postgres() {
+fn deeply_nested_message_is_quarantined_in_postgres() {
     let mut served = PostgresEnv::start(&["--messages", "0", "--topic-messages", "0"]);
     let (bed, _middleman) = with_nested_message(
         served

@@ -12,9 +12,9 @@ use backscroll::store::{
 use crate::support::store_fixture::{NOW, StoreFixture, scope};
 
 on_every_database! {
-    figures_are_what_the_status_of_all_streams_comes_to,
-    figures_tell_of_failures_doubts_and_pauses,
-    an_account_of_which_nothing_is_known_has_figures,
+    account_summaries_equal_the_sum_of_stream_statuses,
+    account_summaries_include_failures_suspects_and_pauses,
+    new_account_has_a_summary,
 }
 
 /// How many ledgers are tried.
@@ -109,7 +109,7 @@ fn expected(ledger: &AccountLedger, streams: &[&StreamStatus]) -> AccountSummary
     }
 }
 
-async fn figures_are_what_the_status_of_all_streams_comes_to(shelf: StoreFixture) {
+async fn account_summaries_equal_the_sum_of_stream_statuses(shelf: StoreFixture) {
     let mut held = 0;
     for seed in 0..LEDGERS {
         let mut random = fastrand::Rng::with_seed(seed);
@@ -157,7 +157,7 @@ async fn figures_are_what_the_status_of_all_streams_comes_to(shelf: StoreFixture
     assert!(held > 100, "{held} ranges were missing");
 }
 
-async fn figures_tell_of_failures_doubts_and_pauses(shelf: StoreFixture) {
+async fn account_summaries_include_failures_suspects_and_pauses(shelf: StoreFixture) {
     shelf.assert_frontier(Some(0), 900, 1000).await;
     let doubtful = backscroll::store::Seal {
         doubt: Some("why".into()),
@@ -229,7 +229,7 @@ async fn figures_tell_of_failures_doubts_and_pauses(shelf: StoreFixture) {
     );
 }
 
-async fn an_account_of_which_nothing_is_known_has_figures(shelf: StoreFixture) {
+async fn new_account_has_a_summary(shelf: StoreFixture) {
     let found = shelf.store.account_summaries().await.unwrap();
     assert_eq!(
         (

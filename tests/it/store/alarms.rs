@@ -8,12 +8,12 @@ use backscroll::domain::time::{Millis, Second};
 use crate::support::store_fixture::{NOW, StoreFixture, message, scope, texts};
 
 on_every_database! {
-    an_alarm_stands_until_it_is_over_and_is_kept_for_a_while,
-    what_was_told_is_not_forgotten_by_who_knows_less,
-    how_far_harm_had_come_outlasts_the_alarm,
-    an_alarm_of_the_archive_has_no_account,
-    the_hours_of_a_stream_are_those_of_its_messages,
-    a_file_knows_how_much_room_there_is,
+    ended_alarm_is_kept_for_a_while,
+    older_record_does_not_clear_notified_events,
+    loss_level_outlives_its_alarm,
+    alarm_about_the_archive_has_no_account,
+    active_hours_follow_the_messages_of_a_stream,
+    sqlite_archive_reports_free_disk_space,
 }
 
 fn alarm(account: Option<&str>, stream: Option<&str>, kind: AlarmKind, since: i64) -> Alarm {
@@ -32,7 +32,7 @@ fn alarm(account: Option<&str>, stream: Option<&str>, kind: AlarmKind, since: i6
     }
 }
 
-async fn an_alarm_stands_until_it_is_over_and_is_kept_for_a_while(shelf: StoreFixture) {
+async fn ended_alarm_is_kept_for_a_while(shelf: StoreFixture) {
     let silent = alarm(
         Some("shop"),
         Some("destination=lobby"),
@@ -88,7 +88,7 @@ async fn an_alarm_stands_until_it_is_over_and_is_kept_for_a_while(shelf: StoreFi
     );
 }
 
-async fn what_was_told_is_not_forgotten_by_who_knows_less(shelf: StoreFixture) {
+async fn older_record_does_not_clear_notified_events(shelf: StoreFixture) {
     let untold = alarm(Some("shop"), None, AlarmKind::Failing, 1000);
     let over = Alarm {
         until: Some(Millis(2000)),
@@ -110,7 +110,7 @@ async fn what_was_told_is_not_forgotten_by_who_knows_less(shelf: StoreFixture) {
     assert_eq!(shelf.alarms(i64::MAX).await, [over]);
 }
 
-async fn how_far_harm_had_come_outlasts_the_alarm(shelf: StoreFixture) {
+async fn loss_level_outlives_its_alarm(shelf: StoreFixture) {
     let lost = |since: i64, level| Alarm {
         until: Some(Millis(since + 1)),
         level: Some(level),
@@ -126,7 +126,7 @@ async fn how_far_harm_had_come_outlasts_the_alarm(shelf: StoreFixture) {
     );
 }
 
-async fn an_alarm_of_the_archive_has_no_account(shelf: StoreFixture) {
+async fn alarm_about_the_archive_has_no_account(shelf: StoreFixture) {
     let disk = alarm(None, None, AlarmKind::Disk, 1000);
     shelf.note(std::slice::from_ref(&disk)).await;
     assert_eq!(shelf.alarms(0).await, [disk]);
@@ -135,7 +135,7 @@ async fn an_alarm_of_the_archive_has_no_account(shelf: StoreFixture) {
     assert_eq!(shelf.number(view).await, 1);
 }
 
-async fn the_hours_of_a_stream_are_those_of_its_messages(shelf: StoreFixture) {
+async fn active_hours_follow_the_messages_of_a_stream(shelf: StoreFixture) {
     const HOUR: i64 = 3_600_000;
     let at = |ms: i64| message(ms, &ms.to_string());
     let mut messages = vec![
@@ -195,7 +195,7 @@ async fn the_hours_of_a_stream_are_those_of_its_messages(shelf: StoreFixture) {
     assert_eq!(other, [0; 0], "another account's messages are none of its");
 }
 
-async fn a_file_knows_how_much_room_there_is(shelf: StoreFixture) {
+async fn sqlite_archive_reports_free_disk_space(shelf: StoreFixture) {
     let room = shelf.store.room().await;
     assert_eq!(
         room.is_some(),

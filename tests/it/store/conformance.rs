@@ -11,37 +11,37 @@ use backscroll::domain::message::{
 };
 use backscroll::domain::time::{Millis, Second};
 use backscroll::store::{
-    ArchivedMessage, Commit, Cursor, Eviction, IfMissing, NewAccount, Pace, Pause, RecordedError,
-    Seal, SqliteStore, StoreError, StreamId, Tally, WriteCounts,
+    Archive, ArchivedMessage, Commit, Cursor, Eviction, IfMissing, NewAccount, Pace, Pause,
+    RecordedError, Seal, SqliteStore, StoreError, StreamId, Tally, WriteCounts,
 };
 use tempfile::TempDir;
 
 on_every_database! {
-    a_commit_is_all_or_nothing,
-    committing_again_changes_nothing,
-    equals_in_one_batch_are_as_many_as_one_window_has,
-    messages_whose_places_in_the_index_meet_are_all_kept,
-    a_window_of_which_a_part_is_there_is_completed,
-    a_status_moves_forward_only,
-    a_message_is_filed_anew_once_it_is_known_to_be_for_a_peer,
-    a_conversation_becomes_a_channel_once_it_is_known_to_be_one,
-    what_cannot_be_read_is_put_aside_once,
-    what_another_process_sealed_meanwhile_is_left_as_it_is,
-    short_neighbours_share_a_ledger_row_and_others_do_not,
-    gaps_say_what_is_missing_why_and_whether_it_is_lost,
-    what_is_lost_does_not_make_the_rest_any_less_complete,
-    a_stream_of_which_nothing_is_sealed_is_one_gap,
-    where_an_account_stands_never_moves_back,
-    runs_tell_what_each_pass_came_to,
-    how_fast_an_account_is_its_longer_passes_tell,
-    what_is_sealed_tells_how_dense_a_history_is_that_the_provider_still_has,
-    an_archive_knows_what_it_takes_on_disk,
-    a_history_stays_wanted_from_where_it_first_was,
-    a_stream_that_is_no_longer_followed_keeps_what_it_has_and_has_no_gaps,
-    a_pause_outlives_the_process_until_it_is_lifted,
+    commit_is_atomic,
+    repeated_commit_changes_nothing,
+    equal_messages_of_a_batch_are_counted_per_window,
+    messages_with_colliding_index_slots_are_all_kept,
+    partly_archived_window_is_completed,
+    status_moves_forward_only,
+    message_moves_to_the_peer_conversation_once_known,
+    conversation_of_unknown_kind_becomes_a_channel_once_known,
+    unreadable_message_is_quarantined_once,
+    window_sealed_by_another_process_is_left_unchanged,
+    only_short_adjacent_windows_share_a_ledger_row,
+    gaps_show_range_reason_and_loss,
+    lost_range_leaves_later_ranges_complete,
+    stream_without_sealed_windows_is_one_gap,
+    frontier_never_moves_back,
+    runs_show_the_result_of_each_pass,
+    request_rate_is_taken_from_longer_passes,
+    message_density_counts_only_retained_history,
+    archive_reports_its_size_on_disk,
+    wanted_from_never_moves_forward,
+    inactive_stream_keeps_messages_and_has_no_gaps,
+    pause_persists_until_it_is_cleared,
 }
 
-async fn a_commit_is_all_or_nothing(shelf: StoreFixture) {
+async fn commit_is_atomic(shelf: StoreFixture) {
     let good = || {
         shelf.window(
             0,
@@ -70,7 +70,7 @@ async fn a_commit_is_all_or_nothing(shelf: StoreFixture) {
     );
 }
 
-async fn committing_again_changes_nothing(shelf: StoreFixture) {
+async fn repeated_commit_changes_nothing(shelf: StoreFixture) {
     let same = || {
         shelf.window(
             0,
@@ -107,7 +107,7 @@ async fn committing_again_changes_nothing(shelf: StoreFixture) {
     assert_eq!(shelf.number("SELECT count(*) FROM coverage").await, 2);
 }
 
-async fn equals_in_one_batch_are_as_many_as_one_window_has(shelf: StoreFixture) {
+async fn equal_messages_of_a_batch_are_counted_per_window(shelf: StoreFixture) {
     let two = || vec![message(10_000, "ok"), message(10_000, "ok")];
     let other = Commit {
         stream: shelf.streams[1],
@@ -124,7 +124,7 @@ async fn equals_in_one_batch_are_as_many_as_one_window_has(shelf: StoreFixture) 
 }
 
 /// Somebody may take pains to find messages whose hashes begin alike.
-async fn messages_whose_places_in_the_index_meet_are_all_kept(shelf: StoreFixture) {
+async fn messages_with_colliding_index_slots_are_all_kept(shelf: StoreFixture) {
     let meeting = |texts: &[&str], status: Option<Status>| {
         let status = status.map(|status| Delivery { status, at: None });
         let messages = texts
@@ -203,7 +203,7 @@ async fn messages_whose_places_in_the_index_meet_are_all_kept(shelf: StoreFixtur
 }
 
 /// Whatever part of it is there: the first glance may see only what is there, or only what is not.
-async fn a_window_of_which_a_part_is_there_is_completed(shelf: StoreFixture) {
+async fn partly_archived_window_is_completed(shelf: StoreFixture) {
     let all: Vec<Message> = (0..100)
         .map(|n| message(10_000 + n * 100, &n.to_string()))
         .collect();
@@ -233,7 +233,7 @@ async fn a_window_of_which_a_part_is_there_is_completed(shelf: StoreFixture) {
     assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 400);
 }
 
-async fn a_status_moves_forward_only(shelf: StoreFixture) {
+async fn status_moves_forward_only(shelf: StoreFixture) {
     let says = async |message| {
         let written = shelf.commit(&[shelf.window(0, 100, vec![message])]).await;
         (
@@ -272,7 +272,7 @@ async fn a_status_moves_forward_only(shelf: StoreFixture) {
     assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 1);
 }
 
-async fn a_message_is_filed_anew_once_it_is_known_to_be_for_a_peer(shelf: StoreFixture) {
+async fn message_moves_to_the_peer_conversation_once_known(shelf: StoreFixture) {
     let to_bob = |conversation| Message {
         recipient: "bob".into(),
         conversation,
@@ -319,7 +319,7 @@ async fn a_message_is_filed_anew_once_it_is_known_to_be_for_a_peer(shelf: StoreF
     );
 }
 
-async fn a_conversation_becomes_a_channel_once_it_is_known_to_be_one(shelf: StoreFixture) {
+async fn conversation_of_unknown_kind_becomes_a_channel_once_known(shelf: StoreFixture) {
     let unknown = Message {
         conversation: Conversation::named(ConversationKind::Unknown, "lobby"),
         ..message(10_000, "hi")
@@ -343,7 +343,7 @@ async fn a_conversation_becomes_a_channel_once_it_is_known_to_be_one(shelf: Stor
     );
 }
 
-async fn what_cannot_be_read_is_put_aside_once(shelf: StoreFixture) {
+async fn unreadable_message_is_quarantined_once(shelf: StoreFixture) {
     let unreadable = || {
         vec![
             Unreadable {
@@ -380,7 +380,7 @@ async fn what_cannot_be_read_is_put_aside_once(shelf: StoreFixture) {
     );
 }
 
-async fn what_another_process_sealed_meanwhile_is_left_as_it_is(shelf: StoreFixture) {
+async fn window_sealed_by_another_process_is_left_unchanged(shelf: StoreFixture) {
     shelf
         .commit(&[shelf.window(100, 200, vec![message(110_000, "first")])])
         .await;
@@ -401,7 +401,7 @@ async fn what_another_process_sealed_meanwhile_is_left_as_it_is(shelf: StoreFixt
     );
 }
 
-async fn short_neighbours_share_a_ledger_row_and_others_do_not(shelf: StoreFixture) {
+async fn only_short_adjacent_windows_share_a_ledger_row(shelf: StoreFixture) {
     let seal = |from: i64, to, messages: i64, provider_count, doubt: Option<&str>| {
         let messages = (0..messages)
             .map(|n| message(from * 1000 + n, "hi"))
@@ -463,7 +463,7 @@ async fn short_neighbours_share_a_ledger_row_and_others_do_not(shelf: StoreFixtu
     );
 }
 
-async fn gaps_say_what_is_missing_why_and_whether_it_is_lost(shelf: StoreFixture) {
+async fn gaps_show_range_reason_and_loss(shelf: StoreFixture) {
     register(&*shelf.store, &["destination=lobby"], Some(100), None).await;
     shelf.assert_frontier(Some(250), 900, 1000).await;
     for (from, to) in [(150, 200), (300, 400), (600, 900)] {
@@ -527,7 +527,7 @@ async fn gaps_say_what_is_missing_why_and_whether_it_is_lost(shelf: StoreFixture
     assert_eq!(reasons, [texts(["not fetched yet"])]);
 }
 
-async fn what_is_lost_does_not_make_the_rest_any_less_complete(shelf: StoreFixture) {
+async fn lost_range_leaves_later_ranges_complete(shelf: StoreFixture) {
     register(&*shelf.store, &["destination=lobby"], Some(100), None).await;
     shelf.assert_frontier(Some(250), 900, 1000).await;
     shelf.commit(&[shelf.window(250, 900, vec![])]).await;
@@ -542,7 +542,7 @@ async fn what_is_lost_does_not_make_the_rest_any_less_complete(shelf: StoreFixtu
     );
 }
 
-async fn a_stream_of_which_nothing_is_sealed_is_one_gap(shelf: StoreFixture) {
+async fn stream_without_sealed_windows_is_one_gap(shelf: StoreFixture) {
     register(&*shelf.store, &["destination=lobby"], Some(100), None).await;
     shelf.assert_frontier(None, 900, 1000).await;
     let gaps = shelf
@@ -554,7 +554,7 @@ async fn a_stream_of_which_nothing_is_sealed_is_one_gap(shelf: StoreFixture) {
     );
 }
 
-async fn where_an_account_stands_never_moves_back(shelf: StoreFixture) {
+async fn frontier_never_moves_back(shelf: StoreFixture) {
     shelf.assert_frontier(Some(200), 900, 1000).await;
     shelf.assert_frontier(Some(100), 800, 900).await;
     let stands = "SELECT horizon_s, settled_s, wanted_to_s FROM account";
@@ -564,7 +564,7 @@ async fn where_an_account_stands_never_moves_back(shelf: StoreFixture) {
     assert_eq!(shelf.ask(stands).await, [texts(["", "900", "1000"])]);
 }
 
-async fn runs_tell_what_each_pass_came_to(shelf: StoreFixture) {
+async fn runs_show_the_result_of_each_pass(shelf: StoreFixture) {
     let first = shelf
         .store
         .begin_run(shelf.account, "sync", Millis(5_000))
@@ -598,7 +598,7 @@ async fn runs_tell_what_each_pass_came_to(shelf: StoreFixture) {
     assert_eq!(rows[1].join(" "), "shop sync 9000  0 0 0 0 0  ");
 }
 
-async fn how_fast_an_account_is_its_longer_passes_tell(shelf: StoreFixture) {
+async fn request_rate_is_taken_from_longer_passes(shelf: StoreFixture) {
     let paces = async |since| {
         shelf
             .store
@@ -653,9 +653,7 @@ async fn how_fast_an_account_is_its_longer_passes_tell(shelf: StoreFixture) {
     assert_eq!(found.rate(), Some(8.0));
 }
 
-async fn what_is_sealed_tells_how_dense_a_history_is_that_the_provider_still_has(
-    shelf: StoreFixture,
-) {
+async fn message_density_counts_only_retained_history(shelf: StoreFixture) {
     register(&*shelf.store, &["destination=lobby"], Some(0), None).await;
     shelf
         .commit(&[shelf.window(
@@ -691,7 +689,7 @@ async fn what_is_sealed_tells_how_dense_a_history_is_that_the_provider_still_has
     assert_eq!((status.missing_seconds, status.lost_seconds), (550, 100));
 }
 
-async fn an_archive_knows_what_it_takes_on_disk(shelf: StoreFixture) {
+async fn archive_reports_its_size_on_disk(shelf: StoreFixture) {
     let before = shelf.store.size_bytes().await.unwrap();
     let messages = (0..2000)
         .map(|n| message(n * 10, &"long".repeat(100)))
@@ -701,7 +699,7 @@ async fn an_archive_knows_what_it_takes_on_disk(shelf: StoreFixture) {
     assert!((800_000..2_000_000).contains(&taken), "{taken}");
 }
 
-async fn a_history_stays_wanted_from_where_it_first_was(shelf: StoreFixture) {
+async fn wanted_from_never_moves_forward(shelf: StoreFixture) {
     let from = async |since, horizon| {
         register(&*shelf.store, &["source=carol"], since, horizon)
             .await
@@ -733,9 +731,7 @@ async fn a_history_stays_wanted_from_where_it_first_was(shelf: StoreFixture) {
     );
 }
 
-async fn a_stream_that_is_no_longer_followed_keeps_what_it_has_and_has_no_gaps(
-    shelf: StoreFixture,
-) {
+async fn inactive_stream_keeps_messages_and_has_no_gaps(shelf: StoreFixture) {
     shelf.assert_frontier(None, 900, 1000).await;
     shelf
         .commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])])
@@ -776,7 +772,7 @@ async fn a_stream_that_is_no_longer_followed_keeps_what_it_has_and_has_no_gaps(
     );
 }
 
-async fn a_pause_outlives_the_process_until_it_is_lifted(shelf: StoreFixture) {
+async fn pause_persists_until_it_is_cleared(shelf: StoreFixture) {
     let pause = Pause {
         until: Millis(NOW.0 + 900_000),
         reason: "refused".into(),
@@ -816,7 +812,7 @@ async fn a_pause_outlives_the_process_until_it_is_lifted(shelf: StoreFixture) {
 }
 
 #[tokio::test]
-async fn an_archive_is_made_from_nothing_and_opened_again_as_it_is() {
+async fn archive_is_created_and_reopened_unchanged() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("archive.db");
     let missing = SqliteStore::open(&path, IfMissing::Refuse)
@@ -857,7 +853,7 @@ async fn an_archive_is_made_from_nothing_and_opened_again_as_it_is() {
 }
 
 #[tokio::test]
-async fn two_stores_of_one_file_take_turns() {
+async fn two_stores_of_one_file_write_in_turn() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("archive.db");
     let (one, other) = (open(&path).await, open(&path).await);

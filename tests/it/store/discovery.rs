@@ -12,11 +12,11 @@ use backscroll::store::{Commit, NewAccount, RecordedError, RegisteredAccount};
 use crate::support::store_fixture::{StoreFixture, message, scope, texts};
 
 on_every_database! {
-    what_was_found_is_followed_for_as_long_as_it_is_wanted,
-    what_is_found_begins_where_it_is_said_to,
-    ten_thousand_streams_are_followed_at_once,
-    whoever_appears_in_an_accounts_messages_is_known,
-    why_nothing_could_be_found_is_on_record,
+    discovered_stream_is_followed_while_discovery_is_on,
+    discovered_stream_begins_at_the_given_start,
+    ten_thousand_streams_are_followed_in_one_call,
+    participants_are_the_names_in_the_messages_of_an_account,
+    discovery_error_is_recorded,
 }
 
 fn found(key: &str) -> Arc<Stream> {
@@ -27,7 +27,7 @@ fn found(key: &str) -> Arc<Stream> {
     })
 }
 
-async fn what_was_found_is_followed_for_as_long_as_it_is_wanted(shelf: StoreFixture) {
+async fn discovered_stream_is_followed_while_discovery_is_on(shelf: StoreFixture) {
     let streams = [
         found("source=bob"),
         found("destination=it's \"odd\" {\\} café"),
@@ -86,7 +86,7 @@ async fn what_was_found_is_followed_for_as_long_as_it_is_wanted(shelf: StoreFixt
     assert_eq!(shelf.followed().await, [texts(["source=bob", "0", "500"])]);
 }
 
-async fn what_is_found_begins_where_it_is_said_to(shelf: StoreFixture) {
+async fn discovered_stream_begins_at_the_given_start(shelf: StoreFixture) {
     shelf
         .store
         .follow(shelf.account, &[found("source=bob")], Second(500))
@@ -107,7 +107,7 @@ async fn what_is_found_begins_where_it_is_said_to(shelf: StoreFixture) {
     );
 }
 
-async fn ten_thousand_streams_are_followed_at_once(shelf: StoreFixture) {
+async fn ten_thousand_streams_are_followed_in_one_call(shelf: StoreFixture) {
     let streams: Vec<_> = (0..10_000)
         .map(|n| found(&format!("source=user-{n}")))
         .collect();
@@ -136,7 +136,7 @@ async fn ten_thousand_streams_are_followed_at_once(shelf: StoreFixture) {
     );
 }
 
-async fn whoever_appears_in_an_accounts_messages_is_known(shelf: StoreFixture) {
+async fn participants_are_the_names_in_the_messages_of_an_account(shelf: StoreFixture) {
     let to_peer = |from: &str, to: &str| Message {
         sender: from.into(),
         recipient: to.into(),
@@ -195,7 +195,7 @@ async fn whoever_appears_in_an_accounts_messages_is_known(shelf: StoreFixture) {
     assert_eq!(parties(other).await, [user("dave"), room("lobby")]);
 }
 
-async fn why_nothing_could_be_found_is_on_record(shelf: StoreFixture) {
+async fn discovery_error_is_recorded(shelf: StoreFixture) {
     let trouble = RecordedError {
         error: "chats: no".into(),
         hint: "ask again".into(),

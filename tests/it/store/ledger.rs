@@ -15,18 +15,18 @@ use backscroll::store::{
 use crate::support::store_fixture::{NOW, StoreFixture, message, scope, seal, window};
 
 on_every_database! {
-    a_digest_is_that_of_the_messages_whatever_order_they_came_in,
-    a_row_is_lengthened_without_losing_its_proof,
-    a_row_without_a_digest_is_left_as_it_is,
-    a_replacement_takes_the_place_of_the_rows_that_it_covers,
-    a_replacement_that_would_cut_a_row_changes_nothing,
-    what_was_archived_before_and_is_not_shown_any_more_counts,
-    what_does_not_belong_to_the_stream_is_archived_and_is_a_doubt,
-    the_rows_of_a_window_are_those_that_have_a_part_in_it,
-    a_restored_ledger_is_the_one_that_was_read,
-    a_digest_is_given_once_to_the_row_it_was_made_of,
-    what_is_set_aside_is_in_quarantine_and_not_in_the_archive,
-    a_row_knows_whether_it_was_changed,
+    digest_is_independent_of_message_order,
+    extended_ledger_row_keeps_its_digest,
+    ledger_row_without_digest_is_not_extended,
+    replacement_replaces_the_rows_it_covers,
+    replacement_that_cuts_a_row_is_rejected,
+    archived_messages_no_longer_shown_are_counted,
+    message_of_another_stream_marks_the_window_suspect,
+    ledger_rows_of_a_window_are_those_overlapping_it,
+    restored_ledger_equals_the_original,
+    digest_is_stored_once_for_its_row,
+    evicted_message_moves_to_quarantine,
+    changed_row_does_not_match_its_hash,
 }
 
 /// A row that holds these messages.
@@ -49,7 +49,7 @@ fn said(rows: &[LedgerRow]) -> Vec<(Window, u64, Option<Digest>)> {
         .collect()
 }
 
-async fn a_digest_is_that_of_the_messages_whatever_order_they_came_in(shelf: StoreFixture) {
+async fn digest_is_independent_of_message_order(shelf: StoreFixture) {
     let messages = [
         message(10_000, "b"),
         message(20_000, "c"),
@@ -75,7 +75,7 @@ async fn a_digest_is_that_of_the_messages_whatever_order_they_came_in(shelf: Sto
     assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 6);
 }
 
-async fn a_row_is_lengthened_without_losing_its_proof(shelf: StoreFixture) {
+async fn extended_ledger_row_keeps_its_digest(shelf: StoreFixture) {
     let messages: Vec<Message> = (0..6).map(|n| message(n * 10_000, "hi")).collect();
     for n in [0, 1, 2] {
         let part = messages[n * 2..n * 2 + 2].to_vec();
@@ -89,7 +89,7 @@ async fn a_row_is_lengthened_without_losing_its_proof(shelf: StoreFixture) {
     assert_eq!(rows[0].provider_count, Some(6));
 }
 
-async fn a_row_without_a_digest_is_left_as_it_is(shelf: StoreFixture) {
+async fn ledger_row_without_digest_is_not_extended(shelf: StoreFixture) {
     shelf
         .commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])])
         .await;
@@ -106,7 +106,7 @@ async fn a_row_without_a_digest_is_left_as_it_is(shelf: StoreFixture) {
     );
 }
 
-async fn a_replacement_takes_the_place_of_the_rows_that_it_covers(shelf: StoreFixture) {
+async fn replacement_replaces_the_rows_it_covers(shelf: StoreFixture) {
     let old = |from: i64| message(from * 1000, "old");
     let doubtful = Seal {
         doubt: Some("why".into()),
@@ -165,7 +165,7 @@ async fn a_replacement_takes_the_place_of_the_rows_that_it_covers(shelf: StoreFi
     assert_eq!(shelf.rows(0).await.len(), 2);
 }
 
-async fn a_replacement_that_would_cut_a_row_changes_nothing(shelf: StoreFixture) {
+async fn replacement_that_cuts_a_row_is_rejected(shelf: StoreFixture) {
     shelf
         .commit(&[shelf.window(100, 200, vec![message(110_000, "first")])])
         .await;
@@ -183,7 +183,7 @@ async fn a_replacement_that_would_cut_a_row_changes_nothing(shelf: StoreFixture)
     );
 }
 
-async fn what_was_archived_before_and_is_not_shown_any_more_counts(shelf: StoreFixture) {
+async fn archived_messages_no_longer_shown_are_counted(shelf: StoreFixture) {
     let peer = |ms, text| Message {
         conversation: Conversation::between("alice", "lobby"),
         ..message(ms, text)
@@ -235,7 +235,7 @@ async fn what_was_archived_before_and_is_not_shown_any_more_counts(shelf: StoreF
     }
 }
 
-async fn what_does_not_belong_to_the_stream_is_archived_and_is_a_doubt(shelf: StoreFixture) {
+async fn message_of_another_stream_marks_the_window_suspect(shelf: StoreFixture) {
     let stray = Message {
         recipient: "attic".into(),
         ..message(20_000, "stray")
@@ -264,7 +264,7 @@ async fn what_does_not_belong_to_the_stream_is_archived_and_is_a_doubt(shelf: St
     assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 2);
 }
 
-async fn the_rows_of_a_window_are_those_that_have_a_part_in_it(shelf: StoreFixture) {
+async fn ledger_rows_of_a_window_are_those_overlapping_it(shelf: StoreFixture) {
     for (from, to) in [(0, 10), (20, 30), (40, 50), (60, 70)] {
         shelf.commit(&[shelf.window(from, to, vec![])]).await;
     }
@@ -286,7 +286,7 @@ async fn the_rows_of_a_window_are_those_that_have_a_part_in_it(shelf: StoreFixtu
     assert!(shelf.rows(1).await.is_empty(), "another stream has its own");
 }
 
-async fn a_restored_ledger_is_the_one_that_was_read(shelf: StoreFixture) {
+async fn restored_ledger_equals_the_original(shelf: StoreFixture) {
     shelf
         .commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])])
         .await;
@@ -298,7 +298,7 @@ async fn a_restored_ledger_is_the_one_that_was_read(shelf: StoreFixture) {
     assert_eq!(shelf.store.ledgers().await.unwrap(), before);
 }
 
-async fn a_digest_is_given_once_to_the_row_it_was_made_of(shelf: StoreFixture) {
+async fn digest_is_stored_once_for_its_row(shelf: StoreFixture) {
     shelf
         .commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])])
         .await;
@@ -334,7 +334,7 @@ async fn archived(shelf: &StoreFixture) -> Vec<ArchivedMessage> {
         .unwrap()
 }
 
-async fn what_is_set_aside_is_in_quarantine_and_not_in_the_archive(shelf: StoreFixture) {
+async fn evicted_message_moves_to_quarantine(shelf: StoreFixture) {
     shelf
         .commit(&[shelf.window(0, 100, vec![message(10_000, "hi"), message(20_000, "ho")])])
         .await;
@@ -375,7 +375,7 @@ async fn what_is_set_aside_is_in_quarantine_and_not_in_the_archive(shelf: StoreF
     assert_eq!(archived(&shelf).await.len(), 2);
 }
 
-async fn a_row_knows_whether_it_was_changed(shelf: StoreFixture) {
+async fn changed_row_does_not_match_its_hash(shelf: StoreFixture) {
     let faithful = Message {
         payload: Payload {
             bytes: b"a\0b".to_vec(),

@@ -47,7 +47,7 @@ impl StderrReader {
 }
 
 #[test]
-fn the_archive_is_the_truth_and_a_second_sync_changes_nothing() {
+fn archive_equals_truth_and_second_sync_changes_nothing() {
     let served = PostgresEnv::start(&[
         "--messages",
         "1500",
@@ -83,7 +83,7 @@ fn the_archive_is_the_truth_and_a_second_sync_changes_nothing() {
 }
 
 #[test]
-fn the_views_are_the_same_in_both_databases() {
+fn views_are_identical_in_both_databases() {
     let columns = |names: Vec<(String, String)>| {
         let mut views: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (view, column) in names {
@@ -123,7 +123,7 @@ fn the_views_are_the_same_in_both_databases() {
 }
 
 #[test]
-fn the_migrations_of_both_databases_go_by_the_same_names() {
+fn migrations_have_the_same_names_in_both_databases() {
     let names = |database: &str| {
         let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("migrations")
@@ -140,7 +140,7 @@ fn the_migrations_of_both_databases_go_by_the_same_names() {
 }
 
 #[test]
-fn messages_lie_in_partitions_by_month_and_the_next_month_is_made_ahead() {
+fn monthly_partitions_are_created_ahead() {
     let served = PostgresEnv::start(&[
         "--messages",
         "300",
@@ -171,7 +171,7 @@ fn messages_lie_in_partitions_by_month_and_the_next_month_is_made_ahead() {
 }
 
 #[test]
-fn a_server_that_is_killed_and_comes_back_loses_nothing() {
+fn database_server_restart_loses_nothing() {
     let cluster = PostgresServer::start();
     let flags = [
         "--requests-per-second",
@@ -194,7 +194,7 @@ fn a_server_that_is_killed_and_comes_back_loses_nothing() {
 }
 
 #[test]
-fn connections_that_are_cut_again_and_again_lose_nothing() {
+fn repeatedly_cut_connections_lose_nothing() {
     let flags = [
         "--requests-per-second",
         "100",
@@ -221,7 +221,7 @@ fn connections_that_are_cut_again_and_again_lose_nothing() {
 }
 
 #[test]
-fn a_statement_that_the_server_ends_for_taking_too_long_is_tried_again() {
+fn statement_timeout_is_retried() {
     let flags = [
         "--requests-per-second",
         "100",
@@ -260,7 +260,7 @@ fn a_statement_that_the_server_ends_for_taking_too_long_is_tried_again() {
 }
 
 #[test]
-fn connections_that_the_server_cuts_for_being_idle_are_not_even_noticed() {
+fn idle_session_timeout_is_invisible() {
     let flags = [
         "--requests-per-second",
         "1",
@@ -285,7 +285,7 @@ fn connections_that_the_server_cuts_for_being_idle_are_not_even_noticed() {
 }
 
 #[test]
-fn a_sync_that_is_killed_at_any_moment_is_finished_by_the_next() {
+fn killed_sync_is_completed_by_the_next() {
     let flags = [
         "--requests-per-second",
         "200",
@@ -308,7 +308,7 @@ fn a_sync_that_is_killed_at_any_moment_is_finished_by_the_next() {
 }
 
 #[test]
-fn an_archive_moves_to_postgres_and_back_and_stays_what_it_is() {
+fn copy_to_postgres_and_back_is_lossless() {
     let bed = TestEnv::new(&[
         "--messages",
         "1200",
@@ -353,7 +353,7 @@ fn an_archive_moves_to_postgres_and_back_and_stays_what_it_is() {
 }
 
 #[test]
-fn a_copy_of_a_damaged_archive_is_refused() {
+fn copy_of_a_damaged_archive_is_refused() {
     let bed = TestEnv::new(&["--messages", "200", "--topic-messages", "0"]);
     bed.assert_sync_archives_truth();
     bed.execute_sql(
@@ -365,7 +365,7 @@ fn a_copy_of_a_damaged_archive_is_refused() {
 }
 
 #[test]
-fn a_copy_into_an_archive_that_has_more_is_refused() {
+fn copy_into_a_larger_archive_is_refused() {
     let lobby = "{ destination = \"lobby\" }";
     let bed = TestEnv::new(&["--messages", "100", "--topic-messages", "0"])
         .only("agora")
@@ -387,7 +387,7 @@ fn a_copy_into_an_archive_that_has_more_is_refused() {
 }
 
 #[test]
-fn a_reader_may_read_the_views_and_nothing_else() {
+fn reader_role_can_select_from_views_only() {
     let cluster = PostgresServer::start();
     let served = PostgresEnv::with_database(
         cluster.database(),
@@ -424,7 +424,7 @@ fn a_reader_may_read_the_views_and_nothing_else() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_is_named_without_the_password() {
+fn unreachable_server_is_named_without_its_password() {
     let bed = TestEnv::new(&["--messages", "0", "--topic-messages", "0"]).with(
         "sqlite://archive.db",
         "postgres://scroll:hunter2@127.0.0.1:1/archive",
@@ -442,7 +442,7 @@ fn a_server_that_does_not_answer_is_named_without_the_password() {
 }
 
 #[test]
-fn there_is_no_status_of_an_archive_that_is_not_there() {
+fn status_of_a_missing_archive_fails() {
     let served = PostgresEnv::start(&["--messages", "0", "--topic-messages", "0"]);
     served
         .env

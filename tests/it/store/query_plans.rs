@@ -32,7 +32,7 @@ fn filling(hash: &str, series: &str, moment: &str) -> String {
 }
 
 #[test]
-fn sqlite_answers_from_indexes() {
+fn sqlite_queries_use_indexes() {
     let bed = TestEnv::without_messages(&[]);
     bed.run(&["migrate"]).assert_ok();
     let series = format!(
@@ -80,7 +80,7 @@ fn sqlite_answers_from_indexes() {
 }
 
 #[test]
-fn postgres_answers_from_indexes() {
+fn postgres_queries_use_indexes() {
     let (url, database) = postgres_server::create_named_database();
     let bed = TestEnv::without_messages(&[]).with("sqlite://archive.db", &url);
     bed.run(&["migrate"]).assert_ok();

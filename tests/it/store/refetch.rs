@@ -11,17 +11,17 @@ use crate::support::store_fixture::{
 };
 
 on_every_database! {
-    a_doubt_is_as_old_as_it_was_and_gone_once_the_window_adds_up,
-    times_are_those_of_the_streams_own_messages,
-    a_reading_of_a_part_replaces_the_count_of_all_of_a_row,
-    a_row_that_is_opened_is_missing_again,
-    a_row_grows_no_longer_than_half_of_what_the_provider_remembers,
-    unread_messages_are_found_by_the_minute_and_the_newest_first,
-    stragglers_add_up_until_the_settle_age_has_grown,
-    what_is_understood_leaves_the_quarantine_and_the_rest_says_why_it_stays,
+    suspect_keeps_its_age_and_clears_once_counts_match,
+    message_times_belong_to_the_stream,
+    partial_refetch_updates_the_row_count,
+    unsealed_row_becomes_a_gap,
+    ledger_row_spans_at_most_half_the_retention,
+    unread_messages_are_grouped_by_minute_newest_first,
+    stragglers_accumulate_until_the_settle_age_grows,
+    requeue_releases_parsed_messages_and_updates_other_reasons,
 }
 
-async fn a_doubt_is_as_old_as_it_was_and_gone_once_the_window_adds_up(shelf: StoreFixture) {
+async fn suspect_keeps_its_age_and_clears_once_counts_match(shelf: StoreFixture) {
     let reading = |doubt: Option<&str>, replaces| {
         let seal = Seal {
             doubt: doubt.map(str::to_owned),
@@ -63,7 +63,7 @@ async fn a_doubt_is_as_old_as_it_was_and_gone_once_the_window_adds_up(shelf: Sto
     assert_eq!(shelf.ask(reason).await, [texts(["none"])]);
 }
 
-async fn times_are_those_of_the_streams_own_messages(shelf: StoreFixture) {
+async fn message_times_belong_to_the_stream(shelf: StoreFixture) {
     let to_bob = Message {
         recipient: "bob".into(),
         ..message(15_000, "hi")
@@ -103,7 +103,7 @@ async fn times_are_those_of_the_streams_own_messages(shelf: StoreFixture) {
     }
 }
 
-async fn a_reading_of_a_part_replaces_the_count_of_all_of_a_row(shelf: StoreFixture) {
+async fn partial_refetch_updates_the_row_count(shelf: StoreFixture) {
     shelf
         .commit(&[shelf.window(0, 100, vec![message(10_000, "a"), message(60_000, "b")])])
         .await;
@@ -126,7 +126,7 @@ async fn a_reading_of_a_part_replaces_the_count_of_all_of_a_row(shelf: StoreFixt
     );
 }
 
-async fn a_row_that_is_opened_is_missing_again(shelf: StoreFixture) {
+async fn unsealed_row_becomes_a_gap(shelf: StoreFixture) {
     shelf.assert_frontier(None, 900, 900).await;
     shelf
         .commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])])
@@ -144,7 +144,7 @@ async fn a_row_that_is_opened_is_missing_again(shelf: StoreFixture) {
     );
 }
 
-async fn a_row_grows_no_longer_than_half_of_what_the_provider_remembers(shelf: StoreFixture) {
+async fn ledger_row_spans_at_most_half_the_retention(shelf: StoreFixture) {
     const DAY: i64 = 86_400;
     let rows = async || shelf.number("SELECT count(*) FROM sealed_window").await;
     for day in 0..4 {
@@ -162,7 +162,7 @@ async fn a_row_grows_no_longer_than_half_of_what_the_provider_remembers(shelf: S
     assert_eq!(rows().await, 3, "four days, three and two");
 }
 
-async fn unread_messages_are_found_by_the_minute_and_the_newest_first(shelf: StoreFixture) {
+async fn unread_messages_are_grouped_by_minute_newest_first(shelf: StoreFixture) {
     let said = |ms, status| Message {
         sent_at: Millis(ms),
         ..with_status(status, ms)
@@ -215,7 +215,7 @@ async fn unread_messages_are_found_by_the_minute_and_the_newest_first(shelf: Sto
     );
 }
 
-async fn stragglers_add_up_until_the_settle_age_has_grown(shelf: StoreFixture) {
+async fn stragglers_accumulate_until_the_settle_age_grows(shelf: StoreFixture) {
     let count = async |more| shelf.store.stragglers(shelf.account, more).await.unwrap();
     assert_eq!((count(2).await, count(3).await), (2, 5));
     let wider = Duration::from_mins(4);
@@ -240,9 +240,7 @@ async fn stragglers_add_up_until_the_settle_age_has_grown(shelf: StoreFixture) {
     );
 }
 
-async fn what_is_understood_leaves_the_quarantine_and_the_rest_says_why_it_stays(
-    shelf: StoreFixture,
-) {
+async fn requeue_releases_parsed_messages_and_updates_other_reasons(shelf: StoreFixture) {
     let raw = |raw: &str| Unreadable {
         raw: raw.to_owned(),
         reason: "no `src`".to_owned(),

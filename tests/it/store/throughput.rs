@@ -9,9 +9,9 @@ use backscroll::store::{LedgerRow, Pulse, Stretch, Tally};
 use crate::support::store_fixture::{NOW, StoreFixture, window};
 
 on_every_database! {
-    a_status_is_that_of_the_ledger_row_by_row,
-    days_are_sums_of_the_rows_that_lie_in_them,
-    passes_are_told_the_newest_first_and_summed_up_by_spans,
+    status_equals_the_ledger_row_by_row,
+    ledger_days_sum_the_rows_within_them,
+    passes_are_listed_newest_first_and_summed_by_bucket,
 }
 
 const DAY: i64 = 86_400;
@@ -28,7 +28,7 @@ fn row(window: Window, messages: u64, doubt: bool) -> LedgerRow {
     }
 }
 
-async fn a_status_is_that_of_the_ledger_row_by_row(shelf: StoreFixture) {
+async fn status_equals_the_ledger_row_by_row(shelf: StoreFixture) {
     let mut random = fastrand::Rng::with_seed(6);
     let mut horizon = None;
     for round in 0..60 {
@@ -115,7 +115,7 @@ async fn a_status_is_that_of_the_ledger_row_by_row(shelf: StoreFixture) {
     }
 }
 
-async fn days_are_sums_of_the_rows_that_lie_in_them(shelf: StoreFixture) {
+async fn ledger_days_sum_the_rows_within_them(shelf: StoreFixture) {
     let days = async |from, to| {
         shelf
             .store
@@ -150,7 +150,7 @@ async fn days_are_sums_of_the_rows_that_lie_in_them(shelf: StoreFixture) {
     assert_eq!(days(5 * DAY, 10 * DAY).await, []);
 }
 
-async fn passes_are_told_the_newest_first_and_summed_up_by_spans(shelf: StoreFixture) {
+async fn passes_are_listed_newest_first_and_summed_by_bucket(shelf: StoreFixture) {
     for (begun, requests, lag) in [
         (1_000, 7, Some(125)),
         (59_999, 1, Some(300)),

@@ -101,7 +101,7 @@ fn server(tls: bool) -> (PostgresServer, u16) {
 }
 
 #[test]
-fn a_server_is_spoken_to_over_tls_as_far_as_the_url_asks() {
+fn tls_is_used_as_the_url_demands() {
     let (cluster, port) = server(true);
     let root = cluster.folder().join("root.crt");
     let (root, database) = (root.display(), "postgres");
@@ -140,7 +140,7 @@ fn a_server_is_spoken_to_over_tls_as_far_as_the_url_asks() {
 }
 
 #[test]
-fn a_server_without_tls_is_not_spoken_to_where_the_url_demands_it() {
+fn server_without_tls_is_refused_if_the_url_demands_tls() {
     let (_cluster, port) = server(false);
     let url = |mode: &str| format!("postgres://postgres@localhost:{port}/postgres?sslmode={mode}");
     let migrates = |mode: &str| {

@@ -75,7 +75,7 @@ const RECORD: &str =
                       VALUES (1, 'archive', TRUE, $1, 0)";
 
 #[test]
-fn a_file_of_the_first_schema_is_brought_up_to_date() {
+fn sqlite_archive_of_the_first_schema_is_upgraded() {
     let bed = TestEnv::without_messages(&[]);
     let path = bed.archive_path();
     bed.block_on(async {
@@ -117,7 +117,7 @@ fn a_file_of_the_first_schema_is_brought_up_to_date() {
 }
 
 #[test]
-fn a_database_of_the_first_schema_is_brought_up_to_date() {
+fn postgres_archive_of_the_first_schema_is_upgraded() {
     let (url, database) = postgres_server::create_named_database();
     let bed = TestEnv::without_messages(&[]).with("sqlite://archive.db", &url);
     bed.block_on(async {
