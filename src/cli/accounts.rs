@@ -1,4 +1,4 @@
-//! From the configuration's accounts to the engine's providers.
+//! Builds the providers of the engine from the accounts of the configuration.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use crate::provider::http::HttpClient;
 use crate::provider::web3mq::{Identity, SessionKey, Web3mq};
 use crate::provider::{AccountSettings, Provider};
 
-/// Every account, or the one that is named.
-pub(super) fn providers(
+/// Returns the providers of all accounts, or of the account `only`.
+pub(super) fn build_providers(
     config: &Config,
     only: Option<&str>,
     clock: &Arc<dyn Clock>,
@@ -39,7 +39,7 @@ pub(super) fn providers(
     }
 }
 
-/// What whoever starts to archive must know of accounts that take something away from others.
+/// Returns a warning for each account whose discovery takes events away from other software.
 pub(super) fn discovery_warnings<'a>(
     config: &'a Config,
     only: Option<&'a str>,
@@ -47,13 +47,13 @@ pub(super) fn discovery_warnings<'a>(
     let wanted = move |account: &&AgoraAccountConfig| only.is_none_or(|only| only == account.name);
     let takes = |account: &&AgoraAccountConfig| account.discover == DiscoveryMode::Events;
     config.agora.iter().filter(wanted).filter(takes).map(|account| {
-        let caution = "discover = \"events\" empties Agora's feeds of events, user_events and channel_events: whoever \
-                       else reads them never sees what this account was told";
+        let caution = "discover = \"events\" empties Agora's event feeds, user_events and channel_events: \
+                       other software that reads them misses the events that this account reads";
         (account.name.as_str(), caution)
     })
 }
 
-/// Says so in the log, and which secrets are none.
+/// Logs the discovery warnings, and the secrets that every user of the machine can read.
 pub(super) fn log_warnings(config: &Config, only: Option<&str>) {
     for exposed in &config.exposed_secrets {
         tracing::warn!("{exposed}");
@@ -175,7 +175,7 @@ fn secret_string(secret: &Secret) -> SecretString {
     SecretString::from(secret.expose())
 }
 
-/// A token that is read again, where it came from, when it is refused.
+/// Returns a token that is read again from its source when the provider refuses it.
 fn renewable_token(secret: &Secret) -> RenewableToken {
     let source = secret.clone();
     let reread = move || match source.reread() {

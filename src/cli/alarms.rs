@@ -1,20 +1,20 @@
-//! How alarms are told of to whoever asks.
+//! The output of alarms.
 
 use serde_json::{Value, json};
 
-use super::say;
+use super::print_line;
 use super::table::{sanitized, span};
 use crate::domain::alarm::Alarm;
 use crate::domain::time::Millis;
 use crate::store::{Archive, StoreError, StreamStatus};
 
-/// Those that stand, the oldest first.
+/// Returns the active alarms, the oldest first.
 pub(super) async fn active_alarms(store: &dyn Archive) -> Result<Vec<Alarm>, StoreError> {
     let alarms = store.alarms(Millis(i64::MAX)).await?;
     Ok(alarms.into_iter().filter(Alarm::is_active).collect())
 }
 
-/// Each with what can be done about it.
+/// Prints each alarm with its hint.
 pub(super) fn print_alarms(alarms: &[Alarm], now: Millis) {
     for Alarm {
         subject,
@@ -34,14 +34,14 @@ pub(super) fn print_alarms(alarms: &[Alarm], now: Millis) {
             whose
         };
         let (kind, lasts) = (subject.kind, span(now.since(*since).as_secs()));
-        say(format_args!(
+        print_line(format_args!(
             "\nALARM: {whose}: {kind}, for {lasts}: {}\n  hint: {hint}",
             sanitized(text)
         ));
     }
 }
 
-/// Those that concern a stream: its own, its account's and the archive's.
+/// Returns the alarms that concern a stream: its own, its account's and the archive's.
 pub(super) fn alarms_json(stream: &StreamStatus, alarms: &[Alarm]) -> Value {
     let concerns = |alarm: &&Alarm| {
         let subject = &alarm.subject;

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use super::{CliError, IfMissing, Outcome, accounts, open, say};
+use super::{CliError, ExitOutcome, IfMissing, accounts, open, print_line};
 use crate::config::Config;
 use crate::domain::clock::Clock;
 use crate::store::{Archive, NewAccount};
 
-pub(super) async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<Outcome, CliError> {
-    say("configuration: ok");
+pub(super) async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<ExitOutcome, CliError> {
+    print_line("configuration: ok");
     let store = open(&config.database.url, IfMissing::Create).await?;
     store.ping().await?;
-    say("database: ok");
-    let mut outcome = Outcome::Good;
-    for provider in accounts::providers(config, None, &clock)? {
+    print_line("database: ok");
+    let mut outcome = ExitOutcome::Success;
+    for provider in accounts::build_providers(config, None, &clock)? {
         let name = &provider.account().name;
         match provider.check_credentials().await {
             Ok(()) => {
@@ -21,14 +21,14 @@ pub(super) async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<Outcom
                 let skew = provider
                     .clock_skew()
                     .map(|skew| format!(", but this machine's clock is {} s off", skew.as_secs()));
-                say(format_args!(
+                print_line(format_args!(
                     "account {name}: ok{}",
                     skew.unwrap_or_default()
                 ));
             }
             Err(error) => {
-                outcome = Outcome::Lacking;
-                say(format_args!(
+                outcome = ExitOutcome::Incomplete;
+                print_line(format_args!(
                     "account {name}: FAILED: {error}\n  hint: {}",
                     error.hint()
                 ));
@@ -36,16 +36,16 @@ pub(super) async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<Outcom
         }
     }
     for exposed in &config.exposed_secrets {
-        say(format_args!("note: {exposed}"));
+        print_line(format_args!("note: {exposed}"));
     }
     for (account, caution) in accounts::discovery_warnings(config, None) {
-        say(format_args!("account {account}: note: {caution}"));
+        print_line(format_args!("account {account}: note: {caution}"));
     }
     store.close().await;
     Ok(outcome)
 }
 
-/// An account that answers has no reason to wait any longer.
+/// Ends the pause of an account, since the provider has just accepted its credentials.
 async fn lift_pause(store: &dyn Archive, name: &str, provider: &str) -> Result<(), CliError> {
     let known = NewAccount {
         name,

@@ -5,16 +5,16 @@ use std::io::Write;
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::{Cli, Outcome};
+use super::{Cli, ExitOutcome};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Whose
+    /// Shell to complete in
     #[arg(value_name = "SHELL")]
     shell: Shell,
 }
 
-pub(super) fn run(args: &Args) -> Outcome {
+pub(super) fn run(args: &Args) -> ExitOutcome {
     let mut completions = Vec::new();
     clap_complete::generate(
         args.shell,
@@ -22,7 +22,7 @@ pub(super) fn run(args: &Args) -> Outcome {
         "backscroll",
         &mut completions,
     );
-    // A reader that has gone away is no error.
+    // A closed pipe is not an error.
     let _ = std::io::stdout().write_all(&completions);
-    Outcome::Good
+    ExitOutcome::Success
 }

@@ -1,14 +1,14 @@
 //! `backscroll copy`
 
 use super::table::thousands;
-use super::{CliError, IfMissing, Outcome, open, open_to_write, say};
+use super::{CliError, ExitOutcome, IfMissing, open, open_to_write, print_line};
 use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::Clock;
 use crate::store::copy::copy;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Into which database: <sqlite://PATH> or postgres://…
+    /// Target database: <sqlite://PATH> or postgres://…
     #[arg(
         long,
         value_name = "URL",
@@ -22,19 +22,19 @@ pub(super) async fn run(
     args: &Args,
     config: &Config,
     clock: &dyn Clock,
-) -> Result<Outcome, CliError> {
+) -> Result<ExitOutcome, CliError> {
     let url: DatabaseUrl = args
         .to
         .parse()
-        .map_err(|fault| CliError::Usage(format!("--to {fault}")))?;
+        .map_err(|error| CliError::Usage(format!("--to {error}")))?;
     let source = open(&config.database.url, IfMissing::Refuse).await?;
     let target = open_to_write(&url, IfMissing::Create, clock).await?;
     if source.location() == target.location() {
         return Err(CliError::Usage(
-            "--to names the archive that is to be copied".to_owned(),
+            "--to names the source archive itself: name another database".to_owned(),
         ));
     }
-    say(format_args!(
+    print_line(format_args!(
         "Copying {} to {}",
         source.location(),
         target.location()
@@ -48,7 +48,7 @@ pub(super) async fn run(
         );
     });
     let copied = copied.await?;
-    say(format_args!(
+    print_line(format_args!(
         "{} messages of {} days, {} of them new, and the coverage of all streams.\nBoth archives have the digest {}.",
         thousands(copied.messages),
         thousands(copied.days),
@@ -57,5 +57,5 @@ pub(super) async fn run(
     ));
     source.close().await;
     target.close().await;
-    Ok(Outcome::Good)
+    Ok(ExitOutcome::Success)
 }

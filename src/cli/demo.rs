@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::sync::sync_until_complete;
 use super::table::{sanitized, thousands};
-use super::{CliError, IfMissing, Outcome, accounts, say, summary};
+use super::{CliError, ExitOutcome, IfMissing, accounts, print_line, summary};
 use crate::config::Config;
 use crate::daemon::signals;
 use crate::domain::clock::Clock;
@@ -17,9 +17,9 @@ use crate::sandbox::{Options, Sandbox};
 use crate::store::{Archive, SqliteStore};
 use crate::sync::{Engine, HistoryBounds, PassReport};
 
-/// What a demo's accounts are called: an archive that holds no others is one that a demo wrote.
+/// The account names of a demo. An archive without any other account was written by a demo.
 const DEMO_ACCOUNTS: [&str; 2] = ["sandbox", "web3mq-1"];
-/// Ten times what Agora grants: nobody wants to wait a minute and a half for a demo.
+/// Ten times Agora's rate limit. With Agora's own, the demo would take a minute and a half.
 const REQUESTS_PER_SECOND: u32 = 100;
 
 const EXAMPLE_QUERIES: [(&str, &str); 3] = [
@@ -29,7 +29,7 @@ const EXAMPLE_QUERIES: [(&str, &str); 3] = [
 FROM conversations ORDER BY messages DESC LIMIT 6",
     ),
     (
-        "Who spoke of \"lunch\" lately?",
+        "Who mentioned \"lunch\" lately?",
         "SELECT substr(sent_at, 1, 16) AS sent, sender, substr(body, 1, 56) AS body
 FROM archive WHERE body LIKE '%lunch%' ORDER BY sent_at_ms DESC LIMIT 5",
     ),
@@ -42,16 +42,16 @@ FROM coverage WHERE messages > 0 ORDER BY messages DESC LIMIT 6",
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The archive to make. One that an earlier demo made is replaced
+    /// File of the new archive. The archive of an earlier demo is replaced
     #[arg(long, default_value = "demo.db", value_name = "FILE")]
     out: PathBuf,
 
-    /// Agora messages to make up; a third as many again for Web3MQ
+    /// Agora messages to generate; a third as many are added for Web3MQ
     #[arg(long, default_value_t = 30_000, value_name = "N")]
     messages: usize,
 }
 
-pub(super) async fn run(args: Args, clock: Arc<dyn Clock>) -> Result<Outcome, CliError> {
+pub(super) async fn run(args: Args, clock: Arc<dyn Clock>) -> Result<ExitOutcome, CliError> {
     let stop = CancellationToken::new();
     signals::cancel_on_signal(stop.clone())?;
     remove_previous_demo(&args.out).await?;
@@ -70,10 +70,10 @@ pub(super) async fn run(args: Args, clock: Arc<dyn Clock>) -> Result<Outcome, Cl
         clock.clone(),
     )
     .await?;
-    say(
-        "A sandbox plays Agora RTM and Web3MQ on this machine, with a history made up for the occasion.",
+    print_line(
+        "A sandbox serves the APIs of Agora RTM and Web3MQ on this machine, with a generated history.",
     );
-    say(format_args!(
+    print_line(format_args!(
         "Archiving it into {}, at {REQUESTS_PER_SECOND} requests a second:\n",
         args.out.display()
     ));
@@ -83,7 +83,7 @@ pub(super) async fn run(args: Args, clock: Arc<dyn Clock>) -> Result<Outcome, Cl
         Path::new("the sandbox's config.toml"),
     )?;
     let store = Arc::new(SqliteStore::open(&args.out, IfMissing::Create).await?);
-    let providers = accounts::providers(&config, None, &clock)?;
+    let providers = accounts::build_providers(&config, None, &clock)?;
     let mut engine = Engine::new(providers, store.clone(), &clock);
     let begun = tokio::time::Instant::now();
     let reports = sync_until_complete(&mut engine, HistoryBounds::default(), &stop).await?;
@@ -91,23 +91,23 @@ pub(super) async fn run(args: Args, clock: Arc<dyn Clock>) -> Result<Outcome, Cl
     summary::print_sync_summary(&reports, store.status().await?, clock.now().second());
     print_speed(&reports, took, &sandbox);
     for (question, sql) in EXAMPLE_QUERIES {
-        say(format_args!(
+        print_line(format_args!(
             "\n{question}\n\n  {}\n",
             sql.replace('\n', "\n  ")
         ));
-        say(store.query(sql).await?.to_string());
+        print_line(store.query(sql).await?.to_string());
     }
     store.close().await;
     sandbox.stop().await;
     print_next_steps(&args.out);
     Ok(if reports.iter().all(PassReport::is_complete) {
-        Outcome::Good
+        ExitOutcome::Success
     } else {
-        Outcome::Lacking
+        ExitOutcome::Incomplete
     })
 }
 
-/// Removes what an earlier demo made, and nothing else.
+/// Removes the archive of an earlier demo. Errors if the file is anything else.
 async fn remove_previous_demo(path: &Path) -> Result<(), CliError> {
     if !path.exists() {
         return Ok(());
@@ -137,7 +137,7 @@ fn print_speed(reports: &[PassReport], took: Duration, sandbox: &Sandbox) {
     let new: u64 = reports.iter().map(|report| report.tally.new).sum();
     let requests: u64 = reports.iter().map(|report| report.tally.requests).sum();
     let broken = sandbox.rules().total.violations();
-    say(format_args!(
+    print_line(format_args!(
         "\n{} messages in {:.1} s with {} requests; rules of the providers broken: {broken}.",
         thousands(new),
         took.as_secs_f64(),
@@ -147,11 +147,11 @@ fn print_speed(reports: &[PassReport], took: Duration, sandbox: &Sandbox) {
 
 fn print_next_steps(path: &Path) {
     let path = sanitized(&path.display().to_string());
-    say(format_args!(
+    print_line(format_args!(
         "\nWhat next?
-  sqlite3 {path}                      ask it something: archive, conversations, coverage, gaps, runs
+  sqlite3 {path}                      query the views: archive, conversations, coverage, gaps, runs
   backscroll sandbox --write-config sandbox.toml
-                                       a sandbox that stays, with a configuration to try `sync`, `run`, `status` on
+                                       a sandbox that keeps running, and a configuration for `sync`, `run`, `status`
   $EDITOR config.toml; backscroll check
                                        your own accounts"
     ));

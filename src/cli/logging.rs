@@ -1,4 +1,5 @@
-//! Logs go to standard error: for people on a terminal, for machines elsewhere, and with priorities to the journal.
+//! Logging to standard error: for people on a terminal, with priorities under journald, as JSON
+//! otherwise.
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -16,14 +17,14 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use crate::config::{LogConfig, LogFormat};
 
-/// What a service says, and what a command says that talks to a person anyway. The libraries speak only of trouble.
+/// The default levels of a service. Libraries log only warnings and errors.
 const SERVICE_LEVELS: &str = "warn,backscroll=info";
 const COMMAND_LEVELS: &str = "warn,backscroll::cli::progress=info";
 
-/// What the command line says of the log. It goes before the configuration.
+/// The log flags of the command line. They override the configuration.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct LogArgs {
-    /// What to log: a level, or levels by module (`info,backscroll::sync=debug`)
+    /// Log level, or levels by module (`info,backscroll::sync=debug`)
     #[arg(
         long = "log",
         global = true,
@@ -32,7 +33,7 @@ pub(super) struct LogArgs {
     )]
     levels: Option<String>,
 
-    /// How: human, json or journal; auto chooses by where the log goes
+    /// Log format: human, json, journal, or auto, which depends on the destination of the log
     #[arg(
         long = "log-format",
         global = true,
@@ -42,28 +43,28 @@ pub(super) struct LogArgs {
     format: Option<LogFormat>,
 }
 
-/// Whose log it is.
+/// The kind of program that logs. It selects the defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LogProfile {
-    /// The daemon: nobody may be there to read it.
+    /// The daemon, whose log is usually read by a machine.
     Daemon,
-    /// Something else that goes on until it is stopped.
+    /// Another command that runs until it is stopped.
     Service,
-    /// A command that talks to a person.
+    /// A command that prints its results to a person.
     Command,
 }
 
 type FilteredRegistry = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
 type OutputLayer = Box<dyn Layer<FilteredRegistry> + Send + Sync>;
 
-/// The log that has been started.
+/// The running log, whose levels and format can be replaced.
 pub(super) struct LogHandle {
     args: LogArgs,
     filter: reload::Handle<EnvFilter, Registry>,
     output: reload::Handle<OutputLayer, FilteredRegistry>,
 }
 
-/// Starts logging. Errors if the levels of the command line cannot be read.
+/// Starts logging. Errors if the levels of the command line cannot be parsed.
 pub(super) fn start(wish: LogArgs, speaker: LogProfile) -> Result<LogHandle, String> {
     let usual = if speaker == LogProfile::Command {
         COMMAND_LEVELS
@@ -91,7 +92,7 @@ pub(super) fn start(wish: LogArgs, speaker: LogProfile) -> Result<LogHandle, Str
 }
 
 impl LogHandle {
-    /// Logs as the configuration asks for, where the command line does not ask for something else.
+    /// Applies the log settings of the configuration. Flags of the command line override them.
     pub(super) fn apply_config(&self, log: &LogConfig) {
         let levels = self
             .args
@@ -99,7 +100,7 @@ impl LogHandle {
             .as_deref()
             .or(log.levels.as_deref())
             .unwrap_or(SERVICE_LEVELS);
-        // It has been read before, or else there would be no configuration.
+        // The configuration has already checked the levels.
         if let Ok(filter) = EnvFilter::try_new(levels) {
             warn_if_failed(self.filter.reload(filter));
         }
@@ -111,7 +112,7 @@ impl LogHandle {
 
 fn warn_if_failed(outcome: Result<(), reload::Error>) {
     if let Err(error) = outcome {
-        tracing::warn!(%error, "the log goes on as before");
+        tracing::warn!(%error, "the new log settings cannot be applied; the previous ones stay in force");
     }
 }
 
@@ -141,7 +142,8 @@ fn output_layer(format: LogFormat) -> OutputLayer {
     }
 }
 
-/// Whether standard error is the journal: it says so by the number of the socket (`systemd.exec(5)`).
+/// True if standard error is connected to journald: `JOURNAL_STREAM` has the device and inode of the
+/// socket (`systemd.exec(5)`).
 fn stderr_is_journal() -> bool {
     let Some(stream) = std::env::var_os("JOURNAL_STREAM") else {
         return false;
@@ -153,7 +155,7 @@ fn stderr_is_journal() -> bool {
     metadata.is_ok_and(|stderr| *format!("{}:{}", stderr.dev(), stderr.ino()) == *stream)
 }
 
-/// Lines with the priority that the journal takes off them (`sd-daemon(3)`). It has the time by itself.
+/// Lines with a priority prefix, which journald strips (`sd-daemon(3)`). journald adds the time.
 struct JournalFormat(tracing_subscriber::fmt::format::Format<Full, ()>);
 
 impl Default for JournalFormat {
@@ -180,7 +182,7 @@ where
         let mut text = String::new();
         self.0
             .format_event(context, Writer::new(&mut text), event)?;
-        // A second line would be an entry of its own, of another priority.
+        // journald would store a second line as a separate entry with another priority.
         let text = text.trim_end().replace('\n', " ");
         writeln!(
             line,
@@ -190,7 +192,7 @@ where
     }
 }
 
-/// As `syslog(3)` counts them.
+/// Returns the priority number of `syslog(3)`.
 fn syslog_priority(level: Level) -> u8 {
     match level {
         Level::ERROR => 3,

@@ -5,16 +5,16 @@ use std::io::{self, Write};
 use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 
-use super::{Cli, CliError, Outcome};
+use super::{Cli, CliError, ExitOutcome};
 
-pub(super) fn run() -> Result<Outcome, CliError> {
+pub(super) fn run() -> Result<ExitOutcome, CliError> {
     let page = render_page(Cli::command())?;
-    // A reader that has gone away is no error.
+    // A closed pipe is not an error.
     let _ = io::stdout().write_all(&page);
-    Ok(Outcome::Good)
+    Ok(ExitOutcome::Success)
 }
 
-/// One page: the program, then each of its commands.
+/// Renders one page: the program, then each of its commands.
 fn render_page(mut program: Command) -> io::Result<Vec<u8>> {
     program.build();
     let mut page = Vec::new();
@@ -32,17 +32,17 @@ fn render_page(mut program: Command) -> io::Result<Vec<u8>> {
     }
     writeln!(
         page,
-        ".SH \"EXIT STATUS\"\n0: all is well. 1: something is not. 2: the configuration or the command line is wrong."
+        ".SH \"EXIT STATUS\"\n0: success. 1: a problem was found. 2: an error in the configuration or the command line."
     )?;
     writeln!(
         page,
-        ".SH FILES\nconfig.toml: the configuration. The one that comes with Backscroll explains every key."
+        ".SH FILES\nconfig.toml: the configuration. The file that ships with Backscroll explains every key."
     )?;
     man.render_version_section(&mut page)?;
     Ok(page)
 }
 
-/// A command with its own options: those that all share stand with the program.
+/// Renders a command with its own options. Global options are listed once, with the program.
 fn write_command_section(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     let own = command.clone().mut_args(|arg| {
         let is_shared = arg.is_global_set() || arg.get_id() == "help";

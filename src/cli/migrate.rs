@@ -1,13 +1,13 @@
 //! `backscroll migrate`
 
-use super::{CliError, IfMissing, Outcome, open_to_write, say};
+use super::{CliError, ExitOutcome, IfMissing, open_to_write, print_line};
 use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::Clock;
 use crate::store::{Archive, PostgresStore};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Lets this role of the Postgres server read the views, and nothing else
+    /// Role of the Postgres server that is allowed to read the views, and nothing else
     #[arg(long, value_name = "ROLE")]
     reader: Option<String>,
 }
@@ -16,17 +16,17 @@ pub(super) async fn run(
     args: &Args,
     config: &Config,
     clock: &dyn Clock,
-) -> Result<Outcome, CliError> {
+) -> Result<ExitOutcome, CliError> {
     let url = &config.database.url;
     if let (Some(_), DatabaseUrl::Sqlite(path)) = (&args.reader, url) {
-        let remedy = "whoever may read the file may read the archive";
+        let remedy = "use the permissions of the file instead";
         return Err(CliError::Usage(format!(
-            "--reader: {} is an SQLite file, which knows no roles; {remedy}",
+            "--reader: {} is an SQLite file, and SQLite has no roles; {remedy}",
             path.display()
         )));
     }
     let store = open_to_write(url, IfMissing::Create, clock).await?;
-    say(format_args!(
+    print_line(format_args!(
         "{} is at schema {}",
         store.location(),
         store.schema_version()
@@ -36,7 +36,7 @@ pub(super) async fn run(
         let store = PostgresStore::connect(server.options(), IfMissing::Refuse).await?;
         store.grant(role).await?;
         store.close().await;
-        say(format_args!("{role} may read the views"));
+        print_line(format_args!("{role} may read the views"));
     }
-    Ok(Outcome::Good)
+    Ok(ExitOutcome::Success)
 }

@@ -1,4 +1,13 @@
-//! The command line: one file a command.
+//! The command line. Each command has its own file.
+//!
+//! | question | file |
+//! |---|---|
+//! | which commands are there, and which exit status do they return | `mod` |
+//! | a command's flags and work | the file of its name |
+//! | how do accounts of the configuration become providers | `accounts` |
+//! | where are log levels and formats applied | `logging` |
+//! | where are tables, progress, alarms and the loss forecast printed | `table`, `progress`, `alarms`, `loss`, `summary` |
+//! | where do `drill` and the benchmarks get a throwaway database | `scratch` |
 
 mod accounts;
 mod alarms;
@@ -43,12 +52,12 @@ use crate::store::{
     Archive, IfMissing, PostgresStore, SqliteStore, StoreError, describe_this_process,
 };
 
-/// Keeps your chat history: lays the messages that Agora RTM and Web3MQ keep only for a while down in a SQL database of
-/// your own.
+/// Archives your chat history: copies the messages that Agora RTM and Web3MQ keep only for a limited
+/// time into a SQL database of your own.
 #[derive(Debug, Parser)]
 #[command(name = "backscroll", version, max_term_width = 110)]
 pub struct Cli {
-    /// The configuration; the file that ships with Backscroll explains every key
+    /// Configuration file; the one that ships with Backscroll explains every key
     #[arg(
         long,
         global = true,
@@ -67,40 +76,42 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs as a service: archives at every tick of the schedule, until it is told to stop
+    /// Runs as a service: archives on a schedule until it is stopped
     Run,
-    /// Archives until everything wanted is sealed, then says what the archive holds
+    /// Archives until all wanted history is sealed, then prints the state of the archive
     Sync(sync::Args),
-    /// Says what a sync would take, before anything is fetched: requests, time, messages, disk, and what will be lost
+    /// Estimates a sync before it starts: requests, time, messages, disk, and messages that will be
+    /// lost
     Plan(plan::Args),
-    /// Says how each stream is: how far it is complete, what is missing, what is wrong
+    /// Prints the state of each stream: its watermark, its gaps, its errors
     Status(status::Args),
-    /// Tries configuration, database and each account's credentials, and lifts pauses
+    /// Tests the configuration, the database and the credentials of each account, and lifts pauses
     Check,
-    /// Serves both providers' APIs on this machine, with a made-up history: for trying things out
+    /// Serves the APIs of both providers on this machine, with a generated history
     Sandbox(Box<sandbox::Args>),
-    /// Archives a made-up history into a new database and shows what can be asked of it
+    /// Archives a generated history into a new database and runs example queries
     Demo(demo::Args),
-    /// Compares the archive with what its ledger says it was given, and puts right what differs
+    /// Compares the archive with its ledger, and repairs differences
     Verify(verify::Args),
-    /// Copies the archive, with its coverage, into another database; may be broken off and begun again
+    /// Copies the archive, including its coverage, into another database; can be interrupted and
+    /// resumed
     Copy(copy::Args),
-    /// Creates the archive, or brings its tables up to date
+    /// Creates the archive, or migrates it to the current schema
     Migrate(migrate::Args),
-    /// Reads again what could not be understood, after an upgrade, and archives what now can be
+    /// Parses quarantined messages again, after an upgrade, and archives those that are valid now
     Requeue,
-    /// Proves it on this machine: faults and kills in a throwaway archive, and then the count of what is missing
+    /// Tests crash safety on this machine: injects faults and kills, then counts missing messages
     Drill(drill::Args),
-    /// Prints the completions of a shell
+    /// Prints the completion script of a shell
     Completions(completions::Args),
-    /// Prints the manual page, in which every command stands
+    /// Prints the manual page of all commands
     Man,
     /// Measures how fast this machine archives, beside what its database could do at best
     #[command(hide = true)]
     Bench(bench::Args),
 }
 
-/// Why a command did not do what it should.
+/// The error of a command that could not do its work.
 #[derive(Debug, thiserror::Error)]
 enum CliError {
     #[error(transparent)]
@@ -125,12 +136,12 @@ enum CliError {
     System(#[from] std::io::Error),
 }
 
-/// How a command that did its work ended.
+/// The result of a command that did its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    Good,
-    /// It says by its exit status that not all is well.
-    Lacking,
+enum ExitOutcome {
+    Success,
+    /// The exit status is 1, because the command found a problem.
+    Incomplete,
 }
 
 impl CliError {
@@ -139,7 +150,7 @@ impl CliError {
             Self::Store(error) => Some(error.hint()),
             Self::Copy(error) => Some(error.hint()),
             Self::Manifest(error) => Some(error.hint()),
-            // Each of these says its remedy itself, or has none.
+            // The message of each of these contains its remedy, or there is none.
             Self::Config(_)
             | Self::Usage(_)
             | Self::Client(_)
@@ -158,8 +169,8 @@ impl CliError {
     }
 }
 
-/// Carries out a command; the exit status is 0 when all is well, 1 when something is not, 2 when the configuration or
-/// the command line is wrong.
+/// Runs a command. Returns the exit status: 0 for success, 1 for a problem, 2 for an error in the
+/// configuration or the command line.
 pub fn main(cli: Cli) -> ExitCode {
     if std::env::args_os()
         .filter_map(|argument| argument.into_string().ok())
@@ -181,11 +192,11 @@ pub fn main(cli: Cli) -> ExitCode {
         Err(error) => return print_error(&CliError::System(error)),
     };
     let outcome = runtime.block_on(cli.run(&logging));
-    // What still hangs there, a name that nobody resolves, holds up nothing any more.
+    // A blocking task that hangs, such as a DNS lookup, must not delay the exit.
     runtime.shutdown_background();
     match outcome {
-        Ok(Outcome::Good) => ExitCode::SUCCESS,
-        Ok(Outcome::Lacking) => ExitCode::FAILURE,
+        Ok(ExitOutcome::Success) => ExitCode::SUCCESS,
+        Ok(ExitOutcome::Incomplete) => ExitCode::FAILURE,
         Err(failure) if speaker == LogProfile::Daemon => {
             tracing::error!(hint = failure.hint(), "{failure}");
             ExitCode::from(failure.exit_code())
@@ -194,11 +205,11 @@ pub fn main(cli: Cli) -> ExitCode {
     }
 }
 
-const PASSWORD_IN_ARGUMENT: &str = "a URL on the command line holds a password, and everybody on this machine can read it \
-                              there: leave it to PGPASSWORD or ~/.pgpass, or put the URL into the environment \
-                              variable that --help names";
+const PASSWORD_IN_ARGUMENT: &str = "a URL on the command line contains a password, which every user \
+    of this machine can read there: use PGPASSWORD or ~/.pgpass, or put the URL into the environment \
+    variable that --help names";
 
-/// Whether an argument is a URL with a password, or ends in one.
+/// True if an argument is a URL with a password, or a flag with one (`--to=URL`).
 fn contains_password(argument: &str) -> bool {
     let url = argument
         .split_once('=')
@@ -208,7 +219,7 @@ fn contains_password(argument: &str) -> bool {
 }
 
 fn print_error(failure: &CliError) -> ExitCode {
-    // Where even stderr is gone there is nobody left to tell.
+    // An error is ignored: there is no other place to report it.
     let _ = writeln!(std::io::stderr(), "error: {failure}");
     if let Some(hint) = failure.hint() {
         let _ = writeln!(std::io::stderr(), "  hint: {hint}");
@@ -227,7 +238,7 @@ impl Command {
 }
 
 impl Cli {
-    async fn run(self, logging: &LogHandle) -> Result<Outcome, CliError> {
+    async fn run(self, logging: &LogHandle) -> Result<ExitOutcome, CliError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         match self.command {
             Command::Sandbox(args) => sandbox::run(*args, clock).await,
@@ -251,7 +262,7 @@ impl Cli {
     }
 }
 
-/// Opens the archive at a URL.
+/// Opens the archive at a URL, for reading and for runs under a lease.
 async fn open(url: &DatabaseUrl, missing: IfMissing) -> Result<Arc<dyn Archive>, StoreError> {
     Ok(match url {
         DatabaseUrl::Sqlite(path) => Arc::new(SqliteStore::open(path, missing).await?),
@@ -261,7 +272,7 @@ async fn open(url: &DatabaseUrl, missing: IfMissing) -> Result<Arc<dyn Archive>,
     })
 }
 
-/// Opens the archive at a URL to read it and nothing else.
+/// Opens the archive at a URL read-only.
 async fn open_to_read(url: &DatabaseUrl) -> Result<Arc<dyn Archive>, StoreError> {
     Ok(match url {
         DatabaseUrl::Sqlite(path) => Arc::new(SqliteStore::open_read_only(path).await?),
@@ -271,7 +282,7 @@ async fn open_to_read(url: &DatabaseUrl) -> Result<Arc<dyn Archive>, StoreError>
     })
 }
 
-/// Opens the archive at a URL to write to it: of an SQLite file, which one process at a time may do.
+/// Opens the archive at a URL for writing. Only one process at a time can open an SQLite file so.
 async fn open_to_write(
     url: &DatabaseUrl,
     missing: IfMissing,
@@ -285,7 +296,7 @@ async fn open_to_write(
     }
 }
 
-/// Writes a line to standard output. A reader that has gone away (`| head`) is no error.
-fn say(line: impl std::fmt::Display) {
+/// Prints a line to standard output. A closed pipe (`| head`) is not an error.
+fn print_line(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::table::{build_table, sanitized, size, span, thousands};
-use super::{CliError, Outcome, accounts, loss, open_to_read, say, sync};
+use super::{CliError, ExitOutcome, accounts, loss, open_to_read, print_line, sync};
 use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
@@ -16,15 +16,16 @@ use crate::store::{Pace, StoreError, StreamStatus};
 use crate::sync::forecast::paces;
 use crate::sync::preview::{Preview, Terms, preview};
 
-/// Bytes that a message takes, with its part of all indexes, as `backscroll bench` measures them for texts of 100 to 200
-/// bytes: in an SQLite file, and in Postgres.
+/// The bytes of a message on disk, including its share of all indexes, in SQLite and in Postgres. The
+/// benchmarks (`cargo bench`) measure them with texts of 100 to 200 bytes.
 const TYPICAL_MESSAGE_BYTES: [f64; 2] = [305.0, 370.0];
-/// An archive of fewer messages does not tell what one takes.
+/// The minimum number of archived messages from which the size of one is measured. In a smaller
+/// archive, empty pages and indexes dominate.
 const MIN_MESSAGES_TO_MEASURE: u64 = 10_000;
-/// Whoever has made a pass this short a time ago is at work.
+/// An account with a pass within this time is being synced by another process.
 const RECENT_PASS: Duration = Duration::from_mins(2);
 
-/// What reaches back further than this, in seconds, reaches back to the beginning of time.
+/// A missing range longer than this is shown as `all`, in seconds: it reaches back to 1970.
 const EVER_S: u64 = 30 * 365 * 86_400;
 
 #[derive(Debug, clap::Args)]
@@ -32,16 +33,17 @@ pub(super) struct Args {
     #[command(flatten)]
     wanted: sync::Args,
 
-    /// Ask about so many ranges of an account at the most, a request or few each; the others are taken to be like them
+    /// Maximum number of ranges to count per account, with a few requests each; the others are
+    /// extrapolated
     #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     ranges: u32,
 
-    /// As JSON, for programs, with every stream
+    /// Print JSON, with every stream
     #[arg(long)]
     json: bool,
 }
 
-/// What the archive says, if there is one.
+/// The content of the archive that the plan needs. Empty if there is no archive.
 #[derive(Debug, Default)]
 struct KnownHistory {
     streams: Vec<StreamStatus>,
@@ -49,18 +51,18 @@ struct KnownHistory {
     bytes: u64,
 }
 
-/// What a message takes on disk.
+/// The size of a message on disk.
 #[derive(Clone, Copy, Debug)]
 struct MessageSize {
     bytes: f64,
-    /// Whether it does so in this very archive.
+    /// True if the size was measured in this archive.
     is_measured: bool,
 }
 
-/// An account's plan, or why there is none.
-struct Planned<'a> {
+/// The plan of an account, or the error that prevented it.
+struct AccountPlan<'a> {
     provider: &'a dyn Provider,
-    beside: bool,
+    shares_quota: bool,
     preview: Result<Preview, ProviderError>,
 }
 
@@ -68,39 +70,39 @@ pub(super) async fn run(
     args: &Args,
     config: &Config,
     clock: Arc<dyn Clock>,
-) -> Result<Outcome, CliError> {
+) -> Result<ExitOutcome, CliError> {
     let bounds = args.wanted.bounds()?;
-    let providers = accounts::providers(config, args.wanted.account.as_deref(), &clock)?;
-    let known = known(&config.database.url, clock.now()).await?;
-    let weight = known.weight(&config.database.url);
+    let providers = accounts::build_providers(config, args.wanted.account.as_deref(), &clock)?;
+    let known = read_archive(&config.database.url, clock.now()).await?;
+    let weight = known.message_size(&config.database.url);
     let plans = providers.iter().map(async |provider| {
-        let beside = known.is_at_work(&provider.account().name, clock.now());
+        let shares_quota = known.is_being_synced(&provider.account().name, clock.now());
         let terms = Terms {
             bounds,
             most: args.ranges as usize,
-            beside,
+            beside: shares_quota,
         };
         let preview = preview(&**provider, &known.streams, terms, clock.now()).await;
-        Planned {
+        AccountPlan {
             provider: &**provider,
-            beside,
+            shares_quota,
             preview,
         }
     });
-    let plans: Vec<Planned<'_>> = join_all(plans).await;
+    let plans: Vec<AccountPlan<'_>> = join_all(plans).await;
     if args.json {
-        say(as_json(&plans, weight));
+        print_line(plans_json(&plans, weight));
     } else {
-        say_plans(&plans, weight);
+        print_plans(&plans, weight);
     }
     Ok(if plans.iter().all(|plan| plan.preview.is_ok()) {
-        Outcome::Good
+        ExitOutcome::Success
     } else {
-        Outcome::Lacking
+        ExitOutcome::Incomplete
     })
 }
 
-async fn known(url: &DatabaseUrl, now: Millis) -> Result<KnownHistory, CliError> {
+async fn read_archive(url: &DatabaseUrl, now: Millis) -> Result<KnownHistory, CliError> {
     let store = match open_to_read(url).await {
         Err(StoreError::NotFound { .. }) => return Ok(KnownHistory::default()),
         store => store?,
@@ -115,7 +117,7 @@ async fn known(url: &DatabaseUrl, now: Millis) -> Result<KnownHistory, CliError>
 }
 
 impl KnownHistory {
-    fn weight(&self, url: &DatabaseUrl) -> MessageSize {
+    fn message_size(&self, url: &DatabaseUrl) -> MessageSize {
         let messages: u64 = self.streams.iter().map(|stream| stream.messages).sum();
         let [sqlite, postgres] = TYPICAL_MESSAGE_BYTES;
         match url {
@@ -134,7 +136,7 @@ impl KnownHistory {
         }
     }
 
-    fn is_at_work(&self, account: &str, now: Millis) -> bool {
+    fn is_being_synced(&self, account: &str, now: Millis) -> bool {
         let pace = self.paces.iter().find(|pace| pace.account == account);
         pace.and_then(|pace| pace.last_pass)
             .is_some_and(|last| now.since(last) < RECENT_PASS)
@@ -147,7 +149,7 @@ impl MessageSize {
     }
 }
 
-impl Planned<'_> {
+impl AccountPlan<'_> {
     fn rate(&self) -> Option<f64> {
         self.provider.gate().budget().rate()
     }
@@ -157,7 +159,7 @@ impl Planned<'_> {
     }
 }
 
-/// What all of it comes to.
+/// The sums over several previews.
 #[derive(Default)]
 struct PlanTotals {
     streams: usize,
@@ -180,7 +182,7 @@ impl PlanTotals {
                 longest: sum.longest.max(outlook.max_missing_s),
                 messages: sum.messages + outlook.messages,
                 requests: sum.requests + requests,
-                // No account waits for another.
+                // Accounts are archived in parallel.
                 duration: sum.duration.max(outlook.duration),
                 lost_messages: sum.lost_messages + outlook.loss.messages,
             },
@@ -209,7 +211,7 @@ impl PlanTotals {
     }
 }
 
-fn say_plans(plans: &[Planned<'_>], weight: MessageSize) {
+fn print_plans(plans: &[AccountPlan<'_>], weight: MessageSize) {
     let previews: Vec<&Preview> = plans
         .iter()
         .filter_map(|plan| plan.preview.as_ref().ok())
@@ -229,29 +231,29 @@ fn say_plans(plans: &[Planned<'_>], weight: MessageSize) {
         "DISK#",
         "LOST#",
     ];
-    say(build_table(headings, rows.chain(total)));
+    print_line(build_table(headings, rows.chain(total)));
     for plan in plans {
         let name = plan.name();
         match &plan.preview {
             Ok(preview) => print_account_notes(plan, preview),
-            Err(error) => say(format_args!(
+            Err(error) => print_line(format_args!(
                 "\n{name}: not planned: {error}\n  hint: {}",
                 error.hint()
             )),
         }
     }
     let whose = if weight.is_measured {
-        "in this archive so far"
+        "as measured in this archive"
     } else {
-        "of ordinary texts"
+        "for typical texts"
     };
-    say(format_args!(
-        "\nDisk at {:.0} bytes a message, as {whose}; time at each account's quota.",
+    print_line(format_args!(
+        "\nDisk at {:.0} bytes per message, {whose}; time at each account's rate limit.",
         weight.bytes
     ));
 }
 
-fn print_account_notes(plan: &Planned<'_>, preview: &Preview) {
+fn print_account_notes(plan: &AccountPlan<'_>, preview: &Preview) {
     let name = plan.name();
     let Preview {
         missing_ranges: stretches,
@@ -267,35 +269,37 @@ fn print_account_notes(plan: &Planned<'_>, preview: &Preview) {
         thousands(*asked as u64),
         thousands(stretches.len() as u64),
     );
-    say(format_args!(
-        "\n{name}: counted {asked} of {ranges} ranges, with {spent} requests of its quota"
+    print_line(format_args!(
+        "\n{name}: counted {asked} of {ranges} ranges, with {spent} requests"
     ));
-    if plan.beside {
-        say("  slowly, since somebody has just worked on it, or is about to");
+    if plan.shares_quota {
+        print_line("  at a reduced rate, since another process syncs this account");
     }
     if asked != ranges {
-        say("  the others are taken to be like these; --ranges N has more of them counted");
+        print_line("  the others are extrapolated; --ranges N counts more of them");
     }
     if *overlaps {
-        say("  a message that belongs to several streams is expected of each: fewer will be new");
+        print_line(
+            "  streams overlap: a message of several streams is counted in each, so fewer will be new",
+        );
     }
     if plan.provider.account().discovers {
-        say("  what is still to be discovered comes on top");
+        print_line("  streams that are still to be discovered are not included");
     }
     for (stream, error) in troubles {
         let stream = preview.streams.get(stream.get()).map_or("", String::as_str);
-        say(format_args!(
+        print_line(format_args!(
             "  {}: not counted: {error}\n  hint: {}",
             sanitized(stream),
             error.hint()
         ));
     }
     if let Some(loss) = loss::loss_message(name, plan.rate(), outlook) {
-        say(format_args!("\n{loss}"));
+        print_line(format_args!("\n{loss}"));
     }
 }
 
-fn as_json(plans: &[Planned<'_>], weight: MessageSize) -> Value {
+fn plans_json(plans: &[AccountPlan<'_>], weight: MessageSize) -> Value {
     let previews = || plans.iter().filter_map(|plan| plan.preview.as_ref().ok());
     let total = PlanTotals::sum(previews());
     json!({
@@ -314,7 +318,7 @@ fn as_json(plans: &[Planned<'_>], weight: MessageSize) -> Value {
     })
 }
 
-fn account_json(plan: &Planned<'_>, weight: MessageSize) -> Value {
+fn account_json(plan: &AccountPlan<'_>, weight: MessageSize) -> Value {
     let preview = match &plan.preview {
         Ok(preview) => preview,
         Err(error) => {

@@ -1,4 +1,4 @@
-//! What a person sees while a sync goes on: a bar on a terminal, now and then a line elsewhere.
+//! The progress output of a sync: a bar on a terminal, log lines elsewhere.
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::sync::progress::{EngineProgress, Reading};
 const BAR_INTERVAL: Duration = Duration::from_millis(100);
 const LOG_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Shows progress until it is finished.
+/// A task that displays progress until it is told to finish.
 #[derive(Debug)]
 pub(super) struct ProgressDisplay {
     task: JoinHandle<()>,
@@ -35,7 +35,7 @@ impl ProgressDisplay {
 
     pub(super) async fn finish(self) {
         self.finished.cancel();
-        // All it could have is a panic of the bar's, which is no reason to fail a sync.
+        // The only possible error is a panic of the bar, which must not fail the sync.
         let _ = self.task.await;
     }
 }
@@ -43,7 +43,7 @@ impl ProgressDisplay {
 trait ProgressOutput: Send {
     fn interval(&self) -> Duration;
     fn display(&self, reading: Reading);
-    /// Shows the last reading, if there was anything to show.
+    /// Displays the final snapshot, if there is one.
     fn close(&self, last: Option<Reading>);
 }
 
@@ -52,7 +52,7 @@ async fn run_display(
     shown: Box<dyn ProgressOutput>,
     finished: CancellationToken,
 ) {
-    // Before the first survey is back there is nothing to show.
+    // There is nothing to display before the first survey has returned.
     let read = || Some(progress.read()).filter(|reading| reading.expected > 0);
     let mut last = None;
     while tokio::time::timeout(shown.interval(), finished.cancelled())
@@ -68,7 +68,7 @@ async fn run_display(
     shown.close(read());
 }
 
-/// Lines of the log.
+/// Output as log lines.
 struct LogOutput;
 
 impl ProgressOutput for LogOutput {
@@ -113,7 +113,7 @@ fn progress_bar() -> ProgressBar {
     let bar = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template("{bar:32} {msg}  {speed}") {
         let speed = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-            // The bar has no place for an error.
+            // The callback cannot return an error.
             let _ = write!(out, "{:.0}/s", state.per_sec());
         };
         bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ ").with_key("speed", speed));
@@ -141,7 +141,7 @@ impl ProgressOutput for ProgressBar {
     }
 }
 
-/// How many messages are expected: about so many, while nobody knows yet what some of the ranges hold.
+/// Returns the number of expected messages. `~` marks an estimate: some ranges are not counted yet.
 fn expected_text(reading: Reading) -> String {
     approximate(reading, thousands(reading.expected))
 }
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_guess_is_said_to_be_one() {
+    fn estimates_are_marked_with_a_tilde() {
         let reading = Reading {
             expected: 12_400,
             left: Duration::from_secs(83),

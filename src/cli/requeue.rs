@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::table::thousands;
-use super::{CliError, IfMissing, Outcome, accounts, open_to_write, say};
+use super::{CliError, ExitOutcome, IfMissing, accounts, open_to_write, print_line};
 use crate::config::Config;
 use crate::domain::clock::Clock;
 use crate::sync::requeue::{Requeued, requeue};
 
-pub(super) async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<Outcome, CliError> {
-    let providers = accounts::providers(config, None, &clock)?;
+pub(super) async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<ExitOutcome, CliError> {
+    let providers = accounts::build_providers(config, None, &clock)?;
     let store = open_to_write(&config.database.url, IfMissing::Refuse, &*clock).await?;
     for provider in providers {
         let Requeued {
@@ -21,10 +21,10 @@ pub(super) async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<Outcom
             thousands(understood),
             thousands(left),
         );
-        say(format_args!(
+        print_line(format_args!(
             "{name}: {understood} understood and archived, {left} left in quarantine"
         ));
     }
     store.close().await;
-    Ok(Outcome::Good)
+    Ok(ExitOutcome::Success)
 }

@@ -1,8 +1,9 @@
 //! `backscroll run`
 //!
-//! The service works by one configuration at a time. At SIGHUP it is read again, and everything that it needs is made
-//! ready beside the work that goes on. Only then the old work is ended in order, and the new begins; whatever is wrong
-//! with the new configuration costs nothing but a line in the log.
+//! The service uses one configuration at a time. At SIGHUP it reads the file again, and prepares the
+//! new providers and the archive while the old ones still work. Then it stops the old engine in order
+//! and starts the new one. If the new configuration is invalid, the old one stays in force, and the
+//! error is logged.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use tokio::signal::unix::Signal;
 use tokio::time::timeout;
 
 use super::logging::LogHandle;
-use super::{CliError, IfMissing, Outcome, accounts, open_to_write};
+use super::{CliError, ExitOutcome, IfMissing, accounts, open_to_write};
 use crate::alerts::AlarmMonitor;
 use crate::config::{Config, DatabaseUrl};
 use crate::daemon;
@@ -24,18 +25,19 @@ use crate::provider::Provider;
 use crate::store::Archive;
 use crate::sync::Engine;
 
-/// How long the archive may take to be closed at the end, and the page. They need no closing: what was committed is on
-/// disk.
+/// The timeout for closing the archive and the status page at shutdown. Neither needs it: committed
+/// data is already on disk. A longer value only delays the exit.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// How long an account is left alone when it passes from one configuration to the next.
+/// The pause of every account after a reload. Requests of the old configuration within one second
+/// count against the same rate limit, so a shorter pause could exceed it.
 const HANDOVER: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(
     path: &Path,
     logging: &LogHandle,
     clock: Arc<dyn Clock>,
-) -> Result<Outcome, CliError> {
+) -> Result<ExitOutcome, CliError> {
     let service = Service {
         path,
         logging,
@@ -48,11 +50,11 @@ pub(super) async fn run(
         end.cancelled().await;
         notify.notify_stopping();
     });
-    // From here on a SIGHUP is no end any more.
+    // From here on, SIGHUP no longer ends the process.
     let mut hangups = hangup_signals()?;
     let begun = tokio::select! {
         begun = service.prepare(None) => begun?,
-        () = service.stop.graceful.cancelled() => return Ok(Outcome::Good),
+        () = service.stop.graceful.cancelled() => return Ok(ExitOutcome::Success),
     };
     let (mut next, mut web) = (Some(begun), StatusServer::default());
     while let Some(setup) = next {
@@ -62,19 +64,18 @@ pub(super) async fn run(
         )
         .await;
         next = service.run_until_stop(setup, &mut hangups).await?;
-        // What was asked for within a second counts against the same quota.
         for provider in next.iter().flat_map(|next| &next.providers) {
             provider.pause_for(HANDOVER);
         }
     }
     if timeout(CLOSE_TIMEOUT, web.stop()).await.is_err() {
-        tracing::debug!("an answer of the status page is left");
+        tracing::debug!("a response of the status page was cut off");
     }
     tracing::info!("stopped");
-    Ok(Outcome::Good)
+    Ok(ExitOutcome::Success)
 }
 
-/// What stays the same whatever the configuration says.
+/// The parts of the service that a reload does not change.
 struct Service<'a> {
     path: &'a Path,
     logging: &'a LogHandle,
@@ -83,7 +84,7 @@ struct Service<'a> {
     stop: Shutdown,
 }
 
-/// A configuration, with all that it needs to come into force.
+/// A configuration with everything that it needs to come into force.
 struct Setup {
     config: Config,
     archive: OpenArchive,
@@ -93,14 +94,14 @@ struct Setup {
 }
 
 impl Setup {
-    /// What of it may be looked at.
+    /// Returns the data sources of the status page.
     fn status_sources(&self, clock: &Arc<dyn Clock>) -> StatusSources {
         let (store, progress) = (self.archive.store.clone(), self.engine.progress().clone());
         StatusSources::new(store, self.providers.clone(), progress, clock.clone())
     }
 }
 
-/// An archive that is open, and where it is.
+/// An open archive and its URL.
 #[derive(Clone)]
 struct OpenArchive {
     url: DatabaseUrl,
@@ -108,10 +109,11 @@ struct OpenArchive {
 }
 
 impl Service<'_> {
-    /// Reads the configuration and makes ready what it asks for. An archive that is open already is used as it is.
+    /// Reads the configuration and prepares everything that it needs. If its archive is already open,
+    /// that connection is reused.
     async fn prepare(&self, open: Option<&OpenArchive>) -> Result<Setup, CliError> {
         let config = Config::load(self.path)?;
-        let providers = accounts::providers(&config, None, &self.clock)?;
+        let providers = accounts::build_providers(&config, None, &self.clock)?;
         let url = config.database.url.clone();
         let archive = match open.filter(|open| open.url == url) {
             Some(open) => open.clone(),
@@ -137,7 +139,7 @@ impl Service<'_> {
         })
     }
 
-    /// Works until the end, or until another configuration is to come into force: answers with that.
+    /// Runs the daemon until shutdown or a reload. Returns the next setup; `None` at shutdown.
     async fn run_until_stop(
         &self,
         setup: Setup,
@@ -170,10 +172,10 @@ impl Service<'_> {
         };
         let (worked, next) = tokio::join!(work, self.next_setup(&archive, hangups, &stop));
         match &next {
-            // The accounts of the new configuration may be others.
+            // The new configuration may have other accounts.
             Some(next) if next.archive.url == archive.url => archive.store.release_leases().await,
             _ if timeout(CLOSE_TIMEOUT, archive.store.close()).await.is_err() => {
-                tracing::debug!("the archive is left open");
+                tracing::debug!("closing the archive timed out");
             }
             _ => {}
         }
@@ -181,8 +183,8 @@ impl Service<'_> {
         Ok(next)
     }
 
-    /// Waits for a configuration that can come into force, and gives the word to stop for it; nothing once that word
-    /// has been given by another.
+    /// Waits for a SIGHUP with a valid configuration, prepares it and stops the current run. `None` at
+    /// shutdown.
     async fn next_setup(
         &self,
         archive: &OpenArchive,
@@ -201,16 +203,16 @@ impl Service<'_> {
             };
             match setup {
                 Ok(setup) => {
-                    tracing::info!("the configuration was read again; it comes into force");
+                    tracing::info!("the configuration was reloaded and comes into force");
                     stop.graceful.cancel();
                     return Some(setup);
                 }
                 Err(failure) => {
                     let hint = failure.hint();
-                    tracing::error!(error = %failure, hint, "the configuration was refused; the one before stays in force");
+                    tracing::error!(error = %failure, hint, "the new configuration is invalid; the previous one stays in force");
                     self.notify.notify_ready();
                     self.notify.status(&format!(
-                        "configuration refused, the one before stays in force: {failure}"
+                        "new configuration invalid, the previous one stays in force: {failure}"
                     ));
                 }
             }

@@ -6,22 +6,22 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{CliError, Outcome, say};
+use super::{CliError, ExitOutcome, print_line};
 use crate::daemon::signals;
 use crate::domain::clock::Clock;
 use crate::sandbox::{Options, Sandbox};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Where to listen, on loopback; port 0 takes any
+    /// Loopback address to listen on; port 0 takes any free port
     #[arg(long, default_value = "127.0.0.1:8787", value_name = "ADDR")]
     listen: SocketAddr,
 
-    /// Writes a configuration that archives everything in the sandbox
+    /// Write a configuration that archives everything in the sandbox
     #[arg(long, value_name = "FILE")]
     write_config: Option<PathBuf>,
 
-    /// The archive that this configuration names
+    /// Archive that this configuration names
     #[arg(long, default_value = "sqlite://sandbox.db", value_name = "URL")]
     database: String,
 
@@ -29,23 +29,26 @@ pub(super) struct Args {
     options: Options,
 }
 
-pub(super) async fn run(args: Args, clock: Arc<dyn Clock>) -> Result<Outcome, CliError> {
+pub(super) async fn run(args: Args, clock: Arc<dyn Clock>) -> Result<ExitOutcome, CliError> {
     let stop = CancellationToken::new();
     signals::cancel_on_signal(stop.clone())?;
     let sandbox = Sandbox::start(args.options, args.listen, clock).await?;
-    say(format_args!("Both providers are at {}", sandbox.base_url()));
+    print_line(format_args!(
+        "Both providers are served at {}",
+        sandbox.base_url()
+    ));
     if let Some(path) = &args.write_config {
         sandbox.write_config(path, &args.database)?;
-        say(format_args!(
+        print_line(format_args!(
             "To archive them:  backscroll sync --config {}",
             path.display()
         ));
     }
-    say(format_args!(
+    print_line(format_args!(
         "Rules kept and broken: curl {}/sandbox/rules",
         sandbox.base_url()
     ));
     stop.cancelled().await;
     sandbox.stop().await;
-    Ok(Outcome::Good)
+    Ok(ExitOutcome::Success)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::table::span;
-use super::{CliError, IfMissing, Outcome, accounts, alarms, loss, open, say, summary};
+use super::{CliError, ExitOutcome, IfMissing, accounts, alarms, loss, open, print_line, summary};
 use crate::config::Config;
 use crate::domain::alarm::Alarm;
 use crate::domain::clock::Clock;
@@ -16,7 +16,7 @@ use crate::sync::forecast::{Forecast, forecast, paces};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// As JSON, for programs
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -25,8 +25,8 @@ pub(super) async fn run(
     args: &Args,
     config: &Config,
     clock: Arc<dyn Clock>,
-) -> Result<Outcome, CliError> {
-    let providers = accounts::providers(config, None, &clock)?;
+) -> Result<ExitOutcome, CliError> {
+    let providers = accounts::build_providers(config, None, &clock)?;
     let now = clock.now();
     let store = open(&config.database.url, IfMissing::Refuse).await?;
     let streams = store.status().await?;
@@ -43,10 +43,10 @@ pub(super) async fn run(
             let rows = streams
                 .iter()
                 .map(|stream| stream_json(stream, &forecasts, &alarms, now));
-            say(rows.collect::<serde_json::Value>());
+            print_line(rows.collect::<serde_json::Value>());
         }
         (false, true) => {
-            say("The archive knows no stream yet: `backscroll sync` makes the first pass.");
+            print_line("The archive has no streams yet: `backscroll sync` makes the first pass.");
             alarms::print_alarms(&alarms, now);
         }
         (false, false) => {
@@ -55,7 +55,7 @@ pub(super) async fn run(
             alarms::print_alarms(&alarms, now);
         }
     }
-    Ok(Outcome::Good)
+    Ok(ExitOutcome::Success)
 }
 
 fn print_forecast(
@@ -70,17 +70,17 @@ fn print_forecast(
     let Some(expires_at) = outlook.expires_at else {
         return;
     };
-    say("");
+    print_line("");
     match loss::loss_message(account, *rate, outlook) {
-        Some(loss) => say(loss),
+        Some(loss) => print_line(loss),
         None if *is_informed => {
             let left = span(outlook.duration.as_secs());
-            say(format_args!(
-                "{account}: what is missing begins to expire at {expires_at}; it is fetched within {left}"
+            print_line(format_args!(
+                "{account}: missing history begins to expire at {expires_at}; fetching it takes {left}"
             ));
         }
-        None => say(format_args!(
-            "{account}: what is missing begins to expire at {expires_at}; `backscroll plan` counts it"
+        None => print_line(format_args!(
+            "{account}: missing history begins to expire at {expires_at}; `backscroll plan` counts it"
         )),
     }
 }

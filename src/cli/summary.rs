@@ -1,17 +1,17 @@
-//! What a sync says when it is over, and the table of streams.
+//! The summary of a sync, and the table of streams.
 
-use super::say;
+use super::print_line;
 use super::table::{build_table, sanitized, span, thousands};
 use crate::domain::time::Second;
 use crate::store::{RecordedError, StreamStatus};
 use crate::sync::PassReport;
 
-/// More streams than this are summed up.
+/// The maximum number of streams in the summary. If there are more, only unhealthy ones are listed.
 const MAX_LISTED_STREAMS: usize = 24;
 
-/// The end of a sync: what each account brought, how the streams are, and what is wrong.
+/// Prints the result of each account, the state of the streams, and the errors.
 pub(super) fn print_sync_summary(reports: &[PassReport], streams: Vec<StreamStatus>, now: Second) {
-    say(build_table(
+    print_line(build_table(
         ["ACCOUNT", "NEW#", "CHANGED#", "REQUESTS#", "STATE"],
         reports.iter().map(|report| {
             let state = if report.is_complete() {
@@ -37,7 +37,7 @@ pub(super) fn print_sync_summary(reports: &[PassReport], streams: Vec<StreamStat
             .any(|report| report.account == stream.account)
     };
     let streams: Vec<StreamStatus> = streams.into_iter().filter(ours).collect();
-    say("");
+    print_line("");
     if streams.len() <= MAX_LISTED_STREAMS {
         print_streams(&streams, now);
     } else {
@@ -47,8 +47,8 @@ pub(super) fn print_sync_summary(reports: &[PassReport], streams: Vec<StreamStat
             .take(MAX_LISTED_STREAMS)
             .cloned()
             .collect();
-        say(format_args!(
-            "{} streams, {} of them well; `backscroll status` lists all",
+        print_line(format_args!(
+            "{} streams, {} of them ok; `backscroll status` lists all",
             streams.len(),
             count_healthy(&streams)
         ));
@@ -56,7 +56,7 @@ pub(super) fn print_sync_summary(reports: &[PassReport], streams: Vec<StreamStat
     }
     for report in reports {
         if let Some(failure) = &report.failure {
-            say(format_args!(
+            print_line(format_args!(
                 "\n{}: {failure}\n  hint: {}",
                 report.account,
                 failure.hint()
@@ -65,12 +65,12 @@ pub(super) fn print_sync_summary(reports: &[PassReport], streams: Vec<StreamStat
     }
 }
 
-/// A row a stream, and below what is wrong with them.
+/// Prints one row per stream, and below them the errors.
 pub(super) fn print_streams(streams: &[StreamStatus], now: Second) {
     if streams.is_empty() {
         return;
     }
-    say(build_table(
+    print_line(build_table(
         [
             "ACCOUNT",
             "STREAM",
@@ -102,12 +102,12 @@ pub(super) fn print_streams(streams: &[StreamStatus], now: Second) {
         }),
     ));
     if streams.iter().any(|stream| stream.discovered) {
-        say("* discovered: the configuration does not list it");
+        print_line("* discovered: not listed in the configuration");
     }
     for stream in streams {
         let name = format!("{} {}", stream.account, sanitized(&stream.stream));
         if let Some(trouble) = &stream.error {
-            say(format_args!(
+            print_line(format_args!(
                 "\n{name}: {}\n  hint: {}",
                 trouble.error, trouble.hint
             ));
@@ -118,9 +118,9 @@ pub(super) fn print_streams(streams: &[StreamStatus], now: Second) {
         .filter_map(|stream| Some((&stream.account, stream.discovery_error.as_ref()?)))
         .collect();
     for (account, RecordedError { error, hint }) in unlisted {
-        say(format_args!(
-            "\n{account}: what else there is to follow cannot be found out: {error}\n  hint: what is followed already is \
-             archived all the same; {hint}"
+        print_line(format_args!(
+            "\n{account}: discovery of further streams fails: {error}\n  hint: streams that are already \
+             followed are archived all the same; {hint}"
         ));
     }
     let settles: std::collections::BTreeMap<_, _> = streams
@@ -129,8 +129,8 @@ pub(super) fn print_streams(streams: &[StreamStatus], now: Second) {
         .collect();
     for (account, settle) in settles {
         let age = span(settle.as_secs());
-        say(format_args!(
-            "\n{account}: messages kept coming late, so ranges are sealed at the age of {age}"
+        print_line(format_args!(
+            "\n{account}: messages kept arriving late, so ranges are sealed at an age of {age}"
         ));
     }
     let pauses: std::collections::BTreeMap<_, _> = streams
@@ -138,8 +138,8 @@ pub(super) fn print_streams(streams: &[StreamStatus], now: Second) {
         .filter_map(|stream| Some((&stream.account, stream.pause.as_ref()?)))
         .collect();
     for (account, pause) in pauses {
-        say(format_args!(
-            "\n{account}: left alone until {}: {}\n  hint: `backscroll check` tries it at once and lifts the pause",
+        print_line(format_args!(
+            "\n{account}: paused until {}: {}\n  hint: `backscroll check` tries it at once and lifts the pause",
             pause.until, pause.reason
         ));
     }
@@ -153,7 +153,7 @@ fn count_healthy(streams: &[StreamStatus]) -> usize {
     streams.iter().filter(|stream| is_healthy(stream)).count()
 }
 
-/// What stands first on the list of worries.
+/// Returns the label of the most severe problem of a stream.
 fn state_label(stream: &StreamStatus) -> String {
     match stream {
         StreamStatus { pause: Some(_), .. } => "paused".to_owned(),
@@ -170,7 +170,7 @@ fn state_label(stream: &StreamStatus) -> String {
         } => "behind".to_owned(),
         StreamStatus {
             watermark: None, ..
-        } => "not begun".to_owned(),
+        } => "not started".to_owned(),
         StreamStatus {
             lost_seconds: 1.., ..
         } => "some lost".to_owned(),

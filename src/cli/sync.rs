@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::ProgressDisplay;
-use super::{CliError, IfMissing, Outcome, accounts, open_to_write, summary};
+use super::{CliError, ExitOutcome, IfMissing, accounts, open_to_write, summary};
 use crate::config::Config;
 use crate::daemon::signals;
 use crate::domain::clock::Clock;
@@ -15,18 +15,21 @@ use crate::provider::ProviderError;
 use crate::store::{StoreError, Tally};
 use crate::sync::{Engine, HistoryBounds, PassReport, Purpose};
 
-/// Passes in a row that bring nothing before it is given up.
+/// The maximum number of consecutive passes without progress. The next one ends the sync: a larger
+/// value waits longer for a provider that fails.
 const MAX_FRUITLESS_PASSES: u32 = 3;
-/// The wait after such a pass.
+/// The wait after a pass without progress, and after a failure of the database.
 const RETRY_WAIT: Duration = Duration::from_secs(2);
-/// Failures of the database in a row, each followed by such a wait: a server that restarts is back within that time.
+/// The maximum number of consecutive database failures, each followed by [`RETRY_WAIT`]. A server that
+/// restarts is back within that time (30 s).
 const MAX_DATABASE_RETRIES: u32 = 15;
-/// The same, where another process has the account: one that was killed has let go of it by then.
+/// The same, if another process holds the lease of an account. The lease of a killed process has
+/// expired by then.
 const MAX_LEASE_RETRIES: u32 = 3;
-/// Pauses up to this long are waited out.
+/// The maximum pause of an account that the sync waits for. A longer pause ends the sync.
 const MAX_PAUSE_WAIT: Duration = Duration::from_secs(90);
 
-/// What is wanted.
+/// The part of the history to archive.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(super) struct Args {
@@ -34,11 +37,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     pub(super) account: Option<String>,
 
-    /// Nothing older than this (RFC 3339)
+    /// Only messages from this time on (RFC 3339)
     #[arg(long, value_name = "TIME")]
     since: Option<Millis>,
 
-    /// Nothing from this time on (RFC 3339)
+    /// Only messages before this time (RFC 3339)
     #[arg(long, value_name = "TIME")]
     until: Option<Millis>,
 }
@@ -55,7 +58,7 @@ impl Args {
             .is_some_and(|(since, until)| since >= until)
         {
             return Err(CliError::Usage(
-                "--since is not before --until: nothing lies between them".to_owned(),
+                "--since is not before --until: the range between them is empty".to_owned(),
             ));
         }
         Ok(bounds)
@@ -66,11 +69,11 @@ pub(super) async fn run(
     args: Args,
     config: &Config,
     clock: Arc<dyn Clock>,
-) -> Result<Outcome, CliError> {
+) -> Result<ExitOutcome, CliError> {
     let stop = CancellationToken::new();
     signals::cancel_on_signal(stop.clone())?;
     let bounds = args.bounds()?;
-    let providers = accounts::providers(config, args.account.as_deref(), &clock)?;
+    let providers = accounts::build_providers(config, args.account.as_deref(), &clock)?;
     accounts::log_warnings(config, args.account.as_deref());
     let store = open_to_write(&config.database.url, IfMissing::Create, &*clock).await?;
     let mut engine = Engine::new(providers, store.clone(), &clock);
@@ -78,14 +81,14 @@ pub(super) async fn run(
     summary::print_sync_summary(&reports, store.status().await?, clock.now().second());
     store.close().await;
     Ok(if reports.iter().all(PassReport::is_complete) {
-        Outcome::Good
+        ExitOutcome::Success
     } else {
-        Outcome::Lacking
+        ExitOutcome::Incomplete
     })
 }
 
-/// Passes until everything wanted is sealed, until nothing more can be had, or until `stop`. Answers with the last
-/// report of each account, its tally over all passes.
+/// Makes passes until all wanted history is sealed, further passes make no progress, or `stop` is
+/// cancelled. Returns the last report of each account, with the totals of all passes.
 pub(super) async fn sync_until_complete(
     engine: &mut Engine,
     bounds: HistoryBounds,
@@ -126,7 +129,7 @@ async fn run_passes(
     }
 }
 
-/// A pass; after a while another, where the database fails in a way that passes.
+/// Makes a pass. Retries it if the database has a transient failure.
 async fn run_pass(
     engine: &mut Engine,
     bounds: HistoryBounds,
@@ -141,9 +144,9 @@ async fn run_pass(
                     && !stop.is_cancelled() =>
             {
                 outages += 1;
-                // Of an account that another process has, the account itself has said so.
+                // The account itself has already logged a lease of another process.
                 if outages == 1 && !matches!(error, StoreError::InUse { .. }) {
-                    tracing::warn!(%error, "the database fails; trying again");
+                    tracing::warn!(%error, "the database fails; retrying");
                 }
                 wait_or_stop(RETRY_WAIT, stop).await;
             }
@@ -161,11 +164,11 @@ fn max_retries(error: &StoreError) -> u32 {
 }
 
 async fn wait_or_stop(time: Duration, stop: &CancellationToken) {
-    // Either end of the wait is as good as the other.
+    // It does not matter which of the two ended the wait.
     let _ = tokio::time::timeout(time, stop.cancelled()).await;
 }
 
-/// How long to wait before the next pass; nothing where another would meet the same refusal.
+/// Returns the wait before the next pass; `None` if the next pass would fail in the same way.
 fn wait_before_next_pass(reports: &[PassReport]) -> Option<Duration> {
     let waits = reports
         .iter()

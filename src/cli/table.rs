@@ -1,10 +1,10 @@
-//! Tables for people.
+//! Plain-text tables.
 
 use comfy_table::{CellAlignment, Table, presets};
 
 pub(super) use crate::domain::format::{sanitized, size, span, thousands};
 
-/// A table with these columns; those whose heading ends in a number sign are figures.
+/// Builds a table. Columns whose heading ends in `#` contain numbers and are right-aligned.
 pub(super) fn build_table<const N: usize>(
     headings: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,

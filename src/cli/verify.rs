@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::table::{sanitized, thousands};
-use super::{CliError, IfMissing, Outcome, accounts, open, open_to_write, say};
+use super::{CliError, ExitOutcome, IfMissing, accounts, open, open_to_write, print_line};
 use crate::config::Config;
 use crate::daemon::signals;
 use crate::domain::clock::Clock;
@@ -20,27 +20,28 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
 
-    /// Compares what is sealed with what the providers count today as well
+    /// Also compare the sealed windows with the current counts of the providers
     #[arg(long)]
     remote: bool,
 
-    /// Fetches again what differs, as far as the providers still have it
+    /// Refetch windows that differ, if the providers still have them
     #[arg(long)]
     repair: bool,
 
-    /// Writes what all windows hold to this file, chained and signed, if all agrees
+    /// If the archive is intact, write the digests of all windows to this file, chained and signed
     #[arg(long, value_name = "FILE", requires = "key")]
     manifest: Option<PathBuf>,
 
-    /// The key that signs the manifest: a file with the seed of an ed25519 key as 64 hex digits
+    /// Key that signs the manifest: a file with the seed of an ed25519 key as 64 hex digits
     #[arg(long, value_name = "FILE", requires = "manifest")]
     key: Option<PathBuf>,
 
-    /// Compares the archive with this manifest as well
+    /// Also compare the archive with this manifest
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
 
-    /// Whose signature the manifest must carry, in hex; whoever changed it could have signed it anew
+    /// Public key that must have signed the manifest, in hex; without it, a manifest that was changed
+    /// and signed with another key passes
     #[arg(long, value_name = "HEX", requires = "against")]
     public_key: Option<String>,
 }
@@ -49,7 +50,7 @@ pub(super) async fn run(
     args: &Args,
     config: &Config,
     clock: Arc<dyn Clock>,
-) -> Result<Outcome, CliError> {
+) -> Result<ExitOutcome, CliError> {
     let account = args.account.as_deref();
     let key = args.key.as_deref().map(ManifestKey::read).transpose()?;
     let against = args
@@ -74,8 +75,8 @@ pub(super) async fn run(
         )));
     }
     if let Some(manifest) = &against {
-        say(format_args!(
-            "The manifest of {} is as {} signed it: {} windows.",
+        print_line(format_args!(
+            "The manifest of {} has a valid signature of {}: {} windows.",
             manifest.created,
             manifest.public_key,
             thousands(manifest.rows)
@@ -87,12 +88,12 @@ pub(super) async fn run(
         add_digests: args.repair,
     };
     let mut verdict = verify(&*store, question).await?;
-    let mut outcome = Outcome::Good;
+    let mut outcome = ExitOutcome::Success;
     if args.remote || args.repair && verdict.faults() > 0 {
         let stop = CancellationToken::new();
         signals::cancel_on_signal(stop.clone())?;
         let mut engine = Engine::new(
-            accounts::providers(config, account, &clock)?,
+            accounts::build_providers(config, account, &clock)?,
             store.clone(),
             &clock,
         );
@@ -110,28 +111,28 @@ pub(super) async fn run(
     }
     print_verdict(&verdict, args.repair);
     if !verdict.agrees() {
-        outcome = Outcome::Lacking;
+        outcome = ExitOutcome::Incomplete;
     }
     if let (Some(path), Some(key)) = (&args.manifest, &key) {
-        if outcome == Outcome::Good && verdict.without_digest == 0 {
+        if outcome == ExitOutcome::Success && verdict.without_digest == 0 {
             let rows = manifest::write(&*store, account, key, clock.now(), path).await?;
-            say(format_args!(
+            print_line(format_args!(
                 "{} windows written to {} and signed.",
                 thousands(rows),
                 path.display()
             ));
         } else {
-            say(format_args!(
-                "No manifest was written: it would vouch for what is not proven."
+            print_line(format_args!(
+                "No manifest was written, because not all windows are verified."
             ));
-            outcome = Outcome::Lacking;
+            outcome = ExitOutcome::Incomplete;
         }
     }
     store.close().await;
     Ok(outcome)
 }
 
-/// Puts right what differs and looks again, for as long as that makes less of it.
+/// Repairs mismatches and verifies again, as long as each round reduces their number.
 async fn repair(
     mut verdict: VerifyReport,
     question: VerifyOptions<'_>,
@@ -151,8 +152,8 @@ async fn repair(
             } = account.repair(&verdict, stop).await?;
             left.extend(here);
             if windows > 0 {
-                say(format_args!(
-                    "{name}: {} windows fetched again, {} messages restored, {} set aside in quarantine",
+                print_line(format_args!(
+                    "{name}: {} windows refetched, {} messages restored, {} moved to quarantine",
                     thousands(windows),
                     thousands(restored),
                     thousands(set_aside)
@@ -170,13 +171,13 @@ async fn repair(
     }
 }
 
-/// Compares with the providers' counts; where they differ and it is wanted, what differs is read again, for as long as
-/// that makes less of it.
+/// Compares the archive with the providers' counts. With `repair`, refetches streams that differ, as
+/// long as each round reduces their number.
 async fn compare_counts(
     repair: bool,
     engine: &mut Engine,
     stop: &CancellationToken,
-) -> Result<Outcome, CliError> {
+) -> Result<ExitOutcome, CliError> {
     let mut before = usize::MAX;
     loop {
         let mut counts = CountComparison::default();
@@ -196,7 +197,7 @@ async fn compare_counts(
         let fewer = counts.excesses.len() < before && !counts.excesses.is_empty();
         if repair && fewer && !stop.is_cancelled() {
             before = counts.excesses.len();
-            say("Reading these again …");
+            print_line("Refetching these …");
             engine.pass(Purpose::Reconcile, stop).await?;
             continue;
         }
@@ -205,18 +206,18 @@ async fn compare_counts(
         }
         let agrees = counts.excesses.is_empty() && counts.left.is_empty();
         let found = if agrees {
-            "as many as were read"
+            "the same number of messages"
         } else {
-            "NOT what was read"
+            "a DIFFERENT number of messages"
         };
-        say(format_args!(
-            "The providers count {found}: {} streams, as far as they still have them.",
+        print_line(format_args!(
+            "The providers count {found} in {} streams, within their retention.",
             counts.streams
         ));
         return Ok(if agrees {
-            Outcome::Good
+            ExitOutcome::Success
         } else {
-            Outcome::Lacking
+            ExitOutcome::Incomplete
         });
     }
 }
@@ -224,23 +225,23 @@ async fn compare_counts(
 fn print_verdict(verdict: &VerifyReport, repaired: bool) {
     print_findings(verdict);
     for (account, stream) in &verdict.without_scope {
-        say(format_args!(
-            "{account} {}: was last followed by an earlier version of Backscroll, which did not say which messages are \
-             its own\n  hint: follow it once more",
+        print_line(format_args!(
+            "{account} {}: was last followed by an earlier version of Backscroll, which did not record which \
+             messages belong to it\n  hint: add it to the configuration and sync once more",
             sanitized(stream)
         ));
     }
     if verdict.without_digest > 0 {
-        say(format_args!(
-            "{} windows were sealed by an earlier version of Backscroll: only their counts could be compared\n  hint: \
-             `backscroll verify --repair` gives them a digest",
+        print_line(format_args!(
+            "{} windows were sealed by an earlier version of Backscroll: only their counts could be compared\n  \
+             hint: `backscroll verify --repair` adds their digests",
             thousands(verdict.without_digest)
         ));
     }
     let (messages, windows) = (thousands(verdict.messages), thousands(verdict.windows));
     if verdict.agrees() {
-        say(format_args!(
-            "All agrees: {messages} messages, {windows} windows."
+        print_line(format_args!(
+            "The archive is intact: {messages} messages, {windows} windows."
         ));
         return;
     }
@@ -248,11 +249,13 @@ fn print_verdict(verdict: &VerifyReport, repaired: bool) {
         thousands(verdict.mismatches.count),
         thousands(verdict.damaged_messages.count),
     );
-    say(format_args!(
-        "NOT all agrees: of {windows} windows {differ} differ, of {messages} messages {changed} were changed."
+    print_line(format_args!(
+        "The archive is NOT intact: {differ} of {windows} windows differ, {changed} of {messages} messages were changed."
     ));
     if !repaired {
-        say("  hint: `backscroll verify --repair` fetches again what the providers still have");
+        print_line(
+            "  hint: `backscroll verify --repair` refetches the windows that the providers still have",
+        );
     }
 }
 
@@ -267,11 +270,11 @@ fn print_finding_list<T: std::fmt::Display>(several: &Findings<T>) {
         .iter()
         .for_each(|one| print_sanitized_lines(&one.to_string()));
     if several.unlisted() > 0 {
-        say(format_args!("… and {} more", thousands(several.unlisted())));
+        print_line(format_args!("… and {} more", thousands(several.unlisted())));
     }
 }
 
-/// Names may hold anything; the lines are ours.
+/// Prints each line without control characters, which names may contain.
 fn print_sanitized_lines(text: &str) {
-    text.lines().for_each(|line| say(sanitized(line)));
+    text.lines().for_each(|line| print_line(sanitized(line)));
 }

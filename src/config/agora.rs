@@ -10,76 +10,78 @@ use super::table::ConfigTable;
 use super::{DEFAULT_REQUESTS_PER_SECOND, DEFAULT_SETTLE, DEFAULT_TIMEOUT, schema, value};
 use crate::domain::time::Millis;
 
-/// How long Agora keeps messages unless its support agreed to more.
+/// The retention of Agora, unless its support agreed to more.
 const DEFAULT_RETENTION: Duration = Duration::from_hours(7 * 24);
 
-/// One Agora project, with its own request budget.
+/// One Agora project, with its own rate limit.
 #[derive(Clone, Debug)]
 pub struct AgoraAccountConfig {
     /// 1 to 64 ASCII letters, digits, `_`, `-` and `.`; unique across providers.
     pub name: String,
     /// The host, with a path that ends in `/`. Default: `https://api.agora.io/`.
     pub base_url: Url,
-    /// The project. ASCII letters, digits, `_` and `-`, so that it can stand in a path as it is.
+    /// The project. ASCII letters, digits, `_` and `-`: a URL path needs no escaping for them.
     pub app_id: String,
+    /// The credentials.
     pub auth: AgoraAuth,
-    /// 0.001 to 100000. Default: 10, which Agora documents as its limit.
+    /// 0.001 to 100000. Default: 10, the limit that Agora documents.
     pub requests_per_second: f64,
-    /// From a request to the last byte of its answer: 1 second to 10 minutes. Default: 30 seconds.
+    /// From a request to the last byte of its response: 1 second to 10 minutes. Default: 30 seconds.
     pub timeout: Duration,
     /// How long the provider keeps a message; never shorter than `settle`. Default: 7 days.
     pub retention: Duration,
-    /// Nothing older is wanted. Default: as far back as `retention` reaches.
+    /// Messages older than this are not wanted. Default: as far back as `retention` reaches.
     pub since: Option<Millis>,
-    /// The age from which the provider is trusted to show everything. Default: 2 minutes.
+    /// The age at which the provider is expected to show every message. Default: 2 minutes.
     pub settle: Duration,
-    /// At least one unless events are followed, and no two alike.
+    /// At least one unless events are followed, and no duplicates.
     pub streams: Vec<AgoraStreamConfig>,
-    /// What is followed besides. Default: nothing.
+    /// The discovery of further streams. Default: none.
     pub discover: DiscoveryMode,
 }
 
-/// What an account follows that is not listed.
+/// Which streams an account follows in addition to those that are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiscoveryMode {
+    /// No other streams.
     Nothing,
     /// Users and channels that appear in messages.
     Messages,
-    /// The same, and those that appear in Agora's feeds of events, which are emptied by that.
+    /// Those, and the ones in Agora's event feeds. Reading a feed empties it.
     Events,
 }
 
-/// How requests prove that they may read.
+/// The credentials of an account.
 #[derive(Clone, Debug)]
 pub enum AgoraAuth {
-    /// HTTP Basic, for all projects of a customer.
+    /// HTTP Basic authentication, for all projects of a customer.
     Basic {
         customer_id: String,
         customer_secret: Secret,
     },
-    /// An RTM token and the user it was made for: `x-agora-token` and `x-agora-uid`.
+    /// An RTM token and the user it was issued for: `x-agora-token` and `x-agora-uid`.
     Token { token: Secret, uid: String },
-    /// An `AccessToken2`, which names its user itself: `Authorization: agora token=…`.
+    /// An `AccessToken2`, which contains its user: `Authorization: agora token=…`.
     BearerToken { token: Secret },
 }
 
-/// A filter over the history. At least one of `source` and `destination` is there.
+/// A filter over the history. At least one of `source` and `destination` is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgoraStreamConfig {
-    /// The user who sent.
+    /// The sender.
     pub source: Option<String>,
-    /// The user or channel that received.
+    /// The user or channel that receives.
     pub destination: Option<String>,
-    /// What the destination is, for messages where the provider does not say.
+    /// The kind of the destination, for messages in which the provider does not state it.
     pub kind: Option<DestinationKind>,
 }
 
-/// What a name that receives messages stands for: a channel and a user may bear the same.
+/// The kind of a receiver. A channel and a user may have the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DestinationKind {
-    /// Every member receives.
+    /// A channel: every member receives.
     Channel,
-    /// One receives, peer to peer.
+    /// A user: peer-to-peer messages.
     User,
 }
 
@@ -108,20 +110,16 @@ pub(super) fn read_account(table: &ConfigTable<'_>) -> Result<AgoraAccountConfig
         discover,
     };
     if account.retention < account.settle {
-        return Err(table.error_at_keys(
-            &["retention", "settle"],
-            ConfigErrorKind::RetentionShorterThanSettle,
-        ));
+        let kind = ConfigErrorKind::RetentionShorterThanSettle;
+        return Err(table.error_at_keys(&["retention", "settle"], kind));
     }
     Ok(account)
 }
 
 fn read_credentials(table: &ConfigTable<'_>) -> Result<AgoraAuth, ConfigError> {
-    let any = |keys: [&'static str; 2]| keys.into_iter().any(|key| table.get(key).is_some());
-    match (
-        any(["customer_id", "customer_secret"]),
-        any(["token", "uid"]),
-    ) {
+    let has_customer = table.has_any(&["customer_id", "customer_secret"]);
+    let has_token = table.has_any(&["token", "uid"]);
+    match (has_customer, has_token) {
         (true, false) => Ok(AgoraAuth::Basic {
             customer_id: table.required("customer_id", value::header)?,
             customer_secret: table.required("customer_secret", value::secret)?,
@@ -135,25 +133,23 @@ fn read_credentials(table: &ConfigTable<'_>) -> Result<AgoraAuth, ConfigError> {
             })
         }
         (true, true) => {
-            Err(table.error_at_keys(&["token", "uid"], ConfigErrorKind::ConflictingCredentials))
+            let kind = ConfigErrorKind::ConflictingCredentials;
+            Err(table.error_at_keys(&["token", "uid"], kind))
         }
         (false, false) => Err(table.error(ConfigErrorKind::MissingCredentials)),
     }
 }
 
-/// Who appears in messages can only be found where there are messages; events begin with nothing.
+/// Reads `streams`. The list may be empty only if event feeds are followed: discovery in messages
+/// needs a stream to start from.
 fn read_streams(
     account: &ConfigTable<'_>,
     discover: DiscoveryMode,
 ) -> Result<Vec<AgoraStreamConfig>, ConfigError> {
-    // `kind` is a label: with and without it, the same messages are asked for.
+    // `kind` is only a label: the requests are the same with and without it.
     let identity = |stream: &AgoraStreamConfig| (stream.source.clone(), stream.destination.clone());
-    account.streams(
-        &schema::AGORA_STREAM,
-        read_stream,
-        identity,
-        discover == DiscoveryMode::Events,
-    )
+    let may_be_empty = discover == DiscoveryMode::Events;
+    account.streams(&schema::AGORA_STREAM, read_stream, identity, may_be_empty)
 }
 
 fn read_stream(table: &ConfigTable<'_>) -> Result<AgoraStreamConfig, ConfigError> {

@@ -1,4 +1,4 @@
-//! Schedules.
+//! Cron expressions.
 
 use std::fmt;
 
@@ -6,26 +6,26 @@ use chrono::{DateTime, Utc};
 use croner::errors::CronError;
 use croner::parser::{CronParser, Seconds};
 
-use super::value_error::Fault;
+use super::value_error::ValueError;
 use crate::domain::time::Millis;
 
-/// When something happens, as a cron expression of six fields (second, minute, hour, day, month, weekday) in UTC.
+/// A schedule: a cron expression of six fields (second, minute, hour, day, month, weekday) in UTC.
 #[derive(Clone)]
 pub struct Cron {
-    /// The expression as it was written, for the scheduler to take.
+    /// The expression as it was written, for the scheduler.
     pub expression: String,
     schedule: croner::Cron,
 }
 
 impl Cron {
-    /// Reads an expression by the very rules of `tokio-cron-scheduler`, which shall run it. Where both day and weekday
-    /// are given, both must hold. Errors unless there are six fields that name a moment which comes.
-    pub(super) fn parse(expression: &str) -> Result<Self, Fault> {
+    /// Reads an expression by the rules of `tokio-cron-scheduler`, which will run it. If both day and
+    /// weekday are given, both must match. Errors unless there are six fields that match some moment.
+    pub(super) fn parse(expression: &str) -> Result<Self, ValueError> {
         let fields: Vec<&str> = expression.split_whitespace().collect();
         match fields.len() {
             6 => {}
-            5 => return Err(Fault::CronWithoutSeconds(fields.join(" "))),
-            count => return Err(Fault::CronFields(count)),
+            5 => return Err(ValueError::CronWithoutSeconds(fields.join(" "))),
+            count => return Err(ValueError::CronFields(count)),
         }
         let parser = CronParser::builder()
             .seconds(Seconds::Required)
@@ -33,33 +33,33 @@ impl Cron {
             .build();
         let schedule = parser
             .parse(expression)
-            .map_err(|error| Fault::CronSyntax(describe_error(&error)))?;
+            .map_err(|error| ValueError::CronSyntax(describe_error(&error)))?;
         let cron = Self {
             expression: expression.to_owned(),
             schedule,
         };
         match cron.next_after(Millis(0)) {
             Some(_) => Ok(cron),
-            None => Err(Fault::CronNever),
+            None => Err(ValueError::CronNever),
         }
     }
 
-    /// The first occurrence after `moment`; none if the schedule has run out.
+    /// Returns the first occurrence after `moment`; `None` if there is no further one.
     pub fn next_after(&self, moment: Millis) -> Option<Millis> {
-        // Occurrences lie on whole seconds, and the search steps by a second: it has to start on one.
+        // Occurrences are on whole seconds, and the search steps by one second: it must start on one.
         let from: DateTime<Utc> = DateTime::from_timestamp(moment.second().0, 0)?;
         let next = self.schedule.find_next_occurrence(&from, false).ok()?;
         Some(Millis(next.timestamp_millis()))
     }
 }
 
-/// The parser's reason, fit for the middle of a sentence.
+/// Returns the parser's reason in a form that fits the middle of a sentence.
 fn describe_error(error: &CronError) -> String {
     match error {
         CronError::InvalidPattern(detail)
         | CronError::IllegalCharacters(detail)
         | CronError::ComponentError(detail) => detail.trim_end_matches('.').to_owned(),
-        _ => "it has no meaning".to_owned(),
+        _ => "it is not valid".to_owned(),
     }
 }
 
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_occurrence_comes_strictly_after_the_moment() {
+    fn next_occurrence_is_strictly_after_the_moment() {
         assert_eq!(
             next("0 * * * * *", "2026-11-21T08:00:00Z").unwrap(),
             "2026-11-21T08:01:00.000Z"
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn day_and_weekday_must_both_hold() {
+    fn day_and_weekday_must_both_match() {
         // The first Friday the 13th after that day.
         assert_eq!(
             next("0 0 0 13 * FRI", "2026-11-21T08:00:00Z").unwrap(),
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_beyond_the_calendar_has_no_next_occurrence() {
+    fn moment_beyond_the_calendar_has_no_next_occurrence() {
         assert_eq!(
             Cron::parse("0 * * * * *")
                 .unwrap()

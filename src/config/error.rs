@@ -1,42 +1,43 @@
-//! What can be wrong with a configuration, and what to do about it.
+//! The errors of a configuration.
 //!
-//! Every message is one line that names `file:line:column`, what is wrong, and the remedy. None quotes a line of the
-//! file or the value of a credential: whatever is printed here may end in a log.
+//! Every message is one line with `file:line:column`, the problem and the remedy. No message quotes
+//! a line of the file or the value of a credential, because messages end up in logs.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use super::value_error::Fault;
+use super::value_error::ValueError;
 
-/// Why there is no usable configuration. Nothing here passes by itself: a person has to change something.
+/// The configuration cannot be used. A retry does not help: a person has to change something.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// No file stands at the path.
+    /// There is no file at the path.
     #[error(
-        "there is no configuration at {}: name one with --config, or begin with the config.toml that Backscroll ships",
+        "there is no configuration at {}: name one with --config, or begin with the config.toml \
+         that Backscroll ships",
         path.display()
     )]
     NotFound { path: PathBuf },
-    /// The file is there, but the system does not let us read it.
+    /// The file exists, but the system does not let this process read it.
     #[error("{} cannot be read: {cause}; let the user that runs Backscroll read it", path.display())]
     Unreadable { path: PathBuf, cause: io::Error },
-    /// The file says something that cannot be meant.
-    #[error("{place}: {problem}")]
+    /// The content of the file is invalid.
+    #[error("{position}: {kind}")]
     Invalid {
-        place: FilePosition,
-        problem: Box<ConfigErrorKind>,
+        position: FilePosition,
+        kind: Box<ConfigErrorKind>,
     },
 }
 
-/// A place in a configuration file, shown as `file:line:column`.
+/// A position in a configuration file, displayed as `file:line:column`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilePosition {
-    /// The file, by the name it was asked for.
+    /// The path as it was given.
     pub file: PathBuf,
-    /// Counted from 1.
+    /// The line, counted from 1.
     pub line: usize,
-    /// Counted from 1, in characters.
+    /// The column in characters, counted from 1.
     pub column: usize,
 }
 
@@ -46,7 +47,7 @@ impl fmt::Display for FilePosition {
     }
 }
 
-/// What is wrong at a [`Place`]. Each variant's message says what it stands for.
+/// The problem at a [`FilePosition`]. The message of each variant explains it.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigErrorKind {
     #[error("the file is not UTF-8 text from here on: save it as UTF-8")]
@@ -54,50 +55,57 @@ pub enum ConfigErrorKind {
     #[error("this is not TOML: {0}")]
     Syntax(String),
     #[error("unknown {what} `{name}` in {table}{} {}", did_you_mean(*nearest), known.join(", "))]
-    Unknown {
+    UnknownKey {
         /// `key` or `table`.
         what: &'static str,
         name: String,
         table: &'static str,
+        /// The known key with the most similar name, if one is similar enough.
         nearest: Option<&'static str>,
         known: &'static [&'static str],
     },
-    #[error("{table} lacks `{key}`: add it, the way the config.toml that Backscroll ships does")]
+    #[error("{table} has no `{key}`: add it as in the config.toml that Backscroll ships")]
     MissingKey {
         table: &'static str,
         key: &'static str,
     },
-    /// One key has a value that it cannot have.
-    #[error("`{key}` {fault}")]
-    Value { key: &'static str, fault: Fault },
+    /// A key has an invalid value.
+    #[error("`{key}` {error}")]
+    InvalidValue {
+        key: &'static str,
+        error: ValueError,
+    },
     #[error("there is no account: add an [[agora]] or a [[web3mq]] table")]
     MissingAccount,
     #[error(
-        "this name is taken by the account in line {first_line}: give each account its own, across both providers"
+        "this name is already used by the account in line {first_line}: give each account its own \
+         name, across both providers"
     )]
     DuplicateName { first_line: usize },
     #[error("this account follows no stream: make `streams` {form}")]
     MissingStreams { form: &'static str },
-    #[error("this stream is listed already in line {first_line}: remove one of the two")]
+    #[error("this stream is already listed in line {first_line}: remove one of the two")]
     DuplicateStream { first_line: usize },
     #[error("this stream has neither `source` nor `destination`: give it at least one of them")]
     StreamWithoutFilter,
     #[error(
-        "`kind` tells what a `destination` is, and this stream has none: remove `kind`, or add `destination`"
+        "`kind` describes the `destination`, and this stream has none: remove `kind`, or add \
+         `destination`"
     )]
     KindWithoutDestination,
     #[error(
-        "this account has no credentials: add `customer_id` and `customer_secret`, or `token` and `uid`, or `token` alone"
+        "this account has no credentials: add `customer_id` and `customer_secret`, or `token` and \
+         `uid`, or `token` alone"
     )]
     MissingCredentials,
     #[error(
-        "this account has two kinds of credentials: keep either `customer_id` and `customer_secret`, or `token` (with or \
-         without `uid`)"
+        "this account has two kinds of credentials: keep either `customer_id` and \
+         `customer_secret`, or `token` (with or without `uid`)"
     )]
     ConflictingCredentials,
     #[error(
-        "`retention` is shorter than `settle`: a message would leave the provider before it is trusted to be \
-         complete; lengthen `retention` or shorten `settle`"
+        "`retention` is shorter than `settle`: messages would expire before their range can be \
+         sealed; lengthen `retention` or shorten `settle`"
     )]
     RetentionShorterThanSettle,
 }

@@ -1,4 +1,4 @@
-//! Secrets that everybody can read.
+//! Secrets that every user of the machine can read.
 
 use std::fmt;
 use std::os::unix::fs::PermissionsExt;
@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 
 use super::{AgoraAuth, Config, Secret};
 
-/// Others than owner and group may read.
+/// The permission bit that lets users outside owner and group read a file.
 const OTHERS_READ_BIT: u32 = 0o004;
 
-/// A secret that stands in a configuration which every user of the machine can read. Shown as a warning with its remedy.
+/// A secret that is written in a configuration file which every user of the machine can read.
+/// Displayed as a warning with its remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExposedSecret {
     file: PathBuf,
-    /// What it belongs to: an account, the database, the alerts.
+    /// The account, the database or the table that the secret belongs to.
     owner: String,
     key: &'static str,
 }
@@ -24,18 +25,15 @@ impl fmt::Display for ExposedSecret {
         let file = file.display();
         write!(
             f,
-            "everybody on this machine can read {file}, which holds the {key} of {owner}: keep it elsewhere \
-             ({{ file = \"…\" }}, {{ credential = \"…\" }}), or `chmod 640 {file}`"
+            "every user of this machine can read {file}, which contains the {key} of {owner}: \
+             keep it elsewhere ({{ file = \"…\" }}, {{ credential = \"…\" }}), or `chmod 640 {file}`"
         )
     }
 }
 
-/// What of a configuration is exposed by the file it was read from.
+/// Returns the secrets of a configuration that are exposed by the permissions of its file.
 pub(super) fn find_exposed_secrets(config: &Config, file: &Path) -> Vec<ExposedSecret> {
-    let is_open = file
-        .metadata()
-        .is_ok_and(|metadata| metadata.permissions().mode() & OTHERS_READ_BIT != 0);
-    if !is_open {
+    if !others_can_read(file) {
         return Vec::new();
     }
     let exposed = |owner, key| ExposedSecret {
@@ -43,36 +41,46 @@ pub(super) fn find_exposed_secrets(config: &Config, file: &Path) -> Vec<ExposedS
         owner,
         key,
     };
-    let database = config
-        .database
-        .url_has_password
-        .then(|| exposed("the database".to_owned(), "password"));
-    let webhook = config
+    let mut found = Vec::new();
+    if config.database.url_has_password {
+        found.push(exposed("the database".to_owned(), "password"));
+    }
+    if config
         .alerts
         .webhook
-        .iter()
-        .filter(|webhook| webhook.is_inline());
-    let webhook = webhook.map(|_| exposed("[alerts]".to_owned(), "webhook"));
-    let agora = config.agora.iter().map(|account| {
-        let (key, secret) = match &account.auth {
-            AgoraAuth::Basic {
-                customer_secret, ..
-            } => ("customer_secret", customer_secret),
-            AgoraAuth::Token { token, .. } | AgoraAuth::BearerToken { token } => ("token", token),
-        };
-        (&account.name, key, secret)
-    });
-    let web3mq = config
-        .web3mq
-        .iter()
-        .map(|account| (&account.name, "private_key", &account.private_key));
-    let accounts = agora
-        .chain(web3mq)
-        .filter(|(.., secret)| Secret::is_inline(secret));
-    let accounts = accounts.map(|(name, key, _)| exposed(format!("the account `{name}`"), key));
-    database
-        .into_iter()
-        .chain(webhook)
-        .chain(accounts)
-        .collect()
+        .as_ref()
+        .is_some_and(Secret::is_inline)
+    {
+        found.push(exposed("[alerts]".to_owned(), "webhook"));
+    }
+    for account in &config.agora {
+        let (key, secret) = agora_secret(&account.auth);
+        if secret.is_inline() {
+            found.push(exposed(format!("the account `{}`", account.name), key));
+        }
+    }
+    for account in &config.web3mq {
+        if account.private_key.is_inline() {
+            found.push(exposed(
+                format!("the account `{}`", account.name),
+                "private_key",
+            ));
+        }
+    }
+    found
+}
+
+fn others_can_read(file: &Path) -> bool {
+    file.metadata()
+        .is_ok_and(|metadata| metadata.permissions().mode() & OTHERS_READ_BIT != 0)
+}
+
+/// Returns the secret of an Agora account with its configuration key.
+fn agora_secret(auth: &AgoraAuth) -> (&'static str, &Secret) {
+    match auth {
+        AgoraAuth::Basic {
+            customer_secret, ..
+        } => ("customer_secret", customer_secret),
+        AgoraAuth::Token { token, .. } | AgoraAuth::BearerToken { token } => ("token", token),
+    }
 }

@@ -1,4 +1,4 @@
-//! What is logged, and how.
+//! The table `[log]`.
 
 use std::str::FromStr;
 
@@ -6,27 +6,30 @@ use tracing_subscriber::EnvFilter;
 
 use super::error::ConfigError;
 use super::table::{ConfigTable, ConfigValue};
-use super::value_error::Fault;
+use super::value_error::ValueError;
 
-/// What the daemon logs, unless the command line says something else.
+/// The log levels that the shipped `config.toml` shows as the default.
+const DEFAULT_LEVELS: &str = "warn,backscroll=info";
+
+/// The log settings of the daemon. Flags of the command line override them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
-    /// A level, or levels by module. Default: `warn`, and `info` of Backscroll itself.
+    /// A level, or levels by module. Default: `warn`, and `info` for Backscroll itself.
     pub levels: Option<String>,
-    /// Default: by where the log goes.
+    /// Default: [`LogFormat::Auto`].
     pub format: LogFormat,
 }
 
-/// How a log line looks.
+/// The format of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// Journal in the journal, human on a terminal, JSON elsewhere.
+    /// [`Self::Journal`] under journald, [`Self::Human`] on a terminal, [`Self::Json`] otherwise.
     Auto,
     /// For people: time, level, message and fields, with colours on a terminal.
     Human,
-    /// An object a line; the names of its fields do not change.
+    /// One object per line. The field names are stable.
     Json,
-    /// For the journal: without the time, with the priority before it.
+    /// For journald: a priority prefix, and no time.
     Journal,
 }
 
@@ -41,27 +44,24 @@ pub(super) fn read_log(table: &ConfigTable<'_>) -> Result<LogConfig, ConfigError
     })
 }
 
-/// How the manual writes what is logged without it.
-const DEFAULT_LEVELS: &str = "warn,backscroll=info";
-
 fn read_levels(value: &ConfigValue<'_>) -> Result<String, ConfigError> {
     value.parse(|text| match EnvFilter::try_new(text) {
-        _ if text.trim().is_empty() => Err(Fault::Empty),
+        _ if text.trim().is_empty() => Err(ValueError::Empty),
         Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(Fault::LogLevels(error.to_string())),
+        Err(error) => Err(ValueError::LogLevels(error.to_string())),
     })
 }
 
 impl FromStr for LogFormat {
-    type Err = Fault;
+    type Err = ValueError;
 
-    fn from_str(text: &str) -> Result<Self, Fault> {
+    fn from_str(text: &str) -> Result<Self, ValueError> {
         match text {
             "auto" => Ok(Self::Auto),
             "human" => Ok(Self::Human),
             "json" => Ok(Self::Json),
             "journal" => Ok(Self::Journal),
-            _ => Err(Fault::LogFormat),
+            _ => Err(ValueError::LogFormat),
         }
     }
 }

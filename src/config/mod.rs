@@ -1,11 +1,19 @@
-//! The configuration: what is archived, from where, into what, and when.
+//! The configuration.
 //!
-//! [`Config::load`] reads `config.toml`, whose shipped copy is the manual of all settings. Whatever is wrong is
-//! answered with the first [`ConfigError`]; what comes back without one needs no further check.
+//! [`Config::load`] reads `config.toml`. The shipped copy is the manual of all settings. The first
+//! problem in the file is returned as a [`ConfigError`]. A [`Config`] needs no further check.
 //!
-//! The file is read in two steps. `document` turns the text into tables and values that know where they stand, and
-//! refuses unknown keys (`shape` lists the known ones). `value` says what a value means; `agora` and `web3mq` put an
-//! account together and check what concerns several keys at once.
+//! The file is read in two steps. `table` turns the text into tables and values with positions, and
+//! rejects unknown keys (`schema` lists the known ones). `value` converts single values. `agora` and
+//! `web3mq` build an account and check rules that concern several keys.
+//!
+//! | question | file |
+//! |---|---|
+//! | which keys exist | `schema` (and the shipped `config.toml`) |
+//! | how is a value parsed: duration, URL, time, key | `value` |
+//! | where are the error messages | `error`, `value_error` |
+//! | how is a secret kept and read again | `secret` |
+//! | when is a secret reported as readable by all | `exposed_secret` |
 
 mod agora;
 mod cron;
@@ -34,17 +42,19 @@ pub use error::{ConfigError, ConfigErrorKind, FilePosition};
 pub use exposed_secret::ExposedSecret;
 pub use log::{LogConfig, LogFormat};
 pub use secret::Secret;
-pub use value_error::Fault;
+pub use value_error::ValueError;
 pub use web3mq::{Web3mqAccountConfig, Web3mqStreamConfig};
 
+use exposed_secret::find_exposed_secrets;
 use secret::{Environment, process_environment};
 use table::{ConfigSource, ConfigTable, position_at, reject_duplicates};
 
-/// Requests a second that Agora documents for an account; `Web3MQ` documents none.
+/// The rate limit that Agora documents for an account. `Web3MQ` documents none.
 const DEFAULT_REQUESTS_PER_SECOND: f64 = 10.0;
-/// The age at which a provider is trusted to show everything. No provider promises one: two minutes are cautious.
+/// The age at which a provider is expected to show every message. No provider promises one; two
+/// minutes is conservative. A shorter value causes late messages, a longer one delays sealing.
 const DEFAULT_SETTLE: Duration = Duration::from_mins(2);
-/// From a request to the last byte of its answer.
+/// The time from a request to the last byte of its response.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// All settings.
@@ -55,50 +65,51 @@ pub struct Config {
     pub status_page: StatusPage,
     pub alerts: Alerts,
     pub log: LogConfig,
-    /// With `web3mq`: at least one account, and no two of the same name.
+    /// Together with `web3mq`: at least one account, and unique names.
     pub agora: Vec<AgoraAccountConfig>,
     pub web3mq: Vec<Web3mqAccountConfig>,
-    /// Secrets that stand in the file itself, where every user of the machine can read it.
+    /// Inline secrets in a file that every user of the machine can read.
     pub exposed_secrets: Vec<ExposedSecret>,
 }
 
-/// Where the archive is kept.
+/// The location of the archive.
 #[derive(Clone, Debug)]
 pub struct Database {
     /// Default: `sqlite://archive.db`.
     pub url: DatabaseUrl,
-    /// Whether the configuration itself holds its password.
+    /// True if the configuration itself contains the password.
     url_has_password: bool,
 }
 
-/// A kind of database, and where it is.
+/// The kind and location of a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DatabaseUrl {
-    /// A file of SQLite. A relative path starts at the working directory, as it does for sqlx.
+    /// An SQLite file. A relative path starts at the working directory, as it does for sqlx.
     Sqlite(PathBuf),
-    /// A database of a Postgres server, 13 or newer. What the URL leaves open, `PGPASSWORD`, `~/.pgpass` and the other
-    /// variables of libpq say.
+    /// A database of a Postgres server, version 13 or newer. `PGPASSWORD`, `~/.pgpass` and the other
+    /// variables of libpq supply the parts that the URL omits.
     Postgres(PostgresServer),
 }
 
-/// How to reach a Postgres server. Debug shows nothing of it: a password is part of it.
+/// The connection options of a Postgres server. Debug output is redacted, since they may contain a
+/// password.
 #[derive(Clone)]
 pub struct PostgresServer {
     options: Box<PgConnectOptions>,
-    /// Of the URL, by which two are told apart.
+    /// The hash of the URL. Two servers are equal if their URLs are.
     url_hash: blake3::Hash,
 }
 
 impl PostgresServer {
-    fn parse(url: &str) -> Result<Self, Fault> {
-        let options = url.parse().map_err(|_| Fault::PostgresUrl)?;
+    fn parse(url: &str) -> Result<Self, ValueError> {
+        let options = url.parse().map_err(|_| ValueError::PostgresUrl)?;
         Ok(Self {
             options: Box::new(options),
             url_hash: blake3::hash(url.as_bytes()),
         })
     }
 
-    /// For sqlx.
+    /// Returns the options for sqlx.
     pub fn options(&self) -> PgConnectOptions {
         (*self.options).clone()
     }
@@ -114,40 +125,41 @@ impl Eq for PostgresServer {}
 
 impl fmt::Debug for PostgresServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Server([REDACTED])")
+        f.write_str("PostgresServer([REDACTED])")
     }
 }
 
-/// When the daemon does what.
+/// The schedules of the daemon.
 #[derive(Clone, Debug)]
 pub struct Schedule {
-    /// New messages are fetched. Default: every minute.
+    /// Fetches new messages. Default: every minute.
     pub sync: Cron,
-    /// Counts are compared with the provider's. Default: in the 17th minute of every hour.
+    /// Compares counts with the provider's. Default: in the 17th minute of every hour.
     pub reconcile: Cron,
-    /// Messages whose status can still change are read again. Default: every ten minutes.
+    /// Refetches messages whose status can still change. Default: every ten minutes.
     pub refresh: Cron,
 }
 
-/// The page for people, and the paths for Prometheus and health checks.
+/// The status page, and the paths for Prometheus and health checks.
 #[derive(Clone, Debug)]
 pub struct StatusPage {
-    /// None if it is turned off. Default: `127.0.0.1:9464`.
+    /// `None` if the page is turned off. Default: `127.0.0.1:9464`.
     pub listen: Option<SocketAddr>,
 }
 
-/// Who is told when something is wrong, besides the log, the archive and the page.
+/// The receivers of alarms, in addition to the log, the archive and the page.
 #[derive(Clone, Debug, Default)]
 pub struct Alerts {
-    /// The URL to which alarms are posted: https, or http on this machine. Default: none. It often holds a token, so
-    /// nothing shows it.
+    /// The URL that alarms are posted to: https, or http on this machine. Default: none. It often
+    /// contains a token, so it is never displayed.
     pub webhook: Option<Secret>,
 }
 
 impl Config {
-    /// Reads the file at `path`, and whatever it points to: environment variables, other files, systemd credentials.
+    /// Reads the file at `path` and the values that it refers to: environment variables, other files,
+    /// systemd credentials.
     ///
-    /// Errors if any of them cannot be read, or at the first thing in the file that cannot be meant.
+    /// Errors if any of them cannot be read, or at the first invalid part of the file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let bytes = std::fs::read(path).map_err(|cause| match cause.kind() {
             std::io::ErrorKind::NotFound => ConfigError::NotFound {
@@ -160,12 +172,13 @@ impl Config {
         })?;
         let config = Self::parse(utf8(&bytes, path)?, path)?;
         Ok(Self {
-            exposed_secrets: exposed_secret::find_exposed_secrets(&config, path),
+            exposed_secrets: find_exposed_secrets(&config, path),
             ..config
         })
     }
 
-    /// Reads the text of a configuration. `origin` names it in errors; `{ file = … }` starts at its folder.
+    /// Reads the text of a configuration. `origin` is its path in errors; `{ file = … }` is relative
+    /// to the directory of `origin`.
     ///
     /// Errors as [`Config::load`] does.
     pub fn parse(text: &str, origin: &Path) -> Result<Self, ConfigError> {
@@ -177,13 +190,13 @@ impl Config {
         origin: &Path,
         environment: Environment<'_>,
     ) -> Result<Self, ConfigError> {
-        let document = ConfigSource {
+        let source = ConfigSource {
             text,
             origin,
             environment,
         };
-        let parsed = document.parse()?;
-        let file = ConfigTable::root(&document, &parsed, &schema::FILE)?;
+        let parsed = source.parse()?;
+        let file = ConfigTable::root(&source, &parsed, &schema::FILE)?;
         let database = database(&file.table("database", &schema::DATABASE)?)?;
         let schedule = schedule(&file.table("schedule", &schema::SCHEDULE)?)?;
         let status_page = status_page(&file.table("status_page", &schema::STATUS_PAGE)?)?;
@@ -220,26 +233,27 @@ impl Config {
 fn utf8<'a>(bytes: &'a [u8], origin: &Path) -> Result<&'a str, ConfigError> {
     std::str::from_utf8(bytes).map_err(|error| {
         let good = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+        let position = position_at(origin, &good, good.len());
         ConfigError::Invalid {
-            place: position_at(origin, &good, good.len()),
-            problem: Box::new(ConfigErrorKind::NotUtf8),
+            position,
+            kind: Box::new(ConfigErrorKind::NotUtf8),
         }
     })
 }
 
 fn database(table: &ConfigTable<'_>) -> Result<Database, ConfigError> {
     let default = DatabaseUrl::Sqlite(PathBuf::from("archive.db"));
-    let shows_password = match table.get("url") {
+    let url_has_password = match table.get("url") {
         Some(value) => value.reference()?.is_none() && has_password(&value.text()?),
         None => false,
     };
     Ok(Database {
         url: table.or_default("url", default, value::database_url)?,
-        url_has_password: shows_password,
+        url_has_password,
     })
 }
 
-/// Whether a URL holds a password, in either of the places where Postgres takes it from.
+/// True if a URL contains a password, in either of the positions that Postgres supports.
 pub(crate) fn has_password(url: &str) -> bool {
     reqwest::Url::parse(url).is_ok_and(|url| {
         url.password().is_some() || url.query_pairs().any(|(key, _)| key == "password")
@@ -262,7 +276,7 @@ fn status_page(table: &ConfigTable<'_>) -> Result<StatusPage, ConfigError> {
     })
 }
 
-/// A name stands for one account in SQL and on the command line, whatever its provider.
+/// Errors if two accounts have the same name, since SQL and the command line use only the name.
 fn reject_duplicate_names(
     agora: &[ConfigTable<'_>],
     web3mq: &[ConfigTable<'_>],

@@ -1,10 +1,13 @@
-//! Every key there is. The shipped `config.toml` is tested against these lists.
+//! The known keys of every table. Tests compare these lists with the shipped `config.toml`.
 
-/// A kind of table: how messages call it, the form in which it is written, and the keys it may have.
+/// A kind of table.
 #[derive(Debug)]
 pub(super) struct TableSchema {
+    /// The name of the table in messages.
     pub(super) name: &'static str,
+    /// The way the table is written, as the end of "must be …".
     pub(super) expected_form: &'static str,
+    /// The keys that the table may have.
     pub(super) keys: &'static [&'static str],
 }
 

@@ -1,4 +1,4 @@
-//! Values that must never be shown, and values that are kept elsewhere.
+//! Secrets, and values that are kept outside the configuration file.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -9,25 +9,26 @@ use std::path::{Component, Path, PathBuf};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::{ConfigError, ConfigErrorKind, FilePosition};
-use super::value_error::Fault;
+use super::value_error::ValueError;
 
-/// How environment variables are looked up: `std::env::var_os`, or a test's own.
+/// The lookup of environment variables: `std::env::var_os`, or the one of a test.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// The variables of this process.
+/// Returns an environment variable of this process.
 pub(super) fn process_environment(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
-/// A credential: where it comes from, and its value when it was last read. Debug shows only the former; the value is
-/// wiped from memory when dropped.
+/// A credential: its origin, and the value that was last read. Debug output shows only the origin.
+/// The value is wiped from memory when it is dropped.
 #[derive(Clone)]
 pub struct Secret {
+    /// `None` if the configuration itself contains the value.
     origin: Option<SecretOrigin>,
     value: SecretString,
 }
 
-/// What must be known to read a secret again, and to say what is wrong if that fails.
+/// The information needed to read a secret again, and to report an error if that fails.
 #[derive(Clone)]
 struct SecretOrigin {
     reference: ValueReference,
@@ -36,7 +37,7 @@ struct SecretOrigin {
 }
 
 impl Secret {
-    /// A secret that is written down right here, as tests and the sandbox do.
+    /// Returns a secret with an inline value, as tests and the sandbox use it.
     pub fn plain(value: impl Into<String>) -> Self {
         Self {
             origin: None,
@@ -47,33 +48,35 @@ impl Secret {
     pub(super) fn from_reference(
         value: String,
         reference: ValueReference,
-        place: FilePosition,
+        position: FilePosition,
         key: &'static str,
     ) -> Self {
+        let origin = SecretOrigin {
+            reference,
+            position,
+            key,
+        };
         Self {
-            origin: Some(SecretOrigin {
-                reference,
-                position: place,
-                key,
-            }),
+            origin: Some(origin),
             value: SecretString::from(value),
         }
     }
 
-    /// Whether the value stands in the configuration itself.
+    /// True if the configuration itself contains the value.
     pub(super) fn is_inline(&self) -> bool {
         self.origin.is_none()
     }
 
-    /// The value itself: for a header or a signature, and for nothing that is kept or shown.
+    /// Returns the value. Use it only in a header or a signature; never store or display it.
     pub fn expose(&self) -> &str {
         self.value.expose_secret()
     }
 
-    /// The secret as its file, credential or environment variable has it now; one that stands in the configuration
-    /// stays as it is. Reads at most one small file, and blocks for as long as that takes.
+    /// Returns the secret with the current value of its file, credential or environment variable. An
+    /// inline secret is returned unchanged. Blocks while it reads at most one small file.
     ///
-    /// Errors if it is gone, empty or unfit for a header. The caller decides whether to go on with the old value.
+    /// Errors if the source is gone, empty or not valid in a header. The caller decides whether to
+    /// continue with the old value.
     pub fn reread(&self) -> Result<Self, ConfigError> {
         self.reread_in(&process_environment)
     }
@@ -82,23 +85,27 @@ impl Secret {
         let Some(origin) = &self.origin else {
             return Ok(self.clone());
         };
-        let fetched = origin
-            .reference
-            .fetch(environment)
-            .and_then(|text| check_header_text(&text).map(|()| text));
-        match fetched {
+        match origin.read(environment) {
             Ok(value) => Ok(Self {
                 origin: self.origin.clone(),
                 value: SecretString::from(value),
             }),
-            Err(fault) => Err(ConfigError::Invalid {
-                place: origin.position.clone(),
-                problem: Box::new(ConfigErrorKind::Value {
+            Err(error) => Err(ConfigError::Invalid {
+                position: origin.position.clone(),
+                kind: Box::new(ConfigErrorKind::InvalidValue {
                     key: origin.key,
-                    fault,
+                    error,
                 }),
             }),
         }
+    }
+}
+
+impl SecretOrigin {
+    fn read(&self, environment: Environment<'_>) -> Result<String, ValueError> {
+        let text = self.reference.fetch(environment)?;
+        check_header_text(&text)?;
+        Ok(text)
     }
 }
 
@@ -112,22 +119,22 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Refuses what cannot travel in a header.
-pub(super) fn check_header_text(text: &str) -> Result<(), Fault> {
+/// Errors if the text cannot be sent in a header.
+pub(super) fn check_header_text(text: &str) -> Result<(), ValueError> {
     if text.is_empty() {
-        return Err(Fault::Empty);
+        return Err(ValueError::Empty);
     }
     if text.chars().any(char::is_control) {
-        return Err(Fault::ControlCharacter);
+        return Err(ValueError::ControlCharacter);
     }
     if text.is_ascii() {
         Ok(())
     } else {
-        Err(Fault::NotAscii)
+        Err(ValueError::NotAscii)
     }
 }
 
-/// Where a value is kept that the configuration does not hold itself.
+/// A reference to a value that is kept outside the configuration file.
 #[derive(Clone, Debug)]
 pub(super) enum ValueReference {
     Env(String),
@@ -135,18 +142,19 @@ pub(super) enum ValueReference {
     Credential(String),
 }
 
-/// More than any key or token; a wrong path (a database, a device) must not fill the memory.
+/// The maximum size of a referenced file. It is larger than any key or token, and prevents a wrong
+/// path (a database, a device) from filling the memory.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 impl ValueReference {
-    /// What `{ kind = "name" }` points to; `folder` is where relative files are looked for.
-    pub(super) fn new(kind: &str, name: &str, folder: &Path) -> Result<Self, Fault> {
+    /// Returns the reference `{ kind = "name" }`. Relative files start at `folder`.
+    pub(super) fn new(kind: &str, name: &str, folder: &Path) -> Result<Self, ValueError> {
         match kind {
             "env" => Ok(Self::Env(name.to_owned())),
             "file" => Ok(Self::File(folder.join(name))),
             "credential" if is_file_name(name) => Ok(Self::Credential(name.to_owned())),
-            "credential" => Err(Fault::CredentialName),
-            _ => Err(Fault::Reference),
+            "credential" => Err(ValueError::CredentialName),
+            _ => Err(ValueError::Reference),
         }
     }
 
@@ -158,8 +166,8 @@ impl ValueReference {
         }
     }
 
-    /// The text that is kept there now; never empty.
-    pub(super) fn fetch(&self, environment: Environment<'_>) -> Result<String, Fault> {
+    /// Returns the current text. It is never empty.
+    pub(super) fn fetch(&self, environment: Environment<'_>) -> Result<String, ValueError> {
         match self {
             Self::Env(name) => read_variable(name, environment),
             Self::File(path) => read_small_file(path),
@@ -167,46 +175,46 @@ impl ValueReference {
                 Some(folder) if !folder.is_empty() => {
                     read_small_file(&Path::new(&folder).join(name))
                 }
-                _ => Err(Fault::NoCredentials { name: name.clone() }),
+                _ => Err(ValueError::NoCredentials { name: name.clone() }),
             },
         }
     }
 }
 
-/// A credential's name must not lead out of the directory that systemd made.
+/// True if the name cannot lead out of the directory that systemd made for credentials.
 fn is_file_name(name: &str) -> bool {
     let mut parts = Path::new(name).components();
     matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)
 }
 
-fn read_variable(name: &str, environment: Environment<'_>) -> Result<String, Fault> {
+fn read_variable(name: &str, environment: Environment<'_>) -> Result<String, ValueError> {
     match environment(name).map(OsString::into_string) {
         Some(Ok(text)) if !text.is_empty() => Ok(text),
-        Some(Err(_)) => Err(Fault::EnvNotText {
+        Some(Err(_)) => Err(ValueError::EnvNotText {
             name: name.to_owned(),
         }),
-        _ => Err(Fault::EnvUnset {
+        _ => Err(ValueError::EnvUnset {
             name: name.to_owned(),
         }),
     }
 }
 
-/// A small file's text without the line breaks at its end, which editors add.
-fn read_small_file(path: &Path) -> Result<String, Fault> {
+/// Returns the text of a small file without its trailing line breaks, which editors add.
+fn read_small_file(path: &Path) -> Result<String, ValueError> {
     let path = || path.to_owned();
     let mut bytes = Vec::new();
     File::open(path())
         .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(|cause| Fault::FileUnreadable {
+        .map_err(|cause| ValueError::FileUnreadable {
             path: path(),
             cause,
         })?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(Fault::FileLarge { path: path() });
+        return Err(ValueError::FileLarge { path: path() });
     }
-    let text = String::from_utf8(bytes).map_err(|_| Fault::FileNotText { path: path() })?;
+    let text = String::from_utf8(bytes).map_err(|_| ValueError::FileNotText { path: path() })?;
     match text.trim_end_matches(['\n', '\r']) {
-        "" => Err(Fault::FileEmpty { path: path() }),
+        "" => Err(ValueError::FileEmpty { path: path() }),
         trimmed => Ok(trimmed.to_owned()),
     }
 }

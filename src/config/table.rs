@@ -1,4 +1,4 @@
-//! The file as tables and values that know where they stand, so that every refusal can say so.
+//! The file as tables and values with positions, so that every error can name its position.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,9 +11,9 @@ use toml::de::{DeTable, DeValue};
 use super::error::{ConfigError, ConfigErrorKind, FilePosition};
 use super::schema::TableSchema;
 use super::secret::{Environment, ValueReference};
-use super::value_error::Fault;
+use super::value_error::ValueError;
 
-/// A configuration's text, and what is needed to make sense of it.
+/// The text of a configuration, with its path and the environment that references are read from.
 pub(super) struct ConfigSource<'a> {
     pub(super) text: &'a str,
     pub(super) origin: &'a Path,
@@ -21,8 +21,8 @@ pub(super) struct ConfigSource<'a> {
 }
 
 impl ConfigSource<'_> {
-    /// Reads the text as TOML. The parser's own message would quote the line, which may hold a secret: only its
-    /// description is kept.
+    /// Parses the text as TOML. The parser's own message quotes the line, which may contain a
+    /// secret, so only its description is kept.
     pub(super) fn parse(&self) -> Result<Spanned<DeTable<'_>>, ConfigError> {
         DeTable::parse(self.text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
@@ -30,15 +30,16 @@ impl ConfigSource<'_> {
         })
     }
 
-    fn error_at(&self, at: usize, problem: ConfigErrorKind) -> ConfigError {
+    fn error_at(&self, at: usize, kind: ConfigErrorKind) -> ConfigError {
+        let position = position_at(self.origin, self.text, at);
         ConfigError::Invalid {
-            place: position_at(self.origin, self.text, at),
-            problem: Box::new(problem),
+            position,
+            kind: Box::new(kind),
         }
     }
 }
 
-/// Line and column of the byte `at`.
+/// Returns the line and column of the byte `at`.
 pub(super) fn position_at(origin: &Path, text: &str, at: usize) -> FilePosition {
     let before = text.get(..at).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -49,37 +50,37 @@ pub(super) fn position_at(origin: &Path, text: &str, at: usize) -> FilePosition 
     }
 }
 
-/// One table, in which every key is known to its [`Shape`].
+/// One table. Its [`TableSchema`] knows every key in it.
 pub(super) struct ConfigTable<'a> {
-    document: &'a ConfigSource<'a>,
+    source: &'a ConfigSource<'a>,
     schema: &'static TableSchema,
     span: Range<usize>,
-    /// None for a table that is not in the file: all its keys have their defaults.
+    /// `None` if the table is not in the file: all its keys have their defaults.
     entries: Option<&'a DeTable<'a>>,
 }
 
-/// How a value becomes a `T`.
+/// A function that converts a value to a `T`.
 pub(super) type ValueReader<T> = fn(&ConfigValue<'_>) -> Result<T, ConfigError>;
 
 impl<'a> ConfigTable<'a> {
-    /// The whole file.
+    /// Returns the whole file as a table.
     pub(super) fn root(
-        document: &'a ConfigSource<'a>,
+        source: &'a ConfigSource<'a>,
         parsed: &'a Spanned<DeTable<'a>>,
-        shape: &'static TableSchema,
+        schema: &'static TableSchema,
     ) -> Result<Self, ConfigError> {
-        Self::new(document, shape, 0..0, parsed.get_ref())
+        Self::new(source, schema, 0..0, parsed.get_ref())
     }
 
     fn new(
-        document: &'a ConfigSource<'a>,
-        shape: &'static TableSchema,
+        source: &'a ConfigSource<'a>,
+        schema: &'static TableSchema,
         span: Range<usize>,
         entries: &'a DeTable<'a>,
     ) -> Result<Self, ConfigError> {
         let table = Self {
-            document,
-            schema: shape,
+            source,
+            schema,
             span,
             entries: Some(entries),
         };
@@ -98,35 +99,38 @@ impl<'a> ConfigTable<'a> {
             return Ok(());
         };
         let name = key.get_ref();
-        let what = if has_header(value.get_ref()) {
-            "table"
-        } else {
-            "key"
-        };
-        let nearest = nearest(name, known);
-        // A quoted key may hold line breaks; a message is one line.
-        let name = name.escape_debug().to_string();
-        let problem = ConfigErrorKind::Unknown {
-            what,
-            nearest,
-            name,
+        let kind = ConfigErrorKind::UnknownKey {
+            what: if has_header(value.get_ref()) {
+                "table"
+            } else {
+                "key"
+            },
+            nearest: nearest(name, known),
+            // A quoted key may contain line breaks; a message is one line.
+            name: name.escape_debug().to_string(),
             table: self.schema.name,
             known,
         };
-        Err(self.document.error_at(key.span().start, problem))
+        Err(self.source.error_at(key.span().start, kind))
     }
 
-    /// The value of a key, if the key is there.
+    /// Returns the value of a key; `None` if the table does not have the key.
     pub(super) fn get(&self, key: &'static str) -> Option<ConfigValue<'a>> {
         let value = self.entries?.get(key)?;
         Some(ConfigValue {
-            document: self.document,
+            source: self.source,
             key,
             span: value.span(),
             content: value.get_ref(),
         })
     }
 
+    /// True if the table has at least one of the keys.
+    pub(super) fn has_any(&self, keys: &[&'static str]) -> bool {
+        keys.iter().any(|key| self.get(key).is_some())
+    }
+
+    /// Reads the value of a key; `None` if the table does not have the key.
     pub(super) fn optional<T>(
         &self,
         key: &'static str,
@@ -135,6 +139,7 @@ impl<'a> ConfigTable<'a> {
         self.get(key).map(|value| read(&value)).transpose()
     }
 
+    /// Reads the value of a key, or returns the default.
     pub(super) fn or_default<T>(
         &self,
         key: &'static str,
@@ -144,21 +149,21 @@ impl<'a> ConfigTable<'a> {
         Ok(self.optional(key, read)?.unwrap_or(default))
     }
 
-    /// What the text under `key` says, or else what `default` says.
+    /// Parses the text of a key, or the default text.
     pub(super) fn parse_or_default<T>(
         &self,
         key: &'static str,
         default: &str,
-        parse: fn(&str) -> Result<T, Fault>,
+        parse: fn(&str) -> Result<T, ValueError>,
     ) -> Result<T, ConfigError> {
         match self.get(key) {
             Some(value) => value.parse(parse),
-            None => {
-                parse(default).map_err(|fault| self.error(ConfigErrorKind::Value { key, fault }))
-            }
+            None => parse(default)
+                .map_err(|error| self.error(ConfigErrorKind::InvalidValue { key, error })),
         }
     }
 
+    /// Reads the value of a key. Errors if the table does not have the key.
     pub(super) fn required<T>(
         &self,
         key: &'static str,
@@ -168,103 +173,102 @@ impl<'a> ConfigTable<'a> {
     }
 
     fn require_key(&self, key: &'static str) -> Result<ConfigValue<'a>, ConfigError> {
-        self.get(key).ok_or_else(|| {
+        let missing = || {
             self.error(ConfigErrorKind::MissingKey {
                 table: self.schema.name,
                 key,
             })
-        })
+        };
+        self.get(key).ok_or_else(missing)
     }
 
-    /// The tables under `key`; none if the key is not there.
+    /// Returns the tables under `key`, which are none if the key is missing.
     pub(super) fn tables(
         &self,
         key: &'static str,
-        shape: &'static TableSchema,
+        schema: &'static TableSchema,
     ) -> Result<Vec<ConfigTable<'a>>, ConfigError> {
         self.get(key)
-            .map_or(Ok(Vec::new()), |value| value.tables(shape))
+            .map_or(Ok(Vec::new()), |value| value.tables(schema))
     }
 
-    /// The table under `key`, with nothing in it if it is not there.
+    /// Returns the table under `key`, which is empty if the key is missing.
     pub(super) fn table(
         &self,
         key: &'static str,
-        shape: &'static TableSchema,
+        schema: &'static TableSchema,
     ) -> Result<ConfigTable<'a>, ConfigError> {
         match self.get(key) {
-            Some(value) => value.table(shape),
+            Some(value) => value.table(schema),
             None => Ok(ConfigTable {
-                document: self.document,
-                schema: shape,
+                source: self.source,
+                schema,
                 span: 0..0,
                 entries: None,
             }),
         }
     }
 
-    /// The streams of an account: at least one unless there `may_be_none`, and no two of the same `identity`.
+    /// Reads the streams of an account: at least one unless the list `may_be_empty`, and no two with
+    /// the same `identity`.
     pub(super) fn streams<T, I: Eq + Hash>(
         &self,
-        shape: &'static TableSchema,
+        schema: &'static TableSchema,
         read: fn(&ConfigTable<'_>) -> Result<T, ConfigError>,
         identity: fn(&T) -> I,
         may_be_empty: bool,
     ) -> Result<Vec<T>, ConfigError> {
-        let tables = self.tables("streams", shape)?;
+        let tables = self.tables("streams", schema)?;
         if tables.is_empty() && !may_be_empty {
-            return Err(self.error_at_keys(
-                &["streams"],
-                ConfigErrorKind::MissingStreams {
-                    form: shape.expected_form,
-                },
-            ));
+            let kind = ConfigErrorKind::MissingStreams {
+                form: schema.expected_form,
+            };
+            return Err(self.error_at_keys(&["streams"], kind));
         }
         let streams = tables.iter().map(read).collect::<Result<Vec<T>, _>>()?;
-        reject_duplicates(
-            tables.iter().zip(streams.iter().map(identity)),
-            |table, first_line| table.error(ConfigErrorKind::DuplicateStream { first_line }),
-        )?;
+        let identified = tables.iter().zip(streams.iter().map(identity));
+        reject_duplicates(identified, |table, first_line| {
+            table.error(ConfigErrorKind::DuplicateStream { first_line })
+        })?;
         Ok(streams)
     }
 
-    /// An error about this table as a whole.
-    pub(super) fn error(&self, problem: ConfigErrorKind) -> ConfigError {
-        self.document.error_at(self.span.start, problem)
+    /// Returns an error about this table as a whole.
+    pub(super) fn error(&self, kind: ConfigErrorKind) -> ConfigError {
+        self.source.error_at(self.span.start, kind)
     }
 
-    /// An error about the first of these keys that is there, or else about the table.
+    /// Returns an error at the first of these keys that the table has, or else at the table.
     pub(super) fn error_at_keys(
         &self,
         keys: &[&'static str],
-        problem: ConfigErrorKind,
+        kind: ConfigErrorKind,
     ) -> ConfigError {
-        let span = keys
-            .iter()
-            .find_map(|key| self.get(key))
-            .map_or(self.span.start, |value| value.span.start);
-        self.document.error_at(span, problem)
+        let value = keys.iter().find_map(|key| self.get(key));
+        let at = value.map_or(self.span.start, |value| value.span.start);
+        self.source.error_at(at, kind)
     }
 }
 
-/// Refuses the first table whose identity an earlier one has; `refusal` is told in which line that one begins.
+/// Errors at the first table with the identity of an earlier one. `duplicate` makes the error from
+/// the table and the line of the earlier one.
 pub(super) fn reject_duplicates<'t, I: Eq + Hash>(
     tables: impl Iterator<Item = (&'t ConfigTable<'t>, I)>,
-    refusal: impl Fn(&ConfigTable<'_>, usize) -> ConfigError,
+    duplicate: impl Fn(&ConfigTable<'_>, usize) -> ConfigError,
 ) -> Result<(), ConfigError> {
     let mut seen: HashMap<I, &ConfigTable<'_>> = HashMap::new();
     for (table, identity) in tables {
-        // Lines are counted only now: a file may list ten thousand streams.
+        // The line is computed only for an error: a file may list ten thousand streams.
         if let Some(first) = seen.insert(identity, table) {
             let FilePosition { line, .. } =
-                position_at(first.document.origin, first.document.text, first.span.start);
-            return Err(refusal(table, line));
+                position_at(first.source.origin, first.source.text, first.span.start);
+            return Err(duplicate(table, line));
         }
     }
     Ok(())
 }
 
-/// Whether a value is what stands under a `[header]` or `[[header]]`.
+/// True if a value is written under a `[header]` or `[[header]]`.
 fn has_header(value: &DeValue<'_>) -> bool {
     match value {
         DeValue::Table(_) => true,
@@ -273,7 +277,7 @@ fn has_header(value: &DeValue<'_>) -> bool {
     }
 }
 
-/// The known name that `name` was probably meant to be: at most a third of its letters differ.
+/// Returns the most similar known name; `None` if more than a third of its letters differ.
 fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
     let lower = name.to_lowercase();
     let distances = known
@@ -283,9 +287,9 @@ fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
     (distance <= candidate.len().div_ceil(3)).then_some(candidate)
 }
 
-/// One value, and where it stands.
+/// One value with its key and position.
 pub(super) struct ConfigValue<'a> {
-    document: &'a ConfigSource<'a>,
+    source: &'a ConfigSource<'a>,
     key: &'static str,
     span: Range<usize>,
     content: &'a DeValue<'a>,
@@ -301,34 +305,34 @@ impl<'a> ConfigValue<'a> {
     }
 
     pub(super) fn position(&self) -> FilePosition {
-        position_at(self.document.origin, self.document.text, self.span.start)
+        position_at(self.source.origin, self.source.text, self.span.start)
     }
 
-    /// Text, written here or fetched from where the value points to.
+    /// Returns the text of the value, or the text that it refers to.
     pub(super) fn text(&self) -> Result<String, ConfigError> {
         match (self.content, self.reference()?) {
             (_, Some(reference)) => reference
-                .fetch(self.document.environment)
-                .map_err(|fault| self.error(fault)),
+                .fetch(self.source.environment)
+                .map_err(|error| self.error(error)),
             (DeValue::String(text), None) => Ok(text.clone().into_owned()),
             _ => Err(self.type_error("text in quotes")),
         }
     }
 
-    /// What the text says.
+    /// Parses the text of the value.
     pub(super) fn parse<T>(
         &self,
-        parse: impl FnOnce(&str) -> Result<T, Fault>,
+        parse: impl FnOnce(&str) -> Result<T, ValueError>,
     ) -> Result<T, ConfigError> {
-        parse(&self.text()?).map_err(|fault| self.error(fault))
+        parse(&self.text()?).map_err(|error| self.error(error))
     }
 
-    /// Where the value points to, if it is not written here.
+    /// Returns the reference in the value; `None` if the value is not a reference.
     pub(super) fn reference(&self) -> Result<Option<ValueReference>, ConfigError> {
         let DeValue::Table(table) = self.content else {
             return Ok(None);
         };
-        let folder = self.document.origin.parent().unwrap_or(Path::new(""));
+        let folder = self.source.origin.parent().unwrap_or(Path::new(""));
         let mut entries = table
             .iter()
             .map(|(kind, name)| (kind.get_ref().as_ref(), name.get_ref().as_str()));
@@ -336,53 +340,52 @@ impl<'a> ConfigValue<'a> {
             (Some((kind, Some(name))), None) if !name.is_empty() => {
                 ValueReference::new(kind, name, folder)
             }
-            _ => Err(Fault::Reference),
+            _ => Err(ValueError::Reference),
         };
-        reference.map(Some).map_err(|fault| self.error(fault))
+        reference.map(Some).map_err(|error| self.error(error))
     }
 
-    fn table(&self, shape: &'static TableSchema) -> Result<ConfigTable<'a>, ConfigError> {
+    fn table(&self, schema: &'static TableSchema) -> Result<ConfigTable<'a>, ConfigError> {
         match self.content {
             DeValue::Table(entries) => {
-                ConfigTable::new(self.document, shape, self.span.clone(), entries)
+                ConfigTable::new(self.source, schema, self.span.clone(), entries)
             }
-            _ => Err(self.type_error(shape.expected_form)),
+            _ => Err(self.type_error(schema.expected_form)),
         }
     }
 
-    fn tables(&self, shape: &'static TableSchema) -> Result<Vec<ConfigTable<'a>>, ConfigError> {
+    fn tables(&self, schema: &'static TableSchema) -> Result<Vec<ConfigTable<'a>>, ConfigError> {
         let DeValue::Array(items) = self.content else {
-            return Err(self.type_error(shape.expected_form));
+            return Err(self.type_error(schema.expected_form));
         };
-        let open = |item: &'a Spanned<DeValue<'a>>| match item.get_ref() {
-            DeValue::Table(entries) => ConfigTable::new(self.document, shape, item.span(), entries),
-            content => Err(Self {
-                document: self.document,
+        let tables = items.iter().map(|item| {
+            let (span, content) = (item.span(), item.get_ref());
+            Self {
+                source: self.source,
                 key: self.key,
-                span: item.span(),
+                span,
                 content,
             }
-            .type_error(shape.expected_form)),
-        };
-        items.iter().map(open).collect()
+            .table(schema)
+        });
+        tables.collect()
     }
 
+    /// Returns an error about the type of this value.
     pub(super) fn type_error(&self, expected: &'static str) -> ConfigError {
-        self.error(Fault::WrongType {
+        self.error(ValueError::WrongType {
             expected,
             found: type_name(self.content),
         })
     }
 
-    /// An error about this value.
-    pub(super) fn error(&self, fault: Fault) -> ConfigError {
-        self.document.error_at(
-            self.span.start,
-            ConfigErrorKind::Value {
-                key: self.key,
-                fault,
-            },
-        )
+    /// Returns an error about this value.
+    pub(super) fn error(&self, error: ValueError) -> ConfigError {
+        let kind = ConfigErrorKind::InvalidValue {
+            key: self.key,
+            error,
+        };
+        self.source.error_at(self.span.start, kind)
     }
 }
 

@@ -1,4 +1,4 @@
-//! How a value in the file becomes what it means.
+//! The conversion of values in the file to settings.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -12,44 +12,44 @@ use toml::de::DeValue;
 use super::error::ConfigError;
 use super::secret::{Secret, check_header_text};
 use super::table::ConfigValue;
-use super::value_error::Fault;
+use super::value_error::ValueError;
 use super::{DatabaseUrl, DestinationKind, DiscoveryMode, PostgresServer};
 use crate::domain::time::Millis;
 
-/// Text of any kind, but not none of it.
+/// Reads non-empty text without control characters.
 pub(super) fn text(value: &ConfigValue<'_>) -> Result<String, ConfigError> {
     checked_text(value, |text| match text {
-        "" => Err(Fault::Empty),
-        text if text.chars().any(char::is_control) => Err(Fault::ControlCharacter),
+        "" => Err(ValueError::Empty),
+        text if text.chars().any(char::is_control) => Err(ValueError::ControlCharacter),
         _ => Ok(()),
     })
 }
 
-/// Text that travels in a header.
+/// Reads text that can be sent in a header.
 pub(super) fn header(value: &ConfigValue<'_>) -> Result<String, ConfigError> {
     checked_text(value, check_header_text)
 }
 
-/// The name of an account. It appears in SQL, in metrics and on the command line.
+/// Reads the name of an account. It appears in SQL, in metrics and on the command line.
 pub(super) fn account_name(value: &ConfigValue<'_>) -> Result<String, ConfigError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
     checked_text(value, |text| match text.len() {
         1..=64 if text.bytes().all(allowed) => Ok(()),
-        _ => Err(Fault::AccountName),
+        _ => Err(ValueError::AccountName),
     })
 }
 
-/// An Agora App ID, which is a segment of the URL's path.
+/// Reads an Agora App ID, which is a segment of the URL path.
 pub(super) fn app_id(value: &ConfigValue<'_>) -> Result<String, ConfigError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     checked_text(value, |text| match text {
-        "" => Err(Fault::Empty),
+        "" => Err(ValueError::Empty),
         text if text.bytes().all(allowed) => Ok(()),
-        _ => Err(Fault::AppId),
+        _ => Err(ValueError::AppId),
     })
 }
 
-/// A credential that travels in a header.
+/// Reads a credential that can be sent in a header.
 pub(super) fn secret(value: &ConfigValue<'_>) -> Result<Secret, ConfigError> {
     let text = header(value)?;
     Ok(match value.reference()? {
@@ -58,22 +58,23 @@ pub(super) fn secret(value: &ConfigValue<'_>) -> Result<Secret, ConfigError> {
     })
 }
 
-/// The seed of an ed25519 key. The message never quotes it.
+/// Reads the seed of an ed25519 key. No error quotes it.
 pub(super) fn private_key(value: &ConfigValue<'_>) -> Result<Secret, ConfigError> {
     let key = secret(value)?;
-    check_seed(key.expose()).map_err(|fault| value.error(fault))?;
+    check_seed(key.expose()).map_err(|error| value.error(error))?;
     Ok(key)
 }
 
-/// `Web3MQ`'s own SDK refuses the same: a prefix, and a secret that carries its public key.
-fn check_seed(text: &str) -> Result<(), Fault> {
+/// Errors unless the text is a seed in hex. `Web3MQ`'s own SDK also refuses a prefix, and a secret
+/// key with its public key.
+fn check_seed(text: &str) -> Result<(), ValueError> {
     let hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
     match text.len() {
-        _ if text.starts_with("0x") || text.starts_with("0X") => Err(Fault::KeyPrefixed),
+        _ if text.starts_with("0x") || text.starts_with("0X") => Err(ValueError::KeyPrefixed),
         64 if hex => Ok(()),
-        64 => Err(Fault::KeyNotHex),
-        128 if hex => Err(Fault::KeyPair),
-        length => Err(Fault::KeyLength { length }),
+        64 => Err(ValueError::KeyNotHex),
+        128 if hex => Err(ValueError::KeyPair),
+        length => Err(ValueError::KeyLength { length }),
     }
 }
 
@@ -84,20 +85,20 @@ pub(super) fn flag(value: &ConfigValue<'_>) -> Result<bool, ConfigError> {
         .ok_or_else(|| value.type_error("true or false"))
 }
 
-/// What an Agora account follows that is not listed.
+/// Reads the discovery mode of an Agora account.
 pub(super) fn discover(value: &ConfigValue<'_>) -> Result<DiscoveryMode, ConfigError> {
     match value.content() {
         DeValue::Boolean(false) => Ok(DiscoveryMode::Nothing),
         DeValue::Boolean(true) => Ok(DiscoveryMode::Messages),
         DeValue::String(text) if text == "events" => Ok(DiscoveryMode::Events),
-        _ => Err(value.error(Fault::Discover)),
+        _ => Err(value.error(ValueError::Discover)),
     }
 }
 
-/// Whether a `Web3MQ` account follows what is not listed.
+/// Reads the discovery switch of a `Web3MQ` account.
 pub(super) fn discover_chats(value: &ConfigValue<'_>) -> Result<bool, ConfigError> {
     match value.content() {
-        DeValue::String(text) if text == "events" => Err(value.error(Fault::DiscoverEvents)),
+        DeValue::String(text) if text == "events" => Err(value.error(ValueError::DiscoverEvents)),
         _ => flag(value),
     }
 }
@@ -106,17 +107,17 @@ pub(super) fn kind(value: &ConfigValue<'_>) -> Result<DestinationKind, ConfigErr
     value.parse(|text| match text {
         "channel" => Ok(DestinationKind::Channel),
         "user" => Ok(DestinationKind::User),
-        _ => Err(Fault::Kind),
+        _ => Err(ValueError::Kind),
     })
 }
 
-/// Requests a second. The lower bound keeps the pause between two requests within what a timer can do; the upper one is
-/// as good as no limit.
+/// Reads a number of requests per second. The lower bound keeps the interval between two requests
+/// within the range of a timer. The upper bound is practically no limit.
 pub(super) fn rate(value: &ConfigValue<'_>) -> Result<f64, ConfigError> {
     number(value, 0.001, 100_000.0)
 }
 
-/// Messages on a page.
+/// Reads a number of messages per page.
 pub(super) fn page_size(value: &ConfigValue<'_>) -> Result<u32, ConfigError> {
     let (low, high) = (1, 1000);
     let DeValue::Integer(integer) = value.content() else {
@@ -124,7 +125,7 @@ pub(super) fn page_size(value: &ConfigValue<'_>) -> Result<u32, ConfigError> {
     };
     match u32::from_str_radix(integer.as_str(), integer.radix()) {
         Ok(size) if (low..=high).contains(&size) => Ok(size),
-        _ => Err(value.error(Fault::OutOfRange {
+        _ => Err(value.error(ValueError::OutOfRange {
             low: low.into(),
             high: high.into(),
         })),
@@ -139,52 +140,53 @@ fn number(value: &ConfigValue<'_>, low: f64, high: f64) -> Result<f64, ConfigErr
             .map(f64::from),
         _ => return Err(value.type_error("a number")),
     };
-    // An integer that does not fit is out of range as well; NaN lies in no range.
+    // An integer that does not fit is out of range too. NaN is in no range.
     number
         .filter(|n| (low..=high).contains(n))
-        .ok_or_else(|| value.error(Fault::OutOfRange { low, high }))
+        .ok_or_else(|| value.error(ValueError::OutOfRange { low, high }))
 }
 
-/// A moment: RFC 3339 as text, or TOML's own date and time with its offset.
+/// Reads a moment: RFC 3339 as text, or TOML's own date and time with its offset.
 pub(super) fn moment(value: &ConfigValue<'_>) -> Result<Millis, ConfigError> {
-    let parse = |text: &str| text.parse().map_err(Fault::Time);
+    let parse = |text: &str| text.parse().map_err(ValueError::Time);
     match value.content() {
         DeValue::Datetime(datetime) => {
-            parse(&datetime.to_string()).map_err(|fault| value.error(fault))
+            parse(&datetime.to_string()).map_err(|error| value.error(error))
         }
         DeValue::String(_) | DeValue::Table(_) => value.parse(parse),
         _ => Err(value.type_error("a time, like 2026-11-01T00:00:00Z")),
     }
 }
 
-/// A span of time longer than zero.
+/// Reads a duration longer than zero.
 pub(super) fn duration(value: &ConfigValue<'_>) -> Result<Duration, ConfigError> {
     if value.content().is_integer() || value.content().is_float() {
         return Err(value.type_error("a number and its unit in quotes, like \"90s\""));
     }
     value.parse(|text| match parse_duration_ms(text) {
-        None => Err(Fault::NotADuration),
-        Some(0) => Err(Fault::ZeroDuration),
-        Some(length) if length > MAX_DURATION_MS => Err(Fault::LongDuration),
+        None => Err(ValueError::NotADuration),
+        Some(0) => Err(ValueError::ZeroDuration),
+        Some(length) if length > MAX_DURATION_MS => Err(ValueError::LongDuration),
         Some(length) => Ok(Duration::from_millis(length)),
     })
 }
 
-/// How long an answer is waited for.
+/// Reads the timeout of a request.
 pub(super) fn timeout(value: &ConfigValue<'_>) -> Result<Duration, ConfigError> {
     let bounds = Duration::from_secs(1)..=Duration::from_mins(10);
     let length = duration(value)?;
     if bounds.contains(&length) {
         Ok(length)
     } else {
-        Err(value.error(Fault::Timeout))
+        Err(value.error(ValueError::Timeout))
     }
 }
 
-/// 100 years: beyond any archive, and far from where arithmetic over moments would overflow.
+/// The maximum of any duration: 100 years. It is longer than any archive, and time arithmetic with it
+/// cannot overflow.
 const MAX_DURATION_MS: u64 = 36_500 * 86_400_000;
 
-/// The sum of numbers with their units, such as `1h30m`. What does not fit is as long as can be.
+/// Returns the sum of numbers with units, such as `1h30m`, in milliseconds. The sum saturates.
 fn parse_duration_ms(text: &str) -> Option<u64> {
     let mut total = 0_u64;
     let mut rest = text;
@@ -222,25 +224,26 @@ fn unit_ms(unit: &str) -> Option<u64> {
     }
 }
 
-/// Where a provider's API stands. The path always ends in `/`, so that joining adds to it and replaces nothing.
+/// Reads the base URL of a provider's API. The path always ends in `/`: a join then appends to it and
+/// replaces nothing.
 pub(super) fn base_url(value: &ConfigValue<'_>) -> Result<Url, ConfigError> {
     value.parse(parse_base_url)
 }
 
-/// What [`base_url`] reads, from text.
-pub(super) fn parse_base_url(text: &str) -> Result<Url, Fault> {
-    let mut url = Url::parse(text).map_err(|_| Fault::NotAUrl)?;
+/// Parses the text that [`base_url`] reads.
+pub(super) fn parse_base_url(text: &str) -> Result<Url, ValueError> {
+    let mut url = Url::parse(text).map_err(|_| ValueError::NotAUrl)?;
     match (url.scheme(), url.host_str()) {
         ("https", Some(_)) => {}
         ("http", Some(host)) if is_loopback(host) => {}
-        ("http", Some(_)) => return Err(Fault::UrlUnencrypted),
-        _ => return Err(Fault::UrlScheme),
+        ("http", Some(_)) => return Err(ValueError::UrlUnencrypted),
+        _ => return Err(ValueError::UrlScheme),
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(Fault::UrlCredentials);
+        return Err(ValueError::UrlCredentials);
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(Fault::UrlQuery);
+        return Err(ValueError::UrlQuery);
     }
     if !url.path().ends_with('/') {
         url.set_path(&format!("{}/", url.path()));
@@ -248,7 +251,7 @@ pub(super) fn parse_base_url(text: &str) -> Result<Url, Fault> {
     Ok(url)
 }
 
-/// Where alarms are posted. The message never quotes it: a token may be any part of it.
+/// Reads the URL that alarms are posted to. No error quotes it: any part of it may be a token.
 pub(super) fn webhook(value: &ConfigValue<'_>) -> Result<Secret, ConfigError> {
     let webhook = secret(value)?;
     let is_safe =
@@ -260,7 +263,7 @@ pub(super) fn webhook(value: &ConfigValue<'_>) -> Result<Secret, ConfigError> {
     if is_safe {
         Ok(webhook)
     } else {
-        Err(value.error(Fault::Webhook))
+        Err(value.error(ValueError::Webhook))
     }
 }
 
@@ -269,48 +272,51 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
-/// The address of the status page; none if it is turned off with `""`.
+/// Reads the address of the status page; `None` if `""` turns it off.
 pub(super) fn listen(value: &ConfigValue<'_>) -> Result<Option<SocketAddr>, ConfigError> {
     value.parse(|text| match text {
         "" => Ok(None),
-        address => address.parse().map(Some).map_err(|_| Fault::ListenAddress),
+        address => address
+            .parse()
+            .map(Some)
+            .map_err(|_| ValueError::ListenAddress),
     })
 }
 
-/// The database. Its message never quotes the URL, which may hold a password.
+/// Reads the database URL. No error quotes it: it may contain a password.
 pub(super) fn database_url(value: &ConfigValue<'_>) -> Result<DatabaseUrl, ConfigError> {
     value.parse(str::parse)
 }
 
 impl FromStr for DatabaseUrl {
-    type Err = Fault;
+    type Err = ValueError;
 
-    fn from_str(url: &str) -> Result<Self, Fault> {
+    fn from_str(url: &str) -> Result<Self, ValueError> {
         match url.split_once(':') {
             Some(("sqlite", rest)) => sqlite_path(rest).map(Self::Sqlite),
             Some(("postgres" | "postgresql", _)) => PostgresServer::parse(url).map(Self::Postgres),
-            _ => Err(Fault::DatabaseScheme),
+            _ => Err(ValueError::DatabaseScheme),
         }
     }
 }
 
-/// The path in `sqlite:PATH` or `sqlite://PATH`, in which `%` escapes a byte as in any URL.
-fn sqlite_path(rest: &str) -> Result<PathBuf, Fault> {
+/// Returns the path in `sqlite:PATH` or `sqlite://PATH`. `%` escapes a byte as in any URL.
+fn sqlite_path(rest: &str) -> Result<PathBuf, ValueError> {
     let path = rest.strip_prefix("//").unwrap_or(rest);
     if path.contains('?') {
-        return Err(Fault::DatabaseParameters);
+        return Err(ValueError::DatabaseParameters);
     }
     match percent_decode_str(path).decode_utf8() {
         Ok(path) if !matches!(path.as_ref(), "" | ":memory:") => {
             Ok(PathBuf::from(path.into_owned()))
         }
-        _ => Err(Fault::DatabaseWithoutFile),
+        _ => Err(ValueError::DatabaseWithoutFile),
     }
 }
 
 fn checked_text(
     value: &ConfigValue<'_>,
-    rule: impl Fn(&str) -> Result<(), Fault>,
+    check: impl Fn(&str) -> Result<(), ValueError>,
 ) -> Result<String, ConfigError> {
-    value.parse(|text| rule(text).map(|()| text.to_owned()))
+    value.parse(|text| check(text).map(|()| text.to_owned()))
 }

@@ -1,13 +1,13 @@
-//! What can be wrong with one value. Each message continues a sentence that begins with the key.
+//! The errors of single values. Each message continues a sentence that begins with the key.
 
 use std::io;
 use std::path::PathBuf;
 
 use crate::domain::time::ParseTimeError;
 
-/// Why a key cannot have the value that it was given. Each variant's message says what it stands for.
+/// A key has an invalid value. The message of each variant explains it.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub enum ValueError {
     #[error("must be {expected}, but is {found}")]
     WrongType {
         expected: &'static str,
@@ -15,10 +15,10 @@ pub enum Fault {
     },
     #[error("is empty: fill it in, or remove the line if the key is optional")]
     Empty,
-    #[error("holds a line break or another control character: remove it")]
+    #[error("contains a line break or another control character: remove it")]
     ControlCharacter,
     #[error(
-        "holds a character other than printable ASCII, which cannot travel in a request: correct it"
+        "contains a character that is not printable ASCII and cannot be sent in a header: correct it"
     )]
     NotAscii,
     #[error("must be 1 to 64 of the letters a-z and A-Z, digits, `_`, `-` and `.`")]
@@ -32,39 +32,44 @@ pub enum Fault {
     #[error("must be true, false or \"events\"")]
     Discover,
     #[error(
-        "cannot be \"events\": only Agora has feeds of events; write true, which asks Web3MQ for its lists of chats"
+        "cannot be \"events\", since only Agora has event feeds: write true, which reads Web3MQ's \
+         lists of chats"
     )]
     DiscoverEvents,
 
     #[error(
-        "is not a duration: write a whole number and its unit (ms, s, m, h, d or w), like \"90s\", \"7d\" or \"1h30m\""
+        "is not a duration: write a whole number and its unit (ms, s, m, h, d or w), like \"90s\", \
+         \"7d\" or \"1h30m\""
     )]
     NotADuration,
-    #[error("is no time at all: write a duration longer than zero")]
+    #[error("is zero: write a duration longer than zero")]
     ZeroDuration,
     #[error("is longer than 100 years (36500d): shorten it")]
     LongDuration,
     #[error(
-        "must be from 1s to 10m: less cuts off good answers, more lets a bad one hold everything up"
+        "must be from 1s to 10m: a shorter timeout cuts off good responses, a longer one lets a \
+         dead connection block the account"
     )]
     Timeout,
-    #[error("is wrong: {0}")]
+    #[error("is invalid: {0}")]
     Time(#[from] ParseTimeError),
 
     #[error(
-        "has five fields: seconds come first, so write \"0 {0}\" for that schedule (second, minute, hour, day, month, \
-         weekday)"
+        "has five fields: seconds come first, so write \"0 {0}\" for that schedule (second, \
+         minute, hour, day, month, weekday)"
     )]
     CronWithoutSeconds(String),
     #[error(
-        "has to have six fields and has {0}: write second, minute, hour, day, month, weekday, like \"0 * * * * *\""
+        "must have six fields and has {0}: write second, minute, hour, day, month, weekday, like \
+         \"0 * * * * *\""
     )]
     CronFields(usize),
     #[error(
-        "is not a schedule ({0}): correct it; the fields are second, minute, hour, day, month, weekday"
+        "is not a schedule ({0}): correct it; the fields are second, minute, hour, day, month, \
+         weekday"
     )]
     CronSyntax(String),
-    #[error("names a moment that never comes: correct day and month")]
+    #[error("never occurs: correct day and month")]
     CronNever,
 
     #[error("is not a URL: write it like \"https://api.agora.io\"")]
@@ -72,68 +77,79 @@ pub enum Fault {
     #[error("must begin with https:// and name a host: write it like \"https://api.agora.io\"")]
     UrlScheme,
     #[error(
-        "would send credentials unencrypted: write https://; http:// is only for 127.0.0.0/8, ::1 and localhost"
+        "would send credentials unencrypted: write https://; http:// is only for 127.0.0.0/8, ::1 \
+         and localhost"
     )]
     UrlUnencrypted,
     #[error(
-        "is not a URL that can be posted to: it must begin with https:// and name a host; http:// is only for \
-         127.0.0.0/8, ::1 and localhost"
+        "is not a URL that alarms can be posted to: it must begin with https:// and name a host; \
+         http:// is only for 127.0.0.0/8, ::1 and localhost"
     )]
     Webhook,
-    #[error("holds a user or password: remove it; credentials have keys of their own")]
+    #[error("contains a user or password: remove it; credentials have keys of their own")]
     UrlCredentials,
     #[error(
-        "holds a query (`?`) or a fragment (`#`): remove it; only scheme, host, port and path belong here"
+        "contains a query (`?`) or a fragment (`#`): remove it; only scheme, host, port and path \
+         are allowed"
     )]
     UrlQuery,
     #[error(
-        "is not an address to listen on: write IP and port, like \"127.0.0.1:9464\", or \"\" to turn the page off"
+        "is not an address to listen on: write IP and port, like \"127.0.0.1:9464\", or \"\" to \
+         turn the page off"
     )]
     ListenAddress,
 
     #[error(
-        "cannot be read ({0}): write a level (error, warn, info, debug, trace), or levels by module, like \"info,backscroll::sync=debug\""
+        "cannot be read ({0}): write a level (error, warn, info, debug, trace), or levels by \
+         module, like \"info,backscroll::sync=debug\""
     )]
     LogLevels(String),
     #[error("must be \"auto\", \"human\", \"json\" or \"journal\"")]
     LogFormat,
 
     #[error(
-        "is not a URL of a Postgres database: write it like \"postgres://user@host/database?sslmode=verify-full\""
+        "is not a URL of a Postgres database: write it like \
+         \"postgres://user@host/database?sslmode=verify-full\""
     )]
     PostgresUrl,
     #[error(
-        "is not a database that Backscroll knows: write \"sqlite://archive.db\" or another path, or \
+        "is not a supported database: write \"sqlite://archive.db\" or another path, or \
          \"postgres://user@host/database\""
     )]
     DatabaseScheme,
     #[error(
-        "names no file: write \"sqlite://archive.db\" or another path; an archive in memory would not outlive a stop"
+        "names no file: write \"sqlite://archive.db\" or another path; an archive in memory would \
+         be lost at exit"
     )]
     DatabaseWithoutFile,
-    #[error("holds parameters (`?`): remove them; Backscroll opens its archive in its own way")]
+    #[error("contains parameters (`?`): remove them; Backscroll sets its own SQLite options")]
     DatabaseParameters,
 
     #[error("begins with 0x: write the 64 hex digits of the ed25519 seed without it")]
     KeyPrefixed,
     #[error(
-        "is a pair of private and public key (128 hex digits): write only its first half, the 64 of the seed"
+        "is a pair of private and public key (128 hex digits): write only its first half, the 64 \
+         digits of the seed"
     )]
     KeyPair,
     #[error("must be the ed25519 seed: 64 hex digits, for 32 bytes; this has {length} characters")]
     KeyLength { length: usize },
-    #[error("must be the ed25519 seed: 64 hex digits; this holds other characters")]
+    #[error("must be the ed25519 seed: 64 hex digits; this has other characters")]
     KeyNotHex,
 
     #[error(
-        "must be text or exactly one of {{ env = \"NAME\" }}, {{ file = \"PATH\" }}, {{ credential = \"NAME\" }}"
+        "must be text or exactly one of {{ env = \"NAME\" }}, {{ file = \"PATH\" }}, \
+         {{ credential = \"NAME\" }}"
     )]
     Reference,
     #[error("comes from the environment variable {name}, which is unset or empty: set it")]
     EnvUnset { name: String },
     #[error("comes from the environment variable {name}, which is not UTF-8 text: correct it")]
     EnvNotText { name: String },
-    #[error("comes from the file {}, which cannot be read: {cause}; correct the path or its permissions", path.display())]
+    #[error(
+        "comes from the file {}, which cannot be read: {cause}; correct the path or its permissions",
+        path.display()
+    )]
     FileUnreadable { path: PathBuf, cause: io::Error },
     #[error("comes from the file {}, which is empty: fill it", path.display())]
     FileEmpty { path: PathBuf },
@@ -142,8 +158,8 @@ pub enum Fault {
     #[error("comes from the file {}, which is not UTF-8 text: correct it", path.display())]
     FileNotText { path: PathBuf },
     #[error(
-        "comes from the systemd credential {name}, but $CREDENTIALS_DIRECTORY is unset: run under systemd with \
-         LoadCredential={name}:PATH, or use {{ file = \"PATH\" }}"
+        "comes from the systemd credential {name}, but $CREDENTIALS_DIRECTORY is unset: run under \
+         systemd with LoadCredential={name}:PATH, or use {{ file = \"PATH\" }}"
     )]
     NoCredentials { name: String },
     #[error(

@@ -10,50 +10,50 @@ use super::table::ConfigTable;
 use super::{DEFAULT_REQUESTS_PER_SECOND, DEFAULT_SETTLE, DEFAULT_TIMEOUT, schema, value};
 use crate::domain::time::Millis;
 
-/// Messages on a page: the most that the provider's own software has been seen to ask for.
+/// Messages per page: the largest value seen in the provider's own software.
 const DEFAULT_PAGE_SIZE: u32 = 100;
-/// What was not read within a week will hardly be.
+/// Messages that were not read within a week are unlikely to be read later.
 const DEFAULT_REFRESH_FOR: Duration = Duration::from_hours(7 * 24);
 
-/// One `Web3MQ` user, with its own request budget.
+/// One `Web3MQ` user, with its own rate limit.
 #[derive(Clone, Debug)]
 pub struct Web3mqAccountConfig {
     /// 1 to 64 ASCII letters, digits, `_`, `-` and `.`; unique across providers.
     pub name: String,
-    /// The node, with a path that ends in `/`. Histories of several nodes may differ: name one and stay with it.
+    /// The node, with a path that ends in `/`. Two nodes may have different histories.
     pub base_url: Url,
-    /// The user whose chats are read, such as `user:…`.
+    /// The user whose chats are archived, such as `user:…`.
     pub user_id: String,
     /// The ed25519 seed of the session key that signs requests: 64 hex digits of either case.
     pub private_key: Secret,
-    /// The `didkey` header, such as `eth:0x…`. Default: none is sent.
+    /// The `didkey` header, such as `eth:0x…`. Default: the header is not sent.
     pub did_key: Option<String>,
-    /// Whether requests carry the public key in `web3mq-request-pubkey`. Default: true.
+    /// True if requests carry the public key in `web3mq-request-pubkey`. Default: true.
     pub send_public_key: bool,
     /// 0.001 to 100000. Default: 10; `Web3MQ` documents no limit.
     pub requests_per_second: f64,
-    /// From a request to the last byte of its answer: 1 second to 10 minutes. Default: 30 seconds.
+    /// From a request to the last byte of its response: 1 second to 10 minutes. Default: 30 seconds.
     pub timeout: Duration,
     /// 1 to 1000 messages. Default: 100.
     pub page_size: u32,
-    /// How long the provider keeps a message; never shorter than `settle`. Default: none, for ever.
+    /// How long the provider keeps a message; never shorter than `settle`. Default: for ever.
     pub retention: Option<Duration>,
-    /// Nothing older is wanted. Default: everything is.
+    /// Messages older than this are not wanted. Default: all are wanted.
     pub since: Option<Millis>,
-    /// The age from which the provider is trusted to show everything. Default: 2 minutes.
+    /// The age at which the provider is expected to show every message. Default: 2 minutes.
     pub settle: Duration,
-    /// Up to which age messages are looked at again until they have been read. Default: 7 days.
+    /// The maximum age of unread messages that are refetched. Default: 7 days.
     pub refresh_for: Duration,
-    /// At least one unless others are discovered, and no two alike.
+    /// At least one unless others are discovered, and no duplicates.
     pub streams: Vec<Web3mqStreamConfig>,
-    /// Whether every chat, group and topic is followed that the user takes part in. Default: false.
+    /// True if every chat, group and topic of the user is followed. Default: false.
     pub discover: bool,
 }
 
-/// One chat's history.
+/// The history of one chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Web3mqStreamConfig {
-    /// A group, a topic, or the peer's user ID, exactly as the provider writes it.
+    /// A group, a topic, or the user ID of a peer, exactly as the provider writes it.
     pub topic: String,
 }
 
@@ -90,10 +90,8 @@ pub(super) fn read_account(table: &ConfigTable<'_>) -> Result<Web3mqAccountConfi
         .retention
         .is_some_and(|retention| retention < account.settle)
     {
-        return Err(table.error_at_keys(
-            &["retention", "settle"],
-            ConfigErrorKind::RetentionShorterThanSettle,
-        ));
+        let kind = ConfigErrorKind::RetentionShorterThanSettle;
+        return Err(table.error_at_keys(&["retention", "settle"], kind));
     }
     Ok(account)
 }

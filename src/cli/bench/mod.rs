@@ -16,7 +16,7 @@ use std::sync::Arc;
 use self::measures::{ReadLatency, WriteSpeed};
 use self::place::ScratchDatabase;
 use super::table::{build_table, thousands};
-use super::{CliError, Outcome, say};
+use super::{CliError, ExitOutcome, print_line};
 use crate::domain::clock::Clock;
 
 /// The ceiling of the machine for which the goals of the whole daemon were set, in rows a second into SQLite.
@@ -86,7 +86,7 @@ struct BenchFigures {
     bytes: Vec<f64>,
 }
 
-pub(super) async fn run_bench(args: Args, clock: Arc<dyn Clock>) -> Result<Outcome, CliError> {
+pub(super) async fn run_bench(args: Args, clock: Arc<dyn Clock>) -> Result<ExitOutcome, CliError> {
     if let Some(BenchSubject::Quota(args)) = args.subject {
         return quota::run_quota(&args, &*clock).await;
     }
@@ -97,8 +97,8 @@ pub(super) async fn run_bench(args: Args, clock: Arc<dyn Clock>) -> Result<Outco
         run_once(&args, &place, &scratch.0, &*clock, &mut figures).await?;
     }
     place.clear().await?;
-    say(report(&args, &place, &figures));
-    Ok(Outcome::Good)
+    print_line(report(&args, &place, &figures));
+    Ok(ExitOutcome::Success)
 }
 
 async fn run_once(

@@ -11,7 +11,7 @@ use sqlx::{
 };
 
 use super::super::{CliError, open};
-use crate::config::{DatabaseUrl, Fault};
+use crate::config::{DatabaseUrl, ValueError};
 use crate::store::{Archive, IfMissing, StoreError};
 
 /// Everything in Postgres is made in a schema of this name, which is removed in the end.
@@ -211,7 +211,7 @@ pub(super) async fn open_unsafe_sqlite(path: &Path) -> Result<SqliteConnection, 
 
 fn parse_url(url: &str) -> Result<DatabaseUrl, CliError> {
     url.parse()
-        .map_err(|fault: Fault| CliError::Usage(format!("--database {fault}")))
+        .map_err(|error: ValueError| CliError::Usage(format!("--database {error}")))
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

@@ -1,4 +1,4 @@
-//! The archive beside the truth.
+//! The comparison of the archive with the sandbox's history.
 
 use crate::cli::CliError;
 use crate::cli::bench::place::{RawConnection, ScratchDatabase, driver_error};
@@ -7,20 +7,20 @@ use crate::sandbox::{
     ArchiveDifference, ArchiveEntry, ENTRIES_IN_POSTGRES, ENTRIES_IN_SQLITE, Sandbox,
 };
 
-/// At most so many of each kind of difference are shown.
+/// The maximum number of differences of each kind that are printed.
 const MAX_SHOWN_DIFFERENCES: usize = 3;
 
-/// What an archive is found to be.
+/// The result of the comparison.
 #[derive(Debug)]
 pub(super) struct TruthComparison {
     pub(super) rows: usize,
     pub(super) difference: ArchiveDifference,
-    /// What SQLite says of its file.
+    /// The result of SQLite's integrity check; `ok` for Postgres.
     integrity: String,
 }
 
 impl TruthComparison {
-    /// Compares as any reader would: by what the view `archive` says.
+    /// Compares the rows of the view `archive`, which is what readers use.
     pub(super) async fn compare(
         place: &ScratchDatabase,
         sandbox: &Sandbox,
@@ -60,7 +60,7 @@ impl TruthComparison {
         self.difference.is_empty() && self.integrity == "ok"
     }
 
-    /// Some of what is wrong.
+    /// Returns the first differences of each kind.
     pub(super) fn describe_differences(&self) -> String {
         let ArchiveDifference {
             missing,
@@ -68,7 +68,11 @@ impl TruthComparison {
             unexpected: untrue,
             ..
         } = &self.difference;
-        let kinds = [("missing", missing), ("twice", twice), ("not true", untrue)];
+        let kinds = [
+            ("missing", missing),
+            ("duplicated", twice),
+            ("unexpected", untrue),
+        ];
         let shown = kinds.iter().flat_map(|(kind, entries)| {
             entries
                 .iter()

@@ -1,5 +1,5 @@
-//! `backscroll drill`: the real binary as a child, against a sandbox that spoils its answers, killed again and again;
-//! and in the end its archive beside the truth, message by message.
+//! `backscroll drill` runs the real binary as a child process against a sandbox that injects faults, and
+//! kills it repeatedly. Then it compares the archive with the sandbox's history, message by message.
 
 mod comparison;
 mod restart_loop;
@@ -14,20 +14,21 @@ use self::restart_loop::{RestartLoop, RunCost};
 use super::bench::ScratchDir;
 use super::bench::place::ScratchDatabase;
 use super::table::{build_table, thousands};
-use super::{CliError, Outcome, say};
+use super::{CliError, ExitOutcome, print_line};
 use crate::daemon::signals;
 use crate::domain::clock::Clock;
 use crate::sandbox::{Fault, Options, RulesReport, Sandbox, Share};
 
-/// What the sandbox grants: fast enough for a drill of minutes, and slow enough that there is a quota to be kept.
+/// The rate limit of the sandbox. It is high enough for a drill of minutes, and low enough that the
+/// limit is reached.
 const REQUESTS_PER_SECOND: u32 = 200;
-/// Messages a second that are written while the drill goes on.
+/// The messages per second that are added during the drill.
 const APPEND_RATE: f64 = 20.0;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Where the throwaway archive is made: an SQLite file that does not exist yet, or a Postgres database without an
-    /// archive, in a schema that is removed in the end. Without it, a file among the temporary ones
+    /// Database of the throwaway archive: an SQLite file that does not exist yet, or a Postgres database
+    /// without an archive, in a schema that is removed at the end. Default: a temporary file
     #[arg(
         long,
         value_name = "URL",
@@ -36,28 +37,28 @@ pub(super) struct Args {
     )]
     database: Option<String>,
 
-    /// How often the process is killed
+    /// Number of kills
     #[arg(long, default_value_t = 20, value_name = "N")]
     kills: u32,
 
-    /// How many of the requests are met by a fault
+    /// Share of the requests that get a fault
     #[arg(long, default_value = "5%", value_name = "SHARE")]
     faults: Share,
 
-    /// The kinds of faults to draw from; without it, all
+    /// Kinds of faults to inject. Default: all
     #[arg(long, value_enum, value_delimiter = ',', value_name = "KINDS")]
     fault_kinds: Vec<Fault>,
 
-    /// Agora messages to make up; a third as many again for Web3MQ
+    /// Agora messages to generate; a third as many are added for Web3MQ
     #[arg(long, default_value_t = 20_000, value_name = "N")]
     messages: usize,
 
-    /// Draws the history, the faults and the moments of the kills
+    /// Seed of the history, the faults and the times of the kills
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
 }
 
-pub(super) async fn carry_out(args: Args, clock: Arc<dyn Clock>) -> Result<Outcome, CliError> {
+pub(super) async fn carry_out(args: Args, clock: Arc<dyn Clock>) -> Result<ExitOutcome, CliError> {
     let stop = CancellationToken::new();
     signals::cancel_on_signal(stop.clone())?;
     let scratch = ScratchDir::new()?;
@@ -74,14 +75,14 @@ async fn drill(
     scratch: &ScratchDir,
     clock: Arc<dyn Clock>,
     stop: &CancellationToken,
-) -> Result<Outcome, CliError> {
+) -> Result<ExitOutcome, CliError> {
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let sandbox = Sandbox::start(options(args)?, listen, clock).await?;
     let config = scratch.0.join("drill.toml");
     sandbox.write_config(&config, &place.url)?;
-    say(format_args!(
-        "A sandbox plays both providers, with {} messages, and spoils {} of its answers. The process that archives them \
-         is killed {} times.",
+    print_line(format_args!(
+        "A sandbox serves both providers, with {} messages, and injects a fault into {} of its responses. The \
+         process that archives them is killed {} times.",
         thousands(args.messages as u64 + args.messages as u64 / 3),
         args.faults,
         args.kills
@@ -92,26 +93,26 @@ async fn drill(
     let toll = lives.cost();
     let proof = TruthComparison::compare(place, &sandbox, edge).await?;
     let rules = sandbox.rules();
-    say(describe_injections(&toll, &rules));
-    say(describe_findings(&toll, &rules, &proof));
+    print_line(describe_injections(&toll, &rules));
+    print_line(describe_findings(&toll, &rules, &proof));
     let is_good = toll.ended_well && proof.is_equal() && rules.total.violations() == 0;
-    say(if is_good {
-        "EQUAL: nothing lost, nothing twice."
+    print_line(if is_good {
+        "EQUAL: nothing lost, nothing duplicated."
     } else {
         "NOT EQUAL."
     });
     if !is_good {
-        say(format_args!(
-            "{}\nThe last that the process said:\n{}",
+        print_line(format_args!(
+            "{}\nThe last log lines of the process:\n{}",
             proof.describe_differences(),
             lives.log_tail()
         ));
     }
     sandbox.stop().await;
     Ok(if is_good {
-        Outcome::Good
+        ExitOutcome::Success
     } else {
-        Outcome::Lacking
+        ExitOutcome::Incomplete
     })
 }
 
@@ -153,7 +154,7 @@ fn describe_injections(toll: &RunCost, rules: &RulesReport) -> String {
     .to_string()
 }
 
-/// What the flag calls it.
+/// Returns the name of a fault as `--fault-kinds` takes it.
 fn fault_name(fault: Fault) -> String {
     use clap::ValueEnum;
     fault
@@ -163,14 +164,11 @@ fn fault_name(fault: Fault) -> String {
 
 fn describe_findings(toll: &RunCost, rules: &RulesReport, proof: &TruthComparison) -> String {
     let rows = [
-        ("messages in truth", proof.difference.messages as u64),
+        ("messages in the sandbox", proof.difference.messages as u64),
         ("rows in the archive", proof.rows as u64),
         ("rows missing", proof.difference.missing.len() as u64),
-        ("rows twice", proof.difference.duplicated.len() as u64),
-        (
-            "rows that are not true",
-            proof.difference.unexpected.len() as u64,
-        ),
+        ("rows duplicated", proof.difference.duplicated.len() as u64),
+        ("rows unexpected", proof.difference.unexpected.len() as u64),
         ("requests", rules.total.requests()),
         ("rules of the providers broken", rules.total.violations()),
         ("peak memory of the process, MiB", toll.peak >> 20),

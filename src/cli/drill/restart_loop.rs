@@ -1,4 +1,4 @@
-//! The process that is killed, and started again.
+//! The process under test, which is killed and restarted.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -14,36 +14,37 @@ use crate::cli::bench::usage::ProcessUsage;
 use crate::domain::time::Millis;
 use crate::sandbox::Sandbox;
 
-/// How often a process is looked at.
+/// The interval at which a process is polled. A longer one makes the kills less random.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
-/// A kill comes after no more requests of one life than this, or after no more time.
+/// The maximum number of requests of one run before the kill, and its maximum duration. Each kill
+/// comes at a random point before these limits, so larger values kill later phases of a sync.
 const MAX_REQUESTS_BEFORE_KILL: u64 = 120;
 const MAX_TIME_BEFORE_KILL: Duration = Duration::from_secs(3);
-/// How often, after the last kill, it may end without everything being there, before it is given up.
+/// The maximum number of runs after the last kill. If none of them seals everything, the drill fails.
 const MAX_FINAL_RUNS: u32 = 20;
-/// No life is longer: a process that hangs is a finding, and no reason to wait for ever.
+/// The maximum duration of a run. A process that takes longer hangs, and the drill fails.
 const MAX_RUN_TIME: Duration = Duration::from_hours(1);
-/// What is younger than this when the last sync begins may be left to a later one.
+/// Messages younger than this at the start of the last sync may be missing.
 const UNSETTLED_AGE: Duration = Duration::from_secs(5);
 
-/// What was done to the process, and what it took.
+/// The kills of the process, and its cost.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct RunCost {
     pub(super) kills: u32,
-    /// How often an account had to be set free that was refused as soon as it was tried.
+    /// The number of `check` runs, which lift the pause of an account whose credentials were refused.
     pub(super) checks: u32,
-    /// The most memory that was resident, in bytes.
+    /// The peak resident memory in bytes.
     pub(super) peak: u64,
-    /// Whether it came to its end by itself, with everything sealed.
+    /// True if the last run exited by itself, with everything sealed.
     pub(super) ended_well: bool,
 }
 
-/// One process after the other.
+/// Runs one process after the other, and kills it or waits for its exit.
 pub(super) struct RestartLoop<'a> {
     sandbox: &'a Sandbox,
     config: &'a Path,
     binary: PathBuf,
-    /// What the processes say.
+    /// The log file of all processes.
     log: PathBuf,
     dice: fastrand::Rng,
     cost: RunCost,
@@ -71,7 +72,7 @@ impl<'a> RestartLoop<'a> {
         self.cost
     }
 
-    /// Kills it so many times, each at a moment of its own: while it starts, while it waits, reads or writes.
+    /// Kills the process `times` times, each at a random moment: while it starts, waits, reads or writes.
     pub(super) async fn run_with_kills(
         &mut self,
         times: u32,
@@ -91,14 +92,14 @@ impl<'a> RestartLoop<'a> {
                     child.kill().await?;
                     self.cost.kills += 1;
                 }
-                // It came to its end before its time: of what is written meanwhile there is always more.
+                // The process exited before the kill. The next run has new messages to archive.
                 Some(status) => self.check_accounts(status, stop).await?,
             }
         }
         Ok(())
     }
 
-    /// Lets it come to its end; answers with the moment up to which everything must be there.
+    /// Runs the process to its exit. Returns the time before which all messages must be archived.
     pub(super) async fn run_to_completion(
         &mut self,
         stop: &CancellationToken,
@@ -124,7 +125,7 @@ impl<'a> RestartLoop<'a> {
         Ok(edge)
     }
 
-    /// The end of what was said last.
+    /// Returns the last lines of the log.
     pub(super) fn log_tail(&self) -> String {
         const LINES: usize = 20;
         let said = std::fs::read_to_string(&self.log).unwrap_or_default();
@@ -135,7 +136,8 @@ impl<'a> RestartLoop<'a> {
             .join("\n")
     }
 
-    /// An account whose credentials were refused at once is left alone until somebody has looked: that is us.
+    /// Runs `check` after a failed run: an account whose credentials were refused stays paused until
+    /// `check` succeeds.
     async fn check_accounts(
         &mut self,
         status: ExitStatus,
@@ -172,7 +174,7 @@ impl<'a> RestartLoop<'a> {
         Ok(child.spawn()?)
     }
 
-    /// Looks at it until it ends; nothing where `enough` says so first.
+    /// Waits for the process to exit; `None` if `enough` returns true first.
     async fn wait_until(
         &mut self,
         child: &mut Child,
@@ -187,7 +189,7 @@ impl<'a> RestartLoop<'a> {
                 return Ok(Some(status));
             }
             if stop.is_cancelled() {
-                return Err(CliError::Usage("the drill was broken off".to_owned()));
+                return Err(CliError::Usage("the drill was interrupted".to_owned()));
             }
             if enough(self.requests()) {
                 return Ok(None);

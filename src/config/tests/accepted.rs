@@ -1,4 +1,4 @@
-//! What is taken, and what it then means.
+//! Accepted configurations, and the settings that result.
 
 use std::fs;
 use std::time::Duration;
@@ -120,7 +120,7 @@ fn every_key_reaches_its_field() {
 }
 
 #[test]
-fn a_token_without_uid_is_a_bearer_token() {
+fn token_without_uid_is_a_bearer_token() {
     let text = r#"[[agora]]
         name = "shop"
         app_id = "app"
@@ -133,7 +133,7 @@ fn a_token_without_uid_is_a_bearer_token() {
 }
 
 #[test]
-fn the_page_can_be_turned_off() {
+fn empty_listen_address_turns_the_page_off() {
     assert_eq!(
         parse_good(&format!("status_page.listen = \"\"\n{AGORA}"))
             .status_page
@@ -143,7 +143,7 @@ fn the_page_can_be_turned_off() {
 }
 
 #[test]
-fn alarms_may_be_posted_to_this_machine_without_tls() {
+fn webhook_on_loopback_needs_no_tls() {
     let config = parse_good(&format!(
         "alerts.webhook = \"http://127.0.0.1:8080/hook\"\n{AGORA}"
     ));
@@ -152,7 +152,7 @@ fn alarms_may_be_posted_to_this_machine_without_tls() {
 }
 
 #[test]
-fn a_time_to_come_is_fine() {
+fn future_time_is_accepted() {
     assert_eq!(
         agora("since = 2999-01-01T00:00:00Z")
             .since
@@ -163,7 +163,7 @@ fn a_time_to_come_is_fine() {
 }
 
 #[test]
-fn a_secret_shows_where_it_comes_from_and_never_itself() {
+fn debug_output_of_a_secret_shows_only_its_origin() {
     let shown = format!("{:?}", parse_good(&format!("{AGORA}{WEB3MQ}")));
     assert!(shown.contains("customer_secret: Secret(plain)"), "{shown}");
     assert!(
@@ -173,7 +173,7 @@ fn a_secret_shows_where_it_comes_from_and_never_itself() {
 }
 
 #[test]
-fn a_database_is_the_same_by_its_url_and_shows_no_password() {
+fn databases_are_equal_by_url_and_debug_output_hides_the_password() {
     let database = |url: &str| parse_good(&format!("database.url = \"{url}\"\n{AGORA}")).database;
     let server = database("postgres://me:hunter2@host/archive");
     assert_eq!(
@@ -189,7 +189,7 @@ fn a_database_is_the_same_by_its_url_and_shows_no_password() {
 }
 
 #[test]
-fn a_file_is_found_beside_the_configuration_and_read_again_on_demand() {
+fn secret_file_is_relative_to_the_configuration_and_read_again_on_demand() {
     let folder = tempfile::tempdir().unwrap();
     let (token, config) = (
         folder.path().join("agora.token"),
@@ -229,7 +229,7 @@ fn a_file_is_found_beside_the_configuration_and_read_again_on_demand() {
 }
 
 #[test]
-fn a_credential_is_read_from_the_folder_that_systemd_names() {
+fn credential_is_read_from_the_directory_that_systemd_names() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("agora"), "secret\n").unwrap();
     let environment = |name: &str| (name == "CREDENTIALS_DIRECTORY").then(|| folder.path().into());
@@ -241,7 +241,7 @@ fn a_credential_is_read_from_the_folder_that_systemd_names() {
 }
 
 #[test]
-fn ten_thousand_streams_are_no_burden() {
+fn ten_thousand_streams_are_accepted() {
     let streams: Vec<_> = (0..10_000)
         .map(|n| format!("{{ destination = \"channel-{n}\" }}"))
         .collect();
@@ -250,7 +250,7 @@ fn ten_thousand_streams_are_no_burden() {
 }
 
 #[test]
-fn where_all_is_discovered_nothing_need_be_listed() {
+fn streams_may_be_empty_if_all_are_discovered() {
     let without = |account: &str| {
         account
             .lines()

@@ -1,4 +1,4 @@
-//! The shipped `config.toml` against the code.
+//! Checks of the shipped `config.toml` against the code.
 
 use super::*;
 use crate::config::schema;
@@ -6,13 +6,13 @@ use crate::config::schema;
 const MANUAL: &str = include_str!("../../../config.toml");
 
 #[test]
-fn the_manual_loads_with_only_its_placeholders_filled_in() {
+fn manual_loads_with_its_placeholders_filled_in() {
     let config = parse_good(MANUAL);
     assert_eq!((config.agora.len(), config.web3mq.len()), (1, 1));
 }
 
 #[test]
-fn the_manual_has_every_key() {
+fn manual_contains_every_key() {
     let tables = [
         (&schema::DATABASE, "[database]"),
         (&schema::SCHEDULE, "[schedule]"),
@@ -45,7 +45,7 @@ fn the_manual_has_every_key() {
 }
 
 #[test]
-fn the_manual_shows_the_defaults() {
+fn manual_shows_the_defaults() {
     let required = r#"
         [[agora]]
         name = "shop"
@@ -71,7 +71,7 @@ fn the_manual_shows_the_defaults() {
 }
 
 #[test]
-fn what_the_manual_comments_out_can_be_put_in() {
+fn commented_out_keys_of_the_manual_are_valid() {
     let optional = ["since", "did_key", "retention"];
     let uncomment = |line: &str| {
         let bare = line.trim_start_matches("# ");
@@ -90,11 +90,11 @@ fn what_the_manual_comments_out_can_be_put_in() {
     assert!(config.web3mq[0].did_key.is_some() && config.web3mq[0].retention.is_some());
 }
 
-/// What the package installs.
+/// The configuration that the Debian package installs.
 const SAMPLE: &str = include_str!("../../../packaging/config.toml");
 
 #[test]
-fn the_installed_sample_asks_for_an_account_and_is_right_once_its_own_are_put_in() {
+fn installed_sample_needs_an_account_and_loads_with_its_own_uncommented() {
     let refused = parse(SAMPLE).unwrap_err().to_string();
     assert!(
         refused.contains("there is no account: add an [[agora]] or a [[web3mq]] table"),

@@ -1,4 +1,4 @@
-//! What the configuration takes, what it refuses, and in which words.
+//! Accepted and rejected configurations, with the exact error messages.
 
 mod accepted;
 mod manual;
@@ -28,7 +28,7 @@ private_key = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"
 streams = [ { topic = "group:1" } ]
 "#;
 
-/// A few variables, and no others.
+/// The environment of the tests.
 fn variable(name: &str) -> Option<OsString> {
     let value = match name {
         "AGORA_APP_ID" => "0123456789abcdef",

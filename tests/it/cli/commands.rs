@@ -158,7 +158,7 @@ fn status_shows_every_stream() {
     bed.run(&["migrate"])
         .assert_ok()
         .says("archive.db is at schema ");
-    bed.run(&["status"]).assert_ok().says("knows no stream yet");
+    bed.run(&["status"]).assert_ok().says("has no streams yet");
     bed.sync().assert_ok();
     let table = bed.run(&["status"]).assert_ok();
     assert!(table.stdout.starts_with("ACCOUNT"), "{table:?}");

@@ -18,7 +18,7 @@ fn assert_drill_ends_equal(args: &[&str]) -> CommandOutput {
     let dir = tempfile::TempDir::new().expect("a folder");
     let ran = run_command_in(dir.path(), &[&SHORT[..], args].concat())
         .assert_ok()
-        .says("EQUAL: nothing lost, nothing twice.");
+        .says("EQUAL: nothing lost, nothing duplicated.");
     let figure = |what: &str| -> u64 {
         let line = ran
             .stdout
@@ -39,8 +39,8 @@ fn assert_drill_ends_equal(args: &[&str]) -> CommandOutput {
     assert!(figure("rows in the archive") >= 1900);
     for none in [
         "rows missing",
-        "rows twice",
-        "rows that are not true",
+        "rows duplicated",
+        "rows unexpected",
         "rules of the providers broken",
     ] {
         assert_eq!(figure(none), 0, "{none}");

@@ -118,8 +118,8 @@ fn plan_needs_no_archive_and_creates_none() {
     for text in [
         "sandbox",
         "web3mq-1",
-        "requests of its quota",
-        "Disk at 305 bytes a message",
+        "ranges, with",
+        "Disk at 305 bytes per message",
     ] {
         assert!(table.stdout.contains(text), "no `{text}` in {table:?}");
     }
@@ -144,7 +144,7 @@ fn plan_leaves_the_archive_unchanged() {
     let before = fs::read(bed.archive_path()).unwrap();
     bed.run(&["plan"])
         .assert_ok()
-        .says("slowly, since somebody has just worked on it");
+        .says("at a reduced rate, since another process syncs this account");
     assert_eq!(fs::read(bed.archive_path()).unwrap(), before);
     // Not even its tables are brought up to date.
     bed.execute_sql("DELETE FROM _sqlx_migrations WHERE version > 1");
@@ -203,12 +203,12 @@ fn plan_samples_many_ranges_and_says_so() {
         number(&some[0], "requests"),
         number(&all[0], "requests"),
         0.5,
-        "requests",
+        "ranges, with",
     );
     bed.run(&["plan", "--ranges", "2"])
         .assert_ok()
         .says("counted 2 of")
-        .says("the others are taken to be like these");
+        .says("the others are extrapolated");
 }
 
 #[test]

@@ -113,7 +113,7 @@ fn journal_lines_have_priorities_and_no_timestamp() {
     let said = said();
     assert!(
         said.lines()
-            .any(|line| line.starts_with("<4>everybody on this machine can read")),
+            .any(|line| line.starts_with("<4>every user of this machine can read")),
         "{said}"
     );
     assert!(
@@ -284,7 +284,7 @@ fn world_readable_secret_is_warned_about() {
     let shown = check(0o644);
     for (key, owner) in [("customer_secret", "sandbox"), ("private_key", "web3mq-1")] {
         let warning = format!(
-            "note: everybody on this machine can read config.toml, which holds the {key} of the account `{owner}`: keep \
+            "note: every user of this machine can read config.toml, which contains the {key} of the account `{owner}`: keep \
              it elsewhere ({{ file = \"…\" }}, {{ credential = \"…\" }}), or `chmod 640 config.toml`"
         );
         assert!(shown.contains(&warning), "{shown}");
@@ -295,7 +295,7 @@ fn world_readable_secret_is_warned_about() {
         "[alerts]\nwebhook = \"https://hooks.example/a/token\"\n\n[status_page]",
     );
     fs::write(&path, hook).unwrap();
-    assert!(check(0o604).contains("which holds the webhook of [alerts]: keep it elsewhere"));
+    assert!(check(0o604).contains("which contains the webhook of [alerts]: keep it elsewhere"));
     let elsewhere = bed.config().replace(
         &format!("\"{CUSTOMER_SECRET}\""),
         "{ file = \"agora.secret\" }",

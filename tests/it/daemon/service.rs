@@ -194,7 +194,7 @@ fn reload_applies_a_new_configuration_and_loses_nothing() {
     manager.wait_for("STATUS=up to date: 2 accounts");
     let times: Vec<Instant> = middleman.requests().iter().map(|asked| asked.at).collect();
     let said = assert_ends_within_limit(daemon);
-    assert!(said.contains("it comes into force"), "{said}");
+    assert!(said.contains("and comes into force"), "{said}");
     bed.assert_archive_equals_truth(edge);
     let second = times
         .windows(2)
@@ -226,7 +226,7 @@ fn reload_of_an_invalid_configuration_keeps_the_current_one() {
         daemon.signal("-HUP");
         manager.wait_for("RELOADING=1");
         manager.wait_for("READY=1");
-        manager.wait_for("STATUS=configuration refused, the one before stays in force: ");
+        manager.wait_for("STATUS=new configuration invalid, the previous one stays in force: ");
     }
     fs::remove_file(bed.path("config.toml")).unwrap();
     daemon.signal("-HUP");
@@ -245,7 +245,7 @@ fn reload_of_an_invalid_configuration_keeps_the_current_one() {
     ] {
         let lines = said
             .lines()
-            .filter(|line| line.contains("the one before stays in force"));
+            .filter(|line| line.contains("the previous one stays in force"));
         assert!(
             lines.clone().any(|line| line.contains(why)),
             "no `{why}` in {said}"

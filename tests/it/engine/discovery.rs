@@ -256,7 +256,7 @@ fn plan_includes_discovered_streams() {
     );
     bed.run(&["plan"])
         .assert_ok()
-        .says("what is still to be discovered comes on top");
+        .says("streams that are still to be discovered are not included");
 }
 
 #[test]
@@ -296,7 +296,7 @@ fn copy_keeps_discovered_streams() {
 #[test]
 fn events_reveal_streams_without_messages() {
     let bed = agora(&["--messages", "200"], "\"events\"");
-    let warning = "empties Agora's feeds of events";
+    let warning = "empties Agora's event feeds";
     bed.run(&["check"]).assert_ok().says(warning);
     assert_eq!(
         bed.sandbox.rules().total.events,
@@ -346,7 +346,7 @@ fn failing_event_feed_stops_no_stream() {
     let edge = bed.settled_edge();
     bed.sync()
         .assert_incomplete()
-        .says("what else there is to follow cannot be found out: events: refused with status 404");
+        .says("discovery of further streams fails: events: refused with status 404");
     bed.assert_archive_equals_truth(edge);
     bed.world().script().clear();
     bed.sync().assert_ok();
@@ -399,7 +399,7 @@ fn refused_directory_is_reported_and_stops_no_stream() {
         _ => ProxyAction::Forward,
     });
     let edge = bed.settled_edge();
-    let trouble = "what else there is to follow cannot be found out: groups: credentials refused with status 403";
+    let trouble = "discovery of further streams fails: groups: credentials refused with status 403";
     bed.sync()
         .assert_incomplete()
         .says("NOT COMPLETE")

@@ -82,7 +82,7 @@ impl VerifyFixture {
         };
         bed.sync().assert_ok();
         let kept = Self { bed, database };
-        kept.verify(&[]).assert_ok().says("All agrees");
+        kept.verify(&[]).assert_ok().says("The archive is intact");
         kept
     }
 
@@ -243,8 +243,8 @@ fn changed_message_is_reported_and_repaired(kept: VerifyFixture) {
                 .verify(&["--repair"])
                 .assert_ok()
                 .says(said)
-                .says("windows fetched again")
-                .says("All agrees");
+                .says("windows refetched")
+                .says("The archive is intact");
             kept.assert_holds(&before, &format!("{provider}: {set}: {ran:#?}"));
         }
         kept.execute_sql(&format!(
@@ -254,7 +254,7 @@ fn changed_message_is_reported_and_repaired(kept: VerifyFixture) {
         kept.verify(&[])
             .assert_incomplete()
             .says("1 fewer")
-            .says("NOT all agrees")
+            .says("The archive is NOT intact")
             .says("--repair");
         kept.verify(&["--repair"])
             .assert_ok()
@@ -301,7 +301,7 @@ fn changed_ledger_row_is_reported_and_repaired(kept: VerifyFixture) {
         kept.verify(&[]).assert_incomplete().says(said);
         kept.verify(&["--repair"])
             .assert_ok()
-            .says("1 windows fetched again, 0 messages restored, 0 set aside");
+            .says("1 windows refetched, 0 messages restored, 0 moved to quarantine");
         kept.assert_holds(&before, set);
         assert_eq!(kept.query_number(ledger), sum, "{set}");
     }
@@ -435,18 +435,18 @@ fn unrecoverable_damage_stays_a_finding(kept: VerifyFixture) {
 fn messages_missing_by_the_provider_count_are_fetched(kept: VerifyFixture) {
     kept.verify(&["--remote"])
         .assert_ok()
-        .says("The providers count as many as were read");
+        .says("The providers count the same number of messages");
     kept.say_late();
     kept.verify(&[]).assert_ok();
     kept.verify(&["--remote"])
         .assert_incomplete()
         .says("the provider counts 1 more than when it was read")
-        .says("All agrees");
+        .says("The archive is intact");
     let before = kept.archived_rows().len();
     kept.verify(&["--remote", "--repair"])
         .assert_ok()
-        .says("Reading these again")
-        .says("count as many as were read");
+        .says("Refetching these")
+        .says("count the same number of messages");
     assert_eq!(kept.archived_rows().len(), before + 1);
     kept.verify(&["--remote"]).assert_ok();
 }
@@ -460,7 +460,7 @@ fn late_message_from_another_stream_is_resealed(kept: VerifyFixture) {
     kept.verify(&[]).assert_incomplete().says("1 more");
     kept.verify(&["--repair"])
         .assert_ok()
-        .says("1 windows fetched again, 0 messages restored, 0 set aside");
+        .says("1 windows refetched, 0 messages restored, 0 moved to quarantine");
     kept.bed.assert_no_rule_broken();
 }
 
@@ -494,7 +494,7 @@ fn windows_without_digest_are_reported_and_given_one(kept: VerifyFixture) {
     kept.verify(&[])
         .assert_incomplete()
         .says("was last followed by an earlier version")
-        .says("follow it once more");
+        .says("add it to the configuration and sync once more");
     kept.bed.sync().assert_ok();
 }
 
@@ -505,7 +505,7 @@ fn manifest_verifies_until_something_changes(kept: VerifyFixture) {
         .says("written to m.jsonl and signed");
     kept.verify(&["--against", "m.jsonl"])
         .assert_ok()
-        .says("All agrees");
+        .says("The archive is intact");
     // Windows that have grown together since are no contradiction.
     let rows = kept.query_number("SELECT count(*) FROM sealed_window");
     let ended = "SELECT max(to_s) FROM sealed_window";
@@ -570,7 +570,7 @@ fn manifest_verifies_until_something_changes(kept: VerifyFixture) {
     kept.with_replaced_setting(&url, "\"sqlite://copy.db\"")
         .verify(&["--against", "m.jsonl"])
         .assert_ok()
-        .says("All agrees");
+        .says("The archive is intact");
 }
 
 /// A manifest changed in many ways, and what is said of each.

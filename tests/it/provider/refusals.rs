@@ -131,7 +131,7 @@ fn assert_status_parks_account(status: u16) {
     );
     bed.run(&["status"])
         .assert_ok()
-        .says("sandbox: left alone until")
+        .says("sandbox: paused until")
         .says("paused");
 
     let before = bed.sandbox.rules().accounts["sandbox"].requests();

@@ -16,7 +16,7 @@ use self::seen::QuotaRun;
 use self::sheet::{FigureSheet, FigureUnit};
 use self::streams::{HOURS, PollOrder, STREAMS, measure_ages};
 use super::super::table::thousands;
-use super::super::{CliError, Outcome, say};
+use super::super::{CliError, ExitOutcome, print_line};
 use super::place::ScratchDatabase;
 use super::{MEMORY_MIB, ScratchDir, mib};
 use crate::domain::clock::Clock;
@@ -74,7 +74,7 @@ enum QuotaMeasure {
     Streams,
 }
 
-pub(super) async fn run_quota(args: &Args, clock: &dyn Clock) -> Result<Outcome, CliError> {
+pub(super) async fn run_quota(args: &Args, clock: &dyn Clock) -> Result<ExitOutcome, CliError> {
     let scratch = ScratchDir::new()?;
     let place = ScratchDatabase::at(None, &scratch.0).await?;
     let bench = QuotaBench {
@@ -88,12 +88,12 @@ pub(super) async fn run_quota(args: &Args, clock: &dyn Clock) -> Result<Outcome,
         measure(args, &bench, &mut sheet).await?;
     }
     place.clear().await?;
-    say(sheet.table());
+    print_line(sheet.table());
     // Slow is slow; but a broken rule is a fault.
     Ok(if sheet.has_no_broken_rules() {
-        Outcome::Good
+        ExitOutcome::Success
     } else {
-        Outcome::Lacking
+        ExitOutcome::Incomplete
     })
 }
 

@@ -3,261 +3,261 @@
 use super::*;
 
 #[test]
-fn a_secret_that_is_kept_elsewhere_has_to_be_there() {
+fn missing_secret_source_is_rejected() {
     assert_eq!(
-        agora(
+        agora_error(
             "customer_secret",
             r#"customer_secret = { env = "NOWHERE" }"#
         ),
         "6:19: `customer_secret` comes from the environment variable NOWHERE, which is unset or empty: set it"
     );
     assert_eq!(
-        agora("customer_secret", r#"customer_secret = { env = "EMPTY" }"#),
+        agora_error("customer_secret", r#"customer_secret = { env = "EMPTY" }"#),
         "6:19: `customer_secret` comes from the environment variable EMPTY, which is unset or empty: set it"
     );
     assert_eq!(
-        agora(
+        agora_error(
             "customer_secret",
             r#"customer_secret = { env = "TWO_LINES" }"#
         ),
-        "6:19: `customer_secret` holds a line break or another control character: remove it"
+        "6:19: `customer_secret` contains a line break or another control character: remove it"
     );
     assert_eq!(
-        agora(
+        agora_error(
             "customer_secret",
             r#"customer_secret = { file = "/nonexistent/key" }"#
         ),
         "6:19: `customer_secret` comes from the file /nonexistent/key, which cannot be read: No such file or directory (os error 2); correct the path or its permissions"
     );
     assert_eq!(
-        agora(
+        agora_error(
             "customer_secret",
             r#"customer_secret = { credential = "agora" }"#
         ),
         r#"6:19: `customer_secret` comes from the systemd credential agora, but $CREDENTIALS_DIRECTORY is unset: run under systemd with LoadCredential=agora:PATH, or use { file = "PATH" }"#
     );
     assert_eq!(
-        agora(
+        agora_error(
             "customer_secret",
             r#"customer_secret = { credential = "../agora" }"#
         ),
         "6:19: `customer_secret` names a credential that is not a plain file name: write the name given to LoadCredential="
     );
     assert_eq!(
-        agora(
+        agora_error(
             "customer_secret",
             r#"customer_secret = { hunter2 = "env" }"#
         ),
         r#"6:19: `customer_secret` must be text or exactly one of { env = "NAME" }, { file = "PATH" }, { credential = "NAME" }"#
     );
     assert_eq!(
-        agora(
+        agora_error(
             "customer_secret",
             r#"customer_secret = { env = "A", file = "b" }"#
         ),
         r#"6:19: `customer_secret` must be text or exactly one of { env = "NAME" }, { file = "PATH" }, { credential = "NAME" }"#
     );
     assert_eq!(
-        agora("customer_secret", "customer_secret = {}"),
+        agora_error("customer_secret", "customer_secret = {}"),
         r#"6:19: `customer_secret` must be text or exactly one of { env = "NAME" }, { file = "PATH" }, { credential = "NAME" }"#
     );
     assert_eq!(
-        agora("customer_secret", "customer_secret = { env = 1 }"),
+        agora_error("customer_secret", "customer_secret = { env = 1 }"),
         r#"6:19: `customer_secret` must be text or exactly one of { env = "NAME" }, { file = "PATH" }, { credential = "NAME" }"#
     );
     assert_eq!(
-        agora("customer_secret", r#"customer_secret = """#),
+        agora_error("customer_secret", r#"customer_secret = """#),
         "6:19: `customer_secret` is empty: fill it in, or remove the line if the key is optional"
     );
     assert_eq!(
-        agora("customer_secret", r#"customer_secret = "höhle""#),
-        "6:19: `customer_secret` holds a character other than printable ASCII, which cannot travel in a request: correct it"
+        agora_error("customer_secret", r#"customer_secret = "höhle""#),
+        "6:19: `customer_secret` contains a character that is not printable ASCII and cannot be sent in a header: correct it"
     );
 }
 
 #[test]
-fn an_account_has_one_kind_of_credentials() {
+fn account_has_exactly_one_kind_of_credentials() {
     assert_eq!(
-        refusal(
+        error_of(
             "[[agora]]\nname = \"shop\"\napp_id = \"app\"\nstreams = [ { source = \"alice\" } ]"
         ),
         "1:1: this account has no credentials: add `customer_id` and `customer_secret`, or `token` and `uid`, or `token` alone"
     );
     assert_eq!(
-        agora("", r#"token = "007""#),
+        agora_error("", r#"token = "007""#),
         "7:9: this account has two kinds of credentials: keep either `customer_id` and `customer_secret`, or `token` (with or without `uid`)"
     );
     assert_eq!(
-        agora("", r#"uid = "bot""#),
+        agora_error("", r#"uid = "bot""#),
         "7:7: this account has two kinds of credentials: keep either `customer_id` and `customer_secret`, or `token` (with or without `uid`)"
     );
     assert_eq!(
-        refusal(
+        error_of(
             "[[agora]]\nname = \"shop\"\napp_id = \"app\"\nuid = \"bot\"\nstreams = [ { source = \"alice\" } ]"
         ),
-        "1:1: [[agora]] lacks `token`: add it, the way the config.toml that Backscroll ships does"
+        "1:1: [[agora]] has no `token`: add it as in the config.toml that Backscroll ships"
     );
 }
 
 #[test]
-fn there_is_an_account_and_each_has_its_own_name() {
+fn missing_account_and_duplicate_names_are_rejected() {
     assert_eq!(
-        refusal(""),
+        error_of(""),
         "1:1: there is no account: add an [[agora]] or a [[web3mq]] table"
     );
     assert_eq!(
-        refusal("[database]\n"),
+        error_of("[database]\n"),
         "1:1: there is no account: add an [[agora]] or a [[web3mq]] table"
     );
     assert_eq!(
-        refusal("agora = []"),
+        error_of("agora = []"),
         "1:1: there is no account: add an [[agora]] or a [[web3mq]] table"
     );
     assert_eq!(
-        refusal(&format!(
+        error_of(&format!(
             "{AGORA}{}",
             WEB3MQ.replace("\"alice\"", "\"shop\"")
         )),
-        "8:8: this name is taken by the account in line 1: give each account its own, across both providers"
+        "8:8: this name is already used by the account in line 1: give each account its own name, across both providers"
     );
     assert_eq!(
-        agora("name", r#"name = """#),
+        agora_error("name", r#"name = """#),
         "6:8: `name` must be 1 to 64 of the letters a-z and A-Z, digits, `_`, `-` and `.`"
     );
     assert_eq!(
-        agora("name", r#"name = "a b""#),
+        agora_error("name", r#"name = "a b""#),
         "6:8: `name` must be 1 to 64 of the letters a-z and A-Z, digits, `_`, `-` and `.`"
     );
     assert_eq!(
-        agora(
+        agora_error(
             "name",
             r#"name = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa""#
         ),
         "6:8: `name` must be 1 to 64 of the letters a-z and A-Z, digits, `_`, `-` and `.`"
     );
     assert_eq!(
-        agora("name", r#"name = "ä""#),
+        agora_error("name", r#"name = "ä""#),
         "6:8: `name` must be 1 to 64 of the letters a-z and A-Z, digits, `_`, `-` and `.`"
     );
 }
 
 #[test]
-fn a_stream_says_what_to_follow_once() {
+fn incomplete_and_duplicate_streams_are_rejected() {
     assert_eq!(
-        agora("streams", r#"streams = [ { kind = "user" } ]"#),
+        agora_error("streams", r#"streams = [ { kind = "user" } ]"#),
         "6:13: this stream has neither `source` nor `destination`: give it at least one of them"
     );
     assert_eq!(
-        agora(
+        agora_error(
             "streams",
             r#"streams = [ { source = "a", kind = "user" } ]"#
         ),
-        "6:36: `kind` tells what a `destination` is, and this stream has none: remove `kind`, or add `destination`"
+        "6:36: `kind` describes the `destination`, and this stream has none: remove `kind`, or add `destination`"
     );
     assert_eq!(
-        agora(
+        agora_error(
             "streams",
             r#"streams = [ { destination = "a", kind = "group" } ]"#
         ),
         r#"6:41: `kind` must be "channel" or "user""#
     );
     assert_eq!(
-        agora("streams", r#"streams = [ { destination = "" } ]"#),
+        agora_error("streams", r#"streams = [ { destination = "" } ]"#),
         "6:29: `destination` is empty: fill it in, or remove the line if the key is optional"
     );
     assert_eq!(
-        agora(
+        agora_error(
             "streams",
             "streams = [\n  { destination = \"a\" },\n  { source = \"a\" },\n  { destination = \"a\", kind = \"user\" },\n]"
         ),
-        "9:3: this stream is listed already in line 7: remove one of the two"
+        "9:3: this stream is already listed in line 7: remove one of the two"
     );
     assert_eq!(
-        web3mq(
+        web3mq_error(
             "streams",
             r#"streams = [ { topic = "a" }, { topic = "a" } ]"#
         ),
-        "6:30: this stream is listed already in line 6: remove one of the two"
+        "6:30: this stream is already listed in line 6: remove one of the two"
     );
     assert_eq!(
-        web3mq("streams", r#"streams = [ { topic = "" } ]"#),
+        web3mq_error("streams", r#"streams = [ { topic = "" } ]"#),
         "6:23: `topic` is empty: fill it in, or remove the line if the key is optional"
     );
     assert_eq!(
-        web3mq("streams", r#"streams = [ { topic = "a\nb" } ]"#),
-        "6:23: `topic` holds a line break or another control character: remove it"
+        web3mq_error("streams", r#"streams = [ { topic = "a\nb" } ]"#),
+        "6:23: `topic` contains a line break or another control character: remove it"
     );
 }
 
 #[test]
-fn what_discover_can_be_depends_on_the_provider() {
+fn allowed_values_of_discover_depend_on_the_provider() {
     assert_eq!(
-        agora("", r#"discover = "all""#),
+        agora_error("", r#"discover = "all""#),
         "7:12: `discover` must be true, false or \"events\""
     );
     assert_eq!(
-        agora("", "discover = 1"),
+        agora_error("", "discover = 1"),
         "7:12: `discover` must be true, false or \"events\""
     );
     assert_eq!(
-        web3mq("", r#"discover = "events""#),
-        "7:12: `discover` cannot be \"events\": only Agora has feeds of events; write true, which asks Web3MQ for its lists of chats"
+        web3mq_error("", r#"discover = "events""#),
+        "7:12: `discover` cannot be \"events\", since only Agora has event feeds: write true, which reads Web3MQ's lists of chats"
     );
     assert_eq!(
-        web3mq("", "discover = 1"),
+        web3mq_error("", "discover = 1"),
         "7:12: `discover` must be true or false, but is a whole number"
     );
 }
 
 #[test]
-fn who_appears_in_messages_is_found_only_where_there_are_messages() {
+fn discovery_in_messages_needs_a_listed_stream() {
     assert_eq!(
-        agora("streams", "discover = true"),
+        agora_error("streams", "discover = true"),
         "1:1: this account follows no stream: make `streams` a list with at least one stream, like [ { destination = \"lobby\" } ]"
     );
 }
 
 #[test]
-fn an_app_id_fits_a_path() {
+fn app_id_that_is_no_path_segment_is_rejected() {
     assert_eq!(
-        agora("app_id", r#"app_id = "../x""#),
+        agora_error("app_id", r#"app_id = "../x""#),
         "6:10: `app_id` must be letters, digits, `_` and `-` only: copy the App ID from the Agora console"
     );
     assert_eq!(
-        agora("app_id", r#"app_id = """#),
+        agora_error("app_id", r#"app_id = """#),
         "6:10: `app_id` is empty: fill it in, or remove the line if the key is optional"
     );
 }
 
 #[test]
-fn a_private_key_is_a_seed_and_is_never_echoed() {
+fn wrong_private_key_is_rejected_and_never_quoted() {
     assert_eq!(
-        web3mq(
+        web3mq_error(
             "private_key",
             r#"private_key = "0x9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60""#
         ),
         "6:15: `private_key` begins with 0x: write the 64 hex digits of the ed25519 seed without it"
     );
     assert_eq!(
-        web3mq(
+        web3mq_error(
             "private_key",
             r#"private_key = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f609d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60""#
         ),
-        "6:15: `private_key` is a pair of private and public key (128 hex digits): write only its first half, the 64 of the seed"
+        "6:15: `private_key` is a pair of private and public key (128 hex digits): write only its first half, the 64 digits of the seed"
     );
     assert_eq!(
-        web3mq("private_key", r#"private_key = "9d61""#),
+        web3mq_error("private_key", r#"private_key = "9d61""#),
         "6:15: `private_key` must be the ed25519 seed: 64 hex digits, for 32 bytes; this has 4 characters"
     );
     assert_eq!(
-        web3mq(
+        web3mq_error(
             "private_key",
             r#"private_key = "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz""#
         ),
-        "6:15: `private_key` must be the ed25519 seed: 64 hex digits; this holds other characters"
+        "6:15: `private_key` must be the ed25519 seed: 64 hex digits; this has other characters"
     );
     assert_eq!(
-        web3mq("private_key", r#"private_key = "eth""#),
+        web3mq_error("private_key", r#"private_key = "eth""#),
         "6:15: `private_key` must be the ed25519 seed: 64 hex digits, for 32 bytes; this has 3 characters"
     );
 }

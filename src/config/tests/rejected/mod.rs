@@ -1,4 +1,4 @@
-//! Every refusal, in its exact words.
+//! Rejected configurations, with the exact error messages.
 
 mod accounts;
 mod layout;
@@ -8,8 +8,8 @@ use std::fs;
 
 use super::*;
 
-/// The message about a file, from the line on.
-fn refusal(text: &str) -> String {
+/// Returns the error message of a file, starting at its line number.
+fn error_of(text: &str) -> String {
     let message = parse(text).expect_err(text).to_string();
     message
         .strip_prefix("config.toml:")
@@ -17,13 +17,14 @@ fn refusal(text: &str) -> String {
         .to_owned()
 }
 
-/// The message about `AGORA` with one of its lines replaced; a replacement for no line is put at the end.
-fn agora(key: &str, line: &str) -> String {
-    refusal(&with_line(AGORA, key, line))
+/// Returns the error message of `AGORA` with the line of `key` replaced. If `key` is empty, the line is
+/// appended.
+fn agora_error(key: &str, line: &str) -> String {
+    error_of(&with_line(AGORA, key, line))
 }
 
-fn web3mq(key: &str, line: &str) -> String {
-    refusal(&with_line(WEB3MQ, key, line))
+fn web3mq_error(key: &str, line: &str) -> String {
+    error_of(&with_line(WEB3MQ, key, line))
 }
 
 fn with_line(table: &str, key: &str, line: &str) -> String {
@@ -35,7 +36,7 @@ fn with_line(table: &str, key: &str, line: &str) -> String {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_told_from_one_that_cannot_be_read() {
+fn missing_file_and_unreadable_file_have_different_errors() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");
     let load = || {
@@ -56,7 +57,7 @@ fn a_file_that_is_not_there_is_told_from_one_that_cannot_be_read() {
 }
 
 #[test]
-fn what_is_not_text_is_refused_where_it_begins() {
+fn invalid_utf8_error_names_its_position() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");
     fs::write(&path, b"# fine\n# f\xc3\xbcr \xff\n").unwrap();
@@ -68,13 +69,13 @@ fn what_is_not_text_is_refused_where_it_begins() {
 }
 
 #[test]
-fn a_file_that_is_no_secret_is_refused() {
+fn large_or_binary_secret_file_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("secret");
     let line = format!("customer_secret = {{ file = '{}' }}", path.display());
     let with = |bytes: &[u8]| {
         fs::write(&path, bytes).unwrap();
-        agora("customer_secret", &line).replace(&path.display().to_string(), "PATH")
+        agora_error("customer_secret", &line).replace(&path.display().to_string(), "PATH")
     };
     assert_eq!(
         with(&vec![b'a'; 65_537]),
@@ -87,9 +88,9 @@ fn a_file_that_is_no_secret_is_refused() {
 }
 
 #[test]
-fn places_are_right_whatever_the_line_ends_and_the_alphabet() {
+fn positions_are_right_for_any_line_ending_and_alphabet() {
     assert_eq!(
-        refusal("\u{feff}# ü\r\n\r\ndatabase = { \"ü\" = 1 }\r\n")
+        error_of("\u{feff}# ü\r\n\r\ndatabase = { \"ü\" = 1 }\r\n")
             .split(" unknown")
             .next(),
         Some("3:14:")
