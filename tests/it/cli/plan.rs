@@ -133,7 +133,7 @@ fn plan_needs_no_archive_and_creates_none() {
         .env
         .run(&["plan"])
         .assert_ok()
-        .says("Disk at 370 bytes a message");
+        .says("Disk at 370 bytes per message");
     assert!(!served.has_archive());
 }
 

@@ -126,7 +126,7 @@ fn journal_lines_have_priorities_and_no_timestamp() {
     fs::write(bed.path("config.toml"), "[[agora]]\n").unwrap();
     let ran = bed_less(&bed, &["run", "--log-format", "journal"]);
     assert!(
-        ran.starts_with("<3>config.toml:1:1: [[agora]] lacks `name`"),
+        ran.starts_with("<3>config.toml:1:1: [[agora]] has no `name`"),
         "{ran}"
     );
 }

@@ -258,7 +258,7 @@ fn changed_message_is_reported_and_repaired(kept: VerifyFixture) {
             .says("--repair");
         kept.verify(&["--repair"])
             .assert_ok()
-            .says("1 messages restored, 0 set aside");
+            .says("1 messages restored, 0 moved to quarantine");
         kept.assert_holds(&before, "");
     }
     // The conversation follows from the names at the one provider, and is the stream's own at the other.
@@ -333,7 +333,7 @@ fn forged_message_is_reported_and_quarantined(kept: VerifyFixture) {
     kept.verify(&["--account", "web3mq-1"]).assert_ok();
     kept.verify(&["--repair"])
         .assert_ok()
-        .says("0 messages restored, 1 set aside");
+        .says("0 messages restored, 1 moved to quarantine");
     kept.assert_holds(&before, "");
     let aside = "SELECT count(*) FROM quarantine WHERE reason LIKE 'added to the archive%' AND raw LIKE '%set_aside%'";
     assert_eq!(kept.query_number(aside), 1);
@@ -531,7 +531,7 @@ fn manifest_verifies_until_something_changes(kept: VerifyFixture) {
         .says("1 more");
     kept.verify(&["--against", "m.jsonl", "--repair"])
         .assert_ok()
-        .says("1 set aside");
+        .says("1 moved to quarantine");
     kept.assert_holds(&before, "");
 
     kept.verify(&["--manifest", "n.jsonl", "--key", &other])
