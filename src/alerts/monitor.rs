@@ -273,7 +273,7 @@ impl AlarmMonitor {
         let provider = self.providers.iter().map(|provider| provider.account());
         let provider = provider
             .filter(|known| Some(known.name.as_str()) == account)
-            .map(|known| known.provider)
+            .map(|known| known.provider.name())
             .next();
         Some(Notification {
             alarm: alarm.clone(),

@@ -12,10 +12,11 @@ use crate::config::{
 };
 use crate::domain::clock::Clock;
 use crate::domain::message::ConversationKind;
-use crate::provider::agora::{self, Agora, Credentials, DiscoverySource, RenewableToken};
-use crate::provider::http::HttpClient;
-use crate::provider::web3mq::{Identity, SessionKey, Web3mq};
-use crate::provider::{AccountSettings, Provider};
+use crate::provider::agora::{
+    self, Agora, AgoraSettings, Credentials, DiscoverySource, RenewableToken,
+};
+use crate::provider::web3mq::{Identity, SessionKey, Web3mq, Web3mqSettings};
+use crate::provider::{AccountSettings, Gate, Provider, ProviderKind};
 
 /// Returns the providers of all accounts, or of the account `only`.
 pub(super) fn build_providers(
@@ -66,7 +67,7 @@ pub(super) fn log_warnings(config: &Config, only: Option<&str>) {
 fn build_agora(config: &AgoraAccountConfig, clock: &Arc<dyn Clock>) -> Result<Agora, CliError> {
     let account = AccountSettings {
         name: config.name.clone(),
-        provider: "agora",
+        provider: ProviderKind::Agora,
         settle: config.settle,
         retention: Some(config.retention),
         since: config.since,
@@ -92,7 +93,7 @@ fn build_agora(config: &AgoraAccountConfig, clock: &Arc<dyn Clock>) -> Result<Ag
     let streams = config
         .streams
         .iter()
-        .map(|stream| agora::stream(stream.source.clone(), stream.destination.clone()))
+        .map(|stream| agora::filter_stream(stream.source.clone(), stream.destination.clone()))
         .collect();
     let kinds = config.streams.iter().filter_map(|stream| {
         let kind = match stream.kind? {
@@ -101,35 +102,30 @@ fn build_agora(config: &AgoraAccountConfig, clock: &Arc<dyn Clock>) -> Result<Ag
         };
         Some((stream.destination.clone()?, kind))
     });
-    let http = HttpClient::new(
-        &config.name,
-        &config.base_url,
-        config.requests_per_second,
-        clock.clone(),
-    )?
-    .with_timeout(config.timeout);
+    let gate =
+        Gate::new(config.requests_per_second, clock.clone()).with_request_timeout(config.timeout);
     let kinds: HashMap<String, ConversationKind> = kinds.collect();
     let discovery = match config.discover {
         DiscoveryMode::Nothing => None,
         DiscoveryMode::Messages => Some(DiscoverySource::Messages),
         DiscoveryMode::Events => Some(DiscoverySource::Events),
     };
-    let account = Agora::new(
+    let settings = AgoraSettings {
         account,
-        http,
-        &config.base_url,
-        &config.app_id,
+        base_url: config.base_url.clone(),
+        app_id: config.app_id.clone(),
         credentials,
         streams,
         kinds,
-    );
-    Ok(account.with_discovery(discovery))
+        discovery,
+    };
+    Ok(Agora::new(settings, gate)?)
 }
 
 fn build_web3mq(config: &Web3mqAccountConfig, clock: &Arc<dyn Clock>) -> Result<Web3mq, CliError> {
     let account = AccountSettings {
         name: config.name.clone(),
-        provider: "web3mq",
+        provider: ProviderKind::Web3mq,
         settle: config.settle,
         retention: config.retention,
         since: config.since,
@@ -149,26 +145,21 @@ fn build_web3mq(config: &Web3mqAccountConfig, clock: &Arc<dyn Clock>) -> Result<
         did_key: config.did_key.clone(),
         send_public_key: config.send_public_key,
     };
-    let http = HttpClient::new(
-        &config.name,
-        &config.base_url,
-        config.requests_per_second,
-        clock.clone(),
-    )?
-    .with_timeout(config.timeout);
+    let gate =
+        Gate::new(config.requests_per_second, clock.clone()).with_request_timeout(config.timeout);
     let topics = config
         .streams
         .iter()
         .map(|stream| stream.topic.clone())
         .collect();
-    Ok(Web3mq::new(
+    let settings = Web3mqSettings {
         account,
-        http,
-        &config.base_url,
+        base_url: config.base_url.clone(),
         identity,
-        config.page_size,
+        page_size: config.page_size,
         topics,
-    )?)
+    };
+    Ok(Web3mq::new(settings, gate)?)
 }
 
 fn secret_string(secret: &Secret) -> SecretString {

@@ -17,7 +17,7 @@ pub(super) async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<ExitOu
         let name = &provider.account().name;
         match provider.check_credentials().await {
             Ok(()) => {
-                lift_pause(&*store, name, provider.account().provider).await?;
+                lift_pause(&*store, name, provider.account().provider.name()).await?;
                 let skew = provider
                     .clock_skew()
                     .map(|skew| format!(", but this machine's clock is {} s off", skew.as_secs()));

@@ -45,7 +45,7 @@ use crate::config::{Config, ConfigError, DatabaseUrl};
 use crate::daemon::ScheduleError;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::proof::manifest::ManifestError;
-use crate::provider::http::ClientSetupError;
+use crate::provider::ClientSetupError;
 use crate::sandbox::SandboxError;
 use crate::store::copy::CopyError;
 use crate::store::{

@@ -151,7 +151,7 @@ impl MessageSize {
 
 impl AccountPlan<'_> {
     fn rate(&self) -> Option<f64> {
-        self.provider.gate().budget().rate()
+        self.provider.gate().rate_limiter().requests_per_second()
     }
 
     fn name(&self) -> &str {

@@ -173,7 +173,9 @@ fn wait_before_next_pass(reports: &[PassReport]) -> Option<Duration> {
     let waits = reports
         .iter()
         .filter_map(|report| match report.failure.as_ref()? {
-            ProviderError::Paused { left } => Some(*left).filter(|left| *left <= MAX_PAUSE_WAIT),
+            ProviderError::Paused { remaining: left } => {
+                Some(*left).filter(|left| *left <= MAX_PAUSE_WAIT)
+            }
             ProviderError::Credentials { .. } => None,
             _ => Some(RETRY_WAIT),
         });

@@ -182,15 +182,12 @@ impl StallDetector {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use tokio::time::advance;
 
     use super::*;
     use crate::domain::clock::{Clock, SystemClock};
-    use crate::provider::AccountSettings;
-    use crate::provider::agora::{Agora, Credentials};
-    use crate::provider::http::HttpClient;
+    use crate::provider::Gate;
+    use crate::provider::testing::IdleProvider;
     use crate::store::{IfMissing, SqliteStore};
     use crate::sync::Engine;
 
@@ -225,33 +222,9 @@ mod tests {
     }
 
     /// An account that is never asked for anything.
-    fn provider() -> Agora {
-        let base = "https://agora.invalid/".parse().unwrap();
-        let account = AccountSettings {
-            name: "shop".to_owned(),
-            provider: "agora",
-            settle: Duration::ZERO,
-            retention: None,
-            since: None,
-            refresh_for: None,
-            discovers: false,
-        };
-        let http = HttpClient::new("shop", &base, 0.01, Arc::new(SystemClock))
-            .unwrap()
-            .with_timeout(Duration::from_secs(20));
-        let credentials = Credentials::Basic {
-            customer_id: String::new(),
-            customer_secret: "".into(),
-        };
-        Agora::new(
-            account,
-            http,
-            &base,
-            "app",
-            credentials,
-            vec![],
-            HashMap::new(),
-        )
+    fn provider() -> IdleProvider {
+        let gate = Gate::new(0.01, Arc::new(SystemClock));
+        IdleProvider::new("shop", gate.with_request_timeout(Duration::from_secs(20)))
     }
 
     #[tokio::test]

@@ -1,52 +1,96 @@
-//! The provider's clock, read off the `Date` header of its answers.
+//! The provider's clock, read from the `Date` header of its answers.
 //!
-//! A machine whose clock is wrong must neither lose the tail of a history nor sign with a stale timestamp, nor seal
-//! what has not happened yet. So provider-now is the timer of this machine, which never jumps, plus an offset that
-//! every answer narrows down.
+//! A machine whose clock is wrong must not lose the tail of a history, sign with a stale timestamp,
+//! or seal a time that has not come yet. So provider time is this machine's timer, which never
+//! jumps, plus an offset that every answer narrows down.
 //!
-//! An answer may lie: a cache serves an old one, a node's clock runs ahead for an hour. A clock that goes back does no
-//! harm; but what is sealed up to a moment that has not come is not looked at again. So a leap ahead is believed at
-//! once only where this machine's clock bears it out, and otherwise when it has lasted.
+//! An answer may be wrong: a cache serves an old one, a node's clock runs ahead for an hour. A
+//! clock that goes back does no harm; but windows that are sealed too early are not read again. So
+//! a forward jump is accepted at once only if this machine's clock confirms it, and otherwise after
+//! it has lasted.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::limits::clock::{MAX_TIMESTAMP_LEAD_MS, MIN_JUMP_DURATION};
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
 
-/// `Date` names whole seconds: the provider's clock stood somewhere in the second it names.
+/// `Date` names whole seconds: the provider's clock showed a time within the second that it names.
 const DATE_RESOLUTION_MS: i64 = 1000;
-/// How long a leap ahead must have lasted that this machine's clock knows nothing of.
-const MIN_JUMP_DURATION: Duration = Duration::from_mins(1);
-/// How far unique timestamps may run ahead of the clock: no account makes so many requests that they need more.
-const MAX_TIMESTAMP_LEAD_MS: i64 = 10_000;
 
-/// Between these two, in ms.
-type OffsetRange = (i64, i64);
-
-/// An estimate of the provider's clock. Until a first answer has been seen it is the machine's own.
+/// An estimate of the provider's clock. Until the first answer it is the machine's own.
 #[derive(Debug)]
 pub struct ProviderClock {
     machine: Arc<dyn Clock>,
+    /// The zero of the timer.
     anchor: Instant,
     state: Mutex<ClockState>,
 }
 
 #[derive(Debug, Default)]
 struct ClockState {
-    /// Provider time minus the timer's, in ms: between these two, as far as the answers tell.
-    offset_range: Option<OffsetRange>,
-    /// What this machine's clock showed then, minus the timer's, in ms.
+    /// The offset of provider time from the timer, as far as the answers show it.
+    offset: Option<OffsetRange>,
+    /// The offset of the machine's clock from the timer at the last accepted answer, in
+    /// milliseconds.
     machine_offset_ms: i64,
-    /// A leap ahead that is not believed yet, and since when it is told of.
-    pending_jump: Option<(OffsetRange, Instant)>,
-    /// The last signature timestamp given out.
+    /// A forward jump that is not accepted yet.
+    pending_jump: Option<PendingJump>,
+    /// The last unique timestamp, in milliseconds.
     last_timestamp_ms: i64,
 }
 
+/// An offset between these two, both included, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+struct OffsetRange {
+    min: i64,
+    max: i64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct PendingJump {
+    offset: OffsetRange,
+    /// The time of the first answer that showed it.
+    since: Instant,
+}
+
+impl OffsetRange {
+    fn exactly(offset: i64) -> Self {
+        Self {
+            min: offset,
+            max: offset,
+        }
+    }
+
+    /// Returns the offsets within both ranges; `None` if there are none.
+    fn intersect(self, other: Self) -> Option<Self> {
+        let both = Self {
+            min: self.min.max(other.min),
+            max: self.max.min(other.max),
+        };
+        (both.min <= both.max).then_some(both)
+    }
+
+    fn shifted(self, by: i64) -> Self {
+        Self {
+            min: self.min + by,
+            max: self.max + by,
+        }
+    }
+
+    fn widened(self, by: i64) -> Self {
+        Self {
+            min: self.min - by,
+            max: self.max + by,
+        }
+    }
+}
+
 impl ProviderClock {
+    /// Makes a clock that knows no answer yet.
     pub fn new(machine: Arc<dyn Clock>) -> Self {
         Self {
             machine,
@@ -55,93 +99,80 @@ impl ProviderClock {
         }
     }
 
-    /// Takes note of an answer with this `Date` header to a request that was sent and answered at these instants.
+    /// Records the `Date` header of an answer to a request that was sent and answered at these
+    /// times.
     pub fn observe(&self, date: &str, sent: Instant, answered: Instant) {
         let Some(date) = parse_http_date(date) else {
             return;
         };
-        let low = date.0 - self.timer_ms(answered);
-        let high = date.0 + DATE_RESOLUTION_MS - self.timer_ms(sent);
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let machine = self.machine_offset_ms();
-        let told = (low, high);
-        state.offset_range = Some(match state.offset_range {
-            Some(known) if intersect(known, told).is_some() => {
-                intersect(known, told).unwrap_or(told)
-            }
-            // It contradicts the earlier ones: a clock was set, or this machine slept.
-            Some(known)
-                if known.1 < low
-                    && !confirmed_by_machine(
-                        machine,
-                        machine - state.machine_offset_ms,
-                        known,
-                        told,
-                    ) =>
-            {
-                match state
-                    .pending_jump
-                    .and_then(|(leap, since)| Some((intersect(leap, told)?, since)))
-                {
-                    Some((leap, since)) if answered - since >= MIN_JUMP_DURATION => leap,
-                    Some(leap) => {
-                        state.pending_jump = Some(leap);
-                        return;
-                    }
-                    None => {
-                        let ahead_s = (low - known.1) / 1000;
-                        tracing::warn!(
-                            ahead_s,
-                            "the provider's clock leapt ahead; not believed unless it lasts"
-                        );
-                        state.pending_jump = Some((told, answered));
-                        return;
-                    }
+        let observed = OffsetRange {
+            min: date.0 - self.timer_ms(answered),
+            max: date.0 + DATE_RESOLUTION_MS - self.timer_ms(sent),
+        };
+        let mut state = self.lock_state();
+        let machine_ms = self.machine_offset_ms();
+        let accepted = match state.offset {
+            None => observed,
+            Some(known) => match known.intersect(observed) {
+                Some(narrowed) => narrowed,
+                // It contradicts the earlier answers: a clock was set, or this machine slept.
+                None if known.max < observed.min => {
+                    let machine_jump_ms = machine_ms - state.machine_offset_ms;
+                    let is_confirmed = is_near(observed, OffsetRange::exactly(machine_ms))
+                        || is_near(observed, known.shifted(machine_jump_ms));
+                    let accepted = if is_confirmed {
+                        Some(observed)
+                    } else {
+                        state.accept_lasting_jump(known, observed, answered)
+                    };
+                    let Some(accepted) = accepted else { return };
+                    accepted
                 }
-            }
-            // The first answer, a step back, or a leap of which this machine knows.
-            _ => told,
-        });
-        state.machine_offset_ms = machine;
+                None => observed,
+            },
+        };
+        state.offset = Some(accepted);
+        state.machine_offset_ms = machine_ms;
         state.pending_jump = None;
     }
 
-    /// The machine's clock minus the timer's, in ms.
-    fn machine_offset_ms(&self) -> i64 {
-        self.machine.now().0 - self.timer_ms(Instant::now())
-    }
-
-    /// Provider-now. Where the answers leave room, the machine's clock chooses within it.
+    /// Provider time. Within the range that the answers allow, it follows the machine's clock.
     pub fn now(&self) -> Millis {
-        self.at(Instant::now())
+        if self.lock_state().offset.is_none() {
+            return self.machine.now();
+        }
+        self.time_at(Instant::now())
     }
 
-    /// What the provider's clock showed at the given instant, by what is known now.
-    pub fn at(&self, instant: Instant) -> Millis {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let machine_offset = self.machine_offset_ms();
-        let offset = state.offset_range.map_or(machine_offset, |(low, high)| {
-            machine_offset.clamp(low, high.max(low))
-        });
-        Millis(self.timer_ms(instant) + offset)
-    }
-
-    /// Provider-now, but never twice the same: each signed request has a timestamp of its own, so that no two look
-    /// like a replay.
-    pub fn unique_timestamp(&self) -> Millis {
-        let now = self.now();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that lies far ahead was given out by a clock that has been corrected since: it holds nobody back.
-        let ahead = state.last_timestamp_ms - now.0 > MAX_TIMESTAMP_LEAD_MS;
-        state.last_timestamp_ms = if ahead {
-            now.0
-        } else {
-            now.0.max(state.last_timestamp_ms + 1)
+    /// Provider time at the given instant, as it is known now.
+    pub fn time_at(&self, instant: Instant) -> Millis {
+        let state = self.lock_state();
+        let machine_ms = self.machine_offset_ms();
+        let offset_ms = match state.offset {
+            Some(known) => machine_ms.clamp(known.min, known.max.max(known.min)),
+            None => machine_ms,
         };
-        Millis(state.last_timestamp_ms)
+        Millis(self.timer_ms(instant) + offset_ms)
     }
 
-    /// How far the machine's clock is from the provider's, once answers tell that it is off at all.
+    /// Provider time, but never the same twice: each signed request gets its own timestamp, so that
+    /// no two look like a replay.
+    pub fn unique_timestamp(&self) -> Millis {
+        let now_ms = self.now().0;
+        let mut state = self.lock_state();
+        // A timestamp far ahead was made by a clock that has been corrected since.
+        let is_stale = state.last_timestamp_ms - now_ms > MAX_TIMESTAMP_LEAD_MS;
+        let next_ms = if is_stale {
+            now_ms
+        } else {
+            now_ms.max(state.last_timestamp_ms + 1)
+        };
+        state.last_timestamp_ms = next_ms;
+        Millis(next_ms)
+    }
+
+    /// The difference between the machine's clock and the provider's; `None` if it is a second or
+    /// less.
     pub fn skew(&self) -> Option<Duration> {
         let now = self.now();
         let machine = self.machine.now();
@@ -149,31 +180,72 @@ impl ProviderClock {
         (skew > Duration::from_secs(1)).then_some(skew)
     }
 
+    /// The machine's clock minus the timer.
+    fn machine_offset_ms(&self) -> i64 {
+        self.machine.now().0 - self.timer_ms(Instant::now())
+    }
+
     fn timer_ms(&self, instant: Instant) -> i64 {
-        i64::try_from(instant.saturating_duration_since(self.anchor).as_millis())
-            .unwrap_or(i64::MAX / 2)
+        let elapsed = instant.saturating_duration_since(self.anchor);
+        i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX / 2)
+    }
+
+    fn lock_state(&self) -> MutexGuard<'_, ClockState> {
+        // Plain numbers, which no panic can leave half-written.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What lies within both.
-fn intersect(one: OffsetRange, other: OffsetRange) -> Option<OffsetRange> {
-    let both = (one.0.max(other.0), one.1.min(other.1));
-    (both.0 <= both.1).then_some(both)
+impl ClockState {
+    /// Records an unconfirmed forward jump. Returns its offset once it has lasted for
+    /// [`MIN_JUMP_DURATION`].
+    fn accept_lasting_jump(
+        &mut self,
+        known: OffsetRange,
+        observed: OffsetRange,
+        answered: Instant,
+    ) -> Option<OffsetRange> {
+        let continued = self.pending_jump.and_then(|jump| {
+            let offset = jump.offset.intersect(observed)?;
+            Some(PendingJump {
+                offset,
+                since: jump.since,
+            })
+        });
+        let Some(jump) = continued else {
+            let ahead_s = (observed.min - known.max) / 1000;
+            tracing::warn!(
+                ahead_s,
+                "the provider's clock jumped ahead; not accepted unless it lasts"
+            );
+            self.pending_jump = Some(PendingJump {
+                offset: observed,
+                since: answered,
+            });
+            return None;
+        };
+        if answered - jump.since >= MIN_JUMP_DURATION {
+            return Some(jump.offset);
+        }
+        self.pending_jump = Some(jump);
+        None
+    }
 }
 
-/// Whether the machine's clock shows what is told, or has leapt from what was known to what is told.
-fn confirmed_by_machine(machine: i64, leapt: i64, known: OffsetRange, told: OffsetRange) -> bool {
-    let near = (told.0 - DATE_RESOLUTION_MS, told.1 + DATE_RESOLUTION_MS);
-    let shifted = (known.0 + leapt, known.1 + leapt);
-    intersect(near, (machine, machine)).is_some() || intersect(near, shifted).is_some()
+/// True if both ranges overlap, allowing for the resolution of `Date`.
+fn is_near(observed: OffsetRange, expected: OffsetRange) -> bool {
+    observed
+        .widened(DATE_RESOLUTION_MS)
+        .intersect(expected)
+        .is_some()
 }
 
-/// Reads the `Date` or `Retry-After` form of RFC 9110 (`Sun, 06 Nov 1994 08:49:37 GMT`).
+/// Parses the time of a `Date` or `Retry-After` header (RFC 9110): `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub fn parse_http_date(text: &str) -> Option<Millis> {
-    jiff::fmt::rfc2822::DateTimeParser::new()
+    let timestamp = jiff::fmt::rfc2822::DateTimeParser::new()
         .parse_timestamp(text)
-        .ok()
-        .map(|t| Millis(t.as_millisecond()))
+        .ok()?;
+    Some(Millis(timestamp.as_millisecond()))
 }
 
 #[cfg(test)]
@@ -211,7 +283,7 @@ mod tests {
         assert_eq!(clock.skew(), None);
     }
 
-    /// A machine's clock that is set by hand.
+    /// A machine's clock that the test sets.
     #[derive(Debug, Default)]
     struct SettableClock(AtomicI64);
 
@@ -240,7 +312,7 @@ mod tests {
         assert!(offset_after(&clock, DATE) <= 1000);
         assert!(
             offset_after(&clock, AN_HOUR_LATER) <= 1000,
-            "it has to begin anew"
+            "the jump must last from the beginning again"
         );
         tokio::time::advance(MIN_JUMP_DURATION).await;
         assert!(offset_after(&clock, "Sun, 06 Nov 1994 09:50:37 GMT") >= HOUR_MS + 60_000);
@@ -254,13 +326,13 @@ mod tests {
         assert!(offset_after(&clock, DATE) <= 1000);
         assert!(
             offset_after(&clock, AN_HOUR_LATER) >= HOUR_MS,
-            "this machine bears it out"
+            "this machine's clock confirms it"
         );
     }
 
     #[tokio::test(start_paused = true)]
     async fn forward_jump_after_sleep_is_accepted_at_once() {
-        // Its clock is a day off, but it goes on while it sleeps, and the timer does not.
+        // Its clock is a day off. The clock runs on while the machine sleeps; the timer does not.
         let day = 24 * HOUR_MS;
         let machine = Arc::new(SettableClock(AtomicI64::new(DATE_MS - day)));
         let clock = ProviderClock::new(machine.clone());

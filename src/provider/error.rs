@@ -1,81 +1,92 @@
-//! What can go wrong at a provider, and what is to be done about it.
+//! The failures of a provider, and what the engine does about each.
 
 use std::time::Duration;
 
-/// A provider did not give what was asked for.
+/// A request to a provider failed.
 ///
-/// No variant carries a credential, a signature, a URL's query or a message's text: all of them may be logged.
+/// No variant carries a credential, a signature, a URL's query or the text of a message: all of
+/// them may be logged.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
-    /// Every try met a network error, a time-out, 408, 429 or 5xx.
-    #[error("{what}: {cause} ({tries} tries)")]
+    /// Every attempt met a network error, a timeout, 408, 429 or 5xx.
+    #[error("{operation}: {cause} ({attempts} attempts)")]
     Unreachable {
-        what: &'static str,
+        operation: &'static str,
         cause: String,
-        tries: u32,
+        attempts: u32,
     },
 
     /// 401 or 403.
-    #[error("{what}: credentials refused with status {status}{}", with_colon(.said.as_deref()))]
+    #[error("{operation}: credentials refused with status {status}{}", with_colon(.message.as_deref()))]
     Credentials {
-        what: &'static str,
+        operation: &'static str,
         status: u16,
-        said: Option<String>,
+        message: Option<String>,
     },
 
-    /// The provider understood and said no: another 4xx.
-    #[error("{what}: refused with {code}{}", with_colon(.said.as_deref()))]
+    /// Another 4xx: the provider rejects the request itself.
+    #[error("{operation}: refused with {code}{}", with_colon(.message.as_deref()))]
     Refused {
-        what: &'static str,
+        operation: &'static str,
         code: String,
-        said: Option<String>,
+        message: Option<String>,
     },
 
     /// The provider reports a failure of its own, under 200.
-    #[error("{what}: failed with {code}{}", with_colon(.said.as_deref()))]
+    #[error("{operation}: failed with {code}{}", with_colon(.message.as_deref()))]
     Failed {
-        what: &'static str,
+        operation: &'static str,
         code: String,
-        said: Option<String>,
+        message: Option<String>,
     },
 
-    /// The answer is not what the contract says.
-    #[error("{what}: {fault}")]
-    Malformed { what: &'static str, fault: String },
+    /// The answer does not follow the provider's contract.
+    #[error("{operation}: {fault}")]
+    Malformed {
+        operation: &'static str,
+        fault: String,
+    },
 
-    /// Agora named a place on another host for its answer. Following it would hand out the credentials.
-    #[error("{what}: the provider points to another host ({host}), which is not followed")]
-    ForeignLocation { what: &'static str, host: String },
+    /// Agora named another host as the location of an answer. Following it would hand out the
+    /// credentials.
+    #[error("{operation}: the provider points to another host ({host}), which is not followed")]
+    ForeignLocation {
+        operation: &'static str,
+        host: String,
+    },
 
-    /// The history changed under each of several readings.
-    #[error("the history changed while it was read, {tries} times in a row")]
-    HistoryChanged { tries: u32 },
+    /// The history changed during each of several reads.
+    #[error("the history changed while it was read, {attempts} times in a row")]
+    HistoryChanged { attempts: u32 },
 
-    /// The account is still serving an earlier penalty.
-    #[error("the account waits out a penalty for another {} s", .left.as_secs())]
-    Paused { left: Duration },
+    /// The account is paused: the provider asked for it, or its credentials were refused.
+    #[error("the account is paused for another {} s", .remaining.as_secs())]
+    Paused { remaining: Duration },
 
-    /// We were told to stop before there was an answer.
+    /// The process was told to stop before there was an answer.
     #[error("stopped before the provider answered")]
     Stopped,
 }
 
-fn with_colon(said: Option<&str>) -> String {
-    said.map(|said| format!(": {said}")).unwrap_or_default()
+fn with_colon(message: Option<&str>) -> String {
+    message
+        .map(|message| format!(": {message}"))
+        .unwrap_or_default()
 }
 
-/// What the engine does about a [`ProviderError`]. The decision is made here; the engine obeys.
+/// The engine's reaction to a [`ProviderError`]. It is decided here, and the engine obeys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {
-    /// Leave this stream for the next pass; the account's others go on.
+    /// Leave this stream to the next pass; the account's other streams go on.
     SkipStream,
-    /// Leave the whole account for the next pass.
+    /// Leave the whole account to the next pass.
     SkipAccount,
-    /// Ask nothing more of this account for a good while, and tell the operator.
+    /// Pause the account for hours, and tell the operator.
     Park,
 }
 
 impl ProviderError {
+    /// The engine's reaction.
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Refused { .. }
@@ -90,25 +101,25 @@ impl ProviderError {
         }
     }
 
-    /// Whether the same thing may succeed when it is done again right away.
+    /// True if the same operation may succeed when it is repeated at once.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Failed { .. } | Self::Malformed { .. })
     }
 
-    /// What the operator can do about it.
+    /// Advice to the operator.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => {
-                "nothing is lost; the next pass tries again. If it lasts, see whether base_url answers from this machine"
+                "nothing is lost; the next pass tries again. If it lasts, check whether base_url answers from this machine"
             }
             Self::Credentials { .. } => {
                 "renew the account's credentials, then run `backscroll check`, which lifts the pause"
             }
             Self::Refused { .. } | Self::Failed { .. } => {
-                "see the provider's word for it; a stream that names no user, channel or topic is refused"
+                "check the provider's error text; a stream that names no user, channel or topic is refused"
             }
             Self::Malformed { .. } => {
-                "see whether base_url leads to the provider itself; a proxy or a captive portal answers like this"
+                "check that base_url leads to the provider itself; a proxy or a captive portal answers like this"
             }
             Self::ForeignLocation { .. } => {
                 "set base_url to the host that the provider names, if you trust it"

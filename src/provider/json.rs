@@ -1,6 +1,9 @@
-//! What both wire formats share: tolerant readings of strings, moments and lists.
+//! Tolerant reading of JSON, shared by both adapters: strings, times, lists and objects with
+//! unknown fields.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
@@ -9,11 +12,15 @@ use serde_json::value::RawValue;
 use crate::domain::message::{Unreadable, name_error};
 use crate::domain::time::Millis;
 
-/// Below this a bare number of a moment is taken for seconds, from it on for milliseconds: as seconds it is the year
-/// 5138, as milliseconds it is March 1973, before either provider's first message.
+/// Numbers below this are read as seconds, others as milliseconds. As seconds it is the year 5138,
+/// as milliseconds March 1973, before either provider's first message.
 const MIN_MILLISECOND_VALUE: i64 = 100_000_000_000;
 
-/// A JSON string's exact content in generalised UTF-8. `String` would refuse a lone surrogate.
+/// The most characters of a provider's error text that are shown.
+const MAX_ERROR_TEXT_CHARS: usize = 200;
+
+/// The exact content of a JSON string, in generalised UTF-8. `String` would refuse a lone
+/// surrogate.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wtf8(pub(super) Vec<u8>);
 
@@ -36,8 +43,8 @@ impl<'de> Deserialize<'de> for Wtf8 {
     }
 }
 
-/// A moment in any of the forms that the documents and the field show: a number, a string of digits or ISO 8601
-/// text, in seconds or milliseconds.
+/// A time in any form that the documents and recorded answers show: a number, a string of digits or
+/// ISO 8601 text, in seconds or milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct WireTime(pub(super) Millis);
 
@@ -53,16 +60,12 @@ impl<'de> Deserialize<'de> for WireTime {
                 Ok(WireTime(time_from_integer(n)))
             }
             fn visit_u64<E: de::Error>(self, n: u64) -> Result<WireTime, E> {
-                i64::try_from(n)
-                    .map(|n| WireTime(time_from_integer(n)))
-                    .map_err(|_| E::custom("a time out of all range"))
+                let n = i64::try_from(n).map_err(|_| E::custom("a time out of all range"))?;
+                Ok(WireTime(time_from_integer(n)))
             }
             fn visit_f64<E: de::Error>(self, n: f64) -> Result<WireTime, E> {
-                let ms = if n.abs() < MIN_MILLISECOND_VALUE as f64 {
-                    n * 1000.0
-                } else {
-                    n
-                };
+                let is_seconds = n.abs() < MIN_MILLISECOND_VALUE as f64;
+                let ms = if is_seconds { n * 1000.0 } else { n };
                 if ms.abs() < 1e17 {
                     Ok(WireTime(Millis(ms.round() as i64)))
                 } else {
@@ -70,20 +73,8 @@ impl<'de> Deserialize<'de> for WireTime {
                 }
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<WireTime, E> {
-                let text = text.trim();
-                if let Ok(n) = text.parse() {
-                    return Ok(WireTime(time_from_integer(n)));
-                }
-                if let Ok(moment) = text.parse() {
-                    return Ok(WireTime(moment));
-                }
-                // Without a zone it is UTC: the contract knows no other.
-                let civil: Result<jiff::civil::DateTime, _> = text.parse();
-                let utc = civil
-                    .ok()
-                    .and_then(|t| t.to_zoned(jiff::tz::TimeZone::UTC).ok());
-                utc.map(|t| WireTime(Millis(t.timestamp().as_millisecond())))
-                    .ok_or_else(|| E::custom("not a time"))
+                let time = time_from_text(text.trim());
+                time.map(WireTime).ok_or_else(|| E::custom("not a time"))
             }
         }
         deserializer.deserialize_any(TimeVisitor)
@@ -98,23 +89,33 @@ fn time_from_integer(n: i64) -> Millis {
     })
 }
 
-/// The fields of an object that have no place of their own, as the text of a JSON object. Values stay as they came.
+fn time_from_text(text: &str) -> Option<Millis> {
+    if let Ok(n) = text.parse() {
+        return Some(time_from_integer(n));
+    }
+    if let Ok(time) = text.parse() {
+        return Some(time);
+    }
+    // Without a zone it is UTC: the contract knows no other.
+    let civil: jiff::civil::DateTime = text.parse().ok()?;
+    let utc = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+    Some(Millis(utc.timestamp().as_millisecond()))
+}
+
+/// The unknown fields of an object, as the text of a JSON object. Values are kept as they were
+/// sent.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ExtraFields(String);
 
 impl ExtraFields {
     pub(super) fn add(&mut self, key: &str, value: &RawValue) {
-        self.add_text(key, value.get());
-    }
-
-    /// `value` must be JSON.
-    pub(super) fn add_text(&mut self, key: &str, value: &str) {
         self.0.push(if self.0.is_empty() { '{' } else { ',' });
         self.0.push_str(&serde_json::Value::from(key).to_string());
         self.0.push(':');
-        self.0.push_str(value);
+        self.0.push_str(value.get());
     }
 
+    /// Returns the object; `None` if there were no unknown fields.
     pub(super) fn into_json(mut self) -> Option<String> {
         if self.0.is_empty() {
             return None;
@@ -124,66 +125,69 @@ impl ExtraFields {
     }
 }
 
-/// An object whose fields are handed, one by one, to a closure-like sink: for messages, whose unknown fields are kept
-/// and whose known ones have more than one name.
+/// An object that reads its fields one by one: a message, whose unknown fields are kept, and whose
+/// known ones have more than one name.
 pub(super) trait ObjectFields<'de>: Default {
-    /// What the thing is called in errors.
+    /// The object's name in errors.
     const TYPE_NAME: &'static str;
-    /// Takes the field's value from `map`.
-    fn field<A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error>;
+    /// Takes the value of the field `key` from `map`.
+    fn read_field<A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error>;
 }
 
-/// Reads an object into its [`Fields`].
-pub(super) fn object<'de, T: ObjectFields<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    struct Object<T>(std::marker::PhantomData<T>);
-    impl<'de, T: ObjectFields<'de>> Visitor<'de> for Object<T> {
+/// Reads an object into its [`ObjectFields`].
+pub(super) fn read_object<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: ObjectFields<'de>,
+    D: Deserializer<'de>,
+{
+    struct ObjectVisitor<T>(PhantomData<T>);
+    impl<'de, T: ObjectFields<'de>> Visitor<'de> for ObjectVisitor<T> {
         type Value = T;
         fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
             write!(f, "{}, an object", T::TYPE_NAME)
         }
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
             let mut fields = T::default();
-            while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-                fields.field(&key, &mut map)?;
+            while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+                fields.read_field(&key, &mut map)?;
             }
             Ok(fields)
         }
     }
-    deserializer.deserialize_map(Object(std::marker::PhantomData))
+    deserializer.deserialize_map(ObjectVisitor(PhantomData))
 }
 
-/// Each item of a JSON list, understood or kept raw. One unreadable item costs no other. `None` and `null` are empty.
-pub(super) fn items<'a, W: Deserialize<'a>, T>(
+/// Parses each item of a JSON list; an item that cannot be parsed is kept raw and costs no other.
+/// `None` and `null` are empty lists.
+pub(super) fn parse_list<'a, W: Deserialize<'a>, T>(
     list: Option<&'a RawValue>,
-    understand: impl Fn(W) -> Result<T, String>,
+    convert: impl Fn(W) -> Result<T, String>,
 ) -> Result<Vec<Result<T, Unreadable>>, serde_json::Error> {
     let Some(list) = list else {
         return Ok(Vec::new());
     };
-    let raw: Option<Vec<&'a RawValue>> = serde_json::from_str(list.get())?;
-    Ok(raw
-        .unwrap_or_default()
+    let items: Option<Vec<&'a RawValue>> = serde_json::from_str(list.get())?;
+    let items = items.unwrap_or_default();
+    Ok(items
         .into_iter()
-        .map(|raw| item(raw.get(), &understand))
+        .map(|item| parse_item(item.get(), &convert))
         .collect())
 }
 
-/// One item of a list, understood or kept raw.
-pub(super) fn item<'a, W: Deserialize<'a>, T>(
+/// Parses one item of a list, or keeps it raw with the reason.
+pub(super) fn parse_item<'a, W: Deserialize<'a>, T>(
     raw: &'a str,
-    understand: impl Fn(W) -> Result<T, String>,
+    convert: impl Fn(W) -> Result<T, String>,
 ) -> Result<T, Unreadable> {
     let parsed = serde_json::from_str(raw).map_err(|e| parse_error_text(&e));
-    parsed.and_then(understand).map_err(|reason| Unreadable {
+    parsed.and_then(convert).map_err(|reason| Unreadable {
         raw: raw.to_owned(),
         reason,
     })
 }
 
-/// A name that must be there and must be one.
-pub(super) fn name(name: Option<String>, field: &str) -> Result<String, String> {
+/// Checks that a name is present and valid.
+pub(super) fn require_name(name: Option<String>, field: &str) -> Result<String, String> {
     let name = name.ok_or_else(|| format!("no `{field}`"))?;
     match name_error(&name) {
         Some(fault) => Err(format!("`{field}`: {fault}")),
@@ -191,7 +195,13 @@ pub(super) fn name(name: Option<String>, field: &str) -> Result<String, String> 
     }
 }
 
-/// `serde_json`'s complaint without the position and without the value it complains of, which may be message text.
+/// Checks that a name is valid if it is present.
+pub(super) fn optional_name(name: Option<String>, field: &str) -> Result<Option<String>, String> {
+    name.map(|name| require_name(Some(name), field)).transpose()
+}
+
+/// Returns `serde_json`'s error text without the position and without the offending value, which
+/// may be the text of a message.
 pub(super) fn parse_error_text(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.split(" at line ").next().unwrap_or_default();
@@ -207,10 +217,18 @@ pub(super) fn parse_error_text(error: &serde_json::Error) -> String {
     }
 }
 
-/// The text of a body, or why it is none.
+/// Returns a body as text, or the reason why it is not UTF-8.
 pub(super) fn utf8_body(body: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(body)
         .map_err(|e| format!("the answer is not UTF-8 from byte {} on", e.valid_up_to()))
+}
+
+/// Returns a provider's error text without control characters, shortened to 200 characters.
+pub(super) fn printable(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_ERROR_TEXT_CHARS)
+        .collect()
 }
 
 #[cfg(test)]
@@ -218,7 +236,9 @@ mod tests {
     use super::*;
 
     fn parse_time(json: &str) -> Option<i64> {
-        serde_json::from_str::<WireTime>(json).ok().map(|m| m.0.0)
+        serde_json::from_str::<WireTime>(json)
+            .ok()
+            .map(|time| time.0.0)
     }
 
     #[test]

@@ -1,17 +1,56 @@
-//! What the engine asks of a provider, and the two that answer.
+//! The providers: what the engine asks of one, and the two that there are.
 //!
-//! The engine knows windows and counts; handles, pages, signatures and shapes stay behind [`Provider`]. Both
-//! adapters share one HTTP client ([`http`]), which spends the account's [`budget`] and reads the provider's
-//! [`clock`].
+//! The engine knows windows and counts. Handles, pages, signatures and JSON stay behind
+//! [`Provider`]. Both adapters share the HTTP client, which spends the account's quota and reads
+//! the provider's clock.
+//!
+//! | question | file |
+//! |---|---|
+//! | What does the engine ask of a provider, and what is answered? | this file, `survey.rs`, `discovery.rs` |
+//! | Where is the rate limit? | `rate_limiter.rs`; [`Gate`] hands it out |
+//! | How does the retry work? | `http_client.rs`; after a pass: [`Disposition`] in `error.rs` |
+//! | How is a request sent, and what bounds its answer? | `transport.rs` |
+//! | How is a request authenticated? | `agora/credentials.rs`, `web3mq/credentials.rs` |
+//! | How is a window split? | `splitting.rs`, then `splitting.rs` of the adapter |
+//! | How is provider time known? | `clock.rs` |
+//! | What happens to a message that cannot be parsed? | `json.rs`: it is kept raw, and quarantined by the engine |
+//! | Which requests were sent, and with which outcome? | `traffic.rs` |
+//! | Where are the tunables? | `limits.rs` |
+//!
+//! # How to add a provider
+//!
+//! 1. `domain/message.rs`, `domain/body.rs`: only if its messages have fields or encodings that no
+//!    other has.
+//! 2. [`ProviderKind`] in `account.rs`: its name in the archive and the alerts.
+//! 3. `provider/<name>/`: `api.rs` (requests), `credentials.rs`, `answers.rs` (JSON to
+//!    [`Message`]), `streams.rs` (the key and the scope of a stream), `splitting.rs`,
+//!    `surveyor.rs`, `reader.rs`, and `mod.rs`, which puts them together and implements
+//!    [`Provider`]. Then `discovery.rs`, if it can list streams.
+//! 4. `limits.rs`: its page size, window size and concurrency.
+//! 5. `config/<name>.rs`, `config/shape.rs` and `config/mod.rs`: its table in the configuration;
+//!    then `config.toml`.
+//! 6. `cli/accounts.rs`: configuration to settings.
+//! 7. `sandbox/<name>/`: a strict imitation, for the tests, the demo and the drills.
+//! 8. `fuzz/`: a target for its answers.
+//! 9. README and `docs/`: the provider's name and its limits.
 
+mod account;
 pub mod agora;
-pub mod budget;
 pub mod clock;
+pub mod discovery;
 pub mod error;
-pub mod http;
+mod followed_streams;
+mod gate;
+mod http_client;
 mod json;
-mod stream_list;
+pub mod limits;
+pub mod rate_limiter;
+mod splitting;
+mod survey;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod traffic;
+mod transport;
 pub mod web3mq;
 
 use std::sync::Arc;
@@ -23,52 +62,49 @@ use tokio::time::Instant;
 use crate::domain::message::{Message, Unreadable};
 use crate::domain::participant::Party;
 use crate::domain::stream::{Stream, StreamIndex};
-use crate::domain::time::{Millis, Second};
+use crate::domain::time::Millis;
 use crate::domain::window::Window;
+pub use account::{AccountSettings, ProviderKind};
+pub use discovery::{Directories, DirectoryPage, StreamDiscovery};
 pub use error::{Disposition, ProviderError};
-use http::HttpClient;
+pub use gate::Gate;
+pub use survey::{FetchedWindow, RangeCount, Survey};
+pub use transport::ClientSetupError;
 
-/// One account at a provider.
+/// One account at a provider: the methods that an adapter implements.
 ///
-/// Streams are named by their position in [`Provider::streams`], which grows and never changes otherwise. Every method
-/// may be called concurrently; the budget orders the requests. All are cancel-safe: dropping a call costs at most the
-/// requests under way, and what a list has taken away with them.
+/// Streams are named by their index in [`Provider::streams`], which grows and never changes
+/// otherwise. Every method may be called concurrently; the rate limiter orders the requests. All
+/// are cancel-safe: dropping a call costs at most the requests in flight, and the events that a
+/// directory has already removed.
 #[async_trait]
 pub trait Provider: Send + Sync {
+    /// The account's settings.
     fn account(&self) -> &AccountSettings;
 
-    /// All streams, by position.
+    /// The account's rate limit, clock and traffic.
+    fn gate(&self) -> &Gate;
+
+    /// All streams, by index.
     fn streams(&self) -> Vec<Arc<Stream>>;
 
-    /// The stream at a position.
-    fn stream(&self, position: StreamIndex) -> Arc<Stream>;
+    /// The stream at an index.
+    fn stream(&self, index: StreamIndex) -> Arc<Stream>;
 
-    /// Where the stream is that the archive calls by this key, if it is followed.
+    /// The index of the stream with this key in the archive; `None` if it is not followed.
     fn stream_index(&self, key: &str) -> Option<StreamIndex>;
 
-    /// The streams that reach what a party says and what is said to it, as far as they are not followed yet. None where
-    /// the account does not follow who appears in its messages.
-    fn streams_to_follow(&self, party: &Party<'_>) -> Vec<Stream> {
-        let _ = party;
-        vec![]
-    }
-
-    /// Which lists of what there is to follow the provider is asked for.
-    fn directories(&self) -> Directories {
-        Directories::default()
-    }
-
-    /// Asks for one of them, or for as much of it as one request brings where asking takes away what is answered.
-    async fn read_directory(&self, read_directory: usize) -> DirectoryPage {
-        let _ = read_directory;
-        DirectoryPage::default()
-    }
-
-    /// Follows one more stream, in the position behind all others; false where it is followed already, or cannot be.
+    /// Follows another stream, at the next index. Returns false if it is followed already or cannot
+    /// be.
     fn follow(&self, stream: &Stream) -> bool;
 
-    /// Finds out how much the provider has in `range`, as cheaply as it can, and how to cut it into windows of about `target`
-    /// messages, where it is more than one.
+    /// The discovery of further streams; `None` if the account follows only listed ones.
+    fn discovery(&self) -> Option<&dyn StreamDiscovery> {
+        None
+    }
+
+    /// Estimates the number of messages in `range`, as cheaply as possible, and says how to split
+    /// the range into windows of about `target` messages.
     async fn survey(
         &self,
         stream: StreamIndex,
@@ -76,8 +112,8 @@ pub trait Provider: Send + Sync {
         target: u64,
     ) -> Result<Survey, ProviderError>;
 
-    /// What is new in a range that is not to be sealed, where there is likely to be something, but not much. It may be
-    /// less than all.
+    /// Reads new messages of a range that is not to be sealed and is expected to hold few. The
+    /// result may be incomplete.
     async fn peek(
         &self,
         stream: StreamIndex,
@@ -87,7 +123,7 @@ pub trait Provider: Send + Sync {
         self.survey(stream, range, target).await
     }
 
-    /// All messages of a window that a survey has sized.
+    /// Reads all messages of a window. `expected` is the number that a survey has found.
     async fn fetch(
         &self,
         stream: StreamIndex,
@@ -95,12 +131,12 @@ pub trait Provider: Send + Sync {
         expected: u64,
     ) -> Result<FetchedWindow, ProviderError>;
 
-    /// Counts what the provider has in `range` without reading it, as cheaply as it can. Counts of ranges that touch
-    /// add up.
+    /// Counts the provider's messages in `range` without reading them, as cheaply as possible. The
+    /// counts of adjacent ranges add up.
     async fn count(&self, stream: StreamIndex, range: Window) -> Result<RangeCount, ProviderError>;
 
-    /// About how many messages the provider has in `range`, at the least price: those on its very bounds may or may not
-    /// be among them.
+    /// Counts the provider's messages in `range` at the lowest cost. Messages on its bounds may or
+    /// may not be counted.
     async fn estimate_count(
         &self,
         stream: StreamIndex,
@@ -109,134 +145,77 @@ pub trait Provider: Send + Sync {
         Ok(self.count(stream, range).await?.messages)
     }
 
-    /// How many messages a window should hold: so few that it is no great loss to read it again, so many that what it costs
-    /// besides its pages is little, here and in the ledger.
-    fn window(&self) -> u64;
+    /// The target size of a window, in messages. A smaller one is cheaper to read again; a larger
+    /// one has less overhead in requests and ledger rows.
+    fn messages_per_window(&self) -> u64;
 
-    /// How many requests it takes, when nothing goes wrong, to fetch a range of so many messages. Asks nobody.
+    /// The number of requests that a range of `messages` messages takes without failures. Sends
+    /// nothing.
     fn request_cost(&self, messages: u64) -> u64;
 
-    /// Reads a message that was put aside raw, by what is known today. Asks nobody.
+    /// Parses a message that was kept raw, by today's rules. Sends nothing.
     fn parse_raw(&self, stream: StreamIndex, raw: &str) -> Result<Message, Unreadable>;
 
-    /// Makes sure that the credentials are accepted, at the price of one request.
+    /// Checks that the credentials are accepted. Costs one request.
     async fn check_credentials(&self) -> Result<(), ProviderError>;
+}
 
-    /// The way to the provider: its clock, the account's budget.
-    fn gate(&self) -> &HttpClient;
-
-    /// Provider-now.
-    fn now(&self) -> Millis {
+/// Shortcuts to the gate and to the discovery of an account.
+impl dyn Provider + '_ {
+    /// The provider's current time.
+    pub fn now(&self) -> Millis {
         self.gate().clock().now()
     }
 
-    /// How far this machine's clock is from the provider's, if it is off at all.
-    fn clock_skew(&self) -> Option<Duration> {
+    /// The difference between this machine's clock and the provider's; `None` if none is known.
+    pub fn clock_skew(&self) -> Option<Duration> {
         self.gate().clock().skew()
     }
 
-    /// How many requests have been sent so far, answered or not.
-    fn requests(&self) -> u64 {
-        self.gate().requests()
+    /// The number of requests sent since this process started, answered or not.
+    pub fn requests_sent(&self) -> u64 {
+        self.gate().traffic().requests_sent()
     }
 
-    /// For how long the provider will not hear from us because it told us to be quiet.
-    fn paused_for(&self) -> Option<Duration> {
-        self.gate().budget().paused_for()
+    /// The rest of the current pause; `None` if requests may be sent.
+    pub fn paused_for(&self) -> Option<Duration> {
+        self.gate().rate_limiter().paused_for()
     }
 
-    /// Waits until a request could go at once and none wants to. Never, where there is no limit.
-    async fn spare_slot(&self) {
-        self.gate().budget().spare_slot().await;
+    /// Sends no request for this long. A longer pause that is running stays.
+    pub fn pause_for(&self, pause: Duration) {
+        self.gate()
+            .rate_limiter()
+            .pause_until(Instant::now() + pause);
     }
 
-    /// Keeps quiet for so long: a penalty that an earlier process was given.
-    fn pause_for(&self, left: Duration) {
-        self.gate().budget().pause_until(Instant::now() + left);
+    /// Waits until a request could be sent at once and none is waiting. Never returns for an
+    /// account without a rate limit.
+    pub async fn spare_slot(&self) {
+        self.gate().rate_limiter().spare_slot().await;
     }
-}
 
-/// What the engine must know of an account.
-#[derive(Clone, Debug)]
-pub struct AccountSettings {
-    /// Unique in the configuration; what SQL calls the account.
-    pub name: String,
-    /// `agora` or `web3mq`.
-    pub provider: &'static str,
-    /// The age at which the provider is trusted to show everything.
-    pub settle: Duration,
-    /// How long the provider keeps messages; nothing where it is not known to forget.
-    pub retention: Option<Duration>,
-    /// From when on history is wanted; nothing: all there is.
-    pub since: Option<Millis>,
-    /// Up to which age messages are looked at again until they have been read; nothing where they have no status.
-    pub refresh_for: Option<Duration>,
-    /// Whether streams are followed that the configuration does not list.
-    pub discovers: bool,
-}
+    /// The streams that carry messages from and to a participant and are not followed yet.
+    pub fn streams_to_follow(&self, participant: &Party<'_>) -> Vec<Stream> {
+        match self.discovery() {
+            Some(discovery) => discovery.streams_to_follow(participant),
+            None => vec![],
+        }
+    }
 
-/// The lists that a provider is asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Directories {
-    pub count: usize,
-    /// How often.
-    pub poll_interval: Duration,
-}
+    /// The directories that are to be read.
+    pub fn directories(&self) -> Directories {
+        match self.discovery() {
+            Some(discovery) => discovery.directories(),
+            None => Directories::default(),
+        }
+    }
 
-/// What a list holds.
-#[derive(Debug, Default)]
-pub struct DirectoryPage {
-    /// Some of them may be followed already.
-    pub streams: Vec<Stream>,
-    /// Whether there is more on it.
-    pub has_more: bool,
-    /// Why this may not be all.
-    pub error: Option<ProviderError>,
-}
-
-/// What a survey found.
-#[derive(Debug)]
-pub enum Survey {
-    /// It saw the whole range on its way: nothing, or little enough.
-    Complete(FetchedWindow),
-    /// The range can be fetched as one window of about so many messages.
-    OneWindow(u64),
-    /// The range is too large for one window: it holds about `count` messages. Each of the pieces that the cuts make
-    /// is to be surveyed by itself.
-    Split { count: u64, cuts: Vec<Second> },
-}
-
-/// The messages of a window.
-#[derive(Debug)]
-pub struct FetchedWindow {
-    /// In the provider's order, oldest first. Some may lie outside of the window; they are as welcome.
-    pub messages: Vec<Message>,
-    pub unreadable: Vec<Unreadable>,
-    /// How many messages the window holds by the provider's own count, where it counts.
-    pub provider_count: Option<u64>,
-    /// What the provider's clock showed, at the latest, before it was asked.
-    pub requested_at: Millis,
-    /// Why this may not be all, after several tries. Nothing where all is well.
-    pub doubt: Option<String>,
-}
-
-/// A count, and of what: a provider may take the bounds of a range for something else than we do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RangeCount {
-    pub messages: u64,
-    /// The first moment that counted …
-    pub from: Millis,
-    /// … and the first behind it that did not. Neither is before the bound that was named, nor more than a second
-    /// behind it.
-    pub to: Millis,
-}
-
-/// Into how many pieces a range of `count` messages is to be cut; 1: not at all. One window may hold up to `most`: cutting
-/// one that is only a little too large costs more requests than it saves memory. Else the pieces hold about `size`.
-fn piece_count(count: u64, most: u64, size: u64) -> u64 {
-    if count <= most {
-        1
-    } else {
-        count.div_ceil(size.max(1))
+    /// Reads a directory; see [`StreamDiscovery::read_directory`].
+    pub async fn read_directory(&self, directory: usize) -> DirectoryPage {
+        match self.discovery() {
+            Some(discovery) => discovery.read_directory(directory).await,
+            None => DirectoryPage::default(),
+        }
     }
 }

@@ -1,17 +1,18 @@
-//! What became of an account's requests, and how much of its quota they have lately taken.
+//! The requests of an account: their outcomes, and their recent rate.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What became of a request. That an answer was of no use is another matter.
+use super::limits::RATE_WINDOW;
+
+/// The outcome of a request. It does not say whether the answer could be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RequestOutcome {
     /// 2xx.
     Answered,
-    /// Another status that says no: most of 4xx.
+    /// Another final status: most of 4xx.
     Refused,
     /// 401 or 403.
     Unauthorized,
@@ -21,11 +22,11 @@ pub enum Outcome {
     Failed,
     /// No answer, or none that could be read to its end in time.
     Unreachable,
-    /// An answer that is never taken: a redirect, or too large a body.
+    /// An answer that is never accepted: a redirect, or a body that is too large.
     Malformed,
 }
 
-impl Outcome {
+impl RequestOutcome {
     pub const ALL: [Self; 7] = [
         Self::Answered,
         Self::Refused,
@@ -36,7 +37,7 @@ impl Outcome {
         Self::Malformed,
     ];
 
-    /// What metrics call it.
+    /// The outcome's label in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Answered => "answered",
@@ -50,94 +51,91 @@ impl Outcome {
     }
 }
 
-/// Over how long use is averaged: half of it was within the last forty seconds.
-const RATE_WINDOW: Duration = Duration::from_mins(1);
-
-/// An account's requests since this process began.
+/// The requests of an account since this process started.
 #[derive(Debug)]
 pub struct Traffic {
     requests_sent: AtomicU64,
-    completed: [AtomicU64; Outcome::ALL.len()],
+    completed: [AtomicU64; RequestOutcome::ALL.len()],
     recent: Mutex<DecayedCount>,
 }
 
+/// A number of requests that decays exponentially with time.
 #[derive(Debug)]
 struct DecayedCount {
-    /// Requests, each the less, the longer ago it was.
-    weight: f64,
-    /// When they were weighed.
+    count: f64,
     updated_at: Instant,
 }
 
 impl DecayedCount {
-    fn weight(&self, now: Instant) -> f64 {
-        self.weight
-            * (-now
-                .saturating_duration_since(self.updated_at)
-                .div_duration_f64(RATE_WINDOW))
-            .exp()
+    fn at(&self, now: Instant) -> f64 {
+        let age = now.saturating_duration_since(self.updated_at);
+        self.count * (-age.div_duration_f64(RATE_WINDOW)).exp()
     }
 }
 
 impl Default for Traffic {
     fn default() -> Self {
-        let recent = Mutex::new(DecayedCount {
-            weight: 0.0,
-            updated_at: Instant::now(),
-        });
         Self {
             requests_sent: AtomicU64::new(0),
             completed: Default::default(),
-            recent,
+            recent: Mutex::new(DecayedCount {
+                count: 0.0,
+                updated_at: Instant::now(),
+            }),
         }
     }
 }
 
 impl Traffic {
-    /// How many were sent, answered or not.
+    /// The number of requests sent, answered or not.
     pub fn requests_sent(&self) -> u64 {
         self.requests_sent.load(Ordering::Relaxed)
     }
 
-    /// How many have ended so. Those that were broken off have no outcome.
-    pub fn completed(&self, outcome: Outcome) -> u64 {
+    /// The number of requests with this outcome. Cancelled requests have none.
+    pub fn completed(&self, outcome: RequestOutcome) -> u64 {
         self.completed[outcome as usize].load(Ordering::Relaxed)
     }
 
-    /// How many have ended, in whatever way.
+    /// The number of requests with any outcome.
     pub fn all_completed(&self) -> u64 {
-        Outcome::ALL
+        RequestOutcome::ALL
             .into_iter()
             .map(|outcome| self.completed(outcome))
             .sum()
     }
 
-    /// Requests a second, of late.
-    pub fn rate(&self) -> f64 {
-        self.recent().weight(Instant::now()) / RATE_WINDOW.as_secs_f64()
+    /// The recent rate, averaged over about a minute.
+    pub fn requests_per_second(&self) -> f64 {
+        self.recent().at(Instant::now()) / RATE_WINDOW.as_secs_f64()
     }
 
-    pub(super) fn record_sent(&self) {
+    /// Records that a request is sent.
+    pub fn record_sent(&self) {
         self.requests_sent.fetch_add(1, Ordering::Relaxed);
-        let (mut recent, now) = (self.recent(), Instant::now());
+        let now = Instant::now();
+        let mut recent = self.recent();
         *recent = DecayedCount {
-            weight: recent.weight(now) + 1.0,
+            count: recent.at(now) + 1.0,
             updated_at: now,
         };
     }
 
-    pub(super) fn record_outcome(&self, outcome: Outcome) {
+    /// Records the outcome of a request.
+    pub fn record_outcome(&self, outcome: RequestOutcome) {
         self.completed[outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Plain numbers, which no panic can leave half-written.
     fn recent(&self) -> MutexGuard<'_, DecayedCount> {
+        // Plain numbers, which no panic can leave half-written.
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -147,25 +145,35 @@ mod tests {
             traffic.record_sent();
             tokio::time::advance(Duration::from_millis(100)).await;
         }
-        assert!((9.8..10.1).contains(&traffic.rate()), "{}", traffic.rate());
+        assert!(
+            (9.8..10.1).contains(&traffic.requests_per_second()),
+            "{}",
+            traffic.requests_per_second()
+        );
         tokio::time::advance(RATE_WINDOW * 5).await;
-        assert!(traffic.rate() < 0.1, "{}", traffic.rate());
+        assert!(
+            traffic.requests_per_second() < 0.1,
+            "{}",
+            traffic.requests_per_second()
+        );
         assert_eq!(traffic.requests_sent(), 3000);
     }
 
     #[test]
     fn every_outcome_has_a_counter_and_a_name() {
         let traffic = Traffic::default();
-        for (times, outcome) in Outcome::ALL.into_iter().enumerate() {
+        for (times, outcome) in RequestOutcome::ALL.into_iter().enumerate() {
             (0..times).for_each(|_| traffic.record_outcome(outcome));
         }
-        let counted: Vec<u64> = Outcome::ALL
+        let counted: Vec<u64> = RequestOutcome::ALL
             .iter()
             .map(|outcome| traffic.completed(*outcome))
             .collect();
         assert_eq!(counted, [0, 1, 2, 3, 4, 5, 6]);
-        let names: std::collections::BTreeSet<_> =
-            Outcome::ALL.iter().map(|outcome| outcome.name()).collect();
-        assert_eq!(names.len(), Outcome::ALL.len());
+        let names: std::collections::BTreeSet<_> = RequestOutcome::ALL
+            .iter()
+            .map(|outcome| outcome.name())
+            .collect();
+        assert_eq!(names.len(), RequestOutcome::ALL.len());
     }
 }

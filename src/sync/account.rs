@@ -165,12 +165,12 @@ impl AccountSync {
         purpose: Purpose,
         stop: &CancellationToken,
     ) -> Result<PassReport, StoreError> {
-        let requests_before = self.provider.requests();
+        let requests_before = self.provider.requests_sent();
         let mut place = match self.open_session(stop).await? {
             Ok(place) => place,
             Err(failure) => {
                 let tally = Tally {
-                    requests: self.provider.requests() - requests_before,
+                    requests: self.provider.requests_sent() - requests_before,
                     ..Tally::default()
                 };
                 return Ok(self.report(tally, u64::MAX, Some(failure)));
@@ -211,7 +211,7 @@ impl AccountSync {
         let account = provider.account();
         let new = |horizon| NewAccount {
             name: &account.name,
-            provider: account.provider,
+            provider: account.provider.name(),
             streams: None,
             since: account.since.map(Millis::second),
             horizon,
@@ -228,7 +228,7 @@ impl AccountSync {
             .paused_for()
             .filter(|left| *left > MIN_RECORDED_PAUSE)
         {
-            return Ok(Err(ProviderError::Paused { left }));
+            return Ok(Err(ProviderError::Paused { remaining: left }));
         }
         if let Err(failure) = self.check_credentials(stop).await {
             self.record_pause(known.account, &failure).await?;
@@ -310,7 +310,7 @@ impl AccountSync {
             return Ok(self.report(
                 Tally::default(),
                 u64::MAX,
-                Some(ProviderError::Paused { left }),
+                Some(ProviderError::Paused { remaining: left }),
             ));
         }
         let bounds = purpose.bounds();
@@ -341,7 +341,7 @@ impl AccountSync {
             ..
         } = done?;
         self.discovery.add_found(found, listed?);
-        tally.requests = self.provider.requests() - requests_before;
+        tally.requests = self.provider.requests_sent() - requests_before;
         match &failure {
             Some(failure) => {
                 self.record_pause(place.account, failure).await?;

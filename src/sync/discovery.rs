@@ -280,9 +280,9 @@ impl DirectoryReader {
 fn timed_out_page() -> DirectoryPage {
     let cause = format!("the lists are not read within {} s", MAX_LISTING.as_secs());
     let failure = Some(ProviderError::Unreachable {
-        what: "lists",
+        operation: "lists",
         cause,
-        tries: 1,
+        attempts: 1,
     });
     DirectoryPage {
         error: failure,

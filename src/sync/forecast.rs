@@ -134,7 +134,7 @@ fn catch_up_conditions(
         .and_then(Pace::rate);
     let rate = measured
         .into_iter()
-        .chain(provider.gate().budget().rate())
+        .chain(provider.gate().rate_limiter().requests_per_second())
         .reduce(f64::min);
     let pause = pause.map_or(Duration::ZERO, |pause| pause.until.since(now));
     CatchUpConditions {

@@ -202,7 +202,14 @@ impl<'a> Pipeline<'a> {
 
     /// How many windows are begun without being asked for by an idle budget.
     fn min_in_flight(&self) -> usize {
-        if self.account.provider.gate().budget().rate().is_some() {
+        if self
+            .account
+            .provider
+            .gate()
+            .rate_limiter()
+            .requests_per_second()
+            .is_some()
+        {
             1
         } else {
             UNLIMITED_IN_FLIGHT
@@ -253,7 +260,7 @@ impl<'a> Pipeline<'a> {
 
     /// How many messages a window should hold.
     fn target_messages(&self) -> u64 {
-        let window = self.account.provider.window();
+        let window = self.account.provider.messages_per_window();
         (WINDOW_PAYLOAD_BYTES / self.account.payload_size.max(1)).clamp(window / 10, window)
     }
 

@@ -69,7 +69,7 @@ pub async fn preview(
         .iter()
         .filter(|stream| stream.account == account.name)
         .collect();
-    let before = provider.requests();
+    let before = provider.requests_sent();
     for found in known
         .iter()
         .filter(|stream| account.discovers && stream.discovered)
@@ -109,13 +109,13 @@ pub async fn preview(
     let circumstances = CatchUpConditions {
         now,
         retention: edge.map(|edge| Duration::from_secs(now.0.abs_diff(edge.0))),
-        rate: provider.gate().budget().rate(),
+        rate: provider.gate().rate_limiter().requests_per_second(),
         pause: Duration::ZERO,
     };
     let outlook = BacklogOutlook::from_missing(&stretches, circumstances);
     Ok(Preview {
         account: account.name.clone(),
-        provider: account.provider,
+        provider: account.provider.name(),
         streams: provider
             .streams()
             .iter()
@@ -126,7 +126,7 @@ pub async fn preview(
         missing_ranges: stretches,
         has_overlaps: has_overlapping_streams(provider),
         counted_ranges: asked.len() - troubles.len(),
-        requests_spent: provider.requests() - before,
+        requests_spent: provider.requests_sent() - before,
         stream_errors: troubles,
     })
 }
@@ -147,7 +147,10 @@ async fn sample_counts(
 ) -> Result<SampledCounts, ProviderError> {
     let (wait, at_once) = if beside {
         (
-            time(SHARE_BESIDE_DAEMON, provider.gate().budget().rate()),
+            time(
+                SHARE_BESIDE_DAEMON,
+                provider.gate().rate_limiter().requests_per_second(),
+            ),
             1,
         )
     } else {

@@ -75,7 +75,7 @@ impl AccountProgress {
     /// A pass begins, over so many ranges. What the one before has not come to is among them, and announced anew.
     pub(super) fn begin_pass(&self, ranges: usize) {
         let mut counts = self.counts();
-        let requests = self.provider.requests();
+        let requests = self.provider.requests_sent();
         counts.before.get_or_insert(requests);
         counts.begun = Some((Instant::now(), requests));
         counts.left_by_last_pass = counts.left();
@@ -127,18 +127,18 @@ impl AccountProgress {
     /// The longest that may pass from one of them to the next while nothing is stuck: an answer that is waited for, a
     /// turn at the budget, and what the archive takes in between.
     pub fn max_inactivity(&self) -> Duration {
-        let http = self.provider.gate();
-        let turn = http
-            .budget()
-            .rate()
+        let gate = self.provider.gate();
+        let turn = gate
+            .rate_limiter()
+            .requests_per_second()
             .map_or(Duration::ZERO, |rate| Duration::from_secs_f64(1.0 / rate));
-        http.timeout() + turn + MAX_ARCHIVE_WAIT
+        gate.request_timeout() + turn + MAX_ARCHIVE_WAIT
     }
 
     fn snapshot(&self) -> Reading {
         let counts = self.counts();
         // Only now: else a pass might begin in between, with more than these.
-        let requests = self.provider.requests();
+        let requests = self.provider.requests_sent();
         let PassCounts {
             fetched,
             windows,
@@ -173,8 +173,8 @@ impl AccountProgress {
         });
         self.provider
             .gate()
-            .budget()
-            .rate()
+            .rate_limiter()
+            .requests_per_second()
             .into_iter()
             .chain(shown)
             .reduce(f64::min)

@@ -88,7 +88,7 @@ impl AccountSync {
         {
             return Ok(RepairReport::default());
         }
-        let requests = self.provider.requests();
+        let requests = self.provider.requests_sent();
         let place = match self.open_session(stop).await? {
             Ok(place) => place,
             Err(failure) => {
@@ -116,7 +116,7 @@ impl AccountSync {
             quarantined: HashSet::new(),
         };
         let mended = repair.run(stop).await?;
-        let (requests, new) = (self.provider.requests() - requests, mended.restored);
+        let (requests, new) = (self.provider.requests_sent() - requests, mended.restored);
         let tally = Tally {
             requests,
             new,

@@ -32,7 +32,7 @@ pub async fn requeue(
     let name = &provider.account().name;
     let known = NewAccount {
         name,
-        provider: provider.account().provider,
+        provider: provider.account().provider.name(),
         streams: None,
         since: None,
         horizon: None,

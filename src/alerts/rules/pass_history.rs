@@ -202,23 +202,23 @@ mod tests {
 
     fn unreachable() -> ProviderError {
         ProviderError::Unreachable {
-            what: "count",
+            operation: "count",
             cause: "status 503".to_owned(),
-            tries: 6,
+            attempts: 6,
         }
     }
 
     fn refused() -> ProviderError {
         ProviderError::Credentials {
-            what: "count",
+            operation: "count",
             status: 401,
-            said: None,
+            message: None,
         }
     }
 
     fn blocked() -> ProviderError {
         ProviderError::Paused {
-            left: Duration::from_mins(14),
+            remaining: Duration::from_mins(14),
         }
     }
 
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_fails_is_not_the_account() {
-        let odd = || Some(ProviderError::HistoryChanged { tries: 3 });
+        let odd = || Some(ProviderError::HistoryChanged { attempts: 3 });
         assert_eq!(
             conditions_after(&[odd(), odd(), odd(), odd()]),
             [("failing", false), ("parked", false)]

@@ -74,7 +74,7 @@ fn obstacle_of(provider: &dyn Provider, deeds: &SyncCounters) -> Option<String> 
     if deeds.is_leased_elsewhere {
         return Some("another process works on it".to_owned());
     }
-    if let Some(left) = provider.gate().budget().long_pause() {
+    if let Some(left) = provider.gate().rate_limiter().long_pause() {
         return Some(format!(
             "the provider is left alone for {} s yet",
             left.as_secs()

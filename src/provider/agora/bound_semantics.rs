@@ -1,100 +1,99 @@
-//! What Agora takes the bounds of a range to mean, found out by asking.
+//! The meaning of a range's bounds at Agora, found out by elimination.
 //!
-//! The documents do not say whether a bound itself lies in the range, or whether it stands for a moment or for its
-//! whole second. Reading is made safe by a margin; counting is not, for what a count includes cannot be seen. So a
-//! few messages are looked at, ranges among them are counted, and every meaning that would have given another count
-//! is ruled out.
+//! The documents do not say whether a bound itself lies in the range, or whether it stands for a
+//! moment or for its whole second. Reading is made safe by a margin. Counting is not: a count does
+//! not show which messages it includes. So a few messages are read, ranges among them are counted,
+//! and every meaning is eliminated that would have given another count.
 
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
+use crate::provider::limits::agora::MAX_BOUND_PROBES;
 
-/// By how much the edge of what is counted lies behind the second that a bound names: not at all, behind the moment
-/// itself, or behind its whole second.
+/// The possible distances from the second that a bound names to the edge of what is counted, in
+/// milliseconds: none, past the moment itself, or past its whole second.
 const SHIFTS_MS: [i64; 3] = [0, 1, 1000];
 
-/// One meaning of the two bounds: how far behind each the edge lies, in milliseconds.
+/// One possible meaning of the two bounds: how far after each the edge of the count lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct BoundSemantics {
     start_shift_ms: i64,
     end_shift_ms: i64,
 }
 
-/// The meanings that nothing speaks against.
+/// The meanings that no count has contradicted.
 #[derive(Clone, Debug)]
 pub(super) struct BoundInference {
     candidates: Vec<BoundSemantics>,
-    /// How often it was tried to rule some out.
+    /// The number of attempts to eliminate some.
     attempts: u32,
 }
 
-/// So often it is tried. Where messages are few, or all on the same side of every bound, nothing can be learned.
-const MAX_ATTEMPTS: u32 = 8;
-
 impl BoundInference {
+    /// Starts with all meanings.
     pub(super) fn new() -> Self {
-        let all = SHIFTS_MS.into_iter().flat_map(|start| {
-            SHIFTS_MS.map(|end| BoundSemantics {
-                start_shift_ms: start,
-                end_shift_ms: end,
+        let candidates = SHIFTS_MS.into_iter().flat_map(|start_shift_ms| {
+            SHIFTS_MS.map(|end_shift_ms| BoundSemantics {
+                start_shift_ms,
+                end_shift_ms,
             })
         });
         Self {
-            candidates: all.collect(),
+            candidates: candidates.collect(),
             attempts: 0,
         }
     }
 
-    /// From which moment on, and up to which, messages count for this range, by the best of what is known.
+    /// Returns the first moment that is counted for this range, and the first after it, by the
+    /// likeliest meaning.
     pub(super) fn counted_span(&self, range: Window) -> (Millis, Millis) {
-        let shifted = |second: Second, shift| Millis(second.start().0.saturating_add(shift));
-        let BoundSemantics {
-            start_shift_ms: start,
-            end_shift_ms: end,
-        } = self.candidates.first().copied().unwrap_or(BoundSemantics {
+        let unshifted = BoundSemantics {
             start_shift_ms: 0,
             end_shift_ms: 0,
-        });
-        (shifted(range.from(), start), shifted(range.to(), end))
+        };
+        let likeliest = self.candidates.first().copied().unwrap_or(unshifted);
+        let from = shifted(range.from(), likeliest.start_shift_ms);
+        let to = shifted(range.to(), likeliest.end_shift_ms);
+        (from, to)
     }
 
-    /// Whether so many of these messages, in order of time, may be what counts for a range.
+    /// True if `count` of these messages, in order of time, can be the count of a range by some
+    /// remaining meaning.
     pub(super) fn is_consistent_with(&self, times: &[Millis], range: Window, count: u64) -> bool {
         self.candidates
             .iter()
             .any(|meaning| meaning.count(times, range) == count)
     }
 
-    /// Whether it is worth while to look for another question.
+    /// True if another attempt to eliminate meanings is worth its requests.
     pub(super) fn is_undecided(&self) -> bool {
-        self.candidates.len() > 1 && self.attempts < MAX_ATTEMPTS
+        self.candidates.len() > 1 && self.attempts < MAX_BOUND_PROBES
     }
 
-    /// Notes that there was an attempt.
     pub(super) fn record_attempt(&mut self) {
         self.attempts += 1;
     }
 
-    /// The range whose count tells most, given the times of all messages from `known.from()` up to, not including,
-    /// the start of `known.to()`. Nothing where all meanings come to the same.
+    /// Returns the range whose count eliminates the most meanings; `None` if all give the same.
+    /// `times` are those of all messages from `known.from()` up to, not including, the start of
+    /// `known.to()`.
     pub(super) fn next_probe(&self, times: &[Millis], known: Window) -> Option<Window> {
-        let mut seconds: Vec<Second> = times
+        let around_messages = times
             .iter()
-            .flat_map(|at| [at.second(), at.second().plus(1)])
-            .chain([known.from()])
-            .collect();
+            .flat_map(|at| [at.second(), at.second().plus(1)]);
+        let mut seconds: Vec<Second> = around_messages.chain([known.from()]).collect();
         seconds.sort_unstable();
         seconds.dedup();
-        // The edge may lie a whole second behind the bound, and what is there must be known, too.
+        // The edge may lie a whole second after the bound, and the messages there must be known
+        // too.
         seconds.retain(|second| known.from() <= *second && second.plus(1) <= known.to());
         let ranges = seconds
             .iter()
             .flat_map(|&from| seconds.iter().filter_map(move |&to| Window::new(from, to)));
-        let telling = ranges
-            .map(|range| (self.distinct_counts(times, range), range))
-            .filter(|(outcomes, _)| *outcomes > 1);
-        telling
-            .max_by_key(|(outcomes, _)| *outcomes)
-            .map(|(_, range)| range)
+        let probes = ranges.map(|range| (self.distinct_counts(times, range), range));
+        let (_, range) = probes
+            .filter(|(counts, _)| *counts > 1)
+            .max_by_key(|(counts, _)| *counts)?;
+        Some(range)
     }
 
     fn distinct_counts(&self, times: &[Millis], range: Window) -> usize {
@@ -108,31 +107,34 @@ impl BoundInference {
         counts.len()
     }
 
-    /// Rules out what does not fit the provider's count. False where nothing fits: the history has moved in between,
-    /// and all is open again.
+    /// Eliminates the meanings that contradict the provider's count. Returns false if none is left:
+    /// the history has changed in between, and all meanings are possible again.
     pub(super) fn observe(&mut self, times: &[Millis], range: Window, count: u64) -> bool {
         self.candidates
             .retain(|meaning| meaning.count(times, range) == count);
-        let fits = !self.candidates.is_empty();
-        if !fits {
+        let is_consistent = !self.candidates.is_empty();
+        if !is_consistent {
             *self = Self {
                 attempts: self.attempts,
                 ..Self::new()
             };
         }
-        fits
+        is_consistent
     }
 }
 
 impl BoundSemantics {
-    /// How many of these messages, in order of time, count for the range.
+    /// Returns the number of these messages, in order of time, that count for the range.
     fn count(self, times: &[Millis], range: Window) -> u64 {
-        let before = |second: Second, shift| {
-            times.partition_point(|at| at.0 < second.start().0.saturating_add(shift))
-        };
-        before(range.to(), self.end_shift_ms)
-            .saturating_sub(before(range.from(), self.start_shift_ms)) as u64
+        let before = |edge: Millis| times.partition_point(|at| *at < edge);
+        let before_start = before(shifted(range.from(), self.start_shift_ms));
+        let before_end = before(shifted(range.to(), self.end_shift_ms));
+        before_end.saturating_sub(before_start) as u64
     }
+}
+
+fn shifted(second: Second, shift_ms: i64) -> Millis {
+    Millis(second.start().0.saturating_add(shift_ms))
 }
 
 #[cfg(test)]
@@ -143,13 +145,13 @@ mod tests {
 
     fn learn(truth: BoundSemantics, times: &[Millis], known: Window) -> (BoundInference, usize) {
         let mut bounds = BoundInference::new();
-        let mut questions = 0;
+        let mut probes = 0;
         while let Some(range) = bounds.next_probe(times, known) {
-            questions += 1;
+            probes += 1;
             bounds.observe(times, range, truth.count(times, range));
-            assert!(questions < 9, "each question rules something out");
+            assert!(probes < 9, "each probe eliminates a meaning");
         }
-        (bounds, questions)
+        (bounds, probes)
     }
 
     fn meanings() -> impl Iterator<Item = BoundSemantics> {
@@ -158,7 +160,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_left_of_the_meanings_counts_everything_alike(
+        fn remaining_meanings_count_every_range_alike(
             mut times in prop::collection::vec(0i64..12_000, 0..60), on_seconds in any::<bool>(), truth in 0usize..9,
         ) {
             times.sort_unstable();
@@ -166,8 +168,8 @@ mod tests {
             let times: Vec<Millis> = times.into_iter().map(moment).collect();
             let known = Window::new(Second(0), Second(12)).unwrap();
             let truth = meanings().nth(truth).unwrap();
-            let (bounds, questions) = learn(truth, &times, known);
-            prop_assert!(bounds.candidates.contains(&truth) && questions <= 4);
+            let (bounds, probes) = learn(truth, &times, known);
+            prop_assert!(bounds.candidates.contains(&truth) && probes <= 4);
             for from in 0..11 {
                 for to in from + 1..12 {
                     let range = Window::new(Second(from), Second(to)).unwrap();

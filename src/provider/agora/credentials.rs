@@ -1,6 +1,6 @@
-//! Who we are, to Agora: Basic with the project's customer id and secret, or an RTM token.
+//! Authentication at Agora: Basic with the project's customer id and secret, or an RTM token.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +12,7 @@ use crate::provider::error::ProviderError;
 const TOKEN: HeaderName = HeaderName::from_static("x-agora-token");
 const UID: HeaderName = HeaderName::from_static("x-agora-uid");
 
-/// One of the ways in.
+/// The credentials of a project.
 #[derive(Debug)]
 pub enum Credentials {
     /// Customer ID and secret, for the whole project (contract, "Basic Authentication").
@@ -20,71 +20,80 @@ pub enum Credentials {
         customer_id: String,
         customer_secret: SecretString,
     },
-    /// An RTM token and the uid for which it was made (contract, "Token Authentication").
+    /// An RTM token and the uid it was made for (contract, "Token Authentication").
     Token { token: RenewableToken, uid: String },
     /// An AccessToken2, which names its user itself (newer Signaling documents).
     Bearer { token: RenewableToken },
 }
 
-/// A token that lives for a day at most: whoever renews it leaves the new one where this one came from.
+/// A token, which is valid for a day at most. It can be read again from where it came from, after
+/// it was renewed there.
 pub struct RenewableToken {
-    /// With how often it was renewed.
-    current: Mutex<(SecretString, u64)>,
-    reread: Box<dyn Fn() -> Option<SecretString> + Send + Sync>,
+    current: Mutex<CurrentToken>,
+    reload: Box<dyn Fn() -> Option<SecretString> + Send + Sync>,
+}
+
+struct CurrentToken {
+    token: SecretString,
+    /// The number of times it was renewed.
+    renewals: u64,
 }
 
 impl RenewableToken {
-    /// `reread` looks where the token came from, and says what is there now.
+    /// `reload` reads the token that is there now; `None` if it cannot be read.
     pub fn new(
         token: SecretString,
-        reread: impl Fn() -> Option<SecretString> + Send + Sync + 'static,
+        reload: impl Fn() -> Option<SecretString> + Send + Sync + 'static,
     ) -> Self {
+        let current = Mutex::new(CurrentToken { token, renewals: 0 });
         Self {
-            current: Mutex::new((token, 0)),
-            reread: Box::new(reread),
+            current,
+            reload: Box::new(reload),
         }
     }
 
-    fn current(&self) -> SecretString {
-        self.current
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .0
-            .clone()
+    fn token(&self) -> SecretString {
+        self.lock().token.clone()
     }
 
     fn renewals(&self) -> u64 {
-        self.current
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .1
+        self.lock().renewals
     }
 
-    /// Whether there is another token now than the one that had been renewed so often: of many requests that are
-    /// refused together, the first brings the new token, and the others are to use it.
-    fn renew(&self, known: u64) -> bool {
-        if self.renewals() > known {
+    /// Reads the token again. True if it is another one than after `known_renewals` renewals. Of
+    /// many requests that are refused together, the first reads the new token, and the others use
+    /// it.
+    fn renew(&self, known_renewals: u64) -> bool {
+        if self.renewals() > known_renewals {
             return true;
         }
-        let Some(found) = (self.reread)() else {
+        let Some(found) = (self.reload)() else {
             return false;
         };
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if found.expose_secret() != current.0.expose_secret() {
-            *current = (found, current.1 + 1);
+        let mut current = self.lock();
+        if found.expose_secret() != current.token.expose_secret() {
+            *current = CurrentToken {
+                token: found,
+                renewals: current.renewals + 1,
+            };
         }
-        current.1 > known
+        current.renewals > known_renewals
+    }
+
+    fn lock(&self) -> MutexGuard<'_, CurrentToken> {
+        // It is replaced as a whole: no panic leaves it half-written.
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl std::fmt::Debug for RenewableToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Token([REDACTED])")
+        f.write_str("RenewableToken([REDACTED])")
     }
 }
 
 impl Credentials {
-    /// The headers that say who we are.
+    /// Returns the headers that authenticate a request.
     pub(super) fn headers(&self) -> Result<HeaderMap, ProviderError> {
         let mut headers = HeaderMap::new();
         match self {
@@ -92,23 +101,23 @@ impl Credentials {
                 customer_id,
                 customer_secret,
             } => {
-                let pair =
-                    STANDARD.encode(format!("{customer_id}:{}", customer_secret.expose_secret()));
-                headers.insert(AUTHORIZATION, secret(&format!("Basic {pair}"))?);
+                let pair = format!("{customer_id}:{}", customer_secret.expose_secret());
+                let value = format!("Basic {}", STANDARD.encode(pair));
+                headers.insert(AUTHORIZATION, secret_header(&value)?);
             }
             Self::Token { token, uid } => {
-                headers.insert(TOKEN, secret(token.current().expose_secret())?);
-                headers.insert(UID, secret(uid)?);
+                headers.insert(TOKEN, secret_header(token.token().expose_secret())?);
+                headers.insert(UID, secret_header(uid)?);
             }
             Self::Bearer { token } => {
-                let value = format!("agora token={}", token.current().expose_secret());
-                headers.insert(AUTHORIZATION, secret(&value)?);
+                let value = format!("agora token={}", token.token().expose_secret());
+                headers.insert(AUTHORIZATION, secret_header(&value)?);
             }
         }
         Ok(headers)
     }
 
-    /// How often they were renewed.
+    /// The number of times the credentials were renewed.
     pub(super) fn renewals(&self) -> u64 {
         match self {
             Self::Basic { .. } => 0,
@@ -116,22 +125,23 @@ impl Credentials {
         }
     }
 
-    /// After a 401 to credentials that had been renewed so often: whether others are at hand now.
-    pub(super) fn renew(&self, known: u64) -> bool {
+    /// Renews the credentials after a 401. True if there are others than after `known_renewals`
+    /// renewals.
+    pub(super) fn renew(&self, known_renewals: u64) -> bool {
         match self {
             Self::Basic { .. } => false,
-            Self::Token { token, .. } | Self::Bearer { token } => token.renew(known),
+            Self::Token { token, .. } | Self::Bearer { token } => token.renew(known_renewals),
         }
     }
 }
 
-fn secret(text: &str) -> Result<HeaderValue, ProviderError> {
-    let mut value =
-        HeaderValue::from_bytes(text.as_bytes()).map_err(|_| ProviderError::Credentials {
-            what: "credentials",
-            status: 401,
-            said: Some("a token or uid holds characters that no HTTP header can".to_owned()),
-        })?;
+fn secret_header(text: &str) -> Result<HeaderValue, ProviderError> {
+    let invalid = |_| ProviderError::Credentials {
+        operation: "credentials",
+        status: 401,
+        message: Some("a token or uid holds characters that no HTTP header can".to_owned()),
+    };
+    let mut value = HeaderValue::from_bytes(text.as_bytes()).map_err(invalid)?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -1,29 +1,49 @@
-//! What there is to follow: who and what appears in messages.
+//! Discovery of streams: the users and channels that appear in messages, and in the feeds of
+//! events.
 //!
-//! Three filters reach all that concerns a name. What a user sends leads to channels and users that were not known;
-//! what a channel or a user is sent leads to users that were not known. So a user is followed as a source and as a
-//! destination, a channel as a destination; what nobody has said the kind of is followed like a channel, and becomes a
-//! user when it speaks.
+//! Three filters reach everything that concerns a name. Messages from a user lead to new channels
+//! and users; messages to a channel or a user lead to new users. So a user is followed as a source
+//! and as a destination, a channel as a destination. A name of unknown kind is followed like a
+//! channel, and becomes a user when it sends something.
 
 use std::collections::HashSet;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Agora, stream};
+use async_trait::async_trait;
+
+use super::api::Api;
+use super::streams::filter_stream;
 use crate::domain::participant::Party;
 use crate::domain::stream::Stream;
+use crate::provider::discovery::{Directories, DirectoryPage, StreamDiscovery};
+use crate::provider::followed_streams::FollowedStreams;
+use crate::provider::limits::agora::FEED_POLL_INTERVAL;
 
-/// How streams come to be followed that the configuration does not list.
+/// The feeds of events: who logged in or out, and who joined or left a channel. Reading a feed
+/// removes its events, for every other reader too.
+const EVENT_FEEDS: [&str; 2] = ["user_events", "channel_events"];
+
+/// The source of streams that the configuration does not list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiscoverySource {
-    /// Who and what appears in messages.
+    /// The senders and recipients of messages.
     Messages,
-    /// The same, and who and what appears in the feeds of events.
+    /// The same, and the users and channels in the feeds of events.
     Events,
 }
 
-/// The names of which all streams are followed: nearly every name of every message is among them.
+/// The discovery of streams of one project.
+#[derive(Debug)]
+pub(super) struct ParticipantDiscovery {
+    api: Arc<Api>,
+    streams: Arc<FollowedStreams<Stream>>,
+    source: DiscoverySource,
+    known: KnownParticipants,
+}
+
+/// Participants whose streams are all followed. Nearly every name of every message is among them.
 #[derive(Debug, Default)]
-pub(super) struct KnownParticipants(RwLock<KnownNames>);
+struct KnownParticipants(RwLock<KnownNames>);
 
 #[derive(Debug, Default)]
 struct KnownNames {
@@ -32,45 +52,55 @@ struct KnownNames {
 }
 
 impl KnownParticipants {
-    fn contains(&self, party: &Party<'_>) -> bool {
+    fn contains(&self, participant: &Party<'_>) -> bool {
         let names = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        match party {
+        match participant {
             Party::User(name) => names.users.contains(&**name),
             Party::Room(name) => names.channels.contains(&**name),
         }
     }
 
-    fn insert(&self, party: &Party<'_>) {
+    fn insert(&self, participant: &Party<'_>) {
         let mut names = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        match party {
+        match participant {
             Party::User(name) => names.users.insert(name.to_string()),
             Party::Room(name) => names.channels.insert(name.to_string()),
         };
     }
 }
 
-impl Agora {
-    /// An account that also finds what to follow, in this way.
-    pub fn with_discovery(self, discovery: Option<DiscoverySource>) -> Self {
-        Self { discovery, ..self }
+impl ParticipantDiscovery {
+    pub(super) fn new(
+        api: Arc<Api>,
+        streams: Arc<FollowedStreams<Stream>>,
+        source: DiscoverySource,
+    ) -> Self {
+        Self {
+            api,
+            streams,
+            source,
+            known: KnownParticipants::default(),
+        }
     }
+}
 
-    /// See [`crate::provider::Provider::unfollowed`].
-    pub(super) fn leads(&self, party: &Party<'_>) -> Vec<Stream> {
-        let name = || Some(party.name().to_owned());
-        // A filter without a name would be none.
-        if self.discovery.is_none() || party.name().is_empty() || self.familiar.contains(party) {
+#[async_trait]
+impl StreamDiscovery for ParticipantDiscovery {
+    fn streams_to_follow(&self, participant: &Party<'_>) -> Vec<Stream> {
+        let name = || Some(participant.name().to_owned());
+        // A filter without a name is none.
+        if participant.name().is_empty() || self.known.contains(participant) {
             return vec![];
         }
-        let mut leads = vec![stream(None, name())];
-        if let Party::User(_) = party {
-            leads.push(stream(name(), None));
+        let mut streams = vec![filter_stream(None, name())];
+        if let Party::User(_) = participant {
+            streams.push(filter_stream(name(), None));
         }
-        leads.retain(|stream| self.streams.position(&stream.key).is_none());
-        if leads.is_empty() {
-            self.familiar.insert(party);
+        streams.retain(|stream| self.streams.index_of(&stream.key).is_none());
+        if streams.is_empty() {
+            self.known.insert(participant);
         }
-        leads
+        streams
             .into_iter()
             .map(|stream| Stream {
                 discovered: true,
@@ -78,53 +108,84 @@ impl Agora {
             })
             .collect()
     }
+
+    fn directories(&self) -> Directories {
+        match self.source {
+            DiscoverySource::Events => Directories {
+                count: EVENT_FEEDS.len(),
+                poll_interval: FEED_POLL_INTERVAL,
+            },
+            DiscoverySource::Messages => Directories::default(),
+        }
+    }
+
+    async fn read_directory(&self, directory: usize) -> DirectoryPage {
+        let Some(feed) = EVENT_FEEDS.get(directory) else {
+            return DirectoryPage::default();
+        };
+        match self.api.read_events(feed).await {
+            Ok(events) => {
+                let participants = events.participants.iter();
+                let streams = participants.flat_map(|found| self.streams_to_follow(found));
+                let streams = streams.collect();
+                DirectoryPage {
+                    streams,
+                    has_more: events.has_more,
+                    error: None,
+                }
+            }
+            Err(error) => DirectoryPage {
+                error: Some(error),
+                ..DirectoryPage::default()
+            },
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
-    use std::sync::Arc;
     use std::time::Duration;
-
-    use reqwest::Url;
 
     use super::*;
     use crate::domain::clock::SystemClock;
-    use crate::provider::agora::Credentials;
-    use crate::provider::http::HttpClient;
-    use crate::provider::{AccountSettings, Provider};
+    use crate::provider::agora::{Agora, AgoraSettings, Credentials};
+    use crate::provider::gate::Gate;
+    use crate::provider::{AccountSettings, Provider, ProviderKind};
 
     fn account(discovery: Option<DiscoverySource>) -> Agora {
-        let base = Url::parse("http://127.0.0.1:1/").unwrap();
         let account = AccountSettings {
             name: "shop".to_owned(),
-            provider: "agora",
+            provider: ProviderKind::Agora,
             settle: Duration::ZERO,
             retention: None,
             since: None,
             refresh_for: None,
             discovers: discovery.is_some(),
         };
-        let http = HttpClient::new("shop", &base, 0.0, Arc::new(SystemClock)).unwrap();
-        let credentials = Credentials::Basic {
+        let basic = Credentials::Basic {
             customer_id: String::new(),
             customer_secret: "".into(),
         };
-        let listed = vec![stream(None, Some("lobby".to_owned()))];
-        Agora::new(
+        let settings = AgoraSettings {
             account,
-            http,
-            &base,
-            "app",
-            credentials,
-            listed,
-            HashMap::new(),
-        )
-        .with_discovery(discovery)
+            base_url: "http://127.0.0.1:1/".parse().unwrap(),
+            app_id: "app".to_owned(),
+            credentials: basic,
+            streams: vec![filter_stream(None, Some("lobby".to_owned()))],
+            kinds: HashMap::new(),
+            discovery,
+        };
+        Agora::new(settings, Gate::new(0.0, Arc::new(SystemClock))).unwrap()
+    }
+
+    fn to_follow(provider: &dyn Provider, participant: &Party<'_>) -> Vec<Stream> {
+        let streams = provider.streams_to_follow(participant);
+        assert!(streams.iter().all(|stream| stream.discovered));
+        streams
     }
 
     fn keys(streams: &[Stream]) -> Vec<&str> {
-        assert!(streams.iter().all(|stream| stream.discovered));
         streams.iter().map(|stream| stream.key.as_str()).collect()
     }
 
@@ -132,37 +193,31 @@ mod tests {
     fn user_is_followed_in_both_directions_and_channel_in_one() {
         let shop = account(Some(DiscoverySource::Messages));
         let alice = Party::User("alice".into());
-        let leads = shop.streams_to_follow(&alice);
-        assert_eq!(keys(&leads), ["destination=alice", "source=alice"]);
-        assert!(leads.iter().all(|stream| shop.follow(stream)));
-        assert!(shop.streams_to_follow(&alice).is_empty());
-        assert!(!shop.follow(&leads[0]));
-        assert!(
-            shop.streams_to_follow(&Party::Room("lobby".into()))
-                .is_empty(),
-            "it is listed"
-        );
+        let found = to_follow(&shop, &alice);
+        assert_eq!(keys(&found), ["destination=alice", "source=alice"]);
+        assert!(found.iter().all(|stream| shop.follow(stream)));
+        assert!(to_follow(&shop, &alice).is_empty());
+        assert!(!shop.follow(&found[0]));
+        let lobby = Party::Room("lobby".into());
+        assert!(to_follow(&shop, &lobby).is_empty(), "it is listed");
+        let namesake = Party::User("lobby".into());
         assert_eq!(
-            keys(&shop.streams_to_follow(&Party::User("lobby".into()))),
+            keys(&to_follow(&shop, &namesake)),
             ["source=lobby"],
-            "its namesake speaks"
+            "a user of the same name"
         );
-        assert_eq!(
-            keys(&shop.streams_to_follow(&Party::Room("a&b=c".into()))),
-            ["destination=a&b=c"]
-        );
+        let odd = Party::Room("a&b=c".into());
+        assert_eq!(keys(&to_follow(&shop, &odd)), ["destination=a&b=c"]);
+        let nameless = Party::User("".into());
         assert!(
-            shop.streams_to_follow(&Party::User("".into())).is_empty(),
+            to_follow(&shop, &nameless).is_empty(),
             "a filter without a name is none"
         );
     }
 
     #[test]
     fn account_without_discovery_follows_listed_streams_only() {
-        assert!(
-            account(None)
-                .streams_to_follow(&Party::User("alice".into()))
-                .is_empty()
-        );
+        let alice = Party::User("alice".into());
+        assert!(to_follow(&account(None), &alice).is_empty());
     }
 }

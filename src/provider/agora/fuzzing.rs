@@ -1,65 +1,61 @@
-//! What cargo-fuzz reaches of Agora's wire. It is in its builds only.
+//! The entry points of the fuzz targets for Agora's answers. It exists in fuzzing builds only.
 
 use reqwest::Url;
 
+use super::answers::{self, HistoryAnswer, ParsedMessage};
+use super::conversations::ConversationKinds;
 use super::events;
 use super::location;
-use super::pages;
-use super::wire::{self, Item, Reading};
-use crate::domain::message::name_fault;
+use super::page_checks;
+use crate::domain::message::name_error;
 
-/// Reads a body as each of the answers that Agora gives.
+/// Parses a body as each of Agora's answers.
 pub fn answer(body: &[u8]) {
-    let _ = wire::location(body);
-    let _ = wire::count(body);
-    if let Ok((parties, _)) = events::parties(body) {
-        assert!(
-            parties
-                .iter()
-                .all(|party| name_fault(party.name()).is_none())
-        );
+    let _ = answers::parse_location(body);
+    let _ = answers::parse_count(body);
+    if let Ok(events) = events::parse_events(body) {
+        let mut participants = events.participants.iter();
+        assert!(participants.all(|participant| name_error(participant.name()).is_none()));
     }
-    if let Reading::Ready(items) = wire::page(body) {
-        items.iter().for_each(check);
+    let kinds = ConversationKinds::default();
+    if let HistoryAnswer::Ready(items) = answers::parse_page(body, &kinds) {
+        items.iter().for_each(check_item);
         let size = items.len();
         let halves = vec![items.clone(), items];
-        assert!(pages::fault(&halves, 2 * size as u64 + 1).is_some());
-        assert!(
-            pages::without_invented(halves)
-                .iter()
-                .map(Vec::len)
-                .sum::<usize>()
-                >= size
-        );
+        assert!(page_checks::mismatch(&halves, 2 * size as u64 + 1).is_some());
+        let kept = page_checks::without_boundary_duplicates(halves);
+        assert!(kept.iter().map(Vec::len).sum::<usize>() >= size);
     }
 }
 
-/// What was understood is fit for the archive, and what was not can be kept and read again.
-fn check(item: &Item) {
+/// Checks that a parsed message can be archived, and that any other can be kept raw.
+fn check_item(item: &ParsedMessage) {
     match item {
-        Ok(sent) => {
-            assert!(name_fault(&sent.source).is_none() && name_fault(&sent.destination).is_none());
-            if let Some(extra) = &sent.extra {
+        Ok(message) => {
+            assert!(name_error(&message.sender).is_none());
+            assert!(name_error(&message.recipient).is_none());
+            if let Some(extra) = &message.extra {
                 assert!(extra.starts_with('{') && extra.ends_with('}'));
             }
         }
-        Err(unreadable) => {
-            assert!(!unreadable.raw.is_empty() && !unreadable.reason.is_empty());
+        Err(unparsable) => {
+            assert!(!unparsable.raw.is_empty() && !unparsable.reason.is_empty());
         }
     }
 }
 
-/// Whatever a location says, the place that it leads to is on the host that was asked.
+/// Checks that any location resolves to an address on the host that was asked, or to none.
 pub fn location(text: &str) {
-    for base in [
+    let projects = [
         "https://api.agora.io/dev/v2/project/app",
         "http://127.0.0.1:8787/a%20b/dev/v2/project/app",
-    ] {
-        if let Ok(base) = Url::parse(base)
-            && let Ok(place) = location::resolve(&base, text)
+    ];
+    for project in projects {
+        if let Ok(project) = Url::parse(project)
+            && let Ok(address) = location::resolve_location(&project, text)
         {
-            assert_eq!(place.origin(), base.origin());
-            assert_eq!(place.host_str(), base.host_str());
+            assert_eq!(address.origin(), project.origin());
+            assert_eq!(address.host_str(), project.host_str());
         }
     }
 }

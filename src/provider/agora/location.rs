@@ -1,34 +1,39 @@
-//! Where Agora says that an answer will be.
+//! The location that Agora names for the result of a query.
 
 use reqwest::Url;
 
 use crate::provider::error::ProviderError;
 
-/// The place that a `location` names, on the host where the handle was made and nowhere else. `~` stands for the
-/// project.
+/// Returns the address that a `location` names. It must be on the host where the handle was made:
+/// any other would get the credentials. `~` stands for the project.
 pub(super) fn resolve_location(project: &Url, location: &str) -> Result<Url, ProviderError> {
-    const WHAT: &str = "query";
-    let unreadable = || ProviderError::Malformed {
-        what: WHAT,
-        fault: "the `location` is no address".to_owned(),
+    const OPERATION: &str = "query";
+    let unreadable = || {
+        let fault = "the `location` is no address".to_owned();
+        ProviderError::Malformed {
+            operation: OPERATION,
+            fault,
+        }
     };
-    let place = match location.strip_prefix('~') {
-        Some(rest) => format!(
-            "{}/{}",
-            project.as_str().trim_end_matches('/'),
-            rest.trim_start_matches('/')
-        ),
+    let address = match location.strip_prefix('~') {
+        Some(path) => {
+            let project = project.as_str().trim_end_matches('/');
+            format!("{project}/{}", path.trim_start_matches('/'))
+        }
         None => project
             .join(location)
             .map_err(|_| unreadable())?
             .to_string(),
     };
-    let place = Url::parse(&place).map_err(|_| unreadable())?;
-    if place.origin() != project.origin() {
-        let host = place.host_str().unwrap_or("none").to_owned();
-        return Err(ProviderError::ForeignLocation { what: WHAT, host });
+    let address = Url::parse(&address).map_err(|_| unreadable())?;
+    if address.origin() != project.origin() {
+        let host = address.host_str().unwrap_or("none").to_owned();
+        return Err(ProviderError::ForeignLocation {
+            operation: OPERATION,
+            host,
+        });
     }
-    Ok(place)
+    Ok(address)
 }
 
 #[cfg(test)]

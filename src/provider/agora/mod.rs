@@ -1,14 +1,30 @@
-//! Agora RTM message history. Per page a POST makes a handle and a GET reads it, once; a count is a GET by itself.
+//! Agora RTM message history. A POST makes a handle and a GET reads it, once, per page; a count is
+//! one GET.
+//!
+//! | question | file |
+//! |---|---|
+//! | Which requests are sent, and how are they authenticated? | `api.rs`, `credentials.rs` |
+//! | What do requests and answers look like? | `query.rs`, `answers.rs`, `events.rs`, `location.rs` |
+//! | How is a range surveyed, and how is it split into windows? | `surveyor.rs`, `splitting.rs` |
+//! | What do the bounds of a count mean? | `bound_semantics.rs` |
+//! | How is a window read, and how is it checked? | `reader.rs`, `page_reader.rs`, `page_checks.rs` |
+//! | How long does a read wait for its handle? | `readiness.rs` |
+//! | How are streams named and found? | `streams.rs`, `discovery.rs` |
+//! | Which conversation does a message belong to? | `conversations.rs` |
 
 mod answers;
+mod api;
 mod bound_semantics;
+mod conversations;
 mod credentials;
-mod directories;
 mod discovery;
+mod events;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod location;
 mod page_checks;
+mod page_reader;
+mod query;
 mod reader;
 mod readiness;
 mod splitting;
@@ -20,224 +36,98 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
-use reqwest::{Method, Url};
-use tokio::time::Instant;
+use reqwest::Url;
 
-use super::budget::Turn;
+use super::Provider;
+use super::account::AccountSettings;
+use super::discovery::StreamDiscovery;
 use super::error::ProviderError;
-use super::http::{HttpClient, ProviderRequest, ProviderResponse};
-use super::stream_list::Followed;
-use super::{
-    AccountSettings, Directories, DirectoryPage, FetchedWindow, Provider, RangeCount, Survey,
-};
-use crate::domain::message::{Conversation, ConversationKind, Message, Unreadable};
-use crate::domain::participant::Party;
+use super::followed_streams::FollowedStreams;
+use super::gate::Gate;
+use super::http_client::HttpClient;
+pub use super::limits::agora::MESSAGES_PER_WINDOW;
+use super::survey::{FetchedWindow, RangeCount, Survey};
+use super::transport::ClientSetupError;
+use crate::domain::message::{ConversationKind, Message, Unreadable};
 use crate::domain::stream::{Stream, StreamIndex};
-use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
-use answers::{ParsedMessage, Reading, Sent};
-use bound_semantics::BoundInference;
+use api::Api;
+use conversations::ConversationKinds;
 pub use credentials::{Credentials, RenewableToken};
 pub use discovery::DiscoverySource;
-use discovery::KnownParticipants;
-use reader::Series;
-use readiness::HandleReadiness;
-pub use splitting::{MESSAGES_PER_WINDOW, window_count};
-pub use streams::stream;
-
-/// The largest page (contract: 20, 50 or 100).
-const PAGE_SIZE: u64 = 100;
-/// The smallest, for a look at the first message.
-const MIN_PAGE_SIZE: u64 = 20;
-/// "Please wait at least two seconds to send a second GET request", and a little for the network.
-const IN_PROGRESS_WAIT: Duration = Duration::from_millis(2050);
-/// How often a handle or a count is asked for before it is given up.
-const MAX_POLLS: u32 = 20;
-/// How often a page's handle may die, and how often a window may fail to add up.
-const MAX_READ_ATTEMPTS: u32 = 4;
-/// What is asked beyond a window at both ends, since neither inclusive nor exclusive bounds are promised.
-const QUERY_MARGIN: Duration = Duration::from_secs(1);
+use discovery::ParticipantDiscovery;
+use page_reader::PageReader;
+use reader::WindowReader;
+pub use splitting::window_count;
+pub use streams::filter_stream;
+use surveyor::Surveyor;
 
 /// An Agora project.
 #[derive(Debug)]
 pub struct Agora {
     account: AccountSettings,
-    http: HttpClient,
-    credentials: Credentials,
-    /// `https://api.agora.io/dev/v2/project/<appid>`: what `~` stands for.
-    project: Url,
-    streams: Followed<Stream>,
-    discovery: Option<DiscoverySource>,
-    familiar: KnownParticipants,
-    /// What the configuration says of names whose messages do not say it themselves.
-    kinds: HashMap<String, ConversationKind>,
-    readiness: HandleReadiness,
-    bounds: tokio::sync::Mutex<BoundInference>,
+    api: Arc<Api>,
+    streams: Arc<FollowedStreams<Stream>>,
+    surveyor: Arc<Surveyor>,
+    reader: WindowReader,
+    discovery: Option<ParticipantDiscovery>,
+}
+
+/// The settings of an Agora project.
+#[derive(Debug)]
+pub struct AgoraSettings {
+    pub account: AccountSettings,
+    /// The host: `https://api.agora.io`.
+    pub base_url: Url,
+    pub app_id: String,
+    pub credentials: Credentials,
+    /// The streams that the configuration lists.
+    pub streams: Vec<Stream>,
+    /// The kinds of destinations, where the operator has set them: messages do not always say it.
+    pub kinds: HashMap<String, ConversationKind>,
+    /// The source of further streams; `None` to follow only those that are listed.
+    pub discovery: Option<DiscoverySource>,
 }
 
 impl Agora {
-    /// `base` is the host (`https://api.agora.io`), `kinds` says which destinations are channels and which are users
-    /// where the operator has said so.
-    pub fn new(
-        account: AccountSettings,
-        http: HttpClient,
-        base: &Url,
-        app_id: &str,
-        credentials: Credentials,
-        streams: Vec<Stream>,
-        kinds: HashMap<String, ConversationKind>,
-    ) -> Self {
-        let mut project = base.clone();
-        if let Ok(mut path) = project.path_segments_mut() {
-            path.pop_if_empty().extend(["dev", "v2", "project", app_id]);
-        }
-        let followed = Followed::nothing();
+    /// Makes the adapter. Sends nothing.
+    pub fn new(settings: AgoraSettings, gate: Gate) -> Result<Self, ClientSetupError> {
+        let AgoraSettings {
+            account,
+            base_url,
+            app_id,
+            credentials,
+            streams,
+            kinds,
+            discovery,
+        } = settings;
+        let http = HttpClient::new(&account.name, &base_url, gate)?;
+        let project = api::project_url(&base_url, &app_id);
+        let kinds = ConversationKinds::new(kinds);
+        let api = Arc::new(Api::new(
+            account.name.clone(),
+            http,
+            project,
+            credentials,
+            kinds,
+        ));
+        let pages = Arc::new(PageReader::new(api.clone()));
+        let surveyor = Arc::new(Surveyor::new(api.clone(), pages.clone()));
+        let reader = WindowReader::new(api.clone(), pages, surveyor.clone(), account.retention);
+        let followed = Arc::new(FollowedStreams::new());
         for stream in streams {
             followed.add(stream.key.clone(), stream);
         }
-        let (readiness, bounds) = (
-            HandleReadiness::new(),
-            tokio::sync::Mutex::new(BoundInference::new()),
-        );
-        Self {
+        let discovery = discovery
+            .map(|source| ParticipantDiscovery::new(api.clone(), followed.clone(), source));
+        Ok(Self {
             account,
-            http,
-            credentials,
-            project,
+            api,
             streams: followed,
-            discovery: None,
-            familiar: KnownParticipants::default(),
-            kinds,
-            readiness,
-            bounds,
-        }
-    }
-
-    /// Sends a request, and once more if the credentials were refused and new ones have been left for us.
-    async fn send(
-        &self,
-        what: &'static str,
-        turn: Turn,
-        request: impl Fn() -> (Method, Url, Option<String>),
-    ) -> Result<ProviderResponse, ProviderError> {
-        let signed = || {
-            let (method, url, body) = request();
-            let mut headers = self.credentials.headers()?;
-            headers.insert(
-                CONTENT_TYPE,
-                HeaderValue::from_static("application/json;charset=utf-8"),
-            );
-            Ok(ProviderRequest {
-                method,
-                url,
-                headers,
-                body,
-            })
-        };
-        let known = self.credentials.renewals();
-        match self.http.send(what, turn, signed).await {
-            Err(ProviderError::Credentials { .. }) if self.credentials.renew(known) => {
-                tracing::info!(
-                    account = self.account.name,
-                    "credentials refused; trying the renewed token"
-                );
-                self.http.send(what, turn, signed).await
-            }
-            answer => answer,
-        }
-    }
-
-    /// An endpoint below the project: `["count"]`, say.
-    fn history(&self, last: &str) -> Url {
-        let mut url = self.project.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.extend(["rtm", "message", "history", last]);
-        }
-        url
-    }
-
-    /// Cuts a range into windows of about `target` messages of the `count` in it: evenly in time, from the first
-    /// message on. A silence before it, which may be most of the range, goes with the first of them.
-    async fn split_points(
-        &self,
-        stream: &Stream,
-        range: Window,
-        count: u64,
-        target: u64,
-    ) -> Result<Vec<Second>, ProviderError> {
-        let pieces = splitting::window_count(count, target);
-        if pieces == 1 || range.seconds() == 1 {
-            return Ok(vec![]);
-        }
-        let glance = self
-            .page(Series::of(stream, range), 0, MIN_PAGE_SIZE)
-            .await?;
-        let first = glance
-            .iter()
-            .flatten()
-            .map(|sent| sent.at.second())
-            .find(|at| *at > range.from());
-        let silence = first.and_then(|first| range.up_to(first));
-        let is_long = |silence: &Window| silence.seconds() > range.seconds() / pieces;
-        let Some(silence) = silence.filter(is_long) else {
-            return Ok(range.even_split_points(pieces));
-        };
-        let spoken = range.starting_at(silence.to()).unwrap_or(range);
-        let cuts = spoken.even_split_points(pieces);
-        Ok(if cuts.is_empty() {
-            vec![silence.to()]
-        } else {
-            cuts
+            surveyor,
+            reader,
+            discovery,
         })
-    }
-
-    fn message(&self, sent: Sent) -> Message {
-        let kind = sent
-            .kind()
-            .or_else(|| self.kinds.get(&sent.destination).copied());
-        let conversation = match kind.unwrap_or(ConversationKind::Unknown) {
-            ConversationKind::Peer => Conversation::between(&sent.source, &sent.destination),
-            kind => Conversation::named(kind, &sent.destination),
-        };
-        Message {
-            sender: sent.source,
-            recipient: sent.destination,
-            sent_at: sent.at,
-            payload: sent.payload,
-            conversation,
-            provider_id: None,
-            message_type: sent.message_type,
-            payload_type: None,
-            cipher_suite: None,
-            status: None,
-            extra: sent.extra,
-        }
-    }
-
-    /// What lies inside the window, as messages; with what could not be read, wherever it lies.
-    fn fetched(
-        &self,
-        window: Window,
-        pages: Vec<Vec<ParsedMessage>>,
-        as_of: Millis,
-        doubt: Option<String>,
-    ) -> FetchedWindow {
-        let mut fetched = FetchedWindow {
-            messages: Vec::new(),
-            unreadable: Vec::new(),
-            provider_count: None,
-            requested_at: as_of,
-            doubt,
-        };
-        for item in pages.into_iter().flatten() {
-            match item {
-                Ok(sent) if window.contains(sent.at) => fetched.messages.push(self.message(sent)),
-                Ok(_) => {}
-                Err(unreadable) => fetched.unreadable.push(unreadable),
-            }
-        }
-        fetched
     }
 }
 
@@ -247,32 +137,30 @@ impl Provider for Agora {
         &self.account
     }
 
+    fn gate(&self) -> &Gate {
+        self.api.gate()
+    }
+
     fn streams(&self) -> Vec<Arc<Stream>> {
         self.streams.all()
     }
 
-    fn stream(&self, position: StreamIndex) -> Arc<Stream> {
-        self.streams.at(position)
+    fn stream(&self, index: StreamIndex) -> Arc<Stream> {
+        self.streams.at(index)
     }
 
     fn stream_index(&self, key: &str) -> Option<StreamIndex> {
-        self.streams.position(key)
-    }
-
-    fn streams_to_follow(&self, party: &Party<'_>) -> Vec<Stream> {
-        self.leads(party)
-    }
-
-    fn directories(&self) -> Directories {
-        self.feeds()
-    }
-
-    async fn read_directory(&self, list: usize) -> DirectoryPage {
-        self.feed(list).await
+        self.streams.index_of(key)
     }
 
     fn follow(&self, stream: &Stream) -> bool {
         self.streams.add(stream.key.clone(), stream.clone())
+    }
+
+    fn discovery(&self) -> Option<&dyn StreamDiscovery> {
+        self.discovery
+            .as_ref()
+            .map(|discovery| discovery as &dyn StreamDiscovery)
     }
 
     async fn survey(
@@ -281,44 +169,20 @@ impl Provider for Agora {
         range: Window,
         target: u64,
     ) -> Result<Survey, ProviderError> {
-        let asked = Instant::now();
-        let stream = &self.streams.at(stream);
-        let count = self
-            .count_between(stream, range.padded(QUERY_MARGIN))
-            .await?;
-        if count == 0 {
-            let as_of = self.http.clock().at(asked);
-            return Ok(Survey::Complete(FetchedWindow {
-                provider_count: Some(0),
-                ..self.fetched(range, vec![], as_of, None)
-            }));
-        }
-        match self.split_points(stream, range, count, target).await? {
-            cuts if cuts.is_empty() => Ok(Survey::OneWindow(count)),
-            cuts => Ok(Survey::Split { count, cuts }),
-        }
+        self.surveyor
+            .survey(&self.streams.at(stream), range, target)
+            .await
     }
 
-    /// One page, unless it is full.
     async fn peek(
         &self,
         stream: StreamIndex,
         range: Window,
         target: u64,
     ) -> Result<Survey, ProviderError> {
-        let asked = Instant::now();
-        let page = self
-            .page(Series::of(&self.streams.at(stream), range), 0, PAGE_SIZE)
-            .await?;
-        if page.len() as u64 >= PAGE_SIZE {
-            return self.survey(stream, range, target).await;
-        }
-        Ok(Survey::Complete(self.fetched(
-            range,
-            vec![page],
-            self.http.clock().at(asked),
-            None,
-        )))
+        self.surveyor
+            .peek(&self.streams.at(stream), range, target)
+            .await
     }
 
     async fn fetch(
@@ -327,19 +191,13 @@ impl Provider for Agora {
         window: Window,
         expected: u64,
     ) -> Result<FetchedWindow, ProviderError> {
-        self.read_window(&self.streams.at(stream), window, expected)
+        self.reader
+            .read(&self.streams.at(stream), window, expected)
             .await
     }
 
     async fn count(&self, stream: StreamIndex, range: Window) -> Result<RangeCount, ProviderError> {
-        let stream = &self.streams.at(stream);
-        let messages = self.count_between(stream, range).await?;
-        // Of nothing nothing can be learned.
-        if messages > 0 {
-            self.learn_bounds(stream, range).await?;
-        }
-        let (from, to) = self.bounds.lock().await.counted_span(range);
-        Ok(RangeCount { messages, from, to })
+        self.surveyor.count(&self.streams.at(stream), range).await
     }
 
     async fn estimate_count(
@@ -347,11 +205,13 @@ impl Provider for Agora {
         stream: StreamIndex,
         range: Window,
     ) -> Result<u64, ProviderError> {
-        self.count_between(&self.streams.at(stream), range).await
+        self.surveyor
+            .estimate_count(&self.streams.at(stream), range)
+            .await
     }
 
-    fn window(&self) -> u64 {
-        splitting::MESSAGES_PER_WINDOW
+    fn messages_per_window(&self) -> u64 {
+        MESSAGES_PER_WINDOW
     }
 
     fn request_cost(&self, messages: u64) -> u64 {
@@ -359,41 +219,20 @@ impl Provider for Agora {
     }
 
     fn parse_raw(&self, _stream: StreamIndex, raw: &str) -> Result<Message, Unreadable> {
-        answers::parse_message(raw).map(|sent| self.message(sent))
+        self.api.parse_raw(raw)
     }
 
+    /// Counts the last second of any stream.
     async fn check_credentials(&self) -> Result<(), ProviderError> {
-        let now = self.now().second();
+        let now = self.gate().clock().now().second();
         let Some(window) = Window::new(now.minus(Duration::from_secs(1)), now) else {
             return Ok(());
         };
-        let anyone = || Arc::new(self::stream(None, Some("backscroll".to_owned())));
-        self.count_between(&self.streams.first().unwrap_or_else(anyone), window)
+        let any_stream = || Arc::new(filter_stream(None, Some("backscroll".to_owned())));
+        let stream = self.streams.first().unwrap_or_else(any_stream);
+        self.surveyor
+            .estimate_count(&stream, window)
             .await
             .map(|_| ())
-    }
-
-    fn gate(&self) -> &HttpClient {
-        &self.http
-    }
-}
-
-/// What a successful answer holds, or nothing where it is not ready yet.
-fn ready<T>(
-    what: &'static str,
-    answer: &ProviderResponse,
-    read: fn(&[u8]) -> Reading<T>,
-) -> Result<Option<T>, ProviderError> {
-    if !answer.status.is_success() {
-        return Err(answer.refusal(what));
-    }
-    match read(&answer.body) {
-        Reading::Ready(value) => Ok(Some(value)),
-        Reading::InProgress => Ok(None),
-        Reading::Failed {
-            code,
-            message: said,
-        } => Err(ProviderError::Failed { what, code, said }),
-        Reading::Malformed(fault) => Err(ProviderError::Malformed { what, fault }),
     }
 }

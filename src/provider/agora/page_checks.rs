@@ -1,119 +1,143 @@
-//! Whether the pages of a window make up the window: they were read one by one, and the history may have moved
-//! beneath them.
+//! Checks of the pages of a window: they are read one by one, and the history may change between
+//! two reads.
 
 use std::collections::HashSet;
 
-use super::answers::{ParsedMessage, Sent};
+use super::answers::{MessagePage, ParsedMessage};
+use crate::domain::message::Message;
 use crate::domain::stream::Stream;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 
-/// What is wrong with the pages of a window of which the provider counted `count` messages; nothing if they add up,
-/// and each goes on where the one before it ends.
-pub(super) fn mismatch(pages: &[Vec<ParsedMessage>], count: u64) -> Option<String> {
+/// Returns the reason why the pages of a window with `count` messages cannot be all of it; `None`
+/// if they add up and each page starts where the one before it ends.
+pub(super) fn mismatch(pages: &[MessagePage], count: u64) -> Option<String> {
     let served: u64 = pages.iter().map(|page| page.len() as u64).sum();
     if served != count {
         return Some(format!(
             "the provider counts {count} messages and serves {served}"
         ));
     }
-    let times = || pages.iter().flatten().flatten().map(|sent| sent.at);
-    let goes_back = times()
+    let times = || {
+        pages
+            .iter()
+            .flatten()
+            .flatten()
+            .map(|message| message.sent_at)
+    };
+    let is_out_of_order = times()
         .zip(times().skip(1))
-        .any(|(before, after)| after < before);
-    goes_back.then(|| "the provider does not serve this history in order of time".to_owned())
+        .any(|(earlier, later)| later < earlier);
+    is_out_of_order.then(|| "the provider does not serve this history in order of time".to_owned())
 }
 
-/// Why pages that add up may do so by accident: a message stands on both sides of a page's end, as one does when another was
-/// put in before it, which would then be missed. Where the reading before says the very same, they are two.
+/// Returns the reason why pages that add up may do so by accident: a message stands on both sides
+/// of a page boundary. That happens if another was inserted before it, which would then be missed.
+/// If the previous read shows the very same, they are two messages.
 pub(super) fn repeated_at_boundary(
-    pages: &[Vec<ParsedMessage>],
-    before: Option<&Vec<Vec<ParsedMessage>>>,
+    pages: &[MessagePage],
+    previous: Option<&Vec<MessagePage>>,
 ) -> Option<String> {
-    let is_repeated = pages
-        .windows(2)
-        .any(|pair| doubled(&pair[0], &pair[1]).next().is_some());
-    let is_known = before.is_some_and(|before| before == pages);
-    (is_repeated && !is_known)
+    let mut boundaries = pages.windows(2);
+    let is_repeated =
+        boundaries.any(|pair| boundary_duplicates(&pair[0], &pair[1]).next().is_some());
+    let is_confirmed = previous.is_some_and(|previous| previous == pages);
+    (is_repeated && !is_confirmed)
         .then(|| "a message is served on both sides of a page's end".to_owned())
 }
 
-/// Whether these are messages that the stream was asked for between these bounds, and not the answer to another
-/// request. The bounds must allow for a provider that takes its own more liberally.
+/// True if all messages belong to the stream and lie between these bounds, so that the page is not
+/// the answer to another request. The bounds must allow for a provider that interprets its own more
+/// liberally.
 pub(super) fn all_requested(page: &[ParsedMessage], stream: &Stream, bounds: Window) -> bool {
-    let is =
-        |wanted: &Option<String>, name: &str| wanted.as_ref().is_none_or(|wanted| wanted == name);
-    page.iter().flatten().all(|sent| {
-        is(&stream.scope.sender, &sent.source)
-            && is(&stream.scope.recipient, &sent.destination)
-            && bounds.contains(sent.at)
+    let scope = &stream.scope;
+    page.iter().flatten().all(|message| {
+        matches_name(scope.sender.as_ref(), &message.sender)
+            && matches_name(scope.recipient.as_ref(), &message.recipient)
+            && bounds.contains(message.sent_at)
     })
 }
 
-/// The pages without what a moving history may have doubled: the message at the end of a page is served again at the
-/// start of the next when something was put in before it, so where pages do not add up, equals on both sides of a
-/// page's end count once. Where they truly were several, a later and steady reading adds what is missing here.
-pub(super) fn without_boundary_duplicates(
-    pages: Vec<Vec<ParsedMessage>>,
-) -> Vec<Vec<ParsedMessage>> {
-    let doubtful: HashSet<(usize, usize)> = (1..pages.len())
-        .flat_map(|page| doubled(&pages[page - 1], &pages[page]).map(move |item| (page, item)))
-        .collect();
-    let keep = |(number, page): (usize, Vec<ParsedMessage>)| {
-        let items = page
-            .into_iter()
-            .enumerate()
-            .filter(|(item, _)| !doubtful.contains(&(number, *item)));
-        items.map(|(_, item)| item).collect()
+fn matches_name(wanted: Option<&String>, name: &str) -> bool {
+    wanted.is_none_or(|wanted| wanted == name)
+}
+
+/// Returns the messages within the window, and all items that could not be parsed.
+pub(super) fn within(
+    window: Window,
+    pages: Vec<MessagePage>,
+) -> impl Iterator<Item = ParsedMessage> {
+    let is_wanted = move |item: &ParsedMessage| match item {
+        Ok(message) => window.contains(message.sent_at),
+        Err(_) => true,
+    };
+    pages.into_iter().flatten().filter(is_wanted)
+}
+
+/// Removes messages that a changing history may have doubled. If a message is inserted, the one at
+/// the end of a page is served again at the start of the next. So where pages do not add up, equal
+/// messages on both sides of a boundary count once. If they were several, a later read without
+/// changes adds what is missing here.
+pub(super) fn without_boundary_duplicates(pages: Vec<MessagePage>) -> Vec<MessagePage> {
+    let mut duplicates: HashSet<(usize, usize)> = HashSet::new();
+    for number in 1..pages.len() {
+        let items = boundary_duplicates(&pages[number - 1], &pages[number]);
+        duplicates.extend(items.map(|item| (number, item)));
+    }
+    let keep = |(number, page): (usize, MessagePage)| {
+        let items = page.into_iter().enumerate();
+        let kept = items.filter(|(item, _)| !duplicates.contains(&(number, *item)));
+        kept.map(|(_, item)| item).collect()
     };
     pages.into_iter().enumerate().map(keep).collect()
 }
 
-/// The pages of the last reading of a window, with what only earlier ones have shown: the provider has served it, and may
-/// have forgotten it since. Of equals one is kept, for a history that moves may show one message twice.
+/// Adds the messages that only earlier reads of a window have shown: they may have expired since.
+/// Of equal messages one is kept, since a changing history may show one message twice.
 pub(super) fn with_earlier_messages(
-    last: Vec<Vec<ParsedMessage>>,
-    earlier: &[Vec<Vec<ParsedMessage>>],
-) -> Vec<Vec<ParsedMessage>> {
-    fn key(sent: &Sent) -> (Millis, &str, &str, &[u8]) {
+    last: Vec<MessagePage>,
+    earlier: &[Vec<MessagePage>],
+) -> Vec<MessagePage> {
+    fn key(message: &Message) -> (Millis, &str, &str, &[u8]) {
         (
-            sent.at,
-            &sent.source,
-            &sent.destination,
-            &sent.payload.bytes,
+            message.sent_at,
+            &message.sender,
+            &message.recipient,
+            &message.payload.bytes,
         )
     }
     let mut known: HashSet<_> = last.iter().flatten().flatten().map(key).collect();
-    let mut forgotten: Vec<ParsedMessage> = Vec::new();
+    let mut expired: MessagePage = Vec::new();
     for item in earlier.iter().flatten().flatten() {
-        if item.as_ref().map_or(true, |sent| known.insert(key(sent))) {
-            forgotten.push(item.clone());
+        let is_new = match item {
+            Ok(message) => known.insert(key(message)),
+            Err(_) => true,
+        };
+        if is_new {
+            expired.push(item.clone());
         }
     }
-    forgotten.sort_by_key(|item| item.as_ref().map(|sent| sent.at).ok());
-    if forgotten.is_empty() {
+    expired.sort_by_key(|item| item.as_ref().map(|message| message.sent_at).ok());
+    if expired.is_empty() {
         last
     } else {
-        [vec![forgotten], last].concat()
+        [vec![expired], last].concat()
     }
 }
 
-/// The positions in `page` of what shares the first millisecond and stands in the page before it, too.
-fn doubled<'a>(
+/// Returns the positions in `page` of messages that share its first millisecond and stand in the
+/// page before it too.
+fn boundary_duplicates<'a>(
     before: &'a [ParsedMessage],
     page: &'a [ParsedMessage],
 ) -> impl Iterator<Item = usize> + 'a {
-    let boundary = page
-        .first()
-        .and_then(|item| item.as_ref().ok())
-        .map(|sent| sent.at);
-    let at_boundary =
-        move |item: &ParsedMessage| item.as_ref().is_ok_and(|sent| Some(sent.at) == boundary);
-    let positions = page
+    let time = |item: &ParsedMessage| item.as_ref().ok().map(|message| message.sent_at);
+    let boundary = page.first().and_then(time);
+    let at_boundary = page
         .iter()
         .enumerate()
-        .take_while(move |(_, item)| at_boundary(item));
-    positions
+        .take_while(move |(_, item)| boundary.is_some() && time(item) == boundary);
+    at_boundary
         .filter(|(_, item)| before.contains(item))
         .map(|(position, _)| position)
 }
@@ -121,24 +145,29 @@ fn doubled<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::message::{Encoding, Payload};
+    use crate::domain::message::{Conversation, ConversationKind, Encoding, Payload};
     use crate::domain::time::Second;
 
-    fn page(items: &[(i64, &str)]) -> Vec<ParsedMessage> {
-        let sent = |&(at, text): &(i64, &str)| {
-            Ok(Sent {
-                source: "a".into(),
-                destination: "b".into(),
-                at: Millis(at),
+    fn page(items: &[(i64, &str)]) -> MessagePage {
+        let message = |&(at, text): &(i64, &str)| {
+            Ok(Message {
+                sender: "a".into(),
+                recipient: "b".into(),
+                sent_at: Millis(at),
                 payload: Payload {
                     bytes: text.into(),
                     encoding: Encoding::Utf8,
                 },
+                conversation: Conversation::named(ConversationKind::Unknown, "b"),
+                provider_id: None,
                 message_type: None,
+                payload_type: None,
+                cipher_suite: None,
+                status: None,
                 extra: None,
             })
         };
-        items.iter().map(sent).collect()
+        items.iter().map(message).collect()
     }
 
     #[test]
@@ -196,7 +225,7 @@ mod tests {
     fn answer_to_another_request_is_recognized() {
         let bounds = Window::new(Second(0), Second(10)).unwrap();
         let stream = |source: Option<&str>, destination: Option<&str>| {
-            crate::provider::agora::stream(
+            crate::provider::agora::filter_stream(
                 source.map(str::to_owned),
                 destination.map(str::to_owned),
             )

@@ -1,35 +1,27 @@
-//! How long Agora takes to make a handle ready: the first read waits as long as handles have lately taken, since a
-//! read that comes too early costs a request and at least two seconds.
+//! The wait between making a handle and reading it, learned from how long handles have lately
+//! taken. A read that comes too early costs a request and at least two seconds.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A guess that no measurement has touched yet.
-const FIRST_GUESS: Duration = Duration::from_millis(400);
-const MIN_WAIT: Duration = Duration::from_millis(5);
-const MAX_WAIT: Duration = Duration::from_secs(20);
-/// After a read that came too early.
-const EARLY_GROWTH: f64 = 1.4;
-/// As long as none has come in time.
-const UNMEASURED_GROWTH: f64 = 2.0;
-/// After a read that came in time: down by little, so that reads that come too early stay rare.
-const IN_TIME_DECAY: f64 = 0.999;
-/// As long as none has come too early the guess may be far off: one read at a time, the scout, waits only so much of it.
-const PROBE_FRACTION: f64 = 0.5;
+use crate::provider::limits::agora::readiness::{
+    EARLY_GROWTH, FIRST_GUESS, IN_TIME_DECAY, MAX_WAIT, MIN_WAIT, PROBE_FRACTION, UNMEASURED_GROWTH,
+};
 
-/// The account's estimate.
+/// The account's estimate of how long a handle takes.
 #[derive(Debug)]
 pub(super) struct HandleReadiness(Mutex<ReadinessEstimate>);
 
 #[derive(Clone, Copy, Debug)]
 struct ReadinessEstimate {
     wait: Duration,
-    /// Whether a read has ever come too early, and whether one has ever come in time.
+    /// True if a read has ever come too early.
     was_early: bool,
+    /// True if a read has ever come in time.
     was_in_time: bool,
-    /// The wait that a scout is trying.
+    /// The shorter wait that a probe is trying.
     probe: Option<Duration>,
-    /// The longest of the waits that came too early lately: no read since has been in time with less.
+    /// The longest recent wait that was too short: no read since has come in time with less.
     too_short: Option<Duration>,
 }
 
@@ -44,52 +36,60 @@ impl HandleReadiness {
         }))
     }
 
-    /// How long to wait after making a handle.
+    /// Returns the wait after making a handle. While no read has come too early, the estimate may
+    /// be far too long: then one read at a time is a probe with a shorter wait.
     pub(super) fn next_wait(&self) -> Duration {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.was_early || known.probe.is_some() || known.wait <= MIN_WAIT {
-            return known.wait;
+        let mut estimate = self.lock();
+        if estimate.was_early || estimate.probe.is_some() || estimate.wait <= MIN_WAIT {
+            return estimate.wait;
         }
-        let shorter = known.wait.mul_f64(PROBE_FRACTION).max(MIN_WAIT);
-        known.probe = Some(shorter);
+        let shorter = estimate.wait.mul_f64(PROBE_FRACTION).max(MIN_WAIT);
+        estimate.probe = Some(shorter);
         shorter
     }
 
-    /// The wait that was begun, or a longer one if it has turned out meanwhile that it is too short.
+    /// Returns the wait that was begun, or a longer one if other reads have shown meanwhile that it
+    /// is too short.
     pub(super) fn extended_wait(&self, begun: Duration) -> Duration {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.too_short.is_some_and(|too_short| begun <= too_short) {
-            begun.max(known.wait)
+        let estimate = self.lock();
+        let is_too_short = estimate
+            .too_short
+            .is_some_and(|too_short| begun <= too_short);
+        if is_too_short {
+            begun.max(estimate.wait)
         } else {
             begun
         }
     }
 
-    /// A read `waited` so long, and the handle was ready or not. Many reads are under way at once and learn the
-    /// same thing, so what counts is the wait that each tried, not how many tried it.
-    pub(super) fn observe(&self, waited: Duration, ready: bool) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.was_early |= !ready;
-        known.was_in_time |= ready;
-        // Whoever waited as long as the scout has seen what it was sent to see.
-        known.probe = known.probe.filter(|scout| waited < *scout);
-        known.too_short = if ready {
-            known.too_short.filter(|too_short| *too_short < waited)
-        } else {
-            known.too_short.max(Some(waited))
-        };
-        known.wait = if ready {
-            known.wait.min(waited.mul_f64(IN_TIME_DECAY).max(MIN_WAIT))
-        } else {
-            known
+    /// Records a read after a wait, and whether the handle was ready. Many reads are in flight at
+    /// once and show the same thing, so an update depends on the wait that was tried and not on the
+    /// number of reads that tried it.
+    pub(super) fn observe(&self, waited: Duration, is_ready: bool) {
+        let mut estimate = self.lock();
+        // A read that waited as long as the probe has shown what the probe was to show.
+        estimate.probe = estimate.probe.filter(|probe| waited < *probe);
+        if is_ready {
+            estimate.was_in_time = true;
+            estimate.too_short = estimate.too_short.filter(|too_short| *too_short < waited);
+            estimate.wait = estimate
                 .wait
-                .max(waited.mul_f64(if known.was_in_time {
-                    EARLY_GROWTH
-                } else {
-                    UNMEASURED_GROWTH
-                }))
-                .min(MAX_WAIT)
-        };
+                .min(waited.mul_f64(IN_TIME_DECAY).max(MIN_WAIT));
+        } else {
+            estimate.was_early = true;
+            estimate.too_short = estimate.too_short.max(Some(waited));
+            let growth = if estimate.was_in_time {
+                EARLY_GROWTH
+            } else {
+                UNMEASURED_GROWTH
+            };
+            estimate.wait = estimate.wait.max(waited.mul_f64(growth)).min(MAX_WAIT);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ReadinessEstimate> {
+        // Plain values, which no panic can leave half-written.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -120,19 +120,19 @@ mod tests {
         assert_eq!(
             readiness.next_wait(),
             FIRST_GUESS,
-            "what came too early is not tried again"
+            "a wait that was too short is not tried again"
         );
     }
 
     #[test]
     fn waiting_reads_extend_their_wait_after_an_early_read() {
         let readiness = HandleReadiness::new();
-        let (scout, other) = (readiness.next_wait(), readiness.next_wait());
-        readiness.observe(scout, false);
+        let (probe, other) = (readiness.next_wait(), readiness.next_wait());
+        readiness.observe(probe, false);
         assert_eq!(
             readiness.extended_wait(other),
             other,
-            "it waits longer than what came too early"
+            "its wait is longer than the one that was too short"
         );
         readiness.observe(other, false);
         let longer = readiness.extended_wait(other);

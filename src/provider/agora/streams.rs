@@ -1,25 +1,24 @@
-//! What the archive calls a filter.
+//! The streams of the history API: filters by source and destination.
 
 use std::borrow::Cow;
 
 use crate::domain::stream::{Scope, Stream};
 
-/// The stream of a filter of the history API, by the name that the archive has for it: `source=alice&destination=bob`.
-/// At least one of the two is given.
-pub fn stream(source: Option<String>, destination: Option<String>) -> Stream {
+/// Returns the stream of a filter, with its key in the archive: `source=alice&destination=bob`. At
+/// least one of the two is given.
+pub fn filter_stream(source: Option<String>, destination: Option<String>) -> Stream {
     let source_part = source
         .as_deref()
         .map(|name| format!("source={}", escaped_sender(name)));
     let destination_part = destination
         .as_deref()
         .map(|name| format!("destination={name}"));
-    let key = [source_part, destination_part]
+    let parts: Vec<String> = [source_part, destination_part]
         .into_iter()
         .flatten()
-        .collect::<Vec<_>>()
-        .join("&");
+        .collect();
     Stream {
-        key,
+        key: parts.join("&"),
         scope: Scope {
             sender: source,
             recipient: destination,
@@ -29,7 +28,8 @@ pub fn stream(source: Option<String>, destination: Option<String>) -> Stream {
     }
 }
 
-/// A sender's name as it stands in a key: one that could be taken for a sender and a destination is percent-encoded.
+/// Returns a sender's name for a key. A name that could be mistaken for a sender and a destination
+/// is percent-encoded.
 fn escaped_sender(name: &str) -> Cow<'_, str> {
     if name.contains("destination=") {
         name.replace('%', "%25").replace('&', "%26").into()
@@ -53,11 +53,11 @@ mod tests {
             "%26destination=b",
             "destination=b",
         ];
-        let sources = names.map(|name| stream(Some(name.to_owned()), None));
-        let destinations = names.map(|name| stream(None, Some(name.to_owned())));
+        let sources = names.map(|name| filter_stream(Some(name.to_owned()), None));
+        let destinations = names.map(|name| filter_stream(None, Some(name.to_owned())));
         let pairs = names.iter().flat_map(|source| {
             names.iter().map(|destination| {
-                stream(Some((*source).to_owned()), Some((*destination).to_owned()))
+                filter_stream(Some((*source).to_owned()), Some((*destination).to_owned()))
             })
         });
         let keys: Vec<String> = sources
@@ -74,7 +74,7 @@ mod tests {
     fn ordinary_names_stand_unescaped_in_keys() {
         let key = |source: &str, destination: &str| {
             let name = |name: &str| Some(name.to_owned()).filter(|name| !name.is_empty());
-            stream(name(source), name(destination)).key
+            filter_stream(name(source), name(destination)).key
         };
         assert_eq!(key("x&y=z%", ""), "source=x&y=z%");
         assert_eq!(key("alice", "q&a #1?"), "source=alice&destination=q&a #1?");

@@ -1,75 +1,165 @@
-//! Counts: how many messages a range holds, and what the range is that was counted.
+//! Surveys: the number of messages in a range, the meaning of a count's bounds, and the split
+//! points of a range.
 
-use reqwest::{Method, Url};
-use tokio::time::sleep;
+use std::sync::Arc;
 
-use super::reader::Series;
-use super::{Agora, IN_PROGRESS_WAIT, MAX_POLLS, PAGE_SIZE, answers, ready};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::answers::MessagePage;
+use super::api::{Api, QueryRange};
+use super::bound_semantics::BoundInference;
+use super::page_checks;
+use super::page_reader::PageReader;
+use super::splitting;
 use crate::domain::stream::Stream;
-use crate::domain::time::Millis;
+use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
-use crate::provider::budget::Turn;
 use crate::provider::error::ProviderError;
+use crate::provider::limits::agora::{MIN_PAGE_SIZE, PAGE_SIZE, QUERY_MARGIN};
+use crate::provider::rate_limiter::Priority;
+use crate::provider::survey::{FetchedWindow, RangeCount, Survey};
 
-impl Agora {
-    /// How many messages the provider has between two bounds, whatever it takes bounds to mean.
-    pub(super) async fn count_between(
-        &self,
-        stream: &Stream,
-        bounds: Window,
-    ) -> Result<u64, ProviderError> {
-        self.count_in_turn(stream, bounds, Turn::Begin).await
+/// The surveyor of one project.
+#[derive(Debug)]
+pub(super) struct Surveyor {
+    api: Arc<Api>,
+    pages: Arc<PageReader>,
+    bounds: Mutex<BoundInference>,
+}
+
+impl Surveyor {
+    pub(super) fn new(api: Arc<Api>, pages: Arc<PageReader>) -> Self {
+        Self {
+            api,
+            pages,
+            bounds: Mutex::new(BoundInference::new()),
+        }
     }
 
-    /// The same, before or after whatever else waits.
-    pub(super) async fn count_in_turn(
-        &self,
-        stream: &Stream,
-        bounds: Window,
-        turn: Turn,
-    ) -> Result<u64, ProviderError> {
-        const WHAT: &str = "count";
-        let mut url = self.history("count");
-        for (name, value) in [
-            ("source", &stream.scope.sender),
-            ("destination", &stream.scope.recipient),
-        ] {
-            append(&mut url, name, value.as_deref());
-        }
-        append(&mut url, "start_time", Some(&bounds.from().to_string()));
-        append(&mut url, "end_time", Some(&bounds.to().to_string()));
-        let mut patience = self.http.answer_retry();
-        for _ in 0..MAX_POLLS {
-            let answer = self
-                .send(WHAT, turn, || (Method::GET, url.clone(), None))
-                .await;
-            match answer.and_then(|answer| ready(WHAT, &answer, answers::parse_count)) {
-                Ok(Some(count)) => return Ok(count),
-                Ok(None) => sleep(IN_PROGRESS_WAIT).await,
-                Err(error) => patience.backoff_or_fail(error).await?,
-            }
-        }
-        Err(never_ready(WHAT))
-    }
-
-    /// Finds out what bounds mean, as far as the messages of a range can tell.
-    pub(super) async fn learn_bounds(
+    /// See [`Provider::survey`](crate::provider::Provider::survey).
+    pub(super) async fn survey(
         &self,
         stream: &Stream,
         range: Window,
-    ) -> Result<(), ProviderError> {
-        // Held while asking: one finds out for all.
+        target: u64,
+    ) -> Result<Survey, ProviderError> {
+        let asked = Instant::now();
+        let count = self
+            .api
+            .count(stream, range.padded(QUERY_MARGIN), Priority::Normal)
+            .await?;
+        if count == 0 {
+            let requested_at = self.api.gate().clock().time_at(asked);
+            return Ok(Survey::Complete(FetchedWindow {
+                provider_count: Some(0),
+                ..FetchedWindow::from_items([], requested_at)
+            }));
+        }
+        let cuts = self.split_points(stream, range, count, target).await?;
+        Ok(if cuts.is_empty() {
+            Survey::OneWindow(count)
+        } else {
+            Survey::Split { count, cuts }
+        })
+    }
+
+    /// Reads one page. If it is full, the range is surveyed instead.
+    pub(super) async fn peek(
+        &self,
+        stream: &Stream,
+        range: Window,
+        target: u64,
+    ) -> Result<Survey, ProviderError> {
+        let asked = Instant::now();
+        let page = self.read_first_page(stream, range, PAGE_SIZE).await?;
+        if page.len() as u64 >= PAGE_SIZE {
+            return self.survey(stream, range, target).await;
+        }
+        let requested_at = self.api.gate().clock().time_at(asked);
+        let items = page_checks::within(range, vec![page]);
+        Ok(Survey::Complete(FetchedWindow::from_items(
+            items,
+            requested_at,
+        )))
+    }
+
+    /// See [`Provider::count`](crate::provider::Provider::count).
+    pub(super) async fn count(
+        &self,
+        stream: &Stream,
+        range: Window,
+    ) -> Result<RangeCount, ProviderError> {
+        let messages = self.estimate_count(stream, range).await?;
+        // An empty range teaches nothing about its bounds.
+        if messages > 0 {
+            self.learn_bounds(stream, range).await?;
+        }
+        let (from, to) = self.bounds.lock().await.counted_span(range);
+        Ok(RangeCount { messages, from, to })
+    }
+
+    /// Returns the provider's count of a range. Messages on its bounds may or may not be counted.
+    pub(super) async fn estimate_count(
+        &self,
+        stream: &Stream,
+        range: Window,
+    ) -> Result<u64, ProviderError> {
+        self.api.count(stream, range, Priority::Normal).await
+    }
+
+    /// True if these pages hold `count` messages of a range, by any meaning that its bounds may
+    /// have.
+    pub(super) async fn matches_count(
+        &self,
+        pages: &[MessagePage],
+        range: Window,
+        count: u64,
+    ) -> bool {
+        let is_readable = pages.iter().flatten().all(Result::is_ok);
+        let times: Vec<Millis> = pages.iter().flat_map(message_times).collect();
+        is_readable
+            && times.is_sorted()
+            && self
+                .bounds
+                .lock()
+                .await
+                .is_consistent_with(&times, range, count)
+    }
+
+    /// Returns the split points of a range that holds `count` messages; none if it fits into one
+    /// window.
+    async fn split_points(
+        &self,
+        stream: &Stream,
+        range: Window,
+        count: u64,
+        target: u64,
+    ) -> Result<Vec<Second>, ProviderError> {
+        let windows = splitting::window_count(count, target);
+        if windows == 1 || range.seconds() == 1 {
+            return Ok(vec![]);
+        }
+        let page = self.read_first_page(stream, range, MIN_PAGE_SIZE).await?;
+        let first = message_times(&page).next().map(Millis::second);
+        Ok(splitting::split_points(range, first, windows))
+    }
+
+    /// Finds out what bounds mean, as far as the messages of a range can show it.
+    async fn learn_bounds(&self, stream: &Stream, range: Window) -> Result<(), ProviderError> {
+        // Held while asking: one caller finds out for all.
         let mut bounds = self.bounds.lock().await;
         if !bounds.is_undecided() {
             return Ok(());
         }
         bounds.record_attempt();
-        let page = self.page(Series::of(stream, range), 0, PAGE_SIZE).await?;
-        let times: Vec<Millis> = page.iter().flatten().map(|sent| sent.at).collect();
-        // A page that is full may end among messages of one second, of which it then shows only some.
+        let page = self.read_first_page(stream, range, PAGE_SIZE).await?;
+        let times: Vec<Millis> = message_times(&page).collect();
+        // A full page may end among messages of one second, and then shows only some of them.
+        let is_full = page.len() as u64 >= PAGE_SIZE;
         let end = times
             .last()
-            .filter(|_| page.len() as u64 >= PAGE_SIZE)
+            .filter(|_| is_full)
             .map_or(range.to(), |last| last.second());
         let Some(known) = range.up_to(end) else {
             return Ok(());
@@ -77,31 +167,27 @@ impl Agora {
         if page.iter().any(Result::is_err) || !times.is_sorted() {
             return Ok(());
         }
-        while let Some(question) = bounds.next_probe(&times, known) {
-            let count = self.count_between(stream, question).await?;
-            if !bounds.observe(&times, question, count) {
+        while let Some(probe) = bounds.next_probe(&times, known) {
+            let count = self.estimate_count(stream, probe).await?;
+            if !bounds.observe(&times, probe, count) {
                 break;
             }
         }
         Ok(())
     }
-}
 
-/// Adds a parameter, percent-encoded; nothing where there is no value. A space is `%20`: the form encoding's `+`
-/// would be taken for a plus sign by a server that decodes by the letter.
-fn append(url: &mut Url, name: &str, value: Option<&str>) {
-    let Some(value) = value else { return };
-    let value = percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC);
-    let query = match url.query() {
-        Some(query) => format!("{query}&{name}={value}"),
-        None => format!("{name}={value}"),
-    };
-    url.set_query(Some(&query));
-}
-
-fn never_ready(what: &'static str) -> ProviderError {
-    ProviderError::Malformed {
-        what,
-        fault: format!("still in progress after {MAX_POLLS} polls"),
+    async fn read_first_page(
+        &self,
+        stream: &Stream,
+        range: Window,
+        size: u64,
+    ) -> Result<MessagePage, ProviderError> {
+        self.pages
+            .read_page(QueryRange::ascending(stream, range), 0, size)
+            .await
     }
+}
+
+fn message_times(page: &MessagePage) -> impl Iterator<Item = Millis> {
+    page.iter().flatten().map(|message| message.sent_at)
 }

@@ -1,43 +1,52 @@
-//! What cargo-fuzz reaches of Web3MQ's wire. It is in its builds only.
+//! The entry points of the fuzz targets for Web3MQ's answers. It exists in fuzzing builds only.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::answers::{self, ParsedRow};
 use super::lists;
-use super::wire::{self, Row};
-use crate::domain::message::{Encoding, name_fault};
+use super::streams::TopicMessages;
+use crate::domain::message::{Encoding, name_error};
 
-/// Reads a body as a page, and as one of a list.
+/// Parses a body as a page of a topic, and as a page of a list.
 pub fn answer(body: &[u8]) {
-    if let Ok(page) = lists::page(body) {
+    if let Ok(page) = lists::parse_list_page(body) {
         assert!(
             page.ids
                 .iter()
-                .all(|id| !id.is_empty() && name_fault(id).is_none())
+                .all(|id| !id.is_empty() && name_error(id).is_none())
         );
     }
-    if let Ok(page) = wire::page(body) {
-        page.rows.iter().for_each(check);
+    let topic = TopicMessages {
+        user: "user:1",
+        topic: "topic:1",
+    };
+    if let Ok(page) = answers::parse_page(body, topic) {
+        page.rows.iter().for_each(check_row);
     }
 }
 
-/// What was understood is fit for the archive, and what was not can be kept and read again.
-fn check(row: &Row) {
+/// Checks that a parsed message can be archived, and that any other can be kept raw.
+fn check_row(row: &ParsedRow) {
     match row {
-        Ok(sent) => {
-            assert!(name_fault(&sent.from).is_none());
-            assert!(sent.topic.as_deref().and_then(name_fault).is_none());
-            assert!(sent.id.as_deref().is_none_or(|id| !id.is_empty()));
-            match sent.payload.encoding {
-                Encoding::Base64 => assert!(
-                    STANDARD
-                        .decode(STANDARD.encode(&sent.payload.bytes))
-                        .is_ok()
-                ),
-                Encoding::Raw => assert!(STANDARD.decode(&sent.payload.bytes).is_err()),
-                Encoding::Utf8 => unreachable!("Web3MQ's payloads are base64 or kept as they came"),
+        Ok(message) => {
+            assert!(name_error(&message.sender).is_none());
+            assert!(name_error(&message.recipient).is_none());
+            assert!(
+                message
+                    .provider_id
+                    .as_deref()
+                    .is_none_or(|id| !id.is_empty())
+            );
+            let bytes = &message.payload.bytes;
+            match message.payload.encoding {
+                Encoding::Base64 => assert!(STANDARD.decode(STANDARD.encode(bytes)).is_ok()),
+                Encoding::Raw => assert!(STANDARD.decode(bytes).is_err()),
+                Encoding::Utf8 => unreachable!("Web3MQ's payloads are base64 or raw text"),
             }
         }
-        Err(unreadable) => assert!(!unreadable.raw.is_empty() && !unreadable.reason.is_empty()),
+        Err(unparsable) => {
+            assert!(!unparsable.raw.is_empty() && !unparsable.reason.is_empty());
+        }
     }
 }

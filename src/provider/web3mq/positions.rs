@@ -1,28 +1,27 @@
-//! Where in a topic's history a moment lies.
+//! The search for the position of a time in a topic's history.
 //!
-//! Web3MQ numbers pages from the newest message back, so page numbers shift with every message that arrives. What
-//! does not shift is a message's position counted from the oldest: `total − 1 − (rows before it, newest first)`. This
-//! is the record of positions whose times have been seen, and the search for the position of a moment between them.
+//! Web3MQ numbers pages from the newest message back, so page numbers shift with every new message.
+//! A message's position counted from the oldest does not: `total − 1 − (rows before it, newest
+//! first)`. This is the index of positions whose times were seen, and the search between them.
 
 use crate::domain::time::{Millis, Second};
+use crate::provider::limits::web3mq::MAX_MARKS;
 
-/// So many marks are kept for a topic; beyond it the record starts anew, at the price of a few probes.
-const MAX_MARKS: usize = 4096;
-
-/// Positions, counted from the oldest message, with the times seen there.
+/// The known positions of a topic, counted from the oldest message, with the times seen there.
 #[derive(Debug, Default)]
 pub(super) struct PositionIndex {
-    /// How many messages the topic held when it was last looked at.
+    /// The number of messages when the topic was last read.
     total: u64,
     /// In order of position, and so, as far as the provider keeps order, of time.
     marks: Vec<(u64, Millis)>,
 }
 
-/// The way to the position of a moment: how many messages were sent before it.
+/// The next step of a search for the position of a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SearchStep {
+    /// The number of messages sent before the time.
     Found(u64),
-    /// It is not known yet; look at the message in this position.
+    /// It is not known yet: read the message in this position.
     Probe(u64),
 }
 
@@ -31,24 +30,24 @@ impl PositionIndex {
         self.total
     }
 
-    /// The topic holds so many messages now. Where that is fewer than before, positions have shifted: what is known
-    /// is worth nothing any more, and the answer is false.
+    /// Sets the number of messages. If it has fallen, positions have shifted: all known ones are
+    /// dropped, and false is returned.
     pub(super) fn set_total(&mut self, total: u64) -> bool {
-        let steady = total >= self.total;
-        if !steady {
+        let is_steady = total >= self.total;
+        if !is_steady {
             self.marks.clear();
         }
         self.total = total;
-        steady
+        is_steady
     }
 
-    /// The time of the newest message that has been seen.
+    /// The time of the newest message that was seen.
     pub(super) fn newest(&self) -> Option<Millis> {
         self.marks.last().map(|mark| mark.1)
     }
 
-    /// Takes note of times seen in consecutive positions from `first` on (oldest first): of the two ends, and of the
-    /// place where they pass each moment of interest.
+    /// Records times seen in consecutive positions from `first` on, oldest first: those of the two
+    /// ends, and those on both sides of each time of interest.
     pub(super) fn record_times(&mut self, first: u64, times: &[Millis], interest: &[Millis]) {
         if self.marks.len() > MAX_MARKS {
             self.marks.clear();
@@ -56,32 +55,36 @@ impl PositionIndex {
         let Some(last) = times.len().checked_sub(1) else {
             return;
         };
-        let passes = interest.iter().flat_map(|moment| {
-            let pass = times.partition_point(|time| time < moment);
-            [pass.checked_sub(1), (pass <= last).then_some(pass)]
-        });
-        for index in [Some(0), Some(last)].into_iter().chain(passes).flatten() {
+        let mut indices = vec![0, last];
+        for wanted in interest {
+            let after = times.partition_point(|time| time < wanted);
+            indices.extend(after.checked_sub(1));
+            indices.extend((after <= last).then_some(after));
+        }
+        for index in indices {
             self.insert_mark(first + index as u64, times[index]);
         }
     }
 
     fn insert_mark(&mut self, position: u64, time: Millis) {
         match self.marks.binary_search_by_key(&position, |mark| mark.0) {
-            Ok(known) => self.marks[known].1 = time,
-            Err(place) => self.marks.insert(place, (position, time)),
+            Ok(index) => self.marks[index].1 = time,
+            Err(index) => self.marks.insert(index, (position, time)),
         }
     }
 
-    /// How many messages were sent before `moment`, or where to look next. `probes` is how often this search has
-    /// looked already: every third look halves what is left, so that no history, however lopsided, takes many.
-    pub(super) fn find(&self, moment: Millis, probes: u32) -> SearchStep {
-        if moment <= Second::EPOCH.start() {
+    /// Returns the number of messages sent before `time`, or the position to read next. `probes` is
+    /// the number of reads of this search so far: every third halves the rest, so that no lopsided
+    /// history takes many.
+    pub(super) fn find(&self, time: Millis, probes: u32) -> SearchStep {
+        if time <= Second::EPOCH.start() {
             return SearchStep::Found(0);
         }
-        let next = self.marks.partition_point(|mark| mark.1 < moment);
-        let low = next.checked_sub(1).map(|i| self.marks[i]);
+        let next = self.marks.partition_point(|mark| mark.1 < time);
+        let low = next.checked_sub(1).map(|index| self.marks[index]);
         let high = self.marks.get(next).copied();
-        // The first position that may hold the answer, and the first that is known not to be before the moment.
+        // The first position that may be the answer, and the first that is known not to be before
+        // the time.
         let first = low.map_or(0, |(position, _)| position + 1);
         let end = high.map_or(self.total, |(position, _)| position);
         if first >= end {
@@ -92,18 +95,19 @@ impl PositionIndex {
             (None, Some(_)) => 0,
             (Some(_), Some(_)) if probes % 3 == 2 => first + (end - first) / 2,
             (Some((_, before)), Some((_, after))) => {
-                first + interpolate(end - first, before, moment, after)
+                first + interpolate(end - first, before, time, after)
             }
         };
         SearchStep::Probe(guess.clamp(first, end - 1))
     }
 }
 
-/// The part of `count` that lies before `moment`, where messages are spread evenly between two times.
-fn interpolate(count: u64, before: Millis, moment: Millis, after: Millis) -> u64 {
+/// Returns the part of `count` that lies before `time`, if messages are spread evenly between two
+/// times.
+fn interpolate(count: u64, before: Millis, time: Millis, after: Millis) -> u64 {
     let span = u128::from(after.0.abs_diff(before.0)).max(1);
-    u64::try_from(u128::from(count) * u128::from(moment.0.abs_diff(before.0)) / span)
-        .unwrap_or(count)
+    let elapsed = u128::from(time.0.abs_diff(before.0));
+    u64::try_from(u128::from(count) * elapsed / span).unwrap_or(count)
 }
 
 #[cfg(test)]
@@ -112,7 +116,8 @@ mod tests {
 
     use super::*;
 
-    /// Searches a history through pages of `size`; answers with the position and how many pages were read.
+    /// Searches a history through pages of `size`; returns the position and the number of pages
+    /// read.
     fn search(history: &[i64], size: usize, moment: i64) -> (u64, u32) {
         let mut positions = PositionIndex::default();
         positions.set_total(history.len() as u64);

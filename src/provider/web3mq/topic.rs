@@ -1,6 +1,5 @@
-//! One topic's history: pages looked at, positions known, ranges found and read.
+//! One topic: its known positions, and the search for the positions of a window.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,458 +7,300 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::Web3mq;
-use super::answers::{ParsedRow, TopicPage};
+use super::answers::ParsedRow;
+use super::api::Api;
+use super::page_assembly::{PageView, PositionRange};
 use super::positions::{PositionIndex, SearchStep};
+use super::streams::{KEY_PREFIX, TopicMessages};
 use crate::domain::stream::Stream;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use crate::provider::error::ProviderError;
+use crate::provider::limits::web3mq::{MAX_CONCURRENT_PAGES, MAX_PROBES};
 
-/// What the key of a stream begins with; the rest is the topic's name.
-pub(super) const KEY_PREFIX: &str = "topic=";
-/// Pages of one window under way at once.
-const PAGES_AT_ONCE: usize = 16;
-/// How many pages one search may look at: far more than any takes, and an end to those that a provider leads astray.
-const MAX_PROBES: u32 = 64;
-
-/// A topic, and what is known of it.
+/// A topic and the known positions of its messages.
 #[derive(Debug)]
 pub(super) struct Topic {
     pub(super) stream: Arc<Stream>,
     pub(super) name: String,
-    known: Mutex<TopicState>,
+    state: Mutex<TopicState>,
 }
 
 #[derive(Debug, Default)]
 struct TopicState {
     positions: PositionIndex,
-    /// When the oldest of what is known was asked for, or last confirmed.
-    since: Option<Instant>,
-    /// Where the provider does not say how many messages there are: the newest one, when they were counted.
-    newest: Option<ParsedRow>,
+    /// The time at which the oldest known position was asked for, or last confirmed.
+    valid_since: Option<Instant>,
+    /// The newest row when the messages were counted, if the provider does not report their number.
+    newest_row: Option<ParsedRow>,
 }
 
-/// The rows of a page in their positions, oldest first.
+/// The location of a window in its topic.
 #[derive(Debug)]
-pub(super) struct View {
-    /// The position of the first row, counted from the oldest message of the topic.
-    pub(super) first: u64,
-    pub(super) rows: Vec<ParsedRow>,
-    pub(super) total: u64,
-    /// Whether the provider itself said the total.
-    told: bool,
+pub(super) struct WindowLocation {
+    pub(super) range: PositionRange,
+    /// The last page that the search read: it often holds all of a short window.
+    pub(super) last_page: Option<PageView>,
+    /// The location is valid since this time or earlier.
+    pub(super) valid_since: Instant,
 }
 
-/// The positions `[from, to)` of a window's messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct PositionRange {
-    pub(super) from: u64,
-    pub(super) to: u64,
-}
-
-/// What came of reading a window.
-#[derive(Debug)]
-pub(super) enum Reading {
-    Complete(Vec<ParsedRow>),
-    /// All that lies in the window's positions, but not in order of time: there may be more of it elsewhere.
-    OutOfOrder(Vec<ParsedRow>),
-    /// The history moved meanwhile: what was learned of positions no longer holds.
-    Moved,
-}
-
-impl View {
-    /// The times of the rows. One that could not be read counts as sent with the row before it.
-    fn times(&self) -> Vec<Millis> {
-        let known = self
-            .rows
-            .iter()
-            .find_map(|row| row.as_ref().ok())
-            .map_or(Millis(0), |sent| sent.at);
-        let fill = |last: &mut Millis, row: &ParsedRow| {
-            *last = row.as_ref().map_or(*last, |sent| sent.at);
-            Some(*last)
-        };
-        self.rows.iter().scan(known, fill).collect()
-    }
-
-    fn holds(&self, span: PositionRange) -> bool {
-        self.first <= span.from && span.to <= self.first + self.rows.len() as u64
-    }
-}
-
-impl PositionRange {
-    pub(super) fn len(self) -> u64 {
-        self.to - self.from
-    }
-
-    /// With a neighbour at each end, which shows that nothing of the window lies beyond it.
-    fn with_neighbours(self, total: u64) -> Self {
-        Self {
-            from: self.from.saturating_sub(1),
-            to: (self.to + 1).min(total),
+impl TopicState {
+    /// Records the positions on a page that was asked for at this time, and where they pass each
+    /// time of interest.
+    fn record_page(&mut self, view: &PageView, interest: &[Millis], asked: Instant) {
+        if !self.positions.set_total(view.total) {
+            self.valid_since = None;
         }
+        self.valid_since.get_or_insert(asked);
+        self.positions
+            .record_times(view.first, &view.times(), interest);
+    }
+
+    fn is_older_than(&self, age: Duration) -> bool {
+        self.valid_since.is_some_and(|since| since.elapsed() >= age)
     }
 }
 
 impl Topic {
-    /// The topic of a stream whose key names one.
-    pub(super) fn of(stream: &Stream) -> Option<Self> {
+    /// Returns the topic of a stream; `None` if the stream's key names none.
+    pub(super) fn from_stream(stream: &Stream) -> Option<Self> {
         let name = stream.key.strip_prefix(KEY_PREFIX)?.to_owned();
         Some(Self {
             stream: Arc::new(stream.clone()),
             name,
-            known: Mutex::default(),
+            state: Mutex::default(),
         })
     }
 
-    /// Forgets what was learned or confirmed longer ago than this.
-    pub(super) async fn forget_older(&self, age: Duration) {
-        let mut known = self.known.lock().await;
-        if known.since.is_some_and(|since| since.elapsed() >= age) {
-            *known = TopicState::default();
+    /// Returns the context in which the topic's messages are parsed.
+    pub(super) fn messages<'a>(&'a self, api: &'a Api) -> TopicMessages<'a> {
+        TopicMessages {
+            user: api.user(),
+            topic: &self.name,
         }
     }
 
-    pub(super) async fn forget(&self) {
-        *self.known.lock().await = TopicState::default();
+    /// Forgets positions that were learned or confirmed longer ago than `age`.
+    pub(super) async fn forget_older(&self, age: Duration) {
+        let mut state = self.state.lock().await;
+        if state.is_older_than(age) {
+            *state = TopicState::default();
+        }
     }
 
-    /// Makes sure that nothing came or went since what is known was learned, unless that was this short a time ago.
-    pub(super) async fn confirm(
-        &self,
-        account: &Web3mq,
-        age: Duration,
-    ) -> Result<(), ProviderError> {
-        let mut known = self.known.lock().await;
-        if known.since.is_some_and(|since| since.elapsed() >= age) {
-            self.read_newest_page(account, &mut known, &[]).await?;
+    /// Forgets all positions.
+    pub(super) async fn forget(&self) {
+        *self.state.lock().await = TopicState::default();
+    }
+
+    /// Checks for new or removed messages, unless that was done less than `age` ago.
+    pub(super) async fn confirm(&self, api: &Api, age: Duration) -> Result<(), ProviderError> {
+        let mut state = self.state.lock().await;
+        if state.is_older_than(age) {
+            self.read_newest_page(api, &mut state, &[]).await?;
         }
         Ok(())
     }
 
-    /// Finds where the window lies, looking at as many pages as it takes; the last of them is handed out, too, since
-    /// it often holds all of a short window. The instant is the one at which this held at the latest.
-    pub(super) async fn locate(
-        &self,
-        account: &Web3mq,
-        window: Window,
-    ) -> Result<(PositionRange, Option<View>, Instant), ProviderError> {
-        let (start, end) = (window.from().start(), window.to().start());
-        let mut known = self.known.lock().await;
-        let begun = Instant::now();
-        // What is newer than all that was seen can only be seen by looking.
-        let mut seen = None;
-        if known.positions.newest().is_none_or(|newest| newest < end) {
-            seen = Some(
-                self.read_newest_page(account, &mut known, &[start, end])
-                    .await?,
-            );
-        }
-        let to = self
-            .find(account, &mut known, end, &[start, end], &mut seen)
-            .await?;
-        let from = self
-            .find(account, &mut known, start, &[start, end], &mut seen)
-            .await?;
-        Ok((
-            PositionRange {
-                from: from.min(to),
-                to,
-            },
-            seen,
-            known.since.unwrap_or(begun),
-        ))
+    /// The number of messages, as far as it is known.
+    pub(super) async fn total(&self) -> u64 {
+        self.state.lock().await.positions.total()
     }
 
-    /// The times at the given positions, each looked at unless it is known.
+    /// Finds the positions of a window, reading as many pages as that takes.
+    pub(super) async fn locate(
+        &self,
+        api: &Api,
+        window: Window,
+    ) -> Result<WindowLocation, ProviderError> {
+        let bounds = [window.from().start(), window.to().start()];
+        let [start, end] = bounds;
+        let mut state = self.state.lock().await;
+        let begun = Instant::now();
+        let mut last_page = None;
+        // Only the newest page shows messages that are newer than all known ones.
+        if state.positions.newest().is_none_or(|newest| newest < end) {
+            last_page = Some(self.read_newest_page(api, &mut state, &bounds).await?);
+        }
+        let mut search = PositionSearch {
+            topic: self,
+            api,
+            bounds,
+            last_page,
+        };
+        let to = search.find(&mut state, end).await?;
+        let from = search.find(&mut state, start).await?;
+        let range = PositionRange {
+            from: from.min(to),
+            to,
+        };
+        let valid_since = state.valid_since.unwrap_or(begun);
+        Ok(WindowLocation {
+            range,
+            last_page: search.last_page,
+            valid_since,
+        })
+    }
+
+    /// Reads the times at the given positions.
     pub(super) async fn times_at(
         &self,
-        account: &Web3mq,
+        api: &Api,
         positions: &[u64],
     ) -> Result<Vec<Millis>, ProviderError> {
         let asked = Instant::now();
-        let total = self.known.lock().await.positions.total();
-        let looks = stream::iter(positions.iter().copied())
-            .map(|position| self.read_page_at(account, position, total));
-        let views: Vec<View> = looks.buffered(PAGES_AT_ONCE).try_collect().await?;
-        let mut known = self.known.lock().await;
+        let total = self.total().await;
+        let reads = stream::iter(positions.iter().copied())
+            .map(|position| self.read_page_at(api, position, total));
+        let views: Vec<PageView> = reads.buffered(MAX_CONCURRENT_PAGES).try_collect().await?;
+        let mut state = self.state.lock().await;
         let mut found = Vec::with_capacity(positions.len());
         for (view, &position) in views.iter().zip(positions) {
             let times = view.times();
             let index = position.saturating_sub(view.first) as usize;
-            let Some(&time) = times.get(index.min(times.len().saturating_sub(1))) else {
+            let index = index.min(times.len().saturating_sub(1));
+            let Some(&time) = times.get(index) else {
                 continue;
             };
-            record_page(&mut known, view, &[time.second().start()], asked);
+            state.record_page(view, &[time.second().start()], asked);
             found.push(time);
         }
         Ok(found)
     }
 
-    async fn find(
-        &self,
-        account: &Web3mq,
-        known: &mut TopicState,
-        moment: Millis,
-        interest: &[Millis],
-        seen: &mut Option<View>,
-    ) -> Result<u64, ProviderError> {
-        for probes in 0..MAX_PROBES {
-            match known.positions.find(moment, probes) {
-                SearchStep::Found(position) => return Ok(position),
-                SearchStep::Probe(position) => {
-                    let asked = Instant::now();
-                    let view = self
-                        .read_page_at(account, position, known.positions.total())
-                        .await?;
-                    record_page(known, &view, interest, asked);
-                    *seen = Some(view);
-                }
-            }
-        }
-        *known = TopicState::default();
-        Err(ProviderError::HistoryChanged { tries: MAX_PROBES })
+    /// True if the newest message is another than when the messages were counted. Always false if
+    /// the provider reports totals: those show it.
+    pub(super) async fn has_newest_changed(&self, api: &Api) -> Result<bool, ProviderError> {
+        let Some(newest) = self.state.lock().await.newest_row.clone() else {
+            return Ok(false);
+        };
+        let page = api.read_page(&self.name, 1, api.page_size()).await?;
+        Ok(page.rows.first() != Some(&newest))
     }
 
-    /// The page with the message in this position, given how many there are.
+    /// Reads the page with the message in this position, in a topic of `total` messages.
     async fn read_page_at(
         &self,
-        account: &Web3mq,
+        api: &Api,
         position: u64,
         total: u64,
-    ) -> Result<View, ProviderError> {
-        let size = account.page_size();
-        let page = total.saturating_sub(position + 1) / size + 1;
-        let read = account.page(&self.name, page, size).await?;
-        Ok(view(read, page, size, total))
+    ) -> Result<PageView, ProviderError> {
+        let size = api.page_size();
+        let number = total.saturating_sub(position + 1) / size + 1;
+        let page = api.read_page(&self.name, number, size).await?;
+        Ok(PageView::new(page, number, size, total))
     }
 
-    /// The first page, which also tells how many messages there are.
+    /// Reads the first page, and finds out the number of messages.
     async fn read_newest_page(
         &self,
-        account: &Web3mq,
-        known: &mut TopicState,
+        api: &Api,
+        state: &mut TopicState,
         interest: &[Millis],
-    ) -> Result<View, ProviderError> {
-        let size = account.page_size();
+    ) -> Result<PageView, ProviderError> {
+        let size = api.page_size();
         let asked = Instant::now();
-        let page = account.page(&self.name, 1, size).await?;
+        let page = api.read_page(&self.name, 1, size).await?;
         let rows = page.rows.len() as u64;
         let total = match page.total.filter(|&total| total >= rows) {
             Some(total) => {
                 if 0 < rows && rows < size.min(total) {
                     // The provider serves smaller pages than were asked for.
-                    account.shrink_pages(rows);
+                    api.shrink_pages(rows);
                 }
-                if total == known.positions.total() {
-                    // Nothing came and nothing went: what was known of positions is known as of now.
-                    known.since = known.since.map(|_| asked);
+                if total == state.positions.total() {
+                    // No message came or went: the known positions are confirmed.
+                    state.valid_since = state.valid_since.map(|_| asked);
                 } else {
-                    // What came need not have come last.
-                    *known = TopicState::default();
+                    // A new message need not have come last.
+                    *state = TopicState::default();
                 }
                 total
             }
-            None if known.newest.is_some() && known.newest.as_ref() == page.rows.first() => {
-                // Nothing came last, which is all that can be told.
-                let total = known.positions.total();
-                *known = TopicState {
-                    newest: known.newest.take(),
+            None if state.newest_row.is_some()
+                && state.newest_row.as_ref() == page.rows.first() =>
+            {
+                // No message came last, which is all that can be seen.
+                let total = state.positions.total();
+                let newest_row = state.newest_row.take();
+                *state = TopicState {
+                    newest_row,
                     ..TopicState::default()
                 };
                 total
             }
             None => {
-                *known = TopicState {
-                    newest: page.rows.first().cloned(),
+                let newest_row = page.rows.first().cloned();
+                *state = TopicState {
+                    newest_row,
                     ..TopicState::default()
                 };
-                self.count(account, rows, size).await?
+                self.count(api, rows, size).await?
             }
         };
-        let view = view(page, 1, size, total);
-        record_page(known, &view, interest, asked);
+        let view = PageView::new(page, 1, size, total);
+        state.record_page(&view, interest, asked);
         Ok(view)
     }
 
-    /// Counts the messages of a topic whose total the provider does not tell: the last page that holds any is found
-    /// by doubling and halving. `rows` is what the first page held.
-    async fn count(&self, account: &Web3mq, rows: u64, asked: u64) -> Result<u64, ProviderError> {
+    /// Counts the messages of a topic whose total the provider does not report. The last page with
+    /// messages is found by doubling and halving the page number. `rows` is the number of messages
+    /// on the first page.
+    async fn count(&self, api: &Api, rows: u64, asked_size: u64) -> Result<u64, ProviderError> {
         if rows == 0 {
             return Ok(0);
         }
-        let size = rows.min(asked);
-        let (mut last, mut held, mut beyond) = (1, rows, None);
-        while beyond.is_none_or(|beyond| beyond - last > 1) {
-            let page = beyond.map_or(last * 2, |beyond: u64| last + (beyond - last) / 2);
-            match account.page(&self.name, page, size).await?.rows.len() as u64 {
-                0 => beyond = Some(page),
-                n => (last, held) = (page, n),
-            }
-        }
-        if last > 1 && size < asked {
-            account.shrink_pages(size);
-        }
-        Ok((last - 1) * size + held)
-    }
-
-    /// Reads the rows of a window that was located, oldest first, and makes sure that they are all of it.
-    pub(super) async fn read(
-        &self,
-        account: &Web3mq,
-        window: Window,
-        span: PositionRange,
-    ) -> Result<Reading, ProviderError> {
-        let mut shelf = Shelf::default();
-        let mut total = self.known.lock().await.positions.total();
-        // Messages that arrive meanwhile push the last rows to a further page; more than a few rounds of that is no
-        // longer a chat.
-        for _ in 0..4 {
-            let wanted = span.with_neighbours(total);
-            let Some((oldest, newest)) = shelf.missing(wanted) else {
-                break;
+        let size = rows.min(asked_size);
+        let mut last_page = 1;
+        let mut rows_on_last_page = rows;
+        let mut empty_page: Option<u64> = None;
+        while empty_page.is_none_or(|empty| empty - last_page > 1) {
+            let page = match empty_page {
+                Some(empty) => last_page + (empty - last_page) / 2,
+                None => last_page * 2,
             };
-            let size = account.page_size();
-            let pages = (total - 1 - newest) / size + 1..=(total - 1 - oldest) / size + 1;
-            let reads = stream::iter(pages).map(async |page| {
-                account
-                    .page(&self.name, page, size)
-                    .await
-                    .map(|read| view(read, page, size, total))
-            });
-            let views: Vec<View> = reads.buffered(PAGES_AT_ONCE).try_collect().await?;
-            for view in views {
-                if view.total < total && view.told {
-                    return Ok(Reading::Moved);
-                }
-                total = total.max(view.total);
-                if !shelf.put(view) {
-                    return Ok(Reading::Moved);
+            match api.read_page(&self.name, page, size).await?.rows.len() as u64 {
+                0 => empty_page = Some(page),
+                count => {
+                    last_page = page;
+                    rows_on_last_page = count;
                 }
             }
         }
-        if self.moved_untold(account).await? {
-            return Ok(Reading::Moved);
+        if last_page > 1 && size < asked_size {
+            api.shrink_pages(size);
         }
-        Ok(shelf.take(window, span, total))
-    }
-
-    /// Whether, at a provider that tells no totals, the newest message is another than when they were counted.
-    async fn moved_untold(&self, account: &Web3mq) -> Result<bool, ProviderError> {
-        let Some(newest) = self.known.lock().await.newest.clone() else {
-            return Ok(false);
-        };
-        let page = account.page(&self.name, 1, account.page_size()).await?;
-        Ok(page.rows.first() != Some(&newest))
+        Ok((last_page - 1) * size + rows_on_last_page)
     }
 }
 
-/// Takes note of what a page shows that was asked for at this instant.
-fn record_page(known: &mut TopicState, view: &View, interest: &[Millis], asked: Instant) {
-    if !known.positions.set_total(view.total) {
-        known.since = None;
-    }
-    known.since.get_or_insert(asked);
-    known
-        .positions
-        .record_times(view.first, &view.times(), interest);
+/// A search for the positions of a window's bounds.
+struct PositionSearch<'a> {
+    topic: &'a Topic,
+    api: &'a Api,
+    bounds: [Millis; 2],
+    last_page: Option<PageView>,
 }
 
-/// Puts a page's rows in their positions. Where the provider does not tell the total, it is what it was.
-fn view(page: TopicPage, number: u64, size: u64, known_total: u64) -> View {
-    let before = (number - 1) * size;
-    let count = page.rows.len() as u64;
-    let told = page.total.filter(|&total| total >= before + count);
-    let total = told.unwrap_or(known_total.max(before + count));
-    let mut rows = page.rows;
-    rows.reverse();
-    View {
-        first: total - before - count,
-        rows,
-        total,
-        told: told.is_some(),
-    }
-}
-
-/// The rows of several pages in their positions.
-#[derive(Debug, Default)]
-struct Shelf(BTreeMap<u64, ParsedRow>);
-
-impl Shelf {
-    /// Puts a page on the shelf. False where another row is in one of its places already.
-    fn put(&mut self, view: View) -> bool {
-        (view.first..).zip(view.rows).all(|(position, row)| {
-            let before = self
-                .0
-                .get(&position)
-                .is_none_or(|known| is_same_message(known, &row));
-            self.0.insert(position, row);
-            before
+impl PositionSearch<'_> {
+    /// Returns the number of messages that were sent before `time`.
+    async fn find(&mut self, state: &mut TopicState, time: Millis) -> Result<u64, ProviderError> {
+        for probes in 0..MAX_PROBES {
+            match state.positions.find(time, probes) {
+                SearchStep::Found(position) => return Ok(position),
+                SearchStep::Probe(position) => {
+                    let asked = Instant::now();
+                    let total = state.positions.total();
+                    let view = self.topic.read_page_at(self.api, position, total).await?;
+                    state.record_page(&view, &self.bounds, asked);
+                    self.last_page = Some(view);
+                }
+            }
+        }
+        *state = TopicState::default();
+        Err(ProviderError::HistoryChanged {
+            attempts: MAX_PROBES,
         })
-    }
-
-    /// The first and the last position of `wanted` in which no row is yet.
-    fn missing(&self, wanted: PositionRange) -> Option<(u64, u64)> {
-        let mut missing =
-            (wanted.from..wanted.to).filter(|position| !self.0.contains_key(position));
-        let first = missing.next()?;
-        Some((first, missing.next_back().unwrap_or(first)))
-    }
-
-    /// The rows of the window, if they are all there, in order, and their neighbours show that there are no more.
-    fn take(mut self, window: Window, span: PositionRange, total: u64) -> Reading {
-        if self.missing(span.with_neighbours(total)).is_some() {
-            return Reading::Moved;
-        }
-        let time = |position: &u64| {
-            self.0
-                .get(position)
-                .and_then(|row| row.as_ref().ok())
-                .map(|sent| sent.at)
-        };
-        let mut inside = (span.from..span.to).filter_map(|position| time(&position));
-        let before = span
-            .from
-            .checked_sub(1)
-            .and_then(|position| time(&position));
-        let ordered = inside.all(|at| window.contains(at))
-            && before.is_none_or(|at| at < window.from().start())
-            && time(&span.to).is_none_or(|at| at >= window.to().start());
-        let rows = (span.from..span.to)
-            .filter_map(|position| self.0.remove(&position))
-            .collect();
-        if ordered {
-            Reading::Complete(rows)
-        } else {
-            Reading::OutOfOrder(rows)
-        }
-    }
-}
-
-/// Whether two sightings are of one message, whose status may have moved on in between.
-fn is_same_message(one: &ParsedRow, other: &ParsedRow) -> bool {
-    match (one, other) {
-        (Ok(one), Ok(other)) => {
-            (&one.from, one.at, &one.id, &one.payload)
-                == (&other.from, other.at, &other.id, &other.payload)
-        }
-        (one, other) => one == other,
-    }
-}
-
-impl View {
-    /// The window's rows, if the page shows all of them and their neighbours.
-    pub(super) fn whole(self, window: Window, span: PositionRange) -> Option<Vec<ParsedRow>> {
-        if !self.holds(span.with_neighbours(self.total)) {
-            return None;
-        }
-        let total = self.total;
-        let mut shelf = Shelf::default();
-        shelf.put(self);
-        match shelf.take(window, span, total) {
-            Reading::Complete(rows) => Some(rows),
-            Reading::OutOfOrder(_) | Reading::Moved => None,
-        }
     }
 }

@@ -426,6 +426,6 @@ async fn sync_progress_continues_after_an_interrupted_sync() {
     );
     assert_eq!(
         (done.is_estimate, done.left, done.requests),
-        (false, Duration::ZERO, place.provider.requests())
+        (false, Duration::ZERO, place.provider.requests_sent())
     );
 }

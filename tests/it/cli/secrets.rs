@@ -14,10 +14,9 @@ use backscroll::sandbox::{
 
 use backscroll::config::Config;
 use backscroll::domain::clock::{Clock, SystemClock};
-use backscroll::provider::AccountSettings;
-use backscroll::provider::agora::{Agora, Credentials, RenewableToken};
-use backscroll::provider::http::HttpClient;
+use backscroll::provider::agora::{Agora, AgoraSettings, Credentials, RenewableToken};
 use backscroll::provider::web3mq::{Identity, SessionKey};
+use backscroll::provider::{AccountSettings, Gate, ProviderKind};
 
 use crate::support::env::TestEnv;
 use crate::support::fault_proxy::ProxyAction;
@@ -143,7 +142,7 @@ fn no_secret_is_printed_logged_or_stored() {
 fn account() -> AccountSettings {
     AccountSettings {
         name: "basic".to_owned(),
-        provider: "agora",
+        provider: ProviderKind::Agora,
         settle: Duration::ZERO,
         retention: None,
         since: None,
@@ -206,9 +205,16 @@ fn debug_output_shows_no_secret() {
     ];
     for way in ways {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let base = "https://agora.example/".parse().unwrap();
-        let http = HttpClient::new("basic", &base, 10.0, clock).unwrap();
-        let agora = Agora::new(account(), http, &base, "app", way, vec![], HashMap::new());
+        let settings = AgoraSettings {
+            account: account(),
+            base_url: "https://agora.example/".parse().unwrap(),
+            app_id: "app".to_owned(),
+            credentials: way,
+            streams: vec![],
+            kinds: HashMap::new(),
+            discovery: None,
+        };
+        let agora = Agora::new(settings, Gate::new(10.0, clock)).unwrap();
         shown.push(format!("{agora:#?}"));
     }
     let seed_as_bytes = format!("{:?}", hex::decode(seed).unwrap());

@@ -275,7 +275,7 @@ async fn stream_failing_three_passes_is_stuck() {
         let look = passes.check_streams("shop", &status.iter().collect::<Vec<_>>());
         look.map(|look| (look.problems.len(), look.inconclusive.len()))
     };
-    let odd = ProviderError::HistoryChanged { tries: 3 };
+    let odd = ProviderError::HistoryChanged { attempts: 3 };
     assert_eq!(stuck(&mut passes), None);
     let mut found = Vec::new();
     for _ in 0..4 {
@@ -289,9 +289,9 @@ async fn stream_failing_three_passes_is_stuck() {
     let cause = "status 503".to_owned();
     passes.record_end(
         Some(&ProviderError::Unreachable {
-            what: "count",
+            operation: "count",
             cause,
-            tries: 6,
+            attempts: 6,
         }),
         6,
     );

@@ -19,10 +19,9 @@ use backscroll::daemon;
 use backscroll::daemon::service_manager::ServiceManager;
 use backscroll::daemon::signals::Shutdown;
 use backscroll::domain::clock::{Clock, TimerClock};
-use backscroll::provider::agora::{self, Agora, Credentials};
-use backscroll::provider::http::HttpClient;
-use backscroll::provider::web3mq::{Identity, SessionKey, Web3mq};
-use backscroll::provider::{AccountSettings, Provider};
+use backscroll::provider::agora::{self, Agora, AgoraSettings, Credentials};
+use backscroll::provider::web3mq::{Identity, SessionKey, Web3mq, Web3mqSettings};
+use backscroll::provider::{AccountSettings, Gate, Provider, ProviderKind};
 use backscroll::sandbox::{
     AgoraMessage, CUSTOMER_ID, CUSTOMER_SECRET, CallFilter, Fault, Options, RecipientKind, Sandbox,
     ScriptedAnswer, Web3mqUser,
@@ -206,27 +205,28 @@ impl Simulation {
             settle: Duration::from_mins(2),
             retention,
             since: Some(BEGIN.minus(29 * 24 * HOUR)),
-            refresh_for: (provider == "web3mq").then_some(24 * HOUR),
+            refresh_for: (provider == ProviderKind::Web3mq).then_some(24 * HOUR),
             discovers: false,
         };
-        let http = |name| HttpClient::new(name, &base, 0.0, self.clock.clone()).unwrap();
+        let gate = || Gate::new(0.0, self.clock.clone());
         let basic = Credentials::Basic {
             customer_id: CUSTOMER_ID.to_owned(),
             customer_secret: CUSTOMER_SECRET.into(),
         };
         let rooms = ["lobby", "office"]
-            .map(|room| agora::stream(None, Some(room.to_owned())))
+            .map(|room| agora::filter_stream(None, Some(room.to_owned())))
             .to_vec();
-        let shop = account(AGORA, "agora", Some(30 * 24 * HOUR));
-        let agora = Agora::new(
-            shop,
-            http(AGORA),
-            &base,
-            AGORA,
-            basic,
-            rooms,
-            HashMap::new(),
-        );
+        let shop = account(AGORA, ProviderKind::Agora, Some(30 * 24 * HOUR));
+        let settings = AgoraSettings {
+            account: shop,
+            base_url: base.clone(),
+            app_id: AGORA.to_owned(),
+            credentials: basic,
+            streams: rooms,
+            kinds: HashMap::new(),
+            discovery: None,
+        };
+        let agora = Agora::new(settings, gate()).unwrap();
         let mut seed = [0; 32];
         let key = self
             .sandbox
@@ -241,8 +241,14 @@ impl Simulation {
             did_key: None,
             send_public_key: true,
         };
-        let (alice, topics) = (account(WEB3MQ, "web3mq", None), vec![self.topic.clone()]);
-        let web3mq = Web3mq::new(alice, http(WEB3MQ), &base, identity, 100, topics).unwrap();
+        let settings = Web3mqSettings {
+            account: account(WEB3MQ, ProviderKind::Web3mq, None),
+            base_url: base,
+            identity,
+            page_size: 100,
+            topics: vec![self.topic.clone()],
+        };
+        let web3mq = Web3mq::new(settings, gate()).unwrap();
         vec![Arc::new(agora), Arc::new(web3mq)]
     }
 

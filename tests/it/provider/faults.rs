@@ -227,7 +227,7 @@ fn rate_limited_account_delays_no_other() {
     let again = bed
         .sync()
         .assert_incomplete()
-        .says("waits out a penalty for another 35");
+        .says("is paused for another 35");
     assert_eq!(
         bed.sandbox.rules().accounts["sandbox"].requests(),
         1,

@@ -135,7 +135,9 @@ fn assert_status_parks_account(status: u16) {
         .says("paused");
 
     let before = bed.sandbox.rules().accounts["sandbox"].requests();
-    bed.sync().assert_incomplete().says("waits out a penalty");
+    bed.sync()
+        .assert_incomplete()
+        .says("the account is paused for another");
     assert_eq!(
         bed.sandbox.rules().accounts["sandbox"].requests(),
         before,

@@ -2,23 +2,21 @@
 //! clock stands still until it is moved, and every request is counted.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backscroll::domain::clock::{Clock, SystemClock};
+use backscroll::domain::clock::Clock;
 use backscroll::domain::message::{
     Conversation, ConversationKind, Delivery, Encoding, Message, Payload, Status, Unreadable,
 };
 use backscroll::domain::stream::{Scope, Stream, StreamIndex};
 use backscroll::domain::time::{Millis, Second};
 use backscroll::domain::window::Window;
-use backscroll::provider::http::HttpClient;
 use backscroll::provider::{
-    AccountSettings, FetchedWindow, Provider, ProviderError, RangeCount, Survey,
+    AccountSettings, FetchedWindow, Gate, Provider, ProviderError, ProviderKind, RangeCount, Survey,
 };
-use reqwest::Url;
 
 /// Messages on a page.
 const MESSAGES_PER_PAGE: u64 = 100;
@@ -28,9 +26,8 @@ const MESSAGES_PER_PAGE: u64 = 100;
 pub(crate) struct FakeProvider {
     account: AccountSettings,
     stream: Arc<Stream>,
-    http: HttpClient,
+    gate: Gate,
     pub(crate) clock: Arc<ManualClock>,
-    requests: AtomicU64,
     history: Mutex<FakeHistory>,
     /// By how much the edges of a count lie behind the bounds, in milliseconds.
     pub(crate) count_shifts_ms: (i64, i64),
@@ -66,14 +63,14 @@ impl FakeHistory {
         self.calls_before_failures.pop_front();
         Some(if self.calls_before_failures.len().is_multiple_of(2) {
             ProviderError::Malformed {
-                what: "call",
+                operation: "call",
                 fault: "garbled".to_owned(),
             }
         } else {
             ProviderError::Unreachable {
-                what: "call",
+                operation: "call",
                 cause: "reset".to_owned(),
-                tries: 6,
+                attempts: 6,
             }
         })
     }
@@ -93,20 +90,20 @@ impl ManualClock {
 
 impl FakeProvider {
     pub(crate) fn new(now: Millis, settle: Duration, retention: Option<Duration>) -> Self {
-        let url = Url::parse("http://127.0.0.1:1/").expect("a URL");
         let scope = Scope {
             recipient: Some("lobby".to_owned()),
             ..Scope::default()
         };
         let account = AccountSettings {
             name: "shop".to_owned(),
-            provider: "changing",
+            provider: ProviderKind::Agora,
             settle,
             retention,
             since: None,
             refresh_for: Some(Duration::from_hours(24)),
             discovers: false,
         };
+        let clock = Arc::new(ManualClock(AtomicI64::new(now.0)));
         Self {
             account,
             stream: Arc::new(Stream {
@@ -114,9 +111,8 @@ impl FakeProvider {
                 scope,
                 discovered: false,
             }),
-            http: HttpClient::new("shop", &url, 0.0, Arc::new(SystemClock)).expect("a client"),
-            clock: Arc::new(ManualClock(AtomicI64::new(now.0))),
-            requests: AtomicU64::new(0),
+            gate: Gate::new(0.0, clock.clone()),
+            clock,
             history: Mutex::default(),
             count_shifts_ms: (0, 0),
         }
@@ -150,7 +146,9 @@ impl FakeProvider {
     }
 
     fn record_requests(&self, requests: u64) -> Result<(), ProviderError> {
-        self.requests.fetch_add(requests, Ordering::Relaxed);
+        for _ in 0..requests {
+            self.gate.traffic().record_sent();
+        }
         self.history().next_failure().map_or(Ok(()), Err)
     }
 
@@ -265,7 +263,7 @@ impl Provider for FakeProvider {
         })
     }
 
-    fn window(&self) -> u64 {
+    fn messages_per_window(&self) -> u64 {
         1000
     }
 
@@ -284,19 +282,7 @@ impl Provider for FakeProvider {
         self.history().next_failure().map_or(Ok(()), Err)
     }
 
-    fn gate(&self) -> &HttpClient {
-        &self.http
-    }
-
-    fn now(&self) -> Millis {
-        self.clock.now()
-    }
-
-    fn clock_skew(&self) -> Option<Duration> {
-        None
-    }
-
-    fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
+    fn gate(&self) -> &Gate {
+        &self.gate
     }
 }

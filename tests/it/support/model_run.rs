@@ -119,7 +119,7 @@ impl ModelRun {
             .unwrap();
         let shop = NewAccount {
             name: "shop",
-            provider: "changing",
+            provider: "agora",
             streams: None,
             since: None,
             horizon: None,

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backscroll::domain::clock::{Clock, SystemClock};
-use backscroll::provider::agora::{self, Agora, Credentials};
-use backscroll::provider::http::HttpClient;
-use backscroll::provider::web3mq::{Identity, SessionKey, Web3mq};
-use backscroll::provider::{AccountSettings, Provider};
+use backscroll::provider::agora::{self, Agora, AgoraSettings, Credentials};
+use backscroll::provider::web3mq::{Identity, SessionKey, Web3mq, Web3mqSettings};
+use backscroll::provider::{AccountSettings, Gate, Provider, ProviderKind};
 use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET};
 use reqwest::Url;
 
@@ -35,7 +34,7 @@ pub(crate) fn sandbox_providers_with_clock(
         refresh_for: None,
         discovers: false,
     };
-    let http = |name| HttpClient::new(name, &base, 0.0, clock.clone()).unwrap();
+    let gate = || Gate::new(0.0, clock.clone());
 
     let credentials = Credentials::Basic {
         customer_id: CUSTOMER_ID.to_owned(),
@@ -43,21 +42,22 @@ pub(crate) fn sandbox_providers_with_clock(
     };
     let streams = bed.world().agora_streams("sandbox").into_iter();
     let streams = streams
-        .map(|stream| agora::stream(stream.source, stream.destination))
+        .map(|stream| agora::filter_stream(stream.source, stream.destination))
         .collect();
     let account_of_agora = AccountSettings {
         since: Some(SystemClock.now().minus(Duration::from_hours(200))),
-        ..account("sandbox", "agora")
+        ..account("sandbox", ProviderKind::Agora)
     };
-    let agora = Agora::new(
-        account_of_agora,
-        http("sandbox"),
-        &base,
-        "sandbox",
+    let settings = AgoraSettings {
+        account: account_of_agora,
+        base_url: base.clone(),
+        app_id: "sandbox".to_owned(),
         credentials,
         streams,
-        [].into(),
-    );
+        kinds: [].into(),
+        discovery: None,
+    };
+    let agora = Agora::new(settings, gate()).unwrap();
 
     let user = bed.world().users().remove(0);
     let (seed, topics) = bed
@@ -72,7 +72,7 @@ pub(crate) fn sandbox_providers_with_clock(
     let key = SessionKey::from_seed(&hex::decode(seed).unwrap().try_into().unwrap());
     let account_of_web3mq = AccountSettings {
         refresh_for: Some(Duration::from_hours(24)),
-        ..account("web3mq-1", "web3mq")
+        ..account("web3mq-1", ProviderKind::Web3mq)
     };
     let identity = Identity {
         user,
@@ -80,14 +80,13 @@ pub(crate) fn sandbox_providers_with_clock(
         did_key: None,
         send_public_key: true,
     };
-    let web3mq = Web3mq::new(
-        account_of_web3mq,
-        http("web3mq-1"),
-        &base,
+    let settings = Web3mqSettings {
+        account: account_of_web3mq,
+        base_url: base,
         identity,
-        20,
+        page_size: 20,
         topics,
-    )
-    .unwrap();
+    };
+    let web3mq = Web3mq::new(settings, gate()).unwrap();
     vec![Arc::new(agora), Arc::new(web3mq)]
 }

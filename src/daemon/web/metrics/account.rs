@@ -8,7 +8,7 @@ use prometheus_client::metrics::MetricType::{self, Counter, Gauge, Histogram};
 use super::cache::ArchiveFigures;
 use crate::domain::time::Second;
 use crate::provider::Provider;
-use crate::provider::traffic::Outcome;
+use crate::provider::traffic::RequestOutcome;
 use crate::store::AccountSummary;
 use crate::sync::Purpose;
 use crate::sync::counters::{DurationHistogram, PassResult, SyncCounters};
@@ -60,7 +60,7 @@ impl AccountMetrics {
     }
 
     pub(super) fn provider_name(&self) -> &'static str {
-        self.provider.account().provider
+        self.provider.account().provider.name()
     }
 
     fn from_summary(&self, of: impl Fn(&AccountSummary) -> u64) -> MetricValue {
@@ -152,16 +152,22 @@ pub(super) const METRICS: &[MetricDefinition] = &[
         "backscroll_quota_requests_per_second",
         Gauge,
         "The most that are sent",
-        |a| a.provider.gate().budget().rate().into(),
+        |a| {
+            a.provider
+                .gate()
+                .rate_limiter()
+                .requests_per_second()
+                .into()
+        },
     ),
     define(
         "backscroll_quota_used_ratio",
         Gauge,
         "Share of the quota that was used, over a minute or so",
         |a| {
-            let quota = a.provider.gate().budget().rate();
+            let quota = a.provider.gate().rate_limiter().requests_per_second();
             quota
-                .map(|quota| (a.provider.gate().traffic().rate() / quota).min(1.0))
+                .map(|quota| (a.provider.gate().traffic().requests_per_second() / quota).min(1.0))
                 .into()
         },
     ),
@@ -344,7 +350,7 @@ pub(super) const METRICS: &[MetricDefinition] = &[
 
 fn requests(account: &AccountMetrics) -> MetricValue {
     let traffic = account.provider.gate().traffic();
-    let by = Outcome::ALL.map(|outcome| {
+    let by = RequestOutcome::ALL.map(|outcome| {
         (
             vec![("outcome", outcome.name())],
             traffic.completed(outcome) as f64,

@@ -59,8 +59,8 @@ impl PageSnapshot {
             let name = &provider.account().name;
             AccountOverview {
                 name: name.clone(),
-                provider: provider.account().provider,
-                requests_per_second: provider.gate().budget().rate(),
+                provider: provider.account().provider.name(),
+                requests_per_second: provider.gate().rate_limiter().requests_per_second(),
                 progress: shown.progress.for_account(name),
                 forecast: forecast(&**provider, &streams, &paces, at),
                 last_pass: paces

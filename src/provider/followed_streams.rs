@@ -1,61 +1,60 @@
-//! What an account follows: a list that only ever grows.
+//! The streams that an account follows: a list that only grows.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::domain::stream::StreamIndex;
 
-/// Streams, and what an adapter knows of each, by position and by key. More may be added at any time; what is in the
-/// list stays where it is.
+/// The followed streams, with an adapter's data for each, by index and by key. Streams may be added
+/// at any time; an index never changes.
 #[derive(Debug)]
-pub(super) struct Followed<T>(RwLock<List<T>>);
+pub(super) struct FollowedStreams<T>(RwLock<FollowedItems<T>>);
 
 #[derive(Debug)]
-struct List<T> {
+struct FollowedItems<T> {
     items: Vec<Arc<T>>,
-    positions: HashMap<String, StreamIndex>,
+    indices: HashMap<String, StreamIndex>,
 }
 
-impl<T> Followed<T> {
-    /// Nothing yet.
-    pub(super) fn nothing() -> Self {
-        Self(RwLock::new(List {
+impl<T> FollowedStreams<T> {
+    pub(super) fn new() -> Self {
+        Self(RwLock::new(FollowedItems {
             items: Vec::new(),
-            positions: HashMap::new(),
+            indices: HashMap::new(),
         }))
     }
 
-    /// Adds an item at the end; false where its key is in the list already.
+    /// Adds an item at the end. Returns false if its key is in the list already.
     pub(super) fn add(&self, key: String, item: T) -> bool {
         let mut list = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if list.positions.contains_key(&key) {
+        if list.indices.contains_key(&key) {
             return false;
         }
         let index = StreamIndex::new(list.items.len());
-        list.positions.insert(key, index);
+        list.indices.insert(key, index);
         list.items.push(Arc::new(item));
         true
     }
 
-    /// The item at a position that the list has.
+    /// The item at an index that [`Self::index_of`] or the length has named. Panics for any other.
     pub(super) fn at(&self, index: StreamIndex) -> Arc<T> {
-        self.list().items[index.get()].clone()
+        self.read().items[index.get()].clone()
     }
 
     pub(super) fn first(&self) -> Option<Arc<T>> {
-        self.list().items.first().cloned()
+        self.read().items.first().cloned()
     }
 
-    pub(super) fn position(&self, key: &str) -> Option<StreamIndex> {
-        self.list().positions.get(key).copied()
+    pub(super) fn index_of(&self, key: &str) -> Option<StreamIndex> {
+        self.read().indices.get(key).copied()
     }
 
     pub(super) fn all(&self) -> Vec<Arc<T>> {
-        self.list().items.clone()
+        self.read().items.clone()
     }
 
-    /// A list is in order between any two statements above: no panic leaves it half-changed.
-    fn list(&self) -> RwLockReadGuard<'_, List<T>> {
+    fn read(&self) -> RwLockReadGuard<'_, FollowedItems<T>> {
+        // The list is consistent between any two statements above: no panic leaves it half-changed.
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -65,8 +64,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_in_the_list_stays_where_it_is_and_is_in_it_once() {
-        let list = Followed::nothing();
+    fn added_item_keeps_its_index_and_is_added_once() {
+        let list = FollowedStreams::new();
         let added = [("a", 1), ("b", 2), ("a", 3), ("c", 4)]
             .map(|(key, item)| list.add(key.to_owned(), item));
         assert_eq!(added, [true, true, false, true]);
@@ -75,7 +74,7 @@ mod tests {
             [1, 2, 4]
         );
         assert_eq!(
-            (list.position("c"), list.position("d")),
+            (list.index_of("c"), list.index_of("d")),
             (Some(StreamIndex::new(2)), None)
         );
         assert_eq!(

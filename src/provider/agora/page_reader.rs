@@ -1,0 +1,139 @@
+//! Pages: a POST makes a handle, a GET reads it, once.
+
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use tokio::time::{sleep, sleep_until};
+
+use super::answers::MessagePage;
+use super::api::{Api, HandleRead, PendingQuery, QueryRange};
+use super::page_checks;
+use super::query::OffsetOrder;
+use super::readiness::HandleReadiness;
+use crate::provider::error::ProviderError;
+use crate::provider::limits::agora::{
+    IN_PROGRESS_WAIT, MAX_CONCURRENT_PAGES, MAX_POLLS, MAX_READ_ATTEMPTS, PAGE_SIZE, QUERY_MARGIN,
+};
+
+/// The reader of pages of one project.
+#[derive(Debug)]
+pub(super) struct PageReader {
+    api: Arc<Api>,
+    readiness: HandleReadiness,
+}
+
+impl PageReader {
+    pub(super) fn new(api: Arc<Api>) -> Self {
+        Self {
+            api,
+            readiness: HandleReadiness::new(),
+        }
+    }
+
+    /// Reads one page of at most `limit` messages, after skipping `offset`. A handle that expires
+    /// is made anew.
+    pub(super) async fn read_page(
+        &self,
+        range: QueryRange<'_>,
+        offset: u64,
+        limit: u64,
+    ) -> Result<MessagePage, ProviderError> {
+        const OPERATION: &str = "read";
+        let mut retry = self.api.answer_retry();
+        let mut expired = 0;
+        while expired < MAX_READ_ATTEMPTS {
+            // A handle can be read only once: any failure needs another.
+            let read = match self.api.create_query(range, offset, limit).await {
+                Ok(query) => self.read_when_ready(&query).await,
+                Err(error) => Err(error),
+            };
+            match read {
+                Ok(Some(page)) if is_answer_to(&page, range) => return Ok(page),
+                Ok(Some(_)) => {
+                    let fault = "the answer holds messages that were not asked for".to_owned();
+                    let error = ProviderError::Malformed {
+                        operation: OPERATION,
+                        fault,
+                    };
+                    retry.backoff_or_fail(error).await?;
+                }
+                Ok(None) => expired += 1,
+                Err(error) => retry.backoff_or_fail(error).await?,
+            }
+        }
+        let fault = format!("{MAX_READ_ATTEMPTS} handles in a row expired unread");
+        Err(ProviderError::Malformed {
+            operation: OPERATION,
+            fault,
+        })
+    }
+
+    /// Reads all pages of a range that holds `count` messages. Pages and messages are returned
+    /// oldest first, and the oldest are requested first, whichever end the provider counts offsets
+    /// from.
+    pub(super) async fn read_pages(
+        &self,
+        range: QueryRange<'_>,
+        count: u64,
+    ) -> Result<Vec<MessagePage>, ProviderError> {
+        let is_descending = range.order == OffsetOrder::Descending;
+        let page_count = count.max(1).div_ceil(PAGE_SIZE);
+        let page_number = |page| {
+            if is_descending {
+                page_count - 1 - page
+            } else {
+                page
+            }
+        };
+        let offsets = (0..page_count).map(|page| page_number(page) * PAGE_SIZE);
+        let reads = stream::iter(offsets).map(|offset| self.read_page(range, offset, PAGE_SIZE));
+        let oldest_first = reads.buffered(MAX_CONCURRENT_PAGES).map_ok(|mut page| {
+            if is_descending {
+                page.reverse();
+            }
+            page
+        });
+        oldest_first.try_collect().await
+    }
+
+    /// Reads a handle once it is ready; `None` if it is gone.
+    async fn read_when_ready(
+        &self,
+        query: &PendingQuery,
+    ) -> Result<Option<MessagePage>, ProviderError> {
+        let created_at = query.created_at;
+        let mut wait = self.readiness.next_wait();
+        // While this one waits, other reads may show that the wait is too short.
+        while created_at.elapsed() < wait {
+            sleep_until(created_at + wait).await;
+            wait = self.readiness.extended_wait(wait);
+        }
+        let waited = created_at.elapsed();
+        for poll in 0..MAX_POLLS {
+            let read = match self.api.read_handle(query).await? {
+                HandleRead::Gone => return Ok(None),
+                HandleRead::Ready(page) => Some(page),
+                HandleRead::InProgress => None,
+            };
+            if poll == 0 {
+                self.readiness.observe(waited, read.is_some());
+            }
+            if read.is_some() {
+                return Ok(read);
+            }
+            sleep(IN_PROGRESS_WAIT).await;
+        }
+        tracing::debug!(
+            account = self.api.account(),
+            polls = MAX_POLLS,
+            "a handle never became ready"
+        );
+        Ok(None)
+    }
+}
+
+/// True if a page can be the answer for this range. The bounds get a second margin, for a provider
+/// that takes its own bounds more liberally.
+fn is_answer_to(page: &MessagePage, range: QueryRange<'_>) -> bool {
+    page_checks::all_requested(page, range.stream, range.padded.padded(QUERY_MARGIN))
+}

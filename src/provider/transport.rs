@@ -1,0 +1,277 @@
+//! One HTTP request and its answer: bounded in time and size, without redirects, on a verified
+//! connection.
+
+use std::time::Duration;
+
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use reqwest::{Method, StatusCode, Url};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::clock::parse_http_date;
+use super::error::ProviderError;
+use super::gate::Gate;
+use super::limits::{CONNECT_TIMEOUT, MAX_BODY_BYTES, MAX_CONCURRENT_BODY_BYTES, MAX_RETRY_AFTER};
+use super::traffic::RequestOutcome;
+
+/// A request, made anew for every attempt.
+#[derive(Debug)]
+pub(super) struct ProviderRequest {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Option<String>,
+}
+
+/// An answer that is neither a refusal of the credentials nor a transient failure.
+#[derive(Debug)]
+pub(super) struct ProviderResponse {
+    pub(super) status: StatusCode,
+    pub(super) body: Vec<u8>,
+}
+
+/// The result of one attempt.
+pub(super) enum Attempt {
+    Answered(ProviderResponse),
+    /// A later attempt may succeed.
+    Failed(TransientFailure),
+    /// No further attempt would change it.
+    Rejected(ProviderError),
+}
+
+/// A failure that may be over at the next attempt.
+pub(super) struct TransientFailure {
+    pub(super) cause: String,
+    /// The wait that the provider asked for; zero after a 429 that names none.
+    pub(super) retry_after: Option<Duration>,
+    outcome: RequestOutcome,
+}
+
+/// The HTTP client of one account.
+#[derive(Debug)]
+pub(super) struct Transport {
+    client: reqwest::Client,
+    /// Held while a large body is read: one at a time.
+    large_body: Semaphore,
+}
+
+/// The HTTP client of an account cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client cannot be set up: {0}")]
+pub struct ClientSetupError(String);
+
+impl Transport {
+    /// Makes a client for `base_url`. Plain HTTP is spoken only if `base_url` itself says so, and
+    /// the configuration allows that for loopback addresses only.
+    pub(super) fn new(base_url: &Url) -> Result<Self, ClientSetupError> {
+        let is_plain = base_url.scheme() == "http";
+        let mut builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .https_only(!is_plain)
+            .user_agent(concat!("backscroll/", env!("CARGO_PKG_VERSION")));
+        if is_plain {
+            builder = builder.no_proxy();
+        }
+        let client = builder
+            .build()
+            .map_err(|e| ClientSetupError(describe_network_error(&e)))?;
+        Ok(Self {
+            client,
+            large_body: Semaphore::new(1),
+        })
+    }
+
+    /// Sends one request. `operation` names it in errors.
+    pub(super) async fn attempt(
+        &self,
+        gate: &Gate,
+        operation: &'static str,
+        request: ProviderRequest,
+    ) -> Attempt {
+        let ProviderRequest {
+            method,
+            url,
+            headers,
+            body,
+        } = request;
+        let mut builder = self
+            .client
+            .request(method, url)
+            .headers(headers)
+            .timeout(gate.request_timeout());
+        if let Some(body) = body {
+            builder = builder.body(body);
+        }
+        gate.traffic().record_sent();
+        let sent = Instant::now();
+        let response = match builder.send().await {
+            Ok(response) => response,
+            Err(error) => return Attempt::unreachable(&error),
+        };
+        if let Some(date) = response.headers().get(DATE).and_then(|d| d.to_str().ok()) {
+            gate.clock().observe(date, sent, Instant::now());
+        }
+        let status = response.status();
+        let retry_after = retry_after(response.headers(), gate);
+        match self.read_body(response).await {
+            Ok(Some(body)) => Attempt::from_answer(operation, status, retry_after, body),
+            Ok(None) => {
+                let fault = format!("the answer is larger than {MAX_BODY_BYTES} bytes");
+                Attempt::Rejected(ProviderError::Malformed { operation, fault })
+            }
+            Err(error) => Attempt::unreachable(&error),
+        }
+    }
+
+    /// Reads the body; `None` if it is too large.
+    async fn read_body(
+        &self,
+        mut response: reqwest::Response,
+    ) -> Result<Option<Vec<u8>>, reqwest::Error> {
+        let announced = response
+            .content_length()
+            .and_then(|n| usize::try_from(n).ok())
+            .unwrap_or(0);
+        if announced > MAX_BODY_BYTES {
+            return Ok(None);
+        }
+        let mut large_body_permit = None;
+        let mut body = Vec::with_capacity(announced.min(MAX_CONCURRENT_BODY_BYTES));
+        while let Some(chunk) = response.chunk().await? {
+            let size = body.len() + chunk.len();
+            if size > MAX_BODY_BYTES {
+                return Ok(None);
+            }
+            if size > MAX_CONCURRENT_BODY_BYTES && large_body_permit.is_none() {
+                // The semaphore is never closed.
+                large_body_permit = self.large_body.acquire().await.ok();
+            }
+            if size > body.capacity() {
+                // Grown by a fixed step and not by doubling: a refused body takes no more than the
+                // largest legal one.
+                body.reserve_exact(chunk.len().max(MAX_CONCURRENT_BODY_BYTES));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Some(body))
+    }
+}
+
+impl Attempt {
+    fn unreachable(error: &reqwest::Error) -> Self {
+        let cause = describe_network_error(error);
+        Self::Failed(TransientFailure {
+            cause,
+            retry_after: None,
+            outcome: RequestOutcome::Unreachable,
+        })
+    }
+
+    fn from_answer(
+        operation: &'static str,
+        status: StatusCode,
+        retry_after: Option<Duration>,
+        body: Vec<u8>,
+    ) -> Self {
+        let failed = |retry_after, outcome| {
+            Self::Failed(TransientFailure {
+                cause: describe_status(status, &body),
+                retry_after,
+                outcome,
+            })
+        };
+        match status.as_u16() {
+            401 | 403 => Self::Rejected(ProviderError::Credentials {
+                operation,
+                status: status.as_u16(),
+                message: error_text(&body),
+            }),
+            429 => failed(
+                Some(retry_after.unwrap_or_default()),
+                RequestOutcome::Throttled,
+            ),
+            408 | 500..=599 => failed(retry_after, RequestOutcome::Failed),
+            300..=399 => {
+                let fault = format!("answered with a redirect ({status}), which is never followed");
+                Self::Rejected(ProviderError::Malformed { operation, fault })
+            }
+            _ => Self::Answered(ProviderResponse { status, body }),
+        }
+    }
+
+    /// The outcome that the traffic counters record.
+    pub(super) fn outcome(&self) -> RequestOutcome {
+        match self {
+            Self::Answered(answer) if answer.status.is_success() => RequestOutcome::Answered,
+            Self::Answered(_) => RequestOutcome::Refused,
+            Self::Failed(failure) => failure.outcome,
+            Self::Rejected(ProviderError::Credentials { .. }) => RequestOutcome::Unauthorized,
+            Self::Rejected(_) => RequestOutcome::Malformed,
+        }
+    }
+}
+
+impl ProviderResponse {
+    /// The error for an answer whose status is not a success.
+    pub(super) fn refusal(&self, operation: &'static str) -> ProviderError {
+        let code = format!("status {}", self.status);
+        ProviderError::Refused {
+            operation,
+            code,
+            message: error_text(&self.body),
+        }
+    }
+}
+
+impl ClientSetupError {
+    pub(super) fn invalid_header(name: &str) -> Self {
+        Self(format!(
+            "the value of the header `{name}` holds characters that no header can"
+        ))
+    }
+}
+
+/// Reads `Retry-After` in either of its forms, limited to [`MAX_RETRY_AFTER`].
+fn retry_after(headers: &HeaderMap, gate: &Gate) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let asked = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => parse_http_date(text)?.since(gate.clock().now()),
+    };
+    Some(asked.min(MAX_RETRY_AFTER))
+}
+
+/// Returns an error with its causes in one line. reqwest's own text would name the URL, and a URL
+/// may hold a signature.
+fn describe_network_error(error: &reqwest::Error) -> String {
+    use std::error::Error;
+    let mut text = match (error.is_timeout(), error.is_connect()) {
+        (true, _) => "timed out".to_owned(),
+        (_, true) => "cannot connect".to_owned(),
+        _ => "the connection failed".to_owned(),
+    };
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+fn describe_status(status: StatusCode, body: &[u8]) -> String {
+    match error_text(body) {
+        Some(message) => format!("status {status}: {message}"),
+        None => format!("status {status}"),
+    }
+}
+
+/// Returns the `reason`, `message`, `msg` or `code` of a JSON object in an error's body, shortened
+/// and without control characters. Gateways also answer with pages of HTML; nothing of those is
+/// shown.
+fn error_text(body: &[u8]) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let keys = ["reason", "message", "msg", "code"];
+    let text = keys.iter().find_map(|key| value.get(key)?.as_str())?;
+    Some(super::json::printable(text))
+}

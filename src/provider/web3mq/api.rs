@@ -1,0 +1,197 @@
+//! The requests of Web3MQ's history API, each signed anew, with its parsed answer.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Url};
+
+use super::answers::{self, ParsedRow, TopicPage};
+use super::credentials::RequestSigner;
+use super::lists::{self, ListPage};
+use super::streams::TopicMessages;
+use crate::domain::time::Millis;
+use crate::provider::error::ProviderError;
+use crate::provider::gate::Gate;
+use crate::provider::http_client::HttpClient;
+use crate::provider::rate_limiter::Priority;
+use crate::provider::transport::{ClientSetupError, ProviderRequest, ProviderResponse};
+
+const PUBLIC_KEY: HeaderName = HeaderName::from_static("web3mq-request-pubkey");
+const DID_KEY: HeaderName = HeaderName::from_static("didkey");
+
+/// The history API, as one Web3MQ user sees it.
+#[derive(Debug)]
+pub(super) struct Api {
+    /// The account's name in the log.
+    account: String,
+    http: HttpClient,
+    signer: RequestSigner,
+    headers: HeaderMap,
+    /// The page size that is asked for, in messages: no more than the provider has shown to serve.
+    page_size: AtomicU64,
+}
+
+impl Api {
+    pub(super) fn new(
+        account: String,
+        http: HttpClient,
+        signer: RequestSigner,
+        headers: HeaderMap,
+        page_size: u32,
+    ) -> Self {
+        let page_size = AtomicU64::new(u64::from(page_size.max(1)));
+        Self {
+            account,
+            http,
+            signer,
+            headers,
+            page_size,
+        }
+    }
+
+    pub(super) fn gate(&self) -> &Gate {
+        self.http.gate()
+    }
+
+    pub(super) fn account(&self) -> &str {
+        &self.account
+    }
+
+    /// The user whose topics these are.
+    pub(super) fn user(&self) -> &str {
+        self.signer.user()
+    }
+
+    pub(super) fn page_size(&self) -> u64 {
+        self.page_size.load(Ordering::Relaxed)
+    }
+
+    /// Records that the provider serves pages of no more than `served` messages.
+    pub(super) fn shrink_pages(&self, served: u64) {
+        let asked = self.page_size.fetch_min(served.max(1), Ordering::Relaxed);
+        if served < asked {
+            tracing::info!(
+                account = self.account,
+                asked,
+                served,
+                "the provider serves smaller pages than asked for"
+            );
+        }
+    }
+
+    /// Reads a page of a topic. Pages are numbered from 1, newest first.
+    pub(super) async fn read_page(
+        &self,
+        topic: &str,
+        page: u64,
+        size: u64,
+    ) -> Result<TopicPage, ProviderError> {
+        const OPERATION: &str = "history";
+        let topic = TopicMessages {
+            user: self.user(),
+            topic,
+        };
+        let url = |at| self.signer.history_url(topic.topic, at, page, size);
+        self.send(OPERATION, Priority::Normal, url, |answer| {
+            parse_page(OPERATION, topic, answer)
+        })
+        .await
+    }
+
+    /// Reads a page of one of the lists of the user's chats.
+    pub(super) async fn read_list_page(
+        &self,
+        list: &'static str,
+        page: u64,
+        size: u64,
+    ) -> Result<ListPage, ProviderError> {
+        let url = |at| self.signer.list_url(list, at, page, size);
+        // It goes first: lists take a few requests one after the other, and a backfill may have
+        // hundreds waiting.
+        self.send(list, Priority::High, url, |answer| {
+            parse_list_page(list, answer)
+        })
+        .await
+    }
+
+    /// Sends a request, signed anew for every attempt, until there is an answer that can be parsed.
+    async fn send<T>(
+        &self,
+        operation: &'static str,
+        priority: Priority,
+        url: impl Fn(Millis) -> Url,
+        parse: impl Fn(&ProviderResponse) -> Result<T, ProviderError>,
+    ) -> Result<T, ProviderError> {
+        let signed_request = || {
+            let url = url(self.gate().clock().unique_timestamp());
+            let headers = self.headers.clone();
+            Ok(ProviderRequest {
+                method: Method::GET,
+                url,
+                headers,
+                body: None,
+            })
+        };
+        let mut retry = self.http.answer_retry();
+        loop {
+            let answer = self.http.send(operation, priority, signed_request).await;
+            match answer.and_then(|answer| parse(&answer)) {
+                Ok(value) => return Ok(value),
+                Err(error) => retry.backoff_or_fail(error).await?,
+            }
+        }
+    }
+}
+
+/// Returns the headers that are the same for every request of an account.
+pub(super) fn account_headers(
+    public_key: Option<String>,
+    did_key: Option<String>,
+) -> Result<HeaderMap, ClientSetupError> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in [(PUBLIC_KEY, public_key), (DID_KEY, did_key)] {
+        if let Some(value) = value {
+            let invalid = |_| ClientSetupError::invalid_header(name.as_str());
+            let value = HeaderValue::from_str(&value).map_err(invalid)?;
+            headers.insert(name, value);
+        }
+    }
+    Ok(headers)
+}
+
+fn parse_list_page(
+    list: &'static str,
+    answer: &ProviderResponse,
+) -> Result<ListPage, ProviderError> {
+    if !answer.status.is_success() {
+        return Err(answer.refusal(list));
+    }
+    lists::parse_list_page(&answer.body).map_err(|error| error.into_provider_error(list))
+}
+
+/// Parses an answer as a page of a topic. A page with rows of another topic or list answers another
+/// request.
+fn parse_page(
+    operation: &'static str,
+    topic: TopicMessages<'_>,
+    answer: &ProviderResponse,
+) -> Result<TopicPage, ProviderError> {
+    if !answer.status.is_success() {
+        return Err(answer.refusal(operation));
+    }
+    let page = answers::parse_page(&answer.body, topic)
+        .map_err(|error| error.into_provider_error(operation))?;
+    if page.rows.iter().all(|row| may_belong(topic, row)) {
+        return Ok(page);
+    }
+    let fault = "the answer holds messages that were not asked for".to_owned();
+    Err(ProviderError::Malformed { operation, fault })
+}
+
+/// True if a topic's page may hold this row, parsed or not.
+fn may_belong(topic: TopicMessages<'_>, row: &ParsedRow) -> bool {
+    match row {
+        Ok(message) => topic.may_hold(message),
+        Err(unparsable) => !lists::is_list_entry(&unparsable.raw),
+    }
+}

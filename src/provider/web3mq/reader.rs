@@ -1,0 +1,113 @@
+//! Windows: the rows between two positions are read, and must be all of the window.
+
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use super::api::Api;
+use super::page_assembly::{PageAssembly, PageView, PositionRange, ReadResult};
+use super::topic::Topic;
+use crate::domain::window::Window;
+use crate::provider::error::ProviderError;
+use crate::provider::limits::web3mq::{
+    MAX_CATCH_UP_ROUNDS, MAX_CONCURRENT_PAGES, MAX_READ_ATTEMPTS, POSITIONS_LIFETIME,
+};
+use crate::provider::survey::FetchedWindow;
+
+/// The reader of windows of one user's topics.
+#[derive(Debug)]
+pub(super) struct WindowReader {
+    api: Arc<Api>,
+}
+
+impl WindowReader {
+    pub(super) fn new(api: Arc<Api>) -> Self {
+        Self { api }
+    }
+
+    /// Reads all messages of a window. If the history changes meanwhile, it is read again, a few
+    /// times. Rows that remain out of order become a doubt.
+    pub(super) async fn read(
+        &self,
+        topic: &Topic,
+        window: Window,
+    ) -> Result<FetchedWindow, ProviderError> {
+        for attempt in 1..=MAX_READ_ATTEMPTS {
+            topic.forget_older(POSITIONS_LIFETIME).await;
+            let location = topic.locate(&self.api, window).await?;
+            let requested_at = self.api.gate().clock().time_at(location.valid_since);
+            match self.read_rows(topic, window, location.range).await? {
+                ReadResult::Complete(rows) => {
+                    return Ok(FetchedWindow::from_counted(rows, requested_at));
+                }
+                ReadResult::OutOfOrder(rows) if attempt == MAX_READ_ATTEMPTS => {
+                    let doubt = "the provider does not serve this history in order of time";
+                    return Ok(FetchedWindow {
+                        doubt: Some(doubt.to_owned()),
+                        ..FetchedWindow::from_counted(rows, requested_at)
+                    });
+                }
+                ReadResult::OutOfOrder(_) | ReadResult::Shifted => {
+                    tracing::debug!(
+                        account = self.api.account(),
+                        %window,
+                        attempt,
+                        "the history changed; reading the window again"
+                    );
+                    topic.forget().await;
+                }
+            }
+        }
+        Err(ProviderError::HistoryChanged {
+            attempts: MAX_READ_ATTEMPTS,
+        })
+    }
+
+    /// Reads the rows of a window that was located, oldest first.
+    async fn read_rows(
+        &self,
+        topic: &Topic,
+        window: Window,
+        range: PositionRange,
+    ) -> Result<ReadResult, ProviderError> {
+        let mut assembly = PageAssembly::default();
+        let mut total = topic.total().await;
+        // Messages that arrive meanwhile move the last rows to a further page.
+        for _ in 0..MAX_CATCH_UP_ROUNDS {
+            let wanted = range.with_neighbours(total);
+            let Some((oldest, newest)) = assembly.missing(wanted) else {
+                break;
+            };
+            for view in self.read_positions(topic, (oldest, newest), total).await? {
+                if view.total < total && view.is_total_reported {
+                    return Ok(ReadResult::Shifted);
+                }
+                total = total.max(view.total);
+                if !assembly.insert_page(view) {
+                    return Ok(ReadResult::Shifted);
+                }
+            }
+        }
+        if topic.has_newest_changed(&self.api).await? {
+            return Ok(ReadResult::Shifted);
+        }
+        Ok(assembly.into_result(window, range, total))
+    }
+
+    /// Reads the pages that hold the positions from `oldest` to `newest`, in a topic of `total`
+    /// messages.
+    async fn read_positions(
+        &self,
+        topic: &Topic,
+        (oldest, newest): (u64, u64),
+        total: u64,
+    ) -> Result<Vec<PageView>, ProviderError> {
+        let size = self.api.page_size();
+        let pages = (total - 1 - newest) / size + 1..=(total - 1 - oldest) / size + 1;
+        let reads = stream::iter(pages).map(async |number| {
+            let page = self.api.read_page(&topic.name, number, size).await?;
+            Ok(PageView::new(page, number, size, total))
+        });
+        reads.buffered(MAX_CONCURRENT_PAGES).try_collect().await
+    }
+}

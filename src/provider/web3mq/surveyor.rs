@@ -1,0 +1,75 @@
+//! Surveys: the number of messages in a range, and its split points.
+
+use std::sync::Arc;
+
+use super::api::Api;
+use super::splitting;
+use super::topic::Topic;
+use crate::domain::time::Millis;
+use crate::domain::window::Window;
+use crate::provider::error::ProviderError;
+use crate::provider::limits::web3mq::{POSITIONS_LIFETIME, TOTAL_LIFETIME};
+use crate::provider::survey::{FetchedWindow, RangeCount, Survey};
+
+/// The surveyor of one user's topics.
+#[derive(Debug)]
+pub(super) struct Surveyor {
+    api: Arc<Api>,
+}
+
+impl Surveyor {
+    pub(super) fn new(api: Arc<Api>) -> Self {
+        Self { api }
+    }
+
+    /// See [`Provider::survey`](crate::provider::Provider::survey). The split points are exact:
+    /// they are the times of messages.
+    pub(super) async fn survey(
+        &self,
+        topic: &Topic,
+        range: Window,
+        target: u64,
+    ) -> Result<Survey, ProviderError> {
+        topic.forget_older(POSITIONS_LIFETIME).await;
+        let location = topic.locate(&self.api, range).await?;
+        let requested_at = self.api.gate().clock().time_at(location.valid_since);
+        let positions = location.range;
+        let complete = |rows| Survey::Complete(FetchedWindow::from_counted(rows, requested_at));
+        if positions.len() == 0 {
+            return Ok(complete(vec![]));
+        }
+        let last_page = location.last_page;
+        if let Some(rows) = last_page.and_then(|page| page.into_window_rows(range, positions)) {
+            return Ok(complete(rows));
+        }
+        let count = positions.len();
+        if splitting::window_count(count, target) == 1 || range.seconds() == 1 {
+            return Ok(Survey::OneWindow(count));
+        }
+        let split_positions = splitting::split_positions(positions.from, positions.to, target);
+        let times = topic.times_at(&self.api, &split_positions).await?;
+        let cuts: Vec<_> = times.into_iter().map(Millis::second).collect();
+        if range.split_at(&cuts).len() > 1 {
+            return Ok(Survey::Split { count, cuts });
+        }
+        // The messages lie in so few seconds that every split point is the range's own start.
+        Ok(Survey::OneWindow(count))
+    }
+
+    /// See [`Provider::count`](crate::provider::Provider::count). The bounds of a range are exact
+    /// here.
+    pub(super) async fn count(
+        &self,
+        topic: &Topic,
+        range: Window,
+    ) -> Result<RangeCount, ProviderError> {
+        topic.forget_older(POSITIONS_LIFETIME).await;
+        topic.confirm(&self.api, TOTAL_LIFETIME).await?;
+        let messages = topic.locate(&self.api, range).await?.range.len();
+        Ok(RangeCount {
+            messages,
+            from: range.from().start(),
+            to: range.to().start(),
+        })
+    }
+}
