@@ -4,7 +4,6 @@ use std::fs;
 use std::time::Duration;
 
 use backscroll::domain::time::{Millis, Second};
-use backscroll::provider::Provider;
 use backscroll::sync::progress::Reading;
 use backscroll::sync::{HistoryBounds, Purpose};
 use serde_json::Value;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use backscroll::domain::clock::Clock;
 use backscroll::domain::time::Millis;
 use backscroll::domain::window::Window;
-use backscroll::provider::Provider;
 use backscroll::store::{Archive, LedgerRow};
 use backscroll::sync::Purpose;
 use proptest::prelude::*;
@@ -171,7 +170,7 @@ async fn whatever_happens(
     }
     // And what was found is remembered: a provider that stands still costs one count.
     let (requests, readings) = (
-        place.provider.requests(),
+        place.provider.requests_sent(),
         place.provider.history().fetched_windows.len(),
     );
     place.pass(Purpose::Reconcile).await;
@@ -181,9 +180,9 @@ async fn whatever_happens(
         "nothing is read twice for the same reason"
     );
     assert!(
-        place.provider.requests() - requests <= 3,
+        place.provider.requests_sent() - requests <= 3,
         "{} requests",
-        place.provider.requests() - requests
+        place.provider.requests_sent() - requests
     );
 }
 
@@ -250,10 +249,10 @@ async fn reconciling_a_million_messages_takes_few_requests() {
             .insert((message(late).0 + 41, 10_000_000 + late as u64));
     }
 
-    let before = place.provider.requests();
+    let before = place.provider.requests_sent();
     let report = place.pass(Purpose::Reconcile).await;
     assert_eq!((report.tally.new, report.failure.is_none()), (3, true));
-    let requests = place.provider.requests() - before;
+    let requests = place.provider.requests_sent() - before;
     assert!(requests <= 60, "{requests} requests");
     let run = place
         .ask("SELECT requests || ' ' || new FROM runs WHERE why = 'reconcile'")

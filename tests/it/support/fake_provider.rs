@@ -118,6 +118,11 @@ impl FakeProvider {
         }
     }
 
+    /// The number of requests that calls so far would have taken.
+    pub(crate) fn requests_sent(&self) -> u64 {
+        self.gate.traffic().requests_sent()
+    }
+
     pub(crate) fn history(&self) -> MutexGuard<'_, FakeHistory> {
         self.history.lock().expect("no panic while it is held")
     }
