@@ -1,106 +1,192 @@
--- The archive. The tables are Backscroll's own and may change; the views at the end are the interface.
+-- The schema of an archive in Postgres. Read it from top to bottom: tables first, then indexes.
 --
--- Moments are integers: milliseconds (`…_ms`) or whole seconds (`…_s`) since 1970, UTC. The views say them as
--- TIMESTAMPTZ.
+-- RULES
+--
+-- * Until version 0.2.0 this baseline may still be edited. After that it never changes: add a
+--   numbered migration instead, here and in migrations/sqlite under the same file name.
+-- * Tables are private to Backscroll and may change. The views in views/ are the interface.
+-- * A view has one file and no number. The program applies it again whenever its text changes.
+--   A view may gain columns at its end; existing columns never change.
+-- * A migration should not drop a view: readers would lose their rights on it. If it must, it also deletes the
+--   view's row from view_definition, so that the program creates the view again.
+-- * docs/schema/postgres.sql shows the schema of a fresh archive. A test compares it with this file.
+--
+-- CONVENTIONS
+--
+-- * Times are integers since 1970 in UTC: milliseconds (`…_ms`) or whole seconds (`…_s`). Integers
+--   compare, subtract and index alike in both databases; their time types do not. The views show
+--   times as TIMESTAMPTZ.
+-- * Names are compared byte by byte (`COLLATE "C"`): they belong to the provider and to no language.
+-- * Codes are small integers with a CHECK. The views show them as words.
+-- * Words that the program defines and may extend (`run.purpose`, `alarm.kind`) have no CHECK.
+-- * Booleans are 0 or 1 in a BIGINT, so that both databases return the same type.
+--
+-- `message` alone deviates: it is packed as tightly as Postgres allows. See there.
 
--- Names of users, channels, groups and topics, and the few words that repeat in every message: written once,
--- referred to by number.
+-- ---------------------------------------------------------------------------------------------
+-- Tables
+-- ---------------------------------------------------------------------------------------------
+
+-- Interned strings: names of users, channels, groups and topics, and the few type names that repeat
+-- in every message. Each is stored once; messages refer to it by number.
 CREATE TABLE name (
     id    INTEGER GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    -- Bytewise: names are the provider's, and know no language.
     value TEXT COLLATE "C" NOT NULL UNIQUE
 );
 
+-- One set of credentials at one provider.
 CREATE TABLE account (
-    id              BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name            TEXT COLLATE "C" NOT NULL UNIQUE,
-    provider        TEXT COLLATE "C" NOT NULL,
-    -- Where the account stood when it was last looked at: behind the horizon the provider has forgotten, up to
-    -- settled it is trusted to show everything, up to wanted_to history is wanted.
-    horizon_s       BIGINT,
-    settled_s       BIGINT NOT NULL DEFAULT 0,
-    wanted_to_s     BIGINT NOT NULL DEFAULT 0,
-    -- A penalty or a refusal outlives the process, so that a restart loop cannot turn it into a ban.
-    paused_until_ms BIGINT,
-    paused_reason   TEXT
+    id                BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- The name in the configuration.
+    name              TEXT COLLATE "C" NOT NULL UNIQUE,
+    -- `agora` or `web3mq`.
+    provider          TEXT COLLATE "C" NOT NULL,
+    -- The frontier: the state of the account at its latest pass.
+    -- The provider's retention edge: what is older cannot be fetched. NULL: the provider has none.
+    horizon_s         BIGINT,
+    -- Up to here the provider is trusted to show all messages.
+    settled_s         BIGINT NOT NULL DEFAULT 0,
+    -- Up to here history is wanted.
+    wanted_to_s       BIGINT NOT NULL DEFAULT 0,
+    -- How long the provider keeps a message. NULL: it is not known to delete any.
+    retention_s       BIGINT,
+    -- No request is sent before this time. A penalty or a refusal is stored here to outlive the
+    -- process: otherwise a restart loop could turn it into a ban.
+    paused_until_ms   BIGINT,
+    paused_reason     TEXT,
+    -- The settle period, if late messages have made it longer than configured. NULL: as configured.
+    settle_override_s BIGINT,
+    -- Stragglers since the settle period was last changed: messages that arrived in a window
+    -- after it was sealed.
+    straggler_count   BIGINT NOT NULL DEFAULT 0,
+    -- The lease: which process works on the account. An advisory lock of that process's session
+    -- keeps other processes out, and ends with the session.
+    -- The fencing token grows whenever the account changes hands. A commit with an older token fails.
+    fencing_token     BIGINT NOT NULL DEFAULT 0,
+    lease_holder      TEXT,
+    -- Why the latest discovery of streams failed. NULL: it succeeded, or is not configured.
+    discovery_error   TEXT,
+    discovery_hint    TEXT
 );
 
+-- A series of messages that can be requested: an Agora filter, a Web3MQ topic.
 CREATE TABLE stream (
     id            BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account_id    BIGINT NOT NULL REFERENCES account (id),
+    -- What is requested: `destination=lobby`, `source=alice&destination=bob`, `topic=group:…`.
     key           TEXT COLLATE "C" NOT NULL,
+    -- From here on its history is wanted.
     wanted_from_s BIGINT NOT NULL,
-    -- 0 once the configuration no longer lists it.
-    active        BIGINT NOT NULL DEFAULT 1,
+    -- 1: it is followed. 0: the configuration no longer lists it; what is archived stays.
+    active        BIGINT NOT NULL DEFAULT 1 CHECK (active IN (0, 1)),
+    -- 1: it was discovered. 0: the configuration lists it.
+    discovered    BIGINT NOT NULL DEFAULT 0 CHECK (discovered IN (0, 1)),
+    -- The scope: a message of the account belongs to the stream if it matches every part that is
+    -- not NULL.
+    sender        TEXT COLLATE "C",
+    recipient     TEXT COLLATE "C",
+    conversation  TEXT COLLATE "C",
+    -- The latest error of the stream. NULL: its latest request succeeded.
     error         TEXT,
     hint          TEXT,
     error_at_ms   BIGINT,
     UNIQUE (account_id, key)
 );
 
--- The ledger: which time ranges of a stream are complete. It is the checkpoint; there is no other. A row and its
--- messages are committed together. Short neighbours are kept as one row.
+-- The ledger: the time ranges `[from_s, to_s)` of a stream that are complete. It is the only
+-- checkpoint. A row is committed in one transaction with its messages. Rows of a stream never
+-- overlap. Short neighbours are joined into one row.
 CREATE TABLE sealed_window (
     stream_id      BIGINT NOT NULL REFERENCES stream (id),
     from_s         BIGINT NOT NULL,
     to_s           BIGINT NOT NULL CHECK (from_s < to_s),
+    -- The number of messages that the archive holds of the stream in this range.
     messages       BIGINT NOT NULL,
+    -- The number that the provider reported when it was last asked. NULL: it does not count.
     provider_count BIGINT,
-    -- Why the window may not be complete; NULL where it is.
+    -- A hash chain over the messages. NULL: not computed yet; `verify --repair` adds it.
+    digest         BYTEA,
+    -- Why the window is suspect: it may be incomplete. NULL: it is not.
     doubt          TEXT,
+    -- Since when. A suspect window is refetched less and less often.
+    doubted_at_ms  BIGINT,
     sealed_at_ms   BIGINT NOT NULL,
     PRIMARY KEY (stream_id, from_s)
 );
 
+-- Where messages belong for a reader: a channel, a group, a topic, or a pair of peers.
 CREATE TABLE conversation (
     id         INTEGER GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account_id BIGINT NOT NULL REFERENCES account (id),
     name       TEXT COLLATE "C" NOT NULL,
     -- 0 unknown, 1 peer, 2 channel, 3 group, 4 topic
-    kind       BIGINT NOT NULL,
+    kind       BIGINT NOT NULL CHECK (kind BETWEEN 0 AND 4),
     UNIQUE (account_id, name)
 );
 
--- Partitioned by month, so that old months can be detached and indexes stay small. The partitions are made as they are
--- needed; none takes what fits no other. The widest columns come first, for they are laid out in this order.
+-- The messages. Its size and its write cost are those of the archive, so every byte and every index
+-- was measured.
+--
+-- It has no foreign keys: six lookups for each message would slow every commit down. Names and
+-- conversations are committed before the messages that refer to them and are never deleted. Should
+-- a reference dangle nevertheless, readers use LEFT JOIN and still show the message.
+--
+-- Its CHECKs compare a column with constants and cost nothing that could be measured. Keep it so:
+-- each one is evaluated for every message.
+--
+-- The account of a message is that of its conversation.
+--
+-- To save bytes:
+-- * A value that most messages share is NULL, which takes no space: `occurrence` 0, `encoding` 0 and
+--   `is_text` TRUE. Readers use coalesce().
+-- * Columns are ordered by width, so that Postgres inserts no padding between them.
+-- * References are INTEGER, and `archived_at_s` is too (see there).
+--
+-- Partitioned by month of `sent_at_ms`, so that an old month can be detached and indexes stay small.
+-- The program makes partitions as they are needed. There is no default partition: it would have to
+-- be scanned whenever a month is added.
 CREATE TABLE message (
     sent_at_ms      BIGINT NOT NULL,
-    archived_at_ms  BIGINT NOT NULL,
     status_at_ms    BIGINT,
-    account_id      INTEGER NOT NULL,
+    -- Seconds, less 2^31: four bytes then reach from 1970 to 2106. Add 2147483648 to read it.
+    archived_at_s   INTEGER NOT NULL,
     recipient_id    INTEGER NOT NULL,
-    sender_id       INTEGER NOT NULL,
+    -- Tells apart the messages of one recipient in one millisecond: 32 bits computed from hash,
+    -- account and occurrence, or the next free number if another message has these. It keeps the
+    -- unique index narrow. Only `hash` and `occurrence` identify a message.
+    slot            INTEGER NOT NULL,
     conversation_id INTEGER NOT NULL,
-    occurrence      INTEGER NOT NULL DEFAULT 0,
+    sender_id       INTEGER NOT NULL,
     message_type_id INTEGER,
     payload_type_id INTEGER,
     cipher_suite_id INTEGER,
-    -- 0 utf8, 1 base64, 2 raw
-    encoding        SMALLINT NOT NULL DEFAULT 0,
-    status          SMALLINT,
-    -- Whether the payload is text; where its bytes are not quite, `body` says them readably.
-    is_text         BOOLEAN NOT NULL DEFAULT TRUE,
-    hash            BYTEA NOT NULL,
+    -- NULL: 0; for the second of two equal messages 1, and so on.
+    occurrence      INTEGER,
+    -- How the payload came: NULL utf8, 1 base64, 2 raw
+    encoding        SMALLINT CHECK (encoding BETWEEN 0 AND 2),
+    -- 1 received, 2 delivered, 3 read. NULL: the provider has no status.
+    status          SMALLINT CHECK (status BETWEEN 1 AND 3),
+    -- NULL: the payload is text. If it is not valid UTF-8, `body` has a readable form of it.
+    is_text         BOOLEAN,
+    -- 128 bits over sender, recipient, millisecond, provider id and payload. A UUID is the only
+    -- type of 16 bytes without a length byte.
+    hash            UUID NOT NULL,
     payload         BYTEA NOT NULL,
     provider_id     TEXT COLLATE "C",
     body            TEXT COLLATE "C",
-    -- JSON as it came, and where Postgres has no place for what it holds (U+0000, say), readably.
+    -- Further fields of the provider, as JSON. Not JSONB: it would reorder and normalise them.
     extra           TEXT COLLATE "C",
+    -- The same as JSON that JSONB accepts, if `extra` contains something that it rejects (U+0000).
     extra_readable  TEXT COLLATE "C"
 ) PARTITION BY RANGE (sent_at_ms);
 
--- The identity of a message. It begins with time and ends with the hash: entries that are written together lie
--- together, and a day is a range of it. Every index costs each message as much as the table does: there is none for
--- time alone.
-CREATE UNIQUE INDEX message_identity ON message (sent_at_ms, account_id, recipient_id, hash, occurrence);
-CREATE INDEX message_by_conversation ON message (conversation_id, sent_at_ms, sender_id);
-CREATE INDEX message_by_sender ON message (sender_id, sent_at_ms);
-
--- What could not be understood, as it came.
+-- Messages that could not be parsed or stored, raw. One such message never blocks its page, its
+-- stream or its account.
 CREATE TABLE quarantine (
     account_id  BIGINT NOT NULL REFERENCES account (id),
     hash        BYTEA NOT NULL,
     stream_id   BIGINT NOT NULL REFERENCES stream (id),
+    -- The window in which it was found.
     from_s      BIGINT NOT NULL,
     to_s        BIGINT NOT NULL,
     found_at_ms BIGINT NOT NULL,
@@ -109,135 +195,83 @@ CREATE TABLE quarantine (
     PRIMARY KEY (account_id, hash)
 );
 
+-- The passes of the engine, for 90 days.
 CREATE TABLE run (
     id             BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account_id     BIGINT NOT NULL REFERENCES account (id),
-    why            TEXT NOT NULL,
+    -- `sync`, `reconcile`, `refresh` or `repair`.
+    purpose        TEXT NOT NULL,
     started_at_ms  BIGINT NOT NULL,
+    -- NULL: it is under way, or its process ended before it did.
     finished_at_ms BIGINT,
     requests       BIGINT NOT NULL DEFAULT 0,
     new            BIGINT NOT NULL DEFAULT 0,
     changed        BIGINT NOT NULL DEFAULT 0,
     windows        BIGINT NOT NULL DEFAULT 0,
     errors         BIGINT NOT NULL DEFAULT 0,
-    last_error     TEXT
+    last_error     TEXT,
+    -- The lag at its end of the stream that was furthest behind. NULL: the pass was limited to a
+    -- range that the caller gave, or did not end.
+    lag_s          BIGINT
 );
 
+-- Active alarms, and for 90 days those that ended.
+CREATE TABLE alarm (
+    -- The name of the account; '' if the alarm concerns the archive itself.
+    account  TEXT NOT NULL,
+    -- The key of the stream; '' if the alarm concerns the whole account.
+    stream   TEXT NOT NULL,
+    kind     TEXT NOT NULL,
+    since_ms BIGINT NOT NULL,
+    -- NULL: it is active.
+    until_ms BIGINT,
+    text     TEXT NOT NULL,
+    hint     TEXT NOT NULL,
+    -- The extent of damage that grows and cannot be undone (of `lost`: seconds of history). More
+    -- damage than this is a new alarm. NULL for all other kinds.
+    level    BIGINT,
+    -- Which notifications the webhook has received: 0 none, 1 that it began, 2 that it ended too.
+    notified BIGINT NOT NULL DEFAULT 0 CHECK (notified BETWEEN 0 AND 2),
+    PRIMARY KEY (account, stream, kind, since_ms)
+);
+
+-- The views as they were last applied, so that a start without changes costs one read. Rights for
+-- readers are granted on the views that are listed here.
+CREATE TABLE view_definition (
+    name    TEXT COLLATE "C" PRIMARY KEY,
+    -- BLAKE3 of the text of its file.
+    hash    BYTEA NOT NULL,
+    -- The version of Backscroll that applied it. An older version leaves it as it is.
+    version TEXT NOT NULL
+);
+
+-- ---------------------------------------------------------------------------------------------
+-- Indexes
+--
+-- On `message` each index costs a commit about as much as the table does. Each of them therefore
+-- has to serve a frequent question that no other can serve. No entry holds more than 16 bytes: up
+-- to that width Postgres fills the pages of an index that grows in several places at once.
+-- ---------------------------------------------------------------------------------------------
+
+-- The identity of a message: no message is stored twice. Commits look up existing messages here.
+-- Time comes first: what is written together lies together, and a range of time is a range of this
+-- index. No index on time alone is needed. It holds the columns that a sharded archive would be
+-- distributed by.
+CREATE UNIQUE INDEX message_identity ON message (sent_at_ms, recipient_id, slot);
+
+-- The latest messages of a conversation. The entries of a conversation arrive almost in order of
+-- time, so a full page (fillfactor 100) is rarely split.
+CREATE INDEX message_by_conversation ON message (conversation_id, sent_at_ms)
+    WITH (fillfactor = 100);
+
+-- The latest messages of a sender.
+CREATE INDEX message_by_sender ON message (sender_id, sent_at_ms);
+
+-- Messages whose status can still change, for `refresh`. No other message is in this index.
+CREATE INDEX message_unread ON message (sent_at_ms, conversation_id) WHERE status < 3;
+
+-- Suspect windows. They are few, and looked for at every pass.
+CREATE INDEX sealed_window_in_doubt ON sealed_window (stream_id) WHERE doubt IS NOT NULL;
+
+-- The latest passes, and those that are due for deletion.
 CREATE INDEX run_by_time ON run (started_at_ms);
-
-CREATE VIEW archive AS
-SELECT a.name                                                            AS account,
-       a.provider                                                        AS provider,
-       c.name                                                            AS conversation,
-       CASE c.kind WHEN 1 THEN 'peer' WHEN 2 THEN 'channel' WHEN 3 THEN 'group' WHEN 4 THEN 'topic'
-                   ELSE 'unknown' END                                    AS conversation_kind,
-       s.value                                                           AS sender,
-       r.value                                                           AS recipient,
-       TIMESTAMPTZ 'epoch' + m.sent_at_ms * INTERVAL '1 millisecond' AS sent_at,
-       m.sent_at_ms                                                      AS sent_at_ms,
-       CASE WHEN m.is_text THEN coalesce(m.body, convert_from(m.payload, 'UTF8')) END AS body,
-       m.payload                                                         AS payload,
-       CASE m.encoding WHEN 0 THEN 'utf8' WHEN 1 THEN 'base64' ELSE 'raw' END AS payload_encoding,
-       pt.value                                                          AS payload_type,
-       cs.value                                                          AS cipher_suite,
-       CASE m.status WHEN 1 THEN 'received' WHEN 2 THEN 'delivered' WHEN 3 THEN 'read' END AS status,
-       TIMESTAMPTZ 'epoch' + m.status_at_ms * INTERVAL '1 millisecond' AS status_at,
-       m.provider_id                                                     AS provider_message_id,
-       CAST(m.occurrence AS BIGINT)                                      AS occurrence,
-       TIMESTAMPTZ 'epoch' + m.archived_at_ms * INTERVAL '1 millisecond' AS archived_at,
-       CAST(coalesce(m.extra_readable, m.extra) AS JSONB)                AS extra,
-       mt.value                                                          AS message_type,
-       CAST(m.conversation_id AS BIGINT)                                 AS conversation_id,
-       CAST(m.sender_id AS BIGINT)                                       AS sender_id
-FROM message m
-     LEFT JOIN account a ON a.id = m.account_id
-     LEFT JOIN conversation c ON c.id = m.conversation_id
-     LEFT JOIN name s ON s.id = m.sender_id
-     LEFT JOIN name r ON r.id = m.recipient_id
-     LEFT JOIN name pt ON pt.id = m.payload_type_id
-     LEFT JOIN name cs ON cs.id = m.cipher_suite_id
-     LEFT JOIN name mt ON mt.id = m.message_type_id;
-
-CREATE VIEW conversations AS
-SELECT a.name                                                            AS account,
-       c.name                                                            AS conversation,
-       CASE c.kind WHEN 1 THEN 'peer' WHEN 2 THEN 'channel' WHEN 3 THEN 'group' WHEN 4 THEN 'topic'
-                   ELSE 'unknown' END                                    AS conversation_kind,
-       count(*)                                                          AS messages,
-       count(DISTINCT m.sender_id)                                       AS participants,
-       TIMESTAMPTZ 'epoch' + min(m.sent_at_ms) * INTERVAL '1 millisecond' AS first_at,
-       TIMESTAMPTZ 'epoch' + max(m.sent_at_ms) * INTERVAL '1 millisecond' AS last_at,
-       CAST(c.id AS BIGINT)                                              AS conversation_id
-FROM conversation c
-     JOIN account a ON a.id = c.account_id
-     JOIN message m ON m.conversation_id = c.id
-GROUP BY c.id, a.name;
-
-CREATE VIEW coverage AS
-WITH marked AS (
-    SELECT w.*,
-           CASE WHEN from_s = lag(to_s) OVER after AND (doubt IS NULL) = (lag(doubt) OVER after IS NULL)
-                THEN 0 ELSE 1 END AS starts
-    FROM sealed_window w
-    WINDOW after AS (PARTITION BY stream_id ORDER BY from_s)
-),
-numbered AS (
-    SELECT *, sum(starts) OVER (PARTITION BY stream_id ORDER BY from_s) AS run FROM marked
-)
-SELECT a.name                                                AS account,
-       s.key                                                 AS stream,
-       TIMESTAMPTZ 'epoch' + min(from_s) * INTERVAL '1 second' AS from_at,
-       TIMESTAMPTZ 'epoch' + max(to_s) * INTERVAL '1 second' AS to_at,
-       CAST(sum(messages) AS BIGINT)                                         AS messages,
-       CASE WHEN count(*) = count(provider_count) THEN CAST(sum(provider_count) AS BIGINT) END AS provider_count,
-       CASE WHEN max(doubt) IS NULL THEN 'sealed' ELSE 'suspect' END AS state,
-       max(doubt)                                            AS reason,
-       TIMESTAMPTZ 'epoch' + max(sealed_at_ms) * INTERVAL '1 millisecond' AS sealed_at,
-       count(*)                                              AS windows
-FROM numbered n
-     JOIN stream s ON s.id = n.stream_id
-     JOIN account a ON a.id = s.account_id
-GROUP BY n.stream_id, n.run, a.name, s.key;
-
-CREATE VIEW gaps AS
-WITH edges AS (
-    SELECT stream_id, from_s, to_s FROM sealed_window
-    UNION ALL
-    -- A window without length behind everything: what is missing before it is missing at the end.
-    SELECT s.id, a.wanted_to_s, a.wanted_to_s
-    FROM stream s JOIN account a ON a.id = s.account_id WHERE s.active = 1
-),
-holes AS (
-    SELECT e.stream_id,
-           greatest(s.wanted_from_s, coalesce(lag(e.to_s) OVER (PARTITION BY e.stream_id ORDER BY e.from_s, e.to_s), s.wanted_from_s)) AS from_s,
-           least(e.from_s, a.wanted_to_s) AS to_s
-    FROM edges e JOIN stream s ON s.id = e.stream_id JOIN account a ON a.id = s.account_id
-    WHERE s.active = 1
-),
-cut AS (
-    -- What is behind the horizon is lost; the rest can still be had.
-    SELECT h.stream_id, h.from_s, least(h.to_s, a.horizon_s) AS to_s, 1 AS lost
-    FROM holes h JOIN stream s ON s.id = h.stream_id JOIN account a ON a.id = s.account_id
-    WHERE h.from_s < a.horizon_s
-    UNION ALL
-    SELECT h.stream_id, greatest(h.from_s, coalesce(a.horizon_s, h.from_s)), h.to_s, 0
-    FROM holes h JOIN stream s ON s.id = h.stream_id JOIN account a ON a.id = s.account_id
-)
-SELECT a.name                                          AS account,
-       s.key                                           AS stream,
-       TIMESTAMPTZ 'epoch' + h.from_s * INTERVAL '1 second' AS from_at,
-       TIMESTAMPTZ 'epoch' + h.to_s * INTERVAL '1 second' AS to_at,
-       CASE WHEN h.lost = 1 THEN 'behind the provider''s retention edge before it was fetched'
-            WHEN h.from_s >= a.settled_s THEN 'fetched, but too young to be final'
-            ELSE coalesce(s.error, a.paused_reason, 'not fetched yet') END AS reason,
-       CAST(h.lost AS BIGINT)                          AS lost
-FROM cut h JOIN stream s ON s.id = h.stream_id JOIN account a ON a.id = s.account_id
-WHERE h.from_s < h.to_s;
-
-CREATE VIEW runs AS
-SELECT a.name AS account,
-       r.why  AS why,
-       TIMESTAMPTZ 'epoch' + r.started_at_ms * INTERVAL '1 millisecond'  AS started_at,
-       TIMESTAMPTZ 'epoch' + r.finished_at_ms * INTERVAL '1 millisecond' AS finished_at,
-       r.requests, r.new, r.changed, r.windows, r.errors, r.last_error
-FROM run r JOIN account a ON a.id = r.account_id;

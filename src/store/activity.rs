@@ -63,7 +63,7 @@ pub(super) async fn read_recent_passes<DB: Dialect>(
         let [windows, errors] = ["windows", "errors"].map(|figure| count_column::<DB>(row, figure));
         Ok(PassRecord {
             account: text::<DB>(row, "account")?.unwrap_or_default(),
-            why: text::<DB>(row, "why")?.unwrap_or_default(),
+            why: text::<DB>(row, "purpose")?.unwrap_or_default(),
             started_at: Millis(int::<DB>(row, "started_at_ms")?),
             finished_at: optional_int::<DB>(row, "finished_at_ms")?.map(Millis),
             tally: Tally {

@@ -51,7 +51,7 @@ fn alarm_from_row<DB: Dialect>(row: &DB::Row) -> Result<Option<Alarm>, StoreErro
     let Some(kind) = AlarmKind::from_name(&text::<DB>(row, "kind")?.unwrap_or_default()) else {
         return Ok(None);
     };
-    let told = match int::<DB>(row, "told")? {
+    let told = match int::<DB>(row, "notified")? {
         0 => Notified::Nothing,
         1 => Notified::Start,
         _ => Notified::All,

@@ -30,6 +30,12 @@ pub enum StoreError {
     )]
     SchemaTooOld { found: i64, known: i64 },
 
+    /// An archive from before the first release, whose tables were made by other migrations.
+    #[error(
+        "the archive was made by an unreleased version of Backscroll, whose tables this version does not know"
+    )]
+    SchemaUnreleased,
+
     /// The record of schema changes is not the one that this program would have written.
     #[error("the archive's schema is not one of Backscroll's: {0}")]
     UnknownSchema(sqlx::migrate::MigrateError),
@@ -58,6 +64,10 @@ impl StoreError {
             Self::NotFound { .. } => "`backscroll sync` or `backscroll migrate` makes it",
             Self::SchemaTooNew { .. } => "install the newer Backscroll; the archive is unharmed",
             Self::SchemaTooOld { .. } => "`backscroll migrate` brings it up to date",
+            Self::SchemaUnreleased => {
+                "name another database in database.url and archive again: what the providers still have is fetched; \
+                 this archive is unharmed, and its views can still be read with any SQL tool"
+            }
             Self::UnknownSchema(_) => {
                 "see whether database.url names the right file; the archive is unharmed"
             }

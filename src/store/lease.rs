@@ -81,7 +81,7 @@ impl<DB: Dialect> Leases<DB> {
         let args = [account.0.into(), holder.into()];
         let number = int::<DB>(
             &fetch_one::<DB>(connection, WHAT, sql::INCREMENT_LEASE, &args).await?,
-            "lease",
+            "fencing_token",
         )?;
         self.numbers().insert(account, number);
         Ok(Lease::Taken)
@@ -144,7 +144,7 @@ async fn in_use_error<DB: Dialect>(
         "the account {}",
         text::<DB>(&row, "name")?.unwrap_or_default()
     );
-    let holder =
-        text::<DB>(&row, "held_by")?.unwrap_or("a process that has not said its name".to_owned());
+    let holder = text::<DB>(&row, "lease_holder")?
+        .unwrap_or("a process that has not said its name".to_owned());
     Ok(StoreError::InUse { what, holder })
 }

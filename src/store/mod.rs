@@ -17,6 +17,7 @@ mod postgres;
 mod process_id;
 mod quarantine;
 mod rows;
+mod schema;
 mod seal;
 mod sql;
 mod sql_store;
@@ -25,7 +26,6 @@ mod status;
 mod table;
 mod write;
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +52,7 @@ pub use ledger::{AccountLedger, KnownStream, QuarantineEntry, StreamLedger};
 pub use postgres::PostgresStore;
 pub use process_id::describe_this_process;
 pub use quarantine::{HeldId, QuarantinedMessage, UnreadGroup};
+pub use schema::{Schema, ViewFile};
 pub use sql_store::SqlStore;
 pub use sqlite::SqliteStore;
 pub use status::{Pace, StreamStatus};
@@ -428,47 +429,6 @@ impl Tally {
         if self.last_error.is_none() {
             self.last_error.clone_from(&earlier.last_error);
         }
-    }
-}
-
-/// The newest of the schemas that this program knows.
-fn newest_version(migrations: &sqlx::migrate::Migrator) -> i64 {
-    migrations
-        .iter()
-        .map(|migration| migration.version)
-        .max()
-        .unwrap_or(0)
-}
-
-/// Makes sure that whoever only reads an archive understands it.
-fn require_current_schema(
-    found: i64,
-    migrations: &sqlx::migrate::Migrator,
-) -> Result<(), StoreError> {
-    let known = newest_version(migrations);
-    match found.cmp(&known) {
-        Ordering::Less => Err(StoreError::SchemaTooOld { found, known }),
-        Ordering::Equal => Ok(()),
-        Ordering::Greater => Err(StoreError::SchemaTooNew { found, known }),
-    }
-}
-
-/// What a failed migration means.
-fn migration_error(
-    error: sqlx::migrate::MigrateError,
-    migrations: &sqlx::migrate::Migrator,
-) -> StoreError {
-    use sqlx::migrate::MigrateError;
-    let known = newest_version(migrations);
-    match error {
-        MigrateError::VersionMissing(found) if found > known => {
-            StoreError::SchemaTooNew { found, known }
-        }
-        MigrateError::Execute(source) => StoreError::Database {
-            what: "migrate",
-            source,
-        },
-        other => StoreError::UnknownSchema(other),
     }
 }
 

@@ -12,7 +12,7 @@ use super::dialect::PerAccessPath;
 pub(super) const REGISTER_ACCOUNT: &str = "
     INSERT INTO account (name, provider) VALUES ($1, $2)
     ON CONFLICT (name) DO UPDATE SET provider = excluded.provider
-    RETURNING id, paused_until_ms, paused_reason, settle_s";
+    RETURNING id, paused_until_ms, paused_reason, settle_override_s";
 
 pub(super) const DEACTIVATE_STREAMS: &str = "UPDATE stream SET active = 0 WHERE account_id = $1";
 
@@ -50,7 +50,7 @@ pub(super) const SENDERS_OF_ACCOUNT: &str = "
         WHERE c.account_id = $1)";
 
 pub(super) const RECORD_DISCOVERY_ERROR: &str = "
-    UPDATE account SET unlisted_error = $2, unlisted_hint = $3 WHERE id = $1 AND unlisted_error IS DISTINCT FROM $2";
+    UPDATE account SET discovery_error = $2, discovery_hint = $3 WHERE id = $1 AND discovery_error IS DISTINCT FROM $2";
 
 pub(super) const SEALED_WINDOWS: &str = "
     SELECT w.stream_id, w.from_s, w.to_s
@@ -69,10 +69,11 @@ pub(super) const SAVE_FRONTIER: &str = "
 pub(super) const RECORD_STREAM_ERROR: &str = "
     UPDATE stream SET error = $2, hint = $3, error_at_ms = $4 WHERE id = $1 AND error IS DISTINCT FROM $2";
 
-pub(super) const INCREMENT_LEASE: &str =
-    "UPDATE account SET lease = lease + 1, held_by = $2 WHERE id = $1 RETURNING lease";
+pub(super) const INCREMENT_LEASE: &str = "
+    UPDATE account SET fencing_token = fencing_token + 1, lease_holder = $2 WHERE id = $1
+    RETURNING fencing_token";
 
-pub(super) const LEASE_HOLDER: &str = "SELECT name, held_by FROM account WHERE id = $1";
+pub(super) const LEASE_HOLDER: &str = "SELECT name, lease_holder FROM account WHERE id = $1";
 
 pub(super) const SET_PAUSE: &str =
     "UPDATE account SET paused_until_ms = $2, paused_reason = $3 WHERE id = $1";
@@ -80,7 +81,7 @@ pub(super) const SET_PAUSE: &str =
 pub(super) const DELETE_OLD_RUNS: &str = "DELETE FROM run WHERE started_at_ms < $1";
 
 pub(super) const BEGIN_RUN: &str =
-    "INSERT INTO run (account_id, why, started_at_ms) VALUES ($1, $2, $3) RETURNING id";
+    "INSERT INTO run (account_id, purpose, started_at_ms) VALUES ($1, $2, $3) RETURNING id";
 
 pub(super) const END_RUN: &str = "
     UPDATE run
@@ -245,10 +246,10 @@ pub(super) const UNREAD_MESSAGES: &str = "
     LIMIT $3";
 
 pub(super) const ADD_STRAGGLERS: &str = "
-    UPDATE account SET stragglers = stragglers + $2 WHERE id = $1 RETURNING stragglers";
+    UPDATE account SET straggler_count = straggler_count + $2 WHERE id = $1 RETURNING straggler_count";
 
 pub(super) const SET_SETTLE_OVERRIDE: &str =
-    "UPDATE account SET settle_s = $2, stragglers = 0 WHERE id = $1";
+    "UPDATE account SET settle_override_s = $2, straggler_count = 0 WHERE id = $1";
 
 pub(super) const QUARANTINED_MESSAGES: &str = "
     SELECT q.stream_id, s.key, q.hash, q.from_s, q.to_s, q.found_at_ms, q.reason, q.raw
@@ -266,17 +267,17 @@ pub(super) const UPDATE_QUARANTINE_REASON: &str =
 /// Besides what stands and what is over since a moment, what the webhook has not been told all of, and the harm that is
 /// done for good.
 pub(super) const ALARMS: &str = "
-    SELECT account, stream, kind, since_ms, until_ms, text, hint, level, told
+    SELECT account, stream, kind, since_ms, until_ms, text, hint, level, notified
     FROM alarm
-    WHERE until_ms IS NULL OR until_ms >= $1 OR told < 2 OR level IS NOT NULL
+    WHERE until_ms IS NULL OR until_ms >= $1 OR notified < 2 OR level IS NOT NULL
     ORDER BY since_ms, account, stream, kind";
 
 pub(super) const UPSERT_ALARM: &str = "
-    INSERT INTO alarm (account, stream, kind, since_ms, until_ms, text, hint, level, told)
+    INSERT INTO alarm (account, stream, kind, since_ms, until_ms, text, hint, level, notified)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
     ON CONFLICT (account, stream, kind, since_ms) DO UPDATE
     SET until_ms = excluded.until_ms, text = excluded.text, hint = excluded.hint, level = excluded.level,
-        told = CASE WHEN alarm.told > excluded.told THEN alarm.told ELSE excluded.told END";
+        notified = CASE WHEN alarm.notified > excluded.notified THEN alarm.notified ELSE excluded.notified END";
 
 /// How far harm had come is remembered for as long as no later alarm says that it has come further.
 pub(super) const DELETE_OLD_ALARMS: &str = "

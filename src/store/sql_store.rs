@@ -174,7 +174,7 @@ impl<DB: Dialect> Archive for SqlStore<DB> {
             account: AccountId(id),
             streams,
             pause,
-            settle: duration_s::<DB>(&row, "settle_s")?,
+            settle: duration_s::<DB>(&row, "settle_override_s")?,
         })
     }
 
@@ -507,7 +507,7 @@ impl<DB: Dialect> Archive for SqlStore<DB> {
             &[account.0.into(), more.into()],
         )
         .await?;
-        Ok(u64::try_from(int::<DB>(&row, "stragglers")?).unwrap_or(0))
+        Ok(u64::try_from(int::<DB>(&row, "straggler_count")?).unwrap_or(0))
     }
 
     async fn settle(&self, account: AccountId, settle: Duration) -> Result<(), StoreError> {

@@ -174,10 +174,10 @@ fn status_from_row<DB: Dialect>(
         missing,
         lost_seconds: forgotten.saturating_sub(behind.saturating_sub(beyond)),
         error: error_from_row::<DB>(row, ["error", "hint"])?,
-        discovery_error: error_from_row::<DB>(row, ["unlisted_error", "unlisted_hint"])?,
+        discovery_error: error_from_row::<DB>(row, ["discovery_error", "discovery_hint"])?,
         discovered: int::<DB>(row, "discovered")? == 1,
         pause: pause_from_row::<DB>(row)?,
-        settle: duration_s::<DB>(row, "settle_s")?,
+        settle: duration_s::<DB>(row, "settle_override_s")?,
         sealed,
     })
 }

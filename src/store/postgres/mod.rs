@@ -16,12 +16,11 @@ use sqlx::{AssertSqlSafe, Connection, Executor, Row as _};
 use super::dialect::{AccessPath, Arg, Dialect, DriverResult, InsertMode, PerAccessPath};
 use super::jsonb::jsonb_compatible;
 use super::rows::{ExistingMessages, MessageKey, MessageRow, MutableColumns, NO_STATUS_TIME_MS};
+use super::schema::Schema;
 use super::sql::links;
 use super::sql_store::SqlStore;
-use super::{IfMissing, StoreError, migration_error, newest_version, require_current_schema};
+use super::{IfMissing, StoreError};
 use crate::domain::time::Millis;
-
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
 
 /// Connections at the most: a few that write, a few that read.
 const MAX_CONNECTIONS: u32 = 6;
@@ -55,13 +54,14 @@ impl PostgresStore {
             .application_name("backscroll")
             .options(SESSION_SETTINGS)
             .statement_cache_capacity(64);
-        // A pool only says that it has waited in vain; a single connection says why.
-        PgConnection::connect_with(&options)
-            .await
-            .map_err(at)?
-            .close()
-            .await
-            .map_err(at)?;
+        // A single connection reports why it failed. A pool only reports a timeout.
+        let mut connection = PgConnection::connect_with(&options).await.map_err(at)?;
+        if missing == IfMissing::Refuse && !is_archive(&mut connection).await.map_err(at)? {
+            return Err(StoreError::NotFound { place });
+        }
+        let schema = Schema::postgres();
+        schema.upgrade::<Postgres>(&mut connection).await?;
+        connection.close().await.map_err(at)?;
         let pool = PgPoolOptions::new()
             .max_connections(MAX_CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -75,19 +75,7 @@ impl PostgresStore {
                 })
             });
         let pool = pool.connect_with(options).await.map_err(at)?;
-        if missing == IfMissing::Refuse && !is_archive(&pool).await.map_err(at)? {
-            return Err(StoreError::NotFound { place });
-        }
-        MIGRATIONS
-            .run(&pool)
-            .await
-            .map_err(|error| migration_error(error, &MIGRATIONS))?;
-        Ok(Self::new(
-            pool.clone(),
-            pool,
-            place,
-            newest_version(&MIGRATIONS),
-        ))
+        Ok(Self::new(pool.clone(), pool, place, schema.version()))
     }
 
     /// Connects to read the archive and nothing else: whatever is asked of it, the server changes nothing.
@@ -101,33 +89,18 @@ impl PostgresStore {
             .application_name("backscroll")
             .options(SESSION_SETTINGS)
             .options([("default_transaction_read_only", "on")]);
-        PgConnection::connect_with(&options)
-            .await
-            .map_err(at)?
-            .close()
-            .await
-            .map_err(at)?;
+        let mut connection = PgConnection::connect_with(&options).await.map_err(at)?;
+        if !is_archive(&mut connection).await.map_err(at)? {
+            return Err(StoreError::NotFound { place });
+        }
+        let schema = Schema::postgres();
+        schema.require_current(&mut connection).await?;
+        connection.close().await.map_err(at)?;
         let pool = PgPoolOptions::new()
             .max_connections(MAX_CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT);
         let pool = pool.connect_with(options).await.map_err(at)?;
-        if !is_archive(&pool).await.map_err(at)? {
-            return Err(StoreError::NotFound { place });
-        }
-        let found = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations";
-        require_current_schema(
-            sqlx::query_scalar(found)
-                .fetch_one(&pool)
-                .await
-                .map_err(at)?,
-            &MIGRATIONS,
-        )?;
-        Ok(Self::new(
-            pool.clone(),
-            pool,
-            place,
-            newest_version(&MIGRATIONS),
-        ))
+        Ok(Self::new(pool.clone(), pool, place, schema.version()))
     }
 
     /// Lets a role read the views, and nothing else.
@@ -163,8 +136,8 @@ fn database_location(options: &PgConnectOptions) -> String {
     )
 }
 
-async fn is_archive(pool: &sqlx::PgPool) -> DriverResult<bool> {
-    let row = pool
+async fn is_archive(connection: &mut PgConnection) -> DriverResult<bool> {
+    let row = connection
         .fetch_one("SELECT to_regclass('sealed_window') IS NOT NULL AS found")
         .await?;
     row.try_get("found")

@@ -175,10 +175,12 @@ pub(super) const ARCHIVE_SIZE: &str = "
     FROM pg_class
     WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace";
 
-/// Each answers with a statement, in which the server has quoted the role's name.
+/// Each returns a statement, in which the server has quoted the names. The second covers every view of the archive.
 pub(super) const GRANTS: [&str; 2] = [
     "SELECT format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), $1::TEXT) AS statement",
-    "SELECT format('GRANT SELECT ON archive, times, conversations, senders, coverage, gaps, runs, alarms TO %I', $1::TEXT) AS statement",
+    "SELECT format('GRANT SELECT ON %s TO %I', string_agg(format('%I', name), ', ' ORDER BY name), $1::TEXT)
+         AS statement
+     FROM view_definition",
 ];
 
 /// A lock that the session holds until it ends, on an account of this very archive. Should the other end vanish, the
@@ -189,4 +191,5 @@ pub(super) const TRY_LOCK_ACCOUNT: &str = "
            set_config('tcp_keepalives_count', '4', false)";
 
 /// Until the transaction ends, nobody counts it on.
-pub(super) const HOLD_LEASE_NUMBER: &str = "SELECT lease FROM account WHERE id = $1 FOR SHARE";
+pub(super) const HOLD_LEASE_NUMBER: &str =
+    "SELECT fencing_token FROM account WHERE id = $1 FOR SHARE";

@@ -25,8 +25,8 @@ pub(in crate::store) const STATUS: &str = with_reach!(
     aside AS (SELECT stream_id, count(*) AS quarantined FROM quarantine GROUP BY stream_id)
     SELECT coalesce(s.id, 0) AS id, a.id AS account_id, a.name AS account, a.provider, coalesce(s.key, '(none yet)') AS key,
            coalesce(s.wanted_from_s, a.settled_s) AS wanted_from_s, a.settled_s, a.wanted_to_s, a.horizon_s,
-           a.retention_s, s.error, s.hint, a.paused_until_ms, a.paused_reason, a.settle_s,
-           a.unlisted_error, a.unlisted_hint, coalesce(s.discovered, 0) AS discovered,
+           a.retention_s, s.error, s.hint, a.paused_until_ms, a.paused_reason, a.settle_override_s,
+           a.discovery_error, a.discovery_hint, coalesce(s.discovered, 0) AS discovered,
            s.sender, s.recipient, s.conversation,
            coalesce(t.messages, 0) AS messages, coalesce(t.seconds, 0) AS sealed_seconds,
            coalesce(q.quarantined, 0) AS quarantined,
@@ -42,7 +42,7 @@ pub(in crate::store) const STATUS: &str = with_reach!(
          LEFT JOIN reach r ON r.stream_id = s.id
          LEFT JOIN totals t ON t.stream_id = s.id
          LEFT JOIN aside q ON q.stream_id = s.id
-    WHERE s.id IS NOT NULL OR a.paused_until_ms IS NOT NULL OR a.unlisted_error IS NOT NULL
+    WHERE s.id IS NOT NULL OR a.paused_until_ms IS NOT NULL OR a.discovery_error IS NOT NULL
     ORDER BY a.name, s.key"
 );
 
@@ -136,7 +136,7 @@ pub(in crate::store) const ACCOUNT_SUMMARIES: &str = "
     ORDER BY a.name";
 
 pub(in crate::store) const RECENT_PASSES: &str = "
-    SELECT a.name AS account, r.why, r.started_at_ms, r.finished_at_ms, r.requests, r.new, r.changed, r.windows, r.errors,
+    SELECT a.name AS account, r.purpose, r.started_at_ms, r.finished_at_ms, r.requests, r.new, r.changed, r.windows, r.errors,
            r.last_error, r.lag_s
     FROM run r JOIN account a ON a.id = r.account_id
     ORDER BY r.started_at_ms DESC, r.id DESC

@@ -17,16 +17,13 @@ use sqlx::{Arguments, Column, Connection as _, Row as _};
 
 use super::dialect::{AccessPath, Arg, Dialect, DriverResult, InsertMode, PerAccessPath};
 use super::rows::{ExistingMessages, MessageKey, MessageRow, MutableColumns, UpdateProbe};
+use super::schema::Schema;
 use super::sql::links;
 use super::sql_store::SqlStore;
-use super::{
-    IfMissing, QueryTable, StoreError, migration_error, newest_version, require_current_schema,
-};
+use super::{IfMissing, QueryTable, StoreError};
 use crate::domain::time::Millis;
 
 pub(super) use file_lock::FileLock;
-
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// How long a statement waits for another process that is writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -84,20 +81,15 @@ impl SqliteStore {
         {
             return Err(StoreError::NotAnArchive { place });
         }
-        MIGRATIONS
-            .run(&write)
-            .await
-            .map_err(|error| migration_error(error, &MIGRATIONS))?;
+        let schema = Schema::sqlite();
+        let mut connection = write.acquire().await.map_err(at)?;
+        schema.upgrade::<Sqlite>(&mut connection).await?;
+        drop(connection);
         let some = SqlitePoolOptions::new()
             .max_connections(MAX_READERS)
             .min_connections(0);
         let read = some.connect_lazy_with(options.read_only(true));
-        Ok(Self::new(
-            write,
-            read,
-            path.display().to_string(),
-            newest_version(&MIGRATIONS),
-        ))
+        Ok(Self::new(write, read, place, schema.version()))
     }
 
     /// Opens the archive to read it and nothing else: whatever is asked of it, no byte of it changes.
@@ -131,20 +123,11 @@ impl SqliteStore {
         {
             return Err(StoreError::NotAnArchive { place });
         }
-        let found = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations";
-        require_current_schema(
-            sqlx::query_scalar(found)
-                .fetch_one(&readers)
-                .await
-                .map_err(at)?,
-            &MIGRATIONS,
-        )?;
-        Ok(Self::new(
-            readers.clone(),
-            readers,
-            place,
-            newest_version(&MIGRATIONS),
-        ))
+        let schema = Schema::sqlite();
+        let mut connection = readers.acquire().await.map_err(at)?;
+        schema.require_current(&mut *connection).await?;
+        drop(connection);
+        Ok(Self::new(readers.clone(), readers, place, schema.version()))
     }
 
     /// Opens the archive for the one process that writes to it: errors if another does, before anything is touched.

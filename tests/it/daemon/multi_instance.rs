@@ -111,19 +111,20 @@ fn second_daemon_takes_over_a_killed_one() {
     let mut first = DaemonProcess::start_with_args(&served.env, &["run"]);
     wait_until("the archive is made", || archive_exists(&served));
     wait_until("the first has both accounts", || {
-        served.number("SELECT count(held_by) FROM account") == 2
+        served.number("SELECT count(lease_holder) FROM account") == 2
     });
     let mut second = DaemonProcess::start_with_args(&served.env, &["run"]);
     let has = |enough| served.number("SELECT count(*) FROM message") >= enough;
     wait_until("the first archives", || has(600));
-    let owner =
-        served.number("SELECT count(*) FROM account WHERE held_by LIKE 'process %' AND lease = 1");
+    let owner = served.number(
+        "SELECT count(*) FROM account WHERE lease_holder LIKE 'process %' AND fencing_token = 1",
+    );
     assert_eq!(owner, 2, "the second has taken nothing");
 
     first.kill();
     let killed = Instant::now();
     wait_until("the second takes over", || {
-        served.number("SELECT count(*) FROM account WHERE lease = 2") == 2
+        served.number("SELECT count(*) FROM account WHERE fencing_token = 2") == 2
     });
     assert!(
         killed.elapsed() < MAX_WAIT / 6,
@@ -145,7 +146,7 @@ fn sync_names_the_process_holding_the_account() {
     let mut daemon = DaemonProcess::start_with_args(&served.env, &["run"]);
     wait_until("the archive is made", || archive_exists(&served));
     wait_until("the daemon has both accounts", || {
-        served.number("SELECT count(held_by) FROM account") == 2
+        served.number("SELECT count(lease_holder) FROM account") == 2
     });
     let mut beside = DaemonProcess::start_with_args(&served.env, &["sync"]);
     let mut said = String::new();

@@ -26,6 +26,7 @@ mod ledger;
 mod postgres;
 mod query_plans;
 mod refetch;
+mod schema_dump;
 mod sql_docs;
 mod throughput;
 mod tls;

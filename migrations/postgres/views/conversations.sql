@@ -1,0 +1,25 @@
+-- The conversations that hold messages.
+--
+-- Counts are subqueries, so that they are computed only if the column is selected: looking up a
+-- `conversation_id` costs nothing.
+CREATE OR REPLACE VIEW conversations AS
+SELECT a.name                                                               AS account,
+       c.name                                                               AS conversation,
+       CASE c.kind WHEN 1 THEN 'peer'
+                   WHEN 2 THEN 'channel'
+                   WHEN 3 THEN 'group'
+                   WHEN 4 THEN 'topic'
+                   ELSE 'unknown' END                                       AS conversation_kind,
+       (SELECT count(*)
+        FROM message WHERE conversation_id = c.id)                          AS messages,
+       (SELECT count(DISTINCT sender_id)
+        FROM message WHERE conversation_id = c.id)                          AS participants,
+       (SELECT TIMESTAMPTZ 'epoch' + min(sent_at_ms) * INTERVAL '1 millisecond'
+        FROM message WHERE conversation_id = c.id)                          AS first_at,
+       (SELECT TIMESTAMPTZ 'epoch' + max(sent_at_ms) * INTERVAL '1 millisecond'
+        FROM message WHERE conversation_id = c.id)                          AS last_at,
+       c.id                                                                 AS conversation_id
+FROM conversation c
+     JOIN account a ON a.id = c.account_id
+-- max() and not EXISTS: max() reads one entry of an index, EXISTS may read all messages.
+WHERE (SELECT max(sent_at_ms) FROM message WHERE conversation_id = c.id) IS NOT NULL;

@@ -1,0 +1,31 @@
+-- Unbroken runs of sealed windows. Adjacent rows of the ledger are one run if both are certain or
+-- both are suspect.
+CREATE OR REPLACE VIEW coverage AS
+WITH marked AS (
+    -- starts: 1 if a run begins with this row.
+    SELECT w.*,
+           CASE WHEN from_s = lag(to_s) OVER previous
+                     AND (doubt IS NULL) = (lag(doubt) OVER previous IS NULL)
+                THEN 0 ELSE 1 END AS starts
+    FROM sealed_window w
+    WINDOW previous AS (PARTITION BY stream_id ORDER BY from_s)
+),
+numbered AS (
+    SELECT *, sum(starts) OVER (PARTITION BY stream_id ORDER BY from_s) AS run
+    FROM marked
+)
+SELECT a.name                                                   AS account,
+       s.key                                                    AS stream,
+       TIMESTAMPTZ 'epoch' + min(from_s) * INTERVAL '1 second' AS from_at,
+       TIMESTAMPTZ 'epoch' + max(to_s) * INTERVAL '1 second'   AS to_at,
+       CAST(sum(messages) AS BIGINT)                                            AS messages,
+       CASE WHEN count(*) = count(provider_count)
+            THEN CAST(sum(provider_count) AS BIGINT) END                        AS provider_count,
+       CASE WHEN max(doubt) IS NULL THEN 'sealed' ELSE 'suspect' END AS state,
+       max(doubt)                                               AS reason,
+       TIMESTAMPTZ 'epoch' + max(sealed_at_ms) * INTERVAL '1 millisecond' AS sealed_at,
+       count(*)                                                 AS windows
+FROM numbered n
+     JOIN stream s ON s.id = n.stream_id
+     JOIN account a ON a.id = s.account_id
+GROUP BY n.stream_id, n.run, a.name, s.key;
