@@ -131,7 +131,7 @@ impl AlarmBoard {
             text,
             hint,
             level,
-            told: Notified::Nothing,
+            notified: Notified::Nothing,
         };
         self.active.insert(alarm.subject.clone(), alarm.clone());
         Some(alarm)

@@ -35,8 +35,8 @@ const ARCHIVE_CHECK_INTERVAL: Duration = Duration::from_mins(5);
 const FIRST_ARCHIVE_CHECK: Duration = Duration::from_mins(1);
 /// How a letter is tried that does not arrive, until it is too old to be news.
 const WEBHOOK_RETRY: Backoff = Backoff {
-    first: Duration::from_secs(10),
-    most: Duration::from_mins(5),
+    initial: Duration::from_secs(10),
+    max: Duration::from_mins(5),
     max_attempts: u32::MAX,
 };
 
@@ -301,8 +301,8 @@ impl AlarmMonitor {
                     tracing::warn!(%error, hint = WEBHOOK_HINT, "the webhook takes no alarm");
                 }
                 let wait = WEBHOOK_RETRY
-                    .after(failures + 1, fastrand::f64())
-                    .unwrap_or(WEBHOOK_RETRY.most);
+                    .delay_after(failures + 1, fastrand::f64())
+                    .unwrap_or(WEBHOOK_RETRY.max);
                 tokio::time::sleep(wait).await;
                 failures + 1
             }

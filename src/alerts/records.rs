@@ -47,8 +47,8 @@ impl AlarmRecords {
             let is_news = alarm
                 .until
                 .is_none_or(|until| has_webhook && now.since(until) < NOTIFY_WITHIN);
-            if !is_news && alarm.told < Notified::All {
-                alarm.told = Notified::All;
+            if !is_news && alarm.notified < Notified::All {
+                alarm.notified = Notified::All;
                 self.unsaved.insert(id.clone());
             }
         }
@@ -65,7 +65,7 @@ impl AlarmRecords {
         for mut alarm in self.board.apply(look, now) {
             let id = alarm.id();
             if !alarm.is_active() && !has_webhook {
-                alarm.told = Notified::All;
+                alarm.notified = Notified::All;
             }
             if !alarm.is_active() || !self.alarms.contains_key(&id) {
                 log_alarm(&alarm);
@@ -125,7 +125,7 @@ impl AlarmRecords {
 
     /// The oldest alarm of which the webhook has not been told all, and that may be told.
     pub(super) fn next_unnotified(&self, may_notify: impl Fn(&Alarm) -> bool) -> Option<&Alarm> {
-        let is_untold = |alarm: &&Alarm| match alarm.told {
+        let is_untold = |alarm: &&Alarm| match alarm.notified {
             Notified::Nothing => true,
             Notified::Start => !alarm.is_active(),
             Notified::All => false,
@@ -140,7 +140,7 @@ impl AlarmRecords {
     /// The webhook has been told.
     pub(super) fn mark_notified(&mut self, id: &AlarmId, mark_notified: Notified) {
         if let Some(alarm) = self.alarms.get_mut(id) {
-            alarm.told = alarm.told.max(mark_notified);
+            alarm.notified = alarm.notified.max(mark_notified);
             self.unsaved.insert(id.clone());
         }
     }

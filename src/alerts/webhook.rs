@@ -54,7 +54,7 @@ impl Notification {
     }
 
     fn announces_end(&self) -> bool {
-        !self.alarm.is_active() && self.alarm.told == Notified::Start
+        !self.alarm.is_active() && self.alarm.notified == Notified::Start
     }
 
     /// The fields are always these. `text` says all of it to a person.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::print_line;
-use super::table::{sanitized, span};
+use super::table::{duration, sanitized};
 use crate::domain::alarm::Alarm;
 use crate::domain::time::Millis;
 use crate::store::{Archive, StoreError, StreamStatus};
@@ -33,7 +33,7 @@ pub(super) fn print_alarms(alarms: &[Alarm], now: Millis) {
         } else {
             whose
         };
-        let (kind, lasts) = (subject.kind, span(now.since(*since).as_secs()));
+        let (kind, lasts) = (subject.kind, duration(now.since(*since).as_secs()));
         print_line(format_args!(
             "\nALARM: {whose}: {kind}, for {lasts}: {}\n  hint: {hint}",
             sanitized(text)

@@ -1,6 +1,6 @@
 //! How loss is told of that lies ahead.
 
-use super::table::{span, thousands};
+use super::table::{duration, thousands};
 use crate::alerts::rules::lost_history::LOSS_HINT as HINT;
 use crate::sync::estimate::BacklogOutlook;
 
@@ -15,7 +15,10 @@ pub(super) fn loss_message(
     let rate = rate.map_or_else(String::new, |rate| {
         format!("at {rate:.3} requests a second ")
     });
-    let (messages, seconds) = (thousands(outlook.loss.messages), span(outlook.loss.seconds));
+    let (messages, seconds) = (
+        thousands(outlook.loss.messages),
+        duration(outlook.loss.seconds),
+    );
     Some(format!(
         "{account}: LOSS AHEAD: {rate}about {messages} messages will have fallen behind the provider's edge before they \
          can be fetched, from {begins} on: {seconds} of history, over all streams\n  hint: {HINT}"

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::table::{build_table, sanitized, size, span, thousands};
+use super::table::{build_table, bytes, duration, sanitized, thousands};
 use super::{CliError, ExitOutcome, accounts, loss, open_to_read, print_line, sync};
 use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::Clock;
@@ -196,12 +196,12 @@ impl PlanTotals {
             if self.longest > EVER_S {
                 "all".to_owned()
             } else {
-                span(self.longest)
+                duration(self.longest)
             },
             thousands(self.messages),
             thousands(self.requests),
-            span(self.duration.as_secs()),
-            size(weight.total_bytes(self.messages)),
+            duration(self.duration.as_secs()),
+            bytes(weight.total_bytes(self.messages)),
             if self.lost_messages == 0 {
                 "-".to_owned()
             } else {

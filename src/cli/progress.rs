@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::table::{span, thousands};
+use super::table::{duration, thousands};
 use crate::sync::progress::{EngineProgress, Reading};
 
 const BAR_INTERVAL: Duration = Duration::from_millis(100);
@@ -147,7 +147,7 @@ fn expected_text(reading: Reading) -> String {
 }
 
 fn remaining_text(reading: Reading) -> String {
-    approximate(reading, span(reading.left.as_secs()))
+    approximate(reading, duration(reading.left.as_secs()))
 }
 
 fn approximate(reading: Reading, figure: String) -> String {

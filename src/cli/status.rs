@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::table::span;
+use super::table::duration;
 use super::{CliError, ExitOutcome, IfMissing, accounts, alarms, loss, open, print_line, summary};
 use crate::config::Config;
 use crate::domain::alarm::Alarm;
@@ -74,7 +74,7 @@ fn print_forecast(
     match loss::loss_message(account, *rate, outlook) {
         Some(loss) => print_line(loss),
         None if *is_informed => {
-            let left = span(outlook.duration.as_secs());
+            let left = duration(outlook.duration.as_secs());
             print_line(format_args!(
                 "{account}: missing history begins to expire at {expires_at}; fetching it takes {left}"
             ));

@@ -1,7 +1,7 @@
 //! The summary of a sync, and the table of streams.
 
 use super::print_line;
-use super::table::{build_table, sanitized, span, thousands};
+use super::table::{build_table, duration, sanitized, thousands};
 use crate::domain::time::Second;
 use crate::store::{RecordedError, StreamStatus};
 use crate::sync::PassReport;
@@ -82,7 +82,7 @@ pub(super) fn print_streams(streams: &[StreamStatus], now: Second) {
             "STATE",
         ],
         streams.iter().map(|stream| {
-            let behind = |mark: Second| span(now.0.abs_diff(mark.0));
+            let behind = |mark: Second| duration(now.0.abs_diff(mark.0));
             [
                 stream.account.clone(),
                 if stream.discovered {
@@ -128,7 +128,7 @@ pub(super) fn print_streams(streams: &[StreamStatus], now: Second) {
         .filter_map(|stream| Some((&stream.account, stream.settle?)))
         .collect();
     for (account, settle) in settles {
-        let age = span(settle.as_secs());
+        let age = duration(settle.as_secs());
         print_line(format_args!(
             "\n{account}: messages kept arriving late, so ranges are sealed at an age of {age}"
         ));
@@ -182,6 +182,6 @@ fn duration_or_dash(seconds: u64) -> String {
     if seconds == 0 {
         "-".to_owned()
     } else {
-        span(seconds)
+        duration(seconds)
     }
 }

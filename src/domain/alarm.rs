@@ -1,32 +1,33 @@
-//! What an operator is to be told of: once when it begins, and once when it is over.
+//! Alarms: conditions that an operator is notified of when they begin and when they end.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::time::Millis;
 
-/// What is wrong.
+/// The kind of problem that an alarm reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AlarmKind {
-    /// A stream that always brought messages brings none.
+    /// A stream that usually receives messages receives none.
     Silent,
-    /// A stream cannot be fetched, again and again, while others of its account can.
+    /// A stream fails repeatedly while other streams of its account succeed.
     Stuck,
-    /// Passes over the account fail, again and again.
+    /// Passes over the account fail repeatedly.
     Failing,
     /// The provider refuses the account's credentials.
     Parked,
-    /// Messages will be gone before they can be fetched.
+    /// Messages will expire at the provider before they can be fetched.
     LossAhead,
-    /// History has fallen behind the provider's edge before it was fetched.
+    /// History expired at the provider before it was fetched.
     Lost,
-    /// There is hardly any room left for the archive, or none.
+    /// Disk space for the archive is low or exhausted.
     Disk,
     /// The database cannot be reached, read or written.
     Archive,
 }
 
 impl AlarmKind {
+    /// All kinds, in the order of their declaration.
     pub const ALL: [Self; 8] = [
         Self::Silent,
         Self::Stuck,
@@ -38,7 +39,7 @@ impl AlarmKind {
         Self::Archive,
     ];
 
-    /// Its name in SQL, metrics, logs and the webhook.
+    /// Returns the name used in SQL, metrics, logs and the webhook.
     pub fn name(self) -> &'static str {
         match self {
             Self::Silent => "silent",
@@ -52,17 +53,19 @@ impl AlarmKind {
         }
     }
 
-    /// The kind of this name; nothing where a later Backscroll has given it.
+    /// Returns the kind with this name. `None` if the name is unknown, for example because a later
+    /// version of Backscroll introduced it.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// Whether it concerns the archive itself, and no account.
+    /// True if the problem concerns the archive itself and not an account.
     pub fn concerns_archive(self) -> bool {
         matches!(self, Self::Disk | Self::Archive)
     }
 
-    /// How long it must have been so before anybody is told: what passes by itself wakes nobody.
+    /// Returns the time for which a problem must persist before the alarm starts. Problems that
+    /// resolve themselves within this time notify nobody.
     pub fn start_delay(self) -> Duration {
         match self {
             Self::Parked | Self::Lost | Self::Disk | Self::Silent => Duration::ZERO,
@@ -79,51 +82,56 @@ impl fmt::Display for AlarmKind {
     }
 }
 
-/// What an alarm is about. Of two at once that are about the same there is only one.
+/// The subject of an alarm. At most one alarm per subject is active at a time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AlarmSubject {
-    /// The account's name; nothing where the archive itself is concerned.
+    /// The account's name. `None` if the alarm concerns the archive.
     pub account: Option<String>,
-    /// The stream's key; nothing where all of the account is concerned, or many of its streams.
+    /// The stream's key. `None` if the alarm concerns the whole account or several streams.
     pub stream: Option<String>,
+    /// The kind of the problem.
     pub kind: AlarmKind,
 }
 
-/// What the webhook has been told of an alarm.
+/// The notifications that the webhook has already received for an alarm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Notified {
+    /// Nothing was notified.
     #[default]
     Nothing,
-    /// That it began.
+    /// The start was notified.
     Start,
-    /// That it began and that it is over; or it never will be told more.
+    /// The start and the end were notified, or no further notification is due.
     All,
 }
 
-/// Something that is wrong, or was.
+/// A problem that is active or has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alarm {
+    /// The subject of the problem.
     pub subject: AlarmSubject,
-    /// When it was noticed.
+    /// The time at which the problem was detected.
     pub since: Millis,
-    /// From when on all was well again; nothing while it stands.
+    /// The time at which the problem ended. `None` while the alarm is active.
     pub until: Option<Millis>,
-    /// What is wrong, in one line.
+    /// A description of the problem in one line.
     pub text: String,
-    /// What the operator can do about it.
+    /// The action that the operator can take.
     pub hint: String,
-    /// How far the harm has come, where it grows and does not go away again: of [`Kind::Lost`], seconds of history.
+    /// The size of damage that only grows: for [`AlarmKind::Lost`], seconds of lost history. `None`
+    /// for other kinds.
     pub level: Option<i64>,
-    pub told: Notified,
+    /// The notifications sent so far.
+    pub notified: Notified,
 }
 
 impl Alarm {
-    /// Whether it is not over yet.
+    /// True if the alarm has not ended.
     pub fn is_active(&self) -> bool {
         self.until.is_none()
     }
 
-    /// Which of all alarms it is.
+    /// Returns the key that identifies this alarm among all alarms.
     pub fn id(&self) -> (AlarmSubject, Millis) {
         (self.subject.clone(), self.since)
     }
@@ -134,10 +142,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_has_a_name_of_its_own() {
+    fn alarm_kinds_are_parsed_from_their_names() {
         for kind in AlarmKind::ALL {
             assert_eq!(AlarmKind::from_name(kind.name()), Some(kind));
         }
-        assert_eq!(AlarmKind::from_name("something of later"), None);
+        assert_eq!(AlarmKind::from_name("unknown"), None);
     }
 }

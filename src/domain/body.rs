@@ -1,33 +1,33 @@
-//! What a person reads of a payload.
+//! The human-readable text of a payload.
 
 use std::borrow::Cow;
 
 use super::message::{Encoding, Message};
 
-/// A payload as text.
+/// The text form of a payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// It is no text.
-    None,
-    /// Its bytes are the text.
+    /// The payload is not text.
+    NotText,
+    /// The payload's bytes are valid text as they are.
     ExactText,
-    /// Its bytes are not quite text: U+FFFD stands for what is not.
+    /// The payload is text with invalid parts. Each invalid part is replaced by U+FFFD.
     RepairedText(String),
 }
 
 impl Body {
-    /// Reads a message's payload as text, if text is what it is.
+    /// Decodes a message's payload as text.
     ///
-    /// Agora's payloads are text by contract. Web3MQ's are where their type says so, or where they happen to be
-    /// UTF-8; what is encrypted is not, whatever its bytes look like. U+0000 counts as no text, for Postgres has no
-    /// text that holds it.
+    /// Agora's payloads are text by contract. Web3MQ's payloads are text if their type says so or
+    /// if they are valid UTF-8. Encrypted payloads are never text. U+0000 is replaced, because
+    /// Postgres cannot store it in text.
     pub fn from_message(message: &Message) -> Self {
         let encrypted = message
             .cipher_suite
             .as_deref()
             .is_some_and(|suite| !matches!(suite, "" | "NONE"));
         if encrypted {
-            return Self::None;
+            return Self::NotText;
         }
         match decode_text(&message.payload.bytes) {
             Cow::Borrowed(_) => Self::ExactText,
@@ -37,7 +37,7 @@ impl Body {
             {
                 Self::RepairedText(text)
             }
-            Cow::Owned(_) => Self::None,
+            Cow::Owned(_) => Self::NotText,
         }
     }
 }
@@ -52,7 +52,7 @@ fn is_declared_text(message: &Message) -> bool {
     message.payload.encoding != Encoding::Base64 || by_type()
 }
 
-/// Borrowed where the bytes are text as they are.
+/// Decodes the bytes. The result is borrowed if the bytes are valid text without replacement.
 fn decode_text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.contains('\0') => Cow::Borrowed(text),
@@ -61,12 +61,13 @@ fn decode_text(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// One U+FFFD for each lone surrogate in generalised UTF-8, and for each fault as the standard has it.
+/// Replaces each lone surrogate (in generalised UTF-8) and each invalid sequence by one U+FFFD.
 fn replace_invalid(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
-        // A surrogate's three bytes are three faults to the standard: the first stands for all.
+        // The standard reports a surrogate's three bytes as three errors. Only the first is
+        // replaced.
         let continued =
             text.is_empty() || !chunk.valid().is_empty() || !is_continuation(chunk.invalid());
         if !chunk.invalid().is_empty() && continued {
@@ -83,7 +84,7 @@ fn is_continuation(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::message::{Conversation, Payload};
+    use crate::domain::message::Payload;
     use crate::domain::time::Millis;
 
     fn body(
@@ -92,26 +93,18 @@ mod tests {
         payload_type: Option<&str>,
         cipher_suite: Option<&str>,
     ) -> Body {
-        Body::from_message(&Message {
-            sender: "a".into(),
-            recipient: "b".into(),
-            sent_at: Millis(0),
-            payload: Payload {
-                bytes: bytes.to_vec(),
-                encoding,
-            },
-            conversation: Conversation::between("a", "b"),
-            provider_id: None,
-            message_type: None,
-            payload_type: payload_type.map(str::to_owned),
-            cipher_suite: cipher_suite.map(str::to_owned),
-            status: None,
-            extra: None,
-        })
+        let mut message = Message::text("a", "b", Millis(0), "");
+        message.payload = Payload {
+            bytes: bytes.to_vec(),
+            encoding,
+        };
+        message.payload_type = payload_type.map(str::to_owned);
+        message.cipher_suite = cipher_suite.map(str::to_owned);
+        Body::from_message(&message)
     }
 
     #[test]
-    fn text_is_read_and_what_is_not_text_is_marked() {
+    fn invalid_parts_of_text_are_replaced() {
         let agora = |bytes: &[u8]| body(bytes, Encoding::Utf8, None, None);
         let marked = |text: &str| Body::RepairedText(text.to_owned());
         assert_eq!(agora("héllo 😀".as_bytes()), Body::ExactText);
@@ -125,18 +118,18 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_text_only_where_something_says_so() {
+    fn binary_payloads_are_text_only_if_declared_or_valid_utf8() {
         let web3mq =
             |bytes: &[u8], payload_type, suite| body(bytes, Encoding::Base64, payload_type, suite);
         assert_eq!(web3mq(b"hi", None, Some("NONE")), Body::ExactText);
-        assert_eq!(web3mq(b"\xFF\x00", None, None), Body::None);
+        assert_eq!(web3mq(b"\xFF\x00", None, None), Body::NotText);
         assert_eq!(
             web3mq(b"\xFFx", Some("text/plain; charset=utf-8"), None),
             Body::RepairedText("\u{FFFD}x".to_owned())
         );
         assert_eq!(
             web3mq(b"hi", Some("text/plain"), Some("X25519/AES-GCM_SHA384")),
-            Body::None
+            Body::NotText
         );
     }
 }

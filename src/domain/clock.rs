@@ -1,17 +1,18 @@
-//! The one place that reads the wall clock.
+//! The only reader of the system clock.
 //!
-//! Everything else takes time as an argument or asks a [`Clock`], so that a test can stand at any moment it likes.
-//! Durations and deadlines are `tokio::time`'s business, which tests can pause.
+//! All other code takes the time as an argument or asks a [`Clock`], so tests can choose any
+//! moment. Durations and deadlines use `tokio::time`, which tests can pause.
 
 use super::time::Millis;
 
-/// Where "now" comes from. Always UTC, to the millisecond.
+/// A source of the current time, in UTC and milliseconds.
 pub trait Clock: Send + Sync + std::fmt::Debug {
+    /// Returns the current time.
     fn now(&self) -> Millis;
 }
 
-/// The machine's clock. It may be wrong: what is asked of a provider is timed by the provider's own clock
-/// (see [`crate::provider::clock::ProviderClock`]).
+/// The machine's clock. It may be wrong: requests to a provider are timed by the provider's own
+/// clock, which the `provider` module keeps.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -22,13 +23,13 @@ impl Clock for SystemClock {
     )]
     fn now(&self) -> Millis {
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        // A machine whose clock stands before 1970 is as wrong as one whose clock stands at 1970.
+        // A clock before 1970 is reported as 1970. Both are equally wrong.
         Millis(since_epoch.map_or(0, |d| d.as_millis().try_into().unwrap_or(i64::MAX)))
     }
 }
 
-/// A clock that tokio's timer drives: it starts at a given moment and runs with `tokio::time`, so that a test that
-/// pauses or advances that timer moves this clock as well.
+/// A clock driven by tokio's timer. It starts at a given moment and advances with `tokio::time`, so
+/// pausing or advancing that timer also moves this clock.
 #[derive(Clone, Copy, Debug)]
 pub struct TimerClock {
     base: Millis,
@@ -36,7 +37,7 @@ pub struct TimerClock {
 }
 
 impl TimerClock {
-    /// A clock that shows `base` now.
+    /// Creates a clock that shows `base` now.
     #[must_use]
     pub fn starting_at(base: Millis) -> Self {
         Self {

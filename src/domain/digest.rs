@@ -1,19 +1,22 @@
-//! Proof of what a window holds: a hash chain over its messages in canonical order.
+//! The digest of a window: a hash chain over its messages in canonical order.
 //!
-//! Whichever way messages came, the chain over the same messages is the same; any message that is missing, added or
-//! changed in what makes up its identity makes another. A chain goes on where another ends: windows lie on whole
-//! seconds, so all messages of the later window come after all of the earlier, and the digest over both is what
-//! becomes of the earlier one's when the later one's messages follow. How a range is cut into windows leaves no trace.
+//! The same messages give the same digest, in whatever order they arrived. A message that is
+//! missing, added or changed in an identity field gives a different digest.
+//!
+//! A chain can be continued. Windows lie on whole seconds, so all messages of a later window follow
+//! all messages of an earlier one. The digest over both equals the earlier digest extended by the
+//! later messages. How a range is cut into windows therefore does not affect the digest.
 
 use std::fmt;
 
 use super::identity::{Fingerprint, IdentifiedMessage};
 use super::time::Millis;
 
-/// Keeps the chain's hashes apart from all others. With it, a step of the chain is exactly one block of BLAKE3.
+/// Separates the chain's hashes from all other hashes. With these 4 bytes, one step of the chain is
+/// exactly one block of BLAKE3. A change invalidates every stored digest.
 const DOMAIN_SEPARATOR: [u8; 4] = *b"bsd1";
 
-/// What identifies a message, in canonical order: by time, then by content, then by its number among equals.
+/// The identity of a message in canonical order: by time, then fingerprint, then occurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChainLink {
     pub sent_at: Millis,
@@ -22,6 +25,7 @@ pub struct ChainLink {
 }
 
 impl ChainLink {
+    /// Returns the link of an identified message.
     pub fn from_identified(identified: &IdentifiedMessage) -> Self {
         let IdentifiedMessage {
             message,
@@ -36,12 +40,12 @@ impl ChainLink {
     }
 }
 
-/// The state of a chain: what came before it, in 32 bytes. The default is that of no messages.
+/// The state of a hash chain in 32 bytes. The default is the digest of no messages.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
-    /// The digest once this message has followed.
+    /// Returns the digest after appending one message.
     #[must_use]
     pub fn append(self, link: ChainLink) -> Self {
         let mut hasher = blake3::Hasher::new();
@@ -53,7 +57,7 @@ impl Digest {
         Self(*hasher.finalize().as_bytes())
     }
 
-    /// The digest once all of these have followed. They must be in order.
+    /// Returns the digest after appending all messages. They must be in canonical order.
     #[must_use]
     pub fn append_all<'a>(self, links: impl IntoIterator<Item = &'a ChainLink>) -> Self {
         links
@@ -62,7 +66,7 @@ impl Digest {
     }
 }
 
-/// In hex.
+/// Writes the digest in hexadecimal.
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))
@@ -104,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_of_known_messages_never_changes() {
+    fn the_digest_of_known_messages_is_stable() {
         let links = sorted(vec![
             link((1000, 1, 0)),
             link((1000, 1, 1)),
@@ -119,14 +123,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_order_in_which_messages_came_does_not_matter(links in links(), seed: u64) {
+        fn the_digest_is_independent_of_arrival_order(links in links(), seed: u64) {
             let mut shuffled = links.clone();
             fastrand::Rng::with_seed(seed).shuffle(&mut shuffled);
             prop_assert_eq!(digest(&sorted(shuffled)), digest(&links));
         }
 
         #[test]
-        fn how_the_range_was_cut_does_not_matter(links in links(), cuts in prop::collection::vec(0i64..5, 0..4)) {
+        fn the_digest_is_independent_of_window_boundaries(links in links(), cuts in prop::collection::vec(0i64..5, 0..4)) {
             let mut cuts: Vec<i64> = cuts.into_iter().map(|second| second * 1000).collect();
             cuts.sort_unstable();
             cuts.push(i64::MAX);
@@ -140,7 +144,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_is_missing_added_or_changed_shows(links in links(), at: usize, other in (0i64..5000, 0u8..4, 0u32..3)) {
+        fn a_missing_added_or_changed_message_changes_the_digest(links in links(), at: usize, other in (0i64..5000, 0u8..4, 0u32..3)) {
             let other = link(other);
             let added = sorted([links.clone(), vec![other]].concat());
             prop_assert_eq!(digest(&added) == digest(&links), links.contains(&other));

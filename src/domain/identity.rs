@@ -1,18 +1,20 @@
-//! Identity: what makes two sightings one message, and two equal messages two.
+//! Message identity: decides whether two received messages are the same message.
 //!
-//! A message's key is its recipient, its millisecond, a [`Fingerprint`] over what never changes in it, and an
-//! occurrence number among equals. Equals share a millisecond, so they share a window, so every fetch of the window
-//! numbers them alike. Nothing that may be learned later or that differs between streams is part of it.
+//! A message's key is its recipient, its millisecond, a [`Fingerprint`] over its immutable fields,
+//! and an occurrence number among equal messages. Equal messages share a millisecond and therefore
+//! a window, so every fetch of the window numbers them alike. Fields that differ between streams or
+//! that may be learned later are not part of the key.
 
 use std::collections::HashMap;
 
 use super::message::Message;
 
-/// A hash over a message's immutable fields: 128 bits of BLAKE3.
+/// A hash over a message's immutable fields: the first 128 bits of BLAKE3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint(pub [u8; 16]);
 
 impl Fingerprint {
+    /// Computes the fingerprint of a message.
     pub fn compute(message: &Message) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"backscroll message 1\0");
@@ -34,19 +36,19 @@ impl Fingerprint {
     }
 }
 
-/// A message with its place among equals.
+/// A message with its fingerprint and its number among equal messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentifiedMessage {
     pub message: Message,
     pub fingerprint: Fingerprint,
-    /// 0 for the first of its equals within the millisecond, 1 for the second, …
+    /// The number among equal messages of the same millisecond, counted from 0.
     pub occurrence: u32,
 }
 
-/// Numbers the equals among a window's messages, in the order given.
+/// Assigns occurrence numbers to a window's messages, in the given order.
 ///
-/// Equal messages with an id of the provider's are one message seen twice (of two statuses the further one is kept).
-/// Equal messages without one are as many messages as there are.
+/// Equal messages with a provider id are one message received twice; the more advanced status is
+/// kept. Equal messages without an id are distinct messages.
 pub fn identify(messages: Vec<Message>) -> Vec<IdentifiedMessage> {
     let mut seen: HashMap<Fingerprint, (usize, u32)> = HashMap::with_capacity(messages.len());
     let mut identified: Vec<IdentifiedMessage> = Vec::with_capacity(messages.len());
@@ -73,30 +75,15 @@ pub fn identify(messages: Vec<Message>) -> Vec<IdentifiedMessage> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::message::{Conversation, Delivery, Encoding, Payload, Status};
+    use crate::domain::message::{Conversation, ConversationKind, Delivery, DeliveryStatus};
     use crate::domain::time::Millis;
 
     fn message(text: &str) -> Message {
-        Message {
-            sender: "alice".into(),
-            recipient: "bob".into(),
-            sent_at: Millis(5),
-            payload: Payload {
-                bytes: text.into(),
-                encoding: Encoding::Utf8,
-            },
-            conversation: Conversation::between("alice", "bob"),
-            provider_id: None,
-            message_type: None,
-            payload_type: None,
-            cipher_suite: None,
-            status: None,
-            extra: None,
-        }
+        Message::text("alice", "bob", Millis(5), text)
     }
 
     #[test]
-    fn equal_messages_without_an_id_stay_as_many_as_they_are() {
+    fn equal_messages_without_an_id_are_numbered() {
         let numbered = identify(vec![
             message("hi"),
             message("ho"),
@@ -111,23 +98,26 @@ mod tests {
     }
 
     #[test]
-    fn equal_messages_with_an_id_are_one_and_its_status_is_the_furthest() {
+    fn equal_messages_with_an_id_are_merged_and_keep_the_most_advanced_status() {
         let with = |status| Message {
             provider_id: Some("id".into()),
             status: Some(Delivery { status, at: None }),
             ..message("hi")
         };
         let numbered = identify(vec![
-            with(Status::Delivered),
-            with(Status::Read),
-            with(Status::Received),
+            with(DeliveryStatus::Delivered),
+            with(DeliveryStatus::Read),
+            with(DeliveryStatus::Received),
         ]);
         assert_eq!(numbered.len(), 1);
-        assert_eq!(numbered[0].message.status.unwrap().status, Status::Read);
+        assert_eq!(
+            numbered[0].message.status.unwrap().status,
+            DeliveryStatus::Read
+        );
     }
 
     #[test]
-    fn no_field_runs_into_the_next() {
+    fn moving_text_between_fields_changes_the_fingerprint() {
         let one = Message {
             sender: "ab".into(),
             recipient: "c".into(),
@@ -142,16 +132,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_learned_later_is_no_part_of_the_key() {
+    fn fields_learned_later_do_not_change_the_fingerprint() {
         let bare = message("hi");
         let known = Message {
-            conversation: Conversation::named(
-                crate::domain::message::ConversationKind::Channel,
-                "bob",
-            ),
+            conversation: Conversation::named(ConversationKind::Channel, "bob"),
             message_type: Some("group_message".into()),
             status: Some(Delivery {
-                status: Status::Read,
+                status: DeliveryStatus::Read,
                 at: Some(Millis(9)),
             }),
             extra: Some("{}".into()),

@@ -1,32 +1,60 @@
-//! Messages as the archive keeps them, whichever provider they came from.
+//! Messages in the archive's form, independent of the provider.
 
 use super::time::Millis;
 
 /// One message, ready to be stored.
 ///
-/// Its debug form shows no payload and no name: it may end up in a log.
+/// Its debug form shows no payload and no name, because it may appear in a log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Who sent it, in the provider's very spelling. Names never hold U+0000 (see [`name_fault`]).
+    /// The sender in the provider's exact spelling. Names never contain U+0000 (see
+    /// [`name_error`]).
     pub sender: String,
-    /// To whom it was addressed: a user, a channel, a group, a topic.
+    /// The recipient: a user, a channel, a group or a topic.
     pub recipient: String,
+    /// The time at which it was sent.
     pub sent_at: Millis,
+    /// The content.
     pub payload: Payload,
+    /// The conversation that it belongs to.
     pub conversation: Conversation,
-    /// The provider's id for it. Chosen by senders at Web3MQ, absent at Agora; never empty.
+    /// The provider's message id. Senders choose it at Web3MQ; Agora has none. Never empty.
     pub provider_id: Option<String>,
-    /// Agora's `message_type` as it came.
+    /// Agora's `message_type`, unchanged.
     pub message_type: Option<String>,
+    /// The payload's media type (Web3MQ).
     pub payload_type: Option<String>,
+    /// The cipher suite of the payload (Web3MQ).
     pub cipher_suite: Option<String>,
+    /// The delivery status (Web3MQ).
     pub status: Option<Delivery>,
-    /// What the provider said beyond the fields above: the text of a JSON object.
+    /// All other fields that the provider sent, as the text of a JSON object.
     pub extra: Option<String>,
 }
 
 impl Message {
-    /// Whether its conversation is that of its recipient, or of the two.
+    /// Creates a plain text message between two peers, without any optional field. Meant for tests.
+    pub fn text(sender: &str, recipient: &str, sent_at: Millis, text: &str) -> Self {
+        Self {
+            sender: sender.to_owned(),
+            recipient: recipient.to_owned(),
+            sent_at,
+            payload: Payload {
+                bytes: text.into(),
+                encoding: Encoding::Utf8,
+            },
+            conversation: Conversation::between(sender, recipient),
+            provider_id: None,
+            message_type: None,
+            payload_type: None,
+            cipher_suite: None,
+            status: None,
+            extra: None,
+        }
+    }
+
+    /// True if the conversation follows from the names alone: it is named after the recipient or
+    /// after the pair of sender and recipient.
     pub fn has_default_conversation(&self) -> bool {
         let Self {
             sender,
@@ -48,7 +76,7 @@ impl std::fmt::Debug for Message {
     }
 }
 
-/// The exact content of a message, and how its bytes relate to what the provider sent.
+/// The exact content of a message and its encoding.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload {
     pub bytes: Vec<u8>,
@@ -61,19 +89,22 @@ impl std::fmt::Debug for Payload {
     }
 }
 
-/// How a payload's bytes relate to what the provider sent.
+/// The relation between a payload's bytes and the text that the provider sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Encoding {
-    /// The provider's string in generalised UTF-8: a lone surrogate is its three bytes.
+    /// The provider's string in generalised UTF-8. A lone surrogate is encoded in three bytes.
     Utf8 = 0,
-    /// The provider sent canonical base64; these are the decoded bytes, and encoding them gives its very text.
+    /// The provider sent canonical base64. The bytes are decoded; encoding them gives the same
+    /// text.
     Base64 = 1,
-    /// The provider should have sent base64 and sent something else; this is its text in generalised UTF-8.
+    /// The provider should have sent base64 but sent other text. The bytes are that text in
+    /// generalised UTF-8.
     Raw = 2,
 }
 
 impl Encoding {
+    /// Returns the name used in SQL and exports.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Utf8 => "utf8",
@@ -83,20 +114,20 @@ impl Encoding {
     }
 }
 
-/// How far a message has come on its way to the reader (Web3MQ). Ordered: it only ever moves forward.
+/// The delivery status of a message (Web3MQ). Ordered: a status only moves forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub enum Status {
-    /// The server has it.
+pub enum DeliveryStatus {
+    /// The server has received the message.
     Received = 1,
-    /// The addressee's client has it.
+    /// The recipient's client has received the message.
     Delivered = 2,
-    /// The addressee has read it.
+    /// The recipient has read the message.
     Read = 3,
 }
 
-impl Status {
-    /// Reads the provider's word.
+impl DeliveryStatus {
+    /// Parses the provider's name of a status. `None` if it is unknown.
     pub fn parse(word: &str) -> Option<Self> {
         match word {
             "received" => Some(Self::Received),
@@ -107,18 +138,19 @@ impl Status {
     }
 }
 
-/// A status, and since when, where the provider says.
+/// A delivery status, with the time it was reached if the provider reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Delivery {
-    pub status: Status,
+    pub status: DeliveryStatus,
     pub at: Option<Millis>,
 }
 
-/// What sort of conversation it is.
+/// The kind of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum ConversationKind {
-    /// The provider did not say whether the recipient is a user or a channel, and neither did the configuration.
+    /// Neither the provider nor the configuration says whether the recipient is a user or a
+    /// channel.
     Unknown = 0,
     /// Two users, both directions.
     Peer = 1,
@@ -127,17 +159,20 @@ pub enum ConversationKind {
     Topic = 4,
 }
 
-/// Where a message belongs for a reader: a channel, a group, a topic, or a pair of peers.
+/// The conversation to which a reader assigns a message: a channel, a group, a topic, or a pair of
+/// peers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Conversation {
     pub kind: ConversationKind,
-    /// Unique within an account. See [`Conversation::named`] and [`Conversation::between`].
+    /// The name, unique within an account. See [`Conversation::named`] and
+    /// [`Conversation::between`].
     pub name: String,
 }
 
 impl Conversation {
-    /// The conversation that goes by one name. `/` and `\` in it are written `\/` and `\\`, so that it can never be
-    /// taken for a pair's name; neither is allowed in an Agora name or occurs in a Web3MQ one.
+    /// Creates a conversation with one name. `/` and `\` in the name are escaped as `\/` and `\\`,
+    /// so it never equals the name of a pair. Agora names contain neither; Web3MQ names do not
+    /// either.
     pub fn named(kind: ConversationKind, name: &str) -> Self {
         Self {
             kind,
@@ -145,7 +180,8 @@ impl Conversation {
         }
     }
 
-    /// The conversation of two peers: both names in byte order with a `/` between, whoever of them sent.
+    /// Creates the conversation of two peers. Its name holds both names in byte order, separated by
+    /// `/`, whoever sent the message.
     pub fn between(one: &str, other: &str) -> Self {
         let (first, second) = if one <= other {
             (one, other)
@@ -158,7 +194,7 @@ impl Conversation {
         }
     }
 
-    /// The names that its own is made of: two of a pair, else one.
+    /// Returns the unescaped names in the conversation's name: two for a pair, otherwise one.
     pub fn participant_names(&self) -> Vec<String> {
         let mut names = vec![String::new()];
         let mut letters = self.name.chars();
@@ -187,15 +223,16 @@ fn escaped(name: &str) -> std::borrow::Cow<'_, str> {
     }
 }
 
-/// Why a text cannot be a name: the databases keep names as text, and Postgres has no text with U+0000 in it.
+/// Returns the reason why a text cannot be a name, or `None` if it can. The databases store names
+/// as text, and Postgres text cannot contain U+0000.
 pub fn name_error(name: &str) -> Option<&'static str> {
-    name.contains('\0').then_some("a name holds U+0000")
+    name.contains('\0').then_some("a name contains U+0000")
 }
 
-/// A message that could not be understood: kept as it came, with the reason.
+/// A message that could not be parsed: its raw form and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unreadable {
-    /// The JSON of the message as the provider sent it.
+pub struct UnparsableMessage {
+    /// The message's JSON as the provider sent it.
     pub raw: String,
     pub reason: String,
 }
@@ -205,7 +242,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pair_is_one_conversation_in_both_directions() {
+    fn both_directions_of_a_pair_are_one_conversation() {
         assert_eq!(
             Conversation::between("bob", "alice"),
             Conversation::between("alice", "bob")
@@ -214,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_conversations_share_a_name() {
+    fn conversations_have_distinct_names() {
         let names = [
             Conversation::between("a/b", "c").name,
             Conversation::between("a", "b/c").name,
@@ -226,23 +263,8 @@ mod tests {
     }
 
     #[test]
-    fn debug_output_shows_no_message_text() {
-        let message = Message {
-            sender: "alice".into(),
-            recipient: "bob".into(),
-            sent_at: Millis(1),
-            payload: Payload {
-                bytes: b"secret".to_vec(),
-                encoding: Encoding::Utf8,
-            },
-            conversation: Conversation::between("alice", "bob"),
-            provider_id: None,
-            message_type: None,
-            payload_type: None,
-            cipher_suite: None,
-            status: None,
-            extra: None,
-        };
+    fn debug_output_contains_no_text_and_no_names() {
+        let message = Message::text("alice", "bob", Millis(1), "secret");
         let shown = format!("{message:?}");
         assert!(
             !shown.contains("secret") && !shown.contains("alice"),

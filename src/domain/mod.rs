@@ -1,4 +1,20 @@
-//! What Backscroll talks about, and the arithmetic over it. Pure: no I/O, no async, no clock but [`clock`].
+//! The vocabulary of Backscroll and pure functions over it. No I/O and no async; only [`clock`]
+//! reads the time.
+//!
+//! | question | file |
+//! |---|---|
+//! | What does a stored message consist of? | [`message`] |
+//! | When are two received messages the same message? | [`identity`] |
+//! | How is a payload decoded to text? | [`body`] |
+//! | Who sends and receives messages? | [`participant`] |
+//! | Which messages belong to a stream? | [`stream`] |
+//! | How is a time range represented, split and merged? | [`window`] |
+//! | How are times, days and hours represented? | [`time`] |
+//! | How is the digest of a window computed? | [`digest`] |
+//! | Which alarms exist, and when do they start? | [`alarm`] |
+//! | How long are the delays between retries? | [`retry`] |
+//! | How are numbers and durations formatted for people? | [`format`] |
+//! | Where does the current time come from? | [`clock`] |
 
 pub mod alarm;
 pub mod body;

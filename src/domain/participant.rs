@@ -1,42 +1,43 @@
-//! Who appears in messages.
+//! Participants: the senders and recipients of messages.
 
 use std::borrow::Cow;
 
 use super::message::{Conversation, ConversationKind, Message};
 
-/// Somebody or something whose name appears.
+/// A sender or recipient, identified by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Party<'a> {
-    /// Speaks and is spoken to.
+pub enum Participant<'a> {
+    /// A user, who can send and receive.
     User(Cow<'a, str>),
-    /// Is spoken to: a channel, or what nobody has said the kind of.
-    Room(Cow<'a, str>),
+    /// A channel, or a recipient of unknown kind. It only receives.
+    Channel(Cow<'a, str>),
 }
 
-impl<'a> Party<'a> {
-    /// The two of a message.
+impl<'a> Participant<'a> {
+    /// Returns the sender and the recipient of a message.
     pub fn sender_and_recipient(message: &'a Message) -> [Self; 2] {
-        let recipient = Cow::from(message.recipient.as_str());
-        let addressee = match message.conversation.kind {
-            ConversationKind::Peer => Self::User(recipient),
-            _ => Self::Room(recipient),
+        let name = Cow::from(message.recipient.as_str());
+        let recipient = match message.conversation.kind {
+            ConversationKind::Peer => Self::User(name),
+            _ => Self::Channel(name),
         };
-        [Self::User(message.sender.as_str().into()), addressee]
+        [Self::User(message.sender.as_str().into()), recipient]
     }
 
+    /// Returns the name.
     pub fn name(&self) -> &str {
-        let (Self::User(name) | Self::Room(name)) = self;
+        let (Self::User(name) | Self::Channel(name)) = self;
         name
     }
 }
 
-impl Party<'static> {
-    /// The two peers of a conversation, or the one whose name it bears.
+impl Participant<'static> {
+    /// Returns the two peers of a conversation, or the one recipient it is named after.
     pub fn from_conversation(conversation: &Conversation) -> Vec<Self> {
         let names = conversation.participant_names().into_iter();
         match conversation.kind {
             ConversationKind::Peer => names.map(|name| Self::User(name.into())).collect(),
-            _ => names.map(|name| Self::Room(name.into())).collect(),
+            _ => names.map(|name| Self::Channel(name.into())).collect(),
         }
     }
 }
@@ -46,19 +47,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_conversation_tells_its_parties_whatever_their_names_hold() {
+    fn participants_are_recovered_from_escaped_conversation_names() {
         for (one, other) in [("alice", "bob"), ("a/b", "c\\"), ("\\/", "/\\")] {
-            let mut parties = Party::from_conversation(&Conversation::between(other, one));
-            parties.sort();
-            let mut expected = [one, other].map(|name| Party::User(name.into()));
+            let mut participants =
+                Participant::from_conversation(&Conversation::between(other, one));
+            participants.sort();
+            let mut expected = [one, other].map(|name| Participant::User(name.into()));
             expected.sort();
-            assert_eq!(parties, expected);
+            assert_eq!(participants, expected);
         }
         for kind in [ConversationKind::Channel, ConversationKind::Unknown] {
-            let room = Conversation::named(kind, "a/b\\c");
+            let channel = Conversation::named(kind, "a/b\\c");
             assert_eq!(
-                Party::from_conversation(&room),
-                [Party::Room("a/b\\c".into())]
+                Participant::from_conversation(&channel),
+                [Participant::Channel("a/b\\c".into())]
             );
         }
     }

@@ -1,25 +1,27 @@
-//! Streams: the series that a provider can be asked for, and which messages each is made of.
+//! Streams: the message series that can be requested from a provider.
 
 use super::message::Message;
 
 /// A stream of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stream {
-    /// What the archive calls it: `destination=lobby`. Unique within the account.
+    /// The stream's key in the archive, such as `destination=lobby`. Unique within the account.
     pub key: String,
     pub scope: Scope,
-    /// Whether it is followed because it was found, and not because the configuration lists it.
+    /// True if the stream was discovered. False if the configuration lists it.
     pub discovered: bool,
 }
 
 /// The position of a stream in its account.
 ///
-/// An account numbers its streams from zero, in the order in which it began to follow them. The list only grows, so an
-/// index stays valid for as long as the process runs. It means nothing in another process: the archive has its own ids.
+/// An account numbers its streams from zero, in the order in which it began to follow them. The
+/// list only grows, so an index stays valid while the process runs. Other processes number
+/// differently; the archive has its own ids.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamIndex(usize);
 
 impl StreamIndex {
+    /// Creates the index of the stream at this position.
     pub fn new(index: usize) -> Self {
         Self(index)
     }
@@ -32,16 +34,16 @@ impl StreamIndex {
             .map(|(index, item)| (Self(index), item))
     }
 
-    /// The index into a list that has one entry for each stream of the account.
+    /// Returns the position in a list that has one entry for each stream of the account.
     pub fn get(self) -> usize {
         self.0
     }
 }
 
-/// Which of an account's messages belong to a stream: those of which every part that is given here is so. At least
-/// one is given.
+/// The filter that decides which of an account's messages belong to a stream. A message must match
+/// every part that is set; at least one part is set.
 ///
-/// A key cannot be read back into this, for names may hold whatever separates its parts.
+/// A key cannot be parsed back into a scope, because names may contain the separator.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Scope {
     pub sender: Option<String>,
@@ -51,6 +53,7 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// True if the message belongs to the stream.
     pub fn matches(&self, message: &Message) -> bool {
         self.matches_names(
             &message.sender,
@@ -59,7 +62,7 @@ impl Scope {
         )
     }
 
-    /// Whether messages of this sender to this recipient in this conversation belong to the stream.
+    /// True if messages with this sender, recipient and conversation belong to the stream.
     pub fn matches_names(&self, sender: &str, recipient: &str, conversation: &str) -> bool {
         let is = |wanted: &Option<String>, name: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == name)
@@ -73,27 +76,11 @@ impl Scope {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::message::{Conversation, Encoding, Payload};
     use crate::domain::time::Millis;
 
     #[test]
-    fn a_message_belongs_where_every_part_that_is_given_agrees() {
-        let message = Message {
-            sender: "alice".into(),
-            recipient: "bob".into(),
-            sent_at: Millis(0),
-            payload: Payload {
-                bytes: vec![],
-                encoding: Encoding::Utf8,
-            },
-            conversation: Conversation::between("alice", "bob"),
-            provider_id: None,
-            message_type: None,
-            payload_type: None,
-            cipher_suite: None,
-            status: None,
-            extra: None,
-        };
+    fn a_message_matches_a_scope_if_every_given_part_agrees() {
+        let message = Message::text("alice", "bob", Millis(0), "");
         let scope = |sender: &str, recipient: &str, conversation: &str| {
             let part = |name: &str| (!name.is_empty()).then(|| name.to_owned());
             Scope {

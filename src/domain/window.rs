@@ -1,9 +1,10 @@
-//! Windows: half-open time ranges on whole seconds, the unit of everything.
+//! Windows: half-open time ranges on whole seconds. Planning, fetching, commits and the ledger work
+//! in windows.
 
 use std::fmt;
 use std::time::Duration;
 
-use super::time::{Millis, Second};
+use super::time::{Day, Millis, Second};
 
 /// The half-open time range `[from, to)` on whole seconds. Never empty.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,13 +14,13 @@ pub struct Window {
 }
 
 impl Window {
-    /// `[from, to)`, or nothing where that holds no second.
+    /// Returns `[from, to)`, or `None` if it contains no second.
     #[must_use]
     pub fn new(from: Second, to: Second) -> Option<Self> {
         (from < to).then_some(Self { from, to })
     }
 
-    /// The window that begins at `from` and lasts so many seconds, at least one.
+    /// Returns the window that starts at `from` and lasts `seconds`, at least one.
     #[must_use]
     pub fn with_length(from: Second, seconds: u64) -> Self {
         let last = i64::MAX - 1;
@@ -30,31 +31,39 @@ impl Window {
         }
     }
 
+    /// Returns the window of a calendar day in UTC.
+    #[must_use]
+    pub fn of_day(day: Day) -> Self {
+        Self::with_length(day.start(), Day::SECONDS.unsigned_abs())
+    }
+
+    /// Returns the start, which belongs to the window.
     pub fn from(self) -> Second {
         self.from
     }
 
+    /// Returns the end, which does not belong to the window.
     pub fn to(self) -> Second {
         self.to
     }
 
-    /// How long the window is, in seconds; at least one.
+    /// Returns the window's length in seconds, at least one.
     pub fn seconds(self) -> u64 {
         self.from.0.abs_diff(self.to.0)
     }
 
-    /// Whether a message sent at this moment belongs to the window.
+    /// True if a message sent at this time belongs to the window.
     pub fn contains(self, at: Millis) -> bool {
         self.from.start() <= at && at < self.to.start()
     }
 
-    /// The part of this window that lies in `other`.
+    /// Returns the intersection with `other`. `None` if they do not overlap.
     #[must_use]
     pub fn intersect(self, other: Self) -> Option<Self> {
         Self::new(self.from.max(other.from), self.to.min(other.to))
     }
 
-    /// The shortest window that holds both.
+    /// Returns the shortest window that contains both.
     #[must_use]
     pub fn hull(self, other: Self) -> Self {
         Self {
@@ -63,19 +72,20 @@ impl Window {
         }
     }
 
-    /// The part before `end`.
+    /// Returns the part before `end`. `None` if there is none.
     #[must_use]
     pub fn up_to(self, end: Second) -> Option<Self> {
         Self::new(self.from, self.to.min(end))
     }
 
-    /// The part from `start` on.
+    /// Returns the part from `start` on. `None` if there is none.
     #[must_use]
     pub fn starting_at(self, start: Second) -> Option<Self> {
         Self::new(self.from.max(start), self.to)
     }
 
-    /// The window grown by `margin` at both ends: what is asked of a provider whose bounds may be inclusive or not.
+    /// Returns the window extended by `margin` at both ends. Requests to a provider use it, because
+    /// a provider's bounds may be inclusive or exclusive.
     #[must_use]
     pub fn padded(self, margin: Duration) -> Self {
         let margin = i64::try_from(margin.as_secs()).unwrap_or(i64::MAX);
@@ -85,8 +95,8 @@ impl Window {
         }
     }
 
-    /// Cuts the window at the given moments. Those outside of it, doubled or out of order, cut nothing; the pieces
-    /// always make up the window again.
+    /// Splits the window at the given points. Points outside the window, repeated or out of order
+    /// are ignored. The pieces always cover the window exactly.
     #[must_use]
     pub fn split_at(self, cuts: &[Second]) -> Vec<Self> {
         let mut rest = self;
@@ -103,7 +113,8 @@ impl Window {
         pieces
     }
 
-    /// The moments that cut the window into `pieces` equally long parts (fewer where it has fewer seconds).
+    /// Returns the points that split the window into `pieces` parts of equal length. Returns fewer
+    /// points if the window has fewer seconds.
     #[must_use]
     pub fn even_split_points(self, pieces: u64) -> Vec<Second> {
         let pieces = pieces.clamp(1, self.seconds());
@@ -128,12 +139,12 @@ impl fmt::Display for Window {
     }
 }
 
-/// A set of seconds, kept as its unbroken runs in order: what of a stream is sealed.
+/// A set of seconds stored as ordered, separate runs: the sealed part of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Runs(Vec<Window>);
 
 impl Runs {
-    /// Adds a window; runs that touch become one.
+    /// Adds a window. Adjacent runs are merged.
     pub fn insert(&mut self, window: Window) {
         let first = self.0.partition_point(|run| run.to < window.from);
         let last = self.0.partition_point(|run| run.from <= window.to);
@@ -144,7 +155,7 @@ impl Runs {
         self.0.splice(first..last, [merged]);
     }
 
-    /// What of `wanted` is not in the set, in order.
+    /// Returns the parts of `wanted` that are not in the set, in order.
     pub fn gaps_in(&self, wanted: Window) -> Vec<Window> {
         let mut missing = Vec::new();
         let mut from = wanted.from;
@@ -159,7 +170,7 @@ impl Runs {
         missing
     }
 
-    /// The end of the unbroken run that begins at (or covers) `start`; `start` itself where there is none.
+    /// Returns the end of the run that contains `start`, or `start` itself if no run does.
     pub fn watermark(&self, start: Second) -> Second {
         let covering = self
             .0
@@ -168,6 +179,7 @@ impl Runs {
         covering.map_or(start, |run| run.to)
     }
 
+    /// Iterates over the runs in order.
     pub fn iter(&self) -> impl Iterator<Item = Window> + '_ {
         self.0.iter().copied()
     }
@@ -202,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_window_belongs_to_the_next() {
+    fn a_window_excludes_its_end() {
         let w = window(10, 20);
         assert!(w.contains(Millis(10_000)) && w.contains(Millis(19_999)));
         assert!(!w.contains(Millis(9_999)) && !w.contains(Millis(20_000)));
@@ -210,14 +222,14 @@ mod tests {
     }
 
     #[test]
-    fn a_window_shorter_than_the_pieces_wanted_is_cut_to_seconds() {
+    fn a_window_is_split_into_seconds_at_most() {
         assert_eq!(window(0, 3).even_split_points(100), [Second(1), Second(2)]);
         assert_eq!(window(0, 1).even_split_points(2), []);
     }
 
     proptest! {
         #[test]
-        fn pieces_make_up_the_window_again(w in windows(), cuts in prop::collection::vec(-30i64..90, 0..8)) {
+        fn split_pieces_cover_the_window(w in windows(), cuts in prop::collection::vec(-30i64..90, 0..8)) {
             let pieces = w.split_at(&cuts.into_iter().map(Second).collect::<Vec<_>>());
             prop_assert_eq!(pieces.first().unwrap().from, w.from);
             prop_assert_eq!(pieces.last().unwrap().to, w.to);
@@ -225,7 +237,7 @@ mod tests {
         }
 
         #[test]
-        fn even_cuts_give_as_many_pieces_as_asked(w in windows(), pieces in 1u64..30) {
+        fn even_split_points_give_the_requested_pieces(w in windows(), pieces in 1u64..30) {
             let cut = w.split_at(&w.even_split_points(pieces));
             prop_assert_eq!(cut.len() as u64, pieces.min(w.seconds()));
             let (short, long) = (cut.iter().map(|p| p.seconds()).min().unwrap(), cut.iter().map(|p| p.seconds()).max().unwrap());
@@ -233,17 +245,17 @@ mod tests {
         }
 
         #[test]
-        fn runs_are_a_set_of_seconds(sealed in prop::collection::vec(windows(), 0..12), wanted in windows()) {
+        fn runs_behave_as_a_set_of_seconds(sealed in prop::collection::vec(windows(), 0..12), wanted in windows()) {
             let runs: Runs = sealed.iter().copied().collect();
             let set = seconds(sealed);
             prop_assert_eq!(&seconds(runs.iter()), &set);
-            prop_assert!(runs.0.windows(2).all(|r| r[0].to < r[1].from), "runs that touch are one");
+            prop_assert!(runs.0.windows(2).all(|r| r[0].to < r[1].from), "adjacent runs are merged");
             let missing = seconds(runs.gaps_in(wanted));
             prop_assert_eq!(missing, &seconds([wanted]) - &set);
         }
 
         #[test]
-        fn the_watermark_is_the_first_second_not_sealed(sealed in prop::collection::vec(windows(), 0..12), start in -20i64..60) {
+        fn the_watermark_is_the_first_unsealed_second(sealed in prop::collection::vec(windows(), 0..12), start in -20i64..60) {
             let set = seconds(sealed.iter().copied());
             let expected = (start..200).find(|s| !set.contains(s)).unwrap();
             prop_assert_eq!(sealed.into_iter().collect::<Runs>().watermark(Second(start)), Second(expected));

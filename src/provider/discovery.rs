@@ -5,14 +5,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::error::ProviderError;
-use crate::domain::participant::Party;
+use crate::domain::participant::Participant;
 use crate::domain::stream::Stream;
 
 /// The discovery of one account. An adapter implements the ways that its provider has.
 #[async_trait]
 pub trait StreamDiscovery: Send + Sync {
     /// Returns the streams that carry messages from and to a participant and are not followed yet.
-    fn streams_to_follow(&self, participant: &Party<'_>) -> Vec<Stream> {
+    fn streams_to_follow(&self, participant: &Participant<'_>) -> Vec<Stream> {
         let _ = participant;
         vec![]
     }

@@ -75,7 +75,7 @@ impl HttpClient {
             };
             attempts += 1;
             self.record_failure(operation, &failure.cause);
-            let Some(wait) = REQUEST_BACKOFF.after(attempts, fastrand::f64()) else {
+            let Some(wait) = REQUEST_BACKOFF.delay_after(attempts, fastrand::f64()) else {
                 return Err(ProviderError::Unreachable {
                     operation,
                     cause: failure.cause,
@@ -85,7 +85,7 @@ impl HttpClient {
             match failure.retry_after {
                 // All requests of the account wait, this one included.
                 Some(asked) => {
-                    let grown = THROTTLE_BACKOFF.after(attempts, fastrand::f64());
+                    let grown = THROTTLE_BACKOFF.delay_after(attempts, fastrand::f64());
                     limiter.pause_until(Instant::now() + asked.max(grown.unwrap_or(asked)));
                 }
                 None => tokio::time::sleep(wait).await,
@@ -150,7 +150,7 @@ impl AnswerRetry<'_> {
         error: ProviderError,
     ) -> Result<(), ProviderError> {
         self.failures += 1;
-        match ANSWER_BACKOFF.after(self.failures, fastrand::f64()) {
+        match ANSWER_BACKOFF.delay_after(self.failures, fastrand::f64()) {
             Some(wait) if self.client.is_transient(&error) => {
                 self.client.record_failure("answer", &error.to_string());
                 tokio::time::sleep(wait).await;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::domain::message::{Unreadable, name_error};
+use crate::domain::message::{UnparsableMessage, name_error};
 use crate::domain::time::Millis;
 
 /// Numbers below this are read as seconds, others as milliseconds. As seconds it is the year 5138,
@@ -162,7 +162,7 @@ where
 pub(super) fn parse_list<'a, W: Deserialize<'a>, T>(
     list: Option<&'a RawValue>,
     convert: impl Fn(W) -> Result<T, String>,
-) -> Result<Vec<Result<T, Unreadable>>, serde_json::Error> {
+) -> Result<Vec<Result<T, UnparsableMessage>>, serde_json::Error> {
     let Some(list) = list else {
         return Ok(Vec::new());
     };
@@ -178,12 +178,14 @@ pub(super) fn parse_list<'a, W: Deserialize<'a>, T>(
 pub(super) fn parse_item<'a, W: Deserialize<'a>, T>(
     raw: &'a str,
     convert: impl Fn(W) -> Result<T, String>,
-) -> Result<T, Unreadable> {
+) -> Result<T, UnparsableMessage> {
     let parsed = serde_json::from_str(raw).map_err(|e| parse_error_text(&e));
-    parsed.and_then(convert).map_err(|reason| Unreadable {
-        raw: raw.to_owned(),
-        reason,
-    })
+    parsed
+        .and_then(convert)
+        .map_err(|reason| UnparsableMessage {
+            raw: raw.to_owned(),
+            reason,
+        })
 }
 
 /// Checks that a name is present and valid.

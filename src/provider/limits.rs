@@ -39,24 +39,24 @@ pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// The pause after a 429 without `Retry-After`; it grows while the 429s go on.
 pub(super) const THROTTLE_BACKOFF: Backoff = Backoff {
-    first: Duration::from_secs(2),
-    most: Duration::from_mins(1),
+    initial: Duration::from_secs(2),
+    max: Duration::from_mins(1),
     max_attempts: u32::MAX,
 };
 
 /// The attempts of one request against network errors, 408, 429 and 5xx: six within about 40
 /// seconds. More attempts outlast longer outages but delay the account's other streams.
 pub(super) const REQUEST_BACKOFF: Backoff = Backoff {
-    first: Duration::from_millis(500),
-    most: Duration::from_secs(20),
+    initial: Duration::from_millis(500),
+    max: Duration::from_secs(20),
     max_attempts: 6,
 };
 
 /// The attempts of something whose answer was garbled. Such answers are rarer and cost quota, so
 /// there are fewer.
 pub(super) const ANSWER_BACKOFF: Backoff = Backoff {
-    first: Duration::from_millis(500),
-    most: Duration::from_secs(5),
+    initial: Duration::from_millis(500),
+    max: Duration::from_secs(5),
     max_attempts: 4,
 };
 

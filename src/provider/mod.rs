@@ -59,8 +59,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use crate::domain::message::{Message, Unreadable};
-use crate::domain::participant::Party;
+use crate::domain::message::{Message, UnparsableMessage};
+use crate::domain::participant::Participant;
 use crate::domain::stream::{Stream, StreamIndex};
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
@@ -154,7 +154,7 @@ pub trait Provider: Send + Sync {
     fn request_cost(&self, messages: u64) -> u64;
 
     /// Parses a message that was kept raw, by today's rules. Sends nothing.
-    fn parse_raw(&self, stream: StreamIndex, raw: &str) -> Result<Message, Unreadable>;
+    fn parse_raw(&self, stream: StreamIndex, raw: &str) -> Result<Message, UnparsableMessage>;
 
     /// Checks that the credentials are accepted. Costs one request.
     async fn check_credentials(&self) -> Result<(), ProviderError>;
@@ -196,7 +196,7 @@ impl dyn Provider + '_ {
     }
 
     /// The streams that carry messages from and to a participant and are not followed yet.
-    pub fn streams_to_follow(&self, participant: &Party<'_>) -> Vec<Stream> {
+    pub fn streams_to_follow(&self, participant: &Participant<'_>) -> Vec<Stream> {
         match self.discovery() {
             Some(discovery) => discovery.streams_to_follow(participant),
             None => vec![],

@@ -1,6 +1,6 @@
 //! The results of asking a provider about a range.
 
-use crate::domain::message::{Message, Unreadable};
+use crate::domain::message::{Message, UnparsableMessage};
 use crate::domain::time::{Millis, Second};
 
 /// The result of a survey.
@@ -22,7 +22,7 @@ pub struct FetchedWindow {
     /// as well.
     pub messages: Vec<Message>,
     /// Items that could not be parsed, as raw text.
-    pub unreadable: Vec<Unreadable>,
+    pub unreadable: Vec<UnparsableMessage>,
     /// The number of messages in the window by the provider's own count; `None` if it does not
     /// count.
     pub provider_count: Option<u64>,
@@ -47,7 +47,7 @@ pub struct RangeCount {
 impl FetchedWindow {
     /// Makes a window without a count and without a doubt.
     pub(super) fn from_items(
-        items: impl IntoIterator<Item = Result<Message, Unreadable>>,
+        items: impl IntoIterator<Item = Result<Message, UnparsableMessage>>,
         requested_at: Millis,
     ) -> Self {
         let (mut messages, mut unreadable) = (Vec::new(), Vec::new());
@@ -68,7 +68,7 @@ impl FetchedWindow {
 
     /// Makes a window of which the provider counts exactly these items.
     pub(super) fn from_counted(
-        items: Vec<Result<Message, Unreadable>>,
+        items: Vec<Result<Message, UnparsableMessage>>,
         requested_at: Millis,
     ) -> Self {
         let provider_count = Some(items.len() as u64);

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::{
     AccountSettings, FetchedWindow, Gate, Provider, ProviderError, ProviderKind, RangeCount, Survey,
 };
-use crate::domain::message::{Message, Unreadable};
+use crate::domain::message::{Message, UnparsableMessage};
 use crate::domain::stream::{Stream, StreamIndex};
 use crate::domain::window::Window;
 
@@ -84,9 +84,9 @@ impl Provider for IdleProvider {
         messages
     }
 
-    fn parse_raw(&self, _: StreamIndex, raw: &str) -> Result<Message, Unreadable> {
+    fn parse_raw(&self, _: StreamIndex, raw: &str) -> Result<Message, UnparsableMessage> {
         let reason = "no message can be parsed".to_owned();
-        Err(Unreadable {
+        Err(UnparsableMessage {
             raw: raw.to_owned(),
             reason,
         })

@@ -84,7 +84,7 @@ pub use shape::{
     PayloadField, ReceiverField, SnapshotMoment, TimeField, TimeForm, TotalForm, Web3mqEnvelope,
 };
 pub use truth::{ArchiveDifference, ArchiveEntry, ENTRIES_IN_POSTGRES, ENTRIES_IN_SQLITE};
-pub use web3mq::{Status, Web3mqMessage, Web3mqRows, Web3mqUser};
+pub use web3mq::{Web3mqMessage, Web3mqRows, Web3mqStatus, Web3mqUser};
 pub use world::{UnknownAccountError, World};
 
 use self::gateway::Gateway;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::agora::{AgoraMessage, RecipientKind};
 use super::options::Options;
 use super::shape::{ChannelMessageType, FromSignForm};
-use super::web3mq::{Status, Web3mqMessage};
+use super::web3mq::{Web3mqMessage, Web3mqStatus};
 use super::world::World;
 use crate::domain::time::Millis;
 
@@ -290,9 +290,9 @@ fn of_web3mq(account: &str, row: &Web3mqMessage, options: &Options) -> ArchiveEn
         None => (row.payload_text.clone().into_bytes(), "raw"),
     };
     let status = row.status.map(|status| match status {
-        Status::Received => "received",
-        Status::Delivered => "delivered",
-        Status::Read => "read",
+        Web3mqStatus::Received => "received",
+        Web3mqStatus::Delivered => "delivered",
+        Web3mqStatus::Read => "read",
     });
     ArchiveEntry {
         account: account.to_owned(),

@@ -6,7 +6,7 @@ use super::dialect::{AccessPath, Arg, Dialect, int, optional_int, text};
 use super::{StoreError, sql};
 use crate::domain::alarm::{Alarm, AlarmKind, AlarmSubject, Notified};
 use crate::domain::stream::Scope;
-use crate::domain::time::{Millis, Second};
+use crate::domain::time::{Hour, Millis, Second};
 
 /// The space that there is for an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +27,6 @@ pub(super) async fn measure_disk_space(folder: PathBuf) -> Option<Room> {
         total: bytes(found.f_blocks),
     })
 }
-
-const HOUR_S: i64 = 3600;
 
 /// The alarms that stand, those that are over since a moment, and those of which it must be known still that they were.
 pub(super) async fn read_alarms<DB: Dialect>(
@@ -67,7 +65,7 @@ fn alarm_from_row<DB: Dialect>(row: &DB::Row) -> Result<Option<Alarm>, StoreErro
         text: text::<DB>(row, "text")?.unwrap_or_default(),
         hint: text::<DB>(row, "hint")?.unwrap_or_default(),
         level: optional_int::<DB>(row, "level")?,
-        told,
+        notified: told,
     }))
 }
 
@@ -85,7 +83,7 @@ pub(super) async fn write_alarms<DB: Dialect>(
         text,
         hint,
         level,
-        told,
+        notified: told,
     } in alarms
     {
         let account = subject.account.as_deref().unwrap_or_default().into();
@@ -123,7 +121,7 @@ pub(super) async fn read_active_hours<DB: Dialect>(
     from: Second,
     to: Second,
 ) -> Result<Vec<i64>, StoreError> {
-    let before = from.0.div_euclid(HOUR_S) - i64::from(from.0.rem_euclid(HOUR_S) == 0);
+    let before = Hour::containing(from.plus(-1)).0;
     let [sender, recipient, conversation]: [Arg<'_>; 3] =
         [&scope.sender, &scope.recipient, &scope.conversation].map(|name| name.as_deref().into());
     let args = [

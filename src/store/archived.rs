@@ -87,7 +87,7 @@ impl ArchivedMessage {
             return Some("does not match its own hash");
         }
         let (is_text, body) = match Body::from_message(message) {
-            Body::None => (false, None),
+            Body::NotText => (false, None),
             Body::ExactText => (true, None),
             Body::RepairedText(text) => (true, Some(text)),
         };

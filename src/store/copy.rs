@@ -1,18 +1,15 @@
 //! From one archive into another: whatever the one has and the other has not, and the proof that both agree.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 
 use super::archived::{ArchivedMessage, Cursor};
 use super::{AccountId, AccountLedger, Archive, Commit, NewAccount, StoreError, StreamId};
 use crate::domain::identity::{Fingerprint, IdentifiedMessage};
-use crate::domain::time::Millis;
+use crate::domain::time::{Day, Millis};
 use crate::domain::window::Window;
 
 /// Messages that are held at once.
 const CHUNK_MESSAGES: u64 = 1000;
-const DAY_S: u64 = 86_400;
-const DAY_MS: i64 = 86_400_000;
 
 /// Why an archive could not be copied.
 #[derive(Debug, thiserror::Error)]
@@ -153,7 +150,7 @@ pub async fn copy(
             .map_err(|error| source.wrap_error(error))?;
         let Some(day) = first
             .first()
-            .map(|message| Day::of(message.identified.message.sent_at))
+            .map(|message| Day::containing(message.identified.message.sent_at.second()))
         else {
             break;
         };
@@ -235,7 +232,7 @@ impl CopySide<'_> {
 
     async fn digest_day(&self, day: Day) -> Result<DayDigest, CopyError> {
         let mut digest = DayDigest::default();
-        let mut after = Cursor::before(day.start());
+        let mut after = Cursor::before(day.start().start());
         loop {
             let chunk = self.read_chunk(&after, day).await?;
             let Some(last) = chunk.last() else {
@@ -297,7 +294,7 @@ async fn copy_day(
     accounts: &HashMap<String, AccountId>,
 ) -> Result<u64, CopyError> {
     let mut new = 0;
-    let mut after = Cursor::before(day.start());
+    let mut after = Cursor::before(day.start().start());
     loop {
         let chunk = source.read_chunk(&after, day).await?;
         let Some(last) = chunk.last() else {
@@ -323,7 +320,7 @@ async fn copy_day(
                 continue;
             };
             // No window is sealed, and nothing goes into quarantine: stream and window say nothing here.
-            let (stream, window) = (StreamId(0), day.window());
+            let (stream, window) = (StreamId(0), Window::of_day(day));
             let lay = Commit {
                 account,
                 stream,
@@ -339,36 +336,5 @@ async fn copy_day(
                 .map_err(|error| target.wrap_error(error))?;
             new += written.iter().map(|written| written.new).sum::<u64>();
         }
-    }
-}
-
-/// A day in UTC, by its number since 1970.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Day(i64);
-
-impl Day {
-    fn of(moment: Millis) -> Self {
-        Self(moment.0.div_euclid(DAY_MS))
-    }
-
-    fn start(self) -> Millis {
-        Millis(self.0.saturating_mul(DAY_MS))
-    }
-
-    /// Nothing for the last day that there is.
-    fn end(self) -> Option<Millis> {
-        self.0.checked_add(1)?.checked_mul(DAY_MS).map(Millis)
-    }
-
-    fn window(self) -> Window {
-        Window::with_length(self.start().second(), DAY_S)
-    }
-}
-
-/// As RFC 3339 has it: `2026-11-21`.
-impl fmt::Display for Day {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let midnight = self.start().second().to_string();
-        f.write_str(midnight.split('T').next().unwrap_or_default())
     }
 }

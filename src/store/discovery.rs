@@ -9,7 +9,7 @@ use super::archived::kind_from_code;
 use super::dialect::{Dialect, int, text};
 use super::{AccountId, StoreError, StreamId, ledger, sql};
 use crate::domain::message::Conversation;
-use crate::domain::participant::Party;
+use crate::domain::participant::Participant;
 use crate::domain::stream::Stream;
 use crate::domain::time::Second;
 
@@ -81,7 +81,7 @@ pub(super) async fn read_discovered<DB: Dialect>(
 pub(super) async fn read_participants<DB: Dialect>(
     connection: &mut DB::Connection,
     account: AccountId,
-) -> Result<Vec<Party<'static>>, StoreError> {
+) -> Result<Vec<Participant<'static>>, StoreError> {
     let failed = StoreError::at("parties");
     let mut parties = Vec::new();
     for row in DB::fetch(
@@ -96,13 +96,13 @@ pub(super) async fn read_participants<DB: Dialect>(
             kind: kind_from_code(int::<DB>(&row, "kind")?),
             name: text::<DB>(&row, "name")?.unwrap_or_default(),
         };
-        parties.extend(Party::from_conversation(&conversation));
+        parties.extend(Participant::from_conversation(&conversation));
     }
     for row in DB::fetch(connection, sql::SENDERS_OF_ACCOUNT, &[account.0.into()])
         .await
         .map_err(&failed)?
     {
-        parties.push(Party::User(
+        parties.push(Participant::User(
             text::<DB>(&row, "value")?.unwrap_or_default().into(),
         ));
     }

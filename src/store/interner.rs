@@ -9,13 +9,11 @@ use super::dialect::Dialect;
 use super::rows::{InternedIds, mentioned_names};
 use super::{Commit, StoreError, sql};
 use crate::domain::message::ConversationKind;
-use crate::domain::time::Millis;
+use crate::domain::time::Day;
 
 /// So many numbers are remembered; beyond it the memory starts anew.
 const MAX_CACHED: usize = 20_000;
 const UNKNOWN_KIND: u8 = ConversationKind::Unknown as u8;
-
-const DAY_MS: i64 = 86_400_000;
 
 /// The numbers that are certainly in the database: they are given in transactions of their own.
 #[derive(Debug, Default)]
@@ -25,7 +23,7 @@ pub(super) struct NameInterner(Mutex<InternerCache>);
 struct InternerCache {
     ids: InternedIds,
     /// Days since 1970 for whose messages there is room.
-    partitioned_days: BTreeSet<i64>,
+    partitioned_days: BTreeSet<Day>,
 }
 
 impl NameInterner {
@@ -57,13 +55,13 @@ impl NameInterner {
             .iter()
             .flat_map(|commit| &commit.messages)
             .map(|identified| identified.message.sent_at);
-        let days: BTreeSet<i64> = moments.map(|at| at.0.div_euclid(DAY_MS)).collect();
+        let days: BTreeSet<Day> = moments.map(|at| Day::containing(at.second())).collect();
         if unknown.is_empty() && vague.is_empty() && known.partitioned_days.is_superset(&days) {
             return Ok(known.subset(mentioned, &conversations));
         }
         let mut connection = pool.acquire().await.map_err(StoreError::at(WHAT))?;
         let connection = connection.acquire().await.map_err(StoreError::at(WHAT))?;
-        let starts = days.iter().map(|day| Millis(day.saturating_mul(DAY_MS)));
+        let starts = days.iter().map(|day| day.start().start());
         DB::ensure_partitions(connection, starts)
             .await
             .map_err(StoreError::at(WHAT))?;

@@ -36,8 +36,8 @@ use crate::domain::alarm::Alarm;
 use crate::domain::digest::Digest;
 use crate::domain::frontier::Frontier;
 use crate::domain::identity::IdentifiedMessage;
-use crate::domain::message::Unreadable;
-use crate::domain::participant::Party;
+use crate::domain::message::UnparsableMessage;
+use crate::domain::participant::Participant;
 use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
@@ -101,7 +101,7 @@ pub trait Archive: Send + Sync {
     async fn discovered_streams(&self, account: AccountId) -> Result<Vec<Stream>, StoreError>;
 
     /// Who appears in an account's messages, some of them more than once. As many lookups as there are names.
-    async fn parties(&self, account: AccountId) -> Result<Vec<Party<'static>>, StoreError>;
+    async fn parties(&self, account: AccountId) -> Result<Vec<Participant<'static>>, StoreError>;
 
     /// Notes why the provider could not be asked what there is to follow; `None`: it could, or is not asked.
     async fn record_discovery_error(
@@ -347,7 +347,7 @@ pub struct Commit {
     /// The part of it that is now complete: what makes its ledger row.
     pub seal: Option<Seal>,
     pub messages: Vec<IdentifiedMessage>,
-    pub unreadable: Vec<Unreadable>,
+    pub unreadable: Vec<UnparsableMessage>,
 }
 
 /// The claim that all of a stream's messages in a window are in the archive.

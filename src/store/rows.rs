@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use super::StoreError;
 use crate::domain::body::Body;
 use crate::domain::identity::{Fingerprint, IdentifiedMessage};
-use crate::domain::message::{ConversationKind, Delivery, Encoding, Status};
+use crate::domain::message::{ConversationKind, Delivery, DeliveryStatus, Encoding};
 use crate::domain::time::Millis;
 
 /// The numbers of the names that a batch mentions.
@@ -103,9 +103,9 @@ impl MutableColumns {
 /// What the columns of a row say about its status.
 pub(super) fn delivery_from_columns(status: Option<i64>, at: Option<i64>) -> Option<Delivery> {
     let status = match status {
-        Some(1) => Some(Status::Received),
-        Some(2) => Some(Status::Delivered),
-        Some(3) => Some(Status::Read),
+        Some(1) => Some(DeliveryStatus::Received),
+        Some(2) => Some(DeliveryStatus::Delivered),
+        Some(3) => Some(DeliveryStatus::Read),
         _ => None,
     };
     status.map(|status| Delivery {
@@ -231,13 +231,13 @@ impl<'a> MessageRow<'a> {
     }
 
     pub(super) fn is_text(&self) -> bool {
-        self.body != Body::None
+        self.body != Body::NotText
     }
 
     pub(super) fn readable_body(&self) -> Option<&str> {
         match &self.body {
             Body::RepairedText(text) => Some(text),
-            Body::None | Body::ExactText => None,
+            Body::NotText | Body::ExactText => None,
         }
     }
 }

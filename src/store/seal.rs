@@ -13,13 +13,12 @@ use super::{
 use crate::domain::digest::{ChainLink, Digest};
 use crate::domain::identity::Fingerprint;
 use crate::domain::stream::Scope;
-use crate::domain::time::Millis;
+use crate::domain::time::{Day, Millis};
 use crate::domain::window::Window;
 
 /// Where only time leads to a recipient's messages, so many of all are looked at. Beyond it, what is in the archive and
 /// is not shown any more is overlooked here; `verify` names it.
 const MAX_COUNTED_ROWS: u64 = 5000;
-const DAY_S: u64 = 86_400;
 
 /// Writes the ledger row of a commit whose messages are written, or lengthens the one before it. `there` is how many
 /// messages of the stream there may be in the window by now: no fewer than there are, and nothing where that is costly
@@ -242,7 +241,7 @@ async fn keep_if_countable<DB: Dialect>(
     let Some(seconds) = row
         .as_ref()
         .map(|row| row.window.seconds())
-        .filter(|seconds| *seconds > DAY_S)
+        .filter(|seconds| *seconds > Day::SECONDS.unsigned_abs())
     else {
         return Ok(row);
     };

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::domain::alarm::Alarm;
 use crate::domain::frontier::Frontier;
-use crate::domain::participant::Party;
+use crate::domain::participant::Participant;
 use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
@@ -197,7 +197,7 @@ impl<DB: Dialect> Archive for SqlStore<DB> {
         discovery::read_discovered::<DB>(&mut connection, account).await
     }
 
-    async fn parties(&self, account: AccountId) -> Result<Vec<Party<'static>>, StoreError> {
+    async fn parties(&self, account: AccountId) -> Result<Vec<Participant<'static>>, StoreError> {
         let mut connection = self.acquire_reader("parties").await?;
         discovery::read_participants::<DB>(&mut connection, account).await
     }

@@ -15,7 +15,7 @@ use super::account::{AccountSync, Session};
 use super::plan::PlanEdges;
 use super::{MAX_SHORT_PASS, Purpose};
 use crate::domain::identity::IdentifiedMessage;
-use crate::domain::participant::Party;
+use crate::domain::participant::Participant;
 use crate::domain::stream::Stream;
 use crate::domain::time::{Millis, Second};
 use crate::provider::{AccountSettings, DirectoryPage, Provider, ProviderError};
@@ -88,7 +88,7 @@ pub(super) fn discover_from_messages(
     }
     for party in messages
         .iter()
-        .flat_map(|identified| Party::sender_and_recipient(&identified.message))
+        .flat_map(|identified| Participant::sender_and_recipient(&identified.message))
     {
         add(found, provider.streams_to_follow(&party));
     }

@@ -13,7 +13,7 @@ use super::account::{AccountSync, Session};
 use super::evidence::Evidence;
 use crate::domain::digest::ChainLink;
 use crate::domain::identity::{Fingerprint, IdentifiedMessage, identify};
-use crate::domain::message::Unreadable;
+use crate::domain::message::UnparsableMessage;
 use crate::domain::stream::{Scope, StreamIndex};
 use crate::domain::window::Window;
 use crate::proof::{Claim, MISFILED_FAULT, Mismatch, VerifyReport};
@@ -57,7 +57,7 @@ struct Repair<'a> {
 /// What else came with it.
 struct RefetchExtras {
     provider_count: Option<u64>,
-    unreadable: Vec<Unreadable>,
+    unreadable: Vec<UnparsableMessage>,
 }
 
 /// A window that was fetched again.

@@ -9,10 +9,9 @@ use std::collections::{BTreeMap, HashMap};
 use super::weekly_activity::{LOOKBACK_H, is_silent};
 use crate::alerts::check::{CheckResult, DetectedProblem};
 use crate::domain::alarm::{AlarmKind, AlarmSubject};
-use crate::domain::time::{Millis, Second};
+use crate::domain::time::{Hour, Millis};
 use crate::store::{Archive, StoreError, StreamStatus};
 
-const HOUR_S: i64 = 3600;
 /// How many streams are looked up at a time: a few seconds' worth at the most, where each has much to tell.
 const MAX_LOOKUPS_PER_CHECK: usize = 1000;
 
@@ -55,7 +54,7 @@ impl SilenceDetector {
                 stream: Some(key()),
                 kind: AlarmKind::Silent,
             };
-            let hour = stream.watermark.map(|mark| mark.0.div_euclid(HOUR_S));
+            let hour = stream.watermark.map(|mark| Hour::containing(mark).0);
             let has_brought = before > 0 && before != stream.messages;
             if has_brought && !is_active(&subject) {
                 *known = StreamActivity {
@@ -95,16 +94,18 @@ async fn last_hour_before_silence(
     let (Some(scope), Some(mark)) = (&stream.scope, stream.watermark) else {
         return Ok(None);
     };
-    let from = mark.plus(-LOOKBACK_H * HOUR_S).max(stream.wanted_from);
+    let from = mark
+        .plus(-LOOKBACK_H * Hour::SECONDS)
+        .max(stream.wanted_from);
     let active = store
         .active_hours(account, scope, from, now.second().plus(1))
         .await?;
-    let is_silent = is_silent(&active, mark.0.div_euclid(HOUR_S));
+    let is_silent = is_silent(&active, Hour::containing(mark).0);
     Ok(active.last().copied().filter(|_| is_silent))
 }
 
 fn silence_problem(stream: String, last: i64) -> DetectedProblem {
-    let since = Second((last + 1) * HOUR_S);
+    let since = Hour(last + 1).start();
     let text = format!(
         "it always brought messages, by its own rhythm, and has brought none since {since}"
     );

@@ -8,11 +8,11 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::conversations::ConversationKinds;
-use crate::domain::message::{Encoding, Message, Payload, Unreadable};
+use crate::domain::message::{Encoding, Message, Payload, UnparsableMessage};
 use crate::provider::json::{self, ExtraFields, ObjectFields, WireTime, Wtf8};
 
 /// A message of a page, or the raw text of one that could not be parsed.
-pub(super) type ParsedMessage = Result<Message, Unreadable>;
+pub(super) type ParsedMessage = Result<Message, UnparsableMessage>;
 
 /// The messages of one page, in the order of the answer.
 pub(super) type MessagePage = Vec<ParsedMessage>;
@@ -335,7 +335,7 @@ mod tests {
                 "found integer where a message, an object was expected",
                 "found integer where a string was expected",
                 "unexpected end of hex escape",
-                "`src`: a name holds U+0000"
+                "`src`: a name contains U+0000"
             ]
         );
         assert_eq!(items[2].as_ref().unwrap_err().raw, "7");

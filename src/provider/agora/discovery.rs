@@ -13,7 +13,7 @@ use async_trait::async_trait;
 
 use super::api::Api;
 use super::streams::filter_stream;
-use crate::domain::participant::Party;
+use crate::domain::participant::Participant;
 use crate::domain::stream::Stream;
 use crate::provider::discovery::{Directories, DirectoryPage, StreamDiscovery};
 use crate::provider::followed_streams::FollowedStreams;
@@ -52,19 +52,19 @@ struct KnownNames {
 }
 
 impl KnownParticipants {
-    fn contains(&self, participant: &Party<'_>) -> bool {
+    fn contains(&self, participant: &Participant<'_>) -> bool {
         let names = self.0.read().unwrap_or_else(PoisonError::into_inner);
         match participant {
-            Party::User(name) => names.users.contains(&**name),
-            Party::Room(name) => names.channels.contains(&**name),
+            Participant::User(name) => names.users.contains(&**name),
+            Participant::Channel(name) => names.channels.contains(&**name),
         }
     }
 
-    fn insert(&self, participant: &Party<'_>) {
+    fn insert(&self, participant: &Participant<'_>) {
         let mut names = self.0.write().unwrap_or_else(PoisonError::into_inner);
         match participant {
-            Party::User(name) => names.users.insert(name.to_string()),
-            Party::Room(name) => names.channels.insert(name.to_string()),
+            Participant::User(name) => names.users.insert(name.to_string()),
+            Participant::Channel(name) => names.channels.insert(name.to_string()),
         };
     }
 }
@@ -86,14 +86,14 @@ impl ParticipantDiscovery {
 
 #[async_trait]
 impl StreamDiscovery for ParticipantDiscovery {
-    fn streams_to_follow(&self, participant: &Party<'_>) -> Vec<Stream> {
+    fn streams_to_follow(&self, participant: &Participant<'_>) -> Vec<Stream> {
         let name = || Some(participant.name().to_owned());
         // A filter without a name is none.
         if participant.name().is_empty() || self.known.contains(participant) {
             return vec![];
         }
         let mut streams = vec![filter_stream(None, name())];
-        if let Party::User(_) = participant {
+        if let Participant::User(_) = participant {
             streams.push(filter_stream(name(), None));
         }
         streams.retain(|stream| self.streams.index_of(&stream.key).is_none());
@@ -179,7 +179,7 @@ mod tests {
         Agora::new(settings, Gate::new(0.0, Arc::new(SystemClock))).unwrap()
     }
 
-    fn to_follow(provider: &dyn Provider, participant: &Party<'_>) -> Vec<Stream> {
+    fn to_follow(provider: &dyn Provider, participant: &Participant<'_>) -> Vec<Stream> {
         let streams = provider.streams_to_follow(participant);
         assert!(streams.iter().all(|stream| stream.discovered));
         streams
@@ -192,23 +192,23 @@ mod tests {
     #[test]
     fn user_is_followed_in_both_directions_and_channel_in_one() {
         let shop = account(Some(DiscoverySource::Messages));
-        let alice = Party::User("alice".into());
+        let alice = Participant::User("alice".into());
         let found = to_follow(&shop, &alice);
         assert_eq!(keys(&found), ["destination=alice", "source=alice"]);
         assert!(found.iter().all(|stream| shop.follow(stream)));
         assert!(to_follow(&shop, &alice).is_empty());
         assert!(!shop.follow(&found[0]));
-        let lobby = Party::Room("lobby".into());
+        let lobby = Participant::Channel("lobby".into());
         assert!(to_follow(&shop, &lobby).is_empty(), "it is listed");
-        let namesake = Party::User("lobby".into());
+        let namesake = Participant::User("lobby".into());
         assert_eq!(
             keys(&to_follow(&shop, &namesake)),
             ["source=lobby"],
             "a user of the same name"
         );
-        let odd = Party::Room("a&b=c".into());
+        let odd = Participant::Channel("a&b=c".into());
         assert_eq!(keys(&to_follow(&shop, &odd)), ["destination=a&b=c"]);
-        let nameless = Party::User("".into());
+        let nameless = Participant::User("".into());
         assert!(
             to_follow(&shop, &nameless).is_empty(),
             "a filter without a name is none"
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn account_without_discovery_follows_listed_streams_only() {
-        let alice = Party::User("alice".into());
+        let alice = Participant::User("alice".into());
         assert!(to_follow(&account(None), &alice).is_empty());
     }
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::domain::message::name_error;
-use crate::domain::participant::Party;
+use crate::domain::participant::Participant;
 use crate::provider::json::{parse_error_text, utf8_body};
 use crate::provider::limits::agora::MAX_EVENTS_PER_ANSWER;
 
@@ -14,7 +14,7 @@ use crate::provider::limits::agora::MAX_EVENTS_PER_ANSWER;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FeedEvents {
     /// Sorted, without duplicates.
-    pub(super) participants: Vec<Party<'static>>,
+    pub(super) participants: Vec<Participant<'static>>,
     /// True if the feed may hold more events.
     pub(super) has_more: bool,
 }
@@ -59,11 +59,11 @@ pub(super) fn parse_events(body: &[u8]) -> Result<FeedEvents, String> {
     })
 }
 
-fn event_participants(event: &RawValue) -> Vec<Party<'static>> {
+fn event_participants(event: &RawValue) -> Vec<Participant<'static>> {
     let event: FeedEvent = serde_json::from_str(event.get()).unwrap_or_default();
-    let user = event.user_id.map(|name| Party::User(name.into()));
+    let user = event.user_id.map(|name| Participant::User(name.into()));
     let channels = [event.group_id, event.channel_id].into_iter().flatten();
-    let channels = channels.map(|name| Party::Room(name.into()));
+    let channels = channels.map(|name| Participant::Channel(name.into()));
     channels
         .chain(user)
         .filter(|found| name_error(found.name()).is_none())
@@ -81,8 +81,8 @@ mod tests {
             {"group_id":"lobby","user_id":"bob","type":"Join","ms":3},
             {"channel_id":"old","user_id":"bob","type":"Join","ts":4},
             7, {"user_id":5}, {"user_id":"a\u0000"}]}"#;
-        let user = |name: &'static str| Party::User(name.into());
-        let channel = |name: &'static str| Party::Room(name.into());
+        let user = |name: &'static str| Participant::User(name.into());
+        let channel = |name: &'static str| Participant::Channel(name.into());
         let participants = vec![user("alice"), user("bob"), channel("lobby"), channel("old")];
         assert_eq!(
             parse_events(body),

@@ -48,7 +48,7 @@ use super::http_client::HttpClient;
 pub use super::limits::agora::MESSAGES_PER_WINDOW;
 use super::survey::{FetchedWindow, RangeCount, Survey};
 use super::transport::ClientSetupError;
-use crate::domain::message::{ConversationKind, Message, Unreadable};
+use crate::domain::message::{ConversationKind, Message, UnparsableMessage};
 use crate::domain::stream::{Stream, StreamIndex};
 use crate::domain::window::Window;
 use api::Api;
@@ -218,7 +218,7 @@ impl Provider for Agora {
         splitting::request_cost(messages)
     }
 
-    fn parse_raw(&self, _stream: StreamIndex, raw: &str) -> Result<Message, Unreadable> {
+    fn parse_raw(&self, _stream: StreamIndex, raw: &str) -> Result<Message, UnparsableMessage> {
         self.api.parse_raw(raw)
     }
 

@@ -11,7 +11,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::streams::TopicMessages;
-use crate::domain::message::{Delivery, Encoding, Message, Payload, Status, Unreadable};
+use crate::domain::message::{
+    Delivery, DeliveryStatus, Encoding, Message, Payload, UnparsableMessage,
+};
 use crate::provider::error::ProviderError;
 use crate::provider::json::{self, ExtraFields, ObjectFields, WireTime, Wtf8};
 
@@ -25,7 +27,7 @@ pub(super) struct TopicPage {
 }
 
 /// A message of a page, or the raw text of one that could not be parsed.
-pub(super) type ParsedRow = Result<Message, Unreadable>;
+pub(super) type ParsedRow = Result<Message, UnparsableMessage>;
 
 /// The reason why a body is not the expected answer.
 #[derive(Debug)]
@@ -171,7 +173,7 @@ fn parse_status(raw: &RawValue) -> Option<Delivery> {
     }
     let fields: StatusFields = serde_json::from_str(raw.get()).ok()?;
     Some(Delivery {
-        status: Status::parse(&fields.status)?,
+        status: DeliveryStatus::parse(&fields.status)?,
         at: fields.timestamp.map(|time| time.0),
     })
 }
@@ -272,7 +274,7 @@ mod tests {
         assert_eq!(
             message.status,
             Some(Delivery {
-                status: Status::Read,
+                status: DeliveryStatus::Read,
                 at: Some(Millis(1_656_583_392_872))
             })
         );

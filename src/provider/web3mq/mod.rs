@@ -40,7 +40,7 @@ use super::http_client::HttpClient;
 use super::limits::web3mq::MESSAGES_PER_WINDOW;
 use super::survey::{FetchedWindow, RangeCount, Survey};
 use super::transport::ClientSetupError;
-use crate::domain::message::{Message, Unreadable};
+use crate::domain::message::{Message, UnparsableMessage};
 use crate::domain::stream::{Stream, StreamIndex};
 use crate::domain::window::Window;
 use api::Api;
@@ -198,7 +198,7 @@ impl Provider for Web3mq {
         splitting::request_cost(messages, self.api.page_size())
     }
 
-    fn parse_raw(&self, stream: StreamIndex, raw: &str) -> Result<Message, Unreadable> {
+    fn parse_raw(&self, stream: StreamIndex, raw: &str) -> Result<Message, UnparsableMessage> {
         answers::parse_message(raw, self.topics.at(stream).messages(&self.api))
     }
 

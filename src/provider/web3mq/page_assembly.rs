@@ -185,13 +185,13 @@ fn is_same_message(one: &ParsedRow, other: &ParsedRow) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::message::Unreadable;
+    use crate::domain::message::UnparsableMessage;
     use crate::domain::time::Second;
 
     /// Rows that cannot be parsed have no time and fit into any window.
     fn raw_page(texts: &[&str], total: Option<u64>) -> TopicPage {
         let row = |text: &&str| {
-            Err(Unreadable {
+            Err(UnparsableMessage {
                 raw: (*text).to_owned(),
                 reason: String::new(),
             })

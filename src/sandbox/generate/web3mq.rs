@@ -7,7 +7,7 @@ use super::text::{ODD_PAYLOAD_COUNT, odd_payload, pick_one, random_sentence};
 use super::{FillRange, share_of};
 use crate::domain::time::Millis;
 use crate::sandbox::options::Options;
-use crate::sandbox::web3mq::{Status, Web3mqMessage, Web3mqUser};
+use crate::sandbox::web3mq::{Web3mqMessage, Web3mqStatus, Web3mqUser};
 
 const CHAT_TYPE: &str = "text/plain; charset=utf-8";
 const MEMBERS: &[&str] = &["ada", "grace", "linus", "margaret", "edsger"];
@@ -129,7 +129,7 @@ pub(in crate::sandbox) fn text_message(
         payload_type: CHAT_TYPE.to_owned(),
         cipher_suite: "NONE".to_owned(),
         from_sign: STANDARD.encode(signature),
-        status: Some(Status::Received),
+        status: Some(Web3mqStatus::Received),
         status_ms: ms,
         version: 1,
     }
@@ -275,13 +275,13 @@ fn age(rng: &mut fastrand::Rng, rows: &mut [Web3mqMessage], now: Millis) {
     for row in rows.iter_mut().filter(|row| row.status.is_some()) {
         let age = now.0 - row.ms;
         let status = match rng.u8(0..10) {
-            0..=7 if age > 24 * HOUR => Status::Read,
-            0..=8 if age > HOUR => Status::Delivered,
-            _ => Status::Received,
+            0..=7 if age > 24 * HOUR => Web3mqStatus::Read,
+            0..=8 if age > HOUR => Web3mqStatus::Delivered,
+            _ => Web3mqStatus::Received,
         };
         row.status = Some(status);
         row.status_ms = row.ms
-            + if status == Status::Received {
+            + if status == Web3mqStatus::Received {
                 0
             } else {
                 rng.i64(0..=age.clamp(0, HOUR))
@@ -349,9 +349,9 @@ mod tests {
         assert!(rows.iter().any(|row| row.topic != row.row_topic));
         for status in [
             None,
-            Some(Status::Received),
-            Some(Status::Delivered),
-            Some(Status::Read),
+            Some(Web3mqStatus::Received),
+            Some(Web3mqStatus::Delivered),
+            Some(Web3mqStatus::Read),
         ] {
             assert!(rows.iter().any(|row| row.status == status), "{status:?}");
         }

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{NOW, Trial};
-use crate::sandbox::{Arrival, Call, RulesReport, Status};
+use crate::sandbox::{Arrival, Call, RulesReport, Web3mqStatus};
 
 #[tokio::test]
 async fn the_truth_is_all_there_is() {
@@ -81,7 +81,7 @@ async fn the_world_can_be_changed() {
     assert!(
         rows()
             .iter()
-            .all(|row| matches!(row.status, Some(Status::Read) | None))
+            .all(|row| matches!(row.status, Some(Web3mqStatus::Read) | None))
     );
 
     let topic = message["topic"].clone();

@@ -133,7 +133,7 @@ async fn the_world_goes_on_by_itself() {
             .web3mq_topics(&user)
             .into_values()
             .flatten()
-            .any(|row| row.status == Some(super::Status::Read))
+            .any(|row| row.status == Some(super::Web3mqStatus::Read))
     };
     while world.agora_messages("sandbox").is_empty() || !read() {
         tokio::task::yield_now().await;

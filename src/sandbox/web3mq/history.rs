@@ -13,7 +13,7 @@ use crate::domain::time::Millis;
 /// How far a message has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
+pub enum Web3mqStatus {
     /// The node has it.
     Received,
     /// Its receiver has it.
@@ -44,7 +44,7 @@ pub struct Web3mqMessage {
     /// The sender's signature.
     pub from_sign: String,
     /// How far it has come; `None` is sent as null, or on odd milliseconds left out.
-    pub status: Option<Status>,
+    pub status: Option<Web3mqStatus>,
     /// Since when.
     pub status_ms: i64,
     /// Of the format: always 1.
@@ -162,9 +162,9 @@ impl Web3mqUser {
         let mut moved = 0;
         for row in self.topics.values_mut().flatten() {
             let next = match row.status {
-                Some(Status::Received) => Status::Delivered,
-                Some(Status::Delivered) => Status::Read,
-                Some(Status::Read) | None => continue,
+                Some(Web3mqStatus::Received) => Web3mqStatus::Delivered,
+                Some(Web3mqStatus::Delivered) => Web3mqStatus::Read,
+                Some(Web3mqStatus::Read) | None => continue,
             };
             let row = Arc::make_mut(row);
             (row.status, row.status_ms) = (Some(next), now.0);

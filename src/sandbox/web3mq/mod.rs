@@ -15,7 +15,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
 
-pub use history::{Status, Web3mqMessage, Web3mqRows, Web3mqUser};
+pub use history::{Web3mqMessage, Web3mqRows, Web3mqStatus, Web3mqUser};
 
 use self::lists::ConversationList;
 use self::wire::{PageRequest, Web3mqPageAnswer, Web3mqRequestError};

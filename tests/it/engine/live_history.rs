@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use backscroll::sandbox::Status;
+use backscroll::sandbox::Web3mqStatus;
 
 use crate::support::env::TestEnv;
 use crate::support::messages::web3mq_message;
@@ -80,8 +80,8 @@ fn status_of_recent_messages_is_updated() {
         .unwrap();
     let now = bed.world().now().0;
     for (ago, status) in [
-        (70, Some(Status::Received)),
-        (60, Some(Status::Delivered)),
+        (70, Some(Web3mqStatus::Received)),
+        (60, Some(Web3mqStatus::Delivered)),
         (50, None),
     ] {
         bed.world()
@@ -125,7 +125,7 @@ fn status_never_moves_backward() {
         .unwrap();
     let ms = bed.world().now().0 - 60_000;
     bed.world()
-        .append_web3mq(&user, web3mq_message(&topic, ms, Some(Status::Read)))
+        .append_web3mq(&user, web3mq_message(&topic, ms, Some(Web3mqStatus::Read)))
         .unwrap();
     bed.assert_sync_archives_truth();
     // The same message again, as a node says it that has not heard yet.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use backscroll::domain::clock::{Clock, SystemClock};
 use backscroll::domain::time::Millis;
-use backscroll::sandbox::{AgoraMessage, RecipientKind, Status, Web3mqMessage};
+use backscroll::sandbox::{AgoraMessage, RecipientKind, Web3mqMessage, Web3mqStatus};
 use backscroll::store::{Archive, IfMissing, SqliteStore, Tally};
 use backscroll::sync::{Engine, HistoryBounds, Purpose};
 use serde_json::Value;
@@ -160,7 +160,7 @@ fn append_group(bed: &TestEnv, count: i64) -> (String, String, i64) {
         bed.world()
             .append_web3mq(
                 &user,
-                web3mq_message(&topic, begin + n * 1000, Some(Status::Received)),
+                web3mq_message(&topic, begin + n * 1000, Some(Web3mqStatus::Received)),
             )
             .unwrap();
     }
@@ -422,7 +422,7 @@ fn refresh_fetches_only_windows_with_unread_messages() {
         bed.world()
             .append_web3mq(
                 &user,
-                web3mq_message(&topic, begin - n * 1000, Some(Status::Read)),
+                web3mq_message(&topic, begin - n * 1000, Some(Web3mqStatus::Read)),
             )
             .unwrap();
     }
@@ -513,7 +513,7 @@ fn quarantined_message_is_archived_after_upgrade() {
     bed.append_message_at("lobby", "odd", ms + 1000);
     let odd = serde_json::json!({"src": "alice", "dst": "lobby", "ms": ms + 1000, "payload": "odd", "message_type": "group_message"});
     quarantine_raw(&bed, "destination=lobby", &odd, ms + 1000);
-    let message = web3mq_message(&topic, begin + 500, Some(Status::Read));
+    let message = web3mq_message(&topic, begin + 500, Some(Web3mqStatus::Read));
     bed.world().append_web3mq(&user, message.clone()).unwrap();
     let odd = serde_json::json!({
         "from": message.from, "topic": topic, "messageid": message.messageid, "timestamp": message.ms,

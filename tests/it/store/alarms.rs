@@ -28,7 +28,7 @@ fn alarm(account: Option<&str>, stream: Option<&str>, kind: AlarmKind, since: i6
         text: "it is wrong".to_owned(),
         hint: "put it right".to_owned(),
         level: None,
-        told: Notified::Nothing,
+        notified: Notified::Nothing,
     }
 }
 
@@ -47,7 +47,7 @@ async fn ended_alarm_is_kept_for_a_while(shelf: StoreFixture) {
     );
     let over = Alarm {
         until: Some(Millis(5000)),
-        told: Notified::All,
+        notified: Notified::All,
         text: "it was wrong".to_owned(),
         ..silent
     };
@@ -92,7 +92,7 @@ async fn older_record_does_not_clear_notified_events(shelf: StoreFixture) {
     let untold = alarm(Some("shop"), None, AlarmKind::Failing, 1000);
     let over = Alarm {
         until: Some(Millis(2000)),
-        told: Notified::Start,
+        notified: Notified::Start,
         ..untold.clone()
     };
     shelf.note(std::slice::from_ref(&over)).await;
@@ -114,7 +114,7 @@ async fn loss_level_outlives_its_alarm(shelf: StoreFixture) {
     let lost = |since: i64, level| Alarm {
         until: Some(Millis(since + 1)),
         level: Some(level),
-        told: Notified::All,
+        notified: Notified::All,
         ..alarm(Some("shop"), None, AlarmKind::Lost, since)
     };
     shelf.note(&[lost(1000, 60), lost(2000, 90)]).await;

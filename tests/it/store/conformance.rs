@@ -7,7 +7,7 @@ use crate::support::store_fixture::{
 };
 use backscroll::domain::identity::identify;
 use backscroll::domain::message::{
-    Conversation, ConversationKind, Delivery, Message, Status, Unreadable,
+    Conversation, ConversationKind, Delivery, DeliveryStatus, Message, UnparsableMessage,
 };
 use backscroll::domain::time::{Millis, Second};
 use backscroll::store::{
@@ -125,7 +125,7 @@ async fn equal_messages_of_a_batch_are_counted_per_window(shelf: StoreFixture) {
 
 /// Somebody may take pains to find messages whose hashes begin alike.
 async fn messages_with_colliding_index_slots_are_all_kept(shelf: StoreFixture) {
-    let meeting = |texts: &[&str], status: Option<Status>| {
+    let meeting = |texts: &[&str], status: Option<DeliveryStatus>| {
         let status = status.map(|status| Delivery { status, at: None });
         let messages = texts
             .iter()
@@ -158,7 +158,9 @@ async fn messages_with_colliding_index_slots_are_all_kept(shelf: StoreFixture) {
         [WriteCounts::default()]
     );
     assert_eq!(
-        shelf.commit(&[meeting(&many, Some(Status::Read))]).await,
+        shelf
+            .commit(&[meeting(&many, Some(DeliveryStatus::Read))])
+            .await,
         [WriteCounts {
             new: 0,
             changed: 80
@@ -245,28 +247,28 @@ async fn status_moves_forward_only(shelf: StoreFixture) {
         )
     };
     assert_eq!(
-        says(with_status(Status::Delivered, 11_000)).await,
+        says(with_status(DeliveryStatus::Delivered, 11_000)).await,
         (0, texts(["delivered", "11000"]))
     );
     assert_eq!(
-        says(with_status(Status::Received, 12_000)).await,
+        says(with_status(DeliveryStatus::Received, 12_000)).await,
         (0, texts(["delivered", "11000"]))
     );
     assert_eq!(
         says(Message {
             status: None,
-            ..with_status(Status::Read, 0)
+            ..with_status(DeliveryStatus::Read, 0)
         })
         .await
         .0,
         0
     );
     assert_eq!(
-        says(with_status(Status::Read, 13_000)).await,
+        says(with_status(DeliveryStatus::Read, 13_000)).await,
         (1, texts(["read", "13000"]))
     );
     assert_eq!(
-        says(with_status(Status::Delivered, 14_000)).await,
+        says(with_status(DeliveryStatus::Delivered, 14_000)).await,
         (0, texts(["read", "13000"]))
     );
     assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 1);
@@ -346,7 +348,7 @@ async fn conversation_of_unknown_kind_becomes_a_channel_once_known(shelf: StoreF
 async fn unreadable_message_is_quarantined_once(shelf: StoreFixture) {
     let unreadable = || {
         vec![
-            Unreadable {
+            UnparsableMessage {
                 raw: "{\"x\":1}".into(),
                 reason: "no `src`".into()
             };

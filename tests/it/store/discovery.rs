@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backscroll::domain::message::{Conversation, ConversationKind, Message};
-use backscroll::domain::participant::Party;
+use backscroll::domain::participant::Participant;
 use backscroll::domain::stream::Stream;
 use backscroll::domain::time::Second;
 use backscroll::store::{Commit, NewAccount, RecordedError, RegisteredAccount};
@@ -182,8 +182,8 @@ async fn participants_are_the_names_in_the_messages_of_an_account(shelf: StoreFi
         parties.dedup();
         parties
     };
-    let user = |name: &'static str| Party::User(name.into());
-    let room = |name: &'static str| Party::Room(name.into());
+    let user = |name: &'static str| Participant::User(name.into());
+    let room = |name: &'static str| Participant::Channel(name.into());
     let ours = [
         user("a/b"),
         user("alice"),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backscroll::domain::digest::{ChainLink, Digest};
 use backscroll::domain::identity::identify;
-use backscroll::domain::message::{Conversation, Encoding, Message, Payload, Unreadable};
+use backscroll::domain::message::{Conversation, Encoding, Message, Payload, UnparsableMessage};
 use backscroll::domain::stream::Scope;
 use backscroll::domain::time::Millis;
 use backscroll::domain::window::Window;
@@ -240,7 +240,7 @@ async fn message_of_another_stream_marks_the_window_suspect(shelf: StoreFixture)
         recipient: "attic".into(),
         ..message(20_000, "stray")
     };
-    let unreadable = vec![Unreadable {
+    let unreadable = vec![UnparsableMessage {
         raw: "{}".into(),
         reason: "no `src`".into(),
     }];

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use backscroll::domain::message::{Message, Status, Unreadable};
+use backscroll::domain::message::{DeliveryStatus, Message, UnparsableMessage};
 use backscroll::domain::time::Millis;
 use backscroll::store::{Commit, HeldId, NewAccount, Seal, StreamId};
 
@@ -168,10 +168,10 @@ async fn unread_messages_are_grouped_by_minute_newest_first(shelf: StoreFixture)
         ..with_status(status, ms)
     };
     let messages = [
-        said(10_000, Status::Read),
-        said(11_000, Status::Delivered),
-        said(130_000, Status::Received),
-        said(133_000, Status::Delivered),
+        said(10_000, DeliveryStatus::Read),
+        said(11_000, DeliveryStatus::Delivered),
+        said(130_000, DeliveryStatus::Received),
+        said(133_000, DeliveryStatus::Delivered),
         message(134_000, "without a status"),
     ];
     shelf
@@ -241,7 +241,7 @@ async fn stragglers_accumulate_until_the_settle_age_grows(shelf: StoreFixture) {
 }
 
 async fn requeue_releases_parsed_messages_and_updates_other_reasons(shelf: StoreFixture) {
-    let raw = |raw: &str| Unreadable {
+    let raw = |raw: &str| UnparsableMessage {
         raw: raw.to_owned(),
         reason: "no `src`".to_owned(),
     };

@@ -9,7 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backscroll::domain::clock::Clock;
 use backscroll::domain::message::{
-    Conversation, ConversationKind, Delivery, Encoding, Message, Payload, Status, Unreadable,
+    Conversation, ConversationKind, Delivery, DeliveryStatus, Encoding, Message, Payload,
+    UnparsableMessage,
 };
 use backscroll::domain::stream::{Scope, Stream, StreamIndex};
 use backscroll::domain::time::{Millis, Second};
@@ -159,15 +160,15 @@ impl FakeProvider {
 
     fn message(&self, (ms, number): (i64, u64)) -> Message {
         let status = if self.history().read.contains(&number) {
-            Status::Read
+            DeliveryStatus::Read
         } else {
-            Status::Received
+            DeliveryStatus::Received
         };
         message(ms, number, status)
     }
 }
 
-pub(crate) fn message(ms: i64, number: u64, status: Status) -> Message {
+pub(crate) fn message(ms: i64, number: u64, status: DeliveryStatus) -> Message {
     Message {
         sender: "alice".to_owned(),
         recipient: "lobby".to_owned(),
@@ -276,8 +277,8 @@ impl Provider for FakeProvider {
         1 + 2 * messages.div_ceil(MESSAGES_PER_PAGE).max(1)
     }
 
-    fn parse_raw(&self, _: StreamIndex, raw: &str) -> Result<Message, Unreadable> {
-        Err(Unreadable {
+    fn parse_raw(&self, _: StreamIndex, raw: &str) -> Result<Message, UnparsableMessage> {
+        Err(UnparsableMessage {
             raw: raw.to_owned(),
             reason: "nothing is".to_owned(),
         })

@@ -1,8 +1,8 @@
 //! Builders of messages.
 
-use backscroll::sandbox::{Status, Web3mqMessage};
+use backscroll::sandbox::{Web3mqMessage, Web3mqStatus};
 
-pub(crate) fn web3mq_message(topic: &str, ms: i64, status: Option<Status>) -> Web3mqMessage {
+pub(crate) fn web3mq_message(topic: &str, ms: i64, status: Option<Web3mqStatus>) -> Web3mqMessage {
     Web3mqMessage {
         topic: topic.to_owned(),
         row_topic: topic.to_owned(),

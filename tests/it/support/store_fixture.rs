@@ -8,7 +8,7 @@ use backscroll::domain::alarm::Alarm;
 use backscroll::domain::frontier::Frontier;
 use backscroll::domain::identity::identify;
 use backscroll::domain::message::{
-    Conversation, ConversationKind, Delivery, Encoding, Message, Payload, Status,
+    Conversation, ConversationKind, Delivery, DeliveryStatus, Encoding, Message, Payload,
 };
 use backscroll::domain::stream::{Scope, Stream};
 use backscroll::domain::time::{Millis, Second};
@@ -214,7 +214,7 @@ pub(crate) fn message(ms: i64, text: &str) -> Message {
     }
 }
 
-pub(crate) fn with_status(status: Status, at: i64) -> Message {
+pub(crate) fn with_status(status: DeliveryStatus, at: i64) -> Message {
     let status = Some(Delivery {
         status,
         at: Some(Millis(at)),

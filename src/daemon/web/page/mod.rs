@@ -23,8 +23,10 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::{AppState, AppStateExtractor, StatusSources};
+use crate::domain::time::Day;
+use crate::domain::window::Window;
 use crate::store::{Archive, StoreError, StreamStatus};
-use model::calendar::{Day, StreamDay, stream_days};
+use model::calendar::{StreamDay, stream_days};
 use model::health::{AssessedStream, Headline};
 use model::list::StreamList;
 use model::{issues, list};
@@ -104,7 +106,7 @@ async fn render_front(desk: &AppState, query: &list::ListQuery) -> Result<String
     let list = StreamList::new(&judged, query);
     let mut drawn = Vec::with_capacity(list.shown.len());
     for stream in &list.shown {
-        let first = Day::of(look.taken_at.second()).plus(1 - LISTED_DAYS as i64);
+        let first = Day::containing(look.taken_at.second()).plus(1 - LISTED_DAYS as i64);
         drawn.push(read_days(&*shown.store, stream, first, LISTED_DAYS).await?);
     }
     let verdict = Headline::new(&judged, issues::needs_action(&worries, &judged));
@@ -138,7 +140,7 @@ async fn read_days(
     first: Day,
     count: usize,
 ) -> Result<Vec<StreamDay>, StoreError> {
-    let range = first.window().hull(first.plus(count as i64 - 1).window());
+    let range = Window::of_day(first).hull(Window::of_day(first.plus(count as i64 - 1)));
     let stretches = match stream.status.id {
         Some(id) => store.days(id, range).await?,
         None => vec![],
@@ -156,10 +158,7 @@ async fn count_estimated_days(
         return Ok(days);
     };
     for day in days.iter_mut().filter(|day| day.is_estimated) {
-        let (from, to) = (
-            day.day.window().from().start(),
-            day.day.window().to().start(),
-        );
+        let (from, to) = (day.day.start().start(), day.day.plus(1).start().start());
         day.messages = store
             .count(status.account_id, scope, from, to)
             .await?

@@ -1,49 +1,9 @@
 //! A stream's days: what of each is sealed, in doubt, missing or lost, and how many messages it has. Pure.
 
-use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
-
 use super::health::AssessedStream;
-use crate::domain::time::Second;
+use crate::domain::time::Day;
 use crate::domain::window::Window;
 use crate::store::Stretch;
-
-const DAY_S: i64 = 86_400;
-
-/// A day, by its number since 1970, in UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Day(pub(crate) i64);
-
-impl Day {
-    pub(crate) fn of(at: Second) -> Self {
-        Self(at.0.div_euclid(DAY_S))
-    }
-
-    pub(crate) fn window(self) -> Window {
-        Window::with_length(Second(self.0.saturating_mul(DAY_S)), DAY_S.unsigned_abs())
-    }
-
-    pub(crate) fn plus(self, days: i64) -> Self {
-        Self(self.0.saturating_add(days))
-    }
-
-    /// Nothing where no calendar reaches.
-    pub(crate) fn date(self) -> Option<Date> {
-        Some(
-            Timestamp::from_second(self.window().from().0)
-                .ok()?
-                .to_zoned(TimeZone::UTC)
-                .date(),
-        )
-    }
-
-    pub(crate) fn on(date: Date) -> Option<Self> {
-        Some(Self::of(Second(
-            date.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second(),
-        )))
-    }
-}
 
 /// What stands first on a day's list of worries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,8 +68,8 @@ pub(crate) fn stream_days(
     let mut sealed = vec![0; count];
     for stretch in stretches {
         let (begins, ends) = (
-            Day::of(stretch.window.from()),
-            Day::of(stretch.window.to().plus(-1)),
+            Day::containing(stretch.window.from()),
+            Day::containing(stretch.window.to().plus(-1)),
         );
         for (day, sealed) in days
             .iter_mut()
@@ -118,7 +78,7 @@ pub(crate) fn stream_days(
         {
             let part = stretch
                 .window
-                .intersect(day.day.window())
+                .intersect(Window::of_day(day.day))
                 .map_or(0, Window::seconds);
             let within = if begins == ends {
                 stretch.seconds
@@ -167,7 +127,7 @@ fn assess_day(day: &mut StreamDay, sealed: u64, stream: &AssessedStream<'_>) {
     let seconds_in = |ranges: &[Window]| {
         let inside = ranges
             .iter()
-            .filter_map(|range| range.intersect(day.day.window()));
+            .filter_map(|range| range.intersect(Window::of_day(day.day)));
         inside.map(Window::seconds).sum::<u64>()
     };
     let wanted = Window::new(status.wanted_from, status.frontier.settled_to)
@@ -197,9 +157,10 @@ mod tests {
     use super::super::health::tests::{NOW, stream};
     use super::*;
     use crate::domain::frontier::Frontier;
+    use crate::domain::time::Second;
     use crate::store::StreamStatus;
 
-    const TODAY: Day = Day(NOW.0 / DAY_S);
+    const TODAY: Day = Day(NOW.0 / Day::SECONDS);
 
     fn ledger_day(from: i64, to: i64, seconds: u64, messages: u64, is_suspect: bool) -> Stretch {
         Stretch {
@@ -212,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_day_says_the_worst_of_what_it_holds() {
-        let start = |days: i64| TODAY.plus(-days).window().from().0;
+        let start = |days: i64| TODAY.plus(-days).start().0;
         let horizon = start(3) + 3600;
         let hole = Window::new(Second(start(1)), Second(start(1) + 60)).unwrap();
         let status = StreamStatus {
@@ -261,17 +222,5 @@ mod tests {
             .filter(|day| day.is_estimated)
             .map(|day| day.day.0 - TODAY.0);
         assert_eq!(spread.collect::<Vec<_>>(), [-3, -2], "a row lies in both");
-    }
-
-    #[test]
-    fn days_are_those_of_the_calendar() {
-        let date = jiff::civil::date(2026, 2, 28);
-        let day = Day::on(date).unwrap();
-        assert_eq!(
-            (day.date(), day.plus(1).date()),
-            (Some(date), Some(jiff::civil::date(2026, 3, 1)))
-        );
-        assert_eq!(Day::of(Second(-1)), Day(-1));
-        assert_eq!(Day(i64::MAX).date(), None);
     }
 }

@@ -1,6 +1,6 @@
 //! How well a stream is, and all of them together. Pure.
 
-use crate::domain::format::{span, thousands};
+use crate::domain::format::{duration, thousands};
 use crate::domain::time::Second;
 use crate::domain::window::Window;
 use crate::store::StreamStatus;
@@ -176,7 +176,7 @@ fn completeness_text(streams: &[&AssessedStream<'_>], lacking: &[&&AssessedStrea
     let all = thousands(streams.len() as u64);
     match lacking.iter().map(|stream| stream.gap_s).max() {
         None => {
-            let ago = span(streams.iter().map(|stream| stream.lag_s).max().unwrap_or(0));
+            let ago = duration(streams.iter().map(|stream| stream.lag_s).max().unwrap_or(0));
             match streams.len() {
                 1 => format!("the one stream is complete up to {ago} ago"),
                 _ => format!("all {all} streams are complete up to {ago} ago"),
@@ -201,7 +201,7 @@ fn missing_text(seconds: u64) -> String {
     if seconds > EVER_S {
         "all of their history".to_owned()
     } else {
-        format!("{} of history", span(seconds))
+        format!("{} of history", duration(seconds))
     }
 }
 
@@ -213,12 +213,12 @@ fn loss_text(streams: &[&AssessedStream<'_>]) -> String {
         .collect();
     match (lost.len(), lost.iter().max()) {
         (_, None) => String::new(),
-        (1, Some(longest)) => format!("; 1 has lost {} for good", span(*longest)),
+        (1, Some(longest)) => format!("; 1 has lost {} for good", duration(*longest)),
         (some, Some(longest)) => {
             format!(
                 "; {} have lost up to {} for good",
                 thousands(some as u64),
-                span(*longest)
+                duration(*longest)
             )
         }
     }

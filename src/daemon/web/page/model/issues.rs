@@ -8,7 +8,7 @@ use super::health::{AssessedStream, StreamHealth};
 use crate::alerts::rules::lost_history::LOSS_HINT;
 use crate::daemon::web::page::snapshot::{AccountOverview, PageSnapshot};
 use crate::domain::alarm::{Alarm, AlarmKind};
-use crate::domain::format::{span, thousands};
+use crate::domain::format::{duration, thousands};
 use crate::domain::time::{Millis, Second};
 
 /// An account that was not looked at for so long is one on which nobody works, in seconds.
@@ -169,7 +169,7 @@ fn account_issues(
             all.push(issue(Severity::Action, account, what, hint));
         }
         if let Some(settle) = status.settle {
-            let age = span(settle.as_secs());
+            let age = duration(settle.as_secs());
             let what =
                 format!("messages kept coming late, so ranges are sealed at the age of {age}");
             all.push(issue(
@@ -186,7 +186,10 @@ fn account_issues(
 fn loss_ahead_issue(account: &AccountOverview) -> Option<Issue> {
     let outlook = &account.forecast.as_ref()?.outlook;
     let begins = outlook.loss_begins?;
-    let (messages, seconds) = (thousands(outlook.loss.messages), span(outlook.loss.seconds));
+    let (messages, seconds) = (
+        thousands(outlook.loss.messages),
+        duration(outlook.loss.seconds),
+    );
     let what = format!(
         "loss ahead: from {begins} on about {messages} messages ({seconds} of history over all streams) will have fallen \
          behind the provider's edge before they can be fetched"
@@ -255,7 +258,7 @@ fn backlog_issues(look: &PageSnapshot, streams: &[AssessedStream<'_>]) -> Vec<Is
             .map(|progress| progress.left.as_secs())
             .filter(|left| *left > 0);
         let left = left.map_or_else(String::new, |left| {
-            format!("; fetched in about {}", span(left))
+            format!("; fetched in about {}", duration(left))
         });
         let streams = if lacking == 1 {
             "1 stream lacks".to_owned()
@@ -317,7 +320,7 @@ fn data_issues(streams: &[AssessedStream<'_>]) -> Vec<Issue> {
     if lost_in > 0 {
         let what = format!(
             "lost for good, up to {}: the provider forgot it before it was fetched",
-            span(longest)
+            duration(longest)
         );
         let hint = "nothing brings it back; a stream's own page says which days";
         all.push(issue(Severity::Info, of(lost_in), what, hint));
@@ -475,7 +478,7 @@ mod tests {
             text: format!("alarm of {account}"),
             hint: "hear".to_owned(),
             level: None,
-            told: Notified::Nothing,
+            notified: Notified::Nothing,
         };
         let pause = Some(Pause {
             until: NOW.start(),

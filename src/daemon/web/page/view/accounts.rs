@@ -9,7 +9,7 @@ use crate::daemon::web::page::model::list::ListQuery;
 use crate::daemon::web::page::snapshot::{
     AccountOverview, CHART_HOURS, HOUR, PageSnapshot, by_interval,
 };
-use crate::domain::format::{span, thousands};
+use crate::domain::format::{duration, thousands};
 use crate::domain::time::Millis;
 use crate::store::Pulse;
 
@@ -58,7 +58,7 @@ fn account_card(
                 dt { "Complete up to" }
                 dd {
                     @if ours.iter().any(|stream| stream.health == StreamHealth::NotStarted) { "some have not begun" }
-                    @else if let Some(lag) = lag { (span(lag)) " ago" }
+                    @else if let Some(lag) = lag { (duration(lag)) " ago" }
                     @else { "–" }
                 }
                 dt { "Streams" }
@@ -90,7 +90,7 @@ fn time_left(account: &AccountOverview, streams: &[&AssessedStream<'_>]) -> Opti
     };
     Some(format!(
         "about {}{}",
-        span(left.as_secs().max(1)),
+        duration(left.as_secs().max(1)),
         if guess { ", or more" } else { "" }
     ))
 }
@@ -114,11 +114,16 @@ fn lag_chart(pulses: &[Pulse], now: Millis, lag: Option<u64>) -> Markup {
         .max(lag.unwrap_or(0));
     let drawn: Vec<_> = lags
         .iter()
-        .map(|(from, lag)| (*lag as f64, format!("{}: {}", hour_text(*from), span(*lag))))
+        .map(|(from, lag)| {
+            (
+                *lag as f64,
+                format!("{}: {}", hour_text(*from), duration(*lag)),
+            )
+        })
         .collect();
     chart_figure(
         "Lag",
-        &format!("at most {} behind", span(most)),
+        &format!("at most {} behind", duration(most)),
         most as f64,
         &drawn,
     )

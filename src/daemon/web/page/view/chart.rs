@@ -109,7 +109,7 @@ fn strip_label(days: &[StreamDay]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::web::page::model::calendar::Day;
+    use crate::domain::time::Day;
 
     #[test]
     fn days_that_are_alike_are_one_shape() {

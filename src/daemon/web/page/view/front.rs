@@ -13,7 +13,7 @@ use crate::daemon::web::page::model::health::{AssessedStream, EVER_S, Headline, 
 use crate::daemon::web::page::model::issues::{Issue, Severity};
 use crate::daemon::web::page::model::list::{ListQuery, SortOrder, StreamList};
 use crate::daemon::web::page::snapshot::{CHART_DAYS, DAY, PageSnapshot, by_interval};
-use crate::domain::format::{size, span, thousands};
+use crate::domain::format::{bytes, duration, thousands};
 use crate::domain::time::Millis;
 use crate::store::PassRecord;
 
@@ -86,7 +86,7 @@ impl FrontPage<'_> {
                     h1 { (self.headline.text) }
                     p {
                         (thousands(messages)) @if messages == 1 { " message" } @else { " messages" } " (one in two streams counts twice), "
-                        (size(self.snapshot.bytes)) " in " (untrusted(&self.snapshot.location))
+                        (bytes(self.snapshot.bytes)) " in " (untrusted(&self.snapshot.location))
                     }
                 }
             }
@@ -301,7 +301,7 @@ fn row(stream: &AssessedStream<'_>, days: &[StreamDay], several: bool) -> Markup
     let or_dash = |seconds: u64| match seconds {
         0 => "–".to_owned(),
         EVER_S.. => "all".to_owned(),
-        some => span(some),
+        some => duration(some),
     };
     html! {
         tr {
@@ -313,7 +313,7 @@ fn row(stream: &AssessedStream<'_>, days: &[StreamDay], several: bool) -> Markup
                 (strip(days))
             }
             td { (badge(stream.health)) }
-            td.number { @if status.watermark.is_some() { (span(stream.lag_s)) } @else { "–" } }
+            td.number { @if status.watermark.is_some() { (duration(stream.lag_s)) } @else { "–" } }
             td.number.wide { (thousands(status.messages)) }
             td.number.wide { (or_dash(stream.gap_s)) }
             td.number.wide { (or_dash(stream.lost_s)) }
@@ -330,7 +330,7 @@ fn pass_row(pass: &PassRecord, is_last: bool, now: Millis) -> Markup {
             if took.as_secs() < 10 {
                 format!("{:.1}s", took.as_secs_f64())
             } else {
-                span(took.as_secs())
+                duration(took.as_secs())
             }
         });
     html! {

@@ -3,7 +3,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::daemon::web::page::model::health::StreamHealth;
-use crate::domain::format::{sanitized, span};
+use crate::domain::format::{duration, sanitized};
 use crate::domain::time::{Millis, Second};
 
 pub(crate) const STYLE: &str = include_str!("style.css");
@@ -69,7 +69,7 @@ pub(crate) fn timestamp(at: Second) -> Markup {
 /// How long ago a moment was, with the moment itself behind it.
 pub(crate) fn ago(at: Millis, now: Millis) -> Markup {
     let exact = at.second().to_string();
-    let ago = span(now.since(at).as_secs());
+    let ago = duration(now.since(at).as_secs());
     html! { time datetime=(exact) title=(exact) { (ago) " ago" } }
 }
 

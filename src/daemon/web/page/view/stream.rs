@@ -5,10 +5,10 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::layout::{badge, footer, layout, timestamp, truncated, untrusted};
-use crate::daemon::web::page::model::calendar::{Day, DayState, StreamDay};
+use crate::daemon::web::page::model::calendar::{DayState, StreamDay};
 use crate::daemon::web::page::model::health::AssessedStream;
-use crate::domain::format::{span, thousands};
-use crate::domain::time::{Millis, Second};
+use crate::domain::format::{duration, thousands};
+use crate::domain::time::{Day, Millis, Second};
 use crate::domain::window::{Runs, Window};
 use crate::store::{LedgerRow, StreamId, StreamStatus};
 
@@ -41,27 +41,29 @@ impl StreamQuery {
                 .ok()
                 .map(Date::last_of_month)
         };
-        let last = Day::of(
+        let last = Day::containing(
             status
                 .sealed
                 .iter()
                 .last()
                 .map_or(status.frontier.settled_to, |run| run.to().plus(-1)),
         );
-        said.or_else(month).and_then(Day::on).map_or(last, |day| {
-            if self.day.is_empty() {
-                day.min(last)
-            } else {
-                day
-            }
-        })
+        said.or_else(month)
+            .and_then(Day::from_date)
+            .map_or(last, |day| {
+                if self.day.is_empty() {
+                    day.min(last)
+                } else {
+                    day
+                }
+            })
     }
 
     /// Where in the day the rows begin that are shown.
     pub(crate) fn rows_from(&self, day: Day) -> Window {
         let from = self.from.parse().ok().map(Second);
-        from.and_then(|from| day.window().starting_at(from))
-            .unwrap_or(day.window())
+        from.and_then(|from| Window::of_day(day).starting_at(from))
+            .unwrap_or(Window::of_day(day))
     }
 }
 
@@ -84,7 +86,7 @@ pub(crate) struct StreamPage<'a> {
 pub(crate) fn month_of(day: Day) -> (Day, usize) {
     let date = day.date();
     let first = date
-        .and_then(|date| Day::on(date.first_of_month()))
+        .and_then(|date| Day::from_date(date.first_of_month()))
         .unwrap_or(day);
     (
         first,
@@ -126,10 +128,10 @@ impl StreamPage<'_> {
                 }
                 dl.facts {
                     dt { "Complete up to" }
-                    dd { @if let Some(mark) = status.watermark { (timestamp(mark)) " (" (span(self.stream.lag_s)) " ago)" } @else { "–" } }
+                    dd { @if let Some(mark) = status.watermark { (timestamp(mark)) " (" (duration(self.stream.lag_s)) " ago)" } @else { "–" } }
                     dt { "Wanted from" } dd { (timestamp(status.wanted_from)) }
                     dt { "The provider keeps" }
-                    dd { @if let Some(kept) = status.frontier.retention { (span(kept.as_secs())) } @else { "everything, as far as is known" } }
+                    dd { @if let Some(kept) = status.frontier.retention { (duration(kept.as_secs())) } @else { "everything, as far as is known" } }
                     dt { "Messages" } dd { (thousands(status.messages)) }
                     dt { "Missing" } dd { (duration_or_none(self.stream.gap_s)) }
                     dt { "Lost for good" } dd { (duration_or_none(status.lost_seconds)) }
@@ -170,7 +172,7 @@ impl StreamPage<'_> {
                 h2 #month { (name) }
                 nav.pager aria-label="Months" {
                     a href=(self.href(&format!("month={}#month", month(first.plus(-1))))) rel="prev" { "← " (month(first.plus(-1))) }
-                    @if next.window().from() <= self.taken_at.second() {
+                    @if next.start() <= self.taken_at.second() {
                         a href=(self.href(&format!("month={}#month", month(next)))) rel="next" { (month(next)) " →" }
                     }
                 }
@@ -196,7 +198,7 @@ impl StreamPage<'_> {
         let mut said = day.state.name().to_owned();
         for (seconds, what) in [(day.gap_s, "missing"), (day.lost_s, "lost")] {
             if seconds > 0 {
-                said = format!("{said}, {} {what}", span(seconds));
+                said = format!("{said}, {} {what}", duration(seconds));
             }
         }
         html! {
@@ -298,7 +300,7 @@ fn range_rows(state: DayState, range_rows: &[Window]) -> Markup {
                 td { span class={ "badge " (state.name()) } { (state.sign()) " " (state.name()) } }
                 td { (timestamp(range.from())) }
                 td { (timestamp(range.to())) }
-                td.number { (span(range.seconds())) }
+                td.number { (duration(range.seconds())) }
             }
         }
         @if range_rows.len() > MAX_RANGES {
@@ -311,7 +313,7 @@ fn duration_or_none(seconds: u64) -> String {
     if seconds == 0 {
         "nothing".to_owned()
     } else {
-        span(seconds)
+        duration(seconds)
     }
 }
 
@@ -368,7 +370,7 @@ mod tests {
 
     #[test]
     fn a_month_is_as_long_as_it_is() {
-        let day = Day::on(jiff::civil::date(2028, 2, 14)).unwrap();
+        let day = Day::from_date(jiff::civil::date(2028, 2, 14)).unwrap();
         let (first, count) = month_of(day);
         assert_eq!(
             (first.date(), count),
