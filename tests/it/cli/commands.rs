@@ -4,49 +4,36 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use serde_json::Value;
 
+use crate::support::config::{AGORA, secret_reference};
 use crate::support::env::{TestEnv, run_command_in};
 
 const FEW: [&str; 5] = ["--messages", "120", "--topic-messages", "80", "--plain"];
 
 #[test]
 fn invalid_setting_is_reported_with_file_and_line() {
-    let wrong = [
-        ("discover = false", "retrys = 5", "`retrys`"),
-        ("discover = false", "discover = 5", "discover"),
+    let missing = secret_reference("env", "NO_SUCH_VARIABLE");
+    let wrong: [(&str, &str, toml::Value, &str); 7] = [
+        (AGORA, "retrys", 5.into(), "`retrys`"),
+        (AGORA, "discover", 5.into(), "discover"),
+        ("schedule", "sync", "every minute".into(), "six fields"),
+        (AGORA, "customer_secret", missing, "NO_SUCH_VARIABLE"),
+        (AGORA, "base_url", "http://api.agora.io:80".into(), "https"),
+        (AGORA, "base_url", "127.0.0.1:80".into(), "base_url"),
         (
-            "sync = \"0 0 0 1 1 *\"",
-            "sync = \"every minute\"",
-            "six fields",
-        ),
-        (
-            "customer_secret = \"sandbox-secret\"",
-            "customer_secret = { env = \"NO_SUCH_VARIABLE\" }",
-            "NO_SUCH_VARIABLE",
-        ),
-        (
-            "base_url = \"http://127.0.0.1",
-            "base_url = \"http://api.agora.io",
-            "https",
-        ),
-        (
-            "base_url = \"http://127.0.0.1",
-            "base_url = \"127.0.0.1",
-            "base_url",
-        ),
-        (
-            "requests_per_second = 100000",
-            "requests_per_second = \"many\"",
+            AGORA,
+            "requests_per_second",
+            "many".into(),
             "requests_per_second",
         ),
     ];
-    for (what, instead, named) in wrong {
-        let bed = TestEnv::new(&FEW).only("agora").with(what, instead);
-        let line = bed
-            .config()
-            .lines()
-            .position(|line| line.contains(instead))
-            .unwrap()
-            + 1;
+    for (section, key, value, named) in wrong {
+        let bed = TestEnv::new(&FEW).with_only("agora");
+        let instead = format!("{key} = {value}");
+        let bed = match section {
+            AGORA => bed.with_account_setting(key, value),
+            _ => bed.with_setting(section, key, value),
+        };
+        let line = bed.config().line_of(&instead);
         for command in ["sync", "run", "status", "check", "migrate"] {
             let ran = bed.run(&[command]);
             assert_eq!(

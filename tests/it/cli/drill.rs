@@ -71,7 +71,7 @@ fn drill_refuses_a_database_with_an_archive() {
     let ran = bed.run(&["drill", "--database", "sqlite://archive.db"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
     let url = postgres_server::database();
-    let bed = bed.with("sqlite://archive.db", &url);
+    let bed = bed.with_database(&url);
     bed.sync().assert_ok();
     let ran = bed
         .run(&["drill", "--database", &url])

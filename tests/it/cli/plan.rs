@@ -8,6 +8,7 @@ use backscroll::sync::progress::Reading;
 use backscroll::sync::{HistoryBounds, Purpose};
 use serde_json::Value;
 
+use crate::support::config::{AGORA, from, to};
 use crate::support::env::TestEnv;
 use crate::support::fake_provider::FakeProvider;
 use crate::support::model_run::ModelRun;
@@ -166,12 +167,11 @@ fn plan_leaves_the_archive_unchanged() {
 
 #[test]
 fn plan_measures_bytes_per_message_in_a_large_archive() {
-    let bed =
-        TestEnv::new(&["--messages", "10500", "--topic-messages", "0", "--plain"]).only("agora");
-    let bed = bed.following(
-        r#"{ destination = "lobby" }, { destination = "general" }, { destination = "support" },
-           { destination = "dev-talk" }, { source = "alice" }, { source = "bob" }, { source = "carol" }"#,
-    );
+    let bed = TestEnv::new(&["--messages", "10500", "--topic-messages", "0", "--plain"])
+        .with_only("agora");
+    let senders = ["alice", "bob", "carol"].map(from);
+    let channels = ["lobby", "general", "support", "dev-talk"].map(to);
+    let bed = bed.with_agora_streams(&[&channels[..], &senders].concat());
     bed.sync().assert_ok();
     bed.say("lobby", "one more", Duration::from_secs(20));
     let (accounts, said) = plan(&bed, &[]);
@@ -190,7 +190,7 @@ fn plan_measures_bytes_per_message_in_a_large_archive() {
 
 #[test]
 fn plan_samples_many_ranges_and_says_so() {
-    let bed = TestEnv::new(&["--messages", "6000", "--topic-messages", "0"]).only("agora");
+    let bed = TestEnv::new(&["--messages", "6000", "--topic-messages", "0"]).with_only("agora");
     let (all, _) = plan(&bed, &[]);
     let (some, _) = plan(&bed, &["--ranges", "13"]);
     assert_eq!(
@@ -247,8 +247,11 @@ fn plan_can_be_limited_to_an_account_and_a_time_range() {
 
 #[test]
 fn refused_account_is_left_out_of_the_plan() {
-    let bed = TestEnv::new(&["--messages", "100", "--topic-messages", "100"])
-        .with("\"sandbox-secret\"", "\"wrong\"");
+    let bed = TestEnv::new(&["--messages", "100", "--topic-messages", "100"]).with_setting_of(
+        AGORA,
+        "customer_secret",
+        "wrong",
+    );
     bed.run(&["plan"])
         .assert_incomplete()
         .says("sandbox: not planned")
@@ -271,19 +274,13 @@ const SLOW: f64 = 0.5;
 /// A history of ten minutes, all that the provider keeps, of which the first and the last of four channels are followed:
 /// a quarter of what they hold is more than can be had at [`SLOW`].
 fn with_oversized_backlog(bed: TestEnv) -> TestEnv {
-    bed.only("agora")
-        .following(r#"{ destination = "lobby" }, { destination = "dev-talk" }"#)
-        .with(
-            "retention = \"4000d\"",
-            &format!("retention = \"{RETENTION_S}s\""),
-        )
+    bed.with_only("agora")
+        .with_agora_streams(&[to("lobby"), to("dev-talk")])
+        .with_setting_of(AGORA, "retention", format!("{RETENTION_S}s"))
 }
 
 fn with_slow_requests(bed: TestEnv) -> TestEnv {
-    bed.with(
-        "requests_per_second = 100000",
-        &format!("requests_per_second = {SLOW}"),
-    )
+    bed.with_account_setting("requests_per_second", SLOW)
 }
 
 const TOO_MUCH: [&str; 9] = [
@@ -389,7 +386,7 @@ fn plan_and_status_forecast_the_loss_of_expiring_history() {
 
 #[test]
 fn sync_without_terminal_prints_a_summary() {
-    let bed = TestEnv::new(&["--messages", "200", "--topic-messages", "0"]).only("agora");
+    let bed = TestEnv::new(&["--messages", "200", "--topic-messages", "0"]).with_only("agora");
     let ran = bed.sync().assert_ok();
     let line = ran.stderr.lines().last().unwrap_or_default();
     assert!(

@@ -18,6 +18,7 @@ use backscroll::provider::agora::{Agora, AgoraSettings, Credentials, RenewableTo
 use backscroll::provider::web3mq::{Identity, SessionKey};
 use backscroll::provider::{AccountSettings, Gate, ProviderKind};
 
+use crate::support::config::AGORA;
 use crate::support::env::TestEnv;
 use crate::support::fault_proxy::ProxyAction;
 
@@ -33,16 +34,13 @@ fn no_secret_is_printed_logged_or_stored() {
         "--token",
         "a-token-to-keep",
     ]);
-    let second = bed.config().rfind("customer_id").unwrap();
-    let basic = format!("customer_id = \"{CUSTOMER_ID}\"\ncustomer_secret = \"{CUSTOMER_SECRET}\"");
-    let token = format!("token = \"a-token-to-keep\"\nuid = \"{TOKEN_UID}\"");
-    let config = format!(
-        "{}{}",
-        &bed.config()[..second],
-        bed.config()[second..].replacen(&basic, &token, 1)
-    );
-    let whole = bed.config().to_owned();
-    let bed = bed.with(&whole, &config);
+    let mut config = bed.config().clone();
+    let second = config.accounts_mut(AGORA).nth(1).unwrap();
+    second.remove("customer_id");
+    second.remove("customer_secret");
+    second.insert("token".to_owned(), "a-token-to-keep".into());
+    second.insert("uid".to_owned(), TOKEN_UID.into());
+    let bed = bed.with_config(config);
     let key = bed
         .world()
         .with_user(&bed.world().users()[0], Web3mqUser::private_key)

@@ -68,8 +68,8 @@ impl WebhookReceiver {
             tokio::spawn(async move { axum::serve(listener, router).await });
             address
         });
-        let alerts = format!("[alerts]\nwebhook = \"http://{address}/{TOKEN}\"\n\n[status_page]");
-        (bed.with("[status_page]", &alerts), hook)
+        let url = format!("http://{address}/{TOKEN}");
+        (bed.with_setting("alerts", "webhook", url), hook)
     }
 
     fn received(&self) -> Vec<Value> {
@@ -80,7 +80,7 @@ impl WebhookReceiver {
 /// A bed whose only account is refused, as often as it asks.
 fn env_with_refused_credentials() -> TestEnv {
     let bed =
-        env_syncing_every_second(&["--messages", "20", "--topic-messages", "0"]).only("agora");
+        env_syncing_every_second(&["--messages", "20", "--topic-messages", "0"]).with_only("agora");
     bed.script_answer(ScriptedAnswer {
         status: 401,
         times: u32::MAX,

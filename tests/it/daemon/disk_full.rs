@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use crate::support::env::{BACKSCROLL, EVERY_SECOND_SCHEDULE, TestEnv, wait_until};
+use crate::support::config::EVERY_SECOND_SCHEDULE;
+use crate::support::env::{BACKSCROLL, TestEnv, wait_until};
 
 /// `backscroll run`, which dies with the test, and what it has said so far.
 struct LimitedDaemon {
@@ -74,8 +75,8 @@ fn full_disk_is_logged_once_and_loses_nothing() {
         "20ms",
     ];
     let bed = TestEnv::new(&flags)
-        .only("agora")
-        .scheduled("sync", EVERY_SECOND_SCHEDULE);
+        .with_only("agora")
+        .with_schedule("sync", EVERY_SECOND_SCHEDULE);
     let edge = bed.settled_edge();
     let daemon = LimitedDaemon::start(&bed);
     let archived = || {

@@ -61,7 +61,7 @@ fn windows_in_flight_are_finished_after_sigint() {
         "50",
         "--plain",
     ];
-    let bed = env_syncing_every_second(&flags).only("agora");
+    let bed = env_syncing_every_second(&flags).with_only("agora");
     let mut daemon = DaemonProcess::start(&bed);
     wait_until("windows under way", || bed.sandbox.rules().total.read > 0);
     let before = bed.sandbox.rules().total.requests();
@@ -110,8 +110,8 @@ fn hanging_provider_does_not_delay_shutdown() {
 
 #[test]
 fn second_signal_exits_immediately() {
-    let bed =
-        env_syncing_every_second(&["--messages", "200", "--topic-messages", "0"]).only("agora");
+    let bed = env_syncing_every_second(&["--messages", "200", "--topic-messages", "0"])
+        .with_only("agora");
     bed.script_answer(ScriptedAnswer {
         on: CallFilter::Read,
         fault: Some(Fault::Hang),

@@ -9,8 +9,9 @@ use backscroll::sandbox::{CUSTOMER_SECRET, CallFilter, Fault, ScriptedAnswer, We
 use backscroll::sync::Purpose;
 use serde_json::Value;
 
+use crate::support::config::{AGORA, EVERY_SECOND_SCHEDULE, secret_reference};
 use crate::support::daemon_process::{DaemonProcess, archive_is_ready, env_syncing_every_second};
-use crate::support::env::{BACKSCROLL, EVERY_SECOND_SCHEDULE, TestEnv, wait_until};
+use crate::support::env::{BACKSCROLL, TestEnv, wait_until};
 
 const FEW: [&str; 5] = ["--messages", "120", "--topic-messages", "80", "--plain"];
 
@@ -92,7 +93,7 @@ fn json_log_lines_have_known_fields() {
 
 #[test]
 fn journal_lines_have_priorities_and_no_timestamp() {
-    let bed = env_syncing_every_second(&FEW).only("agora");
+    let bed = env_syncing_every_second(&FEW).with_only("agora");
     bed.write_config();
     let path = bed.path("journal");
     let journal = File::create(&path).unwrap();
@@ -147,7 +148,7 @@ fn passes_without_news_log_nothing() {
     let bed = Purpose::NAMES
         .iter()
         .fold(TestEnv::new(&FEW), |bed, purpose| {
-            bed.scheduled(purpose, EVERY_SECOND_SCHEDULE)
+            bed.with_schedule(purpose, EVERY_SECOND_SCHEDULE)
         });
     let mut daemon = DaemonProcess::start(&bed);
     let quiet = "SELECT count(*) FROM runs WHERE finished_at IS NOT NULL AND new = 0";
@@ -169,15 +170,14 @@ fn passes_without_news_log_nothing() {
 #[test]
 fn reload_changes_the_log_levels() {
     let bed = env_syncing_every_second(&FEW)
-        .only("agora")
-        .with("[status_page]", "[log]\nlevels = \"off\"\n\n[status_page]");
+        .with_only("agora")
+        .with_setting("log", "levels", "off");
     let mut daemon = DaemonProcess::start(&bed);
     wait_until("a pass", || count_passes(&bed) >= 1);
-    let loud = bed.config().replace(
-        "\"off\"",
-        "\"backscroll::daemon=debug\"\nformat = \"human\"",
-    );
-    fs::write(bed.path("config.toml"), loud).unwrap();
+    let bed = bed
+        .with_setting("log", "levels", "backscroll::daemon=debug")
+        .with_setting("log", "format", "human");
+    bed.write_config();
     daemon.signal("-HUP");
     let before = count_passes(&bed);
     wait_until("passes", || count_passes(&bed) >= before + 3);
@@ -289,19 +289,20 @@ fn world_readable_secret_is_warned_about() {
         );
         assert!(shown.contains(&warning), "{shown}");
     }
-    assert!(!check(0o640).contains("everybody"));
-    let hook = bed.config().replace(
-        "[status_page]",
-        "[alerts]\nwebhook = \"https://hooks.example/a/token\"\n\n[status_page]",
-    );
-    fs::write(&path, hook).unwrap();
+    assert!(!check(0o640).contains("can read config.toml"));
+    let mut hook = bed.config().clone();
+    hook.set("alerts", "webhook", "https://hooks.example/a/token");
+    fs::write(&path, hook.to_string()).unwrap();
     assert!(check(0o604).contains("which contains the webhook of [alerts]: keep it elsewhere"));
-    let elsewhere = bed.config().replace(
-        &format!("\"{CUSTOMER_SECRET}\""),
-        "{ file = \"agora.secret\" }",
-    );
+    let mut elsewhere = bed.config().clone();
+    for account in elsewhere.accounts_mut(AGORA) {
+        account.insert(
+            "customer_secret".to_owned(),
+            secret_reference("file", "agora.secret"),
+        );
+    }
     fs::write(bed.path("agora.secret"), CUSTOMER_SECRET).unwrap();
-    fs::write(&path, elsewhere).unwrap();
+    fs::write(&path, elsewhere.to_string()).unwrap();
     let shown = check(0o644);
     assert!(
         shown.contains("private_key") && !shown.contains("customer_secret"),

@@ -6,6 +6,7 @@ use backscroll::sandbox::{CallFilter, ScriptedAnswer};
 use prometheus_parse::{Sample, Scrape, Value as Measured};
 use serde_json::Value;
 
+use crate::support::config::{AGORA, TestConfig};
 use crate::support::daemon_process::archive_is_ready;
 use crate::support::env::{TestEnv, wait_until};
 use crate::support::fault_proxy::ProxyAction;
@@ -97,24 +98,17 @@ impl MetricsScrape {
 /// remember.
 fn env_with_failures() -> (TestEnv, crate::support::fault_proxy::FaultProxy) {
     let flags = ["--messages", "400", "--topic-messages", "300", "--plain"];
-    let bed = with_web_listener(TestEnv::new(&flags), ANY_PORT).with(
-        "retention = \"4000d\"\n",
-        "retention = \"4000d\"\nsince = \"2012-01-01T00:00:00Z\"\n",
+    let bed = with_web_listener(TestEnv::new(&flags), ANY_PORT).with_setting_of(
+        AGORA,
+        "since",
+        "2012-01-01T00:00:00Z",
     );
     bed.say(
         "lobby",
         "this one is garbled",
         std::time::Duration::from_hours(5),
     );
-    let refused = bed
-        .config()
-        .split("{ source = \"")
-        .nth(1)
-        .unwrap()
-        .split('"')
-        .next()
-        .unwrap()
-        .to_owned();
+    let refused = first_source(bed.config());
     bed.behind_proxy(move |_, asked| match asked.endpoint() {
         "count" | "query" if asked.parameter("source").as_ref() == Some(&refused) => {
             ProxyAction::reply(400, "{}")
@@ -128,6 +122,19 @@ fn env_with_failures() -> (TestEnv, crate::support::fault_proxy::FaultProxy) {
         }),
         _ => ProxyAction::Forward,
     })
+}
+
+/// The sender of the first stream that names one.
+fn first_source(config: &TestConfig) -> String {
+    let accounts = config.accounts(AGORA);
+    let streams = accounts.filter_map(|account| account["streams"].as_array());
+    let sources = streams
+        .flatten()
+        .filter_map(|stream| stream.get("source")?.as_str());
+    sources
+        .map(str::to_owned)
+        .next()
+        .expect("a stream of a sender")
 }
 
 #[test]
@@ -228,7 +235,7 @@ fn pause_and_quota_use_are_exported() {
         "20",
         "--plain",
     ];
-    let bed = with_web_listener(TestEnv::new(&flags).only("agora"), ANY_PORT);
+    let bed = with_web_listener(TestEnv::new(&flags).with_only("agora"), ANY_PORT);
     let told = ScriptedAnswer {
         on: CallFilter::Count,
         status: 429,
@@ -265,7 +272,7 @@ fn pause_and_quota_use_are_exported() {
 #[test]
 fn commit_durations_are_a_histogram() {
     let bed = with_web_listener(
-        TestEnv::new(&["--messages", "300", "--topic-messages", "0"]).only("agora"),
+        TestEnv::new(&["--messages", "300", "--topic-messages", "0"]).with_only("agora"),
         ANY_PORT,
     );
     let visited = HttpDaemon::start(&bed);
@@ -297,7 +304,7 @@ fn commit_durations_are_a_histogram() {
 #[test]
 fn active_alarms_are_counted_by_kind() {
     let bed = with_web_listener(
-        TestEnv::new(&["--messages", "50", "--topic-messages", "0"]).only("agora"),
+        TestEnv::new(&["--messages", "50", "--topic-messages", "0"]).with_only("agora"),
         ANY_PORT,
     );
     bed.sync().assert_ok();

@@ -12,8 +12,9 @@ use backscroll::store::{
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+use crate::support::config::EVERY_SECOND_SCHEDULE;
 use crate::support::daemon_process::DaemonProcess;
-use crate::support::env::{EVERY_SECOND_SCHEDULE, MAX_WAIT, TestEnv, wait_until};
+use crate::support::env::{MAX_WAIT, TestEnv, wait_until};
 use crate::support::postgres_env::PostgresEnv;
 use crate::support::postgres_server;
 
@@ -25,7 +26,7 @@ fn stop_daemon(daemon: &mut DaemonProcess) -> String {
 
 #[test]
 fn second_writer_of_a_file_is_refused_and_names_the_first() {
-    let bed = TestEnv::new(&["--messages", "100", "--topic-messages", "0"]).only("agora");
+    let bed = TestEnv::new(&["--messages", "100", "--topic-messages", "0"]).with_only("agora");
     bed.assert_sync_archives_truth();
     bed.script_answer(ScriptedAnswer {
         on: CallFilter::Any,
@@ -90,7 +91,7 @@ fn archive_exists(served: &PostgresEnv) -> bool {
 /// A bed on Postgres with two daemons' worth of ticks.
 fn env_with_two_daemons(flags: &[&str]) -> PostgresEnv {
     let mut served = PostgresEnv::start(flags);
-    served.env = served.env.scheduled("sync", EVERY_SECOND_SCHEDULE);
+    served.env = served.env.with_schedule("sync", EVERY_SECOND_SCHEDULE);
     served
 }
 

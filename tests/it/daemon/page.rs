@@ -5,20 +5,31 @@ use std::time::Duration;
 use backscroll::sandbox::{CallFilter, ScriptedAnswer};
 
 use crate::support::browser::Browser;
+use crate::support::config::{from, to};
 use crate::support::env::{TestEnv, wait_until};
 use crate::support::http_client::{ANY_PORT, HttpDaemon, with_web_listener};
 
 const FEW: [&str; 5] = ["--messages", "300", "--topic-messages", "200", "--plain"];
 
 /// Names that want to be something else than names.
-const HOSTILE: &str = r#"{ destination = "<script>alert(1)</script>" }, { destination = "\"><img src=x onerror=alert(2)>" },
-    { destination = "user\u202Enimda" }, { source = "a&b=<b>" }, { destination = "lobby" },"#;
+const HOSTILE: [&str; 3] = [
+    "<script>alert(1)</script>",
+    "\"><img src=x onerror=alert(2)>",
+    "user\u{202E}nimda",
+];
+
+/// Streams with hostile names, and one with a harmless name.
+fn hostile_streams() -> Vec<toml::Table> {
+    let mut streams = HOSTILE.map(to).to_vec();
+    streams.extend([from("a&b=<b>"), to("lobby")]);
+    streams
+}
 
 /// A daemon whose first passes are over.
 fn settled(bed: &TestEnv) -> HttpDaemon {
     let visited = HttpDaemon::start(bed);
     visited.address();
-    let accounts = bed.config().matches("\n[[").count() as i64;
+    let accounts = bed.config().account_names().len() as i64;
     wait_until("the first passes", || {
         bed.number("SELECT count(DISTINCT account) FROM runs WHERE finished_at IS NOT NULL")
             == accounts
@@ -101,7 +112,7 @@ fn first_line_says_if_the_archive_is_complete() {
 
 #[test]
 fn day_strip_counts_the_messages_sent_on_each_day() {
-    let bed = with_web_listener(TestEnv::new(&FEW).only("agora"), ANY_PORT);
+    let bed = with_web_listener(TestEnv::new(&FEW).with_only("agora"), ANY_PORT);
     let visited = settled(&bed);
     let streams: Vec<(i64, String)> =
         bed.rows("SELECT id, recipient FROM stream WHERE sender IS NULL AND recipient IS NOT NULL");
@@ -127,7 +138,7 @@ fn day_strip_counts_the_messages_sent_on_each_day() {
 
 #[test]
 fn gaps_losses_and_failures_are_shown_with_a_remedy() {
-    let bed = with_web_listener(TestEnv::new(&FEW).only("agora"), ANY_PORT);
+    let bed = with_web_listener(TestEnv::new(&FEW).with_only("agora"), ANY_PORT);
     let visited = settled(&bed);
     bed.execute_sql(
         "UPDATE stream SET error = 'read: <b>refused</b> with 418', hint = 'brew coffee' WHERE id = 1;
@@ -169,8 +180,9 @@ fn gaps_losses_and_failures_are_shown_with_a_remedy() {
 
 #[test]
 fn hostile_names_and_queries_are_escaped() {
-    let long = format!("{HOSTILE} {{ destination = \"{}\" }},", "x".repeat(4000));
-    let bed = with_web_listener(TestEnv::new(&FEW).following(&long), ANY_PORT);
+    let mut streams = hostile_streams();
+    streams.push(to(&"x".repeat(4000)));
+    let bed = with_web_listener(TestEnv::new(&FEW).with_agora_streams(&streams), ANY_PORT);
     let visited = settled(&bed);
     bed.execute_sql(
         "UPDATE stream SET error = '<script>alert(3)</script>' || hex(zeroblob(5000)), hint = '</p>' WHERE id = 1",
@@ -239,7 +251,7 @@ const MANY: &str = "
 
 #[test]
 fn page_lists_the_worst_of_ten_thousand_streams_and_finds_others() {
-    let bed = with_web_listener(TestEnv::new(&FEW).only("agora"), ANY_PORT);
+    let bed = with_web_listener(TestEnv::new(&FEW).with_only("agora"), ANY_PORT);
     bed.script_answer(ScriptedAnswer {
         on: CallFilter::Any,
         status: 401,
@@ -291,7 +303,10 @@ fn unreachable_archive_is_reported_until_it_answers() {
 
 #[test]
 fn page_needs_no_script_no_third_party_and_no_wide_screen() {
-    let bed = with_web_listener(TestEnv::new(&FEW).following(HOSTILE), ANY_PORT);
+    let bed = with_web_listener(
+        TestEnv::new(&FEW).with_agora_streams(&hostile_streams()),
+        ANY_PORT,
+    );
     bed.say("lobby", "hello", Duration::from_hours(2));
     let visited = settled(&bed);
     bed.execute_sql("UPDATE stream SET error = 'failed', hint = 'try again' WHERE id = 1");

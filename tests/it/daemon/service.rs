@@ -110,7 +110,7 @@ fn service_manager_is_told_ready_status_and_stopping() {
 
 #[test]
 fn failure_is_shown_in_the_service_status() {
-    let bed = env_syncing_every_second(&FEW).only("agora");
+    let bed = env_syncing_every_second(&FEW).with_only("agora");
     bed.script_answer(ScriptedAnswer {
         on: CallFilter::Any,
         status: 401,
@@ -124,7 +124,7 @@ fn failure_is_shown_in_the_service_status() {
 
 #[test]
 fn watchdog_is_fed_while_idle_and_with_a_slow_provider() {
-    let bed = env_syncing_every_second(&FEW).only("agora");
+    let bed = env_syncing_every_second(&FEW).with_only("agora");
     bed.script_answer(hanging_answer(CallFilter::Read));
     let manager = FakeServiceManager::listen(&bed);
     let _daemon = manager.start(&bed, &[("WATCHDOG_USEC", "600000")]);
@@ -175,14 +175,14 @@ fn reload_applies_a_new_configuration_and_loses_nothing() {
         "--plain",
     ]);
     let (bed, middleman) = bed.behind_proxy(|_, _| ProxyAction::Forward);
-    let all = bed.config().to_owned();
-    let bed = bed.only("agora");
+    let all = bed.config().clone();
+    let bed = bed.with_only("agora");
     let edge = bed.settled_edge();
     let manager = FakeServiceManager::listen(&bed);
     let daemon = manager.start(&bed, &[]);
     manager.wait_for("READY=1");
     wait_until("windows under way", || bed.sandbox.rules().total.read > 0);
-    let bed = bed.with_config(&all);
+    let bed = bed.with_config(all);
     bed.write_config();
     daemon.signal("-HUP");
     let lines = manager.wait_for("RELOADING=1");
@@ -215,7 +215,7 @@ fn reload_of_an_invalid_configuration_keeps_the_current_one() {
         "--append-rate",
         "20",
     ])
-    .only("agora");
+    .with_only("agora");
     let manager = FakeServiceManager::listen(&bed);
     let daemon = manager.start(&bed, &[]);
     manager.wait_for("READY=1");
@@ -256,22 +256,18 @@ fn reload_of_an_invalid_configuration_keeps_the_current_one() {
 
 #[test]
 fn reload_can_switch_the_database() {
-    let bed = env_syncing_every_second(&FEW).only("agora");
+    let bed = env_syncing_every_second(&FEW).with_only("agora");
     let manager = FakeServiceManager::listen(&bed);
     let daemon = manager.start(&bed, &[]);
     manager.wait_for("STATUS=up to date");
-    let config = bed
-        .config()
-        .replace("sqlite://archive.db", "sqlite://second.db");
-    let bed = bed.with_config(&config);
+    let bed = bed.with_database("sqlite://second.db");
     bed.write_config();
     daemon.signal("-HUP");
     manager.wait_for("RELOADING=1");
     manager.wait_for("READY=1");
     manager.wait_for("STATUS=up to date: 1 account · 200 new messages");
     // The first is let go of: another process may have it.
-    let first = config.replace("second.db", "archive.db");
-    let bed = bed.with_config(&first);
+    let bed = bed.with_database("sqlite://archive.db");
     bed.sync().assert_ok();
     assert_ends_within_limit(daemon);
     let count = |archive: &str| {
@@ -311,8 +307,8 @@ fn shutdown_is_immediate_without_postgres() {
         "--append-rate",
         "20",
     ])
-    .only("agora")
-    .with("sqlite://archive.db", &url);
+    .with_only("agora")
+    .with_database(&url);
     let archived = || {
         cluster
             .psql(name, "SELECT count(*) FROM archive")
@@ -347,7 +343,7 @@ fn shutdown_is_immediate_while_the_archive_opens() {
         "postgres://postgres@{}/archive?sslmode=disable",
         silent.local_addr().unwrap()
     );
-    let bed = env_syncing_every_second(&FEW).with("sqlite://archive.db", &url);
+    let bed = env_syncing_every_second(&FEW).with_database(&url);
     let daemon = DaemonProcess::start(&bed);
     let connection = silent.accept().unwrap();
     assert_ends_within_limit(daemon);

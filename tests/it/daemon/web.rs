@@ -173,7 +173,7 @@ fn reload_moves_the_listen_address() {
     let before = visited.address();
     wait_until("the account", || visited.get("/readyz").status == 200);
     let elsewhere = free_address();
-    let bed = bed.with(ANY_PORT, &elsewhere.to_string());
+    let bed = with_web_listener(bed, &elsewhere.to_string());
     bed.write_config();
     visited.daemon.signal("-HUP");
     wait_until("the other address", || visited.address() == elsewhere);
@@ -222,8 +222,7 @@ fn readiness_needs_one_working_account() {
 #[test]
 fn without_database_it_is_alive_but_not_ready() {
     let cluster = PostgresServer::start();
-    let bed =
-        with_web_listener(small_env(), ANY_PORT).with("sqlite://archive.db", &cluster.database());
+    let bed = with_web_listener(small_env(), ANY_PORT).with_database(&cluster.database());
     let visited = HttpDaemon::start(&bed);
     wait_until("the accounts", || visited.get("/readyz").status == 200);
     cluster.stop();

@@ -7,24 +7,24 @@ use backscroll::sandbox::{
 };
 use serde_json::Value;
 
+use crate::support::config::{between, from, to};
 use crate::support::env::{CommandOutput, TestEnv};
 use crate::support::fault_proxy::ProxyAction;
 use crate::support::postgres_env::PostgresEnv;
 
-const LOBBY: &str = r#"{ destination = "lobby" }"#;
-
 /// Follows Agora's lobby and none of Web3MQ's topics, and discovers in this way.
-fn with_discovery(bed: TestEnv, how: &str) -> TestEnv {
-    bed.listing_only(LOBBY, "")
-        .with("discover = false", &format!("discover = {how}"))
+fn with_discovery(bed: TestEnv, how: impl Into<toml::Value>) -> TestEnv {
+    bed.with_agora_streams(&[to("lobby")])
+        .without_web3mq_topics()
+        .with_account_setting("discover", how)
 }
 
-fn agora(flags: &[&str], how: &str) -> TestEnv {
-    with_discovery(TestEnv::new(flags).only("agora"), how)
+fn agora(flags: &[&str], how: impl Into<toml::Value>) -> TestEnv {
+    with_discovery(TestEnv::new(flags).with_only("agora"), how)
 }
 
 fn web3mq(flags: &[&str]) -> TestEnv {
-    with_discovery(TestEnv::new(flags).only("web3mq"), "true")
+    with_discovery(TestEnv::new(flags).with_only("web3mq"), true)
 }
 
 /// The streams that `status` shows, and whether each was discovered.
@@ -58,7 +58,7 @@ fn append_from(bed: &TestEnv, src: &str, dst: &str, kind: RecipientKind, text: &
 
 #[test]
 fn all_messages_are_discovered_from_one_channel() {
-    let bed = agora(&[], "true");
+    let bed = agora(&[], true);
     let edge = bed.settled_edge();
     let ran = bed.run(&["sync", "--log", "info"]).assert_ok();
     assert!(
@@ -109,7 +109,7 @@ fn all_messages_are_discovered_from_one_channel() {
 #[test]
 fn streams_of_both_providers_are_discovered_in_postgres() {
     let mut served = PostgresEnv::start(&[]);
-    served.env = with_discovery(served.env, "true");
+    served.env = with_discovery(served.env, true);
     let edge = served.env.settled_edge();
     served.env.sync().assert_ok();
     served.assert_archive_equals_truth_until(edge);
@@ -120,7 +120,7 @@ fn streams_of_both_providers_are_discovered_in_postgres() {
 
 #[test]
 fn new_senders_are_followed() {
-    let bed = agora(&["--messages", "0", "--topic-messages", "0"], "true");
+    let bed = agora(&["--messages", "0", "--topic-messages", "0"], true);
     bed.say("lobby", "is anybody there", Duration::from_hours(1));
     bed.assert_sync_archives_truth();
     append_from(&bed, "stranger", "alice", RecipientKind::Peer, "hello");
@@ -153,11 +153,8 @@ fn new_senders_are_followed() {
 
 #[test]
 fn names_that_look_like_filters_stay_names() {
-    let bed = agora(&["--messages", "0", "--topic-messages", "0"], "true");
-    let bed = bed.listing_only(
-        r#"{ destination = "lobby" }, { source = "alice", destination = "bob" }"#,
-        "",
-    );
+    let bed = agora(&["--messages", "0", "--topic-messages", "0"], true);
+    let bed = bed.with_agora_streams(&[to("lobby"), between("alice", "bob")]);
     append_from(&bed, "alice", "bob", RecipientKind::Peer, "between us");
     append_from(
         &bed,
@@ -190,7 +187,7 @@ fn names_that_look_like_filters_stay_names() {
 
 #[test]
 fn names_of_unknown_kind_are_followed() {
-    let bed = agora(&["--message-type", "absent"], "true");
+    let bed = agora(&["--message-type", "absent"], true);
     bed.sync().assert_ok();
     assert_eq!(bed.number("SELECT count(*) FROM archive"), 500);
     bed.sync().assert_ok();
@@ -199,7 +196,7 @@ fn names_of_unknown_kind_are_followed() {
 
 #[test]
 fn streams_no_longer_discovered_keep_their_messages_without_gaps() {
-    let bed = agora(&["--messages", "200", "--plain"], "true");
+    let bed = agora(&["--messages", "200", "--plain"], true);
     bed.assert_sync_archives_truth();
     let (messages, coverage) = (
         "SELECT count(*) FROM archive",
@@ -208,7 +205,7 @@ fn streams_no_longer_discovered_keep_their_messages_without_gaps() {
     let before = (bed.number(messages), bed.number(coverage));
     let found = streams(&bed);
 
-    let bed = bed.with("discover = true", "discover = false");
+    let bed = bed.with_account_setting("discover", false);
     bed.sync().assert_ok();
     assert_eq!(streams(&bed), [("destination=lobby".to_owned(), false)]);
     assert_eq!((bed.number(messages), bed.number(coverage)), before);
@@ -219,7 +216,7 @@ fn streams_no_longer_discovered_keep_their_messages_without_gaps() {
     bed.run(&["verify"]).assert_ok();
 
     // What was said in the meantime is made up for.
-    let bed = bed.with("discover = false", "discover = true");
+    let bed = bed.with_account_setting("discover", true);
     append_from(&bed, "bob", "carol", RecipientKind::Peer, "meanwhile");
     bed.assert_sync_archives_truth();
     assert_eq!(streams(&bed), found);
@@ -227,16 +224,16 @@ fn streams_no_longer_discovered_keep_their_messages_without_gaps() {
 
 #[test]
 fn streams_are_discovered_from_an_existing_archive() {
-    let bed = agora(&["--messages", "300"], "false");
+    let bed = agora(&["--messages", "300"], false);
     bed.sync().assert_ok();
-    let bed = bed.with("discover = false", "discover = true");
+    let bed = bed.with_account_setting("discover", true);
     // Nothing new is said in the lobby: all that is known of anybody is in the archive.
     bed.assert_sync_archives_truth();
 }
 
 #[test]
 fn plan_includes_discovered_streams() {
-    let bed = agora(&["--messages", "200", "--plain"], "true");
+    let bed = agora(&["--messages", "200", "--plain"], true);
     bed.assert_sync_archives_truth();
     append_from(&bed, "bob", "carol", RecipientKind::Peer, "since then");
     let CommandOutput { stdout: out, .. } = bed.run(&["plan", "--json"]).assert_ok();
@@ -261,9 +258,9 @@ fn plan_includes_discovered_streams() {
 
 #[test]
 fn listed_stream_is_not_discovered_again() {
-    let bed = agora(&["--messages", "200", "--plain"], "true");
+    let bed = agora(&["--messages", "200", "--plain"], true);
     bed.assert_sync_archives_truth();
-    let bed = bed.listing_only(r#"{ destination = "lobby" }, { source = "alice" }"#, "");
+    let bed = bed.with_agora_streams(&[to("lobby"), from("alice")]);
     bed.assert_sync_archives_truth();
     let found = streams(&bed);
     assert!(
@@ -281,7 +278,7 @@ fn listed_stream_is_not_discovered_again() {
 
 #[test]
 fn copy_keeps_discovered_streams() {
-    let bed = agora(&["--messages", "200", "--plain"], "true");
+    let bed = agora(&["--messages", "200", "--plain"], true);
     bed.assert_sync_archives_truth();
     bed.run(&["copy", "--to", "sqlite://copy.db"]).assert_ok();
     let flags = "SELECT key, discovered, active FROM stream ORDER BY key";
@@ -295,7 +292,7 @@ fn copy_keeps_discovered_streams() {
 
 #[test]
 fn events_reveal_streams_without_messages() {
-    let bed = agora(&["--messages", "200"], "\"events\"");
+    let bed = agora(&["--messages", "200"], "events");
     let warning = "empties Agora's event feeds";
     bed.run(&["check"]).assert_ok().says(warning);
     assert_eq!(
@@ -336,7 +333,7 @@ fn events_reveal_streams_without_messages() {
 
 #[test]
 fn failing_event_feed_stops_no_stream() {
-    let bed = agora(&["--messages", "200", "--plain"], "\"events\"");
+    let bed = agora(&["--messages", "200", "--plain"], "events");
     bed.script_answer(ScriptedAnswer {
         on: CallFilter::Events,
         status: 404,
@@ -392,8 +389,8 @@ fn every_chat_group_and_topic_of_a_web3mq_account_is_discovered() {
 #[test]
 fn refused_directory_is_reported_and_stops_no_stream() {
     let bed = TestEnv::new(&["--topic-messages", "200"])
-        .only("web3mq")
-        .with("discover = false", "discover = true");
+        .with_only("web3mq")
+        .with_account_setting("discover", true);
     let (bed, middleman) = bed.behind_proxy(|_, asked| match asked.url.path() {
         "/api/groups/" => ProxyAction::reply(403, r#"{"code":403,"msg":"not for you"}"#),
         _ => ProxyAction::Forward,
@@ -423,7 +420,7 @@ fn refused_directory_is_reported_and_stops_no_stream() {
     );
 
     let url = bed.sandbox.base_url();
-    let bed = bed.with(&middleman.url, &url);
+    let bed = bed.with_account_setting("base_url", url);
     bed.sync().assert_ok();
     assert!(
         !bed.run(&["status"])
@@ -463,7 +460,7 @@ fn discovery_is_complete_despite_random_faults() {
         "--topic-messages",
         "200",
     ];
-    let bed = with_discovery(TestEnv::new(&flags), "true");
+    let bed = with_discovery(TestEnv::new(&flags), true);
     // Once for what is wrong, and once more for what that has left.
     let edge = bed.settled_edge();
     for _ in 0..4 {
@@ -483,8 +480,7 @@ fn discovery_is_complete_despite_random_faults() {
 
 #[test]
 fn hanging_directory_is_retried() {
-    let bed = web3mq(&["--topic-messages", "60"])
-        .with("discover = true", "timeout = \"2s\"\ndiscover = true");
+    let bed = web3mq(&["--topic-messages", "60"]).with_account_setting("timeout", "2s");
     bed.script_answer(ScriptedAnswer {
         on: CallFilter::List,
         fault: Some(Fault::Hang),

@@ -3,6 +3,7 @@
 use backscroll::domain::time::Millis;
 use backscroll::sandbox::Selection;
 
+use crate::support::config::AGORA;
 use crate::support::env::TestEnv;
 
 /// Everything that a sync which finds nothing must leave as it is.
@@ -16,7 +17,7 @@ type Run = (String, String, String, i64, i64, String, Option<String>);
 
 #[test]
 fn second_sync_changes_nothing_and_costs_one_request_per_stream() {
-    let bed = TestEnv::new(&["--users", "2"]).settling("1s");
+    let bed = TestEnv::new(&["--users", "2"]).with_settle("1s");
     bed.assert_sync_archives_truth();
     let before: Vec<(String,)> = bed.rows(EVERYTHING);
     bed.world().rules().reset();
@@ -106,12 +107,9 @@ fn only_the_unsettled_range_is_a_gap() {
 
 #[test]
 fn history_before_since_is_not_fetched() {
-    let bed = TestEnv::new(&[]).only("agora");
+    let bed = TestEnv::new(&[]).with_only("agora");
     let since = Millis(bed.world().now().0 - 2 * 86_400_000).second();
-    let bed = bed.with(
-        "discover = false",
-        &format!("discover = false\nsince = {since}"),
-    );
+    let bed = bed.with_account_setting("since", since.to_string());
     let all = bed.world().agora_messages("sandbox").len();
     let young = bed
         .world()
@@ -139,8 +137,8 @@ fn history_before_since_is_not_fetched() {
 #[test]
 fn history_beyond_the_retention_is_never_requested() {
     let bed = TestEnv::new(&["--retention", "2d"])
-        .only("agora")
-        .with("retention = \"4000d\"", "retention = \"2d\"");
+        .with_only("agora")
+        .with_setting_of(AGORA, "retention", "2d");
     bed.sync().assert_ok();
     let horizon = bed.world().now().0 - 2 * 86_400_000;
     assert!(bed.number("SELECT min(sent_at_ms) FROM archive") >= horizon - 1000);

@@ -168,7 +168,7 @@ fn kill_at_any_moment_loses_nothing() {
 
 #[test]
 fn killed_first_sync_leaves_an_archive_that_lists_its_gaps() {
-    let bed = TestEnv::new(&["--messages", "200", "--topic-messages", "0"]).only("agora");
+    let bed = TestEnv::new(&["--messages", "200", "--topic-messages", "0"]).with_only("agora");
     bed.script_answer(ScriptedAnswer {
         on: CallFilter::Count,
         fault: Some(Fault::Hang),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use backscroll::sandbox::Web3mqStatus;
 
+use crate::support::config::to;
 use crate::support::env::TestEnv;
 use crate::support::messages::web3mq_message;
 
@@ -45,9 +46,9 @@ fn second_sync_adds_new_messages_only() {
 
 #[test]
 fn late_message_is_archived_while_its_range_is_unsettled() {
-    let bed = TestEnv::without_messages(&[]).only("agora");
+    let bed = TestEnv::without_messages(&[]).with_only("agora");
     bed.say("lobby", "in time", Duration::from_secs(90));
-    let bed = bed.following(r#"{ destination = "lobby" }"#);
+    let bed = bed.with_agora_streams(&[to("lobby")]);
     bed.assert_sync_archives_truth();
     bed.say("lobby", "late", Duration::from_secs(95));
     bed.say("lobby", "in time", Duration::from_secs(91));
@@ -57,10 +58,10 @@ fn late_message_is_archived_while_its_range_is_unsettled() {
 
 #[test]
 fn equal_message_gets_the_next_occurrence() {
-    let bed = TestEnv::without_messages(&[]).only("agora");
+    let bed = TestEnv::without_messages(&[]).with_only("agora");
     let ms = bed.world().now().0 - 60_000;
     bed.append_message_at("lobby", "ok", ms);
-    let bed = bed.following(r#"{ destination = "lobby" }"#);
+    let bed = bed.with_agora_streams(&[to("lobby")]);
     bed.assert_sync_archives_truth();
     bed.append_message_at("lobby", "ok", ms);
     bed.assert_sync_archives_truth();
@@ -70,7 +71,7 @@ fn equal_message_gets_the_next_occurrence() {
 
 #[test]
 fn status_of_recent_messages_is_updated() {
-    let bed = TestEnv::without_messages(&[]).only("web3mq");
+    let bed = TestEnv::without_messages(&[]).with_only("web3mq");
     let user = bed.world().users()[0].clone();
     let topic = bed
         .world()
@@ -115,7 +116,7 @@ fn status_of_recent_messages_is_updated() {
 
 #[test]
 fn status_never_moves_backward() {
-    let bed = TestEnv::without_messages(&[]).only("web3mq");
+    let bed = TestEnv::without_messages(&[]).with_only("web3mq");
     let user = bed.world().users()[0].clone();
     let topic = bed
         .world()

@@ -12,8 +12,9 @@ use backscroll::sync::{Engine, HistoryBounds, Purpose};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::config::{EVERY_SECOND_SCHEDULE, to};
 use crate::support::daemon_process::{DaemonProcess, archive_is_ready};
-use crate::support::env::{EVERY_SECOND_SCHEDULE, TestEnv, wait_until};
+use crate::support::env::{TestEnv, wait_until};
 use crate::support::fault_proxy::ProxyAction;
 use crate::support::messages::web3mq_message;
 use crate::support::sandbox_providers::sandbox_providers;
@@ -79,7 +80,7 @@ fn assert_no_row(bed: &TestEnv, edge: Millis, odd: &str) {
 fn stragglers_on_every_edge(flags: &[&str]) {
     // More than one window.
     const SECONDS: i64 = 3000;
-    let bed = TestEnv::without_messages(flags).only("agora");
+    let bed = TestEnv::without_messages(flags).with_only("agora");
     let begin = bed.world().now().second().0 - SECONDS - 200;
     for second in begin..begin + SECONDS {
         for beside in [-1, 0, 1] {
@@ -169,7 +170,7 @@ fn append_group(bed: &TestEnv, count: i64) -> (String, String, i64) {
 
 #[test]
 fn topic_with_a_matching_total_costs_one_request() {
-    let bed = TestEnv::without_messages(&[]).only("web3mq");
+    let bed = TestEnv::without_messages(&[]).with_only("web3mq");
     append_group(&bed, 700);
     run_pass(&bed, SYNC);
     let topics = bed.number("SELECT count(*) FROM stream WHERE key LIKE 'topic=%'");
@@ -185,7 +186,7 @@ fn topic_with_a_matching_total_costs_one_request() {
 
 #[test]
 fn late_message_of_a_node_is_found_by_the_total() {
-    let bed = TestEnv::without_messages(&[]).only("web3mq");
+    let bed = TestEnv::without_messages(&[]).with_only("web3mq");
     let (user, topic, begin) = append_group(&bed, 2500);
     let edge = bed.settled_edge();
     run_pass(&bed, SYNC);
@@ -207,7 +208,7 @@ fn late_message_of_a_node_is_found_by_the_total() {
 
 #[test]
 fn message_removed_by_a_node_stays_archived_and_is_refetched_once() {
-    let bed = TestEnv::without_messages(&[]).only("web3mq");
+    let bed = TestEnv::without_messages(&[]).with_only("web3mq");
     let (user, topic, begin) = append_group(&bed, 600);
     run_pass(&bed, SYNC);
     assert_eq!(
@@ -271,8 +272,8 @@ fn inserts_around_the_page_being_read_lose_and_duplicate_nothing() {
             "--snapshot",
             snapshot,
         ])
-        .only("agora")
-        .settling("1s");
+        .with_only("agora")
+        .with_settle("1s");
         let (first, last) = (
             bed.world().agora_messages("sandbox")[0].ms,
             bed.world().now().0 - 60_000,
@@ -298,8 +299,8 @@ fn inserts_around_the_page_being_read_lose_and_duplicate_nothing() {
 #[test]
 fn expiry_during_paging_loses_and_duplicates_nothing_else() {
     let bed = TestEnv::new(&["--messages", "1500", "--topic-messages", "0", "--plain"])
-        .only("agora")
-        .settling("1s");
+        .with_only("agora")
+        .with_settle("1s");
     let begin = bed.world().agora_messages("sandbox")[0].ms;
     let step = (bed.world().now().0 - begin) / 40;
     let bed = archived_while_changing(bed, 6, move |world, n| {
@@ -324,7 +325,9 @@ fn expiry_during_paging_loses_and_duplicates_nothing_else() {
 
 #[test]
 fn topic_changing_during_paging_loses_and_duplicates_nothing() {
-    let bed = TestEnv::without_messages(&[]).only("web3mq").settling("1s");
+    let bed = TestEnv::without_messages(&[])
+        .with_only("web3mq")
+        .with_settle("1s");
     let (user, topic, begin) = append_group(&bed, 1800);
     let (world_user, world_topic) = (user.clone(), topic.clone());
     let bed = archived_while_changing(bed, 5, move |world, n| {
@@ -365,8 +368,8 @@ fn topic_changing_during_paging_loses_and_duplicates_nothing() {
 #[test]
 fn suspect_window_is_sealed_once_a_refetch_matches() {
     let bed = TestEnv::new(&["--messages", "300", "--topic-messages", "0", "--plain"])
-        .only("agora")
-        .settling("1s");
+        .with_only("agora")
+        .with_settle("1s");
     let edge = bed.settled_edge();
     // Every page lacks its last message, and no count says so.
     let (lying, _middleman) = bed.behind_proxy(|_, asked| match asked.endpoint() {
@@ -386,7 +389,7 @@ fn suspect_window_is_sealed_once_a_refetch_matches() {
 
 #[test]
 fn refresh_updates_statuses_until_read() {
-    let bed = TestEnv::without_messages(&[]).only("web3mq");
+    let bed = TestEnv::without_messages(&[]).with_only("web3mq");
     append_group(&bed, 300);
     run_pass(&bed, SYNC);
     let statuses = |word: &str| {
@@ -416,7 +419,7 @@ fn refresh_updates_statuses_until_read() {
 
 #[test]
 fn refresh_fetches_only_windows_with_unread_messages() {
-    let bed = TestEnv::without_messages(&[]).only("web3mq");
+    let bed = TestEnv::without_messages(&[]).with_only("web3mq");
     let (user, topic, begin) = append_group(&bed, 1);
     for n in 1..900 {
         bed.world()
@@ -437,12 +440,12 @@ fn refresh_fetches_only_windows_with_unread_messages() {
 fn daemon_reconciles_and_refreshes_on_schedule() {
     let every_other = "*/2 * * * * *";
     let bed = TestEnv::without_messages(&[])
-        .scheduled("sync", EVERY_SECOND_SCHEDULE)
-        .scheduled("reconcile", every_other);
+        .with_schedule("sync", EVERY_SECOND_SCHEDULE)
+        .with_schedule("reconcile", every_other);
     let bed = bed
-        .scheduled("refresh", every_other)
-        .settling("1s")
-        .following(r#"{ destination = "lobby" }"#);
+        .with_schedule("refresh", every_other)
+        .with_settle("1s")
+        .with_agora_streams(&[to("lobby")]);
     let (user, topic, begin) = append_group(&bed, 50);
     bed.say("lobby", "in time", Duration::from_secs(100));
     let edge = bed.settled_edge();
@@ -507,7 +510,7 @@ fn quarantined_message_is_archived_after_upgrade() {
     let ms = bed.world().now().0 - 500_000;
     bed.append_message_at("lobby", "hello", ms);
     let edge = bed.settled_edge();
-    let bed = bed.following(r#"{ destination = "lobby" }"#).settling("1s");
+    let bed = bed.with_agora_streams(&[to("lobby")]).with_settle("1s");
     bed.sync().assert_ok();
 
     bed.append_message_at("lobby", "odd", ms + 1000);

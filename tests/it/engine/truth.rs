@@ -2,6 +2,7 @@
 
 use backscroll::sandbox::ArchiveEntry;
 
+use crate::support::config::{between, from, to};
 use crate::support::env::TestEnv;
 use crate::support::truth::ARCHIVED;
 
@@ -42,14 +43,14 @@ fn accounts_keep_their_messages_apart() {
 
 #[test]
 fn overlapping_streams_add_no_duplicate_row() {
-    let bed = TestEnv::new(&["--plain", "--topic-messages", "0"]).only("agora");
+    let bed = TestEnv::new(&["--plain", "--topic-messages", "0"]).with_only("agora");
     bed.assert_sync_archives_truth();
     let rows = bed.rows::<ArchiveEntry>(ARCHIVED).len();
-    let bed = bed.following(
-        r#"{ destination = "lobby" }, { destination = "general" }, { destination = "support" }, { destination = "dev-talk" },
-        { source = "alice" }, { source = "bob" }, { source = "carol" }, { source = "dave" }, { source = "erin" },
-        { source = "frank" }, { source = "alice", destination = "lobby" }, { source = "bob", destination = "alice" }"#,
-    );
+    let senders = ["alice", "bob", "carol", "dave", "erin", "frank"].map(from);
+    let channels = ["lobby", "general", "support", "dev-talk"].map(to);
+    let pairs = [between("alice", "lobby"), between("bob", "alice")];
+    let streams = [&channels[..], &senders, &pairs].concat();
+    let bed = bed.with_agora_streams(&streams);
     bed.assert_sync_archives_truth();
     assert_eq!(bed.rows::<ArchiveEntry>(ARCHIVED).len(), rows);
     let fetched_again: i64 = bed.number("SELECT CAST(sum(messages) AS INTEGER) FROM coverage");

@@ -17,6 +17,7 @@ use backscroll::store::{
     Archive, Commit, IfMissing, NewAccount, PostgresStore, Seal, SqliteStore, StreamId,
 };
 
+use crate::support::config::{AGORA, to};
 use crate::support::env::{CommandOutput, TestEnv, wait_until};
 use crate::support::fault_proxy::ProxyAction;
 use crate::support::postgres_server;
@@ -68,16 +69,13 @@ impl VerifyFixture {
     }
 
     fn with_database(database: Option<(String, String)>) -> Self {
-        let bed = TestEnv::new(&["--messages", "300", "--topic-messages", "90"]).settling("1s");
+        let bed = TestEnv::new(&["--messages", "300", "--topic-messages", "90"]).with_settle("1s");
         // The retention edge moves on: a window that began at it can soon not be had as a whole any more.
         let since = bed.world().now().minus(Duration::from_hours(80 * 24));
-        let bed = bed.with(
-            "settle = \"1s\"",
-            &format!("settle = \"1s\"\nsince = \"{since}\""),
-        );
+        let bed = bed.with_account_setting("since", since.to_string());
         let (url, database) = database.unzip();
         let bed = match url {
-            Some(url) => bed.with("sqlite://archive.db", &url),
+            Some(url) => bed.with_database(&url),
             None => bed,
         };
         bed.sync().assert_ok();
@@ -86,11 +84,10 @@ impl VerifyFixture {
         kept
     }
 
-    fn with_replaced_setting(self, what: &str, instead: &str) -> Self {
-        Self {
-            bed: self.bed.with(what, instead),
-            ..self
-        }
+    /// Sets how long Agora keeps messages.
+    fn with_retention(self, retention: &str) -> Self {
+        let bed = self.bed.with_setting_of(AGORA, "retention", retention);
+        Self { bed, ..self }
     }
 
     fn verify(&self, args: &[&str]) -> CommandOutput {
@@ -391,7 +388,7 @@ fn message_removed_by_the_provider_stays(kept: VerifyFixture) {
 }
 
 fn unrecoverable_damage_stays_a_finding(kept: VerifyFixture) {
-    let kept = kept.with_replaced_setting("retention = \"4000d\"", "retention = \"2d\"");
+    let kept = kept.with_retention("2d");
     let before = kept.archived_rows();
     // Lately sent: it comes back, and the digest shows that all is there again.
     kept.execute_sql(&format!(
@@ -412,7 +409,7 @@ fn unrecoverable_damage_stays_a_finding(kept: VerifyFixture) {
             .says("1 fewer")
             .says("does not have all of it any more");
     }
-    let kept = kept.with_replaced_setting("retention = \"2d\"", "retention = \"1s\"");
+    let kept = kept.with_retention("1s");
     let end = kept.query_number("SELECT max(to_s) FROM sealed_window");
     wait_until("all is behind the edge", || {
         kept.bed.world().now().second().0 > end + 5
@@ -421,13 +418,13 @@ fn unrecoverable_damage_stays_a_finding(kept: VerifyFixture) {
         .assert_incomplete()
         .says("behind the provider's retention edge");
     let kept = VerifyFixture {
-        bed: kept.bed.following("{ destination = \"elsewhere\" }"),
+        bed: kept.bed.with_agora_streams(&[to("elsewhere")]),
         ..kept
     };
     kept.verify(&["--repair"])
         .assert_incomplete()
         .says("the configuration does not follow the stream");
-    let kept = kept.with_replaced_setting("retention = \"1s\"", "retention = \"4000d\"");
+    let kept = kept.with_retention("4000d");
     let gone = kept.archived_rows();
     assert_eq!(gone.len(), before.len() - 1, "nothing else has changed");
 }
@@ -560,15 +557,11 @@ fn manifest_verifies_until_something_changes(kept: VerifyFixture) {
     kept.bed
         .run(&["copy", "--to", "sqlite://copy.db"])
         .assert_ok();
-    let url = kept
-        .bed
-        .config()
-        .lines()
-        .find_map(|line| line.strip_prefix("url = "))
-        .unwrap()
-        .to_owned();
-    kept.with_replaced_setting(&url, "\"sqlite://copy.db\"")
-        .verify(&["--against", "m.jsonl"])
+    let kept = VerifyFixture {
+        bed: kept.bed.with_database("sqlite://copy.db"),
+        ..kept
+    };
+    kept.verify(&["--against", "m.jsonl"])
         .assert_ok()
         .says("The archive is intact");
 }

@@ -4,12 +4,13 @@ use std::collections::HashSet;
 
 use backscroll::domain::time::Millis;
 
+use crate::support::config::to;
 use crate::support::env::TestEnv;
 
 /// A channel in which something is said on every whole second, and a millisecond to either side of it: wherever a
 /// window is cut, something lies on the cut.
 fn archive_with_bounds(flags: &[&str]) {
-    let bed = TestEnv::without_messages(flags).only("agora");
+    let bed = TestEnv::without_messages(flags).with_only("agora");
     let end = bed.world().now().second().0 - 60;
     for second in end - 4000..end {
         for beside in [-1, 0, 1] {
@@ -17,10 +18,10 @@ fn archive_with_bounds(flags: &[&str]) {
         }
     }
     let since = Millis((end - 4400) * 1000);
-    let bed = bed.following(r#"{ destination = "lobby" }"#).with(
-        "discover = false",
-        &format!("discover = false\nsettle = \"1s\"\nsince = {since}"),
-    );
+    let bed = bed
+        .with_agora_streams(&[to("lobby")])
+        .with_settle("1s")
+        .with_account_setting("since", since.to_string());
     bed.assert_sync_archives_truth();
     bed.assert_no_rule_broken();
 

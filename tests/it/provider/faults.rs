@@ -71,7 +71,7 @@ fn empty_body_is_not_an_empty_history() {
 
 #[test]
 fn failed_result_with_status_200_is_not_an_empty_history() {
-    let bed = TestEnv::new(&FEW).only("agora");
+    let bed = TestEnv::new(&FEW).with_only("agora");
     // Four times in a row is more than is borne at once; the next pass takes it up.
     for (on, times) in [
         (CallFilter::Query, 1),
@@ -101,7 +101,7 @@ fn failed_result_with_status_200_is_not_an_empty_history() {
 #[test]
 fn dead_handle_restarts_the_page() {
     for status in [404, 410] {
-        let bed = TestEnv::new(&FEW).only("agora");
+        let bed = TestEnv::new(&FEW).with_only("agora");
         bed.script_answer(ScriptedAnswer {
             on: CallFilter::Read,
             status,
@@ -123,7 +123,7 @@ fn dead_handle_restarts_the_page() {
 
 #[test]
 fn count_and_query_in_progress_are_retried() {
-    let bed = TestEnv::new(&FEW).only("agora");
+    let bed = TestEnv::new(&FEW).with_only("agora");
     for on in [CallFilter::Count, CallFilter::Query] {
         let body = r#"{"result":"success","code":"in progress"}"#.to_owned();
         bed.script_answer(ScriptedAnswer {
@@ -183,7 +183,7 @@ fn redirect_is_a_transient_failure() {
 
 #[test]
 fn retry_after_of_a_429_is_obeyed() {
-    let bed = TestEnv::new(&["--requests-per-second", "50"]).only("agora");
+    let bed = TestEnv::new(&["--requests-per-second", "50"]).with_only("agora");
     let (bed, middleman) = bed.behind_proxy(nth_request(6, || {
         ProxyAction::Reply(429, &[("retry-after", "2")], b"{}".to_vec())
     }));
@@ -194,7 +194,7 @@ fn retry_after_of_a_429_is_obeyed() {
 
 #[test]
 fn status_429_without_retry_after_causes_a_pause() {
-    let bed = TestEnv::new(&["--requests-per-second", "50"]).only("web3mq");
+    let bed = TestEnv::new(&["--requests-per-second", "50"]).with_only("web3mq");
     let (bed, middleman) = bed.behind_proxy(nth_request(6, || {
         ProxyAction::reply(429, r#"{"code":429,"msg":"too many requests"}"#)
     }));

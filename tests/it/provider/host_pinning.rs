@@ -67,7 +67,7 @@ fn redirect_to_another_host_is_not_followed() {
 
 #[test]
 fn location_on_another_host_is_refused() {
-    let (bed, stranger) = (TestEnv::new(&FEW).only("agora"), UnexpectedHost::new());
+    let (bed, stranger) = (TestEnv::new(&FEW).with_only("agora"), UnexpectedHost::new());
     let (turn, address) = (AtomicUsize::new(0), stranger.address());
     let (bed, middleman) = bed.behind_proxy(move |_, asked| {
         let host = asked.headers["host"].to_str().unwrap();
@@ -100,7 +100,7 @@ fn location_on_another_host_is_refused() {
 
 #[test]
 fn location_with_an_authority_after_the_tilde_stays_on_the_host() {
-    let (bed, stranger) = (TestEnv::new(&FEW).only("agora"), UnexpectedHost::new());
+    let (bed, stranger) = (TestEnv::new(&FEW).with_only("agora"), UnexpectedHost::new());
     let address = stranger.address();
     let (bed, _middleman) = bed.behind_proxy(move |_, asked| match asked.endpoint() {
         "query" => {
@@ -115,7 +115,7 @@ fn location_with_an_authority_after_the_tilde_stays_on_the_host() {
 
 #[test]
 fn absolute_location_on_the_same_host_is_accepted() {
-    let bed = TestEnv::new(&FEW).only("agora");
+    let bed = TestEnv::new(&FEW).with_only("agora");
     let (bed, _middleman) = bed.behind_proxy(move |_, asked| match asked.endpoint() {
         "query" => {
             let base = format!(

@@ -15,7 +15,7 @@ const MAX_SYNCS: usize = 8;
 #[track_caller]
 fn assert_faults_lose_nothing(share: &str, kinds: &str) -> (TestEnv, Vec<CommandOutput>) {
     let bed = TestEnv::new(&[&FEW[..], &["--faults", share, "--fault-kinds", kinds]].concat())
-        .with("timeout = \"2s\"", "timeout = \"1s\"");
+        .with_account_setting("timeout", "1s");
     let edge = bed.settled_edge();
     let mut ran = Vec::new();
     while ran

@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, CallFilter, ScriptedAnswer, TOKEN_UID};
+use backscroll::sandbox::{CUSTOMER_SECRET, CallFilter, ScriptedAnswer, TOKEN_UID};
 use serde_json::Value;
 
+use crate::support::config::{AGORA, secret_reference, to};
 use crate::support::env::{CommandOutput, TestEnv};
 use crate::support::fault_proxy::{FaultProxy, ProxiedRequest, ProxyAction};
 use crate::support::postgres_env::PostgresEnv;
@@ -45,7 +46,7 @@ fn refused_stream_is_reported_and_others_continue() {
     let bed = TestEnv::new(&FEW);
     let url = bed.sandbox.base_url();
     let answer = r#"{"result":"failed","code":"bad_request","reason":"no such user"}"#;
-    let (bed, middleman) = bed.behind_proxy(refusing_bob(400, answer));
+    let (bed, _middleman) = bed.behind_proxy(refusing_bob(400, answer));
     let ran = bed
         .sync()
         .assert_incomplete()
@@ -78,7 +79,7 @@ fn refused_stream_is_reported_and_others_continue() {
     );
 
     // It heals by itself.
-    let bed = bed.with(&middleman.url, &url);
+    let bed = bed.with_account_setting("base_url", url);
     bed.assert_sync_archives_truth();
     assert_eq!(self::stream_errors(&bed).0, Vec::<Value>::new());
 }
@@ -163,7 +164,7 @@ fn status_403_parks_the_account_until_check_succeeds() {
 
 #[test]
 fn wrong_credentials_are_reported_before_planning() {
-    let bed = TestEnv::new(&FEW).with(CUSTOMER_SECRET, "mistyped");
+    let bed = TestEnv::new(&FEW).with_setting_of(AGORA, "customer_secret", "mistyped");
     bed.run(&["check"])
         .assert_incomplete()
         .says("account sandbox: FAILED: count: credentials refused with status 401");
@@ -185,17 +186,26 @@ fn wrong_credentials_are_reported_before_planning() {
         .says("paused")
         .says("status 401");
 
-    let bed = bed.with("mistyped", CUSTOMER_SECRET);
+    let bed = bed.with_setting_of(AGORA, "customer_secret", CUSTOMER_SECRET);
     bed.run(&["check"]).assert_ok();
     bed.assert_sync_archives_truth();
 }
 
+/// An environment with Agora only, whose account has a token instead of a customer's credentials.
+fn with_token(token: toml::Value) -> TestEnv {
+    let mut bed = TestEnv::new(&FEW).with_only("agora");
+    for account in bed.config_mut().accounts_mut(AGORA) {
+        account.remove("customer_id");
+        account.remove("customer_secret");
+        account.insert("token".to_owned(), token.clone());
+    }
+    bed
+}
+
 #[test]
 fn renewed_token_file_is_read_during_a_sync() {
-    let bed = TestEnv::new(&FEW).only("agora").with(
-        &format!("customer_id = \"{CUSTOMER_ID}\"\ncustomer_secret = \"{CUSTOMER_SECRET}\""),
-        &format!("token = {{ file = \"agora.token\" }}\nuid = \"{TOKEN_UID}\""),
-    );
+    let bed = with_token(secret_reference("file", "agora.token"))
+        .with_setting_of(AGORA, "uid", TOKEN_UID);
     let file = bed.path("agora.token");
     std::fs::write(&file, "sandbox-token\n").unwrap();
     let (count, renewed) = (AtomicU32::new(0), file.clone());
@@ -223,17 +233,14 @@ fn renewed_token_file_is_read_during_a_sync() {
 
 #[test]
 fn access_token_is_accepted() {
-    let bed = TestEnv::new(&FEW).only("agora").with(
-        &format!("customer_id = \"{CUSTOMER_ID}\"\ncustomer_secret = \"{CUSTOMER_SECRET}\""),
-        "token = \"sandbox-token\"",
-    );
+    let bed = with_token("sandbox-token".into());
     bed.assert_sync_archives_truth();
     bed.assert_no_rule_broken();
 }
 
 #[test]
 fn window_with_a_lasting_count_mismatch_is_sealed_as_suspect() {
-    let bed = TestEnv::new(&FEW).only("agora");
+    let bed = TestEnv::new(&FEW).with_only("agora");
     let (bed, _middleman) = bed.behind_proxy(|_, asked| {
         if asked.endpoint() == "count" && asked.is_addressed_to("lobby") {
             ProxyAction::rewrite_json(|answer| {
@@ -265,8 +272,8 @@ fn window_with_a_lasting_count_mismatch_is_sealed_as_suspect() {
 #[test]
 fn unparsable_message_is_quarantined_and_blocks_no_other() {
     let bed = TestEnv::without_messages(&[])
-        .only("agora")
-        .following(r#"{ destination = "lobby" }"#);
+        .with_only("agora")
+        .with_agora_streams(&[to("lobby")]);
     for n in 0..150 {
         bed.say("lobby", &format!("number {n}"), Duration::from_hours(1 + n));
     }
@@ -318,8 +325,8 @@ fn with_nested_message(bed: TestEnv) -> (TestEnv, FaultProxy) {
 #[test]
 fn deeply_nested_message_is_quarantined_in_sqlite() {
     let bed = TestEnv::without_messages(&[])
-        .only("agora")
-        .following(r#"{ destination = "lobby" }"#);
+        .with_only("agora")
+        .with_agora_streams(&[to("lobby")]);
     let (bed, _middleman) = with_nested_message(bed);
     bed.sync().assert_ok();
     let bodies: Vec<(String,)> = bed.rows("SELECT body FROM archive ORDER BY body");
@@ -339,8 +346,8 @@ fn deeply_nested_message_is_quarantined_in_postgres() {
     let (bed, _middleman) = with_nested_message(
         served
             .env
-            .only("agora")
-            .following(r#"{ destination = "lobby" }"#),
+            .with_only("agora")
+            .with_agora_streams(&[to("lobby")]),
     );
     served.env = bed;
     served.env.sync().assert_ok();

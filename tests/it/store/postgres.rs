@@ -6,6 +6,7 @@ use std::process::Child;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::config::{AGORA, to};
 use crate::support::env::{CommandOutput, TestEnv, run_command_in, wait_until};
 use crate::support::postgres_env::PostgresEnv;
 use crate::support::postgres_server::{self, PostgresServer};
@@ -277,8 +278,8 @@ fn idle_session_timeout_is_invisible() {
     let mut served = PostgresEnv::with_database(url, &flags);
     served.env = served
         .env
-        .only("agora")
-        .following("{ destination = \"lobby\" }");
+        .with_only("agora")
+        .with_agora_streams(&[to("lobby")]);
     let ran = served.env.sync().assert_ok();
     assert!(!ran.stderr.contains("fails"), "{}", ran.stderr);
     assert!(served.number("SELECT count(*) FROM archive") > 0);
@@ -326,7 +327,7 @@ fn copy_to_postgres_and_back_is_lossless() {
     let served = PostgresEnv { env: bed, url };
     served.assert_archive_equals_truth();
 
-    let bed = served.env.with("sqlite://archive.db", &served.url);
+    let bed = served.env.with_database(&served.url);
     let back = bed.run(&["copy", "--to", "sqlite://back.db"]).assert_ok();
     let digest = |ran: &CommandOutput| {
         ran.stdout
@@ -337,7 +338,7 @@ fn copy_to_postgres_and_back_is_lossless() {
     };
     assert_eq!(digest(&there), digest(&back));
     assert_eq!(digest(&there), digest(&again));
-    let bed = bed.with(&served.url, "sqlite://back.db");
+    let bed = bed.with_database("sqlite://back.db");
     let ledger = "SELECT s.key, w.from_s, w.to_s, w.messages, w.provider_count, w.sealed_at_ms
                   FROM sealed_window w JOIN stream s ON s.id = w.stream_id ORDER BY 1, 2";
     let original: Vec<(String, i64, i64, i64, Option<i64>, i64)> = bed.rows(ledger);
@@ -366,20 +367,17 @@ fn copy_of_a_damaged_archive_is_refused() {
 
 #[test]
 fn copy_into_a_larger_archive_is_refused() {
-    let lobby = "{ destination = \"lobby\" }";
     let bed = TestEnv::new(&["--messages", "100", "--topic-messages", "0"])
-        .only("agora")
-        .following(lobby);
+        .with_only("agora")
+        .with_agora_streams(&[to("lobby")]);
     bed.sync().assert_ok();
     bed.run(&["copy", "--to", "sqlite://other.db"]).assert_ok();
     // Of a stream in which nobody has said anything: the messages stay the same.
-    let more = bed.config().replace(
-        lobby,
-        &format!("{lobby}, {{ destination = \"silent room\" }}"),
-    );
-    std::fs::write(bed.path("more.toml"), more).expect("a configuration");
+    let mut more = bed.config().clone();
+    more.set_streams(AGORA, &[to("lobby"), to("silent room")]);
+    std::fs::write(bed.path("more.toml"), more.to_string()).expect("a configuration");
     bed.run(&["sync", "--config", "more.toml"]).assert_ok();
-    let bed = bed.with("sqlite://archive.db", "sqlite://other.db");
+    let bed = bed.with_database("sqlite://other.db");
     bed.run(&["copy", "--to", "sqlite://archive.db"])
         .assert_incomplete()
         .says("has coverage of")
@@ -425,10 +423,8 @@ fn reader_role_can_select_from_views_only() {
 
 #[test]
 fn unreachable_server_is_named_without_its_password() {
-    let bed = TestEnv::new(&["--messages", "0", "--topic-messages", "0"]).with(
-        "sqlite://archive.db",
-        "postgres://scroll:hunter2@127.0.0.1:1/archive",
-    );
+    let bed = TestEnv::new(&["--messages", "0", "--topic-messages", "0"])
+        .with_database("postgres://scroll:hunter2@127.0.0.1:1/archive");
     for command in ["sync", "status", "check", "migrate"] {
         let ran = bed
             .run(&[command])

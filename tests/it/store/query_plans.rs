@@ -82,7 +82,7 @@ fn sqlite_queries_use_indexes() {
 #[test]
 fn postgres_queries_use_indexes() {
     let (url, database) = postgres_server::create_named_database();
-    let bed = TestEnv::without_messages(&[]).with("sqlite://archive.db", &url);
+    let bed = TestEnv::without_messages(&[]).with_database(&url);
     bed.run(&["migrate"]).assert_ok();
     let cluster = postgres_server::shared_server();
     cluster.psql(

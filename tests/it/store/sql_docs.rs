@@ -2,6 +2,7 @@
 
 use sqlx::Executor;
 
+use crate::support::config::AGORA;
 use crate::support::env::{TestEnv, open_reader};
 
 /// The SQL blocks of a document.
@@ -24,7 +25,7 @@ fn documented_queries_run_and_return_rows() {
     let readme = sql_blocks(include_str!("../../../README.md"));
     assert!(!readme.is_empty());
     let bed = TestEnv::new(&["--messages", "400", "--topic-messages", "200"])
-        .with("name = \"sandbox\"", "name = \"shop\"");
+        .with_setting_of(AGORA, "name", "shop");
     bed.sync().assert_ok();
     for query in cookbook.into_iter().chain(readme) {
         let rows = bed.block_on(async {

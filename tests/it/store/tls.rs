@@ -108,7 +108,7 @@ fn tls_is_used_as_the_url_demands() {
     let migrates = |options: &str| {
         let url = format!("postgres://postgres@localhost:{port}/{database}?{options}");
         TestEnv::without_messages(&[])
-            .with("sqlite://archive.db", &url)
+            .with_database(&url)
             .run(&["migrate"])
     };
     migrates("sslmode=require").assert_ok();
@@ -122,15 +122,14 @@ fn tls_is_used_as_the_url_demands() {
         "postgres://postgres@127.0.0.1:{port}/{database}?sslmode=verify-full&sslrootcert={root}"
     );
     TestEnv::without_messages(&[])
-        .with("sqlite://archive.db", &url)
+        .with_database(&url)
         .run(&["migrate"])
         .assert_incomplete()
         .says("certificate");
     let url = format!(
         "postgres://postgres@localhost:{port}/{database}?sslmode=verify-full&sslrootcert={root}"
     );
-    let bed = TestEnv::new(&["--messages", "100", "--topic-messages", "0"])
-        .with("sqlite://archive.db", &url);
+    let bed = TestEnv::new(&["--messages", "100", "--topic-messages", "0"]).with_database(&url);
     bed.sync().assert_ok();
     let archived: u64 = cluster
         .psql(database, "SELECT count(*) FROM archive")
@@ -145,7 +144,7 @@ fn server_without_tls_is_refused_if_the_url_demands_tls() {
     let url = |mode: &str| format!("postgres://postgres@localhost:{port}/postgres?sslmode={mode}");
     let migrates = |mode: &str| {
         TestEnv::without_messages(&[])
-            .with("sqlite://archive.db", &url(mode))
+            .with_database(&url(mode))
             .run(&["migrate"])
     };
     migrates("require")

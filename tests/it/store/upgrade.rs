@@ -64,7 +64,7 @@ async fn open_sqlite(env: &TestEnv) -> SqliteConnection {
 /// An empty archive in Postgres: its environment, URL and database.
 fn postgres_archive() -> (TestEnv, String, String) {
     let (url, database) = postgres_server::create_named_database();
-    let env = TestEnv::without_messages(&[]).with("sqlite://archive.db", &url);
+    let env = TestEnv::without_messages(&[]).with_database(&url);
     env.run(&["migrate"]).assert_ok();
     (env, url, database)
 }

@@ -4,7 +4,8 @@ use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::env::{BACKSCROLL, EVERY_SECOND_SCHEDULE, TestEnv, wait_until};
+use crate::support::config::EVERY_SECOND_SCHEDULE;
+use crate::support::env::{BACKSCROLL, TestEnv, wait_until};
 
 /// What a person would call at once, on a machine that is busy with tests.
 const MAX_SHUTDOWN: Duration = Duration::from_secs(9);
@@ -88,7 +89,7 @@ impl Drop for DaemonProcess {
 }
 
 pub(crate) fn env_syncing_every_second(flags: &[&str]) -> TestEnv {
-    TestEnv::new(flags).scheduled("sync", EVERY_SECOND_SCHEDULE)
+    TestEnv::new(flags).with_schedule("sync", EVERY_SECOND_SCHEDULE)
 }
 
 /// Whether the archive has its tables yet.

@@ -15,12 +15,13 @@ use backscroll::domain::time::Millis;
 use backscroll::sandbox::{
     AgoraMessage, Options, RecipientKind, RuleCounts, Sandbox, ScriptedAnswer, World,
 };
-use backscroll::sync::Purpose;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, FromRow};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use toml::{Table, Value};
 
+use crate::support::config::{AGORA, TestConfig, WEB3MQ};
 use crate::support::fault_proxy::{FaultProxy, ProxiedRequest, ProxyAction};
 use crate::support::truth;
 
@@ -29,11 +30,6 @@ const UNSETTLED_TAIL: Duration = Duration::from_secs(5);
 /// Longer than anything here takes; a command that hangs fails its test instead of holding up all others.
 pub(crate) const MAX_WAIT: Duration = Duration::from_mins(1);
 
-/// Ticks that come in no test, whatever the time of day at which it is run.
-const NEVER_SCHEDULE: &str = "0 0 0 1 1 *";
-/// Ticks that come as often as ticks can.
-pub(crate) const EVERY_SECOND_SCHEDULE: &str = "* * * * * *";
-
 /// The command under test.
 pub(crate) const BACKSCROLL: &str = env!("CARGO_BIN_EXE_backscroll");
 
@@ -41,7 +37,7 @@ pub(crate) const BACKSCROLL: &str = env!("CARGO_BIN_EXE_backscroll");
 pub(crate) struct TestEnv {
     pub(crate) sandbox: Sandbox,
     pub(crate) dir: TempDir,
-    config: String,
+    config: TestConfig,
     /// Serves the sandbox; dropped last.
     runtime: Runtime,
 }
@@ -100,13 +96,7 @@ impl TestEnv {
             .block_on(Sandbox::start(options, listen, Arc::new(SystemClock)))
             .expect("a sandbox");
         let dir = TempDir::new().expect("a folder");
-        let never = Purpose::NAMES
-            .map(|purpose| format!("{purpose} = \"{NEVER_SCHEDULE}\"\n"))
-            .concat();
-        let config = format!(
-            "[schedule]\n{never}\n{}",
-            sandbox.sample_config("sqlite://archive.db")
-        );
+        let config = TestConfig::from_sample(&sandbox.sample_config("sqlite://archive.db"));
         Self {
             sandbox,
             dir,
@@ -120,77 +110,74 @@ impl TestEnv {
         Self::new(&[&["--messages", "0", "--topic-messages", "0"], flags].concat())
     }
 
-    /// With a configuration in which `what` reads `instead`.
-    #[track_caller]
-    pub(crate) fn with(mut self, what: &str, instead: &str) -> Self {
-        assert!(
-            self.config.contains(what),
-            "no `{what}` in:\n{}",
-            self.config
-        );
-        self.config = self.config.replace(what, instead);
+    /// Replaces the configuration.
+    pub(crate) fn with_config(self, config: TestConfig) -> Self {
+        Self { config, ..self }
+    }
+
+    /// Sets the database of the archive.
+    pub(crate) fn with_database(mut self, url: &str) -> Self {
+        self.config.set("database", "url", url);
         self
     }
 
-    /// With passes for this purpose by the clock, which otherwise brings about nothing but the first passes.
-    pub(crate) fn scheduled(self, purpose: &str, ticks: &str) -> Self {
-        self.with(
-            &format!("{purpose} = \"{NEVER_SCHEDULE}\""),
-            &format!("{purpose} = \"{ticks}\""),
-        )
+    /// Schedules passes of a purpose. Without this only the first passes are run.
+    pub(crate) fn with_schedule(mut self, purpose: &str, ticks: &str) -> Self {
+        self.config.set("schedule", purpose, ticks);
+        self
     }
 
-    /// With another configuration altogether.
-    pub(crate) fn with_config(self, config: &str) -> Self {
-        Self {
-            config: config.to_owned(),
-            ..self
+    /// Sets a key of a section that occurs once, such as `log`.
+    pub(crate) fn with_setting(
+        mut self,
+        section: &str,
+        key: &str,
+        value: impl Into<Value>,
+    ) -> Self {
+        self.config.set(section, key, value);
+        self
+    }
+
+    /// Sets a key of every account.
+    pub(crate) fn with_account_setting(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.config.set_for_accounts(key, value);
+        self
+    }
+
+    /// Sets a key of every account of a provider.
+    pub(crate) fn with_setting_of(
+        mut self,
+        provider: &str,
+        key: &str,
+        value: impl Into<Value>,
+    ) -> Self {
+        let value = value.into();
+        for account in self.config.accounts_mut(provider) {
+            account.insert(key.to_owned(), value.clone());
         }
-    }
-
-    /// With this settle for every account.
-    pub(crate) fn settling(self, settle: &str) -> Self {
-        self.with("discover = false", &format!("settle = \"{settle}\""))
-    }
-
-    /// With these Agora streams and none else.
-    pub(crate) fn following(mut self, streams: &str) -> Self {
-        let (before, rest) = self.config.split_once("streams = [").expect("streams");
-        let (_, after) = rest.split_once("\n]").expect("the end of the streams");
-        self.config = format!("{before}streams = [{streams}]{after}");
         self
     }
 
-    /// With these streams of Agora and of Web3MQ and none else.
-    pub(crate) fn listing_only(mut self, agora: &str, web3mq: &str) -> Self {
-        let sections = self.config.split("\n[[").map(|section| {
-            let streams = if section.starts_with("agora") {
-                agora
-            } else {
-                web3mq
-            };
-            match section.split_once("streams = [") {
-                Some((before, rest)) => {
-                    let (_, after) = rest.split_once("]\n").expect("the end of the streams");
-                    format!("{before}streams = [{streams}]\n{after}")
-                }
-                None => section.to_owned(),
-            }
-        });
-        self.config = sections.collect::<Vec<_>>().join("\n[[");
+    /// Sets the settle age of every account.
+    pub(crate) fn with_settle(self, settle: &str) -> Self {
+        self.with_account_setting("settle", settle)
+    }
+
+    /// Follows these Agora streams and no others of Agora.
+    pub(crate) fn with_agora_streams(mut self, streams: &[Table]) -> Self {
+        self.config.set_streams(AGORA, streams);
         self
     }
 
-    /// With the accounts of one provider only: `agora` or `web3mq`.
-    pub(crate) fn only(mut self, provider: &str) -> Self {
-        let mut sections = self.config.split("\n[[").map(str::to_owned);
-        let head = sections.next().unwrap_or_default();
-        let kept: Vec<_> = sections
-            .filter(|section| section.starts_with(provider))
-            .collect();
-        self.config = kept
-            .iter()
-            .fold(head, |all, section| format!("{all}\n[[{section}"));
+    /// Lists no Web3MQ topics.
+    pub(crate) fn without_web3mq_topics(mut self) -> Self {
+        self.config.set_streams(WEB3MQ, &[]);
+        self
+    }
+
+    /// Keeps the accounts of one provider only: `agora` or `web3mq`.
+    pub(crate) fn with_only(mut self, provider: &str) -> Self {
+        self.config.keep_provider(provider);
         self
     }
 
@@ -206,7 +193,8 @@ impl TestEnv {
             .block_on(FaultProxy::start(url.clone(), move |asked| {
                 rule(&world, asked)
             }));
-        self.config = self.config.replace(&url, &middleman.url);
+        self.config
+            .set_for_accounts("base_url", middleman.url.as_str());
         (self, middleman)
     }
 
@@ -214,7 +202,11 @@ impl TestEnv {
         self.sandbox.world()
     }
 
-    pub(crate) fn config(&self) -> &str {
+    pub(crate) fn config_mut(&mut self) -> &mut TestConfig {
+        &mut self.config
+    }
+
+    pub(crate) fn config(&self) -> &TestConfig {
         &self.config
     }
 
@@ -228,7 +220,7 @@ impl TestEnv {
 
     pub(crate) fn write_config(&self) -> PathBuf {
         let path = self.path("config.toml");
-        std::fs::write(&path, &self.config).expect("a configuration");
+        std::fs::write(&path, self.config.to_string()).expect("a configuration");
         path
     }
 
@@ -286,11 +278,7 @@ impl TestEnv {
     /// nothing that the sandbox has not.
     #[track_caller]
     pub(crate) fn assert_archive_equals_truth(&self, edge: Millis) {
-        let names = self
-            .config
-            .lines()
-            .filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
-        let accounts: Vec<&str> = names.collect();
+        let accounts = self.config.account_names();
         assert!(!accounts.is_empty());
         truth::assert_rows_equal_truth(self.world(), &accounts, self.rows(truth::ARCHIVED), edge);
         self.assert_conversations_add_up();

@@ -28,7 +28,7 @@ pub(crate) const ANY_PORT: &str = "127.0.0.1:0";
 
 /// A configuration under which it is looked at here.
 pub(crate) fn with_web_listener(bed: TestEnv, listen: &str) -> TestEnv {
-    bed.with("listen = \"\"", &format!("listen = \"{listen}\""))
+    bed.with_setting("status_page", "listen", listen)
 }
 
 impl HttpDaemon {

@@ -1,6 +1,7 @@
 //! What the tests share: environments, doubles of everything outside, and builders.
 
 pub(crate) mod browser;
+pub(crate) mod config;
 pub(crate) mod daemon_process;
 pub(crate) mod env;
 pub(crate) mod fake_provider;

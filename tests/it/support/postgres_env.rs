@@ -22,7 +22,7 @@ impl PostgresEnv {
     }
 
     pub(crate) fn with_database(url: String, flags: &[&str]) -> Self {
-        let env = TestEnv::new(flags).with("sqlite://archive.db", &url);
+        let env = TestEnv::new(flags).with_database(&url);
         Self { env, url }
     }
 
