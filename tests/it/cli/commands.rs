@@ -27,28 +27,28 @@ fn invalid_setting_is_reported_with_file_and_line() {
         ),
     ];
     for (section, key, value, named) in wrong {
-        let bed = TestEnv::new(&FEW).with_only("agora");
+        let env = TestEnv::new(&FEW).with_only("agora");
         let instead = format!("{key} = {value}");
-        let bed = match section {
-            AGORA => bed.with_account_setting(key, value),
-            _ => bed.with_setting(section, key, value),
+        let env = match section {
+            AGORA => env.with_account_setting(key, value),
+            _ => env.with_setting(section, key, value),
         };
-        let line = bed.config().line_of(&instead);
+        let line = env.config().line_of(&instead);
         for command in ["sync", "run", "status", "check", "migrate"] {
-            let ran = bed.run(&[command]);
+            let output = env.run(&[command]);
             assert_eq!(
-                (ran.code, ran.stdout.as_str()),
+                (output.code, output.stdout.as_str()),
                 (Some(2), ""),
-                "{instead}: {ran:?}"
+                "{instead}: {output:?}"
             );
             assert!(
-                ran.stderr.contains(&format!("config.toml:{line}")),
-                "{command} with {instead}: {ran:?}"
+                output.stderr.contains(&format!("config.toml:{line}")),
+                "{command} with {instead}: {output:?}"
             );
-            assert!(ran.stderr.contains(named), "{instead}: {ran:?}");
+            assert!(output.stderr.contains(named), "{instead}: {output:?}");
         }
         assert!(
-            !bed.archive_path().exists(),
+            !env.archive_path().exists(),
             "nothing is begun with a configuration that is wrong"
         );
     }
@@ -57,33 +57,34 @@ fn invalid_setting_is_reported_with_file_and_line() {
 #[test]
 fn missing_configuration_file_is_a_configuration_error() {
     let dir = tempfile::TempDir::new().unwrap();
-    let ran = run_command_in(dir.path(), &["sync", "--config", "elsewhere.toml"]);
-    assert_eq!(ran.code, Some(2), "{ran:?}");
-    ran.says("elsewhere.toml");
-    let ran = run_command_in(dir.path(), &["sink"]);
-    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let output = run_command_in(dir.path(), &["sync", "--config", "elsewhere.toml"]);
+    assert_eq!(output.code, Some(2), "{output:?}");
+    output.assert_prints("elsewhere.toml");
+    let output = run_command_in(dir.path(), &["sink"]);
+    assert_eq!(output.code, Some(2), "{output:?}");
 }
 
 #[test]
 fn help_lists_every_command() {
     let dir = tempfile::TempDir::new().unwrap();
-    let ran = run_command_in(dir.path(), &["--help"]).assert_ok();
+    let output = run_command_in(dir.path(), &["--help"]).assert_ok();
     for command in [
         "run", "sync", "plan", "status", "check", "verify", "sandbox", "demo", "migrate",
     ] {
         assert!(
-            ran.stdout
+            output
+                .stdout
                 .lines()
                 .any(|line| line.trim_start().starts_with(command)),
-            "{command} in {ran:?}"
+            "{command} in {output:?}"
         );
         run_command_in(dir.path(), &[command, "--help"])
             .assert_ok()
-            .says("--config <FILE>");
+            .assert_prints("--config <FILE>");
     }
     run_command_in(dir.path(), &["--version"])
         .assert_ok()
-        .says(env!("CARGO_PKG_VERSION"));
+        .assert_prints(env!("CARGO_PKG_VERSION"));
 }
 
 #[test]
@@ -141,26 +142,28 @@ fn manual_page_and_completions_list_every_command() {
 
 #[test]
 fn status_shows_every_stream() {
-    let bed = TestEnv::new(&FEW);
-    bed.run(&["migrate"])
+    let env = TestEnv::new(&FEW);
+    env.run(&["migrate"])
         .assert_ok()
-        .says("archive.db is at schema ");
-    bed.run(&["status"]).assert_ok().says("has no streams yet");
-    bed.sync().assert_ok();
-    let table = bed.run(&["status"]).assert_ok();
+        .assert_prints("archive.db is at schema ");
+    env.run(&["status"])
+        .assert_ok()
+        .assert_prints("has no streams yet");
+    env.sync().assert_ok();
+    let table = env.run(&["status"]).assert_ok();
     assert!(table.stdout.starts_with("ACCOUNT"), "{table:?}");
     let json: Vec<Value> =
-        serde_json::from_str(&bed.run(&["status", "--json"]).assert_ok().stdout).unwrap();
+        serde_json::from_str(&env.run(&["status", "--json"]).assert_ok().stdout).unwrap();
     assert_eq!(
         i64::try_from(json.len()).unwrap(),
-        bed.number("SELECT count(DISTINCT account || stream) FROM coverage")
+        env.query_number("SELECT count(DISTINCT account || stream) FROM coverage")
     );
     for stream in json {
         assert!(
             table.stdout.contains(stream["stream"].as_str().unwrap()),
             "{stream}"
         );
-        let sealed = bed.number(&format!(
+        let sealed = env.query_number(&format!(
             "SELECT messages FROM coverage WHERE account = {} AND stream = {}",
             quoted(&stream["account"]),
             quoted(&stream["stream"])
@@ -188,76 +191,76 @@ fn quoted(text: &Value) -> String {
 
 #[test]
 fn status_without_archive_explains_how_to_create_one() {
-    let bed = TestEnv::new(&FEW);
-    bed.run(&["status"])
+    let env = TestEnv::new(&FEW);
+    env.run(&["status"])
         .assert_incomplete()
-        .says("`backscroll sync` or `backscroll migrate` makes it");
-    assert!(!bed.archive_path().exists());
+        .assert_prints("`backscroll sync` or `backscroll migrate` makes it");
+    assert!(!env.archive_path().exists());
 }
 
 #[test]
 fn check_reports_every_account() {
-    let bed = TestEnv::new(&FEW);
-    let ran = bed.run(&["check"]).assert_ok();
+    let env = TestEnv::new(&FEW);
+    let output = env.run(&["check"]).assert_ok();
     for line in [
         "configuration: ok",
         "database: ok",
         "account sandbox: ok",
         "account web3mq-1: ok",
     ] {
-        assert!(ran.stdout.contains(line), "{ran:?}");
+        assert!(output.stdout.contains(line), "{output:?}");
     }
-    assert_eq!(bed.assert_no_rule_broken().requests(), 2);
+    assert_eq!(env.assert_no_rule_broken().requests(), 2);
 }
 
 #[test]
 fn archive_with_newer_schema_is_refused() {
-    let bed = TestEnv::new(&FEW);
-    bed.sync().assert_ok();
-    bed.execute_sql(
+    let env = TestEnv::new(&FEW);
+    env.sync().assert_ok();
+    env.execute_sql(
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
          VALUES (4711, 'from the future', TRUE, x'00', 0)",
     );
-    let before = bed.number("SELECT count(*) FROM runs");
+    let before = env.query_number("SELECT count(*) FROM runs");
     for command in ["sync", "run", "status", "check", "migrate"] {
-        bed.run(&[command])
-            .assert_incomplete()
-            .says("written by a newer Backscroll: it has schema 4711, and this one knows up to ");
+        env.run(&[command]).assert_incomplete().assert_prints(
+            "written by a newer Backscroll: it has schema 4711, and this one knows up to ",
+        );
     }
-    assert_eq!(bed.number("SELECT count(*) FROM runs"), before);
+    assert_eq!(env.query_number("SELECT count(*) FROM runs"), before);
 }
 
 #[test]
 fn file_that_is_not_a_database_is_refused() {
-    let bed = TestEnv::new(&FEW);
+    let env = TestEnv::new(&FEW);
     let letter = "Dear diary,\n".repeat(1000);
-    std::fs::write(bed.archive_path(), &letter).unwrap();
-    bed.sync()
+    std::fs::write(env.archive_path(), &letter).unwrap();
+    env.sync()
         .assert_incomplete()
-        .says("archive.db cannot be opened")
-        .says("file is not a database");
-    assert_eq!(std::fs::read_to_string(bed.archive_path()).unwrap(), letter);
+        .assert_prints("archive.db cannot be opened")
+        .assert_prints("file is not a database");
+    assert_eq!(std::fs::read_to_string(env.archive_path()).unwrap(), letter);
 }
 
 #[test]
 fn sync_can_be_limited_to_an_account_and_a_time_range() {
-    let bed = TestEnv::new(&FEW);
-    bed.run(&["sync", "--account", "web3mq-1"]).assert_ok();
+    let env = TestEnv::new(&FEW);
+    env.run(&["sync", "--account", "web3mq-1"]).assert_ok();
     assert_eq!(
-        bed.number("SELECT count(*) FROM archive WHERE account <> 'web3mq-1'"),
+        env.query_number("SELECT count(*) FROM archive WHERE account <> 'web3mq-1'"),
         0
     );
     assert!(
-        !bed.sandbox.rules().accounts.contains_key("sandbox"),
+        !env.sandbox.rules().accounts.contains_key("sandbox"),
         "the other account was not asked"
     );
-    let ran = bed.run(&["sync", "--account", "nobody"]);
-    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let output = env.run(&["sync", "--account", "nobody"]);
+    assert_eq!(output.code, Some(2), "{output:?}");
 
-    let now = bed.world().now().second();
+    let now = env.world().now().second();
     let (since, until) = (now.plus(-3 * 86_400), now.plus(-2 * 86_400));
     let (since_text, until_text) = (since.to_string(), until.to_string());
-    bed.run(&[
+    env.run(&[
         "sync",
         "--account",
         "sandbox",
@@ -267,24 +270,24 @@ fn sync_can_be_limited_to_an_account_and_a_time_range() {
         &until_text,
     ])
     .assert_ok();
-    let truth = bed
+    let truth = env
         .world()
         .agora_messages("sandbox")
         .iter()
         .filter(|m| (since.start().0..until.start().0).contains(&m.ms))
         .count();
     assert_eq!(
-        usize::try_from(bed.number("SELECT count(*) FROM archive WHERE account = 'sandbox'"))
+        usize::try_from(env.query_number("SELECT count(*) FROM archive WHERE account = 'sandbox'"))
             .unwrap(),
         truth
     );
-    bed.assert_sync_archives_truth();
+    env.assert_sync_archives_truth();
 }
 
 #[test]
 fn demo_creates_an_archive_and_runs_three_queries() {
     let dir = tempfile::TempDir::new().unwrap();
-    let ran = run_command_in(dir.path(), &["demo", "--messages", "1500"]).assert_ok();
+    let output = run_command_in(dir.path(), &["demo", "--messages", "1500"]).assert_ok();
     assert!(dir.path().join("demo.db").exists());
     for text in [
         "rules of the providers broken: 0",
@@ -293,12 +296,12 @@ fn demo_creates_an_archive_and_runs_three_queries() {
         "Is it all there?",
         "What next?",
     ] {
-        assert!(ran.stdout.contains(text), "no `{text}` in {ran:?}");
+        assert!(output.stdout.contains(text), "no `{text}` in {output:?}");
     }
-    let answers: Vec<&str> = ran.stdout.split("\nFROM ").skip(1).collect();
-    assert_eq!(ran.stdout.matches("SELECT ").count(), 3);
+    let answers: Vec<&str> = output.stdout.split("\nFROM ").skip(1).collect();
+    assert_eq!(output.stdout.matches("SELECT ").count(), 3);
     // Below each question's SQL there is a header and at least one row.
-    let sections: Vec<&str> = ran.stdout.split("SELECT ").skip(1).collect();
+    let sections: Vec<&str> = output.stdout.split("SELECT ").skip(1).collect();
     for section in sections {
         let answer = section.split("\n\n").nth(1).unwrap_or_default();
         assert!(
@@ -320,37 +323,37 @@ fn sandbox_listens_on_loopback_only() {
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:80"] {
         run_command_in(dir.path(), &["sandbox", "--listen", address])
             .assert_incomplete()
-            .says("the sandbox listens on loopback only");
+            .assert_prints("the sandbox listens on loopback only");
     }
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = taken.local_addr().unwrap().to_string();
     run_command_in(dir.path(), &["sandbox", "--listen", &address])
         .assert_incomplete()
-        .says(&format!("cannot listen on {address}"));
+        .assert_prints(&format!("cannot listen on {address}"));
 }
 
 #[test]
 fn foreign_database_is_refused() {
-    let bed = TestEnv::new(&FEW);
-    bed.sync().assert_ok();
+    let env = TestEnv::new(&FEW);
+    env.sync().assert_ok();
     // An archive whose own record of changes is gone is as foreign as any.
-    bed.execute_sql("DROP TABLE _sqlx_migrations");
-    bed.sync()
+    env.execute_sql("DROP TABLE _sqlx_migrations");
+    env.sync()
         .assert_incomplete()
-        .says("is a database of something else")
-        .says("left as it was");
+        .assert_prints("is a database of something else")
+        .assert_prints("left as it was");
 }
 
 #[test]
 fn time_range_with_end_before_start_is_refused() {
-    let bed = TestEnv::new(&FEW);
-    let ran = bed.run(&[
+    let env = TestEnv::new(&FEW);
+    let output = env.run(&[
         "sync",
         "--since",
         "2026-11-22T00:00:00Z",
         "--until",
         "2026-11-21T00:00:00Z",
     ]);
-    assert_eq!(ran.code, Some(2), "{ran:?}");
-    ran.says("--since is not before --until");
+    assert_eq!(output.code, Some(2), "{output:?}");
+    output.assert_prints("--since is not before --until");
 }

@@ -16,15 +16,15 @@ const SHORT: [&str; 7] = [
 #[track_caller]
 fn assert_drill_ends_equal(args: &[&str]) -> CommandOutput {
     let dir = tempfile::TempDir::new().expect("a folder");
-    let ran = run_command_in(dir.path(), &[&SHORT[..], args].concat())
+    let output = run_command_in(dir.path(), &[&SHORT[..], args].concat())
         .assert_ok()
-        .says("EQUAL: nothing lost, nothing duplicated.");
+        .assert_prints("EQUAL: nothing lost, nothing duplicated.");
     let figure = |what: &str| -> u64 {
-        let line = ran
+        let line = output
             .stdout
             .lines()
             .find(|line| line.starts_with(what))
-            .unwrap_or_else(|| panic!("{what}: {ran:#?}"));
+            .unwrap_or_else(|| panic!("{what}: {output:#?}"));
         line.trim_end()
             .rsplit_once("  ")
             .expect("a figure")
@@ -45,7 +45,7 @@ fn assert_drill_ends_equal(args: &[&str]) -> CommandOutput {
     ] {
         assert_eq!(figure(none), 0, "{none}");
     }
-    ran
+    output
 }
 
 #[test]
@@ -66,15 +66,15 @@ fn short_drill_on_postgres_ends_equal_and_drops_its_schema() {
 
 #[test]
 fn drill_refuses_a_database_with_an_archive() {
-    let bed = crate::support::env::TestEnv::without_messages(&[]);
-    bed.sync().assert_ok();
-    let ran = bed.run(&["drill", "--database", "sqlite://archive.db"]);
-    assert_eq!(ran.code, Some(2), "{ran:?}");
-    let url = postgres_server::database();
-    let bed = bed.with_database(&url);
-    bed.sync().assert_ok();
-    let ran = bed
+    let env = crate::support::env::TestEnv::without_messages(&[]);
+    env.sync().assert_ok();
+    let output = env.run(&["drill", "--database", "sqlite://archive.db"]);
+    assert_eq!(output.code, Some(2), "{output:?}");
+    let url = postgres_server::create_database();
+    let env = env.with_database(&url);
+    env.sync().assert_ok();
+    let output = env
         .run(&["drill", "--database", &url])
-        .says("holds an archive");
-    assert_eq!(ran.code, Some(2), "{ran:?}");
+        .assert_prints("holds an archive");
+    assert_eq!(output.code, Some(2), "{output:?}");
 }

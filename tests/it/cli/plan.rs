@@ -17,9 +17,9 @@ use crate::support::postgres_env::PostgresEnv;
 const NOW: Millis = Millis(1_795_343_200_123);
 
 /// The accounts of a plan that was made as JSON.
-fn plan(bed: &TestEnv, args: &[&str]) -> (Vec<Value>, Value) {
-    let ran = bed.run(&[&["plan", "--json"], args].concat()).assert_ok();
-    let mut said: Value = serde_json::from_str(&ran.stdout).unwrap();
+fn plan(env: &TestEnv, args: &[&str]) -> (Vec<Value>, Value) {
+    let output = env.run(&[&["plan", "--json"], args].concat()).assert_ok();
+    let mut said: Value = serde_json::from_str(&output.stdout).unwrap();
     let Value::Array(accounts) = said["accounts"].take() else {
         panic!("{said}")
     };
@@ -42,13 +42,13 @@ fn assert_close(said: f64, is: f64, share: f64, what: &str) {
 
 /// Makes a plan, carries it out, and compares the two. `run` answers with an account's requests, and with how many
 /// messages its ledger counts.
-fn assert_kept(bed: &TestEnv, figures: impl Fn(&str) -> (i64, i64)) {
-    let before = bed.sandbox.rules().total.requests();
-    let (accounts, total) = plan(bed, &[]);
-    let spent = bed.sandbox.rules().total.requests() - before;
+fn assert_kept(env: &TestEnv, figures: impl Fn(&str) -> (i64, i64)) {
+    let before = env.sandbox.rules().total.requests();
+    let (accounts, total) = plan(env, &[]);
+    let spent = env.sandbox.rules().total.requests() - before;
     assert_eq!(total["total"]["requests_spent"], spent);
     assert_eq!(accounts.len(), 2);
-    bed.sync().assert_ok();
+    env.sync().assert_ok();
     for account in accounts {
         let name = account["account"].as_str().unwrap();
         let (requests, messages) = figures(name);
@@ -67,7 +67,7 @@ fn assert_kept(bed: &TestEnv, figures: impl Fn(&str) -> (i64, i64)) {
         );
     }
     // What is left is to look at what may have come since.
-    let (accounts, _) = plan(bed, &[]);
+    let (accounts, _) = plan(env, &[]);
     for account in accounts {
         assert!(number(&account, "missing_seconds") < 130.0, "{account}");
     }
@@ -82,8 +82,8 @@ const HISTORIES: [&[&str]; 3] = [
 #[test]
 fn sync_into_sqlite_costs_what_was_planned() {
     for flags in HISTORIES {
-        let bed = TestEnv::new(flags);
-        assert_kept(&bed, |account| {
+        let env = TestEnv::new(flags);
+        assert_kept(&env, |account| {
             let requests = format!(
                 "SELECT CAST(sum(requests) AS INTEGER) FROM runs WHERE account = '{account}'"
             );
@@ -91,7 +91,7 @@ fn sync_into_sqlite_costs_what_was_planned() {
                 "SELECT CAST(sum(messages) AS INTEGER) FROM coverage WHERE account = '{account}'"
             );
             // The requests of runs, and the first of all, which asks whether the credentials are good.
-            (bed.number(&requests), bed.number(&messages))
+            (env.query_number(&requests), env.query_number(&messages))
         });
     }
 }
@@ -99,21 +99,24 @@ fn sync_into_sqlite_costs_what_was_planned() {
 #[test]
 fn sync_into_postgres_costs_what_was_planned() {
     for flags in HISTORIES {
-        let served = PostgresEnv::start(flags);
-        assert_kept(&served.env, |account| {
+        let postgres = PostgresEnv::start(flags);
+        assert_kept(&postgres.env, |account| {
             let requests =
                 format!("SELECT sum(requests)::BIGINT FROM runs WHERE account = '{account}'");
             let messages =
                 format!("SELECT sum(messages)::BIGINT FROM coverage WHERE account = '{account}'");
-            (served.number(&requests), served.number(&messages))
+            (
+                postgres.query_number(&requests),
+                postgres.query_number(&messages),
+            )
         });
     }
 }
 
 #[test]
 fn plan_needs_no_archive_and_creates_none() {
-    let bed = TestEnv::new(&["--messages", "200", "--topic-messages", "150"]);
-    let table = bed.run(&["plan"]).assert_ok();
+    let env = TestEnv::new(&["--messages", "200", "--topic-messages", "150"]);
+    let table = env.run(&["plan"]).assert_ok();
     assert!(table.stdout.starts_with("ACCOUNT"), "{table:?}");
     for text in [
         "sandbox",
@@ -123,43 +126,43 @@ fn plan_needs_no_archive_and_creates_none() {
     ] {
         assert!(table.stdout.contains(text), "no `{text}` in {table:?}");
     }
-    let names = fs::read_dir(bed.dir.path())
+    let names = fs::read_dir(env.dir.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name());
     assert_eq!(names.collect::<Vec<_>>(), ["config.toml"]);
 
-    let served = PostgresEnv::start(&["--messages", "200", "--topic-messages", "150"]);
-    served
+    let postgres = PostgresEnv::start(&["--messages", "200", "--topic-messages", "150"]);
+    postgres
         .env
         .run(&["plan"])
         .assert_ok()
-        .says("Disk at 370 bytes per message");
-    assert!(!served.has_archive());
+        .assert_prints("Disk at 370 bytes per message");
+    assert!(!postgres.has_archive());
 }
 
 #[test]
 fn plan_leaves_the_archive_unchanged() {
-    let bed = TestEnv::new(&["--messages", "300", "--topic-messages", "200"]);
-    bed.sync().assert_ok();
-    let before = fs::read(bed.archive_path()).unwrap();
-    bed.run(&["plan"])
+    let env = TestEnv::new(&["--messages", "300", "--topic-messages", "200"]);
+    env.sync().assert_ok();
+    let before = fs::read(env.archive_path()).unwrap();
+    env.run(&["plan"])
         .assert_ok()
-        .says("at a reduced rate, since another process syncs this account");
-    assert_eq!(fs::read(bed.archive_path()).unwrap(), before);
+        .assert_prints("at a reduced rate, since another process syncs this account");
+    assert_eq!(fs::read(env.archive_path()).unwrap(), before);
     // Not even its tables are brought up to date.
-    bed.execute_sql("DELETE FROM _sqlx_migrations");
-    bed.run(&["plan"])
+    env.execute_sql("DELETE FROM _sqlx_migrations");
+    env.run(&["plan"])
         .assert_incomplete()
-        .says("written by an older Backscroll: it has schema 0")
-        .says("`backscroll migrate`");
+        .assert_prints("written by an older Backscroll: it has schema 0")
+        .assert_prints("`backscroll migrate`");
 
-    let served = PostgresEnv::start(&["--messages", "300", "--topic-messages", "200"]);
-    served.env.sync().assert_ok();
-    let runs = served.number("SELECT count(*) FROM runs");
-    served.env.run(&["plan"]).assert_ok();
-    assert_eq!(served.number("SELECT count(*) FROM runs"), runs);
+    let postgres = PostgresEnv::start(&["--messages", "300", "--topic-messages", "200"]);
+    postgres.env.sync().assert_ok();
+    let runs = postgres.query_number("SELECT count(*) FROM runs");
+    postgres.env.run(&["plan"]).assert_ok();
+    assert_eq!(postgres.query_number("SELECT count(*) FROM runs"), runs);
     assert_eq!(
-        served.number("SELECT max(fencing_token) FROM account"),
+        postgres.query_number("SELECT max(fencing_token) FROM account"),
         1,
         "nobody was put out of its account"
     );
@@ -167,17 +170,17 @@ fn plan_leaves_the_archive_unchanged() {
 
 #[test]
 fn plan_measures_bytes_per_message_in_a_large_archive() {
-    let bed = TestEnv::new(&["--messages", "10500", "--topic-messages", "0", "--plain"])
+    let env = TestEnv::new(&["--messages", "10500", "--topic-messages", "0", "--plain"])
         .with_only("agora");
     let senders = ["alice", "bob", "carol"].map(from);
     let channels = ["lobby", "general", "support", "dev-talk"].map(to);
-    let bed = bed.with_agora_streams(&[&channels[..], &senders].concat());
-    bed.sync().assert_ok();
-    bed.say("lobby", "one more", Duration::from_secs(20));
-    let (accounts, said) = plan(&bed, &[]);
-    let sealed = bed.number("SELECT CAST(sum(messages) AS INTEGER) FROM coverage");
+    let env = env.with_agora_streams(&[&channels[..], &senders].concat());
+    env.sync().assert_ok();
+    env.append_message("lobby", "one more", Duration::from_secs(20));
+    let (accounts, said) = plan(&env, &[]);
+    let sealed = env.query_number("SELECT CAST(sum(messages) AS INTEGER) FROM coverage");
     let pages =
-        bed.number("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size");
+        env.query_number("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size");
     assert_eq!(said["bytes_are_measured"], true);
     assert_close(
         number(&said, "bytes_per_message"),
@@ -190,9 +193,9 @@ fn plan_measures_bytes_per_message_in_a_large_archive() {
 
 #[test]
 fn plan_samples_many_ranges_and_says_so() {
-    let bed = TestEnv::new(&["--messages", "6000", "--topic-messages", "0"]).with_only("agora");
-    let (all, _) = plan(&bed, &[]);
-    let (some, _) = plan(&bed, &["--ranges", "13"]);
+    let env = TestEnv::new(&["--messages", "6000", "--topic-messages", "0"]).with_only("agora");
+    let (all, _) = plan(&env, &[]);
+    let (some, _) = plan(&env, &["--ranges", "13"]);
     assert_eq!(
         (&some[0]["ranges"], &some[0]["ranges_counted"]),
         (&all[0]["ranges"], &13.into())
@@ -204,16 +207,16 @@ fn plan_samples_many_ranges_and_says_so() {
         0.5,
         "ranges, with",
     );
-    bed.run(&["plan", "--ranges", "2"])
+    env.run(&["plan", "--ranges", "2"])
         .assert_ok()
-        .says("counted 2 of")
-        .says("the others are extrapolated");
+        .assert_prints("counted 2 of")
+        .assert_prints("the others are extrapolated");
 }
 
 #[test]
 fn plan_can_be_limited_to_an_account_and_a_time_range() {
-    let bed = TestEnv::new(&["--messages", "900", "--topic-messages", "600"]);
-    let now = bed.world().now().second();
+    let env = TestEnv::new(&["--messages", "900", "--topic-messages", "600"]);
+    let now = env.world().now().second();
     let (since, until) = (now.plus(-3 * 86_400), now.plus(-2 * 86_400));
     let [since_text, until_text] = [since, until].map(|moment| moment.to_string());
     let wanted = [
@@ -224,46 +227,46 @@ fn plan_can_be_limited_to_an_account_and_a_time_range() {
         "--until",
         &until_text,
     ];
-    let (accounts, _) = plan(&bed, &wanted);
+    let (accounts, _) = plan(&env, &wanted);
     assert!(
-        !bed.sandbox.rules().accounts.contains_key("web3mq-1"),
+        !env.sandbox.rules().accounts.contains_key("web3mq-1"),
         "the other account was not asked"
     );
     assert_eq!(
         (accounts.len(), &accounts[0]["missing_seconds"]),
         (1, &86_400.into())
     );
-    bed.run(&[&["sync"], &wanted[..]].concat()).assert_ok();
-    let sealed = bed.number("SELECT CAST(sum(messages) AS INTEGER) FROM coverage");
+    env.run(&[&["sync"], &wanted[..]].concat()).assert_ok();
+    let sealed = env.query_number("SELECT CAST(sum(messages) AS INTEGER) FROM coverage");
     assert_close(
         number(&accounts[0], "messages"),
         sealed as f64,
         0.05,
         "messages",
     );
-    let ran = bed.run(&["plan", "--since", &until_text, "--until", &since_text]);
-    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let output = env.run(&["plan", "--since", &until_text, "--until", &since_text]);
+    assert_eq!(output.code, Some(2), "{output:?}");
 }
 
 #[test]
 fn refused_account_is_left_out_of_the_plan() {
-    let bed = TestEnv::new(&["--messages", "100", "--topic-messages", "100"]).with_setting_of(
+    let env = TestEnv::new(&["--messages", "100", "--topic-messages", "100"]).with_setting_of(
         AGORA,
         "customer_secret",
         "wrong",
     );
-    bed.run(&["plan"])
+    env.run(&["plan"])
         .assert_incomplete()
-        .says("sandbox: not planned")
-        .says("web3mq-1: counted");
+        .assert_prints("sandbox: not planned")
+        .assert_prints("web3mq-1: counted");
     // A pause that is on record is kept.
-    bed.sync().assert_incomplete();
-    let before = bed.sandbox.rules().accounts["sandbox"].requests();
-    bed.run(&["plan"])
+    env.sync().assert_incomplete();
+    let before = env.sandbox.rules().accounts["sandbox"].requests();
+    env.run(&["plan"])
         .assert_incomplete()
-        .says("sandbox: not planned")
-        .says("hint");
-    assert_eq!(bed.sandbox.rules().accounts["sandbox"].requests(), before);
+        .assert_prints("sandbox: not planned")
+        .assert_prints("hint");
+    assert_eq!(env.sandbox.rules().accounts["sandbox"].requests(), before);
 }
 
 /// Sent so many seconds ago, until when it is gone.
@@ -273,14 +276,14 @@ const SLOW: f64 = 0.5;
 
 /// A history of ten minutes, all that the provider keeps, of which the first and the last of four channels are followed:
 /// a quarter of what they hold is more than can be had at [`SLOW`].
-fn with_oversized_backlog(bed: TestEnv) -> TestEnv {
-    bed.with_only("agora")
+fn with_oversized_backlog(env: TestEnv) -> TestEnv {
+    env.with_only("agora")
         .with_agora_streams(&[to("lobby"), to("dev-talk")])
         .with_setting_of(AGORA, "retention", format!("{RETENTION_S}s"))
 }
 
-fn with_slow_requests(bed: TestEnv) -> TestEnv {
-    bed.with_account_setting("requests_per_second", SLOW)
+fn with_slow_requests(env: TestEnv) -> TestEnv {
+    env.with_account_setting("requests_per_second", SLOW)
 }
 
 const TOO_MUCH: [&str; 9] = [
@@ -296,9 +299,9 @@ const TOO_MUCH: [&str; 9] = [
 ];
 
 /// How many messages the followed channels have between two moments.
-fn count_messages_between(bed: &TestEnv, from: Second, to: Second) -> f64 {
+fn count_messages_between(env: &TestEnv, from: Second, to: Second) -> f64 {
     let times = from.start().0..to.start().0;
-    let all = bed.world().agora_messages("sandbox");
+    let all = env.world().agora_messages("sandbox");
     all.iter()
         .filter(|m| ["lobby", "dev-talk"].contains(&m.dst.as_str()) && times.contains(&m.ms))
         .count() as f64
@@ -313,9 +316,9 @@ fn must_be_lost(messages: f64, now: Millis, last: Second) -> f64 {
 
 #[test]
 fn plan_and_status_forecast_the_loss_of_expiring_history() {
-    let bed = with_oversized_backlog(TestEnv::new(&TOO_MUCH));
+    let env = with_oversized_backlog(TestEnv::new(&TOO_MUCH));
     // A history that fits is no reason for alarm.
-    let (accounts, _) = plan(&bed, &[]);
+    let (accounts, _) = plan(&env, &[]);
     assert_eq!(
         (
             &accounts[0]["lost_messages"],
@@ -325,19 +328,19 @@ fn plan_and_status_forecast_the_loss_of_expiring_history() {
     );
 
     // The last minutes are archived, as far as they are settled, and the rest is not.
-    let now = bed.world().now();
+    let now = env.world().now();
     let since = now.second().plus(-180);
-    bed.run(&["sync", "--since", &since.to_string()])
+    env.run(&["sync", "--since", &since.to_string()])
         .assert_ok();
-    let bed = with_slow_requests(bed);
-    let backlog = |bed: &TestEnv| {
-        count_messages_between(bed, bed.world().now().second().plus(-RETENTION_S), since)
+    let env = with_slow_requests(env);
+    let backlog = |env: &TestEnv| {
+        count_messages_between(env, env.world().now().second().plus(-RETENTION_S), since)
     };
-    let expected = must_be_lost(backlog(&bed), bed.world().now(), since);
+    let expected = must_be_lost(backlog(&env), env.world().now(), since);
     assert!(expected > 4000.0, "{expected}");
 
     let streams: Vec<Value> =
-        serde_json::from_str(&bed.run(&["status", "--json"]).assert_ok().stdout).unwrap();
+        serde_json::from_str(&env.run(&["status", "--json"]).assert_ok().stdout).unwrap();
     assert_eq!(streams.len(), 2);
     let said: f64 = streams
         .iter()
@@ -358,14 +361,14 @@ fn plan_and_status_forecast_the_loss_of_expiring_history() {
         .unwrap()
         .second();
     assert!((expires.0 - now.second().0).abs() < 60, "{streams:?}");
-    bed.run(&["status"])
+    env.run(&["status"])
         .assert_ok()
-        .says("sandbox: LOSS AHEAD: at 0.493 requests a second about")
-        .says("hint");
+        .assert_prints("sandbox: LOSS AHEAD: at 0.493 requests a second about")
+        .assert_prints("hint");
 
-    let asked = bed.world().now();
-    let expected = must_be_lost(backlog(&bed), asked, since);
-    let (accounts, _) = plan(&bed, &["--until", &since.to_string()]);
+    let request = env.world().now();
+    let expected = must_be_lost(backlog(&env), request, since);
+    let (accounts, _) = plan(&env, &["--until", &since.to_string()]);
     assert_close(
         number(&accounts[0], "lost_messages"),
         expected,
@@ -374,11 +377,11 @@ fn plan_and_status_forecast_the_loss_of_expiring_history() {
     );
     // The view says of each range when it begins to be lost.
     let late =
-        bed.number("SELECT count(*) FROM gaps WHERE NOT lost AND unixepoch(expires_at) <> unixepoch(from_at) + 600");
+        env.query_number("SELECT count(*) FROM gaps WHERE NOT lost AND unixepoch(expires_at) <> unixepoch(from_at) + 600");
     assert_eq!(
         (
             late,
-            bed.number("SELECT count(*) > 0 FROM gaps WHERE expires_at IS NOT NULL")
+            env.query_number("SELECT count(*) > 0 FROM gaps WHERE expires_at IS NOT NULL")
         ),
         (0, 1)
     );
@@ -386,12 +389,12 @@ fn plan_and_status_forecast_the_loss_of_expiring_history() {
 
 #[test]
 fn sync_without_terminal_prints_a_summary() {
-    let bed = TestEnv::new(&["--messages", "200", "--topic-messages", "0"]).with_only("agora");
-    let ran = bed.sync().assert_ok();
-    let line = ran.stderr.lines().last().unwrap_or_default();
+    let env = TestEnv::new(&["--messages", "200", "--topic-messages", "0"]).with_only("agora");
+    let output = env.sync().assert_ok();
+    let line = output.stderr.lines().last().unwrap_or_default();
     assert!(
         line.contains("archived") && line.contains("new=200") && line.contains("requests="),
-        "{ran:?}"
+        "{output:?}"
     );
 }
 
@@ -403,18 +406,18 @@ async fn sync_progress_continues_after_an_interrupted_sync() {
         .history()
         .messages
         .extend((0..4000).map(|n| (NOW.0 - 3_570_000 + n as i64 * 800, n)));
-    let mut place = ModelRun::with_provider(provider).await;
-    assert_eq!(place.progress(), Reading::default());
-    place.provider.history().calls_before_failures.extend([7]);
-    place.pass(Purpose::Sync(HistoryBounds::default())).await;
-    let broken_off = place.progress();
+    let mut run = ModelRun::with_provider(provider).await;
+    assert_eq!(run.progress(), Reading::default());
+    run.provider.history().calls_before_failures.extend([7]);
+    run.run_pass(Purpose::Sync(HistoryBounds::default())).await;
+    let broken_off = run.progress();
     assert!(
         0 < broken_off.fetched && broken_off.fetched < broken_off.expected,
         "{broken_off:?}"
     );
     assert_eq!((broken_off.expected, broken_off.is_estimate), (4000, false));
-    place.pass(Purpose::Sync(HistoryBounds::default())).await;
-    let done = place.progress();
+    run.run_pass(Purpose::Sync(HistoryBounds::default())).await;
+    let done = run.progress();
     assert_eq!(
         (done.expected, done.fetched, done.new),
         (done.fetched, done.fetched, 4000),
@@ -422,6 +425,6 @@ async fn sync_progress_continues_after_an_interrupted_sync() {
     );
     assert_eq!(
         (done.is_estimate, done.left, done.requests),
-        (false, Duration::ZERO, place.provider.requests_sent())
+        (false, Duration::ZERO, run.provider.requests_sent())
     );
 }

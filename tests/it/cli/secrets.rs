@@ -24,7 +24,7 @@ use crate::support::fault_proxy::ProxyAction;
 
 #[test]
 fn no_secret_is_printed_logged_or_stored() {
-    let bed = TestEnv::new(&[
+    let env = TestEnv::new(&[
         "--messages",
         "60",
         "--topic-messages",
@@ -34,18 +34,18 @@ fn no_secret_is_printed_logged_or_stored() {
         "--token",
         "a-token-to-keep",
     ]);
-    let mut config = bed.config().clone();
+    let mut config = env.config().clone();
     let second = config.accounts_mut(AGORA).nth(1).unwrap();
     second.remove("customer_id");
     second.remove("customer_secret");
     second.insert("token".to_owned(), "a-token-to-keep".into());
     second.insert("uid".to_owned(), TOKEN_UID.into());
-    let bed = bed.with_config(config);
-    let key = bed
+    let env = env.with_config(config);
+    let key = env
         .world()
-        .with_user(&bed.world().users()[0], Web3mqUser::private_key)
+        .with_user(&env.world().users()[0], Web3mqUser::private_key)
         .unwrap();
-    let (bed, middleman) = bed.behind_proxy(|_, _| ProxyAction::Forward);
+    let (env, proxy) = env.behind_proxy(|_, _| ProxyAction::Forward);
     // Trouble of every kind, for that is when people log too much.
     for on in [
         CallFilter::Query,
@@ -54,14 +54,14 @@ fn no_secret_is_printed_logged_or_stored() {
         CallFilter::History,
     ] {
         for status in [400, 500, 302] {
-            bed.script_answer(ScriptedAnswer {
+            env.script_answer(ScriptedAnswer {
                 on,
                 status,
                 after: 3,
                 ..ScriptedAnswer::default()
             });
         }
-        bed.script_answer(ScriptedAnswer {
+        env.script_answer(ScriptedAnswer {
             on,
             fault: Some(Fault::Cut),
             after: 5,
@@ -78,23 +78,23 @@ fn no_secret_is_printed_logged_or_stored() {
         &["migrate"],
         &["sync"],
     ] {
-        let ran = bed.run(&[args, &["--log", level]].concat());
-        printed += &(ran.stdout + &ran.stderr);
+        let output = env.run(&[args, &["--log", level]].concat());
+        printed += &(output.stdout + &output.stderr);
     }
-    bed.script_answer(ScriptedAnswer {
+    env.script_answer(ScriptedAnswer {
         on: CallFilter::Any,
         status: 401,
         times: 99,
         ..ScriptedAnswer::default()
     });
-    let refused = bed.run(&["check", "--log", level]).assert_incomplete();
+    let refused = env.run(&["check", "--log", level]).assert_incomplete();
     printed += &(refused.stdout + &refused.stderr);
     assert!(
         printed.contains("DEBUG") && printed.contains("the provider fails"),
         "it was logged, and there was trouble"
     );
     assert!(
-        middleman.count(|asked| asked.headers.contains_key("x-agora-token")) > 3,
+        proxy.count_requests(|request| request.headers.contains_key("x-agora-token")) > 3,
         "the token was used"
     );
 
@@ -105,9 +105,9 @@ fn no_secret_is_printed_logged_or_stored() {
         key.to_uppercase(),
         key,
     ];
-    for asked in middleman.requests() {
-        if let Some(signature) = asked.parameter("web3mq_signature") {
-            let encoded = asked
+    for request in proxy.requests() {
+        if let Some(signature) = request.parameter("web3mq_signature") {
+            let encoded = request
                 .url
                 .query()
                 .unwrap()
@@ -119,7 +119,7 @@ fn no_secret_is_printed_logged_or_stored() {
     }
     assert!(secrets.len() > 20);
     let mut stored = Vec::new();
-    for entry in std::fs::read_dir(bed.dir.path()).unwrap() {
+    for entry in std::fs::read_dir(env.dir.path()).unwrap() {
         let path = entry.unwrap().path();
         if path.file_name().unwrap() != "config.toml" {
             stored.extend(std::fs::read(path).unwrap());

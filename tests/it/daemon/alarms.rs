@@ -46,7 +46,7 @@ struct WebhookReceiver {
 
 impl WebhookReceiver {
     /// Listens, and has the bed's service post its alarms there.
-    fn start_for(bed: TestEnv, status: u16) -> (TestEnv, Arc<Self>) {
+    fn start_for(env: TestEnv, status: u16) -> (TestEnv, Arc<Self>) {
         let hook = Arc::new(Self {
             status: AtomicU16::new(status),
             ..Self::default()
@@ -62,14 +62,14 @@ impl WebhookReceiver {
         let router = Router::new()
             .route("/{token}", post(take))
             .with_state(hook.clone());
-        let address = bed.block_on(async {
+        let address = env.block_on(async {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
             let address = listener.local_addr().unwrap();
             tokio::spawn(async move { axum::serve(listener, router).await });
             address
         });
         let url = format!("http://{address}/{TOKEN}");
-        (bed.with_setting("alerts", "webhook", url), hook)
+        (env.with_setting("alerts", "webhook", url), hook)
     }
 
     fn received(&self) -> Vec<Value> {
@@ -79,21 +79,21 @@ impl WebhookReceiver {
 
 /// A bed whose only account is refused, as often as it asks.
 fn env_with_refused_credentials() -> TestEnv {
-    let bed =
+    let env =
         env_syncing_every_second(&["--messages", "20", "--topic-messages", "0"]).with_only("agora");
-    bed.script_answer(ScriptedAnswer {
+    env.script_answer(ScriptedAnswer {
         status: 401,
         times: u32::MAX,
         ..ScriptedAnswer::default()
     });
-    bed
+    env
 }
 
-fn count_active_alarms(bed: &TestEnv) -> i64 {
-    let known = bed.archive_path().exists()
-        && bed.number("SELECT count(*) FROM sqlite_schema WHERE name = 'alarms'") == 1;
+fn count_active_alarms(env: &TestEnv) -> i64 {
+    let known = env.archive_path().exists()
+        && env.query_number("SELECT count(*) FROM sqlite_schema WHERE name = 'alarms'") == 1;
     if known {
-        bed.number("SELECT count(*) FROM alarms WHERE kind = 'parked' AND until IS NULL")
+        env.query_number("SELECT count(*) FROM alarms WHERE kind = 'parked' AND until IS NULL")
     } else {
         0
     }
@@ -108,10 +108,10 @@ fn stop_daemon(mut daemon: DaemonProcess) -> String {
 
 #[test]
 fn refused_account_is_notified_once_across_restarts() {
-    let (bed, hook) = WebhookReceiver::start_for(env_with_refused_credentials(), 200);
-    let daemon = DaemonProcess::start(&bed);
+    let (env, hook) = WebhookReceiver::start_for(env_with_refused_credentials(), 200);
+    let daemon = DaemonProcess::start(&env);
     wait_until("the alarm", || {
-        count_active_alarms(&bed) == 1 && hook.received().len() == 1
+        count_active_alarms(&env) == 1 && hook.received().len() == 1
     });
     let said = stop_daemon(daemon);
     assert_eq!(said.matches("\"kind\":\"parked\"").count(), 1, "{said}");
@@ -133,12 +133,12 @@ fn refused_account_is_notified_once_across_restarts() {
             && taken[0]["stream"].is_null()
     );
 
-    bed.run(&["status"])
+    env.run(&["status"])
         .assert_ok()
-        .says("ALARM: sandbox: parked, for ")
-        .says("hint: renew the account's credentials");
+        .assert_prints("ALARM: sandbox: parked, for ")
+        .assert_prints("hint: renew the account's credentials");
     let status: Vec<Value> =
-        serde_json::from_str(&bed.run(&["status", "--json"]).assert_ok().stdout).unwrap();
+        serde_json::from_str(&env.run(&["status", "--json"]).assert_ok().stdout).unwrap();
     assert_eq!(status[0]["alarms"][0]["kind"], "parked", "{status:#?}");
     assert_eq!(
         status[0]["alarms"][0]["since"].as_str(),
@@ -146,37 +146,37 @@ fn refused_account_is_notified_once_across_restarts() {
     );
 
     // The next one finds that all is well. It is not over before that has lasted; and nothing begins anew.
-    bed.world().script().clear();
-    bed.run(&["check"]).assert_ok();
-    let daemon = DaemonProcess::start(&bed);
+    env.world().script().clear();
+    env.run(&["check"]).assert_ok();
+    let daemon = DaemonProcess::start(&env);
     wait_until("passes", || {
-        bed.number("SELECT count(*) FROM runs WHERE finished_at IS NOT NULL") >= 3
+        env.query_number("SELECT count(*) FROM runs WHERE finished_at IS NOT NULL") >= 3
     });
     let said = stop_daemon(daemon);
     assert!(!said.contains("\"kind\":\"parked\""), "{said}");
-    assert_eq!((count_active_alarms(&bed), hook.received().len()), (1, 1));
+    assert_eq!((count_active_alarms(&env), hook.received().len()), (1, 1));
 }
 
 #[test]
 fn undelivered_notification_is_sent_after_restart() {
-    let (bed, hook) = WebhookReceiver::start_for(env_with_refused_credentials(), 302);
-    let mut daemon = DaemonProcess::start_with_args(&bed, &["run", "--log", "trace"]);
+    let (env, hook) = WebhookReceiver::start_for(env_with_refused_credentials(), 302);
+    let mut daemon = DaemonProcess::start_with_args(&env, &["run", "--log", "trace"]);
     wait_until("a letter", || {
-        count_active_alarms(&bed) == 1 && !hook.received().is_empty()
+        count_active_alarms(&env) == 1 && !hook.received().is_empty()
     });
     daemon.kill();
     let mut said = String::new();
     std::io::Read::read_to_string(daemon.0.stderr.as_mut().unwrap(), &mut said).unwrap();
     let refused = hook.received().len();
     hook.status.store(200, Ordering::Relaxed);
-    let daemon = DaemonProcess::start(&bed);
+    let daemon = DaemonProcess::start(&env);
     // Its first pass is told to wait: the account has been parked before, and whose it is is known from then on.
     wait_until("the same letter", || hook.received().len() == refused + 1);
     said += &stop_daemon(daemon);
     assert_eq!(hook.received()[0], hook.received()[refused]);
-    said += &bed.run(&["status", "--log", "trace"]).assert_ok().stdout;
+    said += &env.run(&["status", "--log", "trace"]).assert_ok().stdout;
     assert!(!said.contains(TOKEN), "{said}");
-    let archive = std::fs::read(bed.archive_path()).unwrap();
+    let archive = std::fs::read(env.archive_path()).unwrap();
     assert!(
         !archive
             .windows(TOKEN.len())
@@ -192,16 +192,16 @@ async fn half_archived() -> (ModelRun, Vec<StreamStatus>) {
         .history()
         .messages
         .extend((0..4000).map(|n| (NOW.0 - 1_790_000 + n as i64 * 400, n)));
-    let mut place = ModelRun::with_provider(provider).await;
-    place.provider.history().calls_before_failures.push_back(7);
-    place.pass(Purpose::Sync(HistoryBounds::default())).await;
-    let status = place.store.status().await.unwrap();
-    (place, status)
+    let mut run = ModelRun::with_provider(provider).await;
+    run.provider.history().calls_before_failures.push_back(7);
+    run.run_pass(Purpose::Sync(HistoryBounds::default())).await;
+    let status = run.store.status().await.unwrap();
+    (run, status)
 }
 
 #[tokio::test]
 async fn expected_loss_is_a_problem_while_it_is_forecast() {
-    let (place, status) = half_archived().await;
+    let (run, status) = half_archived().await;
     let look = |requests| {
         let busy = Duration::from_hours(1);
         let pace = Pace {
@@ -212,7 +212,7 @@ async fn expected_loss_is_a_problem_while_it_is_forecast() {
         };
         lost_history::check_loss_ahead(
             "shop",
-            forecast(&*place.provider, &status, &[pace], NOW).as_ref(),
+            forecast(&*run.provider, &status, &[pace], NOW).as_ref(),
         )
         .unwrap()
     };

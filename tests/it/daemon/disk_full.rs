@@ -15,15 +15,15 @@ struct LimitedDaemon {
 
 impl LimitedDaemon {
     /// Without the signal that ends a process which writes too much: it meets the error of a write that fails.
-    fn start(bed: &TestEnv) -> Self {
+    fn start(env: &TestEnv) -> Self {
         let command = Command::new("sh")
             .args([
                 "-c",
                 r#"trap "" XFSZ; exec "$0" run --config "$1""#,
                 BACKSCROLL,
             ])
-            .arg(bed.write_config())
-            .current_dir(bed.dir.path())
+            .arg(env.write_config())
+            .current_dir(env.dir.path())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn();
@@ -74,16 +74,16 @@ fn full_disk_is_logged_once_and_loses_nothing() {
         "--ready-after",
         "20ms",
     ];
-    let bed = TestEnv::new(&flags)
+    let env = TestEnv::new(&flags)
         .with_only("agora")
         .with_schedule("sync", EVERY_SECOND_SCHEDULE);
-    let edge = bed.settled_edge();
-    let daemon = LimitedDaemon::start(&bed);
+    let edge = env.settled_edge();
+    let daemon = LimitedDaemon::start(&env);
     let archived = || {
-        let made = bed.archive_path().exists()
-            && bed.number("SELECT count(*) FROM sqlite_schema WHERE name = 'runs'") == 1;
+        let made = env.archive_path().exists()
+            && env.query_number("SELECT count(*) FROM sqlite_schema WHERE name = 'runs'") == 1;
         if made {
-            bed.number("SELECT count(*) FROM archive")
+            env.query_number("SELECT count(*) FROM archive")
         } else {
             0
         }
@@ -129,8 +129,8 @@ fn full_disk_is_logged_once_and_loses_nothing() {
         daemon.log_output()
     );
     drop(daemon);
-    bed.sync().assert_ok();
-    bed.assert_archive_equals_truth(edge);
-    let (check,): (String,) = bed.row("PRAGMA integrity_check");
+    env.sync().assert_ok();
+    env.assert_archive_equals_truth(edge);
+    let (check,): (String,) = env.query_row("PRAGMA integrity_check");
     assert_eq!(check, "ok");
 }

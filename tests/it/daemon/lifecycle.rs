@@ -9,7 +9,7 @@ use crate::support::env::{TestEnv, wait_until};
 
 #[test]
 fn daemon_archives_at_every_tick_and_stops_cleanly() {
-    let bed = env_syncing_every_second(&[
+    let env = env_syncing_every_second(&[
         "--messages",
         "400",
         "--topic-messages",
@@ -17,21 +17,21 @@ fn daemon_archives_at_every_tick_and_stops_cleanly() {
         "--append-rate",
         "20",
     ]);
-    let edge = bed.settled_edge();
-    let mut daemon = DaemonProcess::start(&bed);
+    let edge = env.settled_edge();
+    let mut daemon = DaemonProcess::start(&env);
     // Reading goes on while it writes, and never sees half a message.
-    let has = |bed: &TestEnv| {
-        if archive_is_ready(bed) {
-            bed.number("SELECT count(*) FROM archive")
+    let has = |env: &TestEnv| {
+        if archive_is_ready(env) {
+            env.query_number("SELECT count(*) FROM archive")
         } else {
             0
         }
     };
-    wait_until("the first messages", || has(&bed) > 0);
-    let first = has(&bed);
-    wait_until("what is said meanwhile", || has(&bed) > first.max(700) + 20);
+    wait_until("the first messages", || has(&env) > 0);
+    let first = has(&env);
+    wait_until("what is said meanwhile", || has(&env) > first.max(700) + 20);
     wait_until("ticks", || {
-        bed.number("SELECT count(*) FROM runs WHERE finished_at IS NOT NULL") >= 6
+        env.query_number("SELECT count(*) FROM runs WHERE finished_at IS NOT NULL") >= 6
     });
     daemon.signal("-TERM");
     let (code, said) = daemon.wait_for_exit();
@@ -41,10 +41,10 @@ fn daemon_archives_at_every_tick_and_stops_cleanly() {
         "{said}"
     );
     assert!(!said.contains("ERROR"), "{said}");
-    bed.assert_archive_equals_truth(edge);
-    bed.assert_no_rule_broken();
+    env.assert_archive_equals_truth(edge);
+    env.assert_no_rule_broken();
     assert_eq!(
-        bed.number("SELECT count(*) FROM runs WHERE finished_at IS NULL"),
+        env.query_number("SELECT count(*) FROM runs WHERE finished_at IS NULL"),
         0,
         "every run was finished"
     );
@@ -61,14 +61,14 @@ fn windows_in_flight_are_finished_after_sigint() {
         "50",
         "--plain",
     ];
-    let bed = env_syncing_every_second(&flags).with_only("agora");
-    let mut daemon = DaemonProcess::start(&bed);
-    wait_until("windows under way", || bed.sandbox.rules().total.read > 0);
-    let before = bed.sandbox.rules().total.requests();
+    let env = env_syncing_every_second(&flags).with_only("agora");
+    let mut daemon = DaemonProcess::start(&env);
+    wait_until("windows under way", || env.sandbox.rules().total.read > 0);
+    let before = env.sandbox.rules().total.requests();
     daemon.signal("-INT");
     let (code, said) = daemon.wait_for_exit();
     assert_eq!(code, Some(0), "{said}");
-    let (archived, sealed, unfinished): (i64, i64, i64) = bed.row(
+    let (archived, sealed, unfinished): (i64, i64, i64) = env.query_row(
         "SELECT (SELECT count(*) FROM archive), (SELECT count(*) FROM coverage),
                 (SELECT count(*) FROM runs WHERE finished_at IS NULL)",
     );
@@ -78,30 +78,30 @@ fn windows_in_flight_are_finished_after_sigint() {
     );
     assert_eq!(unfinished, 0);
     assert!(
-        bed.sandbox.rules().total.requests() > before,
+        env.sandbox.rules().total.requests() > before,
         "it went on for as long as they took"
     );
-    bed.assert_sync_archives_truth();
+    env.assert_sync_archives_truth();
 }
 
 #[test]
 fn hanging_provider_does_not_delay_shutdown() {
-    let bed = env_syncing_every_second(&["--messages", "200", "--topic-messages", "100"]);
-    bed.script_answer(ScriptedAnswer {
+    let env = env_syncing_every_second(&["--messages", "200", "--topic-messages", "100"]);
+    env.script_answer(ScriptedAnswer {
         on: CallFilter::Read,
         fault: Some(Fault::Hang),
         times: 9999,
         ..ScriptedAnswer::default()
     });
-    bed.script_answer(ScriptedAnswer {
+    env.script_answer(ScriptedAnswer {
         on: CallFilter::History,
         fault: Some(Fault::Hang),
         times: 9999,
         ..ScriptedAnswer::default()
     });
-    let mut daemon = DaemonProcess::start(&bed);
+    let mut daemon = DaemonProcess::start(&env);
     wait_until("a read that hangs", || {
-        bed.sandbox.rules().total.read > 0 && bed.sandbox.rules().total.history > 0
+        env.sandbox.rules().total.read > 0 && env.sandbox.rules().total.history > 0
     });
     daemon.signal("-TERM");
     let (code, said) = daemon.wait_for_exit();
@@ -110,16 +110,16 @@ fn hanging_provider_does_not_delay_shutdown() {
 
 #[test]
 fn second_signal_exits_immediately() {
-    let bed = env_syncing_every_second(&["--messages", "200", "--topic-messages", "0"])
+    let env = env_syncing_every_second(&["--messages", "200", "--topic-messages", "0"])
         .with_only("agora");
-    bed.script_answer(ScriptedAnswer {
+    env.script_answer(ScriptedAnswer {
         on: CallFilter::Read,
         fault: Some(Fault::Hang),
         times: 9999,
         ..ScriptedAnswer::default()
     });
-    let mut daemon = DaemonProcess::start(&bed);
-    wait_until("a read that hangs", || bed.sandbox.rules().total.read > 0);
+    let mut daemon = DaemonProcess::start(&env);
+    wait_until("a read that hangs", || env.sandbox.rules().total.read > 0);
     let begun = Instant::now();
     daemon.signal("-TERM");
     // Two signals that nobody has looked at yet are one: repeated until one of them is the second.
@@ -137,23 +137,23 @@ fn second_signal_exits_immediately() {
 
 #[test]
 fn failed_account_is_retried_at_a_later_tick() {
-    let bed =
+    let env =
         env_syncing_every_second(&["--messages", "200", "--topic-messages", "100", "--plain"]);
-    bed.script_answer(ScriptedAnswer {
+    env.script_answer(ScriptedAnswer {
         on: CallFilter::Any,
         status: 200,
         body: "<html>".to_owned(),
         times: 8,
         ..ScriptedAnswer::default()
     });
-    let edge = bed.settled_edge();
-    let mut daemon = DaemonProcess::start(&bed);
+    let edge = env.settled_edge();
+    let mut daemon = DaemonProcess::start(&env);
     wait_until("all of it", || {
-        archive_is_ready(&bed) && bed.number("SELECT count(*) FROM archive") >= 300
+        archive_is_ready(&env) && env.query_number("SELECT count(*) FROM archive") >= 300
     });
     daemon.signal("-TERM");
     let (code, said) = daemon.wait_for_exit();
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("pass ended early"), "{said}");
-    bed.assert_archive_equals_truth(edge);
+    env.assert_archive_equals_truth(edge);
 }

@@ -42,9 +42,9 @@ const FIELDS: [&str; 23] = [
     "tries",
 ];
 
-fn count_passes(bed: &TestEnv) -> i64 {
-    if archive_is_ready(bed) {
-        bed.number("SELECT count(*) FROM runs WHERE finished_at IS NOT NULL")
+fn count_passes(env: &TestEnv) -> i64 {
+    if archive_is_ready(env) {
+        env.query_number("SELECT count(*) FROM runs WHERE finished_at IS NOT NULL")
     } else {
         0
     }
@@ -52,22 +52,22 @@ fn count_passes(bed: &TestEnv) -> i64 {
 
 #[test]
 fn json_log_lines_have_known_fields() {
-    let bed = env_syncing_every_second(&FEW);
-    bed.script_answer(ScriptedAnswer {
+    let env = env_syncing_every_second(&FEW);
+    env.script_answer(ScriptedAnswer {
         on: CallFilter::Read,
         fault: Some(Fault::Cut),
         times: 2,
         ..ScriptedAnswer::default()
     });
-    bed.script_answer(ScriptedAnswer {
+    env.script_answer(ScriptedAnswer {
         on: CallFilter::History,
         status: 500,
         times: 2,
         ..ScriptedAnswer::default()
     });
     let mut daemon =
-        DaemonProcess::start_with_args(&bed, &["run", "--log", "warn,backscroll=debug"]);
-    wait_until("passes", || count_passes(&bed) >= 6);
+        DaemonProcess::start_with_args(&env, &["run", "--log", "warn,backscroll=debug"]);
+    wait_until("passes", || count_passes(&env) >= 6);
     daemon.signal("-TERM");
     let (_, said) = daemon.wait_for_exit();
     let mut names = BTreeSet::new();
@@ -93,15 +93,15 @@ fn json_log_lines_have_known_fields() {
 
 #[test]
 fn journal_lines_have_priorities_and_no_timestamp() {
-    let bed = env_syncing_every_second(&FEW).with_only("agora");
-    bed.write_config();
-    let path = bed.path("journal");
+    let env = env_syncing_every_second(&FEW).with_only("agora");
+    env.write_config();
+    let path = env.path("journal");
     let journal = File::create(&path).unwrap();
     let metadata = journal.metadata().unwrap();
     let mut command = Command::new(BACKSCROLL);
     command
         .arg("run")
-        .current_dir(bed.dir.path())
+        .current_dir(env.dir.path())
         .env(
             "JOURNAL_STREAM",
             format!("{}:{}", metadata.dev(), metadata.ino()),
@@ -124,41 +124,41 @@ fn journal_lines_have_priorities_and_no_timestamp() {
     );
     drop(daemon);
 
-    fs::write(bed.path("config.toml"), "[[agora]]\n").unwrap();
-    let ran = bed_less(&bed, &["run", "--log-format", "journal"]);
+    fs::write(env.path("config.toml"), "[[agora]]\n").unwrap();
+    let output = bed_less(&env, &["run", "--log-format", "journal"]);
     assert!(
-        ran.starts_with("<3>config.toml:1:1: [[agora]] has no `name`"),
-        "{ran}"
+        output.starts_with("<3>config.toml:1:1: [[agora]] has no `name`"),
+        "{output}"
     );
 }
 
 /// What it says with the configuration that is there.
-fn bed_less(bed: &TestEnv, args: &[&str]) -> String {
-    let ran = Command::new(BACKSCROLL)
+fn bed_less(env: &TestEnv, args: &[&str]) -> String {
+    let output = Command::new(BACKSCROLL)
         .args(args)
-        .current_dir(bed.dir.path())
+        .current_dir(env.dir.path())
         .output()
         .unwrap();
-    assert_eq!(ran.status.code(), Some(2));
-    String::from_utf8(ran.stderr).unwrap()
+    assert_eq!(output.status.code(), Some(2));
+    String::from_utf8(output.stderr).unwrap()
 }
 
 #[test]
 fn passes_without_news_log_nothing() {
-    let bed = Purpose::NAMES
+    let env = Purpose::NAMES
         .iter()
-        .fold(TestEnv::new(&FEW), |bed, purpose| {
-            bed.with_schedule(purpose, EVERY_SECOND_SCHEDULE)
+        .fold(TestEnv::new(&FEW), |env, purpose| {
+            env.with_schedule(purpose, EVERY_SECOND_SCHEDULE)
         });
-    let mut daemon = DaemonProcess::start(&bed);
+    let mut daemon = DaemonProcess::start(&env);
     let quiet = "SELECT count(*) FROM runs WHERE finished_at IS NOT NULL AND new = 0";
     wait_until("passes that bring nothing", || {
-        archive_is_ready(&bed) && bed.number(quiet) >= 12
+        archive_is_ready(&env) && env.query_number(quiet) >= 12
     });
     daemon.signal("-TERM");
     let (_, said) = daemon.wait_for_exit();
-    let reasons: Vec<String> = bed
-        .rows::<(String,)>("SELECT DISTINCT why FROM runs ORDER BY why")
+    let reasons: Vec<String> = env
+        .query_rows::<(String,)>("SELECT DISTINCT why FROM runs ORDER BY why")
         .into_iter()
         .map(|(why,)| why)
         .collect();
@@ -169,18 +169,18 @@ fn passes_without_news_log_nothing() {
 
 #[test]
 fn reload_changes_the_log_levels() {
-    let bed = env_syncing_every_second(&FEW)
+    let env = env_syncing_every_second(&FEW)
         .with_only("agora")
         .with_setting("log", "levels", "off");
-    let mut daemon = DaemonProcess::start(&bed);
-    wait_until("a pass", || count_passes(&bed) >= 1);
-    let bed = bed
+    let mut daemon = DaemonProcess::start(&env);
+    wait_until("a pass", || count_passes(&env) >= 1);
+    let env = env
         .with_setting("log", "levels", "backscroll::daemon=debug")
         .with_setting("log", "format", "human");
-    bed.write_config();
+    env.write_config();
     daemon.signal("-HUP");
-    let before = count_passes(&bed);
-    wait_until("passes", || count_passes(&bed) >= before + 3);
+    let before = count_passes(&env);
+    wait_until("passes", || count_passes(&env) >= before + 3);
     daemon.signal("-TERM");
     let (code, said) = daemon.wait_for_exit();
     assert_eq!(code, Some(0));
@@ -193,7 +193,7 @@ fn reload_changes_the_log_levels() {
 
 #[test]
 fn no_log_level_shows_a_secret_or_a_message() {
-    let bed =
+    let env =
         env_syncing_every_second(&["--messages", "300", "--topic-messages", "200", "--plain"]);
     for on in [
         CallFilter::Query,
@@ -202,7 +202,7 @@ fn no_log_level_shows_a_secret_or_a_message() {
         CallFilter::History,
     ] {
         for status in [400, 500, 302] {
-            bed.script_answer(ScriptedAnswer {
+            env.script_answer(ScriptedAnswer {
                 on,
                 status,
                 after: 3,
@@ -210,7 +210,7 @@ fn no_log_level_shows_a_secret_or_a_message() {
             });
         }
         for fault in [Fault::Cut, Fault::Truncated, Fault::Html, Fault::Charset] {
-            bed.script_answer(ScriptedAnswer {
+            env.script_answer(ScriptedAnswer {
                 on,
                 fault: Some(fault),
                 after: 4,
@@ -218,17 +218,17 @@ fn no_log_level_shows_a_secret_or_a_message() {
             });
         }
     }
-    let log = bed.path("log");
+    let log = env.path("log");
     // Into a file: nobody reads a pipe meanwhile, and it would soon be full.
     let command = Command::new(BACKSCROLL)
         .args(["run", "--log", "trace", "--config"])
-        .arg(bed.write_config())
-        .current_dir(bed.dir.path())
+        .arg(env.write_config())
+        .current_dir(env.dir.path())
         .stderr(File::create(&log).unwrap())
         .spawn();
     let daemon = DaemonProcess(command.unwrap());
     wait_until("passes", || {
-        count_passes(&bed) >= 8 && bed.number("SELECT count(*) FROM archive") == 500
+        count_passes(&env) >= 8 && env.query_number("SELECT count(*) FROM archive") == 500
     });
     let command_line = fs::read(format!("/proc/{}/cmdline", daemon.0.id())).unwrap();
     assert!(command_line.windows(9).any(|word| word == b"--config\0"));
@@ -240,9 +240,9 @@ fn no_log_level_shows_a_secret_or_a_message() {
             "{target} was to say all"
         );
     }
-    let key = bed
+    let key = env
         .world()
-        .with_user(&bed.world().users()[0], Web3mqUser::private_key)
+        .with_user(&env.world().users()[0], Web3mqUser::private_key)
         .unwrap();
     let mut hidden = vec![
         CUSTOMER_SECRET.to_owned(),
@@ -250,7 +250,7 @@ fn no_log_level_shows_a_secret_or_a_message() {
         "web3mq_signature=".to_owned(),
     ];
     // Short ones may stand in anything.
-    let bodies = bed.rows::<(String,)>(
+    let bodies = env.query_rows::<(String,)>(
         "SELECT DISTINCT body FROM archive WHERE length(body) BETWEEN 12 AND 200",
     );
     assert!(bodies.len() > 100, "{}", bodies.len());
@@ -273,11 +273,11 @@ fn no_log_level_shows_a_secret_or_a_message() {
 
 #[test]
 fn world_readable_secret_is_warned_about() {
-    let bed = TestEnv::new(&FEW);
-    let path = bed.write_config();
+    let env = TestEnv::new(&FEW);
+    let path = env.write_config();
     let check = |mode: u32| {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        crate::support::env::run_command_in(bed.dir.path(), &["check"])
+        crate::support::env::run_command_in(env.dir.path(), &["check"])
             .assert_ok()
             .stdout
     };
@@ -290,18 +290,18 @@ fn world_readable_secret_is_warned_about() {
         assert!(shown.contains(&warning), "{shown}");
     }
     assert!(!check(0o640).contains("can read config.toml"));
-    let mut hook = bed.config().clone();
+    let mut hook = env.config().clone();
     hook.set("alerts", "webhook", "https://hooks.example/a/token");
     fs::write(&path, hook.to_string()).unwrap();
     assert!(check(0o604).contains("which contains the webhook of [alerts]: keep it elsewhere"));
-    let mut elsewhere = bed.config().clone();
+    let mut elsewhere = env.config().clone();
     for account in elsewhere.accounts_mut(AGORA) {
         account.insert(
             "customer_secret".to_owned(),
             secret_reference("file", "agora.secret"),
         );
     }
-    fs::write(bed.path("agora.secret"), CUSTOMER_SECRET).unwrap();
+    fs::write(env.path("agora.secret"), CUSTOMER_SECRET).unwrap();
     fs::write(&path, elsewhere.to_string()).unwrap();
     let shown = check(0o644);
     assert!(
@@ -312,14 +312,14 @@ fn world_readable_secret_is_warned_about() {
 
 #[test]
 fn password_on_the_command_line_is_refused() {
-    let bed = TestEnv::new(&FEW);
+    let env = TestEnv::new(&FEW);
     for args in [
         &["copy", "--to", "postgres://me:hunter2@host/archive"][..],
         &["copy", "--to=postgres://h/a?password=hunter2"],
     ] {
-        let ran = bed.run(args);
-        assert_eq!(ran.code, Some(2), "{ran:?}");
-        assert!(!ran.stderr.contains("hunter2"), "{ran:?}");
-        ran.says("~/.pgpass");
+        let output = env.run(args);
+        assert_eq!(output.code, Some(2), "{output:?}");
+        assert!(!output.stderr.contains("hunter2"), "{output:?}");
+        output.assert_prints("~/.pgpass");
     }
 }

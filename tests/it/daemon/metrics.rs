@@ -19,8 +19,8 @@ struct MetricsScrape {
 }
 
 impl MetricsScrape {
-    fn fetch(visited: &HttpDaemon) -> Self {
-        let answer = visited.get("/metrics");
+    fn fetch(server: &HttpDaemon) -> Self {
+        let answer = server.get("/metrics");
         assert_eq!(answer.status, 200, "{answer:#?}");
         assert!(
             answer
@@ -98,19 +98,19 @@ impl MetricsScrape {
 /// remember.
 fn env_with_failures() -> (TestEnv, crate::support::fault_proxy::FaultProxy) {
     let flags = ["--messages", "400", "--topic-messages", "300", "--plain"];
-    let bed = with_web_listener(TestEnv::new(&flags), ANY_PORT).with_setting_of(
+    let env = with_web_listener(TestEnv::new(&flags), ANY_PORT).with_setting_of(
         AGORA,
         "since",
         "2012-01-01T00:00:00Z",
     );
-    bed.say(
+    env.append_message(
         "lobby",
         "this one is garbled",
         std::time::Duration::from_hours(5),
     );
-    let refused = first_source(bed.config());
-    bed.behind_proxy(move |_, asked| match asked.endpoint() {
-        "count" | "query" if asked.parameter("source").as_ref() == Some(&refused) => {
+    let refused = first_source(env.config());
+    env.behind_proxy(move |_, request| match request.endpoint() {
+        "count" | "query" if request.parameter("source").as_ref() == Some(&refused) => {
             ProxyAction::reply(400, "{}")
         }
         "read" => ProxyAction::rewrite_json(|answer| {
@@ -139,24 +139,23 @@ fn first_source(config: &TestConfig) -> String {
 
 #[test]
 fn metrics_equal_the_archive() {
-    let (bed, middleman) = env_with_failures();
-    let visited = HttpDaemon::start(&bed);
+    let (env, proxy) = env_with_failures();
+    let server = HttpDaemon::start(&env);
     let ended = "SELECT count(*) FROM runs WHERE finished_at IS NOT NULL";
     wait_until("both passes", || {
-        archive_is_ready(&bed) && bed.number(ended) >= 2
+        archive_is_ready(&env) && env.query_number(ended) >= 2
     });
     // Of what was seen before they ended nothing is said for long.
     let lost =
         "SELECT coalesce(sum(unixepoch(to_at) - unixepoch(from_at)), 0) FROM gaps WHERE lost";
     wait_until("a look after that", || {
-        MetricsScrape::fetch(&visited).sum("backscroll_lost_seconds", &[]) as i64
-            == bed.number(lost)
-            && MetricsScrape::fetch(&visited).sum("backscroll_streams_failing", &[]) as i64 == 1
-            && MetricsScrape::fetch(&visited).sum("backscroll_quarantined_messages", &[]) as i64
-                == 1
+        MetricsScrape::fetch(&server).sum("backscroll_lost_seconds", &[]) as i64
+            == env.query_number(lost)
+            && MetricsScrape::fetch(&server).sum("backscroll_streams_failing", &[]) as i64 == 1
+            && MetricsScrape::fetch(&server).sum("backscroll_quarantined_messages", &[]) as i64 == 1
     });
-    let scraped = MetricsScrape::fetch(&visited);
-    assert!(bed.number(lost) > 0);
+    let scraped = MetricsScrape::fetch(&server);
+    assert!(env.query_number(lost) > 0);
     for (metric, sql) in [
         ("backscroll_messages_new_total", "SELECT count(*) FROM archive"),
         ("backscroll_messages_changed_total", "SELECT sum(changed) FROM runs"),
@@ -174,17 +173,17 @@ fn metrics_equal_the_archive() {
              FROM gaps g JOIN account a ON a.name = g.account WHERE NOT lost AND unixepoch(g.from_at) < a.settled_s",
         ),
     ] {
-        assert_eq!(scraped.sum(metric, &[]) as i64, bed.number(sql), "{metric}");
+        assert_eq!(scraped.sum(metric, &[]) as i64, env.query_number(sql), "{metric}");
     }
     let of = |account: &str| format!("SELECT count(*) FROM archive WHERE account = '{account}'");
     for account in ["sandbox", "web3mq-1"] {
         let new = scraped.sum("backscroll_messages_new_total", &[("account", account)]);
-        assert_eq!(new as i64, bed.number(&of(account)), "{account}");
+        assert_eq!(new as i64, env.query_number(&of(account)), "{account}");
     }
     let answered = scraped.sum("backscroll_requests_total", &[("outcome", "answered")]);
     let refused = scraped.sum("backscroll_requests_total", &[("outcome", "refused")]);
     assert!(refused >= 1.0, "{}", scraped.text);
-    assert_eq!((answered + refused) as usize, middleman.requests().len());
+    assert_eq!((answered + refused) as usize, proxy.requests().len());
     assert_eq!(
         scraped.values(
             "backscroll_passes_total",
@@ -210,10 +209,9 @@ fn metrics_equal_the_archive() {
     assert!(scraped.sum("backscroll_lag_seconds", &[("account", "web3mq-1")]) < 300.0);
     assert!(
         scraped.sum("backscroll_archive_bytes", &[]) as u64
-            >= std::fs::metadata(bed.archive_path()).unwrap().len()
+            >= std::fs::metadata(env.archive_path()).unwrap().len()
     );
-    let status =
-        std::fs::read_to_string(format!("/proc/{}/status", visited.daemon.0.id())).unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.daemon.0.id())).unwrap();
     let resident = status
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"))
@@ -221,7 +219,7 @@ fn metrics_equal_the_archive() {
     let resident = resident.parse::<f64>().unwrap() * 1024.0;
     let said = scraped.sum("process_resident_memory_bytes", &[]);
     assert!((said / resident - 1.0).abs() < 0.2, "{said} and {resident}");
-    visited.stop();
+    server.stop();
 }
 
 #[test]
@@ -235,22 +233,22 @@ fn pause_and_quota_use_are_exported() {
         "20",
         "--plain",
     ];
-    let bed = with_web_listener(TestEnv::new(&flags).with_only("agora"), ANY_PORT);
+    let env = with_web_listener(TestEnv::new(&flags).with_only("agora"), ANY_PORT);
     let told = ScriptedAnswer {
         on: CallFilter::Count,
         status: 429,
         after: 8,
         ..ScriptedAnswer::default()
     };
-    bed.script_answer(ScriptedAnswer {
+    env.script_answer(ScriptedAnswer {
         headers: [("retry-after".to_owned(), "300".to_owned())].into(),
         ..told
     });
-    let visited = HttpDaemon::start(&bed);
+    let server = HttpDaemon::start(&env);
     wait_until("the penalty", || {
-        MetricsScrape::fetch(&visited).sum("backscroll_pause_seconds", &[]) > 200.0
+        MetricsScrape::fetch(&server).sum("backscroll_pause_seconds", &[]) > 200.0
     });
-    let scraped = MetricsScrape::fetch(&visited);
+    let scraped = MetricsScrape::fetch(&server);
     assert_eq!(
         scraped.values("backscroll_requests_total", &[("outcome", "throttled")]),
         [1.0]
@@ -259,29 +257,29 @@ fn pause_and_quota_use_are_exported() {
     assert!((19.0..20.0).contains(&quota), "{quota}");
     let (used, sent) = (
         scraped.sum("backscroll_quota_used_ratio", &[]),
-        bed.sandbox.rules().total.requests() as f64,
+        env.sandbox.rules().total.requests() as f64,
     );
     let over_a_minute = sent / (quota * 60.0);
     assert!(
         used > 0.0 && used <= over_a_minute && used > over_a_minute / 2.0,
         "{used} of {over_a_minute}"
     );
-    visited.stop();
+    server.stop();
 }
 
 #[test]
 fn commit_durations_are_a_histogram() {
-    let bed = with_web_listener(
+    let env = with_web_listener(
         TestEnv::new(&["--messages", "300", "--topic-messages", "0"]).with_only("agora"),
         ANY_PORT,
     );
-    let visited = HttpDaemon::start(&bed);
+    let server = HttpDaemon::start(&env);
     wait_until("a pass", || {
-        MetricsScrape::fetch(&visited)
+        MetricsScrape::fetch(&server)
             .values("backscroll_passes_total", &[("ending", "good")])
             .contains(&1.0)
     });
-    let scraped = MetricsScrape::fetch(&visited);
+    let scraped = MetricsScrape::fetch(&server);
     let count = scraped.sum("backscroll_commit_duration_seconds_count", &[]);
     assert!(count >= 1.0 && scraped.sum("backscroll_commit_duration_seconds_sum", &[]) > 0.0);
     let histogram = scraped
@@ -298,24 +296,24 @@ fn commit_durations_are_a_histogram() {
     );
     let last = classes.last().unwrap();
     assert_eq!((last.less_than, last.count), (f64::INFINITY, count));
-    visited.stop();
+    server.stop();
 }
 
 #[test]
 fn active_alarms_are_counted_by_kind() {
-    let bed = with_web_listener(
+    let env = with_web_listener(
         TestEnv::new(&["--messages", "50", "--topic-messages", "0"]).with_only("agora"),
         ANY_PORT,
     );
-    bed.sync().assert_ok();
-    bed.execute_sql(
+    env.sync().assert_ok();
+    env.execute_sql(
         "INSERT INTO alarm (account, stream, kind, since_ms, until_ms, text, hint) VALUES
          ('sandbox', 'destination=lobby', 'silent', 1, NULL, 'says nothing', ''),
          ('sandbox', 'source=alice', 'silent', 1, NULL, 'says nothing', ''),
          ('sandbox', '', 'parked', 1, 2, 'is over', ''), ('', '', 'disk', 1, NULL, 'is nearly full', '')",
     );
-    let visited = HttpDaemon::start(&bed);
-    let scraped = MetricsScrape::fetch(&visited);
+    let server = HttpDaemon::start(&env);
+    let scraped = MetricsScrape::fetch(&server);
     let stands =
         |account, kind| scraped.values("backscroll_alarm", &[("account", account), ("kind", kind)]);
     assert_eq!(
@@ -326,20 +324,20 @@ fn active_alarms_are_counted_by_kind() {
         (stands("", "disk"), stands("", "archive")),
         (vec![1.0], vec![0.0])
     );
-    visited.stop();
+    server.stop();
 }
 
 #[test]
 fn documented_metrics_equal_exported_metrics() {
-    let (bed, _middleman) = env_with_failures();
-    let visited = HttpDaemon::start(&bed);
+    let (env, _middleman) = env_with_failures();
+    let server = HttpDaemon::start(&env);
     let has_all = |scraped: &MetricsScrape| {
         scraped.sum("backscroll_passes_total", &[]) >= 2.0
             && !scraped.values("backscroll_lag_seconds", &[]).is_empty()
     };
-    wait_until("both passes", || has_all(&MetricsScrape::fetch(&visited)));
-    let metrics = MetricsScrape::fetch(&visited).metrics();
-    visited.stop();
+    wait_until("both passes", || has_all(&MetricsScrape::fetch(&server)));
+    let metrics = MetricsScrape::fetch(&server).metrics();
+    server.stop();
 
     let manual = include_str!("../../../docs/METRICS.md");
     let rows = manual
@@ -408,7 +406,7 @@ fn panels(dashboard: &Value) -> Vec<Question> {
         .unwrap()
         .iter()
         .flat_map(|panel| panel["targets"].as_array().unwrap());
-    let asked = targets.map(|target| {
+    let request = targets.map(|target| {
         let legend = target["legendFormat"].as_str().unwrap();
         let named = legend
             .split("{{")
@@ -428,7 +426,7 @@ fn panels(dashboard: &Value) -> Vec<Question> {
             [label.trim_end_matches(')').to_owned()].into(),
         ))
     });
-    asked.chain(variables).collect()
+    request.chain(variables).collect()
 }
 
 /// Makes sure that whatever a file asks for is there: metrics, and the labels by which they are told apart.
@@ -438,15 +436,15 @@ fn assert_names_exist(
     known: &BTreeMap<String, (String, BTreeSet<String>)>,
 ) {
     assert!(questions.len() > 12, "{file}: {questions:#?}");
-    let mut asked = BTreeSet::new();
+    let mut request = BTreeSet::new();
     for (question, named) in questions {
         let words = question.split(|c: char| !(c.is_alphanumeric() || c == '_'));
         let names =
             words.filter(|word| word.starts_with("backscroll_") || word.starts_with("process_"));
         // Whoever scrapes adds the latter two, and a metric of its own.
         let mut labels: BTreeSet<&str> = ["le", "job", "instance"].into();
-        let before = asked.len();
-        asked.extend(question.starts_with("up{").then_some((question, "up")));
+        let before = request.len();
+        request.extend(question.starts_with("up{").then_some((question, "up")));
         for name in names {
             let base = ["_bucket", "_sum", "_count"]
                 .iter()
@@ -458,9 +456,9 @@ fn assert_names_exist(
                 .get(name)
                 .unwrap_or_else(|| panic!("{file}: there is no {name}"));
             labels.extend(metric.1.iter().map(String::as_str));
-            asked.insert((question, name));
+            request.insert((question, name));
         }
-        assert!(asked.len() > before, "{file}: {question}");
+        assert!(request.len() > before, "{file}: {question}");
         for label in labels_in(question)
             .into_iter()
             .chain(named.iter().map(String::as_str))
@@ -468,7 +466,7 @@ fn assert_names_exist(
             assert!(labels.contains(label), "{file}: no `{label}`: {question}");
         }
     }
-    let metrics: BTreeSet<&str> = asked.iter().map(|(_, name)| *name).collect();
+    let metrics: BTreeSet<&str> = request.iter().map(|(_, name)| *name).collect();
     assert!(metrics.len() > 10, "{file}: {metrics:?}");
 }
 

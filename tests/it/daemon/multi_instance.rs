@@ -26,73 +26,73 @@ fn stop_daemon(daemon: &mut DaemonProcess) -> String {
 
 #[test]
 fn second_writer_of_a_file_is_refused_and_names_the_first() {
-    let bed = TestEnv::new(&["--messages", "100", "--topic-messages", "0"]).with_only("agora");
-    bed.assert_sync_archives_truth();
-    bed.script_answer(ScriptedAnswer {
+    let env = TestEnv::new(&["--messages", "100", "--topic-messages", "0"]).with_only("agora");
+    env.assert_sync_archives_truth();
+    env.script_answer(ScriptedAnswer {
         on: CallFilter::Any,
         fault: Some(Fault::Hang),
         times: 9999,
         ..ScriptedAnswer::default()
     });
-    let requests = bed.sandbox.rules().total.requests();
-    let mut first = DaemonProcess::start_with_args(&bed, &["sync"]);
+    let requests = env.sandbox.rules().total.requests();
+    let mut first = DaemonProcess::start_with_args(&env, &["sync"]);
     let name = format!("process {} on ", first.0.id());
     wait_until("the first is at work", || {
-        bed.sandbox.rules().total.requests() > requests
+        env.sandbox.rules().total.requests() > requests
     });
     assert!(
-        fs::read_to_string(bed.path("archive.db.lock"))
+        fs::read_to_string(env.path("archive.db.lock"))
             .unwrap()
             .starts_with(&name)
     );
-    let before = fs::read(bed.archive_path()).unwrap();
+    let before = fs::read(env.archive_path()).unwrap();
     let named = format!("the archive archive.db is in the hands of another Backscroll: {name}");
     for command in ["sync", "run", "migrate"] {
-        bed.run(&[command])
+        env.run(&[command])
             .assert_incomplete()
-            .says(&named)
-            .says("stop it");
+            .assert_prints(&named)
+            .assert_prints("stop it");
     }
-    let other = bed.run(&["copy", "--to", "sqlite://other.db"]).assert_ok();
+    let other = env.run(&["copy", "--to", "sqlite://other.db"]).assert_ok();
     assert!(
         other.stdout.contains("100 messages"),
         "whoever only reads may: {other:?}"
     );
-    bed.run(&["status"]).assert_ok();
+    env.run(&["status"]).assert_ok();
     assert_eq!(
-        fs::read(bed.archive_path()).unwrap(),
+        fs::read(env.archive_path()).unwrap(),
         before,
         "nothing was touched"
     );
     assert_eq!(
-        bed.sandbox.rules().total.requests(),
+        env.sandbox.rules().total.requests(),
         requests + 1,
         "nothing was asked but by the first"
     );
 
     // However it ends, what it held is free.
     first.kill();
-    bed.world().script().clear();
-    bed.assert_sync_archives_truth();
+    env.world().script().clear();
+    env.assert_sync_archives_truth();
     assert!(
-        fs::read_to_string(bed.path("archive.db.lock"))
+        fs::read_to_string(env.path("archive.db.lock"))
             .unwrap()
             .starts_with("process ")
     );
 }
 
 /// Whether the archive has the last of its tables' columns.
-fn archive_exists(served: &PostgresEnv) -> bool {
-    served.number(
+fn archive_exists(postgres: &PostgresEnv) -> bool {
+    postgres.query_number(
         "SELECT count(*) FROM information_schema.columns WHERE table_name = 'account' AND column_name = 'retention_s'",
     ) == 1
 }
 
 /// A bed on Postgres with two daemons' worth of ticks.
 fn env_with_two_daemons(flags: &[&str]) -> PostgresEnv {
-    let mut served = PostgresEnv::start(flags);
-    served.env = served.env.with_schedule("sync", EVERY_SECOND_SCHEDULE);
-    served
+    let mut postgres = PostgresEnv::start(flags);
+    postgres.env = postgres.env.with_schedule("sync", EVERY_SECOND_SCHEDULE);
+    postgres
 }
 
 #[test]
@@ -107,17 +107,17 @@ fn second_daemon_takes_over_a_killed_one() {
         "--ready-after",
         "20ms",
     ];
-    let served = env_with_two_daemons(&flags);
-    let edge = served.env.settled_edge();
-    let mut first = DaemonProcess::start_with_args(&served.env, &["run"]);
-    wait_until("the archive is made", || archive_exists(&served));
+    let postgres = env_with_two_daemons(&flags);
+    let edge = postgres.env.settled_edge();
+    let mut first = DaemonProcess::start_with_args(&postgres.env, &["run"]);
+    wait_until("the archive is made", || archive_exists(&postgres));
     wait_until("the first has both accounts", || {
-        served.number("SELECT count(lease_holder) FROM account") == 2
+        postgres.query_number("SELECT count(lease_holder) FROM account") == 2
     });
-    let mut second = DaemonProcess::start_with_args(&served.env, &["run"]);
-    let has = |enough| served.number("SELECT count(*) FROM message") >= enough;
+    let mut second = DaemonProcess::start_with_args(&postgres.env, &["run"]);
+    let has = |enough| postgres.query_number("SELECT count(*) FROM message") >= enough;
     wait_until("the first archives", || has(600));
-    let owner = served.number(
+    let owner = postgres.query_number(
         "SELECT count(*) FROM account WHERE lease_holder LIKE 'process %' AND fencing_token = 1",
     );
     assert_eq!(owner, 2, "the second has taken nothing");
@@ -125,7 +125,7 @@ fn second_daemon_takes_over_a_killed_one() {
     first.kill();
     let killed = Instant::now();
     wait_until("the second takes over", || {
-        served.number("SELECT count(*) FROM account WHERE fencing_token = 2") == 2
+        postgres.query_number("SELECT count(*) FROM account WHERE fencing_token = 2") == 2
     });
     assert!(
         killed.elapsed() < MAX_WAIT / 6,
@@ -136,20 +136,20 @@ fn second_daemon_takes_over_a_killed_one() {
     let said = stop_daemon(&mut second);
     assert_eq!(said.matches("standing by").count(), 2, "{said}");
     assert_eq!(said.matches("taken over").count(), 2, "{said}");
-    served.env.sync().assert_ok();
-    served.assert_archive_equals_truth_until(edge);
-    served.env.assert_no_rule_broken();
+    postgres.env.sync().assert_ok();
+    postgres.assert_archive_equals_truth_until(edge);
+    postgres.env.assert_no_rule_broken();
 }
 
 #[test]
 fn sync_names_the_process_holding_the_account() {
-    let served = env_with_two_daemons(&["--messages", "50", "--topic-messages", "0"]);
-    let mut daemon = DaemonProcess::start_with_args(&served.env, &["run"]);
-    wait_until("the archive is made", || archive_exists(&served));
+    let postgres = env_with_two_daemons(&["--messages", "50", "--topic-messages", "0"]);
+    let mut daemon = DaemonProcess::start_with_args(&postgres.env, &["run"]);
+    wait_until("the archive is made", || archive_exists(&postgres));
     wait_until("the daemon has both accounts", || {
-        served.number("SELECT count(lease_holder) FROM account") == 2
+        postgres.query_number("SELECT count(lease_holder) FROM account") == 2
     });
-    let mut beside = DaemonProcess::start_with_args(&served.env, &["sync"]);
+    let mut beside = DaemonProcess::start_with_args(&postgres.env, &["sync"]);
     let mut said = String::new();
     // It waits a while for the other to end.
     beside
@@ -173,7 +173,7 @@ fn sync_names_the_process_holding_the_account() {
 /// Two stores, as two processes have them.
 #[tokio::test]
 async fn expired_lease_cannot_commit() {
-    let url = postgres_server::database();
+    let url = postgres_server::create_database();
     let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
     let one = PostgresStore::connect(options.clone(), IfMissing::Create)
         .await

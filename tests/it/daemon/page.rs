@@ -26,15 +26,15 @@ fn hostile_streams() -> Vec<toml::Table> {
 }
 
 /// A daemon whose first passes are over.
-fn settled(bed: &TestEnv) -> HttpDaemon {
-    let visited = HttpDaemon::start(bed);
-    visited.address();
-    let accounts = bed.config().account_names().len() as i64;
+fn settled(env: &TestEnv) -> HttpDaemon {
+    let server = HttpDaemon::start(env);
+    server.address();
+    let accounts = env.config().account_names().len() as i64;
     wait_until("the first passes", || {
-        bed.number("SELECT count(DISTINCT account) FROM runs WHERE finished_at IS NOT NULL")
+        env.query_number("SELECT count(DISTINCT account) FROM runs WHERE finished_at IS NOT NULL")
             == accounts
     });
-    visited
+    server
 }
 
 /// What stands between a page's first `<tag …>` and its end.
@@ -53,10 +53,10 @@ fn first<'a>(page: &'a str, tag: &str) -> &'a str {
 
 #[test]
 fn first_line_says_if_the_archive_is_complete() {
-    let bed = with_web_listener(TestEnv::new(&FEW), ANY_PORT);
-    let visited = settled(&bed);
-    let page = visited.get("/");
-    let streams = bed.number("SELECT count(*) FROM stream");
+    let env = with_web_listener(TestEnv::new(&FEW), ANY_PORT);
+    let server = settled(&env);
+    let page = server.get("/");
+    let streams = env.query_number("SELECT count(*) FROM stream");
     let verdict = first(&page.body, "h1");
     assert!(
         verdict.starts_with(&format!("Whole: all {streams} streams are complete up to ")),
@@ -69,7 +69,7 @@ fn first_line_says_if_the_archive_is_complete() {
     );
     assert!(!page.body.contains("What is wrong"), "nothing is");
     assert!(page.body.contains("<bdi>sandbox</bdi>") && page.body.contains("<bdi>web3mq-1</bdi>"));
-    let new = bed.number("SELECT sum(new) FROM runs");
+    let new = env.query_number("SELECT sum(new) FROM runs");
     assert!(
         page.body
             .contains(&format!("today last; at most {new} a day")),
@@ -86,25 +86,25 @@ fn first_line_says_if_the_archive_is_complete() {
         );
     }
     for (path, kind) in [("/style.css", "text/css"), ("/icon.svg", "image/svg+xml")] {
-        let answer = visited.get(path);
+        let answer = server.get(path);
         assert!(
             answer.status == 200 && answer.headers.contains(kind),
             "{answer:?}"
         );
     }
-    visited.stop();
-    let lag = bed.number("SELECT max(lag_seconds) FROM runs");
+    server.stop();
+    let lag = env.query_number("SELECT max(lag_seconds) FROM runs");
     assert!(
         (120..300).contains(&lag),
         "a settle age, and a little: {lag}"
     );
-    bed.run(&[
+    env.run(&[
         "sync",
         "--since",
-        &bed.world().now().minus(Duration::from_hours(1)).to_string(),
+        &env.world().now().minus(Duration::from_hours(1)).to_string(),
     ]);
     assert_eq!(
-        bed.number("SELECT count(*) FROM runs WHERE lag_seconds IS NULL"),
+        env.query_number("SELECT count(*) FROM runs WHERE lag_seconds IS NULL"),
         2,
         "of a part of the history"
     );
@@ -112,18 +112,19 @@ fn first_line_says_if_the_archive_is_complete() {
 
 #[test]
 fn day_strip_counts_the_messages_sent_on_each_day() {
-    let bed = with_web_listener(TestEnv::new(&FEW).with_only("agora"), ANY_PORT);
-    let visited = settled(&bed);
-    let streams: Vec<(i64, String)> =
-        bed.rows("SELECT id, recipient FROM stream WHERE sender IS NULL AND recipient IS NOT NULL");
+    let env = with_web_listener(TestEnv::new(&FEW).with_only("agora"), ANY_PORT);
+    let server = settled(&env);
+    let streams: Vec<(i64, String)> = env.query_rows(
+        "SELECT id, recipient FROM stream WHERE sender IS NULL AND recipient IS NOT NULL",
+    );
     assert!(streams.len() > 3);
     let mut compared = 0;
     for (id, recipient) in streams {
-        let days: Vec<(String, i64)> = bed.rows(&format!(
+        let days: Vec<(String, i64)> = env.query_rows(&format!(
             "SELECT substr(sent_at, 1, 10), count(*) FROM archive WHERE recipient = '{recipient}' GROUP BY 1"
         ));
         for (day, messages) in days {
-            let page = visited.get(&format!("/stream?id={id}&day={day}")).body;
+            let page = server.get(&format!("/stream?id={id}&day={day}")).body;
             let said = format!("{day}: sealed, {messages} messages");
             assert!(
                 page.contains(&said),
@@ -133,14 +134,14 @@ fn day_strip_counts_the_messages_sent_on_each_day() {
         }
     }
     assert!(compared > 10, "{compared} days");
-    visited.stop();
+    server.stop();
 }
 
 #[test]
 fn gaps_losses_and_failures_are_shown_with_a_remedy() {
-    let bed = with_web_listener(TestEnv::new(&FEW).with_only("agora"), ANY_PORT);
-    let visited = settled(&bed);
-    bed.execute_sql(
+    let env = with_web_listener(TestEnv::new(&FEW).with_only("agora"), ANY_PORT);
+    let server = settled(&env);
+    env.execute_sql(
         "UPDATE stream SET error = 'read: <b>refused</b> with 418', hint = 'brew coffee' WHERE id = 1;
          UPDATE sealed_window SET doubt = 'one short', doubted_at_ms = 0
          WHERE stream_id = 2 AND from_s = (SELECT max(from_s) FROM sealed_window WHERE stream_id = 2);
@@ -150,7 +151,7 @@ fn gaps_losses_and_failures_are_shown_with_a_remedy() {
          INSERT INTO sealed_window (stream_id, from_s, to_s, messages, sealed_at_ms)
          SELECT 3, settled_s - 43200, settled_s, 7, 0 FROM account WHERE name = 'sandbox'",
     );
-    let page = visited.get("/?sort=lost");
+    let page = server.get("/?sort=lost");
     let verdict = first(&page.body, "h1");
     assert!(
         verdict.starts_with("Trouble: 1 of ")
@@ -166,25 +167,25 @@ fn gaps_losses_and_failures_are_shown_with_a_remedy() {
     ] {
         assert!(page.body.contains(said), "no `{said}` in {}", page.body);
     }
-    let ill = visited.get("/?show=ill").body;
+    let ill = server.get("/?show=ill").body;
     assert_eq!(ill.matches("<tr><th scope=\"row\">").count(), 3);
-    let stream = visited.get("/stream?id=3").body;
+    let stream = server.get("/stream?id=3").body;
     assert!(
         stream.contains("○ gap") && stream.contains("✕ lost") && stream.contains("1d 2h"),
         "{stream}"
     );
     assert!(stream.contains("<td class=\"lost\""), "{stream}");
-    assert!(visited.get("/stream?id=2").body.contains("one short"));
-    visited.stop();
+    assert!(server.get("/stream?id=2").body.contains("one short"));
+    server.stop();
 }
 
 #[test]
 fn hostile_names_and_queries_are_escaped() {
     let mut streams = hostile_streams();
     streams.push(to(&"x".repeat(4000)));
-    let bed = with_web_listener(TestEnv::new(&FEW).with_agora_streams(&streams), ANY_PORT);
-    let visited = settled(&bed);
-    bed.execute_sql(
+    let env = with_web_listener(TestEnv::new(&FEW).with_agora_streams(&streams), ANY_PORT);
+    let server = settled(&env);
+    env.execute_sql(
         "UPDATE stream SET error = '<script>alert(3)</script>' || hex(zeroblob(5000)), hint = '</p>' WHERE id = 1",
     );
     let hostile = "%3Cscript%3Ealert(4)%3C/script%3E%22%20onfocus=%22";
@@ -203,7 +204,7 @@ fn hostile_names_and_queries_are_escaped() {
         .map(str::to_owned),
     );
     for path in paths {
-        let page = visited.get(&path);
+        let page = server.get(&path);
         assert_eq!(page.status, 200, "{path}: {page:?}");
         for forbidden in [
             "<script",
@@ -232,9 +233,9 @@ fn hostile_names_and_queries_are_escaped() {
         "/stream?id=x",
         "/nothing",
     ] {
-        assert_eq!(visited.get(path).status, 404, "{path}");
+        assert_eq!(server.get(path).status, 404, "{path}");
     }
-    visited.stop();
+    server.stop();
 }
 
 /// Ten thousand streams, each with a month of ledger rows.
@@ -251,17 +252,17 @@ const MANY: &str = "
 
 #[test]
 fn page_lists_the_worst_of_ten_thousand_streams_and_finds_others() {
-    let bed = with_web_listener(TestEnv::new(&FEW).with_only("agora"), ANY_PORT);
-    bed.script_answer(ScriptedAnswer {
+    let env = with_web_listener(TestEnv::new(&FEW).with_only("agora"), ANY_PORT);
+    env.script_answer(ScriptedAnswer {
         on: CallFilter::Any,
         status: 401,
         times: 9999,
         ..ScriptedAnswer::default()
     });
-    bed.run(&["sync"]);
-    bed.execute_sql(MANY);
-    let visited = HttpDaemon::start(&bed);
-    let page = visited.get("/");
+    env.run(&["sync"]);
+    env.execute_sql(MANY);
+    let server = HttpDaemon::start(&env);
+    let page = server.get("/");
     let rows = |page: &str| page.matches("<tr><th scope=\"row\">").count();
     let verdict = first(&page.body, "h1");
     assert!(
@@ -272,23 +273,23 @@ fn page_lists_the_worst_of_ten_thousand_streams_and_finds_others() {
     assert_eq!(rows(&page.body), 50);
     assert!(page.body.contains("1–50 of 10,000"), "{}", page.body);
     assert!(page.body.len() < 100_000, "{} bytes", page.body.len());
-    let found = visited.get("/?q=USER+0123").body;
+    let found = server.get("/?q=USER+0123").body;
     assert_eq!(rows(&found), 10);
     assert!(found.contains("source=user 01234"));
-    let last = visited.get("/?sort=name&page=200").body;
+    let last = server.get("/?sort=name&page=200").body;
     assert!(
         rows(&last) == 50 && last.contains("source=user 10000") && !last.contains(">next<"),
         "{last}"
     );
-    visited.stop();
+    server.stop();
 }
 
 #[test]
 fn unreachable_archive_is_reported_until_it_answers() {
-    let bed = with_web_listener(TestEnv::new(&FEW), ANY_PORT);
-    let visited = settled(&bed);
-    bed.execute_sql("ALTER TABLE quarantine RENAME TO away");
-    let page = visited.get("/");
+    let env = with_web_listener(TestEnv::new(&FEW), ANY_PORT);
+    let server = settled(&env);
+    env.execute_sql("ALTER TABLE quarantine RENAME TO away");
+    let page = server.get("/");
     assert_eq!(page.status, 503);
     assert!(
         first(&page.body, "h1").contains("The archive does not answer"),
@@ -296,22 +297,22 @@ fn unreachable_archive_is_reported_until_it_answers() {
         page.body
     );
     assert!(page.body.contains("To do: "), "{}", page.body);
-    bed.execute_sql("ALTER TABLE away RENAME TO quarantine");
-    assert_eq!(visited.get("/").status, 200);
-    visited.stop();
+    env.execute_sql("ALTER TABLE away RENAME TO quarantine");
+    assert_eq!(server.get("/").status, 200);
+    server.stop();
 }
 
 #[test]
 fn page_needs_no_script_no_third_party_and_no_wide_screen() {
-    let bed = with_web_listener(
+    let env = with_web_listener(
         TestEnv::new(&FEW).with_agora_streams(&hostile_streams()),
         ANY_PORT,
     );
-    bed.say("lobby", "hello", Duration::from_hours(2));
-    let visited = settled(&bed);
-    bed.execute_sql("UPDATE stream SET error = 'failed', hint = 'try again' WHERE id = 1");
+    env.append_message("lobby", "hello", Duration::from_hours(2));
+    let server = settled(&env);
+    env.execute_sql("UPDATE stream SET error = 'failed', hint = 'try again' WHERE id = 1");
     let mut browser = Browser::start();
-    let here = format!("http://{}", visited.address());
+    let here = format!("http://{}", server.address());
     for (width, scheme) in [
         (390, "light"),
         (390, "dark"),
@@ -356,7 +357,7 @@ fn page_needs_no_script_no_third_party_and_no_wide_screen() {
     }
     browser.open(&here);
     let all = browser.count("tbody th[scope=row]");
-    let found = browser.write("#q", "<SCRIPT>");
+    let found = browser.submit_text("#q", "<SCRIPT>");
     assert_eq!(found.errors, [""; 0]);
     assert!(
         found.responses[0].0.ends_with("/?q=%3CSCRIPT%3E&account="),
@@ -366,5 +367,5 @@ fn page_needs_no_script_no_third_party_and_no_wide_screen() {
         all > 5 && browser.count("tbody th[scope=row]") == 1,
         "of {all} streams one is called that"
     );
-    visited.stop();
+    server.stop();
 }

@@ -22,16 +22,16 @@ struct FakeServiceManager {
 }
 
 impl FakeServiceManager {
-    fn listen(bed: &TestEnv) -> Self {
-        let path = bed.path("notify").to_str().unwrap().to_owned();
+    fn listen(env: &TestEnv) -> Self {
+        let path = env.path("notify").to_str().unwrap().to_owned();
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_read_timeout(Some(MAX_WAIT)).unwrap();
         Self { socket, path }
     }
 
-    fn start(&self, bed: &TestEnv, more: &[(&str, &str)]) -> DaemonProcess {
+    fn start(&self, env: &TestEnv, more: &[(&str, &str)]) -> DaemonProcess {
         DaemonProcess::start_with_env(
-            bed,
+            env,
             &[&[("NOTIFY_SOCKET", self.path.as_str())], more].concat(),
         )
     }
@@ -93,12 +93,12 @@ fn hanging_answer(on: CallFilter) -> ScriptedAnswer {
 
 #[test]
 fn service_manager_is_told_ready_status_and_stopping() {
-    let bed = env_syncing_every_second(&FEW);
-    let manager = FakeServiceManager::listen(&bed);
-    let daemon = manager.start(&bed, &[]);
+    let env = env_syncing_every_second(&FEW);
+    let manager = FakeServiceManager::listen(&env);
+    let daemon = manager.start(&env, &[]);
     manager.wait_for("READY=1");
     assert!(
-        archive_is_ready(&bed),
+        archive_is_ready(&env),
         "there is an archive when the first pass is under way"
     );
     let lines = manager.wait_for("STATUS=up to date: 2 accounts");
@@ -110,27 +110,27 @@ fn service_manager_is_told_ready_status_and_stopping() {
 
 #[test]
 fn failure_is_shown_in_the_service_status() {
-    let bed = env_syncing_every_second(&FEW).with_only("agora");
-    bed.script_answer(ScriptedAnswer {
+    let env = env_syncing_every_second(&FEW).with_only("agora");
+    env.script_answer(ScriptedAnswer {
         on: CallFilter::Any,
         status: 401,
         times: 9999,
         ..ScriptedAnswer::default()
     });
-    let manager = FakeServiceManager::listen(&bed);
-    let _daemon = manager.start(&bed, &[]);
+    let manager = FakeServiceManager::listen(&env);
+    let _daemon = manager.start(&env, &[]);
     manager.wait_for("STATUS=in trouble: sandbox: count: credentials refused with status 401");
 }
 
 #[test]
 fn watchdog_is_fed_while_idle_and_with_a_slow_provider() {
-    let bed = env_syncing_every_second(&FEW).with_only("agora");
-    bed.script_answer(hanging_answer(CallFilter::Read));
-    let manager = FakeServiceManager::listen(&bed);
-    let _daemon = manager.start(&bed, &[("WATCHDOG_USEC", "600000")]);
+    let env = env_syncing_every_second(&FEW).with_only("agora");
+    env.script_answer(hanging_answer(CallFilter::Read));
+    let manager = FakeServiceManager::listen(&env);
+    let _daemon = manager.start(&env, &[("WATCHDOG_USEC", "600000")]);
     manager.wait_for("READY=1");
     let begun = Instant::now();
-    wait_until("a read that hangs", || bed.sandbox.rules().total.read > 0);
+    wait_until("a read that hangs", || env.sandbox.rules().total.read > 0);
     for _ in 0..8 {
         manager.wait_for("WATCHDOG=1");
     }
@@ -139,7 +139,7 @@ fn watchdog_is_fed_while_idle_and_with_a_slow_provider() {
         "at once, and then three times in a watchdog's time"
     );
     assert_eq!(
-        bed.number("SELECT count(*) FROM archive"),
+        env.query_number("SELECT count(*) FROM archive"),
         0,
         "nothing was read yet"
     );
@@ -154,9 +154,9 @@ fn watchdog_is_fed_while_idle_and_with_a_slow_provider() {
 
 #[test]
 fn watchdog_of_another_process_is_ignored() {
-    let bed = TestEnv::without_messages(&[]);
-    let manager = FakeServiceManager::listen(&bed);
-    let _daemon = manager.start(&bed, &[("WATCHDOG_USEC", "600000"), ("WATCHDOG_PID", "1")]);
+    let env = TestEnv::without_messages(&[]);
+    let manager = FakeServiceManager::listen(&env);
+    let _daemon = manager.start(&env, &[("WATCHDOG_USEC", "600000"), ("WATCHDOG_PID", "1")]);
     let lines = manager.wait_for("WATCHDOG=1");
     let begun = Instant::now();
     manager.wait_for("WATCHDOG=1");
@@ -165,7 +165,7 @@ fn watchdog_of_another_process_is_ignored() {
 
 #[test]
 fn reload_applies_a_new_configuration_and_loses_nothing() {
-    let bed = env_syncing_every_second(&[
+    let env = env_syncing_every_second(&[
         "--messages",
         "3000",
         "--topic-messages",
@@ -174,16 +174,16 @@ fn reload_applies_a_new_configuration_and_loses_nothing() {
         "40",
         "--plain",
     ]);
-    let (bed, middleman) = bed.behind_proxy(|_, _| ProxyAction::Forward);
-    let all = bed.config().clone();
-    let bed = bed.with_only("agora");
-    let edge = bed.settled_edge();
-    let manager = FakeServiceManager::listen(&bed);
-    let daemon = manager.start(&bed, &[]);
+    let (env, proxy) = env.behind_proxy(|_, _| ProxyAction::Forward);
+    let all = env.config().clone();
+    let env = env.with_only("agora");
+    let edge = env.settled_edge();
+    let manager = FakeServiceManager::listen(&env);
+    let daemon = manager.start(&env, &[]);
     manager.wait_for("READY=1");
-    wait_until("windows under way", || bed.sandbox.rules().total.read > 0);
-    let bed = bed.with_config(all);
-    bed.write_config();
+    wait_until("windows under way", || env.sandbox.rules().total.read > 0);
+    let env = env.with_config(all);
+    env.write_config();
     daemon.signal("-HUP");
     let lines = manager.wait_for("RELOADING=1");
     assert!(
@@ -192,10 +192,10 @@ fn reload_applies_a_new_configuration_and_loses_nothing() {
     );
     manager.wait_for("READY=1");
     manager.wait_for("STATUS=up to date: 2 accounts");
-    let times: Vec<Instant> = middleman.requests().iter().map(|asked| asked.at).collect();
+    let times: Vec<Instant> = proxy.requests().iter().map(|request| request.at).collect();
     let said = assert_ends_within_limit(daemon);
     assert!(said.contains("and comes into force"), "{said}");
-    bed.assert_archive_equals_truth(edge);
+    env.assert_archive_equals_truth(edge);
     let second = times
         .windows(2)
         .any(|pair| pair[1] - pair[0] >= Duration::from_millis(950));
@@ -207,7 +207,7 @@ fn reload_applies_a_new_configuration_and_loses_nothing() {
 
 #[test]
 fn reload_of_an_invalid_configuration_keeps_the_current_one() {
-    let bed = env_syncing_every_second(&[
+    let env = env_syncing_every_second(&[
         "--messages",
         "100",
         "--topic-messages",
@@ -216,25 +216,25 @@ fn reload_of_an_invalid_configuration_keeps_the_current_one() {
         "20",
     ])
     .with_only("agora");
-    let manager = FakeServiceManager::listen(&bed);
-    let daemon = manager.start(&bed, &[]);
+    let manager = FakeServiceManager::listen(&env);
+    let daemon = manager.start(&env, &[]);
     manager.wait_for("READY=1");
-    let good = fs::read_to_string(bed.path("config.toml")).unwrap();
+    let good = fs::read_to_string(env.path("config.toml")).unwrap();
     let nowhere = good.replace("sqlite://archive.db", "sqlite:///nowhere/at/all/archive.db");
     for wrong in [format!("{good}\n[schedul]\n"), "[[".to_owned(), nowhere] {
-        fs::write(bed.path("config.toml"), wrong).unwrap();
+        fs::write(env.path("config.toml"), wrong).unwrap();
         daemon.signal("-HUP");
         manager.wait_for("RELOADING=1");
         manager.wait_for("READY=1");
         manager.wait_for("STATUS=new configuration invalid, the previous one stays in force: ");
     }
-    fs::remove_file(bed.path("config.toml")).unwrap();
+    fs::remove_file(env.path("config.toml")).unwrap();
     daemon.signal("-HUP");
     manager.wait_for("RELOADING=1");
     manager.wait_for("READY=1");
-    let before = bed.number("SELECT count(*) FROM archive");
+    let before = env.query_number("SELECT count(*) FROM archive");
     wait_until("what is said meanwhile", || {
-        bed.number("SELECT count(*) FROM archive") > before
+        env.query_number("SELECT count(*) FROM archive") > before
     });
     let said = assert_ends_within_limit(daemon);
     for why in [
@@ -256,39 +256,39 @@ fn reload_of_an_invalid_configuration_keeps_the_current_one() {
 
 #[test]
 fn reload_can_switch_the_database() {
-    let bed = env_syncing_every_second(&FEW).with_only("agora");
-    let manager = FakeServiceManager::listen(&bed);
-    let daemon = manager.start(&bed, &[]);
+    let env = env_syncing_every_second(&FEW).with_only("agora");
+    let manager = FakeServiceManager::listen(&env);
+    let daemon = manager.start(&env, &[]);
     manager.wait_for("STATUS=up to date");
-    let bed = bed.with_database("sqlite://second.db");
-    bed.write_config();
+    let env = env.with_database("sqlite://second.db");
+    env.write_config();
     daemon.signal("-HUP");
     manager.wait_for("RELOADING=1");
     manager.wait_for("READY=1");
     manager.wait_for("STATUS=up to date: 1 account · 200 new messages");
     // The first is let go of: another process may have it.
-    let bed = bed.with_database("sqlite://archive.db");
-    bed.sync().assert_ok();
+    let env = env.with_database("sqlite://archive.db");
+    env.sync().assert_ok();
     assert_ends_within_limit(daemon);
     let count = |archive: &str| {
-        bed.query_rows_of::<(i64,)>(&bed.path(archive), "SELECT count(*) FROM archive")[0].0
+        env.query_rows_of::<(i64,)>(&env.path(archive), "SELECT count(*) FROM archive")[0].0
     };
     assert_eq!((count("archive.db"), count("second.db")), (200, 200));
 }
 
 #[test]
 fn shutdown_is_immediate_with_a_hanging_provider() {
-    let bed = env_syncing_every_second(&["--messages", "200", "--topic-messages", "100"]);
-    bed.script_answer(hanging_answer(CallFilter::Read));
-    bed.script_answer(hanging_answer(CallFilter::History));
-    let daemon = DaemonProcess::start(&bed);
-    let total = || bed.sandbox.rules().total;
+    let env = env_syncing_every_second(&["--messages", "200", "--topic-messages", "100"]);
+    env.script_answer(hanging_answer(CallFilter::Read));
+    env.script_answer(hanging_answer(CallFilter::History));
+    let daemon = DaemonProcess::start(&env);
+    let total = || env.sandbox.rules().total;
     wait_until("answers that hang", || {
         total().read > 0 && total().history > 0
     });
     assert_ends_within_limit(daemon);
     assert_eq!(
-        bed.number("SELECT count(*) FROM runs WHERE finished_at IS NULL"),
+        env.query_number("SELECT count(*) FROM runs WHERE finished_at IS NULL"),
         0,
         "in order, too"
     );
@@ -297,9 +297,9 @@ fn shutdown_is_immediate_with_a_hanging_provider() {
 #[test]
 fn shutdown_is_immediate_without_postgres() {
     let cluster = PostgresServer::start();
-    let url = cluster.database();
+    let url = cluster.create_database();
     let name = url.split(['/', '?']).nth(3).unwrap();
-    let bed = env_syncing_every_second(&[
+    let env = env_syncing_every_second(&[
         "--messages",
         "100",
         "--topic-messages",
@@ -315,9 +315,9 @@ fn shutdown_is_immediate_without_postgres() {
             .parse::<u64>()
             .unwrap()
     };
-    let manager = FakeServiceManager::listen(&bed);
+    let manager = FakeServiceManager::listen(&env);
 
-    let daemon = manager.start(&bed, &[]);
+    let daemon = manager.start(&env, &[]);
     manager.wait_for("STATUS=up to date");
     let before = archived();
     wait_until("more", || archived() > before);
@@ -329,7 +329,7 @@ fn shutdown_is_immediate_without_postgres() {
     assert_ends_within_limit(daemon);
     drop(held);
 
-    let daemon = manager.start(&bed, &[]);
+    let daemon = manager.start(&env, &[]);
     manager.wait_for("READY=1");
     cluster.stop();
     manager.wait_for("STATUS=in trouble: sandbox: the database failed");
@@ -343,8 +343,8 @@ fn shutdown_is_immediate_while_the_archive_opens() {
         "postgres://postgres@{}/archive?sslmode=disable",
         silent.local_addr().unwrap()
     );
-    let bed = env_syncing_every_second(&FEW).with_database(&url);
-    let daemon = DaemonProcess::start(&bed);
+    let env = env_syncing_every_second(&FEW).with_database(&url);
+    let daemon = DaemonProcess::start(&env);
     let connection = silent.accept().unwrap();
     assert_ends_within_limit(daemon);
     drop(connection);

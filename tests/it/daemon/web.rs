@@ -19,7 +19,9 @@ use tempfile::TempDir;
 use crate::support::env::{TestEnv, wait_until};
 use crate::support::fake_provider::FakeProvider;
 use crate::support::fault_proxy::ProxyAction;
-use crate::support::http_client::{ANY_PORT, HttpDaemon, HttpResponse, ask, with_web_listener};
+use crate::support::http_client::{
+    ANY_PORT, HttpDaemon, HttpResponse, send_request, with_web_listener,
+};
 use crate::support::postgres_server::PostgresServer;
 
 /// Everything that is there to be asked for.
@@ -57,14 +59,14 @@ fn assert_answer(answer: &HttpResponse, status: u16, text: &str) {
 
 #[test]
 fn server_is_read_only_and_checks_the_host_header() {
-    let bed = with_web_listener(small_env(), ANY_PORT);
-    let visited = HttpDaemon::start(&bed);
-    let address = visited.address();
+    let env = with_web_listener(small_env(), ANY_PORT);
+    let server = HttpDaemon::start(&env);
+    let address = server.address();
     wait_until("the accounts", || {
-        visited.get("/readyz").body.matches(": works").count() == 2
+        server.get("/readyz").body.matches(": works").count() == 2
     });
     for path in PATHS {
-        let answer = visited.get(path);
+        let answer = server.get(path);
         for header in [
             "x-content-type-options: nosniff",
             "x-frame-options: DENY",
@@ -78,7 +80,7 @@ fn server_is_read_only_and_checks_the_host_header() {
             );
         }
         assert!(!answer.body.is_empty());
-        let head = ask(
+        let head = send_request(
             address,
             &format!(
                 "HEAD {path} HTTP/1.1\r\nHost: localhost:{}\r\n\r\n",
@@ -90,13 +92,13 @@ fn server_is_read_only_and_checks_the_host_header() {
             (answer.status, ""),
             "{path}"
         );
-        let posted = ask(
+        let posted = send_request(
             address,
             &format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nhi"),
         );
         assert_answer(&posted, 405, "GET or HEAD");
         assert!(posted.headers.contains("allow: GET, HEAD"), "{posted:#?}");
-        let rebound = ask(
+        let rebound = send_request(
             address,
             &format!(
                 "GET {path} HTTP/1.1\r\nHost: evil.example:{}\r\n\r\n",
@@ -106,36 +108,37 @@ fn server_is_read_only_and_checks_the_host_header() {
         assert_answer(&rebound, 421, "localhost");
     }
     assert_answer(
-        &ask(address, "GET /healthz HTTP/1.1\r\n\r\n"),
+        &send_request(address, "GET /healthz HTTP/1.1\r\n\r\n"),
         421,
         "localhost",
     );
-    assert_eq!(visited.get("/etc/passwd").status, 404);
+    assert_eq!(server.get("/etc/passwd").status, 404);
     let long = format!(
         "GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "a".repeat(100_000)
     );
-    assert!((400..500).contains(&ask(address, &long).status));
-    visited.stop();
+    assert!((400..500).contains(&send_request(address, &long).status));
+    server.stop();
 }
 
 #[test]
 fn concurrent_requests_are_all_answered() {
-    let bed = with_web_listener(small_env(), ANY_PORT);
-    let visited = HttpDaemon::start(&bed);
-    let address = visited.address();
+    let env = with_web_listener(small_env(), ANY_PORT);
+    let server = HttpDaemon::start(&env);
+    let address = server.address();
     // Some connect and say nothing.
     let silent: Vec<_> = (0..20)
         .map(|_| TcpStream::connect(address).unwrap())
         .collect();
-    let ask = || ask(address, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").status;
+    let send_request =
+        || send_request(address, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").status;
     let statuses: Vec<u16> = thread::scope(|scope| {
-        let asking: Vec<_> = (0..100).map(|_| scope.spawn(ask)).collect();
+        let asking: Vec<_> = (0..100).map(|_| scope.spawn(send_request)).collect();
         asking.into_iter().map(|one| one.join().unwrap()).collect()
     });
     assert_eq!(statuses, [200; 100]);
     let begun = Instant::now();
-    visited.stop();
+    server.stop();
     assert!(
         begun.elapsed() < Duration::from_secs(4),
         "those who say nothing do not hold up the end"
@@ -147,43 +150,46 @@ fn concurrent_requests_are_all_answered() {
 fn occupied_address_does_not_stop_archiving() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let bed = with_web_listener(small_env(), &address.to_string());
-    let visited = HttpDaemon::start(&bed);
+    let env = with_web_listener(small_env(), &address.to_string());
+    let server = HttpDaemon::start(&env);
     wait_until("all of it", || {
-        crate::support::daemon_process::archive_is_ready(&bed)
-            && bed.number("SELECT count(*) FROM archive") >= 300
+        crate::support::daemon_process::archive_is_ready(&env)
+            && env.query_number("SELECT count(*) FROM archive") >= 300
     });
-    wait_until("a complaint", || visited.said().contains("cannot be shown"));
+    wait_until("a complaint", || {
+        server.log_output().contains("cannot be shown")
+    });
     assert!(
-        visited.said().contains(&address.to_string()) && visited.said().contains("`listen`"),
+        server.log_output().contains(&address.to_string())
+            && server.log_output().contains("`listen`"),
         "{}",
-        visited.said()
+        server.log_output()
     );
     drop(taken);
-    assert_eq!(visited.address(), address);
-    assert_answer(&visited.get("/healthz"), 200, "alive");
-    let said = visited.stop();
+    assert_eq!(server.address(), address);
+    assert_answer(&server.get("/healthz"), 200, "alive");
+    let said = server.stop();
     assert_eq!(said.matches("cannot be shown").count(), 1, "{said}");
 }
 
 #[test]
 fn reload_moves_the_listen_address() {
-    let bed = with_web_listener(small_env(), ANY_PORT);
-    let visited = HttpDaemon::start(&bed);
-    let before = visited.address();
-    wait_until("the account", || visited.get("/readyz").status == 200);
+    let env = with_web_listener(small_env(), ANY_PORT);
+    let server = HttpDaemon::start(&env);
+    let before = server.address();
+    wait_until("the account", || server.get("/readyz").status == 200);
     let elsewhere = free_address();
-    let bed = with_web_listener(bed, &elsewhere.to_string());
-    bed.write_config();
-    visited.daemon.signal("-HUP");
-    wait_until("the other address", || visited.address() == elsewhere);
-    assert_answer(&visited.get("/healthz"), 200, "alive");
-    wait_until("the account again", || visited.get("/readyz").status == 200);
+    let env = with_web_listener(env, &elsewhere.to_string());
+    env.write_config();
+    server.daemon.signal("-HUP");
+    wait_until("the other address", || server.address() == elsewhere);
+    assert_answer(&server.get("/healthz"), 200, "alive");
+    wait_until("the account again", || server.get("/readyz").status == 200);
     assert!(
         TcpStream::connect(before).is_err(),
         "the old address was given back"
     );
-    visited.stop();
+    server.stop();
 }
 
 #[test]
@@ -194,62 +200,60 @@ fn readiness_needs_one_working_account() {
         }
         _ => ProxyAction::Forward,
     };
-    let (bed, _middleman) = with_web_listener(small_env(), ANY_PORT)
-        .behind_proxy(move |_, asked| refuses(asked.endpoint(), "web3mq"));
-    let visited = HttpDaemon::start(&bed);
-    wait_until("the one that works", || {
-        visited.get("/readyz").status == 200
-    });
+    let (env, _middleman) = with_web_listener(small_env(), ANY_PORT)
+        .behind_proxy(move |_, request| refuses(request.endpoint(), "web3mq"));
+    let server = HttpDaemon::start(&env);
+    wait_until("the one that works", || server.get("/readyz").status == 200);
     wait_until("the other", || {
-        visited.get("/readyz").body.contains("is left alone for")
+        server.get("/readyz").body.contains("is left alone for")
     });
-    let answer = visited.get("/readyz");
+    let answer = server.get("/readyz");
     assert_answer(&answer, 200, "sandbox: works");
     assert_answer(&answer, 200, "web3mq-1: the provider is left alone for");
-    visited.stop();
+    server.stop();
 
-    let (bed, _middleman) = with_web_listener(small_env(), ANY_PORT)
-        .behind_proxy(move |_, asked| refuses(asked.endpoint(), "all"));
-    let visited = HttpDaemon::start(&bed);
+    let (env, _middleman) = with_web_listener(small_env(), ANY_PORT)
+        .behind_proxy(move |_, request| refuses(request.endpoint(), "all"));
+    let server = HttpDaemon::start(&env);
     wait_until("both", || {
-        visited.get("/readyz").body.matches("left alone").count() == 2
+        server.get("/readyz").body.matches("left alone").count() == 2
     });
-    assert_answer(&visited.get("/readyz"), 503, "no account works");
-    assert_answer(&visited.get("/healthz"), 200, "alive");
-    visited.stop();
+    assert_answer(&server.get("/readyz"), 503, "no account works");
+    assert_answer(&server.get("/healthz"), 200, "alive");
+    server.stop();
 }
 
 #[test]
 fn without_database_it_is_alive_but_not_ready() {
     let cluster = PostgresServer::start();
-    let bed = with_web_listener(small_env(), ANY_PORT).with_database(&cluster.database());
-    let visited = HttpDaemon::start(&bed);
-    wait_until("the accounts", || visited.get("/readyz").status == 200);
+    let env = with_web_listener(small_env(), ANY_PORT).with_database(&cluster.create_database());
+    let server = HttpDaemon::start(&env);
+    wait_until("the accounts", || server.get("/readyz").status == 200);
     cluster.stop();
-    wait_until("that it is gone", || visited.get("/readyz").status == 503);
-    assert_answer(&visited.get("/readyz"), 503, "the database");
-    assert_answer(&visited.get("/healthz"), 200, "alive");
+    wait_until("that it is gone", || server.get("/readyz").status == 503);
+    assert_answer(&server.get("/readyz"), 503, "the database");
+    assert_answer(&server.get("/healthz"), 200, "alive");
     wait_until("a scrape that says so", || {
-        visited
+        server
             .get("/metrics")
             .body
             .contains("\nbackscroll_archive_up 0")
     });
     cluster.start_process();
-    wait_until("that it is back", || visited.get("/readyz").status == 200);
-    visited.stop();
+    wait_until("that it is back", || server.get("/readyz").status == 200);
+    server.stop();
 }
 
 #[test]
 fn no_endpoint_shows_a_secret() {
-    let bed = with_web_listener(small_env(), ANY_PORT);
-    let key = bed
+    let env = with_web_listener(small_env(), ANY_PORT);
+    let key = env
         .world()
-        .with_user(&bed.world().users()[0], Web3mqUser::private_key)
+        .with_user(&env.world().users()[0], Web3mqUser::private_key)
         .unwrap();
-    let visited = HttpDaemon::start(&bed);
+    let server = HttpDaemon::start(&env);
     wait_until("all of it", || {
-        visited
+        server
             .get("/metrics")
             .body
             .contains(r#"purpose="sync",ending="good"} 1"#)
@@ -261,14 +265,14 @@ fn no_endpoint_shows_a_secret() {
         key.to_uppercase(),
         key,
     ];
-    let streams: Vec<(String,)> = bed.rows("SELECT key FROM stream");
+    let streams: Vec<(String,)> = env.query_rows("SELECT key FROM stream");
     assert!(streams.len() > 5);
     for path in PATHS.into_iter().chain(["/stream?id=1"]) {
         let HttpResponse {
             headers: head,
             body,
             ..
-        } = visited.get(path);
+        } = server.get(path);
         for secret in &secrets {
             assert!(
                 !body.contains(secret) && !head.contains(secret),
@@ -280,7 +284,7 @@ fn no_endpoint_shows_a_secret() {
             assert_eq!(named, None, "{path} names a stream");
         }
     }
-    visited.stop();
+    server.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -305,7 +309,7 @@ async fn one_stalled_account_fails_the_liveness_check() {
     let looked_at = tokio::task::spawn_blocking(move || {
         wait_until("the server", || TcpStream::connect(address).is_ok());
         let get = |path| {
-            ask(
+            send_request(
                 address,
                 &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
             )

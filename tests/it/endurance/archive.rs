@@ -38,7 +38,7 @@ impl EnduranceArchive {
 
     pub(super) fn server() -> Self {
         let cluster = PostgresServer::start();
-        let url = cluster.database();
+        let url = cluster.create_database();
         Self::of(DatabaseKind::Server(cluster, url, Mutex::default()))
     }
 

@@ -60,52 +60,52 @@ fn memory() -> u64 {
 }
 
 /// What happens. Answers with the memory in the hours 2, 14, 22 and 24.
-async fn live_through(place: &mut Simulation) -> [u64; 4] {
-    place.run_until(2.0, true).await;
+async fn live_through(simulation: &mut Simulation) -> [u64; 4] {
+    simulation.run_until(2.0, true).await;
     let second = memory();
-    place.run_until(3.0, true).await;
+    simulation.run_until(3.0, true).await;
     // The providers are down.
-    place.start_outage(&[CallFilter::Any], 503, None);
-    place.run_until(4.0, true).await;
-    place.end_outage();
-    place.run_until(6.0, true).await;
+    simulation.start_outage(&[CallFilter::Any], 503, None);
+    simulation.run_until(4.0, true).await;
+    simulation.end_outage();
+    simulation.run_until(6.0, true).await;
     // Credentials are refused. Meanwhile nobody takes alarms for a while, and the service is started anew.
-    place.pager.is_down.store(true, Ordering::Relaxed);
-    place.start_outage(
+    simulation.pager.is_down.store(true, Ordering::Relaxed);
+    simulation.start_outage(
         &[CallFilter::Query, CallFilter::Read, CallFilter::Count],
         401,
         None,
     );
-    place.run_until(6.4, true).await;
+    simulation.run_until(6.4, true).await;
     assert!(
-        place
+        simulation
             .pager
             .notifications()
             .iter()
             .all(|said| said[3] != "parked")
     );
-    place.stop().await;
-    place.start().await;
-    place.run_until(6.5, true).await;
-    place.pager.is_down.store(false, Ordering::Relaxed);
-    place.run_until(7.0, true).await;
-    place.end_outage();
-    place.run_until(9.0, true).await;
+    simulation.stop().await;
+    simulation.start().await;
+    simulation.run_until(6.5, true).await;
+    simulation.pager.is_down.store(false, Ordering::Relaxed);
+    simulation.run_until(7.0, true).await;
+    simulation.end_outage();
+    simulation.run_until(9.0, true).await;
     // Nothing is answered any more.
-    place.start_outage(&[CallFilter::History], 200, Some(Fault::Hang));
-    place.run_until(10.0, true).await;
-    place.end_outage();
-    place.run_until(12.0, true).await;
-    place.archive.start_outage();
-    place.run_until(12.5, true).await;
-    place.archive.end_outage();
-    place.run_until(13.95, true).await;
+    simulation.start_outage(&[CallFilter::History], 200, Some(Fault::Hang));
+    simulation.run_until(10.0, true).await;
+    simulation.end_outage();
+    simulation.run_until(12.0, true).await;
+    simulation.archive.start_outage();
+    simulation.run_until(12.5, true).await;
+    simulation.archive.end_outage();
+    simulation.run_until(13.95, true).await;
     // In the lobby it is silent.
-    place.run_until(14.0, false).await;
+    simulation.run_until(14.0, false).await;
     let fourteenth = memory();
-    place.run_until(22.0, false).await;
+    simulation.run_until(22.0, false).await;
     let twenty_second = memory();
-    place.run_until(22.5, true).await;
+    simulation.run_until(22.5, true).await;
     // What comes and goes is one alarm.
     for (at, is_down) in [
         (22.75, true),
@@ -115,14 +115,14 @@ async fn live_through(place: &mut Simulation) -> [u64; 4] {
         (23.25, true),
     ] {
         if is_down {
-            place.start_outage(&[CallFilter::Count, CallFilter::Query], 500, None);
+            simulation.start_outage(&[CallFilter::Count, CallFilter::Query], 500, None);
         } else {
-            place.end_outage();
+            simulation.end_outage();
         }
-        place.run_until(at, true).await;
+        simulation.run_until(at, true).await;
     }
-    place.end_outage();
-    place.run_until(24.0, true).await;
+    simulation.end_outage();
+    simulation.run_until(24.0, true).await;
     [second, fourteenth, twenty_second, memory()]
 }
 
@@ -131,7 +131,7 @@ fn in_hours(at: Millis) -> f64 {
 }
 
 /// The alarms are those that belong, and each of them was told once when it began and once when it was over.
-fn assert_alarms_belong(place: &Simulation, stood: &[Alarm], outage: Expected) {
+fn assert_alarms_belong(simulation: &Simulation, stood: &[Alarm], outage: Expected) {
     let read = |alarm: &Alarm| {
         let subject = alarm.subject.clone();
         let whose = [subject.account, subject.stream].map(Option::unwrap_or_default);
@@ -182,33 +182,34 @@ fn assert_alarms_belong(place: &Simulation, stood: &[Alarm], outage: Expected) {
             ]
         })
     });
-    let (mut told, mut said): (Vec<[String; 4]>, _) = (told.collect(), place.pager.notifications());
+    let (mut told, mut said): (Vec<[String; 4]>, _) =
+        (told.collect(), simulation.pager.notifications());
     told.sort();
     said.sort();
     assert_eq!(said, told);
 }
 
 async fn day(archive: EnduranceArchive, outage: Expected) {
-    let mut place = {
+    let mut simulation = {
         let _still = hold_clock();
         Simulation::new(archive).await
     };
-    place.start().await;
-    let memory = live_through(&mut place).await;
-    let edge = place.clock.now().minus(Duration::from_mins(2));
-    place.stop().await;
+    simulation.start().await;
+    let memory = live_through(&mut simulation).await;
+    let edge = simulation.clock.now().minus(Duration::from_mins(2));
+    simulation.stop().await;
     eprintln!(
         "KiB of memory in the hours 2, 14, 22, 24: {:?}",
         memory.map(|bytes| bytes >> 10)
     );
 
     let _still = hold_clock();
-    let store = place.archive.open().await;
-    assert_alarms_belong(&place, &store.alarms(Millis(0)).await.unwrap(), outage);
-    let entries = place.archive.entries().await;
+    let store = simulation.archive.open().await;
+    assert_alarms_belong(&simulation, &store.alarms(Millis(0)).await.unwrap(), outage);
+    let entries = simulation.archive.entries().await;
     let least = 3 * (24 * 60 + 24 * 28) - 8 * 60 - 20;
     assert!(entries.len() > least, "{} rows", entries.len());
-    truth::assert_rows_equal_truth(place.sandbox.world(), &[AGORA, WEB3MQ], entries, edge);
+    truth::assert_rows_equal_truth(simulation.sandbox.world(), &[AGORA, WEB3MQ], entries, edge);
     let status = store.status().await.unwrap();
     assert_eq!(status.len(), 3);
     for stream in status {

@@ -126,7 +126,7 @@ pub(super) struct Simulation {
     /// The minute up to which people have spoken.
     spoken_until_minute: i64,
     /// How many requests the providers had seen at the last step, and for how many steps no more.
-    asked: (u64, usize),
+    request: (u64, usize),
 }
 
 impl Simulation {
@@ -156,7 +156,7 @@ impl Simulation {
         let pager = Arc::new(WebhookLog::default());
         let hook = pager.listen().await;
         let spoken = BEGIN.0 / MINUTE_MS;
-        let mut place = Self {
+        let mut simulation = Self {
             sandbox,
             clock,
             archive,
@@ -166,13 +166,13 @@ impl Simulation {
             topic,
             running: None,
             spoken_until_minute: spoken,
-            asked: (0, 0),
+            request: (0, 0),
         };
         // For four weeks they have spoken at every hour.
         for hour in 1..=28 * 24 {
-            place.append_messages(BEGIN.0 - hour * HOUR_MS + 7 * MINUTE_MS, true);
+            simulation.append_messages(BEGIN.0 - hour * HOUR_MS + 7 * MINUTE_MS, true);
         }
-        place
+        simulation
     }
 
     /// Somebody says something everywhere, or everywhere but in the lobby.
@@ -312,13 +312,13 @@ impl Simulation {
             run_for_at_most(patience, self.archive.wait_until_idle(&**store)).await;
         }
         drop(still);
-        let asked = self.sandbox.rules().total.requests();
-        self.asked = if self.asked.0 == asked {
-            (asked, self.asked.1 + 1)
+        let request = self.sandbox.rules().total.requests();
+        self.request = if self.request.0 == request {
+            (request, self.request.1 + 1)
         } else {
-            (asked, 0)
+            (request, 0)
         };
-        advance(STEPS[usize::from(self.asked.1 > QUIET_STEPS)]).await;
+        advance(STEPS[usize::from(self.request.1 > QUIET_STEPS)]).await;
     }
 
     /// Lets the day go on until this hour of it, people speaking every minute.

@@ -20,24 +20,25 @@ fn archive_corpus(file: &Path) {
         "--users",
         "1",
     ];
-    let bed = TestEnv::new(&flags);
-    bed.assert_sync_archives_truth();
-    let rows = bed.number("SELECT count(*) FROM archive WHERE provider = 'agora'");
+    let env = TestEnv::new(&flags);
+    env.assert_sync_archives_truth();
+    let rows = env.query_number("SELECT count(*) FROM archive WHERE provider = 'agora'");
     assert_eq!(
         usize::try_from(rows).unwrap(),
-        bed.world().agora_messages("sandbox").len()
+        env.world().agora_messages("sandbox").len()
     );
 
-    bed.world().rules().reset();
-    bed.assert_sync_archives_truth();
-    let (streams, suspect): (i64, i64) = bed.row("SELECT count(*), count(reason) FROM coverage");
+    env.world().rules().reset();
+    env.assert_sync_archives_truth();
+    let (streams, suspect): (i64, i64) =
+        env.query_row("SELECT count(*), count(reason) FROM coverage");
     assert_eq!(suspect, 0);
     assert_eq!(
-        bed.number("SELECT count(DISTINCT account || stream) FROM coverage"),
+        env.query_number("SELECT count(DISTINCT account || stream) FROM coverage"),
         streams,
         "one unbroken run each"
     );
-    let requests = i64::try_from(bed.assert_no_rule_broken().requests()).unwrap();
+    let requests = i64::try_from(env.assert_no_rule_broken().requests()).unwrap();
     assert!(
         requests <= streams + 2,
         "{requests} requests for {streams} streams of 2 accounts"

@@ -90,15 +90,15 @@ fn archive_in_each(part: usize) {
     for shape in shapes.iter().skip(part).step_by(4) {
         let flags = flags(shape);
         eprintln!("{flags:?}");
-        let bed = TestEnv::new(
+        let env = TestEnv::new(
             &[
                 &["--messages", "420", "--topic-messages", "420"],
                 flags.as_slice(),
             ]
             .concat(),
         );
-        bed.assert_sync_archives_truth();
-        bed.assert_no_rule_broken();
+        env.assert_sync_archives_truth();
+        env.assert_no_rule_broken();
     }
 }
 

@@ -23,36 +23,35 @@ async fn run_after_calls(calls: u32) -> ModelRun {
         .history()
         .messages
         .extend((0..4000).map(|n| (NOW.0 - 1_790_000 + n as i64 * 400, n)));
-    let mut place = ModelRun::with_provider(provider).await;
-    place
-        .provider
+    let mut run = ModelRun::with_provider(provider).await;
+    run.provider
         .history()
         .calls_before_failures
         .push_back(calls);
-    place.pass(Purpose::Sync(HistoryBounds::default())).await;
-    place
+    run.run_pass(Purpose::Sync(HistoryBounds::default())).await;
+    run
 }
 
-async fn status(place: &ModelRun) -> Vec<StreamStatus> {
-    place.store.status().await.unwrap()
+async fn status(run: &ModelRun) -> Vec<StreamStatus> {
+    run.store.status().await.unwrap()
 }
 
 /// With so many requests in an hour.
-fn forecast_for(place: &ModelRun, streams: &[StreamStatus], requests: u64) -> Option<Forecast> {
+fn forecast_for(run: &ModelRun, streams: &[StreamStatus], requests: u64) -> Option<Forecast> {
     let pace = Pace {
         account: "shop".to_owned(),
         requests,
         busy: HOUR,
         last_pass: None,
     };
-    forecast(&*place.provider, streams, &[pace], NOW)
+    forecast(&*run.provider, streams, &[pace], NOW)
 }
 
 #[tokio::test]
 async fn without_sealed_windows_only_the_time_is_forecast() {
-    let place = run_after_calls(1).await;
-    let streams = status(&place).await;
-    let found = forecast_for(&place, &streams, 1).unwrap();
+    let run = run_after_calls(1).await;
+    let streams = status(&run).await;
+    let found = forecast_for(&run, &streams, 1).unwrap();
     assert!(!found.has_density);
     assert_eq!(found.outlook.loss.messages, 0);
     let expires_at = found.outlook.expires_at.unwrap();
@@ -66,23 +65,23 @@ async fn without_sealed_windows_only_the_time_is_forecast() {
 
 #[tokio::test]
 async fn recent_rate_and_pauses_determine_the_forecast_loss() {
-    let place = run_after_calls(7).await;
-    let mut streams = status(&place).await;
+    let run = run_after_calls(7).await;
+    let mut streams = status(&run).await;
     let missing = streams[0].missing_seconds;
     assert!(missing > 800, "{streams:#?}");
-    let found = forecast_for(&place, &streams, 36_000).unwrap();
+    let found = forecast_for(&run, &streams, 36_000).unwrap();
     assert!(found.has_density);
     assert_eq!(
         (found.rate, found.outlook.loss, found.outlook.loss_begins),
         (Some(10.0), Loss::default(), None)
     );
 
-    let few = forecast_for(&place, &streams, 20).unwrap().outlook;
+    let few = forecast_for(&run, &streams, 20).unwrap().outlook;
     assert!(
         few.loss.seconds > 0 && few.loss.seconds < missing,
         "{few:?}"
     );
-    let none = forecast_for(&place, &streams, 1).unwrap().outlook;
+    let none = forecast_for(&run, &streams, 1).unwrap().outlook;
     assert!(
         none.loss.seconds > few.loss.seconds && none.loss_begins >= few.expires_at,
         "{none:?}"
@@ -93,7 +92,7 @@ async fn recent_rate_and_pauses_determine_the_forecast_loss() {
         until: NOW.plus(HOUR),
         reason: "told to".to_owned(),
     });
-    let found = forecast_for(&place, &streams, 36_000).unwrap();
+    let found = forecast_for(&run, &streams, 36_000).unwrap();
     assert_eq!(found.outlook.loss.seconds, missing);
     assert_eq!(found.outlook.loss.messages, found.outlook.messages);
     assert_eq!(found.streams[&streams[0].stream].1, found.outlook.loss);
@@ -101,41 +100,38 @@ async fn recent_rate_and_pauses_determine_the_forecast_loss() {
 
 #[tokio::test]
 async fn complete_archive_has_no_forecast_loss() {
-    let mut place = run_after_calls(7).await;
-    place.pass(Purpose::Sync(HistoryBounds::default())).await;
-    let streams = status(&place).await;
+    let mut run = run_after_calls(7).await;
+    run.run_pass(Purpose::Sync(HistoryBounds::default())).await;
+    let streams = status(&run).await;
     assert_eq!(
-        (
-            streams[0].missing_seconds,
-            forecast_for(&place, &streams, 1)
-        ),
+        (streams[0].missing_seconds, forecast_for(&run, &streams, 1)),
         (0, None)
     );
-    assert_eq!(forecast_for(&place, &[], 1), None);
-    assert_eq!(place.provider.account().retention, Some(HOUR));
+    assert_eq!(forecast_for(&run, &[], 1), None);
+    assert_eq!(run.provider.account().retention, Some(HOUR));
 }
 
 #[tokio::test]
 async fn summary_and_status_of_a_single_stream_give_equal_forecasts() {
     for (calls, requests) in [(1, 1), (7, 1), (7, 20), (7, 36_000)] {
-        let place = run_after_calls(calls).await;
-        let by_status = forecast_for(&place, &status(&place).await, requests).unwrap();
+        let run = run_after_calls(calls).await;
+        let by_status = forecast_for(&run, &status(&run).await, requests).unwrap();
         let pace = Pace {
             account: "shop".to_owned(),
             requests,
             busy: HOUR,
             last_pass: None,
         };
-        let figures = place.store.account_summaries().await.unwrap().remove(0);
-        let by_figures = account_outlook(&*place.provider, &figures, &[pace], NOW).unwrap();
+        let figures = run.store.account_summaries().await.unwrap().remove(0);
+        let by_figures = account_outlook(&*run.provider, &figures, &[pace], NOW).unwrap();
         assert_eq!(
             by_figures,
             (by_status.outlook, by_status.has_density),
             "{calls} {requests}"
         );
     }
-    let mut place = run_after_calls(7).await;
-    place.pass(Purpose::Sync(HistoryBounds::default())).await;
-    let figures = place.store.account_summaries().await.unwrap().remove(0);
-    assert_eq!(account_outlook(&*place.provider, &figures, &[], NOW), None);
+    let mut run = run_after_calls(7).await;
+    run.run_pass(Purpose::Sync(HistoryBounds::default())).await;
+    let figures = run.store.account_summaries().await.unwrap().remove(0);
+    assert_eq!(account_outlook(&*run.provider, &figures, &[], NOW), None);
 }

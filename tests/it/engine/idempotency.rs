@@ -17,23 +17,23 @@ type Run = (String, String, String, i64, i64, String, Option<String>);
 
 #[test]
 fn second_sync_changes_nothing_and_costs_one_request_per_stream() {
-    let bed = TestEnv::new(&["--users", "2"]).with_settle("1s");
-    bed.assert_sync_archives_truth();
-    let before: Vec<(String,)> = bed.rows(EVERYTHING);
-    bed.world().rules().reset();
+    let env = TestEnv::new(&["--users", "2"]).with_settle("1s");
+    env.assert_sync_archives_truth();
+    let before: Vec<(String,)> = env.query_rows(EVERYTHING);
+    env.world().rules().reset();
 
-    bed.assert_sync_archives_truth();
+    env.assert_sync_archives_truth();
     assert!(
-        before == bed.rows(EVERYTHING),
+        before == env.query_rows(EVERYTHING),
         "rows differ after the second sync"
     );
-    let streams = bed.number("SELECT count(*) FROM coverage");
-    let requests = i64::try_from(bed.assert_no_rule_broken().requests()).unwrap();
+    let streams = env.query_number("SELECT count(*) FROM coverage");
+    let requests = i64::try_from(env.assert_no_rule_broken().requests()).unwrap();
     assert!(
         requests <= streams + 3,
         "{requests} requests for {streams} streams of 3 accounts"
     );
-    let (new, changed): (i64, i64) = bed.row(
+    let (new, changed): (i64, i64) = env.query_row(
         "SELECT sum(new), sum(changed) FROM (SELECT * FROM runs ORDER BY started_at DESC LIMIT 3)",
     );
     assert_eq!((new, changed), (0, 0));
@@ -41,32 +41,32 @@ fn second_sync_changes_nothing_and_costs_one_request_per_stream() {
 
 #[test]
 fn run_record_counts_every_request() {
-    let bed = TestEnv::new(&[]);
-    let ran = bed.sync().assert_ok();
-    let on_record = bed.number("SELECT CAST(sum(requests) AS INTEGER) FROM runs");
-    let sent = i64::try_from(bed.sandbox.rules().total.requests()).unwrap();
-    assert_eq!(on_record, sent, "{ran:?}");
+    let env = TestEnv::new(&[]);
+    let output = env.sync().assert_ok();
+    let on_record = env.query_number("SELECT CAST(sum(requests) AS INTEGER) FROM runs");
+    let sent = i64::try_from(env.sandbox.rules().total.requests()).unwrap();
+    assert_eq!(on_record, sent, "{output:?}");
 }
 
 #[test]
 fn coverage_is_contiguous_and_counts_every_message() {
-    let bed = TestEnv::new(&["--messages", "900"]);
-    bed.assert_sync_archives_truth();
-    let runs: Vec<Run> = bed.rows(
+    let env = TestEnv::new(&["--messages", "900"]);
+    env.assert_sync_archives_truth();
+    let runs: Vec<Run> = env.query_rows(
         "SELECT account, stream, to_at, messages, provider_count, state, reason FROM coverage",
     );
-    let (streams, of_agora) = (runs.len(), bed.world().agora_streams("sandbox").len());
+    let (streams, of_agora) = (runs.len(), env.world().agora_streams("sandbox").len());
     assert_eq!(
-        bed.number("SELECT count(DISTINCT account || stream) FROM coverage"),
+        env.query_number("SELECT count(DISTINCT account || stream) FROM coverage"),
         i64::try_from(streams).unwrap()
     );
     assert!(streams > of_agora, "every stream of both accounts");
     for (account, stream, to_at, messages, provider_count, state, reason) in runs {
         let end: Millis = to_at.parse().unwrap();
         let truth = if account == "sandbox" {
-            count_agora_messages(&bed, &stream, end)
+            count_agora_messages(&env, &stream, end)
         } else {
-            count_topic_messages(&bed, &stream, end)
+            count_topic_messages(&env, &stream, end)
         };
         assert_eq!(
             (messages, provider_count),
@@ -83,13 +83,13 @@ fn coverage_is_contiguous_and_counts_every_message() {
 
 #[test]
 fn only_the_unsettled_range_is_a_gap() {
-    let bed = TestEnv::new(&[]);
-    bed.sync().assert_ok();
+    let env = TestEnv::new(&[]);
+    env.sync().assert_ok();
     let gaps: Vec<(String, String, String, i64)> =
-        bed.rows("SELECT from_at, to_at, reason, lost FROM gaps");
+        env.query_rows("SELECT from_at, to_at, reason, lost FROM gaps");
     assert_eq!(
         i64::try_from(gaps.len()).unwrap(),
-        bed.number("SELECT count(*) FROM coverage"),
+        env.query_number("SELECT count(*) FROM coverage"),
         "one gap a stream"
     );
     for (from, to, reason, lost) in gaps {
@@ -107,51 +107,51 @@ fn only_the_unsettled_range_is_a_gap() {
 
 #[test]
 fn history_before_since_is_not_fetched() {
-    let bed = TestEnv::new(&[]).with_only("agora");
-    let since = Millis(bed.world().now().0 - 2 * 86_400_000).second();
-    let bed = bed.with_account_setting("since", since.to_string());
-    let all = bed.world().agora_messages("sandbox").len();
-    let young = bed
+    let env = TestEnv::new(&[]).with_only("agora");
+    let since = Millis(env.world().now().0 - 2 * 86_400_000).second();
+    let env = env.with_account_setting("since", since.to_string());
+    let all = env.world().agora_messages("sandbox").len();
+    let young = env
         .world()
         .agora_messages("sandbox")
         .iter()
         .filter(|message| message.ms >= since.start().0)
         .count();
     assert!(0 < young && young < all);
-    bed.sync().assert_ok();
-    let archived = usize::try_from(bed.number("SELECT count(*) FROM archive")).unwrap();
+    env.sync().assert_ok();
+    let archived = usize::try_from(env.query_number("SELECT count(*) FROM archive")).unwrap();
     assert!(young - archived < 3, "{archived} of {young}");
     assert_eq!(
-        bed.number(&format!(
+        env.query_number(&format!(
             "SELECT count(*) FROM archive WHERE sent_at_ms < {}",
             since.start().0
         )),
         0
     );
     assert_eq!(
-        bed.number("SELECT count(*) FROM gaps WHERE reason NOT LIKE '%young%'"),
+        env.query_number("SELECT count(*) FROM gaps WHERE reason NOT LIKE '%young%'"),
         0
     );
 }
 
 #[test]
 fn history_beyond_the_retention_is_never_requested() {
-    let bed = TestEnv::new(&["--retention", "2d"])
+    let env = TestEnv::new(&["--retention", "2d"])
         .with_only("agora")
         .with_setting_of(AGORA, "retention", "2d");
-    bed.sync().assert_ok();
-    let horizon = bed.world().now().0 - 2 * 86_400_000;
-    assert!(bed.number("SELECT min(sent_at_ms) FROM archive") >= horizon - 1000);
+    env.sync().assert_ok();
+    let horizon = env.world().now().0 - 2 * 86_400_000;
+    assert!(env.query_number("SELECT min(sent_at_ms) FROM archive") >= horizon - 1000);
     assert_eq!(
-        bed.number("SELECT count(*) FROM gaps WHERE reason NOT LIKE '%young%'"),
+        env.query_number("SELECT count(*) FROM gaps WHERE reason NOT LIKE '%young%'"),
         0
     );
-    bed.assert_no_rule_broken();
+    env.assert_no_rule_broken();
 }
 
 /// How many messages an Agora stream holds before `end`.
-fn count_agora_messages(bed: &TestEnv, stream: &str, end: Millis) -> i64 {
-    let streams = bed.world().agora_streams("sandbox");
+fn count_agora_messages(env: &TestEnv, stream: &str, end: Millis) -> i64 {
+    let streams = env.world().agora_streams("sandbox");
     let named = streams.into_iter().find(|named| {
         let part =
             |key, value: &Option<String>| value.as_ref().map(|value| format!("{key}={value}"));
@@ -167,14 +167,14 @@ fn count_agora_messages(bed: &TestEnv, stream: &str, end: Millis) -> i64 {
         destination: named.destination,
         range: 0..end.0,
     };
-    bed.world().with_selected("sandbox", &wanted, |messages| {
+    env.world().with_selected("sandbox", &wanted, |messages| {
         messages.len().try_into().unwrap()
     })
 }
 
 /// How many messages a Web3MQ topic holds before `end`.
-fn count_topic_messages(bed: &TestEnv, stream: &str, end: Millis) -> i64 {
-    let topics = bed.world().web3mq_topics(&bed.world().users()[0]);
+fn count_topic_messages(env: &TestEnv, stream: &str, end: Millis) -> i64 {
+    let topics = env.world().web3mq_topics(&env.world().users()[0]);
     let rows = &topics[stream.strip_prefix("topic=").unwrap()];
     rows.iter()
         .filter(|row| row.ms < end.0)

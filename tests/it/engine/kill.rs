@@ -19,13 +19,13 @@ use crate::support::truth;
 
 /// Begins a pass over an archive and lets go of it after so many polls; answers whether it was over by then.
 async fn run_pass_for_polls(
-    bed: &TestEnv,
+    env: &TestEnv,
     archive: &std::path::Path,
     polls: u32,
 ) -> Option<Vec<PassReport>> {
     let store = Arc::new(SqliteStore::open(archive, IfMissing::Create).await.unwrap());
     let mut engine = Engine::new(
-        sandbox_providers(bed),
+        sandbox_providers(env),
         store.clone(),
         &(Arc::new(SystemClock) as Arc<dyn Clock>),
     );
@@ -49,16 +49,16 @@ async fn run_pass_for_polls(
 }
 
 /// Lets a pass go after `polls` polls, finishes what it began, and compares. False once it was not cut short any more.
-fn pass_is_cut_short(bed: &TestEnv, polls: u32) -> bool {
-    let archive = bed.path(&format!("cut-{polls}.db"));
+fn pass_is_cut_short(env: &TestEnv, polls: u32) -> bool {
+    let archive = env.path(&format!("cut-{polls}.db"));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
-    let edge = bed.settled_edge();
+    let edge = env.settled_edge();
     let was_cut = runtime.block_on(async {
-        let cut = run_pass_for_polls(bed, &archive, polls).await.is_none();
-        let reports = run_pass_for_polls(bed, &archive, u32::MAX)
+        let cut = run_pass_for_polls(env, &archive, polls).await.is_none();
+        let reports = run_pass_for_polls(env, &archive, u32::MAX)
             .await
             .expect("the second pass is not cut short");
         assert!(
@@ -68,12 +68,12 @@ fn pass_is_cut_short(bed: &TestEnv, polls: u32) -> bool {
         cut
     });
     truth::assert_rows_equal_truth(
-        bed.world(),
+        env.world(),
         &["sandbox", "web3mq-1"],
-        bed.query_rows_of(&archive, truth::ARCHIVED),
+        env.query_rows_of(&archive, truth::ARCHIVED),
         edge,
     );
-    let (check,): (String,) = bed
+    let (check,): (String,) = env
         .query_rows_of(&archive, "PRAGMA integrity_check")
         .remove(0);
     assert_eq!(check, "ok");
@@ -83,7 +83,7 @@ fn pass_is_cut_short(bed: &TestEnv, polls: u32) -> bool {
 #[test]
 fn pass_dropped_at_any_await_loses_nothing() {
     const AT_ONCE: u32 = 8;
-    let bed = TestEnv::new(&["--plain", "--messages", "45", "--topic-messages", "60"]);
+    let env = TestEnv::new(&["--plain", "--messages", "45", "--topic-messages", "60"]);
     // Each of these begins with polls of its own; one that runs to the end uncut ends them all.
     let (next, longest) = (AtomicU32::new(0), AtomicU32::new(u32::MAX));
     std::thread::scope(|scope| {
@@ -94,7 +94,7 @@ fn pass_dropped_at_any_await_loses_nothing() {
                     if polls >= longest.load(Ordering::Relaxed) {
                         return;
                     }
-                    if !pass_is_cut_short(&bed, polls) {
+                    if !pass_is_cut_short(&env, polls) {
                         longest.fetch_min(polls, Ordering::Relaxed);
                     }
                 }
@@ -118,7 +118,7 @@ impl Drop for SyncProcess {
 #[test]
 fn kill_at_any_moment_loses_nothing() {
     const KILLS: u32 = 15;
-    let bed = TestEnv::new(&[
+    let env = TestEnv::new(&[
         "--requests-per-second",
         "150",
         "--messages",
@@ -128,37 +128,37 @@ fn kill_at_any_moment_loses_nothing() {
         "--ready-after",
         "20ms",
     ]);
-    let edge = bed.settled_edge();
-    let config = bed.write_config();
+    let edge = env.settled_edge();
+    let config = env.write_config();
     let mut dice = fastrand::Rng::with_seed(5);
     let mut killed = 0;
     for _ in 0..KILLS {
         let command = Command::new(BACKSCROLL)
             .args(["sync", "--config"])
             .arg(&config)
-            .current_dir(bed.dir.path())
+            .current_dir(env.dir.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
         let mut child = SyncProcess(command.unwrap());
-        let until = bed.sandbox.rules().total.requests() + dice.u64(1..60);
+        let until = env.sandbox.rules().total.requests() + dice.u64(1..60);
         let mut over = false;
         wait_until("requests", || {
             over = child.0.try_wait().unwrap().is_some();
-            over || bed.sandbox.rules().total.requests() >= until
+            over || env.sandbox.rules().total.requests() >= until
         });
         child.0.kill().unwrap();
         child.0.wait().unwrap();
         killed += u32::from(!over);
     }
     assert!(killed >= 5, "{killed} were killed before they were done");
-    let unfinished = bed.number("SELECT count(*) FROM runs WHERE finished_at IS NULL");
+    let unfinished = env.query_number("SELECT count(*) FROM runs WHERE finished_at IS NULL");
     assert!(unfinished > 0, "a killed run says that it never finished");
-    run_command_in(bed.dir.path(), &["sync"]).assert_ok();
-    bed.assert_archive_equals_truth(edge);
-    let (check,): (String,) = bed.row("PRAGMA integrity_check");
+    run_command_in(env.dir.path(), &["sync"]).assert_ok();
+    env.assert_archive_equals_truth(edge);
+    let (check,): (String,) = env.query_row("PRAGMA integrity_check");
     assert_eq!(check, "ok");
-    let total = bed.sandbox.rules().total;
+    let total = env.sandbox.rules().total;
     assert_eq!(
         total.polled_too_soon + total.dead_handle_read + total.bad_request + total.stale_signature,
         0,
@@ -168,27 +168,27 @@ fn kill_at_any_moment_loses_nothing() {
 
 #[test]
 fn killed_first_sync_leaves_an_archive_that_lists_its_gaps() {
-    let bed = TestEnv::new(&["--messages", "200", "--topic-messages", "0"]).with_only("agora");
-    bed.script_answer(ScriptedAnswer {
+    let env = TestEnv::new(&["--messages", "200", "--topic-messages", "0"]).with_only("agora");
+    env.script_answer(ScriptedAnswer {
         on: CallFilter::Count,
         fault: Some(Fault::Hang),
         after: 1,
         times: 9999,
         ..ScriptedAnswer::default()
     });
-    bed.write_config();
+    env.write_config();
     let mut child = Command::new(BACKSCROLL)
-        .current_dir(bed.dir.path())
+        .current_dir(env.dir.path())
         .arg("sync")
         .spawn()
         .unwrap();
-    wait_until("counts that hang", || bed.sandbox.rules().total.count > 1);
+    wait_until("counts that hang", || env.sandbox.rules().total.count > 1);
     child.kill().unwrap();
     child.wait().unwrap();
-    let (streams, missing): (i64, i64) = bed.row(
+    let (streams, missing): (i64, i64) = env.query_row(
         "SELECT (SELECT count(*) FROM stream), (SELECT count(*) FROM gaps WHERE reason = 'not fetched yet' AND NOT lost)",
     );
     assert!(streams > 5);
     assert_eq!(missing, streams);
-    bed.run(&["status"]).assert_ok().says("behind");
+    env.run(&["status"]).assert_ok().assert_prints("behind");
 }

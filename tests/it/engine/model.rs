@@ -56,11 +56,11 @@ fn events() -> impl Strategy<Value = Vec<ModelEvent>> {
     prop::collection::vec(event, 1..24)
 }
 
-async fn happen(place: &mut ModelRun, event: ModelEvent, number: &mut u64) {
+async fn happen(run: &mut ModelRun, event: ModelEvent, number: &mut u64) {
     match event {
         ModelEvent::Appear { ago, count } => {
-            let now = place.provider.clock.now().0;
-            let mut history = place.provider.history();
+            let now = run.provider.clock.now().0;
+            let mut history = run.provider.history();
             for n in 0..count {
                 *number += 1;
                 history
@@ -68,12 +68,12 @@ async fn happen(place: &mut ModelRun, event: ModelEvent, number: &mut u64) {
                     .insert(((now - ago + n as i64 * 1000).min(now), *number));
             }
         }
-        ModelEvent::Wait(seconds) => place.provider.clock.pass(Duration::from_secs(seconds)),
+        ModelEvent::Wait(seconds) => run.provider.clock.advance(Duration::from_secs(seconds)),
         ModelEvent::Vanish(nth) => {
-            place.provider.history().calls_before_failures.clear();
-            place.pass(Purpose::Reconcile).await;
+            run.provider.history().calls_before_failures.clear();
+            run.run_pass(Purpose::Reconcile).await;
             {
-                let mut history = place.provider.history();
+                let mut history = run.provider.history();
                 let Some(gone) = history
                     .messages
                     .iter()
@@ -84,11 +84,11 @@ async fn happen(place: &mut ModelRun, event: ModelEvent, number: &mut u64) {
                 };
                 history.messages.remove(&gone);
             }
-            place.pass(Purpose::Reconcile).await;
+            run.run_pass(Purpose::Reconcile).await;
         }
-        ModelEvent::Lack(readings) => place.provider.history().incomplete_reads = readings,
+        ModelEvent::Lack(readings) => run.provider.history().incomplete_reads = readings,
         ModelEvent::Read(nth) => {
-            let mut history = place.provider.history();
+            let mut history = run.provider.history();
             let read = history
                 .messages
                 .iter()
@@ -96,11 +96,11 @@ async fn happen(place: &mut ModelRun, event: ModelEvent, number: &mut u64) {
                 .map(|one| one.1);
             history.read.extend(read);
         }
-        ModelEvent::Sync => drop(place.pass(SYNC).await),
-        ModelEvent::Reconcile => drop(place.pass(Purpose::Reconcile).await),
-        ModelEvent::Refresh => drop(place.pass(Purpose::Refresh).await),
-        ModelEvent::Fail(calls) => place.provider.history().calls_before_failures.extend(calls),
-        ModelEvent::Break(polls) => place.run_pass_for_polls(polls).await,
+        ModelEvent::Sync => drop(run.run_pass(SYNC).await),
+        ModelEvent::Reconcile => drop(run.run_pass(Purpose::Reconcile).await),
+        ModelEvent::Refresh => drop(run.run_pass(Purpose::Refresh).await),
+        ModelEvent::Fail(calls) => run.provider.history().calls_before_failures.extend(calls),
+        ModelEvent::Break(polls) => run.run_pass_for_polls(polls).await,
     }
 }
 
@@ -111,8 +111,8 @@ async fn whatever_happens(
 ) {
     let mut provider = FakeProvider::new(NOW, SETTLE, retention);
     provider.count_shifts_ms = shifts;
-    let mut place = ModelRun::with_provider(provider).await;
-    place.pass(SYNC).await;
+    let mut run = ModelRun::with_provider(provider).await;
+    run.run_pass(SYNC).await;
     let mut number = 0;
     // A provider that takes messages away and forgets the old ones is none of the two: of a row that reaches behind its
     // memory and of which it had fewer messages than are archived, nothing is known.
@@ -120,28 +120,27 @@ async fn whatever_happens(
         .into_iter()
         .filter(|event| retention.is_none() || !matches!(event, ModelEvent::Vanish(_)))
     {
-        happen(&mut place, event, &mut number).await;
-        place.assert_ledger_agrees().await;
+        happen(&mut run, event, &mut number).await;
+        run.assert_ledger_agrees().await;
     }
     // Doubts are looked at again after a while, twice as long each time; then nothing more is known to be missing.
-    place.provider.history().incomplete_reads = 0;
-    place.provider.history().calls_before_failures.clear();
-    place
-        .provider
+    run.provider.history().incomplete_reads = 0;
+    run.provider.history().calls_before_failures.clear();
+    run.provider
         .clock
-        .pass(Duration::from_hours(if retention.is_some() {
+        .advance(Duration::from_hours(if retention.is_some() {
             1
         } else {
             400
         }));
-    place.pass(SYNC).await;
-    place.pass(Purpose::Reconcile).await;
-    place.assert_ledger_agrees().await;
+    run.run_pass(SYNC).await;
+    run.run_pass(Purpose::Reconcile).await;
+    run.assert_ledger_agrees().await;
 
-    let archived = place.archived_messages().await;
+    let archived = run.archived_messages().await;
     let distinct: BTreeSet<_> = archived.iter().copied().collect();
     assert_eq!(distinct.len(), archived.len(), "no message twice");
-    let shown: Vec<_> = place
+    let shown: Vec<_> = run
         .provider
         .history()
         .shown
@@ -150,13 +149,13 @@ async fn whatever_happens(
         .collect();
     assert_eq!(shown, [], "shown once, and not archived");
     // What crumbles at the retention's edge is out of reach.
-    let now = place.provider.clock.now();
+    let now = run.provider.clock.now();
     let edge = retention.map_or(0, |retention| now.minus(retention).0 + 310_000);
-    let suspects: Vec<String> = place
-        .ask("SELECT from_at FROM coverage WHERE state = 'suspect'")
+    let suspects: Vec<String> = run
+        .query_texts("SELECT from_at FROM coverage WHERE state = 'suspect'")
         .await;
     if suspects.is_empty() {
-        let truth: Vec<_> = place.provider.shown(edge, now.minus(SETTLE * 9).0);
+        let truth: Vec<_> = run.provider.shown(edge, now.minus(SETTLE * 9).0);
         let missing: Vec<_> = truth
             .into_iter()
             .filter(|one| !distinct.contains(one))
@@ -170,19 +169,19 @@ async fn whatever_happens(
     }
     // And what was found is remembered: a provider that stands still costs one count.
     let (requests, readings) = (
-        place.provider.requests_sent(),
-        place.provider.history().fetched_windows.len(),
+        run.provider.requests_sent(),
+        run.provider.history().fetched_windows.len(),
     );
-    place.pass(Purpose::Reconcile).await;
+    run.run_pass(Purpose::Reconcile).await;
     assert_eq!(
-        place.provider.history().fetched_windows.len(),
+        run.provider.history().fetched_windows.len(),
         readings,
         "nothing is read twice for the same reason"
     );
     assert!(
-        place.provider.requests_sent() - requests <= 3,
+        run.provider.requests_sent() - requests <= 3,
         "{} requests",
-        place.provider.requests_sent() - requests
+        run.provider.requests_sent() - requests
     );
 }
 
@@ -214,17 +213,17 @@ proptest! {
 async fn reconciling_a_million_messages_takes_few_requests() {
     const ROWS: i64 = 1000;
     const ROW_S: u64 = 86;
-    let mut place = ModelRun::with_provider(FakeProvider::new(
+    let mut run = ModelRun::with_provider(FakeProvider::new(
         NOW,
         SETTLE,
         Some(Duration::from_hours(72)),
     ))
     .await;
-    place.pass(SYNC).await;
+    run.run_pass(SYNC).await;
     let begin = NOW.second().plus(-26 * 3600);
     let message = |n: i64| (begin.start().0 + n * 86, n as u64);
     let row = |n: i64| Window::with_length(begin.plus(n * ROW_S as i64), ROW_S);
-    let mut ledger = place.store.ledgers().await.unwrap().remove(0);
+    let mut ledger = run.store.ledgers().await.unwrap().remove(0);
     let empty = ledger.streams[0].windows.remove(0);
     let counted = |n| LedgerRow {
         window: row(n),
@@ -234,116 +233,111 @@ async fn reconciling_a_million_messages_takes_few_requests() {
         ..empty.clone()
     };
     ledger.streams[0].windows.extend((0..ROWS).map(counted));
-    place.store.restore_ledger(&ledger).await.unwrap();
-    place
-        .provider
+    run.store.restore_ledger(&ledger).await.unwrap();
+    run.provider
         .history()
         .messages
         .extend((0..ROWS * 1000).map(message));
     for late in [70_400, 130_001, 799_999] {
-        place.store_unsealed(row(late / 1000)).await;
-        place
-            .provider
+        run.store_unsealed(row(late / 1000)).await;
+        run.provider
             .history()
             .messages
             .insert((message(late).0 + 41, 10_000_000 + late as u64));
     }
 
-    let before = place.provider.requests_sent();
-    let report = place.pass(Purpose::Reconcile).await;
+    let before = run.provider.requests_sent();
+    let report = run.run_pass(Purpose::Reconcile).await;
     assert_eq!((report.tally.new, report.failure.is_none()), (3, true));
-    let requests = place.provider.requests_sent() - before;
+    let requests = run.provider.requests_sent() - before;
     assert!(requests <= 60, "{requests} requests");
-    let run = place
-        .ask("SELECT requests || ' ' || new FROM runs WHERE why = 'reconcile'")
+    let recorded = run
+        .query_texts("SELECT requests || ' ' || new FROM runs WHERE why = 'reconcile'")
         .await;
-    assert_eq!(run, [format!("{requests} 3")]);
-    assert_eq!(place.archived_messages().await.len(), 3003);
+    assert_eq!(recorded, [format!("{requests} 3")]);
+    assert_eq!(run.archived_messages().await.len(), 3003);
 }
 
 #[tokio::test]
 async fn repeated_stragglers_increase_the_settle_age() {
-    let mut place = ModelRun::with_provider(FakeProvider::new(NOW, SETTLE, None)).await;
+    let mut run = ModelRun::with_provider(FakeProvider::new(NOW, SETTLE, None)).await;
     let mut number = 0;
     for (ago, known) in [(130, None), (3000, None), (300, None), (200, Some(240))] {
-        place.provider.clock.pass(Duration::from_hours(2));
-        place.pass(SYNC).await;
+        run.provider.clock.advance(Duration::from_hours(2));
+        run.run_pass(SYNC).await;
         number += 1;
-        let at = place.provider.clock.now().0 - ago * 1000;
-        place.provider.history().messages.insert((at, number));
-        assert_eq!(place.pass(Purpose::Reconcile).await.tally.new, 1, "{ago}");
-        let settle = place.store.status().await.unwrap()[0].settle;
+        let at = run.provider.clock.now().0 - ago * 1000;
+        run.provider.history().messages.insert((at, number));
+        assert_eq!(run.run_pass(Purpose::Reconcile).await.tally.new, 1, "{ago}");
+        let settle = run.store.status().await.unwrap()[0].settle;
         assert_eq!(
             settle.map(|settle| settle.as_secs()),
             known,
             "the one that came an hour late says nothing of it"
         );
     }
-    place.provider.clock.pass(Duration::from_hours(2));
-    place.pass(SYNC).await;
-    let sealed_to: Millis = place.ask("SELECT max(to_at) FROM coverage").await[0]
+    run.provider.clock.advance(Duration::from_hours(2));
+    run.run_pass(SYNC).await;
+    let sealed_to: Millis = run.query_texts("SELECT max(to_at) FROM coverage").await[0]
         .parse()
         .unwrap();
     assert_eq!(
         sealed_to.second(),
-        place.provider.clock.now().second().plus(-240)
+        run.provider.clock.now().second().plus(-240)
     );
     assert!(
-        place.pass(SYNC).await.is_complete(),
+        run.run_pass(SYNC).await.is_complete(),
         "what is not settled is not missing"
     );
 }
 
 #[tokio::test]
 async fn ledger_row_with_many_late_messages_is_split() {
-    let mut place = ModelRun::with_provider(FakeProvider::new(NOW, SETTLE, None)).await;
-    place
-        .provider
+    let mut run = ModelRun::with_provider(FakeProvider::new(NOW, SETTLE, None)).await;
+    run.provider
         .history()
         .messages
         .insert((NOW.0 - 9_000_000, 0));
-    place.pass(SYNC).await;
-    place.provider.history().fetched_windows.clear();
-    place
-        .provider
+    run.run_pass(SYNC).await;
+    run.provider.history().fetched_windows.clear();
+    run.provider
         .history()
         .messages
         .extend((1..9000).map(|n| (NOW.0 - 9_000_000 + n as i64 * 500, n)));
-    let report = place.pass(Purpose::Reconcile).await;
+    let report = run.run_pass(Purpose::Reconcile).await;
     assert_eq!((report.tally.new, report.is_complete()), (8999, true));
-    let readings = std::mem::take(&mut place.provider.history().fetched_windows);
-    let size = |window: &Window| place.provider.window(*window).len();
+    let readings = std::mem::take(&mut run.provider.history().fetched_windows);
+    let size = |window: &Window| run.provider.window(*window).len();
     let longest = readings.iter().map(size).max().unwrap();
     assert!(longest <= 4000, "{longest} messages in one reading");
-    place.assert_ledger_agrees().await;
+    run.assert_ledger_agrees().await;
 }
 
 #[tokio::test]
 async fn lasting_suspect_window_is_refetched_less_and_less_often() {
-    let mut place = ModelRun::with_provider(FakeProvider::new(NOW, SETTLE, None)).await;
-    place
-        .provider
+    let mut run = ModelRun::with_provider(FakeProvider::new(NOW, SETTLE, None)).await;
+    run.provider
         .history()
         .messages
         .insert((NOW.0 - 9_000_000, 0));
-    place.provider.history().incomplete_reads = u32::MAX;
-    place.pass(SYNC).await;
-    let before = place.provider.history().fetched_windows.len();
+    run.provider.history().incomplete_reads = u32::MAX;
+    run.run_pass(SYNC).await;
+    let before = run.provider.history().fetched_windows.len();
     for _ in 0..24 * 14 {
-        place.provider.clock.pass(Duration::from_hours(1));
-        place.pass(Purpose::Reconcile).await;
+        run.provider.clock.advance(Duration::from_hours(1));
+        run.run_pass(Purpose::Reconcile).await;
     }
-    let readings = place.provider.history().fetched_windows.len() - before;
+    let readings = run.provider.history().fetched_windows.len() - before;
     assert!(
         (5..=12).contains(&readings),
         "{readings} readings in two weeks of hours"
     );
-    place.provider.history().incomplete_reads = 0;
-    place.provider.history().calls_before_failures.clear();
-    place.provider.clock.pass(Duration::from_hours(24 * 30));
-    place.pass(Purpose::Reconcile).await;
+    run.provider.history().incomplete_reads = 0;
+    run.provider.history().calls_before_failures.clear();
+    run.provider.clock.advance(Duration::from_hours(24 * 30));
+    run.run_pass(Purpose::Reconcile).await;
     assert_eq!(
-        place.ask("SELECT DISTINCT state FROM coverage").await,
+        run.query_texts("SELECT DISTINCT state FROM coverage").await,
         ["sealed"]
     );
 }

@@ -26,15 +26,15 @@ const SYNC: Purpose = Purpose::Sync(HistoryBounds {
 
 /// A pass of a process of its own over the bed's archive; answers with its requests, and what was new and changed.
 #[track_caller]
-fn run_pass(bed: &TestEnv, purpose: Purpose) -> (u64, u64, u64) {
-    bed.block_on(async {
+fn run_pass(env: &TestEnv, purpose: Purpose) -> (u64, u64, u64) {
+    env.block_on(async {
         let store = Arc::new(
-            SqliteStore::open(&bed.archive_path(), IfMissing::Create)
+            SqliteStore::open(&env.archive_path(), IfMissing::Create)
                 .await
                 .unwrap(),
         );
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let mut engine = Engine::new(sandbox_providers(bed), store.clone(), &clock);
+        let mut engine = Engine::new(sandbox_providers(env), store.clone(), &clock);
         let reports = engine
             .pass(purpose, &CancellationToken::new())
             .await
@@ -55,21 +55,21 @@ fn run_pass(bed: &TestEnv, purpose: Purpose) -> (u64, u64, u64) {
 
 /// Every ledger row says what the archive holds, and what the provider said.
 #[track_caller]
-fn assert_complete(bed: &TestEnv, edge: Millis) {
-    assert_no_row(bed, edge, "messages <> provider_count");
+fn assert_complete(env: &TestEnv, edge: Millis) {
+    assert_no_row(env, edge, "messages <> provider_count");
 }
 
 /// Every ledger row holds what the provider counted, and may hold more: what came after the provider was asked may have come
 /// by another stream.
 #[track_caller]
-fn assert_nothing_short(bed: &TestEnv, edge: Millis) {
-    assert_no_row(bed, edge, "messages < provider_count");
+fn assert_nothing_short(env: &TestEnv, edge: Millis) {
+    assert_no_row(env, edge, "messages < provider_count");
 }
 
 #[track_caller]
-fn assert_no_row(bed: &TestEnv, edge: Millis, odd: &str) {
-    bed.assert_archive_equals_truth(edge);
-    let found: Vec<(String, String, i64, Option<i64>)> = bed.rows(&format!(
+fn assert_no_row(env: &TestEnv, edge: Millis, odd: &str) {
+    env.assert_archive_equals_truth(edge);
+    let found: Vec<(String, String, i64, Option<i64>)> = env.query_rows(&format!(
         "SELECT stream, state, messages, provider_count FROM coverage WHERE state <> 'sealed' OR {odd}"
     ));
     assert_eq!(found, []);
@@ -80,18 +80,18 @@ fn assert_no_row(bed: &TestEnv, edge: Millis, odd: &str) {
 fn stragglers_on_every_edge(flags: &[&str]) {
     // More than one window.
     const SECONDS: i64 = 3000;
-    let bed = TestEnv::without_messages(flags).with_only("agora");
-    let begin = bed.world().now().second().0 - SECONDS - 200;
+    let env = TestEnv::without_messages(flags).with_only("agora");
+    let begin = env.world().now().second().0 - SECONDS - 200;
     for second in begin..begin + SECONDS {
         for beside in [-1, 0, 1] {
-            bed.append_message_at("lobby", &format!("{beside} beside"), second * 1000 + beside);
+            env.append_message_at("lobby", &format!("{beside} beside"), second * 1000 + beside);
         }
     }
-    let edge = bed.settled_edge();
-    run_pass(&bed, SYNC);
-    bed.assert_archive_equals_truth(edge);
+    let edge = env.settled_edge();
+    run_pass(&env, SYNC);
+    env.assert_archive_equals_truth(edge);
 
-    let rows: Vec<(i64,)> = bed.rows(
+    let rows: Vec<(i64,)> = env.query_rows(
         "SELECT w.from_s FROM sealed_window w JOIN stream s ON s.id = w.stream_id
          WHERE s.key = 'destination=lobby' AND messages > 0 ORDER BY 1",
     );
@@ -99,22 +99,22 @@ fn stragglers_on_every_edge(flags: &[&str]) {
     let cuts = rows.iter().map(|row| row.0).skip(1).chain([begin + 333]);
     for cut in cuts {
         for beside in [-1, 0, 1, 500] {
-            bed.append_message_at("lobby", "late", cut * 1000 + beside);
+            env.append_message_at("lobby", "late", cut * 1000 + beside);
         }
     }
-    let late = bed.world().agora_messages("sandbox").len() as i64 - 3 * SECONDS;
-    let (_, new, _) = run_pass(&bed, Purpose::Reconcile);
+    let late = env.world().agora_messages("sandbox").len() as i64 - 3 * SECONDS;
+    let (_, new, _) = run_pass(&env, Purpose::Reconcile);
     assert_eq!(i64::try_from(new).unwrap(), late);
-    assert_complete(&bed, edge);
+    assert_complete(&env, edge);
 
-    let reads = bed.sandbox.rules().total.read;
-    assert_eq!(run_pass(&bed, Purpose::Reconcile).1, 0);
-    let again = bed.sandbox.rules().total.read - reads;
+    let reads = env.sandbox.rules().total.read;
+    assert_eq!(run_pass(&env, Purpose::Reconcile).1, 0);
+    let again = env.sandbox.rules().total.read - reads;
     assert!(
         again <= 8,
         "{again} reads, where nothing differs but what bounds mean is to be learned"
     );
-    bed.assert_no_rule_broken();
+    env.assert_no_rule_broken();
 }
 
 #[test]
@@ -148,17 +148,17 @@ fn stragglers_are_found_with_exclusive_whole_second_start() {
 }
 
 /// A group of the first user, with so many messages a second apart that end a minute ago.
-fn append_group(bed: &TestEnv, count: i64) -> (String, String, i64) {
-    let user = bed.world().users()[0].clone();
-    let topic = bed
+fn append_group(env: &TestEnv, count: i64) -> (String, String, i64) {
+    let user = env.world().users()[0].clone();
+    let topic = env
         .world()
         .web3mq_topics(&user)
         .into_keys()
         .find(|topic| topic.starts_with("group:"))
         .unwrap();
-    let begin = bed.world().now().0 - (60 + count) * 1000;
+    let begin = env.world().now().0 - (60 + count) * 1000;
     for n in 0..count {
-        bed.world()
+        env.world()
             .append_web3mq(
                 &user,
                 web3mq_message(&topic, begin + n * 1000, Some(Web3mqStatus::Received)),
@@ -170,13 +170,13 @@ fn append_group(bed: &TestEnv, count: i64) -> (String, String, i64) {
 
 #[test]
 fn topic_with_a_matching_total_costs_one_request() {
-    let bed = TestEnv::without_messages(&[]).with_only("web3mq");
-    append_group(&bed, 700);
-    run_pass(&bed, SYNC);
-    let topics = bed.number("SELECT count(*) FROM stream WHERE key LIKE 'topic=%'");
-    bed.world().rules().reset();
-    run_pass(&bed, Purpose::Reconcile);
-    let history = bed.sandbox.rules().total.history as i64;
+    let env = TestEnv::without_messages(&[]).with_only("web3mq");
+    append_group(&env, 700);
+    run_pass(&env, SYNC);
+    let topics = env.query_number("SELECT count(*) FROM stream WHERE key LIKE 'topic=%'");
+    env.world().rules().reset();
+    run_pass(&env, Purpose::Reconcile);
+    let history = env.sandbox.rules().total.history as i64;
     assert_eq!(
         history,
         topics + 1,
@@ -186,84 +186,84 @@ fn topic_with_a_matching_total_costs_one_request() {
 
 #[test]
 fn late_message_of_a_node_is_found_by_the_total() {
-    let bed = TestEnv::without_messages(&[]).with_only("web3mq");
-    let (user, topic, begin) = append_group(&bed, 2500);
-    let edge = bed.settled_edge();
-    run_pass(&bed, SYNC);
+    let env = TestEnv::without_messages(&[]).with_only("web3mq");
+    let (user, topic, begin) = append_group(&env, 2500);
+    let edge = env.settled_edge();
+    run_pass(&env, SYNC);
     for ms in [begin - 77, begin + 400_500, begin + 2_498_001] {
-        bed.world()
+        env.world()
             .append_web3mq(&user, web3mq_message(&topic, ms, None))
             .unwrap();
     }
-    bed.world().rules().reset();
-    let (requests, new, _) = run_pass(&bed, Purpose::Reconcile);
+    env.world().rules().reset();
+    let (requests, new, _) = run_pass(&env, Purpose::Reconcile);
     assert_eq!(new, 3);
     assert!(requests < 60, "{requests} requests");
-    assert_complete(&bed, edge);
+    assert_complete(&env, edge);
     assert_eq!(
-        bed.number("SELECT new FROM runs WHERE why = 'reconcile' AND account LIKE 'web3mq%'"),
+        env.query_number("SELECT new FROM runs WHERE why = 'reconcile' AND account LIKE 'web3mq%'"),
         3
     );
 }
 
 #[test]
 fn message_removed_by_a_node_stays_archived_and_is_refetched_once() {
-    let bed = TestEnv::without_messages(&[]).with_only("web3mq");
-    let (user, topic, begin) = append_group(&bed, 600);
-    run_pass(&bed, SYNC);
+    let env = TestEnv::without_messages(&[]).with_only("web3mq");
+    let (user, topic, begin) = append_group(&env, 600);
+    run_pass(&env, SYNC);
     assert_eq!(
-        bed.world()
+        env.world()
             .remove_web3mq(&user, &topic, &format!("id-{}", begin + 300_000))
             .unwrap(),
         1
     );
-    run_pass(&bed, Purpose::Reconcile);
-    assert_eq!(bed.number("SELECT count(*) FROM archive"), 600);
+    run_pass(&env, Purpose::Reconcile);
+    assert_eq!(env.query_number("SELECT count(*) FROM archive"), 600);
     let known: (i64, i64) =
-        bed.row("SELECT messages, provider_count FROM coverage WHERE messages > 0");
+        env.query_row("SELECT messages, provider_count FROM coverage WHERE messages > 0");
     assert_eq!(known, (600, 599));
-    bed.world().rules().reset();
-    run_pass(&bed, Purpose::Reconcile);
-    let topics = bed.number("SELECT count(*) FROM stream WHERE key LIKE 'topic=%'");
-    assert_eq!(bed.sandbox.rules().total.history as i64, topics + 1);
+    env.world().rules().reset();
+    run_pass(&env, Purpose::Reconcile);
+    let topics = env.query_number("SELECT count(*) FROM stream WHERE key LIKE 'topic=%'");
+    assert_eq!(env.sandbox.rules().total.history as i64, topics + 1);
 
     // What comes late into such a row is found all the same.
-    bed.world()
+    env.world()
         .append_web3mq(&user, web3mq_message(&topic, begin + 5001, None))
         .unwrap();
-    assert_eq!(run_pass(&bed, Purpose::Reconcile).1, 1);
+    assert_eq!(run_pass(&env, Purpose::Reconcile).1, 1);
     let known: (i64, i64) =
-        bed.row("SELECT messages, provider_count FROM coverage WHERE messages > 0");
+        env.query_row("SELECT messages, provider_count FROM coverage WHERE messages > 0");
     assert_eq!(known, (601, 600));
 }
 
 /// Archives while somebody changes the history at every `step`th request; then reconciles, and answers with the bed.
 fn archived_while_changing(
-    bed: TestEnv,
+    env: TestEnv,
     step: u32,
     change: impl Fn(&backscroll::sandbox::World, u32) + Send + Sync + 'static,
 ) -> TestEnv {
     let seen = AtomicU32::new(0);
-    let (bed, _middleman) = bed.behind_proxy(move |world, _| {
+    let (env, _middleman) = env.behind_proxy(move |world, _| {
         let seen = seen.fetch_add(1, Ordering::Relaxed);
         if seen.is_multiple_of(step) && seen / step <= 8 {
             change(world, seen / step);
         }
         ProxyAction::Forward
     });
-    bed.sync();
+    env.sync();
     // What was left in doubt, what was sealed before its stragglers came, and what was doubtful meanwhile.
     for _ in 0..3 {
-        run_pass(&bed, SYNC);
-        run_pass(&bed, Purpose::Reconcile);
+        run_pass(&env, SYNC);
+        run_pass(&env, Purpose::Reconcile);
     }
-    bed
+    env
 }
 
 #[test]
 fn inserts_around_the_page_being_read_lose_and_duplicate_nothing() {
     for snapshot in ["post", "get"] {
-        let bed = TestEnv::new(&[
+        let env = TestEnv::new(&[
             "--messages",
             "1500",
             "--topic-messages",
@@ -275,10 +275,10 @@ fn inserts_around_the_page_being_read_lose_and_duplicate_nothing() {
         .with_only("agora")
         .with_settle("1s");
         let (first, last) = (
-            bed.world().agora_messages("sandbox")[0].ms,
-            bed.world().now().0 - 60_000,
+            env.world().agora_messages("sandbox")[0].ms,
+            env.world().now().0 - 60_000,
         );
-        let bed = archived_while_changing(bed, 7, move |world, n| {
+        let env = archived_while_changing(env, 7, move |world, n| {
             for ms in [first + 1, first + (last - first) / 13 * i64::from(n), last] {
                 let (src, dst) = ("alice".to_owned(), "lobby".to_owned());
                 let message = AgoraMessage {
@@ -291,26 +291,26 @@ fn inserts_around_the_page_being_read_lose_and_duplicate_nothing() {
                 world.append_agora("sandbox", message).unwrap();
             }
         });
-        let edge = bed.settled_edge();
-        assert_nothing_short(&bed, edge);
+        let edge = env.settled_edge();
+        assert_nothing_short(&env, edge);
     }
 }
 
 #[test]
 fn expiry_during_paging_loses_and_duplicates_nothing_else() {
-    let bed = TestEnv::new(&["--messages", "1500", "--topic-messages", "0", "--plain"])
+    let env = TestEnv::new(&["--messages", "1500", "--topic-messages", "0", "--plain"])
         .with_only("agora")
         .with_settle("1s");
-    let begin = bed.world().agora_messages("sandbox")[0].ms;
-    let step = (bed.world().now().0 - begin) / 40;
-    let bed = archived_while_changing(bed, 6, move |world, n| {
+    let begin = env.world().agora_messages("sandbox")[0].ms;
+    let step = (env.world().now().0 - begin) / 40;
+    let env = archived_while_changing(env, 6, move |world, n| {
         world.forget_before(Millis(begin + step * i64::from(n)));
     });
     let left = begin + step * 13;
-    let held: Vec<(i64, i64)> = bed
-        .rows("SELECT sent_at_ms, count(*) FROM archive GROUP BY sender, recipient, sent_at_ms, payload, occurrence");
+    let held: Vec<(i64, i64)> = env
+        .query_rows("SELECT sent_at_ms, count(*) FROM archive GROUP BY sender, recipient, sent_at_ms, payload, occurrence");
     assert!(held.iter().all(|(_, times)| *times == 1), "nothing twice");
-    let truth = bed
+    let truth = env
         .world()
         .agora_messages("sandbox")
         .iter()
@@ -325,12 +325,12 @@ fn expiry_during_paging_loses_and_duplicates_nothing_else() {
 
 #[test]
 fn topic_changing_during_paging_loses_and_duplicates_nothing() {
-    let bed = TestEnv::without_messages(&[])
+    let env = TestEnv::without_messages(&[])
         .with_only("web3mq")
         .with_settle("1s");
-    let (user, topic, begin) = append_group(&bed, 1800);
+    let (user, topic, begin) = append_group(&env, 1800);
     let (world_user, world_topic) = (user.clone(), topic.clone());
-    let bed = archived_while_changing(bed, 5, move |world, n| {
+    let env = archived_while_changing(env, 5, move |world, n| {
         let n = i64::from(n);
         for ms in [begin + n * 100_000 + 1, begin + 1_799_500] {
             let message = Web3mqMessage {
@@ -347,12 +347,12 @@ fn topic_changing_during_paging_loses_and_duplicates_nothing() {
             )
             .unwrap();
     });
-    let ids = |sql: &str| bed.rows::<(String,)>(sql);
+    let ids = |sql: &str| env.query_rows::<(String,)>(sql);
     let held = ids("SELECT provider_message_id FROM archive ORDER BY 1");
     let mut distinct = held.clone();
     distinct.dedup();
     assert_eq!(held.len(), distinct.len(), "no message twice");
-    for row in &bed.world().web3mq_topics(&user)[&topic] {
+    for row in &env.world().web3mq_topics(&user)[&topic] {
         assert!(
             held.binary_search(&(row.messageid.clone(),)).is_ok(),
             "{} is missing",
@@ -360,144 +360,145 @@ fn topic_changing_during_paging_loses_and_duplicates_nothing() {
         );
     }
     assert_eq!(
-        bed.number("SELECT count(*) FROM coverage WHERE state = 'suspect'"),
+        env.query_number("SELECT count(*) FROM coverage WHERE state = 'suspect'"),
         0
     );
 }
 
 #[test]
 fn suspect_window_is_sealed_once_a_refetch_matches() {
-    let bed = TestEnv::new(&["--messages", "300", "--topic-messages", "0", "--plain"])
+    let env = TestEnv::new(&["--messages", "300", "--topic-messages", "0", "--plain"])
         .with_only("agora")
         .with_settle("1s");
-    let edge = bed.settled_edge();
+    let edge = env.settled_edge();
     // Every page lacks its last message, and no count says so.
-    let (lying, _middleman) = bed.behind_proxy(|_, asked| match asked.endpoint() {
+    let (lying, _middleman) = env.behind_proxy(|_, request| match request.endpoint() {
         "read" => ProxyAction::rewrite_json(|answer| {
             drop(answer["messages"].as_array_mut().and_then(Vec::pop));
         }),
         _ => ProxyAction::Forward,
     });
-    lying.sync().says("suspect");
+    lying.sync().assert_prints("suspect");
     let suspects =
         "SELECT count(*) FROM coverage WHERE state = 'suspect' AND reason LIKE '%counts%serves%'";
-    assert!(lying.number(suspects) > 0);
-    assert!(lying.number("SELECT count(*) FROM archive") < 300);
+    assert!(lying.query_number(suspects) > 0);
+    assert!(lying.query_number("SELECT count(*) FROM archive") < 300);
     run_pass(&lying, Purpose::Reconcile);
     assert_complete(&lying, edge);
 }
 
 #[test]
 fn refresh_updates_statuses_until_read() {
-    let bed = TestEnv::without_messages(&[]).with_only("web3mq");
-    append_group(&bed, 300);
-    run_pass(&bed, SYNC);
+    let env = TestEnv::without_messages(&[]).with_only("web3mq");
+    append_group(&env, 300);
+    run_pass(&env, SYNC);
     let statuses = |word: &str| {
-        bed.number(&format!(
+        env.query_number(&format!(
             "SELECT count(*) FROM archive WHERE status = '{word}'"
         ))
     };
     assert_eq!(statuses("received"), 300);
     for word in ["delivered", "read"] {
-        bed.world().advance_statuses();
-        assert_eq!(run_pass(&bed, Purpose::Refresh).2, 300);
+        env.world().advance_statuses();
+        assert_eq!(run_pass(&env, Purpose::Refresh).2, 300);
         assert_eq!(statuses(word), 300);
     }
-    bed.world().rules().reset();
+    env.world().rules().reset();
     assert_eq!(
-        run_pass(&bed, Purpose::Refresh),
+        run_pass(&env, Purpose::Refresh),
         (2, 0, 0),
         "nothing is unread: the credentials are tried, and that is all"
     );
     let changed = "SELECT changed FROM runs WHERE why = 'refresh' AND account LIKE 'web3mq%' ORDER BY started_at";
-    assert_eq!(bed.rows::<(i64,)>(changed), [(300,), (300,), (0,)]);
+    assert_eq!(env.query_rows::<(i64,)>(changed), [(300,), (300,), (0,)]);
     assert_eq!(
-        bed.number("SELECT count(*) FROM coverage WHERE messages <> provider_count"),
+        env.query_number("SELECT count(*) FROM coverage WHERE messages <> provider_count"),
         0
     );
 }
 
 #[test]
 fn refresh_fetches_only_windows_with_unread_messages() {
-    let bed = TestEnv::without_messages(&[]).with_only("web3mq");
-    let (user, topic, begin) = append_group(&bed, 1);
+    let env = TestEnv::without_messages(&[]).with_only("web3mq");
+    let (user, topic, begin) = append_group(&env, 1);
     for n in 1..900 {
-        bed.world()
+        env.world()
             .append_web3mq(
                 &user,
                 web3mq_message(&topic, begin - n * 1000, Some(Web3mqStatus::Read)),
             )
             .unwrap();
     }
-    run_pass(&bed, SYNC);
-    bed.world().rules().reset();
-    run_pass(&bed, Purpose::Refresh);
-    let history = bed.sandbox.rules().total.history;
+    run_pass(&env, SYNC);
+    env.world().rules().reset();
+    run_pass(&env, Purpose::Refresh);
+    let history = env.sandbox.rules().total.history;
     assert!(history <= 4, "{history} requests for one message of 900");
 }
 
 #[test]
 fn daemon_reconciles_and_refreshes_on_schedule() {
     let every_other = "*/2 * * * * *";
-    let bed = TestEnv::without_messages(&[])
+    let env = TestEnv::without_messages(&[])
         .with_schedule("sync", EVERY_SECOND_SCHEDULE)
         .with_schedule("reconcile", every_other);
-    let bed = bed
+    let env = env
         .with_schedule("refresh", every_other)
         .with_settle("1s")
         .with_agora_streams(&[to("lobby")]);
-    let (user, topic, begin) = append_group(&bed, 50);
-    bed.say("lobby", "in time", Duration::from_secs(100));
-    let edge = bed.settled_edge();
-    let mut daemon = DaemonProcess::start(&bed);
+    let (user, topic, begin) = append_group(&env, 50);
+    env.append_message("lobby", "in time", Duration::from_secs(100));
+    let edge = env.settled_edge();
+    let mut daemon = DaemonProcess::start(&env);
     wait_until("the first messages", || {
-        archive_is_ready(&bed) && bed.number("SELECT count(*) FROM coverage WHERE messages > 0") > 1
+        archive_is_ready(&env)
+            && env.query_number("SELECT count(*) FROM coverage WHERE messages > 0") > 1
     });
-    bed.say("lobby", "late", Duration::from_secs(99));
-    bed.world()
+    env.append_message("lobby", "late", Duration::from_secs(99));
+    env.world()
         .append_web3mq(&user, web3mq_message(&topic, begin + 500, None))
         .unwrap();
-    bed.world().advance_statuses();
+    env.world().advance_statuses();
     wait_until("what came late", || {
-        bed.number("SELECT count(*) FROM archive") == 53
+        env.query_number("SELECT count(*) FROM archive") == 53
     });
     wait_until("what was delivered", || {
-        bed.number("SELECT count(*) FROM archive WHERE status = 'delivered'") == 50
+        env.query_number("SELECT count(*) FROM archive WHERE status = 'delivered'") == 50
     });
     let runs = "SELECT CAST(coalesce(sum(new), 0) AS INTEGER), CAST(coalesce(sum(changed), 0) AS INTEGER) FROM runs";
     // Whichever of the two came first has found the late one of the group, and how far the others have come.
     wait_until("the record", || {
-        let refreshed: (i64, i64) = bed.row(&format!(
+        let refreshed: (i64, i64) = env.query_row(&format!(
             "{runs} WHERE why = 'refresh' AND finished_at IS NOT NULL"
         ));
-        let reconciled: (i64, i64) = bed.row(&format!("{runs} WHERE why = 'reconcile'"));
+        let reconciled: (i64, i64) = env.query_row(&format!("{runs} WHERE why = 'reconcile'"));
         (refreshed.0 + reconciled.0, refreshed.1 + reconciled.1) == (2, 50) && reconciled.0 >= 1
     });
     wait_until("a refresh", || {
-        bed.number("SELECT count(*) FROM runs WHERE why = 'refresh' AND finished_at > ''") > 0
+        env.query_number("SELECT count(*) FROM runs WHERE why = 'refresh' AND finished_at > ''") > 0
     });
     daemon.signal("-TERM");
     let (code, said) = daemon.wait_for_exit();
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("reconcile"), "{said}");
-    bed.assert_archive_equals_truth(edge);
-    bed.assert_no_rule_broken();
+    env.assert_archive_equals_truth(edge);
+    env.assert_no_rule_broken();
 }
 
 /// Puts a message into quarantine as an older version would have that did not understand it: its provider counted it.
-fn quarantine_raw(bed: &TestEnv, stream: &str, raw: &Value, ms: i64) {
+fn quarantine_raw(env: &TestEnv, stream: &str, raw: &Value, ms: i64) {
     let raw = raw.to_string();
     let hash = hex::encode(&blake3::hash(raw.as_bytes()).as_bytes()[..16]);
     let (of_stream, second) = (
         format!("(SELECT id FROM stream WHERE key = '{stream}')"),
         ms / 1000,
     );
-    bed.execute_sql(&format!(
+    env.execute_sql(&format!(
         "INSERT INTO quarantine (account_id, hash, stream_id, from_s, to_s, found_at_ms, reason, raw)
          SELECT account_id, x'{hash}', id, {second}, {second} + 1, 0, 'not understood then', '{raw}'
          FROM stream WHERE key = '{stream}'"
     ));
-    bed.execute_sql(&format!(
+    env.execute_sql(&format!(
         "UPDATE sealed_window SET provider_count = provider_count + 1
          WHERE stream_id = {of_stream} AND from_s <= {second} AND to_s > {second}"
     ));
@@ -505,49 +506,50 @@ fn quarantine_raw(bed: &TestEnv, stream: &str, raw: &Value, ms: i64) {
 
 #[test]
 fn quarantined_message_is_archived_after_upgrade() {
-    let bed = TestEnv::without_messages(&[]);
-    let (user, topic, begin) = append_group(&bed, 20);
-    let ms = bed.world().now().0 - 500_000;
-    bed.append_message_at("lobby", "hello", ms);
-    let edge = bed.settled_edge();
-    let bed = bed.with_agora_streams(&[to("lobby")]).with_settle("1s");
-    bed.sync().assert_ok();
+    let env = TestEnv::without_messages(&[]);
+    let (user, topic, begin) = append_group(&env, 20);
+    let ms = env.world().now().0 - 500_000;
+    env.append_message_at("lobby", "hello", ms);
+    let edge = env.settled_edge();
+    let env = env.with_agora_streams(&[to("lobby")]).with_settle("1s");
+    env.sync().assert_ok();
 
-    bed.append_message_at("lobby", "odd", ms + 1000);
+    env.append_message_at("lobby", "odd", ms + 1000);
     let odd = serde_json::json!({"src": "alice", "dst": "lobby", "ms": ms + 1000, "payload": "odd", "message_type": "group_message"});
-    quarantine_raw(&bed, "destination=lobby", &odd, ms + 1000);
+    quarantine_raw(&env, "destination=lobby", &odd, ms + 1000);
     let message = web3mq_message(&topic, begin + 500, Some(Web3mqStatus::Read));
-    bed.world().append_web3mq(&user, message.clone()).unwrap();
+    env.world().append_web3mq(&user, message.clone()).unwrap();
     let odd = serde_json::json!({
         "from": message.from, "topic": topic, "messageid": message.messageid, "timestamp": message.ms,
         "payload": message.payload_text, "payload_type": message.payload_type, "cipher_suite": message.cipher_suite,
         "from_sign": message.from_sign, "version": 1,
         "message_status": {"status": "read", "timestamp": message.status_ms},
     });
-    quarantine_raw(&bed, &format!("topic={topic}"), &odd, begin + 500);
+    quarantine_raw(&env, &format!("topic={topic}"), &odd, begin + 500);
     quarantine_raw(
-        &bed,
+        &env,
         "destination=lobby",
         &serde_json::json!({"src": "alice", "payload": "?", "ms": ms}),
         ms,
     );
 
-    let ran = bed.run(&["requeue"]).assert_ok();
-    let ran = ran
-        .says("sandbox: 1 understood and archived, 1 left")
-        .says("web3mq-1: 1 understood and archived, 0 left");
+    let output = env.run(&["requeue"]).assert_ok();
+    let output = output
+        .assert_prints("sandbox: 1 understood and archived, 1 left")
+        .assert_prints("web3mq-1: 1 understood and archived, 0 left");
     assert!(
-        !ran.stdout.contains('?') && !ran.stderr.contains("odd"),
-        "no text of a message: {ran:?}"
+        !output.stdout.contains('?') && !output.stderr.contains("odd"),
+        "no text of a message: {output:?}"
     );
-    bed.assert_archive_equals_truth(edge);
-    let left: Vec<(String,)> = bed.rows("SELECT reason FROM quarantine");
+    env.assert_archive_equals_truth(edge);
+    let left: Vec<(String,)> = env.query_rows("SELECT reason FROM quarantine");
     assert_eq!(left, [("no `dst`".to_owned(),)]);
-    let held: (i64, i64) =
-        bed.row("SELECT messages, provider_count FROM coverage WHERE stream = 'destination=lobby'");
+    let held: (i64, i64) = env.query_row(
+        "SELECT messages, provider_count FROM coverage WHERE stream = 'destination=lobby'",
+    );
     assert_eq!(held, (2, 3), "one is left that the provider counts");
     let status: Value =
-        serde_json::from_str(&bed.run(&["status", "--json"]).assert_ok().stdout).unwrap();
+        serde_json::from_str(&env.run(&["status", "--json"]).assert_ok().stdout).unwrap();
     let lobby = status
         .as_array()
         .unwrap()
@@ -555,7 +557,7 @@ fn quarantined_message_is_archived_after_upgrade() {
         .find(|stream| stream["stream"] == "destination=lobby")
         .unwrap();
     assert_eq!(lobby["quarantined"], 1);
-    bed.run(&["requeue"])
+    env.run(&["requeue"])
         .assert_ok()
-        .says("sandbox: 0 understood and archived, 1 left");
+        .assert_prints("sandbox: 0 understood and archived, 1 left");
 }

@@ -24,7 +24,7 @@ use crate::support::postgres_server;
 
 /// A bed with an archive in one of the two databases, which holds all that there is.
 struct VerifyFixture {
-    bed: TestEnv,
+    env: TestEnv,
     /// The database of the Postgres server; nothing where the archive is a file.
     database: Option<String>,
 }
@@ -69,35 +69,38 @@ impl VerifyFixture {
     }
 
     fn with_database(database: Option<(String, String)>) -> Self {
-        let bed = TestEnv::new(&["--messages", "300", "--topic-messages", "90"]).with_settle("1s");
+        let env = TestEnv::new(&["--messages", "300", "--topic-messages", "90"]).with_settle("1s");
         // The retention edge moves on: a window that began at it can soon not be had as a whole any more.
-        let since = bed.world().now().minus(Duration::from_hours(80 * 24));
-        let bed = bed.with_account_setting("since", since.to_string());
+        let since = env.world().now().minus(Duration::from_hours(80 * 24));
+        let env = env.with_account_setting("since", since.to_string());
         let (url, database) = database.unzip();
-        let bed = match url {
-            Some(url) => bed.with_database(&url),
-            None => bed,
+        let env = match url {
+            Some(url) => env.with_database(&url),
+            None => env,
         };
-        bed.sync().assert_ok();
-        let kept = Self { bed, database };
-        kept.verify(&[]).assert_ok().says("The archive is intact");
-        kept
+        env.sync().assert_ok();
+        let fixture = Self { env, database };
+        fixture
+            .verify(&[])
+            .assert_ok()
+            .assert_prints("The archive is intact");
+        fixture
     }
 
     /// Sets how long Agora keeps messages.
     fn with_retention(self, retention: &str) -> Self {
-        let bed = self.bed.with_setting_of(AGORA, "retention", retention);
-        Self { bed, ..self }
+        let env = self.env.with_setting_of(AGORA, "retention", retention);
+        Self { env, ..self }
     }
 
     fn verify(&self, args: &[&str]) -> CommandOutput {
-        self.bed.run(&[&["verify"], args].concat())
+        self.env.run(&[&["verify"], args].concat())
     }
 
     fn execute_sql(&self, sql: &str) {
         match &self.database {
             Some(database) => drop(postgres_server::shared_server().psql(database, sql)),
-            None => self.bed.execute_sql(sql),
+            None => self.env.execute_sql(sql),
         }
     }
 
@@ -108,7 +111,7 @@ impl VerifyFixture {
                 .psql(database, sql)
                 .parse()
                 .expect(sql),
-            None => self.bed.number(sql),
+            None => self.env.query_number(sql),
         }
     }
 
@@ -124,11 +127,11 @@ impl VerifyFixture {
         };
         let mut content: Vec<String> = match &self.database {
             Some(database) => postgres_server::shared_server()
-                .rows(database, &rows("encode(payload, 'hex')"))
+                .query_rows(database, &rows("encode(payload, 'hex')"))
                 .concat(),
             None => self
-                .bed
-                .rows::<(String,)>(&rows("lower(hex(payload))"))
+                .env
+                .query_rows::<(String,)>(&rows("lower(hex(payload))"))
                 .into_iter()
                 .map(|(row,)| row)
                 .collect(),
@@ -152,7 +155,7 @@ impl VerifyFixture {
     }
 
     fn open_store(&self) -> Box<dyn Archive> {
-        self.bed.block_on(async {
+        self.env.block_on(async {
             match &self.database {
                 Some(database) => {
                     let url = postgres_server::shared_server().url(database);
@@ -163,7 +166,7 @@ impl VerifyFixture {
                     ) as Box<dyn Archive>
                 }
                 None => Box::new(
-                    SqliteStore::open(&self.bed.archive_path(), IfMissing::Refuse)
+                    SqliteStore::open(&self.env.archive_path(), IfMissing::Refuse)
                         .await
                         .unwrap(),
                 ),
@@ -174,7 +177,7 @@ impl VerifyFixture {
     /// Lays a message into the archive that fits its own hash, as somebody might who knows how.
     fn insert_forged(&self, message: Message) {
         let store = self.open_store();
-        self.bed.block_on(async {
+        self.env.block_on(async {
             let known = NewAccount {
                 name: "sandbox",
                 provider: "agora",
@@ -194,7 +197,7 @@ impl VerifyFixture {
                 unreadable: vec![],
             };
             store
-                .commit(&[commit], self.bed.world().now())
+                .commit(&[commit], self.env.world().now())
                 .await
                 .unwrap();
             store.close().await;
@@ -212,8 +215,8 @@ fn nth_message(provider: &str, n: usize) -> String {
     )
 }
 
-fn changed_message_is_reported_and_repaired(kept: VerifyFixture) {
-    let before = kept.archived_rows();
+fn changed_message_is_reported_and_repaired(fixture: VerifyFixture) {
+    let before = fixture.archived_rows();
     let hash = "does not match its own hash";
     let changes = [
         ("payload = substr(payload, 2)", hash),
@@ -232,34 +235,36 @@ fn changed_message_is_reported_and_repaired(kept: VerifyFixture) {
     ];
     for provider in ["agora", "web3mq"] {
         for (n, (set, said)) in changes.iter().enumerate() {
-            kept.execute_sql(&format!(
+            fixture.execute_sql(&format!(
                 "UPDATE message SET {set} WHERE {}",
                 nth_message(provider, 20 + n)
             ));
-            let ran = kept
+            let output = fixture
                 .verify(&["--repair"])
                 .assert_ok()
-                .says(said)
-                .says("windows refetched")
-                .says("The archive is intact");
-            kept.assert_holds(&before, &format!("{provider}: {set}: {ran:#?}"));
+                .assert_prints(said)
+                .assert_prints("windows refetched")
+                .assert_prints("The archive is intact");
+            fixture.assert_holds(&before, &format!("{provider}: {set}: {output:#?}"));
         }
-        kept.execute_sql(&format!(
+        fixture.execute_sql(&format!(
             "DELETE FROM message WHERE {}",
             nth_message(provider, 40)
         ));
-        kept.verify(&[])
+        fixture
+            .verify(&[])
             .assert_incomplete()
-            .says("1 fewer")
-            .says("The archive is NOT intact")
-            .says("--repair");
-        kept.verify(&["--repair"])
+            .assert_prints("1 fewer")
+            .assert_prints("The archive is NOT intact")
+            .assert_prints("--repair");
+        fixture
+            .verify(&["--repair"])
             .assert_ok()
-            .says("1 messages restored, 0 moved to quarantine");
-        kept.assert_holds(&before, "");
+            .assert_prints("1 messages restored, 0 moved to quarantine");
+        fixture.assert_holds(&before, "");
     }
     // The conversation follows from the names at the one provider, and is the stream's own at the other.
-    kept.execute_sql(
+    fixture.execute_sql(
         "INSERT INTO conversation (account_id, name, kind) SELECT id, 'elsewhere', 4 FROM account",
     );
     let other = "conversation_id = (SELECT e.id FROM conversation e JOIN conversation c ON e.account_id = c.account_id
@@ -268,23 +273,26 @@ fn changed_message_is_reported_and_repaired(kept: VerifyFixture) {
         ("agora", "is filed under a conversation that is not its own"),
         ("web3mq", "1 fewer"),
     ] {
-        kept.execute_sql(&format!(
+        fixture.execute_sql(&format!(
             "UPDATE message SET {other} WHERE {}",
             nth_message(provider, 60)
         ));
-        kept.verify(&["--repair"]).assert_ok().says(said);
-        kept.assert_holds(&before, provider);
+        fixture
+            .verify(&["--repair"])
+            .assert_ok()
+            .assert_prints(said);
+        fixture.assert_holds(&before, provider);
     }
     assert!(
-        kept.query_number(
+        fixture.query_number(
             "SELECT count(*) FROM quarantine WHERE reason = 'changed after it was archived'"
         ) > 10
     );
 }
 
-fn changed_ledger_row_is_reported_and_repaired(kept: VerifyFixture) {
+fn changed_ledger_row_is_reported_and_repaired(fixture: VerifyFixture) {
     let ledger = "SELECT sum(messages + from_s % 1000 + to_s % 1000) FROM sealed_window";
-    let (before, sum) = (kept.archived_rows(), kept.query_number(ledger));
+    let (before, sum) = (fixture.archived_rows(), fixture.query_number(ledger));
     let one = "(stream_id, from_s) = (SELECT stream_id, from_s FROM sealed_window WHERE messages > 3 ORDER BY messages LIMIT 1)";
     for (set, said) in [
         ("messages = messages + 1", "1 fewer"),
@@ -294,55 +302,61 @@ fn changed_ledger_row_is_reported_and_repaired(kept: VerifyFixture) {
             "same number, other content",
         ),
     ] {
-        kept.execute_sql(&format!("UPDATE sealed_window SET {set} WHERE {one}"));
-        kept.verify(&[]).assert_incomplete().says(said);
-        kept.verify(&["--repair"])
+        fixture.execute_sql(&format!("UPDATE sealed_window SET {set} WHERE {one}"));
+        fixture.verify(&[]).assert_incomplete().assert_prints(said);
+        fixture
+            .verify(&["--repair"])
             .assert_ok()
-            .says("1 windows refetched, 0 messages restored, 0 moved to quarantine");
-        kept.assert_holds(&before, set);
-        assert_eq!(kept.query_number(ledger), sum, "{set}");
+            .assert_prints("1 windows refetched, 0 messages restored, 0 moved to quarantine");
+        fixture.assert_holds(&before, set);
+        assert_eq!(fixture.query_number(ledger), sum, "{set}");
     }
     // A window that reaches into what is yet to come is not sealed as such.
     let ahead = "UPDATE sealed_window SET to_s = to_s + 8640000, messages = messages + 1";
     let last = "(stream_id, from_s) = (SELECT stream_id, max(from_s) FROM sealed_window
                 WHERE stream_id = (SELECT stream_id FROM sealed_window ORDER BY messages DESC LIMIT 1) GROUP BY stream_id)";
-    kept.execute_sql(&format!("{ahead} WHERE {last}"));
-    kept.verify(&["--repair"]);
-    kept.execute_sql(&format!(
+    fixture.execute_sql(&format!("{ahead} WHERE {last}"));
+    fixture.verify(&["--repair"]);
+    fixture.execute_sql(&format!(
         "UPDATE sealed_window SET to_s = to_s - 8640000 WHERE {last}"
     ));
-    kept.verify(&["--repair"]).assert_ok();
-    kept.assert_holds(&before, "");
+    fixture.verify(&["--repair"]).assert_ok();
+    fixture.assert_holds(&before, "");
     // A window that ends before its messages: nobody can tell whether there were others that are lost.
-    kept.execute_sql(&format!(
+    fixture.execute_sql(&format!(
         "UPDATE sealed_window SET to_s = to_s - 864000 WHERE {one}"
     ));
-    kept.verify(&["--repair"])
+    fixture
+        .verify(&["--repair"])
         .assert_incomplete()
-        .says("does not have all of it any more");
+        .assert_prints("does not have all of it any more");
 }
 
-fn forged_message_is_reported_and_quarantined(kept: VerifyFixture) {
-    let before = kept.archived_rows();
-    let message = kept.forged();
-    kept.insert_forged(message);
-    kept.verify(&[]).assert_incomplete().says("1 more");
-    kept.verify(&["--account", "web3mq-1"]).assert_ok();
-    kept.verify(&["--repair"])
+fn forged_message_is_reported_and_quarantined(fixture: VerifyFixture) {
+    let before = fixture.archived_rows();
+    let message = fixture.forged();
+    fixture.insert_forged(message);
+    fixture
+        .verify(&[])
+        .assert_incomplete()
+        .assert_prints("1 more");
+    fixture.verify(&["--account", "web3mq-1"]).assert_ok();
+    fixture
+        .verify(&["--repair"])
         .assert_ok()
-        .says("0 messages restored, 1 moved to quarantine");
-    kept.assert_holds(&before, "");
+        .assert_prints("0 messages restored, 1 moved to quarantine");
+    fixture.assert_holds(&before, "");
     let aside = "SELECT count(*) FROM quarantine WHERE reason LIKE 'added to the archive%' AND raw LIKE '%set_aside%'";
-    assert_eq!(kept.query_number(aside), 1);
+    assert_eq!(fixture.query_number(aside), 1);
 }
 
-fn message_removed_by_the_provider_stays(kept: VerifyFixture) {
+fn message_removed_by_the_provider_stays(fixture: VerifyFixture) {
     let removed = Arc::new(Mutex::new(None::<String>));
     let seen = removed.clone();
-    let VerifyFixture { bed, database } = kept;
+    let VerifyFixture { env, database } = fixture;
     // The newest message of the first short topic that is asked for is not shown any more.
-    let (bed, _middleman) = bed.behind_proxy(move |_, asked| {
-        if asked.endpoint() != "history" {
+    let (env, _middleman) = env.behind_proxy(move |_, request| {
+        if request.endpoint() != "history" {
             return ProxyAction::Forward;
         }
         let seen = seen.clone();
@@ -371,169 +385,191 @@ fn message_removed_by_the_provider_stays(kept: VerifyFixture) {
             answer["data"]["total"] = (total - gone).into();
         })
     });
-    let kept = VerifyFixture { bed, database };
-    let before = kept.archived_rows();
+    let fixture = VerifyFixture { env, database };
+    let before = fixture.archived_rows();
     // Everything of the account is read again, for everything was changed.
-    kept.execute_sql(
+    fixture.execute_sql(
         "UPDATE sealed_window SET messages = messages + 1
          WHERE stream_id IN (SELECT s.id FROM stream s JOIN account a ON a.id = s.account_id WHERE a.provider = 'web3mq')",
     );
-    kept.verify(&["--repair"]).assert_ok();
+    fixture.verify(&["--repair"]).assert_ok();
     assert!(removed.lock().unwrap().is_some());
-    kept.assert_holds(&before, "");
+    fixture.assert_holds(&before, "");
     assert_eq!(
-        kept.query_number("SELECT count(*) FROM quarantine WHERE raw LIKE '%set_aside%'"),
+        fixture.query_number("SELECT count(*) FROM quarantine WHERE raw LIKE '%set_aside%'"),
         0
     );
 }
 
-fn unrecoverable_damage_stays_a_finding(kept: VerifyFixture) {
-    let kept = kept.with_retention("2d");
-    let before = kept.archived_rows();
+fn unrecoverable_damage_stays_a_finding(fixture: VerifyFixture) {
+    let fixture = fixture.with_retention("2d");
+    let before = fixture.archived_rows();
     // Lately sent: it comes back, and the digest shows that all is there again.
-    kept.execute_sql(&format!(
+    fixture.execute_sql(&format!(
         "DELETE FROM message WHERE {}",
         nth_message("agora", 250)
     ));
-    kept.verify(&["--repair"])
+    fixture
+        .verify(&["--repair"])
         .assert_ok()
-        .says("1 messages restored");
-    kept.assert_holds(&before, "");
-    kept.execute_sql(&format!(
+        .assert_prints("1 messages restored");
+    fixture.assert_holds(&before, "");
+    fixture.execute_sql(&format!(
         "DELETE FROM message WHERE {}",
         nth_message("agora", 3)
     ));
     for _ in 0..2 {
-        kept.verify(&["--repair"])
+        fixture
+            .verify(&["--repair"])
             .assert_incomplete()
-            .says("1 fewer")
-            .says("does not have all of it any more");
+            .assert_prints("1 fewer")
+            .assert_prints("does not have all of it any more");
     }
-    let kept = kept.with_retention("1s");
-    let end = kept.query_number("SELECT max(to_s) FROM sealed_window");
+    let fixture = fixture.with_retention("1s");
+    let end = fixture.query_number("SELECT max(to_s) FROM sealed_window");
     wait_until("all is behind the edge", || {
-        kept.bed.world().now().second().0 > end + 5
+        fixture.env.world().now().second().0 > end + 5
     });
-    kept.verify(&["--repair"])
+    fixture
+        .verify(&["--repair"])
         .assert_incomplete()
-        .says("behind the provider's retention edge");
-    let kept = VerifyFixture {
-        bed: kept.bed.with_agora_streams(&[to("elsewhere")]),
-        ..kept
+        .assert_prints("behind the provider's retention edge");
+    let fixture = VerifyFixture {
+        env: fixture.env.with_agora_streams(&[to("elsewhere")]),
+        ..fixture
     };
-    kept.verify(&["--repair"])
+    fixture
+        .verify(&["--repair"])
         .assert_incomplete()
-        .says("the configuration does not follow the stream");
-    let kept = kept.with_retention("4000d");
-    let gone = kept.archived_rows();
+        .assert_prints("the configuration does not follow the stream");
+    let fixture = fixture.with_retention("4000d");
+    let gone = fixture.archived_rows();
     assert_eq!(gone.len(), before.len() - 1, "nothing else has changed");
 }
 
-fn messages_missing_by_the_provider_count_are_fetched(kept: VerifyFixture) {
-    kept.verify(&["--remote"])
+fn messages_missing_by_the_provider_count_are_fetched(fixture: VerifyFixture) {
+    fixture
+        .verify(&["--remote"])
         .assert_ok()
-        .says("The providers count the same number of messages");
-    kept.say_late();
-    kept.verify(&[]).assert_ok();
-    kept.verify(&["--remote"])
+        .assert_prints("The providers count the same number of messages");
+    fixture.say_late();
+    fixture.verify(&[]).assert_ok();
+    fixture
+        .verify(&["--remote"])
         .assert_incomplete()
-        .says("the provider counts 1 more than when it was read")
-        .says("The archive is intact");
-    let before = kept.archived_rows().len();
-    kept.verify(&["--remote", "--repair"])
+        .assert_prints("the provider counts 1 more than when it was read")
+        .assert_prints("The archive is intact");
+    let before = fixture.archived_rows().len();
+    fixture
+        .verify(&["--remote", "--repair"])
         .assert_ok()
-        .says("Refetching these")
-        .says("count the same number of messages");
-    assert_eq!(kept.archived_rows().len(), before + 1);
-    kept.verify(&["--remote"]).assert_ok();
+        .assert_prints("Refetching these")
+        .assert_prints("count the same number of messages");
+    assert_eq!(fixture.archived_rows().len(), before + 1);
+    fixture.verify(&["--remote"]).assert_ok();
 }
 
-fn late_message_from_another_stream_is_resealed(kept: VerifyFixture) {
-    let sender = kept.say_late();
-    kept.execute_sql(&format!(
+fn late_message_from_another_stream_is_resealed(fixture: VerifyFixture) {
+    let sender = fixture.say_late();
+    fixture.execute_sql(&format!(
         "DELETE FROM sealed_window WHERE stream_id IN (SELECT id FROM stream WHERE key = 'source={sender}')"
     ));
-    kept.bed.sync().assert_ok();
-    kept.verify(&[]).assert_incomplete().says("1 more");
-    kept.verify(&["--repair"])
+    fixture.env.sync().assert_ok();
+    fixture
+        .verify(&[])
+        .assert_incomplete()
+        .assert_prints("1 more");
+    fixture
+        .verify(&["--repair"])
         .assert_ok()
-        .says("1 windows refetched, 0 messages restored, 0 moved to quarantine");
-    kept.bed.assert_no_rule_broken();
+        .assert_prints("1 windows refetched, 0 messages restored, 0 moved to quarantine");
+    fixture.env.assert_no_rule_broken();
 }
 
-fn windows_without_digest_are_reported_and_given_one(kept: VerifyFixture) {
+fn windows_without_digest_are_reported_and_given_one(fixture: VerifyFixture) {
     let undigested = "SELECT count(*) FROM sealed_window WHERE digest IS NULL";
-    kept.execute_sql("UPDATE sealed_window SET digest = NULL");
-    let key = kept.key("1");
-    kept.verify(&[])
+    fixture.execute_sql("UPDATE sealed_window SET digest = NULL");
+    let key = fixture.key("1");
+    fixture
+        .verify(&[])
         .assert_ok()
-        .says("only their counts could be compared")
-        .says("--repair");
-    kept.verify(&["--manifest", "m.jsonl", "--key", &key])
+        .assert_prints("only their counts could be compared")
+        .assert_prints("--repair");
+    fixture
+        .verify(&["--manifest", "m.jsonl", "--key", &key])
         .assert_incomplete()
-        .says("No manifest was written");
-    assert!(!kept.bed.path("m.jsonl").exists());
-    kept.execute_sql(
+        .assert_prints("No manifest was written");
+    assert!(!fixture.env.path("m.jsonl").exists());
+    fixture.execute_sql(
         "UPDATE sealed_window SET messages = messages + 1 WHERE from_s = (SELECT max(from_s) FROM sealed_window)",
     );
-    kept.verify(&[]).assert_incomplete().says("1 fewer");
-    assert!(kept.query_number(undigested) > 3);
-    kept.verify(&["--account", "web3mq-1", "--repair"]);
-    kept.verify(&["--repair"]);
+    fixture
+        .verify(&[])
+        .assert_incomplete()
+        .assert_prints("1 fewer");
+    assert!(fixture.query_number(undigested) > 3);
+    fixture.verify(&["--account", "web3mq-1", "--repair"]);
+    fixture.verify(&["--repair"]);
     assert_eq!(
-        kept.query_number(
+        fixture.query_number(
             "SELECT count(*) FROM sealed_window WHERE digest IS NULL AND messages = 0"
         ),
         0
     );
 
-    kept.execute_sql("UPDATE stream SET sender = NULL, recipient = NULL, conversation = NULL WHERE sender IS NOT NULL");
-    kept.verify(&[])
+    fixture.execute_sql("UPDATE stream SET sender = NULL, recipient = NULL, conversation = NULL WHERE sender IS NOT NULL");
+    fixture
+        .verify(&[])
         .assert_incomplete()
-        .says("was last followed by an earlier version")
-        .says("add it to the configuration and sync once more");
-    kept.bed.sync().assert_ok();
+        .assert_prints("was last followed by an earlier version")
+        .assert_prints("add it to the configuration and sync once more");
+    fixture.env.sync().assert_ok();
 }
 
-fn manifest_verifies_until_something_changes(kept: VerifyFixture) {
-    let (key, other) = (kept.key("1"), kept.key("2"));
-    kept.verify(&["--manifest", "m.jsonl", "--key", &key])
+fn manifest_verifies_until_something_changes(fixture: VerifyFixture) {
+    let (key, other) = (fixture.key("1"), fixture.key("2"));
+    fixture
+        .verify(&["--manifest", "m.jsonl", "--key", &key])
         .assert_ok()
-        .says("written to m.jsonl and signed");
-    kept.verify(&["--against", "m.jsonl"])
+        .assert_prints("written to m.jsonl and signed");
+    fixture
+        .verify(&["--against", "m.jsonl"])
         .assert_ok()
-        .says("The archive is intact");
+        .assert_prints("The archive is intact");
     // Windows that have grown together since are no contradiction.
-    let rows = kept.query_number("SELECT count(*) FROM sealed_window");
+    let rows = fixture.query_number("SELECT count(*) FROM sealed_window");
     let ended = "SELECT max(to_s) FROM sealed_window";
-    let end = kept.query_number(ended);
+    let end = fixture.query_number(ended);
     wait_until("a second has passed", || {
-        kept.bed.world().now().second().0 > end + 3
+        fixture.env.world().now().second().0 > end + 3
     });
-    kept.bed.sync().assert_ok();
+    fixture.env.sync().assert_ok();
     assert!(
-        kept.query_number("SELECT count(*) FROM sealed_window") == rows
-            && kept.query_number(ended) > end
+        fixture.query_number("SELECT count(*) FROM sealed_window") == rows
+            && fixture.query_number(ended) > end
     );
-    kept.verify(&["--against", "m.jsonl"]).assert_ok();
+    fixture.verify(&["--against", "m.jsonl"]).assert_ok();
 
     // Somebody who changes messages and ledger alike.
-    let before = kept.archived_rows();
-    kept.insert_forged(kept.forged());
-    kept.reseal();
-    kept.verify(&[]).assert_ok();
-    kept.verify(&["--against", "m.jsonl"])
+    let before = fixture.archived_rows();
+    fixture.insert_forged(fixture.forged());
+    fixture.reseal();
+    fixture.verify(&[]).assert_ok();
+    fixture
+        .verify(&["--against", "m.jsonl"])
         .assert_incomplete()
-        .says("of the manifest says")
-        .says("1 more");
-    kept.verify(&["--against", "m.jsonl", "--repair"])
+        .assert_prints("of the manifest says")
+        .assert_prints("1 more");
+    fixture
+        .verify(&["--against", "m.jsonl", "--repair"])
         .assert_ok()
-        .says("1 moved to quarantine");
-    kept.assert_holds(&before, "");
+        .assert_prints("1 moved to quarantine");
+    fixture.assert_holds(&before, "");
 
-    kept.verify(&["--manifest", "n.jsonl", "--key", &other])
+    fixture
+        .verify(&["--manifest", "n.jsonl", "--key", &other])
         .assert_ok();
-    let signer = kept
+    let signer = fixture
         .verify(&["--against", "m.jsonl"])
         .assert_ok()
         .stdout
@@ -541,29 +577,34 @@ fn manifest_verifies_until_something_changes(kept: VerifyFixture) {
         .nth(6)
         .unwrap()
         .to_owned();
-    kept.verify(&["--against", "m.jsonl", "--public-key", &signer])
+    fixture
+        .verify(&["--against", "m.jsonl", "--public-key", &signer])
         .assert_ok();
-    kept.verify(&["--against", "n.jsonl", "--public-key", &signer])
+    fixture
+        .verify(&["--against", "n.jsonl", "--public-key", &signer])
         .assert_incomplete()
-        .says("not by");
-    let m = std::fs::read_to_string(kept.bed.path("m.jsonl")).unwrap();
+        .assert_prints("not by");
+    let m = std::fs::read_to_string(fixture.env.path("m.jsonl")).unwrap();
     for (what, line) in corrupted_manifests(&m) {
-        std::fs::write(kept.bed.path("spoilt.jsonl"), what).unwrap();
-        kept.verify(&["--against", "spoilt.jsonl"])
+        std::fs::write(fixture.env.path("spoilt.jsonl"), what).unwrap();
+        fixture
+            .verify(&["--against", "spoilt.jsonl"])
             .assert_incomplete()
-            .says(&line);
+            .assert_prints(&line);
     }
     // A copy of the archive is as good, in the other kind of database, too.
-    kept.bed
+    fixture
+        .env
         .run(&["copy", "--to", "sqlite://copy.db"])
         .assert_ok();
-    let kept = VerifyFixture {
-        bed: kept.bed.with_database("sqlite://copy.db"),
-        ..kept
+    let fixture = VerifyFixture {
+        env: fixture.env.with_database("sqlite://copy.db"),
+        ..fixture
     };
-    kept.verify(&["--against", "m.jsonl"])
+    fixture
+        .verify(&["--against", "m.jsonl"])
         .assert_ok()
-        .says("The archive is intact");
+        .assert_prints("The archive is intact");
 }
 
 /// A manifest changed in many ways, and what is said of each.
@@ -601,7 +642,7 @@ fn corrupted_manifests(manifest: &str) -> Vec<(String, String)> {
 impl VerifyFixture {
     /// A message that never was, in a channel that is followed, from somebody who is followed.
     fn forged(&self) -> Message {
-        let streams = self.bed.world().agora_streams("sandbox");
+        let streams = self.env.world().agora_streams("sandbox");
         let sender = streams
             .iter()
             .find_map(|s| s.source.clone().filter(|_| s.destination.is_none()))
@@ -614,7 +655,7 @@ impl VerifyFixture {
             sender,
             conversation: Conversation::named(ConversationKind::Channel, &recipient),
             recipient,
-            sent_at: self.bed.world().now().minus(Duration::from_hours(50)),
+            sent_at: self.env.world().now().minus(Duration::from_hours(50)),
             payload: Payload {
                 bytes: b"I owe you a million".to_vec(),
                 encoding: Encoding::Utf8,
@@ -644,21 +685,21 @@ impl VerifyFixture {
             ms,
             payload,
         };
-        self.bed.world().append_agora("sandbox", message).unwrap();
+        self.env.world().append_agora("sandbox", message).unwrap();
         sender
     }
 
     /// A key to sign with.
     fn key(&self, digit: &str) -> String {
         let name = format!("key-{digit}");
-        std::fs::write(self.bed.path(&name), digit.repeat(64) + "\n").unwrap();
+        std::fs::write(self.env.path(&name), digit.repeat(64) + "\n").unwrap();
         name
     }
 
     /// Makes all ledger rows those of what the archive holds.
     fn reseal(&self) {
         let store = self.open_store();
-        self.bed.block_on(async {
+        self.env.block_on(async {
             for stream in store.streams().await.unwrap() {
                 let known = NewAccount {
                     name: &stream.account,
@@ -689,7 +730,7 @@ impl VerifyFixture {
                         unreadable,
                     };
                     store
-                        .commit(&[commit], self.bed.world().now())
+                        .commit(&[commit], self.env.world().now())
                         .await
                         .unwrap();
                 }

@@ -10,31 +10,31 @@ use crate::support::env::TestEnv;
 /// A channel in which something is said on every whole second, and a millisecond to either side of it: wherever a
 /// window is cut, something lies on the cut.
 fn archive_with_bounds(flags: &[&str]) {
-    let bed = TestEnv::without_messages(flags).with_only("agora");
-    let end = bed.world().now().second().0 - 60;
+    let env = TestEnv::without_messages(flags).with_only("agora");
+    let end = env.world().now().second().0 - 60;
     for second in end - 4000..end {
         for beside in [-1, 0, 1] {
-            bed.append_message_at("lobby", &format!("{beside} beside"), second * 1000 + beside);
+            env.append_message_at("lobby", &format!("{beside} beside"), second * 1000 + beside);
         }
     }
     let since = Millis((end - 4400) * 1000);
-    let bed = bed
+    let env = env
         .with_agora_streams(&[to("lobby")])
         .with_settle("1s")
         .with_account_setting("since", since.to_string());
-    bed.assert_sync_archives_truth();
-    bed.assert_no_rule_broken();
+    env.assert_sync_archives_truth();
+    env.assert_no_rule_broken();
 
-    let cuts: Vec<(i64,)> = bed.rows("SELECT from_s FROM sealed_window");
-    let said: HashSet<(i64,)> = bed
-        .rows("SELECT sent_at_ms / 1000 FROM archive WHERE sent_at_ms % 1000 = 0")
+    let cuts: Vec<(i64,)> = env.query_rows("SELECT from_s FROM sealed_window");
+    let said: HashSet<(i64,)> = env
+        .query_rows("SELECT sent_at_ms / 1000 FROM archive WHERE sent_at_ms % 1000 = 0")
         .into_iter()
         .collect();
     assert!(
         cuts.iter().filter(|cut| said.contains(cut)).count() >= 2,
         "{cuts:?} of which some have a message on them"
     );
-    let (messages, counted): (i64, i64) = bed.row(
+    let (messages, counted): (i64, i64) = env.query_row(
         "SELECT CAST(sum(messages) AS INTEGER), CAST(sum(provider_count) AS INTEGER) FROM coverage",
     );
     assert_eq!(

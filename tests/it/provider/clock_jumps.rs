@@ -28,23 +28,23 @@ const HOUR_MS: i64 = 3_600_000;
 
 /// Passes of one engine over the first project, before which a clock may be set and something is said.
 fn run_passes(set: impl Fn(&TestEnv, &JumpingClock, usize)) -> TestEnv {
-    let bed = TestEnv::new(&["--messages", "300", "--topic-messages", "200"]);
+    let env = TestEnv::new(&["--messages", "300", "--topic-messages", "200"]);
     let machine = Arc::new(JumpingClock::default());
     let clock: Arc<dyn Clock> = machine.clone();
-    bed.block_on(async {
+    env.block_on(async {
         let store = Arc::new(
-            SqliteStore::open(&bed.archive_path(), IfMissing::Create)
+            SqliteStore::open(&env.archive_path(), IfMissing::Create)
                 .await
                 .unwrap(),
         );
         let mut engine = Engine::new(
-            sandbox_providers_with_clock(&bed, &clock, Duration::from_mins(2)),
+            sandbox_providers_with_clock(&env, &clock, Duration::from_mins(2)),
             store.clone(),
             &clock,
         );
         for round in 0..6 {
-            set(&bed, &machine, round);
-            bed.say("lobby", &format!("in round {round}"), Duration::ZERO);
+            set(&env, &machine, round);
+            env.append_message("lobby", &format!("in round {round}"), Duration::ZERO);
             engine
                 .pass(
                     Purpose::Sync(HistoryBounds::default()),
@@ -55,13 +55,13 @@ fn run_passes(set: impl Fn(&TestEnv, &JumpingClock, usize)) -> TestEnv {
         }
         store.close().await;
     });
-    bed
+    env
 }
 
 /// What was said in these rounds is archived once its time has come; and nothing was sealed that had not come yet.
 #[track_caller]
-fn assert_nothing_lost(bed: &TestEnv, settled_to: Millis, rounds: &[usize]) {
-    let future = bed.number(&format!(
+fn assert_nothing_lost(env: &TestEnv, settled_to: Millis, rounds: &[usize]) {
+    let future = env.query_number(&format!(
         "SELECT count(*) FROM sealed_window WHERE to_s > {}",
         settled_to.second().0
     ));
@@ -74,45 +74,45 @@ fn assert_nothing_lost(bed: &TestEnv, settled_to: Millis, rounds: &[usize]) {
         "SELECT count(*) FROM archive WHERE body IN ({})",
         said.join(", ")
     );
-    let edge = bed.settled_edge();
+    let edge = env.settled_edge();
     wait_until("the last second has passed", || {
-        bed.sync().assert_ok();
-        bed.number(&said) == i64::try_from(rounds.len()).unwrap()
+        env.sync().assert_ok();
+        env.query_number(&said) == i64::try_from(rounds.len()).unwrap()
     });
-    bed.assert_archive_equals_truth(edge);
+    env.assert_archive_equals_truth(edge);
 }
 
 #[test]
 fn local_clock_jumps_lose_nothing() {
-    let bed = run_passes(|_, machine, round| {
+    let env = run_passes(|_, machine, round| {
         let leaps = [0, 24, -24, 0, -1, 1];
         machine.0.store(leaps[round] * HOUR_MS, Ordering::Relaxed);
     });
-    let now = bed.world().now();
-    assert_nothing_lost(&bed, now, &[0, 1, 2, 3, 4, 5]);
+    let now = env.world().now();
+    assert_nothing_lost(&env, now, &[0, 1, 2, 3, 4, 5]);
 }
 
 #[test]
 fn provider_clock_ahead_for_a_while_loses_nothing() {
-    let bed = run_passes(|bed, _, round| match round {
-        2 => bed.world().shift_clock(ClockSkew { offset_ms: HOUR_MS }),
-        4 => bed.world().shift_clock(ClockSkew {
+    let env = run_passes(|env, _, round| match round {
+        2 => env.world().shift_clock(ClockSkew { offset_ms: HOUR_MS }),
+        4 => env.world().shift_clock(ClockSkew {
             offset_ms: -HOUR_MS,
         }),
         _ => {}
     });
     // What was said in the meantime bears a time that is still to come.
-    let now = bed.world().now();
-    assert_nothing_lost(&bed, now, &[0, 1, 4, 5]);
+    let now = env.world().now();
+    assert_nothing_lost(&env, now, &[0, 1, 4, 5]);
 }
 
 #[test]
 fn provider_clock_set_back_loses_nothing() {
-    let bed = run_passes(|bed, _, round| {
+    let env = run_passes(|env, _, round| {
         if round == 2 {
-            bed.world().shift_clock(ClockSkew { offset_ms: -20_000 });
+            env.world().shift_clock(ClockSkew { offset_ms: -20_000 });
         }
     });
-    let now = bed.world().now();
-    assert_nothing_lost(&bed, now, &[2, 3, 4, 5]);
+    let now = env.world().now();
+    assert_nothing_lost(&env, now, &[2, 3, 4, 5]);
 }

@@ -19,10 +19,10 @@ const FEW: [&str; 4] = ["--messages", "60", "--topic-messages", "60"];
 /// Each of these once, for each kind of request; after the credentials were tried, which is the first request.
 #[track_caller]
 fn recovers_from(answers: &[(u16, &str)]) -> TestEnv {
-    let bed = TestEnv::new(&FEW);
+    let env = TestEnv::new(&FEW);
     for (n, (status, body)) in (1..).zip(answers) {
         for on in EVERY_CALL {
-            bed.script_answer(ScriptedAnswer {
+            env.script_answer(ScriptedAnswer {
                 on,
                 status: *status,
                 body: (*body).to_owned(),
@@ -31,9 +31,9 @@ fn recovers_from(answers: &[(u16, &str)]) -> TestEnv {
             });
         }
     }
-    bed.assert_sync_archives_truth();
-    assert_eq!(bed.world().script().pending(), 0, "every answer was given");
-    bed
+    env.assert_sync_archives_truth();
+    assert_eq!(env.world().script().pending(), 0, "every answer was given");
+    env
 }
 
 #[test]
@@ -48,9 +48,9 @@ fn status_408_is_transient() {
 
 #[test]
 fn html_with_status_200_is_not_an_empty_history() {
-    let bed = recovers_from(&[(200, "<!DOCTYPE html><title>Please log in</title>")]);
+    let env = recovers_from(&[(200, "<!DOCTYPE html><title>Please log in</title>")]);
     assert_eq!(
-        bed.number("SELECT CAST(sum(errors) AS INTEGER) FROM runs"),
+        env.query_number("SELECT CAST(sum(errors) AS INTEGER) FROM runs"),
         0,
         "a garbled answer passes unnoticed"
     );
@@ -71,7 +71,7 @@ fn empty_body_is_not_an_empty_history() {
 
 #[test]
 fn failed_result_with_status_200_is_not_an_empty_history() {
-    let bed = TestEnv::new(&FEW).with_only("agora");
+    let env = TestEnv::new(&FEW).with_only("agora");
     // Four times in a row is more than is borne at once; the next pass takes it up.
     for (on, times) in [
         (CallFilter::Query, 1),
@@ -79,7 +79,7 @@ fn failed_result_with_status_200_is_not_an_empty_history() {
         (CallFilter::Count, 40),
     ] {
         let body = r#"{"result":"failed","code":"busy","reason":"come back later","count":0,"messages":[]}"#.to_owned();
-        bed.script_answer(ScriptedAnswer {
+        env.script_answer(ScriptedAnswer {
             on,
             body,
             after: 1,
@@ -87,8 +87,9 @@ fn failed_result_with_status_200_is_not_an_empty_history() {
             ..ScriptedAnswer::default()
         });
     }
-    bed.assert_sync_archives_truth();
-    let errors: Vec<(Option<String>,)> = bed.rows("SELECT last_error FROM runs WHERE errors > 0");
+    env.assert_sync_archives_truth();
+    let errors: Vec<(Option<String>,)> =
+        env.query_rows("SELECT last_error FROM runs WHERE errors > 0");
     assert!(
         errors.iter().any(|(error,)| error
             .as_ref()
@@ -101,21 +102,21 @@ fn failed_result_with_status_200_is_not_an_empty_history() {
 #[test]
 fn dead_handle_restarts_the_page() {
     for status in [404, 410] {
-        let bed = TestEnv::new(&FEW).with_only("agora");
-        bed.script_answer(ScriptedAnswer {
+        let env = TestEnv::new(&FEW).with_only("agora");
+        env.script_answer(ScriptedAnswer {
             on: CallFilter::Read,
             status,
             times: 3,
             ..ScriptedAnswer::default()
         });
-        bed.assert_sync_archives_truth();
-        let total = bed.assert_no_rule_broken();
+        env.assert_sync_archives_truth();
+        let total = env.assert_no_rule_broken();
         assert_eq!(
             total.query, total.read,
             "each reading was of a handle of its own: {total:?}"
         );
         assert_eq!(
-            bed.number("SELECT CAST(sum(errors) AS INTEGER) FROM runs"),
+            env.query_number("SELECT CAST(sum(errors) AS INTEGER) FROM runs"),
             0
         );
     }
@@ -123,10 +124,10 @@ fn dead_handle_restarts_the_page() {
 
 #[test]
 fn count_and_query_in_progress_are_retried() {
-    let bed = TestEnv::new(&FEW).with_only("agora");
+    let env = TestEnv::new(&FEW).with_only("agora");
     for on in [CallFilter::Count, CallFilter::Query] {
         let body = r#"{"result":"success","code":"in progress"}"#.to_owned();
-        bed.script_answer(ScriptedAnswer {
+        env.script_answer(ScriptedAnswer {
             on,
             body,
             after: 1,
@@ -134,14 +135,14 @@ fn count_and_query_in_progress_are_retried() {
             ..ScriptedAnswer::default()
         });
     }
-    bed.assert_sync_archives_truth();
+    env.assert_sync_archives_truth();
 }
 
 #[test]
 fn dropped_connection_is_reopened() {
-    let bed = TestEnv::new(&FEW);
+    let env = TestEnv::new(&FEW);
     for on in EVERY_CALL {
-        bed.script_answer(ScriptedAnswer {
+        env.script_answer(ScriptedAnswer {
             on,
             fault: Some(Fault::Cut),
             after: 1,
@@ -149,31 +150,28 @@ fn dropped_connection_is_reopened() {
             ..ScriptedAnswer::default()
         });
     }
-    bed.assert_sync_archives_truth();
+    env.assert_sync_archives_truth();
 }
 
 #[test]
 fn truncated_response_is_retried() {
-    let bed = TestEnv::new(&FEW);
-    let (bed, middleman) = bed.behind_proxy(answer_changed_once(4, || {
+    let env = TestEnv::new(&FEW);
+    let (env, proxy) = env.behind_proxy(answer_changed_once(4, || {
         ProxyAction::Cut(r#"{"result":"success","code":"ok","messages":["#)
     }));
-    bed.assert_sync_archives_truth();
-    assert!(middleman.requests().len() > 8);
+    env.assert_sync_archives_truth();
+    assert!(proxy.requests().len() > 8);
 }
 
 #[test]
 fn response_that_is_not_utf_8_is_rejected() {
-    let bed = TestEnv::new(&FEW);
+    let env = TestEnv::new(&FEW);
     let latin = b"{\"result\":\"success\",\"code\":\"ok\",\"count\":0,\"messages\":[],\"note\":\"caf\xE9\"}";
-    let (bed, middleman) = bed.behind_proxy(answer_changed_once(30, || {
+    let (env, proxy) = env.behind_proxy(answer_changed_once(30, || {
         ProxyAction::Reply(200, &[], latin.to_vec())
     }));
-    bed.assert_sync_archives_truth();
-    assert!(
-        middleman.requests().len() > 30,
-        "one of them was in Latin-1"
-    );
+    env.assert_sync_archives_truth();
+    assert!(proxy.requests().len() > 30, "one of them was in Latin-1");
 }
 
 #[test]
@@ -183,94 +181,94 @@ fn redirect_is_a_transient_failure() {
 
 #[test]
 fn retry_after_of_a_429_is_obeyed() {
-    let bed = TestEnv::new(&["--requests-per-second", "50"]).with_only("agora");
-    let (bed, middleman) = bed.behind_proxy(nth_request(6, || {
+    let env = TestEnv::new(&["--requests-per-second", "50"]).with_only("agora");
+    let (env, proxy) = env.behind_proxy(nth_request(6, || {
         ProxyAction::Reply(429, &[("retry-after", "2")], b"{}".to_vec())
     }));
-    bed.assert_sync_archives_truth();
-    assert_quiet_after(&middleman, 6, Duration::from_millis(1950));
-    bed.assert_no_rule_broken();
+    env.assert_sync_archives_truth();
+    assert_quiet_after(&proxy, 6, Duration::from_millis(1950));
+    env.assert_no_rule_broken();
 }
 
 #[test]
 fn status_429_without_retry_after_causes_a_pause() {
-    let bed = TestEnv::new(&["--requests-per-second", "50"]).with_only("web3mq");
-    let (bed, middleman) = bed.behind_proxy(nth_request(6, || {
+    let env = TestEnv::new(&["--requests-per-second", "50"]).with_only("web3mq");
+    let (env, proxy) = env.behind_proxy(nth_request(6, || {
         ProxyAction::reply(429, r#"{"code":429,"msg":"too many requests"}"#)
     }));
-    bed.assert_sync_archives_truth();
-    assert_quiet_after(&middleman, 6, Duration::from_millis(950));
-    bed.assert_no_rule_broken();
+    env.assert_sync_archives_truth();
+    assert_quiet_after(&proxy, 6, Duration::from_millis(950));
+    env.assert_no_rule_broken();
 }
 
 #[test]
 fn rate_limited_account_delays_no_other() {
-    let bed = TestEnv::new(&FEW);
-    bed.script_answer(ScriptedAnswer {
+    let env = TestEnv::new(&FEW);
+    env.script_answer(ScriptedAnswer {
         on: CallFilter::Count,
         status: 429,
         headers: [("Retry-After".to_owned(), "3600".to_owned())].into(),
         ..ScriptedAnswer::default()
     });
-    let ran = bed.sync().assert_incomplete();
+    let output = env.sync().assert_incomplete();
     assert!(
-        bed.number("SELECT count(*) FROM archive WHERE account = 'web3mq-1'") > 50,
-        "{ran:?}"
+        env.query_number("SELECT count(*) FROM archive WHERE account = 'web3mq-1'") > 50,
+        "{output:?}"
     );
     assert_eq!(
-        bed.sandbox.rules().accounts["sandbox"].requests(),
+        env.sandbox.rules().accounts["sandbox"].requests(),
         1,
-        "{ran:?}"
+        "{output:?}"
     );
 
     // The hour outlasts the process.
-    let again = bed
+    let again = env
         .sync()
         .assert_incomplete()
-        .says("is paused for another 35");
+        .assert_prints("is paused for another 35");
     assert_eq!(
-        bed.sandbox.rules().accounts["sandbox"].requests(),
+        env.sandbox.rules().accounts["sandbox"].requests(),
         1,
         "{again:?}"
     );
-    bed.run(&["check"]).assert_ok();
-    bed.assert_sync_archives_truth();
+    env.run(&["check"]).assert_ok();
+    env.assert_sync_archives_truth();
 }
 
 #[test]
 fn local_clock_a_day_off_seals_nothing_in_the_future() {
     for skew in ["1d", "-1d"] {
-        let bed = TestEnv::new(&["--clock-skew", skew]);
-        bed.assert_sync_archives_truth();
+        let env = TestEnv::new(&["--clock-skew", skew]);
+        env.assert_sync_archives_truth();
         // The very first request is signed by the clock that is wrong, since nobody has said so yet.
-        let total = bed.sandbox.rules().total;
+        let total = env.sandbox.rules().total;
         assert_eq!(
             (total.violations(), total.unauthorised),
             (1, 1),
             "{total:?}"
         );
         assert_eq!(
-            bed.number("SELECT CAST(sum(errors) AS INTEGER) FROM runs"),
+            env.query_number("SELECT CAST(sum(errors) AS INTEGER) FROM runs"),
             0,
             "{skew}"
         );
-        let now = bed.world().now();
+        let now = env.world().now();
         // By an answer's `Date` the clock is known to the second.
         let settled = now.second().0 - 120 + 1;
         assert_eq!(
-            bed.number(&format!(
+            env.query_number(&format!(
                 "SELECT count(*) FROM sealed_window WHERE to_s > {settled}"
             )),
             0,
             "{skew}"
         );
         assert!(
-            bed.number("SELECT min(to_s) FROM (SELECT max(to_s) AS to_s FROM sealed_window GROUP BY stream_id)")
+            env.query_number("SELECT min(to_s) FROM (SELECT max(to_s) AS to_s FROM sealed_window GROUP BY stream_id)")
                 > settled - 60
         );
-        bed.run(&["check"])
+        env.run(&["check"])
             .assert_ok()
-            .says("but this machine's clock is 86");
+            .assert_prints("but this machine's clock is 86");
     }
 }
 
@@ -306,12 +304,12 @@ fn nth_request(
 
 /// After the `n`th request there was silence, but for what was on its way.
 #[track_caller]
-fn assert_quiet_after(middleman: &FaultProxy, n: usize, pause: Duration) {
+fn assert_quiet_after(proxy: &FaultProxy, n: usize, pause: Duration) {
     const ON_ITS_WAY: Duration = Duration::from_millis(300);
-    let seen = middleman.requests();
+    let seen = proxy.requests();
     let since: Vec<Duration> = seen[n..]
         .iter()
-        .map(|asked| asked.at.saturating_duration_since(seen[n - 1].at))
+        .map(|request| request.at.saturating_duration_since(seen[n - 1].at))
         .collect();
     assert!(
         since.iter().any(|&since| since >= pause),

@@ -37,7 +37,7 @@ impl UnexpectedHost {
 
 #[test]
 fn redirect_to_another_host_is_not_followed() {
-    let (bed, stranger) = (TestEnv::new(&FEW), UnexpectedHost::new());
+    let (env, stranger) = (TestEnv::new(&FEW), UnexpectedHost::new());
     for (status, on) in [
         (301, CallFilter::Count),
         (302, CallFilter::Query),
@@ -49,7 +49,7 @@ fn redirect_to_another_host_is_not_followed() {
             format!("http://{}/dev/v2/project", stranger.address()),
         )]
         .into();
-        bed.script_answer(ScriptedAnswer {
+        env.script_answer(ScriptedAnswer {
             on,
             status,
             headers,
@@ -57,20 +57,20 @@ fn redirect_to_another_host_is_not_followed() {
             ..ScriptedAnswer::default()
         });
     }
-    bed.sync()
+    env.sync()
         .assert_incomplete()
-        .says("which is never followed");
+        .assert_prints("which is never followed");
     stranger.assert_no_connection();
-    bed.world().script().clear();
-    bed.assert_sync_archives_truth();
+    env.world().script().clear();
+    env.assert_sync_archives_truth();
 }
 
 #[test]
 fn location_on_another_host_is_refused() {
-    let (bed, stranger) = (TestEnv::new(&FEW).with_only("agora"), UnexpectedHost::new());
+    let (env, stranger) = (TestEnv::new(&FEW).with_only("agora"), UnexpectedHost::new());
     let (turn, address) = (AtomicUsize::new(0), stranger.address());
-    let (bed, middleman) = bed.behind_proxy(move |_, asked| {
-        let host = asked.headers["host"].to_str().unwrap();
+    let (env, proxy) = env.behind_proxy(move |_, request| {
+        let host = request.headers["host"].to_str().unwrap();
         let path = "dev/v2/project/sandbox/rtm/message/history/query/abc";
         let ways = [
             format!("http://{address}/{path}"),
@@ -82,45 +82,48 @@ fn location_on_another_host_is_refused() {
             format!("https://{host}/{path}"),
         ];
         let way = ways[turn.fetch_add(1, Ordering::Relaxed) % ways.len()].clone();
-        match asked.endpoint() {
+        match request.endpoint() {
             "query" => ProxyAction::rewrite_json(move |answer| answer["location"] = way.into()),
             _ => ProxyAction::Forward,
         }
     });
-    bed.sync()
+    env.sync()
         .assert_incomplete()
-        .says("points to another host (127.0.0.1), which is not followed");
+        .assert_prints("points to another host (127.0.0.1), which is not followed");
     stranger.assert_no_connection();
     assert!(
-        middleman.count(|asked| asked.endpoint() == "query") >= 7,
+        proxy.count_requests(|request| request.endpoint() == "query") >= 7,
         "each way was tried"
     );
-    assert_eq!(middleman.count(|asked| asked.endpoint() == "read"), 0);
+    assert_eq!(
+        proxy.count_requests(|request| request.endpoint() == "read"),
+        0
+    );
 }
 
 #[test]
 fn location_with_an_authority_after_the_tilde_stays_on_the_host() {
-    let (bed, stranger) = (TestEnv::new(&FEW).with_only("agora"), UnexpectedHost::new());
+    let (env, stranger) = (TestEnv::new(&FEW).with_only("agora"), UnexpectedHost::new());
     let address = stranger.address();
-    let (bed, _middleman) = bed.behind_proxy(move |_, asked| match asked.endpoint() {
+    let (env, _middleman) = env.behind_proxy(move |_, request| match request.endpoint() {
         "query" => {
             let away = format!("~@{address}/rtm/message/history/query/abc");
             ProxyAction::rewrite_json(move |answer| answer["location"] = away.into())
         }
         _ => ProxyAction::Forward,
     });
-    bed.sync().assert_incomplete();
+    env.sync().assert_incomplete();
     stranger.assert_no_connection();
 }
 
 #[test]
 fn absolute_location_on_the_same_host_is_accepted() {
-    let bed = TestEnv::new(&FEW).with_only("agora");
-    let (bed, _middleman) = bed.behind_proxy(move |_, asked| match asked.endpoint() {
+    let env = TestEnv::new(&FEW).with_only("agora");
+    let (env, _middleman) = env.behind_proxy(move |_, request| match request.endpoint() {
         "query" => {
             let base = format!(
                 "http://{}/dev/v2/project/sandbox",
-                asked.headers["host"].to_str().unwrap()
+                request.headers["host"].to_str().unwrap()
             );
             ProxyAction::rewrite_json(move |answer| {
                 let location = answer["location"].as_str().unwrap().replace('~', &base);
@@ -129,6 +132,6 @@ fn absolute_location_on_the_same_host_is_accepted() {
         }
         _ => ProxyAction::Forward,
     });
-    bed.assert_sync_archives_truth();
-    bed.assert_no_rule_broken();
+    env.assert_sync_archives_truth();
+    env.assert_no_rule_broken();
 }

@@ -14,36 +14,36 @@ const MAX_SYNCS: usize = 8;
 /// Archives what a provider has that meets a share of the requests with these faults.
 #[track_caller]
 fn assert_faults_lose_nothing(share: &str, kinds: &str) -> (TestEnv, Vec<CommandOutput>) {
-    let bed = TestEnv::new(&[&FEW[..], &["--faults", share, "--fault-kinds", kinds]].concat())
+    let env = TestEnv::new(&[&FEW[..], &["--faults", share, "--fault-kinds", kinds]].concat())
         .with_account_setting("timeout", "1s");
-    let edge = bed.settled_edge();
-    let mut ran = Vec::new();
-    while ran
+    let edge = env.settled_edge();
+    let mut output = Vec::new();
+    while output
         .last()
         .is_none_or(|last: &CommandOutput| last.code != Some(0))
     {
-        assert!(ran.len() < MAX_SYNCS, "{ran:#?}");
-        if !ran.is_empty() {
-            bed.run(&["check"]);
+        assert!(output.len() < MAX_SYNCS, "{output:#?}");
+        if !output.is_empty() {
+            env.run(&["check"]);
         }
-        ran.push(bed.sync());
+        output.push(env.sync());
     }
     if kinds == "other" {
         // A count does not say of what it is one: what another stream's has hidden is found by counting again.
         for _ in 0..4 {
-            bed.run(&["verify", "--remote", "--repair"]);
+            env.run(&["verify", "--remote", "--repair"]);
         }
     }
-    bed.assert_archive_equals_truth(edge);
-    let report = bed.sandbox.rules();
+    env.assert_archive_equals_truth(edge);
+    let report = env.sandbox.rules();
     assert_eq!(report.total.violations(), 0, "{report:?}");
     assert_eq!(
         report.faults.len(),
         kinds.split(',').count(),
         "each kind came up: {report:?}"
     );
-    assert_eq!(bed.number("SELECT count(*) FROM quarantine"), 0);
-    (bed, ran)
+    assert_eq!(env.query_number("SELECT count(*) FROM quarantine"), 0);
+    (env, output)
 }
 
 #[test]
@@ -78,18 +78,18 @@ fn rate_limit_responses_lose_nothing() {
 
 #[test]
 fn bursts_of_401_do_not_park_an_authenticated_account() {
-    let (bed, _) = assert_faults_lose_nothing("5%", "unauthorised");
-    bed.run(&["status"]).assert_ok();
+    let (env, _) = assert_faults_lose_nothing("5%", "unauthorised");
+    env.run(&["status"]).assert_ok();
     assert_eq!(
-        bed.number("SELECT count(*) FROM account WHERE paused_until_ms IS NOT NULL"),
+        env.query_number("SELECT count(*) FROM account WHERE paused_until_ms IS NOT NULL"),
         0
     );
 }
 
 #[test]
 fn ongoing_failure_is_logged_once() {
-    let (_, ran) = assert_faults_lose_nothing("20%", "server-error");
-    for CommandOutput { stderr: err, .. } in ran {
+    let (_, output) = assert_faults_lose_nothing("20%", "server-error");
+    for CommandOutput { stderr: err, .. } in output {
         // Once an account.
         assert!(err.matches("the provider fails").count() <= 2, "{err}");
     }
@@ -98,15 +98,15 @@ fn ongoing_failure_is_logged_once() {
 #[test]
 fn bodies_of_200_mib_and_gzip_bombs_use_no_memory() {
     const MOST: u64 = 224 << 20;
-    let bed =
+    let env =
         TestEnv::new(&[&FEW[..], &["--faults", "20%", "--fault-kinds", "oversized"]].concat());
-    let edge = bed.settled_edge();
+    let edge = env.settled_edge();
     let mut peak = 0;
     for _ in 0..MAX_SYNCS {
         let command = Command::new(BACKSCROLL)
             .args(["sync", "--config"])
-            .arg(bed.write_config())
-            .current_dir(bed.dir.path())
+            .arg(env.write_config())
+            .current_dir(env.dir.path())
             .stdout(Stdio::null())
             .spawn();
         let mut child = command.unwrap();
@@ -120,8 +120,8 @@ fn bodies_of_200_mib_and_gzip_bombs_use_no_memory() {
             break;
         }
     }
-    bed.assert_archive_equals_truth(edge);
-    assert!(bed.sandbox.rules().faults[&Fault::Oversized] > 10);
+    env.assert_archive_equals_truth(edge);
+    assert!(env.sandbox.rules().faults[&Fault::Oversized] > 10);
     assert!(peak < MOST, "{} MiB", peak >> 20);
 }
 

@@ -3,9 +3,9 @@
 use crate::support::env::TestEnv;
 
 fn archive_by_the_rules(flags: &[&str]) {
-    let bed = TestEnv::new(flags);
-    bed.assert_sync_archives_truth();
-    let total = bed.assert_no_rule_broken();
+    let env = TestEnv::new(flags);
+    env.assert_sync_archives_truth();
+    let total = env.assert_no_rule_broken();
     assert!(total.query > 0 && total.history > 0, "{total:?}");
 }
 
@@ -62,7 +62,7 @@ fn counts_in_progress_are_not_polled_too_soon() {
 
 #[test]
 fn expired_handles_are_requested_again() {
-    let bed = TestEnv::new(&[
+    let env = TestEnv::new(&[
         "--handle-ttl",
         "1500ms",
         "--ready-after",
@@ -70,9 +70,9 @@ fn expired_handles_are_requested_again() {
         "--messages",
         "420",
     ]);
-    bed.assert_sync_archives_truth();
+    env.assert_sync_archives_truth();
     // A handle that expired unread says so when it is read; the contract has no other way to learn of it.
-    let total = bed.sandbox.rules().total;
+    let total = env.sandbox.rules().total;
     assert_eq!(total.violations(), total.dead_handle_read, "{total:?}");
     assert!(
         total.query > total.read - total.in_progress - total.dead_handle_read,

@@ -14,8 +14,8 @@ use crate::support::postgres_env::PostgresEnv;
 const FEW: [&str; 5] = ["--messages", "200", "--topic-messages", "60", "--plain"];
 
 /// What `status --json` says of the streams that are not well, and how many there are in all.
-fn stream_errors(bed: &TestEnv) -> (Vec<Value>, usize) {
-    let CommandOutput { stdout: out, .. } = bed.run(&["status", "--json"]).assert_ok();
+fn stream_errors(env: &TestEnv) -> (Vec<Value>, usize) {
+    let CommandOutput { stdout: out, .. } = env.run(&["status", "--json"]).assert_ok();
     let streams: Vec<Value> = serde_json::from_str(&out).expect("JSON");
     let all = streams.len();
     (
@@ -32,8 +32,8 @@ fn refusing_bob(
     status: u16,
     body: &'static str,
 ) -> impl Fn(&backscroll::sandbox::World, &ProxiedRequest) -> ProxyAction {
-    move |_, asked| {
-        if asked.is_addressed_to("bob") {
+    move |_, request| {
+        if request.is_addressed_to("bob") {
             ProxyAction::reply(status, body)
         } else {
             ProxyAction::Forward
@@ -43,17 +43,17 @@ fn refusing_bob(
 
 #[test]
 fn refused_stream_is_reported_and_others_continue() {
-    let bed = TestEnv::new(&FEW);
-    let url = bed.sandbox.base_url();
+    let env = TestEnv::new(&FEW);
+    let url = env.sandbox.base_url();
     let answer = r#"{"result":"failed","code":"bad_request","reason":"no such user"}"#;
-    let (bed, _middleman) = bed.behind_proxy(refusing_bob(400, answer));
-    let ran = bed
+    let (env, _middleman) = env.behind_proxy(refusing_bob(400, answer));
+    let output = env
         .sync()
         .assert_incomplete()
-        .says("no such user")
-        .says("NOT COMPLETE");
-    let (troubled, all) = stream_errors(&bed);
-    assert_eq!((troubled.len(), all > 20), (1, true), "{ran:?}");
+        .assert_prints("no such user")
+        .assert_prints("NOT COMPLETE");
+    let (troubled, all) = stream_errors(&env);
+    assert_eq!((troubled.len(), all > 20), (1, true), "{output:?}");
     assert_eq!(troubled[0]["stream"], "destination=bob");
     assert_eq!(
         troubled[0]["error"],
@@ -68,10 +68,10 @@ fn refused_stream_is_reported_and_others_continue() {
     );
     assert!(troubled[0]["missing_seconds"].as_u64().unwrap() > 86_400);
     assert_eq!(
-        bed.number("SELECT count(*) FROM gaps WHERE reason LIKE '%no such user' AND stream = 'destination=bob'"),
+        env.query_number("SELECT count(*) FROM gaps WHERE reason LIKE '%no such user' AND stream = 'destination=bob'"),
         1
     );
-    let sealed = bed.number("SELECT count(DISTINCT stream) FROM coverage");
+    let sealed = env.query_number("SELECT count(DISTINCT stream) FROM coverage");
     assert_eq!(
         usize::try_from(sealed).unwrap(),
         all - 1,
@@ -79,76 +79,79 @@ fn refused_stream_is_reported_and_others_continue() {
     );
 
     // It heals by itself.
-    let bed = bed.with_account_setting("base_url", url);
-    bed.assert_sync_archives_truth();
-    assert_eq!(self::stream_errors(&bed).0, Vec::<Value>::new());
+    let env = env.with_account_setting("base_url", url);
+    env.assert_sync_archives_truth();
+    assert_eq!(self::stream_errors(&env).0, Vec::<Value>::new());
 }
 
 #[test]
 fn nonzero_web3mq_code_is_a_refusal() {
-    let bed = TestEnv::new(&FEW);
-    let (bed, _middleman) = bed.behind_proxy(|_, asked| {
-        let topic = asked.parameter("topic").unwrap_or_default();
-        let refused = topic.starts_with("user:") && asked.parameter("size").as_deref() != Some("1");
+    let env = TestEnv::new(&FEW);
+    let (env, _middleman) = env.behind_proxy(|_, request| {
+        let topic = request.parameter("topic").unwrap_or_default();
+        let refused =
+            topic.starts_with("user:") && request.parameter("size").as_deref() != Some("1");
         if refused {
             ProxyAction::reply(200, r#"{"code":3002,"msg":"no permission","data":null}"#)
         } else {
             ProxyAction::Forward
         }
     });
-    bed.sync().assert_incomplete();
-    let (troubled, _) = stream_errors(&bed);
+    env.sync().assert_incomplete();
+    let (troubled, _) = stream_errors(&env);
     assert_eq!(troubled.len(), 3);
     assert_eq!(
         troubled[0]["error"],
         "history: failed with code 3002: no permission"
     );
     assert_eq!(
-        bed.number("SELECT count(*) FROM coverage WHERE stream LIKE 'topic=user:%'"),
+        env.query_number("SELECT count(*) FROM coverage WHERE stream LIKE 'topic=user:%'"),
         0
     );
 }
 
 /// Refuses the credentials in the midst of a sync, then for good.
 fn assert_status_parks_account(status: u16) {
-    let bed = TestEnv::new(&FEW);
-    bed.script_answer(ScriptedAnswer {
+    let env = TestEnv::new(&FEW);
+    env.script_answer(ScriptedAnswer {
         on: CallFilter::Query,
         status,
         body: r#"{"message":"expired"}"#.into(),
         times: 999,
         ..ScriptedAnswer::default()
     });
-    let ran = bed.sync().assert_incomplete().says(&format!(
+    let output = env.sync().assert_incomplete().assert_prints(&format!(
         "credentials refused with status {status}: expired"
     ));
     assert!(
-        ran.stdout.contains("renew the account's credentials"),
-        "{ran:?}"
+        output.stdout.contains("renew the account's credentials"),
+        "{output:?}"
     );
     assert!(
-        bed.number("SELECT count(*) FROM archive WHERE account = 'web3mq-1'") > 50,
+        env.query_number("SELECT count(*) FROM archive WHERE account = 'web3mq-1'") > 50,
         "the other account went on"
     );
-    bed.run(&["status"])
+    env.run(&["status"])
         .assert_ok()
-        .says("sandbox: paused until")
-        .says("paused");
+        .assert_prints("sandbox: paused until")
+        .assert_prints("paused");
 
-    let before = bed.sandbox.rules().accounts["sandbox"].requests();
-    bed.sync()
+    let before = env.sandbox.rules().accounts["sandbox"].requests();
+    env.sync()
         .assert_incomplete()
-        .says("the account is paused for another");
+        .assert_prints("the account is paused for another");
     assert_eq!(
-        bed.sandbox.rules().accounts["sandbox"].requests(),
+        env.sandbox.rules().accounts["sandbox"].requests(),
         before,
         "nothing is asked of a parked account"
     );
 
-    bed.world().script().clear();
-    bed.run(&["check"]).assert_ok().says("account sandbox: ok");
-    bed.assert_sync_archives_truth();
-    let status = bed.run(&["status"]).assert_ok();
+    env.world().script().clear();
+    env.run(&["check"])
+        .assert_ok()
+        .assert_prints("account sandbox: ok");
+    env.assert_sync_archives_truth();
+    let status = env.run(&["status"]).assert_ok();
     assert!(!status.stdout.contains("left alone"), "{status:?}");
 }
 
@@ -164,85 +167,88 @@ fn status_403_parks_the_account_until_check_succeeds() {
 
 #[test]
 fn wrong_credentials_are_reported_before_planning() {
-    let bed = TestEnv::new(&FEW).with_setting_of(AGORA, "customer_secret", "mistyped");
-    bed.run(&["check"])
+    let env = TestEnv::new(&FEW).with_setting_of(AGORA, "customer_secret", "mistyped");
+    env.run(&["check"])
         .assert_incomplete()
-        .says("account sandbox: FAILED: count: credentials refused with status 401");
-    bed.sync()
+        .assert_prints("account sandbox: FAILED: count: credentials refused with status 401");
+    env.sync()
         .assert_incomplete()
-        .says("Invalid authentication credentials");
-    let agora = bed.sandbox.rules().accounts["sandbox"];
+        .assert_prints("Invalid authentication credentials");
+    let agora = env.sandbox.rules().accounts["sandbox"];
     assert_eq!(
         (agora.requests(), agora.unauthorised),
         (2, 2),
         "one for each command"
     );
-    assert!(bed.number("SELECT count(*) FROM archive") > 50);
-    bed.sync().assert_incomplete();
-    assert_eq!(bed.sandbox.rules().accounts["sandbox"].requests(), 2);
-    bed.run(&["status"])
+    assert!(env.query_number("SELECT count(*) FROM archive") > 50);
+    env.sync().assert_incomplete();
+    assert_eq!(env.sandbox.rules().accounts["sandbox"].requests(), 2);
+    env.run(&["status"])
         .assert_ok()
-        .says("(none yet)")
-        .says("paused")
-        .says("status 401");
+        .assert_prints("(none yet)")
+        .assert_prints("paused")
+        .assert_prints("status 401");
 
-    let bed = bed.with_setting_of(AGORA, "customer_secret", CUSTOMER_SECRET);
-    bed.run(&["check"]).assert_ok();
-    bed.assert_sync_archives_truth();
+    let env = env.with_setting_of(AGORA, "customer_secret", CUSTOMER_SECRET);
+    env.run(&["check"]).assert_ok();
+    env.assert_sync_archives_truth();
 }
 
 /// An environment with Agora only, whose account has a token instead of a customer's credentials.
 fn with_token(token: toml::Value) -> TestEnv {
-    let mut bed = TestEnv::new(&FEW).with_only("agora");
-    for account in bed.config_mut().accounts_mut(AGORA) {
+    let mut env = TestEnv::new(&FEW).with_only("agora");
+    for account in env.config_mut().accounts_mut(AGORA) {
         account.remove("customer_id");
         account.remove("customer_secret");
         account.insert("token".to_owned(), token.clone());
     }
-    bed
+    env
 }
 
 #[test]
 fn renewed_token_file_is_read_during_a_sync() {
-    let bed = with_token(secret_reference("file", "agora.token"))
+    let env = with_token(secret_reference("file", "agora.token"))
         .with_setting_of(AGORA, "uid", TOKEN_UID);
-    let file = bed.path("agora.token");
+    let file = env.path("agora.token");
     std::fs::write(&file, "sandbox-token\n").unwrap();
     let (count, renewed) = (AtomicU32::new(0), file.clone());
-    let (bed, middleman) = bed.behind_proxy(move |world, _| {
+    let (env, proxy) = env.behind_proxy(move |world, _| {
         if count.fetch_add(1, Ordering::Relaxed) == 12 {
             std::fs::write(&renewed, "the next token\n").unwrap();
             world.set_token("the next token");
         }
         ProxyAction::Forward
     });
-    bed.assert_sync_archives_truth();
-    let with =
-        |token: &'static str| middleman.count(|asked| asked.headers["x-agora-token"] == token);
+    env.assert_sync_archives_truth();
+    let with = |token: &'static str| {
+        proxy.count_requests(|request| request.headers["x-agora-token"] == token)
+    };
     assert!(with("sandbox-token") >= 12 && with("the next token") > 12);
-    let refused = bed.sandbox.rules().total.unauthorised;
+    let refused = env.sandbox.rules().total.unauthorised;
     assert!(
         refused <= 24,
         "{refused}: only what was on its way was refused"
     );
 
     // One that is refused and not renewed parks the account.
-    bed.world().set_token("yet another");
-    bed.sync().assert_incomplete().says("credentials refused");
+    env.world().set_token("yet another");
+    env.sync()
+        .assert_incomplete()
+        .assert_prints("credentials refused");
 }
 
 #[test]
 fn access_token_is_accepted() {
-    let bed = with_token("sandbox-token".into());
-    bed.assert_sync_archives_truth();
-    bed.assert_no_rule_broken();
+    let env = with_token("sandbox-token".into());
+    env.assert_sync_archives_truth();
+    env.assert_no_rule_broken();
 }
 
 #[test]
 fn window_with_a_lasting_count_mismatch_is_sealed_as_suspect() {
-    let bed = TestEnv::new(&FEW).with_only("agora");
-    let (bed, _middleman) = bed.behind_proxy(|_, asked| {
-        if asked.endpoint() == "count" && asked.is_addressed_to("lobby") {
+    let env = TestEnv::new(&FEW).with_only("agora");
+    let (env, _middleman) = env.behind_proxy(|_, request| {
+        if request.endpoint() == "count" && request.is_addressed_to("lobby") {
             ProxyAction::rewrite_json(|answer| {
                 let count = answer["count"].as_u64().unwrap();
                 answer["count"] = (count + u64::from(count > 0)).into();
@@ -251,8 +257,8 @@ fn window_with_a_lasting_count_mismatch_is_sealed_as_suspect() {
             ProxyAction::Forward
         }
     });
-    bed.assert_sync_archives_truth();
-    let suspect: Vec<(String, String, i64, i64)> = bed.rows(
+    env.assert_sync_archives_truth();
+    let suspect: Vec<(String, String, i64, i64)> = env.query_rows(
         "SELECT stream, reason, messages, provider_count FROM coverage WHERE state = 'suspect'",
     );
     let [(stream, reason, messages, counted)] = suspect.as_slice() else {
@@ -266,18 +272,18 @@ fn window_with_a_lasting_count_mismatch_is_sealed_as_suspect() {
         reason,
         &format!("the provider counts {counted} messages and serves {messages}")
     );
-    bed.run(&["status"]).assert_ok().says("suspect");
+    env.run(&["status"]).assert_ok().assert_prints("suspect");
 }
 
 #[test]
 fn unparsable_message_is_quarantined_and_blocks_no_other() {
-    let bed = TestEnv::without_messages(&[])
+    let env = TestEnv::without_messages(&[])
         .with_only("agora")
         .with_agora_streams(&[to("lobby")]);
     for n in 0..150 {
-        bed.say("lobby", &format!("number {n}"), Duration::from_hours(1 + n));
+        env.append_message("lobby", &format!("number {n}"), Duration::from_hours(1 + n));
     }
-    let (bed, _middleman) = bed.behind_proxy(|_, asked| match asked.endpoint() {
+    let (env, _middleman) = env.behind_proxy(|_, request| match request.endpoint() {
         "read" => ProxyAction::rewrite_json(|answer| {
             for message in answer["messages"].as_array_mut().into_iter().flatten() {
                 if message["payload"] == "number 3" {
@@ -287,10 +293,10 @@ fn unparsable_message_is_quarantined_and_blocks_no_other() {
         }),
         _ => ProxyAction::Forward,
     });
-    bed.sync().assert_ok();
-    bed.sync().assert_ok();
-    assert_eq!(bed.number("SELECT count(*) FROM archive"), 149);
-    let aside: Vec<(String, String)> = bed.rows("SELECT raw, reason FROM quarantine");
+    env.sync().assert_ok();
+    env.sync().assert_ok();
+    assert_eq!(env.query_number("SELECT count(*) FROM archive"), 149);
+    let aside: Vec<(String, String)> = env.query_rows("SELECT raw, reason FROM quarantine");
     assert_eq!(
         aside,
         [(
@@ -298,15 +304,17 @@ fn unparsable_message_is_quarantined_and_blocks_no_other() {
             "no `dst`".to_owned()
         )]
     );
-    bed.run(&["status"]).assert_ok().says("in quarantine");
+    env.run(&["status"])
+        .assert_ok()
+        .assert_prints("in quarantine");
 }
 
 /// Three messages, of which one nests its payload and one a field of its own ten thousand deep.
-fn with_nested_message(bed: TestEnv) -> (TestEnv, FaultProxy) {
+fn with_nested_message(env: TestEnv) -> (TestEnv, FaultProxy) {
     for (n, text) in ["plain", "deep payload", "deep field"].iter().enumerate() {
-        bed.say("lobby", text, Duration::from_hours(1 + n as u64));
+        env.append_message("lobby", text, Duration::from_hours(1 + n as u64));
     }
-    bed.behind_proxy(|_, asked| match asked.endpoint() {
+    env.behind_proxy(|_, request| match request.endpoint() {
         "read" => ProxyAction::Rewrite(Box::new(|body| {
             let nested = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
             let body = String::from_utf8(body).unwrap();
@@ -324,40 +332,40 @@ fn with_nested_message(bed: TestEnv) -> (TestEnv, FaultProxy) {
 
 #[test]
 fn deeply_nested_message_is_quarantined_in_sqlite() {
-    let bed = TestEnv::without_messages(&[])
+    let env = TestEnv::without_messages(&[])
         .with_only("agora")
         .with_agora_streams(&[to("lobby")]);
-    let (bed, _middleman) = with_nested_message(bed);
-    bed.sync().assert_ok();
-    let bodies: Vec<(String,)> = bed.rows("SELECT body FROM archive ORDER BY body");
+    let (env, _middleman) = with_nested_message(env);
+    env.sync().assert_ok();
+    let bodies: Vec<(String,)> = env.query_rows("SELECT body FROM archive ORDER BY body");
     assert_eq!(bodies, [("deep field".to_owned(),), ("plain".to_owned(),)]);
     assert_eq!(
-        bed.number("SELECT length(extra) FROM archive WHERE body = 'deep field'"),
+        env.query_number("SELECT length(extra) FROM archive WHERE body = 'deep field'"),
         20_011
     );
-    let (raw, reason): (i64, String) = bed.row("SELECT length(raw), reason FROM quarantine");
+    let (raw, reason): (i64, String) = env.query_row("SELECT length(raw), reason FROM quarantine");
     assert!(raw > 20_000, "{raw}");
     assert_eq!(reason, "found sequence where a string was expected");
 }
 
 #[test]
 fn deeply_nested_message_is_quarantined_in_postgres() {
-    let mut served = PostgresEnv::start(&["--messages", "0", "--topic-messages", "0"]);
-    let (bed, _middleman) = with_nested_message(
-        served
+    let mut postgres = PostgresEnv::start(&["--messages", "0", "--topic-messages", "0"]);
+    let (env, _middleman) = with_nested_message(
+        postgres
             .env
             .with_only("agora")
             .with_agora_streams(&[to("lobby")]),
     );
-    served.env = bed;
-    served.env.sync().assert_ok();
-    assert_eq!(served.number("SELECT count(*) FROM archive"), 2);
+    postgres.env = env;
+    postgres.env.sync().assert_ok();
+    assert_eq!(postgres.query_number("SELECT count(*) FROM archive"), 2);
     assert_eq!(
-        served.number("SELECT count(*) FROM archive WHERE length(extra ->> 'raw') = 20011"),
+        postgres.query_number("SELECT count(*) FROM archive WHERE length(extra ->> 'raw') = 20011"),
         1
     );
     assert_eq!(
-        served.number("SELECT count(*) FROM quarantine WHERE length(raw) > 20000"),
+        postgres.query_number("SELECT count(*) FROM quarantine WHERE length(raw) > 20000"),
         1
     );
 }

@@ -109,18 +109,18 @@ fn expected(ledger: &AccountLedger, streams: &[&StreamStatus]) -> AccountSummary
     }
 }
 
-async fn account_summaries_equal_the_sum_of_stream_statuses(shelf: StoreFixture) {
+async fn account_summaries_equal_the_sum_of_stream_statuses(fixture: StoreFixture) {
     let mut held = 0;
     for seed in 0..LEDGERS {
         let mut random = fastrand::Rng::with_seed(seed);
         let ledgers =
             ["one", "two"].map(|account| ledger(&mut random, &format!("{account}-{seed:02}")));
         for ledger in &ledgers {
-            shelf.store.restore_ledger(ledger).await.unwrap();
+            fixture.store.restore_ledger(ledger).await.unwrap();
         }
         let (status, figures) = (
-            shelf.store.status().await.unwrap(),
-            shelf.store.account_summaries().await.unwrap(),
+            fixture.store.status().await.unwrap(),
+            fixture.store.account_summaries().await.unwrap(),
         );
         for ledger in &ledgers {
             let streams: Vec<_> = status
@@ -157,37 +157,37 @@ async fn account_summaries_equal_the_sum_of_stream_statuses(shelf: StoreFixture)
     assert!(held > 100, "{held} ranges were missing");
 }
 
-async fn account_summaries_include_failures_suspects_and_pauses(shelf: StoreFixture) {
-    shelf.assert_frontier(Some(0), 900, 1000).await;
+async fn account_summaries_include_failures_suspects_and_pauses(fixture: StoreFixture) {
+    fixture.assert_frontier(Some(0), 900, 1000).await;
     let doubtful = backscroll::store::Seal {
         doubt: Some("why".into()),
         ..crate::support::store_fixture::seal(crate::support::store_fixture::window(0, 500), None)
     };
-    shelf
+    fixture
         .commit(&[backscroll::store::Commit {
             seal: Some(doubtful),
-            ..shelf.window(0, 500, vec![])
+            ..fixture.commit_of(0, 500, vec![])
         }])
         .await;
     let trouble = RecordedError {
         error: "reset".to_owned(),
         hint: "wait".to_owned(),
     };
-    shelf
+    fixture
         .store
-        .record_stream_error(shelf.streams[1], Some(&trouble), NOW)
+        .record_stream_error(fixture.streams[1], Some(&trouble), NOW)
         .await
         .unwrap();
     let pause = Pause {
         until: NOW,
         reason: "told to".to_owned(),
     };
-    shelf
+    fixture
         .store
-        .pause(shelf.account, Some(&pause))
+        .pause(fixture.account, Some(&pause))
         .await
         .unwrap();
-    let found = shelf.store.account_summaries().await.unwrap().remove(0);
+    let found = fixture.store.account_summaries().await.unwrap().remove(0);
     assert_eq!(
         (
             found.streams,
@@ -201,11 +201,11 @@ async fn account_summaries_include_failures_suspects_and_pauses(shelf: StoreFixt
         found.missing,
         [
             (
-                shelf.streams[1],
+                fixture.streams[1],
                 crate::support::store_fixture::window(0, 900)
             ),
             (
-                shelf.streams[0],
+                fixture.streams[0],
                 crate::support::store_fixture::window(500, 900)
             )
         ]
@@ -215,22 +215,22 @@ async fn account_summaries_include_failures_suspects_and_pauses(shelf: StoreFixt
         (1300, Some(Second(0)))
     );
     // Sealed up to where it is settled and beyond, it is as far as the one that is least so.
-    shelf.commit(&[shelf.window(500, 910, vec![])]).await;
-    shelf
+    fixture.commit(&[fixture.commit_of(500, 910, vec![])]).await;
+    fixture
         .commit(&[backscroll::store::Commit {
-            stream: shelf.streams[1],
-            ..shelf.window(0, 905, vec![])
+            stream: fixture.streams[1],
+            ..fixture.commit_of(0, 905, vec![])
         }])
         .await;
-    let found = shelf.store.account_summaries().await.unwrap().remove(0);
+    let found = fixture.store.account_summaries().await.unwrap().remove(0);
     assert_eq!(
         (found.missing_seconds(), found.complete_to),
         (0, Some(Second(905)))
     );
 }
 
-async fn new_account_has_a_summary(shelf: StoreFixture) {
-    let found = shelf.store.account_summaries().await.unwrap();
+async fn new_account_has_a_summary(fixture: StoreFixture) {
+    let found = fixture.store.account_summaries().await.unwrap();
     assert_eq!(
         (
             found.len(),

@@ -32,7 +32,7 @@ fn alarm(account: Option<&str>, stream: Option<&str>, kind: AlarmKind, since: i6
     }
 }
 
-async fn ended_alarm_is_kept_for_a_while(shelf: StoreFixture) {
+async fn ended_alarm_is_kept_for_a_while(fixture: StoreFixture) {
     let silent = alarm(
         Some("shop"),
         Some("destination=lobby"),
@@ -40,9 +40,9 @@ async fn ended_alarm_is_kept_for_a_while(shelf: StoreFixture) {
         1000,
     );
     let parked = alarm(Some("shop"), None, AlarmKind::Parked, 2000);
-    shelf.note(&[silent.clone(), parked.clone()]).await;
+    fixture.save_alarms(&[silent.clone(), parked.clone()]).await;
     assert_eq!(
-        shelf.alarms(i64::MAX).await,
+        fixture.alarms(i64::MAX).await,
         [silent.clone(), parked.clone()]
     );
     let over = Alarm {
@@ -51,12 +51,12 @@ async fn ended_alarm_is_kept_for_a_while(shelf: StoreFixture) {
         text: "it was wrong".to_owned(),
         ..silent
     };
-    shelf.note(std::slice::from_ref(&over)).await;
-    assert_eq!(shelf.alarms(5001).await, std::slice::from_ref(&parked));
-    assert_eq!(shelf.alarms(5000).await, [over, parked.clone()]);
+    fixture.save_alarms(std::slice::from_ref(&over)).await;
+    assert_eq!(fixture.alarms(5001).await, std::slice::from_ref(&parked));
+    assert_eq!(fixture.alarms(5000).await, [over, parked.clone()]);
     let view = "SELECT account, provider, stream, kind, since, until, text, hint FROM alarms ORDER BY since";
     assert_eq!(
-        shelf.ask(view).await,
+        fixture.query_texts(view).await,
         [
             texts([
                 "shop",
@@ -80,62 +80,62 @@ async fn ended_alarm_is_kept_for_a_while(shelf: StoreFixture) {
             ]),
         ]
     );
-    shelf.store.save_alarms(&[], Millis(5001)).await.unwrap();
+    fixture.store.save_alarms(&[], Millis(5001)).await.unwrap();
     assert_eq!(
-        shelf.alarms(0).await,
+        fixture.alarms(0).await,
         [parked],
         "what stands is kept however old it is"
     );
 }
 
-async fn older_record_does_not_clear_notified_events(shelf: StoreFixture) {
+async fn older_record_does_not_clear_notified_events(fixture: StoreFixture) {
     let untold = alarm(Some("shop"), None, AlarmKind::Failing, 1000);
     let over = Alarm {
         until: Some(Millis(2000)),
         notified: Notified::Start,
         ..untold.clone()
     };
-    shelf.note(std::slice::from_ref(&over)).await;
+    fixture.save_alarms(std::slice::from_ref(&over)).await;
     assert_eq!(
-        shelf.alarms(i64::MAX).await,
+        fixture.alarms(i64::MAX).await,
         std::slice::from_ref(&over),
         "somebody is to be told still that it is over"
     );
-    shelf
-        .note(&[Alarm {
+    fixture
+        .save_alarms(&[Alarm {
             until: over.until,
             ..untold
         }])
         .await;
-    assert_eq!(shelf.alarms(i64::MAX).await, [over]);
+    assert_eq!(fixture.alarms(i64::MAX).await, [over]);
 }
 
-async fn loss_level_outlives_its_alarm(shelf: StoreFixture) {
+async fn loss_level_outlives_its_alarm(fixture: StoreFixture) {
     let lost = |since: i64, level| Alarm {
         until: Some(Millis(since + 1)),
         level: Some(level),
         notified: Notified::All,
         ..alarm(Some("shop"), None, AlarmKind::Lost, since)
     };
-    shelf.note(&[lost(1000, 60), lost(2000, 90)]).await;
-    shelf.store.save_alarms(&[], Millis(9000)).await.unwrap();
+    fixture.save_alarms(&[lost(1000, 60), lost(2000, 90)]).await;
+    fixture.store.save_alarms(&[], Millis(9000)).await.unwrap();
     assert_eq!(
-        shelf.alarms(i64::MAX).await,
+        fixture.alarms(i64::MAX).await,
         [lost(2000, 90)],
         "of several the last"
     );
 }
 
-async fn alarm_about_the_archive_has_no_account(shelf: StoreFixture) {
+async fn alarm_about_the_archive_has_no_account(fixture: StoreFixture) {
     let disk = alarm(None, None, AlarmKind::Disk, 1000);
-    shelf.note(std::slice::from_ref(&disk)).await;
-    assert_eq!(shelf.alarms(0).await, [disk]);
+    fixture.save_alarms(std::slice::from_ref(&disk)).await;
+    assert_eq!(fixture.alarms(0).await, [disk]);
     let view =
         "SELECT count(*) FROM alarms WHERE account IS NULL AND provider IS NULL AND stream IS NULL";
-    assert_eq!(shelf.number(view).await, 1);
+    assert_eq!(fixture.query_number(view).await, 1);
 }
 
-async fn active_hours_follow_the_messages_of_a_stream(shelf: StoreFixture) {
+async fn active_hours_follow_the_messages_of_a_stream(fixture: StoreFixture) {
     const HOUR: i64 = 3_600_000;
     let at = |ms: i64| message(ms, &ms.to_string());
     let mut messages = vec![
@@ -151,13 +151,13 @@ async fn active_hours_follow_the_messages_of_a_stream(shelf: StoreFixture) {
         message
     };
     messages.push(elsewhere(at(5 * HOUR)));
-    shelf
+    fixture
         .store
-        .commit(&[shelf.window(0, 40_000, messages)], NOW)
+        .commit(&[fixture.commit_of(0, 40_000, messages)], NOW)
         .await
         .unwrap();
     let hours = async |scope: &Scope, from: i64, to: i64| {
-        shelf
+        fixture
             .store
             .active_hours("shop", scope, Second(from * 3600), Second(to * 3600))
             .await
@@ -182,7 +182,7 @@ async fn active_hours_follow_the_messages_of_a_stream(shelf: StoreFixture) {
         assert_eq!(hours(&scope, 3, 7).await, [0; 0], "{scope:?}");
     }
     assert_eq!(hours(&scope("destination=room"), 0, 100).await, [5]);
-    let other = shelf
+    let other = fixture
         .store
         .active_hours(
             "another",
@@ -195,12 +195,12 @@ async fn active_hours_follow_the_messages_of_a_stream(shelf: StoreFixture) {
     assert_eq!(other, [0; 0], "another account's messages are none of its");
 }
 
-async fn sqlite_archive_reports_free_disk_space(shelf: StoreFixture) {
-    let room = shelf.store.room().await;
+async fn sqlite_archive_reports_free_disk_space(fixture: StoreFixture) {
+    let room = fixture.store.room().await;
     assert_eq!(
         room.is_some(),
         matches!(
-            shelf.reader,
+            fixture.reader,
             crate::support::store_fixture::SqlReader::Sqlite(..)
         ),
         "a server's disk is not ours to see"

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::store_fixture::{
-    NOW, StoreFixture, message, open, register, seal, texts, window, with_status,
+    NOW, StoreFixture, message, open_sqlite, register, seal, texts, window, with_status,
 };
 use backscroll::domain::identity::identify;
 use backscroll::domain::message::{
@@ -41,9 +41,9 @@ on_every_database! {
     pause_persists_until_it_is_cleared,
 }
 
-async fn commit_is_atomic(shelf: StoreFixture) {
+async fn commit_is_atomic(fixture: StoreFixture) {
     let good = || {
-        shelf.window(
+        fixture.commit_of(
             0,
             100,
             vec![message(10_000, "hi"), message(20_000, "a name new to it")],
@@ -52,27 +52,27 @@ async fn commit_is_atomic(shelf: StoreFixture) {
     // No such stream: its ledger row cannot be written, at the very end of the transaction.
     let bad = Commit {
         stream: StreamId(4711),
-        ..shelf.window(100, 200, vec![message(110_000, "ho")])
+        ..fixture.commit_of(100, 200, vec![message(110_000, "ho")])
     };
-    shelf.store.commit(&[good(), bad], NOW).await.unwrap_err();
+    fixture.store.commit(&[good(), bad], NOW).await.unwrap_err();
     let held = "SELECT (SELECT count(*) FROM archive) + (SELECT count(*) FROM coverage) + (SELECT count(*) FROM conversations)";
-    assert_eq!(shelf.number(held).await, 0);
+    assert_eq!(fixture.query_number(held).await, 0);
     // Nor does the store remember names that were never written.
     assert_eq!(
-        shelf.commit(&[good()]).await,
+        fixture.commit(&[good()]).await,
         [WriteCounts { new: 2, changed: 0 }]
     );
     assert_eq!(
-        shelf
-            .ask("SELECT DISTINCT sender, recipient FROM archive")
+        fixture
+            .query_texts("SELECT DISTINCT sender, recipient FROM archive")
             .await,
         [texts(["alice", "lobby"])]
     );
 }
 
-async fn repeated_commit_changes_nothing(shelf: StoreFixture) {
+async fn repeated_commit_changes_nothing(fixture: StoreFixture) {
     let same = || {
-        shelf.window(
+        fixture.commit_of(
             0,
             100,
             vec![
@@ -83,37 +83,42 @@ async fn repeated_commit_changes_nothing(shelf: StoreFixture) {
         )
     };
     assert_eq!(
-        shelf.commit(&[same()]).await,
+        fixture.commit(&[same()]).await,
         [WriteCounts { new: 3, changed: 0 }]
     );
     let all = "SELECT sender, sent_at_ms, body, occurrence, archived_at, status FROM archive ORDER BY 2, 4";
-    let before = shelf.ask(all).await;
-    let later = shelf
+    let before = fixture.query_texts(all).await;
+    let later = fixture
         .store
         .commit(&[same(), same()], Millis(NOW.0 + 60_000))
         .await
         .unwrap();
     assert_eq!(later, [WriteCounts::default(); 2]);
-    assert_eq!(shelf.ask(all).await, before);
+    assert_eq!(fixture.query_texts(all).await, before);
     let elsewhere = Commit {
-        stream: shelf.streams[1],
+        stream: fixture.streams[1],
         ..same()
     };
     assert_eq!(
-        shelf.commit(&[elsewhere]).await,
+        fixture.commit(&[elsewhere]).await,
         [WriteCounts::default()],
         "by another stream it is the same message"
     );
-    assert_eq!(shelf.number("SELECT count(*) FROM coverage").await, 2);
+    assert_eq!(
+        fixture.query_number("SELECT count(*) FROM coverage").await,
+        2
+    );
 }
 
-async fn equal_messages_of_a_batch_are_counted_per_window(shelf: StoreFixture) {
+async fn equal_messages_of_a_batch_are_counted_per_window(fixture: StoreFixture) {
     let two = || vec![message(10_000, "ok"), message(10_000, "ok")];
     let other = Commit {
-        stream: shelf.streams[1],
-        ..shelf.window(0, 100, [two(), two()[..1].to_vec()].concat())
+        stream: fixture.streams[1],
+        ..fixture.commit_of(0, 100, [two(), two()[..1].to_vec()].concat())
     };
-    let written = shelf.commit(&[shelf.window(0, 100, two()), other]).await;
+    let written = fixture
+        .commit(&[fixture.commit_of(0, 100, two()), other])
+        .await;
     assert_eq!(
         written,
         [
@@ -124,7 +129,7 @@ async fn equal_messages_of_a_batch_are_counted_per_window(shelf: StoreFixture) {
 }
 
 /// Somebody may take pains to find messages whose hashes begin alike.
-async fn messages_with_colliding_index_slots_are_all_kept(shelf: StoreFixture) {
+async fn messages_with_colliding_index_slots_are_all_kept(fixture: StoreFixture) {
     let meeting = |texts: &[&str], status: Option<DeliveryStatus>| {
         let status = status.map(|status| Delivery { status, at: None });
         let messages = texts
@@ -134,7 +139,7 @@ async fn messages_with_colliding_index_slots_are_all_kept(shelf: StoreFixture) {
                 ..message(10_000, text)
             })
             .collect();
-        let mut window = shelf.window(0, 100, messages);
+        let mut window = fixture.commit_of(0, 100, messages);
         for known in &mut window.messages {
             known.fingerprint.0[..4].copy_from_slice(&[1, 2, 3, 4]);
         }
@@ -143,22 +148,22 @@ async fn messages_with_colliding_index_slots_are_all_kept(shelf: StoreFixture) {
     let many: Vec<String> = (0..80).map(|n| n.to_string()).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     assert_eq!(
-        shelf.commit(&[meeting(&many[..2], None)]).await,
+        fixture.commit(&[meeting(&many[..2], None)]).await,
         [WriteCounts { new: 2, changed: 0 }]
     );
     assert_eq!(
-        shelf.commit(&[meeting(&many, None)]).await,
+        fixture.commit(&[meeting(&many, None)]).await,
         [WriteCounts {
             new: 78,
             changed: 0
         }]
     );
     assert_eq!(
-        shelf.commit(&[meeting(&many, None)]).await,
+        fixture.commit(&[meeting(&many, None)]).await,
         [WriteCounts::default()]
     );
     assert_eq!(
-        shelf
+        fixture
             .commit(&[meeting(&many, Some(DeliveryStatus::Read))])
             .await,
         [WriteCounts {
@@ -169,13 +174,13 @@ async fn messages_with_colliding_index_slots_are_all_kept(shelf: StoreFixture) {
     let distinct = "SELECT count(DISTINCT body) FROM archive WHERE status = 'read'";
     assert_eq!(
         (
-            shelf.number(distinct).await,
-            shelf.number("SELECT count(*) FROM archive").await
+            fixture.query_number(distinct).await,
+            fixture.query_number("SELECT count(*) FROM archive").await
         ),
         (80, 80)
     );
     // One that leaves does not hide those that had to make way for it.
-    let there = shelf
+    let there = fixture
         .store
         .messages(&Cursor::before(Millis(0)), Millis(i64::MAX), 100)
         .await
@@ -189,23 +194,26 @@ async fn messages_with_colliding_index_slots_are_all_kept(shelf: StoreFixture) {
             reason: "a test",
         }];
         assert_eq!(
-            shelf
+            fixture
                 .store
-                .move_to_quarantine(shelf.streams[0], &aside, NOW)
+                .move_to_quarantine(fixture.streams[0], &aside, NOW)
                 .await
                 .unwrap(),
             1
         );
         assert_eq!(
-            shelf.commit(&[meeting(&many[gone + 1..], None)]).await,
+            fixture.commit(&[meeting(&many[gone + 1..], None)]).await,
             [WriteCounts::default()]
         );
     }
-    assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 1);
+    assert_eq!(
+        fixture.query_number("SELECT count(*) FROM archive").await,
+        1
+    );
 }
 
 /// Whatever part of it is there: the first glance may see only what is there, or only what is not.
-async fn partly_archived_window_is_completed(shelf: StoreFixture) {
+async fn partly_archived_window_is_completed(fixture: StoreFixture) {
     let all: Vec<Message> = (0..100)
         .map(|n| message(10_000 + n * 100, &n.to_string()))
         .collect();
@@ -217,13 +225,13 @@ async fn partly_archived_window_is_completed(shelf: StoreFixture) {
                 ..m.clone()
             })
             .collect();
-        shelf.window(base / 1000, base / 1000 + 100, messages)
+        fixture.commit_of(base / 1000, base / 1000 + 100, messages)
     };
     let parts: [fn(i64) -> bool; 4] = [|n| n < 50, |n| n == 57, |n| n % 33 == 0, |n| n % 33 != 0];
     for (base, keep) in (0..).step_by(1_000_000).zip(parts) {
-        let first = shelf.commit(&[part(keep, base)]).await[0].new;
+        let first = fixture.commit(&[part(keep, base)]).await[0].new;
         assert!(first > 0 && first < 100);
-        let rest = shelf.commit(&[part(|_| true, base)]).await;
+        let rest = fixture.commit(&[part(|_| true, base)]).await;
         assert_eq!(
             rest,
             [WriteCounts {
@@ -232,16 +240,21 @@ async fn partly_archived_window_is_completed(shelf: StoreFixture) {
             }]
         );
     }
-    assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 400);
+    assert_eq!(
+        fixture.query_number("SELECT count(*) FROM archive").await,
+        400
+    );
 }
 
-async fn status_moves_forward_only(shelf: StoreFixture) {
+async fn status_moves_forward_only(fixture: StoreFixture) {
     let says = async |message| {
-        let written = shelf.commit(&[shelf.window(0, 100, vec![message])]).await;
+        let written = fixture
+            .commit(&[fixture.commit_of(0, 100, vec![message])])
+            .await;
         (
             written[0].changed,
-            shelf
-                .ask("SELECT status, status_at FROM archive")
+            fixture
+                .query_texts("SELECT status, status_at FROM archive")
                 .await
                 .remove(0),
         )
@@ -271,17 +284,20 @@ async fn status_moves_forward_only(shelf: StoreFixture) {
         says(with_status(DeliveryStatus::Delivered, 14_000)).await,
         (0, texts(["read", "13000"]))
     );
-    assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 1);
+    assert_eq!(
+        fixture.query_number("SELECT count(*) FROM archive").await,
+        1
+    );
 }
 
-async fn message_moves_to_the_peer_conversation_once_known(shelf: StoreFixture) {
+async fn message_moves_to_the_peer_conversation_once_known(fixture: StoreFixture) {
     let to_bob = |conversation| Message {
         recipient: "bob".into(),
         conversation,
         ..message(10_000, "hi")
     };
-    shelf
-        .commit(&[shelf.window(
+    fixture
+        .commit(&[fixture.commit_of(
             0,
             100,
             vec![to_bob(Conversation::named(
@@ -291,19 +307,25 @@ async fn message_moves_to_the_peer_conversation_once_known(shelf: StoreFixture) 
         )])
         .await;
     let filed = "SELECT conversation, conversation_kind FROM archive";
-    assert_eq!(shelf.ask(filed).await, [texts(["bob", "unknown"])]);
+    assert_eq!(
+        fixture.query_texts(filed).await,
+        [texts(["bob", "unknown"])]
+    );
 
     let known = || Commit {
-        stream: shelf.streams[1],
-        ..shelf.window(0, 100, vec![to_bob(Conversation::between("alice", "bob"))])
+        stream: fixture.streams[1],
+        ..fixture.commit_of(0, 100, vec![to_bob(Conversation::between("alice", "bob"))])
     };
     assert_eq!(
-        shelf.commit(&[known()]).await,
+        fixture.commit(&[known()]).await,
         [WriteCounts { new: 0, changed: 1 }]
     );
-    assert_eq!(shelf.ask(filed).await, [texts(["alice/bob", "peer"])]);
+    assert_eq!(
+        fixture.query_texts(filed).await,
+        [texts(["alice/bob", "peer"])]
+    );
     // What is known is not unlearned by who knows less.
-    let unknown = shelf.window(
+    let unknown = fixture.commit_of(
         0,
         100,
         vec![to_bob(Conversation::named(
@@ -311,31 +333,36 @@ async fn message_moves_to_the_peer_conversation_once_known(shelf: StoreFixture) 
             "bob",
         ))],
     );
-    assert_eq!(shelf.commit(&[unknown]).await, [WriteCounts::default()]);
-    assert_eq!(shelf.ask(filed).await, [texts(["alice/bob", "peer"])]);
+    assert_eq!(fixture.commit(&[unknown]).await, [WriteCounts::default()]);
     assert_eq!(
-        shelf
-            .ask("SELECT conversation, messages FROM conversations")
+        fixture.query_texts(filed).await,
+        [texts(["alice/bob", "peer"])]
+    );
+    assert_eq!(
+        fixture
+            .query_texts("SELECT conversation, messages FROM conversations")
             .await,
         [texts(["alice/bob", "1"])]
     );
 }
 
-async fn conversation_of_unknown_kind_becomes_a_channel_once_known(shelf: StoreFixture) {
+async fn conversation_of_unknown_kind_becomes_a_channel_once_known(fixture: StoreFixture) {
     let unknown = Message {
         conversation: Conversation::named(ConversationKind::Unknown, "lobby"),
         ..message(10_000, "hi")
     };
-    shelf.commit(&[shelf.window(0, 100, vec![unknown])]).await;
+    fixture
+        .commit(&[fixture.commit_of(0, 100, vec![unknown])])
+        .await;
     let typed = Message {
         message_type: Some("group_message".into()),
         ..message(10_000, "hi")
     };
-    shelf
-        .commit(&[shelf.window(0, 100, vec![typed, message(20_000, "ho")])])
+    fixture
+        .commit(&[fixture.commit_of(0, 100, vec![typed, message(20_000, "ho")])])
         .await;
     let rows =
-        shelf.ask("SELECT conversation_kind, message_type, conversation_id FROM archive ORDER BY sent_at_ms").await;
+        fixture.query_texts("SELECT conversation_kind, message_type, conversation_id FROM archive ORDER BY sent_at_ms").await;
     assert_eq!(
         rows,
         [
@@ -345,7 +372,7 @@ async fn conversation_of_unknown_kind_becomes_a_channel_once_known(shelf: StoreF
     );
 }
 
-async fn unreadable_message_is_quarantined_once(shelf: StoreFixture) {
+async fn unreadable_message_is_quarantined_once(fixture: StoreFixture) {
     let unreadable = || {
         vec![
             UnparsableMessage {
@@ -357,20 +384,20 @@ async fn unreadable_message_is_quarantined_once(shelf: StoreFixture) {
     };
     for stream in [0, 1, 0] {
         let commit = Commit {
-            stream: shelf.streams[stream],
+            stream: fixture.streams[stream],
             unreadable: unreadable(),
-            ..shelf.window(0, 100, vec![])
+            ..fixture.commit_of(0, 100, vec![])
         };
-        shelf.commit(&[commit]).await;
+        fixture.commit(&[commit]).await;
     }
     assert_eq!(
-        shelf
-            .ask("SELECT raw, reason, from_s, to_s FROM quarantine")
+        fixture
+            .query_texts("SELECT raw, reason, from_s, to_s FROM quarantine")
             .await,
         [texts(["{\"x\":1}", "no `src`", "0", "100"])]
     );
     assert_eq!(
-        shelf
+        fixture
             .store
             .status()
             .await
@@ -382,28 +409,28 @@ async fn unreadable_message_is_quarantined_once(shelf: StoreFixture) {
     );
 }
 
-async fn window_sealed_by_another_process_is_left_unchanged(shelf: StoreFixture) {
-    shelf
-        .commit(&[shelf.window(100, 200, vec![message(110_000, "first")])])
+async fn window_sealed_by_another_process_is_left_unchanged(fixture: StoreFixture) {
+    fixture
+        .commit(&[fixture.commit_of(100, 200, vec![message(110_000, "first")])])
         .await;
     for (from, to) in [(150, 250), (50, 150), (120, 130), (100, 200), (0, 300)] {
-        let late = shelf.window(from, to, vec![message(125_000, "late")]);
-        shelf.commit(&[late]).await;
+        let late = fixture.commit_of(from, to, vec![message(125_000, "late")]);
+        fixture.commit(&[late]).await;
     }
     assert_eq!(
-        shelf
-            .ask("SELECT from_s, to_s, messages FROM sealed_window ORDER BY from_s")
+        fixture
+            .query_texts("SELECT from_s, to_s, messages FROM sealed_window ORDER BY from_s")
             .await,
         [texts(["100", "200", "1"])]
     );
     assert_eq!(
-        shelf.number("SELECT count(*) FROM archive").await,
+        fixture.query_number("SELECT count(*) FROM archive").await,
         2,
         "the messages were taken all the same"
     );
 }
 
-async fn only_short_adjacent_windows_share_a_ledger_row(shelf: StoreFixture) {
+async fn only_short_adjacent_windows_share_a_ledger_row(fixture: StoreFixture) {
     let seal = |from: i64, to, messages: i64, provider_count, doubt: Option<&str>| {
         let messages = (0..messages)
             .map(|n| message(from * 1000 + n, "hi"))
@@ -414,10 +441,10 @@ async fn only_short_adjacent_windows_share_a_ledger_row(shelf: StoreFixture) {
         };
         Commit {
             seal: Some(seal),
-            ..shelf.window(from, to, messages)
+            ..fixture.commit_of(from, to, messages)
         }
     };
-    shelf
+    fixture
         .commit(&[
             seal(0, 10, 400, Some(400), None),
             seal(10, 20, 600, Some(600), None), // joins: a thousand together
@@ -428,8 +455,8 @@ async fn only_short_adjacent_windows_share_a_ledger_row(shelf: StoreFixture) {
             seal(70, 80, 0, None, None),        // not a neighbour
         ])
         .await;
-    let rows = shelf
-        .ask("SELECT from_s, to_s, messages FROM sealed_window ORDER BY from_s")
+    let rows = fixture
+        .query_texts("SELECT from_s, to_s, messages FROM sealed_window ORDER BY from_s")
         .await;
     let ends: Vec<_> = rows.iter().map(|row| row.join(" ")).collect();
     assert_eq!(
@@ -444,8 +471,8 @@ async fn only_short_adjacent_windows_share_a_ledger_row(shelf: StoreFixture) {
         ]
     );
     let coverage = "SELECT from_at, to_at, messages, provider_count, state, reason, windows FROM coverage ORDER BY 1";
-    let rows: Vec<_> = shelf
-        .ask(coverage)
+    let rows: Vec<_> = fixture
+        .query_texts(coverage)
         .await
         .iter()
         .map(|row| row.join(" "))
@@ -458,32 +485,32 @@ async fn only_short_adjacent_windows_share_a_ledger_row(shelf: StoreFixture) {
     ];
     assert_eq!(rows, expected);
     assert_eq!(
-        shelf.store.sealed_runs(shelf.account).await.unwrap()[&shelf.streams[0]]
+        fixture.store.sealed_runs(fixture.account).await.unwrap()[&fixture.streams[0]]
             .iter()
             .collect::<Vec<_>>(),
         [window(0, 60), window(70, 80)]
     );
 }
 
-async fn gaps_show_range_reason_and_loss(shelf: StoreFixture) {
-    register(&*shelf.store, &["destination=lobby"], Some(100), None).await;
-    shelf.assert_frontier(Some(250), 900, 1000).await;
+async fn gaps_show_range_reason_and_loss(fixture: StoreFixture) {
+    register(&*fixture.store, &["destination=lobby"], Some(100), None).await;
+    fixture.assert_frontier(Some(250), 900, 1000).await;
     for (from, to) in [(150, 200), (300, 400), (600, 900)] {
-        shelf.commit(&[shelf.window(from, to, vec![])]).await;
+        fixture.commit(&[fixture.commit_of(from, to, vec![])]).await;
     }
     let trouble = RecordedError {
         error: "refused".into(),
         hint: "ask".into(),
     };
-    shelf
+    fixture
         .store
-        .record_stream_error(shelf.streams[0], Some(&trouble), NOW)
+        .record_stream_error(fixture.streams[0], Some(&trouble), NOW)
         .await
         .unwrap();
     let gaps = "SELECT from_at, to_at, reason, lost, expires_at FROM gaps ORDER BY 1";
     let lost = "behind the provider's retention edge before it was fetched";
     assert_eq!(
-        shelf.ask(gaps).await,
+        fixture.query_texts(gaps).await,
         [
             texts(["100000", "150000", lost, "1", "850000"]),
             texts(["200000", "250000", lost, "1", "950000"]),
@@ -498,7 +525,7 @@ async fn gaps_show_range_reason_and_loss(shelf: StoreFixture) {
             ]),
         ]
     );
-    let status = shelf.store.status().await.unwrap().remove(0);
+    let status = fixture.store.status().await.unwrap().remove(0);
     assert_eq!(
         (
             status.missing_seconds,
@@ -510,30 +537,30 @@ async fn gaps_show_range_reason_and_loss(shelf: StoreFixture) {
     assert_eq!(status.missing, [window(250, 300), window(400, 600)]);
     assert_eq!(status.error, Some(trouble));
     // Where a provider is not known to forget, nothing expires.
-    shelf.assert_frontier(None, 900, 1000).await;
+    fixture.assert_frontier(None, 900, 1000).await;
     assert_eq!(
-        shelf
-            .ask("SELECT DISTINCT coalesce(CAST(expires_at AS TEXT), 'never') FROM gaps")
+        fixture
+            .query_texts("SELECT DISTINCT coalesce(CAST(expires_at AS TEXT), 'never') FROM gaps")
             .await,
         [["never"]]
     );
 
-    shelf
+    fixture
         .store
-        .record_stream_error(shelf.streams[0], None, NOW)
+        .record_stream_error(fixture.streams[0], None, NOW)
         .await
         .unwrap();
-    let reasons = shelf
-        .ask("SELECT DISTINCT reason FROM gaps WHERE reason LIKE 'not%'")
+    let reasons = fixture
+        .query_texts("SELECT DISTINCT reason FROM gaps WHERE reason LIKE 'not%'")
         .await;
     assert_eq!(reasons, [texts(["not fetched yet"])]);
 }
 
-async fn lost_range_leaves_later_ranges_complete(shelf: StoreFixture) {
-    register(&*shelf.store, &["destination=lobby"], Some(100), None).await;
-    shelf.assert_frontier(Some(250), 900, 1000).await;
-    shelf.commit(&[shelf.window(250, 900, vec![])]).await;
-    let status = shelf.store.status().await.unwrap().remove(0);
+async fn lost_range_leaves_later_ranges_complete(fixture: StoreFixture) {
+    register(&*fixture.store, &["destination=lobby"], Some(100), None).await;
+    fixture.assert_frontier(Some(250), 900, 1000).await;
+    fixture.commit(&[fixture.commit_of(250, 900, vec![])]).await;
+    let status = fixture.store.status().await.unwrap().remove(0);
     assert_eq!(
         (
             status.watermark,
@@ -544,11 +571,11 @@ async fn lost_range_leaves_later_ranges_complete(shelf: StoreFixture) {
     );
 }
 
-async fn stream_without_sealed_windows_is_one_gap(shelf: StoreFixture) {
-    register(&*shelf.store, &["destination=lobby"], Some(100), None).await;
-    shelf.assert_frontier(None, 900, 1000).await;
-    let gaps = shelf
-        .ask("SELECT stream, from_at, to_at, lost FROM gaps")
+async fn stream_without_sealed_windows_is_one_gap(fixture: StoreFixture) {
+    register(&*fixture.store, &["destination=lobby"], Some(100), None).await;
+    fixture.assert_frontier(None, 900, 1000).await;
+    let gaps = fixture
+        .query_texts("SELECT stream, from_at, to_at, lost FROM gaps")
         .await;
     assert_eq!(
         gaps,
@@ -556,20 +583,26 @@ async fn stream_without_sealed_windows_is_one_gap(shelf: StoreFixture) {
     );
 }
 
-async fn frontier_never_moves_back(shelf: StoreFixture) {
-    shelf.assert_frontier(Some(200), 900, 1000).await;
-    shelf.assert_frontier(Some(100), 800, 900).await;
+async fn frontier_never_moves_back(fixture: StoreFixture) {
+    fixture.assert_frontier(Some(200), 900, 1000).await;
+    fixture.assert_frontier(Some(100), 800, 900).await;
     let stands = "SELECT horizon_s, settled_s, wanted_to_s FROM account";
-    assert_eq!(shelf.ask(stands).await, [texts(["200", "900", "1000"])]);
+    assert_eq!(
+        fixture.query_texts(stands).await,
+        [texts(["200", "900", "1000"])]
+    );
     // Unless the provider is not said to forget any more: then nothing is behind a horizon.
-    shelf.assert_frontier(None, 900, 1000).await;
-    assert_eq!(shelf.ask(stands).await, [texts(["", "900", "1000"])]);
+    fixture.assert_frontier(None, 900, 1000).await;
+    assert_eq!(
+        fixture.query_texts(stands).await,
+        [texts(["", "900", "1000"])]
+    );
 }
 
-async fn runs_show_the_result_of_each_pass(shelf: StoreFixture) {
-    let first = shelf
+async fn runs_show_the_result_of_each_pass(fixture: StoreFixture) {
+    let first = fixture
         .store
-        .begin_run(shelf.account, "sync", Millis(5_000))
+        .begin_run(fixture.account, "sync", Millis(5_000))
         .await
         .unwrap();
     let tally = Tally {
@@ -585,40 +618,40 @@ async fn runs_show_the_result_of_each_pass(shelf: StoreFixture) {
         lag_seconds: Some(125),
         ..tally
     };
-    shelf
+    fixture
         .store
         .end_run(first, &tally, Millis(6_500))
         .await
         .unwrap();
-    shelf
+    fixture
         .store
-        .begin_run(shelf.account, "sync", Millis(9_000))
+        .begin_run(fixture.account, "sync", Millis(9_000))
         .await
         .unwrap();
-    let rows = shelf.ask("SELECT account, why, started_at, finished_at, requests, new, changed, windows, errors, last_error, lag_seconds FROM runs ORDER BY 3").await;
+    let rows = fixture.query_texts("SELECT account, why, started_at, finished_at, requests, new, changed, windows, errors, last_error, lag_seconds FROM runs ORDER BY 3").await;
     assert_eq!(rows[0].join(" "), "shop sync 5000 6500 7 5 1 2 1 oh 125");
     assert_eq!(rows[1].join(" "), "shop sync 9000  0 0 0 0 0  ");
 }
 
-async fn request_rate_is_taken_from_longer_passes(shelf: StoreFixture) {
+async fn request_rate_is_taken_from_longer_passes(fixture: StoreFixture) {
     let paces = async |since| {
-        shelf
+        fixture
             .store
             .paces(Millis(since), Duration::from_secs(10))
             .await
             .unwrap()
     };
     let run = async |begun: i64, took: i64, requests| {
-        let run = shelf
+        let run = fixture
             .store
-            .begin_run(shelf.account, "sync", Millis(begun))
+            .begin_run(fixture.account, "sync", Millis(begun))
             .await
             .unwrap();
         let tally = Tally {
             requests,
             ..Tally::default()
         };
-        shelf
+        fixture
             .store
             .end_run(run, &tally, Millis(begun + took))
             .await
@@ -636,9 +669,9 @@ async fn request_rate_is_taken_from_longer_passes(shelf: StoreFixture) {
     run(50_000, 10_000, 80).await;
     run(70_000, 30_000, 240).await;
     run(200_000, 9_999, 1).await;
-    shelf
+    fixture
         .store
-        .begin_run(shelf.account, "sync", Millis(300_000))
+        .begin_run(fixture.account, "sync", Millis(300_000))
         .await
         .unwrap();
     let found = paces(40_000).await.remove(0);
@@ -655,23 +688,23 @@ async fn request_rate_is_taken_from_longer_passes(shelf: StoreFixture) {
     assert_eq!(found.rate(), Some(8.0));
 }
 
-async fn message_density_counts_only_retained_history(shelf: StoreFixture) {
-    register(&*shelf.store, &["destination=lobby"], Some(0), None).await;
-    shelf
-        .commit(&[shelf.window(
+async fn message_density_counts_only_retained_history(fixture: StoreFixture) {
+    register(&*fixture.store, &["destination=lobby"], Some(0), None).await;
+    fixture
+        .commit(&[fixture.commit_of(
             0,
             100,
             (0..90).map(|n| message(n * 1000, &n.to_string())).collect(),
         )])
         .await;
-    shelf
-        .commit(&[shelf.window(200, 250, vec![message(210_000, "a")])])
+    fixture
+        .commit(&[fixture.commit_of(200, 250, vec![message(210_000, "a")])])
         .await;
-    shelf
-        .commit(&[shelf.window(300, 400, vec![message(310_000, "b"), message(320_000, "c")])])
+    fixture
+        .commit(&[fixture.commit_of(300, 400, vec![message(310_000, "b"), message(320_000, "c")])])
         .await;
-    shelf.assert_frontier(Some(240), 900, 1000).await;
-    let status = shelf.store.status().await.unwrap().remove(0);
+    fixture.assert_frontier(Some(240), 900, 1000).await;
+    let status = fixture.store.status().await.unwrap().remove(0);
     assert_eq!(
         (
             status.messages,
@@ -691,19 +724,19 @@ async fn message_density_counts_only_retained_history(shelf: StoreFixture) {
     assert_eq!((status.missing_seconds, status.lost_seconds), (550, 100));
 }
 
-async fn archive_reports_its_size_on_disk(shelf: StoreFixture) {
-    let before = shelf.store.size_bytes().await.unwrap();
+async fn archive_reports_its_size_on_disk(fixture: StoreFixture) {
+    let before = fixture.store.size_bytes().await.unwrap();
     let messages = (0..2000)
         .map(|n| message(n * 10, &"long".repeat(100)))
         .collect();
-    shelf.commit(&[shelf.window(0, 100, messages)]).await;
-    let taken = shelf.store.size_bytes().await.unwrap() - before;
+    fixture.commit(&[fixture.commit_of(0, 100, messages)]).await;
+    let taken = fixture.store.size_bytes().await.unwrap() - before;
     assert!((800_000..2_000_000).contains(&taken), "{taken}");
 }
 
-async fn wanted_from_never_moves_forward(shelf: StoreFixture) {
+async fn wanted_from_never_moves_forward(fixture: StoreFixture) {
     let from = async |since, horizon| {
-        register(&*shelf.store, &["source=carol"], since, horizon)
+        register(&*fixture.store, &["source=carol"], since, horizon)
             .await
             .streams[0]
             .1
@@ -725,7 +758,7 @@ async fn wanted_from_never_moves_forward(shelf: StoreFixture) {
     );
     assert_eq!(from(None, Some(900)).await, Second(700));
     assert_eq!(
-        register(&*shelf.store, &["source=dave"], None, None)
+        register(&*fixture.store, &["source=dave"], None, None)
             .await
             .streams[0]
             .1,
@@ -733,55 +766,67 @@ async fn wanted_from_never_moves_forward(shelf: StoreFixture) {
     );
 }
 
-async fn inactive_stream_keeps_messages_and_has_no_gaps(shelf: StoreFixture) {
-    shelf.assert_frontier(None, 900, 1000).await;
-    shelf
-        .commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])])
+async fn inactive_stream_keeps_messages_and_has_no_gaps(fixture: StoreFixture) {
+    fixture.assert_frontier(None, 900, 1000).await;
+    fixture
+        .commit(&[fixture.commit_of(0, 100, vec![message(10_000, "hi")])])
         .await;
-    let known = register(&*shelf.store, &["source=alice"], None, None).await;
+    let known = register(&*fixture.store, &["source=alice"], None, None).await;
     assert_eq!(
-        known.streams[0].0, shelf.streams[1],
+        known.streams[0].0, fixture.streams[1],
         "a stream keeps its number"
     );
     let streams = |rows: Vec<Vec<String>>| rows.concat();
     assert_eq!(
-        streams(shelf.ask("SELECT DISTINCT stream FROM gaps").await),
+        streams(
+            fixture
+                .query_texts("SELECT DISTINCT stream FROM gaps")
+                .await
+        ),
         ["source=alice"]
     );
     assert_eq!(
-        streams(shelf.ask("SELECT stream FROM coverage").await),
+        streams(fixture.query_texts("SELECT stream FROM coverage").await),
         ["destination=lobby"]
     );
-    assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 1);
-    let status = shelf.store.status().await.unwrap();
+    assert_eq!(
+        fixture.query_number("SELECT count(*) FROM archive").await,
+        1
+    );
+    let status = fixture.store.status().await.unwrap();
     assert_eq!(
         status.iter().map(|s| s.stream.as_str()).collect::<Vec<_>>(),
         ["source=alice"]
     );
     assert!(
-        shelf
+        fixture
             .store
-            .sealed_runs(shelf.account)
+            .sealed_runs(fixture.account)
             .await
             .unwrap()
             .is_empty()
     );
-    register(&*shelf.store, &["destination=lobby"], None, None).await;
+    register(&*fixture.store, &["destination=lobby"], None, None).await;
     assert_eq!(
-        shelf.store.sealed_runs(shelf.account).await.unwrap().len(),
+        fixture
+            .store
+            .sealed_runs(fixture.account)
+            .await
+            .unwrap()
+            .len(),
         1,
         "followed again, it goes on where it was"
     );
 }
 
-async fn pause_persists_until_it_is_cleared(shelf: StoreFixture) {
+async fn pause_persists_until_it_is_cleared(fixture: StoreFixture) {
     let pause = Pause {
         until: Millis(NOW.0 + 900_000),
         reason: "refused".into(),
     };
-    shelf
+    fixture
         .store
-        .pause(shelf.account, Some(&pause))
+        .pause(fixture.account, Some(&pause))
         .await
         .unwrap();
     let known = async || {
@@ -792,11 +837,11 @@ async fn pause_persists_until_it_is_cleared(shelf: StoreFixture) {
             since: None,
             horizon: None,
         };
-        shelf.store.register(&account).await.unwrap()
+        fixture.store.register(&account).await.unwrap()
     };
     assert_eq!(known().await.pause, Some(pause.clone()));
     assert!(
-        shelf
+        fixture
             .store
             .status()
             .await
@@ -804,10 +849,10 @@ async fn pause_persists_until_it_is_cleared(shelf: StoreFixture) {
             .iter()
             .all(|stream| stream.pause.as_ref() == Some(&pause))
     );
-    shelf.store.pause(shelf.account, None).await.unwrap();
+    fixture.store.pause(fixture.account, None).await.unwrap();
     assert_eq!(known().await.pause, None);
     assert_eq!(
-        shelf.store.status().await.unwrap().len(),
+        fixture.store.status().await.unwrap().len(),
         2,
         "asking without streams leaves them as they are"
     );
@@ -823,7 +868,7 @@ async fn archive_is_created_and_reopened_unchanged() {
     assert!(matches!(missing, StoreError::NotFound { .. }), "{missing}");
     std::fs::write(&path, "").unwrap();
     for _ in 0..2 {
-        let store = open(&path).await;
+        let store = open_sqlite(&path).await;
         store.ping().await.unwrap();
         for view in ["archive", "conversations", "coverage", "gaps", "runs"] {
             let found = store
@@ -858,7 +903,7 @@ async fn archive_is_created_and_reopened_unchanged() {
 async fn two_stores_of_one_file_write_in_turn() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("archive.db");
-    let (one, other) = (open(&path).await, open(&path).await);
+    let (one, other) = (open_sqlite(&path).await, open_sqlite(&path).await);
     let known = register(&one, &["source=alice"], None, None).await;
     let batch = |n: i64| {
         let window = window(n * 10, n * 10 + 10);

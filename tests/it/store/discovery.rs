@@ -27,26 +27,30 @@ fn found(key: &str) -> Arc<Stream> {
     })
 }
 
-async fn discovered_stream_is_followed_while_discovery_is_on(shelf: StoreFixture) {
+async fn discovered_stream_is_followed_while_discovery_is_on(fixture: StoreFixture) {
     let streams = [
         found("source=bob"),
         found("destination=it's \"odd\" {\\} café"),
     ];
-    let ids = shelf
+    let ids = fixture
         .store
-        .follow(shelf.account, &streams, Second(500))
+        .follow(fixture.account, &streams, Second(500))
         .await
         .unwrap();
     assert_eq!(
-        shelf
+        fixture
             .store
-            .follow(shelf.account, &streams, Second(500))
+            .follow(fixture.account, &streams, Second(500))
             .await
             .unwrap(),
         ids,
         "once more"
     );
-    let known = shelf.store.discovered_streams(shelf.account).await.unwrap();
+    let known = fixture
+        .store
+        .discovered_streams(fixture.account)
+        .await
+        .unwrap();
     assert_eq!(
         known,
         streams
@@ -54,7 +58,7 @@ async fn discovered_stream_is_followed_while_discovery_is_on(shelf: StoreFixture
             .map(|stream| (**stream).clone())
             .collect::<Vec<_>>()
     );
-    let status = shelf.store.status().await.unwrap();
+    let status = fixture.store.status().await.unwrap();
     let marked: Vec<_> = status
         .iter()
         .map(|stream| (stream.stream.as_str(), stream.discovered))
@@ -67,68 +71,75 @@ async fn discovered_stream_is_followed_while_discovery_is_on(shelf: StoreFixture
     ];
     assert_eq!(marked, expected);
 
-    crate::support::store_fixture::register(&*shelf.store, &["destination=lobby"], None, None)
+    crate::support::store_fixture::register(&*fixture.store, &["destination=lobby"], None, None)
         .await;
     assert_eq!(
-        shelf.followed().await,
+        fixture.followed_streams().await,
         [texts(["destination=lobby", "0", "0"])],
         "nothing is found any more"
     );
     assert_eq!(
-        shelf.store.discovered_streams(shelf.account).await.unwrap(),
+        fixture
+            .store
+            .discovered_streams(fixture.account)
+            .await
+            .unwrap(),
         known,
         "but known"
     );
     // Listed, it is listed.
     let RegisteredAccount { streams, .. } =
-        crate::support::store_fixture::register(&*shelf.store, &["source=bob"], None, None).await;
+        crate::support::store_fixture::register(&*fixture.store, &["source=bob"], None, None).await;
     assert_eq!(streams, [(ids[0], Second(500))]);
-    assert_eq!(shelf.followed().await, [texts(["source=bob", "0", "500"])]);
+    assert_eq!(
+        fixture.followed_streams().await,
+        [texts(["source=bob", "0", "500"])]
+    );
 }
 
-async fn discovered_stream_begins_at_the_given_start(shelf: StoreFixture) {
-    shelf
+async fn discovered_stream_begins_at_the_given_start(fixture: StoreFixture) {
+    fixture
         .store
-        .follow(shelf.account, &[found("source=bob")], Second(500))
+        .follow(fixture.account, &[found("source=bob")], Second(500))
         .await
         .unwrap();
-    shelf
+    fixture
         .store
-        .follow(shelf.account, &[found("source=bob")], Second(800))
+        .follow(fixture.account, &[found("source=bob")], Second(800))
         .await
         .unwrap();
     let of_bob = "SELECT wanted_from_s FROM stream WHERE key = 'source=bob'";
-    assert_eq!(shelf.number(of_bob).await, 800);
-    shelf.assert_frontier(Some(900), 1000, 1000).await;
+    assert_eq!(fixture.query_number(of_bob).await, 800);
+    fixture.assert_frontier(Some(900), 1000, 1000).await;
     let gaps = "SELECT from_at, to_at FROM gaps WHERE stream = 'source=bob' ORDER BY from_at";
     assert_eq!(
-        shelf.ask(gaps).await,
+        fixture.query_texts(gaps).await,
         [texts(["800000", "900000"]), texts(["900000", "1000000"])]
     );
 }
 
-async fn ten_thousand_streams_are_followed_in_one_call(shelf: StoreFixture) {
+async fn ten_thousand_streams_are_followed_in_one_call(fixture: StoreFixture) {
     let streams: Vec<_> = (0..10_000)
         .map(|n| found(&format!("source=user-{n}")))
         .collect();
     let begun = Instant::now();
-    let ids = shelf
+    let ids = fixture
         .store
-        .follow(shelf.account, &streams, Second(0))
+        .follow(fixture.account, &streams, Second(0))
         .await
         .unwrap();
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(20), "{took:?}");
     eprintln!("10,000 streams are written down in {took:?}");
     assert_eq!(ids.len(), 10_000);
-    let key = shelf
-        .ask("SELECT id FROM stream WHERE key = 'source=user-4711'")
+    let key = fixture
+        .query_texts("SELECT id FROM stream WHERE key = 'source=user-4711'")
         .await;
     assert_eq!(key, [[ids[4711].0.to_string()]], "each in its place");
     assert_eq!(
-        shelf
+        fixture
             .store
-            .discovered_streams(shelf.account)
+            .discovered_streams(fixture.account)
             .await
             .unwrap()
             .len(),
@@ -136,7 +147,7 @@ async fn ten_thousand_streams_are_followed_in_one_call(shelf: StoreFixture) {
     );
 }
 
-async fn participants_are_the_names_in_the_messages_of_an_account(shelf: StoreFixture) {
+async fn participants_are_the_names_in_the_messages_of_an_account(fixture: StoreFixture) {
     let to_peer = |from: &str, to: &str| Message {
         sender: from.into(),
         recipient: to.into(),
@@ -148,8 +159,8 @@ async fn participants_are_the_names_in_the_messages_of_an_account(shelf: StoreFi
         conversation: Conversation::named(ConversationKind::Unknown, "what"),
         ..message(30_000, "?")
     };
-    shelf
-        .commit(&[shelf.window(
+    fixture
+        .commit(&[fixture.commit_of(
             0,
             100,
             vec![message(10_000, "hi"), to_peer("a/b", "carol"), vague],
@@ -162,13 +173,13 @@ async fn participants_are_the_names_in_the_messages_of_an_account(shelf: StoreFi
         since: None,
         horizon: None,
     };
-    let other = shelf.store.register(&other).await.unwrap().account;
+    let other = fixture.store.register(&other).await.unwrap().account;
     let theirs = |n: i64| Message {
         sender: "dave".into(),
         ..message(40_000 + n, "elsewhere")
     };
-    let elsewhere = shelf.window(0, 100, (0..300).map(theirs).collect());
-    shelf
+    let elsewhere = fixture.commit_of(0, 100, (0..300).map(theirs).collect());
+    fixture
         .commit(&[Commit {
             account: other,
             seal: None,
@@ -177,7 +188,7 @@ async fn participants_are_the_names_in_the_messages_of_an_account(shelf: StoreFi
         .await;
 
     let parties = async |account| {
-        let mut parties = shelf.store.parties(account).await.unwrap();
+        let mut parties = fixture.store.parties(account).await.unwrap();
         parties.sort();
         parties.dedup();
         parties
@@ -191,11 +202,11 @@ async fn participants_are_the_names_in_the_messages_of_an_account(shelf: StoreFi
         room("lobby"),
         room("what"),
     ];
-    assert_eq!(parties(shelf.account).await, ours);
+    assert_eq!(parties(fixture.account).await, ours);
     assert_eq!(parties(other).await, [user("dave"), room("lobby")]);
 }
 
-async fn discovery_error_is_recorded(shelf: StoreFixture) {
+async fn discovery_error_is_recorded(fixture: StoreFixture) {
     let trouble = RecordedError {
         error: "chats: no".into(),
         hint: "ask again".into(),
@@ -207,13 +218,13 @@ async fn discovery_error_is_recorded(shelf: StoreFixture) {
         since: None,
         horizon: None,
     };
-    let other = shelf.store.register(&other).await.unwrap().account;
-    shelf
+    let other = fixture.store.register(&other).await.unwrap().account;
+    fixture
         .store
         .record_discovery_error(other, Some(&trouble))
         .await
         .unwrap();
-    let status = shelf.store.status().await.unwrap();
+    let status = fixture.store.status().await.unwrap();
     let theirs: Vec<_> = status
         .iter()
         .filter(|stream| stream.account == "other")
@@ -231,13 +242,13 @@ async fn discovery_error_is_recorded(shelf: StoreFixture) {
             .iter()
             .all(|stream| stream.account == "other" || stream.discovery_error.is_none())
     );
-    shelf
+    fixture
         .store
         .record_discovery_error(other, None)
         .await
         .unwrap();
     assert!(
-        shelf
+        fixture
             .store
             .status()
             .await

@@ -49,7 +49,7 @@ fn said(rows: &[LedgerRow]) -> Vec<(Window, u64, Option<Digest>)> {
         .collect()
 }
 
-async fn digest_is_independent_of_message_order(shelf: StoreFixture) {
+async fn digest_is_independent_of_message_order(fixture: StoreFixture) {
     let messages = [
         message(10_000, "b"),
         message(20_000, "c"),
@@ -57,83 +57,96 @@ async fn digest_is_independent_of_message_order(shelf: StoreFixture) {
         message(10_000, "a"),
     ];
     let reversed = messages.iter().rev().cloned().collect();
-    shelf.commit(&[shelf.window(0, 100, reversed)]).await;
-    assert_eq!(said(&shelf.rows(0).await), [row(0, 100, &messages)]);
+    fixture.commit(&[fixture.commit_of(0, 100, reversed)]).await;
+    assert_eq!(
+        said(&fixture.ledger_rows(0).await),
+        [row(0, 100, &messages)]
+    );
     // A window that is asked for beyond its sealed part: what lies beyond is archived, and no part of the row.
     let more = [message(100_000, "d"), message(150_000, "e")];
     let part = Seal {
         doubt: Some("why".into()),
         ..seal(window(100, 150), None)
     };
-    shelf
+    fixture
         .commit(&[Commit {
             seal: Some(part),
-            ..shelf.window(100, 200, more.to_vec())
+            ..fixture.commit_of(100, 200, more.to_vec())
         }])
         .await;
-    assert_eq!(said(&shelf.rows(0).await)[1], row(100, 150, &more[..1]));
-    assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 6);
+    assert_eq!(
+        said(&fixture.ledger_rows(0).await)[1],
+        row(100, 150, &more[..1])
+    );
+    assert_eq!(
+        fixture.query_number("SELECT count(*) FROM archive").await,
+        6
+    );
 }
 
-async fn extended_ledger_row_keeps_its_digest(shelf: StoreFixture) {
+async fn extended_ledger_row_keeps_its_digest(fixture: StoreFixture) {
     let messages: Vec<Message> = (0..6).map(|n| message(n * 10_000, "hi")).collect();
     for n in [0, 1, 2] {
         let part = messages[n * 2..n * 2 + 2].to_vec();
-        shelf
-            .commit(&[shelf.window(n as i64 * 20, n as i64 * 20 + 20, part)])
+        fixture
+            .commit(&[fixture.commit_of(n as i64 * 20, n as i64 * 20 + 20, part)])
             .await;
     }
-    shelf.commit(&[shelf.window(60, 100, vec![])]).await;
-    let rows = shelf.rows(0).await;
+    fixture.commit(&[fixture.commit_of(60, 100, vec![])]).await;
+    let rows = fixture.ledger_rows(0).await;
     assert_eq!(said(&rows), [row(0, 100, &messages)]);
     assert_eq!(rows[0].provider_count, Some(6));
 }
 
-async fn ledger_row_without_digest_is_not_extended(shelf: StoreFixture) {
-    shelf
-        .commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])])
+async fn ledger_row_without_digest_is_not_extended(fixture: StoreFixture) {
+    fixture
+        .commit(&[fixture.commit_of(0, 100, vec![message(10_000, "hi")])])
         .await;
-    let mut ledger = shelf.store.ledgers().await.unwrap().remove(0);
+    let mut ledger = fixture.store.ledgers().await.unwrap().remove(0);
     for stream in &mut ledger.streams {
         stream.windows.iter_mut().for_each(|row| row.digest = None);
     }
-    shelf.store.restore_ledger(&ledger).await.unwrap();
+    fixture.store.restore_ledger(&ledger).await.unwrap();
     let next = [message(110_000, "ho")];
-    shelf.commit(&[shelf.window(100, 200, next.to_vec())]).await;
+    fixture
+        .commit(&[fixture.commit_of(100, 200, next.to_vec())])
+        .await;
     assert_eq!(
-        said(&shelf.rows(0).await),
+        said(&fixture.ledger_rows(0).await),
         [(window(0, 100), 1, None), row(100, 200, &next)]
     );
 }
 
-async fn replacement_replaces_the_rows_it_covers(shelf: StoreFixture) {
+async fn replacement_replaces_the_rows_it_covers(fixture: StoreFixture) {
     let old = |from: i64| message(from * 1000, "old");
     let doubtful = Seal {
         doubt: Some("why".into()),
         ..seal(window(100, 200), None)
     };
-    shelf.commit(&[shelf.window(0, 100, vec![old(10)])]).await;
-    shelf
+    fixture
+        .commit(&[fixture.commit_of(0, 100, vec![old(10)])])
+        .await;
+    fixture
         .commit(&[Commit {
             seal: Some(doubtful),
-            ..shelf.window(100, 200, vec![old(110)])
+            ..fixture.commit_of(100, 200, vec![old(110)])
         }])
         .await;
-    shelf
-        .commit(&[shelf.window(300, 400, vec![old(310)])])
+    fixture
+        .commit(&[fixture.commit_of(300, 400, vec![old(310)])])
         .await;
-    assert_eq!(shelf.rows(0).await.len(), 3);
+    assert_eq!(fixture.ledger_rows(0).await.len(), 3);
 
     // The very row, and then several with what lies between them.
     let later = Millis(NOW.0 + 5000);
     let again = [old(110), message(120_000, "late")];
-    shelf
+    fixture
         .store
-        .commit(&[shelf.replacement(100, 200, again.to_vec())], later)
+        .commit(&[fixture.replacement(100, 200, again.to_vec())], later)
         .await
         .unwrap();
     let all = [vec![old(10)], again.to_vec()].concat();
-    let rows = shelf.rows(0).await;
+    let rows = fixture.ledger_rows(0).await;
     // It keeps to its row, short as it is: somebody may be about to replace its neighbour.
     assert_eq!(
         said(&rows),
@@ -154,36 +167,38 @@ async fn replacement_replaces_the_rows_it_covers(shelf: StoreFixture) {
 
     let all = [all, vec![message(250_000, "between"), old(310)]].concat();
     assert_eq!(
-        shelf
-            .commit(&[shelf.replacement(-50, 400, all.clone())])
+        fixture
+            .commit(&[fixture.replacement(-50, 400, all.clone())])
             .await,
         [WriteCounts { new: 1, changed: 0 }]
     );
-    assert_eq!(said(&shelf.rows(0).await), [row(-50, 400, &all)]);
+    assert_eq!(said(&fixture.ledger_rows(0).await), [row(-50, 400, &all)]);
     // Where nothing is sealed there is nothing to replace.
-    shelf.commit(&[shelf.replacement(500, 600, vec![])]).await;
-    assert_eq!(shelf.rows(0).await.len(), 2);
+    fixture
+        .commit(&[fixture.replacement(500, 600, vec![])])
+        .await;
+    assert_eq!(fixture.ledger_rows(0).await.len(), 2);
 }
 
-async fn replacement_that_cuts_a_row_is_rejected(shelf: StoreFixture) {
-    shelf
-        .commit(&[shelf.window(100, 200, vec![message(110_000, "first")])])
+async fn replacement_that_cuts_a_row_is_rejected(fixture: StoreFixture) {
+    fixture
+        .commit(&[fixture.commit_of(100, 200, vec![message(110_000, "first")])])
         .await;
-    let before = shelf.rows(0).await;
+    let before = fixture.ledger_rows(0).await;
     for (from, to) in [(150, 250), (50, 150), (120, 130), (100, 199), (101, 200)] {
-        shelf
-            .commit(&[shelf.replacement(from, to, vec![message(125_000, "late")])])
+        fixture
+            .commit(&[fixture.replacement(from, to, vec![message(125_000, "late")])])
             .await;
-        assert_eq!(shelf.rows(0).await, before);
+        assert_eq!(fixture.ledger_rows(0).await, before);
     }
     assert_eq!(
-        shelf.number("SELECT count(*) FROM archive").await,
+        fixture.query_number("SELECT count(*) FROM archive").await,
         2,
         "the messages were taken all the same"
     );
 }
 
-async fn archived_messages_no_longer_shown_are_counted(shelf: StoreFixture) {
+async fn archived_messages_no_longer_shown_are_counted(fixture: StoreFixture) {
     let peer = |ms, text| Message {
         conversation: Conversation::between("alice", "lobby"),
         ..message(ms, text)
@@ -200,9 +215,9 @@ async fn archived_messages_no_longer_shown_are_counted(shelf: StoreFixture) {
     };
     let unsealed = Commit {
         seal: None,
-        ..shelf.window(0, 100, [messages.clone(), vec![other]].concat())
+        ..fixture.commit_of(0, 100, [messages.clone(), vec![other]].concat())
     };
-    shelf.commit(&[unsealed]).await;
+    fixture.commit(&[unsealed]).await;
     let shown = vec![messages[0].clone(), messages[2].clone()];
     let (pair, both) = (
         "conversation=alice/lobby",
@@ -225,17 +240,21 @@ async fn archived_messages_no_longer_shown_are_counted(shelf: StoreFixture) {
             replaces: true,
             ..seal(window(0, 100), Some(2))
         };
-        shelf
+        fixture
             .commit(&[Commit {
                 seal: Some(seal),
-                ..shelf.window(0, 100, shown.clone())
+                ..fixture.commit_of(0, 100, shown.clone())
             }])
             .await;
-        assert_eq!(said(&shelf.rows(0).await), [row(0, 100, &messages)], "{n}");
+        assert_eq!(
+            said(&fixture.ledger_rows(0).await),
+            [row(0, 100, &messages)],
+            "{n}"
+        );
     }
 }
 
-async fn message_of_another_stream_marks_the_window_suspect(shelf: StoreFixture) {
+async fn message_of_another_stream_marks_the_window_suspect(fixture: StoreFixture) {
     let stray = Message {
         recipient: "attic".into(),
         ..message(20_000, "stray")
@@ -245,13 +264,13 @@ async fn message_of_another_stream_marks_the_window_suspect(shelf: StoreFixture)
         reason: "no `src`".into(),
     }];
     let messages = vec![message(10_000, "hi"), stray];
-    shelf
+    fixture
         .commit(&[Commit {
             unreadable,
-            ..shelf.window(0, 100, messages.clone())
+            ..fixture.commit_of(0, 100, messages.clone())
         }])
         .await;
-    let rows = shelf.rows(0).await;
+    let rows = fixture.ledger_rows(0).await;
     assert_eq!(said(&rows), [row(0, 100, &messages[..1])]);
     assert!(
         rows[0]
@@ -261,17 +280,20 @@ async fn message_of_another_stream_marks_the_window_suspect(shelf: StoreFixture)
             .contains("1 messages that do not belong"),
         "{rows:?}"
     );
-    assert_eq!(shelf.number("SELECT count(*) FROM archive").await, 2);
+    assert_eq!(
+        fixture.query_number("SELECT count(*) FROM archive").await,
+        2
+    );
 }
 
-async fn ledger_rows_of_a_window_are_those_overlapping_it(shelf: StoreFixture) {
+async fn ledger_rows_of_a_window_are_those_overlapping_it(fixture: StoreFixture) {
     for (from, to) in [(0, 10), (20, 30), (40, 50), (60, 70)] {
-        shelf.commit(&[shelf.window(from, to, vec![])]).await;
+        fixture.commit(&[fixture.commit_of(from, to, vec![])]).await;
     }
     let starts = async |from, to, limit| {
-        let rows = shelf
+        let rows = fixture
             .store
-            .ledger_rows(shelf.streams[0], window(from, to), limit)
+            .ledger_rows(fixture.streams[0], window(from, to), limit)
             .await
             .unwrap();
         rows.iter()
@@ -283,62 +305,72 @@ async fn ledger_rows_of_a_window_are_those_overlapping_it(shelf: StoreFixture) {
     assert_eq!(starts(25, 26, 9).await, [20]);
     assert_eq!(starts(20, 60, 9).await, [20, 40]);
     assert_eq!(starts(-10, 100, 3).await, [0, 20, 40]);
-    assert!(shelf.rows(1).await.is_empty(), "another stream has its own");
+    assert!(
+        fixture.ledger_rows(1).await.is_empty(),
+        "another stream has its own"
+    );
 }
 
-async fn restored_ledger_equals_the_original(shelf: StoreFixture) {
-    shelf
-        .commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])])
+async fn restored_ledger_equals_the_original(fixture: StoreFixture) {
+    fixture
+        .commit(&[fixture.commit_of(0, 100, vec![message(10_000, "hi")])])
         .await;
-    shelf.assert_frontier(Some(50), 900, 1000).await;
-    let before = shelf.store.ledgers().await.unwrap();
+    fixture.assert_frontier(Some(50), 900, 1000).await;
+    let before = fixture.store.ledgers().await.unwrap();
     assert_eq!(before[0].streams[0].scope, Some(scope("destination=lobby")));
     assert_eq!(before[0].frontier.retention, Some(Duration::from_secs(950)));
-    shelf.store.restore_ledger(&before[0]).await.unwrap();
-    assert_eq!(shelf.store.ledgers().await.unwrap(), before);
+    fixture.store.restore_ledger(&before[0]).await.unwrap();
+    assert_eq!(fixture.store.ledgers().await.unwrap(), before);
 }
 
-async fn digest_is_stored_once_for_its_row(shelf: StoreFixture) {
-    shelf
-        .commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])])
+async fn digest_is_stored_once_for_its_row(fixture: StoreFixture) {
+    fixture
+        .commit(&[fixture.commit_of(0, 100, vec![message(10_000, "hi")])])
         .await;
-    let mut ledger = shelf.store.ledgers().await.unwrap().remove(0);
+    let mut ledger = fixture.store.ledgers().await.unwrap().remove(0);
     ledger.streams[0].windows[0].digest = None;
-    shelf.store.restore_ledger(&ledger).await.unwrap();
-    let stream = shelf.streams[0];
+    fixture.store.restore_ledger(&ledger).await.unwrap();
+    let stream = fixture.streams[0];
     let stamp = |to, messages, byte| DigestUpdate {
         stream,
         window: window(0, to),
         messages,
         digest: Digest([byte; 32]),
     };
-    shelf
+    fixture
         .store
         .add_digests(&[stamp(99, 1, 1), stamp(100, 2, 2)])
         .await
         .unwrap();
-    assert_eq!(shelf.rows(0).await[0].digest, None, "of another row");
-    shelf
+    assert_eq!(
+        fixture.ledger_rows(0).await[0].digest,
+        None,
+        "of another row"
+    );
+    fixture
         .store
         .add_digests(&[stamp(100, 1, 3), stamp(100, 1, 4)])
         .await
         .unwrap();
-    assert_eq!(shelf.rows(0).await[0].digest, Some(Digest([3; 32])));
+    assert_eq!(
+        fixture.ledger_rows(0).await[0].digest,
+        Some(Digest([3; 32]))
+    );
 }
 
-async fn archived(shelf: &StoreFixture) -> Vec<ArchivedMessage> {
-    shelf
+async fn archived(fixture: &StoreFixture) -> Vec<ArchivedMessage> {
+    fixture
         .store
         .messages(&Cursor::before(Millis(0)), Millis(i64::MAX), 100)
         .await
         .unwrap()
 }
 
-async fn evicted_message_moves_to_quarantine(shelf: StoreFixture) {
-    shelf
-        .commit(&[shelf.window(0, 100, vec![message(10_000, "hi"), message(20_000, "ho")])])
+async fn evicted_message_moves_to_quarantine(fixture: StoreFixture) {
+    fixture
+        .commit(&[fixture.commit_of(0, 100, vec![message(10_000, "hi"), message(20_000, "ho")])])
         .await;
-    let all = archived(&shelf).await;
+    let all = archived(&fixture).await;
     let aside = || {
         [Eviction {
             message: &all[0],
@@ -346,36 +378,36 @@ async fn evicted_message_moves_to_quarantine(shelf: StoreFixture) {
         }]
     };
     assert_eq!(
-        shelf
+        fixture
             .store
-            .move_to_quarantine(shelf.streams[0], &aside(), NOW)
+            .move_to_quarantine(fixture.streams[0], &aside(), NOW)
             .await
             .unwrap(),
         1
     );
     assert_eq!(
-        shelf
+        fixture
             .store
-            .move_to_quarantine(shelf.streams[0], &aside(), NOW)
+            .move_to_quarantine(fixture.streams[0], &aside(), NOW)
             .await
             .unwrap(),
         0,
         "it is gone already"
     );
-    assert_eq!(archived(&shelf).await, all[1..]);
-    let rows = shelf
-        .ask("SELECT reason, from_s, to_s, raw FROM quarantine")
+    assert_eq!(archived(&fixture).await, all[1..]);
+    let rows = fixture
+        .query_texts("SELECT reason, from_s, to_s, raw FROM quarantine")
         .await;
     assert_eq!(rows[0][..3], ["because", "10", "11"]);
     assert!(rows[0][3].contains("\"payload_hex\":\"6869\""), "{rows:?}");
     // It comes back like any other.
-    shelf
-        .commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])])
+    fixture
+        .commit(&[fixture.commit_of(0, 100, vec![message(10_000, "hi")])])
         .await;
-    assert_eq!(archived(&shelf).await.len(), 2);
+    assert_eq!(archived(&fixture).await.len(), 2);
 }
 
-async fn changed_row_does_not_match_its_hash(shelf: StoreFixture) {
+async fn changed_row_does_not_match_its_hash(fixture: StoreFixture) {
     let faithful = Message {
         payload: Payload {
             bytes: b"a\0b".to_vec(),
@@ -383,11 +415,11 @@ async fn changed_row_does_not_match_its_hash(shelf: StoreFixture) {
         },
         ..message(1, "")
     };
-    shelf
-        .commit(&[shelf.window(0, 100, vec![faithful, message(20_000, "ho")])])
+    fixture
+        .commit(&[fixture.commit_of(0, 100, vec![faithful, message(20_000, "ho")])])
         .await;
     assert!(
-        archived(&shelf)
+        archived(&fixture)
             .await
             .iter()
             .all(|message| message.fault().is_none())

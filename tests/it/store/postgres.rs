@@ -49,34 +49,38 @@ impl StderrReader {
 
 #[test]
 fn archive_equals_truth_and_second_sync_changes_nothing() {
-    let served = PostgresEnv::start(&[
+    let postgres = PostgresEnv::start(&[
         "--messages",
         "1500",
         "--topic-messages",
         "900",
         "--extra-fields",
     ]);
-    served.env.sync().assert_ok();
-    served.assert_archive_equals_truth();
-    let before = served.number("SELECT count(*) FROM archive");
-    served.env.sync().assert_ok();
-    served.assert_archive_equals_truth();
+    postgres.env.sync().assert_ok();
+    postgres.assert_archive_equals_truth();
+    let before = postgres.query_number("SELECT count(*) FROM archive");
+    postgres.env.sync().assert_ok();
+    postgres.assert_archive_equals_truth();
     assert!(
-        served.number("SELECT count(*) FROM archive") - before < 20,
+        postgres.query_number("SELECT count(*) FROM archive") - before < 20,
         "only what was said in between"
     );
-    assert_eq!(served.number("SELECT sum(changed)::BIGINT FROM runs"), 0);
-    let broken: Vec<(String, i64)> = served.query_rows(
+    assert_eq!(
+        postgres.query_number("SELECT sum(changed)::BIGINT FROM runs"),
+        0
+    );
+    let broken: Vec<(String, i64)> = postgres.query_rows(
         "SELECT stream, count(*) FROM coverage GROUP BY account, stream HAVING count(*) <> 1",
     );
     assert_eq!(broken, [], "streams whose coverage is not one unbroken run");
     assert_eq!(
-        served
-            .number("SELECT count(*) FROM coverage WHERE messages IS DISTINCT FROM provider_count"),
+        postgres.query_number(
+            "SELECT count(*) FROM coverage WHERE messages IS DISTINCT FROM provider_count"
+        ),
         0
     );
     assert_eq!(
-        served.number(
+        postgres.query_number(
             "SELECT count(*) FROM gaps WHERE reason <> 'fetched, but too young to be final'"
         ),
         0
@@ -92,20 +96,20 @@ fn views_are_identical_in_both_databases() {
         }
         views
     };
-    let bed = TestEnv::new(&["--messages", "0", "--topic-messages", "0"]);
-    bed.sync().assert_ok();
-    let of_sqlite = columns(bed.rows(
+    let env = TestEnv::new(&["--messages", "0", "--topic-messages", "0"]);
+    env.sync().assert_ok();
+    let of_sqlite = columns(env.query_rows(
         "SELECT m.name, c.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE m.type = 'view' ORDER BY m.name, c.cid",
     ));
-    let served = PostgresEnv::start(&["--messages", "0", "--topic-messages", "0"]);
-    served.env.sync().assert_ok();
-    let of_postgres = columns(served.query_rows(
+    let postgres = PostgresEnv::start(&["--messages", "0", "--topic-messages", "0"]);
+    postgres.env.sync().assert_ok();
+    let of_postgres = columns(postgres.query_rows(
         "SELECT c.table_name::TEXT, c.column_name::TEXT FROM information_schema.columns c JOIN information_schema.views v
          USING (table_schema, table_name) WHERE table_schema = 'public' ORDER BY table_name, ordinal_position",
     ));
     assert_eq!(of_sqlite, of_postgres);
     assert_eq!(of_sqlite.keys().collect::<Vec<_>>(), VIEWS);
-    let types: Vec<(String, String)> = served.query_rows(
+    let types: Vec<(String, String)> = postgres.query_rows(
         "SELECT column_name::TEXT, data_type::TEXT FROM information_schema.columns
          WHERE table_name = 'archive' AND column_name IN ('sent_at', 'payload', 'extra') ORDER BY 1",
     );
@@ -142,7 +146,7 @@ fn migrations_have_the_same_names_in_both_databases() {
 
 #[test]
 fn monthly_partitions_are_created_ahead() {
-    let served = PostgresEnv::start(&[
+    let postgres = PostgresEnv::start(&[
         "--messages",
         "300",
         "--topic-messages",
@@ -150,15 +154,15 @@ fn monthly_partitions_are_created_ahead() {
         "--topic-span",
         "100d",
     ]);
-    served.env.sync().assert_ok();
-    let misplaced = served.number(
+    postgres.env.sync().assert_ok();
+    let misplaced = postgres.query_number(
         "SELECT count(*) FROM message
          WHERE tableoid::regclass::TEXT <> to_char(to_timestamp(sent_at_ms / 1000) AT TIME ZONE 'UTC', '\"message_\"YYYY_MM')",
     );
     assert_eq!(misplaced, 0);
     let (partitions, empty) = (
-        served.number("SELECT count(*) FROM pg_inherits WHERE inhparent = 'message'::regclass"),
-        served.number("SELECT count(*) FROM pg_class WHERE relname = to_char(now() AT TIME ZONE 'UTC' + INTERVAL '1 month', '\"message_\"YYYY_MM')"),
+        postgres.query_number("SELECT count(*) FROM pg_inherits WHERE inhparent = 'message'::regclass"),
+        postgres.query_number("SELECT count(*) FROM pg_class WHERE relname = to_char(now() AT TIME ZONE 'UTC' + INTERVAL '1 month', '\"message_\"YYYY_MM')"),
     );
     assert!(
         partitions >= 5,
@@ -166,7 +170,7 @@ fn monthly_partitions_are_created_ahead() {
     );
     assert_eq!(empty, 1);
     assert_eq!(
-        served.number("SELECT count(*) FROM pg_partitioned_table WHERE partdefid <> 0"),
+        postgres.query_number("SELECT count(*) FROM pg_partitioned_table WHERE partdefid <> 0"),
         0
     );
 }
@@ -184,14 +188,14 @@ fn database_server_restart_loses_nothing() {
         "--ready-after",
         "20ms",
     ];
-    let served = PostgresEnv::with_database(cluster.database(), &flags);
-    let ran = served.sync_with_disturbance(300, || {
+    let postgres = PostgresEnv::with_database(cluster.create_database(), &flags);
+    let output = postgres.sync_with_disturbance(300, || {
         cluster.stop();
         cluster.start_process();
     });
-    ran.assert_ok();
-    served.assert_archive_equals_truth();
-    served.env.assert_no_rule_broken();
+    output.assert_ok();
+    postgres.assert_archive_equals_truth();
+    postgres.env.assert_no_rule_broken();
 }
 
 #[test]
@@ -206,19 +210,19 @@ fn repeatedly_cut_connections_lose_nothing() {
         "--ready-after",
         "20ms",
     ];
-    let served = PostgresEnv::start(&flags);
+    let postgres = PostgresEnv::start(&flags);
     let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                WHERE datname = current_database() AND application_name = 'backscroll'";
-    let ran = served.sync_with_disturbance(100, || {
+    let output = postgres.sync_with_disturbance(100, || {
         for enough in [600, 1200, 2000] {
-            served.number(cut);
+            postgres.query_number(cut);
             wait_until("it goes on", || {
-                served.number("SELECT count(*) FROM message") >= enough
+                postgres.query_number("SELECT count(*) FROM message") >= enough
             });
         }
     });
-    ran.assert_ok();
-    served.assert_archive_equals_truth();
+    output.assert_ok();
+    postgres.assert_archive_equals_truth();
 }
 
 #[test]
@@ -239,13 +243,13 @@ fn statement_timeout_is_retried() {
         "postgres",
         &format!("ALTER DATABASE {database} SET statement_timeout = '1s'"),
     );
-    let served = PostgresEnv::with_database(url, &flags);
-    let mut child = served.start_sync();
+    let postgres = PostgresEnv::with_database(url, &flags);
+    let mut child = postgres.start_sync();
     let said = StderrReader::read_from(&mut child);
     let has = "SELECT CASE WHEN to_regclass('archive') IS NULL THEN 0 ELSE 1 END::BIGINT";
-    wait_until("the archive is made", || served.number(has) == 1);
+    wait_until("the archive is made", || postgres.query_number(has) == 1);
     wait_until("messages come in", || {
-        served.number("SELECT count(*) FROM message") >= 100
+        postgres.query_number("SELECT count(*) FROM message") >= 100
     });
     let held = cluster.hold_transaction(&database, "LOCK TABLE sealed_window IN SHARE MODE");
     said.wait_for("the database fails");
@@ -256,7 +260,7 @@ fn statement_timeout_is_retried() {
         "{}",
         said.all()
     );
-    served.assert_archive_equals_truth();
+    postgres.assert_archive_equals_truth();
     assert!(said.all().contains("statement timeout"), "{}", said.all());
 }
 
@@ -275,14 +279,14 @@ fn idle_session_timeout_is_invisible() {
     let (url, database) = postgres_server::create_named_database();
     let cut_off = format!("ALTER DATABASE {database} SET idle_session_timeout = '1200ms'");
     postgres_server::shared_server().psql("postgres", &cut_off);
-    let mut served = PostgresEnv::with_database(url, &flags);
-    served.env = served
+    let mut postgres = PostgresEnv::with_database(url, &flags);
+    postgres.env = postgres
         .env
         .with_only("agora")
         .with_agora_streams(&[to("lobby")]);
-    let ran = served.env.sync().assert_ok();
-    assert!(!ran.stderr.contains("fails"), "{}", ran.stderr);
-    assert!(served.number("SELECT count(*) FROM archive") > 0);
+    let output = postgres.env.sync().assert_ok();
+    assert!(!output.stderr.contains("fails"), "{}", output.stderr);
+    assert!(postgres.query_number("SELECT count(*) FROM archive") > 0);
 }
 
 #[test]
@@ -297,40 +301,41 @@ fn killed_sync_is_completed_by_the_next() {
         "--ready-after",
         "5ms",
     ];
-    let served = PostgresEnv::start(&flags);
+    let postgres = PostgresEnv::start(&flags);
     for wait in [30, 90, 200, 350, 600, 900] {
-        let mut child = served.start_sync();
+        let mut child = postgres.start_sync();
         std::thread::sleep(Duration::from_millis(wait));
         child.kill().expect("it can be killed");
         child.wait().expect("it ends");
     }
-    served.env.sync().assert_ok();
-    served.assert_archive_equals_truth();
+    postgres.env.sync().assert_ok();
+    postgres.assert_archive_equals_truth();
 }
 
 #[test]
 fn copy_to_postgres_and_back_is_lossless() {
-    let bed = TestEnv::new(&[
+    let env = TestEnv::new(&[
         "--messages",
         "1200",
         "--topic-messages",
         "800",
         "--extra-fields",
     ]);
-    bed.assert_sync_archives_truth();
-    let url = postgres_server::database();
-    let there = bed.run(&["copy", "--to", &url]).assert_ok();
-    let again = bed
+    env.assert_sync_archives_truth();
+    let url = postgres_server::create_database();
+    let there = env.run(&["copy", "--to", &url]).assert_ok();
+    let again = env
         .run(&["copy", "--to", &url])
         .assert_ok()
-        .says(" 0 of them new");
-    let served = PostgresEnv { env: bed, url };
-    served.assert_archive_equals_truth();
+        .assert_prints(" 0 of them new");
+    let postgres = PostgresEnv { env, url };
+    postgres.assert_archive_equals_truth();
 
-    let bed = served.env.with_database(&served.url);
-    let back = bed.run(&["copy", "--to", "sqlite://back.db"]).assert_ok();
-    let digest = |ran: &CommandOutput| {
-        ran.stdout
+    let env = postgres.env.with_database(&postgres.url);
+    let back = env.run(&["copy", "--to", "sqlite://back.db"]).assert_ok();
+    let digest = |output: &CommandOutput| {
+        output
+            .stdout
             .split("digest ")
             .nth(1)
             .map(str::to_owned)
@@ -338,73 +343,73 @@ fn copy_to_postgres_and_back_is_lossless() {
     };
     assert_eq!(digest(&there), digest(&back));
     assert_eq!(digest(&there), digest(&again));
-    let bed = bed.with_database("sqlite://back.db");
+    let env = env.with_database("sqlite://back.db");
     let ledger = "SELECT s.key, w.from_s, w.to_s, w.messages, w.provider_count, w.sealed_at_ms
                   FROM sealed_window w JOIN stream s ON s.id = w.stream_id ORDER BY 1, 2";
-    let original: Vec<(String, i64, i64, i64, Option<i64>, i64)> = bed.rows(ledger);
+    let original: Vec<(String, i64, i64, i64, Option<i64>, i64)> = env.query_rows(ledger);
     assert!(original.len() > 10);
-    std::fs::rename(bed.path("back.db"), bed.archive_path())
+    std::fs::rename(env.path("back.db"), env.archive_path())
         .expect("the copy takes the archive's place");
-    let _ = std::fs::remove_file(bed.path("archive.db-wal"));
+    let _ = std::fs::remove_file(env.path("archive.db-wal"));
     assert_eq!(
-        bed.rows::<(String, i64, i64, i64, Option<i64>, i64)>(ledger),
+        env.query_rows::<(String, i64, i64, i64, Option<i64>, i64)>(ledger),
         original
     );
-    bed.assert_archive_equals_truth(bed.settled_edge());
+    env.assert_archive_equals_truth(env.settled_edge());
 }
 
 #[test]
 fn copy_of_a_damaged_archive_is_refused() {
-    let bed = TestEnv::new(&["--messages", "200", "--topic-messages", "0"]);
-    bed.assert_sync_archives_truth();
-    bed.execute_sql(
+    let env = TestEnv::new(&["--messages", "200", "--topic-messages", "0"]);
+    env.assert_sync_archives_truth();
+    env.execute_sql(
         "UPDATE message SET payload = x'00' WHERE rowid = (SELECT max(rowid) FROM message)",
     );
-    bed.run(&["copy", "--to", &postgres_server::database()])
+    env.run(&["copy", "--to", &postgres_server::create_database()])
         .assert_incomplete()
-        .says("does not match its hash");
+        .assert_prints("does not match its hash");
 }
 
 #[test]
 fn copy_into_a_larger_archive_is_refused() {
-    let bed = TestEnv::new(&["--messages", "100", "--topic-messages", "0"])
+    let env = TestEnv::new(&["--messages", "100", "--topic-messages", "0"])
         .with_only("agora")
         .with_agora_streams(&[to("lobby")]);
-    bed.sync().assert_ok();
-    bed.run(&["copy", "--to", "sqlite://other.db"]).assert_ok();
+    env.sync().assert_ok();
+    env.run(&["copy", "--to", "sqlite://other.db"]).assert_ok();
     // Of a stream in which nobody has said anything: the messages stay the same.
-    let mut more = bed.config().clone();
+    let mut more = env.config().clone();
     more.set_streams(AGORA, &[to("lobby"), to("silent room")]);
-    std::fs::write(bed.path("more.toml"), more.to_string()).expect("a configuration");
-    bed.run(&["sync", "--config", "more.toml"]).assert_ok();
-    let bed = bed.with_database("sqlite://other.db");
-    bed.run(&["copy", "--to", "sqlite://archive.db"])
+    std::fs::write(env.path("more.toml"), more.to_string()).expect("a configuration");
+    env.run(&["sync", "--config", "more.toml"]).assert_ok();
+    let env = env.with_database("sqlite://other.db");
+    env.run(&["copy", "--to", "sqlite://archive.db"])
         .assert_incomplete()
-        .says("has coverage of")
-        .says("empty database");
+        .assert_prints("has coverage of")
+        .assert_prints("empty database");
 }
 
 #[test]
 fn reader_role_can_select_from_views_only() {
     let cluster = PostgresServer::start();
-    let served = PostgresEnv::with_database(
-        cluster.database(),
+    let postgres = PostgresEnv::with_database(
+        cluster.create_database(),
         &["--messages", "50", "--topic-messages", "0"],
     );
-    served.env.sync().assert_ok();
-    let database = served
+    postgres.env.sync().assert_ok();
+    let database = postgres
         .url
         .split(['/', '?'])
         .nth(3)
         .expect("a URL names a database")
         .to_owned();
-    served
+    postgres
         .env
         .run(&["migrate", "--reader", "no\"body"])
         .assert_incomplete()
-        .says("does not exist");
+        .assert_prints("does not exist");
     cluster.psql(&database, "CREATE ROLE \"rea\"\"der\" LOGIN");
-    served
+    postgres
         .env
         .run(&["migrate", "--reader", "rea\"der"])
         .assert_ok();
@@ -423,30 +428,30 @@ fn reader_role_can_select_from_views_only() {
 
 #[test]
 fn unreachable_server_is_named_without_its_password() {
-    let bed = TestEnv::new(&["--messages", "0", "--topic-messages", "0"])
+    let env = TestEnv::new(&["--messages", "0", "--topic-messages", "0"])
         .with_database("postgres://scroll:hunter2@127.0.0.1:1/archive");
     for command in ["sync", "status", "check", "migrate"] {
-        let ran = bed
+        let output = env
             .run(&[command])
             .assert_incomplete()
-            .says("the archive archive at 127.0.0.1:1 cannot be opened");
+            .assert_prints("the archive archive at 127.0.0.1:1 cannot be opened");
         assert!(
-            !ran.stderr.contains("hunter2") && !ran.stdout.contains("hunter2"),
-            "{ran:?}"
+            !output.stderr.contains("hunter2") && !output.stdout.contains("hunter2"),
+            "{output:?}"
         );
     }
 }
 
 #[test]
 fn status_of_a_missing_archive_fails() {
-    let served = PostgresEnv::start(&["--messages", "0", "--topic-messages", "0"]);
-    served
+    let postgres = PostgresEnv::start(&["--messages", "0", "--topic-messages", "0"]);
+    postgres
         .env
         .run(&["status"])
         .assert_incomplete()
-        .says("there is no archive");
+        .assert_prints("there is no archive");
     assert_eq!(
-        run_command_in(served.env.dir.path(), &["status"]).code,
+        run_command_in(postgres.env.dir.path(), &["status"]).code,
         Some(1)
     );
 }

@@ -33,13 +33,13 @@ fn filling(hash: &str, series: &str, moment: &str) -> String {
 
 #[test]
 fn sqlite_queries_use_indexes() {
-    let bed = TestEnv::without_messages(&[]);
-    bed.run(&["migrate"]).assert_ok();
+    let env = TestEnv::without_messages(&[]);
+    env.run(&["migrate"]).assert_ok();
     let series = format!(
         "(WITH RECURSIVE s (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < {MESSAGES}) SELECT n FROM s)"
     );
     for statement in filling("randomblob(16)", &series, "randomblob(100)").split_terminator(';') {
-        bed.execute_sql(statement);
+        env.execute_sql(statement);
     }
     let used = [
         "message_by_conversation (conversation_id=?)",
@@ -48,7 +48,7 @@ fn sqlite_queries_use_indexes() {
     ];
     for (question, index) in QUESTIONS.into_iter().zip(used) {
         let plan: Vec<(i64, i64, i64, String)> =
-            bed.rows(&format!("EXPLAIN QUERY PLAN {question}"));
+            env.query_rows(&format!("EXPLAIN QUERY PLAN {question}"));
         let plan: Vec<String> = plan.into_iter().map(|step| step.3).collect();
         assert!(
             plan.iter().any(|step| step.contains(index)),
@@ -65,7 +65,7 @@ fn sqlite_queries_use_indexes() {
         ),
         ("sender = 'user-7'", "message_by_sender (sender_id=?)"),
     ] {
-        let plan: Vec<(i64, i64, i64, String)> = bed.rows(&format!(
+        let plan: Vec<(i64, i64, i64, String)> = env.query_rows(&format!(
             "EXPLAIN QUERY PLAN SELECT body FROM archive WHERE {question} ORDER BY sent_at_ms DESC LIMIT 100"
         ));
         assert!(
@@ -82,8 +82,8 @@ fn sqlite_queries_use_indexes() {
 #[test]
 fn postgres_queries_use_indexes() {
     let (url, database) = postgres_server::create_named_database();
-    let bed = TestEnv::without_messages(&[]).with_database(&url);
-    bed.run(&["migrate"]).assert_ok();
+    let env = TestEnv::without_messages(&[]).with_database(&url);
+    env.run(&["migrate"]).assert_ok();
     let cluster = postgres_server::shared_server();
     cluster.psql(
         &database,

@@ -21,7 +21,7 @@ on_every_database! {
     requeue_releases_parsed_messages_and_updates_other_reasons,
 }
 
-async fn suspect_keeps_its_age_and_clears_once_counts_match(shelf: StoreFixture) {
+async fn suspect_keeps_its_age_and_clears_once_counts_match(fixture: StoreFixture) {
     let reading = |doubt: Option<&str>, replaces| {
         let seal = Seal {
             doubt: doubt.map(str::to_owned),
@@ -30,40 +30,40 @@ async fn suspect_keeps_its_age_and_clears_once_counts_match(shelf: StoreFixture)
         };
         [Commit {
             seal: Some(seal),
-            ..shelf.window(0, 100, vec![message(10_000, "hi")])
+            ..fixture.commit_of(0, 100, vec![message(10_000, "hi")])
         }]
     };
     let doubts = async || {
-        let rows = shelf.store.doubted_rows(shelf.account).await.unwrap();
+        let rows = fixture.store.doubted_rows(fixture.account).await.unwrap();
         rows.into_iter()
             .map(|(id, row)| (id, row.doubted_at, row.sealed_at))
             .collect::<Vec<(StreamId, _, _)>>()
     };
     let at = |minutes: i64| Millis(NOW.0 + minutes * 60_000);
-    shelf
+    fixture
         .store
         .commit(&reading(Some("why"), false), at(0))
         .await
         .unwrap();
-    assert_eq!(doubts().await, [(shelf.streams[0], Some(at(0)), at(0))]);
-    shelf
+    assert_eq!(doubts().await, [(fixture.streams[0], Some(at(0)), at(0))]);
+    fixture
         .store
         .commit(&reading(Some("why still"), true), at(5))
         .await
         .unwrap();
-    assert_eq!(doubts().await, [(shelf.streams[0], Some(at(0)), at(5))]);
+    assert_eq!(doubts().await, [(fixture.streams[0], Some(at(0)), at(5))]);
     let reason = "SELECT coalesce(reason, 'none') FROM coverage";
-    assert_eq!(shelf.ask(reason).await, [texts(["why still"])]);
-    shelf
+    assert_eq!(fixture.query_texts(reason).await, [texts(["why still"])]);
+    fixture
         .store
         .commit(&reading(None, true), at(9))
         .await
         .unwrap();
     assert_eq!(doubts().await, []);
-    assert_eq!(shelf.ask(reason).await, [texts(["none"])]);
+    assert_eq!(fixture.query_texts(reason).await, [texts(["none"])]);
 }
 
-async fn message_times_belong_to_the_stream(shelf: StoreFixture) {
+async fn message_times_belong_to_the_stream(fixture: StoreFixture) {
     let to_bob = Message {
         recipient: "bob".into(),
         ..message(15_000, "hi")
@@ -74,17 +74,17 @@ async fn message_times_belong_to_the_stream(shelf: StoreFixture) {
         message(20_999, "c"),
         message(21_000, "d"),
     ];
-    shelf
-        .commit(&[shelf.window(0, 100, [ours.to_vec(), vec![to_bob]].concat())])
+    fixture
+        .commit(&[fixture.commit_of(0, 100, [ours.to_vec(), vec![to_bob]].concat())])
         .await;
     for (key, expected) in [
         ("destination=lobby", vec![10_000, 10_000, 20_999]),
         ("source=alice", vec![10_000, 10_000, 15_000, 20_999]),
     ] {
         let (scope, from, to) = (scope(key), Millis(10_000), Millis(21_000));
-        let times = shelf
+        let times = fixture
             .store
-            .message_times(shelf.account, &scope, from, to)
+            .message_times(fixture.account, &scope, from, to)
             .await
             .unwrap();
         assert_eq!(
@@ -93,9 +93,9 @@ async fn message_times_belong_to_the_stream(shelf: StoreFixture) {
             "{key}"
         );
         assert_eq!(
-            shelf
+            fixture
                 .store
-                .count(shelf.account, &scope, from, to)
+                .count(fixture.account, &scope, from, to)
                 .await
                 .unwrap(),
             Some(expected.len() as u64)
@@ -103,66 +103,73 @@ async fn message_times_belong_to_the_stream(shelf: StoreFixture) {
     }
 }
 
-async fn partial_refetch_updates_the_row_count(shelf: StoreFixture) {
-    shelf
-        .commit(&[shelf.window(0, 100, vec![message(10_000, "a"), message(60_000, "b")])])
+async fn partial_refetch_updates_the_row_count(fixture: StoreFixture) {
+    fixture
+        .commit(&[fixture.commit_of(0, 100, vec![message(10_000, "a"), message(60_000, "b")])])
         .await;
     let seal = Seal {
         replaces: true,
         ..seal(window(0, 100), Some(3))
     };
     let part = vec![message(60_000, "b"), message(61_000, "late")];
-    shelf
+    fixture
         .commit(&[Commit {
             seal: Some(seal),
-            ..shelf.window(50, 100, part)
+            ..fixture.commit_of(50, 100, part)
         }])
         .await;
     assert_eq!(
-        shelf
-            .ask("SELECT messages, provider_count FROM coverage")
+        fixture
+            .query_texts("SELECT messages, provider_count FROM coverage")
             .await,
         [texts(["3", "3"])]
     );
 }
 
-async fn unsealed_row_becomes_a_gap(shelf: StoreFixture) {
-    shelf.assert_frontier(None, 900, 900).await;
-    shelf
-        .commit(&[shelf.window(0, 100, vec![message(10_000, "hi")])])
+async fn unsealed_row_becomes_a_gap(fixture: StoreFixture) {
+    fixture.assert_frontier(None, 900, 900).await;
+    fixture
+        .commit(&[fixture.commit_of(0, 100, vec![message(10_000, "hi")])])
         .await;
-    shelf
+    fixture
         .store
-        .unseal(shelf.streams[0], window(0, 100))
+        .unseal(fixture.streams[0], window(0, 100))
         .await
         .unwrap();
-    assert_eq!(shelf.number("SELECT count(*) FROM coverage").await, 0);
     assert_eq!(
-        shelf.number("SELECT count(*) FROM archive").await,
+        fixture.query_number("SELECT count(*) FROM coverage").await,
+        0
+    );
+    assert_eq!(
+        fixture.query_number("SELECT count(*) FROM archive").await,
         1,
         "what is archived stays"
     );
 }
 
-async fn ledger_row_spans_at_most_half_the_retention(shelf: StoreFixture) {
+async fn ledger_row_spans_at_most_half_the_retention(fixture: StoreFixture) {
     const DAY: i64 = 86_400;
-    let rows = async || shelf.number("SELECT count(*) FROM sealed_window").await;
+    let rows = async || {
+        fixture
+            .query_number("SELECT count(*) FROM sealed_window")
+            .await
+    };
     for day in 0..4 {
-        shelf
-            .commit(&[shelf.window(day * DAY, (day + 1) * DAY, vec![])])
+        fixture
+            .commit(&[fixture.commit_of(day * DAY, (day + 1) * DAY, vec![])])
             .await;
     }
     assert_eq!(rows().await, 1, "a provider that never forgets");
-    shelf.assert_frontier(Some(0), 7 * DAY, 7 * DAY).await;
+    fixture.assert_frontier(Some(0), 7 * DAY, 7 * DAY).await;
     for day in 4..9 {
-        shelf
-            .commit(&[shelf.window(day * DAY, (day + 1) * DAY, vec![])])
+        fixture
+            .commit(&[fixture.commit_of(day * DAY, (day + 1) * DAY, vec![])])
             .await;
     }
     assert_eq!(rows().await, 3, "four days, three and two");
 }
 
-async fn unread_messages_are_grouped_by_minute_newest_first(shelf: StoreFixture) {
+async fn unread_messages_are_grouped_by_minute_newest_first(fixture: StoreFixture) {
     let said = |ms, status| Message {
         sent_at: Millis(ms),
         ..with_status(status, ms)
@@ -174,13 +181,13 @@ async fn unread_messages_are_grouped_by_minute_newest_first(shelf: StoreFixture)
         said(133_000, DeliveryStatus::Delivered),
         message(134_000, "without a status"),
     ];
-    shelf
-        .commit(&[shelf.window(0, 200, messages.to_vec())])
+    fixture
+        .commit(&[fixture.commit_of(0, 200, messages.to_vec())])
         .await;
     let unread = async |since, limit| {
-        let found = shelf
+        let found = fixture
             .store
-            .unread(shelf.account, Millis(since), limit)
+            .unread(fixture.account, Millis(since), limit)
             .await
             .unwrap();
         assert!(
@@ -203,9 +210,9 @@ async fn unread_messages_are_grouped_by_minute_newest_first(shelf: StoreFixture)
         since: None,
         horizon: None,
     };
-    let other = shelf.store.register(&other).await.unwrap().account;
+    let other = fixture.store.register(&other).await.unwrap().account;
     assert!(
-        shelf
+        fixture
             .store
             .unread(other, Millis(0), 9)
             .await
@@ -215,14 +222,20 @@ async fn unread_messages_are_grouped_by_minute_newest_first(shelf: StoreFixture)
     );
 }
 
-async fn stragglers_accumulate_until_the_settle_age_grows(shelf: StoreFixture) {
-    let count = async |more| shelf.store.stragglers(shelf.account, more).await.unwrap();
+async fn stragglers_accumulate_until_the_settle_age_grows(fixture: StoreFixture) {
+    let count = async |more| {
+        fixture
+            .store
+            .stragglers(fixture.account, more)
+            .await
+            .unwrap()
+    };
     assert_eq!((count(2).await, count(3).await), (2, 5));
     let wider = Duration::from_mins(4);
-    shelf.store.settle(shelf.account, wider).await.unwrap();
+    fixture.store.settle(fixture.account, wider).await.unwrap();
     assert_eq!(count(1).await, 1);
     assert!(
-        shelf
+        fixture
             .store
             .status()
             .await
@@ -230,9 +243,13 @@ async fn stragglers_accumulate_until_the_settle_age_grows(shelf: StoreFixture) {
             .iter()
             .all(|stream| stream.settle == Some(wider))
     );
-    let known =
-        crate::support::store_fixture::register(&*shelf.store, &["destination=lobby"], None, None)
-            .await;
+    let known = crate::support::store_fixture::register(
+        &*fixture.store,
+        &["destination=lobby"],
+        None,
+        None,
+    )
+    .await;
     assert_eq!(
         known.settle,
         Some(wider),
@@ -240,22 +257,22 @@ async fn stragglers_accumulate_until_the_settle_age_grows(shelf: StoreFixture) {
     );
 }
 
-async fn requeue_releases_parsed_messages_and_updates_other_reasons(shelf: StoreFixture) {
+async fn requeue_releases_parsed_messages_and_updates_other_reasons(fixture: StoreFixture) {
     let raw = |raw: &str| UnparsableMessage {
         raw: raw.to_owned(),
         reason: "no `src`".to_owned(),
     };
     let unreadable = vec![raw("{1}"), raw("{2}"), raw("{3}")];
-    shelf
+    fixture
         .commit(&[Commit {
             unreadable,
-            ..shelf.window(0, 100, vec![])
+            ..fixture.commit_of(0, 100, vec![])
         }])
         .await;
     let held = async |after, limit| {
-        shelf
+        fixture
             .store
-            .quarantined(shelf.account, after, limit)
+            .quarantined(fixture.account, after, limit)
             .await
             .unwrap()
     };
@@ -271,18 +288,20 @@ async fn requeue_releases_parsed_messages_and_updates_other_reasons(shelf: Store
     assert_eq!(raws, ["{1}", "{2}", "{3}"]);
     assert_eq!(
         (rest[0].stream, rest[0].key.as_str()),
-        (shelf.streams[0], "destination=lobby")
+        (fixture.streams[0], "destination=lobby")
     );
-    shelf
+    fixture
         .store
-        .reconsider(shelf.account, first[0].id, None)
+        .reconsider(fixture.account, first[0].id, None)
         .await
         .unwrap();
-    shelf
+    fixture
         .store
-        .reconsider(shelf.account, first[1].id, Some("no `dst`"))
+        .reconsider(fixture.account, first[1].id, Some("no `dst`"))
         .await
         .unwrap();
-    let left = shelf.ask("SELECT reason FROM quarantine ORDER BY 1").await;
+    let left = fixture
+        .query_texts("SELECT reason FROM quarantine ORDER BY 1")
+        .await;
     assert_eq!(left, [texts(["no `dst`"]), texts(["no `src`"])]);
 }

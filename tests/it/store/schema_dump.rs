@@ -26,16 +26,16 @@ fn assert_committed(database: &str, objects: &[String], view_columns: Vec<(Strin
         std::fs::write(&path, &dump).expect("the dump can be written");
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    let place = path.display();
+    let run = path.display();
     for (number, (committed, line)) in committed.lines().zip(dump.lines()).enumerate() {
         assert_eq!(
             line,
             committed,
-            "{place}:{} differs; run {UPDATE}",
+            "{run}:{} differs; run {UPDATE}",
             number + 1
         );
     }
-    assert_eq!(dump, committed, "{place} differs; run {UPDATE}");
+    assert_eq!(dump, committed, "{run} differs; run {UPDATE}");
 }
 
 /// Describes each view by its columns, a line each.
@@ -64,7 +64,7 @@ fn without_comments(sql: &str) -> String {
 fn sqlite_schema_equals_the_committed_dump() {
     let env = TestEnv::without_messages(&[]);
     env.run(&["migrate"]).assert_ok();
-    let objects: Vec<(String,)> = env.rows(
+    let objects: Vec<(String,)> = env.query_rows(
         "SELECT sql FROM sqlite_schema
          WHERE type IN ('table', 'index') AND sql IS NOT NULL AND name NOT LIKE 'sqlite%'
          ORDER BY type DESC, name",
@@ -73,7 +73,7 @@ fn sqlite_schema_equals_the_committed_dump() {
         .iter()
         .map(|(sql,)| without_comments(sql) + ";\n")
         .collect();
-    let columns = env.rows(
+    let columns = env.query_rows(
         "SELECT m.name, c.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c
          WHERE m.type = 'view' ORDER BY m.name, c.cid",
     );
@@ -122,16 +122,16 @@ const POSTGRES_VIEWS: &str = "
 fn postgres_schema_equals_the_committed_dump() {
     let (url, database) = postgres_server::create_named_database();
     TestEnv::without_messages(&[])
-        .with("sqlite://archive.db", &url)
+        .with_database(&url)
         .run(&["migrate"])
         .assert_ok();
     let server = postgres_server::shared_server();
     let objects: Vec<String> = [POSTGRES_TABLES, POSTGRES_INDEXES]
         .iter()
-        .flat_map(|sql| server.rows(&database, sql))
+        .flat_map(|sql| server.query_rows(&database, sql))
         .flatten()
         .collect();
-    let columns = server.rows(&database, POSTGRES_VIEWS);
+    let columns = server.query_rows(&database, POSTGRES_VIEWS);
     let columns = columns
         .into_iter()
         .map(|row| (row[0].clone(), row[1].clone()))

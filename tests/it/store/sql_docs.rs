@@ -24,12 +24,12 @@ fn documented_queries_run_and_return_rows() {
     );
     let readme = sql_blocks(include_str!("../../../README.md"));
     assert!(!readme.is_empty());
-    let bed = TestEnv::new(&["--messages", "400", "--topic-messages", "200"])
+    let env = TestEnv::new(&["--messages", "400", "--topic-messages", "200"])
         .with_setting_of(AGORA, "name", "shop");
-    bed.sync().assert_ok();
+    env.sync().assert_ok();
     for query in cookbook.into_iter().chain(readme) {
-        let rows = bed.block_on(async {
-            let mut reader = open_reader(&bed.archive_path()).await;
+        let rows = env.block_on(async {
+            let mut reader = open_reader(&env.archive_path()).await;
             reader
                 .fetch_all(sqlx::AssertSqlSafe(query))
                 .await
@@ -54,9 +54,9 @@ fn documented_queries_run_and_return_rows() {
 
 #[test]
 fn every_view_column_is_documented() {
-    let bed = TestEnv::new(&["--messages", "0", "--topic-messages", "0"]);
-    bed.sync().assert_ok();
-    let columns: Vec<(String, String)> = bed.rows(
+    let env = TestEnv::new(&["--messages", "0", "--topic-messages", "0"]);
+    env.sync().assert_ok();
+    let columns: Vec<(String, String)> = env.query_rows(
         "SELECT m.name, c.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE m.type = 'view' ORDER BY 1, c.cid",
     );
     assert!(columns.len() > 40);

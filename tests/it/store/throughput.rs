@@ -28,7 +28,7 @@ fn row(window: Window, messages: u64, doubt: bool) -> LedgerRow {
     }
 }
 
-async fn status_equals_the_ledger_row_by_row(shelf: StoreFixture) {
+async fn status_equals_the_ledger_row_by_row(fixture: StoreFixture) {
     let mut random = fastrand::Rng::with_seed(6);
     let mut horizon = None;
     for round in 0..60 {
@@ -55,7 +55,9 @@ async fn status_equals_the_ledger_row_by_row(shelf: StoreFixture) {
                 to + random.i64(1..120)
             };
         }
-        shelf.has(wanted_from, horizon, settled, rows.clone()).await;
+        fixture
+            .restore_ledger(wanted_from, horizon, settled, rows.clone())
+            .await;
 
         let runs: Runs = rows.iter().map(|row| row.window).collect();
         let edge = horizon.unwrap_or(i64::MIN);
@@ -68,12 +70,12 @@ async fn status_equals_the_ledger_row_by_row(shelf: StoreFixture) {
             Window::new(Second(wanted_from), Second(edge)).map(|wanted| runs.gaps_in(wanted));
         let seconds = |ranges: &[Window]| ranges.iter().map(|range| range.seconds()).sum::<u64>();
 
-        let status = shelf.store.status().await.unwrap();
+        let status = fixture.store.status().await.unwrap();
         let status = status
             .iter()
             .find(|status| status.stream == "destination=lobby")
             .unwrap();
-        assert_eq!(status.id, Some(shelf.streams[0]));
+        assert_eq!(status.id, Some(fixture.streams[0]));
         assert_eq!(
             status.sealed,
             recent.iter().map(|row| row.window).collect(),
@@ -109,17 +111,21 @@ async fn status_equals_the_ledger_row_by_row(shelf: StoreFixture) {
             "{round}: {rows:?}"
         );
         assert_eq!(
-            shelf.store.sealed_runs_of(shelf.streams[0]).await.unwrap(),
+            fixture
+                .store
+                .sealed_runs_of(fixture.streams[0])
+                .await
+                .unwrap(),
             runs
         );
     }
 }
 
-async fn ledger_days_sum_the_rows_within_them(shelf: StoreFixture) {
+async fn ledger_days_sum_the_rows_within_them(fixture: StoreFixture) {
     let days = async |from, to| {
-        shelf
+        fixture
             .store
-            .days(shelf.streams[0], window(from, to))
+            .days(fixture.streams[0], window(from, to))
             .await
             .unwrap()
     };
@@ -132,7 +138,7 @@ async fn ledger_days_sum_the_rows_within_them(shelf: StoreFixture) {
         row(window(2 * DAY + 5, 4 * DAY + 1), 6, false),
         row(window(4 * DAY + 1, 4 * DAY + 3), 7, false),
     ];
-    shelf.has(0, None, 9 * DAY, rows).await;
+    fixture.restore_ledger(0, None, 9 * DAY, rows).await;
     let stretch = |from, to, seconds: i64, messages, is_suspect| Stretch {
         window: window(from, to),
         seconds: seconds.unsigned_abs(),
@@ -150,15 +156,15 @@ async fn ledger_days_sum_the_rows_within_them(shelf: StoreFixture) {
     assert_eq!(days(5 * DAY, 10 * DAY).await, []);
 }
 
-async fn passes_are_listed_newest_first_and_summed_by_bucket(shelf: StoreFixture) {
+async fn passes_are_listed_newest_first_and_summed_by_bucket(fixture: StoreFixture) {
     for (begun, requests, lag) in [
         (1_000, 7, Some(125)),
         (59_999, 1, Some(300)),
         (60_000, 2, None),
     ] {
-        let run = shelf
+        let run = fixture
             .store
-            .begin_run(shelf.account, "sync", Millis(begun))
+            .begin_run(fixture.account, "sync", Millis(begun))
             .await
             .unwrap();
         let tally = Tally {
@@ -172,18 +178,18 @@ async fn passes_are_listed_newest_first_and_summed_by_bucket(shelf: StoreFixture
             errors: 1,
             ..tally
         };
-        shelf
+        fixture
             .store
             .end_run(run, &tally, Millis(begun + 500))
             .await
             .unwrap();
     }
-    shelf
+    fixture
         .store
-        .begin_run(shelf.account, "reconcile", Millis(61_000))
+        .begin_run(fixture.account, "reconcile", Millis(61_000))
         .await
         .unwrap();
-    let passes = shelf.store.passes(3).await.unwrap();
+    let passes = fixture.store.passes(3).await.unwrap();
     let said = passes.iter().map(|pass| {
         (
             pass.why.as_str(),
@@ -216,7 +222,7 @@ async fn passes_are_listed_newest_first_and_summed_by_bucket(shelf: StoreFixture
         lag_seconds,
     };
     let minutes = async |since| {
-        shelf
+        fixture
             .store
             .pulse(Millis(since), Duration::from_mins(1))
             .await

@@ -116,7 +116,7 @@ fn tls_is_used_as_the_url_demands() {
     migrates("sslmode=disable").assert_ok();
     migrates("sslmode=verify-full")
         .assert_incomplete()
-        .says("certificate");
+        .assert_prints("certificate");
     // The same server by a name that its certificate does not have.
     let url = format!(
         "postgres://postgres@127.0.0.1:{port}/{database}?sslmode=verify-full&sslrootcert={root}"
@@ -125,12 +125,12 @@ fn tls_is_used_as_the_url_demands() {
         .with_database(&url)
         .run(&["migrate"])
         .assert_incomplete()
-        .says("certificate");
+        .assert_prints("certificate");
     let url = format!(
         "postgres://postgres@localhost:{port}/{database}?sslmode=verify-full&sslrootcert={root}"
     );
-    let bed = TestEnv::new(&["--messages", "100", "--topic-messages", "0"]).with_database(&url);
-    bed.sync().assert_ok();
+    let env = TestEnv::new(&["--messages", "100", "--topic-messages", "0"]).with_database(&url);
+    env.sync().assert_ok();
     let archived: u64 = cluster
         .psql(database, "SELECT count(*) FROM archive")
         .parse()
@@ -149,6 +149,6 @@ fn server_without_tls_is_refused_if_the_url_demands_tls() {
     };
     migrates("require")
         .assert_incomplete()
-        .says("does not support TLS");
+        .assert_prints("does not support TLS");
     migrates("prefer").assert_ok();
 }

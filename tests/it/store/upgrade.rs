@@ -90,17 +90,18 @@ fn sqlite_archive_is_upgraded_by_a_later_migration() {
             later.require_current(&mut archive).await.unwrap();
         }
     });
-    let stream: (String, i64, String) = env.row("SELECT key, wanted_from_s, note FROM stream");
+    let stream: (String, i64, String) =
+        env.query_row("SELECT key, wanted_from_s, note FROM stream");
     assert_eq!(
         stream,
         ("destination=lobby".to_owned(), 7, "none".to_owned())
     );
-    assert_eq!(env.number("SELECT count(slot) FROM times"), 0);
-    assert_eq!(env.number("SELECT count(*) FROM _sqlx_migrations"), 2);
+    assert_eq!(env.query_number("SELECT count(slot) FROM times"), 0);
+    assert_eq!(env.query_number("SELECT count(*) FROM _sqlx_migrations"), 2);
     for command in COMMANDS {
         env.run(&[command])
             .assert_incomplete()
-            .says("it has schema 2, and this one knows up to 1");
+            .assert_prints("it has schema 2, and this one knows up to 1");
     }
 }
 
@@ -130,7 +131,7 @@ fn postgres_archive_is_upgraded_by_a_later_migration() {
     for command in COMMANDS {
         env.run(&[command])
             .assert_incomplete()
-            .says("it has schema 2, and this one knows up to 1");
+            .assert_prints("it has schema 2, and this one knows up to 1");
     }
 }
 
@@ -161,7 +162,7 @@ fn a_changed_view_keeps_the_rights_of_its_readers() {
 fn views_are_applied_only_if_their_text_changed() {
     let env = TestEnv::without_messages(&[]);
     env.run(&["migrate"]).assert_ok();
-    let version = || env.number("SELECT schema_version FROM pragma_schema_version");
+    let version = || env.query_number("SELECT schema_version FROM pragma_schema_version");
     let fresh = version();
     env.run(&["migrate"]).assert_ok();
     assert_eq!(version(), fresh);
@@ -176,10 +177,10 @@ fn views_are_applied_only_if_their_text_changed() {
         env.execute_sql(statement);
     }
     env.run(&["migrate"]).assert_ok();
-    assert_eq!(env.number("SELECT count(*) FROM gaps"), 0);
-    assert_eq!(env.number("SELECT count(sent_at_ms) FROM times"), 0);
+    assert_eq!(env.query_number("SELECT count(*) FROM gaps"), 0);
+    assert_eq!(env.query_number("SELECT count(sent_at_ms) FROM times"), 0);
     assert_eq!(
-        env.number("SELECT count(*) FROM view_definition WHERE length(hash) = 32"),
+        env.query_number("SELECT count(*) FROM view_definition WHERE length(hash) = 32"),
         8
     );
 }
@@ -197,7 +198,7 @@ fn a_view_of_a_later_version_is_left_as_it_is() {
     }
     env.run(&["migrate"]).assert_ok();
     assert_eq!(
-        env.row::<(String,)>("SELECT text FROM times").0,
+        env.query_row::<(String,)>("SELECT text FROM times").0,
         "a later text"
     );
 }
@@ -218,8 +219,8 @@ fn an_archive_of_an_unreleased_version_is_refused_with_a_remedy() {
         for command in COMMANDS {
             env.run(&[command])
                 .assert_incomplete()
-                .says("by an unreleased version of Backscroll")
-                .says("name another database in database.url");
+                .assert_prints("by an unreleased version of Backscroll")
+                .assert_prints("name another database in database.url");
         }
     }
 }
@@ -234,5 +235,5 @@ fn an_archive_with_an_unknown_migration_is_refused() {
     );
     env.run(&["status"])
         .assert_incomplete()
-        .says("schema is not one of Backscroll's");
+        .assert_prints("schema is not one of Backscroll's");
 }

@@ -91,7 +91,7 @@ impl Browser {
     }
 
     /// Writes into the field that a selector finds, and presses Enter.
-    pub(crate) fn write(&mut self, selector: &str, text: &str) -> PageVisit {
+    pub(crate) fn submit_text(&mut self, selector: &str, text: &str) -> PageVisit {
         self.events.clear();
         let field = self.find_nodes(selector)[0];
         self.send_command("DOM.focus", &json!({ "nodeId": field }));
@@ -130,7 +130,7 @@ impl Browser {
             self.events.push_back(event);
         }
         let metrics = self.send_command("Page.getLayoutMetrics", &json!({}));
-        let (mut complaints, mut asked) = (vec![], vec![]);
+        let (mut complaints, mut request) = (vec![], vec![]);
         for event in std::mem::take(&mut self.events) {
             let params = &event["params"];
             match event["method"].as_str() {
@@ -144,7 +144,7 @@ impl Browser {
                 }
                 Some("Network.responseReceived") => {
                     let response = &params["response"];
-                    asked.push((
+                    request.push((
                         response["url"].as_str().unwrap().to_owned(),
                         response["status"].as_i64().unwrap(),
                     ));
@@ -159,7 +159,7 @@ impl Browser {
         );
         PageVisit {
             errors: complaints,
-            responses: asked,
+            responses: request,
             width,
             view,
         }

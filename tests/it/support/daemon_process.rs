@@ -15,27 +15,27 @@ pub(crate) struct DaemonProcess(pub(crate) Child);
 
 impl DaemonProcess {
     /// Starts it as a daemon.
-    pub(crate) fn start(bed: &TestEnv) -> Self {
-        Self::start_with_args(bed, &["run"])
+    pub(crate) fn start(env: &TestEnv) -> Self {
+        Self::start_with_args(env, &["run"])
     }
 
     /// Starts it with these arguments and the configuration.
-    pub(crate) fn start_with_args(bed: &TestEnv, args: &[&str]) -> Self {
-        Self::spawn(bed, args, &[])
+    pub(crate) fn start_with_args(env: &TestEnv, args: &[&str]) -> Self {
+        Self::spawn(env, args, &[])
     }
 
     /// Starts it as a daemon, with these variables in its environment.
-    pub(crate) fn start_with_env(bed: &TestEnv, variables: &[(&str, &str)]) -> Self {
-        Self::spawn(bed, &["run"], variables)
+    pub(crate) fn start_with_env(env: &TestEnv, variables: &[(&str, &str)]) -> Self {
+        Self::spawn(env, &["run"], variables)
     }
 
-    fn spawn(bed: &TestEnv, args: &[&str], variables: &[(&str, &str)]) -> Self {
+    fn spawn(env: &TestEnv, args: &[&str], variables: &[(&str, &str)]) -> Self {
         let command = Command::new(BACKSCROLL)
             .envs(variables.iter().copied())
             .args(args)
             .arg("--config")
-            .arg(bed.write_config())
-            .current_dir(bed.dir.path())
+            .arg(env.write_config())
+            .current_dir(env.dir.path())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn();
@@ -93,7 +93,7 @@ pub(crate) fn env_syncing_every_second(flags: &[&str]) -> TestEnv {
 }
 
 /// Whether the archive has its tables yet.
-pub(crate) fn archive_is_ready(bed: &TestEnv) -> bool {
-    bed.archive_path().exists()
-        && bed.number("SELECT count(*) FROM sqlite_schema WHERE name = 'runs'") == 1
+pub(crate) fn archive_is_ready(env: &TestEnv) -> bool {
+    env.archive_path().exists()
+        && env.query_number("SELECT count(*) FROM sqlite_schema WHERE name = 'runs'") == 1
 }

@@ -66,7 +66,7 @@ impl CommandOutput {
     }
 
     #[track_caller]
-    pub(crate) fn says(self, text: &str) -> Self {
+    pub(crate) fn assert_prints(self, text: &str) -> Self {
         assert!(
             self.stdout.contains(text) || self.stderr.contains(text),
             "no `{text}` in {self:#?}"
@@ -188,14 +188,13 @@ impl TestEnv {
     ) -> (Self, FaultProxy) {
         let world = self.sandbox.world().clone();
         let url = self.sandbox.base_url();
-        let middleman = self
+        let proxy = self
             .runtime
-            .block_on(FaultProxy::start(url.clone(), move |asked| {
-                rule(&world, asked)
+            .block_on(FaultProxy::start(url.clone(), move |request| {
+                rule(&world, request)
             }));
-        self.config
-            .set_for_accounts("base_url", middleman.url.as_str());
-        (self, middleman)
+        self.config.set_for_accounts("base_url", proxy.url.as_str());
+        (self, proxy)
     }
 
     pub(crate) fn world(&self) -> &World {
@@ -232,7 +231,7 @@ impl TestEnv {
     }
 
     /// Writes to a channel of the first Agora project, this long ago.
-    pub(crate) fn say(&self, channel: &str, text: &str, ago: Duration) {
+    pub(crate) fn append_message(&self, channel: &str, text: &str, ago: Duration) {
         let ms = self.world().now().minus(ago).0;
         self.append_message_at(channel, text, ms);
     }
@@ -280,14 +279,19 @@ impl TestEnv {
     pub(crate) fn assert_archive_equals_truth(&self, edge: Millis) {
         let accounts = self.config.account_names();
         assert!(!accounts.is_empty());
-        truth::assert_rows_equal_truth(self.world(), &accounts, self.rows(truth::ARCHIVED), edge);
+        truth::assert_rows_equal_truth(
+            self.world(),
+            &accounts,
+            self.query_rows(truth::ARCHIVED),
+            edge,
+        );
         self.assert_conversations_add_up();
     }
 
     #[track_caller]
     fn assert_conversations_add_up(&self) {
         let (messages, conversations): (i64, i64) =
-            self.row("SELECT (SELECT count(*) FROM archive), (SELECT coalesce(sum(messages), 0) FROM conversations)");
+            self.query_row("SELECT (SELECT count(*) FROM archive), (SELECT coalesce(sum(messages), 0) FROM conversations)");
         assert_eq!(
             messages, conversations,
             "messages in `archive` and over all `conversations`"
@@ -303,7 +307,7 @@ impl TestEnv {
     }
 
     /// Asks the archive, as any reader would.
-    pub(crate) fn rows<T>(&self, sql: &str) -> Vec<T>
+    pub(crate) fn query_rows<T>(&self, sql: &str) -> Vec<T>
     where
         T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
     {
@@ -326,19 +330,19 @@ impl TestEnv {
 
     /// Asks for one row.
     #[track_caller]
-    pub(crate) fn row<T>(&self, sql: &str) -> T
+    pub(crate) fn query_row<T>(&self, sql: &str) -> T
     where
         T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
     {
-        let mut rows = self.rows(sql);
+        let mut rows = self.query_rows(sql);
         assert_eq!(rows.len(), 1, "{sql}");
         rows.remove(0)
     }
 
     /// Asks for one number.
     #[track_caller]
-    pub(crate) fn number(&self, sql: &str) -> i64 {
-        self.row::<(i64,)>(sql).0
+    pub(crate) fn query_number(&self, sql: &str) -> i64 {
+        self.query_row::<(i64,)>(sql).0
     }
 
     /// Puts a statement to the archive that Backscroll would not.

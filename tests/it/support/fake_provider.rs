@@ -84,7 +84,7 @@ impl Clock for ManualClock {
 }
 
 impl ManualClock {
-    pub(crate) fn pass(&self, time: Duration) {
+    pub(crate) fn advance(&self, time: Duration) {
         self.0.fetch_add(time.as_millis() as i64, Ordering::Relaxed);
     }
 }

@@ -142,8 +142,11 @@ impl FaultProxy {
     }
 
     /// How many of them pass the test.
-    pub(crate) fn count(&self, test: impl Fn(&ProxiedRequest) -> bool) -> usize {
-        self.requests().iter().filter(|asked| test(asked)).count()
+    pub(crate) fn count_requests(&self, test: impl Fn(&ProxiedRequest) -> bool) -> usize {
+        self.requests()
+            .iter()
+            .filter(|proxied| test(proxied))
+            .count()
     }
 }
 
@@ -165,18 +168,18 @@ async fn handle_request(State(desk): State<Arc<ProxyState>>, request: Request) -
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, 1 << 20).await.expect("requests are small");
     let url = Url::parse(&format!("{}{}", desk.upstream, parts.uri)).expect("a URL");
-    let asked = ProxiedRequest {
+    let proxied = ProxiedRequest {
         at: Instant::now(),
         method: parts.method,
         url,
         headers: parts.headers,
         body: String::from_utf8(body.to_vec()).expect("requests are text"),
     };
-    let verdict = (desk.rule)(&asked);
+    let verdict = (desk.rule)(&proxied);
     desk.seen
         .lock()
         .expect("no panic while it is held")
-        .push(asked.clone());
+        .push(proxied.clone());
     match verdict {
         ProxyAction::Reply(status, headers, body) => {
             let mut builder = Response::builder().status(status);
@@ -192,27 +195,27 @@ async fn handle_request(State(desk): State<Arc<ProxyState>>, request: Request) -
                 Err(broken),
             ])))
         }
-        ProxyAction::Forward => desk.forward(&asked, |body| body).await,
-        ProxyAction::Rewrite(change) => desk.forward(&asked, change).await,
+        ProxyAction::Forward => desk.forward(&proxied, |body| body).await,
+        ProxyAction::Rewrite(change) => desk.forward(&proxied, change).await,
     }
 }
 
 impl ProxyState {
     async fn forward(
         &self,
-        asked: &ProxiedRequest,
+        proxied: &ProxiedRequest,
         change: impl FnOnce(Vec<u8>) -> Vec<u8>,
     ) -> Response {
         const FORWARDED_HEADERS: [HeaderName; 3] =
             [header::CONTENT_TYPE, header::DATE, header::RETRY_AFTER];
-        let mut headers = asked.headers.clone();
+        let mut headers = proxied.headers.clone();
         headers.remove(header::HOST);
         let request = self
             .client
-            .request(asked.method.clone(), asked.url.clone())
+            .request(proxied.method.clone(), proxied.url.clone())
             .headers(headers);
         let answer = request
-            .body(asked.body.clone())
+            .body(proxied.body.clone())
             .send()
             .await
             .expect("the sandbox answers");

@@ -27,13 +27,13 @@ pub(crate) struct HttpResponse {
 pub(crate) const ANY_PORT: &str = "127.0.0.1:0";
 
 /// A configuration under which it is looked at here.
-pub(crate) fn with_web_listener(bed: TestEnv, listen: &str) -> TestEnv {
-    bed.with_setting("status_page", "listen", listen)
+pub(crate) fn with_web_listener(env: TestEnv, listen: &str) -> TestEnv {
+    env.with_setting("status_page", "listen", listen)
 }
 
 impl HttpDaemon {
-    pub(crate) fn start(bed: &TestEnv) -> Self {
-        let mut daemon = DaemonProcess::start(bed);
+    pub(crate) fn start(env: &TestEnv) -> Self {
+        let mut daemon = DaemonProcess::start(env);
         let said = Arc::new(Mutex::new(String::new()));
         let (out, heard) = (daemon.0.stderr.take().unwrap(), said.clone());
         thread::spawn(move || {
@@ -44,15 +44,15 @@ impl HttpDaemon {
         Self { daemon, said }
     }
 
-    pub(crate) fn said(&self) -> String {
+    pub(crate) fn log_output(&self) -> String {
         self.said.lock().unwrap().clone()
     }
 
     /// Where it has last said that it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         const URL_FIELD: &str = "\"url\":\"http://";
-        wait_until("the page", || self.said().contains(URL_FIELD));
-        let said = self.said();
+        wait_until("the page", || self.log_output().contains(URL_FIELD));
+        let said = self.log_output();
         said.rsplit_once(URL_FIELD)
             .unwrap()
             .1
@@ -66,7 +66,7 @@ impl HttpDaemon {
     /// Asks for a path, as anybody would.
     pub(crate) fn get(&self, path: &str) -> HttpResponse {
         let address = self.address();
-        ask(
+        send_request(
             address,
             &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n"),
         )
@@ -81,13 +81,13 @@ impl HttpDaemon {
             status = self.daemon.0.try_wait().unwrap();
             status.is_some()
         });
-        assert_eq!(status.unwrap().code(), Some(0), "{}", self.said());
-        self.said()
+        assert_eq!(status.unwrap().code(), Some(0), "{}", self.log_output());
+        self.log_output()
     }
 }
 
 /// Sends this, and reads until the other end has said all.
-pub(crate) fn ask(address: SocketAddr, request: &str) -> HttpResponse {
+pub(crate) fn send_request(address: SocketAddr, request: &str) -> HttpResponse {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(MAX_WAIT)).unwrap();
     // It may be refused before it is read to its end.

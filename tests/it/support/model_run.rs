@@ -58,7 +58,7 @@ impl ModelRun {
         }
     }
 
-    pub(crate) async fn pass(&mut self, purpose: Purpose) -> PassReport {
+    pub(crate) async fn run_pass(&mut self, purpose: Purpose) -> PassReport {
         let mut reports = self
             .engine
             .pass(purpose, &CancellationToken::new())
@@ -106,7 +106,7 @@ impl ModelRun {
             .collect()
     }
 
-    pub(crate) async fn ask(&self, sql: &'static str) -> Vec<String> {
+    pub(crate) async fn query_texts(&self, sql: &'static str) -> Vec<String> {
         self.store.query(sql).await.unwrap().rows.concat()
     }
 
@@ -143,7 +143,7 @@ impl ModelRun {
             "SELECT from_s, to_s, messages, (SELECT count(*) FROM message m WHERE m.sent_at_ms >= w.from_s * 1000
                      AND m.sent_at_ms < w.to_s * 1000) AS held FROM sealed_window w WHERE held <> messages";
         assert_eq!(
-            self.ask(wrong).await,
+            self.query_texts(wrong).await,
             [""; 0],
             "rows of the ledger that say otherwise than the archive"
         );

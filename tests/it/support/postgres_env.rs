@@ -18,7 +18,7 @@ pub(crate) struct PostgresEnv {
 
 impl PostgresEnv {
     pub(crate) fn start(flags: &[&str]) -> Self {
-        Self::with_database(postgres_server::database(), flags)
+        Self::with_database(postgres_server::create_database(), flags)
     }
 
     pub(crate) fn with_database(url: String, flags: &[&str]) -> Self {
@@ -42,7 +42,7 @@ impl PostgresEnv {
     }
 
     #[track_caller]
-    pub(crate) fn number(&self, sql: &str) -> i64 {
+    pub(crate) fn query_number(&self, sql: &str) -> i64 {
         let rows: Vec<(i64,)> = self.query_rows(sql);
         assert_eq!(rows.len(), 1, "{sql}");
         rows[0].0
@@ -50,8 +50,9 @@ impl PostgresEnv {
 
     /// Whether the archive has its tables yet.
     pub(crate) fn has_archive(&self) -> bool {
-        self.number("SELECT CASE WHEN to_regclass('archive') IS NULL THEN 0 ELSE 1 END::BIGINT")
-            == 1
+        self.query_number(
+            "SELECT CASE WHEN to_regclass('archive') IS NULL THEN 0 ELSE 1 END::BIGINT",
+        ) == 1
     }
 
     #[track_caller]
@@ -68,8 +69,8 @@ impl PostgresEnv {
             edge,
         );
         let (messages, filed) = (
-            self.number("SELECT count(*) FROM archive"),
-            self.number("SELECT sum(messages)::BIGINT FROM conversations"),
+            self.query_number("SELECT count(*) FROM archive"),
+            self.query_number("SELECT sum(messages)::BIGINT FROM conversations"),
         );
         assert_eq!(
             messages, filed,
@@ -97,7 +98,7 @@ impl PostgresEnv {
         let child = self.start_sync();
         wait_until("the archive is made", || self.has_archive());
         wait_until("messages come in", || {
-            self.number("SELECT count(*) FROM message") >= messages
+            self.query_number("SELECT count(*) FROM message") >= messages
         });
         disturb();
         let output = child.wait_with_output().expect("the command ends");

@@ -39,13 +39,13 @@ pub(crate) fn shared_server() -> &'static PostgresServer {
 }
 
 /// The URL of an empty database of the shared server.
-pub(crate) fn database() -> String {
+pub(crate) fn create_database() -> String {
     create_named_database().0
 }
 
 /// The same, and what the database is called.
 pub(crate) fn create_named_database() -> (String, String) {
-    let url = shared_server().database();
+    let url = shared_server().create_database();
     let name = url
         .split(['/', '?'])
         .nth(3)
@@ -151,7 +151,7 @@ impl PostgresServer {
     }
 
     /// Makes an empty database; answers with its URL.
-    pub(crate) fn database(&self) -> String {
+    pub(crate) fn create_database(&self) -> String {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let name = format!("archive_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         self.psql("postgres", &format!("CREATE DATABASE {name}"));
@@ -218,9 +218,9 @@ impl PostgresServer {
 
     /// Asks a database; answers with its rows as text, NULL as none of it.
     #[track_caller]
-    pub(crate) fn rows(&self, database: &str, sql: &str) -> Vec<Vec<String>> {
-        let asked = format!("SET TIME ZONE 'UTC'; SET DATESTYLE TO ISO; {sql}");
-        let answer = self.psql_with(&["-F", "\x1f", "-R", "\x1e"], database, &asked);
+    pub(crate) fn query_rows(&self, database: &str, sql: &str) -> Vec<Vec<String>> {
+        let request = format!("SET TIME ZONE 'UTC'; SET DATESTYLE TO ISO; {sql}");
+        let answer = self.psql_with(&["-F", "\x1f", "-R", "\x1e"], database, &request);
         let rows = answer.split('\x1e').filter(|row| !row.is_empty());
         rows.map(|row| row.split('\x1f').map(str::to_owned).collect())
             .collect()

@@ -13,18 +13,18 @@ use reqwest::Url;
 use crate::support::env::TestEnv;
 
 /// The providers of a sandbox's first project and first user, as the configuration would have them.
-pub(crate) fn sandbox_providers(bed: &TestEnv) -> Vec<Arc<dyn Provider>> {
+pub(crate) fn sandbox_providers(env: &TestEnv) -> Vec<Arc<dyn Provider>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    sandbox_providers_with_clock(bed, &clock, Duration::from_secs(1))
+    sandbox_providers_with_clock(env, &clock, Duration::from_secs(1))
 }
 
 /// The same, by another clock.
 pub(crate) fn sandbox_providers_with_clock(
-    bed: &TestEnv,
+    env: &TestEnv,
     clock: &Arc<dyn Clock>,
     settle: Duration,
 ) -> Vec<Arc<dyn Provider>> {
-    let base = Url::parse(&bed.sandbox.base_url()).unwrap();
+    let base = Url::parse(&env.sandbox.base_url()).unwrap();
     let account = |name: &str, provider| AccountSettings {
         name: name.to_owned(),
         provider,
@@ -40,7 +40,7 @@ pub(crate) fn sandbox_providers_with_clock(
         customer_id: CUSTOMER_ID.to_owned(),
         customer_secret: CUSTOMER_SECRET.into(),
     };
-    let streams = bed.world().agora_streams("sandbox").into_iter();
+    let streams = env.world().agora_streams("sandbox").into_iter();
     let streams = streams
         .map(|stream| agora::filter_stream(stream.source, stream.destination))
         .collect();
@@ -59,8 +59,8 @@ pub(crate) fn sandbox_providers_with_clock(
     };
     let agora = Agora::new(settings, gate()).unwrap();
 
-    let user = bed.world().users().remove(0);
-    let (seed, topics) = bed
+    let user = env.world().users().remove(0);
+    let (seed, topics) = env
         .world()
         .with_user(&user, |account| {
             (

@@ -43,7 +43,7 @@ pub(crate) enum SqlReader {
 impl StoreFixture {
     pub(crate) async fn in_sqlite() -> Self {
         let dir = TempDir::new().unwrap();
-        let store = Arc::new(open(&dir.path().join("archive.db")).await);
+        let store = Arc::new(open_sqlite(&dir.path().join("archive.db")).await);
         Self::with(store.clone(), SqlReader::Sqlite(store, dir)).await
     }
 
@@ -73,7 +73,7 @@ impl StoreFixture {
         }
     }
 
-    pub(crate) fn window(&self, from: i64, to: i64, messages: Vec<Message>) -> Commit {
+    pub(crate) fn commit_of(&self, from: i64, to: i64, messages: Vec<Message>) -> Commit {
         let window = window(from, to);
         let seal = seal(window, Some(messages.len() as u64));
         let messages = identify(messages);
@@ -92,13 +92,13 @@ impl StoreFixture {
     }
 
     /// What the database answers, as text; moments in milliseconds, which every database writes in its own way.
-    pub(crate) async fn ask(&self, sql: &'static str) -> Vec<Vec<String>> {
+    pub(crate) async fn query_texts(&self, sql: &'static str) -> Vec<Vec<String>> {
         let rows = match &self.reader {
             SqlReader::Sqlite(store, _) => store.query(sql).await.unwrap().rows,
             SqlReader::Postgres(database) => {
                 let database = database.clone();
                 tokio::task::spawn_blocking(move || {
-                    postgres_server::shared_server().rows(&database, sql)
+                    postgres_server::shared_server().query_rows(&database, sql)
                 })
                 .await
                 .unwrap()
@@ -114,8 +114,8 @@ impl StoreFixture {
             .collect()
     }
 
-    pub(crate) async fn number(&self, sql: &'static str) -> i64 {
-        self.ask(sql).await[0][0].parse().unwrap()
+    pub(crate) async fn query_number(&self, sql: &'static str) -> i64 {
+        self.query_texts(sql).await[0][0].parse().unwrap()
     }
 
     pub(crate) async fn assert_frontier(&self, horizon: Option<i64>, settled: i64, wanted_to: i64) {
@@ -132,7 +132,7 @@ impl StoreFixture {
     }
 }
 
-pub(crate) async fn open(path: &Path) -> SqliteStore {
+pub(crate) async fn open_sqlite(path: &Path) -> SqliteStore {
     SqliteStore::open(path, IfMissing::Create).await.unwrap()
 }
 
@@ -231,7 +231,7 @@ pub(crate) fn texts<const N: usize>(row: [&str; N]) -> Vec<String> {
 }
 
 impl StoreFixture {
-    pub(crate) async fn note(&self, alarms: &[Alarm]) {
+    pub(crate) async fn save_alarms(&self, alarms: &[Alarm]) {
         self.store.save_alarms(alarms, Millis(0)).await.unwrap();
     }
 
@@ -242,14 +242,16 @@ impl StoreFixture {
 
 impl StoreFixture {
     /// Key, whether it was discovered, and the start of what is wanted, of every stream that is followed.
-    pub(crate) async fn followed(&self) -> Vec<Vec<String>> {
-        self.ask("SELECT key, discovered, wanted_from_s FROM stream WHERE active = 1 ORDER BY key")
-            .await
+    pub(crate) async fn followed_streams(&self) -> Vec<Vec<String>> {
+        self.query_texts(
+            "SELECT key, discovered, wanted_from_s FROM stream WHERE active = 1 ORDER BY key",
+        )
+        .await
     }
 }
 
 impl StoreFixture {
-    pub(crate) async fn rows(&self, stream: usize) -> Vec<LedgerRow> {
+    pub(crate) async fn ledger_rows(&self, stream: usize) -> Vec<LedgerRow> {
         self.store
             .ledger_rows(self.streams[stream], window(-1_000_000, 1_000_000), 100)
             .await
@@ -264,14 +266,14 @@ impl StoreFixture {
         };
         Commit {
             seal: Some(seal),
-            ..self.window(from, to, messages)
+            ..self.commit_of(from, to, messages)
         }
     }
 }
 
 impl StoreFixture {
     /// Makes the ledger of the first stream this one.
-    pub(crate) async fn has(
+    pub(crate) async fn restore_ledger(
         &self,
         wanted_from: i64,
         horizon: Option<i64>,
