@@ -1,34 +1,64 @@
-//! Backscroll keeps your chat history: a daemon that walks through the message history of Agora RTM and Web3MQ, which
-//! keep it only for a while, and lays every message down in a SQL database of your own.
+//! Backscroll archives chat history: a daemon that pages through the message history of Agora RTM
+//! and Web3MQ, which keep it only for a while, and writes every message to a SQL database.
 //!
 //! # Words
 //!
-//! An **account** is one set of credentials at one provider, with its own request budget. A **stream** is one series
-//! that can be asked for: an Agora filter, a Web3MQ topic. Streams overlap; **conversations**, where a message belongs
-//! for a reader, do not. A **window** is a half-open time range of one stream, on whole seconds: the unit of planning,
-//! fetching, retrying, of the transaction and of the ledger. A window is **sealed** once all of its messages and its
-//! ledger row were committed in one transaction and its end is older than **settle**, the age at which the provider is
-//! trusted to show everything. A **gap** is a wanted range that is not sealed; behind the **horizon** the provider has
-//! forgotten. A **pass** is one round over the streams of an account.
+//! | word | meaning |
+//! |---|---|
+//! | account | one set of credentials at one provider, with its own rate limit |
+//! | stream | one series that can be requested: an Agora filter, a Web3MQ topic |
+//! | conversation | the channel, group, topic or pair of peers that a message belongs to; streams overlap, conversations do not |
+//! | window | a half-open time range of one stream, on whole seconds: the unit of planning, fetching, retrying, of the transaction and of the ledger |
+//! | ledger | the table of sealed windows, the only checkpoint |
+//! | sealed | all messages of a window and its ledger row were committed in one transaction, and its end is older than the settle period |
+//! | gap | a wanted range that is not sealed |
+//! | horizon | the provider's retention edge: older history cannot be fetched |
+//! | frontier | the state of an account: horizon, settled until, wanted until |
+//! | pass | one round of the engine over the streams that are due |
 //!
 //! # From plan to commit
 //!
 //! ```text
-//! cron tick ─▶ daemon ─▶ sync: planner (pure): wanted − sealed = work, the most urgent first
+//! cron tick ─▶ daemon ─▶ sync: plan (pure): wanted − sealed = work, the most urgent first
 //!                          │
-//!                          ├─▶ provider.survey(range): nothing there, one window's worth, or where to cut
-//!                          ├─▶ provider.fetch(window): pages under the account's budget ─▶ messages
-//!                          └─▶ store.commit(windows): one transaction: messages added, windows sealed
+//!                          ├─▶ provider.survey(range): empty, one window, or where to split
+//!                          ├─▶ provider.fetch(window): pages under the account's rate limit
+//!                          └─▶ archive.commit(windows): one transaction: messages and ledger rows
 //! ```
 //!
-//! The ledger of sealed windows is the only checkpoint. A crash costs at most the windows in flight, and the plan after
-//! it is the plan before it.
+//! No cursor exists apart from the data. A crash costs at most the windows in flight, and the plan
+//! after it is the plan before it.
 //!
 //! # Rooms
 //!
-//! Knowledge points one way: [`cli`] ─▶ [`daemon`] ─▶ [`alerts`] ─▶ [`sync`] ─▶ {[`provider`], [`proof`] ─▶ [`store`]} ─▶ [`domain`].
-//! The [`sandbox`] plays both providers and knows only the domain; [`config`] knows nobody, and only [`cli`] and
-//! [`daemon`] know it.
+//! Imports run one way: [`cli`] ─▶ [`daemon`] ─▶ [`alerts`] ─▶ [`sync`] ─▶ {[`provider`],
+//! [`proof`] ─▶ [`store`]} ─▶ [`domain`]. The `sandbox` plays both providers and knows only the
+//! domain. Only `cli` and `daemon` know [`config`]. A test (`tests/it/layers.rs`) keeps it so.
+//!
+//! # Where is it?
+//!
+//! Each room's `mod.rs` has a table like this one.
+//!
+//! | question | file |
+//! |---|---|
+//! | What happens at a tick, at SIGTERM, at SIGHUP? | `daemon/mod.rs` |
+//! | What happens in a pass? | `sync/mod.rs`, then `sync/account.rs` |
+//! | In which order is history fetched? | `sync/plan/mod.rs` |
+//! | How is a window split? | `provider/splitting.rs` |
+//! | What of a fetched window is sealed? | `sync/pipeline/seal.rs` |
+//! | Where is the rate limit? | `provider/rate_limiter.rs` |
+//! | How does the retry work? | `provider/http_client.rs`; the delays: `domain/retry.rs` |
+//! | Where is a message's identity computed? | `domain/identity.rs` |
+//! | What happens to a message that cannot be parsed? | `provider/json.rs`, then `store/quarantine.rs` |
+//! | Where is the SQL of a commit? | `store/mod.rs` lists the statements by topic |
+//! | Where are tables and views defined? | `migrations/`, and a dump in `docs/schema/` |
+//! | How are digests computed and verified? | `domain/digest.rs`, `proof/mod.rs` |
+//! | Where is a metric defined? | `daemon/web/metrics/account.rs` |
+//! | Where is an alarm defined? | `alerts/rules/` |
+//! | Where is a command? | `cli/`, one file each |
+//! | Which constants can be tuned? | `limits.rs` of the room |
+//! | How do I add a provider, a migration, a view column, a metric, an alarm, a command? | `CONTRIBUTING.md` |
+//! | The same with pictures | `docs/ARCHITECTURE.md` |
 
 pub mod alerts;
 pub mod cli;
