@@ -1,4 +1,5 @@
-//! The layers of the crate: imports between rooms run down only, and no files of the crate use each other in a circle.
+//! The layers of the crate: imports between rooms run down only, and no files of the crate use each
+//! other in a circle.
 
 use std::path::Path;
 
@@ -59,8 +60,8 @@ fn room_of(module: &[String]) -> Option<&str> {
     module.first().map(String::as_str)
 }
 
-/// Imports that lead from a room to one that it may not use, by the file that defines the name or by the path as it is
-/// written.
+/// Imports that lead from a room to one that it may not use, by the file that defines the name or
+/// by the path as it is written.
 fn imports_against_the_layers(tree: &SourceTree) -> Vec<Import> {
     let is_forbidden = |import: &Import| {
         let Some(from) = room_of(&import.from) else {

@@ -1,5 +1,5 @@
-//! Backscroll as people meet it: the command, the wire, the views. One folder a part of
-//! the program; `support` holds what they share.
+//! Tests of Backscroll from outside: the command, the wire, the views. Each folder tests one part
+//! of the program; `support` has the helpers.
 
 #![allow(
     clippy::unwrap_used,

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use crate::support::source_tree::SourceTree;
 
-/// The largest share of types that may have a namesake, in percent. A reader who meets a name looks for one definition;
-/// with more namesakes than this, searching for a name stops being useful.
+/// The largest share of types that may have a namesake, in percent. A reader who meets a name looks
+/// for one definition; with more namesakes than this, searching for a name stops being useful.
 const MAX_NAMESAKES_PERCENT: usize = 12;
 
 /// The arguments of a command are called so in every command's file.

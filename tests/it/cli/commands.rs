@@ -1,4 +1,4 @@
-//! The commands, as somebody types them.
+//! The commands as a user runs them.
 
 use std::net::{Ipv4Addr, TcpListener};
 
@@ -49,7 +49,7 @@ fn invalid_setting_is_reported_with_file_and_line() {
         }
         assert!(
             !env.archive_path().exists(),
-            "nothing is begun with a configuration that is wrong"
+            "an invalid configuration starts nothing"
         );
     }
 }
@@ -128,11 +128,11 @@ fn manual_page_and_completions_list_every_command() {
             && page.contains("\\-\\-until"),
         "{page}"
     );
-    assert!(!page.contains("BENCH"), "what is hidden stays so");
+    assert!(!page.contains("BENCH"), "hidden commands stay hidden");
     assert_eq!(
         page.matches("\n\\fB\\-\\-config\\fR").count(),
         1,
-        "what all share stands once: {page}"
+        "shared options are listed once: {page}"
     );
     assert_eq!(
         run_command_in(dir.path(), &["completions", "basic"]).code,
@@ -252,7 +252,7 @@ fn sync_can_be_limited_to_an_account_and_a_time_range() {
     );
     assert!(
         !env.sandbox.rules().accounts.contains_key("sandbox"),
-        "the other account was not asked"
+        "no request was made for the other account"
     );
     let output = env.run(&["sync", "--account", "nobody"]);
     assert_eq!(output.code, Some(2), "{output:?}");
@@ -300,7 +300,7 @@ fn demo_creates_an_archive_and_runs_three_queries() {
     }
     let answers: Vec<&str> = output.stdout.split("\nFROM ").skip(1).collect();
     assert_eq!(output.stdout.matches("SELECT ").count(), 3);
-    // Below each question's SQL there is a header and at least one row.
+    // Each query is followed by a header and at least one row.
     let sections: Vec<&str> = output.stdout.split("SELECT ").skip(1).collect();
     for section in sections {
         let answer = section.split("\n\n").nth(1).unwrap_or_default();
@@ -309,7 +309,7 @@ fn demo_creates_an_archive_and_runs_three_queries() {
             "no answer in {section} of {answers:?}"
         );
     }
-    // Another run replaces it; what is not a demo's is left alone.
+    // Another run replaces the file; a file that no demo made is refused.
     run_command_in(dir.path(), &["demo", "--messages", "900"]).assert_ok();
     std::fs::write(dir.path().join("mine.db"), "mine").unwrap();
     let refused = run_command_in(dir.path(), &["demo", "--out", "mine.db"]);
@@ -336,7 +336,7 @@ fn sandbox_listens_on_loopback_only() {
 fn foreign_database_is_refused() {
     let env = TestEnv::new(&FEW);
     env.sync().assert_ok();
-    // An archive whose own record of changes is gone is as foreign as any.
+    // An archive without its migration record counts as a foreign database.
     env.execute_sql("DROP TABLE _sqlx_migrations");
     env.sync()
         .assert_incomplete()

@@ -1,4 +1,4 @@
-//! The drill, short, on both databases.
+//! Short drills on both databases.
 
 use crate::support::env::{CommandOutput, run_command_in};
 use crate::support::postgres_server;

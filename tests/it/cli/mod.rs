@@ -1,4 +1,4 @@
-//! The commands: what they print, plan and refuse.
+//! The commands: output, plans, refusals and the drill.
 
 mod commands;
 mod drill;

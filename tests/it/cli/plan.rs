@@ -1,4 +1,4 @@
-//! What is said of a sync before it is made, and of a loss before it comes; and what then is.
+//! The forecasts of `plan` and `status`, compared with the syncs and losses that follow.
 
 use std::fs;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::support::postgres_env::PostgresEnv;
 
 const NOW: Millis = Millis(1_795_343_200_123);
 
-/// The accounts of a plan that was made as JSON.
+/// Runs `plan --json` and returns its accounts and its total.
 fn plan(env: &TestEnv, args: &[&str]) -> (Vec<Value>, Value) {
     let output = env.run(&[&["plan", "--json"], args].concat()).assert_ok();
     let mut said: Value = serde_json::from_str(&output.stdout).unwrap();
@@ -36,12 +36,12 @@ fn number(value: &Value, name: &str) -> f64 {
 fn assert_close(said: f64, is: f64, share: f64, what: &str) {
     assert!(
         (said - is).abs() <= is * share,
-        "{what}: {said} was said, {is} it is"
+        "{what}: {said} was planned, {is} is true"
     );
 }
 
-/// Makes a plan, carries it out, and compares the two. `run` answers with an account's requests, and with how many
-/// messages its ledger counts.
+/// Makes a plan, runs a sync, and compares both. `run` returns an account's requests and the number
+/// of messages in its ledger.
 fn assert_kept(env: &TestEnv, figures: impl Fn(&str) -> (i64, i64)) {
     let before = env.sandbox.rules().total.requests();
     let (accounts, total) = plan(env, &[]);
@@ -63,10 +63,10 @@ fn assert_kept(env: &TestEnv, figures: impl Fn(&str) -> (i64, i64)) {
         assert_eq!(
             account["requests_spent"],
             ranges + 1,
-            "one, and one a range"
+            "one, and one for each range"
         );
     }
-    // What is left is to look at what may have come since.
+    // Only the check for newer messages remains.
     let (accounts, _) = plan(env, &[]);
     for account in accounts {
         assert!(number(&account, "missing_seconds") < 130.0, "{account}");
@@ -90,7 +90,7 @@ fn sync_into_sqlite_costs_what_was_planned() {
             let messages = format!(
                 "SELECT CAST(sum(messages) AS INTEGER) FROM coverage WHERE account = '{account}'"
             );
-            // The requests of runs, and the first of all, which asks whether the credentials are good.
+            // The requests of the runs, and the first one, which checks the credentials.
             (env.query_number(&requests), env.query_number(&messages))
         });
     }
@@ -149,7 +149,7 @@ fn plan_leaves_the_archive_unchanged() {
         .assert_ok()
         .assert_prints("at a reduced rate, since another process syncs this account");
     assert_eq!(fs::read(env.archive_path()).unwrap(), before);
-    // Not even its tables are brought up to date.
+    // Not even the schema is migrated.
     env.execute_sql("DELETE FROM _sqlx_migrations");
     env.run(&["plan"])
         .assert_incomplete()
@@ -164,7 +164,7 @@ fn plan_leaves_the_archive_unchanged() {
     assert_eq!(
         postgres.query_number("SELECT max(fencing_token) FROM account"),
         1,
-        "nobody was put out of its account"
+        "no process lost its lease"
     );
 }
 
@@ -230,7 +230,7 @@ fn plan_can_be_limited_to_an_account_and_a_time_range() {
     let (accounts, _) = plan(&env, &wanted);
     assert!(
         !env.sandbox.rules().accounts.contains_key("web3mq-1"),
-        "the other account was not asked"
+        "no request was made for the other account"
     );
     assert_eq!(
         (accounts.len(), &accounts[0]["missing_seconds"]),
@@ -259,7 +259,7 @@ fn refused_account_is_left_out_of_the_plan() {
         .assert_incomplete()
         .assert_prints("sandbox: not planned")
         .assert_prints("web3mq-1: counted");
-    // A pause that is on record is kept.
+    // A recorded pause is kept.
     env.sync().assert_incomplete();
     let before = env.sandbox.rules().accounts["sandbox"].requests();
     env.run(&["plan"])
@@ -269,13 +269,13 @@ fn refused_account_is_left_out_of_the_plan() {
     assert_eq!(env.sandbox.rules().accounts["sandbox"].requests(), before);
 }
 
-/// Sent so many seconds ago, until when it is gone.
+/// The retention of the provider, in seconds.
 const RETENTION_S: i64 = 600;
-/// What the slow account is granted.
+/// Requests per second of the slow account.
 const SLOW: f64 = 0.5;
 
-/// A history of ten minutes, all that the provider keeps, of which the first and the last of four channels are followed:
-/// a quarter of what they hold is more than can be had at [`SLOW`].
+/// A history of ten minutes, as long as the retention. The first and the last of four channels are
+/// followed; a quarter of their messages is more than can be fetched at [`SLOW`].
 fn with_oversized_backlog(env: TestEnv) -> TestEnv {
     env.with_only("agora")
         .with_agora_streams(&[to("lobby"), to("dev-talk")])
@@ -298,7 +298,7 @@ const TOO_MUCH: [&str; 9] = [
     "600s",
 ];
 
-/// How many messages the followed channels have between two moments.
+/// The number of messages of the followed channels between two moments.
 fn count_messages_between(env: &TestEnv, from: Second, to: Second) -> f64 {
     let times = from.start().0..to.start().0;
     let all = env.world().agora_messages("sandbox");
@@ -307,8 +307,8 @@ fn count_messages_between(env: &TestEnv, from: Second, to: Second) -> f64 {
         .count() as f64
 }
 
-/// Of so many messages, sent since `first`, how many cannot be had: there is time until the last of them expires, and
-/// 46 to 50 messages are had for a request.
+/// The number of messages that cannot be fetched before the last of them expires, at 46 to 50
+/// messages a request.
 fn must_be_lost(messages: f64, now: Millis, last: Second) -> f64 {
     let time = (last.plus(RETENTION_S).start().0 - now.0) as f64 / 1000.0;
     messages - time * SLOW * 47.0
@@ -317,7 +317,7 @@ fn must_be_lost(messages: f64, now: Millis, last: Second) -> f64 {
 #[test]
 fn plan_and_status_forecast_the_loss_of_expiring_history() {
     let env = with_oversized_backlog(TestEnv::new(&TOO_MUCH));
-    // A history that fits is no reason for alarm.
+    // A history that can be fetched in time raises no alarm.
     let (accounts, _) = plan(&env, &[]);
     assert_eq!(
         (
@@ -327,7 +327,7 @@ fn plan_and_status_forecast_the_loss_of_expiring_history() {
         (&0.into(), &Value::Null)
     );
 
-    // The last minutes are archived, as far as they are settled, and the rest is not.
+    // The last settled minutes are archived, the rest is not.
     let now = env.world().now();
     let since = now.second().plus(-180);
     env.run(&["sync", "--since", &since.to_string()])
@@ -353,7 +353,7 @@ fn plan_and_status_forecast_the_loss_of_expiring_history() {
             .all(|stream| number(stream, "loss_ahead_seconds") > 60.0),
         "{streams:?}"
     );
-    // What is left to the last is lost to the last: the oldest falls now.
+    // The oldest range is fetched last, and expires now.
     let expires: Second = streams[0]["expires_at"]
         .as_str()
         .unwrap()
@@ -375,7 +375,7 @@ fn plan_and_status_forecast_the_loss_of_expiring_history() {
         0.08,
         "plan",
     );
-    // The view says of each range when it begins to be lost.
+    // The view shows when each range begins to expire.
     let late =
         env.query_number("SELECT count(*) FROM gaps WHERE NOT lost AND unixepoch(expires_at) <> unixepoch(from_at) + 600");
     assert_eq!(
@@ -401,7 +401,7 @@ fn sync_without_terminal_prints_a_summary() {
 #[tokio::test]
 async fn sync_progress_continues_after_an_interrupted_sync() {
     let provider = FakeProvider::new(NOW, Duration::from_mins(2), Some(Duration::from_hours(1)));
-    // Four windows' worth, of which one cannot be read at first: after the credentials and five surveys.
+    // Four windows, of which one fails at first, after the credentials check and five surveys.
     provider
         .history()
         .messages

@@ -1,4 +1,4 @@
-//! Secrets stay secret: in what is printed, in what is logged, and in the database.
+//! No secret appears in printed output, in the log or in the database.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -46,7 +46,7 @@ fn no_secret_is_printed_logged_or_stored() {
         .with_user(&env.world().users()[0], Web3mqUser::private_key)
         .unwrap();
     let (env, proxy) = env.behind_proxy(|_, _| ProxyAction::Forward);
-    // Trouble of every kind, for that is when people log too much.
+    // Failures of every kind, since error paths log the most.
     for on in [
         CallFilter::Query,
         CallFilter::Read,
@@ -91,7 +91,7 @@ fn no_secret_is_printed_logged_or_stored() {
     printed += &(refused.stdout + &refused.stderr);
     assert!(
         printed.contains("DEBUG") && printed.contains("the provider fails"),
-        "it was logged, and there was trouble"
+        "the log has details and failures"
     );
     assert!(
         proxy.count_requests(|request| request.headers.contains_key("x-agora-token")) > 3,
@@ -125,7 +125,7 @@ fn no_secret_is_printed_logged_or_stored() {
             stored.extend(std::fs::read(path).unwrap());
         }
     }
-    assert!(stored.len() > 100_000, "the archive was looked at");
+    assert!(stored.len() > 100_000, "the archive was searched");
     for secret in secrets {
         assert!(!printed.contains(&secret), "printed: {secret}");
         assert!(

@@ -1,4 +1,5 @@
-//! What an operator is told of: by the log, by `status`, by SQL and by a webhook, once each, whoever is started anew.
+//! Alarms reach the operator once each, by the log, `status`, SQL and a webhook, also across
+//! restarts.
 
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -37,7 +38,7 @@ use crate::support::model_run::ModelRun;
 const NOW: Millis = Millis(1_795_343_200_123);
 const TOKEN: &str = "T0KEN-that-nobody-sees";
 
-/// Takes alarms, with this status.
+/// A webhook receiver that responds with this status.
 #[derive(Debug, Default)]
 struct WebhookReceiver {
     status: AtomicU16,
@@ -45,7 +46,7 @@ struct WebhookReceiver {
 }
 
 impl WebhookReceiver {
-    /// Listens, and has the bed's service post its alarms there.
+    /// Starts a receiver and configures it as the webhook.
     fn start_for(env: TestEnv, status: u16) -> (TestEnv, Arc<Self>) {
         let hook = Arc::new(Self {
             status: AtomicU16::new(status),
@@ -77,7 +78,7 @@ impl WebhookReceiver {
     }
 }
 
-/// A bed whose only account is refused, as often as it asks.
+/// An environment whose only account is always refused.
 fn env_with_refused_credentials() -> TestEnv {
     let env =
         env_syncing_every_second(&["--messages", "20", "--topic-messages", "0"]).with_only("agora");
@@ -145,7 +146,8 @@ fn refused_account_is_notified_once_across_restarts() {
         Some(told("since").as_str())
     );
 
-    // The next one finds that all is well. It is not over before that has lasted; and nothing begins anew.
+    // The next process finds no problem. The alarm ends only after a while, and no alarm begins
+    // again.
     env.world().script().clear();
     env.run(&["check"]).assert_ok();
     let daemon = DaemonProcess::start(&env);
@@ -161,7 +163,7 @@ fn refused_account_is_notified_once_across_restarts() {
 fn undelivered_notification_is_sent_after_restart() {
     let (env, hook) = WebhookReceiver::start_for(env_with_refused_credentials(), 302);
     let mut daemon = DaemonProcess::start_with_args(&env, &["run", "--log", "trace"]);
-    wait_until("a letter", || {
+    wait_until("a notification", || {
         count_active_alarms(&env) == 1 && !hook.received().is_empty()
     });
     daemon.kill();
@@ -170,8 +172,10 @@ fn undelivered_notification_is_sent_after_restart() {
     let refused = hook.received().len();
     hook.status.store(200, Ordering::Relaxed);
     let daemon = DaemonProcess::start(&env);
-    // Its first pass is told to wait: the account has been parked before, and whose it is is known from then on.
-    wait_until("the same letter", || hook.received().len() == refused + 1);
+    // The first pass is paused: the account is parked, and its name is known from then on.
+    wait_until("the same notification", || {
+        hook.received().len() == refused + 1
+    });
     said += &stop_daemon(daemon);
     assert_eq!(hook.received()[0], hook.received()[refused]);
     said += &env.run(&["status", "--log", "trace"]).assert_ok().stdout;
@@ -184,7 +188,7 @@ fn undelivered_notification_is_sent_after_restart() {
     );
 }
 
-/// An account with an hour's history of which the first windows are sealed and the rest is missing.
+/// An account with an hour of history, of which only the first windows are sealed.
 async fn half_archived() -> (ModelRun, Vec<StreamStatus>) {
     let hour = Duration::from_hours(1);
     let provider = FakeProvider::new(NOW, Duration::from_mins(2), Some(hour));
@@ -243,7 +247,7 @@ async fn each_loss_is_notified_once() {
     assert_eq!(
         lost(&status, 0).problems,
         [],
-        "at the edge a little always is"
+        "a little history is always expiring at the edge"
     );
     status[0].lost_seconds = 3600;
     let wrong = lost(&status, 0).problems.remove(0);
@@ -295,14 +299,10 @@ async fn stream_failing_three_passes_is_stuck() {
         }),
         6,
     );
-    assert_eq!(
-        stuck(&mut passes),
-        None,
-        "then nothing is known of its streams"
-    );
+    assert_eq!(stuck(&mut passes), None, "the streams are unknown then");
 }
 
-/// In an archive of ten thousand streams, of which none has brought anything for a day.
+/// An archive of ten thousand streams without a message for a day.
 #[tokio::test]
 async fn ten_thousand_silent_streams_are_checked_in_batches() {
     const STREAMS: i64 = 10_000;
@@ -376,7 +376,7 @@ async fn ten_thousand_silent_streams_are_checked_in_batches() {
             .check(&store, "shop", &streams, |_| false, NOW)
             .await
             .unwrap();
-        assert_eq!(look.problems, [], "they never had a rhythm");
+        assert_eq!(look.problems, [], "the streams had no rhythm");
         left.push(look.inconclusive.len());
     }
     assert_eq!((left[0], left[8], left[9], left[10]), (9000, 1000, 0, 0));

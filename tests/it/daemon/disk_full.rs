@@ -1,4 +1,4 @@
-//! A disk without room: the daemon says so once, loses nothing, and goes on when there is room again.
+//! A full disk: the daemon logs it once, loses nothing, and continues when there is space.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex};
 use crate::support::config::EVERY_SECOND_SCHEDULE;
 use crate::support::env::{BACKSCROLL, TestEnv, wait_until};
 
-/// `backscroll run`, which dies with the test, and what it has said so far.
+/// `backscroll run` with its log output so far. It is killed when the test ends.
 struct LimitedDaemon {
     child: Child,
     said: Arc<Mutex<String>>,
 }
 
 impl LimitedDaemon {
-    /// Without the signal that ends a process which writes too much: it meets the error of a write that fails.
+    /// Starts the daemon with SIGXFSZ ignored, so that a write beyond the limit fails with an
+    /// error.
     fn start(env: &TestEnv) -> Self {
         let command = Command::new("sh")
             .args([
@@ -45,7 +46,7 @@ impl LimitedDaemon {
         self.said.lock().unwrap().clone()
     }
 
-    /// The largest file that it may write, in bytes.
+    /// Limits the size of the files that the daemon writes, in bytes.
     fn limit_file_size(&self, size: &str) {
         let process = self.child.id().to_string();
         let limited = Command::new("prlimit")
@@ -90,12 +91,15 @@ fn full_disk_is_logged_once_and_loses_nothing() {
     };
     wait_until("the first messages", || archived() > 100);
     daemon.limit_file_size("4096");
-    wait_until("that there is no room", || {
+    wait_until("the log line about the full disk", || {
         daemon.log_output().contains("see whether the disk is full")
     });
     let before = archived();
-    assert!(before < 2000, "{before} were there already");
-    // It tries again at every tick, and says nothing more.
+    assert!(
+        before < 2000,
+        "{before} messages were archived before the disk was full"
+    );
+    // The daemon retries at every tick and logs nothing more.
     let ticks = || {
         Command::new("sh")
             .args(["-c", "date +%s"])
@@ -118,7 +122,7 @@ fn full_disk_is_logged_once_and_loses_nothing() {
     assert_eq!(archived(), before);
 
     daemon.limit_file_size("unlimited");
-    wait_until("that it works again", || {
+    wait_until("the log line about the recovery", || {
         daemon.log_output().contains("the archive works again")
     });
     wait_until("the rest", || archived() >= 2500);

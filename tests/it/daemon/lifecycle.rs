@@ -1,4 +1,4 @@
-//! The service: it archives at every tick, can be read from meanwhile, and ends in order.
+//! The daemon archives at every tick, can be queried meanwhile, and stops cleanly.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ fn daemon_archives_at_every_tick_and_stops_cleanly() {
     ]);
     let edge = env.settled_edge();
     let mut daemon = DaemonProcess::start(&env);
-    // Reading goes on while it writes, and never sees half a message.
+    // Readers work while the daemon writes, and never see half a message.
     let has = |env: &TestEnv| {
         if archive_is_ready(env) {
             env.query_number("SELECT count(*) FROM archive")
@@ -29,7 +29,9 @@ fn daemon_archives_at_every_tick_and_stops_cleanly() {
     };
     wait_until("the first messages", || has(&env) > 0);
     let first = has(&env);
-    wait_until("what is said meanwhile", || has(&env) > first.max(700) + 20);
+    wait_until("messages sent meanwhile", || {
+        has(&env) > first.max(700) + 20
+    });
     wait_until("ticks", || {
         env.query_number("SELECT count(*) FROM runs WHERE finished_at IS NOT NULL") >= 6
     });
@@ -74,12 +76,12 @@ fn windows_in_flight_are_finished_after_sigint() {
     );
     assert!(
         archived > 0 && sealed > 0,
-        "what was in hand was laid down: {archived} messages, {sealed} windows"
+        "windows in flight were committed: {archived} messages, {sealed} windows"
     );
     assert_eq!(unfinished, 0);
     assert!(
         env.sandbox.rules().total.requests() > before,
-        "it went on for as long as they took"
+        "requests continued until the windows were done"
     );
     env.assert_sync_archives_truth();
 }
@@ -122,7 +124,7 @@ fn second_signal_exits_immediately() {
     wait_until("a read that hangs", || env.sandbox.rules().total.read > 0);
     let begun = Instant::now();
     daemon.signal("-TERM");
-    // Two signals that nobody has looked at yet are one: repeated until one of them is the second.
+    // Two pending signals count as one, so the signal is repeated until a second one is received.
     while daemon.0.try_wait().unwrap().is_none() && begun.elapsed() < Duration::from_secs(4) {
         daemon.signal("-TERM");
         std::thread::sleep(Duration::from_millis(20));
@@ -131,7 +133,7 @@ fn second_signal_exits_immediately() {
     assert_eq!(code, Some(130), "{said}");
     assert!(
         begun.elapsed() < Duration::from_secs(4),
-        "the windows in hand would have been given five seconds"
+        "the grace period for windows in flight was cut short"
     );
 }
 

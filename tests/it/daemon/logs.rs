@@ -1,4 +1,4 @@
-//! The log: for people and for machines, with nothing in it that is nobody's business, and silent when all is well.
+//! The log, for people and for programs: known fields, no secrets, and no lines without news.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -15,7 +15,7 @@ use crate::support::env::{BACKSCROLL, TestEnv, wait_until};
 
 const FEW: [&str; 5] = ["--messages", "120", "--topic-messages", "80", "--plain"];
 
-/// Every field that a line may have besides time, level, target and message.
+/// The fields that a line may have besides time, level, target and message.
 const FIELDS: [&str; 23] = [
     "version",
     "accounts",
@@ -33,7 +33,7 @@ const FIELDS: [&str; 23] = [
     "window",
     "messages",
     "doubt",
-    "what",
+    "operation",
     "cause",
     "count",
     "skew_s",
@@ -132,7 +132,7 @@ fn journal_lines_have_priorities_and_no_timestamp() {
     );
 }
 
-/// What it says with the configuration that is there.
+/// Runs the command with the existing configuration file and returns its standard error.
 fn bed_less(env: &TestEnv, args: &[&str]) -> String {
     let output = Command::new(BACKSCROLL)
         .args(args)
@@ -152,7 +152,7 @@ fn passes_without_news_log_nothing() {
         });
     let mut daemon = DaemonProcess::start(&env);
     let quiet = "SELECT count(*) FROM runs WHERE finished_at IS NOT NULL AND new = 0";
-    wait_until("passes that bring nothing", || {
+    wait_until("passes without news", || {
         archive_is_ready(&env) && env.query_number(quiet) >= 12
     });
     daemon.signal("-TERM");
@@ -163,7 +163,7 @@ fn passes_without_news_log_nothing() {
         .map(|(why,)| why)
         .collect();
     assert_eq!(reasons, ["reconcile", "refresh", "sync"]);
-    // The start with its warnings, what the first passes brought, the page, and the end.
+    // The start with its warnings, the results of the first passes, the page, and the end.
     assert!(said.lines().count() <= 12, "{said}");
 }
 
@@ -219,7 +219,7 @@ fn no_log_level_shows_a_secret_or_a_message() {
         }
     }
     let log = env.path("log");
-    // Into a file: nobody reads a pipe meanwhile, and it would soon be full.
+    // The log goes to a file: a pipe that is not read would soon be full.
     let command = Command::new(BACKSCROLL)
         .args(["run", "--log", "trace", "--config"])
         .arg(env.write_config())
@@ -237,7 +237,7 @@ fn no_log_level_shows_a_secret_or_a_message() {
     for target in ["backscroll::", "reqwest::", "hyper_util::", "sqlx::"] {
         assert!(
             said.contains(&format!("\"target\":\"{target}")),
-            "{target} was to say all"
+            "{target} logs at the most detailed level"
         );
     }
     let key = env
@@ -249,7 +249,7 @@ fn no_log_level_shows_a_secret_or_a_message() {
         key,
         "web3mq_signature=".to_owned(),
     ];
-    // Short ones may stand in anything.
+    // Short texts may occur anywhere.
     let bodies = env.query_rows::<(String,)>(
         "SELECT DISTINCT body FROM archive WHERE length(body) BETWEEN 12 AND 200",
     );

@@ -1,4 +1,4 @@
-//! What `/metrics` says, read by somebody else's parser: it agrees with the archive, and with what is written about it.
+//! `/metrics`, read with an independent parser, agrees with the archive and with its documentation.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::support::env::{TestEnv, wait_until};
 use crate::support::fault_proxy::ProxyAction;
 use crate::support::http_client::{ANY_PORT, HttpDaemon, with_web_listener};
 
-/// One scrape.
+/// The samples of one scrape.
 struct MetricsScrape {
     text: String,
     samples: Vec<Sample>,
@@ -35,7 +35,7 @@ impl MetricsScrape {
         }
     }
 
-    /// The samples of a metric under these labels.
+    /// The values of a metric with these labels.
     fn values(&self, name: &str, labels: &[(&str, &str)]) -> Vec<f64> {
         let is_it = |sample: &&Sample| {
             sample.metric == name
@@ -50,7 +50,7 @@ impl MetricsScrape {
         self.samples.iter().filter(is_it).map(value).collect()
     }
 
-    /// All of them together.
+    /// The sum of the values of a metric with these labels.
     #[track_caller]
     fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let values = self.values(name, labels);
@@ -62,7 +62,7 @@ impl MetricsScrape {
         values.iter().sum()
     }
 
-    /// Every metric, with its kind and its labels.
+    /// Every metric, with its type and its labels.
     fn metrics(&self) -> BTreeMap<String, (String, BTreeSet<String>)> {
         let kinds = self
             .text
@@ -94,8 +94,8 @@ impl MetricsScrape {
     }
 }
 
-/// A bed of which one message cannot be read and one stream cannot be fetched, and that begins before its providers
-/// remember.
+/// An environment with an unparsable message and a refused stream, whose wanted history begins
+/// before the providers' retention.
 fn env_with_failures() -> (TestEnv, crate::support::fault_proxy::FaultProxy) {
     let flags = ["--messages", "400", "--topic-messages", "300", "--plain"];
     let env = with_web_listener(TestEnv::new(&flags), ANY_PORT).with_setting_of(
@@ -145,10 +145,10 @@ fn metrics_equal_the_archive() {
     wait_until("both passes", || {
         archive_is_ready(&env) && env.query_number(ended) >= 2
     });
-    // Of what was seen before they ended nothing is said for long.
+    // Values cached before the passes ended are replaced soon.
     let lost =
         "SELECT coalesce(sum(unixepoch(to_at) - unixepoch(from_at)), 0) FROM gaps WHERE lost";
-    wait_until("a look after that", || {
+    wait_until("a refreshed cache", || {
         MetricsScrape::fetch(&server).sum("backscroll_lost_seconds", &[]) as i64
             == env.query_number(lost)
             && MetricsScrape::fetch(&server).sum("backscroll_streams_failing", &[]) as i64 == 1
@@ -198,7 +198,7 @@ fn metrics_equal_the_archive() {
         ),
         [0.0, 1.0]
     );
-    // The stream that is refused lacks all that there is.
+    // The refused stream lacks its whole history.
     let lag = scraped.sum("backscroll_lag_seconds", &[("account", "sandbox")]);
     assert!((lag - 4000.0 * 86_400.0).abs() < 300.0, "{lag}");
     assert!(scraped.sum("backscroll_expiry_seconds", &[("account", "sandbox")]) < 300.0);
@@ -352,7 +352,7 @@ fn documented_metrics_equal_exported_metrics() {
             .map(|label| label.trim_matches('`').to_owned());
         assert!(
             cells[2].len() > 10 && cells[3].len() > 3,
-            "{name}: what it is, and what to do"
+            "{name}: meaning and remedy are documented"
         );
         told.insert(
             name.to_owned(),
@@ -383,10 +383,10 @@ fn documented_metrics_equal_exported_metrics() {
     assert_names_exist("docs/grafana/backscroll.json", &panels(&dashboard), &known);
 }
 
-/// What is asked of Prometheus, and the labels that are made use of in what it answers.
+/// A Prometheus expression and the labels that are used of its result.
 type Question = (String, BTreeSet<String>);
 
-/// What a rule asks, and what its texts name.
+/// Returns the expression of a rule and the labels in its texts.
 fn alert(rule: &str) -> Question {
     let expr = rule
         .lines()
@@ -399,7 +399,7 @@ fn alert(rule: &str) -> Question {
     (expr.to_owned(), named.map(str::to_owned).collect())
 }
 
-/// What the panels of a dashboard ask, and its variables.
+/// Returns the expressions and labels of a dashboard's panels and variables.
 fn panels(dashboard: &Value) -> Vec<Question> {
     let targets = dashboard["panels"]
         .as_array()
@@ -429,7 +429,7 @@ fn panels(dashboard: &Value) -> Vec<Question> {
     request.chain(variables).collect()
 }
 
-/// Makes sure that whatever a file asks for is there: metrics, and the labels by which they are told apart.
+/// Panics unless the metrics and labels that a file uses exist.
 fn assert_names_exist(
     file: &str,
     questions: &[Question],
@@ -441,7 +441,7 @@ fn assert_names_exist(
         let words = question.split(|c: char| !(c.is_alphanumeric() || c == '_'));
         let names =
             words.filter(|word| word.starts_with("backscroll_") || word.starts_with("process_"));
-        // Whoever scrapes adds the latter two, and a metric of its own.
+        // Prometheus itself adds the last two labels and the metric `up`.
         let mut labels: BTreeSet<&str> = ["le", "job", "instance"].into();
         let before = request.len();
         request.extend(question.starts_with("up{").then_some((question, "up")));
@@ -470,7 +470,7 @@ fn assert_names_exist(
     assert!(metrics.len() > 10, "{file}: {metrics:?}");
 }
 
-/// The labels that a question names: in braces, and behind `by` or `on`.
+/// Returns the labels of an expression: those in braces and those after `by` or `on`.
 fn labels_in(question: &str) -> BTreeSet<&str> {
     let matched = question
         .split('{')

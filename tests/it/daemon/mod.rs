@@ -1,4 +1,4 @@
-//! The service: its passes, its page, its metrics, its alarms and its end.
+//! The daemon: passes, status page, metrics, alarms, logs and shutdown.
 
 mod alarms;
 mod disk_full;

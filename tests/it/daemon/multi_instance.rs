@@ -1,4 +1,5 @@
-//! Two of them on one archive: an SQLite file has one writer, and in Postgres each account has one at a time.
+//! Several processes on one archive: an SQLite file has one writer, and in Postgres each account
+//! has one.
 
 use std::fs;
 use std::io::Read;
@@ -18,7 +19,7 @@ use crate::support::env::{MAX_WAIT, TestEnv, wait_until};
 use crate::support::postgres_env::PostgresEnv;
 use crate::support::postgres_server;
 
-/// Ends it in order; answers with what it said.
+/// Stops the daemon and returns its log output.
 fn stop_daemon(daemon: &mut DaemonProcess) -> String {
     daemon.signal("-TERM");
     daemon.wait_for_exit().1
@@ -56,21 +57,21 @@ fn second_writer_of_a_file_is_refused_and_names_the_first() {
     let other = env.run(&["copy", "--to", "sqlite://other.db"]).assert_ok();
     assert!(
         other.stdout.contains("100 messages"),
-        "whoever only reads may: {other:?}"
+        "readers are allowed: {other:?}"
     );
     env.run(&["status"]).assert_ok();
     assert_eq!(
         fs::read(env.archive_path()).unwrap(),
         before,
-        "nothing was touched"
+        "the file is unchanged"
     );
     assert_eq!(
         env.sandbox.rules().total.requests(),
         requests + 1,
-        "nothing was asked but by the first"
+        "only the first process made requests"
     );
 
-    // However it ends, what it held is free.
+    // The lock is released even if the process is killed.
     first.kill();
     env.world().script().clear();
     env.assert_sync_archives_truth();
@@ -81,14 +82,14 @@ fn second_writer_of_a_file_is_refused_and_names_the_first() {
     );
 }
 
-/// Whether the archive has the last of its tables' columns.
+/// True if the archive's schema is complete.
 fn archive_exists(postgres: &PostgresEnv) -> bool {
     postgres.query_number(
         "SELECT count(*) FROM information_schema.columns WHERE table_name = 'account' AND column_name = 'retention_s'",
     ) == 1
 }
 
-/// A bed on Postgres with two daemons' worth of ticks.
+/// An environment on Postgres with a sync every second.
 fn env_with_two_daemons(flags: &[&str]) -> PostgresEnv {
     let mut postgres = PostgresEnv::start(flags);
     postgres.env = postgres.env.with_schedule("sync", EVERY_SECOND_SCHEDULE);
@@ -120,11 +121,11 @@ fn second_daemon_takes_over_a_killed_one() {
     let owner = postgres.query_number(
         "SELECT count(*) FROM account WHERE lease_holder LIKE 'process %' AND fencing_token = 1",
     );
-    assert_eq!(owner, 2, "the second has taken nothing");
+    assert_eq!(owner, 2, "the second process has taken no account");
 
     first.kill();
     let killed = Instant::now();
-    wait_until("the second takes over", || {
+    wait_until("the takeover", || {
         postgres.query_number("SELECT count(*) FROM account WHERE fencing_token = 2") == 2
     });
     assert!(
@@ -132,7 +133,7 @@ fn second_daemon_takes_over_a_killed_one() {
         "after {:?}",
         killed.elapsed()
     );
-    wait_until("it archives on", || has(900));
+    wait_until("further messages", || has(900));
     let said = stop_daemon(&mut second);
     assert_eq!(said.matches("standing by").count(), 2, "{said}");
     assert_eq!(said.matches("taken over").count(), 2, "{said}");
@@ -151,7 +152,7 @@ fn sync_names_the_process_holding_the_account() {
     });
     let mut beside = DaemonProcess::start_with_args(&postgres.env, &["sync"]);
     let mut said = String::new();
-    // It waits a while for the other to end.
+    // The sync waits a while for the other process to end.
     beside
         .0
         .stderr
@@ -170,7 +171,7 @@ fn sync_names_the_process_holding_the_account() {
     stop_daemon(&mut daemon);
 }
 
-/// Two stores, as two processes have them.
+/// Two stores stand for two processes.
 #[tokio::test]
 async fn expired_lease_cannot_commit() {
     let url = postgres_server::create_database();
@@ -203,7 +204,7 @@ async fn expired_lease_cannot_commit() {
         "{refused}"
     );
 
-    // The session of the first is cut, and it has not noticed.
+    // The session of the first store is cut, and the store has not noticed.
     let mut admin = PgConnection::connect(&url).await.unwrap();
     let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND granted";
     sqlx::query(AssertSqlSafe(cut))
@@ -233,7 +234,7 @@ async fn expired_lease_cannot_commit() {
     );
     other.commit(&[nothing(account)], now).await.unwrap();
 
-    // What the other has let go of is the first's again.
+    // The first store takes the lease again after the other has released it.
     other.close().await;
     let mut again = one.acquire_lease(account, "one").await;
     while matches!(again, Err(StoreError::InUse { .. })) {

@@ -1,4 +1,4 @@
-//! The page for people: at the wire, and in a browser.
+//! The status page, over HTTP and in a browser.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::support::http_client::{ANY_PORT, HttpDaemon, with_web_listener};
 
 const FEW: [&str; 5] = ["--messages", "300", "--topic-messages", "200", "--plain"];
 
-/// Names that want to be something else than names.
+/// Names that would be markup or control characters if they were not escaped.
 const HOSTILE: [&str; 3] = [
     "<script>alert(1)</script>",
     "\"><img src=x onerror=alert(2)>",
@@ -25,7 +25,7 @@ fn hostile_streams() -> Vec<toml::Table> {
     streams
 }
 
-/// A daemon whose first passes are over.
+/// Starts a daemon and waits until its first passes are done.
 fn settled(env: &TestEnv) -> HttpDaemon {
     let server = HttpDaemon::start(env);
     server.address();
@@ -37,7 +37,7 @@ fn settled(env: &TestEnv) -> HttpDaemon {
     server
 }
 
-/// What stands between a page's first `<tag …>` and its end.
+/// Returns the content of a page's first element of this tag.
 #[track_caller]
 fn first<'a>(page: &'a str, tag: &str) -> &'a str {
     let (_, rest) = page
@@ -67,7 +67,7 @@ fn first_line_says_if_the_archive_is_complete() {
         page.body.matches("<tr><th scope=\"row\">").count() as i64,
         streams
     );
-    assert!(!page.body.contains("What is wrong"), "nothing is");
+    assert!(!page.body.contains("What is wrong"), "no issue is shown");
     assert!(page.body.contains("<bdi>sandbox</bdi>") && page.body.contains("<bdi>web3mq-1</bdi>"));
     let new = env.query_number("SELECT sum(new) FROM runs");
     assert!(
@@ -96,7 +96,7 @@ fn first_line_says_if_the_archive_is_complete() {
     let lag = env.query_number("SELECT max(lag_seconds) FROM runs");
     assert!(
         (120..300).contains(&lag),
-        "a settle age, and a little: {lag}"
+        "the lag is a little more than the settle age: {lag}"
     );
     env.run(&[
         "sync",
@@ -106,7 +106,7 @@ fn first_line_says_if_the_archive_is_complete() {
     assert_eq!(
         env.query_number("SELECT count(*) FROM runs WHERE lag_seconds IS NULL"),
         2,
-        "of a part of the history"
+        "a sync of a part of the history has no lag"
     );
 }
 
@@ -365,7 +365,7 @@ fn page_needs_no_script_no_third_party_and_no_wide_screen() {
     );
     assert!(
         all > 5 && browser.count("tbody th[scope=row]") == 1,
-        "of {all} streams one is called that"
+        "one of {all} streams matches"
     );
     server.stop();
 }

@@ -1,4 +1,4 @@
-//! The service as its manager sees it: what it is told over the socket, and what it asks for with signals.
+//! The daemon under a service manager: notifications over the socket, and signals.
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -11,7 +11,7 @@ use crate::support::env::{MAX_WAIT, TestEnv, wait_until};
 use crate::support::fault_proxy::ProxyAction;
 use crate::support::postgres_server::PostgresServer;
 
-/// What nobody would call a wait, with something to spare for a machine that is busy with tests.
+/// The longest acceptable shutdown, with a margin for a machine that is busy with tests.
 const MAX_SHUTDOWN: Duration = Duration::from_secs(2);
 const FEW: [&str; 5] = ["--messages", "200", "--topic-messages", "100", "--plain"];
 
@@ -36,7 +36,7 @@ impl FakeServiceManager {
         )
     }
 
-    /// The next message: its lines.
+    /// Returns the lines of the next message.
     #[track_caller]
     fn received(&self) -> Vec<String> {
         let mut message = [0; 4096];
@@ -51,7 +51,7 @@ impl FakeServiceManager {
             .collect()
     }
 
-    /// Waits for a line that begins so; answers with the lines of its message.
+    /// Waits for a line with this prefix and returns the lines of its message.
     #[track_caller]
     fn wait_for(&self, line: &str) -> Vec<String> {
         let begun = Instant::now();
@@ -67,7 +67,7 @@ impl FakeServiceManager {
     }
 }
 
-/// Tells it to end; answers with what it has said.
+/// Stops the daemon, panics unless it ends within the limit, and returns its log output.
 #[track_caller]
 fn assert_ends_within_limit(mut daemon: DaemonProcess) -> String {
     let begun = Instant::now();
@@ -99,7 +99,7 @@ fn service_manager_is_told_ready_status_and_stopping() {
     manager.wait_for("READY=1");
     assert!(
         archive_is_ready(&env),
-        "there is an archive when the first pass is under way"
+        "the archive exists when the first pass starts"
     );
     let lines = manager.wait_for("STATUS=up to date: 2 accounts");
     assert!(lines[0].ends_with("300 new messages"), "{lines:?}");
@@ -136,12 +136,12 @@ fn watchdog_is_fed_while_idle_and_with_a_slow_provider() {
     }
     assert!(
         begun.elapsed() >= Duration::from_millis(1200),
-        "at once, and then three times in a watchdog's time"
+        "once at the start, then three times in each watchdog interval"
     );
     assert_eq!(
         env.query_number("SELECT count(*) FROM archive"),
         0,
-        "nothing was read yet"
+        "no read was answered yet"
     );
     let idle = TestEnv::without_messages(&[]);
     let manager = FakeServiceManager::listen(&idle);
@@ -201,7 +201,7 @@ fn reload_applies_a_new_configuration_and_loses_nothing() {
         .any(|pair| pair[1] - pair[0] >= Duration::from_millis(950));
     assert!(
         second,
-        "the second that the quota counts has passed in between"
+        "a full second passed between the two processes' requests"
     );
 }
 
@@ -233,7 +233,7 @@ fn reload_of_an_invalid_configuration_keeps_the_current_one() {
     manager.wait_for("RELOADING=1");
     manager.wait_for("READY=1");
     let before = env.query_number("SELECT count(*) FROM archive");
-    wait_until("what is said meanwhile", || {
+    wait_until("messages sent meanwhile", || {
         env.query_number("SELECT count(*) FROM archive") > before
     });
     let said = assert_ends_within_limit(daemon);
@@ -266,7 +266,7 @@ fn reload_can_switch_the_database() {
     manager.wait_for("RELOADING=1");
     manager.wait_for("READY=1");
     manager.wait_for("STATUS=up to date: 1 account · 200 new messages");
-    // The first is let go of: another process may have it.
+    // The daemon has released the first database, so another process can write to it.
     let env = env.with_database("sqlite://archive.db");
     env.sync().assert_ok();
     assert_ends_within_limit(daemon);
@@ -283,14 +283,14 @@ fn shutdown_is_immediate_with_a_hanging_provider() {
     env.script_answer(hanging_answer(CallFilter::History));
     let daemon = DaemonProcess::start(&env);
     let total = || env.sandbox.rules().total;
-    wait_until("answers that hang", || {
+    wait_until("hanging responses", || {
         total().read > 0 && total().history > 0
     });
     assert_ends_within_limit(daemon);
     assert_eq!(
         env.query_number("SELECT count(*) FROM runs WHERE finished_at IS NULL"),
         0,
-        "in order, too"
+        "every run was finished"
     );
 }
 

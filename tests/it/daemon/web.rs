@@ -1,4 +1,4 @@
-//! Who is answered by a running daemon, how, and what it says of its health.
+//! The web server of the daemon: accepted requests, limits and health.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::support::http_client::{
 };
 use crate::support::postgres_server::PostgresServer;
 
-/// Everything that is there to be asked for.
+/// All paths that the server knows.
 const PATHS: [&str; 6] = [
     "/",
     "/style.css",
@@ -33,14 +33,14 @@ const PATHS: [&str; 6] = [
     "/readyz",
     "/metrics",
 ];
-/// The page alone names streams.
+/// Only the page names streams.
 const FOR_PROGRAMS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
 fn small_env() -> TestEnv {
     TestEnv::new(&["--messages", "200", "--topic-messages", "100", "--plain"])
 }
 
-/// An address that nobody has at present.
+/// Returns an unused address.
 fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -48,7 +48,7 @@ fn free_address() -> SocketAddr {
         .unwrap()
 }
 
-/// Whether it says so.
+/// Panics unless the response has this status and contains this text.
 #[track_caller]
 fn assert_answer(answer: &HttpResponse, status: u16, text: &str) {
     assert!(
@@ -126,7 +126,7 @@ fn concurrent_requests_are_all_answered() {
     let env = with_web_listener(small_env(), ANY_PORT);
     let server = HttpDaemon::start(&env);
     let address = server.address();
-    // Some connect and say nothing.
+    // Some clients connect and send nothing.
     let silent: Vec<_> = (0..20)
         .map(|_| TcpStream::connect(address).unwrap())
         .collect();
@@ -141,7 +141,7 @@ fn concurrent_requests_are_all_answered() {
     server.stop();
     assert!(
         begun.elapsed() < Duration::from_secs(4),
-        "those who say nothing do not hold up the end"
+        "idle connections do not delay shutdown"
     );
     drop(silent);
 }
@@ -156,7 +156,7 @@ fn occupied_address_does_not_stop_archiving() {
         crate::support::daemon_process::archive_is_ready(&env)
             && env.query_number("SELECT count(*) FROM archive") >= 300
     });
-    wait_until("a complaint", || {
+    wait_until("the failure in the log", || {
         server.log_output().contains("cannot be shown")
     });
     assert!(
@@ -187,7 +187,7 @@ fn reload_moves_the_listen_address() {
     wait_until("the account again", || server.get("/readyz").status == 200);
     assert!(
         TcpStream::connect(before).is_err(),
-        "the old address was given back"
+        "the old address is free again"
     );
     server.stop();
 }
@@ -203,7 +203,9 @@ fn readiness_needs_one_working_account() {
     let (env, _middleman) = with_web_listener(small_env(), ANY_PORT)
         .behind_proxy(move |_, request| refuses(request.endpoint(), "web3mq"));
     let server = HttpDaemon::start(&env);
-    wait_until("the one that works", || server.get("/readyz").status == 200);
+    wait_until("the working account", || {
+        server.get("/readyz").status == 200
+    });
     wait_until("the other", || {
         server.get("/readyz").body.contains("is left alone for")
     });
@@ -230,17 +232,19 @@ fn without_database_it_is_alive_but_not_ready() {
     let server = HttpDaemon::start(&env);
     wait_until("the accounts", || server.get("/readyz").status == 200);
     cluster.stop();
-    wait_until("that it is gone", || server.get("/readyz").status == 503);
+    wait_until("the failed state", || server.get("/readyz").status == 503);
     assert_answer(&server.get("/readyz"), 503, "the database");
     assert_answer(&server.get("/healthz"), 200, "alive");
-    wait_until("a scrape that says so", || {
+    wait_until("a scrape with the value", || {
         server
             .get("/metrics")
             .body
             .contains("\nbackscroll_archive_up 0")
     });
     cluster.start_process();
-    wait_until("that it is back", || server.get("/readyz").status == 200);
+    wait_until("the recovered state", || {
+        server.get("/readyz").status == 200
+    });
     server.stop();
 }
 

@@ -1,4 +1,4 @@
-//! What the day is archived into, and how that breaks down.
+//! The archive of the day, and its outages.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -23,11 +23,11 @@ pub(super) struct EnduranceArchive {
 
 enum DatabaseKind {
     File(TempDir),
-    /// With the URL of the database, and somebody who sees who is at it.
+    /// The server, the URL of the database, and a connection that sees the other sessions.
     Server(PostgresServer, String, Mutex<Option<PgConnection>>),
 }
 
-/// Sessions that are not waiting for their client.
+/// Counts the sessions that are not waiting for their client.
 const COUNT_ACTIVE_QUERIES: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
     AND backend_type = 'client backend' AND pid <> pg_backend_pid() AND state IS DISTINCT FROM 'idle'";
 
@@ -68,10 +68,10 @@ impl EnduranceArchive {
         }
     }
 
-    /// Waits until nobody is at the database.
+    /// Waits until no session is active.
     pub(super) async fn wait_until_idle(&self, store: &dyn Archive) {
         match &self.kind {
-            // Whoever is at it, or waits for it, has his turn first.
+            // Active and waiting sessions go first.
             DatabaseKind::File(_) => drop(tokio::join!(
                 store.save_alarms(&[], Millis(0)),
                 store.ping()
@@ -84,7 +84,7 @@ impl EnduranceArchive {
         }
     }
 
-    /// There is no room for a byte more, or the server is gone.
+    /// Fills the disk, or stops the server.
     pub(super) fn start_outage(&self) {
         self.is_down.store(true, Ordering::Relaxed);
         match &self.kind {
@@ -118,7 +118,8 @@ impl EnduranceArchive {
     }
 }
 
-/// How many are at work on a server. Whoever is to see it comes anew after every outage.
+/// The number of active sessions of a server. The observing connection is opened again after an
+/// outage.
 async fn count_active_queries(
     seen_by: &mut Option<PgConnection>,
     archive: &EnduranceArchive,
@@ -144,7 +145,7 @@ fn path(dir: &TempDir) -> PathBuf {
     dir.path().join("archive.db")
 }
 
-/// The largest file that this process may write, in bytes.
+/// Limits the size of the files that this process writes, in bytes.
 fn limit_files(size: &str) {
     let process = std::process::id().to_string();
     let limited = Command::new("prlimit")

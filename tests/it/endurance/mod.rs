@@ -1,7 +1,8 @@
-//! A day with the service, in less than a minute: the daemon, the sandbox and somebody who takes its alarms, in one process
-//! on a clock that is moved on in steps, as fast as they keep up with it. Sockets, files and the database are real.
+//! A day of the daemon in less than a minute: daemon, sandbox and webhook receiver run in one
+//! process on a simulated clock that advances as fast as they can follow. Sockets, files and the
+//! database are real.
 //!
-//! The day lies in a process of its own, so that its memory is its own.
+//! The day runs in a process of its own, so that its memory can be measured.
 
 mod archive;
 mod simulation;
@@ -18,18 +19,20 @@ use self::archive::EnduranceArchive;
 use self::simulation::{Simulation, hold_clock};
 use crate::support::truth;
 
-/// A Thursday, at midnight.
+/// A Thursday at midnight.
 const BEGIN: Millis = Millis(1_795_651_200_000);
 const HOUR: Duration = Duration::from_hours(1);
 const AGORA: &str = "sandbox";
 const WEB3MQ: &str = "web3mq-1";
-/// By how much memory may grow from the second hour to the last. The sandbox is in it, which forgets no request, and what a
-/// database's connections take that are made anew after an outage.
+/// The maximum growth of memory from the second hour to the last, in bytes. It includes the
+/// sandbox, which keeps every request, and the database connections that are opened again after an
+/// outage.
 const FLAT: u64 = 16 << 20;
-/// And while no connection is made anew: from the fourteenth hour to the twenty-second.
+/// The maximum growth from the fourteenth hour to the twenty-second, without new connections.
 const FLATTER: u64 = 3 << 20;
 
-/// Whose alarm of which kind stands, and from when to when at the earliest and the latest, in hours of the day.
+/// Account, stream and kind of an alarm, and the ranges of its beginning and its end in hours of
+/// the day.
 type Expected = (&'static str, &'static str, &'static str, [f64; 2], [f64; 2]);
 
 const OUTAGES: [Expected; 6] = [
@@ -49,7 +52,7 @@ const OUTAGES: [Expected; 6] = [
 const NO_ROOM: Expected = ("", "", "disk", [12.0, 12.1], [12.5, 12.7]);
 const NO_SERVER: Expected = ("", "", "archive", [12.03, 12.4], [12.5, 12.7]);
 
-/// Bytes of memory that this process has.
+/// The resident memory of this process in bytes.
 fn memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status
@@ -59,7 +62,7 @@ fn memory() -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
-/// What happens. Answers with the memory in the hours 2, 14, 22 and 24.
+/// Runs the day's events. Returns the memory in the hours 2, 14, 22 and 24.
 async fn live_through(simulation: &mut Simulation) -> [u64; 4] {
     simulation.run_until(2.0, true).await;
     let second = memory();
@@ -69,7 +72,7 @@ async fn live_through(simulation: &mut Simulation) -> [u64; 4] {
     simulation.run_until(4.0, true).await;
     simulation.end_outage();
     simulation.run_until(6.0, true).await;
-    // Credentials are refused. Meanwhile nobody takes alarms for a while, and the service is started anew.
+    // Credentials are refused. Meanwhile the webhook is down for a while, and the daemon restarts.
     simulation.pager.is_down.store(true, Ordering::Relaxed);
     simulation.start_outage(
         &[CallFilter::Query, CallFilter::Read, CallFilter::Count],
@@ -91,7 +94,7 @@ async fn live_through(simulation: &mut Simulation) -> [u64; 4] {
     simulation.run_until(7.0, true).await;
     simulation.end_outage();
     simulation.run_until(9.0, true).await;
-    // Nothing is answered any more.
+    // Web3MQ no longer responds.
     simulation.start_outage(&[CallFilter::History], 200, Some(Fault::Hang));
     simulation.run_until(10.0, true).await;
     simulation.end_outage();
@@ -100,13 +103,13 @@ async fn live_through(simulation: &mut Simulation) -> [u64; 4] {
     simulation.run_until(12.5, true).await;
     simulation.archive.end_outage();
     simulation.run_until(13.95, true).await;
-    // In the lobby it is silent.
+    // Nobody sends messages to the lobby.
     simulation.run_until(14.0, false).await;
     let fourteenth = memory();
     simulation.run_until(22.0, false).await;
     let twenty_second = memory();
     simulation.run_until(22.5, true).await;
-    // What comes and goes is one alarm.
+    // A flapping problem is one alarm.
     for (at, is_down) in [
         (22.75, true),
         (22.78, false),
@@ -130,7 +133,8 @@ fn in_hours(at: Millis) -> f64 {
     (at.0 - BEGIN.0) as f64 / HOUR.as_millis() as f64
 }
 
-/// The alarms are those that belong, and each of them was told once when it began and once when it was over.
+/// Panics unless the alarms are the expected ones, each notified once at its beginning and once at
+/// its end.
 fn assert_alarms_belong(simulation: &Simulation, stood: &[Alarm], outage: Expected) {
     let read = |alarm: &Alarm| {
         let subject = alarm.subject.clone();
@@ -218,7 +222,7 @@ async fn day(archive: EnduranceArchive, outage: Expected) {
             (0, 0),
             "{stream:#?}"
         );
-        // Complete from where it is wanted on, but for the minutes in which it was ended.
+        // The stream is complete, except for the minutes of the shutdown.
         let mark = stream.watermark.unwrap();
         assert!(mark >= edge.second().plus(-300), "complete up to {mark}");
     }
@@ -228,7 +232,7 @@ async fn day(archive: EnduranceArchive, outage: Expected) {
     );
 }
 
-/// Writes that find no room fail, instead of ending the process.
+/// Runs the day with SIGXFSZ ignored, so that a write to the full disk fails with an error.
 const ALONE: &str =
     r#"trap "" XFSZ; exec "$0" --exact --ignored --nocapture endurance::day_with_sqlite_archive"#;
 

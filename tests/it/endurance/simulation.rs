@@ -1,4 +1,4 @@
-//! Everybody who has a part in the day, on one clock.
+//! The participants of the day, on one clock.
 
 use std::collections::HashMap;
 use std::future::pending;
@@ -41,25 +41,26 @@ use crate::support::messages::web3mq_message;
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
-/// How far the clock is moved on at once while requests are being made, and while none are.
+/// The steps of the clock while requests are made, and while none are.
 const STEPS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
-/// After so many steps without a request there are none to come for a while.
+/// After this many steps without a request, none is expected for a while.
 const QUIET_STEPS: usize = 1;
-/// How long everybody has to keep up with such a step, besides what the database takes. No answer is longer on its way
-/// within this machine, unless that is very busy; and then it is as if the provider took a little longer.
+/// The real time that each step gives the participants, besides the database's. A response within
+/// this machine is faster, unless the machine is very busy; then the provider just seems a little
+/// slower.
 const STEP_TIME: Duration = Duration::from_micros(500);
-/// How long the database is waited for, while it is well and while it has broken down.
+/// The maximum wait for the database while it works, and during its outage.
 const MAX_DATABASE_WAIT: [Duration; 2] = [Duration::from_secs(10), Duration::from_millis(20)];
 
-/// Holds the clock still until it is dropped.
+/// Stops the clock until the result is dropped.
 pub(super) fn hold_clock() -> Sender<()> {
-    // While such a task runs, time does not go on by itself; and nobody moves it on meanwhile.
+    // While a blocking task runs, tokio does not advance its paused clock.
     let (hold, held) = channel();
     drop(spawn_blocking(move || held.recv()));
     hold
 }
 
-/// Waits in the time of this machine: for no longer than this.
+/// Runs `work` for at most this much real time.
 async fn run_for_at_most(time: Duration, work: impl Future<Output = ()>) {
     let (hold, held) = channel::<()>();
     let over = spawn_blocking(move || held.recv_timeout(time).is_ok());
@@ -70,7 +71,7 @@ async fn run_for_at_most(time: Duration, work: impl Future<Output = ()>) {
     drop(hold);
 }
 
-/// Whoever takes the alarms.
+/// The receiver of the notifications.
 #[derive(Debug, Default)]
 pub(super) struct WebhookLog {
     taken: Mutex<Vec<Value>>,
@@ -102,7 +103,7 @@ impl WebhookLog {
         url
     }
 
-    /// Event, account, stream and kind of what was taken, in order.
+    /// Event, account, stream and kind of each notification, in order.
     pub(super) fn notifications(&self) -> Vec<[String; 4]> {
         let taken = self.taken.lock().unwrap();
         let words = |value: &Value| {
@@ -113,7 +114,7 @@ impl WebhookLog {
     }
 }
 
-/// See above.
+/// The participants: sandbox, daemon, clock, archive and webhook receiver.
 pub(super) struct Simulation {
     pub(super) sandbox: Sandbox,
     pub(super) clock: Arc<dyn Clock>,
@@ -123,9 +124,9 @@ pub(super) struct Simulation {
     user: String,
     topic: String,
     running: Option<(JoinHandle<()>, Shutdown, Arc<dyn Archive>)>,
-    /// The minute up to which people have spoken.
+    /// The minute up to which messages were sent.
     spoken_until_minute: i64,
-    /// How many requests the providers had seen at the last step, and for how many steps no more.
+    /// The number of requests at the last step, and the number of steps without a further one.
     request: (u64, usize),
 }
 
@@ -168,14 +169,14 @@ impl Simulation {
             spoken_until_minute: spoken,
             request: (0, 0),
         };
-        // For four weeks they have spoken at every hour.
+        // A message was sent at every hour of the last four weeks.
         for hour in 1..=28 * 24 {
             simulation.append_messages(BEGIN.0 - hour * HOUR_MS + 7 * MINUTE_MS, true);
         }
         simulation
     }
 
-    /// Somebody says something everywhere, or everywhere but in the lobby.
+    /// Sends a message to every stream, or to all but the lobby.
     fn append_messages(&mut self, ms: i64, in_the_lobby: bool) {
         for room in ["lobby", "office"]
             .into_iter()
@@ -252,7 +253,7 @@ impl Simulation {
         vec![Arc::new(agora), Arc::new(web3mq)]
     }
 
-    /// Starts the service.
+    /// Starts the daemon.
     pub(super) async fn start(&mut self) {
         let _still = hold_clock();
         let config = Config::parse(
@@ -302,12 +303,12 @@ impl Simulation {
         running.await.unwrap();
     }
 
-    /// Moves the clock on, once everybody has had a moment to do what there is to do.
+    /// Advances the clock after all participants have had time to work.
     async fn step(&mut self) {
         let still = hold_clock();
         run_for_at_most(STEP_TIME, pending()).await;
         if let Some((_, _, store)) = &self.running {
-            // Whether it fails is for others to notice.
+            // Other checks notice if the database fails.
             let patience = MAX_DATABASE_WAIT[usize::from(self.archive.is_down())];
             run_for_at_most(patience, self.archive.wait_until_idle(&**store)).await;
         }
@@ -321,7 +322,7 @@ impl Simulation {
         advance(STEPS[usize::from(self.request.1 > QUIET_STEPS)]).await;
     }
 
-    /// Lets the day go on until this hour of it, people speaking every minute.
+    /// Runs the day until this hour, with messages every minute.
     pub(super) async fn run_until(&mut self, hour: f64, in_the_lobby: bool) {
         let end = BEGIN.0 + (hour * HOUR_MS as f64) as i64;
         while self.clock.now().0 < end {
@@ -333,7 +334,7 @@ impl Simulation {
         }
     }
 
-    /// From now on all requests of these kinds are answered so.
+    /// From now on answers all requests of these kinds with this status or fault.
     pub(super) fn start_outage(&self, on: &[CallFilter], status: u16, fault: Option<Fault>) {
         for on in on {
             self.sandbox

@@ -1,7 +1,8 @@
 //! Histories from a file.
 //!
-//! `BACKSCROLL_CORPUS` names a file of JSON lines (`ts_ms`, `from`, `to`, `text`) to archive as well; a real one of
-//! tens of thousands of messages takes half a minute. Without it that test says that it did not run.
+//! `BACKSCROLL_CORPUS` can name a file of JSON lines (`ts_ms`, `from`, `to`, `text`) to archive. A
+//! file of tens of thousands of messages takes half a minute. Without it the test prints that it
+//! did not run.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -36,7 +37,7 @@ fn archive_corpus(file: &Path) {
     assert_eq!(
         env.query_number("SELECT count(DISTINCT account || stream) FROM coverage"),
         streams,
-        "one unbroken run each"
+        "one contiguous range for each stream"
     );
     let requests = i64::try_from(env.assert_no_rule_broken().requests()).unwrap();
     assert!(
@@ -59,7 +60,7 @@ fn history_of_years_with_long_silences_is_archived() {
     let (mut lines, mut ms) = (String::new(), 1_464_777_854_000_i64);
     let mut dice = fastrand::Rng::with_seed(3);
     for n in 0..4000 {
-        // Mostly the next second, sometimes hours later, twice half a year.
+        // Mostly within seconds, sometimes hours later, twice half a year.
         ms += match n {
             1500 | 2500 => 15_000_000_000,
             _ if dice.u8(0..20) == 0 => dice.i64(0..30_000_000),
@@ -82,7 +83,7 @@ fn history_of_years_with_long_silences_is_archived() {
 fn corpus_named_by_the_environment_is_archived() {
     match std::env::var_os("BACKSCROLL_CORPUS") {
         Some(file) => archive_corpus(Path::new(&file)),
-        // Past the harness, which would swallow what a test prints that does not fail.
+        // The message bypasses the test harness, which hides the output of passing tests.
         None => writeln!(
             std::io::stderr(),
             "NOT RUN: BACKSCROLL_CORPUS names no file to archive"

@@ -1,4 +1,4 @@
-//! What is not listed is found: from one stream to the whole truth.
+//! Discovery: from one listed stream to all messages.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::support::env::{CommandOutput, TestEnv};
 use crate::support::fault_proxy::ProxyAction;
 use crate::support::postgres_env::PostgresEnv;
 
-/// Follows Agora's lobby and none of Web3MQ's topics, and discovers in this way.
+/// Lists only Agora's lobby and turns discovery on or off.
 fn with_discovery(env: TestEnv, how: impl Into<toml::Value>) -> TestEnv {
     env.with_agora_streams(&[to("lobby")])
         .without_web3mq_topics()
@@ -27,7 +27,7 @@ fn web3mq(flags: &[&str]) -> TestEnv {
     with_discovery(TestEnv::new(flags).with_only("web3mq"), true)
 }
 
-/// The streams that `status` shows, and whether each was discovered.
+/// Returns the streams of `status` with their discovery flags.
 fn streams(env: &TestEnv) -> Vec<(String, bool)> {
     let CommandOutput { stdout: out, .. } = env.run(&["status", "--json"]).assert_ok();
     let streams: Vec<Value> = serde_json::from_str(&out).expect("JSON");
@@ -89,7 +89,7 @@ fn all_messages_are_discovered_from_one_channel() {
         !found
             .iter()
             .any(|(stream, _)| stream.starts_with("source=lobby")),
-        "a channel says nothing"
+        "a channel is never a sender"
     );
     env.run(&["status"])
         .assert_ok()
@@ -101,7 +101,7 @@ fn all_messages_are_discovered_from_one_channel() {
     );
     env.run(&["verify", "--remote"]).assert_ok();
 
-    // A later process follows the same, and finds nothing.
+    // A later process follows the same streams and discovers none.
     let output = env.run(&["sync", "--log", "info"]).assert_ok();
     assert!(!output.stderr.contains("discovered"), "{output:?}");
     assert_eq!(streams(&env), found);
@@ -219,7 +219,7 @@ fn streams_no_longer_discovered_keep_their_messages_without_gaps() {
     );
     env.run(&["verify"]).assert_ok();
 
-    // What was said in the meantime is made up for.
+    // Messages sent in the meantime are archived.
     let env = env.with_account_setting("discover", true);
     append_from(&env, "bob", "carol", RecipientKind::Peer, "meanwhile");
     env.assert_sync_archives_truth();
@@ -231,7 +231,7 @@ fn streams_are_discovered_from_an_existing_archive() {
     let env = agora(&["--messages", "300"], false);
     env.sync().assert_ok();
     let env = env.with_account_setting("discover", true);
-    // Nothing new is said in the lobby: all that is known of anybody is in the archive.
+    // The lobby has no new message, so the names come from the archive.
     env.assert_sync_archives_truth();
 }
 
@@ -302,7 +302,7 @@ fn events_reveal_streams_without_messages() {
     assert_eq!(
         env.sandbox.rules().total.events,
         0,
-        "checking takes nothing away"
+        "`check` reads no event feed"
     );
     for n in 0..1500 {
         let event = AgoraEvent {
@@ -319,7 +319,7 @@ fn events_reveal_streams_without_messages() {
     assert_eq!(
         env.assert_no_rule_broken().events,
         3,
-        "users twice, channels once"
+        "two requests for users, one for channels"
     );
     let found = streams(&env);
     for stream in [
@@ -330,7 +330,7 @@ fn events_reveal_streams_without_messages() {
     ] {
         assert!(found.contains(&(stream.to_owned(), true)), "{stream}");
     }
-    // The feeds have forgotten; the archive has not.
+    // The feeds have forgotten the events, but the archive knows the streams.
     env.sync().assert_ok();
     assert_eq!(streams(&env), found);
 }
@@ -381,11 +381,7 @@ fn every_chat_group_and_topic_of_a_web3mq_account_is_discovered() {
             .map(|topic| (format!("topic={topic}"), true))
             .collect();
         topics.sort();
-        assert_eq!(
-            streams(&env),
-            topics,
-            "the group in which nobody speaks, too"
-        );
+        assert_eq!(streams(&env), topics, "the empty group is discovered, too");
         env.run(&["verify", "--remote"]).assert_ok();
     }
 }
@@ -408,7 +404,7 @@ fn refused_directory_is_reported_and_stops_no_stream() {
     env.assert_archive_equals_truth(edge);
     assert!(
         proxy.count_requests(|request| request.url.path() == "/api/my_subscribe_topic_list/") > 0,
-        "the others are asked for"
+        "the other directories are read"
     );
     let CommandOutput { stdout: out, .. } = env.run(&["status", "--json"]).assert_ok();
     assert!(
@@ -465,7 +461,7 @@ fn discovery_is_complete_despite_random_faults() {
         "200",
     ];
     let env = with_discovery(TestEnv::new(&flags), true);
-    // Once for what is wrong, and once more for what that has left.
+    // Several syncs are needed, since a sync can leave ranges after its faults.
     let edge = env.settled_edge();
     for _ in 0..4 {
         if env.sync().code == Some(0) {
@@ -494,6 +490,6 @@ fn hanging_directory_is_retried() {
     assert_eq!(
         env.sandbox.rules().total.list,
         5,
-        "and the one list that knows no end a second time"
+        "one of the lists was requested a second time"
     );
 }

@@ -1,10 +1,10 @@
-//! Every shape that the providers' answers come in: whatever one flag says meets whatever any other says.
+//! Combinations of the sandbox's flags: every two values of two flags occur together at least once.
 
 use std::collections::BTreeSet;
 
 use crate::support::env::TestEnv;
 
-/// A flag and what it can say; `""` leaves it out.
+/// A flag and its values; `""` leaves it out.
 const FLAGS: &[(&str, &[&str])] = &[
     (
         "--time-form",
@@ -28,10 +28,10 @@ const FLAGS: &[(&str, &[&str])] = &[
     ("--max-size", &["100", "30"]),
 ];
 
-/// Two flags, and what each of them says.
+/// Two flags and a value of each.
 type Pair = (usize, usize, usize, usize);
 
-/// One way to answer: what each flag says.
+/// A value for each flag.
 type Shape = Vec<usize>;
 
 fn pairs(shape: &Shape) -> impl Iterator<Item = Pair> + '_ {
@@ -39,7 +39,7 @@ fn pairs(shape: &Shape) -> impl Iterator<Item = Pair> + '_ {
         .flat_map(move |i| (i + 1..shape.len()).map(move |j| (i, shape[i], j, shape[j])))
 }
 
-/// Few shapes in which every two values of two flags occur together: each next one is the best of many drawn.
+/// Returns few combinations that cover every pair of values. Each is the best of many random ones.
 fn shapes() -> Vec<Shape> {
     let mut dice = fastrand::Rng::with_seed(7);
     let mut open: BTreeSet<Pair> = BTreeSet::new();
@@ -83,10 +83,14 @@ fn flags(shape: &Shape) -> Vec<&'static str> {
     .collect()
 }
 
-/// Every fourth shape, so that four of these can run at once.
+/// Archives every fourth combination, so that four tests can run in parallel.
 fn archive_in_each(part: usize) {
     let shapes = shapes();
-    assert!(shapes.len() < 32, "{} shapes take long", shapes.len());
+    assert!(
+        shapes.len() < 32,
+        "{} combinations take too long",
+        shapes.len()
+    );
     for shape in shapes.iter().skip(part).step_by(4) {
         let flags = flags(shape);
         eprintln!("{flags:?}");

@@ -1,4 +1,4 @@
-//! What is foreseen of a missing history, by what the archive says alone.
+//! Forecasts of missing history that are computed from the archive alone.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use crate::support::model_run::ModelRun;
 const NOW: Millis = Millis(1_795_343_200_123);
 const HOUR: Duration = Duration::from_hours(1);
 
-/// An account of which this much of the calls has succeeded: the credentials, surveys, and readings of four windows, of
-/// which the last two hold two thousand messages each.
+/// An account of which this many calls succeeded: the credentials check, surveys, and fetches of
+/// four windows, of which the last two have two thousand messages each.
 async fn run_after_calls(calls: u32) -> ModelRun {
     let provider = FakeProvider::new(NOW, Duration::from_mins(2), Some(HOUR));
     provider
@@ -36,7 +36,7 @@ async fn status(run: &ModelRun) -> Vec<StreamStatus> {
     run.store.status().await.unwrap()
 }
 
-/// With so many requests in an hour.
+/// Forecasts with this many requests in an hour.
 fn forecast_for(run: &ModelRun, streams: &[StreamStatus], requests: u64) -> Option<Forecast> {
     let pace = Pace {
         account: "shop".to_owned(),
@@ -57,7 +57,7 @@ async fn without_sealed_windows_only_the_time_is_forecast() {
     let expires_at = found.outlook.expires_at.unwrap();
     assert!(
         (NOW.second().0 - expires_at.0).abs() < 5,
-        "it reaches back as far as the provider remembers: {expires_at}"
+        "it reaches back to the retention edge: {expires_at}"
     );
     let named: Vec<&str> = found.streams.keys().map(String::as_str).collect();
     assert_eq!(named, [streams[0].stream.as_str()]);
@@ -87,7 +87,7 @@ async fn recent_rate_and_pauses_determine_the_forecast_loss() {
         "{none:?}"
     );
 
-    // Until the pause is over all of it is gone.
+    // All of it expires before the pause ends.
     streams[0].pause = Some(Pause {
         until: NOW.plus(HOUR),
         reason: "told to".to_owned(),

@@ -1,4 +1,4 @@
-//! What a second sync does: nothing. And what the archive says of itself.
+//! A second sync changes nothing; runs, coverage and gaps describe the archive.
 
 use backscroll::domain::time::Millis;
 use backscroll::sandbox::Selection;
@@ -6,7 +6,7 @@ use backscroll::sandbox::Selection;
 use crate::support::config::AGORA;
 use crate::support::env::TestEnv;
 
-/// Everything that a sync which finds nothing must leave as it is.
+/// The state that a sync without news must leave unchanged.
 const EVERYTHING: &str = "
     SELECT account || '|' || conversation || '|' || sender || '|' || recipient || '|' || sent_at_ms || '|' ||
            hex(payload) || '|' || coalesce(status, '-') || '|' || occurrence || '|' || archived_at
@@ -60,7 +60,10 @@ fn coverage_is_contiguous_and_counts_every_message() {
         env.query_number("SELECT count(DISTINCT account || stream) FROM coverage"),
         i64::try_from(streams).unwrap()
     );
-    assert!(streams > of_agora, "every stream of both accounts");
+    assert!(
+        streams > of_agora,
+        "every stream of both accounts is covered"
+    );
     for (account, stream, to_at, messages, provider_count, state, reason) in runs {
         let end: Millis = to_at.parse().unwrap();
         let truth = if account == "sandbox" {
@@ -90,13 +93,13 @@ fn only_the_unsettled_range_is_a_gap() {
     assert_eq!(
         i64::try_from(gaps.len()).unwrap(),
         env.query_number("SELECT count(*) FROM coverage"),
-        "one gap a stream"
+        "one gap for each stream"
     );
     for (from, to, reason, lost) in gaps {
         let (from, to): (Millis, Millis) = (from.parse().unwrap(), to.parse().unwrap());
         assert!(
             to.since(from).as_secs() <= 125,
-            "{from} to {to} is more than the settle of two minutes"
+            "{from} to {to} is longer than the settle age of two minutes"
         );
         assert_eq!(
             (reason.as_str(), lost),
@@ -149,7 +152,7 @@ fn history_beyond_the_retention_is_never_requested() {
     env.assert_no_rule_broken();
 }
 
-/// How many messages an Agora stream holds before `end`.
+/// The number of messages of an Agora stream before `end`.
 fn count_agora_messages(env: &TestEnv, stream: &str, end: Millis) -> i64 {
     let streams = env.world().agora_streams("sandbox");
     let named = streams.into_iter().find(|named| {
@@ -172,7 +175,7 @@ fn count_agora_messages(env: &TestEnv, stream: &str, end: Millis) -> i64 {
     })
 }
 
-/// How many messages a Web3MQ topic holds before `end`.
+/// The number of messages of a Web3MQ topic before `end`.
 fn count_topic_messages(env: &TestEnv, stream: &str, end: Millis) -> i64 {
     let topics = env.world().web3mq_topics(&env.world().users()[0]);
     let rows = &topics[stream.strip_prefix("topic=").unwrap()];

@@ -1,4 +1,4 @@
-//! Killed at any moment, it loses nothing and doubles nothing.
+//! A process that is killed at any moment loses and duplicates nothing.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -17,7 +17,7 @@ use crate::support::env::{BACKSCROLL, TestEnv, run_command_in, wait_until};
 use crate::support::sandbox_providers::sandbox_providers;
 use crate::support::truth;
 
-/// Begins a pass over an archive and lets go of it after so many polls; answers whether it was over by then.
+/// Starts a pass and drops it after this many polls. Returns its reports if it was done by then.
 async fn run_pass_for_polls(
     env: &TestEnv,
     archive: &std::path::Path,
@@ -48,7 +48,8 @@ async fn run_pass_for_polls(
     ended
 }
 
-/// Lets a pass go after `polls` polls, finishes what it began, and compares. False once it was not cut short any more.
+/// Drops a pass after `polls` polls, completes it with another pass, and compares the archive.
+/// Returns false if the first pass was done before.
 fn pass_is_cut_short(env: &TestEnv, polls: u32) -> bool {
     let archive = env.path(&format!("cut-{polls}.db"));
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -84,7 +85,7 @@ fn pass_is_cut_short(env: &TestEnv, polls: u32) -> bool {
 fn pass_dropped_at_any_await_loses_nothing() {
     const AT_ONCE: u32 = 8;
     let env = TestEnv::new(&["--plain", "--messages", "45", "--topic-messages", "60"]);
-    // Each of these begins with polls of its own; one that runs to the end uncut ends them all.
+    // Each thread takes the next number of polls, until one pass runs to its end.
     let (next, longest) = (AtomicU32::new(0), AtomicU32::new(u32::MAX));
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
@@ -105,7 +106,7 @@ fn pass_dropped_at_any_await_loses_nothing() {
     assert!((40..5000).contains(&longest), "a pass took {longest} polls");
 }
 
-/// The real command, which dies with the test.
+/// The command under test. It is killed when the test ends.
 struct SyncProcess(Child);
 
 impl Drop for SyncProcess {
@@ -151,9 +152,12 @@ fn kill_at_any_moment_loses_nothing() {
         child.0.wait().unwrap();
         killed += u32::from(!over);
     }
-    assert!(killed >= 5, "{killed} were killed before they were done");
+    assert!(
+        killed >= 5,
+        "{killed} syncs were killed before they were done"
+    );
     let unfinished = env.query_number("SELECT count(*) FROM runs WHERE finished_at IS NULL");
-    assert!(unfinished > 0, "a killed run says that it never finished");
+    assert!(unfinished > 0, "a killed run is recorded as unfinished");
     run_command_in(env.dir.path(), &["sync"]).assert_ok();
     env.assert_archive_equals_truth(edge);
     let (check,): (String,) = env.query_row("PRAGMA integrity_check");

@@ -129,7 +129,7 @@ fn status_never_moves_backward() {
         .append_web3mq(&user, web3mq_message(&topic, ms, Some(Web3mqStatus::Read)))
         .unwrap();
     env.assert_sync_archives_truth();
-    // The same message again, as a node says it that has not heard yet.
+    // The same message as an outdated node shows it.
     let (env, _middleman) = env.behind_proxy(|_, _| {
         crate::support::fault_proxy::ProxyAction::rewrite_json(|answer| {
             if let Some(row) = answer["data"]["result"].get_mut(0) {

@@ -1,4 +1,4 @@
-//! The engine: what is archived, once, whatever the history and the process do.
+//! The engine: complete archives without duplicates, for every history and every interruption.
 
 mod corpus;
 mod discovery;

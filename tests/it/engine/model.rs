@@ -1,4 +1,4 @@
-//! Engine and store against a history that changes in any way, in any order.
+//! Model-based tests of engine and store with a history that changes at random.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,28 +14,28 @@ use crate::support::fake_provider::FakeProvider;
 use crate::support::model_run::{ModelRun, NOW, SYNC};
 
 const SETTLE: Duration = Duration::from_mins(2);
-/// Something that happens.
+/// An event of a random history.
 #[derive(Clone, Debug)]
 enum ModelEvent {
-    /// Messages sent this many milliseconds ago, a second apart, show up now.
+    /// Messages with timestamps from this many milliseconds ago, a second apart, appear now.
     Appear {
         ago: i64,
         count: u64,
     },
-    /// The clock goes on.
+    /// The clock advances by this many seconds.
     Wait(u64),
-    /// One that was there is gone for good. It is counted before and after: a message that goes and another that comes
-    /// between two counts make no difference to them.
+    /// A message vanishes for good. It is counted before and after, since counts cannot show that
+    /// one message vanished and another appeared between them.
     Vanish(usize),
-    /// The next readings lack one.
+    /// This many further fetches miss a message.
     Lack(u32),
     Read(usize),
     Sync,
     Reconcile,
     Refresh,
-    /// Of the calls to come some fail: after so many that succeed, each.
+    /// Future calls fail, each after this many that succeed.
     Fail(Vec<u32>),
-    /// A pass that is let go of after so many polls, as a process is that is killed.
+    /// A pass is dropped after this many polls, like that of a killed process.
     Break(u32),
 }
 
@@ -114,8 +114,9 @@ async fn whatever_happens(
     let mut run = ModelRun::with_provider(provider).await;
     run.run_pass(SYNC).await;
     let mut number = 0;
-    // A provider that takes messages away and forgets the old ones is none of the two: of a row that reaches behind its
-    // memory and of which it had fewer messages than are archived, nothing is known.
+    // No provider both removes messages and has a retention. The combination is left out: of a row
+    // that overlaps the retention edge with fewer messages than archived, nothing could be
+    // concluded.
     for event in events
         .into_iter()
         .filter(|event| retention.is_none() || !matches!(event, ModelEvent::Vanish(_)))
@@ -123,7 +124,7 @@ async fn whatever_happens(
         happen(&mut run, event, &mut number).await;
         run.assert_ledger_agrees().await;
     }
-    // Doubts are looked at again after a while, twice as long each time; then nothing more is known to be missing.
+    // Suspect windows are refetched with growing delays; after this time none is left.
     run.provider.history().incomplete_reads = 0;
     run.provider.history().calls_before_failures.clear();
     run.provider
@@ -139,7 +140,7 @@ async fn whatever_happens(
 
     let archived = run.archived_messages().await;
     let distinct: BTreeSet<_> = archived.iter().copied().collect();
-    assert_eq!(distinct.len(), archived.len(), "no message twice");
+    assert_eq!(distinct.len(), archived.len(), "no message is duplicated");
     let shown: Vec<_> = run
         .provider
         .history()
@@ -147,8 +148,8 @@ async fn whatever_happens(
         .difference(&distinct)
         .copied()
         .collect();
-    assert_eq!(shown, [], "shown once, and not archived");
-    // What crumbles at the retention's edge is out of reach.
+    assert_eq!(shown, [], "messages shown once and not archived");
+    // Messages at the retention edge cannot be demanded.
     let now = run.provider.clock.now();
     let edge = retention.map_or(0, |retention| now.minus(retention).0 + 310_000);
     let suspects: Vec<String> = run
@@ -160,14 +161,18 @@ async fn whatever_happens(
             .into_iter()
             .filter(|one| !distinct.contains(one))
             .collect();
-        assert_eq!(missing, [], "at the provider, and not archived");
+        assert_eq!(
+            missing,
+            [],
+            "messages of the provider that are not archived"
+        );
     } else {
         assert!(
             retention.is_some(),
-            "nothing is left in doubt that can still be had: {suspects:?}"
+            "no fetchable window stays suspect: {suspects:?}"
         );
     }
-    // And what was found is remembered: a provider that stands still costs one count.
+    // The result is remembered: an unchanged history costs one count.
     let (requests, readings) = (
         run.provider.requests_sent(),
         run.provider.history().fetched_windows.len(),
@@ -176,7 +181,7 @@ async fn whatever_happens(
     assert_eq!(
         run.provider.history().fetched_windows.len(),
         readings,
-        "nothing is read twice for the same reason"
+        "no window is fetched twice for the same reason"
     );
     assert!(
         run.provider.requests_sent() - requests <= 3,
@@ -185,7 +190,7 @@ async fn whatever_happens(
     );
 }
 
-/// As many as `PROPTEST_CASES` says.
+/// The number of cases: `PROPTEST_CASES`, or 100.
 fn cases() -> u32 {
     std::env::var("PROPTEST_CASES")
         .ok()
@@ -207,8 +212,8 @@ proptest! {
     }
 }
 
-/// A channel in which something is said every 86 ms, a day long. Of the rows without a straggler the archive holds
-/// nothing here but what the ledger says: they are counted, and never read.
+/// A channel with a message every 86 ms for a day. For rows without a straggler the archive holds
+/// only the ledger: they are counted, and never fetched.
 #[tokio::test]
 async fn reconciling_a_million_messages_takes_few_requests() {
     const ROWS: i64 = 1000;
@@ -273,7 +278,7 @@ async fn repeated_stragglers_increase_the_settle_age() {
         assert_eq!(
             settle.map(|settle| settle.as_secs()),
             known,
-            "the one that came an hour late says nothing of it"
+            "the message that came an hour late does not count"
         );
     }
     run.provider.clock.advance(Duration::from_hours(2));
@@ -287,7 +292,7 @@ async fn repeated_stragglers_increase_the_settle_age() {
     );
     assert!(
         run.run_pass(SYNC).await.is_complete(),
-        "what is not settled is not missing"
+        "unsettled history is not missing"
     );
 }
 
@@ -309,7 +314,7 @@ async fn ledger_row_with_many_late_messages_is_split() {
     let readings = std::mem::take(&mut run.provider.history().fetched_windows);
     let size = |window: &Window| run.provider.window(*window).len();
     let longest = readings.iter().map(size).max().unwrap();
-    assert!(longest <= 4000, "{longest} messages in one reading");
+    assert!(longest <= 4000, "{longest} messages in one fetch");
     run.assert_ledger_agrees().await;
 }
 
@@ -330,7 +335,7 @@ async fn lasting_suspect_window_is_refetched_less_and_less_often() {
     let readings = run.provider.history().fetched_windows.len() - before;
     assert!(
         (5..=12).contains(&readings),
-        "{readings} readings in two weeks of hours"
+        "{readings} fetches in two weeks of hourly passes"
     );
     run.provider.history().incomplete_reads = 0;
     run.provider.history().calls_before_failures.clear();

@@ -1,4 +1,5 @@
-//! What the providers show late, take away or change after it was sealed, over the wire: reconcile, refresh, requeue.
+//! Messages that appear, vanish or change after their window was sealed: reconcile, refresh,
+//! requeue.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,7 +25,7 @@ const SYNC: Purpose = Purpose::Sync(HistoryBounds {
     until: None,
 });
 
-/// A pass of a process of its own over the bed's archive; answers with its requests, and what was new and changed.
+/// Runs a pass with a new engine. Returns the numbers of requests, of new and of changed messages.
 #[track_caller]
 fn run_pass(env: &TestEnv, purpose: Purpose) -> (u64, u64, u64) {
     env.block_on(async {
@@ -53,14 +54,14 @@ fn run_pass(env: &TestEnv, purpose: Purpose) -> (u64, u64, u64) {
     })
 }
 
-/// Every ledger row says what the archive holds, and what the provider said.
+/// Panics unless every ledger row equals the archive and the provider's count.
 #[track_caller]
 fn assert_complete(env: &TestEnv, edge: Millis) {
     assert_no_row(env, edge, "messages <> provider_count");
 }
 
-/// Every ledger row holds what the provider counted, and may hold more: what came after the provider was asked may have come
-/// by another stream.
+/// Panics if a ledger row has fewer messages than the provider counted. It may have more: messages
+/// that came after the count may have come from another stream.
 #[track_caller]
 fn assert_nothing_short(env: &TestEnv, edge: Millis) {
     assert_no_row(env, edge, "messages < provider_count");
@@ -75,10 +76,10 @@ fn assert_no_row(env: &TestEnv, edge: Millis, odd: &str) {
     assert_eq!(found, []);
 }
 
-/// A channel with something on and around every whole second, for some minutes, two minutes ago; and stragglers in it
-/// on the edges of ledger rows.
+/// Archives a channel with messages on and around every whole second for some minutes, then adds
+/// stragglers on the edges of ledger rows and reconciles.
 fn stragglers_on_every_edge(flags: &[&str]) {
-    // More than one window.
+    // The history is longer than one window.
     const SECONDS: i64 = 3000;
     let env = TestEnv::without_messages(flags).with_only("agora");
     let begin = env.world().now().second().0 - SECONDS - 200;
@@ -112,7 +113,7 @@ fn stragglers_on_every_edge(flags: &[&str]) {
     let again = env.sandbox.rules().total.read - reads;
     assert!(
         again <= 8,
-        "{again} reads, where nothing differs but what bounds mean is to be learned"
+        "{again} reads although only the meaning of bounds is unknown"
     );
     env.assert_no_rule_broken();
 }
@@ -147,7 +148,7 @@ fn stragglers_are_found_with_exclusive_whole_second_start() {
     stragglers_on_every_edge(&["--seconds", "--start", "exclusive"]);
 }
 
-/// A group of the first user, with so many messages a second apart that end a minute ago.
+/// Appends this many messages, a second apart until a minute ago, to a group of the first user.
 fn append_group(env: &TestEnv, count: i64) -> (String, String, i64) {
     let user = env.world().users()[0].clone();
     let topic = env
@@ -180,7 +181,7 @@ fn topic_with_a_matching_total_costs_one_request() {
     assert_eq!(
         history,
         topics + 1,
-        "one each, and one that tries the credentials"
+        "one for each topic, and one credentials check"
     );
 }
 
@@ -227,7 +228,7 @@ fn message_removed_by_a_node_stays_archived_and_is_refetched_once() {
     let topics = env.query_number("SELECT count(*) FROM stream WHERE key LIKE 'topic=%'");
     assert_eq!(env.sandbox.rules().total.history as i64, topics + 1);
 
-    // What comes late into such a row is found all the same.
+    // A late message in such a row is still found.
     env.world()
         .append_web3mq(&user, web3mq_message(&topic, begin + 5001, None))
         .unwrap();
@@ -237,7 +238,7 @@ fn message_removed_by_a_node_stays_archived_and_is_refetched_once() {
     assert_eq!(known, (601, 600));
 }
 
-/// Archives while somebody changes the history at every `step`th request; then reconciles, and answers with the bed.
+/// Archives while `change` changes the history at every `step`th request, then reconciles.
 fn archived_while_changing(
     env: TestEnv,
     step: u32,
@@ -252,7 +253,7 @@ fn archived_while_changing(
         ProxyAction::Forward
     });
     env.sync();
-    // What was left in doubt, what was sealed before its stragglers came, and what was doubtful meanwhile.
+    // Several passes settle suspect windows and windows sealed before their stragglers came.
     for _ in 0..3 {
         run_pass(&env, SYNC);
         run_pass(&env, Purpose::Reconcile);
@@ -309,7 +310,10 @@ fn expiry_during_paging_loses_and_duplicates_nothing_else() {
     let left = begin + step * 13;
     let held: Vec<(i64, i64)> = env
         .query_rows("SELECT sent_at_ms, count(*) FROM archive GROUP BY sender, recipient, sent_at_ms, payload, occurrence");
-    assert!(held.iter().all(|(_, times)| *times == 1), "nothing twice");
+    assert!(
+        held.iter().all(|(_, times)| *times == 1),
+        "no message is duplicated"
+    );
     let truth = env
         .world()
         .agora_messages("sandbox")
@@ -319,7 +323,7 @@ fn expiry_during_paging_loses_and_duplicates_nothing_else() {
     assert_eq!(
         held.iter().filter(|(ms, _)| *ms >= left).count(),
         truth,
-        "all that was left"
+        "all messages that had not expired"
     );
 }
 
@@ -351,7 +355,7 @@ fn topic_changing_during_paging_loses_and_duplicates_nothing() {
     let held = ids("SELECT provider_message_id FROM archive ORDER BY 1");
     let mut distinct = held.clone();
     distinct.dedup();
-    assert_eq!(held.len(), distinct.len(), "no message twice");
+    assert_eq!(held.len(), distinct.len(), "no message is duplicated");
     for row in &env.world().web3mq_topics(&user)[&topic] {
         assert!(
             held.binary_search(&(row.messageid.clone(),)).is_ok(),
@@ -371,7 +375,7 @@ fn suspect_window_is_sealed_once_a_refetch_matches() {
         .with_only("agora")
         .with_settle("1s");
     let edge = env.settled_edge();
-    // Every page lacks its last message, and no count says so.
+    // Every page misses its last message, and no count reveals it.
     let (lying, _middleman) = env.behind_proxy(|_, request| match request.endpoint() {
         "read" => ProxyAction::rewrite_json(|answer| {
             drop(answer["messages"].as_array_mut().and_then(Vec::pop));
@@ -407,7 +411,7 @@ fn refresh_updates_statuses_until_read() {
     assert_eq!(
         run_pass(&env, Purpose::Refresh),
         (2, 0, 0),
-        "nothing is unread: the credentials are tried, and that is all"
+        "without unread messages only the credentials are checked"
     );
     let changed = "SELECT changed FROM runs WHERE why = 'refresh' AND account LIKE 'web3mq%' ORDER BY started_at";
     assert_eq!(env.query_rows::<(i64,)>(changed), [(300,), (300,), (0,)]);
@@ -459,14 +463,14 @@ fn daemon_reconciles_and_refreshes_on_schedule() {
         .append_web3mq(&user, web3mq_message(&topic, begin + 500, None))
         .unwrap();
     env.world().advance_statuses();
-    wait_until("what came late", || {
+    wait_until("the late messages", || {
         env.query_number("SELECT count(*) FROM archive") == 53
     });
-    wait_until("what was delivered", || {
+    wait_until("the delivered statuses", || {
         env.query_number("SELECT count(*) FROM archive WHERE status = 'delivered'") == 50
     });
     let runs = "SELECT CAST(coalesce(sum(new), 0) AS INTEGER), CAST(coalesce(sum(changed), 0) AS INTEGER) FROM runs";
-    // Whichever of the two came first has found the late one of the group, and how far the others have come.
+    // The first of the two passes has found the late message of the group and the new statuses.
     wait_until("the record", || {
         let refreshed: (i64, i64) = env.query_row(&format!(
             "{runs} WHERE why = 'refresh' AND finished_at IS NOT NULL"
@@ -485,7 +489,8 @@ fn daemon_reconciles_and_refreshes_on_schedule() {
     env.assert_no_rule_broken();
 }
 
-/// Puts a message into quarantine as an older version would have that did not understand it: its provider counted it.
+/// Puts a message into quarantine like an older version that could not parse it; the provider
+/// counted it.
 fn quarantine_raw(env: &TestEnv, stream: &str, raw: &Value, ms: i64) {
     let raw = raw.to_string();
     let hash = hex::encode(&blake3::hash(raw.as_bytes()).as_bytes()[..16]);
@@ -539,7 +544,7 @@ fn quarantined_message_is_archived_after_upgrade() {
         .assert_prints("web3mq-1: 1 understood and archived, 0 left");
     assert!(
         !output.stdout.contains('?') && !output.stderr.contains("odd"),
-        "no text of a message: {output:?}"
+        "no text of a message is printed: {output:?}"
     );
     env.assert_archive_equals_truth(edge);
     let left: Vec<(String,)> = env.query_rows("SELECT reason FROM quarantine");
@@ -547,7 +552,7 @@ fn quarantined_message_is_archived_after_upgrade() {
     let held: (i64, i64) = env.query_row(
         "SELECT messages, provider_count FROM coverage WHERE stream = 'destination=lobby'",
     );
-    assert_eq!(held, (2, 3), "one is left that the provider counts");
+    assert_eq!(held, (2, 3), "one message stays that the provider counts");
     let status: Value =
         serde_json::from_str(&env.run(&["status", "--json"]).assert_ok().stdout).unwrap();
     let lobby = status

@@ -1,4 +1,4 @@
-//! The archive beside what the sandbox knows to be true.
+//! The archive compared with the sandbox's messages.
 
 use backscroll::sandbox::ArchiveEntry;
 

@@ -1,4 +1,4 @@
-//! What `verify` finds, and what it puts right: on both databases.
+//! The findings and repairs of `verify`, on both databases.
 
 #![expect(
     clippy::needless_pass_by_value,
@@ -22,14 +22,14 @@ use crate::support::env::{CommandOutput, TestEnv, wait_until};
 use crate::support::fault_proxy::ProxyAction;
 use crate::support::postgres_server;
 
-/// A bed with an archive in one of the two databases, which holds all that there is.
+/// An environment with a complete archive in one of the two databases.
 struct VerifyFixture {
     env: TestEnv,
-    /// The database of the Postgres server; nothing where the archive is a file.
+    /// The name of the Postgres database. `None` if the archive is a file.
     database: Option<String>,
 }
 
-/// Each of these is so on every database.
+/// Runs each of these tests on every database.
 macro_rules! on_every_database {
     ($($test:ident),* $(,)?) => {
         mod sqlite {
@@ -70,7 +70,8 @@ impl VerifyFixture {
 
     fn with_database(database: Option<(String, String)>) -> Self {
         let env = TestEnv::new(&["--messages", "300", "--topic-messages", "90"]).with_settle("1s");
-        // The retention edge moves on: a window that began at it can soon not be had as a whole any more.
+        // The retention edge moves on, and a window that begins at it soon cannot be fetched as a
+        // whole.
         let since = env.world().now().minus(Duration::from_hours(80 * 24));
         let env = env.with_account_setting("since", since.to_string());
         let (url, database) = database.unzip();
@@ -87,7 +88,7 @@ impl VerifyFixture {
         fixture
     }
 
-    /// Sets how long Agora keeps messages.
+    /// Sets the retention of Agora.
     fn with_retention(self, retention: &str) -> Self {
         let env = self.env.with_setting_of(AGORA, "retention", retention);
         Self { env, ..self }
@@ -115,7 +116,7 @@ impl VerifyFixture {
         }
     }
 
-    /// All that the archive holds of messages, but for when they came in.
+    /// Returns all columns of the archived messages except the time of archiving.
     fn archived_rows(&self) -> Vec<String> {
         let rows = |payload: &str| {
             format!(
@@ -174,7 +175,7 @@ impl VerifyFixture {
         })
     }
 
-    /// Lays a message into the archive that fits its own hash, as somebody might who knows how.
+    /// Inserts a forged message whose hash is correct.
     fn insert_forged(&self, message: Message) {
         let store = self.open_store();
         self.env.block_on(async {
@@ -205,7 +206,7 @@ impl VerifyFixture {
     }
 }
 
-/// The key of the nth message of a provider's account, as a condition.
+/// Returns an SQL condition for the nth message of a provider's account.
 fn nth_message(provider: &str, n: usize) -> String {
     format!(
         "coalesce(occurrence, 0) = 0 AND (sent_at_ms, hash, recipient_id) = (SELECT m.sent_at_ms, m.hash, m.recipient_id FROM message m
@@ -263,7 +264,7 @@ fn changed_message_is_reported_and_repaired(fixture: VerifyFixture) {
             .assert_prints("1 messages restored, 0 moved to quarantine");
         fixture.assert_holds(&before, "");
     }
-    // The conversation follows from the names at the one provider, and is the stream's own at the other.
+    // One provider derives the conversation from the names, the other from the stream.
     fixture.execute_sql(
         "INSERT INTO conversation (account_id, name, kind) SELECT id, 'elsewhere', 4 FROM account",
     );
@@ -311,7 +312,7 @@ fn changed_ledger_row_is_reported_and_repaired(fixture: VerifyFixture) {
         fixture.assert_holds(&before, set);
         assert_eq!(fixture.query_number(ledger), sum, "{set}");
     }
-    // A window that reaches into what is yet to come is not sealed as such.
+    // A window that reaches into the future is not sealed as it is.
     let ahead = "UPDATE sealed_window SET to_s = to_s + 8640000, messages = messages + 1";
     let last = "(stream_id, from_s) = (SELECT stream_id, max(from_s) FROM sealed_window
                 WHERE stream_id = (SELECT stream_id FROM sealed_window ORDER BY messages DESC LIMIT 1) GROUP BY stream_id)";
@@ -322,7 +323,7 @@ fn changed_ledger_row_is_reported_and_repaired(fixture: VerifyFixture) {
     ));
     fixture.verify(&["--repair"]).assert_ok();
     fixture.assert_holds(&before, "");
-    // A window that ends before its messages: nobody can tell whether there were others that are lost.
+    // A window that ends before its messages: lost messages cannot be ruled out.
     fixture.execute_sql(&format!(
         "UPDATE sealed_window SET to_s = to_s - 864000 WHERE {one}"
     ));
@@ -354,7 +355,7 @@ fn message_removed_by_the_provider_stays(fixture: VerifyFixture) {
     let removed = Arc::new(Mutex::new(None::<String>));
     let seen = removed.clone();
     let VerifyFixture { env, database } = fixture;
-    // The newest message of the first short topic that is asked for is not shown any more.
+    // The newest message of the first short topic is no longer shown.
     let (env, _middleman) = env.behind_proxy(move |_, request| {
         if request.endpoint() != "history" {
             return ProxyAction::Forward;
@@ -362,7 +363,7 @@ fn message_removed_by_the_provider_stays(fixture: VerifyFixture) {
         let seen = seen.clone();
         ProxyAction::rewrite_json(move |answer| {
             let mut removed = seen.lock().unwrap();
-            // All on one page: so nothing moves.
+            // All messages are on one page, so no page shifts.
             let total = usize::try_from(answer["data"]["total"].as_u64().unwrap()).unwrap();
             let Some(rows) = answer["data"]["result"]
                 .as_array_mut()
@@ -387,7 +388,7 @@ fn message_removed_by_the_provider_stays(fixture: VerifyFixture) {
     });
     let fixture = VerifyFixture { env, database };
     let before = fixture.archived_rows();
-    // Everything of the account is read again, for everything was changed.
+    // The whole account is fetched again, since everything was changed.
     fixture.execute_sql(
         "UPDATE sealed_window SET messages = messages + 1
          WHERE stream_id IN (SELECT s.id FROM stream s JOIN account a ON a.id = s.account_id WHERE a.provider = 'web3mq')",
@@ -404,7 +405,7 @@ fn message_removed_by_the_provider_stays(fixture: VerifyFixture) {
 fn unrecoverable_damage_stays_a_finding(fixture: VerifyFixture) {
     let fixture = fixture.with_retention("2d");
     let before = fixture.archived_rows();
-    // Lately sent: it comes back, and the digest shows that all is there again.
+    // A recent message is restored, and the digest shows that the window is complete.
     fixture.execute_sql(&format!(
         "DELETE FROM message WHERE {}",
         nth_message("agora", 250)
@@ -427,7 +428,7 @@ fn unrecoverable_damage_stays_a_finding(fixture: VerifyFixture) {
     }
     let fixture = fixture.with_retention("1s");
     let end = fixture.query_number("SELECT max(to_s) FROM sealed_window");
-    wait_until("all is behind the edge", || {
+    wait_until("all messages to expire", || {
         fixture.env.world().now().second().0 > end + 5
     });
     fixture
@@ -444,7 +445,7 @@ fn unrecoverable_damage_stays_a_finding(fixture: VerifyFixture) {
         .assert_prints("the configuration does not follow the stream");
     let fixture = fixture.with_retention("4000d");
     let gone = fixture.archived_rows();
-    assert_eq!(gone.len(), before.len() - 1, "nothing else has changed");
+    assert_eq!(gone.len(), before.len() - 1, "nothing else changed");
 }
 
 fn messages_missing_by_the_provider_count_are_fetched(fixture: VerifyFixture) {
@@ -536,7 +537,7 @@ fn manifest_verifies_until_something_changes(fixture: VerifyFixture) {
         .verify(&["--against", "m.jsonl"])
         .assert_ok()
         .assert_prints("The archive is intact");
-    // Windows that have grown together since are no contradiction.
+    // Windows that were merged since do not contradict the manifest.
     let rows = fixture.query_number("SELECT count(*) FROM sealed_window");
     let ended = "SELECT max(to_s) FROM sealed_window";
     let end = fixture.query_number(ended);
@@ -550,7 +551,7 @@ fn manifest_verifies_until_something_changes(fixture: VerifyFixture) {
     );
     fixture.verify(&["--against", "m.jsonl"]).assert_ok();
 
-    // Somebody who changes messages and ledger alike.
+    // Messages and ledger are changed together.
     let before = fixture.archived_rows();
     fixture.insert_forged(fixture.forged());
     fixture.reseal();
@@ -592,7 +593,7 @@ fn manifest_verifies_until_something_changes(fixture: VerifyFixture) {
             .assert_incomplete()
             .assert_prints(&line);
     }
-    // A copy of the archive is as good, in the other kind of database, too.
+    // A copy of the archive also matches the manifest, also in the other database.
     fixture
         .env
         .run(&["copy", "--to", "sqlite://copy.db"])
@@ -607,7 +608,7 @@ fn manifest_verifies_until_something_changes(fixture: VerifyFixture) {
         .assert_prints("The archive is intact");
 }
 
-/// A manifest changed in many ways, and what is said of each.
+/// Returns changed manifests with the expected error of each.
 fn corrupted_manifests(manifest: &str) -> Vec<(String, String)> {
     let lines: Vec<String> = manifest.lines().map(str::to_owned).collect();
     let last = lines.len() - 1;
@@ -640,7 +641,7 @@ fn corrupted_manifests(manifest: &str) -> Vec<(String, String)> {
 }
 
 impl VerifyFixture {
-    /// A message that never was, in a channel that is followed, from somebody who is followed.
+    /// Returns a forged message from a followed sender to a followed channel.
     fn forged(&self) -> Message {
         let streams = self.env.world().agora_streams("sandbox");
         let sender = streams
@@ -669,7 +670,7 @@ impl VerifyFixture {
         }
     }
 
-    /// Somebody says something, and it shows up when its time is sealed already; answers with who.
+    /// Sends a message whose time is already sealed, and returns its sender.
     fn say_late(&self) -> String {
         let Message {
             sender,
@@ -689,14 +690,14 @@ impl VerifyFixture {
         sender
     }
 
-    /// A key to sign with.
+    /// Creates a signing key.
     fn key(&self, digit: &str) -> String {
         let name = format!("key-{digit}");
         std::fs::write(self.env.path(&name), digit.repeat(64) + "\n").unwrap();
         name
     }
 
-    /// Makes all ledger rows those of what the archive holds.
+    /// Recomputes all ledger rows from the archived messages.
     fn reseal(&self) {
         let store = self.open_store();
         self.env.block_on(async {
@@ -712,7 +713,7 @@ impl VerifyFixture {
                 let ever = Window::new(Second(0), Second(i64::MAX)).unwrap();
                 for row in store.ledger_rows(stream.id, ever, 1000).await.unwrap() {
                     let (window, scope) = (row.window, stream.scope.clone().unwrap());
-                    // By a path that leads to all messages, however many others lie in between.
+                    // Reads all messages page by page.
                     let seal = Seal {
                         window,
                         scope,

@@ -1,4 +1,5 @@
-//! Messages exactly on the bounds of windows, whatever the provider takes a bound to mean.
+//! Messages exactly on the bounds of windows, for every meaning that a provider can give to a
+//! bound.
 
 use std::collections::HashSet;
 
@@ -7,8 +8,8 @@ use backscroll::domain::time::Millis;
 use crate::support::config::to;
 use crate::support::env::TestEnv;
 
-/// A channel in which something is said on every whole second, and a millisecond to either side of it: wherever a
-/// window is cut, something lies on the cut.
+/// Archives a channel with messages on every whole second and a millisecond to either side of it,
+/// so that every cut between windows has messages on it.
 fn archive_with_bounds(flags: &[&str]) {
     let env = TestEnv::without_messages(flags).with_only("agora");
     let end = env.world().now().second().0 - 60;
@@ -32,7 +33,7 @@ fn archive_with_bounds(flags: &[&str]) {
         .collect();
     assert!(
         cuts.iter().filter(|cut| said.contains(cut)).count() >= 2,
-        "{cuts:?} of which some have a message on them"
+        "some of these cuts have a message on them: {cuts:?}"
     );
     let (messages, counted): (i64, i64) = env.query_row(
         "SELECT CAST(sum(messages) AS INTEGER), CAST(sum(provider_count) AS INTEGER) FROM coverage",
@@ -40,7 +41,7 @@ fn archive_with_bounds(flags: &[&str]) {
     assert_eq!(
         (messages, counted),
         (12_000, 12_000),
-        "no message is counted for two windows"
+        "no message is counted in two windows"
     );
 }
 

@@ -1,4 +1,4 @@
-//! Clocks that leap, this machine's and the provider's, either way, while it runs.
+//! Clock jumps of this machine and of the provider, in both directions, while the engine runs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::env::{TestEnv, wait_until};
 use crate::support::sandbox_providers::sandbox_providers_with_clock;
 
-/// This machine's clock, which somebody sets.
+/// The local clock, which a test sets.
 #[derive(Debug, Default)]
 struct JumpingClock(AtomicI64);
 
@@ -26,7 +26,8 @@ impl Clock for JumpingClock {
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// Passes of one engine over the first project, before which a clock may be set and something is said.
+/// Runs passes over the first project. Before each of them `set` may change a clock, and messages
+/// are sent.
 fn run_passes(set: impl Fn(&TestEnv, &JumpingClock, usize)) -> TestEnv {
     let env = TestEnv::new(&["--messages", "300", "--topic-messages", "200"]);
     let machine = Arc::new(JumpingClock::default());
@@ -58,14 +59,15 @@ fn run_passes(set: impl Fn(&TestEnv, &JumpingClock, usize)) -> TestEnv {
     env
 }
 
-/// What was said in these rounds is archived once its time has come; and nothing was sealed that had not come yet.
+/// Panics unless the messages of these rounds are archived once their time has come, and no future
+/// range was sealed.
 #[track_caller]
 fn assert_nothing_lost(env: &TestEnv, settled_to: Millis, rounds: &[usize]) {
     let future = env.query_number(&format!(
         "SELECT count(*) FROM sealed_window WHERE to_s > {}",
         settled_to.second().0
     ));
-    assert_eq!(future, 0, "windows that are sealed and had not come yet");
+    assert_eq!(future, 0, "windows sealed in the future");
     let said: Vec<String> = rounds
         .iter()
         .map(|round| format!("'in round {round}'"))
@@ -101,7 +103,7 @@ fn provider_clock_ahead_for_a_while_loses_nothing() {
         }),
         _ => {}
     });
-    // What was said in the meantime bears a time that is still to come.
+    // Messages sent meanwhile have a timestamp in the future.
     let now = env.world().now();
     assert_nothing_lost(&env, now, &[0, 1, 4, 5]);
 }

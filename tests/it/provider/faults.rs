@@ -1,4 +1,4 @@
-//! What passes: a provider that stumbles is asked again, and in the end everything is there.
+//! Transient failures: requests are retried until everything is archived.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -16,7 +16,8 @@ const EVERY_CALL: [CallFilter; 4] = [
 ];
 const FEW: [&str; 4] = ["--messages", "60", "--topic-messages", "60"];
 
-/// Each of these once, for each kind of request; after the credentials were tried, which is the first request.
+/// Answers each kind of request once with each of these responses, after the first request, which
+/// checks the credentials.
 #[track_caller]
 fn recovers_from(answers: &[(u16, &str)]) -> TestEnv {
     let env = TestEnv::new(&FEW);
@@ -32,7 +33,11 @@ fn recovers_from(answers: &[(u16, &str)]) -> TestEnv {
         }
     }
     env.assert_sync_archives_truth();
-    assert_eq!(env.world().script().pending(), 0, "every answer was given");
+    assert_eq!(
+        env.world().script().pending(),
+        0,
+        "every scripted response was used"
+    );
     env
 }
 
@@ -52,7 +57,7 @@ fn html_with_status_200_is_not_an_empty_history() {
     assert_eq!(
         env.query_number("SELECT CAST(sum(errors) AS INTEGER) FROM runs"),
         0,
-        "a garbled answer passes unnoticed"
+        "a transient failure is not reported"
     );
 }
 
@@ -72,7 +77,7 @@ fn empty_body_is_not_an_empty_history() {
 #[test]
 fn failed_result_with_status_200_is_not_an_empty_history() {
     let env = TestEnv::new(&FEW).with_only("agora");
-    // Four times in a row is more than is borne at once; the next pass takes it up.
+    // Four failures in a row exceed the retries of a pass; the next pass continues.
     for (on, times) in [
         (CallFilter::Query, 1),
         (CallFilter::Read, 1),
@@ -113,7 +118,7 @@ fn dead_handle_restarts_the_page() {
         let total = env.assert_no_rule_broken();
         assert_eq!(
             total.query, total.read,
-            "each reading was of a handle of its own: {total:?}"
+            "each read used its own handle: {total:?}"
         );
         assert_eq!(
             env.query_number("SELECT CAST(sum(errors) AS INTEGER) FROM runs"),
@@ -171,7 +176,7 @@ fn response_that_is_not_utf_8_is_rejected() {
         ProxyAction::Reply(200, &[], latin.to_vec())
     }));
     env.assert_sync_archives_truth();
-    assert!(proxy.requests().len() > 30, "one of them was in Latin-1");
+    assert!(proxy.requests().len() > 30, "one response was in Latin-1");
 }
 
 #[test]
@@ -221,7 +226,7 @@ fn rate_limited_account_delays_no_other() {
         "{output:?}"
     );
 
-    // The hour outlasts the process.
+    // The pause of an hour outlives the process.
     let again = env
         .sync()
         .assert_incomplete()
@@ -240,7 +245,7 @@ fn local_clock_a_day_off_seals_nothing_in_the_future() {
     for skew in ["1d", "-1d"] {
         let env = TestEnv::new(&["--clock-skew", skew]);
         env.assert_sync_archives_truth();
-        // The very first request is signed by the clock that is wrong, since nobody has said so yet.
+        // The first request is signed with the wrong clock, since no response has corrected it yet.
         let total = env.sandbox.rules().total;
         assert_eq!(
             (total.violations(), total.unauthorised),
@@ -253,7 +258,7 @@ fn local_clock_a_day_off_seals_nothing_in_the_future() {
             "{skew}"
         );
         let now = env.world().now();
-        // By an answer's `Date` the clock is known to the second.
+        // The `Date` header gives the clock to the second.
         let settled = now.second().0 - 120 + 1;
         assert_eq!(
             env.query_number(&format!(
@@ -272,7 +277,8 @@ fn local_clock_a_day_off_seals_nothing_in_the_future() {
     }
 }
 
-/// Every `n`th request is answered so, but not the first of an account, and never the same one twice in a row.
+/// Answers every `n`th request so, except an account's first one, and never the same request twice
+/// in a row.
 fn answer_changed_once(
     n: u32,
     verdict: impl Fn() -> ProxyAction + Send + Sync + 'static,
@@ -287,7 +293,7 @@ fn answer_changed_once(
     }
 }
 
-/// The `n`th request is answered so.
+/// Answers the `n`th request so.
 fn nth_request(
     n: u32,
     verdict: impl Fn() -> ProxyAction + Send + Sync + 'static,
@@ -302,7 +308,7 @@ fn nth_request(
     }
 }
 
-/// After the `n`th request there was silence, but for what was on its way.
+/// Panics unless a pause follows the `n`th request, except for requests in flight.
 #[track_caller]
 fn assert_quiet_after(proxy: &FaultProxy, n: usize, pause: Duration) {
     const ON_ITS_WAY: Duration = Duration::from_millis(300);
@@ -313,7 +319,7 @@ fn assert_quiet_after(proxy: &FaultProxy, n: usize, pause: Duration) {
         .collect();
     assert!(
         since.iter().any(|&since| since >= pause),
-        "the account went on after the pause: {since:?}"
+        "the account continued after the pause: {since:?}"
     );
     assert!(
         !since

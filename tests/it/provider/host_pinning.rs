@@ -1,4 +1,4 @@
-//! Nobody but the provider that the configuration names ever hears from us.
+//! Requests go only to the host that the configuration names.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
@@ -11,7 +11,7 @@ use crate::support::fault_proxy::ProxyAction;
 
 const FEW: [&str; 4] = ["--messages", "60", "--topic-messages", "60"];
 
-/// Another host, which must not hear a thing.
+/// Another host, which must not be contacted.
 struct UnexpectedHost(TcpListener);
 
 impl UnexpectedHost {
@@ -30,7 +30,7 @@ impl UnexpectedHost {
         assert_eq!(
             self.0.accept().unwrap_err().kind(),
             ErrorKind::WouldBlock,
-            "somebody connected"
+            "the host was contacted"
         );
     }
 }
@@ -93,7 +93,7 @@ fn location_on_another_host_is_refused() {
     stranger.assert_no_connection();
     assert!(
         proxy.count_requests(|request| request.endpoint() == "query") >= 7,
-        "each way was tried"
+        "each location was tried"
     );
     assert_eq!(
         proxy.count_requests(|request| request.endpoint() == "read"),

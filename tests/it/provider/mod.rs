@@ -1,4 +1,4 @@
-//! The providers: their limits, their faults, and what is never believed of them.
+//! The provider adapters: rate limits, faults, refusals, bounds and clocks.
 
 mod bounds;
 mod clock_jumps;

@@ -1,5 +1,5 @@
-//! Faults of every kind, at random: whatever becomes of an answer, nothing is lost, nothing is twice, memory is
-//! bounded, and the log says once what is wrong.
+//! Random faults of every kind: no message is lost or duplicated, memory is bounded, and each
+//! failure is logged once.
 
 use std::process::{Command, Stdio};
 
@@ -8,10 +8,11 @@ use backscroll::sandbox::Fault;
 use crate::support::env::{BACKSCROLL, CommandOutput, TestEnv, wait_until};
 
 const FEW: [&str; 4] = ["--messages", "400", "--topic-messages", "300"];
-/// So often is a sync begun anew: a refusal that comes first parks an account, which `check` sets free.
+/// The maximum number of syncs until all is archived. A 401 to the first request parks an account,
+/// and `check` releases it.
 const MAX_SYNCS: usize = 8;
 
-/// Archives what a provider has that meets a share of the requests with these faults.
+/// Archives a history while a share of the responses has these faults, and compares the result.
 #[track_caller]
 fn assert_faults_lose_nothing(share: &str, kinds: &str) -> (TestEnv, Vec<CommandOutput>) {
     let env = TestEnv::new(&[&FEW[..], &["--faults", share, "--fault-kinds", kinds]].concat())
@@ -29,7 +30,8 @@ fn assert_faults_lose_nothing(share: &str, kinds: &str) -> (TestEnv, Vec<Command
         output.push(env.sync());
     }
     if kinds == "other" {
-        // A count does not say of what it is one: what another stream's has hidden is found by counting again.
+        // A count does not name its stream, so the count of another stream can hide a gap. Counting
+        // again finds it.
         for _ in 0..4 {
             env.run(&["verify", "--remote", "--repair"]);
         }
@@ -40,7 +42,7 @@ fn assert_faults_lose_nothing(share: &str, kinds: &str) -> (TestEnv, Vec<Command
     assert_eq!(
         report.faults.len(),
         kinds.split(',').count(),
-        "each kind came up: {report:?}"
+        "each kind of fault occurred: {report:?}"
     );
     assert_eq!(env.query_number("SELECT count(*) FROM quarantine"), 0);
     (env, output)
@@ -90,7 +92,7 @@ fn bursts_of_401_do_not_park_an_authenticated_account() {
 fn ongoing_failure_is_logged_once() {
     let (_, output) = assert_faults_lose_nothing("20%", "server-error");
     for CommandOutput { stderr: err, .. } in output {
-        // Once an account.
+        // Once for each account.
         assert!(err.matches("the provider fails").count() <= 2, "{err}");
     }
 }
@@ -111,7 +113,7 @@ fn bodies_of_200_mib_and_gzip_bombs_use_no_memory() {
             .spawn();
         let mut child = command.unwrap();
         let mut status = None;
-        wait_until("the end", || {
+        wait_until("the end of the process", || {
             peak = peak.max(peak_memory_bytes(child.id()));
             status = child.try_wait().unwrap();
             status.is_some()
@@ -125,7 +127,7 @@ fn bodies_of_200_mib_and_gzip_bombs_use_no_memory() {
     assert!(peak < MOST, "{} MiB", peak >> 20);
 }
 
-/// The most memory that a process has had resident, in bytes; 0 where the system does not tell.
+/// The peak resident memory of a process in bytes; 0 if the system does not report it.
 fn peak_memory_bytes(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let peak = status

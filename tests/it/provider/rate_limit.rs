@@ -1,4 +1,4 @@
-//! The providers' rules are kept, whatever answers take.
+//! The providers' rate limits and polling rules are kept, however slow responses are.
 
 use crate::support::env::TestEnv;
 
@@ -71,7 +71,7 @@ fn expired_handles_are_requested_again() {
         "420",
     ]);
     env.assert_sync_archives_truth();
-    // A handle that expired unread says so when it is read; the contract has no other way to learn of it.
+    // A client learns only by reading that a handle has expired: the contract has no other way.
     let total = env.sandbox.rules().total;
     assert_eq!(total.violations(), total.dead_handle_read, "{total:?}");
     assert!(

@@ -1,4 +1,4 @@
-//! What does not pass: a stream or an account that is refused is left alone and named, and all others go on.
+//! Permanent failures: a refused stream or account is reported, and all others continue.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::support::postgres_env::PostgresEnv;
 
 const FEW: [&str; 5] = ["--messages", "200", "--topic-messages", "60", "--plain"];
 
-/// What `status --json` says of the streams that are not well, and how many there are in all.
+/// Returns the failing streams of `status --json` and the number of all streams.
 fn stream_errors(env: &TestEnv) -> (Vec<Value>, usize) {
     let CommandOutput { stdout: out, .. } = env.run(&["status", "--json"]).assert_ok();
     let streams: Vec<Value> = serde_json::from_str(&out).expect("JSON");
@@ -27,7 +27,7 @@ fn stream_errors(env: &TestEnv) -> (Vec<Value>, usize) {
     )
 }
 
-/// Spoils everything about what was sent to bob.
+/// Returns a proxy rule that refuses every request for the messages sent to bob.
 fn refusing_bob(
     status: u16,
     body: &'static str,
@@ -78,7 +78,7 @@ fn refused_stream_is_reported_and_others_continue() {
         "every other stream is complete"
     );
 
-    // It heals by itself.
+    // The stream recovers by itself.
     let env = env.with_account_setting("base_url", url);
     env.assert_sync_archives_truth();
     assert_eq!(self::stream_errors(&env).0, Vec::<Value>::new());
@@ -110,7 +110,7 @@ fn nonzero_web3mq_code_is_a_refusal() {
     );
 }
 
-/// Refuses the credentials in the midst of a sync, then for good.
+/// Refuses the credentials in the middle of a sync, then permanently.
 fn assert_status_parks_account(status: u16) {
     let env = TestEnv::new(&FEW);
     env.script_answer(ScriptedAnswer {
@@ -129,7 +129,7 @@ fn assert_status_parks_account(status: u16) {
     );
     assert!(
         env.query_number("SELECT count(*) FROM archive WHERE account = 'web3mq-1'") > 50,
-        "the other account went on"
+        "the other account continued"
     );
     env.run(&["status"])
         .assert_ok()
@@ -143,7 +143,7 @@ fn assert_status_parks_account(status: u16) {
     assert_eq!(
         env.sandbox.rules().accounts["sandbox"].requests(),
         before,
-        "nothing is asked of a parked account"
+        "a parked account makes no request"
     );
 
     env.world().script().clear();
@@ -178,7 +178,7 @@ fn wrong_credentials_are_reported_before_planning() {
     assert_eq!(
         (agora.requests(), agora.unauthorised),
         (2, 2),
-        "one for each command"
+        "one request for each command"
     );
     assert!(env.query_number("SELECT count(*) FROM archive") > 50);
     env.sync().assert_incomplete();
@@ -194,7 +194,8 @@ fn wrong_credentials_are_reported_before_planning() {
     env.assert_sync_archives_truth();
 }
 
-/// An environment with Agora only, whose account has a token instead of a customer's credentials.
+/// Returns an environment whose only account, of Agora, has a token instead of customer
+/// credentials.
 fn with_token(token: toml::Value) -> TestEnv {
     let mut env = TestEnv::new(&FEW).with_only("agora");
     for account in env.config_mut().accounts_mut(AGORA) {
@@ -227,10 +228,10 @@ fn renewed_token_file_is_read_during_a_sync() {
     let refused = env.sandbox.rules().total.unauthorised;
     assert!(
         refused <= 24,
-        "{refused}: only what was on its way was refused"
+        "{refused}: only requests in flight were refused"
     );
 
-    // One that is refused and not renewed parks the account.
+    // A refused token that is not renewed parks the account.
     env.world().set_token("yet another");
     env.sync()
         .assert_incomplete()
@@ -309,7 +310,7 @@ fn unparsable_message_is_quarantined_and_blocks_no_other() {
         .assert_prints("in quarantine");
 }
 
-/// Three messages, of which one nests its payload and one a field of its own ten thousand deep.
+/// Sends three messages: one has a payload, one an extra field that nests ten thousand levels deep.
 fn with_nested_message(env: TestEnv) -> (TestEnv, FaultProxy) {
     for (n, text) in ["plain", "deep payload", "deep field"].iter().enumerate() {
         env.append_message("lobby", text, Duration::from_hours(1 + n as u64));

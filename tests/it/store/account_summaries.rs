@@ -1,4 +1,4 @@
-//! Figures are what the streams' status comes to, whatever the ledger looks like.
+//! Account summaries equal the sum of the stream statuses, for random ledgers.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ on_every_database! {
     new_account_has_a_summary,
 }
 
-/// How many ledgers are tried.
+/// The number of random ledgers.
 const LEDGERS: u64 = 40;
 const STREAMS: usize = 6;
 
@@ -33,7 +33,7 @@ fn sealed(from: i64, to: i64, doubt: bool, messages: u64) -> LedgerRow {
     }
 }
 
-/// Rows one behind the other, up to where the account is settled, with holes between some.
+/// Returns a stream with consecutive rows up to the settled time, some with holes between them.
 fn stream(random: &mut fastrand::Rng, number: usize, settled: i64) -> StreamLedger {
     let mut windows = Vec::new();
     let mut at = random.i64(0..settled + 20);
@@ -77,10 +77,10 @@ fn ledger(random: &mut fastrand::Rng, account: &str) -> AccountLedger {
     }
 }
 
-/// What the status of its active streams comes to.
+/// Returns the summary computed from the statuses of the active streams.
 fn expected(ledger: &AccountLedger, streams: &[&StreamStatus]) -> AccountSummary {
     let sum = |of: fn(&StreamStatus) -> u64| streams.iter().map(|stream| of(stream)).sum();
-    // Of a stream of which nothing is sealed nothing is complete from where it begins.
+    // A stream without sealed rows is complete up to its start.
     let complete_to =
         |s: &&StreamStatus| s.missing.first().map(|range| range.from()).or(s.watermark);
     let forgets = ledger.frontier.retention.is_some();
@@ -132,7 +132,8 @@ async fn account_summaries_equal_the_sum_of_stream_statuses(fixture: StoreFixtur
                 .find(|figures| figures.account == ledger.account)
                 .unwrap();
             let expected = expected(ledger, &streams);
-            // A watermark is beyond what is settled where a row behind a hole is; that is no row of a real ledger.
+            // A row after a hole can put the watermark beyond the settled time; a real ledger has
+            // no such row.
             let (mut ranges, mut wanted): (Vec<Window>, Vec<Window>) = (
                 found.missing.iter().map(|(_, range)| *range).collect(),
                 streams.iter().flat_map(|s| s.missing.clone()).collect(),
@@ -154,7 +155,7 @@ async fn account_summaries_equal_the_sum_of_stream_statuses(fixture: StoreFixtur
             assert_eq!(*found, expected, "seed {seed}, {ledger:#?}");
         }
     }
-    assert!(held > 100, "{held} ranges were missing");
+    assert!(held > 100, "{held} ranges are missing");
 }
 
 async fn account_summaries_include_failures_suspects_and_pauses(fixture: StoreFixture) {
@@ -214,7 +215,7 @@ async fn account_summaries_include_failures_suspects_and_pauses(fixture: StoreFi
         (found.missing_seconds(), found.complete_to),
         (1300, Some(Second(0)))
     );
-    // Sealed up to where it is settled and beyond, it is as far as the one that is least so.
+    // The account's watermark is that of its least complete stream.
     fixture.commit(&[fixture.commit_of(500, 910, vec![])]).await;
     fixture
         .commit(&[backscroll::store::Commit {

@@ -1,4 +1,4 @@
-//! What a store knows of alarms, and of the hours in which a stream was active.
+//! Alarms and active hours in the store.
 
 use backscroll::domain::alarm::{Alarm, AlarmKind, AlarmSubject, Notified};
 use backscroll::domain::message::{Conversation, ConversationKind, Message};
@@ -84,7 +84,7 @@ async fn ended_alarm_is_kept_for_a_while(fixture: StoreFixture) {
     assert_eq!(
         fixture.alarms(0).await,
         [parked],
-        "what stands is kept however old it is"
+        "active alarms are kept whatever their age"
     );
 }
 
@@ -99,7 +99,7 @@ async fn older_record_does_not_clear_notified_events(fixture: StoreFixture) {
     assert_eq!(
         fixture.alarms(i64::MAX).await,
         std::slice::from_ref(&over),
-        "somebody is to be told still that it is over"
+        "its end is still to be notified"
     );
     fixture
         .save_alarms(&[Alarm {
@@ -122,7 +122,7 @@ async fn loss_level_outlives_its_alarm(fixture: StoreFixture) {
     assert_eq!(
         fixture.alarms(i64::MAX).await,
         [lost(2000, 90)],
-        "of several the last"
+        "the last of several"
     );
 }
 
@@ -192,7 +192,7 @@ async fn active_hours_follow_the_messages_of_a_stream(fixture: StoreFixture) {
         )
         .await
         .unwrap();
-    assert_eq!(other, [0; 0], "another account's messages are none of its");
+    assert_eq!(other, [0; 0], "messages of another account do not count");
 }
 
 async fn sqlite_archive_reports_free_disk_space(fixture: StoreFixture) {
@@ -203,7 +203,7 @@ async fn sqlite_archive_reports_free_disk_space(fixture: StoreFixture) {
             fixture.reader,
             crate::support::store_fixture::SqlReader::Sqlite(..)
         ),
-        "a server's disk is not ours to see"
+        "only a local archive reports its disk"
     );
     assert!(
         room.is_none_or(|room| room.free_bytes > 0 && room.free_bytes <= room.total),

@@ -1,4 +1,4 @@
-//! What a store must be, by way of the trait; and what the views say of ledgers made by hand.
+//! The contract of a store, tested through its trait, and the views of hand-made ledgers.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ async fn commit_is_atomic(fixture: StoreFixture) {
             vec![message(10_000, "hi"), message(20_000, "a name new to it")],
         )
     };
-    // No such stream: its ledger row cannot be written, at the very end of the transaction.
+    // The stream does not exist, so its ledger row fails at the end of the transaction.
     let bad = Commit {
         stream: StreamId(4711),
         ..fixture.commit_of(100, 200, vec![message(110_000, "ho")])
@@ -57,7 +57,7 @@ async fn commit_is_atomic(fixture: StoreFixture) {
     fixture.store.commit(&[good(), bad], NOW).await.unwrap_err();
     let held = "SELECT (SELECT count(*) FROM archive) + (SELECT count(*) FROM coverage) + (SELECT count(*) FROM conversations)";
     assert_eq!(fixture.query_number(held).await, 0);
-    // Nor does the store remember names that were never written.
+    // The store does not cache names that were not committed.
     assert_eq!(
         fixture.commit(&[good()]).await,
         [WriteCounts { new: 2, changed: 0 }]
@@ -102,7 +102,7 @@ async fn repeated_commit_changes_nothing(fixture: StoreFixture) {
     assert_eq!(
         fixture.commit(&[elsewhere]).await,
         [WriteCounts::default()],
-        "by another stream it is the same message"
+        "a message from another stream is the same message"
     );
     assert_eq!(
         fixture.query_number("SELECT count(*) FROM coverage").await,
@@ -128,7 +128,7 @@ async fn equal_messages_of_a_batch_are_counted_per_window(fixture: StoreFixture)
     );
 }
 
-/// Somebody may take pains to find messages whose hashes begin alike.
+/// An attacker may construct messages whose hashes share a prefix.
 async fn messages_with_colliding_index_slots_are_all_kept(fixture: StoreFixture) {
     let meeting = |texts: &[&str], status: Option<DeliveryStatus>| {
         let status = status.map(|status| Delivery { status, at: None });
@@ -179,7 +179,7 @@ async fn messages_with_colliding_index_slots_are_all_kept(fixture: StoreFixture)
         ),
         (80, 80)
     );
-    // One that leaves does not hide those that had to make way for it.
+    // A removed message does not hide those that were displaced by it.
     let there = fixture
         .store
         .messages(&Cursor::before(Millis(0)), Millis(i64::MAX), 100)
@@ -212,7 +212,7 @@ async fn messages_with_colliding_index_slots_are_all_kept(fixture: StoreFixture)
     );
 }
 
-/// Whatever part of it is there: the first glance may see only what is there, or only what is not.
+/// Every part of the window may exist already: the first or the last messages, or those between.
 async fn partly_archived_window_is_completed(fixture: StoreFixture) {
     let all: Vec<Message> = (0..100)
         .map(|n| message(10_000 + n * 100, &n.to_string()))
@@ -324,7 +324,7 @@ async fn message_moves_to_the_peer_conversation_once_known(fixture: StoreFixture
         fixture.query_texts(filed).await,
         [texts(["alice/bob", "peer"])]
     );
-    // What is known is not unlearned by who knows less.
+    // An older version of a message does not remove known values.
     let unknown = fixture.commit_of(
         0,
         100,
@@ -426,7 +426,7 @@ async fn window_sealed_by_another_process_is_left_unchanged(fixture: StoreFixtur
     assert_eq!(
         fixture.query_number("SELECT count(*) FROM archive").await,
         2,
-        "the messages were taken all the same"
+        "the messages were archived all the same"
     );
 }
 
@@ -536,7 +536,7 @@ async fn gaps_show_range_reason_and_loss(fixture: StoreFixture) {
     );
     assert_eq!(status.missing, [window(250, 300), window(400, 600)]);
     assert_eq!(status.error, Some(trouble));
-    // Where a provider is not known to forget, nothing expires.
+    // Nothing expires if the provider has no known retention.
     fixture.assert_frontier(None, 900, 1000).await;
     assert_eq!(
         fixture
@@ -591,7 +591,7 @@ async fn frontier_never_moves_back(fixture: StoreFixture) {
         fixture.query_texts(stands).await,
         [texts(["200", "900", "1000"])]
     );
-    // Unless the provider is not said to forget any more: then nothing is behind a horizon.
+    // Without a retention there is no horizon.
     fixture.assert_frontier(None, 900, 1000).await;
     assert_eq!(
         fixture.query_texts(stands).await,
@@ -744,17 +744,17 @@ async fn wanted_from_never_moves_forward(fixture: StoreFixture) {
     assert_eq!(
         from(None, Some(500)).await,
         Second(500),
-        "as far back as the provider remembered"
+        "as far back as the retention reached"
     );
     assert_eq!(
         from(None, Some(900)).await,
         Second(500),
-        "what it has forgotten since is still missed"
+        "history that expired since is still missing"
     );
     assert_eq!(
         from(Some(700), Some(900)).await,
         Second(700),
-        "unless the operator says otherwise"
+        "unless `since` is configured"
     );
     assert_eq!(from(None, Some(900)).await, Second(700));
     assert_eq!(
@@ -815,7 +815,7 @@ async fn inactive_stream_keeps_messages_and_has_no_gaps(fixture: StoreFixture) {
             .unwrap()
             .len(),
         1,
-        "followed again, it goes on where it was"
+        "a stream followed again continues where it was"
     );
 }
 
@@ -854,7 +854,7 @@ async fn pause_persists_until_it_is_cleared(fixture: StoreFixture) {
     assert_eq!(
         fixture.store.status().await.unwrap().len(),
         2,
-        "asking without streams leaves them as they are"
+        "registering without streams leaves them unchanged"
     );
 }
 

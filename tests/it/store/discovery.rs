@@ -1,4 +1,4 @@
-//! What a store knows of streams that were found.
+//! Discovered streams in the store.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -76,7 +76,7 @@ async fn discovered_stream_is_followed_while_discovery_is_on(fixture: StoreFixtu
     assert_eq!(
         fixture.followed_streams().await,
         [texts(["destination=lobby", "0", "0"])],
-        "nothing is found any more"
+        "no stream is discovered any more"
     );
     assert_eq!(
         fixture
@@ -85,9 +85,9 @@ async fn discovered_stream_is_followed_while_discovery_is_on(fixture: StoreFixtu
             .await
             .unwrap(),
         known,
-        "but known"
+        "but the stream is known"
     );
-    // Listed, it is listed.
+    // A listed stream stays listed.
     let RegisteredAccount { streams, .. } =
         crate::support::store_fixture::register(&*fixture.store, &["source=bob"], None, None).await;
     assert_eq!(streams, [(ids[0], Second(500))]);
@@ -135,7 +135,11 @@ async fn ten_thousand_streams_are_followed_in_one_call(fixture: StoreFixture) {
     let key = fixture
         .query_texts("SELECT id FROM stream WHERE key = 'source=user-4711'")
         .await;
-    assert_eq!(key, [[ids[4711].0.to_string()]], "each in its place");
+    assert_eq!(
+        key,
+        [[ids[4711].0.to_string()]],
+        "ids are in the order of the streams"
+    );
     assert_eq!(
         fixture
             .store
@@ -229,7 +233,7 @@ async fn discovery_error_is_recorded(fixture: StoreFixture) {
         .iter()
         .filter(|stream| stream.account == "other")
         .collect();
-    assert_eq!(theirs.len(), 1, "though it follows nothing");
+    assert_eq!(theirs.len(), 1, "even without followed streams");
     assert_eq!(
         (
             theirs[0].stream.as_str(),

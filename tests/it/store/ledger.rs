@@ -1,4 +1,4 @@
-//! What ledger rows say: counts and digests of what the archive holds, joined, replaced, and never cut.
+//! Ledger rows: counts and digests that are merged and replaced, and never cut.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ on_every_database! {
     changed_row_does_not_match_its_hash,
 }
 
-/// A row that holds these messages.
+/// Returns the expected row for these messages.
 fn row(from: i64, to: i64, messages: &[Message]) -> (Window, u64, Option<Digest>) {
     let mut links: Vec<ChainLink> = identify(messages.to_vec())
         .iter()
@@ -62,7 +62,8 @@ async fn digest_is_independent_of_message_order(fixture: StoreFixture) {
         said(&fixture.ledger_rows(0).await),
         [row(0, 100, &messages)]
     );
-    // A window that is asked for beyond its sealed part: what lies beyond is archived, and no part of the row.
+    // The window extends beyond its sealed part: later messages are archived but not part of the
+    // row.
     let more = [message(100_000, "d"), message(150_000, "e")];
     let part = Seal {
         doubt: Some("why".into()),
@@ -137,7 +138,7 @@ async fn replacement_replaces_the_rows_it_covers(fixture: StoreFixture) {
         .await;
     assert_eq!(fixture.ledger_rows(0).await.len(), 3);
 
-    // The very row, and then several with what lies between them.
+    // The same row, then several rows with the ranges between them.
     let later = Millis(NOW.0 + 5000);
     let again = [old(110), message(120_000, "late")];
     fixture
@@ -147,7 +148,7 @@ async fn replacement_replaces_the_rows_it_covers(fixture: StoreFixture) {
         .unwrap();
     let all = [vec![old(10)], again.to_vec()].concat();
     let rows = fixture.ledger_rows(0).await;
-    // It keeps to its row, short as it is: somebody may be about to replace its neighbour.
+    // The row is not merged although it is short: its neighbour may be about to be replaced.
     assert_eq!(
         said(&rows),
         [
@@ -173,7 +174,7 @@ async fn replacement_replaces_the_rows_it_covers(fixture: StoreFixture) {
         [WriteCounts { new: 1, changed: 0 }]
     );
     assert_eq!(said(&fixture.ledger_rows(0).await), [row(-50, 400, &all)]);
-    // Where nothing is sealed there is nothing to replace.
+    // Without sealed rows there is nothing to replace.
     fixture
         .commit(&[fixture.replacement(500, 600, vec![])])
         .await;
@@ -194,7 +195,7 @@ async fn replacement_that_cuts_a_row_is_rejected(fixture: StoreFixture) {
     assert_eq!(
         fixture.query_number("SELECT count(*) FROM archive").await,
         2,
-        "the messages were taken all the same"
+        "the messages were archived all the same"
     );
 }
 
@@ -307,7 +308,7 @@ async fn ledger_rows_of_a_window_are_those_overlapping_it(fixture: StoreFixture)
     assert_eq!(starts(-10, 100, 3).await, [0, 20, 40]);
     assert!(
         fixture.ledger_rows(1).await.is_empty(),
-        "another stream has its own"
+        "another stream has its own rows"
     );
 }
 
@@ -345,7 +346,7 @@ async fn digest_is_stored_once_for_its_row(fixture: StoreFixture) {
     assert_eq!(
         fixture.ledger_rows(0).await[0].digest,
         None,
-        "of another row"
+        "the digest of another row is rejected"
     );
     fixture
         .store
@@ -392,7 +393,7 @@ async fn evicted_message_moves_to_quarantine(fixture: StoreFixture) {
             .await
             .unwrap(),
         0,
-        "it is gone already"
+        "the message is already gone"
     );
     assert_eq!(archived(&fixture).await, all[1..]);
     let rows = fixture
@@ -400,7 +401,7 @@ async fn evicted_message_moves_to_quarantine(fixture: StoreFixture) {
         .await;
     assert_eq!(rows[0][..3], ["because", "10", "11"]);
     assert!(rows[0][3].contains("\"payload_hex\":\"6869\""), "{rows:?}");
-    // It comes back like any other.
+    // The message is archived again like any other.
     fixture
         .commit(&[fixture.commit_of(0, 100, vec![message(10_000, "hi")])])
         .await;

@@ -1,6 +1,6 @@
-//! The store: what every archive must do, and what each database adds.
+//! The store: the contract of every archive, and the specifics of each database.
 
-/// Each of these defines what a store is, and is so on every database.
+/// Runs each of these tests on every database.
 macro_rules! on_every_database {
     ($($test:ident),* $(,)?) => {
         mod sqlite {

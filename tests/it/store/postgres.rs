@@ -1,4 +1,4 @@
-//! The archive in Postgres: the same truth, the same views, and a server that comes and goes.
+//! The archive in Postgres: equal contents and views, copies, roles, and server failures.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -22,7 +22,7 @@ const VIEWS: [&str; 8] = [
     "times",
 ];
 
-/// What a child says on its standard error, as it says it.
+/// The standard error of a child process, read while it runs.
 struct StderrReader(Arc<Mutex<String>>);
 
 impl StderrReader {
@@ -63,7 +63,7 @@ fn archive_equals_truth_and_second_sync_changes_nothing() {
     postgres.assert_archive_equals_truth();
     assert!(
         postgres.query_number("SELECT count(*) FROM archive") - before < 20,
-        "only what was said in between"
+        "only messages sent in between"
     );
     assert_eq!(
         postgres.query_number("SELECT sum(changed)::BIGINT FROM runs"),
@@ -72,7 +72,7 @@ fn archive_equals_truth_and_second_sync_changes_nothing() {
     let broken: Vec<(String, i64)> = postgres.query_rows(
         "SELECT stream, count(*) FROM coverage GROUP BY account, stream HAVING count(*) <> 1",
     );
-    assert_eq!(broken, [], "streams whose coverage is not one unbroken run");
+    assert_eq!(broken, [], "streams whose coverage is not contiguous");
     assert_eq!(
         postgres.query_number(
             "SELECT count(*) FROM coverage WHERE messages IS DISTINCT FROM provider_count"
@@ -216,7 +216,7 @@ fn repeatedly_cut_connections_lose_nothing() {
     let output = postgres.sync_with_disturbance(100, || {
         for enough in [600, 1200, 2000] {
             postgres.query_number(cut);
-            wait_until("it goes on", || {
+            wait_until("further passes", || {
                 postgres.query_number("SELECT count(*) FROM message") >= enough
             });
         }
@@ -377,7 +377,7 @@ fn copy_into_a_larger_archive_is_refused() {
         .with_agora_streams(&[to("lobby")]);
     env.sync().assert_ok();
     env.run(&["copy", "--to", "sqlite://other.db"]).assert_ok();
-    // Of a stream in which nobody has said anything: the messages stay the same.
+    // The additional stream has no messages, so the messages stay the same.
     let mut more = env.config().clone();
     more.set_streams(AGORA, &[to("lobby"), to("silent room")]);
     std::fs::write(env.path("more.toml"), more.to_string()).expect("a configuration");

@@ -1,14 +1,14 @@
-//! What readers ask most is answered from indexes, however large the archive is: by what each database says it will do.
+//! The query plans of each database use indexes for the most frequent queries.
 
 use crate::support::env::TestEnv;
 use crate::support::postgres_server;
 
-/// Enough that a plan that reads everything would be the wrong one.
+/// The number of messages, large enough that a full scan would be the wrong plan.
 const MESSAGES: usize = 60_000;
-/// Who speaks, and where.
+/// The number of names.
 const NAMES: usize = 200;
 
-/// The latest of a conversation, the latest of a sender, the count of a day.
+/// The latest messages of a conversation, the latest of a sender, the count of a day.
 const QUESTIONS: [&str; 3] = [
     "SELECT sent_at, sender, body FROM archive WHERE conversation_id = (SELECT conversation_id FROM conversations
      WHERE account = 'shop' AND conversation = 'room-7') ORDER BY sent_at_ms DESC LIMIT 100",
@@ -17,7 +17,8 @@ const QUESTIONS: [&str; 3] = [
     "SELECT count(*) FROM times WHERE sent_at_ms >= 1700086400000 AND sent_at_ms < 1700172800000",
 ];
 
-/// Statements that fill an archive, a message every ten seconds. `hash` says how the database makes one up.
+/// Statements that fill an archive with a message every ten seconds. `hash` is the database's
+/// expression for a random hash.
 fn filling(hash: &str, series: &str, moment: &str) -> String {
     format!(
         "INSERT INTO account (name, provider) VALUES ('shop', 'agora');
@@ -57,7 +58,7 @@ fn sqlite_queries_use_indexes() {
         let slow = |step: &&String| step.starts_with("SCAN m") || step.contains("TEMP B-TREE");
         assert_eq!(plan.iter().find(slow), None, "{question}: {plan:#?}");
     }
-    // Names do as well where numbers are too much to ask.
+    // Queries by name use the indexes like queries by number.
     for (question, index) in [
         (
             "account = 'shop' AND conversation = 'room-7'",

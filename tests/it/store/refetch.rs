@@ -1,4 +1,4 @@
-//! What a store knows of what is looked at again: doubts, unread messages, quarantine, and how far to wait.
+//! Refetching in the store: suspect rows, unread messages, quarantine and stragglers.
 
 use std::time::Duration;
 
@@ -143,7 +143,7 @@ async fn unsealed_row_becomes_a_gap(fixture: StoreFixture) {
     assert_eq!(
         fixture.query_number("SELECT count(*) FROM archive").await,
         1,
-        "what is archived stays"
+        "archived messages stay"
     );
 }
 
@@ -159,7 +159,7 @@ async fn ledger_row_spans_at_most_half_the_retention(fixture: StoreFixture) {
             .commit(&[fixture.commit_of(day * DAY, (day + 1) * DAY, vec![])])
             .await;
     }
-    assert_eq!(rows().await, 1, "a provider that never forgets");
+    assert_eq!(rows().await, 1, "without a retention");
     fixture.assert_frontier(Some(0), 7 * DAY, 7 * DAY).await;
     for day in 4..9 {
         fixture
@@ -218,7 +218,7 @@ async fn unread_messages_are_grouped_by_minute_newest_first(fixture: StoreFixtur
             .await
             .unwrap()
             .is_empty(),
-        "another account's"
+        "the other account has none"
     );
 }
 
@@ -250,11 +250,7 @@ async fn stragglers_accumulate_until_the_settle_age_grows(fixture: StoreFixture)
         None,
     )
     .await;
-    assert_eq!(
-        known.settle,
-        Some(wider),
-        "and the next process hears of it"
-    );
+    assert_eq!(known.settle, Some(wider), "the next process reads it");
 }
 
 async fn requeue_releases_parsed_messages_and_updates_other_reasons(fixture: StoreFixture) {

@@ -1,11 +1,11 @@
-//! The queries that the documents show, asked of an archive.
+//! The documented queries run on an archive.
 
 use sqlx::Executor;
 
 use crate::support::config::AGORA;
 use crate::support::env::{TestEnv, open_reader};
 
-/// The SQL blocks of a document.
+/// Returns the SQL blocks of a document.
 fn sql_blocks(document: &str) -> Vec<&str> {
     document
         .split("```sql\n")
@@ -45,10 +45,7 @@ fn documented_queries_run_and_return_rows() {
         ]
         .iter()
         .any(|part| query.contains(part));
-        assert!(
-            rows > 0 || may_be_empty,
-            "nothing was answered to:\n{query}"
-        );
+        assert!(rows > 0 || may_be_empty, "no rows for:\n{query}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is told of streams and passes at a glance: sums and days, whatever the ledger looks like.
+//! Statuses, ledger days and throughput, for random ledgers.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ async fn status_equals_the_ledger_row_by_row(fixture: StoreFixture) {
     let mut horizon = None;
     for round in 0..60 {
         let settled = 1000 + round;
-        // Where an account stands never moves back.
+        // The frontier never moves back.
         horizon = if round < 20 {
             None
         } else {
@@ -134,7 +134,7 @@ async fn ledger_days_sum_the_rows_within_them(fixture: StoreFixture) {
         row(window(DAY + 10, DAY + 20), 3, false),
         row(window(DAY + 20, DAY + 50), 4, true),
         row(window(DAY + 60, 2 * DAY), 5, false),
-        // Over two midnights.
+        // The window spans two midnights.
         row(window(2 * DAY + 5, 4 * DAY + 1), 6, false),
         row(window(4 * DAY + 1, 4 * DAY + 3), 7, false),
     ];

@@ -1,4 +1,4 @@
-//! Postgres over TLS, as the URL asks for it.
+//! Postgres over TLS, as the URL demands.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
@@ -7,13 +7,13 @@ use std::process::Command;
 use crate::support::env::TestEnv;
 use crate::support::postgres_server::{PostgresServer, is_root};
 
-/// A port that was free a moment ago.
+/// Returns a free port.
 fn port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback");
     listener.local_addr().expect("an address").port()
 }
 
-/// An authority of our own, `root.crt`, and a key and a certificate for `localhost` that it has signed.
+/// Creates a certificate authority, `root.crt`, and a key and a certificate for `localhost`.
 fn certificate(dir: &Path) {
     std::fs::write(
         dir.join("request.cnf"),
@@ -117,7 +117,7 @@ fn tls_is_used_as_the_url_demands() {
     migrates("sslmode=verify-full")
         .assert_incomplete()
         .assert_prints("certificate");
-    // The same server by a name that its certificate does not have.
+    // The same server under a name that is not in its certificate.
     let url = format!(
         "postgres://postgres@127.0.0.1:{port}/{database}?sslmode=verify-full&sslrootcert={root}"
     );

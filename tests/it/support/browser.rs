@@ -1,4 +1,5 @@
-//! A real browser without a screen, told what to do through a pipe (the `DevTools` protocol). It runs no scripts.
+//! A headless browser, controlled through a pipe with the `DevTools` protocol. Scripts are
+//! disabled.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
@@ -7,26 +8,26 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Chromium, with one page. It ends with the test.
+/// Chromium with one page. It is killed when the test ends.
 pub(crate) struct Browser {
     process: Child,
     commands: ChildStdin,
     answers: BufReader<ChildStdout>,
     sent: u64,
     page: String,
-    /// What has happened that nobody has asked for yet.
+    /// Events that were received while waiting for a response.
     events: VecDeque<Value>,
     _profile: TempDir,
 }
 
-/// What became of looking at an address.
+/// The result of opening an address.
 #[derive(Debug)]
 pub(crate) struct PageVisit {
-    /// What the browser has complained of: refused by policy, not found, failed.
+    /// The browser's errors: blocked by policy, not found, failed.
     pub(crate) errors: Vec<String>,
-    /// What was asked for: address and status.
+    /// Address and status of every request.
     pub(crate) responses: Vec<(String, i64)>,
-    /// How wide the page is, and how wide what is seen of it, in CSS pixels.
+    /// The widths of the page and of its visible part, in CSS pixels.
     pub(crate) width: f64,
     pub(crate) view: f64,
 }
@@ -34,7 +35,7 @@ pub(crate) struct PageVisit {
 impl Browser {
     pub(crate) fn start() -> Self {
         let profile = TempDir::new().unwrap();
-        // The browser reads commands from its third file and answers to its fourth.
+        // The browser reads commands from file descriptor 3 and writes to 4.
         let script = "exec chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run \
                       --remote-debugging-pipe --user-data-dir=\"$0\" 3<&0 4>&1 </dev/null >/dev/null 2>&1";
         let mut command = Command::new("sh");
@@ -74,7 +75,7 @@ impl Browser {
         browser
     }
 
-    /// Looks as on a screen of this width, in light or dark.
+    /// Sets the width of the screen and the colour scheme, `light` or `dark`.
     pub(crate) fn set_screen(&mut self, width: u32, scheme: &str) {
         let metrics =
             json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500 });
@@ -83,14 +84,14 @@ impl Browser {
         self.send_command("Emulation.setEmulatedMedia", &scheme);
     }
 
-    /// Looks at an address.
+    /// Opens an address.
     pub(crate) fn open(&mut self, url: &str) -> PageVisit {
         self.events.clear();
         self.send_command("Page.navigate", &json!({ "url": url }));
         self.wait_for_load()
     }
 
-    /// Writes into the field that a selector finds, and presses Enter.
+    /// Types a text into the field that a selector finds and presses Enter.
     pub(crate) fn submit_text(&mut self, selector: &str, text: &str) -> PageVisit {
         self.events.clear();
         let field = self.find_nodes(selector)[0];
@@ -102,7 +103,7 @@ impl Browser {
         self.wait_for_load()
     }
 
-    /// How many elements a selector finds.
+    /// The number of elements that a selector finds.
     pub(crate) fn count(&mut self, selector: &str) -> usize {
         self.find_nodes(selector).len()
     }
@@ -122,7 +123,7 @@ impl Browser {
             .collect()
     }
 
-    /// Waits until the page is there with all that belongs to it.
+    /// Waits until the page and its resources are loaded.
     fn wait_for_load(&mut self) -> PageVisit {
         let is_there = |event: &Value| event["method"] == "Page.loadEventFired";
         while !self.events.iter().any(is_there) {
@@ -194,7 +195,7 @@ impl Browser {
         assert_eq!(
             bytes.pop(),
             Some(0),
-            "chromium has ended, or is not there: tests/run installs it"
+            "chromium has ended or is not installed: tests/run installs it"
         );
         serde_json::from_slice(&bytes).unwrap()
     }

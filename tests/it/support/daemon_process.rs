@@ -1,4 +1,4 @@
-//! The command as a child process, mostly the daemon.
+//! The command as a child process, usually the daemon.
 
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
@@ -7,24 +7,24 @@ use std::time::{Duration, Instant};
 use crate::support::config::EVERY_SECOND_SCHEDULE;
 use crate::support::env::{BACKSCROLL, TestEnv, wait_until};
 
-/// What a person would call at once, on a machine that is busy with tests.
+/// The longest acceptable shutdown, on a machine that is busy with tests.
 const MAX_SHUTDOWN: Duration = Duration::from_secs(9);
 
-/// The real command, mostly `run`, which dies with the test.
+/// The command under test, usually `run`. It is killed when the test ends.
 pub(crate) struct DaemonProcess(pub(crate) Child);
 
 impl DaemonProcess {
-    /// Starts it as a daemon.
+    /// Starts the daemon.
     pub(crate) fn start(env: &TestEnv) -> Self {
         Self::start_with_args(env, &["run"])
     }
 
-    /// Starts it with these arguments and the configuration.
+    /// Starts the command with these arguments and the configuration.
     pub(crate) fn start_with_args(env: &TestEnv, args: &[&str]) -> Self {
         Self::spawn(env, args, &[])
     }
 
-    /// Starts it as a daemon, with these variables in its environment.
+    /// Starts the daemon with additional environment variables.
     pub(crate) fn start_with_env(env: &TestEnv, variables: &[(&str, &str)]) -> Self {
         Self::spawn(env, &["run"], variables)
     }
@@ -50,24 +50,24 @@ impl DaemonProcess {
         assert!(status.success());
     }
 
-    /// Kills it, and waits until it is gone.
+    /// Kills the process and waits for its end.
     pub(crate) fn kill(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
 
-    /// Waits for its end; answers with its status, and what it said.
+    /// Waits for the end of the process and returns its exit code and standard error.
     #[track_caller]
     pub(crate) fn wait_for_exit(&mut self) -> (Option<i32>, String) {
         let begun = Instant::now();
         let mut status = None;
-        wait_until("the end", || {
+        wait_until("the end of the process", || {
             status = self.0.try_wait().unwrap();
             status.is_some()
         });
         assert!(
             begun.elapsed() < MAX_SHUTDOWN,
-            "it took {:?} to end",
+            "shutdown took {:?}",
             begun.elapsed()
         );
         let mut said = String::new();
@@ -92,7 +92,7 @@ pub(crate) fn env_syncing_every_second(flags: &[&str]) -> TestEnv {
     TestEnv::new(flags).with_schedule("sync", EVERY_SECOND_SCHEDULE)
 }
 
-/// Whether the archive has its tables yet.
+/// True if the archive's tables exist.
 pub(crate) fn archive_is_ready(env: &TestEnv) -> bool {
     env.archive_path().exists()
         && env.query_number("SELECT count(*) FROM sqlite_schema WHERE name = 'runs'") == 1

@@ -1,8 +1,10 @@
-//! A sandbox in this process, a folder of its own, and the real command to archive the one into the other.
+//! A test environment: a sandbox in this process, a temporary folder, and the command that
+//! archives.
 //!
-//! What was written within the last seconds before a sync may be fetched by a later one: the engine leaves alone the
-//! second that is still being written, and knows the provider's clock to the second only. So a comparison demands
-//! everything up to [`EDGE`] before the sync began, and of what is younger only that it is nothing but the truth.
+//! Messages of the last seconds before a sync may be left to a later sync: the engine does not seal
+//! the current second, and it knows the provider's clock only to the second. So a comparison
+//! demands all messages older than [`UNSETTLED_TAIL`] before the sync; younger rows must only be
+//! correct.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -25,24 +27,25 @@ use crate::support::config::{AGORA, TestConfig, WEB3MQ};
 use crate::support::fault_proxy::{FaultProxy, ProxiedRequest, ProxyAction};
 use crate::support::truth;
 
-/// See above.
+/// Messages younger than this before a sync may be left to a later one.
 const UNSETTLED_TAIL: Duration = Duration::from_secs(5);
-/// Longer than anything here takes; a command that hangs fails its test instead of holding up all others.
+/// A limit that no step reaches: a command that hangs fails its test instead of blocking all
+/// others.
 pub(crate) const MAX_WAIT: Duration = Duration::from_mins(1);
 
 /// The command under test.
 pub(crate) const BACKSCROLL: &str = env!("CARGO_BIN_EXE_backscroll");
 
-/// What is archived from, into, and how.
+/// A sandbox, a folder for the archive, and the configuration.
 pub(crate) struct TestEnv {
     pub(crate) sandbox: Sandbox,
     pub(crate) dir: TempDir,
     config: TestConfig,
-    /// Serves the sandbox; dropped last.
+    /// Runs the sandbox. It is dropped last.
     runtime: Runtime,
 }
 
-/// How a command ended.
+/// The result of a command.
 #[derive(Debug)]
 pub(crate) struct CommandOutput {
     pub(crate) code: Option<i32>,
@@ -51,14 +54,14 @@ pub(crate) struct CommandOutput {
 }
 
 impl CommandOutput {
-    /// Everything wanted was sealed.
+    /// Panics unless the command reports that everything is complete (exit code 0).
     #[track_caller]
     pub(crate) fn assert_ok(self) -> Self {
         assert_eq!(self.code, Some(0), "{self:#?}");
         self
     }
 
-    /// Something is not complete, and says so.
+    /// Panics unless the command reports that something is incomplete (exit code 1).
     #[track_caller]
     pub(crate) fn assert_incomplete(self) -> Self {
         assert_eq!(self.code, Some(1), "{self:#?}");
@@ -76,7 +79,8 @@ impl CommandOutput {
 }
 
 impl TestEnv {
-    /// A sandbox that answers at once and without limit, with a small history, unless the flags say otherwise.
+    /// Starts a sandbox with a small history that responds at once and without a rate limit, unless
+    /// the flags say otherwise.
     pub(crate) fn new(flags: &[&str]) -> Self {
         const DEFAULT_FLAGS: [[&str; 2]; 4] = [
             ["--requests-per-second", "0"],
@@ -105,7 +109,7 @@ impl TestEnv {
         }
     }
 
-    /// A sandbox in which nobody has written yet.
+    /// Starts a sandbox without messages.
     pub(crate) fn without_messages(flags: &[&str]) -> Self {
         Self::new(&[&["--messages", "0", "--topic-messages", "0"], flags].concat())
     }
@@ -181,7 +185,7 @@ impl TestEnv {
         self
     }
 
-    /// Puts somebody between the command and the sandbox.
+    /// Puts a proxy between the command and the sandbox.
     pub(crate) fn behind_proxy(
         mut self,
         rule: impl Fn(&World, &ProxiedRequest) -> ProxyAction + Send + Sync + 'static,
@@ -223,14 +227,14 @@ impl TestEnv {
         path
     }
 
-    /// Has the sandbox answer so.
+    /// Scripts a response of the sandbox.
     pub(crate) fn script_answer(&self, answer: ScriptedAnswer) {
         self.sandbox
             .script(answer)
             .expect("an answer that HTTP can carry");
     }
 
-    /// Writes to a channel of the first Agora project, this long ago.
+    /// Sends a message to a channel of the first Agora project, with a timestamp this long ago.
     pub(crate) fn append_message(&self, channel: &str, text: &str, ago: Duration) {
         let ms = self.world().now().minus(ago).0;
         self.append_message_at(channel, text, ms);
@@ -260,7 +264,7 @@ impl TestEnv {
         self.run(&["sync"])
     }
 
-    /// Syncs, and compares the archive with the truth.
+    /// Syncs and compares the archive with the sandbox's messages.
     #[track_caller]
     pub(crate) fn assert_sync_archives_truth(&self) {
         let edge = self.settled_edge();
@@ -268,13 +272,13 @@ impl TestEnv {
         self.assert_archive_equals_truth(edge);
     }
 
-    /// The moment up to which a sync that begins now must have everything.
+    /// The moment up to which a sync that begins now must archive all messages.
     pub(crate) fn settled_edge(&self) -> Millis {
         self.world().now().minus(UNSETTLED_TAIL)
     }
 
-    /// The archive is what the sandbox has, message by message and byte by byte, up to `edge`; after it, it has
-    /// nothing that the sandbox has not.
+    /// Panics unless the archive equals the sandbox's messages, byte by byte, up to `edge`. Later
+    /// messages may be missing, but no row may be wrong.
     #[track_caller]
     pub(crate) fn assert_archive_equals_truth(&self, edge: Millis) {
         let accounts = self.config.account_names();
@@ -298,7 +302,7 @@ impl TestEnv {
         );
     }
 
-    /// What the rules' record says after a sync that the providers have nothing to complain of.
+    /// Panics if a rule of the providers was broken. Returns the counts of requests.
     #[track_caller]
     pub(crate) fn assert_no_rule_broken(&self) -> RuleCounts {
         let total = self.sandbox.rules().total;
@@ -306,7 +310,7 @@ impl TestEnv {
         total
     }
 
-    /// Asks the archive, as any reader would.
+    /// Queries the archive.
     pub(crate) fn query_rows<T>(&self, sql: &str) -> Vec<T>
     where
         T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
@@ -314,7 +318,7 @@ impl TestEnv {
         self.query_rows_of(&self.archive_path(), sql)
     }
 
-    /// Asks another archive.
+    /// Queries another archive.
     pub(crate) fn query_rows_of<T>(&self, archive: &Path, sql: &str) -> Vec<T>
     where
         T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
@@ -328,7 +332,7 @@ impl TestEnv {
         })
     }
 
-    /// Asks for one row.
+    /// Queries one row.
     #[track_caller]
     pub(crate) fn query_row<T>(&self, sql: &str) -> T
     where
@@ -339,13 +343,13 @@ impl TestEnv {
         rows.remove(0)
     }
 
-    /// Asks for one number.
+    /// Queries one number.
     #[track_caller]
     pub(crate) fn query_number(&self, sql: &str) -> i64 {
         self.query_row::<(i64,)>(sql).0
     }
 
-    /// Puts a statement to the archive that Backscroll would not.
+    /// Runs a statement that Backscroll would not run.
     pub(crate) fn execute_sql(&self, sql: &str) {
         self.block_on(async {
             let options = SqliteConnectOptions::new().filename(self.archive_path());
@@ -379,7 +383,7 @@ pub(crate) fn run_command_in(dir: &Path, args: &[&str]) -> CommandOutput {
     }
 }
 
-/// One connection for reading.
+/// Opens a read-only connection.
 pub(crate) async fn open_reader(path: &Path) -> SqliteConnection {
     let options = SqliteConnectOptions::new()
         .filename(path)
@@ -388,12 +392,12 @@ pub(crate) async fn open_reader(path: &Path) -> SqliteConnection {
     options.connect().await.expect("the archive can be read")
 }
 
-/// Waits for something that a child process brings about.
+/// Waits until a condition is true.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < MAX_WAIT, "in vain: {what}");
+        assert!(begun.elapsed() < MAX_WAIT, "timed out waiting for: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

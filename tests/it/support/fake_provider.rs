@@ -1,5 +1,5 @@
-//! A provider without a wire, whose history changes: messages come late, go, are forgotten; readings lack some. Its
-//! clock stands still until it is moved, and every request is counted.
+//! A provider without a network, whose history changes: messages arrive late, vanish and expire,
+//! and responses can miss messages. Its clock is set by hand, and every request is counted.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -19,10 +19,10 @@ use backscroll::provider::{
     AccountSettings, FetchedWindow, Gate, Provider, ProviderError, ProviderKind, RangeCount, Survey,
 };
 
-/// Messages on a page.
+/// The number of messages of a page.
 const MESSAGES_PER_PAGE: u64 = 100;
 
-/// See above. Its one stream is a channel.
+/// The provider. Its only stream is a channel.
 #[derive(Debug)]
 pub(crate) struct FakeProvider {
     account: AccountSettings,
@@ -30,31 +30,31 @@ pub(crate) struct FakeProvider {
     gate: Gate,
     pub(crate) clock: Arc<ManualClock>,
     history: Mutex<FakeHistory>,
-    /// By how much the edges of a count lie behind the bounds, in milliseconds.
+    /// Offsets of the start and the end of a count from the requested bounds, in milliseconds.
     pub(crate) count_shifts_ms: (i64, i64),
 }
 
-/// A clock that is moved by hand.
+/// A clock that is set by hand.
 #[derive(Debug)]
 pub(crate) struct ManualClock(AtomicI64);
 
 #[derive(Debug, Default)]
 pub(crate) struct FakeHistory {
-    /// By time and number, with how far each has come.
+    /// The messages that the provider shows, by time in milliseconds and number.
     pub(crate) messages: BTreeSet<(i64, u64)>,
     pub(crate) read: BTreeSet<u64>,
-    /// Everything that was ever handed out.
+    /// All messages that were ever returned.
     pub(crate) shown: BTreeSet<(i64, u64)>,
-    /// So many readings still will lack a message, and say so.
+    /// This many further fetches miss a message and report a doubt.
     pub(crate) incomplete_reads: u32,
-    /// The ranges that were read.
+    /// The ranges that were fetched.
     pub(crate) fetched_windows: Vec<Window>,
-    /// How many calls succeed before each of the next that fail.
+    /// For each future failure, the number of calls that succeed before it.
     pub(crate) calls_before_failures: VecDeque<u32>,
 }
 
 impl FakeHistory {
-    /// Whether this call fails, and how: for the stream, or for the whole account.
+    /// Returns the failure of this call, if it fails: for the stream or for the whole account.
     fn next_failure(&mut self) -> Option<ProviderError> {
         let left = self.calls_before_failures.front_mut()?;
         if *left > 0 {
@@ -128,7 +128,7 @@ impl FakeProvider {
         self.history.lock().expect("no panic while it is held")
     }
 
-    /// The messages that it shows of a range of milliseconds.
+    /// The messages that the provider shows in a range of milliseconds.
     pub(crate) fn shown(&self, from: i64, to: i64) -> Vec<(i64, u64)> {
         let now = self.clock.now();
         let oldest = self

@@ -1,4 +1,4 @@
-//! Somebody between the command and the sandbox, who sees every request and spoils some answers.
+//! A proxy between the command and the sandbox. It records every request and can change responses.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// A request on its way.
+/// A request that passed the proxy.
 #[derive(Clone, Debug)]
 pub(crate) struct ProxiedRequest {
     pub(crate) at: Instant,
@@ -40,7 +40,7 @@ impl ProxiedRequest {
         }
     }
 
-    /// A parameter of the URL, or of the filter of a query.
+    /// The value of a URL parameter, or of a field of a query's filter.
     pub(crate) fn parameter(&self, name: &str) -> Option<String> {
         let filter = || {
             serde_json::from_str::<Value>(&self.body).ok()?["filter"][name]
@@ -54,32 +54,32 @@ impl ProxiedRequest {
             .or_else(filter)
     }
 
-    /// Whether it is about what was sent to this name.
+    /// True if the request asks for the messages sent to this name.
     pub(crate) fn is_addressed_to(&self, destination: &str) -> bool {
         self.parameter("destination").as_deref() == Some(destination)
             && self.parameter("source").is_none()
     }
 }
 
-/// What becomes of a request.
+/// The handling of a request.
 pub(crate) enum ProxyAction {
-    /// It goes on to the sandbox.
+    /// Forwards the request to the sandbox.
     Forward,
-    /// It is answered so instead.
+    /// Responds with this status, these headers and this body.
     Reply(u16, &'static [(&'static str, &'static str)], Vec<u8>),
-    /// It is answered with a body that breaks off after this.
+    /// Responds with a body that breaks off after this text.
     Cut(&'static str),
-    /// It goes on to the sandbox, and what comes back is changed.
+    /// Forwards the request and changes the body of the response.
     Rewrite(Box<dyn FnOnce(Vec<u8>) -> Vec<u8> + Send>),
 }
 
 impl ProxyAction {
-    /// An answer without headers.
+    /// A response without headers.
     pub(crate) fn reply(status: u16, body: &str) -> Self {
         Self::Reply(status, &[], body.as_bytes().to_vec())
     }
 
-    /// Changes the JSON of an answer.
+    /// Forwards the request and changes the JSON of the response.
     pub(crate) fn rewrite_json(change: impl FnOnce(&mut Value) + Send + 'static) -> Self {
         Self::Rewrite(Box::new(|body| {
             let mut json = serde_json::from_slice(&body).expect("the sandbox answers in JSON");
@@ -89,7 +89,7 @@ impl ProxyAction {
     }
 }
 
-/// See above. Gone when it is dropped.
+/// The proxy. It stops when it is dropped.
 pub(crate) struct FaultProxy {
     pub(crate) url: String,
     desk: Arc<ProxyState>,
@@ -132,7 +132,7 @@ impl FaultProxy {
         Self { url, desk, task }
     }
 
-    /// Every request so far, in the order they came.
+    /// All requests so far, in order of arrival.
     pub(crate) fn requests(&self) -> Vec<ProxiedRequest> {
         self.desk
             .seen
@@ -141,7 +141,7 @@ impl FaultProxy {
             .clone()
     }
 
-    /// How many of them pass the test.
+    /// The number of requests that match a predicate.
     pub(crate) fn count_requests(&self, test: impl Fn(&ProxiedRequest) -> bool) -> usize {
         self.requests()
             .iter()

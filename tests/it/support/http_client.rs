@@ -1,4 +1,4 @@
-//! Somebody who looks at a running daemon over HTTP.
+//! A daemon with its web server, and requests to it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,25 +8,25 @@ use std::thread;
 use crate::support::daemon_process::DaemonProcess;
 use crate::support::env::{MAX_WAIT, TestEnv, wait_until};
 
-/// A daemon that can be looked at, and what it has said so far.
+/// A daemon with a web server, and its log output so far.
 pub(crate) struct HttpDaemon {
     pub(crate) daemon: DaemonProcess,
     said: Arc<Mutex<String>>,
 }
 
-/// What was answered.
+/// An HTTP response.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpResponse {
     pub(crate) status: u16,
-    /// The headers, one a line, their names in lower case.
+    /// One header a line, with the name in lower case.
     pub(crate) headers: String,
     pub(crate) body: String,
 }
 
-/// Where it may listen in a test: wherever there is room.
+/// A listen address with a free port chosen by the system.
 pub(crate) const ANY_PORT: &str = "127.0.0.1:0";
 
-/// A configuration under which it is looked at here.
+/// Sets the listen address of the web server.
 pub(crate) fn with_web_listener(env: TestEnv, listen: &str) -> TestEnv {
     env.with_setting("status_page", "listen", listen)
 }
@@ -48,7 +48,7 @@ impl HttpDaemon {
         self.said.lock().unwrap().clone()
     }
 
-    /// Where it has last said that it listens.
+    /// The listen address that the daemon logged last.
     pub(crate) fn address(&self) -> SocketAddr {
         const URL_FIELD: &str = "\"url\":\"http://";
         wait_until("the page", || self.log_output().contains(URL_FIELD));
@@ -63,7 +63,7 @@ impl HttpDaemon {
             .unwrap()
     }
 
-    /// Asks for a path, as anybody would.
+    /// Requests a path.
     pub(crate) fn get(&self, path: &str) -> HttpResponse {
         let address = self.address();
         send_request(
@@ -72,12 +72,12 @@ impl HttpDaemon {
         )
     }
 
-    /// Tells it to stop, and waits until it has.
+    /// Stops the daemon and returns its log output.
     #[track_caller]
     pub(crate) fn stop(mut self) -> String {
         self.daemon.signal("-TERM");
         let mut status = None;
-        wait_until("the end", || {
+        wait_until("the end of the process", || {
             status = self.daemon.0.try_wait().unwrap();
             status.is_some()
         });
@@ -86,11 +86,11 @@ impl HttpDaemon {
     }
 }
 
-/// Sends this, and reads until the other end has said all.
+/// Sends a request and reads the response until the server closes the connection.
 pub(crate) fn send_request(address: SocketAddr, request: &str) -> HttpResponse {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(MAX_WAIT)).unwrap();
-    // It may be refused before it is read to its end.
+    // The server may refuse the request before it has read all of it.
     let _ = stream.write_all(request.as_bytes());
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);

@@ -1,4 +1,4 @@
-//! What the tests share: environments, doubles of everything outside, and builders.
+//! Helpers that the tests share: environments, test doubles and builders.
 
 pub(crate) mod browser;
 pub(crate) mod config;

@@ -27,7 +27,7 @@ pub(crate) const SYNC: Purpose = Purpose::Sync(HistoryBounds {
     until: None,
 });
 
-/// A provider, and an archive of it.
+/// A fake provider, its archive, and the engine between them.
 pub(crate) struct ModelRun {
     pub(crate) provider: Arc<FakeProvider>,
     pub(crate) store: Arc<SqliteStore>,
@@ -71,7 +71,7 @@ impl ModelRun {
         self.engine.progress().read()
     }
 
-    /// Begins a pass, and lets go of it after so many polls.
+    /// Starts a pass and drops it after this many polls.
     pub(crate) async fn run_pass_for_polls(&mut self, mut polls: u32) {
         let shown = self.provider.history().shown.clone();
         let stop = CancellationToken::new();
@@ -84,11 +84,11 @@ impl ModelRun {
             pass.as_mut().poll(context).map(drop)
         })
         .await;
-        // What was under way when it ended may be gone before it is asked for again.
+        // Messages of unfinished requests may be gone before they are requested again.
         self.provider.history().shown = shown;
     }
 
-    /// What the archive holds, by time and number, in order of time. The same message twice is in it twice.
+    /// Returns time and number of every archived message, ordered by time. Duplicates are kept.
     pub(crate) async fn archived_messages(&self) -> Vec<(i64, u64)> {
         let all = self
             .store
@@ -110,7 +110,7 @@ impl ModelRun {
         self.store.query(sql).await.unwrap().rows.concat()
     }
 
-    /// Archives what the provider has of a window, and seals nothing.
+    /// Archives the messages of a window without sealing it.
     pub(crate) async fn store_unsealed(&self, window: Window) {
         let fetched = self
             .provider
@@ -137,7 +137,7 @@ impl ModelRun {
         self.store.commit(&[commit], NOW).await.unwrap();
     }
 
-    /// Every ledger row says what the archive holds.
+    /// Panics unless the count of every ledger row equals the number of archived messages.
     pub(crate) async fn assert_ledger_agrees(&self) {
         let wrong =
             "SELECT from_s, to_s, messages, (SELECT count(*) FROM message m WHERE m.sent_at_ms >= w.from_s * 1000
@@ -145,7 +145,7 @@ impl ModelRun {
         assert_eq!(
             self.query_texts(wrong).await,
             [""; 0],
-            "rows of the ledger that say otherwise than the archive"
+            "ledger rows that differ from the archive"
         );
     }
 }

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection, FromRow};
 use crate::support::env::{BACKSCROLL, CommandOutput, TestEnv, wait_until};
 use crate::support::{postgres_server, truth};
 
-/// A bed whose archive is a Postgres database.
+/// A test environment whose archive is a Postgres database.
 pub(crate) struct PostgresEnv {
     pub(crate) env: TestEnv,
     pub(crate) url: String,
@@ -48,7 +48,7 @@ impl PostgresEnv {
         rows[0].0
     }
 
-    /// Whether the archive has its tables yet.
+    /// True if the archive's tables exist.
     pub(crate) fn has_archive(&self) -> bool {
         self.query_number(
             "SELECT CASE WHEN to_regclass('archive') IS NULL THEN 0 ELSE 1 END::BIGINT",
@@ -89,7 +89,7 @@ impl PostgresEnv {
         command.spawn().expect("the command can be started")
     }
 
-    /// Begins a sync, and lets something happen to it once it has archived that many messages.
+    /// Starts a sync and calls `disturb` once that many messages are archived.
     pub(crate) fn sync_with_disturbance(
         &self,
         messages: i64,

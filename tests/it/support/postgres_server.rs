@@ -1,5 +1,6 @@
-//! A Postgres server of the tests' own, made from the installed binaries: one for all tests of a process, a database
-//! for each test. It ends when the process does, however that ends.
+//! A Postgres server for the tests, started from the installed programs. All tests of a process
+//! share one server; each test gets a database. The server ends with the process, even if that is
+//! killed.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -11,10 +12,10 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const MAX_WAIT: Duration = Duration::from_mins(1);
-/// Starts the server, and stops it at once when whoever holds the other end of stdin lets go of it.
+/// Starts the server and stops it as soon as stdin is closed.
 const RUN_UNTIL_STDIN_CLOSES: &str =
     r#""$0" "$@" & server=$!; cat >/dev/null; kill -QUIT $server; wait $server"#;
-/// Nothing here outlives a power failure anyway.
+/// Durability is off: no test survives a power failure anyway.
 const SETTINGS: [&str; 5] = [
     "fsync=off",
     "listen_addresses=",
@@ -23,27 +24,27 @@ const SETTINGS: [&str; 5] = [
     "shared_buffers=64MB",
 ];
 
-/// A server that a test may stop and start again.
+/// A server that a test can stop and restart.
 pub(crate) struct PostgresServer {
     dir: TempDir,
     bin: PathBuf,
-    /// Beyond what all servers of the tests have.
+    /// Settings in addition to [`SETTINGS`].
     settings: Vec<String>,
     server: Mutex<Option<Child>>,
 }
 
-/// The server that all tests share.
+/// Returns the server that all tests share.
 pub(crate) fn shared_server() -> &'static PostgresServer {
     static SHARED: OnceLock<PostgresServer> = OnceLock::new();
     SHARED.get_or_init(PostgresServer::start)
 }
 
-/// The URL of an empty database of the shared server.
+/// Creates an empty database on the shared server and returns its URL.
 pub(crate) fn create_database() -> String {
     create_named_database().0
 }
 
-/// The same, and what the database is called.
+/// Creates an empty database on the shared server and returns its URL and name.
 pub(crate) fn create_named_database() -> (String, String) {
     let url = shared_server().create_database();
     let name = url
@@ -55,12 +56,12 @@ pub(crate) fn create_named_database() -> (String, String) {
 }
 
 impl PostgresServer {
-    /// Panics where Postgres is not installed: a test that is passed over proves nothing.
+    /// Starts a server. Panics if Postgres is not installed: a skipped test proves nothing.
     pub(crate) fn start() -> Self {
         Self::start_with_settings(|_| Vec::new())
     }
 
-    /// A server with settings of its own, given the folder that is the server's.
+    /// Starts a server with additional settings, computed from the server's folder.
     pub(crate) fn start_with_settings(settings: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let dir = TempDir::new().expect("a folder");
         let bin = programs_folder();
@@ -103,12 +104,12 @@ impl PostgresServer {
         cluster
     }
 
-    /// Where the server keeps everything.
+    /// The folder with all files of the server.
     pub(crate) fn folder(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Starts the server again.
+    /// Starts the server process.
     pub(crate) fn start_process(&self) {
         let mut server = as_unprivileged_user(Path::new("sh"));
         server
@@ -136,13 +137,13 @@ impl PostgresServer {
                     .map(|mut stderr| stderr.read_to_string(&mut said));
                 panic!("postgres ended with {status}: {said}");
             }
-            assert!(begun.elapsed() < MAX_WAIT, "postgres does not answer");
+            assert!(begun.elapsed() < MAX_WAIT, "postgres does not respond");
             std::thread::sleep(Duration::from_millis(20));
         }
         *self.server.lock().expect("a server") = Some(server);
     }
 
-    /// Stops the server at once: every connection is cut, and what was not committed is gone.
+    /// Stops the server immediately: connections are cut and open transactions are lost.
     pub(crate) fn stop(&self) {
         if let Some(mut server) = self.server.lock().expect("a server").take() {
             drop(server.stdin.take());
@@ -150,7 +151,7 @@ impl PostgresServer {
         }
     }
 
-    /// Makes an empty database; answers with its URL.
+    /// Creates an empty database and returns its URL.
     pub(crate) fn create_database(&self) -> String {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let name = format!("archive_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -165,7 +166,7 @@ impl PostgresServer {
         )
     }
 
-    /// Puts a statement to a database; answers with what psql prints.
+    /// Runs a statement and returns psql's output.
     #[track_caller]
     pub(crate) fn psql(&self, database: &str, sql: &str) -> String {
         self.psql_with(&[], database, sql)
@@ -190,7 +191,7 @@ impl PostgresServer {
             .to_owned()
     }
 
-    /// Carries out a statement in a transaction that stays open until the answer is dropped.
+    /// Runs a statement in a transaction that stays open until the result is dropped.
     pub(crate) fn hold_transaction(&self, database: &str, sql: &str) -> OpenTransaction {
         let mut psql = self.client("psql");
         psql.args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-d", database])
@@ -216,7 +217,7 @@ impl PostgresServer {
         }
     }
 
-    /// Asks a database; answers with its rows as text, NULL as none of it.
+    /// Returns the rows of a query as text. NULL is an empty text.
     #[track_caller]
     pub(crate) fn query_rows(&self, database: &str, sql: &str) -> Vec<Vec<String>> {
         let request = format!("SET TIME ZONE 'UTC'; SET DATESTYLE TO ISO; {sql}");
@@ -247,7 +248,7 @@ impl PostgresServer {
     }
 }
 
-/// A transaction under way.
+/// An open transaction.
 pub(crate) struct OpenTransaction {
     psql: Child,
     stdin: Option<ChildStdin>,
@@ -266,7 +267,8 @@ impl Drop for PostgresServer {
     }
 }
 
-/// Where the server's programs are: Debian keeps them out of the path, a folder for each version.
+/// The folder of the server's programs. Debian keeps them out of PATH, in a folder for each
+/// version.
 fn programs_folder() -> PathBuf {
     let debian = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
@@ -277,7 +279,7 @@ fn programs_folder() -> PathBuf {
     let all = debian
         .chain(std::env::split_paths(&path))
         .filter(|dir| dir.join("initdb").is_file());
-    // The newest, by the number that its folder is called by.
+    // The newest version, by the number in the folder's name.
     all.max_by_key(|dir| {
         dir.parent()
             .and_then(|dir| dir.file_name()?.to_str()?.parse::<u32>().ok())
@@ -285,7 +287,7 @@ fn programs_folder() -> PathBuf {
     .expect("Postgres is installed: `tests/run` installs it")
 }
 
-/// Postgres refuses to be run by root.
+/// Returns a command that runs as another user if this process is root: Postgres refuses root.
 fn as_unprivileged_user(program: &Path) -> Command {
     if !is_root() {
         return Command::new(program);

@@ -12,13 +12,13 @@ use reqwest::Url;
 
 use crate::support::env::TestEnv;
 
-/// The providers of a sandbox's first project and first user, as the configuration would have them.
+/// Returns provider clients for the first project and the first user of the sandbox.
 pub(crate) fn sandbox_providers(env: &TestEnv) -> Vec<Arc<dyn Provider>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     sandbox_providers_with_clock(env, &clock, Duration::from_secs(1))
 }
 
-/// The same, by another clock.
+/// Returns the same clients with another clock and settle age.
 pub(crate) fn sandbox_providers_with_clock(
     env: &TestEnv,
     clock: &Arc<dyn Clock>,

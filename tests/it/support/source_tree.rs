@@ -1,7 +1,8 @@
 //! Reads Rust source files far enough to tell which file uses which other file of the same crate.
 //!
-//! The reader knows tokens, `use` trees, module declarations and paths. It resolves an imported name to the file that
-//! defines it: a re-export by a parent module does not count as a use of the parent. Test code is left out.
+//! The reader knows tokens, `use` trees, module declarations and paths. It resolves an imported
+//! name to the file that defines it: a re-export by a parent module does not count as a use of the
+//! parent. Test code is left out.
 //!
 //! It does not know types: a method call on a value is no use of the file that defines the method.
 
@@ -315,7 +316,8 @@ impl SourceFile {
         file
     }
 
-    /// Paths of two or more names outside of `use` declarations: `crate::a::B`, `super::f`, `module::item`.
+    /// Paths of two or more names outside of `use` declarations: `crate::a::B`, `super::f`,
+    /// `module::item`.
     fn inline_paths(&self) -> BTreeSet<Vec<String>> {
         let tokens = &self.tokens;
         let mut paths = BTreeSet::new();
@@ -447,7 +449,8 @@ fn split_at_commas(tokens: &[String]) -> Vec<&[String]> {
     parts.filter(|part| !part.is_empty()).collect()
 }
 
-/// Leaves out items under `#[cfg(test)]`. Also returns the names of modules in files of their own that are test code.
+/// Leaves out items under `#[cfg(test)]`. Also returns the names of modules in files of their own
+/// that are test code.
 fn without_test_code(tokens: Vec<String>) -> (Vec<String>, Vec<String>) {
     let (mut kept, mut modules) = (Vec::new(), Vec::new());
     let mut at = 0;
@@ -513,8 +516,8 @@ fn end_of_item(tokens: &[String], mut at: usize) -> usize {
     at
 }
 
-/// Splits a source file into names, `::` and single characters. Comments, lifetimes and the contents of literals are
-/// left out.
+/// Splits a source file into names, `::` and single characters. Comments, lifetimes and the
+/// contents of literals are left out.
 fn tokenize(text: &str) -> Vec<String> {
     let chars: Vec<char> = text.chars().collect();
     let mut tokens = Vec::new();

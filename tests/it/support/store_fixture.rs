@@ -31,7 +31,7 @@ pub(crate) struct StoreFixture {
     pub(crate) streams: Vec<StreamId>,
 }
 
-/// Who looks at the tables from outside.
+/// A second connection that reads the tables directly.
 pub(crate) enum SqlReader {
     Sqlite(
         Arc<SqliteStore>,
@@ -91,7 +91,8 @@ impl StoreFixture {
         self.store.commit(batch, NOW).await.unwrap()
     }
 
-    /// What the database answers, as text; moments in milliseconds, which every database writes in its own way.
+    /// Returns the rows of a query as text. Timestamps become milliseconds, since databases format
+    /// them differently.
     pub(crate) async fn query_texts(&self, sql: &'static str) -> Vec<Vec<String>> {
         let rows = match &self.reader {
             SqlReader::Sqlite(store, _) => store.query(sql).await.unwrap().rows,
@@ -165,7 +166,7 @@ pub(crate) fn window(from: i64, to: i64) -> Window {
     Window::new(Second(from), Second(to)).unwrap()
 }
 
-/// What `destination=lobby` is about.
+/// Returns the scope of a stream key such as `destination=lobby`.
 pub(crate) fn scope(key: &str) -> Scope {
     let (part, name) = key.split_once('=').unwrap();
     let name = Some(name.to_owned());
@@ -241,7 +242,7 @@ impl StoreFixture {
 }
 
 impl StoreFixture {
-    /// Key, whether it was discovered, and the start of what is wanted, of every stream that is followed.
+    /// Returns key, discovery flag and start of the wanted range of every followed stream.
     pub(crate) async fn followed_streams(&self) -> Vec<Vec<String>> {
         self.query_texts(
             "SELECT key, discovered, wanted_from_s FROM stream WHERE active = 1 ORDER BY key",
@@ -272,7 +273,7 @@ impl StoreFixture {
 }
 
 impl StoreFixture {
-    /// Makes the ledger of the first stream this one.
+    /// Replaces the ledger of the first stream.
     pub(crate) async fn restore_ledger(
         &self,
         wanted_from: i64,

@@ -3,10 +3,11 @@
 use backscroll::domain::time::Millis;
 use backscroll::sandbox::{ArchiveDifference, ArchiveEntry, World};
 
-/// Reads every [`Entry`].
+/// The query that reads every [`ArchiveEntry`].
 pub(crate) use backscroll::sandbox::ENTRIES_IN_SQLITE as ARCHIVED;
 
-/// The archive's rows are the truth about these accounts up to `edge`, and nothing but the truth after it.
+/// Panics unless the rows equal the sandbox's messages up to `edge`. Later messages may be missing,
+/// but no row may be wrong.
 #[track_caller]
 pub(crate) fn assert_rows_equal_truth(
     world: &World,
@@ -24,7 +25,7 @@ pub(crate) fn assert_rows_equal_truth(
     } = &difference;
     assert!(
         difference.is_empty(),
-        "of {messages} messages {} are missing:\n{:#?}\nof {rows} rows {} are there twice:\n{:#?}\nand {} are not true:\n{:#?}",
+        "{messages} messages, {} missing:\n{:#?}\n{rows} rows, {} duplicated:\n{:#?}\n{} wrong:\n{:#?}",
         missing.len(),
         &missing[..missing.len().min(3)],
         twice.len(),
