@@ -7,16 +7,16 @@
 -- * Tables are private to Backscroll and may change. The views in views/ are the interface.
 -- * A view has one file and no number. The program applies it again whenever its text changes.
 --   A view may gain columns at its end; existing columns never change.
--- * A migration should not drop a view: readers would lose their rights on it. If it must, it also deletes the
---   view's row from view_definition, so that the program creates the view again.
--- * docs/schema/postgres.sql shows the schema of a fresh archive. A test compares it with this file.
+-- * A migration should not drop a view: readers would lose their rights on it. If it must, it also
+--   deletes the view's row from view_definition, so that the program creates the view again.
+-- * docs/schema/postgres.sql is the schema of a fresh archive. A test compares it with this file.
 --
 -- CONVENTIONS
 --
 -- * Times are integers since 1970 in UTC: milliseconds (`…_ms`) or whole seconds (`…_s`). Integers
 --   compare, subtract and index alike in both databases; their time types do not. The views show
 --   times as TIMESTAMPTZ.
--- * Names are compared byte by byte (`COLLATE "C"`): they belong to the provider and to no language.
+-- * Names are compared byte by byte (`COLLATE "C"`): they belong to no language.
 -- * Codes are small integers with a CHECK. The views show them as words.
 -- * Words that the program defines and may extend (`run.purpose`, `alarm.kind`) have no CHECK.
 -- * Booleans are 0 or 1 in a BIGINT, so that both databases return the same type.
@@ -61,7 +61,8 @@ CREATE TABLE account (
     straggler_count   BIGINT NOT NULL DEFAULT 0,
     -- The lease: which process works on the account. An advisory lock of that process's session
     -- keeps other processes out, and ends with the session.
-    -- The fencing token grows whenever the account changes hands. A commit with an older token fails.
+    -- The fencing token grows whenever the account changes hands. A commit with an older token
+    -- fails.
     fencing_token     BIGINT NOT NULL DEFAULT 0,
     lease_holder      TEXT,
     -- Why the latest discovery of streams failed. NULL: it succeeded, or is not configured.
@@ -137,14 +138,14 @@ CREATE TABLE conversation (
 -- The account of a message is that of its conversation.
 --
 -- To save bytes:
--- * A value that most messages share is NULL, which takes no space: `occurrence` 0, `encoding` 0 and
---   `is_text` TRUE. Readers use coalesce().
+-- * A value that most messages share is NULL, which takes no space: `occurrence` 0, `encoding` 0
+--   and `is_text` TRUE. Readers use coalesce().
 -- * Columns are ordered by width, so that Postgres inserts no padding between them.
 -- * References are INTEGER, and `archived_at_s` is too (see there).
 --
--- Partitioned by month of `sent_at_ms`, so that an old month can be detached and indexes stay small.
--- The program makes partitions as they are needed. There is no default partition: it would have to
--- be scanned whenever a month is added.
+-- Partitioned by month of `sent_at_ms`, so that an old month can be detached and indexes stay
+-- small. The program makes partitions as they are needed. There is no default partition: it would
+-- have to be scanned whenever a month is added.
 CREATE TABLE message (
     sent_at_ms      BIGINT NOT NULL,
     status_at_ms    BIGINT,

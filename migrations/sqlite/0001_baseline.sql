@@ -7,9 +7,9 @@
 -- * Tables are private to Backscroll and may change. The views in views/ are the interface.
 -- * A view has one file and no number. The program applies it again whenever its text changes.
 --   A view may gain columns at its end; existing columns never change.
--- * A migration should not drop a view. If it must, it also deletes the
---   view's row from view_definition, so that the program creates the view again.
--- * docs/schema/sqlite.sql shows the schema of a fresh archive. A test compares it with this file.
+-- * A migration should not drop a view. If it must, it also deletes the view's row from
+--   view_definition, so that the program creates the view again.
+-- * docs/schema/sqlite.sql is the schema of a fresh archive. A test compares it with this file.
 --
 -- CONVENTIONS
 --
@@ -59,7 +59,8 @@ CREATE TABLE account (
     straggler_count   INTEGER NOT NULL DEFAULT 0,
     -- The lease: which process works on the account. Only Postgres uses it, where several processes
     -- may share an archive. In SQLite a lock on the file keeps other processes out.
-    -- The fencing token grows whenever the account changes hands. A commit with an older token fails.
+    -- The fencing token grows whenever the account changes hands. A commit with an older token
+    -- fails.
     fencing_token     INTEGER NOT NULL DEFAULT 0,
     lease_holder      TEXT,
     -- Why the latest discovery of streams failed. NULL: it succeeded, or is not configured.

@@ -244,7 +244,8 @@ impl<'a> MessageRow<'a> {
 
 /// The slot in which a message lies unless another had it first: 32 bits of its hash, with occurrences side by side and
 /// accounts far apart. It makes the unique index a narrow one; whether two messages in one slot are the same, only
-/// account, hash and occurrence tell. The schema's migration says the same in SQL.
+/// account, hash and occurrence tell. It is part of the archive's format: another formula would not find the messages
+/// that are there.
 pub(super) fn preferred_slot(account: i64, fingerprint: Fingerprint, occurrence: u32) -> i32 {
     let [a, b, c, d, ..] = fingerprint.0;
     let spread = (account as i32)
@@ -257,5 +258,21 @@ fn missing_id(what: &str) -> StoreError {
     StoreError::Inconsistent {
         what: "numbers",
         fault: format!("a {what} that was just written has no number"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Archives hold these numbers. Another formula would archive messages twice.
+    #[test]
+    fn preferred_slots_never_change() {
+        let mut hash = [0; 16];
+        hash[0] = 0xFE;
+        let slot = |account, occurrence| preferred_slot(account, Fingerprint(hash), occurrence);
+        assert_eq!(slot(1, 0), -33_488_896);
+        assert_eq!(slot(1, 1), -33_488_895);
+        assert_eq!(slot(2, 0), -33_423_360);
     }
 }

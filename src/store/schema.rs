@@ -1,8 +1,14 @@
 //! The schema of an archive: numbered migrations, and the views that readers use.
 //!
-//! A migration is applied once; sqlx's table records it. A view is applied again whenever the text of its file
-//! changes; the table `view_definition` records it. Both happen when an archive is opened for writing, under one lock.
-//! A reader never changes an archive: it refuses one that is out of date.
+//! A migration is applied once; sqlx's table records it. A view is applied again whenever the text
+//! of its file changes; the table `view_definition` records it. Both happen when an archive is
+//! opened for writing, under one lock. A reader never changes an archive: it refuses one that lacks
+//! a migration.
+//!
+//! To add a migration: a file of the next number in `migrations/sqlite` and one of the same name in
+//! `migrations/postgres`. To add a column to a view: append it to the view's file in both folders
+//! and describe it in `docs/SQL.md`. To add a view: a file in both folders, and its name in
+//! [`view_files`]. Then write the dumps in `docs/schema` anew (`tests/it/store/schema_dump.rs`).
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -44,10 +50,12 @@ pub struct ViewFile {
     pub sql: &'static str,
 }
 
-/// The views of a database, from their files. The order is that of [`Schema::views`].
+/// Embeds the files of a database's views. The order is that of [`Schema::views`].
 macro_rules! view_files {
     ($database:literal) => {
-        view_files!($database: "archive" "times" "conversations" "senders" "coverage" "gaps" "runs" "alarms")
+        view_files!(
+            $database: "archive" "times" "conversations" "senders" "coverage" "gaps" "runs" "alarms"
+        )
     };
     ($database:literal: $($name:literal)+) => {
         &[$(ViewFile {
@@ -89,13 +97,15 @@ impl Schema {
 
     /// Brings the tables and views of an archive up to date, or creates them in an empty database.
     ///
-    /// Each migration is one transaction, and so are all views together. Processes that do this at the same time wait
-    /// for each other. An archive that is up to date costs a few reads.
+    /// Each migration is one transaction, and so are all views together: after a crash the next
+    /// call continues. On Postgres, processes that do this at the same time wait for each other; on
+    /// SQLite the caller holds the lock of the file. An archive that is up to date costs a few reads.
     ///
     /// # Errors
     ///
-    /// [`StoreError::SchemaTooNew`], [`StoreError::SchemaUnreleased`] or [`StoreError::UnknownSchema`] if the archive
-    /// has migrations that this program does not know. Nothing has been changed then.
+    /// [`StoreError::SchemaTooNew`], [`StoreError::SchemaUnreleased`] or
+    /// [`StoreError::UnknownSchema`] if the archive has migrations that this program does not know.
+    /// Nothing has been changed then.
     #[expect(private_bounds, reason = "the databases are chosen in this crate")]
     pub async fn upgrade<DB: Dialect>(
         &self,
@@ -140,7 +150,7 @@ impl Schema {
         self.apply_views::<DB>(connection).await
     }
 
-    /// Makes sure that the tables of an archive are those of this program.
+    /// Checks that the archive has all migrations of this program. Changes nothing.
     ///
     /// # Errors
     ///
@@ -266,7 +276,8 @@ struct AppliedView {
 impl AppliedView {
     /// True if the text of the view's file differs and no later version of the program applied it.
     ///
-    /// Two versions may share one Postgres. The older one must not undo the views of the newer one when it restarts.
+    /// Two versions may share one Postgres. The older one must not undo the views of the newer one
+    /// when it restarts.
     fn is_older_than(&self, file: &ViewFile) -> bool {
         self.hash != file.hash()
             && version_numbers(&self.version) <= version_numbers(env!("CARGO_PKG_VERSION"))

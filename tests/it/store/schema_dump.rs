@@ -50,7 +50,7 @@ fn describe_views(columns: Vec<(String, String)>) -> Vec<String> {
     views.into_values().collect()
 }
 
-/// Removes comments, which the migrations already have.
+/// Removes comments: the migrations have them already.
 fn without_comments(sql: &str) -> String {
     let code = sql
         .lines()
@@ -85,14 +85,16 @@ const POSTGRES_TABLES: &str = "
     WITH line AS (
         SELECT attrelid AS id, 1 AS part, attnum::TEXT::INTEGER AS position, attname::TEXT AS name,
                format('%I %s', attname, format_type(atttypid, atttypmod))
-               || CASE WHEN attcollation = 'pg_catalog.\"C\"'::regcollation THEN ' COLLATE \"C\"' ELSE '' END
+               || CASE WHEN attcollation = 'pg_catalog.\"C\"'::regcollation
+                       THEN ' COLLATE \"C\"' ELSE '' END
                || CASE WHEN attnotnull THEN ' NOT NULL' ELSE '' END
                || CASE WHEN attidentity = 'a' THEN ' GENERATED ALWAYS AS IDENTITY' ELSE '' END
                || coalesce(' DEFAULT ' || pg_get_expr(d.adbin, d.adrelid), '') AS text
         FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = attrelid AND d.adnum = attnum
         WHERE attnum > 0 AND NOT attisdropped
         UNION ALL
-        SELECT conrelid, 2, 0, conname::TEXT, format('CONSTRAINT %I %s', conname, pg_get_constraintdef(oid))
+        SELECT conrelid, 2, 0, conname::TEXT,
+               format('CONSTRAINT %I %s', conname, pg_get_constraintdef(oid))
         FROM pg_constraint
         WHERE contype <> 'n'
     )
@@ -104,12 +106,13 @@ const POSTGRES_TABLES: &str = "
     GROUP BY c.oid, c.relname
     ORDER BY c.relname";
 
-/// Indexes that no constraint has made.
+/// Indexes, except those of constraints.
 const POSTGRES_INDEXES: &str = "
     SELECT pg_get_indexdef(i.indexrelid) || ';' || E'\\n'
     FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
     WHERE c.relnamespace = 'public'::regnamespace
-      AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = i.indexrelid AND contype IN ('p', 'u'))
+      AND NOT EXISTS (
+          SELECT FROM pg_constraint WHERE conindid = i.indexrelid AND contype IN ('p', 'u'))
     ORDER BY c.relname";
 
 const POSTGRES_VIEWS: &str = "

@@ -1,4 +1,4 @@
-//! The documented queries run on an archive.
+//! The queries in the documents run, and the documents describe every column of every view.
 
 use sqlx::Executor;
 
@@ -54,7 +54,10 @@ fn every_view_column_is_documented() {
     let env = TestEnv::new(&["--messages", "0", "--topic-messages", "0"]);
     env.sync().assert_ok();
     let columns: Vec<(String, String)> = env.query_rows(
-        "SELECT m.name, c.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE m.type = 'view' ORDER BY 1, c.cid",
+        "SELECT m.name, c.name
+         FROM sqlite_schema m JOIN pragma_table_info(m.name) c
+         WHERE m.type = 'view'
+         ORDER BY m.name, c.cid",
     );
     assert!(columns.len() > 40);
     let document = include_str!("../../../docs/SQL.md");

@@ -18,7 +18,8 @@ use crate::support::postgres_server;
 const COMMANDS: [&str; 5] = ["sync", "run", "status", "check", "migrate"];
 
 const STREAM: &str = "INSERT INTO account (name, provider) VALUES ('shop', 'agora');
-    INSERT INTO stream (account_id, key, wanted_from_s) SELECT id, 'destination=lobby', 7 FROM account";
+    INSERT INTO stream (account_id, key, wanted_from_s)
+    SELECT id, 'destination=lobby', 7 FROM account";
 
 /// The schema of a later version: one more migration, and `times` with one more column.
 fn later(schema: Schema, times: &'static str) -> Schema {
@@ -45,11 +46,13 @@ fn with_times(views: &[ViewFile], sql: &'static str) -> Cow<'static, [ViewFile]>
 
 const LATER_TIMES_OF_SQLITE: &str = "
     DROP VIEW IF EXISTS times;
-    CREATE VIEW times AS SELECT '' AS sent_at, sent_at_ms, conversation_id, sender_id, slot FROM message";
+    CREATE VIEW times AS
+    SELECT '' AS sent_at, sent_at_ms, conversation_id, sender_id, slot FROM message";
 
 const LATER_TIMES_OF_POSTGRES: &str = "
     CREATE OR REPLACE VIEW times AS
-    SELECT TIMESTAMPTZ 'epoch' AS sent_at, sent_at_ms, CAST(conversation_id AS BIGINT) AS conversation_id,
+    SELECT TIMESTAMPTZ 'epoch' AS sent_at, sent_at_ms,
+           CAST(conversation_id AS BIGINT) AS conversation_id,
            CAST(sender_id AS BIGINT) AS sender_id, slot
     FROM message";
 
