@@ -83,7 +83,7 @@ CREATE TABLE stream (
     -- 1: it was discovered. 0: the configuration lists it.
     discovered    BIGINT NOT NULL DEFAULT 0 CHECK (discovered IN (0, 1)),
     -- The scope: a message of the account belongs to the stream if it matches every part that is
-    -- not NULL.
+    -- not NULL. All NULL: the scope is unknown.
     sender        TEXT COLLATE "C",
     recipient     TEXT COLLATE "C",
     conversation  TEXT COLLATE "C",
