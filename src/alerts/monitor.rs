@@ -27,7 +27,7 @@ use crate::domain::retry::Backoff;
 use crate::provider::Provider;
 use crate::store::{Archive, StoreError, StreamStatus};
 use crate::sync::PassReport;
-use crate::sync::forecast::{forecast, paces};
+use crate::sync::forecast::{forecast, request_rates};
 
 /// How often the archive itself is looked at, and whether a pass hangs.
 const ARCHIVE_CHECK_INTERVAL: Duration = Duration::from_mins(5);
@@ -187,7 +187,7 @@ impl AlarmMonitor {
     ) -> Result<Vec<CheckResult>, StoreError> {
         let now = self.clock.now();
         let status = self.store.status().await?;
-        let paces = paces(&*self.store, now).await?;
+        let paces = request_rates(&*self.store, now).await?;
         let mut by_account: HashMap<&str, Vec<&StreamStatus>> = HashMap::new();
         for stream in &status {
             by_account.entry(&stream.account).or_default().push(stream);

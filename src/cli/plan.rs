@@ -13,8 +13,8 @@ use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
 use crate::provider::{Provider, ProviderError};
 use crate::store::{Pace, StoreError, StreamStatus};
-use crate::sync::forecast::paces;
-use crate::sync::preview::{Preview, Terms, preview};
+use crate::sync::forecast::preview::{Preview, PreviewOptions, preview};
+use crate::sync::forecast::request_rates;
 
 /// The bytes of a message on disk, including its share of all indexes, in SQLite and in Postgres. The
 /// benchmarks (`cargo bench`) measure them with texts of 100 to 200 bytes.
@@ -77,12 +77,12 @@ pub(super) async fn run(
     let weight = known.message_size(&config.database.url);
     let plans = providers.iter().map(async |provider| {
         let shares_quota = known.is_being_synced(&provider.account().name, clock.now());
-        let terms = Terms {
+        let options = PreviewOptions {
             bounds,
-            most: args.ranges as usize,
-            beside: shares_quota,
+            max_counts: args.ranges as usize,
+            is_account_in_use: shares_quota,
         };
-        let preview = preview(&**provider, &known.streams, terms, clock.now()).await;
+        let preview = preview(&**provider, &known.streams, options, clock.now()).await;
         AccountPlan {
             provider: &**provider,
             shares_quota,
@@ -109,7 +109,7 @@ async fn read_archive(url: &DatabaseUrl, now: Millis) -> Result<KnownHistory, Cl
     };
     let known = KnownHistory {
         streams: store.status().await?,
-        paces: paces(&*store, now).await?,
+        paces: request_rates(&*store, now).await?,
         bytes: store.size_bytes().await?,
     };
     store.close().await;

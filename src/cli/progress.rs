@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::table::{duration, thousands};
-use crate::sync::progress::{EngineProgress, Reading};
+use crate::sync::progress::{EngineProgress, ProgressSnapshot};
 
 const BAR_INTERVAL: Duration = Duration::from_millis(100);
 const LOG_INTERVAL: Duration = Duration::from_secs(30);
@@ -42,9 +42,9 @@ impl ProgressDisplay {
 
 trait ProgressOutput: Send {
     fn interval(&self) -> Duration;
-    fn display(&self, reading: Reading);
+    fn display(&self, reading: ProgressSnapshot);
     /// Displays the final snapshot, if there is one.
-    fn close(&self, last: Option<Reading>);
+    fn close(&self, last: Option<ProgressSnapshot>);
 }
 
 async fn run_display(
@@ -53,7 +53,7 @@ async fn run_display(
     finished: CancellationToken,
 ) {
     // There is nothing to display before the first survey has returned.
-    let read = || Some(progress.read()).filter(|reading| reading.expected > 0);
+    let read = || Some(progress.snapshot()).filter(|reading| reading.expected > 0);
     let mut last = None;
     while tokio::time::timeout(shown.interval(), finished.cancelled())
         .await
@@ -76,8 +76,8 @@ impl ProgressOutput for LogOutput {
         LOG_INTERVAL
     }
 
-    fn display(&self, reading: Reading) {
-        let Reading {
+    fn display(&self, reading: ProgressSnapshot) {
+        let ProgressSnapshot {
             fetched,
             new,
             windows,
@@ -95,8 +95,8 @@ impl ProgressOutput for LogOutput {
         );
     }
 
-    fn close(&self, last: Option<Reading>) {
-        if let Some(Reading {
+    fn close(&self, last: Option<ProgressSnapshot>) {
+        if let Some(ProgressSnapshot {
             fetched,
             new,
             windows,
@@ -126,7 +126,7 @@ impl ProgressOutput for ProgressBar {
         BAR_INTERVAL
     }
 
-    fn display(&self, reading: Reading) {
+    fn display(&self, reading: ProgressSnapshot) {
         self.set_length(reading.expected);
         self.set_position(reading.fetched);
         let (fetched, requests) = (thousands(reading.fetched), thousands(reading.requests));
@@ -136,21 +136,21 @@ impl ProgressOutput for ProgressBar {
         ));
     }
 
-    fn close(&self, _: Option<Reading>) {
+    fn close(&self, _: Option<ProgressSnapshot>) {
         self.finish_and_clear();
     }
 }
 
 /// Returns the number of expected messages. `~` marks an estimate: some ranges are not counted yet.
-fn expected_text(reading: Reading) -> String {
+fn expected_text(reading: ProgressSnapshot) -> String {
     approximate(reading, thousands(reading.expected))
 }
 
-fn remaining_text(reading: Reading) -> String {
+fn remaining_text(reading: ProgressSnapshot) -> String {
     approximate(reading, duration(reading.left.as_secs()))
 }
 
-fn approximate(reading: Reading, figure: String) -> String {
+fn approximate(reading: ProgressSnapshot, figure: String) -> String {
     if reading.is_estimate {
         format!("~{figure}")
     } else {
@@ -164,16 +164,16 @@ mod tests {
 
     #[test]
     fn estimates_are_marked_with_a_tilde() {
-        let reading = Reading {
+        let reading = ProgressSnapshot {
             expected: 12_400,
             left: Duration::from_secs(83),
-            ..Reading::default()
+            ..ProgressSnapshot::default()
         };
         assert_eq!(
             (expected_text(reading), remaining_text(reading)),
             ("12,400".to_owned(), "1m 23s".to_owned())
         );
-        let guess = Reading {
+        let guess = ProgressSnapshot {
             is_estimate: true,
             ..reading
         };

@@ -6,7 +6,7 @@ use super::table::thousands;
 use super::{CliError, ExitOutcome, IfMissing, accounts, open_to_write, print_line};
 use crate::config::Config;
 use crate::domain::clock::Clock;
-use crate::sync::requeue::{Requeued, requeue};
+use crate::sync::refetch::requeue::{Requeued, requeue};
 
 pub(super) async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<ExitOutcome, CliError> {
     let providers = accounts::build_providers(config, None, &clock)?;

@@ -11,8 +11,8 @@ use crate::domain::alarm::Alarm;
 use crate::domain::clock::Clock;
 use crate::domain::time::Second;
 use crate::store::StreamStatus;
-use crate::sync::estimate::Loss;
-use crate::sync::forecast::{Forecast, forecast, paces};
+use crate::sync::forecast::model::Loss;
+use crate::sync::forecast::{Forecast, forecast, request_rates};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -30,7 +30,7 @@ pub(super) async fn run(
     let now = clock.now();
     let store = open(&config.database.url, IfMissing::Refuse).await?;
     let streams = store.status().await?;
-    let paces = paces(&*store, now).await?;
+    let paces = request_rates(&*store, now).await?;
     let alarms = alarms::active_alarms(&*store).await?;
     store.close().await;
     let forecasts: Vec<Forecast> = providers

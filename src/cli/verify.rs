@@ -12,7 +12,9 @@ use crate::daemon::signals;
 use crate::domain::clock::Clock;
 use crate::proof::manifest::{self, Manifest, ManifestKey};
 use crate::proof::{Findings, VerifyOptions, VerifyReport, verify};
-use crate::sync::{CountComparison, Engine, Purpose, RepairReport};
+use crate::sync::{
+    AccountFailure, CountComparison, Engine, Purpose, RepairReport, UnrepairedWindow,
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -144,24 +146,26 @@ async fn repair(
         let mut left = Vec::new();
         for account in engine.accounts() {
             let name = account.name().to_owned();
+            let report = account.repair(&verdict, stop).await?;
+            left.extend(report.not_opened.iter().map(failure_with_hint));
+            left.extend(report.unrepaired.iter().map(unrepaired_with_reason));
             let RepairReport {
                 windows,
                 restored,
-                quarantined: set_aside,
-                left: here,
-            } = account.repair(&verdict, stop).await?;
-            left.extend(here);
+                quarantined,
+                ..
+            } = report;
             if windows > 0 {
                 print_line(format_args!(
                     "{name}: {} windows refetched, {} messages restored, {} moved to quarantine",
                     thousands(windows),
                     thousands(restored),
-                    thousands(set_aside)
+                    thousands(quarantined)
                 ));
             }
         }
         let before = verdict.faults();
-        verdict = verify(&**engine.store(), question).await?;
+        verdict = verify(&**engine.archive(), question).await?;
         if verdict.faults() == 0 || verdict.faults() >= before || stop.is_cancelled() {
             for left in &left {
                 print_sanitized_lines(left);
@@ -182,29 +186,25 @@ async fn compare_counts(
     loop {
         let mut counts = CountComparison::default();
         for account in engine.accounts() {
-            let CountComparison {
-                streams,
-                excesses,
-                left,
-            } = account.compare_counts(stop).await?;
-            counts.streams += streams;
-            counts.excesses.extend(excesses);
-            counts.left.extend(left);
+            let of_account = account.compare_counts(stop).await?;
+            counts.streams += of_account.streams;
+            counts.differences.extend(of_account.differences);
+            counts.failures.extend(of_account.failures);
         }
-        for excess in &counts.excesses {
-            print_sanitized_lines(&excess.to_string());
+        for difference in &counts.differences {
+            print_sanitized_lines(&difference.to_string());
         }
-        let fewer = counts.excesses.len() < before && !counts.excesses.is_empty();
+        let fewer = counts.differences.len() < before && !counts.differences.is_empty();
         if repair && fewer && !stop.is_cancelled() {
-            before = counts.excesses.len();
+            before = counts.differences.len();
             print_line("Refetching these …");
             engine.pass(Purpose::Reconcile, stop).await?;
             continue;
         }
-        for left in &counts.left {
-            print_sanitized_lines(left);
+        for failure in &counts.failures {
+            print_sanitized_lines(&failure_with_hint(failure));
         }
-        let agrees = counts.excesses.is_empty() && counts.left.is_empty();
+        let agrees = counts.differences.is_empty() && counts.failures.is_empty();
         let found = if agrees {
             "the same number of messages"
         } else {
@@ -220,6 +220,16 @@ async fn compare_counts(
             ExitOutcome::Incomplete
         });
     }
+}
+
+/// Returns the line of a failure, and the line of its hint.
+fn failure_with_hint(failure: &AccountFailure) -> String {
+    format!("{failure}\n  hint: {}", failure.failure.hint())
+}
+
+/// Returns the line of a window that was not repaired, and the line of the reason.
+fn unrepaired_with_reason(window: &UnrepairedWindow) -> String {
+    format!("{}\n  not repaired: {}", window.mismatch, window.reason)
 }
 
 fn print_verdict(verdict: &VerifyReport, repaired: bool) {

@@ -55,7 +55,8 @@ impl DriverState {
             ) => Self::Failing(failure.to_string()),
             (
                 Ok(PassReport {
-                    missing_seconds: 0, ..
+                    missing_seconds: Some(0),
+                    ..
                 }),
                 _,
             ) => Self::UpToDate,

@@ -178,7 +178,7 @@ async fn drive_account(
 
 /// At `info` a pass that brought nothing new says nothing.
 fn log_pass(purpose: Purpose, report: &PassReport) {
-    let why = purpose.why();
+    let why = purpose.name();
     let PassReport {
         account,
         tally,

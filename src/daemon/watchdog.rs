@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::heartbeat::{DriverState, Heartbeat, StallDetector};
 use super::service_manager::ServiceManager;
-use crate::sync::progress::{EngineProgress, Reading};
+use crate::sync::progress::{EngineProgress, ProgressSnapshot};
 
 /// How often it is looked at, unless the watchdog wants more.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
@@ -44,7 +44,7 @@ pub(super) async fn run_watchdog(
         is_stuck = !silent.is_empty();
         let line = status_line(
             pulses.iter().map(|pulse| (pulse.name(), pulse.state())),
-            progress.read(),
+            progress.snapshot(),
         );
         if line != told {
             notify.status(&line);
@@ -57,7 +57,7 @@ pub(super) async fn run_watchdog(
 /// How things are, in one line for people: what is wrong first.
 fn status_line<'a>(
     accounts: impl Iterator<Item = (&'a str, DriverState)>,
-    reading: Reading,
+    reading: ProgressSnapshot,
 ) -> String {
     let (mut wrong, mut begins, mut whole, mut behind, mut standing_by) = (Vec::new(), 0, 0, 0, 0);
     for (name, doing) in accounts {
@@ -110,17 +110,20 @@ fn time_left(time: Duration) -> String {
 mod tests {
     use super::*;
 
-    fn status<const N: usize>(accounts: [(&str, DriverState); N], reading: Reading) -> String {
+    fn status<const N: usize>(
+        accounts: [(&str, DriverState); N],
+        reading: ProgressSnapshot,
+    ) -> String {
         status_line(accounts.into_iter(), reading)
     }
 
     #[test]
     fn the_line_says_what_is_wrong_first_and_how_far_it_has_come() {
-        let quiet = Reading {
+        let quiet = ProgressSnapshot {
             fetched: 57,
             expected: 57,
             new: 57,
-            ..Reading::default()
+            ..ProgressSnapshot::default()
         };
         assert_eq!(
             status(
@@ -146,12 +149,12 @@ mod tests {
              account · 57 new messages"
         );
         let left = Duration::from_mins(42);
-        let busy = Reading {
+        let busy = ProgressSnapshot {
             fetched: 3400,
             expected: 60_000,
             is_estimate: true,
             left,
-            ..Reading::default()
+            ..ProgressSnapshot::default()
         };
         assert_eq!(
             status([("shop", DriverState::Starting)], busy),

@@ -1,17 +1,17 @@
-//! What an account has done since this process began to work on it, for whoever watches a service.
+//! Counters of an account's work since this process began, for the metrics.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{PassReport, Purpose};
+use super::purpose::{PassReport, Purpose};
 use crate::domain::time::Millis;
 use crate::store::{Commit, StoreError, WriteCounts};
 
-/// How a pass ended.
+/// The result of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PassResult {
-    /// Nothing was in its way; whether everything is sealed is another matter.
-    Good,
+    /// Nothing failed. History may still be missing.
+    Succeeded,
     /// The provider failed, for the account or for some of its streams.
     ProviderFailed,
     /// The archive failed.
@@ -19,61 +19,66 @@ pub enum PassResult {
 }
 
 impl PassResult {
-    pub const ALL: [Self; 3] = [Self::Good, Self::ProviderFailed, Self::ArchiveFailed];
+    /// All results.
+    pub const ALL: [Self; 3] = [Self::Succeeded, Self::ProviderFailed, Self::ArchiveFailed];
 
-    /// What metrics call it.
+    /// Returns the label that the metrics use.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Good => "good",
+            Self::Succeeded => "good",
             Self::ProviderFailed => "provider_failed",
             Self::ArchiveFailed => "archive_failed",
         }
     }
 }
 
-/// See above. Counts only grow.
+/// Counters of an account's work. Counts only grow.
 #[derive(Clone, Debug, Default)]
 pub struct SyncCounters {
     /// Messages that were not in the archive.
     pub new: u64,
-    /// Those among them that were found where everything had been read before.
+    /// Messages among them that were found by a refetch.
     pub late: u64,
-    /// Messages of which something was learned.
+    /// Messages of which a changed column was updated.
     pub changed: u64,
     /// Messages that could not be read, each time that they could not.
     pub unreadable: u64,
-    /// Windows that were sealed, those in doubt among them.
+    /// Windows that were sealed, including suspect ones.
     pub sealed: u64,
     pub suspect: u64,
-    /// How long the archive took for each commit.
+    /// The duration of each commit.
     pub commit_times: DurationHistogram,
-    /// By what they were for, and how they ended.
+    /// Passes by the name of their purpose, and their result.
     pub passes: BTreeMap<(&'static str, PassResult), u64>,
-    /// How the last of them ended; nothing before that.
-    pub last: Option<PassResult>,
-    /// When a pass last ended well, by this machine's clock.
+    /// The result of the last pass. `None` before that.
+    pub last_result: Option<PassResult>,
+    /// The time at which a pass last succeeded, by this machine's clock.
     pub last_success_at: Option<Millis>,
-    /// Whether another process works on the account.
+    /// True if another process works on the account.
     pub is_leased_elsewhere: bool,
-    /// For how long there has been no sign of life of it, where that is too long.
+    /// The time since the last progress, if that is too long.
     pub stalled_for: Option<Duration>,
 }
 
 impl SyncCounters {
-    pub(super) fn record_commit(&mut self, commit: &Commit, written: WriteCounts, is_again: bool) {
+    /// Counts a committed window. `is_refetch`: its pass refetches sealed history.
+    pub(super) fn record_commit(
+        &mut self,
+        commit: &Commit,
+        written: WriteCounts,
+        is_refetch: bool,
+    ) {
         self.new += written.new;
-        self.late += if is_again { written.new } else { 0 };
+        self.late += if is_refetch { written.new } else { 0 };
         self.changed += written.changed;
         self.unreadable += commit.unreadable.len() as u64;
-        self.sealed += u64::from(commit.seal.is_some());
-        self.suspect += u64::from(
-            commit
-                .seal
-                .as_ref()
-                .is_some_and(|seal| seal.doubt.is_some()),
-        );
+        if let Some(seal) = &commit.seal {
+            self.sealed += 1;
+            self.suspect += u64::from(seal.doubt.is_some());
+        }
     }
 
+    /// Counts a pass. One that found the account leased by another process is not counted.
     pub(super) fn record_pass(
         &mut self,
         purpose: Purpose,
@@ -84,45 +89,45 @@ impl SyncCounters {
         if self.is_leased_elsewhere {
             return;
         }
-        let ending = match outcome {
-            Ok(PassReport { failure: None, .. }) => PassResult::Good,
+        let result = match outcome {
+            Ok(PassReport { failure: None, .. }) => PassResult::Succeeded,
             Ok(_) => PassResult::ProviderFailed,
             Err(_) => PassResult::ArchiveFailed,
         };
-        *self.passes.entry((purpose.why(), ending)).or_default() += 1;
-        self.last = Some(ending);
-        if ending == PassResult::Good {
+        *self.passes.entry((purpose.name(), result)).or_default() += 1;
+        self.last_result = Some(result);
+        if result == PassResult::Succeeded {
             self.last_success_at = Some(now);
         }
     }
 }
 
-/// How long something took, each time, in classes.
+/// A histogram of durations.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DurationHistogram {
     counts: [u64; Self::BOUNDS_S.len() + 1],
-    /// All together.
+    /// The sum of all durations.
     pub sum: Duration,
 }
 
 impl DurationHistogram {
-    /// The longest of each class, in seconds. What took longer than any of them is in a class of its own.
+    /// The inclusive upper bounds of the buckets, in seconds. A further bucket has no bound.
     const BOUNDS_S: [f64; 12] = [
         0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
     ];
 
     pub(super) fn record(&mut self, took: Duration) {
-        let class = Self::BOUNDS_S.partition_point(|bound| *bound < took.as_secs_f64());
-        self.counts[class] += 1;
+        let bucket = Self::BOUNDS_S.partition_point(|bound| *bound < took.as_secs_f64());
+        self.counts[bucket] += 1;
         self.sum += took;
     }
 
-    /// How many there were.
+    /// Returns the number of durations.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// How many are in each class, and up to how many seconds it reaches.
+    /// Returns the upper bound of each bucket, in seconds, and the number of durations in it alone.
     pub fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
         Self::BOUNDS_S
             .into_iter()
@@ -137,11 +142,11 @@ mod tests {
 
     #[test]
     fn durations_are_counted_in_buckets_by_upper_bound() {
-        let mut durations = DurationHistogram::default();
+        let mut histogram = DurationHistogram::default();
         for ms in [5, 6, 10, 29_999, 30_000, 30_001] {
-            durations.record(Duration::from_millis(ms));
+            histogram.record(Duration::from_millis(ms));
         }
-        let counted: Vec<_> = durations
+        let counted: Vec<_> = histogram
             .buckets()
             .filter(|(_, count)| *count > 0)
             .collect();
@@ -150,7 +155,7 @@ mod tests {
             [(0.005, 1), (0.01, 2), (30.0, 2), (f64::INFINITY, 1)]
         );
         assert_eq!(
-            (durations.count(), durations.sum),
+            (histogram.count(), histogram.sum),
             (6, Duration::from_millis(90_021))
         );
     }

@@ -1,19 +1,19 @@
-//! Streams that the configuration does not list: found in messages and in the provider's lists, and followed from the
-//! next pass on.
+//! Streams that the configuration does not list: discovered in messages and in the provider's
+//! directories, and followed from the next pass on.
 //!
-//! What is followed is in the archive, so that every later process follows it, too. What messages have led to and is not
-//! written down yet when a process ends is found again by the next: from whoever appears in the archive.
+//! Followed streams are recorded in the archive, so that every later process follows them too.
+//! Streams that messages led to and that are not recorded yet when a process ends are discovered
+//! again by the next process, from the participants in the archive.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::account::{AccountSync, Session};
-use super::plan::PlanEdges;
-use super::{MAX_SHORT_PASS, Purpose};
+use super::limits::{MAX_DIRECTORY_REQUESTS, MAX_LISTING, MAX_LOGGED_STREAMS};
+use super::purpose::Purpose;
+use super::session::{FollowedStream, Session};
 use crate::domain::identity::IdentifiedMessage;
 use crate::domain::participant::Participant;
 use crate::domain::stream::Stream;
@@ -21,88 +21,136 @@ use crate::domain::time::{Millis, Second};
 use crate::provider::{AccountSettings, DirectoryPage, Provider, ProviderError};
 use crate::store::{AccountId, Archive, RecordedError, StoreError};
 
-/// So long all lists together may take, as long as the pass beside which they are read.
-const MAX_LISTING: Duration = MAX_SHORT_PASS;
-/// Requests for one list, where it is told piece by piece.
-const MAX_DIRECTORY_REQUESTS: u32 = 16;
-/// So many found streams are named in the log at once.
-const MAX_LOGGED_STREAMS: usize = 20;
+/// Discovered streams, by key: each once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct DiscoveredStreams(BTreeMap<String, Arc<Stream>>);
 
-/// Streams that were found, by key: each once.
-pub(super) type DiscoveredStreams = BTreeMap<String, Arc<Stream>>;
+impl DiscoveredStreams {
+    /// Adds streams that are not among them yet.
+    fn add(&mut self, streams: Vec<Stream>) {
+        for stream in streams {
+            self.0
+                .entry(stream.key.clone())
+                .or_insert_with(|| Arc::new(stream));
+        }
+    }
 
-/// What an account has found, between passes.
-#[derive(Default)]
-pub(super) struct StreamDiscovery {
-    /// What is followed from the next pass on.
-    found: DiscoveredStreams,
-    /// When the provider was last asked for its lists.
-    listed_at: Option<Instant>,
-    /// Whether they could not be had.
+    /// Adds the streams that the participants of messages lead to, if the account discovers.
+    pub(super) fn add_from_messages(
+        &mut self,
+        provider: &dyn Provider,
+        messages: &[IdentifiedMessage],
+    ) {
+        if !provider.account().discovers {
+            return;
+        }
+        for message in messages {
+            for participant in Participant::sender_and_recipient(&message.message) {
+                self.add(provider.streams_to_follow(&participant));
+            }
+        }
+    }
+
+    fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The streams that an account has discovered and does not follow yet. It outlasts a pass.
+#[derive(Debug, Default)]
+pub(super) struct AccountDiscovery {
+    /// The streams that are followed from the next pass on.
+    pending: DiscoveredStreams,
+    /// The time at which the directories were last read.
+    directories_read_at: Option<Instant>,
+    /// True if a directory could not be read then.
     has_failed: bool,
 }
 
-impl StreamDiscovery {
-    /// Takes note of what a pass has found, and the lists beside it.
-    pub(super) fn add_found(&mut self, found: DiscoveredStreams, read: DirectoryResult) {
-        self.found.extend(found);
-        self.found.extend(read.found);
-        self.has_failed = read.failed.unwrap_or(self.has_failed);
+impl AccountDiscovery {
+    /// Adds the streams that a pass has discovered, and those of the directories read beside it.
+    pub(super) fn add(&mut self, from_messages: DiscoveredStreams, directories: DirectoryResult) {
+        self.pending.extend(from_messages);
+        self.pending.extend(directories.discovered);
+        self.has_failed = directories.has_failed.unwrap_or(self.has_failed);
     }
 
-    /// How many streams are followed from the next pass on.
+    /// Returns the number of streams that are followed from the next pass on.
     pub(super) fn pending(&self) -> u64 {
-        self.found.len() as u64
+        self.pending.0.len() as u64
     }
 
-    /// Whether the provider's lists could not be had when they were last asked for.
+    /// True if a directory could not be read when they were last read.
     pub(super) fn has_failed(&self) -> bool {
         self.has_failed
     }
-}
 
-/// The provider's lists, to be read beside a pass.
-pub(super) struct DirectoryReader {
-    provider: Arc<dyn Provider>,
-    store: Arc<dyn Archive>,
-    account: AccountId,
-    from: Second,
-}
-
-/// What was on the provider's lists and was not followed.
-#[derive(Default)]
-pub(super) struct DirectoryResult {
-    found: DiscoveredStreams,
-    /// Whether any of them could not be had; nothing where they were not asked for.
-    failed: Option<bool>,
-}
-
-/// Adds the streams that messages lead to.
-pub(super) fn discover_from_messages(
-    provider: &dyn Provider,
-    messages: &[IdentifiedMessage],
-    found: &mut DiscoveredStreams,
-) {
-    if !provider.account().discovers {
-        return;
+    /// Adds the streams that the participants in the archive lead to, if the account discovers.
+    pub(super) async fn add_from_archive(&mut self, session: &Session) -> Result<(), StoreError> {
+        if !session.provider.account().discovers {
+            return Ok(());
+        }
+        for participant in session.archive.parties(session.account).await? {
+            self.pending
+                .add(session.provider.streams_to_follow(&participant));
+        }
+        Ok(())
     }
-    for party in messages
-        .iter()
-        .flat_map(|identified| Participant::sender_and_recipient(&identified.message))
-    {
-        add(found, provider.streams_to_follow(&party));
+
+    /// Follows the pending streams, from the pass that begins on.
+    pub(super) async fn follow_pending(
+        &mut self,
+        session: &mut Session,
+        horizon: Option<Second>,
+    ) -> Result<(), StoreError> {
+        let streams: Vec<_> = std::mem::take(&mut self.pending).0.into_values().collect();
+        if streams.is_empty() {
+            return Ok(());
+        }
+        let provider = session.provider.clone();
+        let wanted_from = wanted_from(provider.account(), horizon);
+        let ids = session
+            .archive
+            .follow(session.account, &streams, wanted_from)
+            .await?;
+        let mut followed = Vec::new();
+        for (stream, id) in streams.iter().zip(ids) {
+            if provider.follow(stream) {
+                session.add_stream(FollowedStream { id, wanted_from });
+                followed.push(stream.key.as_str());
+            }
+        }
+        log_followed(&provider.account().name, &followed);
+        Ok(())
+    }
+
+    /// Returns the directories of the provider, if it is time to read them.
+    pub(super) fn due_directories(
+        &mut self,
+        session: &Session,
+        purpose: Purpose,
+    ) -> Option<DirectoryReader> {
+        let directories = session.provider.directories();
+        let is_wanted = directories.count > 0 && matches!(purpose, Purpose::Sync(_));
+        let is_time = |last: Instant| last.elapsed() >= directories.poll_interval;
+        if !is_wanted || !self.directories_read_at.is_none_or(is_time) {
+            return None;
+        }
+        self.directories_read_at = Some(Instant::now());
+        Some(DirectoryReader {
+            provider: session.provider.clone(),
+            archive: session.archive.clone(),
+            account: session.account,
+            wanted_from: wanted_from(session.provider.account(), session.horizon()),
+        })
     }
 }
 
-fn add(found: &mut DiscoveredStreams, streams: Vec<Stream>) {
-    for stream in streams {
-        found
-            .entry(stream.key.clone())
-            .or_insert_with(|| Arc::new(stream));
-    }
-}
-
-/// From when on the history of what is found is wanted: from where the account's begins.
+/// Returns the start of the wanted history of discovered streams: that of the account.
 fn wanted_from(account: &AccountSettings, horizon: Option<Second>) -> Second {
     account
         .since
@@ -111,181 +159,122 @@ fn wanted_from(account: &AccountSettings, horizon: Option<Second>) -> Second {
         .unwrap_or(Second::EPOCH)
 }
 
-impl AccountSync {
-    /// Has the provider follow what earlier processes have found, if the account still discovers.
-    pub(super) async fn follow_archived(&self, account: AccountId) -> Result<(), StoreError> {
-        if self.provider.account().discovers {
-            for stream in self.store.discovered_streams(account).await? {
-                self.provider.follow(&stream);
-            }
-        }
-        if self.provider.directories().count == 0 {
-            self.store.record_discovery_error(account, None).await?;
-        }
-        Ok(())
+fn log_followed(account: &str, streams: &[&str]) {
+    for stream in streams.iter().take(MAX_LOGGED_STREAMS) {
+        tracing::info!(account, stream, "discovered; it is followed from now on");
     }
-
-    /// Finds what the archive's own messages lead to.
-    pub(super) async fn discover_from_archive(
-        &mut self,
-        account: AccountId,
-    ) -> Result<(), StoreError> {
-        if self.provider.account().discovers {
-            for party in self.store.parties(account).await? {
-                add(
-                    &mut self.discovery.found,
-                    self.provider.streams_to_follow(&party),
-                );
-            }
-        }
-        Ok(())
-    }
-
-    /// Follows what was found, as the pass that begins sees it: nothing of it has been forgotten in the meantime.
-    pub(super) async fn follow_found(
-        &mut self,
-        place: &mut Session,
-        edges: PlanEdges,
-    ) -> Result<(), StoreError> {
-        let name = &self.provider.account().name;
-        let streams: Vec<_> = std::mem::take(&mut self.discovery.found)
-            .into_values()
-            .collect();
-        if streams.is_empty() {
-            return Ok(());
-        }
-        let from = wanted_from(self.provider.account(), edges.horizon);
-        let known = self.store.follow(place.account, &streams, from).await?;
-        let new = streams
-            .iter()
-            .zip(known)
-            .filter(|(stream, _)| self.provider.follow(stream));
-        let mut count = 0;
-        for (stream, id) in new {
-            place.streams.push((id, from));
-            count += 1;
-            if count <= MAX_LOGGED_STREAMS {
-                tracing::info!(
-                    account = name,
-                    stream = stream.key,
-                    "discovered; it is followed from now on"
-                );
-            }
-        }
-        if count > MAX_LOGGED_STREAMS {
-            tracing::info!(
-                account = name,
-                streams = count,
-                "discovered, those above among them; all are followed"
-            );
-        }
-        Ok(())
-    }
-
-    /// The provider's lists, if it is time to ask for them.
-    pub(super) fn due_directories(
-        &mut self,
-        place: &Session,
-        purpose: Purpose,
-    ) -> Option<DirectoryReader> {
-        let lists = self.provider.directories();
-        let is_wanted = lists.count > 0 && matches!(purpose, Purpose::Sync(_));
-        let is_due = is_wanted
-            && self
-                .discovery
-                .listed_at
-                .is_none_or(|last| last.elapsed() >= lists.poll_interval);
-        if !is_due {
-            return None;
-        }
-        self.discovery.listed_at = Some(Instant::now());
-        let from = wanted_from(self.provider.account(), self.horizon());
-        Some(DirectoryReader {
-            provider: self.provider.clone(),
-            store: self.store.clone(),
-            account: place.account,
-            from,
-        })
+    let count = streams.len();
+    if count > MAX_LOGGED_STREAMS {
+        tracing::info!(
+            account,
+            streams = count,
+            "discovered, including those above; all are followed"
+        );
     }
 }
 
-/// Reads the lists, if there are any to read.
+/// Reads the provider's directories, beside a pass.
+pub(super) struct DirectoryReader {
+    provider: Arc<dyn Provider>,
+    archive: Arc<dyn Archive>,
+    account: AccountId,
+    /// The start of the wanted history of the streams in them.
+    wanted_from: Second,
+}
+
+/// The streams in the directories that were not followed.
+#[derive(Default)]
+pub(super) struct DirectoryResult {
+    discovered: DiscoveredStreams,
+    /// True if a directory could not be read. `None` if they were not read.
+    has_failed: Option<bool>,
+}
+
+/// Reads the directories, if they are due.
 pub(super) async fn read_directories(
-    listing: Option<DirectoryReader>,
+    reader: Option<DirectoryReader>,
     stop: &CancellationToken,
 ) -> Result<DirectoryResult, StoreError> {
-    match listing {
-        Some(listing) => listing.read(stop).await,
+    match reader {
+        Some(reader) => reader.read_all(stop).await,
         None => Ok(DirectoryResult::default()),
     }
 }
 
 impl DirectoryReader {
-    /// Asks for all lists. What a request brings is written down before the next is made: it may not be told again. A
-    /// list that cannot be had is put on record, and costs nothing else.
-    async fn read(self, stop: &CancellationToken) -> Result<DirectoryResult, StoreError> {
-        let mut read = DirectoryResult::default();
-        let mut trouble = None;
-        let time_up = Instant::now() + MAX_LISTING;
-        for list in 0..self.provider.directories().count {
+    /// Reads all directories. The streams of each answer are recorded before the next request,
+    /// since a provider may not repeat them. A directory that cannot be read is recorded as an
+    /// error; the others are read all the same.
+    async fn read_all(self, stop: &CancellationToken) -> Result<DirectoryResult, StoreError> {
+        let mut result = DirectoryResult::default();
+        let mut first_error = None;
+        let deadline = Instant::now() + MAX_LISTING;
+        for directory in 0..self.provider.directories().count {
             for _ in 0..MAX_DIRECTORY_REQUESTS {
+                let page = self.provider.read_directory(directory);
                 let DirectoryPage {
                     streams,
-                    has_more: goes_on,
-                    error: failure,
+                    has_more,
+                    error,
                 } = tokio::select! {
-                    listed = timeout_at(time_up, self.provider.read_directory(list)) => listed.unwrap_or_else(|_| timed_out_page()),
-                    () = stop.cancelled() => return Ok(read),
+                    page = timeout_at(deadline, page) => page.unwrap_or_else(|_| timed_out()),
+                    () = stop.cancelled() => return Ok(result),
                 };
-                read.found.extend(self.follow_in_archive(streams).await?);
-                if let Some(failure) = failure {
+                result
+                    .discovered
+                    .extend(self.follow_in_archive(streams).await?);
+                if let Some(failure) = error {
+                    let account = &self.provider.account().name;
                     let (error, hint) = (failure.to_string(), failure.hint().to_owned());
-                    tracing::warn!(
-                        account = self.provider.account().name,
-                        error,
-                        hint,
-                        "a list cannot be had"
-                    );
-                    trouble.get_or_insert(RecordedError { error, hint });
+                    tracing::warn!(account, error, hint, "a directory cannot be read");
+                    first_error.get_or_insert(RecordedError { error, hint });
                 }
-                if !goes_on {
+                if !has_more {
                     break;
                 }
             }
         }
-        self.store
-            .record_discovery_error(self.account, trouble.as_ref())
+        self.archive
+            .record_discovery_error(self.account, first_error.as_ref())
             .await?;
         Ok(DirectoryResult {
-            failed: Some(trouble.is_some()),
-            ..read
+            has_failed: Some(first_error.is_some()),
+            ..result
         })
     }
 
+    /// Records the streams of a page that are not followed yet, and returns them.
     async fn follow_in_archive(
         &self,
         streams: Vec<Stream>,
     ) -> Result<DiscoveredStreams, StoreError> {
-        let mut found = DiscoveredStreams::new();
-        add(&mut found, streams);
-        found.retain(|key, _| self.provider.stream_index(key).is_none());
-        if !found.is_empty() {
-            let streams: Vec<_> = found.values().cloned().collect();
-            self.store.follow(self.account, &streams, self.from).await?;
+        let mut discovered = DiscoveredStreams::default();
+        discovered.add(streams);
+        discovered
+            .0
+            .retain(|key, _| self.provider.stream_index(key).is_none());
+        if !discovered.is_empty() {
+            let streams: Vec<_> = discovered.0.values().cloned().collect();
+            self.archive
+                .follow(self.account, &streams, self.wanted_from)
+                .await?;
         }
-        Ok(found)
+        Ok(discovered)
     }
 }
 
-fn timed_out_page() -> DirectoryPage {
-    let cause = format!("the lists are not read within {} s", MAX_LISTING.as_secs());
-    let failure = Some(ProviderError::Unreachable {
+fn timed_out() -> DirectoryPage {
+    let cause = format!(
+        "the directories could not be read within {} s",
+        MAX_LISTING.as_secs()
+    );
+    let error = ProviderError::Unreachable {
         operation: "lists",
         cause,
         attempts: 1,
-    });
+    };
     DirectoryPage {
-        error: failure,
+        error: Some(error),
         ..DirectoryPage::default()
     }
 }

@@ -41,17 +41,9 @@ pub fn check_loss_ahead(account: &str, forecast: Option<&Forecast>) -> Option<Ch
     if !is_informed {
         return None;
     }
-    let Some(begins) = outlook.loss_begins else {
+    let Some(text) = outlook.loss_sentence(*rate) else {
         return look(None);
     };
-    let rate = rate.map_or_else(String::new, |rate| {
-        format!("at {rate:.3} requests a second ")
-    });
-    let (messages, seconds) = (outlook.loss.messages, outlook.loss.seconds);
-    let text = format!(
-        "{rate}about {messages} messages will have fallen behind the provider's edge before they can be fetched, from \
-         {begins} on: {seconds} seconds of history, over all streams"
-    );
     look(Some(DetectedProblem {
         stream: None,
         text,

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use backscroll::domain::time::{Millis, Second};
-use backscroll::sync::progress::Reading;
+use backscroll::sync::progress::ProgressSnapshot;
 use backscroll::sync::{HistoryBounds, Purpose};
 use serde_json::Value;
 
@@ -407,7 +407,7 @@ async fn sync_progress_continues_after_an_interrupted_sync() {
         .messages
         .extend((0..4000).map(|n| (NOW.0 - 3_570_000 + n as i64 * 800, n)));
     let mut run = ModelRun::with_provider(provider).await;
-    assert_eq!(run.progress(), Reading::default());
+    assert_eq!(run.progress(), ProgressSnapshot::default());
     run.provider.history().calls_before_failures.extend([7]);
     run.run_pass(Purpose::Sync(HistoryBounds::default())).await;
     let broken_off = run.progress();

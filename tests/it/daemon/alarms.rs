@@ -225,7 +225,7 @@ async fn expected_loss_is_a_problem_while_it_is_forecast() {
     assert!(
         slow.problems[0]
             .text
-            .contains("messages will have fallen behind"),
+            .contains("messages will expire at the provider"),
         "{slow:?}"
     );
     assert_eq!(look(36_000).problems, []);

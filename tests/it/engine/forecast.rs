@@ -5,7 +5,7 @@ use std::time::Duration;
 use backscroll::domain::time::Millis;
 use backscroll::provider::Provider;
 use backscroll::store::{Archive, Pace, Pause, StreamStatus};
-use backscroll::sync::estimate::Loss;
+use backscroll::sync::forecast::model::Loss;
 use backscroll::sync::forecast::{Forecast, account_outlook, forecast};
 use backscroll::sync::{HistoryBounds, Purpose};
 

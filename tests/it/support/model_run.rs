@@ -12,7 +12,7 @@ use backscroll::domain::time::Millis;
 use backscroll::domain::window::Window;
 use backscroll::provider::Provider;
 use backscroll::store::{Archive, Commit, Cursor, IfMissing, NewAccount, SqliteStore, StreamId};
-use backscroll::sync::progress::Reading;
+use backscroll::sync::progress::ProgressSnapshot;
 use backscroll::sync::{Engine, HistoryBounds, PassReport, Purpose};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -67,8 +67,8 @@ impl ModelRun {
         reports.remove(0)
     }
 
-    pub(crate) fn progress(&self) -> Reading {
-        self.engine.progress().read()
+    pub(crate) fn progress(&self) -> ProgressSnapshot {
+        self.engine.progress().snapshot()
     }
 
     /// Starts a pass and drops it after this many polls.

@@ -4,13 +4,17 @@
 //! at the quota. On the wire only minutes can be measured, of which a window is a good part; of what a provider really keeps
 //! it is next to nothing.
 
+use std::time::Duration;
+
 use super::{MAX_MESSAGES_PER_SECOND, QUOTA};
+use crate::domain::frontier::Frontier;
 use crate::domain::stream::StreamIndex;
 use crate::domain::time::Second;
 use crate::domain::window::Runs;
 use crate::provider::agora;
-use crate::sync::plan::{HORIZON_TOLERANCE_S, Plan, PlanEdges};
-use crate::sync::tails::TailScheduler;
+use crate::sync::limits::HORIZON_TOLERANCE_S;
+use crate::sync::plan::tails::TailScheduler;
+use crate::sync::plan::{Plan, StreamHistory};
 
 /// How many channels share the history …
 const STREAMS: usize = 50;
@@ -22,19 +26,23 @@ const MARGIN_S: f64 = 2.0;
 /// The share of the messages that any order could have saved, where messages are kept for so many hours.
 pub(super) fn saved_share(hours: u32) -> f64 {
     let kept_s = i64::from(hours) * 3600;
-    let edges = PlanEdges {
+    let wanted_to = Second(kept_s);
+    let frontier = Frontier {
         horizon: Some(Second(0)),
-        expiring_within: std::time::Duration::from_secs(kept_s.unsigned_abs() / 8),
-        wanted_to: Second(kept_s),
-        follows_now: false,
-        settled: Second(kept_s),
+        settled_to: wanted_to,
+        wanted_to,
+        retention: Some(Duration::from_secs(kept_s.unsigned_abs())),
     };
     let nothing = Runs::default();
-    let streams = (0..STREAMS).map(|stream| (StreamIndex::new(stream), Second(0), &nothing));
-    let mut plan = Plan::new(edges, TailScheduler::default(), streams);
+    let streams = (0..STREAMS).map(|stream| StreamHistory {
+        stream: StreamIndex::new(stream),
+        wanted_from: Second(0),
+        sealed: &nothing,
+    });
+    let mut plan = Plan::missing(frontier, Some(wanted_to), TailScheduler::default(), streams);
     // The horizon moves on as time does.
     let (mut now_s, mut saved) = (0.0, 0.0);
-    while let Some(job) = plan.pop(edges.wanted_to, Some(Second(now_s as i64))) {
+    while let Some(job) = plan.pop(wanted_to, Some(Second(now_s as i64))) {
         let messages = RATE * job.range.seconds() as f64;
         let pieces = agora::window_count(messages as u64, agora::MESSAGES_PER_WINDOW);
         if pieces > 1 {

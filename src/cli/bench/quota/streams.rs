@@ -11,8 +11,8 @@ use super::{PAGE_MESSAGES, QUOTA, REQUESTS_A_PAGE};
 use crate::domain::stream::StreamIndex;
 use crate::domain::time::Second;
 use crate::domain::window::Window;
-use crate::sync::plan::{Job, TailPoll};
-use crate::sync::tails::TailScheduler;
+use crate::sync::plan::job::{Job, TailPoll};
+use crate::sync::plan::tails::TailScheduler;
 
 /// How many streams there are, of which one in a hundred is busy.
 pub(super) const STREAMS: usize = 10_000;

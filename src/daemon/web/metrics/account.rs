@@ -12,8 +12,8 @@ use crate::provider::traffic::RequestOutcome;
 use crate::store::AccountSummary;
 use crate::sync::Purpose;
 use crate::sync::counters::{DurationHistogram, PassResult, SyncCounters};
-use crate::sync::estimate::BacklogOutlook;
 use crate::sync::forecast::account_outlook;
+use crate::sync::forecast::model::BacklogOutlook;
 
 /// An account as it is now.
 pub(super) struct AccountMetrics {
@@ -364,7 +364,7 @@ fn passes(account: &AccountMetrics) -> MetricValue {
     let refreshes = account.provider.account().refresh_for.is_some();
     let purposes = Purpose::NAMES
         .into_iter()
-        .filter(|purpose| refreshes || *purpose != Purpose::Refresh.why());
+        .filter(|purpose| refreshes || *purpose != Purpose::Refresh.name());
     let each = purposes.flat_map(|purpose| PassResult::ALL.map(|ending| (purpose, ending)));
     let by = each.map(|(purpose, ending)| {
         let passes = account

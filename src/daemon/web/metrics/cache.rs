@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 use crate::domain::alarm::Alarm;
 use crate::domain::clock::Clock;
 use crate::store::{AccountSummary, Archive, Pace, StoreError};
-use crate::sync::forecast::paces;
+use crate::sync::forecast::request_rates;
 
 /// The least time from one look to the next.
 const MIN_READ_INTERVAL: Duration = Duration::from_secs(5);
@@ -116,7 +116,7 @@ async fn read_snapshot(
 ) -> Result<ArchiveFigures, StoreError> {
     let (at, now) = (Instant::now(), clock.now());
     let figures = store.account_summaries().await?;
-    let paces = paces(store, now).await?;
+    let paces = request_rates(store, now).await?;
     let mut alarms = store.alarms(now).await?;
     alarms.retain(Alarm::is_active);
     Ok(ArchiveFigures {

@@ -6,8 +6,8 @@ use super::super::StatusSources;
 use crate::domain::alarm::Alarm;
 use crate::domain::time::Millis;
 use crate::store::{PassRecord, Pulse, StoreError, StreamStatus};
-use crate::sync::forecast::{Forecast, forecast, paces};
-use crate::sync::progress::Reading;
+use crate::sync::forecast::{Forecast, forecast, request_rates};
+use crate::sync::progress::ProgressSnapshot;
 
 /// The span of what is shown by hours, and of what is shown by days.
 pub(super) const CHART_HOURS: usize = 48;
@@ -43,7 +43,7 @@ pub(super) struct AccountOverview {
     pub(super) provider: &'static str,
     /// Requests a second that it may make; nothing where there is no limit.
     pub(super) requests_per_second: Option<f64>,
-    pub(super) progress: Option<Reading>,
+    pub(super) progress: Option<ProgressSnapshot>,
     pub(super) forecast: Option<Forecast>,
     /// When its last pass began, or ended where it has ended.
     pub(super) last_pass: Option<Millis>,
@@ -54,7 +54,7 @@ impl PageSnapshot {
         let at = shown.clock.now();
         let store = &*shown.store;
         let streams = store.status().await?;
-        let paces = paces(store, at).await?;
+        let paces = request_rates(store, at).await?;
         let accounts = shown.providers.iter().map(|provider| {
             let name = &provider.account().name;
             AccountOverview {

@@ -184,15 +184,10 @@ fn account_issues(
 }
 
 fn loss_ahead_issue(account: &AccountOverview) -> Option<Issue> {
-    let outlook = &account.forecast.as_ref()?.outlook;
-    let begins = outlook.loss_begins?;
-    let (messages, seconds) = (
-        thousands(outlook.loss.messages),
-        duration(outlook.loss.seconds),
-    );
+    let forecast = account.forecast.as_ref()?;
     let what = format!(
-        "loss ahead: from {begins} on about {messages} messages ({seconds} of history over all streams) will have fallen \
-         behind the provider's edge before they can be fetched"
+        "loss ahead: {}",
+        forecast.outlook.loss_sentence(forecast.rate)?
     );
     Some(issue(Severity::Action, &account.name, what, LOSS_HINT))
 }

@@ -1,0 +1,395 @@
+//! The decision what of a fetched window is sealed. Pure.
+
+use crate::domain::identity::IdentifiedMessage;
+use crate::domain::stream::Scope;
+use crate::domain::time::{Millis, Second};
+use crate::domain::window::Window;
+use crate::store::Seal;
+use crate::sync::limits::{HORIZON_TOLERANCE_S, LATE_WITHIN_SETTLES};
+use crate::sync::plan::job::{Job, Refetch};
+
+/// What to do about the completeness of a fetched window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SealDecision {
+    /// This part is complete and is sealed.
+    Seal(Window),
+    /// The provider contradicted itself about a window that is settled in part only. The settled
+    /// part is fetched again by itself; the doubt may be due to the rest.
+    RefetchSettledPart(Window),
+    /// Nothing of the window is sealed.
+    Nothing,
+}
+
+/// The facts about a fetched window on which the decision rests.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WindowFacts {
+    /// The provider is trusted to have shown every message before this time.
+    pub(super) settled_to: Second,
+    /// True if the provider contradicted itself while the window was fetched.
+    pub(super) is_doubtful: bool,
+    /// The part before this time expired while the window was fetched; see [`overtaken_to`].
+    pub(super) overtaken_to: Option<Second>,
+}
+
+/// Decides what of the fetched range of a job is sealed.
+///
+/// Only the settled part is sealed, and nothing of a peek. A refetched row was settled before and
+/// is replaced whole. The part that the horizon has overtaken is never sealed.
+pub(super) fn decide(job: &Job, facts: &WindowFacts) -> SealDecision {
+    if job.is_peek() {
+        return SealDecision::Nothing;
+    }
+    let settled = match job.refetch {
+        Some(_) => Some(job.range),
+        None => job.range.up_to(facts.settled_to),
+    };
+    let Some(settled) = settled else {
+        return SealDecision::Nothing;
+    };
+    if settled != job.range && facts.is_doubtful {
+        return SealDecision::RefetchSettledPart(settled);
+    }
+    let fetched_in_time = match facts.overtaken_to {
+        Some(edge) => settled.starting_at(edge),
+        None => Some(settled),
+    };
+    fetched_in_time.map_or(SealDecision::Nothing, SealDecision::Seal)
+}
+
+/// Returns the horizon if it has overtaken the range of a job while that was fetched.
+///
+/// `None` if it has overtaken no more than is tolerated. A range at the start of the stream's
+/// wanted history misses nothing: that history begins wherever the horizon is. A refetched range
+/// was complete before.
+pub(super) fn overtaken_to(
+    job: &Job,
+    wanted_from: Second,
+    horizon: Option<Second>,
+) -> Option<Second> {
+    let horizon = horizon?;
+    let is_start_of_history = job.range.from() <= wanted_from;
+    let is_overtaken = job.range.from().plus(HORIZON_TOLERANCE_S) < horizon;
+    (job.refetch.is_none() && !is_start_of_history && is_overtaken).then_some(horizon)
+}
+
+/// Returns the seal for the part of a fetched window that was decided to be complete.
+///
+/// `provider_count` is the provider's count of the fetched range. It equals the number of messages
+/// there, so that the count of a part is the number of messages in the part.
+pub(super) fn seal_of(
+    job: &Job,
+    sealed: Window,
+    messages: &[IdentifiedMessage],
+    provider_count: Option<u64>,
+    doubt: Option<String>,
+    scope: Scope,
+) -> Seal {
+    let is_inside = |message: &&IdentifiedMessage| sealed.contains(message.message.sent_at);
+    let provider_count = if sealed == job.range {
+        provider_count
+    } else {
+        provider_count.map(|_| messages.iter().filter(is_inside).count() as u64)
+    };
+    match job.refetch {
+        None => Seal {
+            window: sealed,
+            scope,
+            provider_count,
+            doubt,
+            replaces: false,
+        },
+        Some(Refetch { row, outside, .. }) => {
+            let provider_count = provider_count.map(|count| count + outside);
+            Seal {
+                window: row,
+                scope,
+                provider_count,
+                doubt,
+                replaces: true,
+            }
+        }
+    }
+}
+
+/// True if a refetch found a message that a longer settle age would have caught. Messages that
+/// came even later are no argument for it.
+///
+/// `known_times` are the times of the messages that were archived before, in order.
+pub(super) fn argues_for_longer_settle(
+    sealed_at: Millis,
+    known_times: &[Millis],
+    messages: &[IdentifiedMessage],
+    settle: std::time::Duration,
+) -> bool {
+    let times = messages.iter().map(|message| message.message.sent_at);
+    let newest_late = times
+        .filter(|at| known_times.binary_search(at).is_err())
+        .max();
+    newest_late.is_some_and(|newest| sealed_at.since(newest) < settle * LATE_WITHIN_SETTLES)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::identity::identify;
+    use crate::domain::message::{Conversation, Encoding, Message, Payload};
+    use crate::domain::stream::StreamIndex;
+    use crate::sync::plan::job::TailPoll;
+
+    const RANGE: (i64, i64) = (100, 200);
+
+    fn window(from: i64, to: i64) -> Window {
+        Window::new(Second(from), Second(to)).unwrap()
+    }
+
+    fn backfill() -> Job {
+        let range = window(RANGE.0, RANGE.1);
+        Job {
+            range,
+            stream: StreamIndex::new(0),
+            is_piece: false,
+            refetch: None,
+            poll: None,
+        }
+    }
+
+    fn tail(poll: TailPoll) -> Job {
+        Job {
+            poll: Some(poll),
+            ..backfill()
+        }
+    }
+
+    fn refetch() -> Job {
+        let row = window(50, 250);
+        let refetch = Refetch {
+            row,
+            outside: 7,
+            sealed_at: Millis(300_000),
+        };
+        Job {
+            refetch: Some(refetch),
+            ..backfill()
+        }
+    }
+
+    fn seals(from: i64, to: i64) -> SealDecision {
+        SealDecision::Seal(window(from, to))
+    }
+
+    #[test]
+    fn settled_and_fetched_part_is_sealed() {
+        let refetch_part = SealDecision::RefetchSettledPart(window(100, 150));
+        let nothing = SealDecision::Nothing;
+        // The job, settled to, whether there is a doubt, overtaken to.
+        let cases = [
+            ("settled", backfill(), 200, false, None, seals(100, 200)),
+            (
+                "settled long ago",
+                backfill(),
+                900,
+                false,
+                None,
+                seals(100, 200),
+            ),
+            (
+                "settled with a doubt",
+                backfill(),
+                200,
+                true,
+                None,
+                seals(100, 200),
+            ),
+            (
+                "half settled",
+                backfill(),
+                150,
+                false,
+                None,
+                seals(100, 150),
+            ),
+            (
+                "half settled with a doubt",
+                backfill(),
+                150,
+                true,
+                None,
+                refetch_part,
+            ),
+            ("not settled", backfill(), 100, false, None, nothing),
+            (
+                "not settled with a doubt",
+                backfill(),
+                100,
+                true,
+                None,
+                nothing,
+            ),
+            (
+                "overtaken by the horizon",
+                backfill(),
+                200,
+                false,
+                Some(120),
+                seals(120, 200),
+            ),
+            (
+                "settled part overtaken",
+                backfill(),
+                150,
+                false,
+                Some(150),
+                nothing,
+            ),
+            (
+                "doubtful and overtaken",
+                backfill(),
+                150,
+                true,
+                Some(120),
+                refetch_part,
+            ),
+            ("expired", backfill(), 200, false, Some(200), nothing),
+            (
+                "tail",
+                tail(TailPoll::Seal),
+                150,
+                false,
+                None,
+                seals(100, 150),
+            ),
+            (
+                "tail with a doubt",
+                tail(TailPoll::Seal),
+                150,
+                true,
+                None,
+                refetch_part,
+            ),
+            ("peek", tail(TailPoll::Peek), 200, false, None, nothing),
+            (
+                "peek with a doubt",
+                tail(TailPoll::Peek),
+                150,
+                true,
+                None,
+                nothing,
+            ),
+            ("refetch", refetch(), 200, false, None, seals(100, 200)),
+            (
+                "refetch before it settles",
+                refetch(),
+                0,
+                true,
+                None,
+                seals(100, 200),
+            ),
+        ];
+        for (name, job, settled_to, is_doubtful, overtaken_to, expected) in cases {
+            let facts = WindowFacts {
+                settled_to: Second(settled_to),
+                is_doubtful,
+                overtaken_to: overtaken_to.map(Second),
+            };
+            assert_eq!(decide(&job, &facts), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn horizon_overtakes_only_what_was_promised_and_lies_well_behind_it() {
+        let wanted_before = Second(0);
+        let overtaken = |job: Job, wanted_from, horizon: i64| {
+            overtaken_to(&job, wanted_from, Some(Second(horizon)))
+        };
+        assert_eq!(overtaken(backfill(), wanted_before, 106), Some(Second(106)));
+        assert_eq!(
+            overtaken(backfill(), wanted_before, 105),
+            None,
+            "within the tolerance"
+        );
+        assert_eq!(
+            overtaken(backfill(), Second(100), 106),
+            None,
+            "the start of the history"
+        );
+        assert_eq!(
+            overtaken(refetch(), wanted_before, 106),
+            None,
+            "it was complete before"
+        );
+        assert_eq!(
+            overtaken_to(&backfill(), wanted_before, None),
+            None,
+            "nothing expires"
+        );
+    }
+
+    #[test]
+    fn refetched_row_is_replaced_whole_with_the_count_outside_of_the_range() {
+        let doubt = Some("pages differ".to_owned());
+        let scope = Scope::default();
+        let seal = seal_of(
+            &refetch(),
+            window(100, 200),
+            &[],
+            Some(3),
+            doubt,
+            scope.clone(),
+        );
+        assert_eq!(
+            (seal.window, seal.provider_count),
+            (window(50, 250), Some(10))
+        );
+        assert!(seal.replaces && seal.doubt.is_some());
+        let seal = seal_of(
+            &backfill(),
+            window(100, 150),
+            &[],
+            Some(3),
+            None,
+            scope.clone(),
+        );
+        assert_eq!(
+            (seal.window, seal.provider_count),
+            (window(100, 150), Some(0))
+        );
+        let seal = seal_of(&backfill(), window(100, 200), &[], Some(3), None, scope);
+        assert_eq!((seal.provider_count, seal.replaces), (Some(3), false));
+    }
+
+    fn message(sent_at_ms: i64) -> IdentifiedMessage {
+        let message = Message {
+            sender: "alice".into(),
+            recipient: "bob".into(),
+            sent_at: Millis(sent_at_ms),
+            payload: Payload {
+                bytes: vec![],
+                encoding: Encoding::Utf8,
+            },
+            conversation: Conversation::between("alice", "bob"),
+            provider_id: None,
+            message_type: None,
+            payload_type: None,
+            cipher_suite: None,
+            status: None,
+            extra: None,
+        };
+        identify(vec![message]).remove(0)
+    }
+
+    #[test]
+    fn only_messages_that_came_soon_after_the_seal_argue_for_a_longer_settle_age() {
+        let settle = Duration::from_secs(10);
+        let sealed_at = Millis(1_000_000);
+        let argues = |sent_at: i64, known: &[i64]| {
+            let known: Vec<Millis> = known.iter().copied().map(Millis).collect();
+            argues_for_longer_settle(sealed_at, &known, &[message(sent_at)], settle)
+        };
+        assert!(argues(920_001, &[]));
+        assert!(!argues(920_000, &[]), "eight settle ages before");
+        assert!(!argues(990_000, &[990_000]), "it was known");
+        assert!(!argues_for_longer_settle(sealed_at, &[], &[], settle));
+    }
+}

@@ -1,0 +1,108 @@
+//! The purpose of a pass, and its report.
+
+use crate::domain::time::Second;
+use crate::provider::ProviderError;
+use crate::store::Tally;
+
+/// Bounds of the wanted history, in addition to those of the configuration.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HistoryBounds {
+    /// Nothing older than this is wanted.
+    pub since: Option<Second>,
+    /// Nothing from this time on is wanted.
+    pub until: Option<Second>,
+}
+
+impl HistoryBounds {
+    /// True if all of the account's history is wanted.
+    pub(super) fn is_unbounded(self) -> bool {
+        self.since.is_none() && self.until.is_none()
+    }
+}
+
+/// The purpose of a pass.
+#[derive(Clone, Copy, Debug)]
+pub enum Purpose {
+    /// Fetches wanted history that is missing.
+    Sync(HistoryBounds),
+    /// Refetches suspect windows, and those whose count differs from the provider's.
+    Reconcile,
+    /// Refetches messages that their recipients had not read when they were fetched.
+    Refresh,
+}
+
+impl Purpose {
+    /// The names of all purposes.
+    pub const NAMES: [&str; 3] = ["sync", "reconcile", "refresh"];
+
+    /// Returns the name that the view `runs` and the metrics use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sync(_) => "sync",
+            Self::Reconcile => "reconcile",
+            Self::Refresh => "refresh",
+        }
+    }
+
+    pub(super) fn bounds(self) -> HistoryBounds {
+        if let Self::Sync(bounds) = self {
+            bounds
+        } else {
+            HistoryBounds::default()
+        }
+    }
+}
+
+/// The result of a pass, for one account.
+#[derive(Debug)]
+pub struct PassReport {
+    pub account: String,
+    pub tally: Tally,
+    /// Seconds of wanted and settled history that are not sealed yet, over all streams. `None` if
+    /// the account could not be worked on.
+    pub missing_seconds: Option<u64>,
+    /// Streams that were discovered and are followed from the next pass on.
+    pub discovered_streams: u64,
+    /// True if a directory of the provider could not be read when they were last read.
+    pub discovery_failed: bool,
+    /// The failure that stopped the account or some of its streams.
+    pub failure: Option<ProviderError>,
+}
+
+impl PassReport {
+    /// True if all wanted history that the provider is trusted to show is sealed, and all streams
+    /// are known.
+    pub fn is_complete(&self) -> bool {
+        let is_sealed = self.missing_seconds == Some(0) && self.failure.is_none();
+        is_sealed && self.discovered_streams == 0 && !self.discovery_failed
+    }
+
+    /// True if another pass right away has more to do, judging by this one.
+    pub fn has_more_work(&self) -> bool {
+        let has_backlog = self.missing_seconds != Some(0) && self.failure.is_none();
+        self.discovered_streams > 0 || has_backlog && self.tally.windows > 0
+    }
+}
+
+/// A failure of the provider that kept the engine from an account, or from one of its streams.
+#[derive(Debug)]
+pub struct AccountFailure {
+    pub account: String,
+    /// `None` if the account as a whole is concerned.
+    pub stream: Option<String>,
+    pub failure: ProviderError,
+}
+
+impl std::fmt::Display for AccountFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            account,
+            stream,
+            failure,
+        } = self;
+        match stream {
+            Some(stream) => write!(f, "{account} {stream}: {failure}"),
+            None => write!(f, "{account}: {failure}"),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The sealed history of all streams, compared at once with the provider's counts. This serves
+//! `backscroll verify --remote`.
+
+use futures_util::stream::{self, StreamExt};
+use tokio_util::sync::CancellationToken;
+
+use super::reconcile::differences;
+use crate::domain::window::Window;
+use crate::provider::{Disposition, ProviderError};
+use crate::store::StoreError;
+use crate::sync::error::SyncError;
+use crate::sync::limits::PARALLEL_COMPARISONS;
+use crate::sync::purpose::AccountFailure;
+use crate::sync::session::Session;
+
+/// The result of comparing an account's streams.
+#[derive(Debug, Default)]
+pub struct CountComparison {
+    /// Streams that were compared, as far as the provider still has them.
+    pub streams: u64,
+    pub differences: Vec<CountDifference>,
+    /// The failures that kept the account or some of its streams from being compared.
+    pub failures: Vec<AccountFailure>,
+}
+
+/// A range of which the provider counts more or fewer messages than when it was fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CountDifference {
+    pub account: String,
+    pub stream: String,
+    pub range: Window,
+    /// The number of messages more; negative if fewer.
+    pub excess: i64,
+}
+
+impl std::fmt::Display for CountDifference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            account,
+            stream,
+            range,
+            excess,
+        } = self;
+        let count = excess.unsigned_abs();
+        let word = if *excess < 0 { "fewer" } else { "more" };
+        write!(
+            f,
+            "{account} {stream} from {} to {}: ",
+            range.from(),
+            range.to()
+        )?;
+        write!(
+            f,
+            "the provider counts {count} {word} than when it was read"
+        )
+    }
+}
+
+/// Compares all streams of an account. Ends early after `stop`.
+pub(in crate::sync) async fn compare_counts(
+    session: &Session,
+    stop: &CancellationToken,
+) -> Result<CountComparison, StoreError> {
+    let account = &session.provider.account().name;
+    let mut comparison = CountComparison::default();
+    let frontier = session.frontier(None);
+    let compared = session
+        .streams()
+        .map(|(index, _)| async move { (index, differences(session, frontier, index).await) });
+    let mut compared = stream::iter(compared).buffer_unordered(PARALLEL_COMPARISONS);
+    loop {
+        let next = tokio::select! {
+            next = compared.next() => next,
+            () = stop.cancelled() => {
+                comparison.add_failure(account, None, ProviderError::Stopped);
+                break;
+            }
+        };
+        let Some((index, outcome)) = next else { break };
+        let key = &session.provider.stream(index).key;
+        match outcome {
+            Ok(differences) => {
+                comparison.streams += 1;
+                comparison
+                    .differences
+                    .extend(differences.into_iter().map(|difference| CountDifference {
+                        account: account.clone(),
+                        stream: key.clone(),
+                        range: difference.range,
+                        excess: difference.excess,
+                    }));
+            }
+            Err(SyncError::Store(error)) => return Err(error),
+            Err(SyncError::Provider(failure)) => {
+                let is_over = failure.disposition() != Disposition::SkipStream;
+                comparison.add_failure(account, Some(key), failure);
+                if is_over {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(comparison)
+}
+
+impl CountComparison {
+    fn add_failure(&mut self, account: &str, stream: Option<&str>, failure: ProviderError) {
+        let (account, stream) = (account.to_owned(), stream.map(str::to_owned));
+        self.failures.push(AccountFailure {
+            account,
+            stream,
+            failure,
+        });
+    }
+}

@@ -1,0 +1,140 @@
+//! Quarantined messages that are parsed again by this version of the program.
+
+use crate::domain::identity::identify;
+use crate::domain::message::Message;
+use crate::domain::stream::StreamIndex;
+use crate::domain::time::Millis;
+use crate::domain::window::Window;
+use crate::provider::Provider;
+use crate::store::{
+    AccountId, Archive, Commit, HeldId, NewAccount, QuarantinedMessage, Seal, StoreError,
+};
+use crate::sync::limits::QUARANTINE_PAGE;
+
+/// The result of requeueing an account's quarantine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Requeued {
+    /// Messages that were moved from quarantine to the archive.
+    pub archived: u64,
+    /// Messages that stay in quarantine.
+    pub left: u64,
+}
+
+/// Parses an account's quarantined messages again. No request is made.
+///
+/// A message that can be parsed is committed, and becomes part of the count and the digest of its
+/// ledger row. Dropping the future is safe; a later call goes on from there.
+pub async fn requeue(
+    provider: &dyn Provider,
+    archive: &dyn Archive,
+    now: Millis,
+) -> Result<Requeued, StoreError> {
+    let account = find_account(provider, archive).await?;
+    let mut requeued = Requeued::default();
+    let mut after = HeldId::default();
+    loop {
+        let page = archive.quarantined(account, after, QUARANTINE_PAGE).await?;
+        let Some(last) = page.last() else {
+            return Ok(requeued);
+        };
+        after = last.id;
+        for message in page {
+            if release(provider, archive, account, &message, now).await? {
+                requeued.archived += 1;
+            } else {
+                requeued.left += 1;
+            }
+        }
+    }
+}
+
+/// Returns the account's id in the archive, and follows the streams that were discovered.
+async fn find_account(
+    provider: &dyn Provider,
+    archive: &dyn Archive,
+) -> Result<AccountId, StoreError> {
+    let settings = provider.account();
+    let account = NewAccount {
+        name: &settings.name,
+        provider: settings.provider.name(),
+        streams: None,
+        since: None,
+        horizon: None,
+    };
+    let account = archive.register(&account).await?.account;
+    if settings.discovers {
+        for stream in archive.discovered_streams(account).await? {
+            provider.follow(&stream);
+        }
+    }
+    Ok(account)
+}
+
+/// Moves one message from quarantine to the archive if it can be parsed. Else records why not.
+/// Returns true if it was moved.
+async fn release(
+    provider: &dyn Provider,
+    archive: &dyn Archive,
+    account: AccountId,
+    quarantined: &QuarantinedMessage,
+    now: Millis,
+) -> Result<bool, StoreError> {
+    // Messages that were archived before are no answer of the provider.
+    if quarantined.quarantined.was_archived() {
+        return Ok(false);
+    }
+    // A stream that is not followed any longer keeps its quarantine.
+    let Some(stream) = provider.stream_index(&quarantined.key) else {
+        return Ok(false);
+    };
+    match provider.parse_raw(stream, &quarantined.quarantined.raw) {
+        Ok(message) => {
+            let commit =
+                build_commit(provider, archive, account, stream, quarantined, message).await?;
+            archive.commit(&[commit], now).await?;
+            archive.reconsider(account, quarantined.id, None).await?;
+            Ok(true)
+        }
+        Err(unparsable) => {
+            archive
+                .reconsider(account, quarantined.id, Some(&unparsable.reason))
+                .await?;
+            Ok(false)
+        }
+    }
+}
+
+/// Returns the commit of a message, with the ledger row of its time: the provider counted the
+/// message when the row was fetched.
+async fn build_commit(
+    provider: &dyn Provider,
+    archive: &dyn Archive,
+    account: AccountId,
+    stream: StreamIndex,
+    quarantined: &QuarantinedMessage,
+    message: Message,
+) -> Result<Commit, StoreError> {
+    let window = Window::with_length(message.sent_at.second(), 1);
+    let row = archive
+        .ledger_rows(quarantined.stream, window, 1)
+        .await?
+        .pop();
+    let scope = provider.stream(stream).scope.clone();
+    let seal = row.map(|row| Seal {
+        window: row.window,
+        scope,
+        provider_count: row.provider_count,
+        doubt: row.doubt,
+        replaces: true,
+    });
+    let stream = quarantined.stream;
+    let messages = identify(vec![message]);
+    Ok(Commit {
+        account,
+        stream,
+        window,
+        seal,
+        messages,
+        unreadable: vec![],
+    })
+}

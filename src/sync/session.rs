@@ -1,0 +1,432 @@
+//! A session: the right to work on an account, and its account and stream ids in the archive.
+//!
+//! A session is opened before a pass and kept after it. Opening it acquires or renews the lease of
+//! the account; if another process held the lease in between, everything is looked up again.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::error::SyncError;
+use super::horizon::horizon;
+use super::limits::{
+    CLOCK_UNCERTAINTY_S, EXPIRING_SHARE, MAX_SETTLE_FACTOR, REFUSED_CREDENTIALS_PAUSE,
+    STRAGGLERS_TO_WIDEN,
+};
+use crate::domain::clock::Clock;
+use crate::domain::frontier::Frontier;
+use crate::domain::stream::StreamIndex;
+use crate::domain::time::{Millis, Second};
+use crate::domain::window::{Runs, Window};
+use crate::provider::limits::{HANDOVER_PAUSE, MAX_SHORT_PAUSE};
+use crate::provider::{AccountSettings, Disposition, Provider, ProviderError};
+use crate::store::{
+    AccountId, Archive, Lease, NewAccount, Pause, RecordedError, StoreError, StreamId,
+};
+
+/// Opens sessions of one account, and keeps the last one between passes.
+pub(super) struct SessionKeeper {
+    provider: Arc<dyn Provider>,
+    archive: Arc<dyn Archive>,
+    clock: Arc<dyn Clock>,
+    /// The name of this process, shown to others that ask for the account meanwhile.
+    process_name: Arc<str>,
+    /// True if another process was found to hold the lease.
+    is_standby: bool,
+    /// `None` before the first pass, during a pass, and after a failure of the archive.
+    kept: Option<Session>,
+}
+
+/// The right to work on an account, and what is known of it in the archive.
+pub(super) struct Session {
+    pub(super) provider: Arc<dyn Provider>,
+    pub(super) archive: Arc<dyn Archive>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) account: AccountId,
+    /// The followed streams, by index.
+    streams: Vec<FollowedStream>,
+    /// The streams that are known to have no recorded error.
+    known_healthy: HashSet<StreamId>,
+    /// The age at which the provider is trusted to show every message, by what it has shown so far.
+    settle: Duration,
+    /// True if the archive records a pause of the account.
+    is_paused: bool,
+}
+
+/// A stream of the session.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FollowedStream {
+    pub(super) id: StreamId,
+    /// The start of the wanted history.
+    pub(super) wanted_from: Second,
+}
+
+/// The wanted and settled history that is not sealed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Backlog {
+    /// Seconds of history, over all streams.
+    pub(super) missing_seconds: u64,
+    /// The age, in seconds, of the first moment that is not sealed in all streams.
+    pub(super) lag_seconds: u64,
+}
+
+impl SessionKeeper {
+    pub(super) fn new(
+        provider: Arc<dyn Provider>,
+        archive: Arc<dyn Archive>,
+        clock: Arc<dyn Clock>,
+        process_name: Arc<str>,
+    ) -> Self {
+        Self {
+            provider,
+            archive,
+            clock,
+            process_name,
+            is_standby: false,
+            kept: None,
+        }
+    }
+
+    /// Returns the kept session if the lease is still held. It is to be given back with
+    /// [`Self::keep`]. `None` if a new one is to be started with [`Self::start`].
+    pub(super) async fn resume(&mut self) -> Result<Option<Session>, StoreError> {
+        let Some(session) = self.kept.take() else {
+            return Ok(None);
+        };
+        // Where another process worked on the account in between, nothing known is relied upon.
+        let lease = self.acquire_lease(session.account).await?;
+        Ok((lease == Lease::Kept).then_some(session))
+    }
+
+    /// Keeps a session for the next pass.
+    pub(super) fn keep(&mut self, session: Session) {
+        self.kept = Some(session);
+    }
+
+    /// Acquires the lease of the account, checks its credentials and registers it in the archive.
+    ///
+    /// The credentials come first, since their answer tells the provider's time: a history that is
+    /// wanted "from now on" or "as far as it reaches" must not be cut by a wrong clock.
+    pub(super) async fn start(&mut self, stop: &CancellationToken) -> Result<Session, SyncError> {
+        let provider = self.provider.clone();
+        let account = provider.account();
+        let new_account = |horizon| NewAccount {
+            name: &account.name,
+            provider: account.provider.name(),
+            streams: None,
+            since: account.since.map(Millis::second),
+            horizon,
+        };
+        let id = self.archive.register(&new_account(None)).await?.account;
+        self.acquire_lease(id).await?;
+        // Read again under the lease: the process that held it may have recorded a pause.
+        let registered = self.archive.register(&new_account(None)).await?;
+        if let Some(pause) = &registered.pause {
+            provider.pause_for(pause.until.since(self.clock.now()));
+        }
+        check_not_paused(&*provider)?;
+        if let Err(failure) = self.check_credentials(stop).await {
+            record_pause(&*provider, &*self.archive, &*self.clock, id, &failure).await?;
+            return Err(failure.into());
+        }
+        self.warn_of_clock_skew();
+        self.follow_archived(id).await?;
+        let streams = provider.streams();
+        let with_streams = NewAccount {
+            streams: Some(&streams),
+            ..new_account(horizon(&*provider))
+        };
+        let registered = self.archive.register(&with_streams).await?;
+        let followed = |(id, wanted_from)| FollowedStream { id, wanted_from };
+        let widened_settle = registered.settle.unwrap_or_default();
+        Ok(Session {
+            account: registered.account,
+            streams: registered.streams.into_iter().map(followed).collect(),
+            known_healthy: HashSet::new(),
+            settle: account.settle.max(widened_settle),
+            is_paused: registered.pause.is_some(),
+            archive: self.archive.clone(),
+            clock: self.clock.clone(),
+            provider,
+        })
+    }
+
+    /// Makes sure that no other process works on the account.
+    async fn acquire_lease(&mut self, account: AccountId) -> Result<Lease, StoreError> {
+        let name = &self.provider.account().name;
+        let lease = self
+            .archive
+            .acquire_lease(account, &self.process_name)
+            .await;
+        match &lease {
+            Ok(_) if self.is_standby => {
+                self.is_standby = false;
+                self.provider.pause_for(HANDOVER_PAUSE);
+                tracing::info!(account = name, "taken over");
+            }
+            Err(StoreError::InUse { holder, .. }) if !self.is_standby => {
+                self.is_standby = true;
+                tracing::info!(
+                    account = name,
+                    holder,
+                    "another process works on this account; standing by"
+                );
+            }
+            _ => {}
+        }
+        lease
+    }
+
+    /// Checks that the provider accepts the credentials. Fails when told to stop.
+    async fn check_credentials(&self, stop: &CancellationToken) -> Result<(), ProviderError> {
+        tokio::select! {
+            outcome = self.provider.check_credentials() => outcome,
+            () = stop.cancelled() => Err(ProviderError::Stopped),
+        }
+    }
+
+    fn warn_of_clock_skew(&self) {
+        if let Some(skew) = self.provider.clock_skew() {
+            tracing::warn!(
+                account = self.provider.account().name,
+                skew_s = skew.as_secs(),
+                "this machine's clock is wrong; the provider's is used instead"
+            );
+        }
+    }
+
+    /// Follows the streams that earlier processes have discovered, if the account still discovers.
+    async fn follow_archived(&self, account: AccountId) -> Result<(), StoreError> {
+        if self.provider.account().discovers {
+            for stream in self.archive.discovered_streams(account).await? {
+                self.provider.follow(&stream);
+            }
+        }
+        if self.provider.directories().count == 0 {
+            self.archive.record_discovery_error(account, None).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Session {
+    /// Returns the stream at an index of the provider.
+    pub(super) fn stream(&self, index: StreamIndex) -> FollowedStream {
+        self.streams[index.get()]
+    }
+
+    /// Returns all streams with their indexes.
+    pub(super) fn streams(&self) -> impl Iterator<Item = (StreamIndex, FollowedStream)> {
+        StreamIndex::enumerate(&self.streams).map(|(index, stream)| (index, *stream))
+    }
+
+    /// Returns the number of streams.
+    pub(super) fn stream_count(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Adds a stream behind all others, at the index that the provider has given it.
+    pub(super) fn add_stream(&mut self, stream: FollowedStream) {
+        self.streams.push(stream);
+    }
+
+    /// Returns the age at which the provider is trusted to show every message.
+    pub(super) fn settle(&self) -> Duration {
+        self.settle
+    }
+
+    /// Returns the time from which on history can be fetched. `None` if nothing expires.
+    pub(super) fn horizon(&self) -> Option<Second> {
+        horizon(&*self.provider)
+    }
+
+    /// Returns the account's frontier now. `until` bounds the wanted history.
+    pub(super) fn frontier(&self, until: Option<Second>) -> Frontier {
+        let now = self.provider.now().second();
+        // The current second is still being written at the provider, and requests are padded by a
+        // second: a range that reached into it would be counted differently each time.
+        let wanted_to = until.unwrap_or(now).min(now.plus(-1));
+        Frontier {
+            horizon: self.horizon(),
+            settled_to: now.minus(self.settle).min(wanted_to),
+            wanted_to,
+            retention: self.provider.account().retention,
+        }
+    }
+
+    /// Saves a frontier in the archive.
+    pub(super) async fn save_frontier(&self, frontier: Frontier) -> Result<(), StoreError> {
+        self.archive
+            .save_frontier(self.account, self.confirmed(frontier))
+            .await
+    }
+
+    /// Returns the part of a frontier that is certain by now. The clock may have been corrected
+    /// since it was taken, and nothing that is still to come may be recorded.
+    fn confirmed(&self, frontier: Frontier) -> Frontier {
+        let now = self.provider.now().second();
+        let settled_to = frontier.settled_to.min(now.minus(self.settle));
+        Frontier {
+            horizon: frontier.horizon.map(|horizon| horizon.min(now)),
+            settled_to: settled_to.plus(-CLOCK_UNCERTAINTY_S),
+            wanted_to: frontier.wanted_to.min(now),
+            ..frontier
+        }
+    }
+
+    /// Returns the wanted history that should be sealed by now and is not.
+    pub(super) async fn backlog(
+        &self,
+        frontier: Frontier,
+        since: Option<Second>,
+    ) -> Result<Backlog, StoreError> {
+        let settled_to = self.confirmed(frontier).settled_to;
+        let sealed = self.archive.sealed_runs(self.account).await?;
+        let none = Runs::default();
+        let mut backlog_start = settled_to;
+        let mut missing_seconds = 0;
+        for stream in &self.streams {
+            let limits = [frontier.horizon, since];
+            let from = limits
+                .into_iter()
+                .flatten()
+                .fold(stream.wanted_from, Second::max);
+            let Some(wanted) = Window::new(from, settled_to) else {
+                continue;
+            };
+            for gap in sealed.get(&stream.id).unwrap_or(&none).gaps_in(wanted) {
+                missing_seconds += gap.seconds();
+                backlog_start = backlog_start.min(gap.from());
+            }
+        }
+        let lag = self
+            .provider
+            .now()
+            .second()
+            .0
+            .saturating_sub(backlog_start.0);
+        Ok(Backlog {
+            missing_seconds,
+            lag_seconds: lag.unsigned_abs(),
+        })
+    }
+
+    /// Records a pause in the archive, if the failure asks for one or the provider did.
+    pub(super) async fn record_pause(&mut self, failure: &ProviderError) -> Result<(), StoreError> {
+        let (provider, archive, clock) = (&*self.provider, &*self.archive, &*self.clock);
+        record_pause(provider, archive, clock, self.account, failure).await?;
+        self.is_paused |= self.provider.paused_for().is_some();
+        Ok(())
+    }
+
+    /// Removes the recorded pause, if there is one.
+    pub(super) async fn clear_pause(&mut self) -> Result<(), StoreError> {
+        if std::mem::take(&mut self.is_paused) {
+            self.archive.pause(self.account, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Counts stragglers. Doubles the settle age, up to its maximum, once there are several.
+    pub(super) async fn record_stragglers(&mut self, stragglers: u64) -> Result<(), StoreError> {
+        if stragglers == 0 {
+            return Ok(());
+        }
+        let count = self.archive.stragglers(self.account, stragglers).await?;
+        let wider = wider_settle(self.provider.account(), self.settle);
+        if count < STRAGGLERS_TO_WIDEN || wider <= self.settle {
+            return Ok(());
+        }
+        self.archive.settle(self.account, wider).await?;
+        self.settle = wider;
+        tracing::warn!(
+            account = self.provider.account().name,
+            settle_s = wider.as_secs(),
+            "messages keep coming late; ranges are sealed later from now on"
+        );
+        Ok(())
+    }
+
+    /// Records the failure of a stream in the archive.
+    pub(super) async fn record_stream_error(
+        &mut self,
+        stream: StreamIndex,
+        failure: &ProviderError,
+    ) -> Result<(), StoreError> {
+        let id = self.stream(stream).id;
+        let account = &self.provider.account().name;
+        let key = &self.provider.stream(stream).key;
+        let hint = failure.hint();
+        tracing::warn!(account, stream = key, error = %failure, hint, "left for the next pass");
+        self.known_healthy.remove(&id);
+        let recorded = RecordedError {
+            error: failure.to_string(),
+            hint: hint.to_owned(),
+        };
+        self.archive
+            .record_stream_error(id, Some(&recorded), self.clock.now())
+            .await
+    }
+
+    /// Removes the recorded failure of a stream, unless it is known to have none.
+    pub(super) async fn clear_stream_error(
+        &mut self,
+        stream: StreamIndex,
+    ) -> Result<(), StoreError> {
+        let id = self.stream(stream).id;
+        if self.known_healthy.insert(id) {
+            self.archive
+                .record_stream_error(id, None, self.clock.now())
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+/// Fails if the provider has told us to pause for longer than is waited out.
+pub(super) fn check_not_paused(provider: &dyn Provider) -> Result<(), ProviderError> {
+    match recorded_pause(provider) {
+        Some(remaining) => Err(ProviderError::Paused { remaining }),
+        None => Ok(()),
+    }
+}
+
+/// Returns the time left of a pause that is long enough to be recorded.
+fn recorded_pause(provider: &dyn Provider) -> Option<Duration> {
+    provider.paused_for().filter(|left| *left > MAX_SHORT_PAUSE)
+}
+
+/// Records a pause in the archive, if the failure asks for one or the provider did.
+async fn record_pause(
+    provider: &dyn Provider,
+    archive: &dyn Archive,
+    clock: &dyn Clock,
+    account: AccountId,
+    failure: &ProviderError,
+) -> Result<(), StoreError> {
+    if failure.disposition() == Disposition::Park {
+        let name = &provider.account().name;
+        tracing::error!(account = name, error = %failure, hint = failure.hint(), "account parked");
+        provider.pause_for(REFUSED_CREDENTIALS_PAUSE);
+    }
+    if let Some(left) = recorded_pause(provider) {
+        let pause = Pause {
+            until: clock.now().plus(left),
+            reason: failure.to_string(),
+        };
+        archive.pause(account, Some(&pause)).await?;
+    }
+    Ok(())
+}
+
+/// Returns twice the settle age, up to its maximum for the account.
+fn wider_settle(account: &AccountSettings, settle: Duration) -> Duration {
+    let max_by_config = account.settle * MAX_SETTLE_FACTOR;
+    let max_by_retention = account
+        .retention
+        .map_or(Duration::MAX, |kept| kept / EXPIRING_SHARE);
+    let doubled = Duration::from_secs((settle * 2).as_secs().max(1));
+    doubled.min(max_by_config).min(max_by_retention)
+}
