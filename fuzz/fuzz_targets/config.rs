@@ -5,7 +5,7 @@ use std::path::Path;
 use backscroll::config::Config;
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
-    // Files and variables that a text may name are none of its business here.
+    // The target reads no files and no variables that a text may name.
     if text.contains("file") || text.contains("env") || text.contains("credential") {
         return;
     }

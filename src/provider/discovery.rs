@@ -10,7 +10,7 @@ use crate::domain::stream::Stream;
 
 /// The discovery of one account. An adapter implements the ways that its provider has.
 #[async_trait]
-pub trait StreamDiscovery: Send + Sync {
+pub trait StreamFinder: Send + Sync {
     /// Returns the streams that carry messages from and to a participant and are not followed yet.
     fn streams_to_follow(&self, participant: &Participant<'_>) -> Vec<Stream> {
         let _ = participant;

@@ -7,7 +7,7 @@
 //! | question | file |
 //! |---|---|
 //! | What does the engine ask of a provider, and what is answered? | this file, `survey.rs`, `discovery.rs` |
-//! | Where is the rate limit? | `rate_limiter.rs`; [`Gate`] hands it out |
+//! | Where is the rate limit? | `rate_limiter.rs`, `send_log.rs`; [`Gate`] hands it out |
 //! | How does the retry work? | `http_client.rs`; after a pass: [`Disposition`] in `error.rs` |
 //! | How is a request sent, and what bounds its answer? | `transport.rs` |
 //! | How is a request authenticated? | `agora/credentials.rs`, `web3mq/credentials.rs` |
@@ -45,6 +45,7 @@ mod http_client;
 mod json;
 pub mod limits;
 pub mod rate_limiter;
+mod send_log;
 mod splitting;
 mod survey;
 #[cfg(test)]
@@ -65,7 +66,7 @@ use crate::domain::stream::{Stream, StreamIndex};
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 pub use account::{AccountSettings, ProviderKind};
-pub use discovery::{Directories, DirectoryPage, StreamDiscovery};
+pub use discovery::{Directories, DirectoryPage, StreamFinder};
 pub use error::{Disposition, ProviderError};
 pub use gate::Gate;
 pub use survey::{FetchedWindow, RangeCount, Survey};
@@ -99,7 +100,7 @@ pub trait Provider: Send + Sync {
     fn follow(&self, stream: &Stream) -> bool;
 
     /// The discovery of further streams; `None` if the account follows only listed ones.
-    fn discovery(&self) -> Option<&dyn StreamDiscovery> {
+    fn stream_finder(&self) -> Option<&dyn StreamFinder> {
         None
     }
 
@@ -197,24 +198,24 @@ impl dyn Provider + '_ {
 
     /// The streams that carry messages from and to a participant and are not followed yet.
     pub fn streams_to_follow(&self, participant: &Participant<'_>) -> Vec<Stream> {
-        match self.discovery() {
-            Some(discovery) => discovery.streams_to_follow(participant),
+        match self.stream_finder() {
+            Some(finder) => finder.streams_to_follow(participant),
             None => vec![],
         }
     }
 
     /// The directories that are to be read.
     pub fn directories(&self) -> Directories {
-        match self.discovery() {
-            Some(discovery) => discovery.directories(),
+        match self.stream_finder() {
+            Some(finder) => finder.directories(),
             None => Directories::default(),
         }
     }
 
-    /// Reads a directory; see [`StreamDiscovery::read_directory`].
+    /// Reads a directory; see [`StreamFinder::read_directory`].
     pub async fn read_directory(&self, directory: usize) -> DirectoryPage {
-        match self.discovery() {
-            Some(discovery) => discovery.read_directory(directory).await,
+        match self.stream_finder() {
+            Some(finder) => finder.read_directory(directory).await,
             None => DirectoryPage::default(),
         }
     }

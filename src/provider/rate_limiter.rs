@@ -1,6 +1,5 @@
 //! The rate limit of an account: never more requests in any second than the provider allows.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -8,10 +7,8 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep_until};
 
 use super::limits::MAX_SHORT_PAUSE;
-use super::limits::rate::{
-    LATENESS_DECAY, MAX_TIMER_LATENESS, PERIOD_MARGIN, RECHECK_INTERVAL, SLOT_RESERVATION,
-    TIMER_RESOLUTION,
-};
+use super::limits::rate::{RECHECK_INTERVAL, SLOT_RESERVATION};
+use super::send_log::{RateLimit, SendLog};
 
 /// The order of waiting requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,76 +40,6 @@ pub struct RateLimiter {
     paused_until: std::sync::Mutex<Option<Instant>>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct RateLimit {
-    /// The time between two requests; `None` if it is shorter than the timer can wait.
-    spacing: Option<Duration>,
-    /// The number of requests that the provider counts together …
-    burst: usize,
-    /// … and the time over which it counts them.
-    period: Duration,
-}
-
-impl RateLimit {
-    fn per_second(rate: f64) -> Self {
-        let spacing = Duration::from_secs_f64((1.0 + PERIOD_MARGIN) / rate.max(1e-6));
-        let burst = (rate.floor() as usize).max(1);
-        let period = spacing.mul_f64(burst as f64);
-        Self {
-            spacing: Some(spacing).filter(|spacing| *spacing >= TIMER_RESOLUTION),
-            burst,
-            period,
-        }
-    }
-}
-
-/// The requests that were sent.
-#[derive(Debug, Default)]
-struct SendLog {
-    /// The times of the last requests, newest last: as many as the provider counts together.
-    recent: VecDeque<Instant>,
-    /// The time of the next request by the spacing. It follows the schedule and not the actual
-    /// times: the timer is always a little late, and each request would lose that little.
-    next_due: Option<Instant>,
-    /// The recent lateness of the timer, beyond its resolution. On a busy machine a request may be
-    /// as late on its way while the next is not, so the spacing grows by it.
-    timer_lateness: Duration,
-}
-
-impl SendLog {
-    /// Records a request that is sent now. `slot` is the time it had waited for.
-    fn record(&mut self, now: Instant, slot: Option<Instant>, limit: RateLimit) {
-        let lateness = match slot {
-            Some(slot) => {
-                let late = now.saturating_duration_since(slot);
-                late.saturating_sub(2 * TIMER_RESOLUTION)
-            }
-            None => Duration::ZERO,
-        };
-        let decayed = self.timer_lateness.mul_f64(LATENESS_DECAY);
-        self.timer_lateness = lateness.max(decayed).min(MAX_TIMER_LATENESS);
-        if self.recent.len() == limit.burst {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(now);
-        self.next_due = limit.spacing.map(|spacing| {
-            // A late request does not let the next one follow at once.
-            let earliest = now - spacing.min(limit.period) / 2;
-            let base = self.next_due.unwrap_or(now).max(earliest);
-            base + spacing + self.timer_lateness / limit.burst as u32
-        });
-    }
-
-    /// The time of the next request by the spacing and by the period; `None` if there is none to
-    /// wait for.
-    fn next_slot(&self, limit: RateLimit) -> Option<Instant> {
-        let is_full = self.recent.len() == limit.burst;
-        let oldest = self.recent.front().filter(|_| is_full);
-        let after_period = oldest.map(|&oldest| oldest + limit.period + self.timer_lateness);
-        self.next_due.max(after_period)
-    }
-}
-
 impl RateLimiter {
     /// Makes a limiter for this many requests a second; 0 or less means without a limit.
     pub fn per_second(rate: f64) -> Self {
@@ -130,8 +57,7 @@ impl RateLimiter {
 
     /// The highest rate at which requests are sent; `None` without a limit.
     pub fn requests_per_second(&self) -> Option<f64> {
-        self.limit
-            .map(|limit| limit.burst as f64 / limit.period.as_secs_f64())
+        self.limit.map(RateLimit::requests_per_second)
     }
 
     /// Waits until this request may be sent. Cancel-safe: a cancelled wait uses no slot.
@@ -299,28 +225,6 @@ mod tests {
         assert_eq!(RateLimiter::per_second(0.0).requests_per_second(), None);
     }
 
-    #[test]
-    fn late_timer_does_not_lower_the_average_rate() {
-        let spacing = Duration::from_millis(100);
-        let limit = RateLimit {
-            spacing: Some(spacing),
-            burst: 10,
-            period: spacing * 10,
-        };
-        let (start, late) = (Instant::now(), Duration::from_millis(3));
-        let mut log = SendLog::default();
-        let mut now = start;
-        for _ in 0..1000 {
-            log.record(now, None, limit);
-            now = log.next_due.unwrap() + late;
-        }
-        assert_eq!(now - start, spacing * 1000 + late);
-        // Unused slots are not made up for.
-        let much_later = now + Duration::from_mins(1);
-        log.record(much_later, None, limit);
-        assert!(log.next_due.unwrap() >= much_later + spacing / 2);
-    }
-
     #[tokio::test(start_paused = true)]
     async fn spare_slot_comes_when_no_request_waits() {
         let limiter = std::sync::Arc::new(RateLimiter::per_second(1.0));
@@ -357,25 +261,6 @@ mod tests {
         let asked = Instant::now();
         limiter.spare_slot().await;
         assert!(asked.elapsed() >= Duration::from_secs(1));
-    }
-
-    #[test]
-    fn late_timer_widens_request_spacing() {
-        let spacing = Duration::from_millis(100);
-        let limit = RateLimit {
-            spacing: Some(spacing),
-            burst: 10,
-            period: spacing * 10,
-        };
-        let (now, late) = (Instant::now(), Duration::from_millis(52));
-        let mut log = SendLog::default();
-        log.record(now + late, Some(now), limit);
-        assert_eq!(log.timer_lateness, Duration::from_millis(50));
-        assert!(log.next_due.unwrap() >= now + late + Duration::from_millis(105));
-        for n in 1..500 {
-            log.record(now + spacing * n, Some(now + spacing * n), limit);
-        }
-        assert!(log.timer_lateness < Duration::from_millis(1), "it decays");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,21 +1,14 @@
 //! Answers of the history API. Where the documents and recorded answers disagree, every form is
-//! accepted (`dst`/`dest`, `messages`/`message`, `ms`/`ts`, `message_type` absent or present).
+//! accepted (`messages`/`message`, a missing comma).
 
 use std::borrow::Cow;
 
-use serde::de::MapAccess;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::conversations::ConversationKinds;
-use crate::domain::message::{Encoding, Message, Payload, UnparsableMessage};
-use crate::provider::json::{self, ExtraFields, ObjectFields, WireTime, Wtf8};
-
-/// A message of a page, or the raw text of one that could not be parsed.
-pub(super) type ParsedMessage = Result<Message, UnparsableMessage>;
-
-/// The messages of one page, in the order of the answer.
-pub(super) type MessagePage = Vec<ParsedMessage>;
+use super::message::{self, MessagePage};
+use crate::provider::json;
 
 /// The content of an answer under status 200.
 #[derive(Debug)]
@@ -90,16 +83,9 @@ pub(super) fn parse_page(body: &[u8], kinds: &ConversationKinds) -> HistoryAnswe
     parse_answer(body, |envelope| {
         let is_list = |raw: &&RawValue| raw.get().starts_with('[');
         let list = envelope.messages.or(envelope.message.filter(is_list));
-        json::parse_list(list, |fields: AgoraMessageFields| {
-            fields.into_message(kinds)
-        })
-        .map_err(|e| format!("`messages` is not a list: {}", json::parse_error_text(&e)))
+        message::parse_messages(list, kinds)
+            .map_err(|e| format!("`messages` is not a list: {}", json::parse_error_text(&e)))
     })
-}
-
-/// Parses one message by itself.
-pub(super) fn parse_message(raw: &str, kinds: &ConversationKinds) -> ParsedMessage {
-    json::parse_item(raw, |fields: AgoraMessageFields| fields.into_message(kinds))
 }
 
 /// Parses an answer, and takes a value from the envelope of a successful one.
@@ -173,146 +159,12 @@ fn with_missing_commas(text: &str) -> String {
     repaired
 }
 
-/// The fields of a message, as they were sent.
-#[derive(Debug, Default)]
-struct AgoraMessageFields {
-    src: Option<String>,
-    dst: Option<String>,
-    ms: Option<WireTime>,
-    payload: Option<Wtf8>,
-    message_type: Option<String>,
-    extra: ExtraFields,
-}
-
-impl<'de> ObjectFields<'de> for AgoraMessageFields {
-    const TYPE_NAME: &'static str = "a message";
-
-    fn read_field<A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
-        match key {
-            "src" => self.src = Some(map.next_value()?),
-            "dst" => self.dst = Some(map.next_value()?),
-            // Both names are one field; if a message holds both, the one that was recorded wins.
-            "dest" if self.dst.is_none() => self.dst = Some(map.next_value()?),
-            "ms" => self.ms = Some(map.next_value()?),
-            "ts" if self.ms.is_none() => self.ms = Some(map.next_value()?),
-            "payload" => self.payload = Some(map.next_value()?),
-            "message_type" => self.message_type = map.next_value()?,
-            _ => self.extra.add(key, map.next_value()?),
-        }
-        Ok(())
-    }
-}
-
-impl<'de> Deserialize<'de> for AgoraMessageFields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        json::read_object(deserializer)
-    }
-}
-
-impl AgoraMessageFields {
-    /// Makes the message, or says which field is missing or wrong.
-    fn into_message(self, kinds: &ConversationKinds) -> Result<Message, String> {
-        let sender = json::require_name(self.src, "src")?;
-        let recipient = json::require_name(self.dst, "dst")?;
-        let sent_at = self.ms.ok_or("no `ms` and no `ts`")?.0;
-        let payload = self.payload.ok_or("no `payload`")?.0;
-        let message_type = json::optional_name(self.message_type, "message_type")?;
-        let conversation = kinds.conversation(&sender, &recipient, message_type.as_deref());
-        Ok(Message {
-            sender,
-            recipient,
-            sent_at,
-            payload: Payload {
-                bytes: payload,
-                encoding: Encoding::Utf8,
-            },
-            conversation,
-            provider_id: None,
-            message_type,
-            payload_type: None,
-            cipher_suite: None,
-            status: None,
-            extra: self.extra.into_json(),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::message::ConversationKind;
-    use crate::domain::time::Millis;
 
     fn page(body: &[u8]) -> HistoryAnswer<MessagePage> {
         parse_page(body, &ConversationKinds::default())
-    }
-
-    fn read_one(json: &str) -> ParsedMessage {
-        let body = format!(r#"{{"result":"success","code":"ok","messages":[{json}]}}"#);
-        let HistoryAnswer::Ready(mut items) = page(body.as_bytes()) else {
-            panic!("not read: {body}")
-        };
-        assert_eq!(items.len(), 1);
-        items.remove(0)
-    }
-
-    /// The documents' own example.
-    #[test]
-    fn documented_message_is_read() {
-        let message =
-            read_one(r#"{"src": "src", "dst" : "dst", "payload" : "123", "ts" : 123}"#).unwrap();
-        assert_eq!(
-            (message.sender.as_str(), message.recipient.as_str()),
-            ("src", "dst")
-        );
-        assert_eq!(
-            (message.sent_at, message.payload.bytes.as_slice()),
-            (Millis(123_000), b"123".as_slice())
-        );
-        assert_eq!(
-            (message.conversation.kind, message.extra),
-            (ConversationKind::Unknown, None)
-        );
-    }
-
-    /// Recorded in the field, 2022.
-    #[test]
-    fn recorded_message_is_read() {
-        let message = read_one(
-            r#"{"dst":"dnd-channel","message_type":"group_message","ms":1644999939488,"payload":"others","src":"x"}"#,
-        )
-        .unwrap();
-        assert_eq!(message.conversation.kind, ConversationKind::Channel);
-        assert_eq!(message.sent_at, Millis(1_644_999_939_488));
-    }
-
-    #[test]
-    fn both_names_of_the_receiver_and_the_time_are_read_in_any_order() {
-        for json in [
-            r#"{"src":"a","dest":"b","payload":"","ts":"2019-08-01T01:22:10Z"}"#,
-            r#"{"ts":1564622530,"dest":"b","src":"a","payload":""}"#,
-            r#"{"ts":0,"ms":1564622530000,"dest":"x","dst":"b","src":"a","payload":""}"#,
-            r#"{"ms":1564622530000,"dst":"b","src":"a","payload":"","message_type":null}"#,
-        ] {
-            let message = read_one(json).unwrap();
-            assert_eq!(
-                (message.recipient.as_str(), message.sent_at),
-                ("b", Millis(1_564_622_530_000)),
-                "{json}"
-            );
-        }
-    }
-
-    #[test]
-    fn unknown_fields_are_kept_as_they_came() {
-        let message = read_one(
-            r#"{"src":"a","dst":"b","payload":"","ms":1,"x":{"y":[1.50,"\u0000"]},"z\"":null}"#,
-        )
-        .unwrap();
-        assert_eq!(
-            message.extra.as_deref(),
-            Some(r#"{"x":{"y":[1.50,"\u0000"]},"z\"":null}"#)
-        );
     }
 
     #[test]
@@ -335,7 +187,7 @@ mod tests {
                 "found integer where a message, an object was expected",
                 "found integer where a string was expected",
                 "unexpected end of hex escape",
-                "`src`: a name contains U+0000"
+                "`src`: a name holds U+0000"
             ]
         );
         assert_eq!(items[2].as_ref().unwrap_err().raw, "7");

@@ -5,11 +5,12 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 use tokio::time::{Instant, sleep};
 
-use super::answers::{self, HistoryAnswer, MessagePage, ParsedMessage};
+use super::answers::{self, HistoryAnswer};
 use super::conversations::ConversationKinds;
 use super::credentials::Credentials;
 use super::events::{self, FeedEvents};
 use super::location::resolve_location;
+use super::message::{self, MessagePage, ParsedMessage};
 use super::query::{HistoryQuery, MessageFilter, OffsetOrder, QueryTime};
 use crate::domain::stream::Stream;
 use crate::domain::window::Window;
@@ -22,7 +23,7 @@ use crate::provider::transport::{ProviderRequest, ProviderResponse};
 
 /// The history API of one Agora project.
 #[derive(Debug)]
-pub(super) struct Api {
+pub(super) struct AgoraApi {
     /// The account's name in the log.
     account: String,
     http: HttpClient,
@@ -50,7 +51,7 @@ pub(super) struct PendingQuery {
 
 /// The result of reading a handle.
 #[derive(Debug)]
-pub(super) enum HandleRead {
+pub(super) enum HandleState {
     Ready(MessagePage),
     InProgress,
     /// The handle has expired or was read already.
@@ -69,7 +70,7 @@ impl<'a> QueryRange<'a> {
     }
 }
 
-impl Api {
+impl AgoraApi {
     /// `project` is the address of the project, see [`project_url`].
     pub(super) fn new(
         account: String,
@@ -101,7 +102,7 @@ impl Api {
 
     /// Parses one message that was kept raw.
     pub(super) fn parse_raw(&self, raw: &str) -> ParsedMessage {
-        answers::parse_message(raw, &self.kinds)
+        message::parse_message(raw, &self.kinds)
     }
 
     /// Asks for `limit` messages of a range, after skipping `offset`. The answer is a handle to
@@ -147,19 +148,19 @@ impl Api {
     pub(super) async fn read_handle(
         &self,
         query: &PendingQuery,
-    ) -> Result<HandleRead, ProviderError> {
+    ) -> Result<HandleState, ProviderError> {
         const OPERATION: &str = "read";
         let request = || (Method::GET, query.handle.clone(), None);
         // It goes first: the handle expires, and half of the page's price is paid.
         let answer = self.send(OPERATION, Priority::High, request).await?;
         // 404 too: the contract does not say how an expired handle is answered.
         if matches!(answer.status, StatusCode::GONE | StatusCode::NOT_FOUND) {
-            return Ok(HandleRead::Gone);
+            return Ok(HandleState::Gone);
         }
         let page = ready_value(OPERATION, &answer, |body| {
             answers::parse_page(body, &self.kinds)
         })?;
-        Ok(page.map_or(HandleRead::InProgress, HandleRead::Ready))
+        Ok(page.map_or(HandleState::InProgress, HandleState::Ready))
     }
 
     /// Returns the number of messages between two bounds, by the provider's own meaning of a bound.

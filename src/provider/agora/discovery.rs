@@ -11,11 +11,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 
-use super::api::Api;
+use super::api::AgoraApi;
 use super::streams::filter_stream;
 use crate::domain::participant::Participant;
 use crate::domain::stream::Stream;
-use crate::provider::discovery::{Directories, DirectoryPage, StreamDiscovery};
+use crate::provider::discovery::{Directories, DirectoryPage, StreamFinder};
 use crate::provider::followed_streams::FollowedStreams;
 use crate::provider::limits::agora::FEED_POLL_INTERVAL;
 
@@ -35,7 +35,7 @@ pub enum DiscoverySource {
 /// The discovery of streams of one project.
 #[derive(Debug)]
 pub(super) struct ParticipantDiscovery {
-    api: Arc<Api>,
+    api: Arc<AgoraApi>,
     streams: Arc<FollowedStreams<Stream>>,
     source: DiscoverySource,
     known: KnownParticipants,
@@ -71,7 +71,7 @@ impl KnownParticipants {
 
 impl ParticipantDiscovery {
     pub(super) fn new(
-        api: Arc<Api>,
+        api: Arc<AgoraApi>,
         streams: Arc<FollowedStreams<Stream>>,
         source: DiscoverySource,
     ) -> Self {
@@ -85,7 +85,7 @@ impl ParticipantDiscovery {
 }
 
 #[async_trait]
-impl StreamDiscovery for ParticipantDiscovery {
+impl StreamFinder for ParticipantDiscovery {
     fn streams_to_follow(&self, participant: &Participant<'_>) -> Vec<Stream> {
         let name = || Some(participant.name().to_owned());
         // A filter without a name is none.

@@ -2,10 +2,11 @@
 
 use reqwest::Url;
 
-use super::answers::{self, HistoryAnswer, ParsedMessage};
+use super::answers::{self, HistoryAnswer};
 use super::conversations::ConversationKinds;
 use super::events;
 use super::location;
+use super::message::ParsedMessage;
 use super::page_checks;
 use crate::domain::message::name_error;
 

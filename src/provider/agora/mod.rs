@@ -4,7 +4,7 @@
 //! | question | file |
 //! |---|---|
 //! | Which requests are sent, and how are they authenticated? | `api.rs`, `credentials.rs` |
-//! | What do requests and answers look like? | `query.rs`, `answers.rs`, `events.rs`, `location.rs` |
+//! | What do requests and answers look like? | `query.rs`, `answers.rs`, `message.rs`, `events.rs`, `location.rs` |
 //! | How is a range surveyed, and how is it split into windows? | `surveyor.rs`, `splitting.rs` |
 //! | What do the bounds of a count mean? | `bound_semantics.rs` |
 //! | How is a window read, and how is it checked? | `reader.rs`, `page_reader.rs`, `page_checks.rs` |
@@ -22,6 +22,7 @@ mod events;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod location;
+mod message;
 mod page_checks;
 mod page_reader;
 mod query;
@@ -40,7 +41,7 @@ use reqwest::Url;
 
 use super::Provider;
 use super::account::AccountSettings;
-use super::discovery::StreamDiscovery;
+use super::discovery::StreamFinder;
 use super::error::ProviderError;
 use super::followed_streams::FollowedStreams;
 use super::gate::Gate;
@@ -51,25 +52,25 @@ use super::transport::ClientSetupError;
 use crate::domain::message::{ConversationKind, Message, UnparsableMessage};
 use crate::domain::stream::{Stream, StreamIndex};
 use crate::domain::window::Window;
-use api::Api;
+use api::AgoraApi;
 use conversations::ConversationKinds;
 pub use credentials::{Credentials, RenewableToken};
 pub use discovery::DiscoverySource;
 use discovery::ParticipantDiscovery;
 use page_reader::PageReader;
-use reader::WindowReader;
+use reader::AgoraWindowReader;
 pub use splitting::window_count;
 pub use streams::filter_stream;
-use surveyor::Surveyor;
+use surveyor::AgoraSurveyor;
 
 /// An Agora project.
 #[derive(Debug)]
 pub struct Agora {
     account: AccountSettings,
-    api: Arc<Api>,
+    api: Arc<AgoraApi>,
     streams: Arc<FollowedStreams<Stream>>,
-    surveyor: Arc<Surveyor>,
-    reader: WindowReader,
+    surveyor: Arc<AgoraSurveyor>,
+    reader: AgoraWindowReader,
     discovery: Option<ParticipantDiscovery>,
 }
 
@@ -104,7 +105,7 @@ impl Agora {
         let http = HttpClient::new(&account.name, &base_url, gate)?;
         let project = api::project_url(&base_url, &app_id);
         let kinds = ConversationKinds::new(kinds);
-        let api = Arc::new(Api::new(
+        let api = Arc::new(AgoraApi::new(
             account.name.clone(),
             http,
             project,
@@ -112,8 +113,9 @@ impl Agora {
             kinds,
         ));
         let pages = Arc::new(PageReader::new(api.clone()));
-        let surveyor = Arc::new(Surveyor::new(api.clone(), pages.clone()));
-        let reader = WindowReader::new(api.clone(), pages, surveyor.clone(), account.retention);
+        let surveyor = Arc::new(AgoraSurveyor::new(api.clone(), pages.clone()));
+        let reader =
+            AgoraWindowReader::new(api.clone(), pages, surveyor.clone(), account.retention);
         let followed = Arc::new(FollowedStreams::new());
         for stream in streams {
             followed.add(stream.key.clone(), stream);
@@ -157,10 +159,10 @@ impl Provider for Agora {
         self.streams.add(stream.key.clone(), stream.clone())
     }
 
-    fn discovery(&self) -> Option<&dyn StreamDiscovery> {
+    fn stream_finder(&self) -> Option<&dyn StreamFinder> {
         self.discovery
             .as_ref()
-            .map(|discovery| discovery as &dyn StreamDiscovery)
+            .map(|discovery| discovery as &dyn StreamFinder)
     }
 
     async fn survey(

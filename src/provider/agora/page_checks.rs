@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::answers::{MessagePage, ParsedMessage};
+use super::message::{MessagePage, ParsedMessage};
 use crate::domain::message::Message;
 use crate::domain::stream::Stream;
 use crate::domain::time::Millis;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tokio::time::{sleep, sleep_until};
 
-use super::answers::MessagePage;
-use super::api::{Api, HandleRead, PendingQuery, QueryRange};
+use super::api::{AgoraApi, HandleState, PendingQuery, QueryRange};
+use super::message::MessagePage;
 use super::page_checks;
 use super::query::OffsetOrder;
 use super::readiness::HandleReadiness;
@@ -18,12 +18,12 @@ use crate::provider::limits::agora::{
 /// The reader of pages of one project.
 #[derive(Debug)]
 pub(super) struct PageReader {
-    api: Arc<Api>,
+    api: Arc<AgoraApi>,
     readiness: HandleReadiness,
 }
 
 impl PageReader {
-    pub(super) fn new(api: Arc<Api>) -> Self {
+    pub(super) fn new(api: Arc<AgoraApi>) -> Self {
         Self {
             api,
             readiness: HandleReadiness::new(),
@@ -111,9 +111,9 @@ impl PageReader {
         let waited = created_at.elapsed();
         for poll in 0..MAX_POLLS {
             let read = match self.api.read_handle(query).await? {
-                HandleRead::Gone => return Ok(None),
-                HandleRead::Ready(page) => Some(page),
-                HandleRead::InProgress => None,
+                HandleState::Gone => return Ok(None),
+                HandleState::Ready(page) => Some(page),
+                HandleState::InProgress => None,
             };
             if poll == 0 {
                 self.readiness.observe(waited, read.is_some());

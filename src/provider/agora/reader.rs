@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::answers::MessagePage;
-use super::api::{Api, QueryRange};
+use super::api::{AgoraApi, QueryRange};
+use super::message::MessagePage;
 use super::page_checks;
 use super::page_reader::PageReader;
 use super::query::OffsetOrder;
-use super::surveyor::Surveyor;
+use super::surveyor::AgoraSurveyor;
 use crate::domain::stream::Stream;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
@@ -21,19 +21,19 @@ use crate::provider::survey::FetchedWindow;
 
 /// The reader of windows of one project.
 #[derive(Debug)]
-pub(super) struct WindowReader {
-    api: Arc<Api>,
+pub(super) struct AgoraWindowReader {
+    api: Arc<AgoraApi>,
     pages: Arc<PageReader>,
-    surveyor: Arc<Surveyor>,
+    surveyor: Arc<AgoraSurveyor>,
     /// How long the provider keeps messages; `None` if it keeps them for ever.
     retention: Option<Duration>,
 }
 
-impl WindowReader {
+impl AgoraWindowReader {
     pub(super) fn new(
-        api: Arc<Api>,
+        api: Arc<AgoraApi>,
         pages: Arc<PageReader>,
-        surveyor: Arc<Surveyor>,
+        surveyor: Arc<AgoraSurveyor>,
         retention: Option<Duration>,
     ) -> Self {
         Self {

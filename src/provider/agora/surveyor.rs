@@ -6,9 +6,9 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::answers::MessagePage;
-use super::api::{Api, QueryRange};
+use super::api::{AgoraApi, QueryRange};
 use super::bound_semantics::BoundInference;
+use super::message::MessagePage;
 use super::page_checks;
 use super::page_reader::PageReader;
 use super::splitting;
@@ -22,14 +22,14 @@ use crate::provider::survey::{FetchedWindow, RangeCount, Survey};
 
 /// The surveyor of one project.
 #[derive(Debug)]
-pub(super) struct Surveyor {
-    api: Arc<Api>,
+pub(super) struct AgoraSurveyor {
+    api: Arc<AgoraApi>,
     pages: Arc<PageReader>,
     bounds: Mutex<BoundInference>,
 }
 
-impl Surveyor {
-    pub(super) fn new(api: Arc<Api>, pages: Arc<PageReader>) -> Self {
+impl AgoraSurveyor {
+    pub(super) fn new(api: Arc<AgoraApi>, pages: Arc<PageReader>) -> Self {
         Self {
             api,
             pages,

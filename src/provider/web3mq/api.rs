@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 
-use super::answers::{self, ParsedRow, TopicPage};
+use super::answers::{self, TopicPage};
 use super::credentials::RequestSigner;
 use super::lists::{self, ListPage};
+use super::message::ParsedRow;
 use super::streams::TopicMessages;
 use crate::domain::time::Millis;
 use crate::provider::error::ProviderError;
@@ -21,7 +22,7 @@ const DID_KEY: HeaderName = HeaderName::from_static("didkey");
 
 /// The history API, as one Web3MQ user sees it.
 #[derive(Debug)]
-pub(super) struct Api {
+pub(super) struct Web3mqApi {
     /// The account's name in the log.
     account: String,
     http: HttpClient,
@@ -31,7 +32,7 @@ pub(super) struct Api {
     page_size: AtomicU64,
 }
 
-impl Api {
+impl Web3mqApi {
     pub(super) fn new(
         account: String,
         http: HttpClient,

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::api::Api;
+use super::api::Web3mqApi;
 use super::lists::ListPage;
 use super::streams::topic_stream;
 use crate::domain::stream::Stream;
-use crate::provider::discovery::{Directories, DirectoryPage, StreamDiscovery};
+use crate::provider::discovery::{Directories, DirectoryPage, StreamFinder};
 use crate::provider::error::ProviderError;
 use crate::provider::limits::web3mq::{LIST_POLL_INTERVAL, MAX_LIST_PAGES};
 
@@ -19,11 +19,11 @@ const LIST_ENDPOINTS: [&str; 3] = ["chats", "groups", "my_subscribe_topic_list"]
 /// The discovery of streams of one user.
 #[derive(Debug)]
 pub(super) struct ListDiscovery {
-    api: Arc<Api>,
+    api: Arc<Web3mqApi>,
 }
 
 impl ListDiscovery {
-    pub(super) fn new(api: Arc<Api>) -> Self {
+    pub(super) fn new(api: Arc<Web3mqApi>) -> Self {
         Self { api }
     }
 
@@ -53,7 +53,7 @@ impl ListDiscovery {
 }
 
 #[async_trait]
-impl StreamDiscovery for ListDiscovery {
+impl StreamFinder for ListDiscovery {
     fn directories(&self) -> Directories {
         Directories {
             count: LIST_ENDPOINTS.len(),

@@ -3,8 +3,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::answers::{self, ParsedRow};
+use super::answers;
 use super::lists;
+use super::message::ParsedRow;
 use super::streams::TopicMessages;
 use crate::domain::message::{Encoding, name_error};
 

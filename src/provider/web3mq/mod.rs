@@ -4,7 +4,7 @@
 //! | question | file |
 //! |---|---|
 //! | Which requests are sent, and how are they signed? | `api.rs`, `credentials.rs` |
-//! | What do answers look like? | `answers.rs`, `lists.rs` |
+//! | What do answers look like? | `answers.rs`, `message.rs`, `lists.rs` |
 //! | How is a range surveyed, and how is it split into windows? | `surveyor.rs`, `splitting.rs` |
 //! | Where in a topic does a window lie? | `topic.rs`, `positions.rs` |
 //! | How is a window read, and how is it checked? | `reader.rs`, `page_assembly.rs` |
@@ -17,6 +17,7 @@ mod discovery;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod lists;
+mod message;
 mod page_assembly;
 mod positions;
 mod reader;
@@ -32,7 +33,7 @@ use reqwest::Url;
 
 use super::Provider;
 use super::account::AccountSettings;
-use super::discovery::StreamDiscovery;
+use super::discovery::StreamFinder;
 use super::error::ProviderError;
 use super::followed_streams::FollowedStreams;
 use super::gate::Gate;
@@ -43,22 +44,22 @@ use super::transport::ClientSetupError;
 use crate::domain::message::{Message, UnparsableMessage};
 use crate::domain::stream::{Stream, StreamIndex};
 use crate::domain::window::Window;
-use api::Api;
+use api::Web3mqApi;
 use credentials::RequestSigner;
 pub use credentials::SessionKey;
 use discovery::ListDiscovery;
-use reader::WindowReader;
-use surveyor::Surveyor;
+use reader::Web3mqWindowReader;
+use surveyor::Web3mqSurveyor;
 use topic::Topic;
 
 /// A Web3MQ user.
 #[derive(Debug)]
 pub struct Web3mq {
     account: AccountSettings,
-    api: Arc<Api>,
+    api: Arc<Web3mqApi>,
     topics: FollowedStreams<Topic>,
-    surveyor: Surveyor,
-    reader: WindowReader,
+    surveyor: Web3mqSurveyor,
+    reader: Web3mqWindowReader,
     discovery: Option<ListDiscovery>,
 }
 
@@ -106,7 +107,7 @@ impl Web3mq {
         let headers = api::account_headers(public_key, did_key)?;
         let http = HttpClient::new(&account.name, &base_url, gate)?;
         let signer = RequestSigner::new(base_url, user, key);
-        let api = Arc::new(Api::new(
+        let api = Arc::new(Web3mqApi::new(
             account.name.clone(),
             http,
             signer,
@@ -117,8 +118,8 @@ impl Web3mq {
         let web3mq = Self {
             account,
             topics: FollowedStreams::new(),
-            surveyor: Surveyor::new(api.clone()),
-            reader: WindowReader::new(api.clone()),
+            surveyor: Web3mqSurveyor::new(api.clone()),
+            reader: Web3mqWindowReader::new(api.clone()),
             discovery,
             api,
         };
@@ -160,10 +161,10 @@ impl Provider for Web3mq {
         topic.is_some_and(|topic| self.topics.add(stream.key.clone(), topic))
     }
 
-    fn discovery(&self) -> Option<&dyn StreamDiscovery> {
+    fn stream_finder(&self) -> Option<&dyn StreamFinder> {
         self.discovery
             .as_ref()
-            .map(|discovery| discovery as &dyn StreamDiscovery)
+            .map(|discovery| discovery as &dyn StreamFinder)
     }
 
     async fn survey(
@@ -199,7 +200,7 @@ impl Provider for Web3mq {
     }
 
     fn parse_raw(&self, stream: StreamIndex, raw: &str) -> Result<Message, UnparsableMessage> {
-        answers::parse_message(raw, self.topics.at(stream).messages(&self.api))
+        message::parse_message(raw, self.topics.at(stream).messages(&self.api))
     }
 
     /// Reads the newest message of any topic.

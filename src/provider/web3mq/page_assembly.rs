@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::answers::{ParsedRow, TopicPage};
+use super::answers::TopicPage;
+use super::message::ParsedRow;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 

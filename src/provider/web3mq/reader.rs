@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use super::api::Api;
+use super::api::Web3mqApi;
 use super::page_assembly::{PageAssembly, PageView, PositionRange, ReadResult};
 use super::topic::Topic;
 use crate::domain::window::Window;
@@ -16,12 +16,12 @@ use crate::provider::survey::FetchedWindow;
 
 /// The reader of windows of one user's topics.
 #[derive(Debug)]
-pub(super) struct WindowReader {
-    api: Arc<Api>,
+pub(super) struct Web3mqWindowReader {
+    api: Arc<Web3mqApi>,
 }
 
-impl WindowReader {
-    pub(super) fn new(api: Arc<Api>) -> Self {
+impl Web3mqWindowReader {
+    pub(super) fn new(api: Arc<Web3mqApi>) -> Self {
         Self { api }
     }
 

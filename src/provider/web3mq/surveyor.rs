@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::api::Api;
+use super::api::Web3mqApi;
 use super::splitting;
 use super::topic::Topic;
 use crate::domain::time::Millis;
@@ -13,12 +13,12 @@ use crate::provider::survey::{FetchedWindow, RangeCount, Survey};
 
 /// The surveyor of one user's topics.
 #[derive(Debug)]
-pub(super) struct Surveyor {
-    api: Arc<Api>,
+pub(super) struct Web3mqSurveyor {
+    api: Arc<Web3mqApi>,
 }
 
-impl Surveyor {
-    pub(super) fn new(api: Arc<Api>) -> Self {
+impl Web3mqSurveyor {
+    pub(super) fn new(api: Arc<Web3mqApi>) -> Self {
         Self { api }
     }
 

@@ -7,8 +7,8 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::answers::ParsedRow;
-use super::api::Api;
+use super::api::Web3mqApi;
+use super::message::ParsedRow;
 use super::page_assembly::{PageView, PositionRange};
 use super::positions::{PositionIndex, SearchStep};
 use super::streams::{KEY_PREFIX, TopicMessages};
@@ -74,7 +74,7 @@ impl Topic {
     }
 
     /// Returns the context in which the topic's messages are parsed.
-    pub(super) fn messages<'a>(&'a self, api: &'a Api) -> TopicMessages<'a> {
+    pub(super) fn messages<'a>(&'a self, api: &'a Web3mqApi) -> TopicMessages<'a> {
         TopicMessages {
             user: api.user(),
             topic: &self.name,
@@ -95,7 +95,11 @@ impl Topic {
     }
 
     /// Checks for new or removed messages, unless that was done less than `age` ago.
-    pub(super) async fn confirm(&self, api: &Api, age: Duration) -> Result<(), ProviderError> {
+    pub(super) async fn confirm(
+        &self,
+        api: &Web3mqApi,
+        age: Duration,
+    ) -> Result<(), ProviderError> {
         let mut state = self.state.lock().await;
         if state.is_older_than(age) {
             self.read_newest_page(api, &mut state, &[]).await?;
@@ -111,7 +115,7 @@ impl Topic {
     /// Finds the positions of a window, reading as many pages as that takes.
     pub(super) async fn locate(
         &self,
-        api: &Api,
+        api: &Web3mqApi,
         window: Window,
     ) -> Result<WindowLocation, ProviderError> {
         let bounds = [window.from().start(), window.to().start()];
@@ -146,7 +150,7 @@ impl Topic {
     /// Reads the times at the given positions.
     pub(super) async fn times_at(
         &self,
-        api: &Api,
+        api: &Web3mqApi,
         positions: &[u64],
     ) -> Result<Vec<Millis>, ProviderError> {
         let asked = Instant::now();
@@ -171,7 +175,7 @@ impl Topic {
 
     /// True if the newest message is another than when the messages were counted. Always false if
     /// the provider reports totals: those show it.
-    pub(super) async fn has_newest_changed(&self, api: &Api) -> Result<bool, ProviderError> {
+    pub(super) async fn has_newest_changed(&self, api: &Web3mqApi) -> Result<bool, ProviderError> {
         let Some(newest) = self.state.lock().await.newest_row.clone() else {
             return Ok(false);
         };
@@ -182,7 +186,7 @@ impl Topic {
     /// Reads the page with the message in this position, in a topic of `total` messages.
     async fn read_page_at(
         &self,
-        api: &Api,
+        api: &Web3mqApi,
         position: u64,
         total: u64,
     ) -> Result<PageView, ProviderError> {
@@ -195,7 +199,7 @@ impl Topic {
     /// Reads the first page, and finds out the number of messages.
     async fn read_newest_page(
         &self,
-        api: &Api,
+        api: &Web3mqApi,
         state: &mut TopicState,
         interest: &[Millis],
     ) -> Result<PageView, ProviderError> {
@@ -247,7 +251,12 @@ impl Topic {
     /// Counts the messages of a topic whose total the provider does not report. The last page with
     /// messages is found by doubling and halving the page number. `rows` is the number of messages
     /// on the first page.
-    async fn count(&self, api: &Api, rows: u64, asked_size: u64) -> Result<u64, ProviderError> {
+    async fn count(
+        &self,
+        api: &Web3mqApi,
+        rows: u64,
+        asked_size: u64,
+    ) -> Result<u64, ProviderError> {
         if rows == 0 {
             return Ok(0);
         }
@@ -278,7 +287,7 @@ impl Topic {
 /// A search for the positions of a window's bounds.
 struct PositionSearch<'a> {
     topic: &'a Topic,
-    api: &'a Api,
+    api: &'a Web3mqApi,
     bounds: [Millis; 2],
     last_page: Option<PageView>,
 }
