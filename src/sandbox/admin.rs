@@ -1,4 +1,4 @@
-//! The endpoints that no provider has: for whoever runs the sandbox, under `/sandbox/`. They cost no quota.
+//! The administration endpoints under `/sandbox/`. No provider has them, and they cost no quota.
 
 use std::io;
 use std::sync::Arc;
@@ -25,27 +25,27 @@ use super::web3mq::Web3mqMessage;
 use super::world::{UnknownAccountError, World};
 use crate::domain::time::Millis;
 
-/// What there is to administer.
+/// Builds the router of the administration endpoints.
 pub(super) fn routes() -> Router<Arc<Gateway>> {
     Router::new()
-        .route("/sandbox/rules", get(rules))
-        .route("/sandbox/rules/reset", post(reset))
-        .route("/sandbox/arrivals", get(arrivals))
-        .route("/sandbox/truth", get(truth))
-        .route("/sandbox/append", post(append))
-        .route("/sandbox/event", post(event))
-        .route("/sandbox/advance", post(advance))
-        .route("/sandbox/remove", post(remove))
-        .route("/sandbox/forget", post(forget))
-        .route("/sandbox/token", post(token))
-        .route("/sandbox/clock", post(clock))
-        .route("/sandbox/script", post(script).delete(forget_script))
+        .route("/sandbox/rules", get(get_rules))
+        .route("/sandbox/rules/reset", post(reset_rules))
+        .route("/sandbox/arrivals", get(get_arrivals))
+        .route("/sandbox/truth", get(get_truth))
+        .route("/sandbox/append", post(append_messages))
+        .route("/sandbox/event", post(emit_event))
+        .route("/sandbox/advance", post(advance_statuses))
+        .route("/sandbox/remove", post(remove_messages))
+        .route("/sandbox/forget", post(expire_messages))
+        .route("/sandbox/token", post(set_token))
+        .route("/sandbox/clock", post(shift_clock))
+        .route("/sandbox/script", post(add_script).delete(clear_script))
 }
 
-/// A line of the truth.
+/// One message of `GET /sandbox/truth`, serialized as a JSON line.
 #[derive(Debug, Serialize)]
 #[serde(tag = "provider", rename_all = "lowercase")]
-enum Truth<'a> {
+enum TruthLine<'a> {
     Agora {
         account: &'a str,
         src: &'a str,
@@ -61,20 +61,21 @@ enum Truth<'a> {
     },
 }
 
-/// A message to write, or a number of random ones for each provider.
+/// The body of `POST /sandbox/append`: one message, or a number of random messages for each
+/// provider.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
-enum Append {
-    Agora(NewAgora),
-    Web3mq(NewWeb3mq),
+enum AppendRequest {
+    Agora(NewAgoraMessage),
+    Web3mq(NewWeb3mqMessage),
     Generate(u32),
 }
 
-/// An Agora message to write; without `ms`, it is dated now. The payload is `text` or, for what text cannot say,
-/// `payload_base64`.
+/// An Agora message to append. Without `ms` it is dated now. The payload is `text`, or
+/// `payload_base64` for bytes that are not valid text.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NewAgora {
+struct NewAgoraMessage {
     account: String,
     src: String,
     dst: String,
@@ -86,86 +87,86 @@ struct NewAgora {
 }
 
 #[derive(Debug, Deserialize)]
-struct NewEvent {
+struct EventRequest {
     account: String,
     #[serde(flatten)]
     event: AgoraEvent,
 }
 
 #[derive(Debug, Deserialize)]
-struct NewWeb3mq {
+struct NewWeb3mqMessage {
     account: String,
     #[serde(flatten)]
     message: Web3mqMessage,
 }
 
-/// Web3MQ messages to take away.
+/// The body of `POST /sandbox/remove`: the Web3MQ messages to remove.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Remove {
+struct RemoveRequest {
     account: String,
     topic: String,
     messageid: String,
 }
 
-/// The millisecond before which everything is forgotten.
+/// The body of `POST /sandbox/forget`: all messages before this millisecond expire.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Forget {
+struct ForgetRequest {
     before_ms: i64,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NewToken {
+struct TokenRequest {
     token: String,
 }
 
-/// How far the clock is to leap: `90s`, or `-90s` back.
+/// The body of `POST /sandbox/clock`: the shift of the clock, `90s` forward or `-90s` back.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NewClock {
+struct ClockRequest {
     leap: String,
 }
 
-/// One scripted answer or several.
+/// The body of `POST /sandbox/script`: one scripted answer or several.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum NewScript {
+enum ScriptRequest {
     One(ScriptedAnswer),
     Many(Vec<ScriptedAnswer>),
 }
 
-async fn rules(State(desk): State<Arc<Gateway>>) -> Json<RulesReport> {
-    Json(desk.world.rules().report())
+async fn get_rules(State(gateway): State<Arc<Gateway>>) -> Json<RulesReport> {
+    Json(gateway.world.rules().report())
 }
 
-async fn reset(State(desk): State<Arc<Gateway>>) -> StatusCode {
-    desk.world.rules().reset();
+async fn reset_rules(State(gateway): State<Arc<Gateway>>) -> StatusCode {
+    gateway.world.rules().reset();
     StatusCode::NO_CONTENT
 }
 
-async fn arrivals(State(desk): State<Arc<Gateway>>) -> Json<Vec<Arrival>> {
-    Json(desk.world.arrivals().report())
+async fn get_arrivals(State(gateway): State<Arc<Gateway>>) -> Json<Vec<Arrival>> {
+    Json(gateway.world.arrivals().report())
 }
 
-async fn truth(State(desk): State<Arc<Gateway>>) -> Response {
-    let world = &desk.world;
+async fn get_truth(State(gateway): State<Arc<Gateway>>) -> Response {
+    let world = &gateway.world;
     let agora = world.app_ids().into_iter().flat_map({
         let world = Arc::clone(world);
         move |app_id| {
             let messages = world.agora_messages(&app_id);
             messages
                 .into_iter()
-                .map(move |message| agora_line(&app_id, &message))
+                .map(move |message| agora_json_line(&app_id, &message))
         }
     });
-    let web3mq = world.users().into_iter().flat_map({
+    let web3mq = world.user_ids().into_iter().flat_map({
         let world = Arc::clone(world);
         move |user_id| {
             let rows = world.web3mq_topics(&user_id).into_values().flatten();
             rows.map(move |message| {
-                line(&Truth::Web3mq {
+                to_json_line(&TruthLine::Web3mq {
                     account: &user_id,
                     message: &message,
                 })
@@ -176,7 +177,7 @@ async fn truth(State(desk): State<Arc<Gateway>>) -> Response {
     ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
 }
 
-fn agora_line(app_id: &str, message: &AgoraMessage) -> io::Result<String> {
+fn agora_json_line(app_id: &str, message: &AgoraMessage) -> io::Result<String> {
     let AgoraMessage {
         src,
         dst,
@@ -185,7 +186,7 @@ fn agora_line(app_id: &str, message: &AgoraMessage) -> io::Result<String> {
         payload,
     } = message;
     let payload_base64 = STANDARD.encode(payload);
-    line(&Truth::Agora {
+    to_json_line(&TruthLine::Agora {
         account: app_id,
         src,
         dst,
@@ -195,29 +196,29 @@ fn agora_line(app_id: &str, message: &AgoraMessage) -> io::Result<String> {
     })
 }
 
-fn line(truth: &Truth<'_>) -> io::Result<String> {
+fn to_json_line(truth: &TruthLine<'_>) -> io::Result<String> {
     Ok(serde_json::to_string(truth)? + "\n")
 }
 
-async fn append(
-    State(desk): State<Arc<Gateway>>,
-    Json(new): Json<Append>,
-) -> Result<StatusCode, Rejected> {
+async fn append_messages(
+    State(gateway): State<Arc<Gateway>>,
+    Json(new): Json<AppendRequest>,
+) -> Result<StatusCode, AdminError> {
     match new {
-        Append::Agora(new) => write_agora(&desk.world, new)?,
-        Append::Web3mq(NewWeb3mq { account, message }) => {
-            desk.world.append_web3mq(&account, message)?;
+        AppendRequest::Agora(new) => append_agora(&gateway.world, new)?,
+        AppendRequest::Web3mq(NewWeb3mqMessage { account, message }) => {
+            gateway.world.append_web3mq(&account, message)?;
         }
-        Append::Generate(count) => (0..count).for_each(|_| desk.world.append_random()),
+        AppendRequest::Generate(count) => (0..count).for_each(|_| gateway.world.append_random()),
     }
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn write_agora(world: &World, new: NewAgora) -> Result<(), Rejected> {
+fn append_agora(world: &World, new: NewAgoraMessage) -> Result<(), AdminError> {
     let payload = match new.payload_base64 {
         Some(encoded) => STANDARD
             .decode(encoded)
-            .map_err(|e| Rejected(format!("payload_base64: {e}")))?,
+            .map_err(|e| AdminError(format!("payload_base64: {e}")))?,
         None => new.text.into_bytes(),
     };
     let ms = new.ms.unwrap_or_else(|| world.now().0);
@@ -231,83 +232,91 @@ fn write_agora(world: &World, new: NewAgora) -> Result<(), Rejected> {
     Ok(world.append_agora(&new.account, message)?)
 }
 
-async fn event(
-    State(desk): State<Arc<Gateway>>,
-    Json(new): Json<NewEvent>,
-) -> Result<StatusCode, Rejected> {
-    desk.world.emit_event(&new.account, new.event)?;
+async fn emit_event(
+    State(gateway): State<Arc<Gateway>>,
+    Json(new): Json<EventRequest>,
+) -> Result<StatusCode, AdminError> {
+    gateway.world.emit_event(&new.account, new.event)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn advance(State(desk): State<Arc<Gateway>>) -> Json<Value> {
-    Json(json!({ "moved": desk.world.advance_statuses() }))
+async fn advance_statuses(State(gateway): State<Arc<Gateway>>) -> Json<Value> {
+    Json(json!({ "moved": gateway.world.advance_statuses() }))
 }
 
-async fn remove(
-    State(desk): State<Arc<Gateway>>,
-    Json(gone): Json<Remove>,
-) -> Result<Json<Value>, Rejected> {
-    let removed = desk
-        .world
-        .remove_web3mq(&gone.account, &gone.topic, &gone.messageid)?;
+async fn remove_messages(
+    State(gateway): State<Arc<Gateway>>,
+    Json(request): Json<RemoveRequest>,
+) -> Result<Json<Value>, AdminError> {
+    let removed =
+        gateway
+            .world
+            .remove_web3mq(&request.account, &request.topic, &request.messageid)?;
     Ok(Json(json!({ "removed": removed })))
 }
 
-async fn forget(State(desk): State<Arc<Gateway>>, Json(forget): Json<Forget>) -> StatusCode {
-    desk.world.forget_before(Millis(forget.before_ms));
+async fn expire_messages(
+    State(gateway): State<Arc<Gateway>>,
+    Json(forget): Json<ForgetRequest>,
+) -> StatusCode {
+    gateway.world.expire_before(Millis(forget.before_ms));
     StatusCode::NO_CONTENT
 }
 
-async fn token(State(desk): State<Arc<Gateway>>, Json(new): Json<NewToken>) -> StatusCode {
-    desk.world.set_token(new.token);
+async fn set_token(
+    State(gateway): State<Arc<Gateway>>,
+    Json(new): Json<TokenRequest>,
+) -> StatusCode {
+    gateway.world.set_token(new.token);
     StatusCode::NO_CONTENT
 }
 
-async fn clock(
-    State(desk): State<Arc<Gateway>>,
-    Json(new): Json<NewClock>,
-) -> Result<StatusCode, Rejected> {
-    desk.world.shift_clock(
+async fn shift_clock(
+    State(gateway): State<Arc<Gateway>>,
+    Json(new): Json<ClockRequest>,
+) -> Result<StatusCode, AdminError> {
+    gateway.world.shift_clock(
         new.leap
             .parse()
-            .map_err(|e: ParseDurationError| Rejected(e.to_string()))?,
+            .map_err(|e: ParseDurationError| AdminError(e.to_string()))?,
     );
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn script(
-    State(desk): State<Arc<Gateway>>,
-    Json(new): Json<NewScript>,
-) -> Result<StatusCode, Rejected> {
+async fn add_script(
+    State(gateway): State<Arc<Gateway>>,
+    Json(new): Json<ScriptRequest>,
+) -> Result<StatusCode, AdminError> {
     let answers = match new {
-        NewScript::One(answer) => vec![answer],
-        NewScript::Many(answers) => answers,
+        ScriptRequest::One(answer) => vec![answer],
+        ScriptRequest::Many(answers) => answers,
     };
     for answer in answers {
-        desk.world
+        gateway
+            .world
             .script()
             .push(answer)
-            .map_err(|e| Rejected(e.to_string()))?;
+            .map_err(|e| AdminError(e.to_string()))?;
     }
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn forget_script(State(desk): State<Arc<Gateway>>) -> StatusCode {
-    desk.world.script().clear();
+async fn clear_script(State(gateway): State<Arc<Gateway>>) -> StatusCode {
+    gateway.world.script().clear();
     StatusCode::NO_CONTENT
 }
 
-/// What the sandbox's operator asked for makes no sense.
+/// A request to an administration endpoint that cannot be carried out. Answered with 400.
 #[derive(Debug)]
-struct Rejected(String);
+struct AdminError(String);
 
-impl From<UnknownAccountError> for Rejected {
+impl From<UnknownAccountError> for AdminError {
     fn from(error: UnknownAccountError) -> Self {
         Self(error.to_string())
     }
 }
 
-impl IntoResponse for Rejected {
+impl IntoResponse for AdminError {
     fn into_response(self) -> Response {
         (StatusCode::BAD_REQUEST, Json(json!({ "error": self.0 }))).into_response()
     }

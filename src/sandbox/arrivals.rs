@@ -1,25 +1,24 @@
-//! When which request arrived: how evenly a quota was spent is seen from here alone.
+//! The log of request arrival times. It shows how evenly a client spends its quota.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
-use super::rules::Call;
-use super::world::lock;
+use super::call::Call;
+use super::limits::MAX_ARRIVALS;
+use super::lock::lock;
 use crate::domain::time::Millis;
 
-/// How many are remembered: a quarter of an hour of ten accounts that spend ten requests a second.
-const MAX_ARRIVALS: usize = 100_000;
-
-/// A request that a provider has counted.
+/// A request that counts against a provider's quota.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arrival {
-    /// The Agora app id or Web3MQ user id that it named; `unknown` where there is none such.
+    /// The Agora app id or Web3MQ user id of the request, or `unknown` if the sandbox has no such
+    /// account.
     pub account: String,
-    /// What it asked for.
+    /// The kind of the request.
     pub call: Call,
-    /// When it came, in milliseconds since 1970 by the providers' clock.
+    /// The arrival time in milliseconds since 1970, by the providers' clock.
     pub at_ms: i64,
 }
 
@@ -41,7 +40,7 @@ impl ArrivalLog {
         });
     }
 
-    /// The record so far.
+    /// Returns all recorded arrivals.
     pub fn report(&self) -> Vec<Arrival> {
         lock(&self.0).iter().cloned().collect()
     }

@@ -1,4 +1,4 @@
-//! A history from a file: JSON lines of `ts_ms`, `from`, `to` and `text`.
+//! A message history read from a file: JSON lines of `ts_ms`, `from`, `to` and `text`.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -12,30 +12,30 @@ use super::options::Options;
 use super::web3mq::Web3mqUser;
 use crate::domain::time::Millis;
 
-/// Why a corpus cannot be served.
+/// The reason why a corpus file cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum CorpusError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("{}: {source}", path.display())]
     Unreadable {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What went wrong.
+        /// The error from the operating system.
         source: io::Error,
     },
-    /// A line is not a message.
+    /// A line is not a valid message.
     #[error("{}:{line}: {source}", path.display())]
     BadLine {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The line, counted from 1.
+        /// The line number, counted from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The parse error.
         source: serde_json::Error,
     },
 }
 
-/// One line.
+/// One line of a corpus file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CorpusLine {
@@ -45,7 +45,7 @@ pub(super) struct CorpusLine {
     text: String,
 }
 
-/// Reads a whole corpus. Blank lines are skipped.
+/// Reads a corpus file. Blank lines are skipped.
 pub(super) fn read_lines(path: &Path) -> Result<Vec<CorpusLine>, CorpusError> {
     let unreadable = |source| CorpusError::Unreadable {
         path: path.to_owned(),
@@ -68,7 +68,7 @@ pub(super) fn read_lines(path: &Path) -> Result<Vec<CorpusLine>, CorpusError> {
     Ok(lines)
 }
 
-/// The corpus as the channels of an Agora project.
+/// Converts the corpus to the history of an Agora project with channels.
 pub(super) fn agora_history(lines: Vec<CorpusLine>, options: &Options) -> AgoraHistory {
     let whole_seconds = options.time_form.is_whole_seconds();
     let message = |line: CorpusLine| AgoraMessage {
@@ -85,10 +85,10 @@ pub(super) fn agora_history(lines: Vec<CorpusLine>, options: &Options) -> AgoraH
     AgoraHistory::new(lines.into_iter().map(message).collect())
 }
 
-/// The corpus as one group of a Web3MQ account.
+/// Adds the corpus to a Web3MQ account as one group.
 pub(super) fn add_web3mq_topic(lines: &[CorpusLine], account: &mut Web3mqUser) {
     let topic = generate::group_id("corpus");
-    account.open(&topic);
+    account.add_topic(&topic);
     for line in lines {
         let from = generate::user_id(&line.from);
         account.insert(generate::text_message(
@@ -124,7 +124,7 @@ mod tests {
         let history = agora_history(lines, &Options::default());
         assert_eq!(
             history
-                .all()
+                .messages()
                 .iter()
                 .map(|m| m.src.as_str())
                 .collect::<Vec<_>>(),
@@ -132,7 +132,7 @@ mod tests {
         );
         assert!(
             history
-                .all()
+                .messages()
                 .iter()
                 .all(|m| m.kind == RecipientKind::Channel)
         );

@@ -1,4 +1,4 @@
-//! Durations as a command line says them: `300ms`, `5s`, `2m`, `6h`, `7d`, and ranges of them: `50ms..2500ms`.
+//! Durations in command line flags: `300ms`, `5s`, `2m`, `6h`, `7d`, and ranges: `50ms..2500ms`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::domain::time::Millis;
 
-const UNITS: [(&str, u64); 5] = [
+const UNITS_MS: [(&str, u64); 5] = [
     ("ms", 1),
     ("s", 1000),
     ("m", 60_000),
@@ -14,19 +14,19 @@ const UNITS: [(&str, u64); 5] = [
     ("d", 86_400_000),
 ];
 
-/// Why a text is no duration.
+/// The error for a text that is not a duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not a duration: write a whole number and a unit (ms, s, m, h, d), like 300ms or 7d"
 )]
 pub struct ParseDurationError(String);
 
-/// Reads one duration.
+/// Parses one duration.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, ParseDurationError> {
     let wrong = || ParseDurationError(text.to_owned());
     let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
     let (number, unit) = text.split_at(digits);
-    let (_, millis) = UNITS
+    let (_, millis) = UNITS_MS
         .iter()
         .find(|(name, _)| *name == unit)
         .ok_or_else(wrong)?;
@@ -37,22 +37,22 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, ParseDurationError>
         .ok_or_else(wrong)
 }
 
-/// A duration, or a range from which one is drawn each time it is needed.
+/// A duration, or a range from which one is sampled at each use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DurationRange {
-    /// The least it can be.
+    /// The minimum.
     pub min: Duration,
-    /// The most it can be.
+    /// The maximum.
     pub max: Duration,
 }
 
 impl DurationRange {
-    /// Always the same duration.
+    /// Creates a range that contains only this duration.
     pub const fn fixed(d: Duration) -> Self {
         Self { min: d, max: d }
     }
 
-    /// Draws one duration, to the millisecond.
+    /// Samples a duration in whole milliseconds.
     pub fn sample(self, rng: &mut fastrand::Rng) -> Duration {
         let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         Duration::from_millis(rng.u64(millis(self.min)..=millis(self.max).max(millis(self.min))))
@@ -89,15 +89,15 @@ impl fmt::Display for DurationRange {
     }
 }
 
-/// How far a clock is off: `90s` ahead, `-90s` behind.
+/// The offset of a clock: `90s` ahead, `-90s` behind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClockSkew {
-    /// Positive when the clock is ahead.
+    /// The offset in milliseconds. Positive if the clock is ahead.
     pub offset_ms: i64,
 }
 
 impl ClockSkew {
-    /// What a clock that is off by this much shows when it is `now`.
+    /// Returns the time that a clock with this offset shows at `now`.
     pub fn apply(self, now: Millis) -> Millis {
         Millis(now.0.saturating_add(self.offset_ms))
     }

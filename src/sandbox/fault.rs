@@ -1,9 +1,8 @@
-//! What can go wrong with an answer on its way, and how that looks to whoever waits for it.
+//! Faults: the ways in which an answer fails, as the client sees them.
 
 use std::convert::Infallible;
 use std::io::{self, Write};
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -15,7 +14,9 @@ use futures_util::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-/// A way in which an answer goes wrong.
+use super::limits::{CHUNK_BYTES, DRIP_INTERVAL, NESTING_DEPTH, OVERSIZED_BYTES};
+
+/// A kind of fault in an answer.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize,
 )]
@@ -23,84 +24,77 @@ use tokio_util::sync::CancellationToken;
 pub enum Fault {
     /// The connection breaks in the middle of the body
     Cut,
-    /// The body ends in its middle, as if that were all
+    /// The body ends in the middle without an error
     Truncated,
-    /// A page of HTML under 200
+    /// An HTML page with status 200
     Html,
-    /// No answer at all
+    /// No answer is sent
     Hang,
-    /// A byte now and then, without end
+    /// The body arrives one byte at a time and never ends
     Drip,
     /// 500, 502, 503 or 504
     ServerError,
-    /// 429 that does not say how long
+    /// 429 without `Retry-After`
     TooMany,
     /// 429 with `Retry-After: 1`
     RetryAfter,
-    /// 401, for some requests in a row
+    /// 401 for several requests in a row
     Unauthorised,
     /// A redirect to another host
     Redirect,
-    /// 200 MiB: announced, unannounced, or packed by gzip
+    /// A body of 200 MiB: with its length, without it, or compressed with gzip
     Oversized,
-    /// JSON that is nested a hundred thousand deep
+    /// JSON nested to a depth of 100,000
     Deep,
-    /// Bytes that are not UTF-8
+    /// A body that is not valid UTF-8
     Charset,
     /// The answer to another request
     Other,
-    /// Agora: a handle that is gone before it was read
+    /// Agora: a handle that has expired before it was read
     DeadHandle,
 }
 
-/// How large an oversized body is.
-const HUGE: usize = 200 << 20;
-/// The piece in which it is made.
-const PIECE: usize = 64 << 10;
-const DEPTH: usize = 100_000;
-const DRIP: Duration = Duration::from_millis(250);
-/// What is spoiled where there is no true answer.
-const STAND_IN: &[u8] =
+/// The body used if the provider made no answer.
+const FALLBACK_BODY: &[u8] =
     br#"{"result":"success","code":"ok","count":0,"messages":[{"src":"alice","dst":"lobby","#;
-/// Nobody is there, by definition.
-const ELSEWHERE: &str = "https://elsewhere.invalid/dev/v2/project";
+/// The target of redirects. Names under `.invalid` never resolve.
+const REDIRECT_TARGET: &str = "https://elsewhere.invalid/dev/v2/project";
 
-/// What a fault has to work with.
+/// The input from which a fault builds its answer.
 #[derive(Debug, Default)]
 pub(super) struct FaultInput {
-    /// The true answer's body, where the provider made one.
+    /// The body of the correct answer, if the provider made one.
     pub(super) answer: Option<Bytes>,
     /// The body of the answer to another request.
     pub(super) other_answer: Option<Bytes>,
-    /// Chooses among the forms of a fault.
+    /// A random number that selects the variant of a fault.
     pub(super) variant: usize,
 }
 
 impl Fault {
-    /// Gives the answer. One that hangs or drips ends with the server, or when nobody waits for it any more.
-    pub(super) async fn respond(
-        self,
-        material: FaultInput,
-        stopping: &CancellationToken,
-    ) -> Response {
+    /// Builds the answer. A hanging or dripping answer ends when the server stops or the client
+    /// disconnects.
+    pub(super) async fn respond(self, input: FaultInput, stopping: &CancellationToken) -> Response {
         let FaultInput {
-            answer: truth,
-            other_answer: other,
-            variant: luck,
-        } = material;
-        let body = truth.unwrap_or(Bytes::from_static(STAND_IN));
+            answer,
+            other_answer,
+            variant,
+        } = input;
+        let body = answer.unwrap_or(Bytes::from_static(FALLBACK_BODY));
         match self {
-            Self::Cut => cut(&body),
-            Self::Truncated => json(body.slice(..body.len() / 2)),
+            Self::Cut => cut_response(&body),
+            Self::Truncated => json_response(body.slice(..body.len() / 2)),
             Self::Html => Html("<!DOCTYPE html><title>Please log in</title>").into_response(),
             Self::Hang => {
                 stopping.cancelled().await;
-                cut(&body)
+                cut_response(&body)
             }
-            Self::Drip => drip(body, stopping.clone()),
-            Self::ServerError => {
-                (failing(luck), Html("<h1>Something went wrong</h1>")).into_response()
-            }
+            Self::Drip => drip_response(body, stopping.clone()),
+            Self::ServerError => (
+                server_error_status(variant),
+                Html("<h1>Something went wrong</h1>"),
+            )
+                .into_response(),
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS.into_response(),
             Self::RetryAfter => {
                 (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")]).into_response()
@@ -108,13 +102,17 @@ impl Fault {
             Self::Unauthorised => {
                 (StatusCode::UNAUTHORIZED, r#"{"message":"try again"}"#).into_response()
             }
-            Self::Redirect => (moved(luck), [(header::LOCATION, ELSEWHERE)]).into_response(),
-            Self::Oversized => oversized(luck),
-            Self::Deep => json(Bytes::from(
-                [b"[".repeat(DEPTH), b"]".repeat(DEPTH)].concat(),
+            Self::Redirect => (
+                redirect_status(variant),
+                [(header::LOCATION, REDIRECT_TARGET)],
+            )
+                .into_response(),
+            Self::Oversized => oversized_response(variant),
+            Self::Deep => json_response(Bytes::from(
+                [b"[".repeat(NESTING_DEPTH), b"]".repeat(NESTING_DEPTH)].concat(),
             )),
-            Self::Charset => recoded(&body, luck),
-            Self::Other => json(other.unwrap_or(Bytes::from_static(b"{}"))),
+            Self::Charset => recoded_response(&body, variant),
+            Self::Other => json_response(other_answer.unwrap_or(Bytes::from_static(b"{}"))),
             Self::DeadHandle => (
                 StatusCode::GONE,
                 r#"{"result":"failed","code":"resource_expired"}"#,
@@ -123,13 +121,14 @@ impl Fault {
         }
     }
 
-    /// Whether it is the work of somebody before the provider, who has not heard of the request then.
+    /// True if a proxy before the provider causes the fault. The provider has not seen the request
+    /// then.
     pub(super) fn precedes_handling(self) -> bool {
         matches!(self, Self::TooMany | Self::RetryAfter | Self::Unauthorised)
     }
 }
 
-fn json(body: impl Into<Body>) -> Response {
+fn json_response(body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     response.headers_mut().insert(
         header::CONTENT_TYPE,
@@ -138,70 +137,70 @@ fn json(body: impl Into<Body>) -> Response {
     response
 }
 
-/// Half a body, and then the server can only close the connection.
-fn cut(body: &Bytes) -> Response {
+/// Sends half a body and then an error, so that the server must close the connection.
+fn cut_response(body: &Bytes) -> Response {
     let broken = io::Error::from(io::ErrorKind::ConnectionAborted);
-    json(Body::from_stream(stream::iter([
+    json_response(Body::from_stream(stream::iter([
         Ok(body.slice(..body.len() / 2)),
         Err(broken),
     ])))
 }
 
-fn drip(body: Bytes, stopping: CancellationToken) -> Response {
+fn drip_response(body: Bytes, stopping: CancellationToken) -> Response {
     let bytes = stream::iter(0_usize..).then(move |n| {
-        // Behind the body there is nothing but spaces.
+        // After the body, only spaces follow.
         let byte = if n < body.len() {
             body.slice(n..=n)
         } else {
             Bytes::from_static(b" ")
         };
         async move {
-            tokio::time::sleep(DRIP).await;
+            tokio::time::sleep(DRIP_INTERVAL).await;
             Ok::<_, Infallible>(byte)
         }
     });
-    json(Body::from_stream(
+    json_response(Body::from_stream(
         bytes.take_until(stopping.cancelled_owned()),
     ))
 }
 
-fn failing(luck: usize) -> StatusCode {
+fn server_error_status(variant: usize) -> StatusCode {
     const STATUSES: [StatusCode; 4] = [
         StatusCode::INTERNAL_SERVER_ERROR,
         StatusCode::BAD_GATEWAY,
         StatusCode::SERVICE_UNAVAILABLE,
         StatusCode::GATEWAY_TIMEOUT,
     ];
-    STATUSES[luck % STATUSES.len()]
+    STATUSES[variant % STATUSES.len()]
 }
 
-fn moved(luck: usize) -> StatusCode {
+fn redirect_status(variant: usize) -> StatusCode {
     const STATUSES: [StatusCode; 3] = [
         StatusCode::FOUND,
         StatusCode::TEMPORARY_REDIRECT,
         StatusCode::PERMANENT_REDIRECT,
     ];
-    STATUSES[luck % STATUSES.len()]
+    STATUSES[variant % STATUSES.len()]
 }
 
-/// The body is never in memory as a whole.
-fn oversized(luck: usize) -> Response {
-    let pieces = || {
-        let piece = Bytes::from(vec![b' '; PIECE]);
+/// Streams the body, so that it is never in memory as a whole.
+fn oversized_response(variant: usize) -> Response {
+    let chunks = || {
+        let chunk = Bytes::from(vec![b' '; CHUNK_BYTES]);
         Body::from_stream(stream::iter(
-            (0..HUGE / PIECE).map(move |_| Ok::<_, Infallible>(piece.clone())),
+            (0..OVERSIZED_BYTES / CHUNK_BYTES).map(move |_| Ok::<_, Infallible>(chunk.clone())),
         ))
     };
-    let mut response = json(if luck % 3 == 2 {
-        Body::from(BOMB.clone())
+    let mut response = json_response(if variant % 3 == 2 {
+        Body::from(GZIP_BOMB.clone())
     } else {
-        pieces()
+        chunks()
     });
-    match luck % 3 {
+    match variant % 3 {
         0 => drop(
             response
                 .headers_mut()
-                .insert(header::CONTENT_LENGTH, HeaderValue::from(HUGE)),
+                .insert(header::CONTENT_LENGTH, HeaderValue::from(OVERSIZED_BYTES)),
         ),
         2 => drop(
             response
@@ -213,19 +212,19 @@ fn oversized(luck: usize) -> Response {
     response
 }
 
-/// [`HUGE`] spaces, packed.
-static BOMB: LazyLock<Bytes> = LazyLock::new(|| {
-    let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
-    let piece = vec![b' '; PIECE];
-    // Writing into memory does not fail.
-    (0..HUGE / PIECE).for_each(|_| drop(packer.write_all(&piece)));
-    Bytes::from(packer.finish().unwrap_or_default())
+/// [`OVERSIZED_BYTES`] of spaces, compressed with gzip.
+static GZIP_BOMB: LazyLock<Bytes> = LazyLock::new(|| {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let chunk = vec![b' '; CHUNK_BYTES];
+    // Writing to memory does not fail.
+    (0..OVERSIZED_BYTES / CHUNK_BYTES).for_each(|_| drop(encoder.write_all(&chunk)));
+    Bytes::from(encoder.finish().unwrap_or_default())
 });
 
-/// The body as UTF-16, or with a byte of Latin-1 in it.
-fn recoded(body: &Bytes, luck: usize) -> Response {
-    let bytes = if luck.is_multiple_of(2) {
-        // Behind the mark that says so.
+/// Encodes the body as UTF-16, or inserts one Latin-1 byte.
+fn recoded_response(body: &Bytes, variant: usize) -> Response {
+    let bytes = if variant.is_multiple_of(2) {
+        // The text follows a byte order mark.
         let text = String::from_utf8_lossy(body);
         std::iter::once(0xFEFF)
             .chain(text.encode_utf16())
@@ -235,5 +234,5 @@ fn recoded(body: &Bytes, luck: usize) -> Response {
         let (start, end) = body.split_at(body.len() / 2);
         [start, b"\xE9", end].concat()
     };
-    json(bytes)
+    json_response(bytes)
 }

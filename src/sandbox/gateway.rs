@@ -1,6 +1,7 @@
-//! The desk at which every request to a provider arrives: it is counted, delayed, and let in or turned away.
+//! The gateway of all provider requests: it counts, delays, and admits or rejects them.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::body::{Bytes, to_bytes};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -8,23 +9,25 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::agora::AgoraState as AgoraDesk;
+use super::agora::AgoraState;
+use super::call::Call;
+use super::durations::DurationRange;
 use super::fault::{Fault, FaultInput};
 use super::fault_sampler::{FaultSampler, SampledFault};
-use super::rules::Call;
-use super::world::{World, lock};
+use super::lock::lock;
+use super::world::World;
 
-/// The account under which requests are recorded that name no account the sandbox has.
+/// The account name that records requests which name no existing account.
 pub(super) const UNKNOWN_ACCOUNT: &str = "unknown";
 
-/// What all handlers share.
+/// The state shared by all handlers.
 #[derive(Debug)]
 pub(super) struct Gateway {
     pub(super) world: Arc<World>,
-    pub(super) agora: AgoraDesk,
+    pub(super) agora: AgoraState,
     pub(super) stopping: CancellationToken,
-    dice: Mutex<fastrand::Rng>,
-    chance: FaultSampler,
+    rng: Mutex<fastrand::Rng>,
+    sampler: FaultSampler,
 }
 
 /// A request to a provider.
@@ -32,138 +35,142 @@ pub(super) struct Gateway {
 pub(super) struct IncomingCall<'a> {
     pub(super) account: &'a str,
     pub(super) call: Call,
-    /// What it is about: a handle, a range to count, a topic.
+    /// The subject of the call: a handle, a range to count, or a topic.
     pub(super) subject: &'a str,
 }
 
-/// What is to become of the true answer: it may go wrong on its way.
+/// The fault that will replace the correct answer when it is delivered, if any.
 #[derive(Debug)]
 pub(super) struct PendingFault(Option<Fault>);
 
 impl PendingFault {
-    /// Nothing happens to it.
+    /// Delivers the answer unchanged.
     pub(super) fn none() -> Self {
         Self(None)
     }
 }
 
-/// Why a request is turned away before its provider looks at it.
+/// The reason why a request is rejected before the provider handles it.
 #[derive(Debug)]
 pub(super) enum Rejection {
-    /// A scripted answer or a fault took its place.
+    /// A scripted answer or a fault replaces the provider's answer.
     Replaced(Box<Response>),
+    /// The credentials are not valid.
     Unauthorised,
+    /// The request is over the quota.
     OverQuota,
 }
 
 impl Gateway {
+    /// Creates the gateway to a world. `stopping` ends answers that hang or drip.
     pub(super) fn new(world: Arc<World>, stopping: CancellationToken) -> Self {
-        let mut dice = fastrand::Rng::with_seed(world.options().seed);
-        let chance = FaultSampler::new(world.options());
+        let mut rng = fastrand::Rng::with_seed(world.options().seed);
+        let sampler = FaultSampler::new(world.options());
         Self {
             world,
-            agora: AgoraDesk::new(&mut dice),
+            agora: AgoraState::new(&mut rng),
             stopping,
-            dice: Mutex::new(dice),
-            chance,
+            rng: Mutex::new(rng),
+            sampler,
         }
     }
 
-    /// Takes a request in.
+    /// Counts and delays a request, then admits or rejects it.
     pub(super) async fn admit(
         &self,
-        asked: IncomingCall<'_>,
+        incoming: IncomingCall<'_>,
         authorised: bool,
     ) -> Result<PendingFault, Rejection> {
         let IncomingCall {
             account,
             call,
             subject,
-        } = asked;
+        } = incoming;
         let options = self.world.options();
         let rules = self.world.rules();
         self.world
             .arrivals()
             .record(account, call, self.world.now());
-        let allowed =
+        let admitted =
             rules.record_request(account, call, Instant::now(), options.requests_per_second);
         if !authorised {
             rules.record_unauthorised(account);
         }
-        let latency = self.draw_duration(options.latency);
+        let latency = self.sample_duration(options.latency);
         if !latency.is_zero() {
             sleep(latency).await;
         }
-        if let Some(canned) = self.world.script().take_answer(call) {
-            let answer = canned.respond(FaultInput::default(), &self.stopping).await;
+        if let Some(prepared) = self.world.script().take_answer(call) {
+            let answer = prepared
+                .respond(FaultInput::default(), &self.stopping)
+                .await;
             return Err(Rejection::Replaced(Box::new(answer)));
         }
-        let drawn = self.chance.sample(account, call);
-        if let Some(SampledFault { fault, .. }) = drawn {
-            rules.record_fault(account, subject, fault);
-        }
+        let sampled = self.sampler.sample(account, call);
         if let Some(SampledFault {
             fault,
-            after_handling: false,
-        }) = drawn
+            after_handling,
+        }) = sampled
         {
-            return Err(Rejection::Replaced(Box::new(
-                self.apply_fault(fault, asked, None).await,
-            )));
+            rules.record_fault(account, subject, fault);
+            if !after_handling {
+                let answer = self.apply_fault(fault, incoming, None).await;
+                return Err(Rejection::Replaced(Box::new(answer)));
+            }
         }
-        match (authorised, allowed) {
+        match (authorised, admitted) {
             (false, _) => Err(Rejection::Unauthorised),
             (true, false) => Err(Rejection::OverQuota),
-            (true, true) => Ok(PendingFault(drawn.map(|drawn| drawn.fault))),
+            (true, true) => Ok(PendingFault(sampled.map(|sampled| sampled.fault))),
         }
     }
 
-    /// Sends the true answer on its way.
-    pub(super) async fn send(
+    /// Delivers the correct answer, or the pending fault in its place.
+    pub(super) async fn deliver(
         &self,
-        asked: IncomingCall<'_>,
-        way: PendingFault,
+        incoming: IncomingCall<'_>,
+        pending: PendingFault,
         answer: Response,
     ) -> Response {
-        if self.chance.is_disabled() {
+        if self.sampler.is_disabled() {
             return answer;
         }
         let (parts, body) = answer.into_parts();
-        // What the handlers answer is in memory.
+        // All handlers build their answers in memory.
         let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
-        if let Some(fault) = way.0 {
-            // Should it have been "in progress", nobody has heard.
+        if let Some(fault) = pending.0 {
+            // The client has not received a possible "in progress" answer.
             self.world
                 .rules()
-                .clear_in_progress(asked.account, asked.subject);
-            return self.apply_fault(fault, asked, Some(body)).await;
+                .clear_in_progress(incoming.account, incoming.subject);
+            return self.apply_fault(fault, incoming, Some(body)).await;
         }
         if parts.status == StatusCode::OK {
-            self.chance
-                .answered(asked.call, asked.subject, body.clone());
+            self.sampler
+                .record_answer(incoming.call, incoming.subject, body.clone());
         }
         Response::from_parts(parts, body.into())
     }
 
+    /// Builds the answer of a fault. `answer` is the body of the correct answer, if there is one.
     async fn apply_fault(
         &self,
         fault: Fault,
-        asked: IncomingCall<'_>,
-        truth: Option<Bytes>,
+        incoming: IncomingCall<'_>,
+        answer: Option<Bytes>,
     ) -> Response {
-        let material = self.chance.fault_input(asked.call, asked.subject, truth);
-        fault.respond(material, &self.stopping).await
+        let input = self
+            .sampler
+            .fault_input(incoming.call, incoming.subject, answer);
+        fault.respond(input, &self.stopping).await
     }
 
-    /// Draws a duration from a span.
-    pub(super) fn draw_duration(
-        &self,
-        span: super::durations::DurationRange,
-    ) -> std::time::Duration {
-        span.sample(&mut lock(&self.dice))
+    /// Samples a duration from a range.
+    pub(super) fn sample_duration(&self, range: DurationRange) -> Duration {
+        range.sample(&mut lock(&self.rng))
     }
 
-    /// Adds `Retry-After` to an answer of 429, if this sandbox sends it.
+    /// Adds `Retry-After` to a 429 answer if the options ask for it.
     pub(super) fn with_retry_after(&self, answer: impl IntoResponse) -> Response {
         let mut answer = answer.into_response();
         if self.world.options().retry_after {

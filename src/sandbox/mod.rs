@@ -1,25 +1,41 @@
-//! Both providers' HTTP APIs as one strict server on loopback: for trying things out, and for tests.
+//! The sandbox: both providers' HTTP APIs as one strict server on loopback, for trials and tests.
 //!
-//! The sandbox keeps to the providers' contracts to the letter, and keeps a record of whoever does not. Every doubt
-//! that the contracts leave (bounds, field names, forms of time, what happens to a handle read twice) is a flag in
-//! [`Options`]; every fault ([`Fault`]) can be scripted ([`Scripted`]) or left to chance. What it serves is a [`World`] made from a seed or a file.
+//! It follows the providers' contracts exactly and records every violation. Where the contracts
+//! leave a doubt (bounds, field names, forms of time, a handle read twice), [`Options`] has a flag.
+//! Every [`Fault`] can be scripted ([`ScriptedAnswer`]) or sampled at random. The served history is
+//! a [`World`], generated from a seed or read from a file.
 //!
-//! | path | what it is |
+//! | path | purpose |
 //! |---|---|
-//! | `POST /dev/v2/project/{appid}/rtm/message/history/query` | Agora: make a handle |
-//! | `GET …/query/{handle}` | Agora: read it, once |
-//! | `GET …/count` | Agora: count |
-//! | `GET …/rtm/vendor/user_events`, `…/channel_events` | Agora: the oldest events, which are gone then |
-//! | `GET /api/messages/history/` | Web3MQ: a page |
+//! | `POST /dev/v2/project/{appid}/rtm/message/history/query` | Agora: create a query and get a handle |
+//! | `GET …/query/{handle}` | Agora: read the handle, once |
+//! | `GET …/count` | Agora: count messages |
+//! | `GET …/rtm/vendor/user_events`, `…/channel_events` | Agora: take the oldest events |
+//! | `GET /api/messages/history/` | Web3MQ: a page of messages |
 //! | `GET /api/chats/`, `/api/groups/`, `/api/my_subscribe_topic_list/` | Web3MQ: a page of a list |
-//! | `GET /sandbox/rules`, `POST /sandbox/rules/reset` | who broke which rule |
-//! | `GET /sandbox/arrivals` | when which request came |
+//! | `GET /sandbox/rules`, `POST /sandbox/rules/reset` | requests and violations by account |
+//! | `GET /sandbox/arrivals` | request arrival times |
 //! | `GET /sandbox/truth` | every message, as JSON lines |
-//! | `POST /sandbox/append`, `/sandbox/event`, `/sandbox/advance`, `/sandbox/remove`, `/sandbox/forget`, `/sandbox/token`, `/sandbox/clock` | change the world |
+//! | `POST /sandbox/append`, `event`, `advance`, `remove`, `forget`, `token`, `clock` | change the world |
 //! | `POST`, `DELETE /sandbox/script` | scripted answers |
 //!
-//! Agora takes Basic authentication as [`CUSTOMER_ID`] and [`CUSTOMER_SECRET`], or the token in [`Options::token`]
-//! for [`TOKEN_UID`]. Web3MQ's users and keys follow from the seed: see [`Web3mqAccount`].
+//! Agora accepts Basic authentication with [`CUSTOMER_ID`] and [`CUSTOMER_SECRET`], or the token in
+//! [`Options::token`] for [`TOKEN_UID`]. Web3MQ's users and keys follow from the seed: see
+//! [`Web3mqUser`].
+//!
+//! | question | file |
+//! |---|---|
+//! | Which flags exist? | `options`, `shape` (variants of answers), `durations`, `share` |
+//! | How does the server start and stop? | `server` |
+//! | How is a request counted, delayed and rejected? | `gateway` |
+//! | What do Agora and Web3MQ answer? | `agora`, `web3mq` |
+//! | Which messages and accounts exist? | `world` |
+//! | How is a history generated? | `generate`, `corpus` (from a file) |
+//! | What counts as a violation? | `rules` |
+//! | Which faults exist, and when do they occur? | `fault`, `fault_sampler`, `script` |
+//! | What must an archive of the sandbox contain? | `truth` |
+//! | How are the `/sandbox/` endpoints handled? | `admin` |
+//! | Which limits apply? | `limits` |
 
 #![allow(
     clippy::doc_markdown,
@@ -29,17 +45,22 @@
 mod admin;
 mod agora;
 mod arrivals;
+mod call;
 mod corpus;
 mod durations;
 mod fault;
 mod fault_sampler;
 mod gateway;
 mod generate;
+mod limits;
+mod lock;
 mod options;
 mod rules;
 mod sample_config;
 mod script;
+mod server;
 mod shape;
+mod share;
 mod truth;
 mod web3mq;
 mod world;
@@ -47,228 +68,24 @@ mod world;
 #[cfg(test)]
 mod tests;
 
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
-
-use axum::Router;
-use axum::extract::State;
-use axum::http::{HeaderValue, header};
-use axum::middleware::map_response_with_state;
-use axum::response::Response;
-use axum::serve::ListenerExt;
-use jiff::Timestamp;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
-use tokio_util::sync::{CancellationToken, DropGuard};
-
 pub use agora::{
     AgoraEvent, AgoraHistory, AgoraMessage, CUSTOMER_ID, CUSTOMER_SECRET, RecipientKind, Selection,
     SuggestedStream, TOKEN_UID,
 };
 pub use arrivals::{Arrival, ArrivalLog};
+pub use call::{Call, CallFilter};
 pub use corpus::CorpusError;
 pub use durations::{ClockSkew, DurationRange, ParseDurationError};
 pub use fault::Fault;
-pub use fault_sampler::{ParseShareError, Share};
 pub use options::Options;
-pub use rules::{Call, RuleCounts, Rules, RulesReport};
-pub use script::{CallFilter, Script, ScriptError, ScriptedAnswer};
+pub use rules::{RuleCounts, Rules, RulesReport};
+pub use script::{Script, ScriptError, ScriptedAnswer};
+pub use server::{Sandbox, SandboxError};
 pub use shape::{
-    BoundRule, ChannelMessageType, DeadHandle, EmptyListForm, FromSignForm, ListField,
+    BoundRule, ChannelMessageType, DeadHandleStatus, EmptyListForm, FromSignForm, ListField,
     PayloadField, ReceiverField, SnapshotMoment, TimeField, TimeForm, TotalForm, Web3mqEnvelope,
 };
+pub use share::{ParseShareError, Share};
 pub use truth::{ArchiveDifference, ArchiveEntry, ENTRIES_IN_POSTGRES, ENTRIES_IN_SQLITE};
 pub use web3mq::{Web3mqMessage, Web3mqRows, Web3mqStatus, Web3mqUser};
 pub use world::{UnknownAccountError, World};
-
-use self::gateway::Gateway;
-use self::sample_config::SampleConfig;
-use crate::domain::clock::Clock;
-
-/// How long a stopping sandbox waits for answers that are on their way.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
-
-/// Why there is no sandbox.
-#[derive(Debug, thiserror::Error)]
-pub enum SandboxError {
-    /// It has no secrets worth the name, so nobody else may reach it.
-    #[error("the sandbox listens on loopback only, and {0} is not")]
-    NotLoopback(SocketAddr),
-    /// The address cannot be had.
-    #[error("cannot listen on {addr}: {source}")]
-    Listen {
-        /// The address asked for.
-        addr: SocketAddr,
-        /// What went wrong.
-        source: io::Error,
-    },
-    /// The history cannot be read.
-    #[error(transparent)]
-    Corpus(#[from] CorpusError),
-    /// The making of the history was broken off.
-    #[error("the history could not be made: {0}")]
-    Interrupted(#[from] tokio::task::JoinError),
-}
-
-/// A running sandbox. It stops when it is dropped.
-#[derive(Debug)]
-pub struct Sandbox {
-    addr: SocketAddr,
-    world: Arc<World>,
-    tasks: JoinSet<()>,
-    stopping: DropGuard,
-}
-
-impl Sandbox {
-    /// Makes the world that the options describe, binds `listen` (on loopback; port 0 takes any) and serves until
-    /// stopped or dropped.
-    pub async fn start(
-        options: Options,
-        listen: SocketAddr,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, SandboxError> {
-        if !listen.ip().is_loopback() {
-            return Err(SandboxError::NotLoopback(listen));
-        }
-        let refused = |source| SandboxError::Listen {
-            addr: listen,
-            source,
-        };
-        let listener = TcpListener::bind(listen).await.map_err(refused)?;
-        let addr = listener.local_addr().map_err(refused)?;
-        let world =
-            Arc::new(tokio::task::spawn_blocking(move || World::create(options, clock)).await??);
-        let stopping = CancellationToken::new();
-        let router = router(Arc::new(Gateway::new(Arc::clone(&world), stopping.clone())));
-        // Answers are small and waited for: held back by Nagle's algorithm, they would be late for nothing.
-        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-        let mut tasks = JoinSet::new();
-        let server = axum::serve(listener, router)
-            .with_graceful_shutdown(stopping.clone().cancelled_owned());
-        tasks.spawn(async move { drop(server.await) });
-        keep_alive(&world, &stopping, &mut tasks);
-        Ok(Self {
-            addr,
-            world,
-            tasks,
-            stopping: stopping.drop_guard(),
-        })
-    }
-
-    /// Where it listens.
-    pub fn addr(&self) -> SocketAddr {
-        self.addr
-    }
-
-    /// Where both providers are: `http://127.0.0.1:PORT`.
-    pub fn base_url(&self) -> String {
-        format!("http://{}", self.addr)
-    }
-
-    /// What the providers know: to read the truth, to write, and to script answers while it serves.
-    pub fn world(&self) -> &Arc<World> {
-        &self.world
-    }
-
-    /// Who kept to which rule so far.
-    pub fn rules(&self) -> RulesReport {
-        self.world.rules().report()
-    }
-
-    /// Scripts an answer behind those that wait.
-    pub fn script(&self, answer: ScriptedAnswer) -> Result<(), ScriptError> {
-        self.world.script().push(answer)
-    }
-
-    /// A complete `config.toml` for this sandbox: every account with its credentials, and every stream.
-    pub fn sample_config(&self, database_url: &str) -> String {
-        SampleConfig {
-            world: &self.world,
-            base_url: &self.base_url(),
-            database_url,
-        }
-        .to_string()
-    }
-
-    /// Writes that down where only this user reads it: it holds secrets, if those of a sandbox.
-    pub fn write_config(&self, path: &Path, database_url: &str) -> io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path)?;
-        file.write_all(self.sample_config(database_url).as_bytes())
-    }
-
-    /// Stops serving: lets answers on their way arrive, for a moment.
-    pub async fn stop(mut self) {
-        drop(self.stopping);
-        let all_ended = async { while self.tasks.join_next().await.is_some() {} };
-        // What has not ended by then is aborted when the tasks are dropped.
-        let _ = timeout(SHUTDOWN_GRACE, all_ended).await;
-    }
-}
-
-fn router(desk: Arc<Gateway>) -> Router {
-    Router::new()
-        .merge(agora::routes())
-        .merge(web3mq::routes())
-        .merge(admin::routes())
-        .layer(map_response_with_state(Arc::clone(&desk), dated))
-        .with_state(desk)
-}
-
-/// Dates an answer by the providers' clock; otherwise the HTTP library would, by the machine's.
-async fn dated(State(desk): State<Arc<Gateway>>, mut response: Response) -> Response {
-    let date = Timestamp::from_millisecond(desk.world.now().0)
-        .ok()
-        .and_then(|now| {
-            jiff::fmt::rfc2822::DateTimePrinter::new()
-                .timestamp_to_rfc9110_string(&now)
-                .ok()
-        })
-        .and_then(|date| HeaderValue::try_from(date).ok());
-    if let Some(date) = date {
-        response.headers_mut().insert(header::DATE, date);
-    }
-    response
-}
-
-/// Starts what goes on in the world by itself.
-fn keep_alive(world: &Arc<World>, stopping: &CancellationToken, tasks: &mut JoinSet<()>) {
-    let options = world.options();
-    if let Ok(pause) = Duration::try_from_secs_f64(1.0 / options.append_rate) {
-        tasks.spawn(every(
-            pause,
-            Arc::clone(world),
-            stopping.clone(),
-            World::append_random,
-        ));
-    }
-    if let Some(pause) = options.advance_every {
-        tasks.spawn(every(pause, Arc::clone(world), stopping.clone(), |world| {
-            world.advance_statuses();
-        }));
-    }
-}
-
-async fn every(pause: Duration, world: Arc<World>, stopping: CancellationToken, act: fn(&World)) {
-    // A timer of zero length is refused by tokio; nothing needs to happen more often than this.
-    let mut ticks = interval(pause.max(Duration::from_micros(100)));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    // The first tick comes at once.
-    ticks.tick().await;
-    loop {
-        tokio::select! {
-            () = stopping.cancelled() => return,
-            _ = ticks.tick() => act(&world),
-        }
-    }
-}

@@ -1,4 +1,4 @@
-//! Every flag of the sandbox.
+//! The options of the sandbox, one per command line flag.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,137 +7,138 @@ use clap::{Args, Command, FromArgMatches};
 
 use super::durations::{ClockSkew, DurationRange, parse_duration};
 use super::fault::Fault;
-use super::fault_sampler::Share;
 use super::shape::{
-    BoundRule, ChannelMessageType, DeadHandle, EmptyListForm, FromSignForm, ListField,
+    BoundRule, ChannelMessageType, DeadHandleStatus, EmptyListForm, FromSignForm, ListField,
     PayloadField, ReceiverField, SnapshotMoment, TimeField, TimeForm, TotalForm, Web3mqEnvelope,
 };
+use super::share::Share;
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// What history the sandbox has, how its two providers behave, and in which shapes they answer.
+/// The history of the sandbox, the behaviour of its two providers, and the form of their answers.
 #[derive(Args, Clone, Debug, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Options {
-    /// Draws everything that is random: the same seed at the same moment gives the same history
+    /// Seed of the random generator: the same seed at the same time gives the same history
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
-    /// Agora messages, in all projects together
+    /// Number of Agora messages in all projects together
     #[arg(long, default_value_t = 20_000, value_name = "N")]
     pub messages: usize,
-    /// Web3MQ messages, in all topics of all accounts together
+    /// Number of Web3MQ messages in all topics of all accounts together
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     pub topic_messages: usize,
-    /// How far back from now the Agora history reaches
+    /// Age of the oldest Agora message
     #[arg(long, default_value = "5d", value_parser = parse_duration, value_name = "DURATION")]
     pub span: Duration,
-    /// How far back from now the Web3MQ history reaches
+    /// Age of the oldest Web3MQ message
     #[arg(long, default_value = "60d", value_parser = parse_duration, value_name = "DURATION")]
     pub topic_span: Duration,
-    /// Plain text under plain names, spread evenly: for measuring
+    /// Generate plain text and plain names, spread evenly over time (for measurements)
     #[arg(long)]
     pub plain: bool,
-    /// Agora projects, with the app ids "sandbox", "sandbox-2" and so on
+    /// Number of Agora projects; their app ids are "sandbox", "sandbox-2" and so on
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub projects: usize,
-    /// Web3MQ accounts
+    /// Number of Web3MQ accounts
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub users: usize,
-    /// Serve this file as Agora's history instead: JSON lines of `ts_ms`, `from`, `to` (a channel) and `text`
+    /// Serve this file as Agora's history: JSON lines of `ts_ms`, `from`, `to` (a channel) and
+    /// `text`
     #[arg(long, value_name = "FILE")]
     pub corpus: Option<PathBuf>,
-    /// Serve the corpus as a Web3MQ group of the first account as well
+    /// Also serve the corpus as a Web3MQ group of the first account
     #[arg(long, requires = "corpus")]
     pub corpus_topic: bool,
 
-    /// The token that Agora accepts from the uid "sandbox-uid"
+    /// Token that Agora accepts from the uid "sandbox-uid"
     #[arg(long, default_value = "sandbox-token", value_name = "TEXT")]
     pub token: String,
-    /// How long an Agora handle is "in progress": a duration, or a range to draw from
+    /// Time for which an Agora handle is "in progress": a duration, or a range to sample from
     #[arg(long, default_value = "300ms", value_name = "SPAN")]
     pub ready_after: DurationRange,
-    /// The status of a second reading of an Agora handle
+    /// Status of the answer when an Agora handle is read a second time
     #[arg(long, value_enum, default_value_t)]
-    pub dead_handle: DeadHandle,
-    /// How long a handle waits to be read once it is ready; then it is gone (410)
+    pub dead_handle: DeadHandleStatus,
+    /// Time for which a ready handle can be read; later it is gone (410)
     #[arg(long, default_value = "60s", value_parser = parse_duration, value_name = "DURATION")]
     pub handle_ttl: Duration,
-    /// When the messages behind a handle are chosen
+    /// Time at which the messages of a handle are selected
     #[arg(long, value_enum, default_value_t)]
     pub snapshot: SnapshotMoment,
-    /// Every Nth count is answered "in progress"; 0: none
+    /// Answer every Nth count with "in progress"; 0: never
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub count_progress_every: u64,
-    /// Agora forgets what is older than this; without it, nothing
+    /// Retention of Agora messages; without it, nothing expires
     #[arg(long, value_parser = parse_duration, value_name = "DURATION")]
     pub retention: Option<Duration>,
-    /// Agora shows a message only this long after its time
+    /// Delay before Agora shows a message
     #[arg(long, default_value = "0s", value_parser = parse_duration, value_name = "DURATION")]
     pub visibility_lag: Duration,
-    /// Whether `start_time` itself is in the range
+    /// Bound rule of `start_time`
     #[arg(long, value_enum, default_value_t)]
     pub start: BoundRule,
-    /// Whether `end_time` itself is in the range
+    /// Bound rule of `end_time`
     #[arg(long, value_enum, default_value_t)]
     pub end: BoundRule,
-    /// Compare whole seconds: `end_time` then stands for its whole second
+    /// Compare times in whole seconds: `end_time` then stands for its whole second
     #[arg(long)]
     pub seconds: bool,
 
-    /// The field that names an Agora message's receiver
+    /// Field that names the recipient of an Agora message
     #[arg(long, value_enum, default_value_t)]
     pub receiver_field: ReceiverField,
-    /// The field that holds the list of Agora messages
+    /// Field that holds the list of Agora messages
     #[arg(long, value_enum, default_value_t)]
     pub list_field: ListField,
-    /// How a list without a message is sent, by both providers
+    /// Form of an empty list, for both providers
     #[arg(long, value_enum, default_value_t)]
     pub empty_list: EmptyListForm,
-    /// The field that holds an Agora message's time
+    /// Field that holds the time of an Agora message
     #[arg(long, value_enum, default_value_t)]
     pub time_field: TimeField,
-    /// The form of an Agora message's time
+    /// Form of the time of an Agora message
     #[arg(long, value_enum, default_value_t)]
     pub time_form: TimeForm,
-    /// What an Agora channel message calls itself
+    /// Value of `message_type` in an Agora channel message
     #[arg(long, value_enum, default_value_t)]
     pub message_type: ChannelMessageType,
-    /// Both providers' messages carry fields that no contract names
+    /// Add undocumented fields to the messages of both providers
     #[arg(long)]
     pub extra_fields: bool,
 
-    /// The largest page that Web3MQ serves; a larger `size` is cut to it
+    /// Maximum page size of Web3MQ; a larger `size` is reduced to it
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub max_size: usize,
-    /// The envelope around a page of Web3MQ
+    /// Envelope of a Web3MQ page
     #[arg(long, value_enum, default_value_t)]
     pub envelope: Web3mqEnvelope,
-    /// The field that holds a Web3MQ message's payload
+    /// Field that holds the payload of a Web3MQ message
     #[arg(long, value_enum, default_value_t)]
     pub payload_field: PayloadField,
-    /// The form of a Web3MQ message's `from_sign`
+    /// Form of `from_sign` in a Web3MQ message
     #[arg(long, value_enum, default_value_t)]
     pub from_sign: FromSignForm,
-    /// What a page of Web3MQ says about the size of its topic
+    /// Total that a Web3MQ page reports
     #[arg(long, value_enum, default_value_t)]
     pub total: TotalForm,
 
-    /// How long each answer takes: a duration, or a range to draw from
+    /// Latency of each answer: a duration, or a range to sample from
     #[arg(long, default_value = "0ms", value_name = "SPAN")]
     pub latency: DurationRange,
-    /// Requests that each account may make in any one second; 0: no limit
+    /// Maximum number of requests of each account in any one second; 0: no limit
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub requests_per_second: u32,
     /// Send `Retry-After: 1` with a 429
     #[arg(long)]
     pub retry_after: bool,
-    /// How many of the requests are met by a fault, drawn by the seed
+    /// Share of requests that fail with a random fault
     #[arg(long, default_value = "0%", value_name = "SHARE")]
     pub faults: Share,
-    /// The kinds of faults to draw from; without it, all
+    /// Kinds of random faults; without it, all kinds
     #[arg(long, value_enum, value_delimiter = ',', value_name = "KINDS")]
     pub fault_kinds: Vec<Fault>,
-    /// How far the providers' clock is off, like 90s or -90s
+    /// Offset of the providers' clock, such as 90s or -90s
     #[arg(
         long,
         default_value = "0ms",
@@ -145,16 +146,17 @@ pub struct Options {
         value_name = "SKEW"
     )]
     pub clock_skew: ClockSkew,
-    /// Messages that each provider receives per second while the sandbox runs
+    /// Number of messages per second that each provider receives while the sandbox runs
     #[arg(long, default_value_t = 0.0, value_name = "RATE")]
     pub append_rate: f64,
-    /// How often Web3MQ messages move on from received to delivered to read; without it, never
+    /// Interval at which Web3MQ messages advance from received to delivered to read; without it,
+    /// never
     #[arg(long, value_parser = parse_duration, value_name = "DURATION")]
     pub advance_every: Option<Duration>,
 }
 
 impl Options {
-    /// Reads options from flags alone, as in `["--messages", "500", "--plain"]`.
+    /// Parses options from flags, as in `["--messages", "500", "--plain"]`.
     pub fn from_flags<I: IntoIterator<Item: Into<std::ffi::OsString> + Clone>>(
         flags: I,
     ) -> Result<Self, clap::Error> {
@@ -163,7 +165,7 @@ impl Options {
     }
 }
 
-/// What no flag at all means.
+/// The options without any flag.
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -179,7 +181,7 @@ impl Default for Options {
             corpus_topic: false,
             token: "sandbox-token".to_owned(),
             ready_after: DurationRange::fixed(Duration::from_millis(300)),
-            dead_handle: DeadHandle::default(),
+            dead_handle: DeadHandleStatus::default(),
             handle_ttl: Duration::from_mins(1),
             snapshot: SnapshotMoment::default(),
             count_progress_every: 0,
@@ -236,7 +238,7 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(options.clock_skew.offset_ms, -90_000);
-        assert_eq!(options.dead_handle, DeadHandle::NotFound);
+        assert_eq!(options.dead_handle, DeadHandleStatus::NotFound);
         assert_eq!(options.ready_after.max, Duration::from_millis(2500));
         assert!(Options::from_flags(["--span", "soon"]).is_err());
     }

@@ -1,82 +1,56 @@
-//! The providers' rules: the quota, and the record of who kept to which rule.
+//! The providers' rules: enforces the quota and records every violation.
 //!
-//! Nothing here waits or reads a clock: every call says when it happens.
+//! The code here never waits and reads no clock. The caller passes the time.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Mutex;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::call::Call;
 use super::fault::Fault;
-use super::world::lock;
+use super::limits::{MAX_LOST_ANSWERS, MAX_SIGNATURES, MIN_POLL_INTERVAL, QUOTA_WINDOW};
+use super::lock::lock;
 
-/// Both contracts count requests over one second.
-const QUOTA_WINDOW: Duration = Duration::from_secs(1);
-/// Agora's contract: "wait at least two seconds" after "in progress".
-const MIN_POLL_INTERVAL: Duration = Duration::from_secs(2);
-/// How many handles of an account are remembered whose answer never arrived: far more than are ever in use.
-const MAX_LOST_ANSWERS: usize = 10_000;
-/// How many signatures of an account are remembered to notice a replay: far more than can be made while one is valid.
-const MAX_SIGNATURES: usize = 50_000;
-
-/// A request that a provider counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Call {
-    /// Agora: make a handle.
-    Query,
-    /// Agora: read a handle.
-    Read,
-    /// Agora: count.
-    Count,
-    /// Agora: take events from a feed.
-    Events,
-    /// Web3MQ: read a page.
-    History,
-    /// Web3MQ: read a page of a list of conversations.
-    List,
-}
-
-/// What one account did.
+/// The number of requests and violations of one account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleCounts {
-    /// Handles asked for.
+    /// Queries created.
     pub query: u64,
     /// Handles read.
     pub read: u64,
-    /// Counts asked for.
+    /// Counts requested.
     pub count: u64,
-    /// Feeds asked for events.
+    /// Reads of event feeds.
     pub events: u64,
-    /// Pages of Web3MQ read.
+    /// Pages of Web3MQ messages read.
     pub history: u64,
-    /// Pages of Web3MQ's lists read.
+    /// Pages of Web3MQ's conversation lists read.
     pub list: u64,
-    /// Answers of "in progress": no rule broken, but a request that brought nothing.
+    /// Answers of "in progress". They violate no rule, but return no data.
     pub in_progress: u64,
-    /// Requests beyond the quota.
+    /// Requests over the quota.
     pub quota_exceeded: u64,
-    /// Repeated less than two seconds after "in progress".
+    /// Requests repeated less than two seconds after "in progress".
     pub polled_too_soon: u64,
-    /// Read a handle again that was consumed or had expired.
+    /// Reads of a handle that was consumed or had expired.
     pub dead_handle_read: u64,
-    /// Used a Web3MQ signature for a second request.
+    /// Requests that reused a Web3MQ signature.
     pub stale_signature: u64,
     /// Requests that the contract does not allow.
     pub bad_request: u64,
-    /// Requests without a good credential.
+    /// Requests without valid credentials.
     pub unauthorised: u64,
 }
 
 impl RuleCounts {
-    /// All requests.
+    /// Returns the total number of requests.
     pub fn requests(&self) -> u64 {
         self.query + self.read + self.count + self.events + self.history + self.list
     }
 
-    /// How often a rule was broken.
+    /// Returns the total number of violations.
     pub fn violations(&self) -> u64 {
         self.quota_exceeded
             + self.polled_too_soon
@@ -103,18 +77,19 @@ impl RuleCounts {
     }
 }
 
-/// What everybody did since the start or the last reset.
+/// The record of all accounts since the start or the last reset.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RulesReport {
-    /// All accounts together.
+    /// The sum over all accounts.
     pub total: RuleCounts,
-    /// By Agora app id or Web3MQ user id; whoever named no known account is `unknown`.
+    /// The record by Agora app id or Web3MQ user id. Requests that name no existing account are
+    /// recorded as `unknown`.
     pub accounts: BTreeMap<String, RuleCounts>,
-    /// How many requests were met by a fault that was drawn, by kind.
+    /// The number of requests that failed with a random fault, by kind.
     pub faults: BTreeMap<Fault, u64>,
 }
 
-/// Keeps the quota and the record.
+/// Enforces the quota and records requests and violations.
 #[derive(Debug, Default)]
 pub struct Rules {
     accounts: Mutex<BTreeMap<String, AccountRecord>>,
@@ -124,18 +99,20 @@ pub struct Rules {
 #[derive(Debug, Default)]
 struct AccountRecord {
     counts: RuleCounts,
-    /// Requests inside the quota during the last second, oldest first.
+    /// Requests admitted during the last second, oldest first.
     recent_requests: VecDeque<Instant>,
-    /// What was answered "in progress" lately, and when.
+    /// Subjects that were recently answered with "in progress", and the time of that answer.
     pending: HashMap<String, Instant>,
-    /// What was answered with a fault: whoever asks again cannot know what became of it.
+    /// Subjects whose answer was lost to a fault. The client cannot know their state, so a repeated
+    /// request is no violation.
     lost_answers: HashSet<String>,
     signatures: HashSet<String>,
     signatures_by_age: VecDeque<String>,
 }
 
 impl Rules {
-    /// Records a request, and tells whether the quota (0: none) allows it. A refused one takes no room in the quota.
+    /// Records a request. Returns true if the quota (0: none) admits it. A rejected request does
+    /// not count against the quota.
     pub fn record_request(&self, account: &str, call: Call, now: Instant, quota: u32) -> bool {
         self.with_account(account, |a| {
             match call {
@@ -163,7 +140,7 @@ impl Rules {
         })
     }
 
-    /// Records that the account asks for `what`, which it may have been told to wait for.
+    /// Records a request about `subject`. It is a violation if it follows "in progress" too soon.
     pub fn record_poll(&self, account: &str, what: &str, now: Instant) {
         self.with_account(account, |a| {
             if a.pending
@@ -175,7 +152,7 @@ impl Rules {
         });
     }
 
-    /// Records that the account is told that `what` is in progress.
+    /// Records that a request about `subject` was answered with "in progress".
     pub fn record_in_progress(&self, account: &str, what: &str, now: Instant) {
         self.with_account(account, |a| {
             a.counts.in_progress += 1;
@@ -185,7 +162,7 @@ impl Rules {
         });
     }
 
-    /// Records that the account used `signature`; each is good for one request.
+    /// Records the use of a signature. Each signature is valid for one request.
     pub fn record_signature(&self, account: &str, signature: &str) {
         self.with_account(account, |a| {
             if !a.signatures.insert(signature.to_owned()) {
@@ -201,15 +178,15 @@ impl Rules {
         });
     }
 
-    /// Records that the account read a handle that was consumed or had expired.
+    /// Records the read of a handle that was consumed or had expired.
     pub fn record_dead_handle_read(&self, account: &str, handle: &str) {
         self.with_account(account, |a| {
             a.counts.dead_handle_read += u64::from(!a.lost_answers.contains(handle));
         });
     }
 
-    /// Records that a request about `what` was met by a fault. Whoever made it has not heard whether `what` is in
-    /// progress, or spent.
+    /// Records that a request about `subject` failed with a fault. The client does not know whether
+    /// `subject` is in progress or consumed.
     pub fn record_fault(&self, account: &str, what: &str, fault: Fault) {
         *lock(&self.faults).entry(fault).or_default() += 1;
         self.with_account(account, |a| {
@@ -220,7 +197,8 @@ impl Rules {
         });
     }
 
-    /// Records that the account has not heard that `what` is in progress.
+    /// Removes the record that `subject` was answered with "in progress", because the answer was
+    /// lost.
     pub fn clear_in_progress(&self, account: &str, what: &str) {
         self.with_account(account, |a| a.pending.remove(what));
     }
@@ -230,12 +208,12 @@ impl Rules {
         self.with_account(account, |a| a.counts.bad_request += 1);
     }
 
-    /// Records a request without a good credential.
+    /// Records a request without valid credentials.
     pub fn record_unauthorised(&self, account: &str) {
         self.with_account(account, |a| a.counts.unauthorised += 1);
     }
 
-    /// The record so far.
+    /// Returns the record since the start or the last reset.
     pub fn report(&self) -> RulesReport {
         let accounts: BTreeMap<_, _> = lock(&self.accounts)
             .iter()
@@ -252,7 +230,7 @@ impl Rules {
         }
     }
 
-    /// Begins the record anew. What the quota and the pauses are measured by stays.
+    /// Clears the record. The state behind the quota and the polling rule is kept.
     pub fn reset(&self) {
         for account in lock(&self.accounts).values_mut() {
             account.counts = RuleCounts::default();
@@ -271,6 +249,8 @@ impl Rules {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

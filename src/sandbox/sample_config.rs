@@ -1,16 +1,17 @@
-//! A configuration of Backscroll with which everything in a sandbox gets archived.
+//! A sample configuration of Backscroll that archives everything in a sandbox.
 
 use std::fmt::{self, Display, Formatter};
 
 use super::agora::{CUSTOMER_ID, CUSTOMER_SECRET, RecipientKind, SuggestedStream};
 use super::world::World;
 
-/// Longer than any history that the sandbox makes up, and than any corpus worth serving.
-const RETENTION: &str = "4000d";
-/// The most that a configuration may say: for a sandbox without a limit.
-const UNLIMITED: u32 = 100_000;
+/// The retention in the sample. Longer than any generated history or useful corpus, so that nothing
+/// expires.
+const SAMPLE_RETENTION: &str = "4000d";
+/// The highest rate that a configuration accepts. Used if the sandbox has no limit.
+const UNLIMITED_RATE: u32 = 100_000;
 
-/// `config.toml` for a sandbox at `base_url`.
+/// The `config.toml` for a sandbox at `base_url`.
 pub(super) struct SampleConfig<'a> {
     pub(super) world: &'a World,
     pub(super) base_url: &'a str,
@@ -24,17 +25,17 @@ impl Display for SampleConfig<'_> {
         self.world
             .app_ids()
             .iter()
-            .try_for_each(|app_id| self.agora(f, app_id))?;
+            .try_for_each(|app_id| self.write_agora(f, app_id))?;
         self.world
-            .users()
+            .user_ids()
             .iter()
             .enumerate()
-            .try_for_each(|(index, user_id)| self.web3mq(f, index, user_id))
+            .try_for_each(|(index, user_id)| self.write_web3mq(f, index, user_id))
     }
 }
 
 impl SampleConfig<'_> {
-    fn agora(&self, f: &mut Formatter<'_>, app_id: &str) -> fmt::Result {
+    fn write_agora(&self, f: &mut Formatter<'_>, app_id: &str) -> fmt::Result {
         writeln!(
             f,
             "\n[[agora]]\nname = {0}\nbase_url = {1}\napp_id = {0}",
@@ -47,10 +48,10 @@ impl SampleConfig<'_> {
         )?;
         writeln!(
             f,
-            "requests_per_second = {}\nretention = \"{RETENTION}\"",
+            "requests_per_second = {}\nretention = \"{SAMPLE_RETENTION}\"",
             self.requests_per_second()
         )?;
-        self.timeout(f)?;
+        self.write_timeout(f)?;
         writeln!(f, "discover = false\nstreams = [")?;
         for SuggestedStream {
             source,
@@ -80,7 +81,7 @@ impl SampleConfig<'_> {
         writeln!(f, "]")
     }
 
-    fn web3mq(&self, f: &mut Formatter<'_>, index: usize, user_id: &str) -> fmt::Result {
+    fn write_web3mq(&self, f: &mut Formatter<'_>, index: usize, user_id: &str) -> fmt::Result {
         let Some((key, topics)) = self.world.with_user(user_id, |account| {
             (
                 account.private_key(),
@@ -101,7 +102,7 @@ impl SampleConfig<'_> {
             TomlString(user_id)
         )?;
         writeln!(f, "requests_per_second = {}", self.requests_per_second())?;
-        self.timeout(f)?;
+        self.write_timeout(f)?;
         writeln!(f, "discover = false\nstreams = [")?;
         topics
             .iter()
@@ -109,8 +110,8 @@ impl SampleConfig<'_> {
         writeln!(f, "]")
     }
 
-    /// Where answers hang on purpose, nobody wants to wait for them.
-    fn timeout(&self, f: &mut Formatter<'_>) -> fmt::Result {
+    /// Writes a short timeout if faults are configured, because some answers then never arrive.
+    fn write_timeout(&self, f: &mut Formatter<'_>) -> fmt::Result {
         if self.world.options().faults.0 > 0.0 {
             writeln!(f, "timeout = \"2s\"")
         } else {
@@ -120,13 +121,13 @@ impl SampleConfig<'_> {
 
     fn requests_per_second(&self) -> u32 {
         match self.world.options().requests_per_second {
-            0 => UNLIMITED,
+            0 => UNLIMITED_RATE,
             limit => limit,
         }
     }
 }
 
-/// A text as TOML writes it.
+/// A text displayed as a TOML string.
 struct TomlString<'a>(&'a str);
 
 impl Display for TomlString<'_> {

@@ -1,4 +1,4 @@
-//! Scripted answers: what a test wants a provider to say instead of the truth.
+//! Scripted answers that a test sets in place of the provider's own answers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
@@ -9,63 +9,28 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use super::call::{Call, CallFilter};
 use super::fault::{Fault, FaultInput};
-use super::rules::Call;
-use super::world::lock;
+use super::lock::lock;
 
-/// Which requests a scripted answer is for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CallFilter {
-    /// Agora: making a handle.
-    Query,
-    /// Agora: reading a handle.
-    Read,
-    /// Agora: counting.
-    Count,
-    /// Agora: taking events from a feed.
-    Events,
-    /// Web3MQ: reading a page.
-    History,
-    /// Web3MQ: reading a page of a list of conversations.
-    List,
-    /// All of them.
-    #[default]
-    Any,
-}
-
-impl CallFilter {
-    fn matches(self, call: Call) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Query => call == Call::Query,
-            Self::Read => call == Call::Read,
-            Self::Count => call == Call::Count,
-            Self::Events => call == Call::Events,
-            Self::History => call == Call::History,
-            Self::List => call == Call::List,
-        }
-    }
-}
-
-/// One scripted answer. It is given after the request was counted against quota and rules, and changes no state of the
-/// provider: a handle that was to be read stays unread.
+/// One scripted answer. The request is counted against quota and rules first. The provider's state
+/// does not change: a handle stays unread.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScriptedAnswer {
-    /// The requests it is for.
+    /// The calls that it answers.
     pub on: CallFilter,
-    /// The status it has.
+    /// The HTTP status.
     pub status: u16,
-    /// The headers it has, besides `Date`.
+    /// The HTTP headers, besides `Date`.
     pub headers: BTreeMap<String, String>,
-    /// Its body, sent as it is.
+    /// The body, sent unchanged.
     pub body: String,
-    /// How many requests it answers.
+    /// The number of requests that it answers.
     pub times: u32,
-    /// How many matching requests pass by before it begins.
+    /// The number of matching requests that pass before it takes effect.
     pub after: u32,
-    /// The fault that takes the place of all that.
+    /// A fault to send in place of status, headers and body.
     pub fault: Option<Fault>,
 }
 
@@ -83,25 +48,25 @@ impl Default for ScriptedAnswer {
     }
 }
 
-/// Why an answer cannot be given.
+/// The reason why a scripted answer is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum ScriptError {
-    /// HTTP has no such status.
+    /// The status is not a valid HTTP status.
     #[error("{0} is not an HTTP status")]
     Status(u16),
-    /// HTTP has no such header.
+    /// The header is not a valid HTTP header.
     #[error("`{0}` cannot be an HTTP header")]
     Header(String),
 }
 
-/// The scripted answers still to give, the first one first.
+/// The queue of scripted answers, the oldest first.
 #[derive(Debug, Default)]
 pub struct Script {
     queue: Mutex<VecDeque<(ScriptedAnswer, PreparedAnswer)>>,
 }
 
 impl Script {
-    /// Adds an answer behind those that wait.
+    /// Adds an answer to the end of the queue.
     pub fn push(&self, scripted: ScriptedAnswer) -> Result<(), ScriptError> {
         let canned = PreparedAnswer::from_scripted(&scripted)?;
         if scripted.times > 0 {
@@ -110,17 +75,17 @@ impl Script {
         Ok(())
     }
 
-    /// Forgets all answers that wait.
+    /// Removes all answers from the queue.
     pub fn clear(&self) {
         lock(&self.queue).clear();
     }
 
-    /// How many answers wait for a request.
+    /// Returns the number of answers in the queue.
     pub fn pending(&self) -> usize {
         lock(&self.queue).len()
     }
 
-    /// The answer to `call`, if there is one for it.
+    /// Takes the next answer for `call` from the queue. `None` if there is none.
     pub(super) fn take_answer(&self, call: Call) -> Option<PreparedAnswer> {
         let mut queue = lock(&self.queue);
         let mut found = None;
@@ -148,7 +113,7 @@ impl Script {
     }
 }
 
-/// A scripted answer that HTTP can carry.
+/// A scripted answer in the form of valid HTTP.
 #[derive(Clone, Debug)]
 pub(super) enum PreparedAnswer {
     Answer {
@@ -179,7 +144,7 @@ impl PreparedAnswer {
         })
     }
 
-    /// Gives the answer.
+    /// Builds the HTTP response.
     pub(super) async fn respond(
         self,
         material: FaultInput,
@@ -226,8 +191,8 @@ mod tests {
                 })
                 .unwrap();
         };
-        say(CallFilter::Read, "later", 1, 1);
-        say(CallFilter::Read, "twice", 2, 0);
+        say(CallFilter::Only(Call::Read), "later", 1, 1);
+        say(CallFilter::Only(Call::Read), "twice", 2, 0);
         say(CallFilter::Any, "anybody", 1, 0);
         assert_eq!(
             body(script.take_answer(Call::Read)).as_deref(),

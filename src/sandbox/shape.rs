@@ -1,23 +1,23 @@
-//! The forms that the two providers' answers have been seen in: each of these is one flag.
+//! The variants of the two providers' answers. Each is one flag.
 //!
-//! The written contracts contradict themselves, and real clients met still other shapes; whoever reads both providers
-//! must read them all. The defaults are what was last seen in the wild.
+//! The written contracts contradict each other, and real clients have met further variants. A
+//! client must read all of them. The defaults are the variants seen most recently.
 
 use clap::ValueEnum;
 
-/// Whether a bound of a time range belongs to the range.
+/// The rule for the bound of a time range.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum BoundRule {
-    /// A message exactly on the bound is served.
+    /// The range includes a message exactly on the bound.
     #[default]
     Inclusive,
-    /// A message exactly on the bound is not served.
+    /// The range excludes a message exactly on the bound.
     Exclusive,
 }
 
-/// What a second reading of an Agora handle is answered with.
+/// The status of the answer when an Agora handle is read a second time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum DeadHandle {
+pub enum DeadHandleStatus {
     /// 410 Gone
     #[default]
     #[value(name = "410")]
@@ -27,37 +27,37 @@ pub enum DeadHandle {
     NotFound,
 }
 
-/// When the messages behind an Agora handle are chosen.
+/// The moment at which the messages of an Agora handle are selected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum SnapshotMoment {
-    /// When the handle is made
+    /// When the handle is created
     #[default]
     Post,
-    /// When it is read
+    /// When the handle is read
     Get,
 }
 
-/// The field that names the receiver of an Agora message.
+/// The field that names the recipient of an Agora message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ReceiverField {
-    /// As real servers have it
+    /// As real servers send it
     #[default]
     Dst,
-    /// As the contract's table has it
+    /// As in the contract's table
     Dest,
 }
 
 /// The field that holds the list of Agora messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ListField {
-    /// As real servers have it
+    /// As real servers send it
     #[default]
     Messages,
-    /// As the contract's table has it
+    /// As in the contract's table
     Message,
 }
 
-/// How a list without a message is sent, by either provider.
+/// The form of an empty list, for both providers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum EmptyListForm {
     /// `[]`
@@ -65,17 +65,17 @@ pub enum EmptyListForm {
     Empty,
     /// `null`
     Null,
-    /// Not at all
+    /// The field is absent
     Absent,
 }
 
 /// The field that holds the time of an Agora message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum TimeField {
-    /// As real servers have it
+    /// As real servers send it
     #[default]
     Ms,
-    /// As the contract has it
+    /// As in the contract
     Ts,
 }
 
@@ -87,34 +87,34 @@ pub enum TimeForm {
     Millis,
     /// `"1644999939488"`
     MillisText,
-    /// `1644999939`; the history is cut to whole seconds
+    /// `1644999939`; the history is truncated to whole seconds
     Seconds,
-    /// `"1644999939"`; the history is cut to whole seconds
+    /// `"1644999939"`; the history is truncated to whole seconds
     SecondsText,
     /// `"2022-02-16T08:25:39.488Z"`
     Iso,
 }
 
 impl TimeForm {
-    /// Whether this form cannot tell milliseconds.
+    /// True if this form has no milliseconds.
     pub fn is_whole_seconds(self) -> bool {
         matches!(self, Self::Seconds | Self::SecondsText)
     }
 }
 
-/// How a channel message of Agora calls itself.
+/// The value of `message_type` in an Agora channel message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ChannelMessageType {
-    /// `group_message`, as real servers do
+    /// `group_message`, as real servers send it
     #[default]
     Group,
-    /// `channel_message`, as the later contract does
+    /// `channel_message`, as in the later contract
     Channel,
-    /// Neither channel nor peer messages say what they are, as in the first contract
+    /// No `message_type` in channel and peer messages, as in the first contract
     Absent,
 }
 
-/// The envelope around a page of Web3MQ.
+/// The envelope of a Web3MQ page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Web3mqEnvelope {
     /// `data: {total, result}`
@@ -127,29 +127,29 @@ pub enum Web3mqEnvelope {
 /// The field that holds the payload of a Web3MQ message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum PayloadField {
-    /// As the contract's sample has it
+    /// As in the contract's sample
     #[default]
     Payload,
-    /// As the contract's table has it
+    /// As in the contract's table
     Pyaload,
 }
 
 /// The form of a Web3MQ message's `from_sign`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum FromSignForm {
-    /// As the contract's sample has it
+    /// As in the contract's sample
     #[default]
     Text,
-    /// As the contract's table has it
+    /// As in the contract's table
     Number,
 }
 
-/// What a page of Web3MQ says about the size of its topic.
+/// The total that a Web3MQ page reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum TotalForm {
     /// The number of messages in the whole topic
     #[default]
     Whole,
-    /// Nothing
+    /// No total
     Absent,
 }

@@ -1,4 +1,5 @@
-//! What an archive of the sandbox must hold, worked out from its world without any of the code that archives it.
+//! The expected content of an archive of the sandbox. It is computed without any of the archiving
+//! code.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
@@ -14,13 +15,13 @@ use super::web3mq::{Web3mqMessage, Web3mqStatus};
 use super::world::World;
 use crate::domain::time::Millis;
 
-/// Reads every [`Entry`] out of an SQLite archive.
+/// The query that reads every [`ArchiveEntry`] from an SQLite archive.
 pub const ENTRIES_IN_SQLITE: &str = "
     SELECT account, provider, conversation, conversation_kind, sender, recipient, sent_at, sent_at_ms, payload,
            payload_encoding, payload_type, cipher_suite, status, status_at, provider_message_id, message_type, extra, body
     FROM archive";
 
-/// Reads every [`Entry`] out of a Postgres archive.
+/// The query that reads every [`ArchiveEntry`] from a Postgres archive.
 pub const ENTRIES_IN_POSTGRES: &str = r#"
     SELECT account, provider, conversation, conversation_kind, sender, recipient,
            to_char(sent_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS sent_at, sent_at_ms, payload,
@@ -29,7 +30,7 @@ pub const ENTRIES_IN_POSTGRES: &str = r#"
            message_type, extra::TEXT AS extra, body
     FROM archive"#;
 
-/// A row of the view `archive`, without what only the archive knows.
+/// A row of the view `archive`, without the columns that only the archive can know.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, sqlx::FromRow)]
 pub struct ArchiveEntry {
     sent_at_ms: i64,
@@ -49,11 +50,11 @@ pub struct ArchiveEntry {
     provider_message_id: Option<String>,
     message_type: Option<String>,
     extra: Option<String>,
-    /// Nothing, once it was found to be what the payload says.
+    /// `None` after normalization, unless it differs from the payload.
     body: Option<String>,
 }
 
-/// Shows no more than the start of a payload: it may be 32 KiB.
+/// Shows at most the first 40 bytes of a payload, which may have 32 KiB.
 impl std::fmt::Debug for ArchiveEntry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let start =
@@ -88,7 +89,7 @@ impl std::fmt::Debug for ArchiveEntry {
 }
 
 impl ArchiveEntry {
-    /// Which message it is, without what it says.
+    /// Describes the message without its text.
     pub fn summary(&self) -> String {
         let Self {
             account,
@@ -103,49 +104,49 @@ impl ArchiveEntry {
     }
 }
 
-/// In what an archive differs from the truth.
+/// The difference between an archive and the expected entries.
 #[derive(Debug, Default)]
 pub struct ArchiveDifference {
-    /// How many messages there are in truth.
+    /// The number of expected messages.
     pub messages: usize,
-    /// What should be in the archive and is not.
+    /// Expected entries that the archive lacks.
     pub missing: Vec<ArchiveEntry>,
-    /// What is in the archive more often than in truth.
+    /// Entries that the archive holds more often than expected.
     pub duplicated: Vec<ArchiveEntry>,
-    /// What is in the archive and not in the truth at all.
+    /// Entries of the archive that are not expected at all.
     pub unexpected: Vec<ArchiveEntry>,
 }
 
 impl ArchiveDifference {
-    /// Whether there is none.
+    /// True if there is no difference.
     pub fn is_empty(&self) -> bool {
         self.missing.is_empty() && self.duplicated.is_empty() && self.unexpected.is_empty()
     }
 }
 
 impl World {
-    /// Compares an archive of these accounts with the truth: it must have everything up to `edge`, and of what is
-    /// younger nothing but the truth. The same thing twice is two things.
+    /// Compares an archive of these accounts with the expected entries. The archive must hold every
+    /// entry before `until`, and no unexpected entry at all. Equal entries are counted separately.
     pub fn compare_archive(
         &self,
         accounts: &[&str],
         archived: Vec<ArchiveEntry>,
-        edge: Millis,
+        until: Millis,
     ) -> ArchiveDifference {
-        let mut archived: Vec<_> = archived.into_iter().map(normal).collect();
+        let mut archived: Vec<_> = archived.into_iter().map(normalized).collect();
         archived.sort_unstable();
         let mut truth: Vec<_> = truth(self)
             .into_iter()
             .filter(|row| accounts.contains(&row.account.as_str()))
             .collect();
         truth.sort_unstable();
-        let (missing, invented) = difference(&truth, &archived);
+        let (missing, invented) = diff_sorted(&truth, &archived);
         let (twice, untrue) = invented
             .into_iter()
             .partition(|entry| truth.binary_search(entry).is_ok());
         let missing = missing
             .into_iter()
-            .filter(|row| row.sent_at_ms < edge.0)
+            .filter(|row| row.sent_at_ms < until.0)
             .collect();
         ArchiveDifference {
             messages: truth.len(),
@@ -156,8 +157,9 @@ impl World {
     }
 }
 
-/// What is in only one of two sorted lists.
-fn difference(
+/// Returns the entries that are in only one of two sorted lists: those of the left, and those of
+/// the right.
+fn diff_sorted(
     left: &[ArchiveEntry],
     right: &[ArchiveEntry],
 ) -> (Vec<ArchiveEntry>, Vec<ArchiveEntry>) {
@@ -174,11 +176,11 @@ fn difference(
     }
 }
 
-/// `extra` is JSON: its spaces and the order of its keys say nothing. `body` is checked here, where the payload is
-/// text beyond doubt, and left out unless it is wrong.
-fn normal(mut row: ArchiveEntry) -> ArchiveEntry {
+/// Normalizes an entry for comparison. Spaces and key order in the JSON of `extra` are irrelevant.
+/// `body` is removed, unless the payload is plain text and `body` differs from it.
+fn normalized(mut row: ArchiveEntry) -> ArchiveEntry {
     row.extra = row.extra.map(|text| match serde_json::from_str(&text) {
-        Ok(object) => sorted(&object),
+        Ok(object) => canonical_json(&object),
         Err(_) => text,
     });
     let text = str::from_utf8(&row.payload)
@@ -192,22 +194,22 @@ fn normal(mut row: ArchiveEntry) -> ArchiveEntry {
     row
 }
 
-fn sorted(object: &Value) -> String {
+fn canonical_json(object: &Value) -> String {
     let fields: BTreeMap<&String, &Value> = object.as_object().into_iter().flatten().collect();
     serde_json::to_string(&fields).unwrap_or_default()
 }
 
-/// Every message of every account.
+/// Returns the expected entries of all accounts.
 fn truth(world: &World) -> Vec<ArchiveEntry> {
     let options = world.options();
     let agora = world.app_ids().into_iter().flat_map(|app_id| {
         world
             .agora_messages(&app_id)
             .into_iter()
-            .map(move |message| of_agora(&app_id, &message, options))
+            .map(move |message| agora_entry(&app_id, &message, options))
     });
     let web3mq = world
-        .users()
+        .user_ids()
         .into_iter()
         .enumerate()
         .flat_map(|(index, user_id)| {
@@ -217,7 +219,7 @@ fn truth(world: &World) -> Vec<ArchiveEntry> {
                 .into_values()
                 .flatten()
                 .collect();
-            // What bears the same id and is the same is the same, and as far as either has come.
+            // Rows with the same id and content are one message. The most advanced status counts.
             rows.sort_by_key(|row| Reverse((row.status, row.status_ms)));
             let mut seen = HashSet::new();
             let distinct = rows.into_iter().filter(move |row| {
@@ -232,16 +234,16 @@ fn truth(world: &World) -> Vec<ArchiveEntry> {
                     || seen.insert(blake3::hash(format!("{identity:?}").as_bytes()))
             });
             distinct
-                .map(move |row| of_web3mq(&account, &row, options))
+                .map(move |row| web3mq_entry(&account, &row, options))
                 .collect::<Vec<_>>()
         });
     agora.chain(web3mq).collect()
 }
 
-fn of_agora(app_id: &str, message: &AgoraMessage, options: &Options) -> ArchiveEntry {
+fn agora_entry(app_id: &str, message: &AgoraMessage, options: &Options) -> ArchiveEntry {
     let (kind, conversation) = match message.kind {
         RecipientKind::Channel => ("channel", message.dst.clone()),
-        RecipientKind::Peer => ("peer", pair(&message.src, &message.dst)),
+        RecipientKind::Peer => ("peer", pair_name(&message.src, &message.dst)),
     };
     let message_type = match (options.message_type, message.kind) {
         (ChannelMessageType::Absent, _) => None,
@@ -250,7 +252,7 @@ fn of_agora(app_id: &str, message: &AgoraMessage, options: &Options) -> ArchiveE
         (ChannelMessageType::Channel, RecipientKind::Channel) => Some("channel_message"),
     };
     let extra = options.extra_fields.then(|| {
-        sorted(&json!({ "region": "eu-1", "delivery": { "attempts": 1, "acks": ["sdk", null], "ratio": 0.5 } }))
+        canonical_json(&json!({ "region": "eu-1", "delivery": { "attempts": 1, "acks": ["sdk", null], "ratio": 0.5 } }))
     });
     ArchiveEntry {
         account: app_id.to_owned(),
@@ -274,13 +276,13 @@ fn of_agora(app_id: &str, message: &AgoraMessage, options: &Options) -> ArchiveE
     }
 }
 
-fn of_web3mq(account: &str, row: &Web3mqMessage, options: &Options) -> ArchiveEntry {
+fn web3mq_entry(account: &str, row: &Web3mqMessage, options: &Options) -> ArchiveEntry {
     let (kind, conversation) = match row.topic.split_once(':') {
-        Some(("user", _)) => ("peer", pair(&row.from, &row.row_topic)),
+        Some(("user", _)) => ("peer", pair_name(&row.from, &row.row_topic)),
         Some(("group", _)) => ("group", row.topic.clone()),
         _ => ("topic", row.topic.clone()),
     };
-    // Canonical is what comes out again when what was read is written.
+    // Base64 is canonical if encoding the decoded bytes gives the same text.
     let canonical = STANDARD
         .decode(&row.payload_text)
         .ok()
@@ -311,13 +313,15 @@ fn of_web3mq(account: &str, row: &Web3mqMessage, options: &Options) -> ArchiveEn
         status_at: status.map(|_| Millis(row.status_ms).to_string()),
         provider_message_id: Some(row.messageid.clone()).filter(|id| !id.is_empty()),
         message_type: None,
-        extra: Some(sorted(&Value::Object(more(row, options)))),
+        extra: Some(canonical_json(&Value::Object(uncolumned_fields(
+            row, options,
+        )))),
         body: None,
     }
 }
 
-/// The fields of a Web3MQ row that have no column.
-fn more(row: &Web3mqMessage, options: &Options) -> Map<String, Value> {
+/// Returns the fields of a Web3MQ row that have no column.
+fn uncolumned_fields(row: &Web3mqMessage, options: &Options) -> Map<String, Value> {
     let digest = blake3::hash(row.from_sign.as_bytes());
     let [a, b, c, d, ..] = *digest.as_bytes();
     let from_sign = match options.from_sign {
@@ -339,8 +343,8 @@ fn more(row: &Web3mqMessage, options: &Options) -> Map<String, Value> {
     more
 }
 
-/// Two peers, whoever of them wrote.
-fn pair(one: &str, other: &str) -> String {
+/// Returns the conversation name of two peers, independent of their order.
+fn pair_name(one: &str, other: &str) -> String {
     let mut names = [one, other];
     names.sort_unstable();
     names.join("/")
@@ -360,18 +364,21 @@ mod tests {
         };
         ArchiveEntry {
             body: Some(text.to_owned()),
-            ..of_agora("app", &message, &Options::default())
+            ..agora_entry("app", &message, &Options::default())
         }
     }
 
     #[test]
     fn the_same_thing_twice_is_two_things() {
-        let one = [entry(1, "x"), entry(2, "x"), entry(2, "x")].map(normal);
-        let other = [entry(1, "x"), entry(2, "x"), entry(3, "y")].map(normal);
-        let (only_one, only_other) = difference(&one, &other);
+        let one = [entry(1, "x"), entry(2, "x"), entry(2, "x")].map(normalized);
+        let other = [entry(1, "x"), entry(2, "x"), entry(3, "y")].map(normalized);
+        let (only_one, only_other) = diff_sorted(&one, &other);
         assert_eq!(
             (only_one, only_other),
-            (vec![normal(entry(2, "x"))], vec![normal(entry(3, "y"))])
+            (
+                vec![normalized(entry(2, "x"))],
+                vec![normalized(entry(3, "y"))]
+            )
         );
     }
 
@@ -388,7 +395,7 @@ mod tests {
         assert!(
             [wrong, absent]
                 .into_iter()
-                .all(|row| normal(row) != normal(entry(1, "x")))
+                .all(|row| normalized(row) != normalized(entry(1, "x")))
         );
     }
 }

@@ -1,12 +1,13 @@
-//! The world that both providers tell of: their accounts, what was written there, and what time it is.
+//! The state of both providers: their accounts, messages and clock.
 //!
-//! What is asked here in-process is the truth; the endpoints show it through the providers' rules.
+//! The methods here give the complete state in-process. The HTTP endpoints show it through the
+//! providers' rules.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, RwLock};
 
 use serde_json::Value;
 
@@ -17,6 +18,7 @@ use super::arrivals::ArrivalLog;
 use super::corpus::{self, CorpusError};
 use super::durations::ClockSkew;
 use super::generate;
+use super::lock::{lock, read_lock, write_lock};
 use super::options::Options;
 use super::rules::Rules;
 use super::script::Script;
@@ -24,7 +26,7 @@ use super::web3mq::{Web3mqMessage, Web3mqRows, Web3mqUser};
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
 
-/// Everything that the sandbox's providers know. All methods may be called from anywhere while it serves.
+/// The state of the sandbox's providers. All methods may be called at any time while it serves.
 pub struct World {
     options: Options,
     clock: Arc<dyn Clock>,
@@ -32,32 +34,33 @@ pub struct World {
     feeds: Mutex<BTreeMap<String, EventFeeds>>,
     users: RwLock<BTreeMap<String, Web3mqUser>>,
     token: RwLock<String>,
-    /// Agora shows nothing that was sent before this millisecond.
-    forgotten: AtomicI64,
-    /// How far the clock has leapt since the start, in ms.
-    leapt: AtomicI64,
-    dice: Mutex<fastrand::Rng>,
+    /// Messages sent before this millisecond have expired at Agora.
+    expired_before_ms: AtomicI64,
+    /// The total shift of the clock since the start, in milliseconds.
+    clock_shift_ms: AtomicI64,
+    rng: Mutex<fastrand::Rng>,
     rules: Rules,
     arrivals: ArrivalLog,
     script: Script,
 }
 
-/// The sandbox has no such account.
+/// The error for an account that the sandbox does not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the sandbox has no account `{0}`")]
 pub struct UnknownAccountError(pub String);
 
 impl World {
-    /// Makes the world that the options describe, up to now. It takes a while when it is large.
+    /// Creates the world that the options describe, up to now. Blocks for seconds if the history is
+    /// large.
     pub(super) fn create(options: Options, clock: Arc<dyn Clock>) -> Result<Self, CorpusError> {
-        let mut dice = fastrand::Rng::with_seed(options.seed);
+        let mut rng = fastrand::Rng::with_seed(options.seed);
         let now = options.clock_skew.apply(clock.now());
         let corpus = options
             .corpus
             .as_deref()
             .map(corpus::read_lines)
             .transpose()?;
-        let mut users = generate::web3mq_accounts(&options, &mut dice.fork(), now);
+        let mut users = generate::web3mq_accounts(&options, &mut rng.fork(), now);
         if let (Some(corpus), true) = (&corpus, options.corpus_topic)
             && let Some(first) = users.first_mut()
         {
@@ -65,7 +68,7 @@ impl World {
         }
         let projects = match corpus {
             Some(corpus) => vec![(generate::app_id(0), corpus::agora_history(corpus, &options))],
-            None => generate::agora_projects(&options, &mut dice.fork(), now),
+            None => generate::agora_projects(&options, &mut rng.fork(), now),
         };
         let feeds = projects
             .iter()
@@ -73,7 +76,7 @@ impl World {
         Ok(Self {
             feeds: Mutex::new(feeds.collect()),
             token: RwLock::new(options.token.clone()),
-            forgotten: AtomicI64::new(i64::MIN),
+            expired_before_ms: AtomicI64::new(i64::MIN),
             options,
             clock,
             projects: RwLock::new(projects.into_iter().collect()),
@@ -83,132 +86,132 @@ impl World {
                     .map(|user| (user.user_id().to_owned(), user))
                     .collect(),
             ),
-            leapt: AtomicI64::new(0),
-            dice: Mutex::new(dice),
+            clock_shift_ms: AtomicI64::new(0),
+            rng: Mutex::new(rng),
             rules: Rules::default(),
             arrivals: ArrivalLog::default(),
             script: Script::default(),
         })
     }
 
-    /// The options that it was made from.
+    /// Returns the options that the world was created from.
     pub fn options(&self) -> &Options {
         &self.options
     }
 
-    /// What time the providers think it is.
+    /// Returns the current time of the providers' clock.
     pub fn now(&self) -> Millis {
-        let leapt = ClockSkew {
-            offset_ms: self.leapt.load(Ordering::Relaxed),
+        let shift = ClockSkew {
+            offset_ms: self.clock_shift_ms.load(Ordering::Relaxed),
         };
-        leapt.apply(self.options.clock_skew.apply(self.clock.now()))
+        shift.apply(self.options.clock_skew.apply(self.clock.now()))
     }
 
-    /// Sets the providers' clock forward or back.
+    /// Shifts the providers' clock forward or back.
     pub fn shift_clock(&self, by: ClockSkew) {
-        self.leapt.fetch_add(by.offset_ms, Ordering::Relaxed);
+        self.clock_shift_ms
+            .fetch_add(by.offset_ms, Ordering::Relaxed);
     }
 
-    /// The record of who kept to which rule.
+    /// Returns the record of requests and violations.
     pub fn rules(&self) -> &Rules {
         &self.rules
     }
 
-    /// When which request came.
+    /// Returns the log of request arrival times.
     pub fn arrivals(&self) -> &ArrivalLog {
         &self.arrivals
     }
 
-    /// The scripted answers still to give.
+    /// Returns the queue of scripted answers.
     pub fn script(&self) -> &Script {
         &self.script
     }
 
-    /// The token that Agora accepts now.
+    /// Returns the token that Agora accepts now.
     pub fn token(&self) -> String {
-        read(&self.token).clone()
+        read_lock(&self.token).clone()
     }
 
-    /// Makes Agora accept another token; the old one is refused from now on.
+    /// Replaces the token that Agora accepts. The old token is refused from now on.
     pub fn set_token(&self, token: impl Into<String>) {
-        *write(&self.token) = token.into();
+        *write_lock(&self.token) = token.into();
     }
 
-    /// The app ids of all Agora projects.
+    /// Returns the app ids of all Agora projects.
     pub fn app_ids(&self) -> Vec<String> {
-        read(&self.projects).keys().cloned().collect()
+        read_lock(&self.projects).keys().cloned().collect()
     }
 
-    /// Whether there is an Agora project of this app id.
+    /// True if there is an Agora project with this app id.
     pub fn has_project(&self, app_id: &str) -> bool {
-        read(&self.projects).contains_key(app_id)
+        read_lock(&self.projects).contains_key(app_id)
     }
 
-    /// Every message of an Agora project, in order of time: hidden ones too. Empty if there is no such project.
+    /// Returns every message of an Agora project in order of time, including hidden ones. Empty if
+    /// there is no such project.
     pub fn agora_messages(&self, app_id: &str) -> Vec<Arc<AgoraMessage>> {
-        read(&self.projects)
+        read_lock(&self.projects)
             .get(app_id)
-            .map(|history| history.all().to_vec())
+            .map(|history| history.messages().to_vec())
             .unwrap_or_default()
     }
 
-    /// Streams of an Agora project that together hold all its messages.
+    /// Returns streams of an Agora project that together contain all its messages.
     pub fn agora_streams(&self, app_id: &str) -> Vec<SuggestedStream> {
-        read(&self.projects)
+        read_lock(&self.projects)
             .get(app_id)
             .map(AgoraHistory::streams)
             .unwrap_or_default()
     }
 
-    /// Lets `look` see the messages of an Agora project that match and that Agora shows now.
+    /// Calls `read` with the messages of an Agora project that match and that Agora shows now.
     pub fn with_selected<T>(
         &self,
         app_id: &str,
         wanted: &Selection,
-        look: impl FnOnce(&[Arc<AgoraMessage>]) -> T,
+        read: impl FnOnce(&[Arc<AgoraMessage>]) -> T,
     ) -> T {
-        let shown = self.shown();
-        let range = wanted.range.start.max(shown.start)..wanted.range.end.min(shown.end);
+        let visible = self.visible_range();
+        let range = wanted.range.start.max(visible.start)..wanted.range.end.min(visible.end);
         let wanted = Selection {
             range: range.start..range.end.max(range.start),
             ..wanted.clone()
         };
-        look(
-            read(&self.projects)
-                .get(app_id)
-                .map(|history| history.select(&wanted))
-                .unwrap_or_default(),
-        )
+        let projects = read_lock(&self.projects);
+        let selected = projects.get(app_id).map(|history| history.select(&wanted));
+        read(selected.unwrap_or_default())
     }
 
-    /// The milliseconds that Agora shows now: neither forgotten nor too fresh.
-    fn shown(&self) -> Range<i64> {
+    /// Returns the range of milliseconds that Agora shows now: neither expired nor too recent.
+    fn visible_range(&self) -> Range<i64> {
         let now = self.now();
         let oldest = self
             .options
             .retention
             .map_or(i64::MIN, |retention| now.minus(retention).0);
-        let oldest = oldest.max(self.forgotten.load(Ordering::Relaxed));
+        let oldest = oldest.max(self.expired_before_ms.load(Ordering::Relaxed));
         oldest..now.minus(self.options.visibility_lag).0.saturating_add(1)
     }
 
-    /// The user ids of all Web3MQ accounts.
-    pub fn users(&self) -> Vec<String> {
-        read(&self.users).keys().cloned().collect()
+    /// Returns the user ids of all Web3MQ accounts.
+    pub fn user_ids(&self) -> Vec<String> {
+        read_lock(&self.users).keys().cloned().collect()
     }
 
-    /// Lets `look` see a Web3MQ account, if there is one of this user id.
-    pub fn with_user<T>(&self, user_id: &str, look: impl FnOnce(&Web3mqUser) -> T) -> Option<T> {
-        read(&self.users).get(user_id).map(look)
+    /// Calls `read` with a Web3MQ account. `None` if there is no such account.
+    pub fn with_user<T>(&self, user_id: &str, read: impl FnOnce(&Web3mqUser) -> T) -> Option<T> {
+        read_lock(&self.users).get(user_id).map(read)
     }
 
-    /// All conversations of a Web3MQ account and their messages in order of time. Empty if there is no such account.
+    /// Returns all conversations of a Web3MQ account with their messages in order of time. Empty if
+    /// there is no such account.
     pub fn web3mq_topics(&self, user_id: &str) -> BTreeMap<String, Web3mqRows> {
         self.with_user(user_id, |account| account.topics().clone())
             .unwrap_or_default()
     }
 
-    /// Writes a message into an Agora project.
+    /// Adds a message to an Agora project.
     pub fn append_agora(
         &self,
         app_id: &str,
@@ -217,7 +220,7 @@ impl World {
         if self.options.time_form.is_whole_seconds() {
             message.ms = Millis(message.ms).second().start().0;
         }
-        let mut projects = write(&self.projects);
+        let mut projects = write_lock(&self.projects);
         let history = projects
             .get_mut(app_id)
             .ok_or_else(|| UnknownAccountError(app_id.to_owned()))?;
@@ -225,13 +228,13 @@ impl World {
         Ok(())
     }
 
-    /// Writes a message into a conversation of a Web3MQ account; one that it did not have is opened.
+    /// Adds a message to a conversation of a Web3MQ account. Creates the conversation if necessary.
     pub fn append_web3mq(
         &self,
         user_id: &str,
         message: Web3mqMessage,
     ) -> Result<(), UnknownAccountError> {
-        let mut users = write(&self.users);
+        let mut users = write_lock(&self.users);
         let account = users
             .get_mut(user_id)
             .ok_or_else(|| UnknownAccountError(user_id.to_owned()))?;
@@ -239,7 +242,7 @@ impl World {
         Ok(())
     }
 
-    /// Lets something happen in an Agora project; its feeds tell of it.
+    /// Adds an event to the feeds of an Agora project.
     pub fn emit_event(&self, app_id: &str, event: AgoraEvent) -> Result<(), UnknownAccountError> {
         let mut feeds = lock(&self.feeds);
         feeds
@@ -249,7 +252,7 @@ impl World {
         Ok(())
     }
 
-    /// The oldest events of a feed, which are gone then.
+    /// Takes the oldest events from a feed. They are not reported again.
     pub(super) fn take_events(&self, app_id: &str, feed: EventFeed) -> Vec<Value> {
         lock(&self.feeds)
             .get_mut(app_id)
@@ -257,24 +260,27 @@ impl World {
             .unwrap_or_default()
     }
 
-    /// Takes messages away from a conversation of a Web3MQ account: those of this id. Returns how many there were.
+    /// Removes the messages with this id from a conversation of a Web3MQ account. Returns their
+    /// number.
     pub fn remove_web3mq(
         &self,
         user_id: &str,
         topic: &str,
         messageid: &str,
     ) -> Result<usize, UnknownAccountError> {
-        let mut users = write(&self.users);
+        let mut users = write_lock(&self.users);
         let account = users
             .get_mut(user_id)
             .ok_or_else(|| UnknownAccountError(user_id.to_owned()))?;
         Ok(account.remove(topic, |row| row.messageid == messageid))
     }
 
-    /// Makes both providers forget what was sent before this moment; what they forgot they do not learn again.
-    pub fn forget_before(&self, before: Millis) {
-        self.forgotten.fetch_max(before.0, Ordering::Relaxed);
-        for account in write(&self.users).values_mut() {
+    /// Expires all messages before this time at both providers. Agora also hides older messages
+    /// that are added later.
+    pub fn expire_before(&self, before: Millis) {
+        self.expired_before_ms
+            .fetch_max(before.0, Ordering::Relaxed);
+        for account in write_lock(&self.users).values_mut() {
             let topics: Vec<String> = account.topics().keys().cloned().collect();
             for topic in topics {
                 account.remove(&topic, |row| row.ms < before.0);
@@ -282,20 +288,18 @@ impl World {
         }
     }
 
-    /// Writes one random message, dated now, to each provider.
+    /// Adds one random message, dated now, to each provider.
     pub fn append_random(&self) {
         let now = self.now();
-        let mut dice = lock(&self.dice).fork();
-        if let Some(app_id) = dice.choice(self.app_ids()) {
-            // Projects and users never go away, so neither write can be refused.
-            let _ = self.append_agora(
-                &app_id,
-                generate::random_agora_message(&mut dice, now.0, self.options.plain),
-            );
+        let mut rng = lock(&self.rng).fork();
+        if let Some(app_id) = rng.choice(self.app_ids()) {
+            let message = generate::random_agora_message(&mut rng, now.0, self.options.plain);
+            // Accounts are never removed, so neither call can fail.
+            let _ = self.append_agora(&app_id, message);
         }
-        if let Some(user_id) = dice.choice(self.users()) {
+        if let Some(user_id) = rng.choice(self.user_ids()) {
             let row = self.with_user(&user_id, |a| {
-                generate::random_web3mq_message(&mut dice, a, now.0, self.options.plain)
+                generate::random_web3mq_message(&mut rng, a, now.0, self.options.plain)
             });
             if let Some(row) = row {
                 let _ = self.append_web3mq(&user_id, row);
@@ -303,34 +307,22 @@ impl World {
         }
     }
 
-    /// Moves every Web3MQ message one step on: received, delivered, read. Returns how many moved.
+    /// Advances every Web3MQ message by one status: received, delivered, read. Returns the number
+    /// of messages that changed.
     pub fn advance_statuses(&self) -> usize {
         let now = self.now();
-        write(&self.users)
+        write_lock(&self.users)
             .values_mut()
             .map(|account| account.advance_statuses(now))
             .sum()
     }
 }
 
-/// Leaves out the messages, of which there may be a million.
+/// Omits the messages, because there may be a million.
 impl fmt::Debug for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("World")
             .field("options", &self.options)
             .finish_non_exhaustive()
     }
-}
-
-/// Locks, even after a panic elsewhere: every change in the sandbox is complete before anything can panic.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
 }

@@ -46,7 +46,7 @@ impl TruthComparison {
         };
         direct.close().await;
         let world = sandbox.world();
-        let users = (1..=world.users().len()).map(|number| format!("web3mq-{number}"));
+        let users = (1..=world.user_ids().len()).map(|number| format!("web3mq-{number}"));
         let accounts: Vec<String> = world.app_ids().into_iter().chain(users).collect();
         let accounts: Vec<&str> = accounts.iter().map(String::as_str).collect();
         Ok(Self {

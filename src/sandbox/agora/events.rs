@@ -1,4 +1,4 @@
-//! The two feeds of events of one Agora project. Whoever reads them empties them.
+//! The two event feeds of an Agora project. Reading a feed removes its events.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -6,34 +6,31 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::history::{AgoraHistory, RecipientKind};
+use crate::sandbox::limits::{MAX_EVENTS_PER_READ, MAX_FEED_EVENTS};
 
-/// A feed keeps so many events, and loses its oldest.
-const KEPT: usize = 2000;
-/// So many are told at once.
-const TOLD: usize = 1000;
-/// Who is in a channel in which nobody ever speaks.
+/// The user who joined the channels in which nobody sends.
 const LISTENER: &str = "listener";
 
-/// Which of the two.
+/// The two event feeds of a project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::sandbox) enum EventFeed {
     Users,
     Channels,
 }
 
-/// A user comes, or goes: to a channel, or to the service at all.
+/// A user joins or leaves a channel, or logs in or out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AgoraEvent {
-    /// Who.
+    /// The user.
     pub user: String,
-    /// Where to; nothing for the service.
+    /// The channel. `None` for a login or logout.
     #[serde(default)]
     pub channel: Option<String>,
-    /// Whether the user goes.
+    /// True if the user leaves or logs out.
     #[serde(default)]
     pub goes: bool,
-    /// When, in milliseconds since 1970.
+    /// The time in milliseconds since 1970.
     #[serde(default)]
     pub ms: i64,
 }
@@ -47,7 +44,7 @@ impl AgoraEvent {
         }
     }
 
-    /// As Agora tells it.
+    /// Returns the event in Agora's JSON form.
     fn to_json(&self) -> Value {
         let Self {
             user,
@@ -68,7 +65,7 @@ impl AgoraEvent {
     }
 }
 
-/// What has happened in a project and was not told yet.
+/// The events of a project that have not been read.
 #[derive(Debug, Default)]
 pub(in crate::sandbox) struct EventFeeds {
     users: VecDeque<AgoraEvent>,
@@ -76,11 +73,12 @@ pub(in crate::sandbox) struct EventFeeds {
 }
 
 impl EventFeeds {
-    /// Everybody has come to the service, and to the channels in which they speak.
+    /// Creates feeds in which every user has logged in and has joined the channels of their
+    /// messages.
     pub(in crate::sandbox) fn from_history(history: &AgoraHistory, ms: i64) -> Self {
         let mut users = BTreeSet::new();
         let mut joins = BTreeSet::new();
-        for message in history.all() {
+        for message in history.messages() {
             users.insert(message.src.clone());
             if message.kind == RecipientKind::Channel {
                 joins.insert((message.dst.clone(), message.src.clone()));
@@ -116,21 +114,21 @@ impl EventFeeds {
     }
 
     pub(in crate::sandbox) fn push(&mut self, event: AgoraEvent) {
-        let feed = self.feed(event.feed());
+        let feed = self.queue_mut(event.feed());
         feed.push_back(event);
-        if feed.len() > KEPT {
+        if feed.len() > MAX_FEED_EVENTS {
             feed.pop_front();
         }
     }
 
-    /// The oldest of a feed. They are not told again.
+    /// Takes the oldest events of a feed. They are not reported again.
     pub(in crate::sandbox) fn take_oldest(&mut self, feed: EventFeed) -> Vec<Value> {
-        let feed = self.feed(feed);
-        let told = feed.len().min(TOLD);
-        feed.drain(..told).map(|event| event.to_json()).collect()
+        let feed = self.queue_mut(feed);
+        let taken = feed.len().min(MAX_EVENTS_PER_READ);
+        feed.drain(..taken).map(|event| event.to_json()).collect()
     }
 
-    fn feed(&mut self, feed: EventFeed) -> &mut VecDeque<AgoraEvent> {
+    fn queue_mut(&mut self, feed: EventFeed) -> &mut VecDeque<AgoraEvent> {
         match feed {
             EventFeed::Users => &mut self.users,
             EventFeed::Channels => &mut self.channels,

@@ -1,6 +1,9 @@
-//! The handles that Agora gives out for queries: ready after a while, good for one reading, gone if not read in time.
+//! The handles of Agora's queries. A handle is ready after a delay, can be read once, and expires
+//! if it is not read in time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use base64::Engine;
@@ -9,39 +12,60 @@ use tokio::time::Instant;
 
 use super::history::MessageSeries;
 use super::wire::PageQuery;
+use crate::sandbox::limits::MAX_EXPIRED;
 
-/// What a handle stands for.
+/// The state of Agora's handlers between requests.
+#[derive(Debug)]
+pub(in crate::sandbox) struct AgoraState {
+    pub(super) handles: Mutex<HandleStore>,
+    /// The number of counts requested so far.
+    pub(super) counts: AtomicU64,
+}
+
+impl AgoraState {
+    pub(in crate::sandbox) fn new(rng: &mut fastrand::Rng) -> Self {
+        Self {
+            handles: Mutex::new(HandleStore::new(rng)),
+            counts: AtomicU64::new(0),
+        }
+    }
+}
+
+/// The content of a handle.
 #[derive(Clone, Debug)]
 pub(super) enum HandleContent {
-    /// The messages as they were when the handle was made.
+    /// The messages selected when the handle was created.
     Snapshot(MessageSeries),
-    /// What is still to be chosen.
+    /// The query, to be run when the handle is read.
     Query(PageQuery),
 }
 
-/// What reading a handle comes to.
+/// The result of reading a handle.
 #[derive(Debug)]
 pub(super) enum HandleRead {
-    /// Here it is, once.
+    /// The content, which can be read once.
     Ready(HandleContent),
     InProgress,
-    /// It was read before.
+    /// The handle was read before.
     Consumed,
-    /// It waited too long.
+    /// The handle was not read in time.
     Expired,
-    /// This project never gave it out.
+    /// This project has issued no such handle.
     Unknown,
 }
 
-/// All handles of all projects. A handle is the base64 of `<mark>:<number>`, as real ones are; since numbers only
-/// grow, it takes no memory to tell a handle that is gone from one that never was.
+/// All handles of all projects.
+///
+/// A handle is the base64 of `<prefix>:<number>`, as real ones are. Numbers only grow, so a
+/// consumed handle can be told from an invented one without memory.
 #[derive(Debug)]
 pub(super) struct HandleStore {
-    mark: u32,
+    prefix: u32,
     first: u64,
     next: u64,
     live: BTreeMap<u64, Handle>,
-    /// Numbers of handles that expired unread; those below the oldest are forgotten and count as consumed.
+    /// The numbers of handles that expired unread. Numbers that are no longer kept count as
+    /// consumed.
     expired: BTreeSet<u64>,
 }
 
@@ -53,15 +77,12 @@ struct Handle {
     content: HandleContent,
 }
 
-/// How many expired handles are told apart from consumed ones.
-const EXPIRED_KEPT: usize = 10_000;
-
 impl HandleStore {
     pub(super) fn new(rng: &mut fastrand::Rng) -> Self {
         let first = rng.u64(100_000_000..200_000_000);
-        let mark = rng.u32(100_000..1_000_000);
+        let prefix = rng.u32(100_000..1_000_000);
         Self {
-            mark,
+            prefix,
             first,
             next: first,
             live: BTreeMap::new(),
@@ -69,7 +90,7 @@ impl HandleStore {
         }
     }
 
-    /// Gives out a handle.
+    /// Issues a handle.
     pub(super) fn issue(
         &mut self,
         app_id: &str,
@@ -78,7 +99,7 @@ impl HandleStore {
         ready_after: Duration,
         ttl: Duration,
     ) -> String {
-        self.sweep(now);
+        self.remove_expired(now);
         let number = self.next;
         self.next += 1;
         let ready_at = now + ready_after;
@@ -91,13 +112,13 @@ impl HandleStore {
                 content,
             },
         );
-        STANDARD.encode(format!("{}:{number}", self.mark))
+        STANDARD.encode(format!("{}:{number}", self.prefix))
     }
 
-    /// Reads a handle, which consumes it when it is ready.
+    /// Reads a handle. A ready handle is consumed.
     pub(super) fn read(&mut self, app_id: &str, handle: &str, now: Instant) -> HandleRead {
-        self.sweep(now);
-        let Some(number) = self.number(handle) else {
+        self.remove_expired(now);
+        let Some(number) = self.parse_number(handle) else {
             return HandleRead::Unknown;
         };
         let Some(live) = self.live.get(&number) else {
@@ -123,17 +144,17 @@ impl HandleStore {
             })
     }
 
-    fn number(&self, handle: &str) -> Option<u64> {
+    fn parse_number(&self, handle: &str) -> Option<u64> {
         let text = String::from_utf8(STANDARD.decode(handle).ok()?).ok()?;
-        let (mark, number) = text.split_once(':')?;
+        let (prefix, number) = text.split_once(':')?;
         let number = number.parse().ok()?;
-        (mark == self.mark.to_string() && (self.first..self.next).contains(&number))
+        (prefix == self.prefix.to_string() && (self.first..self.next).contains(&number))
             .then_some(number)
     }
 
-    /// Lets go of what expired. Handles expire nearly in the order of their making, so looking at the oldest is enough
-    /// to keep memory bounded.
-    fn sweep(&mut self, now: Instant) {
+    /// Removes expired handles. Handles expire nearly in the order of their creation, so checking
+    /// the oldest keeps memory bounded.
+    fn remove_expired(&mut self, now: Instant) {
         while let Some(oldest) = self
             .live
             .first_entry()
@@ -141,7 +162,7 @@ impl HandleStore {
         {
             self.expired.insert(*oldest.key());
             oldest.remove();
-            if self.expired.len() > EXPIRED_KEPT {
+            if self.expired.len() > MAX_EXPIRED {
                 self.expired.pop_first();
             }
         }

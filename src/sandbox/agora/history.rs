@@ -1,4 +1,5 @@
-//! The messages of one Agora project, kept so that any filter over any time is a binary search.
+//! The messages of one Agora project, indexed so that any filter over any time range is a binary
+//! search.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -6,54 +7,54 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// Whom a message is for.
+/// The kind of a message's recipient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RecipientKind {
-    /// Everybody in a channel.
+    /// All members of a channel.
     Channel,
     /// One user.
     Peer,
 }
 
-/// A message as Agora keeps it. It has no id.
+/// A message as Agora stores it. It has no id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AgoraMessage {
     /// The user who sent it.
     pub src: String,
-    /// The channel or user that it was sent to.
+    /// The channel or user that received it.
     pub dst: String,
-    /// Which of the two `dst` is.
+    /// The kind of `dst`.
     pub kind: RecipientKind,
-    /// When, in milliseconds since 1970.
+    /// The time in milliseconds since 1970.
     pub ms: i64,
-    /// The text in generalised UTF-8: a lone surrogate is its three bytes.
+    /// The text in generalised UTF-8. A lone surrogate is encoded in three bytes.
     pub payload: Vec<u8>,
 }
 
-/// A filter, and the milliseconds it is about (half-open).
+/// A filter with a half-open time range in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
     /// Only messages from this user.
     pub source: Option<String>,
     /// Only messages to this channel or user.
     pub destination: Option<String>,
-    /// Only messages of this time.
+    /// Only messages in this time range.
     pub range: Range<i64>,
 }
 
-/// A filter that makes sense for a project: what a configuration would list as a stream.
+/// A filter with messages: a stream that a configuration would list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SuggestedStream {
     /// The sender, if the filter names one.
     pub source: Option<String>,
-    /// The receiver, if the filter names one.
+    /// The recipient, if the filter names one.
     pub destination: Option<String>,
-    /// What the receiver is.
+    /// The kind of the recipient.
     pub kind: Option<RecipientKind>,
 }
 
-/// Messages in order of time; those of one millisecond in the order they came in.
+/// Messages in order of time. Messages of one millisecond are in order of arrival.
 pub(super) type MessageSeries = Vec<Arc<AgoraMessage>>;
 
 /// All messages of one project.
@@ -77,7 +78,7 @@ struct ReceivedMessages {
 }
 
 impl AgoraHistory {
-    /// A history of these messages, which need not be in order.
+    /// Creates a history of these messages, in any order.
     pub fn new(mut messages: Vec<AgoraMessage>) -> Self {
         messages.sort_by_key(|m| m.ms);
         let mut history = Self::default();
@@ -87,8 +88,8 @@ impl AgoraHistory {
         history
     }
 
-    /// Makes a receiver known that may have no message at all.
-    pub fn open(&mut self, destination: &str, kind: RecipientKind) {
+    /// Registers a recipient that may have no messages.
+    pub fn add_recipient(&mut self, destination: &str, kind: RecipientKind) {
         self.received
             .entry(destination.to_owned())
             .or_insert_with(|| ReceivedMessages {
@@ -97,25 +98,26 @@ impl AgoraHistory {
             });
     }
 
-    /// Adds a message at its time, behind those of the same millisecond.
+    /// Inserts a message by its time, after those of the same millisecond.
     pub fn insert(&mut self, message: AgoraMessage) {
         let message = Arc::new(message);
         let sent = self.sent.entry(message.src.clone()).or_default();
-        place(sent.to.entry(message.dst.clone()).or_default(), &message);
-        place(&mut sent.all, &message);
-        self.open(&message.dst, message.kind);
+        insert_sorted(sent.to.entry(message.dst.clone()).or_default(), &message);
+        insert_sorted(&mut sent.all, &message);
+        self.add_recipient(&message.dst, message.kind);
         if let Some(received) = self.received.get_mut(&message.dst) {
-            place(&mut received.all, &message);
+            insert_sorted(&mut received.all, &message);
         }
-        place(&mut self.all, &message);
+        insert_sorted(&mut self.all, &message);
     }
 
-    /// Every message.
-    pub fn all(&self) -> &[Arc<AgoraMessage>] {
+    /// Returns all messages.
+    pub fn messages(&self) -> &[Arc<AgoraMessage>] {
         &self.all
     }
 
-    /// The messages that match. A name that nobody sends under, a channel's say, matches nothing as a source.
+    /// Returns the matching messages. A name that never sends, such as a channel, matches nothing
+    /// as a source.
     pub fn select(&self, wanted: &Selection) -> &[Arc<AgoraMessage>] {
         let series = match (&wanted.source, &wanted.destination) {
             (Some(source), Some(destination)) => {
@@ -131,8 +133,8 @@ impl AgoraHistory {
         series.get(from..to).unwrap_or_default()
     }
 
-    /// Streams that together hold every message: each receiver, even one without messages. One sender and one pair
-    /// come on top, so that streams overlap.
+    /// Returns streams that together contain every message: one for each recipient, even without
+    /// messages. One sender and one pair are added, so that streams overlap.
     pub fn streams(&self) -> Vec<SuggestedStream> {
         let receivers = self
             .received
@@ -160,7 +162,7 @@ impl AgoraHistory {
     }
 }
 
-fn place(series: &mut MessageSeries, message: &Arc<AgoraMessage>) {
+fn insert_sorted(series: &mut MessageSeries, message: &Arc<AgoraMessage>) {
     let at = series.partition_point(|m| m.ms <= message.ms);
     series.insert(at, Arc::clone(message));
 }
@@ -199,7 +201,7 @@ mod tests {
             message("bob", "#a", 30, "third"),
         ]);
         history.insert(message("alice", "#a", 20, "late"));
-        history.open("#empty", RecipientKind::Channel);
+        history.add_recipient("#empty", RecipientKind::Channel);
         let select = |source: Option<&str>, destination: Option<&str>, range| {
             let wanted = Selection {
                 source: source.map(Into::into),
@@ -229,7 +231,7 @@ mod tests {
             select(None, Some("#A"), 0..100).is_empty(),
             "names are case sensitive"
         );
-        assert_eq!(history.all().len(), 4);
+        assert_eq!(history.messages().len(), 4);
         let streams = history.streams();
         assert!(
             streams

@@ -1,4 +1,4 @@
-//! What Agora's requests and answers look like, in every shape they have been seen in.
+//! The wire format of Agora's requests and answers, in all known variants.
 
 use std::fmt::{self, Write};
 use std::ops::Range;
@@ -10,15 +10,13 @@ use serde_json::value::RawValue;
 
 use super::history::{AgoraMessage, RecipientKind, Selection};
 use crate::domain::time::{Millis, Second};
+use crate::sandbox::limits::PAGE_SIZES;
 use crate::sandbox::options::Options;
 use crate::sandbox::shape::{
     BoundRule, ChannelMessageType, EmptyListForm, ListField, ReceiverField, TimeField, TimeForm,
 };
 
-/// The page sizes of the contract.
-const PAGE_SIZES: [usize; 3] = [20, 50, 100];
-
-/// Why a request is not what the contract allows.
+/// The reason why a request violates the contract.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AgoraRequestError {
     #[error("{0}")]
@@ -37,7 +35,7 @@ pub(super) enum AgoraRequestError {
     Limit(usize),
 }
 
-/// The order of a page.
+/// The order of messages in a page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum PageOrder {
@@ -46,7 +44,7 @@ pub(super) enum PageOrder {
     Desc,
 }
 
-/// A filter as it is sent.
+/// A filter as sent by the client.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HistoryFilter {
@@ -59,10 +57,10 @@ pub(super) struct HistoryFilter {
 }
 
 impl HistoryFilter {
-    /// Checks the filter and applies the rules for bounds.
+    /// Validates the filter and applies the bound rules.
     pub(super) fn into_selection(self, options: &Options) -> Result<Selection, AgoraRequestError> {
-        let start = second("start_time", self.start_time)?;
-        let end = second("end_time", self.end_time)?;
+        let start = parse_second("start_time", self.start_time)?;
+        let end = parse_second("end_time", self.end_time)?;
         if start > end {
             return Err(AgoraRequestError::Backwards);
         }
@@ -74,14 +72,14 @@ impl HistoryFilter {
         Ok(Selection {
             source,
             destination,
-            range: range(start, end, options),
+            range: millisecond_range(start, end, options),
         })
     }
 }
 
-/// The milliseconds between two bounds, half-open.
-fn range(start: Second, end: Second, options: &Options) -> Range<i64> {
-    // What a bound covers: one millisecond, or its whole second.
+/// Returns the half-open range of milliseconds between two bounds.
+fn millisecond_range(start: Second, end: Second, options: &Options) -> Range<i64> {
+    // A bound covers one millisecond, or its whole second.
     let width = if options.seconds { 1000 } else { 1 };
     let from = start.start().0
         + if options.start == BoundRule::Inclusive {
@@ -98,9 +96,9 @@ fn range(start: Second, end: Second, options: &Options) -> Range<i64> {
     from..to.max(from)
 }
 
-fn second(name: &'static str, value: String) -> Result<Second, AgoraRequestError> {
+fn parse_second(name: &'static str, value: String) -> Result<Second, AgoraRequestError> {
     match value.parse::<Millis>() {
-        // Only the documented form is what the second itself is shown as.
+        // Only the documented form equals the displayed second.
         Ok(moment) if moment.second().to_string() == value => Ok(moment.second()),
         _ => Err(AgoraRequestError::Time { name, value }),
     }
@@ -132,7 +130,7 @@ pub(super) struct PageQuery {
 }
 
 impl PageQuery {
-    /// Reads the body of a POST.
+    /// Parses the body of a POST.
     pub(super) fn parse(body: &[u8], options: &Options) -> Result<Self, AgoraRequestError> {
         let QueryBody {
             filter,
@@ -151,7 +149,7 @@ impl PageQuery {
         })
     }
 
-    /// Cuts the page out of all messages that match.
+    /// Selects the page from all matching messages.
     pub(super) fn select_page(&self, matching: &[Arc<AgoraMessage>]) -> Vec<Arc<AgoraMessage>> {
         match self.order {
             PageOrder::Asc => matching
@@ -182,7 +180,7 @@ pub(super) struct QueryAnswer {
     pub(super) request_id: String,
 }
 
-/// The answer to a request that is not ready, or failed.
+/// The answer to a request that is in progress or has failed.
 #[derive(Debug, Serialize)]
 pub(super) struct StatusAnswer<'a> {
     pub(super) result: &'static str,
@@ -201,7 +199,7 @@ pub(super) struct CountAnswer {
     pub(super) request_id: String,
 }
 
-/// The answer to a reading: a page.
+/// The answer to a read: a page of messages.
 #[derive(Debug)]
 pub(super) struct AgoraPageAnswer<'a> {
     pub(super) messages: &'a [Arc<AgoraMessage>],
@@ -236,7 +234,7 @@ impl Serialize for AgoraPageAnswer<'_> {
     }
 }
 
-/// One message in the shape that the options ask for.
+/// One message in the form that the options ask for.
 struct AgoraMessageJson<'a> {
     message: &'a AgoraMessage,
     options: &'a Options,
@@ -267,7 +265,7 @@ impl Serialize for AgoraMessageJson<'_> {
         }
         map.serialize_entry(
             "payload",
-            &json_text(&message.payload).map_err(S::Error::custom)?,
+            &json_string(&message.payload).map_err(S::Error::custom)?,
         )?;
         let seconds = Millis(message.ms).second().0;
         match options.time_form {
@@ -288,7 +286,7 @@ impl Serialize for AgoraMessageJson<'_> {
     }
 }
 
-/// Why a payload cannot become JSON.
+/// The reason why a payload cannot be encoded as JSON.
 #[derive(Debug, thiserror::Error)]
 enum PayloadJsonError {
     #[error(transparent)]
@@ -297,8 +295,8 @@ enum PayloadJsonError {
     Text(#[from] fmt::Error),
 }
 
-/// Generalised UTF-8 as a JSON string; a lone surrogate becomes the escape that JSON has for it.
-fn json_text(bytes: &[u8]) -> Result<Box<RawValue>, PayloadJsonError> {
+/// Encodes generalised UTF-8 as a JSON string. A lone surrogate becomes its JSON escape.
+fn json_string(bytes: &[u8]) -> Result<Box<RawValue>, PayloadJsonError> {
     let mut json = String::with_capacity(bytes.len() + 2);
     json.push('"');
     let mut rest = bytes;
@@ -412,7 +410,7 @@ mod tests {
 
     #[test]
     fn payloads_are_escaped_without_loss() {
-        let json = |bytes: &[u8]| json_text(bytes).unwrap().get().to_owned();
+        let json = |bytes: &[u8]| json_string(bytes).unwrap().get().to_owned();
         assert_eq!(json(b"a\xED\xA0\xBDb\xED\xBF\xBF"), r#""a\ud83db\udfff""#);
         assert_eq!(json("\0\"\\\n😀é".as_bytes()), "\"\\u0000\\\"\\\\\\n😀é\"");
         assert_eq!(json(b""), r#""""#);

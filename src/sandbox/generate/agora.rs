@@ -1,9 +1,10 @@
-//! Agora projects: a handful of users who write to each other and into channels.
+//! Generated Agora projects: a few users who write to each other and to channels.
 
 use super::text::{ODD_PAYLOAD_COUNT, odd_payload, random_sentence};
 use super::{FillRange, share_of};
 use crate::domain::time::Millis;
 use crate::sandbox::agora::{AgoraHistory, AgoraMessage, RecipientKind};
+use crate::sandbox::limits::CROWDED_MESSAGES;
 use crate::sandbox::options::Options;
 
 /// The channels; only the first few have plain names.
@@ -36,14 +37,11 @@ const USERS: &[&str] = &[
 ];
 const PLAIN_CHANNELS: usize = 4;
 const PLAIN_USERS: usize = 6;
-/// A channel and a user that nobody ever writes to.
+/// A channel and a user without messages.
 const SILENT_CHANNEL: &str = "silent room";
 const SILENT_USER: &str = "hermit";
 
-/// More than two of Agora's largest pages in one millisecond.
-const PILE: usize = 250;
-
-/// The app id of project number `index`.
+/// Returns the app id of project number `index`.
 pub(in crate::sandbox) fn app_id(index: usize) -> String {
     if index == 0 {
         "sandbox".to_owned()
@@ -52,7 +50,7 @@ pub(in crate::sandbox) fn app_id(index: usize) -> String {
     }
 }
 
-/// All projects with their histories.
+/// Generates all projects with their histories.
 pub(in crate::sandbox) fn agora_projects(
     options: &Options,
     rng: &mut fastrand::Rng,
@@ -60,7 +58,7 @@ pub(in crate::sandbox) fn agora_projects(
 ) -> Vec<(String, AgoraHistory)> {
     let project = |index| {
         let count = share_of(options.messages, options.projects, index);
-        let mut messages = messages(
+        let mut messages = generate_messages(
             rng,
             count,
             FillRange::ending_at(now, options.span),
@@ -72,14 +70,14 @@ pub(in crate::sandbox) fn agora_projects(
             }
         }
         let mut history = AgoraHistory::new(messages);
-        history.open(SILENT_CHANNEL, RecipientKind::Channel);
-        history.open(SILENT_USER, RecipientKind::Peer);
+        history.add_recipient(SILENT_CHANNEL, RecipientKind::Channel);
+        history.add_recipient(SILENT_USER, RecipientKind::Peer);
         (app_id(index), history)
     };
     (0..options.projects).map(project).collect()
 }
 
-/// A message from somebody to somebody.
+/// Generates a random message.
 pub(in crate::sandbox) fn random_agora_message(
     rng: &mut fastrand::Rng,
     ms: i64,
@@ -93,7 +91,7 @@ pub(in crate::sandbox) fn random_agora_message(
     };
     let sender = rng.usize(0..users.len());
     let (dst, kind) = if rng.u8(0..10) < 7 {
-        // The first channels are the busy ones.
+        // The first channels are the busiest.
         let upper = rng.usize(0..channels.len());
         (channels[rng.usize(0..=upper)], RecipientKind::Channel)
     } else {
@@ -117,21 +115,21 @@ pub(in crate::sandbox) fn random_agora_message(
     }
 }
 
-fn messages(
+fn generate_messages(
     rng: &mut fastrand::Rng,
     count: usize,
-    stretch: FillRange,
+    range: FillRange,
     plain: bool,
 ) -> Vec<AgoraMessage> {
     let mut messages = if plain {
         Vec::new()
     } else {
-        specials(rng, stretch)
+        special_messages(rng, range)
     };
     messages.truncate(count);
     let rest = count - messages.len();
     messages.extend(
-        stretch
+        range
             .sample_times(rng, rest, plain)
             .into_iter()
             .map(|ms| random_agora_message(rng, ms, plain)),
@@ -139,10 +137,10 @@ fn messages(
     messages
 }
 
-/// What must not be left to chance: each odd payload, true duplicates, moments on the bounds of windows, and one
-/// millisecond so full that it takes several pages.
-fn specials(rng: &mut fastrand::Rng, stretch: FillRange) -> Vec<AgoraMessage> {
-    let somewhere = |rng: &mut fastrand::Rng| stretch.start + rng.i64(0..stretch.length.max(1));
+/// Generates the cases that must always occur: each odd payload, duplicates, times on the bounds of
+/// windows, and one millisecond that takes several pages.
+fn special_messages(rng: &mut fastrand::Rng, range: FillRange) -> Vec<AgoraMessage> {
+    let somewhere = |rng: &mut fastrand::Rng| range.start + rng.i64(0..range.length.max(1));
     let mut specials = Vec::new();
     for n in 0..ODD_PAYLOAD_COUNT {
         let ms = somewhere(rng);
@@ -152,10 +150,12 @@ fn specials(rng: &mut fastrand::Rng, stretch: FillRange) -> Vec<AgoraMessage> {
         });
     }
     for unit in [1000, 60_000, 3_600_000, 86_400_000] {
-        // On the bound, and one millisecond to either side of it.
-        specials.extend([-1, 0, 1].map(|beside| {
-            random_agora_message(rng, stretch.round_multiple(unit, 1) + beside, true)
-        }));
+        // On the bound, and one millisecond before and after it.
+        specials.extend(
+            [-1, 0, 1].map(|beside| {
+                random_agora_message(rng, range.round_multiple(unit, 1) + beside, true)
+            }),
+        );
     }
     for alike in [2, 3] {
         for payload in ["ok", "", "\0"] {
@@ -172,9 +172,10 @@ fn specials(rng: &mut fastrand::Rng, stretch: FillRange) -> Vec<AgoraMessage> {
             specials.extend(std::iter::repeat_n(message, alike));
         }
     }
-    let ms = stretch.round_multiple(1000, 90);
-    for n in 0..PILE {
-        // Every tenth is said twice, so that even this millisecond has its duplicates.
+    let ms = range.round_multiple(1000, 90);
+    for n in 0..CROWDED_MESSAGES {
+        // Every tenth message is repeated, so that the crowded millisecond also contains
+        // duplicates.
         let text = format!("all at once, number {}", n - usize::from(n % 10 == 1));
         let message = random_agora_message(rng, ms, true);
         specials.push(AgoraMessage {
@@ -205,21 +206,24 @@ mod tests {
 
     #[test]
     fn the_seed_decides() {
-        assert_eq!(project(&[]).all(), project(&[]).all());
-        assert_ne!(project(&[]).all(), project(&["--seed", "2"]).all());
+        assert_eq!(project(&[]).messages(), project(&[]).messages());
+        assert_ne!(
+            project(&[]).messages(),
+            project(&["--seed", "2"]).messages()
+        );
     }
 
     #[test]
     fn the_edges_are_there() {
         let history = project(&[]);
-        assert_eq!(history.all().len(), 20_000);
+        assert_eq!(history.messages().len(), 20_000);
         let mut by_ms = HashMap::<i64, usize>::new();
         let mut alike = HashMap::new();
-        for message in history.all() {
+        for message in history.messages() {
             *by_ms.entry(message.ms).or_default() += 1;
             *alike.entry(message.clone()).or_default() += 1;
         }
-        assert!(by_ms.values().any(|&n| n >= PILE));
+        assert!(by_ms.values().any(|&n| n >= CROWDED_MESSAGES));
         for n in [2, 3] {
             assert!(alike.values().any(|&found: &usize| found == n), "{n} alike");
         }
@@ -229,13 +233,15 @@ mod tests {
                 "on a multiple of {unit} ms"
             );
         }
-        assert!(
-            (0..ODD_PAYLOAD_COUNT)
-                .all(|n| history.all().iter().any(|m| m.payload == odd_payload(n)))
-        );
+        assert!((0..ODD_PAYLOAD_COUNT).all(|n| {
+            history
+                .messages()
+                .iter()
+                .any(|m| m.payload == odd_payload(n))
+        }));
         assert!(
             history
-                .all()
+                .messages()
                 .iter()
                 .all(|m| m.ms < NOW.0 && m.ms >= NOW.0 - 5 * 86_400_000)
         );
@@ -252,15 +258,15 @@ mod tests {
     #[test]
     fn plain_is_plain() {
         let history = project(&["--plain", "--messages", "1000"]);
-        assert_eq!(history.all().len(), 1000);
+        assert_eq!(history.messages().len(), 1000);
         assert!(
             history
-                .all()
+                .messages()
                 .iter()
                 .all(|m| m.payload.len() < 200 && !m.payload.contains(&0))
         );
         let gaps: Vec<i64> = history
-            .all()
+            .messages()
             .windows(2)
             .map(|w| w[1].ms - w[0].ms)
             .collect();
@@ -272,8 +278,8 @@ mod tests {
 
     #[test]
     fn a_small_history_is_as_small_as_asked_for() {
-        assert!(project(&["--messages", "0"]).all().is_empty());
-        assert_eq!(project(&["--messages", "7"]).all().len(), 7);
+        assert!(project(&["--messages", "0"]).messages().is_empty());
+        assert_eq!(project(&["--messages", "7"]).messages().len(), 7);
         let options = Options::from_flags(["--messages", "10", "--projects", "3"]).unwrap();
         let projects = agora_projects(&options, &mut fastrand::Rng::with_seed(1), NOW);
         assert_eq!(
@@ -286,7 +292,7 @@ mod tests {
         assert_eq!(
             projects
                 .iter()
-                .map(|(_, history)| history.all().len())
+                .map(|(_, history)| history.messages().len())
                 .sum::<usize>(),
             10
         );

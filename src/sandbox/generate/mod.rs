@@ -1,4 +1,4 @@
-//! Histories out of nothing but a seed, a moment and the options.
+//! Generated histories. They depend only on the seed, the time and the options.
 
 mod agora;
 mod text;
@@ -12,7 +12,7 @@ pub(super) use self::web3mq::{
 };
 use crate::domain::time::Millis;
 
-/// A stretch of time to fill, in milliseconds.
+/// A time range to fill with messages, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 struct FillRange {
     start: i64,
@@ -28,7 +28,8 @@ impl FillRange {
         }
     }
 
-    /// `count` moments in it, in order: evenly spread, or with bursts and silences as people write.
+    /// Returns `count` times in the range, in order: evenly spread, or with bursts and pauses like
+    /// human conversation.
     fn sample_times(self, rng: &mut fastrand::Rng, count: usize, even: bool) -> Vec<i64> {
         let mut elapsed: i128 = 0;
         let steps: Vec<i128> = (0..count)
@@ -41,7 +42,7 @@ impl FillRange {
                 elapsed
             })
             .collect();
-        // Scaled so that the last one is just before the end.
+        // Scaled so that the last time is just before the end.
         let whole = elapsed + 1;
         let scale = |step: i128| {
             i64::try_from(step * i128::from(self.length) / whole).unwrap_or(self.length)
@@ -52,7 +53,8 @@ impl FillRange {
             .collect()
     }
 
-    /// A moment in the middle that lies exactly on a multiple of `unit` milliseconds, `n` units along.
+    /// Returns a multiple of `unit` milliseconds near the middle of the range, `n` units further
+    /// on.
     fn round_multiple(self, unit: i64, n: i64) -> i64 {
         let at = (self.start + self.length / 2).div_euclid(unit) * unit + n * unit;
         if (self.start..self.start + self.length).contains(&at) {
@@ -63,7 +65,8 @@ impl FillRange {
     }
 }
 
-/// The time until somebody writes again, in no particular unit: mostly soon, sometimes later, rarely for very long.
+/// Returns a random pause until the next message, in no particular unit: mostly short, sometimes
+/// longer, rarely very long.
 fn random_pause(rng: &mut fastrand::Rng) -> u32 {
     match rng.u16(0..1000) {
         0..=599 => rng.u32(0..6),
@@ -73,7 +76,7 @@ fn random_pause(rng: &mut fastrand::Rng) -> u32 {
     }
 }
 
-/// How many of `total` things the part number `index` of `parts` gets.
+/// Returns the share of part number `index` when `total` items are split into `parts` parts.
 fn share_of(total: usize, parts: usize, index: usize) -> usize {
     total
         .checked_div(parts)

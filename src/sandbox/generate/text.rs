@@ -1,4 +1,6 @@
-//! What people write: plain chat, and the odd things that an archive must not lose.
+//! Generated message texts: plain chat, and odd payloads that an archive must preserve.
+
+use crate::sandbox::limits::MAX_PAYLOAD_BYTES;
 
 const OPENINGS: &[&str] = &[
     "hey",
@@ -69,7 +71,7 @@ const ENDINGS: &[&str] = &[
     " – größer als gedacht",
 ];
 
-/// A line of chat, as everybody writes it.
+/// Generates a line of ordinary chat.
 pub(super) fn random_sentence(rng: &mut fastrand::Rng) -> String {
     let opening = pick_one(rng, OPENINGS);
     match rng.u8(0..10) {
@@ -89,15 +91,12 @@ pub(super) fn random_sentence(rng: &mut fastrand::Rng) -> String {
     }
 }
 
-/// One of several.
+/// Picks one of several texts.
 pub(super) fn pick_one<'a>(rng: &mut fastrand::Rng, from: &[&'a str]) -> &'a str {
     rng.choice(from).copied().unwrap_or_default()
 }
 
-/// The largest payload that Agora takes.
-const MAX_PAYLOAD_BYTES: usize = 32 * 1024;
-
-/// Payloads in generalised UTF-8 that are easily spoilt on the way.
+/// Payloads in generalised UTF-8 that are easily corrupted.
 const ODD_TEXTS: &[&[u8]] = &[
     b"",
     b"\0",
@@ -120,10 +119,11 @@ const ODD_TEXTS: &[&[u8]] = &[
     b"<script>alert(1)</script>&amp;",
 ];
 
-/// How many odd payloads there are.
+/// The number of odd payloads.
 pub(super) const ODD_PAYLOAD_COUNT: usize = ODD_TEXTS.len() + 3;
 
-/// The odd payload number `n`, counted round and round: the fixed ones, then three of the largest size.
+/// Returns odd payload number `n`, modulo their number: the fixed ones, then three of the maximum
+/// size.
 pub(super) fn odd_payload(n: usize) -> Vec<u8> {
     let n = n % ODD_PAYLOAD_COUNT;
     match ODD_TEXTS.get(n) {
@@ -133,7 +133,7 @@ pub(super) fn odd_payload(n: usize) -> Vec<u8> {
             .cycle()
             .take(MAX_PAYLOAD_BYTES)
             .collect(),
-        // The worst case of JSON: each byte becomes six.
+        // The worst case in JSON: each byte becomes six.
         None if n == ODD_TEXTS.len() + 1 => vec![0; MAX_PAYLOAD_BYTES],
         None => "😀".bytes().cycle().take(MAX_PAYLOAD_BYTES).collect(),
     }

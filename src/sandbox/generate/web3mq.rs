@@ -1,4 +1,5 @@
-//! Web3MQ accounts: groups, chats of two, topics and dApps, written to by clients of uneven quality.
+//! Generated Web3MQ accounts with groups, chats of two users, topics and dApps. Some of their
+//! clients are faulty.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -6,15 +7,14 @@ use base64::engine::general_purpose::STANDARD;
 use super::text::{ODD_PAYLOAD_COUNT, odd_payload, pick_one, random_sentence};
 use super::{FillRange, share_of};
 use crate::domain::time::Millis;
+use crate::sandbox::limits::CROWDED_MESSAGES;
 use crate::sandbox::options::Options;
 use crate::sandbox::web3mq::{Web3mqMessage, Web3mqStatus, Web3mqUser};
 
 const CHAT_TYPE: &str = "text/plain; charset=utf-8";
 const MEMBERS: &[&str] = &["ada", "grace", "linus", "margaret", "edsger"];
-/// More than two of the largest pages in one millisecond.
-const PILE: usize = 250;
 
-/// What clients have sent for a payload that is not the one base64 of a text.
+/// Payloads of faulty clients: each is not the canonical base64 of a text.
 const ODD_PAYLOADS: &[&str] = &[
     "",
     "not base64 at all!",
@@ -30,7 +30,7 @@ const ODD_PAYLOADS: &[&str] = &[
     "=",
 ];
 
-/// All accounts with their histories.
+/// Generates all accounts with their histories.
 pub(in crate::sandbox) fn web3mq_accounts(
     options: &Options,
     rng: &mut fastrand::Rng,
@@ -40,26 +40,26 @@ pub(in crate::sandbox) fn web3mq_accounts(
         let mut account = Web3mqUser::derive(options.seed, index);
         let topics = busy_topics(&account, options.plain);
         let count = share_of(options.topic_messages, options.users, index);
-        let stretch = FillRange::ending_at(now, options.topic_span);
+        let range = FillRange::ending_at(now, options.topic_span);
         let mut rows = if options.plain {
             Vec::new()
         } else {
-            specials(rng, &account, &topics[0], stretch)
+            special_messages(rng, &account, &topics[0], range)
         };
         rows.truncate(count);
         let rest = count - rows.len();
-        let moments = stretch.sample_times(rng, rest, options.plain);
+        let moments = range.sample_times(rng, rest, options.plain);
         rows.extend(
             moments
                 .into_iter()
-                .map(|ms| random_message(rng, &account, &topics, ms, options.plain)),
+                .map(|ms| random_topic_message(rng, &account, &topics, ms, options.plain)),
         );
-        age(rng, &mut rows, now);
+        assign_statuses(rng, &mut rows, now);
         rows.sort_by_key(|row| row.ms);
         for topic in &topics {
-            account.open(topic);
+            account.add_topic(topic);
         }
-        account.open(&group_id(&format!("{}/nobody here", account.user_id())));
+        account.add_topic(&group_id(&format!("{}/nobody here", account.user_id())));
         for row in rows {
             account.insert(row);
         }
@@ -68,7 +68,7 @@ pub(in crate::sandbox) fn web3mq_accounts(
     (0..options.users).map(account).collect()
 }
 
-/// A message to one of an account's conversations.
+/// Generates a random message to one of an account's conversations.
 pub(in crate::sandbox) fn random_web3mq_message(
     rng: &mut fastrand::Rng,
     account: &Web3mqUser,
@@ -86,20 +86,20 @@ pub(in crate::sandbox) fn random_web3mq_message(
     } else {
         busy
     };
-    random_message(rng, account, &topics, ms, plain)
+    random_topic_message(rng, account, &topics, ms, plain)
 }
 
-/// The user id of somebody who is only a name here.
+/// Returns the user id for a name.
 pub(in crate::sandbox) fn user_id(name: &str) -> String {
-    format!("user:{}", digits(name, 56))
+    format!("user:{}", hex_digits(name, 56))
 }
 
-/// The id of a group that is only a name here.
+/// Returns the group id for a name.
 pub(in crate::sandbox) fn group_id(name: &str) -> String {
-    format!("group:{}", digits(name, 40))
+    format!("group:{}", hex_digits(name, 40))
 }
 
-/// A message as a good client sends it.
+/// Builds a message as a correct client sends it.
 pub(in crate::sandbox) fn text_message(
     topic: &str,
     from: String,
@@ -135,7 +135,7 @@ pub(in crate::sandbox) fn text_message(
     }
 }
 
-fn digits(name: &str, length: usize) -> String {
+fn hex_digits(name: &str, length: usize) -> String {
     blake3::hash(name.as_bytes())
         .to_hex()
         .get(..length)
@@ -143,7 +143,7 @@ fn digits(name: &str, length: usize) -> String {
         .to_owned()
 }
 
-/// The conversations in which something is written; the first one is a group.
+/// Returns the conversations that receive messages. The first is a group.
 fn busy_topics(account: &Web3mqUser, plain: bool) -> Vec<String> {
     let own = account.user_id();
     let mut topics: Vec<String> = ["team", "family", "trading"]
@@ -151,13 +151,13 @@ fn busy_topics(account: &Web3mqUser, plain: bool) -> Vec<String> {
         .into();
     topics.extend(MEMBERS.iter().take(3).map(|name| user_id(name)));
     if !plain {
-        topics.push(format!("SwapChat:im@{}", digits(own, 56)));
-        topics.push(format!("topic:news & views +{}", digits(own, 12)));
+        topics.push(format!("SwapChat:im@{}", hex_digits(own, 56)));
+        topics.push(format!("topic:news & views +{}", hex_digits(own, 12)));
     }
     topics
 }
 
-fn random_message(
+fn random_topic_message(
     rng: &mut fastrand::Rng,
     account: &Web3mqUser,
     topics: &[String],
@@ -183,16 +183,16 @@ fn random_message(
         "application/json".clone_into(&mut row.payload_type);
     }
     if !plain {
-        make_odd(rng, &mut row);
+        distort_message(rng, &mut row);
     }
     row
 }
 
-/// What clients of uneven quality do to a message now and then.
-fn make_odd(rng: &mut fastrand::Rng, row: &mut Web3mqMessage) {
+/// Occasionally alters a message as a faulty client would.
+fn distort_message(rng: &mut fastrand::Rng, row: &mut Web3mqMessage) {
     match rng.u8(0..100) {
         0..=2 => row.messageid.clear(),
-        // Some SDKs write the id as a number, without its leading zeros.
+        // Some SDKs write the id as a number without leading zeros.
         3..=9 => row.messageid = row.messageid.trim_start_matches('0').to_owned(),
         10..=12 => pick_one(rng, ODD_PAYLOADS).clone_into(&mut row.payload_text),
         13..=15 => row.payload_text = STANDARD.encode(odd_payload(rng.usize(0..ODD_PAYLOAD_COUNT))),
@@ -204,15 +204,15 @@ fn make_odd(rng: &mut fastrand::Rng, row: &mut Web3mqMessage) {
     }
 }
 
-/// What must not be left to chance, in one conversation: odd payloads, ids and types, duplicates without an id, and
-/// one millisecond so full that it takes several pages.
-fn specials(
+/// Generates the cases that must always occur in one conversation: odd payloads, ids and types,
+/// duplicates without an id, and one millisecond that takes several pages.
+fn special_messages(
     rng: &mut fastrand::Rng,
     account: &Web3mqUser,
     topic: &str,
-    stretch: FillRange,
+    range: FillRange,
 ) -> Vec<Web3mqMessage> {
-    let somewhere = |rng: &mut fastrand::Rng| stretch.start + rng.i64(0..stretch.length.max(1));
+    let somewhere = |rng: &mut fastrand::Rng| range.start + rng.i64(0..range.length.max(1));
     let from = || user_id(MEMBERS[0]);
     let mut rows = Vec::new();
     for odd in ODD_PAYLOADS {
@@ -237,12 +237,13 @@ fn specials(
         ));
     }
     for unit in [1000, 60_000, 3_600_000, 86_400_000] {
-        // In the last hour of a day the next full hour is the next day: but for the text it would be the same message.
+        // In the last hour of a day, the next full hour is also the next day. The text keeps the
+        // two messages distinct.
         let text = format!("right on time, to {unit} ms");
         rows.push(text_message(
             topic,
             account.user_id().to_owned(),
-            stretch.round_multiple(unit, 1),
+            range.round_multiple(unit, 1),
             text.as_bytes(),
         ));
     }
@@ -257,8 +258,8 @@ fn specials(
         status: None,
         ..row
     });
-    let ms = stretch.round_multiple(1000, 90);
-    rows.extend((0..PILE).map(|n| {
+    let ms = range.round_multiple(1000, 90);
+    rows.extend((0..CROWDED_MESSAGES).map(|n| {
         text_message(
             topic,
             from(),
@@ -269,8 +270,8 @@ fn specials(
     rows
 }
 
-/// Gives messages the status that their age makes likely: old ones are read.
-fn age(rng: &mut fastrand::Rng, rows: &mut [Web3mqMessage], now: Millis) {
+/// Assigns the status that a message's age makes likely: old messages are read.
+fn assign_statuses(rng: &mut fastrand::Rng, rows: &mut [Web3mqMessage], now: Millis) {
     const HOUR: i64 = 3_600_000;
     for row in rows.iter_mut().filter(|row| row.status.is_some()) {
         let age = now.0 - row.ms;
@@ -339,7 +340,7 @@ mod tests {
             alike.iter().all(|(key, &n)| n == 1 || key.4.is_empty()),
             "only rows without an id are duplicates"
         );
-        assert!(by_ms.values().any(|&n| n >= PILE));
+        assert!(by_ms.values().any(|&n| n >= CROWDED_MESSAGES));
         assert!(rows.iter().any(|row| row.messageid.len() == 55));
         assert!(rows.iter().any(|row| row.cipher_suite.contains("SHA384")));
         assert!(

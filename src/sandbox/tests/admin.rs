@@ -3,12 +3,12 @@ use std::collections::HashSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{NOW, Trial};
+use super::{NOW, TestSandbox};
 use crate::sandbox::{Arrival, Call, RulesReport, Web3mqStatus};
 
 #[tokio::test]
 async fn the_truth_is_all_there_is() {
-    let trial = Trial::new(&["--projects", "2", "--users", "2"]).await;
+    let trial = TestSandbox::new(&["--projects", "2", "--users", "2"]).await;
     let text = trial
         .request(Method::GET, "/sandbox/truth")
         .send()
@@ -37,7 +37,7 @@ async fn the_truth_is_all_there_is() {
 
 #[tokio::test]
 async fn the_world_can_be_changed() {
-    let trial = Trial::new(&["--messages", "0", "--topic-messages", "0"]).await;
+    let trial = TestSandbox::new(&["--messages", "0", "--topic-messages", "0"]).await;
     let world = trial.sandbox.world();
     let agora = json!({ "agora": {
         "account": "sandbox", "src": "a", "dst": "b", "kind": "peer", "ms": 5, "payload_base64": "7aC9"
@@ -53,7 +53,7 @@ async fn the_world_can_be_changed() {
     );
     assert_eq!(world.agora_messages("sandbox").len(), 21);
 
-    let user = world.users().remove(0);
+    let user = world.user_ids().remove(0);
     let rows = || {
         world
             .web3mq_topics(&user)
@@ -124,7 +124,7 @@ async fn the_world_can_be_changed() {
 
 #[tokio::test]
 async fn the_rules_are_reported_and_reset() {
-    let trial = Trial::new(&[]).await;
+    let trial = TestSandbox::new(&[]).await;
     trial
         .get("/dev/v2/project/sandbox/rtm/message/history/count")
         .await;
@@ -149,7 +149,7 @@ async fn the_rules_are_reported_and_reset() {
 
 #[tokio::test]
 async fn the_sample_configuration_names_every_stream() {
-    let trial = Trial::new(&["--projects", "2", "--users", "2"]).await;
+    let trial = TestSandbox::new(&["--projects", "2", "--users", "2"]).await;
     let config: toml::Table = trial
         .sandbox
         .sample_config("sqlite://demo.db")

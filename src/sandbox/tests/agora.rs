@@ -5,13 +5,13 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Visitor};
 use serde_json::{Value, json};
 
-use super::{NOW, Trial, answer};
+use super::{NOW, TestSandbox, answer};
 use crate::domain::time::{Millis, Second};
 use crate::sandbox::{AgoraMessage, CUSTOMER_ID, CUSTOMER_SECRET, RecipientKind, TOKEN_UID};
 
 const BASE: &str = "/dev/v2/project/sandbox/rtm/message/history";
 
-/// A JSON string as bytes, in which serde keeps lone surrogates.
+/// A JSON string as bytes, in which serde preserves lone surrogates.
 struct JsonStringBytes(Vec<u8>);
 
 impl<'de> Deserialize<'de> for JsonStringBytes {
@@ -45,7 +45,7 @@ struct HistoryPage {
     messages: Vec<HistoryRow>,
 }
 
-impl Trial {
+impl TestSandbox {
     async fn make_handle(&self, body: &Value) -> (StatusCode, Value) {
         let request = self.request(Method::POST, &format!("{BASE}/query"));
         let request = request
@@ -61,7 +61,7 @@ impl Trial {
         .await
     }
 
-    /// Asks and returns the path of the handle.
+    /// Creates a query and returns the path of its handle.
     async fn handle(&self, body: &Value) -> String {
         let (status, made) = self.make_handle(body).await;
         assert_eq!(
@@ -105,7 +105,7 @@ fn ask(destination: &str) -> Value {
 
 #[tokio::test]
 async fn paging_shows_the_truth_and_the_count_agrees() {
-    let trial = Trial::new(&[]).await;
+    let trial = TestSandbox::new(&[]).await;
     let truth = trial.sandbox.world().agora_messages("sandbox");
     for order in ["asc", "desc"] {
         let mut shown = Vec::new();
@@ -151,7 +151,7 @@ async fn paging_shows_the_truth_and_the_count_agrees() {
 
 #[tokio::test]
 async fn odd_names_are_reached_when_they_are_encoded() {
-    let trial = Trial::new(&[]).await;
+    let trial = TestSandbox::new(&[]).await;
     let (start, end) = times(6);
     for stream in trial.sandbox.world().agora_streams("sandbox") {
         let Some(name) = stream.destination.filter(|_| stream.source.is_none()) else {
@@ -179,7 +179,7 @@ async fn odd_names_are_reached_when_they_are_encoded() {
 
 #[tokio::test]
 async fn a_handle_is_good_once_in_either_spelling() {
-    let trial = Trial::new(&["--dead-handle", "404"]).await;
+    let trial = TestSandbox::new(&["--dead-handle", "404"]).await;
     let path = trial.handle(&ask("lobby")).await;
     assert!(path.ends_with("=="), "{path}");
     assert_eq!(trial.fetch(&path.replace('=', "%3D")).await.0, 200);
@@ -193,7 +193,7 @@ async fn a_handle_is_good_once_in_either_spelling() {
         "one that never was is not dead"
     );
 
-    let trial = Trial::new(&[]).await;
+    let trial = TestSandbox::new(&[]).await;
     let path = trial.handle(&ask("lobby")).await;
     trial.fetch(&path).await;
     let (status, body) = trial.fetch(&path).await;
@@ -205,7 +205,7 @@ async fn a_handle_is_good_once_in_either_spelling() {
 
 #[tokio::test]
 async fn what_is_in_progress_must_be_waited_for() {
-    let trial = Trial::new(&["--ready-after", "1h", "--count-progress-every", "2"]).await;
+    let trial = TestSandbox::new(&["--ready-after", "1h", "--count-progress-every", "2"]).await;
     let path = trial.handle(&ask("lobby")).await;
     let (status, body) = trial.fetch(&path).await;
     assert_eq!(
@@ -227,7 +227,7 @@ async fn what_is_in_progress_must_be_waited_for() {
 
 #[tokio::test]
 async fn three_credentials_are_good_and_others_are_not() {
-    let trial = Trial::new(&[]).await;
+    let trial = TestSandbox::new(&[]).await;
     let (start, end) = times(1);
     let path = format!("{BASE}/count?source=alice&start_time={start}&end_time={end}");
     let with = |headers: &[(&'static str, &'static str)]| {
@@ -270,7 +270,7 @@ async fn three_credentials_are_good_and_others_are_not() {
 
 #[tokio::test]
 async fn what_the_contract_does_not_allow_is_refused() {
-    let trial = Trial::new(&[]).await;
+    let trial = TestSandbox::new(&[]).await;
     let mut wrong = ask("lobby");
     wrong["limit"] = 10.into();
     let (status, body) = trial.make_handle(&wrong).await;
@@ -313,7 +313,7 @@ async fn what_the_contract_does_not_allow_is_refused() {
 
 #[tokio::test]
 async fn too_many_requests_are_refused() {
-    let trial = Trial::new(&["--requests-per-second", "2", "--retry-after"]).await;
+    let trial = TestSandbox::new(&["--requests-per-second", "2", "--retry-after"]).await;
     let refused = loop {
         let response = trial.raw("/query/x").await;
         if response.status() != 404 {
@@ -330,7 +330,7 @@ async fn too_many_requests_are_refused() {
 #[tokio::test]
 async fn a_snapshot_is_taken_when_the_flag_says() {
     for (flag, found) in [("post", 0), ("get", 1)] {
-        let trial = Trial::new(&["--messages", "0", "--snapshot", flag]).await;
+        let trial = TestSandbox::new(&["--messages", "0", "--snapshot", flag]).await;
         let path = trial.handle(&ask("lobby")).await;
         append(&trial, NOW.0 - 5000);
         let (_, page) = trial.fetch(&path).await;
@@ -340,7 +340,7 @@ async fn a_snapshot_is_taken_when_the_flag_says() {
 
 #[tokio::test]
 async fn too_old_and_too_fresh_messages_are_hidden() {
-    let trial = Trial::new(&[
+    let trial = TestSandbox::new(&[
         "--messages",
         "0",
         "--retention",
@@ -378,7 +378,7 @@ async fn messages_come_in_every_shape() {
     let ms = NOW.0 - 5000;
     let seconds = Millis(ms).second().0;
     let shape = async |flags: &[&str]| {
-        let trial = Trial::new(&[&["--messages", "0"], flags].concat()).await;
+        let trial = TestSandbox::new(&[&["--messages", "0"], flags].concat()).await;
         append(&trial, ms);
         trial.fetch(&trial.handle(&ask("lobby")).await).await.1
     };
@@ -423,7 +423,7 @@ async fn an_empty_list_comes_in_every_shape() {
         ("null", Some(Value::Null)),
         ("absent", None),
     ] {
-        let trial = Trial::new(&["--empty-list", flag]).await;
+        let trial = TestSandbox::new(&["--empty-list", flag]).await;
         let page = trial
             .fetch(&trial.handle(&ask("silent room")).await)
             .await
@@ -433,7 +433,7 @@ async fn an_empty_list_comes_in_every_shape() {
     }
 }
 
-fn append(trial: &Trial, ms: i64) {
+fn append(trial: &TestSandbox, ms: i64) {
     let (src, dst) = ("alice".to_owned(), "lobby".to_owned());
     let message = AgoraMessage {
         src,
@@ -451,7 +451,7 @@ fn append(trial: &Trial, ms: i64) {
 
 #[tokio::test]
 async fn events_are_told_once_a_thousand_at_a_time_to_whoever_is_let_in() {
-    let trial = Trial::new(&["--messages", "0"]).await;
+    let trial = TestSandbox::new(&["--messages", "0"]).await;
     let feeds = "/dev/v2/project/sandbox/rtm/vendor";
     let told = async |feed: &str| {
         let request = trial.request(Method::GET, &format!("{feeds}/{feed}"));

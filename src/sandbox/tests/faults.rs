@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use super::Trial;
+use super::TestSandbox;
 use crate::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, CallFilter, Fault, ScriptedAnswer};
 
 const QUERY: &str = "/dev/v2/project/sandbox/rtm/message/history/query";
@@ -8,7 +8,7 @@ const READ: &str = "/dev/v2/project/sandbox/rtm/message/history/query/x";
 
 #[tokio::test]
 async fn a_scripted_answer_takes_the_place_of_the_true_one() {
-    let trial = Trial::new(&[]).await;
+    let trial = TestSandbox::new(&[]).await;
     let elsewhere = json!({
         "on": "read", "status": 302, "headers": { "Location": "http://elsewhere.example/" }, "body": "<html>", "times": 2
     });
@@ -37,7 +37,7 @@ async fn a_scripted_answer_takes_the_place_of_the_true_one() {
 
 #[tokio::test]
 async fn a_script_can_wait_and_be_forgotten() {
-    let trial = Trial::new(&[]).await;
+    let trial = TestSandbox::new(&[]).await;
     trial
         .sandbox
         .script(ScriptedAnswer {
@@ -75,7 +75,7 @@ async fn a_script_can_wait_and_be_forgotten() {
 
 #[tokio::test]
 async fn a_connection_can_be_dropped() {
-    let trial = Trial::new(&[]).await;
+    let trial = TestSandbox::new(&[]).await;
     trial
         .sandbox
         .script(ScriptedAnswer {
@@ -91,7 +91,7 @@ async fn a_connection_can_be_dropped() {
 
 #[tokio::test]
 async fn an_answer_can_never_come() {
-    let Trial { sandbox, client } = Trial::new(&[]).await;
+    let TestSandbox { sandbox, client } = TestSandbox::new(&[]).await;
     sandbox
         .script(ScriptedAnswer {
             fault: Some(Fault::Hang),
@@ -107,8 +107,9 @@ async fn an_answer_can_never_come() {
     assert!(waiting.await.unwrap().is_err());
 }
 
-/// What comes of a count that is met by this fault: status and body, if there is an answer in the end.
-async fn met(trial: &Trial, fault: Fault) -> Option<(u16, Vec<u8>)> {
+/// Returns the status and body of a count that meets this fault. `None` if there is no complete
+/// answer.
+async fn met(trial: &TestSandbox, fault: Fault) -> Option<(u16, Vec<u8>)> {
     trial
         .sandbox
         .script(ScriptedAnswer {
@@ -129,7 +130,7 @@ async fn met(trial: &Trial, fault: Fault) -> Option<(u16, Vec<u8>)> {
 
 #[tokio::test]
 async fn each_fault_looks_as_it_is_called() {
-    let trial = Trial::new(&[]).await;
+    let trial = TestSandbox::new(&[]).await;
     let answered = async |fault| met(&trial, fault).await.unwrap();
     assert_eq!(met(&trial, Fault::Cut).await, None);
     let (status, body) = answered(Fault::Truncated).await;
@@ -156,7 +157,7 @@ async fn each_fault_looks_as_it_is_called() {
 
 #[tokio::test]
 async fn a_drip_goes_on_and_a_huge_body_is_huge() {
-    let trial = Trial::new(&[]).await;
+    let trial = TestSandbox::new(&[]).await;
     trial
         .sandbox
         .script(ScriptedAnswer {
@@ -190,7 +191,7 @@ async fn a_drip_goes_on_and_a_huge_body_is_huge() {
 
 #[tokio::test]
 async fn faults_left_to_chance_are_counted_and_break_no_rule() {
-    let trial = Trial::new(&["--faults", "100%", "--fault-kinds", "html,retry-after"]).await;
+    let trial = TestSandbox::new(&["--faults", "100%", "--fault-kinds", "html,retry-after"]).await;
     for _ in 0..20 {
         trial.get(READ).await;
     }
@@ -218,7 +219,7 @@ async fn an_answer_that_goes_wrong_on_its_way_may_have_spent_the_handle() {
         "300",
         "--plain",
     ];
-    let trial = Trial::new(&flags).await;
+    let trial = TestSandbox::new(&flags).await;
     let (mut spent, mut unspent) = (false, false);
     while !(spent && unspent) {
         let Some(handle) = handle(&trial).await else {
@@ -242,8 +243,8 @@ async fn an_answer_that_goes_wrong_on_its_way_may_have_spent_the_handle() {
     );
 }
 
-/// Makes a handle, unless the answer is cut off.
-async fn handle(trial: &Trial) -> Option<String> {
+/// Creates a handle. `None` if the answer is cut off.
+async fn handle(trial: &TestSandbox) -> Option<String> {
     let filter = json!({ "destination": "lobby", "start_time": "2026-11-20T00:00:00Z", "end_time": "2026-11-22T00:00:00Z" });
     let request = trial
         .request(reqwest::Method::POST, QUERY)
@@ -261,8 +262,8 @@ async fn handle(trial: &Trial) -> Option<String> {
     )
 }
 
-/// The status of a reading, unless the answer is cut off.
-async fn read(trial: &Trial, handle: &str) -> Option<u16> {
+/// Returns the status of a read. `None` if the answer is cut off.
+async fn read(trial: &TestSandbox, handle: &str) -> Option<u16> {
     let request = trial.request(reqwest::Method::GET, &format!("{QUERY}/{handle}"));
     let response = request
         .basic_auth(CUSTOMER_ID, Some(CUSTOMER_SECRET))

@@ -1,4 +1,4 @@
-//! The sandbox as a client meets it: over HTTP.
+//! Tests of the sandbox over HTTP.
 
 mod admin;
 mod agora;
@@ -17,19 +17,19 @@ use crate::domain::time::Millis;
 
 /// 2026-11-22T10:26:40.123Z
 const NOW: Millis = Millis(1_795_343_200_123);
-/// Every test asks more than ten times a second, and waits for nothing.
+/// Tests send more than ten requests a second and do not wait for handles.
 const AT_ONCE: [&str; 4] = ["--requests-per-second", "0", "--ready-after", "0ms"];
 
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// A sandbox and a client of it.
-struct Trial {
+/// A sandbox with an HTTP client.
+struct TestSandbox {
     sandbox: Sandbox,
     client: reqwest::Client,
 }
 
-impl Trial {
-    /// A sandbox with few messages that answers at once, unless the flags say otherwise.
+impl TestSandbox {
+    /// Starts a sandbox with few messages that answers immediately, unless the flags say otherwise.
     async fn new(flags: &[&str]) -> Self {
         let mut all: Vec<&str> = AT_ONCE
             .chunks(2)
@@ -91,7 +91,7 @@ async fn nobody_else_can_reach_it() {
 
 #[tokio::test]
 async fn it_is_gone_when_it_is_stopped() {
-    let Trial { sandbox, client } = Trial::new(&[]).await;
+    let TestSandbox { sandbox, client } = TestSandbox::new(&[]).await;
     let url = format!("{}/sandbox/rules", sandbox.base_url());
     assert_eq!(client.get(&url).send().await.unwrap().status(), 200);
     sandbox.stop().await;
@@ -100,7 +100,7 @@ async fn it_is_gone_when_it_is_stopped() {
 
 #[tokio::test]
 async fn answers_are_dated_by_the_providers_clock() {
-    let trial = Trial::new(&["--clock-skew", "-1d"]).await;
+    let trial = TestSandbox::new(&["--clock-skew", "-1d"]).await;
     let response = trial
         .request(Method::GET, "/anything")
         .send()
@@ -117,7 +117,7 @@ async fn answers_are_dated_by_the_providers_clock() {
 
 #[tokio::test]
 async fn the_world_goes_on_by_itself() {
-    let trial = Trial::new(&[
+    let trial = TestSandbox::new(&[
         "--messages",
         "0",
         "--append-rate",
@@ -127,7 +127,7 @@ async fn the_world_goes_on_by_itself() {
     ])
     .await;
     let world = trial.sandbox.world();
-    let user = world.users().remove(0);
+    let user = world.user_ids().remove(0);
     let read = || {
         world
             .web3mq_topics(&user)

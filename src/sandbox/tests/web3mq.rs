@@ -1,13 +1,13 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{NOW, Trial, answer};
+use super::{NOW, TestSandbox, answer};
 
 const PATH: &str = "/api/messages/history/";
 
-impl Trial {
+impl TestSandbox {
     fn user(&self) -> String {
-        self.sandbox.world().users().remove(0)
+        self.sandbox.world().user_ids().remove(0)
     }
 
     /// The busiest conversation of the first account.
@@ -70,7 +70,7 @@ impl Trial {
 
 #[tokio::test]
 async fn paging_shows_the_truth_newest_first() {
-    let trial = Trial::new(&[]).await;
+    let trial = TestSandbox::new(&[]).await;
     let topic = trial.topic();
     let truth = trial
         .sandbox
@@ -105,7 +105,7 @@ async fn paging_shows_the_truth_newest_first() {
 
 #[tokio::test]
 async fn sizes_are_cut_and_unknown_topics_are_empty() {
-    let trial = Trial::new(&["--max-size", "30"]).await;
+    let trial = TestSandbox::new(&["--max-size", "30"]).await;
     let answer = trial.page(&trial.topic(), 1, 500).await;
     assert_eq!(answer["data"]["result"].as_array().unwrap().len(), 30);
     let answer = trial.page("group:nowhere", 1, 20).await;
@@ -117,7 +117,7 @@ async fn sizes_are_cut_and_unknown_topics_are_empty() {
 
 #[tokio::test]
 async fn only_a_fresh_signature_of_the_account_will_do() {
-    let trial = Trial::new(&[]).await;
+    let trial = TestSandbox::new(&[]).await;
     let topic = trial.topic();
     let good = trial.signed(&topic, 1, 20, NOW.0);
     let with = |name: &str, value: &str| {
@@ -166,7 +166,7 @@ async fn only_a_fresh_signature_of_the_account_will_do() {
 
 #[tokio::test]
 async fn a_plus_must_be_encoded_and_the_path_ends_in_a_slash() {
-    let trial = Trial::new(&[]).await;
+    let trial = TestSandbox::new(&[]).await;
     let topic = trial.topic();
     let signed = |timestamp| trial.signed(&topic, 1, 20, timestamp);
     let parameters = (NOW.0..NOW.0 + 1000)
@@ -202,7 +202,7 @@ async fn rows_come_in_every_shape() {
         "number",
         "--extra-fields",
     ];
-    let trial = Trial::new(&flags).await;
+    let trial = TestSandbox::new(&flags).await;
     let answer = trial.page(&trial.topic(), 1, 20).await;
     let row = &answer["data"]["data_list"][0];
     assert!(
@@ -214,13 +214,13 @@ async fn rows_come_in_every_shape() {
         "{answer}"
     );
 
-    let trial = Trial::new(&["--total", "absent", "--empty-list", "absent"]).await;
+    let trial = TestSandbox::new(&["--total", "absent", "--empty-list", "absent"]).await;
     assert_eq!(trial.page("group:nowhere", 1, 20).await["data"], json!({}));
 }
 
 #[tokio::test]
 async fn some_rows_say_no_status() {
-    let trial = Trial::new(&["--topic-messages", "5000"]).await;
+    let trial = TestSandbox::new(&["--topic-messages", "5000"]).await;
     let topic = trial.topic();
     let mut rows = Vec::new();
     for page in 1..10 {
@@ -238,7 +238,7 @@ async fn some_rows_say_no_status() {
     assert!(rows.iter().any(|row| row.get("message_status").is_none()));
 }
 
-impl Trial {
+impl TestSandbox {
     /// A page of a list, signed as the parameters say.
     async fn list(
         &self,
@@ -275,7 +275,7 @@ impl Trial {
 
 #[tokio::test]
 async fn the_lists_together_name_every_conversation() {
-    let trial = Trial::new(&["--max-size", "3"]).await;
+    let trial = TestSandbox::new(&["--max-size", "3"]).await;
     let mut named = std::collections::BTreeSet::new();
     for (list, id) in [("chats", "chatid"), ("groups", "groupid")] {
         for page in 1.. {
@@ -309,7 +309,7 @@ async fn the_lists_together_name_every_conversation() {
 
 #[tokio::test]
 async fn a_list_is_signed_without_a_topic_and_asked_for_by_get() {
-    let trial = Trial::new(&[]).await;
+    let trial = TestSandbox::new(&[]).await;
     let topic = trial.topic();
     let signed: Vec<String> = trial
         .signed(&topic, 1, 20, NOW.0)
@@ -350,7 +350,7 @@ async fn a_list_is_signed_without_a_topic_and_asked_for_by_get() {
 
 #[tokio::test]
 async fn lists_come_in_every_shape() {
-    let trial = Trial::new(&[
+    let trial = TestSandbox::new(&[
         "--envelope",
         "v2",
         "--empty-list",

@@ -1,4 +1,4 @@
-//! The messages of one Web3MQ account, by the conversation they are asked for under.
+//! The messages of one Web3MQ account, by conversation.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,51 +10,51 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::time::Millis;
 
-/// How far a message has come.
+/// The delivery status of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Web3mqStatus {
-    /// The node has it.
+    /// The node has received the message.
     Received,
-    /// Its receiver has it.
+    /// The recipient has received the message.
     Delivered,
-    /// Its receiver has read it.
+    /// The recipient has read the message.
     Read,
 }
 
-/// A message as Web3MQ keeps it, in the words of the contract.
+/// A message as Web3MQ stores it, in the contract's terms.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Web3mqMessage {
-    /// The conversation that it is asked for under.
+    /// The conversation under which it can be requested.
     pub topic: String,
-    /// The topic that it names itself: in a chat of two it is the receiver.
+    /// The topic in the row itself: in a chat of two users, the recipient.
     pub row_topic: String,
     /// The user who sent it.
     pub from: String,
-    /// Chosen by the sender's client; may be empty.
+    /// The message id, chosen by the sender's client. May be empty.
     pub messageid: String,
-    /// When, in milliseconds since 1970.
+    /// The time in milliseconds since 1970.
     pub ms: i64,
-    /// The payload exactly as it is sent: base64, or what some client took for it.
+    /// The payload exactly as sent: base64, or invalid base64 from a faulty client.
     pub payload_text: String,
-    /// Its media type, or what some client took for it.
+    /// The media type, possibly misspelt by a faulty client.
     pub payload_type: String,
-    /// How it is encrypted.
+    /// The cipher suite.
     pub cipher_suite: String,
     /// The sender's signature.
     pub from_sign: String,
-    /// How far it has come; `None` is sent as null, or on odd milliseconds left out.
+    /// The delivery status. `None` is sent as null, or omitted on odd milliseconds.
     pub status: Option<Web3mqStatus>,
-    /// Since when.
+    /// The time of the status in milliseconds since 1970.
     pub status_ms: i64,
-    /// Of the format: always 1.
+    /// The version of the format: always 1.
     pub version: i64,
 }
 
-/// Messages in order of time; those of one millisecond in the order they came in.
+/// Messages in order of time. Messages of one millisecond are in order of arrival.
 pub type Web3mqRows = Vec<Arc<Web3mqMessage>>;
 
-/// One user: a key and conversations.
+/// One user with a key and conversations.
 #[derive(Clone, Debug)]
 pub struct Web3mqUser {
     user_id: String,
@@ -63,7 +63,8 @@ pub struct Web3mqUser {
 }
 
 impl Web3mqUser {
-    /// The account number `index` of a sandbox with this seed: always the same one.
+    /// Derives the account number `index` of a sandbox with this seed. The result is always the
+    /// same.
     pub fn derive(seed: u64, index: usize) -> Self {
         let secret = blake3::derive_key(
             "backscroll sandbox web3mq key",
@@ -78,22 +79,23 @@ impl Web3mqUser {
         }
     }
 
-    /// `user:` and 56 hexadecimal digits.
+    /// Returns the user id: `user:` and 56 hexadecimal digits.
     pub fn user_id(&self) -> &str {
         &self.user_id
     }
 
-    /// The Ed25519 seed that signs requests, in hexadecimal: what a configuration calls `private_key`.
+    /// Returns the Ed25519 seed that signs requests, in hexadecimal. A configuration calls it
+    /// `private_key`.
     pub fn private_key(&self) -> String {
         hex::encode(self.key.to_bytes())
     }
 
-    /// The public key that a request's header may name, in hexadecimal.
+    /// Returns the public key that a request header may carry, in hexadecimal.
     pub fn public_key(&self) -> String {
         hex::encode(self.key.verifying_key().to_bytes())
     }
 
-    /// Signs a request as the contract has it.
+    /// Signs a request as in the contract.
     pub fn sign(&self, topic: &str, timestamp: i64) -> String {
         use ed25519_dalek::Signer;
         STANDARD.encode(
@@ -103,7 +105,7 @@ impl Web3mqUser {
         )
     }
 
-    /// Whether `signature` is the standard base64 of a good one.
+    /// True if `signature` is a valid signature in standard base64.
     pub fn verify(&self, topic: &str, timestamp: i64, signature: &str) -> bool {
         let Ok(bytes) = STANDARD.decode(signature) else {
             return false;
@@ -118,24 +120,24 @@ impl Web3mqUser {
             .is_ok()
     }
 
-    /// All conversations, those without a message included.
+    /// Returns all conversations, including those without messages.
     pub fn topics(&self) -> &BTreeMap<String, Web3mqRows> {
         &self.topics
     }
 
-    /// Makes a conversation known that may have no message at all.
-    pub fn open(&mut self, topic: &str) {
+    /// Registers a conversation that may have no messages.
+    pub fn add_topic(&mut self, topic: &str) {
         self.topics.entry(topic.to_owned()).or_default();
     }
 
-    /// Adds a message to its conversation at its time, behind those of the same millisecond.
+    /// Inserts a message into its conversation by its time, after those of the same millisecond.
     pub fn insert(&mut self, message: Web3mqMessage) {
         let rows = self.topics.entry(message.topic.clone()).or_default();
         let at = rows.partition_point(|m| m.ms <= message.ms);
         rows.insert(at, Arc::new(message));
     }
 
-    /// Takes away a conversation's messages that match. Returns how many there were.
+    /// Removes the matching messages of a conversation. Returns their number.
     pub fn remove(&mut self, topic: &str, gone: impl Fn(&Web3mqMessage) -> bool) -> usize {
         let Some(rows) = self.topics.get_mut(topic) else {
             return 0;
@@ -145,7 +147,8 @@ impl Web3mqUser {
         before - rows.len()
     }
 
-    /// A page counted from 1, newest first, and the size of the whole conversation.
+    /// Returns a page, counted from 1 and newest first, and the number of messages in the
+    /// conversation.
     pub fn page(&self, topic: &str, page: usize, size: usize) -> (Web3mqRows, usize) {
         let Some(rows) = self.topics.get(topic) else {
             return (Web3mqRows::new(), 0);
@@ -157,7 +160,8 @@ impl Web3mqUser {
         )
     }
 
-    /// Moves every message one step on, from received to delivered to read. Returns how many moved.
+    /// Advances every message by one status, from received to delivered to read. Returns the number
+    /// of messages that changed.
     pub fn advance_statuses(&mut self, now: Millis) -> usize {
         let mut moved = 0;
         for row in self.topics.values_mut().flatten() {
@@ -187,7 +191,7 @@ mod tests {
         assert_eq!(account.user_id().len(), 5 + 56);
     }
 
-    /// The first two vectors were recorded from the provider's own SDK, under the keys A and B of RFC 8032.
+    /// The vectors were recorded from the provider's own SDK, with the keys A and B of RFC 8032.
     #[test]
     fn signatures_of_the_real_sdk_are_taken_and_others_refused() {
         let user = "user:1ac51cff3495beac8f47927ddc719c2de3d08ee3b30f97c7ecd27b77";

@@ -1,19 +1,19 @@
-//! The lists of what a user takes part in.
+//! The lists of a user's conversations.
 
 use serde_json::{Value, json};
 
-use super::history::Web3mqUser;
+use super::history::{Web3mqRows, Web3mqUser};
 use crate::sandbox::options::Options;
 use crate::sandbox::shape::{EmptyListForm, TotalForm, Web3mqEnvelope};
 
-/// Which of them.
+/// The lists that Web3MQ offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConversationList {
-    /// What was spoken in: chats of two, groups, dApps.
+    /// Conversations with messages: chats of two users, groups, dApps.
     Chats,
-    /// Groups, spoken in or not.
+    /// Groups, with or without messages.
     Groups,
-    /// Topics that were subscribed to.
+    /// Topics that the user has subscribed to.
     Topics,
 }
 
@@ -31,9 +31,7 @@ impl ConversationList {
             .topics()
             .iter()
             .map(|(topic, rows)| (topic, topic.split_once(':').map_or("", |t| t.0), rows));
-        let entry = |(topic, prefix, rows): (&String, &str, &super::Web3mqRows)| match (
-            self, prefix,
-        ) {
+        let entry = |(topic, prefix, rows): (&String, &str, &Web3mqRows)| match (self, prefix) {
             (Self::Chats, "topic") => None,
             (Self::Chats, _) if rows.is_empty() => None,
             (Self::Chats, prefix) => {
@@ -58,7 +56,8 @@ impl ConversationList {
         topics.filter_map(entry).collect()
     }
 
-    /// A page, counted from 1, in its envelope. Topics come without one of their own.
+    /// Returns a page, counted from 1, in its envelope. The list of topics has no envelope of its
+    /// own.
     pub(super) fn page(
         self,
         account: &Web3mqUser,
@@ -68,30 +67,34 @@ impl ConversationList {
     ) -> Value {
         let all = self.entries(account);
         let total = all.len();
-        let shown: Vec<Value> = all
+        let page_entries: Vec<Value> = all
             .into_iter()
             .skip((page - 1).saturating_mul(size))
             .take(size)
             .collect();
-        let shown = match options.empty_list {
-            EmptyListForm::Empty => Some(Value::from(shown)),
-            EmptyListForm::Null => Some(if shown.is_empty() {
+        let page_entries = match options.empty_list {
+            EmptyListForm::Empty => Some(Value::from(page_entries)),
+            EmptyListForm::Null => Some(if page_entries.is_empty() {
                 Value::Null
             } else {
-                shown.into()
+                page_entries.into()
             }),
-            EmptyListForm::Absent => Some(Value::from(shown)).filter(|list| list != &json!([])),
+            EmptyListForm::Absent => {
+                Some(Value::from(page_entries)).filter(|list| list != &json!([]))
+            }
         };
         let data = match (self, options.envelope) {
-            (Self::Topics, _) => shown.unwrap_or_default(),
-            (_, Web3mqEnvelope::V1) => enveloped("total", total, "result", shown, options),
-            (_, Web3mqEnvelope::V2) => enveloped("total_count", total, "data_list", shown, options),
+            (Self::Topics, _) => page_entries.unwrap_or_default(),
+            (_, Web3mqEnvelope::V1) => wrap_list("total", total, "result", page_entries, options),
+            (_, Web3mqEnvelope::V2) => {
+                wrap_list("total_count", total, "data_list", page_entries, options)
+            }
         };
         json!({ "code": 0, "msg": "ok", "data": data })
     }
 }
 
-fn enveloped(
+fn wrap_list(
     total_name: &str,
     total: usize,
     list_name: &str,

@@ -1,4 +1,4 @@
-//! What Web3MQ's requests and answers look like, in every shape they have been seen in.
+//! The wire format of Web3MQ's requests and answers, in all known variants.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub(super) struct PageRequest {
     pub(super) signature: String,
 }
 
-/// Why parameters are not what the contract allows.
+/// The reason why parameters violate the contract.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(super) enum Web3mqRequestError {
     #[error("missing parameter {0}")]
@@ -35,7 +35,7 @@ pub(super) enum Web3mqRequestError {
 }
 
 impl PageRequest {
-    /// Reads the decoded parameters. What is about no topic must not name one.
+    /// Parses the decoded parameters. A request without a topic must not name one.
     pub(super) fn parse(
         parameters: &BTreeMap<String, String>,
         has_topic: bool,
@@ -60,7 +60,7 @@ impl PageRequest {
             },
             page: positive("page")?,
             size: positive("size")?,
-            // What is signed is the text, so only the one text that the number has will do.
+            // The signature covers the text, so only the canonical form of the number is accepted.
             timestamp: text("timestamp")?
                 .parse()
                 .ok()
@@ -75,7 +75,7 @@ impl PageRequest {
     }
 }
 
-/// The answer of success: a page in its envelope.
+/// The answer to a valid request: a page in its envelope.
 #[derive(Debug)]
 pub(super) struct Web3mqPageAnswer<'a> {
     pub(super) rows: &'a Web3mqRows,
@@ -123,7 +123,7 @@ impl Serialize for PageData<'_> {
     }
 }
 
-/// One row in the shape that the options ask for.
+/// One row in the form that the options ask for.
 struct Web3mqMessageJson<'a> {
     message: &'a Web3mqMessage,
     options: &'a Options,
@@ -143,7 +143,7 @@ impl Serialize for Web3mqMessageJson<'_> {
         match options.from_sign {
             FromSignForm::Text => map.serialize_entry("from_sign", &message.from_sign)?,
             FromSignForm::Number => {
-                map.serialize_entry("from_sign", &number_of(&message.from_sign))?;
+                map.serialize_entry("from_sign", &from_sign_number(&message.from_sign))?;
             }
         }
         map.serialize_entry("messageid", &message.messageid)?;
@@ -173,8 +173,9 @@ impl Serialize for Web3mqMessageJson<'_> {
     }
 }
 
-/// The contract's table calls `from_sign` an int and does not say which: the first four bytes of its hash will do.
-fn number_of(from_sign: &str) -> u32 {
+/// Returns the numeric form of a signature. The contract calls `from_sign` an int without saying
+/// which, so the first four bytes of its hash are used.
+fn from_sign_number(from_sign: &str) -> u32 {
     let [a, b, c, d, ..] = *blake3::hash(from_sign.as_bytes()).as_bytes();
     u32::from_be_bytes([a, b, c, d])
 }

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use backscroll::sandbox::{
-    CUSTOMER_ID, CUSTOMER_SECRET, CallFilter, Fault, ScriptedAnswer, TOKEN_UID, Web3mqUser,
+    CUSTOMER_ID, CUSTOMER_SECRET, Call, CallFilter, Fault, ScriptedAnswer, TOKEN_UID, Web3mqUser,
 };
 
 use backscroll::config::Config;
@@ -43,15 +43,15 @@ fn no_secret_is_printed_logged_or_stored() {
     let env = env.with_config(config);
     let key = env
         .world()
-        .with_user(&env.world().users()[0], Web3mqUser::private_key)
+        .with_user(&env.world().user_ids()[0], Web3mqUser::private_key)
         .unwrap();
     let (env, proxy) = env.behind_proxy(|_, _| ProxyAction::Forward);
     // Failures of every kind, since error paths log the most.
     for on in [
-        CallFilter::Query,
-        CallFilter::Read,
-        CallFilter::Count,
-        CallFilter::History,
+        CallFilter::Only(Call::Query),
+        CallFilter::Only(Call::Read),
+        CallFilter::Only(Call::Count),
+        CallFilter::Only(Call::History),
     ] {
         for status in [400, 500, 302] {
             env.script_answer(ScriptedAnswer {

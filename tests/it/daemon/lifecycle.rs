@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use backscroll::sandbox::{CallFilter, Fault, ScriptedAnswer};
+use backscroll::sandbox::{Call, CallFilter, Fault, ScriptedAnswer};
 
 use crate::support::daemon_process::{DaemonProcess, archive_is_ready, env_syncing_every_second};
 use crate::support::env::{TestEnv, wait_until};
@@ -90,13 +90,13 @@ fn windows_in_flight_are_finished_after_sigint() {
 fn hanging_provider_does_not_delay_shutdown() {
     let env = env_syncing_every_second(&["--messages", "200", "--topic-messages", "100"]);
     env.script_answer(ScriptedAnswer {
-        on: CallFilter::Read,
+        on: CallFilter::Only(Call::Read),
         fault: Some(Fault::Hang),
         times: 9999,
         ..ScriptedAnswer::default()
     });
     env.script_answer(ScriptedAnswer {
-        on: CallFilter::History,
+        on: CallFilter::Only(Call::History),
         fault: Some(Fault::Hang),
         times: 9999,
         ..ScriptedAnswer::default()
@@ -115,7 +115,7 @@ fn second_signal_exits_immediately() {
     let env = env_syncing_every_second(&["--messages", "200", "--topic-messages", "0"])
         .with_only("agora");
     env.script_answer(ScriptedAnswer {
-        on: CallFilter::Read,
+        on: CallFilter::Only(Call::Read),
         fault: Some(Fault::Hang),
         times: 9999,
         ..ScriptedAnswer::default()

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 
-use backscroll::sandbox::{CUSTOMER_SECRET, CallFilter, Fault, ScriptedAnswer, Web3mqUser};
+use backscroll::sandbox::{CUSTOMER_SECRET, Call, CallFilter, Fault, ScriptedAnswer, Web3mqUser};
 use backscroll::sync::Purpose;
 use serde_json::Value;
 
@@ -54,13 +54,13 @@ fn count_passes(env: &TestEnv) -> i64 {
 fn json_log_lines_have_known_fields() {
     let env = env_syncing_every_second(&FEW);
     env.script_answer(ScriptedAnswer {
-        on: CallFilter::Read,
+        on: CallFilter::Only(Call::Read),
         fault: Some(Fault::Cut),
         times: 2,
         ..ScriptedAnswer::default()
     });
     env.script_answer(ScriptedAnswer {
-        on: CallFilter::History,
+        on: CallFilter::Only(Call::History),
         status: 500,
         times: 2,
         ..ScriptedAnswer::default()
@@ -196,10 +196,10 @@ fn no_log_level_shows_a_secret_or_a_message() {
     let env =
         env_syncing_every_second(&["--messages", "300", "--topic-messages", "200", "--plain"]);
     for on in [
-        CallFilter::Query,
-        CallFilter::Read,
-        CallFilter::Count,
-        CallFilter::History,
+        CallFilter::Only(Call::Query),
+        CallFilter::Only(Call::Read),
+        CallFilter::Only(Call::Count),
+        CallFilter::Only(Call::History),
     ] {
         for status in [400, 500, 302] {
             env.script_answer(ScriptedAnswer {
@@ -242,7 +242,7 @@ fn no_log_level_shows_a_secret_or_a_message() {
     }
     let key = env
         .world()
-        .with_user(&env.world().users()[0], Web3mqUser::private_key)
+        .with_user(&env.world().user_ids()[0], Web3mqUser::private_key)
         .unwrap();
     let mut hidden = vec![
         CUSTOMER_SECRET.to_owned(),

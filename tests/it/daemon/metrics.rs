@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use backscroll::sandbox::{CallFilter, ScriptedAnswer};
+use backscroll::sandbox::{Call, CallFilter, ScriptedAnswer};
 use prometheus_parse::{Sample, Scrape, Value as Measured};
 use serde_json::Value;
 
@@ -235,7 +235,7 @@ fn pause_and_quota_use_are_exported() {
     ];
     let env = with_web_listener(TestEnv::new(&flags).with_only("agora"), ANY_PORT);
     let told = ScriptedAnswer {
-        on: CallFilter::Count,
+        on: CallFilter::Only(Call::Count),
         status: 429,
         after: 8,
         ..ScriptedAnswer::default()

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-use backscroll::sandbox::{CallFilter, Fault, ScriptedAnswer};
+use backscroll::sandbox::{Call, CallFilter, Fault, ScriptedAnswer};
 
 use crate::support::daemon_process::{DaemonProcess, archive_is_ready, env_syncing_every_second};
 use crate::support::env::{MAX_WAIT, TestEnv, wait_until};
@@ -125,7 +125,7 @@ fn failure_is_shown_in_the_service_status() {
 #[test]
 fn watchdog_is_fed_while_idle_and_with_a_slow_provider() {
     let env = env_syncing_every_second(&FEW).with_only("agora");
-    env.script_answer(hanging_answer(CallFilter::Read));
+    env.script_answer(hanging_answer(CallFilter::Only(Call::Read)));
     let manager = FakeServiceManager::listen(&env);
     let _daemon = manager.start(&env, &[("WATCHDOG_USEC", "600000")]);
     manager.wait_for("READY=1");
@@ -279,8 +279,8 @@ fn reload_can_switch_the_database() {
 #[test]
 fn shutdown_is_immediate_with_a_hanging_provider() {
     let env = env_syncing_every_second(&["--messages", "200", "--topic-messages", "100"]);
-    env.script_answer(hanging_answer(CallFilter::Read));
-    env.script_answer(hanging_answer(CallFilter::History));
+    env.script_answer(hanging_answer(CallFilter::Only(Call::Read)));
+    env.script_answer(hanging_answer(CallFilter::Only(Call::History)));
     let daemon = DaemonProcess::start(&env);
     let total = || env.sandbox.rules().total;
     wait_until("hanging responses", || {

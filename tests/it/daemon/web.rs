@@ -253,7 +253,7 @@ fn no_endpoint_shows_a_secret() {
     let env = with_web_listener(small_env(), ANY_PORT);
     let key = env
         .world()
-        .with_user(&env.world().users()[0], Web3mqUser::private_key)
+        .with_user(&env.world().user_ids()[0], Web3mqUser::private_key)
         .unwrap();
     let server = HttpDaemon::start(&env);
     wait_until("all of it", || {

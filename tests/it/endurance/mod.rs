@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use backscroll::domain::alarm::Alarm;
 use backscroll::domain::time::Millis;
-use backscroll::sandbox::{CallFilter, Fault};
+use backscroll::sandbox::{Call, CallFilter, Fault};
 
 use self::archive::EnduranceArchive;
 use self::simulation::{Simulation, hold_clock};
@@ -75,7 +75,11 @@ async fn live_through(simulation: &mut Simulation) -> [u64; 4] {
     // Credentials are refused. Meanwhile the webhook is down for a while, and the daemon restarts.
     simulation.pager.is_down.store(true, Ordering::Relaxed);
     simulation.start_outage(
-        &[CallFilter::Query, CallFilter::Read, CallFilter::Count],
+        &[
+            CallFilter::Only(Call::Query),
+            CallFilter::Only(Call::Read),
+            CallFilter::Only(Call::Count),
+        ],
         401,
         None,
     );
@@ -95,7 +99,7 @@ async fn live_through(simulation: &mut Simulation) -> [u64; 4] {
     simulation.end_outage();
     simulation.run_until(9.0, true).await;
     // Web3MQ no longer responds.
-    simulation.start_outage(&[CallFilter::History], 200, Some(Fault::Hang));
+    simulation.start_outage(&[CallFilter::Only(Call::History)], 200, Some(Fault::Hang));
     simulation.run_until(10.0, true).await;
     simulation.end_outage();
     simulation.run_until(12.0, true).await;
@@ -118,7 +122,11 @@ async fn live_through(simulation: &mut Simulation) -> [u64; 4] {
         (23.25, true),
     ] {
         if is_down {
-            simulation.start_outage(&[CallFilter::Count, CallFilter::Query], 500, None);
+            simulation.start_outage(
+                &[CallFilter::Only(Call::Count), CallFilter::Only(Call::Query)],
+                500,
+                None,
+            );
         } else {
             simulation.end_outage();
         }

@@ -147,7 +147,7 @@ impl Simulation {
         let sandbox = Sandbox::start(Options::from_flags(flags).unwrap(), listen, clock.clone())
             .await
             .unwrap();
-        let user = sandbox.world().users()[0].clone();
+        let user = sandbox.world().user_ids()[0].clone();
         let topic = sandbox
             .world()
             .web3mq_topics(&user)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use backscroll::sandbox::{
-    AgoraEvent, AgoraMessage, CallFilter, Fault, RecipientKind, ScriptedAnswer,
+    AgoraEvent, AgoraMessage, Call, CallFilter, Fault, RecipientKind, ScriptedAnswer,
 };
 use serde_json::Value;
 
@@ -339,7 +339,7 @@ fn events_reveal_streams_without_messages() {
 fn failing_event_feed_stops_no_stream() {
     let env = agora(&["--messages", "200", "--plain"], "events");
     env.script_answer(ScriptedAnswer {
-        on: CallFilter::Events,
+        on: CallFilter::Only(Call::Events),
         status: 404,
         times: 99,
         ..ScriptedAnswer::default()
@@ -373,7 +373,7 @@ fn every_chat_group_and_topic_of_a_web3mq_account_is_discovered() {
         let env = web3mq(flags);
         env.assert_sync_archives_truth();
         env.assert_no_rule_broken();
-        let user = env.world().users().remove(0);
+        let user = env.world().user_ids().remove(0);
         let mut topics: Vec<_> = env
             .world()
             .web3mq_topics(&user)
@@ -434,7 +434,7 @@ fn refused_directory_is_reported_and_stops_no_stream() {
 fn account_without_streams_shows_the_discovery_error() {
     let env = web3mq(&["--topic-messages", "100"]);
     env.script_answer(ScriptedAnswer {
-        on: CallFilter::List,
+        on: CallFilter::Only(Call::List),
         status: 404,
         times: 3,
         ..ScriptedAnswer::default()
@@ -482,7 +482,7 @@ fn discovery_is_complete_despite_random_faults() {
 fn hanging_directory_is_retried() {
     let env = web3mq(&["--topic-messages", "60"]).with_account_setting("timeout", "2s");
     env.script_answer(ScriptedAnswer {
-        on: CallFilter::List,
+        on: CallFilter::Only(Call::List),
         fault: Some(Fault::Hang),
         ..ScriptedAnswer::default()
     });

@@ -177,7 +177,7 @@ fn count_agora_messages(env: &TestEnv, stream: &str, end: Millis) -> i64 {
 
 /// The number of messages of a Web3MQ topic before `end`.
 fn count_topic_messages(env: &TestEnv, stream: &str, end: Millis) -> i64 {
-    let topics = env.world().web3mq_topics(&env.world().users()[0]);
+    let topics = env.world().web3mq_topics(&env.world().user_ids()[0]);
     let rows = &topics[stream.strip_prefix("topic=").unwrap()];
     rows.iter()
         .filter(|row| row.ms < end.0)

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 
 use backscroll::domain::clock::{Clock, SystemClock};
-use backscroll::sandbox::{CallFilter, Fault, ScriptedAnswer};
+use backscroll::sandbox::{Call, CallFilter, Fault, ScriptedAnswer};
 use backscroll::store::{Archive, IfMissing, SqliteStore};
 use backscroll::sync::{Engine, HistoryBounds, PassReport, Purpose};
 use tokio_util::sync::CancellationToken;
@@ -174,7 +174,7 @@ fn kill_at_any_moment_loses_nothing() {
 fn killed_first_sync_leaves_an_archive_that_lists_its_gaps() {
     let env = TestEnv::new(&["--messages", "200", "--topic-messages", "0"]).with_only("agora");
     env.script_answer(ScriptedAnswer {
-        on: CallFilter::Count,
+        on: CallFilter::Only(Call::Count),
         fault: Some(Fault::Hang),
         after: 1,
         times: 9999,

@@ -72,7 +72,7 @@ fn equal_message_gets_the_next_occurrence() {
 #[test]
 fn status_of_recent_messages_is_updated() {
     let env = TestEnv::without_messages(&[]).with_only("web3mq");
-    let user = env.world().users()[0].clone();
+    let user = env.world().user_ids()[0].clone();
     let topic = env
         .world()
         .web3mq_topics(&user)
@@ -117,7 +117,7 @@ fn status_of_recent_messages_is_updated() {
 #[test]
 fn status_never_moves_backward() {
     let env = TestEnv::without_messages(&[]).with_only("web3mq");
-    let user = env.world().users()[0].clone();
+    let user = env.world().user_ids()[0].clone();
     let topic = env
         .world()
         .web3mq_topics(&user)

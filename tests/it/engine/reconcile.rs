@@ -150,7 +150,7 @@ fn stragglers_are_found_with_exclusive_whole_second_start() {
 
 /// Appends this many messages, a second apart until a minute ago, to a group of the first user.
 fn append_group(env: &TestEnv, count: i64) -> (String, String, i64) {
-    let user = env.world().users()[0].clone();
+    let user = env.world().user_ids()[0].clone();
     let topic = env
         .world()
         .web3mq_topics(&user)
@@ -305,7 +305,7 @@ fn expiry_during_paging_loses_and_duplicates_nothing_else() {
     let begin = env.world().agora_messages("sandbox")[0].ms;
     let step = (env.world().now().0 - begin) / 40;
     let env = archived_while_changing(env, 6, move |world, n| {
-        world.forget_before(Millis(begin + step * i64::from(n)));
+        world.expire_before(Millis(begin + step * i64::from(n)));
     });
     let left = begin + step * 13;
     let held: Vec<(i64, i64)> = env

@@ -3,16 +3,16 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use backscroll::sandbox::{CallFilter, Fault, ScriptedAnswer};
+use backscroll::sandbox::{Call, CallFilter, Fault, ScriptedAnswer};
 
 use crate::support::env::TestEnv;
 use crate::support::fault_proxy::{FaultProxy, ProxiedRequest, ProxyAction};
 
 const EVERY_CALL: [CallFilter; 4] = [
-    CallFilter::Query,
-    CallFilter::Read,
-    CallFilter::Count,
-    CallFilter::History,
+    CallFilter::Only(Call::Query),
+    CallFilter::Only(Call::Read),
+    CallFilter::Only(Call::Count),
+    CallFilter::Only(Call::History),
 ];
 const FEW: [&str; 4] = ["--messages", "60", "--topic-messages", "60"];
 
@@ -79,9 +79,9 @@ fn failed_result_with_status_200_is_not_an_empty_history() {
     let env = TestEnv::new(&FEW).with_only("agora");
     // Four failures in a row exceed the retries of a pass; the next pass continues.
     for (on, times) in [
-        (CallFilter::Query, 1),
-        (CallFilter::Read, 1),
-        (CallFilter::Count, 40),
+        (CallFilter::Only(Call::Query), 1),
+        (CallFilter::Only(Call::Read), 1),
+        (CallFilter::Only(Call::Count), 40),
     ] {
         let body = r#"{"result":"failed","code":"busy","reason":"come back later","count":0,"messages":[]}"#.to_owned();
         env.script_answer(ScriptedAnswer {
@@ -109,7 +109,7 @@ fn dead_handle_restarts_the_page() {
     for status in [404, 410] {
         let env = TestEnv::new(&FEW).with_only("agora");
         env.script_answer(ScriptedAnswer {
-            on: CallFilter::Read,
+            on: CallFilter::Only(Call::Read),
             status,
             times: 3,
             ..ScriptedAnswer::default()
@@ -130,7 +130,7 @@ fn dead_handle_restarts_the_page() {
 #[test]
 fn count_and_query_in_progress_are_retried() {
     let env = TestEnv::new(&FEW).with_only("agora");
-    for on in [CallFilter::Count, CallFilter::Query] {
+    for on in [CallFilter::Only(Call::Count), CallFilter::Only(Call::Query)] {
         let body = r#"{"result":"success","code":"in progress"}"#.to_owned();
         env.script_answer(ScriptedAnswer {
             on,
@@ -210,7 +210,7 @@ fn status_429_without_retry_after_causes_a_pause() {
 fn rate_limited_account_delays_no_other() {
     let env = TestEnv::new(&FEW);
     env.script_answer(ScriptedAnswer {
-        on: CallFilter::Count,
+        on: CallFilter::Only(Call::Count),
         status: 429,
         headers: [("Retry-After".to_owned(), "3600".to_owned())].into(),
         ..ScriptedAnswer::default()

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use backscroll::sandbox::{CallFilter, ScriptedAnswer};
+use backscroll::sandbox::{Call, CallFilter, ScriptedAnswer};
 
 use crate::support::env::TestEnv;
 use crate::support::fault_proxy::ProxyAction;
@@ -39,10 +39,10 @@ impl UnexpectedHost {
 fn redirect_to_another_host_is_not_followed() {
     let (env, stranger) = (TestEnv::new(&FEW), UnexpectedHost::new());
     for (status, on) in [
-        (301, CallFilter::Count),
-        (302, CallFilter::Query),
-        (307, CallFilter::Read),
-        (308, CallFilter::History),
+        (301, CallFilter::Only(Call::Count)),
+        (302, CallFilter::Only(Call::Query)),
+        (307, CallFilter::Only(Call::Read)),
+        (308, CallFilter::Only(Call::History)),
     ] {
         let headers = [(
             "Location".to_owned(),

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use backscroll::sandbox::{CUSTOMER_SECRET, CallFilter, ScriptedAnswer, TOKEN_UID};
+use backscroll::sandbox::{CUSTOMER_SECRET, Call, CallFilter, ScriptedAnswer, TOKEN_UID};
 use serde_json::Value;
 
 use crate::support::config::{AGORA, secret_reference, to};
@@ -114,7 +114,7 @@ fn nonzero_web3mq_code_is_a_refusal() {
 fn assert_status_parks_account(status: u16) {
     let env = TestEnv::new(&FEW);
     env.script_answer(ScriptedAnswer {
-        on: CallFilter::Query,
+        on: CallFilter::Only(Call::Query),
         status,
         body: r#"{"message":"expired"}"#.into(),
         times: 999,

@@ -59,7 +59,7 @@ pub(crate) fn sandbox_providers_with_clock(
     };
     let agora = Agora::new(settings, gate()).unwrap();
 
-    let user = env.world().users().remove(0);
+    let user = env.world().user_ids().remove(0);
     let (seed, topics) = env
         .world()
         .with_user(&user, |account| {
