@@ -4,3 +4,4 @@ mod commands;
 mod drill;
 mod plan;
 mod secrets;
+mod snapshots;

@@ -8,4 +8,5 @@ mod metrics;
 mod multi_instance;
 mod page;
 mod service;
+mod snapshots;
 mod web;

@@ -12,6 +12,7 @@ pub(crate) mod model_run;
 pub(crate) mod postgres_env;
 pub(crate) mod postgres_server;
 pub(crate) mod sandbox_providers;
+pub(crate) mod snapshot;
 pub(crate) mod source_tree;
 pub(crate) mod store_fixture;
 pub(crate) mod truth;

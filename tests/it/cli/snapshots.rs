@@ -1,0 +1,85 @@
+//! The output of the commands, compared with snapshots.
+
+use crate::support::config::{AGORA, from, to};
+use crate::support::env::{TestEnv, run_command_in};
+use crate::support::snapshot::{assert_matches_file, redact};
+
+/// The commands with a help text of their own.
+const COMMANDS: [&str; 14] = [
+    "run",
+    "sync",
+    "plan",
+    "status",
+    "check",
+    "sandbox",
+    "demo",
+    "verify",
+    "copy",
+    "migrate",
+    "requeue",
+    "drill",
+    "completions",
+    "man",
+];
+
+/// An environment with few streams, one of which fails.
+fn small_env() -> TestEnv {
+    TestEnv::new(&["--messages", "120", "--topic-messages", "80", "--plain"])
+        .with_only(AGORA)
+        .with_agora_streams(&[to("lobby"), from("alice")])
+}
+
+#[test]
+fn help_of_every_command_matches_its_snapshot() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let mut help = run_command_in(dir.path(), &["--help"]).assert_ok().stdout;
+    for command in COMMANDS {
+        let text = run_command_in(dir.path(), &[command, "--help"])
+            .assert_ok()
+            .stdout;
+        help += &format!("\n=== {command} ===\n\n{text}");
+    }
+    assert_matches_file("help", &help);
+}
+
+#[test]
+fn plan_matches_its_snapshot() {
+    let env = small_env();
+    assert_matches_file("plan", &redact(&env.run(&["plan"]).assert_ok().stdout));
+}
+
+#[test]
+fn sync_summary_matches_its_snapshot() {
+    let env = small_env();
+    assert_matches_file("sync", &redact(&env.sync().assert_ok().stdout));
+}
+
+#[test]
+fn status_matches_its_snapshot() {
+    let env = small_env();
+    env.run(&["migrate"]).assert_ok();
+    let empty = env.run(&["status"]).assert_ok().stdout;
+    env.sync().assert_ok();
+    let complete = env.run(&["status"]).assert_ok().stdout;
+    env.execute_sql(
+        "UPDATE stream SET error = 'count: refused with status 400 Bad Request', hint = 'names no user, channel or topic'
+         WHERE key = 'source=alice'",
+    );
+    let failing = env.run(&["status"]).stdout;
+    let text = format!("--- empty\n{empty}\n--- complete\n{complete}\n--- failing\n{failing}");
+    assert_matches_file("status", &redact(&text));
+}
+
+#[test]
+fn verify_matches_its_snapshot() {
+    let env = small_env();
+    env.sync().assert_ok();
+    let intact = env.run(&["verify"]).assert_ok().stdout;
+    env.execute_sql(
+        "UPDATE message SET payload = x'00' WHERE rowid = (SELECT max(rowid) FROM message)",
+    );
+    let changed = env.run(&["verify"]).assert_incomplete().stdout;
+    let repaired = env.run(&["verify", "--repair"]).assert_ok().stdout;
+    let text = format!("--- intact\n{intact}\n--- changed\n{changed}\n--- repaired\n{repaired}");
+    assert_matches_file("verify", &redact(&text));
+}
