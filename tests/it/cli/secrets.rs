@@ -5,18 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
-use backscroll::sandbox::{
-    CUSTOMER_ID, CUSTOMER_SECRET, Call, CallFilter, Fault, ScriptedAnswer, TOKEN_UID, Web3mqUser,
-};
-
 use backscroll::config::Config;
 use backscroll::domain::clock::{Clock, SystemClock};
 use backscroll::provider::agora::{Agora, AgoraSettings, Credentials, RenewableToken};
 use backscroll::provider::web3mq::{Identity, SessionKey};
 use backscroll::provider::{AccountSettings, Gate, ProviderKind};
+use backscroll::sandbox::{
+    CUSTOMER_ID, CUSTOMER_SECRET, Call, CallFilter, Fault, ScriptedAnswer, TOKEN_UID, Web3mqUser,
+};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::support::config::AGORA;
 use crate::support::env::TestEnv;

@@ -5,6 +5,7 @@ mod disk_full;
 mod lifecycle;
 mod logs;
 mod metrics;
+mod metrics_docs;
 mod multi_instance;
 mod page;
 mod service;

@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use backscroll::daemon::web::{StatusServer, StatusSources};
 use backscroll::domain::clock::{Clock, SystemClock};
 use backscroll::provider::Provider;
 use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, Web3mqUser};
 use backscroll::store::{IfMissing, SqliteStore};
 use backscroll::sync::Engine;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 
 use crate::support::env::{TestEnv, wait_until};

@@ -23,8 +23,7 @@ use backscroll::provider::agora::{self, Agora, AgoraSettings, Credentials};
 use backscroll::provider::web3mq::{Identity, SessionKey, Web3mq, Web3mqSettings};
 use backscroll::provider::{AccountSettings, Gate, Provider, ProviderKind};
 use backscroll::sandbox::{
-    AgoraMessage, CUSTOMER_ID, CUSTOMER_SECRET, CallFilter, Fault, Options, RecipientKind, Sandbox,
-    ScriptedAnswer, Web3mqUser,
+    CUSTOMER_ID, CUSTOMER_SECRET, CallFilter, Fault, Options, Sandbox, ScriptedAnswer, Web3mqUser,
 };
 use backscroll::store::Archive;
 use backscroll::sync::Engine;
@@ -37,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::archive::EnduranceArchive;
 use super::{AGORA, BEGIN, HOUR, WEB3MQ};
-use crate::support::messages::web3mq_message;
+use crate::support::messages::{channel_message, web3mq_message};
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
@@ -182,14 +181,7 @@ impl Simulation {
             .into_iter()
             .skip(usize::from(!in_the_lobby))
         {
-            let (src, dst) = ("alice".to_owned(), room.to_owned());
-            let message = AgoraMessage {
-                src,
-                dst,
-                kind: RecipientKind::Channel,
-                ms,
-                payload: format!("{room} {ms}").into(),
-            };
+            let message = channel_message("alice", room, ms, &format!("{room} {ms}"));
             self.sandbox.world().append_agora(AGORA, message).unwrap();
         }
         self.sandbox

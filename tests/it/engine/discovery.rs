@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::support::config::{between, from, to};
 use crate::support::env::{CommandOutput, TestEnv};
 use crate::support::fault_proxy::ProxyAction;
+use crate::support::messages::channel_message;
 use crate::support::postgres_env::PostgresEnv;
 
 /// Lists only Agora's lobby and turns discovery on or off.
@@ -45,11 +46,8 @@ fn streams(env: &TestEnv) -> Vec<(String, bool)> {
 fn append_from(env: &TestEnv, src: &str, dst: &str, kind: RecipientKind, text: &str) {
     let ms = env.world().now().minus(Duration::from_mins(1)).0;
     let message = AgoraMessage {
-        src: src.to_owned(),
-        dst: dst.to_owned(),
         kind,
-        ms,
-        payload: text.into(),
+        ..channel_message(src, dst, ms, text)
     };
     env.world()
         .append_agora("sandbox", message)

@@ -1,5 +1,23 @@
 //! The engine: complete archives without duplicates, for every history and every interruption.
 
+/// Runs each of these tests on every database.
+macro_rules! on_every_database {
+    ($($test:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[test]
+            fn $test() {
+                super::$test(super::VerifyFixture::in_sqlite());
+            })*
+        }
+        mod postgres {
+            $(#[test]
+            fn $test() {
+                super::$test(super::VerifyFixture::in_postgres());
+            })*
+        }
+    };
+}
+
 mod corpus;
 mod discovery;
 mod flag_combinations;
@@ -8,6 +26,9 @@ mod idempotency;
 mod kill;
 mod live_history;
 mod model;
+mod paging;
 mod reconcile;
+mod stragglers;
 mod truth;
 mod verify;
+mod verify_manifest;

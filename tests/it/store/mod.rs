@@ -19,8 +19,10 @@ macro_rules! on_every_database {
 }
 
 mod account_summaries;
+mod accounts;
 mod alarms;
 mod conformance;
+mod coverage;
 mod discovery;
 mod ledger;
 mod postgres;

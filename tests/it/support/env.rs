@@ -14,9 +14,7 @@ use std::time::{Duration, Instant};
 use assert_cmd::Command;
 use backscroll::domain::clock::SystemClock;
 use backscroll::domain::time::Millis;
-use backscroll::sandbox::{
-    AgoraMessage, Options, RecipientKind, RuleCounts, Sandbox, ScriptedAnswer, World,
-};
+use backscroll::sandbox::{Options, RuleCounts, Sandbox, ScriptedAnswer, World};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, FromRow};
 use tempfile::TempDir;
@@ -25,6 +23,7 @@ use toml::{Table, Value};
 
 use crate::support::config::{AGORA, TestConfig, WEB3MQ};
 use crate::support::fault_proxy::{FaultProxy, ProxiedRequest, ProxyAction};
+use crate::support::messages::channel_message;
 use crate::support::truth;
 
 /// Messages younger than this before a sync may be left to a later one.
@@ -241,14 +240,7 @@ impl TestEnv {
     }
 
     pub(crate) fn append_message_at(&self, channel: &str, text: &str, ms: i64) {
-        let (src, dst) = ("alice".to_owned(), channel.to_owned());
-        let message = AgoraMessage {
-            src,
-            dst,
-            kind: RecipientKind::Channel,
-            ms,
-            payload: text.into(),
-        };
+        let message = channel_message("alice", channel, ms, text);
         self.world()
             .append_agora("sandbox", message)
             .expect("the first project");

@@ -1,7 +1,19 @@
 //! Builders of messages.
 
-use backscroll::sandbox::{Web3mqMessage, Web3mqStatus};
+use backscroll::sandbox::{AgoraMessage, RecipientKind, Web3mqMessage, Web3mqStatus};
 
+/// A message to an Agora channel, sent at a time in milliseconds.
+pub(crate) fn channel_message(sender: &str, channel: &str, ms: i64, text: &str) -> AgoraMessage {
+    AgoraMessage {
+        src: sender.to_owned(),
+        dst: channel.to_owned(),
+        kind: RecipientKind::Channel,
+        ms,
+        payload: text.into(),
+    }
+}
+
+/// A message of user:ada to a Web3MQ topic, sent at a time in milliseconds.
 pub(crate) fn web3mq_message(topic: &str, ms: i64, status: Option<Web3mqStatus>) -> Web3mqMessage {
     Web3mqMessage {
         topic: topic.to_owned(),

@@ -1,0 +1,166 @@
+//! Coverage and gaps of hand-made ledgers.
+
+use backscroll::domain::time::Second;
+use backscroll::store::{Commit, RecordedError, Seal};
+
+use crate::support::store_fixture::{NOW, StoreFixture, message, register, seal, texts, window};
+
+on_every_database! {
+    only_short_adjacent_windows_share_a_ledger_row,
+    gaps_show_range_reason_and_loss,
+    lost_range_leaves_later_ranges_complete,
+    stream_without_sealed_windows_is_one_gap,
+}
+
+async fn only_short_adjacent_windows_share_a_ledger_row(fixture: StoreFixture) {
+    let seal = |from: i64, to, messages: i64, provider_count, doubt: Option<&str>| {
+        let messages = (0..messages)
+            .map(|n| message(from * 1000 + n, "hi"))
+            .collect();
+        let seal = Seal {
+            doubt: doubt.map(str::to_owned),
+            ..seal(window(from, to), provider_count)
+        };
+        Commit {
+            seal: Some(seal),
+            ..fixture.commit_of(from, to, messages)
+        }
+    };
+    fixture
+        .commit(&[
+            seal(0, 10, 400, Some(400), None),
+            seal(10, 20, 600, Some(600), None), // joins: a thousand together
+            seal(20, 30, 1, Some(1), None),     // one too many
+            seal(30, 40, 0, None, None),        // not counted
+            seal(40, 50, 0, None, Some("why")), // in doubt
+            seal(50, 60, 0, None, None),        // after one in doubt
+            seal(70, 80, 0, None, None),        // not a neighbour
+        ])
+        .await;
+    let rows = fixture
+        .query_texts("SELECT from_s, to_s, messages FROM sealed_window ORDER BY from_s")
+        .await;
+    let ends: Vec<_> = rows.iter().map(|row| row.join(" ")).collect();
+    assert_eq!(
+        ends,
+        [
+            "0 20 1000",
+            "20 30 1",
+            "30 40 0",
+            "40 50 0",
+            "50 60 0",
+            "70 80 0"
+        ]
+    );
+    let coverage = "SELECT from_at, to_at, messages, provider_count, state, reason, windows FROM coverage ORDER BY 1";
+    let rows: Vec<_> = fixture
+        .query_texts(coverage)
+        .await
+        .iter()
+        .map(|row| row.join(" "))
+        .collect();
+    let expected = [
+        "0 40000 1001  sealed  3",
+        "40000 50000 0  suspect why 1",
+        "50000 60000 0  sealed  1",
+        "70000 80000 0  sealed  1",
+    ];
+    assert_eq!(rows, expected);
+    assert_eq!(
+        fixture.store.sealed_runs(fixture.account).await.unwrap()[&fixture.streams[0]]
+            .iter()
+            .collect::<Vec<_>>(),
+        [window(0, 60), window(70, 80)]
+    );
+}
+
+async fn gaps_show_range_reason_and_loss(fixture: StoreFixture) {
+    register(&*fixture.store, &["destination=lobby"], Some(100), None).await;
+    fixture.assert_frontier(Some(250), 900, 1000).await;
+    for (from, to) in [(150, 200), (300, 400), (600, 900)] {
+        fixture.commit(&[fixture.commit_of(from, to, vec![])]).await;
+    }
+    let trouble = RecordedError {
+        error: "refused".into(),
+        hint: "ask".into(),
+    };
+    fixture
+        .store
+        .record_stream_error(fixture.streams[0], Some(&trouble), NOW)
+        .await
+        .unwrap();
+    let gaps = "SELECT from_at, to_at, reason, lost, expires_at FROM gaps ORDER BY 1";
+    let lost = "behind the provider's retention edge before it was fetched";
+    assert_eq!(
+        fixture.query_texts(gaps).await,
+        [
+            texts(["100000", "150000", lost, "1", "850000"]),
+            texts(["200000", "250000", lost, "1", "950000"]),
+            texts(["250000", "300000", "refused", "0", "1000000"]),
+            texts(["400000", "600000", "refused", "0", "1150000"]),
+            texts([
+                "900000",
+                "1000000",
+                "fetched, but too young to be final",
+                "0",
+                "1650000"
+            ]),
+        ]
+    );
+    let status = fixture.store.status().await.unwrap().remove(0);
+    assert_eq!(
+        (
+            status.missing_seconds,
+            status.lost_seconds,
+            status.watermark
+        ),
+        (250, 100, None)
+    );
+    assert_eq!(status.missing, [window(250, 300), window(400, 600)]);
+    assert_eq!(status.error, Some(trouble));
+    // Nothing expires if the provider has no known retention.
+    fixture.assert_frontier(None, 900, 1000).await;
+    assert_eq!(
+        fixture
+            .query_texts("SELECT DISTINCT coalesce(CAST(expires_at AS TEXT), 'never') FROM gaps")
+            .await,
+        [["never"]]
+    );
+
+    fixture
+        .store
+        .record_stream_error(fixture.streams[0], None, NOW)
+        .await
+        .unwrap();
+    let reasons = fixture
+        .query_texts("SELECT DISTINCT reason FROM gaps WHERE reason LIKE 'not%'")
+        .await;
+    assert_eq!(reasons, [texts(["not fetched yet"])]);
+}
+
+async fn lost_range_leaves_later_ranges_complete(fixture: StoreFixture) {
+    register(&*fixture.store, &["destination=lobby"], Some(100), None).await;
+    fixture.assert_frontier(Some(250), 900, 1000).await;
+    fixture.commit(&[fixture.commit_of(250, 900, vec![])]).await;
+    let status = fixture.store.status().await.unwrap().remove(0);
+    assert_eq!(
+        (
+            status.watermark,
+            status.missing_seconds,
+            status.lost_seconds
+        ),
+        (Some(Second(900)), 0, 150)
+    );
+}
+
+async fn stream_without_sealed_windows_is_one_gap(fixture: StoreFixture) {
+    register(&*fixture.store, &["destination=lobby"], Some(100), None).await;
+    fixture.assert_frontier(None, 900, 1000).await;
+    let gaps = fixture
+        .query_texts("SELECT stream, from_at, to_at, lost FROM gaps")
+        .await;
+    assert_eq!(
+        gaps,
+        [texts(["destination=lobby", "100000", "1000000", "0"])]
+    );
+}
