@@ -67,6 +67,7 @@ pub mod daemon;
 pub mod domain;
 pub mod proof;
 pub mod provider;
+#[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod store;
 pub mod sync;

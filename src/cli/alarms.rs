@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::print_line;
+use super::print_with_hint;
 use super::table::{duration, sanitized};
-use crate::domain::alarm::Alarm;
+use crate::domain::alarm::{Alarm, AlarmSubject};
 use crate::domain::time::Millis;
 use crate::store::{Archive, StoreError, StreamStatus};
 
@@ -16,61 +16,55 @@ pub(super) async fn active_alarms(store: &dyn Archive) -> Result<Vec<Alarm>, Sto
 
 /// Prints each alarm with its hint.
 pub(super) fn print_alarms(alarms: &[Alarm], now: Millis) {
-    for Alarm {
-        subject,
-        since,
-        text,
-        hint,
-        ..
-    } in alarms
-    {
-        let whose = [subject.account.as_deref(), subject.stream.as_deref()]
-            .into_iter()
-            .flatten();
-        let whose = whose.map(sanitized).collect::<Vec<_>>().join(" ");
-        let whose = if whose.is_empty() {
-            "the archive".to_owned()
-        } else {
-            whose
-        };
-        let (kind, lasts) = (subject.kind, duration(now.since(*since).as_secs()));
-        print_line(format_args!(
-            "\nALARM: {whose}: {kind}, for {lasts}: {}\n  hint: {hint}",
-            sanitized(text)
-        ));
+    for alarm in alarms {
+        let subject = subject_name(&alarm.subject);
+        let kind = alarm.subject.kind;
+        let lasts = duration(now.since(alarm.since).as_secs());
+        let text = sanitized(&alarm.text);
+        print_with_hint(
+            format_args!("\nALARM: {subject}: {kind}, for {lasts}: {text}"),
+            &alarm.hint,
+        );
+    }
+}
+
+/// Returns the account and the stream of an alarm, or the archive if it has neither.
+fn subject_name(subject: &AlarmSubject) -> String {
+    let names = [subject.account.as_deref(), subject.stream.as_deref()];
+    let names: Vec<String> = names.into_iter().flatten().map(sanitized).collect();
+    if names.is_empty() {
+        "the archive".to_owned()
+    } else {
+        names.join(" ")
     }
 }
 
 /// Returns the alarms that concern a stream: its own, its account's and the archive's.
 pub(super) fn alarms_json(stream: &StreamStatus, alarms: &[Alarm]) -> Value {
-    let concerns = |alarm: &&Alarm| {
-        let subject = &alarm.subject;
-        subject
-            .account
-            .as_ref()
-            .is_none_or(|account| *account == stream.account)
-            && subject
-                .stream
-                .as_ref()
-                .is_none_or(|key| *key == stream.stream)
-    };
-    let alarms = alarms.iter().filter(concerns).map(
-        |Alarm {
-             subject,
-             since,
-             text,
-             hint,
-             ..
-         }| {
-            json!({
-                "kind": subject.kind.name(),
-                "account": subject.account,
-                "stream": subject.stream,
-                "since": since.to_string(),
-                "text": text,
-                "hint": hint,
-            })
-        },
-    );
-    alarms.collect()
+    let concerning = alarms
+        .iter()
+        .filter(|alarm| concerns(&alarm.subject, stream));
+    let concerning = concerning.map(|alarm| {
+        json!({
+            "kind": alarm.subject.kind.name(),
+            "account": alarm.subject.account,
+            "stream": alarm.subject.stream,
+            "since": alarm.since.to_string(),
+            "text": alarm.text,
+            "hint": alarm.hint,
+        })
+    });
+    concerning.collect()
+}
+
+fn concerns(subject: &AlarmSubject, stream: &StreamStatus) -> bool {
+    let is_account = subject
+        .account
+        .as_ref()
+        .is_none_or(|name| *name == stream.account);
+    let is_stream = subject
+        .stream
+        .as_ref()
+        .is_none_or(|key| *key == stream.stream);
+    is_account && is_stream
 }

@@ -1,8 +1,8 @@
-//! `backscroll check`
+//! `backscroll check`: tests the configuration, the database and the credentials.
 
 use std::sync::Arc;
 
-use super::{CliError, ExitOutcome, IfMissing, accounts, open, print_line};
+use super::{CliError, ExitOutcome, IfMissing, accounts, open, print_line, print_with_hint};
 use crate::config::Config;
 use crate::domain::clock::Clock;
 use crate::store::{Archive, NewAccount};
@@ -28,18 +28,18 @@ pub(super) async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<ExitOu
             }
             Err(error) => {
                 outcome = ExitOutcome::Incomplete;
-                print_line(format_args!(
-                    "account {name}: FAILED: {error}\n  hint: {}",
-                    error.hint()
-                ));
+                print_with_hint(
+                    format_args!("account {name}: FAILED: {error}"),
+                    error.hint(),
+                );
             }
         }
     }
     for exposed in &config.exposed_secrets {
         print_line(format_args!("note: {exposed}"));
     }
-    for (account, caution) in accounts::discovery_warnings(config, None) {
-        print_line(format_args!("account {account}: note: {caution}"));
+    for (account, warning) in accounts::discovery_warnings(config, None) {
+        print_line(format_args!("account {account}: note: {warning}"));
     }
     store.close().await;
     Ok(outcome)

@@ -49,6 +49,7 @@ pub(super) enum LogProfile {
     /// The daemon, whose log is usually read by a machine.
     Daemon,
     /// Another command that runs until it is stopped.
+    #[cfg(feature = "sandbox")]
     Service,
     /// A command that prints its results to a person.
     Command,

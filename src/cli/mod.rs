@@ -11,25 +11,33 @@
 
 mod accounts;
 mod alarms;
-mod bench;
 mod check;
 mod completions;
 mod copy;
+#[cfg(feature = "sandbox")]
 mod demo;
+#[cfg(feature = "sandbox")]
 mod drill;
+mod error;
 mod logging;
 mod loss;
 mod man;
 mod migrate;
+mod output;
 mod plan;
 mod progress;
 mod requeue;
 mod run;
+#[cfg(feature = "sandbox")]
 mod sandbox;
+#[cfg(feature = "sandbox")]
+#[doc(hidden)]
+pub mod scratch;
 mod status;
 mod summary;
 mod sync;
-mod table;
+#[doc(hidden)]
+pub mod table;
 mod verify;
 
 use std::io::Write;
@@ -38,16 +46,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use logging::{LogHandle, LogProfile};
 
-use crate::alerts::WebhookError;
-use crate::config::{Config, ConfigError, DatabaseUrl};
-use crate::daemon::ScheduleError;
+use error::CliError;
+use logging::{LogHandle, LogProfile};
+use output::{print_line, print_with_hint};
+
+use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::{Clock, SystemClock};
-use crate::proof::manifest::ManifestError;
-use crate::provider::ClientSetupError;
-use crate::sandbox::SandboxError;
-use crate::store::copy::CopyError;
 use crate::store::{
     Archive, IfMissing, PostgresStore, SqliteStore, StoreError, describe_this_process,
 };
@@ -88,8 +93,10 @@ enum Command {
     /// Tests the configuration, the database and the credentials of each account, and lifts pauses
     Check,
     /// Serves the APIs of both providers on this machine, with a generated history
+    #[cfg(feature = "sandbox")]
     Sandbox(Box<sandbox::Args>),
     /// Archives a generated history into a new database and runs example queries
+    #[cfg(feature = "sandbox")]
     Demo(demo::Args),
     /// Compares the archive with its ledger, and repairs differences
     Verify(verify::Args),
@@ -101,39 +108,12 @@ enum Command {
     /// Parses quarantined messages again, after an upgrade, and archives those that are valid now
     Requeue,
     /// Tests crash safety on this machine: injects faults and kills, then counts missing messages
+    #[cfg(feature = "sandbox")]
     Drill(drill::Args),
     /// Prints the completion script of a shell
     Completions(completions::Args),
     /// Prints the manual page of all commands
     Man,
-    /// Measures how fast this machine archives, beside what its database could do at best
-    #[command(hide = true)]
-    Bench(bench::Args),
-}
-
-/// The error of a command that could not do its work.
-#[derive(Debug, thiserror::Error)]
-enum CliError {
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error("{0}")]
-    Usage(String),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Copy(#[from] CopyError),
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    #[error(transparent)]
-    Client(#[from] ClientSetupError),
-    #[error(transparent)]
-    Schedule(#[from] ScheduleError),
-    #[error(transparent)]
-    Webhook(#[from] WebhookError),
-    #[error(transparent)]
-    Sandbox(#[from] SandboxError),
-    #[error("{0}")]
-    System(#[from] std::io::Error),
 }
 
 /// The result of a command that did its work.
@@ -144,50 +124,20 @@ enum ExitOutcome {
     Incomplete,
 }
 
-impl CliError {
-    fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Store(error) => Some(error.hint()),
-            Self::Copy(error) => Some(error.hint()),
-            Self::Manifest(error) => Some(error.hint()),
-            // The message of each of these contains its remedy, or there is none.
-            Self::Config(_)
-            | Self::Usage(_)
-            | Self::Client(_)
-            | Self::Schedule(_)
-            | Self::Webhook(_)
-            | Self::Sandbox(_)
-            | Self::System(_) => None,
-        }
-    }
-
-    fn exit_code(&self) -> u8 {
-        match self {
-            Self::Config(_) | Self::Usage(_) => 2,
-            _ => 1,
-        }
-    }
-}
-
 /// Runs a command. Returns the exit status: 0 for success, 1 for a problem, 2 for an error in the
 /// configuration or the command line.
 pub fn main(cli: Cli) -> ExitCode {
-    if std::env::args_os()
-        .filter_map(|argument| argument.into_string().ok())
-        .any(|argument| contains_password(&argument))
-    {
+    let mut arguments = std::env::args_os().filter_map(|argument| argument.into_string().ok());
+    if arguments.any(|argument| contains_password(&argument)) {
         return print_error(&CliError::Usage(PASSWORD_IN_ARGUMENT.to_owned()));
     }
-    let speaker = cli.command.log_profile();
-    let logging = match logging::start(cli.log.clone(), speaker) {
+    let profile = cli.command.log_profile();
+    let logging = match logging::start(cli.log.clone(), profile) {
         Ok(logging) => logging,
         Err(error) => return print_error(&CliError::Usage(error)),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-    {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match runtime.worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return print_error(&CliError::System(error)),
     };
@@ -197,11 +147,11 @@ pub fn main(cli: Cli) -> ExitCode {
     match outcome {
         Ok(ExitOutcome::Success) => ExitCode::SUCCESS,
         Ok(ExitOutcome::Incomplete) => ExitCode::FAILURE,
-        Err(failure) if speaker == LogProfile::Daemon => {
-            tracing::error!(hint = failure.hint(), "{failure}");
-            ExitCode::from(failure.exit_code())
+        Err(error) if profile == LogProfile::Daemon => {
+            tracing::error!(hint = error.hint(), "{error}");
+            ExitCode::from(error.exit_code())
         }
-        Err(failure) => print_error(&failure),
+        Err(error) => print_error(&error),
     }
 }
 
@@ -218,19 +168,20 @@ fn contains_password(argument: &str) -> bool {
     crate::config::has_password(url)
 }
 
-fn print_error(failure: &CliError) -> ExitCode {
+fn print_error(error: &CliError) -> ExitCode {
     // An error is ignored: there is no other place to report it.
-    let _ = writeln!(std::io::stderr(), "error: {failure}");
-    if let Some(hint) = failure.hint() {
+    let _ = writeln!(std::io::stderr(), "error: {error}");
+    if let Some(hint) = error.hint() {
         let _ = writeln!(std::io::stderr(), "  hint: {hint}");
     }
-    ExitCode::from(failure.exit_code())
+    ExitCode::from(error.exit_code())
 }
 
 impl Command {
     fn log_profile(&self) -> LogProfile {
         match self {
             Self::Run => LogProfile::Daemon,
+            #[cfg(feature = "sandbox")]
             Self::Sandbox(_) => LogProfile::Service,
             _ => LogProfile::Command,
         }
@@ -241,10 +192,12 @@ impl Cli {
     async fn run(self, logging: &LogHandle) -> Result<ExitOutcome, CliError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         match self.command {
+            #[cfg(feature = "sandbox")]
             Command::Sandbox(args) => sandbox::run(*args, clock).await,
+            #[cfg(feature = "sandbox")]
             Command::Demo(args) => demo::run(args, clock).await,
-            Command::Drill(args) => drill::carry_out(args, clock).await,
-            Command::Bench(args) => bench::run_bench(args, clock).await,
+            #[cfg(feature = "sandbox")]
+            Command::Drill(args) => drill::run(args, clock).await,
             Command::Completions(args) => Ok(completions::run(&args)),
             Command::Man => man::run(),
             Command::Run => Box::pin(run::run(&self.config, logging, clock)).await,
@@ -294,9 +247,4 @@ async fn open_to_write(
         )),
         DatabaseUrl::Postgres(_) => open(url, missing).await,
     }
-}
-
-/// Prints a line to standard output. A closed pipe (`| head`) is not an error.
-fn print_line(line: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stdout(), "{line}");
 }

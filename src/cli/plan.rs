@@ -7,7 +7,9 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::table::{build_table, bytes, duration, sanitized, thousands};
-use super::{CliError, ExitOutcome, accounts, loss, open_to_read, print_line, sync};
+use super::{
+    CliError, ExitOutcome, accounts, loss, open_to_read, print_line, print_with_hint, sync,
+};
 use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
@@ -236,49 +238,37 @@ fn print_plans(plans: &[AccountPlan<'_>], weight: MessageSize) {
         let name = plan.name();
         match &plan.preview {
             Ok(preview) => print_account_notes(plan, preview),
-            Err(error) => print_line(format_args!(
-                "\n{name}: not planned: {error}\n  hint: {}",
-                error.hint()
-            )),
+            Err(error) => {
+                print_with_hint(format_args!("\n{name}: not planned: {error}"), error.hint());
+            }
         }
     }
-    let whose = if weight.is_measured {
+    let basis = if weight.is_measured {
         "as measured in this archive"
     } else {
         "for typical texts"
     };
     print_line(format_args!(
-        "\nDisk at {:.0} bytes per message, {whose}; time at each account's rate limit.",
+        "\nDisk at {:.0} bytes per message, {basis}; time at each account's rate limit.",
         weight.bytes
     ));
 }
 
 fn print_account_notes(plan: &AccountPlan<'_>, preview: &Preview) {
     let name = plan.name();
-    let Preview {
-        missing_ranges: stretches,
-        counted_ranges: asked,
-        requests_spent: spent,
-        has_overlaps: overlaps,
-        stream_errors: troubles,
-        outlook,
-        ..
-    } = preview;
-    let (spent, asked, ranges) = (
-        thousands(*spent),
-        thousands(*asked as u64),
-        thousands(stretches.len() as u64),
-    );
+    let requests = thousands(preview.requests_spent);
+    let counted = thousands(preview.counted_ranges as u64);
+    let ranges = thousands(preview.missing_ranges.len() as u64);
     print_line(format_args!(
-        "\n{name}: counted {asked} of {ranges} ranges, with {spent} requests"
+        "\n{name}: counted {counted} of {ranges} ranges, with {requests} requests"
     ));
     if plan.shares_quota {
         print_line("  at a reduced rate, since another process syncs this account");
     }
-    if asked != ranges {
+    if counted != ranges {
         print_line("  the others are extrapolated; --ranges N counts more of them");
     }
-    if *overlaps {
+    if preview.has_overlaps {
         print_line(
             "  streams overlap: a message of several streams is counted in each, so fewer will be new",
         );
@@ -286,15 +276,15 @@ fn print_account_notes(plan: &AccountPlan<'_>, preview: &Preview) {
     if plan.provider.account().discovers {
         print_line("  streams that are still to be discovered are not included");
     }
-    for (stream, error) in troubles {
+    for (stream, error) in &preview.stream_errors {
         let stream = preview.streams.get(stream.get()).map_or("", String::as_str);
-        print_line(format_args!(
-            "  {}: not counted: {error}\n  hint: {}",
-            sanitized(stream),
-            error.hint()
-        ));
+        let stream = sanitized(stream);
+        print_with_hint(
+            format_args!("  {stream}: not counted: {error}"),
+            error.hint(),
+        );
     }
-    if let Some(loss) = loss::loss_message(name, plan.rate(), outlook) {
+    if let Some(loss) = loss::loss_message(name, plan.rate(), &preview.outlook) {
         print_line(format_args!("\n{loss}"));
     }
 }

@@ -1,7 +1,9 @@
 //! The summary of a sync, and the table of streams.
 
-use super::print_line;
+use std::collections::BTreeMap;
+
 use super::table::{build_table, duration, sanitized, thousands};
+use super::{print_line, print_with_hint};
 use crate::domain::time::Second;
 use crate::store::{RecordedError, StreamStatus};
 use crate::sync::PassReport;
@@ -10,59 +12,50 @@ use crate::sync::PassReport;
 const MAX_LISTED_STREAMS: usize = 24;
 
 /// Prints the result of each account, the state of the streams, and the errors.
-pub(super) fn print_sync_summary(reports: &[PassReport], streams: Vec<StreamStatus>, now: Second) {
-    print_line(build_table(
-        ["ACCOUNT", "NEW#", "CHANGED#", "REQUESTS#", "STATE"],
-        reports.iter().map(|report| {
-            let state = if report.is_complete() {
-                "complete"
-            } else {
-                "NOT COMPLETE"
-            };
-            let tally = &report.tally;
-            let figures = [tally.new, tally.changed, tally.requests].map(thousands);
-            let [new, changed, requests] = figures;
-            [
-                report.account.clone(),
-                new,
-                changed,
-                requests,
-                state.to_owned(),
-            ]
-        }),
-    ));
-    let ours = |stream: &StreamStatus| {
+pub(super) fn print_sync_summary(
+    reports: &[PassReport],
+    mut streams: Vec<StreamStatus>,
+    now: Second,
+) {
+    let headings = ["ACCOUNT", "NEW#", "CHANGED#", "REQUESTS#", "STATE"];
+    print_line(build_table(headings, reports.iter().map(report_row)));
+    streams.retain(|stream| {
         reports
             .iter()
             .any(|report| report.account == stream.account)
-    };
-    let streams: Vec<StreamStatus> = streams.into_iter().filter(ours).collect();
+    });
     print_line("");
-    if streams.len() <= MAX_LISTED_STREAMS {
-        print_streams(&streams, now);
-    } else {
-        let of_note: Vec<_> = streams
-            .iter()
-            .filter(|stream| !is_healthy(stream))
-            .take(MAX_LISTED_STREAMS)
-            .cloned()
-            .collect();
+    if streams.len() > MAX_LISTED_STREAMS {
+        let (all, healthy) = (streams.len(), count_healthy(&streams));
         print_line(format_args!(
-            "{} streams, {} of them ok; `backscroll status` lists all",
-            streams.len(),
-            count_healthy(&streams)
+            "{all} streams, {healthy} of them ok; `backscroll status` lists all"
         ));
-        print_streams(&of_note, now);
+        streams.retain(|stream| !is_healthy(stream));
+        streams.truncate(MAX_LISTED_STREAMS);
     }
+    print_streams(&streams, now);
     for report in reports {
-        if let Some(failure) = &report.failure {
-            print_line(format_args!(
-                "\n{}: {failure}\n  hint: {}",
-                report.account,
-                failure.hint()
-            ));
+        if let Some(error) = &report.failure {
+            print_with_hint(format_args!("\n{}: {error}", report.account), error.hint());
         }
     }
+}
+
+fn report_row(report: &PassReport) -> [String; 5] {
+    let tally = &report.tally;
+    let [new, changed, requests] = [tally.new, tally.changed, tally.requests].map(thousands);
+    let state = if report.is_complete() {
+        "complete"
+    } else {
+        "NOT COMPLETE"
+    };
+    [
+        report.account.clone(),
+        new,
+        changed,
+        requests,
+        state.to_owned(),
+    ]
 }
 
 /// Prints one row per stream, and below them the errors.
@@ -70,79 +63,87 @@ pub(super) fn print_streams(streams: &[StreamStatus], now: Second) {
     if streams.is_empty() {
         return;
     }
-    print_line(build_table(
-        [
-            "ACCOUNT",
-            "STREAM",
-            "COMPLETE TO",
-            "LAG#",
-            "MESSAGES#",
-            "MISSING#",
-            "LOST#",
-            "STATE",
-        ],
-        streams.iter().map(|stream| {
-            let behind = |mark: Second| duration(now.0.abs_diff(mark.0));
-            [
-                stream.account.clone(),
-                if stream.discovered {
-                    format!("{} *", stream.stream)
-                } else {
-                    stream.stream.clone()
-                },
-                stream
-                    .watermark
-                    .map_or("-".to_owned(), |mark| mark.to_string()),
-                stream.watermark.map_or("-".to_owned(), behind),
-                thousands(stream.messages),
-                duration_or_dash(stream.missing_seconds),
-                duration_or_dash(stream.lost_seconds),
-                state_label(stream),
-            ]
-        }),
-    ));
+    let headings = [
+        "ACCOUNT",
+        "STREAM",
+        "COMPLETE TO",
+        "LAG#",
+        "MESSAGES#",
+        "MISSING#",
+        "LOST#",
+        "STATE",
+    ];
+    let rows = streams.iter().map(|stream| stream_row(stream, now));
+    print_line(build_table(headings, rows));
     if streams.iter().any(|stream| stream.discovered) {
         print_line("* discovered: not listed in the configuration");
     }
+    print_stream_errors(streams);
+    print_account_notes(streams);
+}
+
+fn stream_row(stream: &StreamStatus, now: Second) -> [String; 8] {
+    let mark = if stream.discovered { " *" } else { "" };
+    let lag = |watermark: Second| duration(now.0.abs_diff(watermark.0));
+    [
+        stream.account.clone(),
+        format!("{}{mark}", stream.stream),
+        stream
+            .watermark
+            .map_or("-".to_owned(), |watermark| watermark.to_string()),
+        stream.watermark.map_or("-".to_owned(), lag),
+        thousands(stream.messages),
+        duration_or_dash(stream.missing_seconds),
+        duration_or_dash(stream.lost_seconds),
+        state_label(stream),
+    ]
+}
+
+fn print_stream_errors(streams: &[StreamStatus]) {
     for stream in streams {
-        let name = format!("{} {}", stream.account, sanitized(&stream.stream));
-        if let Some(trouble) = &stream.error {
-            print_line(format_args!(
-                "\n{name}: {}\n  hint: {}",
-                trouble.error, trouble.hint
-            ));
+        if let Some(RecordedError { error, hint }) = &stream.error {
+            let name = format!("{} {}", stream.account, sanitized(&stream.stream));
+            print_with_hint(format_args!("\n{name}: {error}"), hint);
         }
     }
-    let unlisted: std::collections::BTreeMap<_, _> = streams
-        .iter()
-        .filter_map(|stream| Some((&stream.account, stream.discovery_error.as_ref()?)))
-        .collect();
-    for (account, RecordedError { error, hint }) in unlisted {
-        print_line(format_args!(
-            "\n{account}: discovery of further streams fails: {error}\n  hint: streams that are already \
-             followed are archived all the same; {hint}"
-        ));
+}
+
+/// Prints failed discovery, widened settle ages and pauses, once per account.
+fn print_account_notes(streams: &[StreamStatus]) {
+    for (account, RecordedError { error, hint }) in
+        by_account(streams, |stream| stream.discovery_error.as_ref())
+    {
+        print_with_hint(
+            format_args!("\n{account}: discovery of further streams fails: {error}"),
+            format_args!("streams that are already followed are archived all the same; {hint}"),
+        );
     }
-    let settles: std::collections::BTreeMap<_, _> = streams
-        .iter()
-        .filter_map(|stream| Some((&stream.account, stream.settle?)))
-        .collect();
-    for (account, settle) in settles {
+    for (account, settle) in by_account(streams, |stream| stream.settle.as_ref()) {
         let age = duration(settle.as_secs());
         print_line(format_args!(
             "\n{account}: messages kept arriving late, so ranges are sealed at an age of {age}"
         ));
     }
-    let pauses: std::collections::BTreeMap<_, _> = streams
-        .iter()
-        .filter_map(|stream| Some((&stream.account, stream.pause.as_ref()?)))
-        .collect();
-    for (account, pause) in pauses {
-        print_line(format_args!(
-            "\n{account}: paused until {}: {}\n  hint: `backscroll check` tries it at once and lifts the pause",
-            pause.until, pause.reason
-        ));
+    for (account, pause) in by_account(streams, |stream| stream.pause.as_ref()) {
+        print_with_hint(
+            format_args!(
+                "\n{account}: paused until {}: {}",
+                pause.until, pause.reason
+            ),
+            "`backscroll check` tries it at once and lifts the pause",
+        );
     }
+}
+
+/// Returns a value of each account that has it. All streams of an account have the same.
+fn by_account<'a, T>(
+    streams: &'a [StreamStatus],
+    value: impl Fn(&'a StreamStatus) -> Option<&'a T>,
+) -> BTreeMap<&'a str, &'a T> {
+    let values = streams
+        .iter()
+        .filter_map(|stream| Some((&*stream.account, value(stream)?)));
+    values.collect()
 }
 
 fn is_healthy(stream: &StreamStatus) -> bool {
@@ -155,26 +156,22 @@ fn count_healthy(streams: &[StreamStatus]) -> usize {
 
 /// Returns the label of the most severe problem of a stream.
 fn state_label(stream: &StreamStatus) -> String {
-    match stream {
-        StreamStatus { pause: Some(_), .. } => "paused".to_owned(),
-        StreamStatus { error: Some(_), .. } => "failing".to_owned(),
-        StreamStatus {
-            suspect_rows: 1.., ..
-        } => format!("{} suspect", stream.suspect_rows),
-        StreamStatus {
-            quarantined: 1.., ..
-        } => format!("{} in quarantine", stream.quarantined),
-        StreamStatus {
-            missing_seconds: 1..,
-            ..
-        } => "behind".to_owned(),
-        StreamStatus {
-            watermark: None, ..
-        } => "not started".to_owned(),
-        StreamStatus {
-            lost_seconds: 1.., ..
-        } => "some lost".to_owned(),
-        _ => "ok".to_owned(),
+    if stream.pause.is_some() {
+        "paused".to_owned()
+    } else if stream.error.is_some() {
+        "failing".to_owned()
+    } else if stream.suspect_rows > 0 {
+        format!("{} suspect", stream.suspect_rows)
+    } else if stream.quarantined > 0 {
+        format!("{} in quarantine", stream.quarantined)
+    } else if stream.missing_seconds > 0 {
+        "behind".to_owned()
+    } else if stream.watermark.is_none() {
+        "not started".to_owned()
+    } else if stream.lost_seconds > 0 {
+        "some lost".to_owned()
+    } else {
+        "ok".to_owned()
     }
 }
 

@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, Table, presets};
 pub(super) use crate::domain::format::{bytes, duration, sanitized, thousands};
 
 /// Builds a table. Columns whose heading ends in `#` contain numbers and are right-aligned.
-pub(super) fn build_table<const N: usize>(
+pub fn build_table<const N: usize>(
     headings: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> Table {

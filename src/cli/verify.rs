@@ -1,17 +1,20 @@
-//! `backscroll verify`
+//! `backscroll verify`: compares the archive with its ledger, a manifest and the providers' counts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use super::table::{sanitized, thousands};
-use super::{CliError, ExitOutcome, IfMissing, accounts, open, open_to_write, print_line};
+use super::{
+    CliError, ExitOutcome, IfMissing, accounts, open, open_to_write, print_line, print_with_hint,
+};
 use crate::config::Config;
 use crate::daemon::signals;
 use crate::domain::clock::Clock;
 use crate::proof::manifest::{self, Manifest, ManifestKey};
 use crate::proof::{Findings, VerifyOptions, VerifyReport, verify};
+use crate::store::Archive;
 use crate::sync::{
     AccountFailure, CountComparison, Engine, Purpose, RepairReport, UnrepairedWindow,
 };
@@ -55,78 +58,48 @@ pub(super) async fn run(
 ) -> Result<ExitOutcome, CliError> {
     let account = args.account.as_deref();
     let key = args.key.as_deref().map(ManifestKey::read).transpose()?;
-    let against = args
-        .against
-        .as_deref()
-        .map(|path| Manifest::read(path, args.public_key.as_deref()))
-        .transpose()?;
+    let manifest = args.read_manifest()?;
     let store = if args.repair {
         open_to_write(&config.database.url, IfMissing::Refuse, &*clock).await?
     } else {
         open(&config.database.url, IfMissing::Refuse).await?
     };
-    if let Some(wanted) = account
-        && !store
-            .streams()
-            .await?
-            .iter()
-            .any(|stream| stream.account == wanted)
-    {
-        return Err(CliError::Usage(format!(
-            "the archive has no account `{wanted}`"
-        )));
+    require_account(&*store, account).await?;
+    if let Some(manifest) = &manifest {
+        print_manifest(manifest);
     }
-    if let Some(manifest) = &against {
-        print_line(format_args!(
-            "The manifest of {} has a valid signature of {}: {} windows.",
-            manifest.created,
-            manifest.public_key,
-            thousands(manifest.rows)
-        ));
-    }
-    let question = VerifyOptions {
+    let options = VerifyOptions {
         account,
-        manifest: against.as_ref(),
+        manifest: manifest.as_ref(),
         add_digests: args.repair,
     };
-    let mut verdict = verify(&*store, question).await?;
+    let mut report = verify(&*store, options).await?;
     let mut outcome = ExitOutcome::Success;
-    if args.remote || args.repair && verdict.faults() > 0 {
+    let needs_repair = args.repair && report.faults() > 0;
+    if args.remote || needs_repair {
         let stop = CancellationToken::new();
         signals::cancel_on_signal(stop.clone())?;
-        let mut engine = Engine::new(
-            accounts::build_providers(config, account, &clock)?,
-            store.clone(),
-            &clock,
-        );
-        if args.repair && verdict.faults() > 0 {
-            verdict = repair(verdict, question, &mut engine, &stop).await?;
+        let providers = accounts::build_providers(config, account, &clock)?;
+        let mut engine = Engine::new(providers, store.clone(), &clock);
+        if needs_repair {
+            report = repair(report, options, &mut engine, &stop).await?;
         }
         if args.remote {
             outcome = compare_counts(args.repair, &mut engine, &stop).await?;
-            verdict = if args.repair {
-                verify(&*store, question).await?
-            } else {
-                verdict
-            };
+        }
+        if args.remote && args.repair {
+            report = verify(&*store, options).await?;
         }
     }
-    print_verdict(&verdict, args.repair);
-    if !verdict.agrees() {
+    print_report(&report, args.repair);
+    if !report.agrees() {
         outcome = ExitOutcome::Incomplete;
     }
     if let (Some(path), Some(key)) = (&args.manifest, &key) {
-        if outcome == ExitOutcome::Success && verdict.without_digest == 0 {
-            let rows = manifest::write(&*store, account, key, clock.now(), path).await?;
-            print_line(format_args!(
-                "{} windows written to {} and signed.",
-                thousands(rows),
-                path.display()
-            ));
+        if outcome == ExitOutcome::Success && report.without_digest == 0 {
+            write_manifest(&*store, account, key, &*clock, path).await?;
         } else {
-            print_line(format_args!(
-                "No manifest was written, because not all windows are verified."
-            ));
+            print_line("No manifest was written, because not all windows are verified.");
             outcome = ExitOutcome::Incomplete;
         }
     }
@@ -134,27 +107,71 @@ pub(super) async fn run(
     Ok(outcome)
 }
 
+impl Args {
+    fn read_manifest(&self) -> Result<Option<Manifest>, CliError> {
+        let Some(path) = &self.against else {
+            return Ok(None);
+        };
+        Ok(Some(Manifest::read(path, self.public_key.as_deref())?))
+    }
+}
+
+/// Errors if an account is named that the archive does not have.
+async fn require_account(store: &dyn Archive, account: Option<&str>) -> Result<(), CliError> {
+    let Some(wanted) = account else { return Ok(()) };
+    let streams = store.streams().await?;
+    if streams.iter().any(|stream| stream.account == wanted) {
+        return Ok(());
+    }
+    Err(CliError::Usage(format!(
+        "the archive has no account `{wanted}`"
+    )))
+}
+
+fn print_manifest(manifest: &Manifest) {
+    let (created, signer) = (&manifest.created, &manifest.public_key);
+    let windows = thousands(manifest.rows);
+    print_line(format_args!(
+        "The manifest of {created} has a valid signature of {signer}: {windows} windows."
+    ));
+}
+
+async fn write_manifest(
+    store: &dyn Archive,
+    account: Option<&str>,
+    key: &ManifestKey,
+    clock: &dyn Clock,
+    path: &Path,
+) -> Result<(), CliError> {
+    let windows = manifest::write(store, account, key, clock.now(), path).await?;
+    let (windows, path) = (thousands(windows), path.display());
+    print_line(format_args!(
+        "{windows} windows written to {path} and signed."
+    ));
+    Ok(())
+}
+
 /// Repairs mismatches and verifies again, as long as each round reduces their number.
 async fn repair(
-    mut verdict: VerifyReport,
-    question: VerifyOptions<'_>,
+    mut report: VerifyReport,
+    options: VerifyOptions<'_>,
     engine: &mut Engine,
     stop: &CancellationToken,
 ) -> Result<VerifyReport, CliError> {
     loop {
-        print_findings(&verdict);
+        print_findings(&report);
         let mut left = Vec::new();
         for account in engine.accounts() {
             let name = account.name().to_owned();
-            let report = account.repair(&verdict, stop).await?;
-            left.extend(report.not_opened.iter().map(failure_with_hint));
-            left.extend(report.unrepaired.iter().map(unrepaired_with_reason));
+            let repaired = account.repair(&report, stop).await?;
+            left.extend(repaired.not_opened.iter().map(failure_with_hint));
+            left.extend(repaired.unrepaired.iter().map(unrepaired_with_reason));
             let RepairReport {
                 windows,
                 restored,
                 quarantined,
                 ..
-            } = report;
+            } = repaired;
             if windows > 0 {
                 print_line(format_args!(
                     "{name}: {} windows refetched, {} messages restored, {} moved to quarantine",
@@ -164,13 +181,13 @@ async fn repair(
                 ));
             }
         }
-        let before = verdict.faults();
-        verdict = verify(&**engine.archive(), question).await?;
-        if verdict.faults() == 0 || verdict.faults() >= before || stop.is_cancelled() {
+        let before = report.faults();
+        report = verify(&**engine.archive(), options).await?;
+        if report.faults() == 0 || report.faults() >= before || stop.is_cancelled() {
             for left in &left {
                 print_sanitized_lines(left);
             }
-            return Ok(verdict);
+            return Ok(report);
         }
     }
 }
@@ -186,10 +203,10 @@ async fn compare_counts(
     loop {
         let mut counts = CountComparison::default();
         for account in engine.accounts() {
-            let of_account = account.compare_counts(stop).await?;
-            counts.streams += of_account.streams;
-            counts.differences.extend(of_account.differences);
-            counts.failures.extend(of_account.failures);
+            let compared = account.compare_counts(stop).await?;
+            counts.streams += compared.streams;
+            counts.differences.extend(compared.differences);
+            counts.failures.extend(compared.failures);
         }
         for difference in &counts.differences {
             print_sanitized_lines(&difference.to_string());
@@ -232,59 +249,69 @@ fn unrepaired_with_reason(window: &UnrepairedWindow) -> String {
     format!("{}\n  not repaired: {}", window.mismatch, window.reason)
 }
 
-fn print_verdict(verdict: &VerifyReport, repaired: bool) {
-    print_findings(verdict);
-    for (account, stream) in &verdict.without_scope {
-        print_line(format_args!(
-            "{account} {}: was last followed by an earlier version of Backscroll, which did not record which \
-             messages belong to it\n  hint: add it to the configuration and sync once more",
-            sanitized(stream)
-        ));
+fn print_report(report: &VerifyReport, repaired: bool) {
+    print_findings(report);
+    for (account, stream) in &report.without_scope {
+        let stream = sanitized(stream);
+        print_with_hint(
+            format_args!(
+                "{account} {stream}: was last followed by an earlier version of Backscroll, which \
+                 did not record which messages belong to it"
+            ),
+            "add it to the configuration and sync once more",
+        );
     }
-    if verdict.without_digest > 0 {
-        print_line(format_args!(
-            "{} windows were sealed by an earlier version of Backscroll: only their counts could be compared\n  \
-             hint: `backscroll verify --repair` adds their digests",
-            thousands(verdict.without_digest)
-        ));
+    if report.without_digest > 0 {
+        let windows = thousands(report.without_digest);
+        print_with_hint(
+            format_args!(
+                "{windows} windows were sealed by an earlier version of Backscroll: only their \
+                 counts could be compared"
+            ),
+            "`backscroll verify --repair` adds their digests",
+        );
     }
-    let (messages, windows) = (thousands(verdict.messages), thousands(verdict.windows));
-    if verdict.agrees() {
+    let (messages, windows) = (thousands(report.messages), thousands(report.windows));
+    if report.agrees() {
         print_line(format_args!(
             "The archive is intact: {messages} messages, {windows} windows."
         ));
         return;
     }
-    let (differ, changed) = (
-        thousands(verdict.mismatches.count),
-        thousands(verdict.damaged_messages.count),
+    let differ = thousands(report.mismatches.count);
+    let changed = thousands(report.damaged_messages.count);
+    let line = format!(
+        "The archive is NOT intact: {differ} of {windows} windows differ, {changed} of {messages} \
+         messages were changed."
     );
-    print_line(format_args!(
-        "The archive is NOT intact: {differ} of {windows} windows differ, {changed} of {messages} messages were changed."
-    ));
-    if !repaired {
-        print_line(
-            "  hint: `backscroll verify --repair` refetches the windows that the providers still have",
+    if repaired {
+        print_line(line);
+    } else {
+        print_with_hint(
+            line,
+            "`backscroll verify --repair` refetches the windows that the providers still have",
         );
     }
 }
 
-fn print_findings(verdict: &VerifyReport) {
-    print_finding_list(&verdict.mismatches);
-    print_finding_list(&verdict.damaged_messages);
+fn print_findings(report: &VerifyReport) {
+    print_finding_list(&report.mismatches);
+    print_finding_list(&report.damaged_messages);
 }
 
-fn print_finding_list<T: std::fmt::Display>(several: &Findings<T>) {
-    several
-        .named
-        .iter()
-        .for_each(|one| print_sanitized_lines(&one.to_string()));
-    if several.unlisted() > 0 {
-        print_line(format_args!("… and {} more", thousands(several.unlisted())));
+fn print_finding_list<T: std::fmt::Display>(findings: &Findings<T>) {
+    for finding in &findings.named {
+        print_sanitized_lines(&finding.to_string());
+    }
+    if findings.unlisted() > 0 {
+        let more = thousands(findings.unlisted());
+        print_line(format_args!("… and {more} more"));
     }
 }
 
 /// Prints each line without control characters, which names may contain.
 fn print_sanitized_lines(text: &str) {
-    text.lines().for_each(|line| print_line(sanitized(line)));
+    for line in text.lines() {
+        print_line(sanitized(line));
+    }
 }

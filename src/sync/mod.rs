@@ -47,6 +47,9 @@ pub mod progress;
 mod purpose;
 pub mod refetch;
 mod session;
+#[cfg(feature = "sandbox")]
+#[doc(hidden)]
+pub mod simulation;
 
 use std::sync::Arc;
 

@@ -8,6 +8,8 @@
     reason = "a test that cannot go on has failed"
 )]
 
+#[path = "../../benches/bench/mod.rs"]
+mod bench;
 mod cli;
 mod daemon;
 mod endurance;

@@ -1,7 +1,6 @@
 //! The comparison of the archive with the sandbox's history.
 
-use crate::cli::CliError;
-use crate::cli::bench::place::{RawConnection, ScratchDatabase, driver_error};
+use crate::cli::scratch::{RawConnection, ScratchDatabase, ScratchError};
 use crate::domain::time::Millis;
 use crate::sandbox::{
     ArchiveDifference, ArchiveEntry, ENTRIES_IN_POSTGRES, ENTRIES_IN_SQLITE, Sandbox,
@@ -22,29 +21,21 @@ pub(super) struct TruthComparison {
 impl TruthComparison {
     /// Compares the rows of the view `archive`, which is what readers use.
     pub(super) async fn compare(
-        place: &ScratchDatabase,
+        database: &ScratchDatabase,
         sandbox: &Sandbox,
         edge: Millis,
-    ) -> Result<Self, CliError> {
-        let mut integrity = "ok".to_owned();
-        let direct = place.connect_raw().await?;
-        let entries: Vec<ArchiveEntry> = match &direct {
+    ) -> Result<Self, ScratchError> {
+        let connection = database.connect_raw().await?;
+        let integrity = check_integrity(&connection).await?;
+        let entries: Vec<ArchiveEntry> = match &connection {
             RawConnection::Sqlite(pool) => {
-                integrity = sqlx::query_scalar("PRAGMA integrity_check")
-                    .fetch_one(pool)
-                    .await
-                    .map_err(driver_error)?;
-                sqlx::query_as(ENTRIES_IN_SQLITE)
-                    .fetch_all(pool)
-                    .await
-                    .map_err(driver_error)?
+                sqlx::query_as(ENTRIES_IN_SQLITE).fetch_all(pool).await?
             }
-            RawConnection::Postgres(pool) => sqlx::query_as(ENTRIES_IN_POSTGRES)
-                .fetch_all(pool)
-                .await
-                .map_err(driver_error)?,
+            RawConnection::Postgres(pool) => {
+                sqlx::query_as(ENTRIES_IN_POSTGRES).fetch_all(pool).await?
+            }
         };
-        direct.close().await;
+        connection.close().await;
         let world = sandbox.world();
         let users = (1..=world.user_ids().len()).map(|number| format!("web3mq-{number}"));
         let accounts: Vec<String> = world.app_ids().into_iter().chain(users).collect();
@@ -56,29 +47,36 @@ impl TruthComparison {
         })
     }
 
+    /// True if the archive equals the history, and the file is intact.
     pub(super) fn is_equal(&self) -> bool {
         self.difference.is_empty() && self.integrity == "ok"
     }
 
     /// Returns the first differences of each kind.
     pub(super) fn describe_differences(&self) -> String {
-        let ArchiveDifference {
-            missing,
-            duplicated: twice,
-            unexpected: untrue,
-            ..
-        } = &self.difference;
+        let difference = &self.difference;
         let kinds = [
-            ("missing", missing),
-            ("duplicated", twice),
-            ("unexpected", untrue),
+            ("missing", &difference.missing),
+            ("duplicated", &difference.duplicated),
+            ("unexpected", &difference.unexpected),
         ];
-        let shown = kinds.iter().flat_map(|(kind, entries)| {
-            entries
-                .iter()
-                .take(MAX_SHOWN_DIFFERENCES)
-                .map(move |entry| format!("{kind}: {}\n", entry.summary()))
-        });
-        format!("{}integrity: {}", shown.collect::<String>(), self.integrity)
+        let mut lines = String::new();
+        for (kind, entries) in kinds {
+            for entry in entries.iter().take(MAX_SHOWN_DIFFERENCES) {
+                lines.extend([kind, ": ", &entry.summary(), "\n"]);
+            }
+        }
+        format!("{lines}integrity: {}", self.integrity)
+    }
+}
+
+async fn check_integrity(connection: &RawConnection) -> Result<String, sqlx::Error> {
+    match connection {
+        RawConnection::Sqlite(pool) => {
+            sqlx::query_scalar("PRAGMA integrity_check")
+                .fetch_one(pool)
+                .await
+        }
+        RawConnection::Postgres(_) => Ok("ok".to_owned()),
     }
 }

@@ -11,8 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::comparison::TruthComparison;
 use self::restart_loop::{RestartLoop, RunCost};
-use super::bench::ScratchDir;
-use super::bench::place::ScratchDatabase;
+use super::scratch::{ScratchDatabase, ScratchDir};
 use super::table::{build_table, thousands};
 use super::{CliError, ExitOutcome, print_line};
 use crate::daemon::signals;
@@ -58,58 +57,58 @@ pub(super) struct Args {
     seed: u64,
 }
 
-pub(super) async fn carry_out(args: Args, clock: Arc<dyn Clock>) -> Result<ExitOutcome, CliError> {
+pub(super) async fn run(args: Args, clock: Arc<dyn Clock>) -> Result<ExitOutcome, CliError> {
     let stop = CancellationToken::new();
     signals::cancel_on_signal(stop.clone())?;
-    let scratch = ScratchDir::new()?;
-    let place = ScratchDatabase::at(args.database.as_deref(), &scratch.0).await?;
-    place.prepare().await?;
-    let outcome = drill(&args, &place, &scratch, clock, &stop).await;
-    place.clear().await?;
+    let dir = ScratchDir::new()?;
+    let database = ScratchDatabase::at(args.database.as_deref(), dir.path()).await?;
+    database.prepare().await?;
+    let outcome = drill(&args, &database, &dir, clock, &stop).await;
+    database.clear().await?;
     outcome
 }
 
 async fn drill(
     args: &Args,
-    place: &ScratchDatabase,
-    scratch: &ScratchDir,
+    database: &ScratchDatabase,
+    dir: &ScratchDir,
     clock: Arc<dyn Clock>,
     stop: &CancellationToken,
 ) -> Result<ExitOutcome, CliError> {
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let sandbox = Sandbox::start(options(args)?, listen, clock).await?;
-    let config = scratch.0.join("drill.toml");
-    sandbox.write_config(&config, &place.url)?;
+    let config = dir.path().join("drill.toml");
+    sandbox.write_config(&config, database.url())?;
     print_line(format_args!(
-        "A sandbox serves both providers, with {} messages, and injects a fault into {} of its responses. The \
-         process that archives them is killed {} times.",
+        "A sandbox serves both providers, with {} messages, and injects a fault into {} of its \
+         responses. The process that archives them is killed {} times.",
         thousands(args.messages as u64 + args.messages as u64 / 3),
         args.faults,
         args.kills
     ));
-    let mut lives = RestartLoop::new(&sandbox, &config, &scratch.0, args.seed)?;
-    lives.run_with_kills(args.kills, stop).await?;
-    let edge = lives.run_to_completion(stop).await?;
-    let toll = lives.cost();
-    let proof = TruthComparison::compare(place, &sandbox, edge).await?;
+    let mut process = RestartLoop::new(&sandbox, &config, dir.path(), args.seed)?;
+    process.run_with_kills(args.kills, stop).await?;
+    let edge = process.run_to_completion(stop).await?;
+    let cost = process.cost();
+    let comparison = TruthComparison::compare(database, &sandbox, edge).await?;
     let rules = sandbox.rules();
-    print_line(describe_injections(&toll, &rules));
-    print_line(describe_findings(&toll, &rules, &proof));
-    let is_good = toll.ended_well && proof.is_equal() && rules.total.violations() == 0;
-    print_line(if is_good {
+    print_line(describe_injections(&cost, &rules));
+    print_line(describe_findings(&cost, &rules, &comparison));
+    let is_equal = cost.ended_well && comparison.is_equal() && rules.total.violations() == 0;
+    print_line(if is_equal {
         "EQUAL: nothing lost, nothing duplicated."
     } else {
         "NOT EQUAL."
     });
-    if !is_good {
+    if !is_equal {
         print_line(format_args!(
             "{}\nThe last log lines of the process:\n{}",
-            proof.describe_differences(),
-            lives.log_tail()
+            comparison.describe_differences(),
+            process.log_tail()
         ));
     }
     sandbox.stop().await;
-    Ok(if is_good {
+    Ok(if is_equal {
         ExitOutcome::Success
     } else {
         ExitOutcome::Incomplete
@@ -119,7 +118,7 @@ async fn drill(
 fn options(args: &Args) -> Result<Options, CliError> {
     let span = |text: &str| {
         text.parse()
-            .map_err(|_| CliError::Usage("a span".to_owned()))
+            .map_err(|_| CliError::Usage("a duration range".to_owned()))
     };
     Ok(Options {
         seed: args.seed,
@@ -134,14 +133,14 @@ fn options(args: &Args) -> Result<Options, CliError> {
     })
 }
 
-fn describe_injections(toll: &RunCost, rules: &RulesReport) -> String {
+fn describe_injections(cost: &RunCost, rules: &RulesReport) -> String {
     let faults = rules
         .faults
         .iter()
         .map(|(fault, count)| [fault_name(*fault), thousands(*count)]);
     let kills = [
-        ["kills".to_owned(), thousands(toll.kills.into())],
-        ["checks".to_owned(), thousands(toll.checks.into())],
+        ["kills".to_owned(), thousands(cost.kills.into())],
+        ["checks".to_owned(), thousands(cost.checks.into())],
     ];
     let all = [
         "faults, all kinds".to_owned(),
@@ -162,16 +161,25 @@ fn fault_name(fault: Fault) -> String {
         .map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
-fn describe_findings(toll: &RunCost, rules: &RulesReport, proof: &TruthComparison) -> String {
+fn describe_findings(cost: &RunCost, rules: &RulesReport, comparison: &TruthComparison) -> String {
     let rows = [
-        ("messages in the sandbox", proof.difference.messages as u64),
-        ("rows in the archive", proof.rows as u64),
-        ("rows missing", proof.difference.missing.len() as u64),
-        ("rows duplicated", proof.difference.duplicated.len() as u64),
-        ("rows unexpected", proof.difference.unexpected.len() as u64),
+        (
+            "messages in the sandbox",
+            comparison.difference.messages as u64,
+        ),
+        ("rows in the archive", comparison.rows as u64),
+        ("rows missing", comparison.difference.missing.len() as u64),
+        (
+            "rows duplicated",
+            comparison.difference.duplicated.len() as u64,
+        ),
+        (
+            "rows unexpected",
+            comparison.difference.unexpected.len() as u64,
+        ),
         ("requests", rules.total.requests()),
         ("rules of the providers broken", rules.total.violations()),
-        ("peak memory of the process, MiB", toll.peak >> 20),
+        ("peak memory of the process, MiB", cost.peak >> 20),
     ];
     build_table(
         ["FOUND", "#"],

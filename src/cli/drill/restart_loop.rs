@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::CliError;
-use crate::cli::bench::usage::ProcessUsage;
+use crate::cli::scratch::ProcessUsage;
 use crate::domain::time::Millis;
 use crate::sandbox::Sandbox;
 
@@ -30,6 +30,7 @@ const UNSETTLED_AGE: Duration = Duration::from_secs(5);
 /// The kills of the process, and its cost.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct RunCost {
+    /// The number of kills.
     pub(super) kills: u32,
     /// The number of `check` runs, which lift the pause of an account whose credentials were refused.
     pub(super) checks: u32,
@@ -46,7 +47,7 @@ pub(super) struct RestartLoop<'a> {
     binary: PathBuf,
     /// The log file of all processes.
     log: PathBuf,
-    dice: fastrand::Rng,
+    random: fastrand::Rng,
     cost: RunCost,
 }
 
@@ -54,16 +55,16 @@ impl<'a> RestartLoop<'a> {
     pub(super) fn new(
         sandbox: &'a Sandbox,
         config: &'a Path,
-        scratch: &Path,
+        dir: &Path,
         seed: u64,
     ) -> Result<Self, CliError> {
-        let (binary, log) = (std::env::current_exe()?, scratch.join("drill.log"));
+        let (binary, log) = (std::env::current_exe()?, dir.join("drill.log"));
         Ok(Self {
             sandbox,
             config,
             binary,
             log,
-            dice: fastrand::Rng::with_seed(seed),
+            random: fastrand::Rng::with_seed(seed),
             cost: RunCost::default(),
         })
     }
@@ -80,8 +81,8 @@ impl<'a> RestartLoop<'a> {
     ) -> Result<(), CliError> {
         while self.cost.kills < times {
             let mut child = self.start("sync")?;
-            let enough = self.requests() + self.dice.u64(1..=MAX_REQUESTS_BEFORE_KILL);
-            let late = Instant::now() + MAX_TIME_BEFORE_KILL.mul_f64(self.dice.f64());
+            let enough = self.requests() + self.random.u64(1..=MAX_REQUESTS_BEFORE_KILL);
+            let late = Instant::now() + MAX_TIME_BEFORE_KILL.mul_f64(self.random.f64());
             let ended = self
                 .wait_until(&mut child, stop, |requests| {
                     requests >= enough || Instant::now() >= late
@@ -128,8 +129,8 @@ impl<'a> RestartLoop<'a> {
     /// Returns the last lines of the log.
     pub(super) fn log_tail(&self) -> String {
         const LINES: usize = 20;
-        let said = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = said.lines().collect();
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
         lines
             .get(lines.len().saturating_sub(LINES)..)
             .unwrap_or_default()

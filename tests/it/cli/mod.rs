@@ -1,5 +1,6 @@
 //! The commands: output, plans, refusals and the drill.
 
+mod benchmarks;
 mod commands;
 mod drill;
 mod plan;

@@ -1,42 +1,38 @@
-//! The raw ceiling: how fast the database takes the same messages, as plainly as they can be written (their names in
-//! full), into a table without any index, unsafely and in large transactions. Nothing that keeps an archive can be as
-//! fast; how near it comes can be compared between machines.
+//! The raw ceiling: the speed at which the database takes the same messages into one table without
+//! indexes, with full names, without crash safety and in large transactions. No archive can be as fast.
+//! The ratio to the ceiling can be compared between machines.
 
 use std::path::Path;
 use std::time::Duration;
 
+use backscroll::cli::scratch::{RawConnection, ScratchDatabase};
+use backscroll::domain::identity::Fingerprint;
+use backscroll::domain::message::Message;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, AssertSqlSafe, Connection};
 use tokio::time::Instant;
 
-use super::super::CliError;
+use super::database::{create_archive, open_unsafe_sqlite, remove_if_present};
+use super::error::BenchError;
 use super::history::{WINDOW_MESSAGES, message};
-use super::place::{
-    RawConnection, ScratchDatabase, driver_error, open_unsafe_sqlite, remove_if_present,
-};
-use crate::domain::identity::Fingerprint;
-use crate::domain::message::Message;
 
-/// Rows to a transaction.
+/// The rows per transaction.
 const ROWS_PER_TRANSACTION: usize = 10_000;
-/// What is the same in every message.
+/// The columns that are the same in every message.
 const ACCOUNT: &str = "bench";
 const KIND: &str = "channel";
-/// Rows to a statement of SQLite's.
+/// The rows per statement in SQLite.
 const ROWS_PER_STATEMENT: usize = 250;
 
-/// Rows a second into SQLite, by plain statements of many rows. They are bound before the clock starts: what is
-/// measured is SQLite, not the making of arguments.
-pub(super) async fn sqlite_ceiling(scratch: &Path, messages: usize) -> Result<f64, CliError> {
-    let path = scratch.join("ceiling.db");
+/// Returns the rows per second into SQLite, in statements of many rows. The arguments are bound before
+/// the clock starts, so only SQLite is measured.
+pub(super) async fn sqlite_ceiling(dir: &Path, messages: usize) -> Result<f64, BenchError> {
+    let path = dir.join("ceiling.db");
     remove_if_present(&path)?;
     let mut connection = open_unsafe_sqlite(&path).await?;
     let create = "CREATE TABLE ceiling (account TEXT, conversation TEXT, kind TEXT, sender TEXT, recipient TEXT, \
                   sent_at_ms INTEGER, payload BLOB, encoding TEXT, message_type TEXT, hash BLOB, archived_at_ms INTEGER)";
-    sqlx::query(create)
-        .execute(&mut connection)
-        .await
-        .map_err(driver_error)?;
+    sqlx::query(create).execute(&mut connection).await?;
     let rows = vec!["(?,?,?,?,?,?,?,?,?,?,?)"; ROWS_PER_STATEMENT].join(",");
     let insert = format!("INSERT INTO ceiling VALUES {rows}");
     let mut took = Duration::ZERO;
@@ -47,21 +43,21 @@ pub(super) async fn sqlite_ceiling(scratch: &Path, messages: usize) -> Result<f6
             .map(bind_rows)
             .collect();
         let begun = Instant::now();
-        let mut tx = connection.begin().await.map_err(driver_error)?;
+        let mut tx = connection.begin().await?;
         for arguments in statements {
             let insert = sqlx::query_with(AssertSqlSafe(insert.as_str()), arguments?);
-            insert.execute(&mut *tx).await.map_err(driver_error)?;
+            insert.execute(&mut *tx).await?;
         }
-        tx.commit().await.map_err(driver_error)?;
+        tx.commit().await?;
         took += begun.elapsed();
     }
-    connection.close().await.map_err(driver_error)?;
+    connection.close().await?;
     remove_if_present(&path)?;
     Ok((messages / ROWS_PER_STATEMENT * ROWS_PER_STATEMENT) as f64 / took.as_secs_f64())
 }
 
-/// The values of these messages, row by row.
-fn bind_rows(numbers: &[usize]) -> Result<SqliteArguments, CliError> {
+/// Binds the values of these messages, row by row.
+fn bind_rows(numbers: &[usize]) -> Result<SqliteArguments, BenchError> {
     let mut arguments = SqliteArguments::default();
     for &n in numbers {
         let message = message(n / WINDOW_MESSAGES, n % WINDOW_MESSAGES);
@@ -83,44 +79,42 @@ fn bind_rows(numbers: &[usize]) -> Result<SqliteArguments, CliError> {
             arguments.add(&hash[..])?;
             arguments.add(message.sent_at.0)
         };
-        add().map_err(|error| driver_error(sqlx::Error::Encode(error)))?;
+        add().map_err(sqlx::Error::Encode)?;
     }
     Ok(arguments)
 }
 
-/// Rows a second into Postgres by `COPY BINARY`, into a logged table like the archive's.
+/// Returns the rows per second into Postgres with `COPY BINARY`, into a logged table like the archive's.
 pub(super) async fn postgres_ceiling(
-    place: &ScratchDatabase,
+    database: &ScratchDatabase,
     messages: usize,
-) -> Result<f64, CliError> {
-    place.create().await?.close().await;
-    let RawConnection::Postgres(pool) = place.connect_raw().await? else {
-        return Err(CliError::Usage("that is no Postgres".to_owned()));
+) -> Result<f64, BenchError> {
+    create_archive(database).await?.close().await;
+    let RawConnection::Postgres(pool) = database.connect_raw().await? else {
+        return Err(BenchError::WrongResult(
+            "the database is not Postgres".to_owned(),
+        ));
     };
-    let mut connection = pool.acquire().await.map_err(driver_error)?;
+    let mut connection = pool.acquire().await?;
     let create = "CREATE TABLE ceiling (account TEXT, conversation TEXT, kind TEXT, sender TEXT, recipient TEXT, \
                   sent_at_ms BIGINT, payload BYTEA, encoding TEXT, message_type TEXT, hash BYTEA, archived_at_ms BIGINT)";
-    sqlx::query(create)
-        .execute(&mut *connection)
-        .await
-        .map_err(driver_error)?;
+    sqlx::query(create).execute(&mut *connection).await?;
     let mut took = Duration::ZERO;
     for batch in batches(messages) {
         let data = copy_data(batch);
         let begun = Instant::now();
-        let mut tx = connection.begin().await.map_err(driver_error)?;
+        let mut tx = connection.begin().await?;
         let mut copy = tx
             .copy_in_raw("COPY ceiling FROM STDIN (FORMAT BINARY)")
-            .await
-            .map_err(driver_error)?;
-        copy.send(data).await.map_err(driver_error)?;
-        copy.finish().await.map_err(driver_error)?;
-        tx.commit().await.map_err(driver_error)?;
+            .await?;
+        copy.send(data).await?;
+        copy.finish().await?;
+        tx.commit().await?;
         took += begun.elapsed();
     }
     drop(connection);
     pool.close().await;
-    place.clear().await?;
+    database.clear().await?;
     Ok(messages as f64 / took.as_secs_f64())
 }
 
@@ -130,7 +124,7 @@ fn batches(messages: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
         .map(move |first| first..(first + ROWS_PER_TRANSACTION).min(messages))
 }
 
-/// Messages in Postgres's binary form for `COPY`.
+/// Encodes messages in Postgres's binary format for `COPY`.
 fn copy_data(batch: std::ops::Range<usize>) -> Vec<u8> {
     let mut data = b"PGCOPY\n\xFF\r\n\0".to_vec();
     data.extend([0; 8]);

@@ -1,25 +1,25 @@
-//! The history that is measured with: made up as it is needed, the same every time.
+//! The generated history of the benchmarks. It is the same in every run.
 
 use std::sync::Arc;
 
-use crate::domain::identity::identify;
-use crate::domain::message::{Conversation, ConversationKind, Encoding, Message, Payload};
-use crate::domain::stream::{Scope, Stream};
-use crate::domain::time::{Millis, Second};
-use crate::domain::window::Window;
-use crate::store::{AccountId, Commit, Seal, StreamId};
+use backscroll::domain::identity::identify;
+use backscroll::domain::message::{Conversation, ConversationKind, Encoding, Message, Payload};
+use backscroll::domain::stream::{Scope, Stream};
+use backscroll::domain::time::{Millis, Second};
+use backscroll::domain::window::Window;
+use backscroll::store::{AccountId, Commit, Seal, StreamId};
 
-/// Messages to a window.
+/// The messages per window.
 pub(super) const WINDOW_MESSAGES: usize = 1000;
-/// Who speaks, and where. Each conversation is a stream.
+/// The number of senders and conversations. Each conversation is a stream.
 pub(super) const SENDERS: usize = 50;
 pub(super) const CONVERSATIONS: usize = 4;
-/// 2026-01-05T00:00:00Z.
+/// The time of the first message: 2026-01-05T00:00:00Z.
 pub(super) const START: Second = Second(1_767_571_200);
-/// Between a message and the next of the same conversation.
+/// The interval between two messages of a conversation.
 const MESSAGE_INTERVAL_S: i64 = 8;
 const WINDOW_S: i64 = WINDOW_MESSAGES as i64 * MESSAGE_INTERVAL_S;
-/// Payloads are this long.
+/// The range of the payload sizes.
 const MIN_PAYLOAD_BYTES: usize = 100;
 const MAX_PAYLOAD_BYTES: usize = 200;
 
@@ -28,17 +28,17 @@ const WORDS: [&str; 16] = [
     "staging", "thanks", "größer", "than", "before",
 ];
 
-/// A conversation's name.
+/// Returns the name of a conversation.
 pub(super) fn conversation_name(number: usize) -> String {
     format!("channel-{number}")
 }
 
-/// A sender's name.
+/// Returns the name of a sender.
 pub(super) fn sender_name(number: usize) -> String {
     format!("user-{number:02}")
 }
 
-/// The streams that follow the conversations, and others that bring the same messages again.
+/// Returns the streams of the conversations, and then as many streams with the same messages.
 pub(super) fn streams() -> Vec<Arc<Stream>> {
     let streams = |prefix: &'static str| {
         (0..CONVERSATIONS).map(move |n| {
@@ -60,11 +60,10 @@ fn stream_scope(number: usize) -> Scope {
     }
 }
 
-/// Window number `n`, and all that was said in it: the conversations take turns.
+/// Returns window number `n` with its messages. The conversations take turns.
 pub(super) fn window(n: usize, account: AccountId, stream: StreamId) -> Commit {
     let messages: Vec<Message> = (0..WINDOW_MESSAGES).map(|i| message(n, i)).collect();
     let from = START.plus((n / CONVERSATIONS) as i64 * WINDOW_S);
-    // From and to differ.
     let window = Window::new(from, from.plus(WINDOW_S))
         .unwrap_or_else(|| unreachable!("windows have a length"));
     let count = messages.len() as u64;
@@ -86,22 +85,22 @@ pub(super) fn window(n: usize, account: AccountId, stream: StreamId) -> Commit {
     }
 }
 
-/// Message number `i` of window number `n`.
+/// Returns message number `i` of window number `n`.
 pub(super) fn message(n: usize, i: usize) -> Message {
-    let mut dice = fastrand::Rng::with_seed((n * WINDOW_MESSAGES + i) as u64);
+    let mut random = fastrand::Rng::with_seed((n * WINDOW_MESSAGES + i) as u64);
     let second = (n / CONVERSATIONS) as i64 * WINDOW_S + i as i64 * MESSAGE_INTERVAL_S;
     let recipient = conversation_name(n % CONVERSATIONS);
-    let length = dice.usize(MIN_PAYLOAD_BYTES..MAX_PAYLOAD_BYTES);
+    let length = random.usize(MIN_PAYLOAD_BYTES..MAX_PAYLOAD_BYTES);
     let mut text = String::with_capacity(MAX_PAYLOAD_BYTES + 8);
     while text.len() < length {
-        text.push_str(dice.choice(WORDS).unwrap_or_default());
+        text.push_str(random.choice(WORDS).unwrap_or_default());
         text.push(' ');
     }
     Message {
-        sender: sender_name(dice.usize(0..SENDERS)),
+        sender: sender_name(random.usize(0..SENDERS)),
         conversation: Conversation::named(ConversationKind::Channel, &recipient),
         recipient,
-        sent_at: Millis(START.plus(second).start().0 + dice.i64(0..1000)),
+        sent_at: Millis(START.plus(second).start().0 + random.i64(0..1000)),
         payload: Payload {
             bytes: text.into_bytes(),
             encoding: Encoding::Utf8,

@@ -1,0 +1,115 @@
+//! The child processes: a sandbox, and a sync that archives it. Separate processes keep the resources
+//! of one out of the figures of the other.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use backscroll::cli::scratch::{ProcessUsage, ScratchDatabase};
+use tokio::time::{Instant, sleep};
+
+use super::error::BenchError;
+
+/// The program that is measured.
+const BACKSCROLL: &str = env!("CARGO_BIN_EXE_backscroll");
+/// The interval at which the memory of a child is read.
+const USAGE_POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// The line that the sandbox prints when it is ready: the text before and after its address.
+const READY_LINE: (&str, &str) = ("Rules kept and broken: curl ", "/sandbox/rules");
+
+/// A child process that is killed when dropped.
+#[derive(Debug)]
+struct ChildGuard(Child);
+
+impl Drop for ChildGuard {
+    fn drop(&mut self) {
+        // An error is ignored: the child may have exited.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A running sandbox. It stops when dropped.
+#[derive(Debug)]
+pub(super) struct SandboxProcess {
+    /// `http://127.0.0.1:PORT`.
+    pub(super) base_url: String,
+    _child: ChildGuard,
+}
+
+/// Starts a sandbox. When this returns, it is ready and has written the configuration.
+pub(super) async fn start_sandbox(
+    database: &ScratchDatabase,
+    config: &Path,
+    flags: &[&str],
+) -> Result<SandboxProcess, BenchError> {
+    let mut command = Command::new(BACKSCROLL);
+    command
+        .args(["sandbox", "--listen", "127.0.0.1:0", "--users", "0"])
+        .args(["--database", database.url()])
+        .args(flags)
+        .args(["--log", "warn", "--write-config"])
+        .arg(config)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    let mut child = ChildGuard(command.spawn()?);
+    let stdout = child.0.stdout.take();
+    let base_url = tokio::task::spawn_blocking(move || stdout.and_then(read_base_url)).await;
+    match base_url {
+        Ok(Some(base_url)) => Ok(SandboxProcess {
+            base_url,
+            _child: child,
+        }),
+        _ => Err(BenchError::WrongResult(
+            "the sandbox did not start".to_owned(),
+        )),
+    }
+}
+
+/// Waits for the sandbox to be ready; `None` if it exits before.
+fn read_base_url(stdout: ChildStdout) -> Option<String> {
+    let (before, after) = READY_LINE;
+    let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+    lines.find_map(|line| Some(line.strip_prefix(before)?.strip_suffix(after)?.to_owned()))
+}
+
+/// The time and resources of a process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProcessCost {
+    pub(crate) time: Duration,
+    pub(crate) used: ProcessUsage,
+}
+
+/// Runs `backscroll sync` to its end.
+pub(super) async fn run_sync(config: &Path, flags: &[&str]) -> Result<ProcessCost, BenchError> {
+    let begun = Instant::now();
+    let mut command = Command::new(BACKSCROLL);
+    command
+        .arg("sync")
+        .args(flags)
+        .arg("--config")
+        .arg(config)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    let mut sync = ChildGuard(command.spawn()?);
+    let mut used = ProcessUsage::default();
+    let status = loop {
+        if let Some(status) = sync.0.try_wait()? {
+            break status;
+        }
+        if let Some(now) = ProcessUsage::read(sync.0.id()) {
+            used = now;
+        }
+        sleep(USAGE_POLL_INTERVAL).await;
+    };
+    // Exit status 1 means that a range is not sealed, as the last minutes never are.
+    if !matches!(status.code(), Some(0 | 1)) {
+        let error = format!("`backscroll sync` ended with {status}");
+        return Err(BenchError::WrongResult(error));
+    }
+    Ok(ProcessCost {
+        time: begun.elapsed(),
+        used,
+    })
+}

@@ -1,0 +1,74 @@
+//! The errors of all commands.
+
+#[cfg(feature = "sandbox")]
+use super::scratch::ScratchError;
+use crate::alerts::WebhookError;
+use crate::config::ConfigError;
+use crate::daemon::ScheduleError;
+use crate::proof::manifest::ManifestError;
+use crate::provider::ClientSetupError;
+#[cfg(feature = "sandbox")]
+use crate::sandbox::SandboxError;
+use crate::store::StoreError;
+use crate::store::copy::CopyError;
+
+/// The error of a command that could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("{0}")]
+    Usage(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error(transparent)]
+    Client(#[from] ClientSetupError),
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
+    #[error(transparent)]
+    #[cfg(feature = "sandbox")]
+    Sandbox(#[from] SandboxError),
+    #[error(transparent)]
+    #[cfg(feature = "sandbox")]
+    Scratch(#[from] ScratchError),
+    #[error("{0}")]
+    System(#[from] std::io::Error),
+}
+
+impl CliError {
+    /// Returns the remedy; `None` if the message contains it or there is none.
+    pub(super) fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Store(error) => Some(error.hint()),
+            Self::Copy(error) => Some(error.hint()),
+            Self::Manifest(error) => Some(error.hint()),
+            #[cfg(feature = "sandbox")]
+            Self::Scratch(error) => error.hint(),
+            // The message of each of these contains its remedy, or there is none.
+            Self::Config(_)
+            | Self::Usage(_)
+            | Self::Client(_)
+            | Self::Schedule(_)
+            | Self::Webhook(_)
+            | Self::System(_) => None,
+            #[cfg(feature = "sandbox")]
+            Self::Sandbox(_) => None,
+        }
+    }
+
+    /// Returns the exit status: 2 for an error in the configuration or the command line, 1 otherwise.
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Usage(_) => 2,
+            #[cfg(feature = "sandbox")]
+            Self::Scratch(error) if error.is_usage() => 2,
+            _ => 1,
+        }
+    }
+}
