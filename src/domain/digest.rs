@@ -130,7 +130,10 @@ mod tests {
         }
 
         #[test]
-        fn the_digest_is_independent_of_window_boundaries(links in links(), cuts in prop::collection::vec(0i64..5, 0..4)) {
+        fn the_digest_is_independent_of_window_boundaries(
+            links in links(),
+            cuts in prop::collection::vec(0i64..5, 0..4),
+        ) {
             let mut cuts: Vec<i64> = cuts.into_iter().map(|second| second * 1000).collect();
             cuts.sort_unstable();
             cuts.push(i64::MAX);
@@ -144,7 +147,11 @@ mod tests {
         }
 
         #[test]
-        fn a_missing_added_or_changed_message_changes_the_digest(links in links(), at: usize, other in (0i64..5000, 0u8..4, 0u32..3)) {
+        fn a_missing_added_or_changed_message_changes_the_digest(
+            links in links(),
+            at: usize,
+            other in (0i64..5000, 0u8..4, 0u32..3),
+        ) {
             let other = link(other);
             let added = sorted([links.clone(), vec![other]].concat());
             prop_assert_eq!(digest(&added) == digest(&links), links.contains(&other));

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_latest_are_remembered() {
+    fn only_the_latest_arrivals_are_kept() {
         let arrivals = ArrivalLog::default();
         (0..MAX_ARRIVALS as i64 + 2).for_each(|ms| arrivals.record("a", Call::Count, Millis(ms)));
         let report = arrivals.report();

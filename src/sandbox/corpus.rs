@@ -113,10 +113,11 @@ mod tests {
     }
 
     #[test]
-    fn lines_become_channel_messages() {
-        let file = file(
-            "{\"ts_ms\":5,\"from\":\"a\",\"to\":\"#c\",\"text\":\"hi\"}\n\n{\"ts_ms\":4,\"from\":\"b\",\"to\":\"#c\",\"text\":\"ho\"}\n",
-        );
+    fn corpus_lines_become_channel_messages() {
+        let file = file(concat!(
+            "{\"ts_ms\":5,\"from\":\"a\",\"to\":\"#c\",\"text\":\"hi\"}\n\n",
+            "{\"ts_ms\":4,\"from\":\"b\",\"to\":\"#c\",\"text\":\"ho\"}\n",
+        ));
         let lines = read_lines(file.path()).unwrap();
         let mut account = Web3mqUser::derive(1, 0);
         add_web3mq_topic(&lines, &mut account);
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_named_with_its_file() {
+    fn an_invalid_line_is_reported_with_file_and_line() {
         let file = file(
             "{\"ts_ms\":5,\"from\":\"a\",\"to\":\"#c\",\"text\":\"hi\"}\n{\"ts_ms\":\"five\"}\n",
         );

@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_and_ranges_are_read_as_written() {
+    fn durations_and_ranges_are_parsed() {
         assert_eq!(parse_duration("300ms"), Ok(Duration::from_millis(300)));
         assert_eq!(parse_duration("7d"), Ok(Duration::from_hours(7 * 24)));
         assert_eq!(
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drawn_duration_lies_in_its_range() {
+    fn a_sampled_duration_lies_in_its_range() {
         let span: DurationRange = "20ms..25ms".parse().unwrap();
         let mut rng = fastrand::Rng::with_seed(1);
         assert!((0..100).all(|_| (20..=25).contains(&span.sample(&mut rng).as_millis())));

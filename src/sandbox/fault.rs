@@ -191,23 +191,20 @@ fn oversized_response(variant: usize) -> Response {
             (0..OVERSIZED_BYTES / CHUNK_BYTES).map(move |_| Ok::<_, Infallible>(chunk.clone())),
         ))
     };
-    let mut response = json_response(if variant % 3 == 2 {
+    let is_compressed = variant % 3 == 2;
+    let has_length = variant.is_multiple_of(3);
+    let body = if is_compressed {
         Body::from(GZIP_BOMB.clone())
     } else {
         chunks()
-    });
-    match variant % 3 {
-        0 => drop(
-            response
-                .headers_mut()
-                .insert(header::CONTENT_LENGTH, HeaderValue::from(OVERSIZED_BYTES)),
-        ),
-        2 => drop(
-            response
-                .headers_mut()
-                .insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip")),
-        ),
-        _ => {}
+    };
+    let mut response = json_response(body);
+    let headers = response.headers_mut();
+    if is_compressed {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    if has_length {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(OVERSIZED_BYTES));
     }
     response
 }

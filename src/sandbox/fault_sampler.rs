@@ -92,26 +92,23 @@ impl FaultSampler {
         &self,
         call: Call,
         subject: &str,
-        truth: Option<Bytes>,
+        answer: Option<Bytes>,
     ) -> FaultInput {
         let mut state = lock(&self.state);
         let variant = state.rng.usize(..);
         // Another answer of the same kind can be recognised as wrong only if it is a page, because
         // a page names its stream. A count of another range or a handle of another query looks
         // valid.
-        let tells = matches!(call, Call::Read | Call::History);
-        let fits = |(of, (about, _)): &(&Call, &(String, Bytes))| {
-            **of != call || (tells && about != subject)
-        };
-        let other: Vec<Bytes> = state
-            .answers
-            .iter()
-            .filter(fits)
-            .map(|(_, (_, body))| body.clone())
-            .collect();
+        let is_recognisable = matches!(call, Call::Read | Call::History);
+        let mut others = Vec::new();
+        for (other_call, (other_subject, body)) in &state.answers {
+            if *other_call != call || (is_recognisable && other_subject != subject) {
+                others.push(body.clone());
+            }
+        }
         FaultInput {
-            answer: truth,
-            other_answer: state.rng.choice(other),
+            answer,
+            other_answer: state.rng.choice(others),
             variant,
         }
     }
@@ -140,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_come_as_often_as_asked_and_of_every_kind() {
+    fn faults_occur_at_the_requested_rate_and_of_every_kind() {
         let sampler = sampler(&["--faults", "20%"]);
         let mut counts: BTreeMap<Fault, u32> = BTreeMap::new();
         for n in 0..10_000 {
@@ -157,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_are_those_that_were_asked_for() {
+    fn only_requested_kinds_of_faults_occur() {
         let sampler = sampler(&["--faults", "100%", "--fault-kinds", "cut,dead-handle"]);
         let drawn = |call| {
             (0..50)
@@ -171,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_may_come_in_bursts() {
+    fn refusals_occur_in_bursts() {
         let sampler = sampler(&["--faults", "1%", "--fault-kinds", "unauthorised"]);
         let refused: Vec<bool> = (0..20_000)
             .map(|_| sampler.sample("a", Call::Count).is_some())

@@ -7,16 +7,16 @@
 //!
 //! | path | purpose |
 //! |---|---|
-//! | `POST /dev/v2/project/{appid}/rtm/message/history/query` | Agora: create a query and get a handle |
-//! | `GET …/query/{handle}` | Agora: read the handle, once |
+//! | `POST /dev/v2/project/{appid}/rtm/message/history/query` | Agora: create a query |
+//! | `GET …/query/{handle}` | Agora: read a handle, once |
 //! | `GET …/count` | Agora: count messages |
-//! | `GET …/rtm/vendor/user_events`, `…/channel_events` | Agora: take the oldest events |
+//! | `GET …/rtm/vendor/user_events`, `…/channel_events` | Agora: take events |
 //! | `GET /api/messages/history/` | Web3MQ: a page of messages |
-//! | `GET /api/chats/`, `/api/groups/`, `/api/my_subscribe_topic_list/` | Web3MQ: a page of a list |
+//! | `GET /api/chats/`, `groups/`, `my_subscribe_topic_list/` | Web3MQ: a page of a list |
 //! | `GET /sandbox/rules`, `POST /sandbox/rules/reset` | requests and violations by account |
 //! | `GET /sandbox/arrivals` | request arrival times |
 //! | `GET /sandbox/truth` | every message, as JSON lines |
-//! | `POST /sandbox/append`, `event`, `advance`, `remove`, `forget`, `token`, `clock` | change the world |
+//! | `POST /sandbox/append`, `event`, `advance`, `remove`, `forget`, … | change the world |
 //! | `POST`, `DELETE /sandbox/script` | scripted answers |
 //!
 //! Agora accepts Basic authentication with [`CUSTOMER_ID`] and [`CUSTOMER_SECRET`], or the token in
@@ -33,7 +33,7 @@
 //! | How is a history generated? | `generate`, `corpus` (from a file) |
 //! | What counts as a violation? | `rules` |
 //! | Which faults exist, and when do they occur? | `fault`, `fault_sampler`, `script` |
-//! | What must an archive of the sandbox contain? | `truth` |
+//! | What must an archive of the sandbox contain? | `truth`, `archive_entry` |
 //! | How are the `/sandbox/` endpoints handled? | `admin` |
 //! | Which limits apply? | `limits` |
 
@@ -44,6 +44,7 @@
 
 mod admin;
 mod agora;
+mod archive_entry;
 mod arrivals;
 mod call;
 mod corpus;
@@ -72,6 +73,7 @@ pub use agora::{
     AgoraEvent, AgoraHistory, AgoraMessage, CUSTOMER_ID, CUSTOMER_SECRET, RecipientKind, Selection,
     SuggestedStream, TOKEN_UID,
 };
+pub use archive_entry::{ArchiveEntry, ENTRIES_IN_POSTGRES, ENTRIES_IN_SQLITE};
 pub use arrivals::{Arrival, ArrivalLog};
 pub use call::{Call, CallFilter};
 pub use corpus::CorpusError;
@@ -86,6 +88,6 @@ pub use shape::{
     PayloadField, ReceiverField, SnapshotMoment, TimeField, TimeForm, TotalForm, Web3mqEnvelope,
 };
 pub use share::{ParseShareError, Share};
-pub use truth::{ArchiveDifference, ArchiveEntry, ENTRIES_IN_POSTGRES, ENTRIES_IN_SQLITE};
+pub use truth::ArchiveDifference;
 pub use web3mq::{Web3mqMessage, Web3mqRows, Web3mqStatus, Web3mqUser};
 pub use world::{UnknownAccountError, World};

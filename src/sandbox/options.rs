@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_flag_means_the_defaults() {
+    fn options_without_flags_are_the_defaults() {
         assert_eq!(
             Options::from_flags::<[&str; 0]>([]).unwrap(),
             Options::default()
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_are_read() {
+    fn flags_are_parsed() {
         let options = Options::from_flags([
             "--clock-skew",
             "-90s",

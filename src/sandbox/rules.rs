@@ -254,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_quota_slides() {
+    fn the_quota_applies_to_a_sliding_second() {
         let rules = Rules::default();
         let start = Instant::now();
         let at = |ms: u64| start + Duration::from_millis(ms);
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn polling_within_two_seconds_of_in_progress_is_noticed() {
+    fn a_poll_within_two_seconds_of_in_progress_is_a_violation() {
         let rules = Rules::default();
         let told = Instant::now();
         rules.record_poll("a", "handle", told);
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_is_good_once_and_a_reset_forgets_the_record_only() {
+    fn a_reused_signature_is_a_violation_even_after_a_reset() {
         let rules = Rules::default();
         rules.record_signature("a", "s");
         rules.record_signature("a", "t");

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_come_in_turn_to_the_requests_they_are_for() {
+    fn scripted_answers_are_given_in_order_to_matching_calls() {
         let script = Script::default();
         let say = |on, text: &str, times, after| {
             script
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_http_cannot_say_is_refused() {
+    fn invalid_status_and_headers_are_refused() {
         let script = Script::default();
         assert!(
             script

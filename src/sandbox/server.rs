@@ -31,25 +31,26 @@ use super::world::World;
 use super::{admin, agora, web3mq};
 use crate::domain::clock::Clock;
 
-/// Why there is no sandbox.
+/// The reason why a sandbox cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
-    /// It has no secrets worth the name, so nobody else may reach it.
+    /// The address is not on loopback. The sandbox has no real secrets, so no other machine may
+    /// reach it.
     #[error("the sandbox listens on loopback only, and {0} is not")]
     NotLoopback(SocketAddr),
-    /// The address cannot be had.
+    /// The address cannot be bound.
     #[error("cannot listen on {addr}: {source}")]
     Listen {
-        /// The address asked for.
+        /// The requested address.
         addr: SocketAddr,
-        /// What went wrong.
+        /// The error from the operating system.
         source: io::Error,
     },
-    /// The history cannot be read.
+    /// The corpus file cannot be loaded.
     #[error(transparent)]
     Corpus(#[from] CorpusError),
-    /// The making of the history was broken off.
-    #[error("the history could not be made: {0}")]
+    /// The task that generates the history was aborted.
+    #[error("the history could not be generated: {0}")]
     Interrupted(#[from] tokio::task::JoinError),
 }
 
@@ -63,8 +64,8 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Makes the world that the options describe, binds `listen` (on loopback; port 0 takes any) and serves until
-    /// stopped or dropped.
+    /// Creates the world that the options describe, binds `listen` and serves until stopped or
+    /// dropped. `listen` must be on loopback; port 0 selects a free port.
     pub async fn start(
         options: Options,
         listen: SocketAddr,
@@ -83,7 +84,7 @@ impl Sandbox {
             Arc::new(tokio::task::spawn_blocking(move || World::create(options, clock)).await??);
         let stopping = CancellationToken::new();
         let router = router(Arc::new(Gateway::new(Arc::clone(&world), stopping.clone())));
-        // Answers are small and waited for: held back by Nagle's algorithm, they would be late for nothing.
+        // Answers are small, and clients wait for them. Nagle's algorithm would only delay them.
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         let mut tasks = JoinSet::new();
         let server = axum::serve(listener, router)
@@ -98,32 +99,33 @@ impl Sandbox {
         })
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Where both providers are: `http://127.0.0.1:PORT`.
+    /// Returns the base URL of both providers: `http://127.0.0.1:PORT`.
     pub fn base_url(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    /// What the providers know: to read the truth, to write, and to script answers while it serves.
+    /// Returns the world: its state can be read, changed and scripted while the sandbox serves.
     pub fn world(&self) -> &Arc<World> {
         &self.world
     }
 
-    /// Who kept to which rule so far.
+    /// Returns the record of requests and violations so far.
     pub fn rules(&self) -> RulesReport {
         self.world.rules().report()
     }
 
-    /// Scripts an answer behind those that wait.
+    /// Adds a scripted answer to the end of the queue.
     pub fn script(&self, answer: ScriptedAnswer) -> Result<(), ScriptError> {
         self.world.script().push(answer)
     }
 
-    /// A complete `config.toml` for this sandbox: every account with its credentials, and every stream.
+    /// Returns a complete `config.toml` for this sandbox, with all accounts, credentials and
+    /// streams.
     pub fn sample_config(&self, database_url: &str) -> String {
         SampleConfig {
             world: &self.world,
@@ -133,7 +135,8 @@ impl Sandbox {
         .to_string()
     }
 
-    /// Writes that down where only this user reads it: it holds secrets, if those of a sandbox.
+    /// Writes the sample configuration to a file that only this user can read, because it contains
+    /// secrets.
     pub fn write_config(&self, path: &Path, database_url: &str) -> io::Result<()> {
         let mut file = OpenOptions::new()
             .write(true)
@@ -144,11 +147,11 @@ impl Sandbox {
         file.write_all(self.sample_config(database_url).as_bytes())
     }
 
-    /// Stops serving: lets answers on their way arrive, for a moment.
+    /// Stops serving. Answers in flight get a short time to complete.
     pub async fn stop(mut self) {
         drop(self.stopping);
         let all_ended = async { while self.tasks.join_next().await.is_some() {} };
-        // What has not ended by then is aborted when the tasks are dropped.
+        // Tasks that have not ended by then are aborted when they are dropped.
         let _ = timeout(SHUTDOWN_GRACE, all_ended).await;
     }
 }
@@ -165,7 +168,8 @@ fn router(gateway: Arc<Gateway>) -> Router {
         .with_state(gateway)
 }
 
-/// Dates an answer by the providers' clock; otherwise the HTTP library would, by the machine's.
+/// Sets the `Date` header to the providers' clock. Otherwise the HTTP library would use the
+/// machine's clock.
 async fn set_date_header(State(gateway): State<Arc<Gateway>>, mut response: Response) -> Response {
     let date = Timestamp::from_millisecond(gateway.world.now().0)
         .ok()
@@ -181,7 +185,7 @@ async fn set_date_header(State(gateway): State<Arc<Gateway>>, mut response: Resp
     response
 }
 
-/// Starts what goes on in the world by itself.
+/// Starts the tasks that change the world while it serves.
 fn spawn_background_tasks(
     world: &Arc<World>,
     stopping: &CancellationToken,
@@ -214,10 +218,10 @@ async fn run_periodically(
     stopping: CancellationToken,
     action: fn(&World),
 ) {
-    // A timer of zero length is listen_error by tokio; nothing needs to happen more often than this.
+    // Tokio rejects a timer of zero length, so the interval has a lower bound.
     let mut ticks = interval(pause.max(Duration::from_micros(100)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    // The first tick comes at once.
+    // The first tick completes immediately.
     ticks.tick().await;
     loop {
         tokio::select! {

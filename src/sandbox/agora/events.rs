@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_feed_keeps_two_thousand_events_and_tells_each_once() {
+    fn a_feed_keeps_two_thousand_events_and_returns_each_once() {
         let mut feeds = EventFeeds::default();
         for n in 0..2500 {
             feeds.push(AgoraEvent {

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handle_is_ready_after_a_while_and_good_for_one_reading() {
+    fn a_handle_is_ready_after_its_delay_and_can_be_read_once() {
         let (mut handles, now) = (handles(), Instant::now());
         let handle = handles.issue(
             "app",
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unread_handle_expires_and_an_invented_one_is_unknown() {
+    fn an_unread_handle_expires_and_an_invented_handle_is_unknown() {
         let (mut handles, now) = (handles(), Instant::now());
         let handle = handles.issue(
             "app",
@@ -227,7 +227,7 @@ mod tests {
             handles.read("app", &handle, now + READY + TTL),
             HandleRead::Expired
         ));
-        assert!(handles.live.is_empty(), "nothing is kept of it");
+        assert!(handles.live.is_empty(), "an expired handle is removed");
         for invented in ["MjIzMDA3OjEyODA5MzkyOQ==", "123456123456", "", "*"] {
             assert!(
                 matches!(handles.read("app", invented, now), HandleRead::Unknown),

@@ -14,6 +14,7 @@ mod events;
 pub(super) mod handlers;
 mod handles;
 mod history;
+mod json_string;
 mod wire;
 
 pub use auth::{CUSTOMER_ID, CUSTOMER_SECRET, TOKEN_UID};

@@ -1,14 +1,13 @@
 //! The wire format of Agora's requests and answers, in all known variants.
 
-use std::fmt::{self, Write};
 use std::ops::Range;
 use std::sync::Arc;
 
 use serde::ser::{Error as _, SerializeMap};
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::value::RawValue;
 
 use super::history::{AgoraMessage, RecipientKind, Selection};
+use super::json_string::json_string;
 use crate::domain::time::{Millis, Second};
 use crate::sandbox::limits::PAGE_SIZES;
 use crate::sandbox::options::Options;
@@ -286,41 +285,6 @@ impl Serialize for AgoraMessageJson<'_> {
     }
 }
 
-/// The reason why a payload cannot be encoded as JSON.
-#[derive(Debug, thiserror::Error)]
-enum PayloadJsonError {
-    #[error(transparent)]
-    Json(#[from] serde_json::Error),
-    #[error(transparent)]
-    Text(#[from] fmt::Error),
-}
-
-/// Encodes generalised UTF-8 as a JSON string. A lone surrogate becomes its JSON escape.
-fn json_string(bytes: &[u8]) -> Result<Box<RawValue>, PayloadJsonError> {
-    let mut json = String::with_capacity(bytes.len() + 2);
-    json.push('"');
-    let mut rest = bytes;
-    while let Some(chunk) = rest.utf8_chunks().next() {
-        let quoted = serde_json::to_string(chunk.valid())?;
-        json.push_str(quoted.get(1..quoted.len() - 1).unwrap_or_default());
-        rest = rest.get(chunk.valid().len()..).unwrap_or_default();
-        match *rest {
-            [] => break,
-            [0xED, b @ 0xA0..=0xBF, c @ 0x80..=0xBF, ..] => {
-                let unit = 0xD000 | (u16::from(b) & 0x3F) << 6 | u16::from(c) & 0x3F;
-                write!(json, "\\u{unit:04x}")?;
-                rest = rest.get(3..).unwrap_or_default();
-            }
-            _ => {
-                json.push(char::REPLACEMENT_CHARACTER);
-                rest = rest.get(chunk.invalid().len()..).unwrap_or_default();
-            }
-        }
-    }
-    json.push('"');
-    Ok(RawValue::from_string(json)?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -343,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_what_the_flags_say() {
+    fn bounds_follow_the_flags() {
         assert_eq!(milliseconds(&[]), 10_000..20_001);
         assert_eq!(milliseconds(&["--end", "exclusive"]), 10_000..20_000);
         assert_eq!(milliseconds(&["--start", "exclusive"]), 10_001..20_001);
@@ -355,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_documented_form_of_a_time_is_taken() {
+    fn only_the_documented_form_of_a_time_is_accepted() {
         let options = Options::default();
         let ok = "2019-08-01T01:22:10Z";
         assert!(filter(ok, ok).into_selection(&options).is_ok());
@@ -383,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_must_be_as_the_contract_has_it() {
+    fn a_query_that_violates_the_contract_is_refused() {
         let read = |text: &str| PageQuery::parse(text.as_bytes(), &Options::default());
         let times = r#""start_time":"2019-08-01T01:22:10Z","end_time":"2019-08-01T01:32:10Z""#;
         let query = read(&format!(
@@ -406,14 +370,5 @@ mod tests {
         ] {
             assert!(read(&wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn payloads_are_escaped_without_loss() {
-        let json = |bytes: &[u8]| json_string(bytes).unwrap().get().to_owned();
-        assert_eq!(json(b"a\xED\xA0\xBDb\xED\xBF\xBF"), r#""a\ud83db\udfff""#);
-        assert_eq!(json("\0\"\\\n😀é".as_bytes()), "\"\\u0000\\\"\\\\\\n😀é\"");
-        assert_eq!(json(b""), r#""""#);
-        assert_eq!(json(b"x\xFFy"), "\"x\u{FFFD}y\"");
     }
 }

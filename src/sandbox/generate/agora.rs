@@ -1,8 +1,8 @@
 //! Generated Agora projects: a few users who write to each other and to channels.
 
+use super::fill_range::{FillRange, share_of};
 use super::text::{ODD_PAYLOAD_COUNT, odd_payload, random_sentence};
-use super::{FillRange, share_of};
-use crate::domain::time::Millis;
+use crate::domain::time::{Day, Hour, Millis};
 use crate::sandbox::agora::{AgoraHistory, AgoraMessage, RecipientKind};
 use crate::sandbox::limits::CROWDED_MESSAGES;
 use crate::sandbox::options::Options;
@@ -149,7 +149,7 @@ fn special_messages(rng: &mut fastrand::Rng, range: FillRange) -> Vec<AgoraMessa
             ..random_agora_message(rng, ms, true)
         });
     }
-    for unit in [1000, 60_000, 3_600_000, 86_400_000] {
+    for unit in [1000, 60_000, Hour::MILLIS, Day::MILLIS] {
         // On the bound, and one millisecond before and after it.
         specials.extend(
             [-1, 0, 1].map(|beside| {
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_decides() {
+    fn the_history_depends_on_the_seed() {
         assert_eq!(project(&[]).messages(), project(&[]).messages());
         assert_ne!(
             project(&[]).messages(),
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_edges_are_there() {
+    fn edge_cases_are_always_generated() {
         let history = project(&[]);
         assert_eq!(history.messages().len(), 20_000);
         let mut by_ms = HashMap::<i64, usize>::new();
@@ -227,7 +227,7 @@ mod tests {
         for n in [2, 3] {
             assert!(alike.values().any(|&found: &usize| found == n), "{n} alike");
         }
-        for unit in [1000, 60_000, 3_600_000, 86_400_000] {
+        for unit in [1000, 60_000, Hour::MILLIS, Day::MILLIS] {
             assert!(
                 by_ms.keys().any(|ms| ms % unit == 0),
                 "on a multiple of {unit} ms"
@@ -243,7 +243,7 @@ mod tests {
             history
                 .messages()
                 .iter()
-                .all(|m| m.ms < NOW.0 && m.ms >= NOW.0 - 5 * 86_400_000)
+                .all(|m| m.ms < NOW.0 && m.ms >= NOW.0 - 5 * Day::MILLIS)
         );
         for letter in ['\'', '"', ' ', '%', '&', '+', '#', '=', '?', '東'] {
             assert!(
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_is_plain() {
+    fn plain_histories_contain_no_odd_payloads() {
         let history = project(&["--plain", "--messages", "1000"]);
         assert_eq!(history.messages().len(), 1000);
         assert!(
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_history_is_as_small_as_asked_for() {
+    fn a_history_has_the_requested_number_of_messages() {
         assert!(project(&["--messages", "0"]).messages().is_empty());
         assert_eq!(project(&["--messages", "7"]).messages().len(), 7);
         let options = Options::from_flags(["--messages", "10", "--projects", "3"]).unwrap();

@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_odd_payloads_are_as_odd_as_promised() {
+    fn odd_payloads_cover_all_promised_kinds() {
         let all: Vec<Vec<u8>> = (0..ODD_PAYLOAD_COUNT).map(odd_payload).collect();
         let any = |test: &dyn Fn(&[u8]) -> bool| all.iter().any(|p| test(p));
         assert!(any(&<[u8]>::is_empty));

@@ -4,9 +4,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::fill_range::{FillRange, share_of};
 use super::text::{ODD_PAYLOAD_COUNT, odd_payload, pick_one, random_sentence};
-use super::{FillRange, share_of};
-use crate::domain::time::Millis;
+use crate::domain::time::{Day, Hour, Millis};
 use crate::sandbox::limits::CROWDED_MESSAGES;
 use crate::sandbox::options::Options;
 use crate::sandbox::web3mq::{Web3mqMessage, Web3mqStatus, Web3mqUser};
@@ -48,9 +48,9 @@ pub(in crate::sandbox) fn web3mq_accounts(
         };
         rows.truncate(count);
         let rest = count - rows.len();
-        let moments = range.sample_times(rng, rest, options.plain);
+        let times = range.sample_times(rng, rest, options.plain);
         rows.extend(
-            moments
+            times
                 .into_iter()
                 .map(|ms| random_topic_message(rng, &account, &topics, ms, options.plain)),
         );
@@ -236,17 +236,7 @@ fn special_messages(
             alike,
         ));
     }
-    for unit in [1000, 60_000, 3_600_000, 86_400_000] {
-        // In the last hour of a day, the next full hour is also the next day. The text keeps the
-        // two messages distinct.
-        let text = format!("right on time, to {unit} ms");
-        rows.push(text_message(
-            topic,
-            account.user_id().to_owned(),
-            range.round_multiple(unit, 1),
-            text.as_bytes(),
-        ));
-    }
+    rows.extend(boundary_messages(account, topic, range));
     let row = text_message(topic, from(), somewhere(rng), b"typo");
     rows.push(Web3mqMessage {
         payload_type: "applicaton/json; charset=utf-8".to_owned(),
@@ -258,26 +248,40 @@ fn special_messages(
         status: None,
         ..row
     });
-    let ms = range.round_multiple(1000, 90);
-    rows.extend((0..CROWDED_MESSAGES).map(|n| {
-        text_message(
-            topic,
-            from(),
-            ms,
-            format!("all at once, number {n}").as_bytes(),
-        )
-    }));
+    rows.extend(crowded_messages(topic, range));
     rows
+}
+
+/// Generates messages on the bounds of seconds, minutes, hours and days.
+fn boundary_messages(account: &Web3mqUser, topic: &str, range: FillRange) -> Vec<Web3mqMessage> {
+    let units = [1000, 60_000, Hour::MILLIS, Day::MILLIS];
+    let message = |unit| {
+        // In the last hour of a day, the next full hour is also the next day. The text keeps the
+        // two messages distinct.
+        let text = format!("right on time, to {unit} ms");
+        let from = account.user_id().to_owned();
+        text_message(topic, from, range.round_multiple(unit, 1), text.as_bytes())
+    };
+    units.map(message).into()
+}
+
+/// Generates the messages of one crowded millisecond.
+fn crowded_messages(topic: &str, range: FillRange) -> Vec<Web3mqMessage> {
+    let ms = range.round_multiple(1000, 90);
+    let message = |n| {
+        let text = format!("all at once, number {n}");
+        text_message(topic, user_id(MEMBERS[0]), ms, text.as_bytes())
+    };
+    (0..CROWDED_MESSAGES).map(message).collect()
 }
 
 /// Assigns the status that a message's age makes likely: old messages are read.
 fn assign_statuses(rng: &mut fastrand::Rng, rows: &mut [Web3mqMessage], now: Millis) {
-    const HOUR: i64 = 3_600_000;
     for row in rows.iter_mut().filter(|row| row.status.is_some()) {
         let age = now.0 - row.ms;
         let status = match rng.u8(0..10) {
-            0..=7 if age > 24 * HOUR => Web3mqStatus::Read,
-            0..=8 if age > HOUR => Web3mqStatus::Delivered,
+            0..=7 if age > Day::MILLIS => Web3mqStatus::Read,
+            0..=8 if age > Hour::MILLIS => Web3mqStatus::Delivered,
             _ => Web3mqStatus::Received,
         };
         row.status = Some(status);
@@ -285,7 +289,7 @@ fn assign_statuses(rng: &mut fastrand::Rng, rows: &mut [Web3mqMessage], now: Mil
             + if status == Web3mqStatus::Received {
                 0
             } else {
-                rng.i64(0..=age.clamp(0, HOUR))
+                rng.i64(0..=age.clamp(0, Hour::MILLIS))
             };
     }
 }
@@ -304,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_decides() {
+    fn the_history_depends_on_the_seed() {
         assert_eq!(accounts(&[])[0].topics(), accounts(&[])[0].topics());
         assert_ne!(
             accounts(&[])[0].user_id(),
@@ -313,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn the_edges_are_there() {
+    fn edge_cases_are_always_generated() {
         let account = accounts(&[]).remove(0);
         let rows: Vec<_> = account.topics().values().flatten().collect();
         assert_eq!(rows.len(), 10_000);
@@ -359,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn accounts_share_the_messages() {
+    fn messages_are_split_evenly_between_accounts() {
         let accounts = accounts(&["--users", "3", "--topic-messages", "100", "--plain"]);
         let sizes: Vec<usize> = accounts
             .iter()

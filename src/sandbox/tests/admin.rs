@@ -7,7 +7,7 @@ use super::{NOW, TestSandbox};
 use crate::sandbox::{Arrival, Call, RulesReport, Web3mqStatus};
 
 #[tokio::test]
-async fn the_truth_is_all_there_is() {
+async fn the_truth_contains_every_message() {
     let trial = TestSandbox::new(&["--projects", "2", "--users", "2"]).await;
     let text = trial
         .request(Method::GET, "/sandbox/truth")
@@ -36,11 +36,12 @@ async fn the_truth_is_all_there_is() {
 }
 
 #[tokio::test]
-async fn the_world_can_be_changed() {
+async fn the_world_can_be_changed_over_http() {
     let trial = TestSandbox::new(&["--messages", "0", "--topic-messages", "0"]).await;
     let world = trial.sandbox.world();
     let agora = json!({ "agora": {
-        "account": "sandbox", "src": "a", "dst": "b", "kind": "peer", "ms": 5, "payload_base64": "7aC9"
+        "account": "sandbox", "src": "a", "dst": "b", "kind": "peer", "ms": 5,
+        "payload_base64": "7aC9"
     }});
     assert_eq!(trial.post("/sandbox/append", agora).await.0, 204);
     assert_eq!(world.agora_messages("sandbox")[0].payload, b"\xED\xA0\xBD");
@@ -98,7 +99,7 @@ async fn the_world_can_be_changed() {
     assert_eq!(
         (rows().len(), world.agora_messages("sandbox").len()),
         (0, 21),
-        "Agora shows no more what it has forgotten"
+        "the truth keeps what Agora has expired"
     );
 
     message["account"] = json!("user:nobody");
@@ -123,7 +124,7 @@ async fn the_world_can_be_changed() {
 }
 
 #[tokio::test]
-async fn the_rules_are_reported_and_reset() {
+async fn rules_are_reported_and_reset() {
     let trial = TestSandbox::new(&[]).await;
     trial
         .get("/dev/v2/project/sandbox/rtm/message/history/count")

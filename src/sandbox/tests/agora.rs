@@ -6,8 +6,8 @@ use serde::de::{Deserializer, Visitor};
 use serde_json::{Value, json};
 
 use super::{NOW, TestSandbox, answer};
-use crate::domain::time::{Millis, Second};
-use crate::sandbox::{AgoraMessage, CUSTOMER_ID, CUSTOMER_SECRET, RecipientKind, TOKEN_UID};
+use crate::domain::time::Day;
+use crate::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET, TOKEN_UID};
 
 const BASE: &str = "/dev/v2/project/sandbox/rtm/message/history";
 
@@ -62,7 +62,7 @@ impl TestSandbox {
     }
 
     /// Creates a query and returns the path of its handle.
-    async fn handle(&self, body: &Value) -> String {
+    pub(super) async fn handle(&self, body: &Value) -> String {
         let (status, made) = self.make_handle(body).await;
         assert_eq!(
             (status, &made["result"]),
@@ -86,25 +86,26 @@ impl TestSandbox {
             .unwrap()
     }
 
-    async fn fetch(&self, path: &str) -> (StatusCode, Value) {
+    pub(super) async fn fetch(&self, path: &str) -> (StatusCode, Value) {
         answer(self.raw(path).await).await
     }
 }
 
-fn times(days: i64) -> (String, String) {
+pub(super) fn times(days: i64) -> (String, String) {
     (
-        Second(NOW.second().0 - days * 86_400).to_string(),
+        NOW.second().plus(-days * Day::SECONDS).to_string(),
         NOW.second().to_string(),
     )
 }
 
-fn ask(destination: &str) -> Value {
+pub(super) fn ask(destination: &str) -> Value {
     let (start, end) = times(6);
-    json!({ "filter": { "destination": destination, "start_time": start, "end_time": end }, "limit": 100, "order": "asc" })
+    let filter = json!({ "destination": destination, "start_time": start, "end_time": end });
+    json!({ "filter": filter, "limit": 100, "order": "asc" })
 }
 
 #[tokio::test]
-async fn paging_shows_the_truth_and_the_count_agrees() {
+async fn pages_contain_all_messages_and_match_the_count() {
     let trial = TestSandbox::new(&[]).await;
     let truth = trial.sandbox.world().agora_messages("sandbox");
     for order in ["asc", "desc"] {
@@ -150,7 +151,7 @@ async fn paging_shows_the_truth_and_the_count_agrees() {
 }
 
 #[tokio::test]
-async fn odd_names_are_reached_when_they_are_encoded() {
+async fn encoded_odd_names_are_found() {
     let trial = TestSandbox::new(&[]).await;
     let (start, end) = times(6);
     for stream in trial.sandbox.world().agora_streams("sandbox") {
@@ -178,7 +179,7 @@ async fn odd_names_are_reached_when_they_are_encoded() {
 }
 
 #[tokio::test]
-async fn a_handle_is_good_once_in_either_spelling() {
+async fn a_handle_can_be_read_once_in_either_encoding() {
     let trial = TestSandbox::new(&["--dead-handle", "404"]).await;
     let path = trial.handle(&ask("lobby")).await;
     assert!(path.ends_with("=="), "{path}");
@@ -204,7 +205,7 @@ async fn a_handle_is_good_once_in_either_spelling() {
 }
 
 #[tokio::test]
-async fn what_is_in_progress_must_be_waited_for() {
+async fn a_poll_too_soon_after_in_progress_is_a_violation() {
     let trial = TestSandbox::new(&["--ready-after", "1h", "--count-progress-every", "2"]).await;
     let path = trial.handle(&ask("lobby")).await;
     let (status, body) = trial.fetch(&path).await;
@@ -226,7 +227,7 @@ async fn what_is_in_progress_must_be_waited_for() {
 }
 
 #[tokio::test]
-async fn three_credentials_are_good_and_others_are_not() {
+async fn three_forms_of_credentials_are_accepted() {
     let trial = TestSandbox::new(&[]).await;
     let (start, end) = times(1);
     let path = format!("{BASE}/count?source=alice&start_time={start}&end_time={end}");
@@ -269,7 +270,7 @@ async fn three_credentials_are_good_and_others_are_not() {
 }
 
 #[tokio::test]
-async fn what_the_contract_does_not_allow_is_refused() {
+async fn requests_that_violate_the_contract_are_refused() {
     let trial = TestSandbox::new(&[]).await;
     let mut wrong = ask("lobby");
     wrong["limit"] = 10.into();
@@ -312,7 +313,7 @@ async fn what_the_contract_does_not_allow_is_refused() {
 }
 
 #[tokio::test]
-async fn too_many_requests_are_refused() {
+async fn requests_over_the_quota_are_refused() {
     let trial = TestSandbox::new(&["--requests-per-second", "2", "--retry-after"]).await;
     let refused = loop {
         let response = trial.raw("/query/x").await;
@@ -325,180 +326,4 @@ async fn too_many_requests_are_refused() {
     let total = trial.sandbox.rules().total;
     assert_eq!(total.quota_exceeded, 1);
     assert!(total.read >= 3);
-}
-
-#[tokio::test]
-async fn a_snapshot_is_taken_when_the_flag_says() {
-    for (flag, found) in [("post", 0), ("get", 1)] {
-        let trial = TestSandbox::new(&["--messages", "0", "--snapshot", flag]).await;
-        let path = trial.handle(&ask("lobby")).await;
-        append(&trial, NOW.0 - 5000);
-        let (_, page) = trial.fetch(&path).await;
-        assert_eq!(page["messages"].as_array().unwrap().len(), found, "{flag}");
-    }
-}
-
-#[tokio::test]
-async fn too_old_and_too_fresh_messages_are_hidden() {
-    let trial = TestSandbox::new(&[
-        "--messages",
-        "0",
-        "--retention",
-        "1d",
-        "--visibility-lag",
-        "1m",
-    ])
-    .await;
-    let day = 86_400_000;
-    for ms in [
-        NOW.0 - day - 10_000,
-        NOW.0 - day + 10_000,
-        NOW.0 - 61_000,
-        NOW.0 - 50_000,
-    ] {
-        append(&trial, ms);
-    }
-    let page = trial.fetch(&trial.handle(&ask("lobby")).await).await.1;
-    let shown: Vec<i64> = page["messages"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|m| m["ms"].as_i64().unwrap())
-        .collect();
-    assert_eq!(shown, [NOW.0 - day + 10_000, NOW.0 - 61_000]);
-    assert_eq!(
-        trial.sandbox.world().agora_messages("sandbox").len(),
-        4,
-        "the truth hides nothing"
-    );
-}
-
-#[tokio::test]
-async fn messages_come_in_every_shape() {
-    let ms = NOW.0 - 5000;
-    let seconds = Millis(ms).second().0;
-    let shape = async |flags: &[&str]| {
-        let trial = TestSandbox::new(&[&["--messages", "0"], flags].concat()).await;
-        append(&trial, ms);
-        trial.fetch(&trial.handle(&ask("lobby")).await).await.1
-    };
-    let page = shape(&[
-        "--receiver-field",
-        "dest",
-        "--list-field",
-        "message",
-        "--message-type",
-        "absent",
-    ])
-    .await;
-    assert_eq!(
-        page["message"],
-        json!([{ "src": "alice", "dest": "lobby", "payload": "hi", "ms": ms }])
-    );
-    for (form, time) in [
-        ("millis-text", json!(ms.to_string())),
-        ("seconds", json!(seconds)),
-        ("seconds-text", json!(seconds.to_string())),
-        ("iso", json!(Millis(ms).to_string())),
-    ] {
-        let page = shape(&[
-            "--time-field",
-            "ts",
-            "--time-form",
-            form,
-            "--message-type",
-            "channel",
-        ])
-        .await;
-        assert_eq!(page["messages"][0]["ts"], time);
-        assert_eq!(page["messages"][0]["message_type"], "channel_message");
-    }
-    assert!(shape(&["--extra-fields"]).await["messages"][0]["delivery"].is_object());
-}
-
-#[tokio::test]
-async fn an_empty_list_comes_in_every_shape() {
-    for (flag, list) in [
-        ("empty", Some(json!([]))),
-        ("null", Some(Value::Null)),
-        ("absent", None),
-    ] {
-        let trial = TestSandbox::new(&["--empty-list", flag]).await;
-        let page = trial
-            .fetch(&trial.handle(&ask("silent room")).await)
-            .await
-            .1;
-        assert_eq!(page.get("messages"), list.as_ref(), "{flag}");
-        assert_eq!(page["code"], "ok");
-    }
-}
-
-fn append(trial: &TestSandbox, ms: i64) {
-    let (src, dst) = ("alice".to_owned(), "lobby".to_owned());
-    let message = AgoraMessage {
-        src,
-        dst,
-        kind: RecipientKind::Channel,
-        ms,
-        payload: b"hi".to_vec(),
-    };
-    trial
-        .sandbox
-        .world()
-        .append_agora("sandbox", message)
-        .unwrap();
-}
-
-#[tokio::test]
-async fn events_are_told_once_a_thousand_at_a_time_to_whoever_is_let_in() {
-    let trial = TestSandbox::new(&["--messages", "0"]).await;
-    let feeds = "/dev/v2/project/sandbox/rtm/vendor";
-    let told = async |feed: &str| {
-        let request = trial.request(Method::GET, &format!("{feeds}/{feed}"));
-        answer(
-            request
-                .basic_auth(CUSTOMER_ID, Some(CUSTOMER_SECRET))
-                .send()
-                .await
-                .unwrap(),
-        )
-        .await
-    };
-    for n in 0..2500 {
-        let event = json!({ "account": "sandbox", "user": format!("user-{n}"), "ms": n });
-        assert_eq!(
-            trial.post("/sandbox/event", event).await.0,
-            StatusCode::NO_CONTENT
-        );
-    }
-    let (status, stranger) = trial.get(&format!("{feeds}/user_events")).await;
-    assert_eq!(
-        (status, stranger["message"].is_string()),
-        (StatusCode::UNAUTHORIZED, true)
-    );
-    assert_eq!(
-        told("user_events?limit=1").await.0,
-        StatusCode::BAD_REQUEST,
-        "nothing is taken away by either"
-    );
-    let mut users = Vec::new();
-    for expected in [1000, 1000, 0] {
-        let (status, events) = told("user_events").await;
-        assert_eq!(
-            (status, &events["result"]),
-            (StatusCode::OK, &json!("success"))
-        );
-        let events = events["events"].as_array().unwrap().clone();
-        assert_eq!(events.len(), expected);
-        users.extend(events);
-    }
-    assert_eq!(
-        users[0],
-        json!({ "user_id": "user-500", "type": "Login", "ms": 500 }),
-        "the oldest were lost"
-    );
-    let channels = told("channel_events").await.1;
-    assert_eq!(channels["events"][0]["group_id"], "silent room");
-    assert_eq!(told("nothing_events").await.0, StatusCode::NOT_FOUND);
-    assert_eq!(trial.sandbox.rules().total.events, 6);
 }

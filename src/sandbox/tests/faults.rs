@@ -7,10 +7,11 @@ const QUERY: &str = "/dev/v2/project/sandbox/rtm/message/history/query";
 const READ: &str = "/dev/v2/project/sandbox/rtm/message/history/query/x";
 
 #[tokio::test]
-async fn a_scripted_answer_takes_the_place_of_the_true_one() {
+async fn a_scripted_answer_replaces_the_correct_one() {
     let trial = TestSandbox::new(&[]).await;
     let elsewhere = json!({
-        "on": "read", "status": 302, "headers": { "Location": "http://elsewhere.example/" }, "body": "<html>", "times": 2
+        "on": "read", "status": 302, "headers": { "Location": "http://elsewhere.example/" },
+        "body": "<html>", "times": 2
     });
     assert_eq!(
         trial.post("/sandbox/script", json!([elsewhere])).await.0,
@@ -36,7 +37,7 @@ async fn a_scripted_answer_takes_the_place_of_the_true_one() {
 }
 
 #[tokio::test]
-async fn a_script_can_wait_and_be_forgotten() {
+async fn a_script_can_be_delayed_and_cleared() {
     let trial = TestSandbox::new(&[]).await;
     trial
         .sandbox
@@ -74,7 +75,7 @@ async fn a_script_can_wait_and_be_forgotten() {
 }
 
 #[tokio::test]
-async fn a_connection_can_be_dropped() {
+async fn a_fault_can_cut_the_connection() {
     let trial = TestSandbox::new(&[]).await;
     trial
         .sandbox
@@ -90,7 +91,7 @@ async fn a_connection_can_be_dropped() {
 }
 
 #[tokio::test]
-async fn an_answer_can_never_come() {
+async fn a_fault_can_withhold_the_answer() {
     let TestSandbox { sandbox, client } = TestSandbox::new(&[]).await;
     sandbox
         .script(ScriptedAnswer {
@@ -129,7 +130,7 @@ async fn met(trial: &TestSandbox, fault: Fault) -> Option<(u16, Vec<u8>)> {
 }
 
 #[tokio::test]
-async fn each_fault_looks_as_it_is_called() {
+async fn each_fault_has_its_documented_form() {
     let trial = TestSandbox::new(&[]).await;
     let answered = async |fault| met(&trial, fault).await.unwrap();
     assert_eq!(met(&trial, Fault::Cut).await, None);
@@ -156,7 +157,7 @@ async fn each_fault_looks_as_it_is_called() {
 }
 
 #[tokio::test]
-async fn a_drip_goes_on_and_a_huge_body_is_huge() {
+async fn a_drip_never_ends_and_an_oversized_body_is_announced() {
     let trial = TestSandbox::new(&[]).await;
     trial
         .sandbox
@@ -190,7 +191,7 @@ async fn a_drip_goes_on_and_a_huge_body_is_huge() {
 }
 
 #[tokio::test]
-async fn faults_left_to_chance_are_counted_and_break_no_rule() {
+async fn random_faults_are_counted_and_violate_no_rule() {
     let trial = TestSandbox::new(&["--faults", "100%", "--fault-kinds", "html,retry-after"]).await;
     for _ in 0..20 {
         trial.get(READ).await;
@@ -209,7 +210,7 @@ async fn faults_left_to_chance_are_counted_and_break_no_rule() {
 }
 
 #[tokio::test]
-async fn an_answer_that_goes_wrong_on_its_way_may_have_spent_the_handle() {
+async fn a_cut_answer_may_have_consumed_its_handle() {
     let flags = [
         "--faults",
         "50%",
@@ -245,7 +246,11 @@ async fn an_answer_that_goes_wrong_on_its_way_may_have_spent_the_handle() {
 
 /// Creates a handle. `None` if the answer is cut off.
 async fn handle(trial: &TestSandbox) -> Option<String> {
-    let filter = json!({ "destination": "lobby", "start_time": "2026-11-20T00:00:00Z", "end_time": "2026-11-22T00:00:00Z" });
+    let filter = json!({
+        "destination": "lobby",
+        "start_time": "2026-11-20T00:00:00Z",
+        "end_time": "2026-11-22T00:00:00Z"
+    });
     let request = trial
         .request(reqwest::Method::POST, QUERY)
         .basic_auth(CUSTOMER_ID, Some(CUSTOMER_SECRET));

@@ -2,6 +2,7 @@
 
 mod admin;
 mod agora;
+mod agora_options;
 mod faults;
 mod web3mq;
 
@@ -78,7 +79,7 @@ async fn answer(response: Response) -> (StatusCode, Value) {
 }
 
 #[tokio::test]
-async fn nobody_else_can_reach_it() {
+async fn a_sandbox_off_loopback_is_refused() {
     let clock = Arc::new(TimerClock::starting_at(NOW));
     let error = Sandbox::start(Options::default(), ([0, 0, 0, 0], 0).into(), clock)
         .await
@@ -90,7 +91,7 @@ async fn nobody_else_can_reach_it() {
 }
 
 #[tokio::test]
-async fn it_is_gone_when_it_is_stopped() {
+async fn a_stopped_sandbox_refuses_connections() {
     let TestSandbox { sandbox, client } = TestSandbox::new(&[]).await;
     let url = format!("{}/sandbox/rules", sandbox.base_url());
     assert_eq!(client.get(&url).send().await.unwrap().status(), 200);
@@ -99,7 +100,7 @@ async fn it_is_gone_when_it_is_stopped() {
 }
 
 #[tokio::test]
-async fn answers_are_dated_by_the_providers_clock() {
+async fn answers_carry_the_date_of_the_providers_clock() {
     let trial = TestSandbox::new(&["--clock-skew", "-1d"]).await;
     let response = trial
         .request(Method::GET, "/anything")
@@ -116,7 +117,7 @@ async fn answers_are_dated_by_the_providers_clock() {
 }
 
 #[tokio::test]
-async fn the_world_goes_on_by_itself() {
+async fn the_world_changes_while_the_sandbox_runs() {
     let trial = TestSandbox::new(&[
         "--messages",
         "0",

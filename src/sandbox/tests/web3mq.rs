@@ -69,7 +69,7 @@ impl TestSandbox {
 }
 
 #[tokio::test]
-async fn paging_shows_the_truth_newest_first() {
+async fn pages_contain_all_messages_newest_first() {
     let trial = TestSandbox::new(&[]).await;
     let topic = trial.topic();
     let truth = trial
@@ -104,7 +104,7 @@ async fn paging_shows_the_truth_newest_first() {
 }
 
 #[tokio::test]
-async fn sizes_are_cut_and_unknown_topics_are_empty() {
+async fn page_sizes_are_limited_and_unknown_topics_are_empty() {
     let trial = TestSandbox::new(&["--max-size", "30"]).await;
     let answer = trial.page(&trial.topic(), 1, 500).await;
     assert_eq!(answer["data"]["result"].as_array().unwrap().len(), 30);
@@ -116,7 +116,7 @@ async fn sizes_are_cut_and_unknown_topics_are_empty() {
 }
 
 #[tokio::test]
-async fn only_a_fresh_signature_of_the_account_will_do() {
+async fn only_a_fresh_signature_of_the_account_is_accepted() {
     let trial = TestSandbox::new(&[]).await;
     let topic = trial.topic();
     let good = trial.signed(&topic, 1, 20, NOW.0);
@@ -165,7 +165,7 @@ async fn only_a_fresh_signature_of_the_account_will_do() {
 }
 
 #[tokio::test]
-async fn a_plus_must_be_encoded_and_the_path_ends_in_a_slash() {
+async fn an_unencoded_plus_or_a_path_without_slash_is_refused() {
     let trial = TestSandbox::new(&[]).await;
     let topic = trial.topic();
     let signed = |timestamp| trial.signed(&topic, 1, 20, timestamp);
@@ -192,7 +192,7 @@ async fn a_plus_must_be_encoded_and_the_path_ends_in_a_slash() {
 }
 
 #[tokio::test]
-async fn rows_come_in_every_shape() {
+async fn rows_follow_the_shape_flags() {
     let flags = [
         "--envelope",
         "v2",
@@ -219,7 +219,7 @@ async fn rows_come_in_every_shape() {
 }
 
 #[tokio::test]
-async fn some_rows_say_no_status() {
+async fn some_rows_have_no_status() {
     let trial = TestSandbox::new(&["--topic-messages", "5000"]).await;
     let topic = trial.topic();
     let mut rows = Vec::new();
@@ -274,7 +274,7 @@ impl TestSandbox {
 }
 
 #[tokio::test]
-async fn the_lists_together_name_every_conversation() {
+async fn the_lists_together_contain_every_conversation() {
     let trial = TestSandbox::new(&["--max-size", "3"]).await;
     let mut named = std::collections::BTreeSet::new();
     for (list, id) in [("chats", "chatid"), ("groups", "groupid")] {
@@ -308,7 +308,7 @@ async fn the_lists_together_name_every_conversation() {
 }
 
 #[tokio::test]
-async fn a_list_is_signed_without_a_topic_and_asked_for_by_get() {
+async fn a_list_is_signed_without_a_topic_and_requested_by_get() {
     let trial = TestSandbox::new(&[]).await;
     let topic = trial.topic();
     let signed: Vec<String> = trial
@@ -349,7 +349,7 @@ async fn a_list_is_signed_without_a_topic_and_asked_for_by_get() {
 }
 
 #[tokio::test]
-async fn lists_come_in_every_shape() {
+async fn lists_follow_the_shape_flags() {
     let trial = TestSandbox::new(&[
         "--envelope",
         "v2",

@@ -171,7 +171,8 @@ impl Web3mqUser {
                 Some(Web3mqStatus::Read) | None => continue,
             };
             let row = Arc::make_mut(row);
-            (row.status, row.status_ms) = (Some(next), now.0);
+            row.status = Some(next);
+            row.status_ms = now.0;
             moved += 1;
         }
         moved
@@ -183,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn accounts_follow_from_the_seed() {
+    fn accounts_are_derived_from_the_seed() {
         let account = Web3mqUser::derive(1, 0);
         assert_eq!(account.user_id(), Web3mqUser::derive(1, 0).user_id());
         assert_ne!(account.user_id(), Web3mqUser::derive(1, 1).user_id());
@@ -193,7 +194,7 @@ mod tests {
 
     /// The vectors were recorded from the provider's own SDK, with the keys A and B of RFC 8032.
     #[test]
-    fn signatures_of_the_real_sdk_are_taken_and_others_refused() {
+    fn signatures_of_the_real_sdk_are_accepted_and_others_refused() {
         let user = "user:1ac51cff3495beac8f47927ddc719c2de3d08ee3b30f97c7ecd27b77";
         let vectors = [
             (

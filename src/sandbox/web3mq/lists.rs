@@ -40,10 +40,9 @@ impl ConversationList {
                 } else {
                     "topic"
                 };
-                Some(
-                    json!({ "topic": topic, "topic_type": kind, "chatid": topic, "chat_type": kind, "chat_name": "",
-                             "avatar_url": "", "avatar_base64": "" }),
-                )
+                Some(json!({ "topic": topic, "topic_type": kind, "chatid": topic,
+                             "chat_type": kind, "chat_name": "",
+                             "avatar_url": "", "avatar_base64": "" }))
             }
             (Self::Groups, "group") => {
                 Some(json!({ "groupid": topic, "group_name": "a group", "avatar_url": "" }))

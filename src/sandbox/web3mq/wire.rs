@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn every_parameter_is_required_and_numbers_are_numbers() {
+    fn missing_and_invalid_parameters_are_refused() {
         assert!(PageRequest::parse(&parameters(), true).is_ok());
         assert_eq!(
             PageRequest::parse(&parameters(), false),
