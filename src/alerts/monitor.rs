@@ -152,7 +152,7 @@ impl AlarmMonitor {
             stream: None,
             kind: AlarmKind::Disk,
         };
-        let (room, was_scarce) = (self.store.room().await, records.is_active(&disk));
+        let (room, was_scarce) = (self.store.disk_space().await, records.is_active(&disk));
         let mut looks = {
             let heard = self.lock_observations();
             let mut looks = heard.archive.check(room, was_scarce);

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::daemon::signals;
 use crate::domain::clock::Clock;
 use crate::sandbox::{Options, Sandbox};
-use crate::store::{Archive, SqliteStore};
+use crate::store::{Archive, Reports, SqliteStore};
 use crate::sync::{Engine, HistoryBounds, PassReport};
 
 /// The account names of a demo. An archive without any other account was written by a demo.

@@ -14,7 +14,7 @@ use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
 use crate::provider::{Provider, ProviderError};
-use crate::store::{Pace, StoreError, StreamStatus};
+use crate::store::{RequestRate, StoreError, StreamStatus};
 use crate::sync::forecast::preview::{Preview, PreviewOptions, preview};
 use crate::sync::forecast::request_rates;
 
@@ -49,7 +49,7 @@ pub(super) struct Args {
 #[derive(Debug, Default)]
 struct KnownHistory {
     streams: Vec<StreamStatus>,
-    paces: Vec<Pace>,
+    paces: Vec<RequestRate>,
     bytes: u64,
 }
 

@@ -124,7 +124,7 @@ fn stream_json(
         "discovery_error": stream.discovery_error.as_ref().map(|trouble| &trouble.error),
         "discovery_hint": stream.discovery_error.as_ref().map(|trouble| &trouble.hint),
         "paused_until": stream.pause.as_ref().map(|pause| pause.until.to_string()),
-        "settle_widened_to_seconds": stream.settle.map(|settle| settle.as_secs()),
+        "settle_widened_to_seconds": stream.settle_override.map(|settle| settle.as_secs()),
         "alarms": alarms::alarms_json(stream, alarms),
         "pause_reason": stream.pause.as_ref().map(|pause| &pause.reason),
     })

@@ -118,7 +118,7 @@ fn print_account_notes(streams: &[StreamStatus]) {
             format_args!("streams that are already followed are archived all the same; {hint}"),
         );
     }
-    for (account, settle) in by_account(streams, |stream| stream.settle.as_ref()) {
+    for (account, settle) in by_account(streams, |stream| stream.settle_override.as_ref()) {
         let age = duration(settle.as_secs());
         print_line(format_args!(
             "\n{account}: messages kept arriving late, so ranges are sealed at an age of {age}"

@@ -12,7 +12,7 @@ use crate::daemon::signals;
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
 use crate::provider::ProviderError;
-use crate::store::{StoreError, Tally};
+use crate::store::{RunTotals, StoreError};
 use crate::sync::{Engine, HistoryBounds, PassReport, Purpose};
 
 /// The maximum number of consecutive passes without progress. The next one ends the sync: a larger
@@ -105,7 +105,7 @@ async fn run_passes(
     bounds: HistoryBounds,
     stop: &CancellationToken,
 ) -> Result<Vec<PassReport>, StoreError> {
-    let mut sums: Vec<Tally> = Vec::new();
+    let mut sums: Vec<RunTotals> = Vec::new();
     let mut fruitless = 0;
     loop {
         let mut reports = run_pass(engine, bounds, stop).await?;
@@ -116,7 +116,7 @@ async fn run_passes(
             fruitless + 1
         };
         let wait = wait_before_next_pass(&reports).filter(|_| fruitless < MAX_FRUITLESS_PASSES);
-        sums.resize_with(reports.len(), Tally::default);
+        sums.resize_with(reports.len(), RunTotals::default);
         for (report, sum) in reports.iter_mut().zip(&mut sums) {
             report.tally.add(sum);
             sum.clone_from(&report.tally);

@@ -23,6 +23,7 @@ pub mod digest;
 pub mod format;
 pub mod frontier;
 pub mod identity;
+pub mod lock;
 pub mod message;
 pub mod participant;
 pub mod retry;

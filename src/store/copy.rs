@@ -1,42 +1,50 @@
-//! From one archive into another: whatever the one has and the other has not, and the proof that both agree.
+//! Copying one archive into another, and the proof that both agree.
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::archived::{ArchivedMessage, Cursor};
-use super::{AccountId, AccountLedger, Archive, Commit, NewAccount, StoreError, StreamId};
+use super::archive::Archive;
+use super::error::StoreError;
+use super::limits::COPY_CHUNK_MESSAGES;
+use super::model::{
+    AccountId, AccountLedger, ArchivedMessage, Commit, Cursor, NewAccount, StreamId,
+};
 use crate::domain::identity::{Fingerprint, IdentifiedMessage};
 use crate::domain::time::{Day, Millis};
 use crate::domain::window::Window;
 
-/// Messages that are held at once.
-const CHUNK_MESSAGES: u64 = 1000;
-
-/// Why an archive could not be copied.
+/// A failure to copy an archive.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
-    #[error("reading {place}: {source}")]
-    ReadSource { place: String, source: StoreError },
+    #[error("reading {location}: {source}")]
+    ReadSource {
+        location: String,
+        source: StoreError,
+    },
 
-    #[error("writing {place}: {source}")]
-    WriteTarget { place: String, source: StoreError },
+    #[error("writing {location}: {source}")]
+    WriteTarget {
+        location: String,
+        source: StoreError,
+    },
 
-    /// A message is not what its hash says.
+    /// A message differs from its hash.
     #[error(
-        "in {place} a message of {at} does not match its hash: it was changed after it was archived"
+        "in {location} a message of {at} does not match its hash: \
+         it was changed after it was archived"
     )]
-    DamagedMessage { place: String, at: Millis },
+    DamagedMessage { location: String, at: Millis },
 
-    /// What was written reads back differently.
+    /// The messages that were written are read back differently.
     #[error("after copying, the messages of {day} differ between the two archives")]
     DayDiffers { day: String },
 
-    /// The target holds coverage of its own, which a copied ledger would belie.
-    #[error("{place} has coverage of `{stream}` that the source has not")]
-    TargetHasMore { place: String, stream: String },
+    /// The target covers history of its own. A copied ledger would contradict it.
+    #[error("{location} covers a range of `{stream}` that the source does not cover")]
+    TargetHasMore { location: String, stream: String },
 }
 
 impl CopyError {
-    /// What the operator can do about it.
+    /// Returns what the operator can do about the error.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::ReadSource { source, .. } | Self::WriteTarget { source, .. } => source.hint(),
@@ -44,28 +52,29 @@ impl CopyError {
                 "restore the archive from a backup, or delete the message and fetch its day again"
             }
             Self::DayDiffers { .. } => {
-                "see that no other process writes to either archive, and run the copy again: it goes on where it is"
+                "make sure that no other process writes to either archive, and run the copy again: \
+                 it continues where it stopped"
             }
             Self::TargetHasMore { .. } => "copy into an empty database",
         }
     }
 }
 
-/// What a copy came to.
+/// The progress or the result of a copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CopyProgress {
-    /// Days that hold messages.
+    /// The number of days with messages.
     pub days: u64,
-    /// Days that were the same in both archives already.
+    /// The number of days that were identical in both archives before.
     pub identical_days: u64,
     pub messages: u64,
-    /// Messages that the target did not have.
+    /// The number of messages that the target did not have.
     pub new: u64,
-    /// A digest over all messages of the source: the same over those in the target.
+    /// A digest over all messages of the source. The messages of the target have the same one.
     pub digest: [u8; 32],
 }
 
-/// A digest over messages in whatever order, with their number.
+/// A digest over messages in any order, and their number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct DayDigest {
     sum: [u8; 32],
@@ -79,38 +88,38 @@ impl DayDigest {
     }
 }
 
-/// Adds up hashes as the large numbers that they are: the order does not matter, and no two cancel each other out.
+/// Adds a hash to a sum of hashes, both as 256-bit numbers. The order does not matter, and two
+/// equal hashes do not cancel each other out.
 fn add_hash(sum: &mut [u8; 32], hash: &[u8; 32]) {
     let mut carry = 0;
     for (sum, byte) in sum.iter_mut().zip(hash) {
         let total = u16::from(*sum) + u16::from(*byte) + carry;
-        [*sum, _] = total.to_le_bytes();
+        *sum = (total & 0xFF) as u8;
         carry = total >> 8;
     }
 }
 
-/// A hash over all that an archive keeps of a message, but for when it came in.
+/// Returns a hash over everything that an archive keeps of a message, except the time of archiving.
 fn content_hash(archived: &ArchivedMessage) -> blake3::Hash {
     let message = &archived.identified.message;
     let delivery = message
         .status
         .map(|d| (d.status as u8, d.at.map(|at| at.0)));
+    let delivery = format!("{delivery:?}");
     let mut hasher = blake3::Hasher::new();
     hasher.update(&archived.identified.fingerprint.0);
     hasher.update(&archived.identified.occurrence.to_le_bytes());
     hasher.update(&[message.conversation.kind as u8]);
-    let fixed = format!("{delivery:?}");
+    let required = [&archived.account, &message.conversation.name, &delivery];
     let optional = [
         &message.message_type,
         &message.payload_type,
         &message.cipher_suite,
         &message.extra,
     ];
-    let texts = [&archived.account, &message.conversation.name, &fixed]
-        .into_iter()
-        .map(Some);
+    let texts = required.into_iter().map(Some);
     for text in texts.chain(optional.into_iter().map(Option::as_ref)) {
-        // A missing text is not an empty one.
+        // A missing text differs from an empty one.
         let length = text.map_or(u64::MAX, |text| text.len() as u64);
         hasher.update(&length.to_le_bytes());
         hasher.update(text.map_or(&[], |text| text.as_bytes()));
@@ -118,40 +127,28 @@ fn content_hash(archived: &ArchivedMessage) -> blake3::Hash {
     hasher.finalize()
 }
 
-/// Copies all that `from` holds into `to`. It may be broken off and begun again at any time: days that agree already
-/// are only compared. Coverage is copied last, so that the target never claims what it has not. `progress` is told
-/// after every day.
+/// Copies everything that `from` holds into `to`, and calls `progress` after each day. It may be
+/// aborted and repeated: days that agree already are only compared. Coverage is copied last, so
+/// that the target never claims messages that it does not have.
 pub async fn copy(
     from: &dyn Archive,
     to: &dyn Archive,
     mut progress: impl FnMut(&CopyProgress),
 ) -> Result<CopyProgress, CopyError> {
-    let (source, target) = (
-        CopySide {
-            store: from,
-            is_source: true,
-        },
-        CopySide {
-            store: to,
-            is_source: false,
-        },
-    );
-    let ledgers = from
-        .ledgers()
-        .await
-        .map_err(|error| source.wrap_error(error))?;
+    let source = CopySide {
+        store: from,
+        is_source: true,
+    };
+    let target = CopySide {
+        store: to,
+        is_source: false,
+    };
+    let ledgers = source.ledgers().await?;
     let accounts = target.register_accounts(&ledgers).await?;
     let mut copied = CopyProgress::default();
     let mut next = Some(Cursor::before(Millis(i64::MIN)));
     while let Some(after) = next {
-        let first = from
-            .messages(&after, Millis(i64::MAX), 1)
-            .await
-            .map_err(|error| source.wrap_error(error))?;
-        let Some(day) = first
-            .first()
-            .map(|message| Day::containing(message.identified.message.sent_at.second()))
-        else {
+        let Some(day) = source.next_day(&after).await? else {
             break;
         };
         let wanted = source.digest_day(day).await?;
@@ -182,16 +179,23 @@ struct CopySide<'a> {
 }
 
 impl CopySide<'_> {
-    fn wrap_error(&self, source: StoreError) -> CopyError {
-        let place = self.store.location().to_owned();
+    fn error(&self, source: StoreError) -> CopyError {
+        let location = self.store.location().to_owned();
         if self.is_source {
-            CopyError::ReadSource { place, source }
+            CopyError::ReadSource { location, source }
         } else {
-            CopyError::WriteTarget { place, source }
+            CopyError::WriteTarget { location, source }
         }
     }
 
-    /// The numbers of the source's accounts in this archive.
+    async fn ledgers(&self) -> Result<Vec<AccountLedger>, CopyError> {
+        self.store
+            .ledgers()
+            .await
+            .map_err(|error| self.error(error))
+    }
+
+    /// Returns the ids of the source's accounts in this archive.
     async fn register_accounts(
         &self,
         ledgers: &[AccountLedger],
@@ -201,35 +205,45 @@ impl CopySide<'_> {
             account, provider, ..
         } in ledgers
         {
-            let known = NewAccount {
-                name: account,
+            let name = account.as_str();
+            let new = NewAccount {
+                name,
                 provider,
                 streams: None,
                 since: None,
                 horizon: None,
             };
-            let known = self
+            let registered = self
                 .store
-                .register(&known)
+                .register(&new)
                 .await
-                .map_err(|error| self.wrap_error(error))?;
-            accounts.insert(account.clone(), known.account);
+                .map_err(|error| self.error(error))?;
+            accounts.insert(account.clone(), registered.account);
         }
         Ok(accounts)
     }
 
+    /// Returns the day of the first message after the cursor. `None` if there is none.
+    async fn next_day(&self, after: &Cursor) -> Result<Option<Day>, CopyError> {
+        let first = self.store.messages(after, Millis(i64::MAX), 1).await;
+        let first = first.map_err(|error| self.error(error))?;
+        Ok(first
+            .first()
+            .map(|message| Day::containing(message.identified.message.sent_at.second())))
+    }
+
+    /// Returns the next messages of a day after the cursor.
     async fn read_chunk(
         &self,
         after: &Cursor,
         day: Day,
     ) -> Result<Vec<ArchivedMessage>, CopyError> {
         let to = day.end().unwrap_or(Millis(i64::MAX));
-        self.store
-            .messages(after, to, CHUNK_MESSAGES)
-            .await
-            .map_err(|error| self.wrap_error(error))
+        let chunk = self.store.messages(after, to, COPY_CHUNK_MESSAGES).await;
+        chunk.map_err(|error| self.error(error))
     }
 
+    /// Returns the digest of a day's messages. A message that differs from its hash is an error.
     async fn digest_day(&self, day: Day) -> Result<DayDigest, CopyError> {
         let mut digest = DayDigest::default();
         let mut after = Cursor::before(day.start().start());
@@ -239,39 +253,35 @@ impl CopySide<'_> {
                 return Ok(digest);
             };
             after = last.cursor();
-            for message in &chunk {
+            for archived in &chunk {
                 let IdentifiedMessage {
-                    message: content,
+                    message,
                     fingerprint,
                     ..
-                } = &message.identified;
-                if Fingerprint::compute(content) != *fingerprint {
+                } = &archived.identified;
+                if Fingerprint::compute(message) != *fingerprint {
+                    let location = self.store.location().to_owned();
                     return Err(CopyError::DamagedMessage {
-                        place: self.store.location().to_owned(),
-                        at: content.sent_at,
+                        location,
+                        at: message.sent_at,
                     });
                 }
-                digest.include(message);
+                digest.include(archived);
             }
         }
     }
 
-    /// Writes the source's coverage.
+    /// Writes the source's coverage, unless this archive covers more.
     async fn restore_ledgers(&self, ledgers: &[AccountLedger]) -> Result<(), CopyError> {
-        let theirs = self
-            .store
-            .ledgers()
-            .await
-            .map_err(|error| self.wrap_error(error))?;
-        for (account, stream, runs) in theirs.iter().flat_map(AccountLedger::runs) {
-            let ours = ledgers
-                .iter()
-                .flat_map(AccountLedger::runs)
-                .find(|(a, s, _)| (*a, *s) == (account, stream));
-            let ours = ours.map(|(_, _, runs)| runs).unwrap_or_default();
-            if runs.iter().any(|run| !ours.gaps_in(run).is_empty()) {
+        let existing = self.ledgers().await?;
+        for (account, stream, runs) in existing.iter().flat_map(AccountLedger::runs) {
+            let mut source = ledgers.iter().flat_map(AccountLedger::runs);
+            let found = source.find(|(a, s, _)| (*a, *s) == (account, stream));
+            let source_runs = found.map(|(_, _, runs)| runs).unwrap_or_default();
+            if runs.iter().any(|run| !source_runs.gaps_in(run).is_empty()) {
+                let location = self.store.location().to_owned();
                 return Err(CopyError::TargetHasMore {
-                    place: self.store.location().to_owned(),
+                    location,
                     stream: stream.to_owned(),
                 });
             }
@@ -280,13 +290,13 @@ impl CopySide<'_> {
             self.store
                 .restore_ledger(ledger)
                 .await
-                .map_err(|error| self.wrap_error(error))?;
+                .map_err(|error| self.error(error))?;
         }
         Ok(())
     }
 }
 
-/// Writes a day's messages; answers with how many the target did not have.
+/// Writes a day's messages, and returns the number that the target did not have.
 async fn copy_day(
     source: &CopySide<'_>,
     target: &CopySide<'_>,
@@ -301,8 +311,8 @@ async fn copy_day(
             return Ok(new);
         };
         after = last.cursor();
-        // What came in together was dated together.
-        let mut dated: BTreeMap<(Millis, String), Vec<IdentifiedMessage>> = BTreeMap::new();
+        // Messages of one commit have the same time of archiving.
+        let mut groups: BTreeMap<(Millis, String), Vec<IdentifiedMessage>> = BTreeMap::new();
         for ArchivedMessage {
             account,
             identified,
@@ -310,18 +320,18 @@ async fn copy_day(
             ..
         } in chunk
         {
-            dated
+            groups
                 .entry((archived_at, account))
                 .or_default()
                 .push(identified);
         }
-        for ((archived_at, account), messages) in dated {
+        for ((archived_at, account), messages) in groups {
             let Some(&account) = accounts.get(&account) else {
                 continue;
             };
-            // No window is sealed, and nothing goes into quarantine: stream and window say nothing here.
+            // Stream and window do not matter: nothing is sealed or moved to quarantine.
             let (stream, window) = (StreamId(0), Window::of_day(day));
-            let lay = Commit {
+            let commit = Commit {
                 account,
                 stream,
                 window,
@@ -329,11 +339,8 @@ async fn copy_day(
                 messages,
                 unreadable: vec![],
             };
-            let written = target
-                .store
-                .commit(&[lay], archived_at)
-                .await
-                .map_err(|error| target.wrap_error(error))?;
+            let written = target.store.commit(&[commit], archived_at).await;
+            let written = written.map_err(|error| target.error(error))?;
             new += written.iter().map(|written| written.new).sum::<u64>();
         }
     }

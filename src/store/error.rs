@@ -1,42 +1,46 @@
-//! What can go wrong with the database.
+//! Errors of the archive.
 
-/// The archive could not be opened, read or written.
+/// A failure to open, read or write the archive.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("the archive {place} cannot be opened: {source}")]
-    Open { place: String, source: sqlx::Error },
+    #[error("the archive {location} cannot be opened: {source}")]
+    Open {
+        location: String,
+        source: sqlx::Error,
+    },
 
-    #[error("there is no archive in {place}")]
-    NotFound { place: String },
+    #[error("there is no archive in {location}")]
+    NotFound { location: String },
 
-    #[error(
-        "{place} is a database of something else: it has tables, and none of them is Backscroll's"
-    )]
-    NotAnArchive { place: String },
+    #[error("{location} is another program's database: it has tables, but none of Backscroll")]
+    NotAnArchive { location: String },
 
-    /// One process at a time works on it.
-    #[error("{what} is in the hands of another Backscroll: {holder}")]
+    /// Another process works on the archive or the account.
+    #[error("{what} is in use by another Backscroll: {holder}")]
     InUse { what: String, holder: String },
 
-    /// A later Backscroll has changed the tables.
+    /// A later version of Backscroll has changed the tables.
     #[error(
-        "the archive was written by a newer Backscroll: it has schema {found}, and this one knows up to {known}"
+        "the archive was written by a newer Backscroll: \
+         it has schema {found}, this version knows up to {known}"
     )]
     SchemaTooNew { found: i64, known: i64 },
 
-    /// Whoever only reads brings no tables up to date.
+    /// A reader does not upgrade the tables.
     #[error(
-        "the archive was written by an older Backscroll: it has schema {found}, and this one reads {known}"
+        "the archive was written by an older Backscroll: \
+         it has schema {found}, this version reads {known}"
     )]
     SchemaTooOld { found: i64, known: i64 },
 
-    /// An archive from before the first release, whose tables were made by other migrations.
+    /// The archive dates from before the first release. Other migrations created its tables.
     #[error(
-        "the archive was made by an unreleased version of Backscroll, whose tables this version does not know"
+        "the archive was made by an unreleased version of Backscroll, \
+         whose tables this version does not know"
     )]
     SchemaUnreleased,
 
-    /// The record of schema changes is not the one that this program would have written.
+    /// The record of migrations differs from the one that this program would have written.
     #[error("the archive's schema is not one of Backscroll's: {0}")]
     UnknownSchema(sqlx::migrate::MigrateError),
 
@@ -46,54 +50,61 @@ pub enum StoreError {
         source: sqlx::Error,
     },
 
-    /// What the database holds contradicts what was just written or read.
+    /// The database content contradicts a statement that succeeded or a rule of the schema.
     #[error("the archive contradicts itself at `{what}`: {fault}")]
     Inconsistent { what: &'static str, fault: String },
 }
 
 impl StoreError {
-    /// What the operator can do about it.
+    /// Returns what the operator can do about the error.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Open { .. } => {
-                "see whether database.url is right: an SQLite file in a folder that may be written, or a server that answers"
+                "check database.url: it must name an SQLite file in a writable folder, \
+                 or a server that answers"
             }
             Self::InUse { .. } => {
-                "wait until it is done, or stop it; whatever it has is let go when it ends, however it ends"
+                "wait until the other process is done, or stop it; \
+                 its locks are released when it ends, even after a crash"
             }
-            Self::NotFound { .. } => "`backscroll sync` or `backscroll migrate` makes it",
+            Self::NotFound { .. } => "`backscroll sync` or `backscroll migrate` creates it",
             Self::SchemaTooNew { .. } => "install the newer Backscroll; the archive is unharmed",
-            Self::SchemaTooOld { .. } => "`backscroll migrate` brings it up to date",
+            Self::SchemaTooOld { .. } => "`backscroll migrate` upgrades it",
             Self::SchemaUnreleased => {
-                "name another database in database.url and archive again: what the providers still have is fetched; \
-                 this archive is unharmed, and its views can still be read with any SQL tool"
+                "name another database in database.url and archive again: what the providers \
+                 still have is fetched; this archive is unharmed, and its views can still be \
+                 read with any SQL tool"
             }
             Self::UnknownSchema(_) => {
-                "see whether database.url names the right file; the archive is unharmed"
+                "check that database.url names the right file; the archive is unharmed"
             }
             Self::Database { source, .. } if is_unwritable(source) => {
-                "see whether the disk is full, or failing; nothing is lost: what was not committed is fetched again once \
-                 it can be written"
+                "check if the disk is full or failing; no data is lost: \
+                 messages that were not committed are fetched again once it is writable"
             }
             Self::Database { source, .. } if is_corruption(source) => {
-                "the file is damaged: keep a copy, restore a backup or save what can be read (`sqlite3 archive.db .recover`); \
-                 what the providers still have is fetched again"
+                "the file is damaged: keep a copy, then restore a backup or recover the readable \
+                 part (`sqlite3 archive.db .recover`); messages that the providers still have \
+                 are fetched again"
             }
-            Self::NotAnArchive { .. } => {
-                "name another file in database.url; this one is left as it was"
+            Self::NotAnArchive { .. } => "name another file in database.url; this one is unchanged",
+            Self::Database { .. } => {
+                "no data is lost; messages that were not committed are fetched again"
             }
-            Self::Database { .. } => "nothing is lost; what was not committed is fetched again",
             Self::Inconsistent { .. } => "this is a bug; please report it with this message",
         }
     }
 
-    /// Whether the database has no room left, or cannot write for another reason.
+    /// True if the disk is full, or the database cannot write for another reason.
     pub fn is_unwritable(&self) -> bool {
-        matches!(self, Self::Database { source, .. } | Self::Open { source, .. } if is_unwritable(source))
+        match self {
+            Self::Database { source, .. } | Self::Open { source, .. } => is_unwritable(source),
+            _ => false,
+        }
     }
 
-    /// Whether the same may succeed a little later: the server restarts, a connection was cut, a statement took too
-    /// long, another process holds the file.
+    /// True if the same operation may succeed soon: the server restarts, a connection was cut, a
+    /// statement took too long, or another process holds the archive.
     pub fn is_transient(&self) -> bool {
         use sqlx::Error::{Database, Io, PoolTimedOut, Protocol, WorkerCrashed};
         let (Self::Database { source, .. } | Self::Open { source, .. }) = self else {
@@ -101,28 +112,37 @@ impl StoreError {
         };
         match source {
             Io(_) | PoolTimedOut | Protocol(_) | WorkerCrashed => true,
-            // Postgres: connections, resources, interventions of the operator, deadlocks. SQLite: busy, locked.
-            Database(error) => error.code().is_some_and(|code| {
-                ["08", "53", "57", "40"].iter().any(|class| code.len() == 5 && code.starts_with(class))
-                    || matches!(code.parse::<u32>().map(|code| code & 0xFF), Ok(5 | 6) if code.len() < 5)
-            }),
+            Database(error) => error.code().is_some_and(|code| is_transient_code(&code)),
             _ => false,
         }
     }
 
-    /// For `map_err`: a failure of the driver at a named step.
+    /// Returns a function for `map_err` that wraps a driver's failure at the step `what`.
     pub(super) fn at(what: &'static str) -> impl Fn(sqlx::Error) -> Self {
         move |source| Self::Database { what, source }
     }
 }
 
-/// Whether SQLite says that the file itself is broken.
+/// True for Postgres codes of connections, resources, operator intervention and deadlocks, and for
+/// the SQLite codes of a busy or locked file.
+fn is_transient_code(code: &str) -> bool {
+    const POSTGRES_CLASSES: [&str; 4] = ["08", "53", "57", "40"];
+    const BUSY: u32 = 5;
+    const LOCKED: u32 = 6;
+    if code.len() == 5 {
+        return POSTGRES_CLASSES.iter().any(|class| code.starts_with(class));
+    }
+    let primary = code.parse::<u32>().map(|code| code & 0xFF);
+    code.len() < 5 && matches!(primary, Ok(BUSY | LOCKED))
+}
+
+/// True if SQLite reports that the file itself is damaged.
 fn is_corruption(error: &sqlx::Error) -> bool {
     const CORRUPT: u32 = 11;
     sqlite_code(error).is_some_and(|code| code & 0xFF == CORRUPT)
 }
 
-/// Whether the database has no room left or cannot write for another reason, by the codes of either kind.
+/// True if the disk is full or the database cannot write for another reason.
 fn is_unwritable(error: &sqlx::Error) -> bool {
     const IO: u32 = 10;
     const FULL: u32 = 13;
@@ -130,8 +150,10 @@ fn is_unwritable(error: &sqlx::Error) -> bool {
     let code = error
         .as_database_error()
         .and_then(sqlx::error::DatabaseError::code);
-    code.as_deref() == Some(DISK_FULL)
-        || sqlite_code(error).is_some_and(|code| [IO, FULL].contains(&(code & 0xFF)))
+    if code.as_deref() == Some(DISK_FULL) {
+        return true;
+    }
+    sqlite_code(error).is_some_and(|code| [IO, FULL].contains(&(code & 0xFF)))
 }
 
 fn sqlite_code(error: &sqlx::Error) -> Option<u32> {

@@ -1,35 +1,38 @@
 //! Leases: of several processes that share an archive, one at a time works on an account.
 //!
-//! An account is held by a lock of a database session. It needs no clock and no heartbeat, and falls when the session
-//! ends: at once when its process is killed, within seconds when its machine vanishes. A process whose session was
-//! cut while it lives may not know; so every lease is numbered, and no commit under an earlier number goes through.
+//! An account is held by a lock of a database session. It needs no clock and no heartbeat, and is
+//! released when the session ends: at once when the process is killed, within seconds when its
+//! machine vanishes. A process may not notice that its session was cut. So every lease has a
+//! number, and a commit under an earlier number is rejected (fencing).
 
 use std::collections::HashMap;
-use std::sync::PoisonError;
-use std::time::Duration;
+use std::sync::MutexGuard;
 
 use sqlx::Pool;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::dialect::{Dialect, fetch_one, int, text};
-use super::{AccountId, StoreError, sql};
+use super::decode::{int, optional_text, text};
+use super::dialect::Dialect;
+use super::driver::fetch_one;
+use super::error::StoreError;
+use super::limits::LEASE_SESSION_TIMEOUT;
+use super::model::AccountId;
+use super::sql;
+use crate::domain::lock::lock;
 
-/// A session that has not answered by then is taken for cut.
-const SESSION_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How an account came to be ours.
+/// The result of acquiring a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lease {
-    /// It was all along, since it was last asked for.
+    /// This process has held the account since it was last acquired.
     Kept,
-    /// Just now: another may have worked on it in between.
+    /// The account was acquired just now. Another process may have worked on it before.
     Taken,
 }
 
 /// The accounts that this process holds.
 pub(super) struct Leases<DB: sqlx::Database> {
-    /// The session whose locks they are; none before the first.
+    /// The session that holds the locks. `None` before the first lease.
     session: Mutex<Option<DB::Connection>>,
     /// The number of each lease.
     numbers: std::sync::Mutex<HashMap<AccountId, i64>>,
@@ -51,7 +54,7 @@ impl<DB: Dialect> Leases<DB> {
         }
     }
 
-    /// Makes an account ours, or errors with whose it is.
+    /// Acquires an account, or errors with [`StoreError::InUse`] and the name of its holder.
     pub(super) async fn acquire(
         &self,
         pool: &Pool<DB>,
@@ -59,37 +62,37 @@ impl<DB: Dialect> Leases<DB> {
         holder: &str,
     ) -> Result<Lease, StoreError> {
         const WHAT: &str = "lease";
+        let failed = StoreError::at(WHAT);
         let mut session = self.session.lock().await;
-        let mut connection = match session.take() {
+        let alive = match session.take() {
             Some(connection) => self.keep_if_alive(connection).await,
             None => None,
         };
-        if connection.is_none() {
-            connection = Some(pool.acquire().await.map_err(StoreError::at(WHAT))?.detach());
-        }
-        let connection = session
-            .insert(connection.ok_or_else(|| StoreError::at(WHAT)(sqlx::Error::PoolClosed))?);
+        let connection = match alive {
+            Some(connection) => connection,
+            None => pool.acquire().await.map_err(&failed)?.detach(),
+        };
+        let connection = session.insert(connection);
         if self.number(account).is_some() {
             return Ok(Lease::Kept);
         }
         if !DB::try_lock_account(connection, account.0)
             .await
-            .map_err(StoreError::at(WHAT))?
+            .map_err(&failed)?
         {
             return Err(in_use_error::<DB>(connection, account).await?);
         }
         let args = [account.0.into(), holder.into()];
-        let number = int::<DB>(
-            &fetch_one::<DB>(connection, WHAT, sql::INCREMENT_LEASE, &args).await?,
-            "fencing_token",
-        )?;
-        self.numbers().insert(account, number);
+        let row = fetch_one::<DB>(connection, WHAT, sql::INCREMENT_LEASE, &args).await?;
+        self.numbers()
+            .insert(account, int::<DB>(&row, "fencing_token")?);
         Ok(Lease::Taken)
     }
 
-    /// The session, if it still answers; without it nothing is ours any more.
+    /// Returns the session if it still answers. Without it, all leases are lost.
     async fn keep_if_alive(&self, mut connection: DB::Connection) -> Option<DB::Connection> {
-        let answer = timeout(SESSION_TIMEOUT, DB::fetch(&mut connection, "SELECT 1", &[])).await;
+        let ping = DB::fetch(&mut connection, "SELECT 1", &[]);
+        let answer: Result<_, _> = timeout(LEASE_SESSION_TIMEOUT, ping).await;
         if matches!(answer, Ok(Ok(_))) {
             return Some(connection);
         }
@@ -97,8 +100,8 @@ impl<DB: Dialect> Leases<DB> {
         None
     }
 
-    /// Makes sure, within the transaction of a commit, that an account has not passed into other hands; and that it
-    /// will not before the transaction ends.
+    /// Checks within a transaction that this process still holds the account, and keeps the lease
+    /// from changing until the transaction ends. An account without a lease passes the check.
     pub(super) async fn enforce(
         &self,
         tx: &mut DB::Connection,
@@ -107,19 +110,18 @@ impl<DB: Dialect> Leases<DB> {
         let Some(ours) = self.number(account) else {
             return Ok(());
         };
-        let now = DB::hold_lease_number(tx, account.0)
+        let current = DB::hold_lease_number(tx, account.0)
             .await
             .map_err(StoreError::at("lease"))?;
-        if now == Some(ours) {
+        if current == Some(ours) {
             return Ok(());
         }
         self.numbers().remove(&account);
         Err(in_use_error::<DB>(tx, account).await?)
     }
 
-    /// Gives everything back.
+    /// Releases all accounts. The locks end with the session.
     pub(super) async fn release_all(&self) {
-        // Its locks fall with the session.
         self.session.lock().await.take();
         self.numbers().clear();
     }
@@ -128,23 +130,21 @@ impl<DB: Dialect> Leases<DB> {
         self.numbers().get(&account).copied()
     }
 
-    /// Numbers are plain data that no panic can leave half-written.
-    fn numbers(&self) -> std::sync::MutexGuard<'_, HashMap<AccountId, i64>> {
-        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn numbers(&self) -> MutexGuard<'_, HashMap<AccountId, i64>> {
+        lock(&self.numbers)
     }
 }
 
-/// The error that says who has it.
+/// Returns the error that names the holder of an account.
 async fn in_use_error<DB: Dialect>(
     connection: &mut DB::Connection,
     account: AccountId,
 ) -> Result<StoreError, StoreError> {
     let row = fetch_one::<DB>(connection, "lease", sql::LEASE_HOLDER, &[account.0.into()]).await?;
-    let what = format!(
-        "the account {}",
-        text::<DB>(&row, "name")?.unwrap_or_default()
-    );
-    let holder = text::<DB>(&row, "lease_holder")?
-        .unwrap_or("a process that has not said its name".to_owned());
-    Ok(StoreError::InUse { what, holder })
+    let what = format!("the account {}", text::<DB>(&row, "name")?);
+    let holder = optional_text::<DB>(&row, "lease_holder")?;
+    Ok(StoreError::InUse {
+        what,
+        holder: holder.unwrap_or("an unnamed process".to_owned()),
+    })
 }

@@ -1,10 +1,11 @@
-//! Who holds an archive or an account, in words that let a person find them.
+//! The name of this process, as shown to the operator of another one.
 
 use std::path::Path;
 
 use crate::domain::time::Millis;
 
-/// This process, as others are to be told of it: `process 4711 on buster, since 2026-11-25T18:00:00.000Z`.
+/// Returns a description of this process:
+/// `process 4711 on buster, since 2026-11-25T18:00:00.000Z`.
 pub fn describe_this_process(since: Millis) -> String {
     format!(
         "process {} on {}, since {since}",
@@ -13,15 +14,14 @@ pub fn describe_this_process(since: Millis) -> String {
     )
 }
 
-/// What this machine is called, where it says.
+/// Returns the name of this machine, or `this machine` if the system does not tell it.
 fn host_name() -> String {
-    let told = [
-        Path::new("/proc/sys/kernel/hostname"),
-        Path::new("/etc/hostname"),
-    ]
-    .into_iter();
-    let mut names = told.filter_map(|path| std::fs::read_to_string(path).ok());
-    names
-        .find(|name| !name.trim().is_empty())
-        .map_or("this machine".to_owned(), |name| name.trim().to_owned())
+    for path in ["/proc/sys/kernel/hostname", "/etc/hostname"] {
+        let text = std::fs::read_to_string(Path::new(path)).unwrap_or_default();
+        let name = text.trim();
+        if !name.is_empty() {
+            return name.to_owned();
+        }
+    }
+    "this machine".to_owned()
 }

@@ -1,106 +1,210 @@
-//! What is looked at again: windows in doubt, messages that were not read yet, and what could not be understood.
+//! The quarantine: messages that could not be read, and messages evicted from the archive because
+//! they were changed or added behind its back.
 
-use super::dialect::{Dialect, bytes, int, text};
-use super::ledger::window_from_row;
-use super::{AccountId, LedgerRow, QuarantineEntry, StoreError, StreamId, seal, sql};
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::decode::{int, quarantined_message};
+use super::dialect::Dialect;
+use super::driver::{Arg, execute, fetch_all, fetch_one};
+use super::error::StoreError;
+use super::model::{
+    AccountId, ArchivedMessage, Commit, EVICTED_FIELD, Eviction, QuarantineEntry, QuarantineId,
+    QuarantinedMessage, StreamId,
+};
+use super::rows::{MessageKey, preferred_slot};
+use super::sql;
+use crate::domain::identity::{Fingerprint, IdentifiedMessage};
 use crate::domain::time::Millis;
+use crate::domain::window::Window;
 
-/// Messages of one conversation that are close together and known not to have been read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnreadGroup {
-    pub sender: String,
-    pub recipient: String,
-    pub conversation: String,
-    /// When the first and the last of them were sent.
-    pub first: Millis,
-    pub last: Millis,
+/// Inserts the unreadable messages of a commit.
+pub(super) async fn insert_unreadable<DB: Dialect>(
+    tx: &mut DB::Connection,
+    commit: &Commit,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let unreadable = commit.unreadable.iter();
+    let distinct: BTreeSet<_> = unreadable.map(|item| (&item.raw, &item.reason)).collect();
+    for (raw, reason) in distinct {
+        let (reason, raw) = (reason.clone(), raw.clone());
+        let entry = QuarantineEntry {
+            window: commit.window,
+            found_at: now,
+            reason,
+            raw,
+        };
+        insert_entry::<DB>(tx, commit.account, commit.stream, &entry).await?;
+    }
+    Ok(())
 }
 
-/// Which message in quarantine. The default is before all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HeldId(pub(super) [u8; 16]);
-
-/// A message in quarantine, and where it was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QuarantinedMessage {
-    pub id: HeldId,
-    pub stream: StreamId,
-    /// What the archive calls the stream.
-    pub key: String,
-    pub quarantined: QuarantineEntry,
+/// Inserts an entry. A message that is in quarantine already stays unchanged.
+pub(super) async fn insert_entry<DB: Dialect>(
+    tx: &mut DB::Connection,
+    account: AccountId,
+    stream: StreamId,
+    entry: &QuarantineEntry,
+) -> Result<(), StoreError> {
+    let hash = blake3::hash(entry.raw.as_bytes());
+    let hash: &[u8] = &hash.as_bytes()[..16];
+    let args: [Arg<'_>; 8] = [
+        account.0.into(),
+        hash.into(),
+        stream.0.into(),
+        entry.window.from().0.into(),
+        entry.window.to().0.into(),
+        entry.found_at.0.into(),
+        (&entry.reason).into(),
+        (&entry.raw).into(),
+    ];
+    execute::<DB>(tx, "quarantine", sql::INSERT_QUARANTINE, &args).await?;
+    Ok(())
 }
 
-pub(super) async fn in_doubt<DB: Dialect>(
+/// Returns up to `limit` of an account's messages in quarantine, in the order of their ids, after
+/// the one given.
+pub(super) async fn read_quarantined<DB: Dialect>(
     connection: &mut DB::Connection,
     account: AccountId,
-) -> Result<Vec<(StreamId, LedgerRow)>, StoreError> {
-    let rows = DB::fetch(connection, sql::DOUBTED_ROWS, &[account.0.into()])
-        .await
-        .map_err(StoreError::at("in doubt"))?;
-    rows.iter()
-        .map(|row| {
-            Ok((
-                StreamId(int::<DB>(row, "stream_id")?),
-                seal::ledger_row::<DB>(row)?,
-            ))
-        })
-        .collect()
-}
-
-pub(super) async fn unread<DB: Dialect>(
-    connection: &mut DB::Connection,
-    account: AccountId,
-    since: Millis,
-    limit: u64,
-) -> Result<Vec<UnreadGroup>, StoreError> {
-    let args = [account.0.into(), since.0.into(), limit.into()];
-    let rows = DB::fetch(connection, sql::UNREAD_MESSAGES, &args)
-        .await
-        .map_err(StoreError::at("unread"))?;
-    let unread = |row| {
-        Ok(UnreadGroup {
-            sender: text::<DB>(row, "sender")?.unwrap_or_default(),
-            recipient: text::<DB>(row, "recipient")?.unwrap_or_default(),
-            conversation: text::<DB>(row, "conversation")?.unwrap_or_default(),
-            first: Millis(int::<DB>(row, "first_ms")?),
-            last: Millis(int::<DB>(row, "last_ms")?),
-        })
-    };
-    rows.iter().map(unread).collect()
-}
-
-pub(super) async fn quarantined<DB: Dialect>(
-    connection: &mut DB::Connection,
-    account: AccountId,
-    after: HeldId,
+    after: QuarantineId,
     limit: u64,
 ) -> Result<Vec<QuarantinedMessage>, StoreError> {
     let after: &[u8] = &after.0;
     let args = [account.0.into(), after.into(), limit.into()];
-    let rows = DB::fetch(connection, sql::QUARANTINED_MESSAGES, &args)
-        .await
-        .map_err(StoreError::at("quarantine"))?;
-    let held = |row| {
-        let strange = || StoreError::Inconsistent {
-            what: "quarantine",
-            fault: "a hash that is not 16 bytes long".into(),
+    let statement = sql::QUARANTINED_MESSAGES;
+    let rows = fetch_all::<DB>(connection, "quarantine", statement, &args).await?;
+    rows.iter().map(quarantined_message::<DB>).collect()
+}
+
+/// Deletes messages from the archive and inserts them into the quarantine. Messages that have
+/// left the archive already are skipped. Returns the number moved.
+pub(super) async fn evict<DB: Dialect>(
+    tx: &mut DB::Connection,
+    stream: StreamId,
+    evictions: &[Eviction<'_>],
+    now: Millis,
+) -> Result<u64, StoreError> {
+    const WHAT: &str = "move to quarantine";
+    let account = fetch_one::<DB>(tx, WHAT, sql::ACCOUNT_OF_STREAM, &[stream.0.into()]).await?;
+    let account = AccountId(int::<DB>(&account, "account_id")?);
+    let mut evicted = 0;
+    for Eviction { message, reason } in evictions {
+        let Some(slot) = current_slot::<DB>(tx, message).await? else {
+            continue;
         };
-        let hash = bytes::<DB>(row, "hash")?
-            .and_then(|hash| hash.try_into().ok())
-            .ok_or_else(strange)?;
-        let quarantined = QuarantineEntry {
-            window: window_from_row::<DB>(row)?,
-            found_at: Millis(int::<DB>(row, "found_at_ms")?),
-            reason: text::<DB>(row, "reason")?.unwrap_or_default(),
-            raw: text::<DB>(row, "raw")?.unwrap_or_default(),
+        delete_message::<DB>(tx, message, slot).await?;
+        evicted += 1;
+        let second = message.identified.message.sent_at.second();
+        let (window, reason, raw) = (
+            Window::with_length(second, 1),
+            (*reason).to_owned(),
+            raw_json(message),
+        );
+        let entry = QuarantineEntry {
+            window,
+            found_at: now,
+            reason,
+            raw,
         };
-        let key = text::<DB>(row, "key")?.unwrap_or_default();
-        Ok(QuarantinedMessage {
-            id: HeldId(hash),
-            stream: StreamId(int::<DB>(row, "stream_id")?),
-            key,
-            quarantined,
-        })
-    };
-    rows.iter().map(held).collect()
+        insert_entry::<DB>(tx, account, stream, &entry).await?;
+    }
+    Ok(evicted)
+}
+
+/// Returns the slot of a message, or `None` if it is gone. It may have moved since the message was
+/// read, when others of its millisecond were evicted.
+async fn current_slot<DB: Dialect>(
+    tx: &mut DB::Connection,
+    message: &ArchivedMessage,
+) -> Result<Option<i64>, StoreError> {
+    let cursor = message.cursor();
+    let IdentifiedMessage {
+        fingerprint,
+        occurrence,
+        ..
+    } = &message.identified;
+    let found = DB::load_millisecond(tx, cursor.recipient, cursor.sent_at_ms).await;
+    let found = found.map_err(StoreError::at("move to quarantine"))?;
+    let is_same =
+        |key: &MessageKey| key.hash == fingerprint.0 && key.occurrence == i64::from(*occurrence);
+    let same = found.iter().filter(|(_, key, _)| is_same(key));
+    let slots: Vec<(i64, i64)> = same
+        .map(|(owner, _, columns)| (*owner, i64::from(columns.slot)))
+        .collect();
+    let unmoved = slots.iter().find(|(_, slot)| *slot == cursor.slot);
+    let moved = || slots.iter().find(|(owner, _)| *owner == cursor.account);
+    Ok(unmoved.or_else(moved).map(|(_, slot)| *slot))
+}
+
+/// Deletes the message in a slot, and closes the gap.
+async fn delete_message<DB: Dialect>(
+    tx: &mut DB::Connection,
+    message: &ArchivedMessage,
+    slot: i64,
+) -> Result<(), StoreError> {
+    let cursor = message.cursor();
+    let args = [cursor.recipient, cursor.sent_at_ms, slot].map(Arg::from);
+    execute::<DB>(tx, "move to quarantine", sql::DELETE_MESSAGE, &args).await?;
+    move_displaced_back::<DB>(tx, cursor.recipient, cursor.sent_at_ms, slot).await
+}
+
+/// Moves the message that this slot displaced into it, and so on for the slot that becomes free.
+/// A lookup does not search beyond a message's preferred slot while that is free.
+async fn move_displaced_back<DB: Dialect>(
+    tx: &mut DB::Connection,
+    recipient: i64,
+    sent_at_ms: i64,
+    freed: i64,
+) -> Result<(), StoreError> {
+    const WHAT: &str = "move to slot";
+    let failed = StoreError::at(WHAT);
+    let mut freed = freed;
+    loop {
+        let others = DB::load_millisecond(tx, recipient, sent_at_ms)
+            .await
+            .map_err(&failed)?;
+        let displaced = others.iter().find(|(account, key, columns)| {
+            let occurrence = u32::try_from(key.occurrence).unwrap_or(0);
+            let preferred = preferred_slot(*account, Fingerprint(key.hash), occurrence);
+            i64::from(preferred) == freed && i64::from(columns.slot) != freed
+        });
+        let Some((.., columns)) = displaced else {
+            return Ok(());
+        };
+        let slot = i64::from(columns.slot);
+        let args = [recipient, sent_at_ms, slot, freed].map(Arg::from);
+        execute::<DB>(tx, WHAT, sql::MOVE_TO_SLOT, &args).await?;
+        freed = slot;
+    }
+}
+
+/// Returns everything that the archive holds of a message, as JSON that differs from every
+/// provider's item.
+fn raw_json(archived: &ArchivedMessage) -> String {
+    let message = &archived.identified.message;
+    let status_at = |at: Option<Millis>| at.map(|at| at.0);
+    let status = message
+        .status
+        .map(|status| (status.status as u8, status_at(status.at)));
+    let content = json!({
+        "account": archived.account,
+        "sender": message.sender,
+        "recipient": message.recipient,
+        "sent_at_ms": message.sent_at.0,
+        "hash": hex::encode(archived.identified.fingerprint.0),
+        "occurrence": archived.identified.occurrence,
+        "payload_hex": hex::encode(&message.payload.bytes),
+        "payload_encoding": message.payload.encoding.as_str(),
+        "payload_type": message.payload_type,
+        "cipher_suite": message.cipher_suite,
+        "conversation": message.conversation.name,
+        "provider_message_id": message.provider_id,
+        "message_type": message.message_type,
+        "status": status,
+        "extra": message.extra,
+        "archived_at_ms": archived.archived_at.0,
+    });
+    json!({ EVICTED_FIELD: content }).to_string()
 }

@@ -1,37 +1,45 @@
-//! What becomes of a window's messages on their way into the tables: numbers for names, and the difference to what is
-//! there already. Pure, and the same for every database.
+//! Messages as table rows: ids in place of names, and the difference to an existing row. Pure,
+//! and the same for every database.
 
 use std::collections::{HashMap, HashSet};
 
-use super::StoreError;
+use super::error::StoreError;
 use crate::domain::body::Body;
 use crate::domain::identity::{Fingerprint, IdentifiedMessage};
 use crate::domain::message::{ConversationKind, Delivery, DeliveryStatus, Encoding};
 use crate::domain::time::Millis;
 
-/// The numbers of the names that a batch mentions.
+/// The ids of the names and conversations that a batch mentions.
 #[derive(Debug, Default)]
 pub(super) struct InternedIds {
     pub(super) names: HashMap<String, i64>,
-    /// By account and name: number and kind.
+    /// The id and the kind of each conversation, by account and name.
     pub(super) conversations: HashMap<i64, HashMap<String, (i64, u8)>>,
 }
 
 impl InternedIds {
-    /// The number and the kind of an account's conversation.
+    /// Returns the id and the kind of an account's conversation.
     pub(super) fn conversation(&self, account: i64, name: &str) -> Option<(i64, u8)> {
         self.conversations.get(&account)?.get(name).copied()
     }
 }
 
-/// What a message is, within its account: recipient, millisecond, hash, occurrence.
-pub(super) type MessageKey = (i64, i64, [u8; 16], i64);
+/// The identity of a message within its account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct MessageKey {
+    /// The id of the recipient's name.
+    pub(super) recipient: i64,
+    pub(super) sent_at_ms: i64,
+    pub(super) hash: [u8; 16],
+    pub(super) occurrence: i64,
+}
 
-/// A message as a row.
+/// A message as a row of the message table.
 #[derive(Clone, Debug)]
 pub(super) struct MessageRow<'a> {
     pub(super) key: MessageKey,
-    /// Where it lies, or is to lie, among the messages of its recipient and millisecond. See [`home`].
+    /// The position among the messages of the same recipient and millisecond. See
+    /// [`preferred_slot`].
     pub(super) slot: i32,
     pub(super) conversation: i64,
     pub(super) sender: i64,
@@ -44,125 +52,114 @@ pub(super) struct MessageRow<'a> {
     pub(super) payload: &'a [u8],
     pub(super) body: Body,
     pub(super) extra: Option<&'a str>,
-    /// Whether `conversation` was derived from knowing what the recipient is.
+    /// True if the kind of `conversation` is known.
     kind_known: bool,
 }
 
-/// What a row could teach the one that is there. A database compares it with what it has, and need not answer with the
-/// rows that learn nothing.
+/// The values of a row that may advance an existing one. The database compares them with the
+/// stored columns, so that it need not return rows that stay the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct UpdateProbe {
-    /// How far it has come; 0 where that is not known …
+    /// The code of the delivery status; 0 if it is unknown.
     pub(super) status: i64,
-    /// … and since when, in ms; [`NEVER`] where that is not known.
+    /// The time of the status in ms; [`NO_STATUS_TIME_MS`] if it is unknown.
     pub(super) status_at: i64,
+    /// True if the message type is known.
     pub(super) message_type: bool,
 }
 
-/// Before any moment that a message tells. The statements say the same.
+/// A time before every status time. The statements contain the same number.
 pub(super) const NO_STATUS_TIME_MS: i64 = -i64::MAX;
 
-/// How many of a window's messages are there, and whether one of those might learn something.
+/// The number of a window's messages that exist, and whether one of them may need an update.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct ExistingMessages {
     pub(super) count: u64,
     pub(super) may_update: bool,
 }
 
-/// A row that is there: where it lies, and what can change in it.
+/// The slot of an existing row, and the columns that can change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MutableColumns {
     pub(super) slot: i32,
     pub(super) conversation: i64,
-    /// Whether the conversation it is filed under is one whose kind is unknown.
+    /// True if the kind of the row's conversation is unknown.
     pub(super) kind_unknown: bool,
     pub(super) message_type: Option<i64>,
     pub(super) status: Option<Delivery>,
 }
 
-impl MutableColumns {
-    /// From the columns of a row.
-    pub(super) fn from_columns(
-        slot: i32,
-        conversation: i64,
-        kind_unknown: bool,
-        message_type: Option<i64>,
-        status: Option<i64>,
-        status_at: Option<i64>,
-    ) -> Self {
-        Self {
-            slot,
-            conversation,
-            kind_unknown,
-            message_type,
-            status: delivery_from_columns(status, status_at),
-        }
-    }
-}
-
-/// What the columns of a row say about its status.
+/// Returns the delivery status that the status columns of a row hold. `None` for an unknown code.
 pub(super) fn delivery_from_columns(status: Option<i64>, at: Option<i64>) -> Option<Delivery> {
-    let status = match status {
-        Some(1) => Some(DeliveryStatus::Received),
-        Some(2) => Some(DeliveryStatus::Delivered),
-        Some(3) => Some(DeliveryStatus::Read),
-        _ => None,
+    let status = match status? {
+        1 => DeliveryStatus::Received,
+        2 => DeliveryStatus::Delivered,
+        3 => DeliveryStatus::Read,
+        _ => return None,
     };
-    status.map(|status| Delivery {
+    Some(Delivery {
         status,
         at: at.map(Millis),
     })
 }
 
-/// All names that the messages mention, each once.
+/// Returns all names that the messages mention, without duplicates.
 pub(super) fn mentioned_names<'a>(
     messages: impl Iterator<Item = &'a IdentifiedMessage>,
 ) -> HashSet<&'a str> {
-    let mentioned = messages.map(|m| &m.message).flat_map(|m| {
-        let words = [&m.message_type, &m.payload_type, &m.cipher_suite];
-        [&m.sender, &m.recipient]
+    let mentioned = messages.flat_map(|identified| {
+        let message = &identified.message;
+        let types = [
+            &message.message_type,
+            &message.payload_type,
+            &message.cipher_suite,
+        ];
+        let participants = [&message.sender, &message.recipient];
+        participants
             .into_iter()
-            .chain(words.into_iter().flatten())
+            .chain(types.into_iter().flatten())
             .map(String::as_str)
     });
     mentioned.collect()
 }
 
 impl<'a> MessageRow<'a> {
+    /// Converts a message of an account. Errors if a name or the conversation has no id in `ids`.
     pub(super) fn from_message(
         account: i64,
         identified: &'a IdentifiedMessage,
-        numbers: &InternedIds,
+        ids: &InternedIds,
     ) -> Result<Self, StoreError> {
         let IdentifiedMessage {
             message,
             fingerprint,
             occurrence,
         } = identified;
-        let name = |name: &str| {
-            numbers
-                .names
+        let id_of = |name: &str| {
+            ids.names
                 .get(name)
                 .copied()
                 .ok_or_else(|| missing_id("name"))
         };
-        let word = |word: &Option<String>| word.as_deref().map(name).transpose();
-        let filed = numbers.conversation(account, &message.conversation.name);
+        let optional_id = |name: &Option<String>| name.as_deref().map(id_of).transpose();
+        let conversation = ids.conversation(account, &message.conversation.name);
+        let (conversation, _) = conversation.ok_or_else(|| missing_id("conversation"))?;
+        let key = MessageKey {
+            recipient: id_of(&message.recipient)?,
+            sent_at_ms: message.sent_at.0,
+            hash: fingerprint.0,
+            occurrence: i64::from(*occurrence),
+        };
         Ok(Self {
-            key: (
-                name(&message.recipient)?,
-                message.sent_at.0,
-                fingerprint.0,
-                i64::from(*occurrence),
-            ),
+            key,
             slot: preferred_slot(account, *fingerprint, *occurrence),
-            conversation: filed.ok_or_else(|| missing_id("conversation"))?.0,
-            sender: name(&message.sender)?,
+            conversation,
+            sender: id_of(&message.sender)?,
             encoding: message.payload.encoding as i64,
             status: message.status,
-            message_type: word(&message.message_type)?,
-            payload_type: word(&message.payload_type)?,
-            cipher_suite: word(&message.cipher_suite)?,
+            message_type: optional_id(&message.message_type)?,
+            payload_type: optional_id(&message.payload_type)?,
+            cipher_suite: optional_id(&message.cipher_suite)?,
             provider_id: message.provider_id.as_deref(),
             payload: &message.payload.bytes,
             body: Body::from_message(message),
@@ -171,69 +168,67 @@ impl<'a> MessageRow<'a> {
         })
     }
 
-    /// What the row that is there should become, if anything was learned: a status only moves forward, and a kind
-    /// that is known replaces one that is not.
-    pub(super) fn merged_into(&self, there: MutableColumns) -> Option<MutableColumns> {
-        let learns_kind = there.kind_unknown && self.kind_known;
-        let now = MutableColumns {
-            slot: there.slot,
-            conversation: if learns_kind {
-                self.conversation
-            } else {
-                there.conversation
-            },
-            kind_unknown: there.kind_unknown && !learns_kind,
-            message_type: there.message_type.or(self.message_type),
-            status: there.status.max(self.status),
+    /// Returns the columns that the existing row should have, or `None` if it stays the same. A
+    /// status only advances, and a known conversation kind replaces an unknown one.
+    pub(super) fn merged_into(&self, existing: MutableColumns) -> Option<MutableColumns> {
+        let gains_kind = existing.kind_unknown && self.kind_known;
+        let conversation = if gains_kind {
+            self.conversation
+        } else {
+            existing.conversation
         };
-        let same = (now.conversation, now.message_type, now.status)
-            == (there.conversation, there.message_type, there.status);
-        (!same).then_some(now)
+        let merged = MutableColumns {
+            slot: existing.slot,
+            conversation,
+            kind_unknown: existing.kind_unknown && !gains_kind,
+            message_type: existing.message_type.or(self.message_type),
+            status: existing.status.max(self.status),
+        };
+        let is_changed = merged.conversation != existing.conversation
+            || merged.message_type != existing.message_type
+            || merged.status != existing.status;
+        is_changed.then_some(merged)
     }
 
-    /// Whether it is what nearly every message of Agora is: the first of its kind, plain text, and nothing else said of
-    /// it. Such rows leave most columns to their defaults.
+    /// True if only the common columns are needed: the first occurrence, exact UTF-8 text, and no
+    /// optional column but the message type. Nearly all messages of Agora are like this.
     pub(super) fn is_plain(&self) -> bool {
-        let Self {
-            key,
-            encoding,
-            status,
-            payload_type,
-            cipher_suite,
-            provider_id,
-            body,
-            extra,
-            ..
-        } = self;
-        let said = status.is_some()
-            || payload_type.is_some()
-            || cipher_suite.is_some()
-            || provider_id.is_some();
-        key.3 == 0
-            && *encoding == Encoding::Utf8 as i64
-            && *body == Body::ExactText
-            && extra.is_none()
-            && !said
+        let has_optional_columns = self.status.is_some()
+            || self.payload_type.is_some()
+            || self.cipher_suite.is_some()
+            || self.provider_id.is_some()
+            || self.extra.is_some();
+        self.key.occurrence == 0
+            && self.encoding == Encoding::Utf8 as i64
+            && self.body == Body::ExactText
+            && !has_optional_columns
     }
 
-    /// What a row that is there, filed as this one, could learn from it.
+    /// Returns the values that may advance an existing row of the same conversation.
     pub(super) fn update_probe(&self) -> UpdateProbe {
-        let status = self.status.map_or(0, |delivery| delivery.status as i64);
-        let status_at = self
-            .status
-            .and_then(|delivery| delivery.at)
-            .map_or(NO_STATUS_TIME_MS, |at| at.0);
         UpdateProbe {
-            status,
-            status_at,
+            status: self.status.map_or(0, |delivery| delivery.status as i64),
+            status_at: self.status_at_ms().unwrap_or(NO_STATUS_TIME_MS),
             message_type: self.message_type.is_some(),
         }
     }
 
+    /// Returns the code of the delivery status.
+    pub(super) fn status_code(&self) -> Option<i16> {
+        self.status.map(|delivery| delivery.status as i16)
+    }
+
+    /// Returns the time of the delivery status in ms.
+    pub(super) fn status_at_ms(&self) -> Option<i64> {
+        self.status?.at.map(|at| at.0)
+    }
+
+    /// True if the payload is text.
     pub(super) fn is_text(&self) -> bool {
         self.body != Body::NotText
     }
 
+    /// Returns the repaired text of a payload that is not exact text.
     pub(super) fn readable_body(&self) -> Option<&str> {
         match &self.body {
             Body::RepairedText(text) => Some(text),
@@ -242,10 +237,24 @@ impl<'a> MessageRow<'a> {
     }
 }
 
-/// The slot in which a message lies unless another had it first: 32 bits of its hash, with occurrences side by side and
-/// accounts far apart. It makes the unique index a narrow one; whether two messages in one slot are the same, only
-/// account, hash and occurrence tell. It is part of the archive's format: another formula would not find the messages
-/// that are there.
+impl MutableColumns {
+    /// Returns the code of the delivery status.
+    pub(super) fn status_code(&self) -> Option<i16> {
+        self.status.map(|delivery| delivery.status as i16)
+    }
+
+    /// Returns the time of the delivery status in ms.
+    pub(super) fn status_at_ms(&self) -> Option<i64> {
+        self.status?.at.map(|at| at.0)
+    }
+}
+
+/// Returns the slot that a message takes unless another message has it: 32 bits of the hash, with
+/// the occurrences side by side and the accounts far apart.
+///
+/// Slots keep the unique index narrow. Two messages in one slot are the same only if account, hash
+/// and occurrence match. The formula is part of the archive's format: another one would not find
+/// the messages that are archived.
 pub(super) fn preferred_slot(account: i64, fingerprint: Fingerprint, occurrence: u32) -> i32 {
     let [a, b, c, d, ..] = fingerprint.0;
     let spread = (account as i32)
@@ -255,10 +264,8 @@ pub(super) fn preferred_slot(account: i64, fingerprint: Fingerprint, occurrence:
 }
 
 fn missing_id(what: &str) -> StoreError {
-    StoreError::Inconsistent {
-        what: "numbers",
-        fault: format!("a {what} that was just written has no number"),
-    }
+    let fault = format!("a {what} that was just written has no id");
+    StoreError::Inconsistent { what: "ids", fault }
 }
 
 #[cfg(test)]

@@ -17,8 +17,8 @@ use std::collections::HashMap;
 use sqlx::Connection as _;
 use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migration, Migrator};
 
-use super::StoreError;
 use super::dialect::Dialect;
+use super::error::StoreError;
 
 /// The table in which sqlx records migrations.
 const MIGRATIONS_TABLE: &str = "_sqlx_migrations";

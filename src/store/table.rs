@@ -1,4 +1,4 @@
-//! The answer to a query, as a table of text.
+//! The answer to a query as a table of text.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ pub struct QueryTable {
     pub rows: Vec<Vec<String>>,
 }
 
-/// A table with aligned columns, indented by two. Control characters are shown as U+FFFD.
+/// Formats a table with aligned columns, indented by two. Control characters become U+FFFD.
 impl fmt::Display for QueryTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = comfy_table::Table::new();
@@ -22,9 +22,9 @@ impl fmt::Display for QueryTable {
                     .map(|cell| cell.replace(char::is_control, "\u{FFFD}")),
             );
         }
-        table.column_iter_mut().for_each(|column| {
+        for column in table.column_iter_mut() {
             column.set_padding((2, 0));
-        });
+        }
         table.fmt(f)
     }
 }

@@ -1,223 +1,261 @@
-//! One window on its way into the tables, within the transaction of its batch.
+//! Writing one window into the tables, within the transaction of its batch.
 
 use std::collections::BTreeSet;
 
-use super::dialect::{AccessPath, Dialect, DriverResult, InsertMode};
+use super::dialect::{AccessPath, Dialect, InsertMode};
+use super::driver::expect_affected;
+use super::error::StoreError;
+use super::limits::{
+    MAX_SCANNED_PER_LOOKUP, MAX_SLOT_ATTEMPTS, MIN_ROWS_FOR_EXPECT_NEW, SAMPLE_ROWS,
+};
+use super::links::{StreamRange, max_messages_in};
+use super::model::{Commit, Seal, WriteCounts};
 use super::rows::{ExistingMessages, InternedIds, MessageKey, MessageRow, MutableColumns};
-use super::{Commit, QuarantineEntry, Seal, StoreError, WriteCounts, seal, sql};
+use super::{quarantine, seal};
 use crate::domain::time::Millis;
 
-/// A window's messages as rows.
+/// Converts a window's messages into rows.
 pub(super) fn message_rows<'a>(
     commit: &'a Commit,
-    numbers: &InternedIds,
+    ids: &InternedIds,
 ) -> Result<Vec<MessageRow<'a>>, StoreError> {
-    commit
-        .messages
-        .iter()
-        .map(|identified| MessageRow::from_message(commit.account.0, identified, numbers))
+    let messages = commit.messages.iter();
+    messages
+        .map(|message| MessageRow::from_message(commit.account.0, message, ids))
         .collect()
 }
 
-/// Messages added, unreadable ones quarantined, the window sealed.
+/// Writes a window: inserts or updates its messages, moves unreadable ones into quarantine, and
+/// writes its ledger row.
 pub(super) async fn write_window<DB: Dialect>(
     tx: &mut DB::Connection,
     commit: &Commit,
     rows: &[MessageRow<'_>],
-    faith: InsertMode,
+    mode: InsertMode,
     now: Millis,
 ) -> Result<WriteCounts, StoreError> {
-    // Counted beforehand, where that is as good: it tells as well how the messages are to be written.
+    // A window that is sealed as a whole is counted before its messages are written. The count
+    // serves the seal, and the choice of how to write the messages.
     let whole = commit
         .seal
         .as_ref()
         .filter(|seal| seal.window == commit.window);
-    let before = match whole {
-        Some(seal) => count_in_seal::<DB>(tx, commit, seal)
-            .await?
-            .map(|there| WindowCount {
-                seal,
-                messages: there,
-            }),
+    let counted = match whole {
+        Some(seal) => count_sealed_part::<DB>(tx, commit, seal).await?,
         None => None,
     };
-    // What came from beyond the window's edges its neighbours may have brought already, however new all the rest is.
-    let is_inside = |row: &&MessageRow<'_>| commit.window.contains(Millis(row.key.1));
+    let before = whole
+        .zip(counted)
+        .map(|(seal, messages)| WindowCount { seal, messages });
+    // Neighbouring windows may have brought the messages beyond the window's edges already, even
+    // if all others are new.
+    let is_inside = |row: &&MessageRow<'_>| commit.window.contains(Millis(row.key.sent_at_ms));
     let (inside, outside): (Vec<&MessageRow>, Vec<&MessageRow>) = rows.iter().partition(is_inside);
-    let inside = write_messages::<DB>(tx, commit.account.0, &inside, before, faith, now).await?;
-    let outside = write_messages::<DB>(tx, commit.account.0, &outside, None, faith, now).await?;
-    let written = WriteCounts {
-        new: inside.new + outside.new,
-        changed: inside.changed + outside.changed,
+    let batch = |rows, before| MessageBatch {
+        account: commit.account.0,
+        rows,
+        before,
+        mode,
+        now,
     };
-    quarantine_unreadable::<DB>(tx, commit, now).await?;
+    let inside = batch(&inside, before).write::<DB>(tx).await?;
+    let outside = batch(&outside, None).write::<DB>(tx).await?;
+    quarantine::insert_unreadable::<DB>(tx, commit, now).await?;
     if let Some(seal) = &commit.seal {
-        let there = match whole {
-            Some(_) => before.map(|before| before.messages + inside.new),
-            None => count_in_seal::<DB>(tx, commit, seal).await?,
+        let messages = match whole {
+            Some(_) => counted.map(|before| before + inside.new),
+            None => count_sealed_part::<DB>(tx, commit, seal).await?,
         };
-        seal::seal_window::<DB>(tx, commit, seal, there, now).await?;
+        seal::seal_window::<DB>(tx, commit, seal, messages, now).await?;
     }
-    Ok(written)
+    let changed = inside.changed + outside.changed;
+    Ok(WriteCounts {
+        new: inside.new + outside.new,
+        changed,
+    })
 }
 
-async fn count_in_seal<DB: Dialect>(
+/// Returns an upper bound on the number of the stream's messages in the sealed part of a window.
+async fn count_sealed_part<DB: Dialect>(
     tx: &mut DB::Connection,
     commit: &Commit,
     seal: &Seal,
 ) -> Result<Option<u64>, StoreError> {
     let (from, to) = (seal.window.from().start(), seal.window.to().start());
-    seal::max_messages_between::<DB>(tx, commit.account, &seal.scope, from, to).await
+    let range = StreamRange {
+        account: commit.account,
+        scope: &seal.scope,
+        from,
+        to,
+    };
+    max_messages_in::<DB>(tx, range).await
 }
 
-/// What is known of a window before its messages are written.
+/// The count of a window before its messages are written.
 #[derive(Clone, Copy)]
 struct WindowCount<'a> {
     seal: &'a Seal,
-    /// How many of the stream's messages there may be in it.
+    /// An upper bound on the number of the stream's messages in it.
     messages: u64,
 }
 
 impl<'a> WindowCount<'a> {
-    /// The way to the messages that are looked for, if it leads to few others.
+    /// Returns the access path to the messages that are looked up, if it holds few others.
     fn narrow_path(self, rows: &[&MessageRow<'_>]) -> Option<AccessPath<'a>> {
-        (self.messages <= MAX_SCANNED_PER_LOOKUP * rows.len() as u64)
-            .then(|| AccessPath::for_scope(&self.seal.scope))
+        let is_narrow = self.messages <= MAX_SCANNED_PER_LOOKUP * rows.len() as u64;
+        is_narrow.then(|| AccessPath::for_scope(&self.seal.scope))
     }
 }
 
-/// Reading so many messages in order takes as long as finding one of them by itself.
-const MAX_SCANNED_PER_LOOKUP: u64 = 3;
-/// Where nothing has been counted, so many of a window's messages are looked for before it is decided how it is written.
-const SAMPLE_ROWS: usize = 4;
-/// From so many messages on good faith is worth its risk.
-const MIN_ROWS_FOR_EXPECT_NEW: usize = 32;
-
-/// Adds what is not there, teaches what is there what was learned, and touches nothing else.
-///
-/// Nearly every window is either all new or all there. Which of the two is told by what was there `before`, or shows in
-/// a few of its messages; should the rest be otherwise, that costs time and nothing else.
-async fn write_messages<DB: Dialect>(
-    tx: &mut DB::Connection,
+/// Messages of an account to write together.
+#[derive(Clone, Copy)]
+struct MessageBatch<'a> {
     account: i64,
-    rows: &[&MessageRow<'_>],
-    before: Option<WindowCount<'_>>,
-    faith: InsertMode,
+    rows: &'a [&'a MessageRow<'a>],
+    before: Option<WindowCount<'a>>,
+    mode: InsertMode,
     now: Millis,
-) -> Result<WriteCounts, StoreError> {
-    const WHAT: &str = "messages";
-    if rows.is_empty() {
-        return Ok(WriteCounts::default());
-    }
-    let at = StoreError::at(WHAT);
-    let there = if let Some(before) = before {
-        before.messages
-    } else {
-        let glance: Vec<&MessageRow> = (0..SAMPLE_ROWS)
-            .map(|n| rows[(rows.len() - 1) * n / (SAMPLE_ROWS - 1)])
-            .collect();
-        DB::count_existing(tx, &glance, None)
-            .await
-            .map_err(&at)?
-            .count
-    };
-    let mut new = 0;
-    if there == 0 {
-        let faith = if rows.len() < MIN_ROWS_FOR_EXPECT_NEW {
-            InsertMode::SkipExisting
-        } else {
-            faith
-        };
-        new = DB::insert_messages(tx, rows, faith, now)
-            .await
-            .map_err(&at)?;
-        if new == rows.len() as u64 {
-            return Ok(WriteCounts { new, changed: 0 });
-        }
-    } else {
-        let among = before.and_then(|before| before.narrow_path(rows));
-        let familiar = DB::count_existing(tx, rows, among).await.map_err(&at)?;
-        if familiar
-            == (ExistingMessages {
-                count: rows.len() as u64,
-                may_update: false,
-            })
-        {
+}
+
+impl MessageBatch<'_> {
+    /// Inserts new messages, updates changed columns of existing ones, and leaves all other rows
+    /// untouched.
+    ///
+    /// Nearly every window is either entirely new or entirely archived. The count of the window,
+    /// or a sample of its messages, tells which. A wrong guess costs time only.
+    async fn write<DB: Dialect>(self, tx: &mut DB::Connection) -> Result<WriteCounts, StoreError> {
+        if self.rows.is_empty() {
             return Ok(WriteCounts::default());
         }
+        let mut new = 0;
+        if self.seems_new::<DB>(tx).await? {
+            new = self.insert_all::<DB>(tx).await?;
+            if new == self.rows.len() as u64 {
+                return Ok(WriteCounts { new, changed: 0 });
+            }
+        } else if self.is_unchanged::<DB>(tx).await? {
+            return Ok(WriteCounts::default());
+        }
+        let merged = self.merge::<DB>(tx).await?;
+        Ok(WriteCounts {
+            new: new + merged.new,
+            changed: merged.changed,
+        })
     }
-    let mut there = DB::load_existing(tx, account, rows).await.map_err(&at)?;
-    let missing: Vec<&MessageRow> = rows
-        .iter()
-        .copied()
-        .filter(|row| !there.contains_key(&row.key))
-        .collect();
-    let mut added = DB::insert_messages(tx, &missing, InsertMode::SkipExisting, now)
-        .await
-        .map_err(&at)?;
-    if added < missing.len() as u64 {
-        // Another commit, of a stream that overlaps with this one, has added some of them since they were looked for.
-        there.extend(
-            DB::load_existing(tx, account, &missing)
-                .await
-                .map_err(&at)?,
-        );
-        for row in missing
-            .into_iter()
-            .filter(|row| !there.contains_key(&row.key))
-            .collect::<Vec<_>>()
-        {
-            match insert_in_free_slot::<DB>(tx, account, row, now).await? {
-                Some(known) => drop(there.insert(row.key, known)),
-                None => added += 1,
+
+    /// True if none of the messages is archived, by the count of the window or by a sample.
+    async fn seems_new<DB: Dialect>(self, tx: &mut DB::Connection) -> Result<bool, StoreError> {
+        if let Some(before) = self.before {
+            return Ok(before.messages == 0);
+        }
+        let last = self.rows.len() - 1;
+        let nth = |n: usize| self.rows[last * n / (SAMPLE_ROWS - 1)];
+        let sample: Vec<&MessageRow> = (0..SAMPLE_ROWS).map(nth).collect();
+        let existing = DB::count_existing(tx, &sample, None).await;
+        Ok(existing.map_err(StoreError::at(WHAT))?.count == 0)
+    }
+
+    /// Inserts the messages, and returns the number inserted.
+    async fn insert_all<DB: Dialect>(self, tx: &mut DB::Connection) -> Result<u64, StoreError> {
+        let is_few = self.rows.len() < MIN_ROWS_FOR_EXPECT_NEW;
+        let mode = if is_few {
+            InsertMode::SkipExisting
+        } else {
+            self.mode
+        };
+        let inserted = DB::insert_messages(tx, self.rows, mode, self.now).await;
+        inserted.map_err(StoreError::at(WHAT))
+    }
+
+    /// True if all messages are archived and none of them needs an update.
+    async fn is_unchanged<DB: Dialect>(self, tx: &mut DB::Connection) -> Result<bool, StoreError> {
+        let among = self.before.and_then(|before| before.narrow_path(self.rows));
+        let existing = DB::count_existing(tx, self.rows, among).await;
+        let existing = existing.map_err(StoreError::at(WHAT))?;
+        let count = self.rows.len() as u64;
+        Ok(existing
+            == ExistingMessages {
+                count,
+                may_update: false,
+            })
+    }
+
+    /// Loads the existing messages, inserts the missing ones, and updates the changed ones.
+    async fn merge<DB: Dialect>(self, tx: &mut DB::Connection) -> Result<WriteCounts, StoreError> {
+        let failed = StoreError::at(WHAT);
+        let (account, now) = (self.account, self.now);
+        let mut existing = DB::load_existing(tx, account, self.rows)
+            .await
+            .map_err(&failed)?;
+        let mut missing: Vec<&MessageRow> = self.rows.to_vec();
+        missing.retain(|row| !existing.contains_key(&row.key));
+        let inserted = DB::insert_messages(tx, &missing, InsertMode::SkipExisting, now).await;
+        let mut new = inserted.map_err(&failed)?;
+        if new < missing.len() as u64 {
+            // A commit of an overlapping stream has inserted some of them meanwhile, or another
+            // message has their slot.
+            existing.extend(
+                DB::load_existing(tx, account, &missing)
+                    .await
+                    .map_err(&failed)?,
+            );
+            missing.retain(|row| !existing.contains_key(&row.key));
+            for row in missing {
+                match insert_in_free_slot::<DB>(tx, account, row, now).await? {
+                    Some(columns) => {
+                        existing.insert(row.key, columns);
+                    }
+                    None => new += 1,
+                }
             }
         }
+        let update_of = |row: &&MessageRow<'_>| {
+            let merged = row.merged_into(*existing.get(&row.key)?)?;
+            Some((row.key, merged))
+        };
+        let updates: Vec<(MessageKey, MutableColumns)> =
+            self.rows.iter().filter_map(update_of).collect();
+        let changed = DB::update_messages(tx, &updates).await.map_err(&failed)?;
+        expect_affected(WHAT, changed, updates.len())?;
+        Ok(WriteCounts { new, changed })
     }
-    let learned = rows
-        .iter()
-        .filter_map(|row| Some((row.key, row.merged_into(*there.get(&row.key)?)?)));
-    let learned: Vec<(MessageKey, MutableColumns)> = learned.collect();
-    let changed = DB::update_messages(tx, &learned).await.map_err(&at)?;
-    expect_affected(WHAT, changed, learned.len())?;
-    Ok(WriteCounts {
-        new: new + added,
-        changed,
-    })
 }
 
-/// How often a free slot may be snatched away by another commit before that is a fault.
-const MAX_SLOT_ATTEMPTS: u32 = 16;
+/// The step that failures of message statements name.
+const WHAT: &str = "messages";
 
-/// Adds a message in whose slot another lies, in the next free one; answers with how it is there if it is already. That
-/// two messages of a recipient's millisecond share 32 bits of their hashes is rare, or somebody's mischief.
+/// Inserts a message whose slot is taken into the next free slot. Returns its columns if it
+/// exists already. Two messages of one recipient and millisecond share 32 bits of their hashes
+/// only rarely, or by intent.
 async fn insert_in_free_slot<DB: Dialect>(
     tx: &mut DB::Connection,
     account: i64,
     row: &MessageRow<'_>,
     now: Millis,
 ) -> Result<Option<MutableColumns>, StoreError> {
-    const WHAT: &str = "crowded messages";
-    let at = StoreError::at(WHAT);
+    const WHAT: &str = "messages in a taken slot";
+    let failed = StoreError::at(WHAT);
+    let MessageKey {
+        recipient,
+        sent_at_ms,
+        ..
+    } = row.key;
     for _ in 0..MAX_SLOT_ATTEMPTS {
-        let crowd = DB::load_millisecond(tx, row.key.0, row.key.1)
+        let others = DB::load_millisecond(tx, recipient, sent_at_ms)
             .await
-            .map_err(&at)?;
-        if let Some((.., known)) = crowd
-            .iter()
-            .find(|(owner, key, _)| (*owner, *key) == (account, row.key))
-        {
-            return Ok(Some(*known));
+            .map_err(&failed)?;
+        let is_same = |owner: i64, key: MessageKey| owner == account && key == row.key;
+        let same = others.iter().find(|(owner, key, _)| is_same(*owner, *key));
+        if let Some((.., columns)) = same {
+            return Ok(Some(*columns));
         }
-        let taken: BTreeSet<i32> = crowd.iter().map(|(.., known)| known.slot).collect();
+        let taken: BTreeSet<i32> = others.iter().map(|(.., columns)| columns.slot).collect();
         let mut row = row.clone();
         while taken.contains(&row.slot) {
             row.slot = row.slot.wrapping_add(1);
         }
-        if DB::insert_messages(tx, &[&row], InsertMode::SkipExisting, now)
-            .await
-            .map_err(&at)?
-            == 1
-        {
+        let inserted = DB::insert_messages(tx, &[&row], InsertMode::SkipExisting, now).await;
+        if inserted.map_err(&failed)? == 1 {
             return Ok(None);
         }
     }
@@ -225,72 +263,4 @@ async fn insert_in_free_slot<DB: Dialect>(
         what: WHAT,
         fault: "no slot stays free".to_owned(),
     })
-}
-
-pub(super) fn expect_affected(
-    what: &'static str,
-    affected: u64,
-    wanted: usize,
-) -> Result<(), StoreError> {
-    if affected == wanted as u64 {
-        return Ok(());
-    }
-    Err(StoreError::Inconsistent {
-        what,
-        fault: format!("{affected} of {wanted} rows were written"),
-    })
-}
-
-async fn quarantine_unreadable<DB: Dialect>(
-    tx: &mut DB::Connection,
-    commit: &Commit,
-    now: Millis,
-) -> Result<(), StoreError> {
-    let distinct: BTreeSet<_> = commit
-        .unreadable
-        .iter()
-        .map(|u| (&u.raw, &u.reason))
-        .collect();
-    for (raw, reason) in distinct {
-        let (raw, reason) = (raw.clone(), reason.clone());
-        let row = QuarantineEntry {
-            window: commit.window,
-            found_at: now,
-            reason,
-            raw,
-        };
-        insert_quarantine::<DB>(tx, commit.account.0, commit.stream.0, &row)
-            .await
-            .map_err(StoreError::at("quarantine"))?;
-    }
-    Ok(())
-}
-
-/// A message that is in quarantine already stays as it is.
-pub(super) async fn insert_quarantine<DB: Dialect>(
-    tx: &mut DB::Connection,
-    account: i64,
-    stream: i64,
-    row: &QuarantineEntry,
-) -> DriverResult<u64> {
-    let hash = blake3::hash(row.raw.as_bytes());
-    let hash: &[u8] = &hash.as_bytes()[..16];
-    let [from, to, found_at] =
-        [row.window.from().0, row.window.to().0, row.found_at.0].map(Into::into);
-    let (reason, raw) = ((&row.reason).into(), (&row.raw).into());
-    DB::execute(
-        tx,
-        sql::INSERT_QUARANTINE,
-        &[
-            account.into(),
-            hash.into(),
-            stream.into(),
-            from,
-            to,
-            found_at,
-            reason,
-            raw,
-        ],
-    )
-    .await
 }

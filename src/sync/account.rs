@@ -24,7 +24,7 @@ use crate::domain::time::Second;
 use crate::domain::window::Runs;
 use crate::proof::VerifyReport;
 use crate::provider::{Disposition, Provider, ProviderError};
-use crate::store::{Archive, StoreError, Tally};
+use crate::store::{Archive, RunTotals, StoreError};
 
 /// An account, its provider, and what outlasts each of its passes.
 pub struct AccountSync {
@@ -130,15 +130,15 @@ impl AccountSync {
             Err(SyncError::Store(error)) => return Err(error),
             Err(SyncError::Provider(failure)) => {
                 let requests = self.provider.requests_sent() - requests_before;
-                let tally = Tally {
+                let tally = RunTotals {
                     requests,
-                    ..Tally::default()
+                    ..RunTotals::default()
                 };
                 return Ok(self.report(tally, None, Some(failure)));
             }
         };
         let report = match check_not_paused(&*self.provider) {
-            Err(paused) => self.report(Tally::default(), None, Some(paused)),
+            Err(paused) => self.report(RunTotals::default(), None, Some(paused)),
             Ok(()) => {
                 self.run_in_session(&mut session, purpose, requests_before, stop)
                     .await?
@@ -208,7 +208,7 @@ impl AccountSync {
 
     fn report(
         &self,
-        tally: Tally,
+        tally: RunTotals,
         missing_seconds: Option<u64>,
         failure: Option<ProviderError>,
     ) -> PassReport {
@@ -358,11 +358,11 @@ impl AccountSync {
             .begin_run(session.account, "repair", self.clock.now())
             .await?;
         let repaired = repair::repair(&mut session, report, stop).await?;
-        let tally = Tally {
+        let tally = RunTotals {
             requests: self.provider.requests_sent() - requests_before,
             new: repaired.restored,
             windows: repaired.windows,
-            ..Tally::default()
+            ..RunTotals::default()
         };
         self.archive.end_run(run, &tally, self.clock.now()).await?;
         self.sessions.keep(session);

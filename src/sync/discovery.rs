@@ -94,7 +94,7 @@ impl AccountDiscovery {
         if !session.provider.account().discovers {
             return Ok(());
         }
-        for participant in session.archive.parties(session.account).await? {
+        for participant in session.archive.participants(session.account).await? {
             self.pending
                 .add(session.provider.streams_to_follow(&participant));
         }

@@ -2,7 +2,7 @@
 
 use crate::domain::time::Second;
 use crate::provider::ProviderError;
-use crate::store::Tally;
+use crate::store::RunTotals;
 
 /// Bounds of the wanted history, in addition to those of the configuration.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,7 +57,7 @@ impl Purpose {
 #[derive(Debug)]
 pub struct PassReport {
     pub account: String,
-    pub tally: Tally,
+    pub tally: RunTotals,
     /// Seconds of wanted and settled history that are not sealed yet, over all streams. `None` if
     /// the account could not be worked on.
     pub missing_seconds: Option<u64>,

@@ -140,7 +140,7 @@ impl SessionKeeper {
         };
         let registered = self.archive.register(&with_streams).await?;
         let followed = |(id, wanted_from)| FollowedStream { id, wanted_from };
-        let widened_settle = registered.settle.unwrap_or_default();
+        let widened_settle = registered.settle_override.unwrap_or_default();
         Ok(Session {
             account: registered.account,
             streams: registered.streams.into_iter().map(followed).collect(),
@@ -334,12 +334,17 @@ impl Session {
         if stragglers == 0 {
             return Ok(());
         }
-        let count = self.archive.stragglers(self.account, stragglers).await?;
+        let count = self
+            .archive
+            .add_stragglers(self.account, stragglers)
+            .await?;
         let wider = wider_settle(self.provider.account(), self.settle);
         if count < STRAGGLERS_TO_WIDEN || wider <= self.settle {
             return Ok(());
         }
-        self.archive.settle(self.account, wider).await?;
+        self.archive
+            .set_settle_override(self.account, wider)
+            .await?;
         self.settle = wider;
         tracing::warn!(
             account = self.provider.account().name,

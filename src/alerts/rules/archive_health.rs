@@ -2,7 +2,7 @@
 
 use crate::alerts::check::{CheckResult, DetectedProblem};
 use crate::domain::alarm::AlarmKind;
-use crate::store::{Room, StoreError};
+use crate::store::{DiskSpace, StoreError};
 
 /// The share of a file system that should be free …
 const FREE_SPACE_DIVISOR: u64 = 20;
@@ -59,7 +59,7 @@ impl ArchiveHealth {
 
     /// What is known of it by now. `was_scarce`: whether room was too little already: then it has to be more than just
     /// enough.
-    pub fn check(&self, room: Option<Room>, was_nearly_full: bool) -> Vec<CheckResult> {
+    pub fn check(&self, room: Option<DiskSpace>, was_nearly_full: bool) -> Vec<CheckResult> {
         let wrong = |text, hint: &str| {
             Some(DetectedProblem {
                 stream: None,
@@ -77,9 +77,9 @@ impl ArchiveHealth {
             ),
             (
                 None,
-                Some(Room {
+                Some(DiskSpace {
                     free_bytes: free,
-                    total,
+                    total_bytes: total,
                 }),
             ) => {
                 let text = format!(
@@ -111,10 +111,10 @@ impl ArchiveHealth {
 }
 
 fn is_nearly_full(
-    Room {
+    DiskSpace {
         free_bytes: free,
-        total,
-    }: Room,
+        total_bytes: total,
+    }: DiskSpace,
     was_scarce: bool,
 ) -> bool {
     let least = (total / FREE_SPACE_DIVISOR)
@@ -133,9 +133,9 @@ mod tests {
     fn a_disk_is_nearly_full_by_its_share_and_by_what_is_left() {
         let scarce = |free: u64, total: u64| {
             is_nearly_full(
-                Room {
+                DiskSpace {
                     free_bytes: free,
-                    total,
+                    total_bytes: total,
                 },
                 false,
             )
@@ -157,9 +157,9 @@ mod tests {
 
     #[test]
     fn what_has_been_scarce_has_to_be_more_than_just_enough() {
-        let room = Room {
+        let room = DiskSpace {
             free_bytes: 2 * GIB + 1,
-            total: 40 * GIB,
+            total_bytes: 40 * GIB,
         };
         assert!(!is_nearly_full(room, false) && is_nearly_full(room, true));
     }

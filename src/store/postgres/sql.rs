@@ -1,137 +1,181 @@
-//! Statements as only Postgres takes them.
+//! The statements of Postgres. Bulk statements take one array per column.
+//!
+//! Two encodings of the message table save bytes per row, and have a macro each:
+//! - `archived_at_s` counts from 2^31 seconds after 1970, so that four bytes reach from 1970 to
+//!   2106: [`ARCHIVED_AT_OFFSET_S`];
+//! - NULL stands for the usual value in `occurrence` (0), `encoding` (0) and `is_text` (true),
+//!   because a NULL takes no space: [`usual_occurrence`].
 
 use crate::store::dialect::{InsertMode, PerAccessPath};
-use crate::store::sql::follow;
+use crate::store::sql::{message_joins, upsert_streams};
+
+/// The seconds after 1970 at which `message.archived_at_s` is 0. The statements that read the
+/// column contain the same number.
+pub(super) const ARCHIVED_AT_OFFSET_S: i64 = 1 << 31;
+
+/// The column `occurrence` of a table, in which NULL stands for 0.
+macro_rules! usual_occurrence {
+    ($table:literal) => {
+        concat!("coalesce(", $table, ".occurrence, 0)")
+    };
+}
 
 pub(super) const NAMES: &str = "SELECT value, id::BIGINT FROM name WHERE value = ANY ($1)";
 
-pub(super) const CONVERSATIONS: &str =
-    "SELECT name, id::BIGINT, kind FROM conversation WHERE account_id = $1 AND name = ANY ($2)";
+pub(super) const CONVERSATIONS: &str = "
+    SELECT name, id::BIGINT, kind FROM conversation WHERE account_id = $1 AND name = ANY ($2)";
 
-/// See [`Dialect::FOLLOW`](crate::store::dialect::Dialect::FOLLOW).
-pub(super) const UPSERT_STREAMS: &str = follow!(
+/// See [`Dialect::UPSERT_STREAMS`](crate::store::dialect::Dialect::UPSERT_STREAMS).
+pub(super) const UPSERT_STREAMS: &str = upsert_streams!(
     "json_to_recordset($4::JSON)
          AS new (key TEXT, discovered BIGINT, sender TEXT, recipient TEXT, conversation TEXT)"
 );
 
-/// See [`Dialect::MESSAGES`](crate::store::dialect::Dialect::MESSAGES).
-pub(super) const READ_MESSAGES: &str = "
-    SELECT coalesce(a.name, '') AS account, coalesce(c.name, '') AS conversation, coalesce(c.kind, 0) AS kind,
-           coalesce(s.value, '') AS sender, coalesce(r.value, '') AS recipient, m.sent_at_ms,
-           uuid_send(m.hash) AS hash, coalesce(m.occurrence, 0)::BIGINT AS occurrence,
-           coalesce(m.encoding, 0)::BIGINT AS encoding, coalesce(m.is_text, TRUE)::INTEGER::BIGINT AS is_text, m.body,
-           m.status::BIGINT AS status, m.status_at_ms, mt.value AS message_type, pt.value AS payload_type,
-           cs.value AS cipher_suite, m.archived_at_s + 2147483648 AS archived_at_s, m.provider_id, m.payload,
-           m.extra, m.recipient_id::BIGINT AS recipient_id, m.slot::BIGINT AS slot,
+/// See [`MessageTable::READ_MESSAGES`](crate::store::dialect::MessageTable::READ_MESSAGES).
+pub(super) const READ_MESSAGES: &str = concat!(
+    "
+    SELECT coalesce(a.name, '') AS account, coalesce(c.name, '') AS conversation,
+           coalesce(c.kind, 0) AS kind, coalesce(s.value, '') AS sender,
+           coalesce(r.value, '') AS recipient, m.sent_at_ms, uuid_send(m.hash) AS hash, ",
+    usual_occurrence!("m"),
+    "::BIGINT AS occurrence, coalesce(m.encoding, 0)::BIGINT AS encoding,
+           coalesce(m.is_text, TRUE)::INTEGER::BIGINT AS is_text, m.body,
+           m.status::BIGINT AS status, m.status_at_ms, mt.value AS message_type,
+           pt.value AS payload_type, cs.value AS cipher_suite,
+           m.archived_at_s + 2147483648 AS archived_at_s, m.provider_id, m.payload, m.extra,
+           m.recipient_id::BIGINT AS recipient_id, m.slot::BIGINT AS slot,
            coalesce(c.account_id, 0) AS account_id
-    FROM message m
-         LEFT JOIN conversation c ON c.id = m.conversation_id
-         LEFT JOIN account a ON a.id = c.account_id
-         LEFT JOIN name s ON s.id = m.sender_id
-         LEFT JOIN name r ON r.id = m.recipient_id
-         LEFT JOIN name mt ON mt.id = m.message_type_id
-         LEFT JOIN name pt ON pt.id = m.payload_type_id
-         LEFT JOIN name cs ON cs.id = m.cipher_suite_id
+    FROM ",
+    message_joins!(),
+    "
     WHERE m.sent_at_ms >= $1 AND m.sent_at_ms < $2
-      AND (m.sent_at_ms, m.hash, coalesce(m.occurrence, 0), m.recipient_id, m.slot)
-          > ($1, encode($3, 'hex')::UUID, $4, $5, $6)
-    ORDER BY m.sent_at_ms, m.hash, coalesce(m.occurrence, 0), m.recipient_id, m.slot
-    LIMIT $7";
+      AND (m.sent_at_ms, m.hash, ",
+    usual_occurrence!("m"),
+    ", m.recipient_id, m.slot) > ($1, encode($3, 'hex')::UUID, $4, $5, $6)
+    ORDER BY m.sent_at_ms, m.hash, ",
+    usual_occurrence!("m"),
+    ", m.recipient_id, m.slot
+    LIMIT $7"
+);
 
-/// The unique index begins with time: nothing but it is read.
+/// Reads only the unique index, which begins with time.
 pub(super) const COUNT_BY_RECIPIENT: &str = "
-    SELECT CASE WHEN count(*) < $4 THEN count(CASE WHEN recipient_id = r.id THEN 1 END) END AS there
-    FROM (SELECT recipient_id FROM message WHERE sent_at_ms >= $1 AND sent_at_ms < $2 LIMIT $4) m
+    SELECT CASE WHEN count(*) < $4 THEN count(CASE WHEN recipient_id = r.id THEN 1 END) END
+               AS messages
+    FROM (SELECT recipient_id FROM message
+          WHERE sent_at_ms >= $1 AND sent_at_ms < $2 LIMIT $4) m
          LEFT JOIN (SELECT id FROM name WHERE value = $3) r ON TRUE";
 
-/// How many are there, filed as those that are looked for, and whether one of those might learn something. An array in
-/// which all is as usual may be empty (`UNNEST` makes up NULLs); whether any has a type is said once for all. `$there`
-/// leads from what is looked for, `k`, to what is there, `m`.
-macro_rules! familiar {
-    ($there:expr) => {
+/// Counts the existing messages in the same conversations, and tells if one may need an update.
+/// `$join` leads from the messages looked up, `k`, to the existing ones, `m`. An array whose values
+/// are all usual may be empty: `UNNEST` fills it with NULL. `$9` tells for all messages together
+/// if one has a message type.
+macro_rules! count_existing {
+    ($join:expr) => {
         concat!(
-            "SELECT count(m.slot) FILTER (WHERE k.hash IS NOT NULL) AS there, ",
-            "coalesce(bool_or(m.slot IS NOT NULL AND (k.status > 0 AND (k.status, k.since) > ",
+            "SELECT count(m.slot) FILTER (WHERE k.hash IS NOT NULL) AS existing, ",
+            "coalesce(bool_or(m.slot IS NOT NULL AND (k.status > 0 AND (k.status, k.status_at) > ",
             "(coalesce(m.status, 0), coalesce(m.status_at_ms, -9223372036854775807)) ",
-            "OR $9 AND m.message_type_id IS NULL)), FALSE) AS teachable ",
-            "FROM UNNEST($1::INTEGER[], $2::BIGINT[], $3::INTEGER[], $4::UUID[], $5::INTEGER[], $6::INTEGER[], ",
-            "$7::BIGINT[], $8::BIGINT[]) ",
-            "AS k (recipient_id, sent_at_ms, slot, hash, occurrence, conversation_id, status, since) ",
-            $there
+            "OR $9 AND m.message_type_id IS NULL)), FALSE) AS may_update ",
+            "FROM UNNEST($1::INTEGER[], $2::BIGINT[], $3::INTEGER[], $4::UUID[], $5::INTEGER[], ",
+            "$6::INTEGER[], $7::BIGINT[], $8::BIGINT[]) ",
+            "AS k (recipient_id, sent_at_ms, slot, hash, occurrence, conversation_id, ",
+            "status, status_at) ",
+            $join
         )
     };
-    (among $way:literal) => {
-        familiar!(concat!(
+    (among $path:literal) => {
+        count_existing!(concat!(
             "FULL JOIN (SELECT * FROM message m WHERE m.sent_at_ms BETWEEN $10 AND $11 AND ",
-            $way,
-            ") AS m ON m.hash = k.hash AND m.sent_at_ms = k.sent_at_ms ",
-            "AND coalesce(m.occurrence, 0) = coalesce(k.occurrence, 0) ",
-            "AND m.conversation_id = k.conversation_id"
+            $path,
+            ") AS m ON m.hash = k.hash AND m.sent_at_ms = k.sent_at_ms AND ",
+            usual_occurrence!("m"),
+            " = ",
+            usual_occurrence!("k"),
+            " AND m.conversation_id = k.conversation_id"
         ))
     };
 }
 
-/// Each is looked up by itself (`LIMIT 1` keeps it so): in a range of time there may be any number of other streams'
-/// messages, and a planner that has no figures yet might read them all.
-pub(super) const COUNT_EXISTING: &str = familiar!(
+/// Looks up each message by itself; `LIMIT 1` prevents another plan. A range of time may hold any
+/// number of messages of other streams, and a planner without statistics might read all of them.
+pub(super) const COUNT_EXISTING: &str = count_existing!(concat!(
     "CROSS JOIN LATERAL (
          SELECT * FROM message m
          WHERE m.sent_at_ms = k.sent_at_ms AND m.recipient_id = k.recipient_id AND m.slot = k.slot
-           AND m.hash = k.hash AND coalesce(m.occurrence, 0) = coalesce(k.occurrence, 0)
+           AND m.hash = k.hash AND ",
+    usual_occurrence!("m"),
+    " = ",
+    usual_occurrence!("k"),
+    "
            AND m.conversation_id = k.conversation_id
          LIMIT 1
      ) AS m"
-);
+));
 
-/// All of a stream's messages in a range of time are read, where they are known to be few others than those looked for,
-/// and met with them all at once: a `FULL` join is never done by going through the one for each of the other, which a
-/// planner that has no figures yet might prefer. The hash covers the recipient, and no index is asked for the slot. Binds
-/// as [`FAMILIAR`], with recipients and slots left empty, then the range in ms and a number.
+/// Reads all messages of an access path in a range of time, and joins them with those looked up.
+/// It is used where the path holds few others. A `FULL` join never runs as a nested loop, which a
+/// planner without statistics might prefer. The hash covers the recipient, and no index is needed
+/// for the slot. Binds as [`COUNT_EXISTING`], with empty recipients and slots, then the range in
+/// ms and the id of the path.
 pub(super) const COUNT_EXISTING_BY_PATH: PerAccessPath = PerAccessPath {
-    by_conversation: familiar!(among "m.conversation_id = $12"),
-    by_sender: familiar!(among "m.sender_id = $12"),
-    by_recipient: familiar!(among "m.recipient_id = $12"),
+    by_conversation: count_existing!(among "m.conversation_id = $12"),
+    by_sender: count_existing!(among "m.sender_id = $12"),
+    by_recipient: count_existing!(among "m.recipient_id = $12"),
 };
 
-/// Each is looked up by itself. See [`FAMILIAR`].
-pub(super) const LOAD_EXISTING: &str = "
-    SELECT m.recipient_id::BIGINT, m.sent_at_ms, m.slot, uuid_send(m.hash) AS hash,
-           coalesce(m.occurrence, 0)::BIGINT AS occurrence, m.conversation_id::BIGINT, m.message_type_id::BIGINT,
-           m.status::BIGINT, m.status_at_ms, c.kind = 0 AS kind_unknown
+/// Looks up each message by itself. See [`COUNT_EXISTING`].
+pub(super) const LOAD_EXISTING: &str = concat!(
+    "
+    SELECT m.recipient_id::BIGINT, m.sent_at_ms, m.slot::BIGINT, uuid_send(m.hash) AS hash, ",
+    usual_occurrence!("m"),
+    "::BIGINT AS occurrence, m.conversation_id::BIGINT, m.message_type_id::BIGINT,
+           m.status::BIGINT, m.status_at_ms, (c.kind = 0)::INTEGER::BIGINT AS kind_unknown
     FROM UNNEST($2::INTEGER[], $3::BIGINT[], $4::INTEGER[], $5::UUID[], $6::INTEGER[])
          AS k (recipient_id, sent_at_ms, slot, hash, occurrence)
          CROSS JOIN LATERAL (
              SELECT * FROM message m
-             WHERE m.sent_at_ms = k.sent_at_ms AND m.recipient_id = k.recipient_id AND m.slot = k.slot
-               AND m.hash = k.hash AND coalesce(m.occurrence, 0) = coalesce(k.occurrence, 0)
+             WHERE m.sent_at_ms = k.sent_at_ms AND m.recipient_id = k.recipient_id
+               AND m.slot = k.slot AND m.hash = k.hash AND ",
+    usual_occurrence!("m"),
+    " = ",
+    usual_occurrence!("k"),
+    "
              LIMIT 1
          ) AS m
-         JOIN conversation c ON c.id = m.conversation_id AND c.account_id = $1";
+         JOIN conversation c ON c.id = m.conversation_id AND c.account_id = $1"
+);
 
-pub(super) const MESSAGES_OF_MILLISECOND: &str = "
-    SELECT coalesce(c.account_id, 0) AS account_id, m.recipient_id::BIGINT, m.sent_at_ms, m.slot,
-           uuid_send(m.hash) AS hash, coalesce(m.occurrence, 0)::BIGINT AS occurrence, m.conversation_id::BIGINT,
-           m.message_type_id::BIGINT, m.status::BIGINT, m.status_at_ms, coalesce(c.kind, 0) = 0 AS kind_unknown
+pub(super) const MESSAGES_OF_MILLISECOND: &str = concat!(
+    "
+    SELECT coalesce(c.account_id, 0) AS account_id, m.recipient_id::BIGINT, m.sent_at_ms,
+           m.slot::BIGINT, uuid_send(m.hash) AS hash, ",
+    usual_occurrence!("m"),
+    "::BIGINT AS occurrence, m.conversation_id::BIGINT, m.message_type_id::BIGINT,
+           m.status::BIGINT, m.status_at_ms,
+           (coalesce(c.kind, 0) = 0)::INTEGER::BIGINT AS kind_unknown
     FROM message m LEFT JOIN conversation c ON c.id = m.conversation_id
-    WHERE m.recipient_id = $1 AND m.sent_at_ms = $2";
+    WHERE m.recipient_id = $1 AND m.sent_at_ms = $2"
+);
 
-/// A statement that adds messages, in two forms.
+/// A statement that inserts messages, once for each [`InsertMode`].
 pub(super) struct InsertStatement {
     expect_new: &'static str,
-    /// It writes every row twice to the log.
+    /// Writes every row to the log twice, because of its `ON CONFLICT`.
     skip_existing: &'static str,
 }
 
 impl InsertStatement {
-    pub(super) fn for_mode(&self, faith: InsertMode) -> &'static str {
-        match faith {
+    /// Returns the statement for this mode.
+    pub(super) fn for_mode(&self, mode: InsertMode) -> &'static str {
+        match mode {
             InsertMode::ExpectNew => self.expect_new,
             InsertMode::SkipExisting => self.skip_existing,
         }
     }
 }
 
-macro_rules! add {
+macro_rules! insert_statement {
     ($text:literal) => {
         InsertStatement {
             expect_new: $text,
@@ -140,33 +184,40 @@ macro_rules! add {
     };
 }
 
-/// Messages that leave most columns to their defaults.
-pub(super) const INSERT_PLAIN: InsertStatement = add!(
+/// Inserts messages that leave the optional columns at their defaults.
+pub(super) const INSERT_PLAIN: InsertStatement = insert_statement!(
     "
-    INSERT INTO message (archived_at_s, recipient_id, sent_at_ms, slot, hash, conversation_id, sender_id,
-                         message_type_id, payload)
+    INSERT INTO message (archived_at_s, recipient_id, sent_at_ms, slot, hash, conversation_id,
+                         sender_id, message_type_id, payload)
     SELECT $1, k.*
-    FROM UNNEST($2::INTEGER[], $3::BIGINT[], $4::INTEGER[], $5::UUID[], $6::INTEGER[], $7::INTEGER[], $8::INTEGER[],
-                $9::BYTEA[]) AS k"
+    FROM UNNEST($2::INTEGER[], $3::BIGINT[], $4::INTEGER[], $5::UUID[], $6::INTEGER[],
+                $7::INTEGER[], $8::INTEGER[], $9::BYTEA[]) AS k"
 );
 
-pub(super) const INSERT_FULL: InsertStatement = add!(
+/// Inserts messages with all columns.
+pub(super) const INSERT_FULL: InsertStatement = insert_statement!(
     "
-    INSERT INTO message (archived_at_s, recipient_id, sent_at_ms, slot, hash, conversation_id, sender_id,
-                         message_type_id, payload, occurrence, encoding, is_text, status, status_at_ms,
-                         payload_type_id, cipher_suite_id, provider_id, body, extra, extra_readable)
+    INSERT INTO message (archived_at_s, recipient_id, sent_at_ms, slot, hash, conversation_id,
+                         sender_id, message_type_id, payload, occurrence, encoding, is_text,
+                         status, status_at_ms, payload_type_id, cipher_suite_id, provider_id,
+                         body, extra, extra_readable)
     SELECT $1, k.*
-    FROM UNNEST($2::INTEGER[], $3::BIGINT[], $4::INTEGER[], $5::UUID[], $6::INTEGER[], $7::INTEGER[], $8::INTEGER[],
-                $9::BYTEA[], $10::INTEGER[], $11::SMALLINT[], $12::BOOLEAN[], $13::SMALLINT[], $14::BIGINT[],
-                $15::INTEGER[], $16::INTEGER[], $17::TEXT[], $18::TEXT[], $19::TEXT[], $20::TEXT[]) AS k"
+    FROM UNNEST($2::INTEGER[], $3::BIGINT[], $4::INTEGER[], $5::UUID[], $6::INTEGER[],
+                $7::INTEGER[], $8::INTEGER[], $9::BYTEA[], $10::INTEGER[], $11::SMALLINT[],
+                $12::BOOLEAN[], $13::SMALLINT[], $14::BIGINT[], $15::INTEGER[], $16::INTEGER[],
+                $17::TEXT[], $18::TEXT[], $19::TEXT[], $20::TEXT[]) AS k"
 );
 
+/// Updates the mutable columns of messages. The range of send times, `$1` to `$2`, limits the
+/// partitions that are searched.
 pub(super) const UPDATE_MESSAGES: &str = "
     UPDATE message m
-    SET conversation_id = k.conversation_id, message_type_id = k.message_type_id, status = k.status,
-        status_at_ms = k.status_at_ms
-    FROM UNNEST($3::INTEGER[], $4::BIGINT[], $5::INTEGER[], $6::INTEGER[], $7::INTEGER[], $8::SMALLINT[], $9::BIGINT[])
-         AS k (recipient_id, sent_at_ms, slot, conversation_id, message_type_id, status, status_at_ms)
+    SET conversation_id = k.conversation_id, message_type_id = k.message_type_id,
+        status = k.status, status_at_ms = k.status_at_ms
+    FROM UNNEST($3::INTEGER[], $4::BIGINT[], $5::INTEGER[], $6::INTEGER[], $7::INTEGER[],
+                $8::SMALLINT[], $9::BIGINT[])
+         AS k (recipient_id, sent_at_ms, slot, conversation_id, message_type_id, status,
+               status_at_ms)
     WHERE m.recipient_id = k.recipient_id AND m.sent_at_ms = k.sent_at_ms AND m.slot = k.slot
       AND m.sent_at_ms BETWEEN $1 AND $2";
 
@@ -175,21 +226,23 @@ pub(super) const ARCHIVE_SIZE: &str = "
     FROM pg_class
     WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace";
 
-/// Each returns a statement, in which the server has quoted the names. The second covers every view of the archive.
+/// Each returns a `GRANT` statement, in which the server has quoted the names. The second covers
+/// every view of the archive.
 pub(super) const GRANTS: [&str; 2] = [
     "SELECT format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), $1::TEXT) AS statement",
-    "SELECT format('GRANT SELECT ON %s TO %I', string_agg(format('%I', name), ', ' ORDER BY name), $1::TEXT)
-         AS statement
+    "SELECT format('GRANT SELECT ON %s TO %I',
+                   string_agg(format('%I', name), ', ' ORDER BY name), $1::TEXT) AS statement
      FROM view_definition",
 ];
 
-/// A lock that the session holds until it ends, on an account of this very archive. Should the other end vanish, the
-/// server is to notice within half a minute, and not after the two hours that are usual.
+/// Locks an account of this archive until the session ends. The keepalives let the server notice
+/// a vanished client within half a minute instead of the usual two hours.
 pub(super) const TRY_LOCK_ACCOUNT: &str = "
     SELECT pg_try_advisory_lock('account'::regclass::oid::BIGINT << 32 | $1) AS locked,
-           set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
+           set_config('tcp_keepalives_idle', '10', false),
+           set_config('tcp_keepalives_interval', '5', false),
            set_config('tcp_keepalives_count', '4', false)";
 
-/// Until the transaction ends, nobody counts it on.
-pub(super) const HOLD_LEASE_NUMBER: &str =
-    "SELECT fencing_token FROM account WHERE id = $1 FOR SHARE";
+/// Returns the number of a lease, and keeps it from being incremented until the transaction ends.
+pub(super) const HOLD_LEASE_NUMBER: &str = "
+    SELECT fencing_token FROM account WHERE id = $1 FOR SHARE";

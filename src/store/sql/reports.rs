@@ -1,14 +1,19 @@
-//! Statements by which the archive is told of at a glance: they read sums, and of the ledger what reaches beyond the
-//! horizon.
+//! Statements behind status, summaries and charts. They read sums, and of the ledger only the rows
+//! within the provider's retention.
 
-/// Where the ledger rows of each active stream begin that reach beyond the horizon. Rows do not overlap: no row before
-/// the last that begins at the horizon or before does so.
+use crate::store::dialect::PerAccessPath;
+
+/// Defines the table `reach`: for each active stream the horizon, and the start of the first
+/// ledger row that reaches beyond it. Rows do not overlap, so that row is the last one that begins
+/// at the horizon or before.
 macro_rules! with_reach {
     ($($statement:literal),+ $(,)?) => {
         concat!(
             "WITH reach AS MATERIALIZED (",
-            " SELECT s.id AS stream_id, coalesce(a.horizon_s, -9223372036854775807) AS horizon_s,",
-            " coalesce((SELECT max(from_s) FROM sealed_window WHERE stream_id = s.id AND from_s <= a.horizon_s),",
+            " SELECT s.id AS stream_id,",
+            " coalesce(a.horizon_s, -9223372036854775807) AS horizon_s,",
+            " coalesce((SELECT max(from_s) FROM sealed_window",
+            " WHERE stream_id = s.id AND from_s <= a.horizon_s),",
             " a.horizon_s, -9223372036854775807) AS start_s",
             " FROM stream s JOIN account a ON a.id = s.account_id WHERE s.active = 1)",
             $($statement),+
@@ -16,90 +21,114 @@ macro_rules! with_reach {
     };
 }
 
-/// An account whose credentials were refused at once has no stream yet, but a pause that somebody must know of. Of the
-/// ledger only sums are read, and what reaches beyond the horizon: a long history costs little more than a short one.
+/// Returns the status of active streams. An account without a stream has a row if it is paused or
+/// could not be discovered, because its credentials may have been refused at once.
+///
+/// Only sums of the ledger and its rows beyond the horizon are read, so a long history costs
+/// little more than a short one.
 pub(in crate::store) const STATUS: &str = with_reach!(
     ", totals AS (
-        SELECT stream_id, CAST(sum(messages) AS BIGINT) AS messages, CAST(sum(to_s - from_s) AS BIGINT) AS seconds
+        SELECT stream_id, CAST(sum(messages) AS BIGINT) AS messages,
+               CAST(sum(to_s - from_s) AS BIGINT) AS seconds
         FROM sealed_window GROUP BY stream_id),
-    aside AS (SELECT stream_id, count(*) AS quarantined FROM quarantine GROUP BY stream_id)
-    SELECT coalesce(s.id, 0) AS id, a.id AS account_id, a.name AS account, a.provider, coalesce(s.key, '(none yet)') AS key,
-           coalesce(s.wanted_from_s, a.settled_s) AS wanted_from_s, a.settled_s, a.wanted_to_s, a.horizon_s,
-           a.retention_s, s.error, s.hint, a.paused_until_ms, a.paused_reason, a.settle_override_s,
-           a.discovery_error, a.discovery_hint, coalesce(s.discovered, 0) AS discovered,
-           s.sender, s.recipient, s.conversation,
+    in_quarantine AS (
+        SELECT stream_id, count(*) AS quarantined FROM quarantine GROUP BY stream_id)
+    SELECT coalesce(s.id, 0) AS id, a.id AS account_id, a.name AS account, a.provider,
+           coalesce(s.key, '(none yet)') AS key,
+           coalesce(s.wanted_from_s, a.settled_s) AS wanted_from_s, a.settled_s, a.wanted_to_s,
+           a.horizon_s, a.retention_s, s.error, s.hint, a.paused_until_ms, a.paused_reason,
+           a.settle_override_s, a.discovery_error, a.discovery_hint,
+           coalesce(s.discovered, 0) AS discovered, s.sender, s.recipient, s.conversation,
            coalesce(t.messages, 0) AS messages, coalesce(t.seconds, 0) AS sealed_seconds,
            coalesce(q.quarantined, 0) AS quarantined,
-           (SELECT count(*) FROM sealed_window w WHERE w.stream_id = s.id AND doubt IS NOT NULL) AS suspect,
-           (SELECT CAST(sum(CASE WHEN to_s > s.wanted_from_s THEN s.wanted_from_s ELSE to_s END - from_s) AS BIGINT)
-            FROM sealed_window w WHERE w.stream_id = s.id AND from_s < s.wanted_from_s) AS unwanted_seconds,
+           (SELECT count(*) FROM sealed_window w
+            WHERE w.stream_id = s.id AND doubt IS NOT NULL) AS suspect,
+           (SELECT CAST(sum(CASE WHEN to_s > s.wanted_from_s THEN s.wanted_from_s ELSE to_s END
+                            - from_s) AS BIGINT)
+            FROM sealed_window w
+            WHERE w.stream_id = s.id AND from_s < s.wanted_from_s) AS unwanted_seconds,
            (SELECT CAST(sum(messages) AS BIGINT) FROM sealed_window w
-            WHERE w.stream_id = s.id AND from_s >= r.start_s AND to_s > r.horizon_s) AS recent_messages,
+            WHERE w.stream_id = s.id AND from_s >= r.start_s AND to_s > r.horizon_s)
+               AS recent_messages,
            (SELECT from_s FROM sealed_window w
-            WHERE w.stream_id = s.id AND from_s >= r.start_s AND to_s > r.horizon_s ORDER BY from_s LIMIT 1) AS first_s
+            WHERE w.stream_id = s.id AND from_s >= r.start_s AND to_s > r.horizon_s
+            ORDER BY from_s LIMIT 1) AS first_s
     FROM account a
          LEFT JOIN stream s ON s.account_id = a.id AND s.active = 1
          LEFT JOIN reach r ON r.stream_id = s.id
          LEFT JOIN totals t ON t.stream_id = s.id
-         LEFT JOIN aside q ON q.stream_id = s.id
+         LEFT JOIN in_quarantine q ON q.stream_id = s.id
     WHERE s.id IS NOT NULL OR a.paused_until_ms IS NOT NULL OR a.discovery_error IS NOT NULL
     ORDER BY a.name, s.key"
 );
 
-/// Where each unbroken run of ledger rows ends of those that reach beyond the horizon, and where the next one begins.
-/// (To SQLite `CROSS` says from where to where it is to go.)
+/// Returns the end of each unbroken run of ledger rows beyond the horizon, and the start of the
+/// next run. `CROSS JOIN` fixes the order of the join on SQLite.
 pub(in crate::store) const RUN_ENDS_OF_ACTIVE_STREAMS: &str = with_reach!(
     " SELECT w.stream_id, w.to_s,
-           (SELECT min(from_s) FROM sealed_window n WHERE n.stream_id = w.stream_id AND n.from_s > w.to_s) AS next_s
+           (SELECT min(from_s) FROM sealed_window n
+            WHERE n.stream_id = w.stream_id AND n.from_s > w.to_s) AS next_s
     FROM reach r CROSS JOIN sealed_window w
     WHERE w.stream_id = r.stream_id AND w.from_s >= r.start_s AND w.to_s > r.horizon_s
-      AND NOT EXISTS (SELECT 1 FROM sealed_window n WHERE n.stream_id = w.stream_id AND n.from_s = w.to_s)
+      AND NOT EXISTS (SELECT 1 FROM sealed_window n
+                      WHERE n.stream_id = w.stream_id AND n.from_s = w.to_s)
     ORDER BY w.stream_id, w.from_s"
 );
 
-/// The same of all rows of one stream.
+/// Returns the same for all ledger rows of one stream, and the start of its first row.
 pub(in crate::store) const RUN_ENDS_OF_STREAM: &str = "
     SELECT w.stream_id, w.to_s,
-           (SELECT min(from_s) FROM sealed_window n WHERE n.stream_id = w.stream_id AND n.from_s > w.to_s) AS next_s,
+           (SELECT min(from_s) FROM sealed_window n
+            WHERE n.stream_id = w.stream_id AND n.from_s > w.to_s) AS next_s,
            (SELECT min(from_s) FROM sealed_window n WHERE n.stream_id = w.stream_id) AS first_s
     FROM sealed_window w
     WHERE w.stream_id = $1
-      AND NOT EXISTS (SELECT 1 FROM sealed_window n WHERE n.stream_id = w.stream_id AND n.from_s = w.to_s)
+      AND NOT EXISTS (SELECT 1 FROM sealed_window n
+                      WHERE n.stream_id = w.stream_id AND n.from_s = w.to_s)
     ORDER BY w.from_s";
 
-/// What is missing of the active streams and could still be had: from where a run of sealed windows ends, or a stream's
-/// history begins, to where the next begins. As rows of a stream do not overlap, a run ends where no row begins at
-/// another's end.
+/// Returns the missing ranges of active streams that can still be fetched: from the end of a run
+/// of ledger rows, or from the start of the wanted history, to the start of the next run. Rows of
+/// a stream do not overlap, so a run ends where no row begins at a row's end.
 pub(in crate::store) const MISSING_RANGES: &str = "
     WITH wanted AS (
         SELECT s.id, s.account_id, a.settled_s,
-               CASE WHEN a.horizon_s > s.wanted_from_s THEN a.horizon_s ELSE s.wanted_from_s END AS from_s
+               CASE WHEN a.horizon_s > s.wanted_from_s THEN a.horizon_s ELSE s.wanted_from_s END
+                   AS from_s
         FROM stream s JOIN account a ON a.id = s.account_id
         WHERE s.active = 1),
     begun AS (
         SELECT id, account_id, settled_s, from_s,
-               (SELECT max(w.from_s) FROM sealed_window w WHERE w.stream_id = wanted.id AND w.from_s <= wanted.from_s) AS first_s
+               (SELECT max(w.from_s) FROM sealed_window w
+                WHERE w.stream_id = wanted.id AND w.from_s <= wanted.from_s) AS first_s
         FROM wanted
         WHERE from_s < settled_s),
     ends AS (
         SELECT b.id, b.account_id, b.settled_s, w.to_s AS from_s
-        FROM begun b JOIN sealed_window w ON w.stream_id = b.id AND w.from_s >= coalesce(b.first_s, b.from_s)
+        FROM begun b
+             JOIN sealed_window w
+                  ON w.stream_id = b.id AND w.from_s >= coalesce(b.first_s, b.from_s)
         WHERE w.to_s > b.from_s AND w.to_s < b.settled_s
-          AND NOT EXISTS (SELECT 1 FROM sealed_window n WHERE n.stream_id = w.stream_id AND n.from_s = w.to_s)
+          AND NOT EXISTS (SELECT 1 FROM sealed_window n
+                          WHERE n.stream_id = w.stream_id AND n.from_s = w.to_s)
         UNION ALL
         SELECT b.id, b.account_id, b.settled_s, b.from_s
         FROM begun b
         WHERE NOT EXISTS (
-            SELECT 1 FROM sealed_window w WHERE w.stream_id = b.id AND w.from_s = b.first_s AND w.to_s > b.from_s)),
+            SELECT 1 FROM sealed_window w
+            WHERE w.stream_id = b.id AND w.from_s = b.first_s AND w.to_s > b.from_s)),
     holes AS (
         SELECT id, account_id, settled_s, from_s,
-               (SELECT min(w.from_s) FROM sealed_window w WHERE w.stream_id = ends.id AND w.from_s > ends.from_s) AS next_s
+               (SELECT min(w.from_s) FROM sealed_window w
+                WHERE w.stream_id = ends.id AND w.from_s > ends.from_s) AS next_s
         FROM ends)
-    SELECT id AS stream_id, account_id, from_s, CASE WHEN next_s < settled_s THEN next_s ELSE settled_s END AS to_s
+    SELECT id AS stream_id, account_id, from_s,
+           CASE WHEN next_s < settled_s THEN next_s ELSE settled_s END AS to_s
     FROM holes
     ORDER BY account_id, from_s, id";
 
-/// What the active streams had in sealed windows that their provider still had, where it forgets.
+/// Returns the messages and seconds of the sealed windows that the provider still shows, for each
+/// account whose provider has a horizon.
 pub(in crate::store) const RECENT_TOTALS: &str = "
     SELECT s.account_id, CAST(coalesce(sum(w.messages), 0) AS BIGINT) AS messages,
            CAST(coalesce(sum(w.to_s - w.from_s), 0) AS BIGINT) AS seconds
@@ -107,51 +136,77 @@ pub(in crate::store) const RECENT_TOTALS: &str = "
          JOIN stream s ON s.account_id = a.id AND s.active = 1
          JOIN sealed_window w ON w.stream_id = s.id AND w.to_s > a.horizon_s
               AND w.from_s >= coalesce(
-                  (SELECT max(from_s) FROM sealed_window WHERE stream_id = s.id AND from_s <= a.horizon_s), a.horizon_s)
+                  (SELECT max(from_s) FROM sealed_window
+                   WHERE stream_id = s.id AND from_s <= a.horizon_s), a.horizon_s)
     GROUP BY s.account_id";
 
-/// `lost` is what was wanted behind the horizon, less what is sealed of it. SQLite joins crosswise in the order given:
-/// the few windows that are in doubt come first, by their own index.
+/// Returns one row of numbers for each account. `lost` is the wanted history behind the horizon,
+/// less its sealed part. `CROSS JOIN` fixes the order of the join on SQLite: the few windows in
+/// doubt come first, through their own index.
 pub(in crate::store) const ACCOUNT_SUMMARIES: &str = "
-    SELECT a.id, a.name AS account, a.provider, a.horizon_s, a.settled_s, a.wanted_to_s, a.retention_s,
-           a.paused_until_ms, a.paused_reason,
-           (SELECT count(*) FROM stream s WHERE s.account_id = a.id AND s.active = 1) AS streams,
-           (SELECT count(s.error) FROM stream s WHERE s.account_id = a.id AND s.active = 1) AS failing,
+    SELECT a.id, a.name AS account, a.provider, a.horizon_s, a.settled_s, a.wanted_to_s,
+           a.retention_s, a.paused_until_ms, a.paused_reason,
+           (SELECT count(*) FROM stream s
+            WHERE s.account_id = a.id AND s.active = 1) AS streams,
+           (SELECT count(s.error) FROM stream s
+            WHERE s.account_id = a.id AND s.active = 1) AS failing,
            (SELECT count(*) FROM quarantine q WHERE q.account_id = a.id) AS quarantined,
            (SELECT count(*) FROM sealed_window w CROSS JOIN stream s
-            WHERE w.doubt IS NOT NULL AND s.id = w.stream_id AND s.account_id = a.id AND s.active = 1) AS suspect,
-           (SELECT min((SELECT w.to_s FROM sealed_window w WHERE w.stream_id = s.id ORDER BY w.from_s DESC LIMIT 1))
+            WHERE w.doubt IS NOT NULL AND s.id = w.stream_id
+              AND s.account_id = a.id AND s.active = 1) AS suspect,
+           (SELECT min((SELECT w.to_s FROM sealed_window w
+                        WHERE w.stream_id = s.id ORDER BY w.from_s DESC LIMIT 1))
             FROM stream s WHERE s.account_id = a.id AND s.active = 1) AS sealed_to_s,
            CAST(coalesce((
                SELECT sum(e.edge_s - s.wanted_from_s - coalesce((
                    SELECT sum(CASE WHEN w.to_s < e.edge_s THEN w.to_s ELSE e.edge_s END
-                              - CASE WHEN w.from_s > s.wanted_from_s THEN w.from_s ELSE s.wanted_from_s END)
+                              - CASE WHEN w.from_s > s.wanted_from_s THEN w.from_s
+                                     ELSE s.wanted_from_s END)
                    FROM sealed_window w
-                   WHERE w.stream_id = s.id AND w.from_s < e.edge_s AND w.to_s > s.wanted_from_s), 0))
+                   WHERE w.stream_id = s.id AND w.from_s < e.edge_s
+                     AND w.to_s > s.wanted_from_s), 0))
                FROM stream s
-                    JOIN (SELECT id, CASE WHEN horizon_s < settled_s THEN horizon_s ELSE settled_s END AS edge_s
+                    JOIN (SELECT id, CASE WHEN horizon_s < settled_s THEN horizon_s
+                                          ELSE settled_s END AS edge_s
                           FROM account WHERE horizon_s IS NOT NULL) e ON e.id = s.account_id
-               WHERE s.account_id = a.id AND s.active = 1 AND s.wanted_from_s < e.edge_s), 0) AS BIGINT) AS lost
+               WHERE s.account_id = a.id AND s.active = 1 AND s.wanted_from_s < e.edge_s), 0)
+               AS BIGINT) AS lost
     FROM account a
     ORDER BY a.name";
 
 pub(in crate::store) const RECENT_PASSES: &str = "
-    SELECT a.name AS account, r.purpose, r.started_at_ms, r.finished_at_ms, r.requests, r.new, r.changed, r.windows, r.errors,
-           r.last_error, r.lag_s
+    SELECT a.name AS account, r.purpose, r.started_at_ms, r.finished_at_ms, r.requests, r.new,
+           r.changed, r.windows, r.errors, r.last_error, r.lag_s
     FROM run r JOIN account a ON a.id = r.account_id
     ORDER BY r.started_at_ms DESC, r.id DESC
     LIMIT $1";
 
-/// Binds a moment and a length, in ms.
+/// Returns the totals of passes by account and time bucket. Binds the first moment and the length
+/// of a bucket, in ms.
 pub(in crate::store) const THROUGHPUT: &str = "
     SELECT a.name AS account, r.nth, r.requests, r.new, r.errors, r.lag_s
     FROM (SELECT account_id, started_at_ms / $2 AS nth, CAST(sum(requests) AS BIGINT) AS requests,
-                 CAST(sum(new) AS BIGINT) AS new, CAST(sum(errors) AS BIGINT) AS errors, max(lag_s) AS lag_s
+                 CAST(sum(new) AS BIGINT) AS new, CAST(sum(errors) AS BIGINT) AS errors,
+                 max(lag_s) AS lag_s
           FROM run WHERE started_at_ms >= $1 GROUP BY account_id, started_at_ms / $2) r
          JOIN account a ON a.id = r.account_id
     ORDER BY r.nth, a.name";
 
-/// Of the days on which rows of a stream begin and end, what these come to. Binds the stream and a window.
+/// Returns the requests and the duration of the passes of a minimum length, and the time of the
+/// last pass of any length. Binds the first moment and the minimum length, in ms.
+pub(in crate::store) const REQUEST_RATES: &str = "
+    SELECT a.name AS account, CAST(coalesce(sum(r.requests), 0) AS BIGINT) AS requests,
+           CAST(coalesce(sum(r.finished_at_ms - r.started_at_ms), 0) AS BIGINT) AS busy_ms,
+           (SELECT max(coalesce(finished_at_ms, started_at_ms)) FROM run
+            WHERE account_id = a.id) AS last_ms
+    FROM account a
+         LEFT JOIN run r ON r.account_id = a.id AND r.started_at_ms >= $1
+              AND r.finished_at_ms - r.started_at_ms >= $2
+    GROUP BY a.id, a.name
+    ORDER BY a.name";
+
+/// Returns the ledger rows of a stream added up by the days on which they begin and end. Binds the
+/// stream and a window.
 pub(in crate::store) const LEDGER_DAYS: &str = "
     SELECT min(from_s) AS from_s, max(to_s) AS to_s, CAST(sum(messages) AS BIGINT) AS messages,
            CAST(sum(to_s - from_s) AS BIGINT) AS seconds, CAST(suspect AS BIGINT) AS suspect
@@ -159,6 +214,37 @@ pub(in crate::store) const LEDGER_DAYS: &str = "
                  from_s / 86400 AS first, (to_s - 1) / 86400 AS last
           FROM sealed_window
           WHERE stream_id = $1 AND from_s < $3 AND to_s > $2
-            AND from_s >= coalesce((SELECT max(from_s) FROM sealed_window WHERE stream_id = $1 AND from_s <= $2), $2)) w
+            AND from_s >= coalesce((SELECT max(from_s) FROM sealed_window
+                                    WHERE stream_id = $1 AND from_s <= $2), $2)) w
     GROUP BY first, last, w.suspect
     ORDER BY first, last, w.suspect";
+
+/// Returns the hours in which a stream has messages. Each hour leads to the next by one lookup of
+/// the first message after its end. `$1` is the hour before the first one wanted, `$2` the end in
+/// ms. `+ 0` keeps the planner from choosing another index.
+macro_rules! active_hours {
+    ($path:literal) => {
+        concat!(
+            "WITH RECURSIVE active (hour) AS (SELECT CAST($1 AS BIGINT) UNION ALL SELECT (",
+            "SELECT m.sent_at_ms / 3600000",
+            " FROM message m JOIN conversation c ON c.id = m.conversation_id WHERE ",
+            $path,
+            " AND m.sent_at_ms >= (active.hour + 1) * 3600000 AND m.sent_at_ms < $2",
+            " AND c.account_id = (SELECT id FROM account WHERE name = $3)",
+            " AND ($4 IS NULL OR m.sender_id + 0 = (SELECT id FROM name WHERE value = $4))",
+            " AND ($5 IS NULL OR m.recipient_id + 0 = (SELECT id FROM name WHERE value = $5))",
+            " AND ($6 IS NULL OR c.name = $6)",
+            " ORDER BY m.sent_at_ms LIMIT 1) FROM active WHERE active.hour IS NOT NULL)",
+            " SELECT hour FROM active WHERE hour > $1 ORDER BY hour"
+        )
+    };
+}
+
+pub(in crate::store) const ACTIVE_HOURS: PerAccessPath = PerAccessPath {
+    by_conversation: active_hours!(
+        "m.conversation_id = (SELECT c.id FROM conversation c JOIN account a ON a.id = c.account_id \
+         WHERE a.name = $3 AND c.name = $6)"
+    ),
+    by_sender: active_hours!("m.sender_id = (SELECT id FROM name WHERE value = $4)"),
+    by_recipient: active_hours!("m.recipient_id = (SELECT id FROM name WHERE value = $5)"),
+};

@@ -1,8 +1,9 @@
-//! Statements for many rows at once, as SQLite likes them: a few dozen rows to a prepared statement.
+//! The statements of SQLite. Bulk statements exist for a few numbers of rows, because a prepared
+//! statement for a few dozen rows is the fastest.
 
 use std::sync::LazyLock;
 
-use crate::store::sql::follow;
+use crate::store::sql::{message_joins, upsert_streams};
 
 pub(super) const UPDATE_MESSAGE: &str = "
     UPDATE message
@@ -10,134 +11,149 @@ pub(super) const UPDATE_MESSAGE: &str = "
     WHERE recipient_id = ?1 AND sent_at_ms = ?2 AND slot = ?3";
 
 pub(super) const MESSAGES_OF_MILLISECOND: &str = "
-    SELECT coalesce(c.account_id, 0) AS account_id, m.recipient_id, m.sent_at_ms, m.slot, m.hash, m.occurrence,
-           m.conversation_id, m.message_type_id, m.status, m.status_at_ms, coalesce(c.kind, 0) = 0 AS kind_unknown
+    SELECT coalesce(c.account_id, 0) AS account_id, m.recipient_id, m.sent_at_ms, m.slot, m.hash,
+           m.occurrence, m.conversation_id, m.message_type_id, m.status, m.status_at_ms,
+           coalesce(c.kind, 0) = 0 AS kind_unknown
     FROM message m LEFT JOIN conversation c ON c.id = m.conversation_id
     WHERE m.recipient_id = ?1 AND m.sent_at_ms = ?2";
 
-/// See [`Dialect::MESSAGES`](crate::store::dialect::Dialect::MESSAGES).
-pub(super) const READ_MESSAGES: &str = "
-    SELECT coalesce(a.name, '') AS account, coalesce(c.name, '') AS conversation, coalesce(c.kind, 0) AS kind,
-           coalesce(s.value, '') AS sender, coalesce(r.value, '') AS recipient, m.sent_at_ms, m.hash, m.occurrence,
-           m.encoding, m.is_text <> 0 AS is_text, m.body, m.status, m.status_at_ms, mt.value AS message_type,
-           pt.value AS payload_type, cs.value AS cipher_suite, m.archived_at_s, m.provider_id, m.payload, m.extra,
-           m.recipient_id, m.slot, coalesce(c.account_id, 0) AS account_id
-    FROM message m
-         LEFT JOIN conversation c ON c.id = m.conversation_id
-         LEFT JOIN account a ON a.id = c.account_id
-         LEFT JOIN name s ON s.id = m.sender_id
-         LEFT JOIN name r ON r.id = m.recipient_id
-         LEFT JOIN name mt ON mt.id = m.message_type_id
-         LEFT JOIN name pt ON pt.id = m.payload_type_id
-         LEFT JOIN name cs ON cs.id = m.cipher_suite_id
+/// See [`MessageTable::READ_MESSAGES`](crate::store::dialect::MessageTable::READ_MESSAGES).
+pub(super) const READ_MESSAGES: &str = concat!(
+    "
+    SELECT coalesce(a.name, '') AS account, coalesce(c.name, '') AS conversation,
+           coalesce(c.kind, 0) AS kind, coalesce(s.value, '') AS sender,
+           coalesce(r.value, '') AS recipient, m.sent_at_ms, m.hash, m.occurrence, m.encoding,
+           m.is_text <> 0 AS is_text, m.body, m.status, m.status_at_ms, mt.value AS message_type,
+           pt.value AS payload_type, cs.value AS cipher_suite, m.archived_at_s, m.provider_id,
+           m.payload, m.extra, m.recipient_id, m.slot, coalesce(c.account_id, 0) AS account_id
+    FROM ",
+    message_joins!(),
+    "
     WHERE m.sent_at_ms >= ?1 AND m.sent_at_ms < ?2
       AND (m.sent_at_ms, m.hash, m.occurrence, m.recipient_id, m.slot) > (?1, ?3, ?4, ?5, ?6)
     ORDER BY m.sent_at_ms, m.hash, m.occurrence, m.recipient_id, m.slot
-    LIMIT ?7";
+    LIMIT ?7"
+);
 
 pub(super) const COUNT_BY_RECIPIENT: &str = "
-    SELECT CASE WHEN count(*) < ?4 THEN count(*) END AS there
+    SELECT CASE WHEN count(*) < ?4 THEN count(*) END AS messages
     FROM (SELECT 1 FROM message WHERE recipient_id = (SELECT id FROM name WHERE value = ?3)
           AND sent_at_ms >= ?1 AND sent_at_ms < ?2 LIMIT ?4)";
 
-/// See [`Dialect::FOLLOW`](crate::store::dialect::Dialect::FOLLOW).
-pub(super) const UPSERT_STREAMS: &str = follow!(
-    "(SELECT value ->> 'key' AS key, value ->> 'discovered' AS discovered, value ->> 'sender' AS sender,
-             value ->> 'recipient' AS recipient, value ->> 'conversation' AS conversation
+/// See [`Dialect::UPSERT_STREAMS`](crate::store::dialect::Dialect::UPSERT_STREAMS).
+pub(super) const UPSERT_STREAMS: &str = upsert_streams!(
+    "(SELECT value ->> 'key' AS key, value ->> 'discovered' AS discovered,
+             value ->> 'sender' AS sender, value ->> 'recipient' AS recipient,
+             value ->> 'conversation' AS conversation
       FROM json_each($4)) AS new"
 );
 
-/// A statement for many rows at once. It exists for a few numbers of rows, so that each is prepared once.
+pub(super) const ARCHIVE_SIZE: &str = "
+    SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size";
+
+/// A statement for many rows. It exists for four numbers of rows, each prepared once.
 pub(super) struct BatchStatement {
     texts: [(usize, String); 4],
 }
 
 impl BatchStatement {
+    /// The statement is `head`, a list of `row`s, and `tail`.
     fn new(head: &str, row: &str, tail: &str) -> Self {
-        let text = |rows: usize| (rows, format!("{head}{}{tail}", vec![row; rows].join(",")));
+        let text = |rows: usize| {
+            let list = vec![row; rows].join(",");
+            (rows, format!("{head}{list}{tail}"))
+        };
         Self {
             texts: [250, 50, 4, 1].map(text),
         }
     }
 
-    /// Cuts the rows into pieces for which there is a statement, each with its statement.
+    /// Splits the rows into batches for which a statement exists, each with its statement.
     pub(super) fn batches<'r, R>(
         &'static self,
         mut rows: &'r [R],
     ) -> impl Iterator<Item = (&'static str, &'r [R])> + use<'r, R> {
         std::iter::from_fn(move || {
             let (size, text) = self.texts.iter().find(|(size, _)| *size <= rows.len())?;
-            let (piece, rest) = rows.split_at(*size);
+            let (batch, rest) = rows.split_at(*size);
             rows = rest;
-            Some((text.as_str(), piece))
+            Some((text.as_str(), batch))
         })
     }
 }
 
-/// Binds a name a row.
+/// Binds one name per row.
 pub(super) static NAMES: LazyLock<BatchStatement> =
     LazyLock::new(|| BatchStatement::new("SELECT id, value FROM name WHERE value IN (", "?", ")"));
 
-/// Binds the account, then a name a row.
+/// Binds the account, then one name per row.
 pub(super) static CONVERSATIONS: LazyLock<BatchStatement> = LazyLock::new(|| {
-    BatchStatement::new(
-        "SELECT name, id, kind FROM conversation WHERE account_id = ? AND name IN (",
-        "?",
-        ")",
-    )
+    let head = "SELECT name, id, kind FROM conversation WHERE account_id = ? AND name IN (";
+    BatchStatement::new(head, "?", ")")
 });
 
-/// Binds milliseconds, recipient, slot, hash, occurrence, conversation and what a row teaches: status, since when, message
-/// type.
+/// The number of values per row of [`COUNT_EXISTING`].
+pub(super) const COUNT_EXISTING_WIDTH: usize = 9;
+
+/// Binds per row: milliseconds, recipient, slot, hash, occurrence, conversation, and the values
+/// that may advance it: status, its time, and whether the message type is known.
 pub(super) static COUNT_EXISTING: LazyLock<BatchStatement> = LazyLock::new(|| {
     BatchStatement::new(
-        "WITH k (t, r, p, h, o, c, status, since, type) AS (VALUES ",
+        "WITH k (sent_at_ms, recipient, slot, hash, occurrence, conversation, status, status_at, \
+         has_type) AS (VALUES ",
         "(?,?,?,?,?,?,?,?,?)",
-        ") SELECT count(*) AS there, coalesce(max((k.status, k.since) > \
+        ") SELECT count(*) AS existing, \
+         coalesce(max((k.status, k.status_at) > \
          (coalesce(m.status, 0), coalesce(m.status_at_ms, -9223372036854775807)) \
-         OR k.type AND m.message_type_id IS NULL), 0) AS teachable \
-         FROM k CROSS JOIN message m ON m.recipient_id = k.r AND m.sent_at_ms = k.t AND m.slot = k.p \
-         AND m.hash = k.h AND m.occurrence = k.o AND m.conversation_id = k.c",
+         OR k.has_type AND m.message_type_id IS NULL), 0) AS may_update \
+         FROM k CROSS JOIN message m ON m.recipient_id = k.recipient \
+         AND m.sent_at_ms = k.sent_at_ms AND m.slot = k.slot AND m.hash = k.hash \
+         AND m.occurrence = k.occurrence AND m.conversation_id = k.conversation",
     )
 });
 
-/// Binds milliseconds, recipient, slot, hash and occurrence a row; then the account.
+/// The number of values per row of [`LOAD_EXISTING`].
+pub(super) const LOAD_EXISTING_WIDTH: usize = 5;
+
+/// Binds milliseconds, recipient, slot, hash and occurrence per row, then the account.
 pub(super) static LOAD_EXISTING: LazyLock<BatchStatement> = LazyLock::new(|| {
     BatchStatement::new(
-        "WITH k (t, r, p, h, o) AS (VALUES ",
+        "WITH k (sent_at_ms, recipient, slot, hash, occurrence) AS (VALUES ",
         "(?,?,?,?,?)",
-        ") SELECT m.recipient_id, m.sent_at_ms, m.slot, m.hash, m.occurrence, m.conversation_id, m.message_type_id, \
-         m.status, m.status_at_ms, c.kind = 0 AS kind_unknown \
-         FROM k CROSS JOIN message m ON m.recipient_id = k.r AND m.sent_at_ms = k.t AND m.slot = k.p \
-         AND m.hash = k.h AND m.occurrence = k.o \
+        ") SELECT m.recipient_id, m.sent_at_ms, m.slot, m.hash, m.occurrence, m.conversation_id, \
+         m.message_type_id, m.status, m.status_at_ms, c.kind = 0 AS kind_unknown \
+         FROM k CROSS JOIN message m ON m.recipient_id = k.recipient \
+         AND m.sent_at_ms = k.sent_at_ms AND m.slot = k.slot AND m.hash = k.hash \
+         AND m.occurrence = k.occurrence \
          CROSS JOIN conversation c ON c.id = m.conversation_id AND c.account_id = ?",
     )
 });
 
-/// What fails, fails the transaction: without `OR FAIL` SQLite would keep a journal of every statement, to be able to
-/// take back its first rows for the sake of the last.
-const INSERT_HEAD: &str = "INSERT OR FAIL INTO message (sent_at_ms, recipient_id, slot, hash, conversation_id, sender_id, \
-                    message_type_id, archived_at_s, payload";
+/// A failed insert fails the transaction. Without `OR FAIL` SQLite would keep a statement journal
+/// to undo the first rows if a later one fails.
+const INSERT_HEAD: &str = "INSERT OR FAIL INTO message (sent_at_ms, recipient_id, slot, hash, \
+    conversation_id, sender_id, message_type_id, archived_at_s, payload";
 
-/// Binds a plain message a row, in the order of the columns named here.
+/// The number of values per row of [`INSERT_PLAIN`].
+pub(super) const PLAIN_WIDTH: usize = 9;
+
+/// Inserts messages that leave the optional columns at their defaults. Binds the columns in the
+/// order of the statement.
 pub(super) static INSERT_PLAIN: LazyLock<BatchStatement> = LazyLock::new(|| {
-    BatchStatement::new(
-        &format!("{INSERT_HEAD}) VALUES "),
-        "(?,?,?,?,?,?,?,?,?)",
-        " ON CONFLICT DO NOTHING",
-    )
+    let head = format!("{INSERT_HEAD}) VALUES ");
+    BatchStatement::new(&head, "(?,?,?,?,?,?,?,?,?)", " ON CONFLICT DO NOTHING")
 });
 
-/// Binds a message a row, in the order of the columns named here.
+/// The number of values per row of [`INSERT_FULL`].
+pub(super) const FULL_WIDTH: usize = 19;
+
+/// Inserts messages with all columns. Binds the columns in the order of the statement.
 pub(super) static INSERT_FULL: LazyLock<BatchStatement> = LazyLock::new(|| {
-    let rare = "occurrence, encoding, is_text, status, status_at_ms, payload_type_id, cipher_suite_id, provider_id, \
-                body, extra";
-    let row = "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
-    BatchStatement::new(
-        &format!("{INSERT_HEAD}, {rare}) VALUES "),
-        row,
-        " ON CONFLICT DO NOTHING",
-    )
+    let optional = "occurrence, encoding, is_text, status, status_at_ms, payload_type_id, \
+                    cipher_suite_id, provider_id, body, extra";
+    let head = format!("{INSERT_HEAD}, {optional}) VALUES ");
+    let row = format!("({})", vec!["?"; FULL_WIDTH].join(","));
+    BatchStatement::new(&head, &row, " ON CONFLICT DO NOTHING")
 });
 
 #[cfg(test)]
@@ -145,20 +161,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_make_up_the_rows() {
+    fn batches_add_up_to_all_rows() {
         let rows: Vec<usize> = (0..1000).collect();
         for n in [0, 1, 3, 4, 255, 250, 1000] {
-            let pieces: Vec<_> = NAMES.batches(&rows[..n]).collect();
-            assert_eq!(
-                pieces
-                    .iter()
-                    .flat_map(|(_, rows)| *rows)
-                    .copied()
-                    .collect::<Vec<_>>(),
-                rows[..n]
-            );
+            let batches: Vec<_> = NAMES.batches(&rows[..n]).collect();
+            let joined: Vec<usize> = batches
+                .iter()
+                .flat_map(|(_, rows)| *rows)
+                .copied()
+                .collect();
+            assert_eq!(joined, rows[..n]);
             assert!(
-                pieces
+                batches
                     .iter()
                     .all(|(text, rows)| text.matches('?').count() == rows.len())
             );

@@ -14,7 +14,9 @@ use crate::domain::stream::StreamIndex;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 use crate::provider::Provider;
-use crate::store::{AccountSummary, Archive, Pace, Pause, StoreError, StreamId, StreamStatus};
+use crate::store::{
+    AccountSummary, Archive, Pause, RequestRate, StoreError, StreamId, StreamStatus,
+};
 
 /// The forecast for an account's missing history, from what the archive says alone.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,8 +34,13 @@ pub struct Forecast {
 }
 
 /// Reads the recent request rate of every account, for [`forecast`].
-pub async fn request_rates(archive: &dyn Archive, now: Millis) -> Result<Vec<Pace>, StoreError> {
-    archive.paces(now.minus(RATE_PERIOD), MIN_RATED_PASS).await
+pub async fn request_rates(
+    archive: &dyn Archive,
+    now: Millis,
+) -> Result<Vec<RequestRate>, StoreError> {
+    archive
+        .request_rates(now.minus(RATE_PERIOD), MIN_RATED_PASS)
+        .await
 }
 
 /// Returns the forecast for an account's missing history. History that was lost since the last
@@ -44,7 +51,7 @@ pub async fn request_rates(archive: &dyn Archive, now: Millis) -> Result<Vec<Pac
 pub fn forecast(
     provider: &dyn Provider,
     streams: &[StreamStatus],
-    rates: &[Pace],
+    rates: &[RequestRate],
     now: Millis,
 ) -> Option<Forecast> {
     let account = &provider.account().name;
@@ -92,7 +99,7 @@ pub fn forecast(
 pub fn account_outlook(
     provider: &dyn Provider,
     summary: &AccountSummary,
-    rates: &[Pace],
+    rates: &[RequestRate],
     now: Millis,
 ) -> Option<(BacklogOutlook, bool)> {
     let retention = fetchable_retention(summary.frontier.retention?);
@@ -119,12 +126,12 @@ fn catch_up_conditions(
     provider: &dyn Provider,
     retention: Duration,
     pause: Option<&Pause>,
-    rates: &[Pace],
+    rates: &[RequestRate],
     now: Millis,
 ) -> CatchUpConditions {
     let account = &provider.account().name;
     let measured = rates.iter().find(|rate| rate.account == *account);
-    let measured = measured.and_then(Pace::rate);
+    let measured = measured.and_then(RequestRate::per_second);
     let quota = provider.gate().rate_limiter().requests_per_second();
     CatchUpConditions {
         now: now.second(),

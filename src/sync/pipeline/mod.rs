@@ -32,7 +32,7 @@ use super::session::Session;
 use crate::domain::stream::StreamIndex;
 use crate::domain::window::Window;
 use crate::provider::{Disposition, ProviderError};
-use crate::store::{Commit, StoreError, StreamId, Tally};
+use crate::store::{Commit, RunTotals, StoreError, StreamId};
 
 /// The parts of an account that its passes share. They outlast each pass.
 pub(super) struct PassContext {
@@ -46,7 +46,7 @@ pub(super) struct PassContext {
 /// The result of a pass.
 #[derive(Default)]
 pub(super) struct PassOutcome {
-    pub(super) tally: Tally,
+    pub(super) tally: RunTotals,
     /// The gravest failure.
     pub(super) failure: Option<ProviderError>,
     /// The number of refetched ranges with messages that a longer settle age would have caught.

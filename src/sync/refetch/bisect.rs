@@ -190,7 +190,10 @@ impl<'a> StreamComparison<'a> {
         }
         let (from, to) = (part.from().start(), part.to().start());
         let scope = &self.stream().scope;
-        let messages = self.archive.count(self.account, scope, from, to).await?;
+        let messages = self
+            .archive
+            .count_messages(self.account, scope, from, to)
+            .await?;
         let with_count = |messages| LedgerRow {
             window: part,
             messages,

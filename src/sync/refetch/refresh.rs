@@ -34,7 +34,7 @@ pub(in crate::sync) async fn due_unread(
     let since = now.minus(session.provider.account().refresh_for.unwrap_or_default());
     let archive = &session.archive;
     let unread = archive
-        .unread(session.account, since, MAX_UNREAD_MINUTES)
+        .unread_messages(session.account, since, MAX_UNREAD_MINUTES)
         .await?;
     let due = unread
         .into_iter()

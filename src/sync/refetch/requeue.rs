@@ -7,7 +7,7 @@ use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use crate::provider::Provider;
 use crate::store::{
-    AccountId, Archive, Commit, HeldId, NewAccount, QuarantinedMessage, Seal, StoreError,
+    AccountId, Archive, Commit, NewAccount, QuarantineId, QuarantinedMessage, Seal, StoreError,
 };
 use crate::sync::limits::QUARANTINE_PAGE;
 
@@ -31,9 +31,11 @@ pub async fn requeue(
 ) -> Result<Requeued, StoreError> {
     let account = find_account(provider, archive).await?;
     let mut requeued = Requeued::default();
-    let mut after = HeldId::default();
+    let mut after = QuarantineId::default();
     loop {
-        let page = archive.quarantined(account, after, QUARANTINE_PAGE).await?;
+        let page = archive
+            .quarantined_messages(account, after, QUARANTINE_PAGE)
+            .await?;
         let Some(last) = page.last() else {
             return Ok(requeued);
         };
@@ -80,24 +82,26 @@ async fn release(
     now: Millis,
 ) -> Result<bool, StoreError> {
     // Messages that were archived before are no answer of the provider.
-    if quarantined.quarantined.was_archived() {
+    if quarantined.entry.was_archived() {
         return Ok(false);
     }
     // A stream that is not followed any longer keeps its quarantine.
     let Some(stream) = provider.stream_index(&quarantined.key) else {
         return Ok(false);
     };
-    match provider.parse_raw(stream, &quarantined.quarantined.raw) {
+    match provider.parse_raw(stream, &quarantined.entry.raw) {
         Ok(message) => {
             let commit =
                 build_commit(provider, archive, account, stream, quarantined, message).await?;
             archive.commit(&[commit], now).await?;
-            archive.reconsider(account, quarantined.id, None).await?;
+            archive
+                .release_from_quarantine(account, quarantined.id)
+                .await?;
             Ok(true)
         }
         Err(unparsable) => {
             archive
-                .reconsider(account, quarantined.id, Some(&unparsable.reason))
+                .update_quarantine_reason(account, quarantined.id, &unparsable.reason)
                 .await?;
             Ok(false)
         }

@@ -194,7 +194,7 @@ fn status_without_archive_explains_how_to_create_one() {
     let env = TestEnv::new(&FEW);
     env.run(&["status"])
         .assert_incomplete()
-        .assert_prints("`backscroll sync` or `backscroll migrate` makes it");
+        .assert_prints("`backscroll sync` or `backscroll migrate` creates it");
     assert!(!env.archive_path().exists());
 }
 
@@ -224,7 +224,7 @@ fn archive_with_newer_schema_is_refused() {
     let before = env.query_number("SELECT count(*) FROM runs");
     for command in ["sync", "run", "status", "check", "migrate"] {
         env.run(&[command]).assert_incomplete().assert_prints(
-            "written by a newer Backscroll: it has schema 4711, and this one knows up to ",
+            "written by a newer Backscroll: it has schema 4711, this version knows up to ",
         );
     }
     assert_eq!(env.query_number("SELECT count(*) FROM runs"), before);
@@ -340,8 +340,8 @@ fn foreign_database_is_refused() {
     env.execute_sql("DROP TABLE _sqlx_migrations");
     env.sync()
         .assert_incomplete()
-        .assert_prints("is a database of something else")
-        .assert_prints("left as it was");
+        .assert_prints("is another program's database")
+        .assert_prints("this one is unchanged");
 }
 
 #[test]

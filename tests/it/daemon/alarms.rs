@@ -22,7 +22,8 @@ use backscroll::domain::window::Window;
 use backscroll::provider::ProviderError;
 use backscroll::sandbox::ScriptedAnswer;
 use backscroll::store::{
-    Archive, Commit, IfMissing, NewAccount, Pace, RecordedError, Seal, SqliteStore, StreamStatus,
+    Accounts, Commit, IfMissing, NewAccount, RecordedError, Reports, RequestRate, Seal,
+    SqliteStore, StreamStatus, Windows,
 };
 use backscroll::sync::forecast::forecast;
 use backscroll::sync::{HistoryBounds, Purpose};
@@ -208,7 +209,7 @@ async fn expected_loss_is_a_problem_while_it_is_forecast() {
     let (run, status) = half_archived().await;
     let look = |requests| {
         let busy = Duration::from_hours(1);
-        let pace = Pace {
+        let pace = RequestRate {
             account: "shop".to_owned(),
             requests,
             busy,

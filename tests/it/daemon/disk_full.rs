@@ -92,7 +92,7 @@ fn full_disk_is_logged_once_and_loses_nothing() {
     wait_until("the first messages", || archived() > 100);
     daemon.limit_file_size("4096");
     wait_until("the log line about the full disk", || {
-        daemon.log_output().contains("see whether the disk is full")
+        daemon.log_output().contains("check if the disk is full")
     });
     let before = archived();
     assert!(

@@ -9,7 +9,8 @@ use backscroll::domain::time::{Millis, Second};
 use backscroll::domain::window::Window;
 use backscroll::sandbox::{CallFilter, Fault, ScriptedAnswer};
 use backscroll::store::{
-    Archive, Commit, IfMissing, Lease, NewAccount, PostgresStore, StoreError, StreamId,
+    Accounts, Archive, Commit, IfMissing, Lease, NewAccount, PostgresStore, StoreError, StreamId,
+    Windows,
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -47,7 +48,7 @@ fn second_writer_of_a_file_is_refused_and_names_the_first() {
             .starts_with(&name)
     );
     let before = fs::read(env.archive_path()).unwrap();
-    let named = format!("the archive archive.db is in the hands of another Backscroll: {name}");
+    let named = format!("the archive archive.db is in use by another Backscroll: {name}");
     for command in ["sync", "run", "migrate"] {
         env.run(&[command])
             .assert_incomplete()
@@ -163,7 +164,7 @@ fn sync_names_the_process_holding_the_account() {
     assert_eq!(beside.0.wait().unwrap().code(), Some(1));
     assert!(
         said.contains(&format!(
-            "in the hands of another Backscroll: process {} on",
+            "in use by another Backscroll: process {} on",
             daemon.0.id()
         )),
         "{said}"

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backscroll::domain::time::Millis;
 use backscroll::provider::Provider;
-use backscroll::store::{Archive, Pace, Pause, StreamStatus};
+use backscroll::store::{Pause, Reports, RequestRate, StreamStatus};
 use backscroll::sync::forecast::model::Loss;
 use backscroll::sync::forecast::{Forecast, account_outlook, forecast};
 use backscroll::sync::{HistoryBounds, Purpose};
@@ -38,7 +38,7 @@ async fn status(run: &ModelRun) -> Vec<StreamStatus> {
 
 /// Forecasts with this many requests in an hour.
 fn forecast_for(run: &ModelRun, streams: &[StreamStatus], requests: u64) -> Option<Forecast> {
-    let pace = Pace {
+    let pace = RequestRate {
         account: "shop".to_owned(),
         requests,
         busy: HOUR,
@@ -116,7 +116,7 @@ async fn summary_and_status_of_a_single_stream_give_equal_forecasts() {
     for (calls, requests) in [(1, 1), (7, 1), (7, 20), (7, 36_000)] {
         let run = run_after_calls(calls).await;
         let by_status = forecast_for(&run, &status(&run).await, requests).unwrap();
-        let pace = Pace {
+        let pace = RequestRate {
             account: "shop".to_owned(),
             requests,
             busy: HOUR,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use backscroll::domain::clock::Clock;
 use backscroll::domain::time::Millis;
 use backscroll::domain::window::Window;
-use backscroll::store::{Archive, LedgerRow};
+use backscroll::store::{Audit, LedgerRow, Reports};
 use backscroll::sync::Purpose;
 use proptest::prelude::*;
 
@@ -274,7 +274,7 @@ async fn repeated_stragglers_increase_the_settle_age() {
         let at = run.provider.clock.now().0 - ago * 1000;
         run.provider.history().messages.insert((at, number));
         assert_eq!(run.run_pass(Purpose::Reconcile).await.tally.new, 1, "{ago}");
-        let settle = run.store.status().await.unwrap()[0].settle;
+        let settle = run.store.status().await.unwrap()[0].settle_override;
         assert_eq!(
             settle.map(|settle| settle.as_secs()),
             known,

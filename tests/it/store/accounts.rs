@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use backscroll::domain::time::{Millis, Second};
-use backscroll::store::{NewAccount, Pace, Pause, Tally};
+use backscroll::store::{NewAccount, Pause, RequestRate, RunTotals};
 
 use crate::support::store_fixture::{NOW, StoreFixture, message, register, texts, window};
 
@@ -40,15 +40,15 @@ async fn runs_show_the_result_of_each_pass(fixture: StoreFixture) {
         .begin_run(fixture.account, "sync", Millis(5_000))
         .await
         .unwrap();
-    let tally = Tally {
+    let tally = RunTotals {
         requests: 7,
         new: 5,
         changed: 1,
         windows: 2,
         errors: 1,
-        ..Tally::default()
+        ..RunTotals::default()
     };
-    let tally = Tally {
+    let tally = RunTotals {
         last_error: Some("oh".into()),
         lag_seconds: Some(125),
         ..tally
@@ -72,7 +72,7 @@ async fn request_rate_is_taken_from_longer_passes(fixture: StoreFixture) {
     let paces = async |since| {
         fixture
             .store
-            .paces(Millis(since), Duration::from_secs(10))
+            .request_rates(Millis(since), Duration::from_secs(10))
             .await
             .unwrap()
     };
@@ -82,9 +82,9 @@ async fn request_rate_is_taken_from_longer_passes(fixture: StoreFixture) {
             .begin_run(fixture.account, "sync", Millis(begun))
             .await
             .unwrap();
-        let tally = Tally {
+        let tally = RunTotals {
             requests,
-            ..Tally::default()
+            ..RunTotals::default()
         };
         fixture
             .store
@@ -92,14 +92,14 @@ async fn request_rate_is_taken_from_longer_passes(fixture: StoreFixture) {
             .await
             .unwrap();
     };
-    let none = Pace {
+    let none = RequestRate {
         account: "shop".into(),
         requests: 0,
         busy: Duration::ZERO,
         last_pass: None,
     };
     assert_eq!(paces(0).await, std::slice::from_ref(&none));
-    assert_eq!(none.rate(), None);
+    assert_eq!(none.per_second(), None);
     run(1_000, 20_000, 999).await;
     run(50_000, 10_000, 80).await;
     run(70_000, 30_000, 240).await;
@@ -113,14 +113,14 @@ async fn request_rate_is_taken_from_longer_passes(fixture: StoreFixture) {
     let last_pass = Some(Millis(300_000));
     assert_eq!(
         found,
-        Pace {
+        RequestRate {
             requests: 320,
             busy: Duration::from_secs(40),
             last_pass,
             ..none
         }
     );
-    assert_eq!(found.rate(), Some(8.0));
+    assert_eq!(found.per_second(), Some(8.0));
 }
 
 async fn message_density_counts_only_retained_history(fixture: StoreFixture) {

@@ -7,7 +7,7 @@ use backscroll::domain::message::{
 use backscroll::domain::time::Millis;
 use backscroll::store::{
     Archive, ArchivedMessage, Commit, Cursor, Eviction, IfMissing, SqliteStore, StoreError,
-    StreamId, WriteCounts,
+    StreamId, Windows, WriteCounts,
 };
 use tempfile::TempDir;
 

@@ -192,7 +192,7 @@ async fn participants_are_the_names_in_the_messages_of_an_account(fixture: Store
         .await;
 
     let parties = async |account| {
-        let mut parties = fixture.store.parties(account).await.unwrap();
+        let mut parties = fixture.store.participants(account).await.unwrap();
         parties.sort();
         parties.dedup();
         parties

@@ -385,7 +385,7 @@ fn copy_into_a_larger_archive_is_refused() {
     let env = env.with_database("sqlite://other.db");
     env.run(&["copy", "--to", "sqlite://archive.db"])
         .assert_incomplete()
-        .assert_prints("has coverage of")
+        .assert_prints("covers a range of")
         .assert_prints("empty database");
 }
 

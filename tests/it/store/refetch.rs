@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backscroll::domain::message::{DeliveryStatus, Message, UnparsableMessage};
 use backscroll::domain::time::Millis;
-use backscroll::store::{Commit, HeldId, NewAccount, Seal, StreamId};
+use backscroll::store::{Commit, NewAccount, QuarantineId, Seal, StreamId};
 
 use crate::support::store_fixture::{
     NOW, StoreFixture, message, scope, seal, texts, window, with_status,
@@ -95,7 +95,7 @@ async fn message_times_belong_to_the_stream(fixture: StoreFixture) {
         assert_eq!(
             fixture
                 .store
-                .count(fixture.account, &scope, from, to)
+                .count_messages(fixture.account, &scope, from, to)
                 .await
                 .unwrap(),
             Some(expected.len() as u64)
@@ -187,7 +187,7 @@ async fn unread_messages_are_grouped_by_minute_newest_first(fixture: StoreFixtur
     let unread = async |since, limit| {
         let found = fixture
             .store
-            .unread(fixture.account, Millis(since), limit)
+            .unread_messages(fixture.account, Millis(since), limit)
             .await
             .unwrap();
         assert!(
@@ -214,7 +214,7 @@ async fn unread_messages_are_grouped_by_minute_newest_first(fixture: StoreFixtur
     assert!(
         fixture
             .store
-            .unread(other, Millis(0), 9)
+            .unread_messages(other, Millis(0), 9)
             .await
             .unwrap()
             .is_empty(),
@@ -226,13 +226,17 @@ async fn stragglers_accumulate_until_the_settle_age_grows(fixture: StoreFixture)
     let count = async |more| {
         fixture
             .store
-            .stragglers(fixture.account, more)
+            .add_stragglers(fixture.account, more)
             .await
             .unwrap()
     };
     assert_eq!((count(2).await, count(3).await), (2, 5));
     let wider = Duration::from_mins(4);
-    fixture.store.settle(fixture.account, wider).await.unwrap();
+    fixture
+        .store
+        .set_settle_override(fixture.account, wider)
+        .await
+        .unwrap();
     assert_eq!(count(1).await, 1);
     assert!(
         fixture
@@ -241,7 +245,7 @@ async fn stragglers_accumulate_until_the_settle_age_grows(fixture: StoreFixture)
             .await
             .unwrap()
             .iter()
-            .all(|stream| stream.settle == Some(wider))
+            .all(|stream| stream.settle_override == Some(wider))
     );
     let known = crate::support::store_fixture::register(
         &*fixture.store,
@@ -250,7 +254,11 @@ async fn stragglers_accumulate_until_the_settle_age_grows(fixture: StoreFixture)
         None,
     )
     .await;
-    assert_eq!(known.settle, Some(wider), "the next process reads it");
+    assert_eq!(
+        known.settle_override,
+        Some(wider),
+        "the next process reads it"
+    );
 }
 
 async fn requeue_releases_parsed_messages_and_updates_other_reasons(fixture: StoreFixture) {
@@ -268,17 +276,17 @@ async fn requeue_releases_parsed_messages_and_updates_other_reasons(fixture: Sto
     let held = async |after, limit| {
         fixture
             .store
-            .quarantined(fixture.account, after, limit)
+            .quarantined_messages(fixture.account, after, limit)
             .await
             .unwrap()
     };
-    let first = held(HeldId::default(), 2).await;
+    let first = held(QuarantineId::default(), 2).await;
     let rest = held(first[1].id, 2).await;
     assert_eq!((first.len(), rest.len()), (2, 1));
     let mut raws: Vec<_> = first
         .iter()
         .chain(&rest)
-        .map(|held| held.quarantined.raw.as_str())
+        .map(|held| held.entry.raw.as_str())
         .collect();
     raws.sort_unstable();
     assert_eq!(raws, ["{1}", "{2}", "{3}"]);
@@ -288,12 +296,12 @@ async fn requeue_releases_parsed_messages_and_updates_other_reasons(fixture: Sto
     );
     fixture
         .store
-        .reconsider(fixture.account, first[0].id, None)
+        .release_from_quarantine(fixture.account, first[0].id)
         .await
         .unwrap();
     fixture
         .store
-        .reconsider(fixture.account, first[1].id, Some("no `dst`"))
+        .update_quarantine_reason(fixture.account, first[1].id, "no `dst`")
         .await
         .unwrap();
     let left = fixture

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backscroll::domain::time::{Millis, Second};
 use backscroll::domain::window::{Runs, Window};
-use backscroll::store::{LedgerRow, Pulse, Stretch, Tally};
+use backscroll::store::{LedgerDay, LedgerRow, RunTotals, ThroughputBucket};
 
 use crate::support::store_fixture::{NOW, StoreFixture, window};
 
@@ -125,7 +125,7 @@ async fn ledger_days_sum_the_rows_within_them(fixture: StoreFixture) {
     let days = async |from, to| {
         fixture
             .store
-            .days(fixture.streams[0], window(from, to))
+            .ledger_days(fixture.streams[0], window(from, to))
             .await
             .unwrap()
     };
@@ -139,7 +139,7 @@ async fn ledger_days_sum_the_rows_within_them(fixture: StoreFixture) {
         row(window(4 * DAY + 1, 4 * DAY + 3), 7, false),
     ];
     fixture.restore_ledger(0, None, 9 * DAY, rows).await;
-    let stretch = |from, to, seconds: i64, messages, is_suspect| Stretch {
+    let stretch = |from, to, seconds: i64, messages, is_suspect| LedgerDay {
         window: window(from, to),
         seconds: seconds.unsigned_abs(),
         messages,
@@ -167,13 +167,13 @@ async fn passes_are_listed_newest_first_and_summed_by_bucket(fixture: StoreFixtu
             .begin_run(fixture.account, "sync", Millis(begun))
             .await
             .unwrap();
-        let tally = Tally {
+        let tally = RunTotals {
             requests,
             new: 10 * requests,
             lag_seconds: lag,
-            ..Tally::default()
+            ..RunTotals::default()
         };
-        let tally = Tally {
+        let tally = RunTotals {
             last_error: Some("oh".into()),
             errors: 1,
             ..tally
@@ -189,7 +189,7 @@ async fn passes_are_listed_newest_first_and_summed_by_bucket(fixture: StoreFixtu
         .begin_run(fixture.account, "reconcile", Millis(61_000))
         .await
         .unwrap();
-    let passes = fixture.store.passes(3).await.unwrap();
+    let passes = fixture.store.recent_passes(3).await.unwrap();
     let said = passes.iter().map(|pass| {
         (
             pass.why.as_str(),
@@ -203,7 +203,7 @@ async fn passes_are_listed_newest_first_and_summed_by_bucket(fixture: StoreFixtu
         ("sync", 59_999, Some(60_499)),
     ];
     assert_eq!(said.collect::<Vec<_>>(), expected);
-    let tally = &passes[2].tally;
+    let tally = &passes[2].totals;
     assert_eq!(
         (tally.requests, tally.new, tally.errors, tally.lag_seconds),
         (1, 10, 1, Some(300))
@@ -213,7 +213,7 @@ async fn passes_are_listed_newest_first_and_summed_by_bucket(fixture: StoreFixtu
         ("shop", Some("oh"))
     );
 
-    let pulse = |from, requests, errors, lag_seconds| Pulse {
+    let pulse = |from, requests, errors, lag_seconds| ThroughputBucket {
         account: "shop".to_owned(),
         from: Millis(from),
         requests,
@@ -224,7 +224,7 @@ async fn passes_are_listed_newest_first_and_summed_by_bucket(fixture: StoreFixtu
     let minutes = async |since| {
         fixture
             .store
-            .pulse(Millis(since), Duration::from_mins(1))
+            .throughput(Millis(since), Duration::from_mins(1))
             .await
             .unwrap()
     };

@@ -104,7 +104,7 @@ fn sqlite_archive_is_upgraded_by_a_later_migration() {
     for command in COMMANDS {
         env.run(&[command])
             .assert_incomplete()
-            .assert_prints("it has schema 2, and this one knows up to 1");
+            .assert_prints("it has schema 2, this version knows up to 1");
     }
 }
 
@@ -134,7 +134,7 @@ fn postgres_archive_is_upgraded_by_a_later_migration() {
     for command in COMMANDS {
         env.run(&[command])
             .assert_incomplete()
-            .assert_prints("it has schema 2, and this one knows up to 1");
+            .assert_prints("it has schema 2, this version knows up to 1");
     }
 }
 

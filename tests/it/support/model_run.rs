@@ -11,7 +11,9 @@ use backscroll::domain::stream::StreamIndex;
 use backscroll::domain::time::Millis;
 use backscroll::domain::window::Window;
 use backscroll::provider::Provider;
-use backscroll::store::{Archive, Commit, Cursor, IfMissing, NewAccount, SqliteStore, StreamId};
+use backscroll::store::{
+    Accounts, Audit, Commit, Cursor, IfMissing, NewAccount, SqliteStore, StreamId, Windows,
+};
 use backscroll::sync::progress::ProgressSnapshot;
 use backscroll::sync::{Engine, HistoryBounds, PassReport, Purpose};
 use tempfile::TempDir;

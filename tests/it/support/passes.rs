@@ -5,7 +5,7 @@ use std::sync::Arc;
 use backscroll::domain::clock::{Clock, SystemClock};
 use backscroll::domain::time::Millis;
 use backscroll::sandbox::Web3mqStatus;
-use backscroll::store::{Archive, IfMissing, SqliteStore, Tally};
+use backscroll::store::{Archive, IfMissing, RunTotals, SqliteStore};
 use backscroll::sync::{Engine, HistoryBounds, Purpose};
 use tokio_util::sync::CancellationToken;
 
@@ -37,8 +37,9 @@ pub(crate) fn run_pass(env: &TestEnv, purpose: Purpose) -> (u64, u64, u64) {
         for report in &reports {
             assert!(report.failure.is_none(), "{report:?}");
         }
-        let sum =
-            |figure: fn(&Tally) -> u64| reports.iter().map(|report| figure(&report.tally)).sum();
+        let sum = |figure: fn(&RunTotals) -> u64| {
+            reports.iter().map(|report| figure(&report.tally)).sum()
+        };
         (
             sum(|tally| tally.requests),
             sum(|tally| tally.new),

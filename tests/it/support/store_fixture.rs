@@ -62,7 +62,7 @@ impl StoreFixture {
             account,
             streams,
             pause,
-            settle,
+            settle_override: settle,
         } = register(&*store, &["destination=lobby", "source=alice"], None, None).await;
         assert_eq!((pause, settle), (None, None));
         Self {

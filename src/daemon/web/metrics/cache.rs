@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::domain::alarm::Alarm;
 use crate::domain::clock::Clock;
-use crate::store::{AccountSummary, Archive, Pace, StoreError};
+use crate::store::{AccountSummary, Archive, RequestRate, StoreError};
 use crate::sync::forecast::request_rates;
 
 /// The least time from one look to the next.
@@ -22,7 +22,7 @@ const SCRAPE_WAIT: Duration = Duration::from_secs(4);
 #[derive(Clone, Debug)]
 pub(super) struct ArchiveFigures {
     pub(super) figures: Vec<AccountSummary>,
-    pub(super) paces: Vec<Pace>,
+    pub(super) paces: Vec<RequestRate>,
     /// Those that stand.
     pub(super) alarms: Vec<Alarm>,
     /// What the archive takes on disk.

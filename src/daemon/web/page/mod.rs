@@ -142,7 +142,7 @@ async fn read_days(
 ) -> Result<Vec<StreamDay>, StoreError> {
     let range = Window::of_day(first).hull(Window::of_day(first.plus(count as i64 - 1)));
     let stretches = match stream.status.id {
-        Some(id) => store.days(id, range).await?,
+        Some(id) => store.ledger_days(id, range).await?,
         None => vec![],
     };
     Ok(stream_days(first, count, stream, &stretches))
@@ -160,7 +160,7 @@ async fn count_estimated_days(
     for day in days.iter_mut().filter(|day| day.is_estimated) {
         let (from, to) = (day.day.start().start(), day.day.plus(1).start().start());
         day.messages = store
-            .count(status.account_id, scope, from, to)
+            .count_messages(status.account_id, scope, from, to)
             .await?
             .unwrap_or(day.messages);
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::StatusSources;
 use crate::domain::alarm::Alarm;
 use crate::domain::time::Millis;
-use crate::store::{PassRecord, Pulse, StoreError, StreamStatus};
+use crate::store::{PassRecord, StoreError, StreamStatus, ThroughputBucket};
 use crate::sync::forecast::{Forecast, forecast, request_rates};
 use crate::sync::progress::ProgressSnapshot;
 
@@ -32,8 +32,8 @@ pub(super) struct PageSnapshot {
     pub(super) alarms: Vec<Alarm>,
     pub(super) passes: Vec<PassRecord>,
     /// By account and hour, and by account and day.
-    pub(super) hours: Vec<Pulse>,
-    pub(super) days: Vec<Pulse>,
+    pub(super) hours: Vec<ThroughputBucket>,
+    pub(super) days: Vec<ThroughputBucket>,
 }
 
 /// What is known of an account besides what the archive says.
@@ -78,12 +78,12 @@ impl PageSnapshot {
             bytes: store.size_bytes().await?,
             accounts,
             alarms,
-            passes: store.passes(MAX_PASSES).await?,
+            passes: store.recent_passes(MAX_PASSES).await?,
             hours: store
-                .pulse(first_interval(at, HOUR, CHART_HOURS), HOUR)
+                .throughput(first_interval(at, HOUR, CHART_HOURS), HOUR)
                 .await?,
             days: store
-                .pulse(first_interval(at, DAY, CHART_DAYS), DAY)
+                .throughput(first_interval(at, DAY, CHART_DAYS), DAY)
                 .await?,
             streams,
         })
@@ -99,11 +99,11 @@ pub(super) fn first_interval(now: Millis, span: Duration, count: usize) -> Milli
 
 /// A value for each of so many spans up to now, out of what is known of some of them.
 pub(super) fn by_interval<T>(
-    pulses: &[Pulse],
+    pulses: &[ThroughputBucket],
     now: Millis,
     span: Duration,
     count: usize,
-    mut value: impl FnMut(Millis, &[&Pulse]) -> T,
+    mut value: impl FnMut(Millis, &[&ThroughputBucket]) -> T,
 ) -> Vec<T> {
     let begins = first_interval(now, span, count);
     let step = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn spans_end_with_the_one_that_is_under_way() {
         let now = Millis(1_795_343_200_123);
-        let pulse = |ago: i64, new| Pulse {
+        let pulse = |ago: i64, new| ThroughputBucket {
             account: "shop".to_owned(),
             from: Millis((now.0 / 3_600_000 - ago) * 3_600_000),
             requests: 0,

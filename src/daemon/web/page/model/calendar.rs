@@ -3,7 +3,7 @@
 use super::health::AssessedStream;
 use crate::domain::time::Day;
 use crate::domain::window::Window;
-use crate::store::Stretch;
+use crate::store::LedgerDay;
 
 /// What stands first on a day's list of worries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,7 +60,7 @@ pub(crate) fn stream_days(
     first: Day,
     count: usize,
     stream: &AssessedStream<'_>,
-    stretches: &[Stretch],
+    stretches: &[LedgerDay],
 ) -> Vec<StreamDay> {
     let mut days: Vec<StreamDay> = (0..count as i64)
         .map(|n| empty_day(first.plus(n)))
@@ -162,8 +162,8 @@ mod tests {
 
     const TODAY: Day = Day(NOW.0 / Day::SECONDS);
 
-    fn ledger_day(from: i64, to: i64, seconds: u64, messages: u64, is_suspect: bool) -> Stretch {
-        Stretch {
+    fn ledger_day(from: i64, to: i64, seconds: u64, messages: u64, is_suspect: bool) -> LedgerDay {
+        LedgerDay {
             window: Window::new(Second(from), Second(to)).unwrap(),
             seconds,
             messages,

@@ -265,7 +265,7 @@ pub(crate) mod tests {
             discovery_error: None,
             discovered: false,
             pause: None,
-            settle: None,
+            settle_override: None,
         }
     }
 

@@ -168,7 +168,7 @@ fn account_issues(
             );
             all.push(issue(Severity::Action, account, what, hint));
         }
-        if let Some(settle) = status.settle {
+        if let Some(settle) = status.settle_override {
             let age = duration(settle.as_secs());
             let what =
                 format!("messages kept coming late, so ranges are sealed at the age of {age}");
@@ -438,7 +438,7 @@ mod tests {
         };
         let paused = StreamStatus {
             pause,
-            settle: Some(Duration::from_mins(4)),
+            settle_override: Some(Duration::from_mins(4)),
             ..status
         };
         let found = issues_of(&[paused, stream(2)]);

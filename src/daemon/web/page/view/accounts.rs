@@ -11,7 +11,7 @@ use crate::daemon::web::page::snapshot::{
 };
 use crate::domain::format::{duration, thousands};
 use crate::domain::time::Millis;
-use crate::store::Pulse;
+use crate::store::ThroughputBucket;
 
 /// More accounts than this are not shown on cards.
 const MAX_CARDS: usize = 24;
@@ -44,7 +44,7 @@ fn account_card(
         .filter(|stream| matches!(stream.health, StreamHealth::Complete | StreamHealth::Lost))
         .count();
     let lag = ours.iter().map(|stream| stream.lag_s).max();
-    let pulses: Vec<Pulse> = look
+    let pulses: Vec<ThroughputBucket> = look
         .hours
         .iter()
         .filter(|pulse| pulse.account == account.name)
@@ -96,7 +96,7 @@ fn time_left(account: &AccountOverview, streams: &[&AssessedStream<'_>]) -> Opti
 }
 
 /// An hour in which no pass came to its end was as much later as it was long.
-fn lag_chart(pulses: &[Pulse], now: Millis, lag: Option<u64>) -> Markup {
+fn lag_chart(pulses: &[ThroughputBucket], now: Millis, lag: Option<u64>) -> Markup {
     let mut last: Option<(Millis, u64)> = None;
     let lags = by_interval(pulses, now, HOUR, CHART_HOURS, |from, pulses| {
         let known = pulses.iter().filter_map(|pulse| pulse.lag_seconds).max();
@@ -129,7 +129,7 @@ fn lag_chart(pulses: &[Pulse], now: Millis, lag: Option<u64>) -> Markup {
     )
 }
 
-fn quota_chart(pulses: &[Pulse], now: Millis, rate: Option<f64>) -> Markup {
+fn quota_chart(pulses: &[ThroughputBucket], now: Millis, rate: Option<f64>) -> Markup {
     let requests = by_interval(pulses, now, HOUR, CHART_HOURS, |from, pulses| {
         (from, pulses.iter().map(|pulse| pulse.requests).sum::<u64>())
     });

@@ -322,7 +322,7 @@ fn row(stream: &AssessedStream<'_>, days: &[StreamDay], several: bool) -> Markup
 }
 
 fn pass_row(pass: &PassRecord, is_last: bool, now: Millis) -> Markup {
-    let tally = &pass.tally;
+    let tally = &pass.totals;
     let took = pass
         .finished_at
         .map(|at| at.since(pass.started_at))

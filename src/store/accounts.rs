@@ -1,0 +1,341 @@
+//! The role [`Accounts`]: accounts, their streams, leases, runs, and recorded errors.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::json;
+
+use super::decode;
+use super::dialect::Dialect;
+use super::driver::{Arg, execute, fetch_all, fetch_one};
+use super::error::StoreError;
+use super::lease::Lease;
+use super::limits::RUN_RETENTION;
+use super::model::{
+    AccountId, NewAccount, Pause, RecordedError, RegisteredAccount, RunId, RunTotals, StreamId,
+};
+use super::sql;
+use super::sql_store::SqlStore;
+use crate::domain::frontier::Frontier;
+use crate::domain::participant::Participant;
+use crate::domain::stream::Stream;
+use crate::domain::time::{Millis, Second};
+
+/// Accounts, their streams, leases, runs, and recorded errors.
+///
+/// Each method that changes something is one transaction: if it fails or is dropped, it has either
+/// all of its effect or none.
+#[async_trait]
+pub trait Accounts: Send + Sync {
+    /// Inserts or updates an account, and makes the given streams its active ones. Other streams
+    /// become inactive and keep their data.
+    ///
+    /// A stream's history is wanted from `since`; without it, from `horizon` at the time when the
+    /// stream was first registered, or from the beginning. It costs three statements.
+    async fn register(&self, account: &NewAccount<'_>) -> Result<RegisteredAccount, StoreError>;
+
+    /// Adds active streams to an account, each of them given once. Their history is wanted from
+    /// `from`. Returns their ids in the order given. It costs one statement.
+    async fn follow(
+        &self,
+        account: AccountId,
+        streams: &[Arc<Stream>],
+        from: Second,
+    ) -> Result<Vec<StreamId>, StoreError>;
+
+    /// Returns the discovered streams of an account, active or not, in the order of discovery.
+    async fn discovered_streams(&self, account: AccountId) -> Result<Vec<Stream>, StoreError>;
+
+    /// Returns the participants of an account's messages, possibly with duplicates. It costs one
+    /// index lookup per name in the archive.
+    async fn participants(
+        &self,
+        account: AccountId,
+    ) -> Result<Vec<Participant<'static>>, StoreError>;
+
+    /// Records the reason why discovery failed for an account. `None` clears it.
+    async fn record_discovery_error(
+        &self,
+        account: AccountId,
+        error: Option<&RecordedError>,
+    ) -> Result<(), StoreError>;
+
+    /// Makes this process the only one that works on the account, or errors with
+    /// [`StoreError::InUse`]. `holder` is shown to other processes. The lease ends with
+    /// [`release_leases`](Self::release_leases) or with the process.
+    ///
+    /// On SQLite the file lock of the archive takes the place of leases, and this costs nothing.
+    async fn acquire_lease(&self, account: AccountId, holder: &str) -> Result<Lease, StoreError>;
+
+    /// Releases the leases of all accounts.
+    async fn release_leases(&self);
+
+    /// Saves the frontier of an account. Its times never move back.
+    async fn save_frontier(&self, account: AccountId, frontier: Frontier)
+    -> Result<(), StoreError>;
+
+    /// Records a pause of an account. `None` clears it.
+    async fn pause(&self, account: AccountId, pause: Option<&Pause>) -> Result<(), StoreError>;
+
+    /// Records a stream's error. `None` clears it. The time of an error that stays the same is
+    /// kept.
+    async fn record_stream_error(
+        &self,
+        stream: StreamId,
+        error: Option<&RecordedError>,
+        now: Millis,
+    ) -> Result<(), StoreError>;
+
+    /// Adds to the number of an account's stragglers, and returns the new number.
+    async fn add_stragglers(&self, account: AccountId, more: u64) -> Result<u64, StoreError>;
+
+    /// Saves a settle age that replaces the configured one, and resets the number of stragglers.
+    async fn set_settle_override(
+        &self,
+        account: AccountId,
+        settle: Duration,
+    ) -> Result<(), StoreError>;
+
+    /// Inserts a run, and deletes runs older than 90 days.
+    async fn begin_run(
+        &self,
+        account: AccountId,
+        why: &str,
+        now: Millis,
+    ) -> Result<RunId, StoreError>;
+
+    /// Saves the totals of a run and its end.
+    async fn end_run(&self, run: RunId, totals: &RunTotals, now: Millis) -> Result<(), StoreError>;
+}
+
+#[async_trait]
+impl<DB: Dialect> Accounts for SqlStore<DB> {
+    async fn register(&self, account: &NewAccount<'_>) -> Result<RegisteredAccount, StoreError> {
+        const WHAT: &str = "register";
+        let mut tx = self.begin(WHAT).await?;
+        let args = [account.name.into(), account.provider.into()];
+        let row = fetch_one::<DB>(&mut tx, WHAT, sql::REGISTER_ACCOUNT, &args).await?;
+        let id = decode::int::<DB>(&row, "id")?;
+        let mut streams = Vec::new();
+        if let Some(listed) = account.streams {
+            execute::<DB>(&mut tx, WHAT, sql::DEACTIVATE_STREAMS, &[id.into()]).await?;
+            let first = account.since.or(account.horizon).unwrap_or(Second::EPOCH);
+            streams = upsert_streams::<DB>(&mut tx, id, listed, first, account.since).await?;
+        }
+        tx.commit().await.map_err(StoreError::at(WHAT))?;
+        Ok(RegisteredAccount {
+            account: AccountId(id),
+            streams,
+            pause: decode::pause::<DB>(&row)?,
+            settle_override: decode::duration_s::<DB>(&row, "settle_override_s")?,
+        })
+    }
+
+    async fn follow(
+        &self,
+        account: AccountId,
+        streams: &[Arc<Stream>],
+        from: Second,
+    ) -> Result<Vec<StreamId>, StoreError> {
+        const WHAT: &str = "follow";
+        let mut tx = self.begin(WHAT).await?;
+        let known = upsert_streams::<DB>(&mut tx, account.0, streams, from, Some(from)).await?;
+        tx.commit().await.map_err(StoreError::at(WHAT))?;
+        Ok(known.into_iter().map(|(id, _)| id).collect())
+    }
+
+    async fn discovered_streams(&self, account: AccountId) -> Result<Vec<Stream>, StoreError> {
+        const WHAT: &str = "discovered streams";
+        let mut connection = self.acquire_reader(WHAT).await?;
+        let args = [account.0.into()];
+        let rows = fetch_all::<DB>(&mut connection, WHAT, sql::DISCOVERED_STREAMS, &args).await?;
+        rows.iter().map(decode::discovered_stream::<DB>).collect()
+    }
+
+    async fn participants(
+        &self,
+        account: AccountId,
+    ) -> Result<Vec<Participant<'static>>, StoreError> {
+        const WHAT: &str = "participants";
+        let mut connection = self.acquire_reader(WHAT).await?;
+        let args = [account.0.into()];
+        let statement = sql::CONVERSATIONS_OF_ACCOUNT;
+        let mut participants = Vec::new();
+        for row in fetch_all::<DB>(&mut connection, WHAT, statement, &args).await? {
+            let conversation = decode::conversation::<DB>(&row)?;
+            participants.extend(Participant::from_conversation(&conversation));
+        }
+        for row in fetch_all::<DB>(&mut connection, WHAT, sql::SENDERS_OF_ACCOUNT, &args).await? {
+            participants.push(Participant::User(decode::text::<DB>(&row, "value")?.into()));
+        }
+        Ok(participants)
+    }
+
+    async fn record_discovery_error(
+        &self,
+        account: AccountId,
+        error: Option<&RecordedError>,
+    ) -> Result<(), StoreError> {
+        let [error, hint] = error_args(error);
+        let args = [account.0.into(), error, hint];
+        self.execute("discovery error", sql::RECORD_DISCOVERY_ERROR, &args)
+            .await
+    }
+
+    async fn acquire_lease(&self, account: AccountId, holder: &str) -> Result<Lease, StoreError> {
+        if !DB::IS_SHARED {
+            return Ok(Lease::Kept);
+        }
+        self.leases.acquire(&self.write, account, holder).await
+    }
+
+    async fn release_leases(&self) {
+        self.leases.release_all().await;
+    }
+
+    async fn save_frontier(
+        &self,
+        account: AccountId,
+        frontier: Frontier,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "frontier",
+            sql::SAVE_FRONTIER,
+            &frontier_args(account, frontier),
+        )
+        .await
+    }
+
+    async fn pause(&self, account: AccountId, pause: Option<&Pause>) -> Result<(), StoreError> {
+        let until = pause.map(|pause| pause.until.0).into();
+        let reason = pause.map(|pause| pause.reason.as_str()).into();
+        self.execute("pause", sql::SET_PAUSE, &[account.0.into(), until, reason])
+            .await
+    }
+
+    async fn record_stream_error(
+        &self,
+        stream: StreamId,
+        error: Option<&RecordedError>,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        let error_at = error.map(|_| now.0).into();
+        let [error, hint] = error_args(error);
+        let args = [stream.0.into(), error, hint, error_at];
+        self.execute("stream error", sql::RECORD_STREAM_ERROR, &args)
+            .await
+    }
+
+    async fn add_stragglers(&self, account: AccountId, more: u64) -> Result<u64, StoreError> {
+        const WHAT: &str = "stragglers";
+        let args = [account.0.into(), more.into()];
+        let mut connection = self.acquire_writer(WHAT).await?;
+        let row = fetch_one::<DB>(&mut connection, WHAT, sql::ADD_STRAGGLERS, &args).await?;
+        decode::count::<DB>(&row, "straggler_count")
+    }
+
+    async fn set_settle_override(
+        &self,
+        account: AccountId,
+        settle: Duration,
+    ) -> Result<(), StoreError> {
+        let args = [account.0.into(), settle.as_secs().into()];
+        self.execute("settle", sql::SET_SETTLE_OVERRIDE, &args)
+            .await
+    }
+
+    async fn begin_run(
+        &self,
+        account: AccountId,
+        why: &str,
+        now: Millis,
+    ) -> Result<RunId, StoreError> {
+        const WHAT: &str = "begin run";
+        let mut tx = self.begin(WHAT).await?;
+        let oldest = now.minus(RUN_RETENTION).0;
+        execute::<DB>(&mut tx, WHAT, sql::DELETE_OLD_RUNS, &[oldest.into()]).await?;
+        let args = [account.0.into(), why.into(), now.0.into()];
+        let row = fetch_one::<DB>(&mut tx, WHAT, sql::BEGIN_RUN, &args).await?;
+        tx.commit().await.map_err(StoreError::at(WHAT))?;
+        Ok(RunId(decode::int::<DB>(&row, "id")?))
+    }
+
+    async fn end_run(&self, run: RunId, totals: &RunTotals, now: Millis) -> Result<(), StoreError> {
+        let lag = totals
+            .lag_seconds
+            .map(|lag| i64::try_from(lag).unwrap_or(i64::MAX));
+        let args = [
+            run.0.into(),
+            now.0.into(),
+            totals.requests.into(),
+            totals.new.into(),
+            totals.changed.into(),
+            totals.windows.into(),
+            totals.errors.into(),
+            totals.last_error.as_deref().into(),
+            lag.into(),
+        ];
+        self.execute("end run", sql::END_RUN, &args).await
+    }
+}
+
+/// Inserts or updates streams, makes them active, and returns their ids and the starts of their
+/// wanted history, in the order given. New streams are wanted from `first`, all streams from
+/// `since` if it is given. One statement writes all of them: there may be ten thousand.
+async fn upsert_streams<DB: Dialect>(
+    tx: &mut DB::Connection,
+    account: i64,
+    streams: &[Arc<Stream>],
+    first: Second,
+    since: Option<Second>,
+) -> Result<Vec<(StreamId, Second)>, StoreError> {
+    const WHAT: &str = "streams";
+    let list: serde_json::Value = streams.iter().map(|stream| stream_json(stream)).collect();
+    let list = list.to_string();
+    let since = since.map(|since| since.0);
+    let args = [account.into(), first.0.into(), since.into(), (&list).into()];
+    let mut known = HashMap::new();
+    for row in fetch_all::<DB>(tx, WHAT, DB::UPSERT_STREAMS, &args).await? {
+        let id = StreamId(decode::int::<DB>(&row, "id")?);
+        let wanted_from = decode::second::<DB>(&row, "wanted_from_s")?;
+        known.insert(decode::text::<DB>(&row, "key")?, (id, wanted_from));
+    }
+    let missing = || {
+        let fault = "a stream that was just written is missing".to_owned();
+        StoreError::Inconsistent { what: WHAT, fault }
+    };
+    let found = streams.iter().map(|stream| known.get(&stream.key).copied());
+    found.map(|stream| stream.ok_or_else(missing)).collect()
+}
+
+/// Returns the columns of a stream, as [`Dialect::UPSERT_STREAMS`] expects them.
+fn stream_json(stream: &Stream) -> serde_json::Value {
+    json!({
+        "key": stream.key,
+        "discovered": i64::from(stream.discovered),
+        "sender": stream.scope.sender,
+        "recipient": stream.scope.recipient,
+        "conversation": stream.scope.conversation,
+    })
+}
+
+/// Returns the arguments of [`sql::SAVE_FRONTIER`].
+pub(super) fn frontier_args(account: AccountId, frontier: Frontier) -> [Arg<'static>; 5] {
+    let retention = frontier.retention.map(|retention| retention.as_secs());
+    let retention_s = retention.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX));
+    [
+        account.0.into(),
+        frontier.horizon.map(|horizon| horizon.0).into(),
+        frontier.settled_to.0.into(),
+        frontier.wanted_to.0.into(),
+        retention_s.into(),
+    ]
+}
+
+fn error_args(error: Option<&RecordedError>) -> [Arg<'_>; 2] {
+    let text = error.map(|error| error.error.as_str());
+    let hint = error.map(|error| error.hint.as_str());
+    [text.into(), hint.into()]
+}

@@ -1,0 +1,57 @@
+//! The trait [`Archive`]: all roles of an archive together.
+
+use async_trait::async_trait;
+
+use super::accounts::Accounts;
+use super::alarms::AlarmLog;
+use super::audit::Audit;
+use super::dialect::Dialect;
+use super::driver::fetch_all;
+use super::error::StoreError;
+use super::reports::Reports;
+use super::sql_store::SqlStore;
+use super::windows::Windows;
+
+/// An archive.
+///
+/// Each method is one transaction or one read. Times are arguments; the database's own clock is
+/// never used. A future that is dropped leaves either all of its effect or none. Functions that
+/// need one role only take `&dyn Reports` and the like.
+#[async_trait]
+pub trait Archive: Accounts + Windows + Audit + Reports + AlarmLog {
+    /// Returns the location of the archive for display: a path, or a database and its server.
+    fn location(&self) -> &str;
+
+    /// Returns the version of the archive's schema.
+    fn schema_version(&self) -> i64;
+
+    /// Returns once the database has answered a query.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Releases all leases and closes the database. Committed data is on disk afterwards.
+    async fn close(&self);
+}
+
+#[async_trait]
+impl<DB: Dialect> Archive for SqlStore<DB> {
+    fn location(&self) -> &str {
+        &self.location
+    }
+
+    fn schema_version(&self) -> i64 {
+        self.schema
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        const WHAT: &str = "ping";
+        let mut connection = self.acquire_reader(WHAT).await?;
+        fetch_all::<DB>(&mut connection, WHAT, "SELECT 1", &[]).await?;
+        Ok(())
+    }
+
+    async fn close(&self) {
+        self.release_leases().await;
+        self.read.close().await;
+        self.write.close().await;
+    }
+}

@@ -1,0 +1,21 @@
+//! Decoding of rows into the values of [`super::model`]. All columns are read here.
+//!
+//! A NULL or an impossible value where the schema forbids it is a
+//! [`StoreError::Inconsistent`](super::StoreError::Inconsistent).
+
+mod columns;
+mod record;
+mod report;
+
+pub(super) use columns::{
+    count, duration_s, int, optional_int, optional_text, second, text, window,
+};
+pub(super) use record::{
+    account_ledger, alarm, archived_message, chain_link, conversation, discovered_stream,
+    existing_message, known_stream, ledger_row, ledger_row_of_stream, owned_message, pause,
+    quarantine_entry, quarantined_message, stream_ledger,
+};
+pub(super) use report::{
+    RunEnd, account_summary, ledger_day, pass_record, request_rate, run_end, runs_from_ends,
+    stream_status, throughput_bucket, unread_group,
+};

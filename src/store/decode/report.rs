@@ -1,0 +1,209 @@
+//! Decoding of reports.
+
+use std::time::Duration;
+
+use super::columns::{
+    count, duration_s, flag, int, millis, optional_count, optional_millis, optional_second,
+    optional_text, scope, second, text, window,
+};
+use super::record::{frontier, pause};
+use crate::domain::time::{Millis, Second};
+use crate::domain::window::{Runs, Window};
+use crate::store::driver::Driver;
+use crate::store::error::StoreError;
+use crate::store::model::{
+    AccountId, AccountSummary, LedgerDay, PassRecord, RecordedError, RequestRate, RunTotals,
+    StreamId, StreamStatus, ThroughputBucket, UnreadGroup,
+};
+
+/// The end of a run of ledger rows, and the start of the next run.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct RunEnd {
+    end: Second,
+    next_start: Option<Second>,
+}
+
+/// Decodes the end of a run.
+pub(in crate::store) fn run_end<DB: Driver>(row: &DB::Row) -> Result<RunEnd, StoreError> {
+    let (end, next_start) = (
+        second::<DB>(row, "to_s")?,
+        optional_second::<DB>(row, "next_s")?,
+    );
+    Ok(RunEnd { end, next_start })
+}
+
+/// Returns the runs with these ends. The first run begins at `first`.
+pub(in crate::store) fn runs_from_ends(first: Option<Second>, ends: &[RunEnd]) -> Runs {
+    let starts = std::iter::once(first).chain(ends.iter().map(|end| end.next_start));
+    starts
+        .zip(ends)
+        .filter_map(|(start, run)| Window::new(start?, run.end))
+        .collect()
+}
+
+/// Decodes a stream's status. `ends` are the ends of its runs beyond the horizon.
+pub(in crate::store) fn stream_status<DB: Driver>(
+    row: &DB::Row,
+    ends: &[RunEnd],
+) -> Result<StreamStatus, StoreError> {
+    let wanted_from = second::<DB>(row, "wanted_from_s")?;
+    let frontier = frontier::<DB>(row)?;
+    let settled = frontier.settled_to;
+    let edge = frontier.horizon.unwrap_or(wanted_from);
+    let sealed = runs_from_ends(optional_second::<DB>(row, "first_s")?, ends);
+    // History lost behind the horizon does not make the rest incomplete.
+    let start = wanted_from.max(edge);
+    let watermark = sealed.watermark(start);
+    let fetchable = Window::new(start, settled);
+    let missing = fetchable
+        .map(|part| sealed.gaps_in(part))
+        .unwrap_or_default();
+    let lost_seconds = lost_seconds::<DB>(row, &sealed, wanted_from, edge, settled)?;
+    let id = StreamId(int::<DB>(row, "id")?);
+    Ok(StreamStatus {
+        id: (id.0 != 0).then_some(id),
+        account_id: AccountId(int::<DB>(row, "account_id")?),
+        account: text::<DB>(row, "account")?,
+        provider: text::<DB>(row, "provider")?,
+        stream: text::<DB>(row, "key")?,
+        scope: scope::<DB>(row)?,
+        wanted_from,
+        watermark: (watermark > start).then_some(watermark),
+        frontier,
+        messages: count::<DB>(row, "messages")?,
+        recent_messages: count::<DB>(row, "recent_messages")?,
+        recent_seconds: sealed.iter().map(Window::seconds).sum(),
+        suspect_rows: count::<DB>(row, "suspect")?,
+        quarantined: count::<DB>(row, "quarantined")?,
+        missing_seconds: missing.iter().map(|range| range.seconds()).sum(),
+        missing,
+        lost_seconds,
+        error: recorded_error::<DB>(row, "error", "hint")?,
+        discovery_error: recorded_error::<DB>(row, "discovery_error", "discovery_hint")?,
+        discovered: flag::<DB>(row, "discovered")?,
+        pause: pause::<DB>(row)?,
+        settle_override: duration_s::<DB>(row, "settle_override_s")?,
+        sealed,
+    })
+}
+
+/// Returns the seconds of wanted history that passed the horizon unsealed: the range between
+/// `wanted_from` and the horizon, less the sealed seconds in it.
+fn lost_seconds<DB: Driver>(
+    row: &DB::Row,
+    sealed: &Runs,
+    wanted_from: Second,
+    edge: Second,
+    settled: Second,
+) -> Result<u64, StoreError> {
+    let start = wanted_from.max(edge);
+    let all_sealed = count::<DB>(row, "sealed_seconds")?;
+    let wanted_sealed = all_sealed.saturating_sub(count::<DB>(row, "unwanted_seconds")?);
+    let parts = sealed.iter().filter_map(|run| run.starting_at(start));
+    let sealed_beyond: u64 = parts.map(Window::seconds).sum();
+    let expired = Window::new(wanted_from, edge.min(settled)).map_or(0, Window::seconds);
+    Ok(expired.saturating_sub(wanted_sealed.saturating_sub(sealed_beyond)))
+}
+
+fn recorded_error<DB: Driver>(
+    row: &DB::Row,
+    error: &'static str,
+    hint: &'static str,
+) -> Result<Option<RecordedError>, StoreError> {
+    let hint = text::<DB>(row, hint)?;
+    Ok(optional_text::<DB>(row, error)?.map(|error| RecordedError { error, hint }))
+}
+
+/// Decodes an account's summary. `missing` are its missing ranges, `recent` the number of recent
+/// messages and their seconds.
+pub(in crate::store) fn account_summary<DB: Driver>(
+    row: &DB::Row,
+    missing: Vec<(StreamId, Window)>,
+    recent: (u64, u64),
+) -> Result<AccountSummary, StoreError> {
+    // A stream with unsettled history only cannot be further behind than a missing settled range.
+    let first_missing = missing.iter().map(|(_, range)| range.from()).min();
+    let sealed_to = optional_second::<DB>(row, "sealed_to_s")?;
+    let (recent_messages, recent_seconds) = recent;
+    Ok(AccountSummary {
+        account: text::<DB>(row, "account")?,
+        provider: text::<DB>(row, "provider")?,
+        streams: count::<DB>(row, "streams")?,
+        failing_streams: count::<DB>(row, "failing")?,
+        frontier: frontier::<DB>(row)?,
+        pause: pause::<DB>(row)?,
+        complete_to: first_missing.or(sealed_to),
+        missing,
+        lost_seconds: count::<DB>(row, "lost")?,
+        suspect_rows: count::<DB>(row, "suspect")?,
+        quarantined: count::<DB>(row, "quarantined")?,
+        recent_messages,
+        recent_seconds,
+    })
+}
+
+/// Decodes the request rate of an account.
+pub(in crate::store) fn request_rate<DB: Driver>(row: &DB::Row) -> Result<RequestRate, StoreError> {
+    Ok(RequestRate {
+        account: text::<DB>(row, "account")?,
+        requests: count::<DB>(row, "requests")?,
+        busy: Duration::from_millis(count::<DB>(row, "busy_ms")?),
+        last_pass: optional_millis::<DB>(row, "last_ms")?,
+    })
+}
+
+/// Decodes a pass.
+pub(in crate::store) fn pass_record<DB: Driver>(row: &DB::Row) -> Result<PassRecord, StoreError> {
+    let totals = RunTotals {
+        requests: count::<DB>(row, "requests")?,
+        new: count::<DB>(row, "new")?,
+        changed: count::<DB>(row, "changed")?,
+        windows: count::<DB>(row, "windows")?,
+        errors: count::<DB>(row, "errors")?,
+        last_error: optional_text::<DB>(row, "last_error")?,
+        lag_seconds: optional_count::<DB>(row, "lag_s")?,
+    };
+    Ok(PassRecord {
+        account: text::<DB>(row, "account")?,
+        why: text::<DB>(row, "purpose")?,
+        started_at: millis::<DB>(row, "started_at_ms")?,
+        finished_at: optional_millis::<DB>(row, "finished_at_ms")?,
+        totals,
+    })
+}
+
+/// Decodes a bucket of `length_ms` milliseconds.
+pub(in crate::store) fn throughput_bucket<DB: Driver>(
+    row: &DB::Row,
+    length_ms: i64,
+) -> Result<ThroughputBucket, StoreError> {
+    Ok(ThroughputBucket {
+        account: text::<DB>(row, "account")?,
+        from: Millis(int::<DB>(row, "nth")?.saturating_mul(length_ms)),
+        requests: count::<DB>(row, "requests")?,
+        new: count::<DB>(row, "new")?,
+        errors: count::<DB>(row, "errors")?,
+        lag_seconds: optional_count::<DB>(row, "lag_s")?,
+    })
+}
+
+/// Decodes a day of a stream's ledger.
+pub(in crate::store) fn ledger_day<DB: Driver>(row: &DB::Row) -> Result<LedgerDay, StoreError> {
+    Ok(LedgerDay {
+        window: window::<DB>(row)?,
+        seconds: count::<DB>(row, "seconds")?,
+        messages: count::<DB>(row, "messages")?,
+        is_suspect: flag::<DB>(row, "suspect")?,
+    })
+}
+
+/// Decodes a group of unread messages.
+pub(in crate::store) fn unread_group<DB: Driver>(row: &DB::Row) -> Result<UnreadGroup, StoreError> {
+    Ok(UnreadGroup {
+        sender: text::<DB>(row, "sender")?,
+        recipient: text::<DB>(row, "recipient")?,
+        conversation: text::<DB>(row, "conversation")?,
+        first: millis::<DB>(row, "first_ms")?,
+        last: millis::<DB>(row, "last_ms")?,
+    })
+}

@@ -1,0 +1,93 @@
+//! Every tunable of the store, with its unit, its reason, and the effect of a change.
+
+use std::time::Duration;
+
+use crate::domain::time::Day;
+
+/// Maximum number of messages in a ledger row that is extended by the next window. Short windows
+/// are joined so that the ledger stays small. A larger value saves rows, but a doubt or a
+/// difference found later concerns a longer range.
+pub(super) const MAX_JOINED_MESSAGES: u64 = 1000;
+
+/// A joined ledger row longer than this, in seconds, must fit into the provider's retention
+/// twice. A row that is partly expired cannot be counted or fetched again. A larger value allows
+/// longer rows at providers with a short retention.
+pub(super) const UNCHECKED_ROW_S: u64 = Day::SECONDS.unsigned_abs();
+
+/// Maximum number of messages to read to count those of a recipient, where only the send time
+/// leads to them. Beyond it, messages that are archived but no longer shown by the provider stay
+/// unnoticed at this point, and `verify` reports them. A larger value makes commits slower.
+pub(super) const MAX_COUNTED_ROWS: u64 = 5000;
+
+/// A range is scanned if it holds at most this many messages for each one that is looked up.
+/// Reading that many messages in order takes as long as looking up one. A larger value reads
+/// more unrelated messages.
+pub(super) const MAX_SCANNED_PER_LOOKUP: u64 = 3;
+
+/// The number of a window's messages to look up before the method of writing is chosen, if the
+/// window was not counted. A smaller value misjudges partly archived windows more often, which
+/// costs time only. It must be at least 2.
+pub(super) const SAMPLE_ROWS: usize = 4;
+
+/// From this number of messages on, a window that seems new is inserted without a check. A
+/// failure repeats the transaction, which does not pay for fewer messages.
+pub(super) const MIN_ROWS_FOR_EXPECT_NEW: usize = 32;
+
+/// Maximum number of attempts to insert a message into a free slot. Another commit may take the
+/// slot each time; more than a few collisions in a row are a fault.
+pub(super) const MAX_SLOT_ATTEMPTS: u32 = 16;
+
+/// Maximum number of ids in each cache of the interner. Beyond it, the cache is cleared. An entry
+/// takes about 100 bytes, so a larger value costs memory and a smaller one costs lookups.
+pub(super) const MAX_CACHED: usize = 20_000;
+
+/// The age at which rows of `run` are deleted: 90 days. They feed the charts and the forecast.
+pub(super) const RUN_RETENTION: Duration = Duration::from_hours(2160);
+
+/// The session that holds the account locks counts as cut if it does not answer within this time.
+/// A smaller value gives up leases on a slow server; a larger one delays the notice of a cut.
+pub(super) const LEASE_SESSION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Maximum length in bytes of a lock holder's name. The rest of a longer name is not shown.
+pub(super) const MAX_HOLDER_BYTES: u64 = 400;
+
+/// Maximum number of messages in memory while archives are copied. A smaller value costs more
+/// statements.
+pub(super) const COPY_CHUNK_MESSAGES: u64 = 1000;
+
+/// Limits of SQLite archives.
+pub(super) mod sqlite {
+    use std::time::Duration;
+
+    /// The time for which a statement waits for another process that is writing. A smaller value
+    /// makes commits fail while a backup runs.
+    pub(in crate::store) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// Maximum number of connections for reading. They never wait for the writer. A larger value
+    /// costs memory for page caches.
+    pub(in crate::store) const MAX_READERS: u32 = 3;
+}
+
+/// Limits of Postgres archives.
+pub(super) mod postgres {
+    use std::time::Duration;
+
+    /// Maximum number of connections: up to three commits, and a few readers. A larger value
+    /// takes more of the server's connections.
+    pub(in crate::store) const MAX_CONNECTIONS: u32 = 6;
+
+    /// The time for which a caller waits for a connection. A restarting server is usually back
+    /// within this time. A smaller value turns a restart into errors.
+    pub(in crate::store) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+
+    /// A connection that was idle for longer is tested before it is used, which costs one round
+    /// trip. A larger value finds cut connections later, by a failed statement.
+    pub(in crate::store) const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+
+    /// The time after which an idle connection is closed. A smaller value reconnects more often.
+    pub(in crate::store) const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
+
+    /// Number of commits that run faster in parallel, measured on a local server. More of them
+    /// wait for each other at the log.
+    pub(in crate::store) const MAX_PARALLEL_COMMITS: usize = 3;
+}

@@ -1,0 +1,86 @@
+//! Accounts, their runs, and errors and pauses recorded with them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::stream::Stream;
+use crate::domain::time::{Millis, Second};
+
+/// An account's id in the archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccountId(pub i64);
+
+/// A stream's id in the archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId(pub i64);
+
+/// A run's id in the archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunId(pub i64);
+
+/// An account as the configuration names it.
+#[derive(Debug)]
+pub struct NewAccount<'a> {
+    pub name: &'a str,
+    pub provider: &'a str,
+    /// The streams that become active. `None` leaves the account's streams unchanged.
+    pub streams: Option<&'a [Arc<Stream>]>,
+    /// The configured start of the wanted history.
+    pub since: Option<Second>,
+    /// The provider's retention edge. A new stream is wanted from here if `since` is `None`.
+    pub horizon: Option<Second>,
+}
+
+/// The result of registering an account.
+#[derive(Debug)]
+pub struct RegisteredAccount {
+    pub account: AccountId,
+    /// The id and the start of the wanted history of each stream given, in the order given.
+    pub streams: Vec<(StreamId, Second)>,
+    /// The pause that an earlier process recorded.
+    pub pause: Option<Pause>,
+    /// The settle age, if late messages have raised it above the configured one.
+    pub settle_override: Option<Duration>,
+}
+
+/// A time before which no request is sent for an account, and the reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pause {
+    pub until: Millis,
+    pub reason: String,
+}
+
+/// An error recorded with a stream or an account, and what the operator can do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedError {
+    pub error: String,
+    pub hint: String,
+}
+
+/// The totals of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunTotals {
+    pub requests: u64,
+    pub new: u64,
+    pub changed: u64,
+    pub windows: u64,
+    pub errors: u64,
+    pub last_error: Option<String>,
+    /// The final lag in seconds of the stream furthest behind. `None` if it was not measured.
+    pub lag_seconds: Option<u64>,
+}
+
+impl RunTotals {
+    /// Adds the totals of an earlier run of the same account. The earlier run's last error is
+    /// kept only if this run has none.
+    pub fn add(&mut self, earlier: &Self) {
+        self.requests += earlier.requests;
+        self.new += earlier.new;
+        self.changed += earlier.changed;
+        self.windows += earlier.windows;
+        self.errors += earlier.errors;
+        if self.last_error.is_none() {
+            self.last_error.clone_from(&earlier.last_error);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The values that an archive takes and returns. None of them reads or writes a database.
+//!
+//! | question | file |
+//! |---|---|
+//! | accounts, runs, pauses, recorded errors | `account.rs` |
+//! | a window to commit, its seal, ledger rows | `window.rs` |
+//! | an archived message, a reading position | `message.rs` |
+//! | a whole ledger, quarantined messages | `ledger.rs` |
+//! | status, summaries, throughput | `report.rs` |
+
+mod account;
+mod ledger;
+mod message;
+mod report;
+mod window;
+
+pub use account::{
+    AccountId, NewAccount, Pause, RecordedError, RegisteredAccount, RunId, RunTotals, StreamId,
+};
+pub(super) use ledger::EVICTED_FIELD;
+pub use ledger::{
+    AccountLedger, Eviction, KnownStream, QuarantineEntry, QuarantineId, QuarantinedMessage,
+    StreamLedger,
+};
+pub(super) use message::DisplayedBody;
+pub use message::{ArchivedMessage, Cursor};
+pub use report::{
+    AccountSummary, DiskSpace, LedgerDay, PassRecord, RequestRate, StreamStatus, ThroughputBucket,
+    UnreadGroup,
+};
+pub use window::{Commit, DigestUpdate, LedgerRow, Seal, WriteCounts};

@@ -1,0 +1,96 @@
+//! Statements on accounts, streams, leases and runs.
+
+pub(in crate::store) const REGISTER_ACCOUNT: &str = "
+    INSERT INTO account (name, provider) VALUES ($1, $2)
+    ON CONFLICT (name) DO UPDATE SET provider = excluded.provider
+    RETURNING id, paused_until_ms, paused_reason, settle_override_s";
+
+pub(in crate::store) const DEACTIVATE_STREAMS: &str = "
+    UPDATE stream SET active = 0 WHERE account_id = $1";
+
+/// Inserts streams or updates existing ones, and makes them active. `$new` is the expression with
+/// which the database reads the JSON in `$4` as a table.
+macro_rules! upsert_streams {
+    ($new:literal) => {
+        concat!(
+            "INSERT INTO stream (account_id, key, wanted_from_s, discovered,",
+            " sender, recipient, conversation)",
+            " SELECT $1, key, $2, discovered, sender, recipient, conversation FROM ",
+            $new,
+            " WHERE TRUE ON CONFLICT (account_id, key) DO UPDATE",
+            " SET active = 1, wanted_from_s = coalesce($3, stream.wanted_from_s),",
+            " discovered = excluded.discovered, sender = excluded.sender,",
+            " recipient = excluded.recipient, conversation = excluded.conversation",
+            " RETURNING id, key, wanted_from_s"
+        )
+    };
+}
+pub(in crate::store) use upsert_streams;
+
+pub(in crate::store) const DISCOVERED_STREAMS: &str = "
+    SELECT key, sender, recipient, conversation
+    FROM stream
+    WHERE account_id = $1 AND discovered = 1
+    ORDER BY id";
+
+pub(in crate::store) const CONVERSATIONS_OF_ACCOUNT: &str = "
+    SELECT name, kind FROM conversation WHERE account_id = $1";
+
+/// Returns the recent senders in the conversations of an account. Only the latest messages of each
+/// sender are read, so that a sender who is active in another account costs no more than others.
+pub(in crate::store) const SENDERS_OF_ACCOUNT: &str = "
+    SELECT n.value
+    FROM name n
+    WHERE EXISTS (
+        SELECT 1
+        FROM (SELECT conversation_id FROM message
+              WHERE sender_id = n.id ORDER BY sent_at_ms DESC LIMIT 100) m
+             JOIN conversation c ON c.id = m.conversation_id
+        WHERE c.account_id = $1)";
+
+pub(in crate::store) const RECORD_DISCOVERY_ERROR: &str = "
+    UPDATE account SET discovery_error = $2, discovery_hint = $3
+    WHERE id = $1 AND discovery_error IS DISTINCT FROM $2";
+
+/// Advances the times of an account. They never move back.
+pub(in crate::store) const SAVE_FRONTIER: &str = "
+    UPDATE account
+    SET horizon_s = CASE WHEN horizon_s > $2 THEN horizon_s ELSE $2 END,
+        settled_s = CASE WHEN settled_s > $3 THEN settled_s ELSE $3 END,
+        wanted_to_s = CASE WHEN wanted_to_s > $4 THEN wanted_to_s ELSE $4 END,
+        retention_s = $5
+    WHERE id = $1";
+
+pub(in crate::store) const RECORD_STREAM_ERROR: &str = "
+    UPDATE stream SET error = $2, hint = $3, error_at_ms = $4
+    WHERE id = $1 AND error IS DISTINCT FROM $2";
+
+pub(in crate::store) const INCREMENT_LEASE: &str = "
+    UPDATE account SET fencing_token = fencing_token + 1, lease_holder = $2
+    WHERE id = $1
+    RETURNING fencing_token";
+
+pub(in crate::store) const LEASE_HOLDER: &str =
+    "SELECT name, lease_holder FROM account WHERE id = $1";
+
+pub(in crate::store) const SET_PAUSE: &str = "
+    UPDATE account SET paused_until_ms = $2, paused_reason = $3 WHERE id = $1";
+
+pub(in crate::store) const ADD_STRAGGLERS: &str = "
+    UPDATE account SET straggler_count = straggler_count + $2
+    WHERE id = $1
+    RETURNING straggler_count";
+
+pub(in crate::store) const SET_SETTLE_OVERRIDE: &str = "
+    UPDATE account SET settle_override_s = $2, straggler_count = 0 WHERE id = $1";
+
+pub(in crate::store) const DELETE_OLD_RUNS: &str = "DELETE FROM run WHERE started_at_ms < $1";
+
+pub(in crate::store) const BEGIN_RUN: &str = "
+    INSERT INTO run (account_id, purpose, started_at_ms) VALUES ($1, $2, $3) RETURNING id";
+
+pub(in crate::store) const END_RUN: &str = "
+    UPDATE run
+    SET finished_at_ms = $2, requests = $3, new = $4, changed = $5, windows = $6, errors = $7,
+        last_error = $8, lag_s = $9
+    WHERE id = $1";

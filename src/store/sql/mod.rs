@@ -1,0 +1,37 @@
+//! The statements that every database understands, in files named after the roles that run them.
+//!
+//! Statements that must be fast, or that differ between databases, stand in
+//! [`sqlite::sql`](super::sqlite) and [`postgres::sql`](super::postgres). Macros build statements
+//! that share a part, because `sqlx` takes only `&'static str`.
+
+mod accounts;
+mod alarms;
+mod audit;
+mod messages;
+mod reports;
+mod windows;
+
+pub(super) use accounts::{
+    ADD_STRAGGLERS, BEGIN_RUN, CONVERSATIONS_OF_ACCOUNT, DEACTIVATE_STREAMS, DELETE_OLD_RUNS,
+    DISCOVERED_STREAMS, END_RUN, INCREMENT_LEASE, LEASE_HOLDER, RECORD_DISCOVERY_ERROR,
+    RECORD_STREAM_ERROR, REGISTER_ACCOUNT, SAVE_FRONTIER, SENDERS_OF_ACCOUNT, SET_PAUSE,
+    SET_SETTLE_OVERRIDE, upsert_streams,
+};
+pub(super) use alarms::{ACTIVE_ALARMS, ALARMS, DELETE_OLD_ALARMS, UPSERT_ALARM};
+pub(super) use audit::{
+    ACCOUNT_OF_STREAM, ADD_DIGEST, ALL_STREAMS, DELETE_QUARANTINE, DELETE_STREAM_LEDGER,
+    INSERT_QUARANTINE, LEDGER_ACCOUNTS, LEDGER_QUARANTINE, LEDGER_STREAMS, LEDGER_WINDOWS,
+    QUARANTINED_MESSAGES, RESTORE_STREAM, UPDATE_QUARANTINE_REASON,
+};
+pub(super) use messages::{
+    COUNT_BY_CONVERSATION, COUNT_BY_SENDER, DELETE_MESSAGE, INSERT_NAME, MOVE_TO_SLOT,
+    UPSERT_CONVERSATION, message_joins, read_links,
+};
+pub(super) use reports::{
+    ACCOUNT_SUMMARIES, ACTIVE_HOURS, LEDGER_DAYS, MISSING_RANGES, RECENT_PASSES, RECENT_TOTALS,
+    REQUEST_RATES, RUN_ENDS_OF_ACTIVE_STREAMS, RUN_ENDS_OF_STREAM, STATUS, THROUGHPUT,
+};
+pub(super) use windows::{
+    DELETE_LEDGER_ROWS, DOUBTED_ROWS, EXTEND_LEDGER_ROW, INSERT_LEDGER_ROW, LEDGER_ROWS_IN_WINDOW,
+    RETENTION_SPAN, SEALED_WINDOWS, UNREAD_MESSAGES,
+};

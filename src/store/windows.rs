@@ -1,0 +1,241 @@
+//! The role [`Windows`]: windows are committed, and their coverage is read.
+
+use std::collections::{BTreeSet, HashMap};
+
+use async_trait::async_trait;
+use sqlx::error::DatabaseError;
+
+use super::decode;
+use super::dialect::{Dialect, InsertMode};
+use super::driver::fetch_all;
+use super::error::StoreError;
+use super::links::{StreamRange, count_messages_in, read_links};
+use super::model::{AccountId, Commit, LedgerRow, StreamId, UnreadGroup, WriteCounts};
+use super::rows::MessageRow;
+use super::seal::read_ledger_rows;
+use super::sql;
+use super::sql_store::SqlStore;
+use super::write::{message_rows, write_window};
+use crate::domain::stream::Scope;
+use crate::domain::time::Millis;
+use crate::domain::window::{Runs, Window};
+
+/// Commits of windows, and the coverage that results.
+#[async_trait]
+pub trait Windows: Send + Sync {
+    /// Returns the sealed runs of an account's active streams, within the provider's retention.
+    async fn sealed_runs(&self, account: AccountId) -> Result<HashMap<StreamId, Runs>, StoreError>;
+
+    /// Writes windows with their messages and ledger rows in one transaction: all of them or, on
+    /// an error, none. Returns the counts of each. Errors with [`StoreError::InUse`] if another
+    /// process has taken one of the accounts.
+    async fn commit(&self, batch: &[Commit], now: Millis) -> Result<Vec<WriteCounts>, StoreError>;
+
+    /// Deletes the ledger rows inside a window: it counts as missing again. Messages stay.
+    async fn unseal(&self, stream: StreamId, window: Window) -> Result<(), StoreError>;
+
+    /// Returns the first `limit` ledger rows of a stream that overlap `window`, in order. To
+    /// replace rows, fetch exactly the range that they span.
+    async fn ledger_rows(
+        &self,
+        stream: StreamId,
+        window: Window,
+        limit: u64,
+    ) -> Result<Vec<LedgerRow>, StoreError>;
+
+    /// Returns the ledger rows of an account's active streams that are in doubt.
+    async fn doubted_rows(
+        &self,
+        account: AccountId,
+    ) -> Result<Vec<(StreamId, LedgerRow)>, StoreError>;
+
+    /// Returns the send times of a stream's archived messages in a range, in order.
+    async fn message_times(
+        &self,
+        account: AccountId,
+        scope: &Scope,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<Millis>, StoreError>;
+
+    /// Returns the number of a stream's archived messages in a range. `None` if counting would be
+    /// expensive.
+    async fn count_messages(
+        &self,
+        account: AccountId,
+        scope: &Scope,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Option<u64>, StoreError>;
+
+    /// Returns up to `limit` groups of an account's messages since a moment that are known to be
+    /// unread, the newest first.
+    async fn unread_messages(
+        &self,
+        account: AccountId,
+        since: Millis,
+        limit: u64,
+    ) -> Result<Vec<UnreadGroup>, StoreError>;
+
+    /// Returns the number of commits that run faster in parallel than one after the other.
+    fn max_parallel_commits(&self) -> usize;
+}
+
+#[async_trait]
+impl<DB: Dialect> Windows for SqlStore<DB> {
+    async fn sealed_runs(&self, account: AccountId) -> Result<HashMap<StreamId, Runs>, StoreError> {
+        const WHAT: &str = "sealed windows";
+        let mut connection = self.acquire_reader(WHAT).await?;
+        let args = [account.0.into()];
+        let mut sealed: HashMap<StreamId, Runs> = HashMap::new();
+        for row in fetch_all::<DB>(&mut connection, WHAT, sql::SEALED_WINDOWS, &args).await? {
+            let stream = StreamId(decode::int::<DB>(&row, "stream_id")?);
+            sealed
+                .entry(stream)
+                .or_default()
+                .insert(decode::window::<DB>(&row)?);
+        }
+        Ok(sealed)
+    }
+
+    async fn commit(&self, batch: &[Commit], now: Millis) -> Result<Vec<WriteCounts>, StoreError> {
+        let written = write_batch(self, batch, now).await;
+        if written.is_err() {
+            self.interner.clear().await;
+        }
+        written
+    }
+
+    async fn unseal(&self, stream: StreamId, window: Window) -> Result<(), StoreError> {
+        let args = [
+            stream.0.into(),
+            window.from().0.into(),
+            window.to().0.into(),
+        ];
+        self.execute("unseal", sql::DELETE_LEDGER_ROWS, &args).await
+    }
+
+    async fn ledger_rows(
+        &self,
+        stream: StreamId,
+        window: Window,
+        limit: u64,
+    ) -> Result<Vec<LedgerRow>, StoreError> {
+        let mut connection = self.acquire_reader("ledger rows").await?;
+        read_ledger_rows::<DB>(&mut connection, stream, window, limit).await
+    }
+
+    async fn doubted_rows(
+        &self,
+        account: AccountId,
+    ) -> Result<Vec<(StreamId, LedgerRow)>, StoreError> {
+        const WHAT: &str = "doubted rows";
+        let mut connection = self.acquire_reader(WHAT).await?;
+        let args = [account.0.into()];
+        let rows = fetch_all::<DB>(&mut connection, WHAT, sql::DOUBTED_ROWS, &args).await?;
+        rows.iter()
+            .map(decode::ledger_row_of_stream::<DB>)
+            .collect()
+    }
+
+    async fn message_times(
+        &self,
+        account: AccountId,
+        scope: &Scope,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<Millis>, StoreError> {
+        let mut connection = self.acquire_reader("message times").await?;
+        let range = StreamRange {
+            account,
+            scope,
+            from,
+            to,
+        };
+        let links = read_links::<DB>(&mut connection, range).await?;
+        Ok(links.into_iter().map(|link| link.sent_at).collect())
+    }
+
+    async fn count_messages(
+        &self,
+        account: AccountId,
+        scope: &Scope,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Option<u64>, StoreError> {
+        let mut connection = self.acquire_reader("count").await?;
+        let range = StreamRange {
+            account,
+            scope,
+            from,
+            to,
+        };
+        count_messages_in::<DB>(&mut connection, range).await
+    }
+
+    async fn unread_messages(
+        &self,
+        account: AccountId,
+        since: Millis,
+        limit: u64,
+    ) -> Result<Vec<UnreadGroup>, StoreError> {
+        const WHAT: &str = "unread messages";
+        let mut connection = self.acquire_reader(WHAT).await?;
+        let args = [account.0.into(), since.0.into(), limit.into()];
+        let rows = fetch_all::<DB>(&mut connection, WHAT, sql::UNREAD_MESSAGES, &args).await?;
+        rows.iter().map(decode::unread_group::<DB>).collect()
+    }
+
+    fn max_parallel_commits(&self) -> usize {
+        DB::MAX_PARALLEL_COMMITS
+    }
+}
+
+/// Writes a batch whose messages are expected to be new. If one exists, the transaction fails and
+/// is repeated in the mode that skips existing messages.
+async fn write_batch<DB: Dialect>(
+    store: &SqlStore<DB>,
+    batch: &[Commit],
+    now: Millis,
+) -> Result<Vec<WriteCounts>, StoreError> {
+    // Ids and partitions outlive a commit that fails: they claim nothing, and the next one needs
+    // them.
+    let ids = store.interner.intern::<DB>(&store.write, batch).await?;
+    // Rows are built before the transaction, while another commit may be running.
+    let rows = batch.iter().map(|commit| message_rows(commit, &ids));
+    let rows = rows.collect::<Result<Vec<_>, _>>()?;
+    match write_in_transaction(store, batch, &rows, InsertMode::ExpectNew, now).await {
+        Err(StoreError::Database { source, .. }) if is_unique_violation(&source) => {
+            write_in_transaction(store, batch, &rows, InsertMode::SkipExisting, now).await
+        }
+        outcome => outcome,
+    }
+}
+
+/// Writes a batch in one transaction, if this process still holds the leases of its accounts.
+async fn write_in_transaction<DB: Dialect>(
+    store: &SqlStore<DB>,
+    batch: &[Commit],
+    rows: &[Vec<MessageRow<'_>>],
+    mode: InsertMode,
+    now: Millis,
+) -> Result<Vec<WriteCounts>, StoreError> {
+    const WHAT: &str = "commit";
+    let mut tx = store.begin(WHAT).await?;
+    let accounts: BTreeSet<AccountId> = batch.iter().map(|commit| commit.account).collect();
+    for account in accounts {
+        store.leases.enforce(&mut tx, account).await?;
+    }
+    let mut written = Vec::with_capacity(batch.len());
+    for (commit, rows) in batch.iter().zip(rows) {
+        written.push(write_window::<DB>(&mut tx, commit, rows, mode, now).await?);
+    }
+    tx.commit().await.map_err(StoreError::at(WHAT))?;
+    Ok(written)
+}
+
+fn is_unique_violation(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(DatabaseError::is_unique_violation)
+}
