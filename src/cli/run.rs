@@ -22,16 +22,13 @@ use crate::daemon::signals::{Shutdown, hangup_signals};
 use crate::daemon::web::{StatusServer, StatusSources};
 use crate::domain::clock::Clock;
 use crate::provider::Provider;
+use crate::provider::limits::HANDOVER_PAUSE;
 use crate::store::Archive;
 use crate::sync::Engine;
 
 /// The timeout for closing the archive and the status page at shutdown. Neither needs it: committed
 /// data is already on disk. A longer value only delays the exit.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(250);
-
-/// The pause of every account after a reload. Requests of the old configuration within one second
-/// count against the same rate limit, so a shorter pause could exceed it.
-const HANDOVER: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(
     path: &Path,
@@ -65,7 +62,7 @@ pub(super) async fn run(
         .await;
         next = service.run_until_stop(setup, &mut hangups).await?;
         for provider in next.iter().flat_map(|next| &next.providers) {
-            provider.pause_for(HANDOVER);
+            provider.pause_for(HANDOVER_PAUSE);
         }
     }
     if timeout(CLOSE_TIMEOUT, web.stop()).await.is_err() {

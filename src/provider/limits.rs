@@ -37,23 +37,24 @@ pub(super) const MAX_CONCURRENT_BODY_BYTES: usize = 256 << 10;
 /// hour.
 pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
-/// The pause after a 429 without `Retry-After`; it grows while the 429s go on.
+/// The pause after a 429 without `Retry-After`; it grows while the 429s go on. Less may prolong the
+/// provider's penalty; more wastes quota after a single 429.
 pub(super) const THROTTLE_BACKOFF: Backoff = Backoff {
     initial: Duration::from_secs(2),
     max: Duration::from_mins(1),
     max_attempts: u32::MAX,
 };
 
-/// The attempts of one request against network errors, 408, 429 and 5xx: six within about 40
-/// seconds. More attempts outlast longer outages but delay the account's other streams.
+/// The attempts of one request against network errors, 408, 429 and 5xx. Their waits add up to at
+/// most 16 seconds. More attempts outlast longer outages, but delay the account's other streams.
 pub(super) const REQUEST_BACKOFF: Backoff = Backoff {
     initial: Duration::from_millis(500),
     max: Duration::from_secs(20),
     max_attempts: 6,
 };
 
-/// The attempts of something whose answer was garbled. Such answers are rarer and cost quota, so
-/// there are fewer.
+/// The attempts of an operation whose answer was garbled. Their waits add up to at most 4 seconds.
+/// Each attempt may be several requests and costs quota, so there are fewer than of one request.
 pub(super) const ANSWER_BACKOFF: Backoff = Backoff {
     initial: Duration::from_millis(500),
     max: Duration::from_secs(5),

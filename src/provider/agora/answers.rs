@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn one_unreadable_message_costs_no_other() {
+    fn unparsable_message_costs_no_other() {
         let body = r#"{"result":"success","code":"ok","messages":[
             {"src":"a","dst":"b","payload":"x","ms":1}, {"src":"a","payload":"x","ms":1}, 7, {"src":"a","dst":"b","payload":5,"ms":1},
             {"src":"\ud800","dst":"b","payload":"x","ms":1}, {"src":"a\u0000","dst":"b","payload":"x","ms":1}]}"#;
@@ -187,7 +187,7 @@ mod tests {
                 "found integer where a message, an object was expected",
                 "found integer where a string was expected",
                 "unexpected end of hex escape",
-                "`src`: a name holds U+0000"
+                "`src`: a name contains U+0000"
             ]
         );
         assert_eq!(items[2].as_ref().unwrap_err().raw, "7");

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn both_names_of_the_receiver_and_the_time_are_read_in_any_order() {
+    fn both_names_of_recipient_and_time_are_read_in_any_order() {
         for json in [
             r#"{"src":"a","dest":"b","payload":"","ts":"2019-08-01T01:22:10Z"}"#,
             r#"{"ts":1564622530,"dest":"b","src":"a","payload":""}"#,
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_are_kept_as_they_came() {
+    fn unknown_fields_are_kept_unchanged() {
         let message = read_one(
             r#"{"src":"a","dst":"b","payload":"","ms":1,"x":{"y":[1.50,"\u0000"]},"z\"":null}"#,
         )

@@ -145,28 +145,10 @@ fn boundary_duplicates<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::message::{Conversation, ConversationKind, Encoding, Payload};
     use crate::domain::time::Second;
 
     fn page(items: &[(i64, &str)]) -> MessagePage {
-        let message = |&(at, text): &(i64, &str)| {
-            Ok(Message {
-                sender: "a".into(),
-                recipient: "b".into(),
-                sent_at: Millis(at),
-                payload: Payload {
-                    bytes: text.into(),
-                    encoding: Encoding::Utf8,
-                },
-                conversation: Conversation::named(ConversationKind::Unknown, "b"),
-                provider_id: None,
-                message_type: None,
-                payload_type: None,
-                cipher_suite: None,
-                status: None,
-                extra: None,
-            })
-        };
+        let message = |&(at, text): &(i64, &str)| Ok(Message::text("a", "b", Millis(at), text));
         items.iter().map(message).collect()
     }
 

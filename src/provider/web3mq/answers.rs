@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn one_unreadable_row_costs_no_other() {
+    fn unparsable_row_costs_no_other() {
         let body = r#"{"code":0,"data":{"result":[{"from":"a","timestamp":1,"payload":""},{"from":"a"},"x"]}}"#;
         let rows = page(body.as_bytes()).unwrap().rows;
         assert!(rows[0].is_ok());

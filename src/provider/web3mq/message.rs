@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_misspelt_payload_and_a_numeric_signature_are_read() {
+    fn misspelt_payload_and_numeric_signature_are_read() {
         let message =
             row(r#"{"from":"a","timestamp":1656583297872,"pyaload":"aGk=","from_sign":77}"#)
                 .unwrap();
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_that_is_not_canonical_is_kept_as_it_came() {
+    fn noncanonical_base64_is_kept_unchanged() {
         for text in ["aGk", "aGl=", "aGk_", "a", "hello world!", "aG k=", "\u{0}"] {
             let json =
                 serde_json::json!({"from": "a", "timestamp": 1, "payload": text}).to_string();
