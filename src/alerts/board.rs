@@ -1,127 +1,133 @@
-//! The alarms that stand, and what makes them begin and end. Pure.
+//! The active alarms, and the rules by which they begin and end. Pure.
 //!
-//! Whoever looks at something says what is wrong of it ([`Look`]); what was not looked at stays as it is. What is wrong
-//! begins an alarm once it has been so for as long as its kind has patience, and ends it once it has not been so for a
-//! while: what comes and goes is one alarm. Of an account's streams a few have an alarm each, and many one together.
+//! Each check reports the problems that it found ([`CheckResult`]); unchecked subjects keep their
+//! state. An alarm begins when a problem has lasted for its kind's delay, and ends after five
+//! minutes without it (hysteresis), so a flapping problem is one alarm. Up to three streams of an
+//! account have separate alarms; more share one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Duration;
 
 use super::check::{CheckResult, DetectedProblem};
+use super::limits::{CLEAR_DELAY, MAX_NAMED_STREAMS, MAX_SEPARATE_ALARMS};
 use crate::domain::alarm::{Alarm, AlarmSubject, Notified};
 use crate::domain::time::Millis;
 
-/// How long all must be well before an alarm is over.
-const CLEAR_DELAY: Duration = Duration::from_mins(5);
-/// More streams than this have one alarm together.
-const MAX_SEPARATE_ALARMS: usize = 3;
-/// How many of those are named.
-const MAX_NAMED_STREAMS: usize = 3;
-
-/// See above.
+/// The active alarms and their timing. See the module documentation.
 #[derive(Debug, Default)]
 pub(super) struct AlarmBoard {
     active: BTreeMap<AlarmSubject, Alarm>,
-    /// Since when something is wrong that stands on no alarm of its own yet.
+    /// The start of each problem that has not become an alarm of its own yet.
     pending: HashMap<AlarmSubject, Millis>,
-    /// Since when all is well of what an alarm stands on.
+    /// The time since which the problem of an active alarm is gone.
     recovering: HashMap<AlarmSubject, Millis>,
 }
 
 impl AlarmBoard {
-    /// The alarms that stand.
+    /// Returns the active alarms.
     pub(super) fn active(&self) -> impl Iterator<Item = &Alarm> {
         self.active.values()
     }
 
-    /// Takes over what stands by the archive's record, which another process may have written.
-    pub(super) fn restore(&mut self, standing: impl Iterator<Item = Alarm>) {
-        self.active = standing
-            .map(|alarm| (alarm.subject.clone(), alarm))
-            .collect();
+    /// Replaces the active alarms by those of the archive, which another process may have written.
+    pub(super) fn restore(&mut self, active: impl Iterator<Item = Alarm>) {
+        self.active = active.map(|alarm| (alarm.subject.clone(), alarm)).collect();
     }
 
-    /// Takes note of a look. Answers with the alarms that began, are over, or read otherwise than before.
+    /// Applies the result of a check. Returns the alarms that began, ended or changed their text.
     pub(super) fn apply(&mut self, result: &CheckResult, now: Millis) -> Vec<Alarm> {
-        let ripe = self.due_problems(result, now);
-        let (own, rest): (Vec<&DetectedProblem>, Vec<&DetectedProblem>) =
-            ripe.into_iter().partition(|wrong| {
-                wrong.stream.is_none()
-                    || self
-                        .active
-                        .contains_key(&result.subject_for(wrong.stream.as_deref()))
-            });
-        let all = result.subject_for(None);
-        let together =
-            rest.len() + own.len() > MAX_SEPARATE_ALARMS || self.active.contains_key(&all);
-        let mut stands: Vec<(AlarmSubject, DetectedProblem)> = own
-            .into_iter()
-            .map(|wrong| (result.subject_for(wrong.stream.as_deref()), wrong.clone()))
-            .collect();
-        if !rest.is_empty() && together {
-            stands.push((all, combined(&rest)));
-        } else {
-            let each = rest
-                .into_iter()
-                .map(|wrong| (result.subject_for(wrong.stream.as_deref()), wrong.clone()));
-            stands.extend(each);
-        }
+        let due = self.due_problems(result, now);
+        let raised = self.assign_subjects(result, &due);
         let subjects: BTreeSet<AlarmSubject> =
-            stands.iter().map(|(subject, _)| subject.clone()).collect();
-        let mut changed: Vec<Alarm> = stands
-            .into_iter()
-            .filter_map(|(subject, wrong)| self.raise(subject, wrong, now))
-            .collect();
+            raised.iter().map(|(subject, _)| subject.clone()).collect();
+        let mut changed = Vec::new();
+        for (subject, problem) in raised {
+            changed.extend(self.raise(subject, problem, now));
+        }
         changed.extend(self.clear(result, &subjects, now));
         changed
     }
 
-    /// What has been wrong for long enough.
-    fn due_problems<'l>(
+    /// Returns the problems that have lasted long enough.
+    fn due_problems<'r>(
         &mut self,
-        result: &'l CheckResult,
+        result: &'r CheckResult,
         now: Millis,
-    ) -> Vec<&'l DetectedProblem> {
-        let is_wrong: BTreeSet<Option<&str>> = result
-            .problems
-            .iter()
-            .map(|wrong| wrong.stream.as_deref())
-            .collect();
-        self.pending.retain(|subject, _| {
-            let is_other = subject.account != result.account || subject.kind != result.kind;
-            let unjudged = subject
-                .stream
-                .as_ref()
-                .is_some_and(|stream| result.inconclusive.contains(stream));
-            is_other || unjudged || is_wrong.contains(&subject.stream.as_deref())
-        });
-        let mut ripe = Vec::new();
-        for wrong in &result.problems {
-            let subject = result.subject_for(wrong.stream.as_deref());
+    ) -> Vec<&'r DetectedProblem> {
+        self.forget_solved_problems(result);
+        let mut due = Vec::new();
+        for problem in &result.problems {
+            let subject = result.subject_for(problem.stream.as_deref());
             let since = *self.pending.entry(subject.clone()).or_insert(now);
-            if now.since(since) >= result.kind.start_delay() || self.active.contains_key(&subject) {
-                ripe.push(wrong);
+            let has_lasted = now.since(since) >= result.kind.start_delay();
+            if has_lasted || self.active.contains_key(&subject) {
+                due.push(problem);
             }
         }
-        ripe
+        due
     }
 
-    /// Has an alarm stand. Answers with it if it began, or reads otherwise than before.
+    fn forget_solved_problems(&mut self, result: &CheckResult) {
+        let affected: BTreeSet<Option<&str>> = result
+            .problems
+            .iter()
+            .map(|problem| problem.stream.as_deref())
+            .collect();
+        self.pending.retain(|subject, _| {
+            let stream = subject.stream.as_ref();
+            let is_inconclusive = stream.is_some_and(|stream| result.inconclusive.contains(stream));
+            !result.covers(subject)
+                || is_inconclusive
+                || affected.contains(&subject.stream.as_deref())
+        });
+    }
+
+    /// Decides which problems have separate alarms and which share one. Problems that have an alarm
+    /// of their own keep it.
+    fn assign_subjects(
+        &self,
+        result: &CheckResult,
+        due: &[&DetectedProblem],
+    ) -> Vec<(AlarmSubject, DetectedProblem)> {
+        let subject_of = |problem: &DetectedProblem| result.subject_for(problem.stream.as_deref());
+        let has_own_alarm = |problem: &&DetectedProblem| {
+            problem.stream.is_none() || self.active.contains_key(&subject_of(problem))
+        };
+        let (own, others): (Vec<&DetectedProblem>, Vec<&DetectedProblem>) =
+            due.iter().partition(|problem| has_own_alarm(problem));
+        let whole = result.subject_for(None);
+        let are_many = due.len() > MAX_SEPARATE_ALARMS;
+        let share_one = are_many || self.active.contains_key(&whole);
+        let mut assigned: Vec<(AlarmSubject, DetectedProblem)> = own
+            .into_iter()
+            .map(|problem| (subject_of(problem), problem.clone()))
+            .collect();
+        if !others.is_empty() && share_one {
+            assigned.push((whole, combined(&others)));
+        } else {
+            let separate = others.into_iter();
+            assigned.extend(separate.map(|problem| (subject_of(problem), problem.clone())));
+        }
+        assigned
+    }
+
+    /// Raises or updates an alarm. Returns it if it began or its text changed.
     fn raise(
         &mut self,
         subject: AlarmSubject,
-        wrong: DetectedProblem,
+        problem: DetectedProblem,
         now: Millis,
     ) -> Option<Alarm> {
+        self.recovering.remove(&subject);
         let DetectedProblem {
             text, hint, level, ..
-        } = wrong;
-        self.recovering.remove(&subject);
+        } = problem;
         if let Some(known) = self.active.get_mut(&subject) {
-            if (&known.text, &known.hint, known.level) == (&text, &hint, level) {
+            if known.text == text && known.hint == hint && known.level == level {
                 return None;
             }
-            (known.text, known.hint, known.level) = (text, hint, level);
+            known.text = text;
+            known.hint = hint;
+            known.level = level;
             return Some(known.clone());
         }
         let alarm = Alarm {
@@ -137,70 +143,56 @@ impl AlarmBoard {
         Some(alarm)
     }
 
-    /// Ends those that do not stand on anything any more. Answers with them.
+    /// Clears the alarms whose problem has been gone long enough. Returns them.
     fn clear(
         &mut self,
         result: &CheckResult,
-        stands: &BTreeSet<AlarmSubject>,
+        raised: &BTreeSet<AlarmSubject>,
         now: Millis,
     ) -> Vec<Alarm> {
-        let is_of_it = |subject: &&AlarmSubject| {
-            subject.account == result.account && subject.kind == result.kind
-        };
-        let is_judged = |subject: &&AlarmSubject| match &subject.stream {
+        let is_conclusive = |subject: &AlarmSubject| match &subject.stream {
             Some(stream) => !result.inconclusive.contains(stream),
             None => result.inconclusive.is_empty(),
         };
-        let well = self
-            .active
-            .keys()
-            .filter(is_of_it)
-            .filter(is_judged)
-            .filter(|subject| !stands.contains(subject));
-        let mut over = Vec::new();
-        for subject in well.cloned().collect::<Vec<_>>() {
+        let has_recovered = |subject: &&AlarmSubject| {
+            result.covers(subject) && is_conclusive(subject) && !raised.contains(*subject)
+        };
+        let recovered: Vec<AlarmSubject> =
+            self.active.keys().filter(has_recovered).cloned().collect();
+        let mut cleared = Vec::new();
+        for subject in recovered {
             let since = *self.recovering.entry(subject.clone()).or_insert(now);
             if now.since(since) < CLEAR_DELAY {
                 continue;
             }
             self.recovering.remove(&subject);
-            let ended = self.active.remove(&subject);
-            over.extend(ended.map(|alarm| Alarm {
-                until: Some(since.max(alarm.since)),
-                ..alarm
-            }));
+            if let Some(alarm) = self.active.remove(&subject) {
+                let until = Some(since.max(alarm.since));
+                cleared.push(Alarm { until, ..alarm });
+            }
         }
-        over
+        cleared
     }
 }
 
-/// What is said of many streams at once.
-fn combined(rest: &[&DetectedProblem]) -> DetectedProblem {
-    let names: Vec<&str> = rest
+/// Combines the problems of many streams into one.
+fn combined(problems: &[&DetectedProblem]) -> DetectedProblem {
+    let names: Vec<&str> = problems
         .iter()
-        .filter_map(|wrong| wrong.stream.as_deref())
+        .filter_map(|problem| problem.stream.as_deref())
         .take(MAX_NAMED_STREAMS)
         .collect();
-    let more = rest.len() - names.len();
-    let and = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
+    let count = problems.len();
+    let more = match count - names.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
     };
-    let first = rest.first().map_or("", |wrong| wrong.text.as_str());
-    let text = format!(
-        "{} streams: {}{and}; the first: {first}",
-        rest.len(),
-        names.join(", ")
-    );
-    DetectedProblem {
-        stream: None,
-        text,
-        hint: rest
-            .first()
-            .map_or_else(String::new, |wrong| wrong.hint.clone()),
-        level: None,
-    }
+    let names = names.join(", ");
+    let first = problems.first();
+    let first_text = first.map_or("", |problem| problem.text.as_str());
+    let first_hint = first.map_or("", |problem| problem.hint.as_str());
+    let text = format!("{count} streams: {names}{more}; first problem: {first_text}");
+    DetectedProblem::new(text, first_hint)
 }
 
 #[cfg(test)]
@@ -222,11 +214,11 @@ mod tests {
     }
 
     fn stream_check(kind: AlarmKind, streams: &[&str]) -> CheckResult {
-        let wrong = streams.iter().map(|stream| problem(Some(stream))).collect();
+        let problems = streams.iter().map(|stream| problem(Some(stream))).collect();
         CheckResult {
             account: Some("shop".to_owned()),
             kind,
-            problems: wrong,
+            problems,
             inconclusive: BTreeSet::new(),
         }
     }
@@ -235,9 +227,9 @@ mod tests {
         CheckResult::for_whole(Some("shop"), kind, is_wrong.then(|| problem(None)))
     }
 
-    /// What happens at so many minutes: the streams of which an alarm begins (`+`) or ends (`-`).
-    fn apply_at(board: &mut AlarmBoard, minute: i64, look: &CheckResult) -> Vec<String> {
-        let changed = board.apply(look, Millis(minute * MINUTE));
+    /// Applies a check at this minute. Returns the streams whose alarm begins (`+`) or ends (`-`).
+    fn apply_at(board: &mut AlarmBoard, minute: i64, result: &CheckResult) -> Vec<String> {
+        let changed = board.apply(result, Millis(minute * MINUTE));
         let sign = |alarm: &Alarm| if alarm.is_active() { '+' } else { '-' };
         changed
             .iter()
@@ -252,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn it_begins_once_and_ends_once() {
+    fn alarm_begins_once_and_ends_once() {
         let mut board = AlarmBoard::default();
         assert_eq!(
             apply_at(&mut board, 0, &account_check(AlarmKind::Parked, true)),
@@ -279,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_by_itself_begins_nothing() {
+    fn short_problems_raise_no_alarm() {
         let mut board = AlarmBoard::default();
         for minute in 0..=60 {
             let is_wrong = minute % 5 != 0;
@@ -304,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_and_goes_is_one_alarm() {
+    fn a_flapping_problem_is_one_alarm() {
         let mut board = AlarmBoard::default();
         assert_eq!(
             apply_at(&mut board, 0, &account_check(AlarmKind::Disk, true)),
@@ -324,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_streams_have_an_alarm_each_and_many_one_together() {
+    fn few_streams_alarm_separately_and_many_together() {
         let mut board = AlarmBoard::default();
         assert_eq!(
             apply_at(&mut board, 0, &stream_check(AlarmKind::Silent, &["a"])),
@@ -343,7 +335,7 @@ mod tests {
             .find(|alarm| alarm.subject.stream.is_none())
             .unwrap()
             .text;
-        assert_eq!(text, "4 streams: b, c, d and 1 more; the first: wrong");
+        assert_eq!(text, "4 streams: b, c, d and 1 more; first problem: wrong");
         assert_eq!(
             apply_at(&mut board, 2, &stream_check(AlarmKind::Silent, &["e"])),
             ["+*"],
@@ -364,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_looked_at_stays_as_it_is() {
+    fn unchecked_alarms_stay_active() {
         let mut board = AlarmBoard::default();
         apply_at(&mut board, 0, &stream_check(AlarmKind::Silent, &["a"]));
         let unjudged = CheckResult {
@@ -387,10 +379,10 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// However streams come and go: beginnings and ends of each alarm take turns, none ends that is wrong, and there
-        /// are never more than a few that begin at once.
+        /// Begins and ends of each alarm alternate, no alarm ends while its problem lasts, and at
+        /// most a few begin at once.
         #[test]
-        fn beginnings_and_ends_take_turns(looks in prop::collection::vec(prop::collection::btree_set(0u8..12, 0..12), 1..80)) {
+        fn begins_and_ends_alternate(looks in prop::collection::vec(prop::collection::btree_set(0u8..12, 0..12), 1..80)) {
             let mut board = AlarmBoard::default();
             let mut standing = BTreeSet::new();
             for (minute, streams) in looks.iter().enumerate() {

@@ -4,49 +4,81 @@ use std::collections::BTreeSet;
 
 use crate::domain::alarm::{AlarmKind, AlarmSubject};
 
-/// What was found by looking at one kind of thing.
+/// The result of one check for one kind of problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckResult {
-    /// Nothing where the archive itself was looked at.
+    /// The checked account; `None` if the archive itself was checked.
     pub account: Option<String>,
     pub kind: AlarmKind,
-    /// What is wrong of it, if anything.
+    /// The problems found; empty if there is none.
     pub problems: Vec<DetectedProblem>,
-    /// Streams that could not be judged, and stay as they are.
+    /// Streams without a result. Their alarms keep their state.
     pub inconclusive: BTreeSet<String>,
 }
 
-/// Something that is wrong.
+/// A problem found by a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DetectedProblem {
-    /// Nothing where all of the account is concerned.
+    /// The affected stream; `None` if the whole account, or the archive, is affected.
     pub stream: Option<String>,
+    /// The problem, in one line.
     pub text: String,
+    /// The recommended action.
     pub hint: String,
-    /// See [`Alarm::level`].
+    /// See [`Alarm::level`](crate::domain::alarm::Alarm::level).
     pub level: Option<i64>,
 }
 
 impl CheckResult {
-    /// At what concerns an account, or the archive, as a whole.
+    /// Creates the result of a check of a whole account, or of the archive (`None`).
     pub fn for_whole(
         account: Option<&str>,
         kind: AlarmKind,
-        wrong: Option<DetectedProblem>,
+        problem: Option<DetectedProblem>,
     ) -> Self {
         Self {
             account: account.map(str::to_owned),
             kind,
-            problems: wrong.into_iter().collect(),
+            problems: problem.into_iter().collect(),
             inconclusive: BTreeSet::new(),
         }
     }
 
+    /// Returns the subject of an alarm about this stream, or about the whole (`None`).
     pub(super) fn subject_for(&self, stream: Option<&str>) -> AlarmSubject {
         AlarmSubject {
             account: self.account.clone(),
             stream: stream.map(str::to_owned),
             kind: self.kind,
+        }
+    }
+
+    /// True if an alarm on this subject depends on this check.
+    pub(super) fn covers(&self, subject: &AlarmSubject) -> bool {
+        subject.account == self.account && subject.kind == self.kind
+    }
+}
+
+impl DetectedProblem {
+    /// Creates a problem of a whole account, or of the archive.
+    pub fn new(text: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            stream: None,
+            text: text.into(),
+            hint: hint.into(),
+            level: None,
+        }
+    }
+
+    /// Creates a problem of one stream.
+    pub fn of_stream(
+        stream: impl Into<String>,
+        text: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self {
+            stream: Some(stream.into()),
+            ..Self::new(text, hint)
         }
     }
 }

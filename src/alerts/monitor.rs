@@ -1,48 +1,38 @@
-//! The lookout: it looks at what passes come to, and now and then at the archive itself, and tells of what is
-//! wrong, once when it begins and once when it is over: the log, the archive, and the webhook.
+//! The alarm monitor checks the results of passes after each pass, and the archive itself every few
+//! minutes.
 //!
-//! What stands is on record in the archive, and so is what the webhook has been told: neither a restart nor another
-//! process tells it again. While the archive cannot be written the record is kept in memory. The lookout works in a task of
-//! its own, and no pass waits for it.
+//! It reports each problem once when it begins and once when it is over: to the log, to the archive
+//! and to the webhook. Active alarms, and what the webhook was notified of, are stored in the
+//! archive, so neither a restart nor another process reports an alarm again. While the archive
+//! cannot be written, alarms are kept in memory. The monitor runs in its own task, and no pass
+//! waits for it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::check::CheckResult;
+use super::limits::{ARCHIVE_CHECK_INTERVAL, FIRST_ARCHIVE_CHECK, WEBHOOK_RETRY};
 use super::records::AlarmRecords;
 use super::rules::archive_health::ArchiveHealth;
 use super::rules::lost_history;
 use super::rules::pass_history::PassHistory;
-use super::webhook::WebhookError;
-use super::webhook::{Notification, Webhook};
-use crate::config::Alerts;
+use super::webhook::{Notification, Webhook, WebhookError};
 use crate::domain::alarm::{AlarmKind, AlarmSubject};
 use crate::domain::clock::Clock;
-use crate::domain::retry::Backoff;
+use crate::domain::time::Millis;
 use crate::provider::Provider;
 use crate::store::{Archive, StoreError, StreamStatus};
 use crate::sync::PassReport;
 use crate::sync::forecast::{forecast, request_rates};
 
-/// How often the archive itself is looked at, and whether a pass hangs.
-const ARCHIVE_CHECK_INTERVAL: Duration = Duration::from_mins(5);
-/// When for the first time: a first pass is over by then.
-const FIRST_ARCHIVE_CHECK: Duration = Duration::from_mins(1);
-/// How a letter is tried that does not arrive, until it is too old to be news.
-const WEBHOOK_RETRY: Backoff = Backoff {
-    initial: Duration::from_secs(10),
-    max: Duration::from_mins(5),
-    max_attempts: u32::MAX,
-};
+const WEBHOOK_HINT: &str = "delivery is retried for a day; check [alerts] webhook, and that it is \
+                            reachable from this machine";
 
-const WEBHOOK_HINT: &str = "it is tried again for a day; see whether [alerts] webhook is right, and answers from this machine";
-
-/// See above.
+/// Checks for problems, and reports them as alarms. See the module documentation.
 pub struct AlarmMonitor {
     store: Arc<dyn Archive>,
     providers: Vec<Arc<dyn Provider>>,
@@ -50,13 +40,13 @@ pub struct AlarmMonitor {
     webhook: Option<Webhook>,
     observations: Mutex<Observations>,
     records: tokio::sync::Mutex<AlarmRecords>,
-    /// A pass has ended.
+    /// Signals that a pass has ended.
     pass_ended: Notify,
-    /// There may be something to post.
+    /// Signals that a notification may be waiting.
     outbox: Notify,
 }
 
-/// What was heard of passes and of the archive.
+/// The observed results of passes and of archive operations.
 #[derive(Debug, Default)]
 struct Observations {
     passes: HashMap<String, PassHistory>,
@@ -65,25 +55,26 @@ struct Observations {
 
 impl std::fmt::Debug for AlarmMonitor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lookout")
+        f.debug_struct("AlarmMonitor")
             .field("webhook", &self.webhook)
             .finish_non_exhaustive()
     }
 }
 
 impl AlarmMonitor {
-    /// Over these accounts and their archive.
+    /// Creates a monitor of these accounts and their archive. `webhook`: the URL that notifications
+    /// are posted to. Errors if its HTTP client cannot be built.
     pub fn new(
         store: Arc<dyn Archive>,
         providers: Vec<Arc<dyn Provider>>,
         clock: Arc<dyn Clock>,
-        alerts: &Alerts,
+        webhook: Option<&str>,
     ) -> Result<Self, WebhookError> {
         Ok(Self {
             store,
             providers,
             clock,
-            webhook: alerts.webhook.as_ref().map(Webhook::new).transpose()?,
+            webhook: webhook.map(Webhook::new).transpose()?,
             observations: Mutex::default(),
             records: tokio::sync::Mutex::default(),
             pass_ended: Notify::new(),
@@ -91,7 +82,7 @@ impl AlarmMonitor {
         })
     }
 
-    /// A pass over an account begins.
+    /// Records that a pass over an account begins.
     pub fn pass_begins(&self, account: &str) {
         let now = self.clock.now();
         self.lock_observations()
@@ -101,11 +92,11 @@ impl AlarmMonitor {
             .record_begin(now);
     }
 
-    /// It has ended.
+    /// Records that a pass over an account has ended, with its result.
     pub fn pass_ends(&self, account: &str, outcome: &Result<PassReport, StoreError>) {
         {
-            let mut heard = self.lock_observations();
-            let Observations { passes, archive } = &mut *heard;
+            let mut observations = self.lock_observations();
+            let Observations { passes, archive } = &mut *observations;
             let passes = passes.entry(account.to_owned()).or_default();
             match outcome {
                 Ok(report) => {
@@ -122,126 +113,126 @@ impl AlarmMonitor {
         self.pass_ended.notify_one();
     }
 
-    /// Looks, and tells, until `stop`.
+    /// Checks and notifies until `stop` is cancelled.
     pub async fn run(&self, stop: &CancellationToken) {
         tokio::join!(self.run_checks(stop), self.deliver_notifications(stop));
     }
 
     async fn run_checks(&self, stop: &CancellationToken) {
-        let mut beat = interval_at(Instant::now() + FIRST_ARCHIVE_CHECK, ARCHIVE_CHECK_INTERVAL);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut timer = interval_at(Instant::now() + FIRST_ARCHIVE_CHECK, ARCHIVE_CHECK_INTERVAL);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let is_beat = tokio::select! {
+            let with_history = tokio::select! {
                 () = self.pass_ended.notified() => false,
-                _ = beat.tick() => true,
+                _ = timer.tick() => true,
                 () = stop.cancelled() => return,
             };
-            self.check(is_beat).await;
+            self.check(with_history).await;
         }
     }
 
-    /// Looks at what was heard of passes; at the archive itself, too, where that is asked for.
+    /// Checks the recorded results of passes; with `with_history`, also the history in the archive.
     async fn check(&self, with_history: bool) {
-        let mut records = self.records.lock().await;
         let now = self.clock.now();
-        records
-            .reload(&*self.store, now, self.webhook.is_some())
-            .await;
-        let disk = AlarmSubject {
-            account: None,
-            stream: None,
-            kind: AlarmKind::Disk,
-        };
-        let (room, was_scarce) = (self.store.disk_space().await, records.is_active(&disk));
-        let mut looks = {
-            let heard = self.lock_observations();
-            let mut looks = heard.archive.check(room, was_scarce);
-            looks.extend(
-                heard
-                    .passes
-                    .iter()
-                    .flat_map(|(account, passes)| passes.check(account, now)),
-            );
-            looks
-        };
+        let has_webhook = self.webhook.is_some();
+        let mut records = self.records.lock().await;
+        records.reload(&*self.store, now, has_webhook).await;
+        let mut results = self.check_observations(&records, now).await;
         if with_history {
             match self.check_history(&mut records).await {
-                Ok(found) => looks.extend(found),
+                Ok(found) => results.extend(found),
                 Err(error) => {
-                    tracing::debug!(%error, "the archive cannot be looked at");
+                    tracing::debug!(%error, "the archive could not be read");
                     self.lock_observations().archive.record_failure(&error);
                 }
             }
         }
-        for look in looks {
-            records.apply(&look, now, self.webhook.is_some());
+        for result in results {
+            records.apply(&result, now, has_webhook);
         }
         records.save(&*self.store, now).await;
         self.outbox.notify_one();
     }
 
-    /// Looks at the history of the accounts that this process works on.
+    /// Checks the disk, and the recorded results of archive operations and passes.
+    async fn check_observations(&self, records: &AlarmRecords, now: Millis) -> Vec<CheckResult> {
+        let disk = AlarmSubject {
+            account: None,
+            stream: None,
+            kind: AlarmKind::Disk,
+        };
+        let space = self.store.disk_space().await;
+        let was_nearly_full = records.is_active(&disk);
+        let observations = self.lock_observations();
+        let mut results = observations.archive.check(space, was_nearly_full);
+        for (account, passes) in &observations.passes {
+            results.extend(passes.check(account, now));
+        }
+        results
+    }
+
+    /// Checks the history of the accounts that this process works on, and clears the alarms of
+    /// accounts that no process works on.
     async fn check_history(
         &self,
         records: &mut AlarmRecords,
     ) -> Result<Vec<CheckResult>, StoreError> {
         let now = self.clock.now();
         let status = self.store.status().await?;
-        let paces = request_rates(&*self.store, now).await?;
+        let rates = request_rates(&*self.store, now).await?;
         let mut by_account: HashMap<&str, Vec<&StreamStatus>> = HashMap::new();
         for stream in &status {
-            by_account.entry(&stream.account).or_default().push(stream);
+            let account = by_account.entry(&stream.account).or_default();
+            account.push(stream);
         }
-        let mut looks = Vec::new();
-        let is_ours = |account: &str| {
-            self.providers
-                .iter()
-                .any(|provider| provider.account().name == account)
-        };
-        for (account, streams) in by_account.iter().filter(|(account, _)| !is_ours(account)) {
-            let looked_at = streams.iter().map(|stream| stream.frontier.wanted_to).max();
-            looks.extend(
-                looked_at
-                    .into_iter()
-                    .flat_map(|looked_at| lost_history::clear_abandoned(account, looked_at, now)),
-            );
+        let mut results = Vec::new();
+        for (account, streams) in &by_account {
+            if !self.is_configured(account) {
+                let checked_at = streams.iter().map(|stream| stream.frontier.wanted_to).max();
+                let checked_at = checked_at.unwrap_or(now.second());
+                results.extend(lost_history::clear_abandoned(account, checked_at, now));
+            }
         }
         for provider in &self.providers {
             let account = provider.account().name.as_str();
             let Some(streams) = by_account.get(account) else {
                 continue;
             };
-            {
-                let mut heard = self.lock_observations();
-                let Some(passes) = heard
-                    .passes
-                    .get_mut(account)
-                    .filter(|passes| passes.is_ours())
-                else {
-                    continue;
-                };
-                looks.extend(passes.check_streams(account, streams));
+            if !self.is_ours(account) {
+                continue;
             }
-            looks.extend(lost_history::check_loss_ahead(
-                account,
-                forecast(&**provider, &status, &paces, now).as_ref(),
-            ));
-            let lost = lost_history::lost_seconds(streams);
-            looks.push(lost_history::check_lost(
-                account,
-                streams,
-                records.reported_loss_s(account, lost),
-            ));
-            looks.push(
-                records
-                    .check_silence(&*self.store, account, streams, now)
-                    .await?,
-            );
+            results.extend(self.check_stuck_streams(account, streams));
+            let forecast = forecast(&**provider, &status, &rates, now);
+            results.extend(lost_history::check_loss_ahead(account, forecast.as_ref()));
+            let lost_s = lost_history::lost_seconds(streams);
+            let reported_s = records.reported_loss_s(account, lost_s);
+            results.push(lost_history::check_lost(account, streams, reported_s));
+            let silence = records.check_silence(&*self.store, account, streams, now);
+            results.push(silence.await?);
         }
-        Ok(looks)
+        Ok(results)
     }
 
-    /// Posts what the webhook has not been told.
+    fn check_stuck_streams(&self, account: &str, streams: &[&StreamStatus]) -> Option<CheckResult> {
+        let mut observations = self.lock_observations();
+        let passes = observations.passes.get_mut(account)?;
+        passes.check_streams(account, streams)
+    }
+
+    /// True if the account is in the configuration.
+    fn is_configured(&self, account: &str) -> bool {
+        let mut providers = self.providers.iter();
+        providers.any(|provider| provider.account().name == account)
+    }
+
+    /// True if this process is known to work on the account.
+    fn is_ours(&self, account: &str) -> bool {
+        let observations = self.lock_observations();
+        let passes = observations.passes.get(account);
+        passes.is_some_and(PassHistory::is_ours)
+    }
+
+    /// Posts pending notifications to the webhook until `stop` is cancelled.
     async fn deliver_notifications(&self, stop: &CancellationToken) {
         let Some(webhook) = &self.webhook else { return };
         let mut failures = 0;
@@ -249,7 +240,9 @@ impl AlarmMonitor {
             let posted = async {
                 match self.next_notification().await {
                     None => self.outbox.notified().await,
-                    Some(letter) => failures = self.deliver(webhook, &letter, failures).await,
+                    Some(notification) => {
+                        failures = self.deliver(webhook, &notification, failures).await;
+                    }
                 }
             };
             tokio::select! {
@@ -259,34 +252,29 @@ impl AlarmMonitor {
         }
     }
 
+    /// Returns the oldest pending notification on the archive, or on an account of this process.
     async fn next_notification(&self) -> Option<Notification> {
         let records = self.records.lock().await;
-        let is_ours = |account: &str| {
-            self.lock_observations()
-                .passes
-                .get(account)
-                .is_some_and(PassHistory::is_ours)
-        };
-        let alarm = records
-            .next_unnotified(|alarm| alarm.subject.account.as_deref().is_none_or(is_ours))?;
+        let alarm = records.next_unnotified(|alarm| {
+            let account = alarm.subject.account.as_deref();
+            account.is_none_or(|account| self.is_ours(account))
+        })?;
         let account = alarm.subject.account.as_deref();
-        let provider = self.providers.iter().map(|provider| provider.account());
-        let provider = provider
-            .filter(|known| Some(known.name.as_str()) == account)
-            .map(|known| known.provider.name())
-            .next();
+        let mut providers = self.providers.iter();
+        let provider = providers.find(|known| Some(known.account().name.as_str()) == account);
         Some(Notification {
             alarm: alarm.clone(),
-            provider,
+            provider: provider.map(|provider| provider.account().provider.name()),
         })
     }
 
-    /// Posts a letter; waits where it does not arrive. Answers with how many in a row have not.
+    /// Posts a notification, and waits for the backoff if that fails. Returns the number of
+    /// consecutive failures.
     async fn deliver(&self, webhook: &Webhook, notification: &Notification, failures: u32) -> u32 {
         match webhook.post(notification).await {
             Ok(()) => {
                 if failures > 0 {
-                    tracing::info!("the webhook takes alarms again");
+                    tracing::info!("the webhook accepts notifications again");
                 }
                 let mut records = self.records.lock().await;
                 records.mark_notified(
@@ -298,7 +286,11 @@ impl AlarmMonitor {
             }
             Err(error) => {
                 if failures == 0 {
-                    tracing::warn!(%error, hint = WEBHOOK_HINT, "the webhook takes no alarm");
+                    tracing::warn!(
+                        %error,
+                        hint = WEBHOOK_HINT,
+                        "the webhook does not accept notifications; retrying"
+                    );
                 }
                 let wait = WEBHOOK_RETRY
                     .delay_after(failures + 1, fastrand::f64())
@@ -309,7 +301,7 @@ impl AlarmMonitor {
         }
     }
 
-    /// Passes and errors are plain data that no panic can leave half-written.
+    /// Observations are plain data that a panic cannot leave half-written.
     fn lock_observations(&self) -> MutexGuard<'_, Observations> {
         self.observations
             .lock()

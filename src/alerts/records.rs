@@ -1,36 +1,32 @@
-//! What is on record of alarms: in the archive, and in memory for as long as that cannot be written.
+//! The record of alarms: in the archive, and in memory while the archive cannot be written.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use super::board::AlarmBoard;
 use super::check::CheckResult;
-use super::log::log_alarm;
+use super::limits::{ALARM_RETENTION, NOTIFY_WITHIN};
 use super::rules::silence::SilenceDetector;
+use super::text::log_alarm;
 use crate::domain::alarm::{Alarm, AlarmKind, AlarmSubject, Notified};
 use crate::domain::time::Millis;
 use crate::store::{Archive, StoreError, StreamStatus};
 
-/// What is over is kept for so long.
-const ALARM_RETENTION: Duration = Duration::from_hours(2160);
-/// What was over, or began, longer ago is no news any more.
-const NOTIFY_WITHIN: Duration = Duration::from_hours(24);
-
 type AlarmId = (AlarmSubject, Millis);
 
-/// See above.
+/// The alarms that may still change, or that the webhook must be notified of.
 #[derive(Debug, Default)]
 pub(super) struct AlarmRecords {
     board: AlarmBoard,
     silence_detector: SilenceDetector,
-    /// What stands, what is to be told, and how far harm had come.
+    /// Active alarms, alarms to be notified of, and the latest alarms with a level.
     alarms: BTreeMap<AlarmId, Alarm>,
-    /// What of it the archive does not know.
+    /// The alarms that the archive does not have in this state yet.
     unsaved: BTreeSet<AlarmId>,
 }
 
 impl AlarmRecords {
-    /// Reads what the archive has. What is too old to be told, or has nobody to be told to, is taken for told.
+    /// Reads the alarms of the archive. Alarms that are too old for a notification, or that have no
+    /// webhook to go to, are marked as notified.
     pub(super) async fn reload(&mut self, store: &dyn Archive, now: Millis, has_webhook: bool) {
         match store.alarms(now).await {
             Ok(alarms) => {
@@ -40,7 +36,10 @@ impl AlarmRecords {
                 }
             }
             Err(error) => {
-                tracing::debug!(%error, "the record of alarms cannot be read; going by memory");
+                tracing::debug!(
+                    %error,
+                    "the alarms in the archive could not be read; using those in memory"
+                );
             }
         }
         for (id, alarm) in &mut self.alarms {
@@ -52,17 +51,13 @@ impl AlarmRecords {
                 self.unsaved.insert(id.clone());
             }
         }
-        self.board.restore(
-            self.alarms
-                .values()
-                .filter(|alarm| alarm.is_active())
-                .cloned(),
-        );
+        let active = self.alarms.values().filter(|alarm| alarm.is_active());
+        self.board.restore(active.cloned());
     }
 
-    /// Takes note of a look, and tells the log what began and what is over.
-    pub(super) fn apply(&mut self, look: &CheckResult, now: Millis, has_webhook: bool) {
-        for mut alarm in self.board.apply(look, now) {
+    /// Applies the result of a check, and logs alarms that began or ended.
+    pub(super) fn apply(&mut self, result: &CheckResult, now: Millis, has_webhook: bool) {
+        for mut alarm in self.board.apply(result, now) {
             let id = alarm.id();
             if !alarm.is_active() && !has_webhook {
                 alarm.notified = Notified::All;
@@ -75,24 +70,24 @@ impl AlarmRecords {
         }
     }
 
-    /// Whether an alarm stands.
+    /// True if an alarm on this subject is active.
     pub(super) fn is_active(&self, subject: &AlarmSubject) -> bool {
         self.board.active().any(|alarm| alarm.subject == *subject)
     }
 
-    /// How many seconds of an account's history had been lost when that was last told of. It is no more than are lost by
-    /// now: where less history is wanted than before, less of it is lost.
+    /// Returns the seconds of lost history that were last reported for an account, but at most
+    /// `lost`. The loss shrinks if less history is wanted than before; the stored level is then
+    /// lowered too.
     pub(super) fn reported_loss_s(&mut self, account: &str, lost: i64) -> i64 {
-        let of_it = |subject: &AlarmSubject| {
+        let is_loss = |alarm: &&mut Alarm| {
+            let subject = &alarm.subject;
             subject.kind == AlarmKind::Lost && subject.account.as_deref() == Some(account)
         };
-        let last = self
-            .alarms
-            .values_mut()
-            .filter(|alarm| of_it(&alarm.subject))
-            .max_by_key(|alarm| alarm.since);
-        let Some((alarm, level)) = last.and_then(|alarm| alarm.level.map(|level| (alarm, level)))
-        else {
+        let losses = self.alarms.values_mut().filter(is_loss);
+        let Some(alarm) = losses.max_by_key(|alarm| alarm.since) else {
+            return 0;
+        };
+        let Some(level) = alarm.level else {
             return 0;
         };
         if lost < level {
@@ -102,7 +97,7 @@ impl AlarmRecords {
         level.min(lost)
     }
 
-    /// Looks at which of an account's streams have fallen silent.
+    /// Checks an account's streams for silence.
     pub(super) async fn check_silence(
         &mut self,
         store: &dyn Archive,
@@ -110,42 +105,38 @@ impl AlarmRecords {
         streams: &[&StreamStatus],
         now: Millis,
     ) -> Result<CheckResult, StoreError> {
-        let standing: BTreeSet<&AlarmSubject> =
+        let active: BTreeSet<&AlarmSubject> =
             self.board.active().map(|alarm| &alarm.subject).collect();
+        let is_active = |subject: &AlarmSubject| active.contains(subject);
         self.silence_detector
-            .check(
-                store,
-                account,
-                streams,
-                |subject| standing.contains(subject),
-                now,
-            )
+            .check(store, account, streams, is_active, now)
             .await
     }
 
-    /// The oldest alarm of which the webhook has not been told all, and that may be told.
+    /// Returns the oldest alarm with a pending notification for which `may_notify` is true.
     pub(super) fn next_unnotified(&self, may_notify: impl Fn(&Alarm) -> bool) -> Option<&Alarm> {
-        let is_untold = |alarm: &&Alarm| match alarm.notified {
+        let is_pending = |alarm: &&Alarm| match alarm.notified {
             Notified::Nothing => true,
             Notified::Start => !alarm.is_active(),
             Notified::All => false,
         };
         self.alarms
             .values()
-            .filter(is_untold)
+            .filter(is_pending)
             .filter(|alarm| may_notify(alarm))
             .min_by_key(|alarm| alarm.since)
     }
 
-    /// The webhook has been told.
-    pub(super) fn mark_notified(&mut self, id: &AlarmId, mark_notified: Notified) {
+    /// Records that the webhook has been notified.
+    pub(super) fn mark_notified(&mut self, id: &AlarmId, state: Notified) {
         if let Some(alarm) = self.alarms.get_mut(id) {
-            alarm.notified = alarm.notified.max(mark_notified);
+            alarm.notified = alarm.notified.max(state);
             self.unsaved.insert(id.clone());
         }
     }
 
-    /// Writes down what the archive does not know. What cannot be written now is written later.
+    /// Writes unsaved alarms to the archive. If that fails, they stay in memory and are written by
+    /// a later call.
     pub(super) async fn save(&mut self, store: &dyn Archive, now: Millis) {
         let alarms: Vec<Alarm> = self
             .unsaved
@@ -159,7 +150,7 @@ impl AlarmRecords {
         match store.save_alarms(&alarms, now.minus(ALARM_RETENTION)).await {
             Ok(()) => self.unsaved.clear(),
             Err(error) => {
-                tracing::debug!(%error, "alarms cannot be put on record; they are kept in memory");
+                tracing::debug!(%error, "alarms could not be saved; they are kept in memory");
             }
         }
     }

@@ -1,50 +1,48 @@
-//! Where alarms are posted.
-
-use std::time::Duration;
+//! The webhook that alarms are posted to.
 
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{StatusCode, Url};
 use serde_json::json;
 
-use crate::config::Secret;
+use super::limits::WEBHOOK_TIMEOUT;
 use crate::domain::alarm::{Alarm, Notified};
+use crate::domain::time::Millis;
 
-/// From the request to the answer's status.
-const TIMEOUT: Duration = Duration::from_secs(15);
-
-/// A URL that takes alarms. Nothing shows it: a token may be any part of it.
+/// A webhook's HTTP client and URL. `Debug` hides the URL, because any part of it may be a token.
 pub(super) struct Webhook {
     client: reqwest::Client,
     url: Url,
 }
 
-/// Why alarms cannot be posted.
+/// An error of the webhook. It never contains the URL.
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
-    #[error("the webhook of [alerts] cannot be set up on this machine")]
+    #[error("the HTTP client for [alerts] webhook could not be created")]
     Client,
-    #[error("it timed out")]
+    #[error("the request timed out")]
     TimedOut,
-    #[error("it cannot be connected to")]
+    #[error("the connection failed")]
     Unreachable,
-    #[error("the connection broke off")]
-    BrokenOff,
-    #[error("it answered with {0}, which is not followed: name the place that it leads to")]
+    #[error("the connection was lost")]
+    ConnectionLost,
+    #[error(
+        "it answered with status {0}; redirects are not followed, so configure the final address"
+    )]
     Redirected(StatusCode),
-    #[error("it answered with {0}")]
+    #[error("it answered with status {0}")]
     Refused(StatusCode),
 }
 
-/// What is told of an alarm: that it began, or that it is over.
+/// A notification: an alarm that began or ended.
 #[derive(Clone, Debug)]
 pub(super) struct Notification {
     pub(super) alarm: Alarm,
-    /// `agora` or `web3mq`, where the account is known.
+    /// `agora` or `web3mq`; `None` if the account is not in the configuration.
     pub(super) provider: Option<&'static str>,
 }
 
 impl Notification {
-    /// What has been told once it has arrived.
+    /// Returns the state of the alarm once this notification was delivered.
     pub(super) fn state_after_delivery(&self) -> Notified {
         if self.announces_end() {
             Notified::All
@@ -57,49 +55,52 @@ impl Notification {
         !self.alarm.is_active() && self.alarm.notified == Notified::Start
     }
 
-    /// The fields are always these. `text` says all of it to a person.
+    /// Returns the JSON body. Its fields are always the same; `text` is the whole notification for
+    /// people.
     fn to_json(&self) -> String {
-        let Alarm {
-            subject,
-            since,
-            until,
-            text,
-            hint,
-            ..
-        } = &self.alarm;
+        let Alarm { subject, hint, .. } = &self.alarm;
+        let until = self.alarm.until.filter(|_| self.announces_end());
         let event = if self.announces_end() {
             "over"
         } else {
             "begun"
         };
-        let whose = [subject.account.as_deref(), subject.stream.as_deref()];
-        let whose = whose
-            .into_iter()
-            .flatten()
-            .fold(String::new(), |all, part| format!("{all} {part}"));
-        let kind = subject.kind.name();
-        let said = match until.filter(|_| self.announces_end()) {
-            Some(until) => {
-                format!("[Backscroll]{whose}: {kind}: over at {until}; since {since}: {text}")
-            }
-            None => format!("[Backscroll]{whose}: {kind}: {text}\nWhat to do: {hint}"),
-        };
-        let until = until
-            .filter(|_| self.announces_end())
-            .map(|until| until.to_string());
         json!({
-            "text": said,
+            "text": self.message(until),
             "event": event,
-            "kind": kind,
+            "kind": subject.kind.name(),
             "account": subject.account,
             "provider": self.provider,
             "stream": subject.stream,
-            "since": since.to_string(),
-            "until": until,
-            "problem": text,
+            "since": self.alarm.since.to_string(),
+            "until": until.map(|until| until.to_string()),
+            "problem": self.alarm.text,
             "hint": hint,
         })
         .to_string()
+    }
+
+    /// Returns the notification for people. `until`: the end of the alarm, if it is announced.
+    fn message(&self, until: Option<Millis>) -> String {
+        let Alarm {
+            subject,
+            since,
+            text,
+            hint,
+            ..
+        } = &self.alarm;
+        let kind = subject.kind.name();
+        let mut message = "[Backscroll]".to_owned();
+        for name in [&subject.account, &subject.stream].into_iter().flatten() {
+            message.push(' ');
+            message.push_str(name);
+        }
+        match until {
+            Some(until) => {
+                format!("{message}: {kind}: over at {until}; since {since}: {text}")
+            }
+            None => format!("{message}: {kind}: {text}\nWhat to do: {hint}"),
+        }
     }
 }
 
@@ -110,15 +111,16 @@ impl std::fmt::Debug for Webhook {
 }
 
 impl Webhook {
-    /// `url` is one that the configuration has found fit.
-    pub(super) fn new(url: &Secret) -> Result<Self, WebhookError> {
-        let url = Url::parse(url.expose()).map_err(|_| WebhookError::Client)?;
+    /// Creates the client for a URL that the configuration has validated. Errors if the HTTP client
+    /// cannot be built.
+    pub(super) fn new(url: &str) -> Result<Self, WebhookError> {
+        let url = Url::parse(url).map_err(|_| WebhookError::Client)?;
         let plain = url.scheme() == "http";
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
-            .timeout(TIMEOUT)
+            .timeout(WEBHOOK_TIMEOUT)
             .https_only(!plain)
-            // Alarms are rare: no connection is kept for the next.
+            // Alarms are rare, so idle connections are not kept.
             .pool_max_idle_per_host(0)
             .user_agent(concat!("backscroll/", env!("CARGO_PKG_VERSION")));
         if plain {
@@ -130,21 +132,24 @@ impl Webhook {
         })
     }
 
-    /// Posts one, once. Of the error nothing is kept that could name the URL.
-    pub(super) async fn post(&self, letter: &Notification) -> Result<(), WebhookError> {
+    /// Posts a notification once. The error drops the cause, because the cause could contain the
+    /// URL.
+    pub(super) async fn post(&self, notification: &Notification) -> Result<(), WebhookError> {
         let request = self
             .client
             .post(self.url.clone())
             .header(CONTENT_TYPE, "application/json")
-            .body(letter.to_json());
-        let answer = request.send().await.map_err(|error| {
-            match (error.is_timeout(), error.is_connect()) {
-                (true, _) => WebhookError::TimedOut,
-                (_, true) => WebhookError::Unreachable,
-                _ => WebhookError::BrokenOff,
+            .body(notification.to_json());
+        let response = request.send().await.map_err(|error| {
+            if error.is_timeout() {
+                WebhookError::TimedOut
+            } else if error.is_connect() {
+                WebhookError::Unreachable
+            } else {
+                WebhookError::ConnectionLost
             }
         })?;
-        match answer.status() {
+        match response.status() {
             status if status.is_success() => Ok(()),
             status if status.is_redirection() => Err(WebhookError::Redirected(status)),
             status => Err(WebhookError::Refused(status)),

@@ -1,6 +1,6 @@
 //! How loss is told of that lies ahead.
 
-use crate::alerts::rules::lost_history::LOSS_HINT as HINT;
+use crate::alerts::text::LOSS_HINT as HINT;
 use crate::sync::forecast::model::BacklogOutlook;
 
 /// Returns the warning that an account will lose history at this request rate, with a hint. `None` if it will lose

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::Clock;
-use crate::domain::time::Millis;
+use crate::domain::time::{Millis, UNBOUNDED_HISTORY_S};
 use crate::provider::{Provider, ProviderError};
 use crate::store::{RequestRate, StoreError, StreamStatus};
 use crate::sync::forecast::preview::{Preview, PreviewOptions, preview};
@@ -26,9 +26,6 @@ const TYPICAL_MESSAGE_BYTES: [f64; 2] = [305.0, 370.0];
 const MIN_MESSAGES_TO_MEASURE: u64 = 10_000;
 /// An account with a pass within this time is being synced by another process.
 const RECENT_PASS: Duration = Duration::from_mins(2);
-
-/// A missing range longer than this is shown as `all`, in seconds: it reaches back to 1970.
-const EVER_S: u64 = 30 * 365 * 86_400;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -195,7 +192,7 @@ impl PlanTotals {
         [
             name.to_owned(),
             thousands(self.streams as u64),
-            if self.longest > EVER_S {
+            if self.longest > UNBOUNDED_HISTORY_S {
                 "all".to_owned()
             } else {
                 duration(self.longest)

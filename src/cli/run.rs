@@ -7,7 +7,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::signal::unix::Signal;
 use tokio::time::timeout;
@@ -15,8 +14,9 @@ use tokio::time::timeout;
 use super::logging::LogHandle;
 use super::{CliError, ExitOutcome, IfMissing, accounts, open_to_write};
 use crate::alerts::AlarmMonitor;
-use crate::config::{Config, DatabaseUrl};
+use crate::config::{Config, DatabaseUrl, Secret};
 use crate::daemon;
+use crate::daemon::limits::CLOSE_GRACE;
 use crate::daemon::service_manager::ServiceManager;
 use crate::daemon::signals::{Shutdown, hangup_signals};
 use crate::daemon::web::{StatusServer, StatusSources};
@@ -25,10 +25,6 @@ use crate::provider::Provider;
 use crate::provider::limits::HANDOVER_PAUSE;
 use crate::store::Archive;
 use crate::sync::Engine;
-
-/// The timeout for closing the archive and the status page at shutdown. Neither needs it: committed
-/// data is already on disk. A longer value only delays the exit.
-const CLOSE_TIMEOUT: Duration = Duration::from_millis(250);
 
 pub(super) async fn run(
     path: &Path,
@@ -65,7 +61,7 @@ pub(super) async fn run(
             provider.pause_for(HANDOVER_PAUSE);
         }
     }
-    if timeout(CLOSE_TIMEOUT, web.stop()).await.is_err() {
+    if timeout(CLOSE_GRACE, web.stop()).await.is_err() {
         tracing::debug!("a response of the status page was cut off");
     }
     tracing::info!("stopped");
@@ -121,11 +117,12 @@ impl Service<'_> {
         };
         let engine = Engine::new(providers.clone(), archive.store.clone(), &self.clock)
             .aborted_by(&self.stop.abort);
+        let webhook = config.alerts.webhook.as_ref().map(Secret::expose);
         let lookout = AlarmMonitor::new(
             archive.store.clone(),
             providers.clone(),
             self.clock.clone(),
-            &config.alerts,
+            webhook,
         )?;
         Ok(Setup {
             config,
@@ -171,7 +168,7 @@ impl Service<'_> {
         match &next {
             // The new configuration may have other accounts.
             Some(next) if next.archive.url == archive.url => archive.store.release_leases().await,
-            _ if timeout(CLOSE_TIMEOUT, archive.store.close()).await.is_err() => {
+            _ if timeout(CLOSE_GRACE, archive.store.close()).await.is_err() => {
                 tracing::debug!("closing the archive timed out");
             }
             _ => {}
@@ -208,7 +205,7 @@ impl Service<'_> {
                     let hint = failure.hint();
                     tracing::error!(error = %failure, hint, "the new configuration is invalid; the previous one stays in force");
                     self.notify.notify_ready();
-                    self.notify.status(&format!(
+                    self.notify.notify_status(&format!(
                         "new configuration invalid, the previous one stays in force: {failure}"
                     ));
                 }

@@ -1,8 +1,8 @@
-//! Whether an account's drive is alive, by what it gets done.
+//! The heartbeat of an account: proof that its driver makes progress.
 //!
-//! A sign of life is a request that has come to its end, well or not, a window that was committed, or a moment of a wait
-//! that is meant: for a tick, for another process to let go of the account. How long may pass from one sign to the next
-//! follows from the account's own settings: a slow provider takes its time, and is no reason for anything.
+//! Progress is a finished request (successful or not), a committed window, or an intended wait: for
+//! a tick, or for another process to release the account. The allowed time without progress follows
+//! from the account's own settings, so a slow provider does not look like a stall.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,79 +10,62 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::limits::HEARTBEAT_INTERVAL;
 use crate::provider::ProviderError;
 use crate::store::StoreError;
 use crate::sync::progress::AccountProgress;
 use crate::sync::{AccountSync, PassReport};
 
-/// How often a wait that is meant gives a sign.
-const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
-
-/// What an account's drive does.
+/// The state of an account's driver, for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum DriverState {
-    /// Its first pass is under way.
+    /// The first pass is running.
     #[default]
     Starting,
-    /// Everything that it wants and that can be had is sealed.
+    /// All wanted history that can be fetched is sealed.
     UpToDate,
-    /// Some of it is not.
+    /// Some of it is missing.
     CatchingUp,
     /// Another process works on the account.
     Standby,
-    /// Its last pass has failed, at the provider or at the archive.
+    /// The last pass failed at the provider or at the archive, with this error.
     Failing(String),
 }
 
 impl DriverState {
-    /// By what came of a pass.
+    /// Returns the state after a pass with this outcome.
     fn from_outcome(outcome: &Result<PassReport, StoreError>, before: &Self) -> Self {
-        match (outcome, before) {
-            // What the penalty is for says more than how long it lasts.
-            (
-                Ok(PassReport {
-                    failure: Some(ProviderError::Paused { .. }),
-                    ..
-                }),
-                Self::Failing(_),
-            ) => before.clone(),
-            (
-                Ok(PassReport {
-                    failure: Some(failure),
-                    ..
-                }),
-                _,
-            ) => Self::Failing(failure.to_string()),
-            (
-                Ok(PassReport {
-                    missing_seconds: Some(0),
-                    ..
-                }),
-                _,
-            ) => Self::UpToDate,
-            (Ok(_), _) => Self::CatchingUp,
-            (Err(StoreError::InUse { .. }), _) => Self::Standby,
-            (Err(error), _) => Self::Failing(error.to_string()),
+        let report = match outcome {
+            Ok(report) => report,
+            Err(StoreError::InUse { .. }) => return Self::Standby,
+            Err(error) => return Self::Failing(error.to_string()),
+        };
+        match (&report.failure, before) {
+            // The earlier error names the reason of the pause; "paused" alone does not.
+            (Some(ProviderError::Paused { .. }), Self::Failing(_)) => before.clone(),
+            (Some(failure), _) => Self::Failing(failure.to_string()),
+            (None, _) if report.missing_seconds == Some(0) => Self::UpToDate,
+            (None, _) => Self::CatchingUp,
         }
     }
 }
 
-/// The signs of life of one account.
+/// The heartbeat of one account.
 pub(super) struct Heartbeat {
     name: String,
-    /// Those that the account's work gives.
+    /// Counts the requests and windows of the account.
     progress: Arc<AccountProgress>,
-    /// Those of its waits.
+    /// The number of heartbeats from intended waits and finished passes.
     beats: AtomicU64,
     state: Mutex<DriverState>,
 }
 
 impl Heartbeat {
+    /// Creates the heartbeat of an account that has not started yet.
     pub(super) fn new(account: &AccountSync) -> Self {
-        let (name, progress) = (account.name().to_owned(), account.progress().clone());
         Self {
-            name,
-            progress,
+            name: account.name().to_owned(),
+            progress: account.progress().clone(),
             beats: AtomicU64::new(0),
             state: Mutex::default(),
         }
@@ -92,11 +75,12 @@ impl Heartbeat {
         &self.name
     }
 
+    /// Records one heartbeat.
     pub(super) fn beat(&self) {
         self.beats.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Waits, as is meant, for something that may take long.
+    /// Awaits a future that may intentionally take long, with regular heartbeats.
     pub(super) async fn beat_during<T>(&self, wait: impl Future<Output = T>) -> T {
         let mut wait = std::pin::pin!(wait);
         loop {
@@ -108,29 +92,30 @@ impl Heartbeat {
         }
     }
 
-    /// A pass has come to this.
+    /// Records the outcome of a pass.
     pub(super) fn record_outcome(&self, outcome: &Result<PassReport, StoreError>) {
-        let mut doing = self.lock_state();
-        *doing = DriverState::from_outcome(outcome, &doing);
+        let mut state = self.lock_state();
+        *state = DriverState::from_outcome(outcome, &state);
         self.beat();
     }
 
+    /// Returns the current state.
     pub(super) fn state(&self) -> DriverState {
         self.lock_state().clone()
     }
 
-    /// A state is plain data that no panic can leave half-written.
+    /// The state is plain data that a panic cannot leave half-written.
     fn lock_state(&self) -> MutexGuard<'_, DriverState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Whoever gives signs of life.
+/// A source of progress that can be monitored for stalls.
 pub(super) trait Liveness {
-    /// How many there have been so far.
+    /// A counter that grows with all progress.
     fn progress_ticks(&self) -> u64;
 
-    /// How long may pass from one to the next.
+    /// The longest allowed time between two changes of the counter.
     fn stall_timeout(&self) -> Duration;
 }
 
@@ -144,40 +129,40 @@ impl Liveness for Heartbeat {
     }
 }
 
-/// Looks at those whose pulse is felt, now and then.
+/// Finds the monitored sources that make no progress.
 #[derive(Debug)]
 pub(super) struct StallDetector {
-    /// How many signs each had given when the last one was noticed, and when that was.
+    /// For each source, its counter at the last change, and the time of that change.
     last_progress: Vec<(u64, Instant)>,
 }
 
 impl StallDetector {
-    pub(super) fn new(watched: usize) -> Self {
+    /// Creates a detector for this number of sources.
+    pub(super) fn new(sources: usize) -> Self {
         Self {
-            last_progress: vec![(0, Instant::now()); watched],
+            last_progress: vec![(0, Instant::now()); sources],
         }
     }
 
-    /// Which of them have been silent for too long, by position, and for how long. All must be given every time, in the
-    /// same order.
+    /// Returns the position of each stalled source and the time since its last progress. Every call
+    /// must pass all sources in the same order.
     pub(super) fn find_stalled<'a, A: Liveness + 'a>(
         &mut self,
-        watched: impl IntoIterator<Item = &'a A>,
+        sources: impl IntoIterator<Item = &'a A>,
     ) -> Vec<(usize, Duration)> {
         let now = Instant::now();
-        let mut silent = Vec::new();
-        for (position, (alive, (signs, at))) in
-            watched.into_iter().zip(&mut self.last_progress).enumerate()
-        {
-            let known = std::mem::replace(signs, alive.progress_ticks());
-            if known != *signs {
-                *at = now;
+        let mut stalled = Vec::new();
+        let sources = sources.into_iter().zip(&mut self.last_progress);
+        for (position, (source, (ticks, changed_at))) in sources.enumerate() {
+            let earlier = std::mem::replace(ticks, source.progress_ticks());
+            if earlier != *ticks {
+                *changed_at = now;
             }
-            if *at + alive.stall_timeout() < now {
-                silent.push((position, now - *at));
+            if *changed_at + source.stall_timeout() < now {
+                stalled.push((position, now - *changed_at));
             }
         }
-        silent
+        stalled
     }
 }
 
@@ -192,7 +177,7 @@ mod tests {
     use crate::store::{IfMissing, SqliteStore};
     use crate::sync::Engine;
 
-    /// Works for as long as somebody counts for it.
+    /// A worker whose progress is simulated.
     #[derive(Default)]
     struct Worker {
         ticks: AtomicU64,
@@ -222,14 +207,14 @@ mod tests {
         }
     }
 
-    /// An account that is never asked for anything.
+    /// Returns a provider that receives no requests.
     fn provider() -> IdleProvider {
         let gate = Gate::new(0.01, Arc::new(SystemClock));
         IdleProvider::new("shop", gate.with_request_timeout(Duration::from_secs(20)))
     }
 
     #[tokio::test]
-    async fn an_account_whose_wait_is_meant_is_alive_and_one_that_hangs_is_not() {
+    async fn an_intended_wait_is_alive_and_a_hanging_one_is_not() {
         let dir = tempfile::TempDir::new().unwrap();
         let store = SqliteStore::open(&dir.path().join("archive.db"), IfMissing::Create)
             .await
@@ -237,62 +222,66 @@ mod tests {
         tokio::time::pause();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut engine = Engine::new(vec![Arc::new(provider())], Arc::new(store), &clock);
-        let pulse = Heartbeat::new(engine.accounts().next().unwrap());
-        let mut watch = StallDetector::new(1);
-        let looks = async {
+        let heartbeat = Heartbeat::new(engine.accounts().next().unwrap());
+        let mut detector = StallDetector::new(1);
+        let checks = async {
             for _ in 0..1000 {
                 sleep(Duration::from_mins(1)).await;
-                assert_eq!(watch.find_stalled([&pulse]), []);
+                assert_eq!(detector.find_stalled([&heartbeat]), []);
             }
         };
         tokio::select! {
-            () = pulse.beat_during(std::future::pending()) => {}
-            () = looks => {}
+            () = heartbeat.beat_during(std::future::pending()) => {}
+            () = checks => {}
         }
-        // An answer may take 20 s, a turn at one request in 100 s as long, the archive three minutes.
+        // 20 s for an answer, 100 s for a turn at one request per 100 s, and three minutes for the
+        // archive.
         assert!(
-            (300..=302).contains(&pulse.stall_timeout().as_secs()),
+            (300..=302).contains(&heartbeat.stall_timeout().as_secs()),
             "{:?}",
-            pulse.stall_timeout()
+            heartbeat.stall_timeout()
         );
-        advance(pulse.stall_timeout()).await;
-        assert_eq!(watch.find_stalled([&pulse]), []);
+        advance(heartbeat.stall_timeout()).await;
+        assert_eq!(detector.find_stalled([&heartbeat]), []);
         advance(Duration::from_secs(1)).await;
-        assert_eq!(watch.find_stalled([&pulse]).len(), 1);
-        pulse.beat();
-        assert_eq!(watch.find_stalled([&pulse]), []);
+        assert_eq!(detector.find_stalled([&heartbeat]).len(), 1);
+        heartbeat.beat();
+        assert_eq!(detector.find_stalled([&heartbeat]), []);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_is_stuck_is_noticed_among_others_that_work() {
+    async fn a_stalled_worker_is_found_among_working_ones() {
         let workers = [
             Worker::with_stall_timeout(60),
             Worker::with_stall_timeout(60),
         ];
-        let mut watch = StallDetector::new(workers.len());
+        let mut detector = StallDetector::new(workers.len());
         for _ in 0..6 {
             advance(Duration::from_secs(10)).await;
             workers[1].make_progress();
-            assert_eq!(watch.find_stalled(&workers), []);
+            assert_eq!(detector.find_stalled(&workers), []);
         }
         advance(Duration::from_secs(1)).await;
         workers[1].make_progress();
-        assert_eq!(watch.find_stalled(&workers), [(0, Duration::from_secs(61))]);
+        assert_eq!(
+            detector.find_stalled(&workers),
+            [(0, Duration::from_secs(61))]
+        );
         workers[0].make_progress();
-        assert_eq!(watch.find_stalled(&workers), [], "it was only slow");
+        assert_eq!(detector.find_stalled(&workers), [], "it was only slow");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_whose_answers_may_take_long_is_given_long() {
+    async fn a_long_stall_timeout_is_respected() {
         let slow = [Worker::with_stall_timeout(600)];
-        let mut watch = StallDetector::new(1);
+        let mut detector = StallDetector::new(1);
         for _ in 0..4 {
             advance(Duration::from_secs(599)).await;
-            assert_eq!(watch.find_stalled(&slow), []);
+            assert_eq!(detector.find_stalled(&slow), []);
             slow[0].make_progress();
         }
-        watch.find_stalled(&slow);
+        detector.find_stalled(&slow);
         advance(Duration::from_secs(601)).await;
-        assert_eq!(watch.find_stalled(&slow).len(), 1);
+        assert_eq!(detector.find_stalled(&slow).len(), 1);
     }
 }

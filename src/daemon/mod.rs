@@ -1,9 +1,35 @@
-//! The background service: passes at the ticks of three schedules, until told to stop.
+//! The background service. It runs passes at the ticks of three schedules until it is told to stop,
+//! raises alarms, and serves the status page and metrics.
 //!
-//! An account makes one pass at a time. What is missing goes first, but whatever else is due comes after the pass that
-//! is under way: a pass is bounded in time, so neither waits for long.
+//! | question | file |
+//! |---|---|
+//! | what starts a pass, and which pass runs next? | `driver.rs`; ticks: `schedule.rs` |
+//! | what happens at SIGTERM? | the table below; signals: `signals.rs` |
+//! | what happens at SIGHUP? | `cli/run.rs` reloads the configuration |
+//! | how is a stuck account detected? | `heartbeat.rs`, `watchdog.rs` |
+//! | what is reported to systemd? | `service_manager.rs`, `watchdog.rs` |
+//! | how are problems reported? | [`crate::alerts`] |
+//! | where is a metric defined? | `web/metrics/account.rs` (`METRICS`), `web/metrics/mod.rs`, `web/metrics/process.rs` |
+//! | what decides `/healthz` and `/readyz`? | `web/probes.rs` |
+//! | where are the page's texts and judgements? | `web/page/view/`, `web/page/model/` |
+//! | which time limits apply? | `limits.rs`, `web/limits.rs` |
+//!
+//! # Shutdown
+//!
+//! | time after SIGTERM or SIGINT | what happens | where |
+//! |---|---|---|
+//! | 0 | systemd is notified; no window, pass or check begins; windows in flight go on | [`signals::Shutdown::graceful`] |
+//! | 1 s ([`limits`]: `WINDOW_GRACE`) | windows in flight are abandoned; fetched messages are committed | [`signals::Shutdown::abort`], `sync` |
+//! | 1.5 s (`COMMIT_GRACE`) | [`run`] returns even if a commit has not ended; it is fetched again | [`run`] |
+//! | 1.75 s (`CLOSE_GRACE`) | the archive is closed, or left open | `cli/run.rs` |
+//! | 2 s (`CLOSE_GRACE`) | HTTP responses in flight are aborted; the process exits with 0 | `web/server.rs`, `cli/run.rs` |
+//!
+//! Usually all steps finish at once. A second signal exits immediately with 130. The engine's own
+//! grace of five seconds applies only to commands in the foreground, which do not abort.
 
+mod driver;
 mod heartbeat;
+pub mod limits;
 mod schedule;
 pub mod service_manager;
 pub mod signals;
@@ -11,189 +37,76 @@ mod watchdog;
 pub mod web;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use crate::alerts::AlarmMonitor;
 use crate::config::Schedule;
 use crate::domain::clock::Clock;
-use crate::store::StoreError;
-use crate::sync::{AccountSync, Engine, HistoryBounds, PassReport, Purpose};
+use crate::sync::Engine;
+use driver::{AccountTicks, drive_account};
 use heartbeat::Heartbeat;
 pub use schedule::{ScheduleError, Ticks};
 use service_manager::ServiceManager;
 use signals::Shutdown;
 
-/// Runs passes, and the lookout over them, until `stop` is given: the first at once, the others at the ticks of their
-/// schedules. No account waits for another, and however many ticks come during an account's pass, they are good for one
-/// pass each. The archive stays open.
+/// Runs passes and the alarm monitor until `shutdown` is requested. First passes run at once, later
+/// ones at the ticks of their schedules. Accounts do not wait for each other. Several ticks during
+/// a pass start only one further pass. The archive is left open. Errors if the cron scheduler
+/// cannot be started.
 pub async fn run(
     mut engine: Engine,
     schedule: &Schedule,
     clock: Arc<dyn Clock>,
-    notify: ServiceManager,
-    lookout: Arc<AlarmMonitor>,
-    stop: &Shutdown,
+    service_manager: ServiceManager,
+    monitor: Arc<AlarmMonitor>,
+    shutdown: &Shutdown,
 ) -> Result<(), ScheduleError> {
-    let due = AccountTicks {
+    let ticks = AccountTicks {
         sync: Ticks::start(&schedule.sync, clock.clone()).await?,
         reconcile: Ticks::start(&schedule.reconcile, clock.clone()).await?,
         refresh: Ticks::start(&schedule.refresh, clock).await?,
     };
     let progress = engine.progress().clone();
-    let pulses: Vec<_> = engine
+    let heartbeats: Vec<_> = engine
         .accounts()
         .map(|account| Arc::new(Heartbeat::new(account)))
         .collect();
-    // In a task of its own, so that passes go on while it looks; it ends with them, however they end.
-    let mut looking = JoinSet::new();
-    looking.spawn({
-        let (lookout, stop) = (lookout.clone(), stop.graceful.clone());
-        async move { lookout.run(&stop).await }
-    });
-    let drives = engine.accounts().zip(&pulses);
-    let drives = drives.map(|(account, pulse)| {
-        drive_account(account, due.clone(), pulse, &lookout, &stop.graceful)
-    });
-    let drives = async {
-        join_all(drives).await;
-        looking.join_next().await;
+    let stop = &shutdown.graceful;
+    let mut monitor_task = spawn_monitor(monitor.clone(), stop.clone());
+    let drivers = engine
+        .accounts()
+        .zip(&heartbeats)
+        .map(|(account, heartbeat)| {
+            drive_account(account, ticks.clone(), heartbeat, &monitor, stop)
+        });
+    let work = async {
+        join_all(drivers).await;
+        monitor_task.join_next().await;
     };
-    // With the next breath the first passes are under way.
-    notify.notify_ready();
+    // The first passes start at the next await point.
+    service_manager.notify_ready();
     tokio::select! {
-        () = drives => {}
-        () = watchdog::run_watchdog(notify, &pulses, &progress) => {}
-        () = stop.wait_for_deadline() => tracing::warn!("what is in hand takes too long; it is left, and will be fetched again"),
+        () = work => {}
+        () = watchdog::run_watchdog(service_manager, &heartbeats, &progress) => {}
+        () = shutdown.wait_for_deadline() => tracing::warn!(
+            "shutdown took too long; unfinished windows are abandoned and will be fetched again"
+        ),
     }
-    for ticks in [due.sync, due.reconcile, due.refresh] {
+    for ticks in [ticks.sync, ticks.reconcile, ticks.refresh] {
         ticks.stop().await;
     }
     Ok(())
 }
 
-/// How often an account that another process works on is asked for: when that process dies, no tick is waited for.
-const STANDBY_POLL: Duration = Duration::from_secs(3);
-
-/// The ticks of one account.
-#[derive(Clone)]
-struct AccountTicks {
-    sync: Ticks,
-    reconcile: Ticks,
-    refresh: Ticks,
-}
-
-impl AccountTicks {
-    /// What is due besides fetching what is missing.
-    fn due_besides_sync(&self, has_statuses: bool) -> Option<Purpose> {
-        let refresh = (has_statuses && self.refresh.is_due()).then_some(Purpose::Refresh);
-        refresh.or_else(|| self.reconcile.is_due().then_some(Purpose::Reconcile))
-    }
-
-    /// Forgets the ticks that came before a pass was over: they asked for what it has just done.
-    fn discard_past(&mut self, purpose: Purpose) {
-        match purpose {
-            Purpose::Sync(_) => self.sync.discard_past(),
-            Purpose::Reconcile => self.reconcile.discard_past(),
-            Purpose::Refresh => self.refresh.discard_past(),
-        }
-    }
-
-    /// Waits until anything is due; answers with what.
-    async fn wait_for_purpose(&mut self, has_statuses: bool) -> Purpose {
-        tokio::select! {
-            () = self.sync.wait() => Purpose::Sync(HistoryBounds { since: None, until: None }),
-            () = self.reconcile.wait() => Purpose::Reconcile,
-            () = self.refresh.wait(), if has_statuses => Purpose::Refresh,
-        }
-    }
-}
-
-/// Drives one account.
-async fn drive_account(
-    account: &mut AccountSync,
-    mut due: AccountTicks,
-    pulse: &Heartbeat,
-    lookout: &AlarmMonitor,
-    stop: &CancellationToken,
-) {
-    const SYNC: Purpose = Purpose::Sync(HistoryBounds {
-        since: None,
-        until: None,
-    });
-    let has_statuses = account.has_statuses();
-    let mut next = Some(SYNC);
-    // Whether time was up before the last such pass was done: there is no reason to wait for the next tick.
-    let mut is_behind = false;
-    let mut failing = false;
-    while !stop.is_cancelled() {
-        let purpose = if let Some(purpose) = next.take() {
-            purpose
-        } else {
-            tokio::select! {
-                purpose = pulse.beat_during(due.wait_for_purpose(has_statuses)) => purpose,
-                () = stop.cancelled() => return,
-            }
-        };
-        lookout.pass_begins(account.name());
-        let outcome = account.pass(purpose, stop).await;
-        pulse.record_outcome(&outcome);
-        lookout.pass_ends(account.name(), &outcome);
-        if let Err(StoreError::InUse { .. }) = &outcome {
-            // The account itself has said so, once.
-            let _ = tokio::time::timeout(STANDBY_POLL, stop.cancelled()).await;
-            next = Some(purpose);
-            continue;
-        }
-        due.discard_past(purpose);
-        let goes_on = match &outcome {
-            Ok(report) => {
-                if std::mem::take(&mut failing) {
-                    tracing::info!(account = account.name(), "the archive works again");
-                }
-                log_pass(purpose, report);
-                report.has_more_work()
-            }
-            Err(error) if std::mem::replace(&mut failing, true) => {
-                tracing::debug!(account = account.name(), %error, "the archive still fails");
-                false
-            }
-            Err(error) => {
-                tracing::error!(account = account.name(), %error, hint = error.hint(), "the archive fails; trying again at the next tick");
-                false
-            }
-        };
-        next = if let Purpose::Sync(_) = purpose {
-            is_behind = goes_on;
-            due.due_besides_sync(has_statuses)
-                .or(is_behind.then_some(SYNC))
-        } else {
-            (is_behind || due.sync.is_due()).then_some(SYNC)
-        };
-    }
-}
-
-/// At `info` a pass that brought nothing new says nothing.
-fn log_pass(purpose: Purpose, report: &PassReport) {
-    let why = purpose.name();
-    let PassReport {
-        account,
-        tally,
-        missing_seconds,
-        failure,
-        ..
-    } = report;
-    let (new, changed, requests) = (tally.new, tally.changed, tally.requests);
-    match failure {
-        Some(error) => {
-            tracing::warn!(account, why, new, changed, requests, missing_seconds, %error, "pass ended early");
-        }
-        None if new + changed > 0 => {
-            tracing::info!(account, why, new, changed, requests, "pass done");
-        }
-        None => tracing::debug!(account, why, requests, "pass done, nothing new"),
-    }
+/// Runs the monitor in a task of its own, so that its queries do not delay passes. Dropping the
+/// returned set aborts it.
+fn spawn_monitor(
+    monitor: Arc<AlarmMonitor>,
+    stop: tokio_util::sync::CancellationToken,
+) -> JoinSet<()> {
+    let mut task = JoinSet::new();
+    task.spawn(async move { monitor.run(&stop).await });
+    task
 }

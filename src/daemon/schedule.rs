@@ -1,30 +1,25 @@
-//! Ticks of the cron schedule.
+//! The ticks of a cron schedule.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{Mutex, watch};
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
+use super::limits::{CLOCK_POLL, MISSED_TICK_AFTER};
 use crate::config::Cron;
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
 
-/// A tick that is this late will not come: the scheduler is known to stop for good when it misses a beat.
-const MISSED_TICK_AFTER: Duration = Duration::from_secs(5);
-/// How often the wall clock is looked at while waiting: it may be set, and the machine may sleep.
-const CLOCK_POLL: Duration = Duration::from_secs(20);
-
-/// The scheduler could not be started.
+/// The cron scheduler could not be started.
 #[derive(Debug, thiserror::Error)]
-#[error("the scheduler cannot be started: {0}")]
+#[error("the cron scheduler could not be started: {0}")]
 pub struct ScheduleError(#[from] JobSchedulerError);
 
-/// The ticks of a cron expression. Each clone waits for itself.
+/// The ticks of a cron expression. Each clone waits on its own.
 #[derive(Clone)]
 pub struct Ticks {
     ticks: watch::Receiver<u64>,
-    /// When the next one should come.
+    /// The expected time of the next tick; `None` if the schedule has no further tick.
     next_due: Option<Millis>,
     cron: Cron,
     clock: Arc<dyn Clock>,
@@ -40,52 +35,53 @@ impl std::fmt::Debug for Ticks {
 }
 
 impl Ticks {
-    /// Starts the scheduler.
+    /// Starts a scheduler for this expression. Errors if it cannot be started.
     pub async fn start(cron: &Cron, clock: Arc<dyn Clock>) -> Result<Self, ScheduleError> {
         let (tick, ticks) = watch::channel(0);
         let scheduler = JobScheduler::new().await?;
-        // A tick does nothing but wake: the scheduler does not know whether the last pass is over.
+        // A tick only wakes the driver, because the scheduler does not know if the last pass is
+        // over.
         let wake = move |_, _| tick.send_modify(|ticks| *ticks += 1);
         scheduler
             .add(Job::new(cron.expression.as_str(), wake)?)
             .await?;
         scheduler.start().await?;
-        let due = cron.next_after(clock.now());
         Ok(Self {
             ticks,
-            next_due: due,
+            next_due: cron.next_after(clock.now()),
             cron: cron.clone(),
             clock,
             scheduler: Arc::new(Mutex::new(scheduler)),
         })
     }
 
-    /// Forgets ticks that have come already.
+    /// Discards the ticks so far.
     pub fn discard_past(&mut self) {
         self.ticks.mark_unchanged();
         self.next_due = self.cron.next_after(self.clock.now());
     }
 
-    /// Whether a tick has come that is not forgotten, or should have.
+    /// True if a tick has come since the last discard, or should have come.
     pub fn is_due(&self) -> bool {
         self.ticks.has_changed().unwrap_or(false) || self.has_missed_tick()
     }
 
     fn has_missed_tick(&self) -> bool {
-        let overdue = self
+        let now = self.clock.now();
+        let is_missed = self
             .next_due
-            .is_some_and(|due| self.clock.now() >= due.plus(MISSED_TICK_AFTER));
-        if overdue {
+            .is_some_and(|due| now >= due.plus(MISSED_TICK_AFTER));
+        if is_missed {
             tracing::warn!(
                 schedule = self.cron.expression,
-                "the scheduler missed a tick; going by the clock"
+                "the cron scheduler missed a tick; using the clock instead"
             );
         }
-        overdue
+        is_missed
     }
 
-    /// Waits for the next tick; where it does not come, for the time when it should have. It may be broken off and
-    /// begun again.
+    /// Waits for the next tick. If the scheduler misses the tick, returns at its time by the clock.
+    /// Cancel-safe.
     pub async fn wait(&mut self) {
         loop {
             tokio::select! {
@@ -104,7 +100,7 @@ impl Ticks {
     /// Stops the scheduler.
     pub async fn stop(&self) {
         if let Err(error) = self.scheduler.lock().await.shutdown().await {
-            tracing::debug!(%error, "the scheduler did not stop in order");
+            tracing::debug!(%error, "the cron scheduler did not stop cleanly");
         }
     }
 }

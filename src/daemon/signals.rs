@@ -1,21 +1,18 @@
-//! SIGTERM and SIGINT: the first asks for an end in order, the second ends at once. SIGHUP, to the service: its
-//! configuration is to be read again.
+//! Signal handling: the first SIGTERM or SIGINT requests a graceful shutdown, the second exits at
+//! once. SIGHUP asks the service to reload its configuration.
+//!
+//! The steps of a shutdown and their time limits are in [`crate::daemon`].
 
 use std::io;
-use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-/// The status with which a second signal ends the program: that of one that was interrupted.
-const EXIT_INTERRUPTED: i32 = 130;
-/// How long the windows in hand have when the service is to end. Whoever stops a service does not want to wait, and a
-/// window that is left is fetched again.
-const WINDOW_GRACE: Duration = Duration::from_secs(1);
-/// After that, how long the archive has to take what was fetched.
-const COMMIT_GRACE: Duration = Duration::from_millis(500);
+use super::limits::{COMMIT_GRACE, WINDOW_GRACE};
 
+/// The exit code after a second signal: that of a process ended by SIGINT.
+const EXIT_INTERRUPTED: i32 = 130;
 /// Cancels `stop` at the first SIGTERM or SIGINT. Errors if the handlers cannot be installed.
 pub fn cancel_on_signal(stop: CancellationToken) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
@@ -28,7 +25,7 @@ pub fn cancel_on_signal(stop: CancellationToken) -> io::Result<()> {
             }
             if first {
                 tracing::info!(
-                    "stopping: finishing the windows in hand; a second signal stops at once"
+                    "stopping: finishing windows in flight; a second signal exits at once"
                 );
                 stop.cancel();
             } else {
@@ -39,39 +36,38 @@ pub fn cancel_on_signal(stop: CancellationToken) -> io::Result<()> {
     Ok(())
 }
 
-/// The SIGHUPs to come. Errors if the handler cannot be installed.
+/// Returns the stream of SIGHUPs. Errors if the handler cannot be installed.
 pub fn hangup_signals() -> io::Result<Signal> {
     signal(SignalKind::hangup())
 }
 
-/// The word to stop, which gets sharper when it is for good.
+/// A shutdown request, in two steps.
 #[derive(Clone, Debug)]
 pub struct Shutdown {
-    /// The windows in hand are finished.
+    /// Cancelled at the request: windows in flight are finished, and no others begin.
     pub graceful: CancellationToken,
-    /// Even those are left.
+    /// Cancelled when the grace period is over: windows in flight are abandoned.
     pub abort: CancellationToken,
 }
 
 impl Shutdown {
-    /// The word that SIGTERM and SIGINT give. Errors if the handlers cannot be installed.
+    /// Requests shutdown at SIGTERM or SIGINT. Errors if the handlers cannot be installed.
     pub fn on_signals() -> io::Result<Self> {
-        let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
-        cancel_on_signal(soft.clone())?;
-        let stop = Self {
-            graceful: soft,
-            abort: hard,
+        let shutdown = Self {
+            graceful: CancellationToken::new(),
+            abort: CancellationToken::new(),
         };
-        let word = stop.clone();
+        cancel_on_signal(shutdown.graceful.clone())?;
+        let tokens = shutdown.clone();
         tokio::spawn(async move {
-            word.graceful.cancelled().await;
+            tokens.graceful.cancelled().await;
             sleep(WINDOW_GRACE).await;
-            word.abort.cancel();
+            tokens.abort.cancel();
         });
-        Ok(stop)
+        Ok(shutdown)
     }
 
-    /// A word that is given with this one, or before.
+    /// Returns a request that can also be cancelled on its own, for the work of one configuration.
     pub fn child(&self) -> Self {
         Self {
             graceful: self.graceful.child_token(),
@@ -79,7 +75,8 @@ impl Shutdown {
         }
     }
 
-    /// Waits until nothing may be waited for any more: an archive that does not answer must not hold up the end.
+    /// Waits until the whole shutdown time is over. An archive that does not answer must not delay
+    /// the exit.
     pub(super) async fn wait_for_deadline(&self) {
         self.abort.cancelled().await;
         sleep(COMMIT_GRACE).await;

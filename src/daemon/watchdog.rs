@@ -1,5 +1,8 @@
-//! The service manager's watchdog is fed while every account is alive; one that is stuck is enough to starve it. And
-//! what is told to whoever asks `systemctl status`.
+//! Reports to the service manager: the watchdog notification while no account is stuck, and the
+//! status line of `systemctl status`.
+//!
+//! One stuck account is enough to withhold the notification, and the service manager then restarts
+//! the service.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,95 +10,103 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::heartbeat::{DriverState, Heartbeat, StallDetector};
+use super::limits::STALL_CHECK_INTERVAL;
 use super::service_manager::ServiceManager;
 use crate::sync::progress::{EngineProgress, ProgressSnapshot};
 
-/// How often it is looked at, unless the watchdog wants more.
-const CHECK_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Tells the service manager how things are, for ever.
+/// Checks for stalls and reports to the service manager. Never returns.
 pub(super) async fn run_watchdog(
-    notify: ServiceManager,
-    pulses: &[Arc<Heartbeat>],
+    service_manager: ServiceManager,
+    heartbeats: &[Arc<Heartbeat>],
     progress: &EngineProgress,
 ) {
-    // A third: one that comes late is not missed.
-    let every = notify
-        .watchdog_timeout()
-        .map_or(CHECK_INTERVAL, |after| CHECK_INTERVAL.min(after / 3));
-    let mut watch = StallDetector::new(pulses.len());
-    let mut told = String::new();
-    let mut is_stuck = false;
+    let interval = check_interval(service_manager.watchdog_timeout());
+    let mut detector = StallDetector::new(heartbeats.len());
+    let mut last_status = String::new();
+    let mut was_stuck = false;
     loop {
-        let silent = watch.find_stalled(pulses.iter().map(AsRef::as_ref));
-        progress.set_stalled(&silent);
-        if silent.is_empty() {
-            notify.notify_alive();
-        } else if !is_stuck {
-            for (position, silence) in &silent {
-                let (account, silent_s) = (pulses[*position].name(), silence.as_secs());
-                tracing::error!(
-                    account,
-                    silent_s,
-                    "stuck: nothing has come to its end for too long"
-                );
+        let stalled = detector.find_stalled(heartbeats.iter().map(AsRef::as_ref));
+        progress.set_stalled(&stalled);
+        let is_stuck = !stalled.is_empty();
+        if !is_stuck {
+            service_manager.notify_alive();
+        } else if !was_stuck {
+            for (position, time) in &stalled {
+                log_stall(&heartbeats[*position], *time);
             }
         }
-        is_stuck = !silent.is_empty();
-        let line = status_line(
-            pulses.iter().map(|pulse| (pulse.name(), pulse.state())),
-            progress.snapshot(),
-        );
-        if line != told {
-            notify.status(&line);
-            told = line;
+        was_stuck = is_stuck;
+        let accounts = heartbeats
+            .iter()
+            .map(|heartbeat| (heartbeat.name(), heartbeat.state()));
+        let status = status_line(accounts, progress.snapshot());
+        if status != last_status {
+            service_manager.notify_status(&status);
+            last_status = status;
         }
-        sleep(every).await;
+        sleep(interval).await;
     }
 }
 
-/// How things are, in one line for people: what is wrong first.
+/// Returns a third of the watchdog's time at most, so that one late notification does no harm.
+fn check_interval(watchdog_timeout: Option<Duration>) -> Duration {
+    watchdog_timeout.map_or(STALL_CHECK_INTERVAL, |timeout| {
+        STALL_CHECK_INTERVAL.min(timeout / 3)
+    })
+}
+
+fn log_stall(heartbeat: &Heartbeat, time: Duration) {
+    let (account, silent_s) = (heartbeat.name(), time.as_secs());
+    tracing::error!(
+        account,
+        silent_s,
+        "stuck: no request or commit has ended for too long"
+    );
+}
+
+/// Returns the status line, failures first.
 fn status_line<'a>(
     accounts: impl Iterator<Item = (&'a str, DriverState)>,
-    reading: ProgressSnapshot,
+    progress: ProgressSnapshot,
 ) -> String {
-    let (mut wrong, mut begins, mut whole, mut behind, mut standing_by) = (Vec::new(), 0, 0, 0, 0);
-    for (name, doing) in accounts {
-        match doing {
-            DriverState::Starting => begins += 1,
-            DriverState::UpToDate => whole += 1,
-            DriverState::CatchingUp => behind += 1,
-            DriverState::Standby => standing_by += 1,
-            DriverState::Failing(error) => wrong.push(format!("{name}: {error}")),
+    let mut failing = Vec::new();
+    let (mut catching_up, mut up_to_date, mut standby) = (0, 0, 0);
+    for (name, state) in accounts {
+        match state {
+            DriverState::Starting | DriverState::CatchingUp => catching_up += 1,
+            DriverState::UpToDate => up_to_date += 1,
+            DriverState::Standby => standby += 1,
+            DriverState::Failing(error) => failing.push(format!("{name}: {error}")),
         }
     }
     let mut parts = Vec::new();
-    if !wrong.is_empty() {
-        parts.push(format!("in trouble: {}", wrong.join("; ")));
+    if !failing.is_empty() {
+        parts.push(format!("failing: {}", failing.join("; ")));
     }
-    for (count, what) in [
-        (begins + behind, "catching up"),
-        (whole, "up to date"),
-        (standing_by, "standing by"),
-    ] {
-        if count > 0 {
-            parts.push(format!(
-                "{what}: {count} {}",
-                if count == 1 { "account" } else { "accounts" }
-            ));
+    let states = [
+        (catching_up, "catching up"),
+        (up_to_date, "up to date"),
+        (standby, "standby"),
+    ];
+    for (count, state) in states {
+        match count {
+            0 => {}
+            1 => parts.push(format!("{state}: 1 account")),
+            _ => parts.push(format!("{state}: {count} accounts")),
         }
     }
-    let about = if reading.is_estimate { "about " } else { "" };
-    parts.push(match reading.expected.saturating_sub(reading.fetched) {
-        0 => format!("{} new messages", reading.new),
-        _ => format!(
-            "{} of {about}{} messages fetched, {}",
-            reading.fetched,
-            reading.expected,
-            time_left(reading.left)
-        ),
-    });
+    parts.push(progress_text(progress));
     parts.join(" · ")
+}
+
+fn progress_text(progress: ProgressSnapshot) -> String {
+    let (fetched, expected) = (progress.fetched, progress.expected);
+    if fetched >= expected {
+        return format!("{} new messages", progress.new);
+    }
+    let about = if progress.is_estimate { "about " } else { "" };
+    let left = time_left(progress.left);
+    format!("{fetched} of {about}{expected} messages fetched, {left}")
 }
 
 fn time_left(time: Duration) -> String {
@@ -118,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_says_what_is_wrong_first_and_how_far_it_has_come() {
+    fn status_line_names_failures_before_progress() {
         let quiet = ProgressSnapshot {
             fetched: 57,
             expected: 57,
@@ -145,8 +156,8 @@ mod tests {
                 ],
                 quiet
             ),
-            "in trouble: shop: check: credentials refused with status 401 · up to date: 1 account · standing by: 1 \
-             account · 57 new messages"
+            "failing: shop: check: credentials refused with status 401 · up to date: 1 account · \
+             standby: 1 account · 57 new messages"
         );
         let left = Duration::from_mins(42);
         let busy = ProgressSnapshot {

@@ -8,6 +8,10 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+/// A range longer than this, in seconds, is shown as "all" history. A stream without a start date is
+/// wanted from 1970 on, and no provider has kept messages for this long.
+pub const UNBOUNDED_HISTORY_S: u64 = 30 * 365 * 86_400;
+
 /// A time in milliseconds since 1970-01-01T00:00:00Z, the precision of both providers' messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Millis(pub i64);

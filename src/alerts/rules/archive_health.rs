@@ -1,28 +1,21 @@
-//! Whether the archive itself can be worked with. Pure.
+//! The health of the archive's database and disk. Pure.
 
 use crate::alerts::check::{CheckResult, DetectedProblem};
+use crate::alerts::limits::{
+    FAILURES_BEFORE_ALARM, FREE_SPACE_DIVISOR, MIN_FREE_BYTES, SUFFICIENT_FREE_BYTES,
+};
 use crate::domain::alarm::AlarmKind;
 use crate::store::{DiskSpace, StoreError};
 
-/// The share of a file system that should be free …
-const FREE_SPACE_DIVISOR: u64 = 20;
-/// … and how many bytes are enough, however large it is …
-const SUFFICIENT_FREE_BYTES: u64 = 5 << 30;
-/// … or too few, however small.
-const MIN_FREE_BYTES: u64 = 256 << 20;
+const DISK_HINT: &str = "free disk space, or move the archive to a larger disk (stop Backscroll, \
+                         move the file, set database.url); messages that cannot be written are \
+                         fetched again later, unless they expire at the provider before";
 
-/// So many failures in a row are no accident any more.
-const FAILURES_BEFORE_ALARM: u32 = 3;
-
-const DISK_HINT: &str = "make room, or move the archive to a larger disk (stop Backscroll, move the file, set \
-                         database.url); what cannot be written is fetched again once it can, unless the provider forgets \
-                         it before";
-
-/// What was last heard of the archive.
+/// The last known health of the archive.
 #[derive(Debug, Default)]
 pub struct ArchiveHealth {
     fault: Option<ArchiveFault>,
-    /// Whether anything was heard.
+    /// True after the first result.
     is_known: bool,
 }
 
@@ -30,97 +23,91 @@ pub struct ArchiveHealth {
 struct ArchiveFault {
     error: String,
     hint: &'static str,
-    /// Whether it is for want of room, as far as the database knows.
+    /// True if the database reports that it cannot write, for example because the disk is full.
     is_unwritable: bool,
-    /// How many there have been in a row.
-    consecutive: u32,
+    /// The number of consecutive failures.
+    consecutive: u64,
 }
 
 impl ArchiveHealth {
-    /// It does what it should.
+    /// Records that the archive works.
     pub fn record_success(&mut self) {
-        (self.fault, self.is_known) = (None, true);
+        self.fault = None;
+        self.is_known = true;
     }
 
-    /// It has failed. That an account is in other hands is no failure.
+    /// Records a failure. An account that is leased by another process is not a failure.
     pub fn record_failure(&mut self, error: &StoreError) {
         if matches!(error, StoreError::InUse { .. }) {
             return;
         }
-        let times = self.fault.as_ref().map_or(0, |fault| fault.consecutive) + 1;
-        let fault = ArchiveFault {
+        let earlier = self.fault.as_ref().map_or(0, |fault| fault.consecutive);
+        self.fault = Some(ArchiveFault {
             error: error.to_string(),
             hint: error.hint(),
             is_unwritable: error.is_unwritable(),
-            consecutive: times,
-        };
-        (self.fault, self.is_known) = (Some(fault), true);
+            consecutive: earlier + 1,
+        });
+        self.is_known = true;
     }
 
-    /// What is known of it by now. `was_scarce`: whether room was too little already: then it has to be more than just
-    /// enough.
-    pub fn check(&self, room: Option<DiskSpace>, was_nearly_full: bool) -> Vec<CheckResult> {
-        let wrong = |text, hint: &str| {
-            Some(DetectedProblem {
-                stream: None,
-                text,
-                hint: hint.to_owned(),
-                level: None,
-            })
-        };
-        let unwritable = self.fault.as_ref().filter(|fault| fault.is_unwritable);
-        let scarce = room.filter(|room| is_nearly_full(*room, was_nearly_full));
-        let disk = match (unwritable, scarce) {
-            (Some(fault), _) => wrong(
-                format!("nothing can be written any more: {}", fault.error),
-                DISK_HINT,
-            ),
-            (
-                None,
-                Some(DiskSpace {
-                    free_bytes: free,
-                    total_bytes: total,
-                }),
-            ) => {
-                let text = format!(
-                    "the disk is nearly full: {} of {} MiB are free",
-                    free >> 20,
-                    total >> 20
-                );
-                wrong(text, DISK_HINT)
-            }
-            (None, None) => None,
-        };
-        let archive = self.fault.as_ref().filter(|fault| !fault.is_unwritable);
-        let archive = archive
-            .and_then(|fault| wrong(format!("the archive fails: {}", fault.error), fault.hint));
-        let mut looks = Vec::new();
-        if self.is_known {
-            looks.push(CheckResult::for_whole(None, AlarmKind::Disk, disk));
+    /// Returns the check results for disk and database; empty before the first result.
+    /// `was_nearly_full`: the disk alarm is active already; it then ends only with a quarter more
+    /// free space than the limit.
+    pub fn check(&self, space: Option<DiskSpace>, was_nearly_full: bool) -> Vec<CheckResult> {
+        if !self.is_known {
+            return vec![];
         }
-        // Of a failure or two it is not known yet what they are.
-        if self.is_known
-            && self.fault.as_ref().is_none_or(|fault| {
-                fault.consecutive >= FAILURES_BEFORE_ALARM || fault.is_unwritable
-            })
-        {
-            looks.push(CheckResult::for_whole(None, AlarmKind::Archive, archive));
+        let disk = self.disk_problem(space, was_nearly_full);
+        let mut results = vec![CheckResult::for_whole(None, AlarmKind::Disk, disk)];
+        if self.is_cause_known() {
+            let problem = self.database_problem();
+            results.push(CheckResult::for_whole(None, AlarmKind::Archive, problem));
         }
-        looks
+        results
+    }
+
+    /// False after one or two failures: they may be of any kind.
+    fn is_cause_known(&self) -> bool {
+        self.fault
+            .as_ref()
+            .is_none_or(|fault| fault.consecutive >= FAILURES_BEFORE_ALARM || fault.is_unwritable)
+    }
+
+    fn disk_problem(
+        &self,
+        space: Option<DiskSpace>,
+        was_nearly_full: bool,
+    ) -> Option<DetectedProblem> {
+        if let Some(fault) = self.fault.as_ref().filter(|fault| fault.is_unwritable) {
+            let text = format!("the database cannot write: {}", fault.error);
+            return Some(DetectedProblem::new(text, DISK_HINT));
+        }
+        let space = space.filter(|space| is_nearly_full(*space, was_nearly_full))?;
+        let (free_mib, total_mib) = (space.free_bytes >> 20, space.total_bytes >> 20);
+        let text = format!("the disk is nearly full: {free_mib} of {total_mib} MiB are free");
+        Some(DetectedProblem::new(text, DISK_HINT))
+    }
+
+    fn database_problem(&self) -> Option<DetectedProblem> {
+        let fault = self.fault.as_ref().filter(|fault| !fault.is_unwritable)?;
+        let text = format!("the database fails: {}", fault.error);
+        Some(DetectedProblem::new(text, fault.hint))
     }
 }
 
-fn is_nearly_full(
-    DiskSpace {
-        free_bytes: free,
-        total_bytes: total,
-    }: DiskSpace,
-    was_scarce: bool,
-) -> bool {
-    let least = (total / FREE_SPACE_DIVISOR)
+/// True if too little space is free. An active alarm (`was_nearly_full`) needs more free space to
+/// end than it needed to begin.
+fn is_nearly_full(space: DiskSpace, was_nearly_full: bool) -> bool {
+    let limit = (space.total_bytes / FREE_SPACE_DIVISOR)
         .clamp(MIN_FREE_BYTES, SUFFICIENT_FREE_BYTES)
-        .min(total / 2);
-    free < if was_scarce { least + least / 4 } else { least }
+        .min(space.total_bytes / 2);
+    let limit = if was_nearly_full {
+        limit + limit / 4
+    } else {
+        limit
+    };
+    space.free_bytes < limit
 }
 
 #[cfg(test)]
@@ -130,8 +117,8 @@ mod tests {
     const GIB: u64 = 1 << 30;
 
     #[test]
-    fn a_disk_is_nearly_full_by_its_share_and_by_what_is_left() {
-        let scarce = |free: u64, total: u64| {
+    fn disk_is_nearly_full_by_share_and_by_absolute_size() {
+        let nearly_full = |free: u64, total: u64| {
             is_nearly_full(
                 DiskSpace {
                     free_bytes: free,
@@ -140,38 +127,38 @@ mod tests {
                 false,
             )
         };
-        assert!(scarce(GIB, 40 * GIB) && !scarce(3 * GIB, 40 * GIB));
+        assert!(nearly_full(GIB, 40 * GIB) && !nearly_full(3 * GIB, 40 * GIB));
         assert!(
-            !scarce(6 * GIB, 4000 * GIB),
-            "a large one has room left however small its share"
+            !nearly_full(6 * GIB, 4000 * GIB),
+            "a large one has space left however small its share"
         );
         assert!(
-            scarce(GIB / 5, GIB) && !scarce(GIB / 3, GIB),
+            nearly_full(GIB / 5, GIB) && !nearly_full(GIB / 3, GIB),
             "a small one has not"
         );
         assert!(
-            !scarce(60 << 20, 100 << 20),
+            !nearly_full(60 << 20, 100 << 20),
             "a tiny one may be as it should"
         );
     }
 
     #[test]
-    fn what_has_been_scarce_has_to_be_more_than_just_enough() {
-        let room = DiskSpace {
+    fn disk_alarm_ends_only_well_above_its_limit() {
+        let space = DiskSpace {
             free_bytes: 2 * GIB + 1,
             total_bytes: 40 * GIB,
         };
-        assert!(!is_nearly_full(room, false) && is_nearly_full(room, true));
+        assert!(!is_nearly_full(space, false) && is_nearly_full(space, true));
     }
 
     #[test]
-    fn a_database_that_fails_and_a_disk_without_room_are_two_things() {
+    fn database_failure_and_full_disk_are_separate_alarms() {
         let kinds = |health: &ArchiveHealth| -> Vec<&'static str> {
-            let looks = health.check(None, false);
-            looks
+            let results = health.check(None, false);
+            results
                 .iter()
-                .filter(|look| !look.problems.is_empty())
-                .map(|look| look.kind.name())
+                .filter(|result| !result.problems.is_empty())
+                .map(|result| result.kind.name())
                 .collect()
         };
         let mut health = ArchiveHealth::default();

@@ -1,58 +1,33 @@
-//! What of an account's history is lost, and what will be. Pure.
-
-use std::time::Duration;
+//! Lost history, and the forecast of losses. Pure.
 
 use crate::alerts::check::{CheckResult, DetectedProblem};
+use crate::alerts::limits::{ABANDONED_AFTER, NEGLIGIBLE_LOSS_S};
+use crate::alerts::text::LOSS_HINT;
 use crate::domain::alarm::AlarmKind;
 use crate::domain::time::{Millis, Second};
 use crate::store::StreamStatus;
 use crate::sync::forecast::Forecast;
 
-/// What a stream has lost at the edge itself, in seconds, while its first range was fetched, is not worth a word.
-const NEGLIGIBLE_LOSS_S: u64 = 60;
+const LOST_HINT: &str = "the lost history cannot be recovered; the SQL view `gaps` lists the lost \
+                         ranges (WHERE lost = 1). Earlier alarms may show the cause";
 
-/// An account on which no process has worked for so long was taken out of the configuration.
-const ABANDONED_AFTER: Duration = Duration::from_hours(24);
-
-/// What can be done where the provider forgets sooner than its history is fetched.
-pub const LOSS_HINT: &str = "raise requests_per_second if the provider grants more; follow fewer streams, or set `since`; \
-                             have the provider keep messages for longer";
-const LOST_HINT: &str = "what the provider has forgotten cannot be had any more; `gaps` in SQL says which ranges of which \
-                         streams (WHERE lost = 1). See which alarms stood before it: the cause may be there";
-
-/// Whether messages will be gone before they can be fetched. Nothing where that cannot be told.
+/// Checks if messages will expire unfetched. Returns `None` if the forecast is based on too little
+/// data.
 pub fn check_loss_ahead(account: &str, forecast: Option<&Forecast>) -> Option<CheckResult> {
-    let look = |wrong| {
-        Some(CheckResult::for_whole(
-            Some(account),
-            AlarmKind::LossAhead,
-            wrong,
-        ))
-    };
-    let Some(Forecast {
-        has_density: is_informed,
-        outlook,
-        rate,
-        ..
-    }) = forecast
-    else {
-        return look(None);
-    };
-    if !is_informed {
+    if forecast.is_some_and(|forecast| !forecast.has_density) {
         return None;
     }
-    let Some(text) = outlook.loss_sentence(*rate) else {
-        return look(None);
-    };
-    look(Some(DetectedProblem {
-        stream: None,
-        text,
-        hint: LOSS_HINT.to_owned(),
-        level: None,
-    }))
+    let problem = forecast.and_then(loss_ahead_problem);
+    let kind = AlarmKind::LossAhead;
+    Some(CheckResult::for_whole(Some(account), kind, problem))
 }
 
-/// How many seconds of history are lost for good.
+fn loss_ahead_problem(forecast: &Forecast) -> Option<DetectedProblem> {
+    let text = forecast.outlook.loss_sentence(forecast.rate)?;
+    Some(DetectedProblem::new(text, LOSS_HINT))
+}
+
+/// Returns the lost seconds of all streams, without negligible losses.
 pub fn lost_seconds(streams: &[&StreamStatus]) -> i64 {
     i64::try_from(lost_by_stream(streams).sum::<u64>()).unwrap_or(i64::MAX)
 }
@@ -61,33 +36,37 @@ fn lost_by_stream(streams: &[&StreamStatus]) -> impl Iterator<Item = u64> {
     streams
         .iter()
         .map(|stream| stream.lost_seconds)
-        .filter(|lost| *lost > NEGLIGIBLE_LOSS_S)
+        .filter(|lost_s| *lost_s > NEGLIGIBLE_LOSS_S)
 }
 
-/// Whether more history is lost than was known. `known` is how many seconds had been lost when that was last told of.
-pub fn check_lost(account: &str, streams: &[&StreamStatus], known: i64) -> CheckResult {
-    let lost = lost_seconds(streams);
-    let wrong = (lost > known).then(|| {
-        let (of, more) = (lost_by_stream(streams).count(), lost - known);
+/// Checks if more history is lost than before. `reported_s`: the lost seconds that were last
+/// reported.
+pub fn check_lost(account: &str, streams: &[&StreamStatus], reported_s: i64) -> CheckResult {
+    let lost_s = lost_seconds(streams);
+    let problem = (lost_s > reported_s).then(|| {
+        let count = lost_by_stream(streams).count();
+        let more_s = lost_s - reported_s;
         let text = format!(
-            "history has fallen behind the provider's edge before it was fetched: {lost} seconds in all by now, of {of} \
-             streams; {more} seconds more than was known"
+            "history expired at the provider before it was fetched: {lost_s} seconds in total, of \
+             {count} streams; {more_s} seconds more than last reported"
         );
-        DetectedProblem { stream: None, text, hint: LOST_HINT.to_owned(), level: Some(lost) }
+        DetectedProblem {
+            level: Some(lost_s),
+            ..DetectedProblem::new(text, LOST_HINT)
+        }
     });
-    CheckResult::for_whole(Some(account), AlarmKind::Lost, wrong)
+    CheckResult::for_whole(Some(account), AlarmKind::Lost, problem)
 }
 
-/// Of an account that this process does not work on: nothing is wrong of it any more if no other does either. It was last
-/// looked at then.
-pub fn clear_abandoned(account: &str, looked_at: Second, now: Millis) -> Vec<CheckResult> {
-    if looked_at > now.second().minus(ABANDONED_AFTER) {
+/// Ends the alarms of an account that no process works on any more. Returns no results if another
+/// process may still work on it. `checked_at` is the time of its last pass.
+pub fn clear_abandoned(account: &str, checked_at: Second, now: Millis) -> Vec<CheckResult> {
+    if checked_at > now.second().minus(ABANDONED_AFTER) {
         return vec![];
     }
-    let kinds = AlarmKind::ALL
-        .into_iter()
-        .filter(|kind| !kind.concerns_archive());
+    let kinds = AlarmKind::ALL.into_iter();
     kinds
+        .filter(|kind| !kind.concerns_archive())
         .map(|kind| CheckResult::for_whole(Some(account), kind, None))
         .collect()
 }
@@ -97,19 +76,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_account_that_nobody_works_on_any_more_has_nothing_wrong() {
+    fn an_abandoned_account_has_no_problems() {
         let now = Second(1_000_000);
         assert_eq!(
             clear_abandoned("shop", now.minus(ABANDONED_AFTER).plus(1), now.start()),
             [],
             "another process may"
         );
-        let looks = clear_abandoned("shop", now.minus(ABANDONED_AFTER), now.start());
+        let results = clear_abandoned("shop", now.minus(ABANDONED_AFTER), now.start());
         assert!(
-            looks
+            results
                 .iter()
-                .all(|look| look.problems.is_empty() && look.account.as_deref() == Some("shop"))
+                .all(|result| result.problems.is_empty()
+                    && result.account.as_deref() == Some("shop"))
         );
-        assert_eq!(looks.len(), 6, "all but those of the archive");
+        assert_eq!(results.len(), 6, "all but those of the archive");
     }
 }

@@ -1,5 +1,5 @@
-//! The rules that detect problems. They report nothing to anybody: the [`super::board`] makes alarms
-//! of their results.
+//! The rules that detect problems. They report nothing to anybody: the board makes alarms of their
+//! results.
 //!
 //! | question | file |
 //! |---|---|

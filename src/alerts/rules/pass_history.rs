@@ -1,33 +1,28 @@
-//! What an account's passes come to, as far as this process knows: whether the account can be worked on at all. Pure.
+//! The results of an account's passes in this process: can the account be worked on. Pure.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::Duration;
 
 use crate::alerts::check::{CheckResult, DetectedProblem};
+use crate::alerts::limits::{FAILURES_BEFORE_ALARM, HANG_AFTER};
 use crate::domain::alarm::AlarmKind;
 use crate::domain::time::Millis;
 use crate::provider::{Disposition, ProviderError};
 use crate::store::StreamStatus;
 
-/// So many passes in a row that fail are no accident any more.
-const FAILED_PASSES_BEFORE_ALARM: u64 = 3;
-/// A pass begins no windows after ten minutes. One that is not over after so long hangs, unless the quota is tiny.
-const HANG_AFTER: Duration = Duration::from_hours(1);
+const HANG_HINT: &str = "raise requests_per_second if it is below 0.1; otherwise restart \
+                         Backscroll (nothing is lost), and please report it";
 
-const HANG_HINT: &str = "raise requests_per_second if it is below one in ten seconds; else restart Backscroll (nothing is \
-                         lost), and please report it";
-
-/// See above.
+/// The recent passes of an account. See the module documentation.
 #[derive(Debug, Default)]
 pub struct PassHistory {
-    /// Whether this process works on the account, and no other.
+    /// True if this process, and no other, works on the account.
     is_ours: bool,
-    /// When the pass began that is under way.
+    /// The start of the running pass.
     running_since: Option<Millis>,
     condition: AccountCondition,
-    /// How many have ended in which the account could be worked on.
+    /// The number of passes in which the account could be worked on.
     working_passes: u64,
-    /// How many had when a stream was first seen in trouble.
+    /// For each failing stream, the value of `working_passes` when its error was first seen.
     first_failed_at: HashMap<String, u64>,
 }
 
@@ -48,111 +43,82 @@ enum AccountCondition {
 }
 
 impl PassHistory {
+    /// Records the start of a pass.
     pub fn record_begin(&mut self, now: Millis) {
         self.running_since = Some(now);
     }
 
-    /// Whether another process works on the account. What it sees is its own to tell.
+    /// Records that another process works on the account. That process reports its own problems.
     pub fn release_to_other_process(&mut self) {
         *self = Self::default();
     }
 
-    /// One ended because the archive failed: of the account it says nothing.
+    /// Records a pass that failed at the archive. It says nothing about the account.
     pub fn record_abort(&mut self) {
-        (self.is_ours, self.running_since) = (true, None);
+        self.is_ours = true;
+        self.running_since = None;
     }
 
-    /// One ended, having met this failure at the provider, and having made so many requests of it. Where there was nothing
-    /// to ask, nothing was learned.
+    /// Records the end of a pass, with its provider failure and number of requests. A successful
+    /// pass without requests is ignored, because it proves nothing.
     pub fn record_end(&mut self, failure: Option<&ProviderError>, requests: u64) {
-        (self.is_ours, self.running_since) = (true, None);
+        self.is_ours = true;
+        self.running_since = None;
         if failure.is_none() && requests == 0 {
             return;
         }
-        let hint = failure.map_or("", ProviderError::hint);
-        let state = std::mem::take(&mut self.condition);
-        self.condition = match (failure, state) {
-            // What it waits for has been told of; a pause that an earlier process was given may be of either kind.
-            (Some(ProviderError::Stopped), state)
-            | (
-                Some(ProviderError::Paused { .. }),
-                state @ (AccountCondition::Parked { .. } | AccountCondition::Unknown),
-            ) => state,
-            (Some(failure), state) => match (failure.disposition(), state) {
-                (Disposition::Park, _) => AccountCondition::Parked {
-                    error: failure.to_string(),
-                    hint,
-                },
-                (Disposition::SkipAccount, AccountCondition::Failing { times, .. }) => {
-                    AccountCondition::Failing {
-                        times: times + 1,
-                        error: failure.to_string(),
-                        hint,
-                    }
-                }
-                (Disposition::SkipAccount, _) => AccountCondition::Failing {
-                    times: 1,
-                    error: failure.to_string(),
-                    hint,
-                },
-                (Disposition::SkipStream, _) => AccountCondition::Working,
-            },
-            (None, _) => AccountCondition::Working,
+        let condition = std::mem::take(&mut self.condition);
+        self.condition = match failure {
+            None => AccountCondition::Working,
+            Some(failure) => condition.after_failure(failure),
         };
         self.working_passes += u64::from(matches!(self.condition, AccountCondition::Working));
     }
 
-    /// Whether this process, and no other, is known to work on the account.
+    /// True if this process is known to work on the account.
     pub fn is_ours(&self) -> bool {
         self.is_ours
     }
 
-    /// What is known of the account by now. Where nothing is, there is no look.
+    /// Returns the check results for the account; empty while its condition is unknown.
     pub fn check(&self, account: &str, now: Millis) -> Vec<CheckResult> {
-        let wrong = |text: String, hint: &str| {
-            Some(DetectedProblem {
-                stream: None,
-                text,
-                hint: hint.to_owned(),
-                level: None,
-            })
-        };
-        let look = |kind, wrong| CheckResult::for_whole(Some(account), kind, wrong);
-        if let Some(begun) = self
-            .running_since
-            .filter(|begun| now.since(*begun) >= HANG_AFTER)
-        {
-            let text = format!("a pass has been under way since {begun} and does not end");
-            return vec![look(AlarmKind::Failing, wrong(text, HANG_HINT))];
+        let result = |kind, problem| CheckResult::for_whole(Some(account), kind, problem);
+        if let Some(problem) = self.hanging_pass(now) {
+            return vec![result(AlarmKind::Failing, Some(problem))];
         }
         match &self.condition {
             AccountCondition::Working => vec![
-                look(AlarmKind::Failing, None),
-                look(AlarmKind::Parked, None),
+                result(AlarmKind::Failing, None),
+                result(AlarmKind::Parked, None),
             ],
-            AccountCondition::Failing { times, error, hint }
-                if *times >= FAILED_PASSES_BEFORE_ALARM =>
-            {
-                vec![look(
-                    AlarmKind::Failing,
-                    wrong(format!("passes fail again and again: {error}"), hint),
-                )]
+            AccountCondition::Failing { times, error, hint } if *times >= FAILURES_BEFORE_ALARM => {
+                let text = format!("passes fail repeatedly: {error}");
+                let problem = DetectedProblem::new(text, *hint);
+                vec![result(AlarmKind::Failing, Some(problem))]
             }
             AccountCondition::Unknown | AccountCondition::Failing { .. } => vec![],
             AccountCondition::Parked { error, hint } => {
-                let text = format!(
-                    "the account is left alone, but for a try every quarter of an hour: {error}"
-                );
+                let text = format!("the account is paused and retried every 15 minutes: {error}");
+                let problem = DetectedProblem::new(text, *hint);
                 vec![
-                    look(AlarmKind::Failing, None),
-                    look(AlarmKind::Parked, wrong(text, hint)),
+                    result(AlarmKind::Failing, None),
+                    result(AlarmKind::Parked, Some(problem)),
                 ]
             }
         }
     }
 
-    /// Which of the account's streams cannot be fetched though others can. While the account as a whole cannot be worked
-    /// on nothing is known of its streams.
+    fn hanging_pass(&self, now: Millis) -> Option<DetectedProblem> {
+        let begun = self.running_since?;
+        if now.since(begun) < HANG_AFTER {
+            return None;
+        }
+        let text = format!("a pass that started at {begun} has not ended");
+        Some(DetectedProblem::new(text, HANG_HINT))
+    }
+
+    /// Checks for streams that cannot be fetched while others can. Returns `None` while the account
+    /// as a whole fails.
     pub fn check_streams(
         &mut self,
         account: &str,
@@ -161,41 +127,72 @@ impl PassHistory {
         if !matches!(self.condition, AccountCondition::Working) {
             return None;
         }
-        let troubled: BTreeSet<&str> = streams
+        let failing: BTreeSet<&str> = streams
             .iter()
             .filter(|stream| stream.error.is_some())
             .map(|stream| stream.stream.as_str())
             .collect();
         self.first_failed_at
-            .retain(|stream, _| troubled.contains(stream.as_str()));
-        let mut look = CheckResult::for_whole(Some(account), AlarmKind::Stuck, None);
+            .retain(|stream, _| failing.contains(stream.as_str()));
+        let mut result = CheckResult::for_whole(Some(account), AlarmKind::Stuck, None);
         for stream in streams {
-            let Some(trouble) = &stream.error else {
+            let Some(failure) = &stream.error else {
                 continue;
             };
-            let seen = *self
-                .first_failed_at
-                .entry(stream.stream.clone())
-                .or_insert(self.working_passes);
-            if self.working_passes - seen + 1 >= FAILED_PASSES_BEFORE_ALARM {
-                let text = format!("it cannot be fetched, though others can: {}", trouble.error);
-                let stream = Some(stream.stream.clone());
-                look.problems.push(DetectedProblem {
-                    stream,
-                    text,
-                    hint: trouble.hint.clone(),
-                    level: None,
-                });
+            let key = stream.stream.clone();
+            if self.failed_passes(&key) >= FAILURES_BEFORE_ALARM {
+                let error = &failure.error;
+                let text = format!("the stream cannot be fetched, although others can: {error}");
+                let problem = DetectedProblem::of_stream(key, text, &failure.hint);
+                result.problems.push(problem);
             } else {
-                look.inconclusive.insert(stream.stream.clone());
+                result.inconclusive.insert(key);
             }
         }
-        Some(look)
+        Some(result)
+    }
+
+    /// Returns the number of passes since a stream's failure was first seen.
+    fn failed_passes(&mut self, stream: &str) -> u64 {
+        let first = self.first_failed_at.entry(stream.to_owned());
+        self.working_passes - *first.or_insert(self.working_passes) + 1
+    }
+}
+
+impl AccountCondition {
+    /// Returns the condition after a pass with this failure.
+    fn after_failure(self, failure: &ProviderError) -> Self {
+        let reason_is_elsewhere = match failure {
+            ProviderError::Stopped => true,
+            // The reason of a pause was already recorded; that of a pause from an earlier process
+            // is unknown.
+            ProviderError::Paused { .. } => matches!(self, Self::Parked { .. } | Self::Unknown),
+            _ => false,
+        };
+        if reason_is_elsewhere {
+            return self;
+        }
+        let error = failure.to_string();
+        let hint = failure.hint();
+        match failure.disposition() {
+            Disposition::Park => Self::Parked { error, hint },
+            Disposition::SkipAccount => {
+                let earlier = match self {
+                    Self::Failing { times, .. } => times,
+                    _ => 0,
+                };
+                let times = earlier + 1;
+                Self::Failing { times, error, hint }
+            }
+            Disposition::SkipStream => Self::Working,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const NOW: Millis = Millis(1_795_343_200_123);
@@ -222,7 +219,7 @@ mod tests {
         }
     }
 
-    /// What is known after these passes: of each kind whether it is wrong.
+    /// Returns the kinds that are known after these passes, and true for those with a problem.
     fn conditions_after(failures: &[Option<ProviderError>]) -> Vec<(&'static str, bool)> {
         let mut passes = PassHistory::default();
         for failure in failures {
@@ -232,12 +229,12 @@ mod tests {
         passes
             .check("shop", NOW)
             .iter()
-            .map(|look| (look.kind.name(), !look.problems.is_empty()))
+            .map(|result| (result.kind.name(), !result.problems.is_empty()))
             .collect()
     }
 
     #[test]
-    fn a_single_failure_says_nothing() {
+    fn a_single_failure_is_inconclusive() {
         assert_eq!(conditions_after(&[]), []);
         assert_eq!(
             conditions_after(&[None]),
@@ -263,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_that_asked_nothing_says_nothing() {
+    fn a_pass_without_requests_is_ignored() {
         let mut passes = PassHistory::default();
         for _ in 0..3 {
             passes.record_end(Some(&unreachable()), 6);
@@ -273,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_credentials_stand_until_they_are_accepted() {
+    fn parked_alarm_lasts_until_credentials_are_accepted() {
         let parked = [("failing", false), ("parked", true)];
         assert_eq!(conditions_after(&[Some(refused())]), parked);
         assert_eq!(
@@ -297,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_process_was_refused_for_is_not_known() {
+    fn a_pause_of_an_earlier_process_is_inconclusive() {
         assert_eq!(
             conditions_after(&[
                 Some(blocked()),
@@ -310,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_fails_is_not_the_account() {
+    fn a_failing_stream_does_not_fail_the_account() {
         let odd = || Some(ProviderError::HistoryChanged { attempts: 3 });
         assert_eq!(
             conditions_after(&[odd(), odd(), odd(), odd()]),
@@ -319,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_that_hangs_is_noticed() {
+    fn a_hanging_pass_raises_an_alarm() {
         let mut passes = PassHistory::default();
         passes.record_end(None, 1);
         passes.record_begin(NOW);
@@ -327,12 +324,12 @@ mod tests {
             passes
                 .check("shop", NOW.plus(Duration::from_mins(59)))
                 .iter()
-                .all(|look| look.problems.is_empty())
+                .all(|result| result.problems.is_empty())
         );
-        let looks = passes.check("shop", NOW.plus(HANG_AFTER));
+        let results = passes.check("shop", NOW.plus(HANG_AFTER));
         assert!(
-            looks[0].problems[0].text.contains(&NOW.to_string()),
-            "{looks:?}"
+            results[0].problems[0].text.contains(&NOW.to_string()),
+            "{results:?}"
         );
     }
 }

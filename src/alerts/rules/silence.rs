@@ -1,39 +1,38 @@
-//! Which streams have fallen silent: of those that the configuration lists, for of those that were found many end as
-//! conversations do.
+//! Detects which streams have fallen silent. Only configured streams are checked, because many
+//! discovered streams end as conversations do.
 //!
-//! A stream that brought anything since it was last looked at is not silent, and costs nothing. Of the others the hours of
-//! the last weeks are looked up, once an hour, and not of too many at a time.
+//! A stream with new messages since the last check is not silent, and costs no query. For the
+//! others, the active hours are queried once an hour, with a limit per check.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use super::weekly_activity::{LOOKBACK_H, is_silent};
+use super::weekly_activity::is_silent;
 use crate::alerts::check::{CheckResult, DetectedProblem};
+use crate::alerts::limits::{LOOKBACK_H, MAX_LOOKUPS_PER_CHECK};
 use crate::domain::alarm::{AlarmKind, AlarmSubject};
 use crate::domain::time::{Hour, Millis};
 use crate::store::{Archive, StoreError, StreamStatus};
 
-/// How many streams are looked up at a time: a few seconds' worth at the most, where each has much to tell.
-const MAX_LOOKUPS_PER_CHECK: usize = 1000;
+const SILENCE_HINT: &str = "check that people still write there, and that the account may still \
+                            read it; a stream that will stay silent can be removed from the \
+                            configuration, and its archived messages are kept";
 
-const SILENCE_HINT: &str = "see whether people still write there, and whether the account may still read it; a stream that is to \
-                    be silent from now on can be taken off the configuration's list, and keeps what it has";
-
-/// What is known of the streams, by account and key.
+/// The known activity of streams, by account and stream key.
 #[derive(Debug, Default)]
 pub struct SilenceDetector(HashMap<(String, String), StreamActivity>);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct StreamActivity {
-    /// How many messages it had.
+    /// The number of messages at the last check.
     messages: u64,
-    /// Up to which hour it has been judged.
+    /// The hour up to which the stream was checked.
     checked_to_hour: Option<i64>,
-    /// The last hour in which it was active, if it has been silent since, against its rhythm.
+    /// The last active hour, if the stream has been silent since.
     last_active_hour: Option<i64>,
 }
 
 impl SilenceDetector {
-    /// Looks at an account's streams. `stands` tells of which an alarm stands: what is said of those is always looked up.
+    /// Checks an account's streams. Streams with an active alarm (`is_active`) are always queried.
     pub async fn check(
         &mut self,
         store: &dyn Archive,
@@ -42,49 +41,56 @@ impl SilenceDetector {
         is_active: impl Fn(&AlarmSubject) -> bool,
         now: Millis,
     ) -> Result<CheckResult, StoreError> {
-        let mut look = CheckResult::for_whole(Some(account), AlarmKind::Silent, None);
-        let mut silent = BTreeMap::new();
-        let mut left = MAX_LOOKUPS_PER_CHECK;
+        let mut result = CheckResult::for_whole(Some(account), AlarmKind::Silent, None);
+        let mut lookups_left = MAX_LOOKUPS_PER_CHECK;
         for stream in streams.iter().filter(|stream| !stream.discovered) {
-            let key = || stream.stream.clone();
-            let known = self.0.entry((account.to_owned(), key())).or_default();
-            let before = std::mem::replace(&mut known.messages, stream.messages);
-            let subject = AlarmSubject {
-                account: Some(account.to_owned()),
-                stream: Some(key()),
-                kind: AlarmKind::Silent,
-            };
-            let hour = stream.watermark.map(|mark| Hour::containing(mark).0);
-            let has_brought = before > 0 && before != stream.messages;
-            if has_brought && !is_active(&subject) {
-                *known = StreamActivity {
-                    messages: stream.messages,
-                    checked_to_hour: hour,
-                    last_active_hour: None,
-                };
-            } else if hour.is_none() {
-                known.checked_to_hour = None;
-            } else if (known.checked_to_hour < hour || has_brought) && left > 0 {
-                left -= 1;
-                known.last_active_hour =
+            let key = stream.stream.clone();
+            let subject = result.subject_for(Some(&key));
+            let activity = self.0.entry((account.to_owned(), key.clone())).or_default();
+            if activity.needs_lookup(stream, is_active(&subject)) && lookups_left > 0 {
+                lookups_left -= 1;
+                activity.last_active_hour =
                     last_hour_before_silence(store, account, stream, now).await?;
-                known.checked_to_hour = hour;
+                activity.checked_to_hour = watermark_hour(stream);
             }
-            match (known.checked_to_hour, known.last_active_hour) {
-                (None, _) => drop(look.inconclusive.insert(key())),
-                (_, Some(last)) => drop(silent.insert(key(), last)),
-                _ => {}
+            match (activity.checked_to_hour, activity.last_active_hour) {
+                (None, _) => {
+                    result.inconclusive.insert(key);
+                }
+                (Some(_), Some(last)) => result.problems.push(silence_problem(key, last)),
+                (Some(_), None) => {}
             }
         }
-        look.problems = silent
-            .into_iter()
-            .map(|(stream, last)| silence_problem(stream, last))
-            .collect();
-        Ok(look)
+        result.problems.sort_by(|a, b| a.stream.cmp(&b.stream));
+        Ok(result)
     }
 }
 
-/// The last hour in which a stream was active, if it is silent against its rhythm.
+impl StreamActivity {
+    /// Updates the number of messages. Returns true if the stream's active hours must be queried.
+    fn needs_lookup(&mut self, stream: &StreamStatus, has_alarm: bool) -> bool {
+        let earlier = std::mem::replace(&mut self.messages, stream.messages);
+        let has_new_messages = earlier > 0 && earlier != stream.messages;
+        let hour = watermark_hour(stream);
+        if has_new_messages && !has_alarm {
+            self.checked_to_hour = hour;
+            self.last_active_hour = None;
+            return false;
+        }
+        if hour.is_none() {
+            self.checked_to_hour = None;
+            return false;
+        }
+        self.checked_to_hour < hour || has_new_messages
+    }
+}
+
+/// Returns the hour since 1970 of the stream's watermark.
+fn watermark_hour(stream: &StreamStatus) -> Option<i64> {
+    stream.watermark.map(|mark| Hour::containing(mark).0)
+}
+
+/// Returns the last active hour of a stream if it is silent now.
 async fn last_hour_before_silence(
     store: &dyn Archive,
     account: &str,
@@ -104,15 +110,9 @@ async fn last_hour_before_silence(
     Ok(active.last().copied().filter(|_| is_silent))
 }
 
-fn silence_problem(stream: String, last: i64) -> DetectedProblem {
-    let since = Hour(last + 1).start();
-    let text = format!(
-        "it always brought messages, by its own rhythm, and has brought none since {since}"
-    );
-    DetectedProblem {
-        stream: Some(stream),
-        text,
-        hint: SILENCE_HINT.to_owned(),
-        level: None,
-    }
+fn silence_problem(stream: String, last_active_hour: i64) -> DetectedProblem {
+    let since = Hour(last_active_hour + 1).start();
+    let text =
+        format!("no messages since {since}, although the stream is usually active at these times");
+    DetectedProblem::of_stream(stream, text, SILENCE_HINT)
 }

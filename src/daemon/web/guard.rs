@@ -1,4 +1,4 @@
-//! Who is answered, and under which rules a browser may show it.
+//! Request filter and response headers of the status server.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,11 +12,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-const UNKNOWN_HOST: &str =
-    "This host name is not answered: ask for localhost or for an address in digits.\n";
-const READ_ONLY: &str = "There is nothing to do here but to read: GET or HEAD.\n";
+const UNKNOWN_HOST: &str = "Unknown host name: use localhost or a numeric address.\n";
+const READ_ONLY: &str = "Only GET and HEAD are allowed.\n";
 
-/// What every answer says of itself. The page allows itself more by a policy of its own.
+/// Headers of every response. Only the page sets a wider content policy of its own.
 const COMMON_HEADERS: [(HeaderName, HeaderValue); 5] = [
     (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
@@ -30,7 +29,7 @@ const COMMON_HEADERS: [(HeaderName, HeaderValue); 5] = [
 const DEFAULT_CONTENT_POLICY: HeaderValue =
     HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
-/// Lets through what only reads, and was not sent here by a name that somebody else has pointed at this machine.
+/// Rejects requests that do more than read, and requests under a foreign host name.
 pub(super) async fn guard(
     State(listen): State<SocketAddr>,
     request: Request,
@@ -58,9 +57,11 @@ pub(super) async fn guard(
     response
 }
 
-/// Whether the host that is asked for is this one. A page from elsewhere can have a browser ask this machine under the
-/// page's own name, and would then be let read the answer; but no name leads to an address in digits, and nobody else
-/// can have `localhost`. Where the address is open to others they may call it what they like.
+/// True if the requested host may be this server.
+///
+/// A foreign web page can point its own host name at this machine (DNS rebinding) and would then be
+/// allowed to read the response. No host name can be a numeric address, and nobody else can own
+/// `localhost`. On an address that is open to other machines, any host name is accepted.
 fn is_allowed_host(headers: &HeaderMap, listen: IpAddr) -> bool {
     if !listen.to_canonical().is_loopback() {
         return true;
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn on_loopback_a_name_is_answered_only_if_nobody_else_can_have_it() {
+    fn loopback_allows_only_localhost_and_addresses() {
         for host in [
             "localhost",
             "LocalHost:9464",
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn where_others_may_ask_they_may_do_so_by_any_name() {
+    fn a_public_address_allows_any_host_name() {
         assert!(is_answered("0.0.0.0", &["archive.example:9464"]));
         assert!(is_answered("::", &["archive.example"]));
     }

@@ -1,88 +1,85 @@
-//! `/healthz` and `/readyz`: for whoever starts the daemon anew, and for whoever waits for it.
+//! `/healthz` and `/readyz`, for the service managers and load balancers that act on them.
 //!
-//! They say why not, in a line for each account; what was answered to it, only the log does.
-
-use std::fmt::Write;
-use std::time::Duration;
+//! A failure is explained in one line per account. Provider responses appear only in the log.
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 
-use super::AppStateExtractor;
+use super::limits::PING_TIMEOUT;
+use super::state::AppStateExtractor;
 use crate::provider::Provider;
+use crate::store::Archive;
 use crate::sync::counters::SyncCounters;
 
-/// By then a database that is well has answered.
-const PING_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Whether the daemon goes on: no account's work is stuck. A provider or a database that fails is no reason to begin
-/// anew.
-pub(super) async fn healthz(State(desk): AppStateExtractor) -> Response {
-    let mut stuck = String::new();
-    for (provider, deeds) in desk.sources().progress.counters() {
-        if let Some(silent) = deeds.stalled_for {
-            let (name, seconds) = (&provider.account().name, silent.as_secs());
-            let _ = writeln!(
-                stuck,
-                "{name}: stuck: nothing has come to its end for {seconds} s"
-            );
+/// Liveness: fails while any account is stuck. A failing provider or database is no reason to
+/// restart.
+pub(super) async fn healthz(State(state): AppStateExtractor) -> Response {
+    let mut stuck = Vec::new();
+    for (provider, counters) in state.current().sources.progress.counters() {
+        if let Some(stalled_for) = counters.stalled_for {
+            let (name, seconds) = (&provider.account().name, stalled_for.as_secs());
+            stuck.push(format!(
+                "{name}: stuck: no request or commit has ended for {seconds} s\n"
+            ));
         }
     }
     if stuck.is_empty() {
         "alive\n".into_response()
     } else {
-        unavailable(stuck)
+        unavailable(stuck.concat())
     }
 }
 
-/// Whether it archives: the database answers, and at least one account works.
-pub(super) async fn readyz(State(desk): AppStateExtractor) -> Response {
-    let shown = desk.sources();
-    match timeout(PING_TIMEOUT, shown.store.ping()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => return unavailable(format!("the database: {error}\n")),
+/// Readiness: succeeds if the database answers and at least one account works.
+pub(super) async fn readyz(State(state): AppStateExtractor) -> Response {
+    let current = state.current();
+    let sources = &current.sources;
+    if let Err(error) = ping(&*sources.store).await {
+        return unavailable(error);
+    }
+    let mut lines = Vec::new();
+    let mut is_ready = false;
+    for (provider, counters) in sources.progress.counters() {
+        let obstacle = obstacle_of(&*provider, &counters);
+        is_ready |= obstacle.is_none();
+        let state = obstacle.as_deref().unwrap_or("works");
+        lines.push(format!("{}: {state}\n", provider.account().name));
+    }
+    let lines = lines.concat();
+    if is_ready {
+        format!("ready\n{lines}").into_response()
+    } else {
+        unavailable(format!("no account works\n{lines}"))
+    }
+}
+
+async fn ping(store: &dyn Archive) -> Result<(), String> {
+    match timeout(PING_TIMEOUT, store.ping()).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(format!("the database: {error}\n")),
         Err(_) => {
-            return unavailable(format!(
-                "the database has not answered for {} s\n",
-                PING_TIMEOUT.as_secs()
-            ));
+            let seconds = PING_TIMEOUT.as_secs();
+            Err(format!("the database did not answer within {seconds} s\n"))
         }
     }
-    let mut said = String::new();
-    let mut is_ready = false;
-    for (provider, deeds) in shown.progress.counters() {
-        let obstacle = obstacle_of(&*provider, &deeds);
-        is_ready |= obstacle.is_none();
-        let _ = writeln!(
-            said,
-            "{}: {}",
-            provider.account().name,
-            obstacle.as_deref().unwrap_or("works")
-        );
-    }
-    if is_ready {
-        format!("ready\n{said}").into_response()
-    } else {
-        unavailable(format!("no account works\n{said}"))
-    }
 }
 
-/// Why nothing of an account is archived at present.
-fn obstacle_of(provider: &dyn Provider, deeds: &SyncCounters) -> Option<String> {
-    if deeds.is_leased_elsewhere {
+/// Returns the reason why nothing of an account is archived at present; `None` if it works.
+fn obstacle_of(provider: &dyn Provider, counters: &SyncCounters) -> Option<String> {
+    if counters.is_leased_elsewhere {
         return Some("another process works on it".to_owned());
     }
     if let Some(left) = provider.gate().rate_limiter().long_pause() {
-        return Some(format!(
-            "the provider is left alone for {} s yet",
-            left.as_secs()
-        ));
+        return Some(format!("paused for another {} s", left.as_secs()));
     }
-    (!provider.gate().has_authenticated()).then(|| "the provider has not answered yet".to_owned())
+    if !provider.gate().has_authenticated() {
+        return Some("the provider has not answered yet".to_owned());
+    }
+    None
 }
 
-fn unavailable(why: String) -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
+fn unavailable(reason: String) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, reason).into_response()
 }

@@ -1,8 +1,7 @@
-//! Connections: few of them, and each for one request and a short time.
+//! The HTTP connections. They are few, short, and carry one request each.
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -13,25 +12,15 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// Connections at once; others wait until one of these ends.
-const MAX_CONNECTIONS: usize = 32;
-/// From a connection's beginning to its end. Longer than any answer takes.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long whoever has connected may take to say what they want.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// The most bytes that a request's head may have.
-const MAX_HEAD_BYTES: usize = 16 << 10;
-/// How long answers on their way are waited for at the end.
-const CLOSE_GRACE: Duration = Duration::from_millis(250);
-/// An address that is taken is asked for again after so long.
-const BIND_RETRY: Duration = Duration::from_secs(5);
-/// The pause after a connection that could not be had, as when the process has too many files open.
-const ACCEPT_RETRY: Duration = Duration::from_millis(200);
+use super::limits::{
+    ACCEPT_RETRY, BIND_RETRY, CONNECTION_TIMEOUT, HEAD_TIMEOUT, MAX_CONNECTIONS, MAX_HEAD_BYTES,
+};
+use crate::daemon::limits::CLOSE_GRACE;
 
-const BIND_HINT: &str = "archiving goes on without it; another process has the address: end it, or give [status_page] another \
-                    `listen`, or \"\" for none";
+const BIND_HINT: &str = "archiving continues without the status page; another process uses the \
+                         address: stop it, or set another `listen`, or \"\" for none";
 
-/// A server, in a task of its own.
+/// An HTTP server, in its own task.
 #[derive(Debug)]
 pub(super) struct HttpServer {
     stop: CancellationToken,
@@ -39,7 +28,7 @@ pub(super) struct HttpServer {
 }
 
 impl HttpServer {
-    /// Serves at an address as soon as it can be had.
+    /// Starts a server that binds the address as soon as it is free.
     pub(super) fn start(listen: SocketAddr, router: Router) -> Self {
         let stop = CancellationToken::new();
         let mut task = JoinSet::new();
@@ -47,7 +36,7 @@ impl HttpServer {
         Self { stop, task }
     }
 
-    /// Stops, and gives the address back.
+    /// Stops the server and releases the address.
     pub(super) async fn stop(mut self) {
         self.stop.cancel();
         self.task.join_next().await;
@@ -65,9 +54,12 @@ async fn accept_connections(listen: SocketAddr, router: Router, stop: Cancellati
             () = stop.cancelled() => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok((stream, _)) => drop(connections.spawn(timeout(CONNECTION_TIMEOUT, serve_connection(stream, router.clone())))),
+                Ok((stream, _)) => {
+                    let served = serve_connection(stream, router.clone());
+                    connections.spawn(timeout(CONNECTION_TIMEOUT, served));
+                }
                 Err(error) => {
-                    tracing::debug!(%error, "a connection to the status page could not be had");
+                    tracing::debug!(%error, "a connection to the status page was not accepted");
                     sleep(ACCEPT_RETRY).await;
                 }
             },
@@ -75,34 +67,37 @@ async fn accept_connections(listen: SocketAddr, router: Router, stop: Cancellati
     }
     drop(listener);
     let all_ended = async { while connections.join_next().await.is_some() {} };
-    // What has not ended by then is aborted with the set.
+    // Connections that have not ended by then are aborted when the set is dropped.
     let _ = timeout(CLOSE_GRACE, all_ended).await;
 }
 
-/// Waits until the address can be had; says once that it cannot.
+/// Binds the address, and retries until it is free. Logs only the first error.
 async fn bind(listen: SocketAddr) -> TcpListener {
-    let mut failing = false;
+    let mut has_failed = false;
     loop {
-        match TcpListener::bind(listen)
-            .await
-            .and_then(|listener| Ok((listener.local_addr()?, listener)))
-        {
-            Ok((address, listener)) => {
-                tracing::info!(url = %format_args!("http://{address}/"), "the status page can be looked at");
-                return listener;
-            }
+        match try_bind(listen).await {
+            Ok(listener) => return listener,
             Err(error) => {
-                if !std::mem::replace(&mut failing, true) {
-                    log_bind_error(listen, &error);
+                if !has_failed {
+                    tracing::error!(
+                        %listen,
+                        %error,
+                        hint = BIND_HINT,
+                        "the status page could not be started; retrying"
+                    );
                 }
+                has_failed = true;
                 sleep(BIND_RETRY).await;
             }
         }
     }
 }
 
-fn log_bind_error(listen: SocketAddr, error: &io::Error) {
-    tracing::error!(%listen, %error, hint = BIND_HINT, "the status page cannot be shown; trying again");
+async fn try_bind(listen: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(listen).await?;
+    let address = listener.local_addr()?;
+    tracing::info!(url = %format_args!("http://{address}/"), "the status page is available");
+    Ok(listener)
 }
 
 async fn serve_connection(stream: TcpStream, router: Router) {
@@ -113,6 +108,6 @@ async fn serve_connection(stream: TcpStream, router: Router) {
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     if let Err(error) = served.await {
-        tracing::trace!(%error, "a connection to the status page broke off");
+        tracing::trace!(%error, "a connection to the status page was lost");
     }
 }

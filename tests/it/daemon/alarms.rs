@@ -254,9 +254,7 @@ async fn each_loss_is_notified_once() {
     let wrong = lost(&status, 0).problems.remove(0);
     assert_eq!(wrong.level, Some(3600));
     assert!(
-        wrong
-            .text
-            .contains("3600 seconds in all by now, of 1 streams"),
+        wrong.text.contains("3600 seconds in total, of 1 streams"),
         "{wrong:?}"
     );
     assert_eq!(lost(&status, 3600).problems, []);

@@ -114,7 +114,7 @@ fn full_disk_is_logged_once_and_loses_nothing() {
         seconds.len() > 3
     });
     assert_eq!(
-        daemon.log_output().matches("the archive fails").count(),
+        daemon.log_output().matches("the archive failed").count(),
         1,
         "{}",
         daemon.log_output()
@@ -123,11 +123,11 @@ fn full_disk_is_logged_once_and_loses_nothing() {
 
     daemon.limit_file_size("unlimited");
     wait_until("the log line about the recovery", || {
-        daemon.log_output().contains("the archive works again")
+        daemon.log_output().contains("the archive has recovered")
     });
     wait_until("the rest", || archived() >= 2500);
     assert_eq!(
-        daemon.log_output().matches("the archive fails").count(),
+        daemon.log_output().matches("the archive failed").count(),
         1,
         "{}",
         daemon.log_output()

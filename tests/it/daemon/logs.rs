@@ -110,7 +110,7 @@ fn journal_lines_have_priorities_and_no_timestamp() {
         .stderr(journal);
     let daemon = DaemonProcess(command.spawn().unwrap());
     let said = || fs::read_to_string(&path).unwrap();
-    wait_until("passes", || said().contains("pass done"));
+    wait_until("passes", || said().contains("pass finished"));
     let said = said();
     assert!(
         said.lines()
@@ -185,7 +185,7 @@ fn reload_changes_the_log_levels() {
     let (code, said) = daemon.wait_for_exit();
     assert_eq!(code, Some(0));
     assert!(
-        said.contains("pass done, nothing new") && !said.contains('{'),
+        said.contains("pass finished, no new messages") && !said.contains('{'),
         "{said}"
     );
     assert!(!said.contains("window committed"), "{said}");

@@ -59,7 +59,9 @@ fn first_line_says_if_the_archive_is_complete() {
     let streams = env.query_number("SELECT count(*) FROM stream");
     let verdict = first(&page.body, "h1");
     assert!(
-        verdict.starts_with(&format!("Whole: all {streams} streams are complete up to ")),
+        verdict.starts_with(&format!(
+            "Up to date: all {streams} streams are complete up to "
+        )),
         "{verdict}"
     );
     assert!(verdict.ends_with(" ago"), "{verdict}");
@@ -67,7 +69,7 @@ fn first_line_says_if_the_archive_is_complete() {
         page.body.matches("<tr><th scope=\"row\">").count() as i64,
         streams
     );
-    assert!(!page.body.contains("What is wrong"), "no issue is shown");
+    assert!(!page.body.contains("Issues"), "no issue is shown");
     assert!(page.body.contains("<bdi>sandbox</bdi>") && page.body.contains("<bdi>web3mq-1</bdi>"));
     let new = env.query_number("SELECT sum(new) FROM runs");
     assert!(
@@ -154,16 +156,16 @@ fn gaps_losses_and_failures_are_shown_with_a_remedy() {
     let page = server.get("/?sort=lost");
     let verdict = first(&page.body, "h1");
     assert!(
-        verdict.starts_with("Trouble: 1 of ")
-            && verdict.contains(" lacks 12h of history; 1 has lost 1d 2h for good"),
+        verdict.starts_with("Action needed: 1 of ")
+            && verdict.contains(" lacks 12h of history; 1 has permanently lost 1d 2h"),
         "{verdict}"
     );
     for said in [
         "read: &lt;b&gt;refused&lt;/b&gt; with 418",
         "To do: <bdi>brew coffee</bdi>",
-        "windows that may not be complete: 1",
-        "lost for good, up to 1d 2h",
-        "1 stream lacks history that can still be had",
+        "windows that may be incomplete: 1",
+        "permanently lost, up to 1d 2h",
+        "1 stream lacks history that can still be fetched",
     ] {
         assert!(page.body.contains(said), "no `{said}` in {}", page.body);
     }
@@ -266,7 +268,7 @@ fn page_lists_the_worst_of_ten_thousand_streams_and_finds_others() {
     let rows = |page: &str| page.matches("<tr><th scope=\"row\">").count();
     let verdict = first(&page.body, "h1");
     assert!(
-        verdict.starts_with("Trouble: 100 of 10,000 streams lack up to 3d "),
+        verdict.starts_with("Action needed: 100 of 10,000 streams lack up to 3d "),
         "{verdict}"
     );
     assert!(page.body.contains("401"), "the account is parked");

@@ -119,7 +119,7 @@ fn failure_is_shown_in_the_service_status() {
     });
     let manager = FakeServiceManager::listen(&env);
     let _daemon = manager.start(&env, &[]);
-    manager.wait_for("STATUS=in trouble: sandbox: count: credentials refused with status 401");
+    manager.wait_for("STATUS=failing: sandbox: count: credentials refused with status 401");
 }
 
 #[test]
@@ -332,7 +332,7 @@ fn shutdown_is_immediate_without_postgres() {
     let daemon = manager.start(&env, &[]);
     manager.wait_for("READY=1");
     cluster.stop();
-    manager.wait_for("STATUS=in trouble: sandbox: the database failed");
+    manager.wait_for("STATUS=failing: sandbox: the database failed");
     assert_ends_within_limit(daemon);
 }
 

@@ -14,7 +14,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use backscroll::alerts::AlarmMonitor;
-use backscroll::config::{Alerts, Config, Secret};
+use backscroll::config::Config;
 use backscroll::daemon;
 use backscroll::daemon::service_manager::ServiceManager;
 use backscroll::daemon::signals::Shutdown;
@@ -258,11 +258,9 @@ impl Simulation {
             self.clock.clone(),
             self.providers(),
         );
-        let alerts = Alerts {
-            webhook: Some(Secret::plain(self.hook.as_str())),
-        };
+        let webhook = Some(self.hook.as_str());
         let lookout =
-            AlarmMonitor::new(store.clone(), providers.clone(), clock.clone(), &alerts).unwrap();
+            AlarmMonitor::new(store.clone(), providers.clone(), clock.clone(), webhook).unwrap();
         let engine = Engine::new(providers, store.clone(), &clock);
         let stop = Shutdown {
             graceful: CancellationToken::new(),

@@ -1,43 +1,44 @@
-//! Looks at the archive: however often anybody asks, they take up only a small share of the database's time.
+//! The cache of archive values for `/metrics`. It limits the share of database time that scrapes
+//! use.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, timeout};
 
+use crate::daemon::web::limits::{METRICS_REST_FACTOR, MIN_METRICS_INTERVAL, SCRAPE_WAIT};
 use crate::domain::alarm::Alarm;
 use crate::domain::clock::Clock;
 use crate::store::{AccountSummary, Archive, RequestRate, StoreError};
 use crate::sync::forecast::request_rates;
 
-/// The least time from one look to the next.
-const MIN_READ_INTERVAL: Duration = Duration::from_secs(5);
-/// A look that takes long is followed by so many times as long a rest.
-const COOLDOWN_FACTOR: u32 = 20;
-/// How long whoever asks waits for a look under way. A scrape that is waited for is given up after ten seconds.
-const SCRAPE_WAIT: Duration = Duration::from_secs(4);
-
-/// What was seen.
+/// The values read from the archive.
 #[derive(Clone, Debug)]
-pub(super) struct ArchiveFigures {
-    pub(super) figures: Vec<AccountSummary>,
-    pub(super) paces: Vec<RequestRate>,
-    /// Those that stand.
-    pub(super) alarms: Vec<Alarm>,
-    /// What the archive takes on disk.
-    pub(super) bytes: u64,
-    pub(super) taken_at: Instant,
+pub(crate) struct ArchiveFigures {
+    pub(crate) accounts: Vec<AccountSummary>,
+    pub(crate) rates: Vec<RequestRate>,
+    /// The active alarms.
+    pub(crate) alarms: Vec<Alarm>,
+    /// The size of the archive on disk, in bytes.
+    pub(crate) bytes: u64,
+    pub(crate) taken_at: Instant,
 }
 
-/// The last look, and how it went.
+impl ArchiveFigures {
+    /// Returns the summary of an account; `None` if the archive does not have it yet.
+    pub(crate) fn account(&self, name: &str) -> Option<&AccountSummary> {
+        self.accounts.iter().find(|summary| summary.account == name)
+    }
+}
+
+/// The result of the latest reads.
 #[derive(Clone, Debug, Default)]
-pub(super) struct MetricsSnapshot {
-    /// The last that came to something.
-    pub(super) archive: Option<Arc<ArchiveFigures>>,
-    /// Whether the last of all did; nothing before the first.
-    pub(super) is_up: Option<bool>,
-    /// When the next may be taken.
+pub(crate) struct MetricsSnapshot {
+    /// The values of the last successful read.
+    pub(crate) archive: Option<Arc<ArchiveFigures>>,
+    /// True if the latest read succeeded; `None` before the first.
+    pub(crate) is_up: Option<bool>,
+    /// Earliest time of the next read.
     next_read_at: Option<Instant>,
 }
 
@@ -47,8 +48,8 @@ impl MetricsSnapshot {
     }
 }
 
-/// Takes one look at a time.
-pub(in super::super) struct MetricsCache {
+/// Reads the archive, one read at a time, and keeps the values.
+pub(crate) struct MetricsCache {
     store: Arc<dyn Archive>,
     clock: Arc<dyn Clock>,
     latest: watch::Sender<MetricsSnapshot>,
@@ -57,14 +58,14 @@ pub(in super::super) struct MetricsCache {
 
 impl std::fmt::Debug for MetricsCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Looks")
-            .field("seen", &*self.latest.borrow())
+        f.debug_struct("MetricsCache")
+            .field("latest", &*self.latest.borrow())
             .finish_non_exhaustive()
     }
 }
 
 impl MetricsCache {
-    pub(in super::super) fn new(store: Arc<dyn Archive>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(store: Arc<dyn Archive>, clock: Arc<dyn Clock>) -> Self {
         Self {
             store,
             clock,
@@ -73,64 +74,73 @@ impl MetricsCache {
         }
     }
 
-    /// The latest there is. Where another look is due it is taken now, and waited for, for as long as can be borne; what a
-    /// look under way then brings is there for whoever asks next.
-    pub(super) async fn latest(&self) -> MetricsSnapshot {
-        let mut seen = self.latest.subscribe();
-        if seen.borrow_and_update().is_due() {
-            if let Ok(turn) = self.read_lock.clone().try_lock_owned() {
-                let (store, clock, seen) =
-                    (self.store.clone(), self.clock.clone(), self.latest.clone());
-                tokio::spawn(async move {
-                    let (begun, look) = (Instant::now(), read_snapshot(&*store, &*clock).await);
-                    seen.send_modify(|seen| seen.record(look, begun));
-                    drop(turn);
-                });
-            }
-            if timeout(SCRAPE_WAIT, seen.changed()).await.is_err() {
-                return MetricsSnapshot {
-                    is_up: Some(false),
-                    ..seen.borrow().clone()
-                };
-            }
+    /// Returns the latest values. If a read is due, starts it and waits up to `SCRAPE_WAIT` for its
+    /// result. A slower read continues in the background, for a later scrape.
+    pub(crate) async fn latest(&self) -> MetricsSnapshot {
+        let mut latest = self.latest.subscribe();
+        if !latest.borrow_and_update().is_due() {
+            return latest.borrow().clone();
         }
-        seen.borrow().clone()
+        self.start_read();
+        if timeout(SCRAPE_WAIT, latest.changed()).await.is_err() {
+            return MetricsSnapshot {
+                is_up: Some(false),
+                ..latest.borrow().clone()
+            };
+        }
+        latest.borrow().clone()
+    }
+
+    /// Starts a read in the background, unless one is running.
+    fn start_read(&self) {
+        let Ok(read_lock) = self.read_lock.clone().try_lock_owned() else {
+            return;
+        };
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let latest = self.latest.clone();
+        tokio::spawn(async move {
+            let begun = Instant::now();
+            let read = read_archive(&*store, &*clock).await;
+            latest.send_modify(|latest| latest.record(read, begun));
+            drop(read_lock);
+        });
     }
 }
 
 impl MetricsSnapshot {
-    fn record(&mut self, look: Result<ArchiveFigures, StoreError>, begun: Instant) {
-        self.next_read_at =
-            Some(Instant::now() + MIN_READ_INTERVAL.max(begun.elapsed() * COOLDOWN_FACTOR));
-        self.is_up = Some(look.is_ok());
-        match look {
-            Ok(look) => self.archive = Some(Arc::new(look)),
-            Err(error) => tracing::debug!(%error, "the archive cannot be looked at"),
+    fn record(&mut self, read: Result<ArchiveFigures, StoreError>, begun: Instant) {
+        let rest = begun.elapsed() * METRICS_REST_FACTOR;
+        self.next_read_at = Some(Instant::now() + rest.max(MIN_METRICS_INTERVAL));
+        self.is_up = Some(read.is_ok());
+        match read {
+            Ok(archive) => self.archive = Some(Arc::new(archive)),
+            Err(error) => tracing::debug!(%error, "the archive could not be read"),
         }
     }
 }
 
-async fn read_snapshot(
+async fn read_archive(
     store: &dyn Archive,
     clock: &dyn Clock,
 ) -> Result<ArchiveFigures, StoreError> {
-    let (at, now) = (Instant::now(), clock.now());
-    let figures = store.account_summaries().await?;
-    let paces = request_rates(store, now).await?;
+    let (taken_at, now) = (Instant::now(), clock.now());
+    let accounts = store.account_summaries().await?;
+    let rates = request_rates(store, now).await?;
     let mut alarms = store.alarms(now).await?;
     alarms.retain(Alarm::is_active);
     Ok(ArchiveFigures {
-        figures,
-        paces,
+        accounts,
+        rates,
         alarms,
         bytes: store.size_bytes().await?,
-        taken_at: at,
+        taken_at,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::time::Duration;
 
     use super::*;
     use crate::domain::clock::SystemClock;
@@ -148,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_who_ask_at_once_and_soon_after_share_a_look() {
+    async fn concurrent_and_prompt_scrapes_share_a_snapshot() {
         let dir = tempfile::TempDir::new().unwrap();
         let looks = metrics_cache(dir.path()).await;
         let asked = futures_util::future::join_all((0..50).map(|_| looks.latest())).await;
@@ -161,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_the_archive_cannot_be_looked_at_the_last_look_is_what_there_is() {
+    async fn a_failed_read_serves_the_last_snapshot() {
         let dir = tempfile::TempDir::new().unwrap();
         let looks = metrics_cache(dir.path()).await;
         let before = looks.latest().await;
@@ -176,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_archive_that_does_not_answer_is_not_waited_for_and_not_well() {
+    async fn an_unresponsive_archive_is_down_after_the_scrape_wait() {
         let dir = tempfile::TempDir::new().unwrap();
         let looks = metrics_cache(dir.path()).await;
         let before = looks.latest().await;
@@ -192,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_look_that_takes_long_is_followed_by_a_long_rest() {
+    async fn a_slow_read_is_followed_by_a_long_cooldown() {
         let begun = Instant::now();
         tokio::time::advance(Duration::from_secs(2)).await;
         let mut seen = MetricsSnapshot::default();

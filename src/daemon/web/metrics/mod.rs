@@ -1,11 +1,12 @@
-//! `/metrics`, in the text format of Prometheus.
+//! `/metrics`, in the Prometheus text format.
 //!
-//! All figures are of accounts, and none of streams: of those there may be ten thousand. What the daemon has done itself it
-//! remembers; what only the archive knows is a few seconds old ([`look`]). `docs/METRICS.md` tells what to do
-//! about each of them.
+//! All metrics are per account and none per stream, because there may be ten thousand streams.
+//! Counters are kept in memory; archive values are a few seconds old (see [`cache`]).
+//! `docs/METRICS.md` explains each metric and what to do about it.
 
 mod account;
-mod cache;
+pub(super) mod cache;
+mod definitions;
 mod process;
 
 use std::fmt;
@@ -16,156 +17,147 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet, prometheus_text,
+    DescriptorEncoder, EncodeLabelSet, LabelSetEncoder, MetricEncoder, NoLabelSet, prometheus_text,
 };
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use self::account::{AccountMetrics, METRICS, MetricValue};
-pub(super) use self::cache::MetricsCache;
+use self::account::{AccountMetrics, MetricValue};
 use self::cache::MetricsSnapshot;
+use self::definitions::METRICS;
 use self::process::{SingleMetric, process_metrics};
-use super::{AppStateExtractor, StatusSources};
+use super::state::AppStateExtractor;
 use crate::domain::alarm::AlarmKind;
+use crate::sync::progress::EngineProgress;
 
-/// All metrics, as they are now.
-pub(super) async fn render_metrics(State(desk): AppStateExtractor) -> Response {
-    let shown = desk.sources();
-    let seen = shown.metrics.latest().await;
+const ALARM_HELP: &str = "Number of active alarms of this kind; account and provider are empty \
+                          for alarms of the archive";
+
+/// Renders all metrics.
+pub(super) async fn render_metrics(State(state): AppStateExtractor) -> Response {
+    let current = state.current();
+    let latest = current.metrics.latest().await;
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Scrape::new(&shown, &seen)));
+    let scrape = Scrape::new(&current.sources.progress, &latest);
+    registry.register_collector(Box::new(scrape));
     let mut text = String::new();
-    match prometheus_text::encode(&mut text, &registry) {
-        Ok(()) => ([(CONTENT_TYPE, prometheus_text::CONTENT_TYPE)], text).into_response(),
-        Err(fmt::Error) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the metrics cannot be written\n",
-        )
-            .into_response(),
+    if let Err(fmt::Error) = prometheus_text::encode(&mut text, &registry) {
+        let error = "the metrics could not be encoded\n";
+        return (StatusCode::INTERNAL_SERVER_ERROR, error).into_response();
     }
+    ([(CONTENT_TYPE, prometheus_text::CONTENT_TYPE)], text).into_response()
 }
 
-/// What is told at one scrape.
+/// The values of one scrape.
 #[derive(Debug)]
 struct Scrape {
     accounts: Vec<AccountMetrics>,
     singles: Vec<SingleMetric>,
-    /// Which alarms stand: of which account, or of none, and of which kind.
+    /// The account (`None` for the archive) and kind of each active alarm.
     alarms: Vec<(Option<String>, AlarmKind)>,
 }
 
 impl Scrape {
-    fn new(shown: &StatusSources, seen: &MetricsSnapshot) -> Self {
-        let look = seen.archive.as_deref();
-        let accounts = shown
-            .progress
-            .counters()
-            .into_iter()
-            .map(|(provider, deeds)| AccountMetrics::new(provider, deeds, look));
-        let alarms = look
-            .map(|look| look.alarms.iter().map(|alarm| &alarm.subject))
-            .into_iter()
-            .flatten();
+    fn new(progress: &EngineProgress, latest: &MetricsSnapshot) -> Self {
+        let archive = latest.archive.as_deref();
+        let accounts = progress.counters().into_iter();
+        let mut singles = archive_metrics(latest).to_vec();
+        singles.extend(process_metrics());
+        let alarms = archive.map_or(&[][..], |archive| &archive.alarms);
         Self {
-            accounts: accounts.collect(),
-            singles: archive_metrics(seen)
-                .into_iter()
-                .chain(process_metrics())
+            accounts: accounts
+                .map(|(provider, counters)| AccountMetrics::new(provider, counters, archive))
                 .collect(),
+            singles,
             alarms: alarms
-                .map(|subject| (subject.account.clone(), subject.kind))
+                .iter()
+                .map(|alarm| (alarm.subject.account.clone(), alarm.subject.kind))
                 .collect(),
         }
     }
 
-    /// Every kind of every account, and of the archive itself, so that one that begins is no news to a query.
+    /// Encodes every kind for every account and for the archive, so that a series exists before its
+    /// first alarm.
     fn encode_alarms(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut metric =
-            out.encode_descriptor("backscroll_alarm", ALARM_HELP, None, MetricType::Gauge)?;
-        let none = ("", "");
-        let subjects = self
-            .accounts
-            .iter()
-            .map(|account| (account.name(), account.provider_name()))
-            .chain([none]);
-        for (name, provider) in subjects {
-            for kind in AlarmKind::ALL
-                .into_iter()
-                .filter(|kind| kind.concerns_archive() == name.is_empty())
-            {
-                let stands = |(account, of): &&(Option<String>, AlarmKind)| {
-                    *of == kind && account.as_deref().unwrap_or_default() == name
-                };
-                let labels = [
-                    ("account", name),
-                    ("provider", provider),
-                    ("kind", kind.name()),
-                ];
-                let stand = self.alarms.iter().filter(stands).count() as u64;
-                metric.encode_family(&labels)?.encode_gauge(&stand)?;
+        let kind = MetricType::Gauge;
+        let mut metric = out.encode_descriptor("backscroll_alarm", ALARM_HELP, None, kind)?;
+        for account in &self.accounts {
+            let [name, provider] = account.labels();
+            for kind in AlarmKind::ALL {
+                if !kind.concerns_archive() {
+                    let labels = [name, provider, ("kind", kind.name())];
+                    let count = self.count_alarms(Some(account.name()), kind);
+                    metric.encode_family(&labels)?.encode_gauge(&count)?;
+                }
+            }
+        }
+        for kind in AlarmKind::ALL {
+            if kind.concerns_archive() {
+                let labels = [("account", ""), ("provider", ""), ("kind", kind.name())];
+                let count = self.count_alarms(None, kind);
+                metric.encode_family(&labels)?.encode_gauge(&count)?;
             }
         }
         Ok(())
     }
-}
 
-const ALARM_HELP: &str = "How many alarms of this kind stand; account and provider are empty where the archive is concerned";
+    fn count_alarms(&self, account: Option<&str>, kind: AlarmKind) -> u64 {
+        let matches = |(of, alarm_kind): &&(Option<String>, AlarmKind)| {
+            of.as_deref() == account && *alarm_kind == kind
+        };
+        self.alarms.iter().filter(matches).count() as u64
+    }
+}
 
 impl Collector for Scrape {
     fn encode(&self, mut out: DescriptorEncoder<'_>) -> fmt::Result {
         let build = [("version", env!("CARGO_PKG_VERSION"))];
         let mut info = out.encode_descriptor(
             "backscroll_build_info",
-            "Always 1; what runs",
+            "Always 1; the label is the running version",
             None,
             MetricType::Gauge,
         )?;
         info.encode_family(&build)?.encode_gauge(&1_u64)?;
         for (name, kind, help, value) in &self.singles {
             if let Some(value) = value {
-                encode_sample(
-                    &mut out.encode_descriptor(name, help, None, *kind)?,
-                    *kind,
-                    *value,
-                )?;
+                let mut encoder = out.encode_descriptor(name, help, None, *kind)?;
+                encode_sample(&mut encoder, *kind, *value)?;
             }
         }
         for metric in METRICS {
             let mut encoder = out.encode_descriptor(metric.name, metric.help, None, metric.kind)?;
             for account in &self.accounts {
-                let labels = [
-                    ("account", account.name()),
-                    ("provider", account.provider_name()),
-                ];
-                encode_samples(&mut encoder, &labels, metric.kind, (metric.value)(account))?;
+                let value = (metric.value)(account);
+                encode_value(&mut encoder, &account.labels(), metric.kind, value)?;
             }
         }
         self.encode_alarms(&mut out)
     }
 }
 
-fn encode_samples(
+fn encode_value(
     encoder: &mut MetricEncoder<'_>,
     labels: &[(&'static str, &str); 2],
     kind: MetricType,
-    samples: MetricValue,
+    value: MetricValue,
 ) -> fmt::Result {
-    match samples {
+    match value {
         MetricValue::None => Ok(()),
         MetricValue::One(value) => encode_sample(&mut encoder.encode_family(labels)?, kind, value),
-        MetricValue::Labelled(more) => more.into_iter().try_for_each(|(more, value)| {
-            encode_sample(
-                &mut encoder.encode_family(&JoinedLabels(labels, &more))?,
-                kind,
-                value,
-            )
-        }),
+        MetricValue::Labelled(samples) => {
+            for (more, value) in samples {
+                let labels = JoinedLabels(labels, &more);
+                encode_sample(&mut encoder.encode_family(&labels)?, kind, value)?;
+            }
+            Ok(())
+        }
         MetricValue::Durations(durations) => {
-            let classes: Vec<(f64, u64)> = durations.buckets().collect();
+            let buckets: Vec<(f64, u64)> = durations.buckets().collect();
             let (sum, count) = (durations.sum.as_secs_f64(), durations.count());
             encoder
                 .encode_family(labels)?
-                .encode_histogram::<NoLabelSet>(sum, count, &classes, None)
+                .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
         }
     }
 }
@@ -177,48 +169,43 @@ fn encode_sample(encoder: &mut MetricEncoder<'_>, kind: MetricType, value: f64) 
     }
 }
 
-/// An account's labels and some more.
+/// The labels of an account, and additional labels.
 struct JoinedLabels<'a>(
     &'a [(&'static str, &'a str); 2],
     &'a [(&'static str, &'static str)],
 );
 
 impl EncodeLabelSet for JoinedLabels<'_> {
-    fn encode(
-        &self,
-        encoder: &mut prometheus_client::encoding::LabelSetEncoder<'_>,
-    ) -> fmt::Result {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
         self.0.encode(encoder)?;
         self.1.encode(encoder)
     }
 }
 
-/// Of the archive as a whole.
-fn archive_metrics(seen: &MetricsSnapshot) -> [SingleMetric; 3] {
-    let up = seen.is_up.map(|is_well| f64::from(u8::from(is_well)));
-    let age = seen
-        .archive
-        .as_ref()
-        .map(|look| look.taken_at.elapsed().as_secs_f64());
-    let bytes = seen.archive.as_ref().map(|look| look.bytes as f64);
+/// The metrics of the archive as a whole.
+fn archive_metrics(latest: &MetricsSnapshot) -> [SingleMetric; 3] {
+    let archive = latest.archive.as_ref();
+    let up = latest.is_up.map(|is_up| f64::from(u8::from(is_up)));
+    let age = archive.map(|archive| archive.taken_at.elapsed().as_secs_f64());
+    let bytes = archive.map(|archive| archive.bytes as f64);
     let gauge = MetricType::Gauge;
     [
         (
             "backscroll_archive_up",
             gauge,
-            "Whether the database answered when it was last asked",
+            "1 if the database answered the last query, otherwise 0",
             up,
         ),
         (
             "backscroll_archive_age_seconds",
             gauge,
-            "How old the figures are that only the archive knows",
+            "Age of the values that are read from the archive",
             age,
         ),
         (
             "backscroll_archive_bytes",
             gauge,
-            "What the archive takes on disk",
+            "Size of the archive on disk",
             bytes,
         ),
     ]

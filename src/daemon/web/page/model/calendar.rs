@@ -1,14 +1,14 @@
-//! A stream's days: what of each is sealed, in doubt, missing or lost, and how many messages it has. Pure.
+//! The days of a stream: their state and number of messages. Pure.
 
 use super::health::AssessedStream;
 use crate::domain::time::Day;
 use crate::domain::window::Window;
 use crate::store::LedgerDay;
 
-/// What stands first on a day's list of worries.
+/// The worst state within a day, in ascending order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum DayState {
-    /// Nothing of it is wanted, or it is still to come.
+    /// No part of the day is wanted, or the day is in the future.
     NotWanted,
     Sealed,
     Suspect,
@@ -17,8 +17,10 @@ pub(crate) enum DayState {
 }
 
 impl DayState {
+    /// The states that the legend explains.
     pub(crate) const ALL: [Self; 4] = [Self::Sealed, Self::Suspect, Self::Gap, Self::Lost];
 
+    /// The displayed word, which is also the CSS class.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::NotWanted => "none",
@@ -29,7 +31,7 @@ impl DayState {
         }
     }
 
-    /// The sign that says it without colour.
+    /// The sign that expresses the state without colour.
     pub(crate) fn sign(self) -> &'static str {
         match self {
             Self::NotWanted => "",
@@ -41,67 +43,71 @@ impl DayState {
     }
 }
 
-/// A day of a stream.
+/// One day of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StreamDay {
     pub(crate) day: Day,
     pub(crate) state: DayState,
     pub(crate) messages: u64,
-    /// Whether some of them are an even share of a ledger row that lies in several days.
+    /// True if some messages are an even share of a ledger row that covers several days.
     pub(crate) is_estimated: bool,
-    /// How many of its seconds are missing, and how many are lost.
+    /// The missing and the lost seconds of the day.
     pub(crate) gap_s: u64,
     pub(crate) lost_s: u64,
 }
 
-/// So many days from `first` on, of a stream of which `stretches` are sealed. The messages of ledger rows that lie in
-/// several days are spread over them evenly.
+/// Returns the first day of a day's month, and the number of days in the month.
+pub(crate) fn month_of(day: Day) -> (Day, usize) {
+    let Some(date) = day.date() else {
+        return (day, 1);
+    };
+    let first = Day::from_date(date.first_of_month()).unwrap_or(day);
+    let length = usize::try_from(date.days_in_month()).unwrap_or(1);
+    (first, length)
+}
+
+/// Returns `count` days from `first` on, from the sealed parts of a stream. The messages of a
+/// ledger row that covers several days are distributed evenly.
 pub(crate) fn stream_days(
     first: Day,
     count: usize,
     stream: &AssessedStream<'_>,
-    stretches: &[LedgerDay],
+    ledger_days: &[LedgerDay],
 ) -> Vec<StreamDay> {
     let mut days: Vec<StreamDay> = (0..count as i64)
         .map(|n| empty_day(first.plus(n)))
         .collect();
-    let mut sealed = vec![0; count];
-    for stretch in stretches {
-        let (begins, ends) = (
-            Day::containing(stretch.window.from()),
-            Day::containing(stretch.window.to().plus(-1)),
-        );
-        for (day, sealed) in days
-            .iter_mut()
-            .zip(&mut sealed)
-            .filter(|(day, _)| begins <= day.day && day.day <= ends)
-        {
-            let part = stretch
-                .window
-                .intersect(Window::of_day(day.day))
-                .map_or(0, Window::seconds);
-            let within = if begins == ends {
-                stretch.seconds
-            } else {
-                part
-            };
-            *sealed += within;
-            let whole = if begins == ends {
-                within
-            } else {
-                stretch.window.seconds()
-            };
-            day.messages += proportion(stretch.messages, within, whole);
-            day.is_estimated |= begins != ends;
-            if stretch.is_suspect {
-                day.state = DayState::Suspect;
-            }
+    let mut sealed_s = vec![0; count];
+    for ledger_day in ledger_days {
+        for (day, sealed_s) in days.iter_mut().zip(&mut sealed_s) {
+            *sealed_s += add_sealed(day, ledger_day);
         }
     }
-    for (day, sealed) in days.iter_mut().zip(sealed) {
-        assess_day(day, sealed, stream);
+    for (day, sealed_s) in days.iter_mut().zip(sealed_s) {
+        assess_day(day, sealed_s, stream);
     }
     days
+}
+
+/// Adds the part of a sealed range that is on this day. Returns its sealed seconds.
+fn add_sealed(day: &mut StreamDay, sealed: &LedgerDay) -> u64 {
+    let begins = Day::containing(sealed.window.from());
+    let ends = Day::containing(sealed.window.to().plus(-1));
+    if day.day < begins || ends < day.day {
+        return 0;
+    }
+    if sealed.is_suspect {
+        day.state = DayState::Suspect;
+    }
+    if begins == ends {
+        day.messages += sealed.messages;
+        return sealed.seconds;
+    }
+    let part = sealed.window.intersect(Window::of_day(day.day));
+    let seconds = part.map_or(0, Window::seconds);
+    day.messages += proportion(sealed.messages, seconds, sealed.window.seconds());
+    day.is_estimated = true;
+    seconds
 }
 
 fn empty_day(day: Day) -> StreamDay {
@@ -115,41 +121,46 @@ fn empty_day(day: Day) -> StreamDay {
     }
 }
 
-/// Of `all`, what falls to so many seconds of `whole`.
+/// Returns the part of `all` that corresponds to `seconds` of `whole`.
 fn proportion(all: u64, seconds: u64, whole: u64) -> u64 {
     let part = u128::from(all) * u128::from(seconds) / u128::from(whole.max(1));
     u64::try_from(part).unwrap_or(all)
 }
 
-/// What of a day of which so many seconds are sealed is not: beyond the horizon it is missing, behind it lost.
-fn assess_day(day: &mut StreamDay, sealed: u64, stream: &AssessedStream<'_>) {
+/// Sets the state of a day from its sealed seconds. Unsealed parts are missing after the horizon
+/// and lost before it.
+fn assess_day(day: &mut StreamDay, sealed_s: u64, stream: &AssessedStream<'_>) {
     let status = stream.status;
-    let seconds_in = |ranges: &[Window]| {
-        let inside = ranges
-            .iter()
-            .filter_map(|range| range.intersect(Window::of_day(day.day)));
-        inside.map(Window::seconds).sum::<u64>()
+    let seconds_in = |range: &Window| {
+        let part = range.intersect(Window::of_day(day.day));
+        part.map_or(0, Window::seconds)
     };
-    let wanted = Window::new(status.wanted_from, status.frontier.settled_to)
-        .map_or(0, |wanted| seconds_in(&[wanted]));
-    let behind = status.frontier.horizon.and_then(|horizon| {
+    let wanted = Window::new(status.wanted_from, status.frontier.settled_to);
+    let wanted_s = wanted.as_ref().map_or(0, seconds_in);
+    let missing_s: u64 = status.missing.iter().map(seconds_in).sum();
+    let expired = status.frontier.horizon.and_then(|horizon| {
         Window::new(status.wanted_from, horizon.min(status.frontier.settled_to))
     });
-    let behind = behind.map_or(0, |behind| seconds_in(&[behind]));
-    let lost = wanted
-        .saturating_sub(sealed)
-        .saturating_sub(seconds_in(&status.missing))
-        .min(behind);
-    let lost = if stream.lost_s > 0 { lost } else { 0 };
-    let gap = seconds_in(&stream.gaps);
-    (day.gap_s, day.lost_s) = (gap, lost);
-    day.state = match day.state {
-        _ if lost > 0 => DayState::Lost,
-        _ if gap > 0 => DayState::Gap,
-        DayState::Suspect => DayState::Suspect,
-        _ if sealed > 0 => DayState::Sealed,
-        _ => DayState::NotWanted,
+    let expired_s = expired.as_ref().map_or(0, seconds_in);
+    let unsealed_s = wanted_s.saturating_sub(sealed_s);
+    let lost_s = match stream.lost_s {
+        0 => 0,
+        _ => unsealed_s.saturating_sub(missing_s).min(expired_s),
     };
+    let gap_s = stream.gaps.iter().map(seconds_in).sum();
+    day.state = if lost_s > 0 {
+        DayState::Lost
+    } else if gap_s > 0 {
+        DayState::Gap
+    } else if day.state == DayState::Suspect {
+        DayState::Suspect
+    } else if sealed_s > 0 {
+        DayState::Sealed
+    } else {
+        DayState::NotWanted
+    };
+    day.gap_s = gap_s;
+    day.lost_s = lost_s;
 }
 
 #[cfg(test)]
@@ -172,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_says_the_worst_of_what_it_holds() {
+    fn a_day_has_the_worst_state_within_it() {
         let start = |days: i64| TODAY.plus(-days).start().0;
         let horizon = start(3) + 3600;
         let hole = Window::new(Second(start(1)), Second(start(1) + 60)).unwrap();
@@ -186,8 +197,8 @@ mod tests {
             lost_seconds: 86_410,
             ..stream(1)
         };
-        let stretches = [
-            // Nothing of the fifth day before, all but ten seconds of the fourth.
+        let ledger_days = [
+            // The fifth day before is unsealed; of the fourth, all but ten seconds are sealed.
             ledger_day(start(4) + 10, start(3), 86_390, 100, false),
             ledger_day(start(3), start(2) + 43_200, 129_600, 300, false),
             ledger_day(start(2) + 43_200, start(1), 43_200, 1, true),
@@ -198,7 +209,7 @@ mod tests {
             TODAY.plus(-6),
             8,
             &AssessedStream::new(&status, NOW),
-            &stretches,
+            &ledger_days,
         );
         let told: Vec<_> = found
             .iter()
@@ -222,5 +233,15 @@ mod tests {
             .filter(|day| day.is_estimated)
             .map(|day| day.day.0 - TODAY.0);
         assert_eq!(spread.collect::<Vec<_>>(), [-3, -2], "a row lies in both");
+    }
+
+    #[test]
+    fn a_month_has_its_calendar_length() {
+        let day = Day::from_date(jiff::civil::date(2028, 2, 14)).unwrap();
+        let (first, count) = month_of(day);
+        assert_eq!(
+            (first.date(), count),
+            (Some(jiff::civil::date(2028, 2, 1)), 29)
+        );
     }
 }

@@ -1,21 +1,13 @@
-//! How well a stream is, and all of them together. Pure.
+//! The health of a stream, and of all streams together. Pure.
 
+use crate::alerts::limits::NEGLIGIBLE_LOSS_S;
+use crate::daemon::web::limits::TAIL_GRACE_S;
 use crate::domain::format::{duration, thousands};
-use crate::domain::time::Second;
+use crate::domain::time::{Second, UNBOUNDED_HISTORY_S};
 use crate::domain::window::Window;
 use crate::store::StreamStatus;
 
-/// The end of a stream is fetched again and again: one that is complete up to less than this ago lacks nothing, in
-/// seconds.
-const TAIL_GRACE_S: i64 = 3600;
-
-/// What falls behind the provider's edge while a history is fetched for the first time is not worth a word, in seconds.
-const NEGLIGIBLE_LOSS_S: u64 = 60;
-
-/// What is wanted "from the beginning" reaches back to 1970: more than this is all there is, in seconds.
-pub(crate) const EVER_S: u64 = 20 * 365 * 86_400;
-
-/// What stands first on a stream's list of worries, the worst first.
+/// The health of a stream, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum StreamHealth {
     Failing,
@@ -29,103 +21,107 @@ pub(crate) enum StreamHealth {
 }
 
 impl StreamHealth {
-    /// What it is called, in words and for style sheets.
+    /// Returns the displayed word and the CSS class.
     pub(crate) fn name_and_class(self) -> (&'static str, &'static str) {
         match self {
             Self::Failing => ("failing", "bad"),
             Self::Paused => ("paused", "bad"),
             Self::Behind => ("behind", "gap"),
-            Self::NotStarted => ("not begun", "gap"),
+            Self::NotStarted => ("not started", "gap"),
             Self::Suspect => ("suspect", "suspect"),
             Self::Quarantine => ("quarantine", "suspect"),
             Self::Lost => ("some lost", "lost"),
-            Self::Complete => ("whole", "sealed"),
+            Self::Complete => ("complete", "sealed"),
         }
     }
 }
 
-/// A stream as it is judged at a moment.
+/// A stream with its health at a moment.
 #[derive(Debug)]
 pub(crate) struct AssessedStream<'a> {
     pub(crate) status: &'a StreamStatus,
     pub(crate) health: StreamHealth,
-    /// What it lacks, apart from an end that is still fetched again and again.
+    /// The missing ranges, without a recent tail that is still being polled.
     pub(crate) gaps: Vec<Window>,
-    /// How many seconds that is.
+    /// The total duration of the gaps, in seconds.
     pub(crate) gap_s: u64,
-    /// How many seconds of it are lost, apart from hardly any.
+    /// The lost seconds; 0 if the loss is negligible.
     pub(crate) lost_s: u64,
-    /// For how long it has not been complete, in seconds.
+    /// The time since the stream was last complete, in seconds.
     pub(crate) lag_s: u64,
 }
 
 impl<'a> AssessedStream<'a> {
+    /// Assesses a stream at this moment.
     pub(crate) fn new(status: &'a StreamStatus, now: Second) -> Self {
         let gaps = overdue_gaps(status, now);
-        let complete_to = status
-            .missing
-            .first()
-            .map_or(status.frontier.settled_to, |range| range.from());
-        let lost_s = if status.lost_seconds > NEGLIGIBLE_LOSS_S {
-            status.lost_seconds
-        } else {
-            0
+        let first_missing = status.missing.first();
+        let complete_to = first_missing.map_or(status.frontier.settled_to, |range| range.from());
+        let lost_s = match status.lost_seconds {
+            0..=NEGLIGIBLE_LOSS_S => 0,
+            lost_s => lost_s,
         };
-        let health = match status {
-            StreamStatus { error: Some(_), .. } => StreamHealth::Failing,
-            StreamStatus { pause: Some(_), .. } => StreamHealth::Paused,
-            _ if !gaps.is_empty() && status.watermark.is_none() && status.messages == 0 => {
-                StreamHealth::NotStarted
-            }
-            _ if !gaps.is_empty() => StreamHealth::Behind,
-            StreamStatus {
-                suspect_rows: 1.., ..
-            } => StreamHealth::Suspect,
-            StreamStatus {
-                quarantined: 1.., ..
-            } => StreamHealth::Quarantine,
-            _ if lost_s > 0 => StreamHealth::Lost,
-            _ => StreamHealth::Complete,
-        };
-        let gap_s = gaps.iter().map(|gap| gap.seconds()).sum();
-        let lag_s = now.0.saturating_sub(complete_to.0).max(0).unsigned_abs();
         Self {
             status,
-            health,
+            health: health_of(status, !gaps.is_empty(), lost_s > 0),
+            gap_s: gaps.iter().map(|gap| gap.seconds()).sum(),
             gaps,
-            gap_s,
             lost_s,
-            lag_s,
+            lag_s: now.0.saturating_sub(complete_to.0).max(0).unsigned_abs(),
         }
+    }
+
+    /// Returns true if the archive knows the stream.
+    pub(crate) fn is_archived(&self) -> bool {
+        self.status.id.is_some()
     }
 }
 
-/// What a stream lacks that it should have by now.
-fn overdue_gaps(status: &StreamStatus, now: Second) -> Vec<Window> {
-    let is_young = |gap: &Window| {
-        gap.to() >= status.frontier.settled_to && now.0.saturating_sub(gap.from().0) < TAIL_GRACE_S
-    };
-    status
-        .missing
-        .iter()
-        .filter(|gap| !is_young(gap))
-        .copied()
-        .collect()
+/// Returns the worst of the states that a stream is in.
+fn health_of(status: &StreamStatus, has_gaps: bool, has_loss: bool) -> StreamHealth {
+    let has_nothing = status.watermark.is_none() && status.messages == 0;
+    if status.error.is_some() {
+        StreamHealth::Failing
+    } else if status.pause.is_some() {
+        StreamHealth::Paused
+    } else if has_gaps && has_nothing {
+        StreamHealth::NotStarted
+    } else if has_gaps {
+        StreamHealth::Behind
+    } else if status.suspect_rows > 0 {
+        StreamHealth::Suspect
+    } else if status.quarantined > 0 {
+        StreamHealth::Quarantine
+    } else if has_loss {
+        StreamHealth::Lost
+    } else {
+        StreamHealth::Complete
+    }
 }
 
-/// How the whole archive is.
+/// Returns the missing ranges of a stream that should be sealed by now.
+fn overdue_gaps(status: &StreamStatus, now: Second) -> Vec<Window> {
+    let is_recent_tail = |gap: &Window| {
+        let age_s = now.0.saturating_sub(gap.from().0);
+        gap.to() >= status.frontier.settled_to && age_s < TAIL_GRACE_S
+    };
+    let missing = status.missing.iter().copied();
+    missing.filter(|gap| !is_recent_tail(gap)).collect()
+}
+
+/// The state of the whole archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum OverallState {
     /// Nothing is archived yet.
     Empty,
     Complete,
-    /// Something is missing, and is being fetched.
+    /// Some history is missing and is being fetched.
     CatchingUp,
-    /// Somebody should look.
+    /// A person should act.
     ActionNeeded,
 }
 
-/// The answer to whether the archive is whole.
+/// The headline of the page: the state of the archive in one sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Headline {
     pub(crate) state: OverallState,
@@ -133,93 +129,99 @@ pub(crate) struct Headline {
 }
 
 impl Headline {
-    /// Over all streams. `is_troubled`: there is something that somebody should look at.
-    pub(crate) fn new(streams: &[AssessedStream<'_>], is_troubled: bool) -> Self {
-        let named: Vec<&AssessedStream<'_>> = streams
+    /// Summarizes all streams. `needs_action`: at least one issue needs action.
+    pub(crate) fn new(streams: &[AssessedStream<'_>], needs_action: bool) -> Self {
+        let archived: Vec<&AssessedStream<'_>> = streams
             .iter()
-            .filter(|stream| stream.status.id.is_some())
+            .filter(|stream| stream.is_archived())
             .collect();
-        let lacking: Vec<&&AssessedStream<'_>> = named
-            .iter()
-            .filter(|stream| !stream.gaps.is_empty())
-            .collect();
-        let state = match (named.is_empty(), is_troubled, lacking.is_empty()) {
-            (_, true, _) => OverallState::ActionNeeded,
-            (true, ..) => OverallState::Empty,
-            (_, _, true) => OverallState::Complete,
-            (_, _, false) => OverallState::CatchingUp,
-        };
-        let text = if named.is_empty() {
-            match state {
-                OverallState::ActionNeeded => "Trouble: nothing is archived yet".to_owned(),
-                _ => {
-                    "Nothing is archived yet: the first pass has not come to any stream".to_owned()
-                }
-            }
+        let is_complete = archived.iter().all(|stream| stream.gaps.is_empty());
+        let state = if needs_action {
+            OverallState::ActionNeeded
+        } else if archived.is_empty() {
+            OverallState::Empty
+        } else if is_complete {
+            OverallState::Complete
         } else {
-            let word = match state {
-                OverallState::Empty | OverallState::Complete => "Whole",
-                OverallState::CatchingUp => "Catching up",
-                OverallState::ActionNeeded => "Trouble",
-            };
-            format!(
-                "{word}: {}{}",
-                completeness_text(&named, &lacking),
-                loss_text(&named)
-            )
+            OverallState::CatchingUp
+        };
+        let text = match (state, archived.is_empty()) {
+            (OverallState::ActionNeeded, true) => "Action needed: nothing is archived yet".into(),
+            (_, true) => {
+                "Nothing is archived yet: the first pass has not reached any stream".into()
+            }
+            (_, false) => {
+                let word = state.word();
+                let completeness = completeness_text(&archived);
+                format!("{word}: {completeness}{}", loss_text(&archived))
+            }
         };
         Self { state, text }
     }
 }
 
-fn completeness_text(streams: &[&AssessedStream<'_>], lacking: &[&&AssessedStream<'_>]) -> String {
-    let all = thousands(streams.len() as u64);
-    match lacking.iter().map(|stream| stream.gap_s).max() {
-        None => {
-            let ago = duration(streams.iter().map(|stream| stream.lag_s).max().unwrap_or(0));
-            match streams.len() {
-                1 => format!("the one stream is complete up to {ago} ago"),
-                _ => format!("all {all} streams are complete up to {ago} ago"),
-            }
-        }
-        Some(longest) => {
-            let longest = missing_text(longest);
-            match (lacking.len(), streams.len()) {
-                (1, 1) => format!("the one stream lacks {longest}"),
-                (1, _) => format!("1 of {all} streams lacks {longest}"),
-                (some, _) => format!(
-                    "{} of {all} streams lack up to {longest}",
-                    thousands(some as u64)
-                ),
-            }
+impl OverallState {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Empty | Self::Complete => "Up to date",
+            Self::CatchingUp => "Catching up",
+            Self::ActionNeeded => "Action needed",
         }
     }
 }
 
-/// A stretch of history in words.
+/// Returns the age up to which all streams are complete, or the missing history.
+fn completeness_text(streams: &[&AssessedStream<'_>]) -> String {
+    let all = thousands(streams.len() as u64);
+    let gaps_s: Vec<u64> = streams
+        .iter()
+        .filter(|stream| !stream.gaps.is_empty())
+        .map(|stream| stream.gap_s)
+        .collect();
+    let Some(longest_s) = gaps_s.iter().max() else {
+        let lags_s = streams.iter().map(|stream| stream.lag_s);
+        let ago = duration(lags_s.max().unwrap_or(0));
+        return match streams.len() {
+            1 => format!("the one stream is complete up to {ago} ago"),
+            _ => format!("all {all} streams are complete up to {ago} ago"),
+        };
+    };
+    let missing = missing_text(*longest_s);
+    match (gaps_s.len(), streams.len()) {
+        (1, 1) => format!("the one stream lacks {missing}"),
+        (1, _) => format!("1 of {all} streams lacks {missing}"),
+        (some, _) => {
+            let some = thousands(some as u64);
+            format!("{some} of {all} streams lack up to {missing}")
+        }
+    }
+}
+
+/// Returns the amount of missing history in words.
 fn missing_text(seconds: u64) -> String {
-    if seconds > EVER_S {
-        "all of their history".to_owned()
+    if seconds > UNBOUNDED_HISTORY_S {
+        "all history".to_owned()
     } else {
         format!("{} of history", duration(seconds))
     }
 }
 
+/// Returns the permanently lost history in words; empty if there is none.
 fn loss_text(streams: &[&AssessedStream<'_>]) -> String {
-    let lost: Vec<u64> = streams
+    let losses_s: Vec<u64> = streams
         .iter()
         .map(|stream| stream.lost_s)
-        .filter(|lost| *lost > 0)
+        .filter(|lost_s| *lost_s > 0)
         .collect();
-    match (lost.len(), lost.iter().max()) {
-        (_, None) => String::new(),
-        (1, Some(longest)) => format!("; 1 has lost {} for good", duration(*longest)),
-        (some, Some(longest)) => {
-            format!(
-                "; {} have lost up to {} for good",
-                thousands(some as u64),
-                duration(*longest)
-            )
+    let Some(longest_s) = losses_s.iter().max() else {
+        return String::new();
+    };
+    let longest = duration(*longest_s);
+    match losses_s.len() {
+        1 => format!("; 1 has permanently lost {longest}"),
+        some => {
+            let some = thousands(some as u64);
+            format!("; {some} have permanently lost up to {longest}")
         }
     }
 }
@@ -233,7 +235,7 @@ pub(crate) mod tests {
 
     pub(crate) const NOW: Second = Second(1_795_343_200);
 
-    /// A stream of which nothing is missing up to two minutes ago.
+    /// A stream that is complete up to two minutes ago.
     pub(crate) fn stream(id: i64) -> StreamStatus {
         let settled = NOW.plus(-120);
         let sealed = Window::new(NOW.plus(-700_000), settled).unwrap();
@@ -269,7 +271,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// The same, lacking the range that begins and ends so many seconds ago.
+    /// The same stream, without the range that begins and ends this many seconds ago.
     pub(crate) fn lacking(id: i64, from: i64, to: i64) -> StreamStatus {
         let gap = Window::new(NOW.plus(-from), NOW.plus(-to)).unwrap();
         StreamStatus {
@@ -280,22 +282,22 @@ pub(crate) mod tests {
     }
 
     fn headline(streams: &[StreamStatus]) -> String {
-        let judged: Vec<AssessedStream<'_>> = streams
+        let assessed: Vec<AssessedStream<'_>> = streams
             .iter()
             .map(|stream| AssessedStream::new(stream, NOW))
             .collect();
-        Headline::new(&judged, false).text
+        Headline::new(&assessed, false).text
     }
 
     #[test]
-    fn the_headline_says_whether_the_archive_is_whole_and_up_to_when() {
+    fn headline_says_if_the_archive_is_complete_and_up_to_when() {
         assert_eq!(
             headline(&[stream(1)]),
-            "Whole: the one stream is complete up to 2m ago"
+            "Up to date: the one stream is complete up to 2m ago"
         );
         assert_eq!(
             headline(&[stream(1), stream(2)]),
-            "Whole: all 2 streams are complete up to 2m ago"
+            "Up to date: all 2 streams are complete up to 2m ago"
         );
         let lost = StreamStatus {
             lost_seconds: 180_000,
@@ -303,9 +305,9 @@ pub(crate) mod tests {
         };
         assert_eq!(
             headline(&[stream(1), lacking(2, 20_000, 9200), lost]),
-            "Catching up: 1 of 3 streams lacks 3h of history; 1 has lost 2d 2h for good"
+            "Catching up: 1 of 3 streams lacks 3h of history; 1 has permanently lost 2d 2h"
         );
-        let nothing = "Nothing is archived yet: the first pass has not come to any stream";
+        let nothing = "Nothing is archived yet: the first pass has not reached any stream";
         assert_eq!(headline(&[]), nothing);
         assert_eq!(
             headline(&[StreamStatus {
@@ -316,15 +318,15 @@ pub(crate) mod tests {
         );
         assert_eq!(
             Headline::new(&[], true).text,
-            "Trouble: nothing is archived yet"
+            "Action needed: nothing is archived yet"
         );
     }
 
     #[test]
-    fn an_end_that_is_fetched_again_and_again_is_no_gap_until_it_grows_old() {
+    fn a_recent_tail_is_no_gap() {
         assert_eq!(
             headline(&[stream(1), lacking(2, 1200, 120)]),
-            "Whole: all 2 streams are complete up to 20m ago",
+            "Up to date: all 2 streams are complete up to 20m ago",
             "its end is to be fetched"
         );
         assert_eq!(
@@ -338,15 +340,15 @@ pub(crate) mod tests {
         );
         assert_eq!(
             headline(&[lacking(1, NOW.0, 120)]),
-            "Catching up: the one stream lacks all of their history",
+            "Catching up: the one stream lacks all history",
             "wanted from the beginning of time"
         );
     }
 
     #[test]
-    fn what_can_be_helped_comes_before_what_cannot() {
+    fn fixable_states_come_before_final_ones() {
         let health = |status: StreamStatus| AssessedStream::new(&status, NOW).health;
-        let trouble = Some(RecordedError {
+        let error = Some(RecordedError {
             error: "no".to_owned(),
             hint: "try".to_owned(),
         });
@@ -358,7 +360,7 @@ pub(crate) mod tests {
             lost_seconds: NEGLIGIBLE_LOSS_S + 1,
             ..stream(1)
         };
-        let hardly = StreamStatus {
+        let negligible = StreamStatus {
             lost_seconds: NEGLIGIBLE_LOSS_S,
             ..stream(1)
         };
@@ -379,10 +381,19 @@ pub(crate) mod tests {
             ..behind.clone()
         };
         let failing = StreamStatus {
-            error: trouble,
+            error,
             ..paused.clone()
         };
-        let all = [failing, paused, behind, suspect, quarantined, lost, hardly].map(health);
+        let all = [
+            failing,
+            paused,
+            behind,
+            suspect,
+            quarantined,
+            lost,
+            negligible,
+        ]
+        .map(health);
         assert_eq!(
             all,
             [

@@ -1,336 +1,297 @@
-//! What is wrong, and what to do about it. Pure.
+//! The list of issues: problems, and what to do about them. Pure.
 //!
-//! What an alarm tells already is not told again; but not everything is an alarm, and none is before it has lasted.
+//! An issue that an active alarm covers is not repeated. Not every issue is an alarm, and alarms
+//! begin only after a delay.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::health::{AssessedStream, StreamHealth};
-use crate::alerts::rules::lost_history::LOSS_HINT;
+use crate::alerts::text::{LOSS_HINT, affected};
+use crate::daemon::web::limits::{MAX_ALARMS, MAX_FAILURES, NEGLECTED_AFTER_S};
 use crate::daemon::web::page::snapshot::{AccountOverview, PageSnapshot};
 use crate::domain::alarm::{Alarm, AlarmKind};
 use crate::domain::format::{duration, thousands};
 use crate::domain::time::{Millis, Second};
+use crate::store::StreamStatus;
 
-/// An account that was not looked at for so long is one on which nobody works, in seconds.
-const NEGLECTED_AFTER_S: i64 = 3600;
-/// Kinds of failures that are told each by itself.
-const MAX_FAILURES: usize = 8;
-
-/// Alarms that are told.
-const MAX_ALARMS: usize = 20;
-/// Those that tell of streams that fail.
+/// The alarm kinds that cover stream failures.
 const FAILURE_KINDS: &[AlarmKind] = &[AlarmKind::Parked, AlarmKind::Failing, AlarmKind::Stuck];
 
-/// How much it matters.
+/// The severity of an issue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Severity {
-    /// Somebody should do something.
+    /// A person should act.
     Action,
-    /// It is as it is, or passes by itself.
+    /// For information: nothing can or needs to be done.
     Info,
 }
 
-/// Something that is not as it should be.
+/// A problem, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Issue {
     pub(crate) severity: Severity,
-    /// Whom it concerns, in a word or two.
+    /// The affected account, stream or archive.
     pub(crate) subject: String,
     pub(crate) problem: String,
-    /// What to do.
+    /// The recommended action.
     pub(crate) hint: String,
-    /// Since when, where that is known.
+    /// The start of the problem, if known.
     pub(crate) since: Option<Millis>,
 }
 
-fn issue(
-    weight: Severity,
-    whose: impl Into<String>,
-    what: impl Into<String>,
-    hint: impl Into<String>,
-) -> Issue {
-    Issue {
-        severity: weight,
-        subject: whose.into(),
-        problem: what.into(),
-        hint: hint.into(),
-        since: None,
+impl Issue {
+    fn new(
+        severity: Severity,
+        subject: impl Into<String>,
+        problem: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self {
+            severity,
+            subject: subject.into(),
+            problem: problem.into(),
+            hint: hint.into(),
+            since: None,
+        }
+    }
+
+    fn action(
+        subject: impl Into<String>,
+        problem: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self::new(Severity::Action, subject, problem, hint)
+    }
+
+    fn info(
+        subject: impl Into<String>,
+        problem: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self::new(Severity::Info, subject, problem, hint)
+    }
+
+    fn from_alarm(alarm: &Alarm) -> Self {
+        Self {
+            since: Some(alarm.since),
+            ..Self::action(affected(&alarm.subject), &alarm.text, &alarm.hint)
+        }
     }
 }
 
-fn alarm_issue(alarm: &Alarm) -> Issue {
-    let whose = match (&alarm.subject.account, &alarm.subject.stream) {
-        (Some(account), Some(stream)) => format!("{account} {stream}"),
-        (Some(account), None) => account.clone(),
-        (None, _) => "the archive".to_owned(),
-    };
-    Issue {
-        since: Some(alarm.since),
-        ..issue(Severity::Action, whose, &alarm.text, &alarm.hint)
-    }
-}
-
-/// Of what there are alarms.
+/// The active alarms.
 #[derive(Clone, Copy)]
 struct ActiveAlarms<'a>(&'a [Alarm]);
 
 impl ActiveAlarms<'_> {
-    /// Whether an alarm of one of these kinds concerns an account.
+    /// True if an alarm of one of these kinds is active for an account.
     fn covers(self, account: &str, kinds: &[AlarmKind]) -> bool {
-        let concerns = |alarm: &Alarm| {
-            alarm.subject.account.as_deref() == Some(account) && kinds.contains(&alarm.subject.kind)
-        };
-        self.0.iter().any(concerns)
+        self.0.iter().any(|alarm| {
+            let subject = &alarm.subject;
+            subject.account.as_deref() == Some(account) && kinds.contains(&subject.kind)
+        })
     }
 }
 
-/// All of it, the gravest first.
-pub(crate) fn find_issues(look: &PageSnapshot, streams: &[AssessedStream<'_>]) -> Vec<Issue> {
-    let told = ActiveAlarms(&look.alarms);
-    let mut all: Vec<Issue> = look
-        .alarms
-        .iter()
-        .take(MAX_ALARMS)
-        .map(alarm_issue)
-        .collect();
-    if look.alarms.len() > MAX_ALARMS {
-        let what = format!(
-            "{} alarms besides these",
-            thousands((look.alarms.len() - MAX_ALARMS) as u64)
-        );
-        all.push(issue(
-            Severity::Action,
-            "more",
-            what,
-            "SELECT * FROM alarms WHERE until IS NULL",
-        ));
+/// Returns all issues, the most severe first.
+pub(crate) fn find_issues(snapshot: &PageSnapshot, streams: &[AssessedStream<'_>]) -> Vec<Issue> {
+    let alarms = ActiveAlarms(&snapshot.alarms);
+    let now = snapshot.taken_at.second();
+    let mut issues = alarm_issues(&snapshot.alarms);
+    issues.extend(account_issues(streams, alarms, now));
+    for account in &snapshot.accounts {
+        if !alarms.covers(&account.name, &[AlarmKind::LossAhead]) {
+            issues.extend(loss_ahead_issue(account));
+        }
     }
-    all.extend(account_issues(streams, told, look.taken_at.second()));
-    all.extend(
-        look.accounts
-            .iter()
-            .filter_map(loss_ahead_issue)
-            .filter(|worry| !told.covers(&worry.subject, &[AlarmKind::LossAhead])),
-    );
-    all.extend(failure_issues(streams, told));
-    all.extend(backlog_issues(look, streams));
-    all.extend(data_issues(streams));
-    all.sort_by_key(|worry| worry.severity);
-    all
+    issues.extend(failure_issues(streams, alarms));
+    for account in &snapshot.accounts {
+        issues.extend(backlog_issue(account, streams));
+    }
+    issues.extend(data_issues(streams));
+    issues.sort_by_key(|issue| issue.severity);
+    issues
 }
 
-/// What is the same for all streams of an account.
+fn alarm_issues(alarms: &[Alarm]) -> Vec<Issue> {
+    let listed = alarms.iter().take(MAX_ALARMS);
+    let mut issues: Vec<Issue> = listed.map(Issue::from_alarm).collect();
+    if alarms.len() > MAX_ALARMS {
+        let more = thousands((alarms.len() - MAX_ALARMS) as u64);
+        let problem = format!("{more} more alarms");
+        let hint = "SELECT * FROM alarms WHERE until IS NULL";
+        issues.push(Issue::action("more", problem, hint));
+    }
+    issues
+}
+
+/// Returns the issues that affect all streams of an account.
 fn account_issues(
     streams: &[AssessedStream<'_>],
-    told: ActiveAlarms<'_>,
+    alarms: ActiveAlarms<'_>,
     now: Second,
 ) -> Vec<Issue> {
-    let first: BTreeMap<&str, &AssessedStream<'_>> = streams
+    let first_of_account: BTreeMap<&str, &AssessedStream<'_>> = streams
         .iter()
         .rev()
         .map(|stream| (stream.status.account.as_str(), stream))
         .collect();
-    let mut all = Vec::new();
-    for (account, AssessedStream { status, .. }) in first {
-        let is_told = told.covers(account, &[AlarmKind::Parked, AlarmKind::Failing]);
-        if let Some(pause) = status.pause.as_ref().filter(|_| !is_told) {
-            let what = format!(
-                "left alone until {}: {}",
-                pause.until.second(),
-                pause.reason
-            );
-            all.push(issue(
-                Severity::Action,
-                account,
-                what,
-                "`backscroll check` tries it at once and lifts the pause",
-            ));
-        } else if !is_told
-            && status.id.is_some()
-            && now.0.saturating_sub(status.frontier.wanted_to.0) > NEGLECTED_AFTER_S
-        {
-            let what = format!(
-                "nobody has looked at it since {}",
-                status.frontier.wanted_to
-            );
-            let hint = "see in the log what keeps the daemon from it; an account that the configuration no longer lists \
-                        stays as it is";
-            all.push(issue(Severity::Action, account, what, hint));
+    let mut issues = Vec::new();
+    for (account, AssessedStream { status, .. }) in first_of_account {
+        if !alarms.covers(account, &[AlarmKind::Parked, AlarmKind::Failing]) {
+            issues.extend(inactivity_issue(account, status, now));
         }
-        if let Some(trouble) = &status.discovery_error {
-            let what = format!(
-                "what else there is to follow cannot be found out: {}",
-                trouble.error
-            );
+        if let Some(failure) = &status.discovery_error {
+            let problem = format!("the discovery of streams fails: {}", failure.error);
             let hint = format!(
-                "what is followed already is archived all the same; {}",
-                trouble.hint
+                "streams that are followed already are still archived; {}",
+                failure.hint
             );
-            all.push(issue(Severity::Action, account, what, hint));
+            issues.push(Issue::action(account, problem, hint));
         }
         if let Some(settle) = status.settle_override {
             let age = duration(settle.as_secs());
-            let what =
-                format!("messages kept coming late, so ranges are sealed at the age of {age}");
-            all.push(issue(
-                Severity::Info,
-                account,
-                what,
-                "nothing: it looks after itself",
-            ));
+            let problem = format!(
+                "messages arrived late repeatedly, so windows are now sealed at an age of {age}"
+            );
+            let hint = "nothing: the settle age adapts automatically";
+            issues.push(Issue::info(account, problem, hint));
         }
     }
-    all
+    issues
+}
+
+/// Returns the reason why no pass works on an account: a pause, or an unknown one.
+fn inactivity_issue(account: &str, status: &StreamStatus, now: Second) -> Option<Issue> {
+    if let Some(pause) = &status.pause {
+        let problem = format!("paused until {}: {}", pause.until.second(), pause.reason);
+        let hint = "`backscroll check` retries at once and lifts the pause";
+        return Some(Issue::action(account, problem, hint));
+    }
+    let since_last_pass_s = now.0.saturating_sub(status.frontier.wanted_to.0);
+    if status.id.is_none() || since_last_pass_s <= NEGLECTED_AFTER_S {
+        return None;
+    }
+    let problem = format!("no pass since {}", status.frontier.wanted_to);
+    let hint = "the log shows the cause; an account that was removed from the configuration keeps \
+                its archived messages";
+    Some(Issue::action(account, problem, hint))
 }
 
 fn loss_ahead_issue(account: &AccountOverview) -> Option<Issue> {
     let forecast = account.forecast.as_ref()?;
-    let what = format!(
-        "loss ahead: {}",
-        forecast.outlook.loss_sentence(forecast.rate)?
-    );
-    Some(issue(Severity::Action, &account.name, what, LOSS_HINT))
+    let loss = forecast.outlook.loss_sentence(forecast.rate)?;
+    let problem = format!("loss ahead: {loss}");
+    Some(Issue::action(&account.name, problem, LOSS_HINT))
 }
 
-/// Streams that fail for the same reason are one worry.
-fn failure_issues(streams: &[AssessedStream<'_>], told: ActiveAlarms<'_>) -> Vec<Issue> {
-    let mut kinds: BTreeMap<(&str, &str), Vec<&AssessedStream<'_>>> = BTreeMap::new();
-    for stream in streams
-        .iter()
-        .filter(|stream| !told.covers(&stream.status.account, FAILURE_KINDS))
-    {
-        if let Some(trouble) = &stream.status.error {
-            kinds
-                .entry((&stream.status.account, &trouble.error))
-                .or_default()
-                .push(stream);
+/// Returns the failures of streams. Streams that fail with the same error are one issue.
+fn failure_issues(streams: &[AssessedStream<'_>], alarms: ActiveAlarms<'_>) -> Vec<Issue> {
+    let mut by_error: BTreeMap<(&str, &str), Vec<&StreamStatus>> = BTreeMap::new();
+    for AssessedStream { status, .. } in streams {
+        if let Some(failure) = &status.error
+            && !alarms.covers(&status.account, FAILURE_KINDS)
+        {
+            let error = (status.account.as_str(), failure.error.as_str());
+            by_error.entry(error).or_default().push(status);
         }
     }
-    let mut kinds: Vec<_> = kinds.into_iter().collect();
-    kinds.sort_by_key(|(_, streams)| std::cmp::Reverse(streams.len()));
-    let rest = kinds.len().saturating_sub(MAX_FAILURES);
-    let told = kinds
-        .into_iter()
-        .take(MAX_FAILURES)
-        .map(|((account, error), streams)| {
-            let whose = match streams.as_slice() {
-                [one] => format!("{account} {}", one.status.stream),
-                some => format!("{account}, {} streams", thousands(some.len() as u64)),
-            };
-            let hint = streams[0]
-                .status
-                .error
-                .as_ref()
-                .map(|trouble| trouble.hint.as_str())
-                .unwrap_or_default();
-            issue(Severity::Action, whose, error, hint)
-        });
-    let mut told: Vec<Issue> = told.collect();
+    let mut by_error: Vec<_> = by_error.into_iter().collect();
+    by_error.sort_by_key(|(_, streams)| Reverse(streams.len()));
+    let rest = by_error.len().saturating_sub(MAX_FAILURES);
+    let mut issues = Vec::new();
+    for ((account, error), streams) in by_error.into_iter().take(MAX_FAILURES) {
+        let subject = match streams.as_slice() {
+            [one] => format!("{account} {}", one.stream),
+            some => format!("{account}, {} streams", thousands(some.len() as u64)),
+        };
+        let failure = streams.first().and_then(|status| status.error.as_ref());
+        let hint = failure.map_or("", |failure| failure.hint.as_str());
+        issues.push(Issue::action(subject, error, hint));
+    }
     if rest > 0 {
-        let what = format!("streams fail for {} other reasons", thousands(rest as u64));
-        told.push(issue(
-            Severity::Action,
-            "more",
-            what,
-            "see the streams below, the worst of which come first",
-        ));
+        let problem = format!("streams fail with {} other errors", thousands(rest as u64));
+        let hint = "see the streams below, the worst first";
+        issues.push(Issue::action("more", problem, hint));
     }
-    told
+    issues
 }
 
-/// What is missing, is on its way, and how long that takes.
-fn backlog_issues(look: &PageSnapshot, streams: &[AssessedStream<'_>]) -> Vec<Issue> {
-    let lacking = |account: &&AccountOverview| {
-        let of_account = |stream: &&AssessedStream<'_>| {
-            stream.status.account == account.name && !stream.gaps.is_empty()
-        };
-        streams.iter().filter(of_account).count() as u64
+/// Returns the missing history of an account that is being fetched, with the estimated time.
+fn backlog_issue(account: &AccountOverview, streams: &[AssessedStream<'_>]) -> Option<Issue> {
+    let is_behind = |stream: &&AssessedStream<'_>| {
+        stream.status.account == account.name && !stream.gaps.is_empty()
     };
-    let worry_of = |account: &AccountOverview| {
-        let lacking = lacking(&account);
-        let left = account
-            .progress
-            .map(|progress| progress.left.as_secs())
-            .filter(|left| *left > 0);
-        let left = left.map_or_else(String::new, |left| {
-            format!("; fetched in about {}", duration(left))
-        });
-        let streams = if lacking == 1 {
-            "1 stream lacks".to_owned()
-        } else {
-            format!("{} streams lack", thousands(lacking))
-        };
-        let what = format!("{streams} history that can still be had{left}");
-        (lacking > 0).then(|| {
-            issue(
-                Severity::Info,
-                &account.name,
-                what,
-                "nothing: what is about to expire goes first",
-            )
-        })
+    let streams = match streams.iter().filter(is_behind).count() as u64 {
+        0 => return None,
+        1 => "1 stream lacks".to_owned(),
+        some => format!("{} streams lack", thousands(some)),
     };
-    look.accounts.iter().filter_map(worry_of).collect()
+    let left_s = account
+        .progress
+        .map_or(0, |progress| progress.left.as_secs());
+    let left = match left_s {
+        0 => String::new(),
+        left_s => format!("; time left: about {}", duration(left_s)),
+    };
+    let problem = format!("{streams} history that can still be fetched{left}");
+    let hint = "nothing: it is being fetched, expiring ranges first";
+    Some(Issue::info(&account.name, problem, hint))
 }
 
-/// What no pass puts right today.
+/// Returns the issues of data that no pass repairs today.
 fn data_issues(streams: &[AssessedStream<'_>]) -> Vec<Issue> {
-    let sum = |figure: fn(&AssessedStream<'_>) -> u64| {
-        let some: Vec<u64> = streams
-            .iter()
-            .map(figure)
-            .filter(|figure| *figure > 0)
-            .collect();
-        (
-            some.len() as u64,
-            some.iter().sum::<u64>(),
-            some.iter().copied().max().unwrap_or(0),
-        )
-    };
-    let of = |streams: u64| {
-        if streams == 1 {
-            "1 stream".to_owned()
-        } else {
-            format!("{} streams", thousands(streams))
-        }
-    };
-    let (suspect_in, suspect, _) = sum(|stream| stream.status.suspect_rows);
-    let (quarantined_in, quarantined, _) = sum(|stream| stream.status.quarantined);
-    let (lost_in, _, longest) = sum(|stream| stream.lost_s);
-    let mut all = Vec::new();
-    if suspect > 0 {
-        let what = format!("windows that may not be complete: {}", thousands(suspect));
+    let suspect = nonzero(streams, |stream| stream.status.suspect_rows);
+    let quarantined = nonzero(streams, |stream| stream.status.quarantined);
+    let lost = nonzero(streams, |stream| stream.lost_s);
+    let mut issues = Vec::new();
+    if !suspect.is_empty() {
+        let windows = thousands(suspect.iter().sum());
+        let problem = format!("windows that may be incomplete: {windows}");
         let hint =
-            "nothing: they are read again, less and less often; a stream's own page says why";
-        all.push(issue(Severity::Info, of(suspect_in), what, hint));
+            "nothing: they are refetched automatically; a stream's own page shows the reason";
+        issues.push(Issue::info(count_streams(&suspect), problem, hint));
     }
-    if quarantined > 0 {
-        let what = format!(
-            "messages that could not be understood, and are kept raw: {}",
-            thousands(quarantined)
+    if !quarantined.is_empty() {
+        let messages = thousands(quarantined.iter().sum());
+        let problem = format!("messages that could not be parsed and are kept raw: {messages}");
+        let hint = "after an upgrade, `backscroll requeue` parses them again";
+        issues.push(Issue::info(count_streams(&quarantined), problem, hint));
+    }
+    if let Some(longest_s) = lost.iter().max() {
+        let longest = duration(*longest_s);
+        let problem = format!(
+            "permanently lost, up to {longest} of a stream: it expired at the provider before it \
+             was fetched"
         );
-        let hint = "`backscroll requeue` reads them again after an upgrade";
-        all.push(issue(Severity::Info, of(quarantined_in), what, hint));
+        let hint = "it cannot be recovered; a stream's own page shows the days";
+        issues.push(Issue::info(count_streams(&lost), problem, hint));
     }
-    if lost_in > 0 {
-        let what = format!(
-            "lost for good, up to {}: the provider forgot it before it was fetched",
-            duration(longest)
-        );
-        let hint = "nothing brings it back; a stream's own page says which days";
-        all.push(issue(Severity::Info, of(lost_in), what, hint));
-    }
-    all
+    issues
 }
 
-/// Whether anybody should look: a stream that lacks nothing, for the failure of one is over when it is fetched again.
-pub(crate) fn needs_action(worries: &[Issue], streams: &[AssessedStream<'_>]) -> bool {
-    worries
+/// Returns the values of the streams for which it is not zero.
+fn nonzero(streams: &[AssessedStream<'_>], value: fn(&AssessedStream<'_>) -> u64) -> Vec<u64> {
+    streams
         .iter()
-        .any(|worry| worry.severity == Severity::Action)
-        || streams
-            .iter()
-            .any(|stream| stream.health <= StreamHealth::Paused)
+        .map(value)
+        .filter(|value| *value > 0)
+        .collect()
+}
+
+fn count_streams(values: &[u64]) -> String {
+    match values.len() {
+        1 => "1 stream".to_owned(),
+        some => format!("{} streams", thousands(some as u64)),
+    }
+}
+
+/// True if any issue needs action, or any stream fails or is paused.
+pub(crate) fn needs_action(issues: &[Issue], streams: &[AssessedStream<'_>]) -> bool {
+    let is_action = |issue: &Issue| issue.severity == Severity::Action;
+    let is_failing = |stream: &AssessedStream<'_>| stream.health <= StreamHealth::Paused;
+    issues.iter().any(is_action) || streams.iter().any(is_failing)
 }
 
 #[cfg(test)]
@@ -341,7 +302,7 @@ mod tests {
     use super::*;
     use crate::domain::alarm::{AlarmSubject, Notified};
     use crate::domain::frontier::Frontier;
-    use crate::store::{Pause, RecordedError, StreamStatus};
+    use crate::store::{Pause, RecordedError};
 
     fn issues_of(streams: &[StreamStatus]) -> Vec<(Severity, String, String)> {
         issues_with_alarms(vec![], streams)
@@ -359,7 +320,7 @@ mod tests {
             forecast: None,
             last_pass: None,
         });
-        let look = PageSnapshot {
+        let snapshot = PageSnapshot {
             taken_at: NOW.start(),
             location: String::new(),
             bytes: 0,
@@ -370,23 +331,23 @@ mod tests {
             hours: vec![],
             days: vec![],
         };
-        let judged: Vec<_> = streams
+        let assessed: Vec<_> = streams
             .iter()
             .map(|stream| AssessedStream::new(stream, NOW))
             .collect();
-        find_issues(&look, &judged)
+        find_issues(&snapshot, &assessed)
             .into_iter()
-            .map(|worry| (worry.severity, worry.subject, worry.problem))
+            .map(|issue| (issue.severity, issue.subject, issue.problem))
             .collect()
     }
 
     #[test]
-    fn nothing_is_said_of_what_is_well() {
+    fn healthy_streams_have_no_issues() {
         assert_eq!(issues_of(&[stream(1), stream(2)]), []);
     }
 
     #[test]
-    fn failures_for_the_same_reason_are_one_worry() {
+    fn failures_with_the_same_reason_are_one_issue() {
         let failing = |id, error: &str| StreamStatus {
             error: Some(RecordedError {
                 error: error.to_owned(),
@@ -420,12 +381,12 @@ mod tests {
         assert_eq!(issues_of(&many).len(), MAX_FAILURES + 1);
         assert_eq!(
             issues_of(&many)[MAX_FAILURES].2,
-            "streams fail for 22 other reasons"
+            "streams fail with 22 other errors"
         );
     }
 
     #[test]
-    fn what_asks_for_somebody_comes_before_what_does_not() {
+    fn issues_that_need_action_are_listed_first() {
         let pause = Some(Pause {
             until: NOW.start(),
             reason: "credentials refused".to_owned(),
@@ -451,17 +412,18 @@ mod tests {
         assert_eq!(
             rest,
             [
-                "messages kept coming late, so ranges are sealed at the age of 4m",
-                "1 stream lacks history that can still be had",
-                "windows that may not be complete: 2",
-                "messages that could not be understood, and are kept raw: 3",
-                "lost for good, up to 2h: the provider forgot it before it was fetched",
+                "messages arrived late repeatedly, so windows are now sealed at an age of 4m",
+                "1 stream lacks history that can still be fetched",
+                "windows that may be incomplete: 2",
+                "messages that could not be parsed and are kept raw: 3",
+                "permanently lost, up to 2h of a stream: it expired at the provider before it was \
+                 fetched",
             ]
         );
     }
 
     #[test]
-    fn what_an_alarm_tells_is_not_told_again() {
+    fn an_issue_covered_by_an_alarm_is_not_repeated() {
         let alarm = |account: &str, kind: AlarmKind| Alarm {
             subject: AlarmSubject {
                 account: Some(account.to_owned()),
@@ -507,12 +469,12 @@ mod tests {
             .collect();
         assert_eq!(
             issues_with_alarms(many, &[stream(1)])[MAX_ALARMS].2,
-            "30 alarms besides these"
+            "30 more alarms"
         );
     }
 
     #[test]
-    fn an_account_that_nobody_looks_at_is_a_worry() {
+    fn a_neglected_account_is_an_issue() {
         let found = issues_of(&[StreamStatus {
             frontier: Frontier {
                 wanted_to: NOW.plus(-3601),
@@ -521,9 +483,6 @@ mod tests {
             ..stream(1)
         }]);
         assert_eq!(found.len(), 1);
-        assert!(
-            found[0].2.starts_with("nobody has looked at it since 20"),
-            "{found:?}"
-        );
+        assert!(found[0].2.starts_with("no pass since 20"), "{found:?}");
     }
 }

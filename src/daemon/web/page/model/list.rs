@@ -1,32 +1,30 @@
-//! Which streams are shown, in which order: the list of a page among thousands. Pure.
+//! The list of streams: search, order and pages. Pure.
+
+use std::cmp::Reverse;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::health::{AssessedStream, StreamHealth};
+use crate::daemon::web::limits::{MAX_SEARCH_CHARS, STREAMS_PER_PAGE};
 
-/// Streams on a page.
-const STREAMS_PER_PAGE: usize = 50;
-/// More of a search than this is not looked at, in characters.
-const MAX_SEARCH_CHARS: usize = 200;
-
-/// What a query asks for. Whatever it says that cannot be meant is as if it were not there.
+/// The query of the front page. Invalid values are ignored.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct ListQuery {
-    /// What a stream's name holds.
+    /// Part of a stream's name.
     q: String,
-    /// The account that it belongs to.
+    /// Name of an account.
     account: String,
-    /// `ill`: only those that are not whole.
+    /// `ill`: only streams that are not complete.
     show: String,
     sort: String,
     page: String,
-    /// `60`: the page is loaded again every minute.
+    /// `60`: the browser reloads the page every minute.
     refresh: String,
 }
 
-/// The order of a list. Figures go from the largest to the smallest.
+/// The order of the list. Numbers are sorted in descending order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SortOrder {
     Worst,
@@ -38,6 +36,7 @@ pub(crate) enum SortOrder {
 }
 
 impl SortOrder {
+    /// Returns the value of the query parameter `sort`.
     pub(crate) const fn key(self) -> &'static str {
         match self {
             Self::Worst => "worst",
@@ -51,32 +50,35 @@ impl SortOrder {
 }
 
 impl ListQuery {
+    /// Returns the sort order; streams in the worst health first by default.
     pub(crate) fn sort(&self) -> SortOrder {
-        let all = [
+        let orders = [
             SortOrder::Name,
             SortOrder::Lag,
             SortOrder::Messages,
             SortOrder::Missing,
             SortOrder::Lost,
         ];
-        all.into_iter()
-            .find(|sort| sort.key() == self.sort)
-            .unwrap_or(SortOrder::Worst)
+        let chosen = orders.into_iter().find(|order| order.key() == self.sort);
+        chosen.unwrap_or(SortOrder::Worst)
     }
 
+    /// True if only incomplete streams are listed.
     pub(crate) fn only_incomplete(&self) -> bool {
         self.show == "ill"
     }
 
+    /// True if the browser reloads the page every minute.
     pub(crate) fn refreshes(&self) -> bool {
         self.refresh == "60"
     }
 
-    /// What is searched for.
+    /// Returns the search text.
     pub(crate) fn search(&self) -> String {
         self.q.trim().chars().take(MAX_SEARCH_CHARS).collect()
     }
 
+    /// Returns a query for all streams of an account.
     pub(crate) fn for_account(account: &str) -> Self {
         Self {
             account: account.to_owned(),
@@ -84,21 +86,21 @@ impl ListQuery {
         }
     }
 
+    /// True if the query is for the streams of this account.
     pub(crate) fn is_for(&self, account: &str) -> bool {
         self.account == account
     }
 
+    /// Returns the same query, with the browser's reload turned on or off.
     pub(crate) fn with_refresh(self, refreshes: bool) -> Self {
+        let refresh = if refreshes { "60" } else { "" };
         Self {
-            refresh: if refreshes {
-                "60".to_owned()
-            } else {
-                String::new()
-            },
+            refresh: refresh.to_owned(),
             ..self
         }
     }
 
+    /// Returns the first page of the same query in another order.
     pub(crate) fn sorted_by(self, sort: SortOrder) -> Self {
         Self {
             sort: sort.key().to_owned(),
@@ -107,6 +109,7 @@ impl ListQuery {
         }
     }
 
+    /// Returns another page of the same query.
     pub(crate) fn on_page(self, page: usize) -> Self {
         Self {
             page: page.to_string(),
@@ -114,101 +117,95 @@ impl ListQuery {
         }
     }
 
-    /// The address of the page that answers it.
+    /// Returns the address of this query.
     pub(crate) fn href(&self) -> String {
-        let sort = self.sort();
-        let sort = if sort == SortOrder::Worst {
-            ""
-        } else {
-            sort.key()
+        let sort = match self.sort() {
+            SortOrder::Worst => "",
+            order => order.key(),
         };
-        let search = self.search();
-        let page = self
-            .page
-            .parse::<usize>()
-            .ok()
-            .filter(|page| *page > 1)
-            .map(|page| page.to_string());
+        let page = match self.page.parse() {
+            Ok(page @ 2_usize..) => page.to_string(),
+            _ => String::new(),
+        };
         let show = if self.only_incomplete() { "ill" } else { "" };
         let refresh = if self.refreshes() { "60" } else { "" };
         let account: String = self.account.chars().take(MAX_SEARCH_CHARS).collect();
-        let parts = [
-            ("q", search.as_str()),
+        let parameters = [
+            ("q", self.search().as_str()),
             ("account", account.as_str()),
             ("show", show),
             ("sort", sort),
-            ("page", page.as_deref().unwrap_or_default()),
+            ("page", page.as_str()),
             ("refresh", refresh),
-        ];
-        let said = parts.iter().filter(|(_, value)| !value.is_empty());
-        let said: Vec<String> = said
-            .map(|(key, value)| format!("{key}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)))
-            .collect();
-        if said.is_empty() {
+        ]
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(key, value)| format!("{key}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)))
+        .collect::<Vec<String>>();
+        if parameters.is_empty() {
             "/".to_owned()
         } else {
-            format!("/?{}", said.join("&"))
+            format!("/?{}", parameters.join("&"))
         }
     }
 }
 
-/// A page of the list.
+/// One page of the list.
 #[derive(Debug)]
 pub(crate) struct StreamList<'a> {
+    /// The streams of this page.
     pub(crate) shown: Vec<&'a AssessedStream<'a>>,
-    /// How many there are on all pages.
+    /// The number of streams on all pages.
     pub(crate) found: usize,
-    /// Which page this is, from 1, and how many there are.
+    /// The number of this page, from 1, and the number of pages.
     pub(crate) page: usize,
     pub(crate) pages: usize,
-    /// The number of the first that is shown, from 1.
+    /// The position of the first stream of this page, from 1.
     pub(crate) first: usize,
 }
 
 impl<'a> StreamList<'a> {
+    /// Finds and sorts the streams of a query, and selects its page.
     pub(crate) fn new(streams: &'a [AssessedStream<'a>], query: &ListQuery) -> Self {
         let search = query.search().to_lowercase();
-        let is_wanted = |stream: &&AssessedStream<'_>| {
-            (query.account.is_empty() || query.is_for(&stream.status.account))
-                && (!query.only_incomplete() || stream.health != StreamHealth::Complete)
-                && (search.is_empty() || stream.status.stream.to_lowercase().contains(&search))
-        };
-        let mut found: Vec<&AssessedStream<'_>> = streams.iter().filter(is_wanted).collect();
+        let mut found: Vec<&AssessedStream<'_>> = streams
+            .iter()
+            .filter(|stream| matches(stream, query, &search))
+            .collect();
         sort_streams(&mut found, query.sort());
         let pages = found.len().div_ceil(STREAMS_PER_PAGE).max(1);
         let page = query.page.parse().unwrap_or(1).clamp(1, pages);
-        let first = (page - 1) * STREAMS_PER_PAGE;
-        let shown = found
-            .iter()
-            .skip(first)
-            .take(STREAMS_PER_PAGE)
-            .copied()
-            .collect();
+        let skipped = (page - 1) * STREAMS_PER_PAGE;
+        let shown = found.iter().skip(skipped).take(STREAMS_PER_PAGE);
         Self {
-            shown,
+            shown: shown.copied().collect(),
             found: found.len(),
             page,
             pages,
-            first: first + 1,
+            first: skipped + 1,
         }
     }
 }
 
-/// Equals stay in the order of accounts and names.
-fn sort_streams(streams: &mut [&AssessedStream<'_>], sort_streams: SortOrder) {
-    let by = |figure: fn(&AssessedStream<'_>) -> u64| {
-        move |stream: &&AssessedStream<'_>| std::cmp::Reverse(figure(stream))
-    };
-    match sort_streams {
-        SortOrder::Worst => streams.sort_by_key(|stream| {
-            let gravity = (stream.gap_s, stream.lost_s);
-            (stream.health, std::cmp::Reverse(gravity))
-        }),
+/// True if a query lists the stream. `search`: the search text in lower case.
+fn matches(stream: &AssessedStream<'_>, query: &ListQuery, search: &str) -> bool {
+    let is_of_account = query.account.is_empty() || query.is_for(&stream.status.account);
+    let is_incomplete = stream.health != StreamHealth::Complete;
+    let name = stream.status.stream.to_lowercase();
+    is_of_account && (is_incomplete || !query.only_incomplete()) && name.contains(search)
+}
+
+/// Equal streams keep the order of accounts and names.
+fn sort_streams(streams: &mut [&AssessedStream<'_>], order: SortOrder) {
+    match order {
+        SortOrder::Worst => {
+            streams.sort_by_key(|stream| (stream.health, Reverse((stream.gap_s, stream.lost_s))));
+        }
         SortOrder::Name => streams.sort_by_key(|stream| stream.status.stream.to_lowercase()),
-        SortOrder::Lag => streams.sort_by_key(by(|stream| stream.lag_s)),
-        SortOrder::Messages => streams.sort_by_key(by(|stream| stream.status.messages)),
-        SortOrder::Missing => streams.sort_by_key(by(|stream| stream.gap_s)),
-        SortOrder::Lost => streams.sort_by_key(by(|stream| stream.lost_s)),
+        SortOrder::Lag => streams.sort_by_key(|stream| Reverse(stream.lag_s)),
+        SortOrder::Messages => streams.sort_by_key(|stream| Reverse(stream.status.messages)),
+        SortOrder::Missing => streams.sort_by_key(|stream| Reverse(stream.gap_s)),
+        SortOrder::Lost => streams.sort_by_key(|stream| Reverse(stream.lost_s)),
     }
 }
 
@@ -231,11 +228,11 @@ mod tests {
             lost,
             lacking(4, 90_000, 120),
         ];
-        let judged: Vec<_> = streams
+        let assessed: Vec<_> = streams
             .iter()
             .map(|stream| AssessedStream::new(stream, NOW))
             .collect();
-        StreamList::new(&judged, query)
+        StreamList::new(&assessed, query)
             .shown
             .iter()
             .map(|stream| stream.status.stream.clone())
@@ -249,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_come_first_unless_another_order_is_asked_for() {
+    fn the_worst_streams_come_first_by_default() {
         assert_eq!(
             names(&ListQuery::default()),
             [
@@ -276,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_asks_for_a_part_of_the_name_in_any_case() {
+    fn search_matches_part_of_a_name_in_any_case() {
         assert_eq!(
             names(&query(|q| q.q = " USER 3 ".to_owned())),
             ["source=user 3"]
@@ -290,14 +287,14 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_there_is_not_is_the_nearest_one() {
+    fn a_page_out_of_range_is_the_nearest_page() {
         let streams: Vec<StreamStatus> = (0..120).map(stream).collect();
-        let judged: Vec<_> = streams
+        let assessed: Vec<_> = streams
             .iter()
             .map(|stream| AssessedStream::new(stream, NOW))
             .collect();
         let page = |page: &str| {
-            let list = StreamList::new(&judged, &query(|q| q.page = page.to_owned()));
+            let list = StreamList::new(&assessed, &query(|q| q.page = page.to_owned()));
             (
                 list.page,
                 list.pages,
@@ -314,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_an_address_that_asks_the_same() {
+    fn a_query_survives_its_own_address() {
         assert_eq!(ListQuery::default().href(), "/");
         let asked = query(|q| {
             (q.q, q.sort, q.show) = ("a&b <x>".to_owned(), "lag".to_owned(), "ill".to_owned());

@@ -2,5 +2,7 @@
 
 pub(super) mod calendar;
 pub(super) mod health;
+pub(super) mod intervals;
 pub(super) mod issues;
 pub(super) mod list;
+pub(super) mod stream_query;

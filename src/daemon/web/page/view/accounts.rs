@@ -1,196 +1,183 @@
-//! The accounts, each on a card: how far it is, and how it has fared lately.
+//! The cards of the accounts: progress, lag and requests.
 
 use maud::{Markup, html};
 
-use super::chart::bars;
+use super::chart::{Bar, bar_chart};
 use super::layout::{NBSP, ago, untrusted};
+use crate::daemon::web::limits::{CHART_HOURS, MAX_CARDS};
 use crate::daemon::web::page::model::health::{AssessedStream, StreamHealth};
+use crate::daemon::web::page::model::intervals::{HOUR, by_interval};
 use crate::daemon::web::page::model::list::ListQuery;
-use crate::daemon::web::page::snapshot::{
-    AccountOverview, CHART_HOURS, HOUR, PageSnapshot, by_interval,
-};
+use crate::daemon::web::page::snapshot::{AccountOverview, PageSnapshot};
 use crate::domain::format::{duration, thousands};
 use crate::domain::time::Millis;
 use crate::store::ThroughputBucket;
 
-/// More accounts than this are not shown on cards.
-const MAX_CARDS: usize = 24;
-
-pub(crate) fn account_cards(look: &PageSnapshot, streams: &[AssessedStream<'_>]) -> Markup {
+/// Renders a card for each account.
+pub(crate) fn account_cards(snapshot: &PageSnapshot, streams: &[AssessedStream<'_>]) -> Markup {
+    let accounts = &snapshot.accounts;
     html! {
         section aria-labelledby="accounts" {
             h2 #accounts { "Accounts" }
             div.cards {
-                @for account in look.accounts.iter().take(MAX_CARDS) { (account_card(look, account, streams)) }
+                @for account in accounts.iter().take(MAX_CARDS) {
+                    (account_card(snapshot, account, streams))
+                }
             }
-            @if look.accounts.len() > MAX_CARDS {
-                p.none { "And " (thousands((look.accounts.len() - MAX_CARDS) as u64)) " more, whose streams are below." }
+            @if accounts.len() > MAX_CARDS {
+                @let more = thousands((accounts.len() - MAX_CARDS) as u64);
+                p.none { "And " (more) " more; their streams are listed below." }
             }
         }
     }
 }
 
 fn account_card(
-    look: &PageSnapshot,
+    snapshot: &PageSnapshot,
     account: &AccountOverview,
     streams: &[AssessedStream<'_>],
 ) -> Markup {
-    let is_ours = |stream: &&AssessedStream<'_>| {
-        stream.status.account == account.name && stream.status.id.is_some()
-    };
-    let ours: Vec<&AssessedStream<'_>> = streams.iter().filter(is_ours).collect();
-    let whole = ours
+    let streams: Vec<&AssessedStream<'_>> = streams
         .iter()
-        .filter(|stream| matches!(stream.health, StreamHealth::Complete | StreamHealth::Lost))
-        .count();
-    let lag = ours.iter().map(|stream| stream.lag_s).max();
-    let pulses: Vec<ThroughputBucket> = look
+        .filter(|stream| stream.status.account == account.name && stream.is_archived())
+        .collect();
+    let hours: Vec<ThroughputBucket> = snapshot
         .hours
         .iter()
-        .filter(|pulse| pulse.account == account.name)
+        .filter(|bucket| bucket.account == account.name)
         .cloned()
         .collect();
-    let all = ListQuery::for_account(&account.name).href();
+    let now = snapshot.taken_at;
+    let lag_s = streams.iter().map(|stream| stream.lag_s).max();
     html! {
         article.card {
             h3 { (untrusted(&account.name)) " " span.of { (account.provider) } }
             dl {
-                dt { "Complete up to" }
-                dd {
-                    @if ours.iter().any(|stream| stream.health == StreamHealth::NotStarted) { "some have not begun" }
-                    @else if let Some(lag) = lag { (duration(lag)) " ago" }
-                    @else { "–" }
+                dt { "Complete up to" } dd { (completeness(&streams, lag_s)) }
+                dt { "Streams" } dd { (stream_counts(account, &streams)) }
+                @if let Some(left) = time_left(account, &streams) {
+                    dt { "Time left" } dd { (left) }
                 }
-                dt { "Streams" }
-                dd {
-                    a href={ (all) "#streams" } { (thousands(ours.len() as u64)) }
-                    @if whole < ours.len() { ", " (thousands((ours.len() - whole) as u64)) " of them not whole" }
-                }
-                @if let Some(left) = time_left(account, &ours) { dt { "Done in" } dd { (left) } }
                 dt { "Last pass" }
-                dd { @if let Some(last) = account.last_pass { (ago(last, look.taken_at)) } @else { "none yet" } }
+                dd {
+                    @if let Some(last) = account.last_pass { (ago(last, now)) }
+                    @else { "none yet" }
+                }
             }
-            (lag_chart(&pulses, look.taken_at, lag))
-            (quota_chart(&pulses, look.taken_at, account.requests_per_second))
+            (lag_chart(&hours, now, lag_s))
+            (quota_chart(&hours, now, account.requests_per_second))
         }
     }
 }
 
-/// How long it will go on until nothing is missing, where something is.
+fn completeness(streams: &[&AssessedStream<'_>], lag_s: Option<u64>) -> String {
+    let mut streams = streams.iter();
+    if streams.any(|stream| stream.health == StreamHealth::NotStarted) {
+        return "some streams have not started".to_owned();
+    }
+    lag_s.map_or_else(
+        || "–".to_owned(),
+        |lag_s| format!("{} ago", duration(lag_s)),
+    )
+}
+
+/// Renders the number of streams, and of incomplete ones if there are any.
+fn stream_counts(account: &AccountOverview, streams: &[&AssessedStream<'_>]) -> Markup {
+    let is_incomplete = |stream: &&&AssessedStream<'_>| {
+        !matches!(stream.health, StreamHealth::Complete | StreamHealth::Lost)
+    };
+    let incomplete = streams.iter().filter(is_incomplete).count();
+    let all = ListQuery::for_account(&account.name).href();
+    html! {
+        a href={ (all) "#streams" } { (thousands(streams.len() as u64)) }
+        @if incomplete > 0 { ", " (thousands(incomplete as u64)) " of them incomplete" }
+    }
+}
+
+/// Returns the estimated time until nothing is missing; `None` if nothing is.
 fn time_left(account: &AccountOverview, streams: &[&AssessedStream<'_>]) -> Option<String> {
     if streams.iter().all(|stream| stream.gaps.is_empty()) {
         return None;
     }
     let progress = account.progress.filter(|progress| !progress.left.is_zero());
-    let guess = progress.is_some_and(|progress| progress.is_estimate);
+    let is_estimate = progress.is_some_and(|progress| progress.is_estimate);
     let left = match (progress, &account.forecast) {
         (Some(progress), _) => progress.left,
         (None, Some(forecast)) if forecast.has_density => forecast.outlook.duration,
         _ => return Some("not known yet".to_owned()),
     };
-    Some(format!(
-        "about {}{}",
-        duration(left.as_secs().max(1)),
-        if guess { ", or more" } else { "" }
-    ))
+    let left = duration(left.as_secs().max(1));
+    let or_more = if is_estimate { ", or more" } else { "" };
+    Some(format!("about {left}{or_more}"))
 }
 
-/// An hour in which no pass came to its end was as much later as it was long.
-fn lag_chart(pulses: &[ThroughputBucket], now: Millis, lag: Option<u64>) -> Markup {
+/// Charts the lag at the end of passes. In an hour in which no pass ended, the lag grew by an hour.
+fn lag_chart(hours: &[ThroughputBucket], now: Millis, current_lag_s: Option<u64>) -> Markup {
     let mut last: Option<(Millis, u64)> = None;
-    let lags = by_interval(pulses, now, HOUR, CHART_HOURS, |from, pulses| {
-        let known = pulses.iter().filter_map(|pulse| pulse.lag_seconds).max();
-        let lag = known.or_else(|| last.map(|(at, lag)| lag + from.since(at).as_secs()));
+    let lags_s = by_interval(hours, now, HOUR, CHART_HOURS, |from, buckets| {
+        let known = buckets.iter().filter_map(|bucket| bucket.lag_seconds).max();
         if let Some(known) = known {
             last = Some((from, known));
         }
-        (from, lag.unwrap_or(0))
+        let lag_s = last.map_or(0, |(at, lag_s)| lag_s + from.since(at).as_secs());
+        (from, lag_s)
     });
-    let most = lags
+    let charted_s = lags_s.iter().map(|(_, lag_s)| *lag_s);
+    let longest_s = charted_s.chain(current_lag_s).max().unwrap_or(0);
+    let bars: Vec<Bar> = lags_s
         .iter()
-        .map(|(_, lag)| *lag)
-        .max()
-        .unwrap_or(0)
-        .max(lag.unwrap_or(0));
-    let drawn: Vec<_> = lags
-        .iter()
-        .map(|(from, lag)| {
-            (
-                *lag as f64,
-                format!("{}: {}", hour_text(*from), duration(*lag)),
-            )
+        .map(|(from, lag_s)| Bar {
+            value: *lag_s as f64,
+            text: format!("{}: {}", hour_text(*from), duration(*lag_s)),
         })
         .collect();
-    chart_figure(
-        "Lag",
-        &format!("at most {} behind", duration(most)),
-        most as f64,
-        &drawn,
-    )
+    let summary = format!("at most {}", duration(longest_s));
+    chart_figure("Lag", &summary, longest_s as f64, &bars)
 }
 
-fn quota_chart(pulses: &[ThroughputBucket], now: Millis, rate: Option<f64>) -> Markup {
-    let requests = by_interval(pulses, now, HOUR, CHART_HOURS, |from, pulses| {
-        (from, pulses.iter().map(|pulse| pulse.requests).sum::<u64>())
+fn quota_chart(hours: &[ThroughputBucket], now: Millis, rate: Option<f64>) -> Markup {
+    let requests = by_interval(hours, now, HOUR, CHART_HOURS, |from, buckets| {
+        let requests: u64 = buckets.iter().map(|bucket| bucket.requests).sum();
+        (from, requests)
     });
-    let most = requests
-        .iter()
-        .map(|(_, requests)| *requests)
-        .max()
-        .unwrap_or(0);
-    let (full, said) = match rate {
-        Some(rate) => {
-            let full = rate * HOUR.as_secs_f64();
-            let percent = most as f64 / full * 100.0;
-            (
-                full,
-                format!("at most {percent:.0} % of {rate:.1} requests a second"),
-            )
-        }
-        None => (
-            most as f64,
-            format!(
-                "at most {} requests an hour, without a limit",
-                thousands(most)
-            ),
-        ),
+    let most = requests.iter().map(|(_, requests)| *requests).max();
+    let most = most.unwrap_or(0);
+    let hourly_quota = rate.map(|rate| rate * HOUR.as_secs_f64());
+    let percent = |requests: u64| hourly_quota.map(|quota| requests as f64 / quota * 100.0);
+    let summary = if let (Some(rate), Some(percent)) = (rate, percent(most)) {
+        format!("at most {percent:.0} % of {rate:.1} requests a second")
+    } else {
+        let most = thousands(most);
+        format!("at most {most} requests an hour, without a limit")
     };
-    let share = |requests: u64| {
-        rate.map_or_else(String::new, |_| {
-            format!(", {:.0} %", requests as f64 / full * 100.0)
-        })
-    };
-    let drawn: Vec<_> = requests
+    let bars: Vec<Bar> = requests
         .iter()
         .map(|(from, requests)| {
-            (
-                *requests as f64,
-                format!(
-                    "{}: {} requests{}",
-                    hour_text(*from),
-                    thousands(*requests),
-                    share(*requests)
-                ),
-            )
+            let share = percent(*requests);
+            let share = share.map_or_else(String::new, |percent| format!(", {percent:.0} %"));
+            let (hour, count) = (hour_text(*from), thousands(*requests));
+            Bar {
+                value: *requests as f64,
+                text: format!("{hour}: {count} requests{share}"),
+            }
         })
         .collect();
-    chart_figure("Quota used", &said, full, &drawn)
+    let full = hourly_quota.unwrap_or(most as f64);
+    chart_figure("Quota used", &summary, full, &bars)
 }
 
-fn chart_figure(name: &str, said: &str, full: f64, drawn: &[(f64, String)]) -> Markup {
+fn chart_figure(name: &str, summary: &str, full: f64, bars: &[Bar]) -> Markup {
+    let label = format!("{name} in the last {CHART_HOURS} hours: {summary}");
     html! {
         figure {
-            (bars(&format!("{name} in the last {CHART_HOURS} hours: {said}"), full, drawn))
-            figcaption { strong { (name) } ", " (CHART_HOURS) (NBSP) "h: " (said) }
+            (bar_chart(&label, full, bars))
+            figcaption { strong { (name) } ", " (CHART_HOURS) (NBSP) "h: " (summary) }
         }
     }
 }
 
 /// `2026-11-21 08:00`
 fn hour_text(from: Millis) -> String {
-    from.to_string()
-        .chars()
-        .take(16)
-        .map(|c| if c == 'T' { ' ' } else { c })
-        .collect()
+    let text: String = from.to_string().chars().take(16).collect();
+    text.replace('T', " ")
 }

@@ -1,24 +1,34 @@
-//! Charts, drawn as shapes; the words stand beside them.
+//! Charts as SVG shapes. The same information stands beside them as text.
 
 use maud::{Markup, html};
 
 use crate::daemon::web::page::model::calendar::{DayState, StreamDay};
 
-/// Units of the drawing to a value, and its height; the style sheet says how large it is shown.
+/// Width of a bar with its spacing, and height of a chart, in SVG units. The style sheet sets the
+/// displayed size.
 const BAR_STEP: usize = 10;
 const CHART_HEIGHT: f64 = 60.0;
 
-/// A bar for each value, each with a text of its own; `full` is as high as the drawing.
-pub(crate) fn bars(label: &str, full: f64, bars: &[(f64, String)]) -> Markup {
+/// A bar of a chart, with the text of its tooltip.
+pub(crate) struct Bar {
+    pub(crate) value: f64,
+    pub(crate) text: String,
+}
+
+/// Renders a chart. `full`: the value of a bar of full height.
+pub(crate) fn bar_chart(label: &str, full: f64, bars: &[Bar]) -> Markup {
     let width = bars.len() * BAR_STEP;
+    let view_box = format!("0 0 {width} {CHART_HEIGHT}");
     html! {
-        svg.chart role="img" aria-label=(label) viewBox={ "0 0 " (width) " " (CHART_HEIGHT) } preserveAspectRatio="none" {
+        svg.chart role="img" aria-label=(label) viewBox=(view_box) preserveAspectRatio="none" {
             rect.ground x="0" y="0" width=(width) height=(CHART_HEIGHT) {}
-            @for (n, (value, said)) in bars.iter().enumerate() {
-                @let height = bar_height(*value, full);
+            @for (n, bar) in bars.iter().enumerate() {
+                @let height = bar_height(bar.value, full);
+                @let top = rounded(CHART_HEIGHT - height);
                 @if height > 0.0 {
-                    rect.bar x=(n * BAR_STEP + 1) y=(rounded(CHART_HEIGHT - height)) width=(BAR_STEP - 2) height=(rounded(height)) {
-                        title { (said) }
+                    rect.bar x=(n * BAR_STEP + 1) y=(top)
+                        width=(BAR_STEP - 2) height=(rounded(height)) {
+                        title { (bar.text) }
                     }
                 }
             }
@@ -26,7 +36,7 @@ pub(crate) fn bars(label: &str, full: f64, bars: &[(f64, String)]) -> Markup {
     }
 }
 
-/// How high a value is drawn: one that is not zero can always be seen.
+/// Returns the height of a bar. Values above zero are always visible.
 fn bar_height(value: f64, full: f64) -> f64 {
     if value <= 0.0 || full <= 0.0 {
         0.0
@@ -39,11 +49,14 @@ fn rounded(length: f64) -> f64 {
     (length * 10.0).round() / 10.0
 }
 
-/// A stream's days as a strip. Days in a row that are alike are one shape, whose height says what they are, too.
+/// Renders a stream's days as a strip. Consecutive days of the same state are one shape, and its
+/// height expresses the state.
 pub(crate) fn strip(days: &[StreamDay]) -> Markup {
+    let label = strip_label(days);
+    let view_box = format!("0 0 {} 12", days.len());
     html! {
-        svg.strip role="img" aria-label=(strip_label(days)) viewBox={ "0 0 " (days.len()) " 12" } preserveAspectRatio="none" {
-            title { (strip_label(days)) }
+        svg.strip role="img" aria-label=(label) viewBox=(view_box) preserveAspectRatio="none" {
+            title { (label) }
             rect.ground x="0" y="0" width=(days.len()) height="12" {}
             @for (first, state, count) in state_runs(days) {
                 @let (top, height) = vertical_extent(state);
@@ -55,7 +68,7 @@ pub(crate) fn strip(days: &[StreamDay]) -> Markup {
     }
 }
 
-/// The sign of a state as it is drawn in strips, for their legend.
+/// Renders a state as it appears in strips, for the legend.
 pub(crate) fn sample(state: DayState) -> Markup {
     let (top, height) = vertical_extent(state);
     html! {
@@ -66,7 +79,7 @@ pub(crate) fn sample(state: DayState) -> Markup {
     }
 }
 
-/// Where the shape of a state begins, and how high it is.
+/// Returns the top and the height of the shape of a state.
 fn vertical_extent(state: DayState) -> (u8, u8) {
     match state {
         DayState::NotWanted => (0, 0),
@@ -77,33 +90,32 @@ fn vertical_extent(state: DayState) -> (u8, u8) {
     }
 }
 
-/// Runs of days of the same state: where it begins, and how long it is.
+/// Returns the runs of days with the same state, as first day, state and length.
 fn state_runs(days: &[StreamDay]) -> Vec<(usize, DayState, usize)> {
-    let runs = days.chunk_by(|one, next| one.state == next.state);
+    let mut runs = Vec::new();
     let mut first = 0;
-    let run = |run: &[StreamDay]| {
-        let begins = first;
+    for run in days.chunk_by(|one, next| one.state == next.state) {
+        runs.push((first, run[0].state, run.len()));
         first += run.len();
-        (begins, run[0].state, run.len())
-    };
-    runs.map(run).collect()
+    }
+    runs
 }
 
+/// Returns the number of days in each state.
 fn strip_label(days: &[StreamDay]) -> String {
-    let count = |state: DayState| days.iter().filter(|day| day.state == state).count();
-    let said = DayState::ALL
-        .into_iter()
-        .map(|state| (state.name(), count(state)))
-        .filter(|(_, count)| *count > 0);
-    let said: Vec<String> = said
-        .map(|(name, count)| format!("{count} {name}"))
-        .collect();
-    let said = if said.is_empty() {
+    let mut counts = Vec::new();
+    for state in DayState::ALL {
+        let count = days.iter().filter(|day| day.state == state).count();
+        if count > 0 {
+            counts.push(format!("{count} {}", state.name()));
+        }
+    }
+    let counts = if counts.is_empty() {
         "none wanted".to_owned()
     } else {
-        said.join(", ")
+        counts.join(", ")
     };
-    format!("last {} days: {said}", days.len())
+    format!("last {} days: {counts}", days.len())
 }
 
 #[cfg(test)]
@@ -112,7 +124,7 @@ mod tests {
     use crate::domain::time::Day;
 
     #[test]
-    fn days_that_are_alike_are_one_shape() {
+    fn days_of_the_same_state_are_one_shape() {
         let day = |state| StreamDay {
             day: Day(0),
             state,
@@ -145,13 +157,12 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_is_as_high_as_its_value_and_never_higher_than_the_drawing() {
-        let drawn = bars(
-            "b",
-            10.0,
-            &[5.0, 0.0, 20.0, 0.001].map(|value| (value, value.to_string())),
-        )
-        .into_string();
+    fn bar_height_follows_the_value_within_the_chart() {
+        let bars = [5.0, 0.0, 20.0, 0.001].map(|value: f64| Bar {
+            value,
+            text: value.to_string(),
+        });
+        let drawn = bar_chart("b", 10.0, &bars).into_string();
         assert_eq!(drawn.matches(r#"class="bar""#).count(), 3);
         for height in ["30", "60", "1.5"] {
             assert!(drawn.contains(&format!(r#"height="{height}""#)), "{drawn}");

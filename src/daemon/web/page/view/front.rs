@@ -1,23 +1,22 @@
-//! The front page: the verdict, what to do, the accounts, the streams, the last passes.
-
-use std::collections::BTreeSet;
-use std::time::Duration;
+//! The front page: headline, issues, accounts, streams and recent passes.
 
 use maud::{Markup, html};
 
 use super::accounts;
-use super::chart::{bars, sample, strip};
+use super::chart::{Bar, bar_chart, sample, strip};
 use super::layout::{ago, badge, footer, layout, timestamp, truncated, untrusted};
+use crate::daemon::web::limits::{CHART_DAYS, LISTED_DAYS, MAX_SEARCH_CHARS};
 use crate::daemon::web::page::model::calendar::{DayState, StreamDay};
-use crate::daemon::web::page::model::health::{AssessedStream, EVER_S, Headline, OverallState};
+use crate::daemon::web::page::model::health::{AssessedStream, Headline, OverallState};
+use crate::daemon::web::page::model::intervals::{DAY, by_interval};
 use crate::daemon::web::page::model::issues::{Issue, Severity};
 use crate::daemon::web::page::model::list::{ListQuery, SortOrder, StreamList};
-use crate::daemon::web::page::snapshot::{CHART_DAYS, DAY, PageSnapshot, by_interval};
+use crate::daemon::web::page::snapshot::PageSnapshot;
 use crate::domain::format::{bytes, duration, thousands};
-use crate::domain::time::Millis;
-use crate::store::PassRecord;
+use crate::domain::time::{Millis, UNBOUNDED_HISTORY_S};
+use crate::store::{PassRecord, RunTotals};
 
-/// Everything that the front page shows.
+/// The contents of the front page.
 #[derive(Debug)]
 pub(crate) struct FrontPage<'a> {
     pub(crate) snapshot: &'a PageSnapshot,
@@ -26,13 +25,12 @@ pub(crate) struct FrontPage<'a> {
     pub(crate) issues: Vec<Issue>,
     pub(crate) query: &'a ListQuery,
     pub(crate) list: StreamList<'a>,
-    /// The last days of each stream that is listed.
+    /// The recent days of each listed stream.
     pub(crate) days: Vec<Vec<StreamDay>>,
-    /// Those of the configuration, and others that the archive holds.
-    pub(crate) accounts: BTreeSet<&'a str>,
 }
 
 impl FrontPage<'_> {
+    /// Renders the page.
     pub(crate) fn render(&self) -> String {
         let refreshes = self.query.refreshes();
         let body = html! {
@@ -57,11 +55,11 @@ impl FrontPage<'_> {
                 p.brand { a href="/" { "Backscroll" } }
                 p.asof {
                     "as of " (timestamp(self.snapshot.taken_at.second())) " UTC · "
-                    a href=(self.query.href()) { "look again" } " · "
+                    a href=(self.query.href()) { "refresh" } " · "
                     @if self.query.refreshes() {
-                        a href=(refreshing(false)) { "stop looking every minute" }
+                        a href=(refreshing(false)) { "stop refreshing" }
                     } @else {
-                        a href=(refreshing(true)) { "look every minute" }
+                        a href=(refreshing(true)) { "refresh every minute" }
                     }
                 }
             }
@@ -70,23 +68,23 @@ impl FrontPage<'_> {
 
     fn headline_box(&self) -> Markup {
         let (class, sign) = match self.headline.state {
-            OverallState::Complete => ("whole", "✓"),
+            OverallState::Complete => ("complete", "✓"),
             OverallState::CatchingUp | OverallState::Empty => ("working", "○"),
-            OverallState::ActionNeeded => ("trouble", "!"),
+            OverallState::ActionNeeded => ("action", "!"),
         };
-        let messages: u64 = self
-            .streams
-            .iter()
-            .map(|stream| stream.status.messages)
-            .sum();
+        let messages = self.streams.iter().map(|stream| stream.status.messages);
+        let messages: u64 = messages.sum();
+        let noun = if messages == 1 { "message" } else { "messages" };
         html! {
-            div class={ "verdict " (class) } {
+            div class={ "headline " (class) } {
                 span.sign aria-hidden="true" { (sign) }
                 div {
                     h1 { (self.headline.text) }
                     p {
-                        (thousands(messages)) @if messages == 1 { " message" } @else { " messages" } " (one in two streams counts twice), "
-                        (bytes(self.snapshot.bytes)) " in " (untrusted(&self.snapshot.location))
+                        (thousands(messages)) " " (noun)
+                        " (a message in two streams counts twice), "
+                        (bytes(self.snapshot.bytes))
+                        " in " (untrusted(&self.snapshot.location))
                     }
                 }
             }
@@ -96,23 +94,9 @@ impl FrontPage<'_> {
     fn issue_list(&self) -> Markup {
         html! {
             @if !self.issues.is_empty() {
-                section aria-labelledby="todo" {
-                    h2 #todo { "What is wrong, and what to do" }
-                    ul.worries {
-                        @for worry in &self.issues {
-                            @let (class, word) = match worry.severity {
-                                Severity::Action => ("grave", "Act"),
-                                Severity::Info => ("light", "Know"),
-                            };
-                            li class=(class) {
-                                span.kind { (word) }
-                                div {
-                                    p { strong { (untrusted(&worry.subject)) } ": " (untrusted(&worry.problem)) @if let Some(since) = worry.since { " (since " (timestamp(since.second())) ")" } }
-                                    p.hint { "To do: " (untrusted(&worry.hint)) }
-                                }
-                            }
-                        }
-                    }
+                section aria-labelledby="issues" {
+                    h2 #issues { "Issues" }
+                    ul.issues { @for issue in &self.issues { (issue_item(issue)) } }
                 }
             }
         }
@@ -125,7 +109,8 @@ impl FrontPage<'_> {
                 (self.search())
                 @if self.list.shown.is_empty() {
                     p.none {
-                        @if self.streams.is_empty() { "There are none yet." } @else { "None is like that. " a href="/" { "Show all" } }
+                        @if self.streams.is_empty() { "There are no streams yet." }
+                        @else { "No streams match. " a href="/" { "Show all" } }
                     }
                 } @else {
                     (legend())
@@ -138,32 +123,49 @@ impl FrontPage<'_> {
 
     fn search(&self) -> Markup {
         let query = self.query;
+        let (text, sort) = (query.search(), query.sort());
         html! {
             form.search action="/" method="get" role="search" {
                 label for="q" { "Name contains" }
-                input #q type="search" name="q" value=(query.search()) maxlength="200" autocomplete="off";
-                @if self.accounts.len() > 1 {
-                    label for="account" { "Account" }
-                    select #account name="account" {
-                        option value="" { "all" }
-                        @for account in &self.accounts {
-                            option value=(account) selected[query.is_for(account)] { (truncated(account)) }
-                        }
-                    }
+                input #q type="search" name="q" value=(text) maxlength=(MAX_SEARCH_CHARS)
+                    autocomplete="off";
+                (self.account_choice())
+                label.check {
+                    input type="checkbox" name="show" value="ill" checked[query.only_incomplete()];
+                    " only incomplete streams"
                 }
-                label.check { input type="checkbox" name="show" value="ill" checked[query.only_incomplete()]; " only those not whole" }
-                @if query.sort() != SortOrder::Worst { input type="hidden" name="sort" value=(query.sort().key()); }
+                @if sort != SortOrder::Worst {
+                    input type="hidden" name="sort" value=(sort.key());
+                }
                 @if query.refreshes() { input type="hidden" name="refresh" value="60"; }
                 button type="submit" { "Search" }
             }
         }
     }
 
+    /// Renders the choice of an account; nothing if there is only one.
+    fn account_choice(&self) -> Markup {
+        let accounts = self.snapshot.account_names();
+        html! {
+            @if accounts.len() > 1 {
+                label for="account" { "Account" }
+                select #account name="account" {
+                    option value="" { "all" }
+                    @for account in accounts {
+                        option value=(account) selected[self.query.is_for(account)] {
+                            (truncated(account))
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     fn table(&self) -> Markup {
-        let several = self.accounts.len() > 1;
+        let has_several_accounts = self.snapshot.account_names().len() > 1;
         html! {
             table.streams {
-                caption.quiet { "Each stream with its last " (self.days.first().map_or(0, Vec::len)) " days" }
+                caption.quiet { "Each stream with its last " (LISTED_DAYS) " days" }
                 thead {
                     tr {
                         (self.heading("Stream", SortOrder::Name, ""))
@@ -175,24 +177,25 @@ impl FrontPage<'_> {
                     }
                 }
                 tbody {
-                    @for (stream, days) in self.list.shown.iter().zip(&self.days) { (row(stream, days, several)) }
+                    @for (stream, days) in self.list.shown.iter().zip(&self.days) {
+                        (stream_row(stream, days, has_several_accounts))
+                    }
                 }
             }
         }
     }
 
     fn heading(&self, name: &str, sort: SortOrder, class: &str) -> Markup {
-        let is_it = self.query.sort() == sort;
-        let order = if sort == SortOrder::Name {
-            "ascending"
-        } else {
-            "descending"
+        let is_sorted = self.query.sort() == sort;
+        let (order, arrow) = match sort {
+            SortOrder::Name => ("ascending", " ↑"),
+            _ => ("descending", " ↓"),
         };
         html! {
-            th scope="col" class=(class) aria-sort=[is_it.then_some(order)] {
+            th scope="col" class=(class) aria-sort=[is_sorted.then_some(order)] {
                 a href={ (self.query.clone().sorted_by(sort).href()) "#streams" } {
                     (name)
-                    @if is_it { span.arrow aria-hidden="true" { @if sort == SortOrder::Name { " ↑" } @else { " ↓" } } }
+                    @if is_sorted { span.arrow aria-hidden="true" { (arrow) } }
                 }
             }
         }
@@ -206,10 +209,12 @@ impl FrontPage<'_> {
             pages,
             first,
         } = &self.list;
+        let last = first + shown.len() - 1;
+        let [first, last, found] = [*first, last, *found].map(|n| thousands(n as u64));
         let link = |page: usize| format!("{}#streams", self.query.clone().on_page(page).href());
         html! {
             nav.pager aria-label="Pages of streams" {
-                span { (thousands(*first as u64)) "–" (thousands((first + shown.len() - 1) as u64)) " of " (thousands(*found as u64)) }
+                span { (first) "–" (last) " of " (found) }
                 @if *page > 1 {
                     a href=(link(1)) { "first" }
                     a href=(link(page - 1)) rel="prev" { "previous" }
@@ -223,33 +228,41 @@ impl FrontPage<'_> {
     }
 
     fn messages(&self) -> Markup {
-        let sums = by_interval(
-            &self.snapshot.days,
-            self.snapshot.taken_at,
-            DAY,
-            CHART_DAYS,
-            |from, pulses| (from, pulses.iter().map(|pulse| pulse.new).sum::<u64>()),
-        );
-        let most = sums.iter().map(|(_, new)| *new).max().unwrap_or(0);
-        let date = |from: &Millis| from.to_string().chars().take(10).collect::<String>();
-        let drawn: Vec<_> = sums
+        let (days, now) = (&self.snapshot.days, self.snapshot.taken_at);
+        let messages = by_interval(days, now, DAY, CHART_DAYS, |from, buckets| {
+            let new: u64 = buckets.iter().map(|bucket| bucket.new).sum();
+            (date_text(from), new)
+        });
+        let most = messages.iter().map(|(_, new)| *new).max().unwrap_or(0);
+        let bars: Vec<Bar> = messages
             .iter()
-            .map(|(from, new)| (*new as f64, format!("{}: {}", date(from), thousands(*new))))
+            .map(|(date, new)| Bar {
+                value: *new as f64,
+                text: format!("{date}: {}", thousands(*new)),
+            })
             .collect();
+        let at_most = thousands(most);
+        let label =
+            format!("messages archived on each of the last {CHART_DAYS} days, at most {at_most}");
         html! {
             section aria-labelledby="messages" {
                 h2 #messages { "Messages archived per day" }
                 figure {
-                    (bars(&format!("messages archived on each of the last {CHART_DAYS} days, at most {}", thousands(most)), most as f64, &drawn))
-                    figcaption { "the last " (CHART_DAYS) " days, today last; at most " (thousands(most)) " a day" }
+                    (bar_chart(&label, most as f64, &bars))
+                    figcaption {
+                        "the last " (CHART_DAYS) " days, today last; at most " (at_most) " a day"
+                    }
                 }
                 details {
                     summary { "As a table" }
                     table {
-                        thead { tr { th scope="col" { "Day" } th.number scope="col" { "New messages" } } }
+                        thead { tr {
+                            th scope="col" { "Day" }
+                            th.number scope="col" { "New messages" }
+                        } }
                         tbody {
-                            @for (from, new) in sums.iter().rev() {
-                                tr { td { (date(from)) } td.number { (thousands(*new)) } }
+                            @for (date, new) in messages.iter().rev() {
+                                tr { td { (date) } td.number { (thousands(*new)) } }
                             }
                         }
                     }
@@ -258,31 +271,59 @@ impl FrontPage<'_> {
         }
     }
 
+    /// True if no later pass over the same account is on the page.
+    fn is_latest_of_account(&self, position: usize) -> bool {
+        let account = &self.snapshot.passes[position].account;
+        let later = &self.snapshot.passes[..position];
+        later.iter().all(|pass| pass.account != *account)
+    }
+
     fn passes(&self) -> Markup {
         html! {
             section aria-labelledby="passes" {
-                h2 #passes { "The last passes" }
+                h2 #passes { "Recent passes" }
                 @if self.snapshot.passes.is_empty() {
-                    p.none { "There has been none." }
+                    p.none { "No pass has run yet." }
                 } @else {
                     table.passes {
                         thead {
                             tr {
-                                th scope="col" { "Began" }
+                                th scope="col" { "Started" }
                                 th scope="col" { "Account" }
-                                th scope="col" { "For" }
-                                th.number.wide scope="col" { "Took" }
-                                th scope="col" { "Brought" }
+                                th scope="col" { "Purpose" }
+                                th.number.wide scope="col" { "Duration" }
+                                th scope="col" { "Result" }
                             }
                         }
                         tbody {
                             @for (n, pass) in self.snapshot.passes.iter().enumerate() {
-                                @let is_last = self.snapshot.passes[..n].iter().all(|later| later.account != pass.account);
-                                (pass_row(pass, is_last, self.snapshot.taken_at))
+                                @let is_latest = self.is_latest_of_account(n);
+                                (pass_row(pass, is_latest, self.snapshot.taken_at))
                             }
                         }
                     }
                 }
+            }
+        }
+    }
+}
+
+fn issue_item(issue: &Issue) -> Markup {
+    let (class, word) = match issue.severity {
+        Severity::Action => ("action", "Action"),
+        Severity::Info => ("info", "Info"),
+    };
+    html! {
+        li class=(class) {
+            span.kind { (word) }
+            div {
+                p {
+                    strong { (untrusted(&issue.subject)) } ": " (untrusted(&issue.problem))
+                    @if let Some(since) = issue.since {
+                        " (since " (timestamp(since.second())) ")"
+                    }
+                }
+                p.hint { "To do: " (untrusted(&issue.hint)) }
             }
         }
     }
@@ -296,60 +337,76 @@ fn legend() -> Markup {
     }
 }
 
-fn row(stream: &AssessedStream<'_>, days: &[StreamDay], several: bool) -> Markup {
+fn stream_row(stream: &AssessedStream<'_>, days: &[StreamDay], shows_account: bool) -> Markup {
     let status = stream.status;
-    let or_dash = |seconds: u64| match seconds {
-        0 => "–".to_owned(),
-        EVER_S.. => "all".to_owned(),
-        some => duration(some),
-    };
     html! {
         tr {
             th scope="row" {
                 @if let Some(id) = status.id {
                     a href={ "/stream?id=" (id.0) } { (untrusted(&status.stream)) }
                 } @else { (untrusted(&status.stream)) }
-                @if several { span.of { " " (untrusted(&status.account)) } }
+                @if shows_account { span.of { " " (untrusted(&status.account)) } }
                 (strip(days))
             }
             td { (badge(stream.health)) }
-            td.number { @if status.watermark.is_some() { (duration(stream.lag_s)) } @else { "–" } }
+            td.number {
+                @if status.watermark.is_some() { (duration(stream.lag_s)) } @else { "–" }
+            }
             td.number.wide { (thousands(status.messages)) }
-            td.number.wide { (or_dash(stream.gap_s)) }
-            td.number.wide { (or_dash(stream.lost_s)) }
+            td.number.wide { (duration_or_dash(stream.gap_s)) }
+            td.number.wide { (duration_or_dash(stream.lost_s)) }
         }
     }
 }
 
-fn pass_row(pass: &PassRecord, is_last: bool, now: Millis) -> Markup {
-    let tally = &pass.totals;
-    let took = pass
-        .finished_at
-        .map(|at| at.since(pass.started_at))
-        .map(|took: Duration| {
-            if took.as_secs() < 10 {
-                format!("{:.1}s", took.as_secs_f64())
-            } else {
-                duration(took.as_secs())
-            }
-        });
+fn duration_or_dash(seconds: u64) -> String {
+    match seconds {
+        0 => "–".to_owned(),
+        UNBOUNDED_HISTORY_S.. => "all".to_owned(),
+        _ => duration(seconds),
+    }
+}
+
+/// Renders a pass. `is_latest`: no later pass over the account has begun.
+fn pass_row(pass: &PassRecord, is_latest: bool, now: Millis) -> Markup {
+    let duration = pass.finished_at.map(|at| {
+        let duration = at.since(pass.started_at);
+        match duration.as_secs() {
+            0..10 => format!("{:.1}s", duration.as_secs_f64()),
+            seconds => duration(seconds),
+        }
+    });
     html! {
         tr {
             td { (ago(pass.started_at, now)) }
             td { (untrusted(&pass.account)) }
             td { (untrusted(&pass.why)) }
-            td.number.wide { (took.as_deref().unwrap_or("–")) }
+            td.number.wide { (duration.as_deref().unwrap_or("–")) }
             td {
-                @if took.is_none() {
-                    @if is_last { "under way" } @else { "broken off" }
-                } @else {
-                    (thousands(tally.new)) " new"
-                    @if tally.changed > 0 { ", " (thousands(tally.changed)) " changed" }
-                    ", " (thousands(tally.requests)) " requests"
-                    @if tally.errors > 0 { ", " strong { (thousands(tally.errors)) @if tally.errors == 1 { " error" } @else { " errors" } } }
-                    @if let Some(error) = &tally.last_error { ": " (untrusted(error)) }
-                }
+                @if duration.is_some() { (pass_result(&pass.totals)) }
+                @else if is_latest { "running" }
+                @else { "interrupted" }
             }
         }
     }
+}
+
+fn pass_result(tally: &RunTotals) -> Markup {
+    let errors = match tally.errors {
+        0 => None,
+        1 => Some("1 error".to_owned()),
+        some => Some(format!("{} errors", thousands(some))),
+    };
+    html! {
+        (thousands(tally.new)) " new"
+        @if tally.changed > 0 { ", " (thousands(tally.changed)) " changed" }
+        ", " (thousands(tally.requests)) " requests"
+        @if let Some(errors) = errors { ", " strong { (errors) } }
+        @if let Some(error) = &tally.last_error { ": " (untrusted(error)) }
+    }
+}
+
+/// `2026-11-21`
+fn date_text(from: Millis) -> String {
+    from.to_string().chars().take(10).collect()
 }

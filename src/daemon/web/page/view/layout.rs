@@ -1,7 +1,8 @@
-//! What all pages have in common.
+//! The common parts of all pages.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use crate::daemon::web::limits::MAX_TEXT_CHARS;
 use crate::daemon::web::page::model::health::StreamHealth;
 use crate::domain::format::{duration, sanitized};
 use crate::domain::time::{Millis, Second};
@@ -9,10 +10,7 @@ use crate::domain::time::{Millis, Second};
 pub(crate) const STYLE: &str = include_str!("style.css");
 pub(crate) const ICON: &str = include_str!("icon.svg");
 
-/// A text is cut where it is longer than this, in characters: nothing that anybody wrote makes the page long.
-const MAX_TEXT_CHARS: usize = 160;
-
-/// A page with this title. `refreshes`: it is loaded again every minute.
+/// Renders a page with this title. `refreshes`: the browser reloads it every minute.
 pub(crate) fn layout(title: &str, refreshes: bool, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
@@ -33,47 +31,75 @@ pub(crate) fn layout(title: &str, refreshes: bool, body: &Markup) -> String {
     page.into_string()
 }
 
-/// What stands below every page.
+/// The footer of every page.
 pub(crate) fn footer() -> Markup {
     html! {
         footer {
             p {
                 "Backscroll " (env!("CARGO_PKG_VERSION")) ". All times are UTC. For programs: "
-                a href="/metrics" { "metrics" } ", " a href="/healthz" { "healthz" } ", " a href="/readyz" { "readyz" } "."
+                a href="/metrics" { "metrics" } ", "
+                a href="/healthz" { "healthz" } ", "
+                a href="/readyz" { "readyz" } "."
             }
         }
     }
 }
 
-/// A text that somebody else wrote, made harmless: on one line, no longer than a few, and isolated from what is around.
+/// Renders a page with an error instead of data. `hint`: the recommended action; without one, the
+/// page links to all streams.
+pub(crate) fn error_page(title: &str, reason: &str, hint: Option<&str>) -> String {
+    let body = html! {
+        header { p.brand { a href="/" { "Backscroll" } } }
+        main {
+            div.headline.action {
+                span.sign aria-hidden="true" { "!" }
+                div {
+                    h1 { (title) }
+                    p { (untrusted(reason)) }
+                    @if let Some(hint) = hint {
+                        p.hint { "To do: " (untrusted(hint)) }
+                    } @else {
+                        p { a href="/" { "All streams" } }
+                    }
+                }
+            }
+        }
+        (footer())
+    };
+    layout(title, false, &body)
+}
+
+/// Renders untrusted text: escaped, on one line, truncated, and isolated from the text direction
+/// around it.
 pub(crate) fn untrusted(text: &str) -> Markup {
     html! { bdi { (truncated(text)) } }
 }
 
-/// The text itself, on one line and cut.
+/// Returns the text on one line, sanitized and truncated.
 pub(crate) fn truncated(text: &str) -> String {
-    let mut cut = sanitized(&text.chars().take(MAX_TEXT_CHARS).collect::<String>());
+    let start: String = text.chars().take(MAX_TEXT_CHARS).collect();
+    let mut truncated = sanitized(&start);
     if text.chars().nth(MAX_TEXT_CHARS).is_some() {
-        cut.push('…');
+        truncated.push('…');
     }
-    cut
+    truncated
 }
 
-/// A moment, and for machines the very one.
+/// Renders a moment, with the exact time for machines.
 pub(crate) fn timestamp(at: Second) -> Markup {
     let exact = at.to_string();
     let readable = exact.replace('T', " ").replace('Z', "");
     html! { time datetime=(exact) { (readable) } }
 }
 
-/// How long ago a moment was, with the moment itself behind it.
+/// Renders the time since a moment, with the exact time as tooltip.
 pub(crate) fn ago(at: Millis, now: Millis) -> Markup {
     let exact = at.second().to_string();
     let ago = duration(now.since(at).as_secs());
     html! { time datetime=(exact) title=(exact) { (ago) " ago" } }
 }
 
-/// A health as a badge: sign and word, coloured besides.
+/// Renders a stream's health as a badge with sign, word and colour.
 pub(crate) fn badge(health: StreamHealth) -> Markup {
     let (word, class) = health.name_and_class();
     let sign = match class {
@@ -83,10 +109,14 @@ pub(crate) fn badge(health: StreamHealth) -> Markup {
         "lost" => "✕",
         _ => "!",
     };
-    html! { span class={ "badge " (class) } { span.sign aria-hidden="true" { (sign) } " " (word) } }
+    html! {
+        span class={ "badge " (class) } {
+            span.sign aria-hidden="true" { (sign) } " " (word)
+        }
+    }
 }
 
-/// A space at which no line breaks.
+/// A non-breaking space.
 pub(crate) const NBSP: PreEscaped<&str> = PreEscaped("&nbsp;");
 
 #[cfg(test)]
@@ -96,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_others_wrote_is_harmless_and_short() {
+    fn untrusted_text_is_escaped_and_truncated() {
         assert_eq!(
             untrusted("<b>&\"x").into_string(),
             "<bdi>&lt;b&gt;&amp;&quot;x</bdi>"
@@ -112,7 +142,7 @@ mod tests {
         );
     }
 
-    /// The colours of a scheme: the first or second time that the style sheet gives each.
+    /// Returns the colours of a scheme: 0 is light, 1 is dark, in the order of the style sheet.
     fn colours(scheme: usize) -> HashMap<&'static str, [f64; 3]> {
         let blocks: Vec<&str> = STYLE.split(":root {").skip(1).collect();
         let given = blocks[scheme]
@@ -129,7 +159,7 @@ mod tests {
         given.map(|(name, hex)| (name, colour(hex))).collect()
     }
 
-    /// How well one colour stands out from another, as WCAG 2 has it.
+    /// Returns the contrast ratio of two colours as WCAG 2 defines it.
     fn contrast(one: [f64; 3], other: [f64; 3]) -> f64 {
         let linear = |c: f64| {
             if c <= 0.04045 {
@@ -145,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_to_be_read_or_told_apart_can_be_in_light_and_dark() {
+    fn colours_meet_the_contrast_minimum_in_both_schemes() {
         for scheme in [0, 1] {
             let colours = colours(scheme);
             assert_eq!(colours.len(), 16, "{colours:?}");

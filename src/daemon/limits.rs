@@ -1,0 +1,34 @@
+//! The tunables of the service: intervals and time limits, with the reason for each value.
+
+use std::time::Duration;
+
+// Shutdown. The steps are described in [`crate::daemon`].
+
+/// Time for windows in flight to finish after a stop request. It is short, because an operator
+/// waits, and unfinished windows are fetched again after the next start. It wins over the engine's
+/// own, longer grace, which is for commands that run in the foreground.
+pub(super) const WINDOW_GRACE: Duration = Duration::from_secs(1);
+/// Further time for the archive to commit the fetched messages.
+pub(super) const COMMIT_GRACE: Duration = Duration::from_millis(500);
+/// Further time to close the archive, and for HTTP responses in flight. Neither is needed: commits
+/// are on disk already, and a client can repeat its request.
+pub const CLOSE_GRACE: Duration = Duration::from_millis(250);
+
+// Passes.
+
+/// Interval at which an account is tried while another process works on it. Shorter intervals take
+/// over sooner from a process that died, and cost one query each.
+pub(super) const STANDBY_POLL: Duration = Duration::from_secs(3);
+/// A tick is treated as missed when it is this late. The cron scheduler is known to stop for good
+/// after a missed tick.
+pub(super) const MISSED_TICK_AFTER: Duration = Duration::from_secs(5);
+/// Interval at which the wall clock is checked while waiting for a tick, because the clock may be
+/// set and the machine may sleep. A missed tick is noticed this much later at most.
+pub(super) const CLOCK_POLL: Duration = Duration::from_secs(20);
+
+// Heartbeats.
+
+/// Interval of heartbeats during intended waits. It must be well below every stall timeout.
+pub(super) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+/// Interval of the checks for stalls, unless the service manager's watchdog needs shorter ones.
+pub(super) const STALL_CHECK_INTERVAL: Duration = Duration::from_secs(5);

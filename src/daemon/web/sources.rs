@@ -1,0 +1,44 @@
+//! The sources of all responses: the archive, the accounts and the engine.
+
+use std::sync::Arc;
+
+use crate::domain::clock::Clock;
+use crate::provider::Provider;
+use crate::store::Archive;
+use crate::sync::progress::EngineProgress;
+
+/// The sources of all responses.
+pub struct StatusSources {
+    /// The archive.
+    pub store: Arc<dyn Archive>,
+    /// The accounts of the configuration, in its order.
+    pub providers: Vec<Arc<dyn Provider>>,
+    /// The progress and counters of the engine.
+    pub progress: Arc<EngineProgress>,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl StatusSources {
+    /// Combines the sources.
+    pub fn new(
+        store: Arc<dyn Archive>,
+        providers: Vec<Arc<dyn Provider>>,
+        progress: Arc<EngineProgress>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            store,
+            providers,
+            progress,
+            clock,
+        }
+    }
+}
+
+impl std::fmt::Debug for StatusSources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StatusSources")
+            .field("archive", &self.store.location())
+            .finish_non_exhaustive()
+    }
+}
