@@ -369,10 +369,10 @@ fn duration_or_dash(seconds: u64) -> String {
 
 /// Renders a pass. `is_latest`: no later pass over the account has begun.
 fn pass_row(pass: &PassRecord, is_latest: bool, now: Millis) -> Markup {
-    let duration = pass.finished_at.map(|at| {
-        let duration = at.since(pass.started_at);
-        match duration.as_secs() {
-            0..10 => format!("{:.1}s", duration.as_secs_f64()),
+    let took = pass.finished_at.map(|at| {
+        let took = at.since(pass.started_at);
+        match took.as_secs() {
+            0..10 => format!("{:.1}s", took.as_secs_f64()),
             seconds => duration(seconds),
         }
     });
@@ -381,9 +381,9 @@ fn pass_row(pass: &PassRecord, is_latest: bool, now: Millis) -> Markup {
             td { (ago(pass.started_at, now)) }
             td { (untrusted(&pass.account)) }
             td { (untrusted(&pass.why)) }
-            td.number.wide { (duration.as_deref().unwrap_or("–")) }
+            td.number.wide { (took.as_deref().unwrap_or("–")) }
             td {
-                @if duration.is_some() { (pass_result(&pass.totals)) }
+                @if took.is_some() { (pass_result(&pass.totals)) }
                 @else if is_latest { "running" }
                 @else { "interrupted" }
             }
