@@ -300,7 +300,7 @@ fn print_findings(report: &VerifyReport) {
 }
 
 fn print_finding_list<T: std::fmt::Display>(findings: &Findings<T>) {
-    for finding in &findings.named {
+    for finding in &findings.listed {
         print_sanitized_lines(&finding.to_string());
     }
     if findings.unlisted() > 0 {

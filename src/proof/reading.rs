@@ -1,24 +1,25 @@
-//! One reading of the archive, in order of time.
+//! One reading of the archive in the order of time.
 
-use super::claims::{ClaimQueue, ComparedClaim, StreamIndexByName};
-use super::{Claim, DamagedMessage, MISFILED_FAULT, Mismatch, VerifyOptions, VerifyReport};
+use super::claim::{Claim, ClaimedStream};
+use super::index::ScopeIndex;
+use super::limits::{
+    CHUNK_GROWTH, DIGESTS_PER_WRITE, FIRST_CHUNK_MESSAGES, MAX_CHUNK_BYTES, MAX_CHUNK_MESSAGES,
+};
+use super::queue::{ClaimQueue, ComparedClaim};
+use super::report::{DamagedMessage, MISFILED_FAULT, Mismatch, VerifyReport};
+use crate::domain::digest::Digest;
 use crate::domain::time::Millis;
 use crate::store::{Archive, ArchivedMessage, Cursor, DigestUpdate, StoreError};
 
-/// Messages that are held at once; where they are large, fewer.
-const MAX_CHUNK_MESSAGES: u64 = 1000;
-const MAX_CHUNK_BYTES: u64 = 4 << 20;
-/// How many are read at first, before it is known how large they are.
-const FIRST_CHUNK_MESSAGES: u64 = 20;
-/// Rows that are given their digest at once.
-const DIGESTS_PER_WRITE: usize = 500;
-
-/// The tracks of all streams, and what has been found so far.
+/// The claims of all streams, and the findings so far.
 pub(super) struct ArchiveReading<'a> {
     store: &'a dyn Archive,
-    options: VerifyOptions<'a>,
-    tracks: Vec<ClaimQueue>,
-    index: StreamIndexByName,
+    /// The only account whose messages are read. `None` for all accounts.
+    account: Option<&'a str>,
+    /// True if matching claims without a digest are given one.
+    adds_digests: bool,
+    queues: Vec<ClaimQueue>,
+    index: ScopeIndex,
     report: VerifyReport,
     pending_digests: Vec<DigestUpdate>,
 }
@@ -26,68 +27,75 @@ pub(super) struct ArchiveReading<'a> {
 impl<'a> ArchiveReading<'a> {
     pub(super) fn new(
         store: &'a dyn Archive,
-        tracks: Vec<ClaimQueue>,
-        options: VerifyOptions<'a>,
+        account: Option<&'a str>,
+        adds_digests: bool,
+        queues: Vec<ClaimQueue>,
     ) -> Self {
-        let index = StreamIndexByName::from_queues(&tracks);
+        let index = ScopeIndex::new(queues.iter().map(|queue| &*queue.stream));
+        let (report, pending_digests) = (VerifyReport::default(), Vec::new());
         Self {
             store,
-            options,
-            tracks,
+            account,
+            adds_digests,
+            queues,
             index,
-            report: VerifyReport::default(),
-            pending_digests: Vec::new(),
+            report,
+            pending_digests,
         }
     }
 
-    /// Compares all claims with the messages of this range, which must be all that the claims are about.
+    /// Compares all claims with the messages from `from` to `to`. The range must cover the windows
+    /// of all claims.
     pub(super) async fn run(
         mut self,
-        (from, to): (Millis, Millis),
+        from: Millis,
+        to: Millis,
     ) -> Result<VerifyReport, StoreError> {
-        let (mut after, mut limit) = (Cursor::before(from), FIRST_CHUNK_MESSAGES);
+        let mut after = Cursor::before(from);
+        let mut limit = FIRST_CHUNK_MESSAGES;
         loop {
             let chunk = self.store.messages(&after, to, limit).await?;
             let Some(last) = chunk.last() else { break };
             after = last.cursor();
             limit = next_limit(&chunk);
             for message in chunk {
-                if self.options.covers_account(&message.account) {
+                if self
+                    .account
+                    .is_none_or(|account| account == message.account)
+                {
                     self.check_message(message).await?;
                 }
             }
         }
         let mut passed = Vec::new();
-        for number in 0..self.tracks.len() {
-            self.tracks[number].finish(self.store, &mut passed).await?;
-            self.compare_passed(number, &mut passed).await?;
+        for position in 0..self.queues.len() {
+            self.queues[position]
+                .finish(self.store, &mut passed)
+                .await?;
+            self.compare_passed(position, &mut passed).await?;
         }
         self.write_digests().await?;
         Ok(self.report)
     }
 
+    /// Compares a message with its hash, and counts it for the claims of its streams.
     async fn check_message(&mut self, archived: ArchivedMessage) -> Result<(), StoreError> {
         self.report.messages += 1;
+        let fault = archived.fault().or_else(|| self.misfiled_fault(&archived));
         let identified = &archived.identified;
-        let misfiled = || {
-            let is_misfiled = self.index.derives_conversations(&archived.account)
-                && !identified.message.has_default_conversation();
-            is_misfiled.then_some(MISFILED_FAULT)
-        };
-        let fault = archived.fault().or_else(misfiled);
-        let candidates: Vec<usize> = self
+        let candidates = self
             .index
-            .candidates(&archived.account, &identified.message)
-            .collect();
+            .candidates(&archived.account, &identified.message);
+        let candidates: Vec<usize> = candidates.collect();
         let mut passed = Vec::new();
-        for number in candidates {
-            let track = &mut self.tracks[number];
-            if track.subject.scope.matches(&identified.message) {
-                track
+        for position in candidates {
+            let queue = &mut self.queues[position];
+            if queue.stream.scope.matches(&identified.message) {
+                queue
                     .advance(self.store, identified.message.sent_at, &mut passed)
                     .await?;
-                track.count_message(identified, fault.is_some());
-                self.compare_passed(number, &mut passed).await?;
+                queue.count_message(identified, fault.is_some());
+                self.compare_passed(position, &mut passed).await?;
             }
         }
         if let Some(fault) = fault {
@@ -99,59 +107,79 @@ impl<'a> ArchiveReading<'a> {
         Ok(())
     }
 
+    /// Returns the fault of a message that is filed under a wrong conversation.
+    fn misfiled_fault(&self, archived: &ArchivedMessage) -> Option<&'static str> {
+        let is_misfiled = self.index.derives_conversations(&archived.account)
+            && !archived.identified.message.has_default_conversation();
+        is_misfiled.then_some(MISFILED_FAULT)
+    }
+
+    /// Compares the claims that a queue has passed with the content of the archive.
     async fn compare_passed(
         &mut self,
-        number: usize,
+        position: usize,
         passed: &mut Vec<ComparedClaim>,
     ) -> Result<(), StoreError> {
-        let subject = &self.tracks[number].subject;
-        for (claim, held) in passed.drain(..) {
+        let stream = &self.queues[position].stream;
+        for (claim, measured) in passed.drain(..) {
             self.report.windows += 1;
             self.report.without_digest += u64::from(claim.digest.is_none());
-            if !claim.matches(&held) {
+            if !claim.matches(&measured) {
+                let stream = stream.clone();
                 self.report.mismatches.push(Mismatch {
-                    stream: subject.clone(),
-                    claim,
-                    held,
-                });
-            } else if let (None, Some(stream)) = (claim.digest, subject.id) {
-                let Claim {
-                    window, messages, ..
-                } = claim;
-                self.pending_digests.push(DigestUpdate {
                     stream,
-                    window,
-                    messages,
-                    digest: held.digest,
+                    claim,
+                    measured,
                 });
+            } else if let Some(update) = digest_update(stream, claim, measured.digest) {
+                self.pending_digests.push(update);
             }
         }
         if self.pending_digests.len() >= DIGESTS_PER_WRITE {
-            self.write_digests().await
-        } else {
-            Ok(())
+            self.write_digests().await?;
         }
+        Ok(())
     }
 
+    /// Adds the pending digests to the ledger, if this is wanted.
     async fn write_digests(&mut self) -> Result<(), StoreError> {
-        let stamps = std::mem::take(&mut self.pending_digests);
-        if self.options.add_digests && !stamps.is_empty() {
-            self.store.add_digests(&stamps).await?;
-            self.report.without_digest -= stamps.len() as u64;
+        let updates = std::mem::take(&mut self.pending_digests);
+        if self.adds_digests && !updates.is_empty() {
+            self.store.add_digests(&updates).await?;
+            self.report.without_digest -= updates.len() as u64;
         }
         Ok(())
     }
 }
 
-/// How many messages to read next, by how large the last ones were. A few large ones among many small ones surprise
-/// nobody for long: the number grows by steps.
+/// Returns the digest to add to a ledger row. `None` if the row has one, or a manifest makes the
+/// claim.
+fn digest_update(stream: &ClaimedStream, claim: Claim, digest: Digest) -> Option<DigestUpdate> {
+    let Claim {
+        window,
+        messages,
+        digest: None,
+        ..
+    } = claim
+    else {
+        return None;
+    };
+    Some(DigestUpdate {
+        stream: stream.id?,
+        window,
+        messages,
+        digest,
+    })
+}
+
+/// Returns the number of messages to read next, by the mean size of the last ones. It grows by
+/// steps, so that large messages among many small ones exceed the limit only once.
 fn next_limit(chunk: &[ArchivedMessage]) -> u64 {
-    let bytes: u64 = chunk
-        .iter()
-        .map(|archived| archived.identified.message.payload.bytes.len() as u64)
-        .sum();
-    let mean = (bytes / chunk.len().max(1) as u64).max(1);
+    let size = |archived: &ArchivedMessage| archived.identified.message.payload.bytes.len() as u64;
+    let bytes: u64 = chunk.iter().map(size).sum();
+    let messages = chunk.len() as u64;
+    let mean = (bytes / messages.max(1)).max(1);
     (MAX_CHUNK_BYTES / mean)
-        .min(chunk.len() as u64 * 4)
+        .min(messages * CHUNK_GROWTH)
         .clamp(1, MAX_CHUNK_MESSAGES)
 }

@@ -334,7 +334,7 @@ impl AccountSync {
         report: &VerifyReport,
         stop: &CancellationToken,
     ) -> Result<RepairReport, StoreError> {
-        let mismatches = &report.mismatches.named;
+        let mismatches = &report.mismatches.listed;
         if !mismatches
             .iter()
             .any(|mismatch| mismatch.stream.account == self.name())

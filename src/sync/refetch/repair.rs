@@ -112,7 +112,7 @@ impl<'a> Repair<'a> {
     async fn run(mut self, stop: &CancellationToken) -> Result<RepairReport, StoreError> {
         let verified = self.verified;
         let mut done: HashSet<(StreamIndex, Window)> = HashSet::new();
-        for mismatch in &verified.mismatches.named {
+        for mismatch in &verified.mismatches.listed {
             if mismatch.stream.account != self.session.provider.account().name {
                 continue;
             }
@@ -356,7 +356,7 @@ impl<'a> Repair<'a> {
         let originals: HashSet<(Fingerprint, u32)> = window.messages.iter().map(original).collect();
         // A message that is filed under a conversation of another account looks like that
         // account's.
-        let damaged = self.verified.damaged_messages.named.iter();
+        let damaged = self.verified.damaged_messages.listed.iter();
         let elsewhere = damaged
             .filter(|damage| self.is_ours(&damage.message) || damage.fault == MISFILED_FAULT)
             .map(|damage| &damage.message)
@@ -413,7 +413,7 @@ impl<'a> Repair<'a> {
             if stream.account != message.account || stream.id == except || !matches {
                 continue;
             }
-            let is_mismatch = self.verified.mismatches.named.iter().any(|mismatch| {
+            let is_mismatch = self.verified.mismatches.listed.iter().any(|mismatch| {
                 mismatch.stream.account == stream.account
                     && mismatch.stream.key == stream.key
                     && mismatch.claim.window.contains(at)
