@@ -12,7 +12,6 @@ pub(super) fn loss_message(
 ) -> Option<String> {
     let loss = outlook.loss_sentence(rate)?;
     Some(format!(
-        "{account}: LOSS AHEAD: {loss}
-  hint: {HINT}"
+        "{account}: LOSS AHEAD: {loss}\n  hint: {HINT}"
     ))
 }

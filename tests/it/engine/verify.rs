@@ -137,7 +137,7 @@ fn changed_ledger_row_is_reported_and_repaired(fixture: VerifyFixture) {
     fixture
         .verify(&["--repair"])
         .assert_incomplete()
-        .assert_prints("does not have all of it any more");
+        .assert_prints("does not have all of it any longer");
 }
 
 fn forged_message_is_reported_and_quarantined(fixture: VerifyFixture) {
@@ -231,7 +231,7 @@ fn unrecoverable_damage_stays_a_finding(fixture: VerifyFixture) {
             .verify(&["--repair"])
             .assert_incomplete()
             .assert_prints("1 fewer")
-            .assert_prints("does not have all of it any more");
+            .assert_prints("does not have all of it any longer");
     }
     let fixture = fixture.with_retention("1s");
     let end = fixture.query_number("SELECT max(to_s) FROM sealed_window");
