@@ -11,7 +11,5 @@ pub(super) fn loss_message(
     outlook: &BacklogOutlook,
 ) -> Option<String> {
     let loss = outlook.loss_sentence(rate)?;
-    Some(format!(
-        "{account}: LOSS AHEAD: {loss}\n  hint: {HINT}"
-    ))
+    Some(format!("{account}: LOSS AHEAD: {loss}\n  hint: {HINT}"))
 }

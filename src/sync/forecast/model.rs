@@ -86,7 +86,9 @@ impl BacklogOutlook {
         let model = CatchUpModel::simulate(missing, conditions);
         let losses: Vec<Loss> = missing.iter().map(|range| model.loss(range, now)).collect();
         let mut loss = Loss::default();
-        losses.iter().for_each(|of_range| loss += *of_range);
+        for of_range in &losses {
+            loss += *of_range;
+        }
         let mut missing_s: BTreeMap<StreamIndex, u64> = BTreeMap::new();
         for range in missing {
             *missing_s.entry(range.stream).or_default() += range.range.seconds();

@@ -179,121 +179,74 @@ mod tests {
         SealDecision::Seal(window(from, to))
     }
 
+    fn refetches(from: i64, to: i64) -> SealDecision {
+        SealDecision::RefetchSettledPart(window(from, to))
+    }
+
+    /// A window that was fetched without a doubt and in time.
+    fn settled(to: i64) -> WindowFacts {
+        WindowFacts {
+            settled_to: Second(to),
+            is_doubtful: false,
+            overtaken_to: None,
+        }
+    }
+
+    impl WindowFacts {
+        fn doubtful(self) -> Self {
+            Self {
+                is_doubtful: true,
+                ..self
+            }
+        }
+
+        fn overtaken(self, to: i64) -> Self {
+            Self {
+                overtaken_to: Some(Second(to)),
+                ..self
+            }
+        }
+    }
+
     #[test]
-    fn settled_and_fetched_part_is_sealed() {
-        let refetch_part = SealDecision::RefetchSettledPart(window(100, 150));
+    fn settled_part_that_was_fetched_in_time_is_sealed() {
         let nothing = SealDecision::Nothing;
-        // The job, settled to, whether there is a doubt, overtaken to.
         let cases = [
-            ("settled", backfill(), 200, false, None, seals(100, 200)),
+            // All settled.
+            (backfill(), settled(200), seals(100, 200)),
+            (backfill(), settled(900), seals(100, 200)),
+            (backfill(), settled(200).doubtful(), seals(100, 200)),
+            // Half settled.
+            (backfill(), settled(150), seals(100, 150)),
+            (backfill(), settled(150).doubtful(), refetches(100, 150)),
+            // Not settled.
+            (backfill(), settled(100), nothing),
+            (backfill(), settled(100).doubtful(), nothing),
+            // Overtaken by the horizon.
+            (backfill(), settled(200).overtaken(120), seals(120, 200)),
+            (backfill(), settled(200).overtaken(200), nothing),
+            (backfill(), settled(150).overtaken(150), nothing),
             (
-                "settled long ago",
                 backfill(),
-                900,
-                false,
-                None,
-                seals(100, 200),
+                settled(150).overtaken(120).doubtful(),
+                refetches(100, 150),
             ),
+            // A tail poll that seals.
+            (tail(TailPoll::Seal), settled(150), seals(100, 150)),
             (
-                "settled with a doubt",
-                backfill(),
-                200,
-                true,
-                None,
-                seals(100, 200),
-            ),
-            (
-                "half settled",
-                backfill(),
-                150,
-                false,
-                None,
-                seals(100, 150),
-            ),
-            (
-                "half settled with a doubt",
-                backfill(),
-                150,
-                true,
-                None,
-                refetch_part,
-            ),
-            ("not settled", backfill(), 100, false, None, nothing),
-            (
-                "not settled with a doubt",
-                backfill(),
-                100,
-                true,
-                None,
-                nothing,
-            ),
-            (
-                "overtaken by the horizon",
-                backfill(),
-                200,
-                false,
-                Some(120),
-                seals(120, 200),
-            ),
-            (
-                "settled part overtaken",
-                backfill(),
-                150,
-                false,
-                Some(150),
-                nothing,
-            ),
-            (
-                "doubtful and overtaken",
-                backfill(),
-                150,
-                true,
-                Some(120),
-                refetch_part,
-            ),
-            ("expired", backfill(), 200, false, Some(200), nothing),
-            (
-                "tail",
                 tail(TailPoll::Seal),
-                150,
-                false,
-                None,
-                seals(100, 150),
+                settled(150).doubtful(),
+                refetches(100, 150),
             ),
-            (
-                "tail with a doubt",
-                tail(TailPoll::Seal),
-                150,
-                true,
-                None,
-                refetch_part,
-            ),
-            ("peek", tail(TailPoll::Peek), 200, false, None, nothing),
-            (
-                "peek with a doubt",
-                tail(TailPoll::Peek),
-                150,
-                true,
-                None,
-                nothing,
-            ),
-            ("refetch", refetch(), 200, false, None, seals(100, 200)),
-            (
-                "refetch before it settles",
-                refetch(),
-                0,
-                true,
-                None,
-                seals(100, 200),
-            ),
+            // A peek.
+            (tail(TailPoll::Peek), settled(200), nothing),
+            (tail(TailPoll::Peek), settled(150).doubtful(), nothing),
+            // A refetch, which was settled before.
+            (refetch(), settled(200), seals(100, 200)),
+            (refetch(), settled(0).doubtful(), seals(100, 200)),
         ];
-        for (name, job, settled_to, is_doubtful, overtaken_to, expected) in cases {
-            let facts = WindowFacts {
-                settled_to: Second(settled_to),
-                is_doubtful,
-                overtaken_to: overtaken_to.map(Second),
-            };
-            assert_eq!(decide(&job, &facts), expected, "{name}");
+        for (job, facts, expected) in cases {
+            assert_eq!(decide(&job, &facts), expected, "{job:?}, {facts:?}");
         }
     }
 

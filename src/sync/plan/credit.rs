@@ -63,13 +63,17 @@ mod tests {
         }
     }
 
+    fn rounded(credit: TailCredit) -> i64 {
+        credit.requests.round() as i64
+    }
+
     #[test]
     fn backfill_earns_its_requests_up_to_the_maximum() {
         let mut credit = TailCredit::default();
         credit.settle(job(None, false), 3, false);
-        assert_eq!(credit.requests, 3.0);
+        assert_eq!(rounded(credit), 3);
         credit.settle(job(None, false), 1000, false);
-        assert_eq!(credit.requests, MAX_TAIL_CREDIT);
+        assert_eq!(rounded(credit), MAX_TAIL_CREDIT as i64);
     }
 
     #[test]
@@ -85,15 +89,15 @@ mod tests {
     fn polls_pay_their_real_cost_only_while_history_expires() {
         let seal = Some(TailPoll::Seal);
         let cases = [
-            (job(seal, false), false, -POLL_COST),
-            (job(seal, false), true, -10.0),
-            (job(seal, true), true, -POLL_COST - 10.0),
+            (job(seal, false), false, -2),
+            (job(seal, false), true, -10),
+            (job(seal, true), true, -12),
         ];
         for (job, is_pressed, expected) in cases {
             let mut credit = TailCredit::default();
             credit.pay_for_poll();
             credit.settle(job, 10, is_pressed);
-            assert_eq!(credit.requests, expected, "{job:?}");
+            assert_eq!(rounded(credit), expected, "{job:?}");
             assert!(!credit.is_positive());
         }
     }

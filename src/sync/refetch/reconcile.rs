@@ -69,9 +69,9 @@ pub(in crate::sync) async fn compare(
         let Some((stream, outcome)) = next else { break };
         match outcome {
             Ok(differences) => {
-                differences
-                    .into_iter()
-                    .for_each(|found| found.add_to(stream, &mut result.differing));
+                for found in differences {
+                    found.add_to(stream, &mut result.differing);
+                }
             }
             Err(SyncError::Store(error)) => return Err(error),
             Err(SyncError::Provider(failure)) => {
