@@ -16,7 +16,8 @@
 //! |---|---|
 //! | What happens in a pass, from the session to the report? | `account.rs` |
 //! | What can a pass be for, and what does it report? | `purpose.rs` |
-//! | How is an account leased, registered, paused? | `session.rs` |
+//! | How is an account leased and registered? | `session_keeper.rs` |
+//! | How are pauses, errors and the frontier recorded? | `session.rs` |
 //! | In which order are windows fetched? | `plan/mod.rs`; tails: `plan/tails.rs`, their share of requests: `plan/credit.rs` |
 //! | What is one unit of work? | `plan/job.rs` |
 //! | How do windows run concurrently? What happens at the stop signal? | `pipeline/mod.rs` |
@@ -47,6 +48,7 @@ pub mod progress;
 mod purpose;
 pub mod refetch;
 mod session;
+mod session_keeper;
 #[cfg(feature = "sandbox")]
 #[doc(hidden)]
 pub mod simulation;
@@ -61,7 +63,7 @@ use self::pipeline::memory::MemoryBudget;
 use self::progress::EngineProgress;
 pub use self::purpose::{AccountFailure, HistoryBounds, PassReport, Purpose};
 pub use self::refetch::compare::{CountComparison, CountDifference};
-pub use self::refetch::repair::{RepairReport, UnrepairedReason, UnrepairedWindow};
+pub use self::refetch::repair_report::{RepairReport, UnrepairedReason, UnrepairedWindow};
 use crate::domain::clock::Clock;
 use crate::provider::Provider;
 use crate::store::{Archive, StoreError, describe_this_process};

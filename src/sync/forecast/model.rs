@@ -6,6 +6,9 @@
 //! fetched just before it expires: no order of work could save more. Messages that are sent
 //! meanwhile are left out, since they expire last.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

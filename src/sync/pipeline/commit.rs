@@ -11,6 +11,7 @@ use super::fetch::unwrap_task;
 use super::memory::MemoryPermit;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
+use crate::provider::Provider;
 use crate::store::{Archive, Commit, StoreError, WriteCounts};
 use crate::sync::plan::job::Job;
 use crate::sync::progress::AccountProgress;
@@ -28,6 +29,30 @@ pub(super) struct CommittedWindow {
     pub(super) job: Job,
     pub(super) commit: Commit,
     pub(super) written: WriteCounts,
+}
+
+impl CommittedWindow {
+    /// Logs the window, and what the operator should know of it.
+    pub(super) fn log(&self, provider: &dyn Provider) {
+        let account = &provider.account().name;
+        let stream = &provider.stream(self.job.stream).key;
+        let CommittedWindow {
+            commit, written, ..
+        } = self;
+        let range = commit.window;
+        if let Some(doubt) = commit.seal.as_ref().and_then(|seal| seal.doubt.as_ref()) {
+            tracing::warn!(account, stream, window = %range, doubt, "sealed as suspect");
+        }
+        if !commit.unreadable.is_empty() {
+            let count = commit.unreadable.len();
+            tracing::warn!(
+                account, stream, window = %range, count,
+                "messages could not be read; kept in quarantine"
+            );
+        }
+        let (messages, new) = (commit.messages.len(), written.new);
+        tracing::debug!(account, stream, window = %range, messages, new, "window committed");
+    }
 }
 
 /// A batch that has ended: its windows, and what they have changed in the archive.

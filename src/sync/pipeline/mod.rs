@@ -7,10 +7,10 @@
 mod commit;
 mod fetch;
 pub(super) mod memory;
+pub(super) mod outcome;
 mod seal;
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -18,53 +18,20 @@ use tokio_util::sync::CancellationToken;
 
 use self::commit::{CommitTasks, CommittedWindow, PendingCommit};
 use self::fetch::{FetchTasks, FetchedMessages, FinishedJob, JobResult};
-use self::memory::{MemoryBudget, PayloadSize};
+use self::memory::MemoryBudget;
+use self::outcome::{PassContext, PassOutcome};
 use self::seal::{SealDecision, WindowFacts};
-use super::discovery::DiscoveredStreams;
 use super::limits::{
     FRONTIER_SAVE_INTERVAL, MAX_IN_FLIGHT, MAX_PASS, MAX_SHORT_PASS, STOP_GRACE,
     UNLIMITED_IN_FLIGHT,
 };
 use super::plan::Plan;
 use super::plan::job::{Job, TailPoll};
-use super::progress::AccountProgress;
 use super::session::Session;
 use crate::domain::stream::StreamIndex;
 use crate::domain::window::Window;
 use crate::provider::{Disposition, ProviderError};
-use crate::store::{Commit, RunTotals, StoreError, StreamId};
-
-/// The parts of an account that its passes share. They outlast each pass.
-pub(super) struct PassContext {
-    pub(super) progress: Arc<AccountProgress>,
-    pub(super) memory: MemoryBudget,
-    pub(super) payload_size: PayloadSize,
-    /// The signal to drop even the windows in flight.
-    pub(super) abort: CancellationToken,
-}
-
-/// The result of a pass.
-#[derive(Default)]
-pub(super) struct PassOutcome {
-    pub(super) tally: RunTotals,
-    /// The gravest failure.
-    pub(super) failure: Option<ProviderError>,
-    /// The number of refetched ranges with messages that a longer settle age would have caught.
-    pub(super) stragglers: u64,
-    /// The streams that messages of this pass lead to.
-    pub(super) discovered: DiscoveredStreams,
-}
-
-impl PassOutcome {
-    /// Reports this failure unless a graver one is known: refused credentials are never replaced,
-    /// any other failure is by the latest.
-    pub(super) fn report_failure(&mut self, failure: ProviderError) {
-        let is_refused = |known: &ProviderError| known.disposition() == Disposition::Park;
-        if !self.failure.as_ref().is_some_and(is_refused) {
-            self.failure = Some(failure);
-        }
-    }
-}
+use crate::store::{Commit, StoreError, StreamId};
 
 /// A pass in progress.
 pub(super) struct Pipeline<'a> {
@@ -377,7 +344,7 @@ impl<'a> Pipeline<'a> {
     async fn finish_commits(&mut self, windows: Vec<CommittedWindow>) -> Result<(), StoreError> {
         for window in windows {
             self.count_commit(&window);
-            self.log_commit(&window);
+            window.log(&*self.session.provider);
             if !self.failed_streams.contains(&window.job.stream) {
                 self.session.clear_stream_error(window.job.stream).await?;
             }
@@ -411,27 +378,6 @@ impl<'a> Pipeline<'a> {
         self.context
             .progress
             .record_commit(commit, *written, self.plan.is_refetch());
-    }
-
-    fn log_commit(&self, window: &CommittedWindow) {
-        let account = &self.session.provider.account().name;
-        let stream = &self.session.provider.stream(window.job.stream).key;
-        let CommittedWindow {
-            commit, written, ..
-        } = window;
-        let range = commit.window;
-        if let Some(doubt) = commit.seal.as_ref().and_then(|seal| seal.doubt.as_ref()) {
-            tracing::warn!(account, stream, window = %range, doubt, "sealed as suspect");
-        }
-        if !commit.unreadable.is_empty() {
-            let count = commit.unreadable.len();
-            tracing::warn!(
-                account, stream, window = %range, count,
-                "messages could not be read; kept in quarantine"
-            );
-        }
-        let (messages, new) = (commit.messages.len(), written.new);
-        tracing::debug!(account, stream, window = %range, messages, new, "window committed");
     }
 }
 

@@ -11,57 +11,22 @@ use std::collections::HashSet;
 use tokio_util::sync::CancellationToken;
 
 use super::evidence::Evidence;
+use super::refetched_window::{RefetchedWindow, fetch_unsplit};
+use super::repair_report::{RepairReport, UnrepairedReason, UnrepairedWindow};
 use crate::domain::digest::ChainLink;
 use crate::domain::identity::{Fingerprint, IdentifiedMessage, identify};
-use crate::domain::message::UnparsableMessage;
-use crate::domain::stream::{Scope, StreamIndex};
+use crate::domain::stream::StreamIndex;
 use crate::domain::window::Window;
-use crate::proof::{Claim, MISFILED_FAULT, Mismatch, VerifyReport};
-use crate::provider::{Disposition, FetchedWindow, Provider, ProviderError, Survey};
+use crate::proof::{MISFILED_FAULT, Mismatch, VerifyReport};
+use crate::provider::Disposition;
 use crate::store::{
     ArchivedMessage, Commit, Cursor, Eviction, LedgerRow, Seal, StoreError, StreamId,
 };
-use crate::sync::limits::{ARCHIVE_PAGE, UNSPLIT};
-use crate::sync::purpose::AccountFailure;
+use crate::sync::limits::ARCHIVE_PAGE;
 use crate::sync::session::Session;
 
 const CHANGED: &str = "changed after it was archived";
 const FORGED: &str = "added to the archive by somebody else: the provider never returned it";
-
-/// The result of repairing an account's windows.
-#[derive(Debug, Default)]
-pub struct RepairReport {
-    /// Windows that were fetched again.
-    pub windows: u64,
-    /// Messages that were missing.
-    pub restored: u64,
-    /// Messages that were moved to quarantine.
-    pub quarantined: u64,
-    /// Windows that were not repaired.
-    pub unrepaired: Vec<UnrepairedWindow>,
-    /// The failure that kept the account from being worked on at all.
-    pub not_opened: Option<AccountFailure>,
-}
-
-/// A window that was not repaired.
-#[derive(Debug)]
-pub struct UnrepairedWindow {
-    pub mismatch: Mismatch,
-    pub reason: UnrepairedReason,
-}
-
-/// The reason why a window was not repaired.
-#[derive(Debug, thiserror::Error)]
-pub enum UnrepairedReason {
-    #[error("the configuration does not follow the stream")]
-    NotFollowed,
-    #[error("the provider does not keep it any longer")]
-    Expired,
-    #[error("the provider does not have all of it any longer")]
-    Incomplete,
-    #[error(transparent)]
-    Provider(#[from] ProviderError),
-}
 
 /// A repair in progress.
 struct Repair<'a> {
@@ -74,21 +39,6 @@ struct Repair<'a> {
     /// The positions of all messages that were moved to quarantine. Their originals may be there
     /// by now.
     quarantined: HashSet<Cursor>,
-}
-
-/// A window that was fetched again.
-struct RefetchedWindow<'a> {
-    claim: &'a Claim,
-    stream: StreamId,
-    scope: Scope,
-    /// The window, grown to whole ledger rows.
-    span: Window,
-    rows: Vec<LedgerRow>,
-    messages: Vec<IdentifiedMessage>,
-    unparsable: Vec<UnparsableMessage>,
-    provider_count: Option<u64>,
-    /// True if this is certainly all that the provider ever had, except for what it has removed.
-    is_whole: bool,
 }
 
 /// Refetches and repairs the mismatching windows of an account, as far as the provider still has
@@ -131,8 +81,19 @@ impl<'a> Repair<'a> {
             match fetch_unsplit(&*self.session.provider, index, available, stop).await {
                 Ok(fetched) => {
                     let is_all = available == span;
-                    let window =
-                        self.refetched(index, &mismatch.claim, span, rows, fetched, is_all);
+                    let window = RefetchedWindow {
+                        claim: &mismatch.claim,
+                        stream: self.session.stream(index).id,
+                        scope: self.session.provider.stream(index).scope.clone(),
+                        span,
+                        rows,
+                        is_whole: is_all
+                            && fetched.doubt.is_none()
+                            && fetched.unreadable.is_empty(),
+                        messages: identify(fetched.messages),
+                        unparsable: fetched.unreadable,
+                        provider_count: fetched.provider_count,
+                    };
                     if !self.repair_window(window).await? {
                         self.leave(mismatch, UnrepairedReason::Incomplete);
                     }
@@ -181,29 +142,6 @@ impl<'a> Repair<'a> {
         let settled_to = provider.now().second().minus(provider.account().settle);
         let horizon = self.session.horizon().unwrap_or(span.from());
         span.starting_at(horizon)?.up_to(settled_to)
-    }
-
-    fn refetched<'m>(
-        &self,
-        stream: StreamIndex,
-        claim: &'m Claim,
-        span: Window,
-        rows: Vec<LedgerRow>,
-        fetched: FetchedWindow,
-        is_all: bool,
-    ) -> RefetchedWindow<'m> {
-        let is_whole = is_all && fetched.doubt.is_none() && fetched.unreadable.is_empty();
-        RefetchedWindow {
-            claim,
-            stream: self.session.stream(stream).id,
-            scope: self.session.provider.stream(stream).scope.clone(),
-            span,
-            rows,
-            messages: identify(fetched.messages),
-            unparsable: fetched.unreadable,
-            provider_count: fetched.provider_count,
-            is_whole,
-        }
     }
 
     /// Reconciles the archive and its ledger with what the provider returned. Returns true if all
@@ -432,27 +370,6 @@ impl<'a> Repair<'a> {
     }
 }
 
-/// Fetches a window as one, since it was sealed as one. Fails when told to stop.
-async fn fetch_unsplit(
-    provider: &dyn Provider,
-    stream: StreamIndex,
-    span: Window,
-    stop: &CancellationToken,
-) -> Result<FetchedWindow, ProviderError> {
-    let fetch = async {
-        match provider.survey(stream, span, UNSPLIT).await? {
-            Survey::Complete(fetched) => Ok(fetched),
-            Survey::OneWindow(count) | Survey::Split { count, .. } => {
-                provider.fetch(stream, span, count).await
-            }
-        }
-    };
-    tokio::select! {
-        fetched = fetch => fetched,
-        () = stop.cancelled() => Err(ProviderError::Stopped),
-    }
-}
-
 /// Returns the messages that are not evicted.
 fn remaining<'m>(
     archived: &'m [ArchivedMessage],
@@ -466,26 +383,4 @@ fn remaining<'m>(
         .iter()
         .filter(|message| !evicted.contains(&message.cursor()))
         .collect()
-}
-
-impl RefetchedWindow<'_> {
-    fn evidence(&self, archived: &[&ArchivedMessage]) -> Evidence<'_> {
-        let is_inside = |m: &&IdentifiedMessage| {
-            self.span.contains(m.message.sent_at) && self.scope.matches(&m.message)
-        };
-        let link =
-            |m: &&ArchivedMessage| (ChainLink::from_identified(&m.identified), m.archived_at);
-        Evidence {
-            claim: self.claim,
-            rows: &self.rows,
-            shown: self
-                .messages
-                .iter()
-                .filter(is_inside)
-                .map(ChainLink::from_identified)
-                .collect(),
-            is_whole: self.is_whole,
-            archived: archived.iter().map(link).collect(),
-        }
-    }
 }

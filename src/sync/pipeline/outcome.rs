@@ -1,0 +1,43 @@
+//! What goes into a pass besides its plan, and what comes out of it.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::memory::{MemoryBudget, PayloadSize};
+use crate::provider::{Disposition, ProviderError};
+use crate::store::RunTotals;
+use crate::sync::discovery::DiscoveredStreams;
+use crate::sync::progress::AccountProgress;
+
+/// The parts of an account that its passes share. They outlast each pass.
+pub(in crate::sync) struct PassContext {
+    pub(in crate::sync) progress: Arc<AccountProgress>,
+    pub(in crate::sync) memory: MemoryBudget,
+    pub(in crate::sync) payload_size: PayloadSize,
+    /// The signal to drop even the windows in flight.
+    pub(in crate::sync) abort: CancellationToken,
+}
+
+/// The result of a pass.
+#[derive(Default)]
+pub(in crate::sync) struct PassOutcome {
+    pub(in crate::sync) tally: RunTotals,
+    /// The gravest failure.
+    pub(in crate::sync) failure: Option<ProviderError>,
+    /// The number of refetched ranges with messages that a longer settle age would have caught.
+    pub(in crate::sync) stragglers: u64,
+    /// The streams that messages of this pass lead to.
+    pub(in crate::sync) discovered: DiscoveredStreams,
+}
+
+impl PassOutcome {
+    /// Reports this failure unless a graver one is known: refused credentials are never replaced,
+    /// any other failure is by the latest.
+    pub(in crate::sync) fn report_failure(&mut self, failure: ProviderError) {
+        let is_refused = |known: &ProviderError| known.disposition() == Disposition::Park;
+        if !self.failure.as_ref().is_some_and(is_refused) {
+            self.failure = Some(failure);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! A window that was fetched again for a repair.
+
+use tokio_util::sync::CancellationToken;
+
+use super::evidence::Evidence;
+use crate::domain::digest::ChainLink;
+use crate::domain::identity::IdentifiedMessage;
+use crate::domain::message::UnparsableMessage;
+use crate::domain::stream::{Scope, StreamIndex};
+use crate::domain::window::Window;
+use crate::proof::Claim;
+use crate::provider::{FetchedWindow, Provider, ProviderError, Survey};
+use crate::store::{ArchivedMessage, LedgerRow, StreamId};
+use crate::sync::limits::UNSPLIT;
+
+/// A window that was fetched again.
+pub(super) struct RefetchedWindow<'a> {
+    pub(super) claim: &'a Claim,
+    pub(super) stream: StreamId,
+    pub(super) scope: Scope,
+    /// The window, grown to whole ledger rows.
+    pub(super) span: Window,
+    pub(super) rows: Vec<LedgerRow>,
+    pub(super) messages: Vec<IdentifiedMessage>,
+    pub(super) unparsable: Vec<UnparsableMessage>,
+    pub(super) provider_count: Option<u64>,
+    /// True if this is certainly all that the provider ever had, except for what it has removed.
+    pub(super) is_whole: bool,
+}
+
+impl RefetchedWindow<'_> {
+    /// Returns what is known of the window, with these archived messages of it.
+    pub(super) fn evidence(&self, archived: &[&ArchivedMessage]) -> Evidence<'_> {
+        let is_inside = |m: &&IdentifiedMessage| {
+            self.span.contains(m.message.sent_at) && self.scope.matches(&m.message)
+        };
+        let link =
+            |m: &&ArchivedMessage| (ChainLink::from_identified(&m.identified), m.archived_at);
+        Evidence {
+            claim: self.claim,
+            rows: &self.rows,
+            shown: self
+                .messages
+                .iter()
+                .filter(is_inside)
+                .map(ChainLink::from_identified)
+                .collect(),
+            is_whole: self.is_whole,
+            archived: archived.iter().map(link).collect(),
+        }
+    }
+}
+
+/// Fetches a window as one, since it was sealed as one. Fails when told to stop.
+pub(super) async fn fetch_unsplit(
+    provider: &dyn Provider,
+    stream: StreamIndex,
+    span: Window,
+    stop: &CancellationToken,
+) -> Result<FetchedWindow, ProviderError> {
+    let fetch = async {
+        match provider.survey(stream, span, UNSPLIT).await? {
+            Survey::Complete(fetched) => Ok(fetched),
+            Survey::OneWindow(count) | Survey::Split { count, .. } => {
+                provider.fetch(stream, span, count).await
+            }
+        }
+    };
+    tokio::select! {
+        fetched = fetch => fetched,
+        () = stop.cancelled() => Err(ProviderError::Stopped),
+    }
+}

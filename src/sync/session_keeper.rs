@@ -1,0 +1,159 @@
+//! The sessions of an account: opened before a pass, and kept after it.
+//!
+//! Opening a session acquires or renews the lease of the account. If another process held the lease
+//! in between, everything is looked up again.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::error::SyncError;
+use super::horizon::horizon;
+use super::session::{Session, check_not_paused, record_pause};
+use crate::domain::clock::Clock;
+use crate::domain::time::Millis;
+use crate::provider::limits::HANDOVER_PAUSE;
+use crate::provider::{Provider, ProviderError};
+use crate::store::{AccountId, Archive, Lease, NewAccount, StoreError};
+
+/// Opens sessions of one account, and keeps the last one between passes.
+pub(super) struct SessionKeeper {
+    provider: Arc<dyn Provider>,
+    archive: Arc<dyn Archive>,
+    clock: Arc<dyn Clock>,
+    /// The name of this process, shown to others that ask for the account meanwhile.
+    process_name: Arc<str>,
+    /// True if another process was found to hold the lease.
+    is_standby: bool,
+    /// `None` before the first pass, during a pass, and after a failure of the archive.
+    kept: Option<Session>,
+}
+
+impl SessionKeeper {
+    pub(super) fn new(
+        provider: Arc<dyn Provider>,
+        archive: Arc<dyn Archive>,
+        clock: Arc<dyn Clock>,
+        process_name: Arc<str>,
+    ) -> Self {
+        Self {
+            provider,
+            archive,
+            clock,
+            process_name,
+            is_standby: false,
+            kept: None,
+        }
+    }
+
+    /// Returns the kept session if the lease is still held. It is to be given back with
+    /// [`Self::keep`]. `None` if a new one is to be started with [`Self::start`].
+    pub(super) async fn resume(&mut self) -> Result<Option<Session>, StoreError> {
+        let Some(session) = self.kept.take() else {
+            return Ok(None);
+        };
+        // Where another process worked on the account in between, nothing known is relied upon.
+        let lease = self.acquire_lease(session.account).await?;
+        Ok((lease == Lease::Kept).then_some(session))
+    }
+
+    /// Keeps a session for the next pass.
+    pub(super) fn keep(&mut self, session: Session) {
+        self.kept = Some(session);
+    }
+
+    /// Acquires the lease of the account, checks its credentials and registers it in the archive.
+    ///
+    /// The credentials come first, since their answer tells the provider's time: a history that is
+    /// wanted "from now on" or "as far as it reaches" must not be cut by a wrong clock.
+    pub(super) async fn start(&mut self, stop: &CancellationToken) -> Result<Session, SyncError> {
+        let provider = self.provider.clone();
+        let account = provider.account();
+        let new_account = |horizon| NewAccount {
+            name: &account.name,
+            provider: account.provider.name(),
+            streams: None,
+            since: account.since.map(Millis::second),
+            horizon,
+        };
+        let id = self.archive.register(&new_account(None)).await?.account;
+        self.acquire_lease(id).await?;
+        // Read again under the lease: the process that held it may have recorded a pause.
+        let registered = self.archive.register(&new_account(None)).await?;
+        if let Some(pause) = &registered.pause {
+            provider.pause_for(pause.until.since(self.clock.now()));
+        }
+        check_not_paused(&*provider)?;
+        if let Err(failure) = self.check_credentials(stop).await {
+            record_pause(&*provider, &*self.archive, &*self.clock, id, &failure).await?;
+            return Err(failure.into());
+        }
+        self.warn_of_clock_skew();
+        self.follow_archived(id).await?;
+        let streams = provider.streams();
+        let with_streams = NewAccount {
+            streams: Some(&streams),
+            ..new_account(horizon(&*provider))
+        };
+        let registered = self.archive.register(&with_streams).await?;
+        let (archive, clock) = (self.archive.clone(), self.clock.clone());
+        Ok(Session::new(provider, archive, clock, registered))
+    }
+
+    /// Makes sure that no other process works on the account.
+    async fn acquire_lease(&mut self, account: AccountId) -> Result<Lease, StoreError> {
+        let name = &self.provider.account().name;
+        let lease = self
+            .archive
+            .acquire_lease(account, &self.process_name)
+            .await;
+        match &lease {
+            Ok(_) if self.is_standby => {
+                self.is_standby = false;
+                self.provider.pause_for(HANDOVER_PAUSE);
+                tracing::info!(account = name, "taken over");
+            }
+            Err(StoreError::InUse { holder, .. }) if !self.is_standby => {
+                self.is_standby = true;
+                tracing::info!(
+                    account = name,
+                    holder,
+                    "another process works on this account; standing by"
+                );
+            }
+            _ => {}
+        }
+        lease
+    }
+
+    /// Checks that the provider accepts the credentials. Fails when told to stop.
+    async fn check_credentials(&self, stop: &CancellationToken) -> Result<(), ProviderError> {
+        tokio::select! {
+            outcome = self.provider.check_credentials() => outcome,
+            () = stop.cancelled() => Err(ProviderError::Stopped),
+        }
+    }
+
+    fn warn_of_clock_skew(&self) {
+        if let Some(skew) = self.provider.clock_skew() {
+            tracing::warn!(
+                account = self.provider.account().name,
+                skew_s = skew.as_secs(),
+                "this machine's clock is wrong; the provider's is used instead"
+            );
+        }
+    }
+
+    /// Follows the streams that earlier processes have discovered, if the account still discovers.
+    async fn follow_archived(&self, account: AccountId) -> Result<(), StoreError> {
+        if self.provider.account().discovers {
+            for stream in self.archive.discovered_streams(account).await? {
+                self.provider.follow(&stream);
+            }
+        }
+        if self.provider.directories().count == 0 {
+            self.archive.record_discovery_error(account, None).await?;
+        }
+        Ok(())
+    }
+}
