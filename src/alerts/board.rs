@@ -243,6 +243,10 @@ mod tests {
             .collect()
     }
 
+    fn active_subjects(board: &AlarmBoard) -> BTreeSet<AlarmSubject> {
+        board.active().map(|alarm| alarm.subject.clone()).collect()
+    }
+
     #[test]
     fn alarm_begins_once_and_ends_once() {
         let mut board = AlarmBoard::default();
@@ -377,32 +381,38 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig {
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
 
         /// Begins and ends of each alarm alternate, no alarm ends while its problem lasts, and at
         /// most a few begin at once.
         #[test]
-        fn begins_and_ends_alternate(looks in prop::collection::vec(prop::collection::btree_set(0u8..12, 0..12), 1..80)) {
+        fn begins_and_ends_alternate(
+            checks in prop::collection::vec(prop::collection::btree_set(0u8..12, 0..12), 1..80)
+        ) {
             let mut board = AlarmBoard::default();
-            let mut standing = BTreeSet::new();
-            for (minute, streams) in looks.iter().enumerate() {
-                let names: Vec<String> = streams.iter().map(|stream| format!("s{stream}")).collect();
+            let mut active = BTreeSet::new();
+            for (n, streams) in checks.iter().enumerate() {
+                let names: Vec<String> = streams.iter().map(|n| format!("s{n}")).collect();
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                let before: BTreeSet<AlarmSubject> = board.active().map(|alarm| alarm.subject.clone()).collect();
-                let changed = board.apply(&stream_check(AlarmKind::Stuck, &names), Millis(minute as i64 * 2 * MINUTE));
+                let before = active_subjects(&board);
+                let result = stream_check(AlarmKind::Stuck, &names);
+                let changed = board.apply(&result, Millis(n as i64 * 2 * MINUTE));
                 let mut begun = 0;
                 for alarm in changed {
                     if alarm.is_active() {
                         begun += usize::from(!before.contains(&alarm.subject));
-                        standing.insert(alarm.subject);
+                        active.insert(alarm.subject);
                     } else {
-                        prop_assert!(standing.remove(&alarm.subject), "it never began");
-                        let is_wrong = alarm.subject.stream.as_deref().is_some_and(|stream| names.contains(&stream));
-                        prop_assert!(!is_wrong);
+                        prop_assert!(active.remove(&alarm.subject), "it never began");
+                        let stream = alarm.subject.stream.as_deref();
+                        prop_assert!(!stream.is_some_and(|stream| names.contains(&stream)));
                     }
                 }
                 prop_assert!(begun <= MAX_SEPARATE_ALARMS, "{} at once", begun);
-                prop_assert_eq!(&standing, &board.active().map(|alarm| alarm.subject.clone()).collect());
+                prop_assert_eq!(&active, &active_subjects(&board));
             }
         }
     }

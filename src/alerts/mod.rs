@@ -1,5 +1,5 @@
-//! Alarms: problems that an operator must know, reported once when they begin and once when they are
-//! over.
+//! Alarms: problems that an operator must know. Each is reported once when it begins and once when
+//! it is over.
 //!
 //! The rules check passes, the archive and its history for problems. The board turns problems into
 //! alarms, the records keep them in the archive, and the monitor runs all of it in the daemon and

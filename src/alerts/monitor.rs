@@ -8,7 +8,7 @@
 //! waits for it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -23,6 +23,7 @@ use super::rules::pass_history::PassHistory;
 use super::webhook::{Notification, Webhook, WebhookError};
 use crate::domain::alarm::{AlarmKind, AlarmSubject};
 use crate::domain::clock::Clock;
+use crate::domain::lock::lock;
 use crate::domain::time::Millis;
 use crate::provider::Provider;
 use crate::store::{Archive, StoreError, StreamStatus};
@@ -85,7 +86,7 @@ impl AlarmMonitor {
     /// Records that a pass over an account begins.
     pub fn pass_begins(&self, account: &str) {
         let now = self.clock.now();
-        self.lock_observations()
+        lock(&self.observations)
             .passes
             .entry(account.to_owned())
             .or_default()
@@ -95,7 +96,7 @@ impl AlarmMonitor {
     /// Records that a pass over an account has ended, with its result.
     pub fn pass_ends(&self, account: &str, outcome: &Result<PassReport, StoreError>) {
         {
-            let mut observations = self.lock_observations();
+            let mut observations = lock(&self.observations);
             let Observations { passes, archive } = &mut *observations;
             let passes = passes.entry(account.to_owned()).or_default();
             match outcome {
@@ -143,7 +144,7 @@ impl AlarmMonitor {
                 Ok(found) => results.extend(found),
                 Err(error) => {
                     tracing::debug!(%error, "the archive could not be read");
-                    self.lock_observations().archive.record_failure(&error);
+                    lock(&self.observations).archive.record_failure(&error);
                 }
             }
         }
@@ -163,7 +164,7 @@ impl AlarmMonitor {
         };
         let space = self.store.disk_space().await;
         let was_nearly_full = records.is_active(&disk);
-        let observations = self.lock_observations();
+        let observations = lock(&self.observations);
         let mut results = observations.archive.check(space, was_nearly_full);
         for (account, passes) in &observations.passes {
             results.extend(passes.check(account, now));
@@ -214,7 +215,7 @@ impl AlarmMonitor {
     }
 
     fn check_stuck_streams(&self, account: &str, streams: &[&StreamStatus]) -> Option<CheckResult> {
-        let mut observations = self.lock_observations();
+        let mut observations = lock(&self.observations);
         let passes = observations.passes.get_mut(account)?;
         passes.check_streams(account, streams)
     }
@@ -227,7 +228,7 @@ impl AlarmMonitor {
 
     /// True if this process is known to work on the account.
     fn is_ours(&self, account: &str) -> bool {
-        let observations = self.lock_observations();
+        let observations = lock(&self.observations);
         let passes = observations.passes.get(account);
         passes.is_some_and(PassHistory::is_ours)
     }
@@ -299,12 +300,5 @@ impl AlarmMonitor {
                 failures + 1
             }
         }
-    }
-
-    /// Observations are plain data that a panic cannot leave half-written.
-    fn lock_observations(&self) -> MutexGuard<'_, Observations> {
-        self.observations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }

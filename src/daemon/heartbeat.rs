@@ -5,12 +5,13 @@
 //! from the account's own settings, so a slow provider does not look like a stall.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::limits::HEARTBEAT_INTERVAL;
+use crate::domain::lock::lock;
 use crate::provider::ProviderError;
 use crate::store::StoreError;
 use crate::sync::progress::AccountProgress;
@@ -94,19 +95,14 @@ impl Heartbeat {
 
     /// Records the outcome of a pass.
     pub(super) fn record_outcome(&self, outcome: &Result<PassReport, StoreError>) {
-        let mut state = self.lock_state();
+        let mut state = lock(&self.state);
         *state = DriverState::from_outcome(outcome, &state);
         self.beat();
     }
 
     /// Returns the current state.
     pub(super) fn state(&self) -> DriverState {
-        self.lock_state().clone()
-    }
-
-    /// The state is plain data that a panic cannot leave half-written.
-    fn lock_state(&self) -> MutexGuard<'_, DriverState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state).clone()
     }
 }
 

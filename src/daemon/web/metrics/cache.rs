@@ -126,8 +126,7 @@ async fn read_archive(
     let (taken_at, now) = (Instant::now(), clock.now());
     let accounts = store.account_summaries().await?;
     let rates = request_rates(store, now).await?;
-    let mut alarms = store.alarms(now).await?;
-    alarms.retain(Alarm::is_active);
+    let alarms = store.active_alarms().await?;
     Ok(ArchiveFigures {
         accounts,
         rates,
@@ -153,32 +152,34 @@ mod tests {
         MetricsCache::new(Arc::new(store), Arc::new(SystemClock))
     }
 
-    fn taken_at(seen: &MetricsSnapshot) -> Instant {
-        seen.archive.as_ref().unwrap().taken_at
+    fn taken_at(snapshot: &MetricsSnapshot) -> Instant {
+        snapshot.archive.as_ref().unwrap().taken_at
     }
 
     #[tokio::test]
     async fn concurrent_and_prompt_scrapes_share_a_snapshot() {
         let dir = tempfile::TempDir::new().unwrap();
-        let looks = metrics_cache(dir.path()).await;
-        let asked = futures_util::future::join_all((0..50).map(|_| looks.latest())).await;
+        let cache = metrics_cache(dir.path()).await;
+        let scrapes = futures_util::future::join_all((0..50).map(|_| cache.latest())).await;
         assert!(
-            asked
+            scrapes
                 .iter()
-                .all(|seen| taken_at(seen) == taken_at(&asked[0]))
+                .all(|snapshot| taken_at(snapshot) == taken_at(&scrapes[0]))
         );
-        assert_eq!(taken_at(&looks.latest().await), taken_at(&asked[0]));
+        assert_eq!(taken_at(&cache.latest().await), taken_at(&scrapes[0]));
     }
 
     #[tokio::test]
     async fn a_failed_read_serves_the_last_snapshot() {
         let dir = tempfile::TempDir::new().unwrap();
-        let looks = metrics_cache(dir.path()).await;
-        let before = looks.latest().await;
+        let cache = metrics_cache(dir.path()).await;
+        let before = cache.latest().await;
         assert_eq!(before.is_up, Some(true));
-        looks.store.close().await;
-        looks.latest.send_modify(|seen| seen.next_read_at = None);
-        let after = looks.latest().await;
+        cache.store.close().await;
+        cache
+            .latest
+            .send_modify(|snapshot| snapshot.next_read_at = None);
+        let after = cache.latest().await;
         assert_eq!(
             (after.is_up, taken_at(&after)),
             (Some(false), taken_at(&before))
@@ -188,15 +189,17 @@ mod tests {
     #[tokio::test]
     async fn an_unresponsive_archive_is_down_after_the_scrape_wait() {
         let dir = tempfile::TempDir::new().unwrap();
-        let looks = metrics_cache(dir.path()).await;
-        let before = looks.latest().await;
-        looks.latest.send_modify(|seen| seen.next_read_at = None);
-        let _under_way = looks.read_lock.clone().lock_owned().await;
+        let cache = metrics_cache(dir.path()).await;
+        let before = cache.latest().await;
+        cache
+            .latest
+            .send_modify(|snapshot| snapshot.next_read_at = None);
+        let _running_read = cache.read_lock.clone().lock_owned().await;
         tokio::time::pause();
-        let asked = Instant::now();
-        let after = looks.latest().await;
+        let scrapes = Instant::now();
+        let after = cache.latest().await;
         assert_eq!(
-            (after.is_up, taken_at(&after), asked.elapsed().as_secs()),
+            (after.is_up, taken_at(&after), scrapes.elapsed().as_secs()),
             (Some(false), taken_at(&before), 4)
         );
     }
@@ -205,18 +208,18 @@ mod tests {
     async fn a_slow_read_is_followed_by_a_long_cooldown() {
         let begun = Instant::now();
         tokio::time::advance(Duration::from_secs(2)).await;
-        let mut seen = MetricsSnapshot::default();
-        assert!(seen.is_due());
-        seen.record(
+        let mut snapshot = MetricsSnapshot::default();
+        assert!(snapshot.is_due());
+        snapshot.record(
             Err(StoreError::Inconsistent {
-                what: "look",
+                what: "read",
                 fault: String::new(),
             }),
             begun,
         );
         tokio::time::advance(Duration::from_secs(39)).await;
-        assert!(!seen.is_due());
+        assert!(!snapshot.is_due());
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert!(seen.is_due());
+        assert!(snapshot.is_due());
     }
 }

@@ -50,8 +50,7 @@ impl PageSnapshot {
         let store = &*sources.store;
         let streams = store.status().await?;
         let rates = request_rates(store, now).await?;
-        let mut alarms = store.alarms(now).await?;
-        alarms.retain(Alarm::is_active);
+        let alarms = store.active_alarms().await?;
         let first_hour = first_interval(now, HOUR, CHART_HOURS);
         let first_day = first_interval(now, DAY, CHART_DAYS);
         Ok(Self {
