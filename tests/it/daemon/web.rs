@@ -337,7 +337,7 @@ async fn one_stalled_account_fails_the_liveness_check() {
         assert_answer(
             &get("/metrics"),
             200,
-            "\nbackscroll_stuck{account=\"shop\",provider=\"changing\"} 1",
+            "\nbackscroll_stuck{account=\"shop\",provider=\"agora\"} 1",
         );
         progress.set_stalled(&[]);
         assert_answer(&get("/healthz"), 200, "alive");
