@@ -10,10 +10,12 @@
 //! | Which messages belong to a stream? | [`stream`] |
 //! | How is a time range represented, split and merged? | [`window`] |
 //! | How are times, days and hours represented? | [`time`] |
+//! | Up to when is an account's history fetchable, settled and wanted? | [`frontier`] |
 //! | How is the digest of a window computed? | [`digest`] |
 //! | Which alarms exist, and when do they start? | [`alarm`] |
 //! | How long are the delays between retries? | [`retry`] |
 //! | How are numbers and durations formatted for people? | [`format`] |
+//! | How are mutexes locked? | [`lock`] |
 //! | Where does the current time come from? | [`clock`] |
 
 pub mod alarm;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::call::Call;
 use super::limits::MAX_ARRIVALS;
-use super::lock::lock;
+use crate::domain::lock::lock;
 use crate::domain::time::Millis;
 
 /// A request that counts against a provider's quota.

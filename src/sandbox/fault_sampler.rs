@@ -9,8 +9,8 @@ use clap::ValueEnum;
 use super::call::Call;
 use super::fault::{Fault, FaultInput};
 use super::limits::MAX_BURST;
-use super::lock::lock;
 use super::options::Options;
+use crate::domain::lock::lock;
 
 /// A fault sampled for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,8 +14,8 @@ use super::call::Call;
 use super::durations::DurationRange;
 use super::fault::{Fault, FaultInput};
 use super::fault_sampler::{FaultSampler, SampledFault};
-use super::lock::lock;
 use super::world::World;
+use crate::domain::lock::lock;
 
 /// The account name that records requests which name no existing account.
 pub(super) const UNKNOWN_ACCOUNT: &str = "unknown";

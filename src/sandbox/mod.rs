@@ -54,7 +54,6 @@ mod fault_sampler;
 mod gateway;
 mod generate;
 mod limits;
-mod lock;
 mod options;
 mod rules;
 mod sample_config;

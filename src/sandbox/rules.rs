@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::call::Call;
 use super::fault::Fault;
 use super::limits::{MAX_LOST_ANSWERS, MAX_SIGNATURES, MIN_POLL_INTERVAL, QUOTA_WINDOW};
-use super::lock::lock;
+use crate::domain::lock::lock;
 
 /// The number of requests and violations of one account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,7 +145,7 @@ impl Rules {
         self.with_account(account, |a| {
             if a.pending
                 .get(what)
-                .is_some_and(|&told| now.saturating_duration_since(told) < MIN_POLL_INTERVAL)
+                .is_some_and(|&since| now.saturating_duration_since(since) < MIN_POLL_INTERVAL)
             {
                 a.counts.polled_too_soon += 1;
             }
@@ -157,7 +157,7 @@ impl Rules {
         self.with_account(account, |a| {
             a.counts.in_progress += 1;
             a.pending
-                .retain(|_, &mut told| now.saturating_duration_since(told) < MIN_POLL_INTERVAL);
+                .retain(|_, &mut since| now.saturating_duration_since(since) < MIN_POLL_INTERVAL);
             a.pending.insert(what.to_owned(), now);
         });
     }
@@ -285,12 +285,12 @@ mod tests {
     #[test]
     fn a_poll_within_two_seconds_of_in_progress_is_a_violation() {
         let rules = Rules::default();
-        let told = Instant::now();
-        rules.record_poll("a", "handle", told);
-        rules.record_in_progress("a", "handle", told);
-        rules.record_poll("a", "other", told + Duration::from_millis(10));
-        rules.record_poll("a", "handle", told + Duration::from_millis(1999));
-        rules.record_poll("a", "handle", told + Duration::from_secs(2));
+        let since = Instant::now();
+        rules.record_poll("a", "handle", since);
+        rules.record_in_progress("a", "handle", since);
+        rules.record_poll("a", "other", since + Duration::from_millis(10));
+        rules.record_poll("a", "handle", since + Duration::from_millis(1999));
+        rules.record_poll("a", "handle", since + Duration::from_secs(2));
         assert_eq!(rules.report().total.polled_too_soon, 1);
     }
 

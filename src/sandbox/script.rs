@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::call::{Call, CallFilter};
 use super::fault::{Fault, FaultInput};
-use super::lock::lock;
+use crate::domain::lock::lock;
 
 /// One scripted answer. The request is counted against quota and rules first. The provider's state
 /// does not change: a handle stays unread.

@@ -18,12 +18,12 @@ use super::arrivals::ArrivalLog;
 use super::corpus::{self, CorpusError};
 use super::durations::ClockSkew;
 use super::generate;
-use super::lock::{lock, read_lock, write_lock};
 use super::options::Options;
 use super::rules::Rules;
 use super::script::Script;
 use super::web3mq::{Web3mqMessage, Web3mqRows, Web3mqUser};
 use crate::domain::clock::Clock;
+use crate::domain::lock::{lock, read_lock, write_lock};
 use crate::domain::time::Millis;
 
 /// The state of the sandbox's providers. All methods may be called at any time while it serves.

@@ -20,9 +20,9 @@ use super::wire::{
     AgoraPageAnswer, AgoraRequestError, CountAnswer, HistoryFilter, PageQuery, QueryAnswer,
     StatusAnswer,
 };
+use crate::domain::lock::lock;
 use crate::sandbox::call::Call;
 use crate::sandbox::gateway::{Gateway, IncomingCall, Rejection, UNKNOWN_ACCOUNT};
-use crate::sandbox::lock::lock;
 use crate::sandbox::shape::{DeadHandleStatus, SnapshotMoment};
 use crate::sandbox::world::World;
 
@@ -97,45 +97,50 @@ async fn get_count(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let asked = raw.unwrap_or_default();
+    let query_string = raw.unwrap_or_default();
     gateway.world.rules().record_poll(
         account_name(&gateway.world, &app_id),
-        &asked,
+        &query_string,
         Instant::now(),
     );
-    handle_call(&gateway, &app_id, Call::Count, &asked, &headers, || {
-        count_messages(&gateway, &app_id, &uri, &asked)
-    })
+    handle_call(
+        &gateway,
+        &app_id,
+        Call::Count,
+        &query_string,
+        &headers,
+        || count_messages(&gateway, &app_id, &uri, &query_string),
+    )
     .await
 }
 
 async fn get_user_events(
     gateway: GatewayState,
     app_id: Path<String>,
-    asked: RawQuery,
+    query_string: RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    get_events(gateway, app_id, asked, headers, EventFeed::Users).await
+    get_events(gateway, app_id, query_string, headers, EventFeed::Users).await
 }
 
 async fn get_channel_events(
     gateway: GatewayState,
     app_id: Path<String>,
-    asked: RawQuery,
+    query_string: RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    get_events(gateway, app_id, asked, headers, EventFeed::Channels).await
+    get_events(gateway, app_id, query_string, headers, EventFeed::Channels).await
 }
 
 async fn get_events(
     State(gateway): GatewayState,
     Path(app_id): Path<String>,
-    RawQuery(asked): RawQuery,
+    RawQuery(query_string): RawQuery,
     headers: HeaderMap,
     feed: EventFeed,
 ) -> Response {
     let action = || {
-        if asked.is_some() {
+        if query_string.is_some() {
             return Err(
                 AgoraRequestError::Parameters("a feed takes no parameters".to_owned()).into(),
             );
@@ -275,7 +280,7 @@ fn count_messages(
     gateway: &Gateway,
     app_id: &str,
     uri: &Uri,
-    asked: &str,
+    query_string: &str,
 ) -> Result<Response, AgoraRefusal> {
     let options = gateway.world.options();
     let Parameters(filter) = Parameters::<HistoryFilter>::try_from_uri(uri)
@@ -283,7 +288,7 @@ fn count_messages(
     let selection = filter.into_selection(options)?;
     let nth = gateway.agora.counts.fetch_add(1, Ordering::Relaxed) + 1;
     if options.count_progress_every > 0 && nth.is_multiple_of(options.count_progress_every) {
-        return Ok(in_progress_response(gateway, app_id, asked));
+        return Ok(in_progress_response(gateway, app_id, query_string));
     }
     let count = gateway.world.with_selected(app_id, &selection, <[_]>::len);
     Ok(Json(CountAnswer {

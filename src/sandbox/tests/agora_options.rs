@@ -132,7 +132,7 @@ fn append(trial: &TestSandbox, ms: i64) {
 async fn authorised_reads_take_each_event_once_in_thousands() {
     let trial = TestSandbox::new(&["--messages", "0"]).await;
     let feeds = "/dev/v2/project/sandbox/rtm/vendor";
-    let told = async |feed: &str| {
+    let read_feed = async |feed: &str| {
         let request = trial.request(Method::GET, &format!("{feeds}/{feed}"));
         answer(
             request
@@ -150,19 +150,19 @@ async fn authorised_reads_take_each_event_once_in_thousands() {
             StatusCode::NO_CONTENT
         );
     }
-    let (status, stranger) = trial.get(&format!("{feeds}/user_events")).await;
+    let (status, refusal) = trial.get(&format!("{feeds}/user_events")).await;
     assert_eq!(
-        (status, stranger["message"].is_string()),
+        (status, refusal["message"].is_string()),
         (StatusCode::UNAUTHORIZED, true)
     );
     assert_eq!(
-        told("user_events?limit=1").await.0,
+        read_feed("user_events?limit=1").await.0,
         StatusCode::BAD_REQUEST,
         "refused requests take no events"
     );
     let mut users = Vec::new();
     for expected in [1000, 1000, 0] {
-        let (status, events) = told("user_events").await;
+        let (status, events) = read_feed("user_events").await;
         assert_eq!(
             (status, &events["result"]),
             (StatusCode::OK, &json!("success"))
@@ -176,8 +176,8 @@ async fn authorised_reads_take_each_event_once_in_thousands() {
         json!({ "user_id": "user-500", "type": "Login", "ms": 500 }),
         "the oldest were lost"
     );
-    let channels = told("channel_events").await.1;
+    let channels = read_feed("channel_events").await.1;
     assert_eq!(channels["events"][0]["group_id"], "silent room");
-    assert_eq!(told("nothing_events").await.0, StatusCode::NOT_FOUND);
+    assert_eq!(read_feed("nothing_events").await.0, StatusCode::NOT_FOUND);
     assert_eq!(trial.sandbox.rules().total.events, 6);
 }

@@ -26,24 +26,22 @@ impl ConversationList {
         }
     }
 
+    /// Returns all entries of the list.
     fn entries(self, account: &Web3mqUser) -> Vec<Value> {
-        let topics = account
-            .topics()
-            .iter()
-            .map(|(topic, rows)| (topic, topic.split_once(':').map_or("", |t| t.0), rows));
-        let entry = |(topic, prefix, rows): (&String, &str, &Web3mqRows)| match (self, prefix) {
+        let topics = account.topics().iter();
+        topics
+            .filter_map(|(topic, rows)| self.entry(topic, rows))
+            .collect()
+    }
+
+    /// Returns the entry of a topic. `None` if the list does not contain it.
+    fn entry(self, topic: &str, rows: &Web3mqRows) -> Option<Value> {
+        let prefix = topic.split_once(':').map_or("", |(prefix, _)| prefix);
+        match (self, prefix) {
             (Self::Chats, "topic") => None,
             (Self::Chats, _) if rows.is_empty() => None,
-            (Self::Chats, prefix) => {
-                let kind = if ["user", "group"].contains(&prefix) {
-                    prefix
-                } else {
-                    "topic"
-                };
-                Some(json!({ "topic": topic, "topic_type": kind, "chatid": topic,
-                             "chat_type": kind, "chat_name": "",
-                             "avatar_url": "", "avatar_base64": "" }))
-            }
+            (Self::Chats, "user" | "group") => Some(chat_entry(topic, prefix)),
+            (Self::Chats, _) => Some(chat_entry(topic, "topic")),
             (Self::Groups, "group") => {
                 Some(json!({ "groupid": topic, "group_name": "a group", "avatar_url": "" }))
             }
@@ -51,8 +49,7 @@ impl ConversationList {
                 Some(json!({ "topicid": topic, "topic_name": "a topic", "create_at": 0 }))
             }
             _ => None,
-        };
-        topics.filter_map(entry).collect()
+        }
     }
 
     /// Returns a page, counted from 1, in its envelope. The list of topics has no envelope of its
@@ -91,6 +88,15 @@ impl ConversationList {
         };
         json!({ "code": 0, "msg": "ok", "data": data })
     }
+}
+
+/// Returns the entry of a chat of this kind.
+fn chat_entry(topic: &str, kind: &str) -> Value {
+    json!({
+        "topic": topic, "topic_type": kind,
+        "chatid": topic, "chat_type": kind, "chat_name": "",
+        "avatar_url": "", "avatar_base64": ""
+    })
 }
 
 fn wrap_list(

@@ -134,7 +134,7 @@ mod tests {
 
     use super::*;
     use crate::domain::identity::identify;
-    use crate::domain::message::{Conversation, Encoding, Message, Payload};
+    use crate::domain::message::Message;
     use crate::domain::stream::StreamIndex;
     use crate::sync::plan::job::TailPoll;
 
@@ -313,22 +313,7 @@ mod tests {
     }
 
     fn message(sent_at_ms: i64) -> IdentifiedMessage {
-        let message = Message {
-            sender: "alice".into(),
-            recipient: "bob".into(),
-            sent_at: Millis(sent_at_ms),
-            payload: Payload {
-                bytes: vec![],
-                encoding: Encoding::Utf8,
-            },
-            conversation: Conversation::between("alice", "bob"),
-            provider_id: None,
-            message_type: None,
-            payload_type: None,
-            cipher_suite: None,
-            status: None,
-            extra: None,
-        };
+        let message = Message::text("alice", "bob", Millis(sent_at_ms), "");
         identify(vec![message]).remove(0)
     }
 

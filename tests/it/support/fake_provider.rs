@@ -9,8 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backscroll::domain::clock::Clock;
 use backscroll::domain::message::{
-    Conversation, ConversationKind, Delivery, DeliveryStatus, Encoding, Message, Payload,
-    UnparsableMessage,
+    Conversation, ConversationKind, Delivery, DeliveryStatus, Message, UnparsableMessage,
 };
 use backscroll::domain::stream::{Scope, Stream, StreamIndex};
 use backscroll::domain::time::{Millis, Second};
@@ -170,20 +169,10 @@ impl FakeProvider {
 
 pub(crate) fn message(ms: i64, number: u64, status: DeliveryStatus) -> Message {
     Message {
-        sender: "alice".to_owned(),
-        recipient: "lobby".to_owned(),
-        sent_at: Millis(ms),
-        payload: Payload {
-            bytes: number.to_string().into_bytes(),
-            encoding: Encoding::Utf8,
-        },
         conversation: Conversation::named(ConversationKind::Channel, "lobby"),
         provider_id: Some(number.to_string()),
-        message_type: None,
-        payload_type: None,
-        cipher_suite: None,
         status: Some(Delivery { status, at: None }),
-        extra: None,
+        ..Message::text("alice", "lobby", Millis(ms), &number.to_string())
     }
 }
 

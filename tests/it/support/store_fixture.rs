@@ -8,7 +8,7 @@ use backscroll::domain::alarm::Alarm;
 use backscroll::domain::frontier::Frontier;
 use backscroll::domain::identity::identify;
 use backscroll::domain::message::{
-    Conversation, ConversationKind, Delivery, DeliveryStatus, Encoding, Message, Payload,
+    Conversation, ConversationKind, Delivery, DeliveryStatus, Message,
 };
 use backscroll::domain::stream::{Scope, Stream};
 use backscroll::domain::time::{Millis, Second};
@@ -198,20 +198,8 @@ pub(crate) fn seal(window: Window, provider_count: Option<u64>) -> Seal {
 
 pub(crate) fn message(ms: i64, text: &str) -> Message {
     Message {
-        sender: "alice".into(),
-        recipient: "lobby".into(),
-        sent_at: Millis(ms),
-        payload: Payload {
-            bytes: text.into(),
-            encoding: Encoding::Utf8,
-        },
         conversation: Conversation::named(ConversationKind::Channel, "lobby"),
-        provider_id: None,
-        message_type: None,
-        payload_type: None,
-        cipher_suite: None,
-        status: None,
-        extra: None,
+        ..Message::text("alice", "lobby", Millis(ms), text)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use backscroll::domain::identity::identify;
-use backscroll::domain::message::{Conversation, ConversationKind, Encoding, Message, Payload};
+use backscroll::domain::message::{Conversation, ConversationKind, Message};
 use backscroll::domain::time::Second;
 use backscroll::domain::window::Window;
 use backscroll::sandbox::RecipientKind;
@@ -192,21 +192,10 @@ impl VerifyFixture {
             .iter()
             .find(|s| s.source.is_none() && s.kind == Some(RecipientKind::Channel));
         let recipient = to.and_then(|s| s.destination.clone()).unwrap();
+        let sent_at = self.env.world().now().minus(Duration::from_hours(50));
         Message {
-            sender,
             conversation: Conversation::named(ConversationKind::Channel, &recipient),
-            recipient,
-            sent_at: self.env.world().now().minus(Duration::from_hours(50)),
-            payload: Payload {
-                bytes: b"I owe you a million".to_vec(),
-                encoding: Encoding::Utf8,
-            },
-            provider_id: None,
-            message_type: None,
-            payload_type: None,
-            cipher_suite: None,
-            status: None,
-            extra: None,
+            ..Message::text(&sender, &recipient, sent_at, "I owe you a million")
         }
     }
 
