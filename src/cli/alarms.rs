@@ -6,13 +6,7 @@ use super::print_with_hint;
 use super::table::{duration, sanitized};
 use crate::domain::alarm::{Alarm, AlarmSubject};
 use crate::domain::time::Millis;
-use crate::store::{Archive, StoreError, StreamStatus};
-
-/// Returns the active alarms, the oldest first.
-pub(super) async fn active_alarms(store: &dyn Archive) -> Result<Vec<Alarm>, StoreError> {
-    let alarms = store.alarms(Millis(i64::MAX)).await?;
-    Ok(alarms.into_iter().filter(Alarm::is_active).collect())
-}
+use crate::store::StreamStatus;
 
 /// Prints each alarm with its hint.
 pub(super) fn print_alarms(alarms: &[Alarm], now: Millis) {

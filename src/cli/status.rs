@@ -31,7 +31,7 @@ pub(super) async fn run(
     let store = open(&config.database.url, IfMissing::Refuse).await?;
     let streams = store.status().await?;
     let paces = request_rates(&*store, now).await?;
-    let alarms = alarms::active_alarms(&*store).await?;
+    let alarms = store.active_alarms().await?;
     store.close().await;
     let forecasts: Vec<Forecast> = providers
         .iter()

@@ -9,13 +9,14 @@
 //! a forward jump is accepted at once only if this machine's clock confirms it, and otherwise after
 //! it has lasted.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::limits::clock::{MAX_TIMESTAMP_LEAD_MS, MIN_JUMP_DURATION};
 use crate::domain::clock::Clock;
+use crate::domain::lock::lock;
 use crate::domain::time::Millis;
 
 /// `Date` names whole seconds: the provider's clock showed a time within the second that it names.
@@ -192,7 +193,7 @@ impl ProviderClock {
 
     fn lock_state(&self) -> MutexGuard<'_, ClockState> {
         // Plain numbers, which no panic can leave half-written.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

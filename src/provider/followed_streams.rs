@@ -1,8 +1,9 @@
 //! The streams that an account follows: a list that only grows.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard};
 
+use crate::domain::lock::{read_lock, write_lock};
 use crate::domain::stream::StreamIndex;
 
 /// The followed streams, with an adapter's data for each, by index and by key. Streams may be added
@@ -26,7 +27,7 @@ impl<T> FollowedStreams<T> {
 
     /// Adds an item at the end. Returns false if its key is in the list already.
     pub(super) fn add(&self, key: String, item: T) -> bool {
-        let mut list = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut list = write_lock(&self.0);
         if list.indices.contains_key(&key) {
             return false;
         }
@@ -55,7 +56,7 @@ impl<T> FollowedStreams<T> {
 
     fn read(&self) -> RwLockReadGuard<'_, FollowedItems<T>> {
         // The list is consistent between any two statements above: no panic leaves it half-changed.
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        read_lock(&self.0)
     }
 }
 

@@ -4,7 +4,8 @@
 //! 5xx. [`AnswerRetry`] repeats an operation whose answer was garbled. Whatever still fails is left
 //! to the next pass, as the error's [`Disposition`](super::Disposition) says.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use crate::domain::lock::lock;
+use std::sync::{Mutex, MutexGuard};
 
 use reqwest::Url;
 use tokio::time::Instant;
@@ -122,9 +123,7 @@ impl HttpClient {
 
     fn lock_last_failure(&self) -> MutexGuard<'_, Option<Instant>> {
         // A moment is plain data that no panic can leave half-written.
-        self.last_failure_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.last_failure_at)
     }
 
     /// True if an operation that failed may succeed when it is repeated shortly.

@@ -1,5 +1,6 @@
 //! The rate limit of an account: never more requests in any second than the provider allows.
 
+use crate::domain::lock::lock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -175,13 +176,6 @@ impl Drop for QueuedRequest<'_> {
 /// Decrements a counter. True if it is now zero.
 fn count_down(waiting: &AtomicUsize) -> bool {
     waiting.fetch_sub(1, Ordering::SeqCst) == 1
-}
-
-/// The guarded values are plain data that no panic can leave half-written.
-fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! The requests of an account: their outcomes, and their recent rate.
 
+use crate::domain::lock::lock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use tokio::time::Instant;
 
@@ -128,7 +129,7 @@ impl Traffic {
 
     fn recent(&self) -> MutexGuard<'_, DecayedCount> {
         // Plain numbers, which no panic can leave half-written.
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.recent)
     }
 }
 

@@ -272,6 +272,60 @@ fn missing_id(what: &str) -> StoreError {
 mod tests {
     use super::*;
 
+    fn existing(kind_unknown: bool, status: Option<Delivery>) -> MutableColumns {
+        let (slot, conversation, message_type) = (5, 1, None);
+        MutableColumns {
+            slot,
+            conversation,
+            kind_unknown,
+            message_type,
+            status,
+        }
+    }
+
+    fn row(kind_known: bool, status: Option<Delivery>) -> MessageRow<'static> {
+        let key = MessageKey {
+            recipient: 1,
+            sent_at_ms: 2,
+            hash: [0; 16],
+            occurrence: 0,
+        };
+        MessageRow {
+            key,
+            slot: 5,
+            conversation: 9,
+            sender: 2,
+            encoding: 0,
+            status,
+            message_type: None,
+            payload_type: None,
+            cipher_suite: None,
+            provider_id: None,
+            payload: b"",
+            body: Body::ExactText,
+            extra: None,
+            kind_known,
+        }
+    }
+
+    #[test]
+    fn status_only_advances_and_known_kind_replaces_unknown_one() {
+        let delivered = delivery_from_columns(Some(2), Some(10));
+        let read = delivery_from_columns(Some(3), None);
+        let merged = row(false, read)
+            .merged_into(existing(false, delivered))
+            .unwrap();
+        assert_eq!((merged.status, merged.conversation), (read, 1));
+        assert_eq!(
+            row(false, delivered).merged_into(existing(false, read)),
+            None
+        );
+        assert_eq!(row(true, None).merged_into(existing(false, read)), None);
+        let moved = row(true, None).merged_into(existing(true, read)).unwrap();
+        assert_eq!((moved.status, moved.conversation), (read, 9));
+        assert!(!moved.kind_unknown);
+    }
+
     /// Archives hold these numbers. Another formula would archive messages twice.
     #[test]
     fn preferred_slots_never_change() {

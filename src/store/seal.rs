@@ -273,3 +273,74 @@ async fn links_in_window<DB: Dialect>(
     };
     read_links::<DB>(tx, range).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::Second;
+
+    fn row(from: i64, to: i64, messages: u64) -> LedgerRow {
+        LedgerRow {
+            window: Window::new(Second(from), Second(to)).unwrap(),
+            messages,
+            digest: Some(Digest::default()),
+            provider_count: None,
+            doubt: None,
+            doubted_at: None,
+            sealed_at: Millis(0),
+        }
+    }
+
+    #[test]
+    fn adjacent_certain_small_rows_are_joined() {
+        let new = row(100, 200, 7);
+        let joined = joined_row(row(0, 100, 5), &new, &[]).unwrap();
+        assert_eq!(
+            (joined.window, joined.messages),
+            (row(0, 200, 0).window, 12)
+        );
+        let doubted = LedgerRow {
+            doubt: Some("stray".into()),
+            ..row(0, 100, 5)
+        };
+        let counted = LedgerRow {
+            provider_count: Some(5),
+            ..row(0, 100, 5)
+        };
+        let without_digest = LedgerRow {
+            digest: None,
+            ..row(0, 100, 5)
+        };
+        let large = row(0, 100, MAX_JOINED_MESSAGES - 6);
+        for before in [row(0, 99, 5), doubted, counted, without_digest, large] {
+            assert_eq!(joined_row(before.clone(), &new, &[]), None, "{before:?}");
+        }
+        let full = row(0, 100, MAX_JOINED_MESSAGES - 7);
+        assert!(joined_row(full, &new, &[]).is_some());
+    }
+
+    #[test]
+    fn seal_replaces_only_whole_rows_and_only_if_it_says_so() {
+        let seal = |replaces| Seal {
+            window: row(100, 200, 0).window,
+            scope: crate::domain::stream::Scope::default(),
+            provider_count: None,
+            doubt: None,
+            replaces,
+        };
+        let inside = [row(100, 150, 1), row(150, 200, 1)];
+        let cut = [row(50, 150, 1)];
+        for (replaces, rows, allowed) in [
+            (false, &[][..], true),
+            (false, &inside[..], false),
+            (true, &inside[..], true),
+            (true, &cut[..], false),
+        ] {
+            assert_eq!(
+                may_be_sealed(&seal(replaces), rows),
+                allowed,
+                "{replaces} {rows:?}"
+            );
+        }
+    }
+}

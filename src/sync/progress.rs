@@ -1,7 +1,7 @@
 //! The progress of a sync: how far it has come, and how long it will take.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,6 +10,7 @@ use super::counters::SyncCounters;
 use super::forecast::model::request_time;
 use super::limits::{MAX_ARCHIVE_WAIT, MIN_RATE_SAMPLE};
 use super::purpose::{PassReport, Purpose};
+use crate::domain::lock::lock;
 use crate::domain::time::Millis;
 use crate::provider::Provider;
 use crate::store::{Commit, StoreError, WriteCounts};
@@ -167,7 +168,7 @@ impl AccountProgress {
 
     /// Locks the counts. They are plain numbers, which no panic can leave half-written.
     fn counts(&self) -> MutexGuard<'_, PassCounts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.counts)
     }
 }
 

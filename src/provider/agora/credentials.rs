@@ -1,12 +1,13 @@
 //! Authentication at Agora: Basic with the project's customer id and secret, or an RTM token.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::domain::lock::lock;
 use crate::provider::error::ProviderError;
 
 const TOKEN: HeaderName = HeaderName::from_static("x-agora-token");
@@ -82,7 +83,7 @@ impl RenewableToken {
 
     fn lock(&self) -> MutexGuard<'_, CurrentToken> {
         // It is replaced as a whole: no panic leaves it half-written.
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.current)
     }
 }
 

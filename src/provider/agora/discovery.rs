@@ -7,12 +7,13 @@
 //! channel, and becomes a user when it sends something.
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use async_trait::async_trait;
 
 use super::api::AgoraApi;
 use super::streams::filter_stream;
+use crate::domain::lock::{read_lock, write_lock};
 use crate::domain::participant::Participant;
 use crate::domain::stream::Stream;
 use crate::provider::discovery::{Directories, DirectoryPage, StreamFinder};
@@ -53,7 +54,7 @@ struct KnownNames {
 
 impl KnownParticipants {
     fn contains(&self, participant: &Participant<'_>) -> bool {
-        let names = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let names = read_lock(&self.0);
         match participant {
             Participant::User(name) => names.users.contains(&**name),
             Participant::Channel(name) => names.channels.contains(&**name),
@@ -61,7 +62,7 @@ impl KnownParticipants {
     }
 
     fn insert(&self, participant: &Participant<'_>) {
-        let mut names = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut names = write_lock(&self.0);
         match participant {
             Participant::User(name) => names.users.insert(name.to_string()),
             Participant::Channel(name) => names.channels.insert(name.to_string()),

@@ -1,9 +1,10 @@
 //! The wait between making a handle and reading it, learned from how long handles have lately
 //! taken. A read that comes too early costs a request and at least two seconds.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use crate::domain::lock::lock;
 use crate::provider::limits::agora::readiness::{
     EARLY_GROWTH, FIRST_GUESS, IN_TIME_DECAY, MAX_WAIT, MIN_WAIT, PROBE_FRACTION, UNMEASURED_GROWTH,
 };
@@ -89,7 +90,7 @@ impl HandleReadiness {
 
     fn lock(&self) -> MutexGuard<'_, ReadinessEstimate> {
         // Plain values, which no panic can leave half-written.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

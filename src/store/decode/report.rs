@@ -207,3 +207,21 @@ pub(in crate::store) fn unread_group<DB: Driver>(row: &DB::Row) -> Result<Unread
         last: millis::<DB>(row, "last_ms")?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_follow_from_their_ends() {
+        let end = |end, next_start: Option<i64>| RunEnd {
+            end: Second(end),
+            next_start: next_start.map(Second),
+        };
+        let ends = [end(20, Some(30)), end(40, None)];
+        let runs = runs_from_ends(Some(Second(10)), &ends);
+        let windows: Vec<_> = runs.iter().map(|run| (run.from().0, run.to().0)).collect();
+        assert_eq!(windows, [(10, 20), (30, 40)]);
+        assert_eq!(runs_from_ends(None, &[]).iter().count(), 0);
+    }
+}
