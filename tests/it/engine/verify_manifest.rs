@@ -50,19 +50,14 @@ fn manifest_verifies_until_something_changes(fixture: VerifyFixture) {
     fixture
         .verify(&["--manifest", "n.jsonl", "--key", &other])
         .assert_ok();
-    let signer = fixture
-        .verify(&["--against", "m.jsonl"])
-        .assert_ok()
-        .stdout
-        .split(' ')
-        .nth(6)
-        .unwrap()
-        .to_owned();
+    let verified = fixture.verify(&["--against", "m.jsonl"]).assert_ok().stdout;
+    let (_, signer) = verified.split_once("valid signature of ").unwrap();
+    let (signer, _) = signer.split_once(':').unwrap();
     fixture
-        .verify(&["--against", "m.jsonl", "--public-key", &signer])
+        .verify(&["--against", "m.jsonl", "--public-key", signer])
         .assert_ok();
     fixture
-        .verify(&["--against", "n.jsonl", "--public-key", &signer])
+        .verify(&["--against", "n.jsonl", "--public-key", signer])
         .assert_incomplete()
         .assert_prints("not by");
     let m = std::fs::read_to_string(fixture.env.path("m.jsonl")).unwrap();
