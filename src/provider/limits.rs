@@ -90,8 +90,8 @@ pub(super) mod rate {
     /// The longest sleep of a waiting request before it checks again for a pause or for a request
     /// that goes first.
     pub(in crate::provider) const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
-    /// The time for which a spare slot is reserved for the caller that was told of it. Less offers
-    /// one slot to several callers; more leaves slots unused when the caller sends nothing.
+    /// The time for which a spare slot is reserved for the caller that it was offered to. Less
+    /// offers one slot to several callers; more leaves slots unused when the caller sends nothing.
     pub(in crate::provider) const SLOT_RESERVATION: Duration = Duration::from_millis(50);
     /// The shortest wait that the timer can do. Above 1000 requests a second only the period limits
     /// the rate.

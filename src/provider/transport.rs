@@ -267,8 +267,8 @@ fn describe_status(status: StatusCode, body: &[u8]) -> String {
 }
 
 /// Returns the `reason`, `message`, `msg` or `code` of a JSON object in an error's body, shortened
-/// and without control characters. Gateways also answer with pages of HTML; nothing of those is
-/// shown.
+/// and without control characters. Other bodies, such as the HTML pages of gateways, are
+/// not shown.
 fn error_text(body: &[u8]) -> Option<String> {
     let value: serde_json::Value = serde_json::from_slice(body).ok()?;
     let keys = ["reason", "message", "msg", "code"];

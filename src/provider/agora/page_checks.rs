@@ -9,8 +9,8 @@ use crate::domain::stream::Stream;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 
-/// Returns the reason why the pages of a window with `count` messages cannot be all of it; `None`
-/// if they add up and each page starts where the one before it ends.
+/// Returns the reason why these pages cannot be all of a window with `count` messages. `None` if
+/// they add up, and each page starts where the one before it ends.
 pub(super) fn mismatch(pages: &[MessagePage], count: u64) -> Option<String> {
     let served: u64 = pages.iter().map(|page| page.len() as u64).sum();
     if served != count {

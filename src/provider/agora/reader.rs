@@ -87,23 +87,14 @@ impl AgoraWindowReader {
                 // Nothing is missing but the messages that have expired meanwhile.
                 doubt = None;
             }
-            let pages = if doubt.is_some() {
-                page_checks::without_boundary_duplicates(pages)
-            } else {
-                pages
-            };
-            // The count covers messages in the margin, and not those that were read before they
-            // expired.
-            let begin = range.padded.from().start();
-            let in_margin = count_messages(&pages, |at| begin <= at && !window.contains(at));
-            let pages = page_checks::with_earlier_messages(pages, &earlier_reads);
-            let expired = count_messages(&pages, |at| at < begin && window.contains(at));
-            let items = page_checks::within(window, pages);
-            return Ok(FetchedWindow {
-                provider_count: Some(count.saturating_sub(in_margin) + expired),
+            let read = WindowRead {
+                pages,
+                count,
+                counted_from: range.padded.from().start(),
                 doubt,
-                ..FetchedWindow::from_items(items, requested_at)
-            });
+                requested_at,
+            };
+            return Ok(read.into_fetched(window, &earlier_reads));
         }
     }
 
@@ -131,6 +122,39 @@ impl AgoraWindowReader {
     fn retention_edge(&self) -> Option<Second> {
         let now = self.api.gate().clock().now().second();
         self.retention.map(|retention| now.minus(retention))
+    }
+}
+
+/// The last read of a window.
+struct WindowRead {
+    pages: Vec<MessagePage>,
+    /// The provider's count of the window with its margin, from `counted_from` on.
+    count: u64,
+    counted_from: Millis,
+    /// The reason why the pages do not match the count.
+    doubt: Option<String>,
+    requested_at: Millis,
+}
+
+impl WindowRead {
+    /// Returns the messages of the window, with those that only earlier reads have shown.
+    fn into_fetched(self, window: Window, earlier_reads: &[Vec<MessagePage>]) -> FetchedWindow {
+        let begin = self.counted_from;
+        let mut pages = self.pages;
+        if self.doubt.is_some() {
+            pages = page_checks::without_boundary_duplicates(pages);
+        }
+        // The count covers messages in the margin, and not those that were read before they
+        // expired.
+        let in_margin = count_messages(&pages, |at| begin <= at && !window.contains(at));
+        let pages = page_checks::with_earlier_messages(pages, earlier_reads);
+        let expired = count_messages(&pages, |at| at < begin && window.contains(at));
+        let items = page_checks::within(window, pages);
+        FetchedWindow {
+            provider_count: Some(self.count.saturating_sub(in_margin) + expired),
+            doubt: self.doubt,
+            ..FetchedWindow::from_items(items, self.requested_at)
+        }
     }
 }
 

@@ -64,8 +64,8 @@ impl HandleReadiness {
     }
 
     /// Records a read after a wait, and whether the handle was ready. Many reads are in flight at
-    /// once and show the same thing, so an update depends on the wait that was tried and not on the
-    /// number of reads that tried it.
+    /// once and show the same thing. So an update depends on the wait that was tried, and not on
+    /// the number of reads that tried it.
     pub(super) fn observe(&self, waited: Duration, is_ready: bool) {
         let mut estimate = self.lock();
         // A read that waited as long as the probe has shown what the probe was to show.
