@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::check::{CheckResult, DetectedProblem};
-use super::limits::{CLEAR_DELAY, MAX_NAMED_STREAMS, MAX_SEPARATE_ALARMS};
+use super::limits::{CLEAR_DELAY, MAX_SEPARATE_ALARMS};
 use crate::domain::alarm::{Alarm, AlarmSubject, Notified};
 use crate::domain::time::Millis;
 
@@ -102,7 +102,7 @@ impl AlarmBoard {
             .map(|problem| (subject_of(problem), problem.clone()))
             .collect();
         if !others.is_empty() && share_one {
-            assigned.push((whole, combined(&others)));
+            assigned.push((whole, DetectedProblem::combined(&others)));
         } else {
             let separate = others.into_iter();
             assigned.extend(separate.map(|problem| (subject_of(problem), problem.clone())));
@@ -173,26 +173,6 @@ impl AlarmBoard {
         }
         cleared
     }
-}
-
-/// Combines the problems of many streams into one.
-fn combined(problems: &[&DetectedProblem]) -> DetectedProblem {
-    let names: Vec<&str> = problems
-        .iter()
-        .filter_map(|problem| problem.stream.as_deref())
-        .take(MAX_NAMED_STREAMS)
-        .collect();
-    let count = problems.len();
-    let more = match count - names.len() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let names = names.join(", ");
-    let first = problems.first();
-    let first_text = first.map_or("", |problem| problem.text.as_str());
-    let first_hint = first.map_or("", |problem| problem.hint.as_str());
-    let text = format!("{count} streams: {names}{more}; first problem: {first_text}");
-    DetectedProblem::new(text, first_hint)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::limits::MAX_NAMED_STREAMS;
 use crate::domain::alarm::{AlarmKind, AlarmSubject};
 
 /// The result of one check for one kind of problem.
@@ -80,5 +81,25 @@ impl DetectedProblem {
             stream: Some(stream.into()),
             ..Self::new(text, hint)
         }
+    }
+
+    /// Combines the problems of many streams into one.
+    pub(super) fn combined(problems: &[&Self]) -> Self {
+        let names: Vec<&str> = problems
+            .iter()
+            .filter_map(|problem| problem.stream.as_deref())
+            .take(MAX_NAMED_STREAMS)
+            .collect();
+        let count = problems.len();
+        let more = match count - names.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let names = names.join(", ");
+        let first = problems.first();
+        let first_text = first.map_or("", |problem| problem.text.as_str());
+        let first_hint = first.map_or("", |problem| problem.hint.as_str());
+        let text = format!("{count} streams: {names}{more}; first problem: {first_text}");
+        Self::new(text, first_hint)
     }
 }

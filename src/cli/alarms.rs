@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::print_with_hint;
 use super::table::{duration, sanitized};
+use crate::alerts::text::affected;
 use crate::domain::alarm::{Alarm, AlarmSubject};
 use crate::domain::time::Millis;
 use crate::store::StreamStatus;
@@ -11,7 +12,7 @@ use crate::store::StreamStatus;
 /// Prints each alarm with its hint.
 pub(super) fn print_alarms(alarms: &[Alarm], now: Millis) {
     for alarm in alarms {
-        let subject = subject_name(&alarm.subject);
+        let subject = sanitized(&affected(&alarm.subject));
         let kind = alarm.subject.kind;
         let lasts = duration(now.since(alarm.since).as_secs());
         let text = sanitized(&alarm.text);
@@ -19,17 +20,6 @@ pub(super) fn print_alarms(alarms: &[Alarm], now: Millis) {
             format_args!("\nALARM: {subject}: {kind}, for {lasts}: {text}"),
             &alarm.hint,
         );
-    }
-}
-
-/// Returns the account and the stream of an alarm, or the archive if it has neither.
-fn subject_name(subject: &AlarmSubject) -> String {
-    let names = [subject.account.as_deref(), subject.stream.as_deref()];
-    let names: Vec<String> = names.into_iter().flatten().map(sanitized).collect();
-    if names.is_empty() {
-        "the archive".to_owned()
-    } else {
-        names.join(" ")
     }
 }
 

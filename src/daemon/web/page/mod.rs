@@ -5,8 +5,9 @@
 //! | question | file |
 //! |---|---|
 //! | which data does a page read, and how often? | `snapshot.rs`, `cache.rs` |
-//! | when is a stream behind, suspect or complete, and what is the headline? | `model/health.rs` |
-//! | what is listed as an issue? | `model/issues.rs` |
+//! | when is a stream behind, suspect or complete? | `model/health.rs` |
+//! | what is the headline? | `model/headline.rs` |
+//! | what is listed as an issue? | `model/issues.rs`, `model/stream_issues.rs` |
 //! | how are streams searched and sorted? | `model/list.rs` |
 //! | how is a day assessed? | `model/calendar.rs` |
 //! | where is the HTML? | `view/`; its templates escape all untrusted text |
@@ -30,7 +31,8 @@ use crate::domain::time::Day;
 use crate::domain::window::Window;
 use crate::store::{Archive, StoreError, StreamStatus};
 use model::calendar::{StreamDay, month_of, stream_days};
-use model::health::{AssessedStream, Headline};
+use model::headline::Headline;
+use model::health::AssessedStream;
 use model::issues;
 use model::list::{ListQuery, StreamList};
 use model::stream_query::StreamQuery;

@@ -211,12 +211,12 @@ mod tests {
             &AssessedStream::new(&status, NOW),
             &ledger_days,
         );
-        let told: Vec<_> = found
+        let days: Vec<_> = found
             .iter()
             .map(|day| (day.state, day.messages, day.gap_s, day.lost_s))
             .collect();
         assert_eq!(
-            told,
+            days,
             [
                 (DayState::NotWanted, 0, 0, 0),
                 (DayState::Lost, 0, 0, 86_400),

@@ -1,9 +1,8 @@
-//! The health of a stream, and of all streams together. Pure.
+//! The health of a stream. Pure.
 
 use crate::alerts::limits::NEGLIGIBLE_LOSS_S;
 use crate::daemon::web::limits::TAIL_GRACE_S;
-use crate::domain::format::{duration, thousands};
-use crate::domain::time::{Second, UNBOUNDED_HISTORY_S};
+use crate::domain::time::Second;
 use crate::domain::window::Window;
 use crate::store::StreamStatus;
 
@@ -109,123 +108,6 @@ fn overdue_gaps(status: &StreamStatus, now: Second) -> Vec<Window> {
     missing.filter(|gap| !is_recent_tail(gap)).collect()
 }
 
-/// The state of the whole archive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum OverallState {
-    /// Nothing is archived yet.
-    Empty,
-    Complete,
-    /// Some history is missing and is being fetched.
-    CatchingUp,
-    /// A person should act.
-    ActionNeeded,
-}
-
-/// The headline of the page: the state of the archive in one sentence.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Headline {
-    pub(crate) state: OverallState,
-    pub(crate) text: String,
-}
-
-impl Headline {
-    /// Summarizes all streams. `needs_action`: at least one issue needs action.
-    pub(crate) fn new(streams: &[AssessedStream<'_>], needs_action: bool) -> Self {
-        let archived: Vec<&AssessedStream<'_>> = streams
-            .iter()
-            .filter(|stream| stream.is_archived())
-            .collect();
-        let is_complete = archived.iter().all(|stream| stream.gaps.is_empty());
-        let state = if needs_action {
-            OverallState::ActionNeeded
-        } else if archived.is_empty() {
-            OverallState::Empty
-        } else if is_complete {
-            OverallState::Complete
-        } else {
-            OverallState::CatchingUp
-        };
-        let text = match (state, archived.is_empty()) {
-            (OverallState::ActionNeeded, true) => "Action needed: nothing is archived yet".into(),
-            (_, true) => {
-                "Nothing is archived yet: the first pass has not reached any stream".into()
-            }
-            (_, false) => {
-                let word = state.word();
-                let completeness = completeness_text(&archived);
-                format!("{word}: {completeness}{}", loss_text(&archived))
-            }
-        };
-        Self { state, text }
-    }
-}
-
-impl OverallState {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Empty | Self::Complete => "Up to date",
-            Self::CatchingUp => "Catching up",
-            Self::ActionNeeded => "Action needed",
-        }
-    }
-}
-
-/// Returns the age up to which all streams are complete, or the missing history.
-fn completeness_text(streams: &[&AssessedStream<'_>]) -> String {
-    let all = thousands(streams.len() as u64);
-    let gaps_s: Vec<u64> = streams
-        .iter()
-        .filter(|stream| !stream.gaps.is_empty())
-        .map(|stream| stream.gap_s)
-        .collect();
-    let Some(longest_s) = gaps_s.iter().max() else {
-        let lags_s = streams.iter().map(|stream| stream.lag_s);
-        let ago = duration(lags_s.max().unwrap_or(0));
-        return match streams.len() {
-            1 => format!("the one stream is complete up to {ago} ago"),
-            _ => format!("all {all} streams are complete up to {ago} ago"),
-        };
-    };
-    let missing = missing_text(*longest_s);
-    match (gaps_s.len(), streams.len()) {
-        (1, 1) => format!("the one stream lacks {missing}"),
-        (1, _) => format!("1 of {all} streams lacks {missing}"),
-        (some, _) => {
-            let some = thousands(some as u64);
-            format!("{some} of {all} streams lack up to {missing}")
-        }
-    }
-}
-
-/// Returns the amount of missing history in words.
-fn missing_text(seconds: u64) -> String {
-    if seconds > UNBOUNDED_HISTORY_S {
-        "all history".to_owned()
-    } else {
-        format!("{} of history", duration(seconds))
-    }
-}
-
-/// Returns the permanently lost history in words; empty if there is none.
-fn loss_text(streams: &[&AssessedStream<'_>]) -> String {
-    let losses_s: Vec<u64> = streams
-        .iter()
-        .map(|stream| stream.lost_s)
-        .filter(|lost_s| *lost_s > 0)
-        .collect();
-    let Some(longest_s) = losses_s.iter().max() else {
-        return String::new();
-    };
-    let longest = duration(*longest_s);
-    match losses_s.len() {
-        1 => format!("; 1 has permanently lost {longest}"),
-        some => {
-            let some = thousands(some as u64);
-            format!("; {some} have permanently lost up to {longest}")
-        }
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -279,70 +161,6 @@ pub(crate) mod tests {
             missing_seconds: gap.seconds(),
             ..stream(id)
         }
-    }
-
-    fn headline(streams: &[StreamStatus]) -> String {
-        let assessed: Vec<AssessedStream<'_>> = streams
-            .iter()
-            .map(|stream| AssessedStream::new(stream, NOW))
-            .collect();
-        Headline::new(&assessed, false).text
-    }
-
-    #[test]
-    fn headline_says_if_the_archive_is_complete_and_up_to_when() {
-        assert_eq!(
-            headline(&[stream(1)]),
-            "Up to date: the one stream is complete up to 2m ago"
-        );
-        assert_eq!(
-            headline(&[stream(1), stream(2)]),
-            "Up to date: all 2 streams are complete up to 2m ago"
-        );
-        let lost = StreamStatus {
-            lost_seconds: 180_000,
-            ..stream(3)
-        };
-        assert_eq!(
-            headline(&[stream(1), lacking(2, 20_000, 9200), lost]),
-            "Catching up: 1 of 3 streams lacks 3h of history; 1 has permanently lost 2d 2h"
-        );
-        let nothing = "Nothing is archived yet: the first pass has not reached any stream";
-        assert_eq!(headline(&[]), nothing);
-        assert_eq!(
-            headline(&[StreamStatus {
-                id: None,
-                ..stream(1)
-            }]),
-            nothing
-        );
-        assert_eq!(
-            Headline::new(&[], true).text,
-            "Action needed: nothing is archived yet"
-        );
-    }
-
-    #[test]
-    fn a_recent_tail_is_no_gap() {
-        assert_eq!(
-            headline(&[stream(1), lacking(2, 1200, 120)]),
-            "Up to date: all 2 streams are complete up to 20m ago",
-            "its end is to be fetched"
-        );
-        assert_eq!(
-            headline(&[lacking(1, 3600, 120)]),
-            "Catching up: the one stream lacks 58m of history"
-        );
-        assert_eq!(
-            headline(&[lacking(1, 1200, 600)]),
-            "Catching up: the one stream lacks 10m of history",
-            "a hole"
-        );
-        assert_eq!(
-            headline(&[lacking(1, NOW.0, 120)]),
-            "Catching up: the one stream lacks all history",
-            "wanted from the beginning of time"
-        );
     }
 
     #[test]

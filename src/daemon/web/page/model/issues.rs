@@ -3,96 +3,18 @@
 //! An issue that an active alarm covers is not repeated. Not every issue is an alarm, and alarms
 //! begin only after a delay.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::health::{AssessedStream, StreamHealth};
-use crate::alerts::text::{LOSS_HINT, affected};
-use crate::daemon::web::limits::{MAX_ALARMS, MAX_FAILURES, NEGLECTED_AFTER_S};
+use super::issue::{ActiveAlarms, Issue, Severity};
+use super::stream_issues::{data_issues, failure_issues};
+use crate::alerts::text::LOSS_HINT;
+use crate::daemon::web::limits::{MAX_ALARMS, NEGLECTED_AFTER_S};
 use crate::daemon::web::page::snapshot::{AccountOverview, PageSnapshot};
 use crate::domain::alarm::{Alarm, AlarmKind};
 use crate::domain::format::{duration, thousands};
-use crate::domain::time::{Millis, Second};
+use crate::domain::time::Second;
 use crate::store::StreamStatus;
-
-/// The alarm kinds that cover stream failures.
-const FAILURE_KINDS: &[AlarmKind] = &[AlarmKind::Parked, AlarmKind::Failing, AlarmKind::Stuck];
-
-/// The severity of an issue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Severity {
-    /// A person should act.
-    Action,
-    /// For information: nothing can or needs to be done.
-    Info,
-}
-
-/// A problem, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Issue {
-    pub(crate) severity: Severity,
-    /// The affected account, stream or archive.
-    pub(crate) subject: String,
-    pub(crate) problem: String,
-    /// The recommended action.
-    pub(crate) hint: String,
-    /// The start of the problem, if known.
-    pub(crate) since: Option<Millis>,
-}
-
-impl Issue {
-    fn new(
-        severity: Severity,
-        subject: impl Into<String>,
-        problem: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> Self {
-        Self {
-            severity,
-            subject: subject.into(),
-            problem: problem.into(),
-            hint: hint.into(),
-            since: None,
-        }
-    }
-
-    fn action(
-        subject: impl Into<String>,
-        problem: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> Self {
-        Self::new(Severity::Action, subject, problem, hint)
-    }
-
-    fn info(
-        subject: impl Into<String>,
-        problem: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> Self {
-        Self::new(Severity::Info, subject, problem, hint)
-    }
-
-    fn from_alarm(alarm: &Alarm) -> Self {
-        Self {
-            since: Some(alarm.since),
-            ..Self::action(affected(&alarm.subject), &alarm.text, &alarm.hint)
-        }
-    }
-}
-
-/// The active alarms.
-#[derive(Clone, Copy)]
-struct ActiveAlarms<'a>(&'a [Alarm]);
-
-impl ActiveAlarms<'_> {
-    /// True if an alarm of one of these kinds is active for an account.
-    fn covers(self, account: &str, kinds: &[AlarmKind]) -> bool {
-        self.0.iter().any(|alarm| {
-            let subject = &alarm.subject;
-            subject.account.as_deref() == Some(account) && kinds.contains(&subject.kind)
-        })
-    }
-}
 
 /// Returns all issues, the most severe first.
 pub(crate) fn find_issues(snapshot: &PageSnapshot, streams: &[AssessedStream<'_>]) -> Vec<Issue> {
@@ -186,38 +108,6 @@ fn loss_ahead_issue(account: &AccountOverview) -> Option<Issue> {
     Some(Issue::action(&account.name, problem, LOSS_HINT))
 }
 
-/// Returns the failures of streams. Streams that fail with the same error are one issue.
-fn failure_issues(streams: &[AssessedStream<'_>], alarms: ActiveAlarms<'_>) -> Vec<Issue> {
-    let mut by_error: BTreeMap<(&str, &str), Vec<&StreamStatus>> = BTreeMap::new();
-    for AssessedStream { status, .. } in streams {
-        if let Some(failure) = &status.error
-            && !alarms.covers(&status.account, FAILURE_KINDS)
-        {
-            let error = (status.account.as_str(), failure.error.as_str());
-            by_error.entry(error).or_default().push(status);
-        }
-    }
-    let mut by_error: Vec<_> = by_error.into_iter().collect();
-    by_error.sort_by_key(|(_, streams)| Reverse(streams.len()));
-    let rest = by_error.len().saturating_sub(MAX_FAILURES);
-    let mut issues = Vec::new();
-    for ((account, error), streams) in by_error.into_iter().take(MAX_FAILURES) {
-        let subject = match streams.as_slice() {
-            [one] => format!("{account} {}", one.stream),
-            some => format!("{account}, {} streams", thousands(some.len() as u64)),
-        };
-        let failure = streams.first().and_then(|status| status.error.as_ref());
-        let hint = failure.map_or("", |failure| failure.hint.as_str());
-        issues.push(Issue::action(subject, error, hint));
-    }
-    if rest > 0 {
-        let problem = format!("streams fail with {} other errors", thousands(rest as u64));
-        let hint = "see the streams below, the worst first";
-        issues.push(Issue::action("more", problem, hint));
-    }
-    issues
-}
-
 /// Returns the missing history of an account that is being fetched, with the estimated time.
 fn backlog_issue(account: &AccountOverview, streams: &[AssessedStream<'_>]) -> Option<Issue> {
     let is_behind = |stream: &&AssessedStream<'_>| {
@@ -240,53 +130,6 @@ fn backlog_issue(account: &AccountOverview, streams: &[AssessedStream<'_>]) -> O
     Some(Issue::info(&account.name, problem, hint))
 }
 
-/// Returns the issues of data that no pass repairs today.
-fn data_issues(streams: &[AssessedStream<'_>]) -> Vec<Issue> {
-    let suspect = nonzero(streams, |stream| stream.status.suspect_rows);
-    let quarantined = nonzero(streams, |stream| stream.status.quarantined);
-    let lost = nonzero(streams, |stream| stream.lost_s);
-    let mut issues = Vec::new();
-    if !suspect.is_empty() {
-        let windows = thousands(suspect.iter().sum());
-        let problem = format!("windows that may be incomplete: {windows}");
-        let hint =
-            "nothing: they are refetched automatically; a stream's own page shows the reason";
-        issues.push(Issue::info(count_streams(&suspect), problem, hint));
-    }
-    if !quarantined.is_empty() {
-        let messages = thousands(quarantined.iter().sum());
-        let problem = format!("messages that could not be parsed and are kept raw: {messages}");
-        let hint = "after an upgrade, `backscroll requeue` parses them again";
-        issues.push(Issue::info(count_streams(&quarantined), problem, hint));
-    }
-    if let Some(longest_s) = lost.iter().max() {
-        let longest = duration(*longest_s);
-        let problem = format!(
-            "permanently lost, up to {longest} of a stream: it expired at the provider before it \
-             was fetched"
-        );
-        let hint = "it cannot be recovered; a stream's own page shows the days";
-        issues.push(Issue::info(count_streams(&lost), problem, hint));
-    }
-    issues
-}
-
-/// Returns the values of the streams for which it is not zero.
-fn nonzero(streams: &[AssessedStream<'_>], value: fn(&AssessedStream<'_>) -> u64) -> Vec<u64> {
-    streams
-        .iter()
-        .map(value)
-        .filter(|value| *value > 0)
-        .collect()
-}
-
-fn count_streams(values: &[u64]) -> String {
-    match values.len() {
-        1 => "1 stream".to_owned(),
-        some => format!("{} streams", thousands(some as u64)),
-    }
-}
-
 /// True if any issue needs action, or any stream fails or is paused.
 pub(crate) fn needs_action(issues: &[Issue], streams: &[AssessedStream<'_>]) -> bool {
     let is_action = |issue: &Issue| issue.severity == Severity::Action;
@@ -300,6 +143,7 @@ mod tests {
 
     use super::super::health::tests::{NOW, lacking, stream};
     use super::*;
+    use crate::daemon::web::limits::MAX_FAILURES;
     use crate::domain::alarm::{AlarmSubject, Notified};
     use crate::domain::frontier::Frontier;
     use crate::store::{Pause, RecordedError};
@@ -441,18 +285,18 @@ mod tests {
             until: NOW.start(),
             reason: "refused".to_owned(),
         });
-        let trouble = Some(RecordedError {
+        let error = Some(RecordedError {
             error: "refused".to_owned(),
             hint: "try".to_owned(),
         });
-        let ill = StreamStatus {
-            error: trouble,
+        let failing = StreamStatus {
+            error,
             pause,
             ..stream(1)
         };
         let parked = issues_with_alarms(
             vec![alarm("shop", AlarmKind::Parked)],
-            std::slice::from_ref(&ill),
+            std::slice::from_ref(&failing),
         );
         assert_eq!(
             parked,
@@ -462,7 +306,7 @@ mod tests {
                 "alarm of shop".to_owned()
             )]
         );
-        let of_another = issues_with_alarms(vec![alarm("other", AlarmKind::Parked)], &[ill]);
+        let of_another = issues_with_alarms(vec![alarm("other", AlarmKind::Parked)], &[failing]);
         assert_eq!(of_another.len(), 3);
         let many = (0..50)
             .map(|n| alarm(&n.to_string(), AlarmKind::Silent))

@@ -1,8 +1,11 @@
 //! The assessment of streams and of the archive. Pure.
 
 pub(super) mod calendar;
+pub(super) mod headline;
 pub(super) mod health;
 pub(super) mod intervals;
+pub(super) mod issue;
 pub(super) mod issues;
 pub(super) mod list;
+mod stream_issues;
 pub(super) mod stream_query;

@@ -2,19 +2,19 @@
 
 use maud::{Markup, html};
 
-use super::accounts;
 use super::chart::{Bar, bar_chart, sample, strip};
-use super::layout::{ago, badge, footer, layout, timestamp, truncated, untrusted};
+use super::layout::{badge, footer, layout, timestamp, truncated, untrusted};
+use super::{accounts, passes};
 use crate::daemon::web::limits::{CHART_DAYS, LISTED_DAYS, MAX_SEARCH_CHARS};
 use crate::daemon::web::page::model::calendar::{DayState, StreamDay};
-use crate::daemon::web::page::model::health::{AssessedStream, Headline, OverallState};
+use crate::daemon::web::page::model::headline::{Headline, OverallState};
+use crate::daemon::web::page::model::health::AssessedStream;
 use crate::daemon::web::page::model::intervals::{DAY, by_interval};
-use crate::daemon::web::page::model::issues::{Issue, Severity};
+use crate::daemon::web::page::model::issue::{Issue, Severity};
 use crate::daemon::web::page::model::list::{ListQuery, SortOrder, StreamList};
 use crate::daemon::web::page::snapshot::PageSnapshot;
 use crate::domain::format::{bytes, duration, thousands};
 use crate::domain::time::{Millis, UNBOUNDED_HISTORY_S};
-use crate::store::{PassRecord, RunTotals};
 
 /// The contents of the front page.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl FrontPage<'_> {
                 (accounts::account_cards(self.snapshot, self.streams))
                 (self.streams())
                 (self.messages())
-                (self.passes())
+                (passes::recent_passes(self.snapshot))
             }
             (footer())
         };
@@ -270,42 +270,6 @@ impl FrontPage<'_> {
             }
         }
     }
-
-    /// True if no later pass over the same account is on the page.
-    fn is_latest_of_account(&self, position: usize) -> bool {
-        let account = &self.snapshot.passes[position].account;
-        let later = &self.snapshot.passes[..position];
-        later.iter().all(|pass| pass.account != *account)
-    }
-
-    fn passes(&self) -> Markup {
-        html! {
-            section aria-labelledby="passes" {
-                h2 #passes { "Recent passes" }
-                @if self.snapshot.passes.is_empty() {
-                    p.none { "No pass has run yet." }
-                } @else {
-                    table.passes {
-                        thead {
-                            tr {
-                                th scope="col" { "Started" }
-                                th scope="col" { "Account" }
-                                th scope="col" { "Purpose" }
-                                th.number.wide scope="col" { "Duration" }
-                                th scope="col" { "Result" }
-                            }
-                        }
-                        tbody {
-                            @for (n, pass) in self.snapshot.passes.iter().enumerate() {
-                                @let is_latest = self.is_latest_of_account(n);
-                                (pass_row(pass, is_latest, self.snapshot.taken_at))
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
 }
 
 fn issue_item(issue: &Issue) -> Markup {
@@ -364,45 +328,6 @@ fn duration_or_dash(seconds: u64) -> String {
         0 => "–".to_owned(),
         UNBOUNDED_HISTORY_S.. => "all".to_owned(),
         _ => duration(seconds),
-    }
-}
-
-/// Renders a pass. `is_latest`: no later pass over the account has begun.
-fn pass_row(pass: &PassRecord, is_latest: bool, now: Millis) -> Markup {
-    let took = pass.finished_at.map(|at| {
-        let took = at.since(pass.started_at);
-        match took.as_secs() {
-            0..10 => format!("{:.1}s", took.as_secs_f64()),
-            seconds => duration(seconds),
-        }
-    });
-    html! {
-        tr {
-            td { (ago(pass.started_at, now)) }
-            td { (untrusted(&pass.account)) }
-            td { (untrusted(&pass.why)) }
-            td.number.wide { (took.as_deref().unwrap_or("–")) }
-            td {
-                @if took.is_some() { (pass_result(&pass.totals)) }
-                @else if is_latest { "running" }
-                @else { "interrupted" }
-            }
-        }
-    }
-}
-
-fn pass_result(tally: &RunTotals) -> Markup {
-    let errors = match tally.errors {
-        0 => None,
-        1 => Some("1 error".to_owned()),
-        some => Some(format!("{} errors", thousands(some))),
-    };
-    html! {
-        (thousands(tally.new)) " new"
-        @if tally.changed > 0 { ", " (thousands(tally.changed)) " changed" }
-        ", " (thousands(tally.requests)) " requests"
-        @if let Some(errors) = errors { ", " strong { (errors) } }
-        @if let Some(error) = &tally.last_error { ": " (untrusted(error)) }
     }
 }
 

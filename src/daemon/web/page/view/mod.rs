@@ -4,4 +4,5 @@ mod accounts;
 mod chart;
 pub(super) mod front;
 pub(super) mod layout;
+mod passes;
 pub(super) mod stream;
