@@ -4,7 +4,7 @@
 //! 5xx. [`AnswerRetry`] repeats an operation whose answer was garbled. Whatever still fails is left
 //! to the next pass, as the error's [`Disposition`](super::Disposition) says.
 
-use crate::domain::lock::lock;
+use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard};
 
 use reqwest::Url;
@@ -15,6 +15,7 @@ use super::gate::Gate;
 use super::limits::{ANSWER_BACKOFF, RECOVERY_PERIOD, REQUEST_BACKOFF, THROTTLE_BACKOFF};
 use super::rate_limiter::Priority;
 use super::transport::{Attempt, ClientSetupError, ProviderRequest, ProviderResponse, Transport};
+use crate::domain::lock::lock;
 
 /// The requests of one account.
 #[derive(Debug)]
@@ -101,6 +102,7 @@ impl HttpClient {
         AnswerRetry {
             client: self,
             failures: 0,
+            odd_items: HashSet::new(),
         }
     }
 
@@ -135,14 +137,60 @@ impl HttpClient {
     }
 }
 
+/// A parsed answer. Some of its items may be odd: they cannot be parsed, or were not asked for.
+#[derive(Debug)]
+pub(super) struct ParsedAnswer<T> {
+    pub(super) value: T,
+    /// The raw texts of the odd items.
+    pub(super) odd_items: Vec<String>,
+}
+
 /// The retry of an operation whose answers may be garbled.
 #[derive(Debug)]
 pub(super) struct AnswerRetry<'a> {
     client: &'a HttpClient,
     failures: u32,
+    /// The odd items of earlier answers.
+    odd_items: HashSet<String>,
 }
 
 impl AnswerRetry<'_> {
+    /// Returns the value of an answer that can be relied on. `None` after the wait before the next
+    /// attempt.
+    ///
+    /// Odd items may have been garbled on the way. An answer is relied on if another one before it
+    /// has shown the same odd items: then the provider stores them so. At the last attempt one of
+    /// them is enough, since a history that grows may show new ones in every answer.
+    pub(super) async fn accept<T>(
+        &mut self,
+        operation: &'static str,
+        answer: Result<ParsedAnswer<T>, ProviderError>,
+    ) -> Result<Option<T>, ProviderError> {
+        let ParsedAnswer { value, odd_items } = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.backoff_or_fail(error).await?;
+                return Ok(None);
+            }
+        };
+        let known = odd_items
+            .iter()
+            .filter(|raw| self.odd_items.contains(*raw))
+            .count();
+        if known == odd_items.len() || (known > 0 && self.is_last_attempt()) {
+            return Ok(Some(value));
+        }
+        self.odd_items.extend(odd_items);
+        let fault = "some of its messages cannot be parsed or were not asked for".to_owned();
+        self.backoff_or_fail(ProviderError::Malformed { operation, fault })
+            .await?;
+        Ok(None)
+    }
+
+    fn is_last_attempt(&self) -> bool {
+        ANSWER_BACKOFF.delay_after(self.failures + 1, 0.0).is_none()
+    }
+
     /// Waits before the next attempt. Returns `error` if there is to be none.
     pub(super) async fn backoff_or_fail(
         &mut self,

@@ -9,12 +9,18 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::domain::message::{UnparsableMessage, name_error};
+use crate::domain::message::{Message, UnparsableMessage, name_error};
 use crate::domain::time::Millis;
 
 /// Numbers below this are read as seconds, others as milliseconds. As seconds it is the year 5138,
 /// as milliseconds March 1973, before either provider's first message.
 const MIN_MILLISECOND_VALUE: i64 = 100_000_000_000;
+/// From here on, numbers are read as microseconds, and from 1000 times as much as nanoseconds: as
+/// milliseconds it is the year 5138.
+const MIN_MICROSECOND_VALUE: i64 = 1000 * MIN_MILLISECOND_VALUE;
+
+/// The reason for which a sound message of another stream or time is kept raw.
+const NOT_REQUESTED: &str = "its names or its time are not those that were asked for";
 
 /// The most characters of a provider's error text that are shown.
 const MAX_ERROR_TEXT_CHARS: usize = 200;
@@ -64,10 +70,10 @@ impl<'de> Deserialize<'de> for WireTime {
                 Ok(WireTime(time_from_integer(n)))
             }
             fn visit_f64<E: de::Error>(self, n: f64) -> Result<WireTime, E> {
-                let is_seconds = n.abs() < MIN_MILLISECOND_VALUE as f64;
-                let ms = if is_seconds { n * 1000.0 } else { n };
-                if ms.abs() < 1e17 {
-                    Ok(WireTime(Millis(ms.round() as i64)))
+                if n.abs() < MIN_MILLISECOND_VALUE as f64 {
+                    Ok(WireTime(Millis((n * 1000.0).round() as i64)))
+                } else if n.abs() < i64::MAX as f64 {
+                    Ok(WireTime(time_from_integer(n.round() as i64)))
                 } else {
                     Err(E::custom("a time out of all range"))
                 }
@@ -82,10 +88,14 @@ impl<'de> Deserialize<'de> for WireTime {
 }
 
 fn time_from_integer(n: i64) -> Millis {
-    Millis(if n.abs() < MIN_MILLISECOND_VALUE {
-        n * 1000
-    } else {
-        n
+    const MILLISECOND: u64 = MIN_MILLISECOND_VALUE.unsigned_abs();
+    const MICROSECOND: u64 = MIN_MICROSECOND_VALUE.unsigned_abs();
+    const NANOSECOND: u64 = 1000 * MICROSECOND;
+    Millis(match n.unsigned_abs() {
+        0..MILLISECOND => n * 1000,
+        MILLISECOND..MICROSECOND => n,
+        MICROSECOND..NANOSECOND => n.div_euclid(1000),
+        NANOSECOND.. => n.div_euclid(1_000_000),
     })
 }
 
@@ -179,6 +189,12 @@ pub(super) fn parse_item<'a, W: Deserialize<'a>, T>(
     raw: &'a str,
     convert: impl Fn(W) -> Result<T, String>,
 ) -> Result<T, UnparsableMessage> {
+    if let Some(text) = damaged_text(raw) {
+        return Err(UnparsableMessage {
+            raw: text,
+            reason: "the message is not valid JSON".to_owned(),
+        });
+    }
     let parsed = serde_json::from_str(raw).map_err(|e| parse_error_text(&e));
     parsed
         .and_then(convert)
@@ -186,6 +202,34 @@ pub(super) fn parse_item<'a, W: Deserialize<'a>, T>(
             raw: raw.to_owned(),
             reason,
         })
+}
+
+/// Returns the text of an item that [`super::damaged_items`] has isolated: an object in a string.
+fn damaged_text(raw: &str) -> Option<String> {
+    raw.starts_with("\"{")
+        .then(|| serde_json::from_str(raw).ok())
+        .flatten()
+}
+
+/// Keeps a message only if it was asked for. The reason of any other says so.
+pub(super) fn require_requested(message: Message, is_requested: bool) -> Result<Message, String> {
+    if is_requested {
+        Ok(message)
+    } else {
+        Err(NOT_REQUESTED.to_owned())
+    }
+}
+
+/// True if an item is a sound message that was not asked for.
+pub(super) fn is_not_requested(item: &Result<Message, UnparsableMessage>) -> bool {
+    item.as_ref()
+        .is_err_and(|unparsable| unparsable.reason == NOT_REQUESTED)
+}
+
+/// Returns the raw texts of the items that could not be parsed or were not asked for.
+pub(super) fn odd_items(items: &[Result<Message, UnparsableMessage>]) -> Vec<String> {
+    let odd = items.iter().filter_map(|item| item.as_ref().err());
+    odd.map(|unparsable| unparsable.raw.clone()).collect()
 }
 
 /// Checks that a name is present and valid.
@@ -259,6 +303,14 @@ mod tests {
         assert_eq!(parse_time("1644999939"), Some(1_644_999_939_000));
         assert_eq!(parse_time("\"1644999939\""), Some(1_644_999_939_000));
         assert_eq!(parse_time("123"), Some(123_000));
+        for finer in [
+            "1644999939488123",
+            "1644999939488123456",
+            "1.644999939488123e15",
+        ] {
+            assert_eq!(parse_time(finer), Some(1_644_999_939_488), "{finer}");
+        }
+        assert_eq!(parse_time("-9223372036854775808"), Some(-9_223_372_036_855));
         for nonsense in ["\"soon\"", "null", "{}", "1e300", "18446744073709551615"] {
             assert_eq!(parse_time(nonsense), None, "{nonsense}");
         }

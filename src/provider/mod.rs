@@ -13,7 +13,7 @@
 //! | How is a request authenticated? | `agora/credentials.rs`, `web3mq/credentials.rs` |
 //! | How is a window split? | `splitting.rs`, then `splitting.rs` of the adapter |
 //! | How is provider time known? | `clock.rs` |
-//! | What happens to a message that cannot be parsed? | `json.rs`: it is kept raw, and quarantined by the engine |
+//! | What happens to a message that cannot be parsed? | `json.rs`: it is kept raw, and quarantined by the engine; if it damages its page: `damaged_items.rs` |
 //! | Which requests were sent, and with which outcome? | `traffic.rs` |
 //! | Where are the tunables? | `limits.rs` |
 //!
@@ -37,6 +37,7 @@
 mod account;
 pub mod agora;
 pub mod clock;
+mod damaged_items;
 pub mod discovery;
 pub mod error;
 mod followed_streams;

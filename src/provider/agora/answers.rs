@@ -8,6 +8,8 @@ use serde_json::value::RawValue;
 
 use super::conversations::ConversationKinds;
 use super::message::{self, MessagePage};
+use super::page_checks::{self, RequestedMessages};
+use crate::provider::damaged_items::isolate_damaged_items;
 use crate::provider::json;
 
 /// The content of an answer under status 200.
@@ -79,12 +81,20 @@ pub(super) fn parse_count(body: &[u8]) -> HistoryAnswer<u64> {
 }
 
 /// Parses a page of messages.
-pub(super) fn parse_page(body: &[u8], kinds: &ConversationKinds) -> HistoryAnswer<MessagePage> {
+pub(super) fn parse_page(
+    body: &[u8],
+    kinds: &ConversationKinds,
+    requested: RequestedMessages<'_>,
+) -> HistoryAnswer<MessagePage> {
     parse_answer(body, |envelope| {
         let is_list = |raw: &&RawValue| raw.get().starts_with('[');
         let list = envelope.messages.or(envelope.message.filter(is_list));
-        message::parse_messages(list, kinds)
-            .map_err(|e| format!("`messages` is not a list: {}", json::parse_error_text(&e)))
+        let page = message::parse_messages(list, kinds, requested)
+            .map_err(|e| format!("`messages` is not a list: {}", json::parse_error_text(&e)))?;
+        if page_checks::is_foreign(&page) {
+            return Err("the answer holds messages that were not asked for".to_owned());
+        }
+        Ok(page)
     })
 }
 
@@ -93,18 +103,17 @@ fn parse_answer<T>(
     body: &[u8],
     take_value: impl FnOnce(&HistoryEnvelope) -> Result<T, String>,
 ) -> HistoryAnswer<T> {
-    let text = match json::utf8_body(body) {
-        Ok(text) => text,
-        Err(fault) => return HistoryAnswer::Malformed(fault),
-    };
-    let with_commas;
-    let envelope: HistoryEnvelope = match serde_json::from_str(text) {
+    let repaired;
+    let envelope = match parse_envelope(body) {
         Ok(envelope) => envelope,
-        Err(error) => {
-            with_commas = with_missing_commas(text);
-            match serde_json::from_str(&with_commas) {
-                Ok(envelope) => envelope,
-                Err(_) => return HistoryAnswer::Malformed(json::parse_error_text(&error)),
+        Err(fault) => {
+            repaired = repaired_text(body);
+            match repaired
+                .as_ref()
+                .map(|text| parse_envelope(text.as_bytes()))
+            {
+                Some(Ok(envelope)) => envelope,
+                _ => return HistoryAnswer::Malformed(fault),
             }
         }
     };
@@ -131,6 +140,19 @@ fn parse_answer<T>(
         },
         Some(code) => envelope.failed(code),
     }
+}
+
+fn parse_envelope(body: &[u8]) -> Result<HistoryEnvelope<'_>, String> {
+    serde_json::from_str(json::utf8_body(body)?).map_err(|e| json::parse_error_text(&e))
+}
+
+/// Returns a body that is not valid JSON with its missing commas, or else with its damaged items
+/// isolated.
+fn repaired_text(body: &[u8]) -> Option<String> {
+    let with_commas = json::utf8_body(body).ok().map(with_missing_commas);
+    with_commas
+        .filter(|text| serde_json::from_str::<&RawValue>(text).is_ok())
+        .or_else(|| isolate_damaged_items(body))
 }
 
 /// Inserts a comma wherever a string follows a string. The documents' own answer to a query lacks
@@ -162,9 +184,28 @@ fn with_missing_commas(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::Second;
+    use crate::domain::window::Window;
 
     fn page(body: &[u8]) -> HistoryAnswer<MessagePage> {
-        parse_page(body, &ConversationKinds::default())
+        let stream = &crate::provider::agora::filter_stream(None, None);
+        let bounds = Window::new(Second(0), Second(i64::MAX)).unwrap();
+        let requested = RequestedMessages { stream, bounds };
+        parse_page(body, &ConversationKinds::default(), requested)
+    }
+
+    #[test]
+    fn damaged_message_costs_no_other() {
+        let sound = r#"{"src":"a","dst":"b","payload":"x","ms":1}"#;
+        let damaged = "{\"src\":\"a\",\"dst\":\"b\",\"payload\":\"line\nbreak\",\"ms\":1}";
+        let body = format!(r#"{{"result":"success","messages":[{sound},{damaged},{sound}]}}"#);
+        let HistoryAnswer::Ready(items) = page(body.as_bytes()) else {
+            panic!()
+        };
+        assert!(items[0].is_ok() && items[2].is_ok());
+        let unparsable = items[1].as_ref().unwrap_err();
+        assert_eq!(unparsable.raw, damaged);
+        assert_eq!(unparsable.reason, "the message is not valid JSON");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::credentials::Credentials;
 use super::events::{self, FeedEvents};
 use super::location::resolve_location;
 use super::message::{self, MessagePage, ParsedMessage};
+use super::page_checks::RequestedMessages;
 use super::query::{HistoryQuery, MessageFilter, OffsetOrder, QueryTime};
 use crate::domain::stream::Stream;
 use crate::domain::window::Window;
@@ -144,12 +145,19 @@ impl AgoraApi {
         }
     }
 
-    /// Reads a handle. Only one read of a finished query is answered.
+    /// Reads a handle. Only one read of a finished query is answered. A page whose messages are of
+    /// another request is an error; the bounds get a second margin, for a provider that takes its
+    /// own bounds more liberally.
     pub(super) async fn read_handle(
         &self,
         query: &PendingQuery,
+        range: QueryRange<'_>,
     ) -> Result<HandleState, ProviderError> {
         const OPERATION: &str = "read";
+        let requested = RequestedMessages {
+            stream: range.stream,
+            bounds: range.padded.padded(QUERY_MARGIN),
+        };
         let request = || (Method::GET, query.handle.clone(), None);
         // It goes first: the handle expires, and half of the page's price is paid.
         let answer = self.send(OPERATION, Priority::High, request).await?;
@@ -158,7 +166,7 @@ impl AgoraApi {
             return Ok(HandleState::Gone);
         }
         let page = ready_value(OPERATION, &answer, |body| {
-            answers::parse_page(body, &self.kinds)
+            answers::parse_page(body, &self.kinds, requested)
         })?;
         Ok(page.map_or(HandleState::InProgress, HandleState::Ready))
     }

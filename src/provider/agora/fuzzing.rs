@@ -7,8 +7,11 @@ use super::conversations::ConversationKinds;
 use super::events;
 use super::location;
 use super::message::ParsedMessage;
-use super::page_checks;
+use super::page_checks::{self, RequestedMessages};
+use super::streams::filter_stream;
 use crate::domain::message::name_error;
+use crate::domain::time::Second;
+use crate::domain::window::Window;
 
 /// Parses a body as each of Agora's answers.
 pub fn answer(body: &[u8]) {
@@ -19,7 +22,14 @@ pub fn answer(body: &[u8]) {
         assert!(participants.all(|participant| name_error(participant.name()).is_none()));
     }
     let kinds = ConversationKinds::default();
-    if let HistoryAnswer::Ready(items) = answers::parse_page(body, &kinds) {
+    let Some(bounds) = Window::new(Second(0), Second(i64::MAX)) else {
+        return;
+    };
+    let requested = RequestedMessages {
+        stream: &filter_stream(None, None),
+        bounds,
+    };
+    if let HistoryAnswer::Ready(items) = answers::parse_page(body, &kinds, requested) {
         items.iter().for_each(check_item);
         let size = items.len();
         let halves = vec![items.clone(), items];

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::conversations::ConversationKinds;
+use super::page_checks::RequestedMessages;
 use crate::domain::message::{Encoding, Message, Payload, UnparsableMessage};
 use crate::provider::json::{self, ExtraFields, ObjectFields, WireTime, Wtf8};
 
@@ -15,13 +16,17 @@ pub(super) type ParsedMessage = Result<Message, UnparsableMessage>;
 /// The messages of one page, in the order of the answer.
 pub(super) type MessagePage = Vec<ParsedMessage>;
 
-/// Parses a list of messages. An error means that it is no list.
+/// Parses a list of messages. A message that was not asked for is kept raw. An error means that it
+/// is no list.
 pub(super) fn parse_messages(
     list: Option<&RawValue>,
     kinds: &ConversationKinds,
+    requested: RequestedMessages<'_>,
 ) -> Result<MessagePage, serde_json::Error> {
     json::parse_list(list, |fields: AgoraMessageFields| {
-        fields.into_message(kinds)
+        let message = fields.into_message(kinds)?;
+        let is_requested = requested.include(&message);
+        json::require_requested(message, is_requested)
     })
 }
 

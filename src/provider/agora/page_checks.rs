@@ -5,9 +5,10 @@ use std::collections::HashSet;
 
 use super::message::{MessagePage, ParsedMessage};
 use crate::domain::message::Message;
-use crate::domain::stream::Stream;
+use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
+use crate::provider::json;
 
 /// Returns the reason why these pages cannot be all of a window with `count` messages. `None` if
 /// they add up, and each page starts where the one before it ends.
@@ -46,20 +47,34 @@ pub(super) fn repeated_at_boundary(
         .then(|| "a message is served on both sides of a page's end".to_owned())
 }
 
-/// True if all messages belong to the stream and lie between these bounds, so that the page is not
-/// the answer to another request. The bounds must allow for a provider that interprets its own more
-/// liberally.
-pub(super) fn all_requested(page: &[ParsedMessage], stream: &Stream, bounds: Window) -> bool {
-    let scope = &stream.scope;
-    page.iter().flatten().all(|message| {
-        matches_name(scope.sender.as_ref(), &message.sender)
-            && matches_name(scope.recipient.as_ref(), &message.recipient)
-            && bounds.contains(message.sent_at)
-    })
+/// The messages that were asked for: those of a stream between these bounds. The bounds must allow
+/// for a provider that interprets its own more liberally.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RequestedMessages<'a> {
+    pub(super) stream: &'a Stream,
+    pub(super) bounds: Window,
 }
 
-fn matches_name(wanted: Option<&String>, name: &str) -> bool {
+impl RequestedMessages<'_> {
+    /// True if the message was asked for.
+    pub(super) fn include(&self, message: &Message) -> bool {
+        let Scope {
+            sender, recipient, ..
+        } = &self.stream.scope;
+        is_wanted(sender.as_ref(), &message.sender)
+            && is_wanted(recipient.as_ref(), &message.recipient)
+            && self.bounds.contains(message.sent_at)
+    }
+}
+
+fn is_wanted(wanted: Option<&String>, name: &str) -> bool {
     wanted.is_none_or(|wanted| wanted == name)
+}
+
+/// True if most messages of a page were not asked for: it is the answer to another request.
+pub(super) fn is_foreign(page: &[ParsedMessage]) -> bool {
+    let foreign = page.iter().filter(|item| json::is_not_requested(item));
+    2 * foreign.count() > page.len()
 }
 
 /// Returns the messages within the window, and all items that could not be parsed.
@@ -145,6 +160,7 @@ fn boundary_duplicates<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::message::UnparsableMessage;
     use crate::domain::time::Second;
 
     fn page(items: &[(i64, &str)]) -> MessagePage {
@@ -204,24 +220,51 @@ mod tests {
     }
 
     #[test]
-    fn answer_to_another_request_is_recognized() {
-        let bounds = Window::new(Second(0), Second(10)).unwrap();
+    fn messages_of_another_request_are_recognized() {
+        let bounds = |to| Window::new(Second(0), Second(to)).unwrap();
         let stream = |source: Option<&str>, destination: Option<&str>| {
             crate::provider::agora::filter_stream(
                 source.map(str::to_owned),
                 destination.map(str::to_owned),
             )
         };
-        let page = page(&[(0, "x"), (9999, "y")]);
-        assert!(all_requested(&page, &stream(Some("a"), None), bounds));
-        assert!(all_requested(&page, &stream(Some("a"), Some("b")), bounds));
-        assert!(!all_requested(&page, &stream(None, Some("c")), bounds));
-        assert!(!all_requested(&page, &stream(Some("b"), Some("b")), bounds));
-        assert!(!all_requested(
-            &page,
-            &stream(None, Some("b")),
-            Window::new(Second(0), Second(9)).unwrap()
-        ));
+        let message = page(&[(9999, "y")]).remove(0).unwrap();
+        for (source, destination, to, is_included) in [
+            (Some("a"), None, 10, true),
+            (Some("a"), Some("b"), 10, true),
+            (None, Some("c"), 10, false),
+            (Some("b"), Some("b"), 10, false),
+            (None, Some("B"), 10, false),
+            (None, Some("b"), 9, false),
+        ] {
+            let stream = &stream(source, destination);
+            let requested = RequestedMessages {
+                stream,
+                bounds: bounds(to),
+            };
+            assert_eq!(requested.include(&message), is_included, "{stream:?} {to}");
+        }
+    }
+
+    #[test]
+    fn page_is_foreign_if_most_of_its_messages_are() {
+        let foreign = || {
+            let message = page(&[(1, "x")]).remove(0).unwrap();
+            json::require_requested(message, false).map_err(|reason| UnparsableMessage {
+                raw: "{}".to_owned(),
+                reason,
+            })
+        };
+        let with_foreign = |count: usize| {
+            let foreign = (0..count).map(|_| foreign());
+            page(&[(1, "x"), (2, "y")])
+                .into_iter()
+                .chain(foreign)
+                .collect::<MessagePage>()
+        };
+        assert!(!is_foreign(&with_foreign(0)) && !is_foreign(&with_foreign(2)));
+        assert!(is_foreign(&with_foreign(3)) && is_foreign(&[foreign()]));
+        assert!(!is_foreign(&[]));
     }
 
     #[test]

@@ -7,12 +7,13 @@ use tokio::time::{sleep, sleep_until};
 
 use super::api::{AgoraApi, HandleState, PendingQuery, QueryRange};
 use super::message::MessagePage;
-use super::page_checks;
 use super::query::OffsetOrder;
 use super::readiness::HandleReadiness;
 use crate::provider::error::ProviderError;
+use crate::provider::http_client::ParsedAnswer;
+use crate::provider::json;
 use crate::provider::limits::agora::{
-    IN_PROGRESS_WAIT, MAX_CONCURRENT_PAGES, MAX_POLLS, MAX_READ_ATTEMPTS, PAGE_SIZE, QUERY_MARGIN,
+    IN_PROGRESS_WAIT, MAX_CONCURRENT_PAGES, MAX_POLLS, MAX_READ_ATTEMPTS, PAGE_SIZE,
 };
 
 /// The reader of pages of one project.
@@ -44,21 +45,19 @@ impl PageReader {
         while expired < MAX_READ_ATTEMPTS {
             // A handle can be read only once: any failure needs another.
             let read = match self.api.create_query(range, offset, limit).await {
-                Ok(query) => self.read_when_ready(&query).await,
+                Ok(query) => self.read_when_ready(&query, range).await,
                 Err(error) => Err(error),
             };
-            match read {
-                Ok(Some(page)) if is_answer_to(&page, range) => return Ok(page),
-                Ok(Some(_)) => {
-                    let fault = "the answer holds messages that were not asked for".to_owned();
-                    let error = ProviderError::Malformed {
-                        operation: OPERATION,
-                        fault,
-                    };
-                    retry.backoff_or_fail(error).await?;
-                }
-                Ok(None) => expired += 1,
-                Err(error) => retry.backoff_or_fail(error).await?,
+            let Some(page) = read.transpose() else {
+                expired += 1;
+                continue;
+            };
+            let answer = page.map(|page| ParsedAnswer {
+                odd_items: json::odd_items(&page),
+                value: page,
+            });
+            if let Some(page) = retry.accept(OPERATION, answer).await? {
+                return Ok(page);
             }
         }
         let fault = format!("{MAX_READ_ATTEMPTS} handles in a row expired unread");
@@ -100,6 +99,7 @@ impl PageReader {
     async fn read_when_ready(
         &self,
         query: &PendingQuery,
+        range: QueryRange<'_>,
     ) -> Result<Option<MessagePage>, ProviderError> {
         let created_at = query.created_at;
         let mut wait = self.readiness.next_wait();
@@ -110,7 +110,7 @@ impl PageReader {
         }
         let waited = created_at.elapsed();
         for poll in 0..MAX_POLLS {
-            let read = match self.api.read_handle(query).await? {
+            let read = match self.api.read_handle(query, range).await? {
                 HandleState::Gone => return Ok(None),
                 HandleState::Ready(page) => Some(page),
                 HandleState::InProgress => None,
@@ -130,10 +130,4 @@ impl PageReader {
         );
         Ok(None)
     }
-}
-
-/// True if a page can be the answer for this range. The bounds get a second margin, for a provider
-/// that takes its own bounds more liberally.
-fn is_answer_to(page: &MessagePage, range: QueryRange<'_>) -> bool {
-    page_checks::all_requested(page, range.stream, range.padded.padded(QUERY_MARGIN))
 }

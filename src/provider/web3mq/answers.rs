@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::message::{self, ParsedRow};
 use super::streams::TopicMessages;
+use crate::provider::damaged_items::isolate_damaged_items;
 use crate::provider::error::ProviderError;
 use crate::provider::json;
 
@@ -66,8 +67,19 @@ impl AnswerError {
     }
 }
 
-/// Parses the answer to a history request.
+/// Parses the answer to a history request. If the body is not valid JSON, its damaged rows are
+/// isolated.
 pub(super) fn parse_page(body: &[u8], topic: TopicMessages<'_>) -> Result<TopicPage, AnswerError> {
+    match parse_json_page(body, topic) {
+        Err(AnswerError::Malformed(fault)) => match isolate_damaged_items(body) {
+            Some(text) => parse_json_page(text.as_bytes(), topic),
+            None => Err(AnswerError::Malformed(fault)),
+        },
+        answer => answer,
+    }
+}
+
+fn parse_json_page(body: &[u8], topic: TopicMessages<'_>) -> Result<TopicPage, AnswerError> {
     let data: Option<TopicPageData> = match envelope_data(body)? {
         Some(raw) => serde_json::from_str(raw.get()).map_err(|e| AnswerError::malformed("", &e))?,
         None => None,
@@ -194,7 +206,22 @@ mod tests {
     }
 
     #[test]
+<<<<<<< HEAD
     fn unparsable_row_costs_no_other() {
+=======
+    fn damaged_row_costs_no_other() {
+        let body = b"{\"code\":0,\"data\":{\"total\":2,\"result\":[
+            {\"from\":\"a\",\"timestamp\":1,\"payload\":\"\xff\"},
+            {\"from\":\"a\",\"timestamp\":1,\"payload\":\"\"}]}}";
+        let TopicPage { total, rows } = page(body).unwrap();
+        assert_eq!(total, Some(2));
+        assert!(rows[0].as_ref().unwrap_err().raw.contains("\\xff"));
+        assert!(rows[1].is_ok());
+    }
+
+    #[test]
+    fn one_unreadable_row_costs_no_other() {
+>>>>>>> f92b8f7 (One odd message no longer costs its page: damaged items are isolated, foreign ones kept raw)
         let body = r#"{"code":0,"data":{"result":[{"from":"a","timestamp":1,"payload":""},{"from":"a"},"x"]}}"#;
         let rows = page(body.as_bytes()).unwrap().rows;
         assert!(rows[0].is_ok());

@@ -10,10 +10,12 @@ use super::credentials::RequestSigner;
 use super::lists::{self, ListPage};
 use super::message::ParsedRow;
 use super::streams::TopicMessages;
+use crate::domain::message::UnparsableMessage;
 use crate::domain::time::Millis;
 use crate::provider::error::ProviderError;
 use crate::provider::gate::Gate;
-use crate::provider::http_client::HttpClient;
+use crate::provider::http_client::{HttpClient, ParsedAnswer};
+use crate::provider::json;
 use crate::provider::rate_limiter::Priority;
 use crate::provider::transport::{ClientSetupError, ProviderRequest, ProviderResponse};
 
@@ -121,7 +123,7 @@ impl Web3mqApi {
         operation: &'static str,
         priority: Priority,
         url: impl Fn(Millis) -> Url,
-        parse: impl Fn(&ProviderResponse) -> Result<T, ProviderError>,
+        parse: impl Fn(&ProviderResponse) -> Result<ParsedAnswer<T>, ProviderError>,
     ) -> Result<T, ProviderError> {
         let signed_request = || {
             let url = url(self.gate().clock().unique_timestamp());
@@ -136,9 +138,9 @@ impl Web3mqApi {
         let mut retry = self.http.answer_retry();
         loop {
             let answer = self.http.send(operation, priority, signed_request).await;
-            match answer.and_then(|answer| parse(&answer)) {
-                Ok(value) => return Ok(value),
-                Err(error) => retry.backoff_or_fail(error).await?,
+            let answer = answer.and_then(|answer| parse(&answer));
+            if let Some(value) = retry.accept(operation, answer).await? {
+                return Ok(value);
             }
         }
     }
@@ -163,36 +165,42 @@ pub(super) fn account_headers(
 fn parse_list_page(
     list: &'static str,
     answer: &ProviderResponse,
-) -> Result<ListPage, ProviderError> {
+) -> Result<ParsedAnswer<ListPage>, ProviderError> {
     if !answer.status.is_success() {
         return Err(answer.refusal(list));
     }
-    lists::parse_list_page(&answer.body).map_err(|error| error.into_provider_error(list))
+    let page = lists::parse_list_page(&answer.body);
+    let value = page.map_err(|error| error.into_provider_error(list))?;
+    Ok(ParsedAnswer {
+        value,
+        odd_items: vec![],
+    })
 }
 
-/// Parses an answer as a page of a topic. A page with rows of another topic or list answers another
-/// request.
+/// Parses an answer as a page of a topic. A page whose rows are mostly of another topic, or of a
+/// list, answers another request.
 fn parse_page(
     operation: &'static str,
     topic: TopicMessages<'_>,
     answer: &ProviderResponse,
-) -> Result<TopicPage, ProviderError> {
+) -> Result<ParsedAnswer<TopicPage>, ProviderError> {
     if !answer.status.is_success() {
         return Err(answer.refusal(operation));
     }
     let page = answers::parse_page(&answer.body, topic)
         .map_err(|error| error.into_provider_error(operation))?;
-    if page.rows.iter().all(|row| may_belong(topic, row)) {
-        return Ok(page);
+    if 2 * page.rows.iter().filter(|row| is_foreign(row)).count() > page.rows.len() {
+        let fault = "the answer holds messages that were not asked for".to_owned();
+        return Err(ProviderError::Malformed { operation, fault });
     }
-    let fault = "the answer holds messages that were not asked for".to_owned();
-    Err(ProviderError::Malformed { operation, fault })
+    Ok(ParsedAnswer {
+        odd_items: json::odd_items(&page.rows),
+        value: page,
+    })
 }
 
-/// True if a topic's page may hold this row, parsed or not.
-fn may_belong(topic: TopicMessages<'_>, row: &ParsedRow) -> bool {
-    match row {
-        Ok(message) => topic.may_hold(message),
-        Err(unparsable) => !lists::is_list_entry(&unparsable.raw),
-    }
+/// True if a row belongs to another topic, or to a list of chats.
+fn is_foreign(row: &ParsedRow) -> bool {
+    let is_list_entry = |unparsable: &UnparsableMessage| lists::is_list_entry(&unparsable.raw);
+    json::is_not_requested(row) || row.as_ref().is_err_and(is_list_entry)
 }

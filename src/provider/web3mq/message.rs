@@ -18,13 +18,15 @@ use crate::provider::json::{self, ExtraFields, ObjectFields, WireTime, Wtf8};
 /// A message of a page, or the raw text of one that could not be parsed.
 pub(super) type ParsedRow = Result<Message, UnparsableMessage>;
 
-/// Parses a list of rows. An error means that it is no list.
+/// Parses a list of rows. A message of another topic is kept raw. An error means that it is no list.
 pub(super) fn parse_rows(
     list: Option<&RawValue>,
     topic: TopicMessages<'_>,
 ) -> Result<Vec<ParsedRow>, serde_json::Error> {
     json::parse_list(list, |fields: Web3mqMessageFields| {
-        fields.into_message(topic)
+        let message = fields.into_message(topic)?;
+        let is_requested = topic.may_hold(&message);
+        json::require_requested(message, is_requested)
     })
 }
 
