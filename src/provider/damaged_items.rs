@@ -39,13 +39,15 @@ pub(super) fn isolate_damaged_items(body: &[u8]) -> Option<String> {
         .then_some(text)
 }
 
-/// The text of a damaged item. Invalid UTF-8 is kept as `\xNN`, so that no byte is lost.
+/// The text of a damaged item. Invalid UTF-8 and NUL, which Postgres does not store, are kept as
+/// `\xNN`, so that no byte is lost.
 fn damaged_text(item: &[u8]) -> String {
     let mut text = String::with_capacity(item.len());
     for chunk in item.utf8_chunks() {
-        text.push_str(chunk.valid());
+        text.push_str(&chunk.valid().replace('\0', "\\x00"));
         for byte in chunk.invalid() {
-            text.push_str(&format!("\\x{byte:02x}"));
+            text.push_str("\\x");
+            text.push_str(&hex::encode([*byte]));
         }
     }
     text
@@ -185,7 +187,7 @@ mod tests {
         let damaged: [&[u8]; 7] = [
             b"{\"p\":\"a\nb\"}",
             b"{\"p\":\"tab\there\"}",
-            b"{\"p\":\"\x01\"}",
+            b"{\"p\":\"\x01\x00\"}",
             b"{\"p\":\"\\x41\"}",
             b"{\"p\":\"cut \\u12\"}",
             b"{\"p\":\"\xff\xfe\"}",

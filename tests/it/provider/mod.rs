@@ -4,6 +4,7 @@ mod bounds;
 mod clock_jumps;
 mod faults;
 mod host_pinning;
+mod odd_messages;
 mod random_faults;
 mod rate_limit;
 mod refusals;
