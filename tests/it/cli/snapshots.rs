@@ -72,7 +72,7 @@ fn status_matches_its_snapshot() {
 
 #[test]
 fn verify_matches_its_snapshot() {
-    let env = small_env();
+    let env = small_env().with_agora_streams(&[to("lobby")]);
     env.sync().assert_ok();
     let intact = env.run(&["verify"]).assert_ok().stdout;
     env.execute_sql(

@@ -68,11 +68,15 @@ fn redact_word(word: &str) -> String {
     else {
         return word.to_owned();
     };
+    let is_hash = core.len() >= 8
+        && core.chars().all(|c| c.is_ascii_hexdigit())
+        && core.contains(|c: char| c.is_alphabetic());
     let (before, after) = (&word[..at], &word[at + core.len()..]);
     let numbers = numbers_as_hashes(core);
     let redacted = match numbers.as_str() {
         "#ms" | "#s" | "#m" | "#h" | "#d" | "#min" => "[duration]".to_owned(),
         "#-#-#" | "#:#" | "#:#:#" | "#-#-#T#:#:#Z" | "#-#-#T#:#Z" => "[time]".to_owned(),
+        _ if is_hash => "[hash]".to_owned(),
         _ => numbers,
     };
     format!("{before}{redacted}{after}")
