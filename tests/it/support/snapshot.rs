@@ -160,6 +160,7 @@ fn text_of_html(html: &str) -> String {
         text.replace("&lt;", "<")
             .replace("&gt;", ">")
             .replace("&quot;", "\"")
+            .replace("&nbsp;", " ")
             .replace("&amp;", "&")
     };
     let lines = lines
