@@ -17,9 +17,6 @@ use crate::domain::stream::StreamIndex;
 use crate::domain::time::Second;
 use crate::domain::window::Window;
 
-#[cfg(test)]
-mod tests;
-
 /// A missing range of a stream, and what is expected of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MissingRange {
