@@ -40,18 +40,19 @@ pub(super) fn build_providers(
     }
 }
 
+/// The warning about `discover = "events"`.
+const EVENTS_WARNING: &str = "discover = \"events\" empties Agora's event feeds, user_events and \
+    channel_events: other software that reads them misses the events that this account reads";
+
 /// Returns a warning for each account whose discovery takes events away from other software.
 pub(super) fn discovery_warnings<'a>(
     config: &'a Config,
     only: Option<&'a str>,
 ) -> impl Iterator<Item = (&'a str, &'static str)> {
-    let wanted = move |account: &&AgoraAccountConfig| only.is_none_or(|only| only == account.name);
-    let takes = |account: &&AgoraAccountConfig| account.discover == DiscoveryMode::Events;
-    config.agora.iter().filter(wanted).filter(takes).map(|account| {
-        let caution = "discover = \"events\" empties Agora's event feeds, user_events and channel_events: \
-                       other software that reads them misses the events that this account reads";
-        (account.name.as_str(), caution)
-    })
+    let wanted = config.agora.iter();
+    let wanted = wanted.filter(move |account| only.is_none_or(|only| only == account.name));
+    let emptying = wanted.filter(|account| account.discover == DiscoveryMode::Events);
+    emptying.map(|account| (account.name.as_str(), EVENTS_WARNING))
 }
 
 /// Logs the discovery warnings, and the secrets that every user of the machine can read.
@@ -59,8 +60,8 @@ pub(super) fn log_warnings(config: &Config, only: Option<&str>) {
     for exposed in &config.exposed_secrets {
         tracing::warn!("{exposed}");
     }
-    for (account, caution) in discovery_warnings(config, only) {
-        tracing::warn!(account, "{caution}");
+    for (account, warning) in discovery_warnings(config, only) {
+        tracing::warn!(account, "{warning}");
     }
 }
 

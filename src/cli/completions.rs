@@ -1,4 +1,4 @@
-//! `backscroll completions`
+//! `backscroll completions`: prints the completion script of a shell.
 
 use std::io::Write;
 

@@ -1,4 +1,4 @@
-//! `backscroll copy`
+//! `backscroll copy`: copies the archive into another database.
 
 use super::table::thousands;
 use super::{CliError, ExitOutcome, IfMissing, open, open_to_write, print_line};

@@ -1,4 +1,4 @@
-//! `backscroll demo`
+//! `backscroll demo`: archives a generated history and runs example queries.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ pub(super) async fn run(args: Args, clock: Arc<dyn Clock>) -> Result<ExitOutcome
         requests_per_second: REQUESTS_PER_SECOND,
         ready_after: "50ms"
             .parse()
-            .map_err(|_| CliError::Usage("a span".to_owned()))?,
+            .map_err(|_| CliError::Usage("a duration range".to_owned()))?,
         ..Options::default()
     };
     let sandbox = Sandbox::start(
@@ -100,11 +100,9 @@ pub(super) async fn run(args: Args, clock: Arc<dyn Clock>) -> Result<ExitOutcome
     store.close().await;
     sandbox.stop().await;
     print_next_steps(&args.out);
-    Ok(if reports.iter().all(PassReport::is_complete) {
-        ExitOutcome::Success
-    } else {
-        ExitOutcome::Incomplete
-    })
+    Ok(ExitOutcome::success_if(
+        reports.iter().all(PassReport::is_complete),
+    ))
 }
 
 /// Removes the archive of an earlier demo. Errors if the file is anything else.
@@ -123,11 +121,8 @@ async fn remove_previous_demo(path: &Path) -> Result<(), CliError> {
         .map_err(|_| refused())?;
     let streams = store.status().await?;
     store.close().await;
-    if streams.is_empty()
-        || !streams
-            .iter()
-            .all(|stream| DEMO_ACCOUNTS.contains(&stream.account.as_str()))
-    {
+    let mut accounts = streams.iter().map(|stream| stream.account.as_str());
+    if streams.is_empty() || !accounts.all(|account| DEMO_ACCOUNTS.contains(&account)) {
         return Err(refused());
     }
     Ok(std::fs::remove_file(path)?)
@@ -151,7 +146,7 @@ fn print_next_steps(path: &Path) {
         "\nWhat next?
   sqlite3 {path}                      query the views: archive, conversations, coverage, gaps, runs
   backscroll sandbox --write-config sandbox.toml
-                                       a sandbox that keeps running, and a configuration for `sync`, `run`, `status`
+                                       a sandbox that keeps running, and a configuration for it
   $EDITOR config.toml; backscroll check
                                        your own accounts"
     ));

@@ -19,6 +19,7 @@ use crate::config::{LogConfig, LogFormat};
 
 /// The default levels of a service. Libraries log only warnings and errors.
 const SERVICE_LEVELS: &str = "warn,backscroll=info";
+/// The default levels of a command, whose results are printed and not logged.
 const COMMAND_LEVELS: &str = "warn,backscroll::cli::progress=info";
 
 /// The log flags of the command line. They override the configuration.
@@ -66,29 +67,28 @@ pub(super) struct LogHandle {
 }
 
 /// Starts logging. Errors if the levels of the command line cannot be parsed.
-pub(super) fn start(wish: LogArgs, speaker: LogProfile) -> Result<LogHandle, String> {
-    let usual = if speaker == LogProfile::Command {
-        COMMAND_LEVELS
-    } else {
-        SERVICE_LEVELS
+pub(super) fn start(args: LogArgs, profile: LogProfile) -> Result<LogHandle, String> {
+    let default_levels = match profile {
+        LogProfile::Command => COMMAND_LEVELS,
+        _ => SERVICE_LEVELS,
     };
-    let levels = wish.levels.as_deref().unwrap_or(usual);
+    let default_format = match profile {
+        LogProfile::Daemon => LogFormat::Auto,
+        _ => LogFormat::Human,
+    };
+    let levels = args.levels.as_deref().unwrap_or(default_levels);
     let filter =
         EnvFilter::try_new(levels).map_err(|error| format!("--log `{levels}`: {error}"))?;
-    let usual = if speaker == LogProfile::Daemon {
-        LogFormat::Auto
-    } else {
-        LogFormat::Human
-    };
     let (filter, filter_handle) = reload::Layer::new(filter);
-    let (writing, writing_handle) = reload::Layer::new(output_layer(wish.format.unwrap_or(usual)));
-    let log = tracing_subscriber::registry().with(filter).with(writing);
+    let format = args.format.unwrap_or(default_format);
+    let (output, output_handle) = reload::Layer::new(output_layer(format));
+    let log = tracing_subscriber::registry().with(filter).with(output);
     log.try_init()
         .map_err(|error| format!("logging cannot be started: {error}"))?;
     Ok(LogHandle {
-        args: wish,
+        args,
         filter: filter_handle,
-        output: writing_handle,
+        output: output_handle,
     })
 }
 
@@ -113,7 +113,10 @@ impl LogHandle {
 
 fn warn_if_failed(outcome: Result<(), reload::Error>) {
     if let Err(error) = outcome {
-        tracing::warn!(%error, "the new log settings cannot be applied; the previous ones stay in force");
+        tracing::warn!(
+            %error,
+            "the new log settings cannot be applied; the previous ones stay in force"
+        );
     }
 }
 

@@ -1,4 +1,4 @@
-//! `backscroll man`
+//! `backscroll man`: prints the manual page.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! `backscroll migrate`
+//! `backscroll migrate`: creates the archive or migrates its schema.
 
 use super::{CliError, ExitOutcome, IfMissing, open_to_write, print_line};
 use crate::config::{Config, DatabaseUrl};

@@ -7,6 +7,7 @@
 //! | how do accounts of the configuration become providers | `accounts` |
 //! | where are log levels and formats applied | `logging` |
 //! | where are tables, progress, alarms and the loss forecast printed | `table`, `progress`, `alarms`, `loss`, `summary` |
+//! | which constants can be tuned | `limits` |
 //! | where do `drill` and the benchmarks get a throwaway database | `scratch` |
 
 mod accounts;
@@ -19,6 +20,7 @@ mod demo;
 #[cfg(feature = "sandbox")]
 mod drill;
 mod error;
+mod limits;
 mod logging;
 mod loss;
 mod man;
@@ -122,6 +124,16 @@ enum ExitOutcome {
     Success,
     /// The exit status is 1, because the command found a problem.
     Incomplete,
+}
+
+impl ExitOutcome {
+    fn success_if(condition: bool) -> Self {
+        if condition {
+            Self::Success
+        } else {
+            Self::Incomplete
+        }
+    }
 }
 
 /// Runs a command. Returns the exit status: 0 for success, 1 for a problem, 2 for an error in the

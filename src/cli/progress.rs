@@ -8,11 +8,9 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::limits::{BAR_INTERVAL, LOG_INTERVAL};
 use super::table::{duration, thousands};
 use crate::sync::progress::{EngineProgress, ProgressSnapshot};
-
-const BAR_INTERVAL: Duration = Duration::from_millis(100);
-const LOG_INTERVAL: Duration = Duration::from_secs(30);
 
 /// A task that displays progress until it is told to finish.
 #[derive(Debug)]
@@ -24,12 +22,12 @@ pub(super) struct ProgressDisplay {
 impl ProgressDisplay {
     pub(super) fn start(progress: Arc<EngineProgress>) -> Self {
         let finished = CancellationToken::new();
-        let shown: Box<dyn ProgressOutput> = if std::io::stderr().is_terminal() {
+        let output: Box<dyn ProgressOutput> = if std::io::stderr().is_terminal() {
             Box::new(progress_bar())
         } else {
             Box::new(LogOutput)
         };
-        let task = tokio::spawn(run_display(progress, shown, finished.clone()));
+        let task = tokio::spawn(run_display(progress, output, finished.clone()));
         Self { task, finished }
     }
 
@@ -40,32 +38,35 @@ impl ProgressDisplay {
     }
 }
 
+/// A destination of progress snapshots.
 trait ProgressOutput: Send {
+    /// Returns the interval between snapshots.
     fn interval(&self) -> Duration;
-    fn display(&self, reading: ProgressSnapshot);
+    /// Displays a snapshot.
+    fn display(&self, snapshot: ProgressSnapshot);
     /// Displays the final snapshot, if there is one.
     fn close(&self, last: Option<ProgressSnapshot>);
 }
 
 async fn run_display(
     progress: Arc<EngineProgress>,
-    shown: Box<dyn ProgressOutput>,
+    output: Box<dyn ProgressOutput>,
     finished: CancellationToken,
 ) {
     // There is nothing to display before the first survey has returned.
-    let read = || Some(progress.snapshot()).filter(|reading| reading.expected > 0);
+    let read = || Some(progress.snapshot()).filter(|snapshot| snapshot.expected > 0);
     let mut last = None;
-    while tokio::time::timeout(shown.interval(), finished.cancelled())
+    while tokio::time::timeout(output.interval(), finished.cancelled())
         .await
         .is_err()
     {
-        let reading = read();
-        if let Some(reading) = reading.filter(|_| last != reading) {
-            shown.display(reading);
+        let snapshot = read();
+        if let Some(snapshot) = snapshot.filter(|_| last != snapshot) {
+            output.display(snapshot);
         }
-        last = reading;
+        last = snapshot;
     }
-    shown.close(read());
+    output.close(read());
 }
 
 /// Output as log lines.
@@ -76,21 +77,21 @@ impl ProgressOutput for LogOutput {
         LOG_INTERVAL
     }
 
-    fn display(&self, reading: ProgressSnapshot) {
+    fn display(&self, snapshot: ProgressSnapshot) {
         let ProgressSnapshot {
             fetched,
             new,
             windows,
             requests,
             ..
-        } = reading;
+        } = snapshot;
         tracing::info!(
             messages = fetched,
-            expected = expected_text(reading),
+            expected = expected_text(snapshot),
             new,
             windows,
             requests,
-            left = remaining_text(reading),
+            left = remaining_text(snapshot),
             "archiving"
         );
     }
@@ -126,11 +127,11 @@ impl ProgressOutput for ProgressBar {
         BAR_INTERVAL
     }
 
-    fn display(&self, reading: ProgressSnapshot) {
-        self.set_length(reading.expected);
-        self.set_position(reading.fetched);
-        let (fetched, requests) = (thousands(reading.fetched), thousands(reading.requests));
-        let (expected, left) = (expected_text(reading), remaining_text(reading));
+    fn display(&self, snapshot: ProgressSnapshot) {
+        self.set_length(snapshot.expected);
+        self.set_position(snapshot.fetched);
+        let (fetched, requests) = (thousands(snapshot.fetched), thousands(snapshot.requests));
+        let (expected, left) = (expected_text(snapshot), remaining_text(snapshot));
         self.set_message(format!(
             "{fetched} of {expected} messages  {requests} requests  {left} left"
         ));
@@ -142,16 +143,16 @@ impl ProgressOutput for ProgressBar {
 }
 
 /// Returns the number of expected messages. `~` marks an estimate: some ranges are not counted yet.
-fn expected_text(reading: ProgressSnapshot) -> String {
-    approximate(reading, thousands(reading.expected))
+fn expected_text(snapshot: ProgressSnapshot) -> String {
+    approximate(snapshot, thousands(snapshot.expected))
 }
 
-fn remaining_text(reading: ProgressSnapshot) -> String {
-    approximate(reading, duration(reading.left.as_secs()))
+fn remaining_text(snapshot: ProgressSnapshot) -> String {
+    approximate(snapshot, duration(snapshot.left.as_secs()))
 }
 
-fn approximate(reading: ProgressSnapshot, figure: String) -> String {
-    if reading.is_estimate {
+fn approximate(snapshot: ProgressSnapshot, figure: String) -> String {
+    if snapshot.is_estimate {
         format!("~{figure}")
     } else {
         figure
@@ -164,18 +165,18 @@ mod tests {
 
     #[test]
     fn estimates_are_marked_with_a_tilde() {
-        let reading = ProgressSnapshot {
+        let snapshot = ProgressSnapshot {
             expected: 12_400,
             left: Duration::from_secs(83),
             ..ProgressSnapshot::default()
         };
         assert_eq!(
-            (expected_text(reading), remaining_text(reading)),
+            (expected_text(snapshot), remaining_text(snapshot)),
             ("12,400".to_owned(), "1m 23s".to_owned())
         );
         let guess = ProgressSnapshot {
             is_estimate: true,
-            ..reading
+            ..snapshot
         };
         assert_eq!(
             (expected_text(guess), remaining_text(guess)),

@@ -1,4 +1,4 @@
-//! `backscroll requeue`
+//! `backscroll requeue`: parses quarantined messages again.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `backscroll run`
+//! `backscroll run`: the service.
 //!
 //! The service uses one configuration at a time. At SIGHUP it reads the file again, and prepares the
 //! new providers and the archive while the old ones still work. Then it stops the old engine in order
@@ -82,7 +82,7 @@ struct Setup {
     config: Config,
     archive: OpenArchive,
     engine: Engine,
-    lookout: Arc<AlarmMonitor>,
+    monitor: Arc<AlarmMonitor>,
     providers: Vec<Arc<dyn Provider>>,
 }
 
@@ -118,7 +118,7 @@ impl Service<'_> {
         let engine = Engine::new(providers.clone(), archive.store.clone(), &self.clock)
             .aborted_by(&self.stop.abort);
         let webhook = config.alerts.webhook.as_ref().map(Secret::expose);
-        let lookout = AlarmMonitor::new(
+        let monitor = AlarmMonitor::new(
             archive.store.clone(),
             providers.clone(),
             self.clock.clone(),
@@ -128,7 +128,7 @@ impl Service<'_> {
             config,
             archive,
             engine,
-            lookout: Arc::new(lookout),
+            monitor: Arc::new(monitor),
             providers,
         })
     }
@@ -143,16 +143,11 @@ impl Service<'_> {
             config,
             archive,
             engine,
-            lookout,
+            monitor,
             providers,
         } = setup;
-        let (accounts, streams) = (
-            providers.len(),
-            providers
-                .iter()
-                .map(|provider| provider.streams().len())
-                .sum::<usize>(),
-        );
+        let accounts = providers.len();
+        let streams: usize = providers.iter().map(|p| p.streams().len()).sum();
         self.logging.apply_config(&config.log);
         accounts::log_warnings(&config, None);
         let (version, schedule) = (env!("CARGO_PKG_VERSION"), &config.schedule.sync.expression);
@@ -160,11 +155,11 @@ impl Service<'_> {
         let stop = self.stop.child();
         let work = async {
             let (schedule, clock) = (&config.schedule, self.clock.clone());
-            let worked = daemon::run(engine, schedule, clock, self.notify, lookout, &stop).await;
+            let result = daemon::run(engine, schedule, clock, self.notify, monitor, &stop).await;
             stop.graceful.cancel();
-            worked
+            result
         };
-        let (worked, next) = tokio::join!(work, self.next_setup(&archive, hangups, &stop));
+        let (result, next) = tokio::join!(work, self.next_setup(&archive, hangups, &stop));
         match &next {
             // The new configuration may have other accounts.
             Some(next) if next.archive.url == archive.url => archive.store.release_leases().await,
@@ -173,7 +168,7 @@ impl Service<'_> {
             }
             _ => {}
         }
-        worked?;
+        result?;
         Ok(next)
     }
 
@@ -201,15 +196,21 @@ impl Service<'_> {
                     stop.graceful.cancel();
                     return Some(setup);
                 }
-                Err(failure) => {
-                    let hint = failure.hint();
-                    tracing::error!(error = %failure, hint, "the new configuration is invalid; the previous one stays in force");
-                    self.notify.notify_ready();
-                    self.notify.notify_status(&format!(
-                        "new configuration invalid, the previous one stays in force: {failure}"
-                    ));
-                }
+                Err(error) => self.reject_configuration(&error),
             }
         }
+    }
+
+    /// Reports an invalid configuration to the log and to the service manager.
+    fn reject_configuration(&self, error: &CliError) {
+        tracing::error!(
+            %error,
+            hint = error.hint(),
+            "the new configuration is invalid; the previous one stays in force"
+        );
+        self.notify.notify_ready();
+        self.notify.notify_status(&format!(
+            "new configuration invalid, the previous one stays in force: {error}"
+        ));
     }
 }

@@ -1,4 +1,4 @@
-//! `backscroll sandbox`
+//! `backscroll sandbox`: serves the APIs of both providers.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! `backscroll status`
+//! `backscroll status`: prints the state of each stream, and the expected loss.
 
 use std::sync::Arc;
 
@@ -30,12 +30,12 @@ pub(super) async fn run(
     let now = clock.now();
     let store = open(&config.database.url, IfMissing::Refuse).await?;
     let streams = store.status().await?;
-    let paces = request_rates(&*store, now).await?;
+    let rates = request_rates(&*store, now).await?;
     let alarms = store.active_alarms().await?;
     store.close().await;
     let forecasts: Vec<Forecast> = providers
         .iter()
-        .filter_map(|provider| forecast(&**provider, &streams, &paces, now))
+        .filter_map(|provider| forecast(&**provider, &streams, &rates, now))
         .collect();
     match (args.json, streams.is_empty()) {
         (true, _) => {
@@ -58,31 +58,27 @@ pub(super) async fn run(
     Ok(ExitOutcome::Success)
 }
 
-fn print_forecast(
-    Forecast {
-        account,
-        rate,
-        has_density: is_informed,
-        outlook,
-        ..
-    }: &Forecast,
-) {
+fn print_forecast(forecast: &Forecast) {
+    let Forecast {
+        account, outlook, ..
+    } = forecast;
     let Some(expires_at) = outlook.expires_at else {
         return;
     };
     print_line("");
-    match loss::loss_message(account, *rate, outlook) {
-        Some(loss) => print_line(loss),
-        None if *is_informed => {
-            let left = duration(outlook.duration.as_secs());
-            print_line(format_args!(
-                "{account}: missing history begins to expire at {expires_at}; fetching it takes {left}"
-            ));
-        }
-        None => print_line(format_args!(
-            "{account}: missing history begins to expire at {expires_at}; `backscroll plan` counts it"
-        )),
+    if let Some(loss) = loss::loss_message(account, forecast.rate, outlook) {
+        print_line(loss);
+        return;
     }
+    let rest = if forecast.has_density {
+        let time = duration(outlook.duration.as_secs());
+        format!("fetching it takes {time}")
+    } else {
+        "`backscroll plan` counts it".to_owned()
+    };
+    print_line(format_args!(
+        "{account}: missing history begins to expire at {expires_at}; {rest}"
+    ));
 }
 
 fn stream_json(
@@ -94,9 +90,9 @@ fn stream_json(
     let forecast = forecasts
         .iter()
         .find(|forecast| forecast.account == stream.account);
-    let ahead =
+    let expiry =
         forecast.and_then(|forecast| Some((forecast, forecast.streams.get(&stream.stream)?)));
-    let loss = match ahead {
+    let loss = match expiry {
         Some((forecast, (_, loss))) => forecast.has_density.then_some(*loss),
         None => {
             (stream.frontier.retention.is_none() || stream.missing.is_empty()).then(Loss::default)
@@ -115,14 +111,14 @@ fn stream_json(
         "quarantined": stream.quarantined,
         "missing_seconds": stream.missing_seconds,
         "lost_seconds": stream.lost_seconds,
-        "expires_at": ahead.map(|(_, (expires_at, _))| expires_at.to_string()),
+        "expires_at": expiry.map(|(_, (expires_at, _))| expires_at.to_string()),
         "loss_ahead_seconds": loss.map(|loss| loss.seconds),
         "loss_ahead_messages": loss.map(|loss| loss.messages),
         "requests_per_second": forecast.and_then(|forecast| forecast.rate),
-        "error": stream.error.as_ref().map(|trouble| &trouble.error),
-        "hint": stream.error.as_ref().map(|trouble| &trouble.hint),
-        "discovery_error": stream.discovery_error.as_ref().map(|trouble| &trouble.error),
-        "discovery_hint": stream.discovery_error.as_ref().map(|trouble| &trouble.hint),
+        "error": stream.error.as_ref().map(|error| &error.error),
+        "hint": stream.error.as_ref().map(|error| &error.hint),
+        "discovery_error": stream.discovery_error.as_ref().map(|error| &error.error),
+        "discovery_hint": stream.discovery_error.as_ref().map(|error| &error.hint),
         "paused_until": stream.pause.as_ref().map(|pause| pause.until.to_string()),
         "settle_widened_to_seconds": stream.settle_override.map(|settle| settle.as_secs()),
         "alarms": alarms::alarms_json(stream, alarms),

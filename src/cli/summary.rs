@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::limits::MAX_LISTED_STREAMS;
 use super::table::{build_table, duration, sanitized, thousands};
 use super::{print_line, print_with_hint};
 use crate::domain::time::Second;
 use crate::store::{RecordedError, StreamStatus};
 use crate::sync::PassReport;
-
-/// The maximum number of streams in the summary. If there are more, only unhealthy ones are listed.
-const MAX_LISTED_STREAMS: usize = 24;
 
 /// Prints the result of each account, the state of the streams, and the errors.
 pub(super) fn print_sync_summary(

@@ -1,10 +1,13 @@
-//! `backscroll sync`
+//! `backscroll sync`: makes passes until all wanted history is sealed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::limits::{
+    MAX_DATABASE_RETRIES, MAX_FRUITLESS_PASSES, MAX_LEASE_RETRIES, MAX_PAUSE_WAIT, RETRY_WAIT,
+};
 use super::progress::ProgressDisplay;
 use super::{CliError, ExitOutcome, IfMissing, accounts, open_to_write, summary};
 use crate::config::Config;
@@ -14,20 +17,6 @@ use crate::domain::time::Millis;
 use crate::provider::ProviderError;
 use crate::store::{RunTotals, StoreError};
 use crate::sync::{Engine, HistoryBounds, PassReport, Purpose};
-
-/// The maximum number of consecutive passes without progress. The next one ends the sync: a larger
-/// value waits longer for a provider that fails.
-const MAX_FRUITLESS_PASSES: u32 = 3;
-/// The wait after a pass without progress, and after a failure of the database.
-const RETRY_WAIT: Duration = Duration::from_secs(2);
-/// The maximum number of consecutive database failures, each followed by [`RETRY_WAIT`]. A server that
-/// restarts is back within that time (30 s).
-const MAX_DATABASE_RETRIES: u32 = 15;
-/// The same, if another process holds the lease of an account. The lease of a killed process has
-/// expired by then.
-const MAX_LEASE_RETRIES: u32 = 3;
-/// The maximum pause of an account that the sync waits for. A longer pause ends the sync.
-const MAX_PAUSE_WAIT: Duration = Duration::from_secs(90);
 
 /// The part of the history to archive.
 #[derive(Debug, clap::Args)]
@@ -52,16 +41,12 @@ impl Args {
             since: self.since.map(Millis::second),
             until: self.until.map(Millis::second),
         };
-        if bounds
-            .since
-            .zip(bounds.until)
-            .is_some_and(|(since, until)| since >= until)
-        {
-            return Err(CliError::Usage(
+        match bounds.since.zip(bounds.until) {
+            Some((since, until)) if since >= until => Err(CliError::Usage(
                 "--since is not before --until: the range between them is empty".to_owned(),
-            ));
+            )),
+            _ => Ok(bounds),
         }
-        Ok(bounds)
     }
 }
 
@@ -80,11 +65,9 @@ pub(super) async fn run(
     let reports = sync_until_complete(&mut engine, bounds, &stop).await?;
     summary::print_sync_summary(&reports, store.status().await?, clock.now().second());
     store.close().await;
-    Ok(if reports.iter().all(PassReport::is_complete) {
-        ExitOutcome::Success
-    } else {
-        ExitOutcome::Incomplete
-    })
+    Ok(ExitOutcome::success_if(
+        reports.iter().all(PassReport::is_complete),
+    ))
 }
 
 /// Makes passes until all wanted history is sealed, further passes make no progress, or `stop` is
@@ -94,9 +77,9 @@ pub(super) async fn sync_until_complete(
     bounds: HistoryBounds,
     stop: &CancellationToken,
 ) -> Result<Vec<PassReport>, StoreError> {
-    let watch = ProgressDisplay::start(engine.progress().clone());
+    let display = ProgressDisplay::start(engine.progress().clone());
     let reports = run_passes(engine, bounds, stop).await;
-    watch.finish().await;
+    display.finish().await;
     reports
 }
 
@@ -105,27 +88,34 @@ async fn run_passes(
     bounds: HistoryBounds,
     stop: &CancellationToken,
 ) -> Result<Vec<PassReport>, StoreError> {
-    let mut sums: Vec<RunTotals> = Vec::new();
-    let mut fruitless = 0;
+    let mut totals: Vec<RunTotals> = Vec::new();
+    let mut fruitless_passes = 0;
     loop {
         let mut reports = run_pass(engine, bounds, stop).await?;
-        let is_over = stop.is_cancelled() || reports.iter().all(PassReport::is_complete);
-        fruitless = if reports.iter().any(PassReport::has_more_work) {
-            0
-        } else {
-            fruitless + 1
-        };
-        let wait = wait_before_next_pass(&reports).filter(|_| fruitless < MAX_FRUITLESS_PASSES);
-        sums.resize_with(reports.len(), RunTotals::default);
-        for (report, sum) in reports.iter_mut().zip(&mut sums) {
-            report.tally.add(sum);
-            sum.clone_from(&report.tally);
+        add_totals(&mut reports, &mut totals);
+        if stop.is_cancelled() || reports.iter().all(PassReport::is_complete) {
+            return Ok(reports);
         }
-        match (is_over, fruitless, wait) {
-            (true, ..) | (_, 1.., None) => return Ok(reports),
-            (_, 1.., Some(wait)) => wait_or_stop(wait, stop).await,
-            (_, 0, _) => {}
+        if reports.iter().any(PassReport::has_more_work) {
+            fruitless_passes = 0;
+            continue;
         }
+        fruitless_passes += 1;
+        match wait_before_next_pass(&reports) {
+            Some(wait) if fruitless_passes < MAX_FRUITLESS_PASSES => {
+                wait_or_stop(wait, stop).await;
+            }
+            _ => return Ok(reports),
+        }
+    }
+}
+
+/// Adds the totals of the previous passes to each report, and remembers the sums.
+fn add_totals(reports: &mut [PassReport], totals: &mut Vec<RunTotals>) {
+    totals.resize_with(reports.len(), RunTotals::default);
+    for (report, total) in reports.iter_mut().zip(totals) {
+        report.tally.add(total);
+        total.clone_from(&report.tally);
     }
 }
 
@@ -135,17 +125,17 @@ async fn run_pass(
     bounds: HistoryBounds,
     stop: &CancellationToken,
 ) -> Result<Vec<PassReport>, StoreError> {
-    let mut outages = 0;
+    let mut failures = 0;
     loop {
         match engine.pass(Purpose::Sync(bounds), stop).await {
             Err(error)
                 if error.is_transient()
-                    && outages < max_retries(&error)
+                    && failures < max_retries(&error)
                     && !stop.is_cancelled() =>
             {
-                outages += 1;
+                failures += 1;
                 // The account itself has already logged a lease of another process.
-                if outages == 1 && !matches!(error, StoreError::InUse { .. }) {
+                if failures == 1 && !matches!(error, StoreError::InUse { .. }) {
                     tracing::warn!(%error, "the database fails; retrying");
                 }
                 wait_or_stop(RETRY_WAIT, stop).await;
@@ -170,14 +160,17 @@ async fn wait_or_stop(time: Duration, stop: &CancellationToken) {
 
 /// Returns the wait before the next pass; `None` if the next pass would fail in the same way.
 fn wait_before_next_pass(reports: &[PassReport]) -> Option<Duration> {
-    let waits = reports
-        .iter()
-        .filter_map(|report| match report.failure.as_ref()? {
-            ProviderError::Paused { remaining: left } => {
-                Some(*left).filter(|left| *left <= MAX_PAUSE_WAIT)
-            }
-            ProviderError::Credentials { .. } => None,
-            _ => Some(RETRY_WAIT),
-        });
-    waits.max()
+    let failures = reports.iter().filter_map(|report| report.failure.as_ref());
+    failures.filter_map(wait_after).max()
+}
+
+/// Returns the wait after a failure; `None` if a retry would fail in the same way.
+fn wait_after(failure: &ProviderError) -> Option<Duration> {
+    match failure {
+        ProviderError::Paused { remaining } => {
+            Some(*remaining).filter(|remaining| *remaining <= MAX_PAUSE_WAIT)
+        }
+        ProviderError::Credentials { .. } => None,
+        _ => Some(RETRY_WAIT),
+    }
 }

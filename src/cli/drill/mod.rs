@@ -108,11 +108,7 @@ async fn drill(
         ));
     }
     sandbox.stop().await;
-    Ok(if is_equal {
-        ExitOutcome::Success
-    } else {
-        ExitOutcome::Incomplete
-    })
+    Ok(ExitOutcome::success_if(is_equal))
 }
 
 fn options(args: &Args) -> Result<Options, CliError> {

@@ -1,0 +1,153 @@
+//! `backscroll plan`: estimates a sync from the providers' counts.
+
+mod json;
+mod print;
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use super::limits::{
+    MIN_MESSAGES_TO_MEASURE, POSTGRES_MESSAGE_BYTES, RECENT_PASS, SQLITE_MESSAGE_BYTES,
+};
+use super::{CliError, ExitOutcome, accounts, open_to_read, print_line, sync};
+use crate::config::{Config, DatabaseUrl};
+use crate::domain::clock::Clock;
+use crate::domain::time::Millis;
+use crate::provider::{Provider, ProviderError};
+use crate::store::{RequestRate, StoreError, StreamStatus};
+use crate::sync::forecast::preview::{Preview, PreviewOptions, preview};
+use crate::sync::forecast::request_rates;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    wanted: sync::Args,
+
+    /// Maximum number of ranges to count per account, with a few requests each; the others are
+    /// extrapolated
+    #[arg(
+        long,
+        default_value_t = 200,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    ranges: u32,
+
+    /// Print JSON, with every stream
+    #[arg(long)]
+    json: bool,
+}
+
+/// The content of the archive that the plan needs. Empty if there is no archive.
+#[derive(Debug, Default)]
+struct KnownHistory {
+    streams: Vec<StreamStatus>,
+    request_rates: Vec<RequestRate>,
+    bytes: u64,
+}
+
+/// The size of a message on disk.
+#[derive(Clone, Copy, Debug)]
+struct MessageSize {
+    bytes: f64,
+    /// True if the size was measured in this archive.
+    is_measured: bool,
+}
+
+/// The plan of an account, or the error that prevented it.
+struct AccountPlan<'a> {
+    provider: &'a dyn Provider,
+    /// True if another process uses the same rate limit.
+    is_in_use: bool,
+    preview: Result<Preview, ProviderError>,
+}
+
+pub(super) async fn run(
+    args: &Args,
+    config: &Config,
+    clock: Arc<dyn Clock>,
+) -> Result<ExitOutcome, CliError> {
+    let bounds = args.wanted.bounds()?;
+    let providers = accounts::build_providers(config, args.wanted.account.as_deref(), &clock)?;
+    let known = read_archive(&config.database.url, clock.now()).await?;
+    let message_size = known.message_size(&config.database.url);
+    let plans = providers.iter().map(async |provider| {
+        let is_in_use = known.is_in_use(&provider.account().name, clock.now());
+        let options = PreviewOptions {
+            bounds,
+            max_counts: args.ranges as usize,
+            is_account_in_use: is_in_use,
+        };
+        let provider = &**provider;
+        let preview = preview(provider, &known.streams, options, clock.now()).await;
+        AccountPlan {
+            provider,
+            is_in_use,
+            preview,
+        }
+    });
+    let plans: Vec<AccountPlan<'_>> = join_all(plans).await;
+    if args.json {
+        print_line(json::plans_json(&plans, message_size));
+    } else {
+        print::print_plans(&plans, message_size);
+    }
+    Ok(ExitOutcome::success_if(
+        plans.iter().all(|plan| plan.preview.is_ok()),
+    ))
+}
+
+async fn read_archive(url: &DatabaseUrl, now: Millis) -> Result<KnownHistory, CliError> {
+    let store = match open_to_read(url).await {
+        Err(StoreError::NotFound { .. }) => return Ok(KnownHistory::default()),
+        store => store?,
+    };
+    let known = KnownHistory {
+        streams: store.status().await?,
+        request_rates: request_rates(&*store, now).await?,
+        bytes: store.size_bytes().await?,
+    };
+    store.close().await;
+    Ok(known)
+}
+
+impl KnownHistory {
+    /// Returns the size of a message in this archive, or a typical size if the archive is small.
+    fn message_size(&self, url: &DatabaseUrl) -> MessageSize {
+        let messages: u64 = self.streams.iter().map(|stream| stream.messages).sum();
+        let is_measured = messages >= MIN_MESSAGES_TO_MEASURE;
+        let bytes = match url {
+            _ if is_measured => self.bytes as f64 / messages as f64,
+            DatabaseUrl::Sqlite(_) => SQLITE_MESSAGE_BYTES,
+            DatabaseUrl::Postgres(_) => POSTGRES_MESSAGE_BYTES,
+        };
+        MessageSize { bytes, is_measured }
+    }
+
+    /// True if another process has recently synced the account.
+    fn is_in_use(&self, account: &str, now: Millis) -> bool {
+        let mut rates = self.request_rates.iter();
+        let last_pass = rates
+            .find(|rate| rate.account == account)
+            .and_then(|rate| rate.last_pass);
+        last_pass.is_some_and(|last| now.since(last) < RECENT_PASS)
+    }
+}
+
+impl MessageSize {
+    fn total_bytes(self, messages: u64) -> u64 {
+        (messages as f64 * self.bytes) as u64
+    }
+}
+
+impl AccountPlan<'_> {
+    /// Returns the requests per second; `None` without a limit.
+    fn rate(&self) -> Option<f64> {
+        self.provider.gate().rate_limiter().requests_per_second()
+    }
+
+    fn name(&self) -> &str {
+        &self.provider.account().name
+    }
+}
