@@ -134,9 +134,9 @@ impl AlarmMonitor {
 
     /// Checks the recorded results of passes; with `with_history`, also the history in the archive.
     async fn check(&self, with_history: bool) {
+        let mut records = self.records.lock().await;
         let now = self.clock.now();
         let has_webhook = self.webhook.is_some();
-        let mut records = self.records.lock().await;
         records.reload(&*self.store, now, has_webhook).await;
         let mut results = self.check_observations(&records, now).await;
         if with_history {
