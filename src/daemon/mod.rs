@@ -9,7 +9,7 @@
 //! | how is a stuck account detected? | `heartbeat.rs`, `watchdog.rs` |
 //! | what is reported to systemd? | `service_manager.rs`, `watchdog.rs` |
 //! | how are problems reported? | [`crate::alerts`] |
-//! | where is a metric defined? | `web/metrics/account.rs` (`METRICS`), `web/metrics/mod.rs`, `web/metrics/process.rs` |
+//! | where is a metric defined? | `web/metrics/definitions.rs` (per account), `metrics/mod.rs` (archive), `metrics/process.rs` |
 //! | what decides `/healthz` and `/readyz`? | `web/probes.rs` |
 //! | where are the page's texts and judgements? | `web/page/view/`, `web/page/model/` |
 //! | which time limits apply? | `limits.rs`, `web/limits.rs` |
