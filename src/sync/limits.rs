@@ -42,9 +42,9 @@ pub(super) const MAX_SHORT_PASS: Duration = Duration::from_mins(1);
 /// Interval at which a pass saves its frontier. A longer one shows an older state to readers of
 /// the archive.
 pub(super) const FRONTIER_SAVE_INTERVAL: Duration = Duration::from_mins(1);
-/// Time that windows in flight have after the stop signal before they are dropped. They are
-/// fetched again by the next pass. The daemon ends it earlier by its own abort signal, one second
-/// after SIGTERM (see `daemon::signals`); this one bounds commands and embedders without it.
+/// Time that windows in flight have after the stop signal before they are dropped. The next pass
+/// fetches them again. It applies to commands in the foreground; the daemon aborts earlier
+/// (`WINDOW_GRACE` in `daemon/limits.rs`). A longer one delays the end of a command.
 pub(super) const STOP_GRACE: Duration = Duration::from_secs(5);
 
 // Pauses. Those of the provider stand in `provider::limits`.

@@ -106,3 +106,36 @@ impl std::fmt::Display for AccountFailure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(missing_seconds: Option<u64>, discovered_streams: u64, windows: u64) -> PassReport {
+        PassReport {
+            account: "shop".to_owned(),
+            tally: RunTotals {
+                windows,
+                ..RunTotals::default()
+            },
+            missing_seconds,
+            discovered_streams,
+            discovery_failed: false,
+            failure: None,
+        }
+    }
+
+    #[test]
+    fn another_pass_is_worth_it_after_progress_or_discoveries() {
+        let is_complete = |report: PassReport| (report.is_complete(), report.has_more_work());
+        assert_eq!(is_complete(report(Some(0), 0, 9)), (true, false));
+        assert_eq!(is_complete(report(Some(5), 0, 9)), (false, true));
+        assert_eq!(
+            is_complete(report(Some(5), 0, 0)),
+            (false, false),
+            "no progress"
+        );
+        assert_eq!(is_complete(report(Some(0), 1, 0)), (false, true));
+        assert!(!report(None, 0, 0).is_complete(), "it is not known");
+    }
+}

@@ -299,3 +299,37 @@ fn wider_settle(account: &AccountSettings, settle: Duration) -> Duration {
     let doubled = Duration::from_secs((settle * 2).as_secs().max(1));
     doubled.min(max_by_config).min(max_by_retention)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::ProviderKind;
+
+    fn settings(settle_s: u64, retention_s: Option<u64>) -> AccountSettings {
+        AccountSettings {
+            name: "shop".to_owned(),
+            provider: ProviderKind::Agora,
+            settle: Duration::from_secs(settle_s),
+            retention: retention_s.map(Duration::from_secs),
+            since: None,
+            refresh_for: None,
+            discovers: false,
+        }
+    }
+
+    #[test]
+    fn settle_age_doubles_up_to_its_maximum() {
+        let wider = |settings: &AccountSettings, settle_s| {
+            wider_settle(settings, Duration::from_secs(settle_s)).as_secs()
+        };
+        let unlimited = settings(120, None);
+        assert_eq!(wider(&unlimited, 120), 240);
+        assert_eq!(wider(&unlimited, 700), 960, "eight times the configured");
+        assert_eq!(
+            wider(&settings(120, Some(1600)), 120),
+            200,
+            "an eighth of the retention"
+        );
+        assert_eq!(wider(&settings(1, None), 0), 1, "at least a second");
+    }
+}

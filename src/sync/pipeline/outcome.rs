@@ -1,4 +1,4 @@
-//! What goes into a pass besides its plan, and what comes out of it.
+//! The parts of an account that its passes share, and the result of a pass.
 
 use std::sync::Arc;
 
@@ -39,5 +39,35 @@ impl PassOutcome {
         if !self.failure.as_ref().is_some_and(is_refused) {
             self.failure = Some(failure);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latest_failure_is_reported_unless_credentials_were_refused() {
+        let refused = || ProviderError::Credentials {
+            operation: "count",
+            status: 401,
+            message: None,
+        };
+        let changed = |attempts| ProviderError::HistoryChanged { attempts };
+        let reported = |failures: Vec<ProviderError>| {
+            let mut outcome = PassOutcome::default();
+            for failure in failures {
+                outcome.report_failure(failure);
+            }
+            outcome.failure.map(|failure| failure.to_string())
+        };
+        let text = |failure: ProviderError| Some(failure.to_string());
+        assert_eq!(reported(vec![]), None);
+        let twice = vec![changed(1), changed(2)];
+        assert_eq!(reported(twice), text(changed(2)));
+        let refused_first = vec![refused(), changed(1)];
+        assert_eq!(reported(refused_first), text(refused()));
+        let refused_last = vec![changed(1), refused()];
+        assert_eq!(reported(refused_last), text(refused()));
     }
 }

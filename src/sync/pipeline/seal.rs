@@ -8,7 +8,7 @@ use crate::store::Seal;
 use crate::sync::limits::{HORIZON_TOLERANCE_S, LATE_WITHIN_SETTLES};
 use crate::sync::plan::job::{Job, Refetch};
 
-/// What to do about the completeness of a fetched window.
+/// The decision about the completeness of a fetched window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SealDecision {
     /// This part is complete and is sealed.

@@ -3,7 +3,8 @@
 use crate::domain::time::Second;
 use crate::sync::limits::{HORIZON_TOLERANCE_S, LEAD_DECAY, LEAD_FACTOR};
 
-/// How far ahead of the horizon work starts. History closer to it would expire while it is fetched.
+/// The lead of the work over the horizon, in seconds. Closer history would expire while it is
+/// fetched.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct HorizonLead {
     seconds: f64,

@@ -2,7 +2,7 @@
 //!
 //! The order is: ranges to refetch, as they were given; history that is about to expire; the tails
 //! ([`tails`]); the other missing history, the oldest first. Tails and missing history share the
-//! requests ([`credit`]).
+//! requests (`credit.rs`).
 
 mod credit;
 pub mod job;

@@ -12,7 +12,7 @@ use crate::sync::limits::MAX_TRIED_ONE_BY_ONE;
 
 /// All that is known of a window.
 pub(super) struct Evidence<'a> {
-    /// What should be archived.
+    /// The messages that should be archived.
     pub(super) claim: &'a Claim,
     /// The ledger rows that were fetched again, as a whole.
     pub(super) rows: &'a [LedgerRow],

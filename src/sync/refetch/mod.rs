@@ -1,6 +1,6 @@
-//! Sealed history that is fetched again: suspect windows ([`doubts`]), rows whose count differs
-//! from the provider's ([`reconcile`], [`bisect`]), messages whose status may have changed
-//! ([`refresh`]), and windows that do not match their claim ([`repair`]).
+//! Sealed history that is fetched again: suspect windows (`doubts.rs`), rows whose count differs
+//! from the provider's (`reconcile.rs`, `bisect.rs`), messages whose status may have changed
+//! (`refresh.rs`), and windows that do not match their claim (`repair.rs`).
 //!
 //! The first three make lists of ranges for a pass. A repair refetches by itself, since it must
 //! judge what the archive holds against the provider's answer. A requeue parses quarantined
