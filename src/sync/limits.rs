@@ -66,7 +66,7 @@ pub(super) const RETENTION_MARGIN: Duration = Duration::from_secs(7);
 /// A range may overlap the retention edge by up to this many seconds; it is fetched anyway. The
 /// edge moves while a request is under way, so that a smaller value would drop or leave unsealed
 /// what was fetched in full.
-pub const HORIZON_TOLERANCE_S: i64 = 5;
+pub(super) const HORIZON_TOLERANCE_S: i64 = 5;
 /// Uncertainty of the provider's clock, in seconds: its `Date` header has a resolution of one
 /// second. The saved frontier stays this far behind, so that it never moves back.
 pub(super) const CLOCK_UNCERTAINTY_S: i64 = 2;

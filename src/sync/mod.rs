@@ -1,7 +1,7 @@
 //! The engine: wanted history that is not sealed is surveyed, fetched and committed, window by
 //! window.
 //!
-//! A pass is one round over the streams of one account. It opens a `session`, asks the [`plan`]
+//! A pass is one round over the streams of one account. It opens a `session`, asks the `plan`
 //! what is missing, keeps a number of windows in flight (the account's rate limiter orders their
 //! requests), and commits what has arrived (`pipeline`). No state but the archive's decides what
 //! is fetched, so that the plan after a crash is the plan before it.
@@ -41,9 +41,9 @@ mod discovery;
 mod error;
 pub mod forecast;
 mod horizon;
-pub mod limits;
+mod limits;
 mod pipeline;
-pub mod plan;
+mod plan;
 pub mod progress;
 mod purpose;
 pub mod refetch;

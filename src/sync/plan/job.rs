@@ -11,21 +11,21 @@ use crate::domain::window::Window;
 /// Jobs are ordered by the start of their range, then by its end: the pieces of a split range are
 /// finished before the next range is split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Job {
-    pub range: Window,
-    pub stream: StreamIndex,
+pub(in crate::sync) struct Job {
+    pub(in crate::sync) range: Window,
+    pub(in crate::sync) stream: StreamIndex,
     /// True if the job is a piece of a job that was announced as a whole.
-    pub is_piece: bool,
+    pub(in crate::sync) is_piece: bool,
     /// The ledger row that the job replaces, if its range is sealed already.
-    pub refetch: Option<Refetch>,
+    pub(in crate::sync) refetch: Option<Refetch>,
     /// The kind of tail poll, if the job is one.
-    pub poll: Option<TailPoll>,
+    pub(in crate::sync) poll: Option<TailPoll>,
 }
 
 impl Job {
     /// Splits the job where it turned out to be more than one window. A job that refetches is split
     /// over its whole ledger row. The last piece of a tail poll remains a tail poll.
-    pub fn pieces(self, split_points: &[Second]) -> Vec<Self> {
+    pub(in crate::sync) fn pieces(self, split_points: &[Second]) -> Vec<Self> {
         let whole = self.refetch.map_or(self.range, |refetch| refetch.row);
         let piece = |range: Window| {
             let poll = self.poll.filter(|_| range.to() == self.range.to());
@@ -52,7 +52,7 @@ impl Job {
 
 /// A poll of the tail of a stream: the part up to now that is not sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum TailPoll {
+pub(in crate::sync) enum TailPoll {
     /// Fetches the whole tail, and seals the settled part.
     Seal,
     /// Fetches what is new without counting it first. Seals nothing.
@@ -61,12 +61,12 @@ pub enum TailPoll {
 
 /// The ledger row around a range that is fetched again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Refetch {
-    pub row: Window,
+pub(in crate::sync) struct Refetch {
+    pub(in crate::sync) row: Window,
     /// The number of archived messages of the row outside of the range.
-    pub outside: u64,
+    pub(in crate::sync) outside: u64,
     /// The time at which the row was written.
-    pub sealed_at: Millis,
+    pub(in crate::sync) sealed_at: Millis,
 }
 
 /// The times of the archived messages in ranges that are refetched, by stream and ledger row. They

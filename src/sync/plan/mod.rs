@@ -5,9 +5,9 @@
 //! requests (`credit.rs`).
 
 mod credit;
-pub mod job;
+pub(super) mod job;
 mod lead;
-pub mod tails;
+pub(super) mod tails;
 
 #[cfg(test)]
 mod tests;
@@ -27,7 +27,7 @@ use crate::domain::window::{Runs, Window};
 
 /// The work of a pass, in order.
 #[derive(Debug)]
-pub struct Plan {
+pub(in crate::sync) struct Plan {
     frontier: Frontier,
     /// True if history is wanted up to the present, which moves on during the pass.
     follows_now: bool,
@@ -55,16 +55,16 @@ const RANK_OF_MISSING: usize = usize::MAX;
 
 /// The wanted history of a stream, and the sealed part of it.
 #[derive(Clone, Copy, Debug)]
-pub struct StreamHistory<'a> {
-    pub stream: StreamIndex,
-    pub wanted_from: Second,
-    pub sealed: &'a Runs,
+pub(in crate::sync) struct StreamHistory<'a> {
+    pub(in crate::sync) stream: StreamIndex,
+    pub(in crate::sync) wanted_from: Second,
+    pub(in crate::sync) sealed: &'a Runs,
 }
 
 impl Plan {
     /// Plans the missing history of streams. `until` bounds the wanted history; without it,
     /// history is wanted up to the present.
-    pub fn missing<'a>(
+    pub(in crate::sync) fn missing<'a>(
         frontier: Frontier,
         until: Option<Second>,
         mut scheduler: TailScheduler,
@@ -141,7 +141,7 @@ impl Plan {
     }
 
     /// Adds a job.
-    pub fn push(&mut self, job: Job) {
+    pub(in crate::sync) fn push(&mut self, job: Job) {
         self.queue_of(job).insert(QueuedJob {
             rank: RANK_OF_MISSING,
             job,
@@ -150,7 +150,7 @@ impl Plan {
 
     /// Takes the most urgent job at this time of the provider, with the horizon as it is by now.
     /// Its range is clipped to what can still be fetched.
-    pub fn pop(&mut self, now: Second, horizon: Option<Second>) -> Option<Job> {
+    pub(in crate::sync) fn pop(&mut self, now: Second, horizon: Option<Second>) -> Option<Job> {
         self.frontier.horizon = horizon;
         self.drop_expired();
         let may_poll = match self.most_urgent() {
@@ -272,12 +272,12 @@ impl Plan {
 
     /// Learns from a job near the horizon how long a job takes, in seconds, and whether the horizon
     /// has overtaken it.
-    pub fn learn_lead(&mut self, took_s: f64, was_overtaken: bool) {
+    pub(in crate::sync) fn learn_lead(&mut self, took_s: f64, was_overtaken: bool) {
         self.lead.learn(took_s, was_overtaken);
     }
 
     /// Accounts for the requests that a job has cost.
-    pub fn account_for(&mut self, job: Job, requests: u64) {
+    pub(in crate::sync) fn account_for(&mut self, job: Job, requests: u64) {
         let first = self.most_urgent();
         let is_pressed = first.is_some_and(|first| self.is_expiring(first.job.range.from()));
         self.tail_credit.settle(job, requests, is_pressed);
@@ -314,12 +314,12 @@ impl Plan {
     }
 
     /// Returns what is known of the streams' arrival rates, for the next plan.
-    pub fn into_scheduler(self) -> TailScheduler {
+    pub(in crate::sync) fn into_scheduler(self) -> TailScheduler {
         self.scheduler
     }
 
     /// Drops the work of a stream; it is left to another pass.
-    pub fn drop_stream(&mut self, stream: StreamIndex) {
+    pub(in crate::sync) fn drop_stream(&mut self, stream: StreamIndex) {
         for queue in [&mut self.queue, &mut self.queued_polls] {
             queue.retain(|queued| queued.job.stream != stream);
         }
@@ -327,7 +327,7 @@ impl Plan {
     }
 
     /// Drops all work; it is left to another pass.
-    pub fn clear(&mut self) {
+    pub(in crate::sync) fn clear(&mut self) {
         self.queue.clear();
         self.queued_polls.clear();
         self.scheduler.clear();
@@ -335,16 +335,16 @@ impl Plan {
 
     /// Returns the number of jobs. Repeated polls are not counted: a pass may end while only those
     /// remain.
-    pub fn len(&self) -> usize {
+    pub(in crate::sync) fn len(&self) -> usize {
         self.queue.len() + self.queued_polls.len() + self.scheduler.unpolled()
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(in crate::sync) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// True if history that begins at this time is about to expire.
-    pub fn is_expiring(&self, from: Second) -> bool {
+    pub(in crate::sync) fn is_expiring(&self, from: Second) -> bool {
         let retention = self.frontier.retention.unwrap_or(Duration::ZERO);
         let soon_s = i64::try_from((retention / EXPIRING_SHARE).as_secs()).unwrap_or(i64::MAX);
         self.frontier

@@ -16,7 +16,7 @@ use crate::sync::limits::{
 
 /// The exponentially decayed rate at which a stream brings messages.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ArrivalRate {
+pub(in crate::sync) struct ArrivalRate {
     /// The decayed number of messages, …
     messages: f64,
     /// … and the decayed number of seconds in which they came.
@@ -27,7 +27,7 @@ pub struct ArrivalRate {
 
 impl ArrivalRate {
     /// Adds a poll that found this many new messages of this many seconds.
-    pub fn observe(&mut self, new: u64, seconds: u64) {
+    pub(in crate::sync) fn observe(&mut self, new: u64, seconds: u64) {
         let hit = if new > 0 { 1.0 - ARRIVAL_DECAY } else { 0.0 };
         self.messages = self.messages * ARRIVAL_DECAY + new as f64;
         self.seconds = self.seconds * ARRIVAL_DECAY + seconds as f64;
@@ -35,7 +35,7 @@ impl ArrivalRate {
     }
 
     /// Returns the expected messages per second. It is above 0 for every stream.
-    pub fn per_second(&self) -> f64 {
+    pub(in crate::sync) fn per_second(&self) -> f64 {
         (self.messages + PRIOR_MESSAGES) / (self.seconds + PRIOR_S)
     }
 
@@ -45,7 +45,7 @@ impl ArrivalRate {
     }
 
     /// Returns the mean cost of a poll, in requests.
-    pub fn poll_cost(&self) -> f64 {
+    pub(in crate::sync) fn poll_cost(&self) -> f64 {
         if self.is_busy() {
             2.0
         } else {
@@ -54,7 +54,7 @@ impl ArrivalRate {
     }
 
     /// Returns the benefit of a poll this many seconds after the last, relative to its cost.
-    pub fn poll_benefit(&self, seconds: f64) -> f64 {
+    pub(in crate::sync) fn poll_benefit(&self, seconds: f64) -> f64 {
         self.per_second() * seconds * seconds / self.poll_cost()
     }
 }
@@ -98,7 +98,7 @@ impl Tail {
 
 /// The tails of an account's streams, by index. The arrival rates outlast a pass.
 #[derive(Debug, Default)]
-pub struct TailScheduler {
+pub(in crate::sync) struct TailScheduler {
     tails: Vec<Tail>,
     /// A tail longer than this, in seconds, is polled with a seal of its settled part.
     max_unsealed_s: i64,
@@ -106,7 +106,7 @@ pub struct TailScheduler {
 
 impl TailScheduler {
     /// Begins a pass without tails. `settle_s` is the age, in seconds, at which messages settle.
-    pub fn begin_pass(&mut self, settle_s: i64) {
+    pub(in crate::sync) fn begin_pass(&mut self, settle_s: i64) {
         self.max_unsealed_s = 2 * settle_s;
         for tail in &mut self.tails {
             let Tail {
@@ -123,7 +123,7 @@ impl TailScheduler {
     }
 
     /// Adds the tail of a stream, of which nothing is sealed from `unsealed_from` on.
-    pub fn follow(&mut self, stream: StreamIndex, unsealed_from: Second) {
+    pub(in crate::sync) fn follow(&mut self, stream: StreamIndex, unsealed_from: Second) {
         if self.tails.len() <= stream.get() {
             self.tails.resize(stream.get() + 1, Tail::default());
         }
@@ -149,7 +149,7 @@ impl TailScheduler {
 
     /// Starts the poll with the greatest benefit. `to` is the end of the wanted history by now.
     /// `None` if no poll is due.
-    pub fn next_poll(&mut self, to: Second) -> Option<Job> {
+    pub(in crate::sync) fn next_poll(&mut self, to: Second) -> Option<Job> {
         let due = self
             .tails
             .iter()
@@ -184,7 +184,12 @@ impl TailScheduler {
 
     /// Records a committed poll that brought this many new messages. `unsealed_from` is the start
     /// of the tail by now; `None` if it is the same.
-    pub fn record_poll(&mut self, job: Job, unsealed_from: Option<Second>, new: u64) {
+    pub(in crate::sync) fn record_poll(
+        &mut self,
+        job: Job,
+        unsealed_from: Option<Second>,
+        new: u64,
+    ) {
         let Some(tail) = self.tails.get_mut(job.stream.get()) else {
             return;
         };

@@ -31,7 +31,7 @@ pub struct UnrepairedWindow {
 pub enum UnrepairedReason {
     #[error("the configuration does not follow the stream")]
     NotFollowed,
-    #[error("the provider does not keep it any longer")]
+    #[error("it lies behind the provider's retention edge")]
     Expired,
     #[error("the provider does not have all of it any longer")]
     Incomplete,

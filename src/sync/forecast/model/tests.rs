@@ -96,7 +96,7 @@ fn loss_sentence_tells_the_rate_the_loss_and_its_start() {
     assert_eq!(
         sentence,
         "at 1.000 requests a second about 40,000 messages will expire at the provider before they \
-         can be fetched, from 1970-01-12T13:46:40Z on: 8m of history, over all streams"
+         can be fetched, from 1970-01-12T13:46:40Z on: 8m 20s of history, over all streams"
     );
     assert!(found.loss_sentence(None).unwrap().starts_with("about "));
     assert_eq!(BacklogOutlook::default().loss_sentence(Some(1.0)), None);
