@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 
 use super::conversations::ConversationKinds;
 use super::message::{self, MessagePage};
-use super::page_checks::{self, RequestedMessages};
+use super::page_checks;
+use super::requested::RequestedMessages;
 use crate::provider::damaged_items::isolate_damaged_items;
 use crate::provider::json;
 

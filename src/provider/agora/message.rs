@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::conversations::ConversationKinds;
-use super::page_checks::RequestedMessages;
+use super::requested::RequestedMessages;
 use crate::domain::message::{Encoding, Message, Payload, UnparsableMessage};
 use crate::provider::json::{self, ExtraFields, ObjectFields, WireTime, Wtf8};
 

@@ -28,6 +28,7 @@ mod page_reader;
 mod query;
 mod reader;
 mod readiness;
+mod requested;
 mod splitting;
 mod streams;
 mod surveyor;

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 
 use super::message::{MessagePage, ParsedMessage};
 use crate::domain::message::Message;
-use crate::domain::stream::{Scope, Stream};
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use crate::provider::json;
@@ -45,30 +44,6 @@ pub(super) fn repeated_at_boundary(
     let is_confirmed = previous.is_some_and(|previous| previous == pages);
     (is_repeated && !is_confirmed)
         .then(|| "a message is served on both sides of a page's end".to_owned())
-}
-
-/// The messages that were asked for: those of a stream between these bounds. The bounds must allow
-/// for a provider that interprets its own more liberally.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct RequestedMessages<'a> {
-    pub(super) stream: &'a Stream,
-    pub(super) bounds: Window,
-}
-
-impl RequestedMessages<'_> {
-    /// True if the message was asked for.
-    pub(super) fn include(&self, message: &Message) -> bool {
-        let Scope {
-            sender, recipient, ..
-        } = &self.stream.scope;
-        is_wanted(sender.as_ref(), &message.sender)
-            && is_wanted(recipient.as_ref(), &message.recipient)
-            && self.bounds.contains(message.sent_at)
-    }
-}
-
-fn is_wanted(wanted: Option<&String>, name: &str) -> bool {
-    wanted.is_none_or(|wanted| wanted == name)
 }
 
 /// True if most messages of a page were not asked for: it is the answer to another request.
@@ -159,6 +134,7 @@ fn boundary_duplicates<'a>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::requested::RequestedMessages;
     use super::*;
     use crate::domain::message::UnparsableMessage;
     use crate::domain::time::Second;
