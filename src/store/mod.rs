@@ -26,8 +26,8 @@
 //! | copying an archive into another | `copy.rs` |
 //! | tunables | `limits.rs` |
 //!
-//! Files import only files below them: `archive` → roles → `write`, `seal`, `quarantine`, `links`
-//! → `sql_store` → `interner`, `lease` → `decode` → `dialect`, `driver` → `model`, `error`.
+//! Files import only files below them: `archive`, the roles, `write`, `seal` and `quarantine`,
+//! `links`, `sql_store`, `interner` and `lease`, `decode`, `dialect`, `driver`, `model`, `error`.
 
 mod accounts;
 mod alarms;

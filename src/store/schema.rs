@@ -99,13 +99,13 @@ impl Schema {
     ///
     /// Each migration is one transaction, and so are all views together: after a crash the next
     /// call continues. On Postgres, processes that do this at the same time wait for each other; on
-    /// SQLite the caller holds the lock of the file. An archive that is up to date costs a few reads.
+    /// SQLite the caller holds the lock of the file. An archive that is up to date costs few reads.
     ///
     /// # Errors
     ///
     /// [`StoreError::SchemaTooNew`], [`StoreError::SchemaUnreleased`] or
     /// [`StoreError::UnknownSchema`] if the archive has migrations that this program does not know.
-    /// Nothing has been changed then.
+    /// The archive is unchanged then.
     #[expect(private_bounds, reason = "the databases are chosen in this crate")]
     pub async fn upgrade<DB: Dialect>(
         &self,

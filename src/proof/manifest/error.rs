@@ -30,7 +30,10 @@ pub enum ManifestError {
         wanted: String,
     },
 
-    #[error("{} holds no key: it must hold 64 hex digits, the seed of an ed25519 key", path.display())]
+    #[error(
+        "{} holds no key: it must hold 64 hex digits, the seed of an ed25519 key",
+        path.display()
+    )]
     BadKey { path: PathBuf },
 
     #[error("{account} {stream}: a sealed window has no digest yet")]

@@ -242,8 +242,8 @@ macro_rules! active_hours {
 
 pub(in crate::store) const ACTIVE_HOURS: PerAccessPath = PerAccessPath {
     by_conversation: active_hours!(
-        "m.conversation_id = (SELECT c.id FROM conversation c JOIN account a ON a.id = c.account_id \
-         WHERE a.name = $3 AND c.name = $6)"
+        "m.conversation_id = (SELECT c.id FROM conversation c \
+         JOIN account a ON a.id = c.account_id WHERE a.name = $3 AND c.name = $6)"
     ),
     by_sender: active_hours!("m.sender_id = (SELECT id FROM name WHERE value = $4)"),
     by_recipient: active_hours!("m.recipient_id = (SELECT id FROM name WHERE value = $5)"),
