@@ -241,7 +241,7 @@ fn unrecoverable_damage_stays_a_finding(fixture: VerifyFixture) {
     fixture
         .verify(&["--repair"])
         .assert_incomplete()
-        .assert_prints("the provider does not keep it any longer");
+        .assert_prints("behind the provider's retention edge");
     let fixture = VerifyFixture {
         env: fixture.env.with_agora_streams(&[to("elsewhere")]),
         ..fixture
