@@ -37,7 +37,10 @@ fn help_of_every_command_matches_its_snapshot() {
         let text = run_command_in(dir.path(), &[command, "--help"])
             .assert_ok()
             .stdout;
-        help += &format!("\n=== {command} ===\n\n{text}");
+        help.push_str("\n=== ");
+        help.push_str(command);
+        help.push_str(" ===\n\n");
+        help.push_str(&text);
     }
     assert_matches_file("help", &help);
 }
