@@ -53,7 +53,7 @@
 //! | Where is the SQL of a commit? | `store/mod.rs` lists the statements by topic |
 //! | Where are tables and views defined? | `migrations/`, and a dump in `docs/schema/` |
 //! | How are digests computed and verified? | `domain/digest.rs`, `proof/mod.rs` |
-//! | Where is a metric defined? | `daemon/web/metrics/definitions.rs` |
+//! | Where is a metric defined? | `daemon/web/metrics/account.rs` |
 //! | Where is an alarm defined? | `alerts/rules/` |
 //! | Where is a command? | `cli/`, one file each |
 //! | Which constants can be tuned? | `limits.rs` of the room |

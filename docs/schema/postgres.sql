@@ -57,6 +57,7 @@ CREATE TABLE conversation (
 );
 
 CREATE TABLE message (
+    id bigint NOT NULL DEFAULT nextval('message_id'::regclass),
     sent_at_ms bigint NOT NULL,
     status_at_ms bigint,
     archived_at_s integer NOT NULL,
@@ -77,6 +78,7 @@ CREATE TABLE message (
     body text COLLATE "C",
     extra text COLLATE "C",
     extra_readable text COLLATE "C",
+    is_json boolean,
     CONSTRAINT message_encoding_check CHECK (((encoding >= 0) AND (encoding <= 2))),
     CONSTRAINT message_status_check CHECK (((status >= 1) AND (status <= 3)))
 ) PARTITION BY RANGE (sent_at_ms);
@@ -88,7 +90,7 @@ CREATE TABLE name (
     CONSTRAINT name_value_key UNIQUE (value)
 );
 
-CREATE TABLE quarantine (
+CREATE TABLE quarantined_message (
     account_id bigint NOT NULL,
     hash bytea NOT NULL,
     stream_id bigint NOT NULL,
@@ -97,9 +99,9 @@ CREATE TABLE quarantine (
     found_at_ms bigint NOT NULL,
     reason text NOT NULL,
     raw text NOT NULL,
-    CONSTRAINT quarantine_account_id_fkey FOREIGN KEY (account_id) REFERENCES account(id),
-    CONSTRAINT quarantine_pkey PRIMARY KEY (account_id, hash),
-    CONSTRAINT quarantine_stream_id_fkey FOREIGN KEY (stream_id) REFERENCES stream(id)
+    CONSTRAINT quarantined_message_account_id_fkey FOREIGN KEY (account_id) REFERENCES account(id),
+    CONSTRAINT quarantined_message_pkey PRIMARY KEY (account_id, hash),
+    CONSTRAINT quarantined_message_stream_id_fkey FOREIGN KEY (stream_id) REFERENCES stream(id)
 );
 
 CREATE TABLE run (
@@ -163,6 +165,8 @@ CREATE TABLE view_definition (
 
 CREATE INDEX message_by_conversation ON ONLY public.message USING btree (conversation_id, sent_at_ms) WITH (fillfactor='100');
 
+CREATE INDEX message_by_id ON ONLY public.message USING brin (id) WITH (pages_per_range='32');
+
 CREATE INDEX message_by_sender ON ONLY public.message USING btree (sender_id, sent_at_ms);
 
 CREATE UNIQUE INDEX message_identity ON ONLY public.message USING btree (sent_at_ms, recipient_id, slot);
@@ -206,6 +210,45 @@ CREATE INDEX sealed_window_in_doubt ON public.sealed_window USING btree (stream_
 --     message_type text
 --     conversation_id integer
 --     sender_id integer
+--     id bigint
+--     body_json jsonb
+--     rowid bigint
+
+-- VIEW archive_end
+--     id bigint
+
+-- VIEW archive_text
+--     id bigint
+--     account text
+--     provider text
+--     conversation text
+--     conversation_kind text
+--     sender text
+--     recipient text
+--     sent_at timestamp with time zone
+--     sent_at_ms bigint
+--     body text
+--     body_json jsonb
+--     payload_type text
+--     cipher_suite text
+--     status text
+--     status_at timestamp with time zone
+--     provider_message_id text
+--     occurrence bigint
+--     archived_at timestamp with time zone
+--     extra jsonb
+--     message_type text
+--     conversation_id integer
+--     sender_id integer
+
+-- VIEW completeness
+--     account text
+--     conversation text
+--     from_at timestamp with time zone
+--     to_at timestamp with time zone
+--     from_ms bigint
+--     to_ms bigint
+--     conversation_id bigint
 
 -- VIEW conversations
 --     account text
@@ -229,14 +272,32 @@ CREATE INDEX sealed_window_in_doubt ON public.sealed_window USING btree (stream_
 --     sealed_at timestamp with time zone
 --     windows bigint
 
+-- VIEW days
+--     account text
+--     conversation text
+--     day date
+--     messages bigint
+--     state text
+--     conversation_id bigint
+
 -- VIEW gaps
 --     account text
 --     stream text
 --     from_at timestamp with time zone
 --     to_at timestamp with time zone
 --     reason text
---     lost bigint
+--     lost boolean
 --     expires_at timestamp with time zone
+
+-- VIEW quarantine
+--     account text
+--     provider text
+--     stream text
+--     from_at timestamp with time zone
+--     to_at timestamp with time zone
+--     found_at timestamp with time zone
+--     reason text
+--     raw text
 
 -- VIEW runs
 --     account text

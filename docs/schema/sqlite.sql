@@ -50,6 +50,7 @@ CREATE TABLE conversation (
 ) STRICT;
 
 CREATE TABLE message (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
     recipient_id    INTEGER NOT NULL,
     sent_at_ms      INTEGER NOT NULL,
     slot            INTEGER NOT NULL,
@@ -76,7 +77,7 @@ CREATE TABLE name (
     value TEXT NOT NULL UNIQUE
 ) STRICT;
 
-CREATE TABLE quarantine (
+CREATE TABLE quarantined_message (
     account_id  INTEGER NOT NULL REFERENCES account (id),
     hash        BLOB NOT NULL,
     stream_id   INTEGER NOT NULL REFERENCES stream (id),
@@ -185,6 +186,45 @@ CREATE INDEX sealed_window_in_doubt ON sealed_window (stream_id) WHERE doubt IS 
 --     message_type
 --     conversation_id
 --     sender_id
+--     id
+--     body_json
+--     rowid
+
+-- VIEW archive_end
+--     id
+
+-- VIEW archive_text
+--     id
+--     account
+--     provider
+--     conversation
+--     conversation_kind
+--     sender
+--     recipient
+--     sent_at
+--     sent_at_ms
+--     body
+--     body_json
+--     payload_type
+--     cipher_suite
+--     status
+--     status_at
+--     provider_message_id
+--     occurrence
+--     archived_at
+--     extra
+--     message_type
+--     conversation_id
+--     sender_id
+
+-- VIEW completeness
+--     account
+--     conversation
+--     from_at
+--     to_at
+--     from_ms
+--     to_ms
+--     conversation_id
 
 -- VIEW conversations
 --     account
@@ -208,6 +248,14 @@ CREATE INDEX sealed_window_in_doubt ON sealed_window (stream_id) WHERE doubt IS 
 --     sealed_at
 --     windows
 
+-- VIEW days
+--     account
+--     conversation
+--     day
+--     messages
+--     state
+--     conversation_id
+
 -- VIEW gaps
 --     account
 --     stream
@@ -216,6 +264,16 @@ CREATE INDEX sealed_window_in_doubt ON sealed_window (stream_id) WHERE doubt IS 
 --     reason
 --     lost
 --     expires_at
+
+-- VIEW quarantine
+--     account
+--     provider
+--     stream
+--     from_at
+--     to_at
+--     found_at
+--     reason
+--     raw
 
 -- VIEW runs
 --     account

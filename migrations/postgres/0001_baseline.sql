@@ -24,6 +24,24 @@
 -- `message` alone deviates: it is packed as tightly as Postgres allows. See there.
 
 -- ---------------------------------------------------------------------------------------------
+-- Functions of the views
+-- ---------------------------------------------------------------------------------------------
+
+-- The time for a number of milliseconds since 1970; NULL outside the years 1 to 9999. No stored
+-- number can make a view fail. (STABLE, though it never changes: only then Postgres inlines it.)
+CREATE FUNCTION instant(ms BIGINT) RETURNS TIMESTAMPTZ LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN ms BETWEEN -62135596800000 AND 253402300799999
+                THEN TIMESTAMPTZ 'epoch' + ms / 1000 * INTERVAL '1 second'
+                     + ms % 1000 * INTERVAL '1 millisecond' END
+$$;
+
+-- The same for a number of seconds.
+CREATE FUNCTION instant_s(s BIGINT) RETURNS TIMESTAMPTZ LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN s BETWEEN -62135596800 AND 253402300799
+                THEN TIMESTAMPTZ 'epoch' + s * INTERVAL '1 second' END
+$$;
+
+-- ---------------------------------------------------------------------------------------------
 -- Tables
 -- ---------------------------------------------------------------------------------------------
 
@@ -125,6 +143,9 @@ CREATE TABLE conversation (
     UNIQUE (account_id, name)
 );
 
+-- The ids of messages.
+CREATE SEQUENCE message_id;
+
 -- The messages. Its size and its write cost are those of the archive, so every byte and every index
 -- was measured.
 --
@@ -147,6 +168,11 @@ CREATE TABLE conversation (
 -- small. The program makes partitions as they are needed. There is no default partition: it would
 -- have to be scanned whenever a month is added.
 CREATE TABLE message (
+    -- It grows and is never used again, so readers can continue after the last id they have seen.
+    -- Commits that overlap may become visible in another order than their ids: see the view
+    -- archive_end. No index makes it unique: an index on a partitioned table cannot without the
+    -- time in it.
+    id              BIGINT NOT NULL DEFAULT nextval('message_id'),
     sent_at_ms      BIGINT NOT NULL,
     status_at_ms    BIGINT,
     -- Seconds, less 2^31: four bytes then reach from 1970 to 2106. Add 2147483648 to read it.
@@ -178,12 +204,15 @@ CREATE TABLE message (
     -- Further fields of the provider, as JSON. Not JSONB: it would reorder and normalise them.
     extra           TEXT COLLATE "C",
     -- The same as JSON that JSONB accepts, if `extra` contains something that it rejects (U+0000).
-    extra_readable  TEXT COLLATE "C"
+    extra_readable  TEXT COLLATE "C",
+    -- TRUE if the payload is a JSON object or array that JSONB accepts. NULL: it is not. A view
+    -- cannot find out: before Postgres 16 a cast that fails ends the query.
+    is_json         BOOLEAN
 ) PARTITION BY RANGE (sent_at_ms);
 
 -- Messages that could not be parsed or stored, raw. One such message never blocks its page, its
 -- stream or its account.
-CREATE TABLE quarantine (
+CREATE TABLE quarantined_message (
     account_id  BIGINT NOT NULL REFERENCES account (id),
     hash        BYTEA NOT NULL,
     stream_id   BIGINT NOT NULL REFERENCES stream (id),
@@ -270,6 +299,10 @@ CREATE INDEX message_by_sender ON message (sender_id, sent_at_ms);
 
 -- Messages whose status can still change, for `refresh`. No other message is in this index.
 CREATE INDEX message_unread ON message (sent_at_ms, conversation_id) WHERE status < 3;
+
+-- The messages behind an id. A block range index costs a commit nearly nothing: the table is filled
+-- in about the order of ids.
+CREATE INDEX message_by_id ON message USING brin (id) WITH (pages_per_range = 32);
 
 -- Suspect windows. They are few, and looked for at every pass.
 CREATE INDEX sealed_window_in_doubt ON sealed_window (stream_id) WHERE doubt IS NOT NULL;

@@ -135,6 +135,9 @@ CREATE TABLE conversation (
 --
 -- The account of a message is that of its conversation.
 CREATE TABLE message (
+    -- It grows in the order of commits and is never used again, so readers can continue after the
+    -- last id they have seen. AUTOINCREMENT keeps it so when the latest message is removed.
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
     recipient_id    INTEGER NOT NULL,
     sent_at_ms      INTEGER NOT NULL,
     -- Tells apart the messages of one recipient in one millisecond: 32 bits computed from hash,
@@ -167,7 +170,7 @@ CREATE TABLE message (
 
 -- Messages that could not be parsed or stored, raw. One such message never blocks its page, its
 -- stream or its account.
-CREATE TABLE quarantine (
+CREATE TABLE quarantined_message (
     account_id  INTEGER NOT NULL REFERENCES account (id),
     hash        BLOB NOT NULL,
     stream_id   INTEGER NOT NULL REFERENCES stream (id),

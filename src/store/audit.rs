@@ -34,6 +34,15 @@ pub trait Audit: Send + Sync {
         limit: u64,
     ) -> Result<Vec<ArchivedMessage>, StoreError>;
 
+    /// Returns the highest id of a message up to which none is missing; 0 without messages.
+    async fn latest_id(&self) -> Result<i64, StoreError>;
+
+    /// Returns the ids of this range, both ends included, that messages have.
+    async fn used_ids(&self, from: i64, to: i64) -> Result<Vec<i64>, StoreError>;
+
+    /// Keeps new messages from getting ids up to this one.
+    async fn reserve_ids(&self, to: i64) -> Result<(), StoreError>;
+
     /// Returns all streams, active or not, in the order of accounts and keys.
     async fn streams(&self) -> Result<Vec<KnownStream>, StoreError>;
 
@@ -103,6 +112,28 @@ impl<DB: Dialect> Audit for SqlStore<DB> {
         let mut connection = self.acquire_reader(WHAT).await?;
         let rows = fetch_all::<DB>(&mut connection, WHAT, DB::READ_MESSAGES, &args).await?;
         rows.iter().map(decode::archived_message::<DB>).collect()
+    }
+
+    async fn latest_id(&self) -> Result<i64, StoreError> {
+        const WHAT: &str = "latest id";
+        let mut connection = self.acquire_reader(WHAT).await?;
+        let row = fetch_one::<DB>(&mut connection, WHAT, sql::LATEST_ID, &[]).await?;
+        decode::int::<DB>(&row, "id")
+    }
+
+    async fn used_ids(&self, from: i64, to: i64) -> Result<Vec<i64>, StoreError> {
+        const WHAT: &str = "used ids";
+        let args = [from.into(), to.into()];
+        let mut connection = self.acquire_reader(WHAT).await?;
+        let rows = fetch_all::<DB>(&mut connection, WHAT, sql::USED_IDS, &args).await?;
+        rows.iter()
+            .map(|row| decode::int::<DB>(row, "id"))
+            .collect()
+    }
+
+    async fn reserve_ids(&self, to: i64) -> Result<(), StoreError> {
+        self.execute("reserve ids", DB::RESERVE_IDS, &[to.into()])
+            .await
     }
 
     async fn streams(&self) -> Result<Vec<KnownStream>, StoreError> {

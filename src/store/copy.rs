@@ -1,6 +1,6 @@
 //! Copying one archive into another, and the proof that both agree.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::archive::Archive;
 use super::error::StoreError;
@@ -145,6 +145,12 @@ pub async fn copy(
     };
     let ledgers = source.ledgers().await?;
     let accounts = target.register_accounts(&ledgers).await?;
+    let free_above = target.make_room_for_ids(&source).await?;
+    let destination = Destination {
+        side: &target,
+        accounts,
+        free_above,
+    };
     let mut copied = CopyProgress::default();
     let mut next = Some(Cursor::before(Millis(i64::MIN)));
     while let Some(after) = next {
@@ -156,7 +162,7 @@ pub async fn copy(
         if target.digest_day(day).await? == wanted {
             copied.identical_days += 1;
         } else {
-            copied.new += copy_day(&source, &target, day, &accounts).await?;
+            copied.new += copy_day(&source, &destination, day).await?;
             if target.digest_day(day).await? != wanted {
                 return Err(CopyError::DayDiffers {
                     day: day.to_string(),
@@ -221,6 +227,18 @@ impl CopySide<'_> {
             accounts.insert(account.clone(), registered.account);
         }
         Ok(accounts)
+    }
+
+    /// Reserves the ids of the source, so that no other message of this archive gets one. Returns
+    /// the id above which all ids were free before.
+    async fn make_room_for_ids(&self, source: &CopySide<'_>) -> Result<i64, CopyError> {
+        let needed = source.store.latest_id().await;
+        let needed = needed.map_err(|error| source.error(error))?;
+        let used = self.store.latest_id().await;
+        let used = used.map_err(|error| self.error(error))?;
+        let reserved = self.store.reserve_ids(needed).await;
+        reserved.map_err(|error| self.error(error))?;
+        Ok(used)
     }
 
     /// Returns the day of the first message after the cursor. `None` if there is none.
@@ -296,12 +314,38 @@ impl CopySide<'_> {
     }
 }
 
+/// The archive that messages are copied into.
+struct Destination<'a> {
+    side: &'a CopySide<'a>,
+    accounts: HashMap<String, AccountId>,
+    /// Ids above this one were free before the copy began.
+    free_above: i64,
+}
+
+impl Destination<'_> {
+    /// Returns the ids that are free; `None` in place of others. Messages that were copied before
+    /// have theirs. An id is only taken by another message if the target archived some by itself.
+    async fn free_ids(&self, ids: &[i64]) -> Result<Vec<Option<i64>>, CopyError> {
+        let old = || ids.iter().copied().filter(|id| *id <= self.free_above);
+        let used: BTreeSet<i64> = match (old().min(), old().max()) {
+            (Some(from), Some(to)) => {
+                let used = self.side.store.used_ids(from, to).await;
+                used.map_err(|error| self.side.error(error))?
+                    .into_iter()
+                    .collect()
+            }
+            _ => BTreeSet::new(),
+        };
+        let free = |id: &i64| Some(*id).filter(|id| !used.contains(id));
+        Ok(ids.iter().map(free).collect())
+    }
+}
+
 /// Writes a day's messages, and returns the number that the target did not have.
 async fn copy_day(
     source: &CopySide<'_>,
-    target: &CopySide<'_>,
+    target: &Destination<'_>,
     day: Day,
-    accounts: &HashMap<String, AccountId>,
 ) -> Result<u64, CopyError> {
     let mut new = 0;
     let mut after = Cursor::before(day.start().start());
@@ -312,21 +356,22 @@ async fn copy_day(
         };
         after = last.cursor();
         // Messages of one commit have the same time of archiving.
-        let mut groups: BTreeMap<(Millis, String), Vec<IdentifiedMessage>> = BTreeMap::new();
+        let mut groups: BTreeMap<(Millis, String), (Vec<IdentifiedMessage>, Vec<i64>)> =
+            BTreeMap::new();
         for ArchivedMessage {
+            id,
             account,
             identified,
             archived_at,
             ..
         } in chunk
         {
-            groups
-                .entry((archived_at, account))
-                .or_default()
-                .push(identified);
+            let (messages, ids) = groups.entry((archived_at, account)).or_default();
+            messages.push(identified);
+            ids.push(id);
         }
-        for ((archived_at, account), messages) in groups {
-            let Some(&account) = accounts.get(&account) else {
+        for ((archived_at, account), (messages, ids)) in groups {
+            let Some(&account) = target.accounts.get(&account) else {
                 continue;
             };
             // Stream and window do not matter: nothing is sealed or moved to quarantine.
@@ -339,9 +384,10 @@ async fn copy_day(
                 messages,
                 unreadable: vec![],
             };
-            let written = target.store.commit(&[commit], archived_at).await;
-            let written = written.map_err(|error| target.error(error))?;
-            new += written.iter().map(|written| written.new).sum::<u64>();
+            let ids = target.free_ids(&ids).await?;
+            let store = target.side.store;
+            let written = store.import(&commit, &ids, archived_at).await;
+            new += written.map_err(|error| target.side.error(error))?.new;
         }
     }
 }

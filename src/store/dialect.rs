@@ -69,6 +69,9 @@ pub(super) trait MessageTable: Driver {
     /// the maximum number of messages to read.
     const COUNT_BY_RECIPIENT: &'static str;
 
+    /// Raises the latest id to `$1`, unless it is higher: new messages get higher ids.
+    const RESERVE_IDS: &'static str;
+
     /// Reads the identities of the messages in a stream's window. Binds the range in ms, the
     /// account, and the names of sender, recipient and conversation, NULL for any.
     const READ_LINKS: PerAccessPath;

@@ -37,6 +37,8 @@ pub(super) struct MessageKey {
 /// A message as a row of the message table.
 #[derive(Clone, Debug)]
 pub(super) struct MessageRow<'a> {
+    /// The id that a copied message keeps. `None`: the database assigns the next one.
+    pub(super) id: Option<i64>,
     pub(super) key: MessageKey,
     /// The position among the messages of the same recipient and millisecond. See
     /// [`preferred_slot`].
@@ -151,6 +153,7 @@ impl<'a> MessageRow<'a> {
             occurrence: i64::from(*occurrence),
         };
         Ok(Self {
+            id: None,
             key,
             slot: preferred_slot(account, *fingerprint, *occurrence),
             conversation,
@@ -197,7 +200,8 @@ impl<'a> MessageRow<'a> {
             || self.payload_type.is_some()
             || self.cipher_suite.is_some()
             || self.provider_id.is_some()
-            || self.extra.is_some();
+            || self.extra.is_some()
+            || self.id.is_some();
         self.key.occurrence == 0
             && self.encoding == Encoding::Utf8 as i64
             && self.body == Body::ExactText
@@ -221,6 +225,12 @@ impl<'a> MessageRow<'a> {
     /// Returns the time of the delivery status in ms.
     pub(super) fn status_at_ms(&self) -> Option<i64> {
         self.status?.at.map(|at| at.0)
+    }
+
+    /// Returns the payload if it is text and displayed as it is.
+    pub(super) fn exact_text(&self) -> Option<&'a str> {
+        let is_exact = self.body == Body::ExactText;
+        is_exact.then(|| std::str::from_utf8(self.payload).ok())?
     }
 
     /// True if the payload is text.
@@ -291,6 +301,7 @@ mod tests {
             occurrence: 0,
         };
         MessageRow {
+            id: None,
             key,
             slot: 5,
             conversation: 9,

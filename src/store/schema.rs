@@ -46,7 +46,7 @@ pub struct Schema {
 #[derive(Clone, Copy, Debug)]
 pub struct ViewFile {
     pub name: &'static str,
-    /// A statement that creates the view, or replaces it.
+    /// Statements that create the view or replace it, and describe it.
     pub sql: &'static str,
 }
 
@@ -54,7 +54,8 @@ pub struct ViewFile {
 macro_rules! view_files {
     ($database:literal) => {
         view_files!(
-            $database: "archive" "times" "conversations" "senders" "coverage" "gaps" "runs" "alarms"
+            $database: "archive" "archive_text" "archive_end" "times" "conversations" "senders"
+            "coverage" "gaps" "completeness" "days" "quarantine" "runs" "alarms"
         )
     };
     ($database:literal: $($name:literal)+) => {
@@ -222,9 +223,11 @@ impl Schema {
             .map_err(StoreError::at(WHAT))?;
         // SQLite has no lock until here: another process may have applied them meanwhile.
         for view in self.outdated_views::<DB>(&mut tx).await? {
-            DB::execute(&mut tx, view.sql, &[])
-                .await
-                .map_err(StoreError::at(WHAT))?;
+            for statement in view.statements() {
+                DB::execute(&mut tx, statement, &[])
+                    .await
+                    .map_err(StoreError::at(WHAT))?;
+            }
             let hash = view.hash();
             let record = [
                 view.name.into(),
@@ -261,6 +264,11 @@ impl Schema {
 }
 
 impl ViewFile {
+    /// Returns the statements of the file: each ends with a semicolon at the end of a line.
+    fn statements(&self) -> impl Iterator<Item = &'static str> {
+        self.sql.split_inclusive(";\n")
+    }
+
     fn hash(&self) -> [u8; 32] {
         *blake3::hash(self.sql.as_bytes()).as_bytes()
     }

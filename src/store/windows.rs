@@ -31,6 +31,15 @@ pub trait Windows: Send + Sync {
     /// process has taken one of the accounts.
     async fn commit(&self, batch: &[Commit], now: Millis) -> Result<Vec<WriteCounts>, StoreError>;
 
+    /// Writes messages of another archive. Each keeps the id that is given for it; without one it
+    /// gets the next. The ids must be free.
+    async fn import(
+        &self,
+        commit: &Commit,
+        ids: &[Option<i64>],
+        now: Millis,
+    ) -> Result<WriteCounts, StoreError>;
+
     /// Deletes the ledger rows inside a window: it counts as missing again. Messages stay.
     async fn unseal(&self, stream: StreamId, window: Window) -> Result<(), StoreError>;
 
@@ -99,11 +108,24 @@ impl<DB: Dialect> Windows for SqlStore<DB> {
     }
 
     async fn commit(&self, batch: &[Commit], now: Millis) -> Result<Vec<WriteCounts>, StoreError> {
-        let written = write_batch(self, batch, now).await;
+        let written = write_batch(self, batch, &[], now).await;
         if written.is_err() {
             self.interner.clear().await;
         }
         written
+    }
+
+    async fn import(
+        &self,
+        commit: &Commit,
+        ids: &[Option<i64>],
+        now: Millis,
+    ) -> Result<WriteCounts, StoreError> {
+        let written = write_batch(self, std::slice::from_ref(commit), ids, now).await;
+        if written.is_err() {
+            self.interner.clear().await;
+        }
+        Ok(written?.into_iter().next().unwrap_or_default())
     }
 
     async fn unseal(&self, stream: StreamId, window: Window) -> Result<(), StoreError> {
@@ -192,10 +214,12 @@ impl<DB: Dialect> Windows for SqlStore<DB> {
 }
 
 /// Writes a batch whose messages are expected to be new. If one exists, the transaction fails and
-/// is repeated in the mode that skips existing messages.
+/// is repeated in the mode that skips existing messages. The messages of the first commit get these
+/// ids.
 async fn write_batch<DB: Dialect>(
     store: &SqlStore<DB>,
     batch: &[Commit],
+    message_ids: &[Option<i64>],
     now: Millis,
 ) -> Result<Vec<WriteCounts>, StoreError> {
     // Ids and partitions outlive a commit that fails: they claim nothing, and the next one needs
@@ -203,7 +227,10 @@ async fn write_batch<DB: Dialect>(
     let ids = store.interner.intern::<DB>(&store.write, batch).await?;
     // Rows are built before the transaction, while another commit may be running.
     let rows = batch.iter().map(|commit| message_rows(commit, &ids));
-    let rows = rows.collect::<Result<Vec<_>, _>>()?;
+    let mut rows = rows.collect::<Result<Vec<_>, _>>()?;
+    for (row, id) in rows.iter_mut().flatten().zip(message_ids) {
+        row.id = *id;
+    }
     match write_in_transaction(store, batch, &rows, InsertMode::ExpectNew, now).await {
         Err(StoreError::Database { source, .. }) if is_unique_violation(&source) => {
             write_in_transaction(store, batch, &rows, InsertMode::SkipExisting, now).await

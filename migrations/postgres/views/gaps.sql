@@ -25,27 +25,39 @@ holes AS (
 ),
 cut AS (
     -- The part before the horizon is lost; the rest can still be fetched.
-    SELECT h.stream_id, h.from_s, least(h.to_s, a.horizon_s) AS to_s, 1 AS lost
+    SELECT h.stream_id, h.from_s, least(h.to_s, a.horizon_s) AS to_s, TRUE AS lost
     FROM holes h
          JOIN stream s ON s.id = h.stream_id
          JOIN account a ON a.id = s.account_id
     WHERE h.from_s < a.horizon_s
     UNION ALL
-    SELECT h.stream_id, greatest(h.from_s, coalesce(a.horizon_s, h.from_s)), h.to_s, 0
+    SELECT h.stream_id, greatest(h.from_s, coalesce(a.horizon_s, h.from_s)), h.to_s, FALSE
     FROM holes h
          JOIN stream s ON s.id = h.stream_id
          JOIN account a ON a.id = s.account_id
 )
 SELECT a.name AS account,
        s.key  AS stream,
-       TIMESTAMPTZ 'epoch' + h.from_s * INTERVAL '1 second' AS from_at,
-       TIMESTAMPTZ 'epoch' + h.to_s * INTERVAL '1 second' AS to_at,
-       CASE WHEN h.lost = 1 THEN 'behind the provider''s retention edge before it was fetched'
+       instant_s(h.from_s) AS from_at,
+       instant_s(h.to_s) AS to_at,
+       CASE WHEN h.lost THEN 'behind the provider''s retention edge before it was fetched'
             WHEN h.from_s >= a.settled_s THEN 'fetched, but too young to be final'
             ELSE coalesce(s.error, a.paused_reason, 'not fetched yet') END AS reason,
-       CAST(h.lost AS BIGINT) AS lost,
-       TIMESTAMPTZ 'epoch' + (h.from_s + a.retention_s) * INTERVAL '1 second' AS expires_at
+       h.lost AS lost,
+       instant_s(h.from_s + a.retention_s) AS expires_at
 FROM cut h
      JOIN stream s ON s.id = h.stream_id
      JOIN account a ON a.id = s.account_id
 WHERE h.from_s < h.to_s;
+
+COMMENT ON VIEW gaps IS
+    'Time ranges that are wanted and not sealed.';
+COMMENT ON COLUMN gaps.account IS 'The name of the account in the configuration.';
+COMMENT ON COLUMN gaps.stream IS
+    'The request: destination=lobby, source=alice&destination=bob, topic=group:...';
+COMMENT ON COLUMN gaps.from_at IS 'The start of the range.';
+COMMENT ON COLUMN gaps.to_at IS 'The end of the range, exclusive.';
+COMMENT ON COLUMN gaps.reason IS 'Why the range is not sealed.';
+COMMENT ON COLUMN gaps.lost IS 'TRUE if the provider has deleted the range.';
+COMMENT ON COLUMN gaps.expires_at IS
+    'The time at which the oldest second of the range reaches the retention edge.';

@@ -2,6 +2,8 @@
 --
 -- Only the tables that readers filter by are joined. Other names are looked up by subqueries:
 -- SQLite carries out every join of an aggregate even if its columns are not used.
+--
+-- Datasette, among others, shows bytes only in a row that has a `rowid`.
 DROP VIEW IF EXISTS archive;
 CREATE VIEW archive AS
 SELECT a.name                                                               AS account,
@@ -34,7 +36,13 @@ SELECT a.name                                                               AS a
        m.extra                                                              AS extra,
        (SELECT value FROM name WHERE id = m.message_type_id)                AS message_type,
        m.conversation_id                                                    AS conversation_id,
-       m.sender_id                                                          AS sender_id
+       m.sender_id                                                          AS sender_id,
+       m.id                                                                 AS id,
+       CASE WHEN m.is_text AND json_valid(coalesce(m.body, CAST(m.payload AS TEXT)))
+            THEN CASE WHEN json_type(coalesce(m.body, CAST(m.payload AS TEXT)))
+                           IN ('object', 'array')
+                      THEN coalesce(m.body, CAST(m.payload AS TEXT)) END END AS body_json,
+       m.id                                                                 AS rowid
 FROM message m
      LEFT JOIN conversation c ON c.id = m.conversation_id
      LEFT JOIN account a ON a.id = c.account_id

@@ -11,7 +11,7 @@ SELECT a.name                                                               AS a
                    WHEN 3 THEN 'group'
                    WHEN 4 THEN 'topic'
                    ELSE 'unknown' END                                       AS conversation_kind,
-       (SELECT count(*)
+       (SELECT count(1)
         FROM message WHERE conversation_id = c.id)                          AS messages,
        (SELECT count(DISTINCT sender_id)
         FROM message WHERE conversation_id = c.id)                          AS participants,

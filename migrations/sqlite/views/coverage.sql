@@ -20,12 +20,12 @@ SELECT a.name                                                   AS account,
        strftime('%Y-%m-%dT%H:%M:%fZ', min(from_s), 'unixepoch') AS from_at,
        strftime('%Y-%m-%dT%H:%M:%fZ', max(to_s), 'unixepoch')   AS to_at,
        sum(messages)                                            AS messages,
-       CASE WHEN count(*) = count(provider_count)
+       CASE WHEN count(1) = count(provider_count)
             THEN sum(provider_count) END                        AS provider_count,
        CASE WHEN max(doubt) IS NULL THEN 'sealed' ELSE 'suspect' END AS state,
        max(doubt)                                               AS reason,
        strftime('%Y-%m-%dT%H:%M:%fZ', max(sealed_at_ms) / 1000.0, 'unixepoch') AS sealed_at,
-       count(*)                                                 AS windows
+       count(1)                                                 AS windows
 FROM numbered n
      JOIN stream s ON s.id = n.stream_id
      JOIN account a ON a.id = s.account_id

@@ -1,15 +1,20 @@
 -- Time ranges that are wanted and not sealed.
+--
+-- `json_each('[0, 1]')` doubles rows where UNION ALL would be usual: DuckDB's SQLite scanner writes
+-- a UNION in a way that SQLite does not read.
 DROP VIEW IF EXISTS gaps;
 CREATE VIEW gaps AS
 WITH edges AS (
-    SELECT stream_id, from_s, to_s
-    FROM sealed_window
-    UNION ALL
-    -- An empty window at the end of each stream, so that a gap at the end has a window behind it.
-    SELECT s.id, a.wanted_to_s, a.wanted_to_s
-    FROM stream s
+    -- The windows of each stream, and an empty one at its end, so that a gap at the end has a
+    -- window behind it.
+    SELECT s.id                              AS stream_id,
+           coalesce(w.from_s, a.wanted_to_s) AS from_s,
+           coalesce(w.to_s, a.wanted_to_s)   AS to_s
+    FROM json_each('[0, 1]') AS is_window
+         CROSS JOIN stream s
          JOIN account a ON a.id = s.account_id
-    WHERE s.active
+         LEFT JOIN sealed_window w ON w.stream_id = s.id AND is_window.value = 1
+    WHERE s.active AND (is_window.value = 0 OR w.stream_id IS NOT NULL)
 ),
 holes AS (
     -- From the end of the previous window to the start of this one.
@@ -22,18 +27,18 @@ holes AS (
     FROM edges e
          JOIN stream s ON s.id = e.stream_id
          JOIN account a ON a.id = s.account_id
-    WHERE s.active
 ),
 cut AS (
-    -- The part before the horizon is lost; the rest can still be fetched.
-    SELECT h.stream_id, h.from_s, min(h.to_s, a.horizon_s) AS to_s, 1 AS lost
-    FROM holes h
-         JOIN stream s ON s.id = h.stream_id
-         JOIN account a ON a.id = s.account_id
-    WHERE h.from_s < a.horizon_s
-    UNION ALL
-    SELECT h.stream_id, max(h.from_s, coalesce(a.horizon_s, h.from_s)), h.to_s, 0
-    FROM holes h
+    -- The part before the horizon is lost; the rest can still be fetched. Without a horizon the
+    -- lost part has no end, and is left out below.
+    SELECT h.stream_id,
+           CASE WHEN is_lost.value = 1 THEN h.from_s
+                ELSE max(h.from_s, coalesce(a.horizon_s, h.from_s)) END AS from_s,
+           CASE WHEN is_lost.value = 1 THEN min(h.to_s, a.horizon_s)
+                ELSE h.to_s END AS to_s,
+           is_lost.value        AS lost
+    FROM json_each('[0, 1]') AS is_lost
+         CROSS JOIN holes h
          JOIN stream s ON s.id = h.stream_id
          JOIN account a ON a.id = s.account_id
 )

@@ -2,7 +2,7 @@
 DROP VIEW IF EXISTS senders;
 CREATE VIEW senders AS
 SELECT s.value                                                              AS sender,
-       (SELECT count(*)
+       (SELECT count(1)
         FROM message WHERE sender_id = s.id)                                AS messages,
        (SELECT strftime('%Y-%m-%dT%H:%M:%fZ', min(sent_at_ms) / 1000.0, 'unixepoch')
         FROM message WHERE sender_id = s.id)                                AS first_at,

@@ -178,6 +178,7 @@ pub(in crate::store) fn archived_message<DB: Driver>(
         account: int::<DB>(row, "account_id")?,
     };
     Ok(ArchivedMessage {
+        id: int::<DB>(row, "id")?,
         account: required_text::<DB>(row, "account")?,
         identified,
         archived_at: second::<DB>(row, "archived_at_s")?.start(),

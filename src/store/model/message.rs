@@ -7,6 +7,8 @@ use crate::domain::time::Millis;
 /// A message as it is stored in the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchivedMessage {
+    /// The number of the message in this archive.
+    pub id: i64,
     /// The account's name.
     pub account: String,
     pub identified: IdentifiedMessage,

@@ -12,7 +12,7 @@ use crate::domain::time::Millis;
 use crate::store::decode::{existing_message, owned_message};
 use crate::store::dialect::{AccessPath, InsertMode, MessageTable, PerAccessPath};
 use crate::store::driver::DriverResult;
-use crate::store::jsonb::jsonb_compatible;
+use crate::store::jsonb::{is_jsonb_container, jsonb_compatible};
 use crate::store::rows::{
     ExistingMessages, MessageKey, MessageRow, MutableColumns, NO_STATUS_TIME_MS,
 };
@@ -23,6 +23,7 @@ type PostgresQuery<'q> = Query<'q, Postgres, PgArguments>;
 impl MessageTable for Postgres {
     const READ_MESSAGES: &'static str = sql::READ_MESSAGES;
     const COUNT_BY_RECIPIENT: &'static str = sql::COUNT_BY_RECIPIENT;
+    const RESERVE_IDS: &'static str = sql::RESERVE_IDS;
     const READ_LINKS: PerAccessPath = read_links!("uuid_send(m.hash)");
 
     async fn ensure_partitions(
@@ -108,6 +109,8 @@ impl MessageTable for Postgres {
     ) -> DriverResult<u64> {
         let (plain, full): (Vec<&MessageRow>, Vec<&MessageRow>) =
             rows.iter().partition(|row| row.is_plain());
+        let (copied, full): (Vec<&MessageRow>, Vec<&MessageRow>) =
+            full.into_iter().partition(|row| row.id.is_some());
         let mut inserted = 0;
         if !plain.is_empty() {
             let query = sqlx::query(sql::INSERT_PLAIN.for_mode(mode));
@@ -118,8 +121,15 @@ impl MessageTable for Postgres {
         }
         if !full.is_empty() {
             let query = sqlx::query(sql::INSERT_FULL.for_mode(mode));
-            let done = bind_full(query, &full, now).execute(connection).await?;
+            let done = bind_full(query, &full, now)
+                .execute(&mut *connection)
+                .await?;
             inserted += done.rows_affected();
+        }
+        if !copied.is_empty() {
+            let query = sqlx::query(sql::INSERT_COPIED.for_mode(mode));
+            let query = bind_full(query, &copied, now).bind(column(&copied, |row| row.id));
+            inserted += query.execute(connection).await?.rows_affected();
         }
         Ok(inserted)
     }
@@ -185,6 +195,10 @@ fn bind_plain<'q>(
         .bind(column(rows, |row| narrow_id(row.sender)))
         .bind(column(rows, |row| row.message_type.map(narrow_id)))
         .bind(column(rows, |row| row.payload))
+        .bind(sparse_column(rows, None, |row| {
+            let is_json = row.exact_text().is_some_and(is_jsonb_container);
+            is_json.then_some(true)
+        }))
 }
 
 /// Binds all columns of [`sql::INSERT_FULL`]. Usual values of `occurrence`, `encoding` and

@@ -44,7 +44,7 @@ pub(super) const READ_MESSAGES: &str = concat!(
            pt.value AS payload_type, cs.value AS cipher_suite,
            m.archived_at_s + 2147483648 AS archived_at_s, m.provider_id, m.payload, m.extra,
            m.recipient_id::BIGINT AS recipient_id, m.slot::BIGINT AS slot,
-           coalesce(c.account_id, 0) AS account_id
+           coalesce(c.account_id, 0) AS account_id, m.id
     FROM ",
     message_joins!(),
     "
@@ -175,12 +175,26 @@ impl InsertStatement {
     }
 }
 
+/// Builds both variants from an `INSERT … SELECT` without conditions.
+///
+/// Each takes a shared lock, once and before its first id, that tells the view `archive_end` which
+/// ids are still to come. See there.
 macro_rules! insert_statement {
-    ($text:literal) => {
+    ($($text:expr),+ $(,)?) => {
         InsertStatement {
-            expect_new: $text,
-            skip_existing: concat!($text, " ON CONFLICT DO NOTHING"),
+            expect_new: concat!($($text,)+ announce_ids!()),
+            skip_existing: concat!($($text,)+ announce_ids!(), " ON CONFLICT DO NOTHING"),
         }
+    };
+}
+
+macro_rules! announce_ids {
+    () => {
+        "
+    WHERE (SELECT CAST(pg_advisory_xact_lock_shared(
+                      CAST(CAST('message_id' AS REGCLASS) AS OID)::INTEGER,
+                      CAST(last_value >> 10 AS INTEGER)) AS TEXT)
+           FROM message_id) IS NOT NULL"
     };
 }
 
@@ -188,24 +202,47 @@ macro_rules! insert_statement {
 pub(super) const INSERT_PLAIN: InsertStatement = insert_statement!(
     "
     INSERT INTO message (archived_at_s, recipient_id, sent_at_ms, slot, hash, conversation_id,
-                         sender_id, message_type_id, payload)
+                         sender_id, message_type_id, payload, is_json)
     SELECT $1, k.*
     FROM UNNEST($2::INTEGER[], $3::BIGINT[], $4::INTEGER[], $5::UUID[], $6::INTEGER[],
-                $7::INTEGER[], $8::INTEGER[], $9::BYTEA[]) AS k"
+                $7::INTEGER[], $8::INTEGER[], $9::BYTEA[], $10::BOOLEAN[]) AS k"
 );
+
+/// The columns of a message, except its id.
+macro_rules! full_columns {
+    () => {
+        "archived_at_s, recipient_id, sent_at_ms, slot, hash, conversation_id, sender_id,
+         message_type_id, payload, is_json, occurrence, encoding, is_text, status, status_at_ms,
+         payload_type_id, cipher_suite_id, provider_id, body, extra, extra_readable"
+    };
+}
+
+/// The arrays of these columns; `archived_at_s` is the same for all rows.
+macro_rules! full_arrays {
+    () => {
+        "$2::INTEGER[], $3::BIGINT[], $4::INTEGER[], $5::UUID[], $6::INTEGER[], $7::INTEGER[],
+         $8::INTEGER[], $9::BYTEA[], $10::BOOLEAN[], $11::INTEGER[], $12::SMALLINT[],
+         $13::BOOLEAN[], $14::SMALLINT[], $15::BIGINT[], $16::INTEGER[], $17::INTEGER[],
+         $18::TEXT[], $19::TEXT[], $20::TEXT[], $21::TEXT[]"
+    };
+}
 
 /// Inserts messages with all columns.
 pub(super) const INSERT_FULL: InsertStatement = insert_statement!(
-    "
-    INSERT INTO message (archived_at_s, recipient_id, sent_at_ms, slot, hash, conversation_id,
-                         sender_id, message_type_id, payload, occurrence, encoding, is_text,
-                         status, status_at_ms, payload_type_id, cipher_suite_id, provider_id,
-                         body, extra, extra_readable)
-    SELECT $1, k.*
-    FROM UNNEST($2::INTEGER[], $3::BIGINT[], $4::INTEGER[], $5::UUID[], $6::INTEGER[],
-                $7::INTEGER[], $8::INTEGER[], $9::BYTEA[], $10::INTEGER[], $11::SMALLINT[],
-                $12::BOOLEAN[], $13::SMALLINT[], $14::BIGINT[], $15::INTEGER[], $16::INTEGER[],
-                $17::TEXT[], $18::TEXT[], $19::TEXT[], $20::TEXT[]) AS k"
+    "INSERT INTO message (",
+    full_columns!(),
+    ") SELECT $1, k.* FROM UNNEST(",
+    full_arrays!(),
+    ") AS k",
+);
+
+/// Inserts copied messages, which keep their ids.
+pub(super) const INSERT_COPIED: InsertStatement = insert_statement!(
+    "INSERT INTO message (",
+    full_columns!(),
+    ", id) SELECT $1, k.* FROM UNNEST(",
+    full_arrays!(),
+    ", $22::BIGINT[]) AS k",
 );
 
 /// Updates the mutable columns of messages. The range of send times, `$1` to `$2`, limits the
@@ -220,6 +257,11 @@ pub(super) const UPDATE_MESSAGES: &str = "
                status_at_ms)
     WHERE m.recipient_id = k.recipient_id AND m.sent_at_ms = k.sent_at_ms AND m.slot = k.slot
       AND m.sent_at_ms BETWEEN $1 AND $2";
+
+/// See [`MessageTable::RESERVE_IDS`](crate::store::dialect::MessageTable::RESERVE_IDS).
+pub(super) const RESERVE_IDS: &str = "
+    SELECT setval('message_id', $1) FROM message_id
+    WHERE $1 > 0 AND (last_value < $1 OR NOT is_called)";
 
 pub(super) const ARCHIVE_SIZE: &str = "
     SELECT CAST(coalesce(sum(pg_total_relation_size(oid)), 0) AS BIGINT) AS bytes

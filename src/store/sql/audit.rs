@@ -1,22 +1,22 @@
 //! Statements on whole ledgers and on the quarantine.
 
 pub(in crate::store) const INSERT_QUARANTINE: &str = "
-    INSERT INTO quarantine (account_id, hash, stream_id, from_s, to_s, found_at_ms, reason, raw)
+    INSERT INTO quarantined_message (account_id, hash, stream_id, from_s, to_s, found_at_ms, reason, raw)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
     ON CONFLICT DO NOTHING";
 
 pub(in crate::store) const QUARANTINED_MESSAGES: &str = "
     SELECT q.stream_id, s.key, q.hash, q.from_s, q.to_s, q.found_at_ms, q.reason, q.raw
-    FROM quarantine q JOIN stream s ON s.id = q.stream_id
+    FROM quarantined_message q JOIN stream s ON s.id = q.stream_id
     WHERE q.account_id = $1 AND q.hash > $2
     ORDER BY q.hash
     LIMIT $3";
 
 pub(in crate::store) const DELETE_QUARANTINE: &str = "
-    DELETE FROM quarantine WHERE account_id = $1 AND hash = $2";
+    DELETE FROM quarantined_message WHERE account_id = $1 AND hash = $2";
 
 pub(in crate::store) const UPDATE_QUARANTINE_REASON: &str = "
-    UPDATE quarantine SET reason = $3 WHERE account_id = $1 AND hash = $2";
+    UPDATE quarantined_message SET reason = $3 WHERE account_id = $1 AND hash = $2";
 
 pub(in crate::store) const ACCOUNT_OF_STREAM: &str = "SELECT account_id FROM stream WHERE id = $1";
 
@@ -48,7 +48,7 @@ pub(in crate::store) const LEDGER_WINDOWS: &str = "
 
 pub(in crate::store) const LEDGER_QUARANTINE: &str = "
     SELECT stream_id, from_s, to_s, found_at_ms, reason, raw
-    FROM quarantine
+    FROM quarantined_message
     ORDER BY stream_id, found_at_ms, hash";
 
 pub(in crate::store) const RESTORE_STREAM: &str = "
@@ -63,3 +63,7 @@ pub(in crate::store) const RESTORE_STREAM: &str = "
 
 pub(in crate::store) const DELETE_STREAM_LEDGER: &str = "
     DELETE FROM sealed_window WHERE stream_id = $1";
+
+pub(in crate::store) const LATEST_ID: &str = "SELECT coalesce(id, 0) AS id FROM archive_end";
+
+pub(in crate::store) const USED_IDS: &str = "SELECT id FROM message WHERE id BETWEEN $1 AND $2";

@@ -32,7 +32,7 @@ pub(in crate::store) const STATUS: &str = with_reach!(
                CAST(sum(to_s - from_s) AS BIGINT) AS seconds
         FROM sealed_window GROUP BY stream_id),
     in_quarantine AS (
-        SELECT stream_id, count(*) AS quarantined FROM quarantine GROUP BY stream_id)
+        SELECT stream_id, count(*) AS quarantined FROM quarantined_message GROUP BY stream_id)
     SELECT coalesce(s.id, 0) AS id, a.id AS account_id, a.name AS account, a.provider,
            coalesce(s.key, '(none yet)') AS key,
            coalesce(s.wanted_from_s, a.settled_s) AS wanted_from_s, a.settled_s, a.wanted_to_s,
@@ -150,7 +150,7 @@ pub(in crate::store) const ACCOUNT_SUMMARIES: &str = "
             WHERE s.account_id = a.id AND s.active = 1) AS streams,
            (SELECT count(s.error) FROM stream s
             WHERE s.account_id = a.id AND s.active = 1) AS failing,
-           (SELECT count(*) FROM quarantine q WHERE q.account_id = a.id) AS quarantined,
+           (SELECT count(*) FROM quarantined_message q WHERE q.account_id = a.id) AS quarantined,
            (SELECT count(*) FROM sealed_window w CROSS JOIN stream s
             WHERE w.doubt IS NOT NULL AND s.id = w.stream_id
               AND s.account_id = a.id AND s.active = 1) AS suspect,

@@ -27,6 +27,7 @@ type BoundBatch = DriverResult<(&'static str, SqliteArguments)>;
 impl MessageTable for Sqlite {
     const READ_MESSAGES: &'static str = sql::READ_MESSAGES;
     const COUNT_BY_RECIPIENT: &'static str = sql::COUNT_BY_RECIPIENT;
+    const RESERVE_IDS: &'static str = sql::RESERVE_IDS;
     const READ_LINKS: PerAccessPath = read_links!("m.hash");
 
     /// The table has no partitions on SQLite.
@@ -281,5 +282,6 @@ fn add_full(
         row.provider_id,
         row.readable_body(),
         row.extra,
+        row.id,
     )
 }

@@ -25,7 +25,8 @@ pub(super) const READ_MESSAGES: &str = concat!(
            coalesce(r.value, '') AS recipient, m.sent_at_ms, m.hash, m.occurrence, m.encoding,
            m.is_text <> 0 AS is_text, m.body, m.status, m.status_at_ms, mt.value AS message_type,
            pt.value AS payload_type, cs.value AS cipher_suite, m.archived_at_s, m.provider_id,
-           m.payload, m.extra, m.recipient_id, m.slot, coalesce(c.account_id, 0) AS account_id
+           m.payload, m.extra, m.recipient_id, m.slot, coalesce(c.account_id, 0) AS account_id,
+           m.id
     FROM ",
     message_joins!(),
     "
@@ -134,6 +135,13 @@ pub(super) static LOAD_EXISTING: LazyLock<BatchStatement> = LazyLock::new(|| {
 const INSERT_HEAD: &str = "INSERT OR FAIL INTO message (sent_at_ms, recipient_id, slot, hash, \
     conversation_id, sender_id, message_type_id, archived_at_s, payload";
 
+/// See [`MessageTable::RESERVE_IDS`](crate::store::dialect::MessageTable::RESERVE_IDS). Without
+/// messages the table has no row: it then makes one.
+pub(super) const RESERVE_IDS: &str = "
+    INSERT OR REPLACE INTO sqlite_sequence (rowid, name, seq)
+    SELECT max(rowid), 'message', max(coalesce(max(seq), 0), ?1)
+    FROM sqlite_sequence WHERE name = 'message'";
+
 /// The number of values per row of [`INSERT_PLAIN`].
 pub(super) const PLAIN_WIDTH: usize = 9;
 
@@ -145,12 +153,12 @@ pub(super) static INSERT_PLAIN: LazyLock<BatchStatement> = LazyLock::new(|| {
 });
 
 /// The number of values per row of [`INSERT_FULL`].
-pub(super) const FULL_WIDTH: usize = 19;
+pub(super) const FULL_WIDTH: usize = 20;
 
 /// Inserts messages with all columns. Binds the columns in the order of the statement.
 pub(super) static INSERT_FULL: LazyLock<BatchStatement> = LazyLock::new(|| {
     let optional = "occurrence, encoding, is_text, status, status_at_ms, payload_type_id, \
-                    cipher_suite_id, provider_id, body, extra";
+                    cipher_suite_id, provider_id, body, extra, id";
     let head = format!("{INSERT_HEAD}, {optional}) VALUES ");
     let row = format!("({})", vec!["?"; FULL_WIDTH].join(","));
     BatchStatement::new(&head, &row, " ON CONFLICT DO NOTHING")

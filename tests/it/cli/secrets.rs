@@ -20,31 +20,6 @@ use crate::support::config::AGORA;
 use crate::support::env::TestEnv;
 use crate::support::fault_proxy::ProxyAction;
 
-/// Scripts failures of every kind, since error paths log the most.
-fn script_failures(env: &TestEnv) {
-    for on in [
-        CallFilter::Only(Call::Query),
-        CallFilter::Only(Call::Read),
-        CallFilter::Only(Call::Count),
-        CallFilter::Only(Call::History),
-    ] {
-        for status in [400, 500, 302] {
-            env.script_answer(ScriptedAnswer {
-                on,
-                status,
-                after: 3,
-                ..ScriptedAnswer::default()
-            });
-        }
-        env.script_answer(ScriptedAnswer {
-            on,
-            fault: Some(Fault::Cut),
-            after: 5,
-            ..ScriptedAnswer::default()
-        });
-    }
-}
-
 #[test]
 fn no_secret_is_printed_logged_or_stored() {
     let env = TestEnv::new(&[
@@ -69,7 +44,28 @@ fn no_secret_is_printed_logged_or_stored() {
         .with_user(&env.world().user_ids()[0], Web3mqUser::private_key)
         .unwrap();
     let (env, proxy) = env.behind_proxy(|_, _| ProxyAction::Forward);
-    script_failures(&env);
+    // Failures of every kind, since error paths log the most.
+    for on in [
+        CallFilter::Only(Call::Query),
+        CallFilter::Only(Call::Read),
+        CallFilter::Only(Call::Count),
+        CallFilter::Only(Call::History),
+    ] {
+        for status in [400, 500, 302] {
+            env.script_answer(ScriptedAnswer {
+                on,
+                status,
+                after: 3,
+                ..ScriptedAnswer::default()
+            });
+        }
+        env.script_answer(ScriptedAnswer {
+            on,
+            fault: Some(Fault::Cut),
+            after: 5,
+            ..ScriptedAnswer::default()
+        });
+    }
     let level = "warn,backscroll=trace";
     let mut printed = String::new();
     for args in [

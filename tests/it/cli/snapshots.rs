@@ -37,10 +37,7 @@ fn help_of_every_command_matches_its_snapshot() {
         let text = run_command_in(dir.path(), &[command, "--help"])
             .assert_ok()
             .stdout;
-        help.push_str("\n=== ");
-        help.push_str(command);
-        help.push_str(" ===\n\n");
-        help.push_str(&text);
+        help += &format!("\n=== {command} ===\n\n{text}");
     }
     assert_matches_file("help", &help);
 }

@@ -213,7 +213,7 @@ fn quarantine_raw(env: &TestEnv, stream: &str, raw: &Value, ms: i64) {
         ms / 1000,
     );
     env.execute_sql(&format!(
-        "INSERT INTO quarantine (account_id, hash, stream_id, from_s, to_s, found_at_ms, reason, raw)
+        "INSERT INTO quarantined_message (account_id, hash, stream_id, from_s, to_s, found_at_ms, reason, raw)
          SELECT account_id, x'{hash}', id, {second}, {second} + 1, 0, 'not understood then', '{raw}'
          FROM stream WHERE key = '{stream}'"
     ));

@@ -379,7 +379,7 @@ async fn unreadable_message_is_quarantined_once(fixture: StoreFixture) {
     }
     assert_eq!(
         fixture
-            .query_texts("SELECT raw, reason, from_s, to_s FROM quarantine")
+            .query_texts("SELECT raw, reason, from_s, to_s FROM quarantined_message")
             .await,
         [texts(["{\"x\":1}", "no `src`", "0", "100"])]
     );

@@ -397,7 +397,7 @@ async fn evicted_message_moves_to_quarantine(fixture: StoreFixture) {
     );
     assert_eq!(archived(&fixture).await, all[1..]);
     let rows = fixture
-        .query_texts("SELECT reason, from_s, to_s, raw FROM quarantine")
+        .query_texts("SELECT reason, from_s, to_s, raw FROM quarantined_message")
         .await;
     assert_eq!(rows[0][..3], ["because", "10", "11"]);
     assert!(rows[0][3].contains("\"payload_hex\":\"6869\""), "{rows:?}");

@@ -33,3 +33,4 @@ mod sql_docs;
 mod throughput;
 mod tls;
 mod upgrade;
+mod views;

@@ -11,12 +11,17 @@ use crate::support::env::{CommandOutput, TestEnv, run_command_in, wait_until};
 use crate::support::postgres_env::PostgresEnv;
 use crate::support::postgres_server::{self, PostgresServer};
 
-const VIEWS: [&str; 8] = [
+const VIEWS: [&str; 13] = [
     "alarms",
     "archive",
+    "archive_end",
+    "archive_text",
+    "completeness",
     "conversations",
     "coverage",
+    "days",
     "gaps",
+    "quarantine",
     "runs",
     "senders",
     "times",
@@ -322,6 +327,10 @@ fn copy_to_postgres_and_back_is_lossless() {
         "--extra-fields",
     ]);
     env.assert_sync_archives_truth();
+    let ids =
+        "SELECT id, account, sender, recipient, sent_at_ms, occurrence FROM archive ORDER BY id";
+    type Ids = Vec<(i64, String, String, String, i64, i64)>;
+    let ids_before: Ids = env.query_rows(ids);
     let url = postgres_server::create_database();
     let there = env.run(&["copy", "--to", &url]).assert_ok();
     let again = env
@@ -330,6 +339,15 @@ fn copy_to_postgres_and_back_is_lossless() {
         .assert_prints(" 0 of them new");
     let postgres = PostgresEnv { env, url };
     postgres.assert_archive_equals_truth();
+    assert_eq!(
+        postgres.query_rows::<(i64, String, String, String, i64, i64)>(ids),
+        ids_before
+    );
+    let end = "SELECT id FROM archive_end";
+    assert_eq!(
+        postgres.query_number(end),
+        ids_before.last().expect("messages").0
+    );
 
     let env = postgres.env.with_database(&postgres.url);
     let back = env.run(&["copy", "--to", "sqlite://back.db"]).assert_ok();
@@ -356,6 +374,10 @@ fn copy_to_postgres_and_back_is_lossless() {
         original
     );
     env.assert_archive_equals_truth(env.settled_edge());
+    assert_eq!(
+        env.query_rows::<(i64, String, String, String, i64, i64)>(ids),
+        ids_before
+    );
 }
 
 #[test]

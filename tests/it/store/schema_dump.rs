@@ -45,8 +45,7 @@ fn describe_views(columns: Vec<(String, String)>) -> Vec<String> {
         let text = views
             .entry(view.clone())
             .or_insert_with(|| format!("-- VIEW {view}"));
-        text.push_str("\n--     ");
-        text.push_str(&column);
+        *text += &format!("\n--     {column}");
     }
     views.into_values().collect()
 }

@@ -2,7 +2,7 @@
 
 /// Leaves out items under `#[cfg(test)]`. Also returns the names of modules in files of their own
 /// that are test code.
-pub(crate) fn without_test_code(tokens: &[String]) -> (Vec<String>, Vec<String>) {
+pub(crate) fn without_test_code(tokens: Vec<String>) -> (Vec<String>, Vec<String>) {
     let (mut kept, mut modules) = (Vec::new(), Vec::new());
     let mut at = 0;
     while at < tokens.len() {
@@ -12,9 +12,9 @@ pub(crate) fn without_test_code(tokens: &[String]) -> (Vec<String>, Vec<String>)
             continue;
         }
         while tokens.get(at).is_some_and(|token| token == "#") {
-            at = end_of_group(tokens, at + 1);
+            at = end_of_group(&tokens, at + 1);
         }
-        let end = end_of_item(tokens, at);
+        let end = end_of_item(&tokens, at);
         let item = &tokens[at..end];
         if let [.., keyword, name, semicolon] = item
             && keyword == "mod"
@@ -77,7 +77,7 @@ pub(crate) fn tokenize(text: &str) -> Vec<String> {
         let (c, next) = (chars[at], chars.get(at + 1).copied());
         match c {
             '/' if next == Some('/') => {
-                at += chars[at..].iter().take_while(|c| **c != '\n').count();
+                at += chars[at..].iter().take_while(|c| **c != '\n').count()
             }
             '/' if next == Some('*') => at = end_of_comment(&chars, at),
             '"' => {
