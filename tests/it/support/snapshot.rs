@@ -3,6 +3,8 @@
 //! `INSTA_UPDATE=always cargo test --test it snapshots` writes the files anew after a wanted
 //! change.
 
+use std::collections::HashSet;
+
 use insta::{Settings, assert_snapshot};
 
 /// Compares a text with the file of this name in `tests/it/snapshots`.
@@ -105,8 +107,8 @@ fn numbers_as_hashes(text: &str) -> String {
     out
 }
 
-/// The words of a page, redacted, one element a line. Lines that hold only values are left out: which days and cells a
-/// page shows depends on the date.
+/// The words of a page, redacted, one element a line, each line once. Lines that hold only values
+/// are left out: which days, rows and cells a page shows depends on the date and on the passes.
 pub(crate) fn words_of_html(html: &str) -> String {
     const MONTHS: [&str; 12] = [
         "January",
@@ -134,8 +136,10 @@ pub(crate) fn words_of_html(html: &str) -> String {
             .fold((*line).to_owned(), |line, kind| line.replace(kind, ""));
         rest.contains(char::is_alphabetic)
     };
-    text.lines()
-        .filter(has_words)
+    let mut seen = HashSet::new();
+    let lines = text.lines().filter(has_words);
+    lines
+        .filter(|line| seen.insert(*line))
         .collect::<Vec<_>>()
         .join("\n")
 }
