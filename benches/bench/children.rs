@@ -1,5 +1,5 @@
-//! The child processes: a sandbox, and a sync that archives it. Separate processes keep the resources
-//! of one out of the figures of the other.
+//! The child processes: a sandbox, and a sync that archives it. Separate processes keep the
+//! resources of one out of the figures of the other.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

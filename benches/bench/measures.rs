@@ -18,7 +18,8 @@ use super::history::{self, CONVERSATIONS, SENDERS, START, WINDOW_MESSAGES};
 /// The windows that are generated at a time, before their commits are timed. With fewer, the end of
 /// each chunk, where not all commits run in parallel, would count too much.
 const WINDOWS_PER_CHUNK: usize = 50;
-/// The age at which a message is certainly within a sync. The current second is left to the next one.
+/// The age at which a message is certainly within a sync. The current second is left to the next
+/// one.
 const SETTLE_WAIT: Duration = Duration::from_secs(3);
 /// The number of queries of each kind.
 const QUERIES_PER_KIND: usize = 25;
@@ -36,8 +37,8 @@ pub(crate) struct WriteSpeed {
     pub(crate) peak: u64,
 }
 
-/// Commits every window, and times only the commits. With `again`, the windows belong to other streams
-/// with the same messages.
+/// Commits every window, and times only the commits. With `again`, the windows belong to other
+/// streams with the same messages.
 pub(super) async fn measure_commits(
     store: &Arc<dyn Archive>,
     messages: usize,
@@ -156,8 +157,8 @@ fn reader_queries(n: usize, day_ms: i64) -> [String; 3] {
     ]
 }
 
-/// Runs `backscroll sync` against a sandbox without limits, and once more after the ledger was deleted.
-/// The processor time and the memory are those of `sync`.
+/// Runs `backscroll sync` against a sandbox without limits, and once more after the ledger was
+/// deleted. The processor time and the memory are those of `sync`.
 pub(super) async fn measure_end_to_end(
     database: &ScratchDatabase,
     dir: &Path,

@@ -1,5 +1,6 @@
-//! The speed of the store and of the whole daemon, relative to the maximum speed of the database on the
-//! same machine in the same run. The ratios can be compared between machines, the absolute figures cannot.
+//! The speed of the store and of the whole daemon, relative to the maximum speed of the database on
+//! the same machine in the same run. The ratios can be compared between machines, the absolute
+//! figures cannot.
 //!
 //! `cargo bench -- quota` measures the use of a provider's rate limit instead.
 //!
@@ -38,8 +39,8 @@ struct BenchArgs {
     #[command(subcommand)]
     subject: Option<BenchSubject>,
 
-    /// Database to measure: an SQLite file that does not exist yet, or a Postgres database without an
-    /// archive. Default: a temporary file
+    /// Database to measure: an SQLite file that does not exist yet, or a Postgres database without
+    /// an archive. Default: a temporary file
     #[arg(long, value_name = "URL")]
     database: Option<String>,
 

@@ -1,6 +1,6 @@
 //! The raw ceiling: the speed at which the database takes the same messages into one table without
-//! indexes, with full names, without crash safety and in large transactions. No archive can be as fast.
-//! The ratio to the ceiling can be compared between machines.
+//! indexes, with full names, without crash safety and in large transactions. No archive can be as
+//! fast. The ratio to the ceiling can be compared between machines.
 
 use std::path::Path;
 use std::time::Duration;
@@ -24,8 +24,8 @@ const KIND: &str = "channel";
 /// The rows per statement in SQLite.
 const ROWS_PER_STATEMENT: usize = 250;
 
-/// Returns the rows per second into SQLite, in statements of many rows. The arguments are bound before
-/// the clock starts, so only SQLite is measured.
+/// Returns the rows per second into SQLite, in statements of many rows. The arguments are bound
+/// before the clock starts, so only SQLite is measured.
 pub(super) async fn sqlite_ceiling(dir: &Path, messages: usize) -> Result<f64, BenchError> {
     let path = dir.join("ceiling.db");
     remove_if_present(&path)?;
@@ -84,7 +84,8 @@ fn bind_rows(numbers: &[usize]) -> Result<SqliteArguments, BenchError> {
     Ok(arguments)
 }
 
-/// Returns the rows per second into Postgres with `COPY BINARY`, into a logged table like the archive's.
+/// Returns the rows per second into Postgres with `COPY BINARY`, into a logged table like the
+/// archive's.
 pub(super) async fn postgres_ceiling(
     database: &ScratchDatabase,
     messages: usize,

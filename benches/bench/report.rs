@@ -7,8 +7,8 @@ use backscroll::domain::format::thousands;
 
 use super::measures::{self, ReadLatency, WriteSpeed};
 
-/// The SQLite ceiling, in rows per second, of the machine for which the end-to-end goals were set. The
-/// goals are scaled by the ceiling of this machine.
+/// The SQLite ceiling, in rows per second, of the machine for which the end-to-end goals were set.
+/// The goals are scaled by the ceiling of this machine.
 const REFERENCE_CEILING: f64 = 600_000.0;
 /// The goal for the peak memory of the daemon, for any amount of history.
 pub(super) const MAX_MEMORY_MIB: f64 = 64.0;

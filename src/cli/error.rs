@@ -62,7 +62,8 @@ impl CliError {
         }
     }
 
-    /// Returns the exit status: 2 for an error in the configuration or the command line, 1 otherwise.
+    /// Returns the exit status: 2 for an error in the configuration or the command line, 1
+    /// otherwise.
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Usage(_) => 2,

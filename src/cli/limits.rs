@@ -7,22 +7,22 @@ use std::time::Duration;
 /// The maximum number of consecutive passes without progress. The next one ends the sync. A larger
 /// value waits longer for a provider that fails.
 pub(super) const MAX_FRUITLESS_PASSES: u32 = 3;
-/// The wait after a pass without progress, and after a failure of the database. A shorter one asks a
-/// failing server more often; a longer one delays a sync that could continue.
+/// The wait after a pass without progress, and after a failure of the database. A shorter one asks
+/// a failing server more often; a longer one delays a sync that could continue.
 pub(super) const RETRY_WAIT: Duration = Duration::from_secs(2);
-/// The maximum number of consecutive database failures, each followed by [`RETRY_WAIT`]. A server that
-/// restarts is back within that time (30 s).
+/// The maximum number of consecutive database failures, each followed by [`RETRY_WAIT`]. A server
+/// that restarts is back within that time (30 s).
 pub(super) const MAX_DATABASE_RETRIES: u32 = 15;
-/// The maximum number of retries while another process holds the lease of an account. The lease of a
-/// killed process has expired by then. A larger value only delays the error.
+/// The maximum number of retries while another process holds the lease of an account. The lease of
+/// a killed process has expired by then. A larger value only delays the error.
 pub(super) const MAX_LEASE_RETRIES: u32 = 3;
 /// The maximum pause of an account that a sync waits for. A longer pause ends the sync.
 pub(super) const MAX_PAUSE_WAIT: Duration = Duration::from_secs(90);
 
 // plan
 
-/// The bytes of a message in SQLite, including its share of all indexes. The benchmarks (`cargo bench`)
-/// measure it with texts of 100 to 200 bytes.
+/// The bytes of a message in SQLite, including its share of all indexes. The benchmarks (`cargo
+/// bench`) measure it with texts of 100 to 200 bytes.
 pub(super) const SQLITE_MESSAGE_BYTES: f64 = 305.0;
 /// The bytes of a message in Postgres, measured in the same way.
 pub(super) const POSTGRES_MESSAGE_BYTES: f64 = 370.0;
@@ -30,7 +30,8 @@ pub(super) const POSTGRES_MESSAGE_BYTES: f64 = 370.0;
 /// archive, empty pages and indexes dominate.
 pub(super) const MIN_MESSAGES_TO_MEASURE: u64 = 10_000;
 /// An account with a pass within this time is considered in use by another process. A shorter time
-/// misses a daemon between two passes, and the plan then takes more than its share of the rate limit.
+/// misses a daemon between two passes, and the plan then takes more than its share of the rate
+/// limit.
 pub(super) const RECENT_PASS: Duration = Duration::from_mins(2);
 
 // Output
@@ -39,6 +40,6 @@ pub(super) const RECENT_PASS: Duration = Duration::from_mins(2);
 pub(super) const BAR_INTERVAL: Duration = Duration::from_millis(100);
 /// The interval between progress lines in a log.
 pub(super) const LOG_INTERVAL: Duration = Duration::from_secs(30);
-/// The maximum number of streams in the summary of a sync. If there are more, only unhealthy ones are
-/// listed.
+/// The maximum number of streams in the summary of a sync. If there are more, only unhealthy ones
+/// are listed.
 pub(super) const MAX_LISTED_STREAMS: usize = 24;

@@ -146,8 +146,8 @@ fn output_layer(format: LogFormat) -> OutputLayer {
     }
 }
 
-/// True if standard error is connected to journald: `JOURNAL_STREAM` has the device and inode of the
-/// socket (`systemd.exec(5)`).
+/// True if standard error is connected to journald: `JOURNAL_STREAM` has the device and inode of
+/// the socket (`systemd.exec(5)`).
 fn stderr_is_journal() -> bool {
     let Some(stream) = std::env::var_os("JOURNAL_STREAM") else {
         return false;

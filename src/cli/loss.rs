@@ -3,8 +3,8 @@
 use crate::alerts::text::LOSS_HINT;
 use crate::sync::forecast::model::BacklogOutlook;
 
-/// Returns the warning that an account will lose history at this request rate, with a hint. `None` if
-/// no messages will be lost.
+/// Returns the warning that an account will lose history at this request rate, with a hint. `None`
+/// if no messages will be lost.
 pub(super) fn loss_message(
     account: &str,
     rate: Option<f64>,

@@ -6,7 +6,8 @@
 //! | a command's flags and work | the file of its name |
 //! | how do accounts of the configuration become providers | `accounts` |
 //! | where are log levels and formats applied | `logging` |
-//! | where are tables, progress, alarms and the loss forecast printed | `table`, `progress`, `alarms`, `loss`, `summary` |
+//! | where are tables, progress and summaries printed | `table`, `progress`, `summary` |
+//! | where are alarms and the loss forecast printed | `alarms`, `loss` |
 //! | which constants can be tuned | `limits` |
 //! | where do `drill` and the benchmarks get a throwaway database | `scratch` |
 
@@ -59,8 +60,8 @@ use crate::store::{
     Archive, IfMissing, PostgresStore, SqliteStore, StoreError, describe_this_process,
 };
 
-/// Archives your chat history: copies the messages that Agora RTM and Web3MQ keep only for a limited
-/// time into a SQL database of your own.
+/// Archives your chat history: copies the messages that Agora RTM and Web3MQ keep only for a
+/// limited time into a SQL database of your own.
 #[derive(Debug, Parser)]
 #[command(name = "backscroll", version, max_term_width = 110)]
 pub struct Cli {

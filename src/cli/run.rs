@@ -1,9 +1,9 @@
 //! `backscroll run`: the service.
 //!
-//! The service uses one configuration at a time. At SIGHUP it reads the file again, and prepares the
-//! new providers and the archive while the old ones still work. Then it stops the old engine in order
-//! and starts the new one. If the new configuration is invalid, the old one stays in force, and the
-//! error is logged.
+//! The service uses one configuration at a time. At SIGHUP it reads the file again, and prepares
+//! the new providers and the archive while the old ones still work. Then it stops the old engine in
+//! order and starts the new one. If the new configuration is invalid, the old one stays in force,
+//! and the error is logged.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -102,8 +102,8 @@ struct OpenArchive {
 }
 
 impl Service<'_> {
-    /// Reads the configuration and prepares everything that it needs. If its archive is already open,
-    /// that connection is reused.
+    /// Reads the configuration and prepares everything that it needs. If its archive is already
+    /// open, that connection is reused.
     async fn prepare(&self, open: Option<&OpenArchive>) -> Result<Setup, CliError> {
         let config = Config::load(self.path)?;
         let providers = accounts::build_providers(&config, None, &self.clock)?;
@@ -172,8 +172,8 @@ impl Service<'_> {
         Ok(next)
     }
 
-    /// Waits for a SIGHUP with a valid configuration, prepares it and stops the current run. `None` at
-    /// shutdown.
+    /// Waits for a SIGHUP with a valid configuration, prepares it and stops the current run. `None`
+    /// at shutdown.
     async fn next_setup(
         &self,
         archive: &OpenArchive,

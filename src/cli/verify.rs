@@ -45,8 +45,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
 
-    /// Public key that must have signed the manifest, in hex; without it, a manifest that was changed
-    /// and signed with another key passes
+    /// Public key that must have signed the manifest, in hex; without it, a manifest that was
+    /// changed and signed with another key passes
     #[arg(long, value_name = "HEX", requires = "against")]
     public_key: Option<String>,
 }
@@ -192,8 +192,8 @@ async fn repair(
     }
 }
 
-/// Compares the archive with the providers' counts. With `repair`, refetches streams that differ, as
-/// long as each round reduces their number.
+/// Compares the archive with the providers' counts. With `repair`, refetches streams that differ,
+/// as long as each round reduces their number.
 async fn compare_counts(
     repair: bool,
     engine: &mut Engine,

@@ -26,7 +26,8 @@ pub struct AgoraAccountConfig {
     pub auth: AgoraAuth,
     /// 0.001 to 100000. Default: 10, the limit that Agora documents.
     pub requests_per_second: f64,
-    /// From a request to the last byte of its response: 1 second to 10 minutes. Default: 30 seconds.
+    /// From a request to the last byte of its response: 1 second to 10 minutes. Default: 30
+    /// seconds.
     pub timeout: Duration,
     /// How long the provider keeps a message; never shorter than `settle`. Default: 7 days.
     pub retention: Duration,

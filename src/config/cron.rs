@@ -18,8 +18,9 @@ pub struct Cron {
 }
 
 impl Cron {
-    /// Reads an expression by the rules of `tokio-cron-scheduler`, which will run it. If both day and
-    /// weekday are given, both must match. Errors unless there are six fields that match some moment.
+    /// Reads an expression by the rules of `tokio-cron-scheduler`, which will run it. If both day
+    /// and weekday are given, both must match. Errors unless there are six fields that match some
+    /// moment.
     pub(super) fn parse(expression: &str) -> Result<Self, ValueError> {
         let fields: Vec<&str> = expression.split_whitespace().collect();
         match fields.len() {
@@ -46,7 +47,8 @@ impl Cron {
 
     /// Returns the first occurrence after `moment`; `None` if there is no further one.
     pub fn next_after(&self, moment: Millis) -> Option<Millis> {
-        // Occurrences are on whole seconds, and the search steps by one second: it must start on one.
+        // Occurrences are on whole seconds, and the search steps by one second: it must start on
+        // one.
         let from: DateTime<Utc> = DateTime::from_timestamp(moment.second().0, 0)?;
         let next = self.schedule.find_next_occurrence(&from, false).ok()?;
         Some(Millis(next.timestamp_millis()))

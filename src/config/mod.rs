@@ -3,9 +3,9 @@
 //! [`Config::load`] reads `config.toml`. The shipped copy is the manual of all settings. The first
 //! problem in the file is returned as a [`ConfigError`]. A [`Config`] needs no further check.
 //!
-//! The file is read in two steps. `table` turns the text into tables and values with positions, and
-//! rejects unknown keys (`schema` lists the known ones). `value` converts single values. `agora` and
-//! `web3mq` build an account and check rules that concern several keys.
+//! The file is read in two steps. `source` and `table` turn the text into tables and values with positions, and
+//! rejects unknown keys (`schema` lists the known ones). `value` converts single values. `agora`
+//! and `web3mq` build an account and check rules that concern several keys.
 //!
 //! | question | file |
 //! |---|---|
@@ -22,6 +22,7 @@ mod exposed_secret;
 mod log;
 mod schema;
 mod secret;
+mod source;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -47,7 +48,8 @@ pub use web3mq::{Web3mqAccountConfig, Web3mqStreamConfig};
 
 use exposed_secret::find_exposed_secrets;
 use secret::{Environment, process_environment};
-use table::{ConfigSource, ConfigTable, position_at, reject_duplicates};
+use source::{ConfigSource, position_at};
+use table::{ConfigTable, reject_duplicates};
 
 /// The rate limit that Agora documents for an account. `Web3MQ` documents none.
 const DEFAULT_REQUESTS_PER_SECOND: f64 = 10.0;
@@ -86,8 +88,8 @@ pub struct Database {
 pub enum DatabaseUrl {
     /// An SQLite file. A relative path starts at the working directory, as it does for sqlx.
     Sqlite(PathBuf),
-    /// A database of a Postgres server, version 13 or newer. `PGPASSWORD`, `~/.pgpass` and the other
-    /// variables of libpq supply the parts that the URL omits.
+    /// A database of a Postgres server, version 13 or newer. `PGPASSWORD`, `~/.pgpass` and the
+    /// other variables of libpq supply the parts that the URL omits.
     Postgres(PostgresServer),
 }
 
@@ -156,8 +158,8 @@ pub struct Alerts {
 }
 
 impl Config {
-    /// Reads the file at `path` and the values that it refers to: environment variables, other files,
-    /// systemd credentials.
+    /// Reads the file at `path` and the values that it refers to: environment variables, other
+    /// files, systemd credentials.
     ///
     /// Errors if any of them cannot be read, or at the first invalid part of the file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
@@ -177,8 +179,8 @@ impl Config {
         })
     }
 
-    /// Reads the text of a configuration. `origin` is its path in errors; `{ file = … }` is relative
-    /// to the directory of `origin`.
+    /// Reads the text of a configuration. `origin` is its path in errors; `{ file = … }` is
+    /// relative to the directory of `origin`.
     ///
     /// Errors as [`Config::load`] does.
     pub fn parse(text: &str, origin: &Path) -> Result<Self, ConfigError> {

@@ -72,8 +72,8 @@ impl Secret {
         self.value.expose_secret()
     }
 
-    /// Returns the secret with the current value of its file, credential or environment variable. An
-    /// inline secret is returned unchanged. Blocks while it reads at most one small file.
+    /// Returns the secret with the current value of its file, credential or environment variable.
+    /// An inline secret is returned unchanged. Blocks while it reads at most one small file.
     ///
     /// Errors if the source is gone, empty or not valid in a header. The caller decides whether to
     /// continue with the old value.

@@ -10,45 +10,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, ConfigErrorKind, FilePosition};
 use super::schema::TableSchema;
-use super::secret::{Environment, ValueReference};
+use super::secret::ValueReference;
+use super::source::{ConfigSource, position_at};
 use super::value_error::ValueError;
-
-/// The text of a configuration, with its path and the environment that references are read from.
-pub(super) struct ConfigSource<'a> {
-    pub(super) text: &'a str,
-    pub(super) origin: &'a Path,
-    pub(super) environment: Environment<'a>,
-}
-
-impl ConfigSource<'_> {
-    /// Parses the text as TOML. The parser's own message quotes the line, which may contain a
-    /// secret, so only its description is kept.
-    pub(super) fn parse(&self) -> Result<Spanned<DeTable<'_>>, ConfigError> {
-        DeTable::parse(self.text).map_err(|error| {
-            let at = error.span().map_or(0, |span| span.start);
-            self.error_at(at, ConfigErrorKind::Syntax(error.message().to_owned()))
-        })
-    }
-
-    fn error_at(&self, at: usize, kind: ConfigErrorKind) -> ConfigError {
-        let position = position_at(self.origin, self.text, at);
-        ConfigError::Invalid {
-            position,
-            kind: Box::new(kind),
-        }
-    }
-}
-
-/// Returns the line and column of the byte `at`.
-pub(super) fn position_at(origin: &Path, text: &str, at: usize) -> FilePosition {
-    let before = text.get(..at).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    FilePosition {
-        file: origin.to_owned(),
-        line: before.matches('\n').count() + 1,
-        column: before[line_start..].chars().count() + 1,
-    }
-}
 
 /// One table. Its [`TableSchema`] knows every key in it.
 pub(super) struct ConfigTable<'a> {
@@ -209,8 +173,8 @@ impl<'a> ConfigTable<'a> {
         }
     }
 
-    /// Reads the streams of an account: at least one unless the list `may_be_empty`, and no two with
-    /// the same `identity`.
+    /// Reads the streams of an account: at least one unless the list `may_be_empty`, and no two
+    /// with the same `identity`.
     pub(super) fn streams<T, I: Eq + Hash>(
         &self,
         schema: &'static TableSchema,

@@ -182,8 +182,8 @@ pub(super) fn timeout(value: &ConfigValue<'_>) -> Result<Duration, ConfigError> 
     }
 }
 
-/// The maximum of any duration: 100 years. It is longer than any archive, and time arithmetic with it
-/// cannot overflow.
+/// The maximum of any duration: 100 years. It is longer than any archive, and time arithmetic with
+/// it cannot overflow.
 const MAX_DURATION_MS: u64 = 36_500 * 86_400_000;
 
 /// Returns the sum of numbers with units, such as `1h30m`, in milliseconds. The sum saturates.
@@ -224,8 +224,8 @@ fn unit_ms(unit: &str) -> Option<u64> {
     }
 }
 
-/// Reads the base URL of a provider's API. The path always ends in `/`: a join then appends to it and
-/// replaces nothing.
+/// Reads the base URL of a provider's API. The path always ends in `/`: a join then appends to it
+/// and replaces nothing.
 pub(super) fn base_url(value: &ConfigValue<'_>) -> Result<Url, ConfigError> {
     value.parse(parse_base_url)
 }

@@ -32,7 +32,8 @@ pub struct Web3mqAccountConfig {
     pub send_public_key: bool,
     /// 0.001 to 100000. Default: 10; `Web3MQ` documents no limit.
     pub requests_per_second: f64,
-    /// From a request to the last byte of its response: 1 second to 10 minutes. Default: 30 seconds.
+    /// From a request to the last byte of its response: 1 second to 10 minutes. Default: 30
+    /// seconds.
     pub timeout: Duration,
     /// 1 to 1000 messages. Default: 100.
     pub page_size: u32,

@@ -6,11 +6,12 @@ use backscroll::domain::time::Millis;
 use backscroll::sync::simulation::MAX_MESSAGES_PER_SECOND;
 use serde_json::json;
 
-/// The messages that expire per second, as a multiple of the messages that can be fetched per second.
+/// The messages that expire per second, as a multiple of the messages that can be fetched per
+/// second.
 pub(crate) const EXPIRY_FACTOR: u32 = 2;
 /// The number of channels that share the history. In a single stream of ten thousand messages per
-/// minute, the second that is read at either side of a window would be most of the window. That says
-/// nothing about a retention of days.
+/// minute, the second that is read at either side of a window would be most of the window. That
+/// says nothing about a retention of days.
 const CHANNELS: i64 = 50;
 
 /// Messages that are spread evenly over the retention.
@@ -67,14 +68,14 @@ impl ExpiringHistory {
         changed
     }
 
-    /// Returns the maximum number of messages that any order can save, if the first request is sent at
-    /// `begun_ms` and `rate` messages are fetched per second.
+    /// Returns the maximum number of messages that any order can save, if the first request is sent
+    /// at `begun_ms` and `rate` messages are fetched per second.
     ///
-    /// A saved message is either fetched before a moment, or has not expired at that moment. So, for
-    /// every moment, the number of saved messages is at most the number that can be fetched before it,
-    /// plus the number that expire later. Fetching in the order of expiry reaches the lowest of these
-    /// bounds. The moments include the first (the bound is the number of messages) and the last (the
-    /// bound is the number that can be fetched before the last message expires).
+    /// A saved message is either fetched before a moment, or has not expired at that moment. So,
+    /// for every moment, the number of saved messages is at most the number that can be fetched
+    /// before it, plus the number that expire later. Fetching in the order of expiry reaches the
+    /// lowest of these bounds. The moments include the first (the bound is the number of messages)
+    /// and the last (the bound is the number that can be fetched before the last message expires).
     pub(crate) fn max_savable(&self, begun_ms: i64, rate: f64) -> f64 {
         let expiries = self.sent_times().map(|at| at.plus(self.retention).0);
         let expiries: Vec<i64> = expiries.filter(|expiry| *expiry > begun_ms).collect();

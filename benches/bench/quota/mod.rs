@@ -1,5 +1,5 @@
-//! `cargo bench -- quota` measures the use of a provider's rate limit. The sandbox enforces the limits
-//! of Agora's contract and records every request.
+//! `cargo bench -- quota` measures the use of a provider's rate limit. The sandbox enforces the
+//! limits of Agora's contract and records every request.
 //!
 //! The figures are those of the sandbox, not of the process that archives. They show the use of the
 //! limit on the provider's side of the connection.
@@ -24,16 +24,17 @@ use super::error::BenchError;
 use super::print_line;
 use super::report::{MAX_MEMORY_MIB, mib};
 
-/// The maximum duration of the run that measures the throughput of a dense history. A longer run would
-/// measure the same.
+/// The maximum duration of the run that measures the throughput of a dense history. A longer run
+/// would measure the same.
 const MAX_THROUGHPUT_SECONDS: u32 = 120;
 /// The number of accounts that one process archives in parallel.
 const ACCOUNTS: u32 = 10;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct QuotaArgs {
-    /// Approximate duration of each measure: the history has as many messages as the rate limit allows in
-    /// this time. The first and last seconds cannot use all of the limit, so short runs look worse
+    /// Approximate duration of each measure: the history has as many messages as the rate limit
+    /// allows in this time. The first and last seconds cannot use all of the limit, so short runs
+    /// look worse
     #[arg(
         long,
         default_value_t = 120,
@@ -143,7 +144,8 @@ async fn measure_backlog(
     runner: &QuotaRunner<'_>,
     sheet: &mut FigureSheet,
 ) -> Result<(), BenchError> {
-    // The bound uses the actual throughput: no order can save the requests of a window besides its pages.
+    // The bound uses the actual throughput: no order can save the requests of a window besides its
+    // pages.
     let seconds = runner.seconds.min(MAX_THROUGHPUT_SECONDS);
     let dense = QuotaRunner { seconds, ..*runner };
     let rate = dense.backfill(&["--plain"], 1).await?.messages_per_second();

@@ -36,8 +36,8 @@ impl QuotaRun {
         })
     }
 
-    /// Returns the share of its rate limit that an account used while it had work. If there are several
-    /// accounts, returns the lowest share.
+    /// Returns the share of its rate limit that an account used while it had work. If there are
+    /// several accounts, returns the lowest share.
     pub(super) fn quota_used(&self) -> f64 {
         let shares = self.rules.accounts.keys().map(|account| {
             let own = self
@@ -76,8 +76,9 @@ impl QuotaRun {
     }
 }
 
-/// Returns the share of the rate limit that was used from the first request to the last query or count.
-/// After that, the only work left is to wait for handles, which more requests do not make ready sooner.
+/// Returns the share of the rate limit that was used from the first request to the last query or
+/// count. After that, the only work left is to wait for handles, which more requests do not make
+/// ready sooner.
 pub(crate) fn share_used(requests: &[(i64, Call)]) -> f64 {
     let Some(last) = requests.iter().rposition(|(_, call)| *call != Call::Read) else {
         return 0.0;

@@ -15,7 +15,8 @@ use crate::bench::error::BenchError;
 
 /// The latency of responses.
 const LATENCY: &str = "20ms..200ms";
-/// The end of the history that a backfill leaves out, in seconds. Unsettled messages are read twice.
+/// The end of the history that a backfill leaves out, in seconds. Unsettled messages are read
+/// twice.
 const UNSETTLED_S: i64 = 3600;
 
 /// The parameters of all runs.
@@ -29,7 +30,8 @@ pub(super) struct QuotaRunner<'a> {
 }
 
 impl QuotaRunner<'_> {
-    /// Archives a history of some days, with as many messages as these accounts can fetch in the time.
+    /// Archives a history of some days, with as many messages as these accounts can fetch in the
+    /// time.
     pub(super) async fn backfill(
         &self,
         flags: &[&str],
@@ -41,8 +43,8 @@ impl QuotaRunner<'_> {
         self.run(&flags, until, |config| config).await
     }
 
-    /// Archives a history that expires while it is fetched. Returns also the maximum number of messages
-    /// that can be saved of it, at `rate` messages per second.
+    /// Archives a history that expires while it is fetched. Returns also the maximum number of
+    /// messages that can be saved of it, at `rate` messages per second.
     pub(super) async fn backlog(&self, rate: f64) -> Result<(QuotaRun, f64), BenchError> {
         let history = ExpiringHistory::new(self.clock.now(), self.seconds);
         let corpus = self.dir.join("backlog.jsonl");

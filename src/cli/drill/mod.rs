@@ -1,5 +1,6 @@
-//! `backscroll drill` runs the real binary as a child process against a sandbox that injects faults, and
-//! kills it repeatedly. Then it compares the archive with the sandbox's history, message by message.
+//! `backscroll drill` runs the real binary as a child process against a sandbox that injects
+//! faults, and kills it repeatedly. Then it compares the archive with the sandbox's history,
+//! message by message.
 
 mod comparison;
 mod restart_loop;
@@ -26,8 +27,9 @@ const APPEND_RATE: f64 = 20.0;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Database of the throwaway archive: an SQLite file that does not exist yet, or a Postgres database
-    /// without an archive, in a schema that is removed at the end. Default: a temporary file
+    /// Database of the throwaway archive: an SQLite file that does not exist yet, or a Postgres
+    /// database without an archive, in a schema that is removed at the end. Default: a temporary
+    /// file
     #[arg(
         long,
         value_name = "URL",

@@ -20,7 +20,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// comes at a random point before these limits, so larger values kill later phases of a sync.
 const MAX_REQUESTS_BEFORE_KILL: u64 = 120;
 const MAX_TIME_BEFORE_KILL: Duration = Duration::from_secs(3);
-/// The maximum number of runs after the last kill. If none of them seals everything, the drill fails.
+/// The maximum number of runs after the last kill. If none of them seals everything, the drill
+/// fails.
 const MAX_FINAL_RUNS: u32 = 20;
 /// The maximum duration of a run. A process that takes longer hangs, and the drill fails.
 const MAX_RUN_TIME: Duration = Duration::from_hours(1);
@@ -32,7 +33,8 @@ const UNSETTLED_AGE: Duration = Duration::from_secs(5);
 pub(super) struct RunCost {
     /// The number of kills.
     pub(super) kills: u32,
-    /// The number of `check` runs, which lift the pause of an account whose credentials were refused.
+    /// The number of `check` runs, which lift the pause of an account whose credentials were
+    /// refused.
     pub(super) checks: u32,
     /// The peak resident memory in bytes.
     pub(super) peak: u64,
@@ -73,7 +75,8 @@ impl<'a> RestartLoop<'a> {
         self.cost
     }
 
-    /// Kills the process `times` times, each at a random moment: while it starts, waits, reads or writes.
+    /// Kills the process `times` times, each at a random moment: while it starts, waits, reads or
+    /// writes.
     pub(super) async fn run_with_kills(
         &mut self,
         times: u32,
@@ -137,8 +140,8 @@ impl<'a> RestartLoop<'a> {
             .join("\n")
     }
 
-    /// Runs `check` after a failed run: an account whose credentials were refused stays paused until
-    /// `check` succeeds.
+    /// Runs `check` after a failed run: an account whose credentials were refused stays paused
+    /// until `check` succeeds.
     async fn check_accounts(
         &mut self,
         status: ExitStatus,

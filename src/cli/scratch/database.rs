@@ -29,7 +29,8 @@ pub enum RawConnection {
 }
 
 impl ScratchDatabase {
-    /// Returns the database at `url`, or by default a file in `dir`. Errors if it contains an archive.
+    /// Returns the database at `url`, or by default a file in `dir`. Errors if it contains an
+    /// archive.
     pub async fn at(url: Option<&str>, dir: &Path) -> Result<Self, ScratchError> {
         let default = || format!("sqlite://{}", dir.join("archive.db").display());
         let url = url.map_or_else(default, str::to_owned);

@@ -20,8 +20,8 @@ impl ProcessUsage {
         Self::read("self").unwrap_or_default()
     }
 
-    /// Returns the usage of a process by its id, or of `self`. `None` once it has ended, and on systems
-    /// other than Linux.
+    /// Returns the usage of a process by its id, or of `self`. `None` once it has ended, and on
+    /// systems other than Linux.
     pub fn read(process: impl std::fmt::Display) -> Option<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
         let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;

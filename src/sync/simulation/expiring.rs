@@ -1,4 +1,5 @@
-//! A history that expires twice as fast as it can be fetched: the share of it that the planner saves.
+//! A history that expires twice as fast as it can be fetched: the share of it that the planner
+//! saves.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! Simulations of the planner in virtual time, for the benchmarks (`benches/`) and for tests.
 //!
 //! The order of the requests is the engine's own. The simulated provider answers at once, and its
-//! requests are counted against a rate limit. Over the network a benchmark can measure only minutes,
-//! while a retention is days.
+//! requests are counted against a rate limit. Over the network a benchmark can measure only
+//! minutes, while a retention is days.
 
 mod expiring;
 mod polling;

@@ -1,5 +1,5 @@
-//! Ten thousand streams, of which few are busy: the age of a message when it is archived, with polls
-//! in the engine's order and with polls of each stream in turn.
+//! Ten thousand streams, of which few are busy: the age of a message when it is archived, with
+//! polls in the engine's order and with polls of each stream in turn.
 //!
 //! Both orders get the same messages.
 
@@ -283,7 +283,8 @@ mod tests {
                 && engine.messages.abs_diff(in_turn.messages) * 20 < engine.messages
         );
         assert!(engine.mean_s < in_turn.mean_s, "{engine:?} {in_turn:?}");
-        // In turn, a stream waits for one request to each other stream, and for the pages of the busy ones.
+        // In turn, a stream waits for one request to each other stream, and for the pages of the
+        // busy ones.
         assert!((30.0..300.0).contains(&in_turn.worst_s), "{in_turn:?}");
     }
 }

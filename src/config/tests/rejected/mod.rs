@@ -17,8 +17,8 @@ fn error_of(text: &str) -> String {
         .to_owned()
 }
 
-/// Returns the error message of `AGORA` with the line of `key` replaced. If `key` is empty, the line is
-/// appended.
+/// Returns the error message of `AGORA` with the line of `key` replaced. If `key` is empty, the
+/// line is appended.
 fn agora_error(key: &str, line: &str) -> String {
     error_of(&with_line(AGORA, key, line))
 }
