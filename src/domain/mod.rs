@@ -14,7 +14,7 @@
 //! | How is the digest of a window computed? | [`digest`] |
 //! | Which alarms exist, and when do they start? | [`alarm`] |
 //! | How long are the delays between retries? | [`retry`] |
-//! | How are numbers and durations formatted for people? | [`format`] |
+//! | How are numbers and durations formatted for people? | [`mod@format`] |
 //! | How are mutexes locked? | [`lock`] |
 //! | Where does the current time come from? | [`clock`] |
 

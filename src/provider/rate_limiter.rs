@@ -94,7 +94,7 @@ impl RateLimiter {
     }
 
     /// Waits until a request could be sent at once and none is waiting. The slot is then reserved
-    /// for the caller for [`SLOT_RESERVATION`]. Never returns without a limit, since then no slot
+    /// for the caller for `SLOT_RESERVATION`. Never returns without a limit, since then no slot
     /// is left unused.
     pub async fn spare_slot(&self) {
         if self.limit.is_none() {
