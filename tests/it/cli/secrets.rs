@@ -20,6 +20,27 @@ use crate::support::config::AGORA;
 use crate::support::env::TestEnv;
 use crate::support::fault_proxy::ProxyAction;
 
+/// Lets requests of every kind fail in every way: error paths log the most.
+fn script_failures_of_every_kind(env: &TestEnv) {
+    for call in [Call::Query, Call::Read, Call::Count, Call::History] {
+        let on = CallFilter::Only(call);
+        for status in [400, 500, 302] {
+            env.script_answer(ScriptedAnswer {
+                on,
+                status,
+                after: 3,
+                ..ScriptedAnswer::default()
+            });
+        }
+        env.script_answer(ScriptedAnswer {
+            on,
+            fault: Some(Fault::Cut),
+            after: 5,
+            ..ScriptedAnswer::default()
+        });
+    }
+}
+
 #[test]
 fn no_secret_is_printed_logged_or_stored() {
     let env = TestEnv::new(&[
@@ -44,28 +65,7 @@ fn no_secret_is_printed_logged_or_stored() {
         .with_user(&env.world().user_ids()[0], Web3mqUser::private_key)
         .unwrap();
     let (env, proxy) = env.behind_proxy(|_, _| ProxyAction::Forward);
-    // Failures of every kind, since error paths log the most.
-    for on in [
-        CallFilter::Only(Call::Query),
-        CallFilter::Only(Call::Read),
-        CallFilter::Only(Call::Count),
-        CallFilter::Only(Call::History),
-    ] {
-        for status in [400, 500, 302] {
-            env.script_answer(ScriptedAnswer {
-                on,
-                status,
-                after: 3,
-                ..ScriptedAnswer::default()
-            });
-        }
-        env.script_answer(ScriptedAnswer {
-            on,
-            fault: Some(Fault::Cut),
-            after: 5,
-            ..ScriptedAnswer::default()
-        });
-    }
+    script_failures_of_every_kind(&env);
     let level = "warn,backscroll=trace";
     let mut printed = String::new();
     for args in [

@@ -37,7 +37,10 @@ fn help_of_every_command_matches_its_snapshot() {
         let text = run_command_in(dir.path(), &[command, "--help"])
             .assert_ok()
             .stdout;
-        help += &format!("\n=== {command} ===\n\n{text}");
+        help += "\n=== ";
+        help += command;
+        help += " ===\n\n";
+        help += &text;
     }
     assert_matches_file("help", &help);
 }

@@ -47,19 +47,17 @@ fn damaged(body: &[u8], damage: &Damage) -> Vec<u8> {
 }
 
 /// One channel behind a proxy that damages the same message in every answer.
-fn with_odd_message(env: TestEnv, damage: Damage) -> (TestEnv, FaultProxy) {
+fn with_odd_message(env: TestEnv, damage: &Damage) -> (TestEnv, FaultProxy) {
     let env = env.with_only("agora").with_agora_streams(&[to("lobby")]);
     for n in 0..MESSAGES {
         let ago = Duration::from_hours(1) + Duration::from_secs(10 * n);
         env.append_message("lobby", &format!("number {n}"), ago);
     }
+    let Damage { part, replacement } = *damage;
     env.behind_proxy(move |_, request| match request.endpoint() {
-        "read" => {
-            let Damage { part, replacement } = damage;
-            ProxyAction::Rewrite(Box::new(move |body| {
-                damaged(&body, &Damage { part, replacement })
-            }))
-        }
+        "read" => ProxyAction::Rewrite(Box::new(move |body| {
+            damaged(&body, &Damage { part, replacement })
+        })),
         _ => ProxyAction::Forward,
     })
 }
@@ -90,7 +88,7 @@ fn odd_message_is_quarantined_and_costs_no_other() {
         ),
     ];
     for (name, damage) in damages {
-        let (env, proxy) = with_odd_message(TestEnv::without_messages(&[]), damage);
+        let (env, proxy) = with_odd_message(TestEnv::without_messages(&[]), &damage);
         env.sync().assert_ok();
         let archived = env.query_number("SELECT count(*) FROM archive");
         assert_eq!(archived, MESSAGES as i64 - 1, "{name}");
@@ -106,7 +104,7 @@ fn odd_message_is_quarantined_and_costs_no_other() {
 #[test]
 fn odd_message_is_quarantined_in_postgres() {
     let mut postgres = PostgresEnv::start(&["--messages", "0", "--topic-messages", "0"]);
-    let (env, _proxy) = with_odd_message(postgres.env, in_payload(b"\x01\x00 \xff"));
+    let (env, _proxy) = with_odd_message(postgres.env, &in_payload(b"\x01\x00 \xff"));
     postgres.env = env;
     postgres.env.sync().assert_ok();
     let archived = postgres.query_number("SELECT count(*) FROM archive");
@@ -145,7 +143,7 @@ fn garbled_answer_is_read_again_and_nothing_is_quarantined() {
     }
     let reads = AtomicU64::new(0);
     let (env, _proxy) = env.behind_proxy(move |_, request| match request.endpoint() {
-        "read" if reads.fetch_add(1, Ordering::Relaxed) % 2 == 0 => {
+        "read" if reads.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) => {
             ProxyAction::Rewrite(Box::new(|body| damaged(&body, &in_payload(b"garbled\x02"))))
         }
         _ => ProxyAction::Forward,

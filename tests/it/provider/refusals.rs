@@ -196,7 +196,7 @@ fn wrong_credentials_are_reported_before_planning() {
 
 /// Returns an environment whose only account, of Agora, has a token instead of customer
 /// credentials.
-fn with_token(token: toml::Value) -> TestEnv {
+fn with_token(token: &toml::Value) -> TestEnv {
     let mut env = TestEnv::new(&FEW).with_only("agora");
     for account in env.config_mut().accounts_mut(AGORA) {
         account.remove("customer_id");
@@ -208,7 +208,7 @@ fn with_token(token: toml::Value) -> TestEnv {
 
 #[test]
 fn renewed_token_file_is_read_during_a_sync() {
-    let env = with_token(secret_reference("file", "agora.token"))
+    let env = with_token(&secret_reference("file", "agora.token"))
         .with_setting_of(AGORA, "uid", TOKEN_UID);
     let file = env.path("agora.token");
     std::fs::write(&file, "sandbox-token\n").unwrap();
@@ -240,7 +240,7 @@ fn renewed_token_file_is_read_during_a_sync() {
 
 #[test]
 fn access_token_is_accepted() {
-    let env = with_token("sandbox-token".into());
+    let env = with_token(&"sandbox-token".into());
     env.assert_sync_archives_truth();
     env.assert_no_rule_broken();
 }

@@ -317,6 +317,9 @@ fn killed_sync_is_completed_by_the_next() {
     postgres.assert_archive_equals_truth();
 }
 
+/// The id of a message and what identifies it.
+type MessageId = (i64, String, String, String, i64, i64);
+
 #[test]
 fn copy_to_postgres_and_back_is_lossless() {
     let env = TestEnv::new(&[
@@ -329,8 +332,7 @@ fn copy_to_postgres_and_back_is_lossless() {
     env.assert_sync_archives_truth();
     let ids =
         "SELECT id, account, sender, recipient, sent_at_ms, occurrence FROM archive ORDER BY id";
-    type Ids = Vec<(i64, String, String, String, i64, i64)>;
-    let ids_before: Ids = env.query_rows(ids);
+    let ids_before: Vec<MessageId> = env.query_rows(ids);
     let url = postgres_server::create_database();
     let there = env.run(&["copy", "--to", &url]).assert_ok();
     let again = env
@@ -339,10 +341,7 @@ fn copy_to_postgres_and_back_is_lossless() {
         .assert_prints(" 0 of them new");
     let postgres = PostgresEnv { env, url };
     postgres.assert_archive_equals_truth();
-    assert_eq!(
-        postgres.query_rows::<(i64, String, String, String, i64, i64)>(ids),
-        ids_before
-    );
+    assert_eq!(postgres.query_rows::<MessageId>(ids), ids_before);
     let end = "SELECT id FROM archive_end";
     assert_eq!(
         postgres.query_number(end),

@@ -45,7 +45,8 @@ fn describe_views(columns: Vec<(String, String)>) -> Vec<String> {
         let text = views
             .entry(view.clone())
             .or_insert_with(|| format!("-- VIEW {view}"));
-        *text += &format!("\n--     {column}");
+        text.push_str("\n--     ");
+        text.push_str(&column);
     }
     views.into_values().collect()
 }

@@ -143,7 +143,7 @@ fn postgres_describes_every_view_column() {
     }
 }
 
-/// DuckDB's SQLite scanner parses a view and writes it again. It writes `count(*)` as
+/// `DuckDB`'s SQLite scanner parses a view and writes it again. It writes `count(*)` as
 /// `count_star()` and the members of a UNION in parentheses, which SQLite does not read.
 #[test]
 fn sqlite_views_avoid_what_duckdb_cannot_pass_on() {

@@ -72,7 +72,7 @@ fn postgres_archive() -> (TestEnv, String, String) {
     (env, url, database)
 }
 
-fn assert_too_old(result: Result<(), StoreError>) {
+fn assert_too_old(result: &Result<(), StoreError>) {
     assert!(
         matches!(result, Err(StoreError::SchemaTooOld { found: 1, known: 2 })),
         "{result:?}"
@@ -87,7 +87,7 @@ fn sqlite_archive_is_upgraded_by_a_later_migration() {
     let later = later(Schema::sqlite(), LATER_TIMES_OF_SQLITE);
     env.block_on(async {
         let mut archive = open_sqlite(&env).await;
-        assert_too_old(later.require_current(&mut archive).await);
+        assert_too_old(&later.require_current(&mut archive).await);
         for _ in 0..2 {
             later.upgrade::<Sqlite>(&mut archive).await.unwrap();
             later.require_current(&mut archive).await.unwrap();
@@ -116,7 +116,7 @@ fn postgres_archive_is_upgraded_by_a_later_migration() {
     let later = later(Schema::postgres(), LATER_TIMES_OF_POSTGRES);
     env.block_on(async {
         let mut archive = PgConnection::connect(&url).await.unwrap();
-        assert_too_old(later.require_current(&mut archive).await);
+        assert_too_old(&later.require_current(&mut archive).await);
         for _ in 0..2 {
             later.upgrade::<Postgres>(&mut archive).await.unwrap();
             later.require_current(&mut archive).await.unwrap();

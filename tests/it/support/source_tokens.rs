@@ -2,7 +2,7 @@
 
 /// Leaves out items under `#[cfg(test)]`. Also returns the names of modules in files of their own
 /// that are test code.
-pub(crate) fn without_test_code(tokens: Vec<String>) -> (Vec<String>, Vec<String>) {
+pub(crate) fn without_test_code(tokens: &[String]) -> (Vec<String>, Vec<String>) {
     let (mut kept, mut modules) = (Vec::new(), Vec::new());
     let mut at = 0;
     while at < tokens.len() {
@@ -77,7 +77,7 @@ pub(crate) fn tokenize(text: &str) -> Vec<String> {
         let (c, next) = (chars[at], chars.get(at + 1).copied());
         match c {
             '/' if next == Some('/') => {
-                at += chars[at..].iter().take_while(|c| **c != '\n').count()
+                at += chars[at..].iter().take_while(|c| **c != '\n').count();
             }
             '/' if next == Some('*') => at = end_of_comment(&chars, at),
             '"' => {

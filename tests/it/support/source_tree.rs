@@ -69,9 +69,9 @@ impl SourceTree {
         let mut test_modules = Vec::new();
         for (path, text) in files {
             let module = module_of(path);
-            let (tokens, excluded) = without_test_code(tokenize(text));
+            let (tokens, excluded) = without_test_code(&tokenize(text));
             test_modules.extend(excluded.into_iter().map(|name| child_of(&module, &name)));
-            tree.files.insert(module, SourceFile::parse(tokens));
+            tree.files.insert(module, SourceFile::parse(&tokens));
         }
         tree.files
             .retain(|module, _| !test_modules.iter().any(|test| module.starts_with(test)));
@@ -273,7 +273,7 @@ struct Target {
 }
 
 impl SourceFile {
-    fn parse(tokens: Vec<String>) -> Self {
+    fn parse(tokens: &[String]) -> Self {
         let mut file = Self::default();
         let mut depth = 0_usize;
         let mut at = 0;
