@@ -12,9 +12,9 @@ pub(crate) fn without_test_code(tokens: &[String]) -> (Vec<String>, Vec<String>)
             continue;
         }
         while tokens.get(at).is_some_and(|token| token == "#") {
-            at = end_of_group(&tokens, at + 1);
+            at = end_of_group(tokens, at + 1);
         }
-        let end = end_of_item(&tokens, at);
+        let end = end_of_item(tokens, at);
         let item = &tokens[at..end];
         if let [.., keyword, name, semicolon] = item
             && keyword == "mod"
