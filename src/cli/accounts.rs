@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use super::CliError;
+use super::error::CliError;
 use crate::config::{
     AgoraAccountConfig, AgoraAuth, Config, DestinationKind, DiscoveryMode, Secret,
     Web3mqAccountConfig,

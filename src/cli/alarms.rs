@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::print_with_hint;
+use super::output::print_with_hint;
 use super::table::{duration, sanitized};
 use crate::alerts::text::affected;
 use crate::domain::alarm::{Alarm, AlarmSubject};

@@ -2,9 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{CliError, ExitOutcome, IfMissing, accounts, open, print_line, print_with_hint};
+use super::accounts;
+use super::error::CliError;
+use super::exit_outcome::ExitOutcome;
+use super::open_archive::open;
+use super::output::{print_line, print_with_hint};
 use crate::config::Config;
 use crate::domain::clock::Clock;
+use crate::store::IfMissing;
 use crate::store::{Archive, NewAccount};
 
 pub(super) async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<ExitOutcome, CliError> {

@@ -2,10 +2,9 @@
 
 use std::io::Write;
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::{Cli, ExitOutcome};
+use super::exit_outcome::ExitOutcome;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -14,14 +13,9 @@ pub(super) struct Args {
     shell: Shell,
 }
 
-pub(super) fn run(args: &Args) -> ExitOutcome {
+pub(super) fn run(args: &Args, mut program: clap::Command) -> ExitOutcome {
     let mut completions = Vec::new();
-    clap_complete::generate(
-        args.shell,
-        &mut Cli::command(),
-        "backscroll",
-        &mut completions,
-    );
+    clap_complete::generate(args.shell, &mut program, "backscroll", &mut completions);
     // A closed pipe is not an error.
     let _ = std::io::stdout().write_all(&completions);
     ExitOutcome::Success

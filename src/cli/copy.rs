@@ -1,9 +1,13 @@
 //! `backscroll copy`: copies the archive into another database.
 
+use super::error::CliError;
+use super::exit_outcome::ExitOutcome;
+use super::open_archive::{open, open_to_write};
+use super::output::print_line;
 use super::table::thousands;
-use super::{CliError, ExitOutcome, IfMissing, open, open_to_write, print_line};
 use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::Clock;
+use crate::store::IfMissing;
 use crate::store::copy::copy;
 
 #[derive(Debug, clap::Args)]

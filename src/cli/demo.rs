@@ -7,13 +7,17 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::error::CliError;
+use super::exit_outcome::ExitOutcome;
+use super::output::print_line;
 use super::sync::sync_until_complete;
 use super::table::{sanitized, thousands};
-use super::{CliError, ExitOutcome, IfMissing, accounts, print_line, summary};
+use super::{accounts, summary};
 use crate::config::Config;
 use crate::daemon::signals;
 use crate::domain::clock::Clock;
 use crate::sandbox::{Options, Sandbox};
+use crate::store::IfMissing;
 use crate::store::{Archive, Reports, SqliteStore};
 use crate::sync::{Engine, HistoryBounds, PassReport};
 

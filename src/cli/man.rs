@@ -2,13 +2,14 @@
 
 use std::io::{self, Write};
 
-use clap::{Command, CommandFactory};
+use clap::Command;
 use clap_mangen::Man;
 
-use super::{Cli, CliError, ExitOutcome};
+use super::error::CliError;
+use super::exit_outcome::ExitOutcome;
 
-pub(super) fn run() -> Result<ExitOutcome, CliError> {
-    let page = render_page(Cli::command())?;
+pub(super) fn run(program: Command) -> Result<ExitOutcome, CliError> {
+    let page = render_page(program)?;
     // A closed pipe is not an error.
     let _ = io::stdout().write_all(&page);
     Ok(ExitOutcome::Success)

@@ -1,8 +1,12 @@
 //! `backscroll migrate`: creates the archive or migrates its schema.
 
-use super::{CliError, ExitOutcome, IfMissing, open_to_write, print_line};
+use super::error::CliError;
+use super::exit_outcome::ExitOutcome;
+use super::open_archive::open_to_write;
+use super::output::print_line;
 use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::Clock;
+use crate::store::IfMissing;
 use crate::store::{Archive, PostgresStore};
 
 #[derive(Debug, clap::Args)]

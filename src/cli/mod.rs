@@ -4,6 +4,7 @@
 //! |---|---|
 //! | which commands are there, and which exit status do they return | `mod` |
 //! | a command's flags and work | the file of its name |
+//! | how is an archive opened | `open_archive` |
 //! | how do accounts of the configuration become providers | `accounts` |
 //! | where are log levels and formats applied | `logging` |
 //! | where are tables, progress and summaries printed | `table`, `progress`, `summary` |
@@ -21,11 +22,13 @@ mod demo;
 #[cfg(feature = "sandbox")]
 mod drill;
 mod error;
+mod exit_outcome;
 mod limits;
 mod logging;
 mod loss;
 mod man;
 mod migrate;
+mod open_archive;
 mod output;
 mod plan;
 mod progress;
@@ -48,17 +51,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use error::CliError;
+use exit_outcome::ExitOutcome;
 use logging::{LogHandle, LogProfile};
-use output::{print_line, print_with_hint};
 
-use crate::config::{Config, DatabaseUrl};
+use crate::config::Config;
 use crate::domain::clock::{Clock, SystemClock};
-use crate::store::{
-    Archive, IfMissing, PostgresStore, SqliteStore, StoreError, describe_this_process,
-};
 
 /// Archives your chat history: copies the messages that Agora RTM and Web3MQ keep only for a
 /// limited time into a SQL database of your own.
@@ -117,24 +117,6 @@ enum Command {
     Completions(completions::Args),
     /// Prints the manual page of all commands
     Man,
-}
-
-/// The result of a command that did its work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ExitOutcome {
-    Success,
-    /// The exit status is 1, because the command found a problem.
-    Incomplete,
-}
-
-impl ExitOutcome {
-    fn success_if(condition: bool) -> Self {
-        if condition {
-            Self::Success
-        } else {
-            Self::Incomplete
-        }
-    }
 }
 
 /// Runs a command. Returns the exit status: 0 for success, 1 for a problem, 2 for an error in the
@@ -211,8 +193,8 @@ impl Cli {
             Command::Demo(args) => demo::run(args, clock).await,
             #[cfg(feature = "sandbox")]
             Command::Drill(args) => drill::run(args, clock).await,
-            Command::Completions(args) => Ok(completions::run(&args)),
-            Command::Man => man::run(),
+            Command::Completions(args) => Ok(completions::run(&args, Self::command())),
+            Command::Man => man::run(Self::command()),
             Command::Run => Box::pin(run::run(&self.config, logging, clock)).await,
             Command::Sync(args) => sync::run(args, &Config::load(&self.config)?, clock).await,
             Command::Plan(args) => plan::run(&args, &Config::load(&self.config)?, clock).await,
@@ -225,39 +207,5 @@ impl Cli {
                 migrate::run(&args, &Config::load(&self.config)?, &*clock).await
             }
         }
-    }
-}
-
-/// Opens the archive at a URL, for reading and for runs under a lease.
-async fn open(url: &DatabaseUrl, missing: IfMissing) -> Result<Arc<dyn Archive>, StoreError> {
-    Ok(match url {
-        DatabaseUrl::Sqlite(path) => Arc::new(SqliteStore::open(path, missing).await?),
-        DatabaseUrl::Postgres(server) => {
-            Arc::new(PostgresStore::connect(server.options(), missing).await?)
-        }
-    })
-}
-
-/// Opens the archive at a URL read-only.
-async fn open_to_read(url: &DatabaseUrl) -> Result<Arc<dyn Archive>, StoreError> {
-    Ok(match url {
-        DatabaseUrl::Sqlite(path) => Arc::new(SqliteStore::open_read_only(path).await?),
-        DatabaseUrl::Postgres(server) => {
-            Arc::new(PostgresStore::connect_read_only(server.options()).await?)
-        }
-    })
-}
-
-/// Opens the archive at a URL for writing. Only one process at a time can open an SQLite file so.
-async fn open_to_write(
-    url: &DatabaseUrl,
-    missing: IfMissing,
-    clock: &dyn Clock,
-) -> Result<Arc<dyn Archive>, StoreError> {
-    match url {
-        DatabaseUrl::Sqlite(path) => Ok(Arc::new(
-            SqliteStore::open_exclusive(path, missing, &describe_this_process(clock.now())).await?,
-        )),
-        DatabaseUrl::Postgres(_) => open(url, missing).await,
     }
 }

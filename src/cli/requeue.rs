@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
+use super::accounts;
+use super::error::CliError;
+use super::exit_outcome::ExitOutcome;
+use super::open_archive::open_to_write;
+use super::output::print_line;
 use super::table::thousands;
-use super::{CliError, ExitOutcome, IfMissing, accounts, open_to_write, print_line};
 use crate::config::Config;
 use crate::domain::clock::Clock;
+use crate::store::IfMissing;
 use crate::sync::refetch::requeue::{Requeued, requeue};
 
 pub(super) async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<ExitOutcome, CliError> {

@@ -11,8 +11,11 @@ use std::sync::Arc;
 use tokio::signal::unix::Signal;
 use tokio::time::timeout;
 
+use super::accounts;
+use super::error::CliError;
+use super::exit_outcome::ExitOutcome;
 use super::logging::LogHandle;
-use super::{CliError, ExitOutcome, IfMissing, accounts, open_to_write};
+use super::open_archive::open_to_write;
 use crate::alerts::AlarmMonitor;
 use crate::config::{Config, DatabaseUrl, Secret};
 use crate::daemon;
@@ -24,6 +27,7 @@ use crate::domain::clock::Clock;
 use crate::provider::Provider;
 use crate::provider::limits::HANDOVER_PAUSE;
 use crate::store::Archive;
+use crate::store::IfMissing;
 use crate::sync::Engine;
 
 pub(super) async fn run(

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{CliError, ExitOutcome, print_line};
+use super::error::CliError;
+use super::exit_outcome::ExitOutcome;
+use super::output::print_line;
 use crate::daemon::signals;
 use crate::domain::clock::Clock;
 use crate::sandbox::{Options, Sandbox};

@@ -4,12 +4,17 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::error::CliError;
+use super::exit_outcome::ExitOutcome;
+use super::open_archive::open;
+use super::output::print_line;
 use super::table::duration;
-use super::{CliError, ExitOutcome, IfMissing, accounts, alarms, loss, open, print_line, summary};
+use super::{accounts, alarms, loss, summary};
 use crate::config::Config;
 use crate::domain::alarm::Alarm;
 use crate::domain::clock::Clock;
 use crate::domain::time::Second;
+use crate::store::IfMissing;
 use crate::store::StreamStatus;
 use crate::sync::forecast::model::Loss;
 use crate::sync::forecast::{Forecast, forecast, request_rates};

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::limits::MAX_LISTED_STREAMS;
+use super::output::{print_line, print_with_hint};
 use super::table::{build_table, duration, sanitized, thousands};
-use super::{print_line, print_with_hint};
 use crate::domain::time::Second;
 use crate::store::{RecordedError, StreamStatus};
 use crate::sync::PassReport;

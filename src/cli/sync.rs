@@ -5,16 +5,20 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::error::CliError;
+use super::exit_outcome::ExitOutcome;
 use super::limits::{
     MAX_DATABASE_RETRIES, MAX_FRUITLESS_PASSES, MAX_LEASE_RETRIES, MAX_PAUSE_WAIT, RETRY_WAIT,
 };
+use super::open_archive::open_to_write;
 use super::progress::ProgressDisplay;
-use super::{CliError, ExitOutcome, IfMissing, accounts, open_to_write, summary};
+use super::{accounts, summary};
 use crate::config::Config;
 use crate::daemon::signals;
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
 use crate::provider::ProviderError;
+use crate::store::IfMissing;
 use crate::store::{RunTotals, StoreError};
 use crate::sync::{Engine, HistoryBounds, PassReport, Purpose};
 

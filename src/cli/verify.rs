@@ -5,16 +5,19 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::accounts;
+use super::error::CliError;
+use super::exit_outcome::ExitOutcome;
+use super::open_archive::{open, open_to_write};
+use super::output::{print_line, print_with_hint};
 use super::table::{sanitized, thousands};
-use super::{
-    CliError, ExitOutcome, IfMissing, accounts, open, open_to_write, print_line, print_with_hint,
-};
 use crate::config::Config;
 use crate::daemon::signals;
 use crate::domain::clock::Clock;
 use crate::proof::manifest::{self, Manifest, ManifestKey};
 use crate::proof::{Findings, VerifyOptions, VerifyReport, verify};
 use crate::store::Archive;
+use crate::store::IfMissing;
 use crate::sync::{
     AccountFailure, CountComparison, Engine, Purpose, RepairReport, UnrepairedWindow,
 };

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use super::choices::{DestinationKind, DiscoveryMode};
+use super::defaults::{DEFAULT_REQUESTS_PER_SECOND, DEFAULT_SETTLE, DEFAULT_TIMEOUT};
 use super::error::{ConfigError, ConfigErrorKind};
 use super::secret::Secret;
 use super::table::ConfigTable;
-use super::{DEFAULT_REQUESTS_PER_SECOND, DEFAULT_SETTLE, DEFAULT_TIMEOUT, schema, value};
+use super::{schema, value};
 use crate::domain::time::Millis;
 
 /// The retention of Agora, unless its support agreed to more.
@@ -41,17 +43,6 @@ pub struct AgoraAccountConfig {
     pub discover: DiscoveryMode,
 }
 
-/// Which streams an account follows in addition to those that are listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DiscoveryMode {
-    /// No other streams.
-    Nothing,
-    /// Users and channels that appear in messages.
-    Messages,
-    /// Those, and the ones in Agora's event feeds. Reading a feed empties it.
-    Events,
-}
-
 /// The credentials of an account.
 #[derive(Clone, Debug)]
 pub enum AgoraAuth {
@@ -75,15 +66,6 @@ pub struct AgoraStreamConfig {
     pub destination: Option<String>,
     /// The kind of the destination, for messages in which the provider does not state it.
     pub kind: Option<DestinationKind>,
-}
-
-/// The kind of a receiver. A channel and a user may have the same name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DestinationKind {
-    /// A channel: every member receives.
-    Channel,
-    /// A user: peer-to-peer messages.
-    User,
 }
 
 /// Reads one `[[agora]]` table.

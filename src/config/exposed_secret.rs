@@ -4,7 +4,9 @@ use std::fmt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{AgoraAuth, Config, Secret};
+use super::agora::{AgoraAccountConfig, AgoraAuth};
+use super::secret::Secret;
+use super::web3mq::Web3mqAccountConfig;
 
 /// The permission bit that lets users outside owner and group read a file.
 const OTHERS_READ_BIT: u32 = 0o004;
@@ -31,43 +33,42 @@ impl fmt::Display for ExposedSecret {
     }
 }
 
-/// Returns the secrets of a configuration that are exposed by the permissions of its file.
-pub(super) fn find_exposed_secrets(config: &Config, file: &Path) -> Vec<ExposedSecret> {
-    if !others_can_read(file) {
-        return Vec::new();
+/// The secrets that stand in the configuration itself, each with its owner and its key.
+#[derive(Debug, Default)]
+pub(super) struct InlineSecrets(Vec<(String, &'static str)>);
+
+impl InlineSecrets {
+    pub(super) fn add(&mut self, owner: &str, key: &'static str) {
+        self.0.push((owner.to_owned(), key));
     }
-    let exposed = |owner, key| ExposedSecret {
-        file: file.to_owned(),
-        owner,
-        key,
-    };
-    let mut found = Vec::new();
-    if config.database.url_has_password {
-        found.push(exposed("the database".to_owned(), "password"));
-    }
-    if config
-        .alerts
-        .webhook
-        .as_ref()
-        .is_some_and(Secret::is_inline)
-    {
-        found.push(exposed("[alerts]".to_owned(), "webhook"));
-    }
-    for account in &config.agora {
+
+    pub(super) fn add_agora(&mut self, account: &AgoraAccountConfig) {
         let (key, secret) = agora_secret(&account.auth);
+        self.add_of_account(&account.name, key, secret);
+    }
+
+    pub(super) fn add_web3mq(&mut self, account: &Web3mqAccountConfig) {
+        self.add_of_account(&account.name, "private_key", &account.private_key);
+    }
+
+    fn add_of_account(&mut self, name: &str, key: &'static str, secret: &Secret) {
         if secret.is_inline() {
-            found.push(exposed(format!("the account `{}`", account.name), key));
+            self.add(&format!("the account `{name}`"), key);
         }
     }
-    for account in &config.web3mq {
-        if account.private_key.is_inline() {
-            found.push(exposed(
-                format!("the account `{}`", account.name),
-                "private_key",
-            ));
+
+    /// Returns these secrets if the permissions of their file expose them.
+    pub(super) fn exposed_by(self, file: &Path) -> Vec<ExposedSecret> {
+        if !others_can_read(file) {
+            return Vec::new();
         }
+        let exposed = self.0.into_iter().map(|(owner, key)| ExposedSecret {
+            file: file.to_owned(),
+            owner,
+            key,
+        });
+        exposed.collect()
     }
-    found
 }
 
 fn others_can_read(file: &Path) -> bool {

@@ -16,7 +16,10 @@
 //! | when is a secret reported as readable by all | `exposed_secret` |
 
 mod agora;
+mod choices;
 mod cron;
+mod database_url;
+mod defaults;
 mod error;
 mod exposed_secret;
 mod log;
@@ -30,15 +33,14 @@ mod value;
 mod value_error;
 mod web3mq;
 
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
-
-pub use agora::{AgoraAccountConfig, AgoraAuth, AgoraStreamConfig, DestinationKind, DiscoveryMode};
+pub use agora::{AgoraAccountConfig, AgoraAuth, AgoraStreamConfig};
+pub use choices::{DestinationKind, DiscoveryMode};
 pub use cron::Cron;
+pub(crate) use database_url::has_password;
+pub use database_url::{DatabaseUrl, PostgresServer};
 pub use error::{ConfigError, ConfigErrorKind, FilePosition};
 pub use exposed_secret::ExposedSecret;
 pub use log::{LogConfig, LogFormat};
@@ -46,18 +48,10 @@ pub use secret::Secret;
 pub use value_error::ValueError;
 pub use web3mq::{Web3mqAccountConfig, Web3mqStreamConfig};
 
-use exposed_secret::find_exposed_secrets;
+use exposed_secret::InlineSecrets;
 use secret::{Environment, process_environment};
 use source::{ConfigSource, position_at};
 use table::{ConfigTable, reject_duplicates};
-
-/// The rate limit that Agora documents for an account. `Web3MQ` documents none.
-const DEFAULT_REQUESTS_PER_SECOND: f64 = 10.0;
-/// The age at which a provider is expected to show every message. No provider promises one; two
-/// minutes is conservative. A shorter value causes late messages, a longer one delays sealing.
-const DEFAULT_SETTLE: Duration = Duration::from_mins(2);
-/// The time from a request to the last byte of its response.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// All settings.
 #[derive(Clone, Debug)]
@@ -81,54 +75,6 @@ pub struct Database {
     pub url: DatabaseUrl,
     /// True if the configuration itself contains the password.
     url_has_password: bool,
-}
-
-/// The kind and location of a database.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DatabaseUrl {
-    /// An SQLite file. A relative path starts at the working directory, as it does for sqlx.
-    Sqlite(PathBuf),
-    /// A database of a Postgres server, version 13 or newer. `PGPASSWORD`, `~/.pgpass` and the
-    /// other variables of libpq supply the parts that the URL omits.
-    Postgres(PostgresServer),
-}
-
-/// The connection options of a Postgres server. Debug output is redacted, since they may contain a
-/// password.
-#[derive(Clone)]
-pub struct PostgresServer {
-    options: Box<PgConnectOptions>,
-    /// The hash of the URL. Two servers are equal if their URLs are.
-    url_hash: blake3::Hash,
-}
-
-impl PostgresServer {
-    fn parse(url: &str) -> Result<Self, ValueError> {
-        let options = url.parse().map_err(|_| ValueError::PostgresUrl)?;
-        Ok(Self {
-            options: Box::new(options),
-            url_hash: blake3::hash(url.as_bytes()),
-        })
-    }
-
-    /// Returns the options for sqlx.
-    pub fn options(&self) -> PgConnectOptions {
-        (*self.options).clone()
-    }
-}
-
-impl PartialEq for PostgresServer {
-    fn eq(&self, other: &Self) -> bool {
-        self.url_hash == other.url_hash
-    }
-}
-
-impl Eq for PostgresServer {}
-
-impl fmt::Debug for PostgresServer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PostgresServer([REDACTED])")
-    }
 }
 
 /// The schedules of the daemon.
@@ -174,9 +120,26 @@ impl Config {
         })?;
         let config = Self::parse(utf8(&bytes, path)?, path)?;
         Ok(Self {
-            exposed_secrets: find_exposed_secrets(&config, path),
+            exposed_secrets: config.exposed_secrets_in(path),
             ..config
         })
+    }
+
+    fn exposed_secrets_in(&self, path: &Path) -> Vec<ExposedSecret> {
+        let mut inline = InlineSecrets::default();
+        if self.database.url_has_password {
+            inline.add("the database", "password");
+        }
+        if self.alerts.webhook.as_ref().is_some_and(Secret::is_inline) {
+            inline.add("[alerts]", "webhook");
+        }
+        for account in &self.agora {
+            inline.add_agora(account);
+        }
+        for account in &self.web3mq {
+            inline.add_web3mq(account);
+        }
+        inline.exposed_by(path)
     }
 
     /// Reads the text of a configuration. `origin` is its path in errors; `{ file = … }` is
@@ -252,13 +215,6 @@ fn database(table: &ConfigTable<'_>) -> Result<Database, ConfigError> {
     Ok(Database {
         url: table.or_default("url", default, value::database_url)?,
         url_has_password,
-    })
-}
-
-/// True if a URL contains a password, in either of the positions that Postgres supports.
-pub(crate) fn has_password(url: &str) -> bool {
-    reqwest::Url::parse(url).is_ok_and(|url| {
-        url.password().is_some() || url.query_pairs().any(|(key, _)| key == "password")
     })
 }
 

@@ -9,11 +9,12 @@ use percent_encoding::percent_decode_str;
 use reqwest::Url;
 use toml::de::DeValue;
 
+use super::choices::{DestinationKind, DiscoveryMode};
+use super::database_url::{DatabaseUrl, PostgresServer};
 use super::error::ConfigError;
 use super::secret::{Secret, check_header_text};
 use super::table::ConfigValue;
 use super::value_error::ValueError;
-use super::{DatabaseUrl, DestinationKind, DiscoveryMode, PostgresServer};
 use crate::domain::time::Millis;
 
 /// Reads non-empty text without control characters.

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use super::defaults::{DEFAULT_REQUESTS_PER_SECOND, DEFAULT_SETTLE, DEFAULT_TIMEOUT};
 use super::error::{ConfigError, ConfigErrorKind};
 use super::secret::Secret;
 use super::table::ConfigTable;
-use super::{DEFAULT_REQUESTS_PER_SECOND, DEFAULT_SETTLE, DEFAULT_TIMEOUT, schema, value};
+use super::{schema, value};
 use crate::domain::time::Millis;
 
 /// Messages per page: the largest value seen in the provider's own software.

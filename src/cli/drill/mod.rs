@@ -12,9 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::comparison::TruthComparison;
 use self::restart_loop::{RestartLoop, RunCost};
+use super::error::CliError;
+use super::exit_outcome::ExitOutcome;
+use super::output::print_line;
 use super::scratch::{ScratchDatabase, ScratchDir};
 use super::table::{build_table, thousands};
-use super::{CliError, ExitOutcome, print_line};
 use crate::daemon::signals;
 use crate::domain::clock::Clock;
 use crate::sandbox::{Fault, Options, RulesReport, Sandbox, Share};

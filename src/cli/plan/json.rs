@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::account_plan::{AccountPlan, MessageSize};
 use super::print::PlanTotals;
-use super::{AccountPlan, MessageSize};
 use crate::sync::forecast::preview::Preview;
 
 pub(super) fn plans_json(plans: &[AccountPlan<'_>], message_size: MessageSize) -> Value {

@@ -1,5 +1,6 @@
 //! `backscroll plan`: estimates a sync from the providers' counts.
 
+mod account_plan;
 mod json;
 mod print;
 
@@ -7,16 +8,20 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
+use self::account_plan::{AccountPlan, MessageSize};
+use super::error::CliError;
+use super::exit_outcome::ExitOutcome;
 use super::limits::{
     MIN_MESSAGES_TO_MEASURE, POSTGRES_MESSAGE_BYTES, RECENT_PASS, SQLITE_MESSAGE_BYTES,
 };
-use super::{CliError, ExitOutcome, accounts, open_to_read, print_line, sync};
+use super::open_archive::open_to_read;
+use super::output::print_line;
+use super::{accounts, sync};
 use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
-use crate::provider::{Provider, ProviderError};
 use crate::store::{RequestRate, StoreError, StreamStatus};
-use crate::sync::forecast::preview::{Preview, PreviewOptions, preview};
+use crate::sync::forecast::preview::{PreviewOptions, preview};
 use crate::sync::forecast::request_rates;
 
 #[derive(Debug, clap::Args)]
@@ -45,22 +50,6 @@ struct KnownHistory {
     streams: Vec<StreamStatus>,
     request_rates: Vec<RequestRate>,
     bytes: u64,
-}
-
-/// The size of a message on disk.
-#[derive(Clone, Copy, Debug)]
-struct MessageSize {
-    bytes: f64,
-    /// True if the size was measured in this archive.
-    is_measured: bool,
-}
-
-/// The plan of an account, or the error that prevented it.
-struct AccountPlan<'a> {
-    provider: &'a dyn Provider,
-    /// True if another process uses the same rate limit.
-    is_in_use: bool,
-    preview: Result<Preview, ProviderError>,
 }
 
 pub(super) async fn run(
@@ -132,22 +121,5 @@ impl KnownHistory {
             .find(|rate| rate.account == account)
             .and_then(|rate| rate.last_pass);
         last_pass.is_some_and(|last| now.since(last) < RECENT_PASS)
-    }
-}
-
-impl MessageSize {
-    fn total_bytes(self, messages: u64) -> u64 {
-        (messages as f64 * self.bytes) as u64
-    }
-}
-
-impl AccountPlan<'_> {
-    /// Returns the requests per second; `None` without a limit.
-    fn rate(&self) -> Option<f64> {
-        self.provider.gate().rate_limiter().requests_per_second()
-    }
-
-    fn name(&self) -> &str {
-        &self.provider.account().name
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AccountPlan, MessageSize};
+use super::account_plan::{AccountPlan, MessageSize};
 use crate::cli::loss;
 use crate::cli::output::{print_line, print_with_hint};
 use crate::cli::table::{build_table, bytes, duration, sanitized, thousands};

@@ -290,7 +290,7 @@ fn page_lists_the_worst_of_ten_thousand_streams_and_finds_others() {
 fn unreachable_archive_is_reported_until_it_answers() {
     let env = with_web_listener(TestEnv::new(&FEW), ANY_PORT);
     let server = settled(&env);
-    env.execute_sql("ALTER TABLE quarantine RENAME TO away");
+    env.execute_sql("ALTER TABLE quarantined_message RENAME TO away");
     let page = server.get("/");
     assert_eq!(page.status, 503);
     assert!(
@@ -299,7 +299,7 @@ fn unreachable_archive_is_reported_until_it_answers() {
         page.body
     );
     assert!(page.body.contains("To do: "), "{}", page.body);
-    env.execute_sql("ALTER TABLE away RENAME TO quarantine");
+    env.execute_sql("ALTER TABLE away RENAME TO quarantined_message");
     assert_eq!(server.get("/").status, 200);
     server.stop();
 }

@@ -1,0 +1,46 @@
+//! Opens the archive that a configuration or a flag names.
+
+use std::sync::Arc;
+
+use crate::config::DatabaseUrl;
+use crate::domain::clock::Clock;
+use crate::store::{
+    Archive, IfMissing, PostgresStore, SqliteStore, StoreError, describe_this_process,
+};
+
+/// Opens the archive at a URL, for reading and for runs under a lease.
+pub(super) async fn open(
+    url: &DatabaseUrl,
+    missing: IfMissing,
+) -> Result<Arc<dyn Archive>, StoreError> {
+    Ok(match url {
+        DatabaseUrl::Sqlite(path) => Arc::new(SqliteStore::open(path, missing).await?),
+        DatabaseUrl::Postgres(server) => {
+            Arc::new(PostgresStore::connect(server.options(), missing).await?)
+        }
+    })
+}
+
+/// Opens the archive at a URL read-only.
+pub(super) async fn open_to_read(url: &DatabaseUrl) -> Result<Arc<dyn Archive>, StoreError> {
+    Ok(match url {
+        DatabaseUrl::Sqlite(path) => Arc::new(SqliteStore::open_read_only(path).await?),
+        DatabaseUrl::Postgres(server) => {
+            Arc::new(PostgresStore::connect_read_only(server.options()).await?)
+        }
+    })
+}
+
+/// Opens the archive at a URL for writing. Only one process at a time can open an SQLite file so.
+pub(super) async fn open_to_write(
+    url: &DatabaseUrl,
+    missing: IfMissing,
+    clock: &dyn Clock,
+) -> Result<Arc<dyn Archive>, StoreError> {
+    match url {
+        DatabaseUrl::Sqlite(path) => Ok(Arc::new(
+            SqliteStore::open_exclusive(path, missing, &describe_this_process(clock.now())).await?,
+        )),
+        DatabaseUrl::Postgres(_) => open(url, missing).await,
+    }
+}
