@@ -46,14 +46,14 @@
 //! | In which order is history fetched? | `sync/plan/mod.rs` |
 //! | How is a window split? | `provider/splitting.rs` |
 //! | What of a fetched window is sealed? | `sync/pipeline/seal.rs` |
-//! | Where is the rate limit? | `provider/rate_limiter.rs` |
+//! | Where is the rate limit? | `provider/rate_limiter.rs`; its arithmetic: `provider/send_log.rs` |
 //! | How does the retry work? | `provider/http_client.rs`; the delays: `domain/retry.rs` |
 //! | Where is a message's identity computed? | `domain/identity.rs` |
-//! | What happens to a message that cannot be parsed? | `provider/json.rs`, then `store/quarantine.rs` |
-//! | Where is the SQL of a commit? | `store/mod.rs` lists the statements by topic |
+//! | What happens to a message that cannot be parsed? | `provider/json.rs`, then `store/quarantine.rs`; one that damages its page: `provider/damaged_items.rs` |
+//! | Where is the SQL of a commit? | messages: `store/sqlite/sql.rs`, `store/postgres/sql.rs`; ledger rows: `store/sql/windows.rs`; the transaction: `store/windows.rs` |
 //! | Where are tables and views defined? | `migrations/`, and a dump in `docs/schema/` |
 //! | How are digests computed and verified? | `domain/digest.rs`, `proof/mod.rs` |
-//! | Where is a metric defined? | `daemon/web/metrics/account.rs` |
+//! | Where is a metric defined? | `daemon/web/metrics/definitions.rs` |
 //! | Where is an alarm defined? | `alerts/rules/` |
 //! | Where is a command? | `cli/`, one file each |
 //! | Which constants can be tuned? | `limits.rs` of the room |

@@ -3,9 +3,9 @@
 //! [`Config::load`] reads `config.toml`. The shipped copy is the manual of all settings. The first
 //! problem in the file is returned as a [`ConfigError`]. A [`Config`] needs no further check.
 //!
-//! The file is read in two steps. `source` and `table` turn the text into tables and values with positions, and
-//! rejects unknown keys (`schema` lists the known ones). `value` converts single values. `agora`
-//! and `web3mq` build an account and check rules that concern several keys.
+//! The file is read in two steps. `source` and `table` turn the text into tables and values with
+//! positions, and reject unknown keys (`schema` lists the known ones). `value` converts single
+//! values. `agora` and `web3mq` build an account and check rules that concern several keys.
 //!
 //! | question | file |
 //! |---|---|

@@ -13,6 +13,7 @@ use super::limits::{COMMIT_GRACE, WINDOW_GRACE};
 
 /// The exit code after a second signal: that of a process ended by SIGINT.
 const EXIT_INTERRUPTED: i32 = 130;
+
 /// Cancels `stop` at the first SIGTERM or SIGINT. Errors if the handlers cannot be installed.
 pub fn cancel_on_signal(stop: CancellationToken) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;

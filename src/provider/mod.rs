@@ -22,12 +22,12 @@
 //! 1. `domain/message.rs`, `domain/body.rs`: only if its messages have fields or encodings that no
 //!    other has.
 //! 2. [`ProviderKind`] in `account.rs`: its name in the archive and the alerts.
-//! 3. `provider/<name>/`: `api.rs` (requests), `credentials.rs`, `answers.rs` (JSON to
-//!    [`Message`]), `streams.rs` (the key and the scope of a stream), `splitting.rs`,
+//! 3. `provider/<name>/`: `api.rs` (requests), `credentials.rs`, `answers.rs`
+//!    (envelopes), `message.rs` (JSON to [`Message`]), `streams.rs` (the key and the scope of a stream), `splitting.rs`,
 //!    `surveyor.rs`, `reader.rs`, and `mod.rs`, which puts them together and implements
 //!    [`Provider`]. Then `discovery.rs`, if it can list streams.
 //! 4. `limits.rs`: its page size, window size and concurrency.
-//! 5. `config/<name>.rs`, `config/shape.rs` and `config/mod.rs`: its table in the configuration;
+//! 5. `config/<name>.rs`, `config/schema.rs` and `config/mod.rs`: its table in the configuration;
 //!    then `config.toml`.
 //! 6. `cli/accounts.rs`: configuration to settings.
 //! 7. `sandbox/<name>/`: a strict imitation, for the tests, the demo and the drills.
