@@ -205,7 +205,7 @@ impl<'a> StreamComparison<'a> {
             });
         };
         let RangeCount { messages, from, to } = self.provider.count(self.index, range).await?;
-        // What the provider has left out at the start and counted beyond the end.
+        // The seconds that the provider left out at the start and counted beyond the end.
         let before = self.count_archived(start.start(), from).await?;
         let beyond = self.count_archived(at.start(), to).await?;
         let excess = messages as i64 - (known + beyond) as i64 + before as i64;

@@ -13,7 +13,7 @@ use crate::support::postgres_env::PostgresEnv;
 const ODD: &str = "number 123";
 const MESSAGES: u64 = 250;
 
-/// What the proxy puts in the place of a part of the odd message.
+/// A part of the odd message, and the bytes that the proxy puts in its place.
 struct Damage {
     part: &'static [u8],
     replacement: &'static [u8],

@@ -31,7 +31,7 @@ pub(crate) struct Import {
     pub(crate) written: ModulePath,
 }
 
-/// What is known of one file.
+/// The parsed content of one file.
 #[derive(Debug, Default)]
 struct SourceFile {
     /// Tokens outside of `use` declarations.
