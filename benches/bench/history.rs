@@ -72,6 +72,7 @@ pub(super) fn window(n: usize, account: AccountId, stream: StreamId) -> Commit {
         window,
         scope,
         provider_count: Some(count),
+        shown_outside: 0,
         doubt: None,
         replaces: false,
     };

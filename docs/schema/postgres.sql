@@ -127,6 +127,7 @@ CREATE TABLE sealed_window (
     to_s bigint NOT NULL,
     messages bigint NOT NULL,
     provider_count bigint,
+    not_shown bigint NOT NULL DEFAULT 0,
     digest bytea,
     doubt text,
     doubted_at_ms bigint,
@@ -163,6 +164,10 @@ CREATE TABLE view_definition (
     CONSTRAINT view_definition_pkey PRIMARY KEY (name)
 );
 
+CREATE INDEX conversation_by_first_letters ON public.conversation USING btree (account_id, "left"(name, 100));
+
+CREATE INDEX conversation_by_last_letters ON public.conversation USING btree (account_id, "left"(reverse(name), 100));
+
 CREATE INDEX message_by_conversation ON ONLY public.message USING btree (conversation_id, sent_at_ms) WITH (fillfactor='100');
 
 CREATE INDEX message_by_id ON ONLY public.message USING brin (id) WITH (pages_per_range='32');
@@ -176,6 +181,12 @@ CREATE INDEX message_unread ON ONLY public.message USING btree (sent_at_ms, conv
 CREATE INDEX run_by_time ON public.run USING btree (started_at_ms);
 
 CREATE INDEX sealed_window_in_doubt ON public.sealed_window USING btree (stream_id) WHERE (doubt IS NOT NULL);
+
+CREATE INDEX stream_by_conversation ON public.stream USING hash (conversation);
+
+CREATE INDEX stream_by_recipient ON public.stream USING hash (recipient) WHERE (conversation IS NULL);
+
+CREATE INDEX stream_by_sender ON public.stream USING hash (sender) WHERE ((recipient IS NULL) AND (conversation IS NULL));
 
 -- VIEW alarms
 --     account text

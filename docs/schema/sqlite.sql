@@ -110,6 +110,7 @@ CREATE TABLE sealed_window (
     to_s           INTEGER NOT NULL CHECK (from_s < to_s),
     messages       INTEGER NOT NULL,
     provider_count INTEGER,
+    not_shown      INTEGER NOT NULL DEFAULT 0,
     digest         BLOB,
     doubt          TEXT,
     doubted_at_ms  INTEGER,
@@ -152,6 +153,15 @@ CREATE INDEX message_unread ON message (sent_at_ms, conversation_id) WHERE statu
 CREATE INDEX run_by_time ON run (started_at_ms);
 
 CREATE INDEX sealed_window_in_doubt ON sealed_window (stream_id) WHERE doubt IS NOT NULL;
+
+CREATE INDEX stream_by_conversation ON stream (account_id, conversation)
+    WHERE conversation IS NOT NULL;
+
+CREATE INDEX stream_by_recipient ON stream (account_id, recipient)
+    WHERE recipient IS NOT NULL AND conversation IS NULL;
+
+CREATE INDEX stream_by_sender ON stream (account_id, sender)
+    WHERE sender IS NOT NULL AND recipient IS NULL AND conversation IS NULL;
 
 -- VIEW alarms
 --     account

@@ -119,10 +119,15 @@ CREATE TABLE sealed_window (
     stream_id      BIGINT NOT NULL REFERENCES stream (id),
     from_s         BIGINT NOT NULL,
     to_s           BIGINT NOT NULL CHECK (from_s < to_s),
-    -- The number of messages that the archive holds of the stream in this range.
+    -- The number of messages that the archive holds of the stream in this range, whichever stream
+    -- brought them. A commit that adds or removes one adjusts the number and the digest.
     messages       BIGINT NOT NULL,
     -- The number that the provider reported when it was last asked. NULL: it does not count.
     provider_count BIGINT,
+    -- How many of `messages` the provider did not show to this stream then: another stream brought
+    -- them, or the provider has removed them. If it is 0, archived messages tell what to expect of
+    -- the provider in a part of the range.
+    not_shown      BIGINT NOT NULL DEFAULT 0,
     -- A hash chain over the messages. NULL: not computed yet; `verify --repair` adds it.
     digest         BYTEA,
     -- Why the window is suspect: it may be incomplete. NULL: it is not.
@@ -303,6 +308,18 @@ CREATE INDEX message_unread ON message (sent_at_ms, conversation_id) WHERE statu
 -- The messages behind an id. A block range index costs a commit nearly nothing: the table is filled
 -- in about the order of ids.
 CREATE INDEX message_by_id ON message USING brin (id) WITH (pages_per_range = 32);
+
+-- The streams that a message belongs to, by the most specific part of their scope. Each commit looks
+-- for them, to adjust their sealed windows. A hash index takes names of any length.
+CREATE INDEX stream_by_conversation ON stream USING hash (conversation);
+CREATE INDEX stream_by_recipient ON stream USING hash (recipient) WHERE conversation IS NULL;
+CREATE INDEX stream_by_sender ON stream USING hash (sender)
+    WHERE recipient IS NULL AND conversation IS NULL;
+
+-- The conversations of a recipient: the one with its name, and the pairs that begin or end with it.
+-- No index on `message` begins with the recipient.
+CREATE INDEX conversation_by_first_letters ON conversation (account_id, left(name, 100));
+CREATE INDEX conversation_by_last_letters ON conversation (account_id, left(reverse(name), 100));
 
 -- Suspect windows. They are few, and looked for at every pass.
 CREATE INDEX sealed_window_in_doubt ON sealed_window (stream_id) WHERE doubt IS NOT NULL;

@@ -99,10 +99,15 @@ CREATE TABLE sealed_window (
     stream_id      INTEGER NOT NULL REFERENCES stream (id),
     from_s         INTEGER NOT NULL,
     to_s           INTEGER NOT NULL CHECK (from_s < to_s),
-    -- The number of messages that the archive holds of the stream in this range.
+    -- The number of messages that the archive holds of the stream in this range, whichever stream
+    -- brought them. A commit that adds or removes one adjusts the number and the digest.
     messages       INTEGER NOT NULL,
     -- The number that the provider reported when it was last asked. NULL: it does not count.
     provider_count INTEGER,
+    -- How many of `messages` the provider did not show to this stream then: another stream brought
+    -- them, or the provider has removed them. If it is 0, archived messages tell what to expect of
+    -- the provider in a part of the range.
+    not_shown      INTEGER NOT NULL DEFAULT 0,
     -- A hash chain over the messages. NULL: not computed yet; `verify --repair` adds it.
     digest         BLOB,
     -- Why the window is suspect: it may be incomplete. NULL: it is not.
@@ -256,6 +261,15 @@ CREATE INDEX message_by_time ON message (sent_at_ms, conversation_id, sender_id)
 
 -- Messages whose status can still change, for `refresh`. No other message is in this index.
 CREATE INDEX message_unread ON message (sent_at_ms, conversation_id) WHERE status < 3;
+
+-- The streams that a message belongs to, by the most specific part of their scope. Each commit looks
+-- for them, to adjust their sealed windows.
+CREATE INDEX stream_by_conversation ON stream (account_id, conversation)
+    WHERE conversation IS NOT NULL;
+CREATE INDEX stream_by_recipient ON stream (account_id, recipient)
+    WHERE recipient IS NOT NULL AND conversation IS NULL;
+CREATE INDEX stream_by_sender ON stream (account_id, sender)
+    WHERE sender IS NOT NULL AND recipient IS NULL AND conversation IS NULL;
 
 -- Suspect windows. They are few, and looked for at every pass.
 CREATE INDEX sealed_window_in_doubt ON sealed_window (stream_id) WHERE doubt IS NOT NULL;

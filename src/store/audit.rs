@@ -9,12 +9,12 @@ use super::decode;
 use super::dialect::Dialect;
 use super::driver::{Arg, execute, fetch_all, fetch_one};
 use super::error::StoreError;
+use super::ledger_rows::{insert_ledger_row, write_digests};
 use super::links::scope_args;
 use super::model::{
     AccountId, AccountLedger, ArchivedMessage, Cursor, DigestUpdate, Eviction, KnownStream,
     LedgerRow, QuarantineEntry, QuarantineId, QuarantinedMessage, StreamId, StreamLedger,
 };
-use super::seal::{insert_ledger_row, write_digests};
 use super::sql_store::SqlStore;
 use super::{quarantine, sql};
 use crate::domain::time::Millis;

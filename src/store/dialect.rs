@@ -50,8 +50,8 @@ impl PerAccessPath {
 /// The treatment of messages that exist already when messages are inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InsertMode {
-    /// None is expected to exist. If one does, the transaction may fail; it is then repeated with
-    /// `SkipExisting`. This is the cheaper mode on Postgres.
+    /// None is expected to exist. If one does, the transaction fails; it is then repeated with
+    /// `SkipExisting`. This is the cheaper mode.
     ExpectNew,
     /// Existing messages are skipped.
     SkipExisting,
@@ -64,9 +64,8 @@ pub(super) trait MessageTable: Driver {
     /// one sort key. Messages with dangling references are returned as well.
     const READ_MESSAGES: &'static str;
 
-    /// Returns an upper bound on the number of messages to a recipient in a time range, or NULL
-    /// if there are too many messages to read. Binds the range in ms, the recipient's name, and
-    /// the maximum number of messages to read.
+    /// Returns an upper bound on the number of an account's messages to a recipient in a time
+    /// range. Binds the range in ms, the recipient's name, and the account.
     const COUNT_BY_RECIPIENT: &'static str;
 
     /// Raises the latest id to `$1`, unless it is higher: new messages get higher ids.
@@ -119,14 +118,14 @@ pub(super) trait MessageTable: Driver {
         sent_at_ms: i64,
     ) -> impl Future<Output = DriverResult<Vec<(i64, MessageKey, MutableColumns)>>> + Send;
 
-    /// Inserts messages, skips those whose slot is taken, and returns the number inserted. With
-    /// [`InsertMode::ExpectNew`] it may fail instead if a slot is taken.
-    fn insert_messages(
+    /// Inserts messages, skips those whose slot is taken, and returns those inserted. With
+    /// [`InsertMode::ExpectNew`] it fails instead if a slot is taken.
+    fn insert_messages<'r, 'm>(
         connection: &mut Self::Connection,
-        rows: &[&MessageRow<'_>],
+        rows: &[&'r MessageRow<'m>],
         mode: InsertMode,
         now: Millis,
-    ) -> impl Future<Output = DriverResult<u64>> + Send;
+    ) -> impl Future<Output = DriverResult<Vec<&'r MessageRow<'m>>>> + Send;
 
     /// Updates the mutable columns of existing messages and returns the number of rows updated.
     fn update_messages(
@@ -166,6 +165,16 @@ pub(super) trait Dialect: MessageTable + Locking {
     /// account, the start of the wanted history of new streams, the start for all streams or NULL,
     /// and the streams as a JSON list of objects. Returns id, key and start, in any order.
     const UPSERT_STREAMS: &'static str;
+
+    /// Returns the ledger rows that overlap a window, and keeps them from being changed by another
+    /// transaction. Binds the stream, the window, and the maximum number of rows.
+    const LOCK_LEDGER_ROWS: &'static str;
+
+    /// Returns the ledger rows, with the scopes of their streams, that may contain one of some
+    /// messages: they overlap the time range, and the stream is for one of the names. Binds the
+    /// account; the conversations, the recipients and the senders, each as a JSON list; and the
+    /// first and the last second.
+    const AFFECTED_ROWS: &'static str;
 
     /// Returns the size of the archive on disk in bytes.
     const ARCHIVE_SIZE: &'static str;

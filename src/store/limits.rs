@@ -14,11 +14,6 @@ pub(super) const MAX_JOINED_MESSAGES: u64 = 1000;
 /// longer rows at providers with a short retention.
 pub(super) const UNCHECKED_ROW_S: u64 = Day::SECONDS.unsigned_abs();
 
-/// Maximum number of messages to read to count those of a recipient, where only the send time
-/// leads to them. Beyond it, messages that are archived but no longer shown by the provider stay
-/// unnoticed at this point, and `verify` reports them. A larger value makes commits slower.
-pub(super) const MAX_COUNTED_ROWS: u64 = 5000;
-
 /// A range is scanned if it holds at most this many messages for each one that is looked up.
 /// Reading that many messages in order takes as long as looking up one. A larger value reads
 /// more unrelated messages.

@@ -1,10 +1,9 @@
 //! The messages of a stream in a range of time: counted, or as links for a digest.
 
-use super::decode::{chain_link, optional_int};
+use super::decode::{chain_link, count};
 use super::dialect::{AccessPath, Dialect};
-use super::driver::{Arg, fetch_all};
+use super::driver::{Arg, fetch_all, fetch_one};
 use super::error::StoreError;
-use super::limits::MAX_COUNTED_ROWS;
 use super::model::AccountId;
 use super::sql;
 use crate::domain::digest::ChainLink;
@@ -21,43 +20,36 @@ pub(super) struct StreamRange<'a> {
 }
 
 /// Returns an upper bound on the number of a stream's messages in a range. It costs one count in
-/// an index. `None` if counting would be expensive.
+/// an index.
 pub(super) async fn max_messages_in<DB: Dialect>(
     connection: &mut DB::Connection,
     range: StreamRange<'_>,
-) -> Result<Option<u64>, StoreError> {
+) -> Result<u64, StoreError> {
     const WHAT: &str = "count";
     let [from, to, account] = [range.from.0, range.to.0, range.account.0].map(Arg::from);
-    let rows = match AccessPath::for_scope(range.scope) {
+    let row = match AccessPath::for_scope(range.scope) {
         AccessPath::Conversation(name) => {
             let args = [from, to, name.into(), account];
-            fetch_all::<DB>(connection, WHAT, sql::COUNT_BY_CONVERSATION, &args).await?
+            fetch_one::<DB>(connection, WHAT, sql::COUNT_BY_CONVERSATION, &args).await?
         }
         AccessPath::Sender(name) => {
             let args = [from, to, name.into()];
-            fetch_all::<DB>(connection, WHAT, sql::COUNT_BY_SENDER, &args).await?
+            fetch_one::<DB>(connection, WHAT, sql::COUNT_BY_SENDER, &args).await?
         }
         AccessPath::Recipient(name) => {
-            let args = [from, to, name.into(), MAX_COUNTED_ROWS.into()];
-            fetch_all::<DB>(connection, WHAT, DB::COUNT_BY_RECIPIENT, &args).await?
+            let args = [from, to, name.into(), account];
+            fetch_one::<DB>(connection, WHAT, DB::COUNT_BY_RECIPIENT, &args).await?
         }
     };
-    let Some(row) = rows.first() else {
-        return Ok(None);
-    };
-    let bound = optional_int::<DB>(row, "messages")?;
-    Ok(bound.and_then(|bound| u64::try_from(bound).ok()))
+    count::<DB>(&row, "messages")
 }
 
-/// Returns the number of a stream's messages in a range. `None` if counting would be expensive.
+/// Returns the number of a stream's messages in a range.
 pub(super) async fn count_messages_in<DB: Dialect>(
     connection: &mut DB::Connection,
     range: StreamRange<'_>,
-) -> Result<Option<u64>, StoreError> {
-    match AccessPath::for_scope(range.scope) {
-        AccessPath::Recipient(_) => max_messages_in::<DB>(connection, range).await,
-        _ => Ok(Some(read_links::<DB>(connection, range).await?.len() as u64)),
-    }
+) -> Result<u64, StoreError> {
+    Ok(read_links::<DB>(connection, range).await?.len() as u64)
 }
 
 /// Returns the identities of a stream's messages in a range, in canonical order.

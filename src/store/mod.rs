@@ -9,7 +9,8 @@
 //! | accounts, streams, runs, pauses, errors | `accounts.rs` |
 //! | how is a batch of windows committed | `windows.rs` (transaction), then `write.rs`, `seal.rs` |
 //! | how are messages inserted or updated | `write.rs`; the rows in `rows.rs` |
-//! | when is a ledger row extended or replaced | `seal.rs` |
+//! | when is a ledger row extended or replaced | `seal.rs`; the statements in `ledger_rows.rs` |
+//! | how do the rows of other streams stay true | `adjust.rs` |
 //! | messages that could not be read or were tampered with | `quarantine.rs` |
 //! | whole ledgers, reading messages in order | `audit.rs` |
 //! | status, summaries, charts | `reports.rs` |
@@ -27,9 +28,11 @@
 //! | tunables | `limits.rs` |
 //!
 //! Files import only files below them: `archive`, the roles, `write`, `seal` and `quarantine`,
-//! `links`, `sql_store`, `interner` and `lease`, `decode`, `dialect`, `driver`, `model`, `error`.
+//! `adjust`, `ledger_rows`, `links`, `sql_store`, `interner` and `lease`, `decode`, `dialect`,
+//! `driver`, `model`, `error`.
 
 mod accounts;
+mod adjust;
 mod alarms;
 mod archive;
 mod audit;
@@ -42,6 +45,7 @@ mod file_lock;
 mod interner;
 mod jsonb;
 mod lease;
+mod ledger_rows;
 mod limits;
 mod links;
 mod model;

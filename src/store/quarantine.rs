@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
+use super::adjust::{MessageChange, adjust_rows};
 use super::decode::{int, quarantined_message};
 use super::dialect::Dialect;
 use super::driver::{Arg, execute, fetch_all, fetch_one};
@@ -78,8 +79,9 @@ pub(super) async fn read_quarantined<DB: Dialect>(
     rows.iter().map(quarantined_message::<DB>).collect()
 }
 
-/// Deletes messages from the archive and inserts them into the quarantine. Messages that have
-/// left the archive already are skipped. Returns the number moved.
+/// Deletes messages from the archive, adjusts the ledger rows that contained them, and inserts
+/// them into the quarantine. Messages that have left the archive already are skipped. Returns the
+/// number moved.
 pub(super) async fn evict<DB: Dialect>(
     tx: &mut DB::Connection,
     stream: StreamId,
@@ -89,13 +91,13 @@ pub(super) async fn evict<DB: Dialect>(
     const WHAT: &str = "move to quarantine";
     let account = fetch_one::<DB>(tx, WHAT, sql::ACCOUNT_OF_STREAM, &[stream.0.into()]).await?;
     let account = AccountId(int::<DB>(&account, "account_id")?);
-    let mut evicted = 0;
+    let mut removed = Vec::new();
     for Eviction { message, reason } in evictions {
         let Some(slot) = current_slot::<DB>(tx, message).await? else {
             continue;
         };
         delete_message::<DB>(tx, message, slot).await?;
-        evicted += 1;
+        removed.push(MessageChange::removed(&message.identified));
         let second = message.identified.message.sent_at.second();
         let (window, reason, raw) = (
             Window::with_length(second, 1),
@@ -110,6 +112,8 @@ pub(super) async fn evict<DB: Dialect>(
         };
         insert_entry::<DB>(tx, account, stream, &entry).await?;
     }
+    let evicted = removed.len() as u64;
+    adjust_rows::<DB>(tx, account, stream, removed).await?;
     Ok(evicted)
 }
 

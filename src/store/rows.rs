@@ -37,6 +37,8 @@ pub(super) struct MessageKey {
 /// A message as a row of the message table.
 #[derive(Clone, Debug)]
 pub(super) struct MessageRow<'a> {
+    /// The message itself.
+    pub(super) identified: &'a IdentifiedMessage,
     /// The id that a copied message keeps. `None`: the database assigns the next one.
     pub(super) id: Option<i64>,
     pub(super) key: MessageKey,
@@ -153,6 +155,7 @@ impl<'a> MessageRow<'a> {
             occurrence: i64::from(*occurrence),
         };
         Ok(Self {
+            identified,
             id: None,
             key,
             slot: preferred_slot(account, *fingerprint, *occurrence),
@@ -281,6 +284,8 @@ fn missing_id(what: &str) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::identity::identify;
+    use crate::domain::message::Message;
 
     fn existing(kind_unknown: bool, status: Option<Delivery>) -> MutableColumns {
         let (slot, conversation, message_type) = (5, 1, None);
@@ -300,7 +305,10 @@ mod tests {
             hash: [0; 16],
             occurrence: 0,
         };
+        let message = Message::text("alice", "lobby", Millis(2), "");
+        let identified = Box::leak(Box::new(identify(vec![message]).remove(0)));
         MessageRow {
+            identified,
             id: None,
             key,
             slot: 5,

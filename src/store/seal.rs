@@ -1,17 +1,18 @@
 //! Ledger rows: written with their messages, extended by the next window, or replaced by a later
 //! reading.
 //!
-//! A row's count and digest cover the messages of the stream's scope that the archive holds in
-//! the window at that moment: those just fetched, and those archived before that the provider no
-//! longer shows.
+//! A row's count and digest cover all messages of the stream's scope that the archive holds in the
+//! window: those just fetched, and those archived before that the provider does not show to this
+//! stream. Later messages adjust the row (`adjust.rs`).
 
-use super::decode::{ledger_row, optional_int};
+use super::decode::optional_int;
 use super::dialect::Dialect;
-use super::driver::{Arg, execute, expect_affected, fetch_all};
+use super::driver::{execute, expect_affected, fetch_all};
 use super::error::StoreError;
+use super::ledger_rows::{extend_ledger_row, insert_ledger_row, lock_ledger_rows};
 use super::limits::{MAX_JOINED_MESSAGES, UNCHECKED_ROW_S};
 use super::links::{StreamRange, read_links};
-use super::model::{AccountId, Commit, DigestUpdate, LedgerRow, Seal, StreamId};
+use super::model::{AccountId, Commit, LedgerRow, Seal};
 use super::sql;
 use crate::domain::digest::{ChainLink, Digest};
 use crate::domain::time::Millis;
@@ -20,9 +21,26 @@ use crate::domain::window::Window;
 /// The step that failures of a seal name.
 const WHAT: &str = "seal";
 
+/// What is known of the archived messages of a window that is to be sealed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ArchivedBound {
+    /// An upper bound on the number of the stream's messages.
+    pub(super) messages: u64,
+    /// True if the archive holds each message of the commit in the conversation that the commit
+    /// gives. A message that another stream brought may be in another one.
+    pub(super) is_filed_as_given: bool,
+}
+
+/// The archived messages of a stream in a window.
+struct WindowContent {
+    /// Their identities, in canonical order.
+    links: Vec<ChainLink>,
+    /// The number of them that the provider did not show.
+    not_shown: u64,
+}
+
 /// Writes the ledger row of a commit whose messages are written, or extends the row before it.
-/// `messages` is an upper bound on the number of the stream's messages in the window, `None` if
-/// counting is expensive.
+/// `archived` tells what the archive holds of the window.
 ///
 /// A window of which another process has sealed a part meanwhile is left alone: its messages are
 /// archived, and the plan of the next pass sees the rest. A replacement that would cut a row is
@@ -31,12 +49,12 @@ pub(super) async fn seal_window<DB: Dialect>(
     tx: &mut DB::Connection,
     commit: &Commit,
     seal: &Seal,
-    messages: Option<u64>,
+    archived: ArchivedBound,
     now: Millis,
 ) -> Result<(), StoreError> {
     let (stream, window) = (commit.stream, seal.window);
     let touching = Window::new(window.from().plus(-1), window.to()).unwrap_or(window);
-    let mut inside = read_ledger_rows::<DB>(tx, stream, touching, u64::MAX).await?;
+    let mut inside = lock_ledger_rows::<DB>(tx, stream, touching).await?;
     let has_neighbour = inside
         .first()
         .is_some_and(|row| row.window.to() <= window.from());
@@ -54,11 +72,11 @@ pub(super) async fn seal_window<DB: Dialect>(
         ];
         execute::<DB>(tx, WHAT, sql::DELETE_LEDGER_ROWS, &args).await?;
     }
-    let links = links_in_window::<DB>(tx, commit, seal, messages).await?;
-    let row = new_row(commit, seal, &inside, &links, now);
+    let content = window_content::<DB>(tx, commit, seal, archived).await?;
+    let row = new_row(commit, seal, &inside, &content, now);
     // A replacement is not joined: another one may be about to replace the row before it.
     let before = before.filter(|_| inside.is_empty());
-    let joined = before.and_then(|before| joined_row(before, &row, &links));
+    let joined = before.and_then(|before| joined_row(before, &row, &content.links));
     let affected = match keep_if_countable::<DB>(tx, commit.account, joined).await? {
         Some(joined) => extend_ledger_row::<DB>(tx, stream, &joined, now).await?,
         None => insert_ledger_row::<DB>(tx, WHAT, stream, &row).await?,
@@ -79,7 +97,7 @@ fn new_row(
     commit: &Commit,
     seal: &Seal,
     replaced: &[LedgerRow],
-    links: &[ChainLink],
+    content: &WindowContent,
     now: Millis,
 ) -> LedgerRow {
     let doubt = seal.doubt.clone().or_else(|| stray_doubt(commit, seal));
@@ -87,107 +105,14 @@ fn new_row(
     let doubted_at = doubt.is_some().then(|| first_doubt.unwrap_or(now));
     LedgerRow {
         window: seal.window,
-        messages: links.len() as u64,
-        digest: Some(Digest::default().append_all(links)),
+        messages: content.links.len() as u64,
+        digest: Some(Digest::default().append_all(&content.links)),
         provider_count: seal.provider_count,
+        not_shown: content.not_shown,
         doubt,
         doubted_at,
         sealed_at: now,
     }
-}
-
-/// Inserts a ledger row, and returns the number of rows affected.
-pub(super) async fn insert_ledger_row<DB: Dialect>(
-    tx: &mut DB::Connection,
-    what: &'static str,
-    stream: StreamId,
-    row: &LedgerRow,
-) -> Result<u64, StoreError> {
-    let args = [
-        stream.0.into(),
-        row.window.from().0.into(),
-        row.window.to().0.into(),
-        row.messages.into(),
-        provider_count_arg(row),
-        row.doubt.as_deref().into(),
-        row.sealed_at.0.into(),
-        digest_arg(row),
-        row.doubted_at.map(|at| at.0).into(),
-    ];
-    execute::<DB>(tx, what, sql::INSERT_LEDGER_ROW, &args).await
-}
-
-/// Extends the ledger row that begins where `row` begins, and returns the number of rows affected.
-async fn extend_ledger_row<DB: Dialect>(
-    tx: &mut DB::Connection,
-    stream: StreamId,
-    row: &LedgerRow,
-    now: Millis,
-) -> Result<u64, StoreError> {
-    let args = [
-        stream.0.into(),
-        row.window.from().0.into(),
-        row.window.to().0.into(),
-        row.messages.into(),
-        provider_count_arg(row),
-        now.0.into(),
-        digest_arg(row),
-    ];
-    execute::<DB>(tx, WHAT, sql::EXTEND_LEDGER_ROW, &args).await
-}
-
-fn provider_count_arg(row: &LedgerRow) -> Arg<'static> {
-    Arg::Int(
-        row.provider_count
-            .map(|count| i64::try_from(count).unwrap_or(i64::MAX)),
-    )
-}
-
-fn digest_arg(row: &LedgerRow) -> Arg<'_> {
-    Arg::Bytes(row.digest.as_ref().map(|digest| &digest.0[..]))
-}
-
-/// Returns the first `limit` ledger rows of a stream that overlap `window`, in order.
-pub(super) async fn read_ledger_rows<DB: Dialect>(
-    connection: &mut DB::Connection,
-    stream: StreamId,
-    window: Window,
-    limit: u64,
-) -> Result<Vec<LedgerRow>, StoreError> {
-    let args = [
-        stream.0.into(),
-        window.from().0.into(),
-        window.to().0.into(),
-        limit.into(),
-    ];
-    let statement = sql::LEDGER_ROWS_IN_WINDOW;
-    let rows = fetch_all::<DB>(connection, "ledger rows", statement, &args).await?;
-    rows.iter().map(ledger_row::<DB>).collect()
-}
-
-/// Adds digests to rows that have none and are otherwise as given.
-pub(super) async fn write_digests<DB: Dialect>(
-    tx: &mut DB::Connection,
-    updates: &[DigestUpdate],
-) -> Result<(), StoreError> {
-    for DigestUpdate {
-        stream,
-        window,
-        messages,
-        digest,
-    } in updates
-    {
-        let [from, to] = [window.from().0, window.to().0].map(Arg::from);
-        let args = [
-            stream.0.into(),
-            from,
-            to,
-            (*messages).into(),
-            (&digest.0[..]).into(),
-        ];
-        execute::<DB>(tx, "digests", sql::ADD_DIGEST, &args).await?;
-    }
-    Ok(())
 }
 
 /// Returns the row before extended by the new row. `None` if the rows are not adjacent, in doubt,
@@ -207,6 +132,7 @@ fn joined_row(before: LedgerRow, row: &LedgerRow, links: &[ChainLink]) -> Option
         messages,
         digest: Some(before.digest?.append_all(links)),
         provider_count: provider_count.map(|(before, new)| before + new),
+        not_shown: before.not_shown + row.not_shown,
         ..before
     })
 }
@@ -244,14 +170,14 @@ fn stray_doubt(commit: &Commit, seal: &Seal) -> Option<String> {
     (stray > 0).then(doubt)
 }
 
-/// Returns the stream's messages in the sealed window of a commit, in canonical order. They are
-/// read from the archive only if it may hold more than the commit.
-async fn links_in_window<DB: Dialect>(
+/// Returns what the archive holds of the sealed window of a commit. It is read from the archive
+/// only if that may hold other messages than the commit.
+async fn window_content<DB: Dialect>(
     tx: &mut DB::Connection,
     commit: &Commit,
     seal: &Seal,
-    messages: Option<u64>,
-) -> Result<Vec<ChainLink>, StoreError> {
+    archived: ArchivedBound,
+) -> Result<WindowContent, StoreError> {
     let window = seal.window;
     let ours = commit.messages.iter().filter(|identified| {
         window.contains(identified.message.sent_at) && seal.scope.matches(&identified.message)
@@ -261,8 +187,11 @@ async fn links_in_window<DB: Dialect>(
     ours.dedup();
     // A commit that covers only a part of the window does not show the rest.
     let is_covered = commit.window.intersect(window) == Some(window);
-    if is_covered && messages.is_none_or(|messages| messages == ours.len() as u64) {
-        return Ok(ours);
+    if is_covered && archived.is_filed_as_given && archived.messages == ours.len() as u64 {
+        return Ok(WindowContent {
+            links: ours,
+            not_shown: 0,
+        });
     }
     let (from, to) = (window.from().start(), window.to().start());
     let range = StreamRange {
@@ -271,7 +200,11 @@ async fn links_in_window<DB: Dialect>(
         from,
         to,
     };
-    read_links::<DB>(tx, range).await
+    let links = read_links::<DB>(tx, range).await?;
+    let is_other = |link: &&ChainLink| ours.binary_search(link).is_err();
+    let others = links.iter().filter(is_other).count() as u64;
+    let not_shown = others.saturating_sub(seal.shown_outside);
+    Ok(WindowContent { links, not_shown })
 }
 
 #[cfg(test)]
@@ -285,6 +218,7 @@ mod tests {
             messages,
             digest: Some(Digest::default()),
             provider_count: None,
+            not_shown: 0,
             doubt: None,
             doubted_at: None,
             sealed_at: Millis(0),
@@ -325,6 +259,7 @@ mod tests {
             window: row(100, 200, 0).window,
             scope: crate::domain::stream::Scope::default(),
             provider_count: None,
+            shown_outside: 0,
             doubt: None,
             replaces,
         };

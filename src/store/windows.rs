@@ -3,16 +3,15 @@
 use std::collections::{BTreeSet, HashMap};
 
 use async_trait::async_trait;
-use sqlx::error::DatabaseError;
 
 use super::decode;
 use super::dialect::{Dialect, InsertMode};
 use super::driver::fetch_all;
 use super::error::StoreError;
+use super::ledger_rows::read_ledger_rows;
 use super::links::{StreamRange, count_messages_in, read_links};
 use super::model::{AccountId, Commit, LedgerRow, StreamId, UnreadGroup, WriteCounts};
 use super::rows::MessageRow;
-use super::seal::read_ledger_rows;
 use super::sql;
 use super::sql_store::SqlStore;
 use super::write::{message_rows, write_window};
@@ -67,15 +66,14 @@ pub trait Windows: Send + Sync {
         to: Millis,
     ) -> Result<Vec<Millis>, StoreError>;
 
-    /// Returns the number of a stream's archived messages in a range. `None` if counting would be
-    /// expensive.
+    /// Returns the number of a stream's archived messages in a range.
     async fn count_messages(
         &self,
         account: AccountId,
         scope: &Scope,
         from: Millis,
         to: Millis,
-    ) -> Result<Option<u64>, StoreError>;
+    ) -> Result<u64, StoreError>;
 
     /// Returns up to `limit` groups of an account's messages since a moment that are known to be
     /// unread, the newest first.
@@ -184,7 +182,7 @@ impl<DB: Dialect> Windows for SqlStore<DB> {
         scope: &Scope,
         from: Millis,
         to: Millis,
-    ) -> Result<Option<u64>, StoreError> {
+    ) -> Result<u64, StoreError> {
         let mut connection = self.acquire_reader("count").await?;
         let range = StreamRange {
             account,
@@ -214,7 +212,8 @@ impl<DB: Dialect> Windows for SqlStore<DB> {
 }
 
 /// Writes a batch whose messages are expected to be new. If one exists, the transaction fails and
-/// is repeated in the mode that skips existing messages. The messages of the first commit get these
+/// is repeated in the mode that skips existing messages. It is also repeated if it and another
+/// commit of the account, which adjusts the same ledger rows, waited for each other. The messages of the first commit get these
 /// ids.
 async fn write_batch<DB: Dialect>(
     store: &SqlStore<DB>,
@@ -232,7 +231,7 @@ async fn write_batch<DB: Dialect>(
         row.id = *id;
     }
     match write_in_transaction(store, batch, &rows, InsertMode::ExpectNew, now).await {
-        Err(StoreError::Database { source, .. }) if is_unique_violation(&source) => {
+        Err(StoreError::Database { source, .. }) if may_be_repeated(&source) => {
             write_in_transaction(store, batch, &rows, InsertMode::SkipExisting, now).await
         }
         outcome => outcome,
@@ -261,8 +260,10 @@ async fn write_in_transaction<DB: Dialect>(
     Ok(written)
 }
 
-fn is_unique_violation(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .is_some_and(DatabaseError::is_unique_violation)
+/// True if a message exists that was expected to be new, or Postgres ended a deadlock.
+fn may_be_repeated(error: &sqlx::Error) -> bool {
+    const DEADLOCK: &str = "40P01";
+    error.as_database_error().is_some_and(|error| {
+        error.is_unique_violation() || error.code().as_deref() == Some(DEADLOCK)
+    })
 }

@@ -1,7 +1,8 @@
 //! Writing one window into the tables, within the transaction of its batch.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
+use super::adjust::{MessageChange, adjust_rows};
 use super::dialect::{AccessPath, Dialect, InsertMode};
 use super::driver::expect_affected;
 use super::error::StoreError;
@@ -11,6 +12,7 @@ use super::limits::{
 use super::links::{StreamRange, max_messages_in};
 use super::model::{Commit, Seal, WriteCounts};
 use super::rows::{ExistingMessages, InternedIds, MessageKey, MessageRow, MutableColumns};
+use super::seal::ArchivedBound;
 use super::{quarantine, seal};
 use crate::domain::time::Millis;
 
@@ -25,8 +27,8 @@ pub(super) fn message_rows<'a>(
         .collect()
 }
 
-/// Writes a window: inserts or updates its messages, moves unreadable ones into quarantine, and
-/// writes its ledger row.
+/// Writes a window: inserts or updates its messages, moves unreadable ones into quarantine, adjusts
+/// the ledger rows that contain the messages, and writes the ledger row of the window.
 pub(super) async fn write_window<DB: Dialect>(
     tx: &mut DB::Connection,
     commit: &Commit,
@@ -40,13 +42,13 @@ pub(super) async fn write_window<DB: Dialect>(
         .seal
         .as_ref()
         .filter(|seal| seal.window == commit.window);
-    let counted = match whole {
-        Some(seal) => count_sealed_part::<DB>(tx, commit, seal).await?,
+    let before = match whole {
+        Some(seal) => {
+            let messages = count_sealed_part::<DB>(tx, commit, seal).await?;
+            Some(WindowCount { seal, messages })
+        }
         None => None,
     };
-    let before = whole
-        .zip(counted)
-        .map(|(seal, messages)| WindowCount { seal, messages });
     // Neighbouring windows may have brought the messages beyond the window's edges already, even
     // if all others are new.
     let is_inside = |row: &&MessageRow<'_>| commit.window.contains(Millis(row.key.sent_at_ms));
@@ -61,17 +63,22 @@ pub(super) async fn write_window<DB: Dialect>(
     let inside = batch(&inside, before).write::<DB>(tx).await?;
     let outside = batch(&outside, None).write::<DB>(tx).await?;
     quarantine::insert_unreadable::<DB>(tx, commit, now).await?;
+    let changes = inside.changes().chain(outside.changes()).collect();
+    adjust_rows::<DB>(tx, commit.account, commit.stream, changes).await?;
     if let Some(seal) = &commit.seal {
-        let messages = match whole {
-            Some(_) => counted.map(|before| before + inside.new),
+        let messages = match before {
+            Some(before) => before.messages + (inside.new.len() + inside.moved.len()) as u64,
             None => count_sealed_part::<DB>(tx, commit, seal).await?,
         };
-        seal::seal_window::<DB>(tx, commit, seal, messages, now).await?;
+        let archived = ArchivedBound {
+            messages,
+            is_filed_as_given: inside.is_filed_as_given && outside.is_filed_as_given,
+        };
+        seal::seal_window::<DB>(tx, commit, seal, archived, now).await?;
     }
-    let changed = inside.changed + outside.changed;
     Ok(WriteCounts {
-        new: inside.new + outside.new,
-        changed,
+        new: (inside.new.len() + outside.new.len()) as u64,
+        changed: inside.changed + outside.changed,
     })
 }
 
@@ -80,7 +87,7 @@ async fn count_sealed_part<DB: Dialect>(
     tx: &mut DB::Connection,
     commit: &Commit,
     seal: &Seal,
-) -> Result<Option<u64>, StoreError> {
+) -> Result<u64, StoreError> {
     let (from, to) = (seal.window.from().start(), seal.window.to().start());
     let range = StreamRange {
         account: commit.account,
@@ -109,38 +116,76 @@ impl<'a> WindowCount<'a> {
 
 /// Messages of an account to write together.
 #[derive(Clone, Copy)]
-struct MessageBatch<'a> {
+struct MessageBatch<'r, 'm> {
     account: i64,
-    rows: &'a [&'a MessageRow<'a>],
-    before: Option<WindowCount<'a>>,
+    rows: &'r [&'r MessageRow<'m>],
+    before: Option<WindowCount<'r>>,
     mode: InsertMode,
     now: Millis,
 }
 
-impl MessageBatch<'_> {
+/// The effect of writing messages.
+struct WrittenMessages<'r, 'm> {
+    /// The messages that were not in the archive before.
+    new: Vec<&'r MessageRow<'m>>,
+    /// Existing messages that are now in another conversation.
+    moved: Vec<&'r MessageRow<'m>>,
+    /// The number of existing messages that changed.
+    changed: u64,
+    /// True if the archive holds each message in the conversation of its row.
+    is_filed_as_given: bool,
+}
+
+impl<'r, 'm> WrittenMessages<'r, 'm> {
+    /// Returns the effect of inserting new messages and changing nothing.
+    fn inserted(new: Vec<&'r MessageRow<'m>>) -> Self {
+        Self {
+            new,
+            moved: Vec::new(),
+            changed: 0,
+            is_filed_as_given: true,
+        }
+    }
+
+    /// Returns the changes that concern ledger rows.
+    fn changes(&self) -> impl Iterator<Item = MessageChange<'m>> {
+        let added = self
+            .new
+            .iter()
+            .map(|row| MessageChange::added(row.identified));
+        let moved = self
+            .moved
+            .iter()
+            .flat_map(|row| MessageChange::moved(row.identified));
+        added.chain(moved)
+    }
+}
+
+impl<'r, 'm> MessageBatch<'r, 'm> {
     /// Inserts new messages, updates changed columns of existing ones, and leaves all other rows
     /// untouched.
     ///
     /// Nearly every window is either entirely new or entirely archived. The count of the window,
     /// or a sample of its messages, tells which. A wrong guess costs time only.
-    async fn write<DB: Dialect>(self, tx: &mut DB::Connection) -> Result<WriteCounts, StoreError> {
+    async fn write<DB: Dialect>(
+        self,
+        tx: &mut DB::Connection,
+    ) -> Result<WrittenMessages<'r, 'm>, StoreError> {
+        let mut new = Vec::new();
         if self.rows.is_empty() {
-            return Ok(WriteCounts::default());
+            return Ok(WrittenMessages::inserted(new));
         }
-        let mut new = 0;
         if self.seems_new::<DB>(tx).await? {
             new = self.insert_all::<DB>(tx).await?;
-            if new == self.rows.len() as u64 {
-                return Ok(WriteCounts { new, changed: 0 });
+            if new.len() == self.rows.len() {
+                return Ok(WrittenMessages::inserted(new));
             }
         } else if self.is_unchanged::<DB>(tx).await? {
-            return Ok(WriteCounts::default());
+            return Ok(WrittenMessages::inserted(new));
         }
-        let merged = self.merge::<DB>(tx).await?;
-        Ok(WriteCounts {
-            new: new + merged.new,
-            changed: merged.changed,
-        })
+        let mut merged = self.merge::<DB>(tx).await?;
+        merged.new.append(&mut new);
+        Ok(merged)
     }
 
     /// True if none of the messages is archived, by the count of the window or by a sample.
@@ -155,8 +200,11 @@ impl MessageBatch<'_> {
         Ok(existing.map_err(StoreError::at(WHAT))?.count == 0)
     }
 
-    /// Inserts the messages, and returns the number inserted.
-    async fn insert_all<DB: Dialect>(self, tx: &mut DB::Connection) -> Result<u64, StoreError> {
+    /// Inserts the messages, and returns those inserted.
+    async fn insert_all<DB: Dialect>(
+        self,
+        tx: &mut DB::Connection,
+    ) -> Result<Vec<&'r MessageRow<'m>>, StoreError> {
         let is_few = self.rows.len() < MIN_ROWS_FOR_EXPECT_NEW;
         let mode = if is_few {
             InsertMode::SkipExisting
@@ -181,7 +229,10 @@ impl MessageBatch<'_> {
     }
 
     /// Loads the existing messages, inserts the missing ones, and updates the changed ones.
-    async fn merge<DB: Dialect>(self, tx: &mut DB::Connection) -> Result<WriteCounts, StoreError> {
+    async fn merge<DB: Dialect>(
+        self,
+        tx: &mut DB::Connection,
+    ) -> Result<WrittenMessages<'r, 'm>, StoreError> {
         let failed = StoreError::at(WHAT);
         let (account, now) = (self.account, self.now);
         let mut existing = DB::load_existing(tx, account, self.rows)
@@ -191,33 +242,41 @@ impl MessageBatch<'_> {
         missing.retain(|row| !existing.contains_key(&row.key));
         let inserted = DB::insert_messages(tx, &missing, InsertMode::SkipExisting, now).await;
         let mut new = inserted.map_err(&failed)?;
-        if new < missing.len() as u64 {
+        if new.len() < missing.len() {
             // A commit of an overlapping stream has inserted some of them meanwhile, or another
             // message has their slot.
-            existing.extend(
-                DB::load_existing(tx, account, &missing)
-                    .await
-                    .map_err(&failed)?,
-            );
+            let inserted: HashSet<MessageKey> = new.iter().map(|row| row.key).collect();
+            missing.retain(|row| !inserted.contains(&row.key));
+            let found = DB::load_existing(tx, account, &missing).await;
+            existing.extend(found.map_err(&failed)?);
             missing.retain(|row| !existing.contains_key(&row.key));
             for row in missing {
                 match insert_in_free_slot::<DB>(tx, account, row, now).await? {
                     Some(columns) => {
                         existing.insert(row.key, columns);
                     }
-                    None => new += 1,
+                    None => new.push(row),
                 }
             }
         }
-        let update_of = |row: &&MessageRow<'_>| {
-            let merged = row.merged_into(*existing.get(&row.key)?)?;
-            Some((row.key, merged))
-        };
-        let updates: Vec<(MessageKey, MutableColumns)> =
-            self.rows.iter().filter_map(update_of).collect();
+        let mut written = WrittenMessages::inserted(new);
+        let mut updates: Vec<(MessageKey, MutableColumns)> = Vec::new();
+        for &row in self.rows {
+            let Some(columns) = existing.get(&row.key) else {
+                continue;
+            };
+            let merged = row.merged_into(*columns);
+            updates.extend(merged.map(|merged| (row.key, merged)));
+            let conversation = merged.unwrap_or(*columns).conversation;
+            if conversation != columns.conversation {
+                written.moved.push(row);
+            }
+            written.is_filed_as_given &= conversation == row.conversation;
+        }
         let changed = DB::update_messages(tx, &updates).await.map_err(&failed)?;
         expect_affected(WHAT, changed, updates.len())?;
-        Ok(WriteCounts { new, changed })
+        written.changed = changed;
+        Ok(written)
     }
 }
 
@@ -255,7 +314,7 @@ async fn insert_in_free_slot<DB: Dialect>(
             row.slot = row.slot.wrapping_add(1);
         }
         let inserted = DB::insert_messages(tx, &[&row], InsertMode::SkipExisting, now).await;
-        if inserted.map_err(&failed)? == 1 {
+        if inserted.map_err(&failed)?.len() == 1 {
             return Ok(None);
         }
     }

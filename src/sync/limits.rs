@@ -117,6 +117,10 @@ pub(super) const MIN_REPOLL_S: i64 = 10;
 /// little late then need not wait for the next poll that seals.
 pub(super) const PEEK_OVERLAP_S: i64 = 5;
 
+/// A window is in doubt if at least this many of its messages cannot be read, and these are most of
+/// it. A smaller number would doubt quiet windows for the odd message.
+pub(super) const MIN_UNREADABLE_FOR_DOUBT: usize = 10;
+
 // Reconcile, refresh, repair, requeue.
 
 /// After this time a pass compares no more streams; their turn comes in the next pass.

@@ -8,12 +8,12 @@ mod record;
 mod report;
 
 pub(super) use columns::{
-    count, duration_s, int, optional_int, optional_text, second, text, window,
+    count, duration_s, int, optional_int, optional_text, scope, second, text, window,
 };
 pub(super) use record::{
     account_ledger, alarm, archived_message, chain_link, conversation, discovered_stream,
     existing_message, known_stream, ledger_row, ledger_row_of_stream, owned_message, pause,
-    quarantine_entry, quarantined_message, stream_ledger,
+    quarantine_entry, quarantined_message, rows_with_keys, stream_ledger,
 };
 pub(super) use report::{
     RunEnd, account_summary, ledger_day, pass_record, request_rate, run_end, runs_from_ends,

@@ -1,7 +1,9 @@
 //! Decoding of messages, ledger rows, streams, the quarantine and alarms.
 
+use std::collections::HashSet;
+
 use super::columns::{
-    bytes, duration_s, flag, inconsistent, int, millis, optional_count, optional_int,
+    bytes, count, duration_s, flag, inconsistent, int, millis, optional_count, optional_int,
     optional_millis, optional_second, optional_text, scope, second, text, window,
 };
 use crate::domain::alarm::{Alarm, AlarmKind, AlarmSubject, Notified};
@@ -17,7 +19,7 @@ use crate::store::model::{
     AccountLedger, ArchivedMessage, Cursor, DisplayedBody, KnownStream, LedgerRow, Pause,
     QuarantineEntry, QuarantineId, QuarantinedMessage, StreamId, StreamLedger,
 };
-use crate::store::rows::{MessageKey, MutableColumns, delivery_from_columns};
+use crate::store::rows::{MessageKey, MessageRow, MutableColumns, delivery_from_columns};
 
 /// Decodes the pause columns of an account. `None` if it is not paused.
 pub(in crate::store) fn pause<DB: Driver>(row: &DB::Row) -> Result<Option<Pause>, StoreError> {
@@ -69,6 +71,7 @@ pub(in crate::store) fn ledger_row<DB: Driver>(row: &DB::Row) -> Result<LedgerRo
         messages: u64::try_from(int::<DB>(row, "messages")?).unwrap_or(0),
         digest: digest.map(Digest),
         provider_count: optional_count::<DB>(row, "provider_count")?,
+        not_shown: count::<DB>(row, "not_shown")?,
         doubt: optional_text::<DB>(row, "doubt")?,
         doubted_at: optional_millis::<DB>(row, "doubted_at_ms")?,
         sealed_at: millis::<DB>(row, "sealed_at_ms")?,
@@ -225,17 +228,33 @@ pub(in crate::store) fn chain_link<DB: Driver>(row: &DB::Row) -> Result<ChainLin
     })
 }
 
-/// Decodes the key and the mutable columns of an existing message.
-pub(in crate::store) fn existing_message<DB: Driver>(
-    row: &DB::Row,
-) -> DriverResult<(MessageKey, MutableColumns)> {
+/// Decodes the key of a message.
+pub(in crate::store) fn message_key<DB: Driver>(row: &DB::Row) -> DriverResult<MessageKey> {
     let hash = DB::hash(row, "hash")?;
-    let key = MessageKey {
+    Ok(MessageKey {
         recipient: not_null::<DB>(row, "recipient_id")?,
         sent_at_ms: not_null::<DB>(row, "sent_at_ms")?,
         hash: hash.ok_or_else(|| decode_error("a hash that is not 16 bytes long"))?,
         occurrence: not_null::<DB>(row, "occurrence")?,
-    };
+    })
+}
+
+/// Returns the rows whose keys a statement has returned.
+pub(in crate::store) fn rows_with_keys<'r, 'm, DB: Driver>(
+    rows: &[&'r MessageRow<'m>],
+    returned: &[DB::Row],
+) -> DriverResult<Vec<&'r MessageRow<'m>>> {
+    let keys = returned.iter().map(message_key::<DB>);
+    let keys = keys.collect::<DriverResult<HashSet<MessageKey>>>()?;
+    let is_returned = |row: &&&'r MessageRow<'m>| keys.contains(&row.key);
+    Ok(rows.iter().filter(is_returned).copied().collect())
+}
+
+/// Decodes the key and the mutable columns of an existing message.
+pub(in crate::store) fn existing_message<DB: Driver>(
+    row: &DB::Row,
+) -> DriverResult<(MessageKey, MutableColumns)> {
+    let key = message_key::<DB>(row)?;
     let slot = i32::try_from(not_null::<DB>(row, "slot")?);
     let status = (DB::int(row, "status")?, DB::int(row, "status_at_ms")?);
     let columns = MutableColumns {

@@ -29,6 +29,9 @@ pub struct Seal {
     /// archived, but not counted for the window.
     pub scope: Scope,
     pub provider_count: Option<u64>,
+    /// The number of archived messages of the window that the provider showed earlier, outside of
+    /// the range that was fetched now. 0 if all of the window was fetched.
+    pub shown_outside: u64,
     /// The reason why the window may be incomplete. `None` if there is no doubt.
     pub doubt: Option<String>,
     /// True if the seal replaces the ledger rows inside the window. Otherwise, and if a row
@@ -40,12 +43,16 @@ pub struct Seal {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerRow {
     pub window: Window,
-    /// The number of the stream's messages that the archive held in the window. Messages in
-    /// quarantine are not counted.
+    /// The number of the stream's messages that the archive holds in the window, whichever stream
+    /// brought them. Messages in quarantine are not counted.
     pub messages: u64,
     /// The digest over these messages. `None` if the row was sealed before digests existed.
     pub digest: Option<Digest>,
+    /// The number of messages that the stream's provider showed when it was last asked.
     pub provider_count: Option<u64>,
+    /// The number of the archived messages that the stream's provider did not show then: another
+    /// stream brought them, or the provider has removed them.
+    pub not_shown: u64,
     /// The reason why the window may be incomplete. `None` if there is no doubt.
     pub doubt: Option<String>,
     /// The time of the first doubt.

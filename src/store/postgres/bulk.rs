@@ -9,14 +9,13 @@ use sqlx::types::Uuid;
 
 use super::{partitions, sql};
 use crate::domain::time::Millis;
-use crate::store::decode::{existing_message, owned_message};
+use crate::store::decode::{existing_message, owned_message, rows_with_keys};
 use crate::store::dialect::{AccessPath, InsertMode, MessageTable, PerAccessPath};
 use crate::store::driver::DriverResult;
 use crate::store::jsonb::{is_jsonb_container, jsonb_compatible};
 use crate::store::rows::{
     ExistingMessages, MessageKey, MessageRow, MutableColumns, NO_STATUS_TIME_MS,
 };
-use crate::store::sql::read_links;
 
 type PostgresQuery<'q> = Query<'q, Postgres, PgArguments>;
 
@@ -24,7 +23,7 @@ impl MessageTable for Postgres {
     const READ_MESSAGES: &'static str = sql::READ_MESSAGES;
     const COUNT_BY_RECIPIENT: &'static str = sql::COUNT_BY_RECIPIENT;
     const RESERVE_IDS: &'static str = sql::RESERVE_IDS;
-    const READ_LINKS: PerAccessPath = read_links!("uuid_send(m.hash)");
+    const READ_LINKS: PerAccessPath = sql::READ_LINKS;
 
     async fn ensure_partitions(
         connection: &mut PgConnection,
@@ -101,37 +100,36 @@ impl MessageTable for Postgres {
 
     /// Binds arrays. Measured, `COPY` is no faster where there are indexes, and it ends with a
     /// small packet of its own, which waits on TCP for the acknowledgement of the one before.
-    async fn insert_messages(
+    async fn insert_messages<'r, 'm>(
         connection: &mut PgConnection,
-        rows: &[&MessageRow<'_>],
+        rows: &[&'r MessageRow<'m>],
         mode: InsertMode,
         now: Millis,
-    ) -> DriverResult<u64> {
+    ) -> DriverResult<Vec<&'r MessageRow<'m>>> {
         let (plain, full): (Vec<&MessageRow>, Vec<&MessageRow>) =
             rows.iter().partition(|row| row.is_plain());
         let (copied, full): (Vec<&MessageRow>, Vec<&MessageRow>) =
             full.into_iter().partition(|row| row.id.is_some());
-        let mut inserted = 0;
+        let mut inserted = Vec::new();
         if !plain.is_empty() {
             let query = sqlx::query(sql::INSERT_PLAIN.for_mode(mode));
-            let done = bind_plain(query, &plain, now)
-                .execute(&mut *connection)
-                .await?;
-            inserted += done.rows_affected();
+            let query = bind_plain(query, &plain, now);
+            inserted.append(&mut query.fetch_all(&mut *connection).await?);
         }
         if !full.is_empty() {
             let query = sqlx::query(sql::INSERT_FULL.for_mode(mode));
-            let done = bind_full(query, &full, now)
-                .execute(&mut *connection)
-                .await?;
-            inserted += done.rows_affected();
+            let query = bind_full(query, &full, now);
+            inserted.append(&mut query.fetch_all(&mut *connection).await?);
         }
         if !copied.is_empty() {
             let query = sqlx::query(sql::INSERT_COPIED.for_mode(mode));
             let query = bind_full(query, &copied, now).bind(column(&copied, |row| row.id));
-            inserted += query.execute(connection).await?.rows_affected();
+            inserted.append(&mut query.fetch_all(connection).await?);
         }
-        Ok(inserted)
+        match mode {
+            InsertMode::ExpectNew => Ok(rows.to_vec()),
+            InsertMode::SkipExisting => rows_with_keys::<Self>(rows, &inserted),
+        }
     }
 
     async fn update_messages(

@@ -23,6 +23,7 @@ use super::limits::postgres::{
     ACQUIRE_TIMEOUT, IDLE_TIMEOUT, MAX_CONNECTIONS, MAX_PARALLEL_COMMITS, TRUSTED_IDLE,
 };
 use super::schema::Schema;
+use super::sql::ledger_rows_in_window;
 use super::sql_store::{IfMissing, SqlStore};
 
 /// The settings of a session. No query runs so long that compiling it (`jit`) would pay.
@@ -152,6 +153,8 @@ impl Locking for Postgres {
 impl Dialect for Postgres {
     const MAX_PARALLEL_COMMITS: usize = MAX_PARALLEL_COMMITS;
     const UPSERT_STREAMS: &'static str = sql::UPSERT_STREAMS;
+    const LOCK_LEDGER_ROWS: &'static str = ledger_rows_in_window!(" FOR UPDATE");
+    const AFFECTED_ROWS: &'static str = sql::AFFECTED_ROWS;
     const ARCHIVE_SIZE: &'static str = sql::ARCHIVE_SIZE;
 
     /// The archive lies on the server.

@@ -7,7 +7,7 @@
 //!   because a NULL takes no space: [`usual_occurrence`].
 
 use crate::store::dialect::{InsertMode, PerAccessPath};
-use crate::store::sql::{message_joins, upsert_streams};
+use crate::store::sql::{message_joins, read_links, upsert_streams};
 
 /// The seconds after 1970 at which `message.archived_at_s` is 0. The statements that read the
 /// column contain the same number.
@@ -58,13 +58,136 @@ pub(super) const READ_MESSAGES: &str = concat!(
     LIMIT $7"
 );
 
-/// Reads only the unique index, which begins with time.
-pub(super) const COUNT_BY_RECIPIENT: &str = "
-    SELECT CASE WHEN count(*) < $4 THEN count(CASE WHEN recipient_id = r.id THEN 1 END) END
-               AS messages
-    FROM (SELECT recipient_id FROM message
-          WHERE sent_at_ms >= $1 AND sent_at_ms < $2 LIMIT $4) m
-         LEFT JOIN (SELECT id FROM name WHERE value = $3) r ON TRUE";
+/// The common table expressions of a statement on the messages to a recipient, whose name is
+/// `$name`, in a time range.
+///
+/// No index begins with the recipient: it would cost every commit as much as the unique index
+/// does, which begins with time. `few` tells if a range of that index holds few enough messages of
+/// anybody to search it. Otherwise the messages are read conversation by conversation: all
+/// messages to a recipient are in `home`: the conversation with its name, and the pairs whose name
+/// begins with it and a `/` (the character after that is `0`), or ends with them. Only the first or
+/// last 100 letters are indexed, so a few other conversations may be among them. 5000 entries of
+/// an index take about a millisecond.
+macro_rules! with_recipient {
+    ($name:literal, $account:literal) => {
+        concat!(
+            "WITH few AS MATERIALIZED (
+                 SELECT count(*) < 5000 AS is_true
+                 FROM (SELECT 1 FROM message WHERE sent_at_ms >= $1 AND sent_at_ms < $2
+                       LIMIT 5000) AS m),
+             recipient AS MATERIALIZED (
+                 SELECT id FROM name WHERE value = ",
+            $name,
+            "),
+             letters AS MATERIALIZED (
+                 SELECT escaped, left(escaped, 100) || next AS after,
+                        left(reverse(escaped), 100) || next AS after_reversed
+                 FROM (SELECT escaped,
+                              CASE WHEN length(escaped) < 100 THEN '0' ELSE chr(1) END AS next
+                       FROM (SELECT replace(replace(",
+            $name,
+            "::TEXT, '\\', '\\\\'), '/', '\\/') COLLATE \"C\" AS escaped) AS e) AS n),
+             home AS MATERIALIZED (
+                 SELECT c.id FROM letters l CROSS JOIN LATERAL (
+                     SELECT id FROM conversation
+                     WHERE account_id = ",
+            $account,
+            " AND left(name, 100) = left(l.escaped, 100) AND NOT (SELECT is_true FROM few)
+                     OFFSET 0) AS c
+                 UNION
+                 SELECT c.id FROM letters l CROSS JOIN LATERAL (
+                     SELECT id FROM conversation
+                     WHERE account_id = ",
+            $account,
+            " AND left(name, 100) >= left(l.escaped || '/', 100)
+                       AND left(name, 100) < l.after AND NOT (SELECT is_true FROM few)
+                     OFFSET 0) AS c
+                 UNION
+                 SELECT c.id FROM letters l CROSS JOIN LATERAL (
+                     SELECT id FROM conversation
+                     WHERE account_id = ",
+            $account,
+            " AND left(reverse(name), 100) >= left(reverse(l.escaped) || '/', 100)
+                       AND left(reverse(name), 100) < l.after_reversed
+                       AND NOT (SELECT is_true FROM few)
+                     OFFSET 0) AS c)"
+        )
+    };
+}
+
+/// The messages to a recipient in a time range: through time, or through conversations. See
+/// [`with_recipient`].
+macro_rules! messages_to_recipient {
+    () => {
+        "(SELECT sent_at_ms, hash, occurrence, conversation_id FROM message
+          WHERE sent_at_ms >= $1 AND sent_at_ms < $2
+            AND recipient_id = (SELECT id FROM recipient) AND (SELECT is_true FROM few)
+          UNION ALL
+          SELECT m.sent_at_ms, m.hash, m.occurrence, m.conversation_id
+          FROM home CROSS JOIN LATERAL (
+              SELECT * FROM message
+              WHERE conversation_id = home.id AND sent_at_ms >= $1 AND sent_at_ms < $2
+              OFFSET 0) AS m
+          WHERE m.recipient_id = (SELECT id FROM recipient))"
+    };
+}
+
+/// See [`MessageTable::COUNT_BY_RECIPIENT`](crate::store::dialect::MessageTable::COUNT_BY_RECIPIENT).
+pub(super) const COUNT_BY_RECIPIENT: &str = concat!(
+    with_recipient!("$3", "$4"),
+    " SELECT count(*) AS messages FROM ",
+    messages_to_recipient!(),
+    " AS m"
+);
+
+/// See [`MessageTable::READ_LINKS`](crate::store::dialect::MessageTable::READ_LINKS). A stream that
+/// is read by its recipient has neither a sender nor a conversation.
+pub(super) const READ_LINKS: PerAccessPath = PerAccessPath {
+    by_recipient: concat!(
+        with_recipient!("$5", "$3"),
+        " SELECT m.sent_at_ms, uuid_send(m.hash) AS hash,
+                 coalesce(m.occurrence, 0)::BIGINT AS occurrence
+          FROM ",
+        messages_to_recipient!(),
+        " AS m
+          WHERE $3 = (SELECT c.account_id FROM conversation c WHERE c.id = m.conversation_id)
+            AND $4::TEXT IS NULL AND $6::TEXT IS NULL
+          ORDER BY m.sent_at_ms, m.hash, coalesce(m.occurrence, 0)"
+    ),
+    ..read_links!("uuid_send(m.hash)")
+};
+
+/// See [`Dialect::AFFECTED_ROWS`](crate::store::dialect::Dialect::AFFECTED_ROWS). One probe for
+/// each name, in the index of the part by which streams are looked up; then one for each stream.
+/// `OFFSET 0` keeps the planner from joining in another way.
+pub(super) const AFFECTED_ROWS: &str = "
+    WITH candidate AS (
+        SELECT s.*
+        FROM json_array_elements_text($2::JSON) AS k (name) CROSS JOIN LATERAL (
+            SELECT id, sender, recipient, conversation FROM stream
+            WHERE conversation = k.name AND account_id = $1
+            OFFSET 0) AS s
+        UNION ALL
+        SELECT s.*
+        FROM json_array_elements_text($3::JSON) AS k (name) CROSS JOIN LATERAL (
+            SELECT id, sender, recipient, conversation FROM stream
+            WHERE recipient = k.name AND account_id = $1 AND conversation IS NULL
+            OFFSET 0) AS s
+        UNION ALL
+        SELECT s.*
+        FROM json_array_elements_text($4::JSON) AS k (name) CROSS JOIN LATERAL (
+            SELECT id, sender, recipient, conversation FROM stream
+            WHERE sender = k.name AND account_id = $1 AND recipient IS NULL
+              AND conversation IS NULL
+            OFFSET 0) AS s)
+    SELECT w.stream_id, w.from_s, w.to_s, c.sender, c.recipient, c.conversation
+    FROM candidate c CROSS JOIN LATERAL (
+        SELECT stream_id, from_s, to_s FROM sealed_window
+        WHERE stream_id = c.id AND from_s <= $6 AND to_s > $5
+          AND from_s >= coalesce((SELECT max(from_s) FROM sealed_window
+                                  WHERE stream_id = c.id AND from_s <= $5), $5)
+        OFFSET 0) AS w
+    ORDER BY w.stream_id, w.from_s";
 
 /// Counts the existing messages in the same conversations, and tells if one may need an update.
 /// `$join` leads from the messages looked up, `k`, to the existing ones, `m`. An array whose values
@@ -161,7 +284,8 @@ pub(super) const MESSAGES_OF_MILLISECOND: &str = concat!(
 /// A statement that inserts messages, once for each [`InsertMode`].
 pub(super) struct InsertStatement {
     expect_new: &'static str,
-    /// Writes every row to the log twice, because of its `ON CONFLICT`.
+    /// Returns the keys of the messages that it inserts. Writes every row to the log twice, because
+    /// of its `ON CONFLICT`.
     skip_existing: &'static str,
 }
 
@@ -183,7 +307,13 @@ macro_rules! insert_statement {
     ($($text:expr),+ $(,)?) => {
         InsertStatement {
             expect_new: concat!($($text,)+ announce_ids!()),
-            skip_existing: concat!($($text,)+ announce_ids!(), " ON CONFLICT DO NOTHING"),
+            skip_existing: concat!(
+                $($text,)+
+                announce_ids!(),
+                " ON CONFLICT DO NOTHING
+                 RETURNING recipient_id::BIGINT, sent_at_ms, uuid_send(hash) AS hash, ",
+                "coalesce(occurrence, 0)::BIGINT AS occurrence"
+            ),
         }
     };
 }

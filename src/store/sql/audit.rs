@@ -41,8 +41,8 @@ pub(in crate::store) const LEDGER_STREAMS: &str = "
     ORDER BY account_id, key";
 
 pub(in crate::store) const LEDGER_WINDOWS: &str = "
-    SELECT stream_id, from_s, to_s, messages, provider_count, doubt, doubted_at_ms, sealed_at_ms,
-           digest
+    SELECT stream_id, from_s, to_s, messages, provider_count, not_shown, doubt, doubted_at_ms,
+           sealed_at_ms, digest
     FROM sealed_window
     ORDER BY stream_id, from_s";
 

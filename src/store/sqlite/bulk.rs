@@ -8,7 +8,7 @@ use sqlx::{Arguments, Row as _};
 
 use super::sql;
 use crate::domain::time::Millis;
-use crate::store::decode::{existing_message, owned_message};
+use crate::store::decode::{existing_message, owned_message, rows_with_keys};
 use crate::store::dialect::{AccessPath, InsertMode, MessageTable, PerAccessPath};
 use crate::store::driver::DriverResult;
 use crate::store::rows::{ExistingMessages, MessageKey, MessageRow, MutableColumns, UpdateProbe};
@@ -119,24 +119,29 @@ impl MessageTable for Sqlite {
         rows.iter().map(owned_message::<Self>).collect()
     }
 
-    /// Ignores the mode: skipping existing messages costs nothing on SQLite.
-    async fn insert_messages(
+    async fn insert_messages<'r, 'm>(
         connection: &mut SqliteConnection,
-        rows: &[&MessageRow<'_>],
-        _mode: InsertMode,
+        rows: &[&'r MessageRow<'m>],
+        mode: InsertMode,
         now: Millis,
-    ) -> DriverResult<u64> {
+    ) -> DriverResult<Vec<&'r MessageRow<'m>>> {
         let (plain, full): (Vec<&MessageRow>, Vec<&MessageRow>) =
             rows.iter().partition(|row| row.is_plain());
-        let plain = sql::INSERT_PLAIN.batches(&plain).map(|(text, rows)| {
+        let plain = sql::INSERT_PLAIN.for_mode(mode).batches(&plain);
+        let plain = plain.map(|(text, rows)| {
             let add = |arguments: &mut _, row: &MessageRow<'_>| add_plain(arguments, row, now);
             bind_batch(text, rows, sql::PLAIN_WIDTH, add, None)
         });
-        let full = sql::INSERT_FULL.batches(&full).map(|(text, rows)| {
+        let full = sql::INSERT_FULL.for_mode(mode).batches(&full);
+        let full = full.map(|(text, rows)| {
             let add = |arguments: &mut _, row: &MessageRow<'_>| add_full(arguments, row, now);
             bind_batch(text, rows, sql::FULL_WIDTH, add, None)
         });
-        execute_batches(connection, plain.chain(full)).await
+        let inserted = fetch_batches(connection, plain.chain(full)).await?;
+        match mode {
+            InsertMode::ExpectNew => Ok(rows.to_vec()),
+            InsertMode::SkipExisting => rows_with_keys::<Self>(rows, &inserted),
+        }
     }
 
     async fn update_messages(
@@ -174,23 +179,6 @@ async fn fetch_batches(
         next = following?;
     }
     Ok(rows)
-}
-
-/// Runs statements and returns the number of rows that all of them affected. See
-/// [`fetch_batches`].
-async fn execute_batches(
-    connection: &mut SqliteConnection,
-    mut batches: impl Iterator<Item = BoundBatch>,
-) -> DriverResult<u64> {
-    let mut affected = 0;
-    let mut next = batches.next().transpose()?;
-    while let Some((text, arguments)) = next {
-        let execute = sqlx::query_with(text, arguments).execute(&mut *connection);
-        let (done, following) = join!(execute, async { batches.next().transpose() });
-        affected += done?.rows_affected();
-        next = following?;
-    }
-    Ok(affected)
 }
 
 /// Binds the values of a batch's rows, `width` of them per row, and `last` after all rows.

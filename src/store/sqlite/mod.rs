@@ -23,6 +23,7 @@ use super::error::StoreError;
 use super::file_lock::FileLock;
 use super::limits::sqlite::{BUSY_TIMEOUT, MAX_READERS};
 use super::schema::Schema;
+use super::sql::ledger_rows_in_window;
 use super::sql_store::{IfMissing, SqlStore};
 use super::table::QueryTable;
 
@@ -203,6 +204,9 @@ impl Locking for Sqlite {
 impl Dialect for Sqlite {
     const MAX_PARALLEL_COMMITS: usize = 1;
     const UPSERT_STREAMS: &'static str = sql::UPSERT_STREAMS;
+    /// A transaction that writes has locked the whole archive.
+    const LOCK_LEDGER_ROWS: &'static str = ledger_rows_in_window!("");
+    const AFFECTED_ROWS: &'static str = sql::AFFECTED_ROWS;
     const ARCHIVE_SIZE: &'static str = sql::ARCHIVE_SIZE;
 
     fn local_folder(location: &str) -> Option<PathBuf> {

@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use crate::store::dialect::InsertMode;
 use crate::store::sql::{message_joins, upsert_streams};
 
 pub(super) const UPDATE_MESSAGE: &str = "
@@ -37,9 +38,34 @@ pub(super) const READ_MESSAGES: &str = concat!(
 );
 
 pub(super) const COUNT_BY_RECIPIENT: &str = "
-    SELECT CASE WHEN count(*) < ?4 THEN count(*) END AS messages
-    FROM (SELECT 1 FROM message WHERE recipient_id = (SELECT id FROM name WHERE value = ?3)
-          AND sent_at_ms >= ?1 AND sent_at_ms < ?2 LIMIT ?4)";
+    SELECT count(*) AS messages
+    FROM message
+    WHERE recipient_id = (SELECT id FROM name WHERE value = ?3)
+      AND sent_at_ms >= ?1 AND sent_at_ms < ?2 AND ?4 IS NOT NULL";
+
+/// See [`Dialect::AFFECTED_ROWS`](crate::store::dialect::Dialect::AFFECTED_ROWS). One probe for
+/// each name, in the index of the part by which streams are looked up; then one for each stream.
+/// `CROSS JOIN` fixes the order of the joins.
+pub(super) const AFFECTED_ROWS: &str = "
+    WITH candidate AS (
+        SELECT s.id, s.sender, s.recipient, s.conversation
+        FROM json_each(?2) k CROSS JOIN stream s
+             ON s.account_id = ?1 AND s.conversation = k.value
+        UNION ALL
+        SELECT s.id, s.sender, s.recipient, s.conversation
+        FROM json_each(?3) k CROSS JOIN stream s
+             ON s.account_id = ?1 AND s.recipient = k.value AND s.conversation IS NULL
+        UNION ALL
+        SELECT s.id, s.sender, s.recipient, s.conversation
+        FROM json_each(?4) k CROSS JOIN stream s
+             ON s.account_id = ?1 AND s.sender = k.value AND s.recipient IS NULL
+                AND s.conversation IS NULL)
+    SELECT w.stream_id, w.from_s, w.to_s, c.sender, c.recipient, c.conversation
+    FROM candidate c CROSS JOIN sealed_window w
+         ON w.stream_id = c.id AND w.from_s <= ?6 AND w.to_s > ?5
+            AND w.from_s >= coalesce((SELECT max(p.from_s) FROM sealed_window p
+                                      WHERE p.stream_id = c.id AND p.from_s <= ?5), ?5)
+    ORDER BY w.stream_id, w.from_s";
 
 /// See [`Dialect::UPSERT_STREAMS`](crate::store::dialect::Dialect::UPSERT_STREAMS).
 pub(super) const UPSERT_STREAMS: &str = upsert_streams!(
@@ -142,26 +168,52 @@ pub(super) const RESERVE_IDS: &str = "
     SELECT max(rowid), 'message', max(coalesce(max(seq), 0), ?1)
     FROM sqlite_sequence WHERE name = 'message'";
 
+/// A statement that inserts messages, once for each [`InsertMode`].
+pub(super) struct InsertStatement {
+    expect_new: BatchStatement,
+    /// Returns the keys of the messages that it inserts.
+    skip_existing: BatchStatement,
+}
+
+impl InsertStatement {
+    fn new(head: &str, row: &str) -> Self {
+        let skip_existing = " ON CONFLICT DO NOTHING \
+                             RETURNING recipient_id, sent_at_ms, hash, occurrence";
+        Self {
+            expect_new: BatchStatement::new(head, row, ""),
+            skip_existing: BatchStatement::new(head, row, skip_existing),
+        }
+    }
+
+    /// Returns the statement for this mode.
+    pub(super) fn for_mode(&'static self, mode: InsertMode) -> &'static BatchStatement {
+        match mode {
+            InsertMode::ExpectNew => &self.expect_new,
+            InsertMode::SkipExisting => &self.skip_existing,
+        }
+    }
+}
+
 /// The number of values per row of [`INSERT_PLAIN`].
 pub(super) const PLAIN_WIDTH: usize = 9;
 
 /// Inserts messages that leave the optional columns at their defaults. Binds the columns in the
 /// order of the statement.
-pub(super) static INSERT_PLAIN: LazyLock<BatchStatement> = LazyLock::new(|| {
+pub(super) static INSERT_PLAIN: LazyLock<InsertStatement> = LazyLock::new(|| {
     let head = format!("{INSERT_HEAD}) VALUES ");
-    BatchStatement::new(&head, "(?,?,?,?,?,?,?,?,?)", " ON CONFLICT DO NOTHING")
+    InsertStatement::new(&head, "(?,?,?,?,?,?,?,?,?)")
 });
 
 /// The number of values per row of [`INSERT_FULL`].
 pub(super) const FULL_WIDTH: usize = 20;
 
 /// Inserts messages with all columns. Binds the columns in the order of the statement.
-pub(super) static INSERT_FULL: LazyLock<BatchStatement> = LazyLock::new(|| {
+pub(super) static INSERT_FULL: LazyLock<InsertStatement> = LazyLock::new(|| {
     let optional = "occurrence, encoding, is_text, status, status_at_ms, payload_type_id, \
                     cipher_suite_id, provider_id, body, extra, id";
     let head = format!("{INSERT_HEAD}, {optional}) VALUES ");
     let row = format!("({})", vec!["?"; FULL_WIDTH].join(","));
-    BatchStatement::new(&head, &row, " ON CONFLICT DO NOTHING")
+    InsertStatement::new(&head, &row)
 });
 
 #[cfg(test)]

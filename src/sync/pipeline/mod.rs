@@ -219,8 +219,11 @@ impl<'a> Pipeline<'a> {
         &mut self,
         job: Job,
         took: Duration,
-        fetched: FetchedMessages,
+        mut fetched: FetchedMessages,
     ) -> PendingCommit {
+        let unreadable = fetched.window.unreadable.len();
+        let unreadable_doubt = seal::unreadable_doubt(fetched.messages.len(), unreadable);
+        fetched.window.doubt = fetched.window.doubt.or(unreadable_doubt);
         let messages = fetched.messages.len() as u64;
         self.announce(job, messages);
         self.plan
@@ -238,7 +241,8 @@ impl<'a> Pipeline<'a> {
             .requested_at
             .second()
             .minus(self.session.settle());
-        let is_doubtful = fetched.window.doubt.is_some();
+        // It is not known in which part of the window an unreadable message lies.
+        let is_doubtful = fetched.window.doubt.is_some() || unreadable > 0;
         let facts = WindowFacts {
             settled_to,
             is_doubtful,

@@ -5,7 +5,7 @@ use crate::domain::stream::Scope;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 use crate::store::Seal;
-use crate::sync::limits::{HORIZON_TOLERANCE_S, LATE_WITHIN_SETTLES};
+use crate::sync::limits::{HORIZON_TOLERANCE_S, LATE_WITHIN_SETTLES, MIN_UNREADABLE_FOR_DOUBT};
 use crate::sync::plan::job::{Job, Refetch};
 
 /// The decision about the completeness of a fetched window.
@@ -13,8 +13,9 @@ use crate::sync::plan::job::{Job, Refetch};
 pub(super) enum SealDecision {
     /// This part is complete and is sealed.
     Seal(Window),
-    /// The provider contradicted itself about a window that is settled in part only. The settled
-    /// part is fetched again by itself; the doubt may be due to the rest.
+    /// The provider contradicted itself about a window that is settled in part only, or some of its
+    /// messages cannot be read. The settled part is fetched again by itself; the doubt may be due to
+    /// the rest.
     RefetchSettledPart(Window),
     /// Nothing of the window is sealed.
     Nothing,
@@ -25,7 +26,8 @@ pub(super) enum SealDecision {
 pub(super) struct WindowFacts {
     /// The provider is trusted to have shown every message before this time.
     pub(super) settled_to: Second,
-    /// True if the provider contradicted itself while the window was fetched.
+    /// True if the provider contradicted itself while the window was fetched, or some messages could
+    /// not be read.
     pub(super) is_doubtful: bool,
     /// The part before this time expired while the window was fetched; see [`overtaken_to`].
     pub(super) overtaken_to: Option<Second>,
@@ -95,6 +97,7 @@ pub(super) fn seal_of(
             window: sealed,
             scope,
             provider_count,
+            shown_outside: 0,
             doubt,
             replaces: false,
         },
@@ -104,11 +107,20 @@ pub(super) fn seal_of(
                 window: row,
                 scope,
                 provider_count,
+                shown_outside: outside,
                 doubt,
                 replaces: true,
             }
         }
     }
+}
+
+/// Returns the doubt about a window of which most messages could not be read: the provider's format
+/// has changed, or it is not the provider that answers. `None` for the odd message.
+pub(super) fn unreadable_doubt(messages: usize, unreadable: usize) -> Option<String> {
+    let is_most = unreadable > messages && unreadable >= MIN_UNREADABLE_FOR_DOUBT;
+    let all = messages + unreadable;
+    is_most.then(|| format!("{unreadable} of {all} messages could not be read"))
 }
 
 /// True if a refetch found a message that a longer settle age would have caught. Messages that
@@ -295,6 +307,7 @@ mod tests {
             (seal.window, seal.provider_count),
             (window(50, 250), Some(10))
         );
+        assert_eq!(seal.shown_outside, 7);
         assert!(seal.replaces && seal.doubt.is_some());
         let seal = seal_of(
             &backfill(),
@@ -310,6 +323,14 @@ mod tests {
         );
         let seal = seal_of(&backfill(), window(100, 200), &[], Some(3), None, scope);
         assert_eq!((seal.provider_count, seal.replaces), (Some(3), false));
+    }
+
+    #[test]
+    fn window_is_in_doubt_if_most_of_it_cannot_be_read() {
+        let is_doubtful = |messages, unreadable| unreadable_doubt(messages, unreadable).is_some();
+        assert!(is_doubtful(0, 10) && is_doubtful(9, 10) && is_doubtful(100, 101));
+        assert!(!is_doubtful(0, 9), "a few odd messages");
+        assert!(!is_doubtful(10, 10) && !is_doubtful(1000, 100));
     }
 
     fn message(sent_at_ms: i64) -> IdentifiedMessage {

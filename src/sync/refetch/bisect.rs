@@ -12,7 +12,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::run_part::{CountMark, PartCut, RunPart, known_count, middle};
+use super::run_part::{CountMark, PartCut, RunPart, is_shown_as_archived, known_count, middle};
 use crate::domain::stream::{Stream, StreamIndex};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
@@ -64,16 +64,20 @@ pub(super) struct StreamComparison<'a> {
     account: AccountId,
     index: StreamIndex,
     id: StreamId,
+    /// The range that can be compared and fetched.
+    within: Window,
 }
 
 impl<'a> StreamComparison<'a> {
-    pub(super) fn new(session: &'a Session, index: StreamIndex) -> Self {
+    /// Compares a stream within a range: the one that the provider can be asked about.
+    pub(super) fn new(session: &'a Session, index: StreamIndex, within: Window) -> Self {
         Self {
             provider: &*session.provider,
             archive: &*session.archive,
             account: session.account,
             index,
             id: session.stream(index).id,
+            within,
         }
     }
 
@@ -81,16 +85,14 @@ impl<'a> StreamComparison<'a> {
         self.provider.stream(self.index)
     }
 
-    /// Compares the sealed rows within a range with the provider's counts. Suspect rows are left
-    /// out: nothing certain is known of them.
-    pub(super) async fn differences(
-        &self,
-        within: Window,
-    ) -> Result<Vec<RowDifference>, SyncError> {
+    /// Compares the sealed rows with the provider's counts. Suspect rows are left out: nothing
+    /// certain is known of them.
+    pub(super) async fn differences(&self) -> Result<Vec<RowDifference>, SyncError> {
         let mut certain = Vec::new();
-        for row in self.archive.ledger_rows(self.id, within, u64::MAX).await? {
+        let rows = self.archive.ledger_rows(self.id, self.within, u64::MAX);
+        for row in rows.await? {
             if row.doubt.is_none() {
-                certain.extend(self.part_within(row, within).await?);
+                certain.extend(self.part_within(row).await?);
             }
         }
         let mut found = Vec::new();
@@ -136,21 +138,17 @@ impl<'a> StreamComparison<'a> {
             .map(Some)
     }
 
-    /// Returns the part of a row within a range, with its known count. `None` if that count is
-    /// costly to tell. It is the number of archived messages, unless the provider's count of the
-    /// row was another.
-    async fn part_within(
-        &self,
-        row: LedgerRow,
-        within: Window,
-    ) -> Result<Option<LedgerRow>, StoreError> {
-        let Some(part) = row.window.intersect(within) else {
+    /// Returns the part of a row that can be compared, with its known count: the number of archived
+    /// messages, of which the provider should show each. `None` if the provider has shown messages
+    /// that are not archived: they may lie in any part.
+    async fn part_within(&self, row: LedgerRow) -> Result<Option<LedgerRow>, StoreError> {
+        let Some(part) = row.window.intersect(self.within) else {
             return Ok(None);
         };
         if part == row.window {
             return Ok(Some(row));
         }
-        if known_count(&row) != row.messages {
+        if row.not_shown == 0 && !is_shown_as_archived(&row) {
             return Ok(None);
         }
         let (from, to) = (part.from().start(), part.to().start());
@@ -159,13 +157,12 @@ impl<'a> StreamComparison<'a> {
             .archive
             .count_messages(self.account, scope, from, to)
             .await?;
-        let with_count = |messages| LedgerRow {
+        Ok(Some(LedgerRow {
             window: part,
             messages,
             provider_count: Some(messages),
             ..row
-        };
-        Ok(messages.map(with_count))
+        }))
     }
 
     /// Counts a run of adjacent rows. `None` if the provider's count is the known one.
@@ -248,11 +245,10 @@ impl<'a> StreamComparison<'a> {
                 rows,
             }));
         }
-        // If the archive has kept what the provider has removed, it does not tell what to expect
-        // of a half.
-        let is_divisible = |row: &&LedgerRow| {
-            known_count(row) == row.messages && row.messages > MAX_REFETCH_MESSAGES
-        };
+        // If the archive holds other messages than the provider shows, it does not tell what to
+        // expect of a half.
+        let is_divisible =
+            |row: &&LedgerRow| is_shown_as_archived(row) && row.messages > MAX_REFETCH_MESSAGES;
         let Some(row) = run.get(start).filter(is_divisible) else {
             return Ok(None);
         };
@@ -323,18 +319,20 @@ impl<'a> StreamComparison<'a> {
         Ok(found)
     }
 
-    /// Returns a range of a row that is to be refetched. If the archive has kept what the provider
-    /// has removed, that is the whole row: the provider's count of its parts is not known.
+    /// Returns a range of a row that is to be refetched. If the archive holds other messages than the
+    /// provider shows, that is the whole row, as far as it can be fetched: the provider's count of
+    /// its parts is not known.
     pub(super) async fn difference(
         &self,
         row: LedgerRow,
         range: Window,
         excess: i64,
     ) -> Result<RowDifference, StoreError> {
-        let range = if known_count(&row) == row.messages {
+        let whole = row.window.intersect(self.within).unwrap_or(row.window);
+        let range = if is_shown_as_archived(&row) {
             range
         } else {
-            row.window
+            whole
         };
         let times = self.times(range).await?;
         let mut outside = 0;

@@ -67,6 +67,7 @@ mod tests {
             messages: 0,
             digest: None,
             provider_count: None,
+            not_shown: 0,
             doubt: Some("pages differ".to_owned()),
             doubted_at: doubted_at.map(Millis),
             sealed_at: Millis(10_000),

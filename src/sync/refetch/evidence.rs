@@ -158,6 +158,7 @@ mod tests {
             messages: sealed.len() as u64,
             digest: Some(Digest::default().append_all(&links)),
             provider_count: None,
+            not_shown: 0,
             doubt: None,
             doubted_at: None,
             sealed_at: SEALED_AT,

@@ -95,8 +95,8 @@ pub(super) async fn differences(
 ) -> Result<Vec<RowDifference>, SyncError> {
     match comparable_range(frontier, session.stream(stream).wanted_from) {
         Some(range) => {
-            StreamComparison::new(session, stream)
-                .differences(range)
+            StreamComparison::new(session, stream, range)
+                .differences()
                 .await
         }
         None => Ok(vec![]),

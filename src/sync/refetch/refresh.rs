@@ -21,6 +21,8 @@ struct UnreadRow {
     row: LedgerRow,
     /// The part of the row from the first of the messages to the last.
     range: Window,
+    /// The part of the stream that can be fetched.
+    comparable: Window,
 }
 
 /// Returns the ranges with unread messages that are due, the newest first: the status of a recent
@@ -46,8 +48,14 @@ pub(in crate::sync) async fn due_unread(
     rows.sort_by_key(|unread| Reverse(unread.range.to()));
     rows.truncate(MAX_REFRESHED_ROWS);
     let mut list = RefetchList::default();
-    for UnreadRow { stream, row, range } in rows {
-        let comparison = StreamComparison::new(session, stream);
+    for UnreadRow {
+        stream,
+        row,
+        range,
+        comparable,
+    } in rows
+    {
+        let comparison = StreamComparison::new(session, stream, comparable);
         comparison
             .difference(row, range, 0)
             .await?
@@ -133,7 +141,12 @@ async fn rows_around(
     let around = certain.filter_map(|row| {
         let inside = |range: &Window| range.intersect(row.window)?.intersect(comparable);
         let range = ranges.iter().filter_map(inside).reduce(Window::hull)?;
-        Some(UnreadRow { stream, row, range })
+        Some(UnreadRow {
+            stream,
+            row,
+            range,
+            comparable,
+        })
     });
     Ok(around.collect())
 }

@@ -225,6 +225,7 @@ impl<'a> Repair<'a> {
             window: span,
             scope,
             provider_count,
+            shown_outside: 0,
             doubt,
             replaces,
         };

@@ -1,13 +1,11 @@
 //! Quarantined messages that are parsed again by this version of the program.
 
 use crate::domain::identity::identify;
-use crate::domain::message::Message;
-use crate::domain::stream::StreamIndex;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use crate::provider::Provider;
 use crate::store::{
-    AccountId, Archive, Commit, NewAccount, QuarantineId, QuarantinedMessage, Seal, StoreError,
+    AccountId, Archive, Commit, NewAccount, QuarantineId, QuarantinedMessage, StoreError,
 };
 use crate::sync::limits::QUARANTINE_PAGE;
 
@@ -22,8 +20,8 @@ pub struct Requeued {
 
 /// Parses an account's quarantined messages again. No request is made.
 ///
-/// A message that can be parsed is committed, and becomes part of the count and the digest of its
-/// ledger row. Dropping the future is safe; a later call goes on from there.
+/// A message that can be parsed is committed, and becomes part of the count and the digest of the
+/// ledger rows that contain it. Dropping the future is safe; a later call goes on from there.
 pub async fn requeue(
     provider: &dyn Provider,
     archive: &dyn Archive,
@@ -91,8 +89,14 @@ async fn release(
     };
     match provider.parse_raw(stream, &quarantined.entry.raw) {
         Ok(message) => {
-            let commit =
-                build_commit(provider, archive, account, stream, quarantined, message).await?;
+            let commit = Commit {
+                account,
+                stream: quarantined.stream,
+                window: Window::with_length(message.sent_at.second(), 1),
+                seal: None,
+                messages: identify(vec![message]),
+                unreadable: vec![],
+            };
             archive.commit(&[commit], now).await?;
             archive
                 .release_from_quarantine(account, quarantined.id)
@@ -106,39 +110,4 @@ async fn release(
             Ok(false)
         }
     }
-}
-
-/// Returns the commit of a message, with the ledger row of its time: the provider counted the
-/// message when the row was fetched.
-async fn build_commit(
-    provider: &dyn Provider,
-    archive: &dyn Archive,
-    account: AccountId,
-    stream: StreamIndex,
-    quarantined: &QuarantinedMessage,
-    message: Message,
-) -> Result<Commit, StoreError> {
-    let window = Window::with_length(message.sent_at.second(), 1);
-    let row = archive
-        .ledger_rows(quarantined.stream, window, 1)
-        .await?
-        .pop();
-    let scope = provider.stream(stream).scope.clone();
-    let seal = row.map(|row| Seal {
-        window: row.window,
-        scope,
-        provider_count: row.provider_count,
-        doubt: row.doubt,
-        replaces: true,
-    });
-    let stream = quarantined.stream;
-    let messages = identify(vec![message]);
-    Ok(Commit {
-        account,
-        stream,
-        window,
-        seal,
-        messages,
-        unreadable: vec![],
-    })
 }

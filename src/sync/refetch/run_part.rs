@@ -49,6 +49,15 @@ pub(super) fn known_count(row: &LedgerRow) -> u64 {
     row.provider_count.unwrap_or(row.messages)
 }
 
+/// True if the provider showed exactly the archived messages when a row was last fetched. Then the
+/// archived messages tell what to expect of a part of the row.
+///
+/// The counts alone do not say so: a message that the provider does not show and one that it counts
+/// and is not archived make them equal as well.
+pub(super) fn is_shown_as_archived(row: &LedgerRow) -> bool {
+    row.not_shown == 0 && known_count(row) == row.messages
+}
+
 /// Returns the number of rows before the cut that halves at least two rows by their counts.
 pub(super) fn middle(rows: &[LedgerRow]) -> usize {
     let half = rows.iter().map(known_count).sum::<u64>() / 2;
@@ -71,6 +80,7 @@ mod tests {
             messages,
             digest: None,
             provider_count: None,
+            not_shown: 0,
             doubt: None,
             doubted_at: None,
             sealed_at: Millis(0),

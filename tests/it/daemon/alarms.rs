@@ -350,6 +350,7 @@ async fn ten_thousand_silent_streams_are_checked_in_batches() {
             window,
             scope: scope(n),
             provider_count: None,
+            shown_outside: 0,
             doubt: None,
             replaces: false,
         };

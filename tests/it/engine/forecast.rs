@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backscroll::domain::time::Millis;
 use backscroll::provider::Provider;
-use backscroll::store::{Pause, Reports, RequestRate, StreamStatus};
+use backscroll::store::{Pause, RequestRate, StreamStatus};
 use backscroll::sync::forecast::model::Loss;
 use backscroll::sync::forecast::{Forecast, account_outlook, forecast};
 use backscroll::sync::{HistoryBounds, Purpose};

@@ -26,6 +26,7 @@ mod idempotency;
 mod kill;
 mod live_history;
 mod model;
+mod overlaps;
 mod paging;
 mod reconcile;
 mod stragglers;

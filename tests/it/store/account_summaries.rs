@@ -27,6 +27,7 @@ fn sealed(from: i64, to: i64, doubt: bool, messages: u64) -> LedgerRow {
         messages,
         digest: None,
         provider_count: None,
+        not_shown: 0,
         doubt: doubt.then(|| "why".to_owned()),
         doubted_at: doubt.then_some(NOW),
         sealed_at: NOW,

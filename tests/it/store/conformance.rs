@@ -25,7 +25,7 @@ on_every_database! {
     message_moves_to_the_peer_conversation_once_known,
     conversation_of_unknown_kind_becomes_a_channel_once_known,
     unreadable_message_is_quarantined_once,
-    window_sealed_by_another_process_is_left_unchanged,
+    window_sealed_by_another_process_keeps_its_bounds,
 }
 
 async fn commit_is_atomic(fixture: StoreFixture) {
@@ -396,7 +396,7 @@ async fn unreadable_message_is_quarantined_once(fixture: StoreFixture) {
     );
 }
 
-async fn window_sealed_by_another_process_is_left_unchanged(fixture: StoreFixture) {
+async fn window_sealed_by_another_process_keeps_its_bounds(fixture: StoreFixture) {
     fixture
         .commit(&[fixture.commit_of(100, 200, vec![message(110_000, "first")])])
         .await;
@@ -408,7 +408,8 @@ async fn window_sealed_by_another_process_is_left_unchanged(fixture: StoreFixtur
         fixture
             .query_texts("SELECT from_s, to_s, messages FROM sealed_window ORDER BY from_s")
             .await,
-        [texts(["100", "200", "1"])]
+        [texts(["100", "200", "2"])],
+        "the late message is counted"
     );
     assert_eq!(
         fixture.query_number("SELECT count(*) FROM archive").await,

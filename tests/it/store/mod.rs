@@ -25,6 +25,7 @@ mod conformance;
 mod coverage;
 mod discovery;
 mod ledger;
+mod ledger_truth;
 mod postgres;
 mod query_plans;
 mod refetch;

@@ -22,6 +22,7 @@ fn row(window: Window, messages: u64, doubt: bool) -> LedgerRow {
         messages,
         digest: None,
         provider_count: None,
+        not_shown: 0,
         doubt: doubt.then(|| "why".to_owned()),
         doubted_at: None,
         sealed_at: NOW,

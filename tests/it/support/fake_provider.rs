@@ -21,11 +21,13 @@ use backscroll::provider::{
 /// The number of messages of a page.
 const MESSAGES_PER_PAGE: u64 = 100;
 
-/// The provider. Its only stream is a channel.
+/// The provider. Its only stream is a channel, unless it has overlapping streams.
 #[derive(Debug)]
 pub(crate) struct FakeProvider {
     account: AccountSettings,
-    stream: Arc<Stream>,
+    streams: Mutex<Vec<Arc<Stream>>>,
+    /// True if the messages have several senders and recipients.
+    has_participants: bool,
     gate: Gate,
     pub(crate) clock: Arc<ManualClock>,
     history: Mutex<FakeHistory>,
@@ -42,6 +44,10 @@ pub(crate) struct FakeHistory {
     /// The messages that the provider shows, by time in milliseconds and number.
     pub(crate) messages: BTreeSet<(i64, u64)>,
     pub(crate) read: BTreeSet<u64>,
+    /// The messages that are returned in a form that cannot be parsed.
+    pub(crate) garbled: BTreeSet<u64>,
+    /// True if this version of the program can parse them.
+    pub(crate) understands_garbled: bool,
     /// All messages that were ever returned.
     pub(crate) shown: BTreeSet<(i64, u64)>,
     /// This many further fetches miss a message and report a doubt.
@@ -104,18 +110,97 @@ impl FakeProvider {
             discovers: false,
         };
         let clock = Arc::new(ManualClock(AtomicI64::new(now.0)));
+        let lobby = Arc::new(Stream {
+            key: "destination=lobby".to_owned(),
+            scope,
+            discovered: false,
+        });
         Self {
             account,
-            stream: Arc::new(Stream {
-                key: "destination=lobby".to_owned(),
-                scope,
-                discovered: false,
-            }),
+            streams: Mutex::new(vec![lobby]),
+            has_participants: false,
             gate: Gate::new(0.0, clock.clone()),
             clock,
             history: Mutex::default(),
             count_shifts_ms: (0, 0),
         }
+    }
+
+    /// Gives the messages several senders and recipients. Streams overlap ([`follow_next`]), and the
+    /// provider shows the messages of a chat of two in two topics, each in one of them only.
+    ///
+    /// [`follow_next`]: Self::follow_next
+    pub(crate) fn with_participants(mut self) -> Self {
+        self.has_participants = true;
+        self
+    }
+
+    /// Follows the next of the overlapping streams, if there is one left.
+    pub(crate) fn follow_next(&self) {
+        let part = |name: &str| Some(name.to_owned());
+        let scopes = [
+            ("source=alice", part("alice"), None, None),
+            ("source=bob", part("bob"), None, None),
+            ("topic=bob", None, None, part("bob/me")),
+            ("topic=me", None, part("me"), None),
+        ];
+        let mut streams = self.streams.lock().expect("no panic while it is held");
+        // No provider with a retention has topics that hide a part of a chat.
+        let with_retention = self.account.retention.map_or(4, |_| 2);
+        let next = scopes
+            .into_iter()
+            .take(with_retention)
+            .nth(streams.len() - 1);
+        streams.extend(next.map(|(key, sender, recipient, conversation)| {
+            Arc::new(Stream {
+                key: key.to_owned(),
+                scope: Scope {
+                    sender,
+                    recipient,
+                    conversation,
+                },
+                discovered: true,
+            })
+        }));
+    }
+
+    /// True if the provider shows a message to a stream. The topic of a peer does not show that
+    /// peer's own messages: the user's topic does.
+    fn shows(&self, stream: StreamIndex, number: u64) -> bool {
+        let stream = self.stream(stream);
+        let [sender, recipient, conversation] = self.participants(number);
+        let is_own = stream.key == "topic=bob" && recipient != "bob";
+        let scope = &stream.scope;
+        !is_own && scope.matches_names(sender, recipient, conversation)
+    }
+
+    /// The sender, the recipient and the conversation of a message.
+    fn participants(&self, number: u64) -> [&'static str; 3] {
+        match number % 5 {
+            1 if self.has_participants => ["bob", "lobby", "lobby"],
+            2 if self.has_participants => ["me", "bob", "bob/me"],
+            3 if self.has_participants => ["bob", "me", "bob/me"],
+            _ => ["alice", "lobby", "lobby"],
+        }
+    }
+
+    /// The messages that the provider shows to a stream in a range of milliseconds.
+    fn shown_to(&self, stream: StreamIndex, from: i64, to: i64) -> Vec<(i64, u64)> {
+        let mut shown = self.shown(from, to);
+        shown.retain(|(_, number)| self.shows(stream, *number));
+        shown
+    }
+
+    /// The messages of a range that one of the streams shows.
+    pub(crate) fn shown_to_any(&self, from: i64, to: i64) -> Vec<(i64, u64)> {
+        let mut shown = self.shown(from, to);
+        let streams = 0..self.streams().len();
+        shown.retain(|(_, number)| {
+            streams
+                .clone()
+                .any(|stream| self.shows(StreamIndex::new(stream), *number))
+        });
+        shown
     }
 
     /// The number of requests that calls so far would have taken.
@@ -163,7 +248,35 @@ impl FakeProvider {
         } else {
             DeliveryStatus::Received
         };
-        message(ms, number, status)
+        let [sender, recipient, conversation] = self.participants(number);
+        let kind = if recipient == "lobby" {
+            ConversationKind::Channel
+        } else {
+            ConversationKind::Peer
+        };
+        Message {
+            sender: sender.to_owned(),
+            recipient: recipient.to_owned(),
+            conversation: Conversation {
+                kind,
+                name: conversation.to_owned(),
+            },
+            ..message(ms, number, status)
+        }
+    }
+
+    /// Returns a message, or its raw form if that cannot be parsed.
+    fn parsed(&self, found: (i64, u64)) -> Result<Message, UnparsableMessage> {
+        let history = self.history();
+        let is_garbled = history.garbled.contains(&found.1) && !history.understands_garbled;
+        drop(history);
+        if !is_garbled {
+            return Ok(self.message(found));
+        }
+        Err(UnparsableMessage {
+            raw: format!("{} {}", found.0, found.1),
+            reason: "garbled".to_owned(),
+        })
     }
 }
 
@@ -183,15 +296,21 @@ impl Provider for FakeProvider {
     }
 
     fn streams(&self) -> Vec<Arc<Stream>> {
-        vec![self.stream.clone()]
+        self.streams
+            .lock()
+            .expect("no panic while it is held")
+            .clone()
     }
 
-    fn stream(&self, _: StreamIndex) -> Arc<Stream> {
-        self.stream.clone()
+    fn stream(&self, index: StreamIndex) -> Arc<Stream> {
+        self.streams()[index.get()].clone()
     }
 
     fn stream_index(&self, key: &str) -> Option<StreamIndex> {
-        (self.stream.key == key).then_some(StreamIndex::new(0))
+        let mut streams = StreamIndex::enumerate(self.streams());
+        streams
+            .find(|(_, stream)| stream.key == key)
+            .map(|(index, _)| index)
     }
 
     fn follow(&self, _: &Stream) -> bool {
@@ -200,12 +319,13 @@ impl Provider for FakeProvider {
 
     async fn survey(
         &self,
-        _: StreamIndex,
+        stream: StreamIndex,
         range: Window,
         target: u64,
     ) -> Result<Survey, ProviderError> {
         self.record_requests(1)?;
-        let count = self.window(range).len() as u64;
+        let (from, to) = (range.from().start().0, range.to().start().0);
+        let count = self.shown_to(stream, from, to).len() as u64;
         let cuts = range.even_split_points(count.div_ceil(target));
         Ok(if count <= 2 * target || cuts.is_empty() {
             Survey::OneWindow(count)
@@ -216,11 +336,12 @@ impl Provider for FakeProvider {
 
     async fn fetch(
         &self,
-        _: StreamIndex,
+        stream: StreamIndex,
         window: Window,
         _: u64,
     ) -> Result<FetchedWindow, ProviderError> {
-        let mut found = self.window(window);
+        let (from, to) = (window.from().start().0, window.to().start().0);
+        let mut found = self.shown_to(stream, from, to);
         self.record_requests(2 * (found.len() as u64).div_ceil(MESSAGES_PER_PAGE).max(1))?;
         let mut history = self.history();
         history.fetched_windows.push(window);
@@ -234,17 +355,24 @@ impl Provider for FakeProvider {
         }
         history.shown.extend(&found);
         drop(history);
-        let messages = found.into_iter().map(|found| self.message(found)).collect();
+        let mut messages = Vec::new();
+        let mut unreadable = Vec::new();
+        for found in found {
+            match self.parsed(found) {
+                Ok(message) => messages.push(message),
+                Err(garbled) => unreadable.push(garbled),
+            }
+        }
         Ok(FetchedWindow {
             messages,
-            unreadable: vec![],
+            unreadable,
             provider_count,
             requested_at: self.clock.now(),
             doubt,
         })
     }
 
-    async fn count(&self, _: StreamIndex, range: Window) -> Result<RangeCount, ProviderError> {
+    async fn count(&self, stream: StreamIndex, range: Window) -> Result<RangeCount, ProviderError> {
         self.record_requests(1)?;
         let shifted = |second: Second, shift| second.start().0 + shift;
         let (from, to) = (
@@ -252,7 +380,7 @@ impl Provider for FakeProvider {
             shifted(range.to(), self.count_shifts_ms.1),
         );
         Ok(RangeCount {
-            messages: self.shown(from, to).len() as u64,
+            messages: self.shown_to(stream, from, to).len() as u64,
             from: Millis(from),
             to: Millis(to),
         })
@@ -267,10 +395,9 @@ impl Provider for FakeProvider {
     }
 
     fn parse_raw(&self, _: StreamIndex, raw: &str) -> Result<Message, UnparsableMessage> {
-        Err(UnparsableMessage {
-            raw: raw.to_owned(),
-            reason: "nothing is".to_owned(),
-        })
+        let (ms, number) = raw.split_once(' ').expect("a time and a number");
+        let found = (ms.parse().unwrap(), number.parse().unwrap());
+        self.parsed(found)
     }
 
     async fn check_credentials(&self) -> Result<(), ProviderError> {

@@ -7,6 +7,7 @@ pub(crate) mod env;
 pub(crate) mod fake_provider;
 pub(crate) mod fault_proxy;
 pub(crate) mod http_client;
+pub(crate) mod ledger_truth;
 pub(crate) mod messages;
 pub(crate) mod metrics_scrape;
 pub(crate) mod model_run;

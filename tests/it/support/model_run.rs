@@ -12,14 +12,17 @@ use backscroll::domain::time::Millis;
 use backscroll::domain::window::Window;
 use backscroll::provider::Provider;
 use backscroll::store::{
-    Accounts, Audit, Commit, Cursor, IfMissing, NewAccount, SqliteStore, StreamId, Windows,
+    Archive, Commit, Cursor, IfMissing, NewAccount, PostgresStore, SqliteStore, StreamId,
 };
 use backscroll::sync::progress::ProgressSnapshot;
+use backscroll::sync::refetch::requeue::requeue;
 use backscroll::sync::{Engine, HistoryBounds, PassReport, Purpose};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::fake_provider::FakeProvider;
+use crate::support::ledger_truth::{assert_none, untrue_rows};
+use crate::support::postgres_server;
 
 /// The time at which a run begins.
 pub(crate) const NOW: Millis = Millis(1_795_343_200_123);
@@ -32,7 +35,9 @@ pub(crate) const SYNC: Purpose = Purpose::Sync(HistoryBounds {
 /// A fake provider, its archive, and the engine between them.
 pub(crate) struct ModelRun {
     pub(crate) provider: Arc<FakeProvider>,
-    pub(crate) store: Arc<SqliteStore>,
+    pub(crate) store: Arc<dyn Archive>,
+    /// The archive again, if it is a file.
+    sqlite: Option<Arc<SqliteStore>>,
     engine: Engine,
     _dir: TempDir,
 }
@@ -40,11 +45,28 @@ pub(crate) struct ModelRun {
 impl ModelRun {
     pub(crate) async fn with_provider(provider: FakeProvider) -> Self {
         let dir = TempDir::new().unwrap();
-        let store = Arc::new(
-            SqliteStore::open(&dir.path().join("archive.db"), IfMissing::Create)
-                .await
-                .unwrap(),
-        );
+        let path = dir.path().join("archive.db");
+        let sqlite = SqliteStore::open(&path, IfMissing::Create).await.unwrap();
+        let sqlite = Arc::new(sqlite);
+        Self::with_store(provider, sqlite.clone(), Some(sqlite), dir)
+    }
+
+    /// Archives in a new Postgres database.
+    pub(crate) async fn in_postgres(provider: FakeProvider) -> Self {
+        let (url, _) = tokio::task::spawn_blocking(postgres_server::create_named_database)
+            .await
+            .unwrap();
+        let store = PostgresStore::connect(url.parse().unwrap(), IfMissing::Create);
+        let store = Arc::new(store.await.unwrap());
+        Self::with_store(provider, store, None, TempDir::new().unwrap())
+    }
+
+    fn with_store(
+        provider: FakeProvider,
+        store: Arc<dyn Archive>,
+        sqlite: Option<Arc<SqliteStore>>,
+        dir: TempDir,
+    ) -> Self {
         let provider = Arc::new(provider);
         let clock: Arc<dyn Clock> = provider.clock.clone();
         let engine = Engine::new(
@@ -55,6 +77,7 @@ impl ModelRun {
         Self {
             provider,
             store,
+            sqlite,
             engine,
             _dir: dir,
         }
@@ -67,6 +90,13 @@ impl ModelRun {
             .await
             .unwrap();
         reports.remove(0)
+    }
+
+    /// Goes on with a new engine, which follows the streams that the provider has now.
+    pub(crate) fn restart(&mut self) {
+        let clock: Arc<dyn Clock> = self.provider.clock.clone();
+        let providers = vec![self.provider.clone() as Arc<dyn Provider>];
+        self.engine = Engine::new(providers, self.store.clone(), &clock);
     }
 
     pub(crate) fn progress(&self) -> ProgressSnapshot {
@@ -109,7 +139,8 @@ impl ModelRun {
     }
 
     pub(crate) async fn query_texts(&self, sql: &'static str) -> Vec<String> {
-        self.store.query(sql).await.unwrap().rows.concat()
+        let sqlite = self.sqlite.as_ref().expect("an archive in a file");
+        sqlite.query(sql).await.unwrap().rows.concat()
     }
 
     /// Archives the messages of a window without sealing it.
@@ -139,15 +170,22 @@ impl ModelRun {
         self.store.commit(&[commit], NOW).await.unwrap();
     }
 
-    /// Panics unless the count of every ledger row equals the number of archived messages.
+    /// Panics unless the count and the digest of every ledger row are those of the archive.
     pub(crate) async fn assert_ledger_agrees(&self) {
-        let wrong =
-            "SELECT from_s, to_s, messages, (SELECT count(*) FROM message m WHERE m.sent_at_ms >= w.from_s * 1000
-                     AND m.sent_at_ms < w.to_s * 1000) AS held FROM sealed_window w WHERE held <> messages";
-        assert_eq!(
-            self.query_texts(wrong).await,
-            [""; 0],
-            "ledger rows that differ from the archive"
-        );
+        assert_none(&untrue_rows(&*self.store).await, "this event");
+    }
+
+    /// Returns the number of suspect windows.
+    pub(crate) async fn suspects(&self) -> usize {
+        let ledgers = self.store.ledgers().await.unwrap();
+        let streams = ledgers.iter().flat_map(|ledger| &ledger.streams);
+        let rows = streams.flat_map(|stream| &stream.windows);
+        rows.filter(|row| row.doubt.is_some()).count()
+    }
+
+    /// Parses the quarantine again.
+    pub(crate) async fn requeue(&self) {
+        let now = self.provider.clock.now();
+        requeue(&*self.provider, &*self.store, now).await.unwrap();
     }
 }

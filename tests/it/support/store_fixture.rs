@@ -191,6 +191,7 @@ pub(crate) fn seal(window: Window, provider_count: Option<u64>) -> Seal {
         window,
         scope: scope("destination=lobby"),
         provider_count,
+        shown_outside: 0,
         doubt: None,
         replaces: false,
     }

@@ -139,10 +139,11 @@ impl VerifyFixture {
         })
     }
 
-    /// Inserts a forged message whose hash is correct.
+    /// Inserts a forged message whose hash is correct, and leaves the ledger as it was.
     pub(crate) fn insert_forged(&self, message: Message) {
         let store = self.open_store();
         self.env.block_on(async {
+            let ledgers = store.ledgers().await.unwrap();
             let known = NewAccount {
                 name: "sandbox",
                 provider: "agora",
@@ -165,6 +166,9 @@ impl VerifyFixture {
                 .commit(&[commit], self.env.world().now())
                 .await
                 .unwrap();
+            for ledger in &ledgers {
+                store.restore_ledger(ledger).await.unwrap();
+            }
             store.close().await;
         });
     }
@@ -240,6 +244,7 @@ impl VerifyFixture {
                         window,
                         scope,
                         provider_count: row.provider_count,
+                        shown_outside: 0,
                         doubt: None,
                         replaces: true,
                     };

@@ -112,7 +112,7 @@ async fn read_days(
     Ok(stream_days(first, count, stream, &ledger_days))
 }
 
-/// Counts the messages of days with estimated numbers, if the archive can do so cheaply.
+/// Counts the messages of days with estimated numbers.
 async fn count_estimated_days(
     store: &dyn Archive,
     status: &StreamStatus,
@@ -124,10 +124,9 @@ async fn count_estimated_days(
     for day in days.iter_mut().filter(|day| day.is_estimated) {
         let window = Window::of_day(day.day);
         let (from, to) = (window.from().start(), window.to().start());
-        let counted = store
+        day.messages = store
             .count_messages(status.account_id, scope, from, to)
             .await?;
-        day.messages = counted.unwrap_or(day.messages);
     }
     Ok(days)
 }
