@@ -95,6 +95,7 @@ pub(super) async fn run(
         }
     }
     print_report(&report, args.repair);
+    print_unarchived(&*store, account).await?;
     if !report.agrees() {
         outcome = ExitOutcome::Incomplete;
     }
@@ -209,6 +210,7 @@ async fn compare_counts(
             let compared = account.compare_counts(stop).await?;
             counts.streams += compared.streams;
             counts.differences.extend(compared.differences);
+            counts.doubted.extend(compared.doubted);
             counts.failures.extend(compared.failures);
         }
         for difference in &counts.differences {
@@ -224,14 +226,28 @@ async fn compare_counts(
         for failure in &counts.failures {
             print_sanitized_lines(&failure_with_hint(failure));
         }
-        let agrees = counts.differences.is_empty() && counts.failures.is_empty();
-        let found = if agrees {
+        for ((account, stream), windows) in &counts.doubted {
+            let stream = sanitized(stream);
+            print_with_hint(
+                format_args!("{account} {stream}: {windows} windows are in doubt"),
+                "`backscroll status` and the view `coverage` tell why; they are refetched by reconcile",
+            );
+        }
+        let agrees = counts.differences.is_empty()
+            && counts.failures.is_empty()
+            && counts.doubted.is_empty();
+        let found = if counts.differences.is_empty() && counts.failures.is_empty() {
             "the same number of messages"
         } else {
             "a DIFFERENT number of messages"
         };
+        let except = if counts.doubted.is_empty() {
+            ""
+        } else {
+            ", apart from the windows in doubt"
+        };
         print_line(format_args!(
-            "The providers count {found} in {} streams, within their retention.",
+            "The providers count {found} in {} streams, within their retention{except}.",
             counts.streams
         ));
         return Ok(if agrees {
@@ -240,6 +256,35 @@ async fn compare_counts(
             ExitOutcome::Incomplete
         });
     }
+}
+
+/// Prints what the ledger cannot vouch for: messages in quarantine, and windows in doubt.
+async fn print_unarchived(store: &dyn Archive, account: Option<&str>) -> Result<(), CliError> {
+    let summaries = store.account_summaries().await?;
+    let wanted = summaries
+        .iter()
+        .filter(|summary| account.is_none_or(|account| account == summary.account));
+    let (mut quarantined, mut suspect) = (0, 0);
+    for summary in wanted {
+        quarantined += summary.quarantined;
+        suspect += summary.suspect_rows;
+    }
+    if quarantined > 0 {
+        let quarantined = thousands(quarantined);
+        print_with_hint(
+            format_args!("{quarantined} messages are in quarantine."),
+            "the view `quarantine` tells why; after an upgrade, `backscroll requeue` parses them \
+             again",
+        );
+    }
+    if suspect > 0 {
+        let suspect = thousands(suspect);
+        print_with_hint(
+            format_args!("{suspect} windows are in doubt: they may be incomplete."),
+            "the view `coverage` tells why; `reconcile` refetches them",
+        );
+    }
+    Ok(())
 }
 
 /// Returns the line of a failure, and the line of its hint.

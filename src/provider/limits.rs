@@ -195,6 +195,12 @@ pub(super) mod web3mq {
     pub(in crate::provider) const MAX_CATCH_UP_ROUNDS: u32 = 4;
     /// Attempts to read a window before its doubt is recorded.
     pub(in crate::provider) const MAX_READ_ATTEMPTS: u32 = 4;
+    /// Pages without any time that can be read, after which a topic counts as undated. More cost
+    /// requests each time that the topic is polled.
+    pub(in crate::provider) const MAX_UNDATED_PROBES: u32 = 8;
+    /// Messages that are kept raw of a topic in which no time can be read. All its windows hold the
+    /// same ones, so that more cost requests and little else.
+    pub(in crate::provider) const MAX_UNDATED_MESSAGES: u64 = 1000;
     /// Pieces that a range is split into at once: each split point costs one page.
     pub(in crate::provider) const MAX_PIECES: u64 = 16;
     /// The time for which known positions are relied upon. More saves requests, but keeps an

@@ -119,6 +119,9 @@ pub struct Options {
     /// Form of `from_sign` in a Web3MQ message
     #[arg(long, value_enum, default_value_t)]
     pub from_sign: FromSignForm,
+    /// Fields of a Web3MQ message that are sent under another name
+    #[arg(long, value_delimiter = ',', value_name = "FIELDS")]
+    pub rename_fields: Vec<String>,
     /// Total that a Web3MQ page reports
     #[arg(long, value_enum, default_value_t)]
     pub total: TotalForm,
@@ -201,6 +204,7 @@ impl Default for Options {
             envelope: Web3mqEnvelope::default(),
             payload_field: PayloadField::default(),
             from_sign: FromSignForm::default(),
+            rename_fields: Vec::new(),
             total: TotalForm::default(),
             latency: DurationRange::default(),
             requests_per_second: 10,

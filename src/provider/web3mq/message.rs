@@ -13,6 +13,7 @@ use super::streams::TopicMessages;
 use crate::domain::message::{
     Delivery, DeliveryStatus, Encoding, Message, Payload, UnparsableMessage,
 };
+use crate::domain::time::Millis;
 use crate::provider::json::{self, ExtraFields, ObjectFields, WireTime, Wtf8};
 
 /// A message of a page, or the raw text of one that could not be parsed.
@@ -35,6 +36,22 @@ pub(super) fn parse_message(raw: &str, topic: TopicMessages<'_>) -> ParsedRow {
     json::parse_item(raw, |fields: Web3mqMessageFields| {
         fields.into_message(topic)
     })
+}
+
+/// Returns the time of a row. It is read by itself if the row could not be parsed: another field may
+/// be the one that is wrong. `None` if the row has no time that can be read.
+pub(super) fn time_of(row: &ParsedRow) -> Option<Millis> {
+    #[derive(Deserialize)]
+    struct TimeField {
+        timestamp: Option<WireTime>,
+    }
+    match row {
+        Ok(message) => Some(message.sent_at),
+        Err(unparsable) => {
+            let field: TimeField = serde_json::from_str(&unparsable.raw).ok()?;
+            field.timestamp.map(|time| time.0)
+        }
+    }
 }
 
 /// The fields of a message, as they were sent.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::answers::TopicPage;
-use super::message::ParsedRow;
+use super::message::{ParsedRow, time_of};
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 
@@ -60,18 +60,9 @@ impl PageView {
         }
     }
 
-    /// The times of the rows. A row that could not be parsed gets the time of the row before it.
-    pub(super) fn times(&self) -> Vec<Millis> {
-        let first_known = self.rows.iter().find_map(|row| row.as_ref().ok());
-        let mut last = first_known.map_or(Millis(0), |message| message.sent_at);
-        let mut times = Vec::with_capacity(self.rows.len());
-        for row in &self.rows {
-            if let Ok(message) = row {
-                last = message.sent_at;
-            }
-            times.push(last);
-        }
-        times
+    /// The times of the rows. `None` for a row without a time that can be read.
+    pub(super) fn times(&self) -> Vec<Option<Millis>> {
+        self.rows.iter().map(time_of).collect()
     }
 
     /// Returns the window's rows if the page shows all of them and their neighbours.
@@ -165,8 +156,7 @@ impl PageAssembly {
     }
 
     fn time_at(&self, position: u64) -> Option<Millis> {
-        let row = self.0.get(&position)?;
-        row.as_ref().ok().map(|message| message.sent_at)
+        time_of(self.0.get(&position)?)
     }
 }
 
@@ -189,7 +179,7 @@ mod tests {
     use crate::domain::message::UnparsableMessage;
     use crate::domain::time::Second;
 
-    /// Rows that cannot be parsed have no time and fit into any window.
+    /// Rows without a time that can be read fit into any window.
     fn raw_page(texts: &[&str], total: Option<u64>) -> TopicPage {
         let row = |text: &&str| {
             Err(UnparsableMessage {

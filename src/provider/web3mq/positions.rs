@@ -3,6 +3,12 @@
 //! Web3MQ numbers pages from the newest message back, so page numbers shift with every new message.
 //! A message's position counted from the oldest does not: `total − 1 − (rows before it, newest
 //! first)`. This is the index of positions whose times were seen, and the search between them.
+//!
+//! A message whose time cannot be read belongs with the next one that has a time, or with the last
+//! one before it if none follows. So every position belongs to exactly one window, whichever pages
+//! were read.
+
+use std::collections::BTreeSet;
 
 use crate::domain::time::{Millis, Second};
 use crate::provider::limits::web3mq::MAX_MARKS;
@@ -14,6 +20,8 @@ pub(super) struct PositionIndex {
     total: u64,
     /// In order of position, and so, as far as the provider keeps order, of time.
     marks: Vec<(u64, Millis)>,
+    /// The positions that were read, and whose messages have no time that can be read.
+    undated: BTreeSet<u64>,
 }
 
 /// The next step of a search for the position of a time.
@@ -23,6 +31,8 @@ pub(super) enum SearchStep {
     Found(u64),
     /// It is not known yet: read the message in this position.
     Probe(u64),
+    /// No message of the topic has a time that can be read.
+    Undated,
 }
 
 impl PositionIndex {
@@ -35,7 +45,7 @@ impl PositionIndex {
     pub(super) fn set_total(&mut self, total: u64) -> bool {
         let is_steady = total >= self.total;
         if !is_steady {
-            self.marks.clear();
+            self.clear();
         }
         self.total = total;
         is_steady
@@ -46,23 +56,44 @@ impl PositionIndex {
         self.marks.last().map(|mark| mark.1)
     }
 
-    /// Records times seen in consecutive positions from `first` on, oldest first: those of the two
-    /// ends, and those on both sides of each time of interest.
-    pub(super) fn record_times(&mut self, first: u64, times: &[Millis], interest: &[Millis]) {
-        if self.marks.len() > MAX_MARKS {
-            self.marks.clear();
+    fn clear(&mut self) {
+        self.marks.clear();
+        self.undated.clear();
+    }
+
+    /// Records the times seen in consecutive positions from `first` on, oldest first: those of the
+    /// two ends, and those on both sides of each time of interest. A position without a time is
+    /// recorded as such.
+    pub(super) fn record_times(
+        &mut self,
+        first: u64,
+        times: &[Option<Millis>],
+        interest: &[Millis],
+    ) {
+        if self.marks.len() + self.undated.len() > MAX_MARKS {
+            self.clear();
         }
-        let Some(last) = times.len().checked_sub(1) else {
+        let mut dated = Vec::with_capacity(times.len());
+        for (position, time) in (first..).zip(times) {
+            match time {
+                Some(time) => dated.push((position, *time)),
+                None => {
+                    self.undated.insert(position);
+                }
+            }
+        }
+        let Some(last) = dated.len().checked_sub(1) else {
             return;
         };
         let mut indices = vec![0, last];
         for wanted in interest {
-            let after = times.partition_point(|time| time < wanted);
+            let after = dated.partition_point(|(_, time)| time < wanted);
             indices.extend(after.checked_sub(1));
             indices.extend((after <= last).then_some(after));
         }
         for index in indices {
-            self.insert_mark(first + index as u64, times[index]);
+            let (position, time) = dated[index];
+            self.insert_mark(position, time);
         }
     }
 
@@ -87,8 +118,13 @@ impl PositionIndex {
         // the time.
         let first = low.map_or(0, |(position, _)| position + 1);
         let end = high.map_or(self.total, |(position, _)| position);
-        if first >= end {
-            return SearchStep::Found(first.min(self.total));
+        let is_unread = |position: &u64| !self.undated.contains(position);
+        if !(first..end).any(|position| is_unread(&position)) {
+            return match (low, high) {
+                (_, Some(_)) => SearchStep::Found(first.min(self.total)),
+                (None, None) if self.total > 0 => SearchStep::Undated,
+                (_, None) => SearchStep::Found(self.total),
+            };
         }
         let guess = match (low, high) {
             (_, None) => end - 1,
@@ -98,7 +134,10 @@ impl PositionIndex {
                 first + interpolate(end - first, before, time, after)
             }
         };
-        SearchStep::Probe(guess.clamp(first, end - 1))
+        let guess = guess.clamp(first, end - 1);
+        let unread_after = (guess..end).find(is_unread);
+        let unread_before = || (first..guess).rev().find(is_unread);
+        SearchStep::Probe(unread_after.or_else(unread_before).unwrap_or(guess))
     }
 }
 
@@ -119,16 +158,24 @@ mod tests {
     /// Searches a history through pages of `size`; returns the position and the number of pages
     /// read.
     fn search(history: &[i64], size: usize, moment: i64) -> (u64, u32) {
+        let history: Vec<Option<i64>> = history.iter().copied().map(Some).collect();
+        let (position, probes) = search_dated(&history, size, moment);
+        (position.expect("a message with a time"), probes)
+    }
+
+    /// The same for a history in which some messages have no time. `None` if none has one.
+    fn search_dated(history: &[Option<i64>], size: usize, moment: i64) -> (Option<u64>, u32) {
         let mut positions = PositionIndex::default();
         positions.set_total(history.len() as u64);
         let mut probes = 0;
         loop {
             match positions.find(Millis(moment), probes) {
-                SearchStep::Found(position) => return (position, probes),
+                SearchStep::Found(position) => return (Some(position), probes),
+                SearchStep::Undated => return (None, probes),
                 SearchStep::Probe(position) => {
                     let first = position as usize / size * size;
                     let page = &history[first..(first + size).min(history.len())];
-                    let times: Vec<_> = page.iter().copied().map(Millis).collect();
+                    let times: Vec<_> = page.iter().map(|time| time.map(Millis)).collect();
                     positions.record_times(first as u64, &times, &[Millis(moment)]);
                     probes += 1;
                     assert!(probes < 100, "the search does not end");
@@ -143,6 +190,26 @@ mod tests {
             history.sort_unstable();
             let (position, _) = search(&history, size, moment);
             prop_assert_eq!(position, history.partition_point(|&t| t < moment) as u64);
+        }
+
+        #[test]
+        fn message_without_a_time_belongs_with_the_next_one(
+            mut history in prop::collection::vec((1i64..500, any::<bool>()), 1..80),
+            size in 1usize..20,
+            moment in 1i64..505,
+        ) {
+            history.sort_by_key(|(time, _)| *time);
+            let history: Vec<Option<i64>> =
+                history.into_iter().map(|(time, is_dated)| is_dated.then_some(time)).collect();
+            let is_before = |time: &Option<i64>| time.is_some_and(|time| time < moment);
+            let is_after = |time: &Option<i64>| time.is_some_and(|time| time >= moment);
+            let expected = if history.iter().any(is_after) {
+                Some(history.iter().rposition(is_before).map_or(0, |position| position + 1))
+            } else {
+                history.iter().any(is_before).then_some(history.len())
+            };
+            let (position, _) = search_dated(&history, size, moment);
+            prop_assert_eq!(position, expected.map(|position| position as u64));
         }
     }
 
@@ -164,7 +231,7 @@ mod tests {
     fn smaller_total_discards_all_positions() {
         let mut positions = PositionIndex::default();
         assert!(positions.set_total(10));
-        positions.record_times(0, &[Millis(1), Millis(2)], &[]);
+        positions.record_times(0, &[Some(Millis(1)), Some(Millis(2))], &[]);
         assert!(positions.set_total(11) && positions.newest().is_some());
         assert!(!positions.set_total(9) && positions.newest().is_none());
     }

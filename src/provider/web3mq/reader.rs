@@ -7,10 +7,12 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use super::api::Web3mqApi;
 use super::page_assembly::{PageAssembly, PageView, PositionRange, ReadResult};
 use super::topic::Topic;
+use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use crate::provider::error::ProviderError;
 use crate::provider::limits::web3mq::{
-    MAX_CATCH_UP_ROUNDS, MAX_CONCURRENT_PAGES, MAX_READ_ATTEMPTS, POSITIONS_LIFETIME,
+    MAX_CATCH_UP_ROUNDS, MAX_CONCURRENT_PAGES, MAX_READ_ATTEMPTS, MAX_UNDATED_MESSAGES,
+    POSITIONS_LIFETIME,
 };
 use crate::provider::survey::FetchedWindow;
 
@@ -36,6 +38,9 @@ impl Web3mqWindowReader {
             topic.forget_older(POSITIONS_LIFETIME).await;
             let location = topic.locate(&self.api, window).await?;
             let requested_at = self.api.gate().clock().time_at(location.valid_since);
+            if location.is_undated {
+                return self.read_undated(topic, requested_at).await;
+            }
             match self.read_rows(topic, window, location.range).await? {
                 ReadResult::Complete(rows) => {
                     return Ok(FetchedWindow::from_counted(rows, requested_at));
@@ -60,6 +65,28 @@ impl Web3mqWindowReader {
         }
         Err(ProviderError::HistoryChanged {
             attempts: MAX_READ_ATTEMPTS,
+        })
+    }
+
+    /// Reads the newest messages of a topic of which no message has a time that can be read. They
+    /// are kept raw. They may belong to any window, so that each is in doubt.
+    async fn read_undated(
+        &self,
+        topic: &Topic,
+        requested_at: Millis,
+    ) -> Result<FetchedWindow, ProviderError> {
+        let total = topic.total().await;
+        let ends = (
+            total.saturating_sub(MAX_UNDATED_MESSAGES),
+            total.saturating_sub(1),
+        );
+        let pages = self.read_positions(topic, ends, total).await?;
+        let rows = pages.into_iter().flat_map(|page| page.rows);
+        let doubt = format!("the times of {total} messages cannot be read");
+        Ok(FetchedWindow {
+            provider_count: Some(total),
+            doubt: Some(doubt),
+            ..FetchedWindow::from_items(rows, requested_at)
         })
     }
 

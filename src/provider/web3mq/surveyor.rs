@@ -34,6 +34,9 @@ impl Web3mqSurveyor {
         let location = topic.locate(&self.api, range).await?;
         let requested_at = self.api.gate().clock().time_at(location.valid_since);
         let positions = location.range;
+        if location.is_undated {
+            return Ok(Survey::OneWindow(positions.len()));
+        }
         let complete = |rows| Survey::Complete(FetchedWindow::from_counted(rows, requested_at));
         if positions.len() == 0 {
             return Ok(complete(vec![]));

@@ -16,7 +16,7 @@ use crate::domain::stream::Stream;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use crate::provider::error::ProviderError;
-use crate::provider::limits::web3mq::{MAX_CONCURRENT_PAGES, MAX_PROBES};
+use crate::provider::limits::web3mq::{MAX_CONCURRENT_PAGES, MAX_PROBES, MAX_UNDATED_PROBES};
 
 /// A topic and the known positions of its messages.
 #[derive(Debug)]
@@ -43,6 +43,8 @@ pub(super) struct WindowLocation {
     pub(super) last_page: Option<PageView>,
     /// The location is valid since this time or earlier.
     pub(super) valid_since: Instant,
+    /// True if no message of the topic has a time that can be read. The range is the whole topic.
+    pub(super) is_undated: bool,
 }
 
 impl TopicState {
@@ -135,15 +137,23 @@ impl Topic {
         };
         let to = search.find(&mut state, end).await?;
         let from = search.find(&mut state, start).await?;
-        let range = PositionRange {
-            from: from.min(to),
-            to,
+        let located = from.zip(to);
+        let range = match located {
+            Some((from, to)) => PositionRange {
+                from: from.min(to),
+                to,
+            },
+            None => PositionRange {
+                from: 0,
+                to: state.positions.total(),
+            },
         };
         let valid_since = state.valid_since.unwrap_or(begun);
         Ok(WindowLocation {
             range,
             last_page: search.last_page,
             valid_since,
+            is_undated: located.is_none(),
         })
     }
 
@@ -164,7 +174,9 @@ impl Topic {
             let times = view.times();
             let index = position.saturating_sub(view.first) as usize;
             let index = index.min(times.len().saturating_sub(1));
-            let Some(&time) = times.get(index) else {
+            // A message without a time belongs with the next one that has a time.
+            let dated = times.get(index..).unwrap_or_default().iter().flatten();
+            let Some(&time) = dated.into_iter().next() else {
                 continue;
             };
             state.record_page(view, &[time.second().start()], asked);
@@ -293,11 +305,22 @@ struct PositionSearch<'a> {
 }
 
 impl PositionSearch<'_> {
-    /// Returns the number of messages that were sent before `time`.
-    async fn find(&mut self, state: &mut TopicState, time: Millis) -> Result<u64, ProviderError> {
+    /// Returns the number of messages that were sent before `time`. `None` if no message has a time
+    /// that can be read.
+    async fn find(
+        &mut self,
+        state: &mut TopicState,
+        time: Millis,
+    ) -> Result<Option<u64>, ProviderError> {
         for probes in 0..MAX_PROBES {
             match state.positions.find(time, probes) {
-                SearchStep::Found(position) => return Ok(position),
+                SearchStep::Found(position) => return Ok(Some(position)),
+                SearchStep::Undated => return Ok(None),
+                SearchStep::Probe(_)
+                    if probes >= MAX_UNDATED_PROBES && state.positions.newest().is_none() =>
+                {
+                    return Ok(None);
+                }
                 SearchStep::Probe(position) => {
                     let asked = Instant::now();
                     let total = state.positions.total();

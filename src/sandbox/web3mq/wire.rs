@@ -136,31 +136,35 @@ impl Serialize for Web3mqMessageJson<'_> {
             PayloadField::Payload => "payload",
             PayloadField::Pyaload => "pyaload",
         };
+        let name = |field: &str| {
+            let is_renamed = options.rename_fields.iter().any(|renamed| renamed == field);
+            format!("{}{field}", if is_renamed { "renamed_" } else { "" })
+        };
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("cipher_suite", &message.cipher_suite)?;
-        map.serialize_entry("from", &message.from)?;
-        map.serialize_entry("topic", &message.row_topic)?;
+        map.serialize_entry(&name("cipher_suite"), &message.cipher_suite)?;
+        map.serialize_entry(&name("from"), &message.from)?;
+        map.serialize_entry(&name("topic"), &message.row_topic)?;
         match options.from_sign {
-            FromSignForm::Text => map.serialize_entry("from_sign", &message.from_sign)?,
+            FromSignForm::Text => map.serialize_entry(&name("from_sign"), &message.from_sign)?,
             FromSignForm::Number => {
-                map.serialize_entry("from_sign", &from_sign_number(&message.from_sign))?;
+                map.serialize_entry(&name("from_sign"), &from_sign_number(&message.from_sign))?;
             }
         }
-        map.serialize_entry("messageid", &message.messageid)?;
-        map.serialize_entry("payload_type", &message.payload_type)?;
-        map.serialize_entry("timestamp", &message.ms)?;
+        map.serialize_entry(&name("messageid"), &message.messageid)?;
+        map.serialize_entry(&name("payload_type"), &message.payload_type)?;
+        map.serialize_entry(&name("timestamp"), &message.ms)?;
         match message.status {
             Some(status) => {
                 map.serialize_entry(
-                    "message_status",
+                    &name("message_status"),
                     &json!({ "status": status, "timestamp": message.status_ms }),
                 )?;
             }
-            None if message.ms % 2 == 0 => map.serialize_entry("message_status", &())?,
+            None if message.ms % 2 == 0 => map.serialize_entry(&name("message_status"), &())?,
             None => {}
         }
-        map.serialize_entry(payload, &message.payload_text)?;
-        map.serialize_entry("version", &message.version)?;
+        map.serialize_entry(&name(payload), &message.payload_text)?;
+        map.serialize_entry(&name("version"), &message.version)?;
         if options.extra_fields {
             map.serialize_entry("threadid", "")?;
             map.serialize_entry("message_type", "Web3MQ/thread")?;

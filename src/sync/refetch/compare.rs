@@ -1,6 +1,8 @@
 //! The sealed history of all streams, compared at once with the provider's counts. This serves
 //! `backscroll verify --remote`.
 
+use std::collections::{BTreeMap, HashMap};
+
 use futures_util::stream::{self, StreamExt};
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +21,8 @@ pub struct CountComparison {
     /// Streams that were compared, as far as the provider still has them.
     pub streams: u64,
     pub differences: Vec<CountDifference>,
+    /// The windows that are in doubt, which were not compared, by the key of their stream.
+    pub doubted: BTreeMap<(String, String), u64>,
     /// The failures that kept the account or some of its streams from being compared.
     pub failures: Vec<AccountFailure>,
 }
@@ -64,6 +68,16 @@ pub(in crate::sync) async fn compare_counts(
     let account = &session.provider.account().name;
     let mut comparison = CountComparison::default();
     let frontier = session.frontier(None);
+    let keys: HashMap<_, _> = session
+        .streams()
+        .map(|(index, stream)| (stream.id, session.provider.stream(index).key.clone()))
+        .collect();
+    for (stream, _) in session.archive.doubted_rows(session.account).await? {
+        if let Some(key) = keys.get(&stream) {
+            let stream = (account.clone(), key.clone());
+            *comparison.doubted.entry(stream).or_default() += 1;
+        }
+    }
     let compared = session
         .streams()
         .map(|(index, _)| async move { (index, differences(session, frontier, index).await) });

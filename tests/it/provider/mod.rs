@@ -8,3 +8,4 @@ mod odd_messages;
 mod random_faults;
 mod rate_limit;
 mod refusals;
+mod renamed_fields;
