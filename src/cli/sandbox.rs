@@ -19,7 +19,7 @@ pub(super) struct Args {
     #[arg(long, default_value = "127.0.0.1:8787", value_name = "ADDR")]
     listen: SocketAddr,
 
-    /// Write a configuration that archives everything in the sandbox
+    /// Write a configuration that archives everything in the sandbox, to a new file
     #[arg(long, value_name = "FILE")]
     write_config: Option<PathBuf>,
 
@@ -32,6 +32,12 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, clock: Arc<dyn Clock>) -> Result<ExitOutcome, CliError> {
+    if let Some(path) = args.write_config.as_ref().filter(|path| path.exists()) {
+        return Err(CliError::Usage(format!(
+            "--write-config: {} exists already: name another file, or remove it",
+            path.display()
+        )));
+    }
     let stop = CancellationToken::new();
     signals::cancel_on_signal(stop.clone())?;
     let sandbox = Sandbox::start(args.options, args.listen, clock).await?;

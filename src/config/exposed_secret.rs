@@ -5,17 +5,19 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::agora::{AgoraAccountConfig, AgoraAuth};
-use super::secret::Secret;
+use super::secret::{Secret, ValueReference};
 use super::web3mq::Web3mqAccountConfig;
 
 /// The permission bit that lets users outside owner and group read a file.
 const OTHERS_READ_BIT: u32 = 0o004;
 
-/// A secret that is written in a configuration file which every user of the machine can read.
-/// Displayed as a warning with its remedy.
+/// A secret in a file that every user of the machine can read. Displayed as a warning with its
+/// remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExposedSecret {
     file: PathBuf,
+    /// True if the file is the configuration itself.
+    is_config: bool,
     /// The account, the database or the table that the secret belongs to.
     owner: String,
     key: &'static str,
@@ -23,23 +25,60 @@ pub struct ExposedSecret {
 
 impl fmt::Display for ExposedSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, owner, key } = self;
+        let Self {
+            file,
+            is_config,
+            owner,
+            key,
+        } = self;
         let file = file.display();
+        let remedy = if *is_config {
+            format!(
+                "keep it elsewhere ({{ file = \"…\" }}, {{ credential = \"…\" }}), or `chmod 640 {file}`"
+            )
+        } else {
+            format!("`chmod 600 {file}`")
+        };
         write!(
             f,
-            "every user of this machine can read {file}, which contains the {key} of {owner}: \
-             keep it elsewhere ({{ file = \"…\" }}, {{ credential = \"…\" }}), or `chmod 640 {file}`"
+            "every user of this machine can read {file}, which contains the {key} of {owner}: {remedy}"
         )
     }
 }
 
-/// The secrets that stand in the configuration itself, each with its owner and its key.
-#[derive(Debug, Default)]
-pub(super) struct InlineSecrets(Vec<(String, &'static str)>);
+/// The secrets that lie in files: in the configuration, or in one that it refers to.
+#[derive(Debug)]
+pub(super) struct SecretFiles<'a> {
+    config: &'a Path,
+    secrets: Vec<ExposedSecret>,
+}
 
-impl InlineSecrets {
-    pub(super) fn add(&mut self, owner: &str, key: &'static str) {
-        self.0.push((owner.to_owned(), key));
+impl<'a> SecretFiles<'a> {
+    /// Starts without secrets. `config` is the configuration's file.
+    pub(super) fn of(config: &'a Path) -> Self {
+        Self {
+            config,
+            secrets: Vec::new(),
+        }
+    }
+
+    /// Adds a secret. `reference` says where it is kept; `None`: in the configuration itself.
+    pub(super) fn add(
+        &mut self,
+        owner: &str,
+        key: &'static str,
+        reference: Option<&ValueReference>,
+    ) {
+        let file = match reference {
+            None => Some(self.config),
+            Some(reference) => reference.file(),
+        };
+        self.secrets.extend(file.map(|file| ExposedSecret {
+            file: file.to_owned(),
+            is_config: reference.is_none(),
+            owner: owner.to_owned(),
+            key,
+        }));
     }
 
     pub(super) fn add_agora(&mut self, account: &AgoraAccountConfig) {
@@ -52,22 +91,14 @@ impl InlineSecrets {
     }
 
     fn add_of_account(&mut self, name: &str, key: &'static str, secret: &Secret) {
-        if secret.is_inline() {
-            self.add(&format!("the account `{name}`"), key);
-        }
+        self.add(&format!("the account `{name}`"), key, secret.reference());
     }
 
-    /// Returns these secrets if the permissions of their file expose them.
-    pub(super) fn exposed_by(self, file: &Path) -> Vec<ExposedSecret> {
-        if !others_can_read(file) {
-            return Vec::new();
-        }
-        let exposed = self.0.into_iter().map(|(owner, key)| ExposedSecret {
-            file: file.to_owned(),
-            owner,
-            key,
-        });
-        exposed.collect()
+    /// Returns the secrets that the permissions of their files expose.
+    pub(super) fn exposed(self) -> Vec<ExposedSecret> {
+        let mut secrets = self.secrets;
+        secrets.retain(|secret| others_can_read(&secret.file));
+        secrets
     }
 }
 

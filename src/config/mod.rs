@@ -48,8 +48,8 @@ pub use secret::Secret;
 pub use value_error::ValueError;
 pub use web3mq::{Web3mqAccountConfig, Web3mqStreamConfig};
 
-use exposed_secret::InlineSecrets;
-use secret::{Environment, process_environment};
+use exposed_secret::SecretFiles;
+use secret::{Environment, ValueReference, process_environment};
 use source::{ConfigSource, position_at};
 use table::{ConfigTable, reject_duplicates};
 
@@ -64,7 +64,7 @@ pub struct Config {
     /// Together with `web3mq`: at least one account, and unique names.
     pub agora: Vec<AgoraAccountConfig>,
     pub web3mq: Vec<Web3mqAccountConfig>,
-    /// Inline secrets in a file that every user of the machine can read.
+    /// Secrets in files that every user of the machine can read.
     pub exposed_secrets: Vec<ExposedSecret>,
 }
 
@@ -73,8 +73,10 @@ pub struct Config {
 pub struct Database {
     /// Default: `sqlite://archive.db`.
     pub url: DatabaseUrl,
-    /// True if the configuration itself contains the password.
+    /// True if the URL contains a password.
     url_has_password: bool,
+    /// The place where the URL is kept. `None`: in the configuration.
+    url_reference: Option<ValueReference>,
 }
 
 /// The schedules of the daemon.
@@ -126,20 +128,24 @@ impl Config {
     }
 
     fn exposed_secrets_in(&self, path: &Path) -> Vec<ExposedSecret> {
-        let mut inline = InlineSecrets::default();
+        let mut secrets = SecretFiles::of(path);
         if self.database.url_has_password {
-            inline.add("the database", "password");
+            secrets.add(
+                "the database",
+                "password",
+                self.database.url_reference.as_ref(),
+            );
         }
-        if self.alerts.webhook.as_ref().is_some_and(Secret::is_inline) {
-            inline.add("[alerts]", "webhook");
+        if let Some(webhook) = &self.alerts.webhook {
+            secrets.add("[alerts]", "webhook", webhook.reference());
         }
         for account in &self.agora {
-            inline.add_agora(account);
+            secrets.add_agora(account);
         }
         for account in &self.web3mq {
-            inline.add_web3mq(account);
+            secrets.add_web3mq(account);
         }
-        inline.exposed_by(path)
+        secrets.exposed()
     }
 
     /// Reads the text of a configuration. `origin` is its path in errors; `{ file = … }` is
@@ -208,13 +214,14 @@ fn utf8<'a>(bytes: &'a [u8], origin: &Path) -> Result<&'a str, ConfigError> {
 
 fn database(table: &ConfigTable<'_>) -> Result<Database, ConfigError> {
     let default = DatabaseUrl::Sqlite(PathBuf::from("archive.db"));
-    let url_has_password = match table.get("url") {
-        Some(value) => value.reference()?.is_none() && has_password(&value.text()?),
-        None => false,
+    let (url_has_password, url_reference) = match table.get("url") {
+        Some(value) => (has_password(&value.text()?), value.reference()?),
+        None => (false, None),
     };
     Ok(Database {
         url: table.or_default("url", default, value::database_url)?,
         url_has_password,
+        url_reference,
     })
 }
 

@@ -62,9 +62,9 @@ impl Secret {
         }
     }
 
-    /// True if the configuration itself contains the value.
-    pub(super) fn is_inline(&self) -> bool {
-        self.origin.is_none()
+    /// Returns where the value is kept. `None` if the configuration itself contains it.
+    pub(super) fn reference(&self) -> Option<&ValueReference> {
+        self.origin.as_ref().map(|origin| &origin.reference)
     }
 
     /// Returns the value. Use it only in a header or a signature; never store or display it.
@@ -155,6 +155,15 @@ impl ValueReference {
             "credential" if is_file_name(name) => Ok(Self::Credential(name.to_owned())),
             "credential" => Err(ValueError::CredentialName),
             _ => Err(ValueError::Reference),
+        }
+    }
+
+    /// Returns the file that contains the value. `None` if the service manager protects it, or it is
+    /// in no file.
+    pub(super) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Env(_) | Self::Credential(_) => None,
         }
     }
 

@@ -135,13 +135,12 @@ impl Sandbox {
         .to_string()
     }
 
-    /// Writes the sample configuration to a file that only this user can read, because it contains
-    /// secrets.
+    /// Writes the sample configuration to a new file that only this user can read, because it
+    /// contains secrets. Errors if the file exists.
     pub fn write_config(&self, path: &Path, database_url: &str) -> io::Result<()> {
         let mut file = OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o600)
             .open(path)?;
         file.write_all(self.sample_config(database_url).as_bytes())

@@ -303,11 +303,19 @@ fn world_readable_secret_is_warned_about() {
     }
     fs::write(env.path("agora.secret"), CUSTOMER_SECRET).unwrap();
     fs::write(&path, elsewhere.to_string()).unwrap();
+    let secret = env.path("agora.secret");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
     let shown = check(0o644);
     assert!(
         shown.contains("private_key") && !shown.contains("customer_secret"),
         "{shown}"
     );
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
+    let warning = "can read agora.secret, which contains the customer_secret of the account \
+                   `sandbox`: `chmod 600 agora.secret`";
+    let shown = check(0o640);
+    assert!(shown.contains(warning), "{shown}");
+    assert!(!shown.contains("can read config.toml"), "{shown}");
 }
 
 #[test]
