@@ -21,7 +21,7 @@ use super::rules::archive_health::ArchiveHealth;
 use super::rules::lost_history;
 use super::rules::pass_history::PassHistory;
 use super::webhook::{Notification, Webhook, WebhookError};
-use crate::domain::alarm::{AlarmKind, AlarmSubject};
+use crate::domain::alarm::{Alarm, AlarmKind, AlarmSubject};
 use crate::domain::clock::Clock;
 use crate::domain::lock::lock;
 use crate::domain::time::Millis;
@@ -41,6 +41,8 @@ pub struct AlarmMonitor {
     webhook: Option<Webhook>,
     observations: Mutex<Observations>,
     records: tokio::sync::Mutex<AlarmRecords>,
+    /// The alarms that the archive does not have, or not in their latest state.
+    unsaved: Mutex<Vec<Alarm>>,
     /// Signals that a pass has ended.
     pass_ended: Notify,
     /// Signals that a notification may be waiting.
@@ -78,6 +80,7 @@ impl AlarmMonitor {
             webhook: webhook.map(Webhook::new).transpose()?,
             observations: Mutex::default(),
             records: tokio::sync::Mutex::default(),
+            unsaved: Mutex::default(),
             pass_ended: Notify::new(),
             outbox: Notify::new(),
         })
@@ -112,6 +115,24 @@ impl AlarmMonitor {
             }
         }
         self.pass_ended.notify_one();
+    }
+
+    /// Returns the active alarms: those `stored` in the archive, brought up to date by those that
+    /// could not be written there.
+    pub fn active_alarms(&self, stored: Vec<Alarm>) -> Vec<Alarm> {
+        let unsaved = lock(&self.unsaved);
+        let is_outdated = |alarm: &Alarm| unsaved.iter().any(|newer| newer.id() == alarm.id());
+        let mut alarms = stored;
+        alarms.retain(|alarm| !is_outdated(alarm));
+        alarms.extend(unsaved.iter().filter(|alarm| alarm.is_active()).cloned());
+        alarms.sort_by_key(|alarm| alarm.since);
+        alarms
+    }
+
+    /// Returns the error of the latest access to the archive if that cannot be written.
+    pub fn write_error(&self) -> Option<String> {
+        let observations = lock(&self.observations);
+        observations.archive.write_error().map(str::to_owned)
     }
 
     /// Checks and notifies until `stop` is cancelled.
@@ -152,6 +173,7 @@ impl AlarmMonitor {
             records.apply(&result, now, has_webhook);
         }
         records.save(&*self.store, now).await;
+        *lock(&self.unsaved) = records.unsaved().cloned().collect();
         self.outbox.notify_one();
     }
 

@@ -135,15 +135,15 @@ impl AlarmRecords {
         }
     }
 
+    /// Returns the alarms that the archive does not have in their latest state.
+    pub(super) fn unsaved(&self) -> impl Iterator<Item = &Alarm> {
+        self.unsaved.iter().filter_map(|id| self.alarms.get(id))
+    }
+
     /// Writes unsaved alarms to the archive. If that fails, they stay in memory and are written by
     /// a later call.
     pub(super) async fn save(&mut self, store: &dyn Archive, now: Millis) {
-        let alarms: Vec<Alarm> = self
-            .unsaved
-            .iter()
-            .filter_map(|id| self.alarms.get(id))
-            .cloned()
-            .collect();
+        let alarms: Vec<Alarm> = self.unsaved().cloned().collect();
         if alarms.is_empty() {
             return;
         }

@@ -10,10 +10,12 @@ use super::open_archive::open;
 use super::output::print_line;
 use super::table::duration;
 use super::{accounts, alarms, loss, summary};
+use crate::alerts::check::DetectedProblem;
+use crate::alerts::rules::archive_health::disk_problem;
 use crate::config::Config;
-use crate::domain::alarm::Alarm;
+use crate::domain::alarm::{Alarm, AlarmKind, AlarmSubject, Notified};
 use crate::domain::clock::Clock;
-use crate::domain::time::Second;
+use crate::domain::time::{Millis, Second};
 use crate::store::IfMissing;
 use crate::store::StreamStatus;
 use crate::sync::forecast::model::Loss;
@@ -36,8 +38,16 @@ pub(super) async fn run(
     let store = open(&config.database.url, IfMissing::Refuse).await?;
     let streams = store.status().await?;
     let rates = request_rates(&*store, now).await?;
-    let alarms = store.active_alarms().await?;
+    let mut alarms = store.active_alarms().await?;
+    let space = store.disk_space().await;
     store.close().await;
+    // A full disk cannot hold the alarm about itself.
+    let has_disk_alarm = alarms
+        .iter()
+        .any(|alarm| alarm.subject.kind == AlarmKind::Disk);
+    if !has_disk_alarm && let Some(problem) = space.and_then(|space| disk_problem(space, false)) {
+        alarms.push(disk_alarm(problem, now));
+    }
     let forecasts: Vec<Forecast> = providers
         .iter()
         .filter_map(|provider| forecast(&**provider, &streams, &rates, now))
@@ -61,6 +71,23 @@ pub(super) async fn run(
         }
     }
     Ok(ExitOutcome::Success)
+}
+
+/// Returns the alarm for a problem of the disk that was found just now.
+fn disk_alarm(problem: DetectedProblem, now: Millis) -> Alarm {
+    Alarm {
+        subject: AlarmSubject {
+            account: None,
+            stream: None,
+            kind: AlarmKind::Disk,
+        },
+        since: now,
+        until: None,
+        text: problem.text,
+        hint: problem.hint,
+        level: None,
+        notified: Notified::Nothing,
+    }
 }
 
 fn print_forecast(forecast: &Forecast) {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use async_trait::async_trait;
+use rustix::fs::StatVfsMountFlags;
 
 use super::decode;
 use super::dialect::Dialect;
@@ -52,7 +53,7 @@ impl<DB: Dialect> AlarmLog for SqlStore<DB> {
     async fn save_alarms(&self, alarms: &[Alarm], oldest: Millis) -> Result<(), StoreError> {
         let mut tx = self.begin(WHAT).await?;
         for alarm in alarms {
-            execute::<DB>(&mut tx, WHAT, sql::UPSERT_ALARM, &alarm_args(alarm)).await?;
+            execute::<DB>(&mut tx, WHAT, DB::UPSERT_ALARM, &alarm_args(alarm)).await?;
         }
         execute::<DB>(&mut tx, WHAT, sql::DELETE_OLD_ALARMS, &[oldest.0.into()]).await?;
         tx.commit().await.map_err(StoreError::at(WHAT))
@@ -108,5 +109,6 @@ async fn measure_disk_space(folder: PathBuf) -> Option<DiskSpace> {
     Some(DiskSpace {
         free_bytes: bytes(found.f_bavail),
         total_bytes: bytes(found.f_blocks),
+        is_read_only: found.f_flag.contains(StatVfsMountFlags::RDONLY),
     })
 }

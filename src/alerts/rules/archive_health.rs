@@ -11,6 +11,10 @@ const DISK_HINT: &str = "free disk space, or move the archive to a larger disk (
                          move the file, set database.url); messages that cannot be written are \
                          fetched again later, unless they expire at the provider before";
 
+const READ_ONLY_HINT: &str = "the kernel mounts a failing disk read-only: look into `dmesg`, repair \
+                              the disk and mount it again; messages that cannot be written are \
+                              fetched again later, unless they expire at the provider before";
+
 /// The last known health of the archive.
 #[derive(Debug, Default)]
 pub struct ArchiveHealth {
@@ -51,6 +55,12 @@ impl ArchiveHealth {
         self.is_known = true;
     }
 
+    /// Returns the error of the latest access if the database cannot write.
+    pub fn write_error(&self) -> Option<&str> {
+        let fault = self.fault.as_ref().filter(|fault| fault.is_unwritable)?;
+        Some(&fault.error)
+    }
+
     /// Returns the check results for disk and database; empty before the first result.
     /// `was_nearly_full`: the disk alarm is active already; it then ends only with a quarter more
     /// free space than the limit.
@@ -83,10 +93,7 @@ impl ArchiveHealth {
             let text = format!("the database cannot write: {}", fault.error);
             return Some(DetectedProblem::new(text, DISK_HINT));
         }
-        let space = space.filter(|space| is_nearly_full(*space, was_nearly_full))?;
-        let (free_mib, total_mib) = (space.free_bytes >> 20, space.total_bytes >> 20);
-        let text = format!("the disk is nearly full: {free_mib} of {total_mib} MiB are free");
-        Some(DetectedProblem::new(text, DISK_HINT))
+        disk_problem(space?, was_nearly_full)
     }
 
     fn database_problem(&self) -> Option<DetectedProblem> {
@@ -94,6 +101,21 @@ impl ArchiveHealth {
         let text = format!("the database fails: {}", fault.error);
         Some(DetectedProblem::new(text, fault.hint))
     }
+}
+
+/// Returns the problem of the disk that the archive lies on. `was_nearly_full`: see
+/// [`ArchiveHealth::check`].
+pub fn disk_problem(space: DiskSpace, was_nearly_full: bool) -> Option<DetectedProblem> {
+    if space.is_read_only {
+        let text = "the file system of the archive is read-only";
+        return Some(DetectedProblem::new(text, READ_ONLY_HINT));
+    }
+    if !is_nearly_full(space, was_nearly_full) {
+        return None;
+    }
+    let (free_mib, total_mib) = (space.free_bytes >> 20, space.total_bytes >> 20);
+    let text = format!("the disk is nearly full: {free_mib} of {total_mib} MiB are free");
+    Some(DetectedProblem::new(text, DISK_HINT))
 }
 
 /// True if too little space is free. An active alarm (`was_nearly_full`) needs more free space to
@@ -123,6 +145,7 @@ mod tests {
                 DiskSpace {
                     free_bytes: free,
                     total_bytes: total,
+                    is_read_only: false,
                 },
                 false,
             )
@@ -147,7 +170,15 @@ mod tests {
         let space = DiskSpace {
             free_bytes: 2 * GIB + 1,
             total_bytes: 40 * GIB,
+            is_read_only: false,
         };
+        let read_only = DiskSpace {
+            is_read_only: true,
+            ..space
+        };
+        assert_eq!(disk_problem(space, false), None);
+        let problem = disk_problem(read_only, false).unwrap();
+        assert_eq!(problem.text, "the file system of the archive is read-only");
         assert!(!is_nearly_full(space, false) && is_nearly_full(space, true));
     }
 

@@ -32,12 +32,16 @@ pub(super) async fn healthz(State(state): AppStateExtractor) -> Response {
     }
 }
 
-/// Readiness: succeeds if the database answers and at least one account works.
+/// Readiness: succeeds if the database answers, the latest pass could write to it, and at least one
+/// account works.
 pub(super) async fn readyz(State(state): AppStateExtractor) -> Response {
     let current = state.current();
     let sources = &current.sources;
     if let Err(error) = ping(&*sources.store).await {
         return unavailable(error);
+    }
+    if let Some(error) = sources.monitor.write_error() {
+        return unavailable(format!("the archive: {error}\n"));
     }
     let mut lines = Vec::new();
     let mut is_ready = false;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::alerts::AlarmMonitor;
 use crate::domain::clock::Clock;
 use crate::provider::Provider;
 use crate::store::Archive;
@@ -15,6 +16,8 @@ pub struct StatusSources {
     pub providers: Vec<Arc<dyn Provider>>,
     /// The progress and counters of the engine.
     pub progress: Arc<EngineProgress>,
+    /// The alarms, also those that cannot be written to the archive.
+    pub monitor: Arc<AlarmMonitor>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -24,12 +27,14 @@ impl StatusSources {
         store: Arc<dyn Archive>,
         providers: Vec<Arc<dyn Provider>>,
         progress: Arc<EngineProgress>,
+        monitor: Arc<AlarmMonitor>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             store,
             providers,
             progress,
+            monitor,
             clock,
         }
     }

@@ -152,6 +152,8 @@ pub struct UnreadGroup {
 pub struct DiskSpace {
     pub free_bytes: u64,
     pub total_bytes: u64,
+    /// True if nothing can be written to it.
+    pub is_read_only: bool,
 }
 
 impl AccountSummary {

@@ -1,66 +1,67 @@
-//! A full disk: the daemon logs it once, loses nothing, and continues when there is space.
+//! A full disk: the daemon logs it once, shows it everywhere, loses nothing, and continues when
+//! there is space.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::{Command, Stdio};
 
 use crate::support::config::EVERY_SECOND_SCHEDULE;
+use crate::support::daemon_process::{DaemonProcess, archive_is_ready};
 use crate::support::env::{BACKSCROLL, TestEnv, wait_until};
+use crate::support::http_client::{ANY_PORT, HttpDaemon, with_web_listener};
 
-/// `backscroll run` with its log output so far. It is killed when the test ends.
-struct LimitedDaemon {
-    child: Child,
-    said: Arc<Mutex<String>>,
+/// Starts the daemon with SIGXFSZ ignored, so that a write beyond the limit fails with an error.
+fn start_limited(env: &TestEnv) -> HttpDaemon {
+    let command = Command::new("sh")
+        .args([
+            "-c",
+            r#"trap "" XFSZ; exec "$0" run --config "$1""#,
+            BACKSCROLL,
+        ])
+        .arg(env.write_config())
+        .current_dir(env.dir.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn();
+    HttpDaemon::from_process(DaemonProcess(command.unwrap()))
 }
 
-impl LimitedDaemon {
-    /// Starts the daemon with SIGXFSZ ignored, so that a write beyond the limit fails with an
-    /// error.
-    fn start(env: &TestEnv) -> Self {
-        let command = Command::new("sh")
-            .args([
-                "-c",
-                r#"trap "" XFSZ; exec "$0" run --config "$1""#,
-                BACKSCROLL,
-            ])
-            .arg(env.write_config())
-            .current_dir(env.dir.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn();
-        let mut child = command.unwrap();
-        let (lines, said) = (
-            BufReader::new(child.stderr.take().unwrap()).lines(),
-            Arc::new(Mutex::default()),
-        );
-        let heard: Arc<Mutex<String>> = Arc::clone(&said);
-        std::thread::spawn(move || {
-            lines
-                .map_while(Result::ok)
-                .for_each(|line| *heard.lock().unwrap() += &(line + "\n"));
-        });
-        Self { child, said }
-    }
+/// Limits the size of the files that the daemon writes, in bytes.
+fn limit_file_size(daemon: &HttpDaemon, size: &str) {
+    let process = daemon.daemon.0.id().to_string();
+    let limited = Command::new("prlimit")
+        .args(["--pid", &process, &format!("--fsize={size}:")])
+        .status();
+    assert!(limited.unwrap().success());
+}
 
-    fn log_output(&self) -> String {
-        self.said.lock().unwrap().clone()
-    }
-
-    /// Limits the size of the files that the daemon writes, in bytes.
-    fn limit_file_size(&self, size: &str) {
-        let process = self.child.id().to_string();
-        let limited = Command::new("prlimit")
-            .args(["--pid", &process, &format!("--fsize={size}:")])
-            .status();
-        assert!(limited.unwrap().success());
+fn archived(env: &TestEnv) -> i64 {
+    if archive_is_ready(env) {
+        env.query_number("SELECT count(*) FROM archive")
+    } else {
+        0
     }
 }
 
-impl Drop for LimitedDaemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The alarm about the disk cannot be written to the archive that lies on it.
+#[test]
+fn full_disk_shows_in_probe_page_and_metrics() {
+    let env = TestEnv::new(&["--messages", "50", "--topic-messages", "0"])
+        .with_only("agora")
+        .with_schedule("sync", EVERY_SECOND_SCHEDULE);
+    let env = with_web_listener(env, ANY_PORT);
+    let daemon = start_limited(&env);
+    wait_until("readiness", || daemon.get("/readyz").status == 200);
+    limit_file_size(&daemon, "4096");
+    wait_until("the probe fails", || daemon.get("/readyz").status == 503);
+    let reason = daemon.get("/readyz").body;
+    assert!(reason.starts_with("the archive: "), "{reason}");
+    let alarm = "\nbackscroll_alarm{account=\"\",provider=\"\",kind=\"disk\"} 1\n";
+    wait_until("the metric", || daemon.get("/metrics").body.contains(alarm));
+    wait_until("the page", || {
+        daemon.get("/").body.contains("the database cannot write")
+    });
+    limit_file_size(&daemon, "unlimited");
+    wait_until("readiness", || daemon.get("/readyz").status == 200);
+    daemon.stop();
 }
 
 #[test]
@@ -79,18 +80,10 @@ fn full_disk_is_logged_once_and_loses_nothing() {
         .with_only("agora")
         .with_schedule("sync", EVERY_SECOND_SCHEDULE);
     let edge = env.settled_edge();
-    let daemon = LimitedDaemon::start(&env);
-    let archived = || {
-        let made = env.archive_path().exists()
-            && env.query_number("SELECT count(*) FROM sqlite_schema WHERE name = 'runs'") == 1;
-        if made {
-            env.query_number("SELECT count(*) FROM archive")
-        } else {
-            0
-        }
-    };
+    let daemon = start_limited(&env);
+    let archived = || archived(&env);
     wait_until("the first messages", || archived() > 100);
-    daemon.limit_file_size("4096");
+    limit_file_size(&daemon, "4096");
     wait_until("the log line about the full disk", || {
         daemon.log_output().contains("check if the disk is full")
     });
@@ -121,7 +114,7 @@ fn full_disk_is_logged_once_and_loses_nothing() {
     );
     assert_eq!(archived(), before);
 
-    daemon.limit_file_size("unlimited");
+    limit_file_size(&daemon, "unlimited");
     wait_until("the log line about the recovery", || {
         daemon.log_output().contains("the archive has recovered")
     });

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use backscroll::alerts::AlarmMonitor;
 use backscroll::daemon::web::{StatusServer, StatusSources};
 use backscroll::domain::clock::{Clock, SystemClock};
 use backscroll::provider::Provider;
@@ -308,10 +309,12 @@ async fn one_stalled_account_fails_the_liveness_check() {
         Arc::new(FakeProvider::new(clock.now(), Duration::from_mins(2), None));
     let engine = Engine::new(vec![provider.clone()], store.clone(), &clock);
     let progress = engine.progress().clone();
+    let providers = vec![provider];
+    let monitor = AlarmMonitor::new(store.clone(), providers.clone(), clock.clone(), None).unwrap();
     let (address, mut web) = (free_address(), StatusServer::default());
     web.serve(
         Some(address),
-        StatusSources::new(store, vec![provider], progress.clone(), clock),
+        StatusSources::new(store, providers, progress.clone(), Arc::new(monitor), clock),
     )
     .await;
     let looked_at = tokio::task::spawn_blocking(move || {

@@ -33,7 +33,11 @@ pub(crate) fn with_web_listener(env: TestEnv, listen: &str) -> TestEnv {
 
 impl HttpDaemon {
     pub(crate) fn start(env: &TestEnv) -> Self {
-        let mut daemon = DaemonProcess::start(env);
+        Self::from_process(DaemonProcess::start(env))
+    }
+
+    /// Reads the log output of a daemon.
+    pub(crate) fn from_process(mut daemon: DaemonProcess) -> Self {
         let said = Arc::new(Mutex::new(String::new()));
         let (out, heard) = (daemon.0.stderr.take().unwrap(), said.clone());
         thread::spawn(move || {

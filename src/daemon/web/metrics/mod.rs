@@ -26,9 +26,9 @@ use self::account::{AccountMetrics, MetricValue};
 use self::cache::MetricsSnapshot;
 use self::definitions::METRICS;
 use self::process::{SingleMetric, process_metrics};
+use super::sources::StatusSources;
 use super::state::AppStateExtractor;
 use crate::domain::alarm::AlarmKind;
-use crate::sync::progress::EngineProgress;
 
 const ALARM_HELP: &str = "Number of active alarms of this kind; account and provider are empty \
                           for alarms of the archive";
@@ -38,7 +38,7 @@ pub(super) async fn render_metrics(State(state): AppStateExtractor) -> Response 
     let current = state.current();
     let latest = current.metrics.latest().await;
     let mut registry = Registry::default();
-    let scrape = Scrape::new(&current.sources.progress, &latest);
+    let scrape = Scrape::new(&current.sources, &latest);
     registry.register_collector(Box::new(scrape));
     let mut text = String::new();
     if let Err(fmt::Error) = prometheus_text::encode(&mut text, &registry) {
@@ -58,12 +58,13 @@ struct Scrape {
 }
 
 impl Scrape {
-    fn new(progress: &EngineProgress, latest: &MetricsSnapshot) -> Self {
+    fn new(sources: &StatusSources, latest: &MetricsSnapshot) -> Self {
         let archive = latest.archive.as_deref();
-        let accounts = progress.counters().into_iter();
+        let accounts = sources.progress.counters().into_iter();
         let mut singles = archive_metrics(latest).to_vec();
         singles.extend(process_metrics());
-        let alarms = archive.map_or(&[][..], |archive| &archive.alarms);
+        let stored = archive.map(|archive| archive.alarms.clone());
+        let alarms = sources.monitor.active_alarms(stored.unwrap_or_default());
         Self {
             accounts: accounts
                 .map(|(provider, counters)| AccountMetrics::new(provider, counters, archive))

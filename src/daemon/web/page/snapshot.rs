@@ -50,7 +50,7 @@ impl PageSnapshot {
         let store = &*sources.store;
         let streams = store.status().await?;
         let rates = request_rates(store, now).await?;
-        let alarms = store.active_alarms().await?;
+        let alarms = sources.monitor.active_alarms(store.active_alarms().await?);
         let first_hour = first_interval(now, HOUR, CHART_HOURS);
         let first_day = first_interval(now, DAY, CHART_DAYS);
         Ok(Self {
