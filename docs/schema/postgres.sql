@@ -32,6 +32,7 @@ CREATE TABLE account (
 );
 
 CREATE TABLE alarm (
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
     account text NOT NULL,
     stream text NOT NULL,
     kind text NOT NULL,
@@ -42,7 +43,7 @@ CREATE TABLE alarm (
     level bigint,
     notified bigint NOT NULL DEFAULT 0,
     CONSTRAINT alarm_notified_check CHECK (((notified >= 0) AND (notified <= 2))),
-    CONSTRAINT alarm_pkey PRIMARY KEY (account, stream, kind, since_ms)
+    CONSTRAINT alarm_pkey PRIMARY KEY (id)
 );
 
 CREATE TABLE conversation (
@@ -51,7 +52,6 @@ CREATE TABLE conversation (
     name text COLLATE "C" NOT NULL,
     kind bigint NOT NULL,
     CONSTRAINT conversation_account_id_fkey FOREIGN KEY (account_id) REFERENCES account(id),
-    CONSTRAINT conversation_account_id_name_key UNIQUE (account_id, name),
     CONSTRAINT conversation_kind_check CHECK (((kind >= 0) AND (kind <= 4))),
     CONSTRAINT conversation_pkey PRIMARY KEY (id)
 );
@@ -80,6 +80,7 @@ CREATE TABLE message (
     extra_readable text COLLATE "C",
     is_json boolean,
     CONSTRAINT message_encoding_check CHECK (((encoding >= 0) AND (encoding <= 2))),
+    CONSTRAINT message_identity PRIMARY KEY (sent_at_ms, recipient_id, slot),
     CONSTRAINT message_status_check CHECK (((status >= 1) AND (status <= 3)))
 ) PARTITION BY RANGE (sent_at_ms);
 
@@ -87,7 +88,7 @@ CREATE TABLE name (
     id integer NOT NULL GENERATED ALWAYS AS IDENTITY,
     value text COLLATE "C" NOT NULL,
     CONSTRAINT name_pkey PRIMARY KEY (id),
-    CONSTRAINT name_value_key UNIQUE (value)
+    CONSTRAINT name_value EXCLUDE USING hash (value WITH =)
 );
 
 CREATE TABLE quarantined_message (
@@ -151,7 +152,6 @@ CREATE TABLE stream (
     hint text,
     error_at_ms bigint,
     CONSTRAINT stream_account_id_fkey FOREIGN KEY (account_id) REFERENCES account(id),
-    CONSTRAINT stream_account_id_key_key UNIQUE (account_id, key),
     CONSTRAINT stream_active_check CHECK ((active = ANY (ARRAY[(0)::bigint, (1)::bigint]))),
     CONSTRAINT stream_discovered_check CHECK ((discovered = ANY (ARRAY[(0)::bigint, (1)::bigint]))),
     CONSTRAINT stream_pkey PRIMARY KEY (id)
@@ -164,29 +164,35 @@ CREATE TABLE view_definition (
     CONSTRAINT view_definition_pkey PRIMARY KEY (name)
 );
 
-CREATE INDEX conversation_by_first_letters ON public.conversation USING btree (account_id, "left"(name, 100));
+CREATE UNIQUE INDEX alarm_key ON backscroll.alarm USING btree (account, text_key(stream), kind, since_ms);
 
-CREATE INDEX conversation_by_last_letters ON public.conversation USING btree (account_id, "left"(reverse(name), 100));
+CREATE INDEX conversation_by_first_letters ON backscroll.conversation USING btree (account_id, "left"(name, 100));
 
-CREATE INDEX message_by_conversation ON ONLY public.message USING btree (conversation_id, sent_at_ms) WITH (fillfactor='100');
+CREATE INDEX conversation_by_last_letters ON backscroll.conversation USING btree (account_id, "left"(reverse(name), 100));
 
-CREATE INDEX message_by_id ON ONLY public.message USING brin (id) WITH (pages_per_range='32');
+CREATE INDEX conversation_by_name ON backscroll.conversation USING hash (name);
 
-CREATE INDEX message_by_sender ON ONLY public.message USING btree (sender_id, sent_at_ms);
+CREATE UNIQUE INDEX conversation_key ON backscroll.conversation USING btree (account_id, text_key(name));
 
-CREATE UNIQUE INDEX message_identity ON ONLY public.message USING btree (sent_at_ms, recipient_id, slot);
+CREATE INDEX message_by_conversation ON ONLY backscroll.message USING btree (conversation_id, sent_at_ms) WITH (fillfactor='100');
 
-CREATE INDEX message_unread ON ONLY public.message USING btree (sent_at_ms, conversation_id) WHERE (status < 3);
+CREATE INDEX message_by_id ON ONLY backscroll.message USING brin (id) WITH (pages_per_range='32');
 
-CREATE INDEX run_by_time ON public.run USING btree (started_at_ms);
+CREATE INDEX message_by_sender ON ONLY backscroll.message USING btree (sender_id, sent_at_ms);
 
-CREATE INDEX sealed_window_in_doubt ON public.sealed_window USING btree (stream_id) WHERE (doubt IS NOT NULL);
+CREATE INDEX message_unread ON ONLY backscroll.message USING btree (sent_at_ms, conversation_id) WHERE (status < 3);
 
-CREATE INDEX stream_by_conversation ON public.stream USING hash (conversation);
+CREATE INDEX run_by_time ON backscroll.run USING btree (started_at_ms);
 
-CREATE INDEX stream_by_recipient ON public.stream USING hash (recipient) WHERE (conversation IS NULL);
+CREATE INDEX sealed_window_in_doubt ON backscroll.sealed_window USING btree (stream_id) WHERE (doubt IS NOT NULL);
 
-CREATE INDEX stream_by_sender ON public.stream USING hash (sender) WHERE ((recipient IS NULL) AND (conversation IS NULL));
+CREATE INDEX stream_by_conversation ON backscroll.stream USING hash (conversation);
+
+CREATE INDEX stream_by_recipient ON backscroll.stream USING hash (recipient) WHERE (conversation IS NULL);
+
+CREATE INDEX stream_by_sender ON backscroll.stream USING hash (sender) WHERE ((recipient IS NULL) AND (conversation IS NULL));
+
+CREATE UNIQUE INDEX stream_key ON backscroll.stream USING btree (account_id, text_key(key));
 
 -- VIEW alarms
 --     account text

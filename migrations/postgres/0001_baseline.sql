@@ -5,6 +5,8 @@
 -- * Until version 0.2.0 this baseline may still be edited. After that it never changes: add a
 --   numbered migration instead, here and in migrations/sqlite under the same file name.
 -- * Tables are private to Backscroll and may change. The views in views/ are the interface.
+-- * The program creates all of it in a schema of its own (`backscroll`), and then brings the views
+--   to the schema of the readers (`public`).
 -- * A view has one file and no number. The program applies it again whenever its text changes.
 --   A view may gain columns at its end; existing columns never change.
 -- * A migration should not drop a view: readers would lose their rights on it. If it must, it also
@@ -42,6 +44,27 @@ CREATE FUNCTION instant_s(s BIGINT) RETURNS TIMESTAMPTZ LANGUAGE sql STABLE PARA
 $$;
 
 -- ---------------------------------------------------------------------------------------------
+-- A function of the keys
+-- ---------------------------------------------------------------------------------------------
+
+-- 32 bytes in place of a text of any length. An index entry of Postgres is limited to about 2,700
+-- bytes, and a text that others choose may be longer.
+CREATE FUNCTION text_key(value TEXT) RETURNS BYTEA LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    AS $$ SELECT sha256(convert_to(value, 'UTF8')) $$;
+
+-- ---------------------------------------------------------------------------------------------
+-- A function of the program
+-- ---------------------------------------------------------------------------------------------
+
+-- Brings a view into another schema. Everything else stays out of the readers' sight.
+CREATE FUNCTION move_view(view TEXT, origin TEXT, target TEXT) RETURNS VOID LANGUAGE plpgsql AS $$
+BEGIN
+    IF to_regclass(format('%I.%I', origin, view)) IS NOT NULL THEN
+        EXECUTE format('ALTER VIEW %I.%I SET SCHEMA %I', origin, view, target);
+    END IF;
+END $$;
+
+-- ---------------------------------------------------------------------------------------------
 -- Tables
 -- ---------------------------------------------------------------------------------------------
 
@@ -49,7 +72,9 @@ $$;
 -- in every message. Each is stored once; messages refer to it by number.
 CREATE TABLE name (
     id    INTEGER GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    value TEXT COLLATE "C" NOT NULL UNIQUE
+    value TEXT COLLATE "C" NOT NULL,
+    -- It is unique, as by UNIQUE, but may have any length.
+    CONSTRAINT name_value EXCLUDE USING hash (value WITH =)
 );
 
 -- One set of credentials at one provider.
@@ -108,8 +133,7 @@ CREATE TABLE stream (
     -- The latest error of the stream. NULL: its latest request succeeded.
     error         TEXT,
     hint          TEXT,
-    error_at_ms   BIGINT,
-    UNIQUE (account_id, key)
+    error_at_ms   BIGINT
 );
 
 -- The ledger: the time ranges `[from_s, to_s)` of a stream that are complete. It is the only
@@ -144,8 +168,7 @@ CREATE TABLE conversation (
     account_id BIGINT NOT NULL REFERENCES account (id),
     name       TEXT COLLATE "C" NOT NULL,
     -- 0 unknown, 1 peer, 2 channel, 3 group, 4 topic
-    kind       BIGINT NOT NULL CHECK (kind BETWEEN 0 AND 4),
-    UNIQUE (account_id, name)
+    kind       BIGINT NOT NULL CHECK (kind BETWEEN 0 AND 4)
 );
 
 -- The ids of messages.
@@ -170,8 +193,9 @@ CREATE SEQUENCE message_id;
 -- * References are INTEGER, and `archived_at_s` is too (see there).
 --
 -- Partitioned by month of `sent_at_ms`, so that an old month can be detached and indexes stay
--- small. The program makes partitions as they are needed. There is no default partition: it would
--- have to be scanned whenever a month is added.
+-- small. The program makes partitions as they are needed; one before the year 1 and one behind the
+-- year 9998 hold all times outside. There is no default partition: it would have to be scanned
+-- whenever a month is added.
 CREATE TABLE message (
     -- It grows and is never used again, so readers can continue after the last id they have seen.
     -- Commits that overlap may become visible in another order than their ids: see the view
@@ -252,6 +276,7 @@ CREATE TABLE run (
 
 -- Active alarms, and for 90 days those that ended.
 CREATE TABLE alarm (
+    id       BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     -- The name of the account; '' if the alarm concerns the archive itself.
     account  TEXT NOT NULL,
     -- The key of the stream; '' if the alarm concerns the whole account.
@@ -266,8 +291,7 @@ CREATE TABLE alarm (
     -- damage than this is a new alarm. NULL for all other kinds.
     level    BIGINT,
     -- Which notifications the webhook has received: 0 none, 1 that it began, 2 that it ended too.
-    notified BIGINT NOT NULL DEFAULT 0 CHECK (notified BETWEEN 0 AND 2),
-    PRIMARY KEY (account, stream, kind, since_ms)
+    notified BIGINT NOT NULL DEFAULT 0 CHECK (notified BETWEEN 0 AND 2)
 );
 
 -- The views as they were last applied, so that a start without changes costs one read. Rights for
@@ -291,8 +315,8 @@ CREATE TABLE view_definition (
 -- The identity of a message: no message is stored twice. Commits look up existing messages here.
 -- Time comes first: what is written together lies together, and a range of time is a range of this
 -- index. No index on time alone is needed. It holds the columns that a sharded archive would be
--- distributed by.
-CREATE UNIQUE INDEX message_identity ON message (sent_at_ms, recipient_id, slot);
+-- distributed by. As the primary key, it lets logical replication find the rows that change.
+ALTER TABLE message ADD CONSTRAINT message_identity PRIMARY KEY (sent_at_ms, recipient_id, slot);
 
 -- The latest messages of a conversation. The entries of a conversation arrive almost in order of
 -- time, so a full page (fillfactor 100) is rarely split.
@@ -320,6 +344,16 @@ CREATE INDEX stream_by_sender ON stream USING hash (sender)
 -- No index on `message` begins with the recipient.
 CREATE INDEX conversation_by_first_letters ON conversation (account_id, left(name, 100));
 CREATE INDEX conversation_by_last_letters ON conversation (account_id, left(reverse(name), 100));
+
+-- The streams of an account.
+CREATE UNIQUE INDEX stream_key ON stream (account_id, text_key(key));
+
+-- The conversations of an account, and a conversation by its name.
+CREATE UNIQUE INDEX conversation_key ON conversation (account_id, text_key(name));
+CREATE INDEX conversation_by_name ON conversation USING hash (name);
+
+-- One alarm of a kind begins at a time.
+CREATE UNIQUE INDEX alarm_key ON alarm (account, text_key(stream), kind, since_ms);
 
 -- Suspect windows. They are few, and looked for at every pass.
 CREATE INDEX sealed_window_in_doubt ON sealed_window (stream_id) WHERE doubt IS NOT NULL;

@@ -7,10 +7,9 @@ use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
 use super::open_archive::open;
 use super::output::{print_line, print_with_hint};
-use crate::config::Config;
+use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::Clock;
-use crate::store::IfMissing;
-use crate::store::{Archive, NewAccount};
+use crate::store::{Archive, IfMissing, NewAccount, permission_warning};
 
 pub(super) async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<ExitOutcome, CliError> {
     print_line("configuration: ok");
@@ -39,6 +38,11 @@ pub(super) async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<ExitOu
                 );
             }
         }
+    }
+    if let DatabaseUrl::Sqlite(path) = &config.database.url
+        && let Some(warning) = permission_warning(path)
+    {
+        print_line(format_args!("note: {warning}"));
     }
     for exposed in &config.exposed_secrets {
         print_line(format_args!("note: {exposed}"));

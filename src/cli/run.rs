@@ -4,12 +4,15 @@
 //! the new providers and the archive while the old ones still work. Then it stops the old engine in
 //! order and starts the new one. If the new configuration is invalid, the old one stays in force,
 //! and the error is logged.
+//!
+//! If the archive's file is removed or replaced, the engine stops, and the service opens the file
+//! that is there now, or begins a new archive.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use tokio::signal::unix::Signal;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::accounts;
 use super::error::CliError;
@@ -19,7 +22,7 @@ use super::open_archive::open_to_write;
 use crate::alerts::AlarmMonitor;
 use crate::config::{Config, DatabaseUrl, Secret};
 use crate::daemon;
-use crate::daemon::limits::CLOSE_GRACE;
+use crate::daemon::limits::{ARCHIVE_FILE_POLL, CLOSE_GRACE, REOPEN_GRACE};
 use crate::daemon::service_manager::ServiceManager;
 use crate::daemon::signals::{Shutdown, hangup_signals};
 use crate::daemon::web::{StatusServer, StatusSources};
@@ -27,7 +30,7 @@ use crate::domain::clock::Clock;
 use crate::provider::Provider;
 use crate::provider::limits::HANDOVER_PAUSE;
 use crate::store::Archive;
-use crate::store::IfMissing;
+use crate::store::{IfMissing, StoreError};
 use crate::sync::Engine;
 
 pub(super) async fn run(
@@ -60,7 +63,11 @@ pub(super) async fn run(
             setup.status_sources(&service.clock),
         )
         .await;
-        next = service.run_until_stop(setup, &mut hangups).await?;
+        next = match service.run_until_end(setup, &mut hangups).await? {
+            RunEnd::Shutdown => None,
+            RunEnd::Reload(setup) => Some(*setup),
+            RunEnd::ArchiveReplaced => service.reopen().await?,
+        };
         for provider in next.iter().flat_map(|next| &next.providers) {
             provider.pause_for(HANDOVER_PAUSE);
         }
@@ -81,6 +88,15 @@ struct Service<'a> {
     stop: Shutdown,
 }
 
+/// The reason why a run of the daemon ends.
+enum RunEnd {
+    Shutdown,
+    /// The configuration was reloaded, and this comes into force.
+    Reload(Box<Setup>),
+    /// The archive's file is no longer the one that is open.
+    ArchiveReplaced,
+}
+
 /// A configuration with everything that it needs to come into force.
 struct Setup {
     config: Config,
@@ -94,7 +110,8 @@ impl Setup {
     /// Returns the data sources of the status page.
     fn status_sources(&self, clock: &Arc<dyn Clock>) -> StatusSources {
         let (store, progress) = (self.archive.store.clone(), self.engine.progress().clone());
-        StatusSources::new(store, self.providers.clone(), progress, clock.clone())
+        let (providers, monitor) = (self.providers.clone(), self.monitor.clone());
+        StatusSources::new(store, providers, progress, monitor, clock.clone())
     }
 }
 
@@ -137,12 +154,31 @@ impl Service<'_> {
         })
     }
 
-    /// Runs the daemon until shutdown or a reload. Returns the next setup; `None` at shutdown.
-    async fn run_until_stop(
-        &self,
-        setup: Setup,
-        hangups: &mut Signal,
-    ) -> Result<Option<Setup>, CliError> {
+    /// Opens the archive that is at its path now, or begins a new one. `None` at shutdown.
+    async fn reopen(&self) -> Result<Option<Setup>, CliError> {
+        let deadline = Instant::now() + REOPEN_GRACE;
+        loop {
+            match self.prepare(None).await {
+                Ok(setup) => {
+                    let archive = setup.archive.store.location();
+                    tracing::warn!(archive, "the archive was opened anew");
+                    return Ok(Some(setup));
+                }
+                Err(error) if Instant::now() >= deadline => return Err(error),
+                Err(error) => {
+                    let hint = error.hint();
+                    tracing::warn!(%error, hint, "the archive cannot be opened yet; trying again");
+                }
+            }
+            tokio::select! {
+                () = sleep(ARCHIVE_FILE_POLL) => {}
+                () = self.stop.graceful.cancelled() => return Ok(None),
+            }
+        }
+    }
+
+    /// Runs the daemon until shutdown, a reload, or the end of its archive.
+    async fn run_until_end(&self, setup: Setup, hangups: &mut Signal) -> Result<RunEnd, CliError> {
         let Setup {
             config,
             archive,
@@ -163,42 +199,54 @@ impl Service<'_> {
             stop.graceful.cancel();
             result
         };
-        let (result, next) = tokio::join!(work, self.next_setup(&archive, hangups, &stop));
-        match &next {
+        let (result, end) = tokio::join!(work, self.wait_for_end(&archive, hangups, &stop));
+        match &end {
             // The new configuration may have other accounts.
-            Some(next) if next.archive.url == archive.url => archive.store.release_leases().await,
+            RunEnd::Reload(next) if next.archive.url == archive.url => {
+                archive.store.release_leases().await;
+            }
+            // Its log has to be empty before another file is opened under its name.
+            RunEnd::ArchiveReplaced => archive.store.close().await,
             _ if timeout(CLOSE_GRACE, archive.store.close()).await.is_err() => {
                 tracing::debug!("closing the archive timed out");
             }
             _ => {}
         }
         result?;
-        Ok(next)
+        Ok(end)
     }
 
-    /// Waits for a SIGHUP with a valid configuration, prepares it and stops the current run. `None`
-    /// at shutdown.
-    async fn next_setup(
+    /// Waits for a reason to end the current run, and stops it. After a SIGHUP with a valid
+    /// configuration, the next run is prepared first.
+    async fn wait_for_end(
         &self,
         archive: &OpenArchive,
         hangups: &mut Signal,
         stop: &Shutdown,
-    ) -> Option<Setup> {
+    ) -> RunEnd {
         loop {
             tokio::select! {
                 _ = hangups.recv() => {}
-                () = stop.graceful.cancelled() => return None,
+                () = replacement_of(&*archive.store) => {
+                    let error = StoreError::Replaced {
+                        location: archive.store.location().to_owned(),
+                    };
+                    tracing::error!(%error, hint = error.hint(), "the archive is opened anew");
+                    stop.graceful.cancel();
+                    return RunEnd::ArchiveReplaced;
+                }
+                () = stop.graceful.cancelled() => return RunEnd::Shutdown,
             }
             self.notify.notify_reloading();
             let setup = tokio::select! {
                 setup = self.prepare(Some(archive)) => setup,
-                () = stop.graceful.cancelled() => return None,
+                () = stop.graceful.cancelled() => return RunEnd::Shutdown,
             };
             match setup {
                 Ok(setup) => {
                     tracing::info!("the configuration was reloaded and comes into force");
                     stop.graceful.cancel();
-                    return Some(setup);
+                    return RunEnd::Reload(Box::new(setup));
                 }
                 Err(error) => self.reject_configuration(&error),
             }
@@ -216,5 +264,12 @@ impl Service<'_> {
         self.notify.notify_status(&format!(
             "new configuration invalid, the previous one stays in force: {error}"
         ));
+    }
+}
+
+/// Returns once the archive's file is no longer the one that is open.
+async fn replacement_of(store: &dyn Archive) {
+    while !store.is_replaced() {
+        sleep(ARCHIVE_FILE_POLL).await;
     }
 }

@@ -14,6 +14,17 @@ pub(super) const COMMIT_GRACE: Duration = Duration::from_millis(500);
 /// are on disk already, and a client can repeat its request.
 pub const CLOSE_GRACE: Duration = Duration::from_millis(250);
 
+// The archive's file.
+
+/// Interval at which the file at the archive's path is compared with the one that is open. Commits
+/// compare them, too; this notices a replaced file while nothing is written. A check reads two
+/// entries of a folder.
+pub const ARCHIVE_FILE_POLL: Duration = Duration::from_secs(1);
+/// The time for which the service tries to open the archive that has taken the place of another.
+/// The file may still be on its way. Then the service ends with an error. It must be well below the
+/// service manager's watchdog timeout of a minute.
+pub const REOPEN_GRACE: Duration = Duration::from_secs(30);
+
 // Passes.
 
 /// Interval at which an account is tried while another process works on it. Shorter intervals take

@@ -53,6 +53,26 @@ impl Message {
         }
     }
 
+    /// Returns the reason why the message cannot be archived, or `None` if every database can hold
+    /// it. No provider serves such a message through its adapter.
+    pub fn storage_fault(&self) -> Option<&'static str> {
+        let names = [&self.sender, &self.recipient, &self.conversation.name];
+        let optional = [
+            &self.provider_id,
+            &self.message_type,
+            &self.payload_type,
+            &self.cipher_suite,
+            &self.extra,
+        ];
+        let mut texts = names.into_iter().chain(optional.into_iter().flatten());
+        if texts.any(|text| name_error(text).is_some()) {
+            return Some("a text contains U+0000, which Postgres cannot store");
+        }
+        let next_second = self.sent_at.second().plus(1);
+        let is_in_a_window = next_second.0.checked_mul(1000).is_some();
+        (!is_in_a_window).then_some("its time lies behind the end of every window")
+    }
+
     /// True if the conversation follows from the names alone: it is named after the recipient or
     /// after the pair of sender and recipient.
     pub fn has_default_conversation(&self) -> bool {

@@ -25,8 +25,13 @@ pub trait Archive: Accounts + Windows + Audit + Reports + AlarmLog {
     /// Returns the version of the archive's schema.
     fn schema_version(&self) -> i64;
 
-    /// Returns once the database has answered a query.
+    /// Returns once the database has answered a query. Errors with [`StoreError::Replaced`] if the
+    /// archive's file is no longer the one that is open.
     async fn ping(&self) -> Result<(), StoreError>;
+
+    /// True if the archive's file is no longer the one that is open. Writes then fail with
+    /// [`StoreError::Replaced`].
+    fn is_replaced(&self) -> bool;
 
     /// Releases all leases and closes the database. Committed data is on disk afterwards.
     async fn close(&self);
@@ -44,14 +49,28 @@ impl<DB: Dialect> Archive for SqlStore<DB> {
 
     async fn ping(&self) -> Result<(), StoreError> {
         const WHAT: &str = "ping";
+        self.require_in_place()?;
         let mut connection = self.acquire_reader(WHAT).await?;
         fetch_all::<DB>(&mut connection, WHAT, "SELECT 1", &[]).await?;
         Ok(())
     }
 
+    fn is_replaced(&self) -> bool {
+        matches!(self.require_in_place(), Err(StoreError::Replaced { .. }))
+    }
+
     async fn close(&self) {
         self.release_leases().await;
         self.read.close().await;
+        // The driver would leave the log of a replaced file beside the new one, to be mistaken for
+        // its own.
+        if self.is_replaced()
+            && let Ok(mut connection) = self.write.acquire().await
+            && let Err(error) = DB::fetch(&mut connection, DB::EMPTY_LOG, &[]).await
+        {
+            tracing::debug!(%error, "the log of a replaced archive could not be emptied");
+        }
         self.write.close().await;
+        self.release_file();
     }
 }

@@ -283,7 +283,7 @@ async fn write_stream_ledger<DB: Dialect>(
         conversation,
         i64::from(stream.discovered).into(),
     ];
-    let row = fetch_one::<DB>(tx, RESTORE, sql::RESTORE_STREAM, &args).await?;
+    let row = fetch_one::<DB>(tx, RESTORE, DB::RESTORE_STREAM, &args).await?;
     let id = StreamId(decode::int::<DB>(&row, "id")?);
     execute::<DB>(tx, RESTORE, sql::DELETE_STREAM_LEDGER, &[id.0.into()]).await?;
     for row in &stream.windows {

@@ -176,8 +176,26 @@ pub(super) trait Dialect: MessageTable + Locking {
     /// first and the last second.
     const AFFECTED_ROWS: &'static str;
 
+    /// Inserts a stream as another archive has it, or updates it. Returns its id.
+    const RESTORE_STREAM: &'static str;
+
+    /// Inserts a conversation, or sets the kind of an existing one whose kind is unknown.
+    const UPSERT_CONVERSATION: &'static str;
+
+    /// Inserts or updates an alarm.
+    const UPSERT_ALARM: &'static str;
+
     /// Returns the size of the archive on disk in bytes.
     const ARCHIVE_SIZE: &'static str;
+
+    /// Moves the write-ahead log into the file that is open, and empties it.
+    const EMPTY_LOG: &'static str;
+
+    /// Brings a view, by its name, to the tables before it is replaced. `None`: it lies there.
+    const TAKE_VIEW: Option<&'static str>;
+
+    /// Brings a view, by its name, to the schema of the readers. `None`: there is no other schema.
+    const HAND_OUT_VIEW: Option<&'static str>;
 
     /// Returns the folder on this machine that holds the archive at `location`. `None` if a server
     /// keeps it.

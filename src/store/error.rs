@@ -19,6 +19,15 @@ pub enum StoreError {
     #[error("{what} is in use by another Backscroll: {holder}")]
     InUse { what: String, holder: String },
 
+    /// A database in another encoding cannot hold every text.
+    #[error("the database {location} has the encoding {encoding}, and not UTF8")]
+    Encoding { location: String, encoding: String },
+
+    /// The file of an SQLite archive, or its log, is not the one that is open. Nothing more is
+    /// written.
+    #[error("the archive {location} was removed or replaced while it was open")]
+    Replaced { location: String },
+
     /// A later version of Backscroll has changed the tables.
     #[error(
         "the archive was written by a newer Backscroll: \
@@ -59,6 +68,16 @@ impl StoreError {
     /// Returns what the operator can do about the error.
     pub fn hint(&self) -> &'static str {
         match self {
+            Self::Open { source, .. } | Self::Database { source, .. }
+                if is_connection_limit(source) =>
+            {
+                "Backscroll needs two connections and uses up to eight: raise the limit of the role \
+                 (`ALTER ROLE … CONNECTION LIMIT 8`), of the database, the pooler or the server, \
+                 or stop other clients"
+            }
+            Self::Encoding { .. } => {
+                "create the database with `createdb --encoding=UTF8 -T template0`"
+            }
             Self::Open { .. } => {
                 "check database.url: it must name an SQLite file in a writable folder, \
                  or a server that answers"
@@ -66,6 +85,11 @@ impl StoreError {
             Self::InUse { .. } => {
                 "wait until the other process is done, or stop it; \
                  its locks are released when it ends, even after a crash"
+            }
+            Self::Replaced { .. } => {
+                "nothing more was written to it; the service and the next command open the file \
+                 that is there now, or begin a new archive, and fetch again what the providers \
+                 still have; stop the service before moving its files"
             }
             Self::NotFound { .. } => "`backscroll sync` or `backscroll migrate` creates it",
             Self::SchemaTooNew { .. } => "install the newer Backscroll; the archive is unharmed",
@@ -79,7 +103,7 @@ impl StoreError {
                 "check that database.url names the right file; the archive is unharmed"
             }
             Self::Database { source, .. } if is_unwritable(source) => {
-                "check if the disk is full or failing; no data is lost: \
+                "check if the disk is full, read-only or failing; no data is lost: \
                  messages that were not committed are fetched again once it is writable"
             }
             Self::Database { source, .. } if is_corruption(source) => {
@@ -117,6 +141,22 @@ impl StoreError {
         }
     }
 
+    /// True if the database refuses a value: the same commit would always fail.
+    pub(super) fn is_refusal(&self) -> bool {
+        use sqlx::error::ErrorKind::{ForeignKeyViolation, UniqueViolation};
+        let Self::Database { source, .. } = self else {
+            return false;
+        };
+        match source {
+            sqlx::Error::Encode(_) => true,
+            sqlx::Error::Database(error) => {
+                !matches!(error.kind(), ForeignKeyViolation | UniqueViolation)
+                    && error.code().is_some_and(|code| is_refusal_code(&code))
+            }
+            _ => false,
+        }
+    }
+
     /// Returns a function for `map_err` that wraps a driver's failure at the step `what`.
     pub(super) fn at(what: &'static str) -> impl Fn(sqlx::Error) -> Self {
         move |source| Self::Database { what, source }
@@ -136,6 +176,27 @@ fn is_transient_code(code: &str) -> bool {
     code.len() < 5 && matches!(primary, Ok(BUSY | LOCKED))
 }
 
+/// True for the Postgres codes of data, constraints and limits, and for the SQLite codes of a value
+/// that is too large, violates a constraint or has the wrong type.
+fn is_refusal_code(code: &str) -> bool {
+    const POSTGRES_CLASSES: [&str; 3] = ["22", "23", "54"];
+    const SQLITE_CODES: [u32; 3] = [18, 19, 20];
+    if code.len() == 5 {
+        return POSTGRES_CLASSES.iter().any(|class| code.starts_with(class));
+    }
+    let primary = code.parse::<u32>().map(|code| code & 0xFF);
+    code.len() < 5 && primary.is_ok_and(|primary| SQLITE_CODES.contains(&primary))
+}
+
+/// True if Postgres has too many connections: of the role, the database or the server.
+pub(super) fn is_connection_limit(error: &sqlx::Error) -> bool {
+    const TOO_MANY_CONNECTIONS: &str = "53300";
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    code.as_deref() == Some(TOO_MANY_CONNECTIONS)
+}
+
 /// True if SQLite reports that the file itself is damaged.
 fn is_corruption(error: &sqlx::Error) -> bool {
     const CORRUPT: u32 = 11;
@@ -144,6 +205,7 @@ fn is_corruption(error: &sqlx::Error) -> bool {
 
 /// True if the disk is full or the database cannot write for another reason.
 fn is_unwritable(error: &sqlx::Error) -> bool {
+    const READ_ONLY: u32 = 8;
     const IO: u32 = 10;
     const FULL: u32 = 13;
     const DISK_FULL: &str = "53100";
@@ -153,7 +215,7 @@ fn is_unwritable(error: &sqlx::Error) -> bool {
     if code.as_deref() == Some(DISK_FULL) {
         return true;
     }
-    sqlite_code(error).is_some_and(|code| [IO, FULL].contains(&(code & 0xFF)))
+    sqlite_code(error).is_some_and(|code| [READ_ONLY, IO, FULL].contains(&(code & 0xFF)))
 }
 
 fn sqlite_code(error: &sqlx::Error) -> Option<u32> {

@@ -221,7 +221,7 @@ async fn intern_of_account<DB: Dialect>(
     wanted.retain(|(name, kind)| ids.is_unresolved(account, name, *kind));
     for (name, kind) in &wanted {
         let args = [account.into(), (*name).into(), i64::from(*kind).into()];
-        execute::<DB>(connection, WHAT, sql::UPSERT_CONVERSATION, &args).await?;
+        execute::<DB>(connection, WHAT, DB::UPSERT_CONVERSATION, &args).await?;
     }
     if !wanted.is_empty() {
         let found = DB::find_conversations(connection, account, &names)

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::sync::MutexGuard;
 
-use sqlx::Pool;
+use sqlx::{ConnectOptions as _, Pool};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -70,7 +70,8 @@ impl<DB: Dialect> Leases<DB> {
         };
         let connection = match alive {
             Some(connection) => connection,
-            None => pool.acquire().await.map_err(&failed)?.detach(),
+            // Not of the pool, which would wait without a word if the server refuses it.
+            None => pool.connect_options().connect().await.map_err(&failed)?,
         };
         let connection = session.insert(connection);
         if self.number(account).is_some() {

@@ -4,6 +4,7 @@ use super::decode::ledger_row;
 use super::dialect::Dialect;
 use super::driver::{Arg, execute, fetch_all};
 use super::error::StoreError;
+use super::limits::MAX_PROVIDER_COUNT;
 use super::model::{DigestUpdate, LedgerRow, StreamId};
 use super::sql;
 use crate::domain::time::Millis;
@@ -51,11 +52,11 @@ pub(super) async fn extend_ledger_row<DB: Dialect>(
     execute::<DB>(tx, "seal", sql::EXTEND_LEDGER_ROW, &args).await
 }
 
+/// A larger count is a provider's nonsense. It is cut, so that the views can add up counts.
 fn provider_count_arg(row: &LedgerRow) -> Arg<'static> {
-    Arg::Int(
-        row.provider_count
-            .map(|count| i64::try_from(count).unwrap_or(i64::MAX)),
-    )
+    row.provider_count
+        .map(|count| count.min(MAX_PROVIDER_COUNT))
+        .map_or(Arg::Int(None), Arg::from)
 }
 
 fn digest_arg(row: &LedgerRow) -> Arg<'_> {

@@ -9,6 +9,10 @@ use crate::domain::time::Day;
 /// difference found later concerns a longer range.
 pub(super) const MAX_JOINED_MESSAGES: u64 = 1000;
 
+/// The largest count of a provider that is recorded. The sum over millions of rows then fits into 64
+/// bits. A smaller value may cut a true count.
+pub(super) const MAX_PROVIDER_COUNT: u64 = 1_000_000_000_000;
+
 /// A joined ledger row longer than this, in seconds, must fit into the provider's retention
 /// twice. A row that is partly expired cannot be counted or fetched again. A larger value allows
 /// longer rows at providers with a short retention.
@@ -43,6 +47,10 @@ pub(super) const RUN_RETENTION: Duration = Duration::from_hours(2160);
 /// A smaller value gives up leases on a slow server; a larger one delays the notice of a cut.
 pub(super) const LEASE_SESSION_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The time for which a database may take to tell why no connection was free. A larger value delays
+/// the error.
+pub(super) const EXPLAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Maximum length in bytes of a lock holder's name. The rest of a longer name is not shown.
 pub(super) const MAX_HOLDER_BYTES: u64 = 400;
 
@@ -58,6 +66,12 @@ pub(super) mod sqlite {
     /// makes commits fail while a backup runs.
     pub(in crate::store) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
+    /// The size of the write-ahead log in bytes from which on commits wait for readers, each up to
+    /// [`BUSY_TIMEOUT`]. Usually the log is emptied at 64 MB; a reader that keeps a query open
+    /// prevents it. A larger value costs disk space, a smaller one makes commits wait for ordinary
+    /// reports.
+    pub(in crate::store) const MAX_LOG_BYTES: u64 = 256 << 20;
+
     /// Maximum number of connections for reading. They never wait for the writer. A larger value
     /// costs memory for page caches.
     pub(in crate::store) const MAX_READERS: u32 = 3;
@@ -71,6 +85,14 @@ pub(super) mod postgres {
     /// takes more of the server's connections.
     pub(in crate::store) const MAX_CONNECTIONS: u32 = 6;
 
+    /// The number of connections that the pool does not take: one for the session that holds the
+    /// leases, and one for a command beside the service.
+    pub(in crate::store) const CONNECTIONS_LEFT: u32 = 2;
+
+    /// The time within which a connection has to answer to count as granted: a pooler keeps others
+    /// waiting. A larger value delays the start behind a small pooler.
+    pub(in crate::store) const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+
     /// The time for which a caller waits for a connection. A restarting server is usually back
     /// within this time. A smaller value turns a restart into errors.
     pub(in crate::store) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -78,6 +100,13 @@ pub(super) mod postgres {
     /// A connection that was idle for longer is tested before it is used, which costs one round
     /// trip. A larger value finds cut connections later, by a failed statement.
     pub(in crate::store) const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+
+    /// The time for which the first connection of a process is tried again if the server has no
+    /// more to give. A larger value delays the error.
+    pub(in crate::store) const LIMIT_PATIENCE: Duration = Duration::from_secs(2);
+
+    /// The time between these attempts.
+    pub(in crate::store) const LIMIT_RETRY: Duration = Duration::from_millis(100);
 
     /// The time after which an idle connection is closed. A smaller value reconnects more often.
     pub(in crate::store) const IDLE_TIMEOUT: Duration = Duration::from_mins(5);

@@ -9,6 +9,7 @@
 //! | accounts, streams, runs, pauses, errors | `accounts.rs` |
 //! | how is a batch of windows committed | `windows.rs` (transaction), then `write.rs`, `seal.rs` |
 //! | how are messages inserted or updated | `write.rs`; the rows in `rows.rs` |
+//! | messages that a database cannot hold | `isolation.rs` |
 //! | when is a ledger row extended or replaced | `seal.rs`; the statements in `ledger_rows.rs` |
 //! | how do the rows of other streams stay true | `adjust.rs` |
 //! | messages that could not be read or were tampered with | `quarantine.rs` |
@@ -16,7 +17,7 @@
 //! | status, summaries, charts | `reports.rs` |
 //! | recorded alarms, disk space | `alarms.rs` |
 //! | names and conversations become ids | `interner.rs` |
-//! | who may write: leases, the lock of an SQLite file | `lease.rs`, `file_lock.rs` |
+//! | who may write: leases; the lock of an SQLite file | `lease.rs`, `archive_file.rs` |
 //! | where is the SQL of a role | `sql/` and the role's name |
 //! | where is the SQL of the message table | `sqlite/sql.rs`, `postgres/sql.rs` |
 //! | how are rows bound to bulk statements | `sqlite/bulk.rs`, `postgres/bulk.rs` |
@@ -35,14 +36,15 @@ mod accounts;
 mod adjust;
 mod alarms;
 mod archive;
+mod archive_file;
 mod audit;
 pub mod copy;
 mod decode;
 mod dialect;
 mod driver;
 mod error;
-mod file_lock;
 mod interner;
+mod isolation;
 mod jsonb;
 mod lease;
 mod ledger_rows;
@@ -66,6 +68,7 @@ mod write;
 pub use accounts::Accounts;
 pub use alarms::AlarmLog;
 pub use archive::Archive;
+pub use archive_file::permission_warning;
 pub use audit::Audit;
 pub use error::StoreError;
 pub use lease::Lease;

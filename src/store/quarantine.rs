@@ -1,9 +1,10 @@
 //! The quarantine: messages that could not be read, and messages evicted from the archive because
 //! they were changed or added behind its back.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::adjust::{MessageChange, adjust_rows};
 use super::decode::{int, quarantined_message};
@@ -17,6 +18,7 @@ use super::model::{
 use super::rows::{MessageKey, preferred_slot};
 use super::sql;
 use crate::domain::identity::{Fingerprint, IdentifiedMessage};
+use crate::domain::message::UnparsableMessage;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 
@@ -48,7 +50,8 @@ pub(super) async fn insert_entry<DB: Dialect>(
     stream: StreamId,
     entry: &QuarantineEntry,
 ) -> Result<(), StoreError> {
-    let hash = blake3::hash(entry.raw.as_bytes());
+    let (reason, raw) = (storable(&entry.reason), storable(&entry.raw));
+    let hash = blake3::hash(raw.as_bytes());
     let hash: &[u8] = &hash.as_bytes()[..16];
     let args: [Arg<'_>; 8] = [
         account.0.into(),
@@ -57,11 +60,20 @@ pub(super) async fn insert_entry<DB: Dialect>(
         entry.window.from().0.into(),
         entry.window.to().0.into(),
         entry.found_at.0.into(),
-        (&entry.reason).into(),
-        (&entry.raw).into(),
+        (&*reason).into(),
+        (&*raw).into(),
     ];
     execute::<DB>(tx, "quarantine", sql::INSERT_QUARANTINE, &args).await?;
     Ok(())
+}
+
+/// Returns a text that every database can hold: U+0000 is written as its JSON escape.
+fn storable(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        text.replace('\0', "\\u0000").into()
+    } else {
+        text.into()
+    }
 }
 
 /// Returns up to `limit` of an account's messages in quarantine, in the order of their ids, after
@@ -187,18 +199,30 @@ async fn move_displaced_back<DB: Dialect>(
 /// Returns everything that the archive holds of a message, as JSON that differs from every
 /// provider's item.
 fn raw_json(archived: &ArchivedMessage) -> String {
-    let message = &archived.identified.message;
+    let mut content = content_of(&archived.identified);
+    content["account"] = json!(archived.account);
+    content["archived_at_ms"] = json!(archived.archived_at.0);
+    json!({ EVICTED_FIELD: content }).to_string()
+}
+
+/// Returns a message that the database refuses, for the quarantine.
+pub(super) fn refused_message(identified: &IdentifiedMessage, reason: String) -> UnparsableMessage {
+    let raw = json!({ EVICTED_FIELD: content_of(identified) }).to_string();
+    UnparsableMessage { raw, reason }
+}
+
+fn content_of(identified: &IdentifiedMessage) -> Value {
+    let message = &identified.message;
     let status_at = |at: Option<Millis>| at.map(|at| at.0);
     let status = message
         .status
         .map(|status| (status.status as u8, status_at(status.at)));
-    let content = json!({
-        "account": archived.account,
+    json!({
         "sender": message.sender,
         "recipient": message.recipient,
         "sent_at_ms": message.sent_at.0,
-        "hash": hex::encode(archived.identified.fingerprint.0),
-        "occurrence": archived.identified.occurrence,
+        "hash": hex::encode(identified.fingerprint.0),
+        "occurrence": identified.occurrence,
         "payload_hex": hex::encode(&message.payload.bytes),
         "payload_encoding": message.payload.encoding.as_str(),
         "payload_type": message.payload_type,
@@ -208,7 +232,5 @@ fn raw_json(archived: &ArchivedMessage) -> String {
         "message_type": message.message_type,
         "status": status,
         "extra": message.extra,
-        "archived_at_ms": archived.archived_at.0,
-    });
-    json!({ EVICTED_FIELD: content }).to_string()
+    })
 }

@@ -223,8 +223,11 @@ impl Schema {
             .map_err(StoreError::at(WHAT))?;
         // SQLite has no lock until here: another process may have applied them meanwhile.
         for view in self.outdated_views::<DB>(&mut tx).await? {
-            for statement in view.statements() {
-                DB::execute(&mut tx, statement, &[])
+            let take = DB::TAKE_VIEW.map(|take| (take, vec![view.name.into()]));
+            let hand_out = DB::HAND_OUT_VIEW.map(|hand_out| (hand_out, vec![view.name.into()]));
+            let define = view.statements().map(|statement| (statement, vec![]));
+            for (statement, args) in take.into_iter().chain(define).chain(hand_out) {
+                DB::execute(&mut tx, statement, &args)
                     .await
                     .map_err(StoreError::at(WHAT))?;
             }

@@ -131,7 +131,7 @@ fn joined_row(before: LedgerRow, row: &LedgerRow, links: &[ChainLink]) -> Option
         window: Window::new(before.window.from(), row.window.to())?,
         messages,
         digest: Some(before.digest?.append_all(links)),
-        provider_count: provider_count.map(|(before, new)| before + new),
+        provider_count: provider_count.map(|(before, new)| before.saturating_add(new)),
         not_shown: before.not_shown + row.not_shown,
         ..before
     })

@@ -3,15 +3,20 @@
 //! The methods of the roles stand in `accounts.rs`, `windows.rs`, `audit.rs`, `reports.rs` and
 //! `alarms.rs`, each beside the queries that they run.
 
-use sqlx::pool::PoolConnection;
-use sqlx::{Pool, Transaction};
+use std::sync::Arc;
 
+use sqlx::pool::PoolConnection;
+use sqlx::{ConnectOptions as _, Pool, Transaction};
+use tokio::time::timeout;
+
+use super::archive_file::ArchiveFile;
 use super::dialect::Dialect;
 use super::driver::Arg;
 use super::error::StoreError;
-use super::file_lock::FileLock;
 use super::interner::NameInterner;
 use super::lease::Leases;
+use super::limits::EXPLAIN_TIMEOUT;
+use super::limits::sqlite::MAX_LOG_BYTES;
 
 /// The treatment of an archive that does not exist when it is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,11 +34,8 @@ pub struct SqlStore<DB: sqlx::Database> {
     pub(super) read: Pool<DB>,
     pub(super) interner: NameInterner,
     pub(super) leases: Leases<DB>,
-    #[expect(
-        dead_code,
-        reason = "it excludes other processes for as long as it is held"
-    )]
-    file_lock: Option<FileLock>,
+    /// The file that is open. `None` if a server keeps the archive, or it is only read.
+    file: Option<Arc<ArchiveFile>>,
     pub(super) location: String,
     pub(super) schema: i64,
 }
@@ -50,17 +52,57 @@ impl<DB: Dialect> SqlStore<DB> {
             read,
             interner,
             leases: Leases::none(),
-            file_lock: None,
+            file: None,
             location,
             schema,
         }
     }
 
-    /// Keeps a lock that excludes other processes.
-    pub(super) fn with_file_lock(self, lock: FileLock) -> Self {
+    /// Compares this file with the one at its path before each write.
+    pub(super) fn with_file(self, file: Arc<ArchiveFile>) -> Self {
         Self {
-            file_lock: Some(lock),
+            file: Some(file),
             ..self
+        }
+    }
+
+    /// Returns [`StoreError::Replaced`] if the archive's file is not the one that is open.
+    pub(super) fn require_in_place(&self) -> Result<(), StoreError> {
+        self.file
+            .as_ref()
+            .map_or(Ok(()), |file| file.require_in_place())
+    }
+
+    /// Gives up the right to write to the archive's file.
+    pub(super) fn release_file(&self) {
+        if let Some(file) = &self.file {
+            file.release();
+        }
+    }
+
+    /// Empties the log if it has grown long, and waits a while for the readers that prevent it:
+    /// they still read from it. Otherwise the log would grow for as long as one of them reads.
+    async fn bound_log(&self) {
+        let Some(file) = self.file.as_ref() else {
+            return;
+        };
+        let bytes = file.log_bytes();
+        if bytes <= MAX_LOG_BYTES {
+            return;
+        }
+        if let Ok(mut connection) = self.write.acquire().await
+            && let Err(error) = DB::fetch(&mut connection, DB::EMPTY_LOG, &[]).await
+        {
+            tracing::debug!(%error, "the log could not be emptied");
+        }
+        if file.log_bytes() > MAX_LOG_BYTES {
+            let mib = bytes >> 20;
+            tracing::warn!(
+                archive = self.location,
+                mib,
+                "a reader keeps a query open, so that the write-ahead log cannot be emptied; \
+                 commits wait for it"
+            );
         }
     }
 
@@ -69,10 +111,12 @@ impl<DB: Dialect> SqlStore<DB> {
         &self,
         what: &'static str,
     ) -> Result<Transaction<'_, DB>, StoreError> {
-        self.write
-            .begin_with(DB::BEGIN)
-            .await
-            .map_err(StoreError::at(what))
+        self.require_in_place()?;
+        self.bound_log().await;
+        match self.write.begin_with(DB::BEGIN).await {
+            Ok(tx) => Ok(tx),
+            Err(error) => Err(explain(&self.write, what, error).await),
+        }
     }
 
     /// Begins a transaction that only reads. On SQLite all of its queries see one snapshot.
@@ -80,7 +124,10 @@ impl<DB: Dialect> SqlStore<DB> {
         &self,
         what: &'static str,
     ) -> Result<Transaction<'_, DB>, StoreError> {
-        self.read.begin().await.map_err(StoreError::at(what))
+        match self.read.begin().await {
+            Ok(tx) => Ok(tx),
+            Err(error) => Err(explain(&self.read, what, error).await),
+        }
     }
 
     /// Returns a connection for a single query.
@@ -88,7 +135,10 @@ impl<DB: Dialect> SqlStore<DB> {
         &self,
         what: &'static str,
     ) -> Result<PoolConnection<DB>, StoreError> {
-        self.read.acquire().await.map_err(StoreError::at(what))
+        match self.read.acquire().await {
+            Ok(connection) => Ok(connection),
+            Err(error) => Err(explain(&self.read, what, error).await),
+        }
     }
 
     /// Returns a connection for a single statement that writes.
@@ -96,7 +146,11 @@ impl<DB: Dialect> SqlStore<DB> {
         &self,
         what: &'static str,
     ) -> Result<PoolConnection<DB>, StoreError> {
-        self.write.acquire().await.map_err(StoreError::at(what))
+        self.require_in_place()?;
+        match self.write.acquire().await {
+            Ok(connection) => Ok(connection),
+            Err(error) => Err(explain(&self.write, what, error).await),
+        }
     }
 
     /// Runs a single statement in a transaction of its own.
@@ -111,5 +165,23 @@ impl<DB: Dialect> SqlStore<DB> {
             .await
             .map_err(StoreError::at(what))?;
         Ok(())
+    }
+}
+
+/// Wraps the failure to get a connection. A pool only reports a timeout: a single connection tells
+/// the reason.
+async fn explain<DB: Dialect>(
+    pool: &Pool<DB>,
+    what: &'static str,
+    error: sqlx::Error,
+) -> StoreError {
+    let failed = StoreError::at(what);
+    if !matches!(error, sqlx::Error::PoolTimedOut) {
+        return failed(error);
+    }
+    let options = pool.connect_options();
+    match timeout(EXPLAIN_TIMEOUT, options.connect()).await {
+        Ok(Err(reason)) => failed(reason),
+        Ok(Ok(_)) | Err(_) => failed(error),
     }
 }

@@ -8,6 +8,7 @@ use super::decode;
 use super::dialect::{Dialect, InsertMode};
 use super::driver::fetch_all;
 use super::error::StoreError;
+use super::isolation::{WindowWriter, commit_apart, storable_part};
 use super::ledger_rows::read_ledger_rows;
 use super::links::{StreamRange, count_messages_in, read_links};
 use super::model::{AccountId, Commit, LedgerRow, StreamId, UnreadGroup, WriteCounts};
@@ -26,7 +27,9 @@ pub trait Windows: Send + Sync {
     async fn sealed_runs(&self, account: AccountId) -> Result<HashMap<StreamId, Runs>, StoreError>;
 
     /// Writes windows with their messages and ledger rows in one transaction: all of them or, on
-    /// an error, none. Returns the counts of each. Errors with [`StoreError::InUse`] if another
+    /// an error, none. Returns the counts of each. A message that the database cannot hold is put
+    /// into quarantine; if that is found out too late, each window is a transaction of its own.
+    /// Errors with [`StoreError::InUse`] if another
     /// process has taken one of the accounts.
     async fn commit(&self, batch: &[Commit], now: Millis) -> Result<Vec<WriteCounts>, StoreError>;
 
@@ -106,7 +109,11 @@ impl<DB: Dialect> Windows for SqlStore<DB> {
     }
 
     async fn commit(&self, batch: &[Commit], now: Millis) -> Result<Vec<WriteCounts>, StoreError> {
-        let written = write_batch(self, batch, &[], now).await;
+        let batch = storable_part(batch);
+        let written = match write_batch(self, &batch, &[], now).await {
+            Err(error) if error.is_refusal() => commit_apart(self, &batch, now).await,
+            outcome => outcome,
+        };
         if written.is_err() {
             self.interner.clear().await;
         }
@@ -208,6 +215,14 @@ impl<DB: Dialect> Windows for SqlStore<DB> {
 
     fn max_parallel_commits(&self) -> usize {
         DB::MAX_PARALLEL_COMMITS
+    }
+}
+
+#[async_trait]
+impl<DB: Dialect> WindowWriter for SqlStore<DB> {
+    async fn write_window(&self, commit: &Commit, now: Millis) -> Result<WriteCounts, StoreError> {
+        let written = write_batch(self, std::slice::from_ref(commit), &[], now).await?;
+        Ok(written.into_iter().next().unwrap_or_default())
     }
 }
 

@@ -2,10 +2,13 @@
 CREATE OR REPLACE VIEW days AS
 WITH spoken AS (
     -- start_ms: midnight, also before 1970, where a remainder is negative.
+    -- All times outside the years 1 to 9999 are one day, which has no date.
     SELECT conversation_id,
-           sent_at_ms - (sent_at_ms % 86400000 + 86400000) % 86400000 AS start_ms,
+           at_ms - (at_ms % 86400000 + 86400000) % 86400000 AS start_ms,
            count(1) AS messages
-    FROM message
+    FROM (SELECT conversation_id,
+                 greatest(least(sent_at_ms, 253402300800000), -62135683200000) AS at_ms
+          FROM message) AS m
     GROUP BY 1, 2
 )
 SELECT a.name AS account,

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Pg
 use super::ScratchError;
 use crate::config::DatabaseUrl;
 
-/// The Postgres schema that contains everything. It is removed at the end.
+/// The Postgres schema that contains the views. It is removed at the end, as is that of the tables.
 const SCRATCH_SCHEMA: &str = "backscroll_scratch";
 
 /// The location of a throwaway archive.
@@ -77,7 +77,9 @@ impl ScratchDatabase {
                 }
             }
             DatabaseUrl::Postgres(server) => {
-                let drop = format!("DROP SCHEMA IF EXISTS {SCRATCH_SCHEMA} CASCADE");
+                let drop = format!(
+                    "DROP SCHEMA IF EXISTS {SCRATCH_SCHEMA}, {SCRATCH_SCHEMA}_tables CASCADE"
+                );
                 let mut connection = PgConnection::connect_with(&server.options()).await?;
                 connection.execute(AssertSqlSafe(drop)).await?;
             }

@@ -92,8 +92,9 @@ impl AccountLedger {
 }
 
 impl QuarantineEntry {
-    /// True if the message was in the archive before and was evicted from it.
-    pub fn was_archived(&self) -> bool {
+    /// True if the message is in the archive's own form and not in the provider's: it was evicted
+    /// from the archive, or the database refused it.
+    pub fn is_in_archive_form(&self) -> bool {
         let content = self
             .raw
             .strip_prefix("{\"")

@@ -9,7 +9,7 @@ use crate::domain::time::Millis;
 use crate::domain::window::Window;
 
 /// One window to write into the archive.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Commit {
     pub account: AccountId,
     pub stream: StreamId,

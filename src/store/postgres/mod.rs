@@ -6,21 +6,27 @@
 //! | the statements | `sql.rs` |
 //! | how message rows are bound | `bulk.rs` |
 //! | how partitions are created | `partitions.rs` |
+//! | in which schemas tables and views lie | `schemas.rs` |
 
 mod bulk;
 mod partitions;
+mod schemas;
 mod sql;
 
 use std::path::PathBuf;
 
+use futures_util::future::join_all;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, Postgres};
 use sqlx::{AssertSqlSafe, Connection, Executor, Row as _};
+use tokio::time::{Instant, sleep, timeout};
 
+use self::schemas::Schemas;
 use super::dialect::{Dialect, Locking};
 use super::driver::{DriverResult, impl_driver};
-use super::error::StoreError;
+use super::error::{StoreError, is_connection_limit};
 use super::limits::postgres::{
-    ACQUIRE_TIMEOUT, IDLE_TIMEOUT, MAX_CONNECTIONS, MAX_PARALLEL_COMMITS, TRUSTED_IDLE,
+    ACQUIRE_TIMEOUT, CONNECTIONS_LEFT, IDLE_TIMEOUT, LIMIT_PATIENCE, LIMIT_RETRY, MAX_CONNECTIONS,
+    MAX_PARALLEL_COMMITS, PROBE_TIMEOUT, TRUSTED_IDLE,
 };
 use super::schema::Schema;
 use super::sql::ledger_rows_in_window;
@@ -47,16 +53,22 @@ impl PostgresStore {
             source,
         };
         let options = with_session(options).statement_cache_capacity(CACHED_STATEMENTS);
-        // A single connection reports why it failed. A pool only reports a timeout.
-        let mut connection = PgConnection::connect_with(&options).await.map_err(at)?;
+        let mut connection = connect_once(&options).await.map_err(at)?;
+        let encoding = server_encoding(&mut connection).await.map_err(at)?;
+        if encoding != "UTF8" {
+            return Err(StoreError::Encoding { location, encoding });
+        }
+        let schemas = Schemas::find(&mut connection).await.map_err(at)?;
+        schemas.enter(&mut connection).await.map_err(at)?;
         if missing == IfMissing::Refuse && !is_archive(&mut connection).await.map_err(at)? {
             return Err(StoreError::NotFound { location });
         }
+        schemas.create(&mut connection).await.map_err(at)?;
+        let options = schemas.applied_to(options);
         let schema = Schema::postgres();
         schema.upgrade::<Postgres>(&mut connection).await?;
-        connection.close().await.map_err(at)?;
         let pool = PgPoolOptions::new()
-            .max_connections(MAX_CONNECTIONS)
+            .max_connections(pool_size(&options, connection).await.map_err(at)?)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .idle_timeout(IDLE_TIMEOUT)
             // A connection that a restart, a failover or a firewall has cut is found before it is
@@ -79,16 +91,17 @@ impl PostgresStore {
             source,
         };
         let options = with_session(options).options([("default_transaction_read_only", "on")]);
-        // A single connection reports why it failed. A pool only reports a timeout.
-        let mut connection = PgConnection::connect_with(&options).await.map_err(at)?;
+        let mut connection = connect_once(&options).await.map_err(at)?;
+        let schemas = Schemas::find(&mut connection).await.map_err(at)?;
+        schemas.enter(&mut connection).await.map_err(at)?;
+        let options = schemas.applied_to(options);
         if !is_archive(&mut connection).await.map_err(at)? {
             return Err(StoreError::NotFound { location });
         }
         let schema = Schema::postgres();
         schema.require_current(&mut connection).await?;
-        connection.close().await.map_err(at)?;
         let pool = PgPoolOptions::new()
-            .max_connections(MAX_CONNECTIONS)
+            .max_connections(pool_size(&options, connection).await.map_err(at)?)
             .acquire_timeout(ACQUIRE_TIMEOUT);
         let pool = pool.connect_with(options).await.map_err(at)?;
         Ok(Self::new(pool.clone(), pool, location, schema.version()))
@@ -113,6 +126,58 @@ fn with_session(options: PgConnectOptions) -> PgConnectOptions {
     options
         .application_name("backscroll")
         .options(SESSION_SETTINGS)
+}
+
+/// Opens one connection. It reports why it failed. A pool would only report a timeout.
+///
+/// A server counts the connections of a process that has just ended for a moment longer.
+async fn connect_once(options: &PgConnectOptions) -> DriverResult<PgConnection> {
+    let begun = Instant::now();
+    loop {
+        match PgConnection::connect_with(options).await {
+            Err(error) if is_connection_limit(&error) && begun.elapsed() < LIMIT_PATIENCE => {
+                sleep(LIMIT_RETRY).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn server_encoding(connection: &mut PgConnection) -> DriverResult<String> {
+    let row = connection.fetch_one("SHOW server_encoding").await?;
+    row.try_get(0)
+}
+
+/// Returns the number of connections that the pool may open. The server, a limit of the role or a
+/// pooler may grant fewer than [`MAX_CONNECTIONS`]: they are counted once, since a pool that asks
+/// for more waits without a word.
+///
+/// One of those granted is left for the session that holds the leases, and one for a command
+/// beside the service.
+async fn pool_size(options: &PgConnectOptions, first: PgConnection) -> DriverResult<u32> {
+    let wanted = MAX_CONNECTIONS + CONNECTIONS_LEFT;
+    let probes = (1..wanted).map(|_| timeout(PROBE_TIMEOUT, open_probe(options)));
+    let probes = join_all(probes).await.into_iter().flatten();
+    let granted: Vec<PgConnection> = probes.flatten().chain([first]).collect();
+    let count = u32::try_from(granted.len()).unwrap_or(wanted);
+    if count < wanted {
+        tracing::info!(
+            granted = count,
+            wanted,
+            "the server grants fewer connections than wanted"
+        );
+    }
+    for connection in granted {
+        connection.close().await?;
+    }
+    Ok(count.saturating_sub(CONNECTIONS_LEFT).max(1))
+}
+
+/// Opens a connection and makes sure that a server stands behind it.
+async fn open_probe(options: &PgConnectOptions) -> DriverResult<PgConnection> {
+    let mut connection = PgConnection::connect_with(options).await?;
+    connection.ping().await?;
+    Ok(connection)
 }
 
 /// Returns the database and its server for display, without the user.
@@ -155,7 +220,16 @@ impl Dialect for Postgres {
     const UPSERT_STREAMS: &'static str = sql::UPSERT_STREAMS;
     const LOCK_LEDGER_ROWS: &'static str = ledger_rows_in_window!(" FOR UPDATE");
     const AFFECTED_ROWS: &'static str = sql::AFFECTED_ROWS;
+    const RESTORE_STREAM: &'static str = sql::RESTORE_STREAM;
+    const UPSERT_CONVERSATION: &'static str = sql::UPSERT_CONVERSATION;
+    const UPSERT_ALARM: &'static str = sql::UPSERT_ALARM;
     const ARCHIVE_SIZE: &'static str = sql::ARCHIVE_SIZE;
+
+    const TAKE_VIEW: Option<&'static str> = Some(sql::TAKE_VIEW);
+    const HAND_OUT_VIEW: Option<&'static str> = Some(sql::HAND_OUT_VIEW);
+
+    /// The server keeps its own log.
+    const EMPTY_LOG: &'static str = "SELECT 1";
 
     /// The archive lies on the server.
     fn local_folder(_: &str) -> Option<PathBuf> {

@@ -7,7 +7,9 @@
 //!   because a NULL takes no space: [`usual_occurrence`].
 
 use crate::store::dialect::{InsertMode, PerAccessPath};
-use crate::store::sql::{message_joins, read_links, upsert_streams};
+use crate::store::sql::{
+    message_joins, read_links, restore_stream, upsert_alarm, upsert_conversation, upsert_streams,
+};
 
 /// The seconds after 1970 at which `message.archived_at_s` is 0. The statements that read the
 /// column contain the same number.
@@ -28,8 +30,18 @@ pub(super) const CONVERSATIONS: &str = "
 /// See [`Dialect::UPSERT_STREAMS`](crate::store::dialect::Dialect::UPSERT_STREAMS).
 pub(super) const UPSERT_STREAMS: &str = upsert_streams!(
     "json_to_recordset($4::JSON)
-         AS new (key TEXT, discovered BIGINT, sender TEXT, recipient TEXT, conversation TEXT)"
+         AS new (key TEXT, discovered BIGINT, sender TEXT, recipient TEXT, conversation TEXT)",
+    "account_id, text_key(key)"
 );
+
+/// See [`Dialect::RESTORE_STREAM`](crate::store::dialect::Dialect::RESTORE_STREAM).
+pub(super) const RESTORE_STREAM: &str = restore_stream!("account_id, text_key(key)");
+
+/// See [`Dialect::UPSERT_CONVERSATION`](crate::store::dialect::Dialect::UPSERT_CONVERSATION).
+pub(super) const UPSERT_CONVERSATION: &str = upsert_conversation!("account_id, text_key(name)");
+
+/// See [`Dialect::UPSERT_ALARM`](crate::store::dialect::Dialect::UPSERT_ALARM).
+pub(super) const UPSERT_ALARM: &str = upsert_alarm!("account, text_key(stream), kind, since_ms");
 
 /// See [`MessageTable::READ_MESSAGES`](crate::store::dialect::MessageTable::READ_MESSAGES).
 pub(super) const READ_MESSAGES: &str = concat!(
@@ -401,11 +413,22 @@ pub(super) const ARCHIVE_SIZE: &str = "
 /// Each returns a `GRANT` statement, in which the server has quoted the names. The second covers
 /// every view of the archive.
 pub(super) const GRANTS: [&str; 2] = [
-    "SELECT format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), $1::TEXT) AS statement",
+    "SELECT format('GRANT USAGE ON SCHEMA %I TO %I',
+                   current_setting('backscroll.readers'), $1::TEXT) AS statement",
     "SELECT format('GRANT SELECT ON %s TO %I',
                    string_agg(format('%I', name), ', ' ORDER BY name), $1::TEXT) AS statement
      FROM view_definition",
 ];
+
+/// See [`Dialect::TAKE_VIEW`](crate::store::dialect::Dialect::TAKE_VIEW). Another program's view of
+/// that name stays where it is.
+pub(super) const TAKE_VIEW: &str = "
+    SELECT move_view(name, current_setting('backscroll.readers'), current_schema())
+    FROM view_definition WHERE name = $1";
+
+/// See [`Dialect::HAND_OUT_VIEW`](crate::store::dialect::Dialect::HAND_OUT_VIEW).
+pub(super) const HAND_OUT_VIEW: &str =
+    "SELECT move_view($1, current_schema(), current_setting('backscroll.readers'))";
 
 /// Locks an account of this archive until the session ends. The keepalives let the server notice
 /// a vanished client within half a minute instead of the usual two hours.

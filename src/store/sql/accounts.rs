@@ -9,16 +9,17 @@ pub(in crate::store) const DEACTIVATE_STREAMS: &str = "
     UPDATE stream SET active = 0 WHERE account_id = $1";
 
 /// Inserts streams or updates existing ones, and makes them active. `$new` is the expression with
-/// which the database reads the JSON in `$4` as a table.
+/// which the database reads the JSON in `$4` as a table, `$key` the unique key of the table.
 macro_rules! upsert_streams {
-    ($new:literal) => {
+    ($new:literal, $key:literal) => {
         concat!(
             "INSERT INTO stream (account_id, key, wanted_from_s, discovered,",
             " sender, recipient, conversation)",
             " SELECT $1, key, $2, discovered, sender, recipient, conversation FROM ",
             $new,
-            " WHERE TRUE ON CONFLICT (account_id, key) DO UPDATE",
-            " SET active = 1, wanted_from_s = coalesce($3, stream.wanted_from_s),",
+            " WHERE TRUE ON CONFLICT (",
+            $key,
+            ") DO UPDATE SET active = 1, wanted_from_s = coalesce($3, stream.wanted_from_s),",
             " discovered = excluded.discovered, sender = excluded.sender,",
             " recipient = excluded.recipient, conversation = excluded.conversation",
             " RETURNING id, key, wanted_from_s"

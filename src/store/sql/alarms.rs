@@ -14,15 +14,22 @@ pub(in crate::store) const ALARMS: &str = "
     WHERE until_ms IS NULL OR until_ms >= $1 OR notified < 2 OR level IS NOT NULL
     ORDER BY since_ms, account, stream, kind";
 
-/// Inserts or updates an alarm. The state of its notification never moves back.
-pub(in crate::store) const UPSERT_ALARM: &str = "
-    INSERT INTO alarm (account, stream, kind, since_ms, until_ms, text, hint, level, notified)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-    ON CONFLICT (account, stream, kind, since_ms) DO UPDATE
-    SET until_ms = excluded.until_ms, text = excluded.text, hint = excluded.hint,
-        level = excluded.level,
-        notified = CASE WHEN alarm.notified > excluded.notified THEN alarm.notified
-                        ELSE excluded.notified END";
+/// Inserts or updates an alarm. The state of its notification never moves back. `$key` is the
+/// unique key of the table.
+macro_rules! upsert_alarm {
+    ($key:literal) => {
+        concat!(
+            "INSERT INTO alarm (account, stream, kind, since_ms, until_ms, text, hint, level,",
+            " notified) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (",
+            $key,
+            ") DO UPDATE SET until_ms = excluded.until_ms, text = excluded.text,",
+            " hint = excluded.hint, level = excluded.level,",
+            " notified = CASE WHEN alarm.notified > excluded.notified THEN alarm.notified",
+            " ELSE excluded.notified END"
+        )
+    };
+}
+pub(in crate::store) use upsert_alarm;
 
 /// Deletes alarms that ended before a moment. An alarm of permanent damage is kept until a later
 /// one records that the damage has grown.

@@ -51,15 +51,21 @@ pub(in crate::store) const LEDGER_QUARANTINE: &str = "
     FROM quarantined_message
     ORDER BY stream_id, found_at_ms, hash";
 
-pub(in crate::store) const RESTORE_STREAM: &str = "
-    INSERT INTO stream (account_id, key, wanted_from_s, active, sender, recipient, conversation,
-                        discovered)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-    ON CONFLICT (account_id, key) DO UPDATE
-    SET wanted_from_s = excluded.wanted_from_s, active = excluded.active,
-        discovered = excluded.discovered, sender = excluded.sender,
-        recipient = excluded.recipient, conversation = excluded.conversation
-    RETURNING id";
+/// Inserts a stream as another archive has it, or updates it. `$key` is the unique key of the
+/// table.
+macro_rules! restore_stream {
+    ($key:literal) => {
+        concat!(
+            "INSERT INTO stream (account_id, key, wanted_from_s, active, sender, recipient,",
+            " conversation, discovered) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (",
+            $key,
+            ") DO UPDATE SET wanted_from_s = excluded.wanted_from_s, active = excluded.active,",
+            " discovered = excluded.discovered, sender = excluded.sender,",
+            " recipient = excluded.recipient, conversation = excluded.conversation RETURNING id"
+        )
+    };
+}
+pub(in crate::store) use restore_stream;
 
 pub(in crate::store) const DELETE_STREAM_LEDGER: &str = "
     DELETE FROM sealed_window WHERE stream_id = $1";

@@ -70,12 +70,20 @@ macro_rules! read_links {
 pub(in crate::store) use read_links;
 
 pub(in crate::store) const INSERT_NAME: &str = "
-    INSERT INTO name (value) VALUES ($1) ON CONFLICT (value) DO NOTHING";
+    INSERT INTO name (value) VALUES ($1) ON CONFLICT DO NOTHING";
 
-/// Inserts a conversation, or sets the kind of an existing one whose kind is unknown.
-pub(in crate::store) const UPSERT_CONVERSATION: &str = "
-    INSERT INTO conversation (account_id, name, kind) VALUES ($1, $2, $3)
-    ON CONFLICT (account_id, name) DO UPDATE SET kind = excluded.kind WHERE conversation.kind = 0";
+/// Inserts a conversation, or sets the kind of an existing one whose kind is unknown. `$key` is the
+/// unique key of the table.
+macro_rules! upsert_conversation {
+    ($key:literal) => {
+        concat!(
+            "INSERT INTO conversation (account_id, name, kind) VALUES ($1, $2, $3) ON CONFLICT (",
+            $key,
+            ") DO UPDATE SET kind = excluded.kind WHERE conversation.kind = 0"
+        )
+    };
+}
+pub(in crate::store) use upsert_conversation;
 
 pub(in crate::store) const DELETE_MESSAGE: &str = "
     DELETE FROM message WHERE recipient_id = $1 AND sent_at_ms = $2 AND slot = $3";

@@ -10,6 +10,7 @@ mod bulk;
 mod sql;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sqlx::sqlite::{
     Sqlite, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
@@ -17,10 +18,10 @@ use sqlx::sqlite::{
 };
 use sqlx::{Column, Connection as _, Row as _};
 
+use super::archive_file::{ArchiveFile, create_private};
 use super::dialect::{Dialect, Locking};
 use super::driver::{DriverResult, impl_driver};
 use super::error::StoreError;
-use super::file_lock::FileLock;
 use super::limits::sqlite::{BUSY_TIMEOUT, MAX_READERS};
 use super::schema::Schema;
 use super::sql::ledger_rows_in_window;
@@ -47,15 +48,31 @@ pub type SqliteStore = SqlStore<Sqlite>;
 impl SqliteStore {
     /// Opens the archive and upgrades its schema.
     pub async fn open(path: &Path, missing: IfMissing) -> Result<Self, StoreError> {
+        prepare_file(path, missing)?;
+        Self::open_file(ArchiveFile::at(path)?, path).await
+    }
+
+    /// Opens the archive as its only writer. Errors with [`StoreError::InUse`] if another process
+    /// writes to it, before anything is changed.
+    pub async fn open_exclusive(
+        path: &Path,
+        missing: IfMissing,
+        holder: &str,
+    ) -> Result<Self, StoreError> {
+        prepare_file(path, missing)?;
+        Self::open_file(ArchiveFile::locked(path, holder)?, path).await
+    }
+
+    async fn open_file(file: ArchiveFile, path: &Path) -> Result<Self, StoreError> {
         let location = path.display().to_string();
-        require_present(path, missing)?;
+        let file = Arc::new(file);
         let at = |source| StoreError::Open {
             location: location.clone(),
             source,
         };
         let options = SqliteConnectOptions::new()
             .filename(path)
-            .create_if_missing(missing == IfMissing::Create)
+            .create_if_missing(false)
             .page_size(PAGE_SIZE)
             .journal_mode(SqliteJournalMode::Wal)
             // A power failure may undo the last commits, messages and ledger alike. They are
@@ -65,10 +82,15 @@ impl SqliteStore {
             .pragma("journal_size_limit", MAX_LOG_BYTES)
             .busy_timeout(BUSY_TIMEOUT)
             .statement_cache_capacity(CACHED_STATEMENTS);
+        let opened = file.clone();
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
+            .after_connect(move |_, _| {
+                opened.forget_log();
+                Box::pin(async { Ok(()) })
+            })
             // After a failed write (disk full) SQLite ends the transaction by itself, while the
             // driver assumes that it is still open. Such a connection is replaced.
             .before_acquire(|connection, _| {
@@ -86,7 +108,9 @@ impl SqliteStore {
             .max_connections(MAX_READERS)
             .min_connections(0);
         let read = readers.connect_lazy_with(options.read_only(true));
-        Ok(Self::new(write, read, location, schema.version()))
+        let store = Self::new(write, read, location, schema.version()).with_file(file);
+        store.require_in_place()?;
+        Ok(store)
     }
 
     /// Opens the archive for reading only. No byte of the file changes.
@@ -118,18 +142,6 @@ impl SqliteStore {
         Ok(Self::new(read.clone(), read, location, schema.version()))
     }
 
-    /// Opens the archive as its only writer. Errors with [`StoreError::InUse`] if another process
-    /// writes to it, before anything is changed.
-    pub async fn open_exclusive(
-        path: &Path,
-        missing: IfMissing,
-        holder: &str,
-    ) -> Result<Self, StoreError> {
-        require_present(path, missing)?;
-        let lock = FileLock::acquire(path, holder)?;
-        Ok(Self::open(path, missing).await?.with_file_lock(lock))
-    }
-
     /// Runs a query and returns its result as text, like any SQLite tool.
     pub async fn query(&self, sql: &'static str) -> Result<QueryTable, StoreError> {
         let rows = sqlx::query(sql)
@@ -146,6 +158,12 @@ impl SqliteStore {
             rows: rows.iter().map(cells).collect(),
         })
     }
+}
+
+/// Makes sure that the file exists. A new one is private from its first byte.
+fn prepare_file(path: &Path, missing: IfMissing) -> Result<(), StoreError> {
+    require_present(path, missing)?;
+    create_private(path)
 }
 
 fn require_present(path: &Path, missing: IfMissing) -> Result<(), StoreError> {
@@ -207,7 +225,15 @@ impl Dialect for Sqlite {
     /// A transaction that writes has locked the whole archive.
     const LOCK_LEDGER_ROWS: &'static str = ledger_rows_in_window!("");
     const AFFECTED_ROWS: &'static str = sql::AFFECTED_ROWS;
+    const RESTORE_STREAM: &'static str = sql::RESTORE_STREAM;
+    const UPSERT_CONVERSATION: &'static str = sql::UPSERT_CONVERSATION;
+    const UPSERT_ALARM: &'static str = sql::UPSERT_ALARM;
     const ARCHIVE_SIZE: &'static str = sql::ARCHIVE_SIZE;
+    const EMPTY_LOG: &'static str = sql::EMPTY_LOG;
+
+    /// SQLite has one schema.
+    const TAKE_VIEW: Option<&'static str> = None;
+    const HAND_OUT_VIEW: Option<&'static str> = None;
 
     fn local_folder(location: &str) -> Option<PathBuf> {
         let folder = Path::new(location).parent()?;

@@ -4,7 +4,9 @@
 use std::sync::LazyLock;
 
 use crate::store::dialect::InsertMode;
-use crate::store::sql::{message_joins, upsert_streams};
+use crate::store::sql::{
+    message_joins, restore_stream, upsert_alarm, upsert_conversation, upsert_streams,
+};
 
 pub(super) const UPDATE_MESSAGE: &str = "
     UPDATE message
@@ -72,11 +74,23 @@ pub(super) const UPSERT_STREAMS: &str = upsert_streams!(
     "(SELECT value ->> 'key' AS key, value ->> 'discovered' AS discovered,
              value ->> 'sender' AS sender, value ->> 'recipient' AS recipient,
              value ->> 'conversation' AS conversation
-      FROM json_each($4)) AS new"
+      FROM json_each($4)) AS new",
+    "account_id, key"
 );
+
+/// See [`Dialect::RESTORE_STREAM`](crate::store::dialect::Dialect::RESTORE_STREAM).
+pub(super) const RESTORE_STREAM: &str = restore_stream!("account_id, key");
+
+/// See [`Dialect::UPSERT_CONVERSATION`](crate::store::dialect::Dialect::UPSERT_CONVERSATION).
+pub(super) const UPSERT_CONVERSATION: &str = upsert_conversation!("account_id, name");
+
+/// See [`Dialect::UPSERT_ALARM`](crate::store::dialect::Dialect::UPSERT_ALARM).
+pub(super) const UPSERT_ALARM: &str = upsert_alarm!("account, stream, kind, since_ms");
 
 pub(super) const ARCHIVE_SIZE: &str = "
     SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size";
+
+pub(super) const EMPTY_LOG: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
 /// A statement for many rows. It exists for four numbers of rows, each prepared once.
 pub(super) struct BatchStatement {

@@ -79,8 +79,8 @@ async fn release(
     quarantined: &QuarantinedMessage,
     now: Millis,
 ) -> Result<bool, StoreError> {
-    // Messages that were archived before are no answer of the provider.
-    if quarantined.entry.was_archived() {
+    // Messages in the archive's own form are no answer of the provider.
+    if quarantined.entry.is_in_archive_form() {
         return Ok(false);
     }
     // A stream that is not followed any longer keeps its quarantine.

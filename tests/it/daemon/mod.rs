@@ -8,6 +8,7 @@ mod metrics;
 mod metrics_docs;
 mod multi_instance;
 mod page;
+mod replaced_archive;
 mod service;
 mod snapshots;
 mod web;

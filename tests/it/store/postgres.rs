@@ -132,6 +132,33 @@ fn views_are_identical_in_both_databases() {
     );
 }
 
+/// `\d` shows readers the views and nothing else.
+#[test]
+fn readers_see_only_views_in_their_schema() {
+    let postgres = PostgresEnv::start(&["--messages", "50", "--topic-messages", "0"]);
+    postgres.env.sync().assert_ok();
+    let shown: Vec<(String, String)> = postgres.query_rows(
+        "SELECT relname::TEXT, relkind::TEXT FROM pg_class
+         WHERE relnamespace = 'public'::regnamespace ORDER BY relname",
+    );
+    let expected = VIEWS.map(|view| (view.to_owned(), "v".to_owned()));
+    assert_eq!(shown, expected);
+    // A changed view keeps its place and its rights.
+    let definition = "UPDATE view_definition SET hash = '' RETURNING name";
+    assert_eq!(
+        postgres.query_rows::<(String,)>(definition).len(),
+        VIEWS.len()
+    );
+    postgres.env.run(&["migrate"]).assert_ok();
+    assert_eq!(
+        postgres.query_number(
+            "SELECT count(*) FROM pg_class
+             WHERE relkind = 'v' AND relnamespace = 'public'::regnamespace"
+        ),
+        VIEWS.len() as i64
+    );
+}
+
 #[test]
 fn migrations_have_the_same_names_in_both_databases() {
     let names = |database: &str| {

@@ -103,7 +103,7 @@ fn postgres_queries_use_indexes() {
     let used = [
         "conversation_id_sent_at_ms",
         "sender_id_sent_at_ms",
-        "sent_at_ms_recipient_id_slot",
+        "message_2023_11_pkey",
     ];
     for (question, index) in QUESTIONS.into_iter().zip(used) {
         let plan = cluster.psql(&database, &format!("EXPLAIN {question}"));

@@ -103,7 +103,7 @@ const POSTGRES_TABLES: &str = "
                   string_agg(text, E',\\n    ' ORDER BY part, position, name),
                   coalesce(' PARTITION BY ' || pg_get_partkeydef(c.oid), ''))
     FROM pg_class c JOIN line ON line.id = c.oid
-    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+    WHERE c.relnamespace = 'backscroll'::regnamespace AND c.relkind IN ('r', 'p')
     GROUP BY c.oid, c.relname
     ORDER BY c.relname";
 
@@ -111,9 +111,9 @@ const POSTGRES_TABLES: &str = "
 const POSTGRES_INDEXES: &str = "
     SELECT pg_get_indexdef(i.indexrelid) || ';' || E'\\n'
     FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-    WHERE c.relnamespace = 'public'::regnamespace
+    WHERE c.relnamespace = 'backscroll'::regnamespace
       AND NOT EXISTS (
-          SELECT FROM pg_constraint WHERE conindid = i.indexrelid AND contype IN ('p', 'u'))
+          SELECT FROM pg_constraint WHERE conindid = i.indexrelid AND contype IN ('p', 'u', 'x'))
     ORDER BY c.relname";
 
 const POSTGRES_VIEWS: &str = "

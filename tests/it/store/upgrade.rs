@@ -8,7 +8,8 @@ use backscroll::store::{Schema, StoreError, ViewFile};
 use sqlx::migrate::{Migration, MigrationType};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{
-    ConnectOptions, Connection, PgConnection, Postgres, SqlSafeStr, Sqlite, SqliteConnection,
+    ConnectOptions, Connection, Executor, PgConnection, Postgres, SqlSafeStr, Sqlite,
+    SqliteConnection,
 };
 
 use crate::support::env::TestEnv;
@@ -72,6 +73,14 @@ fn postgres_archive() -> (TestEnv, String, String) {
     (env, url, database)
 }
 
+/// Connects with the settings of the program's own sessions.
+async fn connect_as_program(url: &str) -> PgConnection {
+    let mut archive = PgConnection::connect(url).await.unwrap();
+    let settings = "SET search_path = backscroll, public; SET backscroll.readers = 'public'";
+    archive.execute(settings).await.unwrap();
+    archive
+}
+
 fn assert_too_old(result: &Result<(), StoreError>) {
     assert!(
         matches!(result, Err(StoreError::SchemaTooOld { found: 1, known: 2 })),
@@ -115,7 +124,7 @@ fn postgres_archive_is_upgraded_by_a_later_migration() {
     server.psql(&database, STREAM);
     let later = later(Schema::postgres(), LATER_TIMES_OF_POSTGRES);
     env.block_on(async {
-        let mut archive = PgConnection::connect(&url).await.unwrap();
+        let mut archive = connect_as_program(&url).await;
         assert_too_old(&later.require_current(&mut archive).await);
         for _ in 0..2 {
             later.upgrade::<Postgres>(&mut archive).await.unwrap();
@@ -149,7 +158,7 @@ fn a_changed_view_keeps_the_rights_of_its_readers() {
     let views = with_times(&schema.views, LATER_TIMES_OF_POSTGRES);
     let changed = Schema { views, ..schema };
     env.block_on(async {
-        let mut archive = PgConnection::connect(&url).await.unwrap();
+        let mut archive = connect_as_program(&url).await;
         changed.upgrade::<Postgres>(&mut archive).await.unwrap();
     });
     assert_eq!(

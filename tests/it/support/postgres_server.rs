@@ -156,6 +156,9 @@ impl PostgresServer {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let name = format!("archive_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         self.psql("postgres", &format!("CREATE DATABASE {name}"));
+        // Tests read the tables, too.
+        let path = format!("ALTER DATABASE {name} SET search_path = public, backscroll");
+        self.psql("postgres", &path);
         self.url(&name)
     }
 

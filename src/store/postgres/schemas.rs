@@ -1,0 +1,72 @@
+//! The two schemas of an archive: the views lie where its readers look, and everything else out of
+//! their sight.
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, Executor as _, Row as _};
+
+use crate::store::driver::DriverResult;
+
+/// The setting of a session that names the schema of the views. Statements refer to it.
+const READERS_SETTING: &str = "backscroll.readers";
+
+/// The names of the schemas.
+#[derive(Debug)]
+pub(super) struct Schemas {
+    /// The first schema of the search path that the URL, the role or the database gives.
+    readers: String,
+    tables: String,
+}
+
+impl Schemas {
+    /// Finds the schemas of the archive that the connection leads to.
+    pub(super) async fn find(connection: &mut PgConnection) -> DriverResult<Self> {
+        let current = "SELECT coalesce(current_schema(), 'public')::TEXT";
+        let readers: String = connection.fetch_one(current).await?.try_get(0)?;
+        let tables = match readers.as_str() {
+            "public" => "backscroll".to_owned(),
+            name => format!("{name}_tables"),
+        };
+        Ok(Self { readers, tables })
+    }
+
+    /// Creates the schema of the tables, unless it exists.
+    pub(super) async fn create(&self, connection: &mut PgConnection) -> DriverResult<()> {
+        let exists = "SELECT to_regnamespace(quote_ident($1)) IS NOT NULL";
+        let exists = sqlx::query_scalar(exists).bind(&self.tables);
+        if exists.fetch_one(&mut *connection).await? {
+            return Ok(());
+        }
+        let create = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(&self.tables));
+        connection.execute(AssertSqlSafe(create)).await.map(drop)
+    }
+
+    /// Makes a session use the schemas.
+    pub(super) async fn enter(&self, connection: &mut PgConnection) -> DriverResult<()> {
+        for (setting, value) in self.settings() {
+            let set = sqlx::query("SELECT set_config($1, $2, false)");
+            set.bind(setting)
+                .bind(value)
+                .execute(&mut *connection)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Makes later sessions use the schemas.
+    pub(super) fn applied_to(&self, options: PgConnectOptions) -> PgConnectOptions {
+        options.options(self.settings())
+    }
+
+    /// Tables are created in the first schema of the path.
+    fn settings(&self) -> [(&'static str, String); 2] {
+        let path = format!("{}, {}", quoted(&self.tables), quoted(&self.readers));
+        [
+            ("search_path", path),
+            (READERS_SETTING, self.readers.clone()),
+        ]
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
