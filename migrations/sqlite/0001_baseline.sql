@@ -52,6 +52,16 @@ CREATE TABLE account (
     -- process: otherwise a restart loop could turn it into a ban.
     paused_until_ms   INTEGER,
     paused_reason     TEXT,
+    -- Fingerprints of credentials: a random salt and 32 bits of a hash, never the secret. Other
+    -- credentials than the refused ones lift the pause. NULL: it has another reason.
+    refused_credentials  TEXT,
+    -- The credentials that the provider last accepted. A single refusal of them may be an accident.
+    accepted_credentials TEXT,
+    -- Why the latest pass could not work on the account. NULL: it could.
+    error             TEXT,
+    hint              TEXT,
+    -- This machine's clock minus the provider's at the latest pass, in milliseconds.
+    clock_skew_ms     INTEGER NOT NULL DEFAULT 0,
     -- The settle period, if late messages have made it longer than configured. NULL: as configured.
     settle_override_s INTEGER,
     -- Stragglers since the settle period was last changed: messages that arrived in a window

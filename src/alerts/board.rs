@@ -16,10 +16,18 @@ use crate::domain::time::Millis;
 #[derive(Debug, Default)]
 pub(super) struct AlarmBoard {
     active: BTreeMap<AlarmSubject, Alarm>,
-    /// The start of each problem that has not become an alarm of its own yet.
+    /// The start of each problem that has not become an alarm of its own yet, by the timer.
     pending: HashMap<AlarmSubject, Millis>,
     /// The time since which the problem of an active alarm is gone.
-    recovering: HashMap<AlarmSubject, Millis>,
+    recovering: HashMap<AlarmSubject, CheckTime>,
+}
+
+/// The time of a check by two clocks. The wall clock dates alarms. The timer measures delays, since
+/// the wall clock may be set meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CheckTime {
+    pub(super) wall: Millis,
+    pub(super) timer: Millis,
 }
 
 impl AlarmBoard {
@@ -34,7 +42,7 @@ impl AlarmBoard {
     }
 
     /// Applies the result of a check. Returns the alarms that began, ended or changed their text.
-    pub(super) fn apply(&mut self, result: &CheckResult, now: Millis) -> Vec<Alarm> {
+    pub(super) fn apply(&mut self, result: &CheckResult, now: CheckTime) -> Vec<Alarm> {
         let due = self.due_problems(result, now);
         let raised = self.assign_subjects(result, &due);
         let subjects: BTreeSet<AlarmSubject> =
@@ -51,14 +59,15 @@ impl AlarmBoard {
     fn due_problems<'r>(
         &mut self,
         result: &'r CheckResult,
-        now: Millis,
+        now: CheckTime,
     ) -> Vec<&'r DetectedProblem> {
         self.forget_solved_problems(result);
         let mut due = Vec::new();
         for problem in &result.problems {
             let subject = result.subject_for(problem.stream.as_deref());
-            let since = *self.pending.entry(subject.clone()).or_insert(now);
-            let has_lasted = now.since(since) >= result.kind.start_delay();
+            let since = problem.since.unwrap_or(now.timer);
+            let since = *self.pending.entry(subject.clone()).or_insert(since);
+            let has_lasted = now.timer.since(since) >= result.kind.start_delay();
             if has_lasted || self.active.contains_key(&subject) {
                 due.push(problem);
             }
@@ -115,7 +124,7 @@ impl AlarmBoard {
         &mut self,
         subject: AlarmSubject,
         problem: DetectedProblem,
-        now: Millis,
+        now: CheckTime,
     ) -> Option<Alarm> {
         self.recovering.remove(&subject);
         let DetectedProblem {
@@ -132,7 +141,7 @@ impl AlarmBoard {
         }
         let alarm = Alarm {
             subject,
-            since: now,
+            since: now.wall,
             until: None,
             text,
             hint,
@@ -148,7 +157,7 @@ impl AlarmBoard {
         &mut self,
         result: &CheckResult,
         raised: &BTreeSet<AlarmSubject>,
-        now: Millis,
+        now: CheckTime,
     ) -> Vec<Alarm> {
         let is_conclusive = |subject: &AlarmSubject| match &subject.stream {
             Some(stream) => !result.inconclusive.contains(stream),
@@ -162,12 +171,12 @@ impl AlarmBoard {
         let mut cleared = Vec::new();
         for subject in recovered {
             let since = *self.recovering.entry(subject.clone()).or_insert(now);
-            if now.since(since) < CLEAR_DELAY {
+            if now.timer.since(since.timer) < CLEAR_DELAY {
                 continue;
             }
             self.recovering.remove(&subject);
             if let Some(alarm) = self.active.remove(&subject) {
-                let until = Some(since.max(alarm.since));
+                let until = Some(since.wall.max(alarm.since));
                 cleared.push(Alarm { until, ..alarm });
             }
         }
@@ -190,6 +199,7 @@ mod tests {
             text: "wrong".to_owned(),
             hint: "right it".to_owned(),
             level: None,
+            since: None,
         }
     }
 
@@ -207,9 +217,17 @@ mod tests {
         CheckResult::for_whole(Some("shop"), kind, is_wrong.then(|| problem(None)))
     }
 
+    /// A time at which both clocks show the same.
+    fn at_minute(minute: i64) -> CheckTime {
+        CheckTime {
+            wall: Millis(minute * MINUTE),
+            timer: Millis(minute * MINUTE),
+        }
+    }
+
     /// Applies a check at this minute. Returns the streams whose alarm begins (`+`) or ends (`-`).
     fn apply_at(board: &mut AlarmBoard, minute: i64, result: &CheckResult) -> Vec<String> {
-        let changed = board.apply(result, Millis(minute * MINUTE));
+        let changed = board.apply(result, at_minute(minute));
         let sign = |alarm: &Alarm| if alarm.is_active() { '+' } else { '-' };
         changed
             .iter()
@@ -243,7 +261,7 @@ mod tests {
             [""; 0],
             "it may come back"
         );
-        let over = board.apply(&account_check(AlarmKind::Parked, false), Millis(7 * MINUTE));
+        let over = board.apply(&account_check(AlarmKind::Parked, false), at_minute(7));
         assert_eq!(
             (over[0].since, over[0].until),
             (Millis(0), Some(Millis(2 * MINUTE)))
@@ -277,6 +295,26 @@ mod tests {
             apply_at(&mut board, 66, &account_check(AlarmKind::Failing, true)),
             ["+*"]
         );
+    }
+
+    #[test]
+    fn setting_the_wall_clock_changes_no_delay() {
+        const DAY: i64 = 24 * 60 * MINUTE;
+        for step in [-DAY, DAY] {
+            let mut board = AlarmBoard::default();
+            let stepped = |minute| CheckTime {
+                wall: Millis(minute * MINUTE + step),
+                ..at_minute(minute)
+            };
+            let wrong = account_check(AlarmKind::Failing, true);
+            let right = account_check(AlarmKind::Failing, false);
+            assert_eq!(board.apply(&wrong, at_minute(0)), []);
+            assert_eq!(board.apply(&wrong, stepped(1)), []);
+            assert_eq!(board.apply(&wrong, stepped(4)).len(), 1);
+            assert_eq!(board.apply(&right, at_minute(5)), []);
+            assert_eq!(board.apply(&right, stepped(6)), []);
+            assert_eq!(board.apply(&right, stepped(10)).len(), 1);
+        }
     }
 
     #[test]
@@ -379,7 +417,7 @@ mod tests {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 let before = active_subjects(&board);
                 let result = stream_check(AlarmKind::Stuck, &names);
-                let changed = board.apply(&result, Millis(n as i64 * 2 * MINUTE));
+                let changed = board.apply(&result, at_minute(n as i64 * 2));
                 let mut begun = 0;
                 for alarm in changed {
                     if alarm.is_active() {

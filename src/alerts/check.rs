@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::limits::MAX_NAMED_STREAMS;
 use crate::domain::alarm::{AlarmKind, AlarmSubject};
+use crate::domain::time::Millis;
 
 /// The result of one check for one kind of problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,9 @@ pub struct DetectedProblem {
     pub hint: String,
     /// See [`Alarm::level`](crate::domain::alarm::Alarm::level).
     pub level: Option<i64>,
+    /// The time since which the problem has lasted, by the timer of the monitor. `None` if it was
+    /// found just now.
+    pub since: Option<Millis>,
 }
 
 impl CheckResult {
@@ -68,6 +72,15 @@ impl DetectedProblem {
             text: text.into(),
             hint: hint.into(),
             level: None,
+            since: None,
+        }
+    }
+
+    /// Dates the problem back.
+    pub(super) fn lasting_since(self, since: Millis) -> Self {
+        Self {
+            since: Some(since),
+            ..self
         }
     }
 

@@ -6,19 +6,21 @@ use crate::domain::retry::Backoff;
 
 // When checks run.
 
-/// Interval of the checks of the archive and of hanging passes. Shorter intervals report problems
-/// sooner, and read the status of all streams more often.
-pub(super) const ARCHIVE_CHECK_INTERVAL: Duration = Duration::from_mins(5);
-/// Delay of the first such check after the start. The first passes have usually ended by then.
-pub(super) const FIRST_ARCHIVE_CHECK: Duration = Duration::from_mins(1);
+/// Interval of the checks of passes and of the disk, besides those after each pass. An account of
+/// which nothing works is reported this much later at most. Shorter intervals read the recorded
+/// alarms more often.
+pub(super) const CHECK_INTERVAL: Duration = Duration::from_mins(1);
+/// One in this many of these checks includes the history in the archive, the first one as well. A
+/// smaller number reads the status of all streams more often.
+pub(super) const ARCHIVE_CHECKS: u32 = 5;
 /// Maximum number of streams whose activity is queried per check. These queries take a few seconds
 /// at most; the remaining streams are queried by the next checks.
 pub(super) const MAX_LOOKUPS_PER_CHECK: usize = 1000;
 
 // When a problem becomes an alarm, and when the alarm ends.
 
-/// An alarm needs this many consecutive failed passes, or failures of the archive. A smaller number
-/// would report single failures.
+/// An alarm needs this many consecutive failed passes over a stream, or failures of the archive. A
+/// smaller number would report single failures.
 pub(super) const FAILURES_BEFORE_ALARM: u64 = 3;
 /// A pass that has run for this long is hanging. Passes start no windows after ten minutes, so only
 /// a tiny rate limit can make a healthy pass this long.
@@ -70,7 +72,7 @@ pub(super) const MIN_ACTIVE_HOURS: usize = 12;
 // Records and notifications.
 
 /// Alarms are kept in the archive for this long after they end. A longer time costs a few rows.
-pub(super) const ALARM_RETENTION: Duration = Duration::from_hours(90 * 24);
+pub const ALARM_RETENTION: Duration = Duration::from_hours(90 * 24);
 /// Alarms that ended longer ago than this are not posted to the webhook any more: they would no
 /// longer be news.
 pub(super) const NOTIFY_WITHIN: Duration = Duration::from_hours(24);

@@ -14,15 +14,16 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
+use super::board::CheckTime;
 use super::check::CheckResult;
-use super::limits::{ARCHIVE_CHECK_INTERVAL, FIRST_ARCHIVE_CHECK, WEBHOOK_RETRY};
+use super::limits::{ARCHIVE_CHECKS, CHECK_INTERVAL, WEBHOOK_RETRY};
 use super::records::AlarmRecords;
 use super::rules::archive_health::ArchiveHealth;
 use super::rules::lost_history;
 use super::rules::pass_history::PassHistory;
 use super::webhook::{Notification, Webhook, WebhookError};
 use crate::domain::alarm::{Alarm, AlarmKind, AlarmSubject};
-use crate::domain::clock::Clock;
+use crate::domain::clock::{Clock, TimerClock};
 use crate::domain::lock::lock;
 use crate::domain::time::Millis;
 use crate::provider::Provider;
@@ -38,6 +39,8 @@ pub struct AlarmMonitor {
     store: Arc<dyn Archive>,
     providers: Vec<Arc<dyn Provider>>,
     clock: Arc<dyn Clock>,
+    /// Measures how long problems last. Setting the wall clock does not move it.
+    timer: Arc<dyn Clock>,
     webhook: Option<Webhook>,
     observations: Mutex<Observations>,
     records: tokio::sync::Mutex<AlarmRecords>,
@@ -76,6 +79,7 @@ impl AlarmMonitor {
         Ok(Self {
             store,
             providers,
+            timer: Arc::new(TimerClock::starting_at(clock.now())),
             clock,
             webhook: webhook.map(Webhook::new).transpose()?,
             observations: Mutex::default(),
@@ -86,9 +90,15 @@ impl AlarmMonitor {
         })
     }
 
+    /// Replaces the clock that measures how long problems last.
+    #[must_use]
+    pub fn with_timer(self, timer: Arc<dyn Clock>) -> Self {
+        Self { timer, ..self }
+    }
+
     /// Records that a pass over an account begins.
     pub fn pass_begins(&self, account: &str) {
-        let now = self.clock.now();
+        let now = self.timer.now();
         lock(&self.observations)
             .passes
             .entry(account.to_owned())
@@ -104,7 +114,8 @@ impl AlarmMonitor {
             let passes = passes.entry(account.to_owned()).or_default();
             match outcome {
                 Ok(report) => {
-                    passes.record_end(report.failure.as_ref(), report.tally.requests);
+                    let failure = report.account_failure();
+                    passes.record_end(failure, report.has_answers, self.timer.now());
                     archive.record_success();
                 }
                 Err(StoreError::InUse { .. }) => passes.release_to_other_process(),
@@ -141,12 +152,14 @@ impl AlarmMonitor {
     }
 
     async fn run_checks(&self, stop: &CancellationToken) {
-        let mut timer = interval_at(Instant::now() + FIRST_ARCHIVE_CHECK, ARCHIVE_CHECK_INTERVAL);
+        let mut timer = interval_at(Instant::now() + CHECK_INTERVAL, CHECK_INTERVAL);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first one checks the history as well.
+        let mut ticks = (0..ARCHIVE_CHECKS).cycle();
         loop {
             let with_history = tokio::select! {
                 () = self.pass_ended.notified() => false,
-                _ = timer.tick() => true,
+                _ = timer.tick() => ticks.next() == Some(0),
                 () = stop.cancelled() => return,
             };
             self.check(with_history).await;
@@ -154,12 +167,17 @@ impl AlarmMonitor {
     }
 
     /// Checks the recorded results of passes; with `with_history`, also the history in the archive.
-    async fn check(&self, with_history: bool) {
+    /// [`Self::run`] does so from time to time.
+    pub async fn check(&self, with_history: bool) {
         let mut records = self.records.lock().await;
         let now = self.clock.now();
+        let check_time = CheckTime {
+            wall: now,
+            timer: self.timer.now(),
+        };
         let has_webhook = self.webhook.is_some();
         records.reload(&*self.store, now, has_webhook).await;
-        let mut results = self.check_observations(&records, now).await;
+        let mut results = self.check_observations(&records, check_time.timer).await;
         if with_history {
             match self.check_history(&mut records).await {
                 Ok(found) => results.extend(found),
@@ -170,7 +188,7 @@ impl AlarmMonitor {
             }
         }
         for result in results {
-            records.apply(&result, now, has_webhook);
+            records.apply(&result, check_time, has_webhook);
         }
         records.save(&*self.store, now).await;
         *lock(&self.unsaved) = records.unsaved().cloned().collect();
@@ -178,7 +196,7 @@ impl AlarmMonitor {
     }
 
     /// Checks the disk, and the recorded results of archive operations and passes.
-    async fn check_observations(&self, records: &AlarmRecords, now: Millis) -> Vec<CheckResult> {
+    async fn check_observations(&self, records: &AlarmRecords, timer: Millis) -> Vec<CheckResult> {
         let disk = AlarmSubject {
             account: None,
             stream: None,
@@ -189,7 +207,7 @@ impl AlarmMonitor {
         let observations = lock(&self.observations);
         let mut results = observations.archive.check(space, was_nearly_full);
         for (account, passes) in &observations.passes {
-            results.extend(passes.check(account, now));
+            results.extend(passes.check(account, timer));
         }
         results
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::board::AlarmBoard;
+use super::board::{AlarmBoard, CheckTime};
 use super::check::CheckResult;
 use super::limits::{ALARM_RETENTION, NOTIFY_WITHIN};
 use super::rules::silence::SilenceDetector;
@@ -56,7 +56,7 @@ impl AlarmRecords {
     }
 
     /// Applies the result of a check, and logs alarms that began or ended.
-    pub(super) fn apply(&mut self, result: &CheckResult, now: Millis, has_webhook: bool) {
+    pub(super) fn apply(&mut self, result: &CheckResult, now: CheckTime, has_webhook: bool) {
         for mut alarm in self.board.apply(result, now) {
             let id = alarm.id();
             if !alarm.is_active() && !has_webhook {

@@ -1,6 +1,7 @@
 //! Alarms in words.
 
 use crate::domain::alarm::{Alarm, AlarmKind, AlarmSubject};
+use crate::domain::format::sanitized;
 
 /// The hint for history that expires at the provider sooner than it is fetched.
 pub const LOSS_HINT: &str = "raise requests_per_second if the provider grants more; follow fewer \
@@ -9,7 +10,7 @@ pub const LOSS_HINT: &str = "raise requests_per_second if the provider grants mo
 /// Returns the affected account and stream, or "the archive".
 pub fn affected(subject: &AlarmSubject) -> String {
     match (&subject.account, &subject.stream) {
-        (Some(account), Some(stream)) => format!("{account} {stream}"),
+        (Some(account), Some(stream)) => format!("{account} {}", sanitized(stream)),
         (Some(account), None) => account.clone(),
         (None, _) => "the archive".to_owned(),
     }
@@ -25,7 +26,8 @@ pub(super) fn log_alarm(alarm: &Alarm) {
         ..
     } = alarm;
     let account = subject.account.as_deref().map(tracing::field::display);
-    let stream = subject.stream.as_deref().map(tracing::field::display);
+    let stream = subject.stream.as_deref().map(sanitized);
+    let stream = stream.map(tracing::field::display);
     let kind = subject.kind.name();
     match (alarm.is_active(), subject.kind) {
         (false, _) => tracing::info!(account, stream, kind, %since, problem, "alarm over"),

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::limits::WEBHOOK_TIMEOUT;
 use crate::domain::alarm::{Alarm, Notified};
+use crate::domain::format::{sanitized, sanitized_json, without_markup};
 use crate::domain::time::Millis;
 
 /// A webhook's HTTP client and URL. `Debug` hides the URL, because any part of it may be a token.
@@ -65,7 +66,7 @@ impl Notification {
         } else {
             "begun"
         };
-        json!({
+        let body = json!({
             "text": self.message(until),
             "event": event,
             "kind": subject.kind.name(),
@@ -76,8 +77,8 @@ impl Notification {
             "until": until.map(|until| until.to_string()),
             "problem": self.alarm.text,
             "hint": hint,
-        })
-        .to_string()
+        });
+        sanitized_json(&body.to_string())
     }
 
     /// Returns the notification for people. `until`: the end of the alarm, if it is announced.
@@ -93,14 +94,16 @@ impl Notification {
         let mut message = "[Backscroll]".to_owned();
         for name in [&subject.account, &subject.stream].into_iter().flatten() {
             message.push(' ');
-            message.push_str(name);
+            message.push_str(&sanitized(name));
         }
-        match until {
+        let text = sanitized(text);
+        let message = match until {
             Some(until) => {
                 format!("{message}: {kind}: over at {until}; since {since}: {text}")
             }
             None => format!("{message}: {kind}: {text}\nWhat to do: {hint}"),
-        }
+        };
+        without_markup(&message)
     }
 }
 

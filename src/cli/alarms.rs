@@ -4,10 +4,33 @@ use serde_json::{Value, json};
 
 use super::output::print_with_hint;
 use super::table::{duration, sanitized};
+use crate::alerts::limits::ALARM_RETENTION;
 use crate::alerts::text::affected;
-use crate::domain::alarm::{Alarm, AlarmSubject};
+use crate::domain::alarm::{Alarm, AlarmKind, AlarmSubject};
 use crate::domain::time::Millis;
-use crate::store::StreamStatus;
+use crate::store::{Archive, StoreError, StreamStatus};
+
+/// Ends the alarms that say that nothing of an account works: it has just been found to work.
+pub(super) async fn end_account_alarms(
+    store: &dyn Archive,
+    account: &str,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let mut alarms = store.active_alarms().await?;
+    alarms.retain(|alarm| {
+        let AlarmSubject {
+            account: of, kind, ..
+        } = &alarm.subject;
+        of.as_deref() == Some(account) && matches!(kind, AlarmKind::Parked | AlarmKind::Failing)
+    });
+    if alarms.is_empty() {
+        return Ok(());
+    }
+    for alarm in &mut alarms {
+        alarm.until = Some(now.max(alarm.since));
+    }
+    store.save_alarms(&alarms, now.minus(ALARM_RETENTION)).await
+}
 
 /// Prints each alarm with its hint.
 pub(super) fn print_alarms(alarms: &[Alarm], now: Millis) {

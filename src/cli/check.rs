@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use super::accounts;
+use super::alarms::end_account_alarms;
 use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
 use super::open_archive::open;
 use super::output::{print_line, print_with_hint};
 use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::Clock;
+use crate::domain::time::Millis;
+use crate::provider::Provider;
 use crate::store::{Archive, IfMissing, NewAccount, permission_warning};
 
 pub(super) async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<ExitOutcome, CliError> {
@@ -21,10 +24,9 @@ pub(super) async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<ExitOu
         let name = &provider.account().name;
         match provider.check_credentials().await {
             Ok(()) => {
-                lift_pause(&*store, name, provider.account().provider.name()).await?;
-                let skew = provider
-                    .clock_skew()
-                    .map(|skew| format!(", but this machine's clock is {} s off", skew.as_secs()));
+                record_success(&*store, &*provider, clock.now()).await?;
+                let skew = Some(provider.clock_skew()).filter(|skew| !skew.is_negligible());
+                let skew = skew.map(|skew| format!(", but {skew}; set it (NTP)"));
                 print_line(format_args!(
                     "account {name}: ok{}",
                     skew.unwrap_or_default()
@@ -54,15 +56,27 @@ pub(super) async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<ExitOu
     Ok(outcome)
 }
 
-/// Ends the pause of an account, since the provider has just accepted its credentials.
-async fn lift_pause(store: &dyn Archive, name: &str, provider: &str) -> Result<(), CliError> {
+/// Ends the pause, the error and the alarms of an account, since the provider has just accepted its
+/// credentials.
+async fn record_success(
+    store: &dyn Archive,
+    provider: &dyn Provider,
+    now: Millis,
+) -> Result<(), CliError> {
+    let name = &provider.account().name;
     let known = NewAccount {
         name,
-        provider,
+        provider: provider.account().provider.name(),
         streams: None,
         since: None,
         horizon: None,
     };
-    let account = store.register(&known).await?;
-    Ok(store.pause(account.account, None).await?)
+    let account = store.register(&known).await?.account;
+    store.pause(account, None).await?;
+    store.record_account_error(account, None).await?;
+    let fingerprint = provider.credentials().fingerprint();
+    store
+        .record_accepted_credentials(account, &fingerprint)
+        .await?;
+    Ok(end_account_alarms(store, name, now).await?)
 }

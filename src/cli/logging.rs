@@ -2,7 +2,7 @@
 //! otherwise.
 
 use std::fmt;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 
@@ -16,6 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use crate::config::{LogConfig, LogFormat};
+use crate::domain::format::{sanitized, sanitized_json};
 
 /// The default levels of a service. Libraries log only warnings and errors.
 const SERVICE_LEVELS: &str = "warn,backscroll=info";
@@ -122,8 +123,13 @@ fn warn_if_failed(outcome: Result<(), reload::Error>) {
 
 fn output_layer(format: LogFormat) -> OutputLayer {
     let stderr = std::io::stderr();
+    let sanitizing = match format {
+        LogFormat::Json | LogFormat::Auto => Sanitizing::Json,
+        LogFormat::Human if stderr.is_terminal() => Sanitizing::ColouredLine,
+        LogFormat::Human | LogFormat::Journal => Sanitizing::Line,
+    };
     let layer = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(move || SanitizedStderr(sanitizing))
         .with_timer(SystemTime);
     match format {
         LogFormat::Auto if stderr_is_journal() => output_layer(LogFormat::Journal),
@@ -143,6 +149,40 @@ fn output_layer(format: LogFormat) -> OutputLayer {
             .with_ansi(false)
             .event_format(JournalFormat::default())
             .boxed(),
+    }
+}
+
+/// The form of the events that are written.
+#[derive(Clone, Copy, Debug)]
+enum Sanitizing {
+    Line,
+    /// With escape sequences of colours. Those in values are already escaped.
+    ColouredLine,
+    Json,
+}
+
+/// Standard error, without the characters that could change what a terminal shows. Each write is
+/// one event.
+struct SanitizedStderr(Sanitizing);
+
+impl Write for SanitizedStderr {
+    fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let line = text.trim_end_matches('\n');
+        let line = match self.0 {
+            Sanitizing::Json => sanitized_json(line),
+            Sanitizing::Line => sanitized(line),
+            Sanitizing::ColouredLine => {
+                let parts: Vec<String> = line.split('\x1b').map(sanitized).collect();
+                parts.join("\x1b")
+            }
+        };
+        std::io::stderr().write_all(format!("{line}\n").as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
     }
 }
 

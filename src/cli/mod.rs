@@ -59,6 +59,7 @@ use logging::{LogHandle, LogProfile};
 
 use crate::config::Config;
 use crate::domain::clock::{Clock, SystemClock};
+use crate::domain::format::sanitized_lines;
 
 /// Archives your chat history: copies the messages that Agora RTM and Web3MQ keep only for a
 /// limited time into a SQL database of your own.
@@ -165,7 +166,8 @@ fn contains_password(argument: &str) -> bool {
 
 fn print_error(error: &CliError) -> ExitCode {
     // An error is ignored: there is no other place to report it.
-    let _ = writeln!(std::io::stderr(), "error: {error}");
+    let error_text = sanitized_lines(&error.to_string());
+    let _ = writeln!(std::io::stderr(), "error: {error_text}");
     if let Some(hint) = error.hint() {
         let _ = writeln!(std::io::stderr(), "  hint: {hint}");
     }

@@ -3,9 +3,16 @@
 use std::fmt::Display;
 use std::io::Write;
 
-/// Prints a line.
+use crate::domain::format::{sanitized_json, sanitized_lines};
+
+/// Prints a line, or several. Unsafe characters do not reach the terminal, wherever they come from.
 pub(super) fn print_line(line: impl Display) {
-    let _ = writeln!(std::io::stdout(), "{line}");
+    let _ = writeln!(std::io::stdout(), "{}", sanitized_lines(&line.to_string()));
+}
+
+/// Prints JSON. Its values stay, whatever characters they hold.
+pub(super) fn print_json(json: &serde_json::Value) {
+    let _ = writeln!(std::io::stdout(), "{}", sanitized_json(&json.to_string()));
 }
 
 /// Prints a line about a problem, and below it the remedy.

@@ -28,7 +28,6 @@ use crate::daemon::signals::{Shutdown, hangup_signals};
 use crate::daemon::web::{StatusServer, StatusSources};
 use crate::domain::clock::Clock;
 use crate::provider::Provider;
-use crate::provider::limits::HANDOVER_PAUSE;
 use crate::store::Archive;
 use crate::store::{IfMissing, StoreError};
 use crate::sync::Engine;
@@ -63,13 +62,13 @@ pub(super) async fn run(
             setup.status_sources(&service.clock),
         )
         .await;
-        next = match service.run_until_end(setup, &mut hangups).await? {
+        next = match Box::pin(service.run_until_end(setup, &mut hangups)).await? {
             RunEnd::Shutdown => None,
             RunEnd::Reload(setup) => Some(*setup),
             RunEnd::ArchiveReplaced => service.reopen().await?,
         };
         for provider in next.iter().flat_map(|next| &next.providers) {
-            provider.pause_for(HANDOVER_PAUSE);
+            provider.pause_for_handover();
         }
     }
     if timeout(CLOSE_GRACE, web.stop()).await.is_err() {

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
 use super::open_archive::open;
-use super::output::print_line;
+use super::output::{print_json, print_line};
 use super::table::duration;
 use super::{accounts, alarms, loss, summary};
 use crate::alerts::check::DetectedProblem;
@@ -58,7 +58,7 @@ pub(super) async fn run(
             let rows = streams
                 .iter()
                 .map(|stream| stream_json(stream, &forecasts, &alarms, now));
-            print_line(rows.collect::<serde_json::Value>());
+            print_json(&rows.collect());
         }
         (false, true) => {
             print_line("The archive has no streams yet: `backscroll sync` makes the first pass.");
@@ -136,8 +136,8 @@ fn stream_json(
         "stream": stream.stream,
         "discovered": stream.discovered,
         "complete_to": stream.watermark.map(|mark| mark.to_string()),
-        "lag_seconds": stream.watermark.map(|mark| now.0 - mark.0),
-        "looked_at": stream.frontier.wanted_to.to_string(),
+        "lag_seconds": stream.watermark.map(|mark| stream.lag_s(mark, now)),
+        "looked_at": stream.last_pass_at().map(|at| at.to_string()),
         "messages": stream.messages,
         "suspect_windows": stream.suspect_rows,
         "quarantined": stream.quarantined,
@@ -149,6 +149,9 @@ fn stream_json(
         "requests_per_second": forecast.and_then(|forecast| forecast.rate),
         "error": stream.error.as_ref().map(|error| &error.error),
         "hint": stream.error.as_ref().map(|error| &error.hint),
+        "account_error": stream.account_error.as_ref().map(|error| &error.error),
+        "account_hint": stream.account_error.as_ref().map(|error| &error.hint),
+        "clock_skew_seconds": stream.clock_skew.0 / 1000,
         "discovery_error": stream.discovery_error.as_ref().map(|error| &error.error),
         "discovery_hint": stream.discovery_error.as_ref().map(|error| &error.hint),
         "paused_until": stream.pause.as_ref().map(|pause| pause.until.to_string()),

@@ -33,7 +33,11 @@ pub(super) fn print_sync_summary(
     }
     print_streams(&streams, now);
     for report in reports {
-        if let Some(error) = &report.failure {
+        // The failure of an account is among its notes already.
+        let is_shown = streams
+            .iter()
+            .any(|stream| stream.account == report.account && unpaused_error(stream).is_some());
+        if let Some(error) = report.failure.as_ref().filter(|_| !is_shown) {
             print_with_hint(format_args!("\n{}: {error}", report.account), error.hint());
         }
     }
@@ -82,7 +86,7 @@ pub(super) fn print_streams(streams: &[StreamStatus], now: Second) {
 
 fn stream_row(stream: &StreamStatus, now: Second) -> [String; 8] {
     let mark = if stream.discovered { " *" } else { "" };
-    let lag = |watermark: Second| duration(now.0.abs_diff(watermark.0));
+    let lag = |watermark| duration(stream.lag_s(watermark, now));
     [
         stream.account.clone(),
         format!("{}{mark}", stream.stream),
@@ -99,20 +103,42 @@ fn stream_row(stream: &StreamStatus, now: Second) -> [String; 8] {
 
 fn print_stream_errors(streams: &[StreamStatus]) {
     for stream in streams {
-        if let Some(RecordedError { error, hint }) = &stream.error {
+        let is_account_error = stream.error == stream.account_error;
+        if let Some(RecordedError { error, hint }) = &stream.error
+            && !is_account_error
+        {
             let name = format!("{} {}", stream.account, sanitized(&stream.stream));
-            print_with_hint(format_args!("\n{name}: {error}"), hint);
+            print_with_hint(
+                format_args!("\n{name}: {}", sanitized(error)),
+                sanitized(hint),
+            );
         }
     }
 }
 
-/// Prints failed discovery, widened settle ages and pauses, once per account.
+/// Prints failures, failed discovery, clock skews, widened settle ages and pauses, once per account.
 fn print_account_notes(streams: &[StreamStatus]) {
+    for (account, RecordedError { error, hint }) in by_account(streams, unpaused_error) {
+        print_with_hint(
+            format_args!("\n{account}: nothing can be fetched: {}", sanitized(error)),
+            hint,
+        );
+    }
+    for (account, skew) in by_account(streams, |stream| Some(&stream.clock_skew)) {
+        if !skew.is_negligible() {
+            print_line(format_args!(
+                "\n{account}: {skew}; the provider's is used instead"
+            ));
+        }
+    }
     for (account, RecordedError { error, hint }) in
         by_account(streams, |stream| stream.discovery_error.as_ref())
     {
         print_with_hint(
-            format_args!("\n{account}: discovery of further streams fails: {error}"),
+            format_args!(
+                "\n{account}: discovery of further streams fails: {}",
+                sanitized(error)
+            ),
             format_args!("streams that are already followed are archived all the same; {hint}"),
         );
     }
@@ -126,11 +152,18 @@ fn print_account_notes(streams: &[StreamStatus]) {
         print_with_hint(
             format_args!(
                 "\n{account}: paused until {}: {}",
-                pause.until, pause.reason
+                pause.until,
+                sanitized(&pause.reason)
             ),
             "`backscroll check` tries it at once and lifts the pause",
         );
     }
+}
+
+/// Returns the failure of the stream's account. A pause has the same reason and is shown instead.
+fn unpaused_error(stream: &StreamStatus) -> Option<&RecordedError> {
+    let error = stream.account_error.as_ref();
+    error.filter(|_| stream.pause.is_none())
 }
 
 /// Returns a value of each account that has it. All streams of an account have the same.
@@ -156,7 +189,7 @@ fn count_healthy(streams: &[StreamStatus]) -> usize {
 fn state_label(stream: &StreamStatus) -> String {
     if stream.pause.is_some() {
         "paused".to_owned()
-    } else if stream.error.is_some() {
+    } else if stream.error.is_some() || stream.account_error.is_some() {
         "failing".to_owned()
     } else if stream.suspect_rows > 0 {
         format!("{} suspect", stream.suspect_rows)

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::alarms::end_account_alarms;
 use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
 use super::limits::{
@@ -67,6 +68,12 @@ pub(super) async fn run(
     let store = open_to_write(&config.database.url, IfMissing::Create, &*clock).await?;
     let mut engine = Engine::new(providers, store.clone(), &clock);
     let reports = sync_until_complete(&mut engine, bounds, &stop).await?;
+    for report in reports
+        .iter()
+        .filter(|report| report.shows_working_account())
+    {
+        end_account_alarms(&*store, &report.account, clock.now()).await?;
+    }
     summary::print_sync_summary(&reports, store.status().await?, clock.now().second());
     store.close().await;
     Ok(ExitOutcome::success_if(
@@ -171,7 +178,7 @@ fn wait_before_next_pass(reports: &[PassReport]) -> Option<Duration> {
 /// Returns the wait after a failure; `None` if a retry would fail in the same way.
 fn wait_after(failure: &ProviderError) -> Option<Duration> {
     match failure {
-        ProviderError::Paused { remaining } => {
+        ProviderError::Paused { remaining, .. } => {
             Some(*remaining).filter(|remaining| *remaining <= MAX_PAUSE_WAIT)
         }
         ProviderError::Credentials { .. } => None,

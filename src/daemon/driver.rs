@@ -1,9 +1,10 @@
 //! The driver of one account: runs its passes, one at a time, at the ticks of three schedules.
 
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::heartbeat::Heartbeat;
-use super::limits::STANDBY_POLL;
+use super::limits::{FAILED_ACCOUNT_RETRY, STANDBY_POLL};
 use super::schedule::Ticks;
 use crate::alerts::AlarmMonitor;
 use crate::store::StoreError;
@@ -69,6 +70,8 @@ pub(super) async fn drive_account(
     // True if the last sync pass ended by its time limit. Then the next one starts without waiting
     // for a tick.
     let mut has_backlog = false;
+    // True if nothing of the account could be fetched. Then it is tried again soon.
+    let mut has_failed = false;
     let mut archive_log = ArchiveLog::default();
     while !stop.is_cancelled() {
         let purpose = if let Some(purpose) = next.take() {
@@ -76,6 +79,7 @@ pub(super) async fn drive_account(
         } else {
             tokio::select! {
                 purpose = heartbeat.beat_during(ticks.wait_for_purpose(has_statuses)) => purpose,
+                () = heartbeat.beat_during(sleep(FAILED_ACCOUNT_RETRY)), if has_failed => SYNC,
                 () = stop.cancelled() => return,
             }
         };
@@ -93,6 +97,7 @@ pub(super) async fn drive_account(
         archive_log.record(account.name(), outcome.as_ref().err());
         let has_more_work = outcome.as_ref().is_ok_and(PassReport::has_more_work);
         if let Ok(report) = &outcome {
+            has_failed = report.account_failure().is_some();
             log_pass(purpose, report);
         }
         next = if let Purpose::Sync(_) = purpose {

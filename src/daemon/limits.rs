@@ -30,12 +30,18 @@ pub const REOPEN_GRACE: Duration = Duration::from_secs(30);
 /// Interval at which an account is tried while another process works on it. Shorter intervals take
 /// over sooner from a process that died, and cost one query each.
 pub(super) const STANDBY_POLL: Duration = Duration::from_secs(3);
-/// A tick is treated as missed when it is this late. The cron scheduler is known to stop for good
-/// after a missed tick.
+/// Wait before an account is tried again of which nothing could be fetched, however rare the ticks
+/// of its schedule are. Shorter waits notice its recovery sooner, and cost requests.
+pub(super) const FAILED_ACCOUNT_RETRY: Duration = Duration::from_mins(1);
+/// A tick is treated as missed when it is this late by the timer. The cron scheduler is known to
+/// stop for good after a missed tick.
 pub(super) const MISSED_TICK_AFTER: Duration = Duration::from_secs(5);
-/// Interval at which the wall clock is checked while waiting for a tick, because the clock may be
-/// set and the machine may sleep. A missed tick is noticed this much later at most.
+/// Interval at which the wall clock is compared with the timer while waiting for a tick, because
+/// the clock may be set and the machine may sleep. A jump is noticed this much later at most.
 pub(super) const CLOCK_POLL: Duration = Duration::from_secs(20);
+/// A larger difference between the wall clock and the timer is a jump. A smaller one would take the
+/// pauses of a busy machine for jumps.
+pub(super) const MAX_CLOCK_DRIFT: Duration = Duration::from_secs(1);
 
 // Heartbeats.
 

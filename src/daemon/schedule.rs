@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, watch};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
-use super::limits::{CLOCK_POLL, MISSED_TICK_AFTER};
+use super::limits::{CLOCK_POLL, MAX_CLOCK_DRIFT, MISSED_TICK_AFTER};
 use crate::config::Cron;
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
@@ -16,14 +17,40 @@ use crate::domain::time::Millis;
 pub struct ScheduleError(#[from] JobSchedulerError);
 
 /// The ticks of a cron expression. Each clone waits on its own.
+///
+/// The cron scheduler counts by the wall clock, which may be set or stand still while the machine
+/// sleeps. So the next tick is also awaited by the timer, and computed anew when the two clocks
+/// part.
 #[derive(Clone)]
 pub struct Ticks {
     ticks: watch::Receiver<u64>,
-    /// The expected time of the next tick; `None` if the schedule has no further tick.
-    next_due: Option<Millis>,
+    expected: ExpectedTick,
     cron: Cron,
     clock: Arc<dyn Clock>,
-    scheduler: Arc<Mutex<JobScheduler>>,
+    scheduler: Arc<Mutex<CronScheduler>>,
+}
+
+/// The tick that comes next, as it was expected at a moment.
+#[derive(Clone, Copy, Debug)]
+struct ExpectedTick {
+    /// The time of the tick by the wall clock; `None` if the schedule has no further tick.
+    due: Option<Millis>,
+    /// The moment by both clocks.
+    planned: ClockReading,
+}
+
+/// A moment by the wall clock and by the timer.
+#[derive(Clone, Copy, Debug)]
+struct ClockReading {
+    wall: Millis,
+    timer: Instant,
+}
+
+/// The cron scheduler of an expression, and when it was started.
+struct CronScheduler {
+    scheduler: JobScheduler,
+    tick: watch::Sender<u64>,
+    started: ClockReading,
 }
 
 impl std::fmt::Debug for Ticks {
@@ -34,21 +61,74 @@ impl std::fmt::Debug for Ticks {
     }
 }
 
-impl Ticks {
-    /// Starts a scheduler for this expression. Errors if it cannot be started.
-    pub async fn start(cron: &Cron, clock: Arc<dyn Clock>) -> Result<Self, ScheduleError> {
-        let (tick, ticks) = watch::channel(0);
+impl ClockReading {
+    fn now(clock: &dyn Clock) -> Self {
+        Self {
+            wall: clock.now(),
+            timer: Instant::now(),
+        }
+    }
+
+    /// True if the wall clock has moved by another time than the timer since an earlier reading.
+    fn has_parted_from(self, earlier: Self) -> bool {
+        let expected = earlier.wall.plus(self.timer - earlier.timer);
+        expected.since(self.wall).max(self.wall.since(expected)) > MAX_CLOCK_DRIFT
+    }
+}
+
+impl ExpectedTick {
+    fn after(now: ClockReading, cron: &Cron) -> Self {
+        Self {
+            due: cron.next_after(now.wall),
+            planned: now,
+        }
+    }
+
+    /// Returns the time of the tick by the timer.
+    fn timer_due(&self) -> Option<Instant> {
+        let wait = self.due?.since(self.planned.wall);
+        self.planned.timer.checked_add(wait)
+    }
+}
+
+impl CronScheduler {
+    async fn start(
+        cron: &Cron,
+        tick: watch::Sender<u64>,
+        started: ClockReading,
+    ) -> Result<Self, ScheduleError> {
         let scheduler = JobScheduler::new().await?;
         // A tick only wakes the driver, because the scheduler does not know if the last pass is
         // over.
-        let wake = move |_, _| tick.send_modify(|ticks| *ticks += 1);
+        let wake = tick.clone();
+        let wake = move |_, _| wake.send_modify(|ticks| *ticks += 1);
         scheduler
             .add(Job::new(cron.expression.as_str(), wake)?)
             .await?;
         scheduler.start().await?;
         Ok(Self {
+            scheduler,
+            tick,
+            started,
+        })
+    }
+
+    async fn stop(&mut self) {
+        if let Err(error) = self.scheduler.shutdown().await {
+            tracing::debug!(%error, "the cron scheduler did not stop cleanly");
+        }
+    }
+}
+
+impl Ticks {
+    /// Starts a scheduler for this expression. Errors if it cannot be started.
+    pub async fn start(cron: &Cron, clock: Arc<dyn Clock>) -> Result<Self, ScheduleError> {
+        let (tick, ticks) = watch::channel(0);
+        let now = ClockReading::now(&*clock);
+        let scheduler = CronScheduler::start(cron, tick, now).await?;
+        Ok(Self {
             ticks,
-            next_due: cron.next_after(clock.now()),
+            expected: ExpectedTick::after(now, cron),
             cron: cron.clone(),
             clock,
             scheduler: Arc::new(Mutex::new(scheduler)),
@@ -58,7 +138,7 @@ impl Ticks {
     /// Discards the ticks so far.
     pub fn discard_past(&mut self) {
         self.ticks.mark_unchanged();
-        self.next_due = self.cron.next_after(self.clock.now());
+        self.expected = ExpectedTick::after(ClockReading::now(&*self.clock), &self.cron);
     }
 
     /// True if a tick has come since the last discard, or should have come.
@@ -67,29 +147,32 @@ impl Ticks {
     }
 
     fn has_missed_tick(&self) -> bool {
-        let now = self.clock.now();
-        let is_missed = self
-            .next_due
-            .is_some_and(|due| now >= due.plus(MISSED_TICK_AFTER));
+        let due = self.expected.timer_due();
+        let is_missed = due.is_some_and(|due| due.elapsed() >= MISSED_TICK_AFTER);
         if is_missed {
             tracing::warn!(
                 schedule = self.cron.expression,
-                "the cron scheduler missed a tick; using the clock instead"
+                "the cron scheduler missed a tick; using the timer instead"
             );
         }
         is_missed
     }
 
-    /// Waits for the next tick. If the scheduler misses the tick, returns at its time by the clock.
-    /// Cancel-safe.
+    /// Waits for the next tick. If the scheduler misses the tick, returns at its time by the timer.
+    /// If the wall clock has passed it by a jump, returns at once. Cancel-safe.
     pub async fn wait(&mut self) {
         loop {
+            if self.follow_clock().await {
+                return;
+            }
+            let poll = Instant::now() + CLOCK_POLL;
+            let late = self.expected.timer_due().map(|due| due + MISSED_TICK_AFTER);
             tokio::select! {
                 changed = self.ticks.changed() => match changed {
                     Ok(()) => return,
-                    Err(_) => tokio::time::sleep(CLOCK_POLL).await,
+                    Err(_) => sleep(CLOCK_POLL).await,
                 },
-                () = tokio::time::sleep(CLOCK_POLL) => {}
+                () = sleep_until(late.map_or(poll, |late| late.min(poll))) => {}
             }
             if self.has_missed_tick() {
                 return;
@@ -97,10 +180,41 @@ impl Ticks {
         }
     }
 
+    /// Computes the next tick anew if the wall clock was set, or the machine slept. Returns true if
+    /// the wall clock has jumped over the tick.
+    async fn follow_clock(&mut self) -> bool {
+        let now = ClockReading::now(&*self.clock);
+        if !now.has_parted_from(self.expected.planned) {
+            return false;
+        }
+        self.restart_scheduler(now).await;
+        let is_passed = self.expected.due.is_some_and(|due| due <= now.wall);
+        self.expected = ExpectedTick::after(now, &self.cron);
+        is_passed
+    }
+
+    /// Starts the cron scheduler anew, once for all clones: it has computed its next tick by the
+    /// clock as it was.
+    async fn restart_scheduler(&self, now: ClockReading) {
+        let mut current = self.scheduler.lock().await;
+        if !now.has_parted_from(current.started) {
+            return;
+        }
+        tracing::info!(
+            schedule = self.cron.expression,
+            "this machine's clock was set or stood still; the schedule follows it"
+        );
+        match CronScheduler::start(&self.cron, current.tick.clone(), now).await {
+            Ok(restarted) => std::mem::replace(&mut *current, restarted).stop().await,
+            Err(error) => {
+                tracing::warn!(%error, "using the timer instead");
+                current.started = now;
+            }
+        }
+    }
+
     /// Stops the scheduler.
     pub async fn stop(&self) {
-        if let Err(error) = self.scheduler.lock().await.shutdown().await {
-            tracing::debug!(%error, "the cron scheduler did not stop cleanly");
-        }
+        self.scheduler.lock().await.stop().await;
     }
 }

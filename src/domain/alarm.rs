@@ -12,7 +12,7 @@ pub enum AlarmKind {
     Silent,
     /// A stream fails repeatedly while other streams of its account succeed.
     Stuck,
-    /// Passes over the account fail repeatedly.
+    /// Nothing of the account can be fetched.
     Failing,
     /// The provider refuses the account's credentials.
     Parked,
@@ -59,6 +59,21 @@ impl AlarmKind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
+    /// Returns the place among all kinds, the worst first: what concerns everything, then whole
+    /// accounts, then what will be lost, then single streams.
+    pub fn rank(self) -> u8 {
+        match self {
+            Self::Archive => 0,
+            Self::Disk => 1,
+            Self::Parked => 2,
+            Self::Failing => 3,
+            Self::LossAhead => 4,
+            Self::Lost => 5,
+            Self::Stuck => 6,
+            Self::Silent => 7,
+        }
+    }
+
     /// True if the problem concerns the archive itself and not an account.
     pub fn concerns_archive(self) -> bool {
         matches!(self, Self::Disk | Self::Archive)
@@ -70,7 +85,9 @@ impl AlarmKind {
         match self {
             Self::Parked | Self::Lost | Self::Disk | Self::Silent => Duration::ZERO,
             Self::Archive => Duration::from_mins(2),
-            Self::Stuck | Self::Failing => Duration::from_mins(5),
+            // With the interval of the checks, it is reported within five minutes.
+            Self::Failing => Duration::from_mins(4),
+            Self::Stuck => Duration::from_mins(5),
             Self::LossAhead => Duration::from_mins(10),
         }
     }

@@ -1,4 +1,7 @@
-//! Formatting of numbers, durations and names for people.
+//! Formatting of numbers, durations and names for people, and the sanitiser of every text that
+//! leaves the program: printed, logged, posted or shown on a page.
+
+use std::fmt::Write;
 
 /// Replaces control characters and characters that change the text direction by U+FFFD. Names may
 /// contain anything. Control characters would affect the terminal, and direction marks can disguise
@@ -9,9 +12,51 @@ pub fn sanitized(text: &str) -> String {
         .collect()
 }
 
+/// Returns lines without unsafe characters. Line breaks stay: names in it are sanitised before.
+pub fn sanitized_lines(text: &str) -> String {
+    let kept = |c| c == '\n' || !is_unsafe(c);
+    text.chars()
+        .map(|c| if kept(c) { c } else { '\u{FFFD}' })
+        .collect()
+}
+
+/// Returns JSON in which unsafe characters are escaped, so that no value changes. Only strings can
+/// hold them.
+pub fn sanitized_json(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_unsafe(c) && c != '\n' {
+            // All of them have one UTF-16 unit.
+            // Writing to a string does not fail.
+            let _ = write!(safe, "\\u{:04x}", c as u32);
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// Returns a text in which chat services see no links and no mentions.
+pub fn without_markup(text: &str) -> String {
+    // A word joiner is not seen and separates what would be read as one.
+    const JOINER: char = '\u{2060}';
+    let mut plain = String::with_capacity(text.len());
+    for c in sanitized_lines(text).chars() {
+        match c {
+            '&' => plain.push_str("&amp;"),
+            '<' => plain.push_str("&lt;"),
+            '>' => plain.push_str("&gt;"),
+            '@' => plain.extend(['@', JOINER]),
+            '(' if plain.ends_with(']') => plain.extend([JOINER, '(']),
+            c => plain.push(c),
+        }
+    }
+    plain
+}
+
 /// True if the character must not reach a terminal or page.
 fn is_unsafe(c: char) -> bool {
-    c.is_control() || changes_text_direction(c)
+    c.is_control() || changes_text_direction(c) || matches!(c, '\u{2028}' | '\u{2029}' | '\u{FEFF}')
 }
 
 /// True if the character changes the direction of the text after it.
@@ -101,5 +146,29 @@ mod tests {
     fn control_characters_and_direction_marks_are_replaced() {
         assert_eq!(sanitized("a\x1b[31mb\n"), "a\u{FFFD}[31mb\u{FFFD}");
         assert_eq!(sanitized("user\u{202E}nimda"), "user\u{FFFD}nimda");
+        assert_eq!(sanitized_lines("a\nb\u{9b}c\r"), "a\nb\u{FFFD}c\u{FFFD}");
+    }
+
+    #[test]
+    fn json_keeps_its_values_when_it_is_sanitized() {
+        let value = serde_json::json!({ "name": "a\u{9b}\u{202E}\u{2028}\u{0}ä" });
+        let safe = sanitized_json(&value.to_string());
+        assert!(!safe.contains(is_unsafe), "{safe}");
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&safe).unwrap(),
+            value
+        );
+    }
+
+    #[test]
+    fn markup_of_chat_services_has_no_effect() {
+        let plain = without_markup("<!channel> <https://x|*y*> @here [a](https://x) & done");
+        for markup in ["<", ">", "@here", "]("] {
+            assert!(!plain.contains(markup), "{plain}");
+        }
+        assert!(
+            plain.contains("&lt;") && plain.ends_with("&amp; done"),
+            "{plain}"
+        );
     }
 }

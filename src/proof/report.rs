@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::claim::{Claim, ClaimedStream, MeasuredWindow};
 use super::limits::MAX_LISTED;
+use crate::domain::format::sanitized;
 use crate::store::ArchivedMessage;
 
 /// The fault of a message whose conversation does not follow from its sender and recipient.
@@ -98,7 +99,8 @@ impl fmt::Display for Mismatch {
         } = self.measured;
         write!(
             f,
-            "{account} {key} from {} to {}: ",
+            "{account} {} from {} to {}: ",
+            sanitized(key),
             window.from(),
             window.to()
         )?;

@@ -10,12 +10,11 @@
 //! it has lasted.
 
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::limits::clock::{MAX_TIMESTAMP_LEAD_MS, MIN_JUMP_DURATION};
-use crate::domain::clock::Clock;
+use crate::domain::clock::{Clock, MachineSkew};
 use crate::domain::lock::lock;
 use crate::domain::time::Millis;
 
@@ -172,13 +171,9 @@ impl ProviderClock {
         Millis(next_ms)
     }
 
-    /// The difference between the machine's clock and the provider's; `None` if it is a second or
-    /// less.
-    pub fn skew(&self) -> Option<Duration> {
-        let now = self.now();
-        let machine = self.machine.now();
-        let skew = now.since(machine).max(machine.since(now));
-        (skew > Duration::from_secs(1)).then_some(skew)
+    /// The machine's clock minus the provider's; none before the first answer.
+    pub fn skew(&self) -> MachineSkew {
+        MachineSkew::between(self.machine.now(), self.now())
     }
 
     /// The machine's clock minus the timer.
@@ -272,7 +267,8 @@ mod tests {
                 "{:?}",
                 clock.now()
             );
-            assert!(clock.skew().is_some());
+            let error_ms = clock.skew().0 - wrong_by;
+            assert!(error_ms.abs() <= 1000, "{:?}", clock.skew());
         }
     }
 
@@ -281,7 +277,7 @@ mod tests {
         let clock = ProviderClock::new(Arc::new(TimerClock::starting_at(Millis(DATE_MS + 432))));
         clock.observe(DATE, Instant::now(), Instant::now());
         assert_eq!(clock.now(), Millis(DATE_MS + 432));
-        assert_eq!(clock.skew(), None);
+        assert!(clock.skew().is_negligible());
     }
 
     /// A machine's clock that the test sets.

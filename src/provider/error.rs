@@ -8,7 +8,8 @@ use std::time::Duration;
 /// them may be logged.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
-    /// Every attempt met a network error, a timeout, 408, 429 or 5xx.
+    /// Every attempt met a network error, a timeout, 408, 429, 5xx, or a refusal that the provider
+    /// itself calls temporary (`Retry-After`).
     #[error("{operation}: {cause} ({attempts} attempts)")]
     Unreachable {
         operation: &'static str,
@@ -16,7 +17,7 @@ pub enum ProviderError {
         attempts: u32,
     },
 
-    /// 401 or 403.
+    /// 401 or 403, without `Retry-After`.
     #[error("{operation}: credentials refused with status {status}{}", with_colon(.message.as_deref()))]
     Credentials {
         operation: &'static str,
@@ -60,8 +61,12 @@ pub enum ProviderError {
     HistoryChanged { attempts: u32 },
 
     /// The account is paused: the provider asked for it, or its credentials were refused.
-    #[error("the account is paused for another {} s", .remaining.as_secs())]
-    Paused { remaining: Duration },
+    #[error("the account is paused for another {} s{}", .remaining.as_secs(), with_colon(.reason.as_deref()))]
+    Paused {
+        remaining: Duration,
+        /// The failure that led to the pause.
+        reason: Option<String>,
+    },
 
     /// The process was told to stop before there was an answer.
     #[error("stopped before the provider answered")]
@@ -101,6 +106,45 @@ impl ProviderError {
         }
     }
 
+    /// Returns the text of the failure itself; for a pause, of the failure that led to it.
+    pub fn cause(&self) -> String {
+        match self {
+            Self::Paused {
+                reason: Some(reason),
+                ..
+            } => reason.clone(),
+            _ => self.to_string(),
+        }
+    }
+
+    /// True if the provider has understood the request and refused it, perhaps only for the stream
+    /// that it names. A 401 is about the credentials alone.
+    pub(super) fn may_concern_one_stream(&self) -> bool {
+        match self {
+            Self::Refused { .. } | Self::Failed { .. } => true,
+            Self::Credentials { status, .. } => *status == 403,
+            _ => false,
+        }
+    }
+
+    /// Turns refused credentials into the refusal of one stream: other requests of the account are
+    /// answered. Other failures stay.
+    #[must_use]
+    pub fn into_stream_refusal(self) -> Self {
+        match self {
+            Self::Credentials {
+                operation,
+                status,
+                message,
+            } => Self::Refused {
+                operation,
+                code: format!("status {status} for this stream alone"),
+                message,
+            },
+            other => other,
+        }
+    }
+
     /// True if the same operation may succeed when it is repeated at once.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Failed { .. } | Self::Malformed { .. })
@@ -113,7 +157,8 @@ impl ProviderError {
                 "nothing is lost; the next pass tries again. If it lasts, check whether base_url answers from this machine"
             }
             Self::Credentials { .. } => {
-                "renew the account's credentials, then run `backscroll check`, which lifts the pause"
+                "renew the account's credentials; changed ones lift the pause, and so does \
+                 `backscroll check`"
             }
             Self::Refused { .. } | Self::Failed { .. } => {
                 "check the provider's error text; a stream that names no user, channel or topic is refused"

@@ -4,17 +4,19 @@
 //! The engine, the daemon and the commands see a provider's state through this and nothing else. A
 //! test double makes one with [`Gate::new`] and needs no URL.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::clock::ProviderClock;
+use super::error::ProviderError;
 use super::limits;
 use super::rate_limiter::RateLimiter;
 use super::traffic::Traffic;
 use crate::domain::clock::Clock;
+use crate::domain::lock::lock;
 
 /// The state that an account shares between all its requests.
 #[derive(Debug)]
@@ -24,6 +26,9 @@ pub struct Gate {
     traffic: Traffic,
     request_timeout: Duration,
     authenticated_once: AtomicBool,
+    authenticated_before: AtomicBool,
+    /// The reason of the latest pause.
+    pause_reason: Mutex<Option<String>>,
 }
 
 impl Gate {
@@ -41,6 +46,8 @@ impl Gate {
             traffic: Traffic::default(),
             request_timeout: limits::DEFAULT_REQUEST_TIMEOUT,
             authenticated_once: AtomicBool::new(false),
+            authenticated_before: AtomicBool::new(false),
+            pause_reason: Mutex::default(),
         }
     }
 
@@ -80,5 +87,31 @@ impl Gate {
     /// Records a successful answer: the credentials are good.
     pub fn record_authenticated(&self) {
         self.authenticated_once.store(true, Ordering::Relaxed);
+    }
+
+    /// Records that the provider has accepted the same credentials from an earlier process.
+    pub fn record_authenticated_before(&self) {
+        self.authenticated_before.store(true, Ordering::Relaxed);
+    }
+
+    /// True if the provider has ever accepted the credentials. A refusal may then be an accident.
+    pub fn knows_credentials_as_good(&self) -> bool {
+        self.has_authenticated() || self.authenticated_before.load(Ordering::Relaxed)
+    }
+
+    /// Sends no request before `until`, because of a failure with this text. A pause that lasts
+    /// longer stays.
+    pub fn pause_until(&self, until: Instant, reason: &str) {
+        if self.rate_limiter.pause_until(until) {
+            *lock(&self.pause_reason) = Some(reason.to_owned());
+        }
+    }
+
+    /// Returns the failure of a request during a pause with this rest.
+    pub fn paused(&self, remaining: Duration) -> ProviderError {
+        ProviderError::Paused {
+            remaining,
+            reason: lock(&self.pause_reason).clone(),
+        }
     }
 }

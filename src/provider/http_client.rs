@@ -58,7 +58,7 @@ impl HttpClient {
             limiter
                 .acquire(priority)
                 .await
-                .map_err(|remaining| ProviderError::Paused { remaining })?;
+                .map_err(|remaining| self.gate.paused(remaining))?;
             let attempt = self
                 .transport
                 .attempt(&self.gate, operation, make_request()?)
@@ -88,7 +88,9 @@ impl HttpClient {
                 // All requests of the account wait, this one included.
                 Some(asked) => {
                     let grown = THROTTLE_BACKOFF.delay_after(attempts, fastrand::f64());
-                    limiter.pause_until(Instant::now() + asked.max(grown.unwrap_or(asked)));
+                    let wait = asked.max(grown.unwrap_or(asked));
+                    let reason = format!("{operation}: {}", failure.cause);
+                    self.gate.pause_until(Instant::now() + wait, &reason);
                 }
                 None => tokio::time::sleep(wait).await,
             }
@@ -131,7 +133,7 @@ impl HttpClient {
     /// True if an operation that failed may succeed when it is repeated shortly.
     fn is_transient(&self, error: &ProviderError) -> bool {
         match error {
-            ProviderError::Credentials { .. } => self.gate.has_authenticated(),
+            ProviderError::Credentials { .. } => self.gate.knows_credentials_as_good(),
             error => error.is_transient(),
         }
     }
@@ -178,6 +180,7 @@ impl AnswerRetry<'_> {
             .filter(|raw| self.odd_items.contains(*raw))
             .count();
         if known == odd_items.len() || (known > 0 && self.is_last_attempt()) {
+            self.client.gate.traffic().record_used_answer();
             return Ok(Some(value));
         }
         self.odd_items.extend(odd_items);

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::domain::message::{Message, UnparsableMessage, name_error};
 use crate::domain::time::Millis;
+use crate::provider::redaction::redact;
 
 /// Numbers below this are read as seconds, others as milliseconds. As seconds it is the year 5138,
 /// as milliseconds March 1973, before either provider's first message.
@@ -259,19 +260,24 @@ pub(super) fn parse_error_text(error: &serde_json::Error) -> String {
                 .map_or("something else", |(_, e)| e);
             format!("found {found} where {expected} was expected")
         }
-        None => text.to_owned(),
+        None => printable(text),
     }
 }
 
-/// Returns a body as text, or the reason why it is not UTF-8.
+/// Returns a body as text, or the reason why it is not UTF-8, or a page for people.
 pub(super) fn utf8_body(body: &[u8]) -> Result<&str, String> {
+    if body.trim_ascii_start().starts_with(b"<") {
+        return Err("the answer is a web page, and not the provider's JSON".to_owned());
+    }
     std::str::from_utf8(body)
         .map_err(|e| format!("the answer is not UTF-8 from byte {} on", e.valid_up_to()))
 }
 
-/// Returns a provider's error text without control characters, shortened to 200 characters.
+/// Returns a provider's error text without secrets and control characters, shortened to 200
+/// characters.
 pub(super) fn printable(text: &str) -> String {
-    text.chars()
+    redact(text)
+        .chars()
         .filter(|c| !c.is_control())
         .take(MAX_ERROR_TEXT_CHARS)
         .collect()

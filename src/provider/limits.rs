@@ -14,7 +14,7 @@ pub const MAX_SHORT_PAUSE: Duration = Duration::from_secs(10);
 /// The pause after an account changed hands (another process, another configuration). The provider
 /// counts requests per second, so what the last holder sent within a second still uses up the
 /// quota. Less risks a 429.
-pub const HANDOVER_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const HANDOVER_PAUSE: Duration = Duration::from_secs(1);
 
 /// The default time limit from a request to the last byte of its answer. No other limit is needed:
 /// an answer that hangs and one that trickles end alike. Less breaks off slow pages; more keeps a
@@ -35,7 +35,7 @@ pub(super) const MAX_CONCURRENT_BODY_BYTES: usize = 256 << 10;
 
 /// The longest `Retry-After` that is obeyed. A provider that asks for more is asked again after an
 /// hour.
-pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
+pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// The pause after a 429 without `Retry-After`; it grows while the 429s go on. Less may prolong the
 /// provider's penalty; more wastes quota after a single 429.

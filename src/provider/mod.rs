@@ -11,6 +11,8 @@
 //! | How does the retry work? | `http_client.rs`; after a pass: [`Disposition`] in `error.rs` |
 //! | How is a request sent, and what bounds its answer? | `transport.rs` |
 //! | How is a request authenticated? | `agora/credentials.rs`, `web3mq/credentials.rs` |
+//! | How are secrets kept out of a provider's error texts? | `redaction.rs` |
+//! | How is it noticed that credentials have changed? | `credentials_fingerprint.rs` |
 //! | How is a window split? | `splitting.rs`, then `splitting.rs` of the adapter |
 //! | How is provider time known? | `clock.rs` |
 //! | What happens to a message that cannot be parsed? | `json.rs`: it is kept raw, and quarantined by the engine; if it damages its page: `damaged_items.rs` |
@@ -37,6 +39,7 @@
 mod account;
 pub mod agora;
 pub mod clock;
+mod credentials_fingerprint;
 mod damaged_items;
 pub mod discovery;
 pub mod error;
@@ -46,6 +49,7 @@ mod http_client;
 mod json;
 pub mod limits;
 pub mod rate_limiter;
+mod redaction;
 mod send_log;
 mod splitting;
 mod survey;
@@ -61,15 +65,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
+use crate::domain::clock::MachineSkew;
 use crate::domain::message::{Message, UnparsableMessage};
 use crate::domain::participant::Participant;
 use crate::domain::stream::{Stream, StreamIndex};
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 pub use account::{AccountSettings, ProviderKind};
+pub use credentials_fingerprint::CredentialsParts;
 pub use discovery::{Directories, DirectoryPage, StreamFinder};
 pub use error::{Disposition, ProviderError};
 pub use gate::Gate;
+use limits::HANDOVER_PAUSE;
 pub use survey::{FetchedWindow, RangeCount, Survey};
 pub use transport::ClientSetupError;
 
@@ -158,8 +165,23 @@ pub trait Provider: Send + Sync {
     /// Parses a message that was kept raw, by today's rules. Sends nothing.
     fn parse_raw(&self, stream: StreamIndex, raw: &str) -> Result<Message, UnparsableMessage>;
 
-    /// Checks that the credentials are accepted. Costs one request.
+    /// Checks that the credentials are accepted. Costs one request, and a second one if the first
+    /// is refused in a way that may concern one stream alone.
     async fn check_credentials(&self) -> Result<(), ProviderError>;
+
+    /// Sends the cheapest request for a stream, and ignores what is answered.
+    async fn probe(&self, stream: StreamIndex) -> Result<(), ProviderError> {
+        let _ = stream;
+        self.check_credentials().await
+    }
+
+    /// The parts of the credentials in use. They differ if the credentials do.
+    fn credentials(&self) -> CredentialsParts {
+        CredentialsParts::default()
+    }
+
+    /// Reads the credentials again from their source, if the adapter knows it.
+    fn reload_credentials(&self) {}
 }
 
 /// Shortcuts to the gate and to the discovery of an account.
@@ -169,8 +191,8 @@ impl dyn Provider + '_ {
         self.gate().clock().now()
     }
 
-    /// The difference between this machine's clock and the provider's; `None` if none is known.
-    pub fn clock_skew(&self) -> Option<Duration> {
+    /// This machine's clock minus the provider's; none before the first answer.
+    pub fn clock_skew(&self) -> MachineSkew {
         self.gate().clock().skew()
     }
 
@@ -184,11 +206,15 @@ impl dyn Provider + '_ {
         self.gate().rate_limiter().paused_for()
     }
 
-    /// Sends no request for this long. A longer pause that is running stays.
-    pub fn pause_for(&self, pause: Duration) {
-        self.gate()
-            .rate_limiter()
-            .pause_until(Instant::now() + pause);
+    /// Sends no request for this long, because of a failure with this text. A longer pause that is
+    /// running stays.
+    pub fn pause_for(&self, pause: Duration, reason: &str) {
+        self.gate().pause_until(Instant::now() + pause, reason);
+    }
+
+    /// Sends no request for a moment, after the account changed hands.
+    pub fn pause_for_handover(&self) {
+        self.pause_for(HANDOVER_PAUSE, "the account changed hands");
     }
 
     /// Waits until a request could be sent at once and none is waiting. Never returns for an

@@ -126,10 +126,17 @@ impl RateLimiter {
         paused.max(by_rate).filter(|&slot| slot > Instant::now())
     }
 
-    /// Sends no request before `until`. An earlier pause that lasts longer stays.
-    pub fn pause_until(&self, until: Instant) {
+    /// Sends no request before `until`. Returns false if a pause that lasts longer stays.
+    pub fn pause_until(&self, until: Instant) -> bool {
         let mut paused = lock(&self.paused_until);
+        let is_longest = *paused <= Some(until);
         *paused = (*paused).max(Some(until));
+        is_longest
+    }
+
+    /// Ends the pause. Waiting requests notice it within [`RECHECK_INTERVAL`].
+    pub fn lift_pause(&self) {
+        *lock(&self.paused_until) = None;
     }
 
     /// The rest of a pause that is longer than [`MAX_SHORT_PAUSE`]; `None` if there is none.
@@ -275,7 +282,7 @@ mod tests {
         let start = Instant::now();
         let waits = limiter.acquire(Priority::Normal);
         let pause = async { limiter.pause_until(start + Duration::from_hours(1)) };
-        let (waited, ()) = tokio::join!(waits, pause);
+        let (waited, _) = tokio::join!(waits, pause);
         assert!(waited.unwrap_err() > Duration::from_secs(3590));
         assert!(start.elapsed() <= Duration::from_secs(2));
     }

@@ -17,7 +17,7 @@ pub enum RequestOutcome {
     Refused,
     /// 401 or 403.
     Unauthorized,
-    /// 429.
+    /// 429; also 401 and 403 with `Retry-After`.
     Throttled,
     /// 408 or 5xx.
     Failed,
@@ -57,6 +57,7 @@ impl RequestOutcome {
 pub struct Traffic {
     requests_sent: AtomicU64,
     completed: [AtomicU64; RequestOutcome::ALL.len()],
+    used: AtomicU64,
     recent: Mutex<DecayedCount>,
 }
 
@@ -79,6 +80,7 @@ impl Default for Traffic {
         Self {
             requests_sent: AtomicU64::new(0),
             completed: Default::default(),
+            used: AtomicU64::new(0),
             recent: Mutex::new(DecayedCount {
                 count: 0.0,
                 updated_at: Instant::now(),
@@ -120,6 +122,16 @@ impl Traffic {
             count: recent.at(now) + 1.0,
             updated_at: now,
         };
+    }
+
+    /// The number of answers that could be used.
+    pub fn used_answers(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Records that an answer could be used.
+    pub fn record_used_answer(&self) {
+        self.used.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Records the outcome of a request.

@@ -182,6 +182,8 @@ impl Attempt {
             })
         };
         match status.as_u16() {
+            // Credentials that are wrong do not become right with time: it is a rate limit.
+            401 | 403 if retry_after.is_some() => failed(retry_after, RequestOutcome::Throttled),
             401 | 403 => Self::Rejected(ProviderError::Credentials {
                 operation,
                 status: status.as_u16(),

@@ -1,5 +1,6 @@
 //! The gateway of all provider requests: it counts, delays, and admits or rejects them.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub(super) struct Gateway {
     pub(super) stopping: CancellationToken,
     rng: Mutex<fastrand::Rng>,
     sampler: FaultSampler,
+    echoed: AtomicUsize,
 }
 
 /// A request to a provider.
@@ -72,7 +74,13 @@ impl Gateway {
             stopping,
             rng: Mutex::new(rng),
             sampler,
+            echoed: AtomicUsize::new(0),
         }
+    }
+
+    /// Returns the number of requests that were echoed before, and adds one.
+    pub(super) fn echo_turn(&self) -> usize {
+        self.echoed.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Counts and delays a request, then admits or rejects it.

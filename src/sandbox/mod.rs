@@ -49,6 +49,7 @@ mod arrivals;
 mod call;
 mod corpus;
 mod durations;
+mod echo;
 mod fault;
 mod fault_sampler;
 mod gateway;

@@ -141,6 +141,10 @@ pub struct Options {
     /// Kinds of random faults; without it, all kinds
     #[arg(long, value_enum, value_delimiter = ',', value_name = "KINDS")]
     pub fault_kinds: Vec<Fault>,
+    /// Refuse every request with status 401, and repeat its headers and its address in the error
+    /// text: as they are, and in base64, hexadecimal and percent encoding
+    #[arg(long)]
+    pub echo: bool,
     /// Offset of the providers' clock, such as 90s or -90s
     #[arg(
         long,
@@ -211,6 +215,7 @@ impl Default for Options {
             retry_after: false,
             faults: Share::default(),
             fault_kinds: Vec::new(),
+            echo: false,
             clock_skew: ClockSkew::default(),
             append_rate: 0.0,
             advance_every: None,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
-use axum::middleware::map_response_with_state;
+use axum::middleware::{from_fn_with_state, map_response_with_state};
 use axum::response::Response;
 use axum::serve::ListenerExt;
 use jiff::Timestamp;
@@ -21,6 +21,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::corpus::CorpusError;
+use super::echo::echo_request;
 use super::gateway::Gateway;
 use super::limits::SHUTDOWN_GRACE;
 use super::options::Options;
@@ -160,6 +161,7 @@ fn router(gateway: Arc<Gateway>) -> Router {
         .merge(agora::handlers::routes())
         .merge(web3mq::handlers::routes())
         .merge(admin::routes())
+        .layer(from_fn_with_state(Arc::clone(&gateway), echo_request))
         .layer(map_response_with_state(
             Arc::clone(&gateway),
             set_date_header,

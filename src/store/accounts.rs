@@ -18,6 +18,7 @@ use super::model::{
 };
 use super::sql;
 use super::sql_store::SqlStore;
+use crate::domain::clock::MachineSkew;
 use crate::domain::frontier::Frontier;
 use crate::domain::participant::Participant;
 use crate::domain::stream::Stream;
@@ -79,6 +80,27 @@ pub trait Accounts: Send + Sync {
     /// Records a pause of an account. `None` clears it.
     async fn pause(&self, account: AccountId, pause: Option<&Pause>) -> Result<(), StoreError>;
 
+    /// Records the fingerprint of the credentials that the provider has just accepted.
+    async fn record_accepted_credentials(
+        &self,
+        account: AccountId,
+        fingerprint: &str,
+    ) -> Result<(), StoreError>;
+
+    /// Records the reason why a pass could not work on an account. `None` clears it.
+    async fn record_account_error(
+        &self,
+        account: AccountId,
+        error: Option<&RecordedError>,
+    ) -> Result<(), StoreError>;
+
+    /// Saves the difference between this machine's clock and the provider's.
+    async fn save_clock_skew(
+        &self,
+        account: AccountId,
+        skew: MachineSkew,
+    ) -> Result<(), StoreError>;
+
     /// Records a stream's error. `None` clears it. The time of an error that stays the same is
     /// kept.
     async fn record_stream_error(
@@ -129,6 +151,7 @@ impl<DB: Dialect> Accounts for SqlStore<DB> {
             account: AccountId(id),
             streams,
             pause: decode::pause::<DB>(&row)?,
+            accepted_credentials: decode::optional_text::<DB>(&row, "accepted_credentials")?,
             settle_override: decode::duration_s::<DB>(&row, "settle_override_s")?,
         })
     }
@@ -211,8 +234,39 @@ impl<DB: Dialect> Accounts for SqlStore<DB> {
     async fn pause(&self, account: AccountId, pause: Option<&Pause>) -> Result<(), StoreError> {
         let until = pause.map(|pause| pause.until.0).into();
         let reason = pause.map(|pause| pause.reason.as_str()).into();
-        self.execute("pause", sql::SET_PAUSE, &[account.0.into(), until, reason])
+        let refused = pause.and_then(|pause| pause.refused_credentials.as_deref());
+        let args = [account.0.into(), until, reason, refused.into()];
+        self.execute("pause", sql::SET_PAUSE, &args).await
+    }
+
+    async fn record_accepted_credentials(
+        &self,
+        account: AccountId,
+        fingerprint: &str,
+    ) -> Result<(), StoreError> {
+        let args = [account.0.into(), fingerprint.into()];
+        self.execute("accepted credentials", sql::SET_ACCEPTED_CREDENTIALS, &args)
             .await
+    }
+
+    async fn record_account_error(
+        &self,
+        account: AccountId,
+        error: Option<&RecordedError>,
+    ) -> Result<(), StoreError> {
+        let [error, hint] = error_args(error);
+        let args = [account.0.into(), error, hint];
+        self.execute("account error", sql::RECORD_ACCOUNT_ERROR, &args)
+            .await
+    }
+
+    async fn save_clock_skew(
+        &self,
+        account: AccountId,
+        skew: MachineSkew,
+    ) -> Result<(), StoreError> {
+        let args = [account.0.into(), skew.0.into()];
+        self.execute("clock skew", sql::SET_CLOCK_SKEW, &args).await
     }
 
     async fn record_stream_error(

@@ -136,19 +136,25 @@ impl AccountSync {
                     requests,
                     ..RunTotals::default()
                 };
-                return Ok(self.report(tally, None, Some(failure)));
+                return Ok(PassReport::not_begun(self.name(), tally, failure));
             }
         };
-        let report = match check_not_paused(&*self.provider) {
-            Err(paused) => self.report(RunTotals::default(), None, Some(paused)),
-            Ok(()) => {
-                self.run_in_session(&mut session, purpose, requests_before, stop)
-                    .await?
-            }
-        };
+        if let Err(paused) = check_not_paused(&*self.provider) {
+            return Ok(PassReport::not_begun(
+                self.name(),
+                RunTotals::default(),
+                paused,
+            ));
+        }
+        let report = self
+            .run_in_session(&mut session, purpose, requests_before, stop)
+            .await?;
         // After a failure of the archive the session is dropped: a database server that took over
-        // may not know the account.
-        self.sessions.keep(session);
+        // may not know the account. If nothing of the account works, the next pass begins with the
+        // one request that checks the credentials, and not with one for every stream.
+        if report.has_answers || report.account_failure().is_none() {
+            self.sessions.keep(session);
+        }
         Ok(report)
     }
 
@@ -170,6 +176,9 @@ impl AccountSync {
         stop: &CancellationToken,
     ) -> Result<PassReport, StoreError> {
         let bounds = purpose.bounds();
+        let provider = self.provider.clone();
+        let traffic = provider.gate().traffic();
+        let (completed_before, used_before) = (traffic.all_completed(), traffic.used_answers());
         let run = self
             .archive
             .begin_run(session.account, purpose.name(), self.clock.now())
@@ -192,41 +201,43 @@ impl AccountSync {
         let PassOutcome {
             mut tally,
             failure,
+            has_answers,
+            has_failed_account,
             stragglers,
             discovered,
         } = outcome?;
         self.discovery.add(discovered, directories?);
         tally.requests = self.provider.requests_sent() - requests_before;
-        match &failure {
-            Some(failure) => session.record_pause(failure).await?,
-            None => session.clear_pause().await?,
+        // Some questions are answered from memory, which proves nothing.
+        let is_from_memory =
+            traffic.all_completed() > completed_before && traffic.used_answers() == used_before;
+        let has_answers = has_answers && tally.requests > 0 && !is_from_memory;
+        if let Some(failure) = &failure {
+            session.record_pause(failure).await?;
         }
+        // A sync pass tries every stream: if all fail, the account does.
+        let is_sync = matches!(purpose, Purpose::Sync(_));
+        let is_account_failure = has_failed_account || is_sync && !has_answers && failure.is_some();
+        session
+            .record_condition(match &failure {
+                Some(failure) if is_account_failure => Some(Err(failure)),
+                _ => has_answers.then_some(Ok(())),
+            })
+            .await?;
         session.record_stragglers(stragglers).await?;
         let backlog = session.backlog(frontier, bounds.since).await?;
         tally.lag_seconds = bounds.is_unbounded().then_some(backlog.lag_seconds);
         self.archive.end_run(run, &tally, self.clock.now()).await?;
-        Ok(self.report(tally, Some(backlog.missing_seconds), failure))
-    }
-
-    fn report(
-        &self,
-        tally: RunTotals,
-        missing_seconds: Option<u64>,
-        failure: Option<ProviderError>,
-    ) -> PassReport {
-        let was_worked_on = missing_seconds.is_some();
-        PassReport {
+        Ok(PassReport {
             account: self.name().to_owned(),
             tally,
-            missing_seconds,
-            discovered_streams: if was_worked_on {
-                self.discovery.pending()
-            } else {
-                0
-            },
+            missing_seconds: Some(backlog.missing_seconds),
+            discovered_streams: self.discovery.pending(),
             discovery_failed: self.discovery.has_failed(),
+            has_answers,
+            is_account_failure,
             failure,
-        }
+        })
     }
 
     /// Fetches the wanted history that is missing.
@@ -276,7 +287,9 @@ impl AccountSync {
         let mut outcome = Pipeline::new(session, &mut plan, &mut self.context)
             .run(stop)
             .await?;
+        outcome.has_answers |= compared.has_answers;
         for (stream, failure) in compared.failures {
+            outcome.has_failed_account |= failure.disposition() != Disposition::SkipStream;
             session.record_stream_error(stream, &failure).await?;
             outcome.tally.errors += 1;
             outcome

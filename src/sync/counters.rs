@@ -54,6 +54,8 @@ pub struct SyncCounters {
     pub last_result: Option<PassResult>,
     /// The time at which a pass last succeeded, by this machine's clock.
     pub last_success_at: Option<Millis>,
+    /// True if the last pass that proves anything has failed for the account as a whole.
+    pub is_failing: bool,
     /// True if another process works on the account.
     pub is_leased_elsewhere: bool,
     /// The time since the last progress, if that is too long.
@@ -88,6 +90,10 @@ impl SyncCounters {
         self.is_leased_elsewhere = matches!(outcome, Err(StoreError::InUse { .. }));
         if self.is_leased_elsewhere {
             return;
+        }
+        if let Ok(report) = outcome {
+            self.is_failing =
+                report.account_failure().is_some() || self.is_failing && !report.has_answers;
         }
         let result = match outcome {
             Ok(PassReport { failure: None, .. }) => PassResult::Succeeded,

@@ -1,5 +1,6 @@
 //! The purpose of a pass, and its report.
 
+use crate::domain::format::sanitized;
 use crate::domain::time::Second;
 use crate::provider::ProviderError;
 use crate::store::RunTotals;
@@ -65,11 +66,40 @@ pub struct PassReport {
     pub discovered_streams: u64,
     /// True if a directory of the provider could not be read when they were last read.
     pub discovery_failed: bool,
+    /// True if the provider has answered for a stream at least.
+    pub has_answers: bool,
+    /// True if the failure concerns the account as a whole: it came before all of its streams, or
+    /// ended the pass, or none of the streams could be fetched.
+    pub is_account_failure: bool,
     /// The failure that stopped the account or some of its streams.
     pub failure: Option<ProviderError>,
 }
 
 impl PassReport {
+    /// Returns the report of a pass that failed before all streams.
+    pub(super) fn not_begun(account: &str, tally: RunTotals, failure: ProviderError) -> Self {
+        Self {
+            account: account.to_owned(),
+            tally,
+            missing_seconds: None,
+            discovered_streams: 0,
+            discovery_failed: false,
+            has_answers: false,
+            is_account_failure: true,
+            failure: Some(failure),
+        }
+    }
+
+    /// True if the pass has confirmed something of the account, and no failure has ended it.
+    pub fn shows_working_account(&self) -> bool {
+        self.has_answers && self.account_failure().is_none()
+    }
+
+    /// Returns the failure that concerns the account as a whole, whatever it is called.
+    pub fn account_failure(&self) -> Option<&ProviderError> {
+        self.failure.as_ref().filter(|_| self.is_account_failure)
+    }
+
     /// True if all wanted history that the provider is trusted to show is sealed, and all streams
     /// are known.
     pub fn is_complete(&self) -> bool {
@@ -101,7 +131,7 @@ impl std::fmt::Display for AccountFailure {
             failure,
         } = self;
         match stream {
-            Some(stream) => write!(f, "{account} {stream}: {failure}"),
+            Some(stream) => write!(f, "{account} {}: {failure}", sanitized(stream)),
             None => write!(f, "{account}: {failure}"),
         }
     }
@@ -121,6 +151,8 @@ mod tests {
             missing_seconds,
             discovered_streams,
             discovery_failed: false,
+            has_answers: true,
+            is_account_failure: false,
             failure: None,
         }
     }

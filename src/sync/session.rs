@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::horizon::horizon;
 use super::limits::{
     CLOCK_UNCERTAINTY_S, EXPIRING_SHARE, MAX_SETTLE_FACTOR, REFUSED_CREDENTIALS_PAUSE,
@@ -186,11 +188,62 @@ impl Session {
     }
 
     /// Removes the recorded pause, if there is one.
-    pub(super) async fn clear_pause(&mut self) -> Result<(), StoreError> {
+    async fn clear_pause(&mut self) -> Result<(), StoreError> {
         if std::mem::take(&mut self.is_paused) {
             self.archive.pause(self.account, None).await?;
         }
         Ok(())
+    }
+
+    /// Records in the archive what a pass has shown of the account: that it works, or the failure
+    /// that concerns it as a whole. `None`: nothing.
+    pub(super) async fn record_condition(
+        &mut self,
+        condition: Option<Result<(), &ProviderError>>,
+    ) -> Result<(), StoreError> {
+        match condition {
+            Some(Ok(())) => {
+                self.clear_pause().await?;
+                self.archive
+                    .record_account_error(self.account, None)
+                    .await?;
+            }
+            Some(Err(failure)) => {
+                record_account_failure(&*self.archive, self.account, failure).await?;
+            }
+            None => {}
+        }
+        self.archive
+            .save_clock_skew(self.account, self.provider.clock_skew())
+            .await
+    }
+
+    /// Says whose a failure is. Refused credentials are to blame only if a request that was good
+    /// before is refused as well; otherwise the refusal is the stream's.
+    pub(super) async fn attribute(
+        &self,
+        stream: StreamIndex,
+        failure: ProviderError,
+        stop: &CancellationToken,
+    ) -> ProviderError {
+        if !matches!(failure, ProviderError::Credentials { .. }) {
+            return failure;
+        }
+        let is_good = |(index, followed): &(StreamIndex, FollowedStream)| {
+            *index != stream && self.known_healthy.contains(&followed.id)
+        };
+        let witness = self.streams().find(is_good);
+        let probe = match witness {
+            Some((index, _)) => self.provider.probe(index),
+            None => self.provider.check_credentials(),
+        };
+        tokio::select! {
+            outcome = probe => match outcome {
+                Ok(()) => failure.into_stream_refusal(),
+                Err(error) => error,
+            },
+            () = stop.cancelled() => ProviderError::Stopped,
+        }
     }
 
     /// Counts stragglers. Doubles the settle age, up to its maximum, once there are several.
@@ -257,7 +310,7 @@ impl Session {
 /// Fails if the provider has told us to pause for longer than is waited out.
 pub(super) fn check_not_paused(provider: &dyn Provider) -> Result<(), ProviderError> {
     match recorded_pause(provider) {
-        Some(remaining) => Err(ProviderError::Paused { remaining }),
+        Some(remaining) => Err(provider.gate().paused(remaining)),
         None => Ok(()),
     }
 }
@@ -265,6 +318,22 @@ pub(super) fn check_not_paused(provider: &dyn Provider) -> Result<(), ProviderEr
 /// Returns the time left of a pause that is long enough to be recorded.
 fn recorded_pause(provider: &dyn Provider) -> Option<Duration> {
     provider.paused_for().filter(|left| *left > MAX_SHORT_PAUSE)
+}
+
+/// Records a failure of the account as a whole, unless it says nothing about the account.
+pub(super) async fn record_account_failure(
+    archive: &dyn Archive,
+    account: AccountId,
+    failure: &ProviderError,
+) -> Result<(), StoreError> {
+    if matches!(failure, ProviderError::Stopped) {
+        return Ok(());
+    }
+    let recorded = RecordedError {
+        error: failure.cause(),
+        hint: failure.hint().to_owned(),
+    };
+    archive.record_account_error(account, Some(&recorded)).await
 }
 
 /// Records a pause in the archive, if the failure asks for one or the provider did.
@@ -275,15 +344,18 @@ pub(super) async fn record_pause(
     account: AccountId,
     failure: &ProviderError,
 ) -> Result<(), StoreError> {
+    let mut refused_credentials = None;
     if failure.disposition() == Disposition::Park {
         let name = &provider.account().name;
         tracing::error!(account = name, error = %failure, hint = failure.hint(), "account parked");
-        provider.pause_for(REFUSED_CREDENTIALS_PAUSE);
+        provider.pause_for(REFUSED_CREDENTIALS_PAUSE, &failure.cause());
+        refused_credentials = Some(provider.credentials().fingerprint());
     }
     if let Some(left) = recorded_pause(provider) {
         let pause = Pause {
             until: clock.now().plus(left),
-            reason: failure.to_string(),
+            reason: failure.cause(),
+            refused_credentials,
         };
         archive.pause(account, Some(&pause)).await?;
     }

@@ -9,12 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::SyncError;
 use super::horizon::horizon;
-use super::session::{Session, check_not_paused, record_pause};
+use super::session::{Session, check_not_paused, record_account_failure, record_pause};
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
-use crate::provider::limits::HANDOVER_PAUSE;
+use crate::provider::limits::MAX_RETRY_AFTER;
 use crate::provider::{Provider, ProviderError};
-use crate::store::{AccountId, Archive, Lease, NewAccount, StoreError};
+use crate::store::{AccountId, Archive, Lease, NewAccount, RegisteredAccount, StoreError};
 
 /// Opens sessions of one account, and keeps the last one between passes.
 pub(super) struct SessionKeeper {
@@ -80,13 +80,24 @@ impl SessionKeeper {
         self.acquire_lease(id).await?;
         // Read again under the lease: the process that held it may have recorded a pause.
         let registered = self.archive.register(&new_account(None)).await?;
-        if let Some(pause) = &registered.pause {
-            provider.pause_for(pause.until.since(self.clock.now()));
+        self.adopt_pause(&registered).await?;
+        let accepted = registered.accepted_credentials.as_deref();
+        let is_known = accepted.is_some_and(|known| provider.credentials().have_fingerprint(known));
+        if is_known {
+            provider.gate().record_authenticated_before();
         }
         check_not_paused(&*provider)?;
         if let Err(failure) = self.check_credentials(stop).await {
             record_pause(&*provider, &*self.archive, &*self.clock, id, &failure).await?;
+            record_account_failure(&*self.archive, id, &failure).await?;
             return Err(failure.into());
+        }
+        // A token may have been renewed meanwhile.
+        if !accepted.is_some_and(|known| provider.credentials().have_fingerprint(known)) {
+            let fingerprint = provider.credentials().fingerprint();
+            self.archive
+                .record_accepted_credentials(id, &fingerprint)
+                .await?;
         }
         self.warn_of_clock_skew();
         self.follow_archived(id).await?;
@@ -100,6 +111,31 @@ impl SessionKeeper {
         Ok(Session::new(provider, archive, clock, registered))
     }
 
+    /// Takes over the pause that the archive records: of another process, or none if `backscroll
+    /// check` has lifted it. Credentials that have changed since they were refused lift it, too.
+    async fn adopt_pause(&self, registered: &RegisteredAccount) -> Result<(), StoreError> {
+        let limiter = self.provider.gate().rate_limiter();
+        let Some(pause) = &registered.pause else {
+            if limiter.long_pause().is_some() {
+                limiter.lift_pause();
+            }
+            return Ok(());
+        };
+        if let Some(refused) = &pause.refused_credentials {
+            self.provider.reload_credentials();
+            if !self.provider.credentials().have_fingerprint(refused) {
+                let account = &self.provider.account().name;
+                tracing::info!(account, "the credentials have changed; the pause is over");
+                limiter.lift_pause();
+                return self.archive.pause(registered.account, None).await;
+            }
+        }
+        // The clock may have been set since: no pause is longer than this.
+        let left = pause.until.since(self.clock.now()).min(MAX_RETRY_AFTER);
+        self.provider.pause_for(left, &pause.reason);
+        Ok(())
+    }
+
     /// Makes sure that no other process works on the account.
     async fn acquire_lease(&mut self, account: AccountId) -> Result<Lease, StoreError> {
         let name = &self.provider.account().name;
@@ -110,7 +146,7 @@ impl SessionKeeper {
         match &lease {
             Ok(_) if self.is_standby => {
                 self.is_standby = false;
-                self.provider.pause_for(HANDOVER_PAUSE);
+                self.provider.pause_for_handover();
                 tracing::info!(account = name, "taken over");
             }
             Err(StoreError::InUse { holder, .. }) if !self.is_standby => {
@@ -135,11 +171,12 @@ impl SessionKeeper {
     }
 
     fn warn_of_clock_skew(&self) {
-        if let Some(skew) = self.provider.clock_skew() {
+        let skew = self.provider.clock_skew();
+        if !skew.is_negligible() {
             tracing::warn!(
                 account = self.provider.account().name,
-                skew_s = skew.as_secs(),
-                "this machine's clock is wrong; the provider's is used instead"
+                skew_s = skew.0 / 1000,
+                "{skew}; the provider's is used instead"
             );
         }
     }

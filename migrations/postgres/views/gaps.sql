@@ -42,7 +42,7 @@ SELECT a.name AS account,
        instant_s(h.to_s) AS to_at,
        CASE WHEN h.lost THEN 'behind the provider''s retention edge before it was fetched'
             WHEN h.from_s >= a.settled_s THEN 'fetched, but too young to be final'
-            ELSE coalesce(s.error, a.paused_reason, 'not fetched yet') END AS reason,
+            ELSE coalesce(s.error, a.error, a.paused_reason, 'not fetched yet') END AS reason,
        h.lost AS lost,
        instant_s(h.from_s + a.retention_s) AS expires_at
 FROM cut h

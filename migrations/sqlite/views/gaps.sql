@@ -48,7 +48,7 @@ SELECT a.name AS account,
        strftime('%Y-%m-%dT%H:%M:%fZ', h.to_s, 'unixepoch') AS to_at,
        CASE WHEN h.lost THEN 'behind the provider''s retention edge before it was fetched'
             WHEN h.from_s >= a.settled_s THEN 'fetched, but too young to be final'
-            ELSE coalesce(s.error, a.paused_reason, 'not fetched yet') END AS reason,
+            ELSE coalesce(s.error, a.error, a.paused_reason, 'not fetched yet') END AS reason,
        h.lost AS lost,
        strftime('%Y-%m-%dT%H:%M:%fZ', h.from_s + a.retention_s, 'unixepoch') AS expires_at
 FROM cut h

@@ -32,7 +32,8 @@ enum AccountCondition {
     Unknown,
     Working,
     Failing {
-        times: u64,
+        /// The start of the first pass in which nothing worked.
+        since: Millis,
         error: String,
         hint: &'static str,
     },
@@ -59,20 +60,27 @@ impl PassHistory {
         self.running_since = None;
     }
 
-    /// Records the end of a pass, with its provider failure and number of requests. A successful
-    /// pass without requests is ignored, because it proves nothing.
-    pub fn record_end(&mut self, failure: Option<&ProviderError>, requests: u64) {
+    /// Records the end of a pass: with the failure of the account as a whole, if there was one, or
+    /// else with answers for some of its streams. A pass without either is ignored: it proves
+    /// nothing.
+    pub fn record_end(
+        &mut self,
+        account_failure: Option<&ProviderError>,
+        has_answers: bool,
+        now: Millis,
+    ) {
         self.is_ours = true;
-        self.running_since = None;
-        if failure.is_none() && requests == 0 {
-            return;
-        }
+        let begun = self.running_since.take().unwrap_or(now);
+        // A pass that has brought something shows that the account worked until its end.
+        let failing_since = if has_answers { now } else { begun };
         let condition = std::mem::take(&mut self.condition);
-        self.condition = match failure {
-            None => AccountCondition::Working,
-            Some(failure) => condition.after_failure(failure),
+        self.condition = match account_failure {
+            Some(failure) => condition.after_failure(failure, failing_since),
+            None if has_answers => AccountCondition::Working,
+            None => condition,
         };
-        self.working_passes += u64::from(matches!(self.condition, AccountCondition::Working));
+        let is_working = matches!(self.condition, AccountCondition::Working);
+        self.working_passes += u64::from(is_working && has_answers);
     }
 
     /// True if this process is known to work on the account.
@@ -91,12 +99,12 @@ impl PassHistory {
                 result(AlarmKind::Failing, None),
                 result(AlarmKind::Parked, None),
             ],
-            AccountCondition::Failing { times, error, hint } if *times >= FAILURES_BEFORE_ALARM => {
-                let text = format!("passes fail repeatedly: {error}");
-                let problem = DetectedProblem::new(text, *hint);
+            AccountCondition::Failing { since, error, hint } => {
+                let text = format!("nothing can be fetched: {error}");
+                let problem = DetectedProblem::new(text, *hint).lasting_since(*since);
                 vec![result(AlarmKind::Failing, Some(problem))]
             }
-            AccountCondition::Unknown | AccountCondition::Failing { .. } => vec![],
+            AccountCondition::Unknown => vec![],
             AccountCondition::Parked { error, hint } => {
                 let text = format!("the account is paused and retried every 15 minutes: {error}");
                 let problem = DetectedProblem::new(text, *hint);
@@ -114,7 +122,7 @@ impl PassHistory {
             return None;
         }
         let text = format!("a pass that started at {begun} has not ended");
-        Some(DetectedProblem::new(text, HANG_HINT))
+        Some(DetectedProblem::new(text, HANG_HINT).lasting_since(begun))
     }
 
     /// Checks for streams that cannot be fetched while others can. Returns `None` while the account
@@ -161,7 +169,7 @@ impl PassHistory {
 
 impl AccountCondition {
     /// Returns the condition after a pass with this failure.
-    fn after_failure(self, failure: &ProviderError) -> Self {
+    fn after_failure(self, failure: &ProviderError, since: Millis) -> Self {
         let reason_is_elsewhere = match failure {
             ProviderError::Stopped => true,
             // The reason of a pause was already recorded; that of a pause from an earlier process
@@ -172,20 +180,16 @@ impl AccountCondition {
         if reason_is_elsewhere {
             return self;
         }
-        let error = failure.to_string();
+        let error = failure.cause();
         let hint = failure.hint();
-        match failure.disposition() {
-            Disposition::Park => Self::Parked { error, hint },
-            Disposition::SkipAccount => {
-                let earlier = match self {
-                    Self::Failing { times, .. } => times,
-                    _ => 0,
-                };
-                let times = earlier + 1;
-                Self::Failing { times, error, hint }
-            }
-            Disposition::SkipStream => Self::Working,
+        if failure.disposition() == Disposition::Park {
+            return Self::Parked { error, hint };
         }
+        let since = match self {
+            Self::Failing { since, .. } => since,
+            _ => since,
+        };
+        Self::Failing { since, error, hint }
     }
 }
 
@@ -216,109 +220,114 @@ mod tests {
     fn blocked() -> ProviderError {
         ProviderError::Paused {
             remaining: Duration::from_mins(14),
+            reason: Some("status 429".to_owned()),
         }
     }
 
-    /// Returns the kinds that are known after these passes, and true for those with a problem.
-    fn conditions_after(failures: &[Option<ProviderError>]) -> Vec<(&'static str, bool)> {
-        let mut passes = PassHistory::default();
-        for failure in failures {
-            passes.record_begin(NOW);
-            passes.record_end(failure.as_ref(), 1);
+    fn gone() -> ProviderError {
+        ProviderError::Refused {
+            operation: "count",
+            code: "status 404 Not Found".to_owned(),
+            message: None,
         }
-        passes
-            .check("shop", NOW)
-            .iter()
+    }
+
+    /// The outcome of a pass: the failure of the account, or answers.
+    type Outcome = Result<(), ProviderError>;
+
+    /// Returns the kinds that are known after these passes, a minute apart, and true for those with
+    /// a problem.
+    fn conditions_after(outcomes: &[Outcome]) -> Vec<(&'static str, bool)> {
+        let checked = check_after(outcomes);
+        let kinds = checked.iter();
+        kinds
             .map(|result| (result.kind.name(), !result.problems.is_empty()))
             .collect()
     }
 
-    #[test]
-    fn a_single_failure_is_inconclusive() {
-        assert_eq!(conditions_after(&[]), []);
-        assert_eq!(
-            conditions_after(&[None]),
-            [("failing", false), ("parked", false)]
-        );
-        assert_eq!(
-            conditions_after(&[None, Some(unreachable()), Some(unreachable())]),
-            []
-        );
-        assert_eq!(
-            conditions_after(&[
-                Some(unreachable()),
-                None,
-                Some(unreachable()),
-                Some(unreachable())
-            ]),
-            []
-        );
-        assert_eq!(
-            conditions_after(&[Some(unreachable()), Some(unreachable()), Some(blocked())]),
-            [("failing", true)]
-        );
+    fn check_after(outcomes: &[Outcome]) -> Vec<CheckResult> {
+        let mut passes = PassHistory::default();
+        let mut now = NOW;
+        for outcome in outcomes {
+            passes.record_begin(now);
+            passes.record_end(outcome.as_ref().err(), outcome.is_ok(), now);
+            now = now.plus(Duration::from_mins(1));
+        }
+        passes.check("shop", now)
     }
 
     #[test]
-    fn a_pass_without_requests_is_ignored() {
+    fn any_failure_of_the_whole_account_is_a_problem_since_the_first_such_pass() {
+        assert_eq!(conditions_after(&[]), []);
+        let working = [("failing", false), ("parked", false)];
+        assert_eq!(conditions_after(&[Ok(())]), working);
+        for failure in [unreachable, gone, blocked] {
+            let outcomes = [Ok(()), Err(failure()), Err(failure())];
+            let found = check_after(&outcomes);
+            let problem = &found[0].problems[0];
+            assert_eq!(problem.since, Some(NOW.plus(Duration::from_mins(1))));
+            assert!(problem.text.contains(&failure().cause()), "{problem:?}");
+            let recovered = [Err(failure()), Ok(())];
+            assert_eq!(conditions_after(&recovered), working);
+        }
+    }
+
+    #[test]
+    fn a_pass_that_proves_nothing_is_ignored() {
         let mut passes = PassHistory::default();
         for _ in 0..3 {
-            passes.record_end(Some(&unreachable()), 6);
-            passes.record_end(None, 0);
+            passes.record_end(Some(&unreachable()), false, NOW);
+            passes.record_end(None, false, NOW);
         }
         assert_eq!(passes.check("shop", NOW)[0].problems.len(), 1);
     }
 
     #[test]
+    fn a_slow_pass_without_answers_counts_from_its_start() {
+        let mut passes = PassHistory::default();
+        let end = NOW.plus(Duration::from_mins(3));
+        passes.record_begin(NOW);
+        passes.record_end(Some(&unreachable()), false, end);
+        assert_eq!(passes.check("shop", end)[0].problems[0].since, Some(NOW));
+        let mut passes = PassHistory::default();
+        passes.record_begin(NOW);
+        passes.record_end(Some(&unreachable()), true, end);
+        assert_eq!(passes.check("shop", end)[0].problems[0].since, Some(end));
+    }
+
+    #[test]
     fn parked_alarm_lasts_until_credentials_are_accepted() {
         let parked = [("failing", false), ("parked", true)];
-        assert_eq!(conditions_after(&[Some(refused())]), parked);
+        assert_eq!(conditions_after(&[Err(refused())]), parked);
         assert_eq!(
             conditions_after(&[
-                Some(refused()),
-                Some(blocked()),
-                Some(refused()),
-                Some(ProviderError::Stopped)
+                Err(refused()),
+                Err(blocked()),
+                Err(refused()),
+                Err(ProviderError::Stopped)
             ]),
             parked
         );
         assert_eq!(
-            conditions_after(&[Some(refused()), Some(unreachable())]),
-            [],
+            conditions_after(&[Err(refused()), Err(unreachable())]),
+            [("failing", true)],
             "whether they are accepted by now is not known"
         );
         assert_eq!(
-            conditions_after(&[Some(refused()), Some(unreachable()), None]),
+            conditions_after(&[Err(refused()), Err(unreachable()), Ok(())]),
             [("failing", false), ("parked", false)]
         );
     }
 
     #[test]
     fn a_pause_of_an_earlier_process_is_inconclusive() {
-        assert_eq!(
-            conditions_after(&[
-                Some(blocked()),
-                Some(blocked()),
-                Some(blocked()),
-                Some(blocked())
-            ]),
-            []
-        );
-    }
-
-    #[test]
-    fn a_failing_stream_does_not_fail_the_account() {
-        let odd = || Some(ProviderError::HistoryChanged { attempts: 3 });
-        assert_eq!(
-            conditions_after(&[odd(), odd(), odd(), odd()]),
-            [("failing", false), ("parked", false)]
-        );
+        assert_eq!(conditions_after(&[Err(blocked()), Err(blocked())]), []);
     }
 
     #[test]
     fn a_hanging_pass_raises_an_alarm() {
         let mut passes = PassHistory::default();
-        passes.record_end(None, 1);
+        passes.record_end(None, true, NOW);
         passes.record_begin(NOW);
         assert!(
             passes

@@ -15,7 +15,7 @@ use super::limits::{
     MIN_MESSAGES_TO_MEASURE, POSTGRES_MESSAGE_BYTES, RECENT_PASS, SQLITE_MESSAGE_BYTES,
 };
 use super::open_archive::open_to_read;
-use super::output::print_line;
+use super::output::print_json;
 use super::{accounts, sync};
 use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::Clock;
@@ -78,7 +78,7 @@ pub(super) async fn run(
     });
     let plans: Vec<AccountPlan<'_>> = join_all(plans).await;
     if args.json {
-        print_line(json::plans_json(&plans, message_size));
+        print_json(&json::plans_json(&plans, message_size));
     } else {
         print::print_plans(&plans, message_size);
     }

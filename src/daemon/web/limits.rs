@@ -41,13 +41,15 @@ pub(super) const PAGE_LIFETIME_FACTOR: u32 = 10;
 
 /// A missing range at the end of a stream counts as a gap only when it is older than this, in
 /// seconds. The tail is polled continuously; a smaller value would show healthy streams as behind.
-pub(super) const TAIL_GRACE_S: i64 = 3600;
+pub(super) const TAIL_GRACE_S: u64 = 3600;
 /// An account without a pass for this long, in seconds, is shown as neglected. Passes usually run
 /// every minute.
-pub(super) const NEGLECTED_AFTER_S: i64 = 3600;
+pub(super) const NEGLECTED_AFTER_S: u64 = 3600;
 
 // Sizes of the page.
 
+/// Characters of the worst issue that the headline shows.
+pub(super) const MAX_HEADLINE_CHARS: usize = 160;
 /// Streams per page of the list. Each needs a query for its days.
 pub(super) const STREAMS_PER_PAGE: usize = 50;
 /// Number of days in the strip of each listed stream.

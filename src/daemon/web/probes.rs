@@ -81,6 +81,9 @@ fn obstacle_of(provider: &dyn Provider, counters: &SyncCounters) -> Option<Strin
     if !provider.gate().has_authenticated() {
         return Some("the provider has not answered yet".to_owned());
     }
+    if counters.is_failing {
+        return Some("nothing can be fetched; the log says why".to_owned());
+    }
     None
 }
 

@@ -58,7 +58,7 @@ impl HistoryEnvelope<'_> {
 
     fn failed<T>(&self, code: &str) -> HistoryAnswer<T> {
         HistoryAnswer::Failed {
-            code: code.to_owned(),
+            code: json::printable(code),
             message: self.error_text(),
         }
     }

@@ -93,6 +93,10 @@ impl AgoraApi {
         self.http.gate()
     }
 
+    pub(super) fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
     pub(super) fn account(&self) -> &str {
         &self.account
     }
@@ -186,7 +190,10 @@ impl AgoraApi {
                 .send(OPERATION, priority, || (Method::GET, url.clone(), None))
                 .await;
             match answer.and_then(|answer| ready_value(OPERATION, &answer, answers::parse_count)) {
-                Ok(Some(count)) => return Ok(count),
+                Ok(Some(count)) => {
+                    self.gate().traffic().record_used_answer();
+                    return Ok(count);
+                }
                 Ok(None) => sleep(IN_PROGRESS_WAIT).await,
                 Err(error) => retry.backoff_or_fail(error).await?,
             }

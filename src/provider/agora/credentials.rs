@@ -8,7 +8,9 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::domain::lock::lock;
+use crate::provider::credentials_fingerprint::CredentialsParts;
 use crate::provider::error::ProviderError;
+use crate::provider::redaction::register_secret;
 
 const TOKEN: HeaderName = HeaderName::from_static("x-agora-token");
 const UID: HeaderName = HeaderName::from_static("x-agora-uid");
@@ -73,6 +75,7 @@ impl RenewableToken {
         };
         let mut current = self.lock();
         if found.expose_secret() != current.token.expose_secret() {
+            register_secret(found.expose_secret());
             *current = CurrentToken {
                 token: found,
                 renewals: current.renewals + 1,
@@ -116,6 +119,42 @@ impl Credentials {
             }
         }
         Ok(headers)
+    }
+
+    /// Keeps the secrets out of what the provider says. A token that is read again is registered
+    /// then.
+    pub(super) fn register_secrets(&self) {
+        match self {
+            Self::Basic {
+                customer_id,
+                customer_secret,
+            } => {
+                let secret = customer_secret.expose_secret();
+                register_secret(secret);
+                let pair = format!("{customer_id}:{secret}");
+                // The header holds it in base64, and may be encoded once more as a whole.
+                register_secret(&STANDARD.encode(&pair));
+                register_secret(&pair);
+            }
+            Self::Token { token, .. } | Self::Bearer { token } => {
+                register_secret(token.token().expose_secret());
+            }
+        }
+    }
+
+    /// The parts that differ if the credentials do.
+    pub(super) fn parts(&self) -> CredentialsParts {
+        let parts = CredentialsParts::default();
+        match self {
+            Self::Basic {
+                customer_id,
+                customer_secret,
+            } => parts
+                .with(customer_id)
+                .with(customer_secret.expose_secret()),
+            Self::Token { token, uid } => parts.with(uid).with(token.token().expose_secret()),
+            Self::Bearer { token } => parts.with(token.token().expose_secret()),
+        }
     }
 
     /// The number of times the credentials were renewed.

@@ -3,6 +3,7 @@
 use reqwest::Url;
 
 use crate::provider::error::ProviderError;
+use crate::provider::json::printable;
 
 /// Returns the address that a `location` names. It must be on the host where the handle was made:
 /// any other would get the credentials. `~` stands for the project.
@@ -27,7 +28,7 @@ pub(super) fn resolve_location(project: &Url, location: &str) -> Result<Url, Pro
     };
     let address = Url::parse(&address).map_err(|_| unreadable())?;
     if address.origin() != project.origin() {
-        let host = address.host_str().unwrap_or("none").to_owned();
+        let host = printable(address.host_str().unwrap_or("none"));
         return Err(ProviderError::ForeignLocation {
             operation: OPERATION,
             host,

@@ -42,6 +42,7 @@ use reqwest::Url;
 
 use super::Provider;
 use super::account::AccountSettings;
+use super::credentials_fingerprint::CredentialsParts;
 use super::discovery::StreamFinder;
 use super::error::ProviderError;
 use super::followed_streams::FollowedStreams;
@@ -103,6 +104,7 @@ impl Agora {
             kinds,
             discovery,
         } = settings;
+        credentials.register_secrets();
         let http = HttpClient::new(&account.name, &base_url, gate)?;
         let project = api::project_url(&base_url, &app_id);
         let kinds = ConversationKinds::new(kinds);
@@ -225,16 +227,40 @@ impl Provider for Agora {
         self.api.parse_raw(raw)
     }
 
-    /// Counts the last second of any stream.
+    /// Counts the last second of the first stream, or else of a channel that nobody minds.
     async fn check_credentials(&self) -> Result<(), ProviderError> {
+        if let Some(first) = self.streams.first() {
+            match self.count_last_second(&first).await {
+                Err(error) if error.may_concern_one_stream() => {}
+                outcome => return outcome,
+            }
+        }
+        let neutral = filter_stream(None, Some("backscroll".to_owned()));
+        self.count_last_second(&neutral).await
+    }
+
+    async fn probe(&self, stream: StreamIndex) -> Result<(), ProviderError> {
+        self.count_last_second(&self.streams.at(stream)).await
+    }
+
+    fn credentials(&self) -> CredentialsParts {
+        self.api.credentials().parts()
+    }
+
+    fn reload_credentials(&self) {
+        let credentials = self.api.credentials();
+        credentials.renew(credentials.renewals());
+    }
+}
+
+impl Agora {
+    async fn count_last_second(&self, stream: &Stream) -> Result<(), ProviderError> {
         let now = self.gate().clock().now().second();
         let Some(window) = Window::new(now.minus(Duration::from_secs(1)), now) else {
             return Ok(());
         };
-        let any_stream = || Arc::new(filter_stream(None, Some("backscroll".to_owned())));
-        let stream = self.streams.first().unwrap_or_else(any_stream);
         self.surveyor
-            .estimate_count(&stream, window)
+            .estimate_count(stream, window)
             .await
             .map(|_| ())
     }

@@ -12,6 +12,7 @@ use super::message::ParsedRow;
 use super::streams::TopicMessages;
 use crate::domain::message::UnparsableMessage;
 use crate::domain::time::Millis;
+use crate::provider::credentials_fingerprint::CredentialsParts;
 use crate::provider::error::ProviderError;
 use crate::provider::gate::Gate;
 use crate::provider::http_client::{HttpClient, ParsedAnswer};
@@ -58,6 +59,16 @@ impl Web3mqApi {
 
     pub(super) fn account(&self) -> &str {
         &self.account
+    }
+
+    /// The parts that differ if the credentials do.
+    pub(super) fn credentials(&self) -> CredentialsParts {
+        let parts = self.signer.credentials();
+        let headers = self
+            .headers
+            .values()
+            .filter_map(|value| value.to_str().ok());
+        headers.fold(parts, CredentialsParts::with)
     }
 
     /// The user whose topics these are.

@@ -7,6 +7,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_e
 use reqwest::Url;
 
 use crate::domain::time::Millis;
+use crate::provider::credentials_fingerprint::CredentialsParts;
+use crate::provider::redaction::register_secret;
 
 /// The characters that the official SDK leaves unescaped in a query. All others are
 /// percent-encoded, a space as `%20`.
@@ -30,6 +32,7 @@ impl SessionKey {
     /// Makes a key from the 32-byte seed (RFC 8032). Web3MQ's SDKs call it the private key and
     /// write it as 64 hex digits.
     pub fn from_seed(seed: &[u8; 32]) -> Self {
+        register_secret(&hex::encode(seed));
         Self(SigningKey::from_bytes(seed))
     }
 
@@ -64,6 +67,12 @@ impl RequestSigner {
             user,
             key,
         }
+    }
+
+    /// The user and the public key, which changes with the private one.
+    pub(super) fn credentials(&self) -> CredentialsParts {
+        let parts = CredentialsParts::default().with(&self.user);
+        parts.with(&self.key.public_hex())
     }
 
     pub(super) fn user(&self) -> &str {

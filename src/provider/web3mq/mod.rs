@@ -33,6 +33,7 @@ use reqwest::Url;
 
 use super::Provider;
 use super::account::AccountSettings;
+use super::credentials_fingerprint::CredentialsParts;
 use super::discovery::StreamFinder;
 use super::error::ProviderError;
 use super::followed_streams::FollowedStreams;
@@ -203,12 +204,30 @@ impl Provider for Web3mq {
         message::parse_message(raw, self.topics.at(stream).messages(&self.api))
     }
 
-    /// Reads the newest message of any topic.
+    /// Reads the newest message of the first topic, or else of the user's own.
     async fn check_credentials(&self) -> Result<(), ProviderError> {
-        let first = self.topics.first();
-        let topic = first.as_ref().map_or(self.api.user(), |topic| &topic.name);
+        if let Some(first) = self.topics.first() {
+            match self.read_newest(&first.name).await {
+                Err(error) if error.may_concern_one_stream() => {}
+                outcome => return outcome,
+            }
+        }
+        self.read_newest(self.api.user()).await
+    }
+
+    async fn probe(&self, stream: StreamIndex) -> Result<(), ProviderError> {
+        self.read_newest(&self.topics.at(stream).name).await
+    }
+
+    fn credentials(&self) -> CredentialsParts {
+        self.api.credentials()
+    }
+}
+
+impl Web3mq {
+    async fn read_newest(&self, topic: &str) -> Result<(), ProviderError> {
         let mut answer = self.api.read_page(topic, 1, 1).await;
-        let is_clock_off = || self.gate().clock().skew().is_some();
+        let is_clock_off = || !self.gate().clock().skew().is_negligible();
         if matches!(answer, Err(ProviderError::Refused { .. })) && is_clock_off() {
             // The request was signed by a clock that this very answer has shown to be wrong.
             answer = self.api.read_page(topic, 1, 1).await;

@@ -25,7 +25,12 @@ use crate::store::rows::{MessageKey, MessageRow, MutableColumns, delivery_from_c
 pub(in crate::store) fn pause<DB: Driver>(row: &DB::Row) -> Result<Option<Pause>, StoreError> {
     let reason = text::<DB>(row, "paused_reason")?;
     let until = optional_millis::<DB>(row, "paused_until_ms")?;
-    Ok(until.map(|until| Pause { until, reason }))
+    let refused_credentials = optional_text::<DB>(row, "refused_credentials")?;
+    Ok(until.map(|until| Pause {
+        until,
+        reason,
+        refused_credentials,
+    }))
 }
 
 /// Decodes the frontier of an account.

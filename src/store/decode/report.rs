@@ -7,6 +7,7 @@ use super::columns::{
     optional_text, scope, second, text, window,
 };
 use super::record::{frontier, pause};
+use crate::domain::clock::MachineSkew;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 use crate::store::driver::Driver;
@@ -79,10 +80,12 @@ pub(in crate::store) fn stream_status<DB: Driver>(
         missing,
         lost_seconds,
         error: recorded_error::<DB>(row, "error", "hint")?,
+        account_error: recorded_error::<DB>(row, "account_error", "account_hint")?,
         discovery_error: recorded_error::<DB>(row, "discovery_error", "discovery_hint")?,
         discovered: flag::<DB>(row, "discovered")?,
         pause: pause::<DB>(row)?,
         settle_override: duration_s::<DB>(row, "settle_override_s")?,
+        clock_skew: MachineSkew(int::<DB>(row, "clock_skew_ms")?),
         sealed,
     })
 }

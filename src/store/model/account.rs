@@ -39,6 +39,8 @@ pub struct RegisteredAccount {
     pub streams: Vec<(StreamId, Second)>,
     /// The pause that an earlier process recorded.
     pub pause: Option<Pause>,
+    /// The fingerprint of the credentials that the provider last accepted.
+    pub accepted_credentials: Option<String>,
     /// The settle age, if late messages have raised it above the configured one.
     pub settle_override: Option<Duration>,
 }
@@ -48,6 +50,9 @@ pub struct RegisteredAccount {
 pub struct Pause {
     pub until: Millis,
     pub reason: String,
+    /// The fingerprint of the credentials that were refused. `None` if the pause has another
+    /// reason.
+    pub refused_credentials: Option<String>,
 }
 
 /// An error recorded with a stream or an account, and what the operator can do about it.

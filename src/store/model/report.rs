@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::account::{AccountId, Pause, RecordedError, RunTotals, StreamId};
+use crate::domain::clock::MachineSkew;
 use crate::domain::frontier::Frontier;
 use crate::domain::stream::Scope;
 use crate::domain::time::{Millis, Second};
@@ -45,6 +46,8 @@ pub struct StreamStatus {
     /// The seconds of wanted history that passed the horizon unsealed.
     pub lost_seconds: u64,
     pub error: Option<RecordedError>,
+    /// The reason why the latest pass could not work on the account. `None` if it could.
+    pub account_error: Option<RecordedError>,
     /// The reason why discovery failed for the account. `None` if it succeeded or is disabled.
     pub discovery_error: Option<RecordedError>,
     /// True if the stream was discovered rather than configured.
@@ -52,6 +55,8 @@ pub struct StreamStatus {
     pub pause: Option<Pause>,
     /// The account's settle age, if late messages have raised it above the configured one.
     pub settle_override: Option<Duration>,
+    /// This machine's clock minus the provider's, at the account's latest pass.
+    pub clock_skew: MachineSkew,
 }
 
 /// The status of an account in a few numbers. Reading it costs little at any archive size.
@@ -154,6 +159,20 @@ pub struct DiskSpace {
     pub total_bytes: u64,
     /// True if nothing can be written to it.
     pub is_read_only: bool,
+}
+
+impl StreamStatus {
+    /// Returns the provider's time at the account's latest pass. `None` before the first one.
+    pub fn last_pass_at(&self) -> Option<Second> {
+        Some(self.frontier.wanted_to).filter(|at| *at > Second::EPOCH)
+    }
+
+    /// Returns the age of a moment in the stream's history, in seconds, when this machine's clock
+    /// shows `now`. The provider's clock decides.
+    pub fn lag_s(&self, moment: Second, now: Second) -> u64 {
+        let now = self.clock_skew.provider_time(now.start()).second();
+        now.0.saturating_sub(moment.0).max(0).unsigned_abs()
+    }
 }
 
 impl AccountSummary {

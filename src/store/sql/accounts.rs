@@ -3,7 +3,8 @@
 pub(in crate::store) const REGISTER_ACCOUNT: &str = "
     INSERT INTO account (name, provider) VALUES ($1, $2)
     ON CONFLICT (name) DO UPDATE SET provider = excluded.provider
-    RETURNING id, paused_until_ms, paused_reason, settle_override_s";
+    RETURNING id, paused_until_ms, paused_reason, refused_credentials, accepted_credentials,
+              settle_override_s";
 
 pub(in crate::store) const DEACTIVATE_STREAMS: &str = "
     UPDATE stream SET active = 0 WHERE account_id = $1";
@@ -75,7 +76,18 @@ pub(in crate::store) const LEASE_HOLDER: &str =
     "SELECT name, lease_holder FROM account WHERE id = $1";
 
 pub(in crate::store) const SET_PAUSE: &str = "
-    UPDATE account SET paused_until_ms = $2, paused_reason = $3 WHERE id = $1";
+    UPDATE account SET paused_until_ms = $2, paused_reason = $3, refused_credentials = $4
+    WHERE id = $1";
+
+pub(in crate::store) const SET_ACCEPTED_CREDENTIALS: &str = "
+    UPDATE account SET accepted_credentials = $2 WHERE id = $1";
+
+pub(in crate::store) const RECORD_ACCOUNT_ERROR: &str = "
+    UPDATE account SET error = $2, hint = $3
+    WHERE id = $1 AND error IS DISTINCT FROM $2";
+
+pub(in crate::store) const SET_CLOCK_SKEW: &str = "
+    UPDATE account SET clock_skew_ms = $2 WHERE id = $1 AND clock_skew_ms <> $2";
 
 pub(in crate::store) const ADD_STRAGGLERS: &str = "
     UPDATE account SET straggler_count = straggler_count + $2

@@ -22,7 +22,7 @@ macro_rules! with_reach {
 }
 
 /// Returns the status of active streams. An account without a stream has a row if it is paused or
-/// could not be discovered, because its credentials may have been refused at once.
+/// failing, since it may never have worked.
 ///
 /// Only sums of the ledger and its rows beyond the horizon are read, so a long history costs
 /// little more than a short one.
@@ -38,6 +38,8 @@ pub(in crate::store) const STATUS: &str = with_reach!(
            coalesce(s.wanted_from_s, a.settled_s) AS wanted_from_s, a.settled_s, a.wanted_to_s,
            a.horizon_s, a.retention_s, s.error, s.hint, a.paused_until_ms, a.paused_reason,
            a.settle_override_s, a.discovery_error, a.discovery_hint,
+           a.refused_credentials, a.error AS account_error, a.hint AS account_hint,
+           a.clock_skew_ms,
            coalesce(s.discovered, 0) AS discovered, s.sender, s.recipient, s.conversation,
            coalesce(t.messages, 0) AS messages, coalesce(t.seconds, 0) AS sealed_seconds,
            coalesce(q.quarantined, 0) AS quarantined,
@@ -58,7 +60,8 @@ pub(in crate::store) const STATUS: &str = with_reach!(
          LEFT JOIN reach r ON r.stream_id = s.id
          LEFT JOIN totals t ON t.stream_id = s.id
          LEFT JOIN in_quarantine q ON q.stream_id = s.id
-    WHERE s.id IS NOT NULL OR a.paused_until_ms IS NOT NULL OR a.discovery_error IS NOT NULL
+    WHERE s.id IS NOT NULL OR a.paused_until_ms IS NOT NULL OR a.error IS NOT NULL
+       OR a.discovery_error IS NOT NULL
     ORDER BY a.name, s.key"
 );
 
@@ -145,7 +148,7 @@ pub(in crate::store) const RECENT_TOTALS: &str = "
 /// doubt come first, through their own index.
 pub(in crate::store) const ACCOUNT_SUMMARIES: &str = "
     SELECT a.id, a.name AS account, a.provider, a.horizon_s, a.settled_s, a.wanted_to_s,
-           a.retention_s, a.paused_until_ms, a.paused_reason,
+           a.retention_s, a.paused_until_ms, a.paused_reason, a.refused_credentials,
            (SELECT count(*) FROM stream s
             WHERE s.account_id = a.id AND s.active = 1) AS streams,
            (SELECT count(s.error) FROM stream s

@@ -13,6 +13,7 @@ use crate::domain::frontier::Frontier;
 use crate::domain::stream::{Scope, Stream, StreamIndex};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
+use crate::provider::limits::MAX_RETRY_AFTER;
 use crate::provider::{Disposition, Provider, ProviderError};
 use crate::store::StreamStatus;
 use crate::sync::horizon::horizon;
@@ -72,7 +73,7 @@ pub async fn preview(
     let requests_before = provider.requests_sent();
     follow_discovered(provider, &known);
     if let Some(pause) = known.first().and_then(|stream| stream.pause.as_ref()) {
-        provider.pause_for(pause.until.since(now));
+        provider.pause_for(pause.until.since(now).min(MAX_RETRY_AFTER), &pause.reason);
     }
     // Its answer tells the provider's time.
     provider.check_credentials().await?;

@@ -109,7 +109,7 @@ impl<'a> Pipeline<'a> {
                 && self.has_memory();
             tokio::select! {
                 Some(finished) = fetches.next_finished() => {
-                    if let Some(window) = self.finish_job(finished) {
+                    if let Some(window) = self.finish_job(finished, stop).await {
                         commits.add(window);
                     }
                 }
@@ -183,8 +183,13 @@ impl<'a> Pipeline<'a> {
 
     /// Takes the result of a job. Returns the window that is to be committed, if it has fetched
     /// one.
-    fn finish_job(&mut self, finished: FinishedJob) -> Option<PendingCommit> {
+    async fn finish_job(
+        &mut self,
+        finished: FinishedJob,
+        stop: &CancellationToken,
+    ) -> Option<PendingCommit> {
         let FinishedJob { job, took, result } = finished;
+        self.outcome.has_answers |= result.is_ok();
         match result {
             Ok(JobResult::Split { count, pieces }) => {
                 self.split_job(job, count, pieces);
@@ -192,6 +197,11 @@ impl<'a> Pipeline<'a> {
             }
             Ok(JobResult::Fetched(fetched)) => Some(self.finish_window(job, took, fetched)),
             Err(failure) => {
+                let failure = if self.outcome.has_failed_account {
+                    failure
+                } else {
+                    self.session.attribute(job.stream, failure, stop).await
+                };
                 self.fail_job(job, failure);
                 None
             }
@@ -316,11 +326,18 @@ impl<'a> Pipeline<'a> {
 
     /// Leaves the work that cannot succeed now to another pass.
     fn fail_job(&mut self, job: Job, failure: ProviderError) {
+        if matches!(failure, ProviderError::Stopped) {
+            self.plan.clear();
+            return;
+        }
         self.outcome.tally.errors += 1;
         self.outcome.tally.last_error = Some(failure.to_string());
         match failure.disposition() {
             Disposition::SkipStream => self.plan.drop_stream(job.stream),
-            Disposition::SkipAccount | Disposition::Park => self.plan.clear(),
+            Disposition::SkipAccount | Disposition::Park => {
+                self.plan.clear();
+                self.outcome.has_failed_account = true;
+            }
         }
         self.failed_streams.insert(job.stream);
         self.unrecorded_errors.push((job.stream, failure));

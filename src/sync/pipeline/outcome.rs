@@ -25,6 +25,10 @@ pub(in crate::sync) struct PassOutcome {
     pub(in crate::sync) tally: RunTotals,
     /// The gravest failure.
     pub(in crate::sync) failure: Option<ProviderError>,
+    /// True if the provider has answered for a stream at least.
+    pub(in crate::sync) has_answers: bool,
+    /// True if a failure has ended the pass.
+    pub(in crate::sync) has_failed_account: bool,
     /// The number of refetched ranges with messages that a longer settle age would have caught.
     pub(in crate::sync) stragglers: u64,
     /// The streams that messages of this pass lead to.

@@ -7,6 +7,7 @@ use futures_util::stream::{self, StreamExt};
 use tokio_util::sync::CancellationToken;
 
 use super::reconcile::differences;
+use crate::domain::format::sanitized;
 use crate::domain::window::Window;
 use crate::provider::{Disposition, ProviderError};
 use crate::store::StoreError;
@@ -49,7 +50,8 @@ impl std::fmt::Display for CountDifference {
         let word = if *excess < 0 { "fewer" } else { "more" };
         write!(
             f,
-            "{account} {stream} from {} to {}: ",
+            "{account} {} from {} to {}: ",
+            sanitized(stream),
             range.from(),
             range.to()
         )?;
@@ -106,6 +108,7 @@ pub(in crate::sync) async fn compare_counts(
             }
             Err(SyncError::Store(error)) => return Err(error),
             Err(SyncError::Provider(failure)) => {
+                let failure = session.attribute(index, failure, stop).await;
                 let is_over = failure.disposition() != Disposition::SkipStream;
                 comparison.add_failure(account, Some(key), failure);
                 if is_over {

@@ -40,6 +40,8 @@ impl CompareCursor {
 pub(in crate::sync) struct ReconcileResult {
     /// The ranges that differ.
     pub(in crate::sync) differing: RefetchList,
+    /// True if a stream could be compared.
+    pub(in crate::sync) has_answers: bool,
     /// The streams that could not be compared.
     pub(in crate::sync) failures: Vec<(StreamIndex, ProviderError)>,
 }
@@ -69,12 +71,14 @@ pub(in crate::sync) async fn compare(
         let Some((stream, outcome)) = next else { break };
         match outcome {
             Ok(differences) => {
+                result.has_answers = true;
                 for found in differences {
                     found.add_to(stream, &mut result.differing);
                 }
             }
             Err(SyncError::Store(error)) => return Err(error),
             Err(SyncError::Provider(failure)) => {
+                let failure = session.attribute(stream, failure, stop).await;
                 let is_over = failure.disposition() != Disposition::SkipStream;
                 result.failures.push((stream, failure));
                 if is_over {

@@ -4,5 +4,6 @@ mod benchmarks;
 mod commands;
 mod drill;
 mod plan;
+mod sanitizer;
 mod secrets;
 mod snapshots;

@@ -227,3 +227,45 @@ fn debug_output_shows_no_secret() {
         assert!(shown.len() > 50, "{shown}");
     }
 }
+
+/// Returns the encodings of a text in which a provider may repeat it.
+fn echoed_forms(text: &str) -> [String; 5] {
+    let percent: Vec<String> = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    [
+        text.to_owned(),
+        STANDARD.encode(text).trim_end_matches('=').to_owned(),
+        STANDARD.encode(text).replace('+', "-").replace('/', "_"),
+        hex::encode(text),
+        percent.concat(),
+    ]
+}
+
+#[test]
+fn a_provider_that_echoes_requests_reveals_no_secret() {
+    for provider in ["agora", "web3mq"] {
+        let flags = ["--messages", "20", "--topic-messages", "20", "--echo"];
+        let (env, proxy) = TestEnv::new(&flags)
+            .with_only(provider)
+            .behind_proxy(|_, _| ProxyAction::Forward);
+        let mut printed = String::new();
+        // Each request is echoed in another encoding.
+        let checks = std::iter::repeat_n(&["check"][..], 12);
+        for args in checks.chain([&["sync"][..], &["status"], &["status", "--json"]]) {
+            let output = env.run(&[args, &["--log", "warn,backscroll=trace"]].concat());
+            printed += &(output.stdout + &output.stderr);
+        }
+        let is_redacted = printed.contains("REDACTED") || printed.contains("repeats a secret");
+        assert!(is_redacted, "{printed}");
+        let pair = format!("{CUSTOMER_ID}:{CUSTOMER_SECRET}");
+        let mut secrets = [CUSTOMER_SECRET, &pair].map(echoed_forms).concat();
+        for request in proxy.requests() {
+            let signature = request.parameter("web3mq_signature");
+            secrets.extend(signature.iter().flat_map(|text| echoed_forms(text)));
+        }
+        let stored = std::fs::read(env.archive_path()).unwrap();
+        let everything = printed + &String::from_utf8_lossy(&stored);
+        for secret in secrets {
+            assert!(!everything.contains(&secret), "{provider}: {secret}");
+        }
+    }
+}

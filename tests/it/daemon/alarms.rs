@@ -147,17 +147,43 @@ fn refused_account_is_notified_once_across_restarts() {
         Some(told("since").as_str())
     );
 
-    // The next process finds no problem. The alarm ends only after a while, and no alarm begins
-    // again.
+    // The alarm ends with its cause. The next process says so, and no alarm begins again.
     env.world().script().clear();
     env.run(&["check"]).assert_ok();
+    assert_eq!(count_active_alarms(&env), 0);
+    let status = env.run(&["status"]).assert_ok().stdout;
+    assert!(
+        !status.contains("ALARM") && !status.contains("paused"),
+        "{status}"
+    );
     let daemon = DaemonProcess::start(&env);
     wait_until("passes", || {
         env.query_number("SELECT count(*) FROM runs WHERE finished_at IS NOT NULL") >= 3
+            && hook.received().len() == 2
     });
     let said = stop_daemon(daemon);
     assert!(!said.contains("\"kind\":\"parked\""), "{said}");
-    assert_eq!((count_active_alarms(&env), hook.received().len()), (1, 1));
+    assert_eq!(count_active_alarms(&env), 0);
+    let over = &hook.received()[1];
+    assert_eq!(
+        (&over["event"], &over["since"]),
+        (&"over".into(), &taken[0]["since"])
+    );
+}
+
+#[test]
+fn check_lifts_the_pause_of_a_running_daemon() {
+    let env = env_with_refused_credentials();
+    let daemon = DaemonProcess::start(&env);
+    wait_until("the alarm", || count_active_alarms(&env) == 1);
+    // `check` lifts the pause of the daemon that runs.
+    env.world().script().clear();
+    env.run(&["check"]).assert_ok();
+    wait_until("messages", || {
+        env.query_number("SELECT count(*) FROM archive") > 0
+    });
+    stop_daemon(daemon);
+    assert_eq!(count_active_alarms(&env), 0);
 }
 
 #[test]
@@ -187,6 +213,26 @@ fn undelivered_notification_is_sent_after_restart() {
             .windows(TOKEN.len())
             .any(|part| part == TOKEN.as_bytes())
     );
+}
+
+#[test]
+fn webhook_text_holds_no_markup_and_no_unsafe_characters() {
+    let env = env_syncing_every_second(&["--messages", "20", "--topic-messages", "0"]);
+    let (env, hook) = WebhookReceiver::start_for(env.with_only("agora"), 200);
+    env.sync().assert_ok();
+    env.execute_sql(
+        "INSERT INTO alarm (account, stream, kind, since_ms, text, hint, notified)
+         VALUES ('', '', 'disk', 4102444800000,
+                 '<!channel> @here <https://evil|x> ' || char(8238, 155, 10) || 'FORGED', 'none', 0)",
+    );
+    let daemon = DaemonProcess::start(&env);
+    wait_until("the notification", || !hook.received().is_empty());
+    stop_daemon(daemon);
+    let text = hook.received()[0]["text"].as_str().unwrap().to_owned();
+    for odd in ["<", ">", "@here", "\u{202E}", "\u{9B}", "\nFORGED"] {
+        assert!(!text.contains(odd), "{text}");
+    }
+    assert!(text.contains("&lt;!channel&gt;"), "{text}");
 }
 
 /// An account with an hour of history, of which only the first windows are sealed.
@@ -278,11 +324,10 @@ async fn stream_failing_three_passes_is_stuck() {
         let look = passes.check_streams("shop", &status.iter().collect::<Vec<_>>());
         look.map(|look| (look.problems.len(), look.inconclusive.len()))
     };
-    let odd = ProviderError::HistoryChanged { attempts: 3 };
     assert_eq!(stuck(&mut passes), None);
     let mut found = Vec::new();
     for _ in 0..4 {
-        passes.record_end(Some(&odd), 1);
+        passes.record_end(None, true, NOW);
         found.push(stuck(&mut passes));
     }
     assert_eq!(
@@ -296,7 +341,8 @@ async fn stream_failing_three_passes_is_stuck() {
             cause,
             attempts: 6,
         }),
-        6,
+        false,
+        NOW,
     );
     assert_eq!(stuck(&mut passes), None, "the streams are unknown then");
 }

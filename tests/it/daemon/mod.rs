@@ -7,6 +7,7 @@ mod logs;
 mod metrics;
 mod metrics_docs;
 mod multi_instance;
+mod outages;
 mod page;
 mod replaced_archive;
 mod service;

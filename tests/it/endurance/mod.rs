@@ -36,10 +36,10 @@ const FLATTER: u64 = 3 << 20;
 type Expected = (&'static str, &'static str, &'static str, [f64; 2], [f64; 2]);
 
 const OUTAGES: [Expected; 6] = [
-    (AGORA, "", "failing", [3.1, 3.6], [4.0, 4.3]),
-    (WEB3MQ, "", "failing", [3.1, 3.6], [4.0, 4.3]),
+    (AGORA, "", "failing", [3.06, 3.1], [4.0, 4.3]),
+    (WEB3MQ, "", "failing", [3.06, 3.1], [4.0, 4.3]),
     (AGORA, "", "parked", [6.0, 6.1], [7.0, 7.35]),
-    (WEB3MQ, "", "failing", [9.15, 9.7], [10.0, 10.3]),
+    (WEB3MQ, "", "failing", [9.06, 9.15], [10.0, 10.3]),
     (
         AGORA,
         "destination=lobby",
@@ -47,7 +47,7 @@ const OUTAGES: [Expected; 6] = [
         [20.0, 20.6],
         [22.0, 22.4],
     ),
-    (AGORA, "", "failing", [22.6, 23.0], [23.2, 23.5]),
+    (AGORA, "", "failing", [22.56, 22.62], [23.2, 23.5]),
 ];
 const NO_ROOM: Expected = ("", "", "disk", [12.0, 12.1], [12.5, 12.7]);
 const NO_SERVER: Expected = ("", "", "archive", [12.03, 12.4], [12.5, 12.7]);

@@ -91,6 +91,7 @@ async fn recent_rate_and_pauses_determine_the_forecast_loss() {
     streams[0].pause = Some(Pause {
         until: NOW.plus(HOUR),
         reason: "told to".to_owned(),
+        refused_credentials: None,
     });
     let found = forecast_for(&run, &streams, 36_000).unwrap();
     assert_eq!(found.outlook.loss.seconds, missing);

@@ -113,13 +113,16 @@ fn nonzero_web3mq_code_is_a_refusal() {
 /// Refuses the credentials in the middle of a sync, then permanently.
 fn assert_status_parks_account(status: u16) {
     let env = TestEnv::new(&FEW);
-    env.script_answer(ScriptedAnswer {
-        on: CallFilter::Only(Call::Query),
-        status,
-        body: r#"{"message":"expired"}"#.into(),
-        times: 999,
-        ..ScriptedAnswer::default()
-    });
+    for call in [Call::Count, Call::Query, Call::Read] {
+        env.script_answer(ScriptedAnswer {
+            on: CallFilter::Only(call),
+            status,
+            body: r#"{"message":"expired"}"#.into(),
+            times: 9999,
+            after: 5,
+            ..ScriptedAnswer::default()
+        });
+    }
     let output = env.sync().assert_incomplete().assert_prints(&format!(
         "credentials refused with status {status}: expired"
     ));
@@ -163,6 +166,133 @@ fn status_401_parks_the_account_until_check_succeeds() {
 #[test]
 fn status_403_parks_the_account_until_check_succeeds() {
     assert_status_parks_account(403);
+}
+
+#[test]
+fn status_403_of_one_stream_costs_no_other() {
+    for streams in [[to("lobby"), to("bob")], [to("bob"), to("lobby")]] {
+        let env = TestEnv::new(&FEW)
+            .with_only("agora")
+            .with_agora_streams(&streams);
+        let url = env.sandbox.base_url();
+        let (env, _middleman) =
+            env.behind_proxy(refusing_bob(403, r#"{"message":"not your channel"}"#));
+        let output = env.sync().assert_incomplete();
+        assert!(!output.stdout.contains("renew"), "{output:?}");
+        let (troubled, all) = stream_errors(&env);
+        assert_eq!((troubled.len(), all), (1, 2), "{output:?}");
+        assert_eq!(
+            troubled[0]["error"],
+            "count: refused with status 403 for this stream alone: not your channel"
+        );
+        assert_eq!(
+            env.query_number("SELECT count(*) FROM coverage WHERE stream = 'destination=lobby'"),
+            1
+        );
+        assert_not_parked(&env);
+        env.sync().assert_incomplete();
+        assert_not_parked(&env);
+        let env = env.with_account_setting("base_url", url);
+        env.sync().assert_ok();
+    }
+}
+
+/// Panics if an account is paused or fails as a whole.
+#[track_caller]
+fn assert_not_parked(env: &TestEnv) {
+    let parked =
+        "SELECT count(*) FROM account WHERE paused_until_ms IS NOT NULL OR error IS NOT NULL";
+    assert_eq!(env.query_number(parked), 0);
+}
+
+#[test]
+fn refusal_with_retry_after_is_a_rate_limit() {
+    for status in [401, 403] {
+        for after in [0, 20] {
+            let env = TestEnv::new(&FEW);
+            let begun = std::time::Instant::now();
+            env.script_answer(ScriptedAnswer {
+                status,
+                headers: [("retry-after".to_owned(), "2".to_owned())].into(),
+                times: 1,
+                after,
+                ..ScriptedAnswer::default()
+            });
+            env.assert_sync_archives_truth();
+            assert!(begun.elapsed() >= Duration::from_secs(2), "it is obeyed");
+            assert_not_parked(&env);
+        }
+    }
+}
+
+#[test]
+fn one_refusal_at_process_start_does_not_park_a_known_account() {
+    let env = TestEnv::new(&FEW);
+    let refuse = |status| {
+        env.script_answer(ScriptedAnswer {
+            status,
+            body: r#"{"message":"try again"}"#.into(),
+            times: 2,
+            ..ScriptedAnswer::default()
+        });
+    };
+    env.sync().assert_ok();
+    for status in [401, 403] {
+        refuse(status);
+        env.append_message("lobby", &format!("after {status}"), Duration::from_hours(1));
+        env.sync().assert_ok();
+        assert_not_parked(&env);
+    }
+    // Other credentials were never accepted.
+    let env = env.with_setting_of(AGORA, "customer_secret", "another");
+    let before = env.sandbox.rules().accounts["sandbox"].requests();
+    env.sync().assert_incomplete().assert_prints("401");
+    let requests = env.sandbox.rules().accounts["sandbox"].requests() - before;
+    assert_eq!(requests, 1, "it is not tried again and again");
+}
+
+#[test]
+fn changed_credentials_lift_the_pause() {
+    let env = TestEnv::new(&FEW).with_setting_of(AGORA, "customer_secret", "mistyped");
+    env.sync().assert_incomplete();
+    env.run(&["status"])
+        .assert_ok()
+        .assert_prints("paused until");
+    // The same ones do not.
+    let before = env.sandbox.rules().accounts["sandbox"].requests();
+    env.sync()
+        .assert_incomplete()
+        .assert_prints("credentials refused with status 401");
+    assert_eq!(env.sandbox.rules().accounts["sandbox"].requests(), before);
+    let env = env.with_setting_of(AGORA, "customer_secret", CUSTOMER_SECRET);
+    env.assert_sync_archives_truth();
+    assert_not_parked(&env);
+    let status = env.run(&["status"]).assert_ok().stdout;
+    assert!(!status.contains("paused"), "{status}");
+    let stored: Vec<(Option<String>, Option<String>)> =
+        env.query_rows("SELECT refused_credentials, accepted_credentials FROM account");
+    for (refused, accepted) in stored {
+        assert_eq!(refused, None);
+        assert_eq!(accepted.map(|fingerprint| fingerprint.len()), Some(24));
+    }
+}
+
+#[test]
+fn changed_credentials_do_not_lift_a_rate_limit() {
+    let env = TestEnv::new(&FEW).with_only("agora");
+    env.script_answer(ScriptedAnswer {
+        status: 429,
+        headers: [("retry-after".to_owned(), "600".to_owned())].into(),
+        times: 1,
+        ..ScriptedAnswer::default()
+    });
+    env.sync()
+        .assert_incomplete()
+        .assert_prints("count: status 429 Too Many Requests");
+    let env = env.with_setting_of(AGORA, "customer_secret", "another");
+    let before = env.sandbox.rules().accounts["sandbox"].requests();
+    env.sync().assert_incomplete().assert_prints("paused");
+    assert_eq!(env.sandbox.rules().accounts["sandbox"].requests(), before);
 }
 
 #[test]

@@ -183,6 +183,7 @@ async fn account_summaries_include_failures_suspects_and_pauses(fixture: StoreFi
     let pause = Pause {
         until: NOW,
         reason: "told to".to_owned(),
+        refused_credentials: None,
     };
     fixture
         .store

@@ -258,6 +258,7 @@ async fn pause_persists_until_it_is_cleared(fixture: StoreFixture) {
     let pause = Pause {
         until: Millis(NOW.0 + 900_000),
         reason: "refused".into(),
+        refused_credentials: Some("0123".into()),
     };
     fixture
         .store

@@ -62,9 +62,10 @@ impl StoreFixture {
             account,
             streams,
             pause,
+            accepted_credentials,
             settle_override: settle,
         } = register(&*store, &["destination=lobby", "source=alice"], None, None).await;
-        assert_eq!((pause, settle), (None, None));
+        assert_eq!((pause, accepted_credentials, settle), (None, None, None));
         Self {
             store,
             reader,

@@ -72,11 +72,8 @@ pub(super) const METRICS: &[MetricDefinition] = &[
     define(
         "backscroll_clock_skew_seconds",
         Gauge,
-        "Difference between this machine's clock and the provider's",
-        |a| {
-            let skew = a.provider.clock_skew();
-            MetricValue::One(skew.map_or(0.0, |skew| skew.as_secs_f64()))
-        },
+        "This machine's clock minus the provider's: positive if it is ahead",
+        |a| MetricValue::One(a.provider.clock_skew().0 as f64 / 1000.0),
     ),
     define(
         "backscroll_messages_new",

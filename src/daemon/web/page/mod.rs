@@ -76,11 +76,10 @@ async fn render_front(state: &AppState, query: &ListQuery) -> Result<String, Sto
     for stream in &list.shown {
         days.push(read_days(&*current.sources.store, stream, first, LISTED_DAYS).await?);
     }
-    let needs_action = issues::needs_action(&issues, &streams);
     let page = FrontPage {
         snapshot: &snapshot,
         streams: &streams,
-        headline: Headline::new(&streams, needs_action),
+        headline: Headline::new(&streams, &issues),
         issues,
         query,
         list,

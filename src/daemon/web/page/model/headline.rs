@@ -1,7 +1,9 @@
 //! The headline of the page: the state of the whole archive in one sentence. Pure.
 
 use super::health::AssessedStream;
-use crate::domain::format::{duration, thousands};
+use super::issue::{Issue, Severity};
+use crate::daemon::web::limits::MAX_HEADLINE_CHARS;
+use crate::domain::format::{duration, sanitized, thousands};
 use crate::domain::time::UNBOUNDED_HISTORY_S;
 
 /// The state of the whole archive.
@@ -24,34 +26,56 @@ pub(crate) struct Headline {
 }
 
 impl Headline {
-    /// Summarizes all streams. `needs_action`: at least one issue needs action.
-    pub(crate) fn new(streams: &[AssessedStream<'_>], needs_action: bool) -> Self {
+    /// Names the worst issue that needs action, or summarizes all streams. The issues come in the
+    /// order of their severity.
+    pub(crate) fn new(streams: &[AssessedStream<'_>], issues: &[Issue]) -> Self {
+        let worst = issues.first();
+        if let Some(worst) = worst.filter(|issue| issue.severity == Severity::Action) {
+            return Self::action_needed(worst, issues);
+        }
         let archived: Vec<&AssessedStream<'_>> = streams
             .iter()
             .filter(|stream| stream.is_archived())
             .collect();
         let is_complete = archived.iter().all(|stream| stream.gaps.is_empty());
-        let state = if needs_action {
-            OverallState::ActionNeeded
-        } else if archived.is_empty() {
+        let state = if archived.is_empty() {
             OverallState::Empty
         } else if is_complete {
             OverallState::Complete
         } else {
             OverallState::CatchingUp
         };
-        let text = match (state, archived.is_empty()) {
-            (OverallState::ActionNeeded, true) => "Action needed: nothing is archived yet".into(),
-            (_, true) => {
-                "Nothing is archived yet: the first pass has not reached any stream".into()
-            }
-            (_, false) => {
-                let word = state.word();
-                let completeness = completeness_text(&archived);
-                format!("{word}: {completeness}{}", loss_text(&archived))
-            }
+        let text = if archived.is_empty() {
+            "Nothing is archived yet: the first pass has not reached any stream".into()
+        } else {
+            let word = state.word();
+            let completeness = completeness_text(&archived);
+            format!("{word}: {completeness}{}", loss_text(&archived))
         };
         Self { state, text }
+    }
+
+    fn action_needed(worst: &Issue, issues: &[Issue]) -> Self {
+        let Issue {
+            subject, problem, ..
+        } = worst;
+        let others = issues
+            .iter()
+            .filter(|issue| issue.severity == Severity::Action)
+            .count()
+            - 1;
+        let others = match others {
+            0 => String::new(),
+            1 => " (and 1 other issue)".to_owned(),
+            some => format!(" (and {some} other issues)"),
+        };
+        let word = OverallState::ActionNeeded.word();
+        let problem = shortened(&sanitized(problem), MAX_HEADLINE_CHARS);
+        let text = format!("{word}: {}: {problem}{others}", sanitized(subject));
+        Self {
+            state: OverallState::ActionNeeded,
+            text,
+        }
     }
 }
 
@@ -62,6 +86,14 @@ impl OverallState {
             Self::CatchingUp => "Catching up",
             Self::ActionNeeded => "Action needed",
         }
+    }
+}
+
+/// Returns a text of at most `max` characters and an ellipsis.
+fn shortened(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -132,7 +164,7 @@ mod tests {
             .iter()
             .map(|stream| AssessedStream::new(stream, NOW))
             .collect();
-        Headline::new(&assessed, false).text
+        Headline::new(&assessed, &[]).text
     }
 
     #[test]
@@ -162,10 +194,25 @@ mod tests {
             }]),
             nothing
         );
+    }
+
+    #[test]
+    fn headline_names_the_worst_issue() {
+        let healthy = stream(1);
+        let assessed = [AssessedStream::new(&healthy, NOW)];
+        let parked = Issue::action("shop", "refused \u{202E}", "renew");
+        let info = Issue::info("other", "catching up", "wait");
+        let text = |issues: &[Issue]| Headline::new(&assessed, issues).text;
         assert_eq!(
-            Headline::new(&[], true).text,
-            "Action needed: nothing is archived yet"
+            text(&[parked.clone(), parked.clone(), info.clone()]),
+            "Action needed: shop: refused \u{FFFD} (and 1 other issue)"
         );
+        assert_eq!(
+            text(&[info]),
+            "Up to date: the one stream is complete up to 2m ago"
+        );
+        let long = Issue::action("shop", "x".repeat(1000), "renew");
+        assert!(text(&[long]).ends_with("xxx…"));
     }
 
     #[test]

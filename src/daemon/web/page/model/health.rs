@@ -66,24 +66,24 @@ impl<'a> AssessedStream<'a> {
             gap_s: gaps.iter().map(|gap| gap.seconds()).sum(),
             gaps,
             lost_s,
-            lag_s: now.0.saturating_sub(complete_to.0).max(0).unsigned_abs(),
+            lag_s: status.lag_s(complete_to, now),
         }
     }
 
-    /// Returns true if the archive knows the stream.
+    /// Returns true if the archive knows the stream, and a pass has begun since.
     pub(crate) fn is_archived(&self) -> bool {
-        self.status.id.is_some()
+        self.status.id.is_some() && self.status.last_pass_at().is_some()
     }
 }
 
 /// Returns the worst of the states that a stream is in.
 fn health_of(status: &StreamStatus, has_gaps: bool, has_loss: bool) -> StreamHealth {
     let has_nothing = status.watermark.is_none() && status.messages == 0;
-    if status.error.is_some() {
-        StreamHealth::Failing
-    } else if status.pause.is_some() {
+    if status.pause.is_some() && status.error.is_none() {
         StreamHealth::Paused
-    } else if has_gaps && has_nothing {
+    } else if status.error.is_some() || status.account_error.is_some() {
+        StreamHealth::Failing
+    } else if has_nothing && (has_gaps || status.last_pass_at().is_none()) {
         StreamHealth::NotStarted
     } else if has_gaps {
         StreamHealth::Behind
@@ -101,8 +101,7 @@ fn health_of(status: &StreamStatus, has_gaps: bool, has_loss: bool) -> StreamHea
 /// Returns the missing ranges of a stream that should be sealed by now.
 fn overdue_gaps(status: &StreamStatus, now: Second) -> Vec<Window> {
     let is_recent_tail = |gap: &Window| {
-        let age_s = now.0.saturating_sub(gap.from().0);
-        gap.to() >= status.frontier.settled_to && age_s < TAIL_GRACE_S
+        gap.to() >= status.frontier.settled_to && status.lag_s(gap.from(), now) < TAIL_GRACE_S
     };
     let missing = status.missing.iter().copied();
     missing.filter(|gap| !is_recent_tail(gap)).collect()
@@ -111,6 +110,7 @@ fn overdue_gaps(status: &StreamStatus, now: Second) -> Vec<Window> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::domain::clock::MachineSkew;
     use crate::domain::frontier::Frontier;
     use crate::domain::window::Runs;
     use crate::store::{AccountId, Pause, RecordedError, StreamId};
@@ -146,10 +146,12 @@ pub(crate) mod tests {
             missing_seconds: 0,
             lost_seconds: 0,
             error: None,
+            account_error: None,
             discovery_error: None,
             discovered: false,
             pause: None,
             settle_override: None,
+            clock_skew: MachineSkew::default(),
         }
     }
 
@@ -173,6 +175,7 @@ pub(crate) mod tests {
         let pause = Some(Pause {
             until: NOW.start(),
             reason: "told".to_owned(),
+            refused_credentials: None,
         });
         let lost = StreamStatus {
             lost_seconds: NEGLIGIBLE_LOSS_S + 1,

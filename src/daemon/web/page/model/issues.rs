@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::health::{AssessedStream, StreamHealth};
-use super::issue::{ActiveAlarms, Issue, Severity};
+use super::health::AssessedStream;
+use super::issue::{ActiveAlarms, Issue};
 use super::stream_issues::{data_issues, failure_issues};
 use crate::alerts::text::LOSS_HINT;
 use crate::daemon::web::limits::{MAX_ALARMS, NEGLECTED_AFTER_S};
@@ -16,10 +16,13 @@ use crate::domain::format::{duration, thousands};
 use crate::domain::time::Second;
 use crate::store::StreamStatus;
 
+const CLOCK_HINT: &str = "set this machine's clock, by NTP (timedatectl set-ntp true)";
+
 /// Returns all issues, the most severe first.
 pub(crate) fn find_issues(snapshot: &PageSnapshot, streams: &[AssessedStream<'_>]) -> Vec<Issue> {
     let alarms = ActiveAlarms(&snapshot.alarms);
     let now = snapshot.taken_at.second();
+    // The worst alarm is the headline.
     let mut issues = alarm_issues(&snapshot.alarms);
     issues.extend(account_issues(streams, alarms, now));
     for account in &snapshot.accounts {
@@ -37,7 +40,9 @@ pub(crate) fn find_issues(snapshot: &PageSnapshot, streams: &[AssessedStream<'_>
 }
 
 fn alarm_issues(alarms: &[Alarm]) -> Vec<Issue> {
-    let listed = alarms.iter().take(MAX_ALARMS);
+    let mut worst_first: Vec<&Alarm> = alarms.iter().collect();
+    worst_first.sort_by_key(|alarm| alarm.subject.kind.rank());
+    let listed = worst_first.into_iter().take(MAX_ALARMS);
     let mut issues: Vec<Issue> = listed.map(Issue::from_alarm).collect();
     if alarms.len() > MAX_ALARMS {
         let more = thousands((alarms.len() - MAX_ALARMS) as u64);
@@ -72,6 +77,10 @@ fn account_issues(
             );
             issues.push(Issue::action(account, problem, hint));
         }
+        if !status.clock_skew.is_negligible() {
+            let problem = format!("{}; the provider's is used instead", status.clock_skew);
+            issues.push(Issue::info(account, problem, CLOCK_HINT));
+        }
         if let Some(settle) = status.settle_override {
             let age = duration(settle.as_secs());
             let problem = format!(
@@ -91,11 +100,15 @@ fn inactivity_issue(account: &str, status: &StreamStatus, now: Second) -> Option
         let hint = "`backscroll check` retries at once and lifts the pause";
         return Some(Issue::action(account, problem, hint));
     }
-    let since_last_pass_s = now.0.saturating_sub(status.frontier.wanted_to.0);
-    if status.id.is_none() || since_last_pass_s <= NEGLECTED_AFTER_S {
+    if let Some(failure) = &status.account_error {
+        let problem = format!("nothing can be fetched: {}", failure.error);
+        return Some(Issue::action(account, problem, &failure.hint));
+    }
+    let last_pass_at = status.last_pass_at()?;
+    if status.id.is_none() || status.lag_s(last_pass_at, now) <= NEGLECTED_AFTER_S {
         return None;
     }
-    let problem = format!("no pass since {}", status.frontier.wanted_to);
+    let problem = format!("no pass since {last_pass_at}");
     let hint = "the log shows the cause; an account that was removed from the configuration keeps \
                 its archived messages";
     Some(Issue::action(account, problem, hint))
@@ -130,18 +143,12 @@ fn backlog_issue(account: &AccountOverview, streams: &[AssessedStream<'_>]) -> O
     Some(Issue::info(&account.name, problem, hint))
 }
 
-/// True if any issue needs action, or any stream fails or is paused.
-pub(crate) fn needs_action(issues: &[Issue], streams: &[AssessedStream<'_>]) -> bool {
-    let is_action = |issue: &Issue| issue.severity == Severity::Action;
-    let is_failing = |stream: &AssessedStream<'_>| stream.health <= StreamHealth::Paused;
-    issues.iter().any(is_action) || streams.iter().any(is_failing)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::super::health::tests::{NOW, lacking, stream};
+    use super::super::issue::Severity;
     use super::*;
     use crate::daemon::web::limits::MAX_FAILURES;
     use crate::domain::alarm::{AlarmSubject, Notified};
@@ -234,6 +241,7 @@ mod tests {
         let pause = Some(Pause {
             until: NOW.start(),
             reason: "credentials refused".to_owned(),
+            refused_credentials: None,
         });
         let status = StreamStatus {
             suspect_rows: 2,
@@ -284,6 +292,7 @@ mod tests {
         let pause = Some(Pause {
             until: NOW.start(),
             reason: "refused".to_owned(),
+            refused_credentials: None,
         });
         let error = Some(RecordedError {
             error: "refused".to_owned(),
