@@ -73,7 +73,8 @@ fn build_agora(config: &AgoraAccountConfig, clock: &Arc<dyn Clock>) -> Result<Ag
         retention: Some(config.retention),
         since: config.since,
         refresh_for: None,
-        discovers: config.discover != DiscoveryMode::Nothing,
+        discover_limit: (config.discover != DiscoveryMode::Nothing)
+            .then_some(config.discover_limit),
     };
     let credentials = match &config.auth {
         AgoraAuth::Basic {
@@ -131,7 +132,7 @@ fn build_web3mq(config: &Web3mqAccountConfig, clock: &Arc<dyn Clock>) -> Result<
         retention: config.retention,
         since: config.since,
         refresh_for: Some(config.refresh_for),
-        discovers: config.discover,
+        discover_limit: config.discover.then_some(config.discover_limit),
     };
     let mut seed = [0; 32];
     hex::decode_to_slice(config.private_key.expose(), &mut seed).map_err(|_| {

@@ -5,7 +5,9 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::choices::{DestinationKind, DiscoveryMode};
-use super::defaults::{DEFAULT_REQUESTS_PER_SECOND, DEFAULT_SETTLE, DEFAULT_TIMEOUT};
+use super::defaults::{
+    DEFAULT_DISCOVER_LIMIT, DEFAULT_REQUESTS_PER_SECOND, DEFAULT_SETTLE, DEFAULT_TIMEOUT,
+};
 use super::error::{ConfigError, ConfigErrorKind};
 use super::secret::Secret;
 use super::table::ConfigTable;
@@ -41,6 +43,8 @@ pub struct AgoraAccountConfig {
     pub streams: Vec<AgoraStreamConfig>,
     /// The discovery of further streams. Default: none.
     pub discover: DiscoveryMode,
+    /// The most streams that discovery adds: 1 to 1,000,000. Default: 10,000.
+    pub discover_limit: usize,
 }
 
 /// The credentials of an account.
@@ -91,6 +95,11 @@ pub(super) fn read_account(table: &ConfigTable<'_>) -> Result<AgoraAccountConfig
         settle: table.or_default("settle", DEFAULT_SETTLE, value::duration)?,
         streams: read_streams(table, discover)?,
         discover,
+        discover_limit: table.or_default(
+            "discover_limit",
+            DEFAULT_DISCOVER_LIMIT,
+            value::discover_limit,
+        )?,
     };
     if account.retention < account.settle {
         let kind = ConfigErrorKind::RetentionShorterThanSettle;

@@ -73,6 +73,7 @@ pub(super) const AGORA: TableSchema = TableSchema {
         "settle",
         "streams",
         "discover",
+        "discover_limit",
     ],
 };
 
@@ -101,6 +102,7 @@ pub(super) const WEB3MQ: TableSchema = TableSchema {
         "refresh_for",
         "streams",
         "discover",
+        "discover_limit",
     ],
 };
 

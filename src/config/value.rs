@@ -120,7 +120,15 @@ pub(super) fn rate(value: &ConfigValue<'_>) -> Result<f64, ConfigError> {
 
 /// Reads a number of messages per page.
 pub(super) fn page_size(value: &ConfigValue<'_>) -> Result<u32, ConfigError> {
-    let (low, high) = (1, 1000);
+    whole_number(value, 1, 1000)
+}
+
+/// A number of streams.
+pub(super) fn discover_limit(value: &ConfigValue<'_>) -> Result<usize, ConfigError> {
+    Ok(whole_number(value, 1, 1_000_000)? as usize)
+}
+
+fn whole_number(value: &ConfigValue<'_>, low: u32, high: u32) -> Result<u32, ConfigError> {
     let DeValue::Integer(integer) = value.content() else {
         return Err(value.type_error("a whole number"));
     };

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::defaults::{DEFAULT_REQUESTS_PER_SECOND, DEFAULT_SETTLE, DEFAULT_TIMEOUT};
+use super::defaults::{
+    DEFAULT_DISCOVER_LIMIT, DEFAULT_REQUESTS_PER_SECOND, DEFAULT_SETTLE, DEFAULT_TIMEOUT,
+};
 use super::error::{ConfigError, ConfigErrorKind};
 use super::secret::Secret;
 use super::table::ConfigTable;
@@ -50,6 +52,8 @@ pub struct Web3mqAccountConfig {
     pub streams: Vec<Web3mqStreamConfig>,
     /// True if every chat, group and topic of the user is followed. Default: false.
     pub discover: bool,
+    /// The most streams that discovery adds: 1 to 1,000,000. Default: 10,000.
+    pub discover_limit: usize,
 }
 
 /// The history of one chat.
@@ -87,6 +91,11 @@ pub(super) fn read_account(table: &ConfigTable<'_>) -> Result<Web3mqAccountConfi
             discover,
         )?,
         discover,
+        discover_limit: table.or_default(
+            "discover_limit",
+            DEFAULT_DISCOVER_LIMIT,
+            value::discover_limit,
+        )?,
     };
     if account
         .retention

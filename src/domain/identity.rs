@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 
 use super::message::Message;
+use super::time::Millis;
 
 /// A hash over a message's immutable fields: the first 128 bits of BLAKE3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,19 +46,59 @@ pub struct IdentifiedMessage {
     pub occurrence: u32,
 }
 
+/// The numbers of equal messages at the end of a part of a window: equal messages of its last
+/// millisecond may stand in the next part, too, and are counted on there.
+#[derive(Clone, Debug, Default)]
+pub struct Occurrences {
+    last: Option<Millis>,
+    equals: HashMap<Fingerprint, u32>,
+}
+
+impl Occurrences {
+    /// Records the messages of a part: those of its last millisecond.
+    pub fn record(&mut self, part: &[IdentifiedMessage]) {
+        let newest = part
+            .iter()
+            .map(|identified| identified.message.sent_at)
+            .max();
+        if newest > self.last {
+            self.equals.clear();
+            self.last = newest;
+        }
+        let at_end = part
+            .iter()
+            .filter(|identified| Some(identified.message.sent_at) == self.last);
+        for identified in at_end {
+            let equals = self.equals.entry(identified.fingerprint).or_default();
+            *equals = (*equals).max(identified.occurrence + 1);
+        }
+    }
+}
+
 /// Assigns occurrence numbers to a window's messages, in the given order.
 ///
 /// Equal messages with a provider id are one message received twice; the more advanced status is
 /// kept. Equal messages without an id are distinct messages.
 pub fn identify(messages: Vec<Message>) -> Vec<IdentifiedMessage> {
+    identify_after(messages, &Occurrences::default())
+}
+
+/// Assigns occurrence numbers to the messages of a part of a window, after those of the parts
+/// before it.
+pub fn identify_after(messages: Vec<Message>, before: &Occurrences) -> Vec<IdentifiedMessage> {
     let mut seen: HashMap<Fingerprint, (usize, u32)> = HashMap::with_capacity(messages.len());
     let mut identified: Vec<IdentifiedMessage> = Vec::with_capacity(messages.len());
     for message in messages {
         let fingerprint = Fingerprint::compute(&message);
+        // Messages with an id are never numbered.
+        let earlier = match message.provider_id {
+            None => before.equals.get(&fingerprint).copied().unwrap_or_default(),
+            Some(_) => 0,
+        };
         let (first, equals) = *seen
             .entry(fingerprint)
             .and_modify(|(_, n)| *n += 1)
-            .or_insert((identified.len(), 0));
+            .or_insert((identified.len(), earlier));
         if equals > 0 && message.provider_id.is_some() {
             let known = &mut identified[first].message;
             known.status = known.status.max(message.status);
@@ -76,7 +117,6 @@ pub fn identify(messages: Vec<Message>) -> Vec<IdentifiedMessage> {
 mod tests {
     use super::*;
     use crate::domain::message::{Conversation, ConversationKind, Delivery, DeliveryStatus};
-    use crate::domain::time::Millis;
 
     fn message(text: &str) -> Message {
         Message::text("alice", "bob", Millis(5), text)
@@ -95,6 +135,29 @@ mod tests {
             [0, 0, 1, 2]
         );
         assert_eq!(numbered[0].fingerprint, numbered[3].fingerprint);
+    }
+
+    #[test]
+    fn equal_messages_are_numbered_through_all_parts_of_a_window() {
+        let later = || Message::text("alice", "bob", Millis(6), "hi");
+        let all: Vec<Message> = [message("hi"), message("ho"), message("hi"), message("hi")]
+            .into_iter()
+            .chain([later(), later(), later()])
+            .collect();
+        let numbers = |messages: &[IdentifiedMessage]| -> Vec<u32> {
+            messages.iter().map(|m| m.occurrence).collect()
+        };
+        let whole = identify(all.clone());
+        for size in 1..=all.len() {
+            let mut occurrences = Occurrences::default();
+            let mut parts = Vec::new();
+            for part in all.chunks(size) {
+                let part = identify_after(part.to_vec(), &occurrences);
+                occurrences.record(&part);
+                parts.extend(part);
+            }
+            assert_eq!(numbers(&parts), numbers(&whole), "in parts of {size}");
+        }
     }
 
     #[test]

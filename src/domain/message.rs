@@ -73,6 +73,20 @@ impl Message {
         (!is_in_a_window).then_some("its time lies behind the end of every window")
     }
 
+    /// The bytes of all texts of the message. They are what its size in memory depends on.
+    pub fn content_bytes(&self) -> u64 {
+        let optional = [
+            &self.provider_id,
+            &self.message_type,
+            &self.payload_type,
+            &self.cipher_suite,
+            &self.extra,
+        ];
+        let optional = optional.into_iter().flatten().map(String::len);
+        let names = self.sender.len() + self.recipient.len() + self.conversation.name.len();
+        (names + self.payload.bytes.len() + optional.sum::<usize>()) as u64
+    }
+
     /// True if the conversation follows from the names alone: it is named after the recipient or
     /// after the pair of sender and recipient.
     pub fn has_default_conversation(&self) -> bool {

@@ -36,6 +36,14 @@ pub struct AccountSettings {
     /// The age up to which messages are refetched until they have been read; `None` if they have no
     /// status.
     pub refresh_for: Option<Duration>,
+    /// The most streams that are followed although the configuration does not list them; `None` if
+    /// no such stream is followed.
+    pub discover_limit: Option<usize>,
+}
+
+impl AccountSettings {
     /// True if streams are followed that the configuration does not list.
-    pub discovers: bool,
+    pub fn discovers(&self) -> bool {
+        self.discover_limit.is_some()
+    }
 }

@@ -10,9 +10,15 @@
 
 use serde_json::value::RawValue;
 
+use super::limits::MAX_ITEMS_PER_ANSWER;
+
+/// The most places that are tried as the end of one damaged item. It bounds the time for a body
+/// that is damaged on purpose.
+const MAX_TRIED_ENDS: usize = 10_000;
+
 /// The body as valid JSON in which every damaged item of the outermost list is a string that holds the item's text.
 ///
-/// `None` if there is no list, if the list does not close, or if the damage lies outside of the list.
+/// `None` if there is no list, if the list does not close or is too long, or if the damage lies outside of the list.
 pub(super) fn isolate_damaged_items(body: &[u8]) -> Option<String> {
     let list_start = outermost_list(body)? + 1;
     let mut text = String::from_utf8(body[..list_start].to_vec()).ok()?;
@@ -20,7 +26,7 @@ pub(super) fn isolate_damaged_items(body: &[u8]) -> Option<String> {
     if body.get(position) == Some(&b']') {
         return None;
     }
-    loop {
+    for _ in 0..MAX_ITEMS_PER_ANSWER {
         let end = item_end(body, position)?;
         push_item(&mut text, &body[position..end]);
         position = skip_blanks(body, end);
@@ -29,11 +35,16 @@ pub(super) fn isolate_damaged_items(body: &[u8]) -> Option<String> {
                 text.push(',');
                 position = skip_blanks(body, position + 1);
             }
-            b']' => break,
+            b']' => return closed(text, &body[position..]),
             _ => return None,
         }
     }
-    text.push_str(std::str::from_utf8(&body[position..]).ok()?);
+    None
+}
+
+/// The text with the rest of the body, if that makes it valid JSON.
+fn closed(mut text: String, rest: &[u8]) -> Option<String> {
+    text.push_str(std::str::from_utf8(rest).ok()?);
     serde_json::from_str::<&RawValue>(&text)
         .is_ok()
         .then_some(text)
@@ -81,6 +92,7 @@ fn item_end(body: &[u8], start: usize) -> Option<usize> {
         .or_else(|| {
             (start + 1..body.len())
                 .filter(|&end| body[end - 1] == b'}' && is_boundary(body, end))
+                .take(MAX_TRIED_ENDS)
                 .find(|&end| is_followed_by_sound_item(body, end))
         })
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::domain::window::Window;
+
 /// A request to a provider failed.
 ///
 /// No variant carries a credential, a signature, a URL's query or the text of a message: all of
@@ -33,6 +35,13 @@ pub enum ProviderError {
         message: Option<String>,
     },
 
+    /// The request cannot be made: its address or a header is too long or not valid.
+    #[error("{operation}: the request cannot be made: {fault}")]
+    Unsendable {
+        operation: &'static str,
+        fault: String,
+    },
+
     /// The provider reports a failure of its own, under 200.
     #[error("{operation}: failed with {code}{}", with_colon(.message.as_deref()))]
     Failed {
@@ -59,6 +68,10 @@ pub enum ProviderError {
     /// The history changed during each of several reads.
     #[error("the history changed while it was read, {attempts} times in a row")]
     HistoryChanged { attempts: u32 },
+
+    /// A window holds more messages than one pass reads, or has no end.
+    #[error("{window} holds more messages than one pass reads: {messages} so far, and no end")]
+    TooManyMessages { window: Window, messages: u64 },
 
     /// The account is paused: the provider asked for it, or its credentials were refused.
     #[error("the account is paused for another {} s{}", .remaining.as_secs(), with_colon(.reason.as_deref()))]
@@ -97,8 +110,10 @@ impl ProviderError {
             Self::Refused { .. }
             | Self::Failed { .. }
             | Self::Malformed { .. }
+            | Self::Unsendable { .. }
             | Self::ForeignLocation { .. }
-            | Self::HistoryChanged { .. } => Disposition::SkipStream,
+            | Self::HistoryChanged { .. }
+            | Self::TooManyMessages { .. } => Disposition::SkipStream,
             Self::Unreachable { .. } | Self::Paused { .. } | Self::Stopped => {
                 Disposition::SkipAccount
             }
@@ -166,11 +181,17 @@ impl ProviderError {
             Self::Malformed { .. } => {
                 "check that base_url leads to the provider itself; a proxy or a captive portal answers like this"
             }
+            Self::Unsendable { .. } => {
+                "the names of the stream are too long for an address, or no address can hold them: remove the stream"
+            }
             Self::ForeignLocation { .. } => {
                 "set base_url to the host that the provider names, if you trust it"
             }
             Self::HistoryChanged { .. } | Self::Stopped => {
                 "nothing is lost; the next pass tries again"
+            }
+            Self::TooManyMessages { .. } => {
+                "what was read is kept, and the next pass goes on from there; if the number never ends, the provider repeats itself: remove the stream"
             }
             Self::Paused { .. } => {
                 "nothing is lost; `backscroll check` tries the account at once and lifts the pause"

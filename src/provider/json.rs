@@ -6,9 +6,10 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::limits::{MAX_COUNT, MAX_ITEMS_PER_ANSWER};
 use crate::domain::message::{Message, UnparsableMessage, name_error};
 use crate::domain::time::Millis;
 use crate::provider::redaction::redact;
@@ -113,6 +114,48 @@ fn time_from_text(text: &str) -> Option<Millis> {
     Some(Millis(utc.timestamp().as_millisecond()))
 }
 
+/// A number of messages in any form: an integer, a float or text. `None` if it says nothing: it is
+/// negative, no number, or larger than any stream ([`MAX_COUNT`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct WireCount(pub(super) Option<u64>);
+
+impl<'de> Deserialize<'de> for WireCount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        let text = raw.trim_matches('"').trim();
+        let count = text.parse().ok().or_else(|| {
+            let number: f64 = text.parse().ok()?;
+            (number >= 0.0).then_some(number.ceil() as u64)
+        });
+        Ok(Self(count.filter(|count| *count <= MAX_COUNT)))
+    }
+}
+
+/// A result code in any form: an integer, a float or text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct WireCode(pub(super) i64);
+
+impl<'de> Deserialize<'de> for WireCode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        let text = raw.trim_matches('"').trim();
+        let is_whole = |number: &f64| number.fract() == 0.0;
+        let code = text.parse().ok().or_else(|| {
+            let number: f64 = text.parse().ok().filter(is_whole)?;
+            Some(number as i64)
+        });
+        code.map(Self)
+            .ok_or_else(|| de::Error::custom("a code that is no whole number"))
+    }
+}
+
+/// Reads a field that may be null and is still present.
+pub(super) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 /// The unknown fields of an object, as the text of a JSON object. Values are kept as they were
 /// sent.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -169,20 +212,50 @@ where
 }
 
 /// Parses each item of a JSON list; an item that cannot be parsed is kept raw and costs no other.
-/// `None` and `null` are empty lists.
+/// `None` and `null` are empty lists. A list of more than [`MAX_ITEMS_PER_ANSWER`] items is an
+/// error: it is no page that was asked for.
 pub(super) fn parse_list<'a, W: Deserialize<'a>, T>(
     list: Option<&'a RawValue>,
     convert: impl Fn(W) -> Result<T, String>,
 ) -> Result<Vec<Result<T, UnparsableMessage>>, serde_json::Error> {
-    let Some(list) = list else {
-        return Ok(Vec::new());
-    };
-    let items: Option<Vec<&'a RawValue>> = serde_json::from_str(list.get())?;
-    let items = items.unwrap_or_default();
-    Ok(items
-        .into_iter()
-        .map(|item| parse_item(item.get(), &convert))
-        .collect())
+    let mut items = Vec::new();
+    for_each_item(list, |item| {
+        if items.len() == MAX_ITEMS_PER_ANSWER {
+            return Err(format!("more than {MAX_ITEMS_PER_ANSWER} items"));
+        }
+        items.push(parse_item(item.get(), &convert));
+        Ok(())
+    })?;
+    Ok(items)
+}
+
+/// Calls `visit` with each item of a JSON list, one after the other. The items are not held in
+/// memory together: an answer of tiny items would take a hundred times its own size. `None` and
+/// `null` are empty lists. An error of `visit` ends the list.
+pub(super) fn for_each_item<'a>(
+    list: Option<&'a RawValue>,
+    visit: impl FnMut(&'a RawValue) -> Result<(), String>,
+) -> Result<(), serde_json::Error> {
+    struct ItemVisitor<F>(F);
+    impl<'a, F: FnMut(&'a RawValue) -> Result<(), String>> Visitor<'a> for ItemVisitor<F> {
+        type Value = ();
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str("a sequence")
+        }
+        fn visit_unit<E>(self) -> Result<(), E> {
+            Ok(())
+        }
+        fn visit_seq<A: SeqAccess<'a>>(mut self, mut list: A) -> Result<(), A::Error> {
+            while let Some(item) = list.next_element()? {
+                (self.0)(item).map_err(de::Error::custom)?;
+            }
+            Ok(())
+        }
+    }
+    let Some(list) = list else { return Ok(()) };
+    let mut json = serde_json::Deserializer::from_str(list.get());
+    json.deserialize_any(ItemVisitor(visit))?;
+    json.end()
 }
 
 /// Parses one item of a list, or keeps it raw with the reason.
@@ -319,6 +392,51 @@ mod tests {
         assert_eq!(parse_time("-9223372036854775808"), Some(-9_223_372_036_855));
         for nonsense in ["\"soon\"", "null", "{}", "1e300", "18446744073709551615"] {
             assert_eq!(parse_time(nonsense), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn count_is_read_in_every_form_and_says_nothing_if_it_is_none() {
+        let read = |json: &str| serde_json::from_str::<WireCount>(json).unwrap().0;
+        for form in ["250", "250.0", "\"250\"", "\" 250 \"", "2.5e2", "249.5"] {
+            assert_eq!(read(form), Some(250), "{form}");
+        }
+        assert_eq!((read("0"), read("-0.0")), (Some(0), Some(0)));
+        for nothing in [
+            "-1",
+            "\"-1\"",
+            "1e300",
+            "18446744073709551616",
+            "1000000000001",
+            "\"many\"",
+            "\"inf\"",
+            "\"NaN\"",
+            "\"\"",
+            "null",
+            "true",
+            "{}",
+            "[250]",
+        ] {
+            assert_eq!(read(nothing), None, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn list_is_read_up_to_its_bound() {
+        let list = |count: usize| format!("[{}]", vec!["1"; count].join(","));
+        let parse = |json: &str| {
+            let raw: &RawValue = serde_json::from_str(json).unwrap();
+            parse_list(Some(raw), |item: u32| Ok(item)).map(|items| items.len())
+        };
+        assert_eq!(
+            parse(&list(MAX_ITEMS_PER_ANSWER)).unwrap(),
+            MAX_ITEMS_PER_ANSWER
+        );
+        let error = parse(&list(MAX_ITEMS_PER_ANSWER + 1)).unwrap_err();
+        assert_eq!(parse_error_text(&error), "more than 1000 items");
+        assert_eq!(parse("null").unwrap(), 0);
+        for other in ["{}", "7", "\"[]\"", "true"] {
+            assert!(parse(other).is_err(), "{other}");
         }
     }
 

@@ -29,6 +29,20 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// and JSON may write each byte as six (`\u00XX`): 20 MB. Less would refuse a legal page.
 pub(super) const MAX_BODY_BYTES: usize = 24 << 20;
 
+/// The most items of one answer, ten times the largest page. A page with more is a broken answer:
+/// a body of the largest size may hold millions, and each would take a hundred times its own size
+/// in memory. Less would refuse a provider that serves a few more than asked for.
+pub(super) const MAX_ITEMS_PER_ANSWER: usize = 1000;
+
+/// The most names that are taken from one answer of a list or of a feed of events. It bounds
+/// memory; a longer list needs more than one answer.
+pub(super) const MAX_NAMES_PER_ANSWER: usize = 100_000;
+
+/// The largest number of messages that a provider is believed to have in one stream. A larger count
+/// says nothing: pages are read until an empty one. More would plan for numbers that no archive
+/// can hold.
+pub(super) const MAX_COUNT: u64 = 1_000_000_000;
+
 /// Bodies larger than this, in bytes, are read one at a time. It bounds memory for any number of
 /// requests in flight; less slows down ordinary pages, more multiplies with the pages in flight.
 pub(super) const MAX_CONCURRENT_BODY_BYTES: usize = 256 << 10;
@@ -126,6 +140,12 @@ pub(super) mod agora {
     pub(in crate::provider) const PAGE_SIZE: u64 = 100;
     /// The smallest page, in messages, for finding the first message of a range.
     pub(in crate::provider) const MIN_PAGE_SIZE: u64 = 20;
+    /// Pieces that a range is split into at once; each is counted and may be split again. It bounds
+    /// the plan, whatever the provider counts. Less costs more counts.
+    pub(in crate::provider) const MAX_PIECES: u64 = 256;
+    /// A range of more windows than this is split only if the last message of its count is there.
+    /// That costs two requests; more would follow a false count further.
+    pub(in crate::provider) const MAX_UNCHECKED_WINDOWS: u64 = 16;
     /// Pages of one window in flight at once. More shortens a window only while the rate limit
     /// allows it, and costs memory.
     pub(in crate::provider) const MAX_CONCURRENT_PAGES: usize = 24;
@@ -188,6 +208,15 @@ pub(super) mod web3mq {
     /// Pages of one window in flight at once. More costs memory and shortens a window only within
     /// the rate limit.
     pub(in crate::provider) const MAX_CONCURRENT_PAGES: usize = 16;
+    /// Bytes of content of the pages of one window in flight at once, where messages are large. It
+    /// bounds memory.
+    pub(in crate::provider) const READ_BYTES: u64 = 8 << 20;
+    /// The most pages that a topic without a believable total is counted to: a hundred million
+    /// messages in pages of 100. A topic whose pages never end is given up there.
+    pub(in crate::provider) const MAX_COUNTED_PAGES: u64 = 1 << 20;
+    /// The time for which a topic's totals are not believed after an empty page has contradicted
+    /// one. The messages are counted by pages meanwhile, which costs some twenty requests each time.
+    pub(in crate::provider) const DISTRUST_LIFETIME: Duration = Duration::from_hours(1);
     /// Pages that one search for a time may read. No search needs as many; it ends those in
     /// inconsistent histories.
     pub(in crate::provider) const MAX_PROBES: u32 = 64;

@@ -38,6 +38,7 @@
 
 mod account;
 pub mod agora;
+mod body_encoding;
 pub mod clock;
 mod credentials_fingerprint;
 mod damaged_items;
@@ -50,6 +51,7 @@ mod json;
 pub mod limits;
 pub mod rate_limiter;
 mod redaction;
+mod retry_after;
 mod send_log;
 mod splitting;
 mod survey;
@@ -77,7 +79,7 @@ pub use discovery::{Directories, DirectoryPage, StreamFinder};
 pub use error::{Disposition, ProviderError};
 pub use gate::Gate;
 use limits::HANDOVER_PAUSE;
-pub use survey::{FetchedWindow, RangeCount, Survey};
+pub use survey::{FetchedWindow, RangeCount, ReadPosition, ReadRoom, Survey, WindowRequest};
 pub use transport::ClientSetupError;
 
 /// One account at a provider: the methods that an adapter implements.
@@ -132,13 +134,20 @@ pub trait Provider: Send + Sync {
         self.survey(stream, range, target).await
     }
 
-    /// Reads all messages of a window. `expected` is the number that a survey has found.
+    /// Reads the messages of a window: all of them, or a part if they are more than there is room
+    /// for. A part that is not the first fails with [`ProviderError::HistoryChanged`] if its
+    /// position has shifted since.
     async fn fetch(
         &self,
         stream: StreamIndex,
         window: Window,
-        expected: u64,
+        request: WindowRequest,
     ) -> Result<FetchedWindow, ProviderError>;
+
+    /// Returns the first moment of the messages among which a window's [`ReadPosition`]s count.
+    fn positions_from(&self, window: Window) -> Millis {
+        window.from().start()
+    }
 
     /// Counts the provider's messages in `range` without reading them, as cheaply as possible. The
     /// counts of adjacent ranges add up.

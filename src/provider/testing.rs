@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    AccountSettings, FetchedWindow, Gate, Provider, ProviderError, ProviderKind, RangeCount, Survey,
+    AccountSettings, FetchedWindow, Gate, Provider, ProviderError, ProviderKind, RangeCount,
+    Survey, WindowRequest,
 };
 use crate::domain::message::{Message, UnparsableMessage};
 use crate::domain::stream::{Stream, StreamIndex};
@@ -27,7 +28,7 @@ impl IdleProvider {
             retention: None,
             since: None,
             refresh_for: None,
-            discovers: false,
+            discover_limit: None,
         };
         Self { account, gate }
     }
@@ -67,7 +68,7 @@ impl Provider for IdleProvider {
         &self,
         _: StreamIndex,
         _: Window,
-        _: u64,
+        _: WindowRequest,
     ) -> Result<FetchedWindow, ProviderError> {
         std::future::pending().await
     }

@@ -3,15 +3,16 @@
 
 use std::time::Duration;
 
-use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap};
 use reqwest::{Method, StatusCode, Url};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::clock::parse_http_date;
+use super::body_encoding::BodyEncoding;
 use super::error::ProviderError;
 use super::gate::Gate;
-use super::limits::{CONNECT_TIMEOUT, MAX_BODY_BYTES, MAX_CONCURRENT_BODY_BYTES, MAX_RETRY_AFTER};
+use super::limits::{CONNECT_TIMEOUT, MAX_BODY_BYTES, MAX_CONCURRENT_BODY_BYTES};
+use super::retry_after::retry_after;
 use super::traffic::RequestOutcome;
 
 /// A request, made anew for every attempt.
@@ -72,6 +73,8 @@ impl Transport {
             .user_agent(concat!("backscroll/", env!("CARGO_PKG_VERSION")));
         if is_plain {
             builder = builder.no_proxy();
+        } else {
+            check_proxy_variables()?;
         }
         let client = builder
             .build()
@@ -107,15 +110,24 @@ impl Transport {
         let sent = Instant::now();
         let response = match builder.send().await {
             Ok(response) => response,
+            // Only this request cannot be made: its address or a header is too long or not valid.
+            Err(error) if error.is_builder() => {
+                let fault = describe_network_error(&error);
+                return Attempt::Rejected(ProviderError::Unsendable { operation, fault });
+            }
             Err(error) => return Attempt::unreachable(&error),
         };
         if let Some(date) = response.headers().get(DATE).and_then(|d| d.to_str().ok()) {
             gate.clock().observe(date, sent, Instant::now());
         }
         let status = response.status();
-        let retry_after = retry_after(response.headers(), gate);
+        let retry_after = retry_after(response.headers(), gate.clock().now());
+        let encoding = BodyEncoding::from_headers(response.headers());
         match self.read_body(response).await {
-            Ok(Some(body)) => Attempt::from_answer(operation, status, retry_after, body),
+            Ok(Some(body)) => {
+                let body = encoding.decode(body);
+                Attempt::from_answer(operation, status, retry_after, body)
+            }
             Ok(None) => {
                 let fault = format!("the answer is larger than {MAX_BODY_BYTES} bytes");
                 Attempt::Rejected(ProviderError::Malformed { operation, fault })
@@ -234,14 +246,36 @@ impl ClientSetupError {
     }
 }
 
-/// Reads `Retry-After` in either of its forms, limited to [`MAX_RETRY_AFTER`].
-fn retry_after(headers: &HeaderMap, gate: &Gate) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let asked = match text.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => parse_http_date(text)?.since(gate.clock().now()),
+/// Fails if the environment names a proxy that cannot be used. Otherwise the client would ignore it
+/// and connect directly, which the operator may not want.
+fn check_proxy_variables() -> Result<(), ClientSetupError> {
+    const NAMES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+    for name in NAMES {
+        let Some(value) = std::env::var_os(name) else {
+            continue;
+        };
+        let is_usable = value.to_str().is_some_and(is_usable_proxy);
+        if !is_usable {
+            // The value may hold a password.
+            return Err(ClientSetupError(format!(
+                "the variable {name} does not name an HTTP proxy: write http://host:port, or unset it"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// An empty value stands for no proxy. Without a scheme it is `http`.
+fn is_usable_proxy(value: &str) -> bool {
+    let address = if value.contains("://") {
+        value.to_owned()
+    } else {
+        format!("http://{value}")
     };
-    Some(asked.min(MAX_RETRY_AFTER))
+    let is_scheme = |host: &str| matches!(host, "http" | "https");
+    let usable =
+        |url: Url| is_scheme(url.scheme()) && url.host_str().is_some_and(|host| !is_scheme(host));
+    value.is_empty() || Url::parse(&address).is_ok_and(usable)
 }
 
 /// Returns an error with its causes in one line. reqwest's own text would name the URL, and a URL
@@ -276,4 +310,32 @@ fn error_text(body: &[u8]) -> Option<String> {
     let keys = ["reason", "message", "msg", "code"];
     let text = keys.iter().find_map(|key| value.get(key)?.as_str())?;
     Some(super::json::printable(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proxy_must_be_an_address_of_an_http_proxy() {
+        for usable in [
+            "",
+            "http://proxy:3128",
+            "https://u:p@proxy.example/",
+            "proxy:3128",
+            "[::1]:80",
+        ] {
+            assert!(is_usable_proxy(usable), "{usable}");
+        }
+        for unusable in [
+            "http://",
+            "http:/proxy",
+            "proxy:port",
+            "socks5://proxy:1080",
+            "ht tp://proxy",
+            "://",
+        ] {
+            assert!(!is_usable_proxy(unusable), "{unusable}");
+        }
+    }
 }

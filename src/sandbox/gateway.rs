@@ -141,7 +141,7 @@ impl Gateway {
         answer: Response,
     ) -> Response {
         if self.sampler.is_disabled() {
-            return answer;
+            return self.world.options().body_form.apply(answer).await;
         }
         let (parts, body) = answer.into_parts();
         // All handlers build their answers in memory.

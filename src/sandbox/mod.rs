@@ -46,6 +46,7 @@ mod admin;
 mod agora;
 mod archive_entry;
 mod arrivals;
+mod body_form;
 mod call;
 mod corpus;
 mod durations;

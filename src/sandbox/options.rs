@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use clap::{Args, Command, FromArgMatches};
 
+use super::body_form::BodyForm;
 use super::durations::{ClockSkew, DurationRange, parse_duration};
 use super::fault::Fault;
 use super::shape::{
-    BoundRule, ChannelMessageType, DeadHandleStatus, EmptyListForm, FromSignForm, ListField,
-    PayloadField, ReceiverField, SnapshotMoment, TimeField, TimeForm, TotalForm, Web3mqEnvelope,
+    BoundRule, ChannelMessageType, CountForm, DeadHandleStatus, EmptyListForm, FromSignForm,
+    ListField, PayloadField, ReceiverField, SnapshotMoment, TimeField, TimeForm, TotalForm,
+    Web3mqEnvelope,
 };
 use super::share::Share;
 
@@ -125,6 +127,16 @@ pub struct Options {
     /// Total that a Web3MQ page reports
     #[arg(long, value_enum, default_value_t)]
     pub total: TotalForm,
+    /// Form of Agora's counts and Web3MQ's totals
+    #[arg(long, value_enum, default_value_t)]
+    pub count_form: CountForm,
+    /// Web3MQ topic whose pages never end: behind the oldest message, the newest follows again
+    #[arg(long, value_name = "TOPIC")]
+    pub endless_topic: Option<String>,
+
+    /// Encoding of the bodies of answers, unless faults are on
+    #[arg(long, value_enum, default_value_t)]
+    pub body_form: BodyForm,
 
     /// Latency of each answer: a duration, or a range to sample from
     #[arg(long, default_value = "0ms", value_name = "SPAN")]
@@ -210,6 +222,9 @@ impl Default for Options {
             from_sign: FromSignForm::default(),
             rename_fields: Vec::new(),
             total: TotalForm::default(),
+            count_form: CountForm::default(),
+            endless_topic: None,
+            body_form: BodyForm::default(),
             latency: DurationRange::default(),
             requests_per_second: 10,
             retry_after: false,

@@ -4,6 +4,7 @@
 //! client must read all of them. The defaults are the variants seen most recently.
 
 use clap::ValueEnum;
+use serde_json::Value;
 
 /// The rule for the bound of a time range.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -142,6 +143,44 @@ pub enum FromSignForm {
     Text,
     /// As in the contract's table
     Number,
+}
+
+/// The form of a number of messages: Agora's count and Web3MQ's total.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CountForm {
+    /// `250`
+    #[default]
+    Number,
+    /// `"250"`
+    Text,
+    /// `250.0`
+    Float,
+    /// `-1`, whatever the number
+    Negative,
+    /// `null`, whatever the number
+    Null,
+    /// `1000000000000`, whatever the number
+    Absurd,
+    /// `1000000`, whatever the number
+    Million,
+    /// `100`, if there are more
+    Hundred,
+}
+
+impl CountForm {
+    /// Returns a number of messages in this form.
+    pub(super) fn write(self, count: usize) -> Value {
+        match self {
+            Self::Number => count.into(),
+            Self::Text => count.to_string().into(),
+            Self::Float => (count as f64).into(),
+            Self::Negative => (-1).into(),
+            Self::Null => Value::Null,
+            Self::Absurd => 1_000_000_000_000_u64.into(),
+            Self::Million => 1_000_000.into(),
+            Self::Hundred => count.min(100).into(),
+        }
+    }
 }
 
 /// The total that a Web3MQ page reports.

@@ -9,6 +9,7 @@ use super::error::SyncError;
 use super::pipeline::Pipeline;
 use super::pipeline::memory::{MemoryBudget, PayloadSize};
 use super::pipeline::outcome::{PassContext, PassOutcome};
+use super::pipeline::partial_window::PartialWindows;
 use super::plan::job::RefetchList;
 use super::plan::tails::TailScheduler;
 use super::plan::{Plan, StreamHistory};
@@ -70,6 +71,7 @@ impl AccountSync {
             progress: Arc::new(AccountProgress::new(provider.clone())),
             memory,
             payload_size: PayloadSize::default(),
+            partial_windows: PartialWindows::default(),
             abort: CancellationToken::new(),
         };
         Self {
@@ -207,6 +209,7 @@ impl AccountSync {
             discovered,
         } = outcome?;
         self.discovery.add(discovered, directories?);
+        self.discovery.apply_limit(session).await?;
         tally.requests = self.provider.requests_sent() - requests_before;
         // Some questions are answered from memory, which proves nothing.
         let is_from_memory =
@@ -256,6 +259,7 @@ impl AccountSync {
                 followed.wanted_from.max(since)
             }),
             sealed: sealed.get(&followed.id).unwrap_or(&none),
+            is_discovered: self.provider.stream(stream).discovered,
         });
         let scheduler = std::mem::take(&mut self.scheduler);
         let mut plan = Plan::missing(frontier, bounds.until, scheduler, streams);

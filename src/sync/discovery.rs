@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::limits::{MAX_DIRECTORY_REQUESTS, MAX_LISTING, MAX_LOGGED_STREAMS};
+use super::limits::{MAX_DIRECTORY_REQUESTS, MAX_LISTING, MAX_LOGGED_STREAMS, MAX_PENDING_STREAMS};
 use super::purpose::Purpose;
 use super::session::{FollowedStream, Session};
 use crate::domain::identity::IdentifiedMessage;
@@ -26,9 +26,12 @@ use crate::store::{AccountId, Archive, RecordedError, StoreError};
 pub(super) struct DiscoveredStreams(BTreeMap<String, Arc<Stream>>);
 
 impl DiscoveredStreams {
-    /// Adds streams that are not among them yet.
+    /// Adds streams that are not among them yet, up to [`MAX_PENDING_STREAMS`].
     fn add(&mut self, streams: Vec<Stream>) {
         for stream in streams {
+            if self.0.len() >= MAX_PENDING_STREAMS {
+                return;
+            }
             self.0
                 .entry(stream.key.clone())
                 .or_insert_with(|| Arc::new(stream));
@@ -41,7 +44,7 @@ impl DiscoveredStreams {
         provider: &dyn Provider,
         messages: &[IdentifiedMessage],
     ) {
-        if !provider.account().discovers {
+        if !provider.account().discovers() {
             return;
         }
         for message in messages {
@@ -58,6 +61,23 @@ impl DiscoveredStreams {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// Drops all but the first `room` streams. Returns the number dropped.
+    fn truncate(&mut self, room: usize) -> usize {
+        let before = self.0.len();
+        while self.0.len() > room {
+            self.0.pop_last();
+        }
+        before - self.0.len()
+    }
+}
+
+/// Returns the number of further streams that an account may discover.
+fn room_for(provider: &dyn Provider) -> usize {
+    let limit = provider.account().discover_limit.unwrap_or_default();
+    let streams = provider.streams();
+    let followed = streams.iter().filter(|stream| stream.discovered).count();
+    limit.saturating_sub(followed)
 }
 
 /// The streams that an account has discovered and does not follow yet. It outlasts a pass.
@@ -69,6 +89,8 @@ pub(super) struct AccountDiscovery {
     directories_read_at: Option<Instant>,
     /// True if a directory could not be read then.
     has_failed: bool,
+    /// The most streams that were left out at a time, because of the account's limit.
+    left_out: usize,
 }
 
 impl AccountDiscovery {
@@ -77,6 +99,39 @@ impl AccountDiscovery {
         self.pending.extend(from_messages);
         self.pending.extend(directories.discovered);
         self.has_failed = directories.has_failed.unwrap_or(self.has_failed);
+        self.left_out = self.left_out.max(directories.left_out);
+    }
+
+    /// Leaves out the pending streams beyond the account's limit, and reports them.
+    pub(super) async fn apply_limit(&mut self, session: &Session) -> Result<(), StoreError> {
+        let provider = &*session.provider;
+        let left_out = self.pending.truncate(room_for(provider));
+        let is_first = self.left_out == 0 && left_out > 0;
+        self.left_out = self.left_out.max(left_out);
+        if self.left_out == 0 {
+            return Ok(());
+        }
+        let limit = provider.account().discover_limit.unwrap_or_default();
+        let error = format!(
+            "the limit of {limit} discovered streams is reached; at least {} others are left out",
+            self.left_out
+        );
+        let hint = "raise discover_limit if the names are real; messages with invented names may \
+                    come from any user"
+            .to_owned();
+        if is_first {
+            tracing::warn!(
+                account = provider.account().name,
+                error,
+                hint,
+                "streams are left out"
+            );
+        }
+        let recorded = RecordedError { error, hint };
+        let archive = &session.archive;
+        archive
+            .record_discovery_error(session.account, Some(&recorded))
+            .await
     }
 
     /// Returns the number of streams that are followed from the next pass on.
@@ -84,21 +139,21 @@ impl AccountDiscovery {
         self.pending.0.len() as u64
     }
 
-    /// True if a directory could not be read when they were last read.
+    /// True if a directory could not be read when they were last read, or streams are left out.
     pub(super) fn has_failed(&self) -> bool {
-        self.has_failed
+        self.has_failed || self.left_out > 0
     }
 
     /// Adds the streams that the participants in the archive lead to, if the account discovers.
     pub(super) async fn add_from_archive(&mut self, session: &Session) -> Result<(), StoreError> {
-        if !session.provider.account().discovers {
+        if !session.provider.account().discovers() {
             return Ok(());
         }
         for participant in session.archive.participants(session.account).await? {
             self.pending
                 .add(session.provider.streams_to_follow(&participant));
         }
-        Ok(())
+        self.apply_limit(session).await
     }
 
     /// Follows the pending streams, from the pass that begins on.
@@ -146,6 +201,7 @@ impl AccountDiscovery {
             archive: session.archive.clone(),
             account: session.account,
             wanted_from: wanted_from(session.provider.account(), session.horizon()),
+            room: room_for(&*session.provider),
         })
     }
 }
@@ -180,6 +236,8 @@ pub(super) struct DirectoryReader {
     account: AccountId,
     /// The start of the wanted history of the streams in them.
     wanted_from: Second,
+    /// The number of streams that may be added.
+    room: usize,
 }
 
 /// The streams in the directories that were not followed.
@@ -188,6 +246,8 @@ pub(super) struct DirectoryResult {
     discovered: DiscoveredStreams,
     /// True if a directory could not be read. `None` if they were not read.
     has_failed: Option<bool>,
+    /// The number of streams that were left out because of the account's limit.
+    left_out: usize,
 }
 
 /// Reads the directories, if they are due.
@@ -220,9 +280,7 @@ impl DirectoryReader {
                     page = timeout_at(deadline, page) => page.unwrap_or_else(|_| timed_out()),
                     () = stop.cancelled() => return Ok(result),
                 };
-                result
-                    .discovered
-                    .extend(self.follow_in_archive(streams).await?);
+                self.follow_in_archive(streams, &mut result).await?;
                 if let Some(failure) = error {
                     let account = &self.provider.account().name;
                     let (error, hint) = (failure.to_string(), failure.hint().to_owned());
@@ -243,23 +301,27 @@ impl DirectoryReader {
         })
     }
 
-    /// Records the streams of a page that are not followed yet, and returns them.
+    /// Records the streams of a page that are not followed yet, as far as there is room, and adds
+    /// them to the result.
     async fn follow_in_archive(
         &self,
         streams: Vec<Stream>,
-    ) -> Result<DiscoveredStreams, StoreError> {
+        result: &mut DirectoryResult,
+    ) -> Result<(), StoreError> {
         let mut discovered = DiscoveredStreams::default();
         discovered.add(streams);
-        discovered
-            .0
-            .retain(|key, _| self.provider.stream_index(key).is_none());
+        discovered.0.retain(|key, _| {
+            self.provider.stream_index(key).is_none() && !result.discovered.0.contains_key(key)
+        });
+        result.left_out += discovered.truncate(self.room - result.discovered.0.len());
         if !discovered.is_empty() {
             let streams: Vec<_> = discovered.0.values().cloned().collect();
             self.archive
                 .follow(self.account, &streams, self.wanted_from)
                 .await?;
         }
-        Ok(discovered)
+        result.discovered.extend(discovered);
+        Ok(())
     }
 }
 

@@ -18,6 +18,25 @@ pub(super) const WINDOW_PAYLOAD_BYTES: u64 = 4 << 20;
 /// window before, or several that were joined; a smaller value would split it again needlessly.
 pub(super) const REFETCH_SIZE_FACTOR: u64 = 2;
 
+/// Bytes of content that a window holds at most before the rest of it is read as another part. Twice
+/// the usual size, since a window may be as large; a larger value multiplies with the windows in
+/// flight where messages suddenly become large.
+pub(super) const READ_ROOM_BYTES: u64 = 2 * WINDOW_PAYLOAD_BYTES;
+/// A window of more than this multiple of the usual size is read in parts. Providers split windows
+/// before that, unless all their messages lie in one second.
+pub(super) const READ_ROOM_WINDOWS: u64 = 4;
+/// Messages that one pass reads of a window in parts, after which the window is suspended and
+/// reported. More lets a stream without an end use up more requests in each pass.
+pub(super) const MAX_PARTED_MESSAGES: u64 = 250_000;
+/// Windows of which parts were read and whose position is remembered. Of others the archive tells
+/// it, at the cost of some queries.
+pub(super) const MAX_PARTIAL_WINDOWS: usize = 64;
+/// The times that a window in parts is begun anew in a pass because its position has shifted.
+pub(super) const MAX_RESTARTS: u32 = 2;
+/// Steps in which the archive is asked how far a window was read. More hold fewer messages in memory
+/// at once.
+pub(super) const RESUME_STEPS: i64 = 32;
+
 // Memory of the messages in flight.
 
 /// Windows that each account may always hold in memory: one that is being completed and the next.
@@ -134,6 +153,13 @@ pub(super) const UNSTABLE_EDGE_S: i64 = 300;
 /// A range with at most this many messages is refetched instead of being bisected further: more
 /// counts would cost more than the read.
 pub(super) const MAX_REFETCH_MESSAGES: u64 = 150;
+/// Cuts of one run of ledger rows, each with a count. No real difference needs as many; it ends the
+/// search in counts that contradict each other.
+pub(super) const MAX_CUTS: usize = 1000;
+/// Messages of a window that is fetched again for a repair, at most. It bounds memory.
+pub(super) const MAX_REPAIRED_MESSAGES: u64 = 200_000;
+/// The same in bytes of content.
+pub(super) const MAX_REPAIRED_BYTES: u64 = 128 << 20;
 /// Groups of unread messages that a refresh considers (one per minute and conversation).
 pub(super) const MAX_UNREAD_MINUTES: u64 = 10_000;
 /// Ledger rows that a refresh refetches: more than a pass has time for.
@@ -158,6 +184,9 @@ pub(super) const MAX_TRIED_ONE_BY_ONE: usize = 100;
 pub(super) const MAX_LISTING: Duration = MAX_SHORT_PASS;
 /// Requests for one directory that is read in parts.
 pub(super) const MAX_DIRECTORY_REQUESTS: u32 = 16;
+/// Discovered streams that are held before they are followed. It bounds memory; others are found
+/// again.
+pub(super) const MAX_PENDING_STREAMS: usize = 100_000;
 /// Discovered streams that are logged by name at a time.
 pub(super) const MAX_LOGGED_STREAMS: usize = 20;
 

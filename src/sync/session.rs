@@ -385,7 +385,7 @@ mod tests {
             retention: retention_s.map(Duration::from_secs),
             since: None,
             refresh_for: None,
-            discovers: false,
+            discover_limit: None,
         }
     }
 

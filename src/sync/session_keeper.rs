@@ -183,7 +183,7 @@ impl SessionKeeper {
 
     /// Follows the streams that earlier processes have discovered, if the account still discovers.
     async fn follow_archived(&self, account: AccountId) -> Result<(), StoreError> {
-        if self.provider.account().discovers {
+        if self.provider.account().discovers() {
             for stream in self.archive.discovered_streams(account).await? {
                 self.provider.follow(&stream);
             }

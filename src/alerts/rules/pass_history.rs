@@ -12,6 +12,9 @@ use crate::store::StreamStatus;
 const HANG_HINT: &str = "raise requests_per_second if it is below 0.1; otherwise restart \
                          Backscroll (nothing is lost), and please report it";
 
+/// The key of discovery among the failing streams. No stream has it.
+const DISCOVERY: &str = "";
+
 /// The recent passes of an account. See the module documentation.
 #[derive(Debug, Default)]
 pub struct PassHistory {
@@ -135,11 +138,17 @@ impl PassHistory {
         if !matches!(self.condition, AccountCondition::Working) {
             return None;
         }
-        let failing: BTreeSet<&str> = streams
+        let discovery_error = streams
+            .iter()
+            .find_map(|stream| stream.discovery_error.as_ref());
+        let mut failing: BTreeSet<&str> = streams
             .iter()
             .filter(|stream| stream.error.is_some())
             .map(|stream| stream.stream.as_str())
             .collect();
+        if discovery_error.is_some() {
+            failing.insert(DISCOVERY);
+        }
         self.first_failed_at
             .retain(|stream, _| failing.contains(stream.as_str()));
         let mut result = CheckResult::for_whole(Some(account), AlarmKind::Stuck, None);
@@ -156,6 +165,14 @@ impl PassHistory {
             } else {
                 result.inconclusive.insert(key);
             }
+        }
+        if let Some(failure) = discovery_error
+            && self.failed_passes(DISCOVERY) >= FAILURES_BEFORE_ALARM
+        {
+            let text = format!("streams are not discovered: {}", failure.error);
+            result
+                .problems
+                .push(DetectedProblem::new(text, &failure.hint));
         }
         Some(result)
     }

@@ -128,7 +128,7 @@ fn print_account_notes(plan: &AccountPlan<'_>, preview: &Preview) {
             "  streams overlap: a message of several streams is counted in each, so fewer will be new",
         );
     }
-    if plan.provider.account().discovers {
+    if plan.provider.account().discovers() {
         print_line("  streams that are still to be discovered are not included");
     }
     for (stream, error) in &preview.stream_errors {

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 // Connections.
 
-/// Maximum number of concurrent connections; others wait until one ends. It limits the memory that
-/// requests can take.
+/// Maximum number of concurrent connections. For another one, the oldest that has not sent a request
+/// is closed; if all have, it waits until one ends. It limits the memory that requests can take.
 pub(super) const MAX_CONNECTIONS: usize = 32;
 /// Maximum duration of a connection. It is longer than any response takes.
 pub(super) const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
+/// Minimum age of a silent connection that is closed for another one. Less could close connections
+/// whose request is just arriving; more delays an answer behind many silent ones.
+pub(super) const SILENT_GRACE: Duration = Duration::from_millis(100);
 /// Timeout for the head of a request. A longer time lets idle clients occupy connections.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum size of a request's head, in bytes.

@@ -11,7 +11,7 @@ use super::message::{self, MessagePage};
 use super::page_checks;
 use super::requested::RequestedMessages;
 use crate::provider::damaged_items::isolate_damaged_items;
-use crate::provider::json;
+use crate::provider::json::{self, WireCount};
 
 /// The content of an answer under status 200.
 #[derive(Debug)]
@@ -38,7 +38,8 @@ struct HistoryEnvelope<'a> {
     reason: Option<Cow<'a, str>>,
     #[serde(borrow)]
     location: Option<Cow<'a, str>>,
-    count: Option<u64>,
+    #[serde(default, deserialize_with = "json::present")]
+    count: Option<WireCount>,
     #[serde(borrow)]
     messages: Option<&'a RawValue>,
     /// A list of messages by another name, or a gateway's error text.
@@ -72,11 +73,12 @@ pub(super) fn parse_location(body: &[u8]) -> HistoryAnswer<String> {
     })
 }
 
-/// Parses the number of messages of a count.
-pub(super) fn parse_count(body: &[u8]) -> HistoryAnswer<u64> {
+/// Parses the number of messages of a count; `None` if it is no number that can be believed.
+pub(super) fn parse_count(body: &[u8]) -> HistoryAnswer<Option<u64>> {
     parse_answer(body, |envelope| {
         envelope
             .count
+            .map(|count| count.0)
             .ok_or_else(|| "the answer holds no `count`".to_owned())
     })
 }
@@ -275,7 +277,7 @@ mod tests {
         ));
         assert!(matches!(
             parse_count(br#"{"result":"success","code":"ok","count":123}"#),
-            HistoryAnswer::Ready(123)
+            HistoryAnswer::Ready(Some(123))
         ));
         assert!(
             matches!(parse_count(br#"{"result":"failed","code":"busy"}"#), HistoryAnswer::Failed { code, .. } if code == "busy")

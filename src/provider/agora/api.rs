@@ -175,13 +175,14 @@ impl AgoraApi {
         Ok(page.map_or(HandleState::InProgress, HandleState::Ready))
     }
 
-    /// Returns the number of messages between two bounds, by the provider's own meaning of a bound.
+    /// Returns the number of messages between two bounds, by the provider's own meaning of a bound;
+    /// `None` if its count cannot be believed.
     pub(super) async fn count(
         &self,
         stream: &Stream,
         bounds: Window,
         priority: Priority,
-    ) -> Result<u64, ProviderError> {
+    ) -> Result<Option<u64>, ProviderError> {
         const OPERATION: &str = "count";
         let url = self.count_url(stream, bounds);
         let mut retry = self.http.answer_retry();

@@ -162,7 +162,7 @@ mod tests {
             retention: None,
             since: None,
             refresh_for: None,
-            discovers: discovery.is_some(),
+            discover_limit: discovery.map(|_| 100),
         };
         let basic = Credentials::Basic {
             customer_id: String::new(),

@@ -1,13 +1,15 @@
 //! The answers of the event feeds: who logged in or out, and who joined or left a channel.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::domain::message::name_error;
 use crate::domain::participant::Participant;
-use crate::provider::json::{parse_error_text, utf8_body};
+use crate::provider::json::{for_each_item, parse_error_text, utf8_body};
+use crate::provider::limits::MAX_NAMES_PER_ANSWER;
 use crate::provider::limits::agora::MAX_EVENTS_PER_ANSWER;
 
 /// The users and channels of one answer.
@@ -24,7 +26,7 @@ struct EventsEnvelope<'a> {
     #[serde(borrow)]
     result: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    events: Option<Vec<&'a RawValue>>,
+    events: Option<&'a RawValue>,
 }
 
 /// Newer documents say `group_id`, older ones `channel_id`. The type and time of an event are not
@@ -46,16 +48,19 @@ pub(super) fn parse_events(body: &[u8]) -> Result<FeedEvents, String> {
         Some(_) => return Err("`result` is not success".to_owned()),
         None => return Err("the answer holds no `result`".to_owned()),
     }
-    let events = envelope.events.unwrap_or_default();
-    let mut participants: Vec<_> = events
-        .iter()
-        .flat_map(|event| event_participants(event))
-        .collect();
-    participants.sort_unstable();
-    participants.dedup();
+    let mut events = 0;
+    let mut participants = BTreeSet::new();
+    for_each_item(envelope.events, |event| {
+        events += 1;
+        if participants.len() < MAX_NAMES_PER_ANSWER {
+            participants.extend(event_participants(event));
+        }
+        Ok(())
+    })
+    .map_err(|error| parse_error_text(&error))?;
     Ok(FeedEvents {
-        participants,
-        has_more: events.len() >= MAX_EVENTS_PER_ANSWER,
+        participants: participants.into_iter().collect(),
+        has_more: events >= MAX_EVENTS_PER_ANSWER,
     })
 }
 

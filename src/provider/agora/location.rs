@@ -6,7 +6,8 @@ use crate::provider::error::ProviderError;
 use crate::provider::json::printable;
 
 /// Returns the address that a `location` names. It must be on the host where the handle was made:
-/// any other would get the credentials. `~` stands for the project.
+/// any other would get the credentials. `~` stands for the project. A location that says `http` for
+/// the very host is asked for over `https`: a provider behind a proxy may not know its own scheme.
 pub(super) fn resolve_location(project: &Url, location: &str) -> Result<Url, ProviderError> {
     const OPERATION: &str = "query";
     let unreadable = || {
@@ -26,7 +27,11 @@ pub(super) fn resolve_location(project: &Url, location: &str) -> Result<Url, Pro
             .map_err(|_| unreadable())?
             .to_string(),
     };
-    let address = Url::parse(&address).map_err(|_| unreadable())?;
+    let mut address = Url::parse(&address).map_err(|_| unreadable())?;
+    if address.scheme() == "http" && project.scheme() == "https" {
+        // It fails for no address that has a host.
+        let _ = address.set_scheme("https");
+    }
     if address.origin() != project.origin() {
         let host = printable(address.host_str().unwrap_or("none"));
         return Err(ProviderError::ForeignLocation {
@@ -58,9 +63,16 @@ mod tests {
             Some(handle)
         );
         assert_eq!(resolved(handle).as_deref(), Some(handle));
+        for plain in [
+            handle.replace("https:", "http:"),
+            handle.replace("https://api.agora.io", "HTTP://API.agora.io:443"),
+        ] {
+            assert_eq!(resolved(&plain).as_deref(), Some(handle), "{plain}");
+        }
         for foreign in [
             "https://evil.example/x",
-            "http://api.agora.io/x",
+            "http://evil.example/x",
+            "http://api.agora.io:8080/x",
             "https://api.agora.io:8443/x",
             "//evil.example/x",
             "\\\\evil.example/x",

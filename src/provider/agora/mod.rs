@@ -49,10 +49,12 @@ use super::followed_streams::FollowedStreams;
 use super::gate::Gate;
 use super::http_client::HttpClient;
 pub use super::limits::agora::MESSAGES_PER_WINDOW;
-use super::survey::{FetchedWindow, RangeCount, Survey};
+use super::limits::agora::QUERY_MARGIN;
+use super::survey::{FetchedWindow, RangeCount, Survey, WindowRequest};
 use super::transport::ClientSetupError;
 use crate::domain::message::{ConversationKind, Message, UnparsableMessage};
 use crate::domain::stream::{Stream, StreamIndex};
+use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use api::AgoraApi;
 use conversations::ConversationKinds;
@@ -194,11 +196,15 @@ impl Provider for Agora {
         &self,
         stream: StreamIndex,
         window: Window,
-        expected: u64,
+        request: WindowRequest,
     ) -> Result<FetchedWindow, ProviderError> {
         self.reader
-            .read(&self.streams.at(stream), window, expected)
+            .read(&self.streams.at(stream), window, request)
             .await
+    }
+
+    fn positions_from(&self, window: Window) -> Millis {
+        window.padded(QUERY_MARGIN).from().start()
     }
 
     async fn count(&self, stream: StreamIndex, range: Window) -> Result<RangeCount, ProviderError> {
@@ -259,9 +265,6 @@ impl Agora {
         let Some(window) = Window::new(now.minus(Duration::from_secs(1)), now) else {
             return Ok(());
         };
-        self.surveyor
-            .estimate_count(stream, window)
-            .await
-            .map(|_| ())
+        self.surveyor.probe_count(stream, window).await.map(|_| ())
     }
 }

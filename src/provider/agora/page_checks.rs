@@ -14,10 +14,13 @@ use crate::provider::json;
 pub(super) fn mismatch(pages: &[MessagePage], count: u64) -> Option<String> {
     let served: u64 = pages.iter().map(|page| page.len() as u64).sum();
     if served != count {
-        return Some(format!(
-            "the provider counts {count} messages and serves {served}"
-        ));
+        return Some(count_mismatch(count, served));
     }
+    order_mismatch(pages)
+}
+
+/// Returns the reason why pages are not in order of time.
+pub(super) fn order_mismatch(pages: &[MessagePage]) -> Option<String> {
     let times = || {
         pages
             .iter()
@@ -29,6 +32,10 @@ pub(super) fn mismatch(pages: &[MessagePage], count: u64) -> Option<String> {
         .zip(times().skip(1))
         .any(|(earlier, later)| later < earlier);
     is_out_of_order.then(|| "the provider does not serve this history in order of time".to_owned())
+}
+
+pub(super) fn count_mismatch(count: u64, served: u64) -> String {
+    format!("the provider counts {count} messages and serves {served}")
 }
 
 /// Returns the reason why pages that add up may do so by accident: a message stands on both sides

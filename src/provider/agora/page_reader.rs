@@ -1,26 +1,106 @@
 //! Pages: a POST makes a handle, a GET reads it, once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, StreamExt};
 use tokio::time::{sleep, sleep_until};
 
 use super::api::{AgoraApi, HandleState, PendingQuery, QueryRange};
-use super::message::MessagePage;
+use super::message::{MessagePage, ParsedMessage};
 use super::query::OffsetOrder;
 use super::readiness::HandleReadiness;
+use crate::domain::time::Millis;
 use crate::provider::error::ProviderError;
 use crate::provider::http_client::ParsedAnswer;
 use crate::provider::json;
 use crate::provider::limits::agora::{
     IN_PROGRESS_WAIT, MAX_CONCURRENT_PAGES, MAX_POLLS, MAX_READ_ATTEMPTS, PAGE_SIZE,
 };
+use crate::provider::survey::ReadRoom;
 
 /// The reader of pages of one project.
 #[derive(Debug)]
 pub(super) struct PageReader {
     api: Arc<AgoraApi>,
     readiness: HandleReadiness,
+    /// The mean size of a page, in bytes of content.
+    page_bytes: AtomicU64,
+}
+
+/// Consecutive pages of a range.
+#[derive(Debug, Default)]
+pub(super) struct PageRun {
+    /// Pages and messages, oldest first.
+    pub(super) pages: Vec<MessagePage>,
+    /// The number of messages in the pages.
+    pub(super) messages: u64,
+    /// The reason why the last page is the last one; `None` while others may follow.
+    pub(super) ended: Option<RunEnd>,
+    bytes: u64,
+    /// The number of pages that the count lets expect.
+    expected: u64,
+    is_descending: bool,
+    /// The first moment that is not asked for, if messages behind it need not be read.
+    until: Option<Millis>,
+}
+
+/// The reason why a page is the last one of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RunEnd {
+    /// The range holds no further message.
+    Whole,
+    /// The pages have reached the first moment that is not asked for.
+    PastEnd,
+    /// It was not full although others were expected behind it: those begin elsewhere.
+    Short,
+}
+
+impl PageRun {
+    fn push(&mut self, mut page: MessagePage) {
+        self.messages += page.len() as u64;
+        self.bytes += content_bytes(&page);
+        if self.is_descending {
+            page.reverse();
+        } else {
+            self.ended = self.end_at(&page);
+        }
+        self.pages.push(page);
+    }
+
+    /// Returns the reason why the run ends with this page, counted from the oldest message. From
+    /// the newest, only the oldest page need not be full.
+    fn end_at(&self, page: &MessagePage) -> Option<RunEnd> {
+        let is_full = page.len() as u64 >= PAGE_SIZE;
+        let is_last = self.pages.len() as u64 + 1 >= self.expected;
+        let newest = page.iter().rev().find_map(|item| item.as_ref().ok());
+        let is_past = |until| newest.is_some_and(|message| message.sent_at >= until);
+        if page.is_empty() || (is_last && !is_full) {
+            Some(RunEnd::Whole)
+        } else if self.until.is_some_and(is_past) {
+            Some(RunEnd::PastEnd)
+        } else {
+            (!is_full).then_some(RunEnd::Short)
+        }
+    }
+
+    /// True if all expected pages were read.
+    fn is_complete(&self) -> bool {
+        self.pages.len() as u64 >= self.expected
+    }
+
+    /// True if nothing more is to be read now.
+    fn has_ended(&self, room: ReadRoom) -> bool {
+        self.ended.is_some() || self.messages >= room.messages || self.bytes >= room.bytes
+    }
+}
+
+fn content_bytes(page: &MessagePage) -> u64 {
+    let bytes = |item: &ParsedMessage| match item {
+        Ok(message) => message.content_bytes(),
+        Err(unparsable) => unparsable.raw.len() as u64,
+    };
+    page.iter().map(bytes).sum()
 }
 
 impl PageReader {
@@ -28,6 +108,7 @@ impl PageReader {
         Self {
             api,
             readiness: HandleReadiness::new(),
+            page_bytes: AtomicU64::new(0),
         }
     }
 
@@ -67,32 +148,79 @@ impl PageReader {
         })
     }
 
-    /// Reads all pages of a range that holds `count` messages. Pages and messages are returned
-    /// oldest first, and the oldest are requested first, whichever end the provider counts offsets
-    /// from.
+    /// Reads the pages of a range, from `first` messages after its oldest on. Pages and messages
+    /// are returned oldest first, and the oldest are requested first, whichever end the provider
+    /// counts offsets from.
+    ///
+    /// `count` is only the number of messages that is expected. The range ends with a page that is
+    /// not full, whatever the count. The run ends early at the moment `until`, and when there is no
+    /// more room.
     pub(super) async fn read_pages(
         &self,
         range: QueryRange<'_>,
-        count: u64,
-    ) -> Result<Vec<MessagePage>, ProviderError> {
+        first: u64,
+        count: Option<u64>,
+        until: Option<Millis>,
+        room: ReadRoom,
+    ) -> Result<PageRun, ProviderError> {
         let is_descending = range.order == OffsetOrder::Descending;
-        let page_count = count.max(1).div_ceil(PAGE_SIZE);
-        let page_number = |page| {
-            if is_descending {
-                page_count - 1 - page
-            } else {
-                page
-            }
+        let expected = count.map(|count| count.saturating_sub(first).max(1).div_ceil(PAGE_SIZE));
+        let planned = expected
+            .unwrap_or(u64::MAX)
+            .min(room.messages.div_ceil(PAGE_SIZE));
+        let last = expected.unwrap_or(planned).saturating_sub(1);
+        let offset = move |page: u64| {
+            let page = if is_descending { last - page } else { page };
+            first.saturating_add(page.saturating_mul(PAGE_SIZE))
         };
-        let offsets = (0..page_count).map(|page| page_number(page) * PAGE_SIZE);
+        let mut run = PageRun {
+            expected: expected.unwrap_or(u64::MAX),
+            is_descending,
+            until,
+            ..PageRun::default()
+        };
+        let mut offsets = (0..planned).map(offset);
+        if self.mean_page_bytes() == 0
+            && let Some(offset) = offsets.next()
+        {
+            // The size of a page is not known yet: one is read before many are.
+            let page = self.read_page(range, offset, PAGE_SIZE).await?;
+            self.observe_size(&page);
+            run.push(page);
+        }
+        let concurrent = room.bytes / self.mean_page_bytes().max(1);
+        let concurrent = usize::try_from(concurrent).unwrap_or(usize::MAX);
         let reads = stream::iter(offsets).map(|offset| self.read_page(range, offset, PAGE_SIZE));
-        let oldest_first = reads.buffered(MAX_CONCURRENT_PAGES).map_ok(|mut page| {
-            if is_descending {
-                page.reverse();
-            }
-            page
-        });
-        oldest_first.try_collect().await
+        let mut reads = reads.buffered(concurrent.clamp(1, MAX_CONCURRENT_PAGES));
+        while !run.has_ended(room)
+            && let Some(page) = reads.next().await
+        {
+            let page = page?;
+            self.observe_size(&page);
+            run.push(page);
+        }
+        // A last page that is full may have another one behind it.
+        while !is_descending && expected.is_some() && !run.has_ended(room) {
+            let page = self.read_page(range, first + run.messages, PAGE_SIZE);
+            run.push(page.await?);
+        }
+        if is_descending && run.is_complete() {
+            run.ended = Some(RunEnd::Whole);
+        }
+        Ok(run)
+    }
+
+    /// Returns the mean size of the pages read lately, in bytes of content; 0 before the first.
+    fn mean_page_bytes(&self) -> u64 {
+        self.page_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The mean follows larger pages at once and smaller ones slowly.
+    fn observe_size(&self, page: &MessagePage) {
+        let bytes = content_bytes(page).max(1);
+        let mean = self.mean_page_bytes();
+        let mean = bytes.max((mean * 7 + bytes) / 8);
+        self.page_bytes.store(mean, Ordering::Relaxed);
     }
 
     /// Reads a handle once it is ready; `None` if it is gone.

@@ -13,10 +13,12 @@ use super::page_checks;
 use super::page_reader::PageReader;
 use super::splitting;
 use crate::domain::stream::Stream;
-use crate::domain::time::{Millis, Second};
+use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use crate::provider::error::ProviderError;
-use crate::provider::limits::agora::{MIN_PAGE_SIZE, PAGE_SIZE, QUERY_MARGIN};
+use crate::provider::limits::agora::{
+    MAX_PIECES, MAX_UNCHECKED_WINDOWS, MIN_PAGE_SIZE, PAGE_SIZE, QUERY_MARGIN,
+};
 use crate::provider::rate_limiter::Priority;
 use crate::provider::survey::{FetchedWindow, RangeCount, Survey};
 
@@ -49,19 +51,17 @@ impl AgoraSurveyor {
             .api
             .count(stream, range.padded(QUERY_MARGIN), Priority::Normal)
             .await?;
-        if count == 0 {
+        if count == Some(0) {
             let requested_at = self.api.gate().clock().time_at(asked);
             return Ok(Survey::Complete(FetchedWindow {
                 provider_count: Some(0),
                 ..FetchedWindow::from_items([], requested_at)
             }));
         }
-        let cuts = self.split_points(stream, range, count, target).await?;
-        Ok(if cuts.is_empty() {
-            Survey::OneWindow(count)
-        } else {
-            Survey::Split { count, cuts }
-        })
+        match count {
+            Some(count) => self.split(stream, range, count, target).await,
+            None => Ok(Survey::OneWindow(None)),
+        }
     }
 
     /// Reads one page. If it is full, the range is surveyed instead.
@@ -105,6 +105,19 @@ impl AgoraSurveyor {
         stream: &Stream,
         range: Window,
     ) -> Result<u64, ProviderError> {
+        let count = self.probe_count(stream, range).await?;
+        count.ok_or_else(|| ProviderError::Malformed {
+            operation: "count",
+            fault: "`count` is no number of messages".to_owned(),
+        })
+    }
+
+    /// Returns the provider's count of a range; `None` if it cannot be believed.
+    pub(super) async fn probe_count(
+        &self,
+        stream: &Stream,
+        range: Window,
+    ) -> Result<Option<u64>, ProviderError> {
         self.api.count(stream, range, Priority::Normal).await
     }
 
@@ -127,22 +140,39 @@ impl AgoraSurveyor {
                 .is_consistent_with(&times, range, count)
     }
 
-    /// Returns the split points of a range that holds `count` messages; none if it fits into one
-    /// window.
-    async fn split_points(
+    /// Splits a range that holds `count` messages, unless it fits into one window.
+    ///
+    /// A false count would be split for ever. So a range whose messages are not there, where the
+    /// count says that they are, is not split but read until an empty page.
+    async fn split(
         &self,
         stream: &Stream,
         range: Window,
         count: u64,
         target: u64,
-    ) -> Result<Vec<Second>, ProviderError> {
+    ) -> Result<Survey, ProviderError> {
         let windows = splitting::window_count(count, target);
         if windows == 1 || range.seconds() == 1 {
-            return Ok(vec![]);
+            return Ok(Survey::OneWindow(Some(count)));
         }
         let page = self.read_first_page(stream, range, MIN_PAGE_SIZE).await?;
+        let mut is_believed = page.len() as u64 >= MIN_PAGE_SIZE;
+        if is_believed && windows > MAX_UNCHECKED_WINDOWS {
+            let range = QueryRange::ascending(stream, range);
+            let last = self
+                .pages
+                .read_page(range, count - 1, MIN_PAGE_SIZE)
+                .await?;
+            is_believed = !last.is_empty();
+        }
+        if !is_believed {
+            let account = self.api.account();
+            tracing::warn!(account, %range, count, "the provider counts messages that it does not serve");
+            return Ok(Survey::OneWindow(None));
+        }
         let first = message_times(&page).next().map(Millis::second);
-        Ok(splitting::split_points(range, first, windows))
+        let cuts = splitting::split_points(range, first, windows.min(MAX_PIECES));
+        Ok(Survey::Split { count, cuts })
     }
 
     /// Finds out what bounds mean, as far as the messages of a range can show it.

@@ -10,7 +10,7 @@ use super::message::{self, ParsedRow};
 use super::streams::TopicMessages;
 use crate::provider::damaged_items::isolate_damaged_items;
 use crate::provider::error::ProviderError;
-use crate::provider::json;
+use crate::provider::json::{self, WireCode, WireCount};
 
 /// A page of a topic's history.
 #[derive(Debug)]
@@ -19,6 +19,19 @@ pub(super) struct TopicPage {
     pub(super) total: Option<u64>,
     /// Newest first.
     pub(super) rows: Vec<ParsedRow>,
+}
+
+impl TopicPage {
+    /// True if the page shows that the total is false. `newer` is the number of messages before
+    /// the page.
+    pub(super) fn contradicts_total(&self, newer: u64) -> bool {
+        let rows = self.rows.len() as u64;
+        self.total.is_some_and(|total| {
+            let is_missing = rows == 0 && total > newer;
+            let is_beyond = rows > 0 && total < newer.saturating_add(rows);
+            is_missing || is_beyond
+        })
+    }
 }
 
 /// The reason why a body is not the expected answer.
@@ -34,7 +47,7 @@ pub(super) enum AnswerError {
 
 #[derive(Debug, Deserialize)]
 struct CodeEnvelope<'a> {
-    code: Option<i64>,
+    code: Option<WireCode>,
     #[serde(borrow)]
     msg: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -44,7 +57,7 @@ struct CodeEnvelope<'a> {
 #[derive(Debug, Default, Deserialize)]
 struct TopicPageData<'a> {
     #[serde(alias = "total_count")]
-    total: Option<u64>,
+    total: Option<WireCount>,
     #[serde(borrow, alias = "data_list")]
     result: Option<&'a RawValue>,
 }
@@ -88,7 +101,7 @@ fn parse_json_page(body: &[u8], topic: TopicMessages<'_>) -> Result<TopicPage, A
     let rows = message::parse_rows(data.result, topic)
         .map_err(|e| AnswerError::malformed("the rows: ", &e))?;
     Ok(TopicPage {
-        total: data.total,
+        total: data.total.and_then(|total| total.0),
         rows,
     })
 }
@@ -98,7 +111,7 @@ pub(super) fn envelope_data(body: &[u8]) -> Result<Option<&RawValue>, AnswerErro
     let text = json::utf8_body(body).map_err(AnswerError::Malformed)?;
     let envelope: CodeEnvelope =
         serde_json::from_str(text).map_err(|e| AnswerError::malformed("", &e))?;
-    match envelope.code {
+    match envelope.code.map(|code| code.0) {
         Some(0) => Ok(envelope.data),
         Some(code) => {
             let message = envelope.msg.map(|text| json::printable(&text));

@@ -33,6 +33,8 @@ pub(super) struct Web3mqApi {
     headers: HeaderMap,
     /// The page size that is asked for, in messages: no more than the provider has shown to serve.
     page_size: AtomicU64,
+    /// The mean size of a row read lately, in bytes of content; 0 before the first.
+    row_bytes: AtomicU64,
 }
 
 impl Web3mqApi {
@@ -50,6 +52,7 @@ impl Web3mqApi {
             signer,
             headers,
             page_size,
+            row_bytes: AtomicU64::new(0),
         }
     }
 
@@ -80,6 +83,26 @@ impl Web3mqApi {
         self.page_size.load(Ordering::Relaxed)
     }
 
+    /// The mean size of a row read lately, in bytes of content.
+    pub(super) fn row_bytes(&self) -> u64 {
+        self.row_bytes.load(Ordering::Relaxed).max(1)
+    }
+
+    /// The mean follows larger rows at once and smaller ones slowly.
+    fn observe_size(&self, rows: &[ParsedRow]) {
+        let bytes = |row: &ParsedRow| match row {
+            Ok(message) => message.content_bytes(),
+            Err(unparsable) => unparsable.raw.len() as u64,
+        };
+        let total: u64 = rows.iter().map(bytes).sum();
+        let Some(bytes) = total.checked_div(rows.len() as u64) else {
+            return;
+        };
+        let mean = self.row_bytes.load(Ordering::Relaxed);
+        let mean = bytes.max((mean * 7 + bytes) / 8);
+        self.row_bytes.store(mean, Ordering::Relaxed);
+    }
+
     /// Records that the provider serves pages of no more than `served` messages.
     pub(super) fn shrink_pages(&self, served: u64) {
         let asked = self.page_size.fetch_min(served.max(1), Ordering::Relaxed);
@@ -106,10 +129,10 @@ impl Web3mqApi {
             topic,
         };
         let url = |at| self.signer.history_url(topic.topic, at, page, size);
-        self.send(OPERATION, Priority::Normal, url, |answer| {
-            parse_page(OPERATION, topic, answer)
-        })
-        .await
+        let parse = |answer: &ProviderResponse| parse_page(OPERATION, topic, answer);
+        let page = self.send(OPERATION, Priority::Normal, url, parse).await?;
+        self.observe_size(&page.rows);
+        Ok(page)
     }
 
     /// Reads a page of one of the lists of the user's chats.

@@ -37,9 +37,9 @@ impl ListDiscovery {
         let size = self.api.page_size();
         for page in 1..=MAX_LIST_PAGES {
             let ListPage { ids, total } = self.api.read_list_page(list, page, size).await?;
-            let before = found.len();
+            let (before, is_short) = (found.len(), (ids.len() as u64) < size);
             found.extend(ids);
-            let is_complete = total.is_some_and(|total| found.len() as u64 >= total);
+            let is_complete = is_short && total.is_some_and(|total| found.len() as u64 >= total);
             if is_complete || found.len() == before {
                 return Ok(());
             }

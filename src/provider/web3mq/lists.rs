@@ -6,6 +6,8 @@ use serde_json::value::RawValue;
 
 use super::answers::{self, AnswerError};
 use crate::domain::message::name_error;
+use crate::provider::json::{self, WireCount};
+use crate::provider::limits::MAX_NAMES_PER_ANSWER;
 
 /// A page of a list.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,9 +21,9 @@ pub(super) struct ListPage {
 #[derive(Debug, Default, Deserialize)]
 struct ListData<'a> {
     #[serde(alias = "total_count")]
-    total: Option<u64>,
+    total: Option<WireCount>,
     #[serde(borrow, alias = "data_list")]
-    result: Option<Vec<&'a RawValue>>,
+    result: Option<&'a RawValue>,
 }
 
 /// An entry of any of the lists. A chat's `topic` is about to be replaced by `chatid`.
@@ -50,32 +52,36 @@ pub(super) fn is_list_entry(raw: &str) -> bool {
     entry.chatid.is_some() || entry.groupid.is_some() || entry.topicid.is_some()
 }
 
-/// Parses a page of a list. An entry that cannot be parsed is skipped and costs no other.
+/// Parses a page of a list. An entry that cannot be parsed is skipped and costs no other; so is
+/// one behind the [`MAX_NAMES_PER_ANSWER`]th.
 pub(super) fn parse_list_page(body: &[u8]) -> Result<ListPage, AnswerError> {
     let malformed = |e: serde_json::Error| AnswerError::malformed("the list: ", &e);
-    let ListData { total, result } = match answers::envelope_data(body)?.map(RawValue::get) {
-        None => ListData::default(),
-        Some(bare) if bare.starts_with('[') => ListData {
-            total: None,
-            result: serde_json::from_str(bare).map_err(malformed)?,
-        },
-        Some(data) => {
-            let data: Option<ListData> = serde_json::from_str(data).map_err(malformed)?;
+    let raw = answers::envelope_data(body)?;
+    let is_bare = raw.is_some_and(|raw| raw.get().starts_with('['));
+    let ListData { total, result } = match raw {
+        Some(data) if !is_bare => {
+            let data: Option<ListData> = serde_json::from_str(data.get()).map_err(malformed)?;
             data.unwrap_or_default()
         }
+        bare => ListData {
+            total: None,
+            result: bare,
+        },
     };
-    let entries = result.unwrap_or_default();
-    let entries: Vec<ListEntry> = entries
-        .iter()
-        .filter_map(|raw| serde_json::from_str(raw.get()).ok())
-        .collect();
-    if entries.iter().any(|entry| entry.payload.is_some()) {
-        let fault = "the answer holds messages where a list was asked for";
-        return Err(AnswerError::Malformed(fault.to_owned()));
-    }
+    let mut ids = Vec::new();
+    json::for_each_item(result, |raw| {
+        let entry: ListEntry = serde_json::from_str(raw.get()).unwrap_or_default();
+        if entry.payload.is_some() {
+            return Err("it holds messages where a list was asked for".to_owned());
+        }
+        let has_room = ids.len() < MAX_NAMES_PER_ANSWER;
+        ids.extend(entry.id().filter(|_| has_room));
+        Ok(())
+    })
+    .map_err(malformed)?;
     Ok(ListPage {
-        ids: entries.into_iter().filter_map(ListEntry::id).collect(),
-        total,
+        ids,
+        total: total.and_then(|total| total.0),
     })
 }
 

@@ -40,7 +40,7 @@ use super::followed_streams::FollowedStreams;
 use super::gate::Gate;
 use super::http_client::HttpClient;
 use super::limits::web3mq::MESSAGES_PER_WINDOW;
-use super::survey::{FetchedWindow, RangeCount, Survey};
+use super::survey::{FetchedWindow, RangeCount, Survey, WindowRequest};
 use super::transport::ClientSetupError;
 use crate::domain::message::{Message, UnparsableMessage};
 use crate::domain::stream::{Stream, StreamIndex};
@@ -115,7 +115,7 @@ impl Web3mq {
             headers,
             page_size,
         ));
-        let discovery = account.discovers.then(|| ListDiscovery::new(api.clone()));
+        let discovery = account.discovers().then(|| ListDiscovery::new(api.clone()));
         let web3mq = Self {
             account,
             topics: FollowedStreams::new(),
@@ -183,9 +183,11 @@ impl Provider for Web3mq {
         &self,
         stream: StreamIndex,
         window: Window,
-        _expected: u64,
+        request: WindowRequest,
     ) -> Result<FetchedWindow, ProviderError> {
-        self.reader.read(&self.topics.at(stream), window).await
+        self.reader
+            .read(&self.topics.at(stream), window, request)
+            .await
     }
 
     async fn count(&self, stream: StreamIndex, range: Window) -> Result<RangeCount, ProviderError> {

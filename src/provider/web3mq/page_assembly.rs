@@ -27,6 +27,13 @@ impl PositionRange {
             to: (self.to + 1).min(total),
         }
     }
+
+    /// Returns the part of at most `rows` positions from `offset` on.
+    pub(super) fn part(self, offset: u64, rows: u64) -> Self {
+        let from = self.from.saturating_add(offset).min(self.to);
+        let to = from.saturating_add(rows.max(1)).min(self.to);
+        Self { from, to }
+    }
 }
 
 /// The rows of a page in their positions, oldest first.
@@ -77,9 +84,9 @@ impl PageView {
         }
         let mut assembly = PageAssembly::default();
         assembly.insert_page(self);
-        match assembly.into_result(window, range, total) {
+        match assembly.into_result(window, (range, range), total) {
             ReadResult::Complete(rows) => Some(rows),
-            ReadResult::OutOfOrder(_) | ReadResult::Shifted => None,
+            ReadResult::OutOfOrder(_) | ReadResult::Shifted | ReadResult::Elsewhere => None,
         }
     }
 
@@ -97,6 +104,8 @@ pub(super) enum ReadResult {
     OutOfOrder(Vec<ParsedRow>),
     /// The history changed meanwhile: the known positions are no longer valid.
     Shifted,
+    /// The part does not begin at the time at which the one before it ended.
+    Elsewhere,
 }
 
 /// The rows of several pages by position.
@@ -116,6 +125,16 @@ impl PageAssembly {
         })
     }
 
+    /// True if the messages before a position are no later than a time, and those from it on no
+    /// earlier.
+    pub(super) fn is_passed_at(&self, position: u64, time: Millis) -> bool {
+        let before = position
+            .checked_sub(1)
+            .and_then(|before| self.time_at(before));
+        let after = self.time_at(position);
+        before.is_none_or(|before| before <= time) && after.is_none_or(|after| time <= after)
+    }
+
     /// Returns the first and the last position of `wanted` without a row.
     pub(super) fn missing(&self, wanted: PositionRange) -> Option<(u64, u64)> {
         let positions = wanted.from..wanted.to;
@@ -124,12 +143,12 @@ impl PageAssembly {
         Some((first, missing.next_back().unwrap_or(first)))
     }
 
-    /// Returns the rows of the window. They are complete if all positions hold a row, in order of
-    /// time, and the neighbours lie outside of the window.
+    /// Returns the rows of a part of the window, which may be all of it. They are complete if all
+    /// positions hold a row, in order of time, and the window's neighbours lie outside of it.
     pub(super) fn into_result(
         mut self,
         window: Window,
-        range: PositionRange,
+        (whole, range): (PositionRange, PositionRange),
         total: u64,
     ) -> ReadResult {
         if self.missing(range.with_neighbours(total)).is_some() {
@@ -142,8 +161,8 @@ impl PageAssembly {
             .and_then(|position| self.time_at(position));
         let after = self.time_at(range.to);
         let is_ordered = inside.all(|at| window.contains(at))
-            && before.is_none_or(|at| at < window.from().start())
-            && after.is_none_or(|at| at >= window.to().start());
+            && (range.from > whole.from || before.is_none_or(|at| at < window.from().start()))
+            && (range.to < whole.to || after.is_none_or(|at| at >= window.to().start()));
         let positions = range.from..range.to;
         let rows = positions
             .filter_map(|position| self.0.remove(&position))

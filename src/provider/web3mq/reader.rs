@@ -12,9 +12,9 @@ use crate::domain::window::Window;
 use crate::provider::error::ProviderError;
 use crate::provider::limits::web3mq::{
     MAX_CATCH_UP_ROUNDS, MAX_CONCURRENT_PAGES, MAX_READ_ATTEMPTS, MAX_UNDATED_MESSAGES,
-    POSITIONS_LIFETIME,
+    POSITIONS_LIFETIME, READ_BYTES,
 };
-use crate::provider::survey::FetchedWindow;
+use crate::provider::survey::{FetchedWindow, ReadPosition, WindowRequest};
 
 /// The reader of windows of one user's topics.
 #[derive(Debug)]
@@ -27,12 +27,13 @@ impl Web3mqWindowReader {
         Self { api }
     }
 
-    /// Reads all messages of a window. If the history changes meanwhile, it is read again, a few
-    /// times. Rows that remain out of order become a doubt.
+    /// Reads the messages of a window, or a part of them. If the history changes meanwhile, they
+    /// are read again, a few times. Rows that remain out of order become a doubt.
     pub(super) async fn read(
         &self,
         topic: &Topic,
         window: Window,
+        request: WindowRequest,
     ) -> Result<FetchedWindow, ProviderError> {
         for attempt in 1..=MAX_READ_ATTEMPTS {
             topic.forget_older(POSITIONS_LIFETIME).await;
@@ -41,16 +42,36 @@ impl Web3mqWindowReader {
             if location.is_undated {
                 return self.read_undated(topic, requested_at).await;
             }
-            match self.read_rows(topic, window, location.range).await? {
+            let whole = location.range;
+            let room = request.room;
+            let rows = room.messages.min(room.bytes / self.api.row_bytes());
+            let part = whole.part(request.from.offset, rows);
+            let next = (part.to < whole.to).then(|| ReadPosition {
+                offset: part.to - whole.from,
+                time: None,
+            });
+            let reached = request.from.time;
+            let read = match self.read_rows(topic, window, (whole, part), reached).await {
+                Err(ProviderError::HistoryChanged { .. }) => ReadResult::Shifted,
+                read => read?,
+            };
+            match read {
                 ReadResult::Complete(rows) => {
-                    return Ok(FetchedWindow::from_counted(rows, requested_at));
+                    return Ok(FetchedWindow {
+                        next,
+                        ..FetchedWindow::from_counted(rows, requested_at)
+                    });
                 }
                 ReadResult::OutOfOrder(rows) if attempt == MAX_READ_ATTEMPTS => {
                     let doubt = "the provider does not serve this history in order of time";
                     return Ok(FetchedWindow {
                         doubt: Some(doubt.to_owned()),
+                        next,
                         ..FetchedWindow::from_counted(rows, requested_at)
                     });
+                }
+                ReadResult::Elsewhere => {
+                    return Err(ProviderError::HistoryChanged { attempts: attempt });
                 }
                 ReadResult::OutOfOrder(_) | ReadResult::Shifted => {
                     tracing::debug!(
@@ -90,12 +111,14 @@ impl Web3mqWindowReader {
         })
     }
 
-    /// Reads the rows of a window that was located, oldest first.
+    /// Reads the rows of a part of a window that was located, oldest first. `reached` is the time at
+    /// which the part before it ended, if that is to be checked.
     async fn read_rows(
         &self,
         topic: &Topic,
         window: Window,
-        range: PositionRange,
+        (whole, range): (PositionRange, PositionRange),
+        reached: Option<Millis>,
     ) -> Result<ReadResult, ProviderError> {
         let mut assembly = PageAssembly::default();
         let mut total = topic.total().await;
@@ -118,7 +141,13 @@ impl Web3mqWindowReader {
         if topic.has_newest_changed(&self.api).await? {
             return Ok(ReadResult::Shifted);
         }
-        Ok(assembly.into_result(window, range, total))
+        if reached.is_some_and(|time| !assembly.is_passed_at(range.from, time)) {
+            return Ok(ReadResult::Elsewhere);
+        }
+        if range.from == 0 && !topic.ends_after(&self.api, total).await? {
+            return Ok(ReadResult::Shifted);
+        }
+        Ok(assembly.into_result(window, (whole, range), total))
     }
 
     /// Reads the pages that hold the positions from `oldest` to `newest`, in a topic of `total`
@@ -132,9 +161,12 @@ impl Web3mqWindowReader {
         let size = self.api.page_size();
         let pages = (total - 1 - newest) / size + 1..=(total - 1 - oldest) / size + 1;
         let reads = stream::iter(pages).map(async |number| {
-            let page = self.api.read_page(&topic.name, number, size).await?;
+            let page = topic.read_page(&self.api, number, size).await?;
             Ok(PageView::new(page, number, size, total))
         });
-        reads.buffered(MAX_CONCURRENT_PAGES).try_collect().await
+        let page_bytes = size.saturating_mul(self.api.row_bytes()).max(1);
+        let concurrent = usize::try_from(READ_BYTES / page_bytes).unwrap_or(usize::MAX);
+        let concurrent = concurrent.clamp(1, MAX_CONCURRENT_PAGES);
+        reads.buffered(concurrent).try_collect().await
     }
 }

@@ -22,9 +22,25 @@ impl Web3mqSurveyor {
         Self { api }
     }
 
-    /// See [`Provider::survey`](crate::provider::Provider::survey). The split points are exact:
-    /// they are the times of messages.
+    /// See [`Provider::survey`](crate::provider::Provider::survey). Once more if the history has
+    /// changed meanwhile.
     pub(super) async fn survey(
+        &self,
+        topic: &Topic,
+        range: Window,
+        target: u64,
+    ) -> Result<Survey, ProviderError> {
+        match self.try_survey(topic, range, target).await {
+            Err(ProviderError::HistoryChanged { .. }) => {
+                topic.forget().await;
+                self.try_survey(topic, range, target).await
+            }
+            survey => survey,
+        }
+    }
+
+    /// The split points are exact: they are the times of messages.
+    async fn try_survey(
         &self,
         topic: &Topic,
         range: Window,
@@ -47,7 +63,7 @@ impl Web3mqSurveyor {
         }
         let count = positions.len();
         if splitting::window_count(count, target) == 1 || range.seconds() == 1 {
-            return Ok(Survey::OneWindow(count));
+            return Ok(Survey::OneWindow(Some(count)));
         }
         let split_positions = splitting::split_positions(positions.from, positions.to, target);
         let times = topic.times_at(&self.api, &split_positions).await?;
@@ -56,7 +72,7 @@ impl Web3mqSurveyor {
             return Ok(Survey::Split { count, cuts });
         }
         // The messages lie in so few seconds that every split point is the range's own start.
-        Ok(Survey::OneWindow(count))
+        Ok(Survey::OneWindow(Some(count)))
     }
 
     /// See [`Provider::count`](crate::provider::Provider::count). The bounds of a range are exact

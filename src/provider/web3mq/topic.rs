@@ -1,22 +1,26 @@
 //! One topic: its known positions, and the search for the positions of a window.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as SyncMutex};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::answers::TopicPage;
 use super::api::Web3mqApi;
 use super::message::ParsedRow;
 use super::page_assembly::{PageView, PositionRange};
 use super::positions::{PositionIndex, SearchStep};
 use super::streams::{KEY_PREFIX, TopicMessages};
+use crate::domain::lock::lock;
 use crate::domain::stream::Stream;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use crate::provider::error::ProviderError;
-use crate::provider::limits::web3mq::{MAX_CONCURRENT_PAGES, MAX_PROBES, MAX_UNDATED_PROBES};
+use crate::provider::limits::web3mq::{
+    DISTRUST_LIFETIME, MAX_CONCURRENT_PAGES, MAX_COUNTED_PAGES, MAX_PROBES, MAX_UNDATED_PROBES,
+};
 
 /// A topic and the known positions of its messages.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub(super) struct Topic {
     pub(super) stream: Arc<Stream>,
     pub(super) name: String,
     state: Mutex<TopicState>,
+    /// The time at which an empty page has contradicted the provider's total.
+    distrusted_at: SyncMutex<Option<Instant>>,
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +78,7 @@ impl Topic {
             stream: Arc::new(stream.clone()),
             name,
             state: Mutex::default(),
+            distrusted_at: SyncMutex::default(),
         })
     }
 
@@ -109,13 +116,85 @@ impl Topic {
         Ok(())
     }
 
+    /// Reads a page. Its total is left out if it cannot be believed. A page that contradicts its
+    /// total twice in a row is an error: the known positions are wrong.
+    pub(super) async fn read_page(
+        &self,
+        api: &Web3mqApi,
+        number: u64,
+        size: u64,
+    ) -> Result<TopicPage, ProviderError> {
+        for _ in 0..2 {
+            let page = api.read_page(&self.name, number, size).await?;
+            if self.distrusts_total() {
+                return Ok(TopicPage {
+                    total: None,
+                    ..page
+                });
+            }
+            if !page.contradicts_total((number - 1).saturating_mul(size)) {
+                return Ok(page);
+            }
+        }
+        self.distrust_total(api);
+        Err(ProviderError::HistoryChanged { attempts: 1 })
+    }
+
+    /// True if no message lies behind the oldest one in a topic of `total` messages. Only a total
+    /// of whole pages needs a request: else the last page shows it.
+    pub(super) async fn ends_after(
+        &self,
+        api: &Web3mqApi,
+        total: u64,
+    ) -> Result<bool, ProviderError> {
+        let size = api.page_size();
+        if total == 0 || !total.is_multiple_of(size) || self.distrusts_total() {
+            return Ok(true);
+        }
+        let behind = api.read_page(&self.name, total / size + 1, size).await?;
+        if behind.rows.is_empty() || behind.total != Some(total) {
+            return Ok(true);
+        }
+        self.distrust_total(api);
+        Ok(false)
+    }
+
+    fn distrust_total(&self, api: &Web3mqApi) {
+        let (account, topic) = (api.account(), &self.name);
+        tracing::warn!(
+            account,
+            topic,
+            "the provider's pages contradict its total; counting them"
+        );
+        *lock(&self.distrusted_at) = Some(Instant::now());
+    }
+
+    fn distrusts_total(&self) -> bool {
+        lock(&self.distrusted_at).is_some_and(|since| since.elapsed() < DISTRUST_LIFETIME)
+    }
+
     /// The number of messages, as far as it is known.
     pub(super) async fn total(&self) -> u64 {
         self.state.lock().await.positions.total()
     }
 
-    /// Finds the positions of a window, reading as many pages as that takes.
+    /// Finds the positions of a window, reading as many pages as that takes. Once more if the
+    /// provider's total turns out to be false.
     pub(super) async fn locate(
+        &self,
+        api: &Web3mqApi,
+        window: Window,
+    ) -> Result<WindowLocation, ProviderError> {
+        let trusted = !self.distrusts_total();
+        let location = self.try_locate(api, window).await;
+        if location.is_err() && trusted && self.distrusts_total() {
+            self.forget().await;
+            return self.try_locate(api, window).await;
+        }
+        location
+    }
+
+    async fn try_locate(
         &self,
         api: &Web3mqApi,
         window: Window,
@@ -191,7 +270,7 @@ impl Topic {
         let Some(newest) = self.state.lock().await.newest_row.clone() else {
             return Ok(false);
         };
-        let page = api.read_page(&self.name, 1, api.page_size()).await?;
+        let page = self.read_page(api, 1, api.page_size()).await?;
         Ok(page.rows.first() != Some(&newest))
     }
 
@@ -204,7 +283,7 @@ impl Topic {
     ) -> Result<PageView, ProviderError> {
         let size = api.page_size();
         let number = total.saturating_sub(position + 1) / size + 1;
-        let page = api.read_page(&self.name, number, size).await?;
+        let page = self.read_page(api, number, size).await?;
         Ok(PageView::new(page, number, size, total))
     }
 
@@ -217,8 +296,11 @@ impl Topic {
     ) -> Result<PageView, ProviderError> {
         let size = api.page_size();
         let asked = Instant::now();
-        let page = api.read_page(&self.name, 1, size).await?;
+        let page = self.read_page(api, 1, size).await?;
         let rows = page.rows.len() as u64;
+        if rows == size && page.total == Some(rows) && !self.ends_after(api, rows).await? {
+            return Err(ProviderError::HistoryChanged { attempts: 1 });
+        }
         let total = match page.total.filter(|&total| total >= rows) {
             Some(total) => {
                 if 0 < rows && rows < size.min(total) {
@@ -247,12 +329,11 @@ impl Topic {
                 total
             }
             None => {
-                let newest_row = page.rows.first().cloned();
-                *state = TopicState {
-                    newest_row,
-                    ..TopicState::default()
-                };
-                self.count(api, rows, size).await?
+                *state = TopicState::default();
+                let total = self.count(api, rows, size).await?;
+                // Only now: a count that failed says nothing.
+                state.newest_row = page.rows.first().cloned();
+                total
             }
         };
         let view = PageView::new(page, 1, size, total);
@@ -281,7 +362,14 @@ impl Topic {
                 Some(empty) => last_page + (empty - last_page) / 2,
                 None => last_page * 2,
             };
-            match api.read_page(&self.name, page, size).await?.rows.len() as u64 {
+            if page > MAX_COUNTED_PAGES {
+                let fault = format!("the topic has no end: page {last_page} still holds messages");
+                return Err(ProviderError::Malformed {
+                    operation: "history",
+                    fault,
+                });
+            }
+            match self.read_page(api, page, size).await?.rows.len() as u64 {
                 0 => empty_page = Some(page),
                 count => {
                     last_page = page;

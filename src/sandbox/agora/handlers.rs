@@ -294,7 +294,7 @@ fn count_messages(
     Ok(Json(CountAnswer {
         result: "success",
         code: "ok",
-        count,
+        count: options.count_form.write(count),
         request_id: request_id(),
     })
     .into_response())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::ser::{Error as _, SerializeMap};
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
 
 use super::history::{AgoraMessage, RecipientKind, Selection};
 use super::json_string::json_string;
@@ -194,7 +195,7 @@ pub(super) struct StatusAnswer<'a> {
 pub(super) struct CountAnswer {
     pub(super) result: &'static str,
     pub(super) code: &'static str,
-    pub(super) count: usize,
+    pub(super) count: Value,
     pub(super) request_id: String,
 }
 

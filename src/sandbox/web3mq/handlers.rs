@@ -139,8 +139,13 @@ fn page_response(world: &World, user: &str, request: &PageRequest, endpoint: End
     let size = request.size.min(options.max_size.max(1));
     match endpoint {
         Endpoint::History => {
+            let is_endless = options.endless_topic.as_ref() == Some(&request.topic);
             let page = world.with_user(user, |account| {
-                account.page(&request.topic, request.page, size)
+                if is_endless {
+                    account.endless_page(&request.topic, request.page, size)
+                } else {
+                    account.page(&request.topic, request.page, size)
+                }
             });
             let (rows, total) = page.unwrap_or_default();
             Json(Web3mqPageAnswer {

@@ -160,6 +160,19 @@ impl Web3mqUser {
         )
     }
 
+    /// Returns a page of a conversation that never ends: behind the oldest message, the newest
+    /// follows again.
+    pub fn endless_page(&self, topic: &str, page: usize, size: usize) -> (Web3mqRows, usize) {
+        let Some(rows) = self.topics.get(topic) else {
+            return (Web3mqRows::new(), 0);
+        };
+        let skip = page.saturating_sub(1).saturating_mul(size);
+        let newest_first = rows.iter().rev().cycle();
+        let skipped = skip.checked_rem(rows.len()).unwrap_or_default();
+        let page = newest_first.skip(skipped).take(size).cloned();
+        (page.collect(), rows.len())
+    }
+
     /// Advances every message by one status, from received to delivered to read. Returns the number
     /// of messages that changed.
     pub fn advance_statuses(&mut self, now: Millis) -> usize {

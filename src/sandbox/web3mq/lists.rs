@@ -106,8 +106,8 @@ fn wrap_list(
     list: Option<Value>,
     options: &Options,
 ) -> Value {
-    let total =
-        (options.total == TotalForm::Whole).then(|| (total_name.to_owned(), Value::from(total)));
+    let total = (options.total == TotalForm::Whole)
+        .then(|| (total_name.to_owned(), options.count_form.write(total)));
     let list = list.map(|list| (list_name.to_owned(), list));
     Value::Object(total.into_iter().chain(list).collect())
 }

@@ -108,7 +108,7 @@ impl Serialize for PageData<'_> {
         };
         let mut map = serializer.serialize_map(None)?;
         if options.total == TotalForm::Whole {
-            map.serialize_entry(total_name, total)?;
+            map.serialize_entry(total_name, &options.count_form.write(*total))?;
         }
         let shown: Vec<_> = rows
             .iter()

@@ -110,7 +110,7 @@ pub async fn preview(
 
 /// Follows the streams that a daemon has discovered, if the account still discovers.
 fn follow_discovered(provider: &dyn Provider, known: &[&StreamStatus]) {
-    if !provider.account().discovers {
+    if !provider.account().discovers() {
         return;
     }
     for status in known.iter().filter(|status| status.discovered) {
@@ -221,6 +221,7 @@ fn missing_jobs(
             stream: StreamIndex::new(index),
             wanted_from: bounds.since.map_or(from, |since| from.max(since)),
             sealed: known.map_or(&none, |known| &known.sealed),
+            is_discovered: false,
         }
     });
     let mut plan = Plan::missing(frontier, Some(wanted_to), TailScheduler::default(), streams);

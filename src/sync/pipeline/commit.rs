@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::fetch::unwrap_task;
 use super::memory::MemoryPermit;
+use super::partial_window::PartialWindow;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use crate::provider::Provider;
@@ -22,12 +23,15 @@ pub(super) struct PendingCommit {
     pub(super) commit: Commit,
     /// The memory that its messages occupy until they are committed.
     pub(super) memory: Option<MemoryPermit>,
+    /// The window whose next part is read after the commit; `None` if this was all of it.
+    pub(super) rest: Option<PartialWindow>,
 }
 
 /// A window that was committed.
 pub(super) struct CommittedWindow {
     pub(super) job: Job,
     pub(super) commit: Commit,
+    pub(super) rest: Option<PartialWindow>,
     pub(super) written: WriteCounts,
 }
 
@@ -57,7 +61,7 @@ impl CommittedWindow {
 
 /// A batch that has ended: its windows, and what they have changed in the archive.
 struct FinishedBatch {
-    windows: Vec<(Job, Commit)>,
+    windows: Vec<(Job, Option<PartialWindow>, Commit)>,
     written: Result<Vec<WriteCounts>, StoreError>,
 }
 
@@ -130,9 +134,10 @@ impl CommitTasks {
         Some(batch.written.map(|written| {
             let windows = batch.windows.into_iter().zip(written);
             windows
-                .map(|((job, commit), written)| CommittedWindow {
+                .map(|((job, rest, commit), written)| CommittedWindow {
                     job,
                     commit,
+                    rest,
                     written,
                 })
                 .collect()
@@ -165,7 +170,7 @@ async fn commit_batch(
     let mut commits = Vec::with_capacity(batch.len());
     let mut permits = Vec::with_capacity(batch.len());
     for window in batch {
-        jobs.push(window.job);
+        jobs.push((window.job, window.rest));
         commits.push(window.commit);
         permits.push(window.memory);
     }
@@ -173,8 +178,11 @@ async fn commit_batch(
     let written = archive.commit(&commits, now).await;
     drop(permits);
     progress.record_commit_time(begun.elapsed());
+    let windows = jobs.into_iter().zip(commits);
     FinishedBatch {
-        windows: jobs.into_iter().zip(commits).collect(),
+        windows: windows
+            .map(|((job, rest), commit)| (job, rest, commit))
+            .collect(),
         written,
     }
 }

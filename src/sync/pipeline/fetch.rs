@@ -8,15 +8,26 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::memory::{MemoryBudget, MemoryPermit};
-use crate::domain::identity::{IdentifiedMessage, identify};
-use crate::provider::{FetchedWindow, Provider, ProviderError, Survey};
-use crate::sync::limits::REFETCH_SIZE_FACTOR;
+use super::partial_window::{PartialWindow, is_large};
+use crate::domain::identity::{IdentifiedMessage, identify, identify_after};
+use crate::provider::{
+    FetchedWindow, Provider, ProviderError, ReadPosition, ReadRoom, Survey, WindowRequest,
+};
+use crate::sync::limits::{
+    MESSAGE_OVERHEAD_BYTES, READ_ROOM_BYTES, READ_ROOM_WINDOWS, REFETCH_SIZE_FACTOR,
+};
 use crate::sync::plan::job::{Job, TailPoll};
 
 /// The result of a job.
 pub(super) enum JobResult {
     /// The range was fetched.
     Fetched(FetchedMessages),
+    /// A part of the range was fetched: the last one, if it has no next position.
+    Part(FetchedMessages, PartialWindow),
+    /// The range is one window that is to be read in parts. It holds about `expected` messages.
+    Large { expected: Option<u64> },
+    /// The position of the part has shifted.
+    Shifted(PartialWindow),
     /// The range is more than one window. It holds about `count` messages.
     Split { count: u64, pieces: Vec<Job> },
 }
@@ -51,10 +62,18 @@ impl FetchTasks {
         }
     }
 
-    /// Starts a job. Windows of up to `target` messages are fetched as one.
-    pub(super) fn start(&mut self, job: Job, target: u64, memory: MemoryBudget) {
+    /// Starts a job. Windows of up to `target` messages are fetched as one. A window of which
+    /// parts were read is continued.
+    pub(super) fn start(
+        &mut self,
+        job: Job,
+        partial: Option<PartialWindow>,
+        target: u64,
+        memory: MemoryBudget,
+    ) {
+        let provider = self.provider.clone();
         self.tasks
-            .spawn(process_job(self.provider.clone(), job, target, memory));
+            .spawn(process_job(provider, job, partial, target, memory));
     }
 
     /// Returns the number of windows that are being fetched.
@@ -82,11 +101,21 @@ impl FetchTasks {
 async fn process_job(
     provider: Arc<dyn Provider>,
     job: Job,
+    partial: Option<PartialWindow>,
     target: u64,
     memory: MemoryBudget,
 ) -> FinishedJob {
     let begun = Instant::now();
-    let result = survey_and_fetch(&*provider, job, target, &memory).await;
+    // A row that is refetched was one window before.
+    let target = if job.refetch.is_some() {
+        target * REFETCH_SIZE_FACTOR
+    } else {
+        target
+    };
+    let result = match partial {
+        Some(partial) => fetch_part(&*provider, job, partial, target, &memory).await,
+        None => survey_and_fetch(&*provider, job, target, &memory).await,
+    };
     FinishedJob {
         job,
         took: begun.elapsed(),
@@ -100,21 +129,25 @@ async fn survey_and_fetch(
     target: u64,
     memory: &MemoryBudget,
 ) -> Result<JobResult, ProviderError> {
-    // A row that is refetched was one window before.
-    let target = if job.refetch.is_some() {
-        target * REFETCH_SIZE_FACTOR
-    } else {
-        target
-    };
     let survey = match job.poll {
         Some(TailPoll::Peek) => provider.peek(job.stream, job.range, target).await?,
         _ => provider.survey(job.stream, job.range, target).await?,
     };
-    let (mut window, memory) = match survey {
-        Survey::Complete(window) => (window, None),
-        Survey::OneWindow(count) => {
-            let permit = memory.acquire(count).await;
-            (provider.fetch(job.stream, job.range, count).await?, permit)
+    let room = read_room(target);
+    let (mut window, permit, expected) = match survey {
+        Survey::Complete(window) => (window, None, None),
+        Survey::OneWindow(expected) if is_large(expected, room) => {
+            return Ok(JobResult::Large { expected });
+        }
+        Survey::OneWindow(expected) => {
+            let permit = memory.acquire(expected.unwrap_or(room.messages)).await;
+            let request = WindowRequest {
+                expected,
+                from: ReadPosition::default(),
+                room,
+            };
+            let window = provider.fetch(job.stream, job.range, request).await?;
+            (window, permit, expected)
         }
         Survey::Split { count, cuts } => {
             return Ok(JobResult::Split {
@@ -124,11 +157,66 @@ async fn survey_and_fetch(
         }
     };
     let messages = identify(std::mem::take(&mut window.messages));
-    Ok(JobResult::Fetched(FetchedMessages {
-        window,
-        messages,
-        memory,
-    }))
+    let is_part = window.next.is_some();
+    let mut fetched = FetchedMessages::new(window, messages, permit, memory);
+    if !is_part {
+        return Ok(JobResult::Fetched(fetched));
+    }
+    let mut partial = PartialWindow::new(expected);
+    partial.record(&mut fetched.window, &fetched.messages);
+    Ok(JobResult::Part(fetched, partial))
+}
+
+/// Fetches the next part of a window.
+async fn fetch_part(
+    provider: &dyn Provider,
+    job: Job,
+    mut partial: PartialWindow,
+    target: u64,
+    memory: &MemoryBudget,
+) -> Result<JobResult, ProviderError> {
+    let room = ReadRoom {
+        messages: 2 * target,
+        ..read_room(target)
+    };
+    let request = partial.request(room);
+    let permit = memory.acquire(room.messages).await;
+    let mut window = match provider.fetch(job.stream, job.range, request).await {
+        Err(ProviderError::HistoryChanged { .. }) => return Ok(JobResult::Shifted(partial)),
+        window => window?,
+    };
+    let messages = identify_after(std::mem::take(&mut window.messages), &partial.occurrences);
+    let mut fetched = FetchedMessages::new(window, messages, permit, memory);
+    partial.record(&mut fetched.window, &fetched.messages);
+    Ok(JobResult::Part(fetched, partial))
+}
+
+/// Returns the room for a window of about `target` messages that is read at once.
+fn read_room(target: u64) -> ReadRoom {
+    ReadRoom {
+        messages: target * READ_ROOM_WINDOWS,
+        bytes: READ_ROOM_BYTES,
+    }
+}
+
+impl FetchedMessages {
+    /// Accounts for the memory that the messages really occupy.
+    fn new(
+        window: FetchedWindow,
+        messages: Vec<IdentifiedMessage>,
+        permit: Option<MemoryPermit>,
+        memory: &MemoryBudget,
+    ) -> Self {
+        let bytes = messages
+            .iter()
+            .map(|message| message.message.content_bytes());
+        let held = bytes.sum::<u64>() + messages.len() as u64 * MESSAGE_OVERHEAD_BYTES;
+        Self {
+            window,
+            messages,
+            memory: memory.extend(permit, held),
+        }
+    }
 }
 
 /// Returns the result of a task. Tasks are never aborted while they are waited for, so that one

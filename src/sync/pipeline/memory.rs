@@ -9,7 +9,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::identity::IdentifiedMessage;
 use crate::sync::limits::{
-    MESSAGE_OVERHEAD_BYTES, OWN_WINDOWS, PERMIT_BYTES, SHARED_BYTES, WINDOW_PAYLOAD_BYTES,
+    MESSAGE_OVERHEAD_BYTES, OWN_WINDOWS, PERMIT_BYTES, READ_ROOM_BYTES, SHARED_BYTES,
+    WINDOW_PAYLOAD_BYTES,
 };
 
 /// The number of permits of the shared budget.
@@ -25,7 +26,13 @@ pub(in crate::sync) struct MemoryBudget {
 }
 
 /// Memory that is occupied until this is dropped.
-pub(super) type MemoryPermit = OwnedSemaphorePermit;
+#[derive(Debug)]
+pub(super) struct MemoryPermit {
+    /// They are given back when this is dropped.
+    permits: Vec<OwnedSemaphorePermit>,
+    /// The bytes that they stand for.
+    bytes: u64,
+}
 
 impl MemoryBudget {
     /// Creates the budget of the first account.
@@ -55,11 +62,32 @@ impl MemoryBudget {
 
     /// Waits until there is memory for a window of this many messages.
     pub(super) async fn acquire(&self, messages: u64) -> Option<MemoryPermit> {
-        tokio::select! {
+        let needed = self.permits(messages);
+        let (permit, bytes) = tokio::select! {
             biased;
-            permit = self.own.clone().acquire_owned() => permit.ok(),
-            permit = self.shared.clone().acquire_many_owned(self.permits(messages)) => permit.ok(),
-        }
+            permit = self.own.clone().acquire_owned() => (permit, READ_ROOM_BYTES),
+            permit = self.shared.clone().acquire_many_owned(needed) => {
+                (permit, u64::from(needed) * PERMIT_BYTES)
+            }
+        };
+        let permits = vec![permit.ok()?];
+        Some(MemoryPermit { permits, bytes })
+    }
+
+    /// Accounts for messages that have turned out to occupy `held` bytes. They are in memory
+    /// already, so this does not wait: what is missing is taken from the shared budget as far as it
+    /// goes, and the next window waits for it.
+    pub(super) fn extend(&self, permit: Option<MemoryPermit>, held: u64) -> Option<MemoryPermit> {
+        let known = permit.as_ref().map_or(0, |permit| permit.bytes);
+        let missing = (held.saturating_sub(known) / PERMIT_BYTES) as usize;
+        let permits = missing.min(self.shared.available_permits());
+        let permits = u32::try_from(permits).ok().filter(|permits| *permits > 0);
+        let more = permits.and_then(|n| self.shared.clone().try_acquire_many_owned(n).ok());
+        let Some(more) = more else { return permit };
+        let bytes = known + more.num_permits() as u64 * PERMIT_BYTES;
+        let mut permits = permit.map_or_else(Vec::new, |permit| permit.permits);
+        permits.push(more);
+        Some(MemoryPermit { permits, bytes })
     }
 
     /// True if there is memory for such a window now.
@@ -77,14 +105,14 @@ impl MemoryBudget {
     }
 }
 
-/// The mean payload size of the messages seen lately, in bytes. It outlasts a pass.
+/// The mean size of the content of the messages seen lately, in bytes. It outlasts a pass.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::sync) struct PayloadSize {
     mean_bytes: u64,
 }
 
 impl PayloadSize {
-    /// Returns the mean payload size, in bytes. 0 before any message was seen.
+    /// Returns the mean size, in bytes. 0 before any message was seen.
     pub(super) fn mean_bytes(self) -> u64 {
         self.mean_bytes
     }
@@ -100,7 +128,7 @@ impl PayloadSize {
     pub(super) fn observe(&mut self, messages: &[IdentifiedMessage]) {
         let payloads = messages
             .iter()
-            .map(|message| message.message.payload.bytes.len() as u64);
+            .map(|message| message.message.content_bytes());
         let Some(mean) = payloads.sum::<u64>().checked_div(messages.len() as u64) else {
             return;
         };

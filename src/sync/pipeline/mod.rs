@@ -2,12 +2,15 @@
 //!
 //! The loop in [`Pipeline::run`] takes jobs from the plan, starts them ([`fetch`]), turns fetched
 //! windows into commits ([`seal`] decides what of them is sealed) and commits them in batches
-//! ([`commit`]). The memory of the messages in flight is bounded ([`memory`]).
+//! ([`commit`]). The memory of the messages in flight is bounded ([`memory`]); a window that holds
+//! more is read in parts ([`parts`]).
 
 mod commit;
 mod fetch;
 pub(super) mod memory;
 pub(super) mod outcome;
+pub(super) mod partial_window;
+mod parts;
 mod seal;
 
 use std::collections::HashSet;
@@ -28,6 +31,7 @@ use super::limits::{
 use super::plan::Plan;
 use super::plan::job::{Job, TailPoll};
 use super::session::Session;
+use crate::domain::identity::IdentifiedMessage;
 use crate::domain::stream::StreamIndex;
 use crate::domain::window::Window;
 use crate::provider::{Disposition, ProviderError};
@@ -43,6 +47,8 @@ pub(super) struct Pipeline<'a> {
     unrecorded_errors: Vec<(StreamIndex, ProviderError)>,
     /// Ledger rows that outgrew one window and are still to be unsealed.
     outgrown_rows: Vec<(StreamId, Window)>,
+    /// Windows that are to be read in parts, with the number of messages expected.
+    large_windows: Vec<(Job, Option<u64>)>,
     /// The streams that failed in this pass. Commits of them do not clear the recorded error.
     failed_streams: HashSet<StreamIndex>,
 }
@@ -60,6 +66,7 @@ impl<'a> Pipeline<'a> {
             outcome: PassOutcome::default(),
             unrecorded_errors: Vec::new(),
             outgrown_rows: Vec::new(),
+            large_windows: Vec::new(),
             failed_streams: HashSet::new(),
         }
     }
@@ -82,6 +89,9 @@ impl<'a> Pipeline<'a> {
         // `None` until the stop signal.
         let mut deadline: Option<Instant> = None;
         loop {
+            if deadline.is_none() {
+                self.resume_large_windows().await?;
+            }
             let may_start = deadline.is_none() && begun.elapsed() < self.max_duration();
             let in_flight =
                 |fetches: &FetchTasks, commits: &CommitTasks| fetches.len() + commits.pending();
@@ -136,7 +146,8 @@ impl<'a> Pipeline<'a> {
         let Some(job) = self.plan.pop(now, self.session.horizon()) else {
             return false;
         };
-        fetches.start(job, self.target_messages(), self.memory());
+        let partial = self.context.partial_windows.take(job);
+        fetches.start(job, partial, self.target_messages(), self.memory());
         true
     }
 
@@ -195,7 +206,18 @@ impl<'a> Pipeline<'a> {
                 self.split_job(job, count, pieces);
                 None
             }
-            Ok(JobResult::Fetched(fetched)) => Some(self.finish_window(job, took, fetched)),
+            Ok(JobResult::Fetched(fetched)) => Some(self.finish_window(job, took, fetched, false)),
+            Ok(JobResult::Part(fetched, partial)) => {
+                Some(self.finish_part(job, took, fetched, partial))
+            }
+            Ok(JobResult::Large { expected }) => {
+                self.plan_parts(job, expected);
+                None
+            }
+            Ok(JobResult::Shifted(partial)) => {
+                self.restart_window(job, partial);
+                None
+            }
             Err(failure) => {
                 let failure = if self.outcome.has_failed_account {
                     failure
@@ -224,27 +246,24 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// Learns from a fetched window and builds its commit.
+    /// Learns from a fetched window, or the last part of one, and builds its commit.
     fn finish_window(
         &mut self,
         job: Job,
         took: Duration,
         mut fetched: FetchedMessages,
+        is_parted: bool,
     ) -> PendingCommit {
         let unreadable = fetched.window.unreadable.len();
         let unreadable_doubt = seal::unreadable_doubt(fetched.messages.len(), unreadable);
         fetched.window.doubt = fetched.window.doubt.or(unreadable_doubt);
-        let messages = fetched.messages.len() as u64;
-        self.announce(job, messages);
-        self.plan
-            .account_for(job, self.session.provider.request_cost(messages));
+        self.learn_from(job, &fetched.messages);
         let wanted_from = self.session.stream(job.stream).wanted_from;
         let overtaken_to = seal::overtaken_to(&job, wanted_from, self.session.horizon());
         if self.plan.is_expiring(job.range.from()) {
             self.plan
                 .learn_lead(took.as_secs_f64(), overtaken_to.is_some());
         }
-        self.context.payload_size.observe(&fetched.messages);
         self.outcome.stragglers += u64::from(self.is_straggler(job, &fetched));
         let settled_to = fetched
             .window
@@ -256,6 +275,7 @@ impl<'a> Pipeline<'a> {
         let facts = WindowFacts {
             settled_to,
             is_doubtful,
+            is_parted,
             overtaken_to,
         };
         let decision = seal::decide(&job, &facts);
@@ -268,6 +288,15 @@ impl<'a> Pipeline<'a> {
             });
         }
         self.build_commit(job, decision, fetched)
+    }
+
+    /// Announces messages that were fetched, and learns their cost and their size.
+    fn learn_from(&mut self, job: Job, messages: &[IdentifiedMessage]) {
+        let count = messages.len() as u64;
+        self.announce(job, count);
+        let requests = self.session.provider.request_cost(count);
+        self.plan.account_for(job, requests);
+        self.context.payload_size.observe(messages);
     }
 
     /// True if a refetched range holds a message that a longer settle age would have caught.
@@ -314,6 +343,7 @@ impl<'a> Pipeline<'a> {
             job,
             commit,
             memory,
+            rest: None,
         }
     }
 
@@ -366,7 +396,9 @@ impl<'a> Pipeline<'a> {
         for window in windows {
             self.count_commit(&window);
             window.log(&*self.session.provider);
-            if !self.failed_streams.contains(&window.job.stream) {
+            if let Some(rest) = window.rest {
+                self.continue_window(window.job, rest);
+            } else if !self.failed_streams.contains(&window.job.stream) {
                 self.session.clear_stream_error(window.job.stream).await?;
             }
         }
@@ -378,13 +410,14 @@ impl<'a> Pipeline<'a> {
         let CommittedWindow {
             job,
             commit,
+            rest,
             written,
         } = window;
         let tally = &mut self.outcome.tally;
         tally.new += written.new;
         tally.changed += written.changed;
         tally.windows += u64::from(commit.seal.is_some());
-        if let Some(poll) = job.poll {
+        if let Some(poll) = job.poll.filter(|_| rest.is_none()) {
             let sealed_to = commit.seal.as_ref().map(|seal| seal.window.to());
             let unsealed_from = match poll {
                 TailPoll::Seal => sealed_to.or(Some(job.range.from())),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::memory::{MemoryBudget, PayloadSize};
+use super::partial_window::PartialWindows;
 use crate::provider::{Disposition, ProviderError};
 use crate::store::RunTotals;
 use crate::sync::discovery::DiscoveredStreams;
@@ -15,6 +16,7 @@ pub(in crate::sync) struct PassContext {
     pub(in crate::sync) progress: Arc<AccountProgress>,
     pub(in crate::sync) memory: MemoryBudget,
     pub(in crate::sync) payload_size: PayloadSize,
+    pub(in crate::sync) partial_windows: PartialWindows,
     /// The signal to drop even the windows in flight.
     pub(in crate::sync) abort: CancellationToken,
 }

@@ -29,6 +29,8 @@ pub(super) struct WindowFacts {
     /// True if the provider contradicted itself while the window was fetched, or some messages could
     /// not be read.
     pub(super) is_doubtful: bool,
+    /// True if the window was read in parts: then only the whole is counted.
+    pub(super) is_parted: bool,
     /// The part before this time expired while the window was fetched; see [`overtaken_to`].
     pub(super) overtaken_to: Option<Second>,
 }
@@ -55,7 +57,13 @@ pub(super) fn decide(job: &Job, facts: &WindowFacts) -> SealDecision {
         Some(edge) => settled.starting_at(edge),
         None => Some(settled),
     };
-    fetched_in_time.map_or(SealDecision::Nothing, SealDecision::Seal)
+    match fetched_in_time {
+        Some(range) if facts.is_parted && range != job.range => {
+            SealDecision::RefetchSettledPart(range)
+        }
+        Some(range) => SealDecision::Seal(range),
+        None => SealDecision::Nothing,
+    }
 }
 
 /// Returns the horizon if it has overtaken the range of a job while that was fetched.
@@ -200,6 +208,7 @@ mod tests {
         WindowFacts {
             settled_to: Second(to),
             is_doubtful: false,
+            is_parted: false,
             overtaken_to: None,
         }
     }
@@ -208,6 +217,13 @@ mod tests {
         fn doubtful(self) -> Self {
             Self {
                 is_doubtful: true,
+                ..self
+            }
+        }
+
+        fn parted(self) -> Self {
+            Self {
+                is_parted: true,
                 ..self
             }
         }
@@ -242,6 +258,15 @@ mod tests {
                 backfill(),
                 settled(150).overtaken(120).doubtful(),
                 refetches(100, 150),
+            ),
+            // Read in parts.
+            (backfill(), settled(200).parted(), seals(100, 200)),
+            (backfill(), settled(150).parted(), refetches(100, 150)),
+            (backfill(), settled(100).parted(), nothing),
+            (
+                backfill(),
+                settled(200).overtaken(120).parted(),
+                refetches(120, 200),
             ),
             // A tail poll that seals.
             (tail(TailPoll::Seal), settled(150), seals(100, 150)),

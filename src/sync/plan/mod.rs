@@ -2,7 +2,7 @@
 //!
 //! The order is: ranges to refetch, as they were given; history that is about to expire; the tails
 //! ([`tails`]); the other missing history, the oldest first. Tails and missing history share the
-//! requests (`credit.rs`).
+//! requests (`credit.rs`); so do listed and discovered streams, since any user can cause the latter.
 
 mod credit;
 pub(super) mod job;
@@ -12,7 +12,7 @@ pub(super) mod tails;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::time::Duration;
 
 use self::credit::TailCredit;
@@ -33,12 +33,22 @@ pub(in crate::sync) struct Plan {
     follows_now: bool,
     /// All jobs but tail polls, the most urgent first.
     queue: BTreeSet<QueuedJob>,
+    /// The missing history of discovered streams.
+    discovered_queue: BTreeSet<QueuedJob>,
+    /// The discovered streams.
+    discovered: HashSet<StreamIndex>,
+    /// True if the last missing range was of a discovered stream.
+    was_discovered: bool,
     /// The tail polls that are pieces of a larger range, or about to expire.
     queued_polls: BTreeSet<QueuedJob>,
     /// The other tails.
     scheduler: TailScheduler,
     tail_credit: TailCredit,
     lead: HorizonLead,
+    /// Windows whose next part is to be read. They take turns with all other jobs.
+    continuations: VecDeque<Job>,
+    /// True if the last job was one of them.
+    has_continued: bool,
     /// The archived times in the ranges that are refetched. `None` if the plan refetches nothing.
     known_times: Option<KnownTimes>,
 }
@@ -59,6 +69,8 @@ pub(in crate::sync) struct StreamHistory<'a> {
     pub(in crate::sync) stream: StreamIndex,
     pub(in crate::sync) wanted_from: Second,
     pub(in crate::sync) sealed: &'a Runs,
+    /// True if the configuration does not list the stream.
+    pub(in crate::sync) is_discovered: bool,
 }
 
 impl Plan {
@@ -79,8 +91,12 @@ impl Plan {
             stream,
             wanted_from,
             sealed,
+            is_discovered,
         } in streams
         {
+            if is_discovered {
+                plan.discovered.insert(stream);
+            }
             let from = frontier
                 .horizon
                 .map_or(wanted_from, |horizon| wanted_from.max(horizon));
@@ -110,10 +126,15 @@ impl Plan {
             frontier,
             follows_now: false,
             queue: BTreeSet::new(),
+            discovered_queue: BTreeSet::new(),
+            discovered: HashSet::new(),
+            was_discovered: false,
             queued_polls: BTreeSet::new(),
             scheduler,
             tail_credit: TailCredit::default(),
             lead: HorizonLead::default(),
+            continuations: VecDeque::new(),
+            has_continued: false,
             known_times: None,
         }
     }
@@ -148,9 +169,26 @@ impl Plan {
         });
     }
 
-    /// Takes the most urgent job at this time of the provider, with the horizon as it is by now.
-    /// Its range is clipped to what can still be fetched.
+    /// Adds a window whose next part is to be read. A window without an end must not hold up the
+    /// others.
+    pub(in crate::sync) fn push_continuation(&mut self, job: Job) {
+        self.continuations.push_back(job);
+    }
+
+    /// Takes the next job at this time of the provider, with the horizon as it is by now: every
+    /// second one is a continuation, if there are any.
     pub(in crate::sync) fn pop(&mut self, now: Second, horizon: Option<Second>) -> Option<Job> {
+        let is_turn = !std::mem::take(&mut self.has_continued);
+        if is_turn && let Some(job) = self.continuations.pop_front() {
+            self.has_continued = true;
+            return Some(job);
+        }
+        let most_urgent = self.pop_most_urgent(now, horizon);
+        most_urgent.or_else(|| self.continuations.pop_front())
+    }
+
+    /// Takes the most urgent job. Its range is clipped to what can still be fetched.
+    fn pop_most_urgent(&mut self, now: Second, horizon: Option<Second>) -> Option<Job> {
         self.frontier.horizon = horizon;
         self.drop_expired();
         let may_poll = match self.most_urgent() {
@@ -159,7 +197,7 @@ impl Plan {
                 self.tail_credit.covers_poll()
             }
             _ => {
-                let has_other_work = !self.queue.is_empty();
+                let has_other_work = self.has_missing();
                 self.tail_credit.is_positive() || !has_other_work || !self.queued_polls.is_empty()
             }
         };
@@ -172,7 +210,11 @@ impl Plan {
         let Some(fetchable_from) = self.fetchable_from() else {
             return;
         };
-        for queue in [&mut self.queue, &mut self.queued_polls] {
+        for queue in [
+            &mut self.queue,
+            &mut self.discovered_queue,
+            &mut self.queued_polls,
+        ] {
             while let Some(first) = queue.first().copied()
                 && first.job.range.to() <= fetchable_from
             {
@@ -184,18 +226,27 @@ impl Plan {
         }
     }
 
-    /// Returns the queued job that is to be refetched, or else begins first.
+    /// Returns the queued job that is to be refetched, or else begins first. Listed and discovered
+    /// streams take turns, unless history is about to expire.
     fn most_urgent(&self) -> Option<QueuedJob> {
-        self.queue
-            .first()
-            .into_iter()
-            .chain(self.queued_polls.first())
-            .min()
-            .copied()
+        let queued = self.queue.first().into_iter();
+        let listed = queued.chain(self.queued_polls.first()).min();
+        let discovered = self.discovered_queue.first();
+        let (Some(listed), Some(discovered)) = (listed, discovered) else {
+            return listed.or(discovered).copied();
+        };
+        let first = listed.min(discovered);
+        let is_urgent = first.rank != RANK_OF_MISSING || self.is_expiring(first.job.range.from());
+        Some(match (is_urgent, self.was_discovered) {
+            (true, _) => *first,
+            (false, true) => *listed,
+            (false, false) => *discovered,
+        })
     }
 
     fn take_most_urgent(&mut self) -> Option<Job> {
         let first = self.most_urgent()?;
+        self.was_discovered = self.discovered_queue.contains(&first);
         self.queue_of(first.job).remove(&first);
         Some(self.clip_to_fetchable(first.job))
     }
@@ -203,9 +254,16 @@ impl Plan {
     fn queue_of(&mut self, job: Job) -> &mut BTreeSet<QueuedJob> {
         if job.poll.is_some() {
             &mut self.queued_polls
+        } else if self.discovered.contains(&job.stream) {
+            &mut self.discovered_queue
         } else {
             &mut self.queue
         }
+    }
+
+    /// True if history is missing beside the tails.
+    fn has_missing(&self) -> bool {
+        !self.queue.is_empty() || !self.discovered_queue.is_empty()
     }
 
     /// Takes the tail poll that is due next.
@@ -220,7 +278,7 @@ impl Plan {
             wanted_to
         };
         let job = self.scheduler.next_poll(to)?;
-        if !self.queue.is_empty() {
+        if self.has_missing() {
             self.tail_credit.pay_for_poll();
         }
         Some(job)
@@ -252,7 +310,11 @@ impl Plan {
                 && next.job.is_piece
                 && next.job.refetch.is_none()
         };
-        for queue in [&mut self.queue, &mut self.queued_polls] {
+        for queue in [
+            &mut self.queue,
+            &mut self.discovered_queue,
+            &mut self.queued_polls,
+        ] {
             if let Some(next) = queue.iter().find(follows).copied() {
                 queue.remove(&next);
                 return Job {
@@ -320,23 +382,32 @@ impl Plan {
 
     /// Drops the work of a stream; it is left to another pass.
     pub(in crate::sync) fn drop_stream(&mut self, stream: StreamIndex) {
-        for queue in [&mut self.queue, &mut self.queued_polls] {
+        for queue in [
+            &mut self.queue,
+            &mut self.discovered_queue,
+            &mut self.queued_polls,
+        ] {
             queue.retain(|queued| queued.job.stream != stream);
         }
+        self.continuations.retain(|job| job.stream != stream);
         self.scheduler.drop_stream(stream);
     }
 
     /// Drops all work; it is left to another pass.
     pub(in crate::sync) fn clear(&mut self) {
         self.queue.clear();
+        self.discovered_queue.clear();
         self.queued_polls.clear();
+        self.continuations.clear();
         self.scheduler.clear();
     }
 
     /// Returns the number of jobs. Repeated polls are not counted: a pass may end while only those
     /// remain.
     pub(in crate::sync) fn len(&self) -> usize {
-        self.queue.len() + self.queued_polls.len() + self.scheduler.unpolled()
+        let missing = self.queue.len() + self.discovered_queue.len();
+        let queued = missing + self.queued_polls.len() + self.continuations.len();
+        queued + self.scheduler.unpolled()
     }
 
     pub(in crate::sync) fn is_empty(&self) -> bool {

@@ -23,6 +23,7 @@ fn plan_of(horizon: Option<i64>, wanted_to: i64, sealed: &[&Runs]) -> Plan {
             stream: StreamIndex::new(index),
             wanted_from: Second(0),
             sealed,
+            is_discovered: false,
         });
     let until = Some(Second(wanted_to));
     Plan::missing(
@@ -238,7 +239,7 @@ proptest! {
         let sealed: Vec<_> = sealed.into_iter().map(|(from, len)| (from, from + len)).collect();
         let runs = runs(&sealed);
         let stream = StreamIndex::new(0);
-        let history = StreamHistory { stream, wanted_from: Second(wanted_from), sealed: &runs };
+        let history = StreamHistory { stream, wanted_from: Second(wanted_from), sealed: &runs, is_discovered: false };
         let (frontier, until) = (frontier(horizon, wanted_to), Some(Second(wanted_to)));
         let plan = Plan::missing(frontier, until, TailScheduler::default(), [history]);
         let work: Vec<i64> = drain(plan).iter().flat_map(|job| bounds(job).0..bounds(job).1).collect();
@@ -248,4 +249,64 @@ proptest! {
         prop_assert_eq!(work.len(), expected.len(), "no second twice");
         prop_assert_eq!(work.into_iter().collect::<BTreeSet<_>>(), expected);
     }
+}
+
+#[test]
+fn listed_and_discovered_streams_take_turns() {
+    let sealed = runs(&[(0, 300), (310, 320), (330, 500)]);
+    let found = runs(&[(10, 20), (30, 40), (50, 60), (70, 500)]);
+    let mut plan = plan_of(None, 500, &[&sealed]);
+    plan.discovered.insert(StreamIndex::new(1));
+    for gap in found.gaps_in(Window::new(Second(0), Second(500)).unwrap()) {
+        plan.add_gap(StreamIndex::new(1), gap);
+    }
+    let order: Vec<_> = drain(plan).iter().map(bounds).collect();
+    assert_eq!(
+        order,
+        [
+            (0, 10),
+            (300, 310),
+            (20, 30),
+            (320, 330),
+            (40, 50),
+            (60, 70)
+        ]
+    );
+}
+
+#[test]
+fn expiring_history_of_a_discovered_stream_comes_first() {
+    let sealed = runs(&[(0, 300), (310, 500)]);
+    let found = runs(&[(105, 500)]);
+    let mut plan = plan_of(Some(100), 500, &[&sealed]);
+    plan.discovered.insert(StreamIndex::new(1));
+    plan.was_discovered = true;
+    for gap in found.gaps_in(Window::new(Second(100), Second(500)).unwrap()) {
+        plan.add_gap(StreamIndex::new(1), gap);
+    }
+    let order: Vec<_> = drain(plan).iter().map(bounds).collect();
+    assert_eq!(order, [(100, 105), (300, 310)]);
+}
+
+#[test]
+fn window_in_parts_takes_turns_with_all_other_work() {
+    let sealed = runs(&[(10, 20), (30, 40), (50, 500)]);
+    let mut plan = plan_of(None, 500, &[&sealed]);
+    let part = Job {
+        range: Window::new(Second(700), Second(701)).unwrap(),
+        stream: StreamIndex::new(0),
+        is_piece: true,
+        refetch: None,
+        poll: None,
+    };
+    plan.push_continuation(part);
+    let mut order = Vec::new();
+    while let Some(job) = plan.pop(Second(0), None) {
+        order.push(bounds(&job));
+        if job == part && order.len() < 7 {
+            plan.push_continuation(part);
+        }
+    }
+    let (part, work) = ((700, 701), [(0, 10), (20, 30), (40, 50)]);
+    assert_eq!(order, [part, work[0], part, work[1], part, work[2], part]);
 }

@@ -19,7 +19,7 @@ use crate::domain::window::Window;
 use crate::provider::{Provider, RangeCount};
 use crate::store::{AccountId, Archive, LedgerRow, StoreError, StreamId};
 use crate::sync::error::SyncError;
-use crate::sync::limits::MAX_REFETCH_MESSAGES;
+use crate::sync::limits::{MAX_CUTS, MAX_REFETCH_MESSAGES};
 use crate::sync::plan::job::{Refetch, RefetchList};
 use crate::sync::session::Session;
 
@@ -111,7 +111,10 @@ impl<'a> StreamComparison<'a> {
     async fn differences_of_run(&self, run: &[LedgerRow]) -> Result<Vec<RowDifference>, SyncError> {
         let mut found = Vec::new();
         let mut parts: Vec<RunPart> = self.compare(run).await?.into_iter().collect();
-        while let Some(part) = parts.pop() {
+        let mut cuts = 0..MAX_CUTS;
+        while let Some(part) = parts.pop()
+            && cuts.next().is_some()
+        {
             match self.cut_part(run, &part).await? {
                 Some(cut) => parts.extend(self.halves(run, part, cut).await?),
                 None => found.extend(self.differences_of_part(run, &part).await?),

@@ -9,9 +9,11 @@ use crate::domain::message::UnparsableMessage;
 use crate::domain::stream::{Scope, StreamIndex};
 use crate::domain::window::Window;
 use crate::proof::Claim;
-use crate::provider::{FetchedWindow, Provider, ProviderError, Survey};
+use crate::provider::{
+    FetchedWindow, Provider, ProviderError, ReadPosition, ReadRoom, Survey, WindowRequest,
+};
 use crate::store::{ArchivedMessage, LedgerRow, StreamId};
-use crate::sync::limits::UNSPLIT;
+use crate::sync::limits::{MAX_REPAIRED_BYTES, MAX_REPAIRED_MESSAGES, UNSPLIT};
 
 /// A window that was fetched again.
 pub(super) struct RefetchedWindow<'a> {
@@ -51,6 +53,31 @@ impl RefetchedWindow<'_> {
     }
 }
 
+async fn fetch_whole(
+    provider: &dyn Provider,
+    stream: StreamIndex,
+    span: Window,
+    expected: Option<u64>,
+) -> Result<FetchedWindow, ProviderError> {
+    let room = ReadRoom {
+        messages: MAX_REPAIRED_MESSAGES,
+        bytes: MAX_REPAIRED_BYTES,
+    };
+    let request = WindowRequest {
+        expected,
+        from: ReadPosition::default(),
+        room,
+    };
+    let fetched = provider.fetch(stream, span, request).await?;
+    match fetched.next {
+        None => Ok(fetched),
+        Some(next) => Err(ProviderError::TooManyMessages {
+            window: span,
+            messages: next.offset,
+        }),
+    }
+}
+
 /// Fetches a window as one, since it was sealed as one. Fails when told to stop.
 pub(super) async fn fetch_unsplit(
     provider: &dyn Provider,
@@ -61,9 +88,8 @@ pub(super) async fn fetch_unsplit(
     let fetch = async {
         match provider.survey(stream, span, UNSPLIT).await? {
             Survey::Complete(fetched) => Ok(fetched),
-            Survey::OneWindow(count) | Survey::Split { count, .. } => {
-                provider.fetch(stream, span, count).await
-            }
+            Survey::OneWindow(expected) => fetch_whole(provider, stream, span, expected).await,
+            Survey::Split { count, .. } => fetch_whole(provider, stream, span, Some(count)).await,
         }
     };
     tokio::select! {

@@ -62,7 +62,7 @@ async fn find_account(
         horizon: None,
     };
     let account = archive.register(&account).await?.account;
-    if settings.discovers {
+    if settings.discovers() {
         for stream in archive.discovered_streams(account).await? {
             provider.follow(&stream);
         }

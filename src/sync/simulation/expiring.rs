@@ -38,6 +38,7 @@ pub fn saved_share(hours: u32) -> f64 {
         stream: StreamIndex::new(stream),
         wanted_from: Second(0),
         sealed: &nothing,
+        is_discovered: false,
     });
     let mut plan = Plan::missing(frontier, Some(wanted_to), TailScheduler::default(), streams);
     // The horizon advances with the time.

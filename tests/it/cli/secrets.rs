@@ -143,7 +143,7 @@ fn account() -> AccountSettings {
         retention: None,
         since: None,
         refresh_for: None,
-        discovers: false,
+        discover_limit: None,
     }
 }
 

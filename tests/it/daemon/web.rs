@@ -1,5 +1,6 @@
 //! The web server of the daemon: accepted requests, limits and health.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
@@ -55,6 +56,29 @@ fn assert_answer(answer: &HttpResponse, status: u16, text: &str) {
         answer.status == status && answer.body.contains(text),
         "no {status} with `{text}`: {answer:#?}"
     );
+}
+
+/// An endless row of connections that never ask for anything closes the oldest of them only.
+#[test]
+fn silent_connections_do_not_delay_an_answer() {
+    let env = with_web_listener(small_env(), ANY_PORT);
+    let server = HttpDaemon::start(&env);
+    let address = server.address();
+    let silent: Vec<_> = (0..200)
+        .map(|_| TcpStream::connect(address).unwrap())
+        .collect();
+    assert_answer(&server.get("/healthz"), 200, "");
+    for stream in &silent[175..] {
+        stream.set_nonblocking(true).unwrap();
+        let read = stream.peek(&mut [0]).map_err(|error| error.kind());
+        assert_eq!(
+            read,
+            Err(ErrorKind::WouldBlock),
+            "the answer did not wait until they were closed"
+        );
+    }
+    drop(silent);
+    server.stop();
 }
 
 #[test]

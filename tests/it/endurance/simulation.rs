@@ -199,7 +199,7 @@ impl Simulation {
             retention,
             since: Some(BEGIN.minus(29 * 24 * HOUR)),
             refresh_for: (provider == ProviderKind::Web3mq).then_some(24 * HOUR),
-            discovers: false,
+            discover_limit: None,
         };
         let gate = || Gate::new(0.0, self.clock.clone());
         let basic = Credentials::Basic {

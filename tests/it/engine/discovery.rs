@@ -491,3 +491,41 @@ fn hanging_directory_is_retried() {
         "one of the lists was requested a second time"
     );
 }
+
+/// Any user can send messages under invented names.
+#[test]
+fn discovered_streams_are_limited_and_the_rest_is_reported() {
+    let env = agora(&["--messages", "0"], true).with_account_setting("discover_limit", 20);
+    for n in 0..100 {
+        append_from(
+            &env,
+            &format!("invented {n}"),
+            "lobby",
+            RecipientKind::Channel,
+            "hi",
+        );
+    }
+    let output = env.sync().assert_incomplete();
+    output.assert_prints("the limit of 20 discovered streams is reached");
+    let found = streams(&env);
+    assert_eq!(
+        found.iter().filter(|(_, discovered)| *discovered).count(),
+        20
+    );
+    env.run(&["status"]).assert_prints("discover_limit");
+    // Messages of the listed stream are archived all the same.
+    assert_eq!(env.query_number("SELECT count(*) FROM archive"), 100);
+
+    let env = env.with_account_setting("discover_limit", 1000);
+    env.sync().assert_ok();
+    // Each sender is followed in both directions.
+    assert_eq!(streams(&env).len(), 201);
+}
+
+#[test]
+fn directories_add_no_more_streams_than_the_limit() {
+    let env = web3mq(&[]).with_account_setting("discover_limit", 3);
+    let output = env.sync().assert_incomplete();
+    output.assert_prints("the limit of 3 discovered streams is reached");
+    assert_eq!(streams(&env).len(), 3);
+}

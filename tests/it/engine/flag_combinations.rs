@@ -26,6 +26,8 @@ const FLAGS: &[(&str, &[&str])] = &[
     ("--from-sign", &["text", "number"]),
     ("--total", &["whole", "absent"]),
     ("--max-size", &["100", "30"]),
+    ("--count-form", &["number", "text", "float"]),
+    ("--body-form", &["plain", "bom", "latin1", "x-gzip"]),
 ];
 
 /// Two flags and a value of each.

@@ -24,6 +24,7 @@ mod flag_combinations;
 mod forecast;
 mod idempotency;
 mod kill;
+mod large_windows;
 mod live_history;
 mod model;
 mod overlaps;

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod clock_jumps;
+mod counts;
 mod faults;
 mod host_pinning;
 mod odd_messages;

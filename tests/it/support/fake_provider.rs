@@ -15,7 +15,8 @@ use backscroll::domain::stream::{Scope, Stream, StreamIndex};
 use backscroll::domain::time::{Millis, Second};
 use backscroll::domain::window::Window;
 use backscroll::provider::{
-    AccountSettings, FetchedWindow, Gate, Provider, ProviderError, ProviderKind, RangeCount, Survey,
+    AccountSettings, FetchedWindow, Gate, Provider, ProviderError, ProviderKind, RangeCount,
+    Survey, WindowRequest,
 };
 
 /// The number of messages of a page.
@@ -107,7 +108,7 @@ impl FakeProvider {
             retention,
             since: None,
             refresh_for: Some(Duration::from_hours(24)),
-            discovers: false,
+            discover_limit: None,
         };
         let clock = Arc::new(ManualClock(AtomicI64::new(now.0)));
         let lobby = Arc::new(Stream {
@@ -328,7 +329,7 @@ impl Provider for FakeProvider {
         let count = self.shown_to(stream, from, to).len() as u64;
         let cuts = range.even_split_points(count.div_ceil(target));
         Ok(if count <= 2 * target || cuts.is_empty() {
-            Survey::OneWindow(count)
+            Survey::OneWindow(Some(count))
         } else {
             Survey::Split { count, cuts }
         })
@@ -338,7 +339,7 @@ impl Provider for FakeProvider {
         &self,
         stream: StreamIndex,
         window: Window,
-        _: u64,
+        _: WindowRequest,
     ) -> Result<FetchedWindow, ProviderError> {
         let (from, to) = (window.from().start().0, window.to().start().0);
         let mut found = self.shown_to(stream, from, to);
@@ -369,6 +370,7 @@ impl Provider for FakeProvider {
             provider_count,
             requested_at: self.clock.now(),
             doubt,
+            next: None,
         })
     }
 

@@ -10,7 +10,7 @@ use backscroll::domain::identity::identify;
 use backscroll::domain::stream::StreamIndex;
 use backscroll::domain::time::Millis;
 use backscroll::domain::window::Window;
-use backscroll::provider::Provider;
+use backscroll::provider::{Provider, WindowRequest};
 use backscroll::store::{
     Archive, Commit, Cursor, IfMissing, NewAccount, PostgresStore, SqliteStore, StreamId,
 };
@@ -147,7 +147,7 @@ impl ModelRun {
     pub(crate) async fn store_unsealed(&self, window: Window) {
         let fetched = self
             .provider
-            .fetch(StreamIndex::new(0), window, 0)
+            .fetch(StreamIndex::new(0), window, WindowRequest::whole(None))
             .await
             .unwrap();
         let shop = NewAccount {

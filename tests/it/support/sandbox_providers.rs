@@ -32,7 +32,7 @@ pub(crate) fn sandbox_providers_with_clock(
         retention: None,
         since: None,
         refresh_for: None,
-        discovers: false,
+        discover_limit: None,
     };
     let gate = || Gate::new(0.0, clock.clone());
 

@@ -54,7 +54,7 @@ fn unknown_key_error_names_the_nearest_known_key() {
     );
     assert_eq!(
         agora_error("", "custmer_id = 1"),
-        "7:1: unknown key `custmer_id` in [[agora]]: did you mean `customer_id`? Known here: name, base_url, app_id, customer_id, customer_secret, token, uid, requests_per_second, timeout, retention, since, settle, streams, discover"
+        "7:1: unknown key `custmer_id` in [[agora]]: did you mean `customer_id`? Known here: name, base_url, app_id, customer_id, customer_secret, token, uid, requests_per_second, timeout, retention, since, settle, streams, discover, discover_limit"
     );
     assert_eq!(
         agora_error(
@@ -65,7 +65,7 @@ fn unknown_key_error_names_the_nearest_known_key() {
     );
     assert_eq!(
         web3mq_error("", "pagesize = 1"),
-        "7:1: unknown key `pagesize` in [[web3mq]]: did you mean `page_size`? Known here: name, base_url, user_id, private_key, did_key, send_public_key, requests_per_second, timeout, page_size, retention, since, settle, refresh_for, streams, discover"
+        "7:1: unknown key `pagesize` in [[web3mq]]: did you mean `page_size`? Known here: name, base_url, user_id, private_key, did_key, send_public_key, requests_per_second, timeout, page_size, retention, since, settle, refresh_for, streams, discover, discover_limit"
     );
     assert_eq!(
         web3mq_error("streams", r#"streams = [ { topics = "a" } ]"#),
