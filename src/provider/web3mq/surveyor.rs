@@ -51,7 +51,7 @@ impl Web3mqSurveyor {
         let requested_at = self.api.gate().clock().time_at(location.valid_since);
         let positions = location.range;
         if location.is_undated {
-            return Ok(Survey::OneWindow(positions.len()));
+            return Ok(Survey::OneWindow(Some(positions.len())));
         }
         let complete = |rows| Survey::Complete(FetchedWindow::from_counted(rows, requested_at));
         if positions.len() == 0 {
