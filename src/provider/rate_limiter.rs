@@ -134,7 +134,7 @@ impl RateLimiter {
         is_longest
     }
 
-    /// Ends the pause. Waiting requests notice it within [`RECHECK_INTERVAL`].
+    /// Ends the pause. Waiting requests notice it within a second.
     pub fn lift_pause(&self) {
         *lock(&self.paused_until) = None;
     }
