@@ -56,16 +56,7 @@ impl Message {
     /// Returns the reason why the message cannot be archived, or `None` if every database can hold
     /// it. No provider serves such a message through its adapter.
     pub fn storage_fault(&self) -> Option<&'static str> {
-        let names = [&self.sender, &self.recipient, &self.conversation.name];
-        let optional = [
-            &self.provider_id,
-            &self.message_type,
-            &self.payload_type,
-            &self.cipher_suite,
-            &self.extra,
-        ];
-        let mut texts = names.into_iter().chain(optional.into_iter().flatten());
-        if texts.any(|text| name_error(text).is_some()) {
+        if self.texts().any(|text| name_error(text).is_some()) {
             return Some("a text contains U+0000, which Postgres cannot store");
         }
         let next_second = self.sent_at.second().plus(1);
@@ -75,6 +66,13 @@ impl Message {
 
     /// The bytes of all texts of the message. They are what its size in memory depends on.
     pub fn content_bytes(&self) -> u64 {
+        let texts: usize = self.texts().map(String::len).sum();
+        (texts + self.payload.bytes.len()) as u64
+    }
+
+    /// All texts of the message, except the payload.
+    fn texts(&self) -> impl Iterator<Item = &String> {
+        let names = [&self.sender, &self.recipient, &self.conversation.name];
         let optional = [
             &self.provider_id,
             &self.message_type,
@@ -82,9 +80,7 @@ impl Message {
             &self.cipher_suite,
             &self.extra,
         ];
-        let optional = optional.into_iter().flatten().map(String::len);
-        let names = self.sender.len() + self.recipient.len() + self.conversation.name.len();
-        (names + self.payload.bytes.len() + optional.sum::<usize>()) as u64
+        names.into_iter().chain(optional.into_iter().flatten())
     }
 
     /// True if the conversation follows from the names alone: it is named after the recipient or

@@ -21,7 +21,7 @@ use crate::domain::window::Window;
 /// The step that failures of a seal name.
 const WHAT: &str = "seal";
 
-/// What is known of the archived messages of a window that is to be sealed.
+/// Bounds on the archived messages of a window that is to be sealed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ArchivedBound {
     /// An upper bound on the number of the stream's messages.

@@ -1,4 +1,4 @@
-//! What a Postgres server grants: few connections, and the encoding of a database.
+//! The limits of a Postgres server: few connections, and the encoding of a database.
 
 use std::time::{Duration, Instant};
 
