@@ -86,7 +86,8 @@ pub use script::{Script, ScriptError, ScriptedAnswer};
 pub use server::{Sandbox, SandboxError};
 pub use shape::{
     BoundRule, ChannelMessageType, DeadHandleStatus, EmptyListForm, FromSignForm, ListField,
-    PayloadField, ReceiverField, SnapshotMoment, TimeField, TimeForm, TotalForm, Web3mqEnvelope,
+    PageOrder, PayloadField, ReceiverField, SnapshotMoment, TimeField, TimeForm, TotalForm,
+    Web3mqEnvelope,
 };
 pub use share::{ParseShareError, Share};
 pub use truth::ArchiveDifference;

@@ -10,8 +10,8 @@ use super::durations::{ClockSkew, DurationRange, parse_duration};
 use super::fault::Fault;
 use super::shape::{
     BoundRule, ChannelMessageType, CountForm, DeadHandleStatus, EmptyListForm, FromSignForm,
-    ListField, PayloadField, ReceiverField, SnapshotMoment, TimeField, TimeForm, TotalForm,
-    Web3mqEnvelope,
+    ListField, PageOrder, PayloadField, ReceiverField, SnapshotMoment, TimeField, TimeForm,
+    TotalForm, Web3mqEnvelope,
 };
 use super::share::Share;
 
@@ -86,6 +86,10 @@ pub struct Options {
     /// Compare times in whole seconds: `end_time` then stands for its whole second
     #[arg(long)]
     pub seconds: bool,
+    /// Answer a query for the messages to a user with the channel messages that the user received,
+    /// too: those that others sent to channels in which the user has written
+    #[arg(long)]
+    pub user_receives_channels: bool,
 
     /// Field that names the recipient of an Agora message
     #[arg(long, value_enum, default_value_t)]
@@ -138,6 +142,21 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t)]
     pub body_form: BodyForm,
 
+    /// Order of the messages of a Web3MQ topic
+    #[arg(long, value_enum, default_value_t)]
+    pub topic_order: PageOrder,
+    /// Offset of the clock of one sender in five in Web3MQ's groups, such as 1h or -1h
+    #[arg(
+        long,
+        default_value = "0ms",
+        allow_hyphen_values = true,
+        value_name = "SKEW"
+    )]
+    pub sender_skew: ClockSkew,
+    /// Maximum deviation of every Web3MQ sender's clock, in either direction
+    #[arg(long, default_value = "0s", value_parser = parse_duration, value_name = "DURATION")]
+    pub sender_jitter: Duration,
+
     /// Latency of each answer: a duration, or a range to sample from
     #[arg(long, default_value = "0ms", value_name = "SPAN")]
     pub latency: DurationRange,
@@ -165,6 +184,17 @@ pub struct Options {
         value_name = "SKEW"
     )]
     pub clock_skew: ClockSkew,
+    /// Offset of the `Date` header of the first answers, in addition to the clock's
+    #[arg(
+        long,
+        default_value = "0ms",
+        allow_hyphen_values = true,
+        value_name = "SKEW"
+    )]
+    pub first_dates: ClockSkew,
+    /// Number of answers that `--first-dates` applies to
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub first_answers: u64,
     /// Number of messages per second that each provider receives while the sandbox runs
     #[arg(long, default_value_t = 0.0, value_name = "RATE")]
     pub append_rate: f64,
@@ -209,6 +239,7 @@ impl Default for Options {
             start: BoundRule::default(),
             end: BoundRule::default(),
             seconds: false,
+            user_receives_channels: false,
             receiver_field: ReceiverField::default(),
             list_field: ListField::default(),
             empty_list: EmptyListForm::default(),
@@ -231,7 +262,12 @@ impl Default for Options {
             faults: Share::default(),
             fault_kinds: Vec::new(),
             echo: false,
+            topic_order: PageOrder::default(),
+            sender_skew: ClockSkew::default(),
+            sender_jitter: Duration::ZERO,
             clock_skew: ClockSkew::default(),
+            first_dates: ClockSkew::default(),
+            first_answers: 1,
             append_rate: 0.0,
             advance_every: None,
         }

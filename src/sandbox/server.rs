@@ -169,10 +169,10 @@ fn router(gateway: Arc<Gateway>) -> Router {
         .with_state(gateway)
 }
 
-/// Sets the `Date` header to the providers' clock. Otherwise the HTTP library would use the
-/// machine's clock.
+/// Sets the `Date` header to the providers' clock, or what the first answers show for it. Otherwise
+/// the HTTP library would use the machine's clock.
 async fn set_date_header(State(gateway): State<Arc<Gateway>>, mut response: Response) -> Response {
-    let date = Timestamp::from_millisecond(gateway.world.now().0)
+    let date = Timestamp::from_millisecond(gateway.world.next_date().0)
         .ok()
         .and_then(|now| {
             jiff::fmt::rfc2822::DateTimePrinter::new()

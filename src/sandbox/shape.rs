@@ -38,6 +38,16 @@ pub enum SnapshotMoment {
     Get,
 }
 
+/// The order of the messages of a Web3MQ topic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PageOrder {
+    /// By the time that the sender's client has set
+    #[default]
+    Time,
+    /// In the order in which the node received them
+    Arrival,
+}
+
 /// The field that names the recipient of an Agora message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ReceiverField {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use serde_json::Value;
@@ -38,6 +38,8 @@ pub struct World {
     expired_before_ms: AtomicI64,
     /// The total shift of the clock since the start, in milliseconds.
     clock_shift_ms: AtomicI64,
+    /// The number of answers so far.
+    answers: AtomicU64,
     rng: Mutex<fastrand::Rng>,
     rules: Rules,
     arrivals: ArrivalLog,
@@ -66,10 +68,14 @@ impl World {
         {
             corpus::add_web3mq_topic(corpus, first);
         }
-        let projects = match corpus {
+        let mut projects = match corpus {
             Some(corpus) => vec![(generate::app_id(0), corpus::agora_history(corpus, &options))],
             None => generate::agora_projects(&options, &mut rng.fork(), now),
         };
+        if options.user_receives_channels {
+            let histories = projects.iter_mut().map(|(_, history)| history);
+            histories.for_each(AgoraHistory::add_inboxes);
+        }
         let feeds = projects
             .iter()
             .map(|(app_id, history)| (app_id.clone(), EventFeeds::from_history(history, now.0)));
@@ -87,6 +93,7 @@ impl World {
                     .collect(),
             ),
             clock_shift_ms: AtomicI64::new(0),
+            answers: AtomicU64::new(0),
             rng: Mutex::new(rng),
             rules: Rules::default(),
             arrivals: ArrivalLog::default(),
@@ -105,6 +112,14 @@ impl World {
             offset_ms: self.clock_shift_ms.load(Ordering::Relaxed),
         };
         shift.apply(self.options.clock_skew.apply(self.clock.now()))
+    }
+
+    /// Returns the time that the next answer shows in its `Date` header.
+    pub(super) fn next_date(&self) -> Millis {
+        let number = self.answers.fetch_add(1, Ordering::Relaxed);
+        let is_first = number < self.options.first_answers;
+        let skew = is_first.then_some(self.options.first_dates);
+        skew.unwrap_or_default().apply(self.now())
     }
 
     /// Shifts the providers' clock forward or back.
@@ -301,7 +316,8 @@ impl World {
             let row = self.with_user(&user_id, |a| {
                 generate::random_web3mq_message(&mut rng, a, now.0, self.options.plain)
             });
-            if let Some(row) = row {
+            if let Some(mut row) = row {
+                generate::apply_sender_clock(&mut rng, &mut row, &self.options);
                 let _ = self.append_web3mq(&user_id, row);
             }
         }

@@ -63,6 +63,9 @@ pub struct AgoraHistory {
     all: MessageSeries,
     sent: BTreeMap<String, SentMessages>,
     received: BTreeMap<String, ReceivedMessages>,
+    /// The messages to each user together with those of the user's channels. Empty unless a query
+    /// for a user's messages is answered with both.
+    inboxes: BTreeMap<String, MessageSeries>,
 }
 
 #[derive(Debug, Default)]
@@ -88,6 +91,32 @@ impl AgoraHistory {
         history
     }
 
+    /// Answers queries for the messages to a user with those of the user's channels, too: the
+    /// channels in which the user has written by now.
+    pub(in crate::sandbox) fn add_inboxes(&mut self) {
+        let users = self.received.iter();
+        let users = users.filter(|(_, received)| received.kind == RecipientKind::Peer);
+        let inbox = |(user, received): (&String, &ReceivedMessages)| {
+            let mut inbox = received.all.clone();
+            let channel_messages = self
+                .all
+                .iter()
+                .filter(|m| self.is_received_in_channel(user, m));
+            inbox.extend(channel_messages.cloned());
+            inbox.sort_by_key(|message| message.ms);
+            (user.clone(), inbox)
+        };
+        self.inboxes = users.map(inbox).collect();
+    }
+
+    /// True if somebody else sent the message to a channel in which the user has written.
+    fn is_received_in_channel(&self, user: &str, message: &AgoraMessage) -> bool {
+        let sent = self.sent.get(user);
+        message.kind == RecipientKind::Channel
+            && message.src != user
+            && sent.is_some_and(|sent| sent.to.contains_key(&message.dst))
+    }
+
     /// Registers a recipient that may have no messages.
     pub fn add_recipient(&mut self, destination: &str, kind: RecipientKind) {
         self.received
@@ -109,6 +138,13 @@ impl AgoraHistory {
             insert_sorted(&mut received.all, &message);
         }
         insert_sorted(&mut self.all, &message);
+        let mut inboxes = std::mem::take(&mut self.inboxes);
+        for (user, inbox) in &mut inboxes {
+            if message.dst == *user || self.is_received_in_channel(user, &message) {
+                insert_sorted(inbox, &message);
+            }
+        }
+        self.inboxes = inboxes;
     }
 
     /// Returns all messages.
@@ -124,7 +160,10 @@ impl AgoraHistory {
                 self.sent.get(source).and_then(|s| s.to.get(destination))
             }
             (Some(source), None) => self.sent.get(source).map(|s| &s.all),
-            (None, Some(destination)) => self.received.get(destination).map(|r| &r.all),
+            (None, Some(destination)) => {
+                let direct = self.received.get(destination).map(|received| &received.all);
+                self.inboxes.get(destination).or(direct)
+            }
             (None, None) => None,
         };
         let Some(series) = series else { return &[] };

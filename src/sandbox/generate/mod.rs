@@ -7,5 +7,5 @@ mod web3mq;
 
 pub(super) use self::agora::{agora_projects, app_id, random_agora_message};
 pub(super) use self::web3mq::{
-    group_id, random_web3mq_message, text_message, user_id, web3mq_accounts,
+    apply_sender_clock, group_id, random_web3mq_message, text_message, user_id, web3mq_accounts,
 };

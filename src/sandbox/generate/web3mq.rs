@@ -60,7 +60,9 @@ pub(in crate::sandbox) fn web3mq_accounts(
             account.add_topic(topic);
         }
         account.add_topic(&group_id(&format!("{}/nobody here", account.user_id())));
-        for row in rows {
+        account.set_order(options.topic_order);
+        for mut row in rows {
+            apply_sender_clock(rng, &mut row, options);
             account.insert(row);
         }
         account
@@ -87,6 +89,22 @@ pub(in crate::sandbox) fn random_web3mq_message(
         busy
     };
     random_topic_message(rng, account, &topics, ms, plain)
+}
+
+/// Sets the time of a message as its sender's clock showed it. Before, it is the time of arrival.
+pub(in crate::sandbox) fn apply_sender_clock(
+    rng: &mut fastrand::Rng,
+    row: &mut Web3mqMessage,
+    options: &Options,
+) {
+    let is_skewed = MEMBERS.last().is_some_and(|name| row.from == user_id(name));
+    if is_skewed {
+        row.ms = options.sender_skew.apply(Millis(row.ms)).0;
+    }
+    let jitter_ms = i64::try_from(options.sender_jitter.as_millis()).unwrap_or(i64::MAX / 2);
+    if jitter_ms > 0 {
+        row.ms = row.ms.saturating_add(rng.i64(-jitter_ms..=jitter_ms));
+    }
 }
 
 /// Returns the user id for a name.
@@ -370,5 +388,18 @@ mod tests {
             .map(|a| a.topics().values().map(Vec::len).sum())
             .collect();
         assert_eq!(sizes, [34, 33, 33]);
+    }
+
+    #[test]
+    fn topics_are_in_order_of_time_or_of_arrival() {
+        let clocks = ["--sender-skew", "1h", "--sender-jitter", "3s", "--plain"];
+        let unordered = |order| {
+            let accounts = accounts(&[&clocks[..], &["--topic-order", order]].concat());
+            let topics = accounts[0].topics().values();
+            let pairs = topics.flat_map(|rows| rows.windows(2));
+            pairs.filter(|pair| pair[1].ms < pair[0].ms).count()
+        };
+        assert_eq!(unordered("time"), 0);
+        assert!(unordered("arrival") > 100);
     }
 }

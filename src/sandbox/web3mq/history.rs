@@ -9,6 +9,7 @@ use ed25519_dalek::{Signature, SigningKey};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::time::Millis;
+use crate::sandbox::shape::PageOrder;
 
 /// The delivery status of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -51,7 +52,7 @@ pub struct Web3mqMessage {
     pub version: i64,
 }
 
-/// Messages in order of time. Messages of one millisecond are in order of arrival.
+/// Messages in the order of their topic. Messages of one millisecond are in order of arrival.
 pub type Web3mqRows = Vec<Arc<Web3mqMessage>>;
 
 /// One user with a key and conversations.
@@ -60,6 +61,7 @@ pub struct Web3mqUser {
     user_id: String,
     key: SigningKey,
     topics: BTreeMap<String, Web3mqRows>,
+    order: PageOrder,
 }
 
 impl Web3mqUser {
@@ -76,7 +78,13 @@ impl Web3mqUser {
             user_id: format!("user:{}", id.get(..56).unwrap_or_default()),
             key,
             topics: BTreeMap::new(),
+            order: PageOrder::default(),
         }
+    }
+
+    /// Sets the order of the messages that are inserted from now on.
+    pub fn set_order(&mut self, order: PageOrder) {
+        self.order = order;
     }
 
     /// Returns the user id: `user:` and 56 hexadecimal digits.
@@ -130,10 +138,14 @@ impl Web3mqUser {
         self.topics.entry(topic.to_owned()).or_default();
     }
 
-    /// Inserts a message into its conversation by its time, after those of the same millisecond.
+    /// Inserts a message into its conversation: at the end, or by its time after those of the same
+    /// millisecond.
     pub fn insert(&mut self, message: Web3mqMessage) {
         let rows = self.topics.entry(message.topic.clone()).or_default();
-        let at = rows.partition_point(|m| m.ms <= message.ms);
+        let at = match self.order {
+            PageOrder::Time => rows.partition_point(|m| m.ms <= message.ms),
+            PageOrder::Arrival => rows.len(),
+        };
         rows.insert(at, Arc::new(message));
     }
 
@@ -230,6 +242,7 @@ mod tests {
                 user_id: user.to_owned(),
                 key,
                 topics: BTreeMap::new(),
+                order: PageOrder::default(),
             };
             assert!(account.verify(topic, timestamp, signature));
             assert_eq!(account.sign(topic, timestamp), signature);
