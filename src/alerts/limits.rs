@@ -25,9 +25,6 @@ pub(super) const FAILURES_BEFORE_ALARM: u64 = 3;
 /// A pass that has run for this long is hanging. Passes start no windows after ten minutes, so only
 /// a tiny rate limit can make a healthy pass this long.
 pub(super) const HANG_AFTER: Duration = Duration::from_hours(1);
-/// Losses of a stream up to this many seconds are neither reported nor shown. They are normal at
-/// the retention edge when a history is fetched for the first time.
-pub const NEGLIGIBLE_LOSS_S: u64 = 60;
 /// An account that no process has worked on for this long is treated as removed from the
 /// configuration, and its alarms end.
 pub(super) const ABANDONED_AFTER: Duration = Duration::from_hours(24);

@@ -1,22 +1,32 @@
 //! Builds the providers of the engine from the accounts of the configuration.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use secrecy::SecretString;
+use secrecy::ExposeSecret;
 
 use super::error::CliError;
 use crate::config::{
-    AgoraAccountConfig, AgoraAuth, Config, DestinationKind, DiscoveryMode, Secret,
+    AgoraAccountConfig, AgoraAuth, Config, ConfigError, DestinationKind, DiscoveryMode, Secret,
     Web3mqAccountConfig,
 };
 use crate::domain::clock::Clock;
 use crate::domain::message::ConversationKind;
+use crate::domain::time::Millis;
 use crate::provider::agora::{
     self, Agora, AgoraSettings, Credentials, DiscoverySource, RenewableToken,
 };
 use crate::provider::web3mq::{Identity, SessionKey, Web3mq, Web3mqSettings};
 use crate::provider::{AccountSettings, Gate, Provider, ProviderKind};
+
+/// The use that a command makes of its providers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ProviderUse {
+    /// It sends requests, so it needs the credentials.
+    Requests,
+    /// It only reads what is known of an account. Nothing that only a request needs is read.
+    Offline,
+}
 
 /// Returns the providers of all accounts, or of the account `only`.
 pub(super) fn build_providers(
@@ -25,47 +35,74 @@ pub(super) fn build_providers(
     clock: &Arc<dyn Clock>,
 ) -> Result<Vec<Arc<dyn Provider>>, CliError> {
     let wanted = |name: &str| only.is_none_or(|only| only == name);
-    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
-    for account in config.agora.iter().filter(|account| wanted(&account.name)) {
-        providers.push(Arc::new(build_agora(account, clock)?));
-    }
-    for account in config.web3mq.iter().filter(|account| wanted(&account.name)) {
-        providers.push(Arc::new(build_web3mq(account, clock)?));
-    }
+    let providers = build(config, wanted, ProviderUse::Requests, clock)?;
     match only {
-        Some(name) if providers.is_empty() => Err(CliError::Usage(format!(
-            "the configuration has no account `{name}`"
-        ))),
+        Some(name) if providers.is_empty() => {
+            let accounts = config.account_names();
+            Err(unknown_account("the configuration", name, accounts))
+        }
         _ => Ok(providers),
     }
 }
 
-/// The warning about `discover = "events"`.
-const EVENTS_WARNING: &str = "discover = \"events\" empties Agora's event feeds, user_events and \
-    channel_events: other software that reads them misses the events that this account reads";
-
-/// Returns a warning for each account whose discovery takes events away from other software.
-pub(super) fn discovery_warnings<'a>(
-    config: &'a Config,
-    only: Option<&'a str>,
-) -> impl Iterator<Item = (&'a str, &'static str)> {
-    let wanted = config.agora.iter();
-    let wanted = wanted.filter(move |account| only.is_none_or(|only| only == account.name));
-    let emptying = wanted.filter(|account| account.discover == DiscoveryMode::Events);
-    emptying.map(|account| (account.name.as_str(), EVENTS_WARNING))
+/// Returns the providers of the accounts that `wanted` names, for a command that sends no requests.
+/// It works without their secrets.
+pub(super) fn build_offline_providers(
+    config: &Config,
+    wanted: impl Fn(&str) -> bool,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<Arc<dyn Provider>>, CliError> {
+    build(config, wanted, ProviderUse::Offline, clock)
 }
 
-/// Logs the discovery warnings, and the secrets that every user of the machine can read.
-pub(super) fn log_warnings(config: &Config, only: Option<&str>) {
-    for exposed in &config.exposed_secrets {
-        tracing::warn!("{exposed}");
+fn build(
+    config: &Config,
+    wanted: impl Fn(&str) -> bool,
+    purpose: ProviderUse,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<Arc<dyn Provider>>, CliError> {
+    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+    for account in config.agora.iter().filter(|account| wanted(&account.name)) {
+        providers.push(Arc::new(build_agora(account, purpose, clock)?));
     }
-    for (account, warning) in discovery_warnings(config, only) {
-        tracing::warn!(account, "{warning}");
+    for account in config.web3mq.iter().filter(|account| wanted(&account.name)) {
+        providers.push(Arc::new(build_web3mq(account, purpose, clock)?));
+    }
+    Ok(providers)
+}
+
+/// Returns the error about an account that `place` does not have, with those that it has.
+pub(super) fn unknown_account<'a>(
+    place: &str,
+    name: &str,
+    accounts: impl IntoIterator<Item = &'a str>,
+) -> CliError {
+    let accounts: BTreeSet<String> = accounts
+        .into_iter()
+        .map(|account| format!("`{account}`"))
+        .collect();
+    let known = match accounts.len() {
+        0 => "it has none".to_owned(),
+        _ => format!(
+            "it has {}",
+            accounts.into_iter().collect::<Vec<_>>().join(", ")
+        ),
+    };
+    CliError::Usage(format!("{place} has no account `{name}`: {known}"))
+}
+
+/// Logs the settings that are valid but probably not meant.
+pub(super) fn log_warnings(config: &Config, only: Option<&str>, now: Millis) {
+    for warning in config.warnings(only, now) {
+        tracing::warn!("{warning}");
     }
 }
 
-fn build_agora(config: &AgoraAccountConfig, clock: &Arc<dyn Clock>) -> Result<Agora, CliError> {
+fn build_agora(
+    config: &AgoraAccountConfig,
+    purpose: ProviderUse,
+    clock: &Arc<dyn Clock>,
+) -> Result<Agora, CliError> {
     let account = AccountSettings {
         name: config.name.clone(),
         provider: ProviderKind::Agora,
@@ -76,21 +113,10 @@ fn build_agora(config: &AgoraAccountConfig, clock: &Arc<dyn Clock>) -> Result<Ag
         discover_limit: (config.discover != DiscoveryMode::Nothing)
             .then_some(config.discover_limit),
     };
-    let credentials = match &config.auth {
-        AgoraAuth::Basic {
-            customer_id,
-            customer_secret,
-        } => Credentials::Basic {
-            customer_id: customer_id.clone(),
-            customer_secret: secret_string(customer_secret),
-        },
-        AgoraAuth::Token { token, uid } => Credentials::Token {
-            token: renewable_token(token),
-            uid: uid.clone(),
-        },
-        AgoraAuth::BearerToken { token } => Credentials::Bearer {
-            token: renewable_token(token),
-        },
+    let (app_id, credentials) = match purpose {
+        ProviderUse::Requests => (read_text(&config.app_id)?, read_credentials(&config.auth)?),
+        // The App ID is a part of the URL, and of nothing else.
+        ProviderUse::Offline => (String::new(), Credentials::Unavailable),
     };
     let streams = config
         .streams
@@ -115,7 +141,7 @@ fn build_agora(config: &AgoraAccountConfig, clock: &Arc<dyn Clock>) -> Result<Ag
     let settings = AgoraSettings {
         account,
         base_url: config.base_url.clone(),
-        app_id: config.app_id.clone(),
+        app_id,
         credentials,
         streams,
         kinds,
@@ -124,7 +150,30 @@ fn build_agora(config: &AgoraAccountConfig, clock: &Arc<dyn Clock>) -> Result<Ag
     Ok(Agora::new(settings, gate)?)
 }
 
-fn build_web3mq(config: &Web3mqAccountConfig, clock: &Arc<dyn Clock>) -> Result<Web3mq, CliError> {
+fn read_credentials(auth: &AgoraAuth) -> Result<Credentials, ConfigError> {
+    Ok(match auth {
+        AgoraAuth::Basic {
+            customer_id,
+            customer_secret,
+        } => Credentials::Basic {
+            customer_id: read_text(customer_id)?,
+            customer_secret: customer_secret.read()?,
+        },
+        AgoraAuth::Token { token, uid } => Credentials::Token {
+            token: renewable_token(token)?,
+            uid: read_text(uid)?,
+        },
+        AgoraAuth::BearerToken { token } => Credentials::Bearer {
+            token: renewable_token(token)?,
+        },
+    })
+}
+
+fn build_web3mq(
+    config: &Web3mqAccountConfig,
+    purpose: ProviderUse,
+    clock: &Arc<dyn Clock>,
+) -> Result<Web3mq, CliError> {
     let account = AccountSettings {
         name: config.name.clone(),
         provider: ProviderKind::Web3mq,
@@ -134,18 +183,19 @@ fn build_web3mq(config: &Web3mqAccountConfig, clock: &Arc<dyn Clock>) -> Result<
         refresh_for: Some(config.refresh_for),
         discover_limit: config.discover.then_some(config.discover_limit),
     };
-    let mut seed = [0; 32];
-    hex::decode_to_slice(config.private_key.expose(), &mut seed).map_err(|_| {
-        CliError::Usage(format!(
-            "account `{}`: private_key is not 64 hex digits",
-            config.name
-        ))
-    })?;
-    let identity = Identity {
-        user: config.user_id.clone(),
-        key: SessionKey::from_seed(&seed),
-        did_key: config.did_key.clone(),
-        send_public_key: config.send_public_key,
+    let identity = match purpose {
+        ProviderUse::Requests => Identity {
+            user: read_text(&config.user_id)?,
+            key: Some(read_session_key(config)?),
+            did_key: config.did_key.as_ref().map(read_text).transpose()?,
+            send_public_key: config.send_public_key,
+        },
+        ProviderUse::Offline => Identity {
+            user: read_text(&config.user_id).unwrap_or_default(),
+            key: None,
+            did_key: None,
+            send_public_key: false,
+        },
     };
     let gate =
         Gate::new(config.requests_per_second, clock.clone()).with_request_timeout(config.timeout);
@@ -164,19 +214,31 @@ fn build_web3mq(config: &Web3mqAccountConfig, clock: &Arc<dyn Clock>) -> Result<
     Ok(Web3mq::new(settings, gate)?)
 }
 
-fn secret_string(secret: &Secret) -> SecretString {
-    SecretString::from(secret.expose())
+fn read_session_key(config: &Web3mqAccountConfig) -> Result<SessionKey, CliError> {
+    let mut seed = [0; 32];
+    hex::decode_to_slice(config.private_key.read()?.expose_secret(), &mut seed).map_err(|_| {
+        CliError::Usage(format!(
+            "account `{}`: private_key is not 64 hex digits",
+            config.name
+        ))
+    })?;
+    Ok(SessionKey::from_seed(&seed))
+}
+
+/// Reads a value that is no secret by itself.
+fn read_text(value: &Secret) -> Result<String, ConfigError> {
+    Ok(value.read()?.expose_secret().to_owned())
 }
 
 /// Returns a token that is read again from its source when the provider refuses it.
-fn renewable_token(secret: &Secret) -> RenewableToken {
+fn renewable_token(secret: &Secret) -> Result<RenewableToken, ConfigError> {
     let source = secret.clone();
-    let reread = move || match source.reread() {
-        Ok(secret) => Some(secret_string(&secret)),
+    let reread = move || match source.read() {
+        Ok(secret) => Some(secret),
         Err(error) => {
             tracing::warn!(%error, "the token cannot be read again");
             None
         }
     };
-    RenewableToken::new(secret_string(secret), reread)
+    Ok(RenewableToken::new(secret.read()?, reread))
 }

@@ -18,10 +18,8 @@ pub(super) async fn end_account_alarms(
 ) -> Result<(), StoreError> {
     let mut alarms = store.active_alarms().await?;
     alarms.retain(|alarm| {
-        let AlarmSubject {
-            account: of, kind, ..
-        } = &alarm.subject;
-        of.as_deref() == Some(account) && matches!(kind, AlarmKind::Parked | AlarmKind::Failing)
+        let of = alarm.subject.account.as_deref();
+        of == Some(account) && says_nothing_works(&alarm.subject)
     });
     if alarms.is_empty() {
         return Ok(());
@@ -30,6 +28,11 @@ pub(super) async fn end_account_alarms(
         alarm.until = Some(now.max(alarm.since));
     }
     store.save_alarms(&alarms, now.minus(ALARM_RETENTION)).await
+}
+
+/// True for an alarm that says that nothing of its account works.
+pub(super) fn says_nothing_works(subject: &AlarmSubject) -> bool {
+    matches!(subject.kind, AlarmKind::Parked | AlarmKind::Failing)
 }
 
 /// Prints each alarm with its hint.

@@ -1,30 +1,36 @@
 //! `backscroll check`: tests the configuration, the database and the credentials.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::accounts;
-use super::alarms::end_account_alarms;
+use super::alarms::{end_account_alarms, says_nothing_works};
 use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
-use super::open_archive::open;
+use super::open_archive::{open, open_to_read, require_writable};
 use super::output::{print_line, print_with_hint};
 use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
 use crate::provider::Provider;
-use crate::store::{Archive, IfMissing, NewAccount, permission_warning};
+use crate::store::{Archive, IfMissing, NewAccount, StoreError, permission_warning};
 
-pub(super) async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<ExitOutcome, CliError> {
-    print_line("configuration: ok");
-    let store = open(&config.database.url, IfMissing::Create).await?;
-    store.ping().await?;
-    print_line("database: ok");
+pub(super) async fn run(
+    path: &Path,
+    config: &Config,
+    clock: Arc<dyn Clock>,
+) -> Result<ExitOutcome, CliError> {
+    print_line(format_args!("configuration: ok ({})", path.display()));
+    let troubled = check_database(&config.database.url).await?;
     let mut outcome = ExitOutcome::Success;
     for provider in accounts::build_providers(config, None, &clock)? {
         let name = &provider.account().name;
         match provider.check_credentials().await {
             Ok(()) => {
-                record_success(&*store, &*provider, clock.now()).await?;
+                if troubled.contains(name) {
+                    record_success(&config.database.url, &*provider, clock.now()).await?;
+                }
                 let skew = Some(provider.clock_skew()).filter(|skew| !skew.is_negligible());
                 let skew = skew.map(|skew| format!(", but {skew}; set it (NTP)"));
                 print_line(format_args!(
@@ -46,23 +52,62 @@ pub(super) async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<ExitOu
     {
         print_line(format_args!("note: {warning}"));
     }
-    for exposed in &config.exposed_secrets {
-        print_line(format_args!("note: {exposed}"));
+    for warning in config.warnings(None, clock.now()) {
+        print_line(format_args!("note: {warning}"));
     }
-    for (account, warning) in accounts::discovery_warnings(config, None) {
-        print_line(format_args!("account {account}: note: {warning}"));
-    }
-    store.close().await;
     Ok(outcome)
+}
+
+/// Tests the archive without a change to it. Returns the accounts that are known not to work.
+async fn check_database(url: &DatabaseUrl) -> Result<BTreeSet<String>, CliError> {
+    let store = match open_to_read(url).await {
+        Ok(store) => store,
+        Err(StoreError::NotFound { location }) => {
+            require_writable(url).await?;
+            print_line(format_args!(
+                "database: ok; `backscroll sync` or `backscroll run` creates the archive {location}"
+            ));
+            return Ok(BTreeSet::new());
+        }
+        Err(StoreError::SchemaTooOld { found, known }) => {
+            print_line(format_args!(
+                "database: ok; the next start upgrades it from schema {found} to {known}"
+            ));
+            return Ok(BTreeSet::new());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    require_writable(url).await?;
+    let troubled = troubled_accounts(&*store).await?;
+    print_line(format_args!("database: ok ({})", store.location()));
+    store.close().await;
+    Ok(troubled)
+}
+
+/// Returns the accounts with a pause, an error or an alarm of their own.
+async fn troubled_accounts(store: &dyn Archive) -> Result<BTreeSet<String>, StoreError> {
+    let streams = store.status().await?.into_iter();
+    let mut troubled: BTreeSet<String> = streams
+        .filter(|stream| stream.pause.is_some() || stream.account_error.is_some())
+        .map(|stream| stream.account)
+        .collect();
+    let alarms = store.active_alarms().await?.into_iter();
+    troubled.extend(
+        alarms
+            .filter(|alarm| says_nothing_works(&alarm.subject))
+            .filter_map(|alarm| alarm.subject.account),
+    );
+    Ok(troubled)
 }
 
 /// Ends the pause, the error and the alarms of an account, since the provider has just accepted its
 /// credentials.
 async fn record_success(
-    store: &dyn Archive,
+    url: &DatabaseUrl,
     provider: &dyn Provider,
     now: Millis,
 ) -> Result<(), CliError> {
+    let store = open(url, IfMissing::Refuse).await?;
     let name = &provider.account().name;
     let known = NewAccount {
         name,
@@ -78,5 +123,7 @@ async fn record_success(
     store
         .record_accepted_credentials(account, &fingerprint)
         .await?;
-    Ok(end_account_alarms(store, name, now).await?)
+    end_account_alarms(&*store, name, now).await?;
+    store.close().await;
+    Ok(())
 }

@@ -1,10 +1,9 @@
 //! `backscroll completions`: prints the completion script of a shell.
 
-use std::io::Write;
-
 use clap_complete::Shell;
 
 use super::exit_outcome::ExitOutcome;
+use super::output::print_document;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -16,7 +15,6 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, mut program: clap::Command) -> ExitOutcome {
     let mut completions = Vec::new();
     clap_complete::generate(args.shell, &mut program, "backscroll", &mut completions);
-    // A closed pipe is not an error.
-    let _ = std::io::stdout().write_all(&completions);
+    print_document(&completions);
     ExitOutcome::Success
 }

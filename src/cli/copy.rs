@@ -53,7 +53,7 @@ pub(super) async fn run(
     });
     let copied = copied.await?;
     print_line(format_args!(
-        "{} messages of {} days, {} of them new, and the coverage of all streams.\nBoth archives have the digest {}.",
+        "{} messages of {} days, {} of them new, with the coverage of all streams, runs, alarms and pauses.\nBoth archives have the digest {}.",
         thousands(copied.messages),
         thousands(copied.days),
         thousands(copied.new),

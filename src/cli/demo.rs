@@ -5,21 +5,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
+use super::limits::DEMO_PASS_INTERVAL;
 use super::output::print_line;
 use super::sync::sync_until_complete;
 use super::table::{sanitized, thousands};
 use super::{accounts, summary};
-use crate::config::Config;
+use crate::alerts::AlarmMonitor;
+use crate::config::{Config, UsedSecrets};
 use crate::daemon::signals;
+use crate::daemon::web::{StatusServer, StatusSources};
 use crate::domain::clock::Clock;
 use crate::sandbox::{Options, Sandbox};
 use crate::store::IfMissing;
 use crate::store::{Archive, Reports, SqliteStore};
-use crate::sync::{Engine, HistoryBounds, PassReport};
+use crate::sync::{Engine, HistoryBounds, PassReport, Purpose};
 
 /// The account names of a demo. An archive without any other account was written by a demo.
 const DEMO_ACCOUNTS: [&str; 2] = ["sandbox", "web3mq-1"];
@@ -38,7 +42,7 @@ FROM conversations ORDER BY messages DESC LIMIT 6",
 FROM archive WHERE body LIKE '%lunch%' ORDER BY sent_at_ms DESC LIMIT 5",
     ),
     (
-        "Is it all there? Each stream is complete from … to …, and the provider's own count agrees:",
+        "Is it all there? Each stream with the range that is complete, and the provider's own count:",
         "SELECT stream, from_at, to_at, messages, provider_count, state
 FROM coverage WHERE messages > 0 ORDER BY messages DESC LIMIT 6",
     ),
@@ -49,6 +53,10 @@ pub(super) struct Args {
     /// File of the new archive. The archive of an earlier demo is replaced
     #[arg(long, default_value = "demo.db", value_name = "FILE")]
     out: PathBuf,
+
+    /// Keep archiving afterwards, and serve the status page at this address until ^C
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "127.0.0.1:9464")]
+    serve: Option<SocketAddr>,
 
     /// Agora messages to generate; a third as many are added for Web3MQ
     #[arg(long, default_value_t = 30_000, value_name = "N")]
@@ -63,6 +71,8 @@ pub(super) async fn run(args: Args, clock: Arc<dyn Clock>) -> Result<ExitOutcome
         messages: args.messages,
         topic_messages: args.messages / 3,
         requests_per_second: REQUESTS_PER_SECOND,
+        talk: true,
+        append_rate: if args.serve.is_some() { 1.0 } else { 0.0 },
         ready_after: "50ms"
             .parse()
             .map_err(|_| CliError::Usage("a duration range".to_owned()))?,
@@ -85,14 +95,16 @@ pub(super) async fn run(args: Args, clock: Arc<dyn Clock>) -> Result<ExitOutcome
     let config = Config::parse(
         &sandbox.sample_config(&database),
         Path::new("the sandbox's config.toml"),
+        UsedSecrets::Accounts,
     )?;
     let store = Arc::new(SqliteStore::open(&args.out, IfMissing::Create).await?);
     let providers = accounts::build_providers(&config, None, &clock)?;
-    let mut engine = Engine::new(providers, store.clone(), &clock);
+    let mut engine = Engine::new(providers.clone(), store.clone(), &clock);
     let begun = tokio::time::Instant::now();
     let reports = sync_until_complete(&mut engine, HistoryBounds::default(), &stop).await?;
     let took = begun.elapsed();
-    summary::print_sync_summary(&reports, store.status().await?, clock.now().second());
+    let (bounds, streams) = (HistoryBounds::default(), store.status().await?);
+    summary::print_sync_summary(&reports, bounds, streams, clock.now().second());
     print_speed(&reports, took, &sandbox);
     for (question, sql) in EXAMPLE_QUERIES {
         print_line(format_args!(
@@ -101,9 +113,17 @@ pub(super) async fn run(args: Args, clock: Arc<dyn Clock>) -> Result<ExitOutcome
         ));
         print_line(store.query(sql).await?.to_string());
     }
+    print_next_steps(&args.out);
+    if let Some(listen) = args.serve {
+        let progress = engine.progress().clone();
+        let (archive, accounts) = (store.clone(), providers.clone());
+        let monitor = Arc::new(AlarmMonitor::new(archive, accounts, clock.clone(), None)?);
+        let sources =
+            StatusSources::new(store.clone(), providers, progress, monitor, clock.clone());
+        serve(listen, sources, &mut engine, &stop).await?;
+    }
     store.close().await;
     sandbox.stop().await;
-    print_next_steps(&args.out);
     Ok(ExitOutcome::success_if(
         reports.iter().all(PassReport::is_complete),
     ))
@@ -144,14 +164,56 @@ fn print_speed(reports: &[PassReport], took: Duration, sandbox: &Sandbox) {
     ));
 }
 
+/// Serves the status page, and archives what the sandbox goes on to say, until it is told to stop.
+async fn serve(
+    listen: SocketAddr,
+    sources: StatusSources,
+    engine: &mut Engine,
+    stop: &CancellationToken,
+) -> Result<(), CliError> {
+    // The page itself would wait for a free address.
+    let free = TcpListener::bind(listen)
+        .await
+        .and_then(|probe| probe.local_addr());
+    let listen = free.map_err(|error| {
+        CliError::Usage(format!(
+            "cannot listen on {listen}: {error}; name another address"
+        ))
+    })?;
+    let mut page = StatusServer::default();
+    page.serve(Some(listen), sources).await;
+    print_line(format_args!(
+        "\nThe status page is at http://{listen}/ and the sandbox goes on talking. ^C ends both."
+    ));
+    while !stop.is_cancelled() {
+        engine
+            .pass(Purpose::Sync(HistoryBounds::default()), stop)
+            .await?;
+        // It does not matter which of the two ended the wait.
+        let _ = tokio::time::timeout(DEMO_PASS_INTERVAL, stop.cancelled()).await;
+    }
+    page.stop().await;
+    Ok(())
+}
+
 fn print_next_steps(path: &Path) {
     let path = sanitized(&path.display().to_string());
+    let program = sanitized(&program_name());
     print_line(format_args!(
         "\nWhat next?
-  sqlite3 {path}                      query the views: archive, conversations, coverage, gaps, runs
-  backscroll sandbox --write-config sandbox.toml
-                                       a sandbox that keeps running, and a configuration for it
-  $EDITOR config.toml; backscroll check
-                                       your own accounts"
+  sqlite3 {path}
+      queries the views: archive, conversations, coverage, gaps, runs
+  {program} demo --serve
+      the same, with a status page
+  {program} sandbox --write-config sandbox.toml
+      a sandbox that keeps running, and a configuration for it
+  {program} init
+      your own account: asks for its credentials, and writes config.toml"
     ));
+}
+
+/// Returns the name by which this program was called, so that advice works as it is printed.
+fn program_name() -> String {
+    let called = std::env::args().next();
+    called.unwrap_or_else(|| "backscroll".to_owned())
 }

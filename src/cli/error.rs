@@ -37,11 +37,21 @@ pub(super) enum CliError {
     #[error(transparent)]
     #[cfg(feature = "sandbox")]
     Scratch(#[from] ScratchError),
+    #[error("standard output cannot be written: {0}")]
+    Output(std::io::Error),
     #[error("{0}")]
     System(#[from] std::io::Error),
 }
 
 impl CliError {
+    /// Returns the messages: several for a configuration with several mistakes.
+    pub(super) fn messages(&self) -> Vec<String> {
+        match self {
+            Self::Config(error) => error.messages(),
+            other => vec![other.to_string()],
+        }
+    }
+
     /// Returns the remedy; `None` if the message contains it or there is none.
     pub(super) fn hint(&self) -> Option<&'static str> {
         match self {
@@ -56,6 +66,7 @@ impl CliError {
             | Self::Client(_)
             | Self::Schedule(_)
             | Self::Webhook(_)
+            | Self::Output(_)
             | Self::System(_) => None,
             #[cfg(feature = "sandbox")]
             Self::Sandbox(_) => None,

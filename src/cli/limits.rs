@@ -19,13 +19,23 @@ pub(super) const MAX_LEASE_RETRIES: u32 = 3;
 /// The maximum pause of an account that a sync waits for. A longer pause ends the sync.
 pub(super) const MAX_PAUSE_WAIT: Duration = Duration::from_secs(90);
 
+/// Time for windows in flight to finish after ^C. Together with the time for commits
+/// (`daemon/limits.rs`) it stays below a second, because a person waits at the terminal; windows
+/// that are dropped are fetched again.
+pub(super) const INTERRUPT_GRACE: Duration = Duration::from_millis(300);
+
 // plan
 
-/// The bytes of a message in SQLite, including its share of all indexes. The benchmarks (`cargo
-/// bench`) measure it with texts of 100 to 200 bytes.
-pub(super) const SQLITE_MESSAGE_BYTES: f64 = 305.0;
+/// The bytes of an Agora message in SQLite, including its share of all indexes. The benchmarks
+/// (`cargo bench`) measure it with texts of 100 to 200 bytes.
+pub(super) const SQLITE_AGORA_BYTES: f64 = 305.0;
+/// The bytes of a `Web3MQ` message in SQLite: its id, its signature and its version are kept as
+/// well. Measured with texts of the same length.
+pub(super) const SQLITE_WEB3MQ_BYTES: f64 = 497.0;
 /// The bytes of a message in Postgres, measured in the same way.
-pub(super) const POSTGRES_MESSAGE_BYTES: f64 = 370.0;
+pub(super) const POSTGRES_AGORA_BYTES: f64 = 370.0;
+/// The bytes of a `Web3MQ` message in Postgres: as many more than Agora's as in SQLite.
+pub(super) const POSTGRES_WEB3MQ_BYTES: f64 = 562.0;
 /// The minimum number of archived messages from which the size of one is measured. In a smaller
 /// archive, empty pages and indexes dominate.
 pub(super) const MIN_MESSAGES_TO_MEASURE: u64 = 10_000;
@@ -33,6 +43,10 @@ pub(super) const MIN_MESSAGES_TO_MEASURE: u64 = 10_000;
 /// misses a daemon between two passes, and the plan then takes more than its share of the rate
 /// limit.
 pub(super) const RECENT_PASS: Duration = Duration::from_mins(2);
+
+/// The wait between two passes of `demo --serve`. A shorter one shows new messages sooner.
+#[cfg(feature = "sandbox")]
+pub(super) const DEMO_PASS_INTERVAL: Duration = Duration::from_secs(5);
 
 // Output
 

@@ -15,8 +15,11 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
-use crate::config::{LogConfig, LogFormat};
+use crate::config::{LogConfig, LogFormat, parse_levels};
 use crate::domain::format::{sanitized, sanitized_json};
+
+/// The heading in the help of the options that every command has.
+pub(super) const GLOBAL_OPTIONS: &str = "Global options";
 
 /// The default levels of a service. Libraries log only warnings and errors.
 const SERVICE_LEVELS: &str = "warn,backscroll=info";
@@ -31,7 +34,8 @@ pub(super) struct LogArgs {
         long = "log",
         global = true,
         value_name = "LEVELS",
-        env = "BACKSCROLL_LOG"
+        env = "BACKSCROLL_LOG",
+        help_heading = GLOBAL_OPTIONS
     )]
     levels: Option<String>,
 
@@ -40,9 +44,17 @@ pub(super) struct LogArgs {
         long = "log-format",
         global = true,
         value_name = "FORMAT",
-        env = "BACKSCROLL_LOG_FORMAT"
+        env = "BACKSCROLL_LOG_FORMAT",
+        help_heading = GLOBAL_OPTIONS
     )]
     format: Option<LogFormat>,
+}
+
+impl LogArgs {
+    /// Returns the levels; `None` if none are given, or an empty text by the environment.
+    fn levels(&self) -> Option<&str> {
+        self.levels.as_deref().filter(|levels| !levels.is_empty())
+    }
 }
 
 /// The kind of program that logs. It selects the defaults.
@@ -77,9 +89,8 @@ pub(super) fn start(args: LogArgs, profile: LogProfile) -> Result<LogHandle, Str
         LogProfile::Daemon => LogFormat::Auto,
         _ => LogFormat::Human,
     };
-    let levels = args.levels.as_deref().unwrap_or(default_levels);
-    let filter =
-        EnvFilter::try_new(levels).map_err(|error| format!("--log `{levels}`: {error}"))?;
+    let levels = args.levels().unwrap_or(default_levels);
+    let filter = parse_levels(levels).map_err(|error| format!("--log {error}"))?;
     let (filter, filter_handle) = reload::Layer::new(filter);
     let format = args.format.unwrap_or(default_format);
     let (output, output_handle) = reload::Layer::new(output_layer(format));
@@ -98,12 +109,11 @@ impl LogHandle {
     pub(super) fn apply_config(&self, log: &LogConfig) {
         let levels = self
             .args
-            .levels
-            .as_deref()
+            .levels()
             .or(log.levels.as_deref())
             .unwrap_or(SERVICE_LEVELS);
-        // The configuration has already checked the levels.
-        if let Ok(filter) = EnvFilter::try_new(levels) {
+        // Both have been checked when they were read.
+        if let Ok(filter) = parse_levels(levels) {
             warn_if_failed(self.filter.reload(filter));
         }
         if self.args.format.is_none() {

@@ -7,11 +7,11 @@ use clap_mangen::Man;
 
 use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
+use super::output::print_document;
 
 pub(super) fn run(program: Command) -> Result<ExitOutcome, CliError> {
     let page = render_page(program)?;
-    // A closed pipe is not an error.
-    let _ = io::stdout().write_all(&page);
+    print_document(&page);
     Ok(ExitOutcome::Success)
 }
 
@@ -37,7 +37,15 @@ fn render_page(mut program: Command) -> io::Result<Vec<u8>> {
     )?;
     writeln!(
         page,
-        ".SH FILES\nconfig.toml: the configuration. The file that ships with Backscroll explains every key."
+        ".SH FILES\nThe configuration is the first that exists of these, unless \\-\\-config names one. The file \
+         that ships with Backscroll explains every key.\n{}",
+        [
+            "./config.toml",
+            "$XDG_CONFIG_HOME/backscroll/config.toml (or ~/.config/backscroll/config.toml)",
+            "/etc/backscroll/config.toml",
+        ]
+        .map(|path| format!(".TP\n{path}"))
+        .join("\n")
     )?;
     man.render_version_section(&mut page)?;
     Ok(page)

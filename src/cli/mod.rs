@@ -8,6 +8,8 @@
 //! | how do accounts of the configuration become providers | `accounts` |
 //! | where are log levels and formats applied | `logging` |
 //! | where are tables, progress and summaries printed | `table`, `progress`, `summary` |
+//! | in which forms is a time given | `time_arg` |
+//! | what happens if standard output cannot be written | `output` |
 //! | where are alarms and the loss forecast printed | `alarms`, `loss` |
 //! | which constants can be tuned | `limits` |
 //! | where do `drill` and the benchmarks get a throwaway database | `scratch` |
@@ -23,6 +25,7 @@ mod demo;
 mod drill;
 mod error;
 mod exit_outcome;
+mod init;
 mod limits;
 mod logging;
 mod loss;
@@ -44,6 +47,7 @@ mod summary;
 mod sync;
 #[doc(hidden)]
 pub mod table;
+mod time_arg;
 mod verify;
 
 use std::io::Write;
@@ -55,9 +59,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use error::CliError;
 use exit_outcome::ExitOutcome;
-use logging::{LogHandle, LogProfile};
+use logging::{GLOBAL_OPTIONS, LogHandle, LogProfile};
 
-use crate::config::Config;
+use crate::config::{Config, UsedSecrets, find_config};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::format::sanitized_lines;
 
@@ -66,15 +70,17 @@ use crate::domain::format::sanitized_lines;
 #[derive(Debug, Parser)]
 #[command(name = "backscroll", version, max_term_width = 110)]
 pub struct Cli {
-    /// Configuration file; the one that ships with Backscroll explains every key
+    /// Configuration file. Default: the first that exists of `./config.toml`, `config.toml` in
+    /// `$XDG_CONFIG_HOME/backscroll` (`~/.config/backscroll`), and `/etc/backscroll/config.toml`. The
+    /// one that ships with Backscroll explains every key
     #[arg(
         long,
         global = true,
-        default_value = "config.toml",
         value_name = "FILE",
-        env = "BACKSCROLL_CONFIG"
+        env = "BACKSCROLL_CONFIG",
+        help_heading = GLOBAL_OPTIONS
     )]
-    config: PathBuf,
+    config: Option<PathBuf>,
 
     #[command(flatten)]
     log: logging::LogArgs,
@@ -85,6 +91,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Asks for the credentials of an account, tries them, and writes a configuration that only this
+    /// user can read. The variables `AGORA_CUSTOMER_SECRET` and `WEB3MQ_PRIVATE_KEY` answer for a
+    /// secret
+    Init(Box<init::Args>),
     /// Runs as a service: archives on a schedule until it is stopped
     Run,
     /// Archives until all wanted history is sealed, then prints the state of the archive
@@ -104,7 +114,7 @@ enum Command {
     Demo(demo::Args),
     /// Compares the archive with its ledger, and repairs differences
     Verify(verify::Args),
-    /// Copies the archive, including its coverage, into another database; can be interrupted and
+    /// Copies the archive, with its coverage, runs, alarms and pauses, into another database; can be interrupted and
     /// resumed
     Copy(copy::Args),
     /// Creates the archive, or migrates it to the current schema
@@ -138,13 +148,16 @@ pub fn main(cli: Cli) -> ExitCode {
         Err(error) => return print_error(&CliError::System(error)),
     };
     let outcome = runtime.block_on(cli.run(&logging));
+    let outcome = outcome.and_then(|outcome| output::finish().map(|()| outcome));
     // A blocking task that hangs, such as a DNS lookup, must not delay the exit.
     runtime.shutdown_background();
     match outcome {
         Ok(ExitOutcome::Success) => ExitCode::SUCCESS,
         Ok(ExitOutcome::Incomplete) => ExitCode::FAILURE,
         Err(error) if profile == LogProfile::Daemon => {
-            tracing::error!(hint = error.hint(), "{error}");
+            for message in error.messages() {
+                tracing::error!(hint = error.hint(), "{message}");
+            }
             ExitCode::from(error.exit_code())
         }
         Err(error) => print_error(&error),
@@ -166,8 +179,10 @@ fn contains_password(argument: &str) -> bool {
 
 fn print_error(error: &CliError) -> ExitCode {
     // An error is ignored: there is no other place to report it.
-    let error_text = sanitized_lines(&error.to_string());
-    let _ = writeln!(std::io::stderr(), "error: {error_text}");
+    for message in error.messages() {
+        let message = sanitized_lines(&message);
+        let _ = writeln!(std::io::stderr(), "error: {message}");
+    }
     if let Some(hint) = error.hint() {
         let _ = writeln!(std::io::stderr(), "  hint: {hint}");
     }
@@ -188,6 +203,10 @@ impl Command {
 impl Cli {
     async fn run(self, logging: &LogHandle) -> Result<ExitOutcome, CliError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let load = |used: UsedSecrets<'_>| {
+            let path = find_config(self.config.clone())?;
+            Ok::<_, CliError>(Config::load(&path, used)?)
+        };
         match self.command {
             #[cfg(feature = "sandbox")]
             Command::Sandbox(args) => sandbox::run(*args, clock).await,
@@ -197,17 +216,32 @@ impl Cli {
             Command::Drill(args) => drill::run(args, clock).await,
             Command::Completions(args) => Ok(completions::run(&args, Self::command())),
             Command::Man => man::run(Self::command()),
-            Command::Run => Box::pin(run::run(&self.config, logging, clock)).await,
-            Command::Sync(args) => sync::run(args, &Config::load(&self.config)?, clock).await,
-            Command::Plan(args) => plan::run(&args, &Config::load(&self.config)?, clock).await,
-            Command::Status(args) => status::run(&args, &Config::load(&self.config)?, clock).await,
-            Command::Check => check::run(&Config::load(&self.config)?, clock).await,
-            Command::Verify(args) => verify::run(&args, &Config::load(&self.config)?, clock).await,
-            Command::Copy(args) => copy::run(&args, &Config::load(&self.config)?, &*clock).await,
-            Command::Requeue => requeue::run(&Config::load(&self.config)?, clock).await,
-            Command::Migrate(args) => {
-                migrate::run(&args, &Config::load(&self.config)?, &*clock).await
+            Command::Init(args) => init::run(*args, self.config, clock).await,
+            Command::Run => {
+                let path = find_config(self.config)?;
+                Box::pin(run::run(&path, logging, clock)).await
             }
+            Command::Sync(args) => {
+                let config = load(UsedSecrets::of_accounts(args.account.as_deref()))?;
+                sync::run(args, &config, clock).await
+            }
+            Command::Plan(args) => {
+                let config = load(UsedSecrets::of_accounts(args.account()))?;
+                plan::run(&args, &config, clock).await
+            }
+            Command::Check => {
+                let path = find_config(self.config.clone())?;
+                let config = Config::load(&path, UsedSecrets::All)?;
+                check::run(&path, &config, clock).await
+            }
+            Command::Verify(args) => {
+                let config = load(args.used_secrets())?;
+                verify::run(&args, &config, clock).await
+            }
+            Command::Status(args) => status::run(&args, &load(UsedSecrets::None)?, clock).await,
+            Command::Copy(args) => copy::run(&args, &load(UsedSecrets::None)?, &*clock).await,
+            Command::Requeue => requeue::run(&load(UsedSecrets::None)?, clock).await,
+            Command::Migrate(args) => migrate::run(&args, &load(UsedSecrets::None)?, &*clock).await,
         }
     }
 }

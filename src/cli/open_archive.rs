@@ -21,6 +21,14 @@ pub(super) async fn open(
     })
 }
 
+/// Errors if the archive at a URL can neither be written nor created. Changes nothing.
+pub(super) async fn require_writable(url: &DatabaseUrl) -> Result<(), StoreError> {
+    match url {
+        DatabaseUrl::Sqlite(path) => SqliteStore::require_writable(path),
+        DatabaseUrl::Postgres(server) => PostgresStore::require_writable(server.options()).await,
+    }
+}
+
 /// Opens the archive at a URL read-only.
 pub(super) async fn open_to_read(url: &DatabaseUrl) -> Result<Arc<dyn Archive>, StoreError> {
     Ok(match url {

@@ -1,5 +1,6 @@
 //! `backscroll requeue`: parses quarantined messages again.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::accounts;
@@ -14,9 +15,28 @@ use crate::store::IfMissing;
 use crate::sync::refetch::requeue::{Requeued, requeue};
 
 pub(super) async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<ExitOutcome, CliError> {
-    let providers = accounts::build_providers(config, None, &clock)?;
     let store = open_to_write(&config.database.url, IfMissing::Refuse, &*clock).await?;
-    for provider in providers {
+    let quarantined: BTreeSet<String> = store
+        .account_summaries()
+        .await?
+        .into_iter()
+        .filter(|summary| summary.quarantined > 0)
+        .map(|summary| summary.account)
+        .collect();
+    for account in &config.web3mq {
+        if quarantined.contains(&account.name) {
+            // The conversation of a message depends on the user.
+            account.user_id.read()?;
+        }
+    }
+    for name in config
+        .account_names()
+        .filter(|name| !quarantined.contains(*name))
+    {
+        print_line(format_args!("{name}: nothing is in quarantine"));
+    }
+    let wanted = |name: &str| quarantined.contains(name);
+    for provider in accounts::build_offline_providers(config, wanted, &clock)? {
         let Requeued {
             archived: understood,
             left,

@@ -11,6 +11,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use secrecy::ExposeSecret;
 use tokio::signal::unix::Signal;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -20,9 +21,9 @@ use super::exit_outcome::ExitOutcome;
 use super::logging::LogHandle;
 use super::open_archive::open_to_write;
 use crate::alerts::AlarmMonitor;
-use crate::config::{Config, DatabaseUrl, Secret};
+use crate::config::{Config, DatabaseUrl, Secret, UsedSecrets};
 use crate::daemon;
-use crate::daemon::limits::{ARCHIVE_FILE_POLL, CLOSE_GRACE, REOPEN_GRACE};
+use crate::daemon::limits::{ARCHIVE_FILE_POLL, CLOSE_GRACE, REOPEN_GRACE, WINDOW_GRACE};
 use crate::daemon::service_manager::ServiceManager;
 use crate::daemon::signals::{Shutdown, hangup_signals};
 use crate::daemon::web::{StatusServer, StatusSources};
@@ -42,7 +43,7 @@ pub(super) async fn run(
         logging,
         clock,
         notify: ServiceManager::from_environment(),
-        stop: Shutdown::on_signals()?,
+        stop: Shutdown::on_signals(WINDOW_GRACE)?,
     };
     let (end, notify) = (service.stop.graceful.clone(), service.notify);
     tokio::spawn(async move {
@@ -125,7 +126,7 @@ impl Service<'_> {
     /// Reads the configuration and prepares everything that it needs. If its archive is already
     /// open, that connection is reused.
     async fn prepare(&self, open: Option<&OpenArchive>) -> Result<Setup, CliError> {
-        let config = Config::load(self.path)?;
+        let config = Config::load(self.path, UsedSecrets::All)?;
         let providers = accounts::build_providers(&config, None, &self.clock)?;
         let url = config.database.url.clone();
         let archive = match open.filter(|open| open.url == url) {
@@ -137,7 +138,13 @@ impl Service<'_> {
         };
         let engine = Engine::new(providers.clone(), archive.store.clone(), &self.clock)
             .aborted_by(&self.stop.abort);
-        let webhook = config.alerts.webhook.as_ref().map(Secret::expose);
+        let webhook = config
+            .alerts
+            .webhook
+            .as_ref()
+            .map(Secret::read)
+            .transpose()?;
+        let webhook = webhook.as_ref().map(ExposeSecret::expose_secret);
         let monitor = AlarmMonitor::new(
             archive.store.clone(),
             providers.clone(),
@@ -188,7 +195,7 @@ impl Service<'_> {
         let accounts = providers.len();
         let streams: usize = providers.iter().map(|p| p.streams().len()).sum();
         self.logging.apply_config(&config.log);
-        accounts::log_warnings(&config, None);
+        accounts::log_warnings(&config, None, self.clock.now());
         let (version, schedule) = (env!("CARGO_PKG_VERSION"), &config.schedule.sync.expression);
         tracing::info!(version, accounts, streams, schedule, "running");
         let stop = self.stop.child();

@@ -33,7 +33,7 @@ pub(super) async fn run(
     config: &Config,
     clock: Arc<dyn Clock>,
 ) -> Result<ExitOutcome, CliError> {
-    let providers = accounts::build_providers(config, None, &clock)?;
+    let providers = accounts::build_offline_providers(config, |_| true, &clock)?;
     let now = clock.now();
     let store = open(&config.database.url, IfMissing::Refuse).await?;
     let streams = store.status().await?;

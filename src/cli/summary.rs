@@ -4,19 +4,21 @@ use std::collections::BTreeMap;
 
 use super::limits::MAX_LISTED_STREAMS;
 use super::output::{print_line, print_with_hint};
-use super::table::{build_table, duration, sanitized, thousands};
+use super::table::{build_table, duration, history, sanitized, thousands};
 use crate::domain::time::Second;
 use crate::store::{RecordedError, StreamStatus};
-use crate::sync::PassReport;
+use crate::sync::{HistoryBounds, PassReport};
+
+const REPORT_HEADINGS: [&str; 5] = ["ACCOUNT", "NEW#", "CHANGED#", "REQUESTS#", "STATE"];
 
 /// Prints the result of each account, the state of the streams, and the errors.
 pub(super) fn print_sync_summary(
     reports: &[PassReport],
+    bounds: HistoryBounds,
     mut streams: Vec<StreamStatus>,
     now: Second,
 ) {
-    let headings = ["ACCOUNT", "NEW#", "CHANGED#", "REQUESTS#", "STATE"];
-    print_line(build_table(headings, reports.iter().map(report_row)));
+    print_line(build_table(REPORT_HEADINGS, reports.iter().map(report_row)));
     streams.retain(|stream| {
         reports
             .iter()
@@ -32,6 +34,11 @@ pub(super) fn print_sync_summary(
         streams.truncate(MAX_LISTED_STREAMS);
     }
     print_streams(&streams, now);
+    if !bounds.is_unbounded() {
+        print_line(
+            "\nOnly a part of the history was asked for; `backscroll sync` archives the rest.",
+        );
+    }
     for report in reports {
         // The failure of an account is among its notes already.
         let is_shown = streams
@@ -41,6 +48,16 @@ pub(super) fn print_sync_summary(
             print_with_hint(format_args!("\n{}: {error}", report.account), error.hint());
         }
     }
+}
+
+/// Prints the result of each account after an interrupt. The accounts are unknown if they did not
+/// end in time.
+pub(super) fn print_interrupted(reports: &[PassReport]) {
+    if !reports.is_empty() {
+        print_line(build_table(REPORT_HEADINGS, reports.iter().map(report_row)));
+        print_line("");
+    }
+    print_line("interrupted: what was committed is archived; the next sync continues from there");
 }
 
 fn report_row(report: &PassReport) -> [String; 5] {
@@ -95,8 +112,8 @@ fn stream_row(stream: &StreamStatus, now: Second) -> [String; 8] {
             .map_or("-".to_owned(), |watermark| watermark.to_string()),
         stream.watermark.map_or("-".to_owned(), lag),
         thousands(stream.messages),
-        duration_or_dash(stream.missing_seconds),
-        duration_or_dash(stream.lost_seconds),
+        history_or_dash(stream.missing_seconds),
+        history_or_dash(stream.lost_seconds),
         state_label(stream),
     ]
 }
@@ -206,10 +223,10 @@ fn state_label(stream: &StreamStatus) -> String {
     }
 }
 
-fn duration_or_dash(seconds: u64) -> String {
+fn history_or_dash(seconds: u64) -> String {
     if seconds == 0 {
         "-".to_owned()
     } else {
-        duration(seconds)
+        history(seconds)
     }
 }

@@ -9,13 +9,15 @@ use super::alarms::end_account_alarms;
 use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
 use super::limits::{
-    MAX_DATABASE_RETRIES, MAX_FRUITLESS_PASSES, MAX_LEASE_RETRIES, MAX_PAUSE_WAIT, RETRY_WAIT,
+    INTERRUPT_GRACE, MAX_DATABASE_RETRIES, MAX_FRUITLESS_PASSES, MAX_LEASE_RETRIES, MAX_PAUSE_WAIT,
+    RETRY_WAIT,
 };
 use super::open_archive::open_to_write;
 use super::progress::ProgressDisplay;
+use super::time_arg::TimeArg;
 use super::{accounts, summary};
 use crate::config::Config;
-use crate::daemon::signals;
+use crate::daemon::signals::Shutdown;
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
 use crate::provider::ProviderError;
@@ -31,21 +33,27 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     pub(super) account: Option<String>,
 
-    /// Only messages from this time on (RFC 3339)
+    /// Only messages from this time on: `7d` (that long ago), `yesterday`, a date (UTC), or a time
+    /// (RFC 3339)
     #[arg(long, value_name = "TIME")]
-    since: Option<Millis>,
+    since: Option<TimeArg>,
 
-    /// Only messages before this time (RFC 3339)
+    /// Only messages before this time, in the same forms
     #[arg(long, value_name = "TIME")]
-    until: Option<Millis>,
+    until: Option<TimeArg>,
 }
 
 impl Args {
-    pub(super) fn bounds(&self) -> Result<HistoryBounds, CliError> {
+    /// Returns the part of the history as seen at `now`.
+    pub(super) fn bounds(&self, now: Millis) -> Result<HistoryBounds, CliError> {
+        let resolve = |time: TimeArg| time.resolve(now).second();
         let bounds = HistoryBounds {
-            since: self.since.map(Millis::second),
-            until: self.until.map(Millis::second),
+            since: self.since.map(resolve),
+            until: self.until.map(resolve),
         };
+        if let Some(since) = bounds.since.filter(|since| *since > now.second()) {
+            tracing::warn!("--since ({since}) is in the future: nothing is archived");
+        }
         match bounds.since.zip(bounds.until) {
             Some((since, until)) if since >= until => Err(CliError::Usage(
                 "--since is not before --until: the range between them is empty".to_owned(),
@@ -60,25 +68,32 @@ pub(super) async fn run(
     config: &Config,
     clock: Arc<dyn Clock>,
 ) -> Result<ExitOutcome, CliError> {
-    let stop = CancellationToken::new();
-    signals::cancel_on_signal(stop.clone())?;
-    let bounds = args.bounds()?;
+    let stop = Shutdown::on_signals(INTERRUPT_GRACE)?;
+    let bounds = args.bounds(clock.now())?;
     let providers = accounts::build_providers(config, args.account.as_deref(), &clock)?;
-    accounts::log_warnings(config, args.account.as_deref());
+    accounts::log_warnings(config, args.account.as_deref(), clock.now());
     let store = open_to_write(&config.database.url, IfMissing::Create, &*clock).await?;
-    let mut engine = Engine::new(providers, store.clone(), &clock);
-    let reports = sync_until_complete(&mut engine, bounds, &stop).await?;
+    let mut engine = Engine::new(providers, store.clone(), &clock).aborted_by(&stop.abort);
+    let reports = tokio::select! {
+        reports = sync_until_complete(&mut engine, bounds, &stop.graceful) => reports?,
+        () = stop.wait_for_deadline() => vec![],
+    };
     for report in reports
         .iter()
         .filter(|report| report.shows_working_account())
     {
         end_account_alarms(&*store, &report.account, clock.now()).await?;
     }
-    summary::print_sync_summary(&reports, store.status().await?, clock.now().second());
+    let is_complete = !reports.is_empty() && reports.iter().all(PassReport::is_complete);
+    if stop.graceful.is_cancelled() && !is_complete {
+        summary::print_interrupted(&reports);
+        // Committed data is on disk already, and the database closes with the process.
+        return Ok(ExitOutcome::Incomplete);
+    }
+    let streams = store.status().await?;
+    summary::print_sync_summary(&reports, bounds, streams, clock.now().second());
     store.close().await;
-    Ok(ExitOutcome::success_if(
-        reports.iter().all(PassReport::is_complete),
-    ))
+    Ok(ExitOutcome::success_if(is_complete))
 }
 
 /// Makes passes until all wanted history is sealed, further passes make no progress, or `stop` is

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::accounts;
+use super::accounts::{self, unknown_account};
 use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
 use super::open_archive::{open, open_to_write};
 use super::output::{print_line, print_with_hint};
 use super::table::{sanitized, thousands};
-use crate::config::Config;
+use crate::config::{Config, UsedSecrets};
 use crate::daemon::signals;
 use crate::domain::clock::Clock;
 use crate::proof::manifest::{self, Manifest, ManifestKey};
@@ -112,6 +112,15 @@ pub(super) async fn run(
 }
 
 impl Args {
+    /// Returns the secrets that this command uses.
+    pub(super) fn used_secrets(&self) -> UsedSecrets<'_> {
+        if self.remote || self.repair {
+            UsedSecrets::of_accounts(self.account.as_deref())
+        } else {
+            UsedSecrets::None
+        }
+    }
+
     fn read_manifest(&self) -> Result<Option<Manifest>, CliError> {
         let Some(path) = &self.against else {
             return Ok(None);
@@ -127,9 +136,8 @@ async fn require_account(store: &dyn Archive, account: Option<&str>) -> Result<(
     if streams.iter().any(|stream| stream.account == wanted) {
         return Ok(());
     }
-    Err(CliError::Usage(format!(
-        "the archive has no account `{wanted}`"
-    )))
+    let known = streams.iter().map(|stream| stream.account.as_str());
+    Err(unknown_account("the archive", wanted, known))
 }
 
 fn print_manifest(manifest: &Manifest) {

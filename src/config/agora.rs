@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use super::account_ages::read_ages;
 use super::choices::{DestinationKind, DiscoveryMode};
-use super::defaults::{
-    DEFAULT_DISCOVER_LIMIT, DEFAULT_REQUESTS_PER_SECOND, DEFAULT_SETTLE, DEFAULT_TIMEOUT,
-};
-use super::error::{ConfigError, ConfigErrorKind};
+use super::defaults::{DEFAULT_DISCOVER_LIMIT, DEFAULT_REQUESTS_PER_SECOND, DEFAULT_TIMEOUT};
+use super::error::ConfigErrorKind;
 use super::secret::Secret;
 use super::table::ConfigTable;
 use super::{schema, value};
@@ -25,7 +24,7 @@ pub struct AgoraAccountConfig {
     /// The host, with a path that ends in `/`. Default: `https://api.agora.io/`.
     pub base_url: Url,
     /// The project. ASCII letters, digits, `_` and `-`: a URL path needs no escaping for them.
-    pub app_id: String,
+    pub app_id: Secret,
     /// The credentials.
     pub auth: AgoraAuth,
     /// 0.001 to 100000. Default: 10, the limit that Agora documents.
@@ -52,11 +51,11 @@ pub struct AgoraAccountConfig {
 pub enum AgoraAuth {
     /// HTTP Basic authentication, for all projects of a customer.
     Basic {
-        customer_id: String,
+        customer_id: Secret,
         customer_secret: Secret,
     },
     /// An RTM token and the user it was issued for: `x-agora-token` and `x-agora-uid`.
-    Token { token: Secret, uid: String },
+    Token { token: Secret, uid: Secret },
     /// An `AccessToken2`, which contains its user: `Authorization: agora token=…`.
     BearerToken { token: Secret },
 }
@@ -72,89 +71,100 @@ pub struct AgoraStreamConfig {
     pub kind: Option<DestinationKind>,
 }
 
-/// Reads one `[[agora]]` table.
-pub(super) fn read_account(table: &ConfigTable<'_>) -> Result<AgoraAccountConfig, ConfigError> {
-    let discover = table.or_default("discover", DiscoveryMode::Nothing, value::discover)?;
-    let account = AgoraAccountConfig {
-        name: table.required("name", value::account_name)?,
-        base_url: table.parse_or_default(
-            "base_url",
-            "https://api.agora.io",
-            value::parse_base_url,
-        )?,
-        app_id: table.required("app_id", value::app_id)?,
-        auth: read_credentials(table)?,
-        requests_per_second: table.or_default(
-            "requests_per_second",
-            DEFAULT_REQUESTS_PER_SECOND,
-            value::rate,
-        )?,
-        timeout: table.or_default("timeout", DEFAULT_TIMEOUT, value::timeout)?,
-        retention: table.or_default("retention", DEFAULT_RETENTION, value::duration)?,
-        since: table.optional("since", value::moment)?,
-        settle: table.or_default("settle", DEFAULT_SETTLE, value::duration)?,
-        streams: read_streams(table, discover)?,
+/// Reads one `[[agora]]` table. `None` if a required part is missing or wrong.
+pub(super) fn read_account(table: &ConfigTable<'_>) -> Option<AgoraAccountConfig> {
+    let discover = table.or_default("discover", DiscoveryMode::Nothing, value::discover);
+    let name = table.required("name", value::account_name);
+    let base_url =
+        table.parse_or_default("base_url", "https://api.agora.io", value::agora_base_url);
+    let app_id = table.required("app_id", value::app_id);
+    let auth = read_credentials(table);
+    let requests_per_second = table.or_default(
+        "requests_per_second",
+        DEFAULT_REQUESTS_PER_SECOND,
+        value::rate,
+    );
+    let timeout = table.or_default("timeout", DEFAULT_TIMEOUT, value::timeout);
+    let discover_limit = table.or_default(
+        "discover_limit",
+        DEFAULT_DISCOVER_LIMIT,
+        value::discover_limit,
+    );
+    let since = table.optional("since", value::moment);
+    let streams = read_streams(table, discover);
+    let (settle, retention) = read_ages(table, Some(DEFAULT_RETENTION));
+    Some(AgoraAccountConfig {
+        name: name?,
+        base_url: base_url?,
+        app_id: app_id?,
+        auth: auth?,
+        requests_per_second,
+        timeout,
+        retention: retention.unwrap_or(DEFAULT_RETENTION),
+        since,
+        settle,
+        streams,
         discover,
-        discover_limit: table.or_default(
-            "discover_limit",
-            DEFAULT_DISCOVER_LIMIT,
-            value::discover_limit,
-        )?,
-    };
-    if account.retention < account.settle {
-        let kind = ConfigErrorKind::RetentionShorterThanSettle;
-        return Err(table.error_at_keys(&["retention", "settle"], kind));
-    }
-    Ok(account)
+        discover_limit,
+    })
 }
 
-fn read_credentials(table: &ConfigTable<'_>) -> Result<AgoraAuth, ConfigError> {
+fn read_credentials(table: &ConfigTable<'_>) -> Option<AgoraAuth> {
     let has_customer = table.has_any(&["customer_id", "customer_secret"]);
     let has_token = table.has_any(&["token", "uid"]);
     match (has_customer, has_token) {
-        (true, false) => Ok(AgoraAuth::Basic {
-            customer_id: table.required("customer_id", value::header)?,
-            customer_secret: table.required("customer_secret", value::secret)?,
-        }),
+        (true, false) => {
+            let customer_id = table.required("customer_id", value::secret);
+            let customer_secret = table.required("customer_secret", value::secret);
+            Some(AgoraAuth::Basic {
+                customer_id: customer_id?,
+                customer_secret: customer_secret?,
+            })
+        }
         (false, true) => {
+            let uid = table.optional("uid", value::secret);
             let token = table.required("token", value::secret)?;
-            let uid = table.optional("uid", value::header)?;
-            Ok(match uid {
+            Some(match uid {
                 Some(uid) => AgoraAuth::Token { token, uid },
                 None => AgoraAuth::BearerToken { token },
             })
         }
         (true, true) => {
-            let kind = ConfigErrorKind::ConflictingCredentials;
-            Err(table.error_at_keys(&["token", "uid"], kind))
+            table.reject_at_keys(&["token", "uid"], ConfigErrorKind::ConflictingCredentials);
+            None
         }
-        (false, false) => Err(table.error(ConfigErrorKind::MissingCredentials)),
+        (false, false) => {
+            table.reject(ConfigErrorKind::MissingCredentials);
+            None
+        }
     }
 }
 
 /// Reads `streams`. The list may be empty only if event feeds are followed: discovery in messages
 /// needs a stream to start from.
-fn read_streams(
-    account: &ConfigTable<'_>,
-    discover: DiscoveryMode,
-) -> Result<Vec<AgoraStreamConfig>, ConfigError> {
+fn read_streams(account: &ConfigTable<'_>, discover: DiscoveryMode) -> Vec<AgoraStreamConfig> {
     // `kind` is only a label: the requests are the same with and without it.
     let identity = |stream: &AgoraStreamConfig| (stream.source.clone(), stream.destination.clone());
     let may_be_empty = discover == DiscoveryMode::Events;
     account.streams(&schema::AGORA_STREAM, read_stream, identity, may_be_empty)
 }
 
-fn read_stream(table: &ConfigTable<'_>) -> Result<AgoraStreamConfig, ConfigError> {
+fn read_stream(table: &ConfigTable<'_>) -> Option<AgoraStreamConfig> {
     let stream = AgoraStreamConfig {
-        source: table.optional("source", value::text)?,
-        destination: table.optional("destination", value::text)?,
-        kind: table.optional("kind", value::kind)?,
+        source: table.optional("source", value::text),
+        destination: table.optional("destination", value::text),
+        kind: table.optional("kind", value::kind),
     };
-    match (&stream.source, &stream.destination, stream.kind) {
-        (None, None, _) => Err(table.error(ConfigErrorKind::StreamWithoutFilter)),
-        (_, None, Some(_)) => {
-            Err(table.error_at_keys(&["kind"], ConfigErrorKind::KindWithoutDestination))
+    if !table.has_any(&["source", "destination"]) {
+        if !table.has_misspelled(&["source", "destination"]) {
+            table.reject(ConfigErrorKind::StreamWithoutFilter);
         }
-        _ => Ok(stream),
+        return None;
     }
+    if table.has_any(&["kind"]) && !table.has_any(&["destination"]) {
+        table.reject_at_keys(&["kind"], ConfigErrorKind::KindWithoutDestination);
+        return None;
+    }
+    // A filter that could not be read is not the filter of another stream.
+    (stream.source.is_some() || stream.destination.is_some()).then_some(stream)
 }

@@ -1,7 +1,7 @@
 //! The URL of a database, parsed and redacted.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sqlx::postgres::PgConnectOptions;
 
@@ -10,11 +10,22 @@ use super::value_error::ValueError;
 /// The kind and location of a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DatabaseUrl {
-    /// An SQLite file. A relative path starts at the working directory, as it does for sqlx.
+    /// An SQLite file. A relative path starts at the folder of the configuration, or at the
+    /// working directory if a flag named it.
     Sqlite(PathBuf),
     /// A database of a Postgres server, version 13 or newer. `PGPASSWORD`, `~/.pgpass` and the
     /// other variables of libpq supply the parts that the URL omits.
     Postgres(PostgresServer),
+}
+
+impl DatabaseUrl {
+    /// Returns this URL with a relative path taken from `folder`.
+    pub(super) fn below(self, folder: &Path) -> Self {
+        match self {
+            Self::Sqlite(path) => Self::Sqlite(folder.join(path)),
+            server @ Self::Postgres(_) => server,
+        }
+    }
 }
 
 /// The connection options of a Postgres server. Debug output is redacted, since they may contain a
@@ -33,6 +44,12 @@ impl PostgresServer {
             options: Box::new(options),
             url_hash: blake3::hash(url.as_bytes()),
         })
+    }
+
+    /// True if the URL or `PGDATABASE` names a database. Otherwise the server uses the one with
+    /// the name of the user.
+    pub fn names_database(&self) -> bool {
+        self.options.get_database().is_some()
     }
 
     /// Returns the options for sqlx.

@@ -1,6 +1,6 @@
 //! The errors of a configuration.
 //!
-//! Every message is one line with `file:line:column`, the problem and the remedy. No message quotes
+//! Every mistake is one line with `file:line:column`, the problem and the remedy. No message quotes
 //! a line of the file or the value of a credential, because messages end up in logs.
 
 use std::fmt;
@@ -12,22 +12,68 @@ use super::value_error::ValueError;
 /// The configuration cannot be used. A retry does not help: a person has to change something.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// There is no file at the path.
+    /// There is no file at any of the paths.
     #[error(
         "there is no configuration at {}: name one with --config, or begin with the config.toml \
          that Backscroll ships",
-        path.display()
+        alternatives(paths)
     )]
-    NotFound { path: PathBuf },
+    NotFound { paths: Vec<PathBuf> },
     /// The file exists, but the system does not let this process read it.
     #[error("{} cannot be read: {cause}; let the user that runs Backscroll read it", path.display())]
     Unreadable { path: PathBuf, cause: io::Error },
     /// The content of the file is invalid.
-    #[error("{position}: {kind}")]
+    #[error("{}", lines(mistakes, *unlisted))]
     Invalid {
-        position: FilePosition,
-        kind: Box<ConfigErrorKind>,
+        /// The mistakes in the order of the file: at least one.
+        mistakes: Vec<ConfigMistake>,
+        /// The number of further mistakes, beyond the longest list that helps a reader.
+        unlisted: usize,
     },
+}
+
+impl ConfigError {
+    /// Returns the message in parts: one for each mistake.
+    pub fn messages(&self) -> Vec<String> {
+        self.to_string().lines().map(str::to_owned).collect()
+    }
+}
+
+/// A mistake in a configuration file, with its position.
+#[derive(Debug, thiserror::Error)]
+#[error("{position}: {kind}")]
+pub struct ConfigMistake {
+    pub position: FilePosition,
+    pub kind: Box<ConfigErrorKind>,
+}
+
+impl From<ConfigMistake> for ConfigError {
+    fn from(mistake: ConfigMistake) -> Self {
+        Self::Invalid {
+            mistakes: vec![mistake],
+            unlisted: 0,
+        }
+    }
+}
+
+fn lines(mistakes: &[ConfigMistake], unlisted: usize) -> String {
+    let mut lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    if unlisted > 0 {
+        lines.push(format!("… and {unlisted} more mistakes in this file"));
+    }
+    lines.join("\n")
+}
+
+fn alternatives(paths: &[PathBuf]) -> String {
+    let paths: Vec<String> = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    match paths.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    }
 }
 
 /// A position in a configuration file, displayed as `file:line:column`.

@@ -6,9 +6,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
-use super::error::{ConfigError, ConfigErrorKind, FilePosition};
+use super::error::{ConfigError, ConfigErrorKind, ConfigMistake, FilePosition};
 use super::value_error::ValueError;
 
 /// The lookup of environment variables: `std::env::var_os`, or the one of a test.
@@ -19,102 +19,86 @@ pub(super) fn process_environment(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
-/// A credential: its origin, and the value that was last read. Debug output shows only the origin.
-/// The value is wiped from memory when it is dropped.
+/// A function that says if a text is valid as a secret.
+pub(super) type SecretCheck = fn(&str) -> Result<(), ValueError>;
+
+/// A credential, or another value that only the requests of an account need. A value that is kept
+/// outside the configuration is read when it is used, so that commands without requests work
+/// without it. Debug output shows only the origin.
 #[derive(Clone)]
-pub struct Secret {
-    /// `None` if the configuration itself contains the value.
-    origin: Option<SecretOrigin>,
-    value: SecretString,
+pub struct Secret(SecretSource);
+
+#[derive(Clone)]
+enum SecretSource {
+    /// The configuration itself contains the value. It is wiped from memory when it is dropped.
+    Inline(SecretString),
+    Outside(SecretReference),
 }
 
-/// The information needed to read a secret again, and to report an error if that fails.
+/// A reference to a secret, with what an error about it says.
 #[derive(Clone)]
-struct SecretOrigin {
-    reference: ValueReference,
-    position: FilePosition,
-    key: &'static str,
+pub(super) struct SecretReference {
+    pub(super) reference: ValueReference,
+    pub(super) check: SecretCheck,
+    pub(super) position: FilePosition,
+    pub(super) key: &'static str,
+}
+
+impl SecretReference {
+    pub(super) fn read(&self, environment: Environment<'_>) -> Result<SecretString, ValueError> {
+        let text = self.reference.fetch(environment)?;
+        (self.check)(&text)?;
+        Ok(SecretString::from(text))
+    }
 }
 
 impl Secret {
     /// Returns a secret with an inline value, as tests and the sandbox use it.
     pub fn plain(value: impl Into<String>) -> Self {
-        Self {
-            origin: None,
-            value: SecretString::from(value.into()),
-        }
+        Self(SecretSource::Inline(SecretString::from(value.into())))
     }
 
-    pub(super) fn from_reference(
-        value: String,
-        reference: ValueReference,
-        position: FilePosition,
-        key: &'static str,
-    ) -> Self {
-        let origin = SecretOrigin {
-            reference,
-            position,
-            key,
-        };
-        Self {
-            origin: Some(origin),
-            value: SecretString::from(value),
-        }
+    pub(super) fn outside(reference: SecretReference) -> Self {
+        Self(SecretSource::Outside(reference))
     }
 
     /// Returns where the value is kept. `None` if the configuration itself contains it.
     pub(super) fn reference(&self) -> Option<&ValueReference> {
-        self.origin.as_ref().map(|origin| &origin.reference)
-    }
-
-    /// Returns the value. Use it only in a header or a signature; never store or display it.
-    pub fn expose(&self) -> &str {
-        self.value.expose_secret()
-    }
-
-    /// Returns the secret with the current value of its file, credential or environment variable.
-    /// An inline secret is returned unchanged. Blocks while it reads at most one small file.
-    ///
-    /// Errors if the source is gone, empty or not valid in a header. The caller decides whether to
-    /// continue with the old value.
-    pub fn reread(&self) -> Result<Self, ConfigError> {
-        self.reread_in(&process_environment)
-    }
-
-    fn reread_in(&self, environment: Environment<'_>) -> Result<Self, ConfigError> {
-        let Some(origin) = &self.origin else {
-            return Ok(self.clone());
-        };
-        match origin.read(environment) {
-            Ok(value) => Ok(Self {
-                origin: self.origin.clone(),
-                value: SecretString::from(value),
-            }),
-            Err(error) => Err(ConfigError::Invalid {
-                position: origin.position.clone(),
-                kind: Box::new(ConfigErrorKind::InvalidValue {
-                    key: origin.key,
-                    error,
-                }),
-            }),
+        match &self.0 {
+            SecretSource::Inline(_) => None,
+            SecretSource::Outside(outside) => Some(&outside.reference),
         }
     }
-}
 
-impl SecretOrigin {
-    fn read(&self, environment: Environment<'_>) -> Result<String, ValueError> {
-        let text = self.reference.fetch(environment)?;
-        check_header_text(&text)?;
-        Ok(text)
+    /// Returns the current value of the file, credential or environment variable, or the inline
+    /// value. Blocks while it reads at most one small file. Use the value only in a request; never
+    /// store or display it.
+    ///
+    /// Errors if the source is gone, empty or not valid.
+    pub fn read(&self) -> Result<SecretString, ConfigError> {
+        match &self.0 {
+            SecretSource::Inline(value) => Ok(value.clone()),
+            SecretSource::Outside(reference) => {
+                reference.read(&process_environment).map_err(|error| {
+                    ConfigError::from(ConfigMistake {
+                        position: reference.position.clone(),
+                        kind: Box::new(ConfigErrorKind::InvalidValue {
+                            key: reference.key,
+                            error,
+                        }),
+                    })
+                })
+            }
+        }
     }
 }
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = self
-            .origin
-            .as_ref()
-            .map_or("plain", |origin| origin.reference.kind());
+        let kind = match &self.0 {
+            SecretSource::Inline(_) => "plain",
+            SecretSource::Outside(outside) => outside.reference.kind(),
+        };
         write!(f, "Secret({kind})")
     }
 }

@@ -89,6 +89,11 @@ pub enum ValueError {
     #[error("contains a user or password: remove it; credentials have keys of their own")]
     UrlCredentials,
     #[error(
+        "contains `{0}`, which Backscroll adds by itself: write only what stands before it, like \
+         \"https://api.agora.io\""
+    )]
+    UrlApiPath(&'static str),
+    #[error(
         "contains a query (`?`) or a fragment (`#`): remove it; only scheme, host, port and path \
          are allowed"
     )]
@@ -104,6 +109,13 @@ pub enum ValueError {
          module, like \"info,backscroll::sync=debug\""
     )]
     LogLevels(String),
+    #[error(
+        "has `{0}`, which is neither a level nor a module: write a level (error, warn, info, \
+         debug, trace), or levels by module, like \"info,backscroll::sync=debug\""
+    )]
+    LogModule(String),
+    #[error("has the level `{0}`, which does not exist: write error, warn, info, debug or trace")]
+    LogLevel(String),
     #[error("must be \"auto\", \"human\", \"json\" or \"journal\"")]
     LogFormat,
 

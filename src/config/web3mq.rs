@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::defaults::{
-    DEFAULT_DISCOVER_LIMIT, DEFAULT_REQUESTS_PER_SECOND, DEFAULT_SETTLE, DEFAULT_TIMEOUT,
-};
-use super::error::{ConfigError, ConfigErrorKind};
+use super::account_ages::read_ages;
+use super::defaults::{DEFAULT_DISCOVER_LIMIT, DEFAULT_REQUESTS_PER_SECOND, DEFAULT_TIMEOUT};
 use super::secret::Secret;
 use super::table::ConfigTable;
 use super::{schema, value};
@@ -26,11 +24,11 @@ pub struct Web3mqAccountConfig {
     /// The node, with a path that ends in `/`. Two nodes may have different histories.
     pub base_url: Url,
     /// The user whose chats are archived, such as `user:…`.
-    pub user_id: String,
+    pub user_id: Secret,
     /// The ed25519 seed of the session key that signs requests: 64 hex digits of either case.
     pub private_key: Secret,
     /// The `didkey` header, such as `eth:0x…`. Default: the header is not sent.
-    pub did_key: Option<String>,
+    pub did_key: Option<Secret>,
     /// True if requests carry the public key in `web3mq-request-pubkey`. Default: true.
     pub send_public_key: bool,
     /// 0.001 to 100000. Default: 10; `Web3MQ` documents no limit.
@@ -63,52 +61,58 @@ pub struct Web3mqStreamConfig {
     pub topic: String,
 }
 
-/// Reads one `[[web3mq]]` table.
-pub(super) fn read_account(table: &ConfigTable<'_>) -> Result<Web3mqAccountConfig, ConfigError> {
-    let discover = table.or_default("discover", false, value::discover_chats)?;
-    let account = Web3mqAccountConfig {
-        name: table.required("name", value::account_name)?,
-        base_url: table.required("base_url", value::base_url)?,
-        user_id: table.required("user_id", value::text)?,
-        private_key: table.required("private_key", value::private_key)?,
-        did_key: table.optional("did_key", value::header)?,
-        send_public_key: table.or_default("send_public_key", true, value::flag)?,
-        requests_per_second: table.or_default(
-            "requests_per_second",
-            DEFAULT_REQUESTS_PER_SECOND,
-            value::rate,
-        )?,
-        timeout: table.or_default("timeout", DEFAULT_TIMEOUT, value::timeout)?,
-        page_size: table.or_default("page_size", DEFAULT_PAGE_SIZE, value::page_size)?,
-        retention: table.optional("retention", value::duration)?,
-        since: table.optional("since", value::moment)?,
-        settle: table.or_default("settle", DEFAULT_SETTLE, value::duration)?,
-        refresh_for: table.or_default("refresh_for", DEFAULT_REFRESH_FOR, value::duration)?,
-        streams: table.streams(
-            &schema::WEB3MQ_STREAM,
-            read_stream,
-            |stream| stream.topic.clone(),
-            discover,
-        )?,
+/// Reads one `[[web3mq]]` table. `None` if a required part is missing or wrong.
+pub(super) fn read_account(table: &ConfigTable<'_>) -> Option<Web3mqAccountConfig> {
+    let discover = table.or_default("discover", false, value::discover_chats);
+    let name = table.required("name", value::account_name);
+    let base_url = table.required("base_url", value::web3mq_base_url);
+    let user_id = table.required("user_id", value::identifier);
+    let private_key = table.required("private_key", value::private_key);
+    let did_key = table.optional("did_key", value::secret);
+    let send_public_key = table.or_default("send_public_key", true, value::flag);
+    let requests_per_second = table.or_default(
+        "requests_per_second",
+        DEFAULT_REQUESTS_PER_SECOND,
+        value::rate,
+    );
+    let timeout = table.or_default("timeout", DEFAULT_TIMEOUT, value::timeout);
+    let page_size = table.or_default("page_size", DEFAULT_PAGE_SIZE, value::page_size);
+    let since = table.optional("since", value::moment);
+    let refresh_for = table.or_default("refresh_for", DEFAULT_REFRESH_FOR, value::duration);
+    let streams = table.streams(
+        &schema::WEB3MQ_STREAM,
+        read_stream,
+        |stream| stream.topic.clone(),
         discover,
-        discover_limit: table.or_default(
-            "discover_limit",
-            DEFAULT_DISCOVER_LIMIT,
-            value::discover_limit,
-        )?,
-    };
-    if account
-        .retention
-        .is_some_and(|retention| retention < account.settle)
-    {
-        let kind = ConfigErrorKind::RetentionShorterThanSettle;
-        return Err(table.error_at_keys(&["retention", "settle"], kind));
-    }
-    Ok(account)
+    );
+    let discover_limit = table.or_default(
+        "discover_limit",
+        DEFAULT_DISCOVER_LIMIT,
+        value::discover_limit,
+    );
+    let (settle, retention) = read_ages(table, None);
+    Some(Web3mqAccountConfig {
+        name: name?,
+        base_url: base_url?,
+        user_id: user_id?,
+        private_key: private_key?,
+        did_key,
+        send_public_key,
+        requests_per_second,
+        timeout,
+        page_size,
+        retention,
+        since,
+        settle,
+        refresh_for,
+        streams,
+        discover,
+        discover_limit,
+    })
 }
 
-fn read_stream(table: &ConfigTable<'_>) -> Result<Web3mqStreamConfig, ConfigError> {
-    Ok(Web3mqStreamConfig {
+fn read_stream(table: &ConfigTable<'_>) -> Option<Web3mqStreamConfig> {
+    Some(Web3mqStreamConfig {
         topic: table.required("topic", value::text)?,
     })
 }

@@ -7,7 +7,10 @@ use std::time::Duration;
 /// Time for windows in flight to finish after a stop request. It is short, because an operator
 /// waits, and unfinished windows are fetched again after the next start. It wins over the engine's
 /// own, longer grace, which is for commands that run in the foreground.
-pub(super) const WINDOW_GRACE: Duration = Duration::from_secs(1);
+pub const WINDOW_GRACE: Duration = Duration::from_secs(1);
+/// Signals within this time of the first one belong to the same request. A longer time makes an
+/// operator press ^C a third time.
+pub(super) const SIGNAL_REPEAT: Duration = Duration::from_millis(300);
 /// Further time for the archive to commit the fetched messages.
 pub(super) const COMMIT_GRACE: Duration = Duration::from_millis(500);
 /// Further time to close the archive, and for HTTP responses in flight. Neither is needed: commits

@@ -4,33 +4,41 @@
 //! The steps of a shutdown and their time limits are in [`crate::daemon`].
 
 use std::io;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::limits::{COMMIT_GRACE, WINDOW_GRACE};
+use super::limits::{COMMIT_GRACE, SIGNAL_REPEAT};
 
 /// The exit code after a second signal: that of a process ended by SIGINT.
 const EXIT_INTERRUPTED: i32 = 130;
 
 /// Cancels `stop` at the first SIGTERM or SIGINT. Errors if the handlers cannot be installed.
+///
+/// A second signal that follows at once is part of the same request: a supervisor and its process
+/// group often send one each.
 pub fn cancel_on_signal(stop: CancellationToken) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::spawn(async move {
-        for first in [true, false] {
+        let mut requested: Option<Instant> = None;
+        loop {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            if first {
-                tracing::info!(
-                    "stopping: finishing windows in flight; a second signal exits at once"
-                );
-                stop.cancel();
-            } else {
-                std::process::exit(EXIT_INTERRUPTED);
+            match requested {
+                None => {
+                    tracing::info!(
+                        "stopping: finishing windows in flight; a second signal exits at once"
+                    );
+                    stop.cancel();
+                    requested = Some(Instant::now());
+                }
+                Some(first) if first.elapsed() < SIGNAL_REPEAT => {}
+                Some(_) => std::process::exit(EXIT_INTERRUPTED),
             }
         }
     });
@@ -52,8 +60,9 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Requests shutdown at SIGTERM or SIGINT. Errors if the handlers cannot be installed.
-    pub fn on_signals() -> io::Result<Self> {
+    /// Requests shutdown at SIGTERM or SIGINT. Windows in flight have `grace` to finish. Errors if
+    /// the handlers cannot be installed.
+    pub fn on_signals(grace: Duration) -> io::Result<Self> {
         let shutdown = Self {
             graceful: CancellationToken::new(),
             abort: CancellationToken::new(),
@@ -62,7 +71,7 @@ impl Shutdown {
         let tokens = shutdown.clone();
         tokio::spawn(async move {
             tokens.graceful.cancelled().await;
-            sleep(WINDOW_GRACE).await;
+            sleep(grace).await;
             tokens.abort.cancel();
         });
         Ok(shutdown)
@@ -78,7 +87,7 @@ impl Shutdown {
 
     /// Waits until the whole shutdown time is over. An archive that does not answer must not delay
     /// the exit.
-    pub(super) async fn wait_for_deadline(&self) {
+    pub async fn wait_for_deadline(&self) {
         self.abort.cancelled().await;
         sleep(COMMIT_GRACE).await;
     }

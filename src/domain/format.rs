@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use super::time::UNBOUNDED_HISTORY_S;
+
 /// Replaces control characters and characters that change the text direction by U+FFFD. Names may
 /// contain anything. Control characters would affect the terminal, and direction marks can disguise
 /// a name.
@@ -93,6 +95,19 @@ pub fn bytes(bytes: u64) -> String {
     String::new()
 }
 
+/// The words for a history without a known start. It is wanted from 1970 on, and to count the years
+/// since then helps nobody.
+pub const FROM_THE_BEGINNING: &str = "from the beginning";
+
+/// Formats the length of a history in seconds: a duration, or "from the beginning".
+pub fn history(seconds: u64) -> String {
+    if seconds > UNBOUNDED_HISTORY_S {
+        FROM_THE_BEGINNING.to_owned()
+    } else {
+        duration(seconds)
+    }
+}
+
 /// Formats a duration in seconds by its two largest units: `3d 4h`, `12s`.
 pub fn duration(seconds: u64) -> String {
     let units = [
@@ -128,6 +143,10 @@ mod tests {
         assert_eq!(
             [0, 12, 3600, 3661, 273_601].map(duration),
             ["0s", "12s", "1h", "1h 1m", "3d 4h"]
+        );
+        assert_eq!(
+            [86_400, 2_000_000_000].map(history),
+            ["1d", "from the beginning"]
         );
     }
 

@@ -15,6 +15,7 @@
 //! | Which alarms exist, and when do they start? | [`alarm`] |
 //! | How long are the delays between retries? | [`retry`] |
 //! | How are numbers and durations formatted for people? | [`mod@format`] |
+//! | How is a table of text aligned and cut? | [`text_table`] |
 //! | How are mutexes locked? | [`lock`] |
 //! | Where does the current time come from? | [`clock`] |
 
@@ -30,5 +31,6 @@ pub mod message;
 pub mod participant;
 pub mod retry;
 pub mod stream;
+pub mod text_table;
 pub mod time;
 pub mod window;

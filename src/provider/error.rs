@@ -104,6 +104,15 @@ pub enum Disposition {
 }
 
 impl ProviderError {
+    /// The error of a request in a process that was given no credentials.
+    pub(super) fn without_credentials() -> Self {
+        Self::Credentials {
+            operation: "credentials",
+            status: 401,
+            message: Some("this command reads none, because it sends no requests".to_owned()),
+        }
+    }
+
     /// The engine's reaction.
     pub fn disposition(&self) -> Disposition {
         match self {
@@ -172,11 +181,11 @@ impl ProviderError {
                 "nothing is lost; the next pass tries again. If it lasts, check whether base_url answers from this machine"
             }
             Self::Credentials { .. } => {
-                "renew the account's credentials; changed ones lift the pause, and so does \
-                 `backscroll check`"
+                "renew the account's credentials, or correct them in the configuration; changed \
+                 ones lift the pause, and so does `backscroll check`"
             }
-            Self::Refused { .. } | Self::Failed { .. } => {
-                "check the provider's error text; a stream that names no user, channel or topic is refused"
+            Self::Refused { code, message, .. } | Self::Failed { code, message, .. } => {
+                refusal_hint(code, message.as_deref().unwrap_or_default())
             }
             Self::Malformed { .. } => {
                 "check that base_url leads to the provider itself; a proxy or a captive portal answers like this"
@@ -196,6 +205,57 @@ impl ProviderError {
             Self::Paused { .. } => {
                 "nothing is lost; `backscroll check` tries the account at once and lifts the pause"
             }
+        }
+    }
+}
+
+/// Returns the advice for a refusal, by the words in which providers refuse.
+fn refusal_hint(code: &str, message: &str) -> &'static str {
+    let message = message.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if says(&["timestamp"]) {
+        "set this machine's clock: the provider refuses a request whose time is too far off"
+    } else if says(&["signature", "public key", "pubkey"]) {
+        "check that private_key is the session key of user_id, and that its login has not expired; \
+         a session key is valid for a day or a week"
+    } else if says(&["user not found"]) {
+        "check user_id, and that base_url is the node that knows this user"
+    } else if code.contains("404") {
+        "there is nothing at this address: check base_url (scheme, host and port, without the path \
+         of the API) and app_id"
+    } else {
+        "check the provider's error text; a stream that names no user, channel or topic is refused"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_about_a_refusal_follows_its_words() {
+        for (code, message, advice) in [
+            ("code 1000", "signature verification failed", "private_key"),
+            (
+                "code 1000",
+                "public key does not belong to the user",
+                "private_key",
+            ),
+            ("code 3001", "timestamp expired", "clock"),
+            ("code 404", "User not found", "user_id"),
+            ("status 404 Not Found", "", "base_url"),
+            ("status 400 Bad Request", "invalid filter", "error text"),
+        ] {
+            let refused = ProviderError::Refused {
+                operation: "history",
+                code: code.to_owned(),
+                message: Some(message.to_owned()),
+            };
+            assert!(
+                refused.hint().contains(advice),
+                "{message}: {}",
+                refused.hint()
+            );
         }
     }
 }

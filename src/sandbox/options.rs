@@ -39,6 +39,9 @@ pub struct Options {
     /// Generate plain text and plain names, spread evenly over time (for measurements)
     #[arg(long)]
     pub plain: bool,
+    /// Generate plain names and exchanges in which people answer each other (for demonstrations)
+    #[arg(long, conflicts_with = "plain")]
+    pub talk: bool,
     /// Number of Agora projects; their app ids are "sandbox", "sandbox-2" and so on
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub projects: usize,
@@ -205,6 +208,11 @@ pub struct Options {
 }
 
 impl Options {
+    /// True if no name and no text is odd.
+    pub(super) fn is_ordinary(&self) -> bool {
+        self.plain || self.talk
+    }
+
     /// Parses options from flags, as in `["--messages", "500", "--plain"]`.
     pub fn from_flags<I: IntoIterator<Item: Into<std::ffi::OsString> + Clone>>(
         flags: I,
@@ -224,6 +232,7 @@ impl Default for Options {
             span: 5 * DAY,
             topic_span: 60 * DAY,
             plain: false,
+            talk: false,
             projects: 1,
             users: 1,
             corpus: None,

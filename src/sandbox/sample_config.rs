@@ -2,8 +2,11 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use std::time::Duration;
+
 use super::agora::{CUSTOMER_ID, CUSTOMER_SECRET, RecipientKind, SuggestedStream};
 use super::world::World;
+use crate::domain::time::Day;
 
 /// The retention in the sample. Longer than any generated history or useful corpus, so that nothing
 /// expires.
@@ -52,6 +55,7 @@ impl SampleConfig<'_> {
             self.requests_per_second()
         )?;
         self.write_timeout(f)?;
+        self.write_since(f, self.world.options().span)?;
         writeln!(f, "discover = false\nstreams = [")?;
         for SuggestedStream {
             source,
@@ -103,6 +107,7 @@ impl SampleConfig<'_> {
         )?;
         writeln!(f, "requests_per_second = {}", self.requests_per_second())?;
         self.write_timeout(f)?;
+        self.write_since(f, self.world.options().topic_span)?;
         writeln!(f, "discover = false\nstreams = [")?;
         topics
             .iter()
@@ -117,6 +122,15 @@ impl SampleConfig<'_> {
         } else {
             Ok(())
         }
+    }
+
+    /// Writes the start of the generated history. That of a corpus is not known.
+    fn write_since(&self, f: &mut Formatter<'_>, span: Duration) -> fmt::Result {
+        if self.world.options().corpus.is_some() {
+            return Ok(());
+        }
+        let oldest = Day::containing(self.world.now().minus(span).second());
+        writeln!(f, "since = \"{}\"", oldest.start())
     }
 
     fn requests_per_second(&self) -> u32 {

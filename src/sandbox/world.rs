@@ -308,13 +308,14 @@ impl World {
         let now = self.now();
         let mut rng = lock(&self.rng).fork();
         if let Some(app_id) = rng.choice(self.app_ids()) {
-            let message = generate::random_agora_message(&mut rng, now.0, self.options.plain);
+            let message =
+                generate::random_agora_message(&mut rng, now.0, self.options.is_ordinary());
             // Accounts are never removed, so neither call can fail.
             let _ = self.append_agora(&app_id, message);
         }
         if let Some(user_id) = rng.choice(self.user_ids()) {
             let row = self.with_user(&user_id, |a| {
-                generate::random_web3mq_message(&mut rng, a, now.0, self.options.plain)
+                generate::random_web3mq_message(&mut rng, a, now.0, self.options.is_ordinary())
             });
             if let Some(mut row) = row {
                 generate::apply_sender_clock(&mut rng, &mut row, &self.options);

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use rustix::fs::StatVfsMountFlags;
 
 use super::decode;
 use super::dialect::Dialect;
@@ -103,12 +102,6 @@ fn alarm_args(alarm: &Alarm) -> [Arg<'_>; 9] {
 /// Asks the file system for its size, in a thread of its own: a remote file system may not answer
 /// for a while, and must not block other tasks.
 async fn measure_disk_space(folder: PathBuf) -> Option<DiskSpace> {
-    let measuring = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&folder)).await;
-    let found = measuring.ok()?.ok()?;
-    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
-    Some(DiskSpace {
-        free_bytes: bytes(found.f_bavail),
-        total_bytes: bytes(found.f_blocks),
-        is_read_only: found.f_flag.contains(StatVfsMountFlags::RDONLY),
-    })
+    let measuring = tokio::task::spawn_blocking(move || DiskSpace::of(&folder));
+    measuring.await.ok()?
 }

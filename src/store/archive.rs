@@ -8,6 +8,7 @@ use super::audit::Audit;
 use super::dialect::Dialect;
 use super::driver::fetch_all;
 use super::error::StoreError;
+use super::records::Records;
 use super::reports::Reports;
 use super::sql_store::SqlStore;
 use super::windows::Windows;
@@ -18,7 +19,7 @@ use super::windows::Windows;
 /// never used. A future that is dropped leaves either all of its effect or none. Functions that
 /// need one role only take `&dyn Reports` and the like.
 #[async_trait]
-pub trait Archive: Accounts + Windows + Audit + Reports + AlarmLog {
+pub trait Archive: Accounts + Windows + Audit + Records + Reports + AlarmLog {
     /// Returns the location of the archive for display: a path, or a database and its server.
     fn location(&self) -> &str;
 

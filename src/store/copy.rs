@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::archive::Archive;
 use super::error::StoreError;
-use super::limits::COPY_CHUNK_MESSAGES;
+use super::limits::{COPY_CHUNK_MESSAGES, COPY_CHUNK_RUNS};
 use super::model::{
-    AccountId, AccountLedger, ArchivedMessage, Commit, Cursor, NewAccount, StreamId,
+    AccountId, AccountLedger, ArchivedMessage, Commit, Cursor, NewAccount, RunId, StreamId,
 };
 use crate::domain::identity::{Fingerprint, IdentifiedMessage};
 use crate::domain::time::{Day, Millis};
@@ -175,7 +175,32 @@ pub async fn copy(
         next = day.end().map(Cursor::before);
     }
     target.restore_ledgers(&ledgers).await?;
+    copy_records(&source, &target).await?;
     Ok(copied)
+}
+
+/// Copies what the source knows of its accounts besides messages and ledgers: runs, pauses, errors
+/// and alarms.
+async fn copy_records(source: &CopySide<'_>, target: &CopySide<'_>) -> Result<(), CopyError> {
+    let (reading, writing) = (|error| source.error(error), |error| target.error(error));
+    for record in source.store.account_records().await.map_err(reading)? {
+        let restored = target.store.restore_account_record(&record).await;
+        restored.map_err(writing)?;
+    }
+    let mut after = RunId::default();
+    loop {
+        let runs = source.store.runs_after(after, COPY_CHUNK_RUNS).await;
+        let runs = runs.map_err(reading)?;
+        let Some((last, _)) = runs.last() else {
+            break;
+        };
+        after = *last;
+        target.store.add_runs(&runs).await.map_err(writing)?;
+    }
+    let always = Millis(i64::MIN);
+    let alarms = source.store.alarms(always).await.map_err(reading)?;
+    let saved = target.store.save_alarms(&alarms, always).await;
+    saved.map_err(writing)
 }
 
 /// One of the two archives.

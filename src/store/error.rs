@@ -1,12 +1,28 @@
 //! Errors of the archive.
 
+use super::failure::{RIGHTS, describe, remedy};
+use super::path_fault::PathFault;
+
 /// A failure to open, read or write the archive.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("the archive {location} cannot be opened: {source}")]
+    #[error("the archive {location} cannot be opened: {}", describe(source))]
     Open {
         location: String,
         source: sqlx::Error,
+    },
+
+    /// The path of an SQLite archive is wrong, or this user has no right to it.
+    #[error("the archive {location} cannot be opened: {fault}")]
+    Path { location: String, fault: PathFault },
+
+    /// A role of a Postgres server lacks a right.
+    #[error("in {location} the role `{role}` may not {right}")]
+    Denied {
+        location: String,
+        role: String,
+        /// The right, as the end of "may not …".
+        right: &'static str,
     },
 
     #[error("there is no archive in {location}")]
@@ -53,7 +69,7 @@ pub enum StoreError {
     #[error("the archive's schema is not one of Backscroll's: {0}")]
     UnknownSchema(sqlx::migrate::MigrateError),
 
-    #[error("the database failed at `{what}`: {source}")]
+    #[error("the database failed at `{what}`: {}", describe(source))]
     Database {
         what: &'static str,
         source: sqlx::Error,
@@ -78,10 +94,12 @@ impl StoreError {
             Self::Encoding { .. } => {
                 "create the database with `createdb --encoding=UTF8 -T template0`"
             }
-            Self::Open { .. } => {
+            Self::Open { source, .. } => remedy(source).unwrap_or(
                 "check database.url: it must name an SQLite file in a writable folder, \
-                 or a server that answers"
-            }
+                 or a server that answers",
+            ),
+            Self::Path { fault, .. } => fault.hint(),
+            Self::Denied { .. } => RIGHTS,
             Self::InUse { .. } => {
                 "wait until the other process is done, or stop it; \
                  its locks are released when it ends, even after a crash"
@@ -106,15 +124,9 @@ impl StoreError {
                 "check if the disk is full, read-only or failing; no data is lost: \
                  messages that were not committed are fetched again once it is writable"
             }
-            Self::Database { source, .. } if is_corruption(source) => {
-                "the file is damaged: keep a copy, then restore a backup or recover the readable \
-                 part (`sqlite3 archive.db .recover`); messages that the providers still have \
-                 are fetched again"
-            }
             Self::NotAnArchive { .. } => "name another file in database.url; this one is unchanged",
-            Self::Database { .. } => {
-                "no data is lost; messages that were not committed are fetched again"
-            }
+            Self::Database { source, .. } => remedy(source)
+                .unwrap_or("no data is lost; messages that were not committed are fetched again"),
             Self::Inconsistent { .. } => "this is a bug; please report it with this message",
         }
     }
@@ -195,12 +207,6 @@ pub(super) fn is_connection_limit(error: &sqlx::Error) -> bool {
         .as_database_error()
         .and_then(sqlx::error::DatabaseError::code);
     code.as_deref() == Some(TOO_MANY_CONNECTIONS)
-}
-
-/// True if SQLite reports that the file itself is damaged.
-fn is_corruption(error: &sqlx::Error) -> bool {
-    const CORRUPT: u32 = 11;
-    sqlite_code(error).is_some_and(|code| code & 0xFF == CORRUPT)
 }
 
 /// True if the disk is full or the database cannot write for another reason.

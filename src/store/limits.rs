@@ -58,6 +58,10 @@ pub(super) const MAX_HOLDER_BYTES: u64 = 400;
 /// statements.
 pub(super) const COPY_CHUNK_MESSAGES: u64 = 1000;
 
+/// Maximum number of runs in memory and in one transaction while archives are copied. A smaller
+/// value costs more transactions.
+pub(super) const COPY_CHUNK_RUNS: u64 = 1000;
+
 /// Limits of SQLite archives.
 pub(super) mod sqlite {
     use std::time::Duration;

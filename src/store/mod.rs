@@ -1,7 +1,7 @@
 //! The archive: messages, and the ledger of the windows that are complete.
 //!
-//! Callers see the trait [`Archive`] and its five roles: [`Accounts`], [`Windows`], [`Audit`],
-//! [`Reports`] and [`AlarmLog`]. [`SqlStore`] implements them once for all databases.
+//! Callers see the trait [`Archive`] and its six roles: [`Accounts`], [`Windows`], [`Audit`],
+//! [`Records`], [`Reports`] and [`AlarmLog`]. [`SqlStore`] implements them once for all databases.
 //!
 //! | question | file |
 //! |---|---|
@@ -14,6 +14,7 @@
 //! | how do the rows of other streams stay true | `adjust.rs` |
 //! | messages that could not be read or were tampered with | `quarantine.rs` |
 //! | whole ledgers, reading messages in order | `audit.rs` |
+//! | pauses, errors and runs as a whole | `records.rs` |
 //! | status, summaries, charts | `reports.rs` |
 //! | recorded alarms, disk space | `alarms.rs` |
 //! | names and conversations become ids | `interner.rs` |
@@ -24,13 +25,14 @@
 //! | how is a row decoded | `decode/` |
 //! | what must a database be able to do | `driver.rs`, `dialect.rs` |
 //! | how is an archive opened | `sqlite/mod.rs`, `postgres/mod.rs` |
+//! | what is said if it cannot be opened, and what can be done | `path_fault.rs`, `failure.rs` |
 //! | schema versions, migrations and views | `schema.rs`, and the folder `migrations/` |
 //! | copying an archive into another | `copy.rs` |
 //! | tunables | `limits.rs` |
 //!
 //! Files import only files below them: `archive`, the roles, `write`, `seal` and `quarantine`,
 //! `adjust`, `ledger_rows`, `links`, `sql_store`, `interner` and `lease`, `decode`, `dialect`,
-//! `driver`, `model`, `error`.
+//! `driver`, `model`, `error`, `failure`, `path_fault`.
 
 mod accounts;
 mod adjust;
@@ -43,6 +45,7 @@ mod decode;
 mod dialect;
 mod driver;
 mod error;
+mod failure;
 mod interner;
 mod isolation;
 mod jsonb;
@@ -51,9 +54,11 @@ mod ledger_rows;
 mod limits;
 mod links;
 mod model;
+mod path_fault;
 mod postgres;
 mod process_id;
 mod quarantine;
+mod records;
 mod reports;
 mod rows;
 mod schema;
@@ -73,14 +78,16 @@ pub use audit::Audit;
 pub use error::StoreError;
 pub use lease::Lease;
 pub use model::{
-    AccountId, AccountLedger, AccountSummary, ArchivedMessage, Commit, Cursor, DigestUpdate,
-    DiskSpace, Eviction, KnownStream, LedgerDay, LedgerRow, NewAccount, PassRecord, Pause,
-    QuarantineEntry, QuarantineId, QuarantinedMessage, RecordedError, RegisteredAccount,
-    RequestRate, RunId, RunTotals, Seal, StreamId, StreamLedger, StreamStatus, ThroughputBucket,
-    UnreadGroup, WriteCounts,
+    AccountId, AccountLedger, AccountRecord, AccountSummary, ArchivedMessage, Commit, Cursor,
+    DigestUpdate, DiskSpace, Eviction, KnownStream, LedgerDay, LedgerRow, NewAccount, PassRecord,
+    Pause, QuarantineEntry, QuarantineId, QuarantinedMessage, RecordedError, RegisteredAccount,
+    RequestRate, RunId, RunTotals, Seal, StreamErrorRecord, StreamId, StreamLedger, StreamStatus,
+    ThroughputBucket, UnreadGroup, WriteCounts,
 };
+pub use path_fault::{Owner, PathFault};
 pub use postgres::PostgresStore;
 pub use process_id::describe_this_process;
+pub use records::Records;
 pub use reports::Reports;
 pub use schema::{Schema, ViewFile};
 pub use sql_store::{IfMissing, SqlStore};

@@ -16,7 +16,7 @@ pub struct HistoryBounds {
 
 impl HistoryBounds {
     /// True if all of the account's history is wanted.
-    pub(super) fn is_unbounded(self) -> bool {
+    pub fn is_unbounded(self) -> bool {
         self.since.is_none() && self.until.is_none()
     }
 }

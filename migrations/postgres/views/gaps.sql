@@ -13,23 +13,24 @@ WITH edges AS (
 holes AS (
     -- From the end of the previous window to the start of this one.
     SELECT e.stream_id,
-           greatest(
-               s.wanted_from_s,
-               coalesce(lag(e.to_s) OVER (PARTITION BY e.stream_id ORDER BY e.from_s, e.to_s),
-                        s.wanted_from_s)) AS from_s,
-           least(e.from_s, a.wanted_to_s) AS to_s
+           greatest(s.wanted_from_s, coalesce(lag(e.to_s) OVER in_order, s.wanted_from_s))
+               AS from_s,
+           least(e.from_s, a.wanted_to_s) AS to_s,
+           lag(e.to_s) OVER in_order IS NULL AS is_first
     FROM edges e
          JOIN stream s ON s.id = e.stream_id
          JOIN account a ON a.id = s.account_id
     WHERE s.active = 1
+    WINDOW in_order AS (PARTITION BY e.stream_id ORDER BY e.from_s, e.to_s)
 ),
 cut AS (
-    -- The part before the horizon is lost; the rest can still be fetched.
+    -- The part before the horizon is lost; the rest can still be fetched. What had expired before
+    -- the first fetch of a stream is neither.
     SELECT h.stream_id, h.from_s, least(h.to_s, a.horizon_s) AS to_s, TRUE AS lost
     FROM holes h
          JOIN stream s ON s.id = h.stream_id
          JOIN account a ON a.id = s.account_id
-    WHERE h.from_s < a.horizon_s
+    WHERE h.from_s < a.horizon_s AND NOT h.is_first
     UNION ALL
     SELECT h.stream_id, greatest(h.from_s, coalesce(a.horizon_s, h.from_s)), h.to_s, FALSE
     FROM holes h

@@ -19,18 +19,18 @@ WITH edges AS (
 holes AS (
     -- From the end of the previous window to the start of this one.
     SELECT e.stream_id,
-           max(
-               s.wanted_from_s,
-               coalesce(lag(e.to_s) OVER (PARTITION BY e.stream_id ORDER BY e.from_s, e.to_s),
-                        s.wanted_from_s)) AS from_s,
-           min(e.from_s, a.wanted_to_s) AS to_s
+           max(s.wanted_from_s, coalesce(lag(e.to_s) OVER in_order, s.wanted_from_s)) AS from_s,
+           min(e.from_s, a.wanted_to_s) AS to_s,
+           lag(e.to_s) OVER in_order IS NULL AS is_first
     FROM edges e
          JOIN stream s ON s.id = e.stream_id
          JOIN account a ON a.id = s.account_id
+    WINDOW in_order AS (PARTITION BY e.stream_id ORDER BY e.from_s, e.to_s)
 ),
 cut AS (
     -- The part before the horizon is lost; the rest can still be fetched. Without a horizon the
-    -- lost part has no end, and is left out below.
+    -- lost part has no end, and is left out below. What had expired before the first fetch of a
+    -- stream is neither.
     SELECT h.stream_id,
            CASE WHEN is_lost.value = 1 THEN h.from_s
                 ELSE max(h.from_s, coalesce(a.horizon_s, h.from_s)) END AS from_s,
@@ -41,6 +41,7 @@ cut AS (
          CROSS JOIN holes h
          JOIN stream s ON s.id = h.stream_id
          JOIN account a ON a.id = s.account_id
+    WHERE is_lost.value = 0 OR NOT h.is_first
 )
 SELECT a.name AS account,
        s.key  AS stream,

@@ -1,7 +1,7 @@
 //! Lost history, and the forecast of losses. Pure.
 
 use crate::alerts::check::{CheckResult, DetectedProblem};
-use crate::alerts::limits::{ABANDONED_AFTER, NEGLIGIBLE_LOSS_S};
+use crate::alerts::limits::ABANDONED_AFTER;
 use crate::alerts::text::LOSS_HINT;
 use crate::domain::alarm::AlarmKind;
 use crate::domain::time::{Millis, Second};
@@ -27,16 +27,14 @@ fn loss_ahead_problem(forecast: &Forecast) -> Option<DetectedProblem> {
     Some(DetectedProblem::new(text, LOSS_HINT))
 }
 
-/// Returns the lost seconds of all streams, without negligible losses.
+/// Returns the lost seconds of all streams.
 pub fn lost_seconds(streams: &[&StreamStatus]) -> i64 {
     i64::try_from(lost_by_stream(streams).sum::<u64>()).unwrap_or(i64::MAX)
 }
 
 fn lost_by_stream(streams: &[&StreamStatus]) -> impl Iterator<Item = u64> {
-    streams
-        .iter()
-        .map(|stream| stream.lost_seconds)
-        .filter(|lost_s| *lost_s > NEGLIGIBLE_LOSS_S)
+    let lost = streams.iter().map(|stream| stream.lost_seconds);
+    lost.filter(|lost_s| *lost_s > 0)
 }
 
 /// Checks if more history is lost than before. `reported_s`: the lost seconds that were last

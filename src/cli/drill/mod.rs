@@ -150,7 +150,6 @@ fn describe_injections(cost: &RunCost, rules: &RulesReport) -> String {
         ["INJECTED", "#"],
         kills.into_iter().chain([all]).chain(faults),
     )
-    .to_string()
 }
 
 /// Returns the name of a fault as `--fault-kinds` takes it.
@@ -185,5 +184,4 @@ fn describe_findings(cost: &RunCost, rules: &RulesReport, comparison: &TruthComp
         ["FOUND", "#"],
         rows.map(|(what, count)| [what.to_owned(), thousands(count)]),
     )
-    .to_string()
 }

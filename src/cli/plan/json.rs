@@ -2,15 +2,20 @@
 
 use serde_json::{Value, json};
 
-use super::account_plan::{AccountPlan, MessageSize};
+use super::account_plan::{AccountPlan, Room};
 use super::print::PlanTotals;
 use crate::sync::forecast::preview::Preview;
 
-pub(super) fn plans_json(plans: &[AccountPlan<'_>], message_size: MessageSize) -> Value {
-    let accounts = plans.iter().map(|plan| account_json(plan, message_size));
+pub(super) fn plans_json(plans: &[AccountPlan<'_>], room: Option<&Room>) -> Value {
+    let accounts = plans.iter().map(account_json);
     let previews = || plans.iter().filter_map(|plan| plan.preview.as_ref().ok());
     let total = PlanTotals::sum(previews());
     let requests_spent: u64 = previews().map(|preview| preview.requests_spent).sum();
+    let disk_bytes: u64 = plans.iter().map(AccountPlan::disk_bytes).sum();
+    let bytes_per_message = match (total.messages, plans.first()) {
+        (0, first) => first.map(|plan| plan.message_size.bytes),
+        (messages, _) => Some(disk_bytes as f64 / messages as f64),
+    };
     json!({
         "accounts": accounts.collect::<Value>(),
         "total": {
@@ -18,16 +23,17 @@ pub(super) fn plans_json(plans: &[AccountPlan<'_>], message_size: MessageSize) -
             "messages": total.messages,
             "requests": total.requests,
             "seconds": total.duration.as_secs_f64(),
-            "disk_bytes": message_size.total_bytes(total.messages),
+            "disk_bytes": disk_bytes,
+            "disk_free_bytes": room.map(|room| room.space.free_bytes),
             "lost_messages": total.lost_messages,
             "requests_spent": requests_spent,
         },
-        "bytes_per_message": message_size.bytes,
-        "bytes_are_measured": message_size.is_measured,
+        "bytes_per_message": bytes_per_message,
+        "bytes_are_measured": plans.iter().all(|plan| plan.message_size.is_measured),
     })
 }
 
-fn account_json(plan: &AccountPlan<'_>, message_size: MessageSize) -> Value {
+fn account_json(plan: &AccountPlan<'_>) -> Value {
     let preview = match &plan.preview {
         Ok(preview) => preview,
         Err(error) => {
@@ -47,7 +53,8 @@ fn account_json(plan: &AccountPlan<'_>, message_size: MessageSize) -> Value {
         "requests": preview.requests,
         "requests_per_second": plan.rate(),
         "seconds": outlook.duration.as_secs_f64(),
-        "disk_bytes": message_size.total_bytes(outlook.messages),
+        "disk_bytes": plan.disk_bytes(),
+        "bytes_per_message": plan.message_size.bytes,
         "streams_overlap": preview.has_overlaps,
         "expires_at": outlook.expires_at.map(|at| at.to_string()),
         "loss_begins_at": outlook.loss_begins.map(|at| at.to_string()),

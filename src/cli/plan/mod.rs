@@ -4,15 +4,17 @@ mod account_plan;
 mod json;
 mod print;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use self::account_plan::{AccountPlan, MessageSize};
+use self::account_plan::{AccountPlan, MessageSize, Room};
 use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
 use super::limits::{
-    MIN_MESSAGES_TO_MEASURE, POSTGRES_MESSAGE_BYTES, RECENT_PASS, SQLITE_MESSAGE_BYTES,
+    MIN_MESSAGES_TO_MEASURE, POSTGRES_AGORA_BYTES, POSTGRES_WEB3MQ_BYTES, RECENT_PASS,
+    SQLITE_AGORA_BYTES, SQLITE_WEB3MQ_BYTES,
 };
 use super::open_archive::open_to_read;
 use super::output::print_json;
@@ -20,7 +22,8 @@ use super::{accounts, sync};
 use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
-use crate::store::{RequestRate, StoreError, StreamStatus};
+use crate::provider::ProviderKind;
+use crate::store::{DiskSpace, RequestRate, StoreError, StreamStatus};
 use crate::sync::forecast::preview::{PreviewOptions, preview};
 use crate::sync::forecast::request_rates;
 
@@ -44,6 +47,13 @@ pub(super) struct Args {
     json: bool,
 }
 
+impl Args {
+    /// Returns the only account to plan for; `None` for all.
+    pub(super) fn account(&self) -> Option<&str> {
+        self.wanted.account.as_deref()
+    }
+}
+
 /// The content of the archive that the plan needs. Empty if there is no archive.
 #[derive(Debug, Default)]
 struct KnownHistory {
@@ -57,10 +67,11 @@ pub(super) async fn run(
     config: &Config,
     clock: Arc<dyn Clock>,
 ) -> Result<ExitOutcome, CliError> {
-    let bounds = args.wanted.bounds()?;
+    let bounds = args.wanted.bounds(clock.now())?;
+    accounts::log_warnings(config, args.account(), clock.now());
     let providers = accounts::build_providers(config, args.wanted.account.as_deref(), &clock)?;
     let known = read_archive(&config.database.url, clock.now()).await?;
-    let message_size = known.message_size(&config.database.url);
+    let room = find_room(&config.database.url);
     let plans = providers.iter().map(async |provider| {
         let is_in_use = known.is_in_use(&provider.account().name, clock.now());
         let options = PreviewOptions {
@@ -68,23 +79,48 @@ pub(super) async fn run(
             max_counts: args.ranges as usize,
             is_account_in_use: is_in_use,
         };
+        let message_size = known.message_size(&config.database.url, provider.account().provider);
         let provider = &**provider;
         let preview = preview(provider, &known.streams, options, clock.now()).await;
         AccountPlan {
             provider,
+            message_size,
             is_in_use,
             preview,
         }
     });
     let plans: Vec<AccountPlan<'_>> = join_all(plans).await;
     if args.json {
-        print_json(&json::plans_json(&plans, message_size));
+        print_json(&json::plans_json(&plans, room.as_ref()));
     } else {
-        print::print_plans(&plans, message_size);
+        print::print_plans(&plans, room.as_ref());
     }
     Ok(ExitOutcome::success_if(
         plans.iter().all(|plan| plan.preview.is_ok()),
     ))
+}
+
+fn typical_message_bytes(url: &DatabaseUrl, provider: ProviderKind) -> f64 {
+    match (url, provider) {
+        (DatabaseUrl::Sqlite(_), ProviderKind::Agora) => SQLITE_AGORA_BYTES,
+        (DatabaseUrl::Sqlite(_), ProviderKind::Web3mq) => SQLITE_WEB3MQ_BYTES,
+        (DatabaseUrl::Postgres(_), ProviderKind::Agora) => POSTGRES_AGORA_BYTES,
+        (DatabaseUrl::Postgres(_), ProviderKind::Web3mq) => POSTGRES_WEB3MQ_BYTES,
+    }
+}
+
+/// Returns the room that is left for the archive; `None` if it lies on a server, or cannot be
+/// measured.
+fn find_room(url: &DatabaseUrl) -> Option<Room> {
+    let DatabaseUrl::Sqlite(path) = url else {
+        return None;
+    };
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.map_or_else(|| PathBuf::from("."), Path::to_owned);
+    let space = DiskSpace::of(&folder)?;
+    Some(Room { folder, space })
 }
 
 async fn read_archive(url: &DatabaseUrl, now: Millis) -> Result<KnownHistory, CliError> {
@@ -103,13 +139,12 @@ async fn read_archive(url: &DatabaseUrl, now: Millis) -> Result<KnownHistory, Cl
 
 impl KnownHistory {
     /// Returns the size of a message in this archive, or a typical size if the archive is small.
-    fn message_size(&self, url: &DatabaseUrl) -> MessageSize {
+    fn message_size(&self, url: &DatabaseUrl, provider: ProviderKind) -> MessageSize {
         let messages: u64 = self.streams.iter().map(|stream| stream.messages).sum();
         let is_measured = messages >= MIN_MESSAGES_TO_MEASURE;
         let bytes = match url {
             _ if is_measured => self.bytes as f64 / messages as f64,
-            DatabaseUrl::Sqlite(_) => SQLITE_MESSAGE_BYTES,
-            DatabaseUrl::Postgres(_) => POSTGRES_MESSAGE_BYTES,
+            url => typical_message_bytes(url, provider),
         };
         MessageSize { bytes, is_measured }
     }

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use super::account_plan::{AccountPlan, MessageSize};
+use super::account_plan::{AccountPlan, MessageSize, Room};
 use crate::cli::loss;
 use crate::cli::output::{print_line, print_with_hint};
-use crate::cli::table::{build_table, bytes, duration, sanitized, thousands};
-use crate::domain::time::UNBOUNDED_HISTORY_S;
+use crate::cli::table::{build_table, bytes, duration, history, sanitized, thousands};
 use crate::sync::forecast::preview::Preview;
 
 /// The sums over several previews.
@@ -39,12 +38,7 @@ impl PlanTotals {
         totals
     }
 
-    fn row(&self, name: &str, message_size: MessageSize) -> [String; 8] {
-        let missing = if self.max_missing_s > UNBOUNDED_HISTORY_S {
-            "all".to_owned()
-        } else {
-            duration(self.max_missing_s)
-        };
+    fn row(&self, name: &str, disk_bytes: u64) -> [String; 8] {
         let lost = if self.lost_messages == 0 {
             "-".to_owned()
         } else {
@@ -53,18 +47,18 @@ impl PlanTotals {
         [
             name.to_owned(),
             thousands(self.streams as u64),
-            missing,
+            history(self.max_missing_s),
             thousands(self.messages),
             thousands(self.requests),
             duration(self.duration.as_secs()),
-            bytes(message_size.total_bytes(self.messages)),
+            bytes(disk_bytes),
             lost,
         ]
     }
 }
 
-pub(super) fn print_plans(plans: &[AccountPlan<'_>], message_size: MessageSize) {
-    print_table(plans, message_size);
+pub(super) fn print_plans(plans: &[AccountPlan<'_>], room: Option<&Room>) {
+    print_table(plans);
     for plan in plans {
         match &plan.preview {
             Ok(preview) => print_account_notes(plan, preview),
@@ -74,18 +68,50 @@ pub(super) fn print_plans(plans: &[AccountPlan<'_>], message_size: MessageSize) 
             }
         }
     }
-    let bytes = message_size.bytes;
-    let basis = if message_size.is_measured {
+    print_disk(plans, room);
+}
+
+/// Prints the basis of the estimate for the disk, and compares it with the room that is left.
+fn print_disk(plans: &[AccountPlan<'_>], room: Option<&Room>) {
+    let mut sizes: Vec<MessageSize> = plans.iter().map(|plan| plan.message_size).collect();
+    sizes.sort_by(|a, b| a.bytes.total_cmp(&b.bytes));
+    let (Some(least), Some(most)) = (sizes.first(), sizes.last()) else {
+        return;
+    };
+    let range = match (least.bytes.round(), most.bytes.round()) {
+        (least, most) if least < most => format!("{least:.0} to {most:.0}"),
+        (_, most) => format!("{most:.0}"),
+    };
+    let basis = if least.is_measured {
         "as measured in this archive"
     } else {
         "for typical texts"
     };
+    let free = room.map(|room| format!(" {} are free.", bytes(room.space.free_bytes)));
     print_line(format_args!(
-        "\nDisk at {bytes:.0} bytes per message, {basis}; time at each account's rate limit."
+        "\nDisk at {range} bytes per message, {basis}; time at each account's rate limit.{}",
+        free.unwrap_or_default()
     ));
+    let needed = plans.iter().map(AccountPlan::disk_bytes).sum();
+    if let Some(shortage) = room.and_then(|room| shortage(needed, room)) {
+        print_with_hint(
+            shortage,
+            "free space, or name a larger disk in database.url; `--since` archives a part",
+        );
+    }
 }
 
-fn print_table(plans: &[AccountPlan<'_>], message_size: MessageSize) {
+/// Returns the warning that the disk is too small; `None` if it is not.
+fn shortage(needed_bytes: u64, room: &Room) -> Option<String> {
+    let free_bytes = room.space.free_bytes;
+    (needed_bytes > free_bytes).then(|| {
+        let (needed, free) = (bytes(needed_bytes), bytes(free_bytes));
+        let folder = room.folder.display();
+        format!("\nDISK TOO SMALL: {needed} are needed, {free} are free in {folder}")
+    })
+}
+
+fn print_table(plans: &[AccountPlan<'_>]) {
     let headings = [
         "ACCOUNT",
         "STREAMS#",
@@ -96,15 +122,19 @@ fn print_table(plans: &[AccountPlan<'_>], message_size: MessageSize) {
         "DISK#",
         "LOST#",
     ];
-    let previews = plans.iter().filter_map(|plan| plan.preview.as_ref().ok());
-    let previews: Vec<&Preview> = previews.collect();
+    let planned = plans
+        .iter()
+        .filter_map(|plan| Some((plan, plan.preview.as_ref().ok()?)));
+    let planned: Vec<(&AccountPlan<'_>, &Preview)> = planned.collect();
     let mut rows = Vec::new();
-    for preview in &previews {
+    for (plan, preview) in &planned {
         let totals = PlanTotals::sum([*preview].into_iter());
-        rows.push(totals.row(&preview.account, message_size));
+        rows.push(totals.row(&preview.account, plan.disk_bytes()));
     }
-    if previews.len() > 1 {
-        rows.push(PlanTotals::sum(previews.into_iter()).row("all", message_size));
+    if planned.len() > 1 {
+        let disk_bytes = planned.iter().map(|(plan, _)| plan.disk_bytes()).sum();
+        let totals = PlanTotals::sum(planned.iter().map(|(_, preview)| *preview));
+        rows.push(totals.row("all", disk_bytes));
     }
     print_line(build_table(headings, rows));
 }
@@ -141,5 +171,30 @@ fn print_account_notes(plan: &AccountPlan<'_>, preview: &Preview) {
     }
     if let Some(loss) = loss::loss_message(name, plan.rate(), &preview.outlook) {
         print_line(format_args!("\n{loss}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::store::DiskSpace;
+
+    #[test]
+    fn disk_that_is_too_small_is_named_with_its_figures() {
+        let room = Room {
+            folder: PathBuf::from("/var/lib"),
+            space: DiskSpace {
+                free_bytes: 12_000_000_000,
+                total_bytes: 40_000_000_000,
+                is_read_only: false,
+            },
+        };
+        assert_eq!(shortage(12_000_000_000, &room), None);
+        assert_eq!(
+            shortage(31_000_000_000, &room).unwrap().trim(),
+            "DISK TOO SMALL: 31 GB are needed, 12 GB are free in /var/lib"
+        );
     }
 }

@@ -72,7 +72,7 @@ fn every_key_reaches_its_field() {
 
     let webhook = config.alerts.webhook.as_ref().unwrap();
     assert_eq!(
-        webhook.expose(),
+        value_of(webhook),
         "https://hooks.example/a/token?and=another"
     );
     assert!(!format!("{webhook:?}").contains("token"));
@@ -83,7 +83,7 @@ fn every_key_reaches_its_field() {
         ("a.B_c-1", "http://127.0.0.1:8080/agora/")
     );
     assert!(
-        matches!(&agora.auth, AgoraAuth::Token { token, uid } if token.expose() == "007" && uid == "bot")
+        matches!(&agora.auth, AgoraAuth::Token { token, uid } if value_of(token) == "007" && value_of(uid) == "bot")
     );
     assert!((agora.requests_per_second - 0.5).abs() < f64::EPSILON);
     assert_eq!(
@@ -97,11 +97,10 @@ fn every_key_reaches_its_field() {
 
     let web3mq = &config.web3mq[0];
     assert!(web3mq.discover);
-    assert_eq!(
-        (web3mq.user_id.as_str(), web3mq.did_key.as_deref()),
-        ("user:1", Some("eth:0x1"))
-    );
-    assert!(web3mq.private_key.expose().eq_ignore_ascii_case(SEED));
+    let did_key = web3mq.did_key.as_ref().map(value_of);
+    assert_eq!(value_of(&web3mq.user_id), "user:1");
+    assert_eq!(did_key.as_deref(), Some("eth:0x1"));
+    assert!(value_of(&web3mq.private_key).eq_ignore_ascii_case(SEED));
     assert!(!web3mq.send_public_key);
     assert_eq!(
         (agora.timeout, web3mq.timeout),
@@ -201,31 +200,35 @@ fn secret_file_is_relative_to_the_configuration_and_read_again_on_demand() {
 
     let AgoraAuth::Basic {
         customer_secret, ..
-    } = Config::load(&config).unwrap().agora.remove(0).auth
+    } = Config::load(&config, UsedSecrets::All)
+        .unwrap()
+        .agora
+        .remove(0)
+        .auth
     else {
         panic!("not Basic");
     };
     assert_eq!(
         (
-            customer_secret.expose(),
+            value_of(&customer_secret),
             format!("{customer_secret:?}").as_str()
         ),
-        ("first", "Secret(file)")
+        ("first".to_owned(), "Secret(file)")
     );
 
     fs::write(&token, "second\n").unwrap();
-    assert_eq!(customer_secret.reread().unwrap().expose(), "second");
+    assert_eq!(value_of(&customer_secret), "second");
 
     fs::write(&token, "\n").unwrap();
     let place = config.display();
     let file = token.display();
     assert_eq!(
-        customer_secret.reread().unwrap_err().to_string(),
+        customer_secret.read().unwrap_err().to_string(),
         format!(
             "{place}:5:19: `customer_secret` comes from the file {file}, which is empty: fill it"
         )
     );
-    assert_eq!(Secret::plain("same").reread().unwrap().expose(), "same");
+    assert_eq!(value_of(&Secret::plain("same")), "same");
 }
 
 #[test]
@@ -234,10 +237,95 @@ fn credential_is_read_from_the_directory_that_systemd_names() {
     fs::write(folder.path().join("agora"), "secret\n").unwrap();
     let environment = |name: &str| (name == "CREDENTIALS_DIRECTORY").then(|| folder.path().into());
     let text = AGORA.replace("\"hunter2\"", "{ credential = \"agora\" }");
-    let config = Config::parse_in(&text, Path::new("config.toml"), &environment).unwrap();
-    assert!(
-        matches!(&config.agora[0].auth, AgoraAuth::Basic { customer_secret, .. } if customer_secret.expose() == "secret")
+    let parse = |used| Config::parse_in(&text, Path::new("config.toml"), &environment, used);
+    assert!(parse(UsedSecrets::All).is_ok());
+    fs::write(folder.path().join("agora"), "two\nlines\n").unwrap();
+    let refused = parse(UsedSecrets::All).unwrap_err().to_string();
+    assert!(refused.contains("line break"), "{refused}");
+}
+
+#[test]
+fn only_the_secrets_that_a_command_uses_are_read() {
+    let shop = AGORA.replace("\"hunter2\"", "{ env = \"NO_SHOP\" }");
+    let alice = WEB3MQ.replace(&format!("\"{SEED}\""), "{ file = \"/no/such/key\" }");
+    let text = format!("alerts.webhook = {{ env = \"NO_HOOK\" }}\n{shop}{alice}");
+    let missing = |used| match parse_for(&text, used) {
+        Ok(_) => String::new(),
+        Err(error) => error.to_string(),
+    };
+    assert_eq!(missing(UsedSecrets::None), "");
+    let (shop, alice, hook) = ("NO_SHOP", "/no/such/key", "NO_HOOK");
+    for (used, read) in [
+        (UsedSecrets::Account("shop"), &[shop][..]),
+        (UsedSecrets::Account("alice"), &[alice]),
+        (UsedSecrets::Accounts, &[shop, alice]),
+        (UsedSecrets::All, &[shop, alice, hook]),
+    ] {
+        let message = missing(used);
+        for name in [shop, alice, hook] {
+            assert_eq!(
+                message.contains(name),
+                read.contains(&name),
+                "{used:?}: {message}"
+            );
+        }
+    }
+    // What is written in the file itself is checked in any case.
+    let wrong = WEB3MQ.replace(SEED, "0x1");
+    assert!(parse_for(&wrong, UsedSecrets::None).is_err());
+}
+
+#[test]
+fn relative_database_starts_at_the_folder_of_the_configuration() {
+    let path = |text: &str, origin: &str| {
+        let origin = Path::new(origin);
+        let config = Config::parse_in(text, origin, &variable, UsedSecrets::None).unwrap();
+        match config.database.url {
+            DatabaseUrl::Sqlite(path) => path.display().to_string(),
+            DatabaseUrl::Postgres(_) => panic!("not SQLite"),
+        }
+    };
+    let set = |url: &str| format!("database.url = \"{url}\"\n{AGORA}");
+    for (origin, text, expected) in [
+        ("config.toml", AGORA.to_owned(), "archive.db"),
+        (
+            "/etc/backscroll/config.toml",
+            AGORA.to_owned(),
+            "/etc/backscroll/archive.db",
+        ),
+        ("conf/config.toml", set("sqlite://a.db"), "conf/a.db"),
+        ("conf/config.toml", set("sqlite:../a.db"), "conf/../a.db"),
+        ("conf/config.toml", set("sqlite:///var/a.db"), "/var/a.db"),
+    ] {
+        assert_eq!(path(&text, origin), expected);
+    }
+}
+
+#[test]
+fn settings_that_are_probably_not_meant_are_warned_about() {
+    let now: Millis = "2026-11-21T08:00:00Z".parse().unwrap();
+    let warnings = |text: &str| parse_good(text).warnings(None, now);
+    let future = format!("{AGORA}since = 2026-11-21T08:00:01Z\n");
+    assert_eq!(
+        warnings(&future),
+        [
+            "account shop: since (2026-11-21T08:00:01.000Z) is in the future: nothing is archived \
+          before that time; correct it, or remove it to archive everything"
+        ]
     );
+    assert!(parse_good(&future).warnings(Some("alice"), now).is_empty());
+    let past = format!("{AGORA}since = 2026-11-21T08:00:00Z\n");
+    assert!(warnings(&past).is_empty());
+    let nameless = format!("database.url = \"postgres://me@host\"\n{AGORA}");
+    // The environment may name the database.
+    if std::env::var_os("PGDATABASE").is_none() {
+        assert!(
+            warnings(&nameless)[0].contains("names no database"),
+            "{:?}",
+            warnings(&nameless)
+        );
+    }
+    assert!(warnings(&nameless.replace("@host", "@host/archive")).is_empty());
 }
 
 #[test]

@@ -7,7 +7,9 @@ mod rejected;
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::{Config, ConfigError};
+use secrecy::ExposeSecret;
+
+use super::{Config, ConfigError, Secret, UsedSecrets};
 
 /// The seed of the first test of RFC 8032.
 const SEED: &str = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
@@ -44,7 +46,16 @@ fn variable(name: &str) -> Option<OsString> {
 }
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
-    Config::parse_in(text, Path::new("config.toml"), &variable)
+    parse_for(text, UsedSecrets::All)
+}
+
+fn parse_for(text: &str, used: UsedSecrets<'_>) -> Result<Config, ConfigError> {
+    Config::parse_in(text, Path::new("config.toml"), &variable, used)
+}
+
+/// Returns the value of a secret, by the environment of the tests.
+fn value_of(secret: &Secret) -> String {
+    secret.read().unwrap().expose_secret().to_owned()
 }
 
 fn parse_good(text: &str) -> Config {

@@ -27,6 +27,8 @@ pub enum Credentials {
     Token { token: RenewableToken, uid: String },
     /// An AccessToken2, which names its user itself (newer Signaling documents).
     Bearer { token: RenewableToken },
+    /// None: this process sends no requests.
+    Unavailable,
 }
 
 /// A token, which is valid for a day at most. It can be read again from where it came from, after
@@ -117,6 +119,7 @@ impl Credentials {
                 let value = format!("agora token={}", token.token().expose_secret());
                 headers.insert(AUTHORIZATION, secret_header(&value)?);
             }
+            Self::Unavailable => return Err(ProviderError::without_credentials()),
         }
         Ok(headers)
     }
@@ -139,6 +142,7 @@ impl Credentials {
             Self::Token { token, .. } | Self::Bearer { token } => {
                 register_secret(token.token().expose_secret());
             }
+            Self::Unavailable => {}
         }
     }
 
@@ -154,13 +158,14 @@ impl Credentials {
                 .with(customer_secret.expose_secret()),
             Self::Token { token, uid } => parts.with(uid).with(token.token().expose_secret()),
             Self::Bearer { token } => parts.with(token.token().expose_secret()),
+            Self::Unavailable => parts,
         }
     }
 
     /// The number of times the credentials were renewed.
     pub(super) fn renewals(&self) -> u64 {
         match self {
-            Self::Basic { .. } => 0,
+            Self::Basic { .. } | Self::Unavailable => 0,
             Self::Token { token, .. } | Self::Bearer { token } => token.renewals(),
         }
     }
@@ -169,7 +174,7 @@ impl Credentials {
     /// renewals.
     pub(super) fn renew(&self, known_renewals: u64) -> bool {
         match self {
-            Self::Basic { .. } => false,
+            Self::Basic { .. } | Self::Unavailable => false,
             Self::Token { token, .. } | Self::Bearer { token } => token.renew(known_renewals),
         }
     }

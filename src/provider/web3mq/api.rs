@@ -156,11 +156,11 @@ impl Web3mqApi {
         &self,
         operation: &'static str,
         priority: Priority,
-        url: impl Fn(Millis) -> Url,
+        url: impl Fn(Millis) -> Result<Url, ProviderError>,
         parse: impl Fn(&ProviderResponse) -> Result<ParsedAnswer<T>, ProviderError>,
     ) -> Result<T, ProviderError> {
         let signed_request = || {
-            let url = url(self.gate().clock().unique_timestamp());
+            let url = url(self.gate().clock().unique_timestamp())?;
             let headers = self.headers.clone();
             Ok(ProviderRequest {
                 method: Method::GET,

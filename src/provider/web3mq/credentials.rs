@@ -8,6 +8,7 @@ use reqwest::Url;
 
 use crate::domain::time::Millis;
 use crate::provider::credentials_fingerprint::CredentialsParts;
+use crate::provider::error::ProviderError;
 use crate::provider::redaction::register_secret;
 
 /// The characters that the official SDK leaves unescaped in a query. All others are
@@ -57,11 +58,12 @@ impl std::fmt::Debug for SessionKey {
 pub(super) struct RequestSigner {
     base_url: Url,
     user: String,
-    key: SessionKey,
+    /// `None` if this process sends no requests.
+    key: Option<SessionKey>,
 }
 
 impl RequestSigner {
-    pub(super) fn new(base_url: Url, user: String, key: SessionKey) -> Self {
+    pub(super) fn new(base_url: Url, user: String, key: Option<SessionKey>) -> Self {
         Self {
             base_url,
             user,
@@ -72,7 +74,10 @@ impl RequestSigner {
     /// The user and the public key, which changes with the private one.
     pub(super) fn credentials(&self) -> CredentialsParts {
         let parts = CredentialsParts::default().with(&self.user);
-        parts.with(&self.key.public_hex())
+        match &self.key {
+            Some(key) => parts.with(&key.public_hex()),
+            None => parts,
+        }
     }
 
     pub(super) fn user(&self) -> &str {
@@ -81,31 +86,46 @@ impl RequestSigner {
 
     /// Returns the URL of a page of a topic's history, signed at `at`. Pages are numbered from 1,
     /// newest first.
-    pub(super) fn history_url(&self, topic: &str, at: Millis, page: u64, size: u64) -> Url {
-        let signature = self.signature(topic, at);
+    pub(super) fn history_url(
+        &self,
+        topic: &str,
+        at: Millis,
+        page: u64,
+        size: u64,
+    ) -> Result<Url, ProviderError> {
+        let signature = self.signature(topic, at)?;
         let query = format!(
             "{signature}&topic={}&page={page}&size={size}",
             encode(topic)
         );
-        self.url(&["messages", "history"], &query)
+        Ok(self.url(&["messages", "history"], &query))
     }
 
     /// Returns the URL of a page of one of the user's lists, signed at `at`.
-    pub(super) fn list_url(&self, list: &str, at: Millis, page: u64, size: u64) -> Url {
-        let signature = self.signature("", at);
-        self.url(&[list], &format!("{signature}&page={page}&size={size}"))
+    pub(super) fn list_url(
+        &self,
+        list: &str,
+        at: Millis,
+        page: u64,
+        size: u64,
+    ) -> Result<Url, ProviderError> {
+        let signature = self.signature("", at)?;
+        Ok(self.url(&[list], &format!("{signature}&page={page}&size={size}")))
     }
 
     /// Returns the parameters that authenticate a request. The signature covers user, topic and
     /// time, one after the other (contract, "signature signing rule").
-    fn signature(&self, topic: &str, at: Millis) -> String {
+    fn signature(&self, topic: &str, at: Millis) -> Result<String, ProviderError> {
         let Self { user, key, .. } = self;
+        let key = key
+            .as_ref()
+            .ok_or_else(ProviderError::without_credentials)?;
         let signature = key.sign(&format!("{user}{topic}{}", at.0));
         let (user, signature) = (encode(user), encode(&signature));
-        format!(
+        Ok(format!(
             "userid={user}&timestamp={}&web3mq_signature={signature}",
             at.0
-        )
+        ))
     }
 
     /// Every path ends in a slash.
@@ -140,11 +160,12 @@ mod tests {
 
     fn signer(seed: &str, user: &str) -> RequestSigner {
         let base_url = BASE_URL.parse().unwrap();
-        RequestSigner::new(base_url, user.to_owned(), session_key(seed))
+        RequestSigner::new(base_url, user.to_owned(), Some(session_key(seed)))
     }
 
     fn url(seed: &str, user: &str, topic: &str, at: i64, page: u64, size: u64) -> String {
         let url = signer(seed, user).history_url(topic, Millis(at), page, size);
+        let url = url.unwrap();
         url.as_str().strip_prefix(BASE_URL).unwrap().to_owned()
     }
 
@@ -182,6 +203,7 @@ mod tests {
     #[test]
     fn list_request_matches_the_official_sdk() {
         let url = signer(SEED_A, U1).list_url("chats", Millis(1_656_991_509_327), 1, 20);
+        let url = url.unwrap();
         assert_eq!(
             url.as_str(),
             "https://testnet-us-west-1-1.web3mq.com/api/chats/?userid=user:1ac51cff3495beac8f47927ddc719c2de3d08ee3b30f97c7ecd27b77&timestamp=1656991509327&web3mq_signature=%2Fw5eCji9sfMtNzCC6sGE4KjqeYipaYtChfUikJNUoER5%2FvROa4PIx%2BkgQFMwMQ1%2FTvwL%2FuduuZMjrYmdASaQAQ%3D%3D&page=1&size=20"

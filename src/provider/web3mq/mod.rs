@@ -81,7 +81,8 @@ pub struct Web3mqSettings {
 pub struct Identity {
     /// `user:…`
     pub user: String,
-    pub key: SessionKey,
+    /// The key that signs requests; `None` if this process sends none.
+    pub key: Option<SessionKey>,
     /// `eth:0x…`: sent as `didkey`.
     pub did_key: Option<String>,
     /// True to send the public key as `web3mq-request-pubkey`.
@@ -104,7 +105,8 @@ impl Web3mq {
             did_key,
             send_public_key,
         } = identity;
-        let public_key = send_public_key.then(|| key.public_hex());
+        let public_key = key.as_ref().filter(|_| send_public_key);
+        let public_key = public_key.map(SessionKey::public_hex);
         let headers = api::account_headers(public_key, did_key)?;
         let http = HttpClient::new(&account.name, &base_url, gate)?;
         let signer = RequestSigner::new(base_url, user, key);

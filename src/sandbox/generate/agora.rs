@@ -1,6 +1,7 @@
 //! Generated Agora projects: a few users who write to each other and to channels.
 
 use super::fill_range::{FillRange, share_of};
+use super::talk::{Exchange, pick_people};
 use super::text::{ODD_PAYLOAD_COUNT, odd_payload, random_sentence};
 use crate::domain::time::{Day, Hour, Millis};
 use crate::sandbox::agora::{AgoraHistory, AgoraMessage, RecipientKind};
@@ -58,12 +59,12 @@ pub(in crate::sandbox) fn agora_projects(
 ) -> Vec<(String, AgoraHistory)> {
     let project = |index| {
         let count = share_of(options.messages, options.projects, index);
-        let mut messages = generate_messages(
-            rng,
-            count,
-            FillRange::ending_at(now, options.span),
-            options.plain,
-        );
+        let range = FillRange::ending_at(now, options.span);
+        let mut messages = if options.talk {
+            generate_talk(rng, count, range)
+        } else {
+            generate_messages(rng, count, range, options.plain)
+        };
         if options.time_form.is_whole_seconds() {
             for message in &mut messages {
                 message.ms = Millis(message.ms).second().start().0;
@@ -113,6 +114,37 @@ pub(in crate::sandbox) fn random_agora_message(
         ms,
         payload,
     }
+}
+
+/// Generates exchanges, one after the other: in a channel, or between two users.
+fn generate_talk(rng: &mut fastrand::Rng, count: usize, range: FillRange) -> Vec<AgoraMessage> {
+    let times = range.sample_times(rng, count, false);
+    let mut exchange = Exchange::default();
+    let (mut people, mut channel) = (Vec::new(), None);
+    let mut message = |ms| {
+        let (speaker, text) = loop {
+            if let Some(line) = exchange.next_line() {
+                break line;
+            }
+            // The first channels are the busiest.
+            let upper = rng.usize(0..PLAIN_CHANNELS);
+            channel = (rng.u8(0..10) < 8).then(|| CHANNELS[rng.usize(0..=upper)]);
+            people = pick_people(rng, PLAIN_USERS, if channel.is_some() { 3 } else { 2 });
+            exchange = Exchange::begin(rng, people.len());
+        };
+        let (dst, kind) = match channel {
+            Some(channel) => (channel, RecipientKind::Channel),
+            None => (USERS[people[1 - speaker]], RecipientKind::Peer),
+        };
+        AgoraMessage {
+            src: USERS[people[speaker]].to_owned(),
+            dst: dst.to_owned(),
+            kind,
+            ms,
+            payload: text.into_bytes(),
+        }
+    };
+    times.into_iter().map(&mut message).collect()
 }
 
 fn generate_messages(
@@ -274,6 +306,19 @@ mod tests {
             gaps.iter().all(|gap| (gap - gaps[0]).abs() <= 1),
             "evenly spread"
         );
+    }
+
+    #[test]
+    fn talk_has_plain_names_and_answers() {
+        let history = project(&["--talk", "--messages", "1000"]);
+        assert_eq!(history.messages().len(), 1000);
+        for message in history.messages() {
+            assert!(USERS[..PLAIN_USERS].contains(&message.src.as_str()));
+            assert_ne!(message.src, message.dst);
+        }
+        let texts = history.messages().iter().map(|message| &message.payload);
+        let lunch = texts.filter(|text| text.windows(5).any(|word| word == b"lunch"));
+        assert!(lunch.count() > 5);
     }
 
     #[test]

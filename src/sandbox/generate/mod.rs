@@ -2,6 +2,7 @@
 
 mod agora;
 mod fill_range;
+mod talk;
 mod text;
 mod web3mq;
 

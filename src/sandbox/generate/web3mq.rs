@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::fill_range::{FillRange, share_of};
+use super::talk::{Exchange, pick_people};
 use super::text::{ODD_PAYLOAD_COUNT, odd_payload, pick_one, random_sentence};
 use crate::domain::time::{Day, Hour, Millis};
 use crate::sandbox::limits::CROWDED_MESSAGES;
@@ -38,10 +39,10 @@ pub(in crate::sandbox) fn web3mq_accounts(
 ) -> Vec<Web3mqUser> {
     let account = |index| {
         let mut account = Web3mqUser::derive(options.seed, index);
-        let topics = busy_topics(&account, options.plain);
+        let topics = busy_topics(&account, options.is_ordinary());
         let count = share_of(options.topic_messages, options.users, index);
         let range = FillRange::ending_at(now, options.topic_span);
-        let mut rows = if options.plain {
+        let mut rows = if options.is_ordinary() {
             Vec::new()
         } else {
             special_messages(rng, &account, &topics[0], range)
@@ -49,11 +50,15 @@ pub(in crate::sandbox) fn web3mq_accounts(
         rows.truncate(count);
         let rest = count - rows.len();
         let times = range.sample_times(rng, rest, options.plain);
-        rows.extend(
-            times
-                .into_iter()
-                .map(|ms| random_topic_message(rng, &account, &topics, ms, options.plain)),
-        );
+        if options.talk {
+            rows.extend(generate_talk(rng, &account, &topics, times));
+        } else {
+            rows.extend(
+                times
+                    .into_iter()
+                    .map(|ms| random_topic_message(rng, &account, &topics, ms, options.plain)),
+            );
+        }
         assign_statuses(rng, &mut rows, now);
         rows.sort_by_key(|row| row.ms);
         for topic in &topics {
@@ -173,6 +178,44 @@ fn busy_topics(account: &Web3mqUser, plain: bool) -> Vec<String> {
         topics.push(format!("topic:news & views +{}", hex_digits(own, 12)));
     }
     topics
+}
+
+/// Generates exchanges, one after the other, each in one of the topics.
+fn generate_talk(
+    rng: &mut fastrand::Rng,
+    account: &Web3mqUser,
+    topics: &[String],
+    times: Vec<i64>,
+) -> Vec<Web3mqMessage> {
+    let own = account.user_id();
+    let mut exchange = Exchange::default();
+    let (mut people, mut topic) = (Vec::new(), String::new());
+    let mut message = |ms| {
+        let (speaker, text) = loop {
+            if let Some(line) = exchange.next_line() {
+                break line;
+            }
+            topic = rng.choice(topics).cloned().unwrap_or_default();
+            people = if topic.starts_with("user:") {
+                vec![own.to_owned(), topic.clone()]
+            } else {
+                let members = pick_people(rng, MEMBERS.len(), 3);
+                members
+                    .into_iter()
+                    .map(|member| user_id(MEMBERS[member]))
+                    .collect()
+            };
+            exchange = Exchange::begin(rng, people.len());
+        };
+        let from = people[speaker].clone();
+        let is_received = topic.starts_with("user:") && from != own;
+        let mut row = text_message(&topic, from, ms, text.as_bytes());
+        if is_received {
+            own.clone_into(&mut row.row_topic);
+        }
+        row
+    };
+    times.into_iter().map(&mut message).collect()
 }
 
 fn random_topic_message(

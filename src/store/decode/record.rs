@@ -16,8 +16,9 @@ use crate::domain::time::Millis;
 use crate::store::driver::{Driver, DriverResult};
 use crate::store::error::StoreError;
 use crate::store::model::{
-    AccountLedger, ArchivedMessage, Cursor, DisplayedBody, KnownStream, LedgerRow, Pause,
-    QuarantineEntry, QuarantineId, QuarantinedMessage, StreamId, StreamLedger,
+    AccountLedger, AccountRecord, ArchivedMessage, Cursor, DisplayedBody, KnownStream, LedgerRow,
+    Pause, QuarantineEntry, QuarantineId, QuarantinedMessage, RecordedError, StreamErrorRecord,
+    StreamId, StreamLedger,
 };
 use crate::store::rows::{MessageKey, MessageRow, MutableColumns, delivery_from_columns};
 
@@ -31,6 +32,41 @@ pub(in crate::store) fn pause<DB: Driver>(row: &DB::Row) -> Result<Option<Pause>
         reason,
         refused_credentials,
     }))
+}
+
+/// Decodes the record of an account, without the errors of its streams.
+pub(in crate::store) fn account_record<DB: Driver>(
+    row: &DB::Row,
+) -> Result<AccountRecord, StoreError> {
+    Ok(AccountRecord {
+        account: text::<DB>(row, "name")?,
+        pause: pause::<DB>(row)?,
+        settle_override: duration_s::<DB>(row, "settle_override_s")?,
+        stragglers: int::<DB>(row, "straggler_count")?,
+        discovery_error: recorded_error::<DB>(row, "discovery_error", "discovery_hint")?,
+        stream_errors: vec![],
+    })
+}
+
+/// Decodes the error of a stream.
+pub(in crate::store) fn stream_error_record<DB: Driver>(
+    row: &DB::Row,
+) -> Result<StreamErrorRecord, StoreError> {
+    Ok(StreamErrorRecord {
+        stream: text::<DB>(row, "key")?,
+        error: recorded_error::<DB>(row, "error", "hint")?.unwrap_or_default(),
+        at: optional_millis::<DB>(row, "error_at_ms")?,
+    })
+}
+
+/// Decodes an error with its hint. `None` if none is recorded.
+pub(super) fn recorded_error<DB: Driver>(
+    row: &DB::Row,
+    error: &'static str,
+    hint: &'static str,
+) -> Result<Option<RecordedError>, StoreError> {
+    let hint = text::<DB>(row, hint)?;
+    Ok(optional_text::<DB>(row, error)?.map(|error| RecordedError { error, hint }))
 }
 
 /// Decodes the frontier of an account.

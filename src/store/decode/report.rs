@@ -6,15 +6,15 @@ use super::columns::{
     count, duration_s, flag, int, millis, optional_count, optional_millis, optional_second,
     optional_text, scope, second, text, window,
 };
-use super::record::{frontier, pause};
+use super::record::{frontier, pause, recorded_error};
 use crate::domain::clock::MachineSkew;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 use crate::store::driver::Driver;
 use crate::store::error::StoreError;
 use crate::store::model::{
-    AccountId, AccountSummary, LedgerDay, PassRecord, RecordedError, RequestRate, RunTotals,
-    StreamId, StreamStatus, ThroughputBucket, UnreadGroup,
+    AccountId, AccountSummary, LedgerDay, PassRecord, RequestRate, RunTotals, StreamId,
+    StreamStatus, ThroughputBucket, UnreadGroup,
 };
 
 /// The end of a run of ledger rows, and the start of the next run.
@@ -47,8 +47,12 @@ pub(in crate::store) fn stream_status<DB: Driver>(
     row: &DB::Row,
     ends: &[RunEnd],
 ) -> Result<StreamStatus, StoreError> {
-    let wanted_from = second::<DB>(row, "wanted_from_s")?;
     let frontier = frontier::<DB>(row)?;
+    let wanted_from = start_of_history(
+        second::<DB>(row, "wanted_from_s")?,
+        optional_second::<DB>(row, "first_ever_s")?,
+        frontier.horizon,
+    );
     let settled = frontier.settled_to;
     let edge = frontier.horizon.unwrap_or(wanted_from);
     let sealed = runs_from_ends(optional_second::<DB>(row, "first_s")?, ends);
@@ -90,6 +94,20 @@ pub(in crate::store) fn stream_status<DB: Driver>(
     })
 }
 
+/// Returns the start of the history that a stream can be expected to have: the wanted start, or the
+/// time from which it was first fetched, if the provider had deleted the history before that. What
+/// had expired before the first fetch is not lost: the archive never had a chance to get it.
+fn start_of_history(
+    wanted: Second,
+    first_sealed: Option<Second>,
+    horizon: Option<Second>,
+) -> Second {
+    match horizon {
+        Some(horizon) => wanted.max(first_sealed.map_or(horizon, |first| first.min(horizon))),
+        None => wanted,
+    }
+}
+
 /// Returns the seconds of wanted history that passed the horizon unsealed: the range between
 /// `wanted_from` and the horizon, less the sealed seconds in it.
 fn lost_seconds<DB: Driver>(
@@ -106,15 +124,6 @@ fn lost_seconds<DB: Driver>(
     let sealed_beyond: u64 = parts.map(Window::seconds).sum();
     let expired = Window::new(wanted_from, edge.min(settled)).map_or(0, Window::seconds);
     Ok(expired.saturating_sub(wanted_sealed.saturating_sub(sealed_beyond)))
-}
-
-fn recorded_error<DB: Driver>(
-    row: &DB::Row,
-    error: &'static str,
-    hint: &'static str,
-) -> Result<Option<RecordedError>, StoreError> {
-    let hint = text::<DB>(row, hint)?;
-    Ok(optional_text::<DB>(row, error)?.map(|error| RecordedError { error, hint }))
 }
 
 /// Decodes an account's summary. `missing` are its missing ranges, `recent` the number of recent

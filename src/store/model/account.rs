@@ -14,8 +14,8 @@ pub struct AccountId(pub i64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub i64);
 
-/// A run's id in the archive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A run's id in the archive. The default precedes all others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunId(pub i64);
 
 /// An account as the configuration names it.
@@ -55,8 +55,33 @@ pub struct Pause {
     pub refused_credentials: Option<String>,
 }
 
-/// An error recorded with a stream or an account, and what the operator can do about it.
+/// What an archive knows of an account besides its messages and its ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountRecord {
+    /// The account's name.
+    pub account: String,
+    pub pause: Option<Pause>,
+    /// The settle age, if late messages have raised it above the configured one.
+    pub settle_override: Option<Duration>,
+    /// The stragglers since the settle age was last changed.
+    pub stragglers: i64,
+    pub discovery_error: Option<RecordedError>,
+    /// The streams whose latest request failed.
+    pub stream_errors: Vec<StreamErrorRecord>,
+}
+
+/// The error of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamErrorRecord {
+    /// The stream's key.
+    pub stream: String,
+    pub error: RecordedError,
+    /// The time since when the stream fails.
+    pub at: Option<Millis>,
+}
+
+/// An error recorded with a stream or an account, and what the operator can do about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecordedError {
     pub error: String,
     pub hint: String,

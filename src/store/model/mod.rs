@@ -15,7 +15,8 @@ mod report;
 mod window;
 
 pub use account::{
-    AccountId, NewAccount, Pause, RecordedError, RegisteredAccount, RunId, RunTotals, StreamId,
+    AccountId, AccountRecord, NewAccount, Pause, RecordedError, RegisteredAccount, RunId,
+    RunTotals, StreamErrorRecord, StreamId,
 };
 pub(super) use ledger::EVICTED_FIELD;
 pub use ledger::{

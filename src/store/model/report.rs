@@ -1,5 +1,6 @@
 //! Reports on streams, accounts, passes and ledger days.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::account::{AccountId, Pause, RecordedError, RunTotals, StreamId};
@@ -172,6 +173,19 @@ impl StreamStatus {
     pub fn lag_s(&self, moment: Second, now: Second) -> u64 {
         let now = self.clock_skew.provider_time(now.start()).second();
         now.0.saturating_sub(moment.0).max(0).unsigned_abs()
+    }
+}
+
+impl DiskSpace {
+    /// Asks the file system that holds a folder. `None` if it does not answer.
+    pub fn of(folder: &Path) -> Option<Self> {
+        let found = rustix::fs::statvfs(folder).ok()?;
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        Some(Self {
+            free_bytes: bytes(found.f_bavail),
+            total_bytes: bytes(found.f_blocks),
+            is_read_only: found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
+        })
     }
 }
 

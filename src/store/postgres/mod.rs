@@ -60,8 +60,12 @@ impl PostgresStore {
         }
         let schemas = Schemas::find(&mut connection).await.map_err(at)?;
         schemas.enter(&mut connection).await.map_err(at)?;
-        if missing == IfMissing::Refuse && !is_archive(&mut connection).await.map_err(at)? {
-            return Err(StoreError::NotFound { location });
+        match (missing, is_archive(&mut connection).await.map_err(at)?) {
+            (_, true) => {}
+            (IfMissing::Create, false) => {
+                require_right(&mut connection, sql::MAY_CREATE, CREATE, &location).await?;
+            }
+            (IfMissing::Refuse, false) => return Err(StoreError::NotFound { location }),
         }
         schemas.create(&mut connection).await.map_err(at)?;
         let options = schemas.applied_to(options);
@@ -107,6 +111,24 @@ impl PostgresStore {
         Ok(Self::new(pool.clone(), pool, location, schema.version()))
     }
 
+    /// Errors if the role may neither write the archive nor create it. Changes nothing.
+    pub async fn require_writable(options: PgConnectOptions) -> Result<(), StoreError> {
+        let location = database_location(&options);
+        let at = |source| StoreError::Open {
+            location: location.clone(),
+            source,
+        };
+        let mut connection = PgConnection::connect_with(&options).await.map_err(at)?;
+        let schemas = Schemas::find(&mut connection).await.map_err(at)?;
+        schemas.enter(&mut connection).await.map_err(at)?;
+        if is_archive(&mut connection).await.map_err(at)? {
+            require_right(&mut connection, sql::MAY_WRITE, WRITE, &location).await?;
+        } else {
+            require_right(&mut connection, sql::MAY_CREATE, CREATE, &location).await?;
+        }
+        connection.close().await.map_err(at)
+    }
+
     /// Grants a role the right to read the views, and nothing else.
     pub async fn grant(&self, role: &str) -> Result<(), StoreError> {
         let failed = StoreError::at("grant");
@@ -120,6 +142,35 @@ impl PostgresStore {
         }
         tx.commit().await.map_err(&failed)
     }
+}
+
+/// The right to create tables, in the words of an error.
+const CREATE: &str = "create tables";
+/// The right to change the rows of tables.
+const WRITE: &str = "write the archive";
+
+/// Errors if the role lacks a right that `query` asks for.
+async fn require_right(
+    connection: &mut PgConnection,
+    query: &'static str,
+    right: &'static str,
+    location: &str,
+) -> Result<(), StoreError> {
+    let (role, is_granted): (String, bool) = sqlx::query_as(query)
+        .fetch_one(connection)
+        .await
+        .map_err(|source| StoreError::Open {
+            location: location.to_owned(),
+            source,
+        })?;
+    if is_granted {
+        return Ok(());
+    }
+    Err(StoreError::Denied {
+        location: location.to_owned(),
+        role,
+        right,
+    })
 }
 
 fn with_session(options: PgConnectOptions) -> PgConnectOptions {

@@ -410,6 +410,14 @@ pub(super) const ARCHIVE_SIZE: &str = "
     FROM pg_class
     WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace";
 
+/// Return the role, and true if it may create tables, or write those of the archive.
+pub(super) const MAY_CREATE: &str = "
+    SELECT CAST(current_user AS TEXT),
+           has_database_privilege(current_database(), 'CREATE')
+           AND coalesce(has_schema_privilege(current_schema(), 'CREATE'), FALSE)";
+pub(super) const MAY_WRITE: &str = "
+    SELECT CAST(current_user AS TEXT), has_table_privilege('sealed_window', 'INSERT')";
+
 /// Each returns a `GRANT` statement, in which the server has quoted the names. The second covers
 /// every view of the archive.
 pub(super) const GRANTS: [&str; 2] = [

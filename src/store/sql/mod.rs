@@ -8,6 +8,7 @@ mod accounts;
 mod alarms;
 mod audit;
 mod messages;
+mod records;
 mod reports;
 mod windows;
 
@@ -27,6 +28,10 @@ pub(super) use audit::{
 pub(super) use messages::{
     COUNT_BY_CONVERSATION, COUNT_BY_SENDER, DELETE_MESSAGE, INSERT_NAME, MOVE_TO_SLOT,
     message_joins, read_links, upsert_conversation,
+};
+pub(super) use records::{
+    ACCOUNT_RECORDS, ADD_RUN, CLEAR_STREAM_ERRORS, DELETE_RUNS_OF_ACCOUNT, RESTORE_ACCOUNT_RECORD,
+    RESTORE_STREAM_ERROR, RUNS_AFTER, STREAM_ERRORS,
 };
 pub(super) use reports::{
     ACCOUNT_SUMMARIES, ACTIVE_HOURS, LEDGER_DAYS, MISSING_RANGES, RECENT_PASSES, RECENT_TOTALS,

@@ -45,6 +45,7 @@ pub(in crate::store) const STATUS: &str = with_reach!(
            coalesce(q.quarantined, 0) AS quarantined,
            (SELECT count(*) FROM sealed_window w
             WHERE w.stream_id = s.id AND doubt IS NOT NULL) AS suspect,
+           (SELECT min(from_s) FROM sealed_window w WHERE w.stream_id = s.id) AS first_ever_s,
            (SELECT CAST(sum(CASE WHEN to_s > s.wanted_from_s THEN s.wanted_from_s ELSE to_s END
                             - from_s) AS BIGINT)
             FROM sealed_window w
@@ -144,7 +145,7 @@ pub(in crate::store) const RECENT_TOTALS: &str = "
     GROUP BY s.account_id";
 
 /// Returns one row of numbers for each account. `lost` is the wanted history behind the horizon,
-/// less its sealed part. `CROSS JOIN` fixes the order of the join on SQLite: the few windows in
+/// less its sealed part. What had expired before a stream was first fetched is not part of it. `CROSS JOIN` fixes the order of the join on SQLite: the few windows in
 /// doubt come first, through their own index.
 pub(in crate::store) const ACCOUNT_SUMMARIES: &str = "
     SELECT a.id, a.name AS account, a.provider, a.horizon_s, a.settled_s, a.wanted_to_s,
@@ -161,18 +162,23 @@ pub(in crate::store) const ACCOUNT_SUMMARIES: &str = "
                         WHERE w.stream_id = s.id ORDER BY w.from_s DESC LIMIT 1))
             FROM stream s WHERE s.account_id = a.id AND s.active = 1) AS sealed_to_s,
            CAST(coalesce((
-               SELECT sum(e.edge_s - s.wanted_from_s - coalesce((
+               SELECT sum(e.edge_s - s.start_s - coalesce((
                    SELECT sum(CASE WHEN w.to_s < e.edge_s THEN w.to_s ELSE e.edge_s END
-                              - CASE WHEN w.from_s > s.wanted_from_s THEN w.from_s
-                                     ELSE s.wanted_from_s END)
+                              - CASE WHEN w.from_s > s.start_s THEN w.from_s ELSE s.start_s END)
                    FROM sealed_window w
-                   WHERE w.stream_id = s.id AND w.from_s < e.edge_s
-                     AND w.to_s > s.wanted_from_s), 0))
-               FROM stream s
+                   WHERE w.stream_id = s.id AND w.from_s < e.edge_s AND w.to_s > s.start_s), 0))
+               FROM (SELECT id, account_id, active,
+                            CASE WHEN first_s > wanted_from_s THEN first_s
+                                 ELSE wanted_from_s END AS start_s
+                     FROM (SELECT id, account_id, active, wanted_from_s,
+                                  (SELECT min(from_s) FROM sealed_window
+                                   WHERE stream_id = stream.id) AS first_s
+                           FROM stream) fetched
+                     WHERE first_s IS NOT NULL) s
                     JOIN (SELECT id, CASE WHEN horizon_s < settled_s THEN horizon_s
                                           ELSE settled_s END AS edge_s
                           FROM account WHERE horizon_s IS NOT NULL) e ON e.id = s.account_id
-               WHERE s.account_id = a.id AND s.active = 1 AND s.wanted_from_s < e.edge_s), 0)
+               WHERE s.account_id = a.id AND s.active = 1 AND s.start_s < e.edge_s), 0)
                AS BIGINT) AS lost
     FROM account a
     ORDER BY a.name";

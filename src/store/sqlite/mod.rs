@@ -23,6 +23,7 @@ use super::dialect::{Dialect, Locking};
 use super::driver::{DriverResult, impl_driver};
 use super::error::StoreError;
 use super::limits::sqlite::{BUSY_TIMEOUT, MAX_READERS};
+use super::path_fault::{require_readable, require_writable};
 use super::schema::Schema;
 use super::sql::ledger_rows_in_window;
 use super::sql_store::{IfMissing, SqlStore};
@@ -117,6 +118,10 @@ impl SqliteStore {
     pub async fn open_read_only(path: &Path) -> Result<Self, StoreError> {
         let location = path.display().to_string();
         require_present(path, IfMissing::Refuse)?;
+        require_readable(path).map_err(|fault| StoreError::Path {
+            location: location.clone(),
+            fault,
+        })?;
         let at = |source| StoreError::Open {
             location: location.clone(),
             source,
@@ -142,6 +147,15 @@ impl SqliteStore {
         Ok(Self::new(read.clone(), read, location, schema.version()))
     }
 
+    /// Errors if this user may neither write an archive at the path nor create it there. Changes
+    /// nothing.
+    pub fn require_writable(path: &Path) -> Result<(), StoreError> {
+        require_writable(path).map_err(|fault| StoreError::Path {
+            location: path.display().to_string(),
+            fault,
+        })
+    }
+
     /// Runs a query and returns its result as text, like any SQLite tool.
     pub async fn query(&self, sql: &'static str) -> Result<QueryTable, StoreError> {
         let rows = sqlx::query(sql)
@@ -163,6 +177,7 @@ impl SqliteStore {
 /// Makes sure that the file exists. A new one is private from its first byte.
 fn prepare_file(path: &Path, missing: IfMissing) -> Result<(), StoreError> {
     require_present(path, missing)?;
+    SqliteStore::require_writable(path)?;
     create_private(path)
 }
 

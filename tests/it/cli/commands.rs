@@ -4,19 +4,17 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use serde_json::Value;
 
-use crate::support::config::{AGORA, secret_reference};
+use crate::support::config::AGORA;
 use crate::support::env::{TestEnv, run_command_in};
 
 const FEW: [&str; 5] = ["--messages", "120", "--topic-messages", "80", "--plain"];
 
 #[test]
 fn invalid_setting_is_reported_with_file_and_line() {
-    let missing = secret_reference("env", "NO_SUCH_VARIABLE");
-    let wrong: [(&str, &str, toml::Value, &str); 7] = [
+    let wrong: [(&str, &str, toml::Value, &str); 6] = [
         (AGORA, "retrys", 5.into(), "`retrys`"),
         (AGORA, "discover", 5.into(), "discover"),
         ("schedule", "sync", "every minute".into(), "six fields"),
-        (AGORA, "customer_secret", missing, "NO_SUCH_VARIABLE"),
         (AGORA, "base_url", "http://api.agora.io:80".into(), "https"),
         (AGORA, "base_url", "127.0.0.1:80".into(), "base_url"),
         (
@@ -69,7 +67,7 @@ fn help_lists_every_command() {
     let dir = tempfile::TempDir::new().unwrap();
     let output = run_command_in(dir.path(), &["--help"]).assert_ok();
     for command in [
-        "run", "sync", "plan", "status", "check", "verify", "sandbox", "demo", "migrate",
+        "init", "run", "sync", "plan", "status", "check", "verify", "sandbox", "demo", "migrate",
     ] {
         assert!(
             output
@@ -128,7 +126,6 @@ fn manual_page_and_completions_list_every_command() {
             && page.contains("\\-\\-until"),
         "{page}"
     );
-    assert!(!page.contains("BENCH"), "hidden commands stay hidden");
     assert_eq!(
         page.matches("\n\\fB\\-\\-config\\fR").count(),
         1,
@@ -282,39 +279,6 @@ fn sync_can_be_limited_to_an_account_and_a_time_range() {
         truth
     );
     env.assert_sync_archives_truth();
-}
-
-#[test]
-fn demo_creates_an_archive_and_runs_three_queries() {
-    let dir = tempfile::TempDir::new().unwrap();
-    let output = run_command_in(dir.path(), &["demo", "--messages", "1500"]).assert_ok();
-    assert!(dir.path().join("demo.db").exists());
-    for text in [
-        "rules of the providers broken: 0",
-        "Which conversations are there?",
-        "lately?",
-        "Is it all there?",
-        "What next?",
-    ] {
-        assert!(output.stdout.contains(text), "no `{text}` in {output:?}");
-    }
-    let answers: Vec<&str> = output.stdout.split("\nFROM ").skip(1).collect();
-    assert_eq!(output.stdout.matches("SELECT ").count(), 3);
-    // Each query is followed by a header and at least one row.
-    let sections: Vec<&str> = output.stdout.split("SELECT ").skip(1).collect();
-    for section in sections {
-        let answer = section.split("\n\n").nth(1).unwrap_or_default();
-        assert!(
-            answer.lines().count() >= 2,
-            "no answer in {section} of {answers:?}"
-        );
-    }
-    // Another run replaces the file; a file that no demo made is refused.
-    run_command_in(dir.path(), &["demo", "--messages", "900"]).assert_ok();
-    std::fs::write(dir.path().join("mine.db"), "mine").unwrap();
-    let refused = run_command_in(dir.path(), &["demo", "--out", "mine.db"]);
-    assert_eq!(refused.code, Some(2), "{refused:?}");
-    assert_eq!(std::fs::read(dir.path().join("mine.db")).unwrap(), b"mine");
 }
 
 #[test]

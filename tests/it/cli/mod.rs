@@ -2,8 +2,13 @@
 
 mod benchmarks;
 mod commands;
+mod configuration;
+mod demo;
 mod drill;
+mod init;
+mod mistakes;
 mod plan;
 mod sanitizer;
 mod secrets;
 mod snapshots;
+mod terminal;

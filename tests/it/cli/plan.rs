@@ -122,7 +122,8 @@ fn plan_needs_no_archive_and_creates_none() {
         "sandbox",
         "web3mq-1",
         "ranges, with",
-        "Disk at 305 bytes per message",
+        "Disk at 305 to ",
+        " are free.",
     ] {
         assert!(table.stdout.contains(text), "no `{text}` in {table:?}");
     }
@@ -136,7 +137,7 @@ fn plan_needs_no_archive_and_creates_none() {
         .env
         .run(&["plan"])
         .assert_ok()
-        .assert_prints("Disk at 370 bytes per message");
+        .assert_prints("Disk at 370 to ");
     assert!(!postgres.has_archive());
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backscroll::config::Config;
+use backscroll::config::{Config, UsedSecrets};
 use backscroll::domain::clock::{Clock, SystemClock};
 use backscroll::provider::agora::{Agora, AgoraSettings, Credentials, RenewableToken};
 use backscroll::provider::web3mq::{Identity, SessionKey};
@@ -174,11 +174,11 @@ fn debug_output_shows_no_secret() {
         streams = [ {{ topic = "group:1" }} ]
         "#
     );
-    let config = Config::parse(&text, Path::new("config.toml")).unwrap();
+    let config = Config::parse(&text, Path::new("config.toml"), UsedSecrets::All).unwrap();
     let key = SessionKey::from_seed(&hex::decode(seed).unwrap().try_into().unwrap());
     let identity = Identity {
         user: "user:1".to_owned(),
-        key,
+        key: Some(key),
         did_key: None,
         send_public_key: true,
     };

@@ -151,7 +151,9 @@ fn gaps_losses_and_failures_are_shown_with_a_remedy() {
          UPDATE stream SET wanted_from_s = (SELECT settled_s FROM account WHERE id = account_id) - 180000 WHERE id = 3;
          DELETE FROM sealed_window WHERE stream_id = 3;
          INSERT INTO sealed_window (stream_id, from_s, to_s, messages, sealed_at_ms)
-         SELECT 3, settled_s - 43200, settled_s, 7, 0 FROM account WHERE name = 'sandbox'",
+         SELECT 3, settled_s - 43200, settled_s, 7, 0 FROM account WHERE name = 'sandbox';
+         INSERT INTO sealed_window (stream_id, from_s, to_s, messages, sealed_at_ms)
+         SELECT 3, settled_s - 190000, settled_s - 180000, 0, 0 FROM account WHERE name = 'sandbox'",
     );
     let page = server.get("/?sort=lost");
     let verdict = first(&page.body, "h1");

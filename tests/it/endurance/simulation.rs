@@ -14,7 +14,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use backscroll::alerts::AlarmMonitor;
-use backscroll::config::Config;
+use backscroll::config::{Config, UsedSecrets};
 use backscroll::daemon;
 use backscroll::daemon::service_manager::ServiceManager;
 use backscroll::daemon::signals::Shutdown;
@@ -230,7 +230,7 @@ impl Simulation {
         let key = SessionKey::from_seed(&seed);
         let identity = Identity {
             user: self.user.clone(),
-            key,
+            key: Some(key),
             did_key: None,
             send_public_key: true,
         };
@@ -251,6 +251,7 @@ impl Simulation {
         let config = Config::parse(
             &self.sandbox.sample_config("sqlite://a.db"),
             "config.toml".as_ref(),
+            UsedSecrets::Accounts,
         )
         .unwrap();
         let (store, clock, providers) = (

@@ -8,6 +8,7 @@ use crate::support::store_fixture::{NOW, StoreFixture, message, register, seal, 
 on_every_database! {
     only_short_adjacent_windows_share_a_ledger_row,
     gaps_show_range_reason_and_loss,
+    history_that_expired_before_the_first_fetch_is_not_lost,
     lost_range_leaves_later_ranges_complete,
     stream_without_sealed_windows_is_one_gap,
 }
@@ -95,7 +96,6 @@ async fn gaps_show_range_reason_and_loss(fixture: StoreFixture) {
     assert_eq!(
         fixture.query_texts(gaps).await,
         [
-            texts(["100000", "150000", lost, "1", "850000"]),
             texts(["200000", "250000", lost, "1", "950000"]),
             texts(["250000", "300000", "refused", "0", "1000000"]),
             texts(["400000", "600000", "refused", "0", "1150000"]),
@@ -115,8 +115,10 @@ async fn gaps_show_range_reason_and_loss(fixture: StoreFixture) {
             status.lost_seconds,
             status.watermark
         ),
-        (250, 100, None)
+        (250, 50, None)
     );
+    // What had expired before the first fetch was never there to be lost.
+    assert_eq!(status.wanted_from, Second(150));
     assert_eq!(status.missing, [window(250, 300), window(400, 600)]);
     assert_eq!(status.error, Some(trouble));
     // Nothing expires if the provider has no known retention.
@@ -143,15 +145,41 @@ async fn lost_range_leaves_later_ranges_complete(fixture: StoreFixture) {
     register(&*fixture.store, &["destination=lobby"], Some(100), None).await;
     fixture.assert_frontier(Some(250), 900, 1000).await;
     fixture.commit(&[fixture.commit_of(250, 900, vec![])]).await;
-    let status = fixture.store.status().await.unwrap().remove(0);
-    assert_eq!(
+    let state = async || {
+        let status = fixture.store.status().await.unwrap().remove(0);
+        let summary = fixture.store.account_summaries().await.unwrap().remove(0);
+        let lost = "SELECT count(*) FROM gaps WHERE lost";
+        let gaps = fixture.query_texts(lost).await.remove(0).remove(0);
+        assert_eq!(status.lost_seconds, summary.lost_seconds);
         (
             status.watermark,
             status.missing_seconds,
-            status.lost_seconds
-        ),
-        (Some(Second(900)), 0, 150)
+            status.lost_seconds,
+            gaps,
+        )
+    };
+    let complete = Some(Second(900));
+    assert_eq!(
+        state().await,
+        (complete, 0, 0, "0".to_owned()),
+        "the first fetch"
     );
+    // Something older had been fetched: what lies between has expired since.
+    fixture.commit(&[fixture.commit_of(120, 150, vec![])]).await;
+    assert_eq!(state().await, (complete, 0, 100, "1".to_owned()));
+}
+
+/// A stream that nothing was ever fetched of has lost nothing, however long ago it is wanted from.
+async fn history_that_expired_before_the_first_fetch_is_not_lost(fixture: StoreFixture) {
+    register(&*fixture.store, &["destination=lobby"], Some(0), None).await;
+    fixture.assert_frontier(Some(800), 900, 1000).await;
+    let status = fixture.store.status().await.unwrap().remove(0);
+    assert_eq!((status.wanted_from, status.lost_seconds), (Second(800), 0));
+    assert_eq!(status.missing, [window(800, 900)]);
+    let summary = fixture.store.account_summaries().await.unwrap().remove(0);
+    assert_eq!((summary.lost_seconds, summary.missing_seconds()), (0, 100));
+    let gaps = "SELECT from_at, CASE WHEN lost THEN 1 ELSE 0 END FROM gaps ORDER BY 1";
+    assert_eq!(fixture.query_texts(gaps).await, [texts(["800000", "0"])]);
 }
 
 async fn stream_without_sealed_windows_is_one_gap(fixture: StoreFixture) {

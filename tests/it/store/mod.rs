@@ -23,6 +23,7 @@ mod accounts;
 mod alarms;
 mod conformance;
 mod connections;
+mod copy_records;
 mod coverage;
 mod discovery;
 mod extremes;

@@ -116,7 +116,8 @@ fn tls_is_used_as_the_url_demands() {
     migrates("sslmode=disable").assert_ok();
     migrates("sslmode=verify-full")
         .assert_incomplete()
-        .assert_prints("certificate");
+        .assert_prints("certificate")
+        .assert_prints("sslrootcert=FILE");
     // The same server under a name that is not in its certificate.
     let url = format!(
         "postgres://postgres@127.0.0.1:{port}/{database}?sslmode=verify-full&sslrootcert={root}"
@@ -149,6 +150,7 @@ fn server_without_tls_is_refused_if_the_url_demands_tls() {
     };
     migrates("require")
         .assert_incomplete()
-        .assert_prints("does not support TLS");
+        .assert_prints("does not support TLS")
+        .assert_prints("turn TLS on at the server");
     migrates("prefer").assert_ok();
 }

@@ -360,13 +360,24 @@ impl TestEnv {
 
 /// Runs the command in a folder.
 pub(crate) fn run_command_in(dir: &Path, args: &[&str]) -> CommandOutput {
+    output_of(&mut command_in(dir, args))
+}
+
+/// Returns the command with its arguments, to be run in a folder.
+pub(crate) fn command_in(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(BACKSCROLL);
     command
         .current_dir(dir)
         .env_remove("BACKSCROLL_CONFIG")
         .env_remove("BACKSCROLL_LOG")
+        .env_remove("COLUMNS")
         .args(args)
         .timeout(MAX_WAIT);
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) fn output_of(command: &mut Command) -> CommandOutput {
     let output = command.output().expect("the command can be started");
     CommandOutput {
         code: output.status.code(),

@@ -69,11 +69,7 @@ impl HttpDaemon {
 
     /// Requests a path.
     pub(crate) fn get(&self, path: &str) -> HttpResponse {
-        let address = self.address();
-        send_request(
-            address,
-            &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n"),
-        )
+        get(self.address(), path)
     }
 
     /// Stops the daemon and returns its log output.
@@ -88,6 +84,14 @@ impl HttpDaemon {
         assert_eq!(status.unwrap().code(), Some(0), "{}", self.log_output());
         self.log_output()
     }
+}
+
+/// Requests a path of the server at an address.
+pub(crate) fn get(address: SocketAddr, path: &str) -> HttpResponse {
+    send_request(
+        address,
+        &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n"),
+    )
 }
 
 /// Sends a request and reads the response until the server closes the connection.

@@ -291,7 +291,7 @@ fn programs_folder() -> PathBuf {
 }
 
 /// Returns a command that runs as another user if this process is root: Postgres refuses root.
-fn as_unprivileged_user(program: &Path) -> Command {
+pub(crate) fn as_unprivileged_user(program: &Path) -> Command {
     if !is_root() {
         return Command::new(program);
     }

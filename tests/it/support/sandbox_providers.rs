@@ -76,7 +76,7 @@ pub(crate) fn sandbox_providers_with_clock(
     };
     let identity = Identity {
         user,
-        key,
+        key: Some(key),
         did_key: None,
         send_public_key: true,
     };

@@ -200,3 +200,70 @@ fn missing_required_key_is_rejected() {
         r#"1:1: this account follows no stream: make `streams` a list with at least one stream, like [ { topic = "group:…" } ]"#
     );
 }
+
+#[test]
+fn all_mistakes_are_reported_in_the_order_of_the_file() {
+    let text = r#"
+[database]
+url = "mysql://x"
+[schedule]
+sync = "every minute"
+[log]
+levels = "inof"
+[[agora]]
+name = "shop"
+app_id = "a b"
+customer_id = { env = "NO_SUCH_ID" }
+requests_per_second = "many"
+retrys = 5
+streams = [ { kind = "user" }, { destination = 5 }, { topic = "x" } ]
+[[web3mq]]
+name = "shop"
+base_url = "http://node.example"
+private_key = "0x12"
+streams = []
+"#;
+    let found = errors_of(text);
+    let named = [
+        "3:7: `url` is not a supported database",
+        "5:8: `sync` must have six fields",
+        "7:10: `levels` has `inof`",
+        "8:1: [[agora]] has no `customer_secret`",
+        "10:10: `app_id` must be letters",
+        "11:15: `customer_id` comes from the environment variable NO_SUCH_ID",
+        "12:23: `requests_per_second` must be a number",
+        "13:1: unknown key `retrys`",
+        "14:13: this stream has neither",
+        "14:48: `destination` must be text",
+        "14:53: this stream has neither",
+        "14:55: unknown key `topic`",
+        "15:1: [[web3mq]] has no `user_id`",
+        "16:8: this name is already used",
+        "17:12: `base_url` would send credentials unencrypted",
+        "18:15: `private_key` begins with 0x",
+        "19:11: this account follows no stream",
+    ];
+    assert_eq!(found.len(), named.len(), "{found:#?}");
+    for (found, named) in found.iter().zip(named) {
+        assert!(found.starts_with(named), "{found} is not {named}");
+    }
+}
+
+#[test]
+fn long_list_of_mistakes_is_cut() {
+    let streams = "{ topic = \"x\", destination = \"y\" },".repeat(500);
+    let text = AGORA.replace("{ destination = \"lobby\" }", &streams);
+    let found = errors_of(&text);
+    assert_eq!(found.len(), 21);
+    assert_eq!(found[20], "… and 979 more mistakes in this file");
+}
+
+#[test]
+fn mistake_explains_what_follows_from_it() {
+    // The misspelled header is the reason why there is no account.
+    assert_eq!(errors_of("[[agoras]]").len(), 1);
+    // The age that cannot be read is not compared with the other one.
+    let text = format!("{AGORA}settle = \"soon\"\nretention = \"1m\"\n");
+    assert_eq!(errors_of(&text).len(), 1);
+    assert_eq!(errors_of("agora = 5").len(), 1);
+}

@@ -8,13 +8,19 @@ use std::fs;
 
 use super::*;
 
-/// Returns the error message of a file, starting at its line number.
+/// Returns the first mistake in a file, starting at its line number.
 fn error_of(text: &str) -> String {
-    let message = parse(text).expect_err(text).to_string();
-    message
-        .strip_prefix("config.toml:")
-        .expect(&message)
-        .to_owned()
+    errors_of(text).remove(0)
+}
+
+/// Returns all mistakes in a file.
+fn errors_of(text: &str) -> Vec<String> {
+    let messages = parse(text).expect_err(text).messages();
+    let of_file = |message: String| match message.strip_prefix("config.toml:") {
+        Some(rest) => rest.to_owned(),
+        None => message,
+    };
+    messages.into_iter().map(of_file).collect()
 }
 
 /// Returns the error message of `AGORA` with the line of `key` replaced. If `key` is empty, the
@@ -40,7 +46,7 @@ fn missing_file_and_unreadable_file_have_different_errors() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");
     let load = || {
-        Config::load(&path)
+        Config::load(&path, UsedSecrets::All)
             .unwrap_err()
             .to_string()
             .replace(&path.display().to_string(), "PATH")
@@ -61,7 +67,9 @@ fn invalid_utf8_error_names_its_position() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");
     fs::write(&path, b"# fine\n# f\xc3\xbcr \xff\n").unwrap();
-    let message = Config::load(&path).unwrap_err().to_string();
+    let message = Config::load(&path, UsedSecrets::All)
+        .unwrap_err()
+        .to_string();
     assert_eq!(
         message.strip_prefix(&path.display().to_string()).unwrap(),
         ":2:7: the file is not UTF-8 text from here on: save it as UTF-8"

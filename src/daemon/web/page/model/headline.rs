@@ -3,7 +3,7 @@
 use super::health::AssessedStream;
 use super::issue::{Issue, Severity};
 use crate::daemon::web::limits::MAX_HEADLINE_CHARS;
-use crate::domain::format::{duration, sanitized, thousands};
+use crate::domain::format::{FROM_THE_BEGINNING, duration, sanitized, thousands};
 use crate::domain::time::UNBOUNDED_HISTORY_S;
 
 /// The state of the whole archive.
@@ -127,7 +127,7 @@ fn completeness_text(streams: &[&AssessedStream<'_>]) -> String {
 /// Returns the amount of missing history in words.
 fn missing_text(seconds: u64) -> String {
     if seconds > UNBOUNDED_HISTORY_S {
-        "all history".to_owned()
+        format!("history {FROM_THE_BEGINNING}")
     } else {
         format!("{} of history", duration(seconds))
     }
@@ -233,7 +233,7 @@ mod tests {
         );
         assert_eq!(
             headline(&[lacking(1, NOW.0, 120)]),
-            "Catching up: the one stream lacks all history",
+            "Catching up: the one stream lacks history from the beginning",
             "wanted from the beginning of time"
         );
     }

@@ -1,6 +1,5 @@
 //! The health of a stream. Pure.
 
-use crate::alerts::limits::NEGLIGIBLE_LOSS_S;
 use crate::daemon::web::limits::TAIL_GRACE_S;
 use crate::domain::time::Second;
 use crate::domain::window::Window;
@@ -44,7 +43,7 @@ pub(crate) struct AssessedStream<'a> {
     pub(crate) gaps: Vec<Window>,
     /// The total duration of the gaps, in seconds.
     pub(crate) gap_s: u64,
-    /// The lost seconds; 0 if the loss is negligible.
+    /// The seconds of wanted history that expired before they were fetched.
     pub(crate) lost_s: u64,
     /// The time since the stream was last complete, in seconds.
     pub(crate) lag_s: u64,
@@ -56,10 +55,7 @@ impl<'a> AssessedStream<'a> {
         let gaps = overdue_gaps(status, now);
         let first_missing = status.missing.first();
         let complete_to = first_missing.map_or(status.frontier.settled_to, |range| range.from());
-        let lost_s = match status.lost_seconds {
-            0..=NEGLIGIBLE_LOSS_S => 0,
-            lost_s => lost_s,
-        };
+        let lost_s = status.lost_seconds;
         Self {
             status,
             health: health_of(status, !gaps.is_empty(), lost_s > 0),
@@ -178,13 +174,10 @@ pub(crate) mod tests {
             refused_credentials: None,
         });
         let lost = StreamStatus {
-            lost_seconds: NEGLIGIBLE_LOSS_S + 1,
+            lost_seconds: 1,
             ..stream(1)
         };
-        let negligible = StreamStatus {
-            lost_seconds: NEGLIGIBLE_LOSS_S,
-            ..stream(1)
-        };
+        let complete = stream(1);
         let quarantined = StreamStatus {
             quarantined: 1,
             ..lost.clone()
@@ -212,7 +205,7 @@ pub(crate) mod tests {
             suspect,
             quarantined,
             lost,
-            negligible,
+            complete,
         ]
         .map(health);
         assert_eq!(

@@ -9,8 +9,8 @@ use crate::daemon::web::page::model::health::{AssessedStream, StreamHealth};
 use crate::daemon::web::page::model::intervals::{HOUR, by_interval};
 use crate::daemon::web::page::model::list::ListQuery;
 use crate::daemon::web::page::snapshot::{AccountOverview, PageSnapshot};
-use crate::domain::format::{duration, thousands};
-use crate::domain::time::Millis;
+use crate::domain::format::{FROM_THE_BEGINNING, duration, history, thousands};
+use crate::domain::time::{Millis, UNBOUNDED_HISTORY_S};
 use crate::store::ThroughputBucket;
 
 /// Renders a card for each account.
@@ -77,7 +77,10 @@ fn completeness(streams: &[&AssessedStream<'_>], lag_s: Option<u64>) -> String {
     }
     lag_s.map_or_else(
         || "–".to_owned(),
-        |lag_s| format!("{} ago", duration(lag_s)),
+        |lag_s| match lag_s {
+            UNBOUNDED_HISTORY_S.. => format!("nothing {FROM_THE_BEGINNING} yet"),
+            lag_s => format!("{} ago", duration(lag_s)),
+        },
     )
 }
 
@@ -128,10 +131,10 @@ fn lag_chart(hours: &[ThroughputBucket], now: Millis, current_lag_s: Option<u64>
         .iter()
         .map(|(from, lag_s)| Bar {
             value: *lag_s as f64,
-            text: format!("{}: {}", hour_text(*from), duration(*lag_s)),
+            text: format!("{}: {}", hour_text(*from), history(*lag_s)),
         })
         .collect();
-    let summary = format!("at most {}", duration(longest_s));
+    let summary = format!("at most {}", history(longest_s));
     chart_figure("Lag", &summary, longest_s as f64, &bars)
 }
 

@@ -13,8 +13,8 @@ use crate::daemon::web::page::model::intervals::{DAY, by_interval};
 use crate::daemon::web::page::model::issue::{Issue, Severity};
 use crate::daemon::web::page::model::list::{ListQuery, SortOrder, StreamList};
 use crate::daemon::web::page::snapshot::PageSnapshot;
-use crate::domain::format::{bytes, duration, thousands};
-use crate::domain::time::{Millis, UNBOUNDED_HISTORY_S};
+use crate::domain::format::{bytes, duration, history, thousands};
+use crate::domain::time::Millis;
 
 /// The contents of the front page.
 #[derive(Debug)]
@@ -326,8 +326,7 @@ fn stream_row(stream: &AssessedStream<'_>, days: &[StreamDay], shows_account: bo
 fn duration_or_dash(seconds: u64) -> String {
     match seconds {
         0 => "–".to_owned(),
-        UNBOUNDED_HISTORY_S.. => "all".to_owned(),
-        _ => duration(seconds),
+        _ => history(seconds),
     }
 }
 

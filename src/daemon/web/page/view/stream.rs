@@ -7,7 +7,7 @@ use super::layout::{badge, footer, layout, timestamp, truncated, untrusted};
 use crate::daemon::web::limits::{MAX_LEDGER_ROWS, MAX_RANGES};
 use crate::daemon::web::page::model::calendar::{DayState, StreamDay, month_of};
 use crate::daemon::web::page::model::health::AssessedStream;
-use crate::domain::format::{duration, thousands};
+use crate::domain::format::{duration, history, thousands};
 use crate::domain::time::{Day, Millis, Second};
 use crate::domain::window::{Runs, Window};
 use crate::store::{LedgerRow, StreamId};
@@ -74,7 +74,7 @@ impl StreamPage<'_> {
                 }
                 dl.facts {
                     dt { "Complete up to" } dd { (self.watermark()) }
-                    dt { "Wanted from" } dd { (timestamp(status.wanted_from)) }
+                    dt { "Wanted from" } dd { (start_of_history(status.wanted_from)) }
                     dt { "Retention at the provider" } dd { (self.retention()) }
                     dt { "Messages" } dd { (thousands(status.messages)) }
                     dt { "Missing" } dd { (duration_or_none(self.stream.gap_s)) }
@@ -300,7 +300,14 @@ fn duration_or_none(seconds: u64) -> String {
     if seconds == 0 {
         "nothing".to_owned()
     } else {
-        duration(seconds)
+        history(seconds)
+    }
+}
+
+/// Renders the start of the wanted history. A stream without one is wanted from 1970 on.
+fn start_of_history(wanted_from: Second) -> Markup {
+    html! {
+        @if wanted_from == Second::EPOCH { "the beginning" } @else { (timestamp(wanted_from)) }
     }
 }
 

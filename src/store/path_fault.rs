@@ -1,0 +1,134 @@
+//! The mistakes in the path of an SQLite archive, found before SQLite is asked. Its own error says
+//! only that it is unable to open the file.
+
+use std::fmt;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access};
+
+/// A mistake in the path of an archive, or in its permissions.
+#[derive(Debug, thiserror::Error)]
+pub enum PathFault {
+    #[error("the folder {} does not exist", .0.display())]
+    NoFolder(PathBuf),
+    #[error("{} is not a folder", .0.display())]
+    NotAFolder(PathBuf),
+    #[error("it is a folder, not a file")]
+    IsFolder,
+    #[error("this user may not create files in {}, which belongs to {owner}", folder.display())]
+    FolderDenied { folder: PathBuf, owner: Owner },
+    #[error("this user may not {right} {}, which belongs to {owner}", file.display())]
+    FileDenied {
+        file: PathBuf,
+        /// `read` or `write`.
+        right: &'static str,
+        owner: Owner,
+    },
+}
+
+impl PathFault {
+    /// Returns what the operator can do about the mistake.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NoFolder(_) => "create the folder (`mkdir -p`), or correct database.url",
+            Self::NotAFolder(_) | Self::IsFolder => {
+                "name a file in database.url, like \"sqlite:///var/lib/backscroll/archive.db\""
+            }
+            Self::FolderDenied { .. } => {
+                "run Backscroll as a user that may write there, change the owner of the folder \
+                 (`chown`), or name another folder in database.url"
+            }
+            Self::FileDenied { .. } => {
+                "run Backscroll as the owner of the archive, or change the owner of the file and \
+                 of its -wal, -shm and .lock files (`chown`)"
+            }
+        }
+    }
+}
+
+/// The owner of a file: the name of a user, or its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner(String);
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Checks that this user may write the archive at a path, or create it there. Changes nothing.
+pub(super) fn require_writable(path: &Path) -> Result<(), PathFault> {
+    if let Ok(found) = fs::metadata(path) {
+        if found.is_dir() {
+            return Err(PathFault::IsFolder);
+        }
+        require_file(path, Access::READ_OK, "read")?;
+        require_file(path, Access::WRITE_OK, "write")?;
+    }
+    require_folder(path)?;
+    for suffix in ["-wal", "-shm", ".lock"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        let file = PathBuf::from(file);
+        if file.exists() {
+            require_file(&file, Access::WRITE_OK, "write")?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks that this user may read the archive at a path.
+pub(super) fn require_readable(path: &Path) -> Result<(), PathFault> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Err(PathFault::IsFolder),
+        Ok(_) => require_file(path, Access::READ_OK, "read"),
+        Err(_) => Ok(()),
+    }
+}
+
+fn require_file(file: &Path, needed: Access, right: &'static str) -> Result<(), PathFault> {
+    access(file, needed).map_err(|_| PathFault::FileDenied {
+        file: file.to_owned(),
+        right,
+        owner: owner_of(file),
+    })
+}
+
+fn require_folder(path: &Path) -> Result<(), PathFault> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let folder_path = || folder.to_owned();
+    match fs::metadata(folder) {
+        Ok(found) if !found.is_dir() => return Err(PathFault::NotAFolder(folder_path())),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(PathFault::NoFolder(folder_path()));
+        }
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            return Err(PathFault::NotAFolder(folder_path()));
+        }
+        Ok(_) | Err(_) => {}
+    }
+    access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|_| PathFault::FolderDenied {
+        folder: folder_path(),
+        owner: owner_of(folder),
+    })
+}
+
+fn owner_of(path: &Path) -> Owner {
+    let Ok(found) = fs::metadata(path) else {
+        return Owner("another user".to_owned());
+    };
+    let id = found.uid();
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|user| {
+        let mut fields = user.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
+    });
+    Owner(name.unwrap_or_else(|| format!("the user {id}")))
+}
