@@ -410,11 +410,16 @@ pub(super) const ARCHIVE_SIZE: &str = "
     FROM pg_class
     WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace";
 
-/// Return the role, and true if it may create tables, or write those of the archive.
+/// Return the role, and true if it may create the archive, or write its tables. While the schema of
+/// the tables does not exist, the readers' is the first of the search path.
 pub(super) const MAY_CREATE: &str = "
     SELECT CAST(current_user AS TEXT),
-           has_database_privilege(current_database(), 'CREATE')
-           AND coalesce(has_schema_privilege(current_schema(), 'CREATE'), FALSE)";
+           CASE current_schema() WHEN current_setting('backscroll.readers')
+                THEN has_database_privilege(current_database(), 'CREATE')
+                ELSE coalesce(has_schema_privilege(current_schema(), 'CREATE'), FALSE) END
+           AND coalesce(has_schema_privilege(
+                   to_regnamespace(quote_ident(current_setting('backscroll.readers'))), 'CREATE'
+               ), FALSE)";
 pub(super) const MAY_WRITE: &str = "
     SELECT CAST(current_user AS TEXT), has_table_privilege('sealed_window', 'INSERT')";
 
