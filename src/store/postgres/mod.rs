@@ -60,7 +60,10 @@ impl PostgresStore {
         }
         let schemas = Schemas::find(&mut connection).await.map_err(at)?;
         schemas.enter(&mut connection).await.map_err(at)?;
-        match (missing, is_archive(&mut connection).await.map_err(at)?) {
+        match (
+            missing,
+            schemas.have_archive(&mut connection).await.map_err(at)?,
+        ) {
             (_, true) => {}
             (IfMissing::Create, false) => {
                 require_right(&mut connection, sql::MAY_CREATE, CREATE, &location).await?;
@@ -99,7 +102,7 @@ impl PostgresStore {
         let schemas = Schemas::find(&mut connection).await.map_err(at)?;
         schemas.enter(&mut connection).await.map_err(at)?;
         let options = schemas.applied_to(options);
-        if !is_archive(&mut connection).await.map_err(at)? {
+        if !schemas.have_archive(&mut connection).await.map_err(at)? {
             return Err(StoreError::NotFound { location });
         }
         let schema = Schema::postgres();
@@ -121,7 +124,7 @@ impl PostgresStore {
         let mut connection = PgConnection::connect_with(&options).await.map_err(at)?;
         let schemas = Schemas::find(&mut connection).await.map_err(at)?;
         schemas.enter(&mut connection).await.map_err(at)?;
-        if is_archive(&mut connection).await.map_err(at)? {
+        if schemas.have_archive(&mut connection).await.map_err(at)? {
             require_right(&mut connection, sql::MAY_WRITE, WRITE, &location).await?;
         } else {
             require_right(&mut connection, sql::MAY_CREATE, CREATE, &location).await?;
@@ -239,11 +242,6 @@ fn database_location(options: &PgConnectOptions) -> String {
     };
     let database = options.get_database().unwrap_or("(default)");
     format!("{database} at {host}:{}", options.get_port())
-}
-
-async fn is_archive(connection: &mut PgConnection) -> DriverResult<bool> {
-    let found = "SELECT to_regclass('sealed_window') IS NOT NULL AS found";
-    connection.fetch_one(found).await?.try_get("found")
 }
 
 impl_driver!(Postgres);

@@ -29,6 +29,13 @@ impl Schemas {
         Ok(Self { readers, tables })
     }
 
+    /// True if the archive's tables exist. Errors if the role may not look into their schema.
+    pub(super) async fn have_archive(&self, connection: &mut PgConnection) -> DriverResult<bool> {
+        let found = "SELECT to_regclass(format('%I.sealed_window', $1::TEXT)) IS NOT NULL";
+        let found = sqlx::query_scalar(found).bind(&self.tables);
+        found.fetch_one(connection).await
+    }
+
     /// Creates the schema of the tables, unless it exists.
     pub(super) async fn create(&self, connection: &mut PgConnection) -> DriverResult<()> {
         let exists = "SELECT to_regnamespace(quote_ident($1)) IS NOT NULL";

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use backscroll::alerts::AlarmMonitor;
-use backscroll::config::Config;
+use backscroll::config::{Config, UsedSecrets};
 use backscroll::daemon::Ticks;
 use backscroll::domain::alarm::{Alarm, AlarmKind};
 use backscroll::domain::clock::{Clock, SystemClock, TimerClock};
@@ -236,7 +236,10 @@ fn the_headline_of_the_page_is_the_worst_alarm() {
 fn ticks_follow_the_wall_clock_through_steps_in_both_directions() {
     const MINUTE_MS: i64 = 60_000;
     let env = TestEnv::without_messages(&[]).with_schedule("sync", "0 * * * * *");
-    let cron = Config::load(&env.write_config()).unwrap().schedule.sync;
+    let cron = Config::load(&env.write_config(), UsedSecrets::None)
+        .unwrap()
+        .schedule
+        .sync;
     let runtime = Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
