@@ -62,6 +62,7 @@ impl<DB: Dialect> Records for SqlStore<DB> {
         let mut tx = self.begin(WHAT).await?;
         let account = &record.account;
         let (pause, discovery_error) = (record.pause.as_ref(), record.discovery_error.as_ref());
+        let error = record.error.as_ref();
         let settle = record.settle_override;
         let args = [
             account.into(),
@@ -71,6 +72,12 @@ impl<DB: Dialect> Records for SqlStore<DB> {
             record.stragglers.into(),
             discovery_error.map(|error| error.error.as_str()).into(),
             discovery_error.map(|error| error.hint.as_str()).into(),
+            pause
+                .and_then(|pause| pause.refused_credentials.as_deref())
+                .into(),
+            record.accepted_credentials.as_deref().into(),
+            error.map(|error| error.error.as_str()).into(),
+            error.map(|error| error.hint.as_str()).into(),
         ];
         execute::<DB>(&mut tx, WHAT, sql::RESTORE_ACCOUNT_RECORD, &args).await?;
         execute::<DB>(&mut tx, WHAT, sql::CLEAR_STREAM_ERRORS, &[account.into()]).await?;

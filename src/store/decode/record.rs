@@ -41,6 +41,8 @@ pub(in crate::store) fn account_record<DB: Driver>(
     Ok(AccountRecord {
         account: text::<DB>(row, "name")?,
         pause: pause::<DB>(row)?,
+        accepted_credentials: optional_text::<DB>(row, "accepted_credentials")?,
+        error: recorded_error::<DB>(row, "error", "hint")?,
         settle_override: duration_s::<DB>(row, "settle_override_s")?,
         stragglers: int::<DB>(row, "straggler_count")?,
         discovery_error: recorded_error::<DB>(row, "discovery_error", "discovery_hint")?,

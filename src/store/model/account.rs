@@ -61,6 +61,10 @@ pub struct AccountRecord {
     /// The account's name.
     pub account: String,
     pub pause: Option<Pause>,
+    /// The fingerprint of the credentials that the provider last accepted.
+    pub accepted_credentials: Option<String>,
+    /// The failure of the account as a whole.
+    pub error: Option<RecordedError>,
     /// The settle age, if late messages have raised it above the configured one.
     pub settle_override: Option<Duration>,
     /// The stragglers since the settle age was last changed.

@@ -17,7 +17,7 @@ const ALARMS: &str = "
     FROM alarm ORDER BY since_ms";
 const ACCOUNTS: &str = "
     SELECT name, paused_until_ms, paused_reason, settle_override_s, straggler_count,
-           discovery_error, discovery_hint
+           discovery_error, discovery_hint, refused_credentials, accepted_credentials, error, hint
     FROM account ORDER BY name";
 const ERRORS: &str = "
     SELECT key, error, hint, error_at_ms FROM stream WHERE error IS NOT NULL ORDER BY key";
@@ -50,6 +50,10 @@ type Account = (
     Option<String>,
     Option<i64>,
     i64,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
     Option<String>,
     Option<String>,
 );
@@ -102,6 +106,7 @@ fn runs_alarms_pauses_and_errors_are_copied_both_ways() {
     env.sync().assert_ok();
     env.execute_sql(
         "UPDATE account SET paused_until_ms = 1893456000000, paused_reason = 'refused with 401',
+                refused_credentials = 'a1', error = 'refused', hint = 'renew',
                 settle_override_s = 480, straggler_count = 3 WHERE name = 'sandbox';
          UPDATE account SET discovery_error = 'no list', discovery_hint = 'ask' WHERE name = 'web3mq-1';
          UPDATE stream SET error = 'it''s refused', hint = 'look', error_at_ms = 17
