@@ -50,10 +50,9 @@ fn removed_archive_is_reported_and_begun_anew() {
     }
     wait_until("a new archive with all messages", || archived(&env) >= 200);
     let said = stop(daemon);
-    assert!(
-        said.contains("the archive archive.db was removed or replaced while it was open"),
-        "{said}"
-    );
+    let archive = env.archive_path().display().to_string();
+    let error = format!("the archive {archive} was removed or replaced while it was open");
+    assert!(said.contains(&error), "{said}");
     assert!(said.contains("stop the service before moving"), "{said}");
     env.assert_archive_equals_truth(edge);
     assert_intact(&env);
