@@ -54,10 +54,7 @@ impl PostgresStore {
         };
         let options = with_session(options).statement_cache_capacity(CACHED_STATEMENTS);
         let mut connection = connect_once(&options).await.map_err(at)?;
-        let encoding = server_encoding(&mut connection).await.map_err(at)?;
-        if encoding != "UTF8" {
-            return Err(StoreError::Encoding { location, encoding });
-        }
+        require_utf8(&mut connection, &location).await?;
         let schemas = Schemas::find(&mut connection).await.map_err(at)?;
         schemas.enter(&mut connection).await.map_err(at)?;
         match (
@@ -114,7 +111,8 @@ impl PostgresStore {
         Ok(Self::new(pool.clone(), pool, location, schema.version()))
     }
 
-    /// Errors if the role may neither write the archive nor create it. Changes nothing.
+    /// Errors if the database cannot hold an archive, or if the role may neither write the archive
+    /// nor create it. Changes nothing.
     pub async fn require_writable(options: PgConnectOptions) -> Result<(), StoreError> {
         let location = database_location(&options);
         let at = |source| StoreError::Open {
@@ -122,6 +120,7 @@ impl PostgresStore {
             source,
         };
         let mut connection = PgConnection::connect_with(&options).await.map_err(at)?;
+        require_utf8(&mut connection, &location).await?;
         let schemas = Schemas::find(&mut connection).await.map_err(at)?;
         schemas.enter(&mut connection).await.map_err(at)?;
         if schemas.have_archive(&mut connection).await.map_err(at)? {
@@ -197,9 +196,23 @@ async fn connect_once(options: &PgConnectOptions) -> DriverResult<PgConnection> 
     }
 }
 
-async fn server_encoding(connection: &mut PgConnection) -> DriverResult<String> {
-    let row = connection.fetch_one("SHOW server_encoding").await?;
-    row.try_get(0)
+/// Errors if the database has an encoding that cannot hold every text.
+async fn require_utf8(connection: &mut PgConnection, location: &str) -> Result<(), StoreError> {
+    let found = connection
+        .fetch_one("SHOW server_encoding")
+        .await
+        .and_then(|row| row.try_get::<String, _>("server_encoding"))
+        .map_err(|source| StoreError::Open {
+            location: location.to_owned(),
+            source,
+        });
+    match found? {
+        encoding if encoding == "UTF8" => Ok(()),
+        encoding => Err(StoreError::Encoding {
+            location: location.to_owned(),
+            encoding,
+        }),
+    }
 }
 
 /// Returns the number of connections that the pool may open. The server, a limit of the role or a

@@ -132,7 +132,8 @@ fn runs_alarms_pauses_and_errors_are_copied_both_ways() {
     // What has ended meanwhile ends in the copy as well.
     let env = env.with_database("sqlite://archive.db");
     env.execute_sql(
-        "UPDATE account SET paused_until_ms = NULL, paused_reason = NULL;
+        "UPDATE account SET paused_until_ms = NULL, paused_reason = NULL,
+                refused_credentials = NULL;
          UPDATE stream SET error = NULL, hint = NULL, error_at_ms = NULL",
     );
     env.run(&["copy", "--to", "sqlite://back.db"]).assert_ok();
