@@ -21,7 +21,7 @@ impl Cron {
     /// Reads an expression by the rules of `tokio-cron-scheduler`, which will run it. If both day
     /// and weekday are given, both must match. Errors unless there are six fields that match some
     /// moment.
-    pub(super) fn parse(expression: &str) -> Result<Self, ValueError> {
+    pub(crate) fn parse(expression: &str) -> Result<Self, ValueError> {
         let fields: Vec<&str> = expression.split_whitespace().collect();
         match fields.len() {
             6 => {}

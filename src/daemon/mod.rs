@@ -94,9 +94,6 @@ pub async fn run(
             "shutdown took too long; unfinished windows are abandoned and will be fetched again"
         ),
     }
-    for ticks in [ticks.sync, ticks.reconcile, ticks.refresh] {
-        ticks.stop().await;
-    }
     Ok(())
 }
 

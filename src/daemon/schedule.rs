@@ -1,8 +1,11 @@
 //! The ticks of a cron schedule.
 
+use std::io;
 use std::sync::Arc;
 
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Mutex, watch};
+use tokio::task::JoinError;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
@@ -13,10 +16,16 @@ use crate::domain::time::Millis;
 
 /// The cron scheduler could not be started.
 #[derive(Debug, thiserror::Error)]
-#[error("the cron scheduler could not be started: {0}")]
-pub struct ScheduleError(#[from] JobSchedulerError);
+pub enum ScheduleError {
+    #[error("the cron scheduler could not be started: {0}")]
+    Scheduler(#[from] JobSchedulerError),
+    #[error("the thread of the cron scheduler could not be started: {0}")]
+    Thread(#[from] io::Error),
+    #[error("the cron scheduler ended while it started: {0}")]
+    Task(#[from] JoinError),
+}
 
-/// The ticks of a cron expression. Each clone waits on its own.
+/// The ticks of a cron expression. Each clone waits on its own. They end with the last clone.
 ///
 /// The cron scheduler counts by the wall clock, which may be set or stand still while the machine
 /// sleeps. So the next tick is also awaited by the timer, and computed anew when the two clocks
@@ -48,7 +57,9 @@ struct ClockReading {
 
 /// The cron scheduler of an expression, and when it was started.
 struct CronScheduler {
-    scheduler: JobScheduler,
+    /// The threads on which the scheduler runs. It has a dozen tasks that hold each other's channels
+    /// and outlast its own shutdown, so they end with their runtime. `None` once it is dropped.
+    runtime: Option<Runtime>,
     tick: watch::Sender<u64>,
     started: ClockReading,
 }
@@ -97,27 +108,39 @@ impl CronScheduler {
         tick: watch::Sender<u64>,
         started: ClockReading,
     ) -> Result<Self, ScheduleError> {
-        let scheduler = JobScheduler::new().await?;
-        // A tick only wakes the driver, because the scheduler does not know if the last pass is
-        // over.
-        let wake = tick.clone();
-        let wake = move |_, _| wake.send_modify(|ticks| *ticks += 1);
-        scheduler
-            .add(Job::new(cron.expression.as_str(), wake)?)
-            .await?;
-        scheduler.start().await?;
-        Ok(Self {
-            scheduler,
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("cron")
+            .enable_time()
+            .build()?;
+        let task = runtime.spawn(start_job(cron.expression.clone(), tick.clone()));
+        // Made first, so that the runtime is dropped as it must be if the job cannot be started.
+        let scheduler = Self {
+            runtime: Some(runtime),
             tick,
             started,
-        })
+        };
+        task.await??;
+        Ok(scheduler)
     }
+}
 
-    async fn stop(&mut self) {
-        if let Err(error) = self.scheduler.shutdown().await {
-            tracing::debug!(%error, "the cron scheduler did not stop cleanly");
+impl Drop for CronScheduler {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // It does not wait for the thread, which async code must not do.
+            runtime.shutdown_background();
         }
     }
+}
+
+/// Starts a scheduler that counts the ticks of an expression, for as long as its runtime lives.
+async fn start_job(expression: String, tick: watch::Sender<u64>) -> Result<(), JobSchedulerError> {
+    let scheduler = JobScheduler::new().await?;
+    // A tick only wakes the driver, because the scheduler does not know if the last pass is over.
+    let wake = move |_, _| tick.send_modify(|ticks| *ticks += 1);
+    scheduler.add(Job::new(expression.as_str(), wake)?).await?;
+    scheduler.start().await
 }
 
 impl Ticks {
@@ -205,16 +228,65 @@ impl Ticks {
             "this machine's clock was set or stood still; the schedule follows it"
         );
         match CronScheduler::start(&self.cron, current.tick.clone(), now).await {
-            Ok(restarted) => std::mem::replace(&mut *current, restarted).stop().await,
+            Ok(restarted) => *current = restarted,
             Err(error) => {
                 tracing::warn!(%error, "using the timer instead");
                 current.started = now;
             }
         }
     }
+}
 
-    /// Stops the scheduler.
-    pub async fn stop(&self) {
-        self.scheduler.lock().await.stop().await;
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use tokio::runtime::Handle;
+
+    use super::*;
+    use crate::domain::clock::TimerClock;
+
+    /// A clock that can be set.
+    #[derive(Debug)]
+    struct SteppedClock {
+        clock: TimerClock,
+        step_ms: AtomicI64,
+    }
+
+    impl Clock for SteppedClock {
+        fn now(&self) -> Millis {
+            Millis(self.clock.now().0 + self.step_ms.load(Ordering::Relaxed))
+        }
+    }
+
+    /// Returns once nothing of a scheduler is left: then the last sender of its ticks is gone.
+    async fn wait_for_end(mut ticks: watch::Receiver<u64>) {
+        while ticks.changed().await.is_ok() {}
+    }
+
+    #[tokio::test]
+    async fn nothing_is_left_of_schedulers_that_were_dropped_or_restarted() {
+        let cron = Cron::parse("0 0 0 1 1 *").unwrap();
+        let clock = Arc::new(SteppedClock {
+            clock: TimerClock::starting_at(Millis(1_795_343_200_000)),
+            step_ms: AtomicI64::new(0),
+        });
+        let tasks = || Handle::current().metrics().num_alive_tasks();
+        let before = tasks();
+        for _ in 0..50 {
+            let mut ticks = Ticks::start(&cron, clock.clone()).await.unwrap();
+            let counter = ticks.ticks.clone();
+            let first = ticks.scheduler.lock().await.started.wall;
+            clock.step_ms.fetch_add(86_400_000, Ordering::Relaxed);
+            ticks.follow_clock().await;
+            assert_ne!(
+                ticks.scheduler.lock().await.started.wall,
+                first,
+                "it was restarted"
+            );
+            drop(ticks);
+            wait_for_end(counter).await;
+        }
+        assert_eq!(tasks(), before);
     }
 }
