@@ -43,7 +43,7 @@ pub(super) const MAX_NAMES_PER_ANSWER: usize = 100_000;
 /// can hold.
 pub(super) const MAX_COUNT: u64 = 1_000_000_000;
 
-/// Bodies larger than this, in bytes, are read one at a time. It bounds memory for any number of
+/// Bodies larger than this, in bytes, are read and parsed one at a time. It bounds memory for any number of
 /// requests in flight; less slows down ordinary pages, more multiplies with the pages in flight.
 pub(super) const MAX_CONCURRENT_BODY_BYTES: usize = 256 << 10;
 

@@ -1,11 +1,12 @@
 //! One HTTP request and its answer: bounded in time and size, without redirects, on a verified
 //! connection.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{DATE, HeaderMap};
 use reqwest::{Method, StatusCode, Url};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::body_encoding::BodyEncoding;
@@ -29,6 +30,15 @@ pub(super) struct ProviderRequest {
 pub(super) struct ProviderResponse {
     pub(super) status: StatusCode,
     pub(super) body: Vec<u8>,
+    /// Held with a large body, until it is parsed and dropped.
+    _large_body: Option<OwnedSemaphorePermit>,
+}
+
+/// A body that was read.
+struct Body {
+    bytes: Vec<u8>,
+    /// See [`Transport::large_body`].
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 /// The result of one attempt.
@@ -52,8 +62,8 @@ pub(super) struct TransientFailure {
 #[derive(Debug)]
 pub(super) struct Transport {
     client: reqwest::Client,
-    /// Held while a large body is read: one at a time.
-    large_body: Semaphore,
+    /// Held while a large body is read and parsed: one at a time is in memory.
+    large_body: Arc<Semaphore>,
 }
 
 /// The HTTP client of an account cannot be set up.
@@ -81,7 +91,7 @@ impl Transport {
             .map_err(|e| ClientSetupError(describe_network_error(&e)))?;
         Ok(Self {
             client,
-            large_body: Semaphore::new(1),
+            large_body: Arc::new(Semaphore::new(1)),
         })
     }
 
@@ -125,7 +135,10 @@ impl Transport {
         let encoding = BodyEncoding::from_headers(response.headers());
         match self.read_body(response).await {
             Ok(Some(body)) => {
-                let body = encoding.decode(body);
+                let body = Body {
+                    bytes: encoding.decode(body.bytes),
+                    ..body
+                };
                 Attempt::from_answer(operation, status, retry_after, body)
             }
             Ok(None) => {
@@ -140,7 +153,7 @@ impl Transport {
     async fn read_body(
         &self,
         mut response: reqwest::Response,
-    ) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    ) -> Result<Option<Body>, reqwest::Error> {
         let announced = response
             .content_length()
             .and_then(|n| usize::try_from(n).ok())
@@ -148,25 +161,25 @@ impl Transport {
         if announced > MAX_BODY_BYTES {
             return Ok(None);
         }
-        let mut large_body_permit = None;
-        let mut body = Vec::with_capacity(announced.min(MAX_CONCURRENT_BODY_BYTES));
+        let mut permit = None;
+        let mut bytes = Vec::with_capacity(announced.min(MAX_CONCURRENT_BODY_BYTES));
         while let Some(chunk) = response.chunk().await? {
-            let size = body.len() + chunk.len();
+            let size = bytes.len() + chunk.len();
             if size > MAX_BODY_BYTES {
                 return Ok(None);
             }
-            if size > MAX_CONCURRENT_BODY_BYTES && large_body_permit.is_none() {
+            if size > MAX_CONCURRENT_BODY_BYTES && permit.is_none() {
                 // The semaphore is never closed.
-                large_body_permit = self.large_body.acquire().await.ok();
+                permit = self.large_body.clone().acquire_owned().await.ok();
             }
-            if size > body.capacity() {
+            if size > bytes.capacity() {
                 // Grown by a fixed step and not by doubling: a refused body takes no more than the
                 // largest legal one.
-                body.reserve_exact(chunk.len().max(MAX_CONCURRENT_BODY_BYTES));
+                bytes.reserve_exact(chunk.len().max(MAX_CONCURRENT_BODY_BYTES));
             }
-            body.extend_from_slice(&chunk);
+            bytes.extend_from_slice(&chunk);
         }
-        Ok(Some(body))
+        Ok(Some(Body { bytes, permit }))
     }
 }
 
@@ -184,11 +197,12 @@ impl Attempt {
         operation: &'static str,
         status: StatusCode,
         retry_after: Option<Duration>,
-        body: Vec<u8>,
+        body: Body,
     ) -> Self {
+        let Body { bytes, permit } = body;
         let failed = |retry_after, outcome| {
             Self::Failed(TransientFailure {
-                cause: describe_status(status, &body),
+                cause: describe_status(status, &bytes),
                 retry_after,
                 outcome,
             })
@@ -199,7 +213,7 @@ impl Attempt {
             401 | 403 => Self::Rejected(ProviderError::Credentials {
                 operation,
                 status: status.as_u16(),
-                message: error_text(&body),
+                message: error_text(&bytes),
             }),
             429 => failed(
                 Some(retry_after.unwrap_or_default()),
@@ -210,7 +224,11 @@ impl Attempt {
                 let fault = format!("answered with a redirect ({status}), which is never followed");
                 Self::Rejected(ProviderError::Malformed { operation, fault })
             }
-            _ => Self::Answered(ProviderResponse { status, body }),
+            _ => Self::Answered(ProviderResponse {
+                status,
+                body: bytes,
+                _large_body: permit,
+            }),
         }
     }
 

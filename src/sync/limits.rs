@@ -28,6 +28,9 @@ pub(super) const READ_ROOM_WINDOWS: u64 = 4;
 /// Messages that one pass reads of a window in parts, after which the window is suspended and
 /// reported. More lets a stream without an end use up more requests in each pass.
 pub(super) const MAX_PARTED_MESSAGES: u64 = 250_000;
+/// Time for which one pass reads a window in parts, after which the window is suspended and reported
+/// in the same way. It is half of [`MAX_PASS`]: a pass that ends first reports nothing.
+pub(super) const MAX_PARTED_DURATION: Duration = Duration::from_mins(5);
 /// Windows of which parts were read and whose position is remembered. Of others the archive tells
 /// it, at the cost of some queries.
 pub(super) const MAX_PARTIAL_WINDOWS: usize = 64;

@@ -59,6 +59,7 @@ impl<'a> Pipeline<'a> {
         plan: &'a mut Plan,
         context: &'a mut PassContext,
     ) -> Self {
+        context.partial_windows.begin_pass();
         Self {
             session,
             plan,
@@ -398,11 +399,17 @@ impl<'a> Pipeline<'a> {
             window.log(&*self.session.provider);
             if let Some(rest) = window.rest {
                 self.continue_window(window.job, rest);
-            } else if !self.failed_streams.contains(&window.job.stream) {
+            } else if !self.is_failing(window.job.stream) {
                 self.session.clear_stream_error(window.job.stream).await?;
             }
         }
         Ok(())
+    }
+
+    /// True if a part of the stream could not be read, in this pass or since one before.
+    fn is_failing(&self, stream: StreamIndex) -> bool {
+        let has_suspended = self.context.partial_windows.has_suspended(stream);
+        has_suspended || self.failed_streams.contains(&stream)
     }
 
     /// Counts a committed window, and learns from it.

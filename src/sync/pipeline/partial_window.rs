@@ -9,7 +9,9 @@ use crate::domain::stream::StreamIndex;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use crate::provider::{FetchedWindow, ReadPosition, ReadRoom, WindowRequest};
-use crate::sync::limits::{MAX_PARTED_MESSAGES, MAX_PARTIAL_WINDOWS, MAX_PASS, MAX_RESTARTS};
+use crate::sync::limits::{
+    MAX_PARTED_DURATION, MAX_PARTED_MESSAGES, MAX_PARTIAL_WINDOWS, MAX_RESTARTS,
+};
 use crate::sync::plan::job::Job;
 
 /// A window of which parts were read.
@@ -31,6 +33,8 @@ pub(super) struct PartialWindow {
     /// The messages read in this pass, and the time at which that began.
     read_now: u64,
     begun: Option<Instant>,
+    /// True if a pass has read as much of it as one pass reads.
+    is_suspended: bool,
 }
 
 impl PartialWindow {
@@ -89,6 +93,7 @@ impl PartialWindow {
             restarts,
             read_now: self.read_now,
             begun: self.begun,
+            is_suspended: self.is_suspended,
             ..Self::new(self.expected)
         };
         restarts <= MAX_RESTARTS
@@ -96,18 +101,25 @@ impl PartialWindow {
 
     /// Returns the number of messages read so far, if that is as much as one pass reads.
     pub(super) fn exhausted(&self) -> Option<u64> {
-        let is_late = self.begun.is_some_and(|begun| begun.elapsed() > MAX_PASS);
+        let is_late = self
+            .begun
+            .is_some_and(|begun| begun.elapsed() > MAX_PARTED_DURATION);
         (is_late || self.read_now >= MAX_PARTED_MESSAGES).then_some(self.position.offset)
     }
 
     /// Leaves the rest to the next pass.
     pub(super) fn suspended(self) -> Self {
         Self {
-            read_now: 0,
-            begun: None,
-            restarts: 0,
+            is_suspended: true,
             ..self
         }
+    }
+
+    /// Forgets how much the last pass has read.
+    fn begin_pass(&mut self) {
+        self.read_now = 0;
+        self.begun = None;
+        self.restarts = 0;
     }
 }
 
@@ -116,6 +128,17 @@ impl PartialWindow {
 pub(in crate::sync) struct PartialWindows(HashMap<(StreamIndex, Window), PartialWindow>);
 
 impl PartialWindows {
+    /// Begins a pass, which may read as much of each window as any other.
+    pub(super) fn begin_pass(&mut self) {
+        self.0.values_mut().for_each(PartialWindow::begin_pass);
+    }
+
+    /// True if a window of the stream was suspended, and is not complete yet.
+    pub(super) fn has_suspended(&self, stream: StreamIndex) -> bool {
+        let mut windows = self.0.iter();
+        windows.any(|((of, _), window)| *of == stream && window.is_suspended)
+    }
+
     pub(super) fn insert(&mut self, job: Job, partial: PartialWindow) {
         if self.0.len() >= MAX_PARTIAL_WINDOWS {
             // The archive tells where to resume.

@@ -1,6 +1,7 @@
 //! The daemon: passes, status page, metrics, alarms, logs and shutdown.
 
 mod alarms;
+mod bounded_work;
 mod disk_full;
 mod lifecycle;
 mod logs;

@@ -1,7 +1,6 @@
 //! Outages of whole accounts, whatever the provider calls them, and clocks that are set meanwhile.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use backscroll::alerts::AlarmMonitor;
@@ -14,40 +13,15 @@ use backscroll::sandbox::{Call, CallFilter, Fault, ScriptedAnswer};
 use backscroll::store::{AlarmLog, Archive, IfMissing, SqliteStore};
 use backscroll::sync::Engine;
 use serde_json::Value;
-use tokio::runtime::Builder;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::env::TestEnv;
 use crate::support::http_client::{ANY_PORT, HttpDaemon, with_web_listener};
 use crate::support::passes::SYNC;
+use crate::support::paused_clock::paused_runtime;
 use crate::support::sandbox_providers::sandbox_providers;
-
-/// A clock that a test sets: another clock and an offset.
-#[derive(Debug)]
-struct SteppedClock<C> {
-    clock: C,
-    offset_ms: AtomicI64,
-}
-
-impl<C: Clock> SteppedClock<C> {
-    fn new(clock: C) -> Self {
-        Self {
-            clock,
-            offset_ms: AtomicI64::new(0),
-        }
-    }
-
-    fn step(&self, ms: i64) {
-        self.offset_ms.fetch_add(ms, Ordering::Relaxed);
-    }
-}
-
-impl<C: Clock> Clock for SteppedClock<C> {
-    fn now(&self) -> Millis {
-        Millis(self.clock.now().0 + self.offset_ms.load(Ordering::Relaxed))
-    }
-}
+use crate::support::stepped_clock::SteppedClock;
 
 fn always(answer: ScriptedAnswer) -> ScriptedAnswer {
     ScriptedAnswer {
@@ -240,11 +214,7 @@ fn ticks_follow_the_wall_clock_through_steps_in_both_directions() {
         .unwrap()
         .schedule
         .sync;
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build();
-    runtime.unwrap().block_on(async {
+    paused_runtime().block_on(async {
         let clock = TimerClock::starting_at(Millis(1_795_343_200_000));
         let clock = Arc::new(SteppedClock::new(clock));
         let mut ticks = Ticks::start(&cron, clock.clone()).await.unwrap();

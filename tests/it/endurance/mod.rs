@@ -16,7 +16,8 @@ use backscroll::domain::time::Millis;
 use backscroll::sandbox::{Call, CallFilter, Fault};
 
 use self::archive::EnduranceArchive;
-use self::simulation::{Simulation, hold_clock};
+use self::simulation::Simulation;
+use crate::support::paused_clock::{hold_clock, paused_runtime};
 use crate::support::truth;
 
 /// A Thursday at midnight.
@@ -244,15 +245,6 @@ async fn day(archive: EnduranceArchive, outage: Expected) {
 const ALONE: &str =
     r#"trap "" XFSZ; exec "$0" --exact --ignored --nocapture endurance::day_with_sqlite_archive"#;
 
-fn on_a_clock_of_ours(day: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(day);
-}
-
 #[test]
 fn day_of_outages_loses_nothing_and_raises_expected_alarms() {
     let this = std::env::current_exe().unwrap();
@@ -273,11 +265,11 @@ fn day_of_outages_loses_nothing_and_raises_expected_alarms() {
 #[test]
 #[ignore = "the test above has it run in a process of its own"]
 fn day_with_sqlite_archive() {
-    on_a_clock_of_ours(day(EnduranceArchive::file(), NO_ROOM));
+    paused_runtime().block_on(day(EnduranceArchive::file(), NO_ROOM));
 }
 
 #[test]
 #[ignore = "to be run by itself on a machine that is not busy: connections to a server that take real time are late there"]
 fn day_with_postgres_archive() {
-    on_a_clock_of_ours(day(EnduranceArchive::server(), NO_SERVER));
+    paused_runtime().block_on(day(EnduranceArchive::server(), NO_SERVER));
 }

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use axum::Router;
@@ -37,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use super::archive::EnduranceArchive;
 use super::{AGORA, BEGIN, HOUR, WEB3MQ};
 use crate::support::messages::{channel_message, web3mq_message};
+use crate::support::paused_clock::hold_clock;
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
@@ -50,14 +51,6 @@ const QUIET_STEPS: usize = 1;
 const STEP_TIME: Duration = Duration::from_micros(500);
 /// The maximum wait for the database while it works, and during its outage.
 const MAX_DATABASE_WAIT: [Duration; 2] = [Duration::from_secs(10), Duration::from_millis(20)];
-
-/// Stops the clock until the result is dropped.
-pub(super) fn hold_clock() -> Sender<()> {
-    // While a blocking task runs, tokio does not advance its paused clock.
-    let (hold, held) = channel();
-    drop(spawn_blocking(move || held.recv()));
-    hold
-}
 
 /// Runs `work` for at most this much real time.
 async fn run_for_at_most(time: Duration, work: impl Future<Output = ()>) {

@@ -20,6 +20,7 @@ macro_rules! on_every_database {
 
 mod corpus;
 mod discovery;
+mod endless_windows;
 mod flag_combinations;
 mod forecast;
 mod idempotency;

@@ -1,11 +1,10 @@
 //! Random faults of every kind: no message is lost or duplicated, memory is bounded, and each
 //! failure is logged once.
 
-use std::process::{Command, Stdio};
-
 use backscroll::sandbox::Fault;
 
-use crate::support::env::{BACKSCROLL, CommandOutput, TestEnv, wait_until};
+use crate::support::env::{CommandOutput, TestEnv};
+use crate::support::peak_memory::peak_memory_of_syncs;
 
 const FEW: [&str; 4] = ["--messages", "400", "--topic-messages", "300"];
 /// The maximum number of syncs until all is archived. A 401 to the first request parks an account,
@@ -99,44 +98,9 @@ fn ongoing_failure_is_logged_once() {
 
 #[test]
 fn bodies_of_200_mib_and_gzip_bombs_use_no_memory() {
-    const MOST: u64 = 224 << 20;
     let env =
         TestEnv::new(&[&FEW[..], &["--faults", "20%", "--fault-kinds", "oversized"]].concat());
-    let edge = env.settled_edge();
-    let mut peak = 0;
-    for _ in 0..MAX_SYNCS {
-        let command = Command::new(BACKSCROLL)
-            .args(["sync", "--config"])
-            .arg(env.write_config())
-            .current_dir(env.dir.path())
-            .stdout(Stdio::null())
-            .spawn();
-        let mut child = command.unwrap();
-        let mut status = None;
-        wait_until("the end of the process", || {
-            peak = peak.max(peak_memory_bytes(child.id()));
-            status = child.try_wait().unwrap();
-            status.is_some()
-        });
-        if status.unwrap().success() {
-            break;
-        }
-    }
-    env.assert_archive_equals_truth(edge);
+    let peak = peak_memory_of_syncs(&env, MAX_SYNCS);
     assert!(env.sandbox.rules().faults[&Fault::Oversized] > 10);
-    assert!(peak < MOST, "{} MiB", peak >> 20);
-}
-
-/// The peak resident memory of a process in bytes; 0 if the system does not report it.
-fn peak_memory_bytes(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let peak = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .unwrap_or_default();
-    peak.trim()
-        .trim_end_matches(" kB")
-        .parse::<u64>()
-        .unwrap_or(0)
-        * 1024
+    assert!(peak < 224 << 20, "{} MiB", peak >> 20);
 }

@@ -16,7 +16,7 @@ use backscroll::domain::time::{Millis, Second};
 use backscroll::domain::window::Window;
 use backscroll::provider::{
     AccountSettings, FetchedWindow, Gate, Provider, ProviderError, ProviderKind, RangeCount,
-    Survey, WindowRequest,
+    ReadPosition, Survey, WindowRequest,
 };
 
 /// The number of messages of a page.
@@ -34,6 +34,18 @@ pub(crate) struct FakeProvider {
     history: Mutex<FakeHistory>,
     /// Offsets of the start and the end of a count from the requested bounds, in milliseconds.
     pub(crate) count_shifts_ms: (i64, i64),
+    /// A second in which messages never end, besides the history.
+    pub(crate) endless: Option<EndlessSecond>,
+}
+
+/// A second in which messages never end. It is read in parts.
+#[derive(Debug)]
+pub(crate) struct EndlessSecond {
+    pub(crate) second: Second,
+    /// The number of messages of each part. They are the same ones again and again.
+    pub(crate) messages_per_part: u64,
+    /// The time that each part takes, by tokio's paused clock. Zero leaves the clock as it is.
+    pub(crate) part_duration: Duration,
 }
 
 /// A clock that is set by hand.
@@ -55,6 +67,8 @@ pub(crate) struct FakeHistory {
     pub(crate) incomplete_reads: u32,
     /// The ranges that were fetched.
     pub(crate) fetched_windows: Vec<Window>,
+    /// The positions at which parts of the second without an end were read.
+    pub(crate) endless_offsets: Vec<u64>,
     /// For each future failure, the number of calls that succeed before it.
     pub(crate) calls_before_failures: VecDeque<u32>,
 }
@@ -124,6 +138,7 @@ impl FakeProvider {
             clock,
             history: Mutex::default(),
             count_shifts_ms: (0, 0),
+            endless: None,
         }
     }
 
@@ -183,6 +198,44 @@ impl FakeProvider {
             3 if self.has_participants => ["bob", "me", "bob/me"],
             _ => ["alice", "lobby", "lobby"],
         }
+    }
+
+    /// True if the range contains the second without an end.
+    fn has_endless(&self, range: Window) -> bool {
+        let contains = |endless: &EndlessSecond| range.contains(endless.second.start());
+        self.endless.as_ref().is_some_and(contains)
+    }
+
+    /// True if it is only a part of the range.
+    fn is_around_endless(&self, range: Window) -> bool {
+        range.seconds() > 1 && self.has_endless(range)
+    }
+
+    /// Returns the next part of the second without an end, if the window is that second.
+    async fn endless_part(&self, window: Window, from: ReadPosition) -> Option<FetchedWindow> {
+        let endless = self.endless.as_ref()?;
+        if window != Window::with_length(endless.second, 1) {
+            return None;
+        }
+        if !endless.part_duration.is_zero() {
+            tokio::time::advance(endless.part_duration).await;
+        }
+        self.history().endless_offsets.push(from.offset);
+        let ms = endless.second.start().0;
+        let numbers = 0..endless.messages_per_part;
+        let messages: Vec<Message> = numbers.map(|n| self.message((ms, n))).collect();
+        let next = ReadPosition {
+            offset: from.offset + endless.messages_per_part,
+            time: Some(Millis(ms)),
+        };
+        Some(FetchedWindow {
+            messages,
+            unreadable: vec![],
+            provider_count: Some(endless.messages_per_part),
+            requested_at: self.clock.now(),
+            doubt: None,
+            next: Some(next),
+        })
     }
 
     /// The messages that the provider shows to a stream in a range of milliseconds.
@@ -326,7 +379,12 @@ impl Provider for FakeProvider {
     ) -> Result<Survey, ProviderError> {
         self.record_requests(1)?;
         let (from, to) = (range.from().start().0, range.to().start().0);
-        let count = self.shown_to(stream, from, to).len() as u64;
+        let mut count = self.shown_to(stream, from, to).len() as u64;
+        if self.is_around_endless(range) {
+            count += 4 * target;
+        } else if self.has_endless(range) {
+            return Ok(Survey::OneWindow(None));
+        }
         let cuts = range.even_split_points(count.div_ceil(target));
         Ok(if count <= 2 * target || cuts.is_empty() {
             Survey::OneWindow(Some(count))
@@ -339,8 +397,11 @@ impl Provider for FakeProvider {
         &self,
         stream: StreamIndex,
         window: Window,
-        _: WindowRequest,
+        request: WindowRequest,
     ) -> Result<FetchedWindow, ProviderError> {
+        if let Some(part) = self.endless_part(window, request.from).await {
+            return Ok(part);
+        }
         let (from, to) = (window.from().start().0, window.to().start().0);
         let mut found = self.shown_to(stream, from, to);
         self.record_requests(2 * (found.len() as u64).div_ceil(MESSAGES_PER_PAGE).max(1))?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backscroll::domain::clock::{Clock, SystemClock};
-use backscroll::provider::agora::{self, Agora, AgoraSettings, Credentials};
+use backscroll::provider::agora::{self, Agora, AgoraSettings, Credentials, DiscoverySource};
 use backscroll::provider::web3mq::{Identity, SessionKey, Web3mq, Web3mqSettings};
 use backscroll::provider::{AccountSettings, Gate, Provider, ProviderKind};
 use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET};
@@ -24,6 +24,21 @@ pub(crate) fn sandbox_providers_with_clock(
     clock: &Arc<dyn Clock>,
     settle: Duration,
 ) -> Vec<Arc<dyn Provider>> {
+    providers(env, clock, settle, None)
+}
+
+/// Returns clients that follow the lobby and what they discover, up to this number of streams each.
+pub(crate) fn discovering_providers(env: &TestEnv, limit: usize) -> Vec<Arc<dyn Provider>> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    providers(env, &clock, Duration::from_secs(1), Some(limit))
+}
+
+fn providers(
+    env: &TestEnv,
+    clock: &Arc<dyn Clock>,
+    settle: Duration,
+    discover_limit: Option<usize>,
+) -> Vec<Arc<dyn Provider>> {
     let base = Url::parse(&env.sandbox.base_url()).unwrap();
     let account = |name: &str, provider| AccountSettings {
         name: name.to_owned(),
@@ -32,7 +47,7 @@ pub(crate) fn sandbox_providers_with_clock(
         retention: None,
         since: None,
         refresh_for: None,
-        discover_limit: None,
+        discover_limit,
     };
     let gate = || Gate::new(0.0, clock.clone());
 
@@ -41,9 +56,11 @@ pub(crate) fn sandbox_providers_with_clock(
         customer_secret: CUSTOMER_SECRET.into(),
     };
     let streams = env.world().agora_streams("sandbox").into_iter();
-    let streams = streams
-        .map(|stream| agora::filter_stream(stream.source, stream.destination))
-        .collect();
+    let all = streams.map(|stream| agora::filter_stream(stream.source, stream.destination));
+    let streams = match discover_limit {
+        None => all.collect(),
+        Some(_) => vec![agora::filter_stream(None, Some("lobby".to_owned()))],
+    };
     let account_of_agora = AccountSettings {
         since: Some(SystemClock.now().minus(Duration::from_hours(200))),
         ..account("sandbox", ProviderKind::Agora)
@@ -55,17 +72,17 @@ pub(crate) fn sandbox_providers_with_clock(
         credentials,
         streams,
         kinds: [].into(),
-        discovery: None,
+        discovery: discover_limit.map(|_| DiscoverySource::Messages),
     };
     let agora = Agora::new(settings, gate()).unwrap();
 
     let user = env.world().user_ids().remove(0);
-    let (seed, topics) = env
+    let (seed, all) = env
         .world()
         .with_user(&user, |account| {
             (
                 account.private_key(),
-                account.topics().keys().cloned().collect(),
+                account.topics().keys().cloned().collect::<Vec<_>>(),
             )
         })
         .unwrap();
@@ -85,7 +102,7 @@ pub(crate) fn sandbox_providers_with_clock(
         base_url: base,
         identity,
         page_size: 20,
-        topics,
+        topics: discover_limit.map_or(all, |_| Vec::new()),
     };
     let web3mq = Web3mq::new(settings, gate()).unwrap();
     vec![Arc::new(agora), Arc::new(web3mq)]
