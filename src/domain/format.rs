@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::time::UNBOUNDED_HISTORY_S;
+use super::time::known_length;
 
 /// Replaces control characters and characters that change the text direction by U+FFFD. Names may
 /// contain anything. Control characters would affect the terminal, and direction marks can disguise
@@ -101,11 +101,7 @@ pub const FROM_THE_BEGINNING: &str = "from the beginning";
 
 /// Formats the length of a history in seconds: a duration, or "from the beginning".
 pub fn history(seconds: u64) -> String {
-    if seconds > UNBOUNDED_HISTORY_S {
-        FROM_THE_BEGINNING.to_owned()
-    } else {
-        duration(seconds)
-    }
+    known_length(seconds).map_or_else(|| FROM_THE_BEGINNING.to_owned(), duration)
 }
 
 /// Formats a duration in seconds by its two largest units: `3d 4h`, `12s`.

@@ -12,6 +12,12 @@ use jiff::tz::TimeZone;
 /// wanted from 1970 on, and no provider has kept messages for this long.
 pub const UNBOUNDED_HISTORY_S: u64 = 30 * 365 * 86_400;
 
+/// Returns a length of history in seconds; `None` if it counts from 1970, which no reader wants.
+#[must_use]
+pub fn known_length(seconds: u64) -> Option<u64> {
+    (seconds <= UNBOUNDED_HISTORY_S).then_some(seconds)
+}
+
 /// A time in milliseconds since 1970-01-01T00:00:00Z, the precision of both providers' messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Millis(pub i64);

@@ -229,7 +229,10 @@ impl AccountSync {
             .await?;
         session.record_stragglers(stragglers).await?;
         let backlog = session.backlog(frontier, bounds.since).await?;
-        tally.lag_seconds = bounds.is_unbounded().then_some(backlog.lag_seconds);
+        tally.lag_seconds = bounds
+            .is_unbounded()
+            .then_some(backlog.lag_seconds)
+            .flatten();
         self.archive.end_run(run, &tally, self.clock.now()).await?;
         Ok(PassReport {
             account: self.name().to_owned(),

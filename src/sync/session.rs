@@ -14,7 +14,7 @@ use super::limits::{
 use crate::domain::clock::Clock;
 use crate::domain::frontier::Frontier;
 use crate::domain::stream::StreamIndex;
-use crate::domain::time::Second;
+use crate::domain::time::{Second, known_length};
 use crate::domain::window::{Runs, Window};
 use crate::provider::limits::MAX_SHORT_PAUSE;
 use crate::provider::{AccountSettings, Disposition, Provider, ProviderError};
@@ -51,8 +51,9 @@ pub(super) struct FollowedStream {
 pub(super) struct Backlog {
     /// Seconds of history, over all streams.
     pub(super) missing_seconds: u64,
-    /// The age, in seconds, of the first moment that is not sealed in all streams.
-    pub(super) lag_seconds: u64,
+    /// The age, in seconds, of the first moment that is not sealed in all streams. `None` if that
+    /// history has no known start.
+    pub(super) lag_seconds: Option<u64>,
 }
 
 impl Session {
@@ -175,7 +176,7 @@ impl Session {
             .saturating_sub(backlog_start.0);
         Ok(Backlog {
             missing_seconds,
-            lag_seconds: lag.unsigned_abs(),
+            lag_seconds: known_length(lag.unsigned_abs()),
         })
     }
 

@@ -3,8 +3,10 @@
 use backscroll::sandbox::{Call, CallFilter, ScriptedAnswer};
 use prometheus_parse::Value as Measured;
 
+use crate::support::config::WEB3MQ;
 use crate::support::daemon_process::archive_is_ready;
 use crate::support::env::{TestEnv, wait_until};
+use crate::support::fault_proxy::ProxyAction;
 use crate::support::http_client::{ANY_PORT, HttpDaemon, with_web_listener};
 use crate::support::metrics_scrape::{MetricsScrape, env_with_failures};
 
@@ -98,6 +100,43 @@ fn metrics_equal_the_archive() {
     let resident = resident.parse::<f64>().unwrap() * 1024.0;
     let said = scraped.sum("process_resident_memory_bytes", &[]);
     assert!((said / resident - 1.0).abs() < 0.2, "{said} and {resident}");
+    server.stop();
+}
+
+/// Web3MQ's history is wanted from 1970 on, and a lag that counts from there is no measurement.
+#[test]
+fn lag_has_no_value_while_the_history_is_missing_from_the_beginning() {
+    let env = TestEnv::new(&["--messages", "0", "--topic-messages", "20", "--plain"]);
+    let env = with_web_listener(env.with_only("web3mq"), ANY_PORT).with_setting_of(
+        WEB3MQ,
+        "since",
+        "1970-01-01T00:00:00Z",
+    );
+    // One topic is refused, so its history is missing from the beginning.
+    let (env, _proxy) = env.behind_proxy(|_, request| {
+        let topic = request.parameter("topic").unwrap_or_default();
+        if topic.starts_with("group:") {
+            ProxyAction::reply(400, "{}")
+        } else {
+            ProxyAction::Forward
+        }
+    });
+    let server = HttpDaemon::start(&env);
+    let account = [("account", "web3mq-1")];
+    wait_until("a failed pass", || {
+        archive_is_ready(&env)
+            && env.query_number("SELECT count(*) FROM runs WHERE finished_at IS NOT NULL") > 0
+            && !MetricsScrape::fetch(&server)
+                .values("backscroll_gap_seconds", &account)
+                .is_empty()
+    });
+    let scraped = MetricsScrape::fetch(&server);
+    assert!(
+        scraped
+            .values("backscroll_lag_seconds", &account)
+            .is_empty()
+    );
+    assert_eq!(env.query_number("SELECT count(lag_seconds) FROM runs"), 0);
     server.stop();
 }
 

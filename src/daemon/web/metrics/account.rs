@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::cache::ArchiveFigures;
-use crate::domain::time::Second;
+use crate::domain::time::{Second, UNBOUNDED_HISTORY_S};
 use crate::provider::Provider;
 use crate::store::AccountSummary;
 use crate::sync::counters::{DurationHistogram, SyncCounters};
@@ -81,13 +81,17 @@ impl AccountMetrics {
         (self.provider.now().second().0 - moment.0).max(0) as f64
     }
 
-    /// Returns the lag of the stream that is furthest behind.
+    /// Returns the lag of the stream that is furthest behind; no value while a stream lacks its
+    /// history from the beginning, whose age is not known.
     pub(super) fn lag(&self) -> MetricValue {
         let complete_to = self
             .summary
             .as_ref()
             .and_then(|summary| summary.complete_to);
-        complete_to.map(|moment| self.seconds_since(moment)).into()
+        complete_to
+            .map(|moment| self.seconds_since(moment))
+            .filter(|seconds| *seconds <= UNBOUNDED_HISTORY_S as f64)
+            .into()
     }
 
     /// Returns the time until the oldest missing range reaches the retention edge.
