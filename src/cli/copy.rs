@@ -2,7 +2,7 @@
 
 use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
-use super::open_archive::{open, open_to_write};
+use super::open_archive::{open_to_read, open_to_write};
 use super::output::print_line;
 use super::table::thousands;
 use crate::config::{Config, DatabaseUrl};
@@ -31,7 +31,7 @@ pub(super) async fn run(
         .to
         .parse()
         .map_err(|error| CliError::Usage(format!("--to {error}")))?;
-    let source = open(&config.database.url, IfMissing::Refuse).await?;
+    let source = open_to_read(&config.database.url).await?;
     let target = open_to_write(&url, IfMissing::Create, clock).await?;
     if source.location() == target.location() {
         return Err(CliError::Usage(

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
-use super::open_archive::open;
+use super::open_archive::open_to_read;
 use super::output::{print_json, print_line};
 use super::table::duration;
 use super::{accounts, alarms, loss, summary};
@@ -16,7 +16,6 @@ use crate::config::Config;
 use crate::domain::alarm::{Alarm, AlarmKind, AlarmSubject, Notified};
 use crate::domain::clock::Clock;
 use crate::domain::time::{Millis, Second};
-use crate::store::IfMissing;
 use crate::store::StreamStatus;
 use crate::sync::forecast::model::Loss;
 use crate::sync::forecast::{Forecast, forecast, request_rates};
@@ -35,7 +34,7 @@ pub(super) async fn run(
 ) -> Result<ExitOutcome, CliError> {
     let providers = accounts::build_offline_providers(config, |_| true, &clock)?;
     let now = clock.now();
-    let store = open(&config.database.url, IfMissing::Refuse).await?;
+    let store = open_to_read(&config.database.url).await?;
     let streams = store.status().await?;
     let rates = request_rates(&*store, now).await?;
     let mut alarms = store.active_alarms().await?;

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::accounts::{self, unknown_account};
 use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
-use super::open_archive::{open, open_to_write};
+use super::open_archive::{open, open_to_read, open_to_write};
 use super::output::{print_line, print_with_hint};
 use super::table::{sanitized, thousands};
 use crate::config::{Config, UsedSecrets};
@@ -64,8 +64,10 @@ pub(super) async fn run(
     let manifest = args.read_manifest()?;
     let store = if args.repair {
         open_to_write(&config.database.url, IfMissing::Refuse, &*clock).await?
-    } else {
+    } else if args.remote {
         open(&config.database.url, IfMissing::Refuse).await?
+    } else {
+        open_to_read(&config.database.url).await?
     };
     require_account(&*store, account).await?;
     if let Some(manifest) = &manifest {

@@ -60,6 +60,23 @@ pub enum AgoraAuth {
     BearerToken { token: Secret },
 }
 
+impl AgoraAccountConfig {
+    /// Returns the credentials, with their keys.
+    pub(super) fn credentials(&self) -> Vec<(&'static str, &Secret)> {
+        match &self.auth {
+            AgoraAuth::Basic {
+                customer_id,
+                customer_secret,
+            } => vec![
+                ("customer_id", customer_id),
+                ("customer_secret", customer_secret),
+            ],
+            AgoraAuth::Token { token, uid } => vec![("token", token), ("uid", uid)],
+            AgoraAuth::BearerToken { token } => vec![("token", token)],
+        }
+    }
+}
+
 /// A filter over the history. At least one of `source` and `destination` is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgoraStreamConfig {

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::error::{ConfigError, ConfigErrorKind, ConfigMistake, FilePosition};
 use super::value_error::ValueError;
@@ -90,6 +90,16 @@ impl Secret {
                 })
             }
         }
+    }
+}
+
+impl Secret {
+    /// True if the value begins or ends with a blank. False if it cannot be read.
+    pub(super) fn has_outer_blank(&self) -> bool {
+        self.read().is_ok_and(|value| {
+            let text = value.expose_secret();
+            text.trim().len() < text.len()
+        })
     }
 }
 
@@ -182,7 +192,9 @@ fn is_file_name(name: &str) -> bool {
 
 fn read_variable(name: &str, environment: Environment<'_>) -> Result<String, ValueError> {
     match environment(name).map(OsString::into_string) {
-        Some(Ok(text)) if !text.is_empty() => Ok(text),
+        Some(Ok(text)) if !without_line_breaks(&text).is_empty() => {
+            Ok(without_line_breaks(&text).to_owned())
+        }
         Some(Err(_)) => Err(ValueError::EnvNotText {
             name: name.to_owned(),
         }),
@@ -192,7 +204,12 @@ fn read_variable(name: &str, environment: Environment<'_>) -> Result<String, Val
     }
 }
 
-/// Returns the text of a small file without its trailing line breaks, which editors add.
+/// Returns a text without its trailing line breaks, which editors and commands add.
+fn without_line_breaks(text: &str) -> &str {
+    text.trim_end_matches(['\n', '\r'])
+}
+
+/// Returns the text of a small file.
 fn read_small_file(path: &Path) -> Result<String, ValueError> {
     let path = || path.to_owned();
     let mut bytes = Vec::new();
@@ -206,7 +223,7 @@ fn read_small_file(path: &Path) -> Result<String, ValueError> {
         return Err(ValueError::FileLarge { path: path() });
     }
     let text = String::from_utf8(bytes).map_err(|_| ValueError::FileNotText { path: path() })?;
-    match text.trim_end_matches(['\n', '\r']) {
+    match without_line_breaks(&text) {
         "" => Err(ValueError::FileEmpty { path: path() }),
         trimmed => Ok(trimmed.to_owned()),
     }

@@ -44,10 +44,33 @@ impl Config {
                 ));
             }
         }
+        warnings.extend(self.blanks_in_credentials(is_wanted));
         for account in self.agora.iter().filter(|account| is_wanted(&account.name)) {
             if account.discover == DiscoveryMode::Events {
                 warnings.push(format!("account {}: {EVENTS_WARNING}", account.name));
             }
+        }
+        warnings
+    }
+
+    /// Returns a warning for each credential of these accounts with a blank at its begin or end,
+    /// which was probably copied along.
+    fn blanks_in_credentials(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<String> {
+        let agora = self.agora.iter();
+        let agora = agora.map(|account| (&account.name, account.credentials()));
+        let web3mq = self.web3mq.iter();
+        let web3mq = web3mq.map(|account| (&account.name, account.credentials()));
+        let mut warnings = Vec::new();
+        for (name, credentials) in agora.chain(web3mq).filter(|(name, _)| is_wanted(name)) {
+            let blank = credentials
+                .into_iter()
+                .filter(|(_, secret)| secret.has_outer_blank());
+            warnings.extend(blank.map(|(key, _)| {
+                format!(
+                    "account {name}: {key} begins or ends with a blank, which is sent as a part of \
+                     it: remove it if the provider refuses the credentials"
+                )
+            }));
         }
         warnings
     }

@@ -54,6 +54,15 @@ pub struct Web3mqAccountConfig {
     pub discover_limit: usize,
 }
 
+impl Web3mqAccountConfig {
+    /// Returns the credentials, with their keys. (Of the private key every blank is an error.)
+    pub(super) fn credentials(&self) -> Vec<(&'static str, &Secret)> {
+        let did_key = self.did_key.as_ref().map(|secret| ("did_key", secret));
+        let user_id = ("user_id", &self.user_id);
+        std::iter::once(user_id).chain(did_key).collect()
+    }
+}
+
 /// The history of one chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Web3mqStreamConfig {

@@ -192,6 +192,12 @@ fn holder_path(archive: &Path) -> PathBuf {
     beside(target.as_deref().unwrap_or(archive), ".lock")
 }
 
+/// True if there is a write-ahead log beside the archive: it is open, or its last writer crashed.
+pub(super) fn has_log(archive: &Path) -> bool {
+    let target = fs::canonicalize(archive);
+    beside(target.as_deref().unwrap_or(archive), "-wal").exists()
+}
+
 fn beside(archive: &Path, suffix: &str) -> PathBuf {
     let mut path = archive.as_os_str().to_owned();
     path.push(suffix);

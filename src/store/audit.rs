@@ -34,6 +34,10 @@ pub trait Audit: Send + Sync {
         limit: u64,
     ) -> Result<Vec<ArchivedMessage>, StoreError>;
 
+    /// Returns the places of some texts that contain U+0000, which not every database can store. It
+    /// costs a scan of the messages.
+    async fn texts_with_nul(&self) -> Result<Vec<String>, StoreError>;
+
     /// Returns the highest id of a message up to which none is missing; 0 without messages.
     async fn latest_id(&self) -> Result<i64, StoreError>;
 
@@ -112,6 +116,18 @@ impl<DB: Dialect> Audit for SqlStore<DB> {
         let mut connection = self.acquire_reader(WHAT).await?;
         let rows = fetch_all::<DB>(&mut connection, WHAT, DB::READ_MESSAGES, &args).await?;
         rows.iter().map(decode::archived_message::<DB>).collect()
+    }
+
+    async fn texts_with_nul(&self) -> Result<Vec<String>, StoreError> {
+        const WHAT: &str = "texts with U+0000";
+        let Some(find) = DB::FIND_NUL else {
+            return Ok(Vec::new());
+        };
+        let mut connection = self.acquire_reader(WHAT).await?;
+        let rows = fetch_all::<DB>(&mut connection, WHAT, find, &[]).await?;
+        rows.iter()
+            .map(|row| decode::text::<DB>(row, "place"))
+            .collect()
     }
 
     async fn latest_id(&self) -> Result<i64, StoreError> {

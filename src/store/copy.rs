@@ -27,6 +27,14 @@ pub enum CopyError {
         source: StoreError,
     },
 
+    /// The source holds texts that not every database can store.
+    #[error("{location} holds texts with U+0000, which Postgres cannot store: {}", places.join(", "))]
+    Unportable {
+        location: String,
+        /// Some of the places.
+        places: Vec<String>,
+    },
+
     /// A message differs from its hash.
     #[error(
         "in {location} a message of {at} does not match its hash: \
@@ -48,6 +56,10 @@ impl CopyError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::ReadSource { source, .. } | Self::WriteTarget { source, .. } => source.hint(),
+            Self::Unportable { .. } => {
+                "nothing was copied; no provider's text is archived so, and another program has \
+                 changed these: restore a backup, or remove U+0000 from them with a SQL client"
+            }
             Self::DamagedMessage { .. } => {
                 "restore the archive from a backup, or delete the message and fetch its day again"
             }
@@ -143,6 +155,7 @@ pub async fn copy(
         store: to,
         is_source: false,
     };
+    source.require_portable().await?;
     let ledgers = source.ledgers().await?;
     let accounts = target.register_accounts(&ledgers).await?;
     let free_above = target.make_room_for_ids(&source).await?;
@@ -217,6 +230,17 @@ impl CopySide<'_> {
         } else {
             CopyError::WriteTarget { location, source }
         }
+    }
+
+    /// Errors if a text of this archive cannot be stored in every database.
+    async fn require_portable(&self) -> Result<(), CopyError> {
+        let places = self.store.texts_with_nul().await;
+        let places = places.map_err(|error| self.error(error))?;
+        if places.is_empty() {
+            return Ok(());
+        }
+        let location = self.store.location().to_owned();
+        Err(CopyError::Unportable { location, places })
     }
 
     async fn ledgers(&self) -> Result<Vec<AccountLedger>, CopyError> {

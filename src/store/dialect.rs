@@ -188,6 +188,10 @@ pub(super) trait Dialect: MessageTable + Locking {
     /// Returns the size of the archive on disk in bytes.
     const ARCHIVE_SIZE: &'static str;
 
+    /// Returns the places (`place`) of some texts that contain U+0000, which Postgres cannot store.
+    /// `None`: the database itself refuses such texts.
+    const FIND_NUL: Option<&'static str>;
+
     /// Moves the write-ahead log into the file that is open, and empties it.
     const EMPTY_LOG: &'static str;
 

@@ -1,6 +1,6 @@
 //! Errors of the archive.
 
-use super::failure::{RIGHTS, describe, remedy};
+use super::failure::{PRIMARY, RIGHTS, describe, remedy};
 use super::path_fault::PathFault;
 
 /// A failure to open, read or write the archive.
@@ -24,6 +24,10 @@ pub enum StoreError {
         /// The right, as the end of "may not …".
         right: &'static str,
     },
+
+    /// The server is a standby, or the settings of the role or the database forbid changes.
+    #[error("{location} cannot be written: the server makes all transactions read-only")]
+    ReadOnlyServer { location: String },
 
     #[error("there is no archive in {location}")]
     NotFound { location: String },
@@ -100,6 +104,7 @@ impl StoreError {
             ),
             Self::Path { fault, .. } => fault.hint(),
             Self::Denied { .. } => RIGHTS,
+            Self::ReadOnlyServer { .. } => PRIMARY,
             Self::InUse { .. } => {
                 "wait until the other process is done, or stop it; \
                  its locks are released when it ends, even after a crash"

@@ -79,7 +79,7 @@ fn postgres_remedy(code: &str, message: &str) -> Option<&'static str> {
              one, it is the name of the user",
         ),
         "42501" | "3F000" => Some(RIGHTS),
-        "25006" => Some("name the primary server in database.url: a standby can only be read"),
+        "25006" => Some(PRIMARY),
         "57P03" => Some("the server is starting or stopping: try again in a moment"),
         _ => None,
     }
@@ -89,6 +89,10 @@ fn postgres_remedy(code: &str, message: &str) -> Option<&'static str> {
 pub(super) const RIGHTS: &str = "make the role the owner of the database (ALTER DATABASE … OWNER TO \
      …), or GRANT CREATE ON SCHEMA public and ON DATABASE … TO it; a role that only reads gets its rights from \
      `backscroll migrate --reader ROLE`";
+
+/// The remedy for a server that can only be read.
+pub(super) const PRIMARY: &str = "name the primary server in database.url: a standby can only be \
+    read; `status`, `verify` and `plan` work there";
 
 /// The remedy for a certificate that is not trusted.
 const CERTIFICATE: &str = "name the certificate's authority with sslrootcert=FILE in database.url, \

@@ -53,7 +53,8 @@ COMMENT ON COLUMN archive.conversation IS
     'The channel, group, topic or pair of peers that the message belongs to.';
 COMMENT ON COLUMN archive.conversation_kind IS 'peer, channel, group, topic or unknown.';
 COMMENT ON COLUMN archive.sender IS 'As the provider spells it, including case.';
-COMMENT ON COLUMN archive.recipient IS 'As the provider spells it, including case.';
+COMMENT ON COLUMN archive.recipient IS
+    'As the provider spells it, including case. To filter, use conversation_id: it has an index.';
 COMMENT ON COLUMN archive.sent_at IS
     'The time of sending, according to the provider. To filter or sort, use sent_at_ms: '
     'it has an index.';
@@ -67,7 +68,8 @@ COMMENT ON COLUMN archive.cipher_suite IS 'The value of Web3MQ.';
 COMMENT ON COLUMN archive.status IS 'The value of Web3MQ: received, delivered or read.';
 COMMENT ON COLUMN archive.status_at IS 'The time of the latest change of status.';
 COMMENT ON COLUMN archive.provider_message_id IS
-    'The messageid of Web3MQ. NULL: the provider has none.';
+    'The messageid of Web3MQ. NULL: the provider has none. To find one quickly, filter by a range '
+    'of sent_at_ms or by conversation_id as well.';
 COMMENT ON COLUMN archive.occurrence IS
     '0. Of several equal messages in one millisecond the second has 1, and so on.';
 COMMENT ON COLUMN archive.archived_at IS

@@ -121,6 +121,11 @@ impl PostgresStore {
         };
         let mut connection = PgConnection::connect_with(&options).await.map_err(at)?;
         require_utf8(&mut connection, &location).await?;
+        let is_read_only = "SELECT current_setting('transaction_read_only')::BOOLEAN";
+        let is_read_only = connection.fetch_one(is_read_only).await;
+        if is_read_only.and_then(|row| row.try_get(0)).map_err(at)? {
+            return Err(StoreError::ReadOnlyServer { location });
+        }
         let schemas = Schemas::find(&mut connection).await.map_err(at)?;
         schemas.enter(&mut connection).await.map_err(at)?;
         if schemas.have_archive(&mut connection).await.map_err(at)? {
@@ -289,6 +294,8 @@ impl Dialect for Postgres {
 
     const TAKE_VIEW: Option<&'static str> = Some(sql::TAKE_VIEW);
     const HAND_OUT_VIEW: Option<&'static str> = Some(sql::HAND_OUT_VIEW);
+
+    const FIND_NUL: Option<&'static str> = None;
 
     /// The server keeps its own log.
     const EMPTY_LOG: &'static str = "SELECT 1";

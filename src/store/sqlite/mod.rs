@@ -18,7 +18,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Column, Connection as _, Row as _};
 
-use super::archive_file::{ArchiveFile, create_private};
+use super::archive_file::{ArchiveFile, create_private, has_log};
 use super::dialect::{Dialect, Locking};
 use super::driver::{DriverResult, impl_driver};
 use super::error::StoreError;
@@ -114,7 +114,7 @@ impl SqliteStore {
         Ok(store)
     }
 
-    /// Opens the archive for reading only. No byte of the file changes.
+    /// Opens the archive for reading only.
     pub async fn open_read_only(path: &Path) -> Result<Self, StoreError> {
         let location = path.display().to_string();
         require_present(path, IfMissing::Refuse)?;
@@ -126,9 +126,16 @@ impl SqliteStore {
             location: location.clone(),
             source,
         };
+        let may_write = require_writable(path).is_ok();
         let options = SqliteConnectOptions::new()
             .filename(path)
-            .read_only(true)
+            .create_if_missing(false)
+            // SQLite removes its two files beside the archive only if it may write.
+            .read_only(!may_write)
+            .pragma("query_only", "1")
+            // Without the right to make these files, an archive that nobody has open is read alone,
+            // as on a read-only file system.
+            .immutable(!may_write && !has_log(path))
             .busy_timeout(BUSY_TIMEOUT);
         let readers = SqlitePoolOptions::new().max_connections(MAX_READERS);
         let read = readers.connect_with(options).await.map_err(at)?;
@@ -244,6 +251,7 @@ impl Dialect for Sqlite {
     const UPSERT_CONVERSATION: &'static str = sql::UPSERT_CONVERSATION;
     const UPSERT_ALARM: &'static str = sql::UPSERT_ALARM;
     const ARCHIVE_SIZE: &'static str = sql::ARCHIVE_SIZE;
+    const FIND_NUL: Option<&'static str> = Some(sql::FIND_NUL);
     const EMPTY_LOG: &'static str = sql::EMPTY_LOG;
 
     /// SQLite has one schema.

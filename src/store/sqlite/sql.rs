@@ -208,6 +208,25 @@ impl InsertStatement {
     }
 }
 
+/// See [`Dialect::FIND_NUL`](crate::store::dialect::Dialect::FIND_NUL).
+pub(super) const FIND_NUL: &str = "
+    WITH text (place, value) AS (
+        SELECT 'the name ' || id, value FROM name
+        UNION ALL SELECT 'the conversation ' || id, name FROM conversation
+        UNION ALL SELECT 'the provider id of the message ' || id, provider_id FROM message
+        UNION ALL SELECT 'extra of the message ' || id, extra FROM message
+        UNION ALL SELECT 'the account ' || id,
+                         concat(name, paused_reason, error, hint, discovery_error, discovery_hint)
+                  FROM account
+        UNION ALL SELECT 'the stream ' || id,
+                         concat(key, sender, recipient, conversation, error, hint) FROM stream
+        UNION ALL SELECT 'the ledger of the stream ' || stream_id, doubt FROM sealed_window
+        UNION ALL SELECT 'a message in quarantine, found at ' || found_at_ms, reason || raw
+                  FROM quarantined_message
+        UNION ALL SELECT 'the run ' || id, last_error FROM run
+        UNION ALL SELECT 'the alarm of ' || since_ms, account || stream || text || hint FROM alarm)
+    SELECT place FROM text WHERE instr(value, char(0)) > 0 LIMIT 5";
+
 /// The number of values per row of [`INSERT_PLAIN`].
 pub(super) const PLAIN_WIDTH: usize = 9;
 

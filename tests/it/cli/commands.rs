@@ -297,6 +297,33 @@ fn sandbox_listens_on_loopback_only() {
 }
 
 #[test]
+fn sandbox_overwrites_no_configuration() {
+    let dir = tempfile::TempDir::new().unwrap();
+    std::fs::write(dir.path().join("config.toml"), "# mine").unwrap();
+    std::fs::create_dir(dir.path().join("folder")).unwrap();
+    std::os::unix::fs::symlink("config.toml", dir.path().join("link.toml")).unwrap();
+    for file in ["config.toml", "link.toml", "folder"] {
+        let args = ["sandbox", "--listen", "127.0.0.1:0", "--write-config", file];
+        let refused = run_command_in(dir.path(), &args);
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        refused.assert_prints("exists already: name another file, or remove it");
+    }
+    // A link to nothing leads to no new file either.
+    std::os::unix::fs::symlink("nowhere.toml", dir.path().join("dangling.toml")).unwrap();
+    let args = [
+        "sandbox",
+        "--listen",
+        "127.0.0.1:0",
+        "--write-config",
+        "dangling.toml",
+    ];
+    run_command_in(dir.path(), &args).assert_incomplete();
+    assert!(!dir.path().join("nowhere.toml").exists());
+    let kept = std::fs::read_to_string(dir.path().join("config.toml")).unwrap();
+    assert_eq!(kept, "# mine");
+}
+
+#[test]
 fn foreign_database_is_refused() {
     let env = TestEnv::new(&FEW);
     env.sync().assert_ok();

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use backscroll::sandbox::CUSTOMER_SECRET;
+
 use crate::support::config::{AGORA, WEB3MQ, secret_reference};
 use crate::support::env::{CommandOutput, TestEnv, command_in, output_of};
 use crate::support::postgres_env::PostgresEnv;
@@ -103,6 +105,54 @@ fn run_with(folder: &Path, args: &[&str], variables: &[(&str, &Path)]) -> Comman
         command.env(name, value);
     }
     output_of(&mut command)
+}
+
+#[test]
+fn blank_around_a_secret_is_warned_about_wherever_it_is_kept() {
+    let env = TestEnv::new(&FEW).with_only(AGORA);
+    let folder = env.dir.path();
+    let blank = format!("{CUSTOMER_SECRET} ");
+    std::fs::write(env.path("blank"), format!("{blank}\n")).unwrap();
+    std::fs::write(env.path("right"), format!("{CUSTOMER_SECRET}\r\n")).unwrap();
+    let none = ("VALUE", "");
+    let of = |kind: &str, name: &str| {
+        let reference = toml::Table::from_iter([(kind.to_owned(), name.into())]);
+        toml::Value::Table(reference)
+    };
+    let line_break = format!("{CUSTOMER_SECRET}\n");
+    let before = format!(" {CUSTOMER_SECRET}");
+    let cases = [
+        (blank.as_str().into(), none, true),
+        (of("file", "blank"), none, true),
+        (of("env", "VALUE"), ("VALUE", blank.as_str()), true),
+        (of("env", "VALUE"), ("VALUE", before.as_str()), true),
+        (of("credential", "blank"), none, true),
+        (CUSTOMER_SECRET.into(), none, false),
+        (of("file", "right"), none, false),
+        (of("credential", "right"), none, false),
+        (of("env", "VALUE"), ("VALUE", line_break.as_str()), false),
+    ];
+    let mut config = env.config().clone();
+    for (value, (name, variable), is_warned) in cases {
+        for account in config.accounts_mut(AGORA) {
+            account.insert("customer_secret".to_owned(), value.clone());
+        }
+        std::fs::write(env.path("config.toml"), config.to_string()).unwrap();
+        let variables = [
+            (name, Path::new(variable)),
+            ("CREDENTIALS_DIRECTORY", folder),
+        ];
+        let output = run_with(folder, &["check"], &variables);
+        assert_eq!(
+            output.code,
+            Some(i32::from(is_warned)),
+            "{value}: {output:#?}"
+        );
+        let warning = "customer_secret begins or ends with a blank";
+        let printed = output.stdout + &output.stderr;
+        assert_eq!(printed.contains(warning), is_warned, "{value}: {printed}");
+        assert!(!printed.contains(CUSTOMER_SECRET));
+    }
 }
 
 #[test]

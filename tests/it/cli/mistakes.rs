@@ -83,6 +83,11 @@ fn mistakes_about_a_postgres_server_are_explained() {
             "check that the server runs",
         ),
         (
+            "postgres://scroll@no-such-host.invalid/archive".to_owned(),
+            "failed to lookup address information",
+            "correct the host in database.url",
+        ),
+        (
             "postgres://scroll@localhost/archive?host=/no/such/folder".to_owned(),
             "No such file or directory",
             "check that the server runs",
@@ -107,6 +112,47 @@ fn mistakes_about_a_postgres_server_are_explained() {
     let mine = TestEnv::new(&FEW).with_database(&url("scroll:right", "mine"));
     mine.run(&["check"]).assert_ok();
     mine.run(&["sync"]).assert_ok();
+}
+
+#[test]
+fn a_standby_can_be_read_and_names_the_primary_as_the_remedy() {
+    let server = PostgresServer::start();
+    let env = TestEnv::new(&FEW).with_database(&server.create_database());
+    env.sync().assert_ok();
+    server.stop();
+    let data = server.folder().join("data");
+    fs::write(data.join("standby.signal"), "").unwrap();
+    server.start_process();
+    for command in ["status", "verify", "plan"] {
+        let output = env.run(&[command]);
+        assert!(!output.stderr.contains("error:"), "{command}: {output:#?}");
+    }
+    for command in ["sync", "migrate", "check", "verify --repair"] {
+        let args: Vec<&str> = command.split(' ').collect();
+        let refused = env.run(&args);
+        assert_explained(refused, "read-only", "name the primary server");
+    }
+    // An archive cannot be created there either.
+    let env = env.with_database(&server.url("postgres"));
+    for command in ["sync", "check"] {
+        assert_explained(env.run(&[command]), "read-only", "name the primary server");
+    }
+}
+
+#[test]
+fn a_server_that_is_starting_is_explained() {
+    let server = PostgresServer::start();
+    let env = TestEnv::new(&FEW).with_database(&server.create_database());
+    server.stop();
+    let data = server.folder().join("data");
+    fs::write(data.join("standby.signal"), "").unwrap();
+    let mut settings = fs::read_to_string(data.join("postgresql.conf")).unwrap();
+    settings.push_str("hot_standby = off\n");
+    fs::write(data.join("postgresql.conf"), settings).unwrap();
+    server.start_rejecting_process();
+    for command in ["check", "sync", "status"] {
+        assert_explained(env.run(&[command]), "(code 57P03)", "try again in a moment");
+    }
 }
 
 #[test]

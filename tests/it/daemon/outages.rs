@@ -20,7 +20,7 @@ use crate::support::env::TestEnv;
 use crate::support::http_client::{ANY_PORT, HttpDaemon, with_web_listener};
 use crate::support::passes::SYNC;
 use crate::support::paused_clock::paused_runtime;
-use crate::support::sandbox_providers::sandbox_providers;
+use crate::support::sandbox_providers::{sandbox_providers, unreachable_providers};
 use crate::support::stepped_clock::SteppedClock;
 
 fn always(answer: ScriptedAnswer) -> ScriptedAnswer {
@@ -38,8 +38,16 @@ fn status_answer(status: u16, body: &str) -> ScriptedAnswer {
     })
 }
 
+/// A way in which all accounts fail.
+#[derive(Clone, Debug)]
+enum Outage {
+    Answers(Vec<ScriptedAnswer>),
+    /// Nothing listens at the provider's address.
+    Unreachable,
+}
+
 /// The ways in which a whole account fails, each with a part of the text that names its cause.
-fn dead_accounts() -> Vec<(Vec<ScriptedAnswer>, &'static str)> {
+fn dead_accounts() -> Vec<(Outage, &'static str)> {
     let gone = r#"{"message":"no such project"}"#;
     let fault = |fault| {
         vec![always(ScriptedAnswer {
@@ -58,7 +66,7 @@ fn dead_accounts() -> Vec<(Vec<ScriptedAnswer>, &'static str)> {
         expired(Call::Query, agora),
         expired(Call::History, web3mq),
     ];
-    vec![
+    let answers = [
         (
             vec![status_answer(404, gone)],
             "404 Not Found: no such project",
@@ -70,15 +78,15 @@ fn dead_accounts() -> Vec<(Vec<ScriptedAnswer>, &'static str)> {
         (fault(Fault::Html), "a web page"),
         (fault(Fault::Redirect), "redirect"),
         (expired, "the key is expired"),
-    ]
+    ];
+    let answers = answers.map(|(answers, cause)| (Outage::Answers(answers), cause));
+    let unreachable = (Outage::Unreachable, "cannot connect");
+    answers.into_iter().chain([unreachable]).collect()
 }
 
 /// Lets an account fail, after a pass that works or from the beginning. Returns the alarms that are
 /// active two passes and four minutes after the first failure, and the environment.
-fn alarms_of_dead_account(
-    answers: &[ScriptedAnswer],
-    worked_before: bool,
-) -> (TestEnv, Vec<Alarm>) {
+fn alarms_of_dead_account(outage: &Outage, worked_before: bool) -> (TestEnv, Vec<Alarm>) {
     let env = TestEnv::new(&["--messages", "40", "--topic-messages", "40"]);
     let alarms = env.block_on(async {
         let store = SqliteStore::open(&env.archive_path(), IfMissing::Create).await;
@@ -90,7 +98,7 @@ fn alarms_of_dead_account(
         let monitor = monitor.unwrap().with_timer(timer.clone());
         let mut engine = Engine::new(providers, store.clone(), &clock);
         let stop = CancellationToken::new();
-        let mut pass = async || {
+        let pass = async |engine: &mut Engine| {
             let mut failed = 0;
             for account in engine.accounts() {
                 monitor.pass_begins(account.name());
@@ -102,17 +110,25 @@ fn alarms_of_dead_account(
             failed
         };
         if worked_before {
-            assert_eq!(pass().await, 0);
+            assert_eq!(pass(&mut engine).await, 0);
         }
-        for answer in answers {
-            env.script_answer(answer.clone());
+        match outage {
+            Outage::Answers(answers) => {
+                for answer in answers {
+                    env.script_answer(answer.clone());
+                }
+            }
+            Outage::Unreachable => {
+                let providers = unreachable_providers(&env);
+                engine = Engine::new(providers, store.clone(), &clock);
+            }
         }
         // For a few seconds a pass may ask nothing, since totals are kept in memory.
         let begun = Instant::now();
-        while pass().await < 2 && begun.elapsed() < Duration::from_secs(30) {}
+        while pass(&mut engine).await < 2 && begun.elapsed() < Duration::from_secs(30) {}
         assert_eq!(store.active_alarms().await.unwrap(), [], "it may be short");
         timer.step(240_000);
-        pass().await;
+        pass(&mut engine).await;
         let alarms = store.active_alarms().await.unwrap();
         store.close().await;
         alarms
@@ -127,9 +143,9 @@ fn a_dead_account_raises_an_alarm_in_the_words_of_the_cause() {
         .flat_map(|case| [(case.clone(), false), (case, true)])
         .collect();
     std::thread::scope(|scope| {
-        for ((answers, cause), worked_before) in cases {
+        for ((outage, cause), worked_before) in cases {
             scope.spawn(move || {
-                let (env, alarms) = alarms_of_dead_account(&answers, worked_before);
+                let (env, alarms) = alarms_of_dead_account(&outage, worked_before);
                 let found: Vec<_> = alarms
                     .iter()
                     .map(|alarm| (alarm.subject.account.as_deref(), alarm.subject.kind))

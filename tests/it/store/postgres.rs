@@ -418,6 +418,45 @@ fn copy_of_a_damaged_archive_is_refused() {
         .assert_prints("does not match its hash");
 }
 
+/// The archive itself never stores such a text. The pre-check names it before anything is copied.
+#[test]
+fn text_that_postgres_cannot_store_is_named_before_a_copy() {
+    let env = TestEnv::new(&["--messages", "200", "--topic-messages", "100"]);
+    env.assert_sync_archives_truth();
+    let (url, database) = postgres_server::create_named_database();
+    let nul = "'a' || char(0)";
+    for (change, place) in [
+        (
+            format!("UPDATE message SET extra = {nul} WHERE id = 7"),
+            "extra of the message 7",
+        ),
+        (
+            format!("UPDATE conversation SET name = {nul} WHERE id = 2"),
+            "the conversation 2",
+        ),
+        (
+            format!("UPDATE run SET last_error = {nul} WHERE id = 1"),
+            "the run 1",
+        ),
+        (
+            format!("UPDATE stream SET hint = {nul} WHERE id = 3"),
+            "the stream 3",
+        ),
+    ] {
+        env.execute_sql(&change);
+        env.run(&["copy", "--to", &url])
+            .assert_incomplete()
+            .assert_prints("texts with U+0000, which Postgres cannot store")
+            .assert_prints(place)
+            .assert_prints("nothing was copied");
+    }
+    let copied = "SELECT count(*) FROM archive";
+    assert_eq!(
+        postgres_server::shared_server().psql(&database, copied),
+        "0"
+    );
+}
+
 #[test]
 fn copy_into_a_larger_archive_is_refused() {
     let env = TestEnv::new(&["--messages", "100", "--topic-messages", "0"])

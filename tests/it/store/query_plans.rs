@@ -17,6 +17,19 @@ const QUESTIONS: [&str; 3] = [
     "SELECT count(*) FROM times WHERE sent_at_ms >= 1700086400000 AND sent_at_ms < 1700172800000",
 ];
 
+/// The queries that docs/SQL.md recommends under "Fast columns", in each database's words: the
+/// messages of a time range in order, those that are new since an id, and one message of the provider.
+fn recommended(day: [&str; 2]) -> [String; 3] {
+    let [from, to] = day;
+    let range = format!("sent_at_ms >= {from} AND sent_at_ms < {to}");
+    [
+        format!("SELECT sent_at, body FROM archive WHERE {range} ORDER BY sent_at_ms LIMIT 100"),
+        "SELECT id, sent_at, body FROM archive WHERE id > 50000 AND id <= 50100 ORDER BY id"
+            .to_owned(),
+        format!("SELECT body FROM archive WHERE provider_message_id = 'x' AND {range}"),
+    ]
+}
+
 /// Statements that fill an archive with a message every ten seconds. `hash` is the database's
 /// expression for a random hash.
 fn filling(hash: &str, series: &str, moment: &str) -> String {
@@ -55,6 +68,24 @@ fn sqlite_queries_use_indexes() {
             plan.iter().any(|step| step.contains(index)),
             "{question}: {plan:#?}"
         );
+        let slow = |step: &&String| step.starts_with("SCAN m") || step.contains("TEMP B-TREE");
+        assert_eq!(plan.iter().find(slow), None, "{question}: {plan:#?}");
+    }
+    let day = ["2023-11-16", "2023-11-17"].map(|day| format!("unixepoch('{day}') * 1000"));
+    let used = [
+        "message_by_time (sent_at_ms>? AND sent_at_ms<?)",
+        "USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+        "message_by_time (sent_at_ms>? AND sent_at_ms<?)",
+    ];
+    for (question, index) in recommended(day.each_ref().map(String::as_str))
+        .iter()
+        .zip(used)
+    {
+        let plan: Vec<(i64, i64, i64, String)> =
+            env.query_rows(&format!("EXPLAIN QUERY PLAN {question}"));
+        let plan: Vec<String> = plan.into_iter().map(|step| step.3).collect();
+        let finds = |step: &String| step.contains(index);
+        assert!(plan.iter().any(finds), "{question}: {plan:#?}");
         let slow = |step: &&String| step.starts_with("SCAN m") || step.contains("TEMP B-TREE");
         assert_eq!(plan.iter().find(slow), None, "{question}: {plan:#?}");
     }
@@ -118,5 +149,24 @@ fn postgres_queries_use_indexes() {
             .lines()
             .any(|step| step.contains("Index Only Scan") && step.contains(index));
         assert!(alone || !question.contains("count"), "{question}:\n{plan}");
+    }
+    let day = ["2023-11-16", "2023-11-17"].map(|day| {
+        format!("CAST(extract(epoch FROM TIMESTAMPTZ '{day} 00:00Z') * 1000 AS BIGINT)")
+    });
+    for question in recommended(day.each_ref().map(String::as_str)) {
+        let plan = cluster.psql(&database, &format!("EXPLAIN {question}"));
+        let index = if question.contains("id > ") {
+            "message_2023_11_id_idx"
+        } else {
+            "message_2023_11_pkey"
+        };
+        assert!(plan.contains(index), "{question}:\n{plan}");
+        // Other months are not looked into.
+        let others = plan.matches(" on message_2").count();
+        assert_eq!(others, plan.matches("on message_2023_11").count(), "{plan}");
+        assert!(
+            !plan.contains("Seq Scan on message_2"),
+            "{question}:\n{plan}"
+        );
     }
 }

@@ -170,6 +170,43 @@ fn a_changed_view_keeps_the_rights_of_its_readers() {
     );
 }
 
+/// Views that a reader has made upon those of the archive.
+const VIEWS_OF_A_READER: [&str; 2] = [
+    "CREATE VIEW of_a_reader AS SELECT t.sent_at_ms, a.body FROM times t
+     JOIN archive a ON a.sent_at_ms = t.sent_at_ms",
+    "CREATE VIEW all_times AS SELECT * FROM times",
+];
+
+#[test]
+fn a_view_of_a_reader_does_not_block_an_upgrade() {
+    let env = TestEnv::without_messages(&[]);
+    env.run(&["migrate"]).assert_ok();
+    let (in_postgres, url, database) = postgres_archive();
+    let server = postgres_server::shared_server();
+    for view in VIEWS_OF_A_READER {
+        env.execute_sql(view);
+        server.psql(&database, view);
+    }
+    let changed = later(Schema::sqlite(), LATER_TIMES_OF_SQLITE);
+    env.block_on(async {
+        let mut archive = open_sqlite(&env).await;
+        changed.upgrade::<Sqlite>(&mut archive).await.unwrap();
+    });
+    let changed = later(Schema::postgres(), LATER_TIMES_OF_POSTGRES);
+    in_postgres.block_on(async {
+        let mut archive = connect_as_program(&url).await;
+        changed.upgrade::<Postgres>(&mut archive).await.unwrap();
+    });
+    for query in [
+        "SELECT count(slot) FROM times",
+        "SELECT count(body) FROM of_a_reader",
+        "SELECT count(sent_at_ms) FROM all_times",
+    ] {
+        assert_eq!(env.query_number(query), 0);
+        assert_eq!(server.psql(&database, query), "0");
+    }
+}
+
 #[test]
 fn views_are_applied_only_if_their_text_changed() {
     let env = TestEnv::without_messages(&[]);

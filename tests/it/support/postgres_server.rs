@@ -111,6 +111,16 @@ impl PostgresServer {
 
     /// Starts the server process.
     pub(crate) fn start_process(&self) {
+        self.start_process_until(Some(0));
+    }
+
+    /// Starts the server process of a server that rejects all connections.
+    pub(crate) fn start_rejecting_process(&self) {
+        self.start_process_until(Some(1));
+    }
+
+    /// Starts the server process. Waits until `pg_isready` exits with this status.
+    fn start_process_until(&self, readiness: Option<i32>) {
         let mut server = as_unprivileged_user(Path::new("sh"));
         server
             .args(["-c", RUN_UNTIL_STDIN_CLOSES])
@@ -128,7 +138,7 @@ impl PostgresServer {
             .spawn()
             .expect("postgres runs");
         let begun = Instant::now();
-        while !self.is_accepting_connections() {
+        while self.readiness() != readiness {
             if let Ok(Some(status)) = server.try_wait() {
                 let mut said = String::new();
                 let _ = server
@@ -230,11 +240,11 @@ impl PostgresServer {
             .collect()
     }
 
-    fn is_accepting_connections(&self) -> bool {
-        self.client("pg_isready")
-            .arg("-q")
-            .status()
-            .is_ok_and(|status| status.success())
+    /// Returns the exit status of `pg_isready`: 0 if the server accepts connections, 1 if it rejects
+    /// them, as it does while it starts.
+    fn readiness(&self) -> Option<i32> {
+        let status = self.client("pg_isready").arg("-q").status();
+        status.ok().and_then(|status| status.code())
     }
 
     fn client(&self, name: &str) -> Command {

@@ -24,22 +24,31 @@ pub(crate) fn sandbox_providers_with_clock(
     clock: &Arc<dyn Clock>,
     settle: Duration,
 ) -> Vec<Arc<dyn Provider>> {
-    providers(env, clock, settle, None)
+    providers(env, env.sandbox.base_url().as_str(), clock, settle, None)
+}
+
+/// Returns the same clients, at an address at which nothing listens.
+pub(crate) fn unreachable_providers(env: &TestEnv) -> Vec<Arc<dyn Provider>> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let settle = Duration::from_secs(1);
+    providers(env, "http://127.0.0.1:1/", &clock, settle, None)
 }
 
 /// Returns clients that follow the lobby and what they discover, up to this number of streams each.
 pub(crate) fn discovering_providers(env: &TestEnv, limit: usize) -> Vec<Arc<dyn Provider>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    providers(env, &clock, Duration::from_secs(1), Some(limit))
+    let (url, settle) = (env.sandbox.base_url(), Duration::from_secs(1));
+    providers(env, url.as_str(), &clock, settle, Some(limit))
 }
 
 fn providers(
     env: &TestEnv,
+    base_url: &str,
     clock: &Arc<dyn Clock>,
     settle: Duration,
     discover_limit: Option<usize>,
 ) -> Vec<Arc<dyn Provider>> {
-    let base = Url::parse(&env.sandbox.base_url()).unwrap();
+    let base = Url::parse(base_url).unwrap();
     let account = |name: &str, provider| AccountSettings {
         name: name.to_owned(),
         provider,
