@@ -110,6 +110,12 @@ CREATE TABLE quarantined_message (
     CONSTRAINT quarantined_message_stream_id_fkey FOREIGN KEY (stream_id) REFERENCES stream(id)
 );
 
+CREATE TABLE quota (
+    account text COLLATE "C" NOT NULL,
+    until_ms bigint NOT NULL,
+    CONSTRAINT quota_pkey PRIMARY KEY (account)
+);
+
 CREATE TABLE run (
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
     account_id bigint NOT NULL,

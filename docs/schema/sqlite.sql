@@ -94,6 +94,11 @@ CREATE TABLE quarantined_message (
     PRIMARY KEY (account_id, hash)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE quota (
+    account  TEXT PRIMARY KEY,
+    until_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE run (
     id             INTEGER PRIMARY KEY,
     account_id     INTEGER NOT NULL REFERENCES account (id),

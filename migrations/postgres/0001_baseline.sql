@@ -264,6 +264,16 @@ CREATE TABLE quarantined_message (
     PRIMARY KEY (account_id, hash)
 );
 
+-- The time in which processes may send requests for an account. Each reserves a block behind all
+-- others before it sends, so that together they stay within one rate limit, and a process that
+-- follows a killed one waits until the block of that one is over.
+CREATE TABLE quota (
+    -- The name in the configuration. The account may not have been registered yet.
+    account  TEXT COLLATE "C" PRIMARY KEY,
+    -- Up to here all blocks are reserved. By the server's clock.
+    until_ms BIGINT NOT NULL
+);
+
 -- The passes of the engine, for 90 days.
 CREATE TABLE run (
     id             BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

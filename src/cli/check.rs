@@ -10,6 +10,7 @@ use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
 use super::open_archive::{open, open_to_read, require_writable};
 use super::output::{print_line, print_with_hint};
+use super::quota::share_quotas;
 use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
@@ -22,14 +23,21 @@ pub(super) async fn run(
     clock: Arc<dyn Clock>,
 ) -> Result<ExitOutcome, CliError> {
     print_line(format_args!("configuration: ok ({})", path.display()));
-    let troubled = check_database(&config.database.url).await?;
+    let url = &config.database.url;
+    let known_trouble = check_database(url).await?;
+    let providers = accounts::build_providers(config, None, &clock)?;
+    let shared = match known_trouble {
+        Some(_) => share_quotas(url, &providers, &clock).await,
+        None => None,
+    };
+    let troubled = known_trouble.unwrap_or_default();
     let mut outcome = ExitOutcome::Success;
-    for provider in accounts::build_providers(config, None, &clock)? {
+    for provider in &providers {
         let name = &provider.account().name;
         match provider.check_credentials().await {
             Ok(()) => {
                 if troubled.contains(name) {
-                    record_success(&config.database.url, &*provider, clock.now()).await?;
+                    record_success(url, &**provider, clock.now()).await?;
                 }
                 let skew = Some(provider.clock_skew()).filter(|skew| !skew.is_negligible());
                 let skew = skew.map(|skew| format!(", but {skew}; set it (NTP)"));
@@ -47,7 +55,10 @@ pub(super) async fn run(
             }
         }
     }
-    if let DatabaseUrl::Sqlite(path) = &config.database.url
+    if let Some(archive) = shared {
+        archive.close().await;
+    }
+    if let DatabaseUrl::Sqlite(path) = url
         && let Some(warning) = permission_warning(path)
     {
         print_line(format_args!("note: {warning}"));
@@ -58,8 +69,9 @@ pub(super) async fn run(
     Ok(outcome)
 }
 
-/// Tests the archive without a change to it. Returns the accounts that are known not to work.
-async fn check_database(url: &DatabaseUrl) -> Result<BTreeSet<String>, CliError> {
+/// Tests the archive without a change to it. Returns the accounts that are known not to work; `None`
+/// if there is no archive that can be used as it is.
+async fn check_database(url: &DatabaseUrl) -> Result<Option<BTreeSet<String>>, CliError> {
     let store = match open_to_read(url).await {
         Ok(store) => store,
         Err(StoreError::NotFound { location }) => {
@@ -67,13 +79,13 @@ async fn check_database(url: &DatabaseUrl) -> Result<BTreeSet<String>, CliError>
             print_line(format_args!(
                 "database: ok; `backscroll sync` or `backscroll run` creates the archive {location}"
             ));
-            return Ok(BTreeSet::new());
+            return Ok(None);
         }
         Err(StoreError::SchemaTooOld { found, known }) => {
             print_line(format_args!(
                 "database: ok; the next start upgrades it from schema {found} to {known}"
             ));
-            return Ok(BTreeSet::new());
+            return Ok(None);
         }
         Err(error) => return Err(error.into()),
     };
@@ -81,7 +93,7 @@ async fn check_database(url: &DatabaseUrl) -> Result<BTreeSet<String>, CliError>
     let troubled = troubled_accounts(&*store).await?;
     print_line(format_args!("database: ok ({})", store.location()));
     store.close().await;
-    Ok(troubled)
+    Ok(Some(troubled))
 }
 
 /// Returns the accounts with a pause, an error or an alarm of their own.

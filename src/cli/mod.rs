@@ -35,6 +35,7 @@ mod open_archive;
 mod output;
 mod plan;
 mod progress;
+mod quota;
 mod requeue;
 mod run;
 #[cfg(feature = "sandbox")]

@@ -16,6 +16,7 @@
 //! | How long are the delays between retries? | [`retry`] |
 //! | How are numbers and durations formatted for people? | [`mod@format`] |
 //! | How is a table of text aligned and cut? | [`text_table`] |
+//! | How do several processes share one rate limit? | [`quota`] |
 //! | How are mutexes locked? | [`lock`] |
 //! | Where does the current time come from? | [`clock`] |
 
@@ -29,6 +30,7 @@ pub mod identity;
 pub mod lock;
 pub mod message;
 pub mod participant;
+pub mod quota;
 pub mod retry;
 pub mod stream;
 pub mod text_table;

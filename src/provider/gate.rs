@@ -37,8 +37,10 @@ impl Gate {
     pub fn new(requests_per_second: f64, machine: Arc<dyn Clock>) -> Self {
         let rate_limiter = RateLimiter::per_second(requests_per_second);
         if requests_per_second <= limits::MAX_PROVIDER_RATE {
-            // Another process may have used up the current second.
-            rate_limiter.pause_until(Instant::now() + limits::HANDOVER_PAUSE);
+            // A process before this one may have used up the current second. If the archive is known,
+            // its record tells; if there is none yet, nothing does.
+            let pause = limits::HANDOVER_PAUSE.max(rate_limiter.period());
+            rate_limiter.pause_until(Instant::now() + pause);
         }
         Self {
             rate_limiter,

@@ -55,13 +55,13 @@ impl HttpClient {
         let limiter = self.gate.rate_limiter();
         let mut attempts = 0;
         loop {
-            limiter
+            let sent = limiter
                 .acquire(priority)
                 .await
                 .map_err(|remaining| self.gate.paused(remaining))?;
             let attempt = self
                 .transport
-                .attempt(&self.gate, operation, make_request()?)
+                .attempt(&self.gate, operation, make_request()?, sent)
                 .await;
             self.gate.traffic().record_outcome(attempt.outcome());
             let failure = match attempt {

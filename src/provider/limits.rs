@@ -80,7 +80,7 @@ pub(super) const ANSWER_BACKOFF: Backoff = Backoff {
 pub(super) const RECOVERY_PERIOD: Duration = Duration::from_secs(10);
 
 /// Rates above this, in requests a second, are treated as no limit of a real provider: they need no
-/// pause at start.
+/// pause at start, and are not shared between processes.
 pub(super) const MAX_PROVIDER_RATE: f64 = 1000.0;
 
 /// The time over which the measured request rate is averaged: half the weight lies within the last
@@ -101,6 +101,12 @@ pub(super) mod rate {
     /// Decay per request of the observed timer lateness. Requests may reach the provider this much
     /// late, so the spacing grows by it; a slower decay keeps a once busy machine slow for longer.
     pub(in crate::provider) const LATENESS_DECAY: f64 = 0.99;
+    /// The distance between the requests of two processes, beyond that of two requests. It covers what
+    /// the last request of one is late. Less risks a 429; more wastes quota while they take turns.
+    pub(in crate::provider) const PROCESS_DISTANCE: Duration = Duration::from_millis(500);
+    /// The longest wait for the archive to reserve a block of time. Then the requests go on without
+    /// it: an archive that fails is reported elsewhere, and must not look like a slow provider.
+    pub(in crate::provider) const MAX_RESERVATION_TIME: Duration = Duration::from_secs(5);
     /// The longest sleep of a waiting request before it checks again for a pause or for a request
     /// that goes first.
     pub(in crate::provider) const RECHECK_INTERVAL: Duration = Duration::from_secs(1);

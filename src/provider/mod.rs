@@ -8,6 +8,8 @@
 //! |---|---|
 //! | What does the engine ask of a provider, and what is answered? | this file, `survey.rs`, `discovery.rs` |
 //! | Where is the rate limit? | `rate_limiter.rs`, `send_log.rs`; [`Gate`] hands it out |
+//! | How do several processes share the rate limit? | `quota_blocks.rs`; the record: `sync/quota.rs` |
+//! | When does a request count that opens a connection? | `sent_time.rs` |
 //! | How does the retry work? | `http_client.rs`; after a pass: [`Disposition`] in `error.rs` |
 //! | How is a request sent, and what bounds its answer? | `transport.rs` |
 //! | How is a request authenticated? | `agora/credentials.rs`, `web3mq/credentials.rs` |
@@ -49,10 +51,12 @@ mod gate;
 mod http_client;
 mod json;
 pub mod limits;
+mod quota_blocks;
 pub mod rate_limiter;
 mod redaction;
 mod retry_after;
 mod send_log;
+mod sent_time;
 mod splitting;
 mod survey;
 #[cfg(test)]
@@ -79,6 +83,7 @@ pub use discovery::{Directories, DirectoryPage, StreamFinder};
 pub use error::{Disposition, ProviderError};
 pub use gate::Gate;
 use limits::HANDOVER_PAUSE;
+pub use quota_blocks::QuotaRecord;
 pub use survey::{FetchedWindow, RangeCount, ReadPosition, ReadRoom, Survey, WindowRequest};
 pub use transport::ClientSetupError;
 
@@ -221,7 +226,8 @@ impl dyn Provider + '_ {
         self.gate().pause_until(Instant::now() + pause, reason);
     }
 
-    /// Sends no request for a moment, after the account changed hands.
+    /// Sends no request for a moment, after another configuration of this process has used the
+    /// account, perhaps with another archive.
     pub fn pause_for_handover(&self) {
         self.pause_for(HANDOVER_PAUSE, "the account changed hands");
     }

@@ -1,15 +1,18 @@
 //! The rate limit of an account: never more requests in any second than the provider allows.
 
 use crate::domain::lock::lock;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep_until};
 
-use super::limits::MAX_SHORT_PAUSE;
-use super::limits::rate::{RECHECK_INTERVAL, SLOT_RESERVATION};
+use super::limits::rate::{PROCESS_DISTANCE, RECHECK_INTERVAL, SLOT_RESERVATION};
+use super::limits::{MAX_PROVIDER_RATE, MAX_SHORT_PAUSE};
+use super::quota_blocks::{QuotaBlocks, QuotaRecord};
 use super::send_log::{RateLimit, SendLog};
+use super::sent_time::SentTime;
 
 /// The order of waiting requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,13 +26,14 @@ pub enum Priority {
 
 /// A rate limiter with two priorities. Requests of one priority go in the order they came. No
 /// sliding second holds more than the rate, and the requests are evenly spaced, so that no shorter
-/// time holds a burst.
+/// time holds a burst. Where other processes use the account, too, each sends in its own blocks of
+/// time.
 #[derive(Debug)]
 pub struct RateLimiter {
     /// `None` if the account has no limit.
     limit: Option<RateLimit>,
     /// The lock is handed over in order of arrival and held while waiting: its holder goes next.
-    send_log: Mutex<SendLog>,
+    schedule: Mutex<SendSchedule>,
     /// The number of waiting requests of both priorities.
     waiting: AtomicUsize,
     /// The number of waiting requests of high priority.
@@ -41,13 +45,26 @@ pub struct RateLimiter {
     paused_until: std::sync::Mutex<Option<Instant>>,
 }
 
+/// The requests that were sent, and the time in which further ones may be.
+#[derive(Debug)]
+struct SendSchedule {
+    log: SendLog,
+    blocks: QuotaBlocks,
+}
+
 impl RateLimiter {
     /// Makes a limiter for this many requests a second; 0 or less means without a limit.
     pub fn per_second(rate: f64) -> Self {
         let is_limited = rate > 0.0 && rate.is_finite();
+        let limit = is_limited.then(|| RateLimit::per_second(rate));
+        let period = limit.map_or(Duration::ZERO, RateLimit::period);
+        let spacing = limit.map_or(Duration::ZERO, RateLimit::average_spacing);
         Self {
-            limit: is_limited.then(|| RateLimit::per_second(rate)),
-            send_log: Mutex::default(),
+            limit,
+            schedule: Mutex::new(SendSchedule {
+                log: SendLog::default(),
+                blocks: QuotaBlocks::new(period, spacing + PROCESS_DISTANCE),
+            }),
             waiting: AtomicUsize::new(0),
             waiting_high: AtomicUsize::new(0),
             queue_drained: Notify::new(),
@@ -61,19 +78,49 @@ impl RateLimiter {
         self.limit.map(RateLimit::requests_per_second)
     }
 
-    /// Waits until this request may be sent. Cancel-safe: a cancelled wait uses no slot.
+    /// Shares the rate with all processes that use this record. Does nothing without a limit, or with
+    /// one that no provider has.
+    pub async fn share_through(&self, record: Arc<dyn QuotaRecord>) {
+        if self.can_be_shared() {
+            self.schedule.lock().await.blocks.share_through(record);
+        }
+    }
+
+    /// True if the limit is one that a provider may have.
+    pub fn can_be_shared(&self) -> bool {
+        self.requests_per_second()
+            .is_some_and(|rate| rate <= MAX_PROVIDER_RATE)
+    }
+
+    /// The time over which the provider counts requests.
+    pub(super) fn period(&self) -> Duration {
+        self.limit.map_or(Duration::ZERO, RateLimit::period)
+    }
+
+    /// Waits until this request may be sent, and returns its time. Cancel-safe: a cancelled wait uses
+    /// no slot.
     ///
     /// Returns the rest of a pause as an error if it is longer than [`MAX_SHORT_PAUSE`].
-    pub async fn acquire(&self, priority: Priority) -> Result<(), Duration> {
+    pub async fn acquire(&self, priority: Priority) -> Result<SentTime, Duration> {
         let _queued = QueuedRequest::enqueue(self, priority);
         let must_yield =
             || priority == Priority::Normal && self.waiting_high.load(Ordering::SeqCst) > 0;
-        let (mut log, awaited) = loop {
+        let (mut schedule, lateness) = loop {
             let drained = self.queue_drained.notified();
-            let log = self.send_log.lock().await;
-            let mut awaited = None;
+            let mut schedule = self.schedule.lock().await;
+            let (mut awaited, mut lateness) = (None, Duration::ZERO);
             // Checked again after each wait: a request of high priority may have come meanwhile.
-            while let Some(slot) = self.next_slot(&log).filter(|_| !must_yield()) {
+            while !must_yield() {
+                let Some(slot) = self.next_slot(&mut schedule) else {
+                    let now = Instant::now();
+                    let late = |slot| now.saturating_duration_since(slot);
+                    lateness = awaited.take().map_or(lateness, late);
+                    if !schedule.blocks.has_ended(now) {
+                        break;
+                    }
+                    schedule.blocks.reserve_next().await;
+                    continue;
+                };
                 awaited = Some(slot);
                 if let Some(remaining) = self.long_pause() {
                     return Err(remaining);
@@ -82,15 +129,18 @@ impl RateLimiter {
                 sleep_until(slot.min(Instant::now() + RECHECK_INTERVAL)).await;
             }
             if !must_yield() {
-                break (log, awaited);
+                break (schedule, lateness);
             }
-            drop(log);
+            drop(schedule);
             drained.await;
         };
+        let now = Instant::now();
+        let sent = SentTime::at(now);
         if let Some(limit) = self.limit {
-            log.record(Instant::now(), awaited, limit);
+            schedule.log.record(&sent, now, lateness, limit);
+            schedule.blocks.record_sent(now);
         }
-        Ok(())
+        Ok(sent)
     }
 
     /// Waits until a request could be sent at once and none is waiting. The slot is then reserved
@@ -108,7 +158,7 @@ impl RateLimiter {
                 drained.await;
                 continue;
             }
-            let slot = self.next_slot(&*self.send_log.lock().await);
+            let slot = self.next_slot(&mut *self.schedule.lock().await);
             let now = Instant::now();
             let reserved = lock(&self.reserved_until).filter(|until| *until > now);
             let Some(slot) = slot.max(reserved) else {
@@ -120,10 +170,14 @@ impl RateLimiter {
     }
 
     /// The time at which the next request may be sent; `None` if that is now.
-    fn next_slot(&self, log: &SendLog) -> Option<Instant> {
+    fn next_slot(&self, schedule: &mut SendSchedule) -> Option<Instant> {
+        let now = Instant::now();
         let paused = *lock(&self.paused_until);
-        let by_rate = self.limit.and_then(|limit| log.next_slot(limit));
-        paused.max(by_rate).filter(|&slot| slot > Instant::now())
+        let by_rate = self
+            .limit
+            .and_then(|limit| schedule.log.next_slot(now, limit));
+        let by_block = schedule.blocks.begin();
+        paused.max(by_rate).max(by_block).filter(|&slot| slot > now)
     }
 
     /// Sends no request before `until`. Returns false if a pause that lasts longer stays.

@@ -14,6 +14,7 @@ use super::error::ProviderError;
 use super::gate::Gate;
 use super::limits::{CONNECT_TIMEOUT, MAX_BODY_BYTES, MAX_CONCURRENT_BODY_BYTES};
 use super::retry_after::retry_after;
+use super::sent_time::{OpeningObserver, SentTime};
 use super::traffic::RequestOutcome;
 
 /// A request, made anew for every attempt.
@@ -80,6 +81,7 @@ impl Transport {
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
             .https_only(!is_plain)
+            .connector_layer(OpeningObserver)
             .user_agent(concat!("backscroll/", env!("CARGO_PKG_VERSION")));
         if is_plain {
             builder = builder.no_proxy();
@@ -95,12 +97,13 @@ impl Transport {
         })
     }
 
-    /// Sends one request. `operation` names it in errors.
+    /// Sends one request. `operation` names it in errors, and `sent` is its time in the rate limit.
     pub(super) async fn attempt(
         &self,
         gate: &Gate,
         operation: &'static str,
         request: ProviderRequest,
+        sent: SentTime,
     ) -> Attempt {
         let ProviderRequest {
             method,
@@ -117,8 +120,8 @@ impl Transport {
             builder = builder.body(body);
         }
         gate.traffic().record_sent();
-        let sent = Instant::now();
-        let response = match builder.send().await {
+        let asked = Instant::now();
+        let response = match sent.follow(builder.send()).await {
             Ok(response) => response,
             // Only this request cannot be made: its address or a header is too long or not valid.
             Err(error) if error.is_builder() => {
@@ -128,7 +131,7 @@ impl Transport {
             Err(error) => return Attempt::unreachable(&error),
         };
         if let Some(date) = response.headers().get(DATE).and_then(|d| d.to_str().ok()) {
-            gate.clock().observe(date, sent, Instant::now());
+            gate.clock().observe(date, asked, Instant::now());
         }
         let status = response.status();
         let retry_after = retry_after(response.headers(), gate.clock().now());

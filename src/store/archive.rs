@@ -8,6 +8,7 @@ use super::audit::Audit;
 use super::dialect::Dialect;
 use super::driver::fetch_all;
 use super::error::StoreError;
+use super::quota::Quotas;
 use super::records::Records;
 use super::reports::Reports;
 use super::sql_store::SqlStore;
@@ -16,10 +17,10 @@ use super::windows::Windows;
 /// An archive.
 ///
 /// Each method is one transaction or one read. Times are arguments; the database's own clock is
-/// never used. A future that is dropped leaves either all of its effect or none. Functions that
+/// used by [`Quotas`] only. A future that is dropped leaves either all of its effect or none. Functions that
 /// need one role only take `&dyn Reports` and the like.
 #[async_trait]
-pub trait Archive: Accounts + Windows + Audit + Records + Reports + AlarmLog {
+pub trait Archive: Accounts + Quotas + Windows + Audit + Records + Reports + AlarmLog {
     /// Returns the location of the archive for display: a path, or a database and its server.
     fn location(&self) -> &str;
 

@@ -185,6 +185,12 @@ pub(super) trait Dialect: MessageTable + Locking {
     /// Inserts or updates an alarm.
     const UPSERT_ALARM: &'static str;
 
+    /// Reserves a block of an account's time. Binds the account's name; the length of the block; the
+    /// end of the caller's last block or NULL; the distance from the block of another process; the
+    /// latest end of the others' blocks, from now; and, unless the database is shared, the current
+    /// time. All are in milliseconds. Returns the time until it begins, and its end.
+    const RESERVE_BLOCK: &'static str;
+
     /// Returns the size of the archive on disk in bytes.
     const ARCHIVE_SIZE: &'static str;
 

@@ -13,6 +13,10 @@ pub(super) const MAX_JOINED_MESSAGES: u64 = 1000;
 /// bits. A smaller value may cut a true count.
 pub(super) const MAX_PROVIDER_COUNT: u64 = 1_000_000_000_000;
 
+/// The most blocks of other processes that a process waits for before its own. More of them come from
+/// a clock that was set back. Less lets processes that share an account run into each other.
+pub(super) const MAX_BLOCKS_AHEAD: u32 = 8;
+
 /// A joined ledger row longer than this, in seconds, must fit into the provider's retention
 /// twice. A row that is partly expired cannot be counted or fetched again. A larger value allows
 /// longer rows at providers with a short retention.

@@ -58,6 +58,7 @@ mod path_fault;
 mod postgres;
 mod process_id;
 mod quarantine;
+mod quota;
 mod records;
 mod reports;
 mod rows;
@@ -87,6 +88,7 @@ pub use model::{
 pub use path_fault::{Owner, PathFault};
 pub use postgres::PostgresStore;
 pub use process_id::describe_this_process;
+pub use quota::Quotas;
 pub use records::Records;
 pub use reports::Reports;
 pub use schema::{Schema, ViewFile};

@@ -46,6 +46,7 @@ mod pipeline;
 mod plan;
 pub mod progress;
 mod purpose;
+pub mod quota;
 pub mod refetch;
 mod session;
 mod session_keeper;

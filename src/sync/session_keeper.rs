@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::SyncError;
 use super::horizon::horizon;
+use super::quota::share_quota;
 use super::session::{Session, check_not_paused, record_account_failure, record_pause};
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
@@ -78,6 +79,7 @@ impl SessionKeeper {
         };
         let id = self.archive.register(&new_account(None)).await?.account;
         self.acquire_lease(id).await?;
+        share_quota(&*provider, &self.archive, &self.clock).await;
         // Read again under the lease: the process that held it may have recorded a pause.
         let registered = self.archive.register(&new_account(None)).await?;
         self.adopt_pause(&registered).await?;
@@ -146,7 +148,6 @@ impl SessionKeeper {
         match &lease {
             Ok(_) if self.is_standby => {
                 self.is_standby = false;
-                self.provider.pause_for_handover();
                 tracing::info!(account = name, "taken over");
             }
             Err(StoreError::InUse { holder, .. }) if !self.is_standby => {

@@ -18,6 +18,7 @@ use super::limits::{
 };
 use super::open_archive::open_to_read;
 use super::output::print_json;
+use super::quota::share_quotas;
 use super::{accounts, sync};
 use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::Clock;
@@ -71,13 +72,19 @@ pub(super) async fn run(
     accounts::log_warnings(config, args.account(), clock.now());
     let providers = accounts::build_providers(config, args.wanted.account.as_deref(), &clock)?;
     let known = read_archive(&config.database.url, clock.now()).await?;
+    let shared = match &known {
+        Some(_) => share_quotas(&config.database.url, &providers, &clock).await,
+        None => None,
+    };
+    let known = known.unwrap_or_default();
     let room = find_room(&config.database.url);
     let plans = providers.iter().map(async |provider| {
         let is_in_use = known.is_in_use(&provider.account().name, clock.now());
         let options = PreviewOptions {
             bounds,
             max_counts: args.ranges as usize,
-            is_account_in_use: is_in_use,
+            // Without turns, at least the rate is low.
+            is_account_in_use: is_in_use && shared.is_none(),
         };
         let message_size = known.message_size(&config.database.url, provider.account().provider);
         let provider = &**provider;
@@ -90,6 +97,9 @@ pub(super) async fn run(
         }
     });
     let plans: Vec<AccountPlan<'_>> = join_all(plans).await;
+    if let Some(archive) = &shared {
+        archive.close().await;
+    }
     if args.json {
         print_json(&json::plans_json(&plans, room.as_ref()));
     } else {
@@ -123,9 +133,10 @@ fn find_room(url: &DatabaseUrl) -> Option<Room> {
     Some(Room { folder, space })
 }
 
-async fn read_archive(url: &DatabaseUrl, now: Millis) -> Result<KnownHistory, CliError> {
+/// Reads the archive. `None` if there is none yet.
+async fn read_archive(url: &DatabaseUrl, now: Millis) -> Result<Option<KnownHistory>, CliError> {
     let store = match open_to_read(url).await {
-        Err(StoreError::NotFound { .. }) => return Ok(KnownHistory::default()),
+        Err(StoreError::NotFound { .. }) => return Ok(None),
         store => store?,
     };
     let known = KnownHistory {
@@ -134,7 +145,7 @@ async fn read_archive(url: &DatabaseUrl, now: Millis) -> Result<KnownHistory, Cl
         bytes: store.size_bytes().await?,
     };
     store.close().await;
-    Ok(known)
+    Ok(Some(known))
 }
 
 impl KnownHistory {

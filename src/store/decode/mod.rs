@@ -8,7 +8,7 @@ mod record;
 mod report;
 
 pub(super) use columns::{
-    count, duration_s, int, optional_int, optional_text, scope, second, text, window,
+    count, duration_s, int, millis, optional_int, optional_text, scope, second, text, window,
 };
 pub(super) use record::{
     account_ledger, account_record, alarm, archived_message, chain_link, conversation,

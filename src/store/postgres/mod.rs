@@ -290,6 +290,7 @@ impl Dialect for Postgres {
     const RESTORE_STREAM: &'static str = sql::RESTORE_STREAM;
     const UPSERT_CONVERSATION: &'static str = sql::UPSERT_CONVERSATION;
     const UPSERT_ALARM: &'static str = sql::UPSERT_ALARM;
+    const RESERVE_BLOCK: &'static str = sql::RESERVE_BLOCK;
     const ARCHIVE_SIZE: &'static str = sql::ARCHIVE_SIZE;
 
     const TAKE_VIEW: Option<&'static str> = Some(sql::TAKE_VIEW);

@@ -8,7 +8,8 @@
 
 use crate::store::dialect::{InsertMode, PerAccessPath};
 use crate::store::sql::{
-    message_joins, read_links, restore_stream, upsert_alarm, upsert_conversation, upsert_streams,
+    message_joins, read_links, reserve_block, restore_stream, upsert_alarm, upsert_conversation,
+    upsert_streams,
 };
 
 /// The seconds after 1970 at which `message.archived_at_s` is 0. The statements that read the
@@ -404,6 +405,13 @@ pub(super) const UPDATE_MESSAGES: &str = "
 pub(super) const RESERVE_IDS: &str = "
     SELECT setval('message_id', $1) FROM message_id
     WHERE $1 > 0 AND (last_value < $1 OR NOT is_called)";
+
+/// See [`Dialect::RESERVE_BLOCK`](crate::store::dialect::Dialect::RESERVE_BLOCK).
+pub(super) const RESERVE_BLOCK: &str = reserve_block!(
+    "greatest",
+    "least",
+    "(extract(epoch FROM clock_timestamp()) * 1000)::BIGINT"
+);
 
 pub(super) const ARCHIVE_SIZE: &str = "
     SELECT CAST(coalesce(sum(pg_total_relation_size(oid)), 0) AS BIGINT) AS bytes

@@ -107,3 +107,27 @@ pub(in crate::store) const END_RUN: &str = "
     SET finished_at_ms = $2, requests = $3, new = $4, changed = $5, windows = $6, errors = $7,
         last_error = $8, lag_s = $9
     WHERE id = $1";
+
+/// Reserves a block of an account's time. `$max` and `$min` are the functions of two numbers, and
+/// `$now` is the current time.
+macro_rules! reserve_block {
+    ($max:literal, $min:literal, $now:literal) => {
+        concat!(
+            "INSERT INTO quota AS q (account, until_ms) VALUES ($1, ",
+            $now,
+            " + $2) ON CONFLICT (account) DO UPDATE SET until_ms = $2 + ",
+            $max,
+            "(",
+            $now,
+            ", ",
+            $min,
+            "(q.until_ms, ",
+            $now,
+            " + $5) + CASE WHEN q.until_ms = $3 THEN 0 ELSE $4 END)",
+            " RETURNING until_ms - $2 - ",
+            $now,
+            " AS begins_in_ms, until_ms"
+        )
+    };
+}
+pub(in crate::store) use reserve_block;

@@ -250,6 +250,7 @@ impl Dialect for Sqlite {
     const RESTORE_STREAM: &'static str = sql::RESTORE_STREAM;
     const UPSERT_CONVERSATION: &'static str = sql::UPSERT_CONVERSATION;
     const UPSERT_ALARM: &'static str = sql::UPSERT_ALARM;
+    const RESERVE_BLOCK: &'static str = sql::RESERVE_BLOCK;
     const ARCHIVE_SIZE: &'static str = sql::ARCHIVE_SIZE;
     const FIND_NUL: Option<&'static str> = Some(sql::FIND_NUL);
     const EMPTY_LOG: &'static str = sql::EMPTY_LOG;

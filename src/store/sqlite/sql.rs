@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use crate::store::dialect::InsertMode;
 use crate::store::sql::{
-    message_joins, restore_stream, upsert_alarm, upsert_conversation, upsert_streams,
+    message_joins, reserve_block, restore_stream, upsert_alarm, upsert_conversation, upsert_streams,
 };
 
 pub(super) const UPDATE_MESSAGE: &str = "
@@ -86,6 +86,9 @@ pub(super) const UPSERT_CONVERSATION: &str = upsert_conversation!("account_id, n
 
 /// See [`Dialect::UPSERT_ALARM`](crate::store::dialect::Dialect::UPSERT_ALARM).
 pub(super) const UPSERT_ALARM: &str = upsert_alarm!("account, stream, kind, since_ms");
+
+/// See [`Dialect::RESERVE_BLOCK`](crate::store::dialect::Dialect::RESERVE_BLOCK).
+pub(super) const RESERVE_BLOCK: &str = reserve_block!("max", "min", "$6");
 
 pub(super) const ARCHIVE_SIZE: &str = "
     SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size";

@@ -10,3 +10,4 @@ mod random_faults;
 mod rate_limit;
 mod refusals;
 mod renamed_fields;
+mod shared_quota;

@@ -31,6 +31,7 @@ mod ledger;
 mod ledger_truth;
 mod postgres;
 mod query_plans;
+mod quota;
 mod read_only;
 mod refetch;
 mod schema_dump;
