@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use backscroll::cli::scratch::{ProcessUsage, ScratchDatabase};
 use backscroll::domain::clock::Clock;
-use backscroll::store::{Archive, NewAccount, RegisteredAccount, WriteCounts};
+use backscroll::store::{Archive, NewAccount, RegisteredAccount, WantedHistory, WriteCounts};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tokio::time::{Instant, sleep};
 
@@ -46,12 +46,14 @@ pub(super) async fn measure_commits(
     clock: &dyn Clock,
 ) -> Result<WriteSpeed, BenchError> {
     let streams = history::streams();
-    let account = NewAccount {
-        name: "bench",
-        provider: "agora",
-        streams: Some(&streams),
+    let wanted = WantedHistory {
         since: Some(START),
-        horizon: None,
+        reach: None,
+        now: clock.now().second(),
+    };
+    let account = NewAccount {
+        streams: Some((&streams[..], wanted)),
+        ..NewAccount::named("bench", "agora")
     };
     let RegisteredAccount {
         account, streams, ..

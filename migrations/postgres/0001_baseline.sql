@@ -84,6 +84,10 @@ CREATE TABLE account (
     name              TEXT COLLATE "C" NOT NULL UNIQUE,
     -- `agora` or `web3mq`.
     provider          TEXT COLLATE "C" NOT NULL,
+    -- What tells its history from all others: Agora's App ID or Web3MQ's user, and the node of
+    -- Web3MQ (host, port and path). The same name with another identity is refused. NULL: unknown.
+    owner             TEXT COLLATE "C",
+    node              TEXT COLLATE "C",
     -- The frontier: the state of the account at its latest pass.
     -- The provider's retention edge: what is older cannot be fetched. NULL: the provider has none.
     horizon_s         BIGINT,
@@ -107,6 +111,8 @@ CREATE TABLE account (
     hint              TEXT,
     -- This machine's clock minus the provider's at the latest pass, in milliseconds.
     clock_skew_ms     BIGINT NOT NULL DEFAULT 0,
+    -- The configured settle period. Where it changes, the next two start anew. NULL: not known yet.
+    settle_ms         BIGINT,
     -- The settle period, if late messages have made it longer than configured. NULL: as configured.
     settle_override_s BIGINT,
     -- Stragglers since the settle period was last changed: messages that arrived in a window
@@ -129,8 +135,12 @@ CREATE TABLE stream (
     account_id    BIGINT NOT NULL REFERENCES account (id),
     -- What is requested: `destination=lobby`, `source=alice&destination=bob`, `topic=group:…`.
     key           TEXT COLLATE "C" NOT NULL,
-    -- From here on its history is wanted.
+    -- From here on its history is wanted. It follows from the configuration and from followed_at_s,
+    -- and is computed at each start.
     wanted_from_s BIGINT NOT NULL,
+    -- The provider's time when it was first followed. Without a configured start, history is wanted
+    -- as far back as could be fetched then.
+    followed_at_s BIGINT NOT NULL DEFAULT 0,
     -- 1: it is followed. 0: the configuration no longer lists it; what is archived stays.
     active        BIGINT NOT NULL DEFAULT 1 CHECK (active IN (0, 1)),
     -- 1: it was discovered. 0: the configuration lists it.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use reqwest::Url;
 use secrecy::ExposeSecret;
 
 use super::error::CliError;
@@ -10,6 +11,7 @@ use crate::config::{
     AgoraAccountConfig, AgoraAuth, Config, ConfigError, DestinationKind, DiscoveryMode, Secret,
     Web3mqAccountConfig,
 };
+use crate::domain::account::AccountIdentity;
 use crate::domain::clock::Clock;
 use crate::domain::message::ConversationKind;
 use crate::domain::time::Millis;
@@ -18,6 +20,7 @@ use crate::provider::agora::{
 };
 use crate::provider::web3mq::{Identity, SessionKey, Web3mq, Web3mqSettings};
 use crate::provider::{AccountSettings, Gate, Provider, ProviderKind};
+use crate::store::{Archive, NewAccount, StoreError};
 
 /// The use that a command makes of its providers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +56,26 @@ pub(super) fn build_offline_providers(
     clock: &Arc<dyn Clock>,
 ) -> Result<Vec<Arc<dyn Provider>>, CliError> {
     build(config, wanted, ProviderUse::Offline, clock)
+}
+
+/// Errors if the archive knows an account by the name of another account.
+pub(super) async fn check_identities(
+    providers: &[Arc<dyn Provider>],
+    store: &dyn Archive,
+) -> Result<(), StoreError> {
+    for provider in providers {
+        store.check_identity(&known_account(&**provider)).await?;
+    }
+    Ok(())
+}
+
+/// Returns an account as the archive knows it, without its streams.
+pub(super) fn known_account(provider: &dyn Provider) -> NewAccount<'_> {
+    let account = provider.account();
+    NewAccount {
+        identity: account.identity.as_ref(),
+        ..NewAccount::named(&account.name, account.provider.name())
+    }
 }
 
 fn build(
@@ -106,6 +129,11 @@ fn build_agora(
     let account = AccountSettings {
         name: config.name.clone(),
         provider: ProviderKind::Agora,
+        identity: read_owner(&config.app_id, purpose)?.map(|owner| AccountIdentity {
+            owner,
+            node: None,
+            former_node: None,
+        }),
         settle: config.settle,
         retention: Some(config.retention),
         since: config.since,
@@ -130,8 +158,9 @@ fn build_agora(
         };
         Some((stream.destination.clone()?, kind))
     });
-    let gate =
-        Gate::new(config.requests_per_second, clock.clone()).with_request_timeout(config.timeout);
+    let gate = Gate::new(config.requests_per_second, clock.clone())
+        .with_request_timeout(config.timeout)
+        .with_settle(config.settle);
     let kinds: HashMap<String, ConversationKind> = kinds.collect();
     let discovery = match config.discover {
         DiscoveryMode::Nothing => None,
@@ -177,6 +206,11 @@ fn build_web3mq(
     let account = AccountSettings {
         name: config.name.clone(),
         provider: ProviderKind::Web3mq,
+        identity: read_owner(&config.user_id, purpose)?.map(|owner| AccountIdentity {
+            owner,
+            node: Some(node_of(&config.base_url)),
+            former_node: config.moved_from.as_ref().map(node_of),
+        }),
         settle: config.settle,
         retention: config.retention,
         since: config.since,
@@ -197,8 +231,9 @@ fn build_web3mq(
             send_public_key: false,
         },
     };
-    let gate =
-        Gate::new(config.requests_per_second, clock.clone()).with_request_timeout(config.timeout);
+    let gate = Gate::new(config.requests_per_second, clock.clone())
+        .with_request_timeout(config.timeout)
+        .with_settle(config.settle);
     let topics = config
         .streams
         .iter()
@@ -214,6 +249,14 @@ fn build_web3mq(
     Ok(Web3mq::new(settings, gate)?)
 }
 
+/// Returns the node that a URL leads to: host, port and path. The scheme does not tell nodes apart.
+fn node_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port().map(|port| format!(":{port}"));
+    let path = url.path().trim_end_matches('/');
+    format!("{host}{}{path}", port.unwrap_or_default())
+}
+
 fn read_session_key(config: &Web3mqAccountConfig) -> Result<SessionKey, CliError> {
     let mut seed = [0; 32];
     hex::decode_to_slice(config.private_key.read()?.expose_secret(), &mut seed).map_err(|_| {
@@ -223,6 +266,14 @@ fn read_session_key(config: &Web3mqAccountConfig) -> Result<SessionKey, CliError
         ))
     })?;
     Ok(SessionKey::from_seed(&seed))
+}
+
+/// Reads the App ID or the user of an account. `None` if it cannot be read and is not needed.
+fn read_owner(value: &Secret, purpose: ProviderUse) -> Result<Option<String>, ConfigError> {
+    match purpose {
+        ProviderUse::Requests => Ok(Some(read_text(value)?)),
+        ProviderUse::Offline => Ok(read_text(value).ok()),
+    }
 }
 
 /// Reads a value that is no secret by itself.

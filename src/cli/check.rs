@@ -15,7 +15,7 @@ use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
 use crate::provider::Provider;
-use crate::store::{Archive, IfMissing, NewAccount, StoreError, permission_warning};
+use crate::store::{Archive, IfMissing, StoreError, permission_warning};
 
 pub(super) async fn run(
     path: &Path,
@@ -24,8 +24,8 @@ pub(super) async fn run(
 ) -> Result<ExitOutcome, CliError> {
     print_line(format_args!("configuration: ok ({})", path.display()));
     let url = &config.database.url;
-    let known_trouble = check_database(url).await?;
     let providers = accounts::build_providers(config, None, &clock)?;
+    let known_trouble = check_database(url, &providers).await?;
     let shared = match known_trouble {
         Some(_) => share_quotas(url, &providers, &clock).await,
         None => None,
@@ -71,7 +71,10 @@ pub(super) async fn run(
 
 /// Tests the archive without a change to it. Returns the accounts that are known not to work; `None`
 /// if there is no archive that can be used as it is.
-async fn check_database(url: &DatabaseUrl) -> Result<Option<BTreeSet<String>>, CliError> {
+async fn check_database(
+    url: &DatabaseUrl,
+    providers: &[Arc<dyn Provider>],
+) -> Result<Option<BTreeSet<String>>, CliError> {
     let store = match open_to_read(url).await {
         Ok(store) => store,
         Err(StoreError::NotFound { location }) => {
@@ -90,6 +93,7 @@ async fn check_database(url: &DatabaseUrl) -> Result<Option<BTreeSet<String>>, C
         Err(error) => return Err(error.into()),
     };
     require_writable(url).await?;
+    accounts::check_identities(providers, &*store).await?;
     let troubled = troubled_accounts(&*store).await?;
     print_line(format_args!("database: ok ({})", store.location()));
     store.close().await;
@@ -121,13 +125,7 @@ async fn record_success(
 ) -> Result<(), CliError> {
     let store = open(url, IfMissing::Refuse).await?;
     let name = &provider.account().name;
-    let known = NewAccount {
-        name,
-        provider: provider.account().provider.name(),
-        streams: None,
-        since: None,
-        horizon: None,
-    };
+    let known = accounts::known_account(provider);
     let account = store.register(&known).await?.account;
     store.pause(account, None).await?;
     store.record_account_error(account, None).await?;

@@ -77,7 +77,7 @@ impl CliError {
     /// otherwise.
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Usage(_) => 2,
+            Self::Config(_) | Self::Usage(_) | Self::Store(StoreError::OtherIdentity { .. }) => 2,
             #[cfg(feature = "sandbox")]
             Self::Scratch(error) if error.is_usage() => 2,
             _ => 1,

@@ -11,11 +11,14 @@ use super::output::print_line;
 use super::table::thousands;
 use crate::config::Config;
 use crate::domain::clock::Clock;
+use crate::provider::Provider;
 use crate::store::IfMissing;
 use crate::sync::refetch::requeue::{Requeued, requeue};
 
 pub(super) async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<ExitOutcome, CliError> {
     let store = open_to_write(&config.database.url, IfMissing::Refuse, &*clock).await?;
+    let providers = accounts::build_offline_providers(config, |_| true, &clock)?;
+    accounts::check_identities(&providers, &*store).await?;
     let quarantined: BTreeSet<String> = store
         .account_summaries()
         .await?
@@ -35,12 +38,12 @@ pub(super) async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<ExitOu
     {
         print_line(format_args!("{name}: nothing is in quarantine"));
     }
-    let wanted = |name: &str| quarantined.contains(name);
-    for provider in accounts::build_offline_providers(config, wanted, &clock)? {
+    let is_wanted = |provider: &&Arc<dyn Provider>| quarantined.contains(&provider.account().name);
+    for provider in providers.iter().filter(is_wanted) {
         let Requeued {
             archived: understood,
             left,
-        } = requeue(&*provider, &*store, clock.now()).await?;
+        } = requeue(&**provider, &*store, clock.now()).await?;
         let (name, understood, left) = (
             &provider.account().name,
             thousands(understood),

@@ -136,6 +136,7 @@ impl Service<'_> {
                 url,
             },
         };
+        accounts::check_identities(&providers, &*archive.store).await?;
         let engine = Engine::new(providers.clone(), archive.store.clone(), &self.clock)
             .aborted_by(&self.stop.abort);
         let webhook = config

@@ -73,6 +73,7 @@ pub(super) async fn run(
     let providers = accounts::build_providers(config, args.account.as_deref(), &clock)?;
     accounts::log_warnings(config, args.account.as_deref(), clock.now());
     let store = open_to_write(&config.database.url, IfMissing::Create, &*clock).await?;
+    accounts::check_identities(&providers, &*store).await?;
     let mut engine = Engine::new(providers, store.clone(), &clock).aborted_by(&stop.abort);
     let reports = tokio::select! {
         reports = sync_until_complete(&mut engine, bounds, &stop.graceful) => reports?,

@@ -85,6 +85,7 @@ pub(super) async fn run(
         let stop = CancellationToken::new();
         signals::cancel_on_signal(stop.clone())?;
         let providers = accounts::build_providers(config, account, &clock)?;
+        accounts::check_identities(&providers, &*store).await?;
         let mut engine = Engine::new(providers, store.clone(), &clock);
         if needs_repair {
             report = repair(report, options, &mut engine, &stop).await?;

@@ -89,6 +89,7 @@ pub(super) const WEB3MQ: TableSchema = TableSchema {
     keys: &[
         "name",
         "base_url",
+        "moved_from",
         "user_id",
         "private_key",
         "did_key",

@@ -23,6 +23,8 @@ pub struct Web3mqAccountConfig {
     pub name: String,
     /// The node, with a path that ends in `/`. Two nodes may have different histories.
     pub base_url: Url,
+    /// The earlier address of the node, if it has moved. Default: it has not.
+    pub moved_from: Option<Url>,
     /// The user whose chats are archived, such as `user:…`.
     pub user_id: Secret,
     /// The ed25519 seed of the session key that signs requests: 64 hex digits of either case.
@@ -75,6 +77,7 @@ pub(super) fn read_account(table: &ConfigTable<'_>) -> Option<Web3mqAccountConfi
     let discover = table.or_default("discover", false, value::discover_chats);
     let name = table.required("name", value::account_name);
     let base_url = table.required("base_url", value::web3mq_base_url);
+    let moved_from = table.optional("moved_from", value::web3mq_base_url);
     let user_id = table.required("user_id", value::identifier);
     let private_key = table.required("private_key", value::private_key);
     let did_key = table.optional("did_key", value::secret);
@@ -103,6 +106,7 @@ pub(super) fn read_account(table: &ConfigTable<'_>) -> Option<Web3mqAccountConfi
     Some(Web3mqAccountConfig {
         name: name?,
         base_url: base_url?,
+        moved_from,
         user_id: user_id?,
         private_key: private_key?,
         did_key,

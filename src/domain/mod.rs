@@ -4,6 +4,7 @@
 //! | question | file |
 //! |---|---|
 //! | What does a stored message consist of? | [`message`] |
+//! | What tells an account from all others? | [`account`] |
 //! | When are two received messages the same message? | [`identity`] |
 //! | How is a payload decoded to text? | [`body`] |
 //! | Who sends and receives messages? | [`participant`] |
@@ -20,6 +21,7 @@
 //! | How are mutexes locked? | [`lock`] |
 //! | Where does the current time come from? | [`clock`] |
 
+pub mod account;
 pub mod alarm;
 pub mod body;
 pub mod clock;

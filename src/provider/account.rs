@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::domain::account::AccountIdentity;
 use crate::domain::time::Millis;
 
 /// The providers that there are adapters for.
@@ -27,6 +28,8 @@ pub struct AccountSettings {
     /// Unique in the configuration, and the account's name in SQL.
     pub name: String,
     pub provider: ProviderKind,
+    /// `None` if it is unknown: a command that sends no requests works without it.
+    pub identity: Option<AccountIdentity>,
     /// The age from which on the provider is trusted to show every message.
     pub settle: Duration,
     /// The time for which the provider keeps messages; `None` if it is not known to delete any.

@@ -7,13 +7,17 @@
 //! An answer may be wrong: a cache serves an old one, a node's clock runs ahead for an hour. A
 //! clock that goes back does no harm; but windows that are sealed too early are not read again. So
 //! a forward jump is accepted at once only if this machine's clock confirms it, and otherwise after
-//! it has lasted.
+//! it has lasted. The first `Date` has no other to compare with: it is accepted at once if it agrees
+//! with this machine's clock within the settle age, and otherwise after it has lasted.
 
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::limits::clock::{MAX_TIMESTAMP_LEAD_MS, MIN_JUMP_DURATION};
+use super::limits::clock::{
+    MAX_TIMESTAMP_LEAD_MS, MIN_FIRST_DATE_DURATION, MIN_FIRST_DATE_TOLERANCE, MIN_JUMP_DURATION,
+};
 use crate::domain::clock::{Clock, MachineSkew};
 use crate::domain::lock::lock;
 use crate::domain::time::Millis;
@@ -21,10 +25,12 @@ use crate::domain::time::Millis;
 /// `Date` names whole seconds: the provider's clock showed a time within the second that it names.
 const DATE_RESOLUTION_MS: i64 = 1000;
 
-/// An estimate of the provider's clock. Until the first answer it is the machine's own.
+/// An estimate of the provider's clock. Until an answer is believed it is the machine's own.
 #[derive(Debug)]
 pub struct ProviderClock {
     machine: Arc<dyn Clock>,
+    /// The difference from the machine's clock up to which a first `Date` is believed at once.
+    first_tolerance: Duration,
     /// The zero of the timer.
     anchor: Instant,
     state: Mutex<ClockState>,
@@ -37,8 +43,11 @@ struct ClockState {
     /// The offset of the machine's clock from the timer at the last accepted answer, in
     /// milliseconds.
     machine_offset_ms: i64,
-    /// A forward jump that is not accepted yet.
-    pending_jump: Option<PendingJump>,
+    /// A forward jump, or a first `Date` that contradicts the machine's clock: not accepted yet.
+    pending: Option<PendingOffset>,
+    /// True if requests are signed by a first `Date` in doubt: those signed by the machine's clock
+    /// were refused.
+    signs_by_pending: bool,
     /// The last unique timestamp, in milliseconds.
     last_timestamp_ms: i64,
 }
@@ -51,7 +60,7 @@ struct OffsetRange {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct PendingJump {
+struct PendingOffset {
     offset: OffsetRange,
     /// The time of the first answer that showed it.
     since: Instant,
@@ -94,8 +103,19 @@ impl ProviderClock {
     pub fn new(machine: Arc<dyn Clock>) -> Self {
         Self {
             machine,
+            first_tolerance: MIN_FIRST_DATE_TOLERANCE,
             anchor: Instant::now(),
             state: Mutex::default(),
+        }
+    }
+
+    /// Replaces the difference from the machine's clock up to which a first `Date` is believed at
+    /// once. It is never less than [`MIN_FIRST_DATE_TOLERANCE`].
+    #[must_use]
+    pub(super) fn with_first_tolerance(self, tolerance: Duration) -> Self {
+        Self {
+            first_tolerance: tolerance.max(MIN_FIRST_DATE_TOLERANCE),
+            ..self
         }
     }
 
@@ -111,29 +131,38 @@ impl ProviderClock {
         };
         let mut state = self.lock_state();
         let machine_ms = self.machine_offset_ms();
+        let machine = OffsetRange::exactly(machine_ms);
         let accepted = match state.offset {
-            None => observed,
+            None if is_within(observed, machine, self.first_tolerance) => Some(observed),
+            None => state.accept_lasting(observed, answered, MIN_FIRST_DATE_DURATION),
             Some(known) => match known.intersect(observed) {
-                Some(narrowed) => narrowed,
                 // It contradicts the earlier answers: a clock was set, or this machine slept.
                 None if known.max < observed.min => {
                     let machine_jump_ms = machine_ms - state.machine_offset_ms;
-                    let is_confirmed = is_near(observed, OffsetRange::exactly(machine_ms))
+                    let is_confirmed = is_near(observed, machine)
                         || is_near(observed, known.shifted(machine_jump_ms));
-                    let accepted = if is_confirmed {
+                    if is_confirmed {
                         Some(observed)
                     } else {
-                        state.accept_lasting_jump(known, observed, answered)
-                    };
-                    let Some(accepted) = accepted else { return };
-                    accepted
+                        state.accept_jump(known, observed, answered)
+                    }
                 }
-                None => observed,
+                None => Some(observed),
+                narrowed => narrowed,
             },
         };
+        let Some(accepted) = accepted else { return };
         state.offset = Some(accepted);
         state.machine_offset_ms = machine_ms;
-        state.pending_jump = None;
+        state.pending = None;
+    }
+
+    /// The machine's clock minus the first `Date` headers, while they contradict each other and
+    /// neither is believed; `None` if the provider's time is known.
+    pub fn doubt(&self) -> Option<MachineSkew> {
+        let state = self.lock_state();
+        let pending = state.pending.filter(|_| state.offset.is_none())?;
+        Some(MachineSkew(self.machine_offset_ms() - pending.offset.min))
     }
 
     /// Provider time. Within the range that the answers allow, it follows the machine's clock.
@@ -155,10 +184,36 @@ impl ProviderClock {
         Millis(self.timer_ms(instant) + offset_ms)
     }
 
-    /// Provider time, but never the same twice: each signed request gets its own timestamp, so that
-    /// no two look like a replay.
+    /// Provider time minus the timer, in milliseconds.
+    pub fn offset_ms(&self) -> i64 {
+        let now = Instant::now();
+        self.time_at(now).0 - self.timer_ms(now)
+    }
+
+    /// The clock that requests are signed by, minus the timer, in milliseconds.
+    pub fn signing_offset_ms(&self) -> i64 {
+        let pending = {
+            let state = self.lock_state();
+            let is_used = state.offset.is_none() && state.signs_by_pending;
+            state.pending.filter(|_| is_used)
+        };
+        pending.map_or_else(|| self.offset_ms(), |pending| pending.offset.min)
+    }
+
+    /// Records that a request was refused that was signed with this offset. While the first `Date`
+    /// is in doubt, the other clock signs the next one: the provider itself knows which is right.
+    pub fn record_refused_signature(&self, signed_by_ms: i64) {
+        let is_first = self.signing_offset_ms().abs_diff(signed_by_ms) <= 1;
+        let mut state = self.lock_state();
+        if is_first && state.offset.is_none() && state.pending.is_some() {
+            state.signs_by_pending = !state.signs_by_pending;
+        }
+    }
+
+    /// The time to sign a request with, but never the same twice: each signed request gets its own
+    /// timestamp, so that no two look like a replay.
     pub fn unique_timestamp(&self) -> Millis {
-        let now_ms = self.now().0;
+        let now_ms = self.timer_ms(Instant::now()) + self.signing_offset_ms();
         let mut state = self.lock_state();
         // A timestamp far ahead was made by a clock that has been corrected since.
         let is_stale = state.last_timestamp_ms - now_ms > MAX_TIMESTAMP_LEAD_MS;
@@ -173,7 +228,8 @@ impl ProviderClock {
 
     /// The machine's clock minus the provider's; none before the first answer.
     pub fn skew(&self) -> MachineSkew {
-        MachineSkew::between(self.machine.now(), self.now())
+        let known = MachineSkew::between(self.machine.now(), self.now());
+        self.doubt().unwrap_or(known)
     }
 
     /// The machine's clock minus the timer.
@@ -193,39 +249,51 @@ impl ProviderClock {
 }
 
 impl ClockState {
-    /// Records an unconfirmed forward jump. Returns its offset once it has lasted for
-    /// [`MIN_JUMP_DURATION`].
-    fn accept_lasting_jump(
+    /// Records an unconfirmed forward jump. Returns its offset once it has lasted.
+    fn accept_jump(
         &mut self,
         known: OffsetRange,
         observed: OffsetRange,
         answered: Instant,
     ) -> Option<OffsetRange> {
-        let continued = self.pending_jump.and_then(|jump| {
-            let offset = jump.offset.intersect(observed)?;
-            Some(PendingJump {
-                offset,
-                since: jump.since,
-            })
-        });
-        let Some(jump) = continued else {
+        let is_new = self.pending_offset(observed).is_none();
+        if is_new {
             let ahead_s = (observed.min - known.max) / 1000;
             tracing::warn!(
                 ahead_s,
                 "the provider's clock jumped ahead; not accepted unless it lasts"
             );
-            self.pending_jump = Some(PendingJump {
-                offset: observed,
-                since: answered,
-            });
-            return None;
-        };
-        if answered - jump.since >= MIN_JUMP_DURATION {
-            return Some(jump.offset);
         }
-        self.pending_jump = Some(jump);
-        None
+        self.accept_lasting(observed, answered, MIN_JUMP_DURATION)
     }
+
+    /// Records an offset that is not believed yet. Returns it once it has lasted.
+    fn accept_lasting(
+        &mut self,
+        observed: OffsetRange,
+        answered: Instant,
+        min_duration: Duration,
+    ) -> Option<OffsetRange> {
+        let pending = self.pending_offset(observed).unwrap_or(PendingOffset {
+            offset: observed,
+            since: answered,
+        });
+        self.pending = Some(pending);
+        (answered - pending.since >= min_duration).then_some(pending.offset)
+    }
+
+    /// Returns the pending offset that an answer agrees with, narrowed by it.
+    fn pending_offset(&self, observed: OffsetRange) -> Option<PendingOffset> {
+        let pending = self.pending?;
+        let offset = pending.offset.intersect(observed)?;
+        Some(PendingOffset { offset, ..pending })
+    }
+}
+
+/// True if an observed offset is within `tolerance` of the expected one.
+fn is_within(observed: OffsetRange, expected: OffsetRange, tolerance: Duration) -> bool {
+    let tolerance_ms = i64::try_from(tolerance.as_millis()).unwrap_or(i64::MAX / 4);
+    observed.widened(tolerance_ms).intersect(expected).is_some()
 }
 
 /// True if both ranges overlap, allowing for the resolution of `Date`.
@@ -245,124 +313,4 @@ pub fn parse_http_date(text: &str) -> Option<Millis> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicI64, Ordering};
-
-    use super::*;
-    use crate::domain::clock::TimerClock;
-
-    const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
-    const DATE_MS: i64 = 784_111_777_000;
-
-    #[tokio::test(start_paused = true)]
-    async fn first_answer_corrects_a_machine_a_day_off() {
-        for wrong_by in [-86_400_000, 86_400_000] {
-            let clock = ProviderClock::new(Arc::new(TimerClock::starting_at(Millis(
-                DATE_MS + wrong_by,
-            ))));
-            assert_eq!(clock.now(), Millis(DATE_MS + wrong_by));
-            clock.observe(DATE, Instant::now(), Instant::now());
-            assert!(
-                (DATE_MS..=DATE_MS + 1000).contains(&clock.now().0),
-                "{:?}",
-                clock.now()
-            );
-            let error_ms = clock.skew().0 - wrong_by;
-            assert!(error_ms.abs() <= 1000, "{:?}", clock.skew());
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn correct_machine_clock_keeps_its_milliseconds() {
-        let clock = ProviderClock::new(Arc::new(TimerClock::starting_at(Millis(DATE_MS + 432))));
-        clock.observe(DATE, Instant::now(), Instant::now());
-        assert_eq!(clock.now(), Millis(DATE_MS + 432));
-        assert!(clock.skew().is_negligible());
-    }
-
-    /// A machine's clock that the test sets.
-    #[derive(Debug, Default)]
-    struct SettableClock(AtomicI64);
-
-    impl Clock for SettableClock {
-        fn now(&self) -> Millis {
-            Millis(self.0.load(Ordering::Relaxed))
-        }
-    }
-
-    const AN_HOUR_LATER: &str = "Sun, 06 Nov 1994 09:49:37 GMT";
-    const HOUR_MS: i64 = 3_600_000;
-
-    fn offset_after(clock: &ProviderClock, date: &str) -> i64 {
-        clock.observe(date, Instant::now(), Instant::now());
-        clock.now().0 - DATE_MS
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn forward_jump_is_accepted_after_it_has_lasted() {
-        let clock = ProviderClock::new(Arc::new(TimerClock::starting_at(Millis(DATE_MS))));
-        assert!(offset_after(&clock, DATE) <= 1000);
-        assert!(
-            offset_after(&clock, AN_HOUR_LATER) <= 1000,
-            "one answer may be wrong"
-        );
-        assert!(offset_after(&clock, DATE) <= 1000);
-        assert!(
-            offset_after(&clock, AN_HOUR_LATER) <= 1000,
-            "the jump must last from the beginning again"
-        );
-        tokio::time::advance(MIN_JUMP_DURATION).await;
-        assert!(offset_after(&clock, "Sun, 06 Nov 1994 09:50:37 GMT") >= HOUR_MS + 60_000);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn backward_step_is_accepted_at_once() {
-        let clock =
-            ProviderClock::new(Arc::new(TimerClock::starting_at(Millis(DATE_MS + HOUR_MS))));
-        assert!(offset_after(&clock, AN_HOUR_LATER) >= HOUR_MS);
-        assert!(offset_after(&clock, DATE) <= 1000);
-        assert!(
-            offset_after(&clock, AN_HOUR_LATER) >= HOUR_MS,
-            "this machine's clock confirms it"
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn forward_jump_after_sleep_is_accepted_at_once() {
-        // Its clock is a day off. The clock runs on while the machine sleeps; the timer does not.
-        let day = 24 * HOUR_MS;
-        let machine = Arc::new(SettableClock(AtomicI64::new(DATE_MS - day)));
-        let clock = ProviderClock::new(machine.clone());
-        assert!(offset_after(&clock, DATE) <= 1000);
-        machine.0.store(DATE_MS - day + HOUR_MS, Ordering::Relaxed);
-        assert!(offset_after(&clock, AN_HOUR_LATER) >= HOUR_MS);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn setting_the_machine_clock_leaves_provider_time_unchanged() {
-        let machine = Arc::new(SettableClock(AtomicI64::new(DATE_MS)));
-        let clock = ProviderClock::new(machine.clone());
-        assert!(offset_after(&clock, DATE) <= 1000);
-        for wrong_by in [HOUR_MS, -HOUR_MS] {
-            machine.0.store(DATE_MS + wrong_by, Ordering::Relaxed);
-            assert!((0..=1000).contains(&offset_after(&clock, DATE)));
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn timestamps_are_unique() {
-        let clock = ProviderClock::new(Arc::new(TimerClock::starting_at(Millis(DATE_MS))));
-        assert!(clock.unique_timestamp() < clock.unique_timestamp());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn timestamps_follow_the_clock_back_after_a_correction() {
-        let clock = ProviderClock::new(Arc::new(TimerClock::starting_at(Millis(
-            DATE_MS + 86_400_000,
-        ))));
-        assert_eq!(clock.unique_timestamp(), Millis(DATE_MS + 86_400_000));
-        clock.observe(DATE, Instant::now(), Instant::now());
-        let first = clock.unique_timestamp();
-        assert!((DATE_MS..=DATE_MS + 1000).contains(&first.0) && first < clock.unique_timestamp());
-    }
-}
+mod tests;

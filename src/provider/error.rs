@@ -73,6 +73,10 @@ pub enum ProviderError {
     #[error("{window} holds more messages than one pass reads: {messages} so far, and no end")]
     TooManyMessages { window: Window, messages: u64 },
 
+    /// The provider's clock was ahead, and was corrected while the pass relied on it.
+    #[error("the provider's clock was corrected during the pass")]
+    ClockWentBack,
+
     /// The account is paused: the provider asked for it, or its credentials were refused.
     #[error("the account is paused for another {} s{}", .remaining.as_secs(), with_colon(.reason.as_deref()))]
     Paused {
@@ -123,9 +127,10 @@ impl ProviderError {
             | Self::ForeignLocation { .. }
             | Self::HistoryChanged { .. }
             | Self::TooManyMessages { .. } => Disposition::SkipStream,
-            Self::Unreachable { .. } | Self::Paused { .. } | Self::Stopped => {
-                Disposition::SkipAccount
-            }
+            Self::Unreachable { .. }
+            | Self::ClockWentBack
+            | Self::Paused { .. }
+            | Self::Stopped => Disposition::SkipAccount,
             Self::Credentials { .. } => Disposition::Park,
         }
     }
@@ -196,7 +201,7 @@ impl ProviderError {
             Self::ForeignLocation { .. } => {
                 "set base_url to the host that the provider names, if you trust it"
             }
-            Self::HistoryChanged { .. } | Self::Stopped => {
+            Self::HistoryChanged { .. } | Self::ClockWentBack | Self::Stopped => {
                 "nothing is lost; the next pass tries again"
             }
             Self::TooManyMessages { .. } => {

@@ -61,6 +61,15 @@ impl Gate {
         }
     }
 
+    /// Sets the account's settle age: a first `Date` that differs by more from this machine's clock
+    /// is doubted.
+    pub fn with_settle(self, settle: Duration) -> Self {
+        Self {
+            clock: self.clock.with_first_tolerance(settle),
+            ..self
+        }
+    }
+
     /// The account's rate limit and its pauses.
     pub fn rate_limiter(&self) -> &RateLimiter {
         &self.rate_limiter

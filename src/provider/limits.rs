@@ -126,6 +126,13 @@ pub(super) mod clock {
     /// Windows that are sealed too early are not read again, so a single wrong `Date` must not
     /// count; more delays a genuine correction.
     pub(in crate::provider) const MIN_JUMP_DURATION: Duration = Duration::from_mins(1);
+    /// The time for which a first `Date` must last that this machine's clock contradicts. It is
+    /// asked for again meanwhile. Less believes a node that corrects its clock while it starts; more
+    /// delays the first pass on a machine whose own clock is wrong.
+    pub(in crate::provider) const MIN_FIRST_DATE_DURATION: Duration = Duration::from_secs(10);
+    /// The least difference from this machine's clock at which a first `Date` is doubted. Above it,
+    /// the account's settle age decides: a smaller error seals nothing too early.
+    pub(in crate::provider) const MIN_FIRST_DATE_TOLERANCE: Duration = Duration::from_secs(2);
     /// The most that unique timestamps may run ahead of the clock, in milliseconds. No account
     /// sends more requests than that; a larger lead comes from a clock that was corrected since,
     /// and is dropped.

@@ -24,6 +24,7 @@ impl IdleProvider {
         let account = AccountSettings {
             name: name.to_owned(),
             provider: ProviderKind::Agora,
+            identity: None,
             settle: Duration::ZERO,
             retention: None,
             since: None,

@@ -15,9 +15,11 @@ use super::lease::Lease;
 use super::limits::RUN_RETENTION;
 use super::model::{
     AccountId, NewAccount, Pause, RecordedError, RegisteredAccount, RunId, RunTotals, StreamId,
+    WantedHistory,
 };
 use super::sql;
 use super::sql_store::SqlStore;
+use crate::domain::account::{IdentityDifference, IdentityPart};
 use crate::domain::clock::MachineSkew;
 use crate::domain::frontier::Frontier;
 use crate::domain::participant::Participant;
@@ -30,21 +32,26 @@ use crate::domain::time::{Millis, Second};
 /// all of its effect or none.
 #[async_trait]
 pub trait Accounts: Send + Sync {
+    /// Errors with [`StoreError::OtherIdentity`] if the archive knows the name as another account's.
+    /// Changes nothing.
+    async fn check_identity(&self, account: &NewAccount<'_>) -> Result<(), StoreError>;
+
     /// Inserts or updates an account, and makes the given streams its active ones. Other streams
     /// become inactive and keep their data.
     ///
-    /// A stream's history is wanted from `since`; without it, from `horizon` at the time when the
-    /// stream was first registered, or from the beginning. It costs three statements.
+    /// The start of each stream's wanted history is computed anew. It costs three statements.
+    /// Errors as
+    /// [`check_identity`](Self::check_identity) does.
     async fn register(&self, account: &NewAccount<'_>) -> Result<RegisteredAccount, StoreError>;
 
-    /// Adds active streams to an account, each of them given once. Their history is wanted from
-    /// `from`. Returns their ids in the order given. It costs one statement.
+    /// Adds active streams to an account, each of them given once. Returns their ids and the starts
+    /// of their wanted history, in the order given. It costs one statement.
     async fn follow(
         &self,
         account: AccountId,
         streams: &[Arc<Stream>],
-        from: Second,
-    ) -> Result<Vec<StreamId>, StoreError>;
+        wanted: WantedHistory,
+    ) -> Result<Vec<(StreamId, Second)>, StoreError>;
 
     /// Returns the discovered streams of an account, active or not, in the order of discovery.
     async fn discovered_streams(&self, account: AccountId) -> Result<Vec<Stream>, StoreError>;
@@ -73,7 +80,7 @@ pub trait Accounts: Send + Sync {
     /// Releases the leases of all accounts.
     async fn release_leases(&self);
 
-    /// Saves the frontier of an account. Its times never move back.
+    /// Saves the frontier of an account.
     async fn save_frontier(&self, account: AccountId, frontier: Frontier)
     -> Result<(), StoreError>;
 
@@ -134,22 +141,32 @@ pub trait Accounts: Send + Sync {
 
 #[async_trait]
 impl<DB: Dialect> Accounts for SqlStore<DB> {
+    async fn check_identity(&self, account: &NewAccount<'_>) -> Result<(), StoreError> {
+        const WHAT: &str = "identity";
+        let mut connection = self.acquire_reader(WHAT).await?;
+        let args = [account.name.into()];
+        let rows = fetch_all::<DB>(&mut connection, WHAT, sql::ACCOUNT_IDENTITY, &args).await?;
+        rows.iter()
+            .try_for_each(|row| require_identity::<DB>(account, row))
+    }
+
     async fn register(&self, account: &NewAccount<'_>) -> Result<RegisteredAccount, StoreError> {
         const WHAT: &str = "register";
         let mut tx = self.begin(WHAT).await?;
-        let args = [account.name.into(), account.provider.into()];
+        let args = register_args(account);
         let row = fetch_one::<DB>(&mut tx, WHAT, sql::REGISTER_ACCOUNT, &args).await?;
+        require_identity::<DB>(account, &row)?;
         let id = decode::int::<DB>(&row, "id")?;
         let mut streams = Vec::new();
-        if let Some(listed) = account.streams {
+        if let Some((listed, wanted)) = account.streams {
             execute::<DB>(&mut tx, WHAT, sql::DEACTIVATE_STREAMS, &[id.into()]).await?;
-            let first = account.since.or(account.horizon).unwrap_or(Second::EPOCH);
-            streams = upsert_streams::<DB>(&mut tx, id, listed, first, account.since).await?;
+            streams = upsert_streams::<DB>(&mut tx, id, listed, wanted).await?;
         }
         tx.commit().await.map_err(StoreError::at(WHAT))?;
         Ok(RegisteredAccount {
             account: AccountId(id),
             streams,
+            frontier: decode::frontier::<DB>(&row)?,
             pause: decode::pause::<DB>(&row)?,
             accepted_credentials: decode::optional_text::<DB>(&row, "accepted_credentials")?,
             settle_override: decode::duration_s::<DB>(&row, "settle_override_s")?,
@@ -160,13 +177,13 @@ impl<DB: Dialect> Accounts for SqlStore<DB> {
         &self,
         account: AccountId,
         streams: &[Arc<Stream>],
-        from: Second,
-    ) -> Result<Vec<StreamId>, StoreError> {
+        wanted: WantedHistory,
+    ) -> Result<Vec<(StreamId, Second)>, StoreError> {
         const WHAT: &str = "follow";
         let mut tx = self.begin(WHAT).await?;
-        let known = upsert_streams::<DB>(&mut tx, account.0, streams, from, Some(from)).await?;
+        let followed = upsert_streams::<DB>(&mut tx, account.0, streams, wanted).await?;
         tx.commit().await.map_err(StoreError::at(WHAT))?;
-        Ok(known.into_iter().map(|(id, _)| id).collect())
+        Ok(followed)
     }
 
     async fn discovered_streams(&self, account: AccountId) -> Result<Vec<Stream>, StoreError> {
@@ -335,21 +352,69 @@ impl<DB: Dialect> Accounts for SqlStore<DB> {
     }
 }
 
+/// Returns the arguments of [`sql::REGISTER_ACCOUNT`].
+pub(super) fn register_args<'a>(account: &NewAccount<'a>) -> [Arg<'a>; 6] {
+    let identity = account.identity;
+    let node = identity.and_then(|identity| identity.node.as_deref());
+    let former_node = identity.and_then(|identity| identity.former_node.as_deref());
+    let settle_ms = account.settle.map(|settle| settle.as_millis());
+    [
+        account.name.into(),
+        account.provider.into(),
+        identity.map(|identity| identity.owner.as_str()).into(),
+        node.into(),
+        former_node.into(),
+        settle_ms
+            .map(|ms| i64::try_from(ms).unwrap_or(i64::MAX))
+            .into(),
+    ]
+}
+
+/// Errors if a row of the table `account` is another account's.
+fn require_identity<DB: Dialect>(
+    account: &NewAccount<'_>,
+    row: &DB::Row,
+) -> Result<(), StoreError> {
+    let provider = decode::text::<DB>(row, "provider")?;
+    let difference = if provider == account.provider {
+        let archived = decode::identity::<DB>(row)?;
+        let both = account.identity.zip(archived.as_ref());
+        both.and_then(|(configured, archived)| configured.difference(archived))
+    } else {
+        Some(IdentityDifference {
+            part: IdentityPart::Provider,
+            archived: provider,
+            configured: account.provider.to_owned(),
+        })
+    };
+    match difference {
+        None => Ok(()),
+        Some(difference) => Err(StoreError::OtherIdentity {
+            account: account.name.to_owned(),
+            difference,
+        }),
+    }
+}
+
 /// Inserts or updates streams, makes them active, and returns their ids and the starts of their
-/// wanted history, in the order given. New streams are wanted from `first`, all streams from
-/// `since` if it is given. One statement writes all of them: there may be ten thousand.
+/// wanted history, in the order given. One statement writes all of them: there may be ten thousand.
 async fn upsert_streams<DB: Dialect>(
     tx: &mut DB::Connection,
     account: i64,
     streams: &[Arc<Stream>],
-    first: Second,
-    since: Option<Second>,
+    wanted: WantedHistory,
 ) -> Result<Vec<(StreamId, Second)>, StoreError> {
     const WHAT: &str = "streams";
     let list: serde_json::Value = streams.iter().map(|stream| stream_json(stream)).collect();
     let list = list.to_string();
-    let since = since.map(|since| since.0);
-    let args = [account.into(), first.0.into(), since.into(), (&list).into()];
+    let reach_s = wanted.reach.map(|reach| reach.as_secs());
+    let args = [
+        account.into(),
+        wanted.now.0.into(),
+        wanted.since.map(|since| since.0).into(),
+        (&list).into(),
+        reach_s.map(|s| i64::try_from(s).unwrap_or(i64::MAX)).into(),
+    ];
     let mut known = HashMap::new();
     for row in fetch_all::<DB>(tx, WHAT, DB::UPSERT_STREAMS, &args).await? {
         let id = StreamId(decode::int::<DB>(&row, "id")?);

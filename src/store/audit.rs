@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 
-use super::accounts::frontier_args;
+use super::accounts::{frontier_args, register_args};
 use super::decode;
 use super::dialect::Dialect;
 use super::driver::{Arg, execute, fetch_all, fetch_one};
@@ -13,7 +13,8 @@ use super::ledger_rows::{insert_ledger_row, write_digests};
 use super::links::scope_args;
 use super::model::{
     AccountId, AccountLedger, ArchivedMessage, Cursor, DigestUpdate, Eviction, KnownStream,
-    LedgerRow, QuarantineEntry, QuarantineId, QuarantinedMessage, StreamId, StreamLedger,
+    LedgerRow, NewAccount, QuarantineEntry, QuarantineId, QuarantinedMessage, StreamId,
+    StreamLedger,
 };
 use super::sql_store::SqlStore;
 use super::{quarantine, sql};
@@ -271,7 +272,10 @@ async fn write_ledger<DB: Dialect>(
     tx: &mut DB::Connection,
     ledger: &AccountLedger,
 ) -> Result<(), StoreError> {
-    let args = [(&ledger.account).into(), (&ledger.provider).into()];
+    let args = register_args(&NewAccount {
+        identity: ledger.identity.as_ref(),
+        ..NewAccount::named(&ledger.account, &ledger.provider)
+    });
     let row = fetch_one::<DB>(tx, RESTORE, sql::REGISTER_ACCOUNT, &args).await?;
     let account = AccountId(decode::int::<DB>(&row, "id")?);
     let args = frontier_args(account, ledger.frontier);
@@ -298,6 +302,7 @@ async fn write_stream_ledger<DB: Dialect>(
         recipient,
         conversation,
         i64::from(stream.discovered).into(),
+        stream.followed_at.0.into(),
     ];
     let row = fetch_one::<DB>(tx, RESTORE, DB::RESTORE_STREAM, &args).await?;
     let id = StreamId(decode::int::<DB>(&row, "id")?);

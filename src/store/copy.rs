@@ -257,16 +257,15 @@ impl CopySide<'_> {
     ) -> Result<HashMap<String, AccountId>, CopyError> {
         let mut accounts = HashMap::new();
         for AccountLedger {
-            account, provider, ..
+            account,
+            provider,
+            identity,
+            ..
         } in ledgers
         {
-            let name = account.as_str();
             let new = NewAccount {
-                name,
-                provider,
-                streams: None,
-                since: None,
-                horizon: None,
+                identity: identity.as_ref(),
+                ..NewAccount::named(account, provider)
             };
             let registered = self
                 .store

@@ -162,8 +162,9 @@ pub(super) trait Dialect: MessageTable + Locking {
     const MAX_PARALLEL_COMMITS: usize;
 
     /// Inserts new streams and updates existing ones, and makes all of them active. Binds the
-    /// account, the start of the wanted history of new streams, the start for all streams or NULL,
-    /// and the streams as a JSON list of objects. Returns id, key and start, in any order.
+    /// account, the provider's time, the configured start of the wanted history or NULL, the streams
+    /// as a JSON list of objects, and the reach in seconds or NULL. Returns id, key and start, in
+    /// any order.
     const UPSERT_STREAMS: &'static str;
 
     /// Returns the ledger rows that overlap a window, and keeps them from being changed by another

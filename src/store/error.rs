@@ -2,6 +2,7 @@
 
 use super::failure::{PRIMARY, RIGHTS, describe, remedy};
 use super::path_fault::PathFault;
+use crate::domain::account::{IdentityDifference, IdentityPart};
 
 /// A failure to open, read or write the archive.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,17 @@ pub enum StoreError {
     /// written.
     #[error("the archive {location} was removed or replaced while it was open")]
     Replaced { location: String },
+
+    /// The archive knows an account's name as that of another account.
+    #[error(
+        "the archive holds another account as `{account}`: its {} is `{}` there and `{}` in the \
+         configuration",
+        difference.part, difference.archived, difference.configured
+    )]
+    OtherIdentity {
+        account: String,
+        difference: IdentityDifference,
+    },
 
     /// A later version of Backscroll has changed the tables.
     #[error(
@@ -115,6 +127,15 @@ impl StoreError {
                  still have; stop the service before moving its files"
             }
             Self::NotFound { .. } => "`backscroll sync` or `backscroll migrate` creates it",
+            Self::OtherIdentity { difference, .. } if difference.part == IdentityPart::Node => {
+                "two nodes may have different histories: give this one another `name` in the \
+                 configuration; if the node has moved and kept its history, name its earlier \
+                 address in `moved_from`"
+            }
+            Self::OtherIdentity { .. } => {
+                "two histories must not be mixed under one name: give this account another `name` \
+                 in the configuration, or correct the setting"
+            }
             Self::SchemaTooNew { .. } => "install the newer Backscroll; the archive is unharmed",
             Self::SchemaTooOld { .. } => "`backscroll migrate` upgrades it",
             Self::SchemaUnreleased => {

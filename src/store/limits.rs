@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use crate::domain::time::Day;
+use crate::domain::time::{Day, Hour};
+
+/// The time for which what expires after a stream was first followed is not lost, in seconds: its
+/// first fetch is under way. A smaller value reports losses while the first fetch of many streams
+/// goes on; a larger one hides losses of streams that cannot be fetched. The statements of reports
+/// and the view `gaps` contain the same number.
+pub(super) const FIRST_FETCH_GRACE_S: i64 = Hour::SECONDS;
 
 /// Maximum number of messages in a ledger row that is extended by the next window. Short windows
 /// are joined so that the ledger stays small. A larger value saves rows, but a doubt or a

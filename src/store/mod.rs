@@ -83,7 +83,7 @@ pub use model::{
     DigestUpdate, DiskSpace, Eviction, KnownStream, LedgerDay, LedgerRow, NewAccount, PassRecord,
     Pause, QuarantineEntry, QuarantineId, QuarantinedMessage, RecordedError, RegisteredAccount,
     RequestRate, RunId, RunTotals, Seal, StreamErrorRecord, StreamId, StreamLedger, StreamStatus,
-    ThroughputBucket, UnreadGroup, WriteCounts,
+    ThroughputBucket, UnreadGroup, WantedHistory, WriteCounts,
 };
 pub use path_fault::{Owner, PathFault};
 pub use postgres::PostgresStore;

@@ -78,6 +78,7 @@ impl<DB: Dialect> Records for SqlStore<DB> {
             record.accepted_credentials.as_deref().into(),
             error.map(|error| error.error.as_str()).into(),
             error.map(|error| error.hint.as_str()).into(),
+            record.settle_ms.into(),
         ];
         execute::<DB>(&mut tx, WHAT, sql::RESTORE_ACCOUNT_RECORD, &args).await?;
         execute::<DB>(&mut tx, WHAT, sql::CLEAR_STREAM_ERRORS, &[account.into()]).await?;

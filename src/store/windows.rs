@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::decode;
 use super::dialect::{Dialect, InsertMode};
-use super::driver::fetch_all;
+use super::driver::{execute, fetch_all};
 use super::error::StoreError;
 use super::isolation::{WindowWriter, commit_apart, storable_part};
 use super::ledger_rows::read_ledger_rows;
@@ -17,7 +17,7 @@ use super::sql;
 use super::sql_store::SqlStore;
 use super::write::{message_rows, write_window};
 use crate::domain::stream::Scope;
-use crate::domain::time::Millis;
+use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 
 /// Commits of windows, and the coverage that results.
@@ -44,6 +44,10 @@ pub trait Windows: Send + Sync {
 
     /// Deletes the ledger rows inside a window: it counts as missing again. Messages stay.
     async fn unseal(&self, stream: StreamId, window: Window) -> Result<(), StoreError>;
+
+    /// Deletes the ledger rows of an account that end after `end`, and returns their number.
+    /// Messages stay.
+    async fn unseal_after(&self, account: AccountId, end: Second) -> Result<u64, StoreError>;
 
     /// Returns the first `limit` ledger rows of a stream that overlap `window`, in order. To
     /// replace rows, fetch exactly the range that they span.
@@ -140,6 +144,13 @@ impl<DB: Dialect> Windows for SqlStore<DB> {
             window.to().0.into(),
         ];
         self.execute("unseal", sql::DELETE_LEDGER_ROWS, &args).await
+    }
+
+    async fn unseal_after(&self, account: AccountId, end: Second) -> Result<u64, StoreError> {
+        const WHAT: &str = "unseal after";
+        let mut connection = self.acquire_writer(WHAT).await?;
+        let args = [account.0.into(), end.0.into()];
+        execute::<DB>(&mut connection, WHAT, sql::DELETE_LEDGER_ROWS_AFTER, &args).await
     }
 
     async fn ledger_rows(

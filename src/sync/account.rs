@@ -186,9 +186,7 @@ impl AccountSync {
             .begin_run(session.account, purpose.name(), self.clock.now())
             .await?;
         let frontier = session.frontier(bounds.until);
-        self.discovery
-            .follow_pending(session, frontier.horizon)
-            .await?;
+        self.discovery.follow_pending(session).await?;
         // Saved before anything is fetched: if the pass does not end, the archive knows the gaps.
         session.save_frontier(frontier).await?;
         let directories = self.discovery.due_directories(session, purpose);
@@ -208,6 +206,10 @@ impl AccountSync {
             stragglers,
             discovered,
         } = outcome?;
+        let clock_failure = session
+            .clock_went_back()
+            .then_some(ProviderError::ClockWentBack);
+        let failure = failure.or(clock_failure);
         self.discovery.add(discovered, directories?);
         self.discovery.apply_limit(session).await?;
         tally.requests = self.provider.requests_sent() - requests_before;
@@ -254,7 +256,7 @@ impl AccountSync {
         bounds: HistoryBounds,
         stop: &CancellationToken,
     ) -> Result<PassOutcome, StoreError> {
-        let sealed = self.archive.sealed_runs(session.account).await?;
+        let sealed = session.sealed_runs().await?;
         let none = Runs::default();
         let streams = session.streams().map(|(stream, followed)| StreamHistory {
             stream,

@@ -11,14 +11,14 @@ use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::horizon::wanted_history;
 use super::limits::{MAX_DIRECTORY_REQUESTS, MAX_LISTING, MAX_LOGGED_STREAMS, MAX_PENDING_STREAMS};
 use super::purpose::Purpose;
 use super::session::{FollowedStream, Session};
 use crate::domain::identity::IdentifiedMessage;
 use crate::domain::participant::Participant;
 use crate::domain::stream::Stream;
-use crate::domain::time::{Millis, Second};
-use crate::provider::{AccountSettings, DirectoryPage, Provider, ProviderError};
+use crate::provider::{DirectoryPage, Provider, ProviderError};
 use crate::store::{AccountId, Archive, RecordedError, StoreError};
 
 /// Discovered streams, by key: each once.
@@ -157,23 +157,18 @@ impl AccountDiscovery {
     }
 
     /// Follows the pending streams, from the pass that begins on.
-    pub(super) async fn follow_pending(
-        &mut self,
-        session: &mut Session,
-        horizon: Option<Second>,
-    ) -> Result<(), StoreError> {
+    pub(super) async fn follow_pending(&mut self, session: &mut Session) -> Result<(), StoreError> {
         let streams: Vec<_> = std::mem::take(&mut self.pending).0.into_values().collect();
         if streams.is_empty() {
             return Ok(());
         }
         let provider = session.provider.clone();
-        let wanted_from = wanted_from(provider.account(), horizon);
-        let ids = session
+        let known = session
             .archive
-            .follow(session.account, &streams, wanted_from)
+            .follow(session.account, &streams, wanted_history(&*provider))
             .await?;
         let mut followed = Vec::new();
-        for (stream, id) in streams.iter().zip(ids) {
+        for (stream, (id, wanted_from)) in streams.iter().zip(known) {
             if provider.follow(stream) {
                 session.add_stream(FollowedStream { id, wanted_from });
                 followed.push(stream.key.as_str());
@@ -200,19 +195,9 @@ impl AccountDiscovery {
             provider: session.provider.clone(),
             archive: session.archive.clone(),
             account: session.account,
-            wanted_from: wanted_from(session.provider.account(), session.horizon()),
             room: room_for(&*session.provider),
         })
     }
-}
-
-/// Returns the start of the wanted history of discovered streams: that of the account.
-fn wanted_from(account: &AccountSettings, horizon: Option<Second>) -> Second {
-    account
-        .since
-        .map(Millis::second)
-        .or(horizon)
-        .unwrap_or(Second::EPOCH)
 }
 
 fn log_followed(account: &str, streams: &[&str]) {
@@ -234,8 +219,6 @@ pub(super) struct DirectoryReader {
     provider: Arc<dyn Provider>,
     archive: Arc<dyn Archive>,
     account: AccountId,
-    /// The start of the wanted history of the streams in them.
-    wanted_from: Second,
     /// The number of streams that may be added.
     room: usize,
 }
@@ -317,7 +300,7 @@ impl DirectoryReader {
         if !discovered.is_empty() {
             let streams: Vec<_> = discovered.0.values().cloned().collect();
             self.archive
-                .follow(self.account, &streams, self.wanted_from)
+                .follow(self.account, &streams, wanted_history(&*self.provider))
                 .await?;
         }
         result.discovered.extend(discovered);

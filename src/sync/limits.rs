@@ -76,6 +76,15 @@ pub(super) const STOP_GRACE: Duration = Duration::from_secs(5);
 /// credentials later.
 pub(super) const REFUSED_CREDENTIALS_PAUSE: Duration = Duration::from_mins(15);
 
+// The provider's clock.
+
+/// Interval at which a first `Date` in doubt is asked for again. A shorter one costs requests; a
+/// longer one delays the first pass.
+pub(super) const CLOCK_POLL: Duration = Duration::from_secs(2);
+/// After this time without a `Date` that can be believed, the pass ends. A longer one holds up
+/// nothing but the account.
+pub(super) const MAX_CLOCK_DOUBT: Duration = Duration::from_secs(30);
+
 // Retention and the settle age.
 
 /// Ranges that expire within this fraction (1/n) of the retention are fetched first. A smaller
@@ -90,7 +99,7 @@ pub(super) const RETENTION_MARGIN: Duration = Duration::from_secs(7);
 /// what was fetched in full.
 pub(super) const HORIZON_TOLERANCE_S: i64 = 5;
 /// Uncertainty of the provider's clock, in seconds: its `Date` header has a resolution of one
-/// second. The saved frontier stays this far behind, so that it never moves back.
+/// second. The saved frontier stays this far behind, so that it does not move back by it.
 pub(super) const CLOCK_UNCERTAINTY_S: i64 = 2;
 /// Number of stragglers after which the settle age is doubled. Fewer could be an accident.
 pub(super) const STRAGGLERS_TO_WIDEN: u64 = 3;

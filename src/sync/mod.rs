@@ -17,6 +17,7 @@
 //! | What happens in a pass, from the session to the report? | `account.rs` |
 //! | What can a pass be for, and what does it report? | `purpose.rs` |
 //! | How is an account leased and registered? | `session_keeper.rs` |
+//! | What if the provider's time is in doubt? | `clock_check.rs`; a clock that went back: `session.rs` |
 //! | How are pauses, errors and the frontier recorded? | `session.rs` |
 //! | In which order are windows fetched? | `plan/mod.rs`; tails: `plan/tails.rs`, their share of requests: `plan/credit.rs` |
 //! | What is one unit of work? | `plan/job.rs` |
@@ -36,6 +37,7 @@
 //! | Which constants can be tuned, and what changes? | `limits.rs` |
 
 mod account;
+mod clock_check;
 pub mod counters;
 mod discovery;
 mod error;

@@ -1,6 +1,6 @@
 //! A session: the right to work on an account, and its account and stream ids in the archive.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +36,10 @@ pub(super) struct Session {
     settle: Duration,
     /// True if the archive records a pause of the account.
     is_paused: bool,
+    /// The frontier that the archive recorded before the session.
+    recorded: Frontier,
+    /// The provider's clock minus the timer when the session began, in milliseconds.
+    clock_offset_ms: i64,
 }
 
 /// A stream of the session.
@@ -73,6 +77,8 @@ impl Session {
             known_healthy: HashSet::new(),
             settle: configured_settle.max(widened_settle),
             is_paused: registered.pause.is_some(),
+            recorded: registered.frontier,
+            clock_offset_ms: provider.gate().clock().offset_ms(),
             provider,
             archive,
             clock,
@@ -123,11 +129,56 @@ impl Session {
         }
     }
 
-    /// Saves a frontier in the archive.
+    /// Saves a frontier in the archive. One that the caller has bounded does not take back what
+    /// was recorded before, as far as that is certain by now.
     pub(super) async fn save_frontier(&self, frontier: Frontier) -> Result<(), StoreError> {
-        self.archive
-            .save_frontier(self.account, self.confirmed(frontier))
-            .await
+        let reached = self.confirmed(frontier);
+        let limit = self.confirmed(self.frontier(None));
+        let kept = |reached: Second, recorded: Second, limit| reached.max(recorded.min(limit));
+        let saved = Frontier {
+            settled_to: kept(
+                reached.settled_to,
+                self.recorded.settled_to,
+                limit.settled_to,
+            ),
+            wanted_to: kept(reached.wanted_to, self.recorded.wanted_to, limit.wanted_to),
+            ..reached
+        };
+        self.archive.save_frontier(self.account, saved).await
+    }
+
+    /// True if the provider's clock has gone back by more than the settle age since the session
+    /// began: what is wanted was computed by a wrong clock.
+    pub(super) fn clock_went_back(&self) -> bool {
+        let back_ms = self.clock_offset_ms - self.provider.gate().clock().offset_ms();
+        u128::try_from(back_ms).is_ok_and(|back| back > self.clock_tolerance().as_millis())
+    }
+
+    /// Returns the error of the provider's clock that seals nothing too early.
+    fn clock_tolerance(&self) -> Duration {
+        self.settle
+            .max(Duration::from_secs(CLOCK_UNCERTAINTY_S.unsigned_abs()))
+    }
+
+    /// Returns the sealed runs of the followed streams. What was sealed by a clock that was ahead,
+    /// so that it ends in the future, is unsealed first, if this machine's clock confirms the
+    /// provider's.
+    pub(super) async fn sealed_runs(&self) -> Result<HashMap<StreamId, Runs>, StoreError> {
+        let sealed = self.archive.sealed_runs(self.account).await?;
+        let now = self.provider.now().second().plus(CLOCK_UNCERTAINTY_S);
+        let is_ahead = |runs: &Runs| runs.iter().last().is_some_and(|run| run.to() > now);
+        let skew_ms = self.provider.clock_skew().0.unsigned_abs();
+        let is_confirmed = u128::from(skew_ms) <= self.clock_tolerance().as_millis();
+        if !is_confirmed || !sealed.values().any(is_ahead) {
+            return Ok(sealed);
+        }
+        let windows = self.archive.unseal_after(self.account, now).await?;
+        tracing::warn!(
+            account = self.provider.account().name,
+            windows,
+            "windows that a wrong clock had sealed in the future are fetched again"
+        );
+        self.archive.sealed_runs(self.account).await
     }
 
     /// Returns the part of a frontier that is certain by now. The clock may have been corrected
@@ -150,7 +201,7 @@ impl Session {
         since: Option<Second>,
     ) -> Result<Backlog, StoreError> {
         let settled_to = self.confirmed(frontier).settled_to;
-        let sealed = self.archive.sealed_runs(self.account).await?;
+        let sealed = self.sealed_runs().await?;
         let none = Runs::default();
         let mut backlog_start = settled_to;
         let mut missing_seconds = 0;
@@ -382,6 +433,7 @@ mod tests {
         AccountSettings {
             name: "shop".to_owned(),
             provider: ProviderKind::Agora,
+            identity: None,
             settle: Duration::from_secs(settle_s),
             retention: retention_s.map(Duration::from_secs),
             since: None,

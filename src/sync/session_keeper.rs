@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::clock_check::check_account;
 use super::error::SyncError;
-use super::horizon::horizon;
+use super::horizon::wanted_history;
 use super::quota::share_quota;
 use super::session::{Session, check_not_paused, record_account_failure, record_pause};
 use crate::domain::clock::Clock;
-use crate::domain::time::Millis;
 use crate::provider::limits::MAX_RETRY_AFTER;
 use crate::provider::{Provider, ProviderError};
-use crate::store::{AccountId, Archive, Lease, NewAccount, RegisteredAccount, StoreError};
+use crate::store::{AccountId, Archive, Lease, NewAccount, Pause, RegisteredAccount, StoreError};
 
 /// Opens sessions of one account, and keeps the last one between passes.
 pub(super) struct SessionKeeper {
@@ -50,7 +50,12 @@ impl SessionKeeper {
     /// Returns the kept session if the lease is still held. It is to be given back with
     /// [`Self::keep`]. `None` if a new one is to be started with [`Self::start`].
     pub(super) async fn resume(&mut self) -> Result<Option<Session>, StoreError> {
-        let Some(session) = self.kept.take() else {
+        // The wanted history was computed by a clock that has been corrected since.
+        let Some(session) = self
+            .kept
+            .take()
+            .filter(|session| !session.clock_went_back())
+        else {
             return Ok(None);
         };
         // Where another process worked on the account in between, nothing known is relied upon.
@@ -70,18 +75,16 @@ impl SessionKeeper {
     pub(super) async fn start(&mut self, stop: &CancellationToken) -> Result<Session, SyncError> {
         let provider = self.provider.clone();
         let account = provider.account();
-        let new_account = |horizon| NewAccount {
-            name: &account.name,
-            provider: account.provider.name(),
-            streams: None,
-            since: account.since.map(Millis::second),
-            horizon,
+        let known = NewAccount {
+            identity: account.identity.as_ref(),
+            settle: Some(account.settle),
+            ..NewAccount::named(&account.name, account.provider.name())
         };
-        let id = self.archive.register(&new_account(None)).await?.account;
+        let id = self.archive.register(&known).await?.account;
         self.acquire_lease(id).await?;
         share_quota(&*provider, &self.archive, &self.clock).await;
         // Read again under the lease: the process that held it may have recorded a pause.
-        let registered = self.archive.register(&new_account(None)).await?;
+        let registered = self.archive.register(&known).await?;
         self.adopt_pause(&registered).await?;
         let accepted = registered.accepted_credentials.as_deref();
         let is_known = accepted.is_some_and(|known| provider.credentials().have_fingerprint(known));
@@ -105,8 +108,8 @@ impl SessionKeeper {
         self.follow_archived(id).await?;
         let streams = provider.streams();
         let with_streams = NewAccount {
-            streams: Some(&streams),
-            ..new_account(horizon(&*provider))
+            streams: Some((&streams[..], wanted_history(&*provider))),
+            ..known
         };
         let registered = self.archive.register(&with_streams).await?;
         let (archive, clock) = (self.archive.clone(), self.clock.clone());
@@ -132,9 +135,22 @@ impl SessionKeeper {
                 return self.archive.pause(registered.account, None).await;
             }
         }
-        // The clock may have been set since: no pause is longer than this.
-        let left = pause.until.since(self.clock.now()).min(MAX_RETRY_AFTER);
-        self.provider.pause_for(left, &pause.reason);
+        // A clock that was ahead may have recorded an end that is far away: no pause is longer than
+        // this, however often it is taken over.
+        let now = self.clock.now();
+        let left = pause.until.since(now);
+        self.provider
+            .pause_for(left.min(MAX_RETRY_AFTER), &pause.reason);
+        if left > MAX_RETRY_AFTER {
+            let until = now.plus(MAX_RETRY_AFTER);
+            let shortened = Pause {
+                until,
+                ..pause.clone()
+            };
+            self.archive
+                .pause(registered.account, Some(&shortened))
+                .await?;
+        }
         Ok(())
     }
 
@@ -163,10 +179,11 @@ impl SessionKeeper {
         lease
     }
 
-    /// Checks that the provider accepts the credentials. Fails when told to stop.
+    /// Checks that the provider accepts the credentials, and learns its time. Fails when told to
+    /// stop.
     async fn check_credentials(&self, stop: &CancellationToken) -> Result<(), ProviderError> {
         tokio::select! {
-            outcome = self.provider.check_credentials() => outcome,
+            outcome = check_account(&*self.provider) => outcome,
             () = stop.cancelled() => Err(ProviderError::Stopped),
         }
     }

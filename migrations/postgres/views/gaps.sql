@@ -25,12 +25,17 @@ holes AS (
 ),
 cut AS (
     -- The part before the horizon is lost; the rest can still be fetched. What had expired before
-    -- the first fetch of a stream is neither.
-    SELECT h.stream_id, h.from_s, least(h.to_s, a.horizon_s) AS to_s, TRUE AS lost
+    -- the first fetch of a stream is neither, if that was within an hour after the stream was first
+    -- followed.
+    SELECT h.stream_id,
+           CASE WHEN h.is_first
+                THEN greatest(h.from_s, s.followed_at_s - coalesce(a.retention_s, 0) + 3600)
+                ELSE h.from_s END AS from_s,
+           least(h.to_s, a.horizon_s) AS to_s, TRUE AS lost
     FROM holes h
          JOIN stream s ON s.id = h.stream_id
          JOIN account a ON a.id = s.account_id
-    WHERE h.from_s < a.horizon_s AND NOT h.is_first
+    WHERE h.from_s < a.horizon_s
     UNION ALL
     SELECT h.stream_id, greatest(h.from_s, coalesce(a.horizon_s, h.from_s)), h.to_s, FALSE
     FROM holes h

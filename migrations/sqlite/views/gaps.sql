@@ -30,10 +30,12 @@ holes AS (
 cut AS (
     -- The part before the horizon is lost; the rest can still be fetched. Without a horizon the
     -- lost part has no end, and is left out below. What had expired before the first fetch of a
-    -- stream is neither.
+    -- stream is neither, if that was within an hour after the stream was first followed.
     SELECT h.stream_id,
-           CASE WHEN is_lost.value = 1 THEN h.from_s
-                ELSE max(h.from_s, coalesce(a.horizon_s, h.from_s)) END AS from_s,
+           CASE WHEN is_lost.value = 0 THEN max(h.from_s, coalesce(a.horizon_s, h.from_s))
+                WHEN h.is_first
+                THEN max(h.from_s, s.followed_at_s - coalesce(a.retention_s, 0) + 3600)
+                ELSE h.from_s END AS from_s,
            CASE WHEN is_lost.value = 1 THEN min(h.to_s, a.horizon_s)
                 ELSE h.to_s END AS to_s,
            is_lost.value        AS lost
@@ -41,7 +43,6 @@ cut AS (
          CROSS JOIN holes h
          JOIN stream s ON s.id = h.stream_id
          JOIN account a ON a.id = s.account_id
-    WHERE is_lost.value = 0 OR NOT h.is_first
 )
 SELECT a.name AS account,
        s.key  AS stream,

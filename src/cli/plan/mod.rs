@@ -23,7 +23,7 @@ use super::{accounts, sync};
 use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
-use crate::provider::ProviderKind;
+use crate::provider::{Provider, ProviderKind};
 use crate::store::{DiskSpace, RequestRate, StoreError, StreamStatus};
 use crate::sync::forecast::preview::{PreviewOptions, preview};
 use crate::sync::forecast::request_rates;
@@ -71,7 +71,7 @@ pub(super) async fn run(
     let bounds = args.wanted.bounds(clock.now())?;
     accounts::log_warnings(config, args.account(), clock.now());
     let providers = accounts::build_providers(config, args.wanted.account.as_deref(), &clock)?;
-    let known = read_archive(&config.database.url, clock.now()).await?;
+    let known = read_archive(&config.database.url, &providers, clock.now()).await?;
     let shared = match &known {
         Some(_) => share_quotas(&config.database.url, &providers, &clock).await,
         None => None,
@@ -134,11 +134,16 @@ fn find_room(url: &DatabaseUrl) -> Option<Room> {
 }
 
 /// Reads the archive. `None` if there is none yet.
-async fn read_archive(url: &DatabaseUrl, now: Millis) -> Result<Option<KnownHistory>, CliError> {
+async fn read_archive(
+    url: &DatabaseUrl,
+    providers: &[Arc<dyn Provider>],
+    now: Millis,
+) -> Result<Option<KnownHistory>, CliError> {
     let store = match open_to_read(url).await {
         Err(StoreError::NotFound { .. }) => return Ok(None),
         store => store?,
     };
+    accounts::check_identities(providers, &*store).await?;
     let known = KnownHistory {
         streams: store.status().await?,
         request_rates: request_rates(&*store, now).await?,

@@ -72,7 +72,7 @@ fn manual_shows_the_defaults() {
 
 #[test]
 fn commented_out_keys_of_the_manual_are_valid() {
-    let optional = ["since", "did_key", "retention"];
+    let optional = ["since", "did_key", "retention", "moved_from"];
     let uncomment = |line: &str| {
         let bare = line.trim_start_matches("# ");
         let chosen = optional
@@ -88,6 +88,7 @@ fn commented_out_keys_of_the_manual_are_valid() {
     let config = parse_good(&text);
     assert!(config.agora[0].since.is_some() && config.web3mq[0].since.is_some());
     assert!(config.web3mq[0].did_key.is_some() && config.web3mq[0].retention.is_some());
+    assert!(config.web3mq[0].moved_from.is_some());
 }
 
 /// The configuration that the Debian package installs.

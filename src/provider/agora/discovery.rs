@@ -158,6 +158,7 @@ mod tests {
         let account = AccountSettings {
             name: "shop".to_owned(),
             provider: ProviderKind::Agora,
+            identity: None,
             settle: Duration::ZERO,
             retention: None,
             since: None,

@@ -171,8 +171,12 @@ impl Web3mqApi {
         };
         let mut retry = self.http.answer_retry();
         loop {
+            let signed_by_ms = self.gate().clock().signing_offset_ms();
             let answer = self.http.send(operation, priority, signed_request).await;
             let answer = answer.and_then(|answer| parse(&answer));
+            if let Err(ProviderError::Refused { .. } | ProviderError::Failed { .. }) = &answer {
+                self.gate().clock().record_refused_signature(signed_by_ms);
+            }
             if let Some(value) = retry.accept(operation, answer).await? {
                 return Ok(value);
             }

@@ -230,9 +230,11 @@ impl Provider for Web3mq {
 
 impl Web3mq {
     async fn read_newest(&self, topic: &str) -> Result<(), ProviderError> {
+        let clock = self.gate().clock();
+        let signed_by_ms = clock.signing_offset_ms();
         let mut answer = self.api.read_page(topic, 1, 1).await;
-        let is_clock_off = || !self.gate().clock().skew().is_negligible();
-        if matches!(answer, Err(ProviderError::Refused { .. })) && is_clock_off() {
+        let corrected_ms = clock.signing_offset_ms().abs_diff(signed_by_ms);
+        if matches!(answer, Err(ProviderError::Refused { .. })) && corrected_ms > 1000 {
             // The request was signed by a clock that this very answer has shown to be wrong.
             answer = self.api.read_page(topic, 1, 1).await;
         }

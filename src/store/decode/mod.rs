@@ -12,9 +12,9 @@ pub(super) use columns::{
 };
 pub(super) use record::{
     account_ledger, account_record, alarm, archived_message, chain_link, conversation,
-    discovered_stream, existing_message, known_stream, ledger_row, ledger_row_of_stream,
-    owned_message, pause, quarantine_entry, quarantined_message, rows_with_keys,
-    stream_error_record, stream_ledger,
+    discovered_stream, existing_message, frontier, identity, known_stream, ledger_row,
+    ledger_row_of_stream, owned_message, pause, quarantine_entry, quarantined_message,
+    rows_with_keys, stream_error_record, stream_ledger,
 };
 pub(super) use report::{
     RunEnd, account_summary, ledger_day, pass_record, request_rate, run_end, runs_from_ends,

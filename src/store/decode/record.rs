@@ -6,6 +6,7 @@ use super::columns::{
     bytes, count, duration_s, flag, inconsistent, int, millis, optional_count, optional_int,
     optional_millis, optional_second, optional_text, scope, second, text, window,
 };
+use crate::domain::account::AccountIdentity;
 use crate::domain::alarm::{Alarm, AlarmKind, AlarmSubject, Notified};
 use crate::domain::digest::{ChainLink, Digest};
 use crate::domain::frontier::Frontier;
@@ -43,6 +44,7 @@ pub(in crate::store) fn account_record<DB: Driver>(
         pause: pause::<DB>(row)?,
         accepted_credentials: optional_text::<DB>(row, "accepted_credentials")?,
         error: recorded_error::<DB>(row, "error", "hint")?,
+        settle_ms: optional_int::<DB>(row, "settle_ms")?,
         settle_override: duration_s::<DB>(row, "settle_override_s")?,
         stragglers: int::<DB>(row, "straggler_count")?,
         discovery_error: recorded_error::<DB>(row, "discovery_error", "discovery_hint")?,
@@ -69,6 +71,19 @@ pub(super) fn recorded_error<DB: Driver>(
 ) -> Result<Option<RecordedError>, StoreError> {
     let hint = text::<DB>(row, hint)?;
     Ok(optional_text::<DB>(row, error)?.map(|error| RecordedError { error, hint }))
+}
+
+/// Decodes the identity of an account. `None` if it is unknown.
+pub(in crate::store) fn identity<DB: Driver>(
+    row: &DB::Row,
+) -> Result<Option<AccountIdentity>, StoreError> {
+    let node = optional_text::<DB>(row, "node")?;
+    let identity = |owner| AccountIdentity {
+        owner,
+        node,
+        former_node: None,
+    };
+    Ok(optional_text::<DB>(row, "owner")?.map(identity))
 }
 
 /// Decodes the frontier of an account.
@@ -139,6 +154,7 @@ pub(in crate::store) fn account_ledger<DB: Driver>(
     Ok(AccountLedger {
         account: text::<DB>(row, "name")?,
         provider: text::<DB>(row, "provider")?,
+        identity: identity::<DB>(row)?,
         frontier: frontier::<DB>(row)?,
         streams,
     })
@@ -154,6 +170,7 @@ pub(in crate::store) fn stream_ledger<DB: Driver>(
         key: text::<DB>(row, "key")?,
         scope: scope::<DB>(row)?,
         wanted_from: second::<DB>(row, "wanted_from_s")?,
+        followed_at: second::<DB>(row, "followed_at_s")?,
         active: flag::<DB>(row, "active")?,
         discovered: flag::<DB>(row, "discovered")?,
         windows,

@@ -8,10 +8,12 @@ use super::columns::{
 };
 use super::record::{frontier, pause, recorded_error};
 use crate::domain::clock::MachineSkew;
+use crate::domain::frontier::Frontier;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 use crate::store::driver::Driver;
 use crate::store::error::StoreError;
+use crate::store::limits::FIRST_FETCH_GRACE_S;
 use crate::store::model::{
     AccountId, AccountSummary, LedgerDay, PassRecord, RequestRate, RunTotals, StreamId,
     StreamStatus, ThroughputBucket, UnreadGroup,
@@ -51,7 +53,8 @@ pub(in crate::store) fn stream_status<DB: Driver>(
     let wanted_from = start_of_history(
         second::<DB>(row, "wanted_from_s")?,
         optional_second::<DB>(row, "first_ever_s")?,
-        frontier.horizon,
+        second::<DB>(row, "followed_at_s")?,
+        frontier,
     );
     let settled = frontier.settled_to;
     let edge = frontier.horizon.unwrap_or(wanted_from);
@@ -73,6 +76,7 @@ pub(in crate::store) fn stream_status<DB: Driver>(
         stream: text::<DB>(row, "key")?,
         scope: scope::<DB>(row)?,
         wanted_from,
+        followed_at: second::<DB>(row, "followed_at_s")?,
         watermark: (watermark > start).then_some(watermark),
         frontier,
         messages: count::<DB>(row, "messages")?,
@@ -96,16 +100,21 @@ pub(in crate::store) fn stream_status<DB: Driver>(
 
 /// Returns the start of the history that a stream can be expected to have: the wanted start, or the
 /// time from which it was first fetched, if the provider had deleted the history before that. What
-/// had expired before the first fetch is not lost: the archive never had a chance to get it.
+/// had expired before the first fetch is not lost: the archive never had a chance to get it. It has
+/// one from [`FIRST_FETCH_GRACE_S`] on, even if the first fetch is later.
 fn start_of_history(
     wanted: Second,
     first_sealed: Option<Second>,
-    horizon: Option<Second>,
+    followed_at: Second,
+    frontier: Frontier,
 ) -> Second {
-    match horizon {
-        Some(horizon) => wanted.max(first_sealed.map_or(horizon, |first| first.min(horizon))),
-        None => wanted,
-    }
+    let Some(horizon) = frontier.horizon else {
+        return wanted;
+    };
+    let retention = frontier.retention.unwrap_or_default();
+    let fetchable_from = followed_at.minus(retention).plus(FIRST_FETCH_GRACE_S);
+    let fetched_from = first_sealed.map_or(horizon, |first| first.min(horizon));
+    wanted.max(fetched_from.min(fetchable_from))
 }
 
 /// Returns the seconds of wanted history that passed the horizon unsealed: the range between

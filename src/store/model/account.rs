@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::domain::account::AccountIdentity;
+use crate::domain::frontier::Frontier;
 use crate::domain::stream::Stream;
 use crate::domain::time::{Millis, Second};
 
@@ -23,12 +25,49 @@ pub struct RunId(pub i64);
 pub struct NewAccount<'a> {
     pub name: &'a str,
     pub provider: &'a str,
-    /// The streams that become active. `None` leaves the account's streams unchanged.
-    pub streams: Option<&'a [Arc<Stream>]>,
-    /// The configured start of the wanted history.
+    /// The identity that the account has and keeps. `None` leaves it unchanged and unchecked.
+    pub identity: Option<&'a AccountIdentity>,
+    /// The configured settle age. `None` leaves the recorded one unchanged.
+    pub settle: Option<Duration>,
+    /// The streams that become active, and their wanted history. `None` leaves the account's
+    /// streams unchanged.
+    pub streams: Option<(&'a [Arc<Stream>], WantedHistory)>,
+}
+
+/// The history that is wanted of streams: what is configured, and the provider's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WantedHistory {
+    /// The configured start.
     pub since: Option<Second>,
-    /// The provider's retention edge. A new stream is wanted from here if `since` is `None`.
-    pub horizon: Option<Second>,
+    /// The time for which a message can be fetched. Without `since`, a stream is wanted as far
+    /// back as could be fetched when it was first followed. `None`: everything is wanted.
+    pub reach: Option<Duration>,
+    /// The provider's time.
+    pub now: Second,
+}
+
+impl WantedHistory {
+    /// Returns the start of the wanted history of a stream that was first followed at
+    /// `followed_at`; `None` if it is not followed yet. A time of a clock that was ahead does not
+    /// count: no stream was first followed in the future.
+    pub fn start(self, followed_at: Option<Second>) -> Second {
+        let first = followed_at.map_or(self.now, |first| first.min(self.now));
+        let reached = self.reach.map(|reach| first.minus(reach));
+        self.since.or(reached).unwrap_or(Second::EPOCH)
+    }
+}
+
+impl<'a> NewAccount<'a> {
+    /// Returns an account of which only the name and the provider are known.
+    pub fn named(name: &'a str, provider: &'a str) -> Self {
+        Self {
+            name,
+            provider,
+            identity: None,
+            settle: None,
+            streams: None,
+        }
+    }
 }
 
 /// The result of registering an account.
@@ -37,6 +76,8 @@ pub struct RegisteredAccount {
     pub account: AccountId,
     /// The id and the start of the wanted history of each stream given, in the order given.
     pub streams: Vec<(StreamId, Second)>,
+    /// The account's frontier when it was last saved.
+    pub frontier: Frontier,
     /// The pause that an earlier process recorded.
     pub pause: Option<Pause>,
     /// The fingerprint of the credentials that the provider last accepted.
@@ -65,6 +106,8 @@ pub struct AccountRecord {
     pub accepted_credentials: Option<String>,
     /// The failure of the account as a whole.
     pub error: Option<RecordedError>,
+    /// The configured settle age at the latest start, in milliseconds.
+    pub settle_ms: Option<i64>,
     /// The settle age, if late messages have raised it above the configured one.
     pub settle_override: Option<Duration>,
     /// The stragglers since the settle age was last changed.

@@ -3,6 +3,7 @@
 use super::account::StreamId;
 use super::message::ArchivedMessage;
 use super::window::LedgerRow;
+use crate::domain::account::AccountIdentity;
 use crate::domain::frontier::Frontier;
 use crate::domain::stream::Scope;
 use crate::domain::time::{Millis, Second};
@@ -13,6 +14,8 @@ use crate::domain::window::{Runs, Window};
 pub struct AccountLedger {
     pub account: String,
     pub provider: String,
+    /// `None` if the archive does not know it.
+    pub identity: Option<AccountIdentity>,
     /// The account's frontier when it was last saved.
     pub frontier: Frontier,
     pub streams: Vec<StreamLedger>,
@@ -26,6 +29,8 @@ pub struct StreamLedger {
     /// recorded.
     pub scope: Option<Scope>,
     pub wanted_from: Second,
+    /// The provider's time when the stream was first followed.
+    pub followed_at: Second,
     pub active: bool,
     /// True if the stream was discovered rather than configured.
     pub discovered: bool,

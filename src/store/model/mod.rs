@@ -2,7 +2,7 @@
 //!
 //! | question | file |
 //! |---|---|
-//! | accounts, runs, pauses, recorded errors | `account.rs` |
+//! | accounts, wanted history, runs, pauses, recorded errors | `account.rs` |
 //! | a window to commit, its seal, ledger rows | `window.rs` |
 //! | an archived message, a reading position | `message.rs` |
 //! | a whole ledger, quarantined messages | `ledger.rs` |
@@ -16,7 +16,7 @@ mod window;
 
 pub use account::{
     AccountId, AccountRecord, NewAccount, Pause, RecordedError, RegisteredAccount, RunId,
-    RunTotals, StreamErrorRecord, StreamId,
+    RunTotals, StreamErrorRecord, StreamId, WantedHistory,
 };
 pub(super) use ledger::EVICTED_FIELD;
 pub use ledger::{

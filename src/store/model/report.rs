@@ -24,6 +24,8 @@ pub struct StreamStatus {
     pub scope: Option<Scope>,
     /// The start of the wanted history.
     pub wanted_from: Second,
+    /// The provider's time when the stream was first followed.
+    pub followed_at: Second,
     /// The sealed runs within the provider's retention.
     pub sealed: Runs,
     /// The end of the unbroken run of sealed windows from the start of the wanted history that

@@ -1,26 +1,51 @@
 //! Statements on accounts, streams, leases and runs.
 
+/// Inserts an account, or updates its identity where it was unknown or its node has moved from
+/// `$5`. Where `$6` is another settle age than before, what was learned for that one is forgotten.
+/// Returns its provider, which may be another one than `$2`.
 pub(in crate::store) const REGISTER_ACCOUNT: &str = "
-    INSERT INTO account (name, provider) VALUES ($1, $2)
-    ON CONFLICT (name) DO UPDATE SET provider = excluded.provider
-    RETURNING id, paused_until_ms, paused_reason, refused_credentials, accepted_credentials,
+    INSERT INTO account (name, provider, owner, node, settle_ms) VALUES ($1, $2, $3, $4, $6)
+    ON CONFLICT (name) DO UPDATE
+    SET owner = coalesce(account.owner, excluded.owner),
+        node = CASE WHEN account.node = $5 THEN excluded.node
+                    ELSE coalesce(account.node, excluded.node) END,
+        settle_ms = coalesce(excluded.settle_ms, account.settle_ms),
+        settle_override_s = CASE WHEN excluded.settle_ms IS NULL
+                                      OR excluded.settle_ms = account.settle_ms
+                                 THEN account.settle_override_s END,
+        straggler_count = CASE WHEN excluded.settle_ms IS NULL
+                                    OR excluded.settle_ms = account.settle_ms
+                               THEN account.straggler_count ELSE 0 END
+    RETURNING id, provider, owner, node, horizon_s, settled_s, wanted_to_s, retention_s,
+              paused_until_ms, paused_reason, refused_credentials, accepted_credentials,
               settle_override_s";
+
+pub(in crate::store) const ACCOUNT_IDENTITY: &str = "
+    SELECT provider, owner, node FROM account WHERE name = $1";
 
 pub(in crate::store) const DEACTIVATE_STREAMS: &str = "
     UPDATE stream SET active = 0 WHERE account_id = $1";
 
-/// Inserts streams or updates existing ones, and makes them active. `$new` is the expression with
-/// which the database reads the JSON in `$4` as a table, `$key` the unique key of the table.
+/// Inserts streams or updates existing ones, and makes them active. The start of the wanted
+/// history is [`WantedHistory::start`](crate::store::WantedHistory::start). `$new` is the
+/// expression with which the database reads the JSON in `$4` as a table, `$key` the unique key of
+/// the table.
 macro_rules! upsert_streams {
     ($new:literal, $key:literal) => {
         concat!(
-            "INSERT INTO stream (account_id, key, wanted_from_s, discovered,",
+            "INSERT INTO stream (account_id, key, followed_at_s, wanted_from_s, discovered,",
             " sender, recipient, conversation)",
-            " SELECT $1, key, $2, discovered, sender, recipient, conversation FROM ",
+            " SELECT $1, key, $2, coalesce($3, $2 - $5, 0), discovered, sender, recipient,",
+            " conversation FROM ",
             $new,
             " WHERE TRUE ON CONFLICT (",
             $key,
-            ") DO UPDATE SET active = 1, wanted_from_s = coalesce($3, stream.wanted_from_s),",
+            ") DO UPDATE SET active = 1,",
+            " followed_at_s = CASE WHEN stream.followed_at_s < excluded.followed_at_s",
+            " THEN stream.followed_at_s ELSE excluded.followed_at_s END,",
+            " wanted_from_s = coalesce($3,",
+            " CASE WHEN stream.followed_at_s < excluded.followed_at_s",
+            " THEN stream.followed_at_s ELSE excluded.followed_at_s END - $5, 0),",
             " discovered = excluded.discovered, sender = excluded.sender,",
             " recipient = excluded.recipient, conversation = excluded.conversation",
             " RETURNING id, key, wanted_from_s"
@@ -54,13 +79,8 @@ pub(in crate::store) const RECORD_DISCOVERY_ERROR: &str = "
     UPDATE account SET discovery_error = $2, discovery_hint = $3
     WHERE id = $1 AND discovery_error IS DISTINCT FROM $2";
 
-/// Advances the times of an account. They never move back.
 pub(in crate::store) const SAVE_FRONTIER: &str = "
-    UPDATE account
-    SET horizon_s = CASE WHEN horizon_s > $2 THEN horizon_s ELSE $2 END,
-        settled_s = CASE WHEN settled_s > $3 THEN settled_s ELSE $3 END,
-        wanted_to_s = CASE WHEN wanted_to_s > $4 THEN wanted_to_s ELSE $4 END,
-        retention_s = $5
+    UPDATE account SET horizon_s = $2, settled_s = $3, wanted_to_s = $4, retention_s = $5
     WHERE id = $1";
 
 pub(in crate::store) const RECORD_STREAM_ERROR: &str = "

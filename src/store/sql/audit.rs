@@ -31,12 +31,12 @@ pub(in crate::store) const ALL_STREAMS: &str = "
     ORDER BY a.name, s.key";
 
 pub(in crate::store) const LEDGER_ACCOUNTS: &str = "
-    SELECT id, name, provider, horizon_s, settled_s, wanted_to_s, retention_s
+    SELECT id, name, provider, owner, node, horizon_s, settled_s, wanted_to_s, retention_s
     FROM account
     ORDER BY name";
 
 pub(in crate::store) const LEDGER_STREAMS: &str = "
-    SELECT id, account_id, key, wanted_from_s, active, discovered, sender, recipient, conversation
+    SELECT id, account_id, key, wanted_from_s, followed_at_s, active, discovered, sender, recipient, conversation
     FROM stream
     ORDER BY account_id, key";
 
@@ -57,9 +57,11 @@ macro_rules! restore_stream {
     ($key:literal) => {
         concat!(
             "INSERT INTO stream (account_id, key, wanted_from_s, active, sender, recipient,",
-            " conversation, discovered) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (",
+            " conversation, discovered, followed_at_s)",
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (",
             $key,
-            ") DO UPDATE SET wanted_from_s = excluded.wanted_from_s, active = excluded.active,",
+            ") DO UPDATE SET wanted_from_s = excluded.wanted_from_s,",
+            " followed_at_s = excluded.followed_at_s, active = excluded.active,",
             " discovered = excluded.discovered, sender = excluded.sender,",
             " recipient = excluded.recipient, conversation = excluded.conversation RETURNING id"
         )

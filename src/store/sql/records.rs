@@ -1,8 +1,8 @@
 //! Statements on what an archive knows of its accounts besides messages and ledgers.
 
 pub(in crate::store) const ACCOUNT_RECORDS: &str = "
-    SELECT name, paused_until_ms, paused_reason, refused_credentials, accepted_credentials, error, hint,
-           settle_override_s, straggler_count, discovery_error, discovery_hint
+    SELECT name, paused_until_ms, paused_reason, refused_credentials, accepted_credentials, error,
+           hint, settle_ms, settle_override_s, straggler_count, discovery_error, discovery_hint
     FROM account
     ORDER BY name";
 
@@ -16,7 +16,7 @@ pub(in crate::store) const RESTORE_ACCOUNT_RECORD: &str = "
     UPDATE account
     SET paused_until_ms = $2, paused_reason = $3, settle_override_s = $4, straggler_count = $5,
         discovery_error = $6, discovery_hint = $7, refused_credentials = $8,
-        accepted_credentials = $9, error = $10, hint = $11
+        accepted_credentials = $9, error = $10, hint = $11, settle_ms = $12
     WHERE name = $1";
 
 pub(in crate::store) const CLEAR_STREAM_ERRORS: &str = "

@@ -35,7 +35,8 @@ pub(in crate::store) const STATUS: &str = with_reach!(
         SELECT stream_id, count(*) AS quarantined FROM quarantined_message GROUP BY stream_id)
     SELECT coalesce(s.id, 0) AS id, a.id AS account_id, a.name AS account, a.provider,
            coalesce(s.key, '(none yet)') AS key,
-           coalesce(s.wanted_from_s, a.settled_s) AS wanted_from_s, a.settled_s, a.wanted_to_s,
+           coalesce(s.wanted_from_s, a.settled_s) AS wanted_from_s,
+           coalesce(s.followed_at_s, a.settled_s) AS followed_at_s, a.settled_s, a.wanted_to_s,
            a.horizon_s, a.retention_s, s.error, s.hint, a.paused_until_ms, a.paused_reason,
            a.settle_override_s, a.discovery_error, a.discovery_hint,
            a.refused_credentials, a.error AS account_error, a.hint AS account_hint,
@@ -145,8 +146,11 @@ pub(in crate::store) const RECENT_TOTALS: &str = "
     GROUP BY s.account_id";
 
 /// Returns one row of numbers for each account. `lost` is the wanted history behind the horizon,
-/// less its sealed part. What had expired before a stream was first fetched is not part of it. `CROSS JOIN` fixes the order of the join on SQLite: the few windows in
-/// doubt come first, through their own index.
+/// less its sealed part. What had expired before a stream was first fetched is not part of it,
+/// unless the first fetch was later than
+/// [`FIRST_FETCH_GRACE_S`](crate::store::limits::FIRST_FETCH_GRACE_S) after the stream was first
+/// followed. `CROSS JOIN` fixes the order of the join on SQLite: the few windows in doubt come first,
+/// through their own index.
 pub(in crate::store) const ACCOUNT_SUMMARIES: &str = "
     SELECT a.id, a.name AS account, a.provider, a.horizon_s, a.settled_s, a.wanted_to_s,
            a.retention_s, a.paused_until_ms, a.paused_reason, a.refused_credentials,
@@ -168,13 +172,16 @@ pub(in crate::store) const ACCOUNT_SUMMARIES: &str = "
                    FROM sealed_window w
                    WHERE w.stream_id = s.id AND w.from_s < e.edge_s AND w.to_s > s.start_s), 0))
                FROM (SELECT id, account_id, active,
-                            CASE WHEN first_s > wanted_from_s THEN first_s
-                                 ELSE wanted_from_s END AS start_s
-                     FROM (SELECT id, account_id, active, wanted_from_s,
+                            CASE WHEN wanted_from_s > first_s OR wanted_from_s > fetchable_s
+                                 THEN wanted_from_s
+                                 WHEN first_s < fetchable_s THEN first_s
+                                 ELSE fetchable_s END AS start_s
+                     FROM (SELECT f.id, f.account_id, f.active, f.wanted_from_s,
+                                  f.followed_at_s - coalesce(b.retention_s, 0) + 3600
+                                      AS fetchable_s,
                                   (SELECT min(from_s) FROM sealed_window
-                                   WHERE stream_id = stream.id) AS first_s
-                           FROM stream) fetched
-                     WHERE first_s IS NOT NULL) s
+                                   WHERE stream_id = f.id) AS first_s
+                           FROM stream f JOIN account b ON b.id = f.account_id) fetched) s
                     JOIN (SELECT id, CASE WHEN horizon_s < settled_s THEN horizon_s
                                           ELSE settled_s END AS edge_s
                           FROM account WHERE horizon_s IS NOT NULL) e ON e.id = s.account_id

@@ -34,6 +34,10 @@ pub(in crate::store) const LEDGER_ROWS_IN_WINDOW: &str = ledger_rows_in_window!(
 pub(in crate::store) const DELETE_LEDGER_ROWS: &str = "
     DELETE FROM sealed_window WHERE stream_id = $1 AND from_s >= $2 AND to_s <= $3";
 
+pub(in crate::store) const DELETE_LEDGER_ROWS_AFTER: &str = "
+    DELETE FROM sealed_window
+    WHERE to_s > $2 AND stream_id IN (SELECT id FROM stream WHERE account_id = $1)";
+
 pub(in crate::store) const INSERT_LEDGER_ROW: &str = "
     INSERT INTO sealed_window (stream_id, from_s, to_s, messages, provider_count, doubt,
                                sealed_at_ms, digest, doubted_at_ms, not_shown)

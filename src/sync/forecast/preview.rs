@@ -11,12 +11,13 @@ use super::model::{
 };
 use crate::domain::frontier::Frontier;
 use crate::domain::stream::{Scope, Stream, StreamIndex};
-use crate::domain::time::{Millis, Second};
+use crate::domain::time::Millis;
 use crate::domain::window::{Runs, Window};
 use crate::provider::limits::MAX_RETRY_AFTER;
 use crate::provider::{Disposition, Provider, ProviderError};
 use crate::store::StreamStatus;
-use crate::sync::horizon::horizon;
+use crate::sync::clock_check::check_account;
+use crate::sync::horizon::{horizon, wanted_history};
 use crate::sync::limits::{PARALLEL_COUNTS, SHARE_BESIDE_DAEMON};
 use crate::sync::plan::job::Job;
 use crate::sync::plan::tails::TailScheduler;
@@ -76,7 +77,7 @@ pub async fn preview(
         provider.pause_for(pause.until.since(now).min(MAX_RETRY_AFTER), &pause.reason);
     }
     // Its answer tells the provider's time.
-    provider.check_credentials().await?;
+    check_account(provider).await?;
     let now = provider.now().second();
     let horizon = horizon(provider);
     let jobs = missing_jobs(provider, &known, options.bounds);
@@ -195,10 +196,10 @@ fn missing_jobs(
     known: &[&StreamStatus],
     bounds: HistoryBounds,
 ) -> Vec<Job> {
-    let account = provider.account();
     let now = provider.now().second();
     let wanted_to = bounds.until.unwrap_or(now).min(now.plus(-1));
     let horizon = horizon(provider);
+    let wanted = wanted_history(provider);
     // Without a retention no range counts as expiring: the order is that of age alone.
     let frontier = Frontier {
         horizon,
@@ -214,9 +215,7 @@ fn missing_jobs(
     let followed = provider.streams();
     let streams = followed.iter().enumerate().map(|(index, stream)| {
         let known = known.get(stream.key.as_str());
-        let since = account.since.map(Millis::second);
-        let since = since.or_else(|| known.map(|known| known.wanted_from));
-        let from = since.or(horizon).unwrap_or(Second::EPOCH);
+        let from = wanted.start(known.map(|known| known.followed_at));
         StreamHistory {
             stream: StreamIndex::new(index),
             wanted_from: bounds.since.map_or(from, |since| from.max(since)),

@@ -55,11 +55,8 @@ async fn find_account(
 ) -> Result<AccountId, StoreError> {
     let settings = provider.account();
     let account = NewAccount {
-        name: &settings.name,
-        provider: settings.provider.name(),
-        streams: None,
-        since: None,
-        horizon: None,
+        identity: settings.identity.as_ref(),
+        ..NewAccount::named(&settings.name, settings.provider.name())
     };
     let account = archive.register(&account).await?.account;
     if settings.discovers() {

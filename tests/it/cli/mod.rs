@@ -5,6 +5,7 @@ mod commands;
 mod configuration;
 mod demo;
 mod drill;
+mod identity;
 mod init;
 mod mistakes;
 mod plan;

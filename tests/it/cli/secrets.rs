@@ -139,6 +139,7 @@ fn account() -> AccountSettings {
     AccountSettings {
         name: "basic".to_owned(),
         provider: ProviderKind::Agora,
+        identity: None,
         settle: Duration::ZERO,
         retention: None,
         since: None,

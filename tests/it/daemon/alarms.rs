@@ -23,7 +23,7 @@ use backscroll::provider::ProviderError;
 use backscroll::sandbox::ScriptedAnswer;
 use backscroll::store::{
     Accounts, Commit, IfMissing, NewAccount, RecordedError, Reports, RequestRate, Seal,
-    SqliteStore, StreamStatus, Windows,
+    SqliteStore, StreamStatus, WantedHistory, Windows,
 };
 use backscroll::sync::forecast::forecast;
 use backscroll::sync::{HistoryBounds, Purpose};
@@ -366,12 +366,14 @@ async fn ten_thousand_silent_streams_are_checked_in_batches() {
     let streams: Vec<Arc<Stream>> = (0..STREAMS).map(stream).collect();
     let now = NOW.second();
     let since = now.plus(-28 * 86_400);
-    let shop = NewAccount {
-        name: "shop",
-        provider: "agora",
-        streams: Some(&streams),
+    let wanted = WantedHistory {
         since: Some(since),
-        horizon: None,
+        reach: None,
+        now,
+    };
+    let shop = NewAccount {
+        streams: Some((&streams[..], wanted)),
+        ..NewAccount::named("shop", "agora")
     };
     let known = store.register(&shop).await.unwrap();
     let (account, settled) = (known.account, now.plus(-120));

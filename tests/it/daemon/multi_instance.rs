@@ -183,13 +183,7 @@ async fn expired_lease_cannot_commit() {
     let other = PostgresStore::connect(options, IfMissing::Refuse)
         .await
         .unwrap();
-    let account = NewAccount {
-        name: "shop",
-        provider: "agora",
-        streams: None,
-        since: None,
-        horizon: None,
-    };
+    let account = NewAccount::named("shop", "agora");
     let account = one.register(&account).await.unwrap().account;
     assert_eq!(
         one.acquire_lease(account, "one").await.unwrap(),

@@ -188,6 +188,7 @@ impl Simulation {
         let account = |name: &str, provider, retention| AccountSettings {
             name: name.to_owned(),
             provider,
+            identity: None,
             settle: Duration::from_mins(2),
             retention,
             since: Some(BEGIN.minus(29 * 24 * HOUR)),

@@ -418,7 +418,7 @@ fn refused_directory_is_reported_and_stops_no_stream() {
     );
 
     let url = env.sandbox.base_url();
-    let env = env.with_account_setting("base_url", url);
+    let env = env.with_base_url(&url);
     env.sync().assert_ok();
     assert!(
         !env.run(&["status"])

@@ -79,7 +79,7 @@ fn refused_stream_is_reported_and_others_continue() {
     );
 
     // The stream recovers by itself.
-    let env = env.with_account_setting("base_url", url);
+    let env = env.with_base_url(&url);
     env.assert_sync_archives_truth();
     assert_eq!(self::stream_errors(&env).0, Vec::<Value>::new());
 }

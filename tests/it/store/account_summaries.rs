@@ -53,6 +53,7 @@ fn stream(random: &mut fastrand::Rng, number: usize, settled: i64) -> StreamLedg
         key,
         scope,
         wanted_from,
+        followed_at: wanted_from,
         active,
         discovered,
         windows,
@@ -66,6 +67,7 @@ fn ledger(random: &mut fastrand::Rng, account: &str) -> AccountLedger {
     AccountLedger {
         account: account.to_owned(),
         provider: "agora".to_owned(),
+        identity: None,
         frontier: Frontier {
             horizon,
             settled_to: Second(settled),

@@ -1,37 +1,41 @@
 //! Accounts, runs and pauses in the store.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use backscroll::domain::stream::Stream;
 use backscroll::domain::time::{Millis, Second};
-use backscroll::store::{NewAccount, Pause, RequestRate, RunTotals};
+use backscroll::store::{NewAccount, Pause, RequestRate, RunTotals, WantedHistory};
 
-use crate::support::store_fixture::{NOW, StoreFixture, message, register, texts, window};
+use crate::support::store_fixture::{NOW, StoreFixture, message, register, scope, window};
 
 on_every_database! {
-    frontier_never_moves_back,
+    frontier_is_that_of_the_latest_pass,
     runs_show_the_result_of_each_pass,
     request_rate_is_taken_from_longer_passes,
     message_density_counts_only_retained_history,
     archive_reports_its_size_on_disk,
-    wanted_from_never_moves_forward,
+    wanted_history_follows_the_configuration,
+    changed_settle_age_replaces_the_learned_one,
     inactive_stream_keeps_messages_and_has_no_gaps,
     pause_persists_until_it_is_cleared,
 }
 
-async fn frontier_never_moves_back(fixture: StoreFixture) {
-    fixture.assert_frontier(Some(200), 900, 1000).await;
-    fixture.assert_frontier(Some(100), 800, 900).await;
-    let stands = "SELECT horizon_s, settled_s, wanted_to_s FROM account";
-    assert_eq!(
-        fixture.query_texts(stands).await,
-        [texts(["200", "900", "1000"])]
-    );
-    // Without a retention there is no horizon.
-    fixture.assert_frontier(None, 900, 1000).await;
-    assert_eq!(
-        fixture.query_texts(stands).await,
-        [texts(["", "900", "1000"])]
-    );
+async fn frontier_is_that_of_the_latest_pass(fixture: StoreFixture) {
+    let recorded = "SELECT horizon_s, settled_s, wanted_to_s FROM account";
+    for (horizon, settled, wanted_to) in [
+        (Some(200), 900, 1000),
+        (Some(100), 800, 900),
+        (None, 850, 950),
+        (Some(300), 980, 1000),
+    ] {
+        fixture.assert_frontier(horizon, settled, wanted_to).await;
+        let horizon = horizon.map_or(String::new(), |horizon: i64| horizon.to_string());
+        assert_eq!(
+            fixture.query_texts(recorded).await,
+            [[horizon, settled.to_string(), wanted_to.to_string()]]
+        );
+    }
 }
 
 async fn runs_show_the_result_of_each_pass(fixture: StoreFixture) {
@@ -169,36 +173,91 @@ async fn archive_reports_its_size_on_disk(fixture: StoreFixture) {
     assert!((800_000..2_000_000).contains(&taken), "{taken}");
 }
 
-async fn wanted_from_never_moves_forward(fixture: StoreFixture) {
-    let from = async |since, horizon| {
-        register(&*fixture.store, &["source=carol"], since, horizon)
-            .await
-            .streams[0]
-            .1
+async fn wanted_history_follows_the_configuration(fixture: StoreFixture) {
+    let streams = [Arc::new(Stream {
+        key: "source=carol".to_owned(),
+        scope: scope("source=carol"),
+        discovered: false,
+    })];
+    let from = async |now: i64, since: Option<i64>, reach_s: Option<u64>| {
+        let wanted = WantedHistory {
+            since: since.map(Second),
+            reach: reach_s.map(Duration::from_secs),
+            now: Second(now),
+        };
+        let account = NewAccount {
+            streams: Some((&streams[..], wanted)),
+            ..NewAccount::named("shop", "agora")
+        };
+        let registered = fixture.store.register(&account).await.unwrap();
+        let start = registered.streams[0].1;
+        let followed = fixture.store.status().await.unwrap();
+        assert_eq!(followed[0].wanted_from, start);
+        assert_eq!(wanted.start(Some(followed[0].followed_at)), start);
+        start.0
     };
+    let reach = Some(500);
     assert_eq!(
-        from(None, Some(500)).await,
-        Second(500),
-        "as far back as the retention reached"
+        from(1_000, None, reach).await,
+        500,
+        "as far back as it reaches"
     );
     assert_eq!(
-        from(None, Some(900)).await,
-        Second(500),
-        "history that expired since is still missing"
+        from(1_400, None, reach).await,
+        500,
+        "what expired since is missing"
     );
     assert_eq!(
-        from(Some(700), Some(900)).await,
-        Second(700),
-        "unless `since` is configured"
+        from(1_400, Some(700), reach).await,
+        700,
+        "`since` is configured"
     );
-    assert_eq!(from(None, Some(900)).await, Second(700));
+    assert_eq!(from(1_400, Some(200), reach).await, 200, "an earlier one");
+    assert_eq!(from(1_400, None, reach).await, 500, "it is no longer");
     assert_eq!(
-        register(&*fixture.store, &["source=dave"], None, None)
+        from(1_400, None, Some(900)).await,
+        100,
+        "a longer retention"
+    );
+    assert_eq!(from(1_400, None, Some(300)).await, 700, "a shorter one");
+    assert_eq!(from(1_400, None, None).await, 0, "no retention");
+    assert_eq!(
+        from(900, None, reach).await,
+        400,
+        "the clock had been ahead"
+    );
+    assert_eq!(from(1_400, None, reach).await, 400);
+}
+
+async fn changed_settle_age_replaces_the_learned_one(fixture: StoreFixture) {
+    let learned = async |settle_s: u64| {
+        let account = NewAccount {
+            settle: Some(Duration::from_secs(settle_s)),
+            ..NewAccount::named("shop", "agora")
+        };
+        let registered = fixture.store.register(&account).await.unwrap();
+        registered.settle_override.map(|settle| settle.as_secs())
+    };
+    let learn = async |settle_s| {
+        let settle = Duration::from_secs(settle_s);
+        let store = &fixture.store;
+        store
+            .set_settle_override(fixture.account, settle)
             .await
-            .streams[0]
-            .1,
-        Second(0)
-    );
+            .unwrap();
+        store.add_stragglers(fixture.account, 2).await.unwrap();
+    };
+    let stragglers = "SELECT straggler_count FROM account";
+    assert_eq!(learned(120).await, None);
+    learn(480).await;
+    assert_eq!(learned(120).await, Some(480), "as before");
+    assert_eq!(fixture.query_number(stragglers).await, 2);
+    for settle_s in [60, 240] {
+        assert_eq!(learned(settle_s).await, None, "another one is configured");
+        assert_eq!(fixture.query_number(stragglers).await, 0);
+        learn(480).await;
+    }
+    assert_eq!(learned(240).await, Some(480));
 }
 
 async fn inactive_stream_keeps_messages_and_has_no_gaps(fixture: StoreFixture) {
@@ -266,13 +325,7 @@ async fn pause_persists_until_it_is_cleared(fixture: StoreFixture) {
         .await
         .unwrap();
     let known = async || {
-        let account = NewAccount {
-            name: "shop",
-            provider: "agora",
-            streams: None,
-            since: None,
-            horizon: None,
-        };
+        let account = NewAccount::named("shop", "agora");
         fixture.store.register(&account).await.unwrap()
     };
     assert_eq!(known().await.pause, Some(pause.clone()));

@@ -17,7 +17,8 @@ const ALARMS: &str = "
     FROM alarm ORDER BY since_ms";
 const ACCOUNTS: &str = "
     SELECT name, paused_until_ms, paused_reason, settle_override_s, straggler_count,
-           discovery_error, discovery_hint, refused_credentials, accepted_credentials, error, hint
+           discovery_error, discovery_hint, refused_credentials, accepted_credentials, error, hint,
+           settle_ms
     FROM account ORDER BY name";
 const ERRORS: &str = "
     SELECT key, error, hint, error_at_ms FROM stream WHERE error IS NOT NULL ORDER BY key";
@@ -56,6 +57,7 @@ type Account = (
     Option<String>,
     Option<String>,
     Option<String>,
+    Option<i64>,
 );
 type StreamError = (String, String, String, Option<i64>);
 

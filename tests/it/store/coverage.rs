@@ -1,14 +1,20 @@
 //! Coverage and gaps of hand-made ledgers.
 
-use backscroll::domain::time::Second;
-use backscroll::store::{Commit, RecordedError, Seal};
+use std::sync::Arc;
 
-use crate::support::store_fixture::{NOW, StoreFixture, message, register, seal, texts, window};
+use backscroll::domain::stream::Stream;
+use backscroll::domain::time::Second;
+use backscroll::store::{Commit, NewAccount, RecordedError, Seal, WantedHistory};
+
+use crate::support::store_fixture::{
+    NOW, StoreFixture, message, register, scope, seal, texts, wanted_since, window,
+};
 
 on_every_database! {
     only_short_adjacent_windows_share_a_ledger_row,
     gaps_show_range_reason_and_loss,
     history_that_expired_before_the_first_fetch_is_not_lost,
+    history_that_expired_before_a_late_first_fetch_is_lost,
     lost_range_leaves_later_ranges_complete,
     stream_without_sealed_windows_is_one_gap,
 }
@@ -180,6 +186,41 @@ async fn history_that_expired_before_the_first_fetch_is_not_lost(fixture: StoreF
     assert_eq!((summary.lost_seconds, summary.missing_seconds()), (0, 100));
     let gaps = "SELECT from_at, CASE WHEN lost THEN 1 ELSE 0 END FROM gaps ORDER BY 1";
     assert_eq!(fixture.query_texts(gaps).await, [texts(["800000", "0"])]);
+}
+
+/// A stream that was followed long ago and could not be fetched since has lost what expired.
+async fn history_that_expired_before_a_late_first_fetch_is_lost(fixture: StoreFixture) {
+    let stream = Arc::new(Stream {
+        key: "destination=lobby".to_owned(),
+        scope: scope("destination=lobby"),
+        discovered: false,
+    });
+    // The retention is 200 s, so that at -3000 it could have been fetched from -3200 on, and what
+    // expired within an hour is left out.
+    let wanted = WantedHistory {
+        now: Second(-3000),
+        ..wanted_since(0)
+    };
+    let account = NewAccount {
+        streams: Some((&[stream], wanted)),
+        ..NewAccount::named("shop", "agora")
+    };
+    fixture.store.register(&account).await.unwrap();
+    fixture.assert_frontier(Some(800), 900, 1000).await;
+    let state = async || {
+        let status = fixture.store.status().await.unwrap().remove(0);
+        let summary = fixture.store.account_summaries().await.unwrap().remove(0);
+        assert_eq!(status.lost_seconds, summary.lost_seconds);
+        let lost = "SELECT from_at, to_at FROM gaps WHERE lost";
+        let gaps = fixture.query_texts(lost).await;
+        (status.wanted_from.0, status.lost_seconds, gaps)
+    };
+    assert_eq!(state().await, (400, 400, vec![texts(["400000", "800000"])]));
+    fixture.commit(&[fixture.commit_of(800, 900, vec![])]).await;
+    assert_eq!(state().await, (400, 400, vec![texts(["400000", "800000"])]));
+    // Had it been fetched in time, only the rest would be lost.
+    fixture.commit(&[fixture.commit_of(300, 700, vec![])]).await;
+    assert_eq!(state().await, (300, 100, vec![texts(["700000", "800000"])]));
 }
 
 async fn stream_without_sealed_windows_is_one_gap(fixture: StoreFixture) {

@@ -9,7 +9,7 @@ use backscroll::domain::stream::Stream;
 use backscroll::domain::time::Second;
 use backscroll::store::{Commit, NewAccount, RecordedError, RegisteredAccount};
 
-use crate::support::store_fixture::{StoreFixture, message, scope, texts};
+use crate::support::store_fixture::{StoreFixture, message, scope, texts, wanted_since};
 
 on_every_database! {
     discovered_stream_is_followed_while_discovery_is_on,
@@ -34,13 +34,13 @@ async fn discovered_stream_is_followed_while_discovery_is_on(fixture: StoreFixtu
     ];
     let ids = fixture
         .store
-        .follow(fixture.account, &streams, Second(500))
+        .follow(fixture.account, &streams, wanted_since(500))
         .await
         .unwrap();
     assert_eq!(
         fixture
             .store
-            .follow(fixture.account, &streams, Second(500))
+            .follow(fixture.account, &streams, wanted_since(500))
             .await
             .unwrap(),
         ids,
@@ -90,22 +90,23 @@ async fn discovered_stream_is_followed_while_discovery_is_on(fixture: StoreFixtu
     // A listed stream stays listed.
     let RegisteredAccount { streams, .. } =
         crate::support::store_fixture::register(&*fixture.store, &["source=bob"], None, None).await;
-    assert_eq!(streams, [(ids[0], Second(500))]);
+    let without_since = Second::EPOCH;
+    assert_eq!(streams, [(ids[0].0, without_since)]);
     assert_eq!(
         fixture.followed_streams().await,
-        [texts(["source=bob", "0", "500"])]
+        [texts(["source=bob", "0", "0"])]
     );
 }
 
 async fn discovered_stream_begins_at_the_given_start(fixture: StoreFixture) {
     fixture
         .store
-        .follow(fixture.account, &[found("source=bob")], Second(500))
+        .follow(fixture.account, &[found("source=bob")], wanted_since(500))
         .await
         .unwrap();
     fixture
         .store
-        .follow(fixture.account, &[found("source=bob")], Second(800))
+        .follow(fixture.account, &[found("source=bob")], wanted_since(800))
         .await
         .unwrap();
     let of_bob = "SELECT wanted_from_s FROM stream WHERE key = 'source=bob'";
@@ -126,7 +127,7 @@ async fn ten_thousand_streams_are_followed_in_one_call(fixture: StoreFixture) {
     let begun = Instant::now();
     let ids = fixture
         .store
-        .follow(fixture.account, &streams, Second(0))
+        .follow(fixture.account, &streams, wanted_since(0))
         .await
         .unwrap();
     let took = begun.elapsed();
@@ -138,7 +139,7 @@ async fn ten_thousand_streams_are_followed_in_one_call(fixture: StoreFixture) {
         .await;
     assert_eq!(
         key,
-        [[ids[4711].0.to_string()]],
+        [[ids[4711].0.0.to_string()]],
         "ids are in the order of the streams"
     );
     assert_eq!(
@@ -171,13 +172,7 @@ async fn participants_are_the_names_in_the_messages_of_an_account(fixture: Store
             vec![message(10_000, "hi"), to_peer("a/b", "carol"), vague],
         )])
         .await;
-    let other = NewAccount {
-        name: "other",
-        provider: "agora",
-        streams: None,
-        since: None,
-        horizon: None,
-    };
+    let other = NewAccount::named("other", "agora");
     let other = fixture.store.register(&other).await.unwrap().account;
     let theirs = |n: i64| Message {
         sender: "dave".into(),
@@ -216,13 +211,7 @@ async fn discovery_error_is_recorded(fixture: StoreFixture) {
         error: "chats: no".into(),
         hint: "ask again".into(),
     };
-    let other = NewAccount {
-        name: "other",
-        provider: "web3mq",
-        streams: None,
-        since: None,
-        horizon: None,
-    };
+    let other = NewAccount::named("other", "web3mq");
     let other = fixture.store.register(&other).await.unwrap().account;
     fixture
         .store

@@ -12,7 +12,9 @@ use backscroll::store::{
 };
 
 use crate::support::ledger_truth::{assert_none, untrue_rows};
-use crate::support::store_fixture::{NOW, StoreFixture, message, scope, seal, window};
+use crate::support::store_fixture::{
+    NOW, StoreFixture, message, scope, seal, wanted_since, window,
+};
 
 on_every_database! {
     rows_stay_true_after_every_random_commit,
@@ -53,11 +55,8 @@ async fn follow(fixture: &StoreFixture, scopes: &[[&str; 3]]) -> Vec<(StreamId, 
     });
     let streams: Vec<Arc<Stream>> = streams.collect();
     let account = NewAccount {
-        name: "shop",
-        provider: "agora",
-        streams: Some(&streams),
-        since: None,
-        horizon: None,
+        streams: Some((&streams[..], wanted_since(0))),
+        ..NewAccount::named("shop", "agora")
     };
     let registered = fixture.store.register(&account).await.unwrap();
     let ids = registered.streams.into_iter().map(|(id, _)| id);

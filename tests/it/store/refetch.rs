@@ -203,13 +203,7 @@ async fn unread_messages_are_grouped_by_minute_newest_first(fixture: StoreFixtur
     assert_eq!(unread(0, 9).await, [(130_000, 133_000), (11_000, 11_000)]);
     assert_eq!(unread(0, 1).await, [(130_000, 133_000)]);
     assert_eq!(unread(131_000, 9).await, [(133_000, 133_000)]);
-    let other = NewAccount {
-        name: "other",
-        provider: "web3mq",
-        streams: None,
-        since: None,
-        horizon: None,
-    };
+    let other = NewAccount::named("other", "web3mq");
     let other = fixture.store.register(&other).await.unwrap().account;
     assert!(
         fixture

@@ -184,9 +184,19 @@ impl TestEnv {
         self
     }
 
+    /// Sets the address of all accounts. Nodes of Web3MQ have moved to it from their last one.
+    pub(crate) fn with_base_url(mut self, url: &str) -> Self {
+        for account in self.config.accounts_mut(WEB3MQ) {
+            let moved_from = account["base_url"].clone();
+            account.insert("moved_from".to_owned(), moved_from);
+        }
+        self.config.set_for_accounts("base_url", url);
+        self
+    }
+
     /// Puts a proxy between the command and the sandbox.
     pub(crate) fn behind_proxy(
-        mut self,
+        self,
         rule: impl Fn(&World, &ProxiedRequest) -> ProxyAction + Send + Sync + 'static,
     ) -> (Self, FaultProxy) {
         let world = self.sandbox.world().clone();
@@ -196,8 +206,7 @@ impl TestEnv {
             .block_on(FaultProxy::start(url.clone(), move |request| {
                 rule(&world, request)
             }));
-        self.config.set_for_accounts("base_url", proxy.url.as_str());
-        (self, proxy)
+        (self.with_base_url(proxy.url.as_str()), proxy)
     }
 
     pub(crate) fn world(&self) -> &World {

@@ -118,6 +118,7 @@ impl FakeProvider {
         let account = AccountSettings {
             name: "shop".to_owned(),
             provider: ProviderKind::Agora,
+            identity: None,
             settle,
             retention,
             since: None,

@@ -150,13 +150,7 @@ impl ModelRun {
             .fetch(StreamIndex::new(0), window, WindowRequest::whole(None))
             .await
             .unwrap();
-        let shop = NewAccount {
-            name: "shop",
-            provider: "agora",
-            streams: None,
-            since: None,
-            horizon: None,
-        };
+        let shop = NewAccount::named("shop", "agora");
         let account = self.store.register(&shop).await.unwrap().account;
         let messages = identify(fetched.messages);
         let commit = Commit {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use backscroll::domain::account::AccountIdentity;
 use backscroll::domain::clock::{Clock, SystemClock};
 use backscroll::provider::agora::{self, Agora, AgoraSettings, Credentials, DiscoverySource};
 use backscroll::provider::web3mq::{Identity, SessionKey, Web3mq, Web3mqSettings};
@@ -10,6 +11,7 @@ use backscroll::provider::{AccountSettings, Gate, Provider, ProviderKind};
 use backscroll::sandbox::{CUSTOMER_ID, CUSTOMER_SECRET};
 use reqwest::Url;
 
+use crate::support::config::WEB3MQ;
 use crate::support::env::TestEnv;
 
 /// Returns provider clients for the first project and the first user of the sandbox.
@@ -49,9 +51,14 @@ fn providers(
     discover_limit: Option<usize>,
 ) -> Vec<Arc<dyn Provider>> {
     let base = Url::parse(base_url).unwrap();
-    let account = |name: &str, provider| AccountSettings {
+    let account = |name: &str, provider, owner: &str, node: Option<String>| AccountSettings {
         name: name.to_owned(),
         provider,
+        identity: Some(AccountIdentity {
+            owner: owner.to_owned(),
+            node,
+            former_node: None,
+        }),
         settle,
         retention: None,
         since: None,
@@ -72,7 +79,7 @@ fn providers(
     };
     let account_of_agora = AccountSettings {
         since: Some(SystemClock.now().minus(Duration::from_hours(200))),
-        ..account("sandbox", ProviderKind::Agora)
+        ..account("sandbox", ProviderKind::Agora, "sandbox", None)
     };
     let settings = AgoraSettings {
         account: account_of_agora,
@@ -96,9 +103,13 @@ fn providers(
         })
         .unwrap();
     let key = SessionKey::from_seed(&hex::decode(seed).unwrap().try_into().unwrap());
+    let configured = env.config().accounts(WEB3MQ).next();
+    let url = configured.and_then(|account| account["base_url"].as_str());
+    let url = url.unwrap_or_default().trim_start_matches("http://");
+    let node = url.trim_end_matches('/').to_owned();
     let account_of_web3mq = AccountSettings {
         refresh_for: Some(Duration::from_hours(24)),
-        ..account("web3mq-1", ProviderKind::Web3mq)
+        ..account("web3mq-1", ProviderKind::Web3mq, &user, Some(node))
     };
     let identity = Identity {
         user,

@@ -15,7 +15,7 @@ use backscroll::domain::time::{Millis, Second};
 use backscroll::domain::window::Window;
 use backscroll::store::{
     AccountId, AccountLedger, Archive, Commit, IfMissing, LedgerRow, NewAccount, PostgresStore,
-    RegisteredAccount, Seal, SqliteStore, StreamId, StreamLedger, WriteCounts,
+    RegisteredAccount, Seal, SqliteStore, StreamId, StreamLedger, WantedHistory, WriteCounts,
 };
 use tempfile::TempDir;
 
@@ -64,6 +64,7 @@ impl StoreFixture {
             pause,
             accepted_credentials,
             settle_override: settle,
+            ..
         } = register(&*store, &["destination=lobby", "source=alice"], None, None).await;
         assert_eq!((pause, accepted_credentials, settle), (None, None, None));
         Self {
@@ -152,15 +153,25 @@ pub(crate) async fn register(
         })
     };
     let streams: Vec<Arc<Stream>> = streams.iter().map(stream).collect();
-    let (since, horizon) = (since.map(Second), horizon.map(Second));
+    let wanted = WantedHistory {
+        since: since.map(Second),
+        reach: horizon.map(|horizon| Duration::from_secs(NOW.second().0.abs_diff(horizon))),
+        now: NOW.second(),
+    };
     let account = NewAccount {
-        name: "shop",
-        provider: "agora",
-        streams: Some(&streams),
-        since,
-        horizon,
+        streams: Some((&streams[..], wanted)),
+        ..NewAccount::named("shop", "agora")
     };
     store.register(&account).await.unwrap()
+}
+
+/// Returns the history that is wanted from a configured start.
+pub(crate) fn wanted_since(since: i64) -> WantedHistory {
+    WantedHistory {
+        since: Some(Second(since)),
+        reach: None,
+        now: NOW.second(),
+    }
 }
 
 pub(crate) fn window(from: i64, to: i64) -> Window {
@@ -275,6 +286,7 @@ impl StoreFixture {
             key: "destination=lobby".to_owned(),
             scope: Some(scope("destination=lobby")),
             wanted_from: Second(wanted_from),
+            followed_at: Second(wanted_from),
             active: true,
             discovered: false,
             windows,
@@ -283,6 +295,7 @@ impl StoreFixture {
         let ledger = AccountLedger {
             account: "shop".to_owned(),
             provider: "agora".to_owned(),
+            identity: None,
             frontier: Frontier {
                 horizon: horizon.map(Second),
                 settled_to: Second(settled),

@@ -144,13 +144,7 @@ impl VerifyFixture {
         let store = self.open_store();
         self.env.block_on(async {
             let ledgers = store.ledgers().await.unwrap();
-            let known = NewAccount {
-                name: "sandbox",
-                provider: "agora",
-                streams: None,
-                since: None,
-                horizon: None,
-            };
+            let known = NewAccount::named("sandbox", "agora");
             let account = store.register(&known).await.unwrap().account;
             let window = Window::with_length(message.sent_at.second(), 1);
             let (stream, messages) = (StreamId(0), identify(vec![message]));
@@ -228,13 +222,7 @@ impl VerifyFixture {
         let store = self.open_store();
         self.env.block_on(async {
             for stream in store.streams().await.unwrap() {
-                let known = NewAccount {
-                    name: &stream.account,
-                    provider: &stream.provider,
-                    streams: None,
-                    since: None,
-                    horizon: None,
-                };
+                let known = NewAccount::named(&stream.account, &stream.provider);
                 let account = store.register(&known).await.unwrap().account;
                 let ever = Window::new(Second(0), Second(i64::MAX)).unwrap();
                 for row in store.ledger_rows(stream.id, ever, 1000).await.unwrap() {

@@ -65,7 +65,7 @@ fn unknown_key_error_names_the_nearest_known_key() {
     );
     assert_eq!(
         web3mq_error("", "pagesize = 1"),
-        "7:1: unknown key `pagesize` in [[web3mq]]: did you mean `page_size`? Known here: name, base_url, user_id, private_key, did_key, send_public_key, requests_per_second, timeout, page_size, retention, since, settle, refresh_for, streams, discover, discover_limit"
+        "7:1: unknown key `pagesize` in [[web3mq]]: did you mean `page_size`? Known here: name, base_url, moved_from, user_id, private_key, did_key, send_public_key, requests_per_second, timeout, page_size, retention, since, settle, refresh_for, streams, discover, discover_limit"
     );
     assert_eq!(
         web3mq_error("streams", r#"streams = [ { topics = "a" } ]"#),

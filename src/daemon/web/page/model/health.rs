@@ -125,6 +125,7 @@ pub(crate) mod tests {
             stream: format!("source=user {id}"),
             scope: None,
             wanted_from: sealed.from(),
+            followed_at: sealed.from(),
             sealed: Runs::from_iter([sealed]),
             watermark: Some(settled),
             frontier: Frontier {
