@@ -1,14 +1,12 @@
 //! The output of alarms.
 
-use serde_json::{Value, json};
-
 use super::output::print_with_hint;
 use super::table::{duration, sanitized};
 use crate::alerts::limits::ALARM_RETENTION;
 use crate::alerts::text::affected;
 use crate::domain::alarm::{Alarm, AlarmKind, AlarmSubject};
 use crate::domain::time::Millis;
-use crate::store::{Archive, StoreError, StreamStatus};
+use crate::store::{Archive, StoreError};
 
 /// Ends the alarms that say that nothing of an account works: it has just been found to work.
 pub(super) async fn end_account_alarms(
@@ -47,34 +45,4 @@ pub(super) fn print_alarms(alarms: &[Alarm], now: Millis) {
             &alarm.hint,
         );
     }
-}
-
-/// Returns the alarms that concern a stream: its own, its account's and the archive's.
-pub(super) fn alarms_json(stream: &StreamStatus, alarms: &[Alarm]) -> Value {
-    let concerning = alarms
-        .iter()
-        .filter(|alarm| concerns(&alarm.subject, stream));
-    let concerning = concerning.map(|alarm| {
-        json!({
-            "kind": alarm.subject.kind.name(),
-            "account": alarm.subject.account,
-            "stream": alarm.subject.stream,
-            "since": alarm.since.to_string(),
-            "text": alarm.text,
-            "hint": alarm.hint,
-        })
-    });
-    concerning.collect()
-}
-
-fn concerns(subject: &AlarmSubject, stream: &StreamStatus) -> bool {
-    let is_account = subject
-        .account
-        .as_ref()
-        .is_none_or(|name| *name == stream.account);
-    let is_stream = subject
-        .stream
-        .as_ref()
-        .is_none_or(|key| *key == stream.stream);
-    is_account && is_stream
 }

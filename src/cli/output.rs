@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::sync::Mutex;
 
+use serde::Serialize;
+
 use super::error::CliError;
 use crate::domain::format::{sanitized_json, sanitized_lines};
 use crate::domain::lock::lock;
@@ -19,9 +21,9 @@ pub(super) fn print_line(line: impl Display) {
 }
 
 /// Prints JSON. Its values stay, whatever characters they hold.
-pub(super) fn print_json(json: &serde_json::Value) {
-    let json = sanitized_json(&json.to_string());
-    record(writeln!(io::stdout(), "{json}"));
+pub(super) fn print_json(value: &impl Serialize) {
+    let json = serde_json::to_string(value).map_err(io::Error::from);
+    record(json.and_then(|json| writeln!(io::stdout(), "{}", sanitized_json(&json))));
 }
 
 /// Prints a line about a problem, and below it the remedy.

@@ -111,7 +111,8 @@ impl Setup {
     fn status_sources(&self, clock: &Arc<dyn Clock>) -> StatusSources {
         let (store, progress) = (self.archive.store.clone(), self.engine.progress().clone());
         let (providers, monitor) = (self.providers.clone(), self.monitor.clone());
-        StatusSources::new(store, providers, progress, monitor, clock.clone())
+        let schedule = self.config.schedule.sync.clone();
+        StatusSources::new(store, providers, progress, monitor, clock.clone()).on_schedule(schedule)
     }
 }
 

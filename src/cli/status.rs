@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-
 use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
 use super::open_archive::open_to_read;
@@ -13,11 +11,10 @@ use super::{accounts, alarms, loss, summary};
 use crate::alerts::check::DetectedProblem;
 use crate::alerts::rules::archive_health::disk_problem;
 use crate::config::Config;
+use crate::daemon::status_report::report_streams;
 use crate::domain::alarm::{Alarm, AlarmKind, AlarmSubject, Notified};
 use crate::domain::clock::Clock;
-use crate::domain::time::{Millis, Second};
-use crate::store::StreamStatus;
-use crate::sync::forecast::model::Loss;
+use crate::domain::time::Millis;
 use crate::sync::forecast::{Forecast, forecast, request_rates};
 
 #[derive(Debug, clap::Args)]
@@ -53,11 +50,8 @@ pub(super) async fn run(
         .collect();
     match (args.json, streams.is_empty()) {
         (true, _) => {
-            let now = now.second();
-            let rows = streams
-                .iter()
-                .map(|stream| stream_json(stream, &forecasts, &alarms, now));
-            print_json(&rows.collect());
+            let forecasts: Vec<&Forecast> = forecasts.iter().collect();
+            print_json(&report_streams(&streams, &forecasts, &alarms, now.second()));
         }
         (false, true) => {
             print_line("The archive has no streams yet: `backscroll sync` makes the first pass.");
@@ -110,52 +104,4 @@ fn print_forecast(forecast: &Forecast) {
     print_line(format_args!(
         "{account}: missing history begins to expire at {expires_at}; {rest}"
     ));
-}
-
-fn stream_json(
-    stream: &StreamStatus,
-    forecasts: &[Forecast],
-    alarms: &[Alarm],
-    now: Second,
-) -> serde_json::Value {
-    let forecast = forecasts
-        .iter()
-        .find(|forecast| forecast.account == stream.account);
-    let expiry =
-        forecast.and_then(|forecast| Some((forecast, forecast.streams.get(&stream.stream)?)));
-    let loss = match expiry {
-        Some((forecast, (_, loss))) => forecast.has_density.then_some(*loss),
-        None => {
-            (stream.frontier.retention.is_none() || stream.missing.is_empty()).then(Loss::default)
-        }
-    };
-    json!({
-        "account": stream.account,
-        "provider": stream.provider,
-        "stream": stream.stream,
-        "discovered": stream.discovered,
-        "complete_to": stream.watermark.map(|mark| mark.to_string()),
-        "lag_seconds": stream.watermark.map(|mark| stream.lag_s(mark, now)),
-        "looked_at": stream.last_pass_at().map(|at| at.to_string()),
-        "messages": stream.messages,
-        "suspect_windows": stream.suspect_rows,
-        "quarantined": stream.quarantined,
-        "missing_seconds": stream.missing_seconds,
-        "lost_seconds": stream.lost_seconds,
-        "expires_at": expiry.map(|(_, (expires_at, _))| expires_at.to_string()),
-        "loss_ahead_seconds": loss.map(|loss| loss.seconds),
-        "loss_ahead_messages": loss.map(|loss| loss.messages),
-        "requests_per_second": forecast.and_then(|forecast| forecast.rate),
-        "error": stream.error.as_ref().map(|error| &error.error),
-        "hint": stream.error.as_ref().map(|error| &error.hint),
-        "account_error": stream.account_error.as_ref().map(|error| &error.error),
-        "account_hint": stream.account_error.as_ref().map(|error| &error.hint),
-        "clock_skew_seconds": stream.clock_skew.0 / 1000,
-        "discovery_error": stream.discovery_error.as_ref().map(|error| &error.error),
-        "discovery_hint": stream.discovery_error.as_ref().map(|error| &error.hint),
-        "paused_until": stream.pause.as_ref().map(|pause| pause.until.to_string()),
-        "settle_widened_to_seconds": stream.settle_override.map(|settle| settle.as_secs()),
-        "alarms": alarms::alarms_json(stream, alarms),
-        "pause_reason": stream.pause.as_ref().map(|pause| &pause.reason),
-    })
 }

@@ -12,6 +12,7 @@
 //! | where is a metric defined? | `web/metrics/definitions.rs` (per account), `metrics/mod.rs` (archive), `metrics/process.rs` |
 //! | what decides `/healthz` and `/readyz`? | `web/probes.rs` |
 //! | where are the page's texts and judgements? | `web/page/view/`, `web/page/model/` |
+//! | what do `/status.json` and `status --json` say? | `status_report.rs`, `web/page/document.rs` |
 //! | which time limits apply? | `limits.rs`, `web/limits.rs` |
 //!
 //! # Shutdown
@@ -33,6 +34,7 @@ pub mod limits;
 mod schedule;
 pub mod service_manager;
 pub mod signals;
+pub mod status_report;
 mod watchdog;
 pub mod web;
 

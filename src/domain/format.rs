@@ -104,10 +104,19 @@ pub fn history(seconds: u64) -> String {
     known_length(seconds).map_or_else(|| FROM_THE_BEGINNING.to_owned(), duration)
 }
 
-/// Formats a duration in seconds by its two largest units: `3d 4h`, `12s`.
+/// Formats a duration in seconds by its two largest units: `3d 4h`, `12s`. From a year on these are
+/// years of 365 days and months of 30: `10y 11mo`.
 pub fn duration(seconds: u64) -> String {
+    let all_days = seconds / 86_400;
+    let years = all_days / 365;
+    let (months, days) = match years {
+        0 => (0, all_days),
+        _ => ((all_days % 365 / 30).min(11), 0),
+    };
     let units = [
-        (seconds / 86_400, "d"),
+        (years, "y"),
+        (months, "mo"),
+        (days, "d"),
         (seconds / 3600 % 24, "h"),
         (seconds / 60 % 60, "m"),
         (seconds % 60, "s"),
@@ -139,6 +148,10 @@ mod tests {
         assert_eq!(
             [0, 12, 3600, 3661, 273_601].map(duration),
             ["0s", "12s", "1h", "1h 1m", "3d 4h"]
+        );
+        assert_eq!(
+            [90, 364, 365, 400, 729, 730, 4000].map(|days| duration(days * 86_400 + 7)),
+            ["90d", "364d", "1y", "1y 1mo", "1y 11mo", "2y", "10y 11mo"]
         );
         assert_eq!(
             [86_400, 2_000_000_000].map(history),

@@ -39,6 +39,8 @@ struct PassCounts {
     announced: u64,
     /// Messages among them that were fetched and committed.
     fetched_in_pass: u64,
+    /// Messages that were fetched before the present backlog: what passes have left one another.
+    fetched_before_backlog: u64,
     /// Announced messages that the pass before did not fetch.
     left_by_last_pass: u64,
     /// Ranges of this pass that were surveyed.
@@ -55,6 +57,8 @@ pub struct ProgressSnapshot {
     /// True if `expected` is an estimate, since some ranges were not surveyed yet.
     pub is_estimate: bool,
     pub fetched: u64,
+    /// Messages among these that were fetched before the present backlog came up.
+    pub fetched_before_backlog: u64,
     pub new: u64,
     pub windows: u64,
     pub requests: u64,
@@ -78,6 +82,9 @@ impl AccountProgress {
         counts.before.get_or_insert(requests);
         counts.begun = Some((Instant::now(), requests));
         counts.left_by_last_pass = counts.left();
+        if counts.left_by_last_pass == 0 {
+            counts.fetched_before_backlog = counts.fetched;
+        }
         counts.announced = 0;
         counts.fetched_in_pass = 0;
         counts.surveyed = 0;
@@ -146,6 +153,7 @@ impl AccountProgress {
             expected: counts.fetched + left,
             is_estimate: counts.unsurveyed > 0,
             fetched: counts.fetched,
+            fetched_before_backlog: counts.fetched_before_backlog,
             new: counts.counters.new,
             windows: counts.windows,
             requests: counts.before.map_or(0, |before| requests - before),
@@ -235,12 +243,21 @@ impl EngineProgress {
 }
 
 impl ProgressSnapshot {
+    /// Returns the messages of the present backlog that were fetched, and how many it has. `None`
+    /// if nothing of it is left.
+    pub fn backlog(&self) -> Option<(u64, u64)> {
+        let all = self.expected.checked_sub(self.fetched_before_backlog)?;
+        let fetched = self.fetched.checked_sub(self.fetched_before_backlog)?;
+        (fetched < all).then_some((fetched, all))
+    }
+
     /// Returns the progress of two accounts together.
-    fn combine(self, other: Self) -> Self {
+    pub fn combine(self, other: Self) -> Self {
         Self {
             expected: self.expected + other.expected,
             is_estimate: self.is_estimate || other.is_estimate,
             fetched: self.fetched + other.fetched,
+            fetched_before_backlog: self.fetched_before_backlog + other.fetched_before_backlog,
             new: self.new + other.new,
             windows: self.windows + other.windows,
             requests: self.requests + other.requests,
@@ -275,5 +292,18 @@ mod tests {
         assert_eq!(left(710, 100, 900, 5, 0), 610);
         // More messages came than were announced.
         assert_eq!(left(10, 12, 0, 1, 0), 0);
+    }
+
+    #[test]
+    fn a_backlog_is_what_is_left_and_what_was_fetched_of_it() {
+        let progress = |expected, fetched| ProgressSnapshot {
+            expected,
+            fetched,
+            fetched_before_backlog: 1000,
+            ..ProgressSnapshot::default()
+        };
+        assert_eq!(progress(1500, 1100).backlog(), Some((100, 500)));
+        assert_eq!(progress(1500, 1500).backlog(), None);
+        assert_eq!(ProgressSnapshot::default().backlog(), None);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::alerts::limits::ALARM_RETENTION;
+
 // Connections.
 
 /// Maximum number of concurrent connections. For another one, the oldest that has not sent a request
@@ -67,6 +69,10 @@ pub(super) const MAX_PASSES: u64 = 12;
 pub(super) const MAX_CARDS: usize = 24;
 /// Maximum number of alarms among the issues; the rest is counted.
 pub(super) const MAX_ALARMS: usize = 20;
+/// Alarms that ended within this time are listed as incidents. The archive keeps them as long.
+pub(super) const INCIDENT_PERIOD: Duration = ALARM_RETENTION;
+/// Maximum number of incidents on the page; the rest is counted.
+pub(super) const MAX_INCIDENTS: usize = 15;
 /// Maximum number of different stream errors among the issues; the rest is counted.
 pub(super) const MAX_FAILURES: usize = 8;
 /// Maximum number of ledger rows on a stream's page.

@@ -1,4 +1,5 @@
-//! The HTTP server of the daemon: the status page, `/metrics`, `/healthz` and `/readyz`.
+//! The HTTP server of the daemon: the status page, `/status.json`, `/metrics`, `/healthz` and
+//! `/readyz`.
 //!
 //! It is read-only and rejects requests under foreign host names (see `guard`). Responses are made
 //! from [`StatusSources`], which a configuration reload replaces. If the address is in use,
@@ -20,17 +21,30 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use server::HttpServer;
 pub use sources::StatusSources;
 use state::{AppState, CachedSources};
 
 /// The HTTP server, once it has sources.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct StatusServer {
+    /// The start of the service.
+    started_at: Instant,
     sources: Option<watch::Sender<Arc<CachedSources>>>,
     /// The address and the server; `None` if the status page is turned off.
     server: Option<(SocketAddr, HttpServer)>,
+}
+
+impl Default for StatusServer {
+    fn default() -> Self {
+        Self {
+            started_at: Instant::now(),
+            sources: None,
+            server: None,
+        }
+    }
 }
 
 impl StatusServer {
@@ -58,7 +72,7 @@ impl StatusServer {
             .sources
             .get_or_insert_with(|| watch::Sender::new(sources.clone()));
         sender.send_replace(sources);
-        AppState::new(sender.subscribe())
+        AppState::new(sender.subscribe(), self.started_at)
     }
 
     /// Stops the server. Responses in flight have a short time to finish.
@@ -71,8 +85,8 @@ impl StatusServer {
 
 fn router(listen: SocketAddr, state: AppState) -> Router {
     Router::new()
-        .route("/healthz", get(probes::healthz))
-        .route("/readyz", get(probes::readyz))
+        .route("/healthz", get(probes::healthz).options(probes::healthz))
+        .route("/readyz", get(probes::readyz).options(probes::readyz))
         .route("/metrics", get(metrics::render_metrics))
         .merge(page::routes())
         .layer(from_fn_with_state(listen, guard::guard))

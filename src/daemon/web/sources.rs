@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::alerts::AlarmMonitor;
+use crate::config::Cron;
 use crate::domain::clock::Clock;
 use crate::provider::Provider;
 use crate::store::Archive;
@@ -19,6 +20,8 @@ pub struct StatusSources {
     /// The alarms, also those that cannot be written to the archive.
     pub monitor: Arc<AlarmMonitor>,
     pub clock: Arc<dyn Clock>,
+    /// The schedule of the passes that fetch messages; `None` if they follow none.
+    pub schedule: Option<Cron>,
 }
 
 impl StatusSources {
@@ -36,6 +39,16 @@ impl StatusSources {
             progress,
             monitor,
             clock,
+            schedule: None,
+        }
+    }
+
+    /// Sets the schedule of the passes that fetch messages.
+    #[must_use]
+    pub fn on_schedule(self, schedule: Cron) -> Self {
+        Self {
+            schedule: Some(schedule),
+            ..self
         }
     }
 }

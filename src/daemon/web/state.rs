@@ -1,9 +1,11 @@
 //! The state of the HTTP handlers: the current sources, and what was read from them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::metrics::cache::MetricsCache;
 use super::page::cache::PageCache;
@@ -33,17 +35,28 @@ impl CachedSources {
 
 /// The state of the HTTP handlers. A configuration reload replaces the sources.
 #[derive(Clone, Debug)]
-pub(super) struct AppState(watch::Receiver<Arc<CachedSources>>);
+pub(super) struct AppState {
+    sources: watch::Receiver<Arc<CachedSources>>,
+    started_at: Instant,
+}
 
 impl AppState {
     /// Creates the state that follows the sources of a channel.
-    pub(super) fn new(sources: watch::Receiver<Arc<CachedSources>>) -> Self {
-        Self(sources)
+    pub(super) fn new(sources: watch::Receiver<Arc<CachedSources>>, started_at: Instant) -> Self {
+        Self {
+            sources,
+            started_at,
+        }
+    }
+
+    /// Returns the time since the start of the service.
+    pub(super) fn uptime(&self) -> Duration {
+        self.started_at.elapsed()
     }
 
     /// Returns the current sources and caches.
     pub(super) fn current(&self) -> Arc<CachedSources> {
-        self.0.borrow().clone()
+        self.sources.borrow().clone()
     }
 }
 

@@ -171,8 +171,8 @@ fn gaps_losses_and_failures_are_shown_with_a_remedy() {
     ] {
         assert!(page.body.contains(said), "no `{said}` in {}", page.body);
     }
-    let ill = server.get("/?show=ill").body;
-    assert_eq!(ill.matches("<tr><th scope=\"row\">").count(), 3);
+    let incomplete = server.get("/?show=incomplete").body;
+    assert_eq!(incomplete.matches("<tr><th scope=\"row\">").count(), 3);
     let stream = server.get("/stream?id=3").body;
     assert!(
         stream.contains("○ gap") && stream.contains("✕ lost") && stream.contains("1d 2h"),
@@ -303,6 +303,213 @@ fn unreachable_archive_is_reported_until_it_answers() {
     assert!(page.body.contains("To do: "), "{}", page.body);
     env.execute_sql("ALTER TABLE away RENAME TO quarantined_message");
     assert_eq!(server.get("/").status, 200);
+    server.stop();
+}
+
+/// The values of `status.json` that change from moment to moment.
+fn without_moments(mut streams: serde_json::Value) -> serde_json::Value {
+    for stream in streams.as_array_mut().unwrap() {
+        for moment in ["lag_seconds", "looked_at", "complete_to", "messages"] {
+            let value = stream.as_object_mut().unwrap().remove(moment);
+            assert!(value.is_some_and(|value| !value.is_null()), "{moment}");
+        }
+    }
+    streams
+}
+
+#[test]
+fn status_json_says_what_the_page_and_the_command_say() {
+    let env = with_web_listener(TestEnv::new(&FEW), ANY_PORT);
+    let server = settled(&env);
+    env.execute_sql(
+        "UPDATE stream SET error = 'refused \u{202E}' || char(27), hint = 'try' WHERE id = 1",
+    );
+    let (page, answer) = (server.get("/").body, server.get("/status.json"));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(
+        answer.headers.contains("content-type: application/json\n"),
+        "{answer:?}"
+    );
+    assert!(!answer.body.contains('\u{202E}'), "{}", answer.body);
+    let document: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(document["format"], 1);
+    assert_eq!(document["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(document["state"], "action_needed");
+    assert!(
+        document["headline"]
+            .as_str()
+            .unwrap()
+            .starts_with("Action needed: "),
+        "{document}"
+    );
+    assert!(first(&page, "h1").starts_with("Action needed: "));
+    for number in ["uptime_seconds", "archive_bytes"] {
+        assert!(document[number].is_u64(), "{number}: {document}");
+    }
+    let accounts = document["accounts"].as_array().unwrap();
+    assert_eq!(accounts.len(), 2);
+    for account in accounts {
+        assert!(account["next_pass_at"].is_string(), "{account}");
+        assert!(account["backlog"].is_null(), "{account}");
+    }
+    let streams = document["streams"].as_array().unwrap().len() as i64;
+    assert_eq!(streams, env.query_number("SELECT count(*) FROM stream"));
+    let command: serde_json::Value =
+        serde_json::from_str(&env.run(&["status", "--json"]).stdout).unwrap();
+    assert_eq!(
+        without_moments(document["streams"].clone()),
+        without_moments(command)
+    );
+
+    env.execute_sql("ALTER TABLE quarantined_message RENAME TO away");
+    let failed = || server.get("/status.json");
+    wait_until("the end of the cached data", || failed().status == 503);
+    let document: serde_json::Value = serde_json::from_str(&failed().body).unwrap();
+    assert_eq!(document["format"], 1);
+    assert!(
+        document["error"].is_string() && document["hint"].is_string(),
+        "{document}"
+    );
+    env.execute_sql("ALTER TABLE away RENAME TO quarantined_message");
+    server.stop();
+}
+
+#[test]
+fn links_are_relative_so_that_a_proxy_may_serve_the_page_below_any_path() {
+    let env = with_web_listener(TestEnv::new(&FEW), ANY_PORT);
+    let server = settled(&env);
+    for path in [
+        "/",
+        "/?q=lobby&sort=lag&refresh=60",
+        "/?q=nothing",
+        "/stream?id=1",
+        "/stream?id=999",
+    ] {
+        let page = server.get(path).body;
+        for attribute in ["href", "src", "action"] {
+            for written in page.split(&format!("{attribute}=\"")).skip(1) {
+                let target = written.split('"').next().unwrap();
+                let is_relative = !target.starts_with('/') && !target.contains("://");
+                assert!(is_relative && !target.is_empty(), "{path}: `{target}`");
+            }
+        }
+        assert!(page.contains("href=\"style.css\"") && page.contains("href=\"./\""));
+    }
+    server.stop();
+}
+
+#[test]
+fn incidents_of_the_last_ninety_days_are_listed() {
+    let env = with_web_listener(TestEnv::new(&FEW).with_only("agora"), ANY_PORT);
+    let server = settled(&env);
+    let page = server.get("/").body;
+    assert!(
+        page.contains("Incidents of the last 90 days") && page.contains("There were none."),
+        "{page}"
+    );
+    env.execute_sql(
+        "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 30)
+         INSERT INTO alarm (account, stream, kind, since_ms, until_ms, text, hint, notified)
+         SELECT 'sandbox', 'source=' || n, 'stuck', (unixepoch() - n * 86400 * 4) * 1000,
+                (unixepoch() - n * 86400 * 4 + 7200) * 1000, '<b>no</b> `sync` ' || n || '.', '', 2 FROM n",
+    );
+    let mut page = String::new();
+    wait_until("the end of the cached data", || {
+        page = server.get("/").body;
+        !page.contains("There were none.")
+    });
+    assert!(
+        page.contains("&lt;b&gt;no&lt;/b&gt; <code>sync</code> 1.") && page.contains("<td>2h</td>"),
+        "{page}"
+    );
+    assert!(
+        page.contains("sync</code> 15.") && !page.contains("sync</code> 16."),
+        "the latest fifteen: {page}"
+    );
+    assert!(
+        page.contains("And 7 more: <code>SELECT * FROM alarms</code>"),
+        "22 ended within ninety days: {page}"
+    );
+    server.stop();
+}
+
+#[test]
+fn only_an_unchosen_list_is_reloaded_by_itself() {
+    let env = with_web_listener(TestEnv::new(&FEW).with_only("agora"), ANY_PORT);
+    let server = settled(&env);
+    for (path, reloads) in [
+        ("/", true),
+        ("/?q=&account=", true),
+        ("/?refresh=0", false),
+        ("/?q=lobby", false),
+        ("/?sort=lag", false),
+        ("/?sort=lag&refresh=60", true),
+        ("/stream?id=1", false),
+    ] {
+        let page = server.get(path).body;
+        let found = page.contains("<meta http-equiv=\"refresh\" content=\"60\">");
+        assert_eq!(found, reloads, "{path}");
+    }
+    server.stop();
+}
+
+#[test]
+fn streams_are_called_by_name_and_kind() {
+    let env = with_web_listener(TestEnv::new(&FEW), ANY_PORT);
+    let server = settled(&env);
+    let page = server.get("/").body;
+    for kind in [
+        "received by this channel or user",
+        "sent by this user",
+        "group",
+    ] {
+        assert!(
+            page.contains(&format!("<span class=\"of\"> {kind}</span>")),
+            "{kind}: {page}"
+        );
+    }
+    assert!(
+        !page.contains("destination=") && !page.contains("topic="),
+        "{page}"
+    );
+    let keys: Vec<(i64, String)> = env.query_rows("SELECT id, key FROM stream");
+    for (id, key) in keys {
+        let stream = server.get(&format!("/stream?id={id}")).body;
+        let shown = key.replace('"', "&quot;");
+        assert!(
+            stream.contains(&format!("<code><bdi>{shown}")),
+            "{key}: {stream}"
+        );
+        assert!(
+            server
+                .get(&format!("/?q={key}"))
+                .body
+                .contains(&format!("stream?id={id}\""))
+        );
+    }
+    server.stop();
+}
+
+#[test]
+fn a_bar_shows_the_progress_of_a_backfill() {
+    let env = with_web_listener(
+        TestEnv::new(&["--messages", "6000", "--plain"])
+            .with_only("agora")
+            .with_agora_streams(&[to("lobby"), from("alice")])
+            .with_setting_of("agora", "requests_per_second", 1),
+        ANY_PORT,
+    );
+    let server = HttpDaemon::start(&env);
+    let mut page = String::new();
+    wait_until("the progress", || {
+        page = server.get("/").body;
+        page.contains("<progress max=")
+    });
+    let verdict = first(&page, "h1");
+    assert!(
+        verdict.starts_with("Catching up") || verdict.starts_with("Nothing is archived yet"),
+        "{verdict}"
+    );
     server.stop();
 }
 

@@ -26,8 +26,9 @@ use crate::support::http_client::{
 use crate::support::postgres_server::PostgresServer;
 
 /// All paths that the server knows.
-const PATHS: [&str; 6] = [
+const PATHS: [&str; 7] = [
     "/",
+    "/status.json",
     "/style.css",
     "/icon.svg",
     "/healthz",
@@ -133,8 +134,8 @@ fn server_is_read_only_and_checks_the_host_header() {
     }
     assert_answer(
         &send_request(address, "GET /healthz HTTP/1.1\r\n\r\n"),
-        421,
-        "localhost",
+        400,
+        "names one host",
     );
     assert_eq!(server.get("/etc/passwd").status, 404);
     let long = format!(
@@ -142,6 +143,75 @@ fn server_is_read_only_and_checks_the_host_header() {
         "a".repeat(100_000)
     );
     assert!((400..500).contains(&send_request(address, &long).status));
+    server.stop();
+}
+
+/// HAProxy sends HTTP/1.0 without a host, and OPTIONS unless it is told otherwise.
+#[test]
+fn checks_of_load_balancers_are_answered() {
+    let env = with_web_listener(small_env(), ANY_PORT);
+    let server = HttpDaemon::start(&env);
+    let address = server.address();
+    wait_until("the accounts", || server.get("/readyz").status == 200);
+    let port = address.port();
+    for (head, status, body) in [
+        ("GET /healthz HTTP/1.0", 200, "alive"),
+        ("GET /readyz HTTP/1.0", 200, "ready"),
+        ("GET / HTTP/1.0", 200, "<h1>"),
+        ("GET /metrics HTTP/1.0", 200, "backscroll_archive_up 1"),
+        ("HEAD /healthz HTTP/1.0", 200, ""),
+        ("OPTIONS / HTTP/1.0", 204, ""),
+        ("OPTIONS * HTTP/1.0", 204, ""),
+        ("OPTIONS /healthz HTTP/1.0", 200, "alive"),
+        ("OPTIONS /readyz HTTP/1.0", 200, "ready"),
+        ("OPTIONS /nothing HTTP/1.0", 404, ""),
+        (
+            "GET /healthz HTTP/1.0\r\nHost: evil.example",
+            421,
+            "localhost",
+        ),
+        ("OPTIONS / HTTP/1.0\r\nHost: evil.example", 421, "localhost"),
+        (
+            "OPTIONS / HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example",
+            204,
+            "",
+        ),
+        ("GET /healthz HTTP/1.1\r\nhost:localhost", 200, "alive"),
+        (
+            "GET http://localhost/healthz HTTP/1.1\r\nHost: localhost",
+            200,
+            "alive",
+        ),
+        ("GET http://127.0.0.1:9/healthz HTTP/1.0", 200, "alive"),
+        (
+            "GET http://evil.example/healthz HTTP/1.1\r\nHost: localhost",
+            421,
+            "localhost",
+        ),
+        ("GET http://evil.example/healthz HTTP/1.0", 421, "localhost"),
+        (
+            "GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: localhost",
+            400,
+            "one host",
+        ),
+        ("OPTIONS / HTTP/1.1", 400, "one host"),
+        ("get /healthz HTTP/1.0", 405, "GET and HEAD"),
+        ("TRACE / HTTP/1.0", 405, "GET and HEAD"),
+    ] {
+        let answer = send_request(address, &format!("{head}\r\n\r\n"));
+        assert!(
+            answer.status == status && answer.body.contains(body),
+            "{head} at port {port}: {answer:#?}"
+        );
+        assert!(
+            !answer.headers.contains("access-control"),
+            "{head}: no other site may read it: {answer:#?}"
+        );
+        if [204, 405].contains(&status) {
+            let allowed = answer.headers.contains("allow: GET, HEAD, OPTIONS\n");
+            assert!(allowed, "{head}: {answer:#?}");
+        }
+    }
     server.stop();
 }
 
@@ -360,6 +430,11 @@ async fn one_stalled_account_fails_the_liveness_check() {
             &get("/healthz"),
             503,
             "shop: stuck: no request or commit has ended for 400 s",
+        );
+        assert_answer(
+            &send_request(address, "OPTIONS /healthz HTTP/1.0\r\n\r\n"),
+            503,
+            "shop: stuck",
         );
         assert_answer(
             &get("/metrics"),

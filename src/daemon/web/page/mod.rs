@@ -10,14 +10,17 @@
 //! | what is listed as an issue? | `model/issues.rs`, `model/stream_issues.rs` |
 //! | how are streams searched and sorted? | `model/list.rs` |
 //! | how is a day assessed? | `model/calendar.rs` |
+//! | what is in `/status.json`? | `document.rs` |
 //! | where is the HTML? | `view/`; its templates escape all untrusted text |
 
 pub(super) mod cache;
+mod document;
 mod model;
 mod snapshot;
 mod view;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -52,6 +55,7 @@ pub(super) fn routes() -> Router<AppState> {
     Router::new()
         .route("/", get(front_page))
         .route("/stream", get(stream_page))
+        .route("/status.json", get(status_document))
         .route("/style.css", style)
         .route("/icon.svg", icon)
 }
@@ -84,8 +88,36 @@ async fn render_front(state: &AppState, query: &ListQuery) -> Result<String, Sto
         query,
         list,
         days,
+        uptime: state.uptime(),
     };
     Ok(page.render())
+}
+
+async fn status_document(State(state): AppStateExtractor) -> Response {
+    let (status, document) = match render_document(&state).await {
+        Ok(document) => (StatusCode::OK, document),
+        Err(error) => {
+            tracing::debug!(%error, "the status document could not be rendered");
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                document::render_error(&error),
+            )
+        }
+    };
+    (status, [(CONTENT_TYPE, "application/json")], document).into_response()
+}
+
+/// Requests within the lifetime of the data share one document.
+async fn render_document(state: &AppState) -> Result<Bytes, StoreError> {
+    let current = state.current();
+    let snapshot = current.page.snapshot(&current.sources).await?;
+    let document = snapshot.document.get_or_init(|| {
+        let streams = assess_streams(&snapshot);
+        let issues = issues::find_issues(&snapshot, &streams);
+        let headline = Headline::new(&streams, &issues);
+        document::render(&snapshot, &headline, state.uptime())
+    });
+    Ok(document.clone())
 }
 
 fn assess_streams(snapshot: &PageSnapshot) -> Vec<AssessedStream<'_>> {
@@ -163,6 +195,7 @@ async fn render_stream(
         days: count_estimated_days(store, status, days).await?,
         sealed: store.sealed_runs_of(id).await?,
         rows: rows.await?,
+        uptime: state.uptime(),
     };
     Ok(Some(page.render()))
 }

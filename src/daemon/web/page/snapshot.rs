@@ -1,12 +1,16 @@
 //! The data of a page: one read of the archive, and the state of the engine.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
+
+use axum::body::Bytes;
 
 use super::model::intervals::{DAY, HOUR, first_interval};
-use crate::daemon::web::limits::{CHART_DAYS, CHART_HOURS, MAX_PASSES};
+use crate::daemon::web::limits::{CHART_DAYS, CHART_HOURS, INCIDENT_PERIOD, MAX_PASSES};
 use crate::daemon::web::sources::StatusSources;
 use crate::domain::alarm::Alarm;
 use crate::domain::time::Millis;
+use crate::provider::Provider;
 use crate::store::{PassRecord, RequestRate, StoreError, StreamStatus, ThroughputBucket};
 use crate::sync::forecast::{Forecast, forecast, request_rates};
 use crate::sync::progress::ProgressSnapshot;
@@ -24,10 +28,14 @@ pub(super) struct PageSnapshot {
     pub(super) accounts: Vec<AccountOverview>,
     /// The active alarms.
     pub(super) alarms: Vec<Alarm>,
+    /// The alarms that ended within [`INCIDENT_PERIOD`], the oldest first.
+    pub(super) past_alarms: Vec<Alarm>,
     pub(super) passes: Vec<PassRecord>,
     /// Throughput by account and hour, and by account and day.
     pub(super) hours: Vec<ThroughputBucket>,
     pub(super) days: Vec<ThroughputBucket>,
+    /// The same data for programs, once they were asked for.
+    pub(super) document: OnceLock<Bytes>,
 }
 
 /// The state of an account that is not in the archive.
@@ -41,6 +49,8 @@ pub(super) struct AccountOverview {
     pub(super) forecast: Option<Forecast>,
     /// The end of the last pass, or its start if it is running.
     pub(super) last_pass: Option<Millis>,
+    /// The time of the next pass that fetches messages; `None` if it is not known.
+    pub(super) next_pass: Option<Millis>,
 }
 
 impl PageSnapshot {
@@ -51,6 +61,9 @@ impl PageSnapshot {
         let streams = store.status().await?;
         let rates = request_rates(store, now).await?;
         let alarms = sources.monitor.active_alarms(store.active_alarms().await?);
+        let cutoff = now.minus(INCIDENT_PERIOD);
+        let mut past_alarms = store.alarms(cutoff).await?;
+        past_alarms.retain(|alarm| alarm.until.is_some_and(|until| until >= cutoff));
         let first_hour = first_interval(now, HOUR, CHART_HOURS);
         let first_day = first_interval(now, DAY, CHART_DAYS);
         Ok(Self {
@@ -59,11 +72,19 @@ impl PageSnapshot {
             bytes: store.size_bytes().await?,
             accounts: account_overviews(sources, &streams, &rates, now),
             alarms,
+            past_alarms,
             passes: store.recent_passes(MAX_PASSES).await?,
             hours: store.throughput(first_hour, HOUR).await?,
             days: store.throughput(first_day, DAY).await?,
             streams,
+            document: OnceLock::new(),
         })
+    }
+
+    /// Returns the progress of all accounts together.
+    pub(super) fn progress(&self) -> ProgressSnapshot {
+        let accounts = self.accounts.iter().filter_map(|account| account.progress);
+        accounts.fold(ProgressSnapshot::default(), ProgressSnapshot::combine)
     }
 
     /// Returns the names of the accounts of the configuration and of the archive.
@@ -91,7 +112,15 @@ fn account_overviews(
             progress: sources.progress.for_account(&account.name),
             forecast: forecast(&**provider, streams, rates, now),
             last_pass: rate.and_then(|rate| rate.last_pass),
+            next_pass: next_pass(sources, &**provider, now),
         });
     }
     overviews
+}
+
+/// Returns the next tick of the schedule, or the end of the account's pause if that is later.
+fn next_pass(sources: &StatusSources, provider: &dyn Provider, now: Millis) -> Option<Millis> {
+    let tick = sources.schedule.as_ref()?.next_after(now)?;
+    let pause = provider.gate().rate_limiter().long_pause();
+    Some(pause.map_or(tick, |pause| tick.max(now.plus(pause))))
 }

@@ -80,6 +80,16 @@ impl Headline {
 }
 
 impl OverallState {
+    /// Returns the name for programs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Complete => "complete",
+            Self::CatchingUp => "catching_up",
+            Self::ActionNeeded => "action_needed",
+        }
+    }
+
     fn word(self) -> &'static str {
         match self {
             Self::Empty | Self::Complete => "Up to date",

@@ -1,5 +1,6 @@
 //! The health of a stream. Pure.
 
+use super::stream_title::StreamTitle;
 use crate::daemon::web::limits::TAIL_GRACE_S;
 use crate::domain::time::Second;
 use crate::domain::window::Window;
@@ -38,6 +39,7 @@ impl StreamHealth {
 #[derive(Debug)]
 pub(crate) struct AssessedStream<'a> {
     pub(crate) status: &'a StreamStatus,
+    pub(crate) title: StreamTitle<'a>,
     pub(crate) health: StreamHealth,
     /// The missing ranges, without a recent tail that is still being polled.
     pub(crate) gaps: Vec<Window>,
@@ -58,6 +60,7 @@ impl<'a> AssessedStream<'a> {
         let lost_s = status.lost_seconds;
         Self {
             status,
+            title: StreamTitle::new(status),
             health: health_of(status, !gaps.is_empty(), lost_s > 0),
             gap_s: gaps.iter().map(|gap| gap.seconds()).sum(),
             gaps,

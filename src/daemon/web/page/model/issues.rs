@@ -16,7 +16,7 @@ use crate::domain::format::{duration, thousands};
 use crate::domain::time::Second;
 use crate::store::StreamStatus;
 
-const CLOCK_HINT: &str = "set this machine's clock, by NTP (timedatectl set-ntp true)";
+const CLOCK_HINT: &str = "set this machine's clock, by NTP (`timedatectl set-ntp true`)";
 
 /// Returns all issues, the most severe first.
 pub(crate) fn find_issues(snapshot: &PageSnapshot, streams: &[AssessedStream<'_>]) -> Vec<Issue> {
@@ -47,7 +47,7 @@ fn alarm_issues(alarms: &[Alarm]) -> Vec<Issue> {
     if alarms.len() > MAX_ALARMS {
         let more = thousands((alarms.len() - MAX_ALARMS) as u64);
         let problem = format!("{more} more alarms");
-        let hint = "SELECT * FROM alarms WHERE until IS NULL";
+        let hint = "`SELECT * FROM alarms WHERE until IS NULL`";
         issues.push(Issue::action("more", problem, hint));
     }
     issues
@@ -145,6 +145,7 @@ fn backlog_issue(account: &AccountOverview, streams: &[AssessedStream<'_>]) -> O
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
     use std::time::Duration;
 
     use super::super::health::tests::{NOW, lacking, stream};
@@ -170,6 +171,7 @@ mod tests {
             progress: None,
             forecast: None,
             last_pass: None,
+            next_pass: None,
         });
         let snapshot = PageSnapshot {
             taken_at: NOW.start(),
@@ -177,10 +179,12 @@ mod tests {
             bytes: 0,
             streams: vec![],
             alarms,
+            past_alarms: vec![],
             accounts: accounts.into_iter().collect(),
             passes: vec![],
             hours: vec![],
             days: vec![],
+            document: OnceLock::new(),
         };
         let assessed: Vec<_> = streams
             .iter()

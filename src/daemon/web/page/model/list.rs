@@ -16,11 +16,11 @@ pub(crate) struct ListQuery {
     q: String,
     /// Name of an account.
     account: String,
-    /// `ill`: only streams that are not complete.
+    /// `incomplete`: only streams that are not complete.
     show: String,
     sort: String,
     page: String,
-    /// `60`: the browser reloads the page every minute.
+    /// `60`: the browser reloads the page every minute. `0`: it does not.
     refresh: String,
 }
 
@@ -65,12 +65,31 @@ impl ListQuery {
 
     /// True if only incomplete streams are listed.
     pub(crate) fn only_incomplete(&self) -> bool {
-        self.show == "ill"
+        self.show == "incomplete"
     }
 
-    /// True if the browser reloads the page every minute.
+    /// True if the browser reloads the page every minute. By default it reloads the front page as
+    /// it is. A list that somebody searched or sorted is not reloaded unasked: it would lose the
+    /// focus of a reader in the middle of it.
     pub(crate) fn refreshes(&self) -> bool {
-        self.refresh == "60"
+        match self.refresh() {
+            "" => self.is_default_list(),
+            choice => choice == "60",
+        }
+    }
+
+    /// Returns the reader's choice; empty if there is none.
+    pub(crate) fn refresh(&self) -> &str {
+        match self.refresh.as_str() {
+            choice @ ("0" | "60") => choice,
+            _ => "",
+        }
+    }
+
+    /// True if neither the streams nor their order were chosen.
+    fn is_default_list(&self) -> bool {
+        let parts = [&self.q, &self.account, &self.show, &self.sort, &self.page];
+        parts.into_iter().all(String::is_empty)
     }
 
     /// Returns the search text.
@@ -93,7 +112,11 @@ impl ListQuery {
 
     /// Returns the same query, with the browser's reload turned on or off.
     pub(crate) fn with_refresh(self, refreshes: bool) -> Self {
-        let refresh = if refreshes { "60" } else { "" };
+        let refresh = match refreshes {
+            true if self.is_default_list() => "",
+            true => "60",
+            false => "0",
+        };
         Self {
             refresh: refresh.to_owned(),
             ..self
@@ -117,7 +140,8 @@ impl ListQuery {
         }
     }
 
-    /// Returns the address of this query.
+    /// Returns the address of this query. It is relative, so that the page works under any path of
+    /// a proxy.
     pub(crate) fn href(&self) -> String {
         let sort = match self.sort() {
             SortOrder::Worst => "",
@@ -127,8 +151,11 @@ impl ListQuery {
             Ok(page @ 2_usize..) => page.to_string(),
             _ => String::new(),
         };
-        let show = if self.only_incomplete() { "ill" } else { "" };
-        let refresh = if self.refreshes() { "60" } else { "" };
+        let show = if self.only_incomplete() {
+            "incomplete"
+        } else {
+            ""
+        };
         let account: String = self.account.chars().take(MAX_SEARCH_CHARS).collect();
         let parameters = [
             ("q", self.search().as_str()),
@@ -136,16 +163,16 @@ impl ListQuery {
             ("show", show),
             ("sort", sort),
             ("page", page.as_str()),
-            ("refresh", refresh),
+            ("refresh", self.refresh()),
         ]
         .into_iter()
         .filter(|(_, value)| !value.is_empty())
         .map(|(key, value)| format!("{key}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)))
         .collect::<Vec<String>>();
         if parameters.is_empty() {
-            "/".to_owned()
+            "./".to_owned()
         } else {
-            format!("/?{}", parameters.join("&"))
+            format!("./?{}", parameters.join("&"))
         }
     }
 }
@@ -191,8 +218,11 @@ impl<'a> StreamList<'a> {
 fn matches(stream: &AssessedStream<'_>, query: &ListQuery, search: &str) -> bool {
     let is_of_account = query.account.is_empty() || query.is_for(&stream.status.account);
     let is_incomplete = stream.health != StreamHealth::Complete;
-    let name = stream.status.stream.to_lowercase();
-    is_of_account && (is_incomplete || !query.only_incomplete()) && name.contains(search)
+    let names = [&*stream.title.name, &*stream.status.stream];
+    let mut names = names.into_iter().map(str::to_lowercase);
+    is_of_account
+        && (is_incomplete || !query.only_incomplete())
+        && names.any(|name| name.contains(search))
 }
 
 /// Equal streams keep the order of accounts and names.
@@ -201,7 +231,7 @@ fn sort_streams(streams: &mut [&AssessedStream<'_>], order: SortOrder) {
         SortOrder::Worst => {
             streams.sort_by_key(|stream| (stream.health, Reverse((stream.gap_s, stream.lost_s))));
         }
-        SortOrder::Name => streams.sort_by_key(|stream| stream.status.stream.to_lowercase()),
+        SortOrder::Name => streams.sort_by_key(|stream| stream.title.name.to_lowercase()),
         SortOrder::Lag => streams.sort_by_key(|stream| Reverse(stream.lag_s)),
         SortOrder::Messages => streams.sort_by_key(|stream| Reverse(stream.status.messages)),
         SortOrder::Missing => streams.sort_by_key(|stream| Reverse(stream.gap_s)),
@@ -283,7 +313,7 @@ mod tests {
             names(&query(|q| q.account = "other".to_owned())),
             ["source=user 3"]
         );
-        assert_eq!(names(&query(|q| q.show = "ill".to_owned())).len(), 3);
+        assert_eq!(names(&query(|q| q.show = "incomplete".to_owned())).len(), 3);
     }
 
     #[test]
@@ -312,21 +342,46 @@ mod tests {
 
     #[test]
     fn a_query_survives_its_own_address() {
-        assert_eq!(ListQuery::default().href(), "/");
+        assert_eq!(ListQuery::default().href(), "./");
         let asked = query(|q| {
-            (q.q, q.sort, q.show) = ("a&b <x>".to_owned(), "lag".to_owned(), "ill".to_owned());
+            (q.q, q.sort, q.show) = (
+                "a&b <x>".to_owned(),
+                "lag".to_owned(),
+                "incomplete".to_owned(),
+            );
         });
         assert_eq!(
             asked.clone().on_page(2).href(),
-            "/?q=a%26b%20%3Cx%3E&show=ill&sort=lag&page=2"
+            "./?q=a%26b%20%3Cx%3E&show=incomplete&sort=lag&page=2"
         );
         assert_eq!(
             asked.sorted_by(SortOrder::Worst).href(),
-            "/?q=a%26b%20%3Cx%3E&show=ill"
+            "./?q=a%26b%20%3Cx%3E&show=incomplete"
         );
         assert_eq!(
             query(|q| (q.sort, q.page) = ("<".to_owned(), "0".to_owned())).href(),
-            "/"
+            "./"
         );
+    }
+
+    #[test]
+    fn only_the_front_page_refreshes_unless_it_is_chosen() {
+        let refreshes = |query: &ListQuery| (query.refreshes(), query.href());
+        let front = ListQuery::default();
+        assert_eq!(refreshes(&front), (true, "./".to_owned()));
+        let paused = front.clone().with_refresh(false);
+        assert_eq!(refreshes(&paused), (false, "./?refresh=0".to_owned()));
+        assert_eq!(
+            refreshes(&paused.with_refresh(true)),
+            (true, "./".to_owned())
+        );
+        let searched = query(|q| q.q = "lobby".to_owned());
+        assert_eq!(refreshes(&searched), (false, "./?q=lobby".to_owned()));
+        assert_eq!(
+            refreshes(&searched.with_refresh(true)),
+            (true, "./?q=lobby&refresh=60".to_owned())
+        );
+        let nonsense = query(|q| q.refresh = "1".to_owned());
+        assert_eq!(refreshes(&nonsense), (true, "./".to_owned()));
     }
 }

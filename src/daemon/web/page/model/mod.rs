@@ -9,3 +9,4 @@ pub(super) mod issues;
 pub(super) mod list;
 mod stream_issues;
 pub(super) mod stream_query;
+pub(super) mod stream_title;

@@ -3,7 +3,8 @@
 use maud::{Markup, html};
 
 use super::chart::{Bar, bar_chart};
-use super::layout::{NBSP, ago, untrusted};
+use super::layout::{NBSP, ago, until, untrusted};
+use super::progress::progress_bar;
 use crate::daemon::web::limits::{CHART_HOURS, MAX_CARDS};
 use crate::daemon::web::page::model::health::{AssessedStream, StreamHealth};
 use crate::daemon::web::page::model::intervals::{HOUR, by_interval};
@@ -49,6 +50,7 @@ fn account_card(
         .collect();
     let now = snapshot.taken_at;
     let lag_s = streams.iter().map(|stream| stream.lag_s).max();
+    let is_behind = streams.iter().any(|stream| !stream.gaps.is_empty());
     html! {
         article.card {
             h3 { (untrusted(&account.name)) " " span.of { (account.provider) } }
@@ -63,6 +65,10 @@ fn account_card(
                     @if let Some(last) = account.last_pass { (ago(last, now)) }
                     @else { "none yet" }
                 }
+                @if let Some(next) = account.next_pass { dt { "Next pass" } dd { (until(next, now)) } }
+            }
+            @if let Some(progress) = account.progress.filter(|_| is_behind) {
+                (progress_bar(progress))
             }
             (lag_chart(&hours, now, lag_s))
             (quota_chart(&hours, now, account.requests_per_second))

@@ -1,13 +1,21 @@
 //! Charts as SVG shapes. The same information stands beside them as text.
 
+use std::fmt::Write;
+
 use maud::{Markup, html};
 
 use crate::daemon::web::page::model::calendar::{DayState, StreamDay};
+use crate::domain::format::thousands;
 
 /// Width of a bar with its spacing, and height of a chart, in SVG units. The style sheet sets the
 /// displayed size.
 const BAR_STEP: usize = 10;
 const CHART_HEIGHT: f64 = 60.0;
+
+/// The parts of a strip, in SVG units: the messages, and below them the track of the states.
+const MESSAGES_HEIGHT: u64 = 18;
+const TRACK_TOP: u64 = 20;
+const TRACK_HEIGHT: u64 = 8;
 
 /// A bar of a chart, with the text of its tooltip.
 pub(crate) struct Bar {
@@ -49,44 +57,76 @@ fn rounded(length: f64) -> f64 {
     (length * 10.0).round() / 10.0
 }
 
-/// Renders a stream's days as a strip. Consecutive days of the same state are one shape, and its
-/// height expresses the state.
+/// Renders a stream's days as a strip: above, the messages of each day, compared with the day that
+/// has most; below, the state of the days. Consecutive days of the same state are one shape, and
+/// its height expresses the state.
 pub(crate) fn strip(days: &[StreamDay]) -> Markup {
     let label = strip_label(days);
-    let view_box = format!("0 0 {} 12", days.len());
+    let height = TRACK_TOP + TRACK_HEIGHT;
+    let view_box = format!("0 0 {} {height}", days.len());
+    let (track_top, track_height) = (TRACK_TOP.to_string(), TRACK_HEIGHT.to_string());
     html! {
         svg.strip role="img" aria-label=(label) viewBox=(view_box) preserveAspectRatio="none" {
             title { (label) }
-            rect.ground x="0" y="0" width=(days.len()) height="12" {}
+            @if let Some(outline) = message_outline(days) { path.bar d=(outline) {} }
+            rect.ground x="0" y=(track_top) width=(days.len()) height=(track_height) {}
             @for (first, state, count) in state_runs(days) {
                 @let (top, height) = vertical_extent(state);
                 @if state != DayState::NotWanted {
-                    rect class=(state.name()) x=(first) y=(top) width=(count) height=(height) {}
+                    rect class=(state.name()) x=(first) y=(TRACK_TOP + top) width=(count)
+                        height=(height) {}
                 }
             }
         }
     }
 }
 
+/// Returns the outline of the bars of all days, as an SVG path. `None` without any messages.
+fn message_outline(days: &[StreamDay]) -> Option<String> {
+    let most = max_messages(days);
+    if most == 0 {
+        return None;
+    }
+    let height = |day: &StreamDay| {
+        let height = u128::from(day.messages) * u128::from(MESSAGES_HEIGHT) / u128::from(most);
+        // A day with any messages is visible.
+        (height as u64).max(u64::from(day.messages > 0))
+    };
+    let mut outline = format!("M0 {MESSAGES_HEIGHT}");
+    let mut end = 0;
+    for run in days.chunk_by(|one, next| height(one) == height(next)) {
+        end += run.len();
+        let top = MESSAGES_HEIGHT - height(&run[0]);
+        // Writing to a string does not fail.
+        let _ = write!(outline, "V{top}H{end}");
+    }
+    let _ = write!(outline, "V{MESSAGES_HEIGHT}Z");
+    Some(outline)
+}
+
+fn max_messages(days: &[StreamDay]) -> u64 {
+    days.iter().map(|day| day.messages).max().unwrap_or(0)
+}
+
 /// Renders a state as it appears in strips, for the legend.
 pub(crate) fn sample(state: DayState) -> Markup {
     let (top, height) = vertical_extent(state);
     html! {
-        svg.sample aria-hidden="true" viewBox="0 0 12 12" {
-            rect.ground x="0" y="0" width="12" height="12" {}
-            rect class=(state.name()) x="0" y=(top) width="12" height=(height) {}
+        svg.sample aria-hidden="true" viewBox="0 0 8 8" {
+            rect.ground x="0" y="0" width="8" height="8" {}
+            rect class=(state.name()) x="0" y=(top) width="8" height=(height) {}
         }
     }
 }
 
-/// Returns the top and the height of the shape of a state.
-fn vertical_extent(state: DayState) -> (u8, u8) {
+/// Returns the top and the height of the shape of a state within its track.
+fn vertical_extent(state: DayState) -> (u64, u64) {
     match state {
         DayState::NotWanted => (0, 0),
-        DayState::Sealed => (0, 12),
-        DayState::Suspect => (4, 8),
-        DayState::Gap => (9, 3),
-        DayState::Lost => (5, 2),
+        DayState::Sealed => (0, TRACK_HEIGHT),
+        DayState::Suspect => (3, 5),
+        DayState::Gap => (6, 2),
+        DayState::Lost => (3, 2),
     }
 }
 
@@ -115,7 +155,11 @@ fn strip_label(days: &[StreamDay]) -> String {
     } else {
         counts.join(", ")
     };
-    format!("last {} days: {counts}", days.len())
+    let most = thousands(max_messages(days));
+    format!(
+        "last {} days: {counts}; at most {most} messages a day",
+        days.len()
+    )
 }
 
 #[cfg(test)]
@@ -143,15 +187,20 @@ mod tests {
             ]
             .map(day),
         );
+        (days[5].messages, days[6].messages, days[7].messages) = (600, 600, 1);
         let drawn = strip(&days).into_string();
         assert_eq!(drawn.matches("<rect").count(), 4, "{drawn}");
         assert!(
-            drawn.contains("last 9 days: 1 sealed, 1 gap, 2 lost"),
+            drawn.contains("last 9 days: 1 sealed, 1 gap, 2 lost; at most 600 messages a day"),
             "{drawn}"
         );
         assert!(
-            drawn.contains(r#"<rect class="lost" x="5" y="5" width="2" height="2">"#),
+            drawn.contains(r#"<rect class="lost" x="5" y="23" width="2" height="2">"#),
             "{drawn}"
+        );
+        assert!(
+            drawn.contains(r#"d="M0 18V18H5V0H7V17H8V18H9V18Z""#),
+            "the days have the height of their messages: {drawn}"
         );
         assert!(strip(&[]).into_string().contains("none wanted"));
     }

@@ -1,10 +1,13 @@
 //! The front page: headline, issues, accounts, streams and recent passes.
 
+use std::time::Duration;
+
 use maud::{Markup, html};
 
 use super::chart::{Bar, bar_chart, sample, strip};
-use super::layout::{badge, footer, layout, timestamp, truncated, untrusted};
-use super::{accounts, passes};
+use super::layout::{badge, code_spans, footer, layout, prose, timestamp, truncated, untrusted};
+use super::progress::progress_bar;
+use super::{accounts, incidents, passes};
 use crate::daemon::web::limits::{CHART_DAYS, LISTED_DAYS, MAX_SEARCH_CHARS};
 use crate::daemon::web::page::model::calendar::{DayState, StreamDay};
 use crate::daemon::web::page::model::headline::{Headline, OverallState};
@@ -27,6 +30,8 @@ pub(crate) struct FrontPage<'a> {
     pub(crate) list: StreamList<'a>,
     /// The recent days of each listed stream.
     pub(crate) days: Vec<Vec<StreamDay>>,
+    /// The time since the start of the service.
+    pub(crate) uptime: Duration,
 }
 
 impl FrontPage<'_> {
@@ -41,9 +46,10 @@ impl FrontPage<'_> {
                 (accounts::account_cards(self.snapshot, self.streams))
                 (self.streams())
                 (self.messages())
+                (incidents::incidents(self.snapshot))
                 (passes::recent_passes(self.snapshot))
             }
-            (footer())
+            (footer(Some(self.uptime)))
         };
         layout(&self.headline.text, refreshes, &body)
     }
@@ -52,12 +58,12 @@ impl FrontPage<'_> {
         let refreshing = |refreshes: bool| self.query.clone().with_refresh(refreshes).href();
         html! {
             header {
-                p.brand { a href="/" { "Backscroll" } }
+                p.brand { a href="./" { "Backscroll" } }
                 p.asof {
                     "as of " (timestamp(self.snapshot.taken_at.second())) " UTC · "
                     a href=(self.query.href()) { "refresh" } " · "
                     @if self.query.refreshes() {
-                        a href=(refreshing(false)) { "stop refreshing" }
+                        "refreshes every minute (" a href=(refreshing(false)) { "pause" } ")"
                     } @else {
                         a href=(refreshing(true)) { "refresh every minute" }
                     }
@@ -79,12 +85,15 @@ impl FrontPage<'_> {
             div class={ "headline " (class) } {
                 span.sign aria-hidden="true" { (sign) }
                 div {
-                    h1 { (self.headline.text) }
+                    h1 { (code_spans(&self.headline.text)) }
                     p {
                         (thousands(messages)) " " (noun)
                         " (a message in two streams counts twice), "
                         (bytes(self.snapshot.bytes))
                         " in " (untrusted(&self.snapshot.location))
+                    }
+                    @if self.headline.state == OverallState::CatchingUp {
+                        (progress_bar(self.snapshot.progress()))
                     }
                 }
             }
@@ -110,7 +119,7 @@ impl FrontPage<'_> {
                 @if self.list.shown.is_empty() {
                     p.none {
                         @if self.streams.is_empty() { "There are no streams yet." }
-                        @else { "No streams match. " a href="/" { "Show all" } }
+                        @else { "No streams match. " a href="./" { "Show all" } }
                     }
                 } @else {
                     (legend())
@@ -125,19 +134,20 @@ impl FrontPage<'_> {
         let query = self.query;
         let (text, sort) = (query.search(), query.sort());
         html! {
-            form.search action="/" method="get" role="search" {
+            form.search action="./" method="get" role="search" {
                 label for="q" { "Name contains" }
-                input #q type="search" name="q" value=(text) maxlength=(MAX_SEARCH_CHARS)
-                    autocomplete="off";
+                input #q type="search" name="q" value=(text) maxlength=(MAX_SEARCH_CHARS);
                 (self.account_choice())
                 label.check {
-                    input type="checkbox" name="show" value="ill" checked[query.only_incomplete()];
+                    input type="checkbox" name="show" value="incomplete" checked[query.only_incomplete()];
                     " only incomplete streams"
                 }
                 @if sort != SortOrder::Worst {
                     input type="hidden" name="sort" value=(sort.key());
                 }
-                @if query.refreshes() { input type="hidden" name="refresh" value="60"; }
+                @if !query.refresh().is_empty() {
+                    input type="hidden" name="refresh" value=(query.refresh());
+                }
                 button type="submit" { "Search" }
             }
         }
@@ -165,7 +175,10 @@ impl FrontPage<'_> {
         let has_several_accounts = self.snapshot.account_names().len() > 1;
         html! {
             table.streams {
-                caption.quiet { "Each stream with its last " (LISTED_DAYS) " days" }
+                caption.quiet {
+                    "Each stream with its last " (LISTED_DAYS) " days: messages a day, and below "
+                    "them what is archived"
+                }
                 thead {
                     tr {
                         (self.heading("Stream", SortOrder::Name, ""))
@@ -282,12 +295,12 @@ fn issue_item(issue: &Issue) -> Markup {
             span.kind { (word) }
             div {
                 p {
-                    strong { (untrusted(&issue.subject)) } ": " (untrusted(&issue.problem))
+                    strong { (untrusted(&issue.subject)) } ": " (prose(&issue.problem))
                     @if let Some(since) = issue.since {
                         " (since " (timestamp(since.second())) ")"
                     }
                 }
-                p.hint { "To do: " (untrusted(&issue.hint)) }
+                p.hint { "To do: " (prose(&issue.hint)) }
             }
         }
     }
@@ -307,9 +320,10 @@ fn stream_row(stream: &AssessedStream<'_>, days: &[StreamDay], shows_account: bo
         tr {
             th scope="row" {
                 @if let Some(id) = status.id {
-                    a href={ "/stream?id=" (id.0) } { (untrusted(&status.stream)) }
-                } @else { (untrusted(&status.stream)) }
-                @if shows_account { span.of { " " (untrusted(&status.account)) } }
+                    a href={ "stream?id=" (id.0) } { (untrusted(&stream.title.name)) }
+                } @else { (untrusted(&stream.title.name)) }
+                @if let Some(kind) = stream.title.kind { span.of { " " (kind) } }
+                @if shows_account { span.of { " · " (untrusted(&status.account)) } }
                 (strip(days))
             }
             td { (badge(stream.health)) }

@@ -1,5 +1,7 @@
 //! The common parts of all pages.
 
+use std::time::Duration;
+
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::daemon::web::limits::MAX_TEXT_CHARS;
@@ -22,8 +24,8 @@ pub(crate) fn layout(title: &str, refreshes: bool, body: &Markup) -> String {
                 meta name="robots" content="noindex";
                 @if refreshes { meta http-equiv="refresh" content="60"; }
                 title { (truncated(title)) " · Backscroll" }
-                link rel="stylesheet" href="/style.css";
-                link rel="icon" href="/icon.svg" type="image/svg+xml";
+                link rel="stylesheet" href="style.css";
+                link rel="icon" href="icon.svg" type="image/svg+xml";
             }
             body { (body) }
         }
@@ -31,48 +33,73 @@ pub(crate) fn layout(title: &str, refreshes: bool, body: &Markup) -> String {
     page.into_string()
 }
 
-/// The footer of every page.
-pub(crate) fn footer() -> Markup {
+/// The footer of every page. `uptime`: the time since the start of the service; `None` if the page
+/// does not say it.
+pub(crate) fn footer(uptime: Option<Duration>) -> Markup {
     html! {
         footer {
             p {
-                "Backscroll " (env!("CARGO_PKG_VERSION")) ". All times are UTC. For programs: "
-                a href="/metrics" { "metrics" } ", "
-                a href="/healthz" { "healthz" } ", "
-                a href="/readyz" { "readyz" } "."
+                "Backscroll " (env!("CARGO_PKG_VERSION"))
+                @if let Some(uptime) = uptime {
+                    ", running for " (duration(uptime.as_secs()))
+                }
+                ". All times are UTC. For programs: "
+                a href="status.json" { "status.json" } ", "
+                a href="metrics" { "metrics" } ", "
+                a href="healthz" { "healthz" } ", "
+                a href="readyz" { "readyz" } "."
             }
         }
     }
 }
 
-/// Renders a page with an error instead of data. `hint`: the recommended action; without one, the
-/// page links to all streams.
+/// Renders a page with an error instead of data. `hint`: the recommended action. With it, the page
+/// reloads until the error is gone; without one, it links to all streams.
 pub(crate) fn error_page(title: &str, reason: &str, hint: Option<&str>) -> String {
     let body = html! {
-        header { p.brand { a href="/" { "Backscroll" } } }
+        header { p.brand { a href="./" { "Backscroll" } } }
         main {
             div.headline.action {
                 span.sign aria-hidden="true" { "!" }
                 div {
                     h1 { (title) }
-                    p { (untrusted(reason)) }
+                    p { (prose(reason)) }
                     @if let Some(hint) = hint {
-                        p.hint { "To do: " (untrusted(hint)) }
+                        p.hint { "To do: " (prose(hint)) }
                     } @else {
-                        p { a href="/" { "All streams" } }
+                        p { a href="./" { "All streams" } }
                     }
                 }
             }
         }
-        (footer())
+        (footer(None))
     };
-    layout(title, false, &body)
+    layout(title, hint.is_some(), &body)
 }
 
 /// Renders untrusted text: escaped, on one line, truncated, and isolated from the text direction
 /// around it.
 pub(crate) fn untrusted(text: &str) -> Markup {
     html! { bdi { (truncated(text)) } }
+}
+
+/// Renders a sentence that may be untrusted, like [`untrusted`], with commands in their own type.
+pub(crate) fn prose(text: &str) -> Markup {
+    html! { bdi { (code_spans(&truncated(text))) } }
+}
+
+/// Renders a text of one line. Parts between backticks are code.
+pub(crate) fn code_spans(text: &str) -> Markup {
+    let parts: Vec<&str> = text.split('`').collect();
+    let last = parts.len() - 1;
+    html! {
+        @for (n, part) in parts.iter().enumerate() {
+            @if n % 2 == 0 { (part) }
+            @else if n < last { code { (part) } }
+            // A single backtick, for instance of a text that was cut off.
+            @else { "`" (part) }
+        }
+    }
 }
 
 /// Returns the text on one line, sanitized and truncated.
@@ -97,6 +124,13 @@ pub(crate) fn ago(at: Millis, now: Millis) -> Markup {
     let exact = at.second().to_string();
     let ago = duration(now.since(at).as_secs());
     html! { time datetime=(exact) title=(exact) { (ago) " ago" } }
+}
+
+/// Renders the time until a moment, with the exact time as tooltip.
+pub(crate) fn until(at: Millis, now: Millis) -> Markup {
+    let exact = at.second().to_string();
+    let until = duration(at.since(now).as_secs().max(1));
+    html! { time datetime=(exact) title=(exact) { "in " (until) } }
 }
 
 /// Renders a stream's health as a badge with sign, word and colour.
@@ -140,6 +174,25 @@ mod tests {
             truncated(&"é".repeat(MAX_TEXT_CHARS)).chars().count(),
             MAX_TEXT_CHARS
         );
+    }
+
+    #[test]
+    fn commands_between_backticks_are_code() {
+        for (text, rendered) in [
+            ("plain <b>", "plain &lt;b&gt;"),
+            ("`check` it", "<code>check</code> it"),
+            (
+                "run `a <x>` or `b`",
+                "run <code>a &lt;x&gt;</code> or <code>b</code>",
+            ),
+            ("cut `off", "cut `off"),
+            ("`a` and ` alone", "<code>a</code> and ` alone"),
+            ("", ""),
+        ] {
+            assert_eq!(code_spans(text).into_string(), rendered, "{text}");
+        }
+        let cut = prose(&format!("`{}`", "x".repeat(1000))).into_string();
+        assert!(!cut.contains("<code>"), "{cut}");
     }
 
     /// Returns the colours of a scheme: 0 is light, 1 is dark, in the order of the style sheet.

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::layout::{ago, untrusted};
+use super::layout::{ago, prose, untrusted};
 use crate::daemon::web::page::snapshot::PageSnapshot;
 use crate::domain::format::{duration, thousands};
 use crate::domain::time::Millis;
@@ -81,6 +81,6 @@ fn pass_result(tally: &RunTotals) -> Markup {
         @if tally.changed > 0 { ", " (thousands(tally.changed)) " changed" }
         ", " (thousands(tally.requests)) " requests"
         @if let Some(errors) = errors { ", " strong { (errors) } }
-        @if let Some(error) = &tally.last_error { ": " (untrusted(error)) }
+        @if let Some(error) = &tally.last_error { ": " (prose(error)) }
     }
 }

@@ -1,9 +1,11 @@
 //! The page of a stream: its state, a month of days, missing ranges, and the ledger rows of a day.
 
+use std::time::Duration;
+
 use jiff::civil::{Date, Weekday};
 use maud::{Markup, html};
 
-use super::layout::{badge, footer, layout, timestamp, truncated, untrusted};
+use super::layout::{badge, footer, layout, prose, timestamp, truncated, untrusted};
 use crate::daemon::web::limits::{MAX_LEDGER_ROWS, MAX_RANGES};
 use crate::daemon::web::page::model::calendar::{DayState, StreamDay, month_of};
 use crate::daemon::web::page::model::health::AssessedStream;
@@ -28,6 +30,8 @@ pub(crate) struct StreamPage<'a> {
     pub(crate) sealed: Runs,
     /// The ledger rows of the day, and one more than the maximum if there are more.
     pub(crate) rows: Vec<LedgerRow>,
+    /// The time since the start of the service.
+    pub(crate) uptime: Duration,
 }
 
 impl StreamPage<'_> {
@@ -36,26 +40,28 @@ impl StreamPage<'_> {
         let status = self.stream.status;
         let body = html! {
             header {
-                p.brand { a href="/" { "Backscroll" } }
+                p.brand { a href="./" { "Backscroll" } }
                 p.asof {
                     "as of " (timestamp(self.taken_at.second())) " UTC · "
-                    a href="/" { "all streams" }
+                    a href="./" { "all streams" }
                 }
             }
             main {
-                h1.name { (untrusted(&status.stream)) }
+                h1.name { (untrusted(&self.stream.title.name)) }
                 p.of {
+                    @if let Some(kind) = self.stream.title.kind { (kind) ", " }
                     "a stream of " (untrusted(&status.account))
                     ", at " (untrusted(&status.provider))
+                    ": " code { (untrusted(&status.stream)) }
                 }
                 (self.state())
                 (self.month())
                 (self.missing())
                 (self.rows())
             }
-            (footer())
+            (footer(Some(self.uptime)))
         };
-        layout(&truncated(&status.stream), false, &body)
+        layout(&truncated(&self.stream.title.name), false, &body)
     }
 
     fn state(&self) -> Markup {
@@ -67,8 +73,8 @@ impl StreamPage<'_> {
                     ul.issues { li.action {
                         span.kind { "Action" }
                         div {
-                            p { (untrusted(&failure.error)) }
-                            p.hint { "To do: " (untrusted(&failure.hint)) }
+                            p { (prose(&failure.error)) }
+                            p.hint { "To do: " (prose(&failure.hint)) }
                         }
                     } }
                 }
@@ -107,7 +113,7 @@ impl StreamPage<'_> {
 
     /// Returns an address within the stream's page.
     fn href(&self, query: &str) -> String {
-        format!("/stream?id={}&{query}", self.id.0)
+        format!("stream?id={}&{query}", self.id.0)
     }
 
     fn month(&self) -> Markup {
@@ -291,7 +297,7 @@ fn range_rows(state: DayState, ranges: &[Window]) -> Markup {
         }
         @if ranges.len() > MAX_RANGES {
             @let more = thousands((ranges.len() - MAX_RANGES) as u64);
-            tr { td colspan="4" { "and " (more) " more: SELECT * FROM gaps" } }
+            tr { td colspan="4" { "and " (more) " more: " code { "SELECT * FROM gaps" } } }
         }
     }
 }
