@@ -59,6 +59,12 @@ pub(super) const MAX_HEADLINE_CHARS: usize = 160;
 pub(super) const STREAMS_PER_PAGE: usize = 50;
 /// Number of days in the strip of each listed stream.
 pub(super) const LISTED_DAYS: usize = 60;
+/// Number of messages that are counted for the days of all listed streams. The messages of further
+/// windows that cover several days are distributed evenly. Counting this many takes a tenth of a
+/// second.
+pub(super) const MAX_COUNTED_IN_LIST: u64 = 20_000;
+/// The same for a stream's own page.
+pub(super) const MAX_COUNTED_OF_STREAM: u64 = 200_000;
 /// Number of hours in the charts of an account.
 pub(super) const CHART_HOURS: usize = 48;
 /// Number of days in the chart of messages.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use backscroll::sandbox::{CallFilter, ScriptedAnswer};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::support::browser::Browser;
 use crate::support::config::{from, to};
@@ -121,7 +122,9 @@ fn day_strip_counts_the_messages_sent_on_each_day() {
     );
     assert!(streams.len() > 3);
     let mut compared = 0;
+    let front = server.get("/").body;
     for (id, recipient) in streams {
+        let mut most = 0;
         let days: Vec<(String, i64)> = env.query_rows(&format!(
             "SELECT substr(sent_at, 1, 10), count(*) FROM archive WHERE recipient = '{recipient}' GROUP BY 1"
         ));
@@ -133,7 +136,12 @@ fn day_strip_counts_the_messages_sent_on_each_day() {
                 "no `{said}` for {recipient} in {page}"
             );
             compared += 1;
+            most = most.max(messages);
         }
+        assert!(
+            front.contains(&format!("; at most {most} messages a day\"")),
+            "{recipient}: {front}"
+        );
     }
     assert!(compared > 10, "{compared} days");
     server.stop();
@@ -458,11 +466,7 @@ fn streams_are_called_by_name_and_kind() {
     let env = with_web_listener(TestEnv::new(&FEW), ANY_PORT);
     let server = settled(&env);
     let page = server.get("/").body;
-    for kind in [
-        "received by this channel or user",
-        "sent by this user",
-        "group",
-    ] {
+    for kind in ["recipient", "sender", "group"] {
         assert!(
             page.contains(&format!("<span class=\"of\"> {kind}</span>")),
             "{kind}: {page}"
@@ -480,11 +484,11 @@ fn streams_are_called_by_name_and_kind() {
             stream.contains(&format!("<code><bdi>{shown}")),
             "{key}: {stream}"
         );
+        let search = utf8_percent_encode(&key, NON_ALPHANUMERIC);
+        let found = server.get(&format!("/?q={search}")).body;
         assert!(
-            server
-                .get(&format!("/?q={key}"))
-                .body
-                .contains(&format!("stream?id={id}\""))
+            found.contains(&format!("stream?id={id}\"")),
+            "{key}: {found}"
         );
     }
     server.stop();

@@ -76,7 +76,7 @@ fn redact_word(word: &str) -> String {
     let (before, after) = (&word[..at], &word[at + core.len()..]);
     let numbers = numbers_as_hashes(core);
     let redacted = match numbers.as_str() {
-        "#ms" | "#s" | "#m" | "#h" | "#d" | "#min" => "[duration]".to_owned(),
+        "#ms" | "#s" | "#m" | "#h" | "#d" | "#mo" | "#y" | "#min" => "[duration]".to_owned(),
         "#-#-#" | "#:#" | "#:#:#" | "#-#-#T#:#:#Z" | "#-#-#T#:#Z" => "[time]".to_owned(),
         _ if is_hash => "[hash]".to_owned(),
         _ => numbers,

@@ -28,9 +28,9 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 
-use super::limits::{LISTED_DAYS, MAX_LEDGER_ROWS};
+use super::limits::{LISTED_DAYS, MAX_COUNTED_IN_LIST, MAX_COUNTED_OF_STREAM, MAX_LEDGER_ROWS};
 use super::state::{AppState, AppStateExtractor};
-use crate::domain::time::Day;
+use crate::domain::time::{Day, Millis};
 use crate::domain::window::Window;
 use crate::store::{Archive, StoreError, StreamStatus};
 use model::calendar::{StreamDay, month_of, stream_days};
@@ -77,8 +77,12 @@ async fn render_front(state: &AppState, query: &ListQuery) -> Result<String, Sto
     let today = Day::containing(snapshot.taken_at.second());
     let first = today.plus(1 - LISTED_DAYS as i64);
     let mut days = Vec::with_capacity(list.shown.len());
+    let store = &*current.sources.store;
+    let mut budget = MAX_COUNTED_IN_LIST;
     for stream in &list.shown {
-        days.push(read_days(&*current.sources.store, stream, first, LISTED_DAYS).await?);
+        let mut of_stream = read_days(store, stream, first, LISTED_DAYS).await?;
+        count_estimated_days(store, stream.status, &mut of_stream, &mut budget).await?;
+        days.push(of_stream);
     }
     let page = FrontPage {
         snapshot: &snapshot,
@@ -143,23 +147,35 @@ async fn read_days(
     Ok(stream_days(first, count, stream, &ledger_days))
 }
 
-/// Counts the messages of days with estimated numbers.
+/// Counts the messages of days with estimated numbers, as far as `budget` allows, in messages.
 async fn count_estimated_days(
     store: &dyn Archive,
     status: &StreamStatus,
-    mut days: Vec<StreamDay>,
-) -> Result<Vec<StreamDay>, StoreError> {
+    days: &mut [StreamDay],
+    budget: &mut u64,
+) -> Result<(), StoreError> {
     let Some(scope) = &status.scope else {
-        return Ok(days);
+        return Ok(());
     };
-    for day in days.iter_mut().filter(|day| day.is_estimated) {
-        let window = Window::of_day(day.day);
-        let (from, to) = (window.from().start(), window.to().start());
-        day.messages = store
-            .count_messages(status.account_id, scope, from, to)
+    for run in days.chunk_by_mut(|one, next| one.is_estimated == next.is_estimated) {
+        let (first, last) = (run[0].day, run[run.len() - 1].day);
+        let cost = run.iter().map(|day| day.messages).sum();
+        if !run[0].is_estimated || cost == 0 || *budget < cost {
+            continue;
+        }
+        *budget -= cost;
+        let range = Window::of_day(first).hull(Window::of_day(last));
+        let (from, to) = (range.from().start(), range.to().start());
+        let times = store
+            .message_times(status.account_id, scope, from, to)
             .await?;
+        for day in run {
+            let is_of_day = |at: &&Millis| Day::containing(at.second()) == day.day;
+            day.messages = times.iter().filter(is_of_day).count() as u64;
+            day.is_estimated = false;
+        }
     }
-    Ok(days)
+    Ok(())
 }
 
 async fn stream_page(State(state): AppStateExtractor, query: MaybeQuery<StreamQuery>) -> Response {
@@ -185,14 +201,16 @@ async fn render_stream(
     let stream = AssessedStream::new(status, snapshot.taken_at.second());
     let day = query.day(status);
     let (first, length) = month_of(day);
-    let days = read_days(store, &stream, first, length).await?;
+    let mut days = read_days(store, &stream, first, length).await?;
+    let mut budget = MAX_COUNTED_OF_STREAM;
+    count_estimated_days(store, status, &mut days, &mut budget).await?;
     let rows = store.ledger_rows(id, query.rows_from(day), MAX_LEDGER_ROWS as u64 + 1);
     let page = StreamPage {
         id,
         stream: &stream,
         taken_at: snapshot.taken_at,
         day,
-        days: count_estimated_days(store, status, days).await?,
+        days,
         sealed: store.sealed_runs_of(id).await?,
         rows: rows.await?,
         uptime: state.uptime(),

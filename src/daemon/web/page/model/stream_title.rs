@@ -28,8 +28,8 @@ impl<'a> StreamTitle<'a> {
     fn of_topic(topic: &'a str, scope: Option<&Scope>) -> Self {
         let is_own = scope.is_some_and(|scope| scope.conversation.is_none());
         match topic.split_once(':') {
-            Some(("user", _)) if is_own => Self::named(topic, Some("received by this user")),
-            Some(("user", peer)) => Self::named(peer, Some("chat with this user")),
+            Some(("user", _)) if is_own => Self::named(topic, Some("the user's own topic")),
+            Some(("user", peer)) => Self::named(peer, Some("chat with a user")),
             Some(("group", group)) => Self::named(group, Some("group")),
             _ => Self::named(topic, Some("topic")),
         }
@@ -37,13 +37,11 @@ impl<'a> StreamTitle<'a> {
 
     fn of_scope(scope: &'a Scope, key: &'a str) -> Self {
         match (&scope.sender, &scope.recipient) {
-            (Some(sender), None) => Self::named(sender, Some("sent by this user")),
-            (None, Some(recipient)) => {
-                Self::named(recipient, Some("received by this channel or user"))
-            }
+            (Some(sender), None) => Self::named(sender, Some("sender")),
+            (None, Some(recipient)) => Self::named(recipient, Some("recipient")),
             (Some(sender), Some(recipient)) => Self {
                 name: format!("{sender} → {recipient}").into(),
-                kind: Some("from one to the other"),
+                kind: Some("sender and recipient"),
             },
             (None, None) => Self::named(key, None),
         }
@@ -80,31 +78,26 @@ mod tests {
     #[test]
     fn a_title_says_what_a_stream_is() {
         for (key, scope, name, kind) in [
-            (
-                "destination=lobby",
-                ["", "lobby", ""],
-                "lobby",
-                "received by this channel or user",
-            ),
-            ("source=a=b", ["a=b", "", ""], "a=b", "sent by this user"),
+            ("destination=lobby", ["", "lobby", ""], "lobby", "recipient"),
+            ("source=a=b", ["a=b", "", ""], "a=b", "sender"),
             (
                 "source=a,destination=b",
                 ["a", "b", ""],
                 "a → b",
-                "from one to the other",
+                "sender and recipient",
             ),
             ("topic=group:7", ["", "", "group:7"], "7", "group"),
             (
                 "topic=user:7",
                 ["", "", "user:1/user:7"],
                 "7",
-                "chat with this user",
+                "chat with a user",
             ),
             (
                 "topic=user:1",
                 ["", "user:1", ""],
                 "user:1",
-                "received by this user",
+                "the user's own topic",
             ),
             ("topic=news", ["", "", "news"], "news", "topic"),
         ] {

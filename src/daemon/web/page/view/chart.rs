@@ -119,6 +119,15 @@ pub(crate) fn sample(state: DayState) -> Markup {
     }
 }
 
+/// Renders the bars of messages as they appear in strips, for the legend.
+pub(crate) fn message_sample() -> Markup {
+    html! {
+        svg.sample aria-hidden="true" viewBox="0 0 8 8" {
+            path.bar d="M0 8V4H3V0H6V2H8V8Z" {}
+        }
+    }
+}
+
 /// Returns the top and the height of the shape of a state within its track.
 fn vertical_extent(state: DayState) -> (u64, u64) {
     match state {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 
-use super::chart::{Bar, bar_chart, sample, strip};
+use super::chart::{Bar, bar_chart, message_sample, sample, strip};
 use super::layout::{badge, code_spans, footer, layout, prose, timestamp, truncated, untrusted};
 use super::progress::progress_bar;
 use super::{accounts, incidents, passes};
@@ -175,10 +175,7 @@ impl FrontPage<'_> {
         let has_several_accounts = self.snapshot.account_names().len() > 1;
         html! {
             table.streams {
-                caption.quiet {
-                    "Each stream with its last " (LISTED_DAYS) " days: messages a day, and below "
-                    "them what is archived"
-                }
+                caption.quiet { "Each stream with its last " (LISTED_DAYS) " days" }
                 thead {
                     tr {
                         (self.heading("Stream", SortOrder::Name, ""))
@@ -309,6 +306,7 @@ fn issue_item(issue: &Issue) -> Markup {
 fn legend() -> Markup {
     html! {
         p.legend {
+            span { (message_sample()) " messages of a day" }
             @for state in DayState::ALL { span { (sample(state)) " " (state.name()) } }
         }
     }
