@@ -479,7 +479,7 @@ fn streams_are_called_by_name_and_kind() {
     let keys: Vec<(i64, String)> = env.query_rows("SELECT id, key FROM stream");
     for (id, key) in keys {
         let stream = server.get(&format!("/stream?id={id}")).body;
-        let shown = key.replace('"', "&quot;");
+        let shown = key.replace('&', "&amp;").replace('"', "&quot;");
         assert!(
             stream.contains(&format!("<code><bdi>{shown}")),
             "{key}: {stream}"

@@ -159,16 +159,17 @@ async fn count_estimated_days(
     };
     for run in days.chunk_by_mut(|one, next| one.is_estimated == next.is_estimated) {
         let (first, last) = (run[0].day, run[run.len() - 1].day);
-        let cost = run.iter().map(|day| day.messages).sum();
-        if !run[0].is_estimated || cost == 0 || *budget < cost {
+        let estimate: u64 = run.iter().map(|day| day.messages).sum();
+        if !run[0].is_estimated || *budget < estimate {
             continue;
         }
-        *budget -= cost;
         let range = Window::of_day(first).hull(Window::of_day(last));
         let (from, to) = (range.from().start(), range.to().start());
         let times = store
             .message_times(status.account_id, scope, from, to)
             .await?;
+        // The days may hold more than their even share.
+        *budget = budget.saturating_sub(estimate.max(times.len() as u64));
         for day in run {
             let is_of_day = |at: &&Millis| Day::containing(at.second()) == day.day;
             day.messages = times.iter().filter(is_of_day).count() as u64;
