@@ -571,11 +571,19 @@ fn page_needs_no_script_no_third_party_and_no_wide_screen() {
         }
     }
     browser.open(&here);
+    assert_eq!(
+        browser.count("input"),
+        0,
+        "nothing that is typed gets lost by a reload"
+    );
+    browser.open(&format!("{here}/?refresh=0"));
     let all = browser.count("tbody th[scope=row]");
     let found = browser.submit_text("#q", "<SCRIPT>");
     assert_eq!(found.errors, [""; 0]);
     assert!(
-        found.responses[0].0.ends_with("/?q=%3CSCRIPT%3E&account="),
+        found.responses[0]
+            .0
+            .ends_with("/?q=%3CSCRIPT%3E&account=&refresh=0"),
         "{found:?}"
     );
     assert!(

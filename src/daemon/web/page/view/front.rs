@@ -115,7 +115,7 @@ impl FrontPage<'_> {
         html! {
             section aria-labelledby="streams" {
                 h2 #streams { "Streams" }
-                (self.search())
+                @if self.query.refreshes() { (self.link_to_search()) } @else { (self.search()) }
                 @if self.list.shown.is_empty() {
                     p.none {
                         @if self.streams.is_empty() { "There are no streams yet." }
@@ -128,6 +128,12 @@ impl FrontPage<'_> {
                 }
             }
         }
+    }
+
+    /// A page that reloads itself has no field: what is typed would be lost.
+    fn link_to_search(&self) -> Markup {
+        let paused = self.query.clone().with_refresh(false).href();
+        html! { p { a href={ (paused) "#q" } { "Search the streams" } } }
     }
 
     fn search(&self) -> Markup {
