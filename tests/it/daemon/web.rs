@@ -146,7 +146,7 @@ fn server_is_read_only_and_checks_the_host_header() {
     server.stop();
 }
 
-/// HAProxy sends HTTP/1.0 without a host, and OPTIONS unless it is told otherwise.
+/// Load balancers send HTTP/1.0 without a host, and OPTIONS unless they are told otherwise.
 #[test]
 fn checks_of_load_balancers_are_answered() {
     let env = with_web_listener(small_env(), ANY_PORT);
