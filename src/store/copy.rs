@@ -57,7 +57,7 @@ impl CopyError {
         match self {
             Self::ReadSource { source, .. } | Self::WriteTarget { source, .. } => source.hint(),
             Self::Unportable { .. } => {
-                "nothing was copied; no provider's text is archived so, and another program has \
+                "nothing was copied; Backscroll archives no such text, so another program has \
                  changed these: restore a backup, or remove U+0000 from them with a SQL client"
             }
             Self::DamagedMessage { .. } => {

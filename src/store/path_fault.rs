@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
+use rustix::io::Errno;
 
 /// A mistake in the path of an archive, or in its permissions.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,8 @@ pub enum PathFault {
     NotAFolder(PathBuf),
     #[error("it is a folder, not a file")]
     IsFolder,
+    #[error("the file system of {} is read-only", .0.display())]
+    ReadOnly(PathBuf),
     #[error("this user may not create files in {}, which belongs to {owner}", folder.display())]
     FolderDenied { folder: PathBuf, owner: Owner },
     #[error("this user may not {right} {}, which belongs to {owner}", file.display())]
@@ -36,6 +39,11 @@ impl PathFault {
             Self::NoFolder(_) => "create the folder (`mkdir -p`), or correct database.url",
             Self::NotAFolder(_) | Self::IsFolder => {
                 "name a file in database.url, like \"sqlite:///var/lib/backscroll/archive.db\""
+            }
+            Self::ReadOnly(_) => {
+                "mount it for writing, or name another folder in database.url; the kernel mounts a \
+                 failing disk read-only: see `dmesg`; `status`, `verify` and the source of `copy` \
+                 need no right to write"
             }
             Self::FolderDenied { .. } => {
                 "run Backscroll as a user that may write there, change the owner of the folder \
@@ -90,10 +98,13 @@ pub(super) fn require_readable(path: &Path) -> Result<(), PathFault> {
 }
 
 fn require_file(file: &Path, needed: Access, right: &'static str) -> Result<(), PathFault> {
-    access(file, needed).map_err(|_| PathFault::FileDenied {
-        file: file.to_owned(),
-        right,
-        owner: owner_of(file),
+    access(file, needed).map_err(|error| match error {
+        Errno::ROFS => PathFault::ReadOnly(file.to_owned()),
+        _ => PathFault::FileDenied {
+            file: file.to_owned(),
+            right,
+            owner: owner_of(file),
+        },
     })
 }
 
@@ -113,9 +124,12 @@ fn require_folder(path: &Path) -> Result<(), PathFault> {
         }
         Ok(_) | Err(_) => {}
     }
-    access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|_| PathFault::FolderDenied {
-        folder: folder_path(),
-        owner: owner_of(folder),
+    access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| match error {
+        Errno::ROFS => PathFault::ReadOnly(folder_path()),
+        _ => PathFault::FolderDenied {
+            folder: folder_path(),
+            owner: owner_of(folder),
+        },
     })
 }
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::support::config::{AGORA, WEB3MQ};
-use crate::support::env::{BACKSCROLL, CommandOutput, TestEnv};
+use crate::support::env::{BACKSCROLL, CommandOutput, TestEnv, command_in, output_of};
 use crate::support::postgres_server::{PostgresServer, as_unprivileged_user, is_root};
 
 const FEW: [&str; 5] = ["--messages", "40", "--topic-messages", "40", "--plain"];
@@ -112,6 +112,33 @@ fn mistakes_about_a_postgres_server_are_explained() {
     let mine = TestEnv::new(&FEW).with_database(&url("scroll:right", "mine"));
     mine.run(&["check"]).assert_ok();
     mine.run(&["sync"]).assert_ok();
+}
+
+/// Without the error, the requests would be sent without the proxy.
+#[test]
+fn malformed_proxy_variable_is_an_error() {
+    let env = TestEnv::new(&FEW).with_only(AGORA).with_setting_of(
+        AGORA,
+        "base_url",
+        "https://127.0.0.1:1",
+    );
+    env.write_config();
+    for (name, value) in [
+        ("HTTPS_PROXY", "http://"),
+        ("https_proxy", "ht tp://proxy"),
+        ("ALL_PROXY", "socks5://user:hunter2@proxy:1080"),
+        ("all_proxy", "proxy:port"),
+    ] {
+        for command in ["check", "sync"] {
+            let mut command = command_in(env.dir.path(), &[command]);
+            let output = output_of(command.env(name, value));
+            assert_ne!(output.code, Some(0), "{output:?}");
+            let printed = output.stdout + &output.stderr;
+            let error = format!("the variable {name} does not name an HTTP proxy");
+            assert!(printed.contains(&error), "{printed}");
+            assert!(!printed.contains("hunter2"), "{printed}");
+        }
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use backscroll::sandbox::{CUSTOMER_SECRET, Call, CallFilter, ScriptedAnswer, TOKEN_UID};
 use serde_json::Value;
 
-use crate::support::config::{AGORA, secret_reference, to};
+use crate::support::config::{AGORA, WEB3MQ, secret_reference, to};
 use crate::support::env::{CommandOutput, TestEnv};
 use crate::support::fault_proxy::{FaultProxy, ProxiedRequest, ProxyAction};
 use crate::support::postgres_env::PostgresEnv;
@@ -499,4 +499,35 @@ fn deeply_nested_message_is_quarantined_in_postgres() {
         postgres.query_number("SELECT count(*) FROM quarantine WHERE length(raw) > 20000"),
         1
     );
+}
+
+/// No address is as long as the names of some streams: such a request is never sent.
+#[test]
+fn stream_whose_request_cannot_be_made_costs_no_other() {
+    let env = TestEnv::new(&FEW);
+    let endless = "x".repeat(70_000);
+    let mut config = env.config().clone();
+    for (provider, key, stream) in [
+        (AGORA, "destination", &endless),
+        (WEB3MQ, "topic", &endless),
+    ] {
+        for account in config.accounts_mut(provider) {
+            let streams = account["streams"].as_array_mut().unwrap();
+            let table = toml::Table::from_iter([(key.to_owned(), stream.as_str().into())]);
+            streams.push(table.into());
+        }
+    }
+    let env = env.with_config(config);
+    let edge = env.settled_edge();
+    let output = env.sync().assert_incomplete();
+    output.assert_prints("the request cannot be made");
+    env.assert_archive_equals_truth(edge);
+    let (failing, all) = stream_errors(&env);
+    assert_eq!(failing.len(), 2, "of {all}");
+    for stream in failing {
+        assert!(stream["stream"].as_str().unwrap().contains(&endless));
+        assert!(stream["account_error"].is_null(), "{stream:#}");
+        let hint = stream["hint"].as_str().unwrap_or_default();
+        assert!(hint.contains("remove the stream"), "{hint}");
+    }
 }
