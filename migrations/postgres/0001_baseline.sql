@@ -182,6 +182,17 @@ CREATE TABLE sealed_window (
     PRIMARY KEY (stream_id, from_s)
 );
 
+-- How far streams are archived that are read in order of arrival, since their pages are not in order
+-- of time. Positions count from the oldest message that the provider keeps.
+CREATE TABLE arrival_mark (
+    stream_id BIGINT PRIMARY KEY REFERENCES stream (id),
+    -- All messages before this position are archived.
+    position  BIGINT NOT NULL,
+    -- The hash of the message before it: if it stands elsewhere, messages came or went. NULL: there
+    -- is none.
+    last_hash BYTEA
+);
+
 -- Where messages belong for a reader: a channel, a group, a topic, or a pair of peers.
 CREATE TABLE conversation (
     id         INTEGER GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

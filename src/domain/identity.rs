@@ -35,6 +35,16 @@ impl Fingerprint {
         hasher.finalize_xof().fill(&mut short);
         Self(short)
     }
+
+    /// Computes the fingerprint of the raw text of a message that could not be parsed.
+    pub fn of_raw(raw: &str) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"backscroll raw message 1\0");
+        hasher.update(raw.as_bytes());
+        let mut short = [0; 16];
+        hasher.finalize_xof().fill(&mut short);
+        Self(short)
+    }
 }
 
 /// A message with its fingerprint and its number among equal messages.

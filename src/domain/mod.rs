@@ -6,6 +6,7 @@
 //! | What does a stored message consist of? | [`message`] |
 //! | What tells an account from all others? | [`account`] |
 //! | When are two received messages the same message? | [`identity`] |
+//! | How far was a stream read that is not in order of time? | [`arrival`] |
 //! | How is a payload decoded to text? | [`body`] |
 //! | Who sends and receives messages? | [`participant`] |
 //! | Which messages belong to a stream? | [`stream`] |
@@ -23,6 +24,7 @@
 
 pub mod account;
 pub mod alarm;
+pub mod arrival;
 pub mod body;
 pub mod clock;
 pub mod digest;

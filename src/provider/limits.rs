@@ -245,6 +245,18 @@ pub(super) mod web3mq {
     pub(in crate::provider) const MAX_UNDATED_MESSAGES: u64 = 1000;
     /// Pieces that a range is split into at once: each split point costs one page.
     pub(in crate::provider) const MAX_PIECES: u64 = 16;
+    /// A range that ends this long ago or later, and later than all others, reaches up to the
+    /// present: a pass plans its ranges at its beginning. Less could leave messages of senders whose
+    /// clock is ahead to a later pass; more reads messages behind the end of a bounded range.
+    pub(in crate::provider) const PRESENT: Duration = Duration::from_mins(15);
+    /// The years up to which messages from the future are archived at once, in seconds. No time
+    /// that can be archived is later.
+    pub(in crate::provider) const FUTURE_S: u64 = 10_000 * 366 * 86_400;
+    /// Pages that are searched for the last message that was read by arrival, from the newest back.
+    /// More may save reading the topic again; fewer cost less where the message was removed.
+    pub(in crate::provider) const MAX_SEARCHED_PAGES: usize = 16;
+    /// Unread messages that are counted one by one. More are certainly a difference.
+    pub(in crate::provider) const MAX_COUNTED_UNREAD: u64 = 1000;
     /// The time for which known positions are relied upon. More saves requests, but keeps an
     /// undetected shift longer.
     pub(in crate::provider) const POSITIONS_LIFETIME: Duration = Duration::from_mins(10);

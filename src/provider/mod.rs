@@ -71,6 +71,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
+use crate::domain::arrival::ArrivalMark;
 use crate::domain::clock::MachineSkew;
 use crate::domain::message::{Message, UnparsableMessage};
 use crate::domain::participant::Participant;
@@ -84,7 +85,10 @@ pub use error::{Disposition, ProviderError};
 pub use gate::Gate;
 use limits::HANDOVER_PAUSE;
 pub use quota_blocks::QuotaRecord;
-pub use survey::{FetchedWindow, RangeCount, ReadPosition, ReadRoom, Survey, WindowRequest};
+pub use survey::{
+    ArrivalPart, FetchedWindow, RangeCount, ReadPosition, ReadReason, ReadRoom, Survey,
+    WindowRequest,
+};
 pub use transport::ClientSetupError;
 
 /// One account at a provider: the methods that an adapter implements.
@@ -148,6 +152,27 @@ pub trait Provider: Send + Sync {
         window: Window,
         request: WindowRequest,
     ) -> Result<FetchedWindow, ProviderError>;
+
+    /// Returns the place up to which a stream is archived that is read in order of arrival. `None`
+    /// for a stream that is read by time.
+    fn arrival_mark(&self, stream: StreamIndex) -> Option<ArrivalMark> {
+        let _ = stream;
+        None
+    }
+
+    /// Tells the place up to which a stream is archived. `None`: it counts as being in order of
+    /// time, until it turns out not to be.
+    fn set_arrival_mark(&self, stream: StreamIndex, mark: Option<ArrivalMark>) {
+        let _ = (stream, mark);
+    }
+
+    /// Returns the number of messages of a stream that is read in order of arrival that lie in
+    /// `range` and are not archived, as far as the provider's positions tell. Negative if it has
+    /// fewer than were read.
+    async fn count_unread(&self, stream: StreamIndex, range: Window) -> Result<i64, ProviderError> {
+        let _ = (stream, range);
+        Ok(0)
+    }
 
     /// Returns the first moment of the messages among which a window's [`ReadPosition`]s count.
     fn positions_from(&self, window: Window) -> Millis {

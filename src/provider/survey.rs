@@ -1,5 +1,8 @@
 //! The results of asking a provider about a range.
 
+use tokio::sync::OwnedMutexGuard;
+
+use crate::domain::arrival::ArrivalMark;
 use crate::domain::message::{Message, UnparsableMessage};
 use crate::domain::time::{Millis, Second};
 
@@ -35,6 +38,24 @@ pub struct FetchedWindow {
     /// The position behind these messages, if the window is read in parts and may hold more. The
     /// provider's count is then that of this part.
     pub next: Option<ReadPosition>,
+    /// The part of the stream that these messages are, if it is read in order of arrival.
+    pub arrivals: Option<ArrivalPart>,
+}
+
+/// A part of a stream that is read in order of arrival: the messages behind a mark, whatever their
+/// times are.
+#[derive(Debug)]
+pub struct ArrivalPart {
+    /// The mark that it begins at.
+    pub from: ArrivalMark,
+    /// The mark behind it, once it is archived.
+    pub to: ArrivalMark,
+    /// `None` if it reaches the end: all of the range is covered. Else the range is covered before
+    /// this second, and more messages follow. The second is a label: about the middle of the
+    /// part's times.
+    pub rest_from: Option<Second>,
+    /// Parts of a stream are read one after the other: the next is read when this is dropped.
+    pub(super) _turn: OwnedMutexGuard<()>,
 }
 
 /// A reading of a window, or of the next part of it.
@@ -46,6 +67,20 @@ pub struct WindowRequest {
     pub from: ReadPosition,
     /// The reading ends soon after it holds this much; the rest is another part.
     pub room: ReadRoom,
+    pub reason: ReadReason,
+}
+
+/// The reason for reading a window. It matters for streams that are read in order of arrival, where
+/// a window's messages may stand anywhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadReason {
+    /// Messages are missing: all that were not read yet are wanted.
+    #[default]
+    Missing,
+    /// The window was read before, and statuses may have changed: most of its messages do.
+    Refresh,
+    /// The window is to be proved: each of its messages is wanted, wherever it stands.
+    Proof,
 }
 
 /// A position among the messages of a window and of the margin that is read with it, oldest first.
@@ -73,6 +108,7 @@ impl WindowRequest {
             expected,
             from: ReadPosition::default(),
             room: ReadRoom::UNLIMITED,
+            reason: ReadReason::default(),
         }
     }
 }
@@ -116,6 +152,7 @@ impl FetchedWindow {
             requested_at,
             doubt: None,
             next: None,
+            arrivals: None,
         }
     }
 

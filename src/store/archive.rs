@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::accounts::Accounts;
 use super::alarms::AlarmLog;
+use super::arrival_marks::ArrivalMarks;
 use super::audit::Audit;
 use super::dialect::Dialect;
 use super::driver::fetch_all;
@@ -20,7 +21,9 @@ use super::windows::Windows;
 /// used by [`Quotas`] only. A future that is dropped leaves either all of its effect or none. Functions that
 /// need one role only take `&dyn Reports` and the like.
 #[async_trait]
-pub trait Archive: Accounts + Quotas + Windows + Audit + Records + Reports + AlarmLog {
+pub trait Archive:
+    Accounts + Quotas + Windows + ArrivalMarks + Audit + Records + Reports + AlarmLog
+{
     /// Returns the location of the archive for display: a path, or a database and its server.
     fn location(&self) -> &str;
 

@@ -1,13 +1,15 @@
 //! The archive: messages, and the ledger of the windows that are complete.
 //!
-//! Callers see the trait [`Archive`] and its six roles: [`Accounts`], [`Windows`], [`Audit`],
-//! [`Records`], [`Reports`] and [`AlarmLog`]. [`SqlStore`] implements them once for all databases.
+//! Callers see the trait [`Archive`] and its seven roles: [`Accounts`], [`Windows`],
+//! [`ArrivalMarks`], [`Audit`], [`Records`], [`Reports`] and [`AlarmLog`]. [`SqlStore`] implements
+//! them once for all databases.
 //!
 //! | question | file |
 //! |---|---|
 //! | what can a caller ask of an archive | `archive.rs`, and the trait of the role |
 //! | accounts, streams, runs, pauses, errors | `accounts.rs` |
 //! | how is a batch of windows committed | `windows.rs` (transaction), then `write.rs`, `seal.rs` |
+//! | how far was a stream read that is not in order of time | `arrival_marks.rs` |
 //! | how are messages inserted or updated | `write.rs`; the rows in `rows.rs` |
 //! | messages that a database cannot hold | `isolation.rs` |
 //! | when is a ledger row extended or replaced | `seal.rs`; the statements in `ledger_rows.rs` |
@@ -39,6 +41,7 @@ mod adjust;
 mod alarms;
 mod archive;
 mod archive_file;
+mod arrival_marks;
 mod audit;
 pub mod copy;
 mod decode;
@@ -75,6 +78,7 @@ pub use accounts::Accounts;
 pub use alarms::AlarmLog;
 pub use archive::Archive;
 pub use archive_file::permission_warning;
+pub use arrival_marks::ArrivalMarks;
 pub use audit::Audit;
 pub use error::StoreError;
 pub use lease::Lease;

@@ -13,6 +13,7 @@ use super::horizon::wanted_history;
 use super::quota::share_quota;
 use super::session::{Session, check_not_paused, record_account_failure, record_pause};
 use crate::domain::clock::Clock;
+use crate::domain::stream::StreamIndex;
 use crate::provider::limits::MAX_RETRY_AFTER;
 use crate::provider::{Provider, ProviderError};
 use crate::store::{AccountId, Archive, Lease, NewAccount, Pause, RegisteredAccount, StoreError};
@@ -112,6 +113,10 @@ impl SessionKeeper {
             ..known
         };
         let registered = self.archive.register(&with_streams).await?;
+        let marks = self.archive.arrival_marks(id).await?;
+        for (index, (stream, _)) in StreamIndex::enumerate(&registered.streams) {
+            provider.set_arrival_mark(index, marks.get(stream).copied());
+        }
         let (archive, clock) = (self.archive.clone(), self.clock.clone());
         Ok(Session::new(provider, archive, clock, registered))
     }

@@ -22,6 +22,13 @@ pub(super) struct TopicPage {
 }
 
 impl TopicPage {
+    /// True if a message stands behind an older one. Within one second, any order is in order: so
+    /// windows are cut.
+    pub(super) fn is_out_of_order(&self) -> bool {
+        let seconds = self.rows.iter().flatten().map(|row| row.sent_at.second());
+        !seconds.is_sorted_by(|newer, older| newer >= older)
+    }
+
     /// True if the page shows that the total is false. `newer` is the number of messages before
     /// the page.
     pub(super) fn contradicts_total(&self, newer: u64) -> bool {

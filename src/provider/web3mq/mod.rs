@@ -7,11 +7,13 @@
 //! | What do answers look like? | `answers.rs`, `message.rs`, `lists.rs` |
 //! | How is a range surveyed, and how is it split into windows? | `surveyor.rs`, `splitting.rs` |
 //! | Where in a topic does a window lie? | `topic.rs`, `positions.rs` |
-//! | How is a window read, and how is it checked? | `reader.rs`, `page_assembly.rs` |
+//! | How is a window read, and how is it checked? | `reader.rs`, `row_reader.rs`, `page_assembly.rs` |
+//! | How is a topic read that is not in order of time? | `arrivals.rs` |
 //! | How are streams named and found? Which conversation does a message belong to? | `streams.rs`, `discovery.rs` |
 
 mod answers;
 mod api;
+mod arrivals;
 mod credentials;
 mod discovery;
 #[cfg(fuzzing)]
@@ -21,6 +23,7 @@ mod message;
 mod page_assembly;
 mod positions;
 mod reader;
+mod row_reader;
 mod splitting;
 mod streams;
 mod surveyor;
@@ -40,12 +43,14 @@ use super::followed_streams::FollowedStreams;
 use super::gate::Gate;
 use super::http_client::HttpClient;
 use super::limits::web3mq::MESSAGES_PER_WINDOW;
-use super::survey::{FetchedWindow, RangeCount, Survey, WindowRequest};
+use super::survey::{FetchedWindow, RangeCount, ReadReason, Survey, WindowRequest};
 use super::transport::ClientSetupError;
+use crate::domain::arrival::ArrivalMark;
 use crate::domain::message::{Message, UnparsableMessage};
 use crate::domain::stream::{Stream, StreamIndex};
 use crate::domain::window::Window;
 use api::Web3mqApi;
+use arrivals::ArrivalReader;
 use credentials::RequestSigner;
 pub use credentials::SessionKey;
 use discovery::ListDiscovery;
@@ -61,6 +66,7 @@ pub struct Web3mq {
     topics: FollowedStreams<Topic>,
     surveyor: Web3mqSurveyor,
     reader: Web3mqWindowReader,
+    arrivals: ArrivalReader,
     discovery: Option<ListDiscovery>,
 }
 
@@ -123,6 +129,7 @@ impl Web3mq {
             topics: FollowedStreams::new(),
             surveyor: Web3mqSurveyor::new(api.clone()),
             reader: Web3mqWindowReader::new(api.clone()),
+            arrivals: ArrivalReader::new(api.clone()),
             discovery,
             api,
         };
@@ -176,9 +183,15 @@ impl Provider for Web3mq {
         range: Window,
         target: u64,
     ) -> Result<Survey, ProviderError> {
-        self.surveyor
-            .survey(&self.topics.at(stream), range, target)
-            .await
+        let topic = self.topics.at(stream);
+        if topic.arrivals.mark().is_none() {
+            let survey = self.surveyor.survey(&topic, range, target).await;
+            // The pages may have shown that times tell nothing.
+            if topic.arrivals.mark().is_none() {
+                return survey;
+            }
+        }
+        self.arrivals.survey(&topic, range, target).await
     }
 
     async fn fetch(
@@ -187,13 +200,43 @@ impl Provider for Web3mq {
         window: Window,
         request: WindowRequest,
     ) -> Result<FetchedWindow, ProviderError> {
-        self.reader
-            .read(&self.topics.at(stream), window, request)
-            .await
+        let topic = self.topics.at(stream);
+        if topic.arrivals.mark().is_none() {
+            let read = self.reader.read(&topic, window, request).await;
+            if topic.arrivals.mark().is_none() {
+                return read;
+            }
+        }
+        let (arrivals, room) = (&self.arrivals, request.room);
+        match request.reason {
+            ReadReason::Missing => arrivals.read(&topic, window, request).await,
+            ReadReason::Refresh => arrivals.read_around(&topic, window, room).await,
+            ReadReason::Proof => arrivals.read_everywhere(&topic, window, room).await,
+        }
     }
 
     async fn count(&self, stream: StreamIndex, range: Window) -> Result<RangeCount, ProviderError> {
-        self.surveyor.count(&self.topics.at(stream), range).await
+        let topic = self.topics.at(stream);
+        if topic.arrivals.mark().is_none() {
+            let count = self.surveyor.count(&topic, range).await;
+            if topic.arrivals.mark().is_none() {
+                return count;
+            }
+        }
+        self.arrivals.count(&topic, range).await
+    }
+
+    fn arrival_mark(&self, stream: StreamIndex) -> Option<ArrivalMark> {
+        self.topics.at(stream).arrivals.mark()
+    }
+
+    fn set_arrival_mark(&self, stream: StreamIndex, mark: Option<ArrivalMark>) {
+        self.topics.at(stream).arrivals.set_mark(mark);
+    }
+
+    async fn count_unread(&self, stream: StreamIndex, range: Window) -> Result<i64, ProviderError> {
+        let topic = self.topics.at(stream);
+        self.arrivals.count_unread(&topic, range).await
     }
 
     fn messages_per_window(&self) -> u64 {

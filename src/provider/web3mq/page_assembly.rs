@@ -86,8 +86,14 @@ impl PageView {
         assembly.insert_page(self);
         match assembly.into_result(window, (range, range), total) {
             ReadResult::Complete(rows) => Some(rows),
-            ReadResult::OutOfOrder(_) | ReadResult::Shifted | ReadResult::Elsewhere => None,
+            ReadResult::OutOfOrder | ReadResult::Shifted | ReadResult::Elsewhere => None,
         }
+    }
+
+    /// Returns the row in a position. `None` if it stands on another page.
+    pub(super) fn row(&self, position: u64) -> Option<&ParsedRow> {
+        let index = position.checked_sub(self.first)?;
+        self.rows.get(usize::try_from(index).ok()?)
     }
 
     fn contains(&self, range: PositionRange) -> bool {
@@ -99,9 +105,9 @@ impl PageView {
 #[derive(Debug)]
 pub(super) enum ReadResult {
     Complete(Vec<ParsedRow>),
-    /// The rows in the window's positions, but not in order of time: more of its messages may lie
+    /// The rows in the window's positions are not in order of time: more of its messages may lie
     /// elsewhere.
-    OutOfOrder(Vec<ParsedRow>),
+    OutOfOrder,
     /// The history changed meanwhile: the known positions are no longer valid.
     Shifted,
     /// The part does not begin at the time at which the one before it ended.
@@ -163,15 +169,22 @@ impl PageAssembly {
         let is_ordered = inside.all(|at| window.contains(at))
             && (range.from > whole.from || before.is_none_or(|at| at < window.from().start()))
             && (range.to < whole.to || after.is_none_or(|at| at >= window.to().start()));
-        let positions = range.from..range.to;
-        let rows = positions
-            .filter_map(|position| self.0.remove(&position))
-            .collect();
-        if is_ordered {
-            ReadResult::Complete(rows)
-        } else {
-            ReadResult::OutOfOrder(rows)
+        if !is_ordered {
+            return ReadResult::OutOfOrder;
         }
+        let positions = range.from..range.to;
+        let rows = positions.filter_map(|position| self.0.remove(&position));
+        ReadResult::Complete(rows.collect())
+    }
+
+    /// Returns the row in a position.
+    pub(super) fn row(&self, position: u64) -> Option<&ParsedRow> {
+        self.0.get(&position)
+    }
+
+    /// Returns all rows before a position, oldest first.
+    pub(super) fn into_rows_before(self, end: u64) -> Vec<(u64, ParsedRow)> {
+        self.0.into_iter().take_while(|(at, _)| *at < end).collect()
     }
 
     fn time_at(&self, position: u64) -> Option<Millis> {

@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use futures_util::stream::{self, StreamExt, TryStreamExt};
-
 use super::api::Web3mqApi;
-use super::page_assembly::{PageAssembly, PageView, PositionRange, ReadResult};
+use super::message::{ParsedRow, time_of};
+use super::page_assembly::{PositionRange, ReadResult};
+use super::row_reader::RowReader;
 use super::topic::Topic;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use crate::provider::error::ProviderError;
 use crate::provider::limits::web3mq::{
-    MAX_CATCH_UP_ROUNDS, MAX_CONCURRENT_PAGES, MAX_READ_ATTEMPTS, MAX_UNDATED_MESSAGES,
-    POSITIONS_LIFETIME, READ_BYTES,
+    MAX_READ_ATTEMPTS, MAX_UNDATED_MESSAGES, POSITIONS_LIFETIME,
 };
 use crate::provider::survey::{FetchedWindow, ReadPosition, WindowRequest};
 
@@ -20,21 +19,27 @@ use crate::provider::survey::{FetchedWindow, ReadPosition, WindowRequest};
 #[derive(Debug)]
 pub(super) struct Web3mqWindowReader {
     api: Arc<Web3mqApi>,
+    rows: RowReader,
 }
 
 impl Web3mqWindowReader {
     pub(super) fn new(api: Arc<Web3mqApi>) -> Self {
-        Self { api }
+        Self {
+            rows: RowReader::new(api.clone()),
+            api,
+        }
     }
 
     /// Reads the messages of a window, or a part of them. If the history changes meanwhile, they
-    /// are read again, a few times. Rows that remain out of order become a doubt.
+    /// are read again, a few times. If they remain out of order, the topic is read by arrival from
+    /// now on, and this fails.
     pub(super) async fn read(
         &self,
         topic: &Topic,
-        window: Window,
+        asked: Window,
         request: WindowRequest,
     ) -> Result<FetchedWindow, ProviderError> {
+        let window = topic.open_end(&self.api, asked);
         for attempt in 1..=MAX_READ_ATTEMPTS {
             topic.forget_older(POSITIONS_LIFETIME).await;
             let location = topic.locate(&self.api, window).await?;
@@ -59,21 +64,18 @@ impl Web3mqWindowReader {
                 ReadResult::Complete(rows) => {
                     return Ok(FetchedWindow {
                         next,
-                        ..FetchedWindow::from_counted(rows, requested_at)
+                        ..counted_up_to(asked, rows, requested_at)
                     });
                 }
-                ReadResult::OutOfOrder(rows) if attempt == MAX_READ_ATTEMPTS => {
-                    let doubt = "the provider does not serve this history in order of time";
-                    return Ok(FetchedWindow {
-                        doubt: Some(doubt.to_owned()),
-                        next,
-                        ..FetchedWindow::from_counted(rows, requested_at)
-                    });
+                ReadResult::OutOfOrder if attempt == MAX_READ_ATTEMPTS => {
+                    // No page shows it, but they do together.
+                    topic.read_by_arrival(&self.api);
+                    return Err(ProviderError::HistoryChanged { attempts: attempt });
                 }
                 ReadResult::Elsewhere => {
                     return Err(ProviderError::HistoryChanged { attempts: attempt });
                 }
-                ReadResult::OutOfOrder(_) | ReadResult::Shifted => {
+                ReadResult::OutOfOrder | ReadResult::Shifted => {
                     tracing::debug!(
                         account = self.api.account(),
                         %window,
@@ -101,7 +103,7 @@ impl Web3mqWindowReader {
             total.saturating_sub(MAX_UNDATED_MESSAGES),
             total.saturating_sub(1),
         );
-        let pages = self.read_positions(topic, ends, total).await?;
+        let pages = self.rows.read_positions(topic, ends, total).await?;
         let rows = pages.into_iter().flat_map(|page| page.rows);
         let doubt = format!("the times of {total} messages cannot be read");
         Ok(FetchedWindow {
@@ -120,27 +122,10 @@ impl Web3mqWindowReader {
         (whole, range): (PositionRange, PositionRange),
         reached: Option<Millis>,
     ) -> Result<ReadResult, ProviderError> {
-        let mut assembly = PageAssembly::default();
-        let mut total = topic.total().await;
-        // Messages that arrive meanwhile move the last rows to a further page.
-        for _ in 0..MAX_CATCH_UP_ROUNDS {
-            let wanted = range.with_neighbours(total);
-            let Some((oldest, newest)) = assembly.missing(wanted) else {
-                break;
-            };
-            for view in self.read_positions(topic, (oldest, newest), total).await? {
-                if view.total < total && view.is_total_reported {
-                    return Ok(ReadResult::Shifted);
-                }
-                total = total.max(view.total);
-                if !assembly.insert_page(view) {
-                    return Ok(ReadResult::Shifted);
-                }
-            }
-        }
-        if topic.has_newest_changed(&self.api).await? {
+        let with_neighbours = |total| range.with_neighbours(total);
+        let Some((assembly, total)) = self.rows.assemble(topic, with_neighbours).await? else {
             return Ok(ReadResult::Shifted);
-        }
+        };
         if reached.is_some_and(|time| !assembly.is_passed_at(range.from, time)) {
             return Ok(ReadResult::Elsewhere);
         }
@@ -149,24 +134,18 @@ impl Web3mqWindowReader {
         }
         Ok(assembly.into_result(window, (whole, range), total))
     }
+}
 
-    /// Reads the pages that hold the positions from `oldest` to `newest`, in a topic of `total`
-    /// messages.
-    async fn read_positions(
-        &self,
-        topic: &Topic,
-        (oldest, newest): (u64, u64),
-        total: u64,
-    ) -> Result<Vec<PageView>, ProviderError> {
-        let size = self.api.page_size();
-        let pages = (total - 1 - newest) / size + 1..=(total - 1 - oldest) / size + 1;
-        let reads = stream::iter(pages).map(async |number| {
-            let page = topic.read_page(&self.api, number, size).await?;
-            Ok(PageView::new(page, number, size, total))
-        });
-        let page_bytes = size.saturating_mul(self.api.row_bytes()).max(1);
-        let concurrent = usize::try_from(READ_BYTES / page_bytes).unwrap_or(usize::MAX);
-        let concurrent = concurrent.clamp(1, MAX_CONCURRENT_PAGES);
-        reads.buffered(concurrent).try_collect().await
+/// Returns a window of these rows. Those behind its end are archived with it, and not counted.
+pub(super) fn counted_up_to(
+    window: Window,
+    rows: Vec<ParsedRow>,
+    requested_at: Millis,
+) -> FetchedWindow {
+    let is_counted = |row: &&ParsedRow| time_of(row).is_none_or(|at| at < window.to().start());
+    let count = rows.iter().filter(is_counted).count() as u64;
+    FetchedWindow {
+        provider_count: Some(count),
+        ..FetchedWindow::from_items(rows, requested_at)
     }
 }

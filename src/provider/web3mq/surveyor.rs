@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::api::Web3mqApi;
+use super::reader::counted_up_to;
 use super::splitting;
 use super::topic::Topic;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use crate::provider::error::ProviderError;
 use crate::provider::limits::web3mq::{POSITIONS_LIFETIME, TOTAL_LIFETIME};
-use crate::provider::survey::{FetchedWindow, RangeCount, Survey};
+use crate::provider::survey::{RangeCount, Survey};
 
 /// The surveyor of one user's topics.
 #[derive(Debug)]
@@ -47,18 +48,19 @@ impl Web3mqSurveyor {
         target: u64,
     ) -> Result<Survey, ProviderError> {
         topic.forget_older(POSITIONS_LIFETIME).await;
-        let location = topic.locate(&self.api, range).await?;
+        let open = topic.open_end(&self.api, range);
+        let location = topic.locate(&self.api, open).await?;
         let requested_at = self.api.gate().clock().time_at(location.valid_since);
         let positions = location.range;
         if location.is_undated {
             return Ok(Survey::OneWindow(Some(positions.len())));
         }
-        let complete = |rows| Survey::Complete(FetchedWindow::from_counted(rows, requested_at));
+        let complete = |rows| Survey::Complete(counted_up_to(range, rows, requested_at));
         if positions.len() == 0 {
             return Ok(complete(vec![]));
         }
         let last_page = location.last_page;
-        if let Some(rows) = last_page.and_then(|page| page.into_window_rows(range, positions)) {
+        if let Some(rows) = last_page.and_then(|page| page.into_window_rows(open, positions)) {
             return Ok(complete(rows));
         }
         let count = positions.len();

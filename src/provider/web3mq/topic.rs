@@ -1,5 +1,6 @@
 //! One topic: its known positions, and the search for the positions of a window.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex as SyncMutex};
 use std::time::Duration;
 
@@ -9,17 +10,19 @@ use tokio::time::Instant;
 
 use super::answers::TopicPage;
 use super::api::Web3mqApi;
+use super::arrivals::ArrivalState;
 use super::message::ParsedRow;
 use super::page_assembly::{PageView, PositionRange};
 use super::positions::{PositionIndex, SearchStep};
 use super::streams::{KEY_PREFIX, TopicMessages};
 use crate::domain::lock::lock;
 use crate::domain::stream::Stream;
-use crate::domain::time::Millis;
+use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 use crate::provider::error::ProviderError;
 use crate::provider::limits::web3mq::{
-    DISTRUST_LIFETIME, MAX_CONCURRENT_PAGES, MAX_COUNTED_PAGES, MAX_PROBES, MAX_UNDATED_PROBES,
+    DISTRUST_LIFETIME, FUTURE_S, MAX_CONCURRENT_PAGES, MAX_COUNTED_PAGES, MAX_PROBES,
+    MAX_UNDATED_PROBES, PRESENT,
 };
 
 /// A topic and the known positions of its messages.
@@ -30,6 +33,10 @@ pub(super) struct Topic {
     state: Mutex<TopicState>,
     /// The time at which an empty page has contradicted the provider's total.
     distrusted_at: SyncMutex<Option<Instant>>,
+    /// The state of the reading by arrival.
+    pub(super) arrivals: ArrivalState,
+    /// The latest end of a window that was asked for, in seconds.
+    latest_end: AtomicI64,
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +86,8 @@ impl Topic {
             name,
             state: Mutex::default(),
             distrusted_at: SyncMutex::default(),
+            arrivals: ArrivalState::default(),
+            latest_end: AtomicI64::new(i64::MIN),
         })
     }
 
@@ -116,9 +125,51 @@ impl Topic {
         Ok(())
     }
 
+    /// Reads a page. If it is not in order of time, twice in a row, the topic is read by arrival
+    /// from now on.
+    pub(super) async fn read_page(
+        &self,
+        api: &Web3mqApi,
+        number: u64,
+        size: u64,
+    ) -> Result<TopicPage, ProviderError> {
+        let page = self.read_sound_page(api, number, size).await?;
+        if self.arrivals.mark().is_some() || !page.is_out_of_order() {
+            return Ok(page);
+        }
+        let again = self.read_sound_page(api, number, size).await?;
+        if again.is_out_of_order() {
+            self.read_by_arrival(api);
+        }
+        Ok(again)
+    }
+
+    /// Reads the topic by arrival from now on.
+    pub(super) fn read_by_arrival(&self, api: &Web3mqApi) {
+        if self.arrivals.begin() {
+            let (account, topic) = (api.account(), &self.name);
+            tracing::info!(
+                account,
+                topic,
+                "the topic's messages are not in order of time; it is read in order of arrival"
+            );
+        }
+    }
+
+    /// Returns the window without its end if it reaches up to the present: then the messages of
+    /// senders whose clock is ahead belong to it.
+    pub(super) fn open_end(&self, api: &Web3mqApi, window: Window) -> Window {
+        let latest = self.latest_end.fetch_max(window.to().0, Ordering::Relaxed);
+        let present = api.gate().clock().now().second().minus(PRESENT);
+        if window.to() < present.max(Second(latest)) {
+            return window;
+        }
+        window.hull(Window::with_length(window.to(), FUTURE_S))
+    }
+
     /// Reads a page. Its total is left out if it cannot be believed. A page that contradicts its
     /// total twice in a row is an error: the known positions are wrong.
-    pub(super) async fn read_page(
+    async fn read_sound_page(
         &self,
         api: &Web3mqApi,
         number: u64,
@@ -176,6 +227,18 @@ impl Topic {
     /// The number of messages, as far as it is known.
     pub(super) async fn total(&self) -> u64 {
         self.state.lock().await.positions.total()
+    }
+
+    /// Returns the time at which the number of messages was learned.
+    pub(super) async fn valid_since(&self) -> Instant {
+        let state = self.state.lock().await;
+        state.valid_since.unwrap_or_else(Instant::now)
+    }
+
+    /// Reads the newest page.
+    pub(super) async fn read_newest(&self, api: &Web3mqApi) -> Result<PageView, ProviderError> {
+        let mut state = self.state.lock().await;
+        self.read_newest_page(api, &mut state, &[]).await
     }
 
     /// Finds the positions of a window, reading as many pages as that takes. Once more if the
@@ -275,7 +338,7 @@ impl Topic {
     }
 
     /// Reads the page with the message in this position, in a topic of `total` messages.
-    async fn read_page_at(
+    pub(super) async fn read_page_at(
         &self,
         api: &Web3mqApi,
         position: u64,

@@ -11,8 +11,8 @@ pub(super) use columns::{
     count, duration_s, int, millis, optional_int, optional_text, scope, second, text, window,
 };
 pub(super) use record::{
-    account_ledger, account_record, alarm, archived_message, chain_link, conversation,
-    discovered_stream, existing_message, frontier, identity, known_stream, ledger_row,
+    account_ledger, account_record, alarm, archived_message, arrival_mark, chain_link,
+    conversation, discovered_stream, existing_message, frontier, identity, known_stream, ledger_row,
     ledger_row_of_stream, owned_message, pause, quarantine_entry, quarantined_message,
     rows_with_keys, stream_error_record, stream_ledger,
 };

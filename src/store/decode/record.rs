@@ -8,6 +8,7 @@ use super::columns::{
 };
 use crate::domain::account::AccountIdentity;
 use crate::domain::alarm::{Alarm, AlarmKind, AlarmSubject, Notified};
+use crate::domain::arrival::ArrivalMark;
 use crate::domain::digest::{ChainLink, Digest};
 use crate::domain::frontier::Frontier;
 use crate::domain::identity::{Fingerprint, IdentifiedMessage};
@@ -114,6 +115,19 @@ pub(in crate::store) fn conversation<DB: Driver>(
     Ok(Conversation {
         kind,
         name: text::<DB>(row, "name")?,
+    })
+}
+
+/// Decodes the mark of a stream that is read in order of arrival.
+pub(in crate::store) fn arrival_mark<DB: Driver>(row: &DB::Row) -> Result<ArrivalMark, StoreError> {
+    let last = bytes::<DB>(row, "last_hash")?
+        .map(<[u8; 16]>::try_from)
+        .transpose();
+    let last =
+        last.map_err(|_| inconsistent("arrival_mark", "a hash that is not 16 bytes long"))?;
+    Ok(ArrivalMark {
+        position: count::<DB>(row, "position")?,
+        last: last.map(Fingerprint),
     })
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::task::{self, JoinSet};
 use tokio::time::Instant;
 
+use super::arrivals::ArrivedWindow;
 use super::fetch::unwrap_task;
 use super::memory::MemoryPermit;
 use super::partial_window::PartialWindow;
@@ -25,6 +26,8 @@ pub(super) struct PendingCommit {
     pub(super) memory: Option<MemoryPermit>,
     /// The window whose next part is read after the commit; `None` if this was all of it.
     pub(super) rest: Option<PartialWindow>,
+    /// The part of the stream that this is, if it is read in order of arrival.
+    pub(super) arrivals: Option<ArrivedWindow>,
 }
 
 /// A window that was committed.
@@ -32,6 +35,7 @@ pub(super) struct CommittedWindow {
     pub(super) job: Job,
     pub(super) commit: Commit,
     pub(super) rest: Option<PartialWindow>,
+    pub(super) arrivals: Option<ArrivedWindow>,
     pub(super) written: WriteCounts,
 }
 
@@ -59,9 +63,16 @@ impl CommittedWindow {
     }
 }
 
+/// The origin of a commit, and what is left to do after it.
+struct CommitOrigin {
+    job: Job,
+    rest: Option<PartialWindow>,
+    arrivals: Option<ArrivedWindow>,
+}
+
 /// A batch that has ended: its windows, and what they have changed in the archive.
 struct FinishedBatch {
-    windows: Vec<(Job, Option<PartialWindow>, Commit)>,
+    windows: Vec<(CommitOrigin, Commit)>,
     written: Result<Vec<WriteCounts>, StoreError>,
 }
 
@@ -134,10 +145,11 @@ impl CommitTasks {
         Some(batch.written.map(|written| {
             let windows = batch.windows.into_iter().zip(written);
             windows
-                .map(|((job, rest, commit), written)| CommittedWindow {
-                    job,
+                .map(|((origin, commit), written)| CommittedWindow {
+                    job: origin.job,
                     commit,
-                    rest,
+                    rest: origin.rest,
+                    arrivals: origin.arrivals,
                     written,
                 })
                 .collect()
@@ -166,11 +178,15 @@ async fn commit_batch(
     batch: Vec<PendingCommit>,
     now: Millis,
 ) -> FinishedBatch {
-    let mut jobs = Vec::with_capacity(batch.len());
+    let mut origins = Vec::with_capacity(batch.len());
     let mut commits = Vec::with_capacity(batch.len());
     let mut permits = Vec::with_capacity(batch.len());
     for window in batch {
-        jobs.push((window.job, window.rest));
+        origins.push(CommitOrigin {
+            job: window.job,
+            rest: window.rest,
+            arrivals: window.arrivals,
+        });
         commits.push(window.commit);
         permits.push(window.memory);
     }
@@ -178,11 +194,8 @@ async fn commit_batch(
     let written = archive.commit(&commits, now).await;
     drop(permits);
     progress.record_commit_time(begun.elapsed());
-    let windows = jobs.into_iter().zip(commits);
     FinishedBatch {
-        windows: windows
-            .map(|((job, rest), commit)| (job, rest, commit))
-            .collect(),
+        windows: origins.into_iter().zip(commits).collect(),
         written,
     }
 }

@@ -11,7 +11,8 @@ use super::memory::{MemoryBudget, MemoryPermit};
 use super::partial_window::{PartialWindow, is_large};
 use crate::domain::identity::{IdentifiedMessage, identify, identify_after};
 use crate::provider::{
-    FetchedWindow, Provider, ProviderError, ReadPosition, ReadRoom, Survey, WindowRequest,
+    FetchedWindow, Provider, ProviderError, ReadPosition, ReadReason, ReadRoom, Survey,
+    WindowRequest,
 };
 use crate::sync::limits::{
     MESSAGE_OVERHEAD_BYTES, READ_ROOM_BYTES, READ_ROOM_WINDOWS, REFETCH_SIZE_FACTOR,
@@ -129,10 +130,7 @@ async fn survey_and_fetch(
     target: u64,
     memory: &MemoryBudget,
 ) -> Result<JobResult, ProviderError> {
-    let survey = match job.poll {
-        Some(TailPoll::Peek) => provider.peek(job.stream, job.range, target).await?,
-        _ => provider.survey(job.stream, job.range, target).await?,
-    };
+    let survey = survey(provider, job, target).await?;
     let room = read_room(target);
     let (mut window, permit, expected) = match survey {
         Survey::Complete(window) => (window, None, None),
@@ -145,6 +143,7 @@ async fn survey_and_fetch(
                 expected,
                 from: ReadPosition::default(),
                 room,
+                reason: read_reason(job),
             };
             let window = provider.fetch(job.stream, job.range, request).await?;
             (window, permit, expected)
@@ -167,6 +166,31 @@ async fn survey_and_fetch(
     Ok(JobResult::Part(fetched, partial))
 }
 
+/// Surveys the range of a job. A range that is refetched of a stream that is read in order of arrival
+/// is one window: a survey would find the messages that were not read yet.
+async fn survey(provider: &dyn Provider, job: Job, target: u64) -> Result<Survey, ProviderError> {
+    let is_by_arrival = || provider.arrival_mark(job.stream).is_some();
+    let is_known = |by_arrival: bool| by_arrival && job.refetch.is_some();
+    if !is_known(is_by_arrival()) {
+        let survey = match job.poll {
+            Some(TailPoll::Peek) => provider.peek(job.stream, job.range, target).await?,
+            _ => provider.survey(job.stream, job.range, target).await?,
+        };
+        if !is_known(is_by_arrival()) {
+            return Ok(survey);
+        }
+    }
+    Ok(Survey::OneWindow(Some(target)))
+}
+
+fn read_reason(job: Job) -> ReadReason {
+    if job.refetch.is_some() {
+        ReadReason::Refresh
+    } else {
+        ReadReason::Missing
+    }
+}
+
 /// Fetches the next part of a window.
 async fn fetch_part(
     provider: &dyn Provider,
@@ -179,7 +203,10 @@ async fn fetch_part(
         messages: 2 * target,
         ..read_room(target)
     };
-    let request = partial.request(room);
+    let request = WindowRequest {
+        reason: read_reason(job),
+        ..partial.request(room)
+    };
     let permit = memory.acquire(room.messages).await;
     let mut window = match provider.fetch(job.stream, job.range, request).await {
         Err(ProviderError::HistoryChanged { .. }) => return Ok(JobResult::Shifted(partial)),

@@ -3,8 +3,10 @@
 //! The loop in [`Pipeline::run`] takes jobs from the plan, starts them ([`fetch`]), turns fetched
 //! windows into commits ([`seal`] decides what of them is sealed) and commits them in batches
 //! ([`commit`]). The memory of the messages in flight is bounded ([`memory`]); a window that holds
-//! more is read in parts ([`parts`]).
+//! more is read in parts ([`parts`]). A stream that is not in order of time is read in order of
+//! arrival ([`arrivals`]).
 
+mod arrivals;
 mod commit;
 mod fetch;
 pub(super) mod memory;
@@ -203,6 +205,11 @@ impl<'a> Pipeline<'a> {
         let FinishedJob { job, took, result } = finished;
         self.outcome.has_answers |= result.is_ok();
         match result {
+            Ok(JobResult::Fetched(fetched) | JobResult::Part(fetched, _))
+                if fetched.window.arrivals.is_some() =>
+            {
+                Some(self.finish_arrivals(job, took, fetched))
+            }
             Ok(JobResult::Split { count, pieces }) => {
                 self.split_job(job, count, pieces);
                 None
@@ -345,6 +352,7 @@ impl<'a> Pipeline<'a> {
             commit,
             memory,
             rest: None,
+            arrivals: None,
         }
     }
 
@@ -397,7 +405,9 @@ impl<'a> Pipeline<'a> {
         for window in windows {
             self.count_commit(&window);
             window.log(&*self.session.provider);
-            if let Some(rest) = window.rest {
+            if let Some(arrivals) = window.arrivals {
+                self.continue_arrivals(window.job, arrivals).await?;
+            } else if let Some(rest) = window.rest {
                 self.continue_window(window.job, rest);
             } else if !self.is_failing(window.job.stream) {
                 self.session.clear_stream_error(window.job.stream).await?;
@@ -419,6 +429,7 @@ impl<'a> Pipeline<'a> {
             commit,
             rest,
             written,
+            ..
         } = window;
         let tally = &mut self.outcome.tally;
         tally.new += written.new;

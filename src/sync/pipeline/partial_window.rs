@@ -8,7 +8,7 @@ use crate::domain::identity::{IdentifiedMessage, Occurrences};
 use crate::domain::stream::StreamIndex;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
-use crate::provider::{FetchedWindow, ReadPosition, ReadRoom, WindowRequest};
+use crate::provider::{FetchedWindow, ReadPosition, ReadReason, ReadRoom, WindowRequest};
 use crate::sync::limits::{
     MAX_PARTED_DURATION, MAX_PARTED_MESSAGES, MAX_PARTIAL_WINDOWS, MAX_RESTARTS,
 };
@@ -63,6 +63,7 @@ impl PartialWindow {
             expected: self.expected,
             from: self.position,
             room,
+            reason: ReadReason::default(),
         }
     }
 

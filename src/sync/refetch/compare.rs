@@ -6,15 +6,18 @@ use std::collections::{BTreeMap, HashMap};
 use futures_util::stream::{self, StreamExt};
 use tokio_util::sync::CancellationToken;
 
+use super::range::comparable_range;
 use super::reconcile::differences;
 use crate::domain::format::sanitized;
+use crate::domain::frontier::Frontier;
+use crate::domain::stream::StreamIndex;
 use crate::domain::window::Window;
 use crate::provider::{Disposition, ProviderError};
 use crate::store::StoreError;
 use crate::sync::error::SyncError;
 use crate::sync::limits::PARALLEL_COMPARISONS;
 use crate::sync::purpose::AccountFailure;
-use crate::sync::session::Session;
+use crate::sync::session::{FollowedStream, Session};
 
 /// The result of comparing an account's streams.
 #[derive(Debug, Default)]
@@ -82,7 +85,7 @@ pub(in crate::sync) async fn compare_counts(
     }
     let compared = session
         .streams()
-        .map(|(index, _)| async move { (index, differences(session, frontier, index).await) });
+        .map(|(index, _)| async move { (index, compare_stream(session, frontier, index).await) });
     let mut compared = stream::iter(compared).buffer_unordered(PARALLEL_COMPARISONS);
     loop {
         let next = tokio::select! {
@@ -97,14 +100,14 @@ pub(in crate::sync) async fn compare_counts(
         match outcome {
             Ok(differences) => {
                 comparison.streams += 1;
-                comparison
-                    .differences
-                    .extend(differences.into_iter().map(|difference| CountDifference {
-                        account: account.clone(),
-                        stream: key.clone(),
-                        range: difference.range,
-                        excess: difference.excess,
-                    }));
+                let difference = |(range, excess)| CountDifference {
+                    account: account.clone(),
+                    stream: key.clone(),
+                    range,
+                    excess,
+                };
+                let found = differences.into_iter().map(difference);
+                comparison.differences.extend(found);
             }
             Err(SyncError::Store(error)) => return Err(error),
             Err(SyncError::Provider(failure)) => {
@@ -118,6 +121,31 @@ pub(in crate::sync) async fn compare_counts(
         }
     }
     Ok(comparison)
+}
+
+/// Returns the ranges of a stream that differ, and the number of messages that the provider has more.
+async fn compare_stream(
+    session: &Session,
+    frontier: Frontier,
+    stream: StreamIndex,
+) -> Result<Vec<(Window, i64)>, SyncError> {
+    let mut found: Vec<(Window, i64)> = Vec::new();
+    for difference in differences(session, frontier, stream).await? {
+        found.push((difference.range, difference.excess));
+    }
+    if session.provider.arrival_mark(stream).is_none() {
+        return Ok(found);
+    }
+    let FollowedStream { id, wanted_from } = session.stream(stream);
+    if let Some(range) = comparable_range(frontier, wanted_from) {
+        let rows = session.archive.ledger_rows(id, range, u64::MAX).await?;
+        let sealed = rows.iter().map(|row| row.window).reduce(Window::hull);
+        if let Some(sealed) = sealed.and_then(|sealed| sealed.intersect(range)) {
+            let excess = session.provider.count_unread(stream, sealed).await?;
+            found.extend((excess != 0).then_some((sealed, excess)));
+        }
+    }
+    Ok(found)
 }
 
 impl CountComparison {

@@ -8,11 +8,12 @@ use super::bisect::{RowDifference, StreamComparison};
 use super::range::comparable_range;
 use crate::domain::frontier::Frontier;
 use crate::domain::stream::StreamIndex;
+use crate::domain::window::Window;
 use crate::provider::{Disposition, ProviderError};
 use crate::store::StoreError;
 use crate::sync::error::SyncError;
 use crate::sync::limits::{MAX_COMPARE, PARALLEL_COMPARISONS};
-use crate::sync::plan::job::RefetchList;
+use crate::sync::plan::job::{Job, RefetchList};
 use crate::sync::session::Session;
 
 /// The stream that is compared next, round and round. It starts at random, so that a process that
@@ -75,6 +76,10 @@ pub(in crate::sync) async fn compare(
                 for found in differences {
                     found.add_to(stream, &mut result.differing);
                 }
+                result
+                    .differing
+                    .jobs
+                    .extend(unread(session, frontier, stream));
             }
             Err(SyncError::Store(error)) => return Err(error),
             Err(SyncError::Provider(failure)) => {
@@ -91,13 +96,28 @@ pub(in crate::sync) async fn compare(
     Ok(result)
 }
 
-/// Returns the ranges of a stream whose count differs from the provider's.
+/// Returns a job for what has arrived in a stream that is read in order of arrival: its positions
+/// tell what is missing, and no count of a range does.
+fn unread(session: &Session, frontier: Frontier, stream: StreamIndex) -> Option<Job> {
+    session.provider.arrival_mark(stream)?;
+    Some(Job {
+        stream,
+        range: Window::with_length(frontier.settled_to.plus(-1), 1),
+        is_piece: false,
+        refetch: None,
+        poll: None,
+    })
+}
+
+/// Returns the ranges of a stream whose count differs from the provider's. None of one that is read in
+/// order of arrival.
 pub(super) async fn differences(
     session: &Session,
     frontier: Frontier,
     stream: StreamIndex,
 ) -> Result<Vec<RowDifference>, SyncError> {
     match comparable_range(frontier, session.stream(stream).wanted_from) {
+        _ if session.provider.arrival_mark(stream).is_some() => Ok(vec![]),
         Some(range) => {
             StreamComparison::new(session, stream, range)
                 .differences()

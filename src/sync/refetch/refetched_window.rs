@@ -10,7 +10,8 @@ use crate::domain::stream::{Scope, StreamIndex};
 use crate::domain::window::Window;
 use crate::proof::Claim;
 use crate::provider::{
-    FetchedWindow, Provider, ProviderError, ReadPosition, ReadRoom, Survey, WindowRequest,
+    FetchedWindow, Provider, ProviderError, ReadPosition, ReadReason, ReadRoom, Survey,
+    WindowRequest,
 };
 use crate::store::{ArchivedMessage, LedgerRow, StreamId};
 use crate::sync::limits::{MAX_REPAIRED_BYTES, MAX_REPAIRED_MESSAGES, UNSPLIT};
@@ -67,6 +68,7 @@ async fn fetch_whole(
         expected,
         from: ReadPosition::default(),
         room,
+        reason: ReadReason::Proof,
     };
     let fetched = provider.fetch(stream, span, request).await?;
     match fetched.next {
@@ -86,7 +88,14 @@ pub(super) async fn fetch_unsplit(
     stop: &CancellationToken,
 ) -> Result<FetchedWindow, ProviderError> {
     let fetch = async {
-        match provider.survey(stream, span, UNSPLIT).await? {
+        let is_by_arrival = || provider.arrival_mark(stream).is_some();
+        let mut survey = Survey::OneWindow(None);
+        if !is_by_arrival() {
+            survey = provider.survey(stream, span, UNSPLIT).await?;
+        }
+        match survey {
+            // What a survey returns of a stream in order of arrival is another part of it.
+            _ if is_by_arrival() => fetch_whole(provider, stream, span, None).await,
             Survey::Complete(fetched) => Ok(fetched),
             Survey::OneWindow(expected) => fetch_whole(provider, stream, span, expected).await,
             Survey::Split { count, .. } => fetch_whole(provider, stream, span, Some(count)).await,

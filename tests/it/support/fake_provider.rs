@@ -433,6 +433,7 @@ impl Provider for FakeProvider {
             requested_at: self.clock.now(),
             doubt,
             next: None,
+            arrivals: None,
         })
     }
 

@@ -1,0 +1,448 @@
+//! Topics whose pages are not in order of time. They are read in order of arrival: by position, from
+//! the oldest message to the newest, each message once.
+//!
+//! Senders set the times of their messages. A node that keeps a topic in the order in which messages
+//! arrived may show any of them on any page, and no search for a time finds all messages of a window.
+//! Such a topic gives itself away: one of its pages is out of order. From then on its windows are
+//! labels. A window is covered once all positions are read, and what was read is archived wherever
+//! its time lies.
+//!
+//! The archive keeps the place up to which all is archived, with the last message there. Where that
+//! stands earlier by now, older messages have expired. Where it stands later or nowhere, messages
+//! came in between: then the whole topic is read once more.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex as SyncMutex};
+
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::api::Web3mqApi;
+use super::message::{ParsedRow, time_of};
+use super::page_assembly::{PageAssembly, PageView, PositionRange};
+use super::row_reader::RowReader;
+use super::topic::Topic;
+use crate::domain::arrival::ArrivalMark;
+use crate::domain::identity::Fingerprint;
+use crate::domain::lock::lock;
+use crate::domain::time::{Millis, Second};
+use crate::domain::window::Window;
+use crate::provider::error::ProviderError;
+use crate::provider::limits::web3mq::{
+    MAX_COUNTED_UNREAD, MAX_READ_ATTEMPTS, MAX_SEARCHED_PAGES, MESSAGES_PER_WINDOW,
+    POSITIONS_LIFETIME,
+};
+use crate::provider::survey::{
+    ArrivalPart, FetchedWindow, RangeCount, ReadRoom, Survey, WindowRequest,
+};
+
+/// The state of a topic that may be read in order of arrival.
+#[derive(Debug, Default)]
+pub(super) struct ArrivalState {
+    /// The place up to which the topic is archived. `None` while it counts as being in order of
+    /// time.
+    mark: SyncMutex<Option<ArrivalMark>>,
+    /// Held from the reading of a part until that is archived.
+    turn: Arc<Mutex<()>>,
+}
+
+impl ArrivalState {
+    pub(super) fn mark(&self) -> Option<ArrivalMark> {
+        *lock(&self.mark)
+    }
+
+    pub(super) fn set_mark(&self, mark: Option<ArrivalMark>) {
+        *lock(&self.mark) = mark;
+    }
+
+    /// Begins to read by arrival, from the oldest message on. False if that was begun before.
+    pub(super) fn begin(&self) -> bool {
+        let mut mark = lock(&self.mark);
+        let is_new = mark.is_none();
+        mark.get_or_insert_default();
+        is_new
+    }
+
+    /// Waits until the part before is archived.
+    async fn next_turn(&self) -> (OwnedMutexGuard<()>, ArrivalMark) {
+        let turn = self.turn.clone().lock_owned().await;
+        (turn, self.mark().unwrap_or_default())
+    }
+}
+
+/// The reader of one user's topics that are not in order of time.
+#[derive(Debug)]
+pub(super) struct ArrivalReader {
+    api: Arc<Web3mqApi>,
+    rows: RowReader,
+}
+
+/// A part of a topic that was read.
+struct ReadPart {
+    /// Its positions.
+    range: PositionRange,
+    /// Its rows by position, and those on the pages before it.
+    rows: Vec<(u64, ParsedRow)>,
+    /// True if it reaches up to the newest message.
+    is_last: bool,
+    requested_at: Millis,
+}
+
+impl ArrivalReader {
+    pub(super) fn new(api: Arc<Web3mqApi>) -> Self {
+        Self {
+            rows: RowReader::new(api.clone()),
+            api,
+        }
+    }
+
+    /// Returns the unread messages if the newest page shows them all, or else their number up to
+    /// that of a window.
+    pub(super) async fn survey(
+        &self,
+        topic: &Topic,
+        window: Window,
+        target: u64,
+    ) -> Result<Survey, ProviderError> {
+        let (turn, mark) = topic.arrivals.next_turn().await;
+        topic.forget_older(POSITIONS_LIFETIME).await;
+        let one_window = |unread: u64| Survey::OneWindow(Some(unread.min(target)));
+        let known_unread = topic.total().await.saturating_sub(mark.position);
+        if known_unread > self.api.page_size() {
+            return Ok(one_window(known_unread));
+        }
+        let newest = topic.read_newest(&self.api).await?;
+        let from = self.unread_from(topic, mark, &newest).await?;
+        if from < newest.first {
+            return Ok(one_window(newest.total - from));
+        }
+        let part = ReadPart {
+            range: PositionRange {
+                from,
+                to: newest.total,
+            },
+            requested_at: self.api.gate().clock().time_at(topic.valid_since().await),
+            rows: (newest.first..).zip(newest.rows).collect(),
+            is_last: true,
+        };
+        Ok(Survey::Complete(part.into_window(window, mark, turn)))
+    }
+
+    /// Reads the oldest unread messages, as many as there is room for.
+    pub(super) async fn read(
+        &self,
+        topic: &Topic,
+        window: Window,
+        request: WindowRequest,
+    ) -> Result<FetchedWindow, ProviderError> {
+        let (turn, mark) = topic.arrivals.next_turn().await;
+        topic.forget_older(POSITIONS_LIFETIME).await;
+        let room = request.room;
+        let rows = room.messages.min(room.bytes / self.api.row_bytes());
+        let expected = request.expected.unwrap_or(MESSAGES_PER_WINDOW);
+        let rows = rows.min(expected).clamp(1, MESSAGES_PER_WINDOW);
+        let mut from = mark.position;
+        for attempt in 1..=MAX_READ_ATTEMPTS {
+            if attempt > 1 || topic.total().await <= from {
+                let newest = topic.read_newest(&self.api).await?;
+                from = self.unread_from(topic, mark, &newest).await?;
+            }
+            let to = topic.total().await.min(from + rows);
+            let range = PositionRange { from, to };
+            if let Some(part) = self.read_part(topic, range, mark).await? {
+                return Ok(part.into_window(window, mark, turn));
+            }
+            topic.forget().await;
+        }
+        Err(ProviderError::HistoryChanged {
+            attempts: MAX_READ_ATTEMPTS,
+        })
+    }
+
+    /// Reads a part, with the message before it. `None` if the positions have shifted.
+    async fn read_part(
+        &self,
+        topic: &Topic,
+        range: PositionRange,
+        mark: ArrivalMark,
+    ) -> Result<Option<ReadPart>, ProviderError> {
+        let requested_at = self.api.gate().clock().time_at(topic.valid_since().await);
+        let wanted = PositionRange {
+            from: range.from.saturating_sub(1),
+            to: range.to,
+        };
+        let Some((assembly, total)) = self.rows.assemble(topic, |_| wanted).await? else {
+            return Ok(None);
+        };
+        let is_behind_mark = range
+            .from
+            .checked_sub(1)
+            .is_none_or(|before| is_last_of(mark, assembly.row(before)));
+        if assembly.missing(wanted).is_some() || !is_behind_mark {
+            return Ok(None);
+        }
+        Ok(Some(ReadPart {
+            range,
+            rows: assembly.into_rows_before(range.to),
+            is_last: range.to >= total,
+            requested_at,
+        }))
+    }
+
+    /// Finds the position behind the mark. 0 if messages came before it, or its message is gone.
+    async fn unread_from(
+        &self,
+        topic: &Topic,
+        mark: ArrivalMark,
+        newest: &PageView,
+    ) -> Result<u64, ProviderError> {
+        let Some(expected) = mark.position.checked_sub(1) else {
+            return Ok(0);
+        };
+        let is_expired = |position: u64| position < expected;
+        let mut found = find_last(mark, newest).filter(|at| is_expired(*at) || *at == expected);
+        if found.is_none() && expected < newest.first {
+            let page = topic
+                .read_page_at(&self.api, expected, newest.total)
+                .await?;
+            found = match is_last_of(mark, page.row(expected)) {
+                true => Some(expected),
+                false => self.find_back(topic, mark, &page).await?,
+            };
+        }
+        if found.is_none() {
+            found = self.find_back(topic, mark, newest).await?;
+        }
+        if let Some(position) = found.filter(|at| is_expired(*at) || *at == expected) {
+            return Ok(position + 1);
+        }
+        tracing::info!(
+            account = self.api.account(),
+            topic = topic.name,
+            "messages came before those that were read; the topic is read once more"
+        );
+        Ok(0)
+    }
+
+    /// Finds the last message before a mark on a page or a little before it.
+    async fn find_back(
+        &self,
+        topic: &Topic,
+        mark: ArrivalMark,
+        page: &PageView,
+    ) -> Result<Option<u64>, ProviderError> {
+        let (total, mut first) = (page.total, page.first);
+        let mut found = find_last(mark, page);
+        for _ in 1..MAX_SEARCHED_PAGES {
+            let Some(before) = first.checked_sub(1).filter(|_| found.is_none()) else {
+                break;
+            };
+            let page = topic.read_page_at(&self.api, before, total).await?;
+            first = page.first.min(before);
+            found = find_last(mark, &page);
+        }
+        Ok(found)
+    }
+
+    /// Reads the messages around the positions at which a window's times are found: most of its
+    /// messages, if most clocks are right.
+    pub(super) async fn read_around(
+        &self,
+        topic: &Topic,
+        window: Window,
+        room: ReadRoom,
+    ) -> Result<FetchedWindow, ProviderError> {
+        let asked = self.api.gate().clock().now();
+        let total = topic.read_newest(&self.api).await?.total;
+        let margin = self.api.page_size();
+        let from = self
+            .position_of(topic, window.from().start(), total)
+            .await?;
+        let to = self.position_of(topic, window.to().start(), total).await?;
+        let range = PositionRange {
+            from: from.saturating_sub(margin),
+            to: total.min(to.max(from).saturating_add(margin)),
+        };
+        let range = range.part(0, room.messages.min(room.bytes / self.api.row_bytes()));
+        let (assembly, _) = self.assemble(topic, range).await?;
+        let rows = assembly.into_rows_before(range.to);
+        let rows = rows.into_iter().map(|(_, row)| row);
+        Ok(FetchedWindow::from_items(rows, asked))
+    }
+
+    /// Reads the whole topic, and returns the messages whose time lies in a window.
+    pub(super) async fn read_everywhere(
+        &self,
+        topic: &Topic,
+        window: Window,
+        room: ReadRoom,
+    ) -> Result<FetchedWindow, ProviderError> {
+        let asked = self.api.gate().clock().now();
+        let total = topic.read_newest(&self.api).await?.total;
+        let mut rows: Vec<ParsedRow> = Vec::new();
+        for from in (0..total).step_by(MESSAGES_PER_WINDOW as usize) {
+            let range = PositionRange { from, to: total }.part(0, MESSAGES_PER_WINDOW);
+            let (assembly, _) = self.assemble(topic, range).await?;
+            let part = assembly.into_rows_before(range.to).into_iter();
+            let is_inside = |row: &ParsedRow| time_of(row).is_some_and(|at| window.contains(at));
+            let part = part.filter(|(at, _)| *at >= from).map(|(_, row)| row);
+            rows.extend(part.filter(is_inside));
+            let messages = rows.len() as u64;
+            if messages > room.messages {
+                return Err(ProviderError::TooManyMessages { window, messages });
+            }
+        }
+        Ok(FetchedWindow::from_counted(rows, asked))
+    }
+
+    async fn assemble(
+        &self,
+        topic: &Topic,
+        range: PositionRange,
+    ) -> Result<(PageAssembly, u64), ProviderError> {
+        for _ in 0..MAX_READ_ATTEMPTS {
+            let read = self.rows.assemble(topic, |_| range).await?;
+            match read.filter(|(rows, _)| rows.missing(range).is_none()) {
+                Some(assembled) => return Ok(assembled),
+                None => drop(topic.read_newest(&self.api).await?),
+            }
+        }
+        Err(ProviderError::HistoryChanged {
+            attempts: MAX_READ_ATTEMPTS,
+        })
+    }
+
+    /// Counts about the messages of a range: those between the positions at which its times are
+    /// found.
+    pub(super) async fn count(
+        &self,
+        topic: &Topic,
+        range: Window,
+    ) -> Result<RangeCount, ProviderError> {
+        let total = topic.read_newest(&self.api).await?.total;
+        let from = self.position_of(topic, range.from().start(), total).await?;
+        let to = self.position_of(topic, range.to().start(), total).await?;
+        Ok(RangeCount {
+            messages: to.saturating_sub(from),
+            from: range.from().start(),
+            to: range.to().start(),
+        })
+    }
+
+    /// Returns about the number of messages before a time: of most pages, the middle time tells on
+    /// which side they lie.
+    async fn position_of(
+        &self,
+        topic: &Topic,
+        time: Millis,
+        total: u64,
+    ) -> Result<u64, ProviderError> {
+        if time <= Second::EPOCH.start() {
+            return Ok(0);
+        }
+        let (mut low, mut high) = (0, total);
+        while low < high {
+            let page = topic
+                .read_page_at(&self.api, low + (high - low) / 2, total)
+                .await?;
+            let end = page.first + page.rows.len() as u64;
+            match middle_time(page.rows.iter()) {
+                Some(middle) if middle < time => low = end.max(low + 1),
+                _ => high = page.first.min(high - 1),
+            }
+        }
+        Ok(low)
+    }
+
+    /// See [`Provider::count_unread`](crate::provider::Provider::count_unread).
+    pub(super) async fn count_unread(
+        &self,
+        topic: &Topic,
+        range: Window,
+    ) -> Result<i64, ProviderError> {
+        let mark = topic.arrivals.mark().unwrap_or_default();
+        let newest = topic.read_newest(&self.api).await?;
+        let (from, total) = (self.unread_from(topic, mark, &newest).await?, newest.total);
+        if from == 0 && mark.position > 0 {
+            // It is not known which of them are new.
+            let excess = total.saturating_sub(mark.position).max(1);
+            return Ok(i64::try_from(excess).unwrap_or(i64::MAX));
+        }
+        let unread = PositionRange { from, to: total };
+        if unread.len() > MAX_COUNTED_UNREAD {
+            return Ok(i64::try_from(unread.len()).unwrap_or(i64::MAX));
+        }
+        let rows = if newest.first <= from {
+            (newest.first..).zip(newest.rows).collect()
+        } else {
+            let (assembly, _) = self.assemble(topic, unread).await?;
+            assembly.into_rows_before(total)
+        };
+        let is_missing = |(position, row): &&(u64, ParsedRow)| {
+            *position >= from && time_of(row).is_some_and(|at| range.contains(at))
+        };
+        Ok(i64::try_from(rows.iter().filter(is_missing).count()).unwrap_or(i64::MAX))
+    }
+}
+
+impl ReadPart {
+    fn into_window(
+        self,
+        window: Window,
+        mark: ArrivalMark,
+        turn: OwnedMutexGuard<()>,
+    ) -> FetchedWindow {
+        let from = self.range.from;
+        let (before, unread): (Vec<_>, Vec<_>) =
+            self.rows.into_iter().partition(|(at, _)| *at < from);
+        let unread: Vec<ParsedRow> = unread.into_iter().map(|(_, row)| row).collect();
+        let label = middle_time(unread.iter()).map_or(window.from(), Millis::second);
+        let label = label.min(window.to().plus(-1)).max(window.from());
+        let arrivals = ArrivalPart {
+            from: mark,
+            to: ArrivalMark {
+                position: self.range.to,
+                last: unread.last().map(fingerprint).or(mark.last),
+            },
+            rest_from: (!self.is_last).then_some(label),
+            _turn: turn,
+        };
+        // Equal messages are numbered: those before it that may be equal are read with the part.
+        let times: BTreeSet<Millis> = unread.iter().filter_map(time_of).collect();
+        let before = before.into_iter().map(|(_, row)| row);
+        let may_be_equal = |row: &ParsedRow| time_of(row).is_some_and(|at| times.contains(&at));
+        let before: Vec<ParsedRow> = before.filter(may_be_equal).collect();
+        let rows = before.into_iter().chain(unread);
+        FetchedWindow {
+            arrivals: Some(arrivals),
+            ..FetchedWindow::from_items(rows, self.requested_at)
+        }
+    }
+}
+
+/// Returns the position of the last message before a mark on a page. If there are several that are
+/// equal, the oldest: nothing behind it is left out.
+fn find_last(mark: ArrivalMark, page: &PageView) -> Option<u64> {
+    let mut positions = (page.first..).zip(&page.rows);
+    let found = positions.find(|(_, row)| is_last_of(mark, Some(row)));
+    found.map(|(position, _)| position)
+}
+
+/// True if a row is the last message before a mark.
+fn is_last_of(mark: ArrivalMark, row: Option<&ParsedRow>) -> bool {
+    row.is_some_and(|row| Some(fingerprint(row)) == mark.last)
+}
+
+/// Returns the fingerprint of a message, or of the raw text of one that could not be parsed.
+fn fingerprint(row: &ParsedRow) -> Fingerprint {
+    match row {
+        Ok(message) => Fingerprint::compute(message),
+        Err(unparsable) => Fingerprint::of_raw(&unparsable.raw),
+    }
+}
+
+/// Returns the middle of the times of messages. `None` if no time can be read.
+fn middle_time<'a>(rows: impl Iterator<Item = &'a ParsedRow>) -> Option<Millis> {
+    let mut times: Vec<Millis> = rows.filter_map(time_of).collect();
+    let middle = times.len() / 2;
+    (!times.is_empty()).then(|| *times.select_nth_unstable(middle).1)
+}
